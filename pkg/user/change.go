@@ -1,0 +1,146 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"user-service/pkg/access"
+	"user-service/pkg/event"
+)
+
+// Precondition says which versions of an account a change may start from. Nil allows all.
+type Precondition func(version int64) bool
+
+func (p Precondition) check(u User) error {
+	if p == nil || p(u.Version) {
+		return nil
+	}
+	return &Error{Code: PreconditionFailed, Detail: "The user has changed since it was read; read it again and repeat the change."}
+}
+
+// Update changes the writable members of the account id on behalf of by. A user that
+// changes its own email has to show its password.
+//
+// Errors: Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
+// Overloaded, Unavailable.
+func (s *Service) Update(ctx context.Context, by Identity, id uuid.UUID, edit Edit, cond Precondition) (User, error) {
+	if err := edit.Check().Err(); err != nil {
+		return User{}, err
+	}
+	reauthenticated, err := s.reauthenticate(ctx, by, id, edit)
+	if err != nil {
+		return User{}, err
+	}
+	return s.store.Change(ctx, id, func(_ context.Context, _ Tx, old User) (Change, error) {
+		u := old
+		if err := edit.apply(&u); err != nil {
+			return Change{}, err
+		}
+		if u.Email != old.Email {
+			if by.Is(id) && !reauthenticated {
+				return Change{}, errReauthenticate()
+			}
+			u.EmailVerified = false
+		}
+		return s.changed(old, u, cond)
+	})
+}
+
+// SetRoles replaces the roles of an account.
+//
+// Errors: Invalid (an unknown role), NotFound, LastAdmin, Unavailable.
+func (s *Service) SetRoles(ctx context.Context, id uuid.UUID, roles []string) (User, error) {
+	return s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
+		unknown, err := tx.UnknownRoles(ctx, roles)
+		if err != nil {
+			return Change{}, err
+		}
+		var errs FieldErrors
+		for i, role := range roles {
+			if slices.Contains(unknown, role) {
+				errs.Add(fmt.Sprintf("/roles/%d", i), "is not a role; GET /roles lists them")
+			}
+		}
+		if err := errs.Err(); err != nil {
+			return Change{}, err
+		}
+		u := old
+		u.Roles = sorted(roles)
+		if err := keepAnAdmin(ctx, tx, old, u); err != nil {
+			return Change{}, err
+		}
+		return s.changed(old, u, nil)
+	})
+}
+
+// SetStatus enables or disables an account. Disabling ends all its sessions.
+//
+// Errors: NotFound, LastAdmin, Unavailable.
+func (s *Service) SetStatus(ctx context.Context, id uuid.UUID, status Status) (User, error) {
+	return s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
+		u := old
+		u.Status = status
+		if err := keepAnAdmin(ctx, tx, old, u); err != nil {
+			return Change{}, err
+		}
+		change, err := s.changed(old, u, nil)
+		change.EndSessions = status == Disabled
+		return change, err
+	})
+}
+
+// Delete erases an account and all personal data with it.
+//
+// Errors: NotFound, LastAdmin, PreconditionFailed, Unavailable.
+func (s *Service) Delete(ctx context.Context, id uuid.UUID, cond Precondition) error {
+	_, err := s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
+		if err := cond.check(old); err != nil {
+			return Change{}, err
+		}
+		if err := keepAnAdmin(ctx, tx, old, User{}); err != nil {
+			return Change{}, err
+		}
+		deleted, err := event.New(event.UserDeleted, id, old.Version+1, s.now(), event.Deleted{ID: id})
+		return Change{Delete: true, Events: []event.Event{deleted}}, err
+	})
+	return err
+}
+
+// changed returns the Change from old to u with its event, or none if they are the same.
+func (s *Service) changed(old, u User, cond Precondition) (Change, error) {
+	if err := cond.check(old); err != nil {
+		return Change{}, err
+	}
+	names, previous := difference(old, u)
+	if len(names) == 0 {
+		return Change{}, nil
+	}
+	u.Version++
+	u.UpdatedAt = s.now()
+	updated, err := event.New(event.UserUpdated, u.ID, u.Version, u.UpdatedAt,
+		event.Updated{User: u, Changed: names, Previous: previous})
+	return Change{User: &u, Events: []event.Event{updated}}, err
+}
+
+// keepAnAdmin refuses a change from old to u that would leave nobody to administer the service.
+func keepAnAdmin(ctx context.Context, tx Tx, old, u User) error {
+	if !isActiveAdmin(old) || isActiveAdmin(u) {
+		return nil
+	}
+	another, err := tx.AnotherActiveAdmin(ctx, old.ID)
+	if err != nil || another {
+		return err
+	}
+	return &Error{Code: LastAdmin, Detail: "This is the last active admin; make another user an admin first."}
+}
+
+func isActiveAdmin(u User) bool { return u.Status == Active && slices.Contains(u.Roles, access.Admin) }
+
+func sorted(list []string) []string {
+	out := slices.Clone(list)
+	slices.Sort(out)
+	return append([]string{}, slices.Compact(out)...)
+}

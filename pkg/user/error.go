@@ -1,0 +1,83 @@
+package user
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Code names a kind of failure. The API's problem types are made of it.
+type Code string
+
+// The kinds of failure that callers can tell apart.
+const (
+	Invalid                  Code = "validation-failed"
+	InvalidCredentials       Code = "invalid-credentials"
+	InvalidAccessToken       Code = "invalid-access-token"
+	InvalidRefreshToken      Code = "invalid-refresh-token"
+	ReauthenticationRequired Code = "reauthentication-required"
+	RegistrationDisabled     Code = "registration-disabled"
+	NotFound                 Code = "not-found"
+	EmailTaken               Code = "email-taken"
+	LastAdmin                Code = "last-admin"
+	PreconditionFailed       Code = "precondition-failed"
+	Overloaded               Code = "overloaded"
+	Unavailable              Code = "unavailable"
+)
+
+// Error is a failure with a meaning to the caller. Any other error is the service's own fault.
+type Error struct {
+	Code       Code
+	Detail     string        // for people: what is wrong and what to do; never says whether an account exists
+	Fields     []FieldError  // for Invalid: everything that is wrong
+	RetryAfter time.Duration // for Overloaded and Unavailable
+	Err        error         // the cause, for the log only
+}
+
+// FieldError is what is wrong with one member of the input.
+type FieldError struct {
+	Pointer string `json:"pointer"` // RFC 6901, such as /email
+	Detail  string `json:"detail"`
+}
+
+// Error implements error.
+func (e *Error) Error() string {
+	msg := string(e.Code)
+	if e.Detail != "" {
+		msg += ": " + e.Detail
+	}
+	for _, f := range e.Fields {
+		msg += fmt.Sprintf("; %s %s", f.Pointer, f.Detail)
+	}
+	if e.Err != nil {
+		msg += ": " + e.Err.Error()
+	}
+	return msg
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// FieldErrors collects all that is wrong with an input.
+type FieldErrors []FieldError
+
+// Add notes that the member at pointer is wrong, unless something is known of it already.
+func (f *FieldErrors) Add(pointer, detail string) {
+	if !slices.ContainsFunc(*f, func(e FieldError) bool { return e.Pointer == pointer }) {
+		*f = append(*f, FieldError{Pointer: pointer, Detail: detail})
+	}
+}
+
+// Err returns nil if nothing is wrong, else an Invalid error that lists it all by pointer.
+func (f FieldErrors) Err() error {
+	if len(f) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(f, func(a, b FieldError) int {
+		if a.Pointer < b.Pointer {
+			return -1
+		}
+		return 1
+	})
+	return &Error{Code: Invalid, Detail: "Some members of the request break a rule; each is named in errors.", Fields: f}
+}

@@ -1,0 +1,111 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"user-service/pkg/access"
+	"user-service/pkg/event"
+	"user-service/pkg/password"
+	"user-service/pkg/token"
+)
+
+// Config is what can be set about the rules of accounts.
+type Config struct {
+	RegistrationEnabled bool
+	Passwords           password.Policy
+	RefreshIdleTTL      time.Duration // a session ends when unused for so long
+	RefreshTTL          time.Duration // a session ends after so long, used or not
+}
+
+// Service is the life of accounts: every rule is here, whoever asks.
+type Service struct {
+	cfg    Config
+	store  Store
+	hasher *password.Hasher
+	tokens *token.Tokens
+	now    func() time.Time
+}
+
+// New returns a Service. A program that issues no tokens may give nil for them.
+func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens) *Service {
+	return &Service{cfg: cfg, store: store, hasher: hasher, tokens: tokens, now: databaseNow}
+}
+
+// databaseNow is the time in the database's resolution, so that what is returned now
+// equals what is read later.
+func databaseNow() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// CheckRegistration returns what is wrong with a registration, apart from the email being taken.
+func (s *Service) CheckRegistration(r Registration) FieldErrors {
+	var errs FieldErrors
+	checkEmail(r.Email, &errs)
+	r.Profile.check(&errs)
+	if r.Password == "" {
+		errs.Add("/password", "is required")
+	} else if err := s.cfg.Passwords.Check(r.Password, r.Email, r.Profile.Name); err != nil {
+		errs.Add("/password", err.Error())
+	}
+	return errs
+}
+
+// Register makes an account for whoever asks.
+//
+// Errors: RegistrationDisabled, Invalid, EmailTaken, Overloaded, Unavailable.
+func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
+	if !s.cfg.RegistrationEnabled {
+		return User{}, &Error{Code: RegistrationDisabled, Detail: "Accounts are made by an administrator here."}
+	}
+	return s.Create(ctx, r, access.User)
+}
+
+// Create makes an account with the given roles, whether or not registration is open.
+//
+// Errors: as Register; an unknown role is Invalid.
+func (s *Service) Create(ctx context.Context, r Registration, roles ...string) (User, error) {
+	if err := s.CheckRegistration(r).Err(); err != nil {
+		return User{}, err
+	}
+	hash, err := s.hasher.Hash(ctx, r.Password)
+	if err != nil {
+		return User{}, hashing(err)
+	}
+	id, err := uuid.NewV7()
+	if err != nil {
+		return User{}, fmt.Errorf("make a user id: %w", err)
+	}
+	now := s.now()
+	u := User{
+		ID: id, Email: r.Email, Profile: r.Profile, Roles: sorted(roles), Status: Active,
+		Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	created, err := event.New(event.UserCreated, u.ID, u.Version, now, event.Created{User: u})
+	if err != nil {
+		return User{}, err
+	}
+	return u, s.store.Create(ctx, u, hash, created)
+}
+
+// Get returns an account. Errors: NotFound, Unavailable.
+func (s *Service) Get(ctx context.Context, id uuid.UUID) (User, error) { return s.store.User(ctx, id) }
+
+// List returns the accounts that the filter chooses, sorted by id. Errors: Unavailable.
+func (s *Service) List(ctx context.Context, f Filter) (Page, error) { return s.store.Users(ctx, f) }
+
+// Roles returns all roles, sorted by name. Errors: Unavailable.
+func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.store.Roles(ctx) }
+
+// hashing gives an error of the hasher its meaning to the caller.
+func hashing(err error) error {
+	if errors.Is(err, password.ErrBusy) {
+		return &Error{
+			Code: Overloaded, Detail: "Too many passwords are being checked at this moment; try again shortly.",
+			RetryAfter: time.Second, Err: err,
+		}
+	}
+	return fmt.Errorf("hash a password: %w", err)
+}
