@@ -1,0 +1,62 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/user"
+)
+
+// Users implements user.Store. Only the conditions that the filter asks for are in
+// the query, so that each kind of list has a plan of its own.
+func (db *DB) Users(ctx context.Context, f user.Filter) (user.Page, error) {
+	query, args := listQuery(f)
+	rows, err := db.pool.Query(ctx, query, args...)
+	if err != nil {
+		return user.Page{}, failed("list users", err)
+	}
+	users, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) })
+	if err != nil {
+		return user.Page{}, failed("list users", err)
+	}
+	if len(users) > f.Limit {
+		return user.Page{Users: users[:f.Limit], More: true}, nil
+	}
+	return user.Page{Users: users}, nil
+}
+
+// listQuery asks for one user more than the filter's limit, to know whether there are more.
+func listQuery(f user.Filter) (query string, args []any) {
+	var where []string
+	arg := func(value any) string {
+		args = append(args, value)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	if f.After != uuid.Nil {
+		where = append(where, "u.id > "+arg(f.After))
+	}
+	if f.Email != "" {
+		where = append(where, "u.email_key = "+arg(user.Fold(f.Email)))
+	}
+	if f.Status != "" {
+		where = append(where, "u.status = "+arg(f.Status))
+	}
+	if f.Role != "" {
+		where = append(where, "u.id IN (SELECT ur.user_id FROM user_roles ur WHERE ur.role = "+arg(f.Role)+")")
+	}
+	if f.Prefix != "" {
+		from := user.Fold(f.Prefix)
+		low, high := arg(from), arg(from+"\U0010FFFF")
+		where = append(where, fmt.Sprintf(
+			"(u.email_key >= %[1]s AND u.email_key < %[2]s OR u.name_key >= %[1]s AND u.name_key < %[2]s)", low, high))
+	}
+	query = `SELECT ` + userColumns + ` FROM users u`
+	if len(where) > 0 {
+		query += ` WHERE ` + strings.Join(where, " AND ")
+	}
+	return query + ` ORDER BY u.id LIMIT ` + arg(f.Limit+1), args
+}

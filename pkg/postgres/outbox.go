@@ -1,0 +1,112 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/propagation"
+
+	"user-service/pkg/event"
+	"user-service/pkg/outbox"
+)
+
+// relayLock is the advisory lock of the one relay that drains. It ends with its
+// transaction, so it works behind a pooler in transaction mode and dies with its owner.
+const relayLock = 0x757365725f6f7574
+
+// relaySilence is how long the relay's transaction may be silent, waiting for the broker,
+// before the server takes its owner for dead.
+const relaySilence = "15s"
+
+// appendEvents stores events in the transaction of the change that they announce,
+// with the trace context of the request.
+func appendEvents(ctx context.Context, tx pgx.Tx, events []event.Event) error {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	for _, e := range events {
+		_, err := tx.Exec(ctx, `
+			INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, traceparent, data)
+			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
+			e.ID, e.Type, e.Subject, e.Sequence, e.Time, carrier.Get("traceparent"), string(e.Data))
+		if err != nil {
+			return fmt.Errorf("append to the outbox: %w", err)
+		}
+	}
+	return nil
+}
+
+// Drain implements outbox.Store.
+func (db *DB) Drain(ctx context.Context, limit int, publish func(context.Context, []event.Event) []bool,
+) (outbox.Drained, error) {
+	var drained outbox.Drained
+	err := pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
+		var mine bool
+		var silence string
+		if err := tx.QueryRow(ctx, `
+			SELECT pg_try_advisory_xact_lock($1), set_config('idle_in_transaction_session_timeout', $2, true)`,
+			int64(relayLock), relaySilence).Scan(&mine, &silence); err != nil {
+			return fmt.Errorf("lock the outbox: %w", err)
+		}
+		if !mine {
+			return outbox.ErrBusy
+		}
+		ids, events, err := oldest(ctx, tx, limit)
+		if err != nil || len(events) == 0 {
+			return err
+		}
+		drained.Taken = len(events)
+		published := confirmed(ids, publish(ctx, events))
+		if len(published) == 0 {
+			return nil
+		}
+		if _, err := tx.Exec(ctx, `DELETE FROM outbox WHERE id = ANY($1::bigint[])`, published); err != nil {
+			return fmt.Errorf("remove published events: %w", err)
+		}
+		drained.Removed = len(published)
+		return nil
+	})
+	return drained, err
+}
+
+func oldest(ctx context.Context, tx pgx.Tx, limit int) (ids []int64, events []event.Event, err error) {
+	rows, err := tx.Query(ctx, `
+		SELECT id, event_id, type, subject, sequence, occurred_at, traceparent, data::text
+		FROM outbox ORDER BY id LIMIT $1`, limit)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the outbox: %w", err)
+	}
+	var id int64
+	var e event.Event
+	var data string
+	_, err = pgx.ForEachRow(rows, []any{&id, &e.ID, &e.Type, &e.Subject, &e.Sequence, &e.Time, &e.Traceparent, &data},
+		func() error {
+			e.Data = []byte(data)
+			ids, events = append(ids, id), append(events, e)
+			return nil
+		})
+	if err != nil {
+		return nil, nil, fmt.Errorf("read the outbox: %w", err)
+	}
+	return ids, events, nil
+}
+
+func confirmed(ids []int64, published []bool) []int64 {
+	var out []int64
+	for i, ok := range published {
+		if ok {
+			out = append(out, ids[i])
+		}
+	}
+	return out
+}
+
+// OutboxBacklog returns how many events wait and how long the oldest has waited.
+func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Duration, err error) {
+	var seconds float64
+	err = db.pool.QueryRow(ctx, `
+		SELECT count(*), coalesce(extract(epoch FROM greatest(now() - min(occurred_at), interval '0')), 0)::float8
+		FROM outbox`).Scan(&pending, &seconds)
+	return pending, time.Duration(seconds * float64(time.Second)), failed("look at the outbox", err)
+}

@@ -1,0 +1,78 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"path"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/lock"
+
+	"user-service/migrations"
+)
+
+// RequiredSchema is the least version of the schema that this build runs on: that of
+// its newest migration. Newer ones only expand, so any version above is good too.
+func RequiredSchema() (int64, error) {
+	files, err := fs.Glob(migrations.FS, "*.sql")
+	if err != nil || len(files) == 0 {
+		return 0, fmt.Errorf("list the migrations: %w", errors.Join(err, fs.ErrNotExist))
+	}
+	return goose.NumericComponent(path.Base(files[len(files)-1]))
+}
+
+// SchemaVersion returns the version of the database's schema; 0 if it has none.
+func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
+	var version int64
+	err := db.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
+	if isUndefinedTable(err) {
+		return 0, nil
+	}
+	return version, failed("read the schema version", err)
+}
+
+// Migrator brings the schema of one database up and down, one runner at a time.
+type Migrator struct {
+	db       *sql.DB
+	provider *goose.Provider
+}
+
+// NewMigrator returns a Migrator for the database at url. The lock that keeps two
+// runners apart is a row with a lease, which holds behind a pooler too.
+func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
+	cfg, err := pgx.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("the database URL can't be parsed")
+	}
+	db := stdlib.OpenDB(*cfg)
+	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log))
+	if err != nil {
+		return nil, fmt.Errorf("make the migration lock: %w", err)
+	}
+	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS,
+		goose.WithLocker(locker), goose.WithSlog(log), goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		return nil, fmt.Errorf("read the migrations: %w", err)
+	}
+	return &Migrator{db: db, provider: provider}, nil
+}
+
+// Close closes the connections of the Migrator.
+func (m *Migrator) Close() error { return m.db.Close() }
+
+// Up applies all migrations that are pending and returns what it did.
+func (m *Migrator) Up(ctx context.Context) ([]*goose.MigrationResult, error) { return m.provider.Up(ctx) }
+
+// Down takes back the last migration.
+func (m *Migrator) Down(ctx context.Context) (*goose.MigrationResult, error) { return m.provider.Down(ctx) }
+
+// Status returns every migration and whether it is applied.
+func (m *Migrator) Status(ctx context.Context) ([]*goose.MigrationStatus, error) {
+	return m.provider.Status(ctx)
+}
