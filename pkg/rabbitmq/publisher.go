@@ -1,0 +1,167 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace"
+
+	"user-service/pkg/event"
+)
+
+// publishTimeout bounds Publish for callers whose context has no earlier end.
+const publishTimeout = 30 * time.Second
+
+// Observer is told what the publisher does. Its methods must not block, and are called from
+// several goroutines.
+type Observer interface {
+	// Connected tells each change of the connection's state. It begins as false.
+	Connected(connected bool)
+	// Confirmed tells how long the broker took to confirm one event.
+	Confirmed(latency time.Duration)
+	// Nacked tells that the broker refused one event.
+	Nacked()
+	// Returned tells that no queue took an event of this type. It counts as published.
+	Returned(eventType string)
+}
+
+// Publisher publishes events on a connection that Run keeps alive. Its methods may be called
+// at the same time.
+type Publisher struct {
+	cfg      Config
+	log      *slog.Logger
+	observer Observer
+	tracer   trace.Tracer
+	current  atomic.Pointer[session] // nil while there is none
+}
+
+// New returns a Publisher that is not connected before Run is called. A nil Observer is fine.
+func New(cfg Config, log *slog.Logger, o Observer) *Publisher {
+	if o == nil {
+		o = nobody{}
+	}
+	return &Publisher{cfg: cfg, log: log, observer: o, tracer: newTracer()}
+}
+
+// Run keeps one connection to the broker until ctx ends; then it closes it within 2 s and
+// returns nil. To be called once.
+func (p *Publisher) Run(ctx context.Context) error {
+	connect := func(ctx context.Context) (*session, error) {
+		return open(ctx, p.cfg, product, p.log, p.prepare)
+	}
+	stayConnected(ctx, p.log, connect, p.serve)
+	return nil
+}
+
+// prepare turns on confirms and listens to returned messages.
+func (p *Publisher) prepare(channel *amqp.Channel) error {
+	if err := channel.Confirm(false); err != nil {
+		return fmt.Errorf("turn on confirms: %w", err)
+	}
+	returns := channel.NotifyReturn(make(chan amqp.Return, 1))
+	go func() {
+		for returned := range returns {
+			p.observer.Returned(returned.RoutingKey)
+		}
+	}()
+	return nil
+}
+
+// serve offers the session to Publish until it is lost.
+func (p *Publisher) serve(s *session) {
+	p.current.Store(s)
+	p.observer.Connected(true)
+	<-s.lost
+	p.current.Store(nil)
+	p.observer.Connected(false)
+}
+
+// Check returns nil when connected to a broker that takes messages; else ErrNotConnected, or
+// ErrBlocked with the broker's reason.
+func (p *Publisher) Check(context.Context) error {
+	_, err := p.ready()
+	return err
+}
+
+func (p *Publisher) ready() (*session, error) {
+	s := p.current.Load()
+	if s == nil {
+		return nil, ErrNotConnected
+	}
+	return s, s.check()
+}
+
+// Publish sends the events in their order, on one channel, and waits for the broker's
+// confirms, at the longest until ctx ends. It returns one error for each event, nil if and only
+// if the broker has confirmed that event. After an error the event may have been published all the
+// same, and may arrive twice if it is published again.
+//
+// Without a connection, and while the broker blocks, Publish fails at once. If ctx ends while a
+// confirm is outstanding, the connection is given up for a new one, unless the broker said
+// that it blocks: then the connection stays, and waits for the end of that.
+func (p *Publisher) Publish(ctx context.Context, events []event.Event) []error {
+	errs := make([]error, len(events))
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	s, err := p.ready()
+	if err == nil {
+		err = s.acquire(ctx)
+	}
+	if err != nil {
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	batch := p.messages(ctx, events, errs)
+	receipts := s.send(ctx, batch)
+	for _, m := range batch {
+		err := p.settle(ctx, s, receipts)
+		endSpan(m.span, err)
+		errs[m.index] = err
+	}
+	return errs
+}
+
+// messages makes a message of each event. An event that can't be one gets its error in errs.
+func (p *Publisher) messages(ctx context.Context, events []event.Event, errs []error) []message {
+	batch := make([]message, 0, len(events))
+	for i, e := range events {
+		publishing, err := encode(e)
+		if err != nil {
+			errs[i] = err
+			continue
+		}
+		span := p.startSpan(ctx, e, &publishing)
+		batch = append(batch, message{index: i, publishing: publishing, span: span})
+	}
+	return batch
+}
+
+// settle takes the next receipt and waits for what the broker says to it.
+func (p *Publisher) settle(ctx context.Context, s *session, receipts <-chan receipt) error {
+	r, err := s.next(ctx, receipts)
+	if err == nil {
+		err = s.confirm(ctx, r)
+	}
+	switch {
+	case err == nil:
+		p.observer.Confirmed(time.Since(r.sent))
+	case errors.Is(err, ErrNacked):
+		p.observer.Nacked()
+	}
+	return err
+}
+
+// nobody is the Observer of those who need none.
+type nobody struct{}
+
+func (nobody) Connected(bool)          {}
+func (nobody) Confirmed(time.Duration) {}
+func (nobody) Nacked()                 {}
+func (nobody) Returned(string)         {}

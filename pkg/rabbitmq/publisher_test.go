@@ -1,0 +1,231 @@
+package rabbitmq_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"user-service/pkg/event"
+	"user-service/pkg/rabbitmq"
+)
+
+const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+func TestPublishedMessage(t *testing.T) {
+	t.Parallel()
+	typ := randomType()
+	arrived := consume(t, typ)
+	seen := &observer{}
+	p := start(t, broker(t), seen)
+	events := newEvents(t, typ, 2)
+	events[0].Traceparent = traceparent
+
+	noErrors(t, p.Publish(t.Context(), events))
+
+	waitFor(t, "two messages", func() bool { return len(arrived.received()) == 2 })
+	for i, got := range arrived.received() {
+		body, err := events[i].CloudEvent()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := amqp.Delivery{
+			ContentType:  "application/cloudevents+json",
+			DeliveryMode: 2,
+			MessageId:    events[i].ID.String(),
+			Timestamp:    events[i].Time.Truncate(time.Second),
+			Type:         string(typ),
+			AppId:        "user-service",
+			Exchange:     "user_events",
+			RoutingKey:   string(typ),
+			Body:         body,
+		}
+		if i == 0 {
+			want.Headers = amqp.Table{"traceparent": traceparent}
+		}
+		got.Acknowledger, got.ConsumerTag, got.DeliveryTag = nil, "", 0
+		if diff := cmp.Diff(want, got, cmp.Comparer(time.Time.Equal)); diff != "" {
+			t.Errorf("message %d (-want +got):\n%s", i, diff)
+		}
+	}
+	if got := seen.snapshot(); len(got.confirmed) != 2 || len(got.returned)+got.nacked > 0 {
+		t.Errorf("observer saw %+v, want two confirms and nothing else", got)
+	}
+}
+
+func TestEventsArriveInOrder(t *testing.T) {
+	t.Parallel()
+	typ := randomType()
+	arrived := consume(t, typ)
+	p := start(t, broker(t), nil)
+	events := newEvents(t, typ, 1000)
+
+	noErrors(t, p.Publish(t.Context(), events))
+
+	waitFor(t, "all events", func() bool { return len(arrived.received()) == len(events) })
+	if diff := cmp.Diff(ids(events), arrived.firstArrivals()); diff != "" {
+		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+func TestPublishFromManyGoroutines(t *testing.T) {
+	t.Parallel()
+	const callers, each = 8, 50
+	typ := randomType()
+	arrived := consume(t, typ)
+	p := start(t, broker(t), nil)
+
+	var wg sync.WaitGroup
+	batches := make([][]event.Event, callers)
+	for i := range batches {
+		batches[i] = newEvents(t, typ, each)
+		wg.Go(func() {
+			for _, err := range p.Publish(t.Context(), batches[i]) {
+				if err != nil {
+					t.Errorf("caller %d: %v", i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+
+	waitFor(t, "all events", func() bool { return len(arrived.received()) == callers*each })
+	position := make(map[string]int)
+	for i, id := range arrived.firstArrivals() {
+		position[id] = i
+	}
+	for i, batch := range batches {
+		for j := 1; j < each; j++ {
+			if position[batch[j-1].ID.String()] >= position[batch[j].ID.String()] {
+				t.Errorf("caller %d: event %d arrived before the one in front of it", i, j)
+			}
+		}
+	}
+}
+
+func TestUnroutableIsCountedAsPublished(t *testing.T) {
+	t.Parallel()
+	typ := randomType()
+	seen := &observer{}
+	p := start(t, broker(t), seen)
+
+	noErrors(t, p.Publish(t.Context(), newEvents(t, typ, 3)))
+
+	waitFor(t, "the returns", func() bool { return len(seen.snapshot().returned) == 3 })
+	if diff := cmp.Diff([]string{string(typ), string(typ), string(typ)}, seen.snapshot().returned); diff != "" {
+		t.Errorf("returned (-want +got):\n%s", diff)
+	}
+}
+
+func TestRefusedEventsAlone(t *testing.T) {
+	t.Parallel()
+	full, roomy := randomType(), randomType()
+	declare(t, dial(t), full, amqp.Table{"x-max-length": 1, "x-overflow": "reject-publish"})
+	arrived := consume(t, roomy)
+	seen := &observer{}
+	p := start(t, broker(t), seen)
+	fulls, roomies := newEvents(t, full, 3), newEvents(t, roomy, 2)
+
+	errs := p.Publish(t.Context(), []event.Event{fulls[0], fulls[1], roomies[0], fulls[2], roomies[1]})
+
+	want := []error{nil, rabbitmq.ErrNacked, nil, rabbitmq.ErrNacked, nil}
+	for i := range want {
+		if !errors.Is(errs[i], want[i]) {
+			t.Errorf("event %d: error %v, want %v", i, errs[i], want[i])
+		}
+	}
+	waitFor(t, "the others", func() bool { return len(arrived.received()) == 2 })
+	if got := seen.snapshot(); got.nacked != 2 || len(got.confirmed) != 3 {
+		t.Errorf("observer saw %d refused and %d confirmed, want 2 and 3", got.nacked, len(got.confirmed))
+	}
+}
+
+func TestImpossibleEventsAlone(t *testing.T) {
+	t.Parallel()
+	for name, spoil := range map[string]func(*event.Event){
+		"data that is no JSON": func(e *event.Event) { e.Data = json.RawMessage(`{`) },
+		"too big a body":       func(e *event.Event) { e.Data = json.RawMessage(`"` + strings.Repeat("x", 9<<20) + `"`) },
+		"too long a type":      func(e *event.Event) { e.Type = event.Type(strings.Repeat("x", 256)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			typ := randomType()
+			arrived := consume(t, typ)
+			p := start(t, broker(t), nil)
+			events := newEvents(t, typ, 3)
+			spoil(&events[1])
+
+			errs := p.Publish(t.Context(), events)
+
+			if errs[0] != nil || errs[2] != nil {
+				t.Errorf("errors of the good events: %v, %v", errs[0], errs[2])
+			}
+			if errs[1] == nil || !strings.Contains(errs[1].Error(), events[1].ID.String()) {
+				t.Errorf("error of the bad event: %v, want one that names it", errs[1])
+			}
+			waitFor(t, "the good events", func() bool { return len(arrived.received()) == 2 })
+			noErrors(t, p.Publish(t.Context(), events[:1])) // the connection is unharmed
+		})
+	}
+}
+
+func TestNotConnected(t *testing.T) {
+	t.Parallel()
+	p := rabbitmq.New(broker(t), slog.New(slog.DiscardHandler), nil)
+	events := newEvents(t, randomType(), 2)
+
+	for i, err := range p.Publish(t.Context(), events) {
+		if !errors.Is(err, rabbitmq.ErrNotConnected) {
+			t.Errorf("event %d: error %v, want ErrNotConnected", i, err)
+		}
+	}
+	if err := p.Check(t.Context()); !errors.Is(err, rabbitmq.ErrNotConnected) {
+		t.Errorf("Check: %v, want ErrNotConnected", err)
+	}
+}
+
+func TestPublishWithEndedContext(t *testing.T) {
+	t.Parallel()
+	seen := &observer{}
+	p := start(t, broker(t), seen)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+
+	for i, err := range p.Publish(ctx, newEvents(t, randomType(), 2)) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("event %d: error %v, want context.Canceled", i, err)
+		}
+	}
+	if err := p.Check(t.Context()); err != nil {
+		t.Errorf("the connection suffered: %v", err)
+	}
+	if diff := cmp.Diff([]bool{true}, seen.snapshot().connected); diff != "" {
+		t.Errorf("connected (-want +got):\n%s", diff)
+	}
+}
+
+func TestPublishNothing(t *testing.T) {
+	t.Parallel()
+	p := start(t, broker(t), nil)
+	for range 3 {
+		if errs := p.Publish(t.Context(), nil); len(errs) != 0 {
+			t.Errorf("errors for no events: %v", errs)
+		}
+	}
+}
+
+func noErrors(t testing.TB, errs []error) {
+	t.Helper()
+	for i, err := range errs {
+		if err != nil {
+			t.Fatalf("event %d: %v", i, err)
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// receipt is what is known of a message after it was written to the connection.
+type receipt struct {
+	confirmation *amqp.DeferredConfirmation
+	sent         time.Time
+	err          error
+}
+
+// acquire waits until nobody else publishes on the session. Without an error, send
+// must follow, which releases it.
+func (s *session) acquire(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	select {
+	case s.sending <- struct{}{}:
+		return nil
+	case <-s.lost:
+		return ErrNotConnected
+	case <-ctx.Done():
+		return fmt.Errorf("wait for another batch: %w", ctx.Err())
+	}
+}
+
+// send writes the messages in their order, until ctx ends, in a goroutine of its own:
+// a write to a connection that stalls can be ended only by ending the session. One receipt for each
+// message comes out, unless a write stalls.
+func (s *session) send(ctx context.Context, batch []message) <-chan receipt {
+	receipts := make(chan receipt, len(batch)) // so that the goroutine ends even if nobody reads
+	go func() {
+		defer func() { <-s.sending }()
+		for _, m := range batch {
+			receipts <- s.write(ctx, m.publishing)
+		}
+	}()
+	return receipts
+}
+
+func (s *session) write(ctx context.Context, publishing amqp.Publishing) receipt {
+	const mandatory, immediate = true, false
+	sent := time.Now()
+	confirmation, err := s.channel.PublishWithDeferredConfirmWithContext(
+		ctx, Exchange, publishing.Type, mandatory, immediate, publishing)
+	switch {
+	case err == nil:
+	case errors.Is(err, ctx.Err()): // it was not sent
+		err = s.late(ctx)
+	default:
+		err = fmt.Errorf("%w: %w", ErrConnectionLost, err)
+	}
+	return receipt{confirmation: confirmation, sent: sent, err: err}
+}
+
+// next returns the next receipt, or an error if ctx ends first.
+func (s *session) next(ctx context.Context, receipts <-chan receipt) (receipt, error) {
+	select {
+	case r := <-receipts:
+		return r, r.err
+	default:
+	}
+	select {
+	case r := <-receipts:
+		return r, r.err
+	case <-ctx.Done():
+		return receipt{}, s.giveUp(ctx)
+	}
+}
+
+// confirm waits for the broker's answer to a message that was sent.
+func (s *session) confirm(ctx context.Context, r receipt) error {
+	select {
+	case <-r.confirmation.Done():
+	case <-s.lost:
+	case <-ctx.Done():
+	}
+	switch {
+	case r.confirmation.Acked():
+		return nil
+	case s.channel.IsClosed(): // amqp091-go ends all open confirmations then, as if refused
+		<-s.lost
+		return fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)
+	case ctx.Err() != nil:
+		return s.giveUp(ctx)
+	default:
+		return ErrNacked
+	}
+}
+
+// giveUp ends a session whose broker has not answered in time, and returns the error that
+// tells so. A broker that has said that it blocks is not to blame, and its connection
+// is kept: a new one would be blocked too.
+func (s *session) giveUp(ctx context.Context) error {
+	err := s.late(ctx)
+	if !errors.Is(err, ErrBlocked) {
+		s.end(err)
+	}
+	return err
+}
+
+// late returns why the end of ctx came before a confirm.
+func (s *session) late(ctx context.Context) error {
+	if err := s.check(); errors.Is(err, ErrBlocked) {
+		return err
+	}
+	return fmt.Errorf("wait for the broker: %w", ctx.Err())
+}

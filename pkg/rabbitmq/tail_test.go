@@ -1,0 +1,114 @@
+package rabbitmq_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"user-service/pkg/event"
+	"user-service/pkg/rabbitmq"
+)
+
+// background runs f until the test ends, or until stop is called, which waits for the end.
+func background(t testing.TB, f func(context.Context) error) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f(ctx) }()
+	var stopped atomic.Bool
+	stop = func() {
+		t.Helper()
+		cancel()
+		if stopped.Swap(true) {
+			return
+		}
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Errorf("ended with %v, want nil", err)
+			}
+		case <-time.After(patience):
+			t.Error("did not end")
+		}
+	}
+	t.Cleanup(stop)
+	return stop
+}
+
+type heard struct{ key, body string }
+
+func TestTailOverALossOfTheConnection(t *testing.T) {
+	t.Parallel()
+	word := "test." + uuid.NewString()
+	proxy, cfg := through(t, broker(t))
+	p := start(t, broker(t), nil)
+	var waiting atomic.Int32
+	events := make(chan heard, 10)
+	stop := background(t, func(ctx context.Context) error {
+		return rabbitmq.Tail(ctx, cfg, slog.New(slog.DiscardHandler), rabbitmq.Subscription{
+			BindingKey: word + ".*",
+			Handle:     func(body []byte, key string) error { events <- heard{key, string(body)}; return nil },
+			Waiting:    func() { waiting.Add(1) },
+		})
+	})
+
+	for round := range int32(2) {
+		waitFor(t, "tail to wait for events", func() bool { return waiting.Load() == round+1 })
+		for _, typ := range []event.Type{event.Type(word + ".a"), event.Type(word + ".b.c"), event.Type(word + ".d")} {
+			sent := newEvents(t, typ, 1)
+			noErrors(t, p.Publish(t.Context(), sent))
+			if typ == event.Type(word+".b.c") { // two words, which "*" does not stand for
+				continue
+			}
+			body, _ := sent[0].CloudEvent()
+			if diff := cmp.Diff(heard{string(typ), string(body)}, receive(t, events), cmp.AllowUnexported(heard{})); diff != "" {
+				t.Errorf("round %d (-want +got):\n%s", round, diff)
+			}
+		}
+		proxy.Stop()
+		if err := proxy.Start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+}
+
+func TestTailEndsWithTheHandlersError(t *testing.T) {
+	t.Parallel()
+	typ := randomType()
+	p := start(t, broker(t), nil)
+	full := errors.New("standard output is closed")
+	waiting := make(chan struct{}, 1)
+	result := make(chan error, 1)
+	go func() {
+		result <- rabbitmq.Tail(context.Background(), broker(t), slog.New(slog.DiscardHandler), rabbitmq.Subscription{
+			BindingKey: string(typ),
+			Handle:     func([]byte, string) error { return full },
+			Waiting:    func() { waiting <- struct{}{} },
+		})
+	}()
+
+	receive(t, waiting)
+	noErrors(t, p.Publish(t.Context(), newEvents(t, typ, 3)))
+	if err := receive(t, result); !errors.Is(err, full) {
+		t.Errorf("Tail returned %v, want %v", err, full)
+	}
+}
+
+// receive waits for the next value.
+func receive[T any](t *testing.T, values <-chan T) T {
+	t.Helper()
+	select {
+	case value := <-values:
+		return value
+	case <-time.After(patience):
+		t.Fatal("waited in vain")
+		panic("unreachable")
+	}
+}

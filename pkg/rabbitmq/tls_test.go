@@ -1,0 +1,146 @@
+package rabbitmq_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"user-service/pkg/rabbitmq"
+)
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	stranger := newCA()
+	for name, test := range map[string]struct {
+		ca      *authority
+		names   []string
+		problem string // in the log; none if empty
+	}{
+		"good certificate":    {testCA, []string{"localhost"}, ""},
+		"for another host":    {testCA, []string{"rabbit.example"}, "certificate is valid for rabbit.example, not localhost"},
+		"of an unknown maker": {stranger, []string{"localhost"}, "certificate signed by unknown authority"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := behindTLS(t, broker(t), test.ca.issue(test.names...))
+			log := &lines{}
+			p := rabbitmq.New(cfg, slog.New(slog.NewTextHandler(log, nil)), nil)
+			run(t, p)
+			if test.problem != "" {
+				waitFor(t, "the problem in the log", func() bool { return strings.Contains(log.String(), test.problem) })
+				return
+			}
+			waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+			noErrors(t, p.Publish(t.Context(), newEvents(t, randomType(), 10)))
+		})
+	}
+}
+
+// behindTLS puts a TLS endpoint named localhost in front of the broker.
+func behindTLS(t *testing.T, cfg rabbitmq.Config, certificate tls.Certificate) rabbitmq.Config {
+	t.Helper()
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	if err != nil {
+		t.Fatal(err)
+	}
+	upstream := net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port))
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() { join(client, upstream) })
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		wg.Wait()
+	})
+	cfg = at(t, cfg, listener.Addr().String())
+	cfg.Host, cfg.TLS = "localhost", true
+	return cfg
+}
+
+// join copies both ways until one side closes.
+func join(client net.Conn, upstream string) {
+	defer func() { _ = client.Close() }()
+	server, err := net.Dial("tcp", upstream)
+	if err != nil {
+		return
+	}
+	go func() {
+		_, _ = io.Copy(server, client)
+		_ = server.Close()
+	}()
+	_, _ = io.Copy(client, server)
+}
+
+// authority issues certificates.
+type authority struct {
+	certificate *x509.Certificate
+	key         *ecdsa.PrivateKey
+}
+
+// testCA is trusted by this process as the system's roots are.
+var testCA = newCA()
+
+// trustTestCA makes testCA one of the system's roots; to be called before their first use.
+func trustTestCA() (forget func()) {
+	dir := must(os.MkdirTemp("", "rabbitmq-test-"))
+	file := filepath.Join(dir, "ca.pem")
+	content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: testCA.certificate.Raw})
+	if err := os.WriteFile(file, content, 0o600); err != nil {
+		panic(err)
+	}
+	if err := os.Setenv("SSL_CERT_FILE", file); err != nil {
+		panic(err)
+	}
+	return func() { _ = os.RemoveAll(dir) }
+}
+
+func newCA() *authority {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	raw := must(x509.CreateCertificate(rand.Reader, template, template, key.Public(), key))
+	return &authority{certificate: must(x509.ParseCertificate(raw)), key: key}
+}
+
+// issue returns a server's certificate for the names.
+func (a *authority) issue(names ...string) tls.Certificate {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(2), DNSNames: names,
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	}
+	raw := must(x509.CreateCertificate(rand.Reader, template, a.certificate, key.Public(), a.key))
+	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}
+}
+
+// must is for what can't fail with a working crypto library and file system.
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return value
+}
