@@ -1,0 +1,77 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// minSecretBytes is the least length of a key for HS256 (RFC 7518 section 3.2).
+const minSecretBytes = 32
+
+// minLaneKiB is the least memory for each lane of argon2 (RFC 9106 section 3.1).
+const minLaneKiB = 8
+
+func (d *Database) check(found findings) {
+	found.unless(isDatabase(d.URL.Reveal()), "DATABASE_URL", "is not a PostgreSQL URL")
+	found.unless(d.MigrationURL == "" || isDatabase(d.MigrationURL.Reveal()), "MIGRATION_DATABASE_URL", "is not a PostgreSQL URL")
+	found.unless(d.MaxConns != 1, "DATABASE_MAX_CONNS", "is 1, and the relay of events needs one beside those of the requests")
+}
+
+func (q *RabbitMQ) check(found findings) {
+	found.unless(isHost(q.Host), "RABBITMQ_HOST", "is not a host alone")
+}
+
+func (t *Tokens) check(found findings) {
+	length := len(t.Secret.Reveal())
+	found.unless(length >= minSecretBytes, "JWT_SECRET", fmt.Sprintf("has %d bytes and needs at least %d", length, minSecretBytes))
+	found.unless(t.RefreshIdleTTL <= t.RefreshTTL, "REFRESH_TOKEN_IDLE_TTL", "is longer than REFRESH_TOKEN_TTL")
+}
+
+func (p *Passwords) check(found findings) {
+	least := minLaneKiB * uint32(p.Parallelism)
+	found.unless(p.MemoryKiB >= least, "ARGON2_MEMORY_KIB", fmt.Sprintf("is less than the %d that ARGON2_PARALLELISM asks for", least))
+}
+
+func (h *HTTP) check(found findings) {
+	found.unless(isAddress(h.Addr), "HTTP_ADDR", "is not an address")
+	found.unless(isAddress(h.MetricsAddr), "METRICS_ADDR", "is not an address")
+	found.unless(h.MetricsAddr != h.Addr || strings.HasSuffix(h.Addr, ":0"), "METRICS_ADDR", "is the same as HTTP_ADDR")
+	found.unless(h.ShutdownDelay < h.ShutdownTimeout, "SHUTDOWN_TIMEOUT", "is not longer than SHUTDOWN_DELAY")
+}
+
+func (l *Log) check(found findings) {
+	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
+	found.unless(slices.Contains(levels, l.Level), "LOG_LEVEL", "is not a level")
+}
+
+// isDatabase reports whether dsn looks like a connection string of libpq: a URL, or pairs
+// of keyword=value. The driver looks closer, but only the program itself knows the driver.
+func isDatabase(dsn string) bool {
+	if !strings.Contains(dsn, "://") {
+		return strings.Contains(dsn, "=")
+	}
+	u, err := url.Parse(dsn)
+	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql")
+}
+
+// isHost reports whether s is a host without port, scheme or user.
+func isHost(s string) bool {
+	_, err := netip.ParseAddr(s)
+	return err == nil || !strings.ContainsAny(s, ":/@[] \t\r\n")
+}
+
+// isAddress reports whether s can be listened on; port 0 stands for any free one.
+func isAddress(s string) bool {
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}

@@ -1,0 +1,112 @@
+// Package config turns the environment into structs, one for each concern, and says
+// everything that is wrong with it at once.
+//
+// The tags of a field are all there is to know about its variable: the loader, the messages
+// and the documentation are made of them.
+//
+//	env      name, then "required" or "default=…", as go-envconfig reads it
+//	desc     what it is for, a sentence
+//	min, max the bounds of a number or a duration, both included
+//	is       what a value has to be, where type and bounds don't say it
+//	example  a value for .env.example and for messages; the default stands in for it
+package config
+
+import (
+	"log/slog"
+	"runtime"
+	"time"
+)
+
+// Config is everything that can be set. A command that needs less loads a struct of
+// the groups that it needs.
+type Config struct {
+	Database  Database
+	RabbitMQ  RabbitMQ
+	Tokens    Tokens
+	Passwords Passwords
+	Accounts  Accounts
+	HTTP      HTTP
+	Log       Log
+}
+
+// Database says where PostgreSQL is.
+type Database struct {
+	URL          Secret `env:"DATABASE_URL, required" is:"a PostgreSQL URL such as postgres://user:password@host:5432/database" example:"postgres://user_service:user_service@localhost:5432/user_service?sslmode=disable" desc:"The database."`
+	MaxConns     int32  `env:"DATABASE_MAX_CONNS, default=0" min:"0" max:"10000" is:"0 or a whole number from 2 to 10000" example:"20" desc:"Connections that one replica holds at most; 0: four for each CPU, at least 4 and at most 64."`
+	MigrationURL Secret `env:"MIGRATION_DATABASE_URL" is:"a PostgreSQL URL such as postgres://owner:password@host:5432/database" desc:"The database as migrations reach it: directly, and with the right to change the schema. Unset: DATABASE_URL."`
+}
+
+// RabbitMQ says where the broker is.
+type RabbitMQ struct {
+	Host     string `env:"RABBITMQ_HOST, required" is:"a host name or an IP address" example:"localhost" desc:"The broker's host."`
+	Port     int    `env:"RABBITMQ_PORT, required" min:"1" max:"65535" example:"5672" desc:"The broker's AMQP port."`
+	User     string `env:"RABBITMQ_USER, required" is:"a user name" example:"guest" desc:"The broker's user."`
+	Password Secret `env:"RABBITMQ_PASS, required" is:"that user's password" example:"guest" desc:"The password of RABBITMQ_USER."`
+	Vhost    string `env:"RABBITMQ_VHOST, default=/" is:"a virtual host" desc:"The broker's virtual host."`
+	TLS      bool   `env:"RABBITMQ_TLS, default=false" desc:"Connect with TLS, and verify the broker's certificate."`
+}
+
+// Tokens says how tokens are made and how long they are good for.
+type Tokens struct {
+	Secret         Secret        `env:"JWT_SECRET, required" is:"a random text of at least 32 bytes, as made by: openssl rand -base64 48" example:"for-local-development-only-0123456789" desc:"The key that signs tokens."`
+	Issuer         string        `env:"JWT_ISSUER, default=user-service" is:"a text" desc:"The claim iss of access tokens."`
+	Audience       string        `env:"JWT_AUDIENCE, default=user-service" is:"a text" desc:"The claim aud of access tokens."`
+	AccessTTL      time.Duration `env:"ACCESS_TOKEN_TTL, default=15m" min:"1s" desc:"How long an access token is good for."`
+	RefreshIdleTTL time.Duration `env:"REFRESH_TOKEN_IDLE_TTL, default=720h" min:"1s" desc:"A session that is not refreshed for so long ends."`
+	RefreshTTL     time.Duration `env:"REFRESH_TOKEN_TTL, default=2160h" min:"1s" desc:"A session ends after so long, refreshed or not."`
+}
+
+// Passwords says what a good password is, and what hashing one may cost.
+type Passwords struct {
+	MinLength       int    `env:"PASSWORD_MIN_LENGTH, default=15" min:"8" max:"128" desc:"Fewest characters of a password."`
+	HashConcurrency int    `env:"PASSWORD_HASH_CONCURRENCY, default=0" min:"0" max:"1024" example:"2" desc:"Passwords hashed at the same time; 0: one for each CPU."`
+	HashQueue       int    `env:"PASSWORD_HASH_QUEUE, default=0" min:"0" max:"100000" example:"16" desc:"Passwords that may wait to be hashed, past which requests get 503; 0: eight for each one hashed at the same time."`
+	MemoryKiB       uint32 `env:"ARGON2_MEMORY_KIB, default=19456" min:"8" max:"1048576" desc:"Memory of one argon2id hash, in KiB."`
+	Iterations      uint32 `env:"ARGON2_ITERATIONS, default=2" min:"1" max:"64" desc:"Passes of argon2id over that memory."`
+	Parallelism     uint8  `env:"ARGON2_PARALLELISM, default=1" min:"1" max:"64" desc:"Lanes of argon2id."`
+}
+
+// Accounts says who may have an account.
+type Accounts struct {
+	RegistrationEnabled bool `env:"REGISTRATION_ENABLED, default=true" desc:"Let anyone register."`
+}
+
+// HTTP says where the service answers, and how it stops.
+type HTTP struct {
+	Addr            string        `env:"HTTP_ADDR, default=:8080" is:"an address, host:port or :port" desc:"Address of the API."`
+	MetricsAddr     string        `env:"METRICS_ADDR, default=:9090" is:"an address, host:port or :port" desc:"Address of /metrics, /healthz and /readyz."`
+	DocsEnabled     bool          `env:"DOCS_ENABLED, default=true" desc:"Serve /openapi.json and /docs."`
+	PprofEnabled    bool          `env:"PPROF_ENABLED, default=false" desc:"Serve /debug/pprof/ on METRICS_ADDR."`
+	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY, default=5s" min:"0s" desc:"How long to serve on after SIGTERM, not ready, until no more requests are sent here."`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT, default=25s" min:"0s" desc:"How long the whole shutdown may take, SHUTDOWN_DELAY included."`
+}
+
+// Log says what is logged.
+type Log struct {
+	Level slog.Level `env:"LOG_LEVEL, default=info" desc:"The least level that is logged."`
+}
+
+// Migrations returns where migrations reach the database.
+func (d Database) Migrations() Secret {
+	if d.MigrationURL != "" {
+		return d.MigrationURL
+	}
+	return d.URL
+}
+
+// derive puts in force what depends on the machine. The upper bound keeps one replica on a
+// large machine from taking most of the 100 connections that PostgreSQL allows by default.
+func (d *Database) derive() {
+	if d.MaxConns == 0 {
+		d.MaxConns = int32(min(max(4, 4*runtime.GOMAXPROCS(0)), 64)) //nolint:gosec // from 4 to 64
+	}
+}
+
+func (p *Passwords) derive() {
+	if p.HashConcurrency == 0 {
+		p.HashConcurrency = runtime.GOMAXPROCS(0)
+	}
+	if p.HashQueue == 0 {
+		p.HashQueue = 8 * p.HashConcurrency
+	}
+}

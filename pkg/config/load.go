@@ -1,0 +1,101 @@
+package config
+
+import (
+	"context"
+	"errors"
+	"reflect"
+
+	"github.com/sethvargo/go-envconfig"
+)
+
+// Load fills target, a pointer to a group, to Config, or to any other struct of groups, from
+// the variables in env and from the files that they name: the value of a secret NAME may
+// also be the content of the file NAME_FILE, less one newline at its end. An empty variable
+// counts as one that is not set. The error, if any, is a *Problems with everything
+// that is missing or wrong; no secret is in it.
+func Load(ctx context.Context, env envconfig.Lookuper, target any) error {
+	groups, found := groupsOf(target), findings{}
+	for _, group := range groups {
+		for _, f := range group.fields {
+			if problem := f.load(ctx, env); problem != nil {
+				found.note(*problem)
+			}
+		}
+	}
+	for _, group := range groups {
+		settings := group.value.Addr().Interface()
+		if s, ok := settings.(interface{ derive() }); ok {
+			s.derive()
+		}
+		if s, ok := settings.(interface{ check(findings) }); ok {
+			s.check(found)
+		}
+	}
+	return found.err(groups)
+}
+
+// load sets the field, or returns what is wrong with its variable.
+func (f field) load(ctx context.Context, env envconfig.Lookuper) *Problem {
+	value, problem := f.read(env)
+	if problem != nil {
+		return problem
+	}
+	err := f.decode(ctx, value)
+	switch {
+	case errors.Is(err, envconfig.ErrMissingRequired):
+		return &Problem{f.Name, "is not set", f.advice()}
+	case err != nil: // its message may show the value
+		return &Problem{f.Name, "can't be understood", f.advice()}
+	case !boundsOf(f.in).hold(f.value):
+		return &Problem{f.Name, "is out of range", f.advice()}
+	}
+	return nil
+}
+
+// decode lets go-envconfig set the field to value, or to its default if that is empty. It stops
+// at the first error of a struct, so each field gets a struct of its own.
+func (f field) decode(ctx context.Context, value string) error {
+	one := reflect.New(reflect.StructOf([]reflect.StructField{f.in}))
+	lookup := envconfig.LookuperFunc(func(string) (string, bool) { return value, value != "" })
+	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: one.Interface(), Lookuper: lookup}); err != nil {
+		return err
+	}
+	f.value.Set(one.Elem().Field(0))
+	return nil
+}
+
+// findings holds the first problem of each variable, by name. What else is wrong with a
+// variable follows from it, as a missing key is also too short.
+type findings map[string]Problem
+
+func (f findings) note(p Problem) {
+	if _, known := f[p.Name]; !known {
+		f[p.Name] = p
+	}
+}
+
+// unless notes what is wrong with the variable name, unless ok.
+func (f findings) unless(ok bool, name, what string) {
+	if !ok {
+		f.note(Problem{Name: name, What: what})
+	}
+}
+
+// err returns the findings in the order of the variables, or nil if there are none.
+func (f findings) err(groups []group) error {
+	var list []Problem
+	for _, group := range groups {
+		for _, field := range group.fields {
+			if p, ok := f[field.Name]; ok {
+				if p.Do == "" {
+					p.Do = field.advice()
+				}
+				list = append(list, p)
+			}
+		}
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return &Problems{List: list}
+}
