@@ -1,0 +1,106 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"user-service/pkg/user"
+)
+
+// readOnly are the members of a user that a request may send back as it got them.
+var readOnly = []string{"id", "email_verified", "roles", "status", "version", "created_at", "updated_at"}
+
+func readProfile(o *object) user.Profile {
+	return user.Profile{
+		Name: o.text("name"), Picture: o.text("picture"), Locale: o.text("locale"),
+		Zoneinfo: o.text("zoneinfo"), Metadata: o.document("metadata"),
+	}
+}
+
+func readRegistration(o *object) user.Registration {
+	return user.Registration{Email: o.text("email"), Password: o.text("password"), Profile: readProfile(o)}
+}
+
+func readReplacement(o *object) user.Replacement {
+	o.ignore(readOnly...)
+	return user.Replacement{Email: o.text("email"), Profile: readProfile(o), CurrentPassword: o.text("current_password")}
+}
+
+func readPatch(o *object) user.Patch {
+	o.ignore(readOnly...)
+	return user.Patch{
+		Email: o.change("email"), Name: o.change("name"), Picture: o.change("picture"), Locale: o.change("locale"),
+		Zoneinfo: o.change("zoneinfo"), Metadata: readMetadataPatch(o), CurrentPassword: o.text("current_password"),
+	}
+}
+
+// readMetadataPatch tells a metadata of null, which clears it, from one that is left out.
+func readMetadataPatch(o *object) json.RawMessage {
+	if value, given := o.members["metadata"]; given && value.Kind() == 'n' {
+		o.ignore("metadata")
+		return json.RawMessage("null")
+	}
+	return o.document("metadata")
+}
+
+func (a *API) register(w http.ResponseWriter, c *call) error {
+	in, err := decode(c, []string{mediaJSON}, readRegistration, a.users.CheckRegistration)
+	if err != nil {
+		return err
+	}
+	u, err := a.users.Register(c.Context(), in)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", "/users/"+u.ID.String())
+	return writeUser(w, http.StatusCreated, u)
+}
+
+func (a *API) getUser(w http.ResponseWriter, c *call) error {
+	u := c.by.User // read when the caller was identified
+	if !c.by.Is(c.target) {
+		var err error
+		if u, err = a.users.Get(c.Context(), c.target); err != nil {
+			return err
+		}
+	}
+	if !noneMatch(c.Request, u.Version) {
+		noStore(w)
+		w.Header().Set("ETag", etag(u.Version))
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	return writeUser(w, http.StatusOK, u)
+}
+
+func (a *API) replaceUser(w http.ResponseWriter, c *call) error {
+	in, err := decode(c, []string{mediaJSON}, readReplacement, user.Replacement.Check)
+	if err != nil {
+		return err
+	}
+	return a.updateUser(w, c, in)
+}
+
+func (a *API) patchUser(w http.ResponseWriter, c *call) error {
+	in, err := decode(c, []string{mediaMergePatch, mediaJSON}, readPatch, user.Patch.Check)
+	if err != nil {
+		return err
+	}
+	return a.updateUser(w, c, in)
+}
+
+func (a *API) updateUser(w http.ResponseWriter, c *call, edit user.Edit) error {
+	u, err := a.users.Update(c.Context(), c.by, c.target, edit, ifMatch(c.Request))
+	if err != nil {
+		return err
+	}
+	return writeUser(w, http.StatusOK, u)
+}
+
+func (a *API) deleteUser(w http.ResponseWriter, c *call) error {
+	if err := a.users.Delete(c.Context(), c.target, ifMatch(c.Request)); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,96 @@
+// Package httpapi is the REST interface: routes, handlers, and the form of requests
+// and answers. What an account is and what may happen to it is decided in package user.
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/julienschmidt/httprouter"
+
+	"user-service/pkg/user"
+)
+
+// Config says what is served.
+type Config struct {
+	DocsEnabled bool // serve the API's description and a page to try it
+}
+
+// Observer is told of every request that was answered. Its methods must not block.
+type Observer interface {
+	RequestStarted(method string) (done func(route string, status int))
+}
+
+// API answers requests. Make one with New.
+type API struct {
+	cfg      Config
+	users    *user.Service
+	health   *Health
+	observer Observer
+	log      *slog.Logger
+}
+
+// Limits of the server, each against a kind of client that would hold it up.
+const (
+	maxBody        = 64 << 10         // bytes of a request's body
+	maxHeader      = 16 << 10         // bytes of a request's header
+	maxDepth       = 64               // levels of nested JSON
+	headerTimeout  = 5 * time.Second  // for a client that sends its header slowly
+	readTimeout    = 15 * time.Second // … or its body
+	writeTimeout   = 30 * time.Second // … or reads its answer slowly
+	idleTimeout    = 2 * time.Minute  // above those of gateways, so that they close first
+	requestTimeout = 1800 * time.Millisecond
+)
+
+// New returns the API of the service.
+func New(cfg Config, users *user.Service, health *Health, observer Observer, log *slog.Logger) *API {
+	return &API{cfg: cfg, users: users, health: health, observer: observer, log: log}
+}
+
+// Handler returns the handler of every request to the API.
+func (a *API) Handler() http.Handler {
+	router := newRouter()
+	for _, r := range a.routes() {
+		served := a.observe(r.path, a.serve(r))
+		router.Handler(r.method, r.path, served)
+		if r.method == http.MethodGet {
+			router.Handler(http.MethodHead, r.path, served) // net/http leaves out the body
+		}
+	}
+	router.NotFound = a.observe("", a.answer(errNotFound()))
+	router.GlobalOPTIONS = a.observe("", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusNoContent) // the router has set Allow
+	}))
+	router.MethodNotAllowed = a.observe("", a.answer(errMethod()))
+	return refuseHiddenSlashes(router)
+}
+
+// newRouter returns a router that never redirects: an odd path is an unknown path.
+func newRouter() *httprouter.Router {
+	router := httprouter.New()
+	router.RedirectTrailingSlash = false
+	router.RedirectFixedPath = false
+	return router
+}
+
+// Server returns a server for the handler with the limits of this package.
+func Server(addr string, handler http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Addr:              addr,
+		Handler:           handler,
+		ReadHeaderTimeout: headerTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// withDeadline bounds what a request may wait for: whatever is away, an answer comes
+// within 2 seconds.
+func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, requestTimeout)
+}

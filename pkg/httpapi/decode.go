@@ -1,0 +1,195 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"user-service/pkg/user"
+)
+
+const (
+	mediaJSON       = "application/json"
+	mediaMergePatch = "application/merge-patch+json"
+)
+
+// object is the JSON object of a request's body, from which members are taken one by
+// one. What is wrong with them is collected.
+type object struct {
+	members map[string]jsontext.Value
+	errs    user.FieldErrors
+}
+
+// decode makes an input of the call's body. read takes the members from the object; a
+// member that it does not take is unknown. check says what else is wrong, so that all
+// of it is told at once.
+func decode[T any](c *call, accepted []string, read func(*object) T, check func(T) user.FieldErrors) (T, error) {
+	var none T
+	if err := checkMediaType(c.Header, accepted); err != nil {
+		return none, err
+	}
+	if c.bodyErr != nil {
+		return none, c.bodyErr
+	}
+	obj, err := parseObject(c.body)
+	if err != nil {
+		return none, err
+	}
+	in := read(obj)
+	for name := range obj.members {
+		obj.errs.Add(pointer(name), "is not a member of this request")
+	}
+	if check != nil {
+		for _, e := range check(in) {
+			obj.errs.Add(e.Pointer, e.Detail)
+		}
+	}
+	return in, obj.errs.Err()
+}
+
+func checkMediaType(h http.Header, accepted []string) error {
+	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	charset := strings.ToLower(params["charset"])
+	encoding := strings.ToLower(h.Get("Content-Encoding"))
+	if err != nil || !slices.Contains(accepted, media) || charset != "" && charset != "utf-8" ||
+		encoding != "" && encoding != "identity" {
+		return errMediaType(strings.Join(accepted, " or "))
+	}
+	return nil
+}
+
+// parseObject reads one JSON object and nothing else. Invalid UTF-8, a name that
+// appears twice, and nesting without sense are malformed (RFC 8259, RFC 7493).
+func parseObject(body []byte) (*object, error) {
+	dec := jsontext.NewDecoder(bytes.NewReader(body))
+	if dec.PeekKind() != '{' {
+		if _, err := dec.ReadValue(); err != nil {
+			return nil, errMalformed(syntaxDetail(err))
+		}
+		return nil, errMalformed("The body must be a JSON object.")
+	}
+	obj := &object{members: map[string]jsontext.Value{}}
+	if err := obj.scan(dec); err != nil {
+		return nil, errMalformed(syntaxDetail(err))
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, errMalformed("The body must be one JSON object and nothing after it.")
+	}
+	return obj, obj.split(body)
+}
+
+// scan reads the whole object and notes every string with a NUL, which PostgreSQL can't keep.
+func (o *object) scan(dec *jsontext.Decoder) error {
+	for {
+		token, err := dec.ReadToken()
+		if err != nil {
+			return err
+		}
+		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {
+			o.errs.Add(string(dec.StackPointer()), "must not contain the character NUL (\\u0000)")
+		}
+		switch depth := dec.StackDepth(); {
+		case depth > maxDepth:
+			return errTooDeep
+		case depth == 0:
+			return nil
+		}
+	}
+}
+
+// split finds the members of an object that scan has found to be well-formed.
+func (o *object) split(body []byte) error {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return errMalformed("The body must be a JSON object.")
+	}
+	for name, value := range members {
+		o.members[name] = jsontext.Value(value)
+	}
+	return nil
+}
+
+var errTooDeep = errors.New("nested too deeply")
+
+// syntaxDetail says what is wrong with a body without repeating any of it.
+func syntaxDetail(err error) string {
+	switch {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return "The body has a member twice."
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return "The body must be a JSON object; it is empty or cut off."
+	case errors.Is(err, errTooDeep):
+		return "The body is nested too deeply."
+	default:
+		return "The body must be a JSON object in UTF-8."
+	}
+}
+
+// take removes a member from the object and returns its value; null counts as absent.
+func (o *object) take(name string) (value jsontext.Value, given bool) {
+	value, given = o.members[name]
+	delete(o.members, name)
+	if given && value.Kind() == 'n' {
+		return nil, true
+	}
+	return value, given
+}
+
+// text takes a string; "" if it is absent, null or no string.
+func (o *object) text(name string) string {
+	value, _ := o.take(name)
+	return o.asText(name, value)
+}
+
+// change takes a string of a merge patch; nil if it is absent, "" if it is null.
+func (o *object) change(name string) *string {
+	value, given := o.take(name)
+	if !given {
+		return nil
+	}
+	s := o.asText(name, value)
+	return &s
+}
+
+func (o *object) asText(name string, value jsontext.Value) string {
+	var s string
+	if value != nil && json.Unmarshal(value, &s) != nil {
+		o.errs.Add(pointer(name), "must be a string")
+	}
+	return s
+}
+
+// document takes a JSON object as it is, made compact; nil if it is absent or null.
+func (o *object) document(name string) json.RawMessage {
+	value, _ := o.take(name)
+	if value == nil {
+		return nil
+	}
+	if value.Kind() != '{' {
+		o.errs.Add(pointer(name), "must be a JSON object")
+		return nil
+	}
+	if err := value.Compact(jsontext.PreserveRawStrings(true)); err != nil {
+		o.errs.Add(pointer(name), "must be a JSON object")
+	}
+	return json.RawMessage(value)
+}
+
+// ignore takes members that are read-only.
+func (o *object) ignore(names ...string) {
+	for _, name := range names {
+		_, _ = o.take(name)
+	}
+}
+
+// pointer is the RFC 6901 pointer of a member of the body.
+func pointer(name string) string {
+	return "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+}

@@ -1,0 +1,117 @@
+package httpapi
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/julienschmidt/httprouter"
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+
+	"user-service/pkg/telemetry"
+)
+
+// saneRequestID is what a caller's own request id has to look like to be taken over.
+var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+
+// observe surrounds a route with what every request gets: an id, a trace, a line in the
+// log, its place in the metrics, and a problem document if it panics. path is the route's
+// pattern, never what was asked for, which is as endless as users are; it is empty where no
+// route matched.
+func (a *API) observe(path string, next http.Handler) http.Handler {
+	pattern := paramName.ReplaceAllString(path, "{$1}")
+	traced := otelhttp.NewHandler(a.record(pattern, a.recoverPanics(next)), pattern, otelhttp.WithSpanNameFormatter(spanName))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = withRequestID(w, r)
+		r.Pattern = pattern // otelhttp names the span by it
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		traced.ServeHTTP(w, r)
+	})
+}
+
+// record counts, times and logs each request.
+func (a *API) record(pattern string, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		started := time.Now()
+		done := a.observer.RequestStarted(r.Method)
+		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		next.ServeHTTP(recorder, r)
+		done(pattern, recorder.status)
+		level := slog.LevelInfo
+		if pattern == "/healthz" || pattern == "/readyz" {
+			level = slog.LevelDebug // probes ask all day
+		}
+		a.log.Log(r.Context(), level, "request", "method", r.Method, "route", pattern, "status", recorder.status,
+			"duration_ms", float64(time.Since(started).Microseconds())/1000, "bytes", recorder.bytes)
+	})
+}
+
+// paramName finds the parameters of httprouter's patterns; OpenAPI and OpenTelemetry write {id}.
+var paramName = regexp.MustCompile(`[:*]([a-z_]+)`)
+
+func spanName(_ string, r *http.Request) string { return strings.TrimSpace(r.Method + " " + r.Pattern) }
+
+func withRequestID(w http.ResponseWriter, r *http.Request) *http.Request {
+	id := r.Header.Get("X-Request-Id")
+	if !saneRequestID.MatchString(id) {
+		id = uuid.NewString()
+	}
+	w.Header().Set("X-Request-Id", id)
+	return r.WithContext(telemetry.WithRequestID(r.Context(), id))
+}
+
+// recoverPanics answers a request whose handler panicked, and keeps the others alive.
+func (a *API) recoverPanics(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil {
+				a.fail(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+			}
+		}()
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuseHiddenSlashes answers 404 to a path with an escaped slash: what decides by the path in
+// front of the service and the router behind it would not see the same path.
+func refuseHiddenSlashes(next *httprouter.Router) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.Contains(strings.ToLower(r.URL.EscapedPath()), "%2f") {
+			next.NotFound.ServeHTTP(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// statusRecorder remembers what was answered.
+type statusRecorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int
+	wrote  bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (s *statusRecorder) WriteHeader(status int) {
+	if !s.wrote {
+		s.status, s.wrote = status, true
+	}
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (s *statusRecorder) Write(p []byte) (int, error) {
+	s.wrote = true
+	n, err := s.ResponseWriter.Write(p)
+	s.bytes += n
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find the writer's other abilities.
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }

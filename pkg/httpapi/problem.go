@@ -1,0 +1,168 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"user-service/pkg/telemetry"
+	"user-service/pkg/user"
+)
+
+// The kinds of problem that this package finds itself; the others are those of package user.
+const (
+	malformedRequest       user.Code = "malformed-request"
+	invalidParameter       user.Code = "invalid-parameter"
+	authenticationRequired user.Code = "authentication-required"
+	forbidden              user.Code = "forbidden"
+	methodNotAllowed       user.Code = "method-not-allowed"
+	contentTooLarge        user.Code = "content-too-large"
+	unsupportedMediaType   user.Code = "unsupported-media-type"
+	internal               user.Code = "internal"
+)
+
+// kind is what a code is to HTTP.
+type kind struct {
+	status int
+	title  string
+}
+
+// kinds maps every code to its problem; docs/problems.md describes them.
+var kinds = map[user.Code]kind{
+	malformedRequest:              {http.StatusBadRequest, "The request is malformed"},
+	invalidParameter:              {http.StatusBadRequest, "A parameter is invalid"},
+	authenticationRequired:        {http.StatusUnauthorized, "Authentication is required"},
+	user.InvalidAccessToken:       {http.StatusUnauthorized, "The access token is invalid"},
+	user.InvalidCredentials:       {http.StatusUnauthorized, "The credentials are wrong"},
+	user.InvalidRefreshToken:      {http.StatusUnauthorized, "The refresh token is invalid"},
+	forbidden:                     {http.StatusForbidden, "Not allowed"},
+	user.RegistrationDisabled:     {http.StatusForbidden, "Registration is disabled"},
+	user.ReauthenticationRequired: {http.StatusForbidden, "The current password is required"},
+	user.NotFound:                 {http.StatusNotFound, "Not found"},
+	methodNotAllowed:              {http.StatusMethodNotAllowed, "The method is not allowed"},
+	user.EmailTaken:               {http.StatusConflict, "The email is taken"},
+	user.LastAdmin:                {http.StatusConflict, "The last admin has to stay"},
+	user.PreconditionFailed:       {http.StatusPreconditionFailed, "The precondition failed"},
+	contentTooLarge:               {http.StatusRequestEntityTooLarge, "The content is too large"},
+	unsupportedMediaType:          {http.StatusUnsupportedMediaType, "The media type is not supported"},
+	user.Invalid:                  {http.StatusUnprocessableEntity, "The request breaks a rule"},
+	user.Overloaded:               {http.StatusServiceUnavailable, "The service is overloaded"},
+	user.Unavailable:              {http.StatusServiceUnavailable, "The service is unavailable"},
+	internal:                      {http.StatusInternalServerError, "Internal error"},
+}
+
+// problem is a problem document (RFC 9457).
+type problem struct {
+	Type      string            `json:"type"`
+	Title     string            `json:"title"`
+	Status    int               `json:"status"`
+	Detail    string            `json:"detail,omitempty"`
+	Instance  string            `json:"instance"`
+	RequestID string            `json:"request_id"`
+	Errors    []user.FieldError `json:"errors,omitempty"`
+}
+
+func errMalformed(detail string) error { return &user.Error{Code: malformedRequest, Detail: detail} }
+func errParameter(detail string) error { return &user.Error{Code: invalidParameter, Detail: detail} }
+
+func errNotFound() error { return &user.Error{Code: user.NotFound, Detail: "There is nothing here."} }
+
+func errMethod() error {
+	return &user.Error{Code: methodNotAllowed, Detail: "The Allow header lists the methods of this path."}
+}
+
+func errNoToken() error {
+	return &user.Error{Code: authenticationRequired, Detail: "Send an access token: Authorization: Bearer <token>."}
+}
+
+func errForbidden() error {
+	return &user.Error{Code: forbidden, Detail: "The caller lacks the permission."}
+}
+
+func errTooLarge() error {
+	return &user.Error{Code: contentTooLarge, Detail: "The body may have at most 65536 bytes."}
+}
+
+func errMediaType(accepted string) error {
+	return &user.Error{Code: unsupportedMediaType, Detail: "Send the body as " + accepted + " in UTF-8, with that Content-Type and no Content-Encoding."}
+}
+
+// errors makes an http.Handler of a function that returns its failure.
+func (a *API) errors(serve func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := serve(w, r); err != nil {
+			a.fail(w, r, err)
+		}
+	})
+}
+
+// answer gives every request the same error.
+func (a *API) answer(err error) http.Handler {
+	return a.errors(func(http.ResponseWriter, *http.Request) error { return err })
+}
+
+// fail answers with the problem that err is. Only an error with a code tells its
+// detail; the log has the rest.
+func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := asError(r, err)
+	k := kinds[e.Code]
+	a.logFailure(r, k.status, err)
+	header := w.Header()
+	if k.status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", challenge(e.Code))
+	}
+	if e.RetryAfter > 0 {
+		header.Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
+	}
+	header.Set("Cache-Control", "no-store")
+	header.Set("Content-Type", "application/problem+json")
+	w.WriteHeader(k.status)
+	_ = json.NewEncoder(w).Encode(problem{
+		Type:      "/problems/" + string(e.Code),
+		Title:     k.title,
+		Status:    k.status,
+		Detail:    e.Detail,
+		Instance:  r.URL.EscapedPath(),
+		RequestID: telemetry.RequestID(r.Context()),
+		Errors:    e.Fields,
+	})
+}
+
+// asError finds the error with a code in err, or makes one.
+func asError(r *http.Request, err error) *user.Error {
+	var e *user.Error
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, context.DeadlineExceeded), r.Context().Err() != nil:
+		return &user.Error{Code: user.Unavailable, Detail: "No answer was possible in time; try again shortly.", RetryAfter: time.Second}
+	default:
+		return &user.Error{Code: internal, Detail: "The service failed; its log tells why under this request_id."}
+	}
+}
+
+// challenge is the WWW-Authenticate header of a 401 (RFC 6750 section 3): it names an
+// error only to those who sent a token.
+func challenge(code user.Code) string {
+	if code == user.InvalidAccessToken {
+		return `Bearer realm="user-service", error="invalid_token", error_description="The access token is not valid (any more)"`
+	}
+	return `Bearer realm="user-service"`
+}
+
+// logFailure logs what is the service's fault, with its cause.
+func (a *API) logFailure(r *http.Request, status int, err error) {
+	level := slog.LevelDebug
+	switch {
+	case r.Context().Err() != nil && errors.Is(err, context.Canceled): // the client went away
+	case status == http.StatusInternalServerError:
+		level = slog.LevelError
+	case status == http.StatusServiceUnavailable:
+		level = slog.LevelWarn
+	}
+	a.log.Log(r.Context(), level, "request failed", "status", status, "error", err)
+}

@@ -1,0 +1,82 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/google/uuid"
+
+	"user-service/pkg/user"
+)
+
+const (
+	defaultLimit   = 20
+	maxLimit       = 100
+	maxQueryLength = 320 // bytes of one value: more than the longest email
+)
+
+// readFilter reads the query of a list of users. Parameters that it does not know are ignored.
+func readFilter(rawQuery string) (user.Filter, error) {
+	query, err := url.ParseQuery(rawQuery)
+	if err != nil {
+		return user.Filter{}, errParameter("The query can't be parsed.")
+	}
+	for _, name := range []string{"limit", "cursor", "email", "q", "role", "status"} {
+		if err := checkParameter(name, query[name]); err != nil {
+			return user.Filter{}, err
+		}
+	}
+	f := user.Filter{
+		Email: query.Get("email"), Prefix: query.Get("q"), Role: query.Get("role"), Status: user.Status(query.Get("status")),
+	}
+	if f.Status != "" && !f.Status.Valid() {
+		return user.Filter{}, errParameter("status must be active or disabled.")
+	}
+	if f.Limit, err = readLimit(query); err != nil {
+		return user.Filter{}, err
+	}
+	f.After, err = decodeCursor(query.Get("cursor"))
+	return f, err
+}
+
+func checkParameter(name string, values []string) error {
+	if len(values) > 1 {
+		return errParameter(fmt.Sprintf("%s may be given once.", name))
+	}
+	for _, v := range values {
+		if len(v) > maxQueryLength || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
+			return errParameter(fmt.Sprintf("%s must be UTF-8 without NUL, of at most %d bytes.", name, maxQueryLength))
+		}
+	}
+	return nil
+}
+
+func readLimit(query url.Values) (int, error) {
+	if !query.Has("limit") {
+		return defaultLimit, nil
+	}
+	limit, err := strconv.Atoi(query.Get("limit"))
+	if err != nil || limit < 1 || limit > maxLimit {
+		return 0, errParameter(fmt.Sprintf("limit must be from 1 to %d.", maxLimit))
+	}
+	return limit, nil
+}
+
+// encodeCursor makes the cursor of the page that begins after the user last.
+func encodeCursor(last uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(last[:]) }
+
+// decodeCursor reads a cursor; the empty one begins at the first user.
+func decodeCursor(cursor string) (uuid.UUID, error) {
+	if cursor == "" {
+		return uuid.Nil, nil
+	}
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err != nil || len(raw) != len(uuid.Nil) || encodeCursor(uuid.UUID(raw)) != cursor {
+		return uuid.Nil, errParameter("cursor must be the next_cursor of a page.")
+	}
+	return uuid.UUID(raw), nil
+}

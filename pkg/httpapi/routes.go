@@ -1,0 +1,39 @@
+package httpapi
+
+import (
+	"net/http"
+
+	"user-service/pkg/access"
+)
+
+// route is one operation of the API.
+type route struct {
+	method string
+	path   string
+	who    access.Rule // who may call it
+	handle handler
+}
+
+// routes is the whole API, as api/openapi.yaml describes it.
+func (a *API) routes() []route {
+	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
+	return []route{
+		{post, "/register", access.Anyone(), a.register},
+		{post, "/login", access.Anyone(), a.login},
+		{post, "/refresh", access.Anyone(), a.refresh},
+		{post, "/logout", access.Authenticated(), a.logout},
+
+		{get, "/users", access.Only(access.UsersRead), a.listUsers},
+		{get, "/users/:id", access.SelfOr(access.UsersRead), a.getUser},
+		{put, "/users/:id", access.SelfOr(access.UsersWrite), a.replaceUser},
+		{patch, "/users/:id", access.SelfOr(access.UsersWrite), a.patchUser},
+		{del, "/users/:id", access.SelfOr(access.UsersDelete), a.deleteUser},
+		{put, "/users/:id/roles", access.Only(access.RolesAssign), a.setRoles},
+		{put, "/users/:id/status", access.Only(access.UsersWrite), a.setStatus},
+
+		{get, "/roles", access.Only(access.RolesRead), a.listRoles},
+
+		{get, "/healthz", access.Anyone(), a.healthz},
+		{get, "/readyz", access.Anyone(), a.readyz},
+	}
+}
