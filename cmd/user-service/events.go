@@ -1,0 +1,51 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"user-service/pkg/config"
+	"user-service/pkg/rabbitmq"
+)
+
+func eventsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "events", Short: "Watch the events that the service announces", Example: "  user-service events tail", Args: noArgs, RunE: group,
+	}
+	cmd.AddCommand(eventsTailCommand())
+	return cmd
+}
+
+func eventsTailCommand() *cobra.Command {
+	var key string
+	cmd := &cobra.Command{
+		Use:   "tail",
+		Short: "Print events as they arrive from RabbitMQ, a line each",
+		Long: "tail prints the events that are published from now on, each as a line of JSON. It uses a queue of\n" +
+			"its own, which is gone when it ends; no other consumer misses anything. Ctrl-C ends it.",
+		Example: "  user-service events tail\n  user-service events tail --type user.deleted | jq .subject",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var env struct{ RabbitMQ config.RabbitMQ }
+			if err := load(cmd.Context(), &env); err != nil {
+				return err
+			}
+			log := newLogger(cmd.ErrOrStderr(), "warn")
+			return rabbitmq.Tail(cmd.Context(), brokerConfig(env.RabbitMQ), log, rabbitmq.Subscription{
+				BindingKey: key,
+				Handle: func(body []byte, _ string) error {
+					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", body)
+					return err
+				},
+				Waiting: func() { fmt.Fprintf(cmd.ErrOrStderr(), "waiting for events on %s; Ctrl-C ends\n", rabbitmq.Exchange) },
+			})
+		},
+	}
+	cmd.Flags().StringVar(&key, "type", "#", "only events of this type; * stands for one word, # for any")
+	return cmd
+}
+
+func brokerConfig(c config.RabbitMQ) rabbitmq.Config {
+	return rabbitmq.Config{Host: c.Host, Port: c.Port, User: c.User, Password: c.Password.Reveal, Vhost: c.Vhost, TLS: c.TLS}
+}

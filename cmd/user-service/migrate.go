@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"user-service/pkg/config"
+	"user-service/pkg/postgres"
+)
+
+// migration is what migrate needs of the environment: DATABASE_URL only if there is no
+// MIGRATION_DATABASE_URL.
+type migration struct{ Migration config.Migration }
+
+func migrateCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:     "migrate",
+		Short:   "Bring the database's schema up or down",
+		Long:    "migrate changes the schema of the database at MIGRATION_DATABASE_URL, or else DATABASE_URL.\nIt waits for the database to be there; two at once wait for each other.",
+		Example: "  user-service migrate up",
+		Args:    noArgs,
+		RunE:    group,
+	}
+	cmd.AddCommand(
+		&cobra.Command{
+			Use: "up", Short: "Apply all pending migrations", Example: "  user-service migrate up",
+			Args: noArgs, RunE: withMigrator(migrateUp),
+		},
+		&cobra.Command{
+			Use: "down", Short: "Take back the last migration; what it added is lost", Example: "  user-service migrate down",
+			Args: noArgs, RunE: withMigrator(migrateDown),
+		},
+		&cobra.Command{
+			Use: "status", Short: "List the migrations and whether they are applied", Example: "  user-service migrate status",
+			Args: noArgs, RunE: withMigrator(migrateStatus),
+		},
+	)
+	return cmd
+}
+
+func withMigrator(do func(*cobra.Command, *postgres.Migrator) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, _ []string) error {
+		url, err := migrationURL(cmd.Context())
+		if err != nil {
+			return err
+		}
+		log := newLogger(cmd.ErrOrStderr(), "info")
+		m, err := postgres.NewMigrator(url, log)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = m.Close() }()
+		return do(cmd, m)
+	}
+}
+
+func migrationURL(ctx context.Context) (string, error) {
+	var m migration
+	if err := load(ctx, &m); err != nil {
+		return "", err
+	}
+	if url := m.Migration.URL.Reveal(); url != "" {
+		return url, nil
+	}
+	var d struct{ Database config.Database }
+	err := load(ctx, &d)
+	return d.Database.URL.Reveal(), err
+}
+
+func migrateUp(cmd *cobra.Command, m *postgres.Migrator) error {
+	results, err := m.Up(cmd.Context())
+	for _, r := range results {
+		fmt.Fprintf(cmd.OutOrStdout(), "applied %s in %s\n", r.Source.Path, r.Duration.Round(time.Millisecond))
+	}
+	if err != nil {
+		return fmt.Errorf("migrate up: %w", err)
+	}
+	if len(results) == 0 {
+		fmt.Fprintln(cmd.OutOrStdout(), "the schema is up to date")
+	}
+	return nil
+}
+
+func migrateDown(cmd *cobra.Command, m *postgres.Migrator) error {
+	r, err := m.Down(cmd.Context())
+	if err != nil {
+		return fmt.Errorf("migrate down: %w", err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "took back %s in %s\n", r.Source.Path, r.Duration.Round(time.Millisecond))
+	return nil
+}
+
+func migrateStatus(cmd *cobra.Command, m *postgres.Migrator) error {
+	list, err := m.Status(cmd.Context())
+	if err != nil {
+		return fmt.Errorf("migrate status: %w", err)
+	}
+	for _, s := range list {
+		applied := "pending"
+		if !s.AppliedAt.IsZero() {
+			applied = s.AppliedAt.UTC().Format(time.RFC3339)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "%-40s %s\n", s.Source.Path, applied)
+	}
+	return nil
+}

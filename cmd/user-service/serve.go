@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"user-service/pkg/config"
+	"user-service/pkg/httpapi"
+	"user-service/pkg/telemetry"
+)
+
+func serveCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "serve",
+		Short: "Run the service until SIGTERM or Ctrl-C",
+		Long: "serve answers the API on HTTP_ADDR and /metrics on METRICS_ADDR, and publishes events to RabbitMQ. It\n" +
+			"starts while database, schema or broker are still missing, and is ready when they are there.",
+		Example: "  user-service serve",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var cfg config.Config
+			if err := load(cmd.Context(), &cfg); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log.Level))
+		},
+	}
+}
+
+func newLogger(w io.Writer, level string) *slog.Logger {
+	var l slog.Level
+	_ = l.UnmarshalText([]byte(level)) // config has checked it
+	return telemetry.NewLogger(w, l)
+}
+
+// serve runs the service until ctx ends, then shuts it down within the time that cfg allows.
+func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	stopTracing, err := telemetry.StartTracing(ctx, version, log)
+	if err != nil {
+		return err
+	}
+	s, err := newService(ctx, cfg, log)
+	if err != nil {
+		return err
+	}
+	listeners, err := listen(ctx, cfg.HTTP)
+	if err != nil {
+		return err
+	}
+	log.Info("serving", "version", version, "api", listeners[0].Addr().String(), "metrics", listeners[1].Addr().String())
+	err = s.run(ctx, listeners)
+
+	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if flushErr := stopTracing(flushCtx); flushErr != nil {
+		log.Warn("the last traces were not exported", "error", flushErr)
+	}
+	log.Info("stopped")
+	return err
+}
+
+// listen opens the ports of the API and of the metrics.
+func listen(ctx context.Context, cfg config.HTTP) ([2]net.Listener, error) {
+	var out [2]net.Listener
+	for i, at := range []struct{ name, addr string }{{"HTTP_ADDR", cfg.Addr}, {"METRICS_ADDR", cfg.MetricsAddr}} {
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", at.addr)
+		if err != nil {
+			return out, fmt.Errorf("%s: %w; is another instance running? Choose another port", at.name, err)
+		}
+		out[i] = l
+	}
+	return out, nil
+}
+
+// run serves until ctx ends, and then takes the service down in an order that loses nothing:
+// no more requests, the answers of those that run, the events of those, then the rest.
+func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
+	servers := [2]*http.Server{
+		httpapi.Server(s.cfg.HTTP.Addr, s.api.Handler(), s.log),
+		httpapi.Server(s.cfg.HTTP.MetricsAddr, s.operations(), s.log),
+	}
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	relaying, stopRelay := context.WithCancel(background)
+
+	var publisher, relay errgroup.Group
+	publisher.Go(func() error { return s.publisher.Run(background) })
+	relay.Go(func() error { return s.relay.Run(relaying) })
+
+	serving, failed := errgroup.WithContext(ctx)
+	for i, server := range servers {
+		serving.Go(func() error {
+			if err := server.Serve(listeners[i]); !errors.Is(err, http.ErrServerClosed) {
+				return fmt.Errorf("serve %s: %w", listeners[i].Addr(), err)
+			}
+			return nil
+		})
+	}
+	<-failed.Done() // the end of ctx, or of a server
+
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.HTTP.ShutdownTimeout)
+	defer cancel()
+	s.drain(deadline, servers[0])
+	stopRelay()
+	s.flush(deadline, &relay)
+	_ = servers[1].Close() // only now: metrics tell of the shutdown too
+	stopBackground()
+	err := errors.Join(serving.Wait(), publisher.Wait())
+	s.db.Close()
+	return err
+}
+
+// drain tells the load balancers to send no more, serves what they still send, and waits
+// for the last answers.
+func (s *service) drain(ctx context.Context, server *http.Server) {
+	s.log.Info("shutting down", "delay", s.cfg.HTTP.ShutdownDelay.String())
+	s.health.Drain()
+	select {
+	case <-time.After(s.cfg.HTTP.ShutdownDelay):
+	case <-ctx.Done():
+	}
+	if err := server.Shutdown(ctx); err != nil {
+		s.log.Warn("requests were cut off at the end of the shutdown's time", "error", err)
+		_ = server.Close()
+	}
+}
+
+// flush publishes what the last requests left in the outbox, if the broker takes it.
+func (s *service) flush(ctx context.Context, relay *errgroup.Group) {
+	_ = relay.Wait()
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := s.relay.Flush(ctx); err != nil {
+		s.log.Info("events stay in the outbox for the next instance", "error", err)
+	}
+}
+
+// operations is the handler of the metrics port.
+func (s *service) operations() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", s.metrics.Handler())
+	api := s.api.Handler()
+	mux.Handle("/healthz", api)
+	mux.Handle("/readyz", api)
+	if s.cfg.HTTP.PprofEnabled {
+		mux.HandleFunc("/debug/pprof/", pprof.Index)
+		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	}
+	return mux
+}

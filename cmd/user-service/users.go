@@ -1,0 +1,183 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"user-service/pkg/access"
+	"user-service/pkg/config"
+	"user-service/pkg/password"
+	"user-service/pkg/postgres"
+	"user-service/pkg/user"
+)
+
+// usersEnvironment is what the users commands need of the environment.
+type usersEnvironment struct {
+	Database  config.Database
+	Passwords config.Passwords
+}
+
+func usersCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "users", Short: "Create and list accounts", Example: "  user-service users list", Args: noArgs, RunE: group,
+	}
+	cmd.AddCommand(usersCreateCommand(), usersListCommand())
+	return cmd
+}
+
+// withUsers runs do with the rules of accounts on the real database.
+func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
+	var env usersEnvironment
+	if err := load(cmd.Context(), &env); err != nil {
+		return err
+	}
+	db, err := postgres.Open(cmd.Context(), postgres.Config{URL: env.Database.URL.Reveal(), MaxConns: 2}, nil)
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	hasher, err := newHasher(env.Passwords, unobserved{})
+	if err != nil {
+		return err
+	}
+	return do(user.New(user.Config{Passwords: password.Policy{MinLength: env.Passwords.MinLength}}, db, hasher, nil))
+}
+
+// unobserved is for commands that nobody scrapes.
+type unobserved struct{}
+
+func (unobserved) HashDone(time.Duration, time.Duration) {}
+func (unobserved) HashRefused(string)                    {}
+
+func usersCreateCommand() *cobra.Command {
+	var email, name, file string
+	var roles []string
+	var stdin bool
+	cmd := &cobra.Command{
+		Use:   "create --email EMAIL (--password-stdin | --password-file FILE) [--role ROLE]...",
+		Short: "Create an account, such as the first admin",
+		Example: "  printf %s 'correct horse staple battery' | user-service users create --email ada@example.com --role admin --password-stdin\n" +
+			"  user-service users create --email ada@example.com --role admin --password-file /run/secrets/admin",
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			pw, err := readPassword(cmd.InOrStdin(), stdin, file)
+			if err != nil {
+				return err
+			}
+			return withUsers(cmd, func(users *user.Service) error {
+				u, err := users.Create(cmd.Context(), user.Registration{
+					Email: email, Password: pw, Profile: user.Profile{Name: name},
+				}, roles...)
+				if err != nil {
+					return fmt.Errorf("create the account: %w", plainly(err))
+				}
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), u.ID)
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&email, "email", "", "the account's email")
+	cmd.Flags().StringVar(&name, "name", "", "the account's name")
+	cmd.Flags().StringArrayVar(&roles, "role", []string{access.User}, "a role of the account; may be repeated")
+	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input")
+	cmd.Flags().StringVar(&file, "password-file", "", "read the password from this file")
+	return cmd
+}
+
+// readPassword takes a password from where it is not seen by others: one trailing
+// newline is dropped.
+func readPassword(in io.Reader, stdin bool, file string) (string, error) {
+	if stdin == (file != "") {
+		return "", usageError{errors.New("give the password by --password-stdin or --password-file, one of them")}
+	}
+	if file != "" {
+		f, err := os.Open(file) //nolint:gosec // the file that the operator names
+		if err != nil {
+			return "", fmt.Errorf("read the password: %w", err)
+		}
+		defer func() { _ = f.Close() }()
+		in = f
+	}
+	raw, err := io.ReadAll(io.LimitReader(in, 4096))
+	if err != nil {
+		return "", fmt.Errorf("read the password: %w", err)
+	}
+	return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), nil
+}
+
+// plainly turns an error of the API into one for the command line.
+func plainly(err error) error {
+	var e *user.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	if len(e.Fields) == 0 {
+		return errors.Join(errors.New(e.Detail), e.Err)
+	}
+	var lines []error
+	for _, f := range e.Fields {
+		lines = append(lines, fmt.Errorf("%s %s", strings.TrimPrefix(f.Pointer, "/"), f.Detail))
+	}
+	return errors.Join(lines...)
+}
+
+func usersListCommand() *cobra.Command {
+	var asJSON bool
+	var filter user.Filter
+	var status string
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List all accounts, oldest first",
+		Example: "  user-service users list --role admin\n  user-service users list --json | jq -r .email",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			filter.Limit, filter.Status = 500, user.Status(status)
+			if filter.Status != "" && !filter.Status.Valid() {
+				return usageError{errors.New("--status must be active or disabled")}
+			}
+			return withUsers(cmd, func(users *user.Service) error { return listUsers(cmd, users, filter, asJSON) })
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print each account as a line of JSON")
+	cmd.Flags().StringVar(&filter.Email, "email", "", "only the account with this email")
+	cmd.Flags().StringVar(&filter.Prefix, "q", "", "only accounts whose email or name begins so")
+	cmd.Flags().StringVar(&filter.Role, "role", "", "only accounts with this role")
+	cmd.Flags().StringVar(&status, "status", "", "only active or disabled accounts")
+	return cmd
+}
+
+func listUsers(cmd *cobra.Command, users *user.Service, filter user.Filter, asJSON bool) error {
+	lines := json.NewEncoder(cmd.OutOrStdout())
+	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+	if !asJSON {
+		fmt.Fprintln(table, "ID\tEMAIL\tROLES\tSTATUS\tCREATED")
+	}
+	for {
+		page, err := users.List(cmd.Context(), filter)
+		if err != nil {
+			return fmt.Errorf("list the accounts: %w", plainly(err))
+		}
+		for _, u := range page.Users {
+			if asJSON {
+				err = lines.Encode(u)
+			} else {
+				_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, strings.Join(u.Roles, ","), u.Status, u.CreatedAt.Format(time.RFC3339))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if !page.More {
+			return table.Flush()
+		}
+		filter.After = page.Users[len(page.Users)-1].ID
+	}
+}

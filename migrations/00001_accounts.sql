@@ -1,0 +1,74 @@
+-- Accounts, their credentials, roles and sessions, and the outbox of events.
+
+-- +goose Up
+
+CREATE TABLE users (
+    id             uuid        PRIMARY KEY, -- UUIDv7: sorts by the time of creation
+    email          text        NOT NULL,    -- as it was given
+    email_key      text        NOT NULL COLLATE "C", -- case-folded by the service: what makes an email unique
+    email_verified boolean     NOT NULL DEFAULT false,
+    name           text,
+    name_key       text        COLLATE "C", -- case-folded by the service: what a search by name compares
+    picture        text,
+    locale         text,
+    zoneinfo       text,
+    metadata       json,                    -- json, not jsonb: numbers come back as they were sent
+    status         text        NOT NULL CHECK (status IN ('active', 'disabled')),
+    version        bigint      NOT NULL,
+    created_at     timestamptz NOT NULL,
+    updated_at     timestamptz NOT NULL
+);
+CREATE UNIQUE INDEX users_email_key ON users (email_key);
+CREATE INDEX users_name_key ON users (name_key);
+CREATE INDEX users_status ON users (status, id);
+
+-- Apart from the profile, so that no query that shows users can read a password hash.
+CREATE TABLE credentials (
+    user_id       uuid        PRIMARY KEY REFERENCES users ON DELETE CASCADE,
+    password_hash text        NOT NULL,
+    changed_at    timestamptz NOT NULL
+);
+
+CREATE TABLE roles (
+    name        text   PRIMARY KEY,
+    description text   NOT NULL DEFAULT '',
+    permissions text[] NOT NULL DEFAULT '{}'
+);
+INSERT INTO roles (name, description, permissions) VALUES
+    ('admin', 'Administers the service: every permission',
+     '{users:read,users:write,users:delete,roles:read,roles:write,roles:assign,audit:read}'),
+    ('user', 'Uses its own account', '{}');
+
+CREATE TABLE user_roles (
+    user_id uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    role    text NOT NULL REFERENCES roles (name),
+    PRIMARY KEY (user_id, role)
+);
+CREATE INDEX user_roles_role ON user_roles (role, user_id);
+
+CREATE TABLE sessions (
+    id         uuid        PRIMARY KEY,
+    user_id    uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
+    counter    bigint      NOT NULL, -- which refresh token is the living one
+    created_at timestamptz NOT NULL,
+    turned_at  timestamptz NOT NULL, -- when the living refresh token was made
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX sessions_user_id ON sessions (user_id);
+
+-- What has happened and is not yet announced. Written in the transaction of the change,
+-- removed when the broker has confirmed. subject refers to no table: a deletion is announced too.
+CREATE TABLE outbox (
+    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- one user's events in the order of the changes
+    event_id    uuid        NOT NULL,
+    type        text        NOT NULL,
+    subject     uuid        NOT NULL,
+    sequence    bigint      NOT NULL,
+    occurred_at timestamptz NOT NULL,
+    traceparent text        NOT NULL DEFAULT '',
+    data        json        NOT NULL
+);
+
+-- +goose Down
+
+DROP TABLE outbox, sessions, user_roles, roles, credentials, users;

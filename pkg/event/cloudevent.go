@@ -1,0 +1,50 @@
+package event
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"time"
+)
+
+// ContentType is the media type of what CloudEvent returns
+// (CloudEvents JSON event format 1.0, section 3).
+const ContentType = "application/cloudevents+json"
+
+// Source is the CloudEvents source of every event.
+const Source = "/user-service"
+
+// envelope is the structured mode of CloudEvents 1.0 with the distributed-tracing
+// and sequence extensions.
+type envelope struct {
+	SpecVersion     string          `json:"specversion"`
+	ID              string          `json:"id"`
+	Source          string          `json:"source"`
+	Type            Type            `json:"type"`
+	Subject         string          `json:"subject"`
+	Time            time.Time       `json:"time"`
+	DataContentType string          `json:"datacontenttype"`
+	Traceparent     string          `json:"traceparent,omitempty"`
+	Sequence        string          `json:"sequence"`
+	Data            json.RawMessage `json:"data"`
+}
+
+// CloudEvent returns the event as a CloudEvents 1.0 JSON document in structured mode.
+func (e Event) CloudEvent() ([]byte, error) {
+	body, err := json.Marshal(envelope{
+		SpecVersion:     "1.0",
+		ID:              e.ID.String(),
+		Source:          Source,
+		Type:            e.Type,
+		Subject:         e.Subject.String(),
+		Time:            e.Time.UTC(),
+		DataContentType: "application/json",
+		Traceparent:     e.Traceparent,
+		Sequence:        strconv.FormatInt(e.Sequence, 10),
+		Data:            e.Data,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("encode event %s as a CloudEvent: %w", e.ID, err)
+	}
+	return body, nil
+}

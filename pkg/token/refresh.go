@@ -1,0 +1,52 @@
+package token
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/google/uuid"
+)
+
+// Refresh names one refresh token of a session: the counter-th one. Nothing is
+// stored but the session's counter, and the same Refresh makes the same token.
+type Refresh struct {
+	SessionID uuid.UUID
+	Counter   uint64
+}
+
+// The bytes of a refresh token: the session id, the counter, the MAC of both.
+const (
+	refreshNamed = 16 + 8
+	refreshSize  = refreshNamed + sha256.Size
+)
+
+// IssueRefresh returns the refresh token that r names.
+func (t *Tokens) IssueRefresh(r Refresh) string {
+	raw := make([]byte, 0, refreshSize)
+	raw = append(raw, r.SessionID[:]...)
+	raw = binary.BigEndian.AppendUint64(raw, r.Counter)
+	return base64.RawURLEncoding.EncodeToString(append(raw, t.refreshMAC(raw)...))
+}
+
+// VerifyRefresh returns what a refresh token names, or ErrInvalid. Whether the
+// session still stands is not the token's to know.
+func (t *Tokens) VerifyRefresh(encoded string) (Refresh, error) {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
+	if err != nil || len(raw) != refreshSize {
+		return Refresh{}, fmt.Errorf("%w: not in the form of a refresh token", ErrInvalid)
+	}
+	named, mac := raw[:refreshNamed], raw[refreshNamed:]
+	if !hmac.Equal(mac, t.refreshMAC(named)) {
+		return Refresh{}, fmt.Errorf("%w: the MAC is not ours", ErrInvalid)
+	}
+	return Refresh{SessionID: uuid.UUID(named[:16]), Counter: binary.BigEndian.Uint64(named[16:])}, nil
+}
+
+func (t *Tokens) refreshMAC(named []byte) []byte {
+	mac := hmac.New(sha256.New, t.refreshKey)
+	mac.Write(named)
+	return mac.Sum(nil)
+}
