@@ -5,31 +5,26 @@ import (
 	"fmt"
 	"text/tabwriter"
 
+	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/cobra"
 
 	"user-service/pkg/config"
 )
 
-// environment is everything that any command reads.
-type environment struct {
-	config.Config
-	Migration config.Migration
-}
-
 func configCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "config",
 		Short: "Print the configuration that is in force, secrets hidden",
-		Long: "config prints every environment variable with the value that is in force, secrets hidden.\n" +
+		Long: "config prints every environment variable with the value that is in force, secrets hidden, and its source.\n" +
 			"It exits with 2 if a variable is missing or wrong, after listing each problem.",
 		Example: "  user-service config\n  JWT_SECRET_FILE=/run/secrets/jwt user-service config",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var env environment
-			err := load(cmd.Context(), &env)
+			var cfg config.Config
+			err := load(cmd.Context(), &cfg)
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			for _, v := range config.Describe(&env) {
-				fmt.Fprintf(table, "%s\t%s\t%s\n", v.Name, v.Value, v.Description)
+			for _, v := range config.Values(envconfig.OsLookuper(), &cfg) {
+				fmt.Fprintf(table, "%s\t%s\t%s\n", v.Name, v.Value, v.Source)
 			}
 			return errors.Join(table.Flush(), err)
 		},

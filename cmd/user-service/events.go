@@ -2,11 +2,13 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 
 	"github.com/spf13/cobra"
 
 	"user-service/pkg/config"
 	"user-service/pkg/rabbitmq"
+	"user-service/pkg/telemetry"
 )
 
 func eventsCommand() *cobra.Command {
@@ -31,7 +33,7 @@ func eventsTailCommand() *cobra.Command {
 			if err := load(cmd.Context(), &env); err != nil {
 				return err
 			}
-			log := newLogger(cmd.ErrOrStderr(), "warn")
+			log := telemetry.NewLogger(cmd.ErrOrStderr(), slog.LevelWarn)
 			return rabbitmq.Tail(cmd.Context(), brokerConfig(env.RabbitMQ), log, rabbitmq.Subscription{
 				BindingKey: key,
 				Handle: func(body []byte, _ string) error {

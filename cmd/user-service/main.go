@@ -79,7 +79,7 @@ func exitCode(err error, errOut io.Writer) int {
 		return 0
 	}
 	fmt.Fprintln(errOut, "user-service:", err)
-	var problems config.Problems
+	var problems *config.Problems
 	var usage usageError
 	if errors.As(err, &problems) || errors.As(err, &usage) {
 		return exitUsage

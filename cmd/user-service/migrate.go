@@ -1,19 +1,16 @@
 package main
 
 import (
-	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"user-service/pkg/config"
 	"user-service/pkg/postgres"
+	"user-service/pkg/telemetry"
 )
-
-// migration is what migrate needs of the environment: DATABASE_URL only if there is no
-// MIGRATION_DATABASE_URL.
-type migration struct{ Migration config.Migration }
 
 func migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -43,31 +40,18 @@ func migrateCommand() *cobra.Command {
 
 func withMigrator(do func(*cobra.Command, *postgres.Migrator) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
-		url, err := migrationURL(cmd.Context())
-		if err != nil {
+		var env struct{ Database config.Database }
+		if err := load(cmd.Context(), &env); err != nil {
 			return err
 		}
-		log := newLogger(cmd.ErrOrStderr(), "info")
-		m, err := postgres.NewMigrator(url, log)
+		log := telemetry.NewLogger(cmd.ErrOrStderr(), slog.LevelWarn)
+		m, err := postgres.NewMigrator(env.Database.Migrations().Reveal(), log)
 		if err != nil {
 			return err
 		}
 		defer func() { _ = m.Close() }()
 		return do(cmd, m)
 	}
-}
-
-func migrationURL(ctx context.Context) (string, error) {
-	var m migration
-	if err := load(ctx, &m); err != nil {
-		return "", err
-	}
-	if url := m.Migration.URL.Reveal(); url != "" {
-		return url, nil
-	}
-	var d struct{ Database config.Database }
-	err := load(ctx, &d)
-	return d.Database.URL.Reveal(), err
 }
 
 func migrateUp(cmd *cobra.Command, m *postgres.Migrator) error {

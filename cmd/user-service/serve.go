@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -32,15 +31,9 @@ func serveCommand() *cobra.Command {
 			if err := load(cmd.Context(), &cfg); err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg, newLogger(cmd.ErrOrStderr(), cfg.Log.Level))
+			return serve(cmd.Context(), cfg, telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level))
 		},
 	}
-}
-
-func newLogger(w io.Writer, level string) *slog.Logger {
-	var l slog.Level
-	_ = l.UnmarshalText([]byte(level)) // config has checked it
-	return telemetry.NewLogger(w, l)
 }
 
 // serve runs the service until ctx ends, then shuts it down within the time that cfg allows.

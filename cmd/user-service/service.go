@@ -39,7 +39,7 @@ type service struct {
 func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*service, error) {
 	s := &service{cfg: cfg, log: log, metrics: telemetry.NewMetrics(version, eventTypes())}
 	var err error
-	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.PoolSize()},
+	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns},
 		func() { s.relay.Wake() })
 	if err != nil {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
@@ -80,7 +80,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 func newHasher(cfg config.Passwords, o password.Observer) (*password.Hasher, error) {
 	return password.NewHasher(
 		password.Params{MemoryKiB: cfg.MemoryKiB, Iterations: cfg.Iterations, Parallelism: cfg.Parallelism},
-		password.Limits{Concurrency: cfg.HashConcurrency(), Queue: cfg.HashQueue(), MaxWait: hashWait}, o)
+		password.Limits{Concurrency: cfg.HashConcurrency, Queue: cfg.HashQueue, MaxWait: hashWait}, o)
 }
 
 // checks are what readiness looks at. Their errors are shown to anybody.

@@ -11,6 +11,9 @@ import (
 	"strings"
 )
 
+// The checks of the groups: what bounds and types can't say. They find zero where a
+// variable has a problem already.
+
 // minSecretBytes is the least length of a key for HS256 (RFC 7518 section 3.2).
 const minSecretBytes = 32
 
@@ -30,7 +33,7 @@ func (q *RabbitMQ) check(found findings) {
 func (t *Tokens) check(found findings) {
 	length := len(t.Secret.Reveal())
 	found.unless(length >= minSecretBytes, "JWT_SECRET", fmt.Sprintf("has %d bytes and needs at least %d", length, minSecretBytes))
-	found.unless(t.RefreshIdleTTL <= t.RefreshTTL, "REFRESH_TOKEN_IDLE_TTL", "is longer than REFRESH_TOKEN_TTL")
+	found.unless(t.RefreshTTL == 0 || t.RefreshIdleTTL <= t.RefreshTTL, "REFRESH_TOKEN_IDLE_TTL", "is longer than REFRESH_TOKEN_TTL")
 }
 
 func (p *Passwords) check(found findings) {

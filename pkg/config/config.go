@@ -31,17 +31,17 @@ type Config struct {
 
 // Database says where PostgreSQL is.
 type Database struct {
-	URL          Secret `env:"DATABASE_URL, required" is:"a PostgreSQL URL such as postgres://user:password@host:5432/database" example:"postgres://user_service:user_service@localhost:5432/user_service?sslmode=disable" desc:"The database."`
+	URL          Secret `env:"DATABASE_URL, required" is:"a PostgreSQL URL such as postgres://user:password@host:5432/database" example:"postgres://user_service:user_service@localhost:5432/user_service?sslmode=disable" desc:"Where the data is."`
 	MaxConns     int32  `env:"DATABASE_MAX_CONNS, default=0" min:"0" max:"10000" is:"0 or a whole number from 2 to 10000" example:"20" desc:"Connections that one replica holds at most; 0: four for each CPU, at least 4 and at most 64."`
-	MigrationURL Secret `env:"MIGRATION_DATABASE_URL" is:"a PostgreSQL URL such as postgres://owner:password@host:5432/database" desc:"The database as migrations reach it: directly, and with the right to change the schema. Unset: DATABASE_URL."`
+	MigrationURL Secret `env:"MIGRATION_DATABASE_URL" is:"a PostgreSQL URL such as postgres://owner:password@host:5432/database" desc:"The same database as migrations reach it: directly, and with the right to change the schema; not set: DATABASE_URL."`
 }
 
 // RabbitMQ says where the broker is.
 type RabbitMQ struct {
 	Host     string `env:"RABBITMQ_HOST, required" is:"a host name or an IP address" example:"localhost" desc:"The broker's host."`
 	Port     int    `env:"RABBITMQ_PORT, required" min:"1" max:"65535" example:"5672" desc:"The broker's AMQP port."`
-	User     string `env:"RABBITMQ_USER, required" is:"a user name" example:"guest" desc:"The broker's user."`
-	Password Secret `env:"RABBITMQ_PASS, required" is:"that user's password" example:"guest" desc:"The password of RABBITMQ_USER."`
+	User     string `env:"RABBITMQ_USER, required" is:"a user name" example:"guest" desc:"The user that the service connects as."`
+	Password Secret `env:"RABBITMQ_PASS, required" is:"the password of RABBITMQ_USER" example:"guest" desc:"The password that the service connects with."`
 	Vhost    string `env:"RABBITMQ_VHOST, default=/" is:"a virtual host" desc:"The broker's virtual host."`
 	TLS      bool   `env:"RABBITMQ_TLS, default=false" desc:"Connect with TLS, and verify the broker's certificate."`
 }
@@ -49,8 +49,8 @@ type RabbitMQ struct {
 // Tokens says how tokens are made and how long they are good for.
 type Tokens struct {
 	Secret         Secret        `env:"JWT_SECRET, required" is:"a random text of at least 32 bytes, as made by: openssl rand -base64 48" example:"for-local-development-only-0123456789" desc:"The key that signs tokens."`
-	Issuer         string        `env:"JWT_ISSUER, default=user-service" is:"a text" desc:"The claim iss of access tokens."`
-	Audience       string        `env:"JWT_AUDIENCE, default=user-service" is:"a text" desc:"The claim aud of access tokens."`
+	Issuer         string        `env:"JWT_ISSUER, default=user-service" is:"a name or a URL" desc:"The claim iss of access tokens."`
+	Audience       string        `env:"JWT_AUDIENCE, default=user-service" is:"a name or a URL" desc:"The claim aud of access tokens."`
 	AccessTTL      time.Duration `env:"ACCESS_TOKEN_TTL, default=15m" min:"1s" desc:"How long an access token is good for."`
 	RefreshIdleTTL time.Duration `env:"REFRESH_TOKEN_IDLE_TTL, default=720h" min:"1s" desc:"A session that is not refreshed for so long ends."`
 	RefreshTTL     time.Duration `env:"REFRESH_TOKEN_TTL, default=2160h" min:"1s" desc:"A session ends after so long, refreshed or not."`
@@ -78,12 +78,12 @@ type HTTP struct {
 	DocsEnabled     bool          `env:"DOCS_ENABLED, default=true" desc:"Serve /openapi.json and /docs."`
 	PprofEnabled    bool          `env:"PPROF_ENABLED, default=false" desc:"Serve /debug/pprof/ on METRICS_ADDR."`
 	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY, default=5s" min:"0s" desc:"How long to serve on after SIGTERM, not ready, until no more requests are sent here."`
-	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT, default=25s" min:"0s" desc:"How long the whole shutdown may take, SHUTDOWN_DELAY included."`
+	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT, default=25s" min:"1s" desc:"How long the whole shutdown may take, SHUTDOWN_DELAY included."`
 }
 
 // Log says what is logged.
 type Log struct {
-	Level slog.Level `env:"LOG_LEVEL, default=info" desc:"The least level that is logged."`
+	Level slog.Level `env:"LOG_LEVEL, default=info" desc:"The least severe level that is logged."`
 }
 
 // Migrations returns where migrations reach the database.
@@ -98,7 +98,7 @@ func (d Database) Migrations() Secret {
 // large machine from taking most of the 100 connections that PostgreSQL allows by default.
 func (d *Database) derive() {
 	if d.MaxConns == 0 {
-		d.MaxConns = int32(min(max(4, 4*runtime.GOMAXPROCS(0)), 64)) //nolint:gosec // from 4 to 64
+		d.MaxConns = int32(min(max(4, 4*runtime.GOMAXPROCS(0)), 64))
 	}
 }
 

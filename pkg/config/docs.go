@@ -62,7 +62,7 @@ func EnvExample(vars []Variable) string {
 			group = v.Group
 			fmt.Fprintf(&b, "\n## %s\n", group)
 		}
-		fmt.Fprintf(&b, "\n# %s\n# %s%s\n", v.Description, strings.ToUpper(v.Accepts[:1]), v.Accepts[1:])
+		fmt.Fprintf(&b, "\n# %s\n# %s%s.\n", v.Description, strings.ToUpper(v.Accepts[:1]), v.Accepts[1:])
 		if v.Required {
 			fmt.Fprintf(&b, "%s=%s\n", v.Name, v.Example)
 		} else {

@@ -34,34 +34,32 @@ func Load(ctx context.Context, env envconfig.Lookuper, target any) error {
 	return found.err(groups)
 }
 
-// load sets the field, or returns what is wrong with its variable.
+// load sets the field, or leaves it zero and returns what is wrong with its variable.
 func (f field) load(ctx context.Context, env envconfig.Lookuper) *Problem {
 	value, problem := f.read(env)
 	if problem != nil {
 		return problem
 	}
-	err := f.decode(ctx, value)
+	decoded, err := f.decode(ctx, value)
 	switch {
 	case errors.Is(err, envconfig.ErrMissingRequired):
 		return &Problem{f.Name, "is not set", f.advice()}
 	case err != nil: // its message may show the value
 		return &Problem{f.Name, "can't be understood", f.advice()}
-	case !boundsOf(f.in).hold(f.value):
+	case !boundsOf(f.in).hold(decoded):
 		return &Problem{f.Name, "is out of range", f.advice()}
 	}
+	f.value.Set(decoded)
 	return nil
 }
 
-// decode lets go-envconfig set the field to value, or to its default if that is empty. It stops
-// at the first error of a struct, so each field gets a struct of its own.
-func (f field) decode(ctx context.Context, value string) error {
+// decode lets go-envconfig turn value, or the default if that is empty, into the field's type.
+// It stops at the first error of a struct, so each field gets a struct of its own.
+func (f field) decode(ctx context.Context, value string) (reflect.Value, error) {
 	one := reflect.New(reflect.StructOf([]reflect.StructField{f.in}))
 	lookup := envconfig.LookuperFunc(func(string) (string, bool) { return value, value != "" })
-	if err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: one.Interface(), Lookuper: lookup}); err != nil {
-		return err
-	}
-	f.value.Set(one.Elem().Field(0))
-	return nil
+	err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: one.Interface(), Lookuper: lookup})
+	return one.Elem().Field(0), err
 }
 
 // findings holds the first problem of each variable, by name. What else is wrong with a

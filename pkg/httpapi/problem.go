@@ -67,6 +67,7 @@ type problem struct {
 }
 
 func errMalformed(detail string) error { return &user.Error{Code: malformedRequest, Detail: detail} }
+
 func errParameter(detail string) error { return &user.Error{Code: invalidParameter, Detail: detail} }
 
 func errNotFound() error { return &user.Error{Code: user.NotFound, Detail: "There is nothing here."} }

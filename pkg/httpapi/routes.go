@@ -17,7 +17,7 @@ type route struct {
 // routes is the whole API, as api/openapi.yaml describes it.
 func (a *API) routes() []route {
 	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
-	return []route{
+	routes := []route{
 		{post, "/register", access.Anyone(), a.register},
 		{post, "/login", access.Anyone(), a.login},
 		{post, "/refresh", access.Anyone(), a.refresh},
@@ -36,4 +36,12 @@ func (a *API) routes() []route {
 		{get, "/healthz", access.Anyone(), a.healthz},
 		{get, "/readyz", access.Anyone(), a.readyz},
 	}
+	if a.cfg.DocsEnabled {
+		routes = append(routes,
+			route{get, "/openapi.json", access.Anyone(), a.openAPI},
+			route{get, "/docs", access.Anyone(), a.docs},
+			route{get, "/docs/*file", access.Anyone(), a.docsFile},
+		)
+	}
+	return routes
 }

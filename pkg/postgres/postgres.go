@@ -47,7 +47,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	if poolConfig.ConnConfig.ConnectTimeout == 0 || poolConfig.ConnConfig.ConnectTimeout > time.Minute {
 		poolConfig.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	poolConfig.ConnConfig.Tracer = otelpgx.NewTracer(otelpgx.WithTrimSQLInSpanName())
+	poolConfig.ConnConfig.Tracer = otelpgx.NewTracer()
 	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
 	if err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)

@@ -67,10 +67,14 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 func (m *Migrator) Close() error { return m.db.Close() }
 
 // Up applies all migrations that are pending and returns what it did.
-func (m *Migrator) Up(ctx context.Context) ([]*goose.MigrationResult, error) { return m.provider.Up(ctx) }
+func (m *Migrator) Up(ctx context.Context) ([]*goose.MigrationResult, error) {
+	return m.provider.Up(ctx)
+}
 
 // Down takes back the last migration.
-func (m *Migrator) Down(ctx context.Context) (*goose.MigrationResult, error) { return m.provider.Down(ctx) }
+func (m *Migrator) Down(ctx context.Context) (*goose.MigrationResult, error) {
+	return m.provider.Down(ctx)
+}
 
 // Status returns every migration and whether it is applied.
 func (m *Migrator) Status(ctx context.Context) ([]*goose.MigrationStatus, error) {

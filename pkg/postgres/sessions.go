@@ -54,7 +54,7 @@ func (db *DB) OpenSession(ctx context.Context, s user.Session) (user.Identity, e
 			SELECT $1, id, $3, $4, $5, $6 FROM users WHERE id = $2 AND status = 'active' FOR KEY SHARE
 			RETURNING id, user_id)
 		SELECT `+userColumns+`, opened.id, `+permissionsColumn+` FROM opened JOIN users u ON u.id = opened.user_id`,
-		s.ID, s.UserID, int64(s.Counter), s.CreatedAt, s.TurnedAt, s.ExpiresAt))
+		s.ID, s.UserID, s.Counter, s.CreatedAt, s.TurnedAt, s.ExpiresAt))
 	return id, failed("open a session", err)
 }
 
@@ -109,7 +109,7 @@ func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Se
 		}
 		if t := turn.Session; t != nil {
 			if _, err := tx.Exec(ctx, `UPDATE sessions SET counter = $2, turned_at = $3, expires_at = $4 WHERE id = $1`,
-				id, int64(t.Counter), t.TurnedAt, t.ExpiresAt); err != nil {
+				id, t.Counter, t.TurnedAt, t.ExpiresAt); err != nil {
 				return err
 			}
 		}
@@ -124,12 +124,10 @@ func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Se
 
 func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (user.Session, error) {
 	s := user.Session{ID: id}
-	var counter int64
 	err := tx.QueryRow(ctx, `
 		SELECT user_id, counter, created_at, turned_at, expires_at FROM sessions
 		WHERE id = $1 AND expires_at > now() FOR UPDATE`, id).
-		Scan(&s.UserID, &counter, &s.CreatedAt, &s.TurnedAt, &s.ExpiresAt)
-	s.Counter = uint64(counter)
+		Scan(&s.UserID, &s.Counter, &s.CreatedAt, &s.TurnedAt, &s.ExpiresAt)
 	return s, err
 }
 

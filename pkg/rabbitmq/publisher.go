@@ -97,12 +97,12 @@ func (p *Publisher) ready() (*session, error) {
 }
 
 // Publish sends the events in their order, on one channel, and waits for the broker's
-// confirms, at the longest until ctx ends. It returns one error for each event, nil if and only
+// confirms, until ctx ends or for 30 s. It returns one error for each event, nil if and only
 // if the broker has confirmed that event. After an error the event may have been published all the
 // same, and may arrive twice if it is published again.
 //
-// Without a connection, and while the broker blocks, Publish fails at once. If ctx ends while a
-// confirm is outstanding, the connection is given up for a new one, unless the broker said
+// Without a connection, and while the broker blocks, Publish fails at once. If the time is up while
+// a confirm is outstanding, the connection is given up for a new one, unless the broker said
 // that it blocks: then the connection stays, and waits for the end of that.
 func (p *Publisher) Publish(ctx context.Context, events []event.Event) []error {
 	errs := make([]error, len(events))

@@ -1,4 +1,5 @@
-// Package telemetry makes what the operators see: logs, metrics and traces.
+// Package telemetry is what the service shows of itself: logs, traces and metrics. The parts
+// that are observed know nothing of it; its methods fit the small interfaces that they declare.
 package telemetry
 
 import (
@@ -9,30 +10,22 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// NewLogger returns a logger of JSON lines with the request_id, trace_id and span_id of
-// the context.
+// NewLogger returns a logger that writes JSON lines with UTC times to w, from level upward. To what
+// is logged with a context it adds request_id, and trace_id and span_id by OpenTelemetry's
+// names for logs, where the context has them.
 func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(contextHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
 }
 
-type requestIDKey struct{}
-
-// WithRequestID returns a context that carries the id of a request.
-func WithRequestID(ctx context.Context, id string) context.Context {
-	return context.WithValue(ctx, requestIDKey{}, id)
+// contextHandler adds to a record what the context knows.
+type contextHandler struct {
+	slog.Handler
 }
-
-// RequestID returns the id of the request that ctx belongs to, or "".
-func RequestID(ctx context.Context) string {
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	return id
-}
-
-// contextHandler adds what the context knows to each line.
-type contextHandler struct{ slog.Handler }
 
 // Handle implements slog.Handler.
 func (h contextHandler) Handle(ctx context.Context, record slog.Record) error {
+	record = record.Clone()
+	record.Time = record.Time.UTC()
 	if id := RequestID(ctx); id != "" {
 		record.AddAttrs(slog.String("request_id", id))
 	}
@@ -47,7 +40,7 @@ func (h contextHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return contextHandler{h.Handler.WithAttrs(attrs)}
 }
 
-// WithGroup implements slog.Handler.
+// WithGroup implements slog.Handler. What the context knows goes into the group too.
 func (h contextHandler) WithGroup(name string) slog.Handler {
 	return contextHandler{h.Handler.WithGroup(name)}
 }

@@ -2,74 +2,66 @@ package telemetry
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 
+	"github.com/go-logr/logr"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
-	"go.opentelemetry.io/otel/sdk/trace"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// StartTracing exports traces by OTLP if the standard OTEL_* environment asks for it: an
-// OTEL_EXPORTER_OTLP_ENDPOINT (or …_TRACES_ENDPOINT), or OTEL_TRACES_EXPORTER=otlp. Else
-// it does nothing. stop sends what is left; it has to be called.
+// StartTracing sets up OpenTelemetry for the whole process, by the standard variables of the
+// environment (OTEL_*, https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
+// W3C trace context is passed on always. Spans are recorded and exported only if an OTLP
+// endpoint is set, or OTEL_TRACES_EXPORTER is otlp.
+//
+// stop exports what is left, until its context ends; it has to be called. What goes wrong
+// in between is logged. The error names the variables that can't be used and says what to do.
 func StartTracing(ctx context.Context, version string, log *slog.Logger) (stop func(context.Context) error, err error) {
-	otel.SetTextMapPropagator(propagation.TraceContext{}) // W3C Trace Context
-	if !tracingWanted() {
-		return func(context.Context) error { return nil }, nil
-	}
-	exporter, err := newExporter(ctx)
+	otel.SetTextMapPropagator(propagation.TraceContext{})
+	settings, err := readTraceSettings(os.Getenv)
 	if err != nil {
 		return nil, err
 	}
-	about, err := resource.New(ctx,
+	if !settings.enabled {
+		return func(context.Context) error { return nil }, nil
+	}
+	logProblems(log)
+	service, err := resource.New(ctx,
 		resource.WithAttributes(semconv.ServiceName("user-service"), semconv.ServiceVersion(version)),
 		resource.WithTelemetrySDK(),
-		resource.WithFromEnv(), // the last one wins
+		resource.WithFromEnv(), // last, so that it prevails
 	)
 	if err != nil {
-		return nil, fmt.Errorf("read OTEL_RESOURCE_ATTRIBUTES: %w", err)
+		return nil, fmt.Errorf("describe the service to OpenTelemetry (OTEL_RESOURCE_ATTRIBUTES must be name=value pairs with commas between): %w", err)
 	}
-	provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(about))
+	exporter, err := newExporter(ctx, settings.protocol)
+	if err != nil {
+		return nil, fmt.Errorf("make the exporter of traces: %w", err)
+	}
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(service))
 	otel.SetTracerProvider(provider)
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { log.Warn("traces can't be exported", "error", err) }))
 	return provider.Shutdown, nil
 }
 
-// tracingWanted reads the switches of the OpenTelemetry environment specification.
-func tracingWanted() bool {
-	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
-		return false
+func newExporter(ctx context.Context, protocol string) (sdktrace.SpanExporter, error) {
+	if protocol == protocolGRPC {
+		return otlptracegrpc.New(ctx)
 	}
-	switch os.Getenv("OTEL_TRACES_EXPORTER") {
-	case "none":
-		return false
-	case "otlp":
-		return true
-	}
-	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != ""
+	return otlptracehttp.New(ctx)
 }
 
-// newExporter returns the exporter for the protocol that the environment names. The
-// exporters read the rest of the OTEL_EXPORTER_OTLP_* environment themselves.
-func newExporter(ctx context.Context) (trace.SpanExporter, error) {
-	protocol := os.Getenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL")
-	if protocol == "" {
-		protocol = os.Getenv("OTEL_EXPORTER_OTLP_PROTOCOL")
-	}
-	switch protocol {
-	case "grpc":
-		return otlptracegrpc.New(ctx)
-	case "", "http/protobuf":
-		return otlptracehttp.New(ctx)
-	default:
-		return nil, errors.New("OTEL_EXPORTER_OTLP_PROTOCOL: must be grpc or http/protobuf")
-	}
+// logProblems makes OpenTelemetry log as the rest of the service does. By itself it
+// writes plain text to standard error.
+func logProblems(log *slog.Logger) {
+	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
+		log.Warn("OpenTelemetry has a problem", "error", err)
+	}))
 }

@@ -63,7 +63,7 @@ func (r Replacement) Check() FieldErrors {
 
 func (r Replacement) currentPassword() string { return r.CurrentPassword }
 
-func (r Replacement) apply(u *User) error {
+func (r Replacement) apply(u *User) error { //nolint:unparam // the signature is that of Edit
 	u.Email, u.Profile = r.Email, r.Profile
 	return nil
 }

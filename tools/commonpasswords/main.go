@@ -1,44 +1,37 @@
-// Command commonpasswords makes pkg/password/common.txt: the passwords that are tried
+// Command commonpasswords makes pkg/password/common.txt: the passwords that are guessed
 // first, from lists of passwords by frequency.
 package main
 
 import (
 	"bufio"
-	"errors"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
 
-const usage = `Usage: commonpasswords LIST... > pkg/password/common.txt
+const usage = `Usage: commonpasswords LIST... > common.txt
 
-Each LIST is a file with one password on a line, the most frequent first; lines
-that begin with "#!" are comments. Only passwords that are long enough for the
-weakest policy are kept. As people make a frequent password longer when they have
-to, the most frequent words are also put together with each other and with digits.
+Makes the list of common passwords that package password refuses, and prints it.
 
-Example:
-  go run ./tools/commonpasswords zxcvbn.txt password.lst > pkg/password/common.txt
+Each LIST is a file of passwords, the most frequent first: a JSON array of strings if
+its name ends in .json, else one on a line. People who have to make a password longer
+put two words together, or digits or a year behind one: the same is done to the most
+frequent words, and the latter to the phrases of phrases.txt, which are on the list too.
+What the other rules of package password refuse anyway is left out.
+
+pkg/password/NOTICE says which lists common.txt is made from. To make it again:
+  npm pack @zxcvbn-ts/language-common@4.1.3
+  tar xzf zxcvbn-ts-language-common-4.1.3.tgz package/src/passwords.json
+  go run ./tools/commonpasswords package/src/passwords.json > pkg/password/common.txt
 `
-
-const (
-	minLength  = 8  // password.MinMinLength
-	longLength = 15 // the default policy: what combinations have to reach
-	topWords   = 150
-)
-
-var endings = []string{
-	"1", "12", "123", "1234", "12345", "123456", "1234567", "12345678", "123456789", "!", "123!", "1234!", "2023", "2024",
-	"2025", "2026", "2024!", "2025!", "2026!",
-}
 
 func main() {
 	flag.Usage = func() { fmt.Fprint(os.Stderr, usage) }
@@ -53,64 +46,46 @@ func main() {
 	}
 }
 
+// run writes to out what the lists in these files come to.
 func run(files []string, out io.Writer) error {
-	var all, top []string
+	var words []string
 	for _, file := range files {
-		words, err := read(file)
+		list, err := read(file)
 		if err != nil {
-			return err
+			return fmt.Errorf("read a list of passwords: %w", err)
 		}
-		all = append(all, words...)
-		letters := slices.DeleteFunc(slices.Clone(words), func(w string) bool {
-			return utf8.RuneCountInString(w) < 6 || strings.ContainsFunc(w, func(r rune) bool { return !unicode.IsLetter(r) })
-		})
-		top = append(top, letters[:min(topWords, len(letters))]...)
+		words = append(words, list...)
 	}
-	all = append(all, combine(top)...)
-	all = slices.DeleteFunc(all, func(w string) bool { return utf8.RuneCountInString(w) < minLength || w[0] == '#' })
-	slices.Sort(all)
 	buffered := bufio.NewWriter(out)
-	for _, w := range slices.Compact(all) {
-		if _, err := fmt.Fprintln(buffered, w); err != nil {
+	for _, word := range compile(words, phrases()) {
+		if _, err := fmt.Fprintln(buffered, word); err != nil {
 			return fmt.Errorf("write the list: %w", err)
 		}
 	}
-	return buffered.Flush()
+	if err := buffered.Flush(); err != nil {
+		return fmt.Errorf("write the list: %w", err)
+	}
+	return nil
 }
 
-func read(file string) (words []string, err error) {
-	f, err := os.Open(file) //nolint:gosec // the file that the user names
+// read returns the passwords of a list in the form in which passwords are compared.
+func read(file string) ([]string, error) {
+	data, err := os.ReadFile(file) //nolint:gosec // the file that the user names
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	lines := bufio.NewScanner(f)
-	for lines.Scan() {
-		if word := lines.Text(); word != "" && !strings.HasPrefix(word, "#!") && utf8.ValidString(word) {
-			words = append(words, cases.Fold().String(norm.NFKC.String(word)))
+	var words []string
+	if filepath.Ext(file) == ".json" {
+		if err := json.Unmarshal(data, &words); err != nil {
+			return nil, fmt.Errorf("%s: %w", file, err)
 		}
+	} else {
+		words = slices.Collect(strings.Lines(string(data)))
 	}
-	return words, lines.Err()
+	for i, word := range words {
+		words[i] = simplify(strings.TrimRight(word, "\r\n"))
+	}
+	return words, nil
 }
 
-// combine puts the words together with each other and with endings, to what is just long
-// enough for the default policy.
-func combine(words []string) []string {
-	var out []string
-	add := func(parts ...string) {
-		if s := strings.Join(parts, ""); utf8.RuneCountInString(s) >= longLength {
-			out = append(out, s)
-		}
-	}
-	for _, a := range words {
-		for _, b := range words {
-			add(a, b)
-			add(a, " ", b)
-		}
-		for _, ending := range endings {
-			add(a, ending)
-			add(a, a, ending)
-		}
-	}
-	return out
-}
+func simplify(s string) string { return cases.Fold().String(norm.NFKC.String(s)) }

@@ -1,0 +1,47 @@
+package httpapi
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/julienschmidt/httprouter"
+
+	"user-service/api"
+	"user-service/pkg/httpapi/docspage"
+)
+
+// description is api/openapi.yaml as a JSON file.
+var description = sync.OnceValues(func() (*docspage.File, error) {
+	content, err := api.OpenAPIJSON()
+	if err != nil {
+		return nil, err
+	}
+	return docspage.NewFile(mediaJSON, content), nil
+})
+
+func (a *API) openAPI(w http.ResponseWriter, c *call) error {
+	file, err := description()
+	if err != nil {
+		return err
+	}
+	return file.Send(w, c.Request)
+}
+
+// docs answers with a page to try the API. Its policies keep everything from elsewhere out
+// of it, and it out of the pages of others.
+func (a *API) docs(w http.ResponseWriter, c *call) error {
+	w.Header().Set("Content-Security-Policy", docspage.ContentSecurityPolicy)
+	w.Header().Set("Referrer-Policy", "no-referrer")
+	return docspage.Page().Send(w, c.Request)
+}
+
+// docsFile answers with a file that the page loads.
+func (a *API) docsFile(w http.ResponseWriter, c *call) error {
+	path := httprouter.ParamsFromContext(c.Context()).ByName("file")
+	file, found := docspage.Find(strings.TrimPrefix(path, "/"))
+	if !found {
+		return errNotFound()
+	}
+	return file.Send(w, c.Request)
+}

@@ -1,0 +1,112 @@
+package docspage
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// File is content that does not change while the process lives. Make one with NewFile.
+type File struct {
+	mediaType  string
+	plain      func() ([]byte, error)
+	compressed []byte // the same with gzip; nil if there is none
+	etag       string // without quotes
+}
+
+// NewFile returns a File of the content, sent as it is.
+func NewFile(mediaType string, content []byte) *File {
+	return &File{mediaType: mediaType, plain: func() ([]byte, error) { return content, nil }, etag: hash(content)}
+}
+
+// newCompressed returns a File of content that is there with gzip. It is unpacked for the first
+// client that can't do that itself; hardly any can't.
+func newCompressed(mediaType string, compressed []byte) *File {
+	return &File{
+		mediaType: mediaType, compressed: compressed, etag: hash(compressed),
+		plain: sync.OnceValues(func() ([]byte, error) { return unpack(compressed) }),
+	}
+}
+
+func hash(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:16])
+}
+
+func unpack(compressed []byte) ([]byte, error) {
+	reader, err := gzip.NewReader(bytes.NewReader(compressed))
+	if err != nil {
+		return nil, fmt.Errorf("unpack a file of the docs page: %w", err)
+	}
+	content, err := io.ReadAll(reader)
+	if err != nil {
+		return nil, fmt.Errorf("unpack a file of the docs page: %w", err)
+	}
+	return content, nil
+}
+
+// Send answers with the file, or with 304 if the client has it already. A client may keep
+// it and asks each time whether it is still good, so that a new release is seen at once.
+func (f *File) Send(w http.ResponseWriter, r *http.Request) error {
+	content, etag, err := f.choose(w.Header(), r.Header)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("ETag", etag)
+	w.Header().Set("Cache-Control", "no-cache")
+	if has(r.Header, etag) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	w.Header().Set("Content-Type", f.mediaType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+	w.WriteHeader(http.StatusOK)
+	_, _ = w.Write(content) // a client that went away misses its answer
+	return nil
+}
+
+// choose returns the content in the form that the client understands, and its entity tag.
+func (f *File) choose(answer, request http.Header) (content []byte, etag string, err error) {
+	if f.compressed == nil {
+		content, err = f.plain()
+		return content, strconv.Quote(f.etag), err
+	}
+	answer.Set("Vary", "Accept-Encoding")
+	if !acceptsGzip(request) {
+		content, err = f.plain()
+		return content, strconv.Quote(f.etag), err
+	}
+	answer.Set("Content-Encoding", "gzip")
+	return f.compressed, strconv.Quote(f.etag + "-gzip"), nil
+}
+
+// has reports whether If-None-Match names the entity tag (RFC 9110 section 13.1.2: compared weakly).
+func has(h http.Header, etag string) bool {
+	for tag := range strings.SplitSeq(strings.Join(h.Values("If-None-Match"), ","), ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
+			return true
+		}
+	}
+	return false
+}
+
+// acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3).
+func acceptsGzip(h http.Header) bool {
+	accepts := map[string]bool{}
+	for item := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {
+		coding, params, _ := strings.Cut(strings.ToLower(item), ";")
+		weight, err := strconv.ParseFloat(strings.TrimPrefix(strings.TrimSpace(params), "q="), 64)
+		accepts[strings.TrimSpace(coding)] = err != nil || weight > 0
+	}
+	if gzip, named := accepts["gzip"]; named {
+		return gzip
+	}
+	return accepts["*"]
+}

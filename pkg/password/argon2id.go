@@ -1,0 +1,126 @@
+package password
+
+import (
+	"crypto/rand"
+	"crypto/subtle"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+
+	"golang.org/x/crypto/argon2"
+	"golang.org/x/text/unicode/norm"
+)
+
+// Params are the costs of an argon2id hash (RFC 9106 section 3.1). OWASP's Password
+// Storage Cheat Sheet asks for at least 19456 KiB, 2 iterations and a parallelism of 1.
+type Params struct {
+	MemoryKiB   uint32 // from 8 for each lane to 1 GiB
+	Iterations  uint32 // passes over the memory, from 1 to 64
+	Parallelism uint8  // lanes, from 1 to 64
+}
+
+// Bounds of the costs, so that a hash that somebody planted in the database, or imported,
+// can't hold a login for minutes or take all memory.
+const (
+	maxMemoryKiB   = 1 << 20 // 1 GiB
+	maxIterations  = 64
+	maxParallelism = 64
+	maxWorkKiB     = 4 * maxMemoryKiB // memory times iterations: libsodium's "sensitive" costs
+)
+
+func (p Params) check() error {
+	switch {
+	case p.Parallelism < 1 || p.Parallelism > maxParallelism:
+		return fmt.Errorf("argon2 parallelism must be from 1 to %d", maxParallelism)
+	case p.Iterations < 1 || p.Iterations > maxIterations:
+		return fmt.Errorf("argon2 iterations must be from 1 to %d", maxIterations)
+	case p.MemoryKiB < 8*uint32(p.Parallelism) || p.MemoryKiB > maxMemoryKiB: // RFC 9106 section 3.1
+		return fmt.Errorf("argon2 memory must be from 8 KiB for each lane to %d KiB", maxMemoryKiB)
+	case uint64(p.MemoryKiB)*uint64(p.Iterations) > maxWorkKiB:
+		return fmt.Errorf("argon2 memory times iterations must be at most %d KiB", maxWorkKiB)
+	}
+	return nil
+}
+
+// Lengths in bytes of what is made here (RFC 9106 section 3.1), and bounds of what is read.
+const (
+	saltBytes, minSaltBytes, maxSaltBytes = 16, 8, 64
+	keyBytes, minKeyBytes, maxKeyBytes    = 32, 16, 64
+	maxPHCBytes                           = 256
+)
+
+// argon2id is a hash by argon2id version 19 (RFC 9106). It fits stored.
+type argon2id struct {
+	Params
+	salt []byte
+	key  []byte
+}
+
+// newArgon2id returns a hash by these parameters with a salt of its own. Its key is
+// random: no password matches it.
+func newArgon2id(p Params) argon2id {
+	h := argon2id{Params: p, salt: make([]byte, saltBytes), key: make([]byte, keyBytes)}
+	_, _ = rand.Read(h.salt) // never fails: crypto/rand would end the program
+	_, _ = rand.Read(h.key)
+	return h
+}
+
+// derive computes the key that a password has by the hash's parameters and salt. Passwords
+// are normalized, as the same one may reach us in different code points from different
+// keyboards (NIST SP 800-63B-4 section 3.1.1.2).
+func (h argon2id) derive(password string) []byte {
+	//nolint:gosec // a key has at most 64 bytes
+	return argon2.IDKey([]byte(norm.NFKC.String(password)), h.salt, h.Iterations, h.MemoryKiB, h.Parallelism, uint32(len(h.key)))
+}
+
+func (h argon2id) matches(password string) bool {
+	return subtle.ConstantTimeCompare(h.derive(password), h.key) == 1
+}
+
+func (h argon2id) memoryKiB() uint32 { return h.MemoryKiB }
+
+func (h argon2id) madeBy(p Params) bool {
+	return h.Params == p && len(h.salt) == saltBytes && len(h.key) == keyBytes
+}
+
+const argon2idPrefix = "$argon2id$"
+
+// String formats the hash as a PHC string: $argon2id$v=19$m=…,t=…,p=…$salt$key.
+func (h argon2id) String() string {
+	b64 := base64.RawStdEncoding
+	return fmt.Sprintf(argon2idPrefix+"v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version,
+		h.MemoryKiB, h.Iterations, h.Parallelism, b64.EncodeToString(h.salt), b64.EncodeToString(h.key))
+}
+
+var errArgon2id = errors.New("not a PHC string of argon2id version 19 with a salt of 8 to 64 bytes and a key of 16 to 64")
+
+// parseArgon2id reads a PHC string within the bounds above. It takes the canonical form
+// only, which is what String writes: no padding, no spaces, no leading zeros.
+func parseArgon2id(phc string) (argon2id, error) {
+	fields := strings.Split(phc, "$") // "", "argon2id", version, costs, salt, key
+	if len(phc) > maxPHCBytes || len(fields) != 6 {
+		return argon2id{}, errArgon2id
+	}
+	var h argon2id
+	if _, err := fmt.Sscanf(fields[3], "m=%d,t=%d,p=%d", &h.MemoryKiB, &h.Iterations, &h.Parallelism); err != nil {
+		return argon2id{}, errArgon2id
+	}
+	var ok bool
+	if h.salt, ok = decode(fields[4], minSaltBytes, maxSaltBytes); !ok {
+		return argon2id{}, errArgon2id
+	}
+	if h.key, ok = decode(fields[5], minKeyBytes, maxKeyBytes); !ok {
+		return argon2id{}, errArgon2id
+	}
+	if h.String() != phc {
+		return argon2id{}, errArgon2id
+	}
+	return h, h.check()
+}
+
+// decode reads unpadded base64 of so many bytes.
+func decode(text string, least, most int) ([]byte, bool) {
+	data, err := base64.RawStdEncoding.Strict().DecodeString(text)
+	return data, err == nil && len(data) >= least && len(data) <= most
+}

@@ -1,0 +1,89 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+type outboxMetrics struct {
+	types     []string // all types of event
+	published *prometheus.CounterVec
+	failed    *prometheus.CounterVec
+	returned  *prometheus.CounterVec
+	delivery  prometheus.Histogram
+}
+
+func newOutboxMetrics(factory promauto.Factory, types []string) outboxMetrics {
+	return outboxMetrics{
+		types: types,
+		published: newCounter(factory, "user_service_outbox_published_total",
+			"Events that the broker has confirmed.", "type", types),
+		failed: newCounter(factory, "user_service_outbox_failed_total",
+			"Vain tries to publish an event; each is tried again.", "type", types),
+		returned: newCounter(factory, "user_service_outbox_returned_total",
+			"Published events that no queue took.", "type", types),
+		delivery: factory.NewHistogram(prometheus.HistogramOpts{
+			Name:    "user_service_outbox_delivery_seconds",
+			Help:    "Time from a change to the broker's confirm of its event.",
+			Buckets: []float64{0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900},
+		}),
+	}
+}
+
+// EventPublished notes that the broker has confirmed an event, age after its change. It fits
+// outbox.Observer.
+func (m *Metrics) EventPublished(eventType string, age time.Duration) {
+	m.outbox.published.WithLabelValues(bounded(m.outbox.types, eventType)).Inc()
+	m.outbox.delivery.Observe(age.Seconds())
+}
+
+// EventFailed counts a vain try to publish an event. It fits outbox.Observer.
+func (m *Metrics) EventFailed(eventType string) {
+	m.outbox.failed.WithLabelValues(bounded(m.outbox.types, eventType)).Inc()
+}
+
+// Returned counts a published event that no queue took. It fits rabbitmq.Observer.
+func (m *Metrics) Returned(eventType string) {
+	m.outbox.returned.WithLabelValues(bounded(m.outbox.types, eventType)).Inc()
+}
+
+type rabbitMQMetrics struct {
+	connected prometheus.Gauge
+	confirm   prometheus.Histogram
+	nacked    prometheus.Counter
+}
+
+func newRabbitMQMetrics(factory promauto.Factory) rabbitMQMetrics {
+	return rabbitMQMetrics{
+		connected: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "user_service_rabbitmq_connected",
+			Help: "1 while there is a connection to RabbitMQ, else 0.",
+		}),
+		confirm: factory.NewHistogram(prometheus.HistogramOpts{
+			Name:    "user_service_rabbitmq_confirm_duration_seconds",
+			Help:    "Time that RabbitMQ took to confirm an event.",
+			Buckets: []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
+		}),
+		nacked: factory.NewCounter(prometheus.CounterOpts{
+			Name: "user_service_rabbitmq_nacked_total",
+			Help: "Events that RabbitMQ refused; each is published again.",
+		}),
+	}
+}
+
+// Connected shows whether there is a connection to the broker. It fits rabbitmq.Observer.
+func (m *Metrics) Connected(connected bool) {
+	if connected {
+		m.rabbitmq.connected.Set(1)
+	} else {
+		m.rabbitmq.connected.Set(0)
+	}
+}
+
+// Confirmed notes how long the broker took to confirm an event. It fits rabbitmq.Observer.
+func (m *Metrics) Confirmed(latency time.Duration) { m.rabbitmq.confirm.Observe(latency.Seconds()) }
+
+// Nacked counts an event that the broker refused. It fits rabbitmq.Observer.
+func (m *Metrics) Nacked() { m.rabbitmq.nacked.Inc() }

@@ -1,0 +1,58 @@
+package telemetry
+
+import (
+	"cmp"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// unmatched is the route of requests that no route matched.
+const unmatched = "unmatched"
+
+// methods are those that get a label of their own
+// (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
+var methods = []string{
+	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+	http.MethodDelete, http.MethodOptions, http.MethodConnect, http.MethodTrace,
+}
+
+type httpMetrics struct {
+	duration *prometheus.HistogramVec
+	active   *prometheus.GaugeVec
+}
+
+func newHTTPMetrics(factory promauto.Factory) httpMetrics {
+	m := httpMetrics{
+		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    "http_server_request_duration_seconds",
+			Help:    "Time from the first handler to the end of the answer.",
+			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}, // of the convention
+		}, []string{"http_request_method", "http_route", "http_response_status_code"}),
+		active: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "http_server_active_requests",
+			Help: "Requests that are being answered.",
+		}, []string{"http_request_method"}),
+	}
+	for _, method := range methods {
+		m.active.WithLabelValues(method)
+	}
+	return m
+}
+
+// RequestStarted notes that a request is being answered. done is to be called at its end, with
+// the pattern of the route, empty if none matched, and the status of the answer.
+func (m *Metrics) RequestStarted(method string) (done func(route string, status int)) {
+	method = bounded(methods, method)
+	active := m.http.active.WithLabelValues(method)
+	active.Inc()
+	started := time.Now()
+	return func(route string, status int) {
+		active.Dec()
+		m.http.duration.WithLabelValues(method, cmp.Or(route, unmatched), strconv.Itoa(status)).
+			Observe(time.Since(started).Seconds())
+	}
+}

@@ -1,0 +1,53 @@
+package telemetry
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// PoolStats are the figures of a pool of database connections.
+type PoolStats struct {
+	Idle, Used, Max int32         // connections that nobody uses, that are in use, and that are held at most
+	Acquired        int64         // times that a connection was given out, since the start of the process
+	AcquireTime     time.Duration // what all of these took together
+	Canceled        int64         // times that the wait for a connection was given up, since the start
+}
+
+// poolCollector shows PoolStats by OpenTelemetry's conventions for database clients
+// (https://opentelemetry.io/docs/specs/semconv/database/database-metrics/).
+type poolCollector struct {
+	stats func() PoolStats
+
+	count, limit, waitTime, timeouts *prometheus.Desc
+}
+
+func newPoolCollector(stats func() PoolStats) poolCollector {
+	return poolCollector{
+		stats:    stats,
+		count:    newDesc("db_client_connection_count", "Connections to the database by state.", "db_client_connection_state"),
+		limit:    newDesc("db_client_connection_max", "Connections to the database that are held at most."),
+		waitTime: newDesc("db_client_connection_wait_time_seconds", "Time it took to get a connection from the pool."),
+		timeouts: newDesc("db_client_connection_timeouts_total", "Waits for a connection that were given up."),
+	}
+}
+
+// Describe implements prometheus.Collector.
+func (c poolCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range []*prometheus.Desc{c.count, c.limit, c.waitTime, c.timeouts} {
+		ch <- desc
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c poolCollector) Collect(ch chan<- prometheus.Metric) {
+	s := c.stats()
+	send := func(desc *prometheus.Desc, kind prometheus.ValueType, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, kind, value, labels...)
+	}
+	send(c.count, prometheus.GaugeValue, float64(s.Idle), "idle")
+	send(c.count, prometheus.GaugeValue, float64(s.Used), "used")
+	send(c.limit, prometheus.GaugeValue, float64(s.Max))
+	send(c.timeouts, prometheus.CounterValue, float64(s.Canceled))
+	ch <- prometheus.MustNewConstSummary(c.waitTime, uint64(s.Acquired), s.AcquireTime.Seconds(), nil) //nolint:gosec // never negative
+}

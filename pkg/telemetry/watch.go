@@ -1,0 +1,43 @@
+package telemetry
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
+)
+
+// Sources are asked at each scrape, so that what they say is never old. They are called from
+// several goroutines at the same time.
+type Sources struct {
+	HashRunning func() int64     // passwords that are being hashed
+	HashWaiting func() int64     // passwords that wait for their turn to be hashed
+	Pool        func() PoolStats // the pool of database connections
+
+	// Outbox asks the database how many events wait to be published, and for how long the oldest
+	// has waited. It has to end when its context does.
+	Outbox func(context.Context) (pending int64, oldest time.Duration, err error)
+	// Schema asks the database for the version of its schema. It has to end when its context does.
+	Schema func(context.Context) (version int64, err error)
+	// SchemaRequired is the least version of the schema that this build needs.
+	SchemaRequired int64
+}
+
+// Watch adds what the sources say to the metrics. To be called once.
+func (m *Metrics) Watch(s Sources) {
+	factory := promauto.With(m.registry)
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "user_service_password_hash_running",
+		Help: "Passwords that are being hashed.",
+	}, func() float64 { return float64(s.HashRunning()) })
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "user_service_password_hash_queued",
+		Help: "Passwords that wait for their turn to be hashed.",
+	}, func() float64 { return float64(s.HashWaiting()) })
+	factory.NewGauge(prometheus.GaugeOpts{
+		Name: "user_service_schema_version_required",
+		Help: "The least version of the database's schema that this build needs.",
+	}).Set(float64(s.SchemaRequired))
+	m.registry.MustRegister(newPoolCollector(s.Pool), outboxQuestion(s), schemaQuestion(s))
+}

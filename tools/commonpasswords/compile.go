@@ -1,0 +1,103 @@
+package main
+
+import (
+	_ "embed"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"user-service/pkg/password"
+)
+
+const (
+	topWords   = 150 // how many of the most frequent words are put together
+	minWord    = 4   // letters that such a word has at least
+	longLength = 15  // the default policy: what is put together has to reach it
+	firstYear  = 2000
+	lastYear   = 2030
+)
+
+//go:embed phrases.txt
+var phrasesText string
+
+// phrases returns the words and phrases that no list has, or not high enough.
+func phrases() []string { return strings.Fields(phrasesText) }
+
+// compile returns the list that is made of these words, the most frequent first, and
+// phrases: sorted, each once.
+func compile(words, phrases []string) []string {
+	top := frequent(words)
+	all := slices.Concat(words, phrases, pairs(top), lengthened(phrases), lengthened(top), lengthened(twice(top)))
+	all = slices.DeleteFunc(all, isNeedless)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// isNeedless reports whether a word is refused by another rule than the list.
+func isNeedless(word string) bool {
+	weak, found := errors.AsType[*password.Weak](password.Policy{MinLength: password.MinMinLength}.Check(word))
+	return found && weak.Reason != password.Common
+}
+
+// frequent returns the first of the words that are made of letters only.
+func frequent(words []string) []string {
+	var out []string
+	for _, word := range words {
+		other := strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) })
+		if !other && utf8.RuneCountInString(word) >= minWord {
+			out = append(out, word)
+		}
+		if len(out) == topWords {
+			break
+		}
+	}
+	return out
+}
+
+// pairs puts each two of the words together, as far as they are long enough then.
+func pairs(words []string) []string {
+	var out []string
+	for _, a := range words {
+		for _, b := range words {
+			out = append(out, a+b, a+" "+b)
+		}
+	}
+	return slices.DeleteFunc(out, isShort)
+}
+
+func twice(words []string) []string {
+	out := make([]string, len(words))
+	for i, word := range words {
+		out[i] = word + word
+	}
+	return out
+}
+
+// lengthened puts an ending behind each of the words, as far as they are long enough then.
+func lengthened(words []string) []string {
+	var out []string
+	for _, end := range endings() {
+		for _, word := range words {
+			out = append(out, word+end)
+		}
+	}
+	return slices.DeleteFunc(out, isShort)
+}
+
+func isShort(word string) bool { return utf8.RuneCountInString(word) < longLength }
+
+// endings returns what people put behind a word that is too short.
+func endings() []string {
+	out := []string{"!", "!!", "!!!"}
+	for n := range len("1234567890") {
+		digits := "1234567890"[:n+1]
+		out = append(out, digits, digits+"!", "@"+digits)
+	}
+	for year := firstYear; year <= lastYear; year++ {
+		out = append(out, strconv.Itoa(year))
+	}
+	return out
+}
