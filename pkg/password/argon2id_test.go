@@ -1,0 +1,185 @@
+package password
+
+import (
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// vectors are hashes that other people's programs made: the argon2 command and python3-argon2
+// of Debian 12, both on the reference implementation in C.
+var vectors = []struct{ by, password, phc string }{
+	{"argon2", "correct horse battery staple", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$ISO7kkvFzh19GM8qB7patN3C3Y9HHsjlVTfEZ9T600Y"},
+	{"argon2", "password", "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$79CPBBtFLAJe3yMqiKHvf7zwXFiecLBi"},
+	{"argon2", "password", "$argon2id$v=19$m=64,t=1,p=2$c29tZXNhbHQ$oii5QrwwRha/6pH09qSIww"},
+	{"argon2", "differentpassword", "$argon2id$v=19$m=1024,t=3,p=4$YSBsb25nZXIgc2FsdCBvZiB0aGlydHktdHdvIGJ5dGU$1a2muACgcHrau/4XCIXiePsTRtAfEmGfK+qk8go47bACL6nJjk7uoQzM8fgOFBe23BXn/1JiwKr0q3vJYCL5kQ"},
+	{"argon2", "пароль длинный", "$argon2id$v=19$m=96,t=1,p=3$Y3lyaWxsaWNzYWx0Li4uLg$ED4Ujpdt+Z7gJ/YJtAQdX6//U+8g7mJByTDiCpAEXHMEZ6FfVjzUO2QaGBSEnJWB"},
+	{"python3-argon2", "", "$argon2id$v=19$m=64,t=1,p=1$ZW1wdHlwYXNzd29yZC4uLg$2SsAdJNdNnnr0bQsVegqc/b8XqWLsRFvHHvHjd7nRk8"},
+	{"python3-argon2", "seven green kettles sing", "$argon2id$v=19$m=102400,t=2,p=8$hNhGaQ2LZASencauEnJmfQ$9WIKsegZxrutgD2uCsSMnQ"},
+	{"python3-argon2", "seven green kettles sing", "$argon2id$v=19$m=512,t=1,p=2$wv06D/mLwsk$BnhPbjL6BFgb+O56d7cOmABipTk"},
+	{"python3-argon2", "pässwörter 🔑", "$argon2id$v=19$m=1000,t=4,p=1$wBeetFZGt8XV/ZIyPX0suIhyyTDqbu3pdyoD5YYCs10Ryfiz/Cfv+38X0YH1NVUkihiZ0BwvaC667jP/UF8ogQ$Xp2S5R2wpaoaVjn2tXvn46B2QwdhtxotwcSWc5kIjYo"},
+}
+
+func TestArgon2idMatchesOthers(t *testing.T) {
+	t.Parallel()
+	for _, v := range vectors {
+		h, err := parseArgon2id(v.phc)
+		if err != nil {
+			t.Errorf("%s: %v", v.phc, err)
+			continue
+		}
+		if h.String() != v.phc {
+			t.Errorf("%s is written as %s", v.phc, h)
+		}
+		if !h.matches(v.password) {
+			t.Errorf("%s of %s does not match %q", v.phc, v.by, v.password)
+		}
+		if h.matches(v.password + " ") {
+			t.Errorf("%s matches another password", v.phc)
+		}
+	}
+}
+
+// text returns n bytes in unpadded base64.
+func text(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
+
+var (
+	salt16 = text(16)
+	key32  = text(32)
+	// broken are texts that are no stored hash, by what is wrong with them.
+	broken = map[string]string{
+		"empty":               "",
+		"plain text":          "hunter2hunter2",
+		"prefix only":         "$argon2id$",
+		"other kind":          "$argon2i$v=19$m=64,t=1,p=1$b3RoZXJraW5kLi4uLi4uLg$0c394XFrmHI9ISzdbHXNoKhwIZUiPPcanj5fXKoyTzk",
+		"old version":         "$argon2id$v=16$m=64,t=1,p=1$b2xkdmVyc2lvbi4uLi4uLg$GsJu5lj+FfPmHjpFhom7aHYlRN7RuwQPJqi+wGXcrvE",
+		"no version":          "$argon2id$m=64,t=1,p=1$" + salt16 + "$" + key32,
+		"upper case":          "$ARGON2ID$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32,
+		"no key":              "$argon2id$v=19$m=64,t=1,p=1$" + salt16,
+		"empty key":           "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$",
+		"a field too many":    "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32 + "$",
+		"something before":    "x$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32,
+		"newline at the end":  "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32 + "\n",
+		"newline in the key":  "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32[:8] + "\n" + key32[8:],
+		"other order":         "$argon2id$v=19$t=1,m=64,p=1$" + salt16 + "$" + key32,
+		"unknown parameter":   "$argon2id$v=19$m=64,t=1,p=1,keyid=aa$" + salt16 + "$" + key32,
+		"leading zero":        "$argon2id$v=19$m=064,t=1,p=1$" + salt16 + "$" + key32,
+		"sign":                "$argon2id$v=19$m=+64,t=1,p=1$" + salt16 + "$" + key32,
+		"space":               "$argon2id$v=19$m=64,t= 1,p=1$" + salt16 + "$" + key32,
+		"hexadecimal":         "$argon2id$v=19$m=0x40,t=1,p=1$" + salt16 + "$" + key32,
+		"negative":            "$argon2id$v=19$m=64,t=-1,p=1$" + salt16 + "$" + key32,
+		"memory overflows":    "$argon2id$v=19$m=4294967360,t=1,p=1$" + salt16 + "$" + key32,
+		"lanes overflow":      "$argon2id$v=19$m=64,t=1,p=257$" + salt16 + "$" + key32,
+		"padding":             "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "==$" + key32 + "=",
+		"base64 of URLs":      "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + strings.Repeat("-", 43),
+		"bits after the end":  "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32[:42] + "B",
+		"salt of 7 bytes":     "$argon2id$v=19$m=64,t=1,p=1$" + text(7) + "$" + key32,
+		"salt of 65 bytes":    "$argon2id$v=19$m=64,t=1,p=1$" + text(65) + "$" + key32,
+		"key of 15 bytes":     "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + text(15),
+		"key of 65 bytes":     "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + text(65),
+		"huge":                "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + text(1<<20),
+		"no lanes":            "$argon2id$v=19$m=64,t=1,p=0$" + salt16 + "$" + key32,
+		"65 lanes":            "$argon2id$v=19$m=1024,t=1,p=65$" + salt16 + "$" + key32,
+		"no iterations":       "$argon2id$v=19$m=64,t=0,p=1$" + salt16 + "$" + key32,
+		"65 iterations":       "$argon2id$v=19$m=64,t=65,p=1$" + salt16 + "$" + key32,
+		"too little memory":   "$argon2id$v=19$m=15,t=1,p=2$" + salt16 + "$" + key32,
+		"more than 1 GiB":     "$argon2id$v=19$m=1048577,t=1,p=1$" + salt16 + "$" + key32,
+		"1 GiB five times":    "$argon2id$v=19$m=1048576,t=5,p=1$" + salt16 + "$" + key32,
+		"a hash of MD5":       "$1$12345678$o2n/JiO/h5VviOInWJ4OQ/",
+		"unusable, as Django": "!aNt4vGk5kyPzVdQ2",
+	}
+)
+
+func TestParseRefuses(t *testing.T) {
+	t.Parallel()
+	for name, phc := range broken {
+		h, err := parse(phc)
+		if err == nil {
+			t.Errorf("%s: %q is read as %v", name, phc, h)
+			continue
+		}
+		if len(phc) > 20 && strings.Contains(err.Error(), phc[len(phc)-15:]) {
+			t.Errorf("%s: the error shows the hash: %v", name, err)
+		}
+	}
+}
+
+func TestParseTakesTheBounds(t *testing.T) {
+	t.Parallel()
+	for _, phc := range []string{
+		"$argon2id$v=19$m=8,t=1,p=1$" + text(8) + "$" + text(16),
+		"$argon2id$v=19$m=1048576,t=4,p=64$" + text(64) + "$" + text(64),
+		"$argon2id$v=19$m=65536,t=64,p=1$" + salt16 + "$" + key32,
+	} {
+		if _, err := parse(phc); err != nil {
+			t.Errorf("%s: %v", phc, err)
+		}
+	}
+}
+
+// TestParseReadsWhatStringWrites holds for any hash within the bounds.
+func TestParseReadsWhatStringWrites(t *testing.T) {
+	t.Parallel()
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 2000 {
+		want := anyArgon2id(random)
+		got, err := parse(want.String())
+		if err != nil {
+			t.Fatalf("%s: %v", want, err)
+		}
+		if diff := cmp.Diff(want, got, cmp.AllowUnexported(argon2id{})); diff != "" {
+			t.Fatalf("%s (-want +got):\n%s", want, diff)
+		}
+	}
+}
+
+func anyArgon2id(random *rand.Rand) argon2id {
+	data := func(least, most int) []byte {
+		out := make([]byte, least+random.IntN(most-least+1))
+		for i := range out {
+			out[i] = byte(random.Uint32())
+		}
+		return out
+	}
+	lanes := 1 + random.Uint32N(maxParallelism)
+	memory := 8*lanes + random.Uint32N(maxMemoryKiB-8*lanes+1)
+	return argon2id{
+		Params: Params{
+			MemoryKiB: memory, Parallelism: uint8(lanes),
+			Iterations: 1 + random.Uint32N(min(maxIterations, maxWorkKiB/memory)),
+		},
+		salt: data(minSaltBytes, maxSaltBytes), key: data(minKeyBytes, maxKeyBytes),
+	}
+}
+
+func FuzzParsePHC(f *testing.F) {
+	for _, v := range vectors {
+		f.Add(v.phc)
+	}
+	for _, phc := range broken {
+		f.Add(phc)
+	}
+	f.Fuzz(func(t *testing.T, phc string) {
+		h, err := parse(phc)
+		if err != nil {
+			return
+		}
+		a, ok := h.(argon2id)
+		if !ok {
+			t.Fatalf("%q is read as a %T", phc, h)
+		}
+		if a.String() != phc {
+			t.Errorf("%q is written as %q", phc, a)
+		}
+		if err := a.check(); err != nil {
+			t.Errorf("%q is out of bounds: %v", phc, err)
+		}
+		if sizes := fmt.Sprint(len(a.salt), len(a.key)); len(a.salt) < 8 || len(a.salt) > 64 || len(a.key) < 16 || len(a.key) > 64 {
+			t.Errorf("%q has a salt and a key of %s bytes", phc, sizes)
+		}
+	})
+}

@@ -1,0 +1,225 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	cheap = Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
+	owasp = Params{MemoryKiB: 19456, Iterations: 2, Parallelism: 1}
+	ample = Limits{Concurrency: 2, Queue: 100, MaxWait: time.Minute}
+)
+
+func newHasher(t testing.TB, p Params, l Limits, o Observer) *Hasher {
+	t.Helper()
+	h, err := NewHasher(p, l, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+func TestNewHasherRefusesWhatIsOutOfBounds(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		params Params
+		limits Limits
+	}{
+		"no parameters":      {Params{}, ample},
+		"memory for no lane": {Params{MemoryKiB: 7, Iterations: 1, Parallelism: 1}, ample},
+		"too much work":      {Params{MemoryKiB: 1 << 20, Iterations: 5, Parallelism: 1}, ample},
+		"no concurrency":     {cheap, Limits{Concurrency: 0, Queue: 1, MaxWait: time.Second}},
+		"negative queue":     {cheap, Limits{Concurrency: 1, Queue: -1, MaxWait: time.Second}},
+		"no time to wait":    {cheap, Limits{Concurrency: 1, Queue: 1}},
+	}
+	for name, test := range tests {
+		if _, err := NewHasher(test.params, test.limits, nil); err == nil {
+			t.Errorf("%s is taken", name)
+		}
+	}
+}
+
+func TestHashMakesWhatVerifyTakes(t *testing.T) {
+	t.Parallel()
+	h := newHasher(t, owasp, ample, nil)
+	const password = "seven green kettles sing"
+	first, err := h.Hash(t.Context(), password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := h.Hash(t.Context(), password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(first, "$argon2id$v=19$m=19456,t=2,p=1$") {
+		t.Errorf("Hash = %q", first)
+	}
+	if first == second {
+		t.Error("two hashes have the same salt")
+	}
+	tests := map[string]bool{password: true, password + " ": false, "Seven green kettles sing": false, "": false}
+	for given, ok := range tests {
+		got, err := h.Verify(t.Context(), given, first)
+		if want := (Result{OK: ok}); err != nil || got != want {
+			t.Errorf("Verify(%q) = %+v, %v; want %+v", given, got, err, want)
+		}
+	}
+}
+
+// TestPasswordsAreNormalized uses hashes of the NFKC form, by python3-argon2 and by Hash.
+func TestPasswordsAreNormalized(t *testing.T) {
+	t.Parallel()
+	h := newHasher(t, cheap, ample, nil)
+	const written, normal = "ﬁsh and 10 Å", "fish and 10 Å" // a ligature and the sign of the ångström
+	const others = "$argon2id$v=19$m=128,t=2,p=1$dW5pY29kZXNhbHQuLi4uLg$wDM7L5dumlOFPr+Hx3CK5o4fzY9jMbjX6MyON4OStV0"
+	ours, err := h.Hash(t.Context(), written)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, phc := range []string{ours, others} {
+		for _, password := range []string{written, normal, "fish and 10 A\u030a"} {
+			if got, err := h.Verify(t.Context(), password, phc); err != nil || !got.OK {
+				t.Errorf("Verify(%+q, %s) = %+v, %v; want OK", password, phc, got, err)
+			}
+		}
+	}
+}
+
+func TestVerifyTellsWhatToHashAgain(t *testing.T) {
+	t.Parallel()
+	today := Params{MemoryKiB: 128, Iterations: 2, Parallelism: 2}
+	h := newHasher(t, today, ample, nil)
+	tests := map[string]struct {
+		hash argon2id
+		want bool
+	}{
+		"by today's parameters": {newArgon2id(today), false},
+		"less memory":           {newArgon2id(Params{64, 2, 2}), true},
+		"more memory":           {newArgon2id(Params{256, 2, 2}), true},
+		"fewer iterations":      {newArgon2id(Params{128, 1, 2}), true},
+		"more iterations":       {newArgon2id(Params{128, 3, 2}), true},
+		"fewer lanes":           {newArgon2id(Params{128, 2, 1}), true},
+		"more lanes":            {newArgon2id(Params{128, 2, 4}), true},
+		"shorter salt":          {argon2id{Params: today, salt: make([]byte, 8), key: make([]byte, 32)}, true},
+		"longer key":            {argon2id{Params: today, salt: make([]byte, 16), key: make([]byte, 64)}, true},
+	}
+	for name, test := range tests {
+		test.hash.key = test.hash.derive("right")
+		for password, ok := range map[string]bool{"right": true, "wrong": false} {
+			got, err := h.Verify(t.Context(), password, test.hash.String())
+			if want := (Result{OK: ok, Rehash: test.want}); err != nil || got != want {
+				t.Errorf("%s: Verify(%q) = %+v, %v; want %+v", name, password, got, err, want)
+			}
+		}
+	}
+}
+
+func TestVerifyOfABrokenHash(t *testing.T) {
+	t.Parallel()
+	h := newHasher(t, cheap, ample, nil)
+	for name, phc := range broken {
+		got, err := h.Verify(t.Context(), "password", phc)
+		if !errors.Is(err, ErrUnknownFormat) || got != (Result{}) {
+			t.Errorf("%s: %+v, %v; want ErrUnknownFormat", name, got, err)
+		}
+	}
+}
+
+// TestWorkIsTheSameWhateverIsStored counts the memory that each path takes, nearly all of
+// which is argon2's. It is not parallel, so that nobody else's memory is counted.
+func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // see above
+	var seen recorder
+	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
+	h := newHasher(t, params, ample, &seen)
+	if !h.nothing.madeBy(params) {
+		t.Errorf("the dummy %s is not by today's parameters", h.nothing)
+	}
+	phc, err := h.Hash(t.Context(), "seven green kettles sing")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := map[string]func(){
+		"right":   func() { _, _ = h.Verify(t.Context(), "seven green kettles sing", phc) },
+		"wrong":   func() { _, _ = h.Verify(t.Context(), "seven green kettles sink", phc) },
+		"unknown": func() { _ = h.VerifyNothing(t.Context(), "seven green kettles sing") },
+		"broken":  func() { _, _ = h.Verify(t.Context(), "seven green kettles sing", "broken") },
+	}
+	for name, verify := range paths {
+		seen.done = nil
+		took := allocated(verify)
+		if least := uint64(params.MemoryKiB) << 10; took < least || took > least+least/20 {
+			t.Errorf("%s: took %d bytes, want %d and at most 5 %% more", name, took, least)
+		}
+		if len(seen.done) != 1 {
+			t.Errorf("%s: %d hashes, want 1", name, len(seen.done))
+		}
+	}
+}
+
+func allocated(work func()) uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	work()
+	runtime.ReadMemStats(&after)
+	return after.TotalAlloc - before.TotalAlloc
+}
+
+// TestAllWaysToHashAreBounded: none passes the queue by, and a busy Hasher does not say
+// which hashes are broken.
+func TestAllWaysToHashAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var seen recorder
+		h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}, &seen)
+		ways := map[string]func(context.Context) error{
+			"Hash":             func(ctx context.Context) error { _, err := h.Hash(ctx, "a"); return err },
+			"Verify":           func(ctx context.Context) error { _, err := h.Verify(ctx, "a", vectors[1].phc); return err },
+			"Verify of broken": func(ctx context.Context) error { _, err := h.Verify(ctx, "a", "broken"); return err },
+			"VerifyNothing":    func(ctx context.Context) error { return h.VerifyNothing(ctx, "a") },
+		}
+		defer occupy(h.queue)()
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		for name, hash := range ways {
+			if err := hash(t.Context()); !errors.Is(err, ErrBusy) || errors.Is(err, ErrUnknownFormat) {
+				t.Errorf("%s while busy: %v, want ErrBusy alone", name, err)
+			}
+			if err := hash(gone); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnknownFormat) {
+				t.Errorf("%s for nobody: %v, want context.Canceled alone", name, err)
+			}
+		}
+		if h.Running() != 1 || h.Waiting() != 0 || len(seen.refused) != len(ways) {
+			t.Errorf("%d run, %d wait, %d were refused; want 1, 0, %d", h.Running(), h.Waiting(), len(seen.refused), len(ways))
+		}
+	})
+}
+
+func TestHashesOfMoreMemoryTakeMoreTurns(t *testing.T) {
+	t.Parallel()
+	h := newHasher(t, Params{MemoryKiB: 100, Iterations: 1, Parallelism: 1}, Limits{Concurrency: 4, Queue: 1, MaxWait: time.Second}, nil)
+	for memory, want := range map[uint32]int64{8: 1, 100: 1, 101: 2, 200: 2, 400: 4, 401: 4, maxMemoryKiB: 4} {
+		if got := h.turns(argon2id{Params: Params{MemoryKiB: memory}}); got != want {
+			t.Errorf("a hash of %d KiB takes %d turns, want %d", memory, got, want)
+		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	h := newHasher(b, owasp, ample, nil)
+	phc, err := h.Hash(b.Context(), "seven green kettles sing")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if got, err := h.Verify(b.Context(), "seven green kettles sing", phc); err != nil || !got.OK {
+			b.Fatal(got, err)
+		}
+	}
+}

@@ -1,0 +1,163 @@
+package password
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var ada = []string{"Ada.Lovelace@example.com", "Ada King, Countess of Lovelace"}
+
+func TestPolicyTakesGoodPasswords(t *testing.T) {
+	t.Parallel()
+	for _, password := range []string{
+		"seven green kettles sing", "correct horse battery staple", "xK9#mQ2$vL5@nR8",
+		"829374650192837", "!?%&=:;~^°§|<>{}", // one kind of characters is enough
+		"семь зелёных чайников", "天地玄黄宇宙洪荒日月盈昃辰宿列张", "🐙🎈🌵🚲🧀🪁🍋🎻🦉🧲🪐🥁🧵🪴🛶",
+		"   seven     kettles   ", "fifteen letters",
+		"ﬁve ﬂat tires", // 15 characters after NFKC, 13 before
+		strings.Repeat("seven green kettles; ", 7)[:128], // as long as may be
+		"ada likes lovely lace", "lovelace and babbage",  // own words among others
+		"the 12345 monkeys of abcdefgh",
+	} {
+		if err := (Policy{MinLength: 15}).Check(password, ada...); err != nil {
+			t.Errorf("Check(%q) = %v", password, err)
+		}
+	}
+	if err := (Policy{MinLength: 8}).Check("gr3yw0lf"); err != nil {
+		t.Errorf("8 characters where they are enough: %v", err)
+	}
+}
+
+func TestPolicyRefusesWeakPasswords(t *testing.T) {
+	t.Parallel()
+	tests := map[Reason][]string{
+		NotUTF8: {"seven green \xff kettles", "\xc3\x28 is not a letter"},
+		TooShort: {
+			"", "short", "fourteen chars", "Ada", "пятнадцать бук",
+			"e\u0301te\u0301 a\u0300 la mer", // 16 code points before NFKC
+		},
+		TooLong: {
+			strings.Repeat("seven green kettles; ", 7)[:129],
+			strings.Repeat("ﬃ green ", 14), // 112 characters before NFKC, 140 after
+		},
+		Common: {
+			"passwordpassword", "PassWordPassWord", "password password", "sunshine-sunshine!", "iloveyouiloveyouilove",
+			"correcthorsebatterystaple", "passwordpassword123", "iloveyouforever", "ILOVEYOUFOREVER", "password1234567",
+			"ｐａｓｓｗｏｒｄ１２３４５６７", // full-width letters
+			"footballbaseball", "football baseball", "manchesterunited2024",
+		},
+		Repeated: {
+			"aaaaaaaaaaaaaaa", "               ", "abcabcabcabcabc", "abcabcabcabcabcab", "a-a-a-a-a-a-a-a-a-a", "ééééééééééééééé",
+			"monkey monkey monkey", "monkey1monkey1monkey1", "aaaaaaaaaaaaaaaaaaa1", "ABCabcABCabcABC", "1122112211221122",
+			"!!!###$$$!!!###$$$",
+		},
+		Sequence: {
+			"123456789012345", "12345678901234567890", "543210987654321", "abcdefghijklmno", "ZYXWVUTSRQPONML", "qwertyuiopasdfgh",
+			"qwertyuiop123456", "1qaz2wsx3edc4rfv", "1q2w3e4r5t6y7u8i", "qweasdzxcrtyfghvbn", "qwertyuiop12345!", "abcd1234efgh5678",
+			"йцукенгшщзхъфыва", "!@#$%^&*()_+qwer", "xx123456789abcdef",
+		},
+		Personal: {
+			"ada.lovelace@example.com", "ADA.LOVELACE@EXAMPLE.COM", "adalovelaceexamplecom", "ada-lovelace@example.com1815", // the email
+			"adalovelaceadalovelace", "Ada Lovelace 1815", "ada_lovelace_12345", // its local part
+			"Ada King, Countess of Lovelace", "adakingcountessoflovelace", "ada king countess of lovelace!!", // the name
+		},
+	}
+	for reason, passwords := range tests {
+		for _, password := range passwords {
+			err := (Policy{MinLength: 15}).Check(password, ada...)
+			weak, ok := errors.AsType[*Weak](err)
+			if !ok || weak.Reason != reason {
+				t.Errorf("Check(%q) = %#v, want %s", password, err, reason)
+				continue
+			}
+			if password != "" && strings.Contains(weak.Error(), password) {
+				t.Errorf("the error shows the password: %v", weak)
+			}
+		}
+	}
+}
+
+func TestPolicyKnowsOwnWords(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		own, password string
+		refused       bool
+	}{
+		{"wolfgangamadeus@example.com", "wolfgangamadeus", true},
+		{"wolf@example.com", "wolfwolfwolfwolf1", true},
+		{"wolf@example.com", "wolf829374650192", true},
+		{"wolf@example.com", "werewolf likes ham", false},
+		{"wolf@example.com", "wolfhound 29 ham", false},
+		{"bob@example.com", "bob829374650192", false}, // short words count only alone
+		{"bob@example.com", "...... b.o.b ......", true},
+		{"Zoë Müller-Lüdenscheidt", "zoe\u0308mu\u0308llerlu\u0308denscheidt", true},
+		{"Straße Straßenbahn", "STRASSE STRASSENBAHN", true},
+		{"", "seven green kettles", false},
+		{"@", "!?%&=:;~^°§|<>{}", false},
+		{"abcd@example.com", "!?%&=:;~^°§|<>{}", false}, // nothing but punctuation
+		{"abcd@example.com", "829374650192837", false},  // nothing but digits
+	}
+	for _, test := range tests {
+		err := (Policy{MinLength: 15}).Check(test.password, test.own)
+		weak, refused := errors.AsType[*Weak](err)
+		if refused != test.refused || (refused && weak.Reason != Personal) {
+			t.Errorf("Check(%q, %q) = %v, want refused %t", test.password, test.own, err, test.refused)
+		}
+	}
+}
+
+func TestPolicySaysWhatToDo(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		least    int
+		password string
+		advice   string
+	}{
+		{15, "short", "must have at least 15 characters"},
+		{20, "not twenty yet", "must have at least 20 characters"},
+		{0, "seven", "must have at least 8 characters"},
+		{15, strings.Repeat("seven green kettles; ", 7), "must have at most 128 characters"},
+	}
+	for _, test := range tests {
+		if err := (Policy{MinLength: test.least}).Check(test.password); err == nil || err.Error() != test.advice {
+			t.Errorf("Check(%q) = %v, want %s", test.password, err, test.advice)
+		}
+	}
+}
+
+// TestCommonList holds the list to what tools/commonpasswords promises.
+func TestCommonList(t *testing.T) {
+	t.Parallel()
+	words := strings.Split(strings.TrimSuffix(commonText, "\n"), "\n")
+	if len(words) < 10_000 || len(words) > 100_000 || len(commonText) >= 1<<20 {
+		t.Errorf("%d passwords in %d bytes", len(words), len(commonText))
+	}
+	if !slices.IsSorted(words) || len(commonSet()) != len(words) {
+		t.Error("the list is not sorted, or has one twice")
+	}
+	for _, word := range words {
+		if simplify(word) != word {
+			t.Errorf("%q is not in the form that passwords are compared in", word)
+		}
+		weak, ok := errors.AsType[*Weak](Policy{}.Check(word))
+		if !ok || weak.Reason != Common {
+			t.Errorf("%q is on the list for nothing: %v", word, weak)
+		}
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	policy := Policy{MinLength: 15}
+	for name, password := range map[string]string{
+		"good": "seven green kettles sing", "long": strings.Repeat("seven green kettles; ", 7)[:128], "sequence": strings.Repeat("1234567890", 12),
+	} {
+		b.Run(fmt.Sprintf("%s-%d", name, len(password)), func(b *testing.B) {
+			for b.Loop() {
+				_ = policy.Check(password, ada...)
+			}
+		})
+	}
+}

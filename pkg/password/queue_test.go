@@ -1,0 +1,221 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// recorder keeps what a Hasher tells its Observer.
+type recorder struct {
+	mu      sync.Mutex
+	done    []waitedRan
+	refused []string
+}
+
+type waitedRan struct{ Waited, Ran time.Duration }
+
+func (r *recorder) HashDone(waited, ran time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done = append(r.done, waitedRan{waited, ran})
+}
+
+func (r *recorder) HashRefused(reason string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refused = append(r.refused, reason)
+}
+
+// occupy takes all turns of the queue until the returned function is called.
+func occupy(q *queue) (release func()) {
+	ended := make(chan struct{})
+	for range q.limits.Concurrency {
+		go func() { _ = q.run(context.Background(), 1, func() { <-ended }) }()
+	}
+	synctest.Wait()
+	return func() { close(ended) }
+}
+
+// call runs work of no length in the queue, and returns a function that waits for its error.
+func call(ctx context.Context, q *queue) (result func() error) {
+	errs := make(chan error, 1)
+	go func() { errs <- q.run(ctx, 1, func() {}) }()
+	synctest.Wait()
+	return func() error { return <-errs }
+}
+
+func TestQueueRunsAtMostConcurrency(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const calls, concurrency = 50, 3
+		q := newQueue(Limits{Concurrency: concurrency, Queue: calls, MaxWait: time.Hour}, nil)
+		start := time.Now()
+		var running, most atomic.Int64
+		var group sync.WaitGroup
+		for range calls {
+			group.Go(func() {
+				err := q.run(t.Context(), 1, func() {
+					now := running.Add(1)
+					defer running.Add(-1)
+					for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
+					}
+					<-time.After(time.Second)
+				})
+				if err != nil {
+					t.Errorf("run: %v", err)
+				}
+			})
+		}
+		group.Wait()
+		if most.Load() != concurrency {
+			t.Errorf("ran %d at once, want %d", most.Load(), concurrency)
+		}
+		if took, want := time.Since(start), 17*time.Second; took != want { // 50 calls by 3, rounded up
+			t.Errorf("took %s, want %s", took, want)
+		}
+	})
+}
+
+func TestQueueRefusesAtOnceWhenFull(t *testing.T) {
+	t.Parallel()
+	for _, places := range []int{0, 1, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			var seen recorder
+			q := newQueue(Limits{Concurrency: 2, Queue: places, MaxWait: time.Hour}, &seen)
+			release := occupy(q)
+			var waiting []func() error
+			for range places {
+				waiting = append(waiting, call(t.Context(), q))
+			}
+			if len(q.places) != places || q.running.Load() != 2 {
+				t.Errorf("%d wait and %d run, want %d and 2", len(q.places), q.running.Load(), places)
+			}
+
+			start := time.Now()
+			if err := call(t.Context(), q)(); !errors.Is(err, ErrBusy) {
+				t.Errorf("one too many: %v, want ErrBusy", err)
+			}
+			if time.Since(start) != 0 {
+				t.Errorf("the refusal took %s", time.Since(start))
+			}
+			release()
+			for _, result := range waiting {
+				if err := result(); err != nil {
+					t.Errorf("one who waited: %v", err)
+				}
+			}
+			if diff := cmp.Diff([]string{RefusedQueueFull}, seen.refused); diff != "" {
+				t.Errorf("refusals (-want +got):\n%s", diff)
+			}
+			if len(q.places) != 0 {
+				t.Errorf("%d places are still taken", len(q.places))
+			}
+		})
+	}
+}
+
+func TestQueueRefusesAfterMaxWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var seen recorder
+		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: 3 * time.Second}, &seen)
+		defer occupy(q)()
+		start := time.Now()
+		err := call(t.Context(), q)()
+		if !errors.Is(err, ErrBusy) || time.Since(start) != 3*time.Second {
+			t.Errorf("%v after %s, want ErrBusy after 3s", err, time.Since(start))
+		}
+		if diff := cmp.Diff([]string{RefusedTimeout}, seen.refused); diff != "" {
+			t.Errorf("refusals (-want +got):\n%s", diff)
+		}
+		if len(q.places) != 0 {
+			t.Errorf("%d places are still taken", len(q.places))
+		}
+	})
+}
+
+func TestQueueHonorsTheCallersContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var seen recorder
+		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, &seen)
+		release := occupy(q)
+
+		canceled, cancel := context.WithCancel(t.Context())
+		result := call(canceled, q)
+		cancel()
+		if err := result(); !errors.Is(err, context.Canceled) || errors.Is(err, ErrBusy) {
+			t.Errorf("canceled while waiting: %v, want context.Canceled alone", err)
+		}
+
+		start := time.Now()
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := call(short, q)()
+		if !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrBusy) || time.Since(start) != time.Second {
+			t.Errorf("%v after %s, want context.DeadlineExceeded alone after 1s", err, time.Since(start))
+		}
+
+		release()
+		synctest.Wait()
+		err = q.run(canceled, 1, func() { t.Error("the work was done for a caller who had gone") })
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("canceled before: %v, want context.Canceled", err)
+		}
+		if len(seen.refused) != 0 || len(q.places) != 0 {
+			t.Errorf("refused %v, %d places taken; want none", seen.refused, len(q.places))
+		}
+	})
+}
+
+func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(Limits{Concurrency: 3, Queue: 10, MaxWait: time.Minute}, nil)
+		release := occupy(q)
+		order := make(chan int64, 3)
+		var group sync.WaitGroup
+		for _, turns := range []int64{3, 1, 2} {
+			group.Go(func() {
+				_ = q.run(t.Context(), turns, func() {
+					if turns == 3 && q.running.Load() != 1 {
+						t.Errorf("%d run beside the one that takes all turns", q.running.Load()-1)
+					}
+					order <- turns
+					<-time.After(time.Duration(turns) * time.Second)
+				})
+			})
+			synctest.Wait()
+		}
+		release()
+		group.Wait()
+		if first := <-order; first != 3 || len(order) != 2 {
+			t.Errorf("served the one that takes %d first, and %d others; want 3 and 2", first, len(order))
+		}
+	})
+}
+
+func TestQueueTellsHowLongItTook(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var seen recorder
+		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, &seen)
+		var group sync.WaitGroup
+		for range 2 {
+			group.Go(func() { _ = q.run(t.Context(), 1, func() { <-time.After(2 * time.Second) }) })
+			synctest.Wait()
+		}
+		group.Wait()
+		want := []waitedRan{{0, 2 * time.Second}, {2 * time.Second, 2 * time.Second}}
+		if diff := cmp.Diff(want, seen.done); diff != "" {
+			t.Errorf("what was told (-want +got):\n%s", diff)
+		}
+	})
+}
