@@ -1,0 +1,167 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sethvargo/go-envconfig"
+
+	"user-service/pkg/config"
+)
+
+// planted is in every secret of a test, and must not be in anything that is shown.
+const planted = "correct-horse-battery-staple-0123456789"
+
+// required is the least environment that has no problem.
+func required() map[string]string {
+	return map[string]string{
+		"DATABASE_URL":  "postgres://app:" + planted + "@db:5432/app",
+		"RABBITMQ_HOST": "rabbitmq",
+		"RABBITMQ_PORT": "5672",
+		"RABBITMQ_USER": "app",
+		"RABBITMQ_PASS": planted,
+		"JWT_SECRET":    planted,
+	}
+}
+
+// with returns the least environment with some changes; an empty value takes a variable away.
+func with(changes map[string]string) map[string]string {
+	env := required()
+	for name, value := range changes {
+		env[name] = value
+	}
+	return env
+}
+
+func load(t *testing.T, env map[string]string) (config.Config, error) {
+	t.Helper()
+	var cfg config.Config
+	err := config.Load(t.Context(), envconfig.MapLookuper(env), &cfg)
+	return cfg, err
+}
+
+func mustLoad(t *testing.T, env map[string]string) config.Config {
+	t.Helper()
+	cfg, err := load(t, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// file writes content to a new file and returns its path.
+func file(t *testing.T, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	cpus := runtime.GOMAXPROCS(0)
+	want := config.Config{
+		Database: config.Database{URL: "postgres://app:" + planted + "@db:5432/app", MaxConns: int32(min(max(4, 4*cpus), 64))},
+		RabbitMQ: config.RabbitMQ{Host: "rabbitmq", Port: 5672, User: "app", Password: planted, Vhost: "/"},
+		Tokens: config.Tokens{
+			Secret: planted, Issuer: "user-service", Audience: "user-service",
+			AccessTTL: 15 * time.Minute, RefreshIdleTTL: 30 * 24 * time.Hour, RefreshTTL: 90 * 24 * time.Hour,
+		},
+		Passwords: config.Passwords{
+			MinLength: 15, HashConcurrency: cpus, HashQueue: 8 * cpus, MemoryKiB: 19456, Iterations: 2, Parallelism: 1,
+		},
+		Accounts: config.Accounts{RegistrationEnabled: true},
+		HTTP: config.HTTP{
+			Addr: ":8080", MetricsAddr: ":9090", DocsEnabled: true,
+			ShutdownDelay: 5 * time.Second, ShutdownTimeout: 25 * time.Second,
+		},
+	}
+	if diff := cmp.Diff(want, mustLoad(t, required())); diff != "" {
+		t.Errorf("the defaults differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestEveryVariableIsTakenUp(t *testing.T) {
+	t.Parallel()
+	set := map[string]string{
+		"DATABASE_URL": "host=db user=app password=" + planted, "DATABASE_MAX_CONNS": "7", "MIGRATION_DATABASE_URL": "postgresql:///app",
+		"RABBITMQ_HOST": "::1", "RABBITMQ_PORT": "5671", "RABBITMQ_USER": "u", "RABBITMQ_PASS": "p", "RABBITMQ_VHOST": "v", "RABBITMQ_TLS": "true",
+		"JWT_SECRET": planted, "JWT_ISSUER": "i", "JWT_AUDIENCE": "a",
+		"ACCESS_TOKEN_TTL": "1m30s", "REFRESH_TOKEN_IDLE_TTL": "1h30m", "REFRESH_TOKEN_TTL": "2h",
+		"PASSWORD_MIN_LENGTH": "8", "PASSWORD_HASH_CONCURRENCY": "3", "PASSWORD_HASH_QUEUE": "5",
+		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "ARGON2_PARALLELISM": "2",
+		"REGISTRATION_ENABLED": "false", "HTTP_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0",
+		"DOCS_ENABLED": "false", "PPROF_ENABLED": "true", "SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "1s", "LOG_LEVEL": "debug",
+	}
+	cfg := mustLoad(t, set)
+	env := envconfig.MapLookuper(set)
+	for _, v := range config.Values(env, &cfg) {
+		want := set[v.Name]
+		if v.Value == "[hidden]" {
+			want = v.Value
+		}
+		if v.Value != want || v.Source != config.FromEnvironment {
+			t.Errorf("%s is %q from the %s, want %q from the environment", v.Name, v.Value, v.Source, want)
+		}
+	}
+	if got := cfg.Database.Migrations(); got != "postgresql:///app" {
+		t.Errorf("migrations use %q", got.Reveal())
+	}
+}
+
+func TestMigrationsUseTheDatabaseByDefault(t *testing.T) {
+	t.Parallel()
+	if cfg := mustLoad(t, required()); cfg.Database.Migrations() != cfg.Database.URL {
+		t.Error("without MIGRATION_DATABASE_URL migrations must use DATABASE_URL")
+	}
+}
+
+func TestAnEmptyVariableIsNotSet(t *testing.T) {
+	t.Parallel()
+	env := required()
+	for _, v := range config.Describe(&config.Config{}) {
+		if !v.Required {
+			env[v.Name] = ""
+		}
+		if v.Secret {
+			env[v.FileName()] = ""
+		}
+	}
+	if diff := cmp.Diff(mustLoad(t, required()), mustLoad(t, env)); diff != "" {
+		t.Errorf("empty variables change the configuration (-unset +empty):\n%s", diff)
+	}
+}
+
+func TestACommandLoadsOnlyWhatItNeeds(t *testing.T) {
+	t.Parallel()
+	broker := map[string]string{"RABBITMQ_HOST": "h", "RABBITMQ_PORT": "1", "RABBITMQ_USER": "u", "RABBITMQ_PASS": "p"}
+	t.Run("one group", func(t *testing.T) {
+		t.Parallel()
+		var group config.RabbitMQ
+		if err := config.Load(t.Context(), envconfig.MapLookuper(broker), &group); err != nil {
+			t.Error(err)
+		}
+		if want := (config.RabbitMQ{Host: "h", Port: 1, User: "u", Password: "p", Vhost: "/"}); group != want {
+			t.Errorf("loaded %+v", group)
+		}
+	})
+	t.Run("some groups", func(t *testing.T) {
+		t.Parallel()
+		var groups struct {
+			config.RabbitMQ
+			Rest struct{ Log config.Log }
+		}
+		broker := map[string]string{"LOG_LEVEL": "loud"}
+		err := config.Load(t.Context(), envconfig.MapLookuper(broker), &groups)
+		want := []string{"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_USER", "RABBITMQ_PASS", "LOG_LEVEL"}
+		if diff := cmp.Diff(want, names(t, err)); diff != "" {
+			t.Errorf("the problems differ (-want +got):\n%s", diff)
+		}
+	})
+}

@@ -1,0 +1,129 @@
+package config_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"user-service/pkg/config"
+)
+
+// names returns the variables that err finds fault with.
+func names(t *testing.T, err error) []string {
+	t.Helper()
+	var problems *config.Problems
+	if !errors.As(err, &problems) {
+		t.Fatalf("the error is %v and not *config.Problems", err)
+	}
+	var out []string
+	for _, p := range problems.List {
+		out = append(out, p.Name)
+	}
+	return out
+}
+
+func TestAnEmptyEnvironmentListsAllThatIsRequired(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, nil)
+	const want = `6 problems with the environment:
+  DATABASE_URL: is not set; set it to a PostgreSQL URL such as postgres://user:password@host:5432/database; or set DATABASE_URL_FILE to the path of a file that holds it
+  RABBITMQ_HOST: is not set; set it to a host name or an IP address, such as localhost
+  RABBITMQ_PORT: is not set; set it to a whole number from 1 to 65535, such as 5672
+  RABBITMQ_USER: is not set; set it to a user name, such as guest
+  RABBITMQ_PASS: is not set; set it to the password of RABBITMQ_USER; or set RABBITMQ_PASS_FILE to the path of a file that holds it
+  JWT_SECRET: is not set; set it to a random text of at least 32 bytes, as made by: openssl rand -base64 48; or set JWT_SECRET_FILE to the path of a file that holds it`
+	if err == nil {
+		t.Fatal("an empty environment is accepted")
+	}
+	if diff := cmp.Diff(want, err.Error()); diff != "" {
+		t.Errorf("the message differs (-want +got):\n%s", diff)
+	}
+}
+
+func TestAllProblemsAreListedAtOnce(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, with(map[string]string{
+		"DATABASE_URL": "", "RABBITMQ_PORT": "70000", "JWT_SECRET": "short", "ACCESS_TOKEN_TTL": "15 minutes",
+		"PASSWORD_MIN_LENGTH": "7", "DOCS_ENABLED": "maybe", "LOG_LEVEL": "loud",
+	}))
+	want := []string{
+		"DATABASE_URL", "RABBITMQ_PORT", "JWT_SECRET", "ACCESS_TOKEN_TTL", "PASSWORD_MIN_LENGTH", "DOCS_ENABLED", "LOG_LEVEL",
+	}
+	if diff := cmp.Diff(want, names(t, err)); diff != "" {
+		t.Errorf("the problems differ (-want +got):\n%s", diff)
+	}
+	if !strings.HasPrefix(err.Error(), "7 problems with the environment:\n") {
+		t.Errorf("the first line does not say how many: %s", err)
+	}
+}
+
+func TestBadValues(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, value string
+		want        string // a part of the message
+	}{
+		{"DATABASE_URL", "mysql://db/app", "is not a PostgreSQL URL"},
+		{"DATABASE_URL", "postgres://app:p%@db/app", "is not a PostgreSQL URL"},
+		{"DATABASE_URL", "db", "is not a PostgreSQL URL"},
+		{"MIGRATION_DATABASE_URL", "db", "is not a PostgreSQL URL"},
+		{"DATABASE_MAX_CONNS", "1", "the relay of events needs one"},
+		{"DATABASE_MAX_CONNS", "-1", "is out of range; set it to 0 or a whole number from 2 to 10000, such as 20"},
+		{"DATABASE_MAX_CONNS", "10001", "is out of range"},
+		{"DATABASE_MAX_CONNS", "99999999999", "can't be understood"},
+		{"RABBITMQ_HOST", "amqp://broker", "is not a host alone; set it to a host name or an IP address, such as localhost"},
+		{"RABBITMQ_HOST", "broker:5672", "is not a host alone"},
+		{"RABBITMQ_HOST", "broker\n", "is not a host alone"},
+		{"RABBITMQ_PORT", "0", "is out of range; set it to a whole number from 1 to 65535, such as 5672"},
+		{"RABBITMQ_PORT", "tcp://10.0.0.1:5672", "can't be understood; set it to a whole number from 1 to 65535, such as 5672"},
+		{"RABBITMQ_TLS", "perhaps", "can't be understood; set it to true or false, such as false"},
+		{"JWT_SECRET", "0123456789012345678901234567890", "has 31 bytes and needs at least 32"},
+		{"ACCESS_TOKEN_TTL", "15", "can't be understood; set it to a duration of at least 1s, such as 15m"},
+		{"ACCESS_TOKEN_TTL", "0s", "is out of range"},
+		{"REFRESH_TOKEN_IDLE_TTL", "-1h", "is out of range"},
+		{"REFRESH_TOKEN_IDLE_TTL", "2161h", "is longer than REFRESH_TOKEN_TTL"},
+		{"REFRESH_TOKEN_TTL", "30d", "can't be understood"},
+		{"PASSWORD_MIN_LENGTH", "7", "is out of range; set it to a whole number from 8 to 128, such as 15"},
+		{"PASSWORD_MIN_LENGTH", "129", "is out of range"},
+		{"PASSWORD_HASH_CONCURRENCY", "-1", "is out of range"},
+		{"PASSWORD_HASH_QUEUE", "-1", "is out of range"},
+		{"ARGON2_MEMORY_KIB", "7", "is out of range; set it to a whole number from 8 to 1048576, such as 19456"},
+		{"ARGON2_ITERATIONS", "0", "is out of range"},
+		{"ARGON2_PARALLELISM", "0", "is out of range"},
+		{"ARGON2_PARALLELISM", "300", "can't be understood; set it to a whole number from 1 to 64, such as 1"},
+		{"REGISTRATION_ENABLED", "on", "can't be understood"},
+		{"HTTP_ADDR", "8080", "is not an address; set it to an address, host:port or :port, such as :8080"},
+		{"HTTP_ADDR", ":65536", "is not an address"},
+		{"METRICS_ADDR", "localhost:http", "is not an address"},
+		{"METRICS_ADDR", ":8080", "is the same as HTTP_ADDR"},
+		{"SHUTDOWN_DELAY", "-1s", "is out of range; set it to a duration of at least 0s, such as 5s"},
+		{"SHUTDOWN_TIMEOUT", "5s", "is not longer than SHUTDOWN_DELAY"},
+		{"LOG_LEVEL", "loud", "can't be understood; set it to debug, info, warn or error, such as info"},
+		{"LOG_LEVEL", "info+1", "is not a level; set it to debug, info, warn or error, such as info"},
+	} {
+		t.Run(test.name+"="+test.value, func(t *testing.T) {
+			t.Parallel()
+			_, err := load(t, with(map[string]string{test.name: test.value}))
+			if diff := cmp.Diff([]string{test.name}, names(t, err)); diff != "" {
+				t.Fatalf("the problems differ (-want +got):\n%s", diff)
+			}
+			if want := "1 problem with the environment:\n  " + test.name + ": "; !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%q does not begin with %q", err, want)
+			}
+			if !strings.Contains(err.Error(), test.want) {
+				t.Errorf("%q does not say %q", err, test.want)
+			}
+		})
+	}
+}
+
+func TestArgon2MemoryIsEnoughForEachLane(t *testing.T) {
+	t.Parallel()
+	_, err := load(t, with(map[string]string{"ARGON2_MEMORY_KIB": "31", "ARGON2_PARALLELISM": "4"}))
+	if want := "ARGON2_MEMORY_KIB: is less than the 32 that ARGON2_PARALLELISM asks for"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not say %q", err, want)
+	}
+	mustLoad(t, with(map[string]string{"ARGON2_MEMORY_KIB": "32", "ARGON2_PARALLELISM": "4"}))
+}

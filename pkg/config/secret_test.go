@@ -1,0 +1,160 @@
+package config_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sethvargo/go-envconfig"
+
+	"user-service/pkg/config"
+)
+
+// withFile gives JWT_SECRET by the file at path.
+func withFile(path string) map[string]string {
+	return with(map[string]string{"JWT_SECRET": "", "JWT_SECRET_FILE": path})
+}
+
+func TestSecretFromFile(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ content, want string }{
+		"as it is":              {planted, planted},
+		"newline":               {planted + "\n", planted},
+		"Windows newline":       {planted + "\r\n", planted},
+		"only one newline":      {planted + "\n\n", planted + "\n"},
+		"carriage return alone": {planted + "\r", planted + "\r"},
+		"spaces":                {" " + planted + " \n", " " + planted + " "},
+		"newline within":        {"a\n" + planted, "a\n" + planted},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := mustLoad(t, withFile(file(t, test.content)))
+			if got := cfg.Tokens.Secret.Reveal(); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestEverySecretMayComeFromAFile(t *testing.T) {
+	t.Parallel()
+	env := required()
+	for _, v := range config.Describe(&config.Config{}) {
+		if v.Secret {
+			delete(env, v.Name)
+			env[v.FileName()] = file(t, required()["DATABASE_URL"])
+		}
+	}
+	cfg := mustLoad(t, env)
+	var fromFile []string
+	for _, v := range config.Values(envconfig.MapLookuper(env), &cfg) {
+		if v.Source == config.FromFile {
+			fromFile = append(fromFile, v.Name)
+		}
+	}
+	want := []string{"DATABASE_URL", "MIGRATION_DATABASE_URL", "RABBITMQ_PASS", "JWT_SECRET"}
+	if diff := cmp.Diff(want, fromFile); diff != "" {
+		t.Errorf("the secrets differ (-want +got):\n%s", diff)
+	}
+}
+
+func TestBadSecretFiles(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		env  map[string]string
+		want string
+	}{
+		"both":      {with(map[string]string{"JWT_SECRET_FILE": file(t, planted)}), "is set, and so is JWT_SECRET_FILE; set one of them"},
+		"missing":   {withFile(filepath.Join(t.TempDir(), planted)), "can't be read from the file that JWT_SECRET_FILE names: no such file or directory"},
+		"directory": {withFile(t.TempDir()), "can't be read from the file that JWT_SECRET_FILE names: is a directory"},
+		"NUL":       {withFile(planted + "\x00"), "can't be read from the file that JWT_SECRET_FILE names: invalid argument"},
+		"empty":     {withFile(file(t, "\n")), "is empty in the file that JWT_SECRET_FILE names"},
+		"short":     {withFile(file(t, "short\n")), "has 5 bytes and needs at least 32"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := load(t, test.env)
+			if diff := cmp.Diff([]string{"JWT_SECRET"}, names(t, err)); diff != "" {
+				t.Fatalf("the problems differ (-want +got):\n%s", diff)
+			}
+			if !strings.Contains(err.Error(), "JWT_SECRET: "+test.want) {
+				t.Errorf("%q does not say %q", err, test.want)
+			}
+			if strings.Contains(err.Error(), planted) {
+				t.Errorf("%q shows the secret", err)
+			}
+		})
+	}
+}
+
+func TestOnlySecretsComeFromFiles(t *testing.T) {
+	t.Parallel()
+	cfg := mustLoad(t, with(map[string]string{"JWT_ISSUER_FILE": file(t, "https://issuer.example")}))
+	if cfg.Tokens.Issuer != "user-service" {
+		t.Errorf("JWT_ISSUER_FILE sets the issuer to %q", cfg.Tokens.Issuer)
+	}
+}
+
+func TestSecretsAreNeverShown(t *testing.T) {
+	t.Parallel()
+	cfg := mustLoad(t, with(map[string]string{"MIGRATION_DATABASE_URL": "postgres://o:" + planted + "@db/app"}))
+	var out bytes.Buffer
+	for _, value := range []any{cfg, &cfg, cfg.Tokens, cfg.Tokens.Secret, []config.Secret{cfg.Tokens.Secret}} {
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%X", "%d", "%t", "%T"} {
+			_, _ = fmt.Fprintf(&out, verb+"\n", value)
+		}
+		_, _ = fmt.Fprintln(&out, value)
+		_ = json.NewEncoder(&out).Encode(value)
+		_ = xml.NewEncoder(&out).Encode(value)
+		slog.New(slog.NewJSONHandler(&out, nil)).Info("value", "value", value)
+		slog.New(slog.NewTextHandler(&out, nil)).Info("value", "value", value)
+	}
+	_, _ = fmt.Fprintln(&out, cfg.Tokens.Secret.String()+cfg.Tokens.Secret.GoString(), fmt.Errorf("bad: %v", cfg.Tokens.Secret))
+	_, _ = fmt.Fprintln(&out, config.Values(envconfig.MapLookuper(required()), &cfg))
+
+	for line := range strings.Lines(out.String()) {
+		if strings.Contains(line, planted) || strings.Contains(strings.ToLower(line), hex.EncodeToString([]byte(planted))) {
+			t.Errorf("a secret is shown: %s", line)
+		}
+	}
+	if got := strings.Count(out.String(), "[hidden]"); got < 100 {
+		t.Errorf("only %d times something stands in for a secret", got)
+	}
+}
+
+func TestSecretsAreNotInProblems(t *testing.T) {
+	t.Parallel()
+	env := map[string]string{}
+	for _, v := range config.Describe(&config.Config{}) {
+		env[v.Name] = "://" + planted[:27] // bad for all but texts, and too short for a key
+	}
+	_, err := load(t, env)
+	if len(names(t, err)) < 20 {
+		t.Errorf("too few problems: %v", err)
+	}
+	if strings.Contains(err.Error(), planted[:27]) {
+		t.Errorf("a value is shown: %v", err)
+	}
+}
+
+// A handler of logs may look at the value itself, not at a form of it.
+func TestLogHandlersDoNotGetTheSecret(t *testing.T) {
+	t.Parallel()
+	if got := slog.AnyValue(config.Secret(planted)).Resolve().Any(); got != "[hidden]" {
+		t.Errorf("handlers get %#v", got)
+	}
+}
+
+func TestNoSecret(t *testing.T) {
+	t.Parallel()
+	if got := config.Secret("").String(); got != "" {
+		t.Errorf("an empty secret is shown as %q", got)
+	}
+}

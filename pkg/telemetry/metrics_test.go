@@ -1,0 +1,272 @@
+package telemetry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+
+	"user-service/pkg/telemetry"
+)
+
+var eventTypes = []string{"user.created", "user.updated", "user.deleted"}
+
+// sources are those of a service in good health.
+func sources() telemetry.Sources {
+	return telemetry.Sources{
+		HashRunning: func() int64 { return 2 },
+		HashWaiting: func() int64 { return 3 },
+		Pool: func() telemetry.PoolStats {
+			return telemetry.PoolStats{Idle: 4, Used: 5, Max: 16, Acquired: 70, AcquireTime: 1500 * time.Millisecond, Canceled: 6}
+		},
+		Outbox:         func(context.Context) (int64, time.Duration, error) { return 8, 90 * time.Second, nil },
+		Schema:         func(context.Context) (int64, error) { return 11, nil },
+		SchemaRequired: 10,
+	}
+}
+
+func watched(s telemetry.Sources) *telemetry.Metrics {
+	m := telemetry.NewMetrics("1.2.3", eventTypes)
+	m.Watch(s)
+	return m
+}
+
+// exposition returns what a scrape gets that accepts the given formats.
+func exposition(t *testing.T, m *telemetry.Metrics, accept string) *httptest.ResponseRecorder {
+	t.Helper()
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
+	request.Header.Set("Accept", accept)
+	answer := httptest.NewRecorder()
+	m.Handler().ServeHTTP(answer, request)
+	if answer.Code != http.StatusOK {
+		t.Fatalf("status %d: %s", answer.Code, answer.Body)
+	}
+	return answer
+}
+
+// scrape returns the values of all series by name and labels.
+func scrape(t *testing.T, m *telemetry.Metrics) map[string]float64 {
+	t.Helper()
+	series := map[string]float64{}
+	for line := range strings.Lines(exposition(t, m, "text/plain").Body.String()) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		line = strings.TrimSuffix(line, "\n")
+		at := strings.LastIndexByte(line, ' ')
+		value, err := strconv.ParseFloat(line[at+1:], 64)
+		if err != nil {
+			t.Fatalf("%q: %v", line, err)
+		}
+		series[line[:at]] = value
+	}
+	return series
+}
+
+// has fails unless the series have the wanted values.
+func has(t *testing.T, got, want map[string]float64) {
+	t.Helper()
+	for name, value := range want {
+		if found, ok := got[name]; !ok {
+			t.Errorf("%s is absent", name)
+		} else if found != value {
+			t.Errorf("%s is %v, want %v", name, found, value)
+		}
+	}
+}
+
+func TestMetricsFollowTheConventions(t *testing.T) {
+	t.Parallel()
+	m := watched(sources())
+	m.RequestStarted(http.MethodGet)("/users/{id}", http.StatusOK)
+	problems, err := promlint.New(exposition(t, m, "text/plain").Body).Lint()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, problem := range problems {
+		// OpenTelemetry's name of a gauge ends as Prometheus's names of counts do.
+		if problem.Metric == "db_client_connection_count" && strings.Contains(problem.Text, `"_count" suffix`) {
+			continue
+		}
+		t.Errorf("%s: %s", problem.Metric, problem.Text)
+	}
+}
+
+func TestWhatHasNotHappenedIsZero(t *testing.T) {
+	t.Parallel()
+	has(t, scrape(t, watched(sources())), map[string]float64{
+		`user_service_logins_total{result="success"}`:                      0,
+		`user_service_logins_total{result="invalid-credentials"}`:          0,
+		`user_service_logins_total{result="overloaded"}`:                   0,
+		`user_service_password_hash_refused_total{reason="queue_full"}`:    0,
+		`user_service_password_hash_refused_total{reason="timeout"}`:       0,
+		`user_service_outbox_published_total{type="user.created"}`:         0,
+		`user_service_outbox_failed_total{type="user.updated"}`:            0,
+		`user_service_outbox_returned_total{type="user.deleted"}`:          0,
+		`user_service_outbox_scrape_errors_total`:                          0,
+		`user_service_schema_scrape_errors_total`:                          0,
+		`user_service_rabbitmq_connected`:                                  0,
+		`user_service_rabbitmq_nacked_total`:                               0,
+		`user_service_rabbitmq_confirm_duration_seconds_count`:             0,
+		`http_server_active_requests{http_request_method="GET"}`:           0,
+		`http_server_active_requests{http_request_method="PATCH"}`:         0,
+		`promhttp_metric_handler_errors_total{cause="gathering"}`:          0,
+		`user_service_password_hash_duration_seconds_bucket{le="0.1"}`:     0,
+		`user_service_outbox_delivery_seconds_bucket{le="0.01"}`:           0,
+		`user_service_rabbitmq_confirm_duration_seconds_bucket{le="0.01"}`: 0,
+	})
+}
+
+func TestMetricsTellWhatHappened(t *testing.T) {
+	t.Parallel()
+	m := watched(sources())
+	m.LoginDone("success")
+	m.LoginDone("invalid-credentials")
+	m.HashDone(20*time.Millisecond, 40*time.Millisecond)
+	m.HashRefused("timeout")
+	m.EventPublished("user.created", 3*time.Millisecond)
+	m.EventPublished("user.created", 3*time.Minute)
+	m.EventFailed("user.updated")
+	m.Returned("user.created")
+	m.Connected(true)
+	m.Confirmed(2 * time.Millisecond)
+	m.Nacked()
+	has(t, scrape(t, m), map[string]float64{
+		`user_service_logins_total{result="success"}`:                   1,
+		`user_service_logins_total{result="invalid-credentials"}`:       1,
+		`user_service_password_hash_wait_seconds_sum`:                   0.02,
+		`user_service_password_hash_duration_seconds_sum`:               0.04,
+		`user_service_password_hash_refused_total{reason="timeout"}`:    1,
+		`user_service_outbox_published_total{type="user.created"}`:      2,
+		`user_service_outbox_delivery_seconds_bucket{le="0.005"}`:       1,
+		`user_service_outbox_delivery_seconds_bucket{le="300"}`:         2,
+		`user_service_outbox_failed_total{type="user.updated"}`:         1,
+		`user_service_outbox_returned_total{type="user.created"}`:       1,
+		`user_service_rabbitmq_connected`:                               1,
+		`user_service_rabbitmq_confirm_duration_seconds_sum`:            0.002,
+		`user_service_rabbitmq_nacked_total`:                            1,
+		`user_service_password_hash_running`:                            2,
+		`user_service_password_hash_queued`:                             3,
+		`user_service_outbox_pending_events`:                            8,
+		`user_service_outbox_oldest_event_age_seconds`:                  90,
+		`user_service_schema_version`:                                   11,
+		`user_service_schema_version_required`:                          10,
+		`db_client_connection_count{db_client_connection_state="idle"}`: 4,
+		`db_client_connection_count{db_client_connection_state="used"}`: 5,
+		`db_client_connection_max`:                                      16,
+		`db_client_connection_wait_time_seconds_count`:                  70,
+		`db_client_connection_wait_time_seconds_sum`:                    1.5,
+		`db_client_connection_timeouts_total`:                           6,
+	})
+	m.Connected(false)
+	has(t, scrape(t, m), map[string]float64{`user_service_rabbitmq_connected`: 0})
+}
+
+func TestRequestMetrics(t *testing.T) {
+	t.Parallel()
+	m := watched(sources())
+	const active = `http_server_active_requests{http_request_method="POST"}`
+	done := m.RequestStarted(http.MethodPost)
+	has(t, scrape(t, m), map[string]float64{active: 1})
+	done("/login", http.StatusUnauthorized)
+	m.RequestStarted(http.MethodGet)("", http.StatusNotFound)
+	m.RequestStarted("BREW")("", http.StatusMethodNotAllowed)
+	const count = "http_server_request_duration_seconds_count"
+	has(t, scrape(t, m), map[string]float64{
+		active: 0,
+		`http_server_active_requests{http_request_method="_OTHER"}`:                                     0,
+		count + `{http_request_method="POST",http_response_status_code="401",http_route="/login"}`:      1,
+		count + `{http_request_method="GET",http_response_status_code="404",http_route="unmatched"}`:    1,
+		count + `{http_request_method="_OTHER",http_response_status_code="405",http_route="unmatched"}`: 1,
+	})
+}
+
+func TestBuildInfo(t *testing.T) {
+	t.Parallel()
+	for name, value := range scrape(t, watched(sources())) {
+		if strings.HasPrefix(name, `user_service_build_info{goversion="go1.`) &&
+			strings.Contains(name, `,revision="`) && strings.HasSuffix(name, `,version="1.2.3"}`) && value == 1 {
+			return
+		}
+	}
+	t.Error("user_service_build_info does not tell the build")
+}
+
+// Whatever clients send and however often, the number of series stays the same.
+func TestSeriesStayConstant(t *testing.T) {
+	t.Parallel()
+	m := watched(sources())
+	one := func(i int) {
+		made := fmt.Sprint("made-up-", i)
+		m.RequestStarted(made)("", http.StatusNotFound)
+		m.LoginDone(made)
+		m.HashRefused(made)
+		m.EventPublished(made, time.Second)
+		m.EventFailed(made)
+		m.Returned(made)
+	}
+	one(0)
+	before := len(scrape(t, m))
+	var all sync.WaitGroup
+	for i := range 1000 {
+		all.Go(func() { one(i) })
+	}
+	all.Wait()
+	after := scrape(t, m)
+	if len(after) != before {
+		t.Errorf("1000 made-up values make %d series of %d", len(after), before)
+	}
+	has(t, after, map[string]float64{
+		`user_service_logins_total{result="_OTHER"}`:                1001,
+		`user_service_password_hash_refused_total{reason="_OTHER"}`: 1001,
+		`user_service_outbox_published_total{type="_OTHER"}`:        1001,
+	})
+}
+
+func TestWhatTheDatabaseDoesNotTellIsAbsent(t *testing.T) {
+	t.Parallel()
+	s := sources()
+	s.Outbox = func(context.Context) (int64, time.Duration, error) { return 0, 0, errors.New("no database") }
+	s.Schema = func(ctx context.Context) (int64, error) {
+		<-ctx.Done() // as a database that does not answer
+		return 0, ctx.Err()
+	}
+	m := watched(s)
+	started := time.Now()
+	got := scrape(t, m)
+	if took := time.Since(started); took > 5*time.Second {
+		t.Errorf("the scrape took %s", took)
+	}
+	for _, name := range []string{
+		"user_service_outbox_pending_events", "user_service_outbox_oldest_event_age_seconds", "user_service_schema_version",
+	} {
+		if value, ok := got[name]; ok {
+			t.Errorf("%s is %v, want it absent", name, value)
+		}
+	}
+	has(t, got, map[string]float64{
+		"user_service_outbox_scrape_errors_total": 1,
+		"user_service_schema_scrape_errors_total": 1,
+		"user_service_schema_version_required":    10,
+		"db_client_connection_max":                16,
+	})
+}
+
+func TestMetricsSpeakOpenMetrics(t *testing.T) {
+	t.Parallel()
+	answer := exposition(t, watched(sources()), "application/openmetrics-text;version=1.0.0")
+	if got := answer.Header().Get("Content-Type"); !strings.HasPrefix(got, "application/openmetrics-text") {
+		t.Errorf("the content type is %q", got)
+	}
+	if !strings.HasSuffix(answer.Body.String(), "# EOF\n") {
+		t.Error("the answer has no end")
+	}
+}

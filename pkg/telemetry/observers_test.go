@@ -1,0 +1,17 @@
+package telemetry_test
+
+import (
+	"user-service/pkg/httpapi"
+	"user-service/pkg/outbox"
+	"user-service/pkg/password"
+	"user-service/pkg/rabbitmq"
+	"user-service/pkg/telemetry"
+)
+
+// Metrics fits what the other packages ask of their observers.
+var (
+	_ httpapi.Observer  = (*telemetry.Metrics)(nil)
+	_ outbox.Observer   = (*telemetry.Metrics)(nil)
+	_ password.Observer = (*telemetry.Metrics)(nil)
+	_ rabbitmq.Observer = (*telemetry.Metrics)(nil)
+)
