@@ -72,7 +72,7 @@ func waitFor(t testing.TB, what string, condition func() bool) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)
 		}
-		time.Sleep(5 * time.Millisecond)
+		<-time.After(5 * time.Millisecond)
 	}
 }
 
@@ -195,6 +195,7 @@ func (o *observer) Connected(c bool) { o.record(func() { o.connected = append(o.
 func (o *observer) Confirmed(d time.Duration) {
 	o.record(func() { o.confirmed = append(o.confirmed, d) })
 }
+
 func (o *observer) Returned(typ string) { o.record(func() { o.returned = append(o.returned, typ) }) }
 func (o *observer) Nacked()             { o.record(func() { o.nacked++ }) }
 

@@ -71,7 +71,7 @@ type mouthpiece struct {
 
 	mu      sync.Mutex
 	clients []net.Conn
-	deaf    chan struct{} // closed while it listens
+	hears   chan struct{} // closed while it listens
 	wg      sync.WaitGroup
 }
 
@@ -84,9 +84,9 @@ func newMouthpiece(t *testing.T, cfg rabbitmq.Config) (*mouthpiece, rabbitmq.Con
 	m := &mouthpiece{
 		listener: listener,
 		upstream: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)),
-		deaf:     make(chan struct{}),
+		hears:    make(chan struct{}),
 	}
-	close(m.deaf)
+	close(m.hears)
 	m.wg.Go(m.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -117,31 +117,31 @@ func (m *mouthpiece) accept() {
 	}
 }
 
-// listen copies from the client to the broker, save while the proxy is deaf.
+// listen copies from the client to the broker, but holds on to it while the proxy is deaf.
 func (m *mouthpiece) listen(server, client net.Conn) {
 	defer func() { _ = server.Close() }()
 	buffer := make([]byte, 4096)
 	for {
-		m.mu.Lock()
-		hears := m.deaf
-		m.mu.Unlock()
-		<-hears
 		n, err := client.Read(buffer)
 		if err != nil {
 			return
 		}
+		m.mu.Lock()
+		hears := m.hears
+		m.mu.Unlock()
+		<-hears
 		if _, err := server.Write(buffer[:n]); err != nil {
 			return
 		}
 	}
 }
 
-// goDeaf stops the reading from clients until hear is called.
+// goDeaf keeps what clients say from the broker until hear is called.
 func (m *mouthpiece) goDeaf(t *testing.T) (hear func()) {
 	t.Helper()
 	hears := make(chan struct{})
 	m.mu.Lock()
-	m.deaf = hears
+	m.hears = hears
 	m.mu.Unlock()
 	hear = sync.OnceFunc(func() { close(hears) })
 	t.Cleanup(hear)

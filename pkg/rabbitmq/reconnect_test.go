@@ -21,7 +21,7 @@ func TestOutageIsNotLoggedAgainAndAgain(t *testing.T) {
 		o.over()
 		for range 125 { // seconds
 			o.failed(errors.New("refused"))
-			time.Sleep(time.Second)
+			<-time.After(time.Second)
 		}
 		if first, still := count("trying again"), count("still no connection"); first != 1 || still != 4 {
 			t.Errorf("%d first lines and %d reminders in 125 s, want 1 and 4:\n%s", first, still, &log)

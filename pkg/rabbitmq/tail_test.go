@@ -79,6 +79,31 @@ func TestTailOverALossOfTheConnection(t *testing.T) {
 	stop()
 }
 
+// TestTailOfMany needs acknowledgements: without them a broker stops at the prefetch.
+func TestTailOfMany(t *testing.T) {
+	t.Parallel()
+	typ := randomType()
+	p := start(t, broker(t), nil)
+	waiting := make(chan struct{}, 1)
+	bodies := make(chan string, 300)
+	background(t, func(ctx context.Context) error {
+		return rabbitmq.Tail(ctx, broker(t), slog.New(slog.DiscardHandler), rabbitmq.Subscription{
+			BindingKey: string(typ),
+			Handle:     func(body []byte, _ string) error { bodies <- string(body); return nil },
+			Waiting:    func() { waiting <- struct{}{} },
+		})
+	})
+	receive(t, waiting)
+	events := newEvents(t, typ, 300)
+	noErrors(t, p.Publish(t.Context(), events))
+	for i, e := range events {
+		want, _ := e.CloudEvent()
+		if got := receive(t, bodies); got != string(want) {
+			t.Fatalf("event %d is %s, want %s", i, got, want)
+		}
+	}
+}
+
 func TestTailEndsWithTheHandlersError(t *testing.T) {
 	t.Parallel()
 	typ := randomType()

@@ -1,0 +1,195 @@
+package postgres_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
+
+	"user-service/pkg/event"
+	"user-service/pkg/outbox"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// create stores a user with the event that goes with it.
+func create(t *testing.T, db *postgres.DB, email string) user.User {
+	t.Helper()
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	u := user.User{
+		ID: uuid.Must(uuid.NewV7()), Email: email, Roles: []string{"user"}, Status: user.Active, Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+	if err := db.Create(t.Context(), u, "hash", newEvent(t, u)); err != nil {
+		t.Fatal(err)
+	}
+	return u
+}
+
+func newEvent(t *testing.T, u user.User) event.Event {
+	t.Helper()
+	e, err := event.New(event.UserCreated, u.ID, u.Version, u.UpdatedAt, event.Created{User: u})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// rename changes a user's name to its next version, and fails after the change if fault is given.
+func rename(ctx context.Context, db *postgres.DB, id uuid.UUID, fault error) error {
+	_, err := db.Change(ctx, id, func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+		u.Version++
+		u.Name = fmt.Sprint("version ", u.Version)
+		e, err := event.New(event.UserUpdated, u.ID, u.Version, time.Now(), event.Updated{User: u})
+		return user.Change{User: &u, Events: []event.Event{e}}, errors.Join(err, fault)
+	})
+	return err
+}
+
+// drain takes everything out of the outbox, in order.
+func drain(t *testing.T, db *postgres.DB) []event.Event {
+	t.Helper()
+	var all []event.Event
+	_, err := db.Drain(t.Context(), 10_000, func(_ context.Context, events []event.Event) []bool {
+		all = events
+		return allTrue(len(events))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func allTrue(n int) []bool {
+	out := make([]bool, n)
+	for i := range out {
+		out[i] = true
+	}
+	return out
+}
+
+func TestAChangeThatFailsAnnouncesNothing(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	u := create(t, db, "a@example.com")
+	if err := db.Create(t.Context(), u, "hash", newEvent(t, u)); err == nil {
+		t.Fatal("the same user twice")
+	}
+	fault := errors.New("fault")
+	if err := rename(t.Context(), db, u.ID, fault); !errors.Is(err, fault) {
+		t.Fatal(err)
+	}
+	if events := drain(t, db); len(events) != 1 || events[0].Type != event.UserCreated {
+		t.Errorf("%d events, want the one of the creation", len(events))
+	}
+}
+
+func TestAnEventComesBackAsItWas(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	span := trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID: trace.TraceID{1, 2, 3}, SpanID: trace.SpanID{4, 5}, TraceFlags: trace.FlagsSampled,
+	})
+	ctx := trace.ContextWithSpanContext(t.Context(), span)
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	u := user.User{ID: uuid.Must(uuid.NewV7()), Email: "a@example.com", Status: user.Active, Version: 1, CreatedAt: now, UpdatedAt: now}
+	u.Metadata = json.RawMessage(`{"n":1.10,"big":123456789012345678901234567890}`)
+	sent := newEvent(t, u)
+	if err := db.Create(ctx, u, "hash", sent); err != nil {
+		t.Fatal(err)
+	}
+	got := drain(t, db)[0]
+	want := "00-" + span.TraceID().String() + "-" + span.SpanID().String() + "-01"
+	if got.ID != sent.ID || got.Subject != u.ID || got.Sequence != 1 || !got.Time.Equal(now) || string(got.Data) != string(sent.Data) || got.Traceparent != want {
+		t.Errorf("got  %+v\nsent %+v", got, sent)
+	}
+}
+
+func TestCommittedIsCalledForEventsOnly(t *testing.T) {
+	t.Parallel()
+	calls := 0
+	db := postgrestest.Open(t, func() { calls++ })
+	u := create(t, db, "a@example.com")
+	if err := rename(t.Context(), db, u.ID, nil); err != nil {
+		t.Fatal(err)
+	}
+	_, err := db.Change(t.Context(), u.ID, func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{}, nil })
+	if err != nil || calls != 2 {
+		t.Errorf("%d calls (%v), want 2", calls, err)
+	}
+}
+
+func TestOneUsersEventsAreInTheOrderOfItsChanges(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	users := []user.User{create(t, db, "a@example.com"), create(t, db, "b@example.com"), create(t, db, "c@example.com")}
+	var wg sync.WaitGroup
+	for range 8 {
+		for _, u := range users {
+			wg.Go(func() {
+				for range 10 {
+					if err := rename(t.Context(), db, u.ID, nil); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	last := map[uuid.UUID]int64{}
+	events := drain(t, db)
+	for _, e := range events {
+		if e.Sequence != last[e.Subject]+1 {
+			t.Fatalf("after %d comes %d", last[e.Subject], e.Sequence)
+		}
+		last[e.Subject] = e.Sequence
+	}
+	if len(events) != 3*81 {
+		t.Errorf("%d events, want %d", len(events), 3*81)
+	}
+}
+
+func TestOneRelayDrainsAtATime(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	first, second := postgrestest.Connect(t, dsn, nil), postgrestest.Connect(t, dsn, nil)
+	create(t, first, "a@example.com")
+	_, err := first.Drain(t.Context(), 10, func(ctx context.Context, _ []event.Event) []bool {
+		called := false
+		_, err := second.Drain(ctx, 10, func(_ context.Context, e []event.Event) []bool { called = true; return allTrue(len(e)) })
+		if !errors.Is(err, outbox.ErrBusy) || called {
+			t.Errorf("the second relay got %v, want ErrBusy", err)
+		}
+		return []bool{false}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(drain(t, second)); n != 1 {
+		t.Errorf("%d events after a failure to publish, want 1", n)
+	}
+	if pending, oldest, err := first.OutboxBacklog(t.Context()); pending != 0 || oldest != 0 || err != nil {
+		t.Errorf("backlog %d, %s, %v", pending, oldest, err)
+	}
+}
+
+func TestADeadRelaysLockIsFree(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	create(t, db, "a@example.com")
+	ctx, kill := context.WithCancel(t.Context())
+	_, err := db.Drain(ctx, 10, func(context.Context, []event.Event) []bool { kill(); return []bool{true} })
+	if err == nil {
+		t.Fatal("a relay that died in the middle has committed")
+	}
+	if n := len(drain(t, postgrestest.Connect(t, dsn, nil))); n != 1 {
+		t.Errorf("%d events for the next relay, want 1", n)
+	}
+}

@@ -1,0 +1,134 @@
+package postgres_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/event"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// crowd is 100,000 users with what belongs to them, 1 % of them disabled, a few admins.
+const crowd = `
+	INSERT INTO users (id, email, email_key, name, name_key, status, version, created_at, updated_at)
+	SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, k, k, 'Name ' || n, 'name ' || n,
+		CASE WHEN n % 100 = 0 THEN 'disabled' ELSE 'active' END, 1, now(), now()
+	FROM (SELECT n, md5(n::text) || '@example.com' k FROM generate_series(1, 100000) n) s;
+	INSERT INTO credentials SELECT id, 'hash', now() FROM users;
+	INSERT INTO user_roles SELECT id, 'user' FROM users;
+	INSERT INTO user_roles SELECT id, 'admin' FROM users WHERE version = 1 ORDER BY id LIMIT 5;
+	INSERT INTO sessions SELECT id, id, 0, now(), now(), now() + interval '1 hour' FROM users;
+	INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data) SELECT id, 'user.created', id, 1, now(), '{}' FROM users;
+	ANALYZE;`
+
+// TestHotQueriesReadFewRows runs the queries of the requests on 100,000 users, and asks
+// PostgreSQL's statistics how many rows they have read: no plan may read a table from end to
+// end, be it by a sequential scan or by walking an index.
+func TestHotQueriesReadFewRows(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	execute(t, dsn, crowd)
+	conn := connect(t, dsn)
+	db := postgrestest.Connect(t, dsn, nil)
+	before := rowsRead(t, conn)
+
+	id, other := uuid.MustParse("00000000-0000-7000-8000-000000000777"), uuid.MustParse("00000000-0000-7000-8000-000000000778")
+	ctx := t.Context()
+	run := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 8 { // more often than PostgreSQL plans anew before it may settle for a generic plan
+		run(db.Identify(ctx, id, id))
+		run(db.User(ctx, id))
+		run(db.CredentialOf(ctx, id))
+		_, _, err := db.Credential(ctx, "somebody@example.com")
+		run(nil, err)
+		for _, f := range []user.Filter{
+			{},
+			{After: id},
+			{Email: "somebody@example.com"},
+			{Prefix: "abc"},
+			{Prefix: "name 7777"},
+			{Prefix: "name 7777", After: id},
+			{Role: "admin"},
+			{Role: "user", After: id},
+			{Status: user.Disabled},
+			{Status: user.Active, Role: "admin", Prefix: "zzz"},
+		} {
+			f.Limit = 20
+			run(db.Users(ctx, f))
+		}
+		run(db.TurnSession(ctx, id, func(s user.Session) (user.Turn, error) { s.Counter++; return user.Turn{Session: &s}, nil }))
+		run(nil, db.UpgradeHash(ctx, id, "hash", "hash"))
+		run(nil, rename(ctx, db, id, nil))
+		run(db.Change(ctx, other, func(ctx context.Context, tx user.Tx, _ user.User) (user.Change, error) {
+			_, err := tx.AnotherActiveAdmin(ctx, id)
+			return user.Change{EndSessions: true}, err
+		}))
+		run(db.OpenSession(ctx, user.Session{ID: uuid.New(), UserID: id}))
+		run(db.Drain(ctx, 100, func(_ context.Context, e []event.Event) []bool { return allTrue(len(e)) }))
+	}
+	run(db.Change(ctx, id, func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{Delete: true}, nil }))
+	db.Close()
+
+	// A list reads a page, and for a prefix what begins with it (24 users and 11 in this crowd).
+	const most = 8 * 400
+	for table, n := range rowsRead(t, conn) {
+		if read := n - before[table]; read > most {
+			t.Errorf("%d rows of %s were read, want at most %d", read, table, most)
+		}
+	}
+}
+
+func connect(t *testing.T, dsn string) *pgx.Conn {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	return conn
+}
+
+// execute runs SQL on a connection of its own.
+func execute(t *testing.T, dsn, sql string) {
+	t.Helper()
+	conn := connect(t, dsn)
+	if _, err := conn.Exec(t.Context(), sql); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rowsRead returns how many rows of each table have been read, by whatever plan. A backend
+// reports its figures at its end, so it waits for the end of all others.
+func rowsRead(t *testing.T, conn *pgx.Conn) map[string]int64 {
+	t.Helper()
+	for others := 1; others > 0; {
+		err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`).Scan(&others)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	out := map[string]int64{}
+	rows, err := conn.Query(t.Context(), `SELECT relname, seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table string
+	var n int64
+	if _, err := pgx.ForEachRow(rows, []any{&table, &n}, func() error { out[table] = n; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}

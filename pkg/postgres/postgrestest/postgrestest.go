@@ -1,0 +1,173 @@
+// Package postgrestest gives each test a real database of its own: a clone of a template
+// that has been migrated once.
+package postgrestest
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"user-service/migrations"
+	"user-service/pkg/postgres"
+)
+
+// templateLock keeps the test binaries that run at once from making the template twice.
+const templateLock = 0x74656d706c617465
+
+// ServerURL is the URL of a server on which the role may create databases: DATABASE_URL.
+func ServerURL(t testing.TB) string {
+	t.Helper()
+	server := os.Getenv("DATABASE_URL")
+	if server == "" {
+		t.Fatal(`DATABASE_URL is not set: run "make test", or: eval "$(tools/dev/services up --name test)"`)
+	}
+	return server
+}
+
+// URL returns the URL of a fresh database with the schema. It is dropped when the test ends.
+func URL(t testing.TB) string {
+	t.Helper()
+	server := ServerURL(t)
+	if err := makeTemplate(server); err != nil {
+		t.Fatalf("make the template database: %v", err)
+	}
+	return create(t, server, "TEMPLATE "+templateName())
+}
+
+// Empty returns the URL of a fresh database without a schema. It is dropped when the test ends.
+func Empty(t testing.TB) string {
+	t.Helper()
+	return create(t, ServerURL(t), "")
+}
+
+// Open returns a fresh database with the schema; committed is that of postgres.Open. It is
+// dropped when the test ends.
+func Open(t testing.TB, committed func()) *postgres.DB {
+	t.Helper()
+	return Connect(t, URL(t), committed)
+}
+
+// Connect opens the database at dsn until the test ends.
+func Connect(t testing.TB, dsn string, committed func()) *postgres.DB {
+	t.Helper()
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: dsn, MaxConns: 8}, committed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	return db
+}
+
+func create(t testing.TB, server, options string) string {
+	t.Helper()
+	name := "test_" + strings.ToLower(rand.Text())
+	if err := execute(server, "CREATE DATABASE "+name+" "+options); err != nil {
+		t.Fatalf("create a database: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := execute(server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+			t.Errorf("drop a database: %v", err)
+		}
+	})
+	return withDatabase(server, name)
+}
+
+// templateName changes with the migrations, so that a template is never out of date.
+var templateName = sync.OnceValue(func() string {
+	sum := sha256.New()
+	files, _ := fs.Glob(migrations.FS, "*.sql")
+	for _, file := range files {
+		content, err := migrations.FS.ReadFile(file)
+		if err != nil {
+			panic(err) // embedded
+		}
+		sum.Write(content)
+	}
+	return "template_" + hex.EncodeToString(sum.Sum(nil)[:8])
+})
+
+var templates sync.Map // server URL → func() error
+
+// makeTemplate makes the template database unless it is there.
+func makeTemplate(server string) error {
+	once, _ := templates.LoadOrStore(server, sync.OnceValue(func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		return locked(ctx, server, func(conn *pgx.Conn) error {
+			var exists bool
+			err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_database WHERE datname = $1)`, templateName()).Scan(&exists)
+			if err != nil || exists {
+				return err
+			}
+			return migrateTemplate(ctx, conn, server)
+		})
+	}))
+	return once.(func() error)()
+}
+
+// migrateTemplate migrates under another name first: a half-made template is never used.
+func migrateTemplate(ctx context.Context, conn *pgx.Conn, server string) error {
+	draft := templateName() + "_draft"
+	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+draft+" WITH (FORCE)"); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "CREATE DATABASE "+draft); err != nil {
+		return err
+	}
+	m, err := postgres.NewMigrator(withDatabase(server, draft), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	_, err = m.Up(ctx)
+	_ = m.Close()
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", draft, templateName()))
+	return err
+}
+
+func locked(ctx context.Context, server string, do func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // and the lock with it
+	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(templateLock)); err != nil {
+		return err
+	}
+	return do(conn)
+}
+
+func execute(server, sql string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, sql)
+	return err
+}
+
+func withDatabase(server, name string) string {
+	u, err := url.Parse(server)
+	if err != nil {
+		panic("DATABASE_URL must be a URL")
+	}
+	u.Path = "/" + name
+	return u.String()
+}
