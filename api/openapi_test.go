@@ -1,0 +1,193 @@
+package api_test
+
+import (
+	"encoding/json"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3"
+
+	"user-service/api"
+)
+
+// load reads the description and refuses one that is no OpenAPI, or has an example that its
+// schema does not allow.
+func load(t *testing.T, raw []byte) *openapi3.T {
+	t.Helper()
+	doc, err := openapi3.NewLoader().LoadFromData(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := doc.Validate(t.Context(), openapi3.EnableExamplesValidation()); err != nil {
+		t.Fatal(err)
+	}
+	return doc
+}
+
+// eachOperation runs check for each operation as a subtest of its name.
+func eachOperation(t *testing.T, check func(t *testing.T, doc *openapi3.T, path string, op *openapi3.Operation)) {
+	doc := load(t, api.OpenAPI())
+	for path, item := range doc.Paths.Map() {
+		for method, op := range item.Operations() {
+			op.Parameters = append(op.Parameters, item.Parameters...)
+			t.Run(method+" "+path, func(t *testing.T) { check(t, doc, path, op) })
+		}
+	}
+}
+
+func TestJSONIsTheSameDescription(t *testing.T) {
+	t.Parallel()
+	raw, err := api.OpenAPIJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromJSON, err := json.Marshal(load(t, raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	fromYAML, err := json.Marshal(load(t, api.OpenAPI()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(fromJSON) != string(fromYAML) {
+		t.Error("the JSON form differs from openapi.yaml")
+	}
+}
+
+func TestOperationsAreDescribed(t *testing.T) {
+	t.Parallel()
+	ids := map[string]bool{}
+	eachOperation(t, func(t *testing.T, doc *openapi3.T, _ string, op *openapi3.Operation) {
+		if op.OperationID == "" || ids[op.OperationID] {
+			t.Errorf("operationId is %q: missing, or there already", op.OperationID)
+		}
+		ids[op.OperationID] = true
+		if op.Summary == "" || op.Description == "" {
+			t.Error("no summary or no description")
+		}
+		if len(op.Tags) != 1 || doc.Tags.Get(op.Tags[0]) == nil {
+			t.Errorf("tags are %v, want one that the description declares", op.Tags)
+		}
+		if op.Parameters.GetByInAndName("header", "X-Request-Id") == nil {
+			t.Error("no X-Request-Id")
+		}
+		for _, p := range op.Parameters {
+			if p.Value.Description == "" || p.Value.Schema == nil {
+				t.Errorf("parameter %s has no description or no schema", p.Value.Name)
+			}
+			// A page to try the API fills examples in, and a made-up If-Match is a 412.
+			if !p.Value.Required && (p.Value.Example != nil || p.Value.Examples != nil) {
+				t.Errorf("parameter %s is optional and has an example outside of its schema", p.Value.Name)
+			}
+		}
+		if op.RequestBody != nil {
+			for media, content := range op.RequestBody.Value.Content {
+				checkExamples(t, media, content)
+			}
+		}
+	})
+}
+
+// TestOperationsTellEveryAnswer holds each operation to the answers that follow from its form.
+func TestOperationsTellEveryAnswer(t *testing.T) {
+	t.Parallel()
+	eachOperation(t, func(t *testing.T, _ *openapi3.T, path string, op *openapi3.Operation) {
+		want := []int{500}
+		if op.Security == nil { // the description's own: a bearer token
+			want = append(want, 401, 503)
+		}
+		if op.RequestBody != nil {
+			want = append(want, 400, 413, 415, 422, 503)
+		}
+		if strings.Contains(path, "{id}") {
+			want = append(want, 400, 403, 404)
+		}
+		if op.Parameters.GetByInAndName("header", "If-Match") != nil {
+			want = append(want, 412)
+		}
+		if op.Parameters.GetByInAndName("header", "If-None-Match") != nil {
+			want = append(want, 304)
+		}
+		for _, status := range want {
+			if op.Responses.Status(status) == nil {
+				t.Errorf("no answer %d", status)
+			}
+		}
+		statuses := slices.Collect(maps.Keys(op.Responses.Map()))
+		if !slices.ContainsFunc(statuses, func(status string) bool { return status[0] == '2' }) {
+			t.Errorf("answers are %v, none of success", statuses)
+		}
+	})
+}
+
+func TestAnswersAreDescribed(t *testing.T) {
+	t.Parallel()
+	headers := map[int][]string{
+		http.StatusCreated: {"Location", "ETag"}, http.StatusNotModified: {"ETag"},
+		http.StatusUnauthorized: {"WWW-Authenticate"}, http.StatusServiceUnavailable: {"Retry-After"},
+	}
+	eachOperation(t, func(t *testing.T, _ *openapi3.T, path string, op *openapi3.Operation) {
+		for text, response := range op.Responses.Map() {
+			status, err := strconv.Atoi(text)
+			if err != nil {
+				t.Errorf("answer %q is no status", text)
+			}
+			for _, name := range append(headers[status], "X-Request-Id") {
+				if h := response.Value.Headers[name]; h == nil || !h.Value.Required {
+					t.Errorf("answer %d: %s is not there or not required", status, name)
+				}
+			}
+			for media, content := range response.Value.Content {
+				checkExamples(t, text, content)
+				if problem := media == "application/problem+json"; problem != (status >= 400) && path != "/readyz" {
+					t.Errorf("answer %d is of type %s", status, media)
+				}
+			}
+		}
+	})
+}
+
+// TestProblemsHaveExamples wants an example of each type of problem, told by an answer of its status.
+func TestProblemsHaveExamples(t *testing.T) {
+	t.Parallel()
+	const elsewhere = "/problems/method-not-allowed" // the answer to what is no operation
+	doc := load(t, api.OpenAPI())
+	shown := map[any]bool{elsewhere: true}
+	for name, response := range doc.Components.Responses {
+		content := response.Value.Content.Get("application/problem+json")
+		if content == nil {
+			continue
+		}
+		for _, example := range content.Examples {
+			shown[example.Value.Value.(map[string]any)["type"]] = true
+		}
+		if len(content.Examples) == 0 {
+			t.Errorf("response %s has no example", name)
+		}
+	}
+	for _, problem := range doc.Components.Schemas["Problem"].Value.Properties["type"].Value.Enum {
+		if !shown[problem] {
+			t.Errorf("no answer shows %s", problem)
+		}
+	}
+}
+
+func checkExamples(t *testing.T, name string, content *openapi3.MediaType) {
+	t.Helper()
+	if content.Example == nil && len(content.Examples) == 0 {
+		t.Errorf("%s: no example", name)
+	}
+	if content.Schema == nil {
+		t.Errorf("%s: no schema", name)
+	}
+	for key, example := range content.Examples {
+		value, isObject := example.Value.Value.(map[string]any)
+		if status, isProblem := value["status"].(float64); isObject && isProblem && strconv.Itoa(int(status)) != name {
+			t.Errorf("answer %s: the example %s is of status %v", name, key, status)
+		}
+	}
+}

@@ -1,0 +1,314 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"user-service/pkg/user"
+)
+
+func TestRegisterShowsTheUser(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.call("POST", "/register", map[string]any{
+		"email": "Ada@Example.COM", "password": goodPassword, "name": "Ada Lovelace", "picture": "https://example.com/ada.png",
+		"locale": "en-GB", "zoneinfo": "Europe/London", "metadata": map[string]any{"plan": "pro"},
+	}).want(t, 201)
+	u := decode[user.User](t, a)
+	want := user.User{
+		ID: u.ID, Email: "Ada@Example.COM", Roles: []string{"user"}, Status: user.Active, Version: 1,
+		CreatedAt: u.CreatedAt, UpdatedAt: u.CreatedAt,
+		Profile: user.Profile{
+			Name: "Ada Lovelace", Picture: "https://example.com/ada.png", Locale: "en-GB", Zoneinfo: "Europe/London",
+			Metadata: json.RawMessage(`{"plan":"pro"}`),
+		},
+	}
+	if diff := cmp.Diff(want, u); diff != "" {
+		t.Error(diff)
+	}
+	if u.ID.Version() != 7 {
+		t.Errorf("id is a UUIDv%d", u.ID.Version())
+	}
+	if since := time.Since(u.CreatedAt); since < -time.Minute || since > time.Minute {
+		t.Errorf("created_at is %s", u.CreatedAt)
+	}
+	for k, v := range map[string]string{
+		"Location": "/users/" + u.ID.String(), "ETag": `"1"`, "Cache-Control": "no-store", "Content-Type": jsonType,
+	} {
+		if got := a.header.Get(k); got != v {
+			t.Errorf("%s is %q, want %q", k, got, v)
+		}
+	}
+}
+
+func TestRegisterTellsAllThatIsWrongAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.call("POST", "/register", `{"email":"nobody","password":"short","name":7,"picture":"http://x/y.png","locale":"en_US",`+
+		`"zoneinfo":"Mars/Base","metadata":[1],"roles":["admin"],"a/b~c":1}`)
+	p := a.wantProblem(t, 422, "validation-failed")
+	var pointers []string
+	for _, e := range p.Errors {
+		pointers = append(pointers, e.Pointer)
+	}
+	want := []string{"/a~1b~0c", "/email", "/locale", "/metadata", "/name", "/password", "/picture", "/roles", "/zoneinfo"}
+	if diff := cmp.Diff(want, pointers); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestRegisterRefuses(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	nested := strings.Repeat(`{"a":`, 100) + "1" + strings.Repeat("}", 100)
+	for name, c := range map[string]struct {
+		body    string
+		options []option
+		status  int
+		problem string
+		pointer string
+	}{
+		"empty body":            {body: "", status: 400, problem: "malformed-request"},
+		"no JSON":               {body: "email=a", status: 400, problem: "malformed-request"},
+		"cut off":               {body: `{"email":"a@b.c"`, status: 400, problem: "malformed-request"},
+		"two values":            {body: `{} {}`, status: 400, problem: "malformed-request"},
+		"a list":                {body: `[]`, status: 400, problem: "malformed-request"},
+		"null":                  {body: `null`, status: 400, problem: "malformed-request"},
+		"duplicate member":      {body: `{"email":"a@b.c","email":"d@e.f"}`, status: 400, problem: "malformed-request"},
+		"duplicate in metadata": {body: `{"metadata":{"a":1,"a":2}}`, status: 400, problem: "malformed-request"},
+		"invalid UTF-8":         {body: "{\"email\":\"\xff@b.c\"}", status: 400, problem: "malformed-request"},
+		"lone surrogate":        {body: `{"name":"\ud800"}`, status: 400, problem: "malformed-request"},
+		"deep nesting":          {body: `{"metadata":` + nested + `}`, status: 400, problem: "malformed-request"},
+		"very deep nesting":     {body: `{"metadata":` + strings.Repeat("[", 30000), status: 400, problem: "malformed-request"},
+		"byte order mark":       {body: "\ufeff{}", status: 400, problem: "malformed-request"},
+		"NUL in a value":        {body: `{"name":"a\u0000b"}`, status: 422, problem: "validation-failed", pointer: "/name"},
+		"NUL deep in metadata":  {body: `{"metadata":{"a":["\u0000"]}}`, status: 422, problem: "validation-failed", pointer: "/metadata/a/0"},
+		"NUL in a name":         {body: `{"metadata":{"\u0000":1}}`, status: 422, problem: "validation-failed", pointer: "/metadata/\x00"},
+		"too large":             {body: `{"name":"` + strings.Repeat("x", 70_000) + `"}`, status: 413, problem: "content-too-large"},
+		"form":                  {body: `{}`, options: []option{header("Content-Type", "application/x-www-form-urlencoded")}, status: 415, problem: "unsupported-media-type"},
+		"no content type":       {body: `{}`, options: []option{func(r *http.Request) { r.Header.Del("Content-Type") }}, status: 415, problem: "unsupported-media-type"},
+		"other charset":         {body: `{}`, options: []option{header("Content-Type", "application/json; charset=latin1")}, status: 415, problem: "unsupported-media-type"},
+		"gzip":                  {body: `{}`, options: []option{header("Content-Encoding", "gzip")}, status: 415, problem: "unsupported-media-type"},
+		"merge patch":           {body: `{}`, options: []option{mergePatch()}, status: 415, problem: "unsupported-media-type"},
+		"common password":       {body: `{"email":"a@b.c","password":"passwordpassword"}`, status: 422, problem: "validation-failed", pointer: "/password"},
+		"long password":         {body: `{"email":"a@b.c","password":"` + strings.Repeat("ab c", 33) + `"}`, status: 422, problem: "validation-failed", pointer: "/password"},
+		"own email as password": {body: `{"email":"grace.hopper@navy.mil","password":"Grace.Hopper@navy.mil"}`, status: 422, problem: "validation-failed", pointer: "/password"},
+		"metadata too big":      {body: `{"metadata":{"a":"` + strings.Repeat("x", 8192) + `"}}`, status: 422, problem: "validation-failed", pointer: "/metadata"},
+		"control in name":       {body: `{"name":"a\nb"}`, status: 422, problem: "validation-failed", pointer: "/name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := s.call("POST", "/register", c.body, append([]option{header("Content-Type", jsonType)}, c.options...)...).wantProblem(t, c.status, c.problem)
+			if c.pointer != "" && !containsPointer(p.Errors, c.pointer) {
+				t.Errorf("errors are %+v, want one for %s", p.Errors, c.pointer)
+			}
+		})
+	}
+}
+
+func containsPointer(errs []user.FieldError, pointer string) bool {
+	for _, e := range errs {
+		if e.Pointer == pointer {
+			return true
+		}
+	}
+	return false
+}
+
+func TestRegistrationCanBeDisabled(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.cfg.RegistrationEnabled = false })
+	s.call("POST", "/register", map[string]any{"email": "a@example.com", "password": goodPassword}).wantProblem(t, 403, "registration-disabled")
+}
+
+func TestEmailIsUniqueWhateverItsCase(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for i, email := range []string{"Ünï@Example.com", "üNÏ@example.COM", "u\u0308ni\u0308@example.com"} {
+		status := 201
+		if i > 0 {
+			status = 409
+		}
+		s.call("POST", "/register", map[string]any{"email": email, "password": goodPassword}).want(t, status)
+	}
+}
+
+func TestFiftyRegisterOneEmail(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	var created, taken atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			email := "same@example.com"
+			if i%2 == 0 {
+				email = strings.ToUpper(email)
+			}
+			switch s.call("POST", "/register", map[string]any{"email": email, "password": goodPassword}).status {
+			case 201:
+				created.Add(1)
+			case 409:
+				taken.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if created.Load() != 1 || taken.Load() != 49 {
+		t.Errorf("%d times 201 and %d times 409, want 1 and 49", created.Load(), taken.Load())
+	}
+	if pending, _, err := s.db.OutboxBacklog(t.Context()); err != nil || pending != 1 {
+		t.Errorf("%d events (%v), want 1", pending, err)
+	}
+}
+
+func TestReadOneself(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	for _, path := range []string{"/users/me", a.path()} {
+		got := s.call("GET", path, nil, as(a.token)).want(t, 200)
+		if diff := cmp.Diff(a.User, decode[user.User](t, got)); diff != "" {
+			t.Error(diff)
+		}
+		if got.header.Get("Cache-Control") != "no-store" || got.header.Get("ETag") != `"1"` {
+			t.Errorf("headers are %v", got.header)
+		}
+	}
+	for tag, status := range map[string]int{`"1"`: 304, `W/"1"`: 304, `*`: 304, `"0", "1"`: 304, `"2"`: 200} {
+		s.call("GET", "/users/me", nil, as(a.token), header("If-None-Match", tag)).want(t, status)
+	}
+	if got := s.call("HEAD", "/users/me", nil, as(a.token)).want(t, 200); len(got.body) != 0 || got.header.Get("ETag") != `"1"` {
+		t.Errorf("HEAD: %v %s", got.header, got.body)
+	}
+}
+
+func TestPutReplacesAndIgnoresReadOnly(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	first := s.call("PUT", "/users/me", map[string]any{"email": a.Email, "name": "Ada", "locale": "de"}, as(a.token)).want(t, 200)
+	u := decode[user.User](t, first)
+	if u.Name != "Ada" || u.Locale != "de" || u.Version != 2 || first.header.Get("ETag") != `"2"` {
+		t.Errorf("%+v", u)
+	}
+	same := decode[user.User](t, s.call("PUT", "/users/me", string(first.body), as(a.token)).want(t, 200))
+	if diff := cmp.Diff(u, same); diff != "" {
+		t.Errorf("what GET returned, sent back, changed the user: %s", diff)
+	}
+	got := decode[user.User](t, s.call("PUT", "/users/me", map[string]any{"email": a.Email, "roles": []string{"admin"}, "status": "disabled", "version": 99}, as(a.token)).want(t, 200))
+	want := u
+	want.Profile, want.Version, want.UpdatedAt = user.Profile{}, 3, got.UpdatedAt
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	p := s.call("PUT", "/users/me", `{"name":"x","password":"y"}`, as(a.token)).wantProblem(t, 422, "validation-failed")
+	if !containsPointer(p.Errors, "/email") || !containsPointer(p.Errors, "/password") {
+		t.Errorf("%+v", p.Errors)
+	}
+}
+
+func TestPatchIsAMergePatch(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	s.call("PATCH", "/users/me", `{"name":"Ada","metadata":{"n":1.10,"big":123456789012345678901234567890,"deep":{"a":1,"b":2},"html":"<&>"}}`, as(a.token), mergePatch()).want(t, 200)
+	got := s.call("PATCH", "/users/me", `{"metadata":{"deep":{"a":null},"e":1e2},"locale":"fr"}`, as(a.token)).want(t, 200)
+	if want := `"metadata":{"big":123456789012345678901234567890,"deep":{"b":2},"e":1e2,"html":"<&>","n":1.10}`; !strings.Contains(string(got.body), want) {
+		t.Errorf("%s\nlacks %s", got.body, want)
+	}
+	cleared := decode[user.User](t, s.call("PATCH", "/users/me", `{"name":null,"metadata":null,"locale":""}`, as(a.token), mergePatch()).want(t, 200))
+	if diff := cmp.Diff(user.Profile{}, cleared.Profile); diff != "" {
+		t.Error(diff)
+	}
+	if p := s.call("PATCH", "/users/me", `{"email":null}`, as(a.token), mergePatch()).wantProblem(t, 422, "validation-failed"); !containsPointer(p.Errors, "/email") {
+		t.Errorf("%+v", p.Errors)
+	}
+	half := fmt.Sprintf(`{"metadata":{"%%s":"%s"}}`, strings.Repeat("x", 5000))
+	s.call("PATCH", "/users/me", fmt.Sprintf(half, "a"), as(a.token), mergePatch()).want(t, 200)
+	if p := s.call("PATCH", "/users/me", fmt.Sprintf(half, "b"), as(a.token), mergePatch()).wantProblem(t, 422, "validation-failed"); !containsPointer(p.Errors, "/metadata") {
+		t.Errorf("%+v", p.Errors)
+	}
+}
+
+func TestIfMatch(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	for _, c := range []struct {
+		method, tag string
+		status      int
+	}{
+		{"PATCH", `"7"`, 412},
+		{"PATCH", `W/"1"`, 412},
+		{"PATCH", `"1"`, 200},
+		{"PUT", `"1"`, 412},
+		{"PUT", `"9", "2"`, 200},
+		{"DELETE", `"2"`, 412},
+		{"DELETE", `"3"`, 204},
+	} {
+		body := any(map[string]any{"email": a.Email, "name": c.method + c.tag})
+		if c.method == "DELETE" {
+			body = nil
+		}
+		got := s.call(c.method, "/users/me", body, as(a.token), header("If-Match", c.tag)).want(t, c.status)
+		if c.status == 412 {
+			got.wantProblem(t, 412, "precondition-failed")
+		}
+	}
+}
+
+func TestLostUpdateIsPrevented(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	var won atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 10 {
+		wg.Go(func() {
+			got := s.call("PATCH", "/users/me", map[string]any{"name": fmt.Sprint("name ", i)}, as(a.token), header("If-Match", `"1"`))
+			if got.status == 200 {
+				won.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if won.Load() != 1 {
+		t.Errorf("%d writers won, want 1", won.Load())
+	}
+}
+
+func TestChangingOnesEmailNeedsThePassword(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	change := map[string]any{"email": "new-" + a.Email}
+	s.call("PATCH", "/users/me", change, as(a.token), mergePatch()).wantProblem(t, 403, "reauthentication-required")
+	change["current_password"] = "not my password at all"
+	s.call("PUT", "/users/me", change, as(a.token)).wantProblem(t, 403, "reauthentication-required")
+	change["current_password"] = a.password
+	u := decode[user.User](t, s.call("PATCH", "/users/me", change, as(a.token), mergePatch()).want(t, 200))
+	if u.Email != "new-"+a.Email || u.EmailVerified || u.Version != 2 {
+		t.Errorf("%+v", u)
+	}
+	other := s.register()
+	s.call("PATCH", "/users/me", map[string]any{"email": other.Email, "current_password": a.password}, as(a.token), mergePatch()).wantProblem(t, 409, "email-taken")
+	s.call("PATCH", other.path(), map[string]any{"email": "by-admin@example.com"}, as(s.admin().token), mergePatch()).want(t, 200)
+}
+
+func TestDeleteErases(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	s.call("DELETE", "/users/me", nil, as(a.token)).want(t, 204)
+	s.call("GET", "/users/me", nil, as(a.token)).wantProblem(t, 401, "invalid-access-token")
+	s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).wantProblem(t, 401, "invalid-credentials")
+	s.call("POST", "/register", map[string]any{"email": a.Email, "password": a.password}).want(t, 201)
+}

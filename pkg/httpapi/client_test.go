@@ -1,0 +1,279 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/getkin/kin-openapi/openapi3filter"
+
+	"user-service/pkg/access"
+	"user-service/pkg/httpapi"
+	"user-service/pkg/password"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/token"
+	"user-service/pkg/user"
+)
+
+const (
+	goodPassword = "seven green kettles sing"
+	jsonType     = "application/json"
+	secret       = "a secret of these tests, 32 bytes at least"
+)
+
+// server is the API on a database of its own.
+type server struct {
+	*httptest.Server
+	t     *testing.T
+	db    *postgres.DB
+	users *user.Service
+	logs  *safeBuffer
+	dsn   string
+}
+
+type settings struct {
+	cfg      user.Config
+	limits   password.Limits
+	docs     bool
+	checks   []httpapi.Check
+	database string // another database than a fresh one
+}
+
+// start runs the API for one test.
+func start(t *testing.T, change ...func(*settings)) *server {
+	t.Helper()
+	set := settings{
+		cfg: user.Config{
+			RegistrationEnabled: true, Passwords: password.Policy{MinLength: 15},
+			RefreshIdleTTL: time.Hour, RefreshTTL: 2 * time.Hour,
+		},
+		limits: password.Limits{Concurrency: 2, Queue: 64, MaxWait: 10 * time.Second},
+		docs:   true,
+	}
+	for _, c := range change {
+		c(&set)
+	}
+	if set.database == "" {
+		set.database = postgrestest.URL(t)
+	}
+	s := &server{t: t, logs: &safeBuffer{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
+	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, set.limits, unobserved{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens, err := token.New(token.Config{Secret: secret, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.users = user.New(set.cfg, s.db, hasher, tokens)
+	log := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
+	handler := httpapi.New(httpapi.Config{DocsEnabled: set.docs}, s.users, health, unobserved{}, log).Handler()
+	s.Server = httptest.NewUnstartedServer(handler)
+	s.Config = httpapi.Server("", handler, log)
+	s.Start()
+	t.Cleanup(s.Close)
+	return s
+}
+
+type unobserved struct{}
+
+func (unobserved) RequestStarted(string) func(string, int) { return func(string, int) {} }
+func (unobserved) HashDone(time.Duration, time.Duration)   {}
+func (unobserved) HashRefused(string)                      {}
+
+// answer is what the API said.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// option changes a request before it is sent.
+type option func(*http.Request)
+
+func as(token string) option    { return header("Authorization", "Bearer "+token) }
+func header(k, v string) option { return func(r *http.Request) { r.Header.Set(k, v) } }
+func mergePatch() option        { return header("Content-Type", "application/merge-patch+json") }
+
+// call sends a request and holds it and its answer to the contract. A body is text or is
+// encoded as JSON.
+func (s *server) call(method, path string, body any, options ...option) answer {
+	s.t.Helper()
+	raw := encode(s.t, body)
+	req, err := http.NewRequestWithContext(s.t.Context(), method, s.URL+path, bytes.NewReader(raw))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if body != nil {
+		req.Header.Set("Content-Type", jsonType)
+	}
+	for _, o := range options {
+		o(req)
+	}
+	resp, err := s.Client().Do(req)
+	if err != nil {
+		s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	a := answer{status: resp.StatusCode, header: resp.Header, body: content}
+	s.checkContract(req, raw, a)
+	return a
+}
+
+func encode(t *testing.T, body any) []byte {
+	t.Helper()
+	switch body := body.(type) {
+	case nil:
+		return nil
+	case string:
+		return []byte(body)
+	default:
+		raw, err := json.Marshal(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return raw
+	}
+}
+
+// checkContract validates an answer against api/openapi.yaml, and the request too if it was
+// good enough for the service.
+func (s *server) checkContract(req *http.Request, body []byte, a answer) {
+	s.t.Helper()
+	if a.header.Get("X-Request-Id") == "" {
+		s.t.Errorf("%s %s: no X-Request-Id", req.Method, req.URL.Path)
+	}
+	check := req.Clone(context.Background())
+	check.URL.Scheme, check.URL.Host, check.Host = "", "", ""
+	check.Body = io.NopCloser(bytes.NewReader(body))
+	route, params, err := contract.router.FindRoute(check)
+	if err != nil {
+		asset := strings.HasPrefix(req.URL.Path, "/docs/") // the files of a page are no operations
+		if a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed && req.Method != http.MethodHead && req.Method != http.MethodOptions && !asset {
+			s.t.Errorf("%s %s answers %d and is not in api/openapi.yaml", req.Method, req.URL.Path, a.status)
+		}
+		return
+	}
+	contract.mu.Lock()
+	contract.seen[route.Operation.OperationID] = true
+	contract.mu.Unlock()
+
+	in := &openapi3filter.RequestValidationInput{
+		Request: check, PathParams: params, Route: route,
+		Options: &openapi3filter.Options{AuthenticationFunc: openapi3filter.NoopAuthenticationFunc, IncludeResponseStatus: true},
+	}
+	if a.status < 300 {
+		if err := openapi3filter.ValidateRequest(s.t.Context(), in); err != nil {
+			s.t.Errorf("%s %s succeeds with a request that api/openapi.yaml does not allow: %v", req.Method, req.URL.Path, err)
+		}
+	}
+	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.status, Header: a.header, Options: in.Options}
+	out.SetBodyBytes(a.body)
+	if err := openapi3filter.ValidateResponse(s.t.Context(), out); err != nil {
+		s.t.Errorf("%s %s: the answer %d is not in api/openapi.yaml: %v\n%s", req.Method, req.URL.Path, a.status, err, a.body)
+	}
+}
+
+// decode reads a JSON answer.
+func decode[T any](t *testing.T, a answer) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(a.body, &v); err != nil {
+		t.Fatalf("answer %d is no JSON: %v\n%s", a.status, err, a.body)
+	}
+	return v
+}
+
+// want checks the status and returns the answer.
+func (a answer) want(t *testing.T, status int) answer {
+	t.Helper()
+	if a.status != status {
+		t.Fatalf("status is %d, want %d: %s", a.status, status, a.body)
+	}
+	return a
+}
+
+type problem struct {
+	Type, Title, Detail, Instance string
+	Status                        int
+	RequestID                     string `json:"request_id"`
+	Errors                        []user.FieldError
+}
+
+// wantProblem checks that the answer is a problem document of this status and name.
+func (a answer) wantProblem(t *testing.T, status int, name string) problem {
+	t.Helper()
+	a.want(t, status)
+	p := decode[problem](t, a)
+	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("Content-Type is %q", got)
+	}
+	if p.Type != "/problems/"+name || p.Status != status || p.RequestID != a.header.Get("X-Request-Id") || p.Title == "" {
+		t.Errorf("problem is %+v, want %s", p, name)
+	}
+	return p
+}
+
+// account is a registered user with a session.
+type account struct {
+	user.User
+	password string
+	token    string
+	refresh  string
+}
+
+// register makes an account with a fresh email and logs it in.
+func (s *server) register() account {
+	s.t.Helper()
+	email := strings.ToLower(rand.Text()) + "@example.com"
+	a := s.call("POST", "/register", map[string]any{"email": email, "password": goodPassword}).want(s.t, 201)
+	return s.login(account{User: decode[user.User](s.t, a), password: goodPassword})
+}
+
+type tokens struct {
+	AccessToken  string `json:"access_token"`
+	RefreshToken string `json:"refresh_token"`
+	TokenType    string `json:"token_type"`
+	ExpiresIn    int    `json:"expires_in"`
+}
+
+func (s *server) login(a account) account {
+	s.t.Helper()
+	got := decode[tokens](s.t, s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).want(s.t, 200))
+	a.token, a.refresh = got.AccessToken, got.RefreshToken
+	return a
+}
+
+// admin makes an account with the role admin, as the command line does.
+func (s *server) admin() account {
+	s.t.Helper()
+	return s.with(access.Admin)
+}
+
+// with makes an account with these roles.
+func (s *server) with(roles ...string) account {
+	s.t.Helper()
+	r := user.Registration{Email: strings.ToLower(rand.Text()) + "@example.com", Password: goodPassword}
+	u, err := s.users.Create(s.t.Context(), r, roles...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return s.login(account{User: u, password: goodPassword})
+}
+
+func (a account) path() string { return fmt.Sprintf("/users/%s", a.ID) }

@@ -1,0 +1,148 @@
+package httpapi_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"io"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/getkin/kin-openapi/openapi3filter"
+
+	"user-service/api"
+)
+
+func init() { openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder) }
+
+func TestDescriptionIsServed(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	got := s.call("GET", "/openapi.json", nil).want(t, 200)
+	want, err := api.OpenAPIJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !json.Valid(got.body) || !bytes.Equal(got.body, want) || got.header.Get("Content-Type") != jsonType {
+		t.Errorf("%s: %.100s", got.header.Get("Content-Type"), got.body)
+	}
+	s.call("GET", "/openapi.json", nil, header("If-None-Match", got.header.Get("ETag"))).want(t, 304)
+}
+
+func TestDocsPageIsShutToOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	got := s.call("GET", "/docs", nil).want(t, 200)
+	policy := map[string]string{}
+	for directive := range strings.SplitSeq(got.header.Get("Content-Security-Policy"), ";") {
+		name, sources, _ := strings.Cut(strings.TrimSpace(directive), " ")
+		policy[name] = sources
+	}
+	for name, sources := range map[string]string{
+		"default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'",
+		"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'",
+	} {
+		if policy[name] != sources {
+			t.Errorf("%s is %q, want %q", name, policy[name], sources)
+		}
+	}
+	for name, value := range map[string]string{
+		"Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache",
+	} {
+		if got.header.Get(name) != value {
+			t.Errorf("%s is %q, want %q", name, got.header.Get(name), value)
+		}
+	}
+	if inline := regexp.MustCompile(`<script>|<style|\son\w+=|\sstyle=`).Find(got.body); inline != nil {
+		t.Errorf("the page has %q, which its policy forbids", inline)
+	}
+}
+
+// TestDocsPageIsWhole asks for everything that the page names: relative to itself, so that it
+// works below any prefix, and nothing from elsewhere.
+func TestDocsPageIsWhole(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	page := s.call("GET", "/docs", nil).want(t, 200)
+	links := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllSubmatch(page.body, -1)
+	if len(links) < 4 {
+		t.Fatalf("the page names only %d files", len(links))
+	}
+	for _, link := range links {
+		path := string(link[1])
+		if strings.HasPrefix(path, "/") || strings.Contains(path, ":") {
+			t.Errorf("%s is not relative", path)
+		}
+		got := s.call("GET", "/"+path, nil).want(t, 200)
+		if len(got.body) == 0 || got.header.Get("X-Content-Type-Options") != "nosniff" {
+			t.Errorf("%s: %d bytes, %v", path, len(got.body), got.header)
+		}
+		s.call("GET", "/"+path, nil, header("If-None-Match", got.header.Get("ETag"))).want(t, 304)
+		head := s.call("HEAD", "/"+path, nil).want(t, 200)
+		if len(head.body) != 0 {
+			t.Errorf("HEAD %s has a body", path)
+		}
+	}
+}
+
+func TestDocsFilesSuitTheClient(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	const path = "/docs/swagger-ui.css"
+	plain := s.call("GET", path, nil, header("Accept-Encoding", "identity")).want(t, 200)
+	if !strings.Contains(string(plain.body), ".swagger-ui") || plain.header.Get("Content-Encoding") != "" {
+		t.Errorf("%v %.60q", plain.header, plain.body)
+	}
+	for accept, packed := range map[string]bool{
+		"gzip": true, "br, GZIP;q=0.5": true, "*": true, "gzip;q=0": false, "gzip;q=0.0, *": false, "br": false, "*;q=0": false, "gzipped": false,
+	} {
+		got := s.call("GET", path, nil, header("Accept-Encoding", accept)).want(t, 200)
+		if (got.header.Get("Content-Encoding") == "gzip") != packed || got.header.Get("Vary") != "Accept-Encoding" {
+			t.Errorf("Accept-Encoding %q: %v", accept, got.header)
+			continue
+		}
+		if packed {
+			got.body = unpack(t, got.body)
+		}
+		if !bytes.Equal(got.body, plain.body) {
+			t.Errorf("Accept-Encoding %q gives another content", accept)
+		}
+		if same := got.header.Get("ETag") == plain.header.Get("ETag"); same == packed {
+			t.Errorf("Accept-Encoding %q: the ETag is %s", accept, got.header.Get("ETag"))
+		}
+	}
+	for tag, status := range map[string]int{"*": 304, "W/" + plain.header.Get("ETag"): 304, `"x", ` + plain.header.Get("ETag"): 304, `"x"`: 200} {
+		s.call("GET", path, nil, header("If-None-Match", tag), header("Accept-Encoding", "identity")).want(t, status)
+	}
+}
+
+func unpack(t *testing.T, body []byte) []byte {
+	t.Helper()
+	reader, err := gzip.NewReader(bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := io.ReadAll(reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plain
+}
+
+func TestDocsHasNothingElse(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, path := range []string{"/docs/", "/docs/index.html", "/docs/../docs", "/docs/swagger-ui.css.gz", "/docs/init.js/", "/docs//init.js"} {
+		s.call("GET", path, nil).wantProblem(t, 404, "not-found")
+	}
+	s.call("POST", "/docs", nil).wantProblem(t, 405, "method-not-allowed")
+}
+
+func TestDocsCanBeDisabled(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.docs = false })
+	for _, path := range []string{"/openapi.json", "/docs", "/docs/init.js"} {
+		s.call("GET", path, nil).wantProblem(t, 404, "not-found")
+	}
+}

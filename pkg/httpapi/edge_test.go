@@ -1,0 +1,192 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"user-service/pkg/httpapi"
+)
+
+func TestUnknownPaths(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	for _, path := range []string{
+		"/", "/user", "/users/", "//users", "/users/me/", "/Users/me", "/users/me/nothing", "/users/me%2Froles", "/users%2fme", "/login/", "/favicon.ico", "/metrics",
+	} {
+		s.call("GET", path, nil).wantProblem(t, 404, "not-found") // before authentication
+		s.call("GET", path, nil, as(a.token)).wantProblem(t, 404, "not-found")
+	}
+}
+
+func TestOtherMethods(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for path, allow := range map[string]string{
+		"/login": "OPTIONS, POST", "/users": "GET, HEAD, OPTIONS", "/users/me": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "/users/me/roles": "OPTIONS, PUT",
+	} {
+		got := s.call("TRACE", path, nil)
+		got.wantProblem(t, 405, "method-not-allowed")
+		if got.header.Get("Allow") != allow {
+			t.Errorf("%s: Allow is %q, want %q", path, got.header.Get("Allow"), allow)
+		}
+		if got := s.call("OPTIONS", path, nil).want(t, 204); got.header.Get("Allow") != allow {
+			t.Errorf("%s: Allow is %q, want %q", path, got.header.Get("Allow"), allow)
+		}
+	}
+}
+
+func TestRequestIDs(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for id, sane := range map[string]bool{
+		"abc-DEF_1.2": true, strings.Repeat("a", 128): true, strings.Repeat("a", 129): false, "a b": false, "a\"b": false, "ünï": false,
+	} {
+		got := s.call("GET", "/healthz", nil, header("X-Request-Id", id)).header.Get("X-Request-Id")
+		if (got == id) != sane || got == "" {
+			t.Errorf("sent %q, got %q", id, got)
+		}
+	}
+}
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	broken := httpapi.Check{Name: "rabbitmq", Informs: true, Run: func(context.Context) error { return fmt.Errorf("not connected") }}
+	s := start(t, func(set *settings) { set.checks = []httpapi.Check{broken} })
+	s.call("GET", "/healthz", nil).want(t, 200)
+	got := s.call("GET", "/readyz", nil).want(t, 200)
+	if !strings.Contains(string(got.body), `"rabbitmq":{"status":"unavailable","detail":"not connected"}`) {
+		t.Errorf("%s", got.body)
+	}
+	s.db.Close()
+	deadline := time.Now().Add(5 * time.Second)
+	for s.call("GET", "/readyz", nil).status != 503 {
+		if time.Now().After(deadline) {
+			t.Fatal("ready without a database for 5 s")
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	s.call("GET", "/healthz", nil).want(t, 200)
+}
+
+// TestDatabaseAway freezes the database: every answer has to come within 2 seconds.
+func TestDatabaseAway(t *testing.T) {
+	t.Parallel()
+	proxy := newFreezer(t)
+	s := start(t, func(set *settings) { set.database = proxy.dsn })
+	a := s.register()
+	proxy.freeze()
+	for _, c := range []struct {
+		method, path string
+		body         any
+	}{
+		{"GET", "/users/me", nil},
+		{"PATCH", "/users/me", map[string]any{"name": "x"}},
+		{"POST", "/login", map[string]any{"email": a.Email, "password": a.password}},
+		{"POST", "/register", map[string]any{"email": "b@example.com", "password": goodPassword}},
+	} {
+		started := time.Now()
+		got := s.call(c.method, c.path, c.body, as(a.token))
+		if took := time.Since(started); took > 2*time.Second {
+			t.Errorf("%s %s took %s", c.method, c.path, took)
+		}
+		got.wantProblem(t, 503, "unavailable")
+		if got.header.Get("Retry-After") == "" {
+			t.Errorf("%s %s: no Retry-After", c.method, c.path)
+		}
+	}
+	proxy.thaw()
+	deadline := time.Now().Add(10 * time.Second)
+	for s.call("GET", "/users/me", nil, as(a.token)).status != 200 {
+		if time.Now().After(deadline) {
+			t.Fatal("no recovery after the database came back")
+		}
+	}
+}
+
+// TestSlowClientsAreCutOff sends a header and a body that never end.
+func TestSlowClientsAreCutOff(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for name, c := range map[string]struct {
+		sent  string
+		limit time.Duration
+	}{
+		"header": {"POST /login HTTP/1.1\r\nHost: x\r\nX-Slow: ", 8 * time.Second},
+		"body":   {"POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{", 20 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			_, _ = io.WriteString(conn, c.sent)
+			_ = conn.SetReadDeadline(time.Now().Add(c.limit))
+			if _, err := io.Copy(io.Discard, conn); err != nil {
+				t.Errorf("the connection was still open after %s: %v", c.limit, err)
+			}
+		})
+	}
+}
+
+func TestHugeHeadersAreRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+strings.Repeat("x", 64<<10)+"\r\n\r\n")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("status is %d", resp.StatusCode)
+	}
+}
+
+// TestLogsHoldNoSecrets plants secrets and personal data in every place that a client can
+// reach, and looks for them in the log.
+func TestLogsHoldNoSecrets(t *testing.T) {
+	t.Parallel()
+	proxy := newFreezer(t)
+	s := start(t, func(set *settings) { set.database = proxy.dsn })
+	const planted = "planted"
+	email, pw := planted+"-email@example.com", planted+" password of many words"
+	s.call("POST", "/register", map[string]any{"email": email, "password": pw, "name": planted + " name"}).want(t, 201)
+	s.call("POST", "/register", map[string]any{"email": email, "password": pw}).want(t, 409)
+	s.call("POST", "/register", map[string]any{"email": planted, "password": planted, "zoneinfo": planted}).want(t, 422)
+	s.call("POST", "/register", planted).want(t, 400)
+	s.call("POST", "/login", map[string]any{"email": email, "password": planted + " wrong password"}).want(t, 401)
+	pair := decode[tokens](t, s.call("POST", "/login", map[string]any{"email": email, "password": pw}).want(t, 200))
+	s.call("GET", "/users?email="+email, nil, as(pair.AccessToken)).want(t, 403)
+	s.call("GET", "/users/"+planted, nil, as(planted)).want(t, 401)
+	s.call("GET", "/users/me", nil, as(pair.AccessToken), header("X-Request-Id", planted+" id"), header("User-Agent", planted)).want(t, 200)
+	s.call("POST", "/refresh", map[string]any{"refresh_token": planted}).want(t, 401)
+	proxy.freeze()
+	s.call("POST", "/login", map[string]any{"email": email, "password": pw}).want(t, 503)
+
+	logged := s.logs.String()
+	if !strings.Contains(logged, `"route":"/users/{id}"`) {
+		t.Fatal("nothing was logged")
+	}
+	for _, secret := range []string{planted, pair.AccessToken, pair.RefreshToken, strings.Split(pair.AccessToken, ".")[2]} {
+		for line := range strings.Lines(logged) {
+			if strings.Contains(line, secret) {
+				t.Errorf("the log shows %q: %s", secret, line)
+			}
+		}
+	}
+}

@@ -1,0 +1,224 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"user-service/pkg/password"
+	"user-service/pkg/user"
+)
+
+func TestLoginGivesTokens(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	got := s.call("POST", "/login", map[string]any{"email": strings.ToUpper(a.Email), "password": a.password}).want(t, 200)
+	pair := decode[tokens](t, got)
+	if pair.TokenType != "Bearer" || pair.ExpiresIn != 60 || pair.RefreshToken == "" || got.header.Get("Cache-Control") != "no-store" {
+		t.Errorf("%+v %v", pair, got.header)
+	}
+	claims := jwt.MapClaims{}
+	tok, err := jwt.ParseWithClaims(pair.AccessToken, claims, func(*jwt.Token) (any, error) { return []byte(secret), nil },
+		jwt.WithIssuer("user-service"), jwt.WithAudience("user-service"), jwt.WithSubject(a.ID.String()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if tok.Header["typ"] != "at+jwt" || tok.Header["alg"] != "HS256" || tok.Header["kid"] == "" {
+		t.Errorf("header is %v", tok.Header)
+	}
+	for _, name := range []string{"iss", "aud", "sub", "iat", "exp", "jti", "sid", "roles", "permissions"} {
+		if _, ok := claims[name]; !ok {
+			t.Errorf("the token has no %s", name)
+		}
+	}
+}
+
+// TestLoginTellsNothing holds the answers to an unknown email, a wrong password and a
+// disabled account to be the very same.
+func TestLoginTellsNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, disabled := s.register(), s.register()
+	s.call("PUT", disabled.path()+"/status", `{"status":"disabled"}`, as(s.admin().token)).want(t, 200)
+	var bodies []string
+	for _, in := range []map[string]any{
+		{"email": "nobody@example.com", "password": goodPassword},
+		{"email": "no email at all", "password": goodPassword},
+		{"email": a.Email, "password": "wrong " + a.password},
+		{"email": disabled.Email, "password": disabled.password},
+		{"email": disabled.Email, "password": "wrong " + a.password},
+	} {
+		got := s.call("POST", "/login", in, header("X-Request-Id", "same"))
+		got.wantProblem(t, 401, "invalid-credentials")
+		if strings.Contains(got.header.Get("WWW-Authenticate"), "error=") {
+			t.Errorf("WWW-Authenticate is %q", got.header.Get("WWW-Authenticate"))
+		}
+		bodies = append(bodies, string(got.body))
+	}
+	for _, body := range bodies[1:] {
+		if body != bodies[0] {
+			t.Errorf("%s\ndiffers from\n%s", body, bodies[0])
+		}
+	}
+}
+
+func TestLoginForm(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	p := s.call("POST", "/login", `{"password":"`+strings.Repeat("x", 129)+`","otp":1}`).wantProblem(t, 422, "validation-failed")
+	if len(p.Errors) != 3 {
+		t.Errorf("errors are %+v, want three", p.Errors)
+	}
+	a := s.register()
+	got := s.call("POST", "/login", map[string]any{"email": a.Email + "\x00", "password": a.password})
+	got.wantProblem(t, 422, "validation-failed")
+}
+
+func TestRefreshRotates(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	first := decode[tokens](t, s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200))
+	if first.RefreshToken == a.refresh {
+		t.Error("the refresh token did not rotate")
+	}
+	again := decode[tokens](t, s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200))
+	if again.RefreshToken != first.RefreshToken {
+		t.Error("within the grace a spent token gives another successor")
+	}
+	second := decode[tokens](t, s.call("POST", "/refresh", map[string]any{"refresh_token": first.RefreshToken}).want(t, 200))
+	s.call("GET", "/users/me", nil, as(second.AccessToken)).want(t, 200)
+
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).wantProblem(t, 401, "invalid-refresh-token")
+	for name, token := range map[string]string{"living": second.RefreshToken, "spent": first.RefreshToken} {
+		s.call("POST", "/refresh", map[string]any{"refresh_token": token}).wantProblem(t, 401, "invalid-refresh-token")
+		_ = name
+	}
+	s.call("GET", "/users/me", nil, as(second.AccessToken)).wantProblem(t, 401, "invalid-access-token")
+	for _, token := range []string{"x", strings.Repeat("A", 75), second.RefreshToken[1:], a.token} {
+		s.call("POST", "/refresh", map[string]any{"refresh_token": token}).wantProblem(t, 401, "invalid-refresh-token")
+	}
+	s.call("POST", "/refresh", `{}`).wantProblem(t, 422, "validation-failed")
+}
+
+func TestTwentyRefreshOneToken(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	pairs := make([]tokens, 20)
+	var wg sync.WaitGroup
+	for i := range pairs {
+		wg.Go(func() {
+			pairs[i] = decode[tokens](t, s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}))
+		})
+	}
+	wg.Wait()
+	for _, p := range pairs {
+		if p.RefreshToken != pairs[0].RefreshToken || p.AccessToken == "" {
+			t.Fatalf("%+v differs from %+v", p, pairs[0])
+		}
+	}
+	s.call("POST", "/refresh", map[string]any{"refresh_token": pairs[0].RefreshToken}).want(t, 200)
+}
+
+func TestLogoutEndsTheSession(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	other := s.login(a)
+	s.call("POST", "/logout", nil, as(a.token)).want(t, 204)
+	s.call("GET", "/users/me", nil, as(a.token)).wantProblem(t, 401, "invalid-access-token")
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).wantProblem(t, 401, "invalid-refresh-token")
+	s.call("GET", "/users/me", nil, as(other.token)).want(t, 200)
+}
+
+func TestSessionsExpire(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.cfg.RefreshIdleTTL = 300 * time.Millisecond })
+	a := s.register()
+	deadline := time.Now().Add(10 * time.Second)
+	for s.call("GET", "/users/me", nil, as(a.token)).status != 401 {
+		if time.Now().After(deadline) {
+			t.Fatal("the session did not expire")
+		}
+	}
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).wantProblem(t, 401, "invalid-refresh-token")
+}
+
+func TestBearer(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	for name, c := range map[string]struct {
+		value   string
+		problem string
+		error   bool
+	}{
+		"none":          {"", "authentication-required", false},
+		"basic":         {"Basic YTpi", "authentication-required", false},
+		"no token":      {"Bearer ", "invalid-access-token", true},
+		"garbage":       {"Bearer garbage", "invalid-access-token", true},
+		"refresh token": {"Bearer " + a.refresh, "invalid-access-token", true},
+		"cut":           {"Bearer " + a.token[:len(a.token)-2], "invalid-access-token", true},
+	} {
+		var options []option
+		if c.value != "" {
+			options = append(options, header("Authorization", c.value))
+		}
+		got := s.call("GET", "/users/me", nil, options...)
+		got.wantProblem(t, 401, c.problem)
+		challenge := got.header.Get("WWW-Authenticate")
+		if !strings.HasPrefix(challenge, "Bearer") || strings.Contains(challenge, `error="invalid_token"`) != c.error {
+			t.Errorf("%s: WWW-Authenticate is %q", name, challenge)
+		}
+	}
+	s.call("GET", "/users/me", nil, header("Authorization", "bearer "+a.token)).want(t, 200)
+	s.call("GET", "/users/me", nil, as(a.token), func(r *http.Request) { r.Header.Add("Authorization", "Bearer "+a.token) }).
+		wantProblem(t, 401, "invalid-access-token")
+}
+
+func TestOverloadIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second} })
+	var wg sync.WaitGroup
+	var mu sync.Mutex
+	statuses := map[int]int{}
+	for range 40 {
+		wg.Go(func() {
+			got := s.call("POST", "/login", map[string]any{"email": "a@example.com", "password": goodPassword})
+			if got.status == 503 {
+				got.wantProblem(t, 503, "overloaded")
+				if got.header.Get("Retry-After") == "" {
+					t.Error("no Retry-After")
+				}
+			}
+			mu.Lock()
+			statuses[got.status]++
+			mu.Unlock()
+		})
+	}
+	wg.Wait()
+	if statuses[401]+statuses[503] != 40 || statuses[401] == 0 || statuses[503] == 0 {
+		t.Errorf("statuses are %v, want 401 and 503", statuses)
+	}
+}
+
+func TestDisabledUserIsOutAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, admin := s.register(), s.admin()
+	s.call("PUT", a.path()+"/status", `{"status":"disabled"}`, as(admin.token)).want(t, 200)
+	s.call("GET", "/users/me", nil, as(a.token)).wantProblem(t, 401, "invalid-access-token")
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).wantProblem(t, 401, "invalid-refresh-token")
+	u := decode[user.User](t, s.call("PUT", a.path()+"/status", `{"status":"active"}`, as(admin.token)).want(t, 200))
+	if u.Version != 3 {
+		t.Errorf("version is %d, want 3", u.Version)
+	}
+	s.call("GET", "/users/me", nil, as(a.token)).wantProblem(t, 401, "invalid-access-token")
+	s.login(a)
+}
