@@ -1,0 +1,41 @@
+# The work is done by the scripts in tools/dev; each has a --help.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint fmt build events fuzz bench generate clean
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+FUZZTIME ?= 30s
+export FUZZTIME
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## run the service here, with private PostgreSQL and RabbitMQ unless the environment names some
+	@tools/dev/run
+
+events: ## print the events of the running service as they arrive
+	@tools/dev/events
+
+test: ## run all checks and tests
+	@tools/dev/test
+
+lint: ## check Go and shell code
+	@tools/dev/lint
+
+fmt: ## format the Go code, and fix what the linters can fix
+	@tools/dev/lint --fix
+
+build: ## build bin/user-service
+	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/user-service ./cmd/user-service
+
+generate: ## write the files that are made from the code, such as .env.example
+	@go test ./pkg/config -update
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@tools/dev/fuzz
+
+bench: ## run the benchmarks
+	@tools/dev/with-services go test -run '^$$' -bench . -benchmem ./...
+
+clean: ## delete what was built
+	@rm -rf bin .bin
