@@ -181,7 +181,7 @@ func TestEventsFitTheirSchemas(t *testing.T) {
 	for typ, data := range map[event.Type]any{
 		event.UserCreated: event.Created{User: u},
 		event.UserUpdated: event.Updated{User: u, Changed: slices.Sorted(maps.Keys(everything)), Previous: everything},
-		event.UserDeleted: event.Deleted{ID: u.ID},
+		event.UserDeleted: event.Subject{ID: u.ID},
 	} {
 		e, err := event.New(typ, u.ID, u.Version, now, data)
 		if err != nil {

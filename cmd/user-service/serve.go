@@ -86,8 +86,9 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	defer stopBackground()
 	relaying, stopRelay := context.WithCancel(background)
 
-	var publisher, relay errgroup.Group
+	var publisher, relay, reaper errgroup.Group
 	publisher.Go(func() error { return s.publisher.Run(background) })
+	reaper.Go(func() error { return s.reaper.Run(background) })
 	relay.Go(func() error { return s.relay.Run(relaying) })
 
 	serving, failed := errgroup.WithContext(ctx)
@@ -108,7 +109,7 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	s.flush(deadline, &relay)
 	_ = servers[1].Close() // only now: metrics tell of the shutdown too
 	stopBackground()
-	err := errors.Join(serving.Wait(), publisher.Wait())
+	err := errors.Join(serving.Wait(), publisher.Wait(), reaper.Wait())
 	s.db.Close()
 	return err
 }

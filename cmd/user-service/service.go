@@ -30,6 +30,7 @@ type service struct {
 	db        *postgres.DB
 	publisher *rabbitmq.Publisher
 	relay     *outbox.Relay
+	reaper    *postgres.Reaper
 	api       *httpapi.API
 	health    *httpapi.Health
 	metrics   *telemetry.Metrics
@@ -37,7 +38,7 @@ type service struct {
 
 // newService wires everything together. It needs neither database nor broker to be there.
 func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*service, error) {
-	s := &service{cfg: cfg, log: log, metrics: telemetry.NewMetrics(version, eventTypes())}
+	s := &service{cfg: cfg, log: log, metrics: telemetry.NewMetrics(version, eventTypes(), postgres.ReapedTables())}
 	var err error
 	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns},
 		func() { s.relay.Wake() })
@@ -46,6 +47,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	}
 	s.publisher = rabbitmq.New(brokerConfig(cfg.RabbitMQ), log, s.metrics)
 	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
+	s.reaper = &postgres.Reaper{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
 
 	hasher, err := newHasher(cfg.Passwords, s.metrics)
 	if err != nil {
@@ -59,6 +61,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	}
 	users := user.New(user.Config{
 		RegistrationEnabled: cfg.Accounts.RegistrationEnabled,
+		MaxFailures:         cfg.Accounts.LoginMaxFailures,
 		Passwords:           password.Policy{MinLength: cfg.Passwords.MinLength},
 		RefreshIdleTTL:      cfg.Tokens.RefreshIdleTTL,
 		RefreshTTL:          cfg.Tokens.RefreshTTL,

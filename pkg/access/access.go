@@ -23,6 +23,11 @@ const (
 	AuditRead   Permission = "audit:read"   // read the audit trail
 )
 
+// Permissions lists the permissions that the service itself asks for, sorted.
+func Permissions() []Permission {
+	return []Permission{AuditRead, RolesAssign, RolesRead, RolesWrite, UsersDelete, UsersRead, UsersWrite}
+}
+
 // The built-in roles.
 const (
 	Admin = "admin" // has every permission of the service
@@ -34,6 +39,11 @@ type Role struct {
 	Name        string       `json:"name"`
 	Description string       `json:"description,omitempty"`
 	Permissions []Permission `json:"permissions"`
+}
+
+// HasAll reports whether the role has all of these permissions.
+func (r Role) HasAll(permissions []Permission) bool {
+	return !slices.ContainsFunc(permissions, func(p Permission) bool { return !slices.Contains(r.Permissions, p) })
 }
 
 // Caller is who makes a request, with what it may do at this moment.

@@ -19,6 +19,9 @@ func Authenticated() Rule { return Rule{everybody: true} }
 // SelfOr lets in the user whom the request is about, and whoever has the permission.
 func SelfOr(p Permission) Rule { return Rule{self: true, permission: p} }
 
+// Self lets in the user whom the request is about, and nobody else.
+func Self() Rule { return Rule{self: true} }
+
 // Only lets in whoever has the permission.
 func Only(p Permission) Rule { return Rule{permission: p} }
 

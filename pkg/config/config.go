@@ -66,9 +66,11 @@ type Passwords struct {
 	Parallelism     uint8  `env:"ARGON2_PARALLELISM, default=1" min:"1" max:"64" desc:"Lanes of argon2id."`
 }
 
-// Accounts says who may have an account.
+// Accounts says who may have an account, and what is kept of what they do.
 type Accounts struct {
-	RegistrationEnabled bool `env:"REGISTRATION_ENABLED, default=true" desc:"Let anyone register."`
+	RegistrationEnabled bool          `env:"REGISTRATION_ENABLED, default=true" desc:"Let anyone register."`
+	LoginMaxFailures    int           `env:"LOGIN_MAX_FAILURES, default=5" min:"0" max:"1000" desc:"Failed logins in a row with one email after which the next ones have to wait, longer each time; 0: never."`
+	AuditRetention      time.Duration `env:"AUDIT_RETENTION, default=9600h" min:"1h" desc:"How long the audit trail is kept."`
 }
 
 // HTTP says where the service answers, and how it stops.

@@ -18,11 +18,25 @@ type Type string
 const (
 	UserCreated Type = "user.created" // data: Created
 	UserUpdated Type = "user.updated" // data: Updated
-	UserDeleted Type = "user.deleted" // data: Deleted
+	UserDeleted Type = "user.deleted" // data: Subject, no personal data
+
+	LoggedIn        Type = "user.logged_in"        // data: Session
+	LockedOut       Type = "user.locked_out"       // data: LockOut
+	PasswordChanged Type = "user.password_changed" // data: Subject
+
+	PasswordResetRequested     Type = "user.password_reset_requested"     // data: TokenIssued
+	EmailVerificationRequested Type = "user.email_verification_requested" // data: TokenIssued
+
+	Snapshot Type = "user.snapshot" // data: Created
 )
 
-// Types lists every type of event, in the order of an account's life.
-func Types() []Type { return []Type{UserCreated, UserUpdated, UserDeleted} }
+// Types lists every type of event.
+func Types() []Type {
+	return []Type{
+		UserCreated, UserUpdated, UserDeleted, LoggedIn, LockedOut, PasswordChanged,
+		PasswordResetRequested, EmailVerificationRequested, Snapshot,
+	}
+}
 
 // Event is one change of one account, as it waits in the outbox.
 type Event struct {
@@ -32,7 +46,8 @@ type Event struct {
 	Type Type
 	// Subject is the id of the user whom it happened to.
 	Subject uuid.UUID
-	// Sequence is the user's version after the change; a deletion's is one above the last.
+	// Sequence is the user's version after the change; a deletion's is one above the last, and
+	// that of an event that changes no version is the current one.
 	Sequence int64
 	// Time is when the change was made.
 	Time time.Time
@@ -42,7 +57,7 @@ type Event struct {
 	Data json.RawMessage
 }
 
-// Created is the data of UserCreated; User is the user as the API shows it.
+// Created is the data of UserCreated and Snapshot; User is the user as the API shows it.
 type Created struct {
 	User any `json:"user"`
 }
@@ -57,9 +72,29 @@ type Updated struct {
 	Previous map[string]any `json:"previous"`
 }
 
-// Deleted is the data of UserDeleted: no personal data.
-type Deleted struct {
+// Subject is the data of an event that tells no more than whom it is about.
+type Subject struct {
 	ID uuid.UUID `json:"id"`
+}
+
+// Session is the data of LoggedIn.
+type Session struct {
+	ID        uuid.UUID `json:"id"` // of the user
+	SessionID uuid.UUID `json:"session_id"`
+}
+
+// LockOut is the data of LockedOut.
+type LockOut struct {
+	ID    uuid.UUID `json:"id"`
+	Until time.Time `json:"until"` // when logins are possible again
+}
+
+// TokenIssued is the data of PasswordResetRequested and EmailVerificationRequested: what the
+// service that sends mail needs.
+type TokenIssued struct {
+	User      any       `json:"user"`
+	Token     string    `json:"token"`
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // New makes an event of the given type about the user subject, whose version is

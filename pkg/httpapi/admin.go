@@ -1,11 +1,8 @@
 package httpapi
 
 import (
-	"encoding/json"
-	"fmt"
 	"net/http"
 
-	"user-service/pkg/access"
 	"user-service/pkg/user"
 )
 
@@ -32,38 +29,8 @@ func (a *API) listUsers(w http.ResponseWriter, c *call) error {
 	return writeJSON(w, http.StatusOK, out)
 }
 
-func (a *API) listRoles(w http.ResponseWriter, c *call) error {
-	roles, err := a.users.Roles(c.Context())
-	if err != nil {
-		return err
-	}
-	return writeJSON(w, http.StatusOK, struct {
-		Items []access.Role `json:"items"`
-	}{roles})
-}
-
-func readRoles(o *object) []string {
-	value, given := o.take("roles")
-	if !given || value == nil {
-		o.errs.Add("/roles", "is required")
-		return nil
-	}
-	var values []json.RawMessage
-	if json.Unmarshal(value, &values) != nil {
-		o.errs.Add("/roles", "must be a list of role names")
-		return nil
-	}
-	roles := make([]string, len(values))
-	for i, raw := range values {
-		if raw[0] != '"' || json.Unmarshal(raw, &roles[i]) != nil {
-			o.errs.Add(fmt.Sprintf("/roles/%d", i), "must be the name of a role")
-		}
-	}
-	return roles
-}
-
 func (a *API) setRoles(w http.ResponseWriter, c *call) error {
-	roles, err := decode(c, []string{mediaJSON}, readRoles, nil)
+	roles, err := decode(c, []string{mediaJSON}, func(o *object) []string { return o.names("roles", "the name of a role") }, nil)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,8 @@ type Config struct {
 // Observer is told of every request that was answered. Its methods must not block.
 type Observer interface {
 	RequestStarted(method string) (done func(route string, status int))
+	// LoginDone tells how a login ended: "success", or the name of the problem that was the answer.
+	LoginDone(result string)
 }
 
 // API answers requests. Make one with New.

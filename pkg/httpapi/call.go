@@ -85,7 +85,7 @@ func bearer(r *http.Request) (string, error) {
 func parseID(s string) (uuid.UUID, error) {
 	id, err := uuid.Parse(s)
 	if err != nil || id.String() != s {
-		return uuid.Nil, errParameter("The id in the path must be a UUID in lower case, or me.")
+		return uuid.Nil, errParameter("An id must be a UUID in lower case; that of a user may be me.")
 	}
 	return id, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -180,6 +181,27 @@ func (o *object) document(name string) json.RawMessage {
 		o.errs.Add(pointer(name), "must be a JSON object")
 	}
 	return json.RawMessage(value)
+}
+
+// names takes a list of strings, which has to be there. what says what each of them is.
+func (o *object) names(name, what string) []string {
+	value, _ := o.take(name)
+	if value == nil {
+		o.errs.Add(pointer(name), "is required")
+		return nil
+	}
+	var values []json.RawMessage
+	if json.Unmarshal(value, &values) != nil {
+		o.errs.Add(pointer(name), "must be a list of names")
+		return nil
+	}
+	names := make([]string, len(values))
+	for i, raw := range values {
+		if raw[0] != '"' || json.Unmarshal(raw, &names[i]) != nil {
+			o.errs.Add(fmt.Sprintf("%s/%d", pointer(name), i), "must be "+what)
+		}
+	}
+	return names
 }
 
 // ignore takes members that are read-only.

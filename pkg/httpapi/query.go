@@ -21,14 +21,9 @@ const (
 
 // readFilter reads the query of a list of users. Parameters that it does not know are ignored.
 func readFilter(rawQuery string) (user.Filter, error) {
-	query, err := url.ParseQuery(rawQuery)
+	query, err := readQuery(rawQuery, "limit", "cursor", "email", "q", "role", "status")
 	if err != nil {
-		return user.Filter{}, errParameter("The query can't be parsed.")
-	}
-	for _, name := range []string{"limit", "cursor", "email", "q", "role", "status"} {
-		if err := checkParameter(name, query[name]); err != nil {
-			return user.Filter{}, err
-		}
+		return user.Filter{}, err
 	}
 	f := user.Filter{
 		Email: query.Get("email"), Prefix: query.Get("q"), Role: query.Get("role"), Status: user.Status(query.Get("status")),
@@ -41,6 +36,20 @@ func readFilter(rawQuery string) (user.Filter, error) {
 	}
 	f.After, err = decodeCursor(query.Get("cursor"))
 	return f, err
+}
+
+// readQuery reads a query, of which each of the named parameters may be given once.
+func readQuery(raw string, names ...string) (url.Values, error) {
+	query, err := url.ParseQuery(raw)
+	if err != nil {
+		return nil, errParameter("The query can't be parsed.")
+	}
+	for _, name := range names {
+		if err := checkParameter(name, query[name]); err != nil {
+			return nil, err
+		}
+	}
+	return query, nil
 }
 
 func checkParameter(name string, values []string) error {

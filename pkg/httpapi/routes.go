@@ -22,6 +22,12 @@ func (a *API) routes() []route {
 		{post, "/login", access.Anyone(), a.login},
 		{post, "/refresh", access.Anyone(), a.refresh},
 		{post, "/logout", access.Authenticated(), a.logout},
+		{get, "/verify", access.Authenticated(), a.verify},
+
+		{post, "/password-reset", access.Anyone(), a.requestReset},
+		{post, "/password-reset/confirm", access.Anyone(), a.confirmReset},
+		{post, "/email-verification", access.Authenticated(), a.requestVerification},
+		{post, "/email-verification/confirm", access.Anyone(), a.confirmVerification},
 
 		{get, "/users", access.Only(access.UsersRead), a.listUsers},
 		{get, "/users/:id", access.SelfOr(access.UsersRead), a.getUser},
@@ -30,8 +36,17 @@ func (a *API) routes() []route {
 		{del, "/users/:id", access.SelfOr(access.UsersDelete), a.deleteUser},
 		{put, "/users/:id/roles", access.Only(access.RolesAssign), a.setRoles},
 		{put, "/users/:id/status", access.Only(access.UsersWrite), a.setStatus},
+		{put, "/users/:id/password", access.Self(), a.changePassword},
+		{post, "/users/:id/password-reset", access.Only(access.UsersWrite), a.sendReset},
+		{get, "/users/:id/sessions", access.SelfOr(access.UsersRead), a.listSessions},
+		{del, "/users/:id/sessions", access.SelfOr(access.UsersWrite), a.endSessions},
+		{del, "/users/:id/sessions/:session", access.SelfOr(access.UsersWrite), a.endSession},
 
 		{get, "/roles", access.Only(access.RolesRead), a.listRoles},
+		{put, "/roles/:name", access.Only(access.RolesWrite), a.putRole},
+		{del, "/roles/:name", access.Only(access.RolesWrite), a.deleteRole},
+
+		{get, "/audit-events", access.Only(access.AuditRead), a.listAuditEvents},
 
 		{get, "/healthz", access.Anyone(), a.healthz},
 		{get, "/readyz", access.Anyone(), a.readyz},

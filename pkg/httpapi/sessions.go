@@ -2,6 +2,11 @@ package httpapi
 
 import (
 	"net/http"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/julienschmidt/httprouter"
 
 	"user-service/pkg/user"
 )
@@ -25,8 +30,10 @@ func (a *API) login(w http.ResponseWriter, c *call) error {
 	}
 	pair, err := a.users.Login(c.Context(), in)
 	if err != nil {
+		a.observer.LoginDone(string(asError(c.Request, err).Code))
 		return err
 	}
+	a.observer.LoginDone("success")
 	return writeTokens(w, pair)
 }
 
@@ -50,6 +57,73 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 
 func (a *API) logout(w http.ResponseWriter, c *call) error {
 	if err := a.users.Logout(c.Context(), c.by); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// verify answers the gateways that ask whether to let a request through (nginx auth_request,
+// Traefik ForwardAuth, Caddy forward_auth, Envoy ext_authz). The gateway hands the headers on.
+func (a *API) verify(w http.ResponseWriter, c *call) error {
+	permissions := make([]string, len(c.by.Permissions))
+	for i, p := range c.by.Permissions {
+		permissions[i] = string(p)
+	}
+	noStore(w)
+	w.Header().Set("X-User-Id", c.by.UserID.String())
+	w.Header().Set("X-User-Roles", strings.Join(c.by.Roles, ","))
+	w.Header().Set("X-User-Permissions", strings.Join(permissions, ","))
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// sessionItem is a session as its owner and administrators see it.
+type sessionItem struct {
+	ID         uuid.UUID `json:"id"`
+	CreatedAt  time.Time `json:"created_at"`
+	LastUsedAt time.Time `json:"last_used_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+	UserAgent  string    `json:"user_agent,omitempty"`
+	IP         string    `json:"ip,omitempty"`
+	Current    bool      `json:"current"`
+}
+
+func (a *API) listSessions(w http.ResponseWriter, c *call) error {
+	sessions, err := a.users.Sessions(c.Context(), c.target)
+	if err != nil {
+		return err
+	}
+	items := make([]sessionItem, len(sessions))
+	for i, s := range sessions {
+		items[i] = sessionItem{
+			ID: s.ID, CreatedAt: s.CreatedAt, LastUsedAt: s.TurnedAt, ExpiresAt: s.ExpiresAt,
+			UserAgent: s.UserAgent, Current: s.ID == c.by.SessionID,
+		}
+		if s.IP.IsValid() {
+			items[i].IP = s.IP.String()
+		}
+	}
+	noStore(w)
+	return writeJSON(w, http.StatusOK, struct {
+		Items []sessionItem `json:"items"`
+	}{items})
+}
+
+func (a *API) endSessions(w http.ResponseWriter, c *call) error {
+	if err := a.users.EndSessions(c.Context(), c.target); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) endSession(w http.ResponseWriter, c *call) error {
+	id, err := parseID(httprouter.ParamsFromContext(c.Context()).ByName("session"))
+	if err != nil {
+		return err
+	}
+	if err := a.users.EndSession(c.Context(), c.target, id); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

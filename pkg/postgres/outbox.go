@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel/propagation"
 
 	"user-service/pkg/event"
@@ -23,18 +24,40 @@ const relaySilence = "15s"
 // appendEvents stores events in the transaction of the change that they announce,
 // with the trace context of the request.
 func appendEvents(ctx context.Context, tx pgx.Tx, events []event.Event) error {
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(ctx, carrier)
 	for _, e := range events {
 		_, err := tx.Exec(ctx, `
 			INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, traceparent, data)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			e.ID, e.Type, e.Subject, e.Sequence, e.Time, carrier.Get("traceparent"), string(e.Data))
+			e.ID, e.Type, e.Subject, e.Sequence, e.Time, traceparent(ctx), string(e.Data))
 		if err != nil {
 			return fmt.Errorf("append to the outbox: %w", err)
 		}
 	}
 	return nil
+}
+
+// announce stores an event that changes no version: it carries the current one of its subject. Without
+// such a user nothing is stored, after the same work, and done stays false.
+func announce(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) {
+	if e.Type == "" {
+		return
+	}
+	// The lock keeps the event in order with those of changes, which lock the user too.
+	batch.Queue(`
+		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, traceparent, data)
+		SELECT $1, $2, u.id, u.version, $4, $5, $6 FROM users u WHERE u.id = $3 FOR SHARE`,
+		e.ID, e.Type, e.Subject, e.Time, traceparent(ctx), string(e.Data)).
+		Exec(func(tag pgconn.CommandTag) error {
+			*done = tag.RowsAffected() > 0
+			return nil
+		})
+}
+
+// traceparent is the W3C trace context of the request.
+func traceparent(ctx context.Context) string {
+	carrier := propagation.MapCarrier{}
+	propagation.TraceContext{}.Inject(ctx, carrier)
+	return carrier.Get("traceparent")
 }
 
 // Drain implements outbox.Store.
@@ -106,7 +129,7 @@ func confirmed(ids []int64, published []bool) []int64 {
 func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Duration, err error) {
 	var seconds float64
 	err = db.pool.QueryRow(ctx, `
-		SELECT count(*), coalesce(extract(epoch FROM greatest(now() - min(occurred_at), interval '0')), 0)::float8
-		FROM outbox`).Scan(&pending, &seconds)
+		SELECT (SELECT count(*) FROM outbox), coalesce((
+			SELECT extract(epoch FROM greatest(now() - occurred_at, interval '0')) FROM outbox ORDER BY id LIMIT 1), 0)::float8`).Scan(&pending, &seconds)
 	return pending, time.Duration(seconds * float64(time.Second)), failed("look at the outbox", err)
 }

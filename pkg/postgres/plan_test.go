@@ -72,7 +72,14 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 			_, err := tx.AnotherActiveAdmin(ctx, id)
 			return user.Change{EndSessions: true}, err
 		}))
-		run(db.OpenSession(ctx, user.Session{ID: uuid.New(), UserID: id}))
+		run(db.Attempt(ctx, id.String(), func(g user.Guesses) (user.Verdict, error) {
+			return user.Verdict{Guesses: user.Guesses{InARow: g.InARow + 1, Now: g.Now, BlockedUntil: g.Now}, Audit: []user.Audit{{Action: user.LoginFailed, UserID: id}}}, nil
+		}))
+		run(db.Sessions(ctx, id))
+		_, _ = db.TokenHolder(ctx, user.TokenHash{7}, user.PasswordReset) // there is none
+		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, UserID: id}))
+		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, Action: user.LoginFailed}))
+		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20}))
 		run(db.Drain(ctx, 100, func(_ context.Context, e []event.Event) []bool { return allTrue(len(e)) }))
 	}
 	run(db.Change(ctx, id, func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{Delete: true}, nil }))

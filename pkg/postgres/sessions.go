@@ -2,7 +2,8 @@ package postgres
 
 import (
 	"context"
-	"errors"
+	"net/netip"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -15,49 +16,6 @@ import (
 const permissionsColumn = `ARRAY(SELECT DISTINCT p COLLATE "C"
 	FROM user_roles ur JOIN roles r ON r.name = ur.role, unnest(r.permissions) p WHERE ur.user_id = u.id ORDER BY 1)`
 
-// Credential implements user.Store.
-func (db *DB) Credential(ctx context.Context, email string) (user.Credential, bool, error) {
-	cred, err := scanCredential(db.pool.QueryRow(ctx, `
-		SELECT u.id, c.password_hash, u.status FROM users u JOIN credentials c ON c.user_id = u.id
-		WHERE u.email_key = $1`, user.Fold(email)))
-	if errors.Is(err, pgx.ErrNoRows) {
-		return user.Credential{}, false, nil
-	}
-	return cred, err == nil, failed("read a credential by email", err)
-}
-
-// CredentialOf implements user.Store.
-func (db *DB) CredentialOf(ctx context.Context, id uuid.UUID) (user.Credential, error) {
-	cred, err := scanCredential(db.pool.QueryRow(ctx, `
-		SELECT u.id, c.password_hash, u.status FROM users u JOIN credentials c ON c.user_id = u.id
-		WHERE u.id = $1`, id))
-	return cred, failed("read a credential by id", err)
-}
-
-func scanCredential(row pgx.Row) (c user.Credential, err error) {
-	err = row.Scan(&c.UserID, &c.PasswordHash, &c.Status)
-	return c, err
-}
-
-// UpgradeHash implements user.Store.
-func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error {
-	_, err := db.pool.Exec(ctx, `UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2`,
-		id, old, upgraded)
-	return failed("upgrade a password hash", err)
-}
-
-// OpenSession implements user.Store.
-func (db *DB) OpenSession(ctx context.Context, s user.Session) (user.Identity, error) {
-	id, err := scanIdentity(db.pool.QueryRow(ctx, `
-		WITH opened AS (
-			INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
-			SELECT $1, id, $3, $4, $5, $6 FROM users WHERE id = $2 AND status = 'active' FOR KEY SHARE
-			RETURNING id, user_id)
-		SELECT `+userColumns+`, opened.id, `+permissionsColumn+` FROM opened JOIN users u ON u.id = opened.user_id`,
-		s.ID, s.UserID, s.Counter, s.CreatedAt, s.TurnedAt, s.ExpiresAt))
-	return id, failed("open a session", err)
-}
-
 // Identify implements user.Store.
 func (db *DB) Identify(ctx context.Context, userID, sessionID uuid.UUID) (user.Identity, error) {
 	id, err := identify(ctx, db.pool, userID, sessionID)
@@ -69,10 +27,12 @@ type queryer interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
+const identifyQuery = `
+	SELECT ` + userColumns + `, s.id, ` + permissionsColumn + ` FROM users u JOIN sessions s ON s.user_id = u.id
+	WHERE u.id = $1 AND u.status = 'active' AND s.id = $2 AND s.expires_at > now()`
+
 func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user.Identity, error) {
-	return scanIdentity(q.QueryRow(ctx, `
-		SELECT `+userColumns+`, s.id, `+permissionsColumn+` FROM users u JOIN sessions s ON s.user_id = u.id
-		WHERE u.id = $1 AND u.status = 'active' AND s.id = $2 AND s.expires_at > now()`, userID, sessionID))
+	return scanIdentity(q.QueryRow(ctx, identifyQuery, userID, sessionID))
 }
 
 func scanIdentity(row pgx.Row) (user.Identity, error) {
@@ -104,12 +64,14 @@ func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Se
 		}
 		if turn.End {
 			ended = true
-			_, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1`, id)
-			return err
+			if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1`, id); err != nil {
+				return err
+			}
+			return appendAudit(ctx, tx, user.Audit{Action: user.TokenReused, UserID: s.UserID})
 		}
 		if t := turn.Session; t != nil {
-			if _, err := tx.Exec(ctx, `UPDATE sessions SET counter = $2, turned_at = $3, expires_at = $4 WHERE id = $1`,
-				id, t.Counter, t.TurnedAt, t.ExpiresAt); err != nil {
+			if _, err := tx.Exec(ctx, `UPDATE sessions SET counter = $2, turned_at = $3, expires_at = $4, user_agent = $5, ip = $6 WHERE id = $1`,
+				id, t.Counter, t.TurnedAt, t.ExpiresAt, t.UserAgent, address(t.IP)); err != nil {
 				return err
 			}
 		}
@@ -132,7 +94,47 @@ func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (user.Session, er
 }
 
 // EndSession implements user.Store.
-func (db *DB) EndSession(ctx context.Context, id uuid.UUID) error {
-	_, err := db.pool.Exec(ctx, `DELETE FROM sessions WHERE id = $1`, id)
-	return failed("end a session", err)
+func (db *DB) EndSession(ctx context.Context, userID, sessionID uuid.UUID) error {
+	return db.inTx(ctx, "end a session", func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1 AND user_id = $2`, sessionID, userID)
+		if err != nil {
+			return err
+		}
+		if tag.RowsAffected() == 0 {
+			return pgx.ErrNoRows
+		}
+		return appendAudit(ctx, tx, user.Audit{Action: user.TokenRevoked, UserID: userID})
+	})
+}
+
+// Sessions implements user.Store.
+func (db *DB) Sessions(ctx context.Context, userID uuid.UUID) ([]user.Session, error) {
+	rows, err := db.pool.Query(ctx, `
+		SELECT s.id, s.counter, s.created_at, s.turned_at, s.expires_at, s.user_agent, s.ip
+		FROM users u LEFT JOIN sessions s ON s.user_id = u.id AND s.expires_at > now()
+		WHERE u.id = $1 ORDER BY s.id DESC`, userID)
+	if err != nil {
+		return nil, failed("list sessions", err)
+	}
+	found := false // there is one row at least if there is a user
+	sessions := []user.Session{}
+	var id *uuid.UUID
+	var counter *int64
+	var created, turned, expires *time.Time
+	var agent *string
+	var ip *netip.Addr
+	_, err = pgx.ForEachRow(rows, []any{&id, &counter, &created, &turned, &expires, &agent, &ip}, func() error {
+		found = true
+		if id != nil {
+			sessions = append(sessions, user.Session{
+				ID: *id, UserID: userID, Counter: uint64(*counter), //nolint:gosec // never negative
+				CreatedAt: created.UTC(), TurnedAt: turned.UTC(), ExpiresAt: expires.UTC(), UserAgent: *agent, IP: orZero(ip),
+			})
+		}
+		return nil
+	})
+	if err == nil && !found {
+		err = pgx.ErrNoRows
+	}
+	return sessions, failed("list sessions", err)
 }

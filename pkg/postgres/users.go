@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"user-service/pkg/access"
 	"user-service/pkg/event"
 	"user-service/pkg/user"
 )
@@ -61,6 +60,9 @@ func (db *DB) Create(ctx context.Context, u user.User, passwordHash string, even
 		if err := insertRoles(ctx, tx, u); err != nil {
 			return err
 		}
+		if err := appendAudit(ctx, tx, user.Audit{Action: user.UserCreated, UserID: u.ID}); err != nil {
+			return err
+		}
 		return appendEvents(ctx, tx, events)
 	})
 	if err == nil {
@@ -70,12 +72,19 @@ func (db *DB) Create(ctx context.Context, u user.User, passwordHash string, even
 }
 
 // Change implements user.Store.
-func (db *DB) Change(ctx context.Context, id uuid.UUID,
-	decide func(context.Context, user.Tx, user.User) (user.Change, error),
-) (user.User, error) {
+func (db *DB) Change(ctx context.Context, id uuid.UUID, decide user.Decide) (user.User, error) {
+	return db.change(ctx, "change a user", decide, func(pgx.Tx) (uuid.UUID, error) { return id, nil })
+}
+
+// change locks the account that find names, and stores what decide makes of it.
+func (db *DB) change(ctx context.Context, doing string, decide user.Decide, find func(pgx.Tx) (uuid.UUID, error)) (user.User, error) {
 	var result user.User
 	var change user.Change
-	err := db.inTx(ctx, "change a user", func(tx pgx.Tx) (err error) {
+	err := db.inTx(ctx, doing, func(tx pgx.Tx) error {
+		id, err := find(tx)
+		if err != nil {
+			return err
+		}
 		result, err = scanUser(tx.QueryRow(ctx, `SELECT `+userColumns+` FROM users u WHERE u.id = $1 FOR UPDATE OF u`, id))
 		if err != nil {
 			return err
@@ -104,17 +113,44 @@ func store(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) er
 			return err
 		}
 	}
-	if change.EndSessions {
-		if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE user_id = $1`, old.ID); err != nil {
-			return err
-		}
+	if err := storeSecrets(ctx, tx, old, change); err != nil {
+		return err
 	}
-	if change.Delete { // credentials, roles and sessions go with it
+	if change.Delete { // credentials, roles, sessions and tokens go with it
 		if _, err := tx.Exec(ctx, `DELETE FROM users WHERE id = $1`, old.ID); err != nil {
 			return err
 		}
 	}
+	for _, action := range change.Audit {
+		if err := appendAudit(ctx, tx, user.Audit{Action: action, UserID: old.ID}); err != nil {
+			return err
+		}
+	}
 	return appendEvents(ctx, tx, change.Events)
+}
+
+// storeSecrets writes what was decided about the ways into the account old.
+func storeSecrets(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) error {
+	var batch pgx.Batch
+	if change.PasswordHash != "" {
+		batch.Queue(`UPDATE credentials SET password_hash = $2, changed_at = clock_timestamp() WHERE user_id = $1`, old.ID, change.PasswordHash)
+	}
+	if change.EndSessions {
+		batch.Queue(`DELETE FROM sessions WHERE user_id = $1 AND id <> $2`, old.ID, change.KeepSession)
+	}
+	if change.VoidTokens {
+		batch.Queue(`DELETE FROM one_time_tokens WHERE user_id = $1 AND purpose = $2`, old.ID, user.PasswordReset)
+	}
+	if t := change.Token; t != nil {
+		batch.Queue(`
+			INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
+			VALUES ($1, $2, $3, $4, $5, $6)`,
+			t.Hash[:], t.Purpose, old.ID, user.Fold(t.Email), t.CreatedAt, t.ExpiresAt)
+	}
+	if change.Forgive || change.Delete {
+		batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(old.Email))
+	}
+	return tx.SendBatch(ctx, &batch).Close()
 }
 
 func update(ctx context.Context, tx pgx.Tx, old, u user.User) error {
@@ -173,42 +209,8 @@ func (db *DB) User(ctx context.Context, id uuid.UUID) (user.User, error) {
 	return u, failed("read a user", err)
 }
 
-// Roles implements user.Store.
-func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
-	rows, err := db.pool.Query(ctx, `SELECT name, description, permissions FROM roles ORDER BY name COLLATE "C"`)
-	if err != nil {
-		return nil, failed("list the roles", err)
-	}
-	roles, err := pgx.CollectRows(rows, pgx.RowToStructByPos[access.Role])
-	return roles, failed("list the roles", err)
-}
-
-// decision answers what a decision asks within its transaction.
-type decision struct{ tx pgx.Tx }
-
-// AnotherActiveAdmin implements user.Tx. The lock on the role makes decisions about
-// admins wait for each other, so that two admins can't take each other's role at once.
-func (d decision) AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error) {
-	if _, err := d.tx.Exec(ctx, `SELECT 1 FROM roles WHERE name = $1 FOR NO KEY UPDATE`, access.Admin); err != nil {
-		return false, err
-	}
-	var another bool
-	err := d.tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT 1 FROM user_roles ur JOIN users u ON u.id = ur.user_id
-			WHERE ur.role = $1 AND ur.user_id <> $2 AND u.status = $3)`,
-		access.Admin, id, user.Active).Scan(&another)
-	return another, err
-}
-
-// UnknownRoles implements user.Tx.
-func (d decision) UnknownRoles(ctx context.Context, names []string) ([]string, error) {
-	rows, err := d.tx.Query(ctx, `SELECT name FROM roles WHERE name = ANY($1::text[]) FOR KEY SHARE`, names)
-	if err != nil {
-		return nil, err
-	}
-	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(known, name) }), nil
+// UserByEmail implements user.Store.
+func (db *DB) UserByEmail(ctx context.Context, email string) (user.User, error) {
+	u, err := scanUser(db.pool.QueryRow(ctx, `SELECT `+userColumns+` FROM users u WHERE u.email_key = $1`, user.Fold(email)))
+	return u, failed("read a user by email", err)
 }

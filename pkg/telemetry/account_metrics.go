@@ -9,7 +9,7 @@ import (
 
 // loginResults are the results of a login that get a label of their own: success, or
 // the name of the problem that was the answer.
-var loginResults = []string{"success", "invalid-credentials", "validation-failed", "overloaded", "unavailable"}
+var loginResults = []string{"success", "invalid-credentials", "validation-failed", "too-many-requests", "overloaded", "unavailable"}
 
 func newLogins(factory promauto.Factory) *prometheus.CounterVec {
 	return newCounter(factory, "user_service_logins_total", "Logins by result.", "result", loginResults)
@@ -19,6 +19,11 @@ func newLogins(factory promauto.Factory) *prometheus.CounterVec {
 // "invalid-credentials".
 func (m *Metrics) LoginDone(result string) {
 	m.logins.WithLabelValues(bounded(loginResults, result)).Inc()
+}
+
+// Reaped counts rows that were deleted because they were over. It fits postgres.ReapObserver.
+func (m *Metrics) Reaped(table string, rows int64) {
+	m.reaped.WithLabelValues(bounded(m.tables, table)).Add(float64(rows))
 }
 
 // refusals are the reasons for which package password refuses to hash.

@@ -23,14 +23,16 @@ type Metrics struct {
 	registry *prometheus.Registry
 	http     httpMetrics
 	logins   *prometheus.CounterVec
+	tables   []string // all tables that are reaped
+	reaped   *prometheus.CounterVec
 	hashing  hashMetrics
 	outbox   outboxMetrics
 	rabbitmq rabbitMQMetrics
 }
 
-// NewMetrics returns Metrics with a registry of their own. version is that of the program, and
-// eventTypes are all types of event that it publishes.
-func NewMetrics(version string, eventTypes []string) *Metrics {
+// NewMetrics returns Metrics with a registry of their own. version is that of the program,
+// eventTypes are all types of event that it publishes, and tables those that it reaps.
+func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -44,6 +46,8 @@ func NewMetrics(version string, eventTypes []string) *Metrics {
 		registry: registry,
 		http:     newHTTPMetrics(factory),
 		logins:   newLogins(factory),
+		tables:   tables,
+		reaped:   newCounter(factory, "user_service_reaped_rows_total", "Rows that were deleted because they were over.", "table", tables),
 		hashing:  newHashMetrics(factory),
 		outbox:   newOutboxMetrics(factory, eventTypes),
 		rabbitmq: newRabbitMQMetrics(factory),

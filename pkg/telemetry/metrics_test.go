@@ -34,7 +34,7 @@ func sources() telemetry.Sources {
 }
 
 func watched(s telemetry.Sources) *telemetry.Metrics {
-	m := telemetry.NewMetrics("1.2.3", eventTypes)
+	m := telemetry.NewMetrics("1.2.3", eventTypes, []string{"sessions"})
 	m.Watch(s)
 	return m
 }

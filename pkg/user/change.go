@@ -25,12 +25,12 @@ func (p Precondition) check(u User) error {
 // changes its own email has to show its password.
 //
 // Errors: Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
-// Overloaded, Unavailable.
+// TooManyRequests, Overloaded, Unavailable.
 func (s *Service) Update(ctx context.Context, by Identity, id uuid.UUID, edit Edit, cond Precondition) (User, error) {
 	if err := edit.Check().Err(); err != nil {
 		return User{}, err
 	}
-	reauthenticated, err := s.reauthenticate(ctx, by, id, edit)
+	reauthenticated, err := s.reauthenticateForEmail(ctx, by, id, edit)
 	if err != nil {
 		return User{}, err
 	}
@@ -45,7 +45,7 @@ func (s *Service) Update(ctx context.Context, by Identity, id uuid.UUID, edit Ed
 			}
 			u.EmailVerified = false
 		}
-		return s.changed(old, u, cond)
+		return s.changed(old, u, cond, UserUpdated)
 	})
 }
 
@@ -72,7 +72,7 @@ func (s *Service) SetRoles(ctx context.Context, id uuid.UUID, roles []string) (U
 		if err := keepAnAdmin(ctx, tx, old, u); err != nil {
 			return Change{}, err
 		}
-		return s.changed(old, u, nil)
+		return s.changed(old, u, nil, RolesChanged)
 	})
 }
 
@@ -86,7 +86,7 @@ func (s *Service) SetStatus(ctx context.Context, id uuid.UUID, status Status) (U
 		if err := keepAnAdmin(ctx, tx, old, u); err != nil {
 			return Change{}, err
 		}
-		change, err := s.changed(old, u, nil)
+		change, err := s.changed(old, u, nil, UserUpdated)
 		change.EndSessions = status == Disabled
 		return change, err
 	})
@@ -103,14 +103,14 @@ func (s *Service) Delete(ctx context.Context, id uuid.UUID, cond Precondition) e
 		if err := keepAnAdmin(ctx, tx, old, User{}); err != nil {
 			return Change{}, err
 		}
-		deleted, err := event.New(event.UserDeleted, id, old.Version+1, s.now(), event.Deleted{ID: id})
-		return Change{Delete: true, Events: []event.Event{deleted}}, err
+		deleted, err := event.New(event.UserDeleted, id, old.Version+1, s.now(), event.Subject{ID: id})
+		return Change{Delete: true, Events: []event.Event{deleted}, Audit: []Action{UserDeleted}}, err
 	})
 	return err
 }
 
 // changed returns the Change from old to u with its event, or none if they are the same.
-func (s *Service) changed(old, u User, cond Precondition) (Change, error) {
+func (s *Service) changed(old, u User, cond Precondition, action Action) (Change, error) {
 	if err := cond.check(old); err != nil {
 		return Change{}, err
 	}
@@ -122,7 +122,7 @@ func (s *Service) changed(old, u User, cond Precondition) (Change, error) {
 	u.UpdatedAt = s.now()
 	updated, err := event.New(event.UserUpdated, u.ID, u.Version, u.UpdatedAt,
 		event.Updated{User: u, Changed: names, Previous: previous})
-	return Change{User: &u, Events: []event.Event{updated}}, err
+	return Change{User: &u, Events: []event.Event{updated}, Audit: []Action{action}}, err
 }
 
 // keepAnAdmin refuses a change from old to u that would leave nobody to administer the service.

@@ -15,12 +15,16 @@ const (
 	InvalidCredentials       Code = "invalid-credentials"
 	InvalidAccessToken       Code = "invalid-access-token"
 	InvalidRefreshToken      Code = "invalid-refresh-token"
+	InvalidToken             Code = "invalid-token"
 	ReauthenticationRequired Code = "reauthentication-required"
 	RegistrationDisabled     Code = "registration-disabled"
 	NotFound                 Code = "not-found"
 	EmailTaken               Code = "email-taken"
 	LastAdmin                Code = "last-admin"
+	BuiltInRole              Code = "built-in-role"
+	RoleInUse                Code = "role-in-use"
 	PreconditionFailed       Code = "precondition-failed"
+	TooManyRequests          Code = "too-many-requests"
 	Overloaded               Code = "overloaded"
 	Unavailable              Code = "unavailable"
 )
@@ -30,8 +34,16 @@ type Error struct {
 	Code       Code
 	Detail     string        // for people: what is wrong and what to do; never says whether an account exists
 	Fields     []FieldError  // for Invalid: everything that is wrong
-	RetryAfter time.Duration // for Overloaded and Unavailable
+	RetryAfter time.Duration // for TooManyRequests, Overloaded and Unavailable
+	Limit      *Limit        // for TooManyRequests: the limit that was met
 	Err        error         // the cause, for the log only
+}
+
+// Limit is how often something may be tried.
+type Limit struct {
+	Policy string // its name
+	Quota  int    // so many attempts …
+	Window time.Duration
 }
 
 // FieldError is what is wrong with one member of the input.

@@ -17,6 +17,7 @@ import (
 // Config is what can be set about the rules of accounts.
 type Config struct {
 	RegistrationEnabled bool
+	MaxFailures         int // failed logins in a row after which the next ones have to wait; 0: never
 	Passwords           password.Policy
 	RefreshIdleTTL      time.Duration // a session ends when unused for so long
 	RefreshTTL          time.Duration // a session ends after so long, used or not
@@ -95,9 +96,6 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (User, error) { return 
 
 // List returns the accounts that the filter chooses, sorted by id. Errors: Unavailable.
 func (s *Service) List(ctx context.Context, f Filter) (Page, error) { return s.store.Users(ctx, f) }
-
-// Roles returns all roles, sorted by name. Errors: Unavailable.
-func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.store.Roles(ctx) }
 
 // hashing gives an error of the hasher its meaning to the caller.
 func hashing(err error) error {

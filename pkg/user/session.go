@@ -3,12 +3,10 @@ package user
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/google/uuid"
 
-	"user-service/pkg/password"
 	"user-service/pkg/token"
 )
 
@@ -23,75 +21,6 @@ type TokenPair struct {
 	Refresh   string
 }
 
-// Login opens a session. An unknown email, a wrong password and a disabled account
-// give the very same answer after the same work.
-//
-// Errors: Invalid, InvalidCredentials, Overloaded, Unavailable.
-func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
-	if err := l.Check().Err(); err != nil {
-		return TokenPair{}, err
-	}
-	cred, known, err := s.store.Credential(ctx, l.Email)
-	if err != nil {
-		return TokenPair{}, err
-	}
-	ok, rehash, err := s.verify(ctx, l.Password, cred, known)
-	if err != nil {
-		return TokenPair{}, err
-	}
-	if !ok || cred.Status != Active {
-		return TokenPair{}, errCredentials()
-	}
-	if rehash {
-		if err := s.upgrade(ctx, cred, l.Password); err != nil {
-			return TokenPair{}, err
-		}
-	}
-	return s.open(ctx, cred.UserID)
-}
-
-// verify does the same work whether or not there is a credential.
-func (s *Service) verify(ctx context.Context, pw string, cred Credential, known bool) (ok, rehash bool, err error) {
-	if !known {
-		if err := s.hasher.VerifyNothing(ctx, pw); err != nil {
-			return false, false, hashing(err)
-		}
-		return false, false, nil
-	}
-	result, err := s.hasher.Verify(ctx, pw, cred.PasswordHash)
-	if err != nil && !errors.Is(err, password.ErrUnknownFormat) { // nobody can log in with a broken hash
-		return false, false, hashing(err)
-	}
-	return result.OK, result.Rehash, nil
-}
-
-// upgrade stores the password's hash by today's parameters.
-func (s *Service) upgrade(ctx context.Context, cred Credential, pw string) error {
-	hash, err := s.hasher.Hash(ctx, pw)
-	if err != nil {
-		return hashing(err)
-	}
-	return s.store.UpgradeHash(ctx, cred.UserID, cred.PasswordHash, hash)
-}
-
-func (s *Service) open(ctx context.Context, userID uuid.UUID) (TokenPair, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return TokenPair{}, fmt.Errorf("make a session id: %w", err)
-	}
-	now := s.now()
-	session := Session{ID: id, UserID: userID, CreatedAt: now, TurnedAt: now}
-	session.ExpiresAt = s.expiry(session)
-	identity, err := s.store.OpenSession(ctx, session)
-	if is(err, NotFound) { // disabled or erased since the password was read
-		return TokenPair{}, errCredentials()
-	}
-	if err != nil {
-		return TokenPair{}, err
-	}
-	return s.pair(identity, session.Counter)
-}
-
 // Refresh turns a refresh token into a new pair and makes it a spent one. A spent
 // token ends its session (OAuth 2.0 Security BCP, RFC 9700 section 4.14.2), save the
 // last one within the grace, which gives the very same successor.
@@ -104,7 +33,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	}
 	var living uint64
 	identity, err := s.store.TurnSession(ctx, named.SessionID, func(session Session) (Turn, error) {
-		turn := s.turn(session, named.Counter)
+		turn := s.turn(ctx, session, named.Counter)
 		if turn.Session != nil {
 			session = *turn.Session
 		}
@@ -121,13 +50,14 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 }
 
 // turn decides what the shown refresh token, the counter-th, does to its session.
-func (s *Service) turn(session Session, counter uint64) Turn {
-	now := s.now()
+func (s *Service) turn(ctx context.Context, session Session, counter uint64) Turn {
+	now, from := s.now(), OriginOf(ctx)
 	switch {
 	case counter == session.Counter:
 		session.Counter++
 		session.TurnedAt = now
 		session.ExpiresAt = s.expiry(session)
+		session.UserAgent, session.IP = from.UserAgent, from.IP
 		return Turn{Session: &session}
 	case counter+1 == session.Counter && now.Sub(session.TurnedAt) <= refreshGrace:
 		return Turn{}
@@ -165,7 +95,28 @@ func (s *Service) pair(id Identity, counter uint64) (TokenPair, error) {
 
 // Logout ends the session that by came with. Errors: Unavailable.
 func (s *Service) Logout(ctx context.Context, by Identity) error {
-	return s.store.EndSession(ctx, by.SessionID)
+	if err := s.store.EndSession(ctx, by.UserID, by.SessionID); !is(err, NotFound) {
+		return err
+	}
+	return nil // it has ended meanwhile
+}
+
+// Sessions returns the living sessions of a user, newest first. Errors: NotFound, Unavailable.
+func (s *Service) Sessions(ctx context.Context, id uuid.UUID) ([]Session, error) {
+	return s.store.Sessions(ctx, id)
+}
+
+// EndSession ends one session of a user. Errors: NotFound, Unavailable.
+func (s *Service) EndSession(ctx context.Context, id, sessionID uuid.UUID) error {
+	return s.store.EndSession(ctx, id, sessionID)
+}
+
+// EndSessions ends all sessions of a user. Errors: NotFound, Unavailable.
+func (s *Service) EndSessions(ctx context.Context, id uuid.UUID) error {
+	_, err := s.store.Change(ctx, id, func(context.Context, Tx, User) (Change, error) {
+		return Change{EndSessions: true, Audit: []Action{TokenRevoked}}, nil
+	})
+	return err
 }
 
 // Authenticate returns whose an access token is. An ended session, a disabled or erased
@@ -183,30 +134,6 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identit
 		return Identity{}, errAccessToken(err)
 	}
 	return identity, err
-}
-
-// reauthenticate checks the current password where by changes its own email. It
-// returns false where that is not so, as far as can be seen before the account is locked.
-func (s *Service) reauthenticate(ctx context.Context, by Identity, id uuid.UUID, edit Edit) (bool, error) {
-	u := by.User
-	if !by.Is(id) || edit.apply(&u) != nil || u.Email == by.User.Email {
-		return false, nil
-	}
-	if edit.currentPassword() == "" {
-		return false, errReauthenticate()
-	}
-	cred, err := s.store.CredentialOf(ctx, id)
-	if err != nil {
-		return false, err
-	}
-	ok, _, err := s.verify(ctx, edit.currentPassword(), cred, true)
-	if err != nil {
-		return false, err
-	}
-	if !ok {
-		return false, errReauthenticate()
-	}
-	return true, nil
 }
 
 func is(err error, code Code) bool {
@@ -227,5 +154,5 @@ func errRefreshToken(cause error) error {
 }
 
 func errReauthenticate() error {
-	return &Error{Code: ReauthenticationRequired, Detail: "Changing your own email needs your password, as current_password."}
+	return &Error{Code: ReauthenticationRequired, Detail: "This change needs your password, as current_password."}
 }

@@ -10,19 +10,20 @@ import (
 )
 
 // Store keeps accounts. Each of its methods is one transaction; the events of a
-// change are stored with the change or not at all. Its errors are those of this
-// package where they mean something to the caller (NotFound, EmailTaken, Unavailable).
+// change and its entries in the audit trail are stored with the change or not at all. Its errors
+// are those of this package where they mean something to the caller (NotFound, EmailTaken,
+// Unavailable).
 type Store interface {
 	// Create stores a new account with its roles, its password hash and its events.
 	Create(ctx context.Context, u User, passwordHash string, events ...event.Event) error
 	// Change locks the account, lets decide look at it, and stores what decide returns.
-	Change(ctx context.Context, id uuid.UUID, decide func(context.Context, Tx, User) (Change, error)) (User, error)
+	Change(ctx context.Context, id uuid.UUID, decide Decide) (User, error)
 	// User returns an account.
 	User(ctx context.Context, id uuid.UUID) (User, error)
+	// UserByEmail returns the account with this email, whatever its case.
+	UserByEmail(ctx context.Context, email string) (User, error)
 	// Users returns the accounts that the filter chooses, sorted by id.
 	Users(ctx context.Context, f Filter) (Page, error)
-	// Roles returns all roles, sorted by name.
-	Roles(ctx context.Context) ([]access.Role, error)
 
 	// Credential returns what a login with this email is checked against, and whether there is any.
 	Credential(ctx context.Context, email string) (Credential, bool, error)
@@ -30,19 +31,44 @@ type Store interface {
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
 	// UpgradeHash replaces a user's password hash if it still is the old one.
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error
+	// Attempt lets decide judge an attempt to show the password of an email, while no other attempt
+	// with this email is judged, and stores the verdict. It does the same work for
+	// each verdict without a session. It returns whose session it opened, if any; NotFound if that
+	// user is gone or disabled.
+	Attempt(ctx context.Context, email string, decide func(Guesses) (Verdict, error)) (Identity, error)
 
-	// OpenSession stores the session of an active user and returns whose it is; NotFound
-	// if the user is gone or disabled.
-	OpenSession(ctx context.Context, s Session) (Identity, error)
+	// Sessions returns the living sessions of a user, newest first; NotFound if there is no such user.
+	Sessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
 	// TurnSession locks the session of an active user, lets decide look at it, and stores
 	// what decide returns. NotFound if there is no such session.
 	TurnSession(ctx context.Context, id uuid.UUID, decide func(Session) (Turn, error)) (Identity, error)
-	// EndSession ends a session, if it is there.
-	EndSession(ctx context.Context, id uuid.UUID) error
+	// EndSession ends one session of a user; NotFound if there is no such session.
+	EndSession(ctx context.Context, userID, sessionID uuid.UUID) error
 	// Identify returns who a session belongs to, in one query; NotFound if the session is over or
 	// the user is not active.
 	Identify(ctx context.Context, userID, sessionID uuid.UUID) (Identity, error)
+
+	// TokenHolder returns the user that a one-time token of this hash was made for; NotFound
+	// if there is no such token any more.
+	TokenHolder(ctx context.Context, hash TokenHash, purpose Purpose) (User, error)
+	// Redeem takes a one-time token away for good and then does as Change does. NotFound if
+	// there is no such token any more; an error of decide leaves the token as it is.
+	Redeem(ctx context.Context, hash TokenHash, purpose Purpose, decide Decide) (User, error)
+
+	// Roles returns all roles, sorted by name.
+	Roles(ctx context.Context) ([]access.Role, error)
+	// PutRole stores a role, new or not.
+	PutRole(ctx context.Context, r access.Role) error
+	// DeleteRole deletes a role after it has let decide change all users that have it. NotFound
+	// if there is no such role; RoleInUse if more than most users have it.
+	DeleteRole(ctx context.Context, name string, most int, decide func(User) (Change, error)) error
+
+	// AuditEvents returns entries of the audit trail, newest first.
+	AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, error)
 }
+
+// Decide looks at a locked account and says what is to become of it.
+type Decide func(context.Context, Tx, User) (Change, error)
 
 // Tx is what a decision may ask within the transaction that will store it.
 type Tx interface {
@@ -52,14 +78,23 @@ type Tx interface {
 	// UnknownRoles returns those of the names that are no roles. The others stay roles
 	// until the transaction ends.
 	UnknownRoles(ctx context.Context, names []string) ([]string, error)
+	// FreshTokens returns how many one-time tokens of a user are alive that are not older than
+	// the limit of tokens asks for.
+	FreshTokens(ctx context.Context, id uuid.UUID, purpose Purpose) (int, error)
 }
 
 // Change is what is to become of a locked account. The zero Change changes nothing.
 type Change struct {
-	User        *User // the account after the change; nil leaves it as it is
-	Delete      bool  // erase the account and all that belongs to it
-	EndSessions bool  // end all sessions
-	Events      []event.Event
+	User         *User         // the account after the change; nil leaves it as it is
+	Delete       bool          // erase the account and all that belongs to it
+	PasswordHash string        // the new password's hash; empty leaves the old one
+	EndSessions  bool          // end all sessions
+	KeepSession  uuid.UUID     // … but this one
+	Token        *OneTimeToken // to be stored
+	VoidTokens   bool          // take away all one-time tokens for a new password
+	Forgive      bool          // forget failed logins
+	Events       []event.Event
+	Audit        []Action
 }
 
 // Turn is what is to become of a locked session. The zero Turn changes nothing.

@@ -4,6 +4,7 @@ package user
 
 import (
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,12 +62,16 @@ type Session struct {
 	CreatedAt time.Time // when the user logged in
 	TurnedAt  time.Time // when the living refresh token was made
 	ExpiresAt time.Time // after this moment the session is over
+	UserAgent string    // of the last login or refresh
+	IP        netip.Addr
 }
 
 // Credential is what a login is checked against.
 type Credential struct {
 	UserID       uuid.UUID
+	Email        string
 	PasswordHash string // PHC string
+	ChangedAt    time.Time
 	Status       Status
 }
 

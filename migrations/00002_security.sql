@@ -1,0 +1,48 @@
+-- Where sessions come from, one-time tokens, failed logins, and the audit trail.
+
+-- +goose Up
+
+ALTER TABLE sessions
+    ADD COLUMN user_agent text NOT NULL DEFAULT '', -- of the last login or refresh
+    ADD COLUMN ip         inet;                     -- of the last login or refresh
+CREATE INDEX sessions_expires_at ON sessions (expires_at);
+
+-- Tokens that prove the control of a mailbox. A row is gone once its token is used.
+CREATE TABLE one_time_tokens (
+    token_hash bytea       PRIMARY KEY, -- SHA-256: who reads the table can't use a token
+    purpose    text        NOT NULL CHECK (purpose IN ('password_reset', 'email_verification')),
+    user_id    uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
+    email_key  text        NOT NULL COLLATE "C", -- whose mailbox: another email voids the token
+    created_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL
+);
+CREATE INDEX one_time_tokens_user_id ON one_time_tokens (user_id, purpose);
+CREATE INDEX one_time_tokens_expires_at ON one_time_tokens (expires_at);
+
+-- Failed logins in a row, by email, whether or not it has an account.
+CREATE TABLE login_failures (
+    email_hash    bytea       PRIMARY KEY, -- SHA-256 of the case-folded email
+    failures      integer     NOT NULL,
+    failed_at     timestamptz NOT NULL,
+    blocked_until timestamptz NOT NULL     -- until then every login with this email is refused
+);
+CREATE INDEX login_failures_failed_at ON login_failures (failed_at);
+
+-- Who did what to whom. No reference to users: the trail outlives them, as ids only.
+CREATE TABLE audit_events (
+    id         uuid        PRIMARY KEY, -- UUIDv7: sorts by time
+    time       timestamptz NOT NULL,
+    action     text        NOT NULL,
+    actor_id   uuid,
+    user_id    uuid,
+    ip         inet,
+    request_id text
+);
+CREATE INDEX audit_events_user_id ON audit_events (user_id, id);
+CREATE INDEX audit_events_action ON audit_events (action, id);
+
+-- +goose Down
+
+DROP TABLE audit_events, login_failures, one_time_tokens;
+DROP INDEX sessions_expires_at;
+ALTER TABLE sessions DROP COLUMN user_agent, DROP COLUMN ip;

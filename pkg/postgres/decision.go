@@ -1,0 +1,51 @@
+package postgres
+
+import (
+	"context"
+	"slices"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/access"
+	"user-service/pkg/user"
+)
+
+// decision answers what a decision asks within its transaction.
+type decision struct{ tx pgx.Tx }
+
+// AnotherActiveAdmin implements user.Tx. The lock on the role makes decisions about
+// admins wait for each other, so that two admins can't take each other's role at once.
+func (d decision) AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error) {
+	if _, err := d.tx.Exec(ctx, `SELECT 1 FROM roles WHERE name = $1 FOR NO KEY UPDATE`, access.Admin); err != nil {
+		return false, err
+	}
+	var another bool
+	err := d.tx.QueryRow(ctx, `
+		SELECT EXISTS (SELECT 1 FROM user_roles ur JOIN users u ON u.id = ur.user_id
+			WHERE ur.role = $1 AND ur.user_id <> $2 AND u.status = $3)`,
+		access.Admin, id, user.Active).Scan(&another)
+	return another, err
+}
+
+// UnknownRoles implements user.Tx.
+func (d decision) UnknownRoles(ctx context.Context, names []string) ([]string, error) {
+	rows, err := d.tx.Query(ctx, `SELECT name FROM roles WHERE name = ANY($1::text[]) FOR KEY SHARE`, names)
+	if err != nil {
+		return nil, err
+	}
+	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(known, name) }), nil
+}
+
+// FreshTokens implements user.Tx.
+func (d decision) FreshTokens(ctx context.Context, id uuid.UUID, purpose user.Purpose) (int, error) {
+	var n int
+	err := d.tx.QueryRow(ctx, `
+		SELECT count(*) FROM one_time_tokens WHERE user_id = $1 AND purpose = $2 AND created_at > now() - $3::interval`,
+		id, purpose, user.FreshTokenAge).Scan(&n)
+	return n, err
+}

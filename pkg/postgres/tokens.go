@@ -1,0 +1,37 @@
+package postgres
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/user"
+)
+
+// livingToken is the condition on a token t of user u that makes it good: not too old, and sent to the
+// mailbox that the user has now.
+const livingToken = `t.token_hash = $1 AND t.purpose = $2 AND t.expires_at > clock_timestamp() AND t.email_key = u.email_key`
+
+// TokenHolder implements user.Store.
+func (db *DB) TokenHolder(ctx context.Context, hash user.TokenHash, purpose user.Purpose) (user.User, error) {
+	u, err := scanUser(db.pool.QueryRow(ctx, `
+		SELECT `+userColumns+` FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+livingToken, hash[:], purpose))
+	return u, failed("find a one-time token", err)
+}
+
+// Redeem implements user.Store. The user is locked before the token, as wherever a user is changed, so
+// that the two can't wait for each other.
+func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purpose, decide user.Decide) (user.User, error) {
+	return db.change(ctx, "redeem a one-time token", decide, func(tx pgx.Tx) (uuid.UUID, error) {
+		var id uuid.UUID
+		if err := tx.QueryRow(ctx, `
+			SELECT u.id FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+livingToken+` FOR UPDATE OF u`,
+			hash[:], purpose).Scan(&id); err != nil {
+			return id, err
+		}
+		return id, tx.QueryRow(ctx, `
+			DELETE FROM one_time_tokens t USING users u WHERE u.id = t.user_id AND `+livingToken+` RETURNING u.id`,
+			hash[:], purpose).Scan(&id)
+	})
+}

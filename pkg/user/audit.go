@@ -1,0 +1,88 @@
+package user
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Action names what was done, in the words of OWASP's Logging Vocabulary Cheat Sheet.
+type Action string
+
+// The actions of the audit trail.
+const (
+	LoginSucceeded       Action = "authn_login_success"
+	LoginFailed          Action = "authn_login_fail"
+	LoginBlocked         Action = "authn_login_lock" // the failure after which logins have to wait
+	PasswordChanged      Action = "authn_password_change"
+	PasswordChangeFailed Action = "authn_password_change_fail"
+	TokenCreated         Action = "authn_token_created" // a one-time token
+	TokenRevoked         Action = "authn_token_revoked" // sessions were ended
+	TokenReused          Action = "authn_token_reuse"   // a spent refresh token was shown: its session was ended
+	RolesChanged         Action = "authz_change"
+	PermissionsChanged   Action = "privilege_permissions_changed" // a role was changed or deleted
+	UserCreated          Action = "user_created"
+	UserUpdated          Action = "user_updated"
+	UserDeleted          Action = "user_deleted"
+)
+
+// Audit is an entry to be made in the audit trail. Who did it and from where is in the
+// Origin of the context.
+type Audit struct {
+	Action Action
+	UserID uuid.UUID // whom it is about; the nil UUID if no account
+	Actor  uuid.UUID // who did it, where the Origin does not know
+}
+
+// AuditEvent is an entry of the audit trail.
+type AuditEvent struct {
+	ID        uuid.UUID  `json:"id"`
+	Time      time.Time  `json:"time"`
+	Action    Action     `json:"action"`
+	ActorID   *uuid.UUID `json:"actor_id,omitempty"`
+	UserID    *uuid.UUID `json:"user_id,omitempty"`
+	IP        string     `json:"ip,omitempty"`
+	RequestID string     `json:"request_id,omitempty"`
+}
+
+// AuditFilter chooses entries of the audit trail. Empty members choose all.
+type AuditFilter struct {
+	Limit  int
+	Before uuid.UUID // only entries older than the one with this id
+	UserID uuid.UUID
+	Action Action
+}
+
+// AuditPage is a part of the audit trail, newest first.
+type AuditPage struct {
+	Events []AuditEvent
+	More   bool // whether another page follows
+}
+
+// AuditEvents returns the entries that the filter chooses. Errors: Unavailable.
+func (s *Service) AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, error) {
+	return s.store.AuditEvents(ctx, f)
+}
+
+// Origin says where a request comes from.
+type Origin struct {
+	ActorID   uuid.UUID  // who asks; the nil UUID if nobody is logged in
+	IP        netip.Addr // invalid if there is none
+	UserAgent string
+	RequestID string
+}
+
+type originKey struct{}
+
+// WithOrigin returns a context whose changes are noted in the audit trail as those of o.
+func WithOrigin(ctx context.Context, o Origin) context.Context {
+	return context.WithValue(ctx, originKey{}, o)
+}
+
+// OriginOf returns the origin of a context, the zero Origin if it has none.
+func OriginOf(ctx context.Context) Origin {
+	o, _ := ctx.Value(originKey{}).(Origin)
+	return o
+}

@@ -1,0 +1,83 @@
+package user
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"time"
+
+	"user-service/pkg/event"
+)
+
+// Purpose is what a one-time token is for.
+type Purpose string
+
+// The purposes of one-time tokens.
+const (
+	PasswordReset     Purpose = "password_reset"
+	EmailVerification Purpose = "email_verification"
+)
+
+// Bounds of one-time tokens (OWASP Forgot Password Cheat Sheet).
+const (
+	resetTTL        = 10 * time.Minute
+	verificationTTL = 24 * time.Hour
+	// FreshTokenAge and maxFreshTokens keep somebody else from filling a user's mailbox: so many
+	// in so long, and no more are sent.
+	FreshTokenAge  = 10 * time.Minute
+	maxFreshTokens = 5
+)
+
+// TokenHash is the SHA-256 of a one-time token: all that is stored of it. The token has
+// 256 random bits, so that no salt or stretching is needed.
+type TokenHash [sha256.Size]byte
+
+func hashToken(token string) TokenHash { return sha256.Sum256([]byte(token)) }
+
+// OneTimeToken is a token as it is stored.
+type OneTimeToken struct {
+	Hash      TokenHash
+	Purpose   Purpose
+	Email     string // whose mailbox it proves; another email voids it
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// issue is the Change that makes a token for u and sends it on its way, or the zero Change if
+// enough of them are on their way.
+func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl time.Duration, typ event.Type) (Change, error) {
+	fresh, err := tx.FreshTokens(ctx, u.ID, purpose)
+	if err != nil || fresh >= maxFreshTokens {
+		return Change{}, err
+	}
+	now, raw := s.now(), make([]byte, 32)
+	_, _ = rand.Read(raw) // never fails: crypto/rand would end the program
+	token := base64.RawURLEncoding.EncodeToString(raw)
+	expires := now.Add(ttl)
+	requested, err := event.New(typ, u.ID, u.Version, now, event.TokenIssued{User: u, Token: token, ExpiresAt: expires})
+	return Change{
+		Token:  &OneTimeToken{Hash: hashToken(token), Purpose: purpose, Email: u.Email, CreatedAt: now, ExpiresAt: expires},
+		Events: []event.Event{requested}, Audit: []Action{TokenCreated},
+	}, err
+}
+
+// CheckToken returns what is wrong with the form of a one-time token.
+func CheckToken(token string) FieldErrors {
+	var errs FieldErrors
+	checkToken(token, &errs)
+	return errs
+}
+
+func checkToken(token string, errs *FieldErrors) {
+	if token == "" {
+		errs.Add("/token", "is required")
+	}
+}
+
+func tokenError(err error) error {
+	if is(err, NotFound) {
+		return &Error{Code: InvalidToken, Detail: "The token is not valid (any more); request a new one.", Err: err}
+	}
+	return err
+}

@@ -1,0 +1,107 @@
+package user
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+
+	"user-service/pkg/event"
+)
+
+// NewPassword is a change of one's own password.
+type NewPassword struct {
+	Current string
+	New     string
+}
+
+// CheckNewPassword returns what is wrong with a change of the caller's own password, apart from
+// the current one.
+func (s *Service) CheckNewPassword(by Identity, p NewPassword) FieldErrors {
+	var errs FieldErrors
+	if p.Current == "" {
+		errs.Add("/current_password", "is required")
+	}
+	checkPasswordLength("/current_password", p.Current, &errs)
+	if p.New == "" {
+		errs.Add("/new_password", "is required")
+	}
+	s.checkPassword("/new_password", p.New, by.User, &errs)
+	return errs
+}
+
+// ChangePassword replaces the caller's own password and ends its other sessions.
+//
+// Errors: Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
+func (s *Service) ChangePassword(ctx context.Context, by Identity, p NewPassword) error {
+	if err := s.CheckNewPassword(by, p).Err(); err != nil {
+		return err
+	}
+	if err := s.reauthenticate(ctx, by, p.Current, PasswordChangeFailed); err != nil {
+		return err
+	}
+	hash, err := s.hasher.Hash(ctx, p.New)
+	if err != nil {
+		return hashing(err)
+	}
+	_, err = s.store.Change(ctx, by.UserID, func(_ context.Context, _ Tx, u User) (Change, error) {
+		change, err := s.passwordChange(u, hash)
+		change.KeepSession = by.SessionID
+		return change, err
+	})
+	return err
+}
+
+// checkPassword adds what is wrong with a new password of u, if there is one.
+func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
+	if pw == "" {
+		return
+	}
+	if err := s.cfg.Passwords.Check(pw, u.Email, u.Name); err != nil {
+		errs.Add(pointer, err.Error())
+	}
+}
+
+// passwordChange is the Change to a new password: whoever came in by the old one is out.
+func (s *Service) passwordChange(u User, hash string) (Change, error) {
+	changed, err := event.New(event.PasswordChanged, u.ID, u.Version, s.now(), event.Subject{ID: u.ID})
+	return Change{
+		PasswordHash: hash, EndSessions: true, VoidTokens: true, Forgive: true,
+		Events: []event.Event{changed}, Audit: []Action{PasswordChanged},
+	}, err
+}
+
+// reauthenticate checks the password of who is logged in. Failures count as those of
+// logins do, so that a stolen token is no way to guess the password.
+//
+// Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
+func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) error {
+	if pw == "" {
+		return errReauthenticate()
+	}
+	cred, err := s.store.CredentialOf(ctx, by.UserID)
+	if err != nil {
+		return err
+	}
+	ok, _, err := s.verify(ctx, pw, cred, true)
+	if err != nil {
+		return err
+	}
+	if _, err := s.attempt(ctx, cred.Email, proof{cred: cred, ok: ok, failed: failed}); err != nil {
+		return err
+	}
+	if !ok {
+		return errReauthenticate()
+	}
+	return nil
+}
+
+// reauthenticateForEmail asks for the password where by changes its own email. It returns
+// false where that is not so, as far as can be seen before the account is locked.
+func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, id uuid.UUID, edit Edit) (bool, error) {
+	u := by.User
+	if !by.Is(id) || edit.apply(&u) != nil || u.Email == by.User.Email {
+		return false, nil
+	}
+	err := s.reauthenticate(ctx, by, edit.currentPassword(), LoginFailed)
+	return err == nil, err
+}

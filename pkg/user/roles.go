@@ -1,0 +1,82 @@
+package user
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"unicode/utf8"
+
+	"user-service/pkg/access"
+)
+
+// Bounds of a role. A token carries its user's permissions, so there can't be many.
+const (
+	maxDescription = 256 // characters
+	maxPermissions = 100
+	// maxHolders is how many users a role is taken from when it is deleted: each is a change with
+	// an event, and all of them are one transaction.
+	maxHolders = 1000
+)
+
+var (
+	roleName       = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
+	permissionName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.*-]*(:[a-z0-9_.*-]+)*$`)
+)
+
+// ValidRoleName reports whether a role can have this name.
+func ValidRoleName(name string) bool { return roleName.MatchString(name) }
+
+// CheckRole returns what is wrong with the description and the permissions of a role.
+func CheckRole(r access.Role) FieldErrors {
+	var errs FieldErrors
+	if utf8.RuneCountInString(r.Description) > maxDescription {
+		errs.Add("/description", fmt.Sprintf("must have at most %d characters", maxDescription))
+	}
+	if len(r.Permissions) > maxPermissions {
+		errs.Add("/permissions", fmt.Sprintf("must be at most %d", maxPermissions))
+	}
+	for i, p := range r.Permissions {
+		if len(p) > 128 || !permissionName.MatchString(string(p)) {
+			errs.Add(fmt.Sprintf("/permissions/%d", i), "must be a name such as orders:refund, in lower case, of at most 128 bytes")
+		}
+	}
+	return errs
+}
+
+// Roles returns all roles, sorted by name. Errors: Unavailable.
+func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.store.Roles(ctx) }
+
+// PutRole makes a role or replaces what it is. It takes effect on the next request of
+// everybody who has it.
+//
+// Errors: Invalid, BuiltInRole (admin would lose a permission of the service), Unavailable.
+func (s *Service) PutRole(ctx context.Context, r access.Role) (access.Role, error) {
+	errs := CheckRole(r)
+	if !ValidRoleName(r.Name) {
+		errs.Add("/name", "must be 1 to 64 characters of a-z, 0-9, _, . and -")
+	}
+	if err := errs.Err(); err != nil {
+		return access.Role{}, err
+	}
+	slices.Sort(r.Permissions)
+	r.Permissions = append([]access.Permission{}, slices.Compact(r.Permissions)...)
+	if r.Name == access.Admin && !r.HasAll(access.Permissions()) {
+		return access.Role{}, &Error{Code: BuiltInRole, Detail: "The role admin keeps all permissions of the service; more can be added."}
+	}
+	return r, s.store.PutRole(ctx, r)
+}
+
+// DeleteRole takes a role from all users that have it, and deletes it.
+//
+// Errors: NotFound, BuiltInRole, RoleInUse (too many users have it), Unavailable.
+func (s *Service) DeleteRole(ctx context.Context, name string) error {
+	if name == access.Admin || name == access.User {
+		return &Error{Code: BuiltInRole, Detail: "The roles admin and user are built in and can't be deleted."}
+	}
+	return s.store.DeleteRole(ctx, name, maxHolders, func(old User) (Change, error) {
+		u := old
+		u.Roles = slices.DeleteFunc(slices.Clone(old.Roles), func(role string) bool { return role == name })
+		return s.changed(old, u, nil, RolesChanged)
+	})
+}
