@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
@@ -15,12 +16,15 @@ import (
 
 // Config says what is served.
 type Config struct {
-	DocsEnabled bool // serve the API's description and a page to try it
+	DocsEnabled    bool           // serve the API's description and a page to try it
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For says where a request comes from
 }
 
 // Observer is told of every request that was answered. Its methods must not block.
 type Observer interface {
 	RequestStarted(method string) (done func(route string, status int))
+	// RateLimited is told of a request that met the limit with the name policy.
+	RateLimited(policy string)
 }
 
 // API answers requests. Make one with New.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/google/uuid"
@@ -15,6 +16,7 @@ import (
 // call is one request, as far as it is understood before its handler runs.
 type call struct {
 	*http.Request
+	addr    netip.Addr    // where the call comes from
 	by      user.Identity // who calls; zero on routes for anyone
 	target  uuid.UUID     // the user whom the path names; nil if it names none
 	body    []byte
@@ -28,7 +30,7 @@ type handler func(http.ResponseWriter, *call) error
 // lets in whoever may.
 func (a *API) serve(r route) http.Handler {
 	return a.errors(func(w http.ResponseWriter, req *http.Request) error {
-		c := &call{}
+		c := &call{addr: clientAddr(req, a.cfg.TrustedProxies)}
 		c.body, c.bodyErr = readBody(w, req)
 		ctx, cancel := withDeadline(req.Context()) // from here on nothing depends on the client's pace
 		defer cancel()

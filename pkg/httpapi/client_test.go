@@ -89,6 +89,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 type unobserved struct{}
 
 func (unobserved) RequestStarted(string) func(string, int) { return func(string, int) {} }
+func (unobserved) RateLimited(string)                      {}
 func (unobserved) HashDone(time.Duration, time.Duration)   {}
 func (unobserved) HashRefused(string)                      {}
 

@@ -22,6 +22,7 @@ const maxScrapes = 4
 type Metrics struct {
 	registry *prometheus.Registry
 	http     httpMetrics
+	limited  *prometheus.CounterVec
 	logins   *prometheus.CounterVec
 	hashing  hashMetrics
 	outbox   outboxMetrics
@@ -43,6 +44,7 @@ func NewMetrics(version string, eventTypes []string) *Metrics {
 	return &Metrics{
 		registry: registry,
 		http:     newHTTPMetrics(factory),
+		limited:  newRateLimited(factory),
 		logins:   newLogins(factory),
 		hashing:  newHashMetrics(factory),
 		outbox:   newOutboxMetrics(factory, eventTypes),

@@ -21,6 +21,7 @@ const (
 	EmailTaken               Code = "email-taken"
 	LastAdmin                Code = "last-admin"
 	PreconditionFailed       Code = "precondition-failed"
+	TooManyRequests          Code = "too-many-requests"
 	Overloaded               Code = "overloaded"
 	Unavailable              Code = "unavailable"
 )
@@ -30,8 +31,16 @@ type Error struct {
 	Code       Code
 	Detail     string        // for people: what is wrong and what to do; never says whether an account exists
 	Fields     []FieldError  // for Invalid: everything that is wrong
-	RetryAfter time.Duration // for Overloaded and Unavailable
+	RetryAfter time.Duration // for TooManyRequests, Overloaded and Unavailable
+	Limit      *Limit        // for TooManyRequests: the limit that was met
 	Err        error         // the cause, for the log only
+}
+
+// Limit is how often something may be tried.
+type Limit struct {
+	Policy string // its name
+	Quota  int    // so many attempts …
+	Window time.Duration
 }
 
 // FieldError is what is wrong with one member of the input.
