@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
@@ -15,7 +16,8 @@ import (
 
 // Config says what is served.
 type Config struct {
-	DocsEnabled bool // serve the API's description and a page to try it
+	DocsEnabled    bool           // serve the API's description and a page to try it
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For says where a request comes from
 }
 
 // Observer is told of every request that was answered. Its methods must not block.
@@ -23,6 +25,8 @@ type Observer interface {
 	RequestStarted(method string) (done func(route string, status int))
 	// LoginDone tells how a login ended: "success", or the name of the problem that was the answer.
 	LoginDone(result string)
+	// RateLimited is told of a request that met the limit with the name policy.
+	RateLimited(policy string)
 }
 
 // API answers requests. Make one with New.

@@ -4,17 +4,20 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/google/uuid"
 	"github.com/julienschmidt/httprouter"
 
+	"user-service/pkg/telemetry"
 	"user-service/pkg/user"
 )
 
 // call is one request, as far as it is understood before its handler runs.
 type call struct {
 	*http.Request
+	addr    netip.Addr    // where the call comes from
 	by      user.Identity // who calls; zero on routes for anyone
 	target  uuid.UUID     // the user whom the path names; nil if it names none
 	body    []byte
@@ -28,7 +31,7 @@ type handler func(http.ResponseWriter, *call) error
 // lets in whoever may.
 func (a *API) serve(r route) http.Handler {
 	return a.errors(func(w http.ResponseWriter, req *http.Request) error {
-		c := &call{}
+		c := &call{addr: clientAddr(req, a.cfg.TrustedProxies)}
 		c.body, c.bodyErr = readBody(w, req)
 		ctx, cancel := withDeadline(req.Context()) // from here on nothing depends on the client's pace
 		defer cancel()
@@ -36,8 +39,19 @@ func (a *API) serve(r route) http.Handler {
 		if err := a.admit(c, r); err != nil {
 			return err
 		}
+		c.Request = c.WithContext(user.WithOrigin(ctx, c.origin()))
 		return r.handle(w, c)
 	})
+}
+
+// maxUserAgent is how much of a User-Agent is kept: enough to know one's devices by it.
+const maxUserAgent = 256 // bytes
+
+// origin is what the audit trail and the list of sessions keep of where the call comes from.
+func (c *call) origin() user.Origin {
+	agent := c.UserAgent()
+	agent = strings.ToValidUTF8(agent[:min(len(agent), maxUserAgent)], "")
+	return user.Origin{ActorID: c.by.UserID, IP: c.addr, UserAgent: agent, RequestID: telemetry.RequestID(c.Context())}
 }
 
 // admit fills in who calls and whom the call is about, and refuses who may not call.

@@ -90,6 +90,7 @@ type unobserved struct{}
 
 func (unobserved) RequestStarted(string) func(string, int) { return func(string, int) {} }
 func (unobserved) LoginDone(string)                        {}
+func (unobserved) RateLimited(string)                      {}
 func (unobserved) HashDone(time.Duration, time.Duration)   {}
 func (unobserved) HashRefused(string)                      {}
 

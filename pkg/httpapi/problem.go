@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"strconv"
@@ -53,6 +54,7 @@ var kinds = map[user.Code]kind{
 	contentTooLarge:               {http.StatusRequestEntityTooLarge, "The content is too large"},
 	unsupportedMediaType:          {http.StatusUnsupportedMediaType, "The media type is not supported"},
 	user.Invalid:                  {http.StatusUnprocessableEntity, "The request breaks a rule"},
+	user.TooManyRequests:          {http.StatusTooManyRequests, "Too many requests"},
 	user.Overloaded:               {http.StatusServiceUnavailable, "The service is overloaded"},
 	user.Unavailable:              {http.StatusServiceUnavailable, "The service is unavailable"},
 	internal:                      {http.StatusInternalServerError, "Internal error"},
@@ -120,7 +122,11 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		header.Set("WWW-Authenticate", challenge(e.Code))
 	}
 	if e.RetryAfter > 0 {
-		header.Set("Retry-After", strconv.Itoa(int((e.RetryAfter+time.Second-1)/time.Second)))
+		header.Set("Retry-After", strconv.Itoa(wholeSeconds(e.RetryAfter)))
+	}
+	if e.Limit != nil {
+		a.observer.RateLimited(e.Limit.Policy)
+		setRateLimit(header, *e.Limit, e.RetryAfter)
 	}
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Type", "application/problem+json")
@@ -135,6 +141,16 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Errors:    e.Fields,
 	})
 }
+
+// setRateLimit says which limit was met, and that nothing of it remains for now, in the fields of
+// draft-ietf-httpapi-ratelimit-headers.
+func setRateLimit(header http.Header, met user.Limit, reset time.Duration) {
+	header.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", met.Policy, met.Quota, wholeSeconds(met.Window)))
+	header.Set("RateLimit", fmt.Sprintf("%q;r=0;t=%d", met.Policy, wholeSeconds(reset)))
+}
+
+// wholeSeconds rounds up: whoever waits so long has waited long enough.
+func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
 // asError finds the error with a code in err, or makes one.
 func asError(r *http.Request, err error) *user.Error {

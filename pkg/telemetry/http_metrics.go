@@ -56,3 +56,15 @@ func (m *Metrics) RequestStarted(method string) (done func(route string, status 
 			Observe(time.Since(started).Seconds())
 	}
 }
+
+// policies are the limits that requests can meet.
+var policies = []string{"address", "login"}
+
+func newRateLimited(factory promauto.Factory) *prometheus.CounterVec {
+	return newCounter(factory, "user_service_rate_limited_total", "Requests refused as there were too many, by the limit that they met.", "policy", policies)
+}
+
+// RateLimited counts a request that was refused as there were too many. It fits httpapi.Observer.
+func (m *Metrics) RateLimited(policy string) {
+	m.limited.WithLabelValues(bounded(policies, policy)).Inc()
+}

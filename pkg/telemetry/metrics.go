@@ -22,6 +22,7 @@ const maxScrapes = 4
 type Metrics struct {
 	registry *prometheus.Registry
 	http     httpMetrics
+	limited  *prometheus.CounterVec
 	logins   *prometheus.CounterVec
 	tables   []string // all tables that are reaped
 	reaped   *prometheus.CounterVec
@@ -45,6 +46,7 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 	return &Metrics{
 		registry: registry,
 		http:     newHTTPMetrics(factory),
+		limited:  newRateLimited(factory),
 		logins:   newLogins(factory),
 		tables:   tables,
 		reaped:   newCounter(factory, "user_service_reaped_rows_total", "Rows that were deleted because they were over.", "table", tables),
