@@ -189,8 +189,13 @@ func TestManyAtOnceGetWhatOneWouldGet(t *testing.T) {
 		api := limited(50, observer).Handler()
 		var in atomic.Int64
 		var all sync.WaitGroup
-		for range 20 {
-			all.Go(func() { in.Add(int64(tries(api, 10, "203.0.113.1"))) })
+		for i := range 20 {
+			all.Go(func() {
+				for range 10 {
+					in.Add(int64(tries(api, 1, "203.0.113.1")))
+					tries(api, 1, fmt.Sprintf("198.51.100.%d", i)) // others come and go
+				}
+			})
 		}
 		all.Wait()
 		if in.Load() != 50 || observer.refused.Load() != 150 {
