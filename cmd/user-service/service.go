@@ -72,7 +72,9 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 		return nil, err
 	}
 	s.health = httpapi.NewHealth(s.checks(required)...)
-	s.api = httpapi.New(httpapi.Config{DocsEnabled: cfg.HTTP.DocsEnabled}, users, s.health, s.metrics, log)
+	s.api = httpapi.New(httpapi.Config{
+		DocsEnabled: cfg.HTTP.DocsEnabled, TrustedProxies: cfg.HTTP.TrustedProxies, RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute,
+	}, users, s.health, s.metrics, log)
 	s.metrics.Watch(telemetry.Sources{
 		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, Pool: s.poolStats,
 		Outbox: s.db.OutboxBacklog, Schema: s.db.SchemaVersion, SchemaRequired: required,

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,8 @@ type settings struct {
 	cfg      user.Config
 	limits   password.Limits
 	docs     bool
+	limit    int // calls per minute and address
+	proxies  []netip.Prefix
 	checks   []httpapi.Check
 	database string // another database than a fresh one
 }
@@ -78,7 +81,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	s.users = user.New(set.cfg, s.db, hasher, tokens)
 	log := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
-	handler := httpapi.New(httpapi.Config{DocsEnabled: set.docs}, s.users, health, unobserved{}, log).Handler()
+	handler := httpapi.New(httpapi.Config{DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit}, s.users, health, unobserved{}, log).Handler()
 	s.Server = httptest.NewUnstartedServer(handler)
 	s.Config = httpapi.Server("", handler, log)
 	s.Start()
