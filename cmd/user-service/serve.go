@@ -38,15 +38,16 @@ func serveCommand() *cobra.Command {
 
 // serve runs the service until ctx ends, then shuts it down within the time that cfg allows.
 func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-	stopTracing, err := telemetry.StartTracing(ctx, version, log)
+	starting := context.WithoutCancel(ctx) // an early SIGTERM finds a service that can be taken down in order
+	stopTracing, err := telemetry.StartTracing(starting, version, log)
+	if err != nil {
+		return usageError{err}
+	}
+	s, err := newService(starting, cfg, log)
 	if err != nil {
 		return err
 	}
-	s, err := newService(ctx, cfg, log)
-	if err != nil {
-		return err
-	}
-	listeners, err := listen(ctx, cfg.HTTP)
+	listeners, err := listen(starting, cfg.HTTP)
 	if err != nil {
 		return err
 	}
@@ -68,7 +69,7 @@ func listen(ctx context.Context, cfg config.HTTP) ([2]net.Listener, error) {
 	for i, at := range []struct{ name, addr string }{{"HTTP_ADDR", cfg.Addr}, {"METRICS_ADDR", cfg.MetricsAddr}} {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", at.addr)
 		if err != nil {
-			return out, fmt.Errorf("%s: %w; is another instance running? Choose another port", at.name, err)
+			return out, fmt.Errorf("%s: %w; set it to an address and a port of this machine that are free", at.name, err)
 		}
 		out[i] = l
 	}
