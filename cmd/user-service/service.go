@@ -33,6 +33,8 @@ type service struct {
 	api       *httpapi.API
 	health    *httpapi.Health
 	metrics   *telemetry.Metrics
+
+	stopTracing func(context.Context) error
 }
 
 // newService wires everything together. It needs neither database nor broker to be there.
