@@ -34,6 +34,8 @@ type service struct {
 	api       *httpapi.API
 	health    *httpapi.Health
 	metrics   *telemetry.Metrics
+
+	stopTracing func(context.Context) error
 }
 
 // newService wires everything together. It needs neither database nor broker to be there.
@@ -43,7 +45,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns},
 		func() { s.relay.Wake() })
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
 	s.publisher = rabbitmq.New(brokerConfig(cfg.RabbitMQ), log, s.metrics)
 	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
@@ -102,13 +104,17 @@ func (s *service) checks(required int64) []httpapi.Check {
 			if err != nil {
 				return errors.New("unknown: the database does not answer")
 			}
-			if found < required {
-				return fmt.Errorf("version %d is below %d; run user-service migrate up", found, required)
-			}
-			return nil
+			return checkSchema(found, required)
 		}},
 		{Name: "rabbitmq", Run: s.publisher.Check, Informs: true}, // the outbox holds while the broker is away
 	}
+}
+
+func checkSchema(found, required int64) error {
+	if found < required {
+		return fmt.Errorf("version %d is below %d; run user-service migrate up", found, required)
+	}
+	return nil
 }
 
 func (s *service) poolStats() telemetry.PoolStats {

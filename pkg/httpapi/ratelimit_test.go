@@ -20,6 +20,10 @@ type counter struct{ refused atomic.Int64 }
 
 func (*counter) RequestStarted(string) func(string, int) { return func(string, int) {} }
 
+// LoginDone implements Observer.
+func (c *counter) LoginDone(string) {}
+
+// RateLimited implements Observer.
 func (c *counter) RateLimited(policy string) {
 	if policy == "address" {
 		c.refused.Add(1)

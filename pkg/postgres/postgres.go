@@ -84,18 +84,21 @@ func failed(doing string, err error) error {
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
 		return &user.Error{Code: user.NotFound, Detail: "There is no such user."}
+	case isSchemaMissing(err):
+		return unavailable("The database's schema is not there yet; try again shortly.", doing, err)
 	case isUnavailable(err):
-		return &user.Error{
-			Code: user.Unavailable, Detail: "The database can't be reached at this moment; try again shortly.",
-			RetryAfter: time.Second, Err: fmt.Errorf("%s: %w", doing, err),
-		}
+		return unavailable("The database can't be reached at this moment; try again shortly.", doing, err)
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 }
 
-// isUnavailable reports whether err will pass by itself: no connection, no time left,
-// a server that starts, stops, is read-only or full, or a schema that is still to come.
+func unavailable(detail, doing string, err error) error {
+	return &user.Error{Code: user.Unavailable, Detail: detail, RetryAfter: time.Second, Err: fmt.Errorf("%s: %w", doing, err)}
+}
+
+// isUnavailable reports whether err will pass by itself: no connection, no time left, or
+// a server that starts, stops, is read-only or full.
 func isUnavailable(err error) bool {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
@@ -103,11 +106,7 @@ func isUnavailable(err error) bool {
 		case "08", "40", "53", "57", "58": // connection, rollback, resources, operator, system
 			return true
 		}
-		switch server.Code {
-		case "25006", "42P01", "42703": // read-only transaction, undefined table, undefined column
-			return true
-		}
-		return false
+		return server.Code == "25006" // read-only transaction
 	}
 	var connecting *pgconn.ConnectError
 	var network net.Error
@@ -118,6 +117,12 @@ func isUnavailable(err error) bool {
 func isUndefinedTable(err error) bool {
 	var server *pgconn.PgError
 	return errors.As(err, &server) && server.Code == "42P01"
+}
+
+// isSchemaMissing reports whether a table or a column is still to come, with a migration.
+func isSchemaMissing(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && (server.Code == "42P01" || server.Code == "42703")
 }
 
 // isClosed reports whether a connection broke in the middle of its use.

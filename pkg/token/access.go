@@ -61,6 +61,9 @@ func (t *Tokens) IssueAccess(a Access) (string, error) {
 // VerifyAccess returns what an access token says, or ErrInvalid. It follows RFC 8725:
 // the key decides the algorithm, and typ, iss, aud and exp are demanded.
 func (t *Tokens) VerifyAccess(raw string) (Access, error) {
+	if strings.ContainsAny(raw, "\r\n") { // base64 skips line ends
+		return Access{}, fmt.Errorf("%w: not in the form of an access token", ErrInvalid)
+	}
 	var c claims
 	if _, err := t.parser.ParseWithClaims(raw, &c, t.accessKey); err != nil {
 		return Access{}, fmt.Errorf("%w: %w", ErrInvalid, err)

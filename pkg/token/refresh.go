@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -35,7 +36,7 @@ func (t *Tokens) IssueRefresh(r Refresh) string {
 // session still stands is not the token's to know.
 func (t *Tokens) VerifyRefresh(encoded string) (Refresh, error) {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || len(raw) != refreshSize {
+	if err != nil || len(raw) != refreshSize || strings.ContainsAny(encoded, "\r\n") { // base64 skips line ends
 		return Refresh{}, fmt.Errorf("%w: not in the form of a refresh token", ErrInvalid)
 	}
 	named, mac := raw[:refreshNamed], raw[refreshNamed:]
