@@ -169,5 +169,8 @@ func withDatabase(server, name string) string {
 		panic("DATABASE_URL must be a URL")
 	}
 	u.Path = "/" + name
+	query := u.Query()
+	query.Set("connect_timeout", "30") // on a busy machine that is no failure
+	u.RawQuery = query.Encode()
 	return u.String()
 }
