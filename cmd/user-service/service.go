@@ -52,7 +52,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 		return nil, err
 	}
 	tokens, err := token.New(token.Config{
-		Secret: cfg.Tokens.Secret.Reveal(), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, AccessTTL: cfg.Tokens.AccessTTL,
+		Keys: token.Keys{Secret: cfg.Tokens.Secret.Reveal()}, Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, AccessTTL: cfg.Tokens.AccessTTL,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("JWT_SECRET: %w", err)

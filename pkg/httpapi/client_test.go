@@ -71,7 +71,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := token.New(token.Config{Secret: secret, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Minute})
+	tokens, err := token.New(token.Config{Keys: token.Keys{Secret: secret}, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
