@@ -33,6 +33,8 @@ func (a *API) routes() []route {
 
 		{get, "/roles", access.Only(access.RolesRead), a.listRoles},
 
+		{get, "/.well-known/jwks.json", access.Anyone(), a.keys},
+
 		{get, "/healthz", access.Anyone(), a.healthz},
 		{get, "/readyz", access.Anyone(), a.readyz},
 	}

@@ -94,7 +94,8 @@ func (s *Service) open(ctx context.Context, userID uuid.UUID) (TokenPair, error)
 
 // Refresh turns a refresh token into a new pair and makes it a spent one. A spent
 // token ends its session (OAuth 2.0 Security BCP, RFC 9700 section 4.14.2), save the
-// last one within the grace, which gives the very same successor.
+// last one within the grace, which gives the very same successor: to the byte, unless the
+// secret has changed in between, and then one that does all the same.
 //
 // Errors: InvalidRefreshToken, Unavailable.
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, error) {
@@ -184,6 +185,9 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identit
 	}
 	return identity, err
 }
+
+// PublicKeys returns the keys that verify access tokens elsewhere, as a JWK set.
+func (s *Service) PublicKeys() []byte { return s.tokens.JWKS() }
 
 // reauthenticate checks the current password where by changes its own email. It
 // returns false where that is not so, as far as can be seen before the account is locked.
