@@ -107,7 +107,7 @@ func helpCommand() *cobra.Command {
 
 // load reads the part of the environment that a command needs into target.
 func load(ctx context.Context, target any) error {
-	return config.Load(ctx, envconfig.OsLookuper(), target)
+	return config.Load(ctx, envconfig.OsLookuper(), target, secretChecks()...)
 }
 
 // usageError is the user's mistake, not the program's failure.

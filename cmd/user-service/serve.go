@@ -82,9 +82,10 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	defer stopBackground()
 	relaying, stopRelay := context.WithCancel(background)
 
-	var publisher, relay, reaper errgroup.Group
+	var publisher, relay, others errgroup.Group
 	publisher.Go(func() error { return s.publisher.Run(background) })
-	reaper.Go(func() error { return s.reaper.Run(background) })
+	others.Go(func() error { return s.reaper.Run(background) })
+	others.Go(func() error { return s.watchSecrets(background) })
 	relay.Go(func() error { return s.relay.Run(relaying) })
 
 	serving, failed := errgroup.WithContext(ctx)
@@ -105,7 +106,7 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	s.flush(deadline, &relay)
 	_ = servers[1].Close() // only now: metrics tell of the shutdown too
 	stopBackground()
-	err := errors.Join(serving.Wait(), publisher.Wait(), reaper.Wait())
+	err := errors.Join(serving.Wait(), publisher.Wait(), others.Wait())
 	s.db.Close()
 	if flushErr := s.stopTracing(deadline); flushErr != nil {
 		s.log.Warn("the last traces were not exported", "error", flushErr)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"user-service/pkg/config"
@@ -35,7 +36,9 @@ type service struct {
 	health    *httpapi.Health
 	metrics   *telemetry.Metrics
 
-	stopTracing func(context.Context) error
+	tokens         *token.Tokens
+	brokerPassword atomic.Pointer[string]
+	stopTracing    func(context.Context) error
 }
 
 // newService wires everything together. It needs neither database nor broker to be there.
@@ -47,7 +50,10 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	if err != nil {
 		return nil, usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
-	s.publisher = rabbitmq.New(brokerConfig(cfg.RabbitMQ), log, s.metrics)
+	broker := brokerConfig(cfg.RabbitMQ)
+	s.brokerPassword.Store(new(cfg.RabbitMQ.Password.Reveal()))
+	broker.Password = func() string { return *s.brokerPassword.Load() }
+	s.publisher = rabbitmq.New(broker, log, s.metrics)
 	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
 	s.reaper = &postgres.Reaper{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
 
@@ -55,11 +61,11 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := token.New(token.Config{
-		Secret: cfg.Tokens.Secret.Reveal(), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, AccessTTL: cfg.Tokens.AccessTTL,
+	s.tokens, err = token.New(token.Config{
+		Keys: tokenKeys(cfg.Tokens), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, AccessTTL: cfg.Tokens.AccessTTL,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("JWT_SECRET: %w", err)
+		return nil, usageError{fmt.Errorf("JWT_SECRET, JWT_PRIVATE_KEY, JWT_ACCEPTED_KEYS: %w", err)}
 	}
 	users := user.New(user.Config{
 		RegistrationEnabled: cfg.Accounts.RegistrationEnabled,
@@ -67,7 +73,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 		Passwords:           password.Policy{MinLength: cfg.Passwords.MinLength},
 		RefreshIdleTTL:      cfg.Tokens.RefreshIdleTTL,
 		RefreshTTL:          cfg.Tokens.RefreshTTL,
-	}, s.db, hasher, tokens)
+	}, s.db, hasher, s.tokens)
 
 	required, err := postgres.RequiredSchema()
 	if err != nil {

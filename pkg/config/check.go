@@ -34,6 +34,10 @@ func (q *RabbitMQ) check(found findings) {
 func (t *Tokens) check(found findings) {
 	length := len(t.Secret.Reveal())
 	found.unless(length >= minSecretBytes, "JWT_SECRET", fmt.Sprintf("has %d bytes and needs at least %d", length, minSecretBytes))
+	for _, secret := range t.Accepted() {
+		length := len(secret)
+		found.unless(length >= minSecretBytes, "JWT_ACCEPTED_SECRETS", fmt.Sprintf("has a secret of %d bytes and each needs at least %d", length, minSecretBytes))
+	}
 	found.unless(t.RefreshTTL == 0 || t.RefreshIdleTTL <= t.RefreshTTL, "REFRESH_TOKEN_IDLE_TTL", "is longer than REFRESH_TOKEN_TTL")
 }
 

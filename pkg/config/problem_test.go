@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sethvargo/go-envconfig"
 
 	"user-service/pkg/config"
 )
@@ -80,6 +81,7 @@ func TestBadValues(t *testing.T) {
 		{"RABBITMQ_PORT", "tcp://10.0.0.1:5672", "can't be understood; set it to a whole number from 1 to 65535, such as 5672"},
 		{"RABBITMQ_TLS", "perhaps", "can't be understood; set it to true or false, such as false"},
 		{"JWT_SECRET", "0123456789012345678901234567890", "has 31 bytes and needs at least 32"},
+		{"JWT_ACCEPTED_SECRETS", planted + ",short", "has a secret of 5 bytes and each needs at least 32; set it to random texts of at least 32 bytes, separated by commas"},
 		{"ACCESS_TOKEN_TTL", "15", "can't be understood; set it to a duration of at least 1s, such as 15m"},
 		{"ACCESS_TOKEN_TTL", "0s", "is out of range"},
 		{"REFRESH_TOKEN_IDLE_TTL", "-1h", "is out of range"},
@@ -121,6 +123,37 @@ func TestBadValues(t *testing.T) {
 				t.Errorf("%q does not say %q", err, test.want)
 			}
 		})
+	}
+}
+
+func TestCallersLookCloserAtSecrets(t *testing.T) {
+	t.Parallel()
+	look := func(value string) error {
+		if value == "bad" {
+			return errors.New("is no key")
+		}
+		return nil
+	}
+	checks := []config.Check{{Name: "JWT_PRIVATE_KEY", Look: look}, {Name: "JWT_SECRET", Look: look}}
+	load := func(changes map[string]string) error {
+		return config.Load(t.Context(), envconfig.MapLookuper(with(changes)), &config.Config{}, checks...)
+	}
+	err := load(map[string]string{"JWT_PRIVATE_KEY": "bad", "JWT_SECRET": "bad", "RABBITMQ_PORT": "0"})
+	want := []string{"RABBITMQ_PORT", "JWT_SECRET", "JWT_PRIVATE_KEY"}
+	if diff := cmp.Diff(want, names(t, err)); diff != "" {
+		t.Errorf("the problems differ (-want +got):\n%s", diff)
+	}
+	if want := "JWT_PRIVATE_KEY: is no key; set it to a private key in PEM"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not say %q", err, want)
+	}
+	if want := "JWT_SECRET: has 3 bytes"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not say %q", err, want)
+	}
+	if err := load(map[string]string{"JWT_PRIVATE_KEY": "good"}); err != nil {
+		t.Error(err)
+	}
+	if err := load(nil); err != nil {
+		t.Errorf("what is not set is looked at: %v", err)
 	}
 }
 

@@ -38,6 +38,7 @@ type server struct {
 	t     *testing.T
 	db    *postgres.DB
 	users *user.Service
+	keys  func(token.Keys) error // changes the keys of tokens
 	logs  *safeBuffer
 	dsn   string
 }
@@ -74,10 +75,11 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := token.New(token.Config{Secret: secret, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Minute})
+	tokens, err := token.New(token.Config{Keys: token.Keys{Secret: secret}, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.keys = tokens.SetKeys
 	s.users = user.New(set.cfg, s.db, hasher, tokens)
 	log := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)

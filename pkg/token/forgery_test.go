@@ -21,7 +21,7 @@ const (
 )
 
 var config = token.Config{
-	Secret: secret, Issuer: "https://accounts.example", Audience: "example", AccessTTL: 15 * time.Minute,
+	Keys: token.Keys{Secret: secret}, Issuer: "https://accounts.example", Audience: "example", AccessTTL: 15 * time.Minute,
 }
 
 func newTokens(t testing.TB, change ...func(*token.Config)) *token.Tokens {
