@@ -83,7 +83,7 @@ func failed(doing string, err error) error {
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
-		return &user.Error{Code: user.NotFound, Detail: "There is no such user."}
+		return &user.Error{Code: user.NotFound, Detail: "There is nothing here."}
 	case isUnavailable(err):
 		return &user.Error{
 			Code: user.Unavailable, Detail: "The database can't be reached at this moment; try again shortly.",

@@ -43,7 +43,7 @@ func (s *Service) requestReset(ctx context.Context, email string) error {
 	if err == nil && u.Status == Active {
 		err = s.SendReset(ctx, u.ID)
 	}
-	if is(err, NotFound) {
+	if isNotFound(err) {
 		return nil
 	}
 	return err

@@ -40,7 +40,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 		living = session.Counter
 		return turn, nil
 	})
-	if is(err, NotFound) {
+	if isNotFound(err) {
 		return TokenPair{}, errRefreshToken(err)
 	}
 	if err != nil {
@@ -95,7 +95,7 @@ func (s *Service) pair(id Identity, counter uint64) (TokenPair, error) {
 
 // Logout ends the session that by came with. Errors: Unavailable.
 func (s *Service) Logout(ctx context.Context, by Identity) error {
-	if err := s.store.EndSession(ctx, by.UserID, by.SessionID); !is(err, NotFound) {
+	if err := s.store.EndSession(ctx, by.UserID, by.SessionID); !isNotFound(err) {
 		return err
 	}
 	return nil // it has ended meanwhile
@@ -130,15 +130,15 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identit
 		return Identity{}, errAccessToken(err)
 	}
 	identity, err := s.store.Identify(ctx, claims.UserID, claims.SessionID)
-	if is(err, NotFound) {
+	if isNotFound(err) {
 		return Identity{}, errAccessToken(err)
 	}
 	return identity, err
 }
 
-func is(err error, code Code) bool {
+func isNotFound(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Code == code
+	return errors.As(err, &e) && e.Code == NotFound
 }
 
 func errCredentials() error {
