@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -178,11 +179,27 @@ func TestEventsFitTheirSchemas(t *testing.T) {
 		"email": "a@example.com", "email_verified": true, "locale": "fr", "metadata": json.RawMessage(`{}`), "name": "A",
 		"picture": "https://example.com/a.png", "roles": []string{}, "status": user.Active, "zoneinfo": "UTC",
 	}
-	for typ, data := range map[event.Type]any{
+	issued := event.TokenIssued{User: u, Token: strings.Repeat("aZ0_-", 9)[:43], ExpiresAt: now.UTC()}
+	data := map[event.Type]any{
 		event.UserCreated: event.Created{User: u},
 		event.UserUpdated: event.Updated{User: u, Changed: slices.Sorted(maps.Keys(everything)), Previous: everything},
 		event.UserDeleted: event.Subject{ID: u.ID},
-	} {
+
+		event.LoggedIn:        event.Session{ID: u.ID, SessionID: uuid.Must(uuid.NewV7())},
+		event.LockedOut:       event.LockOut{ID: u.ID, Until: now.UTC()},
+		event.PasswordChanged: event.Subject{ID: u.ID},
+
+		event.PasswordResetRequested:     issued,
+		event.EmailVerificationRequested: issued,
+
+		event.Snapshot: event.Created{User: u},
+	}
+	for _, typ := range event.Types() {
+		data, ok := data[typ]
+		if !ok {
+			t.Errorf("this test makes no %s", typ)
+			continue
+		}
 		e, err := event.New(typ, u.ID, u.Version, now, data)
 		if err != nil {
 			t.Fatal(err)

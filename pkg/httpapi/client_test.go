@@ -58,7 +58,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	t.Helper()
 	set := settings{
 		cfg: user.Config{
-			RegistrationEnabled: true, Passwords: password.Policy{MinLength: 15},
+			RegistrationEnabled: true, MaxFailures: 5, Passwords: password.Policy{MinLength: 15},
 			RefreshIdleTTL: time.Hour, RefreshTTL: 2 * time.Hour,
 		},
 		limits: password.Limits{Concurrency: 2, Queue: 64, MaxWait: 10 * time.Second},

@@ -40,7 +40,7 @@ func (a *API) routes() []route {
 		{post, "/users/:id/password-reset", access.Only(access.UsersWrite), a.sendReset},
 		{get, "/users/:id/sessions", access.SelfOr(access.UsersRead), a.listSessions},
 		{del, "/users/:id/sessions", access.SelfOr(access.UsersWrite), a.endSessions},
-		{del, "/users/:id/sessions/:session", access.SelfOr(access.UsersWrite), a.endSession},
+		{del, "/users/:id/sessions/:session_id", access.SelfOr(access.UsersWrite), a.endSession},
 
 		{get, "/roles", access.Only(access.RolesRead), a.listRoles},
 		{put, "/roles/:name", access.Only(access.RolesWrite), a.putRole},

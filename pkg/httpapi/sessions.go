@@ -119,7 +119,7 @@ func (a *API) endSessions(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) endSession(w http.ResponseWriter, c *call) error {
-	id, err := parseID(httprouter.ParamsFromContext(c.Context()).ByName("session"))
+	id, err := parseID(httprouter.ParamsFromContext(c.Context()).ByName("session_id"))
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -188,9 +189,9 @@ func TestOverloadIsRefused(t *testing.T) {
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	statuses := map[int]int{}
-	for range 40 {
+	for i := range 40 {
 		wg.Go(func() {
-			got := s.call("POST", "/login", map[string]any{"email": "a@example.com", "password": goodPassword})
+			got := s.call("POST", "/login", map[string]any{"email": fmt.Sprintf("a%d@example.com", i), "password": goodPassword})
 			if got.status == 503 {
 				got.wantProblem(t, 503, "overloaded")
 				if got.header.Get("Retry-After") == "" {

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -39,6 +40,11 @@ func (d decision) UnknownRoles(ctx context.Context, names []string) ([]string, e
 		return nil, err
 	}
 	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(known, name) }), nil
+}
+
+// PasswordAt implements user.Tx.
+func (d decision) PasswordAt(ctx context.Context, id uuid.UUID) (at time.Time, err error) {
+	return at, d.tx.QueryRow(ctx, `SELECT changed_at FROM credentials WHERE user_id = $1`, id).Scan(&at)
 }
 
 // FreshTokens implements user.Tx.

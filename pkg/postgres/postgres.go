@@ -111,7 +111,7 @@ func failed(doing string, err error) error {
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
-		return &user.Error{Code: user.NotFound, Detail: "There is no such user."}
+		return &user.Error{Code: user.NotFound, Detail: "There is nothing here."}
 	case isSchemaMissing(err):
 		return unavailable("The database's schema is not there yet; try again shortly.", doing, err)
 	case isUnavailable(err):

@@ -100,6 +100,6 @@ func (r *Reaper) batch(ctx context.Context, query string, arg any) (rows int64, 
 // by their key.
 func oldestID(at time.Time) uuid.UUID {
 	var id uuid.UUID
-	binary.BigEndian.PutUint64(id[:8], uint64(max(at.UnixMilli(), 0))<<16) //nolint:gosec // not negative
+	binary.BigEndian.PutUint64(id[:8], uint64(max(at.UnixMilli(), 0))<<16)
 	return id
 }

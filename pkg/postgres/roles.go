@@ -2,8 +2,12 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"slices"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"user-service/pkg/access"
@@ -33,20 +37,43 @@ func (db *DB) PutRole(ctx context.Context, r access.Role) error {
 	})
 }
 
+// errGiven means that a role was given to one more user while it was about to be deleted.
+var errGiven = &user.Error{
+	Code: user.Unavailable, Detail: "The role is being given to users at this moment; try again shortly.", RetryAfter: time.Second,
+}
+
 // DeleteRole implements user.Store.
 func (db *DB) DeleteRole(ctx context.Context, name string, most int, decide func(user.User) (user.Change, error)) error {
+	for range 5 {
+		err := db.deleteRole(ctx, name, most, decide)
+		if !errors.Is(err, errGiven) {
+			return err
+		}
+	}
+	return errGiven
+}
+
+// deleteRole locks the users before the role, as wherever roles are given, so that nobody waits
+// in a circle. Whoever gives the role to a user waits from then on, or has done it before.
+func (db *DB) deleteRole(ctx context.Context, name string, most int, decide func(user.User) (user.Change, error)) error {
 	holders := 0
 	err := db.inTx(ctx, "delete a role", func(tx pgx.Tx) error {
-		// Whoever gives this role to a user waits here, or has done it before we look for users.
+		locked, err := lockHolders(ctx, tx, name, most)
+		if err != nil {
+			return err
+		}
 		if err := tx.QueryRow(ctx, `SELECT name FROM roles WHERE name = $1 FOR UPDATE`, name).Scan(&name); err != nil {
 			return err
 		}
-		users, err := lockHolders(ctx, tx, name, most)
+		users, err := readHolders(ctx, tx, name)
 		if err != nil {
 			return err
 		}
 		holders = len(users)
 		for _, u := range users {
+			if !slices.Contains(locked, u.ID) {
+				return errGiven
+			}
 			change, err := decide(u)
 			if err != nil {
 				return err
@@ -66,18 +93,27 @@ func (db *DB) DeleteRole(ctx context.Context, name string, most int, decide func
 	return err
 }
 
-// lockHolders returns the users that have a role, at most so many.
-func lockHolders(ctx context.Context, tx pgx.Tx, role string, most int) ([]user.User, error) {
+// lockHolders locks the users that have a role, at most so many.
+func lockHolders(ctx context.Context, tx pgx.Tx, role string, most int) ([]uuid.UUID, error) {
 	rows, err := tx.Query(ctx, `
-		SELECT `+userColumns+` FROM users u
-		WHERE u.id IN (SELECT user_id FROM user_roles WHERE role = $1) ORDER BY u.id LIMIT $2 FOR UPDATE OF u`, role, most+1)
+		SELECT id FROM users WHERE id IN (SELECT user_id FROM user_roles WHERE role = $1)
+		ORDER BY id LIMIT $2 FOR UPDATE`, role, most+1)
 	if err != nil {
 		return nil, err
 	}
-	users, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) })
-	if err == nil && len(users) > most {
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err == nil && len(ids) > most {
 		err = &user.Error{Code: user.RoleInUse, Detail: fmt.Sprintf(
 			"More than %d users have this role; take it from them first (GET /users?role=%s lists them).", most, role)}
 	}
-	return users, err
+	return ids, err
+}
+
+func readHolders(ctx context.Context, tx pgx.Tx, role string) ([]user.User, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT `+userColumns+` FROM users u WHERE u.id IN (SELECT user_id FROM user_roles WHERE role = $1) ORDER BY u.id`, role)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) })
 }

@@ -85,8 +85,7 @@ func (db *DB) change(ctx context.Context, doing string, decide user.Decide, find
 		if err != nil {
 			return err
 		}
-		result, err = scanUser(tx.QueryRow(ctx, `SELECT `+userColumns+` FROM users u WHERE u.id = $1 FOR UPDATE OF u`, id))
-		if err != nil {
+		if result, err = lockUser(ctx, tx, id); err != nil {
 			return err
 		}
 		if change, err = decide(ctx, decision{tx}, result); err != nil {
@@ -104,6 +103,19 @@ func (db *DB) change(ctx context.Context, doing string, decide user.Decide, find
 		db.committed()
 	}
 	return result, nil
+}
+
+// lockUser locks an account, and reads it then: a statement that waits for a lock sees other tables, such as
+// that of the roles, as they were before it waited.
+func lockUser(ctx context.Context, tx pgx.Tx, id uuid.UUID) (u user.User, err error) {
+	var batch pgx.Batch
+	batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR UPDATE`, id)
+	batch.Queue(`SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id).
+		QueryRow(func(row pgx.Row) (err error) {
+			u, err = scanUser(row)
+			return err
+		})
+	return u, tx.SendBatch(ctx, &batch).Close()
 }
 
 // store writes what was decided about the locked account old.

@@ -30,18 +30,20 @@ func (s *Service) Update(ctx context.Context, by Identity, id uuid.UUID, edit Ed
 	if err := edit.Check().Err(); err != nil {
 		return User{}, err
 	}
-	reauthenticated, err := s.reauthenticateForEmail(ctx, by, id, edit)
+	shown, err := s.reauthenticateForEmail(ctx, by, id, edit)
 	if err != nil {
 		return User{}, err
 	}
-	return s.store.Change(ctx, id, func(_ context.Context, _ Tx, old User) (Change, error) {
+	return s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		u := old
 		if err := edit.apply(&u); err != nil {
 			return Change{}, err
 		}
 		if u.Email != old.Email {
-			if by.Is(id) && !reauthenticated {
-				return Change{}, errReauthenticate()
+			if by.Is(id) {
+				if err := shown.check(ctx, tx, id); err != nil {
+					return Change{}, err
+				}
 			}
 			u.EmailVerified = false
 		}

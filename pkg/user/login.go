@@ -64,7 +64,7 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	}
 	identity, err := s.attempt(ctx, l.Email, shown)
 	switch {
-	case is(err, NotFound): // disabled or erased since the password was read
+	case isNotFound(err): // disabled or erased since the password was read
 		return TokenPair{}, errCredentials()
 	case err != nil:
 		return TokenPair{}, err

@@ -76,7 +76,7 @@ func checkToken(token string, errs *FieldErrors) {
 }
 
 func tokenError(err error) error {
-	if is(err, NotFound) {
+	if isNotFound(err) {
 		return &Error{Code: InvalidToken, Detail: "The token is not valid (any more); request a new one.", Err: err}
 	}
 	return err

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -36,14 +37,18 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, p NewPassword
 	if err := s.CheckNewPassword(by, p).Err(); err != nil {
 		return err
 	}
-	if err := s.reauthenticate(ctx, by, p.Current, PasswordChangeFailed); err != nil {
+	shown, err := s.reauthenticate(ctx, by, p.Current, PasswordChangeFailed)
+	if err != nil {
 		return err
 	}
 	hash, err := s.hasher.Hash(ctx, p.New)
 	if err != nil {
 		return hashing(err)
 	}
-	_, err = s.store.Change(ctx, by.UserID, func(_ context.Context, _ Tx, u User) (Change, error) {
+	_, err = s.store.Change(ctx, by.UserID, func(ctx context.Context, tx Tx, u User) (Change, error) {
+		if err := shown.check(ctx, tx, u.ID); err != nil {
+			return Change{}, err
+		}
 		change, err := s.passwordChange(u, hash)
 		change.KeepSession = by.SessionID
 		return change, err
@@ -70,38 +75,50 @@ func (s *Service) passwordChange(u User, hash string) (Change, error) {
 	}, err
 }
 
+// passwordShown is when the password that was shown right had been changed last; zero if none was shown.
+type passwordShown time.Time
+
+// check refuses a change if the password that was shown is not, or no longer, that of the locked account.
+func (p passwordShown) check(ctx context.Context, tx Tx, id uuid.UUID) error {
+	at, err := tx.PasswordAt(ctx, id)
+	if err != nil || at.Equal(time.Time(p)) {
+		return err
+	}
+	return errReauthenticate()
+}
+
 // reauthenticate checks the password of who is logged in. Failures count as those of
 // logins do, so that a stolen token is no way to guess the password.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
-func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) error {
+func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) (passwordShown, error) {
+	var none passwordShown
 	if pw == "" {
-		return errReauthenticate()
+		return none, errReauthenticate()
 	}
 	cred, err := s.store.CredentialOf(ctx, by.UserID)
 	if err != nil {
-		return err
+		return none, err
 	}
 	ok, _, err := s.verify(ctx, pw, cred, true)
 	if err != nil {
-		return err
+		return none, err
 	}
 	if _, err := s.attempt(ctx, cred.Email, proof{cred: cred, ok: ok, failed: failed}); err != nil {
-		return err
+		return none, err
 	}
 	if !ok {
-		return errReauthenticate()
+		return none, errReauthenticate()
 	}
-	return nil
+	return passwordShown(cred.ChangedAt), nil
 }
 
-// reauthenticateForEmail asks for the password where by changes its own email. It returns
-// false where that is not so, as far as can be seen before the account is locked.
-func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, id uuid.UUID, edit Edit) (bool, error) {
+// reauthenticateForEmail asks for the password where by changes its own email, as far as
+// can be seen before the account is locked.
+func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, id uuid.UUID, edit Edit) (passwordShown, error) {
 	u := by.User
 	if !by.Is(id) || edit.apply(&u) != nil || u.Email == by.User.Email {
-		return false, nil
+		return passwordShown{}, nil
 	}
-	err := s.reauthenticate(ctx, by, edit.currentPassword(), LoginFailed)
-	return err == nil, err
+	return s.reauthenticate(ctx, by, edit.currentPassword(), LoginFailed)
 }

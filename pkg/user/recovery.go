@@ -43,7 +43,7 @@ func (s *Service) requestReset(ctx context.Context, email string) error {
 	if err == nil && u.Status == Active {
 		err = s.SendReset(ctx, u.ID)
 	}
-	if is(err, NotFound) {
+	if isNotFound(err) {
 		return nil
 	}
 	return err
@@ -63,7 +63,7 @@ type Reset struct {
 	NewPassword string
 }
 
-// Check returns what is wrong with a reset, as far as can be seen without the account.
+// CheckReset returns what is wrong with a reset, as far as can be seen without the account.
 func (s *Service) CheckReset(r Reset) FieldErrors {
 	var errs FieldErrors
 	checkToken(r.Token, &errs)

@@ -41,7 +41,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 		living = session.Counter
 		return turn, nil
 	})
-	if is(err, NotFound) {
+	if isNotFound(err) {
 		return TokenPair{}, errRefreshToken(err)
 	}
 	if err != nil {
@@ -96,7 +96,7 @@ func (s *Service) pair(id Identity, counter uint64) (TokenPair, error) {
 
 // Logout ends the session that by came with. Errors: Unavailable.
 func (s *Service) Logout(ctx context.Context, by Identity) error {
-	if err := s.store.EndSession(ctx, by.UserID, by.SessionID); !is(err, NotFound) {
+	if err := s.store.EndSession(ctx, by.UserID, by.SessionID); !isNotFound(err) {
 		return err
 	}
 	return nil // it has ended meanwhile
@@ -131,7 +131,7 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identit
 		return Identity{}, errAccessToken(err)
 	}
 	identity, err := s.store.Identify(ctx, claims.UserID, claims.SessionID)
-	if is(err, NotFound) {
+	if isNotFound(err) {
 		return Identity{}, errAccessToken(err)
 	}
 	return identity, err
@@ -140,9 +140,9 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identit
 // PublicKeys returns the keys that verify access tokens elsewhere, as a JWK set.
 func (s *Service) PublicKeys() []byte { return s.tokens.JWKS() }
 
-func is(err error, code Code) bool {
+func isNotFound(err error) bool {
 	var e *Error
-	return errors.As(err, &e) && e.Code == code
+	return errors.As(err, &e) && e.Code == NotFound
 }
 
 func errCredentials() error {

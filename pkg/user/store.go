@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -78,6 +79,8 @@ type Tx interface {
 	// UnknownRoles returns those of the names that are no roles. The others stay roles
 	// until the transaction ends.
 	UnknownRoles(ctx context.Context, names []string) ([]string, error)
+	// PasswordAt returns when the password of the locked account was changed last.
+	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
 	// FreshTokens returns how many one-time tokens of a user are alive that are not older than
 	// the limit of tokens asks for.
 	FreshTokens(ctx context.Context, id uuid.UUID, purpose Purpose) (int, error)

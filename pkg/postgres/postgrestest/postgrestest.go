@@ -77,9 +77,14 @@ func create(t testing.TB, server, options string) string {
 		t.Fatalf("create a database: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := execute(server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			t.Errorf("drop a database: %v", err)
+		var err error
+		for range 100 { // a vacuum that is at work there may not be ended by us, but ends soon
+			if err = execute(server, "DROP DATABASE "+name+" WITH (FORCE)"); err == nil {
+				return
+			}
+			<-time.After(100 * time.Millisecond)
 		}
+		t.Errorf("drop a database: %v", err)
 	})
 	return withDatabase(server, name)
 }

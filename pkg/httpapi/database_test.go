@@ -1,0 +1,102 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/event"
+	"user-service/pkg/user"
+)
+
+// execute changes the server's database behind its back, to let time pass for one. It returns how many rows
+// were changed.
+func (s *server) execute(query string, args ...any) int64 {
+	s.t.Helper()
+	conn := s.connect()
+	defer func() { _ = conn.Close(s.t.Context()) }()
+	tag, err := conn.Exec(s.t.Context(), query, args...)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return tag.RowsAffected()
+}
+
+func (s *server) connect() *pgx.Conn {
+	s.t.Helper()
+	conn, err := pgx.Connect(s.t.Context(), s.dsn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return conn
+}
+
+// events returns the events of one type that wait in the outbox, in order.
+func (s *server) events(typ event.Type) []event.Event {
+	s.t.Helper()
+	conn := s.connect()
+	defer func() { _ = conn.Close(s.t.Context()) }()
+	rows, err := conn.Query(s.t.Context(), `SELECT event_id, type, subject, sequence, data FROM outbox WHERE type = $1 ORDER BY id`, typ)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e event.Event, err error) {
+		return e, row.Scan(&e.ID, &e.Type, &e.Subject, &e.Sequence, &e.Data)
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return events
+}
+
+// lastEvent returns the newest event of a type, and its data.
+func lastEvent[T any](t *testing.T, s *server, typ event.Type) (event.Event, T) {
+	t.Helper()
+	events := s.events(typ)
+	if len(events) == 0 {
+		t.Fatalf("there is no %s", typ)
+	}
+	var data T
+	e := events[len(events)-1]
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		t.Fatal(err)
+	}
+	return e, data
+}
+
+// tokenIssued and updated are the data of events as their consumers read them.
+type tokenIssued struct {
+	User      user.User
+	Token     string
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+type updated struct {
+	User     user.User
+	Changed  []string
+	Previous map[string]any
+}
+
+// entry is an entry of the audit trail as the API shows it.
+type entry struct {
+	ID        uuid.UUID
+	Time      time.Time
+	Action    string
+	ActorID   *uuid.UUID `json:"actor_id"`
+	UserID    *uuid.UUID `json:"user_id"`
+	IP        string
+	RequestID string `json:"request_id"`
+}
+
+// current reads the account again.
+func (s *server) current(a account) user.User {
+	s.t.Helper()
+	u, err := s.users.Get(s.t.Context(), a.ID)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return u
+}

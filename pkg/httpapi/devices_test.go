@@ -1,0 +1,155 @@
+package httpapi_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"user-service/pkg/user"
+)
+
+// session is a session as the API shows it.
+type session struct {
+	ID         uuid.UUID
+	CreatedAt  time.Time `json:"created_at"`
+	LastUsedAt time.Time `json:"last_used_at"`
+	ExpiresAt  time.Time `json:"expires_at"`
+	UserAgent  string    `json:"user_agent"`
+	IP         string
+	Current    bool
+}
+
+func (s *server) sessions(path, token string) []session {
+	s.t.Helper()
+	return decode[struct{ Items []session }](s.t, s.call("GET", path+"/sessions", nil, as(token)).want(s.t, 200)).Items
+}
+
+// loginFrom logs in with a device that calls itself agent.
+func (s *server) loginFrom(a account, agent string) account {
+	s.t.Helper()
+	in := map[string]any{"email": a.Email, "password": a.password}
+	got := decode[tokens](s.t, s.call("POST", "/login", in, header("User-Agent", agent)).want(s.t, 200))
+	a.token, a.refresh = got.AccessToken, got.RefreshToken
+	return a
+}
+
+func TestAUserSeesItsDevices(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	phone := s.loginFrom(a, "a phone \xff")
+	list := s.sessions("/users/me", phone.token)
+	if len(list) != 2 || list[0].UserAgent != "a phone " || !list[0].Current || list[1].Current {
+		t.Fatalf("%+v, want the phone that asks, and another one", list)
+	}
+	for _, device := range list {
+		idle := device.ExpiresAt.Sub(device.LastUsedAt)
+		if device.IP != "127.0.0.1" || !device.LastUsedAt.Equal(device.CreatedAt) || idle != time.Hour || time.Since(device.CreatedAt) > time.Minute {
+			t.Errorf("%+v", device)
+		}
+	}
+	if other := s.sessions("/users/me", a.token); other[0].Current || !other[1].Current {
+		t.Errorf("%+v, want the second one to be the current one", other)
+	}
+
+	in := map[string]any{"refresh_token": phone.refresh}
+	s.call("POST", "/refresh", in, header("User-Agent", "the phone, updated")).want(t, 200)
+	turned := s.sessions("/users/me", phone.token)[0]
+	if turned.ID != list[0].ID || turned.UserAgent != "the phone, updated" || !turned.LastUsedAt.After(list[0].LastUsedAt) || !turned.ExpiresAt.After(list[0].ExpiresAt) {
+		t.Errorf("%+v after a refresh, was %+v", turned, list[0])
+	}
+}
+
+func TestSessionsAreEnded(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	tablet, phone := s.loginFrom(a, "tablet"), s.loginFrom(a, "phone")
+	for _, device := range s.sessions("/users/me", a.token) {
+		if device.UserAgent == "tablet" {
+			s.call("DELETE", "/users/me/sessions/"+device.ID.String(), nil, as(a.token)).want(t, 204)
+			s.call("DELETE", "/users/me/sessions/"+device.ID.String(), nil, as(a.token)).wantProblem(t, 404, "not-found")
+		}
+	}
+	s.isOut(tablet)
+	s.call("GET", "/users/me", nil, as(phone.token)).want(t, 200)
+
+	s.call("DELETE", "/users/me/sessions", nil, as(phone.token)).want(t, 204)
+	s.isOut(phone)
+	s.isOut(a)
+	if u := s.current(s.login(a)); u.Version != 1 {
+		t.Errorf("version is %d: a session is no change of the user", u.Version)
+	}
+}
+
+// isOut checks that neither token of a's session is good any more.
+func (s *server) isOut(a account) {
+	s.t.Helper()
+	s.call("GET", "/users/me", nil, as(a.token)).wantProblem(s.t, 401, "invalid-access-token")
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).wantProblem(s.t, 401, "invalid-refresh-token")
+}
+
+func TestSessionsOfOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, other, admin := s.register(), s.register(), s.admin()
+	mine, theirs := s.sessions("/users/me", a.token)[0].ID.String(), s.sessions(other.path(), admin.token)
+	if len(theirs) != 1 || theirs[0].Current {
+		t.Errorf("%+v, want one that is not the admin's", theirs)
+	}
+	// A session is found with its own user only.
+	s.call("DELETE", "/users/me/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 404, "not-found")
+	s.call("DELETE", other.path()+"/sessions/"+mine, nil, as(admin.token)).wantProblem(t, 404, "not-found")
+	s.call("DELETE", other.path()+"/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 403, "forbidden")
+	s.call("DELETE", "/users/me/sessions/1", nil, as(a.token)).wantProblem(t, 400, "invalid-parameter")
+	s.call("GET", "/users/me", nil, as(other.token)).want(t, 200)
+
+	s.call("DELETE", other.path()+"/sessions/"+theirs[0].ID.String(), nil, as(admin.token)).want(t, 204)
+	s.isOut(other)
+	s.call("DELETE", a.path()+"/sessions", nil, as(admin.token)).want(t, 204)
+	s.isOut(a)
+	s.call("GET", "/users/me", nil, as(admin.token)).want(t, 200)
+
+	nobody := "/users/" + uuid.Must(uuid.NewV7()).String() + "/sessions"
+	s.call("GET", nobody, nil, as(admin.token)).wantProblem(t, 404, "not-found")
+	s.call("DELETE", nobody, nil, as(admin.token)).wantProblem(t, 404, "not-found")
+	s.call("DELETE", nobody+"/"+mine, nil, as(admin.token)).wantProblem(t, 404, "not-found")
+	if left := s.sessions(a.path(), admin.token); left == nil || len(left) != 0 {
+		t.Errorf("%+v, want an empty list", left)
+	}
+}
+
+func TestAnExpiredSessionIsNotListed(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, admin := s.register(), s.admin()
+	s.execute(`UPDATE sessions SET expires_at = now() WHERE user_id = $1`, a.ID)
+	if list := s.sessions(a.path(), admin.token); len(list) != 0 {
+		t.Errorf("%+v", list)
+	}
+	s.isOut(a)
+}
+
+func TestAStolenRefreshTokenEndsItsSessionOnly(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, admin := s.register(), s.admin()
+	other := s.login(a)
+	second := decode[tokens](t, s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200))
+	s.execute(`UPDATE sessions SET turned_at = turned_at - interval '10.5 seconds'`)
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}, header("X-Request-Id", "thief")).
+		wantProblem(t, 401, "invalid-refresh-token")
+	s.isOut(account{token: second.AccessToken, refresh: second.RefreshToken})
+	s.call("GET", "/users/me", nil, as(other.token)).want(t, 200)
+	entries := s.audit(admin.token, "action="+string(user.TokenReused))
+	if len(entries) != 1 || *entries[0].UserID != a.ID || entries[0].ActorID != nil || entries[0].RequestID != "thief" {
+		t.Errorf("%+v", entries)
+	}
+}
+
+// audit reads one page of the audit trail.
+func (s *server) audit(token, query string) []entry {
+	s.t.Helper()
+	return decode[struct{ Items []entry }](s.t, s.call("GET", "/audit-events?"+query, nil, as(token)).want(s.t, 200)).Items
+}

@@ -1,0 +1,359 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"user-service/pkg/event"
+	"user-service/pkg/user"
+)
+
+const newPassword = "nine blue lanterns hum"
+
+func change(current, next string) map[string]any {
+	return map[string]any{"current_password": current, "new_password": next}
+}
+
+func TestANewPasswordShutsTheOthersOut(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	other := s.login(a)
+	s.call("POST", "/password-reset", map[string]any{"email": a.Email}).want(t, 202)
+	_, reset := lastEvent[tokenIssued](t, s, event.PasswordResetRequested)
+
+	s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token)).want(t, 204)
+	s.isOut(other)
+	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200)
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200)
+	s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).wantProblem(t, 401, "invalid-credentials")
+	s.call("POST", "/password-reset/confirm", map[string]any{"token": reset.Token, "new_password": goodPassword}).
+		wantProblem(t, 400, "invalid-token")
+	a.password = newPassword
+	s.login(a)
+
+	e, data := lastEvent[map[string]any](t, s, event.PasswordChanged)
+	if e.Subject != a.ID || e.Sequence != 1 || len(data) != 1 || data["id"] != a.ID.String() {
+		t.Errorf("%+v %v", e, data)
+	}
+	if u := s.current(a); u.Version != 1 || !u.UpdatedAt.Equal(a.UpdatedAt) {
+		t.Errorf("%+v: a new password is no change of what the user shows", u)
+	}
+}
+
+func TestAPasswordChangeHasToBeGood(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, admin := s.register(), s.admin()
+	for name, c := range map[string]struct {
+		body     any
+		pointers []string
+	}{
+		"nothing":   {`{}`, []string{"/current_password", "/new_password"}},
+		"short":     {change(a.password, "short"), []string{"/new_password"}},
+		"own email": {change(a.password, a.Email), []string{"/new_password"}},
+		"long":      {change(strings.Repeat("x", 129), strings.Repeat("x", 129)), []string{"/current_password", "/new_password"}},
+		"one too many": {
+			map[string]any{"current_password": a.password, "new_password": newPassword, "password": newPassword}, []string{"/password"},
+		},
+	} {
+		p := s.call("PUT", "/users/me/password", c.body, as(a.token)).wantProblem(t, 422, "validation-failed")
+		var got []string
+		for _, e := range p.Errors {
+			got = append(got, e.Pointer)
+		}
+		if fmt.Sprint(got) != fmt.Sprint(c.pointers) {
+			t.Errorf("%s: %v, want %v", name, p.Errors, c.pointers)
+		}
+	}
+	s.call("PUT", "/users/me/password", change("wrong "+a.password, newPassword), as(a.token)).
+		wantProblem(t, 403, "reauthentication-required")
+	s.call("PUT", a.path()+"/password", change(a.password, newPassword), as(admin.token)).wantProblem(t, 403, "forbidden")
+	s.login(a)
+	if n := len(s.events(event.PasswordChanged)); n != 0 {
+		t.Errorf("%d events of changes that were refused", n)
+	}
+}
+
+// TestAnOldPasswordOpensNothingAfterAChange logs in all the time while the password is changed: whatever
+// session came of the old one has to be over once the change is answered.
+func TestAnOldPasswordOpensNothingAfterAChange(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for round := range 8 {
+		a := s.register()
+		opened := make([]tokens, 12)
+		var wg sync.WaitGroup
+		for i := range opened {
+			wg.Go(func() {
+				got := s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password})
+				if got.status == 200 {
+					opened[i] = decode[tokens](t, got)
+				}
+			})
+		}
+		wg.Go(func() {
+			got := patiently(func() answer {
+				return s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token))
+			})
+			if got.status != 204 && got.status != 403 { // 403: it was changed by a call that got no answer in time
+				t.Errorf("status is %d: %s", got.status, got.body)
+			}
+		})
+		wg.Wait()
+		for _, pair := range opened {
+			if pair.AccessToken != "" {
+				s.isOut(account{token: pair.AccessToken, refresh: pair.RefreshToken})
+			}
+		}
+		if n := len(s.sessions("/users/me", a.token)); n != 1 {
+			t.Errorf("round %d: %d sessions after the change, want one", round, n)
+		}
+	}
+}
+
+// TestOfTwoNewPasswordsOneWins changes the password from two sessions at once, one of which a thief may have: whoever
+// comes second shows a password that is the old one by then.
+func TestOfTwoNewPasswordsOneWins(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for range 8 {
+		a := s.register()
+		sessions := []account{a, s.login(a), s.login(a), s.login(a)}
+		var changed atomic.Int32
+		var wg sync.WaitGroup
+		for i, session := range sessions {
+			wg.Go(func() {
+				got := s.call("PUT", "/users/me/password", change(a.password, fmt.Sprint(newPassword, i)), as(session.token))
+				if got.status == 204 {
+					changed.Add(1)
+				} else if got.status != 401 && got.status != 403 {
+					t.Errorf("status is %d: %s", got.status, got.body)
+				}
+			})
+		}
+		wg.Wait()
+		if changed.Load() != 1 {
+			t.Fatalf("%d changes of one old password succeeded", changed.Load())
+		}
+	}
+}
+
+func TestANewPasswordForgivesFailures(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	for range 4 {
+		s.call("POST", "/login", map[string]any{"email": a.Email, "password": "wrong " + a.password}).want(t, 401)
+	}
+	s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token)).want(t, 204)
+	for range 4 {
+		s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).want(t, 401)
+	}
+	a.password = newPassword
+	s.login(a)
+}
+
+// TestAWrongCurrentPasswordCounts holds a stolen token to be no way to guess the password.
+func TestAWrongCurrentPasswordCounts(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	for i := range 5 {
+		if i%2 == 0 {
+			s.call("PUT", "/users/me/password", change("wrong "+a.password, newPassword), as(a.token)).wantProblem(t, 403, "reauthentication-required")
+		} else {
+			s.call("PATCH", "/users/me", map[string]any{"email": "b@example.com", "current_password": "wrong " + a.password}, as(a.token)).
+				wantProblem(t, 403, "reauthentication-required")
+		}
+	}
+	for _, got := range []answer{
+		s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token)),
+		s.call("PATCH", "/users/me", map[string]any{"email": "b@example.com", "current_password": a.password}, as(a.token)),
+		s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}),
+	} {
+		got.wantProblem(t, 429, "too-many-requests")
+		wantLimit(t, got, 60)
+	}
+	s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token)).want(t, 200) // what needs no password goes on
+	if u := s.current(a); u.Email != a.Email {
+		t.Errorf("email is %s", u.Email)
+	}
+	if n := len(s.events(event.LockedOut)); n != 1 {
+		t.Errorf("%d events, want one for the fifth failure", n)
+	}
+}
+
+// wantLimit checks the headers of an answer that tells to wait for at most so many seconds.
+func wantLimit(t *testing.T, a answer, window int) {
+	t.Helper()
+	var wait, reset int
+	if _, err := fmt.Sscanf(a.header.Get("RateLimit"), `"login";r=0;t=%d`, &reset); err != nil {
+		t.Errorf("RateLimit is %q", a.header.Get("RateLimit"))
+	}
+	_, _ = fmt.Sscan(a.header.Get("Retry-After"), &wait)
+	if wait != reset || wait > window || wait < window-30 {
+		t.Errorf("Retry-After is %d and t %d, want them the same, and at most %d", wait, reset, window)
+	}
+	if got, want := a.header.Get("RateLimit-Policy"), fmt.Sprintf(`"login";q=5;w=%d`, window); got != want {
+		t.Errorf("RateLimit-Policy is %q, want %q", got, want)
+	}
+}
+
+// fail shows a wrong password once.
+func (s *server) fail(email string) answer {
+	s.t.Helper()
+	return s.call("POST", "/login", map[string]any{"email": email, "password": "wrong " + goodPassword})
+}
+
+// patiently repeats a call for as long as the answer is that the service has no time, as it may be on a machine
+// that does much else.
+func patiently(call func() answer) answer {
+	for {
+		if got := call(); got.status != 503 {
+			return got
+		}
+	}
+}
+
+// letTimePass ends the wait of everybody.
+func (s *server) letTimePass() {
+	s.t.Helper()
+	s.execute(`UPDATE login_failures SET blocked_until = now()`)
+}
+
+func TestGuessingHasToWait(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	for _, email := range []string{a.Email, "nobody@example.com"} {
+		for range 5 {
+			s.fail(strings.ToUpper(email)).wantProblem(t, 401, "invalid-credentials")
+		}
+		for _, wait := range []int{60, 120, 240, 480, 900, 900} {
+			for range 3 { // tries during the wait don't make it longer
+				got := s.fail(email)
+				got.wantProblem(t, 429, "too-many-requests")
+				wantLimit(t, got, wait)
+			}
+			right := s.call("POST", "/login", map[string]any{"email": email, "password": goodPassword})
+			right.wantProblem(t, 429, "too-many-requests")
+			wantLimit(t, right, wait)
+			s.letTimePass()
+			s.fail(email).wantProblem(t, 401, "invalid-credentials")
+		}
+	}
+	s.letTimePass()
+	s.login(a)
+	s.fail(a.Email).want(t, 401) // all is forgotten
+	s.login(a)
+
+	events := s.events(event.LockedOut)
+	if len(events) != 7 { // the fifth failure and each after it, and none for nobody
+		t.Errorf("%d events, want 7", len(events))
+	}
+	e, data := lastEvent[struct {
+		ID    string
+		Until time.Time
+	}](t, s, event.LockedOut)
+	if wait := time.Until(data.Until); data.ID != a.ID.String() || e.Subject != a.ID || e.Sequence != 1 || wait < 14*time.Minute || wait > 15*time.Minute {
+		t.Errorf("%+v %+v", e, data)
+	}
+}
+
+func TestASuccessBeforeTheFifthFailureForgives(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	for range 3 {
+		for range 4 {
+			s.fail(a.Email).want(t, 401)
+		}
+		s.login(a)
+	}
+	if n := len(s.events(event.LockedOut)); n != 0 {
+		t.Errorf("%d events", n)
+	}
+	if n := s.execute(`DELETE FROM login_failures`); n != 0 {
+		t.Errorf("%d rows of failures are left", n)
+	}
+}
+
+// TestGuessesOverTwoReplicasCountAsOverOne also guesses from many at once: no more than five may find out whether
+// they are right.
+func TestGuessesOverTwoReplicasCountAsOverOne(t *testing.T) {
+	t.Parallel()
+	first := start(t)
+	second := start(t, func(set *settings) { set.database = first.dsn })
+	a := first.register()
+	for _, email := range []string{a.Email, "nobody@example.com"} {
+		var statuses [600]atomic.Int32
+		var wg sync.WaitGroup
+		for i := range 50 {
+			wg.Go(func() {
+				replica := []*server{first, second}[i%2]
+				statuses[patiently(func() answer { return replica.fail(email) }).status].Add(1)
+			})
+		}
+		wg.Wait()
+		if wrong, wait := statuses[401].Load(), statuses[429].Load(); wrong > 5 || wrong < 1 || wrong+wait != 50 {
+			t.Errorf("%d were told that the password is wrong and %d to wait, want at most 5 and all others", wrong, wait)
+		}
+	}
+	second.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).want(t, 429)
+}
+
+func TestManyMayLogInAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() {
+			patiently(func() answer {
+				return s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password})
+			}).want(t, 200)
+		})
+	}
+	wg.Wait()
+	if n := len(s.events(event.LoggedIn)); n < 21 {
+		t.Errorf("%d events, want 21 at least", n)
+	}
+}
+
+func TestWithoutALimitNobodyWaits(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.cfg.MaxFailures = 0 })
+	a := s.register()
+	for range 12 {
+		s.fail(a.Email).want(t, 401)
+	}
+	s.login(a)
+}
+
+func TestALoginIsAnnounced(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	e, data := lastEvent[struct {
+		ID      string
+		Session string `json:"session_id"`
+	}](t, s, event.LoggedIn)
+	if e.Subject != a.ID || e.Sequence != 1 || data.ID != a.ID.String() || data.Session != s.sessions("/users/me", a.token)[0].ID.String() {
+		t.Errorf("%+v %+v", e, data)
+	}
+	s.call("PUT", a.path()+"/status", `{"status":"disabled"}`, as(s.admin().token)).want(t, 200)
+	s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).want(t, 401)
+	for _, e := range s.events(event.LoggedIn)[1:] {
+		if e.Subject == a.ID {
+			t.Error("a login that was refused is announced")
+		}
+	}
+	if u := s.current(a); u.Status != user.Disabled {
+		t.Errorf("%+v", u)
+	}
+}

@@ -1,0 +1,225 @@
+package postgres_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"user-service/pkg/access"
+	"user-service/pkg/event"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// give returns a decision that replaces a user's roles, as setting roles does. It calls meanwhile while the
+// account and the roles are locked.
+func give(meanwhile func(), roles ...string) user.Decide {
+	return func(ctx context.Context, tx user.Tx, u user.User) (user.Change, error) {
+		unknown, err := tx.UnknownRoles(ctx, roles)
+		if err != nil || len(unknown) > 0 {
+			return user.Change{}, err
+		}
+		meanwhile()
+		u.Roles = roles
+		u.Version++
+		e, err := event.New(event.UserUpdated, u.ID, u.Version, time.Now(), event.Updated{User: u, Changed: []string{"roles"}})
+		return user.Change{User: &u, Events: []event.Event{e}, Audit: []user.Action{user.RolesChanged}}, err
+	}
+}
+
+// take returns a decision that takes a role away, as deleting the role does.
+func take(role string) func(user.User) (user.Change, error) {
+	return func(u user.User) (user.Change, error) {
+		rest := slices.DeleteFunc(slices.Clone(u.Roles), func(r string) bool { return r == role })
+		return give(func() {}, rest...)(context.Background(), noRoles{}, u)
+	}
+}
+
+// clerk is a role that comes and goes.
+var clerk = access.Role{Name: "clerk", Permissions: []access.Permission{}}
+
+// noRoles answers a decision that needs no transaction.
+type noRoles struct{ user.Tx }
+
+func (noRoles) UnknownRoles(context.Context, []string) ([]string, error) { return nil, nil }
+
+// waitForALock returns when somebody waits for a lock in the database.
+func waitForALock(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	for waiting := 0; waiting == 0; {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+			t.Error(err)
+			return
+		}
+	}
+}
+
+// TestAChangeSeesTheOneThatItWaitedFor takes the roles for an example: they are rows of another table than
+// the one that is locked.
+func TestAChangeSeesTheOneThatItWaitedFor(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	u := create(t, db, "a@example.com")
+	var seen []string
+	var wg sync.WaitGroup
+	_, err := db.Change(t.Context(), u.ID, give(func() {
+		wg.Go(func() {
+			_, err := db.Change(t.Context(), u.ID, func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+				seen = u.Roles
+				return user.Change{}, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+		waitForALock(t, conn)
+	}, "admin", "user"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	if diff := cmp.Diff([]string{"admin", "user"}, seen); diff != "" {
+		t.Errorf("the second change saw other roles than the first one has stored: %s", diff)
+	}
+}
+
+// TestADeletedRoleIsTakenFromEverybody gives a role to one more user while it is deleted.
+func TestADeletedRoleIsTakenFromEverybody(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	before, during := create(t, db, "a@example.com"), create(t, db, "b@example.com")
+	if err := db.PutRole(t.Context(), clerk); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Change(t.Context(), before.ID, give(func() {}, "clerk", "user")); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	_, err := db.Change(t.Context(), during.ID, give(func() {
+		wg.Go(func() {
+			if err := db.DeleteRole(t.Context(), "clerk", 10, take("clerk")); err != nil {
+				t.Error(err)
+			}
+		})
+		waitForALock(t, conn)
+	}, "clerk", "user"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	for id, version := range map[uuid.UUID]int64{before.ID: 3, during.ID: 3} {
+		u, err := db.User(t.Context(), id)
+		if err != nil || u.Version != version || !slices.Equal(u.Roles, []string{"user"}) {
+			t.Errorf("%+v (%v), want version %d and the role user", u, err, version)
+		}
+	}
+	if roles, err := db.Roles(t.Context()); err != nil || len(roles) != 2 {
+		t.Errorf("%+v (%v), want the two built-in roles", roles, err)
+	}
+}
+
+// TestNothingWaitsInACircle runs everything that locks more than one row on the same few users, all
+// at once. PostgreSQL ends a deadlock with an error after a second.
+func TestNothingWaitsInACircle(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	users := []user.User{create(t, db, "a@example.com"), create(t, db, "b@example.com")}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	var done [6]atomic.Int64
+	var wg sync.WaitGroup
+	for i, work := range []func(context.Context, user.User) error{
+		func(ctx context.Context, u user.User) error { return login(ctx, db, u) },
+		func(ctx context.Context, u user.User) error { return guess(ctx, db, u) },
+		func(ctx context.Context, u user.User) error { return newPassword(ctx, db, u) },
+		func(ctx context.Context, u user.User) error { return redeem(ctx, db, u) },
+		func(ctx context.Context, u user.User) error {
+			_, err := db.Change(ctx, u.ID, give(func() {}, "clerk", "user"))
+			return err
+		},
+		func(ctx context.Context, _ user.User) error {
+			return errors.Join(db.PutRole(ctx, clerk), db.DeleteRole(ctx, "clerk", 10, take("clerk")))
+		},
+	} {
+		for n := range 4 {
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					var server *pgconn.PgError
+					var known *user.Error
+					err := work(ctx, users[n%2])
+					if errors.As(err, &server) && server.Code == "40P01" {
+						t.Errorf("work %d: %v", i, err)
+						return
+					}
+					if err == nil || errors.As(err, &known) && known.Code == user.NotFound { // by the work of another
+						done[i].Add(1)
+					}
+				}
+			})
+		}
+	}
+	wg.Wait()
+	for i := range done {
+		if done[i].Load() == 0 {
+			t.Errorf("work %d was never done", i)
+		}
+	}
+}
+
+func login(ctx context.Context, db *postgres.DB, u user.User) error {
+	cred, err := db.CredentialOf(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	_, err = db.Attempt(ctx, u.Email, func(g user.Guesses) (user.Verdict, error) {
+		session := &user.Session{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, CreatedAt: g.Now, TurnedAt: g.Now, ExpiresAt: g.Now.Add(time.Hour)}
+		e, err := event.New(event.LoggedIn, u.ID, 0, g.Now, event.Session{ID: u.ID, SessionID: session.ID})
+		return user.Verdict{Session: session, PasswordAt: cred.ChangedAt, Event: e, Audit: []user.Audit{{Action: user.LoginSucceeded, UserID: u.ID}}}, err
+	})
+	return err
+}
+
+func guess(ctx context.Context, db *postgres.DB, u user.User) error {
+	_, err := db.Attempt(ctx, u.Email, func(g user.Guesses) (user.Verdict, error) {
+		g.InARow++
+		e, err := event.New(event.LockedOut, u.ID, 0, g.Now, event.LockOut{ID: u.ID})
+		return user.Verdict{Guesses: g, Event: e, Audit: []user.Audit{{Action: user.LoginBlocked, UserID: u.ID}}}, err
+	})
+	return err
+}
+
+func newPassword(ctx context.Context, db *postgres.DB, u user.User) error {
+	_, err := db.Change(ctx, u.ID, setPassword)
+	return err
+}
+
+func setPassword(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+	e, err := event.New(event.PasswordChanged, u.ID, u.Version, time.Now(), event.Subject{ID: u.ID})
+	return user.Change{PasswordHash: "hash", EndSessions: true, VoidTokens: true, Forgive: true, Events: []event.Event{e}}, err
+}
+
+func redeem(ctx context.Context, db *postgres.DB, u user.User) error {
+	token := user.OneTimeToken{Purpose: user.PasswordReset, Email: u.Email, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+	_, _ = rand.Read(token.Hash[:])
+	if _, err := db.Change(ctx, u.ID, func(context.Context, user.Tx, user.User) (user.Change, error) {
+		return user.Change{Token: &token}, nil
+	}); err != nil {
+		return err
+	}
+	_, err := db.Redeem(ctx, token.Hash, user.PasswordReset, setPassword)
+	return err
+}

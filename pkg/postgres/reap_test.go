@@ -1,0 +1,151 @@
+package postgres_test
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// reaped counts what a Reaper deletes.
+type reaped struct {
+	mu      sync.Mutex
+	rows    map[string]int64
+	largest int64
+}
+
+func (r *reaped) Reaped(table string, rows int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.rows[table] += rows
+	r.largest = max(r.largest, rows)
+}
+
+func newReaper(db *postgres.DB) (*postgres.Reaper, *reaped) {
+	seen := &reaped{rows: map[string]int64{}}
+	return &postgres.Reaper{DB: db, AuditRetention: 24 * time.Hour, Observer: seen, Log: slog.New(slog.DiscardHandler)}, seen
+}
+
+// fill makes n rows of each table that are over, and 7 that are not.
+func fill(t *testing.T, dsn string, u user.User, n int) {
+	t.Helper()
+	for over, rows := range map[bool]int{true: n, false: 7} {
+		ends, began := "+ interval '1 minute'", "- interval '23 hours'"
+		if over {
+			ends, began = "- interval '1 second'", "- interval '25 hours'"
+		}
+		execute(t, dsn, fmt.Sprintf(`
+			INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
+				SELECT gen_random_uuid(), '%[1]s', 0, now(), now(), now() %[3]s FROM generate_series(1, %[2]d);
+			INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
+				SELECT decode(md5(random()::text), 'hex'), 'password_reset', '%[1]s', 'a', now(), now() %[3]s FROM generate_series(1, %[2]d);
+			INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
+				SELECT decode(md5(random()::text), 'hex'), 9, now() %[4]s, now() %[4]s FROM generate_series(1, %[2]d);
+			INSERT INTO audit_events (id, time, action)
+				SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 1, 15))::uuid,
+					moment, 'user_updated' FROM generate_series(1, %[2]d) n, (SELECT now() %[4]s AS moment) m`, u.ID, rows, ends, began))
+	}
+}
+
+// countRows returns how many rows each table has.
+func countRows(t *testing.T, conn *pgx.Conn) map[string]int64 {
+	t.Helper()
+	out := map[string]int64{}
+	for _, table := range append(postgres.ReapedTables(), "users", "credentials", "user_roles", "roles", "outbox") {
+		var n int64
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		out[table] = n
+	}
+	return out
+}
+
+func TestWhatIsOverIsReapedInBatchesAndNothingElse(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	u := create(t, db, "a@example.com") // its audit entry is of today
+	fill(t, dsn, u, 2500)
+	reaper, seen := newReaper(db)
+	if err := reaper.Reap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int64{
+		"sessions": 7, "one_time_tokens": 7, "login_failures": 7, "audit_events": 8,
+		"users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
+	}
+	if diff := cmp.Diff(want, countRows(t, conn)); diff != "" {
+		t.Error(diff)
+	}
+	for _, table := range postgres.ReapedTables() {
+		if seen.rows[table] != 2500 {
+			t.Errorf("the observer was told of %d rows of %s, want 2500", seen.rows[table], table)
+		}
+	}
+	if seen.largest != 1000 {
+		t.Errorf("the largest batch was of %d rows, want 1000", seen.largest)
+	}
+}
+
+// TestOneReplicaReapsAtATime takes the lock of a replica that is at work.
+func TestOneReplicaReapsAtATime(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	fill(t, dsn, create(t, db, "a@example.com"), 5)
+	before := countRows(t, conn)
+	other, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), `SELECT pg_advisory_xact_lock($1)`, int64(0x757365725f726561)); err != nil {
+		t.Fatal(err)
+	}
+	reaper, _ := newReaper(db)
+	if err := reaper.Reap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, countRows(t, conn)); diff != "" {
+		t.Errorf("two replicas reap at once: %s", diff)
+	}
+	if err := other.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := reaper.Reap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := countRows(t, conn)["sessions"]; got != 7 {
+		t.Errorf("%d sessions after the other replica is done, want 7", got)
+	}
+}
+
+// TestAReaperWaitsForNobody locks rows that are over, as a request may.
+func TestAReaperWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	fill(t, dsn, create(t, db, "a@example.com"), 5)
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() LIMIT 2) FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	reaper, seen := newReaper(db)
+	if err := reaper.Reap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if seen.rows["sessions"] != 3 || seen.rows["one_time_tokens"] != 5 {
+		t.Errorf("reaped %v, want the 3 sessions that nobody has locked, and all else", seen.rows)
+	}
+}
