@@ -314,7 +314,9 @@ func TestManyMayLogInAtOnce(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 20 {
 		wg.Go(func() {
-			patiently(func() answer { return s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}) }).want(t, 200)
+			patiently(func() answer {
+				return s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password})
+			}).want(t, 200)
 		})
 	}
 	wg.Wait()
