@@ -1,0 +1,158 @@
+package httpapi_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"user-service/pkg/event"
+	"user-service/pkg/user"
+)
+
+// noted is an entry of the audit trail in short: what, by whom, about whom, in which request.
+type noted struct{ action, actor, about, request string }
+
+// trail returns the newest entries in the order of time, with the names of the accounts.
+func (s *server) trail(token string, n int, names map[uuid.UUID]string) []noted {
+	s.t.Helper()
+	name := func(id *uuid.UUID) string {
+		if id == nil {
+			return ""
+		}
+		return names[*id]
+	}
+	var out []noted
+	for _, e := range s.audit(token, fmt.Sprint("limit=", n)) {
+		if e.IP != "127.0.0.1" || time.Since(e.Time) > time.Minute || time.Since(e.Time) < -time.Second {
+			s.t.Errorf("%+v", e)
+		}
+		out = append(out, noted{e.Action, name(e.ActorID), name(e.UserID), e.RequestID})
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// TestEveryActionIsNoted makes each kind of entry, and reads them all again after the account that they are
+// about is erased.
+func TestEveryActionIsNoted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.admin()
+	const email, wrong = "ada@example.com", "wrong " + goodPassword
+	names := map[uuid.UUID]string{admin.ID: "admin"}
+	var want []noted
+	do := func(method, path string, body any, status int, action, actor, about string, options ...option) answer {
+		t.Helper()
+		id := fmt.Sprint("request-", len(want))
+		if action != "" {
+			want = append(want, noted{action, actor, about, id})
+		}
+		return s.call(method, path, body, append(options, header("X-Request-Id", id))...).want(t, status)
+	}
+	credentials := func(pw string) map[string]any { return map[string]any{"email": email, "password": pw} }
+
+	a := account{User: decode[user.User](t, do("POST", "/register", credentials(goodPassword), 201, "user_created", "", "ada"))}
+	names[a.ID] = "ada"
+	me, ada := as(""), as(admin.token)
+	login := func(pw string) {
+		pair := decode[tokens](t, do("POST", "/login", credentials(pw), 200, "authn_login_success", "ada", "ada"))
+		a.token, a.refresh, me = pair.AccessToken, pair.RefreshToken, as(pair.AccessToken)
+	}
+	login(goodPassword)
+	do("POST", "/login", credentials(wrong), 401, "authn_login_fail", "", "ada")
+	do("POST", "/login", map[string]any{"email": "nobody@example.com", "password": wrong}, 401, "authn_login_fail", "", "")
+	do("PUT", "/users/me/password", change(wrong, newPassword), 403, "authn_password_change_fail", "ada", "ada", me)
+	do("PUT", "/users/me/password", change(goodPassword, newPassword), 204, "authn_password_change", "ada", "ada", me)
+	do("PATCH", "/users/me", `{"name":"Ada"}`, 200, "user_updated", "ada", "ada", me)
+	do("PATCH", "/users/me", `{"name":"Ada"}`, 200, "", "", "", me) // nothing has changed
+	do("GET", "/users/me", nil, 200, "", "", "", me)
+	do("POST", "/email-verification", nil, 202, "authn_token_created", "ada", "ada", me)
+	_, issued := lastEvent[tokenIssued](t, s, event.EmailVerificationRequested)
+	do("POST", "/email-verification/confirm", map[string]any{"token": issued.Token}, 204, "user_updated", "", "ada")
+	do("POST", "/password-reset", map[string]any{"email": email}, 202, "authn_token_created", "", "ada")
+	_, issued = lastEvent[tokenIssued](t, s, event.PasswordResetRequested)
+	do("POST", "/password-reset", `{"email":"nobody@example.com"}`, 202, "", "", "")
+	do("POST", "/password-reset/confirm", map[string]any{"token": issued.Token, "new_password": goodPassword}, 204, "authn_password_change", "", "ada")
+	do("POST", a.path()+"/password-reset", nil, 202, "authn_token_created", "admin", "ada", ada)
+	login(goodPassword)
+	do("POST", "/logout", nil, 204, "authn_token_revoked", "ada", "ada", me)
+	login(goodPassword)
+	do("DELETE", a.path()+"/sessions/"+s.sessions(a.path(), admin.token)[0].ID.String(), nil, 204, "authn_token_revoked", "admin", "ada", ada)
+	do("DELETE", a.path()+"/sessions", nil, 204, "authn_token_revoked", "admin", "ada", ada)
+	do("PUT", "/roles/support", `{"permissions":[]}`, 200, "privilege_permissions_changed", "admin", "", ada)
+	do("PUT", a.path()+"/roles", `{"roles":["user","support"]}`, 200, "authz_change", "admin", "ada", ada)
+	do("DELETE", "/roles/support", nil, 204, "authz_change", "admin", "ada", ada)
+	want = append(want, noted{"privilege_permissions_changed", "admin", "", want[len(want)-1].request})
+	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, "user_updated", "admin", "ada", ada)
+	for range 4 {
+		do("POST", "/login", credentials(wrong), 401, "authn_login_fail", "", "ada")
+	}
+	do("POST", "/login", credentials(wrong), 401, "authn_login_lock", "", "ada")
+	do("POST", "/login", credentials(goodPassword), 429, "authn_login_fail", "", "ada")
+	do("DELETE", a.path(), nil, 204, "user_deleted", "admin", "ada", ada)
+
+	if diff := cmp.Diff(want, s.trail(admin.token, len(want), names), cmp.AllowUnexported(noted{})); diff != "" {
+		t.Error(diff)
+	}
+	s.wantNoSecrets(email, "nobody@", "Ada", goodPassword, newPassword, a.token, a.refresh, issued.Token)
+}
+
+// wantNoSecrets looks for secrets and personal data in everything that the audit trail stores.
+func (s *server) wantNoSecrets(secrets ...string) {
+	s.t.Helper()
+	conn := s.connect()
+	defer func() { _ = conn.Close(s.t.Context()) }()
+	var all string
+	if err := conn.QueryRow(s.t.Context(), `SELECT json_agg(e)::text FROM audit_events e`).Scan(&all); err != nil {
+		s.t.Fatal(err)
+	}
+	if !json.Valid([]byte(all)) || !strings.Contains(all, "user_deleted") {
+		s.t.Fatalf("%.200s", all)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(all, secret) {
+			s.t.Errorf("the trail has %q", secret)
+		}
+	}
+}
+
+func TestTheTrailIsReadPageByPage(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, a := s.admin(), s.register() // two entries each
+	for i := range 5 {
+		s.call("PATCH", "/users/me", map[string]any{"name": fmt.Sprint(i)}, as(a.token)).want(t, 200)
+	}
+	type auditPage struct {
+		Items []entry
+		Next  string `json:"next_cursor"`
+	}
+	var got []entry
+	cursor, pages := "", 0
+	for more := true; more; more = cursor != "" {
+		p := decode[auditPage](t, s.call("GET", "/audit-events?limit=4&cursor="+cursor, nil, as(admin.token)).want(t, 200))
+		got = append(got, p.Items...)
+		cursor, pages = p.Next, pages+1
+	}
+	newestFirst := slices.IsSortedFunc(got, func(a, b entry) int { return b.Time.Compare(a.Time) })
+	if len(got) != 9 || pages != 3 || !newestFirst || got[8].Action != string(user.UserCreated) {
+		t.Errorf("%d pages: %+v", pages, got)
+	}
+	for query, want := range map[string]int{
+		"user_id=" + a.ID.String(): 7, "user_id=me": 2, "action=user_updated": 5, "action=user_updated&user_id=me": 0,
+		"action=nothing": 0, "user_id=" + uuid.NewString(): 0, "user_id=&action=&cursor=": 9, "action=user_updated&limit=2": 2,
+	} {
+		if n := len(s.audit(admin.token, query)); n != want {
+			t.Errorf("%s: %d entries, want %d", query, n, want)
+		}
+	}
+	for _, query := range []string{"limit=0", "limit=101", "cursor=x", "user_id=1", "user_id=ME", "action=a&action=b", "action=%00"} {
+		s.call("GET", "/audit-events?"+query, nil, as(admin.token)).wantProblem(t, 400, "invalid-parameter")
+	}
+}

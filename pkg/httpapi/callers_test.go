@@ -1,0 +1,215 @@
+package httpapi_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"user-service/pkg/access"
+	"user-service/pkg/event"
+)
+
+// who is the kind of caller that an operation is for.
+type who struct {
+	anyone, everybody, self bool
+	permission              access.Permission
+}
+
+var (
+	anyone    = who{anyone: true}
+	everybody = who{everybody: true}
+	self      = who{self: true}
+)
+
+func only(p access.Permission) who   { return who{permission: p} }
+func selfOr(p access.Permission) who { return who{self: true, permission: p} }
+
+// operations says of each operation who may call it, what success is, and which body it takes for the user target. An
+// operation of the contract that is missing here fails the test.
+var operations = map[string]struct {
+	who    who
+	status int
+	body   func(s *server, target account) any
+}{
+	"register":                 {anyone, 201, newcomer},
+	"login":                    {anyone, 200, func(_ *server, a account) any { return map[string]any{"email": a.Email, "password": a.password} }},
+	"refresh":                  {anyone, 200, func(_ *server, a account) any { return map[string]any{"refresh_token": a.refresh} }},
+	"logout":                   {everybody, 204, nil},
+	"verify":                   {everybody, 204, nil},
+	"requestPasswordReset":     {anyone, 202, func(_ *server, a account) any { return map[string]any{"email": a.Email} }},
+	"confirmPasswordReset":     {anyone, 204, resetOf},
+	"requestEmailVerification": {everybody, 202, nil},
+	"confirmEmailVerification": {anyone, 204, verificationOf},
+
+	"listUsers":         {only(access.UsersRead), 200, nil},
+	"getUser":           {selfOr(access.UsersRead), 200, nil},
+	"replaceUser":       {selfOr(access.UsersWrite), 200, func(_ *server, a account) any { return map[string]any{"email": a.Email} }},
+	"patchUser":         {selfOr(access.UsersWrite), 200, text(`{"name":"Ada"}`)},
+	"deleteUser":        {selfOr(access.UsersDelete), 204, nil},
+	"setRoles":          {only(access.RolesAssign), 200, text(`{"roles":[]}`)},
+	"setStatus":         {only(access.UsersWrite), 200, text(`{"status":"disabled"}`)},
+	"changePassword":    {self, 204, func(_ *server, a account) any { return change(a.password, newPassword) }},
+	"sendPasswordReset": {only(access.UsersWrite), 202, nil},
+	"listSessions":      {selfOr(access.UsersRead), 200, nil},
+	"endSessions":       {selfOr(access.UsersWrite), 204, nil},
+	"endSession":        {selfOr(access.UsersWrite), 204, nil},
+
+	"listRoles":       {only(access.RolesRead), 200, nil},
+	"putRole":         {only(access.RolesWrite), 200, text(`{"permissions":[]}`)},
+	"deleteRole":      {only(access.RolesWrite), 204, nil},
+	"listAuditEvents": {only(access.AuditRead), 200, nil},
+
+	"healthz":    {anyone, 200, nil},
+	"readyz":     {anyone, 200, nil},
+	"getOpenAPI": {anyone, 200, nil},
+	"getDocs":    {anyone, 200, nil},
+}
+
+func text(body string) func(*server, account) any { return func(*server, account) any { return body } }
+
+func newcomer(*server, account) any {
+	return map[string]any{"email": strings.ToLower(rand.Text()) + "@example.com", "password": goodPassword}
+}
+
+func resetOf(s *server, a account) any {
+	return map[string]any{"token": s.askForReset(a.Email), "new_password": newPassword}
+}
+
+func verificationOf(s *server, a account) any {
+	s.call("POST", "/email-verification", nil, as(a.token)).want(s.t, 202)
+	_, issued := lastEvent[tokenIssued](s.t, s, event.EmailVerificationRequested)
+	return map[string]any{"token": issued.Token}
+}
+
+// callers returns the tokens of one caller of each kind but the user that a call is about.
+func (s *server) callers(admin account) map[string]string {
+	s.t.Helper()
+	disabled, ended := s.register(), s.register()
+	s.call("PUT", disabled.path()+"/status", `{"status":"disabled"}`, as(admin.token)).want(s.t, 200)
+	s.call("POST", "/logout", nil, as(ended.token)).want(s.t, 204)
+	tokens := map[string]string{
+		"anonymous": "", "other": s.register().token, "admin": s.admin().token,
+		"disabled": disabled.token, "ended": ended.token, "expired": expired(s.t, s.register().token),
+	}
+	for _, p := range access.Permissions() {
+		tokens[string(p)] = s.with("may-" + strings.ReplaceAll(string(p), ":", "-")).token
+	}
+	return tokens
+}
+
+// expired returns the same token, signed again, as of the past.
+func expired(t *testing.T, token string) string {
+	t.Helper()
+	claims := jwt.MapClaims{}
+	old, _, err := jwt.NewParser().ParseUnverified(token, claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims["exp"] = time.Now().Add(-time.Second).Unix()
+	signed, err := (&jwt.Token{Method: jwt.SigningMethodHS256, Header: old.Header, Claims: claims}).SignedString([]byte(secret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signed
+}
+
+// refusal is the status for a caller whom an operation is not for, or 0.
+func (w who) refusal(caller string) int {
+	switch {
+	case w.anyone:
+		return 0
+	case caller == "anonymous" || caller == "disabled" || caller == "ended" || caller == "expired":
+		return 401
+	case w.everybody, w.self && caller == "self", w.permission != "" && (caller == string(w.permission) || caller == "admin"):
+		return 0
+	default:
+		return 403
+	}
+}
+
+// TestEveryOperationForEveryCaller calls each operation of the contract, about a user of its own, as each kind of
+// caller.
+func TestEveryOperationForEveryCaller(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.admin()
+	for _, p := range access.Permissions() {
+		path := "/roles/may-" + strings.ReplaceAll(string(p), ":", "-")
+		s.call("PUT", path, map[string]any{"permissions": []access.Permission{p}}, as(admin.token)).want(t, 200)
+	}
+	shared := s.callers(admin)
+	seen := 0
+	for path, item := range contract.doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			name := operation.OperationID
+			if _, known := operations[name]; !known {
+				t.Errorf("%s %s (%s): say in this test who may call it", method, path, name)
+				continue
+			}
+			seen++
+			callers := shared
+			if name == "logout" {
+				callers = s.callers(admin) // it ends them
+			}
+			s.callAsEverybody(method, path, name, callers, admin)
+		}
+	}
+	if seen != len(operations) {
+		t.Errorf("this test knows %d operations, the contract %d", len(operations), seen)
+	}
+}
+
+// callAsEverybody lets those call first who may not: they change nothing. Each of the others calls about a user
+// of its own.
+func (s *server) callAsEverybody(method, path, name string, callers map[string]string, admin account) {
+	s.t.Helper()
+	op := operations[name]
+	target := s.register()
+	for caller, token := range callers {
+		if status := op.who.refusal(caller); status != 0 {
+			s.callAbout(target, method, path, name, caller, token, status)
+		}
+	}
+	if status := op.who.refusal("self"); status != 0 {
+		s.callAbout(target, method, path, name, "self", target.token, status)
+	}
+	s.call("GET", "/users/me", nil, as(target.token)).want(s.t, 200) // nobody has done it any harm
+	for caller, token := range callers {
+		if op.who.refusal(caller) == 0 {
+			s.call("PUT", "/roles/spare", `{"permissions":[]}`, as(admin.token)).want(s.t, 200)
+			s.callAbout(s.register(), method, path, name, caller, token, op.status)
+		}
+	}
+	if op.who.refusal("self") == 0 {
+		s.callAbout(target, method, path, name, "self", target.token, op.status)
+	}
+}
+
+func (s *server) callAbout(target account, method, path, name, caller, token string, status int) {
+	s.t.Helper()
+	op := operations[name]
+	sessions, err := s.users.Sessions(s.t.Context(), target.ID)
+	if err != nil || len(sessions) == 0 {
+		s.t.Fatalf("%s as %s: the target has no session (%v)", name, caller, err)
+	}
+	path = strings.NewReplacer("{id}", target.ID.String(), "{session_id}", sessions[0].ID.String(), "{name}", "spare").Replace(path)
+	var body any
+	if op.body != nil {
+		body = op.body(s, target)
+	}
+	var options []option
+	if token != "" {
+		options = append(options, as(token))
+	}
+	got := s.call(method, path, body, options...)
+	if got.status != status {
+		s.t.Errorf("%s as %s: status is %d, want %d: %s", name, caller, got.status, status, got.body)
+	}
+	if problem := fmt.Sprintf(`"status":%d`, status); status >= 400 && !strings.Contains(string(got.body), problem) {
+		s.t.Errorf("%s as %s: %s", name, caller, got.body)
+	}
+}

@@ -1,0 +1,225 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"user-service/pkg/event"
+	"user-service/pkg/user"
+)
+
+// askForReset asks for a reset and returns the token that leaves for the mailbox.
+func (s *server) askForReset(email string) string {
+	s.t.Helper()
+	s.call("POST", "/password-reset", map[string]any{"email": email}).want(s.t, 202)
+	_, issued := lastEvent[tokenIssued](s.t, s, event.PasswordResetRequested)
+	return issued.Token
+}
+
+func (s *server) confirmReset(token, pw string) answer {
+	s.t.Helper()
+	return s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": pw})
+}
+
+func TestAForgottenPassword(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	s.call("POST", "/password-reset", map[string]any{"email": strings.ToUpper(a.Email)}).want(t, 202)
+	e, issued := lastEvent[tokenIssued](t, s, event.PasswordResetRequested)
+	if wait := time.Until(issued.ExpiresAt); e.Subject != a.ID || e.Sequence != 1 || wait < 9*time.Minute || wait > 10*time.Minute {
+		t.Errorf("%+v %s", e, wait)
+	}
+	if diff := cmp.Diff(a.User, issued.User); diff != "" {
+		t.Error(diff)
+	}
+	if n := s.execute(`DELETE FROM one_time_tokens WHERE token_hash = convert_to($1, 'UTF8')`, issued.Token); n != 0 {
+		t.Error("the token is stored as it is")
+	}
+	for range 5 {
+		s.fail(a.Email).want(t, 401)
+	}
+
+	s.confirmReset(issued.Token, newPassword).want(t, 204)
+	s.isOut(a)
+	s.confirmReset(issued.Token, goodPassword).wantProblem(t, 400, "invalid-token")
+	s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).wantProblem(t, 401, "invalid-credentials")
+	a.password = newPassword
+	s.login(a) // nor does the user have to wait any more
+	if n := len(s.events(event.PasswordChanged)); n != 1 {
+		t.Errorf("%d events of one change", n)
+	}
+	if u := s.current(a); u.Version != 1 {
+		t.Errorf("version is %d", u.Version)
+	}
+}
+
+func TestAResetIsAnsweredTheSameForEverybody(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, disabled := s.register(), s.register()
+	s.call("PUT", disabled.path()+"/status", `{"status":"disabled"}`, as(s.admin().token)).want(t, 200)
+	for _, email := range []string{a.Email, disabled.Email, "nobody@example.com"} {
+		started := time.Now()
+		got := s.call("POST", "/password-reset", map[string]any{"email": email}).want(t, 202)
+		if took := time.Since(started); len(got.body) != 0 || took < 100*time.Millisecond {
+			t.Errorf("%q after %s", got.body, took)
+		}
+	}
+	for _, e := range s.events(event.PasswordResetRequested) {
+		if e.Subject != a.ID {
+			t.Errorf("a token for %s, want one for the active account only", e.Subject)
+		}
+	}
+	s.call("POST", "/password-reset", `{}`).wantProblem(t, 422, "validation-failed")
+	s.call("POST", "/password-reset", `{"email":"nobody"}`).wantProblem(t, 422, "validation-failed")
+}
+
+func TestAResetTokenWorksOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	token := s.askForReset(a.Email)
+	var statuses [600]atomic.Int32
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			pw := fmt.Sprint(newPassword, i)
+			statuses[patiently(func() answer { return s.confirmReset(token, pw) }).status].Add(1)
+		})
+	}
+	wg.Wait()
+	if done, refused := statuses[204].Load(), statuses[400].Load(); done > 1 || done+refused != 20 {
+		t.Errorf("%d are done and %d refused, want 1 and 19", done, refused)
+	}
+	if n := len(s.events(event.PasswordChanged)); n != 1 {
+		t.Errorf("%d changes with one token", n)
+	}
+}
+
+func TestARefusedPasswordDoesNotSpendTheToken(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	s.call("PATCH", "/users/me", `{"name":"Augusta Ada Countess of Lovelace"}`, as(a.token)).want(t, 200)
+	token := s.askForReset(a.Email)
+	for _, pw := range []string{"short", a.Email, "Augusta Ada Countess of Lovelace"} {
+		p := s.confirmReset(token, pw).wantProblem(t, 422, "validation-failed")
+		if !containsPointer(p.Errors, "/new_password") || len(p.Errors) != 1 {
+			t.Errorf("%q: %+v", pw, p.Errors)
+		}
+	}
+	s.call("POST", "/password-reset/confirm", `{}`).wantProblem(t, 422, "validation-failed")
+	s.confirmReset(token, newPassword).want(t, 204)
+}
+
+func TestABadTokenIsRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, admin := s.register(), s.admin()
+	for _, token := range []string{"x", "ünï", s.askForReset(a.Email) + "A", a.token, a.refresh} {
+		s.confirmReset(token, newPassword).wantProblem(t, 400, "invalid-token")
+		s.call("POST", "/email-verification/confirm", map[string]any{"token": token}).wantProblem(t, 400, "invalid-token")
+	}
+	// A token is good for its own purpose only.
+	s.call("POST", "/email-verification/confirm", map[string]any{"token": s.askForReset(a.Email)}).wantProblem(t, 400, "invalid-token")
+
+	old := s.askForReset(a.Email)
+	s.execute(`UPDATE one_time_tokens SET expires_at = now()`)
+	s.confirmReset(old, newPassword).wantProblem(t, 400, "invalid-token")
+
+	before := s.askForReset(a.Email)
+	s.call("PATCH", a.path(), `{"email":"other@example.com"}`, as(admin.token)).want(t, 200)
+	s.confirmReset(before, newPassword).wantProblem(t, 400, "invalid-token")
+}
+
+func TestAMailboxIsNotFilled(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, admin := s.register(), s.admin()
+	ask := func() {
+		s.call("POST", "/password-reset", map[string]any{"email": a.Email}).want(t, 202)
+		s.call("POST", a.path()+"/password-reset", nil, as(admin.token)).want(t, 202)
+		s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(ask)
+	}
+	wg.Wait()
+	for _, typ := range []event.Type{event.PasswordResetRequested, event.EmailVerificationRequested} {
+		if n := len(s.events(typ)); n != 5 {
+			t.Errorf("%d × %s, want 5", n, typ)
+		}
+	}
+	s.execute(`UPDATE one_time_tokens SET created_at = created_at - interval '10 minutes'`)
+	ask()
+	if n := len(s.events(event.PasswordResetRequested)); n != 7 {
+		t.Errorf("%d tokens after 10 minutes, want 7", n)
+	}
+}
+
+func TestAnAdminStartsAReset(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, admin := s.register(), s.admin()
+	got := s.call("POST", a.path()+"/password-reset", nil, as(admin.token)).want(t, 202)
+	_, issued := lastEvent[tokenIssued](t, s, event.PasswordResetRequested)
+	if len(got.body) != 0 || issued.User.ID != a.ID {
+		t.Errorf("%q %+v", got.body, issued)
+	}
+	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200) // the old password is good until then
+	s.confirmReset(issued.Token, newPassword).want(t, 204)
+	s.isOut(a)
+	s.call("POST", "/users/"+uuid.Must(uuid.NewV7()).String()+"/password-reset", nil, as(admin.token)).wantProblem(t, 404, "not-found")
+	s.call("POST", "/users/me/password-reset", nil, as(admin.token)).want(t, 202)
+}
+
+func TestAnEmailIsVerified(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+	e, issued := lastEvent[tokenIssued](t, s, event.EmailVerificationRequested)
+	if wait := time.Until(issued.ExpiresAt); e.Subject != a.ID || e.Sequence != 1 || wait < 23*time.Hour || wait > 24*time.Hour {
+		t.Errorf("%+v %s", e, wait)
+	}
+	confirm := map[string]any{"token": issued.Token}
+	s.confirmReset(issued.Token, newPassword).wantProblem(t, 400, "invalid-token")
+	s.call("POST", "/email-verification/confirm", confirm).want(t, 204)
+	s.call("POST", "/email-verification/confirm", confirm).wantProblem(t, 400, "invalid-token")
+
+	u := decode[user.User](t, s.call("GET", "/users/me", nil, as(a.token)).want(t, 200)) // no session has ended
+	e, change := lastEvent[updated](t, s, event.UserUpdated)
+	if diff := cmp.Diff(updated{User: u, Changed: []string{"email_verified"}, Previous: map[string]any{"email_verified": false}}, change); diff != "" {
+		t.Error(diff)
+	}
+	if !u.EmailVerified || u.Version != 2 || e.Sequence != 2 {
+		t.Errorf("%+v, event %d", u, e.Sequence)
+	}
+	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+	if n := len(s.events(event.EmailVerificationRequested)); n != 1 {
+		t.Errorf("%d tokens, want none for an email that is verified", n)
+	}
+}
+
+func TestAVerificationIsOfOneEmail(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+	_, issued := lastEvent[tokenIssued](t, s, event.EmailVerificationRequested)
+	s.call("PATCH", "/users/me", map[string]any{"email": "other@example.com", "current_password": a.password}, as(a.token)).want(t, 200)
+	s.call("POST", "/email-verification/confirm", map[string]any{"token": issued.Token}).wantProblem(t, 400, "invalid-token")
+	s.call("POST", "/email-verification/confirm", `{}`).wantProblem(t, 422, "validation-failed")
+	if u := s.current(a); u.EmailVerified {
+		t.Error("another email than that of the token is verified")
+	}
+}

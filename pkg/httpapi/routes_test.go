@@ -1,0 +1,41 @@
+package httpapi
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestRoutesAreThoseOfTheContract holds the table of routes and api/openapi.yaml to each other, down to whether
+// a token is asked for.
+func TestRoutesAreThoseOfTheContract(t *testing.T) {
+	t.Parallel()
+	var coded, written []string
+	a := &API{cfg: Config{DocsEnabled: true}}
+	for _, r := range a.routes() {
+		path := paramName.ReplaceAllString(r.path, "{$1}")
+		if path == "/docs/{file}" { // what the page loads is no operation
+			continue
+		}
+		coded = append(coded, line(r.method, path, r.who.Anonymous()))
+	}
+	for path, item := range load(t).Paths.Map() {
+		for method, op := range item.Operations() {
+			written = append(written, line(method, path, op.Security != nil && len(*op.Security) == 0))
+		}
+	}
+	slices.Sort(coded)
+	slices.Sort(written)
+	if diff := cmp.Diff(written, coded); diff != "" {
+		t.Errorf("api/openapi.yaml (-) and the routes (+) differ:\n%s", diff)
+	}
+}
+
+func line(method, path string, anonymous bool) string {
+	if anonymous {
+		return strings.Join([]string{method, path, "for anyone"}, " ")
+	}
+	return strings.Join([]string{method, path, "with a token"}, " ")
+}
