@@ -10,11 +10,11 @@ import (
 )
 
 // Bounds of bcrypt's cost, the exponent of its work. Below 4 there is no bcrypt. Each step
-// doubles the time: 12, the usual one, takes about 0.25 s of one core, and 16 about 4 s, which
-// is less than the costliest argon2id hash that is taken.
+// doubles the time: 12, the usual one, takes about 0.25 s of one core and 14 about 1 s. Above
+// that a login could not be answered in the time that a request has.
 const (
 	minBcryptCost = 4
-	maxBcryptCost = 16
+	maxBcryptCost = 14
 )
 
 // bcryptMaxBytes is how much of a password bcrypt sees. All implementations that make
