@@ -28,9 +28,9 @@ type usersEnvironment struct {
 
 func usersCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "users", Short: "Create and list accounts", Example: "  user-service users list", Args: noArgs, RunE: group,
+		Use: "users", Short: "Create, import and list accounts", Example: "  user-service users list", Args: noArgs, RunE: group,
 	}
-	cmd.AddCommand(usersCreateCommand(), usersListCommand())
+	cmd.AddCommand(usersCreateCommand(), usersImportCommand(), usersListCommand())
 	return cmd
 }
 
