@@ -52,7 +52,11 @@ func importAccounts(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) 
 	if err := importEvents(ctx, tx, stored); err != nil {
 		return nil, fmt.Errorf("append to the outbox: %w", err)
 	}
-	return stored, nil
+	entries := make([]user.Audit, len(stored))
+	for i, a := range stored {
+		entries[i] = user.Audit{Action: user.UserCreated, UserID: a.User.ID}
+	}
+	return stored, appendAudit(ctx, tx, entries...)
 }
 
 // importUsers stores users, in the order of their emails, so that two imports that run at
