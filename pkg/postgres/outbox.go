@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel/propagation"
 
 	"user-service/pkg/event"
 	"user-service/pkg/outbox"
+	"user-service/pkg/user"
 )
 
 // relayLock is the advisory lock of the one relay that drains. It ends with its
@@ -51,6 +53,31 @@ func announce(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) 
 			*done = tag.RowsAffected() > 0
 			return nil
 		})
+}
+
+// Announce implements user.Store.
+func (db *DB) Announce(ctx context.Context, after uuid.UUID, limit int, about func(user.User) (event.Event, error)) (users []user.User, err error) {
+	err = db.inTx(ctx, "announce users", func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2 FOR SHARE OF u`, after, limit)
+		if err != nil {
+			return err
+		}
+		users, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) })
+		if err != nil {
+			return err
+		}
+		events := make([]event.Event, len(users))
+		for i, u := range users {
+			if events[i], err = about(u); err != nil {
+				return err
+			}
+		}
+		return appendEvents(ctx, tx, events)
+	})
+	if err == nil && len(users) > 0 {
+		db.committed()
+	}
+	return users, err
 }
 
 // traceparent is the W3C trace context of the request.

@@ -26,6 +26,9 @@ type Store interface {
 	User(ctx context.Context, id uuid.UUID) (User, error)
 	// UserByEmail returns the account with this email, whatever its case.
 	UserByEmail(ctx context.Context, email string) (User, error)
+	// Announce stores an event about each of the next users after an id, sorted by id, while none of
+	// them can change, and returns those users.
+	Announce(ctx context.Context, after uuid.UUID, limit int, about func(User) (event.Event, error)) ([]User, error)
 	// Users returns the accounts that the filter chooses, sorted by id.
 	Users(ctx context.Context, f Filter) (Page, error)
 
