@@ -1,7 +1,7 @@
 # The work is done by the scripts in tools/dev; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt build events fuzz bench generate clean
+.PHONY: help run test lint fmt build events fuzz bench chaos generate clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -36,6 +36,9 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 
 bench: ## run the benchmarks
 	@tools/dev/with-services go test -run '^$$' -bench . -benchmem ./...
+
+chaos: ## try for some minutes to lose an event: kill the service, its broker, its database
+	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 1h -args -accounts 10000 -outage 30s -kills 20
 
 clean: ## delete what was built
 	@rm -rf bin .bin

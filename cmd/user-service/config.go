@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"text/tabwriter"
 
 	"github.com/sethvargo/go-envconfig"
@@ -24,9 +25,18 @@ func configCommand() *cobra.Command {
 			err := load(cmd.Context(), &cfg)
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			for _, v := range config.Values(envconfig.OsLookuper(), &cfg) {
+				if isProblem(err, v.Name) {
+					v.Value, v.Source = "-", "problem"
+				}
 				fmt.Fprintf(table, "%s\t%s\t%s\n", v.Name, v.Value, v.Source)
 			}
 			return errors.Join(table.Flush(), err)
 		},
 	}
+}
+
+// isProblem reports whether err is about the variable name, for which no value is in force then.
+func isProblem(err error, name string) bool {
+	var problems *config.Problems
+	return errors.As(err, &problems) && slices.ContainsFunc(problems.List, func(p config.Problem) bool { return p.Name == name })
 }

@@ -25,19 +25,24 @@ const (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
 	os.Exit(exitCode(err, os.Stderr))
 }
 
-// run executes one command line. A command that is stopped by ctx ends without an error.
+// run executes one command line. The end of ctx is the normal end of serve and events tail;
+// to any other command it is an error, as a migration that was cut off has not succeeded.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
 	root := rootCommand()
 	root.SetArgs(args)
 	root.SetIn(in)
 	root.SetOut(out)
 	root.SetErr(errOut)
-	return root.ExecuteContext(ctx)
+	err := root.ExecuteContext(ctx)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("interrupted: %w", err)
+	}
+	return err
 }
 
 func rootCommand() *cobra.Command {
@@ -49,33 +54,67 @@ func rootCommand() *cobra.Command {
 		Example:       "  user-service migrate up && user-service serve",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Args:          cobra.NoArgs,
+		Args:          noArgs,
 		RunE:          group,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
 	})
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(helpCommand())
 	root.AddCommand(serveCommand(), migrateCommand(), usersCommand(), eventsCommand(), configCommand(), versionCommand())
 	return root
 }
 
 // group runs a command that is only there for its subcommands.
 func group(cmd *cobra.Command, _ []string) error {
+	cmd.SetOut(cmd.ErrOrStderr())
 	_ = cmd.Help()
-	return usageError{errors.New("name a command")}
+	return usageError{errors.New("name one of these commands")}
+}
+
+// noArgs refuses arguments as a mistake of usage.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	kind := "argument"
+	if cmd.HasSubCommands() {
+		kind = "command"
+	}
+	return usageError{fmt.Errorf("unknown %s %q; see %s --help", kind, args[0], cmd.CommandPath())}
+}
+
+// helpCommand is cobra's own, but that it fails if there is no such command.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "help [COMMAND]...",
+		Short:   "Explain a command",
+		Example: "  user-service help users create",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			about, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if err := noArgs(about, rest); err != nil {
+				return err
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		},
+	}
 }
 
 // load reads the part of the environment that a command needs into target.
 func load(ctx context.Context, target any) error {
-	return config.Load(ctx, envconfig.OsLookuper(), target)
+	return config.Load(ctx, envconfig.OsLookuper(), target, secretChecks()...)
 }
 
 // usageError is the user's mistake, not the program's failure.
 type usageError struct{ error }
 
 func exitCode(err error, errOut io.Writer) int {
-	if err == nil || errors.Is(err, context.Canceled) {
+	if err == nil {
 		return 0
 	}
 	fmt.Fprintln(errOut, "user-service:", err)

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
 
+	"github.com/pressly/goose/v3"
 	"github.com/spf13/cobra"
 
 	"user-service/pkg/config"
@@ -16,7 +18,7 @@ func migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "migrate",
 		Short:   "Bring the database's schema up or down",
-		Long:    "migrate changes the schema of the database at MIGRATION_DATABASE_URL, or else DATABASE_URL.\nIt waits for the database to be there; two at once wait for each other.",
+		Long:    "migrate changes the schema of the database at MIGRATION_DATABASE_URL, or else DATABASE_URL.\nTwo at once wait for each other.",
 		Example: "  user-service migrate up",
 		Args:    noArgs,
 		RunE:    group,
@@ -47,7 +49,7 @@ func withMigrator(do func(*cobra.Command, *postgres.Migrator) error) func(*cobra
 		log := telemetry.NewLogger(cmd.ErrOrStderr(), slog.LevelWarn)
 		m, err := postgres.NewMigrator(env.Database.Migrations().Reveal(), log)
 		if err != nil {
-			return err
+			return usageError{fmt.Errorf("MIGRATION_DATABASE_URL or DATABASE_URL: %w", err)}
 		}
 		defer func() { _ = m.Close() }()
 		return do(cmd, m)
@@ -70,6 +72,9 @@ func migrateUp(cmd *cobra.Command, m *postgres.Migrator) error {
 
 func migrateDown(cmd *cobra.Command, m *postgres.Migrator) error {
 	r, err := m.Down(cmd.Context())
+	if errors.Is(err, goose.ErrNoNextVersion) {
+		return errors.New("migrate down: no migration is applied")
+	}
 	if err != nil {
 		return fmt.Errorf("migrate down: %w", err)
 	}

@@ -38,26 +38,22 @@ func serveCommand() *cobra.Command {
 
 // serve runs the service until ctx ends, then shuts it down within the time that cfg allows.
 func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-	stopTracing, err := telemetry.StartTracing(ctx, version, log)
+	starting := context.WithoutCancel(ctx) // an early SIGTERM finds a service that can be taken down in order
+	stopTracing, err := telemetry.StartTracing(starting, version, log)
+	if err != nil {
+		return usageError{err}
+	}
+	s, err := newService(starting, cfg, log)
 	if err != nil {
 		return err
 	}
-	s, err := newService(ctx, cfg, log)
-	if err != nil {
-		return err
-	}
-	listeners, err := listen(ctx, cfg.HTTP)
+	listeners, err := listen(starting, cfg.HTTP)
 	if err != nil {
 		return err
 	}
 	log.Info("serving", "version", version, "api", listeners[0].Addr().String(), "metrics", listeners[1].Addr().String())
+	s.stopTracing = stopTracing
 	err = s.run(ctx, listeners)
-
-	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	if flushErr := stopTracing(flushCtx); flushErr != nil {
-		log.Warn("the last traces were not exported", "error", flushErr)
-	}
 	log.Info("stopped")
 	return err
 }
@@ -68,7 +64,7 @@ func listen(ctx context.Context, cfg config.HTTP) ([2]net.Listener, error) {
 	for i, at := range []struct{ name, addr string }{{"HTTP_ADDR", cfg.Addr}, {"METRICS_ADDR", cfg.MetricsAddr}} {
 		l, err := new(net.ListenConfig).Listen(ctx, "tcp", at.addr)
 		if err != nil {
-			return out, fmt.Errorf("%s: %w; is another instance running? Choose another port", at.name, err)
+			return out, fmt.Errorf("%s: %w; set it to an address and a port of this machine that are free", at.name, err)
 		}
 		out[i] = l
 	}
@@ -86,9 +82,10 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	defer stopBackground()
 	relaying, stopRelay := context.WithCancel(background)
 
-	var publisher, relay, reaper errgroup.Group
+	var publisher, relay, others errgroup.Group
 	publisher.Go(func() error { return s.publisher.Run(background) })
-	reaper.Go(func() error { return s.reaper.Run(background) })
+	others.Go(func() error { return s.reaper.Run(background) })
+	others.Go(func() error { return s.watchSecrets(background) })
 	relay.Go(func() error { return s.relay.Run(relaying) })
 
 	serving, failed := errgroup.WithContext(ctx)
@@ -109,16 +106,36 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	s.flush(deadline, &relay)
 	_ = servers[1].Close() // only now: metrics tell of the shutdown too
 	stopBackground()
-	err := errors.Join(serving.Wait(), publisher.Wait(), reaper.Wait())
+	err := errors.Join(serving.Wait(), publisher.Wait(), others.Wait())
 	s.db.Close()
+	if flushErr := s.stopTracing(deadline); flushErr != nil {
+		s.log.Warn("the last traces were not exported", "error", flushErr)
+	}
 	return err
 }
+
+// before returns a context that ends so long before ctx does, which has a deadline.
+func before(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	deadline, _ := ctx.Deadline()
+	return context.WithDeadline(ctx, deadline.Add(-d))
+}
+
+// afterRequests is how much of the shutdown's time is kept for what comes after the last answer: 2 s
+// for the relay's batch under way, 1 s for what is left in the outbox, and farewellTime.
+func (s *service) afterRequests() time.Duration {
+	return min(3*time.Second+farewellTime, (s.cfg.HTTP.ShutdownTimeout-s.cfg.HTTP.ShutdownDelay)/2)
+}
+
+// farewellTime is what the publisher's farewell to the broker may take.
+const farewellTime = 2 * time.Second
 
 // drain tells the load balancers to send no more, serves what they still send, and waits
 // for the last answers.
 func (s *service) drain(ctx context.Context, server *http.Server) {
 	s.log.Info("shutting down", "delay", s.cfg.HTTP.ShutdownDelay.String())
 	s.health.Drain()
+	ctx, cancel := before(ctx, s.afterRequests())
+	defer cancel()
 	select {
 	case <-time.After(s.cfg.HTTP.ShutdownDelay):
 	case <-ctx.Done():
@@ -132,7 +149,7 @@ func (s *service) drain(ctx context.Context, server *http.Server) {
 // flush publishes what the last requests left in the outbox, if the broker takes it.
 func (s *service) flush(ctx context.Context, relay *errgroup.Group) {
 	_ = relay.Wait()
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	ctx, cancel := before(ctx, min(farewellTime, s.afterRequests()/2))
 	defer cancel()
 	if err := s.relay.Flush(ctx); err != nil {
 		s.log.Info("events stay in the outbox for the next instance", "error", err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"user-service/pkg/config"
@@ -34,6 +35,10 @@ type service struct {
 	api       *httpapi.API
 	health    *httpapi.Health
 	metrics   *telemetry.Metrics
+
+	tokens         *token.Tokens
+	brokerPassword atomic.Pointer[string]
+	stopTracing    func(context.Context) error
 }
 
 // newService wires everything together. It needs neither database nor broker to be there.
@@ -43,9 +48,12 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns},
 		func() { s.relay.Wake() })
 	if err != nil {
-		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+		return nil, usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
-	s.publisher = rabbitmq.New(brokerConfig(cfg.RabbitMQ), log, s.metrics)
+	broker := brokerConfig(cfg.RabbitMQ)
+	s.brokerPassword.Store(new(cfg.RabbitMQ.Password.Reveal()))
+	broker.Password = func() string { return *s.brokerPassword.Load() }
+	s.publisher = rabbitmq.New(broker, log, s.metrics)
 	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
 	s.reaper = &postgres.Reaper{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
 
@@ -53,11 +61,11 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	if err != nil {
 		return nil, err
 	}
-	tokens, err := token.New(token.Config{
-		Secret: cfg.Tokens.Secret.Reveal(), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, AccessTTL: cfg.Tokens.AccessTTL,
+	s.tokens, err = token.New(token.Config{
+		Keys: tokenKeys(cfg.Tokens), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, AccessTTL: cfg.Tokens.AccessTTL,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("JWT_SECRET: %w", err)
+		return nil, usageError{fmt.Errorf("JWT_SECRET, JWT_PRIVATE_KEY, JWT_ACCEPTED_KEYS: %w", err)}
 	}
 	users := user.New(user.Config{
 		RegistrationEnabled: cfg.Accounts.RegistrationEnabled,
@@ -65,14 +73,16 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 		Passwords:           password.Policy{MinLength: cfg.Passwords.MinLength},
 		RefreshIdleTTL:      cfg.Tokens.RefreshIdleTTL,
 		RefreshTTL:          cfg.Tokens.RefreshTTL,
-	}, s.db, hasher, tokens)
+	}, s.db, hasher, s.tokens)
 
 	required, err := postgres.RequiredSchema()
 	if err != nil {
 		return nil, err
 	}
 	s.health = httpapi.NewHealth(s.checks(required)...)
-	s.api = httpapi.New(httpapi.Config{DocsEnabled: cfg.HTTP.DocsEnabled}, users, s.health, s.metrics, log)
+	s.api = httpapi.New(httpapi.Config{
+		DocsEnabled: cfg.HTTP.DocsEnabled, TrustedProxies: cfg.HTTP.TrustedProxies, RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute,
+	}, users, s.health, s.metrics, log)
 	s.metrics.Watch(telemetry.Sources{
 		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, Pool: s.poolStats,
 		Outbox: s.db.OutboxBacklog, Schema: s.db.SchemaVersion, SchemaRequired: required,
@@ -100,13 +110,17 @@ func (s *service) checks(required int64) []httpapi.Check {
 			if err != nil {
 				return errors.New("unknown: the database does not answer")
 			}
-			if found < required {
-				return fmt.Errorf("version %d is below %d; run user-service migrate up", found, required)
-			}
-			return nil
+			return checkSchema(found, required)
 		}},
 		{Name: "rabbitmq", Run: s.publisher.Check, Informs: true}, // the outbox holds while the broker is away
 	}
+}
+
+func checkSchema(found, required int64) error {
+	if found < required {
+		return fmt.Errorf("version %d is below %d; run user-service migrate up", found, required)
+	}
+	return nil
 }
 
 func (s *service) poolStats() telemetry.PoolStats {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,9 +28,9 @@ type usersEnvironment struct {
 
 func usersCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "users", Short: "Create and list accounts", Example: "  user-service users list", Args: noArgs, RunE: group,
+		Use: "users", Short: "Create, import and list accounts", Example: "  user-service users list", Args: noArgs, RunE: group,
 	}
-	cmd.AddCommand(usersCreateCommand(), usersListCommand())
+	cmd.AddCommand(usersCreateCommand(), usersImportCommand(), usersListCommand())
 	return cmd
 }
 
@@ -41,14 +42,33 @@ func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 	}
 	db, err := postgres.Open(cmd.Context(), postgres.Config{URL: env.Database.URL.Reveal(), MaxConns: 2}, nil)
 	if err != nil {
-		return err
+		return usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
 	defer db.Close()
+	if err := requireSchema(cmd.Context(), db); err != nil {
+		return err
+	}
 	hasher, err := newHasher(env.Passwords, unobserved{})
 	if err != nil {
 		return err
 	}
 	return do(user.New(user.Config{Passwords: password.Policy{MinLength: env.Passwords.MinLength}}, db, hasher, nil))
+}
+
+// requireSchema tells an operator what is missing before a query fails for it.
+func requireSchema(ctx context.Context, db *postgres.DB) error {
+	required, err := postgres.RequiredSchema()
+	if err != nil {
+		return err
+	}
+	found, err := db.SchemaVersion(ctx)
+	if err != nil {
+		return plainly(err)
+	}
+	if err := checkSchema(found, required); err != nil {
+		return fmt.Errorf("the database's schema: %w", err)
+	}
+	return nil
 }
 
 // unobserved is for commands that nobody scrapes.
@@ -68,6 +88,9 @@ func usersCreateCommand() *cobra.Command {
 			"  user-service users create --email ada@example.com --role admin --password-file /run/secrets/admin",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if email == "" {
+				return usageError{errors.New("give the email by --email")}
+			}
 			pw, err := readPassword(cmd.InOrStdin(), stdin, file)
 			if err != nil {
 				return err
@@ -119,8 +142,11 @@ func plainly(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	if len(e.Fields) == 0 {
+	if e.Code == user.Unavailable {
 		return errors.Join(errors.New(e.Detail), e.Err)
+	}
+	if len(e.Fields) == 0 {
+		return errors.New(e.Detail)
 	}
 	var lines []error
 	for _, f := range e.Fields {

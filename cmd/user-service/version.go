@@ -35,11 +35,3 @@ func revision() string {
 	}
 	return "unknown"
 }
-
-// noArgs refuses arguments as a mistake of usage.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if err := cobra.NoArgs(cmd, args); err != nil {
-		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
-	}
-	return nil
-}

@@ -5,10 +5,11 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // The checks of the groups: what bounds and types can't say. They find zero where a
@@ -33,6 +34,10 @@ func (q *RabbitMQ) check(found findings) {
 func (t *Tokens) check(found findings) {
 	length := len(t.Secret.Reveal())
 	found.unless(length >= minSecretBytes, "JWT_SECRET", fmt.Sprintf("has %d bytes and needs at least %d", length, minSecretBytes))
+	for _, secret := range t.Accepted() {
+		length := len(secret)
+		found.unless(length >= minSecretBytes, "JWT_ACCEPTED_SECRETS", fmt.Sprintf("has a secret of %d bytes and each needs at least %d", length, minSecretBytes))
+	}
 	found.unless(t.RefreshTTL == 0 || t.RefreshIdleTTL <= t.RefreshTTL, "REFRESH_TOKEN_IDLE_TTL", "is longer than REFRESH_TOKEN_TTL")
 }
 
@@ -53,14 +58,14 @@ func (l *Log) check(found findings) {
 	found.unless(slices.Contains(levels, l.Level), "LOG_LEVEL", "is not a level")
 }
 
-// isDatabase reports whether dsn looks like a connection string of libpq: a URL, or pairs
-// of keyword=value. The driver looks closer, but only the program itself knows the driver.
+// isDatabase reports whether dsn is a connection string of libpq, a URL or pairs of keyword=value,
+// that the driver takes. The driver's own error may show the password.
 func isDatabase(dsn string) bool {
-	if !strings.Contains(dsn, "://") {
-		return strings.Contains(dsn, "=")
+	if !strings.ContainsAny(dsn, ":=") { // the driver would take the empty string too
+		return false
 	}
-	u, err := url.Parse(dsn)
-	return err == nil && (u.Scheme == "postgres" || u.Scheme == "postgresql")
+	_, err := pgxpool.ParseConfig(dsn)
+	return err == nil
 }
 
 // isHost reports whether s is a host without port, scheme or user.

@@ -9,11 +9,14 @@
 //	min, max the bounds of a number or a duration, both included
 //	is       what a value has to be, where type and bounds don't say it
 //	example  a value for .env.example and for messages; the default stands in for it
+//	empty    when the file of a secret may be empty, which is the same as not set: "at start", or
+//	         "always", and then the value may also be taken away while the service runs
 package config
 
 import (
 	"log/slog"
 	"runtime"
+	"strings"
 	"time"
 )
 
@@ -48,12 +51,15 @@ type RabbitMQ struct {
 
 // Tokens says how tokens are made and how long they are good for.
 type Tokens struct {
-	Secret         Secret        `env:"JWT_SECRET, required" is:"a random text of at least 32 bytes, as made by: openssl rand -base64 48" example:"for-local-development-only-0123456789" desc:"The key that signs tokens."`
-	Issuer         string        `env:"JWT_ISSUER, default=user-service" is:"a name or a URL" desc:"The claim iss of access tokens."`
-	Audience       string        `env:"JWT_AUDIENCE, default=user-service" is:"a name or a URL" desc:"The claim aud of access tokens."`
-	AccessTTL      time.Duration `env:"ACCESS_TOKEN_TTL, default=15m" min:"1s" desc:"How long an access token is good for."`
-	RefreshIdleTTL time.Duration `env:"REFRESH_TOKEN_IDLE_TTL, default=720h" min:"1s" desc:"A session that is not refreshed for so long ends."`
-	RefreshTTL     time.Duration `env:"REFRESH_TOKEN_TTL, default=2160h" min:"1s" desc:"A session ends after so long, refreshed or not."`
+	Secret          Secret        `env:"JWT_SECRET, required" is:"a random text of at least 32 bytes, as made by: openssl rand -base64 48" example:"for-local-development-only-0123456789" desc:"The key that signs tokens: refresh tokens, and access tokens where JWT_PRIVATE_KEY does not."`
+	AcceptedSecrets Secret        `env:"JWT_ACCEPTED_SECRETS" empty:"always" is:"random texts of at least 32 bytes, separated by commas" desc:"Secrets whose tokens are good too: the one before and the one after JWT_SECRET, so that a change refuses no token."`
+	PrivateKey      Secret        `env:"JWT_PRIVATE_KEY" empty:"at start" is:"a private key in PEM: Ed25519, P-256 or RSA of at least 2048 bits, as made by: openssl genpkey -algorithm ed25519" desc:"The key that signs access tokens, by EdDSA, ES256 or RS256; its public half is at /.well-known/jwks.json."`
+	AcceptedKeys    Secret        `env:"JWT_ACCEPTED_KEYS" empty:"always" is:"public or private keys in PEM, one after the other, of the kinds of JWT_PRIVATE_KEY" desc:"Keys whose access tokens are good too, and that are published as well: the one before and the one after JWT_PRIVATE_KEY."`
+	Issuer          string        `env:"JWT_ISSUER, default=user-service" is:"a name or a URL" desc:"The claim iss of access tokens."`
+	Audience        string        `env:"JWT_AUDIENCE, default=user-service" is:"a name or a URL" desc:"The claim aud of access tokens."`
+	AccessTTL       time.Duration `env:"ACCESS_TOKEN_TTL, default=15m" min:"1s" desc:"How long an access token is good for."`
+	RefreshIdleTTL  time.Duration `env:"REFRESH_TOKEN_IDLE_TTL, default=720h" min:"1s" desc:"A session that is not refreshed for so long ends."`
+	RefreshTTL      time.Duration `env:"REFRESH_TOKEN_TTL, default=2160h" min:"1s" desc:"A session ends after so long, refreshed or not."`
 }
 
 // Passwords says what a good password is, and what hashing one may cost.
@@ -73,14 +79,16 @@ type Accounts struct {
 	AuditRetention      time.Duration `env:"AUDIT_RETENTION, default=9600h" min:"1h" desc:"How long the audit trail is kept."`
 }
 
-// HTTP says where the service answers, and how it stops.
+// HTTP says where the service answers, whom, and how it stops.
 type HTTP struct {
-	Addr            string        `env:"HTTP_ADDR, default=:8080" is:"an address, host:port or :port" desc:"Address of the API."`
-	MetricsAddr     string        `env:"METRICS_ADDR, default=:9090" is:"an address, host:port or :port" desc:"Address of /metrics, /healthz and /readyz."`
-	DocsEnabled     bool          `env:"DOCS_ENABLED, default=true" desc:"Serve /openapi.json and /docs."`
-	PprofEnabled    bool          `env:"PPROF_ENABLED, default=false" desc:"Serve /debug/pprof/ on METRICS_ADDR."`
-	ShutdownDelay   time.Duration `env:"SHUTDOWN_DELAY, default=5s" min:"0s" desc:"How long to serve on after SIGTERM, not ready, until no more requests are sent here."`
-	ShutdownTimeout time.Duration `env:"SHUTDOWN_TIMEOUT, default=25s" min:"1s" desc:"How long the whole shutdown may take, SHUTDOWN_DELAY included."`
+	Addr               string        `env:"HTTP_ADDR, default=:8080" is:"an address, host:port or :port" desc:"Address of the API."`
+	MetricsAddr        string        `env:"METRICS_ADDR, default=:9090" is:"an address, host:port or :port" desc:"Address of /metrics, /healthz and /readyz."`
+	TrustedProxies     Networks      `env:"TRUSTED_PROXIES" is:"IP addresses and CIDRs, separated by commas" example:"10.0.0.0/8,fd00::/8" desc:"The proxies in front of the service: their X-Forwarded-For says where a request comes from, nobody else's does. Not set: the client is whoever connects."`
+	RateLimitPerMinute int           `env:"RATE_LIMIT_PER_MINUTE, default=60" min:"0" max:"1000000" desc:"How often one client address (IPv6: one /64) may call the endpoints that ask for no token and cost something, such as /login, at each replica; 0: as often as it likes. Behind a proxy it needs TRUSTED_PROXIES, or all clients share one limit."`
+	DocsEnabled        bool          `env:"DOCS_ENABLED, default=true" desc:"Serve /openapi.json and /docs."`
+	PprofEnabled       bool          `env:"PPROF_ENABLED, default=false" desc:"Serve /debug/pprof/ on METRICS_ADDR."`
+	ShutdownDelay      time.Duration `env:"SHUTDOWN_DELAY, default=5s" min:"0s" desc:"How long to serve on after SIGTERM, not ready, until no more requests are sent here."`
+	ShutdownTimeout    time.Duration `env:"SHUTDOWN_TIMEOUT, default=25s" min:"1s" desc:"How long the whole shutdown may take, SHUTDOWN_DELAY included."`
 }
 
 // Log says what is logged.
@@ -94,6 +102,18 @@ func (d Database) Migrations() Secret {
 		return d.MigrationURL
 	}
 	return d.URL
+}
+
+// Accepted returns the accepted secrets one by one. Blanks around them, and nothing between two
+// commas, are a matter of writing.
+func (t Tokens) Accepted() []string {
+	var list []string
+	for secret := range strings.SplitSeq(t.AcceptedSecrets.Reveal(), ",") {
+		if secret = strings.TrimSpace(secret); secret != "" {
+			list = append(list, secret)
+		}
+	}
+	return list
 }
 
 // derive puts in force what depends on the machine. The upper bound keeps one replica on a

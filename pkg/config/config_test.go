@@ -76,9 +76,9 @@ func TestDefaults(t *testing.T) {
 		Passwords: config.Passwords{
 			MinLength: 15, HashConcurrency: cpus, HashQueue: 8 * cpus, MemoryKiB: 19456, Iterations: 2, Parallelism: 1,
 		},
-		Accounts: config.Accounts{RegistrationEnabled: true},
+		Accounts: config.Accounts{RegistrationEnabled: true, LoginMaxFailures: 5, AuditRetention: 9600 * time.Hour},
 		HTTP: config.HTTP{
-			Addr: ":8080", MetricsAddr: ":9090", DocsEnabled: true,
+			Addr: ":8080", MetricsAddr: ":9090", RateLimitPerMinute: 60, DocsEnabled: true,
 			ShutdownDelay: 5 * time.Second, ShutdownTimeout: 25 * time.Second,
 		},
 	}
@@ -92,11 +92,12 @@ func TestEveryVariableIsTakenUp(t *testing.T) {
 	set := map[string]string{
 		"DATABASE_URL": "host=db user=app password=" + planted, "DATABASE_MAX_CONNS": "7", "MIGRATION_DATABASE_URL": "postgresql:///app",
 		"RABBITMQ_HOST": "::1", "RABBITMQ_PORT": "5671", "RABBITMQ_USER": "u", "RABBITMQ_PASS": "p", "RABBITMQ_VHOST": "v", "RABBITMQ_TLS": "true",
-		"JWT_SECRET": planted, "JWT_ISSUER": "i", "JWT_AUDIENCE": "a",
+		"JWT_SECRET": planted, "JWT_ACCEPTED_SECRETS": planted, "JWT_PRIVATE_KEY": "k", "JWT_ACCEPTED_KEYS": "k", "JWT_ISSUER": "i", "JWT_AUDIENCE": "a",
 		"ACCESS_TOKEN_TTL": "1m30s", "REFRESH_TOKEN_IDLE_TTL": "1h30m", "REFRESH_TOKEN_TTL": "2h",
 		"PASSWORD_MIN_LENGTH": "8", "PASSWORD_HASH_CONCURRENCY": "3", "PASSWORD_HASH_QUEUE": "5",
 		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "ARGON2_PARALLELISM": "2",
-		"REGISTRATION_ENABLED": "false", "HTTP_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0",
+		"REGISTRATION_ENABLED": "false", "LOGIN_MAX_FAILURES": "3", "AUDIT_RETENTION": "1h", "HTTP_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0",
+		"TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1,fd00::/8", "RATE_LIMIT_PER_MINUTE": "0",
 		"DOCS_ENABLED": "false", "PPROF_ENABLED": "true", "SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "1s", "LOG_LEVEL": "debug",
 	}
 	cfg := mustLoad(t, set)

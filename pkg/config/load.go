@@ -12,8 +12,8 @@ import (
 // the variables in env and from the files that they name: the value of a secret NAME may
 // also be the content of the file NAME_FILE, less one newline at its end. An empty variable
 // counts as one that is not set. The error, if any, is a *Problems with everything
-// that is missing or wrong; no secret is in it.
-func Load(ctx context.Context, env envconfig.Lookuper, target any) error {
+// that is missing or wrong, the findings of checks included; no secret is in it.
+func Load(ctx context.Context, env envconfig.Lookuper, target any, checks ...Check) error {
 	groups, found := groupsOf(target), findings{}
 	for _, group := range groups {
 		for _, f := range group.fields {
@@ -23,15 +23,35 @@ func Load(ctx context.Context, env envconfig.Lookuper, target any) error {
 		}
 	}
 	for _, group := range groups {
-		settings := group.value.Addr().Interface()
-		if s, ok := settings.(interface{ derive() }); ok {
+		if s, ok := group.settings().(interface{ derive() }); ok {
 			s.derive()
 		}
-		if s, ok := settings.(interface{ check(findings) }); ok {
-			s.check(found)
-		}
+		group.check(found, checks)
 	}
 	return found.err(groups)
+}
+
+// Check looks closer at a secret than this package can, such as at the form of a key. Its error
+// follows the name of the variable, "is too short", and shows nothing of the value.
+type Check struct {
+	Name string // of the variable
+	Look func(value string) error
+}
+
+// check notes what is wrong with the group's settings.
+func (g group) check(found findings, checks []Check) {
+	if s, ok := g.settings().(interface{ check(findings) }); ok {
+		s.check(found)
+	}
+	for _, f := range g.fields {
+		for _, check := range checks {
+			if secret, ok := f.value.Interface().(Secret); ok && secret != "" && check.Name == f.Name {
+				if err := check.Look(secret.Reveal()); err != nil {
+					found.note(Problem{Name: f.Name, What: err.Error()})
+				}
+			}
+		}
+	}
 }
 
 // load sets the field, or leaves it zero and returns what is wrong with its variable.

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sethvargo/go-envconfig"
 
 	"user-service/pkg/config"
 )
@@ -80,6 +81,7 @@ func TestBadValues(t *testing.T) {
 		{"RABBITMQ_PORT", "tcp://10.0.0.1:5672", "can't be understood; set it to a whole number from 1 to 65535, such as 5672"},
 		{"RABBITMQ_TLS", "perhaps", "can't be understood; set it to true or false, such as false"},
 		{"JWT_SECRET", "0123456789012345678901234567890", "has 31 bytes and needs at least 32"},
+		{"JWT_ACCEPTED_SECRETS", planted + ",short", "has a secret of 5 bytes and each needs at least 32; set it to random texts of at least 32 bytes, separated by commas"},
 		{"ACCESS_TOKEN_TTL", "15", "can't be understood; set it to a duration of at least 1s, such as 15m"},
 		{"ACCESS_TOKEN_TTL", "0s", "is out of range"},
 		{"REFRESH_TOKEN_IDLE_TTL", "-1h", "is out of range"},
@@ -98,6 +100,11 @@ func TestBadValues(t *testing.T) {
 		{"HTTP_ADDR", ":65536", "is not an address"},
 		{"METRICS_ADDR", "localhost:http", "is not an address"},
 		{"METRICS_ADDR", ":8080", "is the same as HTTP_ADDR"},
+		{"TRUSTED_PROXIES", "proxy", "can't be understood; set it to IP addresses and CIDRs, separated by commas, such as 10.0.0.0/8,fd00::/8"},
+		{"TRUSTED_PROXIES", "10.0.0.1,", "can't be understood"},
+		{"TRUSTED_PROXIES", "10.0.0.0/33", "can't be understood"},
+		{"TRUSTED_PROXIES", "fe80::1%eth0", "can't be understood"},
+		{"RATE_LIMIT_PER_MINUTE", "-1", "is out of range; set it to a whole number from 0 to 1000000, such as 60"},
 		{"SHUTDOWN_DELAY", "-1s", "is out of range; set it to a duration of at least 0s, such as 5s"},
 		{"SHUTDOWN_TIMEOUT", "5s", "is not longer than SHUTDOWN_DELAY"},
 		{"LOG_LEVEL", "loud", "can't be understood; set it to debug, info, warn or error, such as info"},
@@ -116,6 +123,37 @@ func TestBadValues(t *testing.T) {
 				t.Errorf("%q does not say %q", err, test.want)
 			}
 		})
+	}
+}
+
+func TestCallersLookCloserAtSecrets(t *testing.T) {
+	t.Parallel()
+	look := func(value string) error {
+		if value == "bad" {
+			return errors.New("is no key")
+		}
+		return nil
+	}
+	checks := []config.Check{{Name: "JWT_PRIVATE_KEY", Look: look}, {Name: "JWT_SECRET", Look: look}}
+	load := func(changes map[string]string) error {
+		return config.Load(t.Context(), envconfig.MapLookuper(with(changes)), &config.Config{}, checks...)
+	}
+	err := load(map[string]string{"JWT_PRIVATE_KEY": "bad", "JWT_SECRET": "bad", "RABBITMQ_PORT": "0"})
+	want := []string{"RABBITMQ_PORT", "JWT_SECRET", "JWT_PRIVATE_KEY"}
+	if diff := cmp.Diff(want, names(t, err)); diff != "" {
+		t.Errorf("the problems differ (-want +got):\n%s", diff)
+	}
+	if want := "JWT_PRIVATE_KEY: is no key; set it to a private key in PEM"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not say %q", err, want)
+	}
+	if want := "JWT_SECRET: has 3 bytes"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not say %q", err, want)
+	}
+	if err := load(map[string]string{"JWT_PRIVATE_KEY": "good"}); err != nil {
+		t.Error(err)
+	}
+	if err := load(nil); err != nil {
+		t.Errorf("what is not set is looked at: %v", err)
 	}
 }
 

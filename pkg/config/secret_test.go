@@ -59,7 +59,7 @@ func TestEverySecretMayComeFromAFile(t *testing.T) {
 			fromFile = append(fromFile, v.Name)
 		}
 	}
-	want := []string{"DATABASE_URL", "MIGRATION_DATABASE_URL", "RABBITMQ_PASS", "JWT_SECRET"}
+	want := []string{"DATABASE_URL", "MIGRATION_DATABASE_URL", "RABBITMQ_PASS", "JWT_SECRET", "JWT_ACCEPTED_SECRETS", "JWT_PRIVATE_KEY", "JWT_ACCEPTED_KEYS"}
 	if diff := cmp.Diff(want, fromFile); diff != "" {
 		t.Errorf("the secrets differ (-want +got):\n%s", diff)
 	}

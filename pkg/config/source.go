@@ -46,7 +46,7 @@ func (v Variable) read(env envconfig.Lookuper) (string, *Problem) {
 	switch {
 	case err != nil:
 		return "", &Problem{v.Name, "can't be read from " + file + ": " + err.Error(), "name a file that the service may read"}
-	case content == "":
+	case content == "" && v.empty == "":
 		return "", &Problem{v.Name, "is empty in " + file, "write the value to that file"}
 	}
 	return content, nil

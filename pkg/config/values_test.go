@@ -12,7 +12,7 @@ import (
 func TestValues(t *testing.T) {
 	t.Parallel()
 	env := with(map[string]string{
-		"JWT_SECRET": "", "JWT_SECRET_FILE": file(t, planted), "ACCESS_TOKEN_TTL": "90m", "REFRESH_TOKEN_TTL": "2160h0m30s", "LOG_LEVEL": "WARN",
+		"JWT_SECRET": "", "JWT_SECRET_FILE": file(t, planted), "JWT_ACCEPTED_KEYS_FILE": file(t, planted), "ACCESS_TOKEN_TTL": "90m", "REFRESH_TOKEN_TTL": "2160h0m30s", "LOG_LEVEL": "WARN",
 	})
 	var groups struct {
 		Tokens config.Tokens
@@ -23,6 +23,9 @@ func TestValues(t *testing.T) {
 	}
 	want := []config.Value{
 		{"JWT_SECRET", "[hidden]", config.FromFile},
+		{"JWT_ACCEPTED_SECRETS", "", config.FromDefault},
+		{"JWT_PRIVATE_KEY", "", config.FromDefault},
+		{"JWT_ACCEPTED_KEYS", "[hidden]", config.FromFile},
 		{"JWT_ISSUER", "user-service", config.FromDefault},
 		{"JWT_AUDIENCE", "user-service", config.FromDefault},
 		{"ACCESS_TOKEN_TTL", "1h30m", config.FromEnvironment},

@@ -18,6 +18,8 @@ type Variable struct {
 	Example     string // a value that is good for local development
 	Required    bool
 	Secret      bool // may also come from a file, and is never shown
+
+	empty string // when its file may be empty, as the tag says
 }
 
 // Describe returns the variables of target, a pointer as for Load.
@@ -47,6 +49,9 @@ type group struct {
 	fields []field
 	value  reflect.Value
 }
+
+// settings returns a pointer to the struct.
+func (g group) settings() any { return g.value.Addr().Interface() }
 
 // field is where the value of a variable goes.
 type field struct {
@@ -94,6 +99,7 @@ func variableOf(groupName string, in reflect.StructField) Variable {
 		Example:     cmp.Or(in.Tag.Get("example"), byDefault),
 		Required:    option == "required",
 		Secret:      in.Type == reflect.TypeFor[Secret](),
+		empty:       in.Tag.Get("empty"),
 	}
 }
 

@@ -64,7 +64,7 @@ func (a *API) getUser(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	if !noneMatch(c.Request, u.Version) {
+	if !noneMatch(c.Request, etag(u.Version)) {
 		noStore(w)
 		w.Header().Set("ETag", etag(u.Version))
 		w.WriteHeader(http.StatusNotModified)

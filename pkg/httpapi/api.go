@@ -18,6 +18,8 @@ import (
 type Config struct {
 	DocsEnabled    bool           // serve the API's description and a page to try it
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For says where a request comes from
+	// RateLimitPerMinute is how many calls of limited routes each client address may make; 0: any number.
+	RateLimitPerMinute int
 }
 
 // Observer is told of every request that was answered. Its methods must not block.
@@ -34,6 +36,7 @@ type API struct {
 	cfg      Config
 	users    *user.Service
 	health   *Health
+	limiter  *addressLimiter
 	observer Observer
 	log      *slog.Logger
 }
@@ -52,7 +55,9 @@ const (
 
 // New returns the API of the service.
 func New(cfg Config, users *user.Service, health *Health, observer Observer, log *slog.Logger) *API {
-	return &API{cfg: cfg, users: users, health: health, observer: observer, log: log}
+	return &API{
+		cfg: cfg, users: users, health: health, limiter: newAddressLimiter(cfg.RateLimitPerMinute), observer: observer, log: log,
+	}
 }
 
 // Handler returns the handler of every request to the API.

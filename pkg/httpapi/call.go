@@ -27,11 +27,14 @@ type call struct {
 // handler answers one call. What it returns as an error becomes a problem document.
 type handler func(http.ResponseWriter, *call) error
 
-// serve makes an http.Handler of a route: it reads the body, finds out who calls, and
-// lets in whoever may.
+// serve makes an http.Handler of a route: it turns away an address that calls too often, reads
+// the body, finds out who calls, and lets in whoever may.
 func (a *API) serve(r route) http.Handler {
 	return a.errors(func(w http.ResponseWriter, req *http.Request) error {
 		c := &call{addr: clientAddr(req, a.cfg.TrustedProxies)}
+		if err := a.limit(c, r); err != nil {
+			return err
+		}
 		c.body, c.bodyErr = readBody(w, req)
 		ctx, cancel := withDeadline(req.Context()) // from here on nothing depends on the client's pace
 		defer cancel()

@@ -66,6 +66,7 @@ var operations = map[string]struct {
 	"healthz":    {anyone, 200, nil},
 	"readyz":     {anyone, 200, nil},
 	"getOpenAPI": {anyone, 200, nil},
+	"getKeys":    {anyone, 200, nil},
 	"getDocs":    {anyone, 200, nil},
 }
 

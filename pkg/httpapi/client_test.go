@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -37,6 +38,7 @@ type server struct {
 	t     *testing.T
 	db    *postgres.DB
 	users *user.Service
+	keys  func(token.Keys) error // changes the keys of tokens
 	logs  *safeBuffer
 	dsn   string
 }
@@ -45,6 +47,8 @@ type settings struct {
 	cfg      user.Config
 	limits   password.Limits
 	docs     bool
+	limit    int // calls per minute and address
+	proxies  []netip.Prefix
 	checks   []httpapi.Check
 	database string // another database than a fresh one
 }
@@ -71,14 +75,15 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := token.New(token.Config{Secret: secret, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Minute})
+	tokens, err := token.New(token.Config{Keys: token.Keys{Secret: secret}, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.keys = tokens.SetKeys
 	s.users = user.New(set.cfg, s.db, hasher, tokens)
 	log := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
-	handler := httpapi.New(httpapi.Config{DocsEnabled: set.docs}, s.users, health, unobserved{}, log).Handler()
+	handler := httpapi.New(httpapi.Config{DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit}, s.users, health, unobserved{}, log).Handler()
 	s.Server = httptest.NewUnstartedServer(handler)
 	s.Config = httpapi.Server("", handler, log)
 	s.Start()

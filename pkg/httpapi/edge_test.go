@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -189,4 +191,35 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestTooManyRequests holds the refusal to the contract on every operation that has it.
+func TestTooManyRequests(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) {
+		set.limit, set.proxies = 7, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	a := s.register() // from 127.0.0.1
+	from := func(addr string) option { return header("X-Forwarded-For", addr) }
+	login := map[string]any{"email": a.Email, "password": a.password}
+	for range 7 {
+		s.call("POST", "/login", login, from("203.0.113.1")).want(t, 200)
+	}
+	for _, path := range []string{"/login", "/register", "/refresh"} {
+		got := s.call("POST", path, login, from("198.51.100.9, 203.0.113.1"))
+		got.wantProblem(t, 429, "too-many-requests")
+		wait := got.header.Get("Retry-After")
+		for name, want := range map[string]string{
+			"RateLimit-Policy": `"address";q=7;w=60`, "RateLimit": `"address";r=0;t=` + wait, "Cache-Control": "no-store",
+		} {
+			if got.header.Get(name) != want {
+				t.Errorf("%s: %s is %q, want %q", path, name, got.header.Get(name), want)
+			}
+		}
+		if seconds, err := strconv.Atoi(wait); err != nil || seconds < 1 || seconds > 9 {
+			t.Errorf("%s: Retry-After is %q", path, wait)
+		}
+	}
+	s.call("POST", "/login", login, from("203.0.113.2")).want(t, 200)
+	s.call("GET", "/users/me", nil, as(a.token), from("203.0.113.1")).want(t, 200)
 }

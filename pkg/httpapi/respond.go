@@ -52,10 +52,10 @@ func ifMatch(r *http.Request) user.Precondition {
 
 // noneMatch reports whether the If-None-Match header lets the answer be sent (RFC 9110
 // section 13.1.2: compared weakly).
-func noneMatch(r *http.Request, version int64) bool {
+func noneMatch(r *http.Request, current string) bool {
 	tags := entityTags(r.Header.Values("If-None-Match"))
 	return !slices.ContainsFunc(tags, func(tag string) bool {
-		return tag == "*" || strings.TrimPrefix(tag, "W/") == etag(version)
+		return tag == "*" || strings.TrimPrefix(tag, "W/") == current
 	})
 }
 

@@ -48,6 +48,8 @@ func (a *API) routes() []route {
 
 		{get, "/audit-events", access.Only(access.AuditRead), a.listAuditEvents},
 
+		{get, "/.well-known/jwks.json", access.Anyone(), a.keys},
+
 		{get, "/healthz", access.Anyone(), a.healthz},
 		{get, "/readyz", access.Anyone(), a.readyz},
 	}

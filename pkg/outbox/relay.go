@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -20,6 +21,11 @@ const (
 	// publishTime bounds the publishing of one batch. It is less than the time after which
 	// PostgreSQL ends a relay's silent transaction.
 	publishTime = 10 * time.Second
+	// drainTime bounds the whole batch. It leaves time to remove what was confirmed while
+	// another event got no answer.
+	drainTime = publishTime + 3*time.Second
+	// lastBatchTime is what a batch under way gets when the relay is to end.
+	lastBatchTime = 2 * time.Second
 	// pollInterval is how soon events are found whose wake was lost, with a replica that died.
 	pollInterval = time.Second
 	// busyInterval is how soon a relay tries again that found another one at work.
@@ -52,10 +58,13 @@ func (r *Relay) Wake() {
 	}
 }
 
-// Run drains the outbox whenever there is something in it, until ctx ends.
+// Run drains the outbox whenever there is something in it, until ctx ends and the batch
+// under way is published: to cut it off would cost the connection, which Flush needs.
 func (r *Relay) Run(ctx context.Context) error {
+	draining, cancel := beyond(ctx, lastBatchTime)
+	defer cancel()
 	for {
-		drained, err := r.drain(ctx)
+		drained, err := r.drain(draining)
 		if ctx.Err() != nil {
 			return nil
 		}
@@ -66,13 +75,25 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
+// beyond returns a context that ends d later than ctx.
+func beyond(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return longer, func() { stop(); cancel() }
+}
+
 // Flush drains the outbox until it is empty, an event can't be published, or ctx ends.
 // It is for the end of a process; what remains is published by the next one.
 func (r *Relay) Flush(ctx context.Context) error {
 	for {
 		drained, err := r.drain(ctx)
-		if err != nil || drained.Removed < drained.Taken || drained.Taken < batchSize {
+		switch {
+		case err != nil:
 			return err
+		case drained.Removed < drained.Taken:
+			return fmt.Errorf("%d of %d events were not published", drained.Taken-drained.Removed, drained.Taken)
+		case drained.Taken < batchSize:
+			return nil
 		}
 	}
 }
@@ -90,8 +111,8 @@ func (r *Relay) pause(drained Drained, err error) (wait time.Duration, wakeable 
 	case drained.Taken == batchSize:
 		return 0, false
 	}
-	if r.failures > 0 && drained.Taken > 0 {
-		r.log.Info("events are published again")
+	if r.failures > 0 {
+		r.log.Info("events can be published again")
 		r.failures = 0
 	}
 	return jitter(pollInterval), true
@@ -123,7 +144,7 @@ func (r *Relay) sleep(ctx context.Context, wait time.Duration, wakeable bool) bo
 }
 
 func (r *Relay) drain(ctx context.Context) (Drained, error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTime)
+	ctx, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
 	return r.store.Drain(ctx, batchSize, r.publish)
 }
@@ -132,6 +153,8 @@ func (r *Relay) drain(ctx context.Context) (Drained, error) {
 // and none of a user whose last one failed. So a failure in the middle of a round
 // can't put a user's later event before an earlier one.
 func (r *Relay) publish(ctx context.Context, events []event.Event) []bool {
+	ctx, cancel := context.WithTimeout(ctx, publishTime)
+	defer cancel()
 	confirmed := make([]bool, len(events))
 	queues := byUser(events)
 	for len(queues) > 0 {

@@ -69,13 +69,24 @@ func newArgon2id(p Params) argon2id {
 // derive computes the key that a password has by the hash's parameters and salt. Passwords
 // are normalized, as the same one may reach us in different code points from different
 // keyboards (NIST SP 800-63B-4 section 3.1.1.2).
-func (h argon2id) derive(password string) []byte {
+func (h argon2id) derive(password string) []byte { return h.deriveTyped(norm.NFKC.String(password)) }
+
+// deriveTyped is derive without the normalization.
+func (h argon2id) deriveTyped(password string) []byte {
 	//nolint:gosec // a key has at most 64 bytes
-	return argon2.IDKey([]byte(norm.NFKC.String(password)), h.salt, h.Iterations, h.MemoryKiB, h.Parallelism, uint32(len(h.key)))
+	return argon2.IDKey([]byte(password), h.salt, h.Iterations, h.MemoryKiB, h.Parallelism, uint32(len(h.key)))
 }
 
+// matches tries the password's normal form, of which hashes are made here, and where it
+// differs the password as it was typed, of which they are made elsewhere: the text of a
+// hash does not tell where it was made. Both are always computed, so that the time is the
+// same for a right password, a wrong one and an unknown account.
 func (h argon2id) matches(password string) bool {
-	return subtle.ConstantTimeCompare(h.derive(password), h.key) == 1
+	ok := subtle.ConstantTimeCompare(h.derive(password), h.key)
+	if !norm.NFKC.IsNormalString(password) {
+		ok |= subtle.ConstantTimeCompare(h.deriveTyped(password), h.key)
+	}
+	return ok == 1
 }
 
 func (h argon2id) memoryKiB() uint32 { return h.MemoryKiB }
@@ -93,28 +104,28 @@ func (h argon2id) String() string {
 		h.MemoryKiB, h.Iterations, h.Parallelism, b64.EncodeToString(h.salt), b64.EncodeToString(h.key))
 }
 
-var errArgon2id = errors.New("not a PHC string of argon2id version 19 with a salt of 8 to 64 bytes and a key of 16 to 64")
+var errArgon2 = errors.New("is not a PHC string of argon2 version 19 with a salt of 8 to 64 bytes and a key of 16 to 64")
 
 // parseArgon2id reads a PHC string within the bounds above. It takes the canonical form
 // only, which is what String writes: no padding, no spaces, no leading zeros.
 func parseArgon2id(phc string) (argon2id, error) {
 	fields := strings.Split(phc, "$") // "", "argon2id", version, costs, salt, key
 	if len(phc) > maxPHCBytes || len(fields) != 6 {
-		return argon2id{}, errArgon2id
+		return argon2id{}, errArgon2
 	}
 	var h argon2id
 	if _, err := fmt.Sscanf(fields[3], "m=%d,t=%d,p=%d", &h.MemoryKiB, &h.Iterations, &h.Parallelism); err != nil {
-		return argon2id{}, errArgon2id
+		return argon2id{}, errArgon2
 	}
 	var ok bool
 	if h.salt, ok = decode(fields[4], minSaltBytes, maxSaltBytes); !ok {
-		return argon2id{}, errArgon2id
+		return argon2id{}, errArgon2
 	}
 	if h.key, ok = decode(fields[5], minKeyBytes, maxKeyBytes); !ok {
-		return argon2id{}, errArgon2id
+		return argon2id{}, errArgon2
 	}
 	if h.String() != phc {
-		return argon2id{}, errArgon2id
+		return argon2id{}, errArgon2
 	}
 	return h, h.check()
 }

@@ -2,7 +2,6 @@ package password
 
 import (
 	"encoding/base64"
-	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -55,7 +54,7 @@ var (
 		"empty":               "",
 		"plain text":          "hunter2hunter2",
 		"prefix only":         "$argon2id$",
-		"other kind":          "$argon2i$v=19$m=64,t=1,p=1$b3RoZXJraW5kLi4uLi4uLg$0c394XFrmHI9ISzdbHXNoKhwIZUiPPcanj5fXKoyTzk",
+		"other kind":          "$argon2d$v=19$m=64,t=1,p=1$b3RoZXJraW5kLi4uLi4uLg$0c394XFrmHI9ISzdbHXNoKhwIZUiPPcanj5fXKoyTzk",
 		"old version":         "$argon2id$v=16$m=64,t=1,p=1$b2xkdmVyc2lvbi4uLi4uLg$GsJu5lj+FfPmHjpFhom7aHYlRN7RuwQPJqi+wGXcrvE",
 		"no version":          "$argon2id$m=64,t=1,p=1$" + salt16 + "$" + key32,
 		"upper case":          "$ARGON2ID$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32,
@@ -154,32 +153,4 @@ func anyArgon2id(random *rand.Rand) argon2id {
 		},
 		salt: data(minSaltBytes, maxSaltBytes), key: data(minKeyBytes, maxKeyBytes),
 	}
-}
-
-func FuzzParsePHC(f *testing.F) {
-	for _, v := range vectors {
-		f.Add(v.phc)
-	}
-	for _, phc := range broken {
-		f.Add(phc)
-	}
-	f.Fuzz(func(t *testing.T, phc string) {
-		h, err := parse(phc)
-		if err != nil {
-			return
-		}
-		a, ok := h.(argon2id)
-		if !ok {
-			t.Fatalf("%q is read as a %T", phc, h)
-		}
-		if a.String() != phc {
-			t.Errorf("%q is written as %q", phc, a)
-		}
-		if err := a.check(); err != nil {
-			t.Errorf("%q is out of bounds: %v", phc, err)
-		}
-		if sizes := fmt.Sprint(len(a.salt), len(a.key)); len(a.salt) < 8 || len(a.salt) > 64 || len(a.key) < 16 || len(a.key) > 64 {
-			t.Errorf("%q has a salt and a key of %s bytes", phc, sizes)
-		}
-	})
 }

@@ -11,8 +11,12 @@ var ErrUnknownFormat = errors.New("unknown password hash format")
 // stored is a password hash as it is kept, of whatever format. Each format is one file
 // with a type that fits this interface, and one case in parse.
 type stored interface {
-	// matches reports whether the hash is that of the password. Its work depends on the
-	// hash alone, and its time tells nothing about the password.
+	// matches reports whether the hash is that of the password. Its time depends on the
+	// hash and on the form of what is given, never on whether that is right.
+	//
+	// Hashes that are made here are of the password's NFKC form. Those that were made
+	// elsewhere are of the password as it was typed: no other program that writes these
+	// formats normalizes, so what is given is compared as it is.
 	matches(password string) bool
 	// memoryKiB is how much memory matches takes while it runs, in KiB.
 	memoryKiB() uint32
@@ -24,8 +28,25 @@ type stored interface {
 // parse reads a stored hash. What it returns costs no more than the bounds of its format,
 // wherever the text came from. No error shows any part of the text.
 func parse(text string) (stored, error) {
-	if strings.HasPrefix(text, argon2idPrefix) {
+	switch {
+	case strings.HasPrefix(text, argon2idPrefix):
 		return parseArgon2id(text)
+	case strings.HasPrefix(text, argon2iPrefix):
+		return parseArgon2i(text)
+	case isBcrypt(text):
+		return parseBcrypt(text)
+	case strings.HasPrefix(text, djangoPrefix):
+		return parseDjango(text)
+	case strings.HasPrefix(text, passlibPrefix):
+		return parsePasslib(text)
+	default:
+		return nil, errors.New("begins like no hash that is known here: argon2id, argon2i, bcrypt, pbkdf2_sha256, pbkdf2-sha256")
 	}
-	return nil, errors.New("the hash begins like none that is known here")
+}
+
+// CheckFormat returns nil if somebody can log in with this stored hash, else what is wrong
+// with it, to be read after its name. The error shows no part of the hash.
+func CheckFormat(hash string) error {
+	_, err := parse(hash)
+	return err
 }

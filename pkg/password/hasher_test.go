@@ -162,6 +162,28 @@ func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // 
 	}
 }
 
+// TestPasswordsThatAreNotNormalCostTheSameForUnknownAccounts: two forms are tried, whoever it is.
+func TestPasswordsThatAreNotNormalCostTheSameForUnknownAccounts(t *testing.T) { //nolint:paralleltest // counts memory
+	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
+	h := newHasher(t, params, ample, nil)
+	const right, wrong = "decomposed e\u0301", "decomposed a\u0301"
+	phc, err := h.Hash(t.Context(), right)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := map[string]func(){
+		"right":   func() { _, _ = h.Verify(t.Context(), right, phc) },
+		"wrong":   func() { _, _ = h.Verify(t.Context(), wrong, phc) },
+		"unknown": func() { _ = h.VerifyNothing(t.Context(), wrong) },
+		"broken":  func() { _, _ = h.Verify(t.Context(), wrong, "broken") },
+	}
+	for name, verify := range paths {
+		if took, least := allocated(verify), 2*uint64(params.MemoryKiB)<<10; took < least || took > least+least/20 {
+			t.Errorf("%s: took %d bytes, want %d and at most 5 %% more", name, took, least)
+		}
+	}
+}
+
 func allocated(work func()) uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)

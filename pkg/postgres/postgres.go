@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/exaring/otelpgx"
@@ -31,31 +32,58 @@ type Config struct {
 // DB is the database. It is safe for concurrent use.
 type DB struct {
 	pool      *pgxpool.Pool
-	committed func() // called after each transaction that stored events
+	target    atomic.Pointer[pgx.ConnConfig] // what new connections connect to
+	committed func()                         // called after each transaction that stored events
 }
 
 // Open returns a DB; it does not wait for the database to be there. After each
 // transaction that stored events it calls committed, which may be nil.
 func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
-	poolConfig, err := pgxpool.ParseConfig(cfg.URL)
+	poolConfig, err := parse(cfg.URL)
 	if err != nil {
-		return nil, errors.New("the database URL can't be parsed") // pgx's own message may show parts of it
+		return nil, err
 	}
 	if cfg.MaxConns > 0 {
 		poolConfig.MaxConns = cfg.MaxConns
 	}
-	if poolConfig.ConnConfig.ConnectTimeout == 0 || poolConfig.ConnConfig.ConnectTimeout > time.Minute {
-		poolConfig.ConnConfig.ConnectTimeout = connectTimeout
-	}
-	poolConfig.ConnConfig.Tracer = otelpgx.NewTracer()
-	pool, err := pgxpool.NewWithConfig(ctx, poolConfig)
-	if err != nil {
-		return nil, fmt.Errorf("open the database pool: %w", err)
-	}
 	if committed == nil {
 		committed = func() {}
 	}
-	return &DB{pool: pool, committed: committed}, nil
+	db := &DB{committed: committed}
+	db.target.Store(poolConfig.ConnConfig)
+	poolConfig.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		*c = *db.target.Load().Copy()
+		return nil
+	}
+	if db.pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
+		return nil, fmt.Errorf("open the database pool: %w", err)
+	}
+	return db, nil
+}
+
+// SetURL makes the connections from now on by another URL, such as one with a rotated password. Those
+// that are open are closed as soon as their queries have ended.
+func (db *DB) SetURL(url string) error {
+	poolConfig, err := parse(url)
+	if err != nil {
+		return err
+	}
+	if old := db.target.Swap(poolConfig.ConnConfig); old.ConnString() != url {
+		db.pool.Reset()
+	}
+	return nil
+}
+
+func parse(url string) (*pgxpool.Config, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, errors.New("the database URL can't be parsed") // pgx's own message may show parts of it
+	}
+	if cfg.ConnConfig.ConnectTimeout == 0 || cfg.ConnConfig.ConnectTimeout > time.Minute {
+		cfg.ConnConfig.ConnectTimeout = connectTimeout
+	}
+	cfg.ConnConfig.Tracer = otelpgx.NewTracer()
+	return cfg, nil
 }
 
 // Close closes all connections, when their queries have ended.
@@ -84,18 +112,21 @@ func failed(doing string, err error) error {
 		return err
 	case errors.Is(err, pgx.ErrNoRows):
 		return &user.Error{Code: user.NotFound, Detail: "There is nothing here."}
+	case isSchemaMissing(err):
+		return unavailable("The database's schema is not there yet; try again shortly.", doing, err)
 	case isUnavailable(err):
-		return &user.Error{
-			Code: user.Unavailable, Detail: "The database can't be reached at this moment; try again shortly.",
-			RetryAfter: time.Second, Err: fmt.Errorf("%s: %w", doing, err),
-		}
+		return unavailable("The database can't be reached at this moment; try again shortly.", doing, err)
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}
 }
 
-// isUnavailable reports whether err will pass by itself: no connection, no time left,
-// a server that starts, stops, is read-only or full, or a schema that is still to come.
+func unavailable(detail, doing string, err error) error {
+	return &user.Error{Code: user.Unavailable, Detail: detail, RetryAfter: time.Second, Err: fmt.Errorf("%s: %w", doing, err)}
+}
+
+// isUnavailable reports whether err will pass by itself: no connection, no time left, or
+// a server that starts, stops, is read-only or full.
 func isUnavailable(err error) bool {
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
@@ -103,11 +134,7 @@ func isUnavailable(err error) bool {
 		case "08", "40", "53", "57", "58": // connection, rollback, resources, operator, system
 			return true
 		}
-		switch server.Code {
-		case "25006", "42P01", "42703": // read-only transaction, undefined table, undefined column
-			return true
-		}
-		return false
+		return server.Code == "25006" // read-only transaction
 	}
 	var connecting *pgconn.ConnectError
 	var network net.Error
@@ -118,6 +145,12 @@ func isUnavailable(err error) bool {
 func isUndefinedTable(err error) bool {
 	var server *pgconn.PgError
 	return errors.As(err, &server) && server.Code == "42P01"
+}
+
+// isSchemaMissing reports whether a table or a column is still to come, with a migration.
+func isSchemaMissing(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && (server.Code == "42P01" || server.Code == "42703")
 }
 
 // isClosed reports whether a connection broke in the middle of its use.

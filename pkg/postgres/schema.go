@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"path"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/stdlib"
@@ -51,7 +52,8 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 		return nil, errors.New("the database URL can't be parsed")
 	}
 	db := stdlib.OpenDB(*cfg)
-	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log))
+	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log),
+		lock.WithTableLockTimeout(time.Second, 300)) // a second runner waits 5 minutes at most, and goes on within a second
 	if err != nil {
 		return nil, fmt.Errorf("make the migration lock: %w", err)
 	}

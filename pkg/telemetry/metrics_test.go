@@ -106,6 +106,8 @@ func TestWhatHasNotHappenedIsZero(t *testing.T) {
 		`user_service_logins_total{result="success"}`:                      0,
 		`user_service_logins_total{result="invalid-credentials"}`:          0,
 		`user_service_logins_total{result="overloaded"}`:                   0,
+		`user_service_rate_limited_total{policy="address"}`:                0,
+		`user_service_rate_limited_total{policy="login"}`:                  0,
 		`user_service_password_hash_refused_total{reason="queue_full"}`:    0,
 		`user_service_password_hash_refused_total{reason="timeout"}`:       0,
 		`user_service_outbox_published_total{type="user.created"}`:         0,
@@ -130,6 +132,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	m := watched(sources())
 	m.LoginDone("success")
 	m.LoginDone("invalid-credentials")
+	m.RateLimited("address")
 	m.HashDone(20*time.Millisecond, 40*time.Millisecond)
 	m.HashRefused("timeout")
 	m.EventPublished("user.created", 3*time.Millisecond)
@@ -142,6 +145,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	has(t, scrape(t, m), map[string]float64{
 		`user_service_logins_total{result="success"}`:                   1,
 		`user_service_logins_total{result="invalid-credentials"}`:       1,
+		`user_service_rate_limited_total{policy="address"}`:             1,
 		`user_service_password_hash_wait_seconds_sum`:                   0.02,
 		`user_service_password_hash_duration_seconds_sum`:               0.04,
 		`user_service_password_hash_refused_total{reason="timeout"}`:    1,
@@ -208,6 +212,7 @@ func TestSeriesStayConstant(t *testing.T) {
 		made := fmt.Sprint("made-up-", i)
 		m.RequestStarted(made)("", http.StatusNotFound)
 		m.LoginDone(made)
+		m.RateLimited(made)
 		m.HashRefused(made)
 		m.EventPublished(made, time.Second)
 		m.EventFailed(made)
@@ -226,6 +231,7 @@ func TestSeriesStayConstant(t *testing.T) {
 	}
 	has(t, after, map[string]float64{
 		`user_service_logins_total{result="_OTHER"}`:                1001,
+		`user_service_rate_limited_total{policy="_OTHER"}`:          1001,
 		`user_service_password_hash_refused_total{reason="_OTHER"}`: 1001,
 		`user_service_outbox_published_total{type="_OTHER"}`:        1001,
 	})

@@ -35,8 +35,8 @@ func (t *Tokens) AccessTTL() time.Duration { return t.cfg.AccessTTL }
 
 // IssueAccess signs an access token.
 func (t *Tokens) IssueAccess(a Access) (string, error) {
-	now := t.now()
-	tok := jwt.NewWithClaims(jwt.SigningMethodHS256, claims{
+	now, signing := t.now(), t.keys.Load().signing
+	tok := jwt.NewWithClaims(signing.method, claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Issuer:    t.cfg.Issuer,
 			Audience:  jwt.ClaimStrings{t.cfg.Audience},
@@ -50,8 +50,8 @@ func (t *Tokens) IssueAccess(a Access) (string, error) {
 		Permissions: orEmpty(a.Permissions),
 	})
 	tok.Header["typ"] = accessType
-	tok.Header["kid"] = t.kid
-	signed, err := tok.SignedString(t.signingKey)
+	tok.Header["kid"] = signing.id
+	signed, err := tok.SignedString(signing.sign)
 	if err != nil {
 		return "", fmt.Errorf("sign an access token: %w", err)
 	}
@@ -61,8 +61,11 @@ func (t *Tokens) IssueAccess(a Access) (string, error) {
 // VerifyAccess returns what an access token says, or ErrInvalid. It follows RFC 8725:
 // the key decides the algorithm, and typ, iss, aud and exp are demanded.
 func (t *Tokens) VerifyAccess(raw string) (Access, error) {
+	if strings.ContainsAny(raw, "\r\n") { // base64 skips line ends
+		return Access{}, fmt.Errorf("%w: not in the form of an access token", ErrInvalid)
+	}
 	var c claims
-	if _, err := t.parser.ParseWithClaims(raw, &c, t.accessKey); err != nil {
+	if _, err := t.parser.ParseWithClaims(raw, &c, t.keys.Load().find); err != nil {
 		return Access{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	userID, err := uuid.Parse(c.Subject)
@@ -76,8 +79,9 @@ func (t *Tokens) VerifyAccess(raw string) (Access, error) {
 	return Access{UserID: userID, SessionID: sessionID, Roles: c.Roles, Permissions: c.Permissions}, nil
 }
 
-// accessKey finds the key of an access token by its header.
-func (t *Tokens) accessKey(tok *jwt.Token) (any, error) {
+// find returns the key of an access token by its header. The key decides the algorithm: a
+// token that names another one is refused before its signature is looked at.
+func (r *keyring) find(tok *jwt.Token) (any, error) {
 	typ, _ := tok.Header["typ"].(string)
 	if typ = strings.ToLower(typ); typ != accessType && typ != "application/"+accessType {
 		return nil, fmt.Errorf("typ is not %s", accessType)
@@ -85,16 +89,21 @@ func (t *Tokens) accessKey(tok *jwt.Token) (any, error) {
 	if _, ok := tok.Header["crit"]; ok { // RFC 7515 section 4.1.11: none is understood here
 		return nil, errors.New("critical extension")
 	}
-	if kid, _ := tok.Header["kid"].(string); kid != t.kid {
+	kid, _ := tok.Header["kid"].(string)
+	key, known := r.byID[kid]
+	if !known {
 		return nil, errors.New("unknown kid")
 	}
-	return t.signingKey, nil
+	if tok.Method.Alg() != key.method.Alg() {
+		return nil, errors.New("alg is not that of the key")
+	}
+	return key.verify, nil
 }
 
-// newParser returns a parser that takes nothing but what Tokens of this cfg sign.
+// newParser returns a parser that takes nothing but what Tokens of this cfg may sign.
 func newParser(cfg Config, now func() time.Time) *jwt.Parser {
 	return jwt.NewParser(
-		jwt.WithValidMethods([]string{jwt.SigningMethodHS256.Alg()}),
+		jwt.WithValidMethods([]string{"HS256", "EdDSA", "ES256", "RS256"}),
 		jwt.WithIssuer(cfg.Issuer),
 		jwt.WithAudience(cfg.Audience),
 		jwt.WithExpirationRequired(),

@@ -6,24 +6,21 @@ package token
 import (
 	"crypto/hkdf"
 	"crypto/sha256"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
-
-// MinSecretBytes is the least length of a signing secret in bytes: the output
-// size of the hash function (RFC 7518 section 3.2).
-const MinSecretBytes = 32
 
 // ErrInvalid is what every token gets that is not ours, not of its kind, or out of date.
 var ErrInvalid = errors.New("invalid token")
 
 // Config says how tokens are made.
 type Config struct {
-	Secret    string        // signs access tokens, and refresh tokens by a key derived from it
+	Keys
+
 	Issuer    string        // the iss claim
 	Audience  string        // the aud claim
 	AccessTTL time.Duration // how long an access token is good for
@@ -31,37 +28,37 @@ type Config struct {
 
 // Tokens makes and checks tokens. It is safe for concurrent use.
 type Tokens struct {
-	cfg        Config
-	kid        string
-	signingKey []byte
-	refreshKey []byte
-	parser     *jwt.Parser
-	now        func() time.Time
+	cfg    Config
+	keys   atomic.Pointer[keyring]
+	parser *jwt.Parser
+	now    func() time.Time
 }
 
-// New returns Tokens that sign by cfg. It fails on a secret that is too short.
+// New returns Tokens that sign by cfg. It fails as SetKeys does.
 func New(cfg Config) (*Tokens, error) {
-	if len(cfg.Secret) < MinSecretBytes {
-		return nil, fmt.Errorf("the signing secret has %d bytes; it needs at least %d", len(cfg.Secret), MinSecretBytes)
-	}
-	kid, err := derive(cfg.Secret, "key id", 9)
-	if err != nil {
+	t := &Tokens{cfg: cfg, now: time.Now}
+	if err := t.SetKeys(cfg.Keys); err != nil {
 		return nil, err
 	}
-	refreshKey, err := derive(cfg.Secret, "refresh token", sha256.Size)
-	if err != nil {
-		return nil, err
-	}
-	t := &Tokens{
-		cfg:        cfg,
-		kid:        base64.RawURLEncoding.EncodeToString(kid),
-		signingKey: []byte(cfg.Secret),
-		refreshKey: refreshKey,
-		now:        time.Now,
-	}
+	t.cfg.Keys = Keys{} // only the keyring knows what is in force
 	t.parser = newParser(cfg, func() time.Time { return t.now() })
 	return t, nil
 }
+
+// SetKeys puts other keys in force, all of them at once. It fails, and leaves those that
+// are in force, if one of them is not fit to sign or to verify. The error shows nothing of a key.
+func (t *Tokens) SetKeys(keys Keys) error {
+	ring, err := newKeyring(keys)
+	if err != nil {
+		return err
+	}
+	t.keys.Store(ring)
+	return nil
+}
+
+// JWKS returns the public keys of access tokens as a JWK set (RFC 7517), the one that signs
+// first. Secrets are never in it.
+func (t *Tokens) JWKS() []byte { return t.keys.Load().public }
 
 // derive makes a key of size bytes for one purpose from the secret, so that the key
 // tells nothing about the secret or about another purpose's key (HKDF, RFC 5869).

@@ -106,7 +106,7 @@ func isLocale(s string) bool {
 }
 
 func isZone(s string) bool {
-	if s == "Local" { // LoadLocation's own name for this machine's zone
+	if !unicode.IsUpper(rune(s[0])) || s == "Local" { // machines have names of their own: localtime, posix/…; Local is LoadLocation's
 		return false
 	}
 	_, err := time.LoadLocation(s)

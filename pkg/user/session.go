@@ -23,7 +23,8 @@ type TokenPair struct {
 
 // Refresh turns a refresh token into a new pair and makes it a spent one. A spent
 // token ends its session (OAuth 2.0 Security BCP, RFC 9700 section 4.14.2), save the
-// last one within the grace, which gives the very same successor.
+// last one within the grace, which gives the very same successor: to the byte, unless the
+// secret has changed in between, and then one that does all the same.
 //
 // Errors: InvalidRefreshToken, Unavailable.
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, error) {
@@ -135,6 +136,9 @@ func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identit
 	}
 	return identity, err
 }
+
+// PublicKeys returns the keys that verify access tokens elsewhere, as a JWK set.
+func (s *Service) PublicKeys() []byte { return s.tokens.JWKS() }
 
 func isNotFound(err error) bool {
 	var e *Error

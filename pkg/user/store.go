@@ -17,6 +17,9 @@ import (
 type Store interface {
 	// Create stores a new account with its roles, its password hash and its events.
 	Create(ctx context.Context, u User, passwordHash string, events ...event.Event) error
+	// Import stores those of the accounts whose email nobody has, each as Create does, and
+	// returns how many they are. A dry run counts them and stores nothing.
+	Import(ctx context.Context, accounts []NewAccount, dryRun bool) (created int, err error)
 	// Change locks the account, lets decide look at it, and stores what decide returns.
 	Change(ctx context.Context, id uuid.UUID, decide Decide) (User, error)
 	// User returns an account.
@@ -84,6 +87,13 @@ type Tx interface {
 	// FreshTokens returns how many one-time tokens of a user are alive that are not older than
 	// the limit of tokens asks for.
 	FreshTokens(ctx context.Context, id uuid.UUID, purpose Purpose) (int, error)
+}
+
+// NewAccount is an account that is to be stored, with the event that announces it.
+type NewAccount struct {
+	User         User
+	PasswordHash string
+	Created      event.Event
 }
 
 // Change is what is to become of a locked account. The zero Change changes nothing.

@@ -107,19 +107,22 @@ func (p *testedPackage) take(e event) {
 func (p *testedPackage) test(name string) *testcase {
 	if p.tests[name] == nil {
 		p.tests[name] = &testcase{}
-		if parent, ok := parentOf(name); ok {
-			p.test(parent).parent = true
+		if parent := p.parentOf(name); parent != nil {
+			parent.parent = true
 		}
 	}
 	return p.tests[name]
 }
 
-func parentOf(name string) (string, bool) {
-	i := strings.LastIndexByte(name, '/')
-	if i < 0 {
-		return "", false
+// parentOf returns the test that has the subtest name, or nil. A name may hold slashes of its own,
+// and a parent is told of before its subtests.
+func (p *testedPackage) parentOf(name string) *testcase {
+	for i := len(name) - 1; i > 0; i-- {
+		if parent := p.tests[name[:i]]; name[i] == '/' && parent != nil {
+			return parent
+		}
 	}
-	return name[:i], true
+	return nil
 }
 
 // end counts and prints a package that is done.
@@ -159,8 +162,8 @@ func (r *report) count(pkg string, p *testedPackage, name string) {
 		if !t.blamed {
 			r.failed++
 		}
-		if parent, ok := parentOf(name); ok {
-			p.tests[parent].blamed = true
+		if parent := p.parentOf(name); parent != nil {
+			parent.blamed = true
 		}
 		r.explain("FAIL", pkg, name, t)
 	case t.verdict == "skip":

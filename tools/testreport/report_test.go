@@ -33,6 +33,15 @@ var reportTests = map[string]struct {
 		1,
 		[]string{"FAIL TestX/two in a\ngot 1, want 2\n", "FAIL a 0.5s\n", "1 passed, 1 failed, 0 skipped\n"},
 	},
+	"a name with slashes of its own": {
+		`{"Action":"run","Package":"a","Test":"TestX"}
+		{"Action":"run","Package":"a","Test":"TestX/GET_/users/{id}"}
+		{"Action":"pass","Package":"a","Test":"TestX/GET_/users/{id}"}
+		{"Action":"pass","Package":"a","Test":"TestX"}
+		{"Action":"pass","Package":"a"}`,
+		0,
+		[]string{"ok   a", "1 passed, 0 failed, 0 skipped\n"},
+	},
 	"a parent that fails by itself": {
 		`{"Action":"run","Package":"a","Test":"TestX"}
 		{"Action":"run","Package":"a","Test":"TestX/one"}

@@ -77,9 +77,14 @@ func create(t testing.TB, server, options string) string {
 		t.Fatalf("create a database: %v", err)
 	}
 	t.Cleanup(func() {
-		if err := execute(server, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
-			t.Errorf("drop a database: %v", err)
+		var err error
+		for range 100 { // a vacuum that is at work there may not be ended by us, but ends soon
+			if err = execute(server, "DROP DATABASE "+name+" WITH (FORCE)"); err == nil {
+				return
+			}
+			<-time.After(100 * time.Millisecond)
 		}
+		t.Errorf("drop a database: %v", err)
 	})
 	return withDatabase(server, name)
 }
@@ -169,5 +174,8 @@ func withDatabase(server, name string) string {
 		panic("DATABASE_URL must be a URL")
 	}
 	u.Path = "/" + name
+	query := u.Query()
+	query.Set("connect_timeout", "30") // on a busy machine that is no failure
+	u.RawQuery = query.Encode()
 	return u.String()
 }

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// child is the service, run as a process of its own.
+type child struct {
+	cmd *exec.Cmd
+	log *lockedBuffer
+	api string
+}
+
+// startService runs the service on a migrated database until the test ends.
+func startService(t *testing.T, more map[string]string) *child {
+	t.Helper()
+	env := environment(t)
+	maps.Copy(env, more)
+	var pairs []string
+	for name, value := range env {
+		pairs = append(pairs, name+"="+value)
+	}
+	migrate := exec.Command("user-service", "migrate", "up")
+	migrate.Env = pairs
+	if out, err := migrate.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	c := &child{cmd: exec.Command("user-service", "serve"), log: &lockedBuffer{}}
+	c.cmd.Env, c.cmd.Stderr = pairs, c.log
+	if err := c.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
+	if !eventually(patience, func() bool { return servingAt.MatchString(c.log.String()) }) {
+		t.Fatalf("it does not serve: %s", c.log)
+	}
+	c.api = "http://" + servingAt.FindStringSubmatch(c.log.String())[1]
+	return c
+}
+
+// stop ends the service as an orchestrator does.
+func (c *child) stop(t *testing.T) {
+	t.Helper()
+	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.cmd.Wait(); err != nil {
+		t.Errorf("%v: %s", err, c.log)
+	}
+}
+
+// register makes an account within the caller's trace and returns its id.
+func (c *child) register(t *testing.T, email, traceparent string) string {
+	t.Helper()
+	body := fmt.Sprintf(`{"email": %q, "password": "correct horse battery staple"}`, email)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.api+"/register", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Traceparent", traceparent)
+	req.Header.Set("X-Request-Id", "traced-request")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var made struct{ ID string }
+	if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || resp.StatusCode != http.StatusCreated {
+		t.Fatalf("%s, %v", resp.Status, err)
+	}
+	return made.ID
+}
+
+// lockedBuffer is written by a process while the test reads it.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}

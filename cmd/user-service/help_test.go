@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// program returns the root of all commands, as it is when it runs.
+func program() *cobra.Command {
+	root := rootCommand()
+	root.InitDefaultHelpCmd()
+	return root
+}
+
+// commands returns a command and those below it.
+func commands(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, sub := range cmd.Commands() {
+		all = append(all, commands(sub)...)
+	}
+	return all
+}
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	t.Parallel()
+	for _, cmd := range commands(program()) {
+		t.Run(cmd.CommandPath(), func(t *testing.T) {
+			t.Parallel()
+			var out, errOut bytes.Buffer
+			args := append(strings.Fields(cmd.CommandPath())[1:], "--help")
+			if err := run(t.Context(), args, strings.NewReader(""), &out, &errOut); err != nil || errOut.Len() > 0 {
+				t.Fatalf("%v, %s", err, &errOut)
+			}
+			if cmd.Short == "" || cmd.Example == "" {
+				t.Error("it has no description or no example")
+			}
+			for _, part := range []string{cmp.Or(cmd.Long, cmd.Short), "Usage:\n  " + cmd.CommandPath(), "Examples:\n" + cmd.Example} {
+				if !strings.Contains(out.String(), part) {
+					t.Errorf("the help lacks %q:\n%s", part, &out)
+				}
+			}
+			cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
+				if f.Usage == "" {
+					t.Errorf("--%s is not explained", f.Name)
+				}
+			})
+		})
+	}
+}
+
+// invocation finds the program's command lines in an example.
+var invocation = regexp.MustCompile(`(?:^|\| |&& |[A-Z_]+=\S+ )user-service( [^|&]*)?`)
+
+func TestEveryExampleIsACommandLineOfThisProgram(t *testing.T) {
+	t.Parallel()
+	for _, cmd := range commands(program()) {
+		for line := range strings.Lines(cmd.Example) {
+			found := invocation.FindAllStringSubmatch(strings.TrimSpace(line), -1)
+			if len(found) == 0 {
+				t.Errorf("%s: %q does not call user-service", cmd.CommandPath(), line)
+			}
+			for _, f := range found {
+				checkCommandLine(t, line, strings.Fields(f[1]))
+			}
+		}
+	}
+}
+
+// checkCommandLine looks for the command, its flags and arguments without running it.
+func checkCommandLine(t *testing.T, line string, args []string) {
+	t.Helper()
+	cmd, rest, err := program().Find(args)
+	if err != nil {
+		t.Errorf("%q: %v", line, err)
+		return
+	}
+	if err := cmd.ParseFlags(rest); err != nil {
+		t.Errorf("%q: %v", line, err)
+	} else if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {
+		t.Errorf("%q: %v", line, err)
+	}
+	if cmd.HasSubCommands() {
+		t.Errorf("%q names a group of commands", line)
+	}
+}

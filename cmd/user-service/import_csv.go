@@ -1,0 +1,144 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// allowance fails once more has been read than one record may have: a quote that is left open
+// would read all the rest of the file into memory.
+type allowance struct {
+	in   io.Reader
+	left int
+}
+
+var errAllowance = fmt.Errorf("is longer than %d bytes: perhaps a quote is left open", maxRecord)
+
+func (a *allowance) Read(p []byte) (int, error) {
+	if a.left <= 0 {
+		return 0, errAllowance
+	}
+	n, err := a.in.Read(p[:min(len(p), a.left)])
+	a.left -= n
+	return n, err
+}
+
+func readCSV(in io.Reader, yield func(record) bool) {
+	buffered := bufio.NewReader(in)
+	skipBOM(buffered)
+	allowed := &allowance{in: buffered, left: maxRecord}
+	rows := csv.NewReader(allowed)
+	header, err := rows.Read()
+	if err == nil {
+		err = checkHeader(header)
+	}
+	if err != nil {
+		yield(record{fatal: fmt.Errorf("line 1, the header: %w", plainCSV(err))})
+		return
+	}
+	for {
+		allowed.left = maxRecord
+		cells, err := rows.Read()
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		rec := readRow(rows, header, cells, err)
+		if !yield(rec) || rec.fatal != nil {
+			return
+		}
+	}
+}
+
+// readRow makes a record of what the CSV reader returned.
+func readRow(rows *csv.Reader, header, cells []string, err error) record {
+	var parsing *csv.ParseError
+	switch {
+	case errors.As(err, &parsing):
+		return record{line: parsing.StartLine, broken: plainCSV(err).Error()}
+	case err != nil:
+		return record{fatal: fmt.Errorf("read a row: %w", err)}
+	}
+	line, _ := rows.FieldPos(0)
+	rec := record{line: line}
+	rec.members, rec.broken = cellsToJSON(header, cells)
+	return rec
+}
+
+// plainCSV says what is wrong with a row without the numbers that the CSV reader adds.
+func plainCSV(err error) error {
+	switch {
+	case errors.Is(err, csv.ErrFieldCount):
+		return errors.New("does not have as many columns as the header")
+	case errors.Is(err, csv.ErrQuote), errors.Is(err, csv.ErrBareQuote):
+		return errors.New("has a quote that is open, or in the middle of a cell; a quote in a cell is written twice")
+	case errors.Is(err, io.EOF):
+		return errors.New("is missing")
+	}
+	return err
+}
+
+// checkHeader shows a column's name only if it can't be anything else: where the header was
+// forgotten, the first line is somebody's hash.
+func checkHeader(header []string) error {
+	for i, name := range header {
+		switch _, known := members[name]; {
+		case !known:
+			return fmt.Errorf("column %d, %s, is none of %s", i+1, cmp.Or(plain(name), "with a strange name"), strings.Join(memberNames(), ", "))
+		case slices.Contains(header[:i], name):
+			return fmt.Errorf("column %d, %s, is there twice", i+1, name)
+		}
+	}
+	for _, name := range []string{"email", "password_hash"} {
+		if !slices.Contains(header, name) {
+			return fmt.Errorf("there is no column %s", name)
+		}
+	}
+	return nil
+}
+
+// cellsToJSON turns a row into the members that it stands for. An empty cell is no member.
+func cellsToJSON(header, cells []string) (out map[string]jsontext.Value, broken string) {
+	out = make(map[string]jsontext.Value, len(cells))
+	for i, cell := range cells {
+		if !utf8.ValidString(cell) {
+			return nil, "is not UTF-8"
+		}
+		if cell != "" {
+			out[header[i]] = cellToJSON(members[header[i]], cell)
+		}
+	}
+	return out, ""
+}
+
+// cellToJSON returns the JSON of a cell. One that is not of its column's kind becomes a
+// string, which is then refused as JSON's would be.
+func cellToJSON(kind memberKind, cell string) jsontext.Value {
+	if kind == document && jsontext.Value(cell).IsValid() {
+		return jsontext.Value(cell)
+	}
+	var value any = cell
+	switch {
+	case kind == list:
+		value = strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
+	case kind == flag && slices.Contains([]string{"true", "t", "1"}, strings.ToLower(cell)): // as Python, PostgreSQL and SQLite write it
+		value = true
+	case kind == flag && slices.Contains([]string{"false", "f", "0"}, strings.ToLower(cell)):
+		value = false
+	}
+	text, err := json.Marshal(value)
+	if err != nil {
+		panic(err) // a valid string, a list of them, or a boolean
+	}
+	return text
+}

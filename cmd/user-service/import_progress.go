@@ -1,0 +1,79 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+// progressEvery is after how many rows a log, which is no terminal, gets a line.
+const progressEvery = 10_000
+
+// progress tells people how far an import is: by a bar on a terminal, else by lines.
+type progress struct {
+	out  io.Writer
+	bar  *progressbar.ProgressBar // nil where out is no terminal
+	next int                      // rows until the next line
+}
+
+// newProgress returns the progress of an import of so many bytes; -1 if nobody knows.
+func newProgress(out io.Writer, size int64) *progress {
+	p := &progress{out: out, next: progressEvery}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		p.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(out), progressbar.OptionShowBytes(true),
+			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
+	}
+	return p
+}
+
+// reader counts what is read.
+func (p *progress) reader(in io.Reader) io.Reader {
+	if p.bar == nil {
+		return in
+	}
+	return counted{in, p.bar}
+}
+
+// counted moves the bar along, and reads on whatever the bar says of that.
+type counted struct {
+	io.Reader
+	bar *progressbar.ProgressBar
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	_ = c.bar.Add(n)
+	return n, err
+}
+
+// say prints a line above the bar.
+func (p *progress) say(format string, args ...any) {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+	}
+	fmt.Fprintf(p.out, format+"\n", args...)
+}
+
+// show tells that so many rows are done.
+func (p *progress) show(rows int, summary string) {
+	if p.bar != nil {
+		p.bar.Describe(summary)
+		return
+	}
+	if rows >= p.next {
+		p.say("%d rows: %s", rows, summary)
+		p.next = rows - rows%progressEvery + progressEvery
+	}
+}
+
+// end removes the bar.
+func (p *progress) end() {
+	if p.bar != nil {
+		_ = p.bar.Clear()
+		_ = p.bar.Exit()
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// record is one account as it stands in a file.
+type record struct {
+	line    int                       // where it begins
+	members map[string]jsontext.Value // a cell of CSV as the JSON that it stands for
+	broken  string                    // why the record can't be read, if it can't
+	fatal   error                     // why nothing after it can be read; the last record
+}
+
+// maxRecord bounds the memory of a record, in bytes. What an account may be fits many times.
+const maxRecord = 64 << 10
+
+// records reads a file one record at a time.
+func records(in io.Reader, format string) iter.Seq[record] {
+	if format == formatCSV {
+		return func(yield func(record) bool) { readCSV(in, yield) }
+	}
+	return func(yield func(record) bool) { readJSON(in, yield) }
+}
+
+// skipBOM skips the mark that Windows programs put before UTF-8.
+func skipBOM(in *bufio.Reader) {
+	if start, _ := in.Peek(3); string(start) == "\uFEFF" {
+		_, _ = in.Discard(3)
+	}
+}
+
+func readJSON(in io.Reader, yield func(record) bool) {
+	lines := bufio.NewReaderSize(in, maxRecord)
+	skipBOM(lines)
+	for line := 1; ; line++ {
+		text, err := lines.ReadSlice('\n')
+		tooLong := errors.Is(err, bufio.ErrBufferFull)
+		for errors.Is(err, bufio.ErrBufferFull) { // to the end of the line
+			_, err = lines.ReadSlice('\n')
+		}
+		if err != nil && !errors.Is(err, io.EOF) {
+			yield(record{fatal: fmt.Errorf("read line %d: %w", line, err)})
+			return
+		}
+		rec := record{line: line}
+		switch text = bytes.TrimSpace(text); {
+		case tooLong:
+			rec.broken = fmt.Sprintf("is longer than %d bytes", maxRecord)
+		case len(text) > 0:
+			rec.members, rec.broken = parseObject(text)
+		}
+		if (tooLong || len(text) > 0) && !yield(rec) || err != nil {
+			return
+		}
+	}
+}
+
+func parseObject(text []byte) (members map[string]jsontext.Value, broken string) {
+	if text[0] != '{' {
+		return nil, "is not a JSON object"
+	}
+	switch err := json.Unmarshal(text, &members); {
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		return nil, "has a member twice"
+	case err != nil:
+		return nil, "is not a JSON object in UTF-8"
+	}
+	return members, ""
+}

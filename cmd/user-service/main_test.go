@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"net/url"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"user-service/pkg/postgres/postgrestest"
+)
+
+// TestMain puts this program on the PATH, as a process of its own.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"user-service": main})
+}
+
+// TestScripts uses the program as its operators do: each script in testdata/script has an
+// empty database of its own, and shares the broker.
+func TestScripts(t *testing.T) {
+	t.Parallel()
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits":     exits,
+			"await":     await,
+			"serving":   serving,
+			"http":      request,
+			"terminate": terminate,
+			"occupy":    occupy,
+			"jsonlines": jsonLines,
+			"hides":     hides,
+		},
+		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			for name, value := range environment(env.T().(testing.TB)) {
+				env.Setenv(name, value)
+			}
+			return nil
+		},
+	})
+}
+
+// secrets are what no output may show, beside the passwords of the servers.
+var secrets = map[string]string{
+	"JWT_SECRET": "planted-key-planted-key-planted-key-planted-key",
+	"EMAIL":      "planted-email@example.com",
+	"PASSWORD":   "planted password of many words",
+}
+
+// environment is a good one for a service on an empty database.
+func environment(t testing.TB) map[string]string {
+	t.Helper()
+	env := map[string]string{
+		"DATABASE_URL":      postgrestest.Empty(t),
+		"HTTP_ADDR":         "127.0.0.1:0",
+		"METRICS_ADDR":      "127.0.0.1:0",
+		"SHUTDOWN_DELAY":    "0s",
+		"ARGON2_MEMORY_KIB": "8", // or the tests wait for hashes
+		"ARGON2_ITERATIONS": "1",
+		"GORACE":            "atexit_sleep_ms=0", // or each process waits a second at its end
+	}
+	maps.Copy(env, secrets)
+	for _, name := range []string{"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_USER", "RABBITMQ_PASS"} {
+		env[name] = os.Getenv(name)
+		if env[name] == "" {
+			t.Fatalf("%s is not set: run make test", name)
+		}
+	}
+	u, err := url.Parse(env["DATABASE_URL"])
+	if err != nil {
+		t.Fatal("DATABASE_URL is not a URL")
+	}
+	env["DATABASE_PASSWORD"], _ = u.User.Password()
+	return env
+}
+
+// Whoever waits for migrate up, such as a Job, must not take an interrupted one for done.
+func TestAnInterruptedMigrationHasFailed(t *testing.T) {
+	t.Parallel()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	var out, errOut bytes.Buffer
+	code := exitCode(run(ctx, []string{"migrate", "status"}, nil, &out, &errOut), &errOut)
+	if code != exitFailed || !strings.HasPrefix(errOut.String(), "user-service: interrupted: migrate status: ") {
+		t.Errorf("exits with %d, %s", code, &errOut)
+	}
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	traces "go.opentelemetry.io/proto/otlp/trace/v1"
+)
+
+// The caller's trace, and the span in it that calls the service.
+const (
+	callersTrace  = "4bf92f3577b34da6a3ce929d0e0e4736"
+	callersSpan   = "00f067aa0ba902b7"
+	callersHeader = "00-" + callersTrace + "-" + callersSpan + "-01"
+)
+
+func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
+	t.Parallel()
+	received := newReceiver(t)
+	messages := newConsumer(t, "user.created")
+	s := startService(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "LOG_LEVEL": "debug"})
+	const email = "traced@example.com"
+	id := s.register(t, email, callersHeader)
+	message := messages.about(t, id)
+	s.stop(t) // which exports what is left
+
+	spans := received.trace(callersTrace)
+	server := spans.named(t, "POST /register", traces.Span_SPAN_KIND_SERVER)
+	if spanID(server.GetParentSpanId()) != callersSpan {
+		t.Errorf("the server's span has the parent %s, not the caller's", spanID(server.GetParentSpanId()))
+	}
+	insert := spans.sql(t, "INSERT INTO outbox")
+	if !spans.isWithin(insert, server) {
+		t.Errorf("the SQL span %s is not within the server's", insert)
+	}
+	publish := spans.named(t, "publish user_events", traces.Span_SPAN_KIND_PRODUCER)
+	if !spans.isWithin(publish, server) {
+		t.Errorf("the publishing %s is not within the server's span", publish)
+	}
+	if strings.Contains(fmt.Sprint(spans), email) {
+		t.Errorf("the trace shows personal data: %v", spans)
+	}
+	checkMessage(t, message, spanID(publish.GetParentSpanId()), spanID(publish.GetSpanId()))
+	checkRequestLine(t, s.log.String(), spanID(server.GetSpanId()))
+}
+
+// checkMessage checks that the event carries the span of the change, and the message that of its publishing.
+func checkMessage(t *testing.T, message amqp.Delivery, change, publishing string) {
+	t.Helper()
+	var event struct{ Traceparent string }
+	if err := json.Unmarshal(message.Body, &event); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("00-%s-%s-01", callersTrace, change); event.Traceparent != want {
+		t.Errorf("the event's traceparent is %q, want %q", event.Traceparent, want)
+	}
+	if want := fmt.Sprintf("00-%s-%s-01", callersTrace, publishing); message.Headers["traceparent"] != want {
+		t.Errorf("the message's traceparent is %q, want %q", message.Headers["traceparent"], want)
+	}
+}
+
+// checkRequestLine checks that the log's line of the request leads to its trace.
+func checkRequestLine(t *testing.T, log, span string) {
+	t.Helper()
+	for line := range strings.Lines(log) {
+		if !strings.Contains(line, `"route":"/register"`) {
+			continue
+		}
+		for _, want := range []string{`"trace_id":"` + callersTrace + `"`, `"span_id":"` + span + `"`, `"request_id":"traced-request"`} {
+			if !strings.Contains(line, want) {
+				t.Errorf("%s is not in %s", want, line)
+			}
+		}
+		return
+	}
+	t.Errorf("no line about the request:\n%s", log)
+}
+
+// consumer has a queue of its own for one type of event.
+type consumer <-chan amqp.Delivery
+
+func newConsumer(t *testing.T, key string) consumer {
+	t.Helper()
+	conn, err := amqp.Dial(os.ExpandEnv("amqp://$RABBITMQ_USER:$RABBITMQ_PASS@$RABBITMQ_HOST:$RABBITMQ_PORT/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := channel.ExchangeDeclare("user_events", amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	queue, err := channel.QueueDeclare("", false, true, true, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := channel.QueueBind(queue.Name, key, "user_events", false, nil); err != nil {
+		t.Fatal(err)
+	}
+	deliveries, err := channel.Consume(queue.Name, "", true, true, false, false, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return deliveries
+}
+
+// about waits for the message about a user.
+func (c consumer) about(t *testing.T, id string) amqp.Delivery {
+	t.Helper()
+	for message := range c {
+		if strings.Contains(string(message.Body), `"subject":"`+id+`"`) {
+			return message
+		}
+	}
+	t.Fatal("the connection is lost")
+	return amqp.Delivery{}
+}

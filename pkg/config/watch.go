@@ -1,0 +1,170 @@
+package config
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"reflect"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+)
+
+// watchEvery is how often the files of secrets are read. A new value is in force after two
+// readings at the latest, well within the 30 seconds that are promised.
+const watchEvery = 5 * time.Second
+
+// Watcher takes up new values of the secrets that come from files, so that a rotated one needs no
+// restart. What comes from the environment itself never changes. All is mandatory but Checks and Every.
+type Watcher struct {
+	Env    envconfig.Lookuper
+	Checks []Check       // as for Load
+	Every  time.Duration // between two readings; 0: five seconds
+	Log    *slog.Logger
+
+	// These are told of a group's settings when a secret among them has changed. What they refuse
+	// by an error, which must show nothing of it, stays as it was, and they are asked again.
+	Database func(context.Context, Database) error
+	RabbitMQ func(context.Context, RabbitMQ) error
+	Tokens   func(context.Context, Tokens) error
+}
+
+// Run watches until ctx ends. In the beginning cfg is in force.
+//
+// A bad new value keeps the old one and is logged, once; it keeps no other variable from
+// changing. The secrets of a group that change together are handed on together.
+func (w Watcher) Run(ctx context.Context, cfg Config) {
+	if w.Every == 0 {
+		w.Every = watchEvery
+	}
+	watch := watch{Watcher: w, groups: groupsOf(&cfg), told: map[string]reading{}}
+	ticker := time.NewTicker(w.Every)
+	defer ticker.Stop()
+	for watch.look(ctx); len(watch.seen) > 0; watch.look(ctx) {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// watch is a Watcher at work.
+type watch struct {
+	Watcher
+
+	groups []group            // what is in force
+	seen   map[string]reading // of the last look
+	told   map[string]reading // what the log has been told about each variable
+}
+
+// reading is what was read for one variable.
+type reading struct {
+	value   Secret
+	problem string
+}
+
+// look reads all files. Only when nothing has changed since the last look are new values taken
+// up: a file may be half written, and a value without the other one that belongs to it.
+func (w *watch) look(ctx context.Context) {
+	now := w.read()
+	settled := maps.Equal(now, w.seen)
+	w.seen = now
+	if !settled {
+		return
+	}
+	for _, g := range w.groups {
+		w.update(ctx, g)
+	}
+}
+
+func (w *watch) read() map[string]reading {
+	now := map[string]reading{}
+	for _, g := range w.groups {
+		for _, f := range g.fields {
+			if f.source(w.Env) != FromFile {
+				continue
+			}
+			value, problem := f.read(w.Env)
+			r := reading{value: Secret(value)}
+			if problem != nil {
+				r.problem = problem.What
+			}
+			now[f.Name] = r
+		}
+	}
+	return now
+}
+
+// update takes up the new values of one group, those that are good and accepted.
+func (w *watch) update(ctx context.Context, g group) {
+	copied := reflect.New(g.value.Type())
+	copied.Elem().Set(g.value)
+	next := groupsOf(copied.Interface())[0]
+	var changed []string
+	for _, f := range next.fields {
+		if r, watched := w.seen[f.Name]; watched && w.apply(next, f, r) {
+			changed = append(changed, f.Name)
+		}
+	}
+	if len(changed) == 0 {
+		return
+	}
+	err := w.handOn(ctx, next.settings())
+	for _, name := range changed {
+		if err != nil {
+			w.tell(name, err.Error())
+			continue
+		}
+		w.Log.Info("took up a new value", "variable", name)
+		delete(w.told, name)
+	}
+	if err == nil {
+		g.value.Set(next.value)
+	}
+}
+
+// apply puts what was read into the field if it is new and good, and reports whether it is.
+func (w *watch) apply(g group, f field, r reading) bool {
+	old := f.value.Interface().(Secret)
+	switch {
+	case r.problem != "":
+		w.tell(f.Name, r.problem)
+		return false
+	case r.value == old:
+		delete(w.told, f.Name)
+		return false
+	case r.value == "" && f.empty != "always":
+		w.tell(f.Name, "is empty now")
+		return false
+	}
+	f.value.Set(reflect.ValueOf(r.value))
+	found := findings{}
+	g.check(found, w.Checks)
+	if p, bad := found[f.Name]; bad {
+		f.value.Set(reflect.ValueOf(old))
+		w.tell(f.Name, p.What)
+		return false
+	}
+	return true
+}
+
+func (w *watch) handOn(ctx context.Context, settings any) error {
+	switch s := settings.(type) {
+	case *Database:
+		return w.Database(ctx, *s)
+	case *RabbitMQ:
+		return w.RabbitMQ(ctx, *s)
+	case *Tokens:
+		return w.Tokens(ctx, *s)
+	}
+	return nil
+}
+
+// tell logs why a value is not taken up, unless that has been told of the same value.
+func (w *watch) tell(name, problem string) {
+	if last, known := w.told[name]; !known || last != w.seen[name] {
+		w.Log.Warn("a new value is not taken up, and the old one stays in force", "variable", name, "problem", problem)
+		w.told[name] = w.seen[name]
+	}
+}

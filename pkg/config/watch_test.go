@@ -1,0 +1,280 @@
+package config_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/sethvargo/go-envconfig"
+
+	"user-service/pkg/config"
+)
+
+// mount is a directory with the files of all secrets, and a watcher of it.
+type mount struct {
+	t   *testing.T
+	dir string
+
+	mu     sync.Mutex
+	taken  []string // what was handed on, in order
+	log    bytes.Buffer
+	refuse error
+}
+
+// watched starts a watcher on good files until the test ends.
+func watched(t *testing.T) *mount {
+	t.Helper()
+	m := &mount{t: t, dir: t.TempDir()}
+	env := required()
+	for name, value := range map[string]string{
+		"DATABASE_URL": required()["DATABASE_URL"], "RABBITMQ_PASS": planted, "JWT_SECRET": planted,
+		"JWT_ACCEPTED_SECRETS": "", "JWT_PRIVATE_KEY": "", "JWT_ACCEPTED_KEYS": "",
+	} {
+		delete(env, name)
+		env[name+"_FILE"] = m.path(name)
+		m.write(name, value)
+	}
+	w := config.Watcher{
+		Env: envconfig.MapLookuper(env), Every: time.Millisecond, Log: slog.New(slog.NewTextHandler(m, nil)),
+		Checks:   []config.Check{{Name: "JWT_PRIVATE_KEY", Look: mustSayKey}, {Name: "JWT_ACCEPTED_KEYS", Look: mustSayKey}},
+		Database: func(_ context.Context, d config.Database) error { return m.take(d.URL.Reveal()) },
+		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error { return m.take(q.Password.Reveal()) },
+		Tokens: func(_ context.Context, k config.Tokens) error {
+			return m.take(fmt.Sprintf("%s|%s|%s|%s", k.Secret.Reveal(), k.Accepted(), k.PrivateKey.Reveal(), k.AcceptedKeys.Reveal()))
+		},
+	}
+	cfg := mustLoad(t, env)
+	ctx, stop := context.WithCancel(t.Context())
+	var running sync.WaitGroup
+	running.Go(func() { w.Run(ctx, cfg) })
+	t.Cleanup(func() {
+		stop()
+		running.Wait()
+	})
+	return m
+}
+
+func mustSayKey(value string) error {
+	if !strings.Contains(value, "key") {
+		return errors.New("is no key")
+	}
+	return nil
+}
+
+func (m *mount) path(name string) string { return filepath.Join(m.dir, name) }
+
+func (m *mount) write(name, value string) {
+	m.t.Helper()
+	if err := os.WriteFile(m.path(name), []byte(value), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+func (m *mount) take(what string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.refuse != nil {
+		return m.refuse
+	}
+	m.taken = append(m.taken, what)
+	return nil
+}
+
+// Write is the log's.
+func (m *mount) Write(line []byte) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log.Write(line)
+}
+
+// await waits until all of this has been handed on.
+func (m *mount) await(want ...string) {
+	m.t.Helper()
+	m.until("what is handed on", func() string { return cmp.Diff(want, m.taken) })
+}
+
+// awaitLog waits for a line of the log about a variable.
+func (m *mount) awaitLog(variable, text string) {
+	m.t.Helper()
+	m.until("the log about "+variable, func() string {
+		for line := range strings.Lines(m.log.String()) {
+			if strings.Contains(line, "variable="+variable) && strings.Contains(line, text) {
+				return ""
+			}
+		}
+		return "no " + text + " in\n" + m.log.String()
+	})
+}
+
+func (m *mount) until(what string, missing func() string) {
+	m.t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		m.mu.Lock()
+		diff := missing()
+		m.mu.Unlock()
+		if diff == "" {
+			return
+		}
+		select {
+		case <-deadline:
+			m.t.Fatalf("waited in vain for %s: %s", what, diff)
+		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+const rotated = "rotated-battery-staple-0123456789-01"
+
+func TestANewValueIsTakenUp(t *testing.T) {
+	t.Parallel()
+	m := watched(t)
+	m.write("RABBITMQ_PASS", rotated+"\n")
+	m.await(rotated)
+	m.write("DATABASE_URL", "postgres://app:"+rotated+"@db/app\r\n")
+	m.await(rotated, "postgres://app:"+rotated+"@db/app")
+	for _, name := range []string{"RABBITMQ_PASS", "DATABASE_URL"} {
+		m.awaitLog(name, "took up a new value")
+	}
+	if strings.Contains(m.log.String(), rotated) {
+		t.Errorf("the log shows a value: %s", &m.log)
+	}
+}
+
+func TestKeysThatChangeTogetherAreTakenUpTogether(t *testing.T) {
+	t.Parallel()
+	m := watched(t)
+	m.write("JWT_ACCEPTED_SECRETS", rotated)
+	first := planted + "|[" + rotated + "]||"
+	m.await(first)
+	next := t.TempDir()
+	for name, value := range map[string]string{"JWT_SECRET": rotated, "JWT_ACCEPTED_SECRETS": planted + ", ", "JWT_PRIVATE_KEY": "key", "JWT_ACCEPTED_KEYS": "key"} {
+		if err := os.WriteFile(filepath.Join(next, name), []byte(value), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"JWT_SECRET", "JWT_ACCEPTED_SECRETS", "JWT_PRIVATE_KEY", "JWT_ACCEPTED_KEYS"} {
+		if err := os.Rename(filepath.Join(next, name), m.path(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := rotated + "|[" + planted + "]|key|key"
+	m.until("the last keys", func() string { return cmp.Diff(last, m.taken[len(m.taken)-1]) })
+	m.write("JWT_ACCEPTED_SECRETS", "\n") // retired
+	m.write("JWT_ACCEPTED_KEYS", "")
+	last = rotated + "|[]|key|"
+	m.until("the retired keys", func() string { return cmp.Diff(last, m.taken[len(m.taken)-1]) })
+}
+
+// TestASwappedDirectoryIsSeen changes files as Kubernetes does in the volume of a Secret: each is a
+// link through a link to a directory, which is put in place of the last one.
+func TestASwappedDirectoryIsSeen(t *testing.T) {
+	t.Parallel()
+	m := watched(t)
+	generation := func(n int, pass, secret string) {
+		t.Helper()
+		dir := m.path(fmt.Sprintf("..generation-%d", n))
+		if err := errors.Join(
+			os.Mkdir(dir, 0o700),
+			os.WriteFile(filepath.Join(dir, "RABBITMQ_PASS"), []byte(pass), 0o400),
+			os.WriteFile(filepath.Join(dir, "JWT_SECRET"), []byte(secret), 0o400),
+			os.Symlink(filepath.Base(dir), m.path("..data_tmp")),
+			os.Rename(m.path("..data_tmp"), m.path("..data")),
+		); err != nil {
+			t.Fatal(err)
+		}
+	}
+	generation(1, planted, planted)
+	for _, name := range []string{"RABBITMQ_PASS", "JWT_SECRET"} {
+		if err := errors.Join(os.Symlink("..data/"+name, m.path("link")), os.Rename(m.path("link"), m.path(name))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	generation(2, rotated, rotated)
+	m.await(rotated, rotated+"|[]||")
+	generation(3, planted, rotated)
+	m.await(rotated, rotated+"|[]||", planted)
+}
+
+func TestABadNewValueKeepsTheOldOne(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		variable string
+		spoil    func(*mount)
+		want     string
+	}{
+		"deleted":        {"JWT_SECRET", func(m *mount) { _ = os.Remove(m.path("JWT_SECRET")) }, "no such file"},
+		"truncated":      {"JWT_SECRET", func(m *mount) { _ = os.Truncate(m.path("JWT_SECRET"), 20) }, "has 20 bytes and needs at least 32"},
+		"empty":          {"JWT_SECRET", func(m *mount) { m.write("JWT_SECRET", "") }, "is empty in the file that JWT_SECRET_FILE names"},
+		"only a newline": {"RABBITMQ_PASS", func(m *mount) { m.write("RABBITMQ_PASS", "\n") }, "is empty"},
+		"dangling link": {"RABBITMQ_PASS", func(m *mount) {
+			_ = errors.Join(os.Remove(m.path("RABBITMQ_PASS")), os.Symlink("gone", m.path("RABBITMQ_PASS")))
+		}, "no such file"},
+		"a directory": {"RABBITMQ_PASS", func(m *mount) {
+			_ = errors.Join(os.Remove(m.path("RABBITMQ_PASS")), os.Mkdir(m.path("RABBITMQ_PASS"), 0o700))
+		}, "is a directory"},
+		"no URL":          {"DATABASE_URL", func(m *mount) { m.write("DATABASE_URL", "mysql://db") }, "is not a PostgreSQL URL"},
+		"short accepted":  {"JWT_ACCEPTED_SECRETS", func(m *mount) { m.write("JWT_ACCEPTED_SECRETS", rotated+",short") }, "has a secret of 5 bytes"},
+		"no key":          {"JWT_PRIVATE_KEY", func(m *mount) { m.write("JWT_PRIVATE_KEY", "nothing") }, "is no key"},
+		"no accepted key": {"JWT_ACCEPTED_KEYS", func(m *mount) { m.write("JWT_ACCEPTED_KEYS", "nothing") }, "is no key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := watched(t)
+			test.spoil(m)
+			m.awaitLog(test.variable, test.want)
+			other, want := "DATABASE_URL", "postgres://app:"+rotated+"@db/app" // changes all the same
+			if test.variable == other {
+				other, want = "RABBITMQ_PASS", rotated
+			}
+			m.write(other, want)
+			m.await(want)
+			if told := strings.Count(m.log.String(), "variable="+test.variable+" "); told != 1 {
+				t.Errorf("it was told %d times:\n%s", told, &m.log)
+			}
+		})
+	}
+}
+
+func TestAPrivateKeyIsNotTakenAwayWhileItSigns(t *testing.T) {
+	t.Parallel()
+	m := watched(t)
+	m.write("JWT_PRIVATE_KEY", "key")
+	m.await(planted + "|[]|key|")
+	m.write("JWT_PRIVATE_KEY", "")
+	m.awaitLog("JWT_PRIVATE_KEY", "is empty now")
+	m.write("JWT_ACCEPTED_KEYS", "key too") // of the same group
+	m.await(planted+"|[]|key|", planted+"|[]|key|key too")
+}
+
+func TestARefusedValueIsOfferedAgain(t *testing.T) {
+	t.Parallel()
+	m := watched(t)
+	m.mu.Lock()
+	m.refuse = errors.New("is refused by the server")
+	m.mu.Unlock()
+	m.write("DATABASE_URL", "postgres://app:"+rotated+"@db/app")
+	m.awaitLog("DATABASE_URL", "is refused by the server")
+	m.mu.Lock()
+	m.refuse = nil
+	m.mu.Unlock()
+	m.await("postgres://app:" + rotated + "@db/app")
+	if told := strings.Count(m.log.String(), "is refused"); told != 1 {
+		t.Errorf("it was told %d times", told)
+	}
+}
+
+func TestWithoutFilesNothingIsWatched(t *testing.T) {
+	t.Parallel()
+	w := config.Watcher{Env: envconfig.MapLookuper(required()), Every: time.Hour}
+	w.Run(t.Context(), mustLoad(t, required())) // returns at once
+}

@@ -1,0 +1,182 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"user-service/pkg/user"
+)
+
+// bodies are where the search for a body that breaks the decoder begins.
+var bodies = []string{
+	"", " ", "null", "[]", "{", "}", "{}", "{}{}", "{} x", "\ufeff{}", "\x00{}", `"{}"`, "1e400",
+	`{"email":"ada@example.com","password":"seven green kettles sing","name":"Ada","metadata":{"n":1.10}}`,
+	`{"email":"a@b.c","email":"d@e.f"}`, `{"e":1,"\u0065":2}`, `{"metadata":{"a":{"b":1,"b":1}}}`, `{"email":1,"Email":2}`,
+	`{"name":null,"picture":"https://x.example/","locale":"de","zoneinfo":"Europe/Berlin"}`, `{"a/b~c":1}`,
+	`{"name":"a\u0000b","\u0000":["\u0000"]}`, "{\"name\":\"\x00\"}", "{\"name\":\"\xff\"}", `{"name":"\ud800"}`, `{"name":"\ud83d\udd11"}`,
+	`{"metadata":{"big":123456789012345678901234567890,"e":1E400,"m":-0,"l":01}}`, `{"metadata":[]}`, `{"metadata":{"<":"\/"}}`,
+	`{"metadata":` + strings.Repeat(`[`, 100), `{"metadata":{"a":` + strings.Repeat(`[`, maxDepth-2) + strings.Repeat(`]`, maxDepth-2) + `}}`,
+	`{"a":` + strings.Repeat(`{"a":`, maxDepth) + "1" + strings.Repeat("}", maxDepth+1), "{\"a\":1,}", "{'a':1}", "{\"a\" :\t1\r\n}",
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, body := range bodies {
+		f.Add([]byte(body))
+	}
+	f.Fuzz(func(t *testing.T, body []byte) {
+		obj, err := parseObject(slices.Clone(body))
+		if err != nil {
+			checkRefusal(t, err)
+		} else if len(obj.errs) == 0 {
+			checkMembers(t, body, obj)
+		}
+		c := &call{Request: &http.Request{Header: http.Header{"Content-Type": {mediaJSON}}}, body: body}
+		if in, err := decode(c, []string{mediaJSON}, readReplacement, user.Replacement.Check); err != nil {
+			checkRefusal(t, err)
+		} else {
+			checkMetadata(t, in.Profile.Metadata)
+		}
+		if in, err := decode(c, []string{mediaJSON}, readPatch, user.Patch.Check); err != nil {
+			checkRefusal(t, err)
+		} else if string(in.Metadata) != "null" {
+			checkMetadata(t, in.Metadata)
+		}
+	})
+}
+
+// checkRefusal demands an error that tells the client what it did wrong.
+func checkRefusal(t *testing.T, err error) {
+	t.Helper()
+	var e *user.Error
+	if !errors.As(err, &e) || e.Detail == "" {
+		t.Fatalf("refused with %v", err)
+	}
+	if status := kinds[e.Code].status; status < 400 || status > 499 {
+		t.Fatalf("%v is answered with %d", err, status)
+	}
+	if e.Code == user.Invalid && len(e.Fields) == 0 {
+		t.Errorf("%v names no member", err)
+	}
+}
+
+// checkMembers reads with the standard library what parseObject accepts.
+func checkMembers(t *testing.T, body []byte, obj *object) {
+	t.Helper()
+	if !utf8.Valid(body) {
+		t.Fatalf("%q is no UTF-8", body)
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.UseNumber()
+	w := walker{dec: dec}
+	names, err := w.value()
+	if err != nil {
+		t.Fatalf("%q: %v", body, err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		t.Fatalf("%q: after the object comes more (%v)", body, err)
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(obj.members))); diff != "" {
+		t.Fatalf("%q: %s", body, diff)
+	}
+}
+
+// walker reads JSON and fails on what no body may have.
+type walker struct {
+	dec   *json.Decoder
+	depth int
+}
+
+// value reads one value, and returns its names if it is an object.
+func (w *walker) value() (names []string, err error) {
+	token, err := w.dec.Token()
+	if err != nil {
+		return nil, err
+	}
+	if text, ok := token.(string); ok && strings.Contains(text, "\x00") {
+		return nil, fmt.Errorf("NUL in %q", text)
+	}
+	opening, ok := token.(json.Delim)
+	if !ok {
+		return nil, nil
+	}
+	if w.depth++; w.depth > maxDepth {
+		return nil, fmt.Errorf("nested %d levels deep", w.depth)
+	}
+	for w.dec.More() && err == nil {
+		if opening == '{' {
+			names, err = w.name(names)
+		}
+		if err == nil {
+			_, err = w.value()
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.depth--
+	_, err = w.dec.Token() // what closes it
+	return names, err
+}
+
+// name reads the name of a member and adds it to those that were before.
+func (w *walker) name(before []string) ([]string, error) {
+	token, err := w.dec.Token()
+	name, _ := token.(string)
+	if slices.Contains(before, name) || strings.Contains(name, "\x00") {
+		return nil, fmt.Errorf("the name %q is there twice, or has a NUL", name)
+	}
+	return append(before, name), err
+}
+
+func checkMetadata(t *testing.T, metadata json.RawMessage) {
+	t.Helper()
+	if metadata == nil {
+		return
+	}
+	var compact bytes.Buffer
+	if err := json.Compact(&compact, metadata); err != nil || metadata[0] != '{' {
+		t.Fatalf("metadata is %q (%v)", metadata, err)
+	}
+	if !bytes.Equal(compact.Bytes(), metadata) {
+		t.Errorf("metadata is not compact: %q", metadata)
+	}
+}
+
+func FuzzCursor(f *testing.F) {
+	id := uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057")
+	cursor := encodeCursor(id)
+	for _, text := range []string{
+		cursor, "", "A", "AAAA", cursor[:21], cursor + "A", cursor + "==", cursor + "\n", "\r\n" + cursor, cursor[:21] + "Y", id.String(),
+		strings.Repeat("A", 22), strings.Repeat("_", 22), strings.Repeat("/", 22), strings.Repeat("A", 24),
+	} {
+		f.Add(text, id[:])
+	}
+	f.Add("", uuid.Max[:])
+	f.Fuzz(func(t *testing.T, text string, id []byte) {
+		if got, err := decodeCursor(text); err != nil {
+			checkRefusal(t, err)
+		} else if text != "" && encodeCursor(got) != text {
+			t.Errorf("%q is read as %s, whose cursor is %s", text, got, encodeCursor(got))
+		}
+		if len(id) != len(uuid.Nil) {
+			return
+		}
+		want := uuid.UUID(id)
+		if got, err := decodeCursor(encodeCursor(want)); err != nil || got != want {
+			t.Errorf("%s comes back as %s, %v", want, got, err)
+		}
+	})
+}

@@ -1,0 +1,76 @@
+package httpapi
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"runtime"
+	"testing"
+)
+
+// address returns the i-th of many addresses, no two in one /64.
+func address(i int) netip.Addr {
+	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i), 15: 1})
+}
+
+// TestMemoryIsBounded is not parallel, as it measures the heap.
+func TestMemoryIsBounded(t *testing.T) {
+	before := heap()
+	l := newAddressLimiter(1)
+	mine := netip.MustParseAddr("203.0.113.1")
+	l.take(mine)
+	for i := range 1_000_000 {
+		l.take(address(i))
+		if i%10_000 == 0 && l.take(mine) == 0 {
+			t.Fatalf("after %d other addresses a busy one starts over", i)
+		}
+	}
+	grown := heap() - before
+	t.Logf("%d buckets take %d bytes: %d each", l.buckets.Len(), grown, grown/int64(l.buckets.Len()))
+	if l.buckets.Len() != maxBuckets || grown > 8<<20 {
+		t.Errorf("after 1000000 addresses there are %d buckets of at most %d, in %d bytes", l.buckets.Len(), maxBuckets, grown)
+	}
+	if l.take(address(999_999)) == 0 {
+		t.Error("the newest address starts over")
+	}
+	if l.take(address(0)) != 0 {
+		t.Error("the oldest address is still known")
+	}
+}
+
+func heap() int64 {
+	runtime.GC()
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+// BenchmarkLimiterRefuses is what the decision costs, with all buckets in use.
+func BenchmarkLimiterRefuses(b *testing.B) {
+	l := newAddressLimiter(1)
+	for i := range maxBuckets {
+		l.take(address(i))
+	}
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		l.take(address(i % maxBuckets))
+	}
+}
+
+// BenchmarkRefusedRequest is what a whole request costs that is refused, but for the network.
+func BenchmarkRefusedRequest(b *testing.B) {
+	api := limited(1, &counter{}).Handler()
+	r := httptest.NewRequest("POST", "/login", http.NoBody)
+	b.ReportAllocs()
+	for b.Loop() {
+		api.ServeHTTP(silent{http.Header{}}, r)
+	}
+}
+
+// silent is an http.ResponseWriter for which nobody waits.
+type silent struct{ header http.Header }
+
+func (s silent) Header() http.Header         { return s.header }
+func (s silent) Write(p []byte) (int, error) { return io.Discard.Write(p) }
+func (s silent) WriteHeader(int)             {}

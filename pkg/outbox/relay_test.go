@@ -1,0 +1,217 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"user-service/pkg/event"
+	"user-service/pkg/outbox"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fakeStore is an outbox in memory, so that the database can fail when a test wants it to.
+type fakeStore struct {
+	mu     sync.Mutex
+	events []event.Event
+	err    error       // what Drain returns instead of draining
+	tries  []time.Time // when Drain was called
+}
+
+func (s *fakeStore) add(events ...event.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events = append(s.events, events...)
+}
+
+func (s *fakeStore) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
+}
+
+func (s *fakeStore) Drain(ctx context.Context, limit int, publish func(context.Context, []event.Event) []bool) (outbox.Drained, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tries = append(s.tries, time.Now())
+	if s.err != nil {
+		return outbox.Drained{}, s.err
+	}
+	oldest := s.events[:min(limit, len(s.events))]
+	if len(oldest) == 0 {
+		return outbox.Drained{}, nil
+	}
+	rest := []event.Event{}
+	for i, published := range publish(ctx, oldest) {
+		if !published {
+			rest = append(rest, oldest[i])
+		}
+	}
+	if ctx.Err() != nil { // the database would not do it any more
+		return outbox.Drained{}, ctx.Err()
+	}
+	drained := outbox.Drained{Taken: len(oldest), Removed: len(oldest) - len(rest)}
+	s.events = append(rest, s.events[len(oldest):]...)
+	return drained, nil
+}
+
+// count returns how often Drain was called, and how many events wait.
+func (s *fakeStore) count() (tries, waiting int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.tries), len(s.events)
+}
+
+// fakeBroker refuses the events that a test wants to fail.
+type fakeBroker struct {
+	mu      sync.Mutex
+	refuses func(event.Event) bool
+	rounds  [][]string // what it was asked to publish, as label writes it
+}
+
+func (b *fakeBroker) refuse(refuses func(event.Event) bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refuses = refuses
+}
+
+func (b *fakeBroker) Publish(_ context.Context, events []event.Event) []error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	errs := make([]error, len(events))
+	var round []string
+	for i, e := range events {
+		round = append(round, label(e))
+		if b.refuses != nil && b.refuses(e) {
+			errs[i] = errors.New("refused")
+		}
+	}
+	b.rounds = append(b.rounds, round)
+	return errs
+}
+
+// fakeObserver counts.
+type fakeObserver struct {
+	mu                sync.Mutex
+	published, failed int
+	age               time.Duration // of the last one published
+}
+
+func (o *fakeObserver) EventPublished(_ string, age time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.published++
+	o.age = age
+}
+
+func (o *fakeObserver) EventFailed(string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.failed++
+}
+
+// of makes the n-th event of the user a letter stands for.
+func of(letter byte, n int64) event.Event {
+	return event.Event{ID: uuid.New(), Type: event.UserUpdated, Subject: uuid.UUID{letter}, Sequence: n, Time: time.Now()}
+}
+
+// label is the user's letter and the event's number.
+func label(e event.Event) string { return string(e.Subject[0]) + string(rune('0'+e.Sequence)) }
+
+// setting is a relay with all that it talks to.
+type setting struct {
+	store    *fakeStore
+	broker   *fakeBroker
+	observer *fakeObserver
+	relay    *outbox.Relay
+}
+
+func newSetting(events ...event.Event) setting {
+	s := setting{store: &fakeStore{events: events}, broker: &fakeBroker{}, observer: &fakeObserver{}}
+	s.relay = outbox.New(s.store, s.broker, s.observer, slog.New(slog.DiscardHandler))
+	return s
+}
+
+// run runs the relay until the returned function is called, which waits for its end.
+func (s setting) run(t *testing.T) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- s.relay.Run(ctx) }()
+	synctest.Wait()
+	return func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run ended with %v", err)
+		}
+	}
+}
+
+func TestEachRoundHasOneEventOfEachUser(t *testing.T) {
+	t.Parallel()
+	s := newSetting(of('a', 1), of('a', 2), of('b', 1), of('a', 3), of('c', 1), of('b', 2))
+	if err := s.relay.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"a1", "b1", "c1"}, {"a2", "b2"}, {"a3"}}, s.broker.rounds); diff != "" {
+		t.Error(diff)
+	}
+	if _, waiting := s.store.count(); waiting != 0 || s.observer.published != 6 || s.observer.failed != 0 {
+		t.Errorf("%d events wait, %+v", waiting, s.observer)
+	}
+}
+
+func TestAFailedEventHoldsBackThoseOfItsUserOnly(t *testing.T) {
+	t.Parallel()
+	s := newSetting(of('a', 1), of('a', 2), of('b', 1), of('a', 3), of('b', 2), of('b', 3), of('c', 1))
+	s.broker.refuse(func(e event.Event) bool { return label(e) == "a2" || label(e) == "c1" })
+	if err := s.relay.Flush(t.Context()); err == nil { // ends, and tells that not all is published
+		t.Error("no error")
+	}
+	if diff := cmp.Diff([][]string{{"a1", "b1", "c1"}, {"a2", "b2"}, {"b3"}}, s.broker.rounds); diff != "" {
+		t.Error(diff)
+	}
+	if s.observer.published != 4 || s.observer.failed != 2 {
+		t.Errorf("%d published and %d failed, want 4 and 2", s.observer.published, s.observer.failed)
+	}
+	s.broker.refuse(nil)
+	s.broker.rounds = nil
+	if err := s.relay.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"a2", "c1"}, {"a3"}}, s.broker.rounds); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestFlushTakesBatchAfterBatch(t *testing.T) {
+	t.Parallel()
+	s := newSetting()
+	for n := range 1700 {
+		s.store.add(of(byte(n%7)+'a', int64(n/7)))
+	}
+	if err := s.relay.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if tries, waiting := s.store.count(); waiting != 0 || tries < 2 {
+		t.Errorf("%d events wait after %d batches", waiting, tries)
+	}
+}
+
+func TestFlushEndsWithTheDatabasesError(t *testing.T) {
+	t.Parallel()
+	s := newSetting(of('a', 1))
+	s.store.fail(outbox.ErrBusy)
+	if err := s.relay.Flush(t.Context()); !errors.Is(err, outbox.ErrBusy) {
+		t.Error(err)
+	}
+}

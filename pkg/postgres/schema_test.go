@@ -1,0 +1,144 @@
+package postgres_test
+
+import (
+	"io/fs"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/migrations"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+)
+
+func newMigrator(t *testing.T, dsn string) *postgres.Migrator {
+	t.Helper()
+	m, err := postgres.NewMigrator(dsn, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	return m
+}
+
+// count is the number of migrations.
+func count(t *testing.T) int {
+	t.Helper()
+	files, err := fs.Glob(migrations.FS, "*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d migrations (%v)", len(files), err)
+	}
+	return len(files)
+}
+
+func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	db, m := postgrestest.Connect(t, dsn, nil), newMigrator(t, dsn)
+	wantVersion(t, db, 0)
+	up(t, m)
+	required, err := postgres.RequiredSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantVersion(t, db, required)
+	before := schema(t, dsn)
+	for range count(t) {
+		if _, err := m.Down(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantVersion(t, db, 0)
+	if left := schema(t, dsn); len(left) != 0 {
+		t.Errorf("of the schema is left: %q", left)
+	}
+	up(t, m)
+	wantVersion(t, db, required)
+	if diff := cmp.Diff(before, schema(t, dsn)); diff != "" {
+		t.Errorf("the second time the schema differs: %s", diff)
+	}
+}
+
+// up expects to run every migration.
+func up(t *testing.T, m *postgres.Migrator) {
+	t.Helper()
+	done, err := m.Up(t.Context())
+	if err != nil || len(done) != count(t) {
+		t.Fatalf("%d migrations ran (%v), want %d", len(done), err, count(t))
+	}
+}
+
+func wantVersion(t *testing.T, db *postgres.DB, want int64) {
+	t.Helper()
+	if got, err := db.SchemaVersion(t.Context()); err != nil || got != want {
+		t.Fatalf("the schema has version %d (%v), want %d", got, err, want)
+	}
+}
+
+// schema describes every column, index and constraint that is not goose's own.
+func schema(t *testing.T, dsn string) []string {
+	t.Helper()
+	rows, err := connect(t, dsn).Query(t.Context(), `
+		SELECT concat_ws(' ', table_name, column_name, data_type, collation_name, is_nullable, column_default, is_identity) d
+		FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE 'goose%'
+		UNION SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename NOT LIKE 'goose%'
+		UNION SELECT conrelid::regclass || ' ' || pg_get_constraintdef(oid) FROM pg_constraint
+		WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text NOT LIKE 'goose%' ORDER BY d`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestTwoMigratorsAtOnceRunEachMigrationOnce(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	var ran atomic.Int64
+	var wg sync.WaitGroup
+	for range 2 {
+		m := newMigrator(t, dsn)
+		wg.Go(func() {
+			done, err := m.Up(t.Context())
+			if err != nil {
+				t.Error(err)
+			}
+			ran.Add(int64(len(done)))
+		})
+	}
+	wg.Wait()
+	if int(ran.Load()) != count(t) {
+		t.Errorf("%d migrations ran, want %d", ran.Load(), count(t))
+	}
+	var rows int
+	err := connect(t, dsn).QueryRow(t.Context(), `SELECT count(*) FROM goose_db_version WHERE version_id > 0`).Scan(&rows)
+	if err != nil || rows != count(t) {
+		t.Errorf("%d versions are noted (%v), want %d", rows, err, count(t))
+	}
+}
+
+// TestANewerSchemaIsLeftAlone is what an old replica finds in the middle of an upgrade.
+func TestANewerSchemaIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, m := postgrestest.Connect(t, dsn, nil), newMigrator(t, dsn)
+	execute(t, dsn, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`)
+	before := schema(t, dsn)
+	if done, err := m.Up(t.Context()); err != nil || len(done) != 0 {
+		t.Errorf("up ran %d migrations (%v), want none", len(done), err)
+	}
+	wantVersion(t, db, 99999)
+	if done, err := m.Down(t.Context()); err == nil {
+		t.Errorf("down took back %v, which this build does not know", done)
+	}
+	if diff := cmp.Diff(before, schema(t, dsn)); diff != "" {
+		t.Error(diff)
+	}
+}

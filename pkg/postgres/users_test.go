@@ -1,0 +1,270 @@
+package postgres_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// newUser is an account that is not stored yet.
+func newUser(email string) user.User {
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	return user.User{
+		ID: uuid.Must(uuid.NewV7()), Email: email, Roles: []string{"user"}, Status: user.Active, Version: 1, CreatedAt: now, UpdatedAt: now,
+	}
+}
+
+func wantCode(t *testing.T, err error, want user.Code) {
+	t.Helper()
+	var e *user.Error
+	if !errors.As(err, &e) || e.Code != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// set changes a user to what change makes of it.
+func set(t *testing.T, db *postgres.DB, id uuid.UUID, change func(*user.User)) (user.User, error) {
+	t.Helper()
+	return db.Change(t.Context(), id, func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+		change(&u)
+		return user.Change{User: &u}, nil
+	})
+}
+
+func wantUser(t *testing.T, db *postgres.DB, want user.User) {
+	t.Helper()
+	got, err := db.User(t.Context(), want.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAUserComesBackAsItWasStored(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	full := newUser("Ada@Example.com")
+	full.EmailVerified = true
+	full.Roles = []string{"admin", "user"}
+	full.Profile = user.Profile{
+		Name: "Ada \\ '\" % 🔑", Picture: "https://x.example/", Locale: "de-CH-1996", Zoneinfo: "Europe/Berlin",
+		Metadata: json.RawMessage(`{"z":1.10,"a":{"e":1E+2},"text":"caf\u00e9 <&>"}`),
+	}
+	if err := db.Create(t.Context(), full, "hash"); err != nil {
+		t.Fatal(err)
+	}
+	wantUser(t, db, full)
+
+	bare := full
+	bare.Profile, bare.Roles, bare.EmailVerified, bare.Status, bare.Version = user.Profile{}, []string{}, false, user.Disabled, 2
+	bare.UpdatedAt = full.UpdatedAt.Add(time.Microsecond)
+	got, err := set(t, db, full.ID, func(u *user.User) { *u = bare })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(bare, got); diff != "" {
+		t.Errorf("Change returns %s", diff)
+	}
+	wantUser(t, db, bare)
+}
+
+func TestWhatIsTheSameEmail(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	for i, c := range []struct {
+		one, other string
+		same       bool
+	}{
+		{"straße", "STRASSE", true},
+		{"straße", "STRAẞE", true},
+		{"strase", "straße", false},
+		{"ΣΊΣΥΦΟΣ", "σίσυφος", true}, // the last letter has a form of its own
+		{"\u212angström", "KNGSTRÖM", true},
+		{"o\u0323\u0302", "\u1ed8", true}, // marks composed, in upper case
+		{"\uac00", "\u1100\u1161", true},  // Hangul, and its letters
+		{"I", "i", true},                  // not Turkish: the language of an email is unknown
+		{"\u0131", "i", false},            // dotless i
+		{"\u0130", "i\u0307", true},       // I with a dot
+		{"\u0130", "i", false},
+		{"ı", "I", false},
+		{"e", "é", false},
+		{"a.b", "ab", false},
+		{"a+b", "a", false},
+	} {
+		domain := fmt.Sprintf("@%d.example", i)
+		first := create(t, db, c.one+domain)
+		second := newUser(c.other + domain)
+		err := db.Create(t.Context(), second, "hash")
+		if c.same {
+			wantCode(t, err, user.EmailTaken)
+		} else if err != nil {
+			t.Errorf("%q and %q: %v", c.one, c.other, err)
+		}
+		cred, known, err := db.Credential(t.Context(), c.other+domain)
+		if err != nil || !known || (cred.UserID == first.ID) != c.same {
+			t.Errorf("%q logs in as %v, %t (%v)", c.other, cred, known, err)
+		}
+		wantUser(t, db, first) // and is shown as it was given
+	}
+}
+
+func TestATakenEmailChangesNothing(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	a, b := create(t, db, "a@example.com"), create(t, db, "b@example.com")
+	_, err := set(t, db, b.ID, func(u *user.User) { u.Name, u.Email = "B", "A@EXAMPLE.COM" })
+	wantCode(t, err, user.EmailTaken)
+	wantUser(t, db, b)
+	if _, err := set(t, db, a.ID, func(u *user.User) { u.Email = "A@EXAMPLE.COM" }); err != nil {
+		t.Errorf("a user can't change the case of its own email: %v", err)
+	}
+	if _, err := set(t, db, a.ID, func(u *user.User) { u.Email = "c@example.com" }); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := set(t, db, b.ID, func(u *user.User) { u.Email = "a@example.com" }); err != nil {
+		t.Errorf("an email that was given up is still taken: %v", err)
+	}
+}
+
+func TestAnUnknownRoleStoresNothing(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	u := newUser("a@example.com")
+	u.Roles = []string{"nobody", "user"}
+	wantCode(t, db.Create(t.Context(), u, "hash", newEvent(t, u)), user.Invalid)
+	_, err := db.User(t.Context(), u.ID)
+	wantCode(t, err, user.NotFound)
+
+	u = create(t, db, "a@example.com")
+	_, err = set(t, db, u.ID, func(u *user.User) { u.Name, u.Roles = "A", []string{"nobody"} })
+	wantCode(t, err, user.Invalid)
+	wantUser(t, db, u)
+	if events := drain(t, db); len(events) != 1 {
+		t.Errorf("%d events, want 1", len(events))
+	}
+}
+
+func TestAChangeOfNobodyIsNotDecided(t *testing.T) {
+	t.Parallel()
+	_, err := set(t, postgrestest.Open(t, nil), uuid.New(), func(*user.User) { t.Error("it was asked to decide") })
+	wantCode(t, err, user.NotFound)
+}
+
+// session opens a session of a user.
+func session(t *testing.T, db *postgres.DB, u user.User) user.Session {
+	t.Helper()
+	now := time.Now()
+	s := user.Session{ID: uuid.New(), UserID: u.ID, CreatedAt: now, TurnedAt: now, ExpiresAt: now.Add(time.Hour)}
+	cred, err := db.CredentialOf(t.Context(), u.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Attempt(t.Context(), u.Email, func(user.Guesses) (user.Verdict, error) {
+		return user.Verdict{Session: &s, PasswordAt: cred.ChangedAt}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestADeletedUserLeavesNothing(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	gone, other := create(t, db, "gone@example.com"), create(t, db, "other@example.com")
+	for _, u := range []user.User{gone, gone, other} {
+		session(t, db, u)
+	}
+	remove(t, db, gone.ID)
+	var users, credentials, roles, sessions int
+	err := connect(t, dsn).QueryRow(t.Context(), `SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM credentials),
+		(SELECT count(*) FROM user_roles), (SELECT count(*) FROM sessions)`).Scan(&users, &credentials, &roles, &sessions)
+	if got := [4]int{users, credentials, roles, sessions}; err != nil || got != [4]int{1, 1, 1, 1} {
+		t.Errorf("%v users, credentials, roles and sessions are left (%v), want one of each", got, err)
+	}
+	wantUser(t, db, other)
+}
+
+func TestAllSessionsOfOneUserEndAtOnce(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	a, b := create(t, db, "a@example.com"), create(t, db, "b@example.com")
+	ended := []user.Session{session(t, db, a), session(t, db, a)}
+	kept := session(t, db, b)
+	_, err := db.Identify(t.Context(), b.ID, ended[0].ID)
+	wantCode(t, err, user.NotFound) // a session is its own user's only
+	_, err = db.Change(t.Context(), a.ID, func(context.Context, user.Tx, user.User) (user.Change, error) {
+		return user.Change{EndSessions: true}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range ended {
+		_, err := db.Identify(t.Context(), a.ID, s.ID)
+		wantCode(t, err, user.NotFound)
+	}
+	if _, err := db.Identify(t.Context(), b.ID, kept.ID); err != nil {
+		t.Errorf("another user's session: %v", err)
+	}
+}
+
+// TestPagesHoldStillWhileUsersComeAndGo registers and deletes between the pages: whoever was
+// there all the time is listed once, in the order of registration, and so is who came later.
+func TestPagesHoldStillWhileUsersComeAndGo(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	var all []user.User
+	register := func() { all = append(all, create(t, db, fmt.Sprintf("%d@example.com", len(all)))) }
+	for range 10 {
+		register()
+	}
+	filter := user.Filter{Limit: 3}
+	var got []string
+	for page := 0; ; page++ {
+		p, err := db.Users(t.Context(), filter)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, u := range p.Users {
+			got = append(got, u.Email)
+		}
+		if !p.More {
+			break
+		}
+		filter.After = p.Users[len(p.Users)-1].ID
+		if page < 2 {
+			register()
+			remove(t, db, filter.After) // the one that the next page begins after
+			remove(t, db, all[4+4*page].ID)
+		}
+	}
+	want := []string{"0", "1", "2", "3", "5", "6", "7", "9", "10", "11"} // 4 and 8 were gone when it came to them
+	for i := range want {
+		want[i] += "@example.com"
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func remove(t *testing.T, db *postgres.DB, id uuid.UUID) {
+	t.Helper()
+	_, err := db.Change(t.Context(), id, func(context.Context, user.Tx, user.User) (user.Change, error) {
+		return user.Change{Delete: true}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,257 @@
+package token_test
+
+import (
+	"crypto/sha512"
+	"encoding/base64"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"user-service/pkg/token"
+)
+
+func TestAShortSecretIsRefused(t *testing.T) {
+	t.Parallel()
+	for size, good := range map[int]bool{0: false, 31: false, 32: true, 200: true} {
+		cfg := config
+		cfg.Secret = strings.Repeat("x", size)
+		if _, err := token.New(cfg); (err == nil) != good {
+			t.Errorf("a secret of %d bytes: %v", size, err)
+		}
+	}
+}
+
+func TestAnAccessTokenSaysWhatItWasGiven(t *testing.T) {
+	t.Parallel()
+	tokens := newTokens(t)
+	got, err := tokens.VerifyAccess(issue(t, tokens))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(bearer, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestAnAccessTokenHasTheClaimsOfItsProfile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tokens := newTokens(t)
+		f := copyOf(t, issue(t, tokens))
+		kid, _ := f.header["kid"].(string)
+		if diff := cmp.Diff(object{"alg": "HS256", "typ": "at+jwt", "kid": kid}, f.header); diff != "" || kid == "" || strings.Contains(secret, kid) {
+			t.Errorf("the header: %s", diff)
+		}
+		jti, _ := f.claims["jti"].(string)
+		now := float64(time.Now().Unix())
+		want := object{
+			"iss": config.Issuer, "aud": []any{config.Audience}, "sub": bearer.UserID.String(), "sid": bearer.SessionID.String(),
+			"iat": now, "exp": now + 900, "jti": jti, "roles": []any{"admin", "user"}, "permissions": []any{"users:read"},
+		}
+		if diff := cmp.Diff(want, f.claims); diff != "" {
+			t.Errorf("the claims: %s", diff)
+		}
+		if next := copyOf(t, issue(t, tokens)).claims["jti"]; jti == "" || next == jti {
+			t.Errorf("jti is %v, and %v in the next token", jti, next)
+		}
+	})
+}
+
+func TestNoRolesAreAnEmptyListInAToken(t *testing.T) {
+	t.Parallel()
+	raw, err := newTokens(t).IssueAccess(token.Access{UserID: bearer.UserID, SessionID: bearer.SessionID})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims := copyOf(t, raw).claims
+	got := object{"roles": claims["roles"], "permissions": claims["permissions"]}
+	if diff := cmp.Diff(object{"roles": []any{}, "permissions": []any{}}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestAnAccessTokenEndsInTime begins 0.7 s after a full second: what is cut off to get
+// whole seconds must not make the token last longer.
+func TestAnAccessTokenEndsInTime(t *testing.T) {
+	t.Parallel()
+	for _, start := range []time.Duration{0, 700 * time.Millisecond} {
+		synctest.Test(t, func(t *testing.T) {
+			tokens := newTokens(t)
+			<-time.After(start)
+			raw := issue(t, tokens)
+			<-time.After(config.AccessTTL - start - time.Nanosecond)
+			if _, err := tokens.VerifyAccess(raw); err != nil {
+				t.Errorf("a nanosecond before its end: %v", err)
+			}
+			<-time.After(time.Nanosecond)
+			if _, err := tokens.VerifyAccess(raw); !errors.Is(err, token.ErrInvalid) {
+				t.Errorf("at its end: %v", err)
+			}
+		})
+	}
+}
+
+func TestAForgedAccessTokenIsRefused(t *testing.T) {
+	t.Parallel()
+	tokens := newTokens(t)
+	now := time.Now().Unix()
+	header := func(name string, value any) func(*forgery) { return func(f *forgery) { f.header[name] = value } }
+	claim := func(name string, value any) func(*forgery) { return func(f *forgery) { f.claims[name] = value } }
+	noHeader := func(name string) func(*forgery) { return func(f *forgery) { delete(f.header, name) } }
+	noClaim := func(name string) func(*forgery) { return func(f *forgery) { delete(f.claims, name) } }
+	for name, forge := range map[string]func(*forgery){
+		"signed with another secret": func(f *forgery) { f.key = otherSecret },
+		"signed with no secret":      func(f *forgery) { f.key = "" },
+		"signed with its own key": func(f *forgery) {
+			f.key = otherSecret
+			f.header["jwk"] = object{"kty": "oct", "k": base64.RawURLEncoding.EncodeToString([]byte(otherSecret))}
+		},
+		"HS384":                  func(f *forgery) { f.header["alg"], f.hash = "HS384", sha512.New384 },
+		"HS512":                  func(f *forgery) { f.header["alg"], f.hash = "HS512", sha512.New },
+		"HS512 said to be HS256": func(f *forgery) { f.hash = sha512.New },
+		"alg in lower case":      header("alg", "hs256"),
+		"alg is no text":         header("alg", 256),
+		"alg is a list":          header("alg", []string{"HS256"}),
+		"no alg":                 noHeader("alg"),
+		"typ JWT":                header("typ", "JWT"),
+		"typ of an ID token":     header("typ", "id+jwt"),
+		"typ of a refresh token": header("typ", "rt+jwt"),
+		"typ with more after it": header("typ", "at+jwt+x"),
+		"typ is no text":         header("typ", []string{"at+jwt"}),
+		"no typ":                 noHeader("typ"),
+		"unknown kid":            header("kid", "other"),
+		"kid is no text":         header("kid", 1),
+		"empty kid":              header("kid", ""),
+		"no kid":                 noHeader("kid"),
+		"critical extension":     header("crit", []string{"b64"}),
+		"empty crit":             header("crit", []string{}),
+		"null crit":              header("crit", nil),
+		"other iss":              claim("iss", "https://accounts.example.evil"),
+		"iss with a slash":       claim("iss", config.Issuer+"/"),
+		"iss is a list":          claim("iss", []string{config.Issuer}),
+		"no iss":                 noClaim("iss"),
+		"other aud":              claim("aud", "another"),
+		"aud begins like ours":   claim("aud", []string{config.Audience + "s"}),
+		"other audiences":        claim("aud", []string{"another", "third"}),
+		"no audience in aud":     claim("aud", []string{}),
+		"no aud":                 noClaim("aud"),
+		"expired":                claim("exp", now-3600),
+		"expired this second":    claim("exp", now),
+		"expired in this second": claim("exp", float64(time.Now().UnixMilli())/1000),
+		"exp is null":            claim("exp", nil),
+		"exp is text":            claim("exp", "never"),
+		"exp is 0":               claim("exp", 0),
+		"no exp":                 noClaim("exp"),
+		"not yet valid":          claim("nbf", now+3600),
+		"sub is no id":           claim("sub", "admin"),
+		"no sub":                 noClaim("sub"),
+		"sid is no id":           claim("sid", "1"),
+		"no sid":                 noClaim("sid"),
+		"roles are no list":      claim("roles", "admin"),
+	} {
+		f := copyOf(t, issue(t, tokens))
+		forge(f)
+		wantRefused(t, tokens, name, f.signed(t))
+	}
+}
+
+func wantRefused(t *testing.T, tokens *token.Tokens, name, raw string) {
+	t.Helper()
+	if got, err := tokens.VerifyAccess(raw); !errors.Is(err, token.ErrInvalid) {
+		t.Errorf("%s: got %+v, %v", name, got, err)
+	}
+}
+
+// TestTheKeyDecidesTheAlgorithm shows each token with no signature, with ours, and with a
+// made-up one.
+func TestTheKeyDecidesTheAlgorithm(t *testing.T) {
+	t.Parallel()
+	tokens := newTokens(t)
+	for _, alg := range []string{
+		"none", "None", "NONE", "nOnE", "none ", "", "RS256", "RS512", "PS256", "ES256", "ES384", "EdDSA", "Ed25519", "HMAC", "dir",
+	} {
+		f := copyOf(t, issue(t, tokens))
+		f.header["alg"] = alg
+		wantRefused(t, tokens, alg+" without a signature", f.unsigned(t)+".")
+		wantRefused(t, tokens, alg+" with our signature", f.signed(t))
+		wantRefused(t, tokens, alg+" with a signature of its length", f.unsigned(t)+"."+strings.Repeat("A", 86))
+	}
+}
+
+func TestATamperedAccessTokenIsRefused(t *testing.T) {
+	t.Parallel()
+	tokens := newTokens(t)
+	raw := issue(t, tokens)
+	parts := strings.Split(raw, ".")
+	promoted := copyOf(t, raw)
+	promoted.claims["roles"] = []string{"admin", "root"}
+	last := strings.IndexByte(alphabet, raw[len(raw)-1])
+	for name, tampered := range map[string]string{
+		"empty":                     "",
+		"a dot":                     ".",
+		"two dots":                  "..",
+		"other claims":              promoted.unsigned(t) + "." + parts[2],
+		"no signature":              parts[0] + "." + parts[1],
+		"empty signature":           parts[0] + "." + parts[1] + ".",
+		"signature cut off":         raw[:len(raw)-1],
+		"signature of another text": parts[0] + "." + parts[1] + "." + sign(copyOf(t, raw).hash, secret, parts[1]),
+		"a part too many":           raw + ".",
+		"encrypted":                 raw + ".." + parts[2],
+		"letter at the end":         raw + "A",
+		"newline at the end":        raw + "\n",
+		"newline in the middle":     raw[:20] + "\n" + raw[20:],
+		"line ends in signature":    raw[:len(raw)-9] + "\r\n" + raw[len(raw)-9:],
+		"space before":              " " + raw,
+		"padded":                    raw + "=",
+		"header padded":             parts[0] + "==." + parts[1] + "." + parts[2],
+		"bits after the signature":  raw[:len(raw)-1] + alphabet[last^1:last^1+1],
+		"base64 not of URLs":        parts[0] + "." + parts[1] + "." + strings.Repeat("+", 43),
+		"as JSON":                   `{"payload":"` + parts[1] + `","protected":"` + parts[0] + `","signature":"` + parts[2] + `"}`,
+		"huge":                      strings.Repeat(raw, 1000),
+		"many dots":                 strings.Repeat(".", 1<<20),
+		"a refresh token":           tokens.IssueRefresh(token.Refresh{SessionID: bearer.SessionID}),
+	} {
+		wantRefused(t, tokens, name, tampered)
+	}
+}
+
+// alphabet is that of base64 for URLs.
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
+func TestPaddingIsRefusedThoughItIsSigned(t *testing.T) {
+	t.Parallel()
+	tokens := newTokens(t)
+	f := copyOf(t, issue(t, tokens))
+	f.header["x"] = ""
+	for len(encodePart(t, f.header))%4 == 0 { // make it one that padding would lengthen
+		f.header["x"] = f.header["x"].(string) + "x"
+	}
+	text := encodePart(t, f.header)
+	text += strings.Repeat("=", 4-len(text)%4) + "." + encodePart(t, f.claims)
+	wantRefused(t, tokens, "padded header", text+"."+sign(f.hash, secret, text))
+}
+
+func TestOtherFormsOfAnAccessTokenAreAccepted(t *testing.T) {
+	t.Parallel()
+	tokens := newTokens(t)
+	for name, change := range map[string]func(*forgery){
+		"as it is":              func(*forgery) {},
+		"aud is a text":         func(f *forgery) { f.claims["aud"] = config.Audience },
+		"aud holds ours too":    func(f *forgery) { f.claims["aud"] = []string{"another", config.Audience} },
+		"typ with its tree":     func(f *forgery) { f.header["typ"] = "application/at+jwt" },
+		"typ in upper case":     func(f *forgery) { f.header["typ"] = "AT+JWT" },
+		"unknown header":        func(f *forgery) { f.header["x"] = 1 },
+		"unknown claim":         func(f *forgery) { f.claims["x"] = object{"y": nil} },
+		"valid since this hour": func(f *forgery) { f.claims["nbf"] = time.Now().Unix() - 3600 },
+	} {
+		f := copyOf(t, issue(t, tokens))
+		change(f)
+		if got, err := tokens.VerifyAccess(f.signed(t)); err != nil || got.UserID != bearer.UserID {
+			t.Errorf("%s: got %+v, %v", name, got, err)
+		}
+	}
+}

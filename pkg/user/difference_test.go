@@ -1,0 +1,60 @@
+package user
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestTheDifferenceOfTwoStatesOfAnAccount(t *testing.T) {
+	t.Parallel()
+	full := User{
+		Email: "a@example.com", EmailVerified: true, Roles: []string{"admin", "user"}, Status: Active, Version: 3,
+		Profile: Profile{Name: "Ada", Picture: "https://x.example/", Locale: "en", Zoneinfo: "UTC", Metadata: json.RawMessage(`{"a":1,"b":[1.0]}`)},
+	}
+	bare := User{Email: "b@example.com", Roles: []string{}, Status: Disabled, Version: 4}
+	all := []string{"email", "email_verified", "locale", "metadata", "name", "picture", "roles", "status", "zoneinfo"}
+	metadata := func(text string) User {
+		u := full
+		u.Metadata = json.RawMessage(text)
+		return u
+	}
+	for name, c := range map[string]struct {
+		old, new User
+		changed  []string
+		previous map[string]any
+	}{
+		"none": {full, full, nil, map[string]any{}},
+		"all, to nothing": {full, bare, all, map[string]any{
+			"email": "a@example.com", "email_verified": true, "locale": "en", "metadata": full.Metadata, "name": "Ada",
+			"picture": "https://x.example/", "roles": []string{"admin", "user"}, "status": "active", "zoneinfo": "UTC",
+		}},
+		"all, from nothing": {bare, full, all, map[string]any{
+			"email": "b@example.com", "email_verified": false, "roles": []string{}, "status": "disabled",
+		}},
+		"the case of an email": {
+			User{Email: "A@example.com"},
+			User{Email: "a@example.com"},
+			[]string{"email"},
+			map[string]any{"email": "A@example.com"},
+		},
+		"read-only members":            {User{Version: 1}, User{Version: 2, UpdatedAt: time.Now()}, nil, map[string]any{}},
+		"the order within metadata":    {full, metadata(`{"b":[1.0],"a":1}`), nil, map[string]any{}},
+		"how a character is written":   {metadata(`{"a":"é"}`), metadata(`{"a":"\u00e9"}`), nil, map[string]any{}},
+		"how a number is written":      {full, metadata(`{"a":1,"b":[1.00]}`), []string{"metadata"}, map[string]any{"metadata": full.Metadata}},
+		"null and absent in metadata":  {metadata(`{"a":null}`), metadata(`{}`), []string{"metadata"}, map[string]any{"metadata": json.RawMessage(`{"a":null}`)}},
+		"the order of a list":          {metadata(`{"a":[1,2]}`), metadata(`{"a":[2,1]}`), []string{"metadata"}, map[string]any{"metadata": json.RawMessage(`{"a":[1,2]}`)}},
+		"empty metadata, and none":     {User{Profile: Profile{Metadata: json.RawMessage(`{}`)}}, User{}, []string{"metadata"}, map[string]any{"metadata": json.RawMessage(`{}`)}},
+		"a large number in its digits": {metadata(`{"n":9007199254740993}`), metadata(`{"n":9007199254740992}`), []string{"metadata"}, map[string]any{"metadata": json.RawMessage(`{"n":9007199254740993}`)}},
+	} {
+		changed, previous := difference(c.old, c.new)
+		if diff := cmp.Diff(c.changed, changed); diff != "" {
+			t.Errorf("%s: changed %s", name, diff)
+		}
+		if diff := cmp.Diff(c.previous, previous); diff != "" {
+			t.Errorf("%s: previous %s", name, diff)
+		}
+	}
+}

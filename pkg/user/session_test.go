@@ -1,0 +1,77 @@
+package user
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+var (
+	idle     = 30 * 24 * time.Hour
+	absolute = 90 * 24 * time.Hour
+	login    = time.Date(2026, 1, 1, 12, 0, 0, 900_000_000, time.UTC) // 0.1 s before the next full second
+)
+
+func serviceAt(now time.Time) *Service {
+	return &Service{cfg: Config{RefreshIdleTTL: idle, RefreshTTL: absolute}, now: func() time.Time { return now }}
+}
+
+// TestWhatARefreshTokenDoesToItsSession shows tokens to a session whose living one is number
+// 5, which was made an hour after the login.
+func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
+	t.Parallel()
+	turned := login.Add(time.Hour)
+	session := Session{Counter: 5, CreatedAt: login, TurnedAt: turned, ExpiresAt: turned.Add(idle)}
+	successor, theft := Turn{}, Turn{End: true}
+	rotated := func(after time.Duration) Turn {
+		now := turned.Add(after)
+		return Turn{Session: &Session{Counter: 6, CreatedAt: login, TurnedAt: now, ExpiresAt: now.Add(idle)}}
+	}
+	for name, c := range map[string]struct {
+		counter uint64
+		after   time.Duration
+		want    Turn
+	}{
+		"living, at once":                    {5, 0, rotated(0)},
+		"living, later":                      {5, time.Hour, rotated(time.Hour)},
+		"living, in a fraction of a second":  {5, 123456 * time.Microsecond, rotated(123456 * time.Microsecond)},
+		"spent, at once":                     {4, 0, successor},
+		"spent, by a clock that is behind":   {4, -time.Second, successor},
+		"spent, just within the grace":       {4, 10*time.Second - time.Microsecond, successor},
+		"spent, after exactly the grace":     {4, 10 * time.Second, successor},
+		"spent, just over the grace":         {4, 10*time.Second + time.Microsecond, theft},
+		"spent, over by less than a second":  {4, 10*time.Second + 50*time.Millisecond, theft},
+		"spent, a second over":               {4, 11 * time.Second, theft},
+		"spent, long ago":                    {4, 24 * time.Hour, theft},
+		"spent twice, at once":               {3, 0, theft},
+		"the first, at once":                 {0, 0, theft},
+		"one that is not made yet":           {6, 0, theft},
+		"one that is not made yet, by a lot": {1 << 63, 0, theft},
+	} {
+		if diff := cmp.Diff(c.want, serviceAt(turned.Add(c.after)).turn(t.Context(), session, c.counter), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestASessionEndsWhenUnusedOrOld(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ used, want time.Duration }{
+		"just begun":                     {0, idle},
+		"used after some time":           {time.Hour + time.Microsecond, time.Hour + time.Microsecond + idle},
+		"used when the rest is idle":     {absolute - idle, absolute},
+		"used a little before that":      {absolute - idle - time.Microsecond, absolute - time.Microsecond},
+		"used a little after that":       {absolute - idle + time.Microsecond, absolute},
+		"used at the end of its time":    {absolute, absolute},
+		"used in its last microsecond":   {absolute - time.Microsecond, absolute},
+		"used by a clock that is behind": {-time.Second, idle - time.Second},
+	} {
+		got := serviceAt(login).expiry(Session{CreatedAt: login, TurnedAt: login.Add(c.used)})
+		if want := login.Add(c.want); !got.Equal(want) {
+			t.Errorf("%s: ends at %s, want %s", name, got, want)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+// Package bench_test measures the service as a whole, on real servers.
+package bench_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"user-service/pkg/outbox"
+	"user-service/pkg/password"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/rabbitmq"
+	"user-service/pkg/user"
+)
+
+// BenchmarkFromCommitToConfirm measures the way of one event while nothing else happens: from
+// the commit of a change, through the outbox, to the confirm of the broker, which has
+// written it to a durable queue. The contract promises a median under 10 ms.
+func BenchmarkFromCommitToConfirm(b *testing.B) {
+	cfg := broker(b)
+	keepEvents(b, cfg)
+	committed, confirmed := make(chan time.Time, 1), make(confirms, 1)
+
+	var relay *outbox.Relay
+	db := postgrestest.Open(b, func() {
+		committed <- time.Now()
+		relay.Wake()
+	})
+	publisher := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
+	relay = outbox.New(db, publisher, confirmed, slog.New(slog.DiscardHandler))
+	background(b, publisher.Run)
+	background(b, relay.Run)
+	for publisher.Check(b.Context()) != nil {
+		<-time.After(10 * time.Millisecond)
+	}
+
+	rename := account(b, db)
+	<-confirmed
+	<-committed
+	var took []time.Duration
+	for n := 0; b.Loop(); n++ {
+		rename(fmt.Sprintf("Name %d", n))
+		end := <-confirmed
+		took = append(took, end.Sub(<-committed))
+	}
+	slices.Sort(took)
+	b.ReportMetric(milliseconds(took[len(took)/2]), "p50-ms")
+	b.ReportMetric(milliseconds(took[len(took)*99/100]), "p99-ms")
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// confirms is the outbox.Observer that tells when an event was confirmed.
+type confirms chan time.Time
+
+func (c confirms) EventPublished(string, time.Duration) { c <- time.Now() }
+func (c confirms) EventFailed(string)                   {}
+
+// account makes an account, and returns what gives it another name.
+func account(b *testing.B, db *postgres.DB) (rename func(name string)) {
+	b.Helper()
+	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
+		password.Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, unobserved{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	users := user.New(user.Config{Passwords: password.Policy{MinLength: 15}}, db, hasher, nil)
+	u, err := users.Create(b.Context(), user.Registration{Email: "ada@example.com", Password: "seven green kettles sing"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return func(name string) {
+		_, err := users.Update(b.Context(), user.Identity{}, u.ID, user.Replacement{Email: u.Email, Profile: user.Profile{Name: name}}, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type unobserved struct{}
+
+func (unobserved) HashDone(time.Duration, time.Duration) {}
+func (unobserved) HashRefused(string)                    {}
+
+// background runs something until the benchmark ends.
+func background(b *testing.B, run func(context.Context) error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = run(ctx)
+	}()
+	b.Cleanup(func() {
+		cancel()
+		<-ended
+	})
+}
+
+// broker returns how to reach the RabbitMQ that the environment names.
+func broker(b *testing.B) rabbitmq.Config {
+	b.Helper()
+	port, err := strconv.Atoi(os.Getenv("RABBITMQ_PORT"))
+	if err != nil {
+		b.Fatal(`RABBITMQ_PORT is not set: use "make bench"`)
+	}
+	return rabbitmq.Config{
+		Host: os.Getenv("RABBITMQ_HOST"), Port: port, User: os.Getenv("RABBITMQ_USER"), Vhost: "/",
+		Password: func() string { return os.Getenv("RABBITMQ_PASS") },
+	}
+}
+
+// keepEvents binds a durable queue, so that to confirm an event the broker has to write it.
+func keepEvents(b *testing.B, cfg rabbitmq.Config) {
+	b.Helper()
+	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password(), Vhost: cfg.Vhost}
+	conn, err := amqp.Dial(uri.String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = conn.Close() })
+	channel, err := conn.Channel()
+	if err != nil {
+		b.Fatal(err)
+	}
+	if err := channel.ExchangeDeclare(rabbitmq.Exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
+		b.Fatal(err)
+	}
+	const queue = "bench.delivery"
+	if _, err := channel.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-max-length": 1000}); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _, _ = channel.QueueDelete(queue, false, false, false) })
+	if err := channel.QueueBind(queue, "user.*", rabbitmq.Exchange, false, nil); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,0 +1,141 @@
+package chaos_test
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	osuser "os/user"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// installPgBouncer returns the path of PgBouncer, which it installs if it is missing.
+var installPgBouncer = sync.OnceValues(func() (string, error) {
+	if path, err := findPgBouncer(); err == nil {
+		return path, nil
+	}
+	if out, err := exec.Command("../../tools/dev/packages", "pgbouncer").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("install PgBouncer: %w: %s", err, out)
+	}
+	return findPgBouncer()
+})
+
+// findPgBouncer looks in /usr/sbin too, which not every user's PATH has.
+func findPgBouncer() (string, error) {
+	path, err := exec.LookPath("pgbouncer")
+	if errors.Is(err, exec.ErrNotFound) {
+		return exec.LookPath("/usr/sbin/pgbouncer")
+	}
+	return path, err
+}
+
+// startPgBouncer runs a PgBouncer in transaction mode in front of a database until the test
+// ends, and returns the URL by which the service reaches the database through it.
+func startPgBouncer(t *testing.T, database string) (pooled string) {
+	t.Helper()
+	path, err := installPgBouncer()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "user-service-pgbouncer-") // t.TempDir is for its owner only
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := freeAddress(t)
+	cmd := exec.Command(path, writeConfig(t, dir, addr, database))
+	log := &output{}
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = ordinaryUser(t, dir)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		_ = os.RemoveAll(dir)
+		if t.Failed() {
+			t.Logf("the log of PgBouncer:\n%s", log.tail(20))
+		}
+	})
+	waitFor(t, "PgBouncer", func() bool {
+		conn, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+	return urlThrough(t, path, addr)
+}
+
+// writeConfig makes the file that PgBouncer reads. Its clients need no password.
+func writeConfig(t *testing.T, dir, addr, database string) (file string) {
+	t.Helper()
+	u, err := url.Parse(database)
+	if err != nil {
+		t.Fatal(err)
+	}
+	password, _ := u.User.Password()
+	host, port, _ := net.SplitHostPort(addr)
+	config := fmt.Sprintf(`[databases]
+app = host=%s port=%s dbname=%s user=%s password=%s
+[pgbouncer]
+listen_addr = %s
+listen_port = %s
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 6
+max_client_conn = 100
+`, u.Hostname(), u.Port(), u.Path[1:], u.User.Username(), password, host, port)
+	file = filepath.Join(dir, "pgbouncer.ini")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// ordinaryUser gives dir and its file to somebody who is not root, whom PgBouncer refuses to be.
+func ordinaryUser(t *testing.T, dir string) *syscall.SysProcAttr {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		return nil
+	}
+	nobody, err := osuser.Lookup("nobody")
+	if err != nil {
+		t.Fatal(err)
+	}
+	uid, _ := strconv.Atoi(nobody.Uid)
+	gid, _ := strconv.Atoi(nobody.Gid)
+	for _, path := range []string{dir, filepath.Join(dir, "pgbouncer.ini")} {
+		if err := os.Chown(path, uid, gid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+}
+
+var pgBouncerVersion = regexp.MustCompile(`PgBouncer (\d+)\.(\d+)`)
+
+// urlThrough returns the URL of a PgBouncer. One before 1.21 knows no prepared statements.
+func urlThrough(t *testing.T, path, addr string) string {
+	t.Helper()
+	out, err := exec.Command(path, "--version").Output()
+	version := pgBouncerVersion.FindSubmatch(out)
+	if err != nil || version == nil {
+		t.Fatalf("the version of PgBouncer: %v, %s", err, out)
+	}
+	pooled := fmt.Sprintf("postgres://app@%s/app?sslmode=disable", addr)
+	major, _ := strconv.Atoi(string(version[1]))
+	minor, _ := strconv.Atoi(string(version[2]))
+	if major == 1 && minor < 21 {
+		pooled += "&default_query_exec_mode=exec"
+	}
+	return pooled
+}
