@@ -46,7 +46,11 @@ func listQuery(f user.Filter) (query string, args []any) {
 		where = append(where, "u.status = "+arg(f.Status))
 	}
 	if f.Role != "" {
-		where = append(where, "u.id IN (SELECT ur.user_id FROM user_roles ur WHERE ur.role = "+arg(f.Role)+")")
+		holders := "SELECT ur.user_id FROM user_roles ur WHERE ur.role = " + arg(f.Role)
+		if f.After != uuid.Nil {
+			holders += " AND ur.user_id > " + arg(f.After) // PostgreSQL does not conclude it, and would read all pages before
+		}
+		where = append(where, "u.id IN ("+holders+")")
 	}
 	if f.Prefix != "" {
 		from := user.Fold(f.Prefix)

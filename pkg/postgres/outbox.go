@@ -23,19 +23,15 @@ const relayLock = 0x757365725f6f7574
 // before the server takes its owner for dead.
 const relaySilence = "15s"
 
-// appendEvents stores events in the transaction of the change that they announce,
+// queueEvents stores events in the transaction of the change that they announce,
 // with the trace context of the request.
-func appendEvents(ctx context.Context, tx pgx.Tx, events []event.Event) error {
+func queueEvents(ctx context.Context, batch *pgx.Batch, events []event.Event) {
 	for _, e := range events {
-		_, err := tx.Exec(ctx, `
+		batch.Queue(`
 			INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, traceparent, data)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
 			e.ID, e.Type, e.Subject, e.Sequence, e.Time, traceparent(ctx), string(e.Data))
-		if err != nil {
-			return fmt.Errorf("append to the outbox: %w", err)
-		}
 	}
-	return nil
 }
 
 // announce stores an event that changes no version: it carries the current one of its subject. Without

@@ -44,26 +44,20 @@ func scanUser(row pgx.Row, more ...any) (user.User, error) {
 // Create implements user.Store.
 func (db *DB) Create(ctx context.Context, u user.User, passwordHash string, events ...event.Event) error {
 	err := db.inTx(ctx, "create a user", func(tx pgx.Tx) error {
-		_, err := tx.Exec(ctx, `
+		var batch pgx.Batch
+		batch.Queue(`
 			INSERT INTO users (id, email, email_key, email_verified, name, name_key, picture, locale, zoneinfo, metadata,
 				status, version, created_at, updated_at)
 			VALUES ($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), nullif($7, ''), nullif($8, ''), nullif($9, ''), $10,
 				$11, $12, $13, $14)`,
 			append(writable(u), u.Status, u.Version, u.CreatedAt, u.UpdatedAt)...)
-		if err != nil {
-			return taken(err)
-		}
-		if _, err := tx.Exec(ctx, `INSERT INTO credentials (user_id, password_hash, changed_at) VALUES ($1, $2, $3)`,
-			u.ID, passwordHash, u.CreatedAt); err != nil {
+		batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at) VALUES ($1, $2, $3)`, u.ID, passwordHash, u.CreatedAt)
+		queueRoles(&batch, u)
+		if err := queueAudit(ctx, &batch, user.Audit{Action: user.UserCreated, UserID: u.ID}); err != nil {
 			return err
 		}
-		if err := insertRoles(ctx, tx, u); err != nil {
-			return err
-		}
-		if err := appendAudit(ctx, tx, user.Audit{Action: user.UserCreated, UserID: u.ID}); err != nil {
-			return err
-		}
-		return appendEvents(ctx, tx, events)
+		queueEvents(ctx, &batch, events)
+		return meaning(tx.SendBatch(ctx, &batch).Close())
 	})
 	if err == nil {
 		db.committed()
@@ -118,32 +112,27 @@ func lockUser(ctx context.Context, tx pgx.Tx, id uuid.UUID) (u user.User, err er
 	return u, tx.SendBatch(ctx, &batch).Close()
 }
 
-// store writes what was decided about the locked account old.
+// store writes what was decided about the locked account old, in one way to the server and back.
 func store(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) error {
+	var batch pgx.Batch
 	if change.User != nil {
-		if err := update(ctx, tx, old, *change.User); err != nil {
-			return err
-		}
+		queueUpdate(&batch, old, *change.User)
 	}
-	if err := storeSecrets(ctx, tx, old, change); err != nil {
-		return err
-	}
+	queueSecrets(&batch, old, change)
 	if change.Delete { // credentials, roles, sessions and tokens go with it
-		if _, err := tx.Exec(ctx, `DELETE FROM users WHERE id = $1`, old.ID); err != nil {
-			return err
-		}
+		batch.Queue(`DELETE FROM users WHERE id = $1`, old.ID)
 	}
 	for _, action := range change.Audit {
-		if err := appendAudit(ctx, tx, user.Audit{Action: action, UserID: old.ID}); err != nil {
+		if err := queueAudit(ctx, &batch, user.Audit{Action: action, UserID: old.ID}); err != nil {
 			return err
 		}
 	}
-	return appendEvents(ctx, tx, change.Events)
+	queueEvents(ctx, &batch, change.Events)
+	return meaning(tx.SendBatch(ctx, &batch).Close())
 }
 
-// storeSecrets writes what was decided about the ways into the account old.
-func storeSecrets(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) error {
-	var batch pgx.Batch
+// queueSecrets writes what was decided about the ways into the account old.
+func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if change.PasswordHash != "" {
 		batch.Queue(`UPDATE credentials SET password_hash = $2, changed_at = clock_timestamp() WHERE user_id = $1`, old.ID, change.PasswordHash)
 	}
@@ -162,35 +151,23 @@ func storeSecrets(ctx context.Context, tx pgx.Tx, old user.User, change user.Cha
 	if change.Forgive || change.Delete {
 		batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(old.Email))
 	}
-	return tx.SendBatch(ctx, &batch).Close()
 }
 
-func update(ctx context.Context, tx pgx.Tx, old, u user.User) error {
-	_, err := tx.Exec(ctx, `
+func queueUpdate(batch *pgx.Batch, old, u user.User) {
+	batch.Queue(`
 		UPDATE users SET email = $2, email_key = $3, email_verified = $4, name = nullif($5, ''), name_key = nullif($6, ''),
 			picture = nullif($7, ''), locale = nullif($8, ''), zoneinfo = nullif($9, ''), metadata = $10,
 			status = $11, version = $12, updated_at = $13
 		WHERE id = $1`,
 		append(writable(u), u.Status, u.Version, u.UpdatedAt)...)
-	if err != nil {
-		return taken(err)
+	if !slices.Equal(old.Roles, u.Roles) {
+		batch.Queue(`DELETE FROM user_roles WHERE user_id = $1`, u.ID)
+		queueRoles(batch, u)
 	}
-	if slices.Equal(old.Roles, u.Roles) {
-		return nil
-	}
-	if _, err := tx.Exec(ctx, `DELETE FROM user_roles WHERE user_id = $1`, u.ID); err != nil {
-		return err
-	}
-	return insertRoles(ctx, tx, u)
 }
 
-func insertRoles(ctx context.Context, tx pgx.Tx, u user.User) error {
-	_, err := tx.Exec(ctx, `INSERT INTO user_roles (user_id, role) SELECT $1, unnest($2::text[])`, u.ID, u.Roles)
-	var server *pgconn.PgError
-	if errors.As(err, &server) && server.ConstraintName == "user_roles_role_fkey" {
-		return user.FieldErrors{{Pointer: "/roles", Detail: "names a role that does not exist"}}.Err()
-	}
-	return err
+func queueRoles(batch *pgx.Batch, u user.User) {
+	batch.Queue(`INSERT INTO user_roles (user_id, role) SELECT $1, unnest($2::text[])`, u.ID, u.Roles)
 }
 
 // writable are the first ten parameters of the statements that write a user.
@@ -206,13 +183,20 @@ func writable(u user.User) []any {
 	}
 }
 
-// taken gives the breach of the email's uniqueness its meaning.
-func taken(err error) error {
+// meaning says what the breach of a constraint means to the caller.
+func meaning(err error) error {
 	var server *pgconn.PgError
-	if errors.As(err, &server) && server.ConstraintName == "users_email_key" {
-		return &user.Error{Code: user.EmailTaken, Detail: "Another account has this email.", Err: err}
+	if !errors.As(err, &server) {
+		return err
 	}
-	return err
+	switch server.ConstraintName {
+	case "users_email_key":
+		return &user.Error{Code: user.EmailTaken, Detail: "Another account has this email.", Err: err}
+	case "user_roles_role_fkey":
+		return user.FieldErrors{{Pointer: "/roles", Detail: "names a role that does not exist"}}.Err()
+	default:
+		return err
+	}
 }
 
 // User implements user.Store.
