@@ -129,6 +129,7 @@ func TestARoleHasToBeGood(t *testing.T) {
 		"upper":       {`{"permissions":["Users:read"]}`, "/permissions/0"},
 		"empty":       {`{"permissions":[""]}`, "/permissions/0"},
 		"long":        {map[string]any{"permissions": []string{strings.Repeat("a", 129)}}, "/permissions/0"},
+		"too much":    {map[string]any{"permissions": slices.Repeat([]string{strings.Repeat("a", 128)}, 33)}, "/permissions"},
 		"many":        {map[string]any{"permissions": many}, "/permissions"},
 		"description": {map[string]any{"permissions": []string{}, "description": strings.Repeat("ü", 257)}, "/description"},
 		"member":      {`{"permissions":[],"users":[]}`, "/users"},

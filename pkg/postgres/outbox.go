@@ -54,8 +54,16 @@ func announce(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) 
 // Announce implements user.Store.
 func (db *DB) Announce(ctx context.Context, after uuid.UUID, limit int, about func(user.User) (event.Event, error)) (users []user.User, err error) {
 	err = db.inTx(ctx, "announce users", func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.id > $1 ORDER BY u.id LIMIT $2 FOR SHARE OF u`, after, limit)
+		// Locked first and read after that: what a change has made that was waited for is seen.
+		rows, err := tx.Query(ctx, `SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT $2 FOR SHARE`, after, limit)
 		if err != nil {
+			return err
+		}
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		if err != nil {
+			return err
+		}
+		if rows, err = tx.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.id = ANY($1::uuid[]) ORDER BY u.id`, ids); err != nil {
 			return err
 		}
 		users, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) })
@@ -68,7 +76,9 @@ func (db *DB) Announce(ctx context.Context, after uuid.UUID, limit int, about fu
 				return err
 			}
 		}
-		return appendEvents(ctx, tx, events)
+		var batch pgx.Batch
+		queueEvents(ctx, &batch, events)
+		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err == nil && len(users) > 0 {
 		db.committed()

@@ -12,8 +12,9 @@ import (
 
 // Bounds of a role. A token carries its user's permissions, so there can't be many.
 const (
-	maxDescription = 256 // characters
-	maxPermissions = 100
+	maxDescription     = 256 // characters
+	maxPermissions     = 100
+	maxPermissionBytes = 4096 // of all names: a token has to fit into a request's header
 	// maxHolders is how many users a role is taken from when it is deleted: each is a change with
 	// an event, and all of them are one transaction.
 	maxHolders = 1000
@@ -36,12 +37,22 @@ func CheckRole(r access.Role) FieldErrors {
 	if len(r.Permissions) > maxPermissions {
 		errs.Add("/permissions", fmt.Sprintf("must be at most %d", maxPermissions))
 	}
+	if size := permissionBytes(r.Permissions); size > maxPermissionBytes {
+		errs.Add("/permissions", fmt.Sprintf("must have at most %d bytes in all", maxPermissionBytes))
+	}
 	for i, p := range r.Permissions {
 		if len(p) > 128 || !permissionName.MatchString(string(p)) {
 			errs.Add(fmt.Sprintf("/permissions/%d", i), "must be a name such as orders:refund, in lower case, of at most 128 bytes")
 		}
 	}
 	return errs
+}
+
+func permissionBytes(permissions []access.Permission) (size int) {
+	for _, p := range permissions {
+		size += len(p)
+	}
+	return size
 }
 
 // Roles returns all roles, sorted by name. Errors: Unavailable.
