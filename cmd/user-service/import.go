@@ -100,7 +100,7 @@ func importFile(cmd *cobra.Command, users *user.Service, name, format string, dr
 	run.progress.end()
 	fmt.Fprintln(cmd.OutOrStdout(), run.summary())
 	if err == nil && run.refused > 0 {
-		err = fmt.Errorf("%d lines were refused; correct them and import again", run.refused)
+		err = fmt.Errorf("lines were refused: %d; correct them and import again", run.refused)
 	}
 	return err
 }
