@@ -35,7 +35,11 @@ func TestHashesOfOtherProgramsLogIn(t *testing.T) {
 			t.Errorf("%s by %s: %v", v.Hash, v.By, err)
 			continue
 		}
-		for given, ok := range map[string]bool{v.Password: true, "x" + v.Password: false, strings.ToUpper(v.Password): false, "": false} {
+		tries := map[string]bool{v.Password: true}
+		if !strings.HasSuffix(v.Format, ", defaults") { // those take seconds under the race detector
+			tries["x"+v.Password], tries[strings.ToUpper(v.Password)], tries[""] = false, false, false
+		}
+		for given, ok := range tries {
 			got, err := h.Verify(t.Context(), given, v.Hash)
 			if want := (Result{OK: ok, Rehash: true}); err != nil || got != want {
 				t.Errorf("%s by %s: Verify(%q) = %+v, %v; want %+v", v.Hash, v.By, given, got, err, want)
