@@ -144,7 +144,7 @@ func TestEmailIsUniqueWhateverItsCase(t *testing.T) {
 func TestFiftyRegisterOneEmail(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	var created, taken atomic.Int32
+	var created, taken, unanswered atomic.Int32
 	var wg sync.WaitGroup
 	for i := range 50 {
 		wg.Go(func() {
@@ -152,7 +152,14 @@ func TestFiftyRegisterOneEmail(t *testing.T) {
 			if i%2 == 0 {
 				email = strings.ToUpper(email)
 			}
-			switch s.call("POST", "/register", map[string]any{"email": email, "password": goodPassword}).status {
+			answer := patiently(func() answer {
+				got := s.call("POST", "/register", map[string]any{"email": email, "password": goodPassword})
+				if got.status == 503 { // a busy machine; the account may have been made all the same
+					unanswered.Add(1)
+				}
+				return got
+			})
+			switch answer.status {
 			case 201:
 				created.Add(1)
 			case 409:
@@ -161,8 +168,12 @@ func TestFiftyRegisterOneEmail(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if created.Load() != 1 || taken.Load() != 49 {
-		t.Errorf("%d times 201 and %d times 409, want 1 and 49", created.Load(), taken.Load())
+	lost := int32(0) // the 201, if the machine is so busy that its answer was not in time
+	if unanswered.Load() > 0 && created.Load() == 0 {
+		lost = 1
+	}
+	if created.Load() != 1-lost || taken.Load() != 49+lost {
+		t.Errorf("%d times 201 and %d times 409, want 1 and 49 (%d times 503)", created.Load(), taken.Load(), unanswered.Load())
 	}
 	if pending, _, err := s.db.OutboxBacklog(t.Context()); err != nil || pending != 1 {
 		t.Errorf("%d events (%v), want 1", pending, err)

@@ -63,7 +63,7 @@ func TestHealth(t *testing.T) {
 	broken := httpapi.Check{Name: "rabbitmq", Informs: true, Run: func(context.Context) error { return fmt.Errorf("not connected") }}
 	s := start(t, func(set *settings) { set.checks = []httpapi.Check{broken} })
 	s.call("GET", "/healthz", nil).want(t, 200)
-	got := s.call("GET", "/readyz", nil).want(t, 200)
+	got := patiently(func() answer { return s.call("GET", "/readyz", nil) }).want(t, 200)
 	if !strings.Contains(string(got.body), `"rabbitmq":{"status":"unavailable","detail":"not connected"}`) {
 		t.Errorf("%s", got.body)
 	}
