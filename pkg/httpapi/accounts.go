@@ -44,6 +44,9 @@ func readMetadataPatch(o *object) json.RawMessage {
 }
 
 func (a *API) register(w http.ResponseWriter, c *call) error {
+	if err := a.users.MayRegister(); err != nil {
+		return err
+	}
 	in, err := decode(c, []string{mediaJSON}, readRegistration, a.users.CheckRegistration)
 	if err != nil {
 		return err

@@ -127,6 +127,7 @@ func TestRegistrationCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.cfg.RegistrationEnabled = false })
 	s.call("POST", "/register", map[string]any{"email": "a@example.com", "password": goodPassword}).wantProblem(t, 403, "registration-disabled")
+	s.call("POST", "/register", `{"email":1}`).wantProblem(t, 403, "registration-disabled")
 }
 
 func TestEmailIsUniqueWhateverItsCase(t *testing.T) {

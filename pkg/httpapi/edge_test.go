@@ -21,7 +21,7 @@ func TestUnknownPaths(t *testing.T) {
 	s := start(t)
 	a := s.register()
 	for _, path := range []string{
-		"/", "/user", "/users/", "//users", "/users/me/", "/Users/me", "/users/me/nothing", "/users/me%2Froles", "/users%2fme", "/login/", "/favicon.ico", "/metrics",
+		"/", "/user", "/users/", "//users", "/users//roles", "/users//sessions", "/users/me/", "/Users/me", "/users/me/nothing", "/users/me%2Froles", "/users%2fme", "/login/", "/favicon.ico", "/metrics",
 	} {
 		s.call("GET", path, nil).wantProblem(t, 404, "not-found") // before authentication
 		s.call("GET", path, nil, as(a.token)).wantProblem(t, 404, "not-found")
@@ -170,6 +170,7 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	s.call("POST", "/register", map[string]any{"email": email, "password": pw, "name": planted + " name"}).want(t, 201)
 	s.call("POST", "/register", map[string]any{"email": email, "password": pw}).want(t, 409)
 	s.call("POST", "/register", map[string]any{"email": planted, "password": planted, "zoneinfo": planted}).want(t, 422)
+	s.call("POST", "/register", `{"`+planted+`":1,"metadata":{"`+planted+`":"\u0000"}}`).want(t, 422)
 	s.call("POST", "/register", planted).want(t, 400)
 	s.call("POST", "/login", map[string]any{"email": email, "password": planted + " wrong password"}).want(t, 401)
 	pair := decode[tokens](t, s.call("POST", "/login", map[string]any{"email": email, "password": pw}).want(t, 200))

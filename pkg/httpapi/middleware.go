@@ -77,11 +77,11 @@ func (a *API) recoverPanics(next http.Handler) http.Handler {
 	})
 }
 
-// refuseHiddenSlashes answers 404 to a path with an escaped slash: what decides by the path in
-// front of the service and the router behind it would not see the same path.
+// refuseHiddenSlashes answers 404 to a path with an escaped slash, or two in a row: what decides by the
+// path in front of the service and the router behind it would not see the same path.
 func refuseHiddenSlashes(next *httprouter.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if strings.Contains(strings.ToLower(r.URL.EscapedPath()), "%2f") {
+		if path := strings.ToLower(r.URL.EscapedPath()); strings.Contains(path, "%2f") || strings.Contains(path, "//") {
 			next.NotFound.ServeHTTP(w, r)
 			return
 		}

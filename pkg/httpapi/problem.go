@@ -184,5 +184,9 @@ func (a *API) logFailure(r *http.Request, status int, err error) {
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	}
+	var known *user.Error
+	if errors.As(err, &known) && len(known.Fields) > 0 { // their pointers may hold what the client has sent
+		err = fmt.Errorf("%s: %d members of the request", known.Code, len(known.Fields))
+	}
 	a.log.Log(r.Context(), level, "request failed", "status", status, "error", err)
 }

@@ -12,6 +12,10 @@ import (
 const (
 	MinMinLength = 8   // no policy asks for less
 	MaxLength    = 128 // longer ones are refused, never cut
+
+	// maxPattern is the length up to which a repetition or a run counts as a common password. Who
+	// guesses does not try longer ones first, and any text is welcome that is long.
+	maxPattern = 32
 )
 
 // Policy says what a good password is: long enough, and not one that is guessed first. It
@@ -57,9 +61,9 @@ func (p Policy) Check(password string, own ...string) error {
 		return &Weak{TooLong, fmt.Sprintf("must have at most %d characters", MaxLength)}
 	case isPersonal(simple, own):
 		return &Weak{Personal, "must not be made of your own email or name; choose another, such as four random words"}
-	case isRepeated(simple):
+	case length <= maxPattern && isRepeated(simple):
 		return &Weak{Repeated, "must not repeat a few characters; choose another, such as four random words"}
-	case isSequence(simple):
+	case length <= maxPattern && isSequence(simple):
 		return &Weak{Sequence, "must not run along the alphabet, the digits or the keyboard; choose another, such as four random words"}
 	case isCommon(simple):
 		return &Weak{Common, "is one of the common passwords, which are guessed first; choose another, such as four random words"}

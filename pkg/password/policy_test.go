@@ -18,8 +18,9 @@ func TestPolicyTakesGoodPasswords(t *testing.T) {
 		"семь зелёных чайников", "天地玄黄宇宙洪荒日月盈昃辰宿列张", "🐙🎈🌵🚲🧀🪁🍋🎻🦉🧲🪐🥁🧵🪴🛶",
 		"   seven     kettles   ", "fifteen letters",
 		"ﬁve ﬂat tires", // 15 characters after NFKC, 13 before
-		strings.Repeat("seven green kettles; ", 7)[:128], // as long as may be
-		"ada likes lovely lace", "lovelace and babbage",  // own words among others
+		strings.Repeat("seven green kettles; ", 7)[:128],                             // as long as may be
+		strings.Repeat("a", 33), strings.Repeat("a", 64), strings.Repeat("ab1!", 32), // nobody guesses these first
+		"ada likes lovely lace", "lovelace and babbage", // own words among others
 		"the 12345 monkeys of abcdefgh",
 	} {
 		if err := (Policy{MinLength: 15}).Check(password, ada...); err != nil {

@@ -128,6 +128,10 @@ func unavailable(detail, doing string, err error) error {
 // isUnavailable reports whether err will pass by itself: no connection, no time left, or
 // a server that starts, stops, is read-only or full.
 func isUnavailable(err error) bool {
+	var connecting *pgconn.ConnectError // whatever the reason: a database or a role that is not there yet, a password that changes
+	if errors.As(err, &connecting) {
+		return true
+	}
 	var server *pgconn.PgError
 	if errors.As(err, &server) {
 		switch server.Code[:2] {
@@ -136,9 +140,8 @@ func isUnavailable(err error) bool {
 		}
 		return server.Code == "25006" // read-only transaction
 	}
-	var connecting *pgconn.ConnectError
 	var network net.Error
-	return errors.As(err, &connecting) || errors.As(err, &network) || pgconn.SafeToRetry(err) ||
+	return errors.As(err, &network) || pgconn.SafeToRetry(err) ||
 		errors.Is(err, context.DeadlineExceeded) || isClosed(err)
 }
 

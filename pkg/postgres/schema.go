@@ -10,7 +10,7 @@ import (
 	"path"
 	"time"
 
-	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
@@ -47,11 +47,11 @@ type Migrator struct {
 // NewMigrator returns a Migrator for the database at url. The lock that keeps two
 // runners apart is a row with a lease, which holds behind a pooler too.
 func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
-	cfg, err := pgx.ParseConfig(url)
+	cfg, err := pgxpool.ParseConfig(url) // as Open does, so that a URL for the pool is one for migrations too
 	if err != nil {
 		return nil, errors.New("the database URL can't be parsed")
 	}
-	db := stdlib.OpenDB(*cfg)
+	db := stdlib.OpenDB(*cfg.ConnConfig)
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log),
 		lock.WithTableLockTimeout(time.Second, 300)) // a second runner waits 5 minutes at most, and goes on within a second
 	if err != nil {

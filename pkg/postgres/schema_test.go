@@ -3,16 +3,19 @@ package postgres_test
 import (
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"sync"
 	"sync/atomic"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"user-service/migrations"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
 )
 
 func newMigrator(t *testing.T, dsn string) *postgres.Migrator {
@@ -140,5 +143,36 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	}
 	if diff := cmp.Diff(before, schema(t, dsn)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestADatabaseThatIsNotThereYetIsUnavailable(t *testing.T) {
+	t.Parallel()
+	missing, err := url.Parse(postgrestest.Empty(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing.Path += "_missing"
+	db := postgrestest.Connect(t, missing.String(), nil)
+	_, err = db.User(t.Context(), uuid.New())
+	wantCode(t, err, user.Unavailable)
+}
+
+func TestMigrationsTakeTheURLOfThePool(t *testing.T) {
+	t.Parallel()
+	dsn, err := url.Parse(postgrestest.Empty(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := dsn.Query()
+	query.Set("pool_max_conns", "3")
+	dsn.RawQuery = query.Encode()
+	m, err := postgres.NewMigrator(dsn.String(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.Close() })
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -54,12 +54,20 @@ func (s *Service) CheckRegistration(r Registration) FieldErrors {
 	return errs
 }
 
+// MayRegister returns nil where registration is open. Errors: RegistrationDisabled.
+func (s *Service) MayRegister() error {
+	if s.cfg.RegistrationEnabled {
+		return nil
+	}
+	return &Error{Code: RegistrationDisabled, Detail: "Accounts are made by an administrator here."}
+}
+
 // Register makes an account for whoever asks.
 //
 // Errors: RegistrationDisabled, Invalid, EmailTaken, Overloaded, Unavailable.
 func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
-	if !s.cfg.RegistrationEnabled {
-		return User{}, &Error{Code: RegistrationDisabled, Detail: "Accounts are made by an administrator here."}
+	if err := s.MayRegister(); err != nil {
+		return User{}, err
 	}
 	return s.Create(ctx, r, access.User)
 }
