@@ -48,7 +48,7 @@ func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 	if err := requireSchema(cmd.Context(), db); err != nil {
 		return err
 	}
-	hasher, err := newHasher(env.Passwords, unobserved{})
+	hasher, err := newHasher(env.Passwords, nil)
 	if err != nil {
 		return err
 	}
@@ -70,12 +70,6 @@ func requireSchema(ctx context.Context, db *postgres.DB) error {
 	}
 	return nil
 }
-
-// unobserved is for commands that nobody scrapes.
-type unobserved struct{}
-
-func (unobserved) HashDone(time.Duration, time.Duration) {}
-func (unobserved) HashRefused(string)                    {}
 
 func usersCreateCommand() *cobra.Command {
 	var email, name, file string

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -56,18 +57,19 @@ func (h *Health) Drain() { h.draining.Store(true) }
 
 // look returns a report of at most checkEvery ago. Many who ask at once wait for one look.
 func (h *Health) look(ctx context.Context) (healthReport, bool) {
-	if h.draining.Load() {
-		return healthReport{Status: statusUnavailable, Checks: map[string]checkReport{
-			"shutdown": {Status: statusUnavailable, Detail: "shutting down"},
-		}}, false
-	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if time.Since(h.at) > checkEvery {
+	draining := h.draining.Load()
+	if time.Since(h.at) > checkEvery && !draining {
 		h.report, h.ready = h.run(context.WithoutCancel(ctx))
 		h.at = time.Now()
 	}
-	return h.report, h.ready
+	if !draining {
+		return h.report, h.ready
+	}
+	checks := map[string]checkReport{"shutdown": {Status: statusUnavailable, Detail: "shutting down"}}
+	maps.Copy(checks, h.report.Checks) // the last that was seen: nothing is looked at any more
+	return healthReport{Status: statusUnavailable, Checks: checks}, false
 }
 
 // run runs all checks at once.

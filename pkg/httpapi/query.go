@@ -25,6 +25,11 @@ func readFilter(rawQuery string) (user.Filter, error) {
 	if err != nil {
 		return user.Filter{}, err
 	}
+	for _, name := range []string{"email", "role", "status"} {
+		if query.Has(name) && query.Get(name) == "" { // such as from a variable that is not set: not everybody is meant
+			return user.Filter{}, errParameter(name + " must not be empty; leave it out.")
+		}
+	}
 	f := user.Filter{
 		Email: query.Get("email"), Prefix: query.Get("q"), Role: query.Get("role"), Status: user.Status(query.Get("status")),
 	}

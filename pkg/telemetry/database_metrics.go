@@ -17,7 +17,7 @@ func outboxQuestion(s Sources) *question {
 			return []float64{float64(pending), oldest.Seconds()}, err
 		},
 		answers: []*prometheus.Desc{
-			newDesc("user_service_outbox_pending_events", "Events that wait to be published."),
+			newDesc("user_service_outbox_pending_events", "Events that wait to be published; 100000 stands for so many or more."),
 			newDesc("user_service_outbox_oldest_event_age_seconds", "Time that the oldest waiting event has waited; 0 if none waits."),
 		},
 		failed: prometheus.NewCounter(prometheus.CounterOpts{
