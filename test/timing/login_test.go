@@ -75,7 +75,8 @@ func measureLogins(s *target, r rounds) comparison {
 		{"disabled account", "/login", credentials("disabled@example.com", goodPassword), http.StatusUnauthorized},
 		{"locked out, wrong password", "/login", credentials("locked@example.com", wrong), http.StatusTooManyRequests},
 		{"locked out, right password", "/login", credentials("locked@example.com", goodPassword), http.StatusTooManyRequests},
-	}, func() { // the failures of the others never add up to a lock-out
-		s.sql(`UPDATE login_failures SET failures = 1 WHERE blocked_until <= now()`)
+	}, func() { // who is locked out stays so, and nobody else gets there
+		s.sql(`UPDATE login_failures SET failures = 1 WHERE failures < 5`)
+		s.sql(`UPDATE login_failures SET blocked_until = now() + interval '1 hour' WHERE failures >= 5`)
 	})
 }
