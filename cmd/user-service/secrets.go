@@ -17,19 +17,17 @@ func secretChecks() []config.Check {
 	}
 }
 
-// watchSecrets takes up secrets whose files have changed, until ctx ends.
-func (s *service) watchSecrets(ctx context.Context) error {
-	config.Watcher{
+// newWatcher returns what takes up secrets whose files have changed.
+func (s *service) newWatcher() config.Watcher {
+	return config.Watcher{
 		Env: envconfig.OsLookuper(), Checks: secretChecks(), Log: s.log,
-		Database: func(_ context.Context, d config.Database) error { return s.db.SetURL(d.URL.Reveal()) },
+		Database: func(ctx context.Context, d config.Database) error { return s.db.SetURL(ctx, d.URL.Reveal()) },
 		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error {
-			password := q.Password.Reveal() // for the next connection; the one that stands needs none
-			s.brokerPassword.Store(&password)
+			s.brokerPassword.Store(new(q.Password.Reveal())) // for the next connection; the one that stands needs none
 			return nil
 		},
 		Tokens: func(_ context.Context, t config.Tokens) error { return s.tokens.SetKeys(tokenKeys(t)) },
-	}.Run(ctx, s.cfg)
-	return nil
+	}
 }
 
 func tokenKeys(t config.Tokens) token.Keys {

@@ -37,6 +37,7 @@ type service struct {
 	metrics   *telemetry.Metrics
 
 	tokens         *token.Tokens
+	watcher        config.Watcher
 	brokerPassword atomic.Pointer[string]
 	stopTracing    func(context.Context) error
 }
@@ -74,6 +75,8 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 		RefreshIdleTTL:      cfg.Tokens.RefreshIdleTTL,
 		RefreshTTL:          cfg.Tokens.RefreshTTL,
 	}, s.db, hasher, s.tokens)
+
+	s.watcher = s.newWatcher()
 
 	required, err := postgres.RequiredSchema()
 	if err != nil {

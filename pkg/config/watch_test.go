@@ -96,6 +96,12 @@ func (m *mount) Write(line []byte) (int, error) {
 	return m.log.Write(line)
 }
 
+func (m *mount) logged() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.log.String()
+}
+
 // await waits until all of this has been handed on.
 func (m *mount) await(want ...string) {
 	m.t.Helper()
@@ -145,8 +151,8 @@ func TestANewValueIsTakenUp(t *testing.T) {
 	for _, name := range []string{"RABBITMQ_PASS", "DATABASE_URL"} {
 		m.awaitLog(name, "took up a new value")
 	}
-	if strings.Contains(m.log.String(), rotated) {
-		t.Errorf("the log shows a value: %s", &m.log)
+	if strings.Contains(m.logged(), rotated) {
+		t.Errorf("the log shows a value: %s", m.logged())
 	}
 }
 
@@ -167,12 +173,14 @@ func TestKeysThatChangeTogetherAreTakenUpTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	last := rotated + "|[" + planted + "]|key|key"
-	m.until("the last keys", func() string { return cmp.Diff(last, m.taken[len(m.taken)-1]) })
+	var last string
+	isLast := func() string { return cmp.Diff(last, m.taken[len(m.taken)-1]) }
+	last = rotated + "|[" + planted + "]|key|key"
+	m.until("the last keys", isLast)
 	m.write("JWT_ACCEPTED_SECRETS", "\n") // retired
 	m.write("JWT_ACCEPTED_KEYS", "")
 	last = rotated + "|[]|key|"
-	m.until("the retired keys", func() string { return cmp.Diff(last, m.taken[len(m.taken)-1]) })
+	m.until("the retired keys", isLast)
 }
 
 // TestASwappedDirectoryIsSeen changes files as Kubernetes does in the volume of a Secret: each is a
@@ -238,8 +246,8 @@ func TestABadNewValueKeepsTheOldOne(t *testing.T) {
 			}
 			m.write(other, want)
 			m.await(want)
-			if told := strings.Count(m.log.String(), "variable="+test.variable+" "); told != 1 {
-				t.Errorf("it was told %d times:\n%s", told, &m.log)
+			if told := strings.Count(m.logged(), "variable="+test.variable+" "); told != 1 {
+				t.Errorf("it was told %d times:\n%s", told, m.logged())
 			}
 		})
 	}
@@ -268,7 +276,7 @@ func TestARefusedValueIsOfferedAgain(t *testing.T) {
 	m.refuse = nil
 	m.mu.Unlock()
 	m.await("postgres://app:" + rotated + "@db/app")
-	if told := strings.Count(m.log.String(), "is refused"); told != 1 {
+	if told := strings.Count(m.logged(), "is refused"); told != 1 {
 		t.Errorf("it was told %d times", told)
 	}
 }

@@ -61,17 +61,39 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	return db, nil
 }
 
-// SetURL makes the connections from now on by another URL, such as one with a rotated password. Those
-// that are open are closed as soon as their queries have ended.
-func (db *DB) SetURL(url string) error {
+// SetURL makes the connections from now on by another URL, such as one with a rotated password, if one
+// can be made by it. Those that are open are closed as soon as their queries have ended. The error
+// shows nothing of the URL.
+func (db *DB) SetURL(ctx context.Context, url string) error {
+	if url == db.target.Load().ConnString() {
+		return nil
+	}
 	poolConfig, err := parse(url)
 	if err != nil {
 		return err
 	}
-	if old := db.target.Swap(poolConfig.ConnConfig); old.ConnString() != url {
-		db.pool.Reset()
+	if err := try(ctx, poolConfig.ConnConfig); err != nil {
+		return err
 	}
+	db.target.Store(poolConfig.ConnConfig)
+	db.pool.Reset()
 	return nil
+}
+
+// try makes a connection, as a password that does not work is worse than the one of yesterday.
+func try(ctx context.Context, target *pgx.ConnConfig) error {
+	conn, err := pgx.ConnectConfig(ctx, target.Copy())
+	var server *pgconn.PgError
+	switch {
+	case err == nil:
+		return conn.Close(ctx)
+	case !errors.As(err, &server):
+		return errors.New("leads to no server that answers")
+	case server.Code == "53300": // all connections are taken, by ourselves as likely as not
+		return nil
+	default:
+		return fmt.Errorf("is refused by the server with the code %s", server.Code)
+	}
 }
 
 func parse(url string) (*pgxpool.Config, error) {

@@ -26,7 +26,7 @@ import (
 // templateLock keeps the test binaries that run at once from making the template twice.
 const templateLock = 0x74656d706c617465
 
-// ServerURL is the URL of a server on which the role may create databases: DATABASE_URL.
+// ServerURL is the URL of a server on which the role may create databases and roles: DATABASE_URL.
 func ServerURL(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv("DATABASE_URL")

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/sethvargo/go-envconfig"
+
+	"user-service/pkg/config"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/telemetry"
+)
+
+// replica is the service in this process, with secrets in files that it looks at all the time.
+type replica struct {
+	t      *testing.T
+	client *http.Client
+	api    string
+	log    *lockedBuffer
+	mount  string
+	swaps  int
+	taken  int // values that it has taken up so far
+}
+
+// startReplica runs a replica until the test ends. The files are the secrets that come from files.
+func startReplica(t *testing.T, env, files map[string]string) *replica {
+	t.Helper()
+	r := &replica{t: t, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}, log: &lockedBuffer{}, mount: t.TempDir()}
+	r.swap(files)
+	env = maps.Clone(env)
+	for name := range files {
+		delete(env, name)
+		env[name+"_FILE"] = filepath.Join(r.mount, "data", name)
+	}
+	lookup := envconfig.MapLookuper(env)
+	var cfg config.Config
+	if err := config.Load(t.Context(), lookup, &cfg, secretChecks()...); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newService(t.Context(), cfg, telemetry.NewLogger(r.log, slog.LevelInfo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.watcher.Env, s.watcher.Every = lookup, 20*time.Millisecond
+	s.stopTracing = func(context.Context) error { return nil }
+	listeners, err := listen(t.Context(), cfg.HTTP)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.api = "http://" + listeners[0].Addr().String()
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	ended := make(chan error, 1)
+	go func() { ended <- s.run(ctx, listeners) }()
+	t.Cleanup(func() {
+		r.client.CloseIdleConnections()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+// swap puts a directory of files in place of the last one, as Kubernetes does with a Secret.
+func (r *replica) swap(files map[string]string) {
+	r.t.Helper()
+	r.swaps++
+	dir := filepath.Join(r.mount, strconv.Itoa(r.swaps))
+	r.check(os.Mkdir(dir, 0o700))
+	for name, content := range files {
+		r.check(os.WriteFile(filepath.Join(dir, name), []byte(content+"\n"), 0o400))
+	}
+	link := filepath.Join(r.mount, "next")
+	r.check(os.Symlink(dir, link))
+	r.check(os.Rename(link, filepath.Join(r.mount, "data")))
+}
+
+// told returns what the log says beside the requests.
+func (r *replica) told() string {
+	var lines strings.Builder
+	for line := range strings.Lines(r.log.String()) {
+		if !strings.Contains(line, `"msg":"request"`) {
+			lines.WriteString(line)
+		}
+	}
+	return lines.String()
+}
+
+func (r *replica) check(err error) {
+	r.t.Helper()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// rotate swaps the files and waits until so many values of them are taken up.
+func (r *replica) rotate(files map[string]string, changes int) {
+	r.t.Helper()
+	r.swap(files)
+	r.taken += changes
+	if !eventually(patience, func() bool { return strings.Count(r.log.String(), "took up a new value") >= r.taken }) {
+		r.t.Fatalf("the files %d were not taken up:\n%s", r.swaps, r.told())
+	}
+}
+
+// call sends a request and decodes the answer into out, unless that is nil. It asks again while
+// the service has no time, as a busy machine may make it.
+func (r *replica) call(method, path, token string, in any, out any) (status int, err error) {
+	for {
+		status, err = r.send(method, path, token, in, out)
+		if err != nil || status != http.StatusServiceUnavailable || r.t.Context().Err() != nil {
+			return status, err
+		}
+	}
+}
+
+func (r *replica) send(method, path, token string, in any, out any) (int, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return 0, err
+	}
+	req, err := http.NewRequestWithContext(r.t.Context(), method, r.api+path, strings.NewReader(string(body)))
+	if err != nil {
+		return 0, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	answer, err := io.ReadAll(resp.Body)
+	if err == nil && out != nil && resp.StatusCode < 300 {
+		err = json.Unmarshal(answer, out)
+	}
+	return resp.StatusCode, err
+}
+
+// must is call by nobody, where only success will do.
+func (r *replica) must(method, path string, in any, out any) {
+	r.t.Helper()
+	status, err := r.call(method, path, "", in, out)
+	r.check(err)
+	if status >= 300 {
+		r.check(fmt.Errorf("%s %s: the status is %d", method, path, status))
+	}
+}
+
+// replicaEnvironment is a good one for replicas, without limits that a test would hit.
+func replicaEnvironment(t *testing.T) map[string]string {
+	t.Helper()
+	env := environment(t)
+	env["DATABASE_URL"] = postgrestest.URL(t)
+	env["RATE_LIMIT_PER_MINUTE"] = "0"
+	return env
+}

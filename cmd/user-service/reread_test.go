@@ -1,0 +1,63 @@
+package main
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"user-service/pkg/postgres/postgrestest"
+)
+
+func TestARotatedDatabasePasswordNeedsNoRestart(t *testing.T) {
+	t.Parallel()
+	role := postgrestest.NewRole(t, "planted-old-password")
+	env := replicaEnvironment(t)
+	dsn := env["DATABASE_URL"]
+	role.Use(dsn)
+	r := startReplica(t, env, map[string]string{"DATABASE_URL": role.URL(dsn, "planted-old-password")})
+	account := map[string]string{"email": env["EMAIL"], "password": env["PASSWORD"]}
+	r.must("POST", "/register", account, nil)
+
+	next := role.URL(dsn, "planted-new-password")
+	r.swap(map[string]string{"DATABASE_URL": next}) // before the server knows it
+	if !eventually(patience, func() bool { return strings.Contains(r.log.String(), "is refused by the server with the code 28P01") }) {
+		t.Fatalf("a password that is wrong was not told of:\n%s", r.told())
+	}
+	r.must("POST", "/login", account, nil)
+	role.SetPassword("planted-new-password")
+	r.rotate(map[string]string{"DATABASE_URL": next}, 1)
+	r.must("POST", "/login", account, nil)
+	if strings.Contains(r.log.String(), "planted-") {
+		t.Errorf("the log shows a password or an email: %s", r.log)
+	}
+}
+
+// TestARotatedBrokerPasswordNeedsNoRestart starts with one that the broker refuses.
+func TestARotatedBrokerPasswordNeedsNoRestart(t *testing.T) {
+	t.Parallel()
+	env := replicaEnvironment(t)
+	good := env["RABBITMQ_PASS"]
+	r := startReplica(t, env, map[string]string{"RABBITMQ_PASS": "planted-wrong-password"})
+	if !eventually(patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
+		t.Fatalf("the broker takes any password:\n%s", r.told())
+	}
+	r.rotate(map[string]string{"RABBITMQ_PASS": good}, 1)
+	if !eventually(patience, func() bool { return r.brokerIs() == "ok" }) {
+		t.Errorf("the broker is %s: %s", r.brokerIs(), r.told())
+	}
+	if strings.Contains(r.log.String(), good) || strings.Contains(r.log.String(), "planted-") {
+		t.Errorf("the log shows a password: %s", r.log)
+	}
+}
+
+// brokerIs returns what /readyz says of the broker.
+func (r *replica) brokerIs() string {
+	r.t.Helper()
+	var ready struct {
+		Checks map[string]struct{ Status string }
+	}
+	if status, err := r.send(http.MethodGet, "/readyz", "", nil, &ready); err != nil || status != http.StatusOK {
+		return "unknown"
+	}
+	return ready.Checks["rabbitmq"].Status
+}

@@ -1,0 +1,55 @@
+package postgrestest
+
+import (
+	"crypto/rand"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// Role is a role of the server whose password may change.
+type Role struct {
+	t      testing.TB
+	server string
+	name   string
+}
+
+// NewRole makes a role. It is dropped when the test ends, after the databases that the test makes later.
+func NewRole(t testing.TB, password string) *Role {
+	t.Helper()
+	r := &Role{t: t, server: ServerURL(t), name: "test_" + strings.ToLower(rand.Text())}
+	r.execute(r.server, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", r.name, password))
+	t.Cleanup(func() { r.execute(r.server, "DROP ROLE "+r.name) })
+	return r
+}
+
+// SetPassword changes the role's password.
+func (r *Role) SetPassword(password string) {
+	r.t.Helper()
+	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", r.name, password))
+}
+
+// Use lets the role use all tables of the database at dsn.
+func (r *Role) Use(dsn string) {
+	r.t.Helper()
+	r.execute(dsn, "GRANT ALL ON ALL TABLES IN SCHEMA public TO "+r.name)
+}
+
+// URL returns dsn as the role connects to it with the password.
+func (r *Role) URL(dsn, password string) string {
+	r.t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		r.t.Fatal("the database's URL is none")
+	}
+	u.User = url.UserPassword(r.name, password)
+	return u.String()
+}
+
+func (r *Role) execute(dsn, sql string) {
+	r.t.Helper()
+	if err := execute(dsn, sql); err != nil {
+		r.t.Fatalf("the role of DATABASE_URL has to be one that may make roles: %v", err)
+	}
+}

@@ -1,0 +1,75 @@
+package postgres_test
+
+import (
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"user-service/pkg/postgres/postgrestest"
+)
+
+// TestARotatedPasswordIsTakenUp changes the password in the server, then here, while queries go on.
+func TestARotatedPasswordIsTakenUp(t *testing.T) {
+	t.Parallel()
+	role := postgrestest.NewRole(t, "old")
+	dsn := postgrestest.URL(t)
+	role.Use(dsn)
+	db := postgrestest.Connect(t, role.URL(dsn, "old"), nil)
+	done := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for asked := 0; ; asked++ {
+			if _, err := db.SchemaVersion(t.Context()); err != nil {
+				t.Errorf("query %d: %v", asked, err)
+			}
+			select {
+			case <-done:
+				return
+			default:
+			}
+		}
+	})
+	for _, password := range []string{"new", "newer", "newest"} {
+		role.SetPassword(password)
+		made := db.Stat().NewConnsCount()
+		if err := db.SetURL(t.Context(), role.URL(dsn, password)); err != nil {
+			t.Error(err)
+		}
+		for db.Stat().NewConnsCount() == made && t.Context().Err() == nil {
+			<-time.After(time.Millisecond)
+		}
+	}
+	close(done)
+	asking.Wait()
+}
+
+func TestAURLThatDoesNotWorkIsNotTakenUp(t *testing.T) {
+	t.Parallel()
+	role := postgrestest.NewRole(t, "good")
+	dsn := postgrestest.URL(t)
+	role.Use(dsn)
+	good := role.URL(dsn, "good")
+	db := postgrestest.Connect(t, good, nil)
+	elsewhere, err := url.Parse(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere.Host = "127.0.0.1:1"
+	for bad, want := range map[string]string{
+		role.URL(dsn, "planted"):                        "is refused by the server with the code 28P01",
+		strings.Replace(good, "/test_", "/planted_", 1): "is refused by the server with the code ",
+		elsewhere.String():                              "leads to no server that answers",
+		"postgres://planted%":                           "can't be parsed",
+	} {
+		err := db.SetURL(t.Context(), bad)
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "planted") || strings.Contains(err.Error(), elsewhere.Host) {
+			t.Errorf("the error is %v, want %s", err, want)
+		}
+		db.Reset() // so that a new connection is needed
+		if _, err := db.SchemaVersion(t.Context()); err != nil {
+			t.Errorf("after %q: %v", want, err)
+		}
+	}
+}
