@@ -119,14 +119,12 @@ func (s *stage) waitFor(what string, condition func() bool) {
 	}
 }
 
-// publish hands events to the broker as the service does.
+// publish hands events to the broker as the service does: again, if one of them is not confirmed.
 func (s *stage) publish(events ...event.Event) {
 	s.t.Helper()
-	for _, err := range s.publisher.Publish(s.t.Context(), events) {
-		if err != nil {
-			s.t.Fatal(err)
-		}
-	}
+	s.waitFor("the broker's confirms", func() bool {
+		return errors.Join(s.publisher.Publish(s.t.Context(), events)...) == nil
+	})
 }
 
 // waiting returns how many messages a queue holds that nobody has, 0 if there is no such queue yet.
