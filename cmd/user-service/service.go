@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -58,6 +59,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
 	s.reaper = &postgres.Reaper{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
 
+	makeRoomBesideHashes(cfg.Passwords.HashConcurrency)
 	hasher, err := newHasher(cfg.Passwords, s.metrics)
 	if err != nil {
 		return nil, err
@@ -92,6 +94,11 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	})
 	return s, nil
 }
+
+// makeRoomBesideHashes adds as many threads as passwords are hashed at once. A hash keeps a thread for
+// tens of milliseconds, and Go takes it away every 10 ms only, while the system's scheduler puts
+// one that has just woken up, such as a read, before one that computes.
+func makeRoomBesideHashes(hashes int) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + hashes) }
 
 func newHasher(cfg config.Passwords, o password.Observer) (*password.Hasher, error) {
 	return password.NewHasher(

@@ -74,7 +74,7 @@ func TestDefaults(t *testing.T) {
 			AccessTTL: 15 * time.Minute, RefreshIdleTTL: 30 * 24 * time.Hour, RefreshTTL: 90 * 24 * time.Hour,
 		},
 		Passwords: config.Passwords{
-			MinLength: 15, HashConcurrency: cpus, HashQueue: 8 * cpus, MemoryKiB: 19456, Iterations: 2, Parallelism: 1,
+			MinLength: 15, HashConcurrency: cpus, HashQueue: 32 * cpus, MemoryKiB: 19456, Iterations: 2, Parallelism: 1,
 		},
 		Accounts: config.Accounts{RegistrationEnabled: true, LoginMaxFailures: 5, AuditRetention: 9600 * time.Hour},
 		HTTP: config.HTTP{

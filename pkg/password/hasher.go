@@ -42,7 +42,7 @@ func (h *Hasher) Waiting() int64 { return int64(len(h.queue.places)) }
 // that of ctx.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	made := newArgon2id(h.params)
-	if err := h.queue.run(ctx, h.turns(made), func() { made.key = made.derive(password) }); err != nil {
+	if err := h.run(ctx, made, func() { made.key = made.derive(password) }); err != nil {
 		return "", err
 	}
 	return made.String(), nil
@@ -72,10 +72,18 @@ func (h *Hasher) VerifyNothing(ctx context.Context, password string) error {
 
 func (h *Hasher) check(ctx context.Context, password string, hash stored) (Result, error) {
 	result := Result{Rehash: !hash.madeBy(h.params)}
-	if err := h.queue.run(ctx, h.turns(hash), func() { result.OK = hash.matches(password) }); err != nil {
+	if err := h.run(ctx, hash, func() { result.OK = hash.matches(password) }); err != nil {
 		return Result{}, err
 	}
 	return result, nil
+}
+
+// run does the work of a hash when its turn comes. The turn ends when its memory is free again.
+func (h *Hasher) run(ctx context.Context, hash stored, work func()) error {
+	return h.queue.run(ctx, h.turns(hash), func() {
+		work()
+		reclaim(hash.memoryKiB())
+	})
 }
 
 // turns returns how many turns a hash takes: one by today's parameters, more for one that
