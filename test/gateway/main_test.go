@@ -1,13 +1,16 @@
-// Package gateway_test puts real gateways, and a JWT library of other people, in front of or beside
-// the real program.
+// Package gateway_test puts real gateways in front of a service that trusts them, and lets
+// them ask the real program who calls; and it lets another language verify its tokens.
 package gateway_test
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -32,73 +35,85 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// installed returns the path of a program, whose package is installed if it is missing.
-func installed(t *testing.T, name, pkg string) string {
+// waitFor waits until the condition holds.
+func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	look := func() (string, error) {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
+	deadline := time.Now().Add(time.Minute)
+	for !condition() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
 		}
-		return exec.LookPath("/usr/sbin/" + name) // which not every user's PATH has
+		<-time.After(20 * time.Millisecond)
 	}
-	if path, err := look(); err == nil {
+}
+
+// freeAddress returns an address whose port is below those that systems give to outgoing
+// connections.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.N(10000)))
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		return l.Addr().String()
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
+func accepts(addr string) bool {
+	conn, err := net.Dial("tcp", addr)
+	if err == nil {
+		_ = conn.Close()
+	}
+	return err == nil
+}
+
+// installing keeps the tests from installing two things at once.
+var installing sync.Mutex
+
+// installed returns the path of a command, whose package it installs if it is missing.
+func installed(t *testing.T, command, pkg string) string {
+	t.Helper()
+	installing.Lock()
+	defer installing.Unlock()
+	if path, err := find(command); err == nil {
 		return path
 	}
 	if out, err := exec.Command("../../tools/dev/packages", pkg).CombinedOutput(); err != nil {
-		t.Fatalf("install %s: %v\n%s", pkg, err, out)
+		t.Fatalf("install %s: %v: %s", pkg, err, out)
 	}
-	path, err := look()
+	path, err := find(command)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// background runs a process until the test ends, and waits until it listens on addr.
-func background(t *testing.T, addr string, cmd *exec.Cmd) {
-	t.Helper()
-	log, err := os.Create(filepath.Join(t.TempDir(), "log"))
-	if err != nil {
-		t.Fatal(err)
+// find looks in /usr/sbin too, which not every user's PATH has.
+func find(command string) (string, error) {
+	if path, err := exec.LookPath(command); err == nil {
+		return path, nil
 	}
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		if content, _ := os.ReadFile(log.Name()); t.Failed() {
-			t.Logf("the log of %s:\n%s", cmd.Path, content)
-		}
-		_ = log.Close()
-	})
-	waitFor(t, cmd.Path, func() bool {
-		conn, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = conn.Close()
-		}
-		return err == nil
-	})
+	return exec.LookPath("/usr/sbin/" + command)
 }
 
-// waitFor waits until the condition holds.
-func waitFor(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); <-time.After(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
+// output keeps what a process prints.
+type output struct {
+	mu  sync.Mutex
+	all strings.Builder
 }
 
-// freeAddress returns an address of loopback that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.all.String()
 }

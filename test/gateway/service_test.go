@@ -2,74 +2,115 @@ package gateway_test
 
 import (
 	"bytes"
+	"crypto/rand"
 	"encoding/json"
-	"maps"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"user-service/pkg/postgres/postgrestest"
 )
 
-const password = "seven green kettles sing"
+const (
+	issuer   = "https://users.example.com"
+	audience = "shop"
+	secret   = "correct horse battery staple"
+)
 
-// service is the real program on a database of its own.
+// service is the program, run as a process of its own.
 type service struct {
 	t    *testing.T
 	addr string
+	env  []string
 }
 
-func startService(t *testing.T, more map[string]string) *service {
+// servingAt is what the log says when the service listens.
+var servingAt = regexp.MustCompile(`"msg":"serving".*"api":"(.+?)"`)
+
+// startService runs the service until the test ends. more are variables of its environment.
+func startService(t *testing.T, more ...string) *service {
 	t.Helper()
-	s := &service{t: t, addr: freeAddress(t)}
-	settings := map[string]string{
-		"DATABASE_URL": postgrestest.URL(t), "HTTP_ADDR": s.addr, "METRICS_ADDR": freeAddress(t), "LOG_LEVEL": "warn",
-		"RABBITMQ_HOST": "127.0.0.1", "RABBITMQ_PORT": "1", "RABBITMQ_USER": "nobody", "RABBITMQ_PASS": "nothing", // nobody waits for events here
-		"JWT_SECRET": "a secret of these tests, 32 bytes at least", "ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1",
-		"RATE_LIMIT_PER_MINUTE": "0", "SHUTDOWN_DELAY": "0s",
+	env := append([]string{
+		"PATH=" + os.Getenv("PATH"), "DATABASE_URL=" + postgrestest.URL(t),
+		"HTTP_ADDR=127.0.0.1:0", "METRICS_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s", "RATE_LIMIT_PER_MINUTE=0",
+		"JWT_SECRET=a secret of these tests, 32 bytes at least", "JWT_ISSUER=" + issuer, "JWT_AUDIENCE=" + audience,
+		"ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1",
+	}, more...)
+	for _, name := range []string{"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_USER", "RABBITMQ_PASS"} {
+		env = append(env, name+"="+os.Getenv(name))
 	}
-	maps.Copy(settings, more)
 	cmd := exec.Command(program, "serve")
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	for name, value := range settings {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
-	background(t, s.addr, cmd)
-	return s
+	cmd.Env = env
+	log := startProcess(t, cmd)
+	waitFor(t, "the service to serve", func() bool { return servingAt.MatchString(log.String()) })
+	return &service{t: t, addr: servingAt.FindStringSubmatch(log.String())[1], env: env}
 }
 
-// post sends JSON and decodes the answer into a map.
-func (s *service) post(path, token string, body any) map[string]any {
+// of returns the same service for a part of the test.
+func (s *service) of(t *testing.T) *service { return &service{t: t, addr: s.addr, env: s.env} }
+
+// startProcess runs a command until the test ends, and returns what it prints.
+func startProcess(t *testing.T, cmd *exec.Cmd) *output {
+	t.Helper()
+	log := &output{}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // nginx ends its workers then
+		_ = cmd.Wait()
+		if t.Failed() {
+			t.Logf("the log of %s:\n%s", cmd.Path, log)
+		}
+	})
+	return log
+}
+
+// caller is an account with a session.
+type caller struct{ id, token string }
+
+// logIn makes an account with the role, and logs in to it.
+func (s *service) logIn(role string) caller {
 	s.t.Helper()
-	raw, err := json.Marshal(body)
+	email := rand.Text() + "@example.com"
+	create := exec.Command(program, "users", "create", "--email", email, "--role", role, "--password-stdin")
+	create.Env, create.Stdin = s.env, strings.NewReader(secret)
+	id, err := create.Output()
 	if err != nil {
-		s.t.Fatal(err)
+		s.t.Fatalf("make an account: %v", err)
 	}
-	req, err := http.NewRequest(http.MethodPost, "http://"+s.addr+path, bytes.NewReader(raw))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "Bearer "+token)
-	resp, err := http.DefaultClient.Do(req)
+	body := fmt.Sprintf(`{"email": %q, "password": %q}`, email, secret)
+	resp, err := http.Post("http://"+s.addr+"/login", "application/json", bytes.NewBufferString(body))
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	answer := map[string]any{}
-	_ = json.NewDecoder(resp.Body).Decode(&answer) // some answers are empty
-	if resp.StatusCode >= 300 {
-		s.t.Fatalf("POST %s: %s %v", path, resp.Status, answer)
+	var pair struct {
+		AccessToken string `json:"access_token"`
 	}
-	return answer
+	if err := json.NewDecoder(resp.Body).Decode(&pair); err != nil || resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("log in: %s, %v", resp.Status, err)
+	}
+	return caller{id: strings.TrimSpace(string(id)), token: pair.AccessToken}
 }
 
-// login registers a user and returns its id and an access token.
-func (s *service) login() (id, token string) {
+// logOut ends the caller's session.
+func (s *service) logOut(c caller) {
 	s.t.Helper()
-	email := strings.ToLower(s.t.Name()[strings.LastIndex(s.t.Name(), "/")+1:]) + "@example.com"
-	id = s.post("/register", "", map[string]any{"email": email, "password": password})["id"].(string)
-	return id, s.post("/login", "", map[string]any{"email": email, "password": password})["access_token"].(string)
+	req, _ := http.NewRequest(http.MethodPost, "http://"+s.addr+"/logout", nil)
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusNoContent {
+		s.t.Fatalf("log out: %s", resp.Status)
+	}
 }

@@ -1,15 +1,19 @@
-// Verifies access tokens, one on a line of standard input, as a service behind the gateway does.
-// Usage: node verify.mjs JWKS-URL ISSUER AUDIENCE
-import { createInterface } from 'node:readline';
+// Verifies the access token on standard input, and prints its claims.
+// Usage: node verify.mjs URL-OF-THE-KEYS ISSUER AUDIENCE
+import { text } from 'node:stream/consumers';
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 
-const [url, issuer, audience] = process.argv.slice(2);
-const keys = createRemoteJWKSet(new URL(url));
-for await (const token of createInterface({ input: process.stdin })) {
-  try {
-    const { payload } = await jwtVerify(token, keys, { issuer, audience, typ: 'at+jwt' });
-    console.log(`good ${payload.sub}`);
-  } catch (error) {
-    console.log(`bad ${error.code}`);
-  }
+const [keys, issuer, audience] = process.argv.slice(2);
+const token = (await text(process.stdin)).trim();
+try {
+  const { payload } = await jwtVerify(token, createRemoteJWKSet(new URL(keys)), {
+    issuer,
+    audience,
+    typ: 'at+jwt',
+    algorithms: ['EdDSA'],
+  });
+  console.log(JSON.stringify(payload));
+} catch (err) {
+  console.error(err.code ?? err);
+  process.exitCode = 1;
 }
