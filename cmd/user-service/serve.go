@@ -43,6 +43,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return usageError{err}
 	}
+	makeRoomBesideHashes(cfg.Passwords.HashConcurrency)
 	s, err := newService(starting, cfg, log)
 	if err != nil {
 		return err

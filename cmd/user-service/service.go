@@ -59,7 +59,6 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
 	s.reaper = &postgres.Reaper{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
 
-	makeRoomBesideHashes(cfg.Passwords.HashConcurrency)
 	hasher, err := newHasher(cfg.Passwords, s.metrics)
 	if err != nil {
 		return nil, err

@@ -42,48 +42,57 @@ func (h *Hasher) Waiting() int64 { return int64(len(h.queue.places)) }
 // that of ctx.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	made := newArgon2id(h.params)
-	if err := h.run(ctx, made, func() { made.key = made.derive(password) }); err != nil {
+	err := h.queue.run(ctx, h.turns(made), func() {
+		made.key = made.derive(password)
+		reclaim(made.memoryKiB())
+	})
+	if err != nil {
 		return "", err
 	}
 	return made.String(), nil
 }
 
-// Verify checks a password against a stored PHC string. A string that can't be read
-// costs the work of today's parameters and gives ErrUnknownFormat, so that time does not
-// tell of a broken account. Other errors: ErrBusy, or that of ctx.
-func (h *Hasher) Verify(ctx context.Context, password, phc string) (Result, error) {
-	hash, err := parse(phc)
+// Verify checks a password against the PHC string that stored returns; "" is that of an account that
+// does not exist, which no password matches. Stored is asked when the turn has come, so that no
+// more callers than may hash at once ask a database.
+//
+// An account that does not exist, or whose string can't be read, costs the work of today's parameters, so that
+// time does not tell. Errors: ErrUnknownFormat of a string that can't be read, ErrBusy, that of stored, or that of ctx.
+func (h *Hasher) Verify(ctx context.Context, password string, stored func(context.Context) (string, error)) (Result, error) {
+	now, err := h.queue.take(ctx, 1)
 	if err != nil {
-		if _, refused := h.check(ctx, password, h.nothing); refused != nil {
-			return Result{}, refused
-		}
-		return Result{}, fmt.Errorf("%w: %w", ErrUnknownFormat, err)
-	}
-	return h.check(ctx, password, hash)
-}
-
-// VerifyNothing does the work of Verify against a hash by today's parameters, for an account
-// that does not exist, so that the time of an answer does not tell. Errors: ErrBusy, or
-// that of ctx.
-func (h *Hasher) VerifyNothing(ctx context.Context, password string) error {
-	_, err := h.check(ctx, password, h.nothing)
-	return err
-}
-
-func (h *Hasher) check(ctx context.Context, password string, hash stored) (Result, error) {
-	result := Result{Rehash: !hash.madeBy(h.params)}
-	if err := h.run(ctx, hash, func() { result.OK = hash.matches(password) }); err != nil {
 		return Result{}, err
 	}
-	return result, nil
-}
-
-// run does the work of a hash when its turn comes. The turn ends when its memory is free again.
-func (h *Hasher) run(ctx context.Context, hash stored, work func()) error {
-	return h.queue.run(ctx, h.turns(hash), func() {
-		work()
+	defer func() { now.end() }() // whatever stored does
+	phc, err := stored(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	hash, broken := h.read(phc)
+	if n := h.turns(hash); n > now.n {
+		now.end() // two that held on to theirs could wait for each other
+		if now, err = h.queue.take(ctx, n); err != nil {
+			return Result{}, err
+		}
+	}
+	result := Result{Rehash: !hash.madeBy(h.params)}
+	now.hash(func() {
+		result.OK = hash.matches(password)
 		reclaim(hash.memoryKiB())
 	})
+	return result, broken
+}
+
+// read returns the hash to do the work of.
+func (h *Hasher) read(phc string) (hash stored, broken error) {
+	if phc == "" {
+		return h.nothing, nil
+	}
+	hash, err := parse(phc)
+	if err != nil {
+		return h.nothing, fmt.Errorf("%w: %w", ErrUnknownFormat, err)
+	}
+	return hash, nil
 }
 
 // turns returns how many turns a hash takes: one by today's parameters, more for one that

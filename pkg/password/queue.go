@@ -71,20 +71,47 @@ func newQueue(l Limits, o Observer) *queue {
 	}
 }
 
-// run waits until so many turns are free, at most Limits.Concurrency, and does the work,
-// which holds them until it ends. Errors: ErrBusy, or that of ctx.
-func (q *queue) run(ctx context.Context, turns int64, work func()) error {
+// turn is the right to hash. Whoever has it ends it; the zero turn has ended.
+type turn struct {
+	q      *queue
+	n      int64
+	waited time.Duration
+}
+
+// take waits until so many turns are free, at most Limits.Concurrency. Errors: ErrBusy, or
+// that of ctx.
+func (q *queue) take(ctx context.Context, n int64) (turn, error) {
 	arrived := time.Now()
-	if err := q.enter(ctx, turns); err != nil {
-		return err
+	if err := q.enter(ctx, n); err != nil {
+		return turn{}, err
 	}
-	defer q.turns.Release(turns)
-	q.running.Add(1)
-	defer q.running.Add(-1)
+	return turn{q: q, n: n, waited: time.Since(arrived)}, nil
+}
+
+func (t turn) end() {
+	if t.q != nil {
+		t.q.turns.Release(t.n)
+	}
+}
+
+// hash does the work of one hash.
+func (t turn) hash(work func()) {
+	t.q.running.Add(1)
+	defer t.q.running.Add(-1)
 
 	started := time.Now()
 	work()
-	q.observer.HashDone(started.Sub(arrived), time.Since(started))
+	t.q.observer.HashDone(t.waited, time.Since(started))
+}
+
+// run takes so many turns, does the work of one hash and ends them.
+func (q *queue) run(ctx context.Context, n int64, work func()) error {
+	t, err := q.take(ctx, n)
+	if err != nil {
+		return err
+	}
+	defer t.end()
+	t.hash(work)
 	return nil
 }
 

@@ -14,14 +14,14 @@ import (
 )
 
 // Credential implements user.Store.
-func (db *DB) Credential(ctx context.Context, email string) (user.Credential, bool, error) {
+func (db *DB) Credential(ctx context.Context, email string) (user.Credential, error) {
 	cred, err := scanCredential(db.pool.QueryRow(ctx, `
 		SELECT u.id, u.email, c.password_hash, c.changed_at, u.status FROM users u JOIN credentials c ON c.user_id = u.id
 		WHERE u.email_key = $1`, user.Fold(email)))
 	if errors.Is(err, pgx.ErrNoRows) {
-		return user.Credential{}, false, nil
+		return user.Credential{}, nil
 	}
-	return cred, err == nil, failed("read a credential by email", err)
+	return cred, failed("read a credential by email", err)
 }
 
 // CredentialOf implements user.Store.

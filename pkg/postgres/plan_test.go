@@ -48,7 +48,7 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 		run(db.Identify(ctx, id, id))
 		run(db.User(ctx, id))
 		run(db.CredentialOf(ctx, id))
-		_, _, err := db.Credential(ctx, "somebody@example.com")
+		_, err := db.Credential(ctx, "somebody@example.com")
 		run(nil, err)
 		for _, f := range []user.Filter{
 			{},

@@ -48,15 +48,13 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	if err := l.Check().Err(); err != nil {
 		return TokenPair{}, err
 	}
-	cred, known, err := s.store.Credential(ctx, l.Email)
+	cred, result, err := s.verify(ctx, l.Password, func(ctx context.Context) (Credential, error) {
+		return s.store.Credential(ctx, l.Email)
+	})
 	if err != nil {
 		return TokenPair{}, err
 	}
-	ok, rehash, err := s.verify(ctx, l.Password, cred, known)
-	if err != nil {
-		return TokenPair{}, err
-	}
-	shown := proof{cred: cred, ok: ok && cred.Status == Active, failed: LoginFailed}
+	shown := proof{cred: cred, ok: result.OK && cred.Status == Active, failed: LoginFailed}
 	if shown.ok {
 		if shown.session, err = s.newSession(ctx, cred.UserID); err != nil {
 			return TokenPair{}, err
@@ -71,25 +69,29 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	case !shown.ok:
 		return TokenPair{}, errCredentials()
 	}
-	if rehash { // only now: an attempt that is refused must not take longer with the right password
+	if result.Rehash { // only now: an attempt that is refused must not take longer with the right password
 		s.upgrade(ctx, cred, l.Password)
 	}
 	return s.pair(identity, shown.session.Counter)
 }
 
-// verify does the same work whether or not there is a credential.
-func (s *Service) verify(ctx context.Context, pw string, cred Credential, known bool) (ok, rehash bool, err error) {
-	if !known {
-		if err := s.hasher.VerifyNothing(ctx, pw); err != nil {
-			return false, false, hashing(err)
-		}
-		return false, false, nil
+// verify checks a password against the credential that read returns; the work is the same for one of nobody. Errors: Overloaded, those of read.
+func (s *Service) verify(ctx context.Context, pw string, read func(context.Context) (Credential, error)) (Credential, password.Result, error) {
+	var cred Credential
+	var failed error
+	result, err := s.hasher.Verify(ctx, pw, func(ctx context.Context) (string, error) {
+		cred, failed = read(ctx)
+		return cred.PasswordHash, failed
+	})
+	switch {
+	case failed != nil:
+		return Credential{}, password.Result{}, failed
+	case errors.Is(err, password.ErrUnknownFormat): // nobody can log in with a broken hash
+		return cred, password.Result{}, nil
+	case err != nil:
+		return Credential{}, password.Result{}, hashing(err)
 	}
-	result, err := s.hasher.Verify(ctx, pw, cred.PasswordHash)
-	if err != nil && !errors.Is(err, password.ErrUnknownFormat) { // nobody can log in with a broken hash
-		return false, false, hashing(err)
-	}
-	return result.OK, result.Rehash, nil
+	return cred, result, nil
 }
 
 // proof is an attempt to show a password.

@@ -96,18 +96,16 @@ func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, fa
 	if pw == "" {
 		return none, errReauthenticate()
 	}
-	cred, err := s.store.CredentialOf(ctx, by.UserID)
+	cred, result, err := s.verify(ctx, pw, func(ctx context.Context) (Credential, error) {
+		return s.store.CredentialOf(ctx, by.UserID)
+	})
 	if err != nil {
 		return none, err
 	}
-	ok, _, err := s.verify(ctx, pw, cred, true)
-	if err != nil {
+	if _, err := s.attempt(ctx, cred.Email, proof{cred: cred, ok: result.OK, failed: failed}); err != nil {
 		return none, err
 	}
-	if _, err := s.attempt(ctx, cred.Email, proof{cred: cred, ok: ok, failed: failed}); err != nil {
-		return none, err
-	}
-	if !ok {
+	if !result.OK {
 		return none, errReauthenticate()
 	}
 	return passwordShown(cred.ChangedAt), nil

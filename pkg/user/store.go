@@ -32,8 +32,8 @@ type Store interface {
 	// Users returns the accounts that the filter chooses, sorted by id.
 	Users(ctx context.Context, f Filter) (Page, error)
 
-	// Credential returns what a login with this email is checked against, and whether there is any.
-	Credential(ctx context.Context, email string) (Credential, bool, error)
+	// Credential returns what a login with this email is checked against; an empty one if there is none.
+	Credential(ctx context.Context, email string) (Credential, error)
 	// CredentialOf returns the credential of the user with this id.
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
 	// UpgradeHash replaces a user's password hash if it still is the old one.
