@@ -17,6 +17,9 @@ func TestARotatedPasswordIsTakenUp(t *testing.T) {
 	dsn := postgrestest.URL(t)
 	role.Use(dsn)
 	db := postgrestest.Connect(t, role.URL(dsn, "old"), nil)
+	if _, err := db.SchemaVersion(t.Context()); err != nil { // there is a connection by the old one
+		t.Fatal(err)
+	}
 	done := make(chan struct{})
 	var asking sync.WaitGroup
 	asking.Go(func() {
