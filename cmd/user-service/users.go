@@ -74,7 +74,7 @@ func requireSchema(ctx context.Context, db *postgres.DB) error {
 func usersCreateCommand() *cobra.Command {
 	var email, name, file string
 	var roles []string
-	var stdin bool
+	var stdin, ifAbsent bool
 	cmd := &cobra.Command{
 		Use:   "create --email EMAIL (--password-stdin | --password-file FILE) [--role ROLE]...",
 		Short: "Create an account, such as the first admin",
@@ -93,6 +93,10 @@ func usersCreateCommand() *cobra.Command {
 				u, err := users.Create(cmd.Context(), user.Registration{
 					Email: email, Password: pw, Profile: user.Profile{Name: name},
 				}, roles...)
+				if taken(err) && ifAbsent {
+					_, err = fmt.Fprintln(cmd.OutOrStdout(), "the account is there already")
+					return err
+				}
 				if err != nil {
 					return fmt.Errorf("create the account: %w", plainly(err))
 				}
@@ -106,7 +110,13 @@ func usersCreateCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&roles, "role", []string{access.User}, "a role of the account; may be repeated")
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input")
 	cmd.Flags().StringVar(&file, "password-file", "", "read the password from this file")
+	cmd.Flags().BoolVar(&ifAbsent, "if-absent", false, "leave an account as it is that is there already, and succeed")
 	return cmd
+}
+
+func taken(err error) bool {
+	var failed *user.Error
+	return errors.As(err, &failed) && failed.Code == user.EmailTaken
 }
 
 // readPassword takes a password from where it is not seen by others: one trailing

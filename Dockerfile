@@ -1,0 +1,37 @@
+# The release image: one static program on distroless, as a user without rights.
+#
+#   docker build --build-arg VERSION="$(git describe --tags --always)" --tag user-service .
+#   docker buildx build --platform linux/amd64,linux/arm64 ...
+
+FROM --platform=$BUILDPLATFORM golang:1.26-bookworm AS build
+WORKDIR /src
+# The modules are a layer of their own, which lasts until go.sum changes.
+COPY go.mod go.sum ./
+RUN go mod download
+COPY api api
+COPY cmd cmd
+COPY migrations migrations
+COPY pkg pkg
+ARG TARGETOS=linux
+ARG TARGETARCH
+ARG VERSION=dev
+RUN --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /user-service ./cmd/user-service
+
+FROM gcr.io/distroless/static-debian12:nonroot
+ARG VERSION=dev
+ARG REVISION=unknown
+ARG CREATED=1970-01-01T00:00:00Z
+LABEL org.opencontainers.image.title="user-service" \
+      org.opencontainers.image.description="Accounts, logins, roles, and an event for every change" \
+      org.opencontainers.image.licenses="Apache-2.0" \
+      org.opencontainers.image.version="$VERSION" \
+      org.opencontainers.image.revision="$REVISION" \
+      org.opencontainers.image.created="$CREATED"
+COPY --from=build /user-service /user-service
+# The number of distroless's "nonroot": Kubernetes can't tell of a name that it is not root's.
+USER 65532:65532
+EXPOSE 8080 9090
+ENTRYPOINT ["/user-service"]
+CMD ["serve"]

@@ -1,0 +1,149 @@
+{{- define "user-service.name" -}}
+{{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{- end }}
+
+{{/* Short enough for the suffixes of this chart within a label's 63 characters. */}}
+{{- define "user-service.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
+{{- else if contains (include "user-service.name" .) .Release.Name -}}
+{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{- else -}}
+{{ printf "%s-%s" .Release.Name (include "user-service.name" .) | trunc 40 | trimSuffix "-" }}
+{{- end -}}
+{{- end }}
+
+{{- define "user-service.selector" -}}
+app.kubernetes.io/name: {{ include "user-service.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* What pods carry: nothing that changes with the chart's version alone. */}}
+{{- define "user-service.podLabels" -}}
+{{- $root := .root -}}
+{{ toYaml (merge (dict "app.kubernetes.io/component" .component)
+  (include "user-service.selector" $root | fromYaml)
+  (dict "app.kubernetes.io/version" (include "user-service.version" $root) "app.kubernetes.io/part-of" "user-service")
+  $root.Values.podLabels $root.Values.commonLabels) }}
+{{- end }}
+
+{{- define "user-service.version" -}}
+{{ default .Chart.AppVersion .Values.image.tag | trunc 63 }}
+{{- end }}
+
+{{/* metadata of an object: (dict "root" $ "name" … "component" … "more" values with labels and annotations). */}}
+{{- define "user-service.metadata" -}}
+{{- $root := .root -}}
+{{- $more := default dict .more -}}
+name: {{ .name }}
+namespace: {{ $root.Release.Namespace }}
+labels:
+  {{- toYaml (merge (dict "app.kubernetes.io/component" (default "api" .component))
+    (include "user-service.selector" $root | fromYaml)
+    (dict "app.kubernetes.io/version" (include "user-service.version" $root) "app.kubernetes.io/part-of" "user-service"
+      "app.kubernetes.io/managed-by" $root.Release.Service "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_"))
+    (default dict $more.labels) $root.Values.commonLabels) | nindent 2 }}
+{{- with merge (default dict .annotations) (default dict $more.annotations) $root.Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{- define "user-service.image" -}}
+{{- with .Values.image -}}
+{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "user-service.serviceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ default (include "user-service.fullname" .) .Values.serviceAccount.name }}
+{{- else -}}
+{{ default "default" .Values.serviceAccount.name }}
+{{- end -}}
+{{- end }}
+
+{{- define "user-service.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile: {type: RuntimeDefault}
+{{- end }}
+
+{{- define "user-service.securityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end }}
+
+{{/* The Secrets, made here or elsewhere. */}}
+{{- define "user-service.databaseSecret" -}}
+{{ default (printf "%s-database" (include "user-service.fullname" .)) .Values.database.existingSecret }}
+{{- end }}
+{{- define "user-service.migrationSecret" -}}
+{{ default (include "user-service.databaseSecret" .) .Values.migration.existingSecret }}
+{{- end }}
+{{- define "user-service.rabbitmqSecret" -}}
+{{ default (printf "%s-rabbitmq" (include "user-service.fullname" .)) .Values.rabbitmq.existingSecret }}
+{{- end }}
+{{- define "user-service.jwtSecret" -}}
+{{ default (printf "%s-jwt" (include "user-service.fullname" .)) .Values.jwt.existingSecret }}
+{{- end }}
+{{- define "user-service.adminSecret" -}}
+{{ default (printf "%s-admin" (include "user-service.fullname" .)) .Values.admin.existingSecret }}
+{{- end }}
+
+{{/*
+A value that is given, else that of the Secret in the cluster, else a new one. Where no cluster answers,
+a new one at each render would end every session, so the render fails instead. A list of Secrets has a kind even
+if it is empty; without a cluster it is nothing. (dict "root" $ "value" … "secret" … "key" … "instead" …)
+*/}}
+{{- define "user-service.secret" -}}
+{{- $namespace := .root.Release.Namespace -}}
+{{- $found := get (default dict (lookup "v1" "Secret" $namespace .secret).data) .key -}}
+{{- if .value -}}
+{{ .value }}
+{{- else if $found -}}
+{{ b64dec $found }}
+{{- else if lookup "v1" "Secret" $namespace "" -}}
+{{ randAlphaNum 48 }}
+{{- else -}}
+{{- include "user-service.refuse" (printf "No cluster answers here (helm template, --dry-run=client, Argo CD), so the Secret %s can't be generated once and kept: set %s." .secret .instead) -}}
+{{- end -}}
+{{- end }}
+
+{{/* The variables of config, sorted, as env. */}}
+{{- define "user-service.config" -}}
+{{- range $name, $value := .Values.config }}
+- name: {{ $name }}
+  value: {{ if kindIs "float64" $value }}{{ $value | int64 | toString | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
+{{- end }}
+{{- end }}
+
+{{/* A duration as Go writes it, of h, m and s, in seconds. */}}
+{{- define "user-service.seconds" -}}
+{{- $sum := 0.0 -}}
+{{- range regexFindAll "[0-9.]+(ms|h|m|s)" . -1 -}}
+{{- $unit := regexFind "(ms|h|m|s)$" . -}}
+{{- $sum = addf $sum (mulf (trimSuffix $unit . | float64) (get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0) $unit)) -}}
+{{- end -}}
+{{ ceil $sum | int }}
+{{- end }}
+
+{{/* A quantity of memory in MiB. */}}
+{{- define "user-service.mebibytes" -}}
+{{- $text := toString . -}}
+{{- $unit := regexFind "[A-Za-z]*$" $text -}}
+{{- $bytes := get (dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0) $unit -}}
+{{- divf (mulf (trimSuffix $unit $text | float64) (default 1.0 $bytes)) 1048576.0 | floor | int -}}
+{{- end }}
+
+{{/* The database's port as database.url has it. */}}
+{{- define "user-service.databasePort" -}}
+{{- $port := regexFind ":[0-9]+(/|\\?|$)" (regexReplaceAll "^[a-z]+://([^@/]*@)?" .Values.database.url "") | trimAll ":/?" -}}
+{{- if .Values.quickstart.enabled -}}5432{{- else -}}{{ default .Values.networkPolicy.databasePort $port }}{{- end -}}
+{{- end }}
+{{- define "user-service.rabbitmqPort" -}}
+{{- if .Values.quickstart.enabled -}}5672{{- else -}}{{ default .Values.networkPolicy.rabbitmqPort .Values.rabbitmq.port }}{{- end -}}
+{{- end }}

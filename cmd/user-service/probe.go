@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// probePause is how long probe waits before it asks again.
+const probePause = time.Second
+
+func probeCommand() *cobra.Command {
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "probe URL...",
+		Short: "Ask URLs until each answers with 200",
+		Long: "probe asks each URL until it answers with 200, and fails if that takes longer than --timeout.\n" +
+			"It is there for images that have no shell, such as this program's own.",
+		Example: "  user-service probe --timeout 30s http://user-service/readyz",
+		RunE: func(cmd *cobra.Command, urls []string) error {
+			if err := checkURLs(urls); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			defer cancel()
+			for _, u := range urls {
+				if err := probe(ctx, u); err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s answers\n", u)
+			}
+			return nil
+		},
+	}
+	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to ask, for all of them together")
+	return cmd
+}
+
+func checkURLs(urls []string) error {
+	if len(urls) == 0 {
+		return usageError{errors.New("give the URLs to ask, such as http://localhost:8080/readyz")}
+	}
+	for _, u := range urls {
+		if parsed, err := url.Parse(u); err != nil || parsed.Host == "" || (parsed.Scheme != "http" && parsed.Scheme != "https") {
+			return usageError{fmt.Errorf("%q is no URL such as http://localhost:8080/readyz", u)}
+		}
+	}
+	return nil
+}
+
+// probe asks until the answer is 200. The error tells the last other answer.
+func probe(ctx context.Context, target string) error {
+	for {
+		found := ask(ctx, target)
+		if found == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%s does not answer with 200: %w", target, found)
+		case <-time.After(probePause):
+		}
+	}
+}
+
+func ask(ctx context.Context, target string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return errors.New(resp.Status)
+	}
+	return nil
+}
