@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/julienschmidt/httprouter"
 
 	"user-service/pkg/user"
 )
@@ -119,11 +118,7 @@ func (a *API) endSessions(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) endSession(w http.ResponseWriter, c *call) error {
-	id, err := parseID(httprouter.ParamsFromContext(c.Context()).ByName("session_id"))
-	if err != nil {
-		return err
-	}
-	if err := a.users.EndSession(c.Context(), c.target, id); err != nil {
+	if err := a.users.EndSession(c.Context(), c.target, c.session); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

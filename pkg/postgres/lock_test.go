@@ -132,6 +132,42 @@ func TestADeletedRoleIsTakenFromEverybody(t *testing.T) {
 	}
 }
 
+// TestAWaitingRefreshReadsTheClockAfterItsWait holds the lock of a session, as the refresh of a client that raced itself does.
+func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, holder := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	s := session(t, db, create(t, db, "a@example.com"))
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, s.ID); err != nil {
+		t.Fatal(err)
+	}
+	var read, released time.Time
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := db.TurnSession(t.Context(), s.ID, func(_ user.Session, now time.Time) user.Turn {
+			read = now
+			return user.Turn{}
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	waitForALock(t, connect(t, dsn))
+	if err := tx.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&released); err != nil {
+		t.Error(err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	if read.Before(released) {
+		t.Errorf("it is %s to the refresh, which got the lock after %s", read, released)
+	}
+}
+
 // TestNothingWaitsInACircle runs everything that locks more than one row on the same few users, all
 // at once. PostgreSQL ends a deadlock with an error after a second.
 func TestNothingWaitsInACircle(t *testing.T) {

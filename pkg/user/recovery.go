@@ -84,7 +84,7 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	}
 	holder, err := s.store.TokenHolder(ctx, hashToken(r.Token), PasswordReset)
 	if err != nil {
-		return tokenError(err)
+		return s.tokenError(ctx, err)
 	}
 	var errs FieldErrors
 	s.checkPassword("/new_password", r.NewPassword, holder, &errs)
@@ -98,5 +98,5 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(_ context.Context, _ Tx, u User) (Change, error) {
 		return s.passwordChange(u, hash)
 	})
-	return tokenError(err)
+	return s.tokenError(ctx, err)
 }
