@@ -80,8 +80,9 @@ func start(t *testing.T, change ...func(*settings)) *server {
 		t.Fatal(err)
 	}
 	s.keys = tokens.SetKeys
-	s.users = user.New(set.cfg, s.db, hasher, tokens)
 	log := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	set.cfg.Log = log
+	s.users = user.New(set.cfg, s.db, hasher, tokens)
 	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
 	handler := httpapi.New(httpapi.Config{DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit}, s.users, health, unobserved{}, log).Handler()
 	s.Server = httptest.NewUnstartedServer(handler)
