@@ -33,6 +33,7 @@ type service struct {
 	publisher *rabbitmq.Publisher
 	relay     *outbox.Relay
 	reaper    *postgres.Reaper
+	users     *user.Service
 	api       *httpapi.API
 	health    *httpapi.Health
 	metrics   *telemetry.Metrics
@@ -69,12 +70,13 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	if err != nil {
 		return nil, usageError{fmt.Errorf("JWT_SECRET, JWT_PRIVATE_KEY, JWT_ACCEPTED_KEYS: %w", err)}
 	}
-	users := user.New(user.Config{
+	s.users = user.New(user.Config{
 		RegistrationEnabled: cfg.Accounts.RegistrationEnabled,
 		MaxFailures:         cfg.Accounts.LoginMaxFailures,
 		Passwords:           password.Policy{MinLength: cfg.Passwords.MinLength},
 		RefreshIdleTTL:      cfg.Tokens.RefreshIdleTTL,
 		RefreshTTL:          cfg.Tokens.RefreshTTL,
+		Log:                 log,
 	}, s.db, hasher, s.tokens)
 
 	s.watcher = s.newWatcher()
@@ -86,7 +88,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	s.health = httpapi.NewHealth(s.checks(required)...)
 	s.api = httpapi.New(httpapi.Config{
 		DocsEnabled: cfg.HTTP.DocsEnabled, TrustedProxies: cfg.HTTP.TrustedProxies, RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute,
-	}, users, s.health, s.metrics, log)
+	}, s.users, s.health, s.metrics, log)
 	s.metrics.Watch(telemetry.Sources{
 		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, Pool: s.poolStats,
 		Outbox: s.db.OutboxBacklog, Schema: s.db.SchemaVersion, SchemaRequired: required,

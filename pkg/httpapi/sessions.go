@@ -63,8 +63,22 @@ func (a *API) logout(w http.ResponseWriter, c *call) error {
 }
 
 // verify answers the gateways that ask whether to let a request through (nginx auth_request,
-// Traefik ForwardAuth, Caddy forward_auth, Envoy ext_authz). The gateway hands the headers on.
+// Traefik ForwardAuth, Caddy forward_auth). The gateway hands the headers on.
 func (a *API) verify(w http.ResponseWriter, c *call) error {
+	setIdentity(w, c)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// verifyPath answers the gateways that put the path of the request behind that of verify. Envoy's
+// ext_authz does, and of all statuses lets nothing but 200 through.
+func (a *API) verifyPath(w http.ResponseWriter, c *call) error {
+	setIdentity(w, c)
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func setIdentity(w http.ResponseWriter, c *call) {
 	permissions := make([]string, len(c.by.Permissions))
 	for i, p := range c.by.Permissions {
 		permissions[i] = string(p)
@@ -73,8 +87,6 @@ func (a *API) verify(w http.ResponseWriter, c *call) error {
 	w.Header().Set("X-User-Id", c.by.UserID.String())
 	w.Header().Set("X-User-Roles", strings.Join(c.by.Roles, ","))
 	w.Header().Set("X-User-Permissions", strings.Join(permissions, ","))
-	w.WriteHeader(http.StatusNoContent)
-	return nil
 }
 
 // sessionItem is a session as its owner and administrators see it.

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
@@ -21,6 +23,7 @@ type Config struct {
 	Passwords           password.Policy
 	RefreshIdleTTL      time.Duration // a session ends when unused for so long
 	RefreshTTL          time.Duration // a session ends after so long, used or not
+	Log                 *slog.Logger  // of what fails after the answer; nil: of nothing
 }
 
 // Service is the life of accounts: every rule is here, whoever asks.
@@ -29,12 +32,18 @@ type Service struct {
 	store  Store
 	hasher *password.Hasher
 	tokens *token.Tokens
+	resets *semaphore.Weighted // see resetSlots
 	now    func() time.Time
 }
 
 // New returns a Service. A program that issues no tokens may give nil for them.
 func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens) *Service {
-	return &Service{cfg: cfg, store: store, hasher: hasher, tokens: tokens, now: databaseNow}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: semaphore.NewWeighted(resetSlots), now: databaseNow,
+	}
 }
 
 // databaseNow is the time in the database's resolution, so that what is returned now
