@@ -1,0 +1,70 @@
+package chart_test
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+func TestHelmLintHasNoComplaint(t *testing.T) {
+	t.Parallel()
+	eachValues(t, func(t *testing.T, files ...string) {
+		args := []string{"lint", "--strict", chart}
+		for _, file := range files {
+			args = append(args, "--values", file)
+		}
+		run(t, nil, "helm", args...)
+	})
+}
+
+func TestHelm3AndHelm4RenderTheSame(t *testing.T) {
+	t.Parallel()
+	eachValues(t, func(t *testing.T, files ...string) {
+		four, three := render(t, "helm", files...), render(t, "helm3", files...)
+		if four != three {
+			t.Errorf("Helm 4 and Helm 3 differ; this is Helm 4's:\n%s\nand Helm 3's:\n%s", four, three)
+		}
+	})
+}
+
+func TestTwoRendersAreTheSame(t *testing.T) {
+	t.Parallel()
+	eachValues(t, func(t *testing.T, files ...string) {
+		if render(t, "helm", files...) != render(t, "helm", files...) {
+			t.Error("two renders of the same values differ: Argo CD would never come to rest")
+		}
+	})
+}
+
+func TestTheUnitTestsOfTheChartPass(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat(chart + "/tests"); err != nil {
+		t.Fatal(err)
+	}
+	out := run(t, nil, "helm-unittest", "--strict", chart)
+	if !strings.Contains(out, "Charts:      1 passed") {
+		t.Errorf("no chart was tested:\n%s", out)
+	}
+}
+
+// What is judged is what is meant for production. Without a limit of the CPU hashes use what
+// is idle, and an image that is named by version or digest needs no look at the registry.
+func TestKubeScoreFindsNothingCritical(t *testing.T) {
+	t.Parallel()
+	for _, file := range []string{chart + "/ci/everything-values.yaml", production + "values.yaml"} {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			objects := run(t, nil, "helm", "template", "accounts", chart, "--values", file, "--set", "test.enabled=false")
+			out, message, err := try([]byte(objects), "kube-score", "score", "--output-format", "ci",
+				"--ignore-container-cpu-limit", "--ignore-test", "container-image-pull-policy", "-")
+			for line := range strings.Lines(out) {
+				if strings.HasPrefix(line, "[CRITICAL]") {
+					t.Error(strings.TrimSpace(line))
+				}
+			}
+			if !strings.Contains(out, "[OK]") {
+				t.Errorf("%v: %s%s", err, out, message)
+			}
+		})
+	}
+}

@@ -1,0 +1,79 @@
+package chart_test
+
+import (
+	"testing"
+
+	"k8s.io/client-go/kubernetes/scheme"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"sigs.k8s.io/yaml"
+
+	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
+)
+
+// conforms holds objects to the schemas of the APIs. Those that no Go module has are in
+// test/chart/schemas, and know no more than the members that k8s/production uses.
+func conforms(t *testing.T, stream []byte) {
+	t.Helper()
+	const name = "/{{ .ResourceKind }}_{{ .Group }}_{{ .ResourceAPIVersion }}.json"
+	run(t, stream, "kubeconform", "-strict", "-summary",
+		"-schema-location", ".bin/schemas"+name, "-schema-location", "test/chart/schemas"+name, "-")
+}
+
+func TestTheChartConformsToTheAPIs(t *testing.T) {
+	t.Parallel()
+	eachValues(t, func(t *testing.T, files ...string) {
+		conforms(t, []byte(render(t, "helm", files...)))
+	})
+}
+
+func TestTheManifestsConformToTheAPIs(t *testing.T) {
+	t.Parallel()
+	for _, file := range manifests(t) {
+		t.Run(file, func(t *testing.T) {
+			t.Parallel()
+			conforms(t, read(t, file))
+		})
+	}
+}
+
+// The types of client-go see what the OpenAPI document leaves open, such as the form of
+// quantities, and refuse members that are written twice.
+func decodes(t *testing.T, document []byte) runtime.Object {
+	t.Helper()
+	codecs := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict)
+	object, _, err := codecs.UniversalDeserializer().Decode(document, nil, nil)
+	if runtime.IsNotRegisteredError(err) {
+		return nil // an operator's
+	}
+	if err != nil {
+		t.Errorf("%v in:\n%s", err, document)
+	}
+	return object
+}
+
+func TestTheObjectsDecodeStrictly(t *testing.T) {
+	t.Parallel()
+	eachValues(t, func(t *testing.T, files ...string) {
+		for _, document := range documents(t, []byte(render(t, "helm", files...))) {
+			decodes(t, document)
+		}
+	})
+	for _, file := range manifests(t) {
+		for _, document := range documents(t, read(t, file)) {
+			decodes(t, document)
+		}
+	}
+}
+
+func TestKindTakesItsConfiguration(t *testing.T) {
+	t.Parallel()
+	var cluster kind.Cluster
+	if err := yaml.UnmarshalStrict(read(t, "k8s/kind/cluster.yaml"), &cluster); err != nil {
+		t.Fatal(err)
+	}
+	if cluster.APIVersion != "kind.x-k8s.io/v1alpha4" || len(cluster.Nodes) != 3 {
+		t.Errorf("the cluster is %+v", cluster)
+	}
+}

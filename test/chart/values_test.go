@@ -1,0 +1,135 @@
+package chart_test
+
+import (
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestTheREADMEIsMadeFromTheValues(t *testing.T) {
+	t.Parallel()
+	want := run(t, nil, "helm-docs", "--dry-run", "--chart-search-root", chart, "--log-level", "warning")
+	got := string(read(t, chart+"/README.md"))
+	if strings.TrimSpace(got) != strings.TrimSpace(want) {
+		t.Error("charts/user-service/README.md is out of date: make generate")
+	}
+}
+
+func TestEveryValueIsDescribed(t *testing.T) {
+	t.Parallel()
+	for _, line := range undescribed(string(read(t, chart+"/values.yaml"))) {
+		t.Errorf("values.yaml: %s has no comment that begins with # --", line)
+	}
+}
+
+// undescribed returns the lines with a value of their own that no comment of helm-docs
+// stands above. What is within a value, such as the policies of a behavior, needs none.
+func undescribed(values string) []string {
+	var lines []string
+	described, within := false, -1
+	for line := range strings.Lines(values) {
+		line = strings.TrimRight(line, "\n")
+		text := strings.TrimLeft(line, " ")
+		indent := len(line) - len(text)
+		switch {
+		case text == "":
+			described = false
+		case strings.HasPrefix(text, "# --"):
+			described, within = true, -1
+		case strings.HasPrefix(text, "#"), within >= 0 && indent > within:
+		default:
+			if !described && !strings.HasSuffix(text, ":") {
+				lines = append(lines, text)
+			}
+			within = -1
+			if described {
+				within = indent
+			}
+			described = false
+		}
+	}
+	return lines
+}
+
+func TestTheSchemaAndTheValuesHaveTheSameKeys(t *testing.T) {
+	t.Parallel()
+	values := parse[map[string]any](t, read(t, chart+"/values.yaml"))
+	schema := parse[map[string]any](t, read(t, chart+"/values.schema.json"))
+	compare(t, "", values, schema)
+}
+
+// compare goes down as long as the schema lists its members. One that is open, or that
+// another type may stand for, has keys that its users choose.
+func compare(t *testing.T, path string, value any, schema map[string]any) {
+	t.Helper()
+	properties, _ := schema["properties"].(map[string]any)
+	members, isMap := value.(map[string]any)
+	if properties == nil || !isMap {
+		return
+	}
+	if _, said := schema["additionalProperties"]; !said {
+		t.Errorf("values.schema.json lets anything through at %q", path)
+	}
+	for _, key := range slices.Sorted(maps.Keys(members)) {
+		sub, ok := properties[key].(map[string]any)
+		if !ok {
+			if schema["additionalProperties"] == false {
+				t.Errorf("values.yaml has %s%s, and values.schema.json does not", path, key)
+			}
+			continue
+		}
+		compare(t, path+key+".", members[key], sub)
+	}
+	if schema["additionalProperties"] != false {
+		return
+	}
+	for _, key := range slices.Sorted(maps.Keys(properties)) {
+		if _, ok := members[key]; !ok && !optional(path+key) {
+			t.Errorf("values.schema.json has %s%s, and values.yaml does not", path, key)
+		}
+	}
+}
+
+// optional says which members of Kubernetes' own objects have no default here.
+func optional(path string) bool {
+	for _, prefix := range []string{"resources.", "migration.resources.", "autoscaling.behavior.", "startupProbe.", "livenessProbe.", "readinessProbe."} {
+		if strings.HasPrefix(path, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// valuePath finds .Values.key, and $v.key where $v is .Values.
+var valuePath = regexp.MustCompile(`(?:\.Values|\$v)\.([a-zA-Z]+)`)
+
+func TestNoTemplateUsesAValueThatIsNotThere(t *testing.T) {
+	t.Parallel()
+	values := parse[map[string]any](t, read(t, chart+"/values.yaml"))
+	files, err := filepath.Glob(chart + "/templates/*")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no templates", err)
+	}
+	used := map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range valuePath.FindAllStringSubmatch(string(text), -1) {
+			used[match[1]] = true
+			if _, ok := values[match[1]]; !ok {
+				t.Errorf("%s uses .Values.%s, which values.yaml does not have", file, match[1])
+			}
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if !used[key] && key != "global" {
+			t.Errorf("values.yaml has %s, which no template uses", key)
+		}
+	}
+}

@@ -1,0 +1,125 @@
+// Command chartschemas writes strict JSON schemas of the Kubernetes objects in this
+// repository for kubeconform, which has none of its own without the internet.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+)
+
+const usage = `Usage: chartschemas DIR
+
+Writes a file KIND_GROUP_VERSION.json into DIR, in lower case, for each kind of object
+that Kubernetes itself, the Prometheus operator, the Gateway API, the External Secrets
+operator, Argo CD and Flux have. They come from the Go modules of these projects, which
+are downloaded once.
+
+Example:
+  chartschemas schemas
+  kubeconform -strict -schema-location \
+    'schemas/{{ .ResourceKind }}_{{ .Group }}_{{ .ResourceAPIVersion }}.json' FILE
+`
+
+// kubernetes has the OpenAPI document of all built-in kinds.
+const (
+	kubernetes = "k8s.io/kubernetes@v1.37.2"
+	openAPI    = "api/openapi-spec/swagger.json"
+)
+
+// definitions are modules and the CustomResourceDefinitions in them that are used here.
+var definitions = []struct{ module, files string }{
+	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "jsonnet/prometheus-operator/*-crd.json"},
+	{"sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard/*_httproutes.yaml"},
+	{"github.com/external-secrets/external-secrets@v1.3.2", "config/crds/bases/external-secrets.io_*secret*.yaml"},
+	{"github.com/argoproj/argo-cd/v3@v3.5.7", "manifests/crds/application-crd.yaml"},
+	{"github.com/fluxcd/source-controller@v1.9.6", "config/crd/bases/*.yaml"},
+}
+
+func main() {
+	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), usage) }
+	flag.Parse()
+	if flag.NArg() != 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, flag.Arg(0), os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "chartschemas:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, dir string, out io.Writer) error {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return err
+	}
+	fmt.Fprintln(out, "schemas of", kubernetes)
+	source, err := download(ctx, kubernetes)
+	if err != nil {
+		return err
+	}
+	if err := writeBuiltIn(filepath.Join(source, openAPI), dir); err != nil {
+		return fmt.Errorf("schemas of %s: %w", kubernetes, err)
+	}
+	for _, d := range definitions {
+		fmt.Fprintln(out, "schemas of", d.module)
+		if err := writeModule(ctx, d.module, d.files, dir); err != nil {
+			return fmt.Errorf("schemas of %s: %w", d.module, err)
+		}
+	}
+	return nil
+}
+
+func writeModule(ctx context.Context, module, pattern, dir string) error {
+	source, err := download(ctx, module)
+	if err != nil {
+		return err
+	}
+	files, err := filepath.Glob(filepath.Join(source, pattern))
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("no file is like %s", pattern)
+	}
+	for _, file := range files {
+		if err := writeCustom(file, dir); err != nil {
+			return fmt.Errorf("%s: %w", filepath.Base(file), err)
+		}
+	}
+	return nil
+}
+
+// download returns the directory that the go command keeps a module in.
+func download(ctx context.Context, module string) (string, error) {
+	command := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
+	out, runErr := command.Output()
+	var answer struct{ Dir, Error string }
+	if err := json.Unmarshal(out, &answer); err != nil {
+		return "", fmt.Errorf("download %s: %w: %s", module, runErr, out)
+	}
+	if answer.Error != "" {
+		return "", fmt.Errorf("download %s: %s", module, answer.Error)
+	}
+	return answer.Dir, runErr
+}
+
+func write(dir, kind, group, version string, schema object) error {
+	schema["$schema"] = "http://json-schema.org/draft-07/schema#"
+	text, err := json.Marshal(schema)
+	if err != nil {
+		return err
+	}
+	name := strings.ToLower(kind + "_" + group + "_" + version + ".json")
+	return os.WriteFile(filepath.Join(dir, name), text, 0o600)
+}
