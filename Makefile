@@ -28,8 +28,8 @@ fmt: ## format the Go code, and fix what the linters can fix
 build: ## build bin/user-service
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/user-service ./cmd/user-service
 
-generate: ## write the files that are made from the code, such as .env.example
-	@go test ./pkg/config -update
+generate: ## write the files that are made from the code, such as .env.example and docs/metrics.md
+	@go test ./pkg/config ./pkg/telemetry -update
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@tools/dev/fuzz

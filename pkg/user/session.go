@@ -33,15 +33,19 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 		return TokenPair{}, errRefreshToken(err)
 	}
 	var living uint64
+	var reused bool
 	identity, err := s.store.TurnSession(ctx, named.SessionID, func(session Session) (Turn, error) {
 		turn := s.turn(ctx, session, named.Counter)
 		if turn.Session != nil {
 			session = *turn.Session
 		}
-		living = session.Counter
+		living, reused = session.Counter, turn.End
 		return turn, nil
 	})
 	if isNotFound(err) {
+		if reused {
+			s.cfg.Observer.TokenReused()
+		}
 		return TokenPair{}, errRefreshToken(err)
 	}
 	if err != nil {
