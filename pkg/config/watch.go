@@ -15,12 +15,14 @@ import (
 const watchEvery = 5 * time.Second
 
 // Watcher takes up new values of the secrets that come from files, so that a rotated one needs no
-// restart. What comes from the environment itself never changes. All is mandatory but Checks and Every.
+// restart. What comes from the environment itself never changes. All is mandatory but Checks, Every and Rejected.
 type Watcher struct {
 	Env    envconfig.Lookuper
 	Checks []Check       // as for Load
 	Every  time.Duration // between two readings; 0: five seconds
 	Log    *slog.Logger
+	// Rejected is told after each look how many variables have a new value that is not taken up; nil: nobody is.
+	Rejected func(variables int)
 
 	// These are told of a group's settings when a secret among them has changed. What they refuse
 	// by an error, which must show nothing of it, stays as it was, and they are asked again.
@@ -75,6 +77,9 @@ func (w *watch) look(ctx context.Context) {
 	}
 	for _, g := range w.groups {
 		w.update(ctx, g)
+	}
+	if w.Rejected != nil {
+		w.Rejected(len(w.told))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,8 @@ type mount struct {
 	taken  []string // what was handed on, in order
 	log    bytes.Buffer
 	refuse error
+
+	rejected atomic.Int64 // variables with a new value that is not taken up
 }
 
 // watched starts a watcher on good files until the test ends.
@@ -45,6 +48,7 @@ func watched(t *testing.T) *mount {
 	}
 	w := config.Watcher{
 		Env: envconfig.MapLookuper(env), Every: time.Millisecond, Log: slog.New(slog.NewTextHandler(m, nil)),
+		Rejected: func(variables int) { m.rejected.Store(int64(variables)) },
 		Checks:   []config.Check{{Name: "JWT_PRIVATE_KEY", Look: mustSayKey}, {Name: "JWT_ACCEPTED_KEYS", Look: mustSayKey}},
 		Database: func(_ context.Context, d config.Database) error { return m.take(d.URL.Reveal()) },
 		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error { return m.take(q.Password.Reveal()) },
@@ -118,6 +122,16 @@ func (m *mount) awaitLog(variable, text string) {
 			}
 		}
 		return "no " + text + " in\n" + m.log.String()
+	})
+}
+
+func (m *mount) awaitRejected(variables int64) {
+	m.t.Helper()
+	m.until("the number of rejected values", func() string {
+		if got := m.rejected.Load(); got != variables {
+			return fmt.Sprintf("%d, want %d", got, variables)
+		}
+		return ""
 	})
 }
 
@@ -272,10 +286,12 @@ func TestARefusedValueIsOfferedAgain(t *testing.T) {
 	m.mu.Unlock()
 	m.write("DATABASE_URL", "postgres://app:"+rotated+"@db/app")
 	m.awaitLog("DATABASE_URL", "is refused by the server")
+	m.awaitRejected(1)
 	m.mu.Lock()
 	m.refuse = nil
 	m.mu.Unlock()
 	m.await("postgres://app:" + rotated + "@db/app")
+	m.awaitRejected(0)
 	if told := strings.Count(m.logged(), "is refused"); told != 1 {
 		t.Errorf("it was told %d times", told)
 	}

@@ -94,11 +94,14 @@ func start(t *testing.T, change ...func(*settings)) *server {
 
 type unobserved struct{}
 
-func (unobserved) RequestStarted(string) func(string, int) { return func(string, int) {} }
-func (unobserved) LoginDone(string)                        {}
-func (unobserved) RateLimited(string)                      {}
-func (unobserved) HashDone(time.Duration, time.Duration)   {}
-func (unobserved) HashRefused(string)                      {}
+func (unobserved) RequestStarted(context.Context, string) func(string, int) {
+	return func(string, int) {}
+}
+func (unobserved) RefreshDone(string)                    {}
+func (unobserved) LoginDone(string)                      {}
+func (unobserved) RateLimited(string)                    {}
+func (unobserved) HashDone(time.Duration, time.Duration) {}
+func (unobserved) HashRefused(string)                    {}
 
 // answer is what the API said.
 type answer struct {

@@ -38,7 +38,7 @@ func (a *API) observe(path string, next http.Handler) http.Handler {
 func (a *API) record(pattern string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		done := a.observer.RequestStarted(r.Method)
+		done := a.observer.RequestStarted(r.Context(), r.Method)
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(recorder, r)
 		done(pattern, recorder.status)

@@ -49,8 +49,10 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 	}
 	pair, err := a.users.Refresh(c.Context(), token)
 	if err != nil {
+		a.observer.RefreshDone(string(asError(c.Request, err).Code))
 		return err
 	}
+	a.observer.RefreshDone("success")
 	return writeTokens(w, pair)
 }
 

@@ -24,7 +24,19 @@ type Config struct {
 	RefreshIdleTTL      time.Duration // a session ends when unused for so long
 	RefreshTTL          time.Duration // a session ends after so long, used or not
 	Log                 *slog.Logger  // of what fails after the answer; nil: of nothing
+	Observer            Observer      // nil: nobody looks
 }
+
+// Observer is told of signs of an attack. Its methods must not block.
+type Observer interface {
+	LockedOut()   // an email has to wait after too many failures in a row
+	TokenReused() // a spent refresh token was shown, and its session ended
+}
+
+type nobody struct{}
+
+func (nobody) LockedOut()   {}
+func (nobody) TokenReused() {}
 
 // Service is the life of accounts: every rule is here, whoever asks.
 type Service struct {
@@ -38,6 +50,9 @@ type Service struct {
 
 // New returns a Service. A program that issues no tokens may give nil for them.
 func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens) *Service {
+	if cfg.Observer == nil {
+		cfg.Observer = nobody{}
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}

@@ -49,6 +49,9 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	case isNotFound(err) && turn.End == "": // it had ended before
 		return TokenPair{}, s.refuse(ctx, SessionUsedAfterEnd, errRefreshToken(err))
 	case isNotFound(err):
+		if turn.End == TokenReused {
+			s.cfg.Observer.TokenReused()
+		}
 		return TokenPair{}, errRefreshToken(err)
 	case err != nil:
 		return TokenPair{}, err
