@@ -125,7 +125,7 @@ func (t *traffic) call(method, path, body string, want int) []byte {
 }
 
 func (t *traffic) send(method, path, body string, want int) ([]byte, error) {
-	req, err := http.NewRequest(method, t.url+path, bytes.NewReader([]byte(body)))
+	req, err := http.NewRequestWithContext(context.Background(), method, t.url+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return nil, err
 	}
