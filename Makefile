@@ -28,8 +28,9 @@ fmt: ## format the Go code, and fix what the linters can fix
 build: ## build bin/user-service
 	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/user-service ./cmd/user-service
 
-generate: ## write the files that are made from the code, such as .env.example and docs/metrics.md
+generate: ## write the files that are made from the code, such as .env.example, docs/metrics.md and the dashboards
 	@go test ./pkg/config ./pkg/telemetry -update
+	@go run ./tools/dashboards charts/user-service/dashboards
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@tools/dev/fuzz
