@@ -34,8 +34,9 @@ image: ## build the image user-service:VERSION with docker
 e2e: ## try image and chart on the cluster of KUBECONFIG, else on a new kind cluster
 	@test/e2e/run
 
-generate: ## write the files that are made from the code, such as .env.example and docs/metrics.md
+generate: ## write the files that are made from the code, such as .env.example, docs/metrics.md and the dashboards
 	@go test ./pkg/config ./pkg/telemetry -update
+	@go run ./tools/dashboards charts/user-service/dashboards
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@tools/dev/fuzz
