@@ -2,6 +2,7 @@ package observability_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -23,11 +24,17 @@ type alert struct {
 	Labels, Annotations map[string]string
 }
 
-// render returns what the chart makes of one template. set are values.
+// render returns what the chart makes of one template. set are values in JSON, by name.
 func render(t *testing.T, template string, set ...string) string {
 	t.Helper()
-	set = append(set, "prometheusRule.enabled=true", "dashboards.enabled=true", "database.existingSecret=a", "rabbitmq.existingSecret=b", "jwt.existingSecret=c")
-	return tool(t, "helm", "template", release, chart, "--namespace", namespace, "--show-only", "templates/"+template, "--set", strings.Join(set, ","))
+	args := []string{
+		"template", release, chart, "--namespace", namespace, "--show-only", "templates/" + template,
+		"--set", "prometheusRule.enabled=true,dashboards.enabled=true,database.existingSecret=a,rabbitmq.existingSecret=b,jwt.existingSecret=c",
+	}
+	for _, value := range set {
+		args = append(args, "--set-json", value)
+	}
+	return tool(t, "helm", args...)
 }
 
 // ruleFile writes the rules as Prometheus reads them, and returns the file's path and the rules.
@@ -106,6 +113,15 @@ func dashboards(t *testing.T, set ...string) map[string]dashboard {
 			}
 			out[name] = d
 		}
+	}
+	return out
+}
+
+// settings returns thresholds as values.
+func settings(thresholds map[string]float64) []string {
+	var out []string
+	for name, value := range thresholds {
+		out = append(out, fmt.Sprintf("prometheusRule.thresholds.%s=%v", name, value))
 	}
 	return out
 }
