@@ -115,6 +115,9 @@ func download(ctx context.Context, module string) (string, error) {
 }
 
 func write(dir, kind, group, version string, schema object) error {
+	if group == "" {
+		group = version // what kubeconform takes for the group of the core API
+	}
 	schema["$schema"] = "http://json-schema.org/draft-07/schema#"
 	text, err := json.Marshal(schema)
 	if err != nil {
