@@ -83,6 +83,15 @@ func (m *mount) write(name, value string) {
 	}
 }
 
+// replace puts a whole file in place of the last one, so that it is never seen empty.
+func (m *mount) replace(name, value string) {
+	m.t.Helper()
+	m.write("next", value)
+	if err := os.Rename(m.path("next"), m.path(name)); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
 func (m *mount) take(what string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -274,8 +283,25 @@ func TestAPrivateKeyIsNotTakenAwayWhileItSigns(t *testing.T) {
 	m.await(planted + "|[]|key|")
 	m.write("JWT_PRIVATE_KEY", "")
 	m.awaitLog("JWT_PRIVATE_KEY", "is empty now")
-	m.write("JWT_ACCEPTED_KEYS", "key too") // of the same group
+	m.write("JWT_ACCEPTED_KEYS", "key too") // of the same group, so that it waits
+	m.awaitLog("JWT_ACCEPTED_KEYS", "belongs to JWT_PRIVATE_KEY")
+	m.write("JWT_PRIVATE_KEY", "key")
 	m.await(planted+"|[]|key|", planted+"|[]|key|key too")
+}
+
+// TestKeysAreTakenUpInOnePieceOrNotAtAll: a new secret that signs while the old one is not accepted, since something
+// is wrong beside it, would refuse every token there is.
+func TestKeysAreTakenUpInOnePieceOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	m := watched(t)
+	m.replace("JWT_ACCEPTED_SECRETS", planted+",short")
+	m.replace("JWT_SECRET", rotated)
+	m.awaitLog("JWT_ACCEPTED_SECRETS", "has a secret of 5 bytes")
+	m.awaitLog("JWT_SECRET", "belongs to JWT_ACCEPTED_SECRETS")
+	m.write("RABBITMQ_PASS", rotated) // of another group
+	m.await(rotated)
+	m.replace("JWT_ACCEPTED_SECRETS", planted)
+	m.await(rotated, rotated+"|["+planted+"]||")
 }
 
 func TestARefusedValueIsOfferedAgain(t *testing.T) {
