@@ -35,7 +35,8 @@ func noBlankLines(objects string) string {
 func TestTwoRendersAreTheSame(t *testing.T) {
 	t.Parallel()
 	eachValues(t, func(t *testing.T, files ...string) {
-		if render(t, "helm", files...) != render(t, "helm", files...) {
+		first, second := render(t, "helm", files...), render(t, "helm", files...)
+		if first != second {
 			t.Error("two renders of the same values differ: Argo CD would never come to rest")
 		}
 	})
