@@ -103,6 +103,9 @@ func (s *Service) Create(ctx context.Context, r Registration, roles ...string) (
 	if err := s.CheckRegistration(r).Err(); err != nil {
 		return User{}, err
 	}
+	if err := s.checkGiven(ctx, roles); err != nil {
+		return User{}, err
+	}
 	hash, err := s.hasher.Hash(ctx, r.Password)
 	if err != nil {
 		return User{}, hashing(err)
@@ -121,6 +124,19 @@ func (s *Service) Create(ctx context.Context, r Registration, roles ...string) (
 		return User{}, err
 	}
 	return u, s.store.Create(ctx, u, hash, created)
+}
+
+// checkGiven refuses roles that a new account can't have. One alone is never too much, and
+// that it is one is seen when the account is stored.
+func (s *Service) checkGiven(ctx context.Context, roles []string) error {
+	if len(roles) < 2 {
+		return nil
+	}
+	known, err := s.store.Roles(ctx)
+	if err != nil {
+		return err
+	}
+	return checkRoles(roles, known).Err()
 }
 
 // Get returns an account. Errors: NotFound, Unavailable.

@@ -86,9 +86,8 @@ type Tx interface {
 	// AnotherActiveAdmin reports whether an active admin other than id remains. The answer
 	// holds until the transaction ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
-	// UnknownRoles returns those of the names that are no roles. The others stay roles
-	// until the transaction ends.
-	UnknownRoles(ctx context.Context, names []string) ([]string, error)
+	// Roles returns those of the names that are roles. They stay roles until the transaction ends.
+	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// PasswordAt returns when the password of the locked account was changed last.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
 	// FreshTokens returns how many one-time tokens of a user are alive that are not older than
