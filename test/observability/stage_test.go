@@ -31,7 +31,8 @@ type stage struct {
 
 var servingAt = regexp.MustCompile(`"msg":"serving".*"api":"(.+?)".*"metrics":"(.+?)"`)
 
-func newStage(t *testing.T, rules string) *stage {
+// newStage starts all that. more are variables of the service's environment.
+func newStage(t *testing.T, rules string, more ...string) *stage {
 	t.Helper()
 	dsn, err := url.Parse(postgrestest.URL(t))
 	if err != nil {
@@ -46,6 +47,7 @@ func newStage(t *testing.T, rules string) *stage {
 		"JWT_SECRET=" + rand.Text() + rand.Text(), "HTTP_ADDR=127.0.0.1:0", "METRICS_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s",
 		"ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1", "RATE_LIMIT_PER_MINUTE=0",
 	}
+	service.Env = append(service.Env, more...)
 	log := s.start(service)
 	s.await("the service", func() bool { return servingAt.MatchString(log.String()) })
 	found := servingAt.FindStringSubmatch(log.String())
