@@ -53,6 +53,13 @@ func TestDrawDashboards(t *testing.T) {
 	usual()
 }
 
+// slow makes the way longer, from now on.
+func (g *gate) slow(delay time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.delay = delay
+}
+
 func pause(d time.Duration) { <-time.After(d) }
 
 // keep calls do again and again, so many at once, until stop is called.

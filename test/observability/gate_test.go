@@ -73,13 +73,6 @@ func (g *gate) pass(client net.Conn) {
 	delete(g.open, client)
 }
 
-// slow makes the way longer, from now on.
-func (g *gate) slow(delay time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.delay = delay
-}
-
 // delayed is a server behind a gate.
 type delayed struct {
 	net.Conn

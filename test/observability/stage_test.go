@@ -21,7 +21,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// stage is a running service whose servers can go away, and a Prometheus that scrapes it each second.
+// stage is a running service whose servers can go away, and a Prometheus that scrapes it all the time.
 type stage struct {
 	t                *testing.T
 	api, metrics     string
@@ -62,7 +62,7 @@ func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:]
 func (s *stage) scrape(rules string) {
 	s.t.Helper()
 	dir := s.t.TempDir()
-	config := fmt.Sprintf(`{"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": [%q], "scrape_configs": [
+	config := fmt.Sprintf(`{"global": {"scrape_interval": "2s", "evaluation_interval": "1s"}, "rule_files": [%q], "scrape_configs": [
 		{"job_name": %q, "static_configs": [{"targets": [%q], "labels": {"namespace": %q, "pod": "a"}}]}]}`, rules, release, s.metrics, namespace)
 	file := filepath.Join(dir, "prometheus.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
