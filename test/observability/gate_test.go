@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // gate is a way to a server that can be shut.
@@ -14,6 +15,7 @@ type gate struct {
 	target string
 	mu     sync.Mutex
 	shut   bool
+	delay  time.Duration // of all that is sent to the server
 	open   map[net.Conn]bool
 }
 
@@ -62,13 +64,28 @@ func (g *gate) pass(client net.Conn) {
 	}
 	defer func() { _ = server.Close() }()
 	go func() {
-		_, _ = io.Copy(server, client)
+		_, _ = io.Copy(delayed{server, g}, client)
 		_ = server.Close()
 	}()
 	_, _ = io.Copy(client, server)
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.open, client)
+}
+
+// delayed is a server behind a gate.
+type delayed struct {
+	net.Conn
+
+	gate *gate
+}
+
+func (d delayed) Write(p []byte) (int, error) {
+	d.gate.mu.Lock()
+	delay := d.gate.delay
+	d.gate.mu.Unlock()
+	<-time.After(delay)
+	return d.Conn.Write(p)
 }
 
 func (g *gate) admit(conn net.Conn) bool {

@@ -21,7 +21,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// stage is a running service whose servers can go away, and a Prometheus that scrapes it each second.
+// stage is a running service whose servers can go away, and a Prometheus that scrapes it all the time.
 type stage struct {
 	t                *testing.T
 	api, metrics     string
@@ -31,7 +31,8 @@ type stage struct {
 
 var servingAt = regexp.MustCompile(`"msg":"serving".*"api":"(.+?)".*"metrics":"(.+?)"`)
 
-func newStage(t *testing.T, rules string) *stage {
+// newStage starts all that. more are variables of the service's environment.
+func newStage(t *testing.T, rules string, more ...string) *stage {
 	t.Helper()
 	dsn, err := url.Parse(postgrestest.URL(t))
 	if err != nil {
@@ -46,6 +47,7 @@ func newStage(t *testing.T, rules string) *stage {
 		"JWT_SECRET=" + rand.Text() + rand.Text(), "HTTP_ADDR=127.0.0.1:0", "METRICS_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s",
 		"ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1", "RATE_LIMIT_PER_MINUTE=0",
 	}
+	service.Env = append(service.Env, more...)
 	log := s.start(service)
 	s.await("the service", func() bool { return servingAt.MatchString(log.String()) })
 	found := servingAt.FindStringSubmatch(log.String())
@@ -60,7 +62,7 @@ func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:]
 func (s *stage) scrape(rules string) {
 	s.t.Helper()
 	dir := s.t.TempDir()
-	config := fmt.Sprintf(`{"global": {"scrape_interval": "1s", "evaluation_interval": "1s"}, "rule_files": [%q], "scrape_configs": [
+	config := fmt.Sprintf(`{"global": {"scrape_interval": "2s", "evaluation_interval": "1s"}, "rule_files": [%q], "scrape_configs": [
 		{"job_name": %q, "static_configs": [{"targets": [%q], "labels": {"namespace": %q, "pod": "a"}}]}]}`, rules, release, s.metrics, namespace)
 	file := filepath.Join(dir, "prometheus.yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {

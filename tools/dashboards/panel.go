@@ -64,6 +64,9 @@ func (p panel) json(id int, at object) object {
 	if p.max != nil {
 		defaults["max"] = p.max
 	}
+	if p.max == 100 && p.limit.below { // what is near 100 % would be a line at the top
+		delete(defaults, "min")
+	}
 	out := object{
 		"id": id, "title": p.title, "description": p.about, "gridPos": at, "datasource": source, "targets": targets,
 		"fieldConfig": object{"defaults": defaults, "overrides": []any{}},

@@ -28,7 +28,7 @@ func service() dashboard {
 	}
 }
 
-const failedShare = `100 * (sum(rate(http_server_request_duration_seconds_count{@,` + probes + `,http_response_status_code=~"5.."}[5m])) or vector(0)) / sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`
+const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_count{@,` + probes + `,http_response_status_code=~"5.."}[5m])) or vector(0)) / sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`
 
 const loginShare = `100 * sum(rate(user_service_logins_total{@,result="success"}[10m])) / sum(rate(user_service_logins_total{@}[10m]))`
 
@@ -39,8 +39,8 @@ func glance() []panel {
 			queries: []query{{`sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`, ""}},
 		},
 		{
-			title: "Server errors", stat: true, unit: "percent", about: "Share of requests answered with 5xx, of which the objective allows 0.1 %.",
-			queries: []query{{failedShare, ""}},
+			title: "Requests that don't fail", stat: true, unit: "percent", about: "Share of requests answered without a server error. Red is below the objective of 30 days.",
+			alert: "UserServiceErrorBudgetBurn", limit: limit{"availabilityPercent", 99.9, true}, queries: []query{{goodShare, ""}},
 		},
 		{
 			title: "Logins that succeed", stat: true, unit: "percent", about: "Share of logins that succeed. Far below the usual: a fault, or somebody who guesses.",
