@@ -59,10 +59,13 @@ func (g *gate) run() {
 func (g *gate) pass(client net.Conn) {
 	defer func() { _ = client.Close() }()
 	server, err := net.Dial("tcp", g.target)
-	if err != nil || !g.admit(client) {
+	if err != nil {
 		return
 	}
 	defer func() { _ = server.Close() }()
+	if !g.admit(client) {
+		return
+	}
 	go func() {
 		_, _ = io.Copy(delayed{server, g}, client)
 		_ = server.Close()
@@ -91,6 +94,8 @@ func (d delayed) Write(p []byte) (int, error) {
 func (g *gate) admit(conn net.Conn) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.open[conn] = true
+	if !g.shut {
+		g.open[conn] = true
+	}
 	return !g.shut
 }
