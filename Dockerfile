@@ -15,9 +15,10 @@ COPY pkg pkg
 ARG TARGETOS=linux
 ARG TARGETARCH
 ARG VERSION=dev
+# Without the tag, gRPC's page of traces, which nobody serves, keeps the linker from leaving out what is not used: 3.6 MB.
 RUN --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /user-service ./cmd/user-service
+    go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /user-service ./cmd/user-service
 
 FROM gcr.io/distroless/static-debian12:nonroot
 ARG VERSION=dev

@@ -1,14 +1,18 @@
 # The work is done by the scripts in tools/dev; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt build events fuzz bench chaos generate clean
+<<<<<<< HEAD
+.PHONY: help run test lint fmt build image e2e events fuzz bench chaos generate clean
+=======
+.PHONY: help run test lint fmt build events fuzz bench chaos generate dashboards clean
+>>>>>>> observe
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
 export FUZZTIME
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## run the service here, with private PostgreSQL and RabbitMQ unless the environment names some
 	@tools/dev/run
@@ -26,10 +30,17 @@ fmt: ## format the Go code, and fix what the linters can fix
 	@tools/dev/lint --fix
 
 build: ## build bin/user-service
-	@CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/user-service ./cmd/user-service
+	@CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o bin/user-service ./cmd/user-service
 
-generate: ## write the files that are made from the code, such as .env.example
-	@go test ./pkg/config -update
+image: ## build the image user-service:VERSION with docker
+	@docker build --build-arg VERSION="$(VERSION)" --build-arg REVISION="$$(git rev-parse HEAD)" --build-arg CREATED="$$(date -u +%FT%TZ)" --tag "user-service:$(VERSION)" .
+
+e2e: ## try image and chart on the cluster of KUBECONFIG, else on a new kind cluster
+	@test/e2e/run
+
+generate: ## write the files that are made from the code, such as .env.example, docs/metrics.md and the dashboards
+	@go test ./pkg/config ./pkg/telemetry -update
+	@go run ./tools/dashboards charts/user-service/dashboards
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@tools/dev/fuzz
@@ -39,6 +50,9 @@ bench: ## run the benchmarks
 
 chaos: ## try for some minutes to lose an event: kill the service, its broker, its database
 	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 1h -args -accounts 10000 -outage 30s -kills 20
+
+dashboards: ## draw the dashboards into docs/images, from a service that suffers for some minutes
+	@tools/dev/with-services go test -tags draw ./test/observability -run TestDraw -count=1 -timeout 20m
 
 clean: ## delete what was built
 	@rm -rf bin .bin

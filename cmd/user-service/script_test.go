@@ -81,7 +81,7 @@ func serving(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // request sends a request, whose answer has to have the status: http STATUS METHOD URL [FILE]
-// A GET is repeated until it has, for as long as the variable WITHIN says. FILE is a body of JSON. The answer's body is the command's
+// A GET is repeated until it has, and until the answer contains the variable CONTAINING, for as long as WITHIN says. FILE is a body of JSON. The answer's body is the command's
 // output. Once an answer had an access token in it, it is sent along.
 func request(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) < 3 || len(args) > 4, "http STATUS METHOD URL [FILE]")
@@ -99,7 +99,7 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	var answer []byte
 	if !eventually(within, func() bool {
 		status, answer = send(ts, args[1], args[2], body)
-		return strconv.Itoa(status) == args[0] || args[1] != http.MethodGet
+		return strconv.Itoa(status) == args[0] && strings.Contains(string(answer), ts.Getenv("CONTAINING")) || args[1] != http.MethodGet
 	}) || strconv.Itoa(status) != args[0] {
 		ts.Fatalf("the status is %d, want %s: %s", status, args[0], answer)
 	}

@@ -20,7 +20,7 @@ func secretChecks() []config.Check {
 // newWatcher returns what takes up secrets whose files have changed.
 func (s *service) newWatcher() config.Watcher {
 	return config.Watcher{
-		Env: envconfig.OsLookuper(), Checks: secretChecks(), Log: s.log,
+		Env: envconfig.OsLookuper(), Checks: secretChecks(), Log: s.log, Rejected: s.metrics.SecretsRejected,
 		Database: func(ctx context.Context, d config.Database) error { return s.db.SetURL(ctx, d.URL.Reveal()) },
 		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error {
 			s.brokerPassword.Store(new(q.Password.Reveal())) // for the next connection; the one that stands needs none

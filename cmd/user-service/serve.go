@@ -145,6 +145,9 @@ func (s *service) drain(ctx context.Context, server *http.Server) {
 		s.log.Warn("requests were cut off at the end of the shutdown's time", "error", err)
 		_ = server.Close()
 	}
+	if err := s.users.Finish(ctx); err != nil {
+		s.log.Warn("resets that were asked for were cut off at the end of the shutdown's time", "error", err)
+	}
 }
 
 // flush publishes what the last requests left in the outbox, if the broker takes it.

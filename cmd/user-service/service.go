@@ -33,6 +33,7 @@ type service struct {
 	publisher *rabbitmq.Publisher
 	relay     *outbox.Relay
 	reaper    *postgres.Reaper
+	users     *user.Service
 	api       *httpapi.API
 	health    *httpapi.Health
 	metrics   *telemetry.Metrics
@@ -47,7 +48,7 @@ type service struct {
 func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*service, error) {
 	s := &service{cfg: cfg, log: log, metrics: telemetry.NewMetrics(version, eventTypes(), postgres.ReapedTables())}
 	var err error
-	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns},
+	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns, Observer: s.metrics},
 		func() { s.relay.Wake() })
 	if err != nil {
 		return nil, usageError{fmt.Errorf("DATABASE_URL: %w", err)}
@@ -69,12 +70,14 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	if err != nil {
 		return nil, usageError{fmt.Errorf("JWT_SECRET, JWT_PRIVATE_KEY, JWT_ACCEPTED_KEYS: %w", err)}
 	}
-	users := user.New(user.Config{
+	s.users = user.New(user.Config{
 		RegistrationEnabled: cfg.Accounts.RegistrationEnabled,
 		MaxFailures:         cfg.Accounts.LoginMaxFailures,
 		Passwords:           password.Policy{MinLength: cfg.Passwords.MinLength},
 		RefreshIdleTTL:      cfg.Tokens.RefreshIdleTTL,
 		RefreshTTL:          cfg.Tokens.RefreshTTL,
+		Log:                 log,
+		Observer:            s.metrics,
 	}, s.db, hasher, s.tokens)
 
 	s.watcher = s.newWatcher()
@@ -86,10 +89,10 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	s.health = httpapi.NewHealth(s.checks(required)...)
 	s.api = httpapi.New(httpapi.Config{
 		DocsEnabled: cfg.HTTP.DocsEnabled, TrustedProxies: cfg.HTTP.TrustedProxies, RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute,
-	}, users, s.health, s.metrics, log)
+	}, s.users, s.health, s.metrics, log)
 	s.metrics.Watch(telemetry.Sources{
 		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, Pool: s.poolStats,
-		Outbox: s.db.OutboxBacklog, Schema: s.db.SchemaVersion, SchemaRequired: required,
+		Outbox: s.db.OutboxBacklog, Schema: s.db.SchemaVersion, SchemaRequired: required, Keys: s.keys,
 	})
 	return s, nil
 }
@@ -138,6 +141,21 @@ func (s *service) poolStats() telemetry.PoolStats {
 		Idle: stat.IdleConns(), Used: stat.AcquiredConns(), Max: stat.MaxConns(),
 		Acquired: stat.AcquireCount(), AcquireTime: stat.AcquireDuration(), Canceled: stat.CanceledAcquireCount(),
 	}
+}
+
+// keys returns the keys in force and since when each is in use.
+func (s *service) keys(ctx context.Context) ([]telemetry.Key, error) {
+	inForce := s.tokens.KeysInForce()
+	ids := make([]string, len(inForce))
+	for i, k := range inForce {
+		ids[i] = k.ID
+	}
+	since, err := s.db.KeysSince(ctx, ids)
+	out := make([]telemetry.Key, len(inForce))
+	for i, k := range inForce {
+		out[i] = telemetry.Key{ID: k.ID, Algorithm: k.Algorithm, Signs: k.Signs, Since: since[k.ID]}
+	}
+	return out, err
 }
 
 func eventTypes() []string {

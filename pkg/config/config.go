@@ -104,13 +104,18 @@ func (d Database) Migrations() Secret {
 	return d.URL
 }
 
-// Accepted returns the accepted secrets one by one. Blanks around them, and nothing between two
-// commas, are a matter of writing.
+// Accepted returns the accepted secrets one by one. Nothing between two commas is a matter of writing. Blanks
+// around a secret may be one too, or belong to it, as to a JWT_SECRET: it is accepted both ways.
 func (t Tokens) Accepted() []string {
 	var list []string
-	for secret := range strings.SplitSeq(t.AcceptedSecrets.Reveal(), ",") {
-		if secret = strings.TrimSpace(secret); secret != "" {
-			list = append(list, secret)
+	for written := range strings.SplitSeq(t.AcceptedSecrets.Reveal(), ",") {
+		secret := strings.TrimSpace(written)
+		if secret == "" {
+			continue
+		}
+		list = append(list, secret)
+		if written != secret {
+			list = append(list, written)
 		}
 	}
 	return list

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -156,5 +157,18 @@ func TestNoSecret(t *testing.T) {
 	t.Parallel()
 	if got := config.Secret("").String(); got != "" {
 		t.Errorf("an empty secret is shown as %q", got)
+	}
+}
+
+// TestASecretWithBlanksAroundItCanBeAccepted: JWT_SECRET is taken as it is, so it must be possible to accept it as it is.
+func TestASecretWithBlanksAroundItCanBeAccepted(t *testing.T) {
+	t.Parallel()
+	padded := " " + planted + "\t"
+	cfg := mustLoad(t, with(map[string]string{"JWT_SECRET": padded}))
+	next := mustLoad(t, with(map[string]string{"JWT_SECRET": rotated, "JWT_ACCEPTED_SECRETS": padded + ", ," + planted}))
+	for _, secret := range []string{cfg.Tokens.Secret.Reveal(), planted} {
+		if !slices.Contains(next.Tokens.Accepted(), secret) {
+			t.Errorf("%q is not among %q", secret, next.Tokens.Accepted())
+		}
 	}
 }

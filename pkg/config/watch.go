@@ -15,12 +15,14 @@ import (
 const watchEvery = 5 * time.Second
 
 // Watcher takes up new values of the secrets that come from files, so that a rotated one needs no
-// restart. What comes from the environment itself never changes. All is mandatory but Checks and Every.
+// restart. What comes from the environment itself never changes. All is mandatory but Checks, Every and Rejected.
 type Watcher struct {
 	Env    envconfig.Lookuper
 	Checks []Check       // as for Load
 	Every  time.Duration // between two readings; 0: five seconds
 	Log    *slog.Logger
+	// Rejected is told after each look how many variables have a new value that is not taken up; nil: nobody is.
+	Rejected func(variables int)
 
 	// These are told of a group's settings when a secret among them has changed. What they refuse
 	// by an error, which must show nothing of it, stays as it was, and they are asked again.
@@ -31,8 +33,8 @@ type Watcher struct {
 
 // Run watches until ctx ends. In the beginning cfg is in force.
 //
-// A bad new value keeps the old one and is logged, once; it keeps no other variable from
-// changing. The secrets of a group that change together are handed on together.
+// A bad new value keeps the old one and is logged, once. It keeps no other variable from changing but those
+// of the same group of keys. The secrets of a group that change together are handed on together.
 func (w Watcher) Run(ctx context.Context, cfg Config) {
 	if w.Every == 0 {
 		w.Every = watchEvery
@@ -76,6 +78,9 @@ func (w *watch) look(ctx context.Context) {
 	for _, g := range w.groups {
 		w.update(ctx, g)
 	}
+	if w.Rejected != nil {
+		w.Rejected(len(w.told))
+	}
 }
 
 func (w *watch) read() map[string]reading {
@@ -101,52 +106,73 @@ func (w *watch) update(ctx context.Context, g group) {
 	copied := reflect.New(g.value.Type())
 	copied.Elem().Set(g.value)
 	next := groupsOf(copied.Interface())[0]
-	var changed []string
-	for _, f := range next.fields {
-		if r, watched := w.seen[f.Name]; watched && w.apply(next, f, r) {
-			changed = append(changed, f.Name)
-		}
-	}
+	changed, bad := w.applyAll(next)
 	if len(changed) == 0 {
 		return
 	}
-	err := w.handOn(ctx, next.settings())
+	if bad != "" && inOnePiece(next) {
+		w.tellAll(changed, "belongs to "+bad+", which is not good")
+		return
+	}
+	if err := w.handOn(ctx, next.settings()); err != nil {
+		w.tellAll(changed, err.Error())
+		return
+	}
 	for _, name := range changed {
-		if err != nil {
-			w.tell(name, err.Error())
-			continue
-		}
 		w.Log.Info("took up a new value", "variable", name)
 		delete(w.told, name)
 	}
-	if err == nil {
-		g.value.Set(next.value)
-	}
+	g.value.Set(next.value)
 }
 
-// apply puts what was read into the field if it is new and good, and reports whether it is.
-func (w *watch) apply(g group, f field, r reading) bool {
+// inOnePiece reports whether a group is taken up as a whole or not at all. A secret that signs without its
+// predecessor among the accepted ones would make tokens refused.
+func inOnePiece(g group) bool {
+	_, keys := g.settings().(*Tokens)
+	return keys
+}
+
+// applyAll puts what was read into the group, and returns which variables that changed and one whose
+// new value is bad, if any.
+func (w *watch) applyAll(g group) (changed []string, bad string) {
+	for _, f := range g.fields {
+		r, watched := w.seen[f.Name]
+		if !watched {
+			continue
+		}
+		old := f.value.Interface().(Secret)
+		switch problem := w.apply(g, f, r); {
+		case problem != "":
+			w.tell(f.Name, problem)
+			bad = f.Name
+		case r.value != old:
+			changed = append(changed, f.Name)
+		default:
+			delete(w.told, f.Name)
+		}
+	}
+	return changed, bad
+}
+
+// apply puts what was read into the field, or returns what is wrong with it.
+func (w *watch) apply(g group, f field, r reading) (problem string) {
 	old := f.value.Interface().(Secret)
 	switch {
 	case r.problem != "":
-		w.tell(f.Name, r.problem)
-		return false
+		return r.problem
 	case r.value == old:
-		delete(w.told, f.Name)
-		return false
+		return ""
 	case r.value == "" && f.empty != "always":
-		w.tell(f.Name, "is empty now")
-		return false
+		return "is empty now"
 	}
 	f.value.Set(reflect.ValueOf(r.value))
 	found := findings{}
 	g.check(found, w.Checks)
 	if p, bad := found[f.Name]; bad {
 		f.value.Set(reflect.ValueOf(old))
-		w.tell(f.Name, p.What)
-		return false
+		return p.What
 	}
-	return true
+	return ""
 }
 
 func (w *watch) handOn(ctx context.Context, settings any) error {
@@ -166,5 +192,11 @@ func (w *watch) tell(name, problem string) {
 	if last, known := w.told[name]; !known || last != w.seen[name] {
 		w.Log.Warn("a new value is not taken up, and the old one stays in force", "variable", name, "problem", problem)
 		w.told[name] = w.seen[name]
+	}
+}
+
+func (w *watch) tellAll(names []string, problem string) {
+	for _, name := range names {
+		w.tell(name, problem)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,8 @@ type mount struct {
 	taken  []string // what was handed on, in order
 	log    bytes.Buffer
 	refuse error
+
+	rejected atomic.Int64 // variables with a new value that is not taken up
 }
 
 // watched starts a watcher on good files until the test ends.
@@ -45,6 +48,7 @@ func watched(t *testing.T) *mount {
 	}
 	w := config.Watcher{
 		Env: envconfig.MapLookuper(env), Every: time.Millisecond, Log: slog.New(slog.NewTextHandler(m, nil)),
+		Rejected: func(variables int) { m.rejected.Store(int64(variables)) },
 		Checks:   []config.Check{{Name: "JWT_PRIVATE_KEY", Look: mustSayKey}, {Name: "JWT_ACCEPTED_KEYS", Look: mustSayKey}},
 		Database: func(_ context.Context, d config.Database) error { return m.take(d.URL.Reveal()) },
 		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error { return m.take(q.Password.Reveal()) },
@@ -75,6 +79,15 @@ func (m *mount) path(name string) string { return filepath.Join(m.dir, name) }
 func (m *mount) write(name, value string) {
 	m.t.Helper()
 	if err := os.WriteFile(m.path(name), []byte(value), 0o600); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// replace puts a whole file in place of the last one, so that it is never seen empty.
+func (m *mount) replace(name, value string) {
+	m.t.Helper()
+	m.write("next", value)
+	if err := os.Rename(m.path("next"), m.path(name)); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -118,6 +131,16 @@ func (m *mount) awaitLog(variable, text string) {
 			}
 		}
 		return "no " + text + " in\n" + m.log.String()
+	})
+}
+
+func (m *mount) awaitRejected(variables int64) {
+	m.t.Helper()
+	m.until("the number of rejected values", func() string {
+		if got := m.rejected.Load(); got != variables {
+			return fmt.Sprintf("%d, want %d", got, variables)
+		}
+		return ""
 	})
 }
 
@@ -260,8 +283,25 @@ func TestAPrivateKeyIsNotTakenAwayWhileItSigns(t *testing.T) {
 	m.await(planted + "|[]|key|")
 	m.write("JWT_PRIVATE_KEY", "")
 	m.awaitLog("JWT_PRIVATE_KEY", "is empty now")
-	m.write("JWT_ACCEPTED_KEYS", "key too") // of the same group
+	m.write("JWT_ACCEPTED_KEYS", "key too") // of the same group, so that it waits
+	m.awaitLog("JWT_ACCEPTED_KEYS", "belongs to JWT_PRIVATE_KEY")
+	m.write("JWT_PRIVATE_KEY", "key")
 	m.await(planted+"|[]|key|", planted+"|[]|key|key too")
+}
+
+// TestKeysAreTakenUpInOnePieceOrNotAtAll: a new secret that signs while the old one is not accepted, since something
+// is wrong beside it, would refuse every token there is.
+func TestKeysAreTakenUpInOnePieceOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	m := watched(t)
+	m.replace("JWT_ACCEPTED_SECRETS", planted+",short")
+	m.replace("JWT_SECRET", rotated)
+	m.awaitLog("JWT_ACCEPTED_SECRETS", "has a secret of 5 bytes")
+	m.awaitLog("JWT_SECRET", "belongs to JWT_ACCEPTED_SECRETS")
+	m.write("RABBITMQ_PASS", rotated) // of another group
+	m.await(rotated)
+	m.replace("JWT_ACCEPTED_SECRETS", planted)
+	m.await(rotated, rotated+"|["+planted+"]||")
 }
 
 func TestARefusedValueIsOfferedAgain(t *testing.T) {
@@ -272,10 +312,12 @@ func TestARefusedValueIsOfferedAgain(t *testing.T) {
 	m.mu.Unlock()
 	m.write("DATABASE_URL", "postgres://app:"+rotated+"@db/app")
 	m.awaitLog("DATABASE_URL", "is refused by the server")
+	m.awaitRejected(1)
 	m.mu.Lock()
 	m.refuse = nil
 	m.mu.Unlock()
 	m.await("postgres://app:" + rotated + "@db/app")
+	m.awaitRejected(0)
 	if told := strings.Count(m.logged(), "is refused"); told != 1 {
 		t.Errorf("it was told %d times", told)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/user"
 )
 
@@ -323,4 +325,58 @@ func TestDeleteErases(t *testing.T) {
 	s.call("GET", "/users/me", nil, as(a.token)).wantProblem(t, 401, "invalid-access-token")
 	s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).wantProblem(t, 401, "invalid-credentials")
 	s.call("POST", "/register", map[string]any{"email": a.Email, "password": a.password}).want(t, 201)
+}
+
+// TestAnErasedUserLeavesNoTrace searches all that is stored, save the events that wait for the broker, for a user
+// who has been active from an address of its own, and for the addresses of those who have only met it.
+func TestAnErasedUserLeavesNoTrace(t *testing.T) {
+	t.Parallel()
+	for _, who := range []string{"itself", "an admin"} {
+		t.Run("erased by "+who, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, func(set *settings) { set.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
+			const home, office = "198.51.100.7", "203.0.113.9"
+			atHome, atOffice := header("X-Forwarded-For", home), header("X-Forwarded-For", office)
+			a, admin := s.register(), s.admin()
+			credentials := map[string]any{"email": a.Email, "password": a.password}
+			me := as(decode[tokens](t, s.call("POST", "/login", credentials, atHome).want(t, 200)).AccessToken)
+			s.call("POST", "/login", map[string]any{"email": a.Email, "password": newPassword}, atHome).want(t, 401)
+			s.call("PATCH", "/users/me", `{"name":"Countess Lovelace","metadata":{"club":"Babbage"}}`, me, atHome).want(t, 200)
+			s.call("POST", "/email-verification", nil, me, atHome).want(t, 202)
+			other := s.register()
+			s.call("PATCH", other.path(), `{"name":"Somebody"}`, as(admin.token), atOffice).want(t, 200)
+			s.call("POST", a.path()+"/password-reset", nil, as(admin.token), atOffice).want(t, 202)
+
+			traces := []string{a.Email, "Countess", "Babbage", home}
+			found := func() (found []string) {
+				rows := postgrestest.Rows(t, s.dsn, "outbox")
+				for _, trace := range traces {
+					if strings.Contains(rows, trace) {
+						found = append(found, trace)
+					}
+				}
+				return found
+			}
+			if diff := cmp.Diff(traces, found()); diff != "" {
+				t.Fatalf("not stored at all: %s", diff)
+			}
+			if who == "itself" {
+				s.call("DELETE", "/users/me", nil, me, atHome).want(t, 204)
+			} else {
+				s.call("DELETE", a.path(), nil, as(admin.token), atOffice).want(t, 204)
+			}
+			if left := found(); len(left) != 0 {
+				t.Errorf("%q are left", left)
+			}
+			for _, e := range s.audit(admin.token, "user_id="+a.ID.String()) {
+				byAdmin := who == "an admin" && e.Action == string(user.UserDeleted)
+				if want := map[bool]string{true: office}[byAdmin]; e.IP != want {
+					t.Errorf("%+v, want the address %q", e, want)
+				}
+			}
+			if e := s.audit(admin.token, "user_id="+other.ID.String())[0]; e.IP != office {
+				t.Errorf("%+v: what the admin did to somebody else has lost its address", e)
+			}
+		})
+	}
 }

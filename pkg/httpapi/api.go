@@ -24,9 +24,11 @@ type Config struct {
 
 // Observer is told of every request that was answered. Its methods must not block.
 type Observer interface {
-	RequestStarted(method string) (done func(route string, status int))
+	RequestStarted(ctx context.Context, method string) (done func(route string, status int))
 	// LoginDone tells how a login ended: "success", or the name of the problem that was the answer.
 	LoginDone(result string)
+	// RefreshDone tells the same of a refresh.
+	RefreshDone(result string)
 	// RateLimited is told of a request that met the limit with the name policy.
 	RateLimited(policy string)
 }

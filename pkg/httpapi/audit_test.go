@@ -18,8 +18,9 @@ import (
 // noted is an entry of the audit trail in short: what, by whom, about whom, in which request.
 type noted struct{ action, actor, about, request string }
 
-// trail returns the newest entries in the order of time, with the names of the accounts.
-func (s *server) trail(token string, n int, names map[uuid.UUID]string) []noted {
+// trail returns the newest entries in the order of time, with the names of the accounts. Those about the one that is
+// erased have lost their address.
+func (s *server) trail(token string, n int, names map[uuid.UUID]string, erased uuid.UUID) []noted {
 	s.t.Helper()
 	name := func(id *uuid.UUID) string {
 		if id == nil {
@@ -29,7 +30,11 @@ func (s *server) trail(token string, n int, names map[uuid.UUID]string) []noted 
 	}
 	var out []noted
 	for _, e := range s.audit(token, fmt.Sprint("limit=", n)) {
-		if e.IP != "127.0.0.1" || time.Since(e.Time) > time.Minute || time.Since(e.Time) < -time.Second {
+		ip := "127.0.0.1"
+		if e.UserID != nil && *e.UserID == erased && e.Action != string(user.UserDeleted) {
+			ip = ""
+		}
+		if e.IP != ip || time.Since(e.Time) > time.Minute || time.Since(e.Time) < -time.Second {
 			s.t.Errorf("%+v", e)
 		}
 		out = append(out, noted{e.Action, name(e.ActorID), name(e.UserID), e.RequestID})
@@ -97,10 +102,40 @@ func TestEveryActionIsNoted(t *testing.T) {
 	do("POST", "/login", credentials(goodPassword), 429, "authn_login_fail", "", "ada")
 	do("DELETE", a.path(), nil, 204, "user_deleted", "admin", "ada", ada)
 
-	if diff := cmp.Diff(want, s.trail(admin.token, len(want), names), cmp.AllowUnexported(noted{})); diff != "" {
+	if diff := cmp.Diff(want, s.trail(admin.token, len(want), names, a.ID), cmp.AllowUnexported(noted{})); diff != "" {
 		t.Error(diff)
 	}
 	s.wantNoSecrets(email, "nobody@", "Ada", goodPassword, newPassword, a.token, a.refresh, issued.Token)
+}
+
+// TestARefusedTokenIsNoted shows tokens that are none, or not any more, and one that is good.
+func TestARefusedTokenIsNoted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, a := s.admin(), s.register()
+	ended := s.login(a)
+	s.call("POST", "/logout", nil, as(ended.token)).want(t, 204)
+	spent := s.askForReset(a.Email)
+	s.confirmReset(spent, newPassword).want(t, 204)
+	a.password = newPassword
+	a = s.login(a)
+	names := map[uuid.UUID]string{a.ID: "ada"}
+	var want []noted
+	refused := func(path string, body map[string]any, status int, action, about string) {
+		t.Helper()
+		want = append(want, noted{action: action, about: about, request: fmt.Sprint("request-", len(want))})
+		s.call("POST", path, body, header("X-Request-Id", want[len(want)-1].request)).want(t, status)
+	}
+	refused("/password-reset/confirm", map[string]any{"token": spent, "new_password": goodPassword}, 400, "authn_token_fail", "")
+	refused("/email-verification/confirm", map[string]any{"token": spent}, 400, "authn_token_fail", "")
+	refused("/refresh", map[string]any{"refresh_token": "x" + a.refresh[1:]}, 401, "authn_token_fail", "")
+	refused("/refresh", map[string]any{"refresh_token": ended.refresh}, 401, "session_use_after_expire", "")
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200) // is not noted
+	s.execute(`UPDATE sessions SET expires_at = now() WHERE user_id = $1`, a.ID)
+	refused("/refresh", map[string]any{"refresh_token": a.refresh}, 401, "session_use_after_expire", "ada")
+	if diff := cmp.Diff(want, s.trail(admin.token, len(want), names, uuid.Nil), cmp.AllowUnexported(noted{})); diff != "" {
+		t.Error(diff)
+	}
 }
 
 // wantNoSecrets looks for secrets and personal data in everything that the audit trail stores.

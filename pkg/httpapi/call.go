@@ -20,6 +20,7 @@ type call struct {
 	addr    netip.Addr    // where the call comes from
 	by      user.Identity // who calls; zero on routes for anyone
 	target  uuid.UUID     // the user whom the path names; nil if it names none
+	session uuid.UUID     // the session that the path names; nil if it names none
 	body    []byte
 	bodyErr error // why body could not be read
 }
@@ -69,17 +70,29 @@ func (a *API) admit(c *call, r route) error {
 	if c.by, err = a.users.Authenticate(c.Context(), raw); err != nil {
 		return err
 	}
-	if id := httprouter.ParamsFromContext(c.Context()).ByName("id"); id == "me" {
+	if err := c.readPath(); err != nil {
+		return err
+	}
+	if !r.who.Allows(c.by.Caller, c.target) {
+		return errForbidden()
+	}
+	return nil
+}
+
+// readPath reads the ids in the path.
+func (c *call) readPath() (err error) {
+	params := httprouter.ParamsFromContext(c.Context())
+	if id := params.ByName("id"); id == "me" {
 		c.target = c.by.UserID
 	} else if id != "" {
 		if c.target, err = parseID(id); err != nil {
 			return err
 		}
 	}
-	if !r.who.Allows(c.by.Caller, c.target) {
-		return errForbidden()
+	if id := params.ByName("session_id"); id != "" {
+		c.session, err = parseID(id)
 	}
-	return nil
+	return err
 }
 
 // bearer returns the token of the Authorization header (RFC 6750 section 2.1).

@@ -40,6 +40,7 @@ var operations = map[string]struct {
 	"refresh":                  {anyone, 200, func(_ *server, a account) any { return map[string]any{"refresh_token": a.refresh} }},
 	"logout":                   {everybody, 204, nil},
 	"verify":                   {everybody, 204, nil},
+	"verifyPath":               {everybody, 200, nil},
 	"requestPasswordReset":     {anyone, 202, func(_ *server, a account) any { return map[string]any{"email": a.Email} }},
 	"confirmPasswordReset":     {anyone, 204, resetOf},
 	"requestEmailVerification": {everybody, 202, nil},
@@ -197,7 +198,7 @@ func (s *server) callAbout(target account, method, path, name, caller, token str
 	if err != nil || len(sessions) == 0 {
 		s.t.Fatalf("%s as %s: the target has no session (%v)", name, caller, err)
 	}
-	path = strings.NewReplacer("{id}", target.ID.String(), "{session_id}", sessions[0].ID.String(), "{name}", "spare").Replace(path)
+	path = strings.NewReplacer("{id}", target.ID.String(), "{session_id}", sessions[0].ID.String(), "{name}", "spare", "{path}", "orders").Replace(path)
 	var body any
 	if op.body != nil {
 		body = op.body(s, target)

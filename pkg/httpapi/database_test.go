@@ -34,9 +34,12 @@ func (s *server) connect() *pgx.Conn {
 	return conn
 }
 
-// events returns the events of one type that wait in the outbox, in order.
+// events returns the events of one type that wait in the outbox, in order, those of what goes on after an answer too.
 func (s *server) events(typ event.Type) []event.Event {
 	s.t.Helper()
+	if err := s.users.Finish(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
 	conn := s.connect()
 	defer func() { _ = conn.Close(s.t.Context()) }()
 	rows, err := conn.Query(s.t.Context(), `SELECT event_id, type, subject, sequence, data FROM outbox WHERE type = $1 ORDER BY id`, typ)

@@ -102,7 +102,10 @@ func TestSessionsOfOthers(t *testing.T) {
 	s.call("DELETE", "/users/me/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 404, "not-found")
 	s.call("DELETE", other.path()+"/sessions/"+mine, nil, as(admin.token)).wantProblem(t, 404, "not-found")
 	s.call("DELETE", other.path()+"/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 403, "forbidden")
-	s.call("DELETE", "/users/me/sessions/1", nil, as(a.token)).wantProblem(t, 400, "invalid-parameter")
+	for _, path := range []string{"/users/me", other.path()} { // whoever asks, about whomever
+		s.call("DELETE", path+"/sessions/1", nil, as(a.token)).wantProblem(t, 400, "invalid-parameter")
+		s.call("DELETE", path+"/sessions/me", nil, as(a.token)).wantProblem(t, 400, "invalid-parameter")
+	}
 	s.call("GET", "/users/me", nil, as(other.token)).want(t, 200)
 
 	s.call("DELETE", other.path()+"/sessions/"+theirs[0].ID.String(), nil, as(admin.token)).want(t, 204)
@@ -145,6 +148,38 @@ func TestAStolenRefreshTokenEndsItsSessionOnly(t *testing.T) {
 	entries := s.audit(admin.token, "action="+string(user.TokenReused))
 	if len(entries) != 1 || *entries[0].UserID != a.ID || entries[0].ActorID != nil || entries[0].RequestID != "thief" {
 		t.Errorf("%+v", entries)
+	}
+}
+
+// TestOneSessionTooManyEndsTheOldest counts as old what was not used for longest; what is out of date does not count.
+func TestOneSessionTooManyEndsTheOldest(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, other, admin := s.register(), s.register(), s.admin()
+	recent := s.login(a)
+	s.execute(`INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
+		SELECT gen_random_uuid(), $1, 0, now(), now() - n * interval '1 second', now() + interval '1 hour' FROM generate_series(1, 97) n`, a.ID)
+	s.execute(`INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
+		SELECT gen_random_uuid(), $1, 0, now(), now(), now() FROM generate_series(1, 9) n`, a.ID)
+	for _, device := range s.sessions("/users/me", a.token) {
+		if device.Current { // the one that was opened first, and asks here, was not used for longest
+			s.execute(`UPDATE sessions SET turned_at = now() - interval '1 hour' WHERE id = $1`, device.ID)
+		}
+	}
+	s.login(a) // the hundredth
+	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200)
+	if n := len(s.audit(admin.token, "action="+string(user.TokenRevoked))); n != 0 {
+		t.Errorf("%d sessions were ended for the hundredth one", n)
+	}
+	last := s.login(a)
+	s.isOut(a)
+	if n := len(s.sessions("/users/me", last.token)); n != user.MaxSessions {
+		t.Errorf("%d sessions, want %d", n, user.MaxSessions)
+	}
+	s.call("GET", "/users/me", nil, as(recent.token)).want(t, 200)
+	s.call("GET", "/users/me", nil, as(other.token)).want(t, 200)
+	if n := len(s.audit(admin.token, "user_id="+a.ID.String()+"&action="+string(user.TokenRevoked))); n != 1 {
+		t.Errorf("%d entries about the session that was ended, want one", n)
 	}
 }
 

@@ -38,7 +38,7 @@ func (a *API) observe(path string, next http.Handler) http.Handler {
 func (a *API) record(pattern string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
-		done := a.observer.RequestStarted(r.Method)
+		done := a.observer.RequestStarted(r.Context(), r.Method)
 		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
 		next.ServeHTTP(recorder, r)
 		done(pattern, recorder.status)
@@ -78,10 +78,12 @@ func (a *API) recoverPanics(next http.Handler) http.Handler {
 }
 
 // refuseHiddenSlashes answers 404 to a path with an escaped slash, or two in a row: what decides by the
-// path in front of the service and the router behind it would not see the same path.
+// path in front of the service and the router behind it would not see the same path. What a gateway puts
+// behind /verify/ is of the application, and decides nothing here.
 func refuseHiddenSlashes(next *httprouter.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if path := strings.ToLower(r.URL.EscapedPath()); strings.Contains(path, "%2f") || strings.Contains(path, "//") {
+		path := strings.ToLower(r.URL.EscapedPath())
+		if !strings.HasPrefix(path, "/verify/") && (strings.Contains(path, "%2f") || strings.Contains(path, "//")) {
 			next.NotFound.ServeHTTP(w, r)
 			return
 		}

@@ -210,6 +210,20 @@ func (s *server) fail(email string) answer {
 	return s.call("POST", "/login", map[string]any{"email": email, "password": "wrong " + goodPassword})
 }
 
+// TestTheThrottleIsTurnedOffAtOnce starts a service without a limit beside one that has made an email wait.
+func TestTheThrottleIsTurnedOffAtOnce(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	off := start(t, func(set *settings) { set.cfg.MaxFailures, set.database = 0, s.dsn })
+	a := s.register()
+	for range 5 {
+		s.fail(a.Email).want(t, 401)
+	}
+	s.fail(a.Email).want(t, 429)
+	off.fail(a.Email).wantProblem(t, 401, "invalid-credentials")
+	off.login(a)
+}
+
 // patiently repeats a call for as long as the answer is that the service has no time, as it may be on a machine
 // that does much else.
 func patiently(call func() answer) answer {

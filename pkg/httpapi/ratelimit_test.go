@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -18,7 +19,12 @@ import (
 // counter is an Observer that counts what was refused.
 type counter struct{ refused atomic.Int64 }
 
-func (*counter) RequestStarted(string) func(string, int) { return func(string, int) {} }
+func (*counter) RequestStarted(context.Context, string) func(string, int) {
+	return func(string, int) {}
+}
+
+// RefreshDone implements Observer.
+func (c *counter) RefreshDone(string) {}
 
 // LoginDone implements Observer.
 func (c *counter) LoginDone(string) {}

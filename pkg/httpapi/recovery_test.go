@@ -216,7 +216,13 @@ func TestAVerificationIsOfOneEmail(t *testing.T) {
 	a := s.register()
 	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
 	_, issued := lastEvent[tokenIssued](t, s, event.EmailVerificationRequested)
-	s.call("PATCH", "/users/me", map[string]any{"email": "other@example.com", "current_password": a.password}, as(a.token)).want(t, 200)
+	for _, email := range []string{"other@example.com", a.Email, strings.ToUpper(a.Email)} { // there and back again
+		s.call("PATCH", "/users/me", map[string]any{"email": email, "current_password": a.password}, as(a.token)).want(t, 200)
+		s.call("POST", "/email-verification/confirm", map[string]any{"token": issued.Token}).wantProblem(t, 400, "invalid-token")
+	}
+	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+	_, issued = lastEvent[tokenIssued](t, s, event.EmailVerificationRequested)
+	s.call("PATCH", "/users/me", map[string]any{"email": a.Email, "current_password": a.password}, as(a.token)).want(t, 200)
 	s.call("POST", "/email-verification/confirm", map[string]any{"token": issued.Token}).wantProblem(t, 400, "invalid-token")
 	s.call("POST", "/email-verification/confirm", `{}`).wantProblem(t, 422, "validation-failed")
 	if u := s.current(a); u.EmailVerified {

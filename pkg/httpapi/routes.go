@@ -22,7 +22,6 @@ func (a *API) routes() []route {
 		{post, "/login", access.Anyone(), a.login},
 		{post, "/refresh", access.Anyone(), a.refresh},
 		{post, "/logout", access.Authenticated(), a.logout},
-		{get, "/verify", access.Authenticated(), a.verify},
 
 		{post, "/password-reset", access.Anyone(), a.requestReset},
 		{post, "/password-reset/confirm", access.Anyone(), a.confirmReset},
@@ -52,6 +51,12 @@ func (a *API) routes() []route {
 
 		{get, "/healthz", access.Anyone(), a.healthz},
 		{get, "/readyz", access.Anyone(), a.readyz},
+	}
+	for _, method := range []string{get, post, put, patch, del, http.MethodOptions} { // a gateway may ask by that of the request
+		routes = append(routes,
+			route{method, "/verify", access.Authenticated(), a.verify},
+			route{method, "/verify/*path", access.Authenticated(), a.verifyPath},
+		)
 	}
 	if a.cfg.DocsEnabled {
 		routes = append(routes,

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/julienschmidt/httprouter"
 
 	"user-service/pkg/user"
 )
@@ -50,8 +49,10 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 	}
 	pair, err := a.users.Refresh(c.Context(), token)
 	if err != nil {
+		a.observer.RefreshDone(string(asError(c.Request, err).Code))
 		return err
 	}
+	a.observer.RefreshDone("success")
 	return writeTokens(w, pair)
 }
 
@@ -64,8 +65,22 @@ func (a *API) logout(w http.ResponseWriter, c *call) error {
 }
 
 // verify answers the gateways that ask whether to let a request through (nginx auth_request,
-// Traefik ForwardAuth, Caddy forward_auth, Envoy ext_authz). The gateway hands the headers on.
+// Traefik ForwardAuth, Caddy forward_auth). The gateway hands the headers on.
 func (a *API) verify(w http.ResponseWriter, c *call) error {
+	setIdentity(w, c)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// verifyPath answers the gateways that put the path of the request behind that of verify. Envoy's
+// ext_authz does, and of all statuses lets nothing but 200 through.
+func (a *API) verifyPath(w http.ResponseWriter, c *call) error {
+	setIdentity(w, c)
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func setIdentity(w http.ResponseWriter, c *call) {
 	permissions := make([]string, len(c.by.Permissions))
 	for i, p := range c.by.Permissions {
 		permissions[i] = string(p)
@@ -74,8 +89,6 @@ func (a *API) verify(w http.ResponseWriter, c *call) error {
 	w.Header().Set("X-User-Id", c.by.UserID.String())
 	w.Header().Set("X-User-Roles", strings.Join(c.by.Roles, ","))
 	w.Header().Set("X-User-Permissions", strings.Join(permissions, ","))
-	w.WriteHeader(http.StatusNoContent)
-	return nil
 }
 
 // sessionItem is a session as its owner and administrators see it.
@@ -119,11 +132,7 @@ func (a *API) endSessions(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) endSession(w http.ResponseWriter, c *call) error {
-	id, err := parseID(httprouter.ParamsFromContext(c.Context()).ByName("session_id"))
-	if err != nil {
-		return err
-	}
-	if err := a.users.EndSession(c.Context(), c.target, id); err != nil {
+	if err := a.users.EndSession(c.Context(), c.target, c.session); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -68,6 +68,59 @@ func TestLoginTellsNothing(t *testing.T) {
 	}
 }
 
+// TestALoginThatIsOvertakenIsAFailure lets logins with the right password come to the user's row while it is locked by a
+// change after which they are wrong.
+func TestALoginThatIsOvertakenIsAFailure(t *testing.T) {
+	t.Parallel()
+	for name, overtake := range map[string]string{
+		"by the end of the account": `UPDATE users SET status = 'disabled' WHERE id = $1`,
+		"by a new password":         `UPDATE credentials SET changed_at = clock_timestamp() WHERE user_id = $1`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			a, admin := s.register(), s.admin()
+			conn := s.connect()
+			defer func() { _ = conn.Close(t.Context()) }()
+			tx, err := conn.Begin(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := tx.Exec(t.Context(), overtake, a.ID); err != nil {
+				t.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			wg.Go(func() {
+				s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).wantProblem(t, 401, "invalid-credentials")
+			})
+			s.waitForALock()
+			if err := tx.Commit(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			wg.Wait()
+			if e := s.audit(admin.token, "user_id="+a.ID.String())[0]; e.Action != string(user.LoginFailed) {
+				t.Errorf("the trail ends with %+v", e)
+			}
+			if n := s.execute(`DELETE FROM login_failures WHERE failures = 1`); n != 1 {
+				t.Errorf("%d emails have one failure, want 1", n)
+			}
+		})
+	}
+}
+
+// waitForALock returns when somebody waits for a lock in the database.
+func (s *server) waitForALock() {
+	s.t.Helper()
+	conn := s.connect()
+	defer func() { _ = conn.Close(s.t.Context()) }()
+	for waiting := 0; waiting == 0; {
+		if err := conn.QueryRow(s.t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
 func TestLoginForm(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -2,7 +2,6 @@ package postgres
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -29,17 +28,14 @@ func (d decision) AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, e
 	return another, err
 }
 
-// UnknownRoles implements user.Tx.
-func (d decision) UnknownRoles(ctx context.Context, names []string) ([]string, error) {
-	rows, err := d.tx.Query(ctx, `SELECT name FROM roles WHERE name = ANY($1::text[]) FOR KEY SHARE`, names)
+// Roles implements user.Tx.
+func (d decision) Roles(ctx context.Context, names []string) ([]access.Role, error) {
+	rows, err := d.tx.Query(ctx, `
+		SELECT name, description, permissions FROM roles WHERE name = ANY($1::text[]) FOR KEY SHARE`, names)
 	if err != nil {
 		return nil, err
 	}
-	known, err := pgx.CollectRows(rows, pgx.RowTo[string])
-	if err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(known, name) }), nil
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[access.Role])
 }
 
 // PasswordAt implements user.Tx.

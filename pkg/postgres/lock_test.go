@@ -26,8 +26,8 @@ import (
 // account and the roles are locked.
 func give(meanwhile func(), roles ...string) user.Decide {
 	return func(ctx context.Context, tx user.Tx, u user.User) (user.Change, error) {
-		unknown, err := tx.UnknownRoles(ctx, roles)
-		if err != nil || len(unknown) > 0 {
+		known, err := tx.Roles(ctx, roles)
+		if err != nil || len(known) < len(roles) {
 			return user.Change{}, err
 		}
 		meanwhile()
@@ -52,7 +52,9 @@ var clerk = access.Role{Name: "clerk", Permissions: []access.Permission{}}
 // noRoles answers a decision that needs no transaction.
 type noRoles struct{ user.Tx }
 
-func (noRoles) UnknownRoles(context.Context, []string) ([]string, error) { return nil, nil }
+func (noRoles) Roles(_ context.Context, names []string) ([]access.Role, error) {
+	return make([]access.Role, len(names)), nil
+}
 
 // waitForALock returns when somebody waits for a lock in the database.
 func waitForALock(t *testing.T, conn *pgx.Conn) {
@@ -129,6 +131,42 @@ func TestADeletedRoleIsTakenFromEverybody(t *testing.T) {
 	}
 	if roles, err := db.Roles(t.Context()); err != nil || len(roles) != 2 {
 		t.Errorf("%+v (%v), want the two built-in roles", roles, err)
+	}
+}
+
+// TestAWaitingRefreshReadsTheClockAfterItsWait holds the lock of a session, as the refresh of a client that raced itself does.
+func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, holder := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	s := session(t, db, create(t, db, "a@example.com"))
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, s.ID); err != nil {
+		t.Fatal(err)
+	}
+	var read, released time.Time
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := db.TurnSession(t.Context(), s.ID, func(_ user.Session, now time.Time) user.Turn {
+			read = now
+			return user.Turn{}
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	waitForALock(t, connect(t, dsn))
+	if err := tx.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&released); err != nil {
+		t.Error(err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Error(err)
+	}
+	wg.Wait()
+	if read.Before(released) {
+		t.Errorf("it is %s to the refresh, which got the lock after %s", read, released)
 	}
 }
 

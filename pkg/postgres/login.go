@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"user-service/pkg/user"
 )
@@ -49,6 +50,7 @@ func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded strin
 func (db *DB) Attempt(ctx context.Context, email string, decide func(user.Guesses) (user.Verdict, error)) (user.Identity, error) {
 	var identity user.Identity
 	var announced bool
+	var displaced int64
 	hash := emailHash(email)
 	err := db.inTx(ctx, "judge a login", func(tx pgx.Tx) error {
 		guesses, err := lockGuesses(ctx, tx, hash)
@@ -62,6 +64,7 @@ func (db *DB) Attempt(ctx context.Context, email string, decide func(user.Guesse
 		var batch pgx.Batch // one way to the server and back: others may wait for this email
 		if verdict.Session != nil {
 			openSession(&batch, *verdict.Session, verdict.PasswordAt, &identity)
+			makeRoom(&batch, *verdict.Session, &displaced)
 		}
 		// The user is locked before the failures, as wherever a user is changed.
 		announce(ctx, &batch, verdict.Event, &announced)
@@ -69,7 +72,10 @@ func (db *DB) Attempt(ctx context.Context, email string, decide func(user.Guesse
 		if err := queueAudit(ctx, &batch, verdict.Audit...); err != nil {
 			return err
 		}
-		return tx.SendBatch(ctx, &batch).Close()
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil || displaced == 0 {
+			return err
+		}
+		return appendAudit(ctx, tx, user.Audit{Action: user.TokenRevoked, UserID: verdict.Session.UserID, Actor: verdict.Session.UserID})
 	})
 	if err == nil && announced {
 		db.committed()
@@ -119,4 +125,17 @@ func openSession(batch *pgx.Batch, s user.Session, passwordAt time.Time, identit
 		*identity, err = scanIdentity(row) // no row if none was stored
 		return err
 	})
+}
+
+// makeRoom ends the sessions of a user beyond user.MaxSessions, those that were not used for longest. The one that was
+// opened just now stays.
+func makeRoom(batch *pgx.Batch, opened user.Session, ended *int64) {
+	batch.Queue(`
+		DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND expires_at > now()
+			ORDER BY turned_at DESC, id DESC OFFSET $3)`,
+		opened.UserID, opened.ID, user.MaxSessions-1).
+		Exec(func(tag pgconn.CommandTag) error {
+			*ended = tag.RowsAffected()
+			return nil
+		})
 }

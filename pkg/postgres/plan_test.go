@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -65,7 +66,7 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 			f.Limit = 20
 			run(db.Users(ctx, f))
 		}
-		run(db.TurnSession(ctx, id, func(s user.Session) (user.Turn, error) { s.Counter++; return user.Turn{Session: &s}, nil }))
+		run(db.TurnSession(ctx, id, func(s user.Session, _ time.Time) user.Turn { s.Counter++; return user.Turn{Session: &s} }))
 		run(nil, db.UpgradeHash(ctx, id, "hash", "hash"))
 		run(nil, rename(ctx, db, id, nil))
 		run(db.Change(ctx, other, func(ctx context.Context, tx user.Tx, _ user.User) (user.Change, error) {

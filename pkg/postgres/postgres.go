@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -25,8 +24,9 @@ const connectTimeout = 1500 * time.Millisecond
 
 // Config says where the database is.
 type Config struct {
-	URL      string // a connection URL or key=value string (libpq, pgx)
-	MaxConns int32  // connections held at most; 0 leaves it to the URL or to pgx
+	URL      string        // a connection URL or key=value string (libpq, pgx)
+	MaxConns int32         // connections held at most; 0 leaves it to the URL or to pgx
+	Observer QueryObserver // told of every query; nil: nobody is
 }
 
 // DB is the database. It is safe for concurrent use.
@@ -34,6 +34,7 @@ type DB struct {
 	pool      *pgxpool.Pool
 	target    atomic.Pointer[pgx.ConnConfig] // what new connections connect to
 	committed func()                         // called after each transaction that stored events
+	observer  QueryObserver
 }
 
 // Open returns a DB; it does not wait for the database to be there. After each
@@ -43,16 +44,17 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	if committed == nil {
+		committed = func() {}
+	}
 	if cfg.MaxConns > 0 {
 		poolConfig.MaxConns = cfg.MaxConns
 		// To connect costs PostgreSQL tens of milliseconds of work, which a burst had to wait for: half of the
 		// connections are there before it. The slowest reads at the beginning of a storm of logins took 25 to 250 ms without, 15 to 35 ms with them.
 		poolConfig.MinConns = max(poolConfig.MinConns, cfg.MaxConns/2)
 	}
-	if committed == nil {
-		committed = func() {}
-	}
-	db := &DB{committed: committed}
+	db := &DB{committed: committed, observer: cfg.Observer}
+	poolConfig.ConnConfig.Tracer = db.tracer()
 	db.target.Store(poolConfig.ConnConfig)
 	poolConfig.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		*c = *db.target.Load().Copy()
@@ -75,6 +77,7 @@ func (db *DB) SetURL(ctx context.Context, url string) error {
 	if err != nil {
 		return err
 	}
+	poolConfig.ConnConfig.Tracer = db.tracer()
 	if err := try(ctx, poolConfig.ConnConfig); err != nil {
 		return err
 	}
@@ -107,7 +110,6 @@ func parse(url string) (*pgxpool.Config, error) {
 	if cfg.ConnConfig.ConnectTimeout == 0 || cfg.ConnConfig.ConnectTimeout > time.Minute {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
-	cfg.ConnConfig.Tracer = otelpgx.NewTracer()
 	return cfg, nil
 }
 

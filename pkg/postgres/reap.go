@@ -29,9 +29,10 @@ type Reaper struct {
 	Log            *slog.Logger
 }
 
-// ReapObserver is told how many rows of a table were deleted. It must not block.
+// ReapObserver is told how many rows of a table were deleted, and how a run ended. It must not block.
 type ReapObserver interface {
 	Reaped(table string, rows int64)
+	ReapDone(err error) // a run is over; err is nil if nothing is left to delete
 }
 
 // ReapedTables lists the tables from which a Reaper deletes.
@@ -49,7 +50,11 @@ func (r *Reaper) Run(ctx context.Context) error {
 			return nil
 		case <-wait.C:
 		}
-		if err := r.Reap(ctx); err != nil && ctx.Err() == nil {
+		err := r.Reap(ctx)
+		if ctx.Err() == nil {
+			r.Observer.ReapDone(err)
+		}
+		if err != nil && ctx.Err() == nil {
 			r.Log.Warn("what is over could not be deleted; trying again in a minute", "error", err)
 		}
 	}

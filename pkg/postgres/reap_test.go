@@ -29,6 +29,8 @@ func (r *reaped) Reaped(table string, rows int64) {
 	r.largest = max(r.largest, rows)
 }
 
+func (*reaped) ReapDone(error) {}
+
 func newReaper(db *postgres.DB) (*postgres.Reaper, *reaped) {
 	seen := &reaped{rows: map[string]int64{}}
 	return &postgres.Reaper{DB: db, AuditRetention: 24 * time.Hour, Observer: seen, Log: slog.New(slog.DiscardHandler)}, seen

@@ -49,25 +49,21 @@ func scanIdentity(row pgx.Row) (user.Identity, error) {
 }
 
 // TurnSession implements user.Store.
-func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Session) (user.Turn, error),
-) (user.Identity, error) {
+func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Session, time.Time) user.Turn) (user.Identity, error) {
 	var identity user.Identity
 	var ended bool
 	err := db.inTx(ctx, "turn a session", func(tx pgx.Tx) error {
-		s, err := lockSession(ctx, tx, id)
+		s, now, err := lockSession(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		turn, err := decide(s)
-		if err != nil {
-			return err
-		}
-		if turn.End {
+		turn := decide(s, now)
+		if turn.End != "" {
 			ended = true
 			if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1`, id); err != nil {
 				return err
 			}
-			return appendAudit(ctx, tx, user.Audit{Action: user.TokenReused, UserID: s.UserID})
+			return appendAudit(ctx, tx, user.Audit{Action: turn.End, UserID: s.UserID})
 		}
 		if t := turn.Session; t != nil {
 			if _, err := tx.Exec(ctx, `UPDATE sessions SET counter = $2, turned_at = $3, expires_at = $4, user_agent = $5, ip = $6 WHERE id = $1`,
@@ -84,13 +80,18 @@ func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Se
 	return identity, err
 }
 
-func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (user.Session, error) {
-	s := user.Session{ID: id}
-	err := tx.QueryRow(ctx, `
-		SELECT user_id, counter, created_at, turned_at, expires_at FROM sessions
-		WHERE id = $1 AND expires_at > now() FOR UPDATE`, id).
-		Scan(&s.UserID, &s.Counter, &s.CreatedAt, &s.TurnedAt, &s.ExpiresAt)
-	return s, err
+// lockSession locks a session, and reads it and the clock then: a statement that waits for a lock may have read the
+// clock before it waited.
+func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, now time.Time, err error) {
+	s.ID = id
+	var batch pgx.Batch
+	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, id)
+	batch.Queue(`SELECT user_id, counter, created_at, turned_at, expires_at, clock_timestamp() FROM sessions WHERE id = $1`, id).
+		QueryRow(func(row pgx.Row) error {
+			return row.Scan(&s.UserID, &s.Counter, &s.CreatedAt, &s.TurnedAt, &s.ExpiresAt, &now)
+		})
+	err = tx.SendBatch(ctx, &batch).Close()
+	return s, now, err
 }
 
 // EndSession implements user.Store.

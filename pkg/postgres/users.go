@@ -119,13 +119,14 @@ func store(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) er
 		queueUpdate(&batch, old, *change.User)
 	}
 	queueSecrets(&batch, old, change)
-	if change.Delete { // credentials, roles, sessions and tokens go with it
-		batch.Queue(`DELETE FROM users WHERE id = $1`, old.ID)
-	}
 	for _, action := range change.Audit {
 		if err := queueAudit(ctx, &batch, user.Audit{Action: action, UserID: old.ID}); err != nil {
 			return err
 		}
+	}
+	if change.Delete { // credentials, roles, sessions and tokens go with it
+		queueForget(&batch, old.ID)
+		batch.Queue(`DELETE FROM users WHERE id = $1`, old.ID)
 	}
 	queueEvents(ctx, &batch, change.Events)
 	return meaning(tx.SendBatch(ctx, &batch).Close())
@@ -160,6 +161,9 @@ func queueUpdate(batch *pgx.Batch, old, u user.User) {
 			status = $11, version = $12, updated_at = $13
 		WHERE id = $1`,
 		append(writable(u), u.Status, u.Version, u.UpdatedAt)...)
+	if old.Email != u.Email { // gone for good: the user may go back to the old one
+		batch.Queue(`DELETE FROM one_time_tokens WHERE user_id = $1`, u.ID)
+	}
 	if !slices.Equal(old.Roles, u.Roles) {
 		batch.Queue(`DELETE FROM user_roles WHERE user_id = $1`, u.ID)
 		queueRoles(batch, u)

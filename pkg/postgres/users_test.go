@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -183,11 +186,33 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
-	gone, other := create(t, db, "gone@example.com"), create(t, db, "other@example.com")
+	const at = "198.51.100.7"
+	here := user.WithOrigin(t.Context(), user.Origin{IP: netip.MustParseAddr(at)})
+	gone, other := newUser("gone@example.com"), create(t, db, "other@example.com")
+	gone.Name = "Ada Lovelace"
+	if err := db.Create(here, gone, "hash"); err != nil {
+		t.Fatal(err)
+	}
 	for _, u := range []user.User{gone, gone, other} {
 		session(t, db, u)
 	}
+	for _, try := range []error{guess(here, db, gone), sendToken(here, db, gone)} {
+		if try != nil {
+			t.Fatal(try)
+		}
+	}
+	traces := []string{gone.Email, gone.Name, at}
+	if missing := absent(postgrestest.Rows(t, dsn), traces); len(missing) != 0 {
+		t.Fatalf("%q are not found before, so that the search proves nothing", missing)
+	}
 	remove(t, db, gone.ID)
+	// One that was being guessed at while it was erased.
+	if err := guess(here, db, gone); err != nil {
+		t.Fatal(err)
+	}
+	if rows := postgrestest.Rows(t, dsn, "outbox"); len(absent(rows, traces)) != len(traces) {
+		t.Errorf("of %q something is left in\n%s", traces, rows)
+	}
 	var users, credentials, roles, sessions int
 	err := connect(t, dsn).QueryRow(t.Context(), `SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM credentials),
 		(SELECT count(*) FROM user_roles), (SELECT count(*) FROM sessions)`).Scan(&users, &credentials, &roles, &sessions)
@@ -195,6 +220,20 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 		t.Errorf("%v users, credentials, roles and sessions are left (%v), want one of each", got, err)
 	}
 	wantUser(t, db, other)
+}
+
+// absent returns which of the words are not in the text.
+func absent(text string, words []string) []string {
+	return slices.DeleteFunc(slices.Clone(words), func(word string) bool { return strings.Contains(text, word) })
+}
+
+// sendToken makes a one-time token for the mailbox of a user.
+func sendToken(ctx context.Context, db *postgres.DB, u user.User) error {
+	_, err := db.Change(ctx, u.ID, func(context.Context, user.Tx, user.User) (user.Change, error) {
+		token := user.OneTimeToken{Purpose: user.PasswordReset, Email: u.Email, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
+		return user.Change{Token: &token, Audit: []user.Action{user.TokenCreated}}, nil
+	})
+	return err
 }
 
 func TestAllSessionsOfOneUserEndAtOnce(t *testing.T) {

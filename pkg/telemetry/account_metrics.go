@@ -11,19 +11,74 @@ import (
 // the name of the problem that was the answer.
 var loginResults = []string{"success", "invalid-credentials", "validation-failed", "too-many-requests", "overloaded", "unavailable"}
 
-func newLogins(factory promauto.Factory) *prometheus.CounterVec {
-	return newCounter(factory, "user_service_logins_total", "Logins by result.", "result", loginResults)
+// refreshResults are those of a refresh that get a label of their own.
+var refreshResults = []string{"success", "invalid-refresh-token", "validation-failed", "too-many-requests", "unavailable"}
+
+type accountMetrics struct {
+	logins, refreshes *prometheus.CounterVec
+	lockOuts, reused  prometheus.Counter
+	reaped, reaps     *prometheus.CounterVec
+	tables            []string // all tables that are reaped
+	rejectedSecrets   prometheus.Gauge
+}
+
+func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics {
+	return accountMetrics{
+		logins:    newCounter(factory, "user_service_logins_total", "Logins by result.", "result", loginResults),
+		refreshes: newCounter(factory, "user_service_refreshes_total", "Uses of refresh tokens by result.", "result", refreshResults),
+		lockOuts: factory.NewCounter(prometheus.CounterOpts{
+			Name: "user_service_lockouts_total",
+			Help: "Failed logins after which the next ones with the same email have to wait.",
+		}),
+		reused: factory.NewCounter(prometheus.CounterOpts{
+			Name: "user_service_refresh_token_reuses_total",
+			Help: "Spent refresh tokens that were shown again; each ended its session.",
+		}),
+		reaped: newCounter(factory, "user_service_reaped_rows_total", "Rows that were deleted because they were over.", "table", tables),
+		reaps:  newCounter(factory, "user_service_reaps_total", "Runs of the deletion of what is over, by result.", "result", reapResults),
+		tables: tables,
+		rejectedSecrets: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "user_service_secrets_rejected",
+			Help: "Secrets whose file has a new value that is not taken up; the old one is in force.",
+		}),
+	}
 }
 
 // LoginDone counts a login: "success", or the name of the problem that was the answer, such as
 // "invalid-credentials".
 func (m *Metrics) LoginDone(result string) {
-	m.logins.WithLabelValues(bounded(loginResults, result)).Inc()
+	m.accounts.logins.WithLabelValues(bounded(loginResults, result)).Inc()
 }
+
+// RefreshDone counts a use of a refresh token, by results as those of LoginDone.
+func (m *Metrics) RefreshDone(result string) {
+	m.accounts.refreshes.WithLabelValues(bounded(refreshResults, result)).Inc()
+}
+
+// LockedOut counts an email that has to wait after failed logins. It fits user.Observer.
+func (m *Metrics) LockedOut() { m.accounts.lockOuts.Inc() }
+
+// TokenReused counts a spent refresh token that ended its session. It fits user.Observer.
+func (m *Metrics) TokenReused() { m.accounts.reused.Inc() }
+
+// SecretsRejected shows how many secrets have a new value that is not taken up.
+func (m *Metrics) SecretsRejected(variables int) { m.accounts.rejectedSecrets.Set(float64(variables)) }
 
 // Reaped counts rows that were deleted because they were over. It fits postgres.ReapObserver.
 func (m *Metrics) Reaped(table string, rows int64) {
-	m.reaped.WithLabelValues(bounded(m.tables, table)).Add(float64(rows))
+	m.accounts.reaped.WithLabelValues(bounded(m.accounts.tables, table)).Add(float64(rows))
+}
+
+// reapResults are the ends of a run of the reaper.
+var reapResults = []string{"success", "failure"}
+
+// ReapDone counts a run of the reaper. It fits postgres.ReapObserver.
+func (m *Metrics) ReapDone(err error) {
+	result := "success"
+	if err != nil {
+		result = "failure"
+	}
+	m.accounts.reaps.WithLabelValues(result).Inc()
 }
 
 // refusals are the reasons for which package password refuses to hash.

@@ -5,50 +5,84 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promauto"
 )
+
+// operations and queryErrors are the label values of queries: the statements that the service uses, and what
+// can go wrong, which is a class of PostgreSQL's error codes
+// (https://www.postgresql.org/docs/current/errcodes-appendix.html) if the server said so.
+var (
+	operations  = []string{"BEGIN", "BATCH", "COMMIT", "DELETE", "INSERT", "ROLLBACK", "SELECT", "UPDATE", "WITH"}
+	queryErrors = []string{"", "canceled", "timeout", "08", "22", "23", "25", "40", "42", "53", "55", "57", "58", "XX"}
+)
+
+func newQueryMetrics(factory promauto.Factory) *prometheus.HistogramVec {
+	vec := factory.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "db_client_operation_duration_seconds",
+		Help:    "Time from sending a query, or a batch of them, to the end of its answer. error_type is empty, or the class of PostgreSQL's error code.",
+		Buckets: []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
+	}, []string{"db_operation_name", "error_type"})
+	for _, operation := range operations {
+		vec.WithLabelValues(operation, "")
+	}
+	return vec
+}
+
+// QueryDone notes how long a query took, and how it failed, if it did. It fits postgres.QueryObserver.
+func (m *Metrics) QueryDone(ctx context.Context, operation string, took time.Duration, failure string) {
+	observe(ctx, m.queries.WithLabelValues(bounded(operations, operation), bounded(queryErrors, failure)), took)
+}
 
 // askTimeout is how long a scrape waits for the database.
 const askTimeout = time.Second
 
 func outboxQuestion(s Sources) *question {
-	return &question{
-		ask: func(ctx context.Context) ([]float64, error) {
+	pendingDesc := newDesc("user_service_outbox_pending_events", "Events that wait to be published; 100000 stands for so many or more.")
+	ageDesc := newDesc("user_service_outbox_oldest_event_age_seconds", "Time that the oldest waiting event has waited; 0 if none waits.")
+	return newQuestion("user_service_outbox_scrape_errors_total", "Scrapes for which the database did not tell the state of the outbox.",
+		func(ctx context.Context) ([]prometheus.Metric, error) {
 			pending, oldest, err := s.Outbox(ctx)
-			return []float64{float64(pending), oldest.Seconds()}, err
-		},
-		answers: []*prometheus.Desc{
-			newDesc("user_service_outbox_pending_events", "Events that wait to be published; 100000 stands for so many or more."),
-			newDesc("user_service_outbox_oldest_event_age_seconds", "Time that the oldest waiting event has waited; 0 if none waits."),
-		},
-		failed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "user_service_outbox_scrape_errors_total",
-			Help: "Scrapes for which the database did not tell the state of the outbox.",
-		}),
-	}
+			return []prometheus.Metric{gauge(pendingDesc, float64(pending)), gauge(ageDesc, oldest.Seconds())}, err
+		}, pendingDesc, ageDesc)
 }
 
 func schemaQuestion(s Sources) *question {
-	return &question{
-		ask: func(ctx context.Context) ([]float64, error) {
+	desc := newDesc("user_service_schema_version", "The version of the database's schema; 0 if it has none.")
+	return newQuestion("user_service_schema_scrape_errors_total", "Scrapes for which the database did not tell the version of its schema.",
+		func(ctx context.Context) ([]prometheus.Metric, error) {
 			version, err := s.Schema(ctx)
-			return []float64{float64(version)}, err
-		},
-		answers: []*prometheus.Desc{
-			newDesc("user_service_schema_version", "The version of the database's schema; 0 if it has none."),
-		},
-		failed: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "user_service_schema_scrape_errors_total",
-			Help: "Scrapes for which the database did not tell the version of its schema.",
-		}),
-	}
+			return []prometheus.Metric{gauge(desc, float64(version))}, err
+		}, desc)
+}
+
+func keyQuestion(s Sources) *question {
+	desc := newDesc("user_service_token_key_since_timestamp_seconds",
+		"When a key of tokens was first in use anywhere, for each that is now; use is sign or accept.", "kid", "algorithm", "use")
+	return newQuestion("user_service_token_key_scrape_errors_total", "Scrapes for which the database did not tell the age of the keys.",
+		func(ctx context.Context) ([]prometheus.Metric, error) {
+			keys, err := s.Keys(ctx)
+			var out []prometheus.Metric
+			for _, k := range keys {
+				use := "accept"
+				if k.Signs {
+					use = "sign"
+				}
+				out = append(out, gauge(desc, float64(k.Since.UnixMilli())/1000, k.ID, k.Algorithm, use))
+			}
+			return out, err
+		}, desc)
 }
 
 // question is a collector that asks the database. Without an answer its gauges are absent, as an
 // old or zero value would pass for a good one.
 type question struct {
-	ask     func(context.Context) ([]float64, error)
-	answers []*prometheus.Desc // one for each value that ask returns
+	ask     func(context.Context) ([]prometheus.Metric, error)
+	answers []*prometheus.Desc
 	failed  prometheus.Counter
+}
+
+func newQuestion(failedName, failedHelp string, ask func(context.Context) ([]prometheus.Metric, error), answers ...*prometheus.Desc) *question {
+	return &question{ask: ask, answers: answers, failed: prometheus.NewCounter(prometheus.CounterOpts{Name: failedName, Help: failedHelp})}
 }
 
 // Describe implements prometheus.Collector.
@@ -63,17 +97,21 @@ func (q *question) Describe(ch chan<- *prometheus.Desc) {
 func (q *question) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 	defer cancel()
-	values, err := q.ask(ctx)
+	answers, err := q.ask(ctx)
 	if err != nil {
 		q.failed.Inc()
-		values = nil
+		answers = nil
 	}
-	for i, value := range values {
-		ch <- prometheus.MustNewConstMetric(q.answers[i], prometheus.GaugeValue, value)
+	for _, answer := range answers {
+		ch <- answer
 	}
 	q.failed.Collect(ch)
 }
 
 func newDesc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+func gauge(desc *prometheus.Desc, value float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
 }

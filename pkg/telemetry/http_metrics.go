@@ -2,12 +2,14 @@ package telemetry
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // unmatched is the route of requests that no route matched.
@@ -45,16 +47,26 @@ func newHTTPMetrics(factory promauto.Factory) httpMetrics {
 
 // RequestStarted notes that a request is being answered. done is to be called at its end, with
 // the pattern of the route, empty if none matched, and the status of the answer.
-func (m *Metrics) RequestStarted(method string) (done func(route string, status int)) {
+func (m *Metrics) RequestStarted(ctx context.Context, method string) (done func(route string, status int)) {
 	method = bounded(methods, method)
 	active := m.http.active.WithLabelValues(method)
 	active.Inc()
 	started := time.Now()
 	return func(route string, status int) {
 		active.Dec()
-		m.http.duration.WithLabelValues(method, cmp.Or(route, unmatched), strconv.Itoa(status)).
-			Observe(time.Since(started).Seconds())
+		observe(ctx, m.http.duration.WithLabelValues(method, cmp.Or(route, unmatched), strconv.Itoa(status)), time.Since(started))
 	}
+}
+
+// observe puts a duration into a histogram, with the trace that it is of as an exemplar if that trace is
+// recorded: a way from a slow bucket to one of the requests in it.
+func observe(ctx context.Context, histogram prometheus.Observer, took time.Duration) {
+	span := trace.SpanContextFromContext(ctx)
+	if exemplary, ok := histogram.(prometheus.ExemplarObserver); ok && span.IsSampled() {
+		exemplary.ObserveWithExemplar(took.Seconds(), prometheus.Labels{"trace_id": span.TraceID().String()})
+		return
+	}
+	histogram.Observe(took.Seconds())
 }
 
 // policies are the limits that requests can meet.

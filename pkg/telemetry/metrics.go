@@ -23,9 +23,8 @@ type Metrics struct {
 	registry *prometheus.Registry
 	http     httpMetrics
 	limited  *prometheus.CounterVec
-	logins   *prometheus.CounterVec
-	tables   []string // all tables that are reaped
-	reaped   *prometheus.CounterVec
+	accounts accountMetrics
+	queries  *prometheus.HistogramVec
 	hashing  hashMetrics
 	outbox   outboxMetrics
 	rabbitmq rabbitMQMetrics
@@ -47,9 +46,8 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 		registry: registry,
 		http:     newHTTPMetrics(factory),
 		limited:  newRateLimited(factory),
-		logins:   newLogins(factory),
-		tables:   tables,
-		reaped:   newCounter(factory, "user_service_reaped_rows_total", "Rows that were deleted because they were over.", "table", tables),
+		accounts: newAccountMetrics(factory, tables),
+		queries:  newQueryMetrics(factory),
 		hashing:  newHashMetrics(factory),
 		outbox:   newOutboxMetrics(factory, eventTypes),
 		rabbitmq: newRabbitMQMetrics(factory),

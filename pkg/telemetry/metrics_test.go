@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
+	"go.opentelemetry.io/otel/trace"
 
 	"user-service/pkg/telemetry"
 )
@@ -30,6 +32,12 @@ func sources() telemetry.Sources {
 		Outbox:         func(context.Context) (int64, time.Duration, error) { return 8, 90 * time.Second, nil },
 		Schema:         func(context.Context) (int64, error) { return 11, nil },
 		SchemaRequired: 10,
+		Keys: func(context.Context) ([]telemetry.Key, error) {
+			return []telemetry.Key{
+				{ID: "new", Algorithm: "EdDSA", Signs: true, Since: time.Unix(1800000000, 0)},
+				{ID: "old", Algorithm: "HS256", Since: time.Unix(1700000000, 0)},
+			}, nil
+		},
 	}
 }
 
@@ -86,7 +94,7 @@ func has(t *testing.T, got, want map[string]float64) {
 func TestMetricsFollowTheConventions(t *testing.T) {
 	t.Parallel()
 	m := watched(sources())
-	m.RequestStarted(http.MethodGet)("/users/{id}", http.StatusOK)
+	m.RequestStarted(context.Background(), http.MethodGet)("/users/{id}", http.StatusOK)
 	problems, err := promlint.New(exposition(t, m, "text/plain").Body).Lint()
 	if err != nil {
 		t.Fatal(err)
@@ -103,27 +111,35 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 func TestWhatHasNotHappenedIsZero(t *testing.T) {
 	t.Parallel()
 	has(t, scrape(t, watched(sources())), map[string]float64{
-		`user_service_logins_total{result="success"}`:                      0,
-		`user_service_logins_total{result="invalid-credentials"}`:          0,
-		`user_service_logins_total{result="overloaded"}`:                   0,
-		`user_service_rate_limited_total{policy="address"}`:                0,
-		`user_service_rate_limited_total{policy="login"}`:                  0,
-		`user_service_password_hash_refused_total{reason="queue_full"}`:    0,
-		`user_service_password_hash_refused_total{reason="timeout"}`:       0,
-		`user_service_outbox_published_total{type="user.created"}`:         0,
-		`user_service_outbox_failed_total{type="user.updated"}`:            0,
-		`user_service_outbox_returned_total{type="user.deleted"}`:          0,
-		`user_service_outbox_scrape_errors_total`:                          0,
-		`user_service_schema_scrape_errors_total`:                          0,
-		`user_service_rabbitmq_connected`:                                  0,
-		`user_service_rabbitmq_nacked_total`:                               0,
-		`user_service_rabbitmq_confirm_duration_seconds_count`:             0,
-		`http_server_active_requests{http_request_method="GET"}`:           0,
-		`http_server_active_requests{http_request_method="PATCH"}`:         0,
-		`promhttp_metric_handler_errors_total{cause="gathering"}`:          0,
-		`user_service_password_hash_duration_seconds_bucket{le="0.1"}`:     0,
-		`user_service_outbox_delivery_seconds_bucket{le="0.01"}`:           0,
-		`user_service_rabbitmq_confirm_duration_seconds_bucket{le="0.01"}`: 0,
+		`user_service_logins_total{result="success"}`:                                          0,
+		`user_service_logins_total{result="invalid-credentials"}`:                              0,
+		`user_service_logins_total{result="overloaded"}`:                                       0,
+		`user_service_refreshes_total{result="success"}`:                                       0,
+		`user_service_refreshes_total{result="invalid-refresh-token"}`:                         0,
+		`user_service_lockouts_total`:                                                          0,
+		`user_service_refresh_token_reuses_total`:                                              0,
+		`user_service_reaps_total{result="failure"}`:                                           0,
+		`user_service_secrets_rejected`:                                                        0,
+		`user_service_token_key_scrape_errors_total`:                                           0,
+		`db_client_operation_duration_seconds_count{db_operation_name="SELECT",error_type=""}`: 0,
+		`user_service_rate_limited_total{policy="address"}`:                                    0,
+		`user_service_rate_limited_total{policy="login"}`:                                      0,
+		`user_service_password_hash_refused_total{reason="queue_full"}`:                        0,
+		`user_service_password_hash_refused_total{reason="timeout"}`:                           0,
+		`user_service_outbox_published_total{type="user.created"}`:                             0,
+		`user_service_outbox_failed_total{type="user.updated"}`:                                0,
+		`user_service_outbox_returned_total{type="user.deleted"}`:                              0,
+		`user_service_outbox_scrape_errors_total`:                                              0,
+		`user_service_schema_scrape_errors_total`:                                              0,
+		`user_service_rabbitmq_connected`:                                                      0,
+		`user_service_rabbitmq_nacked_total`:                                                   0,
+		`user_service_rabbitmq_confirm_duration_seconds_count`:                                 0,
+		`http_server_active_requests{http_request_method="GET"}`:                               0,
+		`http_server_active_requests{http_request_method="PATCH"}`:                             0,
+		`promhttp_metric_handler_errors_total{cause="gathering"}`:                              0,
+		`user_service_password_hash_duration_seconds_bucket{le="0.1"}`:                         0,
+		`user_service_outbox_delivery_seconds_bucket{le="0.01"}`:                               0,
+		`user_service_rabbitmq_confirm_duration_seconds_bucket{le="0.01"}`:                     0,
 	})
 }
 
@@ -132,6 +148,16 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	m := watched(sources())
 	m.LoginDone("success")
 	m.LoginDone("invalid-credentials")
+	m.RefreshDone("success")
+	m.RefreshDone("invalid-refresh-token")
+	m.LockedOut()
+	m.TokenReused()
+	m.Reaped("sessions", 7)
+	m.ReapDone(nil)
+	m.ReapDone(errors.New("no database"))
+	m.SecretsRejected(2)
+	m.QueryDone(t.Context(), "SELECT", 4*time.Millisecond, "")
+	m.QueryDone(t.Context(), "INSERT", time.Second, "57")
 	m.RateLimited("address")
 	m.HashDone(20*time.Millisecond, 40*time.Millisecond)
 	m.HashRefused("timeout")
@@ -143,32 +169,44 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	m.Confirmed(2 * time.Millisecond)
 	m.Nacked()
 	has(t, scrape(t, m), map[string]float64{
-		`user_service_logins_total{result="success"}`:                   1,
-		`user_service_logins_total{result="invalid-credentials"}`:       1,
-		`user_service_rate_limited_total{policy="address"}`:             1,
-		`user_service_password_hash_wait_seconds_sum`:                   0.02,
-		`user_service_password_hash_duration_seconds_sum`:               0.04,
-		`user_service_password_hash_refused_total{reason="timeout"}`:    1,
-		`user_service_outbox_published_total{type="user.created"}`:      2,
-		`user_service_outbox_delivery_seconds_bucket{le="0.005"}`:       1,
-		`user_service_outbox_delivery_seconds_bucket{le="300"}`:         2,
-		`user_service_outbox_failed_total{type="user.updated"}`:         1,
-		`user_service_outbox_returned_total{type="user.created"}`:       1,
-		`user_service_rabbitmq_connected`:                               1,
-		`user_service_rabbitmq_confirm_duration_seconds_sum`:            0.002,
-		`user_service_rabbitmq_nacked_total`:                            1,
-		`user_service_password_hash_running`:                            2,
-		`user_service_password_hash_queued`:                             3,
-		`user_service_outbox_pending_events`:                            8,
-		`user_service_outbox_oldest_event_age_seconds`:                  90,
-		`user_service_schema_version`:                                   11,
-		`user_service_schema_version_required`:                          10,
-		`db_client_connection_count{db_client_connection_state="idle"}`: 4,
-		`db_client_connection_count{db_client_connection_state="used"}`: 5,
-		`db_client_connection_max`:                                      16,
-		`db_client_connection_wait_time_seconds_count`:                  70,
-		`db_client_connection_wait_time_seconds_sum`:                    1.5,
-		`db_client_connection_timeouts_total`:                           6,
+		`user_service_logins_total{result="success"}`:                                                      1,
+		`user_service_logins_total{result="invalid-credentials"}`:                                          1,
+		`user_service_refreshes_total{result="success"}`:                                                   1,
+		`user_service_refreshes_total{result="invalid-refresh-token"}`:                                     1,
+		`user_service_lockouts_total`:                                                                      1,
+		`user_service_refresh_token_reuses_total`:                                                          1,
+		`user_service_reaped_rows_total{table="sessions"}`:                                                 7,
+		`user_service_reaps_total{result="success"}`:                                                       1,
+		`user_service_reaps_total{result="failure"}`:                                                       1,
+		`user_service_secrets_rejected`:                                                                    2,
+		`db_client_operation_duration_seconds_bucket{db_operation_name="SELECT",error_type="",le="0.005"}`: 1,
+		`db_client_operation_duration_seconds_sum{db_operation_name="INSERT",error_type="57"}`:             1,
+		`user_service_token_key_since_timestamp_seconds{algorithm="EdDSA",kid="new",use="sign"}`:           1.8e9,
+		`user_service_token_key_since_timestamp_seconds{algorithm="HS256",kid="old",use="accept"}`:         1.7e9,
+		`user_service_rate_limited_total{policy="address"}`:                                                1,
+		`user_service_password_hash_wait_seconds_sum`:                                                      0.02,
+		`user_service_password_hash_duration_seconds_sum`:                                                  0.04,
+		`user_service_password_hash_refused_total{reason="timeout"}`:                                       1,
+		`user_service_outbox_published_total{type="user.created"}`:                                         2,
+		`user_service_outbox_delivery_seconds_bucket{le="0.005"}`:                                          1,
+		`user_service_outbox_delivery_seconds_bucket{le="300"}`:                                            2,
+		`user_service_outbox_failed_total{type="user.updated"}`:                                            1,
+		`user_service_outbox_returned_total{type="user.created"}`:                                          1,
+		`user_service_rabbitmq_connected`:                                                                  1,
+		`user_service_rabbitmq_confirm_duration_seconds_sum`:                                               0.002,
+		`user_service_rabbitmq_nacked_total`:                                                               1,
+		`user_service_password_hash_running`:                                                               2,
+		`user_service_password_hash_queued`:                                                                3,
+		`user_service_outbox_pending_events`:                                                               8,
+		`user_service_outbox_oldest_event_age_seconds`:                                                     90,
+		`user_service_schema_version`:                                                                      11,
+		`user_service_schema_version_required`:                                                             10,
+		`db_client_connection_count{db_client_connection_state="idle"}`:                                    4,
+		`db_client_connection_count{db_client_connection_state="used"}`:                                    5,
+		`db_client_connection_max`:                                                                         16,
+		`db_client_connection_wait_time_seconds_count`:                                                     70,
+		`db_client_connection_wait_time_seconds_sum`:                                                       1.5,
+		`db_client_connection_timeouts_total`:                                                              6,
 	})
 	m.Connected(false)
 	has(t, scrape(t, m), map[string]float64{`user_service_rabbitmq_connected`: 0})
@@ -178,11 +216,11 @@ func TestRequestMetrics(t *testing.T) {
 	t.Parallel()
 	m := watched(sources())
 	const active = `http_server_active_requests{http_request_method="POST"}`
-	done := m.RequestStarted(http.MethodPost)
+	done := m.RequestStarted(context.Background(), http.MethodPost)
 	has(t, scrape(t, m), map[string]float64{active: 1})
 	done("/login", http.StatusUnauthorized)
-	m.RequestStarted(http.MethodGet)("", http.StatusNotFound)
-	m.RequestStarted("BREW")("", http.StatusMethodNotAllowed)
+	m.RequestStarted(context.Background(), http.MethodGet)("", http.StatusNotFound)
+	m.RequestStarted(context.Background(), "BREW")("", http.StatusMethodNotAllowed)
 	const count = "http_server_request_duration_seconds_count"
 	has(t, scrape(t, m), map[string]float64{
 		active: 0,
@@ -210,8 +248,11 @@ func TestSeriesStayConstant(t *testing.T) {
 	m := watched(sources())
 	one := func(i int) {
 		made := fmt.Sprint("made-up-", i)
-		m.RequestStarted(made)("", http.StatusNotFound)
+		m.RequestStarted(context.Background(), made)("", http.StatusNotFound)
 		m.LoginDone(made)
+		m.RefreshDone(made)
+		m.Reaped(made, 1)
+		m.QueryDone(context.Background(), made, time.Second, made)
 		m.RateLimited(made)
 		m.HashRefused(made)
 		m.EventPublished(made, time.Second)
@@ -245,6 +286,7 @@ func TestWhatTheDatabaseDoesNotTellIsAbsent(t *testing.T) {
 		<-ctx.Done() // as a database that does not answer
 		return 0, ctx.Err()
 	}
+	s.Keys = func(context.Context) ([]telemetry.Key, error) { return nil, errors.New("no database") }
 	m := watched(s)
 	started := time.Now()
 	got := scrape(t, m)
@@ -259,10 +301,11 @@ func TestWhatTheDatabaseDoesNotTellIsAbsent(t *testing.T) {
 		}
 	}
 	has(t, got, map[string]float64{
-		"user_service_outbox_scrape_errors_total": 1,
-		"user_service_schema_scrape_errors_total": 1,
-		"user_service_schema_version_required":    10,
-		"db_client_connection_max":                16,
+		"user_service_outbox_scrape_errors_total":    1,
+		"user_service_schema_scrape_errors_total":    1,
+		"user_service_token_key_scrape_errors_total": 1,
+		"user_service_schema_version_required":       10,
+		"db_client_connection_max":                   16,
 	})
 }
 
@@ -274,5 +317,30 @@ func TestMetricsSpeakOpenMetrics(t *testing.T) {
 	}
 	if !strings.HasSuffix(answer.Body.String(), "# EOF\n") {
 		t.Error("the answer has no end")
+	}
+}
+
+// A slow bucket leads to the trace of a request in it, where traces are recorded.
+func TestExemplarsCarryTraces(t *testing.T) {
+	t.Parallel()
+	m := watched(sources())
+	traced := func(sampled trace.TraceFlags) context.Context {
+		return trace.ContextWithSpanContext(t.Context(), trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID: trace.TraceID{15: 1 + byte(sampled)}, SpanID: trace.SpanID{7: 1}, TraceFlags: sampled,
+		}))
+	}
+	for _, flags := range []trace.TraceFlags{0, trace.FlagsSampled} {
+		m.RequestStarted(traced(flags), http.MethodGet)("/users/{id}", http.StatusOK)
+		m.QueryDone(traced(flags), "SELECT", time.Millisecond, "")
+	}
+	text := exposition(t, m, "application/openmetrics-text;version=1.0.0").Body.String()
+	for _, histogram := range []string{"http_server_request_duration_seconds", "db_client_operation_duration_seconds"} {
+		carries := regexp.MustCompile(`(?m)^` + histogram + `_bucket\{.*\} \d+ # \{trace_id="00000000000000000000000000000002"\}`)
+		if !carries.MatchString(text) {
+			t.Errorf("no bucket of %s has the recorded trace:\n%s", histogram, text)
+		}
+	}
+	if strings.Contains(text, "00000000000000000000000000000001") {
+		t.Error("an exemplar leads to a trace that is not recorded")
 	}
 }

@@ -4,14 +4,19 @@ import (
 	"user-service/pkg/httpapi"
 	"user-service/pkg/outbox"
 	"user-service/pkg/password"
+	"user-service/pkg/postgres"
 	"user-service/pkg/rabbitmq"
 	"user-service/pkg/telemetry"
+	"user-service/pkg/user"
 )
 
 // Metrics fits what the other packages ask of their observers.
 var (
-	_ httpapi.Observer  = (*telemetry.Metrics)(nil)
-	_ outbox.Observer   = (*telemetry.Metrics)(nil)
-	_ password.Observer = (*telemetry.Metrics)(nil)
-	_ rabbitmq.Observer = (*telemetry.Metrics)(nil)
+	_ httpapi.Observer       = (*telemetry.Metrics)(nil)
+	_ outbox.Observer        = (*telemetry.Metrics)(nil)
+	_ password.Observer      = (*telemetry.Metrics)(nil)
+	_ postgres.QueryObserver = (*telemetry.Metrics)(nil)
+	_ postgres.ReapObserver  = (*telemetry.Metrics)(nil)
+	_ user.Observer          = (*telemetry.Metrics)(nil)
+	_ rabbitmq.Observer      = (*telemetry.Metrics)(nil)
 )

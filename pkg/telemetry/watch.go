@@ -20,8 +20,17 @@ type Sources struct {
 	Outbox func(context.Context) (pending int64, oldest time.Duration, err error)
 	// Schema asks the database for the version of its schema. It has to end when its context does.
 	Schema func(context.Context) (version int64, err error)
+	// Keys asks the database since when each key of tokens is in use. It has to end when its context does.
+	Keys func(context.Context) ([]Key, error)
 	// SchemaRequired is the least version of the schema that this build needs.
 	SchemaRequired int64
+}
+
+// Key is one of the keys of tokens.
+type Key struct {
+	ID, Algorithm string
+	Signs         bool // else it is accepted only
+	Since         time.Time
 }
 
 // Watch adds what the sources say to the metrics. To be called once.
@@ -39,5 +48,5 @@ func (m *Metrics) Watch(s Sources) {
 		Name: "user_service_schema_version_required",
 		Help: "The least version of the database's schema that this build needs.",
 	}).Set(float64(s.SchemaRequired))
-	m.registry.MustRegister(newPoolCollector(s.Pool), outboxQuestion(s), schemaQuestion(s))
+	m.registry.MustRegister(newPoolCollector(s.Pool), outboxQuestion(s), schemaQuestion(s), keyQuestion(s))
 }

@@ -21,6 +21,21 @@ type Access struct {
 	Permissions []string
 }
 
+// Bounds of what an access token carries, in the bytes that Size counts: a token has to fit into the header of a
+// request, which takes 16 KiB here and less elsewhere.
+const (
+	MaxRoles       = 2 << 10
+	MaxPermissions = 6 << 10
+)
+
+// Size is what a list of names takes in a token, before it is encoded.
+func Size(names []string) (size int) {
+	for _, name := range names {
+		size += len(name) + len(`"",`)
+	}
+	return size
+}
+
 // claims are the claims of an access token: those of RFC 9068, and sid of OpenID
 // Connect Front-Channel Logout 1.0 section 3.
 type claims struct {
@@ -33,7 +48,8 @@ type claims struct {
 // AccessTTL is how long an access token is good for.
 func (t *Tokens) AccessTTL() time.Duration { return t.cfg.AccessTTL }
 
-// IssueAccess signs an access token.
+// IssueAccess signs an access token. A list that is too long for one is left out as a whole, so that whoever
+// verifies the token sees too little and not a part that looks like all.
 func (t *Tokens) IssueAccess(a Access) (string, error) {
 	now, signing := t.now(), t.keys.Load().signing
 	tok := jwt.NewWithClaims(signing.method, claims{
@@ -46,8 +62,8 @@ func (t *Tokens) IssueAccess(a Access) (string, error) {
 			ID:        uuid.NewString(),
 		},
 		SessionID:   a.SessionID.String(),
-		Roles:       orEmpty(a.Roles),
-		Permissions: orEmpty(a.Permissions),
+		Roles:       within(MaxRoles, a.Roles),
+		Permissions: within(MaxPermissions, a.Permissions),
 	})
 	tok.Header["typ"] = accessType
 	tok.Header["kid"] = signing.id
@@ -112,9 +128,10 @@ func newParser(cfg Config, now func() time.Time) *jwt.Parser {
 	)
 }
 
-// orEmpty makes a claim an empty list, where null would break its readers.
-func orEmpty(list []string) []string {
-	if list == nil {
+// within returns the list if it is of at most so many bytes, else none. It is an empty list where null would break the
+// readers of a claim.
+func within(most int, list []string) []string {
+	if list == nil || Size(list) > most {
 		return []string{}
 	}
 	return list

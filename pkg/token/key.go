@@ -22,6 +22,7 @@ type key struct {
 	method jwt.SigningMethod // the only one that the key is good for
 	sign   any               // the private key or the secret; nil if there is none
 	verify any               // the public key or the secret
+	signs  bool              // whether it signs now; it may have signed else
 }
 
 func newSecret(secret string) (*key, error) {

@@ -67,7 +67,7 @@ func (r *keyring) addPairs(keys Keys) (jose.JSONWebKeySet, error) {
 			return set, err
 		}
 		if i == 0 && keys.PrivateKey != "" {
-			r.signing = k
+			r.signing, k.signs = k, true
 		}
 		if r.add(k) {
 			set.Keys = append(set.Keys, k.jwk())
@@ -87,6 +87,7 @@ func (r *keyring) addSecrets(keys Keys) error {
 		if err != nil {
 			return err
 		}
+		k.signs = i == 0 // refresh tokens at least
 		if i == 0 && r.signing == nil {
 			r.signing = k
 		}

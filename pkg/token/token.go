@@ -60,6 +60,22 @@ func (t *Tokens) SetKeys(keys Keys) error {
 // first. Secrets are never in it.
 func (t *Tokens) JWKS() []byte { return t.keys.Load().public }
 
+// KeyInfo is what may be known of a key.
+type KeyInfo struct {
+	ID        string // the kid
+	Algorithm string // the one of RFC 7518 or RFC 8037 that access tokens name
+	Signs     bool   // whether it signs; else it is accepted only
+}
+
+// KeysInForce returns all keys that are in force, in no order.
+func (t *Tokens) KeysInForce() []KeyInfo {
+	var out []KeyInfo
+	for _, k := range t.keys.Load().byID {
+		out = append(out, KeyInfo{ID: k.id, Algorithm: k.method.Alg(), Signs: k.signs})
+	}
+	return out
+}
+
 // derive makes a key of size bytes for one purpose from the secret, so that the key
 // tells nothing about the secret or about another purpose's key (HKDF, RFC 5869).
 func derive(secret, purpose string, size int) ([]byte, error) {

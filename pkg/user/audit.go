@@ -21,6 +21,8 @@ const (
 	TokenCreated         Action = "authn_token_created" // a one-time token
 	TokenRevoked         Action = "authn_token_revoked" // sessions were ended
 	TokenReused          Action = "authn_token_reuse"   // a spent refresh token was shown: its session was ended
+	TokenRefused         Action = "authn_token_fail"    // a refresh token or one-time token was shown that is none, or not any more
+	SessionUsedAfterEnd  Action = "session_use_after_expire"
 	RolesChanged         Action = "authz_change"
 	PermissionsChanged   Action = "privilege_permissions_changed" // a role was changed or deleted
 	UserCreated          Action = "user_created"

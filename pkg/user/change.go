@@ -2,7 +2,6 @@ package user
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/google/uuid"
@@ -53,20 +52,14 @@ func (s *Service) Update(ctx context.Context, by Identity, id uuid.UUID, edit Ed
 
 // SetRoles replaces the roles of an account.
 //
-// Errors: Invalid (an unknown role), NotFound, LastAdmin, Unavailable.
+// Errors: Invalid (an unknown role, or too many), NotFound, LastAdmin, Unavailable.
 func (s *Service) SetRoles(ctx context.Context, id uuid.UUID, roles []string) (User, error) {
 	return s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
-		unknown, err := tx.UnknownRoles(ctx, roles)
+		known, err := tx.Roles(ctx, roles)
 		if err != nil {
 			return Change{}, err
 		}
-		var errs FieldErrors
-		for i, role := range roles {
-			if slices.Contains(unknown, role) {
-				errs.Add(fmt.Sprintf("/roles/%d", i), "is not a role; GET /roles lists them")
-			}
-		}
-		if err := errs.Err(); err != nil {
+		if err := checkRoles(roles, known).Err(); err != nil {
 			return Change{}, err
 		}
 		u := old

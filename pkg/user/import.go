@@ -3,7 +3,6 @@ package user
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -52,12 +51,7 @@ func (im *Importer) Check(a Import) FieldErrors {
 	if a.CreatedAt.After(im.service.now()) {
 		errs.Add("/created_at", "must not be in the future")
 	}
-	for i, role := range a.Roles {
-		if !slices.ContainsFunc(im.roles, func(r access.Role) bool { return r.Name == role }) {
-			errs.Add(fmt.Sprintf("/roles/%d", i), "is not a role of this service; make it first")
-		}
-	}
-	return errs
+	return append(errs, checkRoles(a.Roles, im.roles)...)
 }
 
 // Import makes an account of each of the batch whose email nobody has, in one transaction, and

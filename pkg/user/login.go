@@ -61,9 +61,11 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 		}
 	}
 	identity, err := s.attempt(ctx, l.Email, shown)
+	if isNotFound(err) { // disabled, erased, or with a new password since the old one was read: a failure as any other
+		shown.ok = false
+		_, err = s.attempt(ctx, l.Email, shown)
+	}
 	switch {
-	case isNotFound(err): // disabled or erased since the password was read
-		return TokenPair{}, errCredentials()
 	case err != nil:
 		return TokenPair{}, err
 	case !shown.ok:
@@ -106,18 +108,23 @@ type proof struct {
 // wrong, while there is a wait.
 func (s *Service) attempt(ctx context.Context, email string, shown proof) (Identity, error) {
 	var blocked error
+	var locked bool
 	identity, err := s.store.Attempt(ctx, email, func(g Guesses) (Verdict, error) {
-		blocked = nil
+		blocked, locked = nil, false
 		switch {
-		case g.BlockedUntil.After(g.Now):
+		case s.cfg.MaxFailures > 0 && g.BlockedUntil.After(g.Now):
 			blocked = s.errBlocked(g)
 			return shown.refused(g)
 		case !shown.ok:
+			locked = s.wait(g.InARow+1) > 0
 			return s.failure(g, shown)
 		default:
 			return shown.success(g)
 		}
 	})
+	if err == nil && locked {
+		s.cfg.Observer.LockedOut()
+	}
 	if err == nil {
 		err = blocked
 	}

@@ -9,9 +9,15 @@ import (
 	"user-service/pkg/event"
 )
 
-// resetTime is how long the answer to a request for a reset takes at least: more than the work for an
-// email that has an account, so that time does not tell whether there is one.
-const resetTime = 100 * time.Millisecond
+// Bounds of requests for a reset. What is the same for everybody is done before the answer, which takes
+// at least resetTime; what only an account needs is done after it, so that neither its time nor its failure tells
+// that there is one.
+const (
+	resetTime    = 100 * time.Millisecond
+	resetSlots   = 4               // requests at work at once, those after their answer included
+	resetWait    = time.Second     // of others for one of the slots
+	resetTimeout = 2 * time.Second // of the work after the answer
+)
 
 // CheckEmail returns what is wrong with the form of an email.
 func CheckEmail(email string) FieldErrors {
@@ -21,9 +27,9 @@ func CheckEmail(email string) FieldErrors {
 }
 
 // RequestReset sends a token for a new password to the mailbox of an active account, if there
-// is one with this email. The answer and its time are the same if there is none.
+// is one with this email. The answer and its time are the same if there is none: the token is made after it.
 //
-// Errors: Invalid, Unavailable.
+// Errors: Invalid, Overloaded, Unavailable.
 func (s *Service) RequestReset(ctx context.Context, email string) error {
 	if err := CheckEmail(email).Err(); err != nil {
 		return err
@@ -39,12 +45,38 @@ func (s *Service) RequestReset(ctx context.Context, email string) error {
 }
 
 func (s *Service) requestReset(ctx context.Context, email string) error {
+	waiting, cancel := context.WithTimeout(ctx, resetWait)
+	defer cancel()
+	if err := s.resets.Acquire(waiting, 1); err != nil { // before it is known whether there is an account
+		return &Error{Code: Overloaded, Detail: "Too many resets are asked for at this moment; try again shortly.", RetryAfter: time.Second, Err: err}
+	}
 	u, err := s.store.UserByEmail(ctx, email)
 	if err == nil && u.Status == Active {
-		err = s.SendReset(ctx, u.ID)
+		go s.sendResetLater(context.WithoutCancel(ctx), u.ID)
+		return nil
 	}
+	s.resets.Release(1)
 	if isNotFound(err) {
 		return nil
+	}
+	return err
+}
+
+// sendResetLater ends the turn of a request that has been answered, or is about to be.
+func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
+	defer s.resets.Release(1)
+	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
+	defer cancel()
+	if err := s.SendReset(ctx, id); err != nil && !isNotFound(err) {
+		s.cfg.Log.WarnContext(ctx, "a reset that was asked for is not sent", "error", err)
+	}
+}
+
+// Finish waits for the work that goes on after an answer. Error: that of ctx.
+func (s *Service) Finish(ctx context.Context) error {
+	err := s.resets.Acquire(ctx, resetSlots)
+	if err == nil {
+		s.resets.Release(resetSlots)
 	}
 	return err
 }
@@ -84,7 +116,7 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	}
 	holder, err := s.store.TokenHolder(ctx, hashToken(r.Token), PasswordReset)
 	if err != nil {
-		return tokenError(err)
+		return s.tokenError(ctx, err)
 	}
 	var errs FieldErrors
 	s.checkPassword("/new_password", r.NewPassword, holder, &errs)
@@ -98,5 +130,5 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(_ context.Context, _ Tx, u User) (Change, error) {
 		return s.passwordChange(u, hash)
 	})
-	return tokenError(err)
+	return s.tokenError(ctx, err)
 }

@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"user-service/pkg/access"
+	"user-service/pkg/token"
 )
 
 // Bounds of a role. A token carries its user's permissions, so there can't be many.
@@ -15,6 +16,7 @@ const (
 	maxDescription     = 256 // characters
 	maxPermissions     = 100
 	maxPermissionBytes = 4096 // of all names: a token has to fit into a request's header
+	maxRoles           = 30   // of a user
 	// maxHolders is how many users a role is taken from when it is deleted: each is a change with
 	// an event, and all of them are one transaction.
 	maxHolders = 1000
@@ -44,6 +46,29 @@ func CheckRole(r access.Role) FieldErrors {
 		if len(p) > 128 || !permissionName.MatchString(string(p)) {
 			errs.Add(fmt.Sprintf("/permissions/%d", i), "must be a name such as orders:refund, in lower case, of at most 128 bytes")
 		}
+	}
+	return errs
+}
+
+// checkRoles returns what is wrong with the roles of a user: those that are not known, and more than a token holds.
+func checkRoles(names []string, known []access.Role) FieldErrors {
+	var errs FieldErrors
+	var permissions []string
+	for i, name := range names {
+		at := slices.IndexFunc(known, func(r access.Role) bool { return r.Name == name })
+		if at < 0 {
+			errs.Add(fmt.Sprintf("/roles/%d", i), "is not a role; GET /roles lists them")
+			continue
+		}
+		for _, p := range known[at].Permissions {
+			permissions = append(permissions, string(p))
+		}
+	}
+	if len(sorted(names)) > maxRoles {
+		errs.Add("/roles", fmt.Sprintf("must be at most %d", maxRoles))
+	}
+	if size := token.Size(sorted(permissions)); size > token.MaxPermissions {
+		errs.Add("/roles", fmt.Sprintf("give permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions))
 	}
 	return errs
 }

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/semaphore"
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
@@ -21,7 +23,20 @@ type Config struct {
 	Passwords           password.Policy
 	RefreshIdleTTL      time.Duration // a session ends when unused for so long
 	RefreshTTL          time.Duration // a session ends after so long, used or not
+	Log                 *slog.Logger  // of what fails after the answer; nil: of nothing
+	Observer            Observer      // nil: nobody looks
 }
+
+// Observer is told of signs of an attack. Its methods must not block.
+type Observer interface {
+	LockedOut()   // an email has to wait after too many failures in a row
+	TokenReused() // a spent refresh token was shown, and its session ended
+}
+
+type nobody struct{}
+
+func (nobody) LockedOut()   {}
+func (nobody) TokenReused() {}
 
 // Service is the life of accounts: every rule is here, whoever asks.
 type Service struct {
@@ -29,12 +44,21 @@ type Service struct {
 	store  Store
 	hasher *password.Hasher
 	tokens *token.Tokens
+	resets *semaphore.Weighted // see resetSlots
 	now    func() time.Time
 }
 
 // New returns a Service. A program that issues no tokens may give nil for them.
 func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens) *Service {
-	return &Service{cfg: cfg, store: store, hasher: hasher, tokens: tokens, now: databaseNow}
+	if cfg.Observer == nil {
+		cfg.Observer = nobody{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{
+		cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: semaphore.NewWeighted(resetSlots), now: databaseNow,
+	}
 }
 
 // databaseNow is the time in the database's resolution, so that what is returned now
@@ -79,6 +103,9 @@ func (s *Service) Create(ctx context.Context, r Registration, roles ...string) (
 	if err := s.CheckRegistration(r).Err(); err != nil {
 		return User{}, err
 	}
+	if err := s.checkGiven(ctx, roles); err != nil {
+		return User{}, err
+	}
 	hash, err := s.hasher.Hash(ctx, r.Password)
 	if err != nil {
 		return User{}, hashing(err)
@@ -97,6 +124,19 @@ func (s *Service) Create(ctx context.Context, r Registration, roles ...string) (
 		return User{}, err
 	}
 	return u, s.store.Create(ctx, u, hash, created)
+}
+
+// checkGiven refuses roles that a new account can't have. One alone is never too much, and
+// that it is one is seen when the account is stored.
+func (s *Service) checkGiven(ctx context.Context, roles []string) error {
+	if len(roles) < 2 {
+		return nil
+	}
+	known, err := s.store.Roles(ctx)
+	if err != nil {
+		return err
+	}
+	return checkRoles(roles, known).Err()
 }
 
 // Get returns an account. Errors: NotFound, Unavailable.

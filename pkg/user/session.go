@@ -14,6 +14,9 @@ import (
 // so that a client that raced itself is not taken for a thief.
 const refreshGrace = 10 * time.Second
 
+// MaxSessions is how many living sessions a user has at most. One more ends the one that was not used for longest.
+const MaxSessions = 100
+
 // TokenPair is what a login or a refresh gives.
 type TokenPair struct {
 	Access    string
@@ -30,30 +33,37 @@ type TokenPair struct {
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, error) {
 	named, err := s.tokens.VerifyRefresh(refreshToken)
 	if err != nil {
-		return TokenPair{}, errRefreshToken(err)
+		return TokenPair{}, s.refuse(ctx, TokenRefused, errRefreshToken(err))
 	}
 	var living uint64
-	identity, err := s.store.TurnSession(ctx, named.SessionID, func(session Session) (Turn, error) {
-		turn := s.turn(ctx, session, named.Counter)
+	var turn Turn
+	identity, err := s.store.TurnSession(ctx, named.SessionID, func(session Session, now time.Time) Turn {
+		turn = s.turn(OriginOf(ctx), session, named.Counter, now)
 		if turn.Session != nil {
 			session = *turn.Session
 		}
 		living = session.Counter
-		return turn, nil
+		return turn
 	})
-	if isNotFound(err) {
+	switch {
+	case isNotFound(err) && turn.End == "": // it had ended before
+		return TokenPair{}, s.refuse(ctx, SessionUsedAfterEnd, errRefreshToken(err))
+	case isNotFound(err):
+		if turn.End == TokenReused {
+			s.cfg.Observer.TokenReused()
+		}
 		return TokenPair{}, errRefreshToken(err)
-	}
-	if err != nil {
+	case err != nil:
 		return TokenPair{}, err
 	}
 	return s.pair(identity, living)
 }
 
-// turn decides what the shown refresh token, the counter-th, does to its session.
-func (s *Service) turn(ctx context.Context, session Session, counter uint64) Turn {
-	now, from := s.now(), OriginOf(ctx)
+// turn decides what the shown refresh token, the counter-th, does to its session now.
+func (s *Service) turn(from Origin, session Session, counter uint64, now time.Time) Turn {
 	switch {
+	case !session.ExpiresAt.After(now):
+		return Turn{End: SessionUsedAfterEnd}
 	case counter == session.Counter:
 		session.Counter++
 		session.TurnedAt = now
@@ -63,8 +73,16 @@ func (s *Service) turn(ctx context.Context, session Session, counter uint64) Tur
 	case counter+1 == session.Counter && now.Sub(session.TurnedAt) <= refreshGrace:
 		return Turn{}
 	default:
-		return Turn{End: true}
+		return Turn{End: TokenReused}
 	}
+}
+
+// refuse notes that a token was refused which is nobody's any more, and returns the refusal.
+func (s *Service) refuse(ctx context.Context, action Action, refusal error) error {
+	if err := s.store.Note(ctx, Audit{Action: action}); err != nil {
+		return err
+	}
+	return refusal
 }
 
 // expiry is when a session ends unless it is turned again.

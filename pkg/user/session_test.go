@@ -15,9 +15,8 @@ var (
 	login    = time.Date(2026, 1, 1, 12, 0, 0, 900_000_000, time.UTC) // 0.1 s before the next full second
 )
 
-func serviceAt(now time.Time) *Service {
-	return &Service{cfg: Config{RefreshIdleTTL: idle, RefreshTTL: absolute}, now: func() time.Time { return now }}
-}
+// service has no clock: what a refresh needs of time comes from the database.
+var service = &Service{cfg: Config{RefreshIdleTTL: idle, RefreshTTL: absolute}}
 
 // TestWhatARefreshTokenDoesToItsSession shows tokens to a session whose living one is number
 // 5, which was made an hour after the login.
@@ -25,7 +24,7 @@ func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
 	t.Parallel()
 	turned := login.Add(time.Hour)
 	session := Session{Counter: 5, CreatedAt: login, TurnedAt: turned, ExpiresAt: turned.Add(idle)}
-	successor, theft := Turn{}, Turn{End: true}
+	successor, theft, over := Turn{}, Turn{End: TokenReused}, Turn{End: SessionUsedAfterEnd}
 	rotated := func(after time.Duration) Turn {
 		now := turned.Add(after)
 		return Turn{Session: &Session{Counter: 6, CreatedAt: login, TurnedAt: now, ExpiresAt: now.Add(idle)}}
@@ -50,8 +49,11 @@ func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
 		"the first, at once":                 {0, 0, theft},
 		"one that is not made yet":           {6, 0, theft},
 		"one that is not made yet, by a lot": {1 << 63, 0, theft},
+		"living, in the last microsecond":    {5, idle - time.Microsecond, rotated(idle - time.Microsecond)},
+		"living, of a session that is over":  {5, idle, over},
+		"spent, of a session that is over":   {4, idle, over},
 	} {
-		if diff := cmp.Diff(c.want, serviceAt(turned.Add(c.after)).turn(t.Context(), session, c.counter), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		if diff := cmp.Diff(c.want, service.turn(Origin{}, session, c.counter, turned.Add(c.after)), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -69,7 +71,7 @@ func TestASessionEndsWhenUnusedOrOld(t *testing.T) {
 		"used in its last microsecond":   {absolute - time.Microsecond, absolute},
 		"used by a clock that is behind": {-time.Second, idle - time.Second},
 	} {
-		got := serviceAt(login).expiry(Session{CreatedAt: login, TurnedAt: login.Add(c.used)})
+		got := service.expiry(Session{CreatedAt: login, TurnedAt: login.Add(c.used)})
 		if want := login.Add(c.want); !got.Equal(want) {
 			t.Errorf("%s: ends at %s, want %s", name, got, want)
 		}

@@ -41,14 +41,16 @@ type Store interface {
 	// Attempt lets decide judge an attempt to show the password of an email, while no other attempt
 	// with this email is judged, and stores the verdict. It does the same work for
 	// each verdict without a session. It returns whose session it opened, if any; NotFound if that
-	// user is gone or disabled.
+	// user is gone or disabled, or its password was changed. Past MaxSessions it ends the session of this user that was
+	// not used for longest.
 	Attempt(ctx context.Context, email string, decide func(Guesses) (Verdict, error)) (Identity, error)
 
 	// Sessions returns the living sessions of a user, newest first; NotFound if there is no such user.
 	Sessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
-	// TurnSession locks the session of an active user, lets decide look at it, and stores
-	// what decide returns. NotFound if there is no such session.
-	TurnSession(ctx context.Context, id uuid.UUID, decide func(Session) (Turn, error)) (Identity, error)
+	// TurnSession locks the session of an active user, lets decide look at it, at a moment by the clock that all
+	// replicas share, and stores what decide returns. NotFound if there is no such session. One that is out of date
+	// may still be there.
+	TurnSession(ctx context.Context, id uuid.UUID, decide func(s Session, now time.Time) Turn) (Identity, error)
 	// EndSession ends one session of a user; NotFound if there is no such session.
 	EndSession(ctx context.Context, userID, sessionID uuid.UUID) error
 	// Identify returns who a session belongs to, in one query; NotFound if the session is over or
@@ -70,6 +72,8 @@ type Store interface {
 	// if there is no such role; RoleInUse if more than most users have it.
 	DeleteRole(ctx context.Context, name string, most int, decide func(User) (Change, error)) error
 
+	// Note makes an entry in the audit trail about what has changed nothing.
+	Note(ctx context.Context, entry Audit) error
 	// AuditEvents returns entries of the audit trail, newest first.
 	AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, error)
 }
@@ -82,9 +86,8 @@ type Tx interface {
 	// AnotherActiveAdmin reports whether an active admin other than id remains. The answer
 	// holds until the transaction ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
-	// UnknownRoles returns those of the names that are no roles. The others stay roles
-	// until the transaction ends.
-	UnknownRoles(ctx context.Context, names []string) ([]string, error)
+	// Roles returns those of the names that are roles. They stay roles until the transaction ends.
+	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// PasswordAt returns when the password of the locked account was changed last.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
 	// FreshTokens returns how many one-time tokens of a user are alive that are not older than
@@ -116,5 +119,5 @@ type Change struct {
 // Turn is what is to become of a locked session. The zero Turn changes nothing.
 type Turn struct {
 	Session *Session // the session after the turn; nil leaves it as it is
-	End     bool     // end the session; TurnSession then returns NotFound
+	End     Action   // end the session, and call it so in the audit trail; TurnSession then returns NotFound
 }

@@ -30,5 +30,5 @@ func (s *Service) ConfirmVerification(ctx context.Context, token string) error {
 		u.EmailVerified = true
 		return s.changed(old, u, nil, UserUpdated)
 	})
-	return tokenError(err)
+	return s.tokenError(ctx, err)
 }

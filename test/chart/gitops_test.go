@@ -20,7 +20,9 @@ func TestArgoCDAndFluxInstallTheProductionValues(t *testing.T) {
 
 	application := parse[struct {
 		Spec struct {
-			Source struct{ Helm struct{ ValuesObject map[string]any } }
+			Source struct {
+				Helm struct{ ValuesObject map[string]any }
+			}
 		}
 	}](t, read(t, production+"argocd.yaml"))
 	got := application.Spec.Source.Helm.ValuesObject

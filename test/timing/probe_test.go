@@ -3,6 +3,7 @@
 package timing_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -85,9 +86,12 @@ func plain(s user.Store) user.Store { return s }
 
 type unobserved struct{}
 
-func (unobserved) RequestStarted(string) func(string, int) { return func(string, int) {} }
-func (unobserved) LoginDone(string)                        {}
-func (unobserved) RateLimited(string)                      {}
+func (unobserved) RequestStarted(context.Context, string) func(string, int) {
+	return func(string, int) {}
+}
+func (unobserved) RefreshDone(string) {}
+func (unobserved) LoginDone(string)   {}
+func (unobserved) RateLimited(string) {}
 
 // account makes an active account.
 func (s *target) account(email string) {

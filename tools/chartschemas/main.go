@@ -102,7 +102,7 @@ func writeModule(ctx context.Context, module, pattern, dir string) error {
 
 // download returns the directory that the go command keeps a module in.
 func download(ctx context.Context, module string) (string, error) {
-	command := exec.CommandContext(ctx, "go", "mod", "download", "-json", module)
+	command := exec.CommandContext(ctx, "go", "mod", "download", "-json", module) //nolint:gosec // a module that is named below
 	out, runErr := command.Output()
 	var answer struct{ Dir, Error string }
 	if err := json.Unmarshal(out, &answer); err != nil {
@@ -115,6 +115,9 @@ func download(ctx context.Context, module string) (string, error) {
 }
 
 func write(dir, kind, group, version string, schema object) error {
+	if group == "" {
+		group = version // what kubeconform takes for the group of the core API
+	}
 	schema["$schema"] = "http://json-schema.org/draft-07/schema#"
 	text, err := json.Marshal(schema)
 	if err != nil {

@@ -1,0 +1,91 @@
+package httpapi_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"user-service/pkg/event"
+)
+
+// askForResets asks for a reset of an account and of nobody, and wants the same answer in the same time.
+func (s *server) askForResets(known string) {
+	s.t.Helper()
+	var answers []string
+	for _, email := range []string{known, "nobody@example.com"} {
+		began := time.Now()
+		got := s.call("POST", "/password-reset", map[string]any{"email": email}).want(s.t, 202)
+		answers = append(answers, string(got.body))
+		if took := time.Since(began); took > time.Second {
+			s.t.Errorf("%s is answered after %s", email, took)
+		}
+	}
+	if answers[0] != answers[1] {
+		s.t.Errorf("answers are %q", answers)
+	}
+}
+
+// TestAResetThatCantBeStoredTellsNothing: only an account needs a write, so its failure must not show.
+func TestAResetThatCantBeStoredTellsNothing(t *testing.T) {
+	t.Parallel()
+	before := start(t)
+	a, admin := before.register(), before.admin()
+	before.execute(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
+	s := start(t, func(set *settings) { set.database = before.dsn }) // with new connections
+	s.askForResets(a.Email)
+	if n := len(s.events(event.PasswordResetRequested)); n != 0 {
+		t.Errorf("%d events in a database that takes none", n)
+	}
+	if logs := s.logs.String(); !strings.Contains(logs, "is not sent") || strings.Contains(logs, a.Email) {
+		t.Errorf("the log has to tell of the failure and not of whom: %s", logs)
+	}
+	if got := s.call("POST", a.path()+"/password-reset", nil, as(admin.token)); got.status < 500 {
+		t.Errorf("an admin is told %d", got.status)
+	}
+}
+
+// TestAResetOfALockedUserTellsNothing: the row of an account may be held by another change for long.
+func TestAResetOfALockedUserTellsNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	conn := s.connect()
+	defer func() { _ = conn.Close(t.Context()) }()
+	tx, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, a.ID); err != nil {
+		t.Fatal(err)
+	}
+	s.askForResets(a.Email)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(s.events(event.PasswordResetRequested)); n != 1 {
+		t.Errorf("%d events, want one for the request that had to wait", n)
+	}
+}
+
+// TestResetsDontPileUp behind a change that takes long: past a few at once everybody is refused, account or not.
+func TestResetsDontPileUp(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	conn := s.connect()
+	defer func() { _ = conn.Close(t.Context()) }()
+	if _, err := conn.Exec(t.Context(), `BEGIN; LOCK TABLE one_time_tokens IN ACCESS EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() { s.call("POST", "/password-reset", map[string]any{"email": a.Email}).want(t, 202) })
+	}
+	wg.Wait()
+	s.call("POST", "/password-reset", map[string]any{"email": "nobody@example.com"}).wantProblem(t, 503, "overloaded")
+	if _, err := conn.Exec(t.Context(), `ROLLBACK`); err != nil {
+		t.Fatal(err)
+	}
+	s.askForResets(a.Email)
+}

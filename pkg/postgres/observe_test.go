@@ -1,0 +1,88 @@
+package postgres_test
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+)
+
+// queries remembers what was observed, and how often.
+type queries struct {
+	mu   sync.Mutex
+	seen map[string]int
+}
+
+func (q *queries) QueryDone(_ context.Context, operation string, took time.Duration, failure string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if took > 0 {
+		q.seen[operation+failure]++
+	}
+}
+
+func observed(t *testing.T, dsn string) (*postgres.DB, *queries) {
+	t.Helper()
+	seen := &queries{seen: map[string]int{}}
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: dsn, MaxConns: 1, Observer: seen}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	return db, seen
+}
+
+func TestQueriesAreObserved(t *testing.T) {
+	t.Parallel()
+	db, seen := observed(t, postgrestest.URL(t))
+	if err := db.EndSession(t.Context(), uuid.Nil, uuid.Nil); err == nil {
+		t.Error("a session ended that never was")
+	}
+	if _, err := db.Credential(t.Context(), "nobody@example.com"); err != nil {
+		t.Error(err)
+	}
+	for _, operation := range []string{"BEGIN", "DELETE", "ROLLBACK", "SELECT"} {
+		if seen.seen[operation] == 0 {
+			t.Errorf("no %s was observed: %v", operation, seen.seen)
+		}
+	}
+}
+
+func TestFailuresOfQueriesAreObserved(t *testing.T) {
+	t.Parallel()
+	db, seen := observed(t, postgrestest.Empty(t))
+	if _, err := db.Credential(t.Context(), "nobody@example.com"); err == nil {
+		t.Error("there is an answer without a schema")
+	}
+	if seen.seen["SELECT42"] != 1 {
+		t.Errorf("the missing table was not observed: %v", seen.seen)
+	}
+}
+
+// A key is as old on every replica as on the first one that had it.
+func TestTheAgeOfKeysIsRemembered(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	before := time.Now().Add(-time.Minute)
+	first, err := postgrestest.Connect(t, dsn, nil).KeysSince(t.Context(), []string{"one"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := postgrestest.Connect(t, dsn, nil).KeysSince(t.Context(), []string{"one", "two"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !second["one"].Equal(first["one"]) || !second["two"].After(first["one"]) || first["one"].Before(before) {
+		t.Errorf("first %v, then %v", first, second)
+	}
+	if keys := slices.Sorted(maps.Keys(second)); !slices.Equal(keys, []string{"one", "two"}) {
+		t.Errorf("the keys are %v", keys)
+	}
+}

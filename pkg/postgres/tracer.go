@@ -1,0 +1,96 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/exaring/otelpgx"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/multitracer"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// QueryObserver is told of every query. It must not block.
+type QueryObserver interface {
+	// QueryDone tells which operation it was ("SELECT", "BATCH" for several at once), how long it took,
+	// and what failed: the class of the server's error code, "timeout", "canceled", another word, or nothing.
+	QueryDone(ctx context.Context, operation string, took time.Duration, failure string)
+}
+
+// tracer returns what pgx tells of its queries.
+func (db *DB) tracer() pgx.QueryTracer {
+	if db.observer == nil {
+		return otelpgx.NewTracer()
+	}
+	// The timer is the last one: its exemplars are of the query's own span.
+	return multitracer.New(otelpgx.NewTracer(), queryTimer{db.observer})
+}
+
+// queryTimer times queries for an observer.
+type queryTimer struct{ observer QueryObserver }
+
+type queryKey struct{}
+
+type startedQuery struct {
+	operation string
+	at        time.Time
+}
+
+func started(ctx context.Context, operation string) context.Context {
+	return context.WithValue(ctx, queryKey{}, startedQuery{operation, time.Now()})
+}
+
+func (t queryTimer) done(ctx context.Context, err error) {
+	if query, ok := ctx.Value(queryKey{}).(startedQuery); ok {
+		t.observer.QueryDone(ctx, query.operation, time.Since(query.at), failureOf(err))
+	}
+}
+
+// TraceQueryStart implements pgx.QueryTracer.
+func (t queryTimer) TraceQueryStart(ctx context.Context, _ *pgx.Conn, query pgx.TraceQueryStartData) context.Context {
+	return started(ctx, operationOf(query.SQL))
+}
+
+// TraceQueryEnd implements pgx.QueryTracer.
+func (t queryTimer) TraceQueryEnd(ctx context.Context, _ *pgx.Conn, end pgx.TraceQueryEndData) {
+	t.done(ctx, end.Err)
+}
+
+// TraceBatchStart implements pgx.BatchTracer.
+func (t queryTimer) TraceBatchStart(ctx context.Context, _ *pgx.Conn, _ pgx.TraceBatchStartData) context.Context {
+	return started(ctx, "BATCH")
+}
+
+// TraceBatchQuery implements pgx.BatchTracer.
+func (t queryTimer) TraceBatchQuery(context.Context, *pgx.Conn, pgx.TraceBatchQueryData) {}
+
+// TraceBatchEnd implements pgx.BatchTracer.
+func (t queryTimer) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, end pgx.TraceBatchEndData) {
+	t.done(ctx, end.Err)
+}
+
+// operationOf returns the first word of a query.
+func operationOf(sql string) string {
+	if words := strings.Fields(sql[:min(len(sql), 64)]); len(words) > 0 {
+		return strings.ToUpper(words[0])
+	}
+	return ""
+}
+
+func failureOf(err error) string {
+	var server *pgconn.PgError
+	switch {
+	case err == nil, errors.Is(err, pgx.ErrNoRows):
+		return ""
+	case errors.As(err, &server):
+		return server.Code[:2]
+	case errors.Is(err, context.Canceled):
+		return "canceled"
+	case pgconn.Timeout(err):
+		return "timeout"
+	default:
+		return "connection"
+	}
+}

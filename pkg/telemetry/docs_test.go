@@ -1,0 +1,122 @@
+package telemetry_test
+
+import (
+	"flag"
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"user-service/pkg/event"
+	"user-service/pkg/postgres"
+	"user-service/pkg/telemetry"
+)
+
+var update = flag.Bool("update", false, "write what is made from the metrics to docs/metrics.md")
+
+const docs = "../../docs/metrics.md"
+
+const introduction = `# Metrics
+
+<!-- Made from the metrics themselves by make generate; a test fails when they differ. -->
+
+` + "`GET /metrics`" + ` on ` + "`METRICS_ADDR`" + ` tells them in Prometheus's text format, or in OpenMetrics with
+exemplars: where traces are recorded, the histograms of requests and of queries carry the ` + "`trace_id`" + ` of a
+recent request in each bucket. Names and labels are those of
+[OpenTelemetry's semantic conventions](https://opentelemetry.io/docs/specs/semconv/) where it has some.
+
+Labels have few, known values: routes are patterns, what is not known is ` + "`_OTHER`" + `, and nothing that a client
+sends makes a new series. What has not happened yet is 0, so that rates and alerts work from the first event on.
+What the database would have to tell is absent while it does not answer.
+Counters end in ` + "`_total`" + ` and start at 0 with the process; a histogram has ` + "`_bucket`, `_sum` and `_count`" + `.
+
+Beside those below there are the usual ones of the process (` + "`process_*`" + `), of Go (` + "`go_*`" + `) and of the scrapes
+themselves (` + "`promhttp_*`" + `).
+
+| Metric | Kind | Labels | Meaning |
+| --- | --- | --- | --- |
+`
+
+func TestMetricsAreDocumented(t *testing.T) {
+	t.Parallel()
+	want := introduction + tableOf(t, exercised(t))
+	if *update {
+		if err := os.WriteFile(docs, []byte(want), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	content, err := os.ReadFile(docs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, string(content)); diff != "" {
+		t.Errorf("docs/metrics.md differs from the metrics; run: go test ./pkg/telemetry -update (-want +got):\n%s", diff)
+	}
+}
+
+// exercised returns the metrics of the service after something that has labels has happened.
+func exercised(t *testing.T) *telemetry.Metrics {
+	t.Helper()
+	var types []string
+	for _, kind := range event.Types() {
+		types = append(types, string(kind))
+	}
+	m := telemetry.NewMetrics("1.2.3", types, postgres.ReapedTables())
+	m.Watch(sources())
+	m.RequestStarted(t.Context(), http.MethodGet)("/users/{id}", http.StatusOK)
+	return m
+}
+
+// tableOf returns a row for each metric of the service's own.
+func tableOf(t *testing.T, m *telemetry.Metrics) string {
+	t.Helper()
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(exposition(t, m, "text/plain").Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var table strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(families)) {
+		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "promhttp_") {
+			continue
+		}
+		family := families[name]
+		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(family.GetType().String()), labelsOf(family), family.GetHelp())
+	}
+	return table.String()
+}
+
+// labelsOf lists the labels of a family, with their values where these are few and the same everywhere.
+func labelsOf(family *dto.MetricFamily) string {
+	values := map[string][]string{}
+	for _, metric := range family.GetMetric() {
+		for _, label := range metric.GetLabel() {
+			values[label.GetName()] = append(values[label.GetName()], label.GetValue())
+		}
+	}
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		text := "`" + name + "`"
+		if !open[name] {
+			slices.Sort(values[name])
+			text += ": " + strings.Join(slices.Compact(values[name]), ", ")
+		}
+		out = append(out, text)
+	}
+	return strings.Join(out, "<br>")
+}
+
+// open are the labels whose values this test does not know: they are of the build, the routes and the keys.
+var open = map[string]bool{
+	"http_route": true, "http_response_status_code": true, "http_request_method": true, "error_type": true,
+	"goversion": true, "revision": true, "version": true, "kid": true, "algorithm": true,
+}

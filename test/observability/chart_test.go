@@ -1,0 +1,127 @@
+package observability_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// The release that the tests render.
+const (
+	namespace = "identity"
+	release   = "user-service"
+)
+
+// alert is an alert or a recording rule.
+type alert struct {
+	Alert, Record, Expr string
+	For                 string
+	Labels, Annotations map[string]string
+}
+
+// render returns what the chart makes of one template. set are values in JSON, by name.
+func render(t *testing.T, template string, set ...string) string {
+	t.Helper()
+	args := []string{
+		"template", release, chart, "--namespace", namespace, "--show-only", "templates/" + template,
+		"--set", "prometheusRule.enabled=true,dashboards.enabled=true,database.existingSecret=a,rabbitmq.existingSecret=b,jwt.existingSecret=c",
+	}
+	for _, value := range set {
+		args = append(args, "--set-json", value)
+	}
+	return tool(t, "helm", args...)
+}
+
+// ruleFile writes the rules as Prometheus reads them, and returns the file's path and the rules.
+func ruleFile(t *testing.T) (string, []alert) {
+	t.Helper()
+	var object struct {
+		Spec struct{ Groups []struct{ Rules []alert } }
+	}
+	var raw struct{ Spec any }
+	text := []byte(render(t, "prometheusrule.yaml"))
+	for _, into := range []any{&object, &raw} {
+		if err := yaml.Unmarshal(text, into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	spec, err := json.Marshal(raw.Spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(path, spec, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var rules []alert
+	for _, group := range object.Spec.Groups {
+		rules = append(rules, group.Rules...)
+	}
+	return path, rules
+}
+
+// dashboard is what the tests look at in a Grafana dashboard.
+type dashboard struct {
+	UID, Title, Description string
+	Tags                    []string
+	Links                   []struct{ Type, URL string }
+	Templating              struct {
+		List []struct{ Name, Type string }
+	}
+	Panels []panel
+}
+
+type panel struct {
+	Type, Title, Description string
+	Datasource               struct{ UID string }
+	Links                    []struct{ URL string }
+	Targets                  []struct {
+		Expr       string
+		Datasource struct{ UID string }
+	}
+	FieldConfig struct {
+		Defaults struct {
+			Unit       string
+			Thresholds struct {
+				Steps []struct {
+					Threshold string
+					Value     *float64
+				}
+			}
+		}
+	}
+}
+
+// dashboards returns those that the chart makes.
+func dashboards(t *testing.T, set ...string) map[string]dashboard {
+	t.Helper()
+	out := map[string]dashboard{}
+	for document := range strings.SplitSeq(render(t, "dashboards.yaml", set...), "\n---\n") {
+		var object struct{ Data map[string]string }
+		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range object.Data {
+			var d dashboard
+			if err := json.Unmarshal([]byte(text), &d); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			out[name] = d
+		}
+	}
+	return out
+}
+
+// settings returns thresholds as values.
+func settings(thresholds map[string]float64) []string {
+	var out []string
+	for name, value := range thresholds {
+		out = append(out, fmt.Sprintf("prometheusRule.thresholds.%s=%v", name, value))
+	}
+	return out
+}

@@ -1,0 +1,95 @@
+package observability_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+func TestDashboardsCanBeReadAtNight(t *testing.T) {
+	t.Parallel()
+	all := dashboards(t)
+	if len(all) != 3 {
+		t.Errorf("there are %d dashboards", len(all))
+	}
+	for name, d := range all {
+		lintDashboard(t, name, d)
+		titles := map[string]bool{}
+		for _, p := range d.Panels {
+			if p.Type == "row" {
+				continue
+			}
+			if titles[p.Title] {
+				t.Errorf("%s has two panels %q", name, p.Title)
+			}
+			titles[p.Title] = true
+			lintPanel(t, name+": "+p.Title, p)
+		}
+	}
+}
+
+func lintDashboard(t *testing.T, name string, d dashboard) {
+	t.Helper()
+	var variables []string
+	for _, v := range d.Templating.List {
+		variables = append(variables, v.Name)
+	}
+	if !slices.Equal(variables, []string{"datasource", "namespace", "job", "pod"}) {
+		t.Errorf("%s has the variables %v", name, variables)
+	}
+	if d.UID != strings.TrimSuffix(name, ".json") || d.Title == "" || d.Description == "" || !slices.Contains(d.Tags, "user-service") {
+		t.Errorf("%s: uid %q, title %q, description %q, tags %v", name, d.UID, d.Title, d.Description, d.Tags)
+	}
+	if len(d.Links) != 2 || d.Links[0].Type != "dashboards" || !strings.HasSuffix(d.Links[1].URL, "/docs/runbooks/") {
+		t.Errorf("%s leads to %v, and not to the others and to the runbooks", name, d.Links)
+	}
+}
+
+func lintPanel(t *testing.T, name string, p panel) {
+	t.Helper()
+	if p.Title == "" || !strings.ContainsAny(p.Description, ".?") || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 {
+		t.Errorf("%s: description %q, unit %q, %d queries", name, p.Description, p.FieldConfig.Defaults.Unit, len(p.Targets))
+	}
+	for _, target := range p.Targets {
+		if p.Datasource.UID != "${datasource}" || target.Datasource.UID != "${datasource}" {
+			t.Errorf("%s asks a data source of its own", name)
+		}
+		if !strings.Contains(target.Expr, `namespace="$namespace",job="$job"`) {
+			t.Errorf("%s looks at other releases too: %s", name, target.Expr)
+		}
+	}
+}
+
+// Who changes a threshold of an alert sees it in the dashboards.
+func TestThresholdsAreThoseOfTheAlerts(t *testing.T) {
+	t.Parallel()
+	var values struct {
+		PrometheusRule struct{ Thresholds map[string]float64 } `yaml:"prometheusRule"`
+	}
+	text := tool(t, "helm", "show", "values", chart)
+	if err := yaml.Unmarshal([]byte(text), &values); err != nil {
+		t.Fatal(err)
+	}
+	drawn := 0
+	for _, changed := range []map[string]float64{values.PrometheusRule.Thresholds, {"outboxAgeSeconds": 77, "latencySeconds": 0.5, "poolUsedPercent": 80}} {
+		for name, d := range dashboards(t, settings(changed)...) {
+			for _, p := range d.Panels {
+				for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
+					want, ok := changed[step.Threshold]
+					if !ok {
+						continue
+					}
+					drawn++
+					if *step.Value != want {
+						t.Errorf("%s: %s has the threshold %v, and the alert %v", name, p.Title, *step.Value, want)
+					}
+				}
+			}
+		}
+	}
+	if drawn < 15 {
+		t.Errorf("only %d thresholds are drawn", drawn)
+	}
+}

@@ -1,0 +1,215 @@
+package observability_test
+
+import (
+	"crypto/rand"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const password = "correct horse battery staple"
+
+// use is a bit of all that users do, with mistakes and a theft.
+func (s *stage) use() {
+	s.t.Helper()
+	account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
+	s.call(http.MethodPost, "/register", "", account)
+	s.call(http.MethodPost, "/register", "", account) // taken
+	_, pair := s.call(http.MethodPost, "/login", "", account)
+	first := map[string]any{"refresh_token": pair["refresh_token"]}
+	access, _ := pair["access_token"].(string)
+	for range 2 {
+		_, next := s.call(http.MethodPost, "/refresh", "", first)
+		s.call(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": next["refresh_token"]})
+	}
+	s.call(http.MethodGet, "/users/me", access, nil)
+	s.call(http.MethodGet, "/nowhere", "", nil)
+	s.call(http.MethodGet, "/healthz", "", nil)
+	for range 6 {
+		s.call(http.MethodPost, "/login", "", map[string]any{"email": account["email"], "password": "wrong " + password})
+	}
+	s.call(http.MethodDelete, "/users/me", access, nil)
+}
+
+// suffer takes the broker and the database away, and waits until Prometheus has seen it.
+func (s *stage) suffer() {
+	s.t.Helper()
+	s.broker.set(true)
+	s.use()
+	s.await("an old event and no broker", func() bool {
+		return len(s.values(`user_service_rabbitmq_connected == 0 and user_service_outbox_oldest_event_age_seconds > 1`)) > 0
+	})
+	s.database.set(true)
+	s.await("server errors and unknown schema", func() bool {
+		s.call(http.MethodPost, "/login", "", map[string]any{"email": "a@example.com", "password": password})
+		return len(s.values(`increase(http_server_request_duration_seconds_count{http_response_status_code="503"}[1m]) > 0 and on () (user_service_schema_scrape_errors_total > 0)`)) > 0
+	})
+	s.broker.set(false)
+	s.database.set(false)
+	s.await("a service that is well again", func() bool {
+		return len(s.values(`user_service_rabbitmq_connected == 1 and user_service_outbox_oldest_event_age_seconds == 0`)) > 0
+	})
+}
+
+func TestPanelsAndRulesAskForWhatTheServiceShows(t *testing.T) {
+	t.Parallel()
+	file, rules := ruleFile(t)
+	s := newStage(t, file)
+	s.await("a ready service", func() bool { status, _ := s.call(http.MethodGet, "/readyz", "", nil); return status == http.StatusOK })
+	s.use()
+	s.suffer()
+	s.use()
+
+	asked := map[string]bool{}
+	for _, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			for _, target := range p.Targets {
+				query := filled(target.Expr)
+				s.await(fmt.Sprintf("data of %s / %s: %s", d.Title, p.Title, query), func() bool {
+					if strings.Contains(query, "rate(") {
+						s.use() // rates need something that goes on
+					}
+					return len(s.values(query)) > 0
+				})
+				s.parse(query, asked)
+			}
+		}
+	}
+	for _, r := range rules {
+		s.parse(r.Expr, asked)
+	}
+	s.checkUnused(asked)
+	s.checkRandomPaths()
+}
+
+// filled puts the values of a dashboard's variables into a query.
+func filled(query string) string {
+	return strings.NewReplacer("$namespace", namespace, "$job", release, "$pod", ".*", "$__rate_interval", "10s").Replace(query)
+}
+
+// parse adds the metrics of a query to asked, and fails for a label that a metric does not have.
+func (s *stage) parse(query string, asked map[string]bool) {
+	s.t.Helper()
+	var node map[string]any
+	if err := s.ask("parse_query", url.Values{"query": {query}}, &node); err != nil {
+		s.t.Errorf("%s: %v", query, err)
+		return
+	}
+	s.walk(query, node, nil, asked)
+}
+
+// walk visits a part of a query. by are the labels that the parts around it group by.
+func (s *stage) walk(query string, node map[string]any, by []string, asked map[string]bool) {
+	if grouping, ok := node["grouping"].([]any); ok {
+		by = nil // what is outside sees the labels that are kept here
+		for _, label := range grouping {
+			by = append(by, fmt.Sprint(label))
+		}
+	}
+	if name, ok := node["name"].(string); ok && strings.HasSuffix(fmt.Sprint(node["type"]), "Selector") {
+		labels := slices.Clone(by)
+		matchers, _ := node["matchers"].([]any)
+		for _, m := range matchers {
+			if matcher, ok := m.(map[string]any); ok && matcher["name"] != "__name__" {
+				labels = append(labels, fmt.Sprint(matcher["name"]))
+			}
+		}
+		asked[name] = true
+		s.checkLabels(query, name, labels)
+		return
+	}
+	for _, child := range node {
+		switch c := child.(type) {
+		case map[string]any:
+			s.walk(query, c, by, asked)
+		case []any:
+			for _, one := range c {
+				if m, ok := one.(map[string]any); ok {
+					s.walk(query, m, by, asked)
+				}
+			}
+		}
+	}
+}
+
+func (s *stage) checkLabels(query, metric string, labels []string) {
+	s.t.Helper()
+	var series []map[string]string
+	if err := s.ask("series", url.Values{"match[]": {metric}}, &series); err != nil || len(series) == 0 {
+		s.t.Errorf("the service does not show %s, which is asked for by %s: %v", metric, query, err)
+		return
+	}
+	for _, label := range labels {
+		if !slices.ContainsFunc(series, func(one map[string]string) bool { return one[label] != "" }) {
+			s.t.Errorf("%s has no label %s, which is asked for by %s", metric, label, query)
+		}
+	}
+}
+
+// checkUnused fails for a metric of ours that nobody looks at.
+func (s *stage) checkUnused(asked map[string]bool) {
+	s.t.Helper()
+	var names []string
+	if err := s.ask("label/__name__/values", nil, &names); err != nil {
+		s.t.Fatal(err)
+	}
+	used := map[string]bool{}
+	for name := range asked {
+		used[family(name)] = true
+	}
+	for _, name := range names {
+		ours := strings.HasPrefix(name, "user_service_") || strings.HasPrefix(name, "http_") || strings.HasPrefix(name, "db_")
+		if ours && !used[family(name)] {
+			s.t.Errorf("no panel and no rule asks for %s", name)
+		}
+	}
+}
+
+// family is the name of a histogram or a summary without that of its part. OpenTelemetry's
+// db_client_connection_count is a whole one.
+func family(name string) string {
+	if name == "db_client_connection_count" {
+		return name
+	}
+	for _, part := range []string{"_bucket", "_sum", "_count"} {
+		name = strings.TrimSuffix(name, part)
+	}
+	return name
+}
+
+// checkRandomPaths holds the number of series while clients make up paths.
+func (s *stage) checkRandomPaths() {
+	s.t.Helper()
+	ask := func() {
+		s.call(http.MethodGet, "/"+rand.Text(), "", nil)
+		s.call(http.MethodGet, "/users/"+rand.Text(), "", nil)
+		s.call(http.MethodPost, "/login/"+rand.Text(), "", nil)
+	}
+	ask()
+	before := s.series()
+	for range 1000 {
+		ask()
+	}
+	if after := s.series(); after != before {
+		s.t.Errorf("after 1000 made-up paths there are %d series, and %d before", after, before)
+	}
+}
+
+// series returns how many series of requests the service shows.
+func (s *stage) series() int {
+	s.t.Helper()
+	resp, err := http.Get("http://" + s.metrics + "/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return strings.Count(string(text), "\nhttp_server_")
+}

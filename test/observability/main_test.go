@@ -1,0 +1,58 @@
+// Package observability_test holds dashboards, alerts and runbooks to what the running service shows, by
+// a real Prometheus.
+package observability_test
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+const chart = "charts/user-service"
+
+// program is the path of the user-service that was built for these tests.
+var program string
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if err := os.Chdir("../.."); err != nil { // all paths here begin at the project's root
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	dir, err := os.MkdirTemp("", "user-service-observability-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	program = filepath.Join(dir, "user-service")
+	for _, command := range [][]string{
+		{"tools/dev/chart-tools"}, {"tools/dev/prometheus-tools"}, {"go", "build", "-o", program, "./cmd/user-service"},
+	} {
+		build := exec.Command(command[0], command[1:]...)
+		build.Stdout, build.Stderr = os.Stderr, os.Stderr
+		if err := build.Run(); err != nil {
+			fmt.Fprintf(os.Stderr, "%v: %v\n", command, err)
+			return 1
+		}
+	}
+	return m.Run()
+}
+
+// tool returns what a program of .bin prints, and ends the test if it fails.
+func tool(t *testing.T, name string, args ...string) string {
+	t.Helper()
+	command := exec.Command(filepath.Join(".bin", name), args...)
+	command.Env = append(os.Environ(), "KUBECONFIG=/dev/null") // no cluster
+	var stderr bytes.Buffer
+	command.Stderr = &stderr
+	out, err := command.Output()
+	if err != nil {
+		t.Fatalf("%s %v: %v\n%s%s", name, args, err, out, stderr.Bytes())
+	}
+	return string(out)
+}

@@ -1,0 +1,202 @@
+package observability_test
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// story is what is scraped, and the alerts that fire at its end, with their severity.
+type story struct {
+	name  string
+	at    string
+	input map[string]string // values of promtool, one for each scrape, by series; {@} stands for the labels of a pod
+	fires []string          // none: silence
+}
+
+const (
+	total  = `http_server_request_duration_seconds_count{@,http_route="%s",http_response_status_code="%s"}`
+	bucket = `http_server_request_duration_seconds_bucket{@,http_route="%s",http_response_status_code="%s",le="%s"}`
+)
+
+func answers(route, status, count, intime, le string) map[string]string {
+	return map[string]string{fmt.Sprintf(total, route, status): count, fmt.Sprintf(bucket, route, status, le): intime}
+}
+
+func both(a, b map[string]string) map[string]string {
+	out := map[string]string{}
+	for _, m := range []map[string]string{a, b} {
+		for k, v := range m {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+// one is the story of a single series.
+func one(series, values string) map[string]string { return map[string]string{series: values} }
+
+// days is the end of a story that takes longer than the longest window.
+const days = "80h"
+
+var stories = []story{
+	{"nothing bad", "3h", answers("/users/{id}", "200", "0+600x300", "0+600x300", "0.25"), nil},
+	{"a tenth fails", "40m", both(
+		answers("/users/{id}", "200", "0+540x100", "0+540x100", "0.25"), answers("/users/{id}", "503", "0+60x100", "0+60x100", "0.25"),
+	), []string{"UserServiceErrorBudgetBurn/critical"}},
+	{"few fail, for days", days, both(
+		answers("/users/{id}", "200", "0+998x500", "0+998x500", "0.25"), answers("/users/{id}", "503", "0+2x500", "0+2x500", "0.25"),
+	), []string{"UserServiceErrorBudgetBurn/warning"}},
+	{"within the budget", days, both(
+		answers("/users/{id}", "200", "0+9995x500", "0+9995x500", "0.25"), answers("/users/{id}", "503", "0+5x500", "0+5x500", "0.25"),
+	), nil},
+	{"one of three requests of a night fails", "70m", both(
+		answers("/users/{id}", "200", "0x30 2x100", "0x30 2x100", "0.25"), answers("/users/{id}", "503", "0x30 1x100", "0x30 1x100", "0.25"),
+	), nil},
+	{"a failure that is over", "150m", both(
+		answers("/users/{id}", "200", "0+600x200", "0+600x200", "0.25"), answers("/users/{id}", "503", "0+60x10 600x200", "0+60x10 600x200", "0.25"),
+	), nil},
+	{"a fifth comes late", "40m", answers("/users/{id}", "200", "0+600x100", "0+480x100", "0.25"), []string{"UserServiceLatencyBudgetBurn/critical"}},
+	{"Prometheus 3 writes whole buckets with a point", "70m", answers("/login", "200", "0+600x100", "0+600x100", "1.0"), nil},
+	{"slow logins", "40m", answers("/login", "200", "0+600x100", "0+480x100", "1"), []string{"UserServiceLatencyBudgetBurn/critical"}},
+	{"logins may take longer", "70m", both(answers("/login", "200", "0+600x100", "0+600x100", "1"), one(fmt.Sprintf(bucket, "/login", "200", "0.25"), "0x100")), nil},
+
+	{"an old event", "5m", one(`user_service_outbox_oldest_event_age_seconds{@}`, "0+60x10"), []string{"UserServiceOutboxStuck/critical"}},
+	{"a young event", "5m", one(`user_service_outbox_oldest_event_age_seconds{@}`, "50x10"), nil},
+	{
+		"most logins fail", "20m", both(one(`user_service_logins_total{@,result="success"}`, "0+10x30"), one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+90x30")),
+		[]string{"UserServiceLoginsFail/critical"},
+	},
+	{"some logins fail", "20m", both(one(`user_service_logins_total{@,result="success"}`, "0+70x30"), one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+30x30")), nil},
+	{"the only login of a night fails", "20m", both(one(`user_service_logins_total{@,result="success"}`, "0x30"), one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+1x30")), nil},
+	{
+		"passwords are refused", "15m", both(one(`user_service_password_hash_refused_total{@,reason="timeout"}`, "0+20x20"), one(`user_service_password_hash_duration_seconds_count{@}`, "0+600x20")),
+		[]string{"UserServiceHashingSaturated/warning"},
+	},
+	{"few passwords are refused", "15m", both(one(`user_service_password_hash_refused_total{@,reason="timeout"}`, "0+1x20"), one(`user_service_password_hash_duration_seconds_count{@}`, "0+600x20")), nil},
+	{
+		"no connection is left", "10m", both(one(`db_client_connection_count{@,db_client_connection_state="used"}`, "10x20"), one(`db_client_connection_max{@}`, "10x20")),
+		[]string{"UserServiceDatabasePoolExhausted/warning"},
+	},
+	{"some connections are left", "10m", both(one(`db_client_connection_count{@,db_client_connection_state="used"}`, "8x20"), one(`db_client_connection_max{@}`, "10x20")), nil},
+	{"the broker is away", "10m", one(`user_service_rabbitmq_connected{@}`, "1x3 0x10"), []string{"UserServiceBrokerAway/warning"}},
+	{"the broker comes back", "10m", one(`user_service_rabbitmq_connected{@}`, "1x3 0x3 1x10"), nil},
+	{"the schema is old", "15m", both(one(`user_service_schema_version{@}`, "3x20"), one(`user_service_schema_version_required{@}`, "4x20")), []string{"UserServiceSchemaBehind/warning"}},
+	{"the schema is newer", "15m", both(one(`user_service_schema_version{@}`, "5x20"), one(`user_service_schema_version_required{@}`, "4x20")), nil},
+	{"no pod answers", "5m", one(`up{@}`, "0x10"), []string{"UserServiceDown/critical"}},
+	{"no pod is there", "5m", one(`up{namespace="other",job="user-service"}`, "1x10"), []string{"UserServiceDown/critical"}},
+	{"one of two pods answers", "5m", both(one(`up{@}`, "0x10"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x10")), nil},
+	{"a pod starts again and again", "12m", one(`process_start_time_seconds{@}`, "0 0 100 100 200 200 400 400 600 600 600 600 600 600"), []string{"UserServiceCrashLoop/warning"}},
+	{"a pod starts", "12m", one(`process_start_time_seconds{@}`, "0 0 100x20"), nil},
+	{"an old key signs", "3h", one(`user_service_token_key_since_timestamp_seconds{@,kid="k",use="sign"}`, "-29000000x300"), []string{"UserServiceKeyNearItsEnd/warning"}},
+	{"an old key is accepted", "3h", one(`user_service_token_key_since_timestamp_seconds{@,kid="k",use="accept"}`, "-29000000x300"), nil},
+	{"a secret is not taken up", "10m", one(`user_service_secrets_rejected{@}`, "1x20"), []string{"UserServiceSecretRejected/warning"}},
+	{"all secrets are taken up", "10m", one(`user_service_secrets_rejected{@}`, "0x20"), nil},
+}
+
+func TestAlertsFireAndStaySilent(t *testing.T) {
+	t.Parallel()
+	rules, _ := ruleFile(t)
+	tool(t, "promtool", "check", "rules", rules)
+	tests := map[string][]any{} // by the interval of scrapes: one a minute would be too many in a story of days
+	for _, s := range stories {
+		interval := "1m"
+		if s.at == days {
+			interval = "10m"
+		}
+		tests[interval] = append(tests[interval], s.test(interval))
+	}
+	for interval, all := range tests {
+		text, err := yaml.Marshal(map[string]any{"rule_files": []string{rules}, "evaluation_interval": interval, "tests": all})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "test.yaml")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tool(t, "promtool", "test", "rules", file)
+	}
+}
+
+// test returns the story as a test of promtool. What the story does not name must not fire.
+func (s story) test(interval string) map[string]any {
+	series := []map[string]string{}
+	if s.input["up{@}"] == "" && s.name != "no pod is there" {
+		series = append(series, map[string]string{"series": pod("up{@}"), "values": "1x500"})
+	}
+	for name, values := range s.input {
+		series = append(series, map[string]string{"series": pod(name), "values": values})
+	}
+	firing := []map[string]any{}
+	for _, alert := range s.fires {
+		name, severity, _ := strings.Cut(alert, "/")
+		firing = append(firing, map[string]any{"labels": fmt.Sprintf("{alertname=%q,severity=%q}", name, severity), "value": 1})
+	}
+	return map[string]any{
+		"name": s.name, "interval": interval, "input_series": series,
+		"promql_expr_test": []any{map[string]any{
+			"expr":      `group by (alertname, severity) (ALERTS{alertstate="firing"})`,
+			"eval_time": s.at, "exp_samples": firing,
+		}},
+	}
+}
+
+func pod(series string) string {
+	return strings.ReplaceAll(series, "@", `namespace="identity",job="user-service",pod="a"`)
+}
+
+func TestEveryAlertLeadsToARunbookAndADashboard(t *testing.T) {
+	t.Parallel()
+	_, rules := ruleFile(t)
+	known := map[string]bool{}
+	for _, d := range dashboards(t) {
+		known[d.UID] = true
+	}
+	alerts := map[string]bool{}
+	for _, r := range rules {
+		if r.Alert == "" {
+			continue
+		}
+		alerts[r.Alert] = true
+		runbook := filepath.Join("docs/runbooks", r.Alert+".md")
+		if _, err := os.Stat(runbook); err != nil || !strings.HasSuffix(r.Annotations["runbook_url"], "/"+runbook) {
+			t.Errorf("%s has the runbook %q: %v", r.Alert, r.Annotations["runbook_url"], err)
+		}
+		_, rest, _ := strings.Cut(r.Annotations["dashboard_url"], "/d/")
+		if uid, _, _ := strings.Cut(rest, "?"); !known[uid] {
+			t.Errorf("%s has the dashboard %q, which the chart does not make", r.Alert, uid)
+		}
+		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" || r.Labels["severity"] == "" || r.For == "" {
+			t.Errorf("%s says too little: %+v", r.Alert, r)
+		}
+	}
+	told := map[string]bool{}
+	for _, s := range stories {
+		for _, alert := range s.fires {
+			name, _, _ := strings.Cut(alert, "/")
+			told[name] = true
+		}
+	}
+	for alert := range alerts {
+		if !told[alert] {
+			t.Errorf("no story fires %s", alert)
+		}
+	}
+	err := filepath.WalkDir("docs/runbooks", func(path string, entry fs.DirEntry, err error) error {
+		name := strings.TrimSuffix(entry.Name(), ".md")
+		if !entry.IsDir() && name != "README" && !alerts[name] {
+			err = errors.Join(err, fmt.Errorf("%s is of no alert", path))
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}

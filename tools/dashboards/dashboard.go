@@ -1,0 +1,104 @@
+package main
+
+// dashboard is rows of panels.
+type dashboard struct {
+	name, title, about string
+	refresh, from      string
+	rows               []row
+}
+
+type row struct {
+	title  string
+	panels []panel
+}
+
+// source is the data source that is chosen, and labels those of the chosen pods.
+var source = object{"type": "prometheus", "uid": "${datasource}"}
+
+const labels = `namespace="$namespace",job="$job",pod=~"$pod"`
+
+func (d dashboard) json() object {
+	return object{
+		"uid": "user-service-" + d.name, "title": d.title, "description": d.about, "tags": []string{"user-service"},
+		"schemaVersion": 39, "version": 1, "editable": true, "graphTooltip": 1, "timezone": "browser", "refresh": d.refresh,
+		"time": object{"from": d.from, "to": "now"}, "templating": object{"list": variables()}, "panels": d.panels(),
+		"links": []object{
+			{
+				"type": "dashboards", "title": "User service", "tags": []string{"user-service"}, "asDropdown": false,
+				"includeVars": true, "keepTime": true, "icon": "external link", "targetBlank": false,
+			},
+			{"type": "link", "title": "Runbooks", "url": runbooks, "icon": "doc", "targetBlank": true, "tags": []string{}},
+		},
+		"annotations": object{"list": []any{}},
+	}
+}
+
+// panels places the panels of each row from the left to the right, and those of the next below.
+func (d dashboard) panels() []object {
+	var out []object
+	y := 0
+	for _, r := range d.rows {
+		out = append(out, object{
+			"id": len(out) + 1, "type": "row", "title": r.title, "collapsed": false, "panels": []any{},
+			"gridPos": object{"x": 0, "y": y, "w": 24, "h": 1},
+		})
+		y++
+		x, high := 0, 0
+		for _, p := range r.panels {
+			w, h := p.size()
+			if x+w > 24 {
+				x, y = 0, y+high
+			}
+			out = append(out, p.json(len(out)+1, object{"x": x, "y": y, "w": w, "h": h}))
+			x, high = x+w, h
+		}
+		y += high
+	}
+	return out
+}
+
+func (p panel) size() (w, h int) {
+	w, h = 8, 8
+	if p.stat {
+		w, h = 4, 4
+	}
+	if p.wide > 0 {
+		w = p.wide
+	}
+	return w, h
+}
+
+func variables() []object {
+	query := func(name, label, text string, more object) object {
+		out := object{
+			"type": "query", "name": name, "label": label, "datasource": source, "query": object{"query": text, "refId": name},
+			"definition": text, "refresh": 2, "sort": 1, "current": object{},
+		}
+		for k, v := range more {
+			out[k] = v
+		}
+		return out
+	}
+	return []object{
+		{"type": "datasource", "name": "datasource", "label": "Data source", "query": "prometheus", "current": object{}},
+		query("namespace", "Namespace", "label_values(user_service_build_info, namespace)", nil),
+		query("job", "Job", `label_values(user_service_build_info{namespace="$namespace"}, job)`, nil),
+		query("pod", "Pod", `label_values(user_service_build_info{namespace="$namespace",job="$job"}, pod)`, object{
+			"multi": true, "includeAll": true, "allValue": ".*", "current": object{"text": "All", "value": "$__all"},
+		}),
+	}
+}
+
+// quantiles are queries for the median and the tail of a histogram, chosen by the labels.
+func quantiles(histogram, chosen string) []query {
+	var out []query
+	for _, q := range []struct{ q, legend string }{{"0.5", "half"}, {"0.95", "95 %"}, {"0.99", "99 %"}} {
+		out = append(out, query{"histogram_quantile(" + q.q + ", sum by (le) (rate(" + histogram + "_bucket{" + chosen + "}[$__rate_interval])))", q.legend})
+	}
+	return out
+}
+
+// rateBy is the query for a counter's rate by a label.
+func rateBy(counter, label string) query {
+	return query{"sum by (" + label + ") (rate(" + counter + "{@}[$__rate_interval]))", "{{" + label + "}}"}
+}

@@ -1,0 +1,110 @@
+package main
+
+import "strings"
+
+// panel is what is particular about one panel. In its queries {@} stands for the labels that the
+// variables of the dashboard choose.
+type panel struct {
+	title, about, unit string
+	queries            []query
+	stat               bool   // the value now instead of a curve
+	wide               int    // of 24; 8 if not set
+	stacked            bool   // curves that are parts of a whole
+	max                any    // of the axis
+	alert              string // the alert whose threshold is drawn, with a link to its runbook
+	limit              limit
+	table              bool
+}
+
+type query struct{ expr, legend string }
+
+// limit is a threshold of the chart's values, which the chart puts in if it has another one. Below: bad
+// is what is less.
+type limit struct {
+	name  string
+	value float64
+	below bool
+}
+
+const runbooks = "https://github.com/user-service/user-service/blob/main/docs/runbooks/"
+
+type object = map[string]any
+
+// step is one color of a scale. Grafana leaves the name of the threshold alone.
+type step struct {
+	Color     string   `json:"color"`
+	Threshold string   `json:"threshold,omitempty"`
+	Value     *float64 `json:"value"`
+}
+
+func (p panel) steps() []step {
+	value := &p.limit.value
+	switch {
+	case p.alert == "":
+		return []step{{Color: "blue"}}
+	case p.limit.below:
+		return []step{{Color: "red"}, {"green", p.limit.name, value}}
+	default:
+		return []step{{Color: "green"}, {"red", p.limit.name, value}}
+	}
+}
+
+func (p panel) json(id int, at object) object {
+	targets := make([]object, len(p.queries))
+	for i, q := range p.queries {
+		targets[i] = object{
+			"refId": string(rune('A' + i)), "datasource": source, "expr": strings.ReplaceAll(q.expr, "@", labels),
+			"legendFormat": q.legend, "range": !p.table && !p.stat, "instant": p.table || p.stat,
+		}
+		if p.table {
+			targets[i]["format"] = "table"
+		}
+	}
+	defaults := object{"unit": p.unit, "thresholds": object{"mode": "absolute", "steps": p.steps()}, "min": 0}
+	if p.max != nil {
+		defaults["max"] = p.max
+	}
+	if p.max == 100 && p.limit.below { // what is near 100 % would be a line at the top
+		delete(defaults, "min")
+	}
+	out := object{
+		"id": id, "title": p.title, "description": p.about, "gridPos": at, "datasource": source, "targets": targets,
+		"fieldConfig": object{"defaults": defaults, "overrides": []any{}},
+	}
+	if p.alert != "" {
+		out["links"] = []object{{"title": "Runbook " + p.alert, "url": runbooks + p.alert + ".md", "targetBlank": true}}
+	}
+	p.style(out, defaults)
+	return out
+}
+
+// style says how the panel is drawn.
+func (p panel) style(out, defaults object) {
+	switch {
+	case p.table:
+		out["type"] = "table"
+		out["options"] = object{"showHeader": true}
+		out["transformations"] = []object{{"id": "organize", "options": object{"excludeByName": object{
+			"Time": true, "__name__": true, "job": true, "namespace": true, "instance": true, "container": true, "endpoint": true, "service": true,
+		}}}}
+	case p.stat:
+		out["type"] = "stat"
+		defaults["color"] = object{"mode": "thresholds"}
+		out["options"] = object{"colorMode": "value", "graphMode": "none", "textMode": "auto", "reduceOptions": object{"calcs": []string{"lastNotNull"}}}
+	default:
+		out["type"] = "timeseries"
+		custom := object{"lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "spanNulls": false}
+		if p.stacked {
+			custom["stacking"] = object{"mode": "normal", "group": "A"}
+			custom["fillOpacity"] = 40
+		}
+		if p.alert != "" {
+			custom["thresholdsStyle"] = object{"mode": "line"}
+		}
+		defaults["color"], defaults["custom"] = object{"mode": "palette-classic"}, custom
+		out["options"] = object{
+			"legend":  object{"displayMode": "list", "placement": "bottom", "showLegend": true},
+			"tooltip": object{"mode": "multi", "sort": "desc"},
+		}
+	}
+}

@@ -1,0 +1,199 @@
+package main
+
+// The routes that hash a password, which have a latency objective of their own, and those that probes ask.
+const (
+	hashing = `/login|/register|/users/{id}/password|/password-reset/confirm`
+	probes  = `http_route!~"/healthz|/readyz"`
+)
+
+var (
+	latency         = limit{name: "latencySeconds", value: 0.25}
+	passwordLatency = limit{name: "passwordLatencySeconds", value: 1}
+)
+
+// service is the first look when something hurts.
+func service() dashboard {
+	return dashboard{
+		name: "service", title: "User service / Service", about: "What users feel and what each part of the service does.",
+		refresh: "30s", from: "now-1h",
+		rows: []row{
+			{"At a glance", glance()},
+			{"Requests", requests()},
+			{"Accounts", accounts()},
+			{"Password hashing", passwords()},
+			{"PostgreSQL", database()},
+			{"Events and RabbitMQ", events()},
+			{"Process", process()},
+		},
+	}
+}
+
+const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_count{@,` + probes + `,http_response_status_code=~"5.."}[5m])) or vector(0)) / sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`
+
+const loginShare = `100 * sum(rate(user_service_logins_total{@,result="success"}[10m])) / sum(rate(user_service_logins_total{@}[10m]))`
+
+func glance() []panel {
+	return []panel{
+		{
+			title: "Requests", stat: true, unit: "reqps", about: "Requests a second, without those of probes.",
+			queries: []query{{`sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`, ""}},
+		},
+		{
+			title: "Requests that don't fail", stat: true, unit: "percent", about: "Share of requests answered without a server error. Red is below the objective of 30 days.",
+			alert: "UserServiceErrorBudgetBurn", limit: limit{"availabilityPercent", 99.9, true}, queries: []query{{goodShare, ""}},
+		},
+		{
+			title: "Logins that succeed", stat: true, unit: "percent", about: "Share of logins that succeed. Far below the usual: a fault, or somebody who guesses.",
+			alert: "UserServiceLoginsFail", limit: limit{"loginSuccessPercent", 50, true}, queries: []query{{loginShare, ""}},
+		},
+		{
+			title: "Oldest event", stat: true, unit: "s", about: "How long the oldest event has waited to be published; 0 if none waits.",
+			alert: "UserServiceOutboxStuck", limit: limit{name: "outboxAgeSeconds", value: 60},
+			queries: []query{{`max(user_service_outbox_oldest_event_age_seconds{@})`, ""}},
+		},
+		{
+			title: "Pods with RabbitMQ", stat: true, unit: "short", about: "Pods that have a connection to RabbitMQ. Requests are served without, events wait.",
+			queries: []query{{`sum(user_service_rabbitmq_connected{@})`, ""}},
+		},
+		{title: "Pods", stat: true, unit: "short", about: "Pods that Prometheus reaches.", queries: []query{{`sum(up{@})`, ""}}},
+	}
+}
+
+func requests() []panel {
+	return []panel{
+		{
+			title: "Requests by route", unit: "reqps", stacked: true, about: "Requests a second by the pattern of their route; unmatched are paths that don't exist.",
+			queries: []query{rateBy("http_server_request_duration_seconds_count", "http_route")},
+		},
+		{
+			title: "Answers by status", unit: "reqps", stacked: true, about: "Answers a second by status. 5xx are ours, 429 are limits, 401 on /login are wrong passwords.",
+			queries: []query{rateBy("http_server_request_duration_seconds_count", "http_response_status_code")},
+		},
+		{
+			title: "Requests in flight", unit: "short", stacked: true, about: "Requests that are being answered now. A growing number means that something behind the service is slow.",
+			queries: []query{{`sum by (http_request_method) (http_server_active_requests{@})`, "{{http_request_method}}"}},
+		},
+		{
+			title: "Time to answer", unit: "s", about: "Time to answer requests that hash no password. The line is the objective.",
+			alert: "UserServiceLatencyBudgetBurn", limit: latency,
+			queries: quantiles("http_server_request_duration_seconds", `@,`+probes+`,http_route!~"`+hashing+`"`),
+		},
+		{
+			title: "Time to answer with a password", unit: "s", about: "Time to answer requests that hash a password: hashing is slow by design, and has a queue. The line is the objective.",
+			alert: "UserServiceLatencyBudgetBurn", limit: passwordLatency,
+			queries: quantiles("http_server_request_duration_seconds", `@,http_route=~"`+hashing+`"`),
+		},
+		{
+			title: "Refused by limits", unit: "reqps", about: "Requests answered with 429, by limit: address is the token bucket of a client address, login the wait after wrong passwords.",
+			queries: []query{rateBy("user_service_rate_limited_total", "policy")},
+		},
+	}
+}
+
+func accounts() []panel {
+	return []panel{
+		{title: "Logins by result", unit: "reqps", stacked: true, about: "Logins a second by result.", queries: []query{rateBy("user_service_logins_total", "result")}},
+		{
+			title: "Refreshes by result", unit: "reqps", stacked: true, about: "Uses of refresh tokens a second by result. Many invalid ones: sessions ended, a secret changed without being accepted, or theft.",
+			queries: []query{rateBy("user_service_refreshes_total", "result")},
+		},
+		{
+			title: "Signs of an attack", unit: "short", about: "In 5 minutes: emails that have to wait after wrong passwords, and spent refresh tokens shown again, which ended their session.",
+			queries: []query{
+				{`sum(increase(user_service_lockouts_total{@}[5m]))`, "locked out"},
+				{`sum(increase(user_service_refresh_token_reuses_total{@}[5m]))`, "tokens reused"},
+			},
+		},
+	}
+}
+
+func passwords() []panel {
+	return []panel{
+		{
+			title: "Running and waiting", unit: "short", about: "Passwords that are being hashed and that wait. The queue is bounded: what does not fit is refused with 503.",
+			queries: []query{{`sum(user_service_password_hash_running{@})`, "running"}, {`sum(user_service_password_hash_queued{@})`, "waiting"}},
+		},
+		{
+			title: "Wait and hash", unit: "s", about: "How long passwords wait for their turn, and how long one hash takes. A longer hash means a CPU that is throttled or shared.",
+			queries: []query{
+				{quantiles("user_service_password_hash_wait_seconds", "@")[1].expr, "wait, 95 %"},
+				{quantiles("user_service_password_hash_duration_seconds", "@")[1].expr, "hash, 95 %"},
+			},
+		},
+		{
+			title: "Refused passwords", unit: "percent", about: "Share of passwords refused with 503, by reason: the queue was full, or the wait too long.",
+			alert: "UserServiceHashingSaturated", limit: limit{name: "hashRefusedPercent", value: 1},
+			queries: []query{{`100 * sum by (reason) (rate(user_service_password_hash_refused_total{@}[5m])) / on () group_left () (sum(rate(user_service_password_hash_refused_total{@}[5m])) + sum(rate(user_service_password_hash_duration_seconds_count{@}[5m])))`, "{{reason}}"}},
+		},
+	}
+}
+
+func database() []panel {
+	return []panel{
+		{
+			title: "Time of queries", unit: "s", about: "Time of 95 % of the queries by operation. BATCH is several queries on one way to the server and back.",
+			queries: []query{{`histogram_quantile(0.95, sum by (le, db_operation_name) (rate(db_client_operation_duration_seconds_bucket{@}[$__rate_interval])))`, "{{db_operation_name}}"}},
+		},
+		{title: "Queries", unit: "ops", stacked: true, about: "Queries a second by operation.", queries: []query{rateBy("db_client_operation_duration_seconds_count", "db_operation_name")}},
+		{
+			title: "Failed queries", unit: "ops", stacked: true, about: "Queries a second that fail, by the class of PostgreSQL's error code: 08 connection, 23 a rule of the data, 40 conflict, 53 resources, 57 shut down. 23 is part of normal life.",
+			queries: []query{{`sum by (error_type) (rate(db_client_operation_duration_seconds_count{@,error_type!=""}[$__rate_interval])) or 0 * sum by (error_type) (rate(db_client_operation_duration_seconds_count{@,error_type=""}[$__rate_interval]))`, "{{error_type}}"}},
+		},
+		{
+			title: "Connections in use", unit: "percent", max: 100, about: "Share of each pod's connections that is in use. At 100 % requests wait, and get 503 after 1.8 s.",
+			alert: "UserServiceDatabasePoolExhausted", limit: limit{name: "poolUsedPercent", value: 90},
+			queries: []query{{`100 * sum by (pod) (db_client_connection_count{@,db_client_connection_state="used"}) / sum by (pod) (db_client_connection_max{@})`, "{{pod}}"}},
+		},
+		{
+			title: "Wait for a connection", unit: "s", about: "Average time to get a connection from the pool.",
+			queries: []query{{`sum by (pod) (rate(db_client_connection_wait_time_seconds_sum{@}[$__rate_interval])) / sum by (pod) (rate(db_client_connection_wait_time_seconds_count{@}[$__rate_interval]))`, "{{pod}}"}},
+		},
+		{
+			title: "Waits given up", unit: "ops", about: "Waits for a connection that were given up, each a request or a scrape without an answer.",
+			queries: []query{{`sum by (pod) (rate(db_client_connection_timeouts_total{@}[$__rate_interval]))`, "{{pod}}"}},
+		},
+	}
+}
+
+func events() []panel {
+	return []panel{
+		{
+			title: "Age of the oldest event", unit: "s", about: "How long the oldest event has waited. It grows while RabbitMQ is away and falls to 0 when all is published.",
+			alert: "UserServiceOutboxStuck", limit: limit{name: "outboxAgeSeconds", value: 60},
+			queries: []query{{`max(user_service_outbox_oldest_event_age_seconds{@})`, "age"}},
+		},
+		{title: "Waiting events", unit: "short", about: "Events in the outbox; 100000 stands for so many or more.", queries: []query{{`max(user_service_outbox_pending_events{@})`, "waiting"}}},
+		{
+			title: "Connected to RabbitMQ", unit: "short", max: 1, about: "1 for each pod that has a connection to RabbitMQ. Requests are served without one.",
+			alert: "UserServiceBrokerAway", limit: limit{"", 1, true}, queries: []query{{`sum by (pod) (user_service_rabbitmq_connected{@})`, "{{pod}}"}},
+		},
+		{title: "Published events", unit: "ops", stacked: true, about: "Events a second that RabbitMQ has confirmed, by type.", queries: []query{rateBy("user_service_outbox_published_total", "type")}},
+		{
+			title: "Events tried again, refused, returned", unit: "ops", about: "Events a second whose publishing failed and is tried again, that RabbitMQ refused, and that no queue took: is a consumer's queue missing?",
+			queries: []query{
+				{`sum(rate(user_service_outbox_failed_total{@}[$__rate_interval]))`, "tried again"},
+				{`sum(rate(user_service_rabbitmq_nacked_total{@}[$__rate_interval]))`, "refused"},
+				{`sum(rate(user_service_outbox_returned_total{@}[$__rate_interval]))`, "returned: no queue"},
+			},
+		},
+		{
+			title: "Time to publish", unit: "s", about: "From the change to RabbitMQ's confirm, and of that the confirm itself.",
+			queries: []query{
+				{quantiles("user_service_outbox_delivery_seconds", "@")[0].expr, "from the change, half"},
+				{quantiles("user_service_outbox_delivery_seconds", "@")[2].expr, "from the change, 99 %"},
+				{quantiles("user_service_rabbitmq_confirm_duration_seconds", "@")[2].expr, "confirm, 99 %"},
+			},
+		},
+	}
+}
+
+func process() []panel {
+	return []panel{
+		{title: "CPU", unit: "short", about: "CPUs that each pod uses. Password hashing takes most of it.", queries: []query{{`sum by (pod) (rate(process_cpu_seconds_total{@}[$__rate_interval]))`, "{{pod}}"}}},
+		{
+			title: "Memory", unit: "bytes", about: "Memory that each pod holds. It is bounded by the number of hashes at once; the pod is killed at its limit.",
+			queries: []query{{`sum by (pod) (process_resident_memory_bytes{@})`, "{{pod}}"}},
+		},
+		{title: "Goroutines", unit: "short", about: "Goroutines of each pod. A number that only grows is a leak.", queries: []query{{`sum by (pod) (go_goroutines{@})`, "{{pod}}"}}},
+	}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"os"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// dashboard is what is drawn of one of Grafana's.
+type dashboard struct {
+	Title  string
+	Panels []*panel
+
+	from, to time.Time
+}
+
+type panel struct {
+	Type, Title string
+	GridPos     struct{ X, Y, W, H int }
+	Targets     []struct {
+		Expr, LegendFormat string
+		Instant            bool
+	}
+	FieldConfig struct {
+		Defaults struct {
+			Unit       string
+			Max        *float64
+			Custom     struct{ Stacking, ThresholdsStyle struct{ Mode string } }
+			Thresholds struct {
+				Steps []struct {
+					Color string
+					Value *float64
+				}
+			}
+		}
+	}
+
+	series []series
+}
+
+// series is one line of a panel.
+type series struct {
+	labels map[string]string
+	name   string
+	points map[int64]float64 // by second
+}
+
+func read(file string) (*dashboard, error) {
+	text, err := os.ReadFile(file) //nolint:gosec // named by who runs the program
+	if err != nil {
+		return nil, fmt.Errorf("read the dashboard: %w", err)
+	}
+	d := &dashboard{}
+	if err := json.Unmarshal(text, d); err != nil {
+		return nil, fmt.Errorf("parse the dashboard: %w", err)
+	}
+	return d, nil
+}
+
+// step is between two points.
+const step = 5 * time.Second
+
+// fill asks for what the panels show. A panel without data is an error.
+func (s settings) fill(ctx context.Context, d *dashboard) error {
+	d.to = time.Now().Truncate(step)
+	d.from = d.to.Add(-s.last)
+	var errs []error
+	for _, p := range d.Panels {
+		for _, target := range p.Targets {
+			found, err := s.ask(ctx, d, target.Expr, target.LegendFormat, target.Instant)
+			if err == nil && len(found) == 0 {
+				err = errors.New("no data")
+			}
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s: %s: %w", p.Title, target.Expr, err))
+			}
+			p.series = append(p.series, found...)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (s settings) ask(ctx context.Context, d *dashboard, expr, legend string, instant bool) ([]series, error) {
+	for name, value := range s.variables {
+		expr = strings.ReplaceAll(expr, "$"+name, value)
+	}
+	query := url.Values{"query": {strings.ReplaceAll(expr, "$__rate_interval", "20s")}}
+	path := "query"
+	if instant {
+		query.Set("time", strconv.FormatInt(d.to.Unix(), 10))
+	} else {
+		path = "query_range"
+		query.Set("start", strconv.FormatInt(d.from.Unix(), 10))
+		query.Set("end", strconv.FormatInt(d.to.Unix(), 10))
+		query.Set("step", step.String())
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.prometheus+"/api/v1/"+path+"?"+query.Encode(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("make the request: %w", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, fmt.Errorf("ask Prometheus: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var answer struct {
+		Error string
+		Data  struct {
+			Result []struct {
+				Metric map[string]string
+				Value  [2]any
+				Values [][2]any
+			}
+		}
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Error != "" {
+		return nil, fmt.Errorf("the answer of Prometheus: %s %w", answer.Error, err)
+	}
+	var out []series
+	for _, r := range answer.Data.Result {
+		one := series{labels: r.Metric, name: nameOf(legend, r.Metric), points: map[int64]float64{}}
+		for _, sample := range append(r.Values, r.Value) {
+			one.add(sample)
+		}
+		out = append(out, one)
+	}
+	return out, nil
+}
+
+func (s *series) add(sample [2]any) {
+	at, ok := sample[0].(float64)
+	text, _ := sample[1].(string)
+	value, err := strconv.ParseFloat(text, 64)
+	if ok && err == nil && !math.IsNaN(value) && !math.IsInf(value, 0) {
+		s.points[int64(at)] = value
+	}
+}
+
+var placeholder = regexp.MustCompile(`\{\{(\w+)\}\}`)
+
+func nameOf(legend string, labels map[string]string) string {
+	return placeholder.ReplaceAllStringFunc(legend, func(found string) string {
+		return cmp.Or(labels[strings.Trim(found, "{}")], "none")
+	})
+}
