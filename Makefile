@@ -1,11 +1,7 @@
 # The work is done by the scripts in tools/dev; each has a --help.
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help run test lint fmt build image e2e events fuzz bench chaos generate clean
-=======
-.PHONY: help run test lint fmt build events fuzz bench chaos generate dashboards clean
->>>>>>> observe
+.PHONY: help run test lint fmt build image e2e events fuzz bench chaos generate dashboards clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
