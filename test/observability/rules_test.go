@@ -113,7 +113,11 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 		tests[interval] = append(tests[interval], s.test(interval))
 	}
 	for interval, all := range tests {
-		text, err := yaml.Marshal(map[string]any{"rule_files": []string{rules}, "evaluation_interval": interval, "tests": all})
+		text, err := yaml.Marshal(map[string]any{
+			"rule_files": []string{rules}, "evaluation_interval": interval, "tests": all,
+			// The alerts after what they are made of, else at long intervals they find it stale.
+			"group_eval_order": []string{release + "-slo", release + "-budget", release + "-symptoms"},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
