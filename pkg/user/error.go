@@ -75,6 +75,9 @@ type FieldErrors []FieldError
 
 // Add notes that the member at pointer is wrong, unless something is known of it already.
 func (f *FieldErrors) Add(pointer, detail string) {
+	if len(*f) >= maxFieldErrors {
+		return
+	}
 	if !slices.ContainsFunc(*f, func(e FieldError) bool { return e.Pointer == pointer }) {
 		*f = append(*f, FieldError{Pointer: pointer, Detail: detail})
 	}
@@ -93,3 +96,6 @@ func (f FieldErrors) Err() error {
 	})
 	return &Error{Code: Invalid, Detail: "Some members of the request break a rule; each is named in errors.", Fields: f}
 }
+
+// maxFieldErrors is how many are told at once: a hostile body has thousands, and each new one is looked for among them.
+const maxFieldErrors = 100
