@@ -116,6 +116,34 @@ func TestRegisterRefuses(t *testing.T) {
 	}
 }
 
+// TestAHostileBodyGetsAShortAnswer: thousands of mistakes, each in a place that takes thousands of bytes to name.
+func TestAHostileBodyGetsAShortAnswer(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	nest := func(values string) string {
+		const levels = 60
+		member := fmt.Sprintf(`{"%s":`, strings.Repeat("k", 300))
+		return strings.Repeat(member, levels) + values + strings.Repeat("}", levels)
+	}
+	nuls := "[" + strings.Repeat(`"\u0000",`, 4500) + `""]`
+	var unknown strings.Builder
+	for n := range 5000 {
+		fmt.Fprintf(&unknown, `"m%d":1,`, n)
+	}
+	for name, body := range map[string]string{
+		"NULs deep":       `{"metadata":` + nest(nuls) + `}`,
+		"NULs":            `{"metadata":` + nuls + `}`,
+		"unknown members": `{` + unknown.String() + `"name":"a"}`,
+	} {
+		for _, path := range []string{"/login", "/register", "/refresh"} {
+			answer := s.call("POST", path, body, header("Content-Type", jsonType))
+			if p := answer.wantProblem(t, 422, "validation-failed"); len(p.Errors) > 100 || len(answer.body) > 64<<10 {
+				t.Errorf("%s: %s answers with %d errors in %d bytes", path, name, len(p.Errors), len(answer.body))
+			}
+		}
+	}
+}
+
 func containsPointer(errs []user.FieldError, pointer string) bool {
 	for _, e := range errs {
 		if e.Pointer == pointer {

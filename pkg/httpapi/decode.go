@@ -93,8 +93,8 @@ func (o *object) scan(dec *jsontext.Decoder) error {
 		if err != nil {
 			return err
 		}
-		if token.Kind() == '"' && strings.ContainsRune(token.String(), 0) {
-			o.errs.Add(string(dec.StackPointer()), "must not contain the character NUL (\\u0000)")
+		if token.Kind() == '"' && !o.errs.Full() && strings.ContainsRune(token.String(), 0) {
+			o.errs.Add(placeOf(dec), "must not contain the character NUL (\\u0000)")
 		}
 		switch depth := dec.StackDepth(); {
 		case depth > maxDepth:
@@ -103,6 +103,19 @@ func (o *object) scan(dec *jsontext.Decoder) error {
 			return nil
 		}
 	}
+}
+
+// maxPlace is how long a pointer is at most. One into a deep value can be as long as the body, and a body may
+// have thousands of such places.
+const maxPlace = 512
+
+// placeOf points to what was read last, or to the closest member around it that can be told shortly.
+func placeOf(dec *jsontext.Decoder) string {
+	place := dec.StackPointer()
+	for len(place) > maxPlace && place.Parent() != "" {
+		place = place.Parent()
+	}
+	return string(place)
 }
 
 // split finds the members of an object that scan has found to be well-formed.

@@ -70,15 +70,19 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// FieldErrors collects all that is wrong with an input.
+// FieldErrors collects all that is wrong with an input, up to maxFieldErrors.
 type FieldErrors []FieldError
+
+// maxFieldErrors is how many are told at once. A hostile body has thousands, and each is looked for among those
+// before it.
+const maxFieldErrors = 100
+
+// Full reports whether no more errors are taken.
+func (f FieldErrors) Full() bool { return len(f) >= maxFieldErrors }
 
 // Add notes that the member at pointer is wrong, unless something is known of it already.
 func (f *FieldErrors) Add(pointer, detail string) {
-	if len(*f) >= maxFieldErrors {
-		return
-	}
-	if !slices.ContainsFunc(*f, func(e FieldError) bool { return e.Pointer == pointer }) {
+	if !f.Full() && !slices.ContainsFunc(*f, func(e FieldError) bool { return e.Pointer == pointer }) {
 		*f = append(*f, FieldError{Pointer: pointer, Detail: detail})
 	}
 }
@@ -96,6 +100,3 @@ func (f FieldErrors) Err() error {
 	})
 	return &Error{Code: Invalid, Detail: "Some members of the request break a rule; each is named in errors.", Fields: f}
 }
-
-// maxFieldErrors is how many are told at once: a hostile body has thousands, and each new one is looked for among them.
-const maxFieldErrors = 100
