@@ -43,10 +43,3 @@ func parse(text string) (stored, error) {
 		return nil, errors.New("begins like no hash that is known here: argon2id, argon2i, bcrypt, pbkdf2_sha256, pbkdf2-sha256")
 	}
 }
-
-// CheckFormat returns nil if somebody can log in with this stored hash, else what is wrong
-// with it, to be read after its name. The error shows no part of the hash.
-func CheckFormat(hash string) error {
-	_, err := parse(hash)
-	return err
-}

@@ -56,7 +56,7 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 // does not exist, which no password matches. Stored is asked when the turn has come, so that no
 // more callers than may hash at once ask a database.
 //
-// An account that does not exist, or whose string can't be read, costs the work of today's parameters, so that
+// An account that does not exist, or whose string can't be read or needs too much memory, costs the work of today's parameters, so that
 // time does not tell. Errors: ErrUnknownFormat of a string that can't be read, ErrBusy, that of stored, or that of ctx.
 func (h *Hasher) Verify(ctx context.Context, password string, stored func(context.Context) (string, error)) (Result, error) {
 	now, err := h.queue.take(ctx, 1)
@@ -88,16 +88,43 @@ func (h *Hasher) read(phc string) (hash stored, broken error) {
 	if phc == "" {
 		return h.nothing, nil
 	}
-	hash, err := parse(phc)
+	hash, err := h.parse(phc)
 	if err != nil {
 		return h.nothing, fmt.Errorf("%w: %w", ErrUnknownFormat, err)
 	}
 	return hash, nil
 }
 
+// Check returns nil if somebody can log in with this stored hash, else what is wrong with it, to be
+// read after its name. The error shows no part of the hash.
+func (h *Hasher) Check(hash string) error {
+	_, err := h.parse(hash)
+	return err
+}
+
+// leastMostKiB is the memory that a stored hash may need whatever the limits are: that of argon2-cffi's default.
+const leastMostKiB = 64 << 10
+
+// mostKiB is the memory that a stored hash may need: no more than the hashes of today that run at once, so that one
+// alone can't take more than all of them.
+func (h *Hasher) mostKiB() uint64 {
+	return max(uint64(h.queue.limits.Concurrency)*uint64(h.params.MemoryKiB), leastMostKiB) //nolint:gosec // at least 1
+}
+
+func (h *Hasher) parse(text string) (stored, error) {
+	hash, err := parse(text)
+	if err != nil {
+		return nil, err
+	}
+	if need, most := uint64(hash.memoryKiB()), h.mostKiB(); need > most {
+		return nil, fmt.Errorf("needs %d KiB of memory and %d are taken, the larger of %d and PASSWORD_HASH_CONCURRENCY times ARGON2_MEMORY_KIB: raise one of these", need, most, leastMostKiB)
+	}
+	return hash, nil
+}
+
 // turns returns how many turns a hash takes: one by today's parameters, more for one that
 // needs more memory, so that imported hashes don't add up to more memory than planned. One
-// that needs more than all turns have runs alone.
+// that needs more than all turns have, which is at most leastMostKiB, runs alone.
 func (h *Hasher) turns(hash stored) int64 {
 	need := (hash.memoryKiB() + h.params.MemoryKiB - 1) / h.params.MemoryKiB
 	return min(max(int64(need), 1), int64(h.queue.limits.Concurrency))

@@ -273,6 +273,34 @@ func TestHashesOfMoreMemoryTakeMoreTurns(t *testing.T) {
 	}
 }
 
+func TestAHashThatNeedsTooMuchMemoryIsRefused(t *testing.T) { //nolint:paralleltest // what others allocate would count
+	for _, c := range []struct {
+		today       uint32
+		concurrency int
+		most        uint32
+	}{{19456, 1, 65536}, {19456, 4, 77824}, {262144, 2, 524288}} {
+		h := newHasher(t, Params{MemoryKiB: c.today, Iterations: 1, Parallelism: 1}, Limits{Concurrency: c.concurrency, MaxWait: time.Second}, nil)
+		hash := func(kib uint32) string {
+			return newArgon2id(Params{MemoryKiB: kib, Iterations: 1, Parallelism: 1}).String()
+		}
+		if err := h.Check(hash(c.most)); err != nil {
+			t.Errorf("%d KiB times %d: %v", c.today, c.concurrency, err)
+		}
+		err := h.Check(hash(c.most + 1))
+		if err == nil || !strings.Contains(err.Error(), "PASSWORD_HASH_CONCURRENCY times ARGON2_MEMORY_KIB") {
+			t.Errorf("%d KiB times %d: %v, want to be told what admits it", c.today, c.concurrency, err)
+		}
+		if c.today > 20000 {
+			continue
+		}
+		var got Result
+		took := allocated(func() { got, err = h.Verify(t.Context(), "password", always(hash(1<<20))) })
+		if got.OK || !errors.Is(err, ErrUnknownFormat) || took < uint64(c.today)<<10 || took > uint64(c.today)<<11 {
+			t.Errorf("a hash of 1 GiB gives %+v, %v and takes %d bytes, want today's work for nobody", got, err, took)
+		}
+	}
+}
+
 func BenchmarkVerify(b *testing.B) {
 	h := newHasher(b, owasp, ample, nil)
 	phc, err := h.Hash(b.Context(), "seven green kettles sing")

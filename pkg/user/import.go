@@ -9,7 +9,6 @@ import (
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
-	"user-service/pkg/password"
 )
 
 // Import is an account that another service kept until now.
@@ -42,7 +41,7 @@ func (im *Importer) Check(a Import) FieldErrors {
 	a.Profile.check(&errs)
 	if a.PasswordHash == "" {
 		errs.Add("/password_hash", "is required")
-	} else if err := password.CheckFormat(a.PasswordHash); err != nil {
+	} else if err := im.service.hasher.Check(a.PasswordHash); err != nil {
 		errs.Add("/password_hash", err.Error())
 	}
 	if a.Status != "" && !a.Status.Valid() {

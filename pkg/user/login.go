@@ -88,7 +88,8 @@ func (s *Service) verify(ctx context.Context, pw string, read func(context.Conte
 	switch {
 	case failed != nil:
 		return Credential{}, password.Result{}, failed
-	case errors.Is(err, password.ErrUnknownFormat): // nobody can log in with a broken hash
+	case errors.Is(err, password.ErrUnknownFormat): // nobody can log in with it
+		s.cfg.Log.WarnContext(ctx, "a stored password hash is not taken", "error", err)
 		return cred, password.Result{}, nil
 	case err != nil:
 		return Credential{}, password.Result{}, hashing(err)

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/sethvargo/go-envconfig"
+
+	"user-service/pkg/config"
+	"user-service/pkg/telemetry"
+	"user-service/pkg/user"
+)
+
+// TestAShutdownFinishesTheResetsThatWereAskedFor: their answers came before their work, so that no request waits for it.
+func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
+	t.Parallel()
+	env := replicaEnvironment(t)
+	env["SHUTDOWN_DELAY"] = "0s"
+	var cfg config.Config
+	if err := config.Load(t.Context(), envconfig.MapLookuper(env), &cfg); err != nil {
+		t.Fatal(err)
+	}
+	s, err := newService(t.Context(), cfg, telemetry.NewLogger(&lockedBuffer{}, slog.LevelInfo))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.db.Close)
+	u, err := s.users.Register(t.Context(), user.Registration{Email: env["EMAIL"], Password: env["PASSWORD"]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), env["DATABASE_URL"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	other, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := other.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, u.ID); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.users.RequestReset(t.Context(), u.Email); err != nil {
+		t.Fatal(err)
+	}
+	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	drained := make(chan struct{})
+	go func() {
+		defer close(drained)
+		s.drain(deadline, &http.Server{ReadHeaderTimeout: time.Second})
+	}()
+	select {
+	case <-drained:
+		t.Error("drained while a reset is under way")
+	case <-time.After(200 * time.Millisecond):
+	}
+	if err := other.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	<-drained
+	var events int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE type = 'user.password_reset_requested'`).Scan(&events); err != nil || events != 1 {
+		t.Errorf("%d events of the reset (%v), want 1", events, err)
+	}
+}
