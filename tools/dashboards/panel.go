@@ -103,6 +103,18 @@ func (p panel) json(id int, at object) object {
 	return out
 }
 
+// softMax is how far the axis goes at least: a threshold is seen before it is crossed, and nothing is a line at the bottom.
+func (p panel) softMax() float64 {
+	steps := p.steps()
+	if last := steps[len(steps)-1].Value; last != nil && p.max == nil {
+		return *last * 1.2
+	}
+	if p.unit == "short" || p.unit == "reqps" || p.unit == "ops" {
+		return 1
+	}
+	return 0
+}
+
 func (p panel) overrides() []object {
 	out := []object{}
 	for _, c := range p.colors {
@@ -121,7 +133,7 @@ func (p panel) style(out, defaults object) {
 		out["type"] = "table"
 		out["options"] = object{"showHeader": true}
 		out["transformations"] = []object{{"id": "organize", "options": object{"excludeByName": object{
-			"Time": true, "__name__": true, "job": true, "namespace": true, "instance": true, "container": true, "endpoint": true, "service": true,
+			"Time": true, "__name__": true, "job": true, "namespace": true, "instance": true, "container": true, "endpoint": true, "service": true, "Value": true,
 		}}}}
 	case p.stat:
 		out["type"] = "stat"
@@ -136,6 +148,9 @@ func (p panel) style(out, defaults object) {
 		custom := object{"lineWidth": 1, "fillOpacity": 0, "showPoints": "never", "spanNulls": false}
 		if len(p.queries) == 1 {
 			custom["fillOpacity"] = 10
+		}
+		if high := p.softMax(); high > 0 {
+			custom["axisSoftMax"] = high
 		}
 		if p.stacked {
 			custom["stacking"] = object{"mode": "normal", "group": "A"}

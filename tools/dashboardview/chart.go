@@ -62,7 +62,7 @@ func (p *panel) stack(d *dashboard) {
 	}
 }
 
-// scale chooses an axis: where it begins and ends, and its round steps. A threshold is on it unless it is far off.
+// scale chooses an axis: where it begins and ends, and its round steps.
 func (p *panel) scale() (bottom, top, step float64) {
 	least, most := math.Inf(1), math.Inf(-1)
 	for _, s := range p.series {
@@ -70,11 +70,7 @@ func (p *panel) scale() (bottom, top, step float64) {
 			least, most = min(least, value), max(most, value)
 		}
 	}
-	for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
-		if step.Value != nil && *step.Value < 4*most {
-			least, most = min(least, *step.Value), max(most, *step.Value)
-		}
-	}
+	most = max(most, p.FieldConfig.Defaults.Custom.AxisSoftMax)
 	if p.FieldConfig.Defaults.Min != nil {
 		least = *p.FieldConfig.Defaults.Min
 	}

@@ -51,7 +51,7 @@ type defaults struct {
 	Decimals *int
 	Min, Max *float64
 	Custom   struct {
-		FillOpacity               float64
+		FillOpacity, AxisSoftMax  float64
 		Stacking, ThresholdsStyle struct{ Mode string }
 	}
 	Thresholds struct {
