@@ -16,11 +16,12 @@ import (
 // database was slow and logins stormed, one after the other, each for as long as it takes its alerts to fire.
 func TestDrawDashboards(t *testing.T) {
 	file, _ := ruleFile(t)
-	s := newStage(t, file, "ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1", "PASSWORD_HASH_QUEUE=8", "DATABASE_MAX_CONNS=10")
+	s := newStage(t, file, "ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1", "PASSWORD_HASH_QUEUE=8", "DATABASE_MAX_CONNS=10", "ACCESS_TOKEN_TTL=1h")
 	s.await("a ready service", func() bool { status, _ := s.call(http.MethodGet, "/readyz", "", nil); return status == http.StatusOK })
 	began := time.Now()
-	usual := s.keep(8, s.everyday)
-	pause(2 * time.Minute)
+	readers := s.keep(12, s.reading())
+	others := s.keep(3, s.everyday)
+	pause(90 * time.Second)
 
 	s.broker.set(true)
 	pause(340 * time.Second)
@@ -28,7 +29,7 @@ func TestDrawDashboards(t *testing.T) {
 	pause(90 * time.Second)
 
 	s.database.slow(260 * time.Millisecond)
-	pause(5 * time.Minute)
+	pause(6 * time.Minute)
 	s.database.slow(0)
 	pause(90 * time.Second)
 
@@ -52,38 +53,48 @@ func TestDrawDashboards(t *testing.T) {
 	if err := view.Run(); err != nil {
 		t.Error(err)
 	}
-	usual()
+	readers()
+	others()
+}
+
+// reading is what a user does who stays logged in.
+func (s *stage) reading() (once func()) {
+	account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
+	s.call(http.MethodPost, "/register", "", account)
+	_, pair := s.call(http.MethodPost, "/login", "", account)
+	access, _ := pair["access_token"].(string)
+	return func() {
+		s.call(http.MethodGet, "/users/me", access, nil)
+		pause(400 * time.Millisecond)
+	}
 }
 
 var lives atomic.Int64
 
-// everyday is what a user does: reading most of the time, and a mistake now and then.
+// everyday is what other users do, with a mistake now and then.
 func (s *stage) everyday() {
+	life := lives.Add(1)
 	account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
 	s.call(http.MethodPost, "/register", "", account)
-	if lives.Add(1)%8 == 0 {
+	if life%8 == 0 {
 		s.call(http.MethodPost, "/register", "", account) // taken
 		s.call(http.MethodPost, "/login", "", map[string]any{"email": account["email"], "password": "wrong " + password})
 		s.call(http.MethodGet, "/nowhere", "", nil)
 	}
 	_, pair := s.call(http.MethodPost, "/login", "", account)
+	pause(time.Second)
 	access, ok := pair["access_token"].(string)
 	if !ok {
-		pause(time.Second) // and tries again
-		return
-	}
-	for range 40 {
-		s.call(http.MethodGet, "/users/me", access, nil)
-		pause(200 * time.Millisecond)
+		return // and comes back
 	}
 	s.call(http.MethodPatch, "/users/me", access, map[string]any{"name": rand.Text()})
 	_, next := s.call(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": pair["refresh_token"]})
-	if lives.Load()%3 == 0 {
+	switch life % 3 {
+	case 0:
 		s.call(http.MethodPost, "/logout", access, nil)
-	} else {
-		s.call(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": next["refresh_token"]})
-	}
-	if lives.Load()%5 == 0 {
+	case 1:
 		s.call(http.MethodDelete, "/users/me", access, nil)
+	default:
+		s.call(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": next["refresh_token"]})
 	}
 }

@@ -54,11 +54,14 @@ func (p *panel) chart(d *dashboard, w, h int) string {
 // stack puts each series on those before it.
 func (p *panel) stack(d *dashboard) {
 	sum := map[int64]float64{}
-	for _, s := range p.series {
+	for i, s := range p.series {
+		under := map[int64]float64{}
 		for at := d.from.Unix(); at <= d.to.Unix(); at += int64(step.Seconds()) {
+			under[at] = sum[at]
 			sum[at] += s.points[at]
 			s.points[at] = sum[at]
 		}
+		p.series[i].under = under
 	}
 }
 
@@ -151,6 +154,18 @@ func (c canvas) axes(out *strings.Builder, p *panel, step float64) {
 	}
 }
 
+// ground is the way back from the last point to the first, along what the series stands on.
+func (c canvas) ground(s series, first, last int64) string {
+	if s.under == nil {
+		return fmt.Sprintf("%.1f,%.1f %.1f,%.1f", c.x(last), c.h, c.x(first), c.h)
+	}
+	var path strings.Builder
+	for at := last; at >= first; at -= int64(step.Seconds()) {
+		fmt.Fprintf(&path, " %.1f,%.1f", c.x(at), c.y(min(s.under[at], c.top)))
+	}
+	return path.String()
+}
+
 // curve draws one series; where there is no point there is a gap.
 func (c canvas) curve(out *strings.Builder, s series, opacity float64) {
 	var path strings.Builder
@@ -159,7 +174,7 @@ func (c canvas) curve(out *strings.Builder, s series, opacity float64) {
 		if first == 0 {
 			return
 		}
-		fmt.Fprintf(out, `<path d="M%.1f,%.1f L%s L%.1f,%.1f Z" fill="%s" stroke="none" opacity="%.2f"/>`, c.x(first), c.h, path.String(), c.x(last), c.h, s.color, opacity)
+		fmt.Fprintf(out, `<path d="M%s L%s Z" fill="%s" stroke="none" opacity="%.2f"/>`, path.String(), c.ground(s, first, last), s.color, opacity)
 		fmt.Fprintf(out, `<path d="M%s" fill="none" stroke="%s" stroke-width="1.6" stroke-linejoin="round"/>`, path.String(), s.color)
 		path.Reset()
 		first = 0

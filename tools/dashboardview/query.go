@@ -67,6 +67,7 @@ type series struct {
 	labels      map[string]string
 	name, color string
 	points      map[int64]float64 // by second
+	under       map[int64]float64 // in a stack: what it stands on
 }
 
 // mark is a time that all panels show.
