@@ -8,7 +8,7 @@ type panel struct {
 	title, about, unit string
 	queries            []query
 	stat               bool    // the value now instead of a curve
-	names              bool    // of a stat: the names instead of the values
+	names              bool    // of a stat: the names of alerts instead of values, with links to their runbooks
 	wide, high         int     // of 24, and in rows; 8 if not set, 4 for a stat
 	stacked            bool    // curves that are parts of a whole
 	max                any     // of the axis
@@ -95,6 +95,10 @@ func (p panel) json(id int, at object) object {
 	out := object{
 		"id": id, "title": p.title, "description": p.about, "gridPos": at, "datasource": source, "targets": targets,
 		"fieldConfig": object{"defaults": defaults, "overrides": p.overrides()},
+	}
+	if p.names { // of alerts
+		defaults["links"] = []object{{"title": "Runbook of ${__field.labels.alertname}", "url": runbooks + "${__field.labels.alertname}.md", "targetBlank": true}}
+		out["links"] = []object{{"title": "All runbooks", "url": runbooks + "README.md", "targetBlank": true}}
 	}
 	if p.alert != "" {
 		out["links"] = []object{{"title": "Runbook " + p.alert, "url": runbooks + p.alert + ".md", "targetBlank": true}}

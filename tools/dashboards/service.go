@@ -38,7 +38,7 @@ const firing = `max by (alertname, severity) (ALERTS{` + release + `,alertstate=
 func glance() []panel {
 	return []panel{
 		{
-			title: "Alerts that fire", stat: true, names: true, wide: 12, unit: "short", about: "The alerts that fire now, from any pod; none if all is well. Each has a runbook of its name.",
+			title: "Alerts that fire", stat: true, names: true, wide: 12, unit: "short", about: "The alerts that fire now, from any pod; none if all is well. Each leads to its runbook.",
 			limit: limit{value: 1}, queries: []query{{firing, "{{alertname}} {{severity}}"}},
 		},
 		{
