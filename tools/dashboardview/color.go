@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"image/color"
 	"regexp"
 	"strings"
 )
@@ -23,6 +24,19 @@ func shade(name string, n int) string {
 		}
 	}
 	return fmt.Sprintf("#%02x%02x%02x", rgb[0], rgb[1], rgb[2])
+}
+
+// named are all shades.
+func named() []color.Color {
+	var out []color.Color
+	for name := range known {
+		for n := range 4 {
+			c := color.RGBA{A: 255}
+			_, _ = fmt.Sscanf(shade(name, n), "#%02x%02x%02x", &c.R, &c.G, &c.B)
+			out = append(out, c)
+		}
+	}
+	return out
 }
 
 // paint gives each series the color of the panel's override that matches its name, else one of the palette.

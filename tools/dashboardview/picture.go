@@ -31,7 +31,7 @@ func cut(from, to string, height int) error {
 	return errors.Join(encoder.Encode(out, reduce(shot, image.Rect(0, 0, width, height))), out.Close())
 }
 
-// reduce leaves a picture the 256 colors that it has most of. The others are those of the edges of letters and curves.
+// reduce leaves a picture 256 colors: those of curves, and those that it has most of. The others are at the edges of letters.
 func reduce(shot image.Image, bounds image.Rectangle) *image.Paletted {
 	times := map[color.Color]int{}
 	for y := range bounds.Max.Y {
@@ -40,6 +40,7 @@ func reduce(shot image.Image, bounds image.Rectangle) *image.Paletted {
 		}
 	}
 	colors := slices.SortedFunc(maps.Keys(times), func(a, b color.Color) int { return cmp.Compare(times[b], times[a]) })
+	colors = append(named(), colors...)
 	out := image.NewPaletted(bounds, color.Palette(colors[:min(len(colors), 256)]))
 	nearest := map[color.Color]uint8{}
 	for y := range bounds.Max.Y {
