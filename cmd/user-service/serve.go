@@ -43,8 +43,12 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return usageError{err}
 	}
-	makeRoomBesideHashes(cfg.Passwords.HashConcurrency)
-	s, err := newService(starting, cfg, log)
+	hashing, err := startHashing(cfg.Passwords, log)
+	if err != nil {
+		return err
+	}
+	defer hashing.Close()
+	s, err := newService(starting, cfg, log, hashing)
 	if err != nil {
 		return err
 	}
