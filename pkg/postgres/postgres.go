@@ -25,7 +25,7 @@ const connectTimeout = 1500 * time.Millisecond
 // Config says where the database is.
 type Config struct {
 	URL      string        // a connection URL or key=value string (libpq, pgx)
-	MaxConns int32         // connections held at most; 0 leaves it to the URL or to pgx
+	MaxConns int32         // connections held at most, beside one for Ping and SchemaVersion; 0 leaves it to the URL or to pgx
 	Observer QueryObserver // told of every query; nil: nobody is
 	// MinConns are open before anybody needs them: to connect costs PostgreSQL tens of milliseconds of work. The slowest
 	// reads at the beginning of a storm of logins took 25 to 250 ms without, 15 to 35 ms with half of the most.
@@ -35,6 +35,7 @@ type Config struct {
 // DB is the database. It is safe for concurrent use.
 type DB struct {
 	pool      *pgxpool.Pool
+	probe     *pgxpool.Pool                  // one connection for questions about the database itself
 	target    atomic.Pointer[pgx.ConnConfig] // what new connections connect to
 	committed func()                         // called after each transaction that stored events
 	observer  QueryObserver
@@ -61,8 +62,14 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 		*c = *db.target.Load().Copy()
 		return nil
 	}
+	probeConfig := poolConfig.Copy()
+	probeConfig.MinConns, probeConfig.MinIdleConns, probeConfig.MaxConns = 0, 0, 1
 	if db.pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
+	}
+	if db.probe, err = pgxpool.NewWithConfig(ctx, probeConfig); err != nil {
+		db.pool.Close()
+		return nil, fmt.Errorf("open the connection for probes: %w", err)
 	}
 	return db, nil
 }
@@ -84,6 +91,7 @@ func (db *DB) SetURL(ctx context.Context, url string) error {
 	}
 	db.target.Store(poolConfig.ConnConfig)
 	db.pool.Reset()
+	db.probe.Reset()
 	return nil
 }
 
@@ -115,10 +123,14 @@ func parse(url string) (*pgxpool.Config, error) {
 }
 
 // Close closes all connections, when their queries have ended.
-func (db *DB) Close() { db.pool.Close() }
+func (db *DB) Close() {
+	db.probe.Close()
+	db.pool.Close()
+}
 
-// Ping reports whether the database answers.
-func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
+// Ping reports whether the database answers. It waits for no request: a busy service is no reason to send requests
+// elsewhere, where they make the others busy.
+func (db *DB) Ping(ctx context.Context) error { return db.probe.Ping(ctx) }
 
 // Stat returns the figures of the connection pool.
 func (db *DB) Stat() *pgxpool.Stat { return db.pool.Stat() }
