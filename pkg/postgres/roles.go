@@ -24,17 +24,45 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 	return roles, failed("list the roles", err)
 }
 
+// rolesLock is the advisory lock of whoever changes a role: what two roles give a user together is judged once.
+const rolesLock = 0x757365725f726f6c
+
 // PutRole implements user.Store.
-func (db *DB) PutRole(ctx context.Context, r access.Role) error {
+func (db *DB) PutRole(ctx context.Context, r access.Role, fits func(size int) error) error {
 	return db.inTx(ctx, "store a role", func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(rolesLock)); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO roles (name, description, permissions) VALUES ($1, $2, $3)
 			ON CONFLICT (name) DO UPDATE SET description = excluded.description, permissions = excluded.permissions`,
 			r.Name, r.Description, r.Permissions); err != nil {
 			return err
 		}
+		size, err := largest(ctx, tx, r.Name)
+		if err != nil {
+			return err
+		}
+		if err := fits(size); err != nil {
+			return err
+		}
 		return appendAudit(ctx, tx, user.Audit{Action: user.PermissionsChanged})
 	})
+}
+
+// largest returns the size of the permissions of the user of a role who has most, as token.Size counts them, among
+// those who have permissions by other roles too. Those are few beside the many who have one role alone.
+func largest(ctx context.Context, tx pgx.Tx, role string) (size int, err error) {
+	return size, tx.QueryRow(ctx, `
+		WITH sets AS (
+			SELECT DISTINCT array_agg(ur.role ORDER BY ur.role) AS others
+			FROM roles r JOIN user_roles ur ON ur.role = r.name
+			WHERE r.name <> $1 AND r.permissions <> '{}'
+				AND EXISTS (SELECT FROM user_roles u WHERE u.user_id = ur.user_id AND u.role = $1)
+			GROUP BY ur.user_id)
+		SELECT coalesce(max((SELECT sum(octet_length(p) + 3) FROM (
+			SELECT DISTINCT unnest(r.permissions) AS p FROM roles r WHERE r.name = $1 OR r.name = ANY(others)) AS both_of_them)), 0)
+		FROM sets`, role).Scan(&size)
 }
 
 // errGiven means that a role was given to one more user while it was about to be deleted.

@@ -66,8 +66,10 @@ type Store interface {
 
 	// Roles returns all roles, sorted by name.
 	Roles(ctx context.Context) ([]access.Role, error)
-	// PutRole stores a role, new or not.
-	PutRole(ctx context.Context, r access.Role) error
+	// PutRole stores a role, new or not, if fits agrees to the size that the permissions of one of its users have then, as
+	// token.Size counts: that of the user who has most, among those who have more roles than this one. No role is given
+	// or changed meanwhile.
+	PutRole(ctx context.Context, r access.Role, fits func(size int) error) error
 	// DeleteRole deletes a role after it has let decide change all users that have it. NotFound
 	// if there is no such role; RoleInUse if more than most users have it.
 	DeleteRole(ctx context.Context, name string, most int, decide func(User) (Change, error)) error
@@ -86,7 +88,7 @@ type Tx interface {
 	// AnotherActiveAdmin reports whether an active admin other than id remains. The answer
 	// holds until the transaction ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
-	// Roles returns those of the names that are roles. They stay roles until the transaction ends.
+	// Roles returns those of the names that are roles. They stay as they are until the transaction ends.
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// PasswordAt returns when the password of the locked account was changed last.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
