@@ -92,7 +92,7 @@ type Tx interface {
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// PasswordAt returns when the password of the locked account was changed last.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
-	// FreshTokens returns how many one-time tokens of a user are alive that are not older than
+	// FreshTokens returns how many one-time tokens of a user, voided ones too, are not older than
 	// the limit of tokens asks for.
 	FreshTokens(ctx context.Context, id uuid.UUID, purpose Purpose) (int, error)
 }
@@ -112,7 +112,7 @@ type Change struct {
 	EndSessions  bool          // end all sessions
 	KeepSession  uuid.UUID     // … but this one
 	Token        *OneTimeToken // to be stored
-	VoidTokens   bool          // take away all one-time tokens for a new password
+	VoidTokens   bool          // end all one-time tokens for a new password
 	Forgive      bool          // forget failed logins
 	Events       []event.Event
 	Audit        []Action
