@@ -36,6 +36,8 @@ type Store interface {
 	Credential(ctx context.Context, email string) (Credential, error)
 	// CredentialOf returns the credential of the user with this id.
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
+	// Guesses returns what is known of failed logins with an email.
+	Guesses(ctx context.Context, email string) (Guesses, error)
 	// UpgradeHash replaces a user's password hash if it still is the old one.
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error
 	// Attempt lets decide judge an attempt to show the password of an email, while no other attempt
