@@ -68,7 +68,7 @@ type Store interface {
 
 	// Roles returns all roles, sorted by name.
 	Roles(ctx context.Context) ([]access.Role, error)
-	// PutRole stores a role, new or not, if fits agrees to the size that the permissions of one of its users have then, as
+	// PutRole stores a role, new or not, if it has no new permission, or if fits agrees to the size that the permissions of one of its users have then, as
 	// token.Size counts: that of the user who has most, among those who have more roles than this one. No role is given
 	// or changed meanwhile.
 	PutRole(ctx context.Context, r access.Role, fits func(size int) error) error
