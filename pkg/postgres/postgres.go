@@ -35,7 +35,7 @@ type Config struct {
 // DB is the database. It is safe for concurrent use.
 type DB struct {
 	pool      *pgxpool.Pool
-	probe     *pgxpool.Pool                  // one connection for questions about the database itself
+	probe     *probe
 	target    atomic.Pointer[pgx.ConnConfig] // what new connections connect to
 	committed func()                         // called after each transaction that stored events
 	observer  QueryObserver
@@ -62,15 +62,10 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 		*c = *db.target.Load().Copy()
 		return nil
 	}
-	probeConfig := poolConfig.Copy()
-	probeConfig.MinConns, probeConfig.MinIdleConns, probeConfig.MaxConns = 0, 0, 1
 	if db.pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
 	}
-	if db.probe, err = pgxpool.NewWithConfig(ctx, probeConfig); err != nil {
-		db.pool.Close()
-		return nil, fmt.Errorf("open the connection for probes: %w", err)
-	}
+	db.probe = newProbe(&db.target)
 	return db, nil
 }
 
@@ -91,7 +86,6 @@ func (db *DB) SetURL(ctx context.Context, url string) error {
 	}
 	db.target.Store(poolConfig.ConnConfig)
 	db.pool.Reset()
-	db.probe.Reset()
 	return nil
 }
 
@@ -124,13 +118,14 @@ func parse(url string) (*pgxpool.Config, error) {
 
 // Close closes all connections, when their queries have ended.
 func (db *DB) Close() {
-	db.probe.Close()
+	db.probe.close()
 	db.pool.Close()
 }
 
-// Ping reports whether the database answers. It waits for no request: a busy service is no reason to send requests
-// elsewhere, where they make the others busy.
-func (db *DB) Ping(ctx context.Context) error { return db.probe.Ping(ctx) }
+// Ping reports whether the database answers.
+func (db *DB) Ping(ctx context.Context) error {
+	return db.probe.ask(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+}
 
 // Stat returns the figures of the connection pool.
 func (db *DB) Stat() *pgxpool.Stat { return db.pool.Stat() }
