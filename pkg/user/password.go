@@ -106,9 +106,14 @@ func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, fa
 		}
 	}
 	done = func() { s.showing.Delete(by.UserID) }
-	if shown, err = s.show(ctx, by, pw, failed); err != nil {
-		done()
-	}
+	ok := false
+	defer func() {
+		if !ok { // after a panic too
+			done()
+		}
+	}()
+	shown, err = s.show(ctx, by, pw, failed)
+	ok = err == nil
 	return shown, done, err
 }
 
