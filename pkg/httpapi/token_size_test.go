@@ -85,7 +85,7 @@ func TestTheBiggestTokenIsGood(t *testing.T) {
 	s.call("GET", "/verify", nil, as(a.token)).want(t, 204)
 }
 
-// TestARoleGrowsAsFarAsTheTokensOfItsUsers.
+// TestARoleGrowsAsFarAsTheTokensOfItsUsers: what would make one of them too big is refused, and what takes away is not.
 func TestARoleGrowsAsFarAsTheTokensOfItsUsers(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -32,8 +32,7 @@ type BadVariable struct {
 // Error implements error.
 func (b *BadVariable) Error() string { return b.Name + ": " + b.What + "; " + b.Do }
 
-// CheckTracing returns all that is wrong with the environment for StartTracing, in the order of the names of
-// the OpenTelemetry specification.
+// CheckTracing returns all that is wrong with the environment for StartTracing.
 func CheckTracing(ctx context.Context) []*BadVariable {
 	_, bad := readTraceSettings(ctx, os.Getenv)
 	return bad
