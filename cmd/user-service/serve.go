@@ -28,7 +28,7 @@ func serveCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var cfg config.Config
-			if err := load(cmd.Context(), &cfg); err != nil {
+			if err := loadAll(cmd.Context(), &cfg); err != nil {
 				return err
 			}
 			return serve(cmd.Context(), cfg, telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level))
