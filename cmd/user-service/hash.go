@@ -25,7 +25,7 @@ func hashCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "hash",
 		Short:   "Compute the password hashes of serve, which starts this by itself",
-		Example: "  user-service hash < /dev/null",
+		Example: "  user-service hash",
 		Hidden:  true,
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
