@@ -74,5 +74,5 @@ spec:
       args: [probe, --timeout=6s, "$2"]
 EOT
   until k get pod try --output jsonpath='{.status.phase}' | grep -qE 'Succeeded|Failed'; do sleep 0.5; done
-  k logs try
+  k logs try --container try
 }
