@@ -72,12 +72,13 @@ backing() {
   k rollout status statefulset/backing-postgresql statefulset/backing-rabbitmq --timeout 2m >/dev/null || fail "no database or no broker"
 }
 
-# address: where the Service answers from here: at a port of a node.
+# address: where the Service answers from here: at a port of a node, once the node has heard of it.
 address() {
   local host port
   k get service e2e-node >/dev/null 2>&1 || k expose service us-user-service --name e2e-node --type NodePort --port 80 --target-port http >/dev/null
   host=${E2E_NODE-$(kubectl get nodes --output jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')}
   port=$(k get service e2e-node --output jsonpath='{.spec.ports[0].nodePort}')
+  curl --silent --retry 30 --retry-delay 1 --retry-all-errors --output "$scratch/answer" "http://$host:$port/readyz" || fail "nothing answers at http://$host:$port"
   echo "http://$host:$port"
 }
 
