@@ -29,29 +29,32 @@ scenario_networkpolicy() {
   say "networkpolicy: from and metricsFrom let in whom they name, and helm test"
 }
 
-reaches() { # COMPONENT URL...
-  local url found component=$1
-  for url in "${@:2}"; do
-    found=$(try "$component" "$url")
-    # A database or a broker does not speak HTTP, and the API server's certificate is not known here: all of these answer.
-    grep -qE 'answers|EOF|malformed|reset by peer|x509|: [1-5][0-9]{2} ' <<<"$found" || fail "$component does not reach $url: $found"
-  done
+# reaches COMPONENT URL...
+reaches() {
+  local found
+  try "$@"
+  # A database or a broker does not speak HTTP, and the API server's certificate is not known here: all of these answer.
+  while read -r found; do
+    grep -qE 'answers|EOF|malformed|reset by peer|x509|: [1-5][0-9]{2} ' <<<"$found" || fail "$1 does not reach one: $found"
+  done <"$scratch/found"
 }
 
-refused() { # COMPONENT URL...
-  local url found component=$1
-  for url in "${@:2}"; do
-    found=$(try "$component" "$url")
-    grep -qE 'deadline exceeded|timeout|refused' <<<"$found" || fail "$component reaches $url: $found"
-  done
+# refused COMPONENT URL...
+refused() {
+  local found
+  try "$@"
+  while read -r found; do
+    grep -qE 'deadline exceeded|timeout|refused' <<<"$found" || fail "$1 reaches one: $found"
+  done <"$scratch/found"
 }
 
-# try COMPONENT URL: what a pod says that asks for the URL. It has the labels of the release's component, if that is
-# given, and is never ready, so the Service sends nothing to it. A policy binds a pod a moment after its start, for
+# try COMPONENT URL...: what a pod says that asks for the URLs, a line for each. It has the labels of the release's
+# component, and is never ready, so the Service sends nothing to it. A policy binds a pod a moment after its start, for
 # which the first container is there.
 try() {
-  k delete pod try --ignore-not-found >/dev/null
-  k apply -f - >/dev/null <<EOT
+  local n=0 url common='image: user-service:e2e-1, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}'
+  {
+    cat <<EOT
 apiVersion: v1
 kind: Pod
 metadata:
@@ -63,16 +66,16 @@ spec:
   automountServiceAccountToken: false
   securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
   initContainers:
-    - &container
-      name: wait
-      image: user-service:e2e-1
-      args: [version]
-      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+    - {name: wait, args: [version], $common}
   containers:
-    - <<: *container
-      name: try
-      args: [probe, --timeout=6s, "$2"]
 EOT
+    for url in "${@:2}"; do
+      echo "    - {name: url-$((++n)), args: [probe, --timeout=6s, \"$url\"], $common}"
+    done
+  } >"$scratch/pod.yaml"
+  k apply -f "$scratch/pod.yaml" >/dev/null
   until k get pod try --output jsonpath='{.status.phase}' | grep -qE 'Succeeded|Failed'; do sleep 0.5; done
-  k logs try --container try
+  for ((; n > 0; n--)); do k logs try --container "url-$n"; done >"$scratch/found"
+  [ "$(wc -l <"$scratch/found")" = $(($# - 1)) ] || fail "the pod that tries says: $(cat "$scratch/found")"
+  k delete pod try --wait --now >/dev/null
 }
