@@ -99,10 +99,12 @@ start_load() { # FLAG...
   kill -0 "$load_pid" || fail "the load does not run"
 }
 
-stop_load() { # what happened meanwhile
+# stop_load WHAT: ends the load once the last pod that was told to end has ended, and says what happened meanwhile.
+stop_load() {
   local pid=$load_pid
-  load_pid=
+  until [ -z "$(k get pods --selector app.kubernetes.io/component=api --output jsonpath='{.items[?(@.metadata.deletionTimestamp)].metadata.name}')" ]; do sleep 1; done
   sleep 1
+  load_pid=
   kill "$pid"
   wait "$pid" || { cat "$scratch/load.json" && fail "requests failed during: $1"; }
   say "$1: $(cat "$scratch/load.json")"
