@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
 # Whatever is planned fails no request.
 scenario_zerodowntime() {
-  local pods values=("${image[@]}" "${existing[@]}" "${unlimited[@]}" --set podDisruptionBudget.enabled=true)
+  local pods answer values=("${image[@]}" "${existing[@]}" "${unlimited[@]}" --set podDisruptionBudget.enabled=true)
   namespace zerodowntime
   backing
   install "${values[@]}"
@@ -18,7 +18,8 @@ scenario_zerodowntime() {
   start_load
   mapfile -t pods < <(api_pods)
   evict "${pods[0]}" >/dev/null || fail "the eviction of a pod is refused"
-  evict "${pods[1]}" 2>&1 | grep -q 'disruption budget' || fail "the PodDisruptionBudget lets a second one go at the same time"
+  answer=$(evict "${pods[1]}" 2>&1) && fail "the PodDisruptionBudget lets a second one go at the same time"
+  [[ $answer == *"disruption budget"* ]] || fail "the second eviction is refused by: $answer"
   k wait --for=delete "${pods[0]}" --timeout 90s >/dev/null || fail "the evicted pod does not end"
   k rollout status deployment/us-user-service --timeout 2m >/dev/null || fail "no pod in place of the evicted one"
   stop_load "eviction of a pod, as a drain does it"
