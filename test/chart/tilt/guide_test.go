@@ -1,0 +1,50 @@
+package tilt_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var patch = regexp.MustCompile("(?s)```diff\n(.*?)```")
+
+// A guide that can't be followed is worse than none.
+func TestTheFirstChangeIsAsTheGuideSays(t *testing.T) {
+	t.Parallel()
+	folder := checkout(t)
+	in := func(name string, args ...string) string {
+		command := exec.Command(name, args...)
+		command.Dir = folder
+		// The folder is part of no repository, whatever is above it.
+		command.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(folder))
+		out, err := command.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+		}
+		return string(out)
+	}
+	in("tilt/do", "migration", "nickname")
+	if err := os.Remove(filepath.Join(folder, "migrations/00005_nickname.sql")); err != nil {
+		t.Fatal("tilt/do makes another file: ", err)
+	}
+	steps := patch.FindAllStringSubmatch(read(t, "docs/development.md"), -1)
+	if len(steps) != 6 {
+		t.Fatalf("%d patches", len(steps))
+	}
+	for _, step := range steps {
+		file := filepath.Join(folder, "step.patch")
+		if err := os.WriteFile(file, []byte(step[1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		in("git", "apply", file)
+	}
+	if out := in("gofmt", "-l", "pkg", "cmd"); out != "" {
+		t.Errorf("not formatted: %s", out)
+	}
+	compile(t, folder, "--arch", "amd64")
+	in("go", "vet", "./pkg/httpapi")
+	in("go", "test", "./pkg/user", "./api")
+}
