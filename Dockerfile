@@ -26,6 +26,7 @@ ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z
 LABEL org.opencontainers.image.title="user-service" \
       org.opencontainers.image.description="Accounts, logins, roles, and an event for every change" \
+      org.opencontainers.image.source="https://github.com/user-service/user-service" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \

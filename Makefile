@@ -1,7 +1,7 @@
 # The work is done by the scripts in tools/dev; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz bench chaos generate dashboards clean
+.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz bench chaos generate dashboards alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -56,8 +56,12 @@ bench: ## run the benchmarks
 chaos: ## try for some minutes to lose an event: kill the service, its broker, its database
 	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 1h -args -accounts 10000 -outage 30s -kills 20
 
-dashboards: ## draw the dashboards into docs/images, from a service that suffers for some minutes
-	@tools/dev/with-services go test -tags draw ./test/observability -run TestDraw -count=1 -timeout 20m
+dashboards: ## draw the dashboards into docs/images, from a service that suffers for half an hour
+	@command -v chromium >/dev/null || tools/dev/packages chromium
+	@tools/dev/with-services go test -tags draw ./test/observability -run TestDraw -count=1 -timeout 45m
+
+alerts: ## fire and clear each alert by its real fault, with a minute of the rules in a second
+	@tools/dev/with-services go test -tags alerts ./test/observability -run TestAlertsFireAndClearForReal -count=1 -v -timeout 20m
 
 clean: ## delete what was built
 	@rm -rf bin .bin

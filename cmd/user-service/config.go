@@ -22,7 +22,7 @@ func configCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var cfg config.Config
-			err := load(cmd.Context(), &cfg)
+			err := loadAll(cmd.Context(), &cfg)
 			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 			for _, v := range config.Values(envconfig.OsLookuper(), &cfg) {
 				if isProblem(err, v.Name) {

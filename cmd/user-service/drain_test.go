@@ -24,7 +24,7 @@ func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
 	if err := config.Load(t.Context(), envconfig.MapLookuper(env), &cfg); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(t.Context(), cfg, telemetry.NewLogger(&lockedBuffer{}, slog.LevelInfo))
+	s, err := newService(t.Context(), cfg, telemetry.NewLogger(&lockedBuffer{}, slog.LevelInfo), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

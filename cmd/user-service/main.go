@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"user-service/pkg/config"
+	"user-service/pkg/telemetry"
 )
 
 // Exit codes beside 0.
@@ -62,7 +63,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(serveCommand(), migrateCommand(), usersCommand(), eventsCommand(), configCommand(), probeCommand(), versionCommand())
+	root.AddCommand(serveCommand(), migrateCommand(), usersCommand(), eventsCommand(), configCommand(), probeCommand(), hashCommand(), versionCommand())
 	return root
 }
 
@@ -108,6 +109,25 @@ func helpCommand() *cobra.Command {
 // load reads the part of the environment that a command needs into target.
 func load(ctx context.Context, target any) error {
 	return config.Load(ctx, envconfig.OsLookuper(), target, secretChecks()...)
+}
+
+// loadAll reads the whole environment into cfg, that of OpenTelemetry's own variables checked with the rest. The error
+// lists all problems of both.
+func loadAll(ctx context.Context, cfg *config.Config) error {
+	err := load(ctx, cfg)
+	var all config.Problems
+	if known := (*config.Problems)(nil); errors.As(err, &known) {
+		all.List = known.List
+	} else if err != nil {
+		return err
+	}
+	for _, bad := range telemetry.CheckTracing(ctx) {
+		all.List = append(all.List, config.Problem(*bad))
+	}
+	if len(all.List) == 0 {
+		return nil
+	}
+	return &all
 }
 
 // usageError is the user's mistake, not the program's failure.

@@ -48,7 +48,7 @@ func startReplica(t *testing.T, env, files map[string]string) *replica {
 	if err := config.Load(t.Context(), lookup, &cfg, secretChecks()...); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(t.Context(), cfg, telemetry.NewLogger(r.log, slog.LevelInfo))
+	s, err := newService(t.Context(), cfg, telemetry.NewLogger(r.log, slog.LevelInfo), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func serveCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var cfg config.Config
-			if err := load(cmd.Context(), &cfg); err != nil {
+			if err := loadAll(cmd.Context(), &cfg); err != nil {
 				return err
 			}
 			return serve(cmd.Context(), cfg, telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level))
@@ -43,8 +43,12 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return usageError{err}
 	}
-	makeRoomBesideHashes(cfg.Passwords.HashConcurrency)
-	s, err := newService(starting, cfg, log)
+	hashing, err := startHashing(cfg.Passwords, log)
+	if err != nil {
+		return err
+	}
+	defer hashing.Close()
+	s, err := newService(starting, cfg, log, hashing)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -44,8 +43,8 @@ type service struct {
 	stopTracing    func(context.Context) error
 }
 
-// newService wires everything together. It needs neither database nor broker to be there.
-func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*service, error) {
+// newService wires everything together. It needs neither database nor broker to be there. Passwords are hashed by the process, or here if it is nil.
+func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashing *password.Process) (*service, error) {
 	s := &service{cfg: cfg, log: log, metrics: telemetry.NewMetrics(version, eventTypes(), postgres.ReapedTables())}
 	var err error
 	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns, MinConns: cfg.Database.MaxConns / 2, Observer: s.metrics},
@@ -63,6 +62,9 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	hasher, err := newHasher(cfg.Passwords, s.metrics)
 	if err != nil {
 		return nil, err
+	}
+	if hashing != nil {
+		hasher.Delegate(hashing)
 	}
 	s.tokens, err = token.New(token.Config{
 		Keys: tokenKeys(cfg.Tokens), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, AccessTTL: cfg.Tokens.AccessTTL,
@@ -96,11 +98,6 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger) (*serv
 	})
 	return s, nil
 }
-
-// makeRoomBesideHashes adds as many threads as passwords are hashed at once. A hash keeps a thread for
-// tens of milliseconds, and Go takes it away every 10 ms only, while the system's scheduler puts
-// one that has just woken up, such as a read, before one that computes.
-func makeRoomBesideHashes(hashes int) { runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + hashes) }
 
 func newHasher(cfg config.Passwords, o password.Observer) (*password.Hasher, error) {
 	return password.NewHasher(

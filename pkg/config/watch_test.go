@@ -76,18 +76,11 @@ func mustSayKey(value string) error {
 
 func (m *mount) path(name string) string { return filepath.Join(m.dir, name) }
 
+// write puts a whole file in place of the last one, so that it is never seen empty.
 func (m *mount) write(name, value string) {
 	m.t.Helper()
-	if err := os.WriteFile(m.path(name), []byte(value), 0o600); err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-// replace puts a whole file in place of the last one, so that it is never seen empty.
-func (m *mount) replace(name, value string) {
-	m.t.Helper()
-	m.write("next", value)
-	if err := os.Rename(m.path("next"), m.path(name)); err != nil {
+	next := m.path("." + name)
+	if err := errors.Join(os.WriteFile(next, []byte(value), 0o600), os.Rename(next, m.path(name))); err != nil {
 		m.t.Fatal(err)
 	}
 }
@@ -294,13 +287,13 @@ func TestAPrivateKeyIsNotTakenAwayWhileItSigns(t *testing.T) {
 func TestKeysAreTakenUpInOnePieceOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
-	m.replace("JWT_ACCEPTED_SECRETS", planted+",short")
-	m.replace("JWT_SECRET", rotated)
+	m.write("JWT_ACCEPTED_SECRETS", planted+",short")
+	m.write("JWT_SECRET", rotated)
 	m.awaitLog("JWT_ACCEPTED_SECRETS", "has a secret of 5 bytes")
 	m.awaitLog("JWT_SECRET", "belongs to JWT_ACCEPTED_SECRETS")
 	m.write("RABBITMQ_PASS", rotated) // of another group
 	m.await(rotated)
-	m.replace("JWT_ACCEPTED_SECRETS", planted)
+	m.write("JWT_ACCEPTED_SECRETS", planted)
 	m.await(rotated, rotated+"|["+planted+"]||")
 }
 

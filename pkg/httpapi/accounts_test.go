@@ -364,7 +364,13 @@ func TestAnErasedUserLeavesNoTrace(t *testing.T) {
 			t.Parallel()
 			s := start(t, func(set *settings) { set.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })
 			const home, office = "198.51.100.7", "203.0.113.9"
-			atHome, atOffice := header("X-Forwarded-For", home), header("X-Forwarded-For", office)
+			from := func(address, requestID string) option {
+				return func(r *http.Request) {
+					r.Header.Set("X-Forwarded-For", address)
+					r.Header.Set("X-Request-Id", requestID)
+				}
+			}
+			atHome, atOffice := from(home, "ada-at-home"), from(office, "at-the-office")
 			a, admin := s.register(), s.admin()
 			credentials := map[string]any{"email": a.Email, "password": a.password}
 			me := as(decode[tokens](t, s.call("POST", "/login", credentials, atHome).want(t, 200)).AccessToken)
@@ -375,7 +381,7 @@ func TestAnErasedUserLeavesNoTrace(t *testing.T) {
 			s.call("PATCH", other.path(), `{"name":"Somebody"}`, as(admin.token), atOffice).want(t, 200)
 			s.call("POST", a.path()+"/password-reset", nil, as(admin.token), atOffice).want(t, 202)
 
-			traces := []string{a.Email, "Countess", "Babbage", home}
+			traces := []string{a.Email, "Countess", "Babbage", home, "ada-at-home"}
 			found := func() (found []string) {
 				rows := postgrestest.Rows(t, s.dsn, "outbox")
 				for _, trace := range traces {
@@ -398,12 +404,12 @@ func TestAnErasedUserLeavesNoTrace(t *testing.T) {
 			}
 			for _, e := range s.audit(admin.token, "user_id="+a.ID.String()) {
 				byAdmin := who == "an admin" && e.Action == string(user.UserDeleted)
-				if want := map[bool]string{true: office}[byAdmin]; e.IP != want {
-					t.Errorf("%+v, want the address %q", e, want)
+				if want := map[bool]string{true: office + " at-the-office", false: " "}[byAdmin]; e.IP+" "+e.RequestID != want {
+					t.Errorf("%+v, want %q for the address and the request", e, want)
 				}
 			}
-			if e := s.audit(admin.token, "user_id="+other.ID.String())[0]; e.IP != office {
-				t.Errorf("%+v: what the admin did to somebody else has lost its address", e)
+			if e := s.audit(admin.token, "user_id="+other.ID.String())[0]; e.IP != office || e.RequestID != "at-the-office" {
+				t.Errorf("%+v: what the admin did to somebody else has lost where it came from", e)
 			}
 		})
 	}

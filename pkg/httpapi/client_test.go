@@ -41,6 +41,8 @@ type server struct {
 	keys  func(token.Keys) error // changes the keys of tokens
 	logs  *safeBuffer
 	dsn   string
+
+	hashes *hashes
 }
 
 type settings struct {
@@ -70,8 +72,8 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	if set.database == "" {
 		set.database = postgrestest.URL(t)
 	}
-	s := &server{t: t, logs: &safeBuffer{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
-	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, set.limits, unobserved{})
+	s := &server{t: t, logs: &safeBuffer{}, hashes: &hashes{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
+	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, set.limits, s.hashes)
 	if err != nil {
 		t.Fatal(err)
 	}

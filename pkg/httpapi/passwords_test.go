@@ -131,7 +131,7 @@ func TestOfTwoNewPasswordsOneWins(t *testing.T) {
 				got := s.call("PUT", "/users/me/password", change(a.password, fmt.Sprint(newPassword, i)), as(session.token))
 				if got.status == 204 {
 					changed.Add(1)
-				} else if got.status != 401 && got.status != 403 {
+				} else if got.status != 401 && got.status != 403 && got.status != 503 { // 503: another one of the user was under way
 					t.Errorf("status is %d: %s", got.status, got.body)
 				}
 			})

@@ -17,6 +17,7 @@ type Result struct {
 type Hasher struct {
 	params  Params
 	queue   *queue
+	work    work
 	nothing argon2id // what the passwords of unknown accounts are checked against
 }
 
@@ -29,8 +30,11 @@ func NewHasher(p Params, l Limits, o Observer) (*Hasher, error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
-	return &Hasher{params: p, queue: newQueue(l, o), nothing: newArgon2id(p)}, nil
+	return &Hasher{params: p, queue: newQueue(l, o), work: here{}, nothing: newArgon2id(p)}, nil
 }
+
+// Delegate has the hashes computed by a process, not in this one. It is to be called before any hash is asked for.
+func (h *Hasher) Delegate(to *Process) { h.work = to }
 
 // Running returns how many hashes are being computed at this moment.
 func (h *Hasher) Running() int64 { return h.queue.running.Load() }
@@ -42,10 +46,12 @@ func (h *Hasher) Waiting() int64 { return int64(len(h.queue.places)) }
 // that of ctx.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	made := newArgon2id(h.params)
-	err := h.queue.run(ctx, h.turns(made), func() {
-		made.key = made.derive(password)
-		reclaim(made.memoryKiB())
-	})
+	now, err := h.queue.take(ctx, h.turns(made))
+	if err != nil {
+		return "", err
+	}
+	defer now.end()
+	now.hash(func() { made.key, err = h.work.derive(made, password) })
 	if err != nil {
 		return "", err
 	}
@@ -68,7 +74,7 @@ func (h *Hasher) Verify(ctx context.Context, password string, stored func(contex
 	if err != nil {
 		return Result{}, err
 	}
-	hash, broken := h.read(phc)
+	hash, phc, broken := h.read(phc)
 	if n := h.turns(hash); n > now.n {
 		now.end() // two that held on to theirs could wait for each other
 		if now, err = h.queue.take(ctx, n); err != nil {
@@ -76,23 +82,23 @@ func (h *Hasher) Verify(ctx context.Context, password string, stored func(contex
 		}
 	}
 	result := Result{Rehash: !hash.madeBy(h.params)}
-	now.hash(func() {
-		result.OK = hash.matches(password)
-		reclaim(hash.memoryKiB())
-	})
+	now.hash(func() { result.OK, err = h.work.matches(phc, password) })
+	if err != nil {
+		return Result{}, err
+	}
 	return result, broken
 }
 
-// read returns the hash to do the work of.
-func (h *Hasher) read(phc string) (hash stored, broken error) {
-	if phc == "" {
-		return h.nothing, nil
+// read returns the hash to do the work of, and its text.
+func (h *Hasher) read(text string) (hash stored, phc string, broken error) {
+	if text == "" {
+		return h.nothing, h.nothing.String(), nil
 	}
-	hash, err := h.parse(phc)
+	hash, err := h.parse(text)
 	if err != nil {
-		return h.nothing, fmt.Errorf("%w: %w", ErrUnknownFormat, err)
+		return h.nothing, h.nothing.String(), fmt.Errorf("%w: %w", ErrUnknownFormat, err)
 	}
-	return hash, nil
+	return hash, text, nil
 }
 
 // Check returns nil if somebody can log in with this stored hash, else what is wrong with it, to be

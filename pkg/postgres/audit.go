@@ -28,7 +28,7 @@ func (db *DB) Note(ctx context.Context, entry user.Audit) error {
 }
 
 // queueAudit makes entries as appendAudit does. One about a user who was erased while something went on, such as
-// a login, keeps no address.
+// a login, does not tell where that came from. Where the erasure is not committed yet, the reaper sees to it.
 func queueAudit(ctx context.Context, batch *pgx.Batch, entries ...user.Audit) error {
 	from := user.OriginOf(ctx)
 	for _, entry := range entries {
@@ -42,19 +42,11 @@ func queueAudit(ctx context.Context, batch *pgx.Batch, entries ...user.Audit) er
 		}
 		batch.Queue(`
 			INSERT INTO audit_events (id, time, action, actor_id, user_id, ip, request_id)
-			VALUES ($1, $2, $3, $4, $5,
-				CASE WHEN $5::uuid IS NULL OR EXISTS (SELECT FROM users WHERE id = $5) THEN $6::inet END, nullif($7, ''))`,
+			SELECT $1, $2, $3, $4, $5, CASE WHEN known THEN $6::inet END, CASE WHEN known THEN nullif($7, '') END
+			FROM (SELECT $5::uuid IS NULL OR EXISTS (SELECT FROM users WHERE id = $5) AS known) AS subject`,
 			id, time.Now(), entry.Action, orNull(actor), orNull(entry.UserID), address(from.IP), from.RequestID)
 	}
 	return nil
-}
-
-// queueForget takes the addresses out of the trail of a user who is erased, as the subject or as the actor. Who
-// erased it, if it was somebody else, is left.
-func queueForget(batch *pgx.Batch, id uuid.UUID) {
-	batch.Queue(`
-		UPDATE audit_events SET ip = NULL WHERE ip IS NOT NULL AND (actor_id = $1 OR user_id = $1 AND action <> $2)`,
-		id, user.UserDeleted)
 }
 
 // AuditEvents implements user.Store. Only the conditions that the filter asks for are in the query,

@@ -28,10 +28,11 @@ func (d decision) AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, e
 	return another, err
 }
 
-// Roles implements user.Tx.
+// Roles implements user.Tx. Whoever changes one of the roles waits until the transaction ends, and sees then to whom
+// they were given.
 func (d decision) Roles(ctx context.Context, names []string) ([]access.Role, error) {
 	rows, err := d.tx.Query(ctx, `
-		SELECT name, description, permissions FROM roles WHERE name = ANY($1::text[]) FOR KEY SHARE`, names)
+		SELECT name, description, permissions FROM roles WHERE name = ANY($1::text[]) ORDER BY name FOR SHARE`, names)
 	if err != nil {
 		return nil, err
 	}

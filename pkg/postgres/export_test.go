@@ -1,4 +1,7 @@
 package postgres
 
 // Reset closes all connections, so that the next query needs a new one.
-func (db *DB) Reset() { db.pool.Reset() }
+func (db *DB) Reset() {
+	db.pool.Reset()
+	db.probe.drop()
+}

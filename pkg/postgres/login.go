@@ -38,6 +38,12 @@ func scanCredential(row pgx.Row) (c user.Credential, err error) {
 	return c, err
 }
 
+// Guesses implements user.Store.
+func (db *DB) Guesses(ctx context.Context, email string) (user.Guesses, error) {
+	g, err := scanGuesses(db.pool.QueryRow(ctx, guessesQuery, emailHash(email)))
+	return g, failed("read failed logins", err)
+}
+
 // UpgradeHash implements user.Store.
 func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error {
 	_, err := db.pool.Exec(ctx, `UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2`,
@@ -94,11 +100,20 @@ func emailHash(email string) []byte {
 func lockGuesses(ctx context.Context, tx pgx.Tx, hash []byte) (g user.Guesses, err error) {
 	var batch pgx.Batch
 	batch.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(hash))) //nolint:gosec // any 64 bits will do
-	batch.Queue(`
-		SELECT coalesce(max(failures), 0), coalesce(max(blocked_until), 'epoch'), clock_timestamp()
-		FROM login_failures WHERE email_hash = $1`, hash).
-		QueryRow(func(row pgx.Row) error { return row.Scan(&g.InARow, &g.BlockedUntil, &g.Now) })
+	batch.Queue(guessesQuery, hash).QueryRow(func(row pgx.Row) (err error) {
+		g, err = scanGuesses(row)
+		return err
+	})
 	return g, tx.SendBatch(ctx, &batch).Close()
+}
+
+const guessesQuery = `
+	SELECT coalesce(max(failures), 0), coalesce(max(blocked_until), 'epoch'), clock_timestamp()
+	FROM login_failures WHERE email_hash = $1`
+
+func scanGuesses(row pgx.Row) (g user.Guesses, err error) {
+	err = row.Scan(&g.InARow, &g.BlockedUntil, &g.Now)
+	return g, err
 }
 
 func keepGuesses(batch *pgx.Batch, hash []byte, g user.Guesses) {

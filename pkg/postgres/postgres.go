@@ -25,7 +25,7 @@ const connectTimeout = 1500 * time.Millisecond
 // Config says where the database is.
 type Config struct {
 	URL      string        // a connection URL or key=value string (libpq, pgx)
-	MaxConns int32         // connections held at most; 0 leaves it to the URL or to pgx
+	MaxConns int32         // connections held at most, beside one for Ping and SchemaVersion; 0 leaves it to the URL or to pgx
 	Observer QueryObserver // told of every query; nil: nobody is
 	// MinConns are open before anybody needs them: to connect costs PostgreSQL tens of milliseconds of work. The slowest
 	// reads at the beginning of a storm of logins took 25 to 250 ms without, 15 to 35 ms with half of the most.
@@ -35,6 +35,7 @@ type Config struct {
 // DB is the database. It is safe for concurrent use.
 type DB struct {
 	pool      *pgxpool.Pool
+	probe     *probe
 	target    atomic.Pointer[pgx.ConnConfig] // what new connections connect to
 	committed func()                         // called after each transaction that stored events
 	observer  QueryObserver
@@ -64,6 +65,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	if db.pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
 	}
+	db.probe = newProbe(&db.target)
 	return db, nil
 }
 
@@ -115,10 +117,15 @@ func parse(url string) (*pgxpool.Config, error) {
 }
 
 // Close closes all connections, when their queries have ended.
-func (db *DB) Close() { db.pool.Close() }
+func (db *DB) Close() {
+	db.probe.close()
+	db.pool.Close()
+}
 
 // Ping reports whether the database answers.
-func (db *DB) Ping(ctx context.Context) error { return db.pool.Ping(ctx) }
+func (db *DB) Ping(ctx context.Context) error {
+	return db.probe.ask(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+}
 
 // Stat returns the figures of the connection pool.
 func (db *DB) Stat() *pgxpool.Stat { return db.pool.Stat() }

@@ -20,8 +20,8 @@ const (
 	reapBatch    = 1000 // rows of one transaction: a few milliseconds, so that nobody waits for a lock
 )
 
-// Reaper deletes what is over, so that nothing grows for ever. Every replica runs one; one of them
-// works at a time.
+// Reaper deletes what is over, so that nothing grows for ever, and what an erasure could not see. Every
+// replica runs one; one of them works at a time.
 type Reaper struct {
 	DB             *DB
 	AuditRetention time.Duration
@@ -62,31 +62,42 @@ func (r *Reaper) Run(ctx context.Context) error {
 
 // Reap deletes all that is over now, batch by batch, unless another replica does.
 func (r *Reaper) Reap(ctx context.Context) error {
-	oldest := oldestID(time.Now().Add(-r.AuditRetention))
-	forgotten := time.Now().Add(-user.ForgetFailures)
+	now := time.Now()
 	for _, reap := range []struct {
 		table, over string
-		arg         any
+		args        []any
 	}{
-		{"sessions", `SELECT ctid FROM sessions WHERE expires_at < $1`, time.Now()},
-		{"one_time_tokens", `SELECT ctid FROM one_time_tokens WHERE expires_at < $1`, time.Now()},
-		{"login_failures", `SELECT ctid FROM login_failures WHERE failed_at < $1`, forgotten},
-		{"audit_events", `SELECT ctid FROM audit_events WHERE id < $1`, oldest},
+		{"sessions", `expires_at < $1`, []any{now}},
+		// Those that were voided count for as long as the limit of tokens looks back.
+		{"one_time_tokens", `expires_at < $1 AND created_at < $2`, []any{now, now.Add(-user.FreshTokenAge)}},
+		{"login_failures", `failed_at < $1`, []any{now.Add(-user.ForgetFailures)}},
+		{"audit_events", `id < $1`, []any{oldestID(now.Add(-r.AuditRetention))}},
 	} {
-		query := fmt.Sprintf(`DELETE FROM %s WHERE ctid = ANY(ARRAY(%s LIMIT %d FOR UPDATE SKIP LOCKED))`, reap.table, reap.over, reapBatch)
+		query := fmt.Sprintf(`DELETE FROM %s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE %s LIMIT %d FOR UPDATE SKIP LOCKED))`,
+			reap.table, reap.over, reapBatch)
 		for rows := int64(reapBatch); rows == reapBatch; {
 			var err error
-			if rows, err = r.batch(ctx, query, reap.arg); err != nil {
+			rows, err = r.batch(ctx, func(ctx context.Context, tx pgx.Tx) (int64, error) {
+				tag, err := tx.Exec(ctx, query, reap.args...)
+				return tag.RowsAffected(), err
+			})
+			if err != nil {
 				return fmt.Errorf("reap %s: %w", reap.table, err)
 			}
 			r.Observer.Reaped(reap.table, rows)
 		}
 	}
+	for users := int64(erasureBatch); users == erasureBatch; {
+		var err error
+		if users, err = r.batch(ctx, forgetRacers); err != nil {
+			return fmt.Errorf("go over erasures: %w", err)
+		}
+	}
 	return nil
 }
 
-// batch runs one deletion; it deletes nothing while another replica reaps.
-func (r *Reaper) batch(ctx context.Context, query string, arg any) (rows int64, err error) {
+// batch does work in a transaction of its own; it does nothing while another replica reaps.
+func (r *Reaper) batch(ctx context.Context, work func(context.Context, pgx.Tx) (int64, error)) (done int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	err = pgx.BeginFunc(ctx, r.DB.pool, func(tx pgx.Tx) error {
@@ -94,11 +105,10 @@ func (r *Reaper) batch(ctx context.Context, query string, arg any) (rows int64, 
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(reapLock)).Scan(&mine); err != nil || !mine {
 			return err
 		}
-		tag, err := tx.Exec(ctx, query, arg)
-		rows = tag.RowsAffected()
+		done, err = work(ctx, tx)
 		return err
 	})
-	return rows, err
+	return done, err
 }
 
 // oldestID returns the least UUIDv7 of a moment (RFC 9562 section 5.7), so that entries are found

@@ -48,7 +48,7 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 			INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
 				SELECT gen_random_uuid(), '%[1]s', 0, now(), now(), now() %[3]s FROM generate_series(1, %[2]d);
 			INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
-				SELECT decode(md5(random()::text), 'hex'), 'password_reset', '%[1]s', 'a', now(), now() %[3]s FROM generate_series(1, %[2]d);
+				SELECT decode(md5(random()::text), 'hex'), 'password_reset', '%[1]s', 'a', now() %[4]s, now() %[3]s FROM generate_series(1, %[2]d);
 			INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
 				SELECT decode(md5(random()::text), 'hex'), 9, now() %[4]s, now() %[4]s FROM generate_series(1, %[2]d);
 			INSERT INTO audit_events (id, time, action)

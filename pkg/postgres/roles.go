@@ -24,18 +24,61 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 	return roles, failed("list the roles", err)
 }
 
+// rolesLock is the advisory lock of whoever changes a role: what two roles give a user together is judged once.
+const rolesLock = 0x757365725f726f6c
+
 // PutRole implements user.Store.
-func (db *DB) PutRole(ctx context.Context, r access.Role) error {
+func (db *DB) PutRole(ctx context.Context, r access.Role, fits func(size int) error) error {
 	return db.inTx(ctx, "store a role", func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(rolesLock)); err != nil {
+			return err
+		}
+		grows := false
+		if err := tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM roles WHERE name = $1 AND permissions @> $2::text[])`,
+			r.Name, r.Permissions).Scan(&grows); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO roles (name, description, permissions) VALUES ($1, $2, $3)
 			ON CONFLICT (name) DO UPDATE SET description = excluded.description, permissions = excluded.permissions`,
 			r.Name, r.Description, r.Permissions); err != nil {
 			return err
 		}
+		if grows {
+			if err := judge(ctx, tx, r.Name, fits); err != nil {
+				return err
+			}
+		}
 		return appendAudit(ctx, tx, user.Audit{Action: user.PermissionsChanged})
 	})
 }
+
+// judge lets fits judge the size of the permissions that a user of a role has, as token.Size counts them. Mostly all there
+// are fit, whoever has them.
+func judge(ctx context.Context, tx pgx.Tx, role string, fits func(size int) error) error {
+	const all = `SELECT coalesce(sum(octet_length(p) + 3), 0) FROM (SELECT DISTINCT unnest(permissions) AS p FROM roles) AS permissions`
+	var size int
+	if err := tx.QueryRow(ctx, all).Scan(&size); err != nil || fits(size) == nil {
+		return err
+	}
+	if err := tx.QueryRow(ctx, largest, role).Scan(&size); err != nil {
+		return err
+	}
+	return fits(size)
+}
+
+// largest is the size of the permissions of the user of a role who has most, among those who have permissions by
+// other roles too. Those are few beside the many who have one role alone.
+const largest = `
+	WITH sets AS (
+		SELECT DISTINCT array_agg(ur.role ORDER BY ur.role) AS others
+		FROM roles r JOIN user_roles ur ON ur.role = r.name
+		WHERE r.name <> $1 AND r.permissions <> '{}'
+			AND EXISTS (SELECT FROM user_roles u WHERE u.user_id = ur.user_id AND u.role = $1)
+		GROUP BY ur.user_id)
+	SELECT coalesce(max((SELECT sum(octet_length(p) + 3) FROM (
+		SELECT DISTINCT unnest(r.permissions) AS p FROM roles r WHERE r.name = $1 OR r.name = ANY(others)) AS permissions)), 0)
+	FROM sets`
 
 // errGiven means that a role was given to one more user while it was about to be deleted.
 var errGiven = &user.Error{

@@ -17,14 +17,14 @@ func TestARotatedPasswordIsTakenUp(t *testing.T) {
 	dsn := postgrestest.URL(t)
 	role.Use(dsn)
 	db := postgrestest.Connect(t, role.URL(dsn, "old"), nil)
-	if _, err := db.SchemaVersion(t.Context()); err != nil { // there is a connection by the old one
+	if _, err := db.Roles(t.Context()); err != nil { // there is a connection by the old one
 		t.Fatal(err)
 	}
 	done := make(chan struct{})
 	var asking sync.WaitGroup
 	asking.Go(func() {
 		for asked := 0; ; asked++ {
-			if _, err := db.SchemaVersion(t.Context()); err != nil {
+			if _, err := db.Roles(t.Context()); err != nil {
 				t.Errorf("query %d: %v", asked, err)
 			}
 			select {
@@ -46,6 +46,9 @@ func TestARotatedPasswordIsTakenUp(t *testing.T) {
 	}
 	close(done)
 	asking.Wait()
+	if err := db.Ping(t.Context()); err != nil {
+		t.Errorf("a probe with a password of before: %v", err)
+	}
 }
 
 func TestAURLThatDoesNotWorkIsNotTakenUp(t *testing.T) {
@@ -71,8 +74,11 @@ func TestAURLThatDoesNotWorkIsNotTakenUp(t *testing.T) {
 			t.Errorf("the error is %v, want %s", err, want)
 		}
 		db.Reset() // so that a new connection is needed
-		if _, err := db.SchemaVersion(t.Context()); err != nil {
+		if _, err := db.Roles(t.Context()); err != nil {
 			t.Errorf("after %q: %v", want, err)
+		}
+		if err := db.Ping(t.Context()); err != nil {
+			t.Errorf("a probe after %q: %v", want, err)
 		}
 	}
 }

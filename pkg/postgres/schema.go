@@ -10,6 +10,7 @@ import (
 	"path"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
@@ -31,7 +32,9 @@ func RequiredSchema() (int64, error) {
 // SchemaVersion returns the version of the database's schema; 0 if it has none.
 func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	var version int64
-	err := db.pool.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
+	err := db.probe.ask(ctx, func(conn *pgx.Conn) error {
+		return conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
+	})
 	if isUndefinedTable(err) {
 		return 0, nil
 	}

@@ -35,3 +35,10 @@ func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purp
 			hash[:], purpose).Scan(&id)
 	})
 }
+
+// queueVoid ends the tokens of a user. They stay for the reaper, and count until then: a change of the email or of the
+// password is no way to have more of them sent.
+func queueVoid(batch *pgx.Batch, id uuid.UUID, purposes ...user.Purpose) {
+	batch.Queue(`UPDATE one_time_tokens SET expires_at = now() WHERE user_id = $1 AND purpose = ANY($2::text[]) AND expires_at > now()`,
+		id, purposes)
+}

@@ -124,9 +124,8 @@ func store(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) er
 			return err
 		}
 	}
-	if change.Delete { // credentials, roles, sessions and tokens go with it
-		queueForget(&batch, old.ID)
-		batch.Queue(`DELETE FROM users WHERE id = $1`, old.ID)
+	if change.Delete {
+		queueErasure(&batch, old.ID)
 	}
 	queueEvents(ctx, &batch, change.Events)
 	return meaning(tx.SendBatch(ctx, &batch).Close())
@@ -141,7 +140,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 		batch.Queue(`DELETE FROM sessions WHERE user_id = $1 AND id <> $2`, old.ID, change.KeepSession)
 	}
 	if change.VoidTokens {
-		batch.Queue(`DELETE FROM one_time_tokens WHERE user_id = $1 AND purpose = $2`, old.ID, user.PasswordReset)
+		queueVoid(batch, old.ID, user.PasswordReset)
 	}
 	if t := change.Token; t != nil {
 		batch.Queue(`
@@ -161,8 +160,8 @@ func queueUpdate(batch *pgx.Batch, old, u user.User) {
 			status = $11, version = $12, updated_at = $13
 		WHERE id = $1`,
 		append(writable(u), u.Status, u.Version, u.UpdatedAt)...)
-	if old.Email != u.Email { // gone for good: the user may go back to the old one
-		batch.Queue(`DELETE FROM one_time_tokens WHERE user_id = $1`, u.ID)
+	if old.Email != u.Email { // for good: the user may go back to the old one
+		queueVoid(batch, u.ID, user.PasswordReset, user.EmailVerification)
 	}
 	if !slices.Equal(old.Roles, u.Roles) {
 		batch.Queue(`DELETE FROM user_roles WHERE user_id = $1`, u.ID)

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -71,6 +72,31 @@ func keyQuestion(s Sources) *question {
 			}
 			return out, err
 		}, desc)
+}
+
+// databaseCollector looks at the pool before it asks the database: the questions take connections of that pool, and in a
+// small one they would pass for load.
+type databaseCollector struct {
+	pool      poolCollector
+	questions []*question
+}
+
+// Describe implements prometheus.Collector.
+func (c databaseCollector) Describe(ch chan<- *prometheus.Desc) {
+	c.pool.Describe(ch)
+	for _, q := range c.questions {
+		q.Describe(ch)
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c databaseCollector) Collect(ch chan<- prometheus.Metric) {
+	c.pool.Collect(ch)
+	var all sync.WaitGroup
+	for _, q := range c.questions {
+		all.Go(func() { q.Collect(ch) })
+	}
+	all.Wait()
 }
 
 // question is a collector that asks the database. Without an answer its gauges are absent, as an

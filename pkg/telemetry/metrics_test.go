@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,6 +39,26 @@ func sources() telemetry.Sources {
 				{ID: "old", Algorithm: "HS256", Since: time.Unix(1700000000, 0)},
 			}, nil
 		},
+	}
+}
+
+// The questions take connections of the pool: the figures of a scrape are those without its own.
+func TestThePoolIsLookedAtBeforeTheDatabaseIsAsked(t *testing.T) {
+	t.Parallel()
+	for range 20 {
+		s := sources()
+		var asked atomic.Bool
+		pool, outbox, schema, keys := s.Pool, s.Outbox, s.Schema, s.Keys
+		s.Outbox = func(ctx context.Context) (int64, time.Duration, error) { asked.Store(true); return outbox(ctx) }
+		s.Schema = func(ctx context.Context) (int64, error) { asked.Store(true); return schema(ctx) }
+		s.Keys = func(ctx context.Context) ([]telemetry.Key, error) { asked.Store(true); return keys(ctx) }
+		s.Pool = func() telemetry.PoolStats {
+			if asked.Load() {
+				t.Error("the database was asked first")
+			}
+			return pool()
+		}
+		exposition(t, watched(s), "text/plain")
 	}
 }
 

@@ -2,10 +2,12 @@ package telemetry
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
+	"context"
 	"net/url"
+	"os"
 	"strings"
+
+	"go.opentelemetry.io/otel/sdk/resource"
 )
 
 // The protocols of OTLP that are supported.
@@ -20,9 +22,25 @@ type traceSettings struct {
 	protocol string
 }
 
+// BadVariable is an error that says what is wrong with a variable of the environment.
+type BadVariable struct {
+	Name string // of the variable
+	What string // what is wrong
+	Do   string // what to do about it
+}
+
+// Error implements error.
+func (b *BadVariable) Error() string { return b.Name + ": " + b.What + "; " + b.Do }
+
+// CheckTracing returns all that is wrong with the environment for StartTracing.
+func CheckTracing(ctx context.Context) []*BadVariable {
+	_, bad := readTraceSettings(ctx, os.Getenv)
+	return bad
+}
+
 // readTraceSettings reads the environment. The SDK would log a bad value and go on without it;
 // here it is an error, with all bad values at once.
-func readTraceSettings(getenv func(string) string) (traceSettings, error) {
+func readTraceSettings(ctx context.Context, getenv func(string) string) (traceSettings, []*BadVariable) {
 	exporter := getenv("OTEL_TRACES_EXPORTER")
 	endpointName, endpoint := firstSet(getenv, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || exporter == "none" || exporter == "" && endpoint == "" {
@@ -30,17 +48,19 @@ func readTraceSettings(getenv func(string) string) (traceSettings, error) {
 	}
 	protocolName, protocol := firstSet(getenv, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 	protocol = cmp.Or(protocol, protocolHTTP)
-	var errs []error
-	if exporter != "" && exporter != "otlp" {
-		errs = append(errs, errors.New("OTEL_TRACES_EXPORTER: is not supported; set it to otlp or none"))
+	var bad []*BadVariable
+	unless := func(ok bool, name, what, do string) {
+		if !ok {
+			bad = append(bad, &BadVariable{name, what, do})
+		}
 	}
-	if protocol != protocolGRPC && protocol != protocolHTTP {
-		errs = append(errs, fmt.Errorf("%s: is not supported; set it to %s or %s", protocolName, protocolGRPC, protocolHTTP))
-	}
-	if endpoint != "" && !isEndpoint(endpoint, protocol) {
-		errs = append(errs, fmt.Errorf("%s: is not a URL; set it to one such as http://localhost:4318, or http://localhost:4317 for grpc", endpointName))
-	}
-	return traceSettings{enabled: true, protocol: protocol}, errors.Join(errs...)
+	unless(exporter == "" || exporter == "otlp", "OTEL_TRACES_EXPORTER", "is not supported", "set it to otlp or none")
+	unless(protocol == protocolGRPC || protocol == protocolHTTP, protocolName, "is not supported", "set it to "+protocolGRPC+" or "+protocolHTTP)
+	unless(endpoint == "" || isEndpoint(endpoint, protocol), endpointName, "is not a URL",
+		"set it to one such as http://localhost:4318, or http://localhost:4317 for grpc")
+	_, err := resource.New(ctx, resource.WithFromEnv())
+	unless(err == nil, "OTEL_RESOURCE_ATTRIBUTES", "can't be understood", "set it to name=value pairs with commas between")
+	return traceSettings{enabled: true, protocol: protocol}, bad
 }
 
 // firstSet returns the first variable that is set, and its value.

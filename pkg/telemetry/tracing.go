@@ -22,12 +22,12 @@ import (
 // endpoint is set, or OTEL_TRACES_EXPORTER is otlp.
 //
 // stop exports what is left, until its context ends; it has to be called. What goes wrong
-// in between is logged. The error names the variables that can't be used and says what to do.
+// in between is logged. CheckTracing tells beforehand which variables can't be used.
 func StartTracing(ctx context.Context, version string, log *slog.Logger) (stop func(context.Context) error, err error) {
 	otel.SetTextMapPropagator(propagation.TraceContext{})
-	settings, err := readTraceSettings(os.Getenv)
-	if err != nil {
-		return nil, err
+	settings, bad := readTraceSettings(ctx, os.Getenv)
+	if len(bad) > 0 {
+		return nil, bad[0]
 	}
 	if !settings.enabled {
 		return func(context.Context) error { return nil }, nil
@@ -39,7 +39,7 @@ func StartTracing(ctx context.Context, version string, log *slog.Logger) (stop f
 		resource.WithFromEnv(), // last, so that it prevails
 	)
 	if err != nil {
-		return nil, fmt.Errorf("describe the service to OpenTelemetry (OTEL_RESOURCE_ATTRIBUTES must be name=value pairs with commas between): %w", err)
+		return nil, fmt.Errorf("describe the service to OpenTelemetry: %w", err)
 	}
 	exporter, err := newExporter(ctx, settings.protocol)
 	if err != nil {

@@ -240,14 +240,21 @@ func TestBadTraceSettings(t *testing.T) {
 		},
 		"attributes": {
 			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_RESOURCE_ATTRIBUTES": "nonsense"},
-			"OTEL_RESOURCE_ATTRIBUTES must be name=value pairs with commas between",
+			"OTEL_RESOURCE_ATTRIBUTES: can't be understood; set it to name=value pairs with commas between",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, test.env)
+			var all []string
+			for _, bad := range telemetry.CheckTracing(t.Context()) {
+				all = append(all, bad.Error())
+			}
+			if got := strings.Join(all, "\n"); got != test.want {
+				t.Errorf("the problems are %q, want %q", got, test.want)
+			}
 			_, err := telemetry.StartTracing(t.Context(), "1.2.3", slog.New(slog.DiscardHandler))
-			if err == nil || !strings.Contains(err.Error(), test.want) {
-				t.Errorf("the error is %v, want %q", err, test.want)
+			if err == nil || err.Error() != all[0] {
+				t.Errorf("the error is %v, want %q", err, all[0])
 			}
 		})
 	}

@@ -48,5 +48,5 @@ func (m *Metrics) Watch(s Sources) {
 		Name: "user_service_schema_version_required",
 		Help: "The least version of the database's schema that this build needs.",
 	}).Set(float64(s.SchemaRequired))
-	m.registry.MustRegister(newPoolCollector(s.Pool), outboxQuestion(s), schemaQuestion(s), keyQuestion(s))
+	m.registry.MustRegister(databaseCollector{newPoolCollector(s.Pool), []*question{outboxQuestion(s), schemaQuestion(s), keyQuestion(s)}})
 }

@@ -29,10 +29,11 @@ func (s *Service) Update(ctx context.Context, by Identity, id uuid.UUID, edit Ed
 	if err := edit.Check().Err(); err != nil {
 		return User{}, err
 	}
-	shown, err := s.reauthenticateForEmail(ctx, by, id, edit)
+	shown, done, err := s.reauthenticateForEmail(ctx, by, id, edit)
 	if err != nil {
 		return User{}, err
 	}
+	defer done()
 	return s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		u := old
 		if err := edit.apply(&u); err != nil {

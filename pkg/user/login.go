@@ -111,10 +111,9 @@ func (s *Service) attempt(ctx context.Context, email string, shown proof) (Ident
 	var blocked error
 	var locked bool
 	identity, err := s.store.Attempt(ctx, email, func(g Guesses) (Verdict, error) {
-		blocked, locked = nil, false
+		blocked, locked = s.blocked(g), false
 		switch {
-		case s.cfg.MaxFailures > 0 && g.BlockedUntil.After(g.Now):
-			blocked = s.errBlocked(g)
+		case blocked != nil:
 			return shown.refused(g)
 		case !shown.ok:
 			locked = s.wait(g.InARow+1) > 0
@@ -171,7 +170,11 @@ func (s *Service) wait(failures int) time.Duration {
 	return min(firstWait<<min(over, 10), longestWait)
 }
 
-func (s *Service) errBlocked(g Guesses) error {
+// blocked refuses what is tried during a wait.
+func (s *Service) blocked(g Guesses) error {
+	if s.cfg.MaxFailures == 0 || !g.BlockedUntil.After(g.Now) {
+		return nil
+	}
 	return &Error{
 		Code: TooManyRequests, Detail: "Too many failed attempts in a row; wait, then try again.",
 		RetryAfter: g.BlockedUntil.Sub(g.Now),

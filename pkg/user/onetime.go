@@ -78,7 +78,7 @@ func checkToken(token string, errs *FieldErrors) {
 // tokenError says that a token is not good, and notes it, if err is that there is none.
 func (s *Service) tokenError(ctx context.Context, err error) error {
 	if isNotFound(err) {
-		return s.refuse(ctx, TokenRefused, &Error{Code: InvalidToken, Detail: "The token is not valid (any more); request a new one.", Err: err})
+		return s.refuse(ctx, Audit{Action: TokenRefused}, &Error{Code: InvalidToken, Detail: "The token is not valid (any more); request a new one.", Err: err})
 	}
 	return err
 }

@@ -37,10 +37,11 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, p NewPassword
 	if err := s.CheckNewPassword(by, p).Err(); err != nil {
 		return err
 	}
-	shown, err := s.reauthenticate(ctx, by, p.Current, PasswordChangeFailed)
+	shown, done, err := s.reauthenticate(ctx, by, p.Current, PasswordChangeFailed)
 	if err != nil {
 		return err
 	}
+	defer done()
 	hash, err := s.hasher.Hash(ctx, p.New)
 	if err != nil {
 		return hashing(err)
@@ -90,11 +91,42 @@ func (p passwordShown) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 // reauthenticate checks the password of who is logged in. Failures count as those of
 // logins do, so that a stolen token is no way to guess the password.
 //
+// Nor is a token a way to keep others from logging in, by having passwords hashed: nothing is hashed during a wait,
+// and until done is called nobody else shows the password of the same user to this replica.
+//
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
-func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) (passwordShown, error) {
-	var none passwordShown
+func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) (shown passwordShown, done func(), err error) {
 	if pw == "" {
-		return none, errReauthenticate()
+		return shown, nil, errReauthenticate()
+	}
+	if _, busy := s.showing.LoadOrStore(by.UserID, true); busy {
+		return shown, nil, &Error{
+			Code: Overloaded, Detail: "Another change that needs your password is being made at this moment; try again shortly.",
+			RetryAfter: time.Second,
+		}
+	}
+	done = func() { s.showing.Delete(by.UserID) }
+	ok := false
+	defer func() {
+		if !ok { // after a panic too
+			done()
+		}
+	}()
+	shown, err = s.show(ctx, by, pw, failed)
+	ok = err == nil
+	return shown, done, err
+}
+
+// show checks the password of who is logged in, unless there is a wait: that such an account exists is no secret to
+// its user, so that no hash has to hide it.
+func (s *Service) show(ctx context.Context, by Identity, pw string, failed Action) (passwordShown, error) {
+	var none passwordShown
+	guesses, err := s.store.Guesses(ctx, by.User.Email)
+	if err != nil {
+		return none, err
+	}
+	if blocked := s.blocked(guesses); blocked != nil {
+		return none, s.refuse(ctx, Audit{Action: failed, UserID: by.UserID}, blocked)
 	}
 	cred, result, err := s.verify(ctx, pw, func(ctx context.Context) (Credential, error) {
 		return s.store.CredentialOf(ctx, by.UserID)
@@ -113,10 +145,10 @@ func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, fa
 
 // reauthenticateForEmail asks for the password where by changes its own email, as far as
 // can be seen before the account is locked.
-func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, id uuid.UUID, edit Edit) (passwordShown, error) {
+func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, id uuid.UUID, edit Edit) (passwordShown, func(), error) {
 	u := by.User
 	if !by.Is(id) || edit.apply(&u) != nil || u.Email == by.User.Email {
-		return passwordShown{}, nil
+		return passwordShown{}, func() {}, nil
 	}
 	return s.reauthenticate(ctx, by, edit.currentPassword(), LoginFailed)
 }

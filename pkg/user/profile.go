@@ -3,6 +3,7 @@ package user
 import (
 	"net/mail"
 	"net/url"
+	"regexp"
 	"strings"
 	"time"
 	_ "time/tzdata" // zoneinfo is checked against the same zones on every machine, scratch images too
@@ -32,8 +33,8 @@ func (p Profile) check(errs *FieldErrors) {
 	if utf8.RuneCountInString(p.Name) > MaxNameLength {
 		errs.Add("/name", "must have at most 256 characters")
 	}
-	if strings.ContainsFunc(p.Name, unicode.IsControl) {
-		errs.Add("/name", "must not contain control characters")
+	if strings.ContainsFunc(p.Name, unsafeInName) {
+		errs.Add("/name", "must not contain control characters, nor those that turn the direction of the text around")
 	}
 	if p.Picture != "" && !isPicture(p.Picture) {
 		errs.Add("/picture", "must be an absolute https URL of at most 2048 bytes")
@@ -58,10 +59,23 @@ func checkEmail(email string, errs *FieldErrors) {
 	}
 }
 
+// unsafeInName is what makes a name look like another one, or take the text after it along: the bidirectional
+// embeddings, overrides and isolates (Unicode Standard Annex #9, section 2). The marks of direction are good: they act on
+// their neighbors only.
+func unsafeInName(r rune) bool {
+	return unicode.IsControl(r) || r >= '\u202a' && r <= '\u202e' || r >= '\u2066' && r <= '\u2069'
+}
+
+// encodedWord is how an encoded-word (RFC 2047) begins. An atom may look like one, and there is software for mail that
+// decodes it there, so that the mail goes to another address.
+var encodedWord = regexp.MustCompile(`=\?[^?]*\?[^?]*\?`)
+
 // isEmail accepts a plain address (RFC 5322 addr-spec with a dot-atom, RFC 6531 for
-// other scripts): no display name, quoted local part, comment or address literal.
+// other scripts): no display name, quoted local part, comment or address literal. It refuses two forms that RFC 5322 allows and
+// that do harm further on: an encoded-word, and a hyphen at the beginning, which makes the address an option of programs
+// that are told it by their arguments (Postfix refuses it too, see its allow_min_user).
 func isEmail(s string) bool {
-	if len(s) > MaxEmailBytes || strings.ContainsAny(s, "\"()<>[]\\,;:") || strings.ContainsFunc(s, unsafeInEmail) {
+	if len(s) > MaxEmailBytes || strings.HasPrefix(s, "-") || encodedWord.MatchString(s) || strings.ContainsAny(s, "\"()<>[]\\,;:") || strings.ContainsFunc(s, unsafeInEmail) {
 		return false
 	}
 	addr, err := mail.ParseAddress(s)

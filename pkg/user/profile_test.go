@@ -38,7 +38,7 @@ func TestEmails(t *testing.T) {
 	label := strings.Repeat("d", 61) + ".e"
 	long := strings.Repeat("l", 64) + "@" + label + "." + label + "." + label // 254 bytes
 	good := []string{
-		"ada@example.com", "Ada.Lovelace+tag@sub.example.co.uk", "o'brien@example.com", "!#$%&'*+-/=?^_`{|}~@example.com", "1@2.example", "a@b.c",
+		"ada@example.com", "Ada.Lovelace+tag@sub.example.co.uk", "o'brien@example.com", "!#$%&'*+-/=?^_`{|}~@example.com", "1@2.example", "a@b.c", "a-@b.c", "a=?b@c.example",
 		"ünï@bücher.example", "用户@例子.公司", "u\u0308@example.com", "अनु@उदाहरण.भारत", "a@xn--bcher-kva.example", "ada@a-b--c.example",
 		strings.Repeat("l", 64) + "@example.com", "ada@" + strings.Repeat("d", 63) + ".example", long[:254],
 	}
@@ -49,6 +49,8 @@ func TestEmails(t *testing.T) {
 		"ada@-example.com", "ada@example-.com", "ada@exam_ple.com", "ada@exam!ple.com", "ada@example.com:25", "mailto:ada@example.com",
 		" ada@example.com", "ada@example.com ", "a da@example.com", "ada@exam ple.com", "ada@example.com\n", "ada@example.com\r\nBcc: b@example.com", "a\tda@example.com",
 		"ada@example.com,bob@example.com", "ada@example.com;bob@example.com", `a\da@example.com`, "a\x00da@example.com", "a\x7fda@example.com",
+		"-ada@example.com", "-@example.com", "-oQ/tmp@example.com", // options to a program that is told addresses by its arguments
+		"=?utf-8?q?ada=40evil.example?=@example.com", "=?x?q?a=40b=3e?=x@example.com", "x=?iso-8859-1?B?YQ==?=@example.com", "=?utf-8?q?ada@example.com",
 		"a\u00a0da@example.com", "a\u200bda@example.com", "\u202eada@example.com", "ada@exam\u2028ple.com", "\ufeffada@example.com", "\xff@example.com",
 		strings.Repeat("l", 65) + "@example.com", "ada@" + strings.Repeat("d", 64) + ".example", long + "f", strings.Repeat("a", 100_000),
 	}
@@ -92,8 +94,11 @@ func TestZones(t *testing.T) {
 
 func TestNames(t *testing.T) {
 	t.Parallel()
-	good := []string{"", "Ada", "Zoë O'Neill-Łukasiewicz, PhD", "用户", "👩‍💻", strings.Repeat("🔑", 256)}
+	good := []string{"", "Ada", "Zoë O'Neill-Łukasiewicz, PhD", "用户", "👩‍💻", "עדה\u200f!", "Ada\u200e", "\u061cآدا", "می\u200cخواهم", strings.Repeat("🔑", 256)}
 	bad := []string{"a\nb", "a\tb", "\x7f", "\u0085", strings.Repeat("n", 257)}
+	for _, turn := range "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069" {
+		bad = append(bad, "Ada "+string(turn)+"nimda")
+	}
 	checkEach(t, "/name", func(s string) []string { return wrong("a@b.c", user.Profile{Name: s}) }, good, bad)
 }
 

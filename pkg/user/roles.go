@@ -86,7 +86,7 @@ func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.s
 // PutRole makes a role or replaces what it is. It takes effect on the next request of
 // everybody who has it.
 //
-// Errors: Invalid, BuiltInRole (admin would lose a permission of the service), Unavailable.
+// Errors: Invalid (more than a token of one of its users holds, too), BuiltInRole (admin would lose a permission of the service), Unavailable.
 func (s *Service) PutRole(ctx context.Context, r access.Role) (access.Role, error) {
 	errs := CheckRole(r)
 	if !ValidRoleName(r.Name) {
@@ -100,7 +100,16 @@ func (s *Service) PutRole(ctx context.Context, r access.Role) (access.Role, erro
 	if r.Name == access.Admin && !r.HasAll(access.Permissions()) {
 		return access.Role{}, &Error{Code: BuiltInRole, Detail: "The role admin keeps all permissions of the service; more can be added."}
 	}
-	return r, s.store.PutRole(ctx, r)
+	return r, s.store.PutRole(ctx, r, fits)
+}
+
+// fits refuses a role with which a user would have permissions of more than a token holds.
+func fits(size int) error {
+	var errs FieldErrors
+	if size > token.MaxPermissions {
+		errs.Add("/permissions", fmt.Sprintf("would give a user, with its other roles, permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions))
+	}
+	return errs.Err()
 }
 
 // DeleteRole takes a role from all users that have it, and deletes it.

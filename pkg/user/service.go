@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -46,6 +47,8 @@ type Service struct {
 	tokens *token.Tokens
 	resets *semaphore.Weighted // see resetSlots
 	now    func() time.Time
+
+	showing sync.Map // ids of the users whose password is being shown, see reauthenticate
 }
 
 // New returns a Service. A program that issues no tokens may give nil for them.

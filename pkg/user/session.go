@@ -33,7 +33,7 @@ type TokenPair struct {
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, error) {
 	named, err := s.tokens.VerifyRefresh(refreshToken)
 	if err != nil {
-		return TokenPair{}, s.refuse(ctx, TokenRefused, errRefreshToken(err))
+		return TokenPair{}, s.refuse(ctx, Audit{Action: TokenRefused}, errRefreshToken(err))
 	}
 	var living uint64
 	var turn Turn
@@ -47,7 +47,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	})
 	switch {
 	case isNotFound(err) && turn.End == "": // it had ended before
-		return TokenPair{}, s.refuse(ctx, SessionUsedAfterEnd, errRefreshToken(err))
+		return TokenPair{}, s.refuse(ctx, Audit{Action: SessionUsedAfterEnd}, errRefreshToken(err))
 	case isNotFound(err):
 		if turn.End == TokenReused {
 			s.cfg.Observer.TokenReused()
@@ -77,9 +77,9 @@ func (s *Service) turn(from Origin, session Session, counter uint64, now time.Ti
 	}
 }
 
-// refuse notes that a token was refused which is nobody's any more, and returns the refusal.
-func (s *Service) refuse(ctx context.Context, action Action, refusal error) error {
-	if err := s.store.Note(ctx, Audit{Action: action}); err != nil {
+// refuse notes what was refused, and returns the refusal.
+func (s *Service) refuse(ctx context.Context, entry Audit, refusal error) error {
+	if err := s.store.Note(ctx, entry); err != nil {
 		return err
 	}
 	return refusal

@@ -36,6 +36,8 @@ type Store interface {
 	Credential(ctx context.Context, email string) (Credential, error)
 	// CredentialOf returns the credential of the user with this id.
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
+	// Guesses returns what is known of failed logins with an email.
+	Guesses(ctx context.Context, email string) (Guesses, error)
 	// UpgradeHash replaces a user's password hash if it still is the old one.
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error
 	// Attempt lets decide judge an attempt to show the password of an email, while no other attempt
@@ -66,8 +68,10 @@ type Store interface {
 
 	// Roles returns all roles, sorted by name.
 	Roles(ctx context.Context) ([]access.Role, error)
-	// PutRole stores a role, new or not.
-	PutRole(ctx context.Context, r access.Role) error
+	// PutRole stores a role, new or not, if it has no new permission, or if fits agrees to the size that the permissions of one of its users have then, as
+	// token.Size counts: that of the user who has most, among those who have more roles than this one. No role is given
+	// or changed meanwhile.
+	PutRole(ctx context.Context, r access.Role, fits func(size int) error) error
 	// DeleteRole deletes a role after it has let decide change all users that have it. NotFound
 	// if there is no such role; RoleInUse if more than most users have it.
 	DeleteRole(ctx context.Context, name string, most int, decide func(User) (Change, error)) error
@@ -86,11 +90,11 @@ type Tx interface {
 	// AnotherActiveAdmin reports whether an active admin other than id remains. The answer
 	// holds until the transaction ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
-	// Roles returns those of the names that are roles. They stay roles until the transaction ends.
+	// Roles returns those of the names that are roles. They stay as they are until the transaction ends.
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// PasswordAt returns when the password of the locked account was changed last.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
-	// FreshTokens returns how many one-time tokens of a user are alive that are not older than
+	// FreshTokens returns how many one-time tokens of a user, voided ones too, are not older than
 	// the limit of tokens asks for.
 	FreshTokens(ctx context.Context, id uuid.UUID, purpose Purpose) (int, error)
 }
@@ -110,7 +114,7 @@ type Change struct {
 	EndSessions  bool          // end all sessions
 	KeepSession  uuid.UUID     // … but this one
 	Token        *OneTimeToken // to be stored
-	VoidTokens   bool          // take away all one-time tokens for a new password
+	VoidTokens   bool          // end all one-time tokens for a new password
 	Forgive      bool          // forget failed logins
 	Events       []event.Event
 	Audit        []Action

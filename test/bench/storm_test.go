@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"path/filepath"
 	"regexp"
 	"runtime"
 	"slices"
@@ -158,10 +159,27 @@ func (s *replica) call(method, path, body string) (int, http.Header) {
 
 var peakLine = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// peakMiB returns the most memory that the process has had so far.
+// peakMiB returns the most memory that the program has had so far: its process and the one that hashes.
 func (s *replica) peakMiB(b *testing.B) float64 {
 	b.Helper()
-	status, err := os.ReadFile("/proc/" + strconv.Itoa(s.cmd.Process.Pid) + "/status")
+	pid := strconv.Itoa(s.cmd.Process.Pid)
+	sum := peakOf(b, pid)
+	lists, err := filepath.Glob("/proc/" + pid + "/task/*/children")
+	if err != nil || len(lists) == 0 {
+		b.Fatalf("the system does not tell the children of a process: %v", err)
+	}
+	for _, list := range lists {
+		children, _ := os.ReadFile(list) // a thread may have ended
+		for child := range strings.FieldsSeq(string(children)) {
+			sum += peakOf(b, child)
+		}
+	}
+	return sum
+}
+
+func peakOf(b *testing.B, pid string) (mib float64) {
+	b.Helper()
+	status, err := os.ReadFile("/proc/" + pid + "/status")
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -38,6 +38,7 @@ var refusals = []struct{ name, set, say string }{
 
 	// Pods that would be killed, or not scale.
 	{"a grace period shorter than the drain", "terminationGracePeriodSeconds=20", "terminationGracePeriodSeconds is 20, shorter than the shutdown of 30"},
+	{"a shutdown without a unit", "config.SHUTDOWN_TIMEOUT=25", "config.SHUTDOWN_TIMEOUT is 25, which is no duration: write it with its unit"},
 	{"as many hashes as the node has CPUs", "config.PASSWORD_HASH_CONCURRENCY=null", "config.PASSWORD_HASH_CONCURRENCY is empty"},
 	{"more hashes than the memory holds", "config.PASSWORD_HASH_CONCURRENCY=20", "resources.limits.memory is 256Mi, and the hashes need 463Mi"},
 	{"larger hashes than the memory holds", "config.ARGON2_MEMORY_KIB=131072", "resources.limits.memory is 256Mi, and the hashes need 448Mi"},
@@ -82,6 +83,20 @@ func TestBadValuesAreRefusedInOneLineThatSaysWhatToChange(t *testing.T) {
 				t.Errorf("the complaint should begin with\n%s\nand is\n%s\nin\n%s", refusal.say, strings.Join(lines, "\n"), message)
 			}
 		})
+	}
+}
+
+// A cluster of that age would drop preStop.sleep without a word. What says no version, as a Helm 3 from go install
+// without a cluster, renders.
+func TestAnOldClusterIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, helm := range []string{"helm", "helm3"} {
+		for version, refused := range map[string]bool{"1.29.14": true, "1.30.0": false, "1.33.1-gke.100": false} {
+			_, message, err := try(nil, helm, "template", "accounts", chart, "--values", base, "--kube-version", version)
+			if (err != nil) != refused || refused && !strings.Contains(message, "This cluster is Kubernetes v1.29.14") {
+				t.Errorf("%s on %s: %v %s", helm, version, err, message)
+			}
+		}
 	}
 }
 

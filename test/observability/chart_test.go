@@ -27,6 +27,11 @@ type alert struct {
 // render returns what the chart makes of one template. set are values in JSON, by name.
 func render(t *testing.T, template string, set ...string) string {
 	t.Helper()
+	return renderIn(t, namespace, template, set...)
+}
+
+func renderIn(t *testing.T, namespace, template string, set ...string) string {
+	t.Helper()
 	args := []string{
 		"template", release, chart, "--namespace", namespace, "--show-only", "templates/" + template,
 		"--set", "prometheusRule.enabled=true,dashboards.enabled=true,database.existingSecret=a,rabbitmq.existingSecret=b,jwt.existingSecret=c",
@@ -40,13 +45,18 @@ func render(t *testing.T, template string, set ...string) string {
 // ruleFile writes the rules as Prometheus reads them, and returns the file's path and the rules.
 func ruleFile(t *testing.T) (string, []alert) {
 	t.Helper()
-	var object struct {
+	return writeRules(t, render(t, "prometheusrule.yaml"))
+}
+
+// writeRules writes the rules of a PrometheusRule.
+func writeRules(t *testing.T, object string) (string, []alert) {
+	t.Helper()
+	var parsed struct {
 		Spec struct{ Groups []struct{ Rules []alert } }
 	}
 	var raw struct{ Spec any }
-	text := []byte(render(t, "prometheusrule.yaml"))
-	for _, into := range []any{&object, &raw} {
-		if err := yaml.Unmarshal(text, into); err != nil {
+	for _, into := range []any{&parsed, &raw} {
+		if err := yaml.Unmarshal([]byte(object), into); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -59,7 +69,7 @@ func ruleFile(t *testing.T) (string, []alert) {
 		t.Fatal(err)
 	}
 	var rules []alert
-	for _, group := range object.Spec.Groups {
+	for _, group := range parsed.Spec.Groups {
 		rules = append(rules, group.Rules...)
 	}
 	return path, rules

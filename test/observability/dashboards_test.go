@@ -1,6 +1,7 @@
 package observability_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,21 @@ func lintPanel(t *testing.T, name string, p panel) {
 	}
 }
 
+// checkBurnRates looks for each line among the alerts that the panel is of, and returns how many there are.
+func checkBurnRates(t *testing.T, p panel, budget float64, rules []alert) int {
+	t.Helper()
+	steps := p.FieldConfig.Defaults.Thresholds.Steps[1:]
+	for _, step := range steps {
+		limit := fmt.Sprintf("> %.6f\n", *step.Value*budget)
+		if !slices.ContainsFunc(rules, func(r alert) bool {
+			return r.Alert != "" && strings.HasSuffix(p.Links[0].URL, "/"+r.Alert+".md") && strings.Contains(r.Expr, limit)
+		}) {
+			t.Errorf("%s has a line at %v, which no alert has", p.Title, *step.Value)
+		}
+	}
+	return len(steps)
+}
+
 // Who changes a threshold of an alert sees it in the dashboards.
 func TestThresholdsAreThoseOfTheAlerts(t *testing.T) {
 	t.Parallel()
@@ -89,7 +105,13 @@ func TestThresholdsAreThoseOfTheAlerts(t *testing.T) {
 			}
 		}
 	}
-	if drawn < 15 {
+	_, rules := ruleFile(t)
+	for _, p := range dashboards(t)["user-service-slo.json"].Panels {
+		if what, found := strings.CutPrefix(p.Title, "Burn rate, "); found {
+			drawn += checkBurnRates(t, p, map[string]float64{"availability": 0.001, "latency": 0.01}[what], rules)
+		}
+	}
+	if drawn < 25 {
 		t.Errorf("only %d thresholds are drawn", drawn)
 	}
 }

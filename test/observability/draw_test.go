@@ -3,40 +3,43 @@
 package observability_test
 
 import (
+	"crypto/rand"
 	"net/http"
 	"os"
 	"os/exec"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
-// TestDrawDashboards is run by make dashboards. It draws the dashboards after some minutes in which the broker was away, logins
-// stormed and the database was slow, one after the other.
+// TestDrawDashboards is run by make dashboards. It draws the dashboards after half an hour in which the broker was away, the
+// database was slow and logins stormed, one after the other, each for as long as it takes its alerts to fire.
 func TestDrawDashboards(t *testing.T) {
 	file, _ := ruleFile(t)
-	s := newStage(t, file, "ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1", "PASSWORD_HASH_QUEUE=8", "DATABASE_MAX_CONNS=6")
+	s := newStage(t, file, "ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1", "PASSWORD_HASH_QUEUE=8", "DATABASE_MAX_CONNS=10", "ACCESS_TOKEN_TTL=1h")
 	s.await("a ready service", func() bool { status, _ := s.call(http.MethodGet, "/readyz", "", nil); return status == http.StatusOK })
 	began := time.Now()
-	usual := s.keep(2, s.use)
-	pause(time.Minute)
+	readers := s.keep(12, s.reading())
+	others := s.keep(3, s.everyday)
+	pause(90 * time.Second)
 
 	s.broker.set(true)
-	pause(75 * time.Second)
+	pause(340 * time.Second)
 	s.broker.set(false)
-	pause(30 * time.Second)
+	pause(90 * time.Second)
 
-	storm := s.keep(24, func() {
-		s.call(http.MethodPost, "/login", "", map[string]any{"email": "a@example.com", "password": password})
-	})
-	pause(40 * time.Second)
-	storm()
-	pause(30 * time.Second)
-
-	s.database.slow(400 * time.Millisecond)
-	pause(40 * time.Second)
+	s.database.slow(260 * time.Millisecond)
+	pause(6 * time.Minute)
 	s.database.slow(0)
-	pause(30 * time.Second)
+	pause(90 * time.Second)
+
+	storm := s.keep(12, func() {
+		s.call(http.MethodPost, "/login", "", map[string]any{"email": rand.Text() + "@example.com", "password": password})
+		pause(200 * time.Millisecond)
+	})
+	pause(340 * time.Second)
+	storm()
+	pause(time.Minute)
 
 	args := []string{
 		"run", "./tools/dashboardview", "-prometheus", s.prometheus, "-last", time.Since(began).Round(time.Second).String(), "-out", "docs/images",
@@ -50,33 +53,48 @@ func TestDrawDashboards(t *testing.T) {
 	if err := view.Run(); err != nil {
 		t.Error(err)
 	}
-	usual()
+	readers()
+	others()
 }
 
-// slow makes the way longer, from now on.
-func (g *gate) slow(delay time.Duration) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.delay = delay
-}
-
-func pause(d time.Duration) { <-time.After(d) }
-
-// keep calls do again and again, so many at once, until stop is called.
-func (s *stage) keep(atOnce int, do func()) (stop func()) {
-	over := make(chan struct{})
-	var all sync.WaitGroup
-	for range atOnce {
-		all.Go(func() {
-			for {
-				select {
-				case <-over:
-					return
-				case <-time.After(100 * time.Millisecond):
-					do()
-				}
-			}
-		})
+// reading is what a user does who stays logged in.
+func (s *stage) reading() (once func()) {
+	account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
+	s.call(http.MethodPost, "/register", "", account)
+	_, pair := s.call(http.MethodPost, "/login", "", account)
+	access, _ := pair["access_token"].(string)
+	return func() {
+		s.call(http.MethodGet, "/users/me", access, nil)
+		pause(400 * time.Millisecond)
 	}
-	return func() { close(over); all.Wait() }
+}
+
+var lives atomic.Int64
+
+// everyday is what other users do, with a mistake now and then.
+func (s *stage) everyday() {
+	life := lives.Add(1)
+	account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
+	s.call(http.MethodPost, "/register", "", account)
+	if life%8 == 0 {
+		s.call(http.MethodPost, "/register", "", account) // taken
+		s.call(http.MethodPost, "/login", "", map[string]any{"email": account["email"], "password": "wrong " + password})
+		s.call(http.MethodGet, "/nowhere", "", nil)
+	}
+	_, pair := s.call(http.MethodPost, "/login", "", account)
+	pause(time.Second)
+	access, ok := pair["access_token"].(string)
+	if !ok {
+		return // and comes back
+	}
+	s.call(http.MethodPatch, "/users/me", access, map[string]any{"name": rand.Text()})
+	_, next := s.call(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": pair["refresh_token"]})
+	switch life % 3 {
+	case 0:
+		s.call(http.MethodPost, "/logout", access, nil)
+	case 1:
+		s.call(http.MethodDelete, "/users/me", access, nil)
+	default:
+		s.call(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": next["refresh_token"]})
+	}
 }

@@ -46,6 +46,13 @@ func (g *gate) set(shut bool) {
 	}
 }
 
+// slow makes the way longer, from now on.
+func (g *gate) slow(delay time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.delay = delay
+}
+
 func (g *gate) run() {
 	for {
 		conn, err := g.Accept()

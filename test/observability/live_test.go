@@ -200,7 +200,10 @@ func (s *stage) checkRandomPaths() {
 }
 
 // series returns how many series of requests the service shows.
-func (s *stage) series() int {
+func (s *stage) series() int { return strings.Count(s.exposition(), "\nhttp_server_") }
+
+// exposition returns all that the service shows now.
+func (s *stage) exposition() string {
 	s.t.Helper()
 	resp, err := http.Get("http://" + s.metrics + "/metrics")
 	if err != nil {
@@ -211,5 +214,5 @@ func (s *stage) series() int {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return strings.Count(string(text), "\nhttp_server_")
+	return string(text)
 }

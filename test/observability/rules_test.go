@@ -89,9 +89,15 @@ var stories = []story{
 	{"the broker comes back", "10m", one(`user_service_rabbitmq_connected{@}`, "1x3 0x3 1x10"), nil},
 	{"the schema is old", "15m", both(one(`user_service_schema_version{@}`, "3x20"), one(`user_service_schema_version_required{@}`, "4x20")), []string{"UserServiceSchemaBehind/warning"}},
 	{"the schema is newer", "15m", both(one(`user_service_schema_version{@}`, "5x20"), one(`user_service_schema_version_required{@}`, "4x20")), nil},
-	{"no pod answers", "5m", one(`up{@}`, "0x10"), []string{"UserServiceDown/critical"}},
+	{"no pod answers", "20m", one(`up{@}`, "0x30"), []string{"UserServiceDown/critical"}},
 	{"no pod is there", "5m", one(`up{namespace="other",job="user-service"}`, "1x10"), []string{"UserServiceDown/critical"}},
-	{"one of two pods answers", "5m", both(one(`up{@}`, "0x10"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x10")), nil},
+	{"one of two pods answers", "4m", both(one(`up{@}`, "0x10"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x10")), nil},
+	{
+		"one of two pods has not answered for long", "20m", both(one(`up{@}`, "0x30"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x30")),
+		[]string{"UserServicePodUnreachable/warning"},
+	},
+	{"a pod that did not answer is gone", "20m", both(one(`up{@}`, "1x5 0x3 stale"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x30")), nil},
+	{"a pod is slow to start", "20m", both(one(`up{@}`, "_x5 0x3 1x20"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x30")), nil},
 	{"a pod starts again and again", "12m", one(`process_start_time_seconds{@}`, "0 0 100 100 200 200 400 400 600 600 600 600 600 600"), []string{"UserServiceCrashLoop/warning"}},
 	{"a pod starts", "12m", one(`process_start_time_seconds{@}`, "0 0 100x20"), nil},
 	{"an old key signs", "3h", one(`user_service_token_key_since_timestamp_seconds{@,kid="k",use="sign"}`, "-29000000x300"), []string{"UserServiceKeyNearItsEnd/warning"}},
@@ -129,15 +135,48 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 	}
 }
 
+// What is left of the budget of 30 days, where all requests since then were alike.
+func TestBudgetLeft(t *testing.T) {
+	t.Parallel()
+	rules, _ := ruleFile(t)
+	for _, s := range []struct {
+		name, bad string
+		left      float64
+		good      map[string]string
+	}{
+		{"a half", "0+1x4000", 0.5, answers("/users/{id}", "200", "0+1999x4000", "0+1999x4000", "0.25")},
+		{"twice as much is gone", "0+4x4000", -1, answers("/users/{id}", "200", "0+1996x4000", "0+1996x4000", "0.25")},
+	} {
+		text, err := yaml.Marshal(map[string]any{
+			"rule_files": []string{rules}, "evaluation_interval": "10m", "tests": []any{map[string]any{
+				"name": s.name, "interval": "1m", "input_series": input(both(s.good, answers("/users/{id}", "503", s.bad, s.bad, "0.25"))),
+				"promql_expr_test": []any{map[string]any{
+					"expr": `round(job:http_server_error_budget_left:ratio30d, 0.01)`, "eval_time": "60h",
+					"exp_samples": []any{map[string]any{"labels": `{namespace="identity",job="user-service"}`, "value": s.left}},
+				}, map[string]any{
+					"expr": `job:http_server_latency_budget_left:ratio30d`, "eval_time": "60h",
+					"exp_samples": []any{map[string]any{"labels": `job:http_server_latency_budget_left:ratio30d{namespace="identity",job="user-service"}`, "value": 1}},
+				}},
+			}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join(t.TempDir(), "test.yaml")
+		if err := os.WriteFile(file, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		tool(t, "promtool", "test", "rules", file)
+	}
+}
+
 // test returns the story as a test of promtool. What the story does not name must not fire.
 func (s story) test(interval string) map[string]any {
 	series := []map[string]string{}
 	if s.input["up{@}"] == "" && s.name != "no pod is there" {
 		series = append(series, map[string]string{"series": pod("up{@}"), "values": "1x500"})
 	}
-	for name, values := range s.input {
-		series = append(series, map[string]string{"series": pod(name), "values": values})
-	}
+	series = append(series, input(s.input)...)
 	firing := []map[string]any{}
 	for _, alert := range s.fires {
 		name, severity, _ := strings.Cut(alert, "/")
@@ -150,6 +189,15 @@ func (s story) test(interval string) map[string]any {
 			"eval_time": s.at, "exp_samples": firing,
 		}},
 	}
+}
+
+// input are series as promtool reads them.
+func input(values map[string]string) []map[string]string {
+	var out []map[string]string
+	for name, value := range values {
+		out = append(out, map[string]string{"series": pod(name), "values": value})
+	}
+	return out
 }
 
 func pod(series string) string {

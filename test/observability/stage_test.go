@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -24,71 +25,107 @@ import (
 // stage is a running service whose servers can go away, and a Prometheus that scrapes it all the time.
 type stage struct {
 	t                *testing.T
+	namespace, pod   string // as Prometheus calls it
 	api, metrics     string
+	dsn              string // of its database, past the gate
 	prometheus       string
 	database, broker *gate
+	env              []string
+	process          *exec.Cmd
 }
+
+// requests are lines of the log that tell nothing of a failed test.
+var requests = regexp.MustCompile(`(?m)^.*"level":"INFO","msg":"request".*\n`)
 
 var servingAt = regexp.MustCompile(`"msg":"serving".*"api":"(.+?)".*"metrics":"(.+?)"`)
 
 // newStage starts all that. more are variables of the service's environment.
 func newStage(t *testing.T, rules string, more ...string) *stage {
 	t.Helper()
-	dsn, err := url.Parse(postgrestest.URL(t))
+	s := newService(t, namespace, "a", postgrestest.URL(t), more...)
+	s.prometheus = scrape(t, "2s", []string{rules}, s)
+	return s
+}
+
+// newService starts a service, in a namespace and with a name that only Prometheus knows of.
+func newService(t *testing.T, namespace, pod, database string, more ...string) *stage {
+	t.Helper()
+	dsn, err := url.Parse(database)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{t: t, database: newGate(t, dsn.Host), broker: newGate(t, os.Getenv("RABBITMQ_HOST")+":"+os.Getenv("RABBITMQ_PORT"))}
+	s := &stage{
+		t: t, namespace: namespace, pod: pod, dsn: database,
+		database: newGate(t, dsn.Host), broker: newGate(t, os.Getenv("RABBITMQ_HOST")+":"+os.Getenv("RABBITMQ_PORT")),
+	}
 	dsn.Host = s.database.Addr().String()
-	service := exec.Command(program, "serve")
-	service.Env = []string{
+	s.env = append([]string{
 		"DATABASE_URL=" + dsn.String(), "RABBITMQ_HOST=127.0.0.1", "RABBITMQ_PORT=" + port(s.broker.Addr().String()),
 		"RABBITMQ_USER=" + os.Getenv("RABBITMQ_USER"), "RABBITMQ_PASS=" + os.Getenv("RABBITMQ_PASS"),
-		"JWT_SECRET=" + rand.Text() + rand.Text(), "HTTP_ADDR=127.0.0.1:0", "METRICS_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s",
-		"ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1", "RATE_LIMIT_PER_MINUTE=0",
-	}
-	service.Env = append(service.Env, more...)
-	log := s.start(service)
+		"SHUTDOWN_DELAY=0s", "ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1", "RATE_LIMIT_PER_MINUTE=0",
+		"JWT_SECRET=" + rand.Text() + rand.Text(),
+	}, more...)
+	s.api, s.metrics = s.serve("HTTP_ADDR=127.0.0.1:0", "METRICS_ADDR=127.0.0.1:0")
+	return s
+}
+
+// serve starts the service's process, and returns where it listens.
+func (s *stage) serve(addresses ...string) (api, metrics string) {
+	s.t.Helper()
+	s.process = exec.Command(program, "serve")
+	s.process.Env = append(slices.Clone(s.env), addresses...)
+	log := start(s.t, s.process)
 	s.await("the service", func() bool { return servingAt.MatchString(log.String()) })
 	found := servingAt.FindStringSubmatch(log.String())
-	s.api, s.metrics = "http://"+found[1], found[2]
-	s.scrape(rules)
-	return s
+	return "http://" + found[1], found[2]
 }
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 
-// scrape starts Prometheus, with the labels that the Prometheus operator gives.
-func (s *stage) scrape(rules string) {
-	s.t.Helper()
-	dir := s.t.TempDir()
-	config := fmt.Sprintf(`{"global": {"scrape_interval": "2s", "evaluation_interval": "1s"}, "rule_files": [%q], "scrape_configs": [
-		{"job_name": %q, "static_configs": [{"targets": [%q], "labels": {"namespace": %q, "pod": "a"}}]}]}`, rules, release, s.metrics, namespace)
-	file := filepath.Join(dir, "prometheus.yaml")
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		s.t.Fatal(err)
+// scrape starts a Prometheus for some services, with the labels that the Prometheus operator gives, and returns its address.
+func scrape(t *testing.T, every string, rules []string, services ...*stage) string {
+	t.Helper()
+	type object = map[string]any
+	var targets []object
+	for _, s := range services {
+		targets = append(targets, object{"targets": []string{s.metrics}, "labels": object{"namespace": s.namespace, "pod": s.pod}})
 	}
-	log := s.start(exec.Command(".bin/prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
+	config, err := json.Marshal(object{
+		"global":         object{"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": "1s"},
+		"rule_files":     rules,
+		"scrape_configs": []object{{"job_name": release, "static_configs": targets}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	file := filepath.Join(dir, "prometheus.yaml")
+	if err := os.WriteFile(file, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	log := start(t, exec.Command(".bin/prometheus", "--config.file="+file, "--storage.tsdb.path="+filepath.Join(dir, "data"),
 		"--web.listen-address=127.0.0.1:0", "--log.format=json"))
 	listening := regexp.MustCompile(`"msg":"Listening on","component":"web","address":"(.+?)"`)
-	s.await("Prometheus", func() bool { return listening.MatchString(log.String()) })
-	s.prometheus = "http://" + listening.FindStringSubmatch(log.String())[1]
+	await(t, "Prometheus", func() bool {
+		return listening.MatchString(log.String()) && strings.Contains(log.String(), "Server is ready to receive web requests.")
+	})
+	return "http://" + listening.FindStringSubmatch(log.String())[1]
 }
 
 // start runs a program until the test ends.
-func (s *stage) start(command *exec.Cmd) *output {
-	s.t.Helper()
+func start(t *testing.T, command *exec.Cmd) *output {
+	t.Helper()
 	log := &output{}
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
-		s.t.Fatal(err)
+		t.Fatal(err)
 	}
-	s.t.Cleanup(func() {
+	t.Cleanup(func() {
 		_ = command.Process.Signal(syscall.SIGTERM)
 		_ = command.Wait()
-		if s.t.Failed() {
-			all := log.String()
-			s.t.Logf("the end of the log of %s:\n%s", command.Path, all[max(0, len(all)-3000):])
+		if t.Failed() {
+			all := requests.ReplaceAllString(log.String(), "")
+			t.Logf("the end of the log of %s:\n%s", command.Path, all[max(0, len(all)-3000):])
 		}
 	})
 	return log
@@ -97,10 +134,15 @@ func (s *stage) start(command *exec.Cmd) *output {
 // await waits until the condition holds.
 func (s *stage) await(what string, condition func() bool) {
 	s.t.Helper()
+	await(s.t, what, condition)
+}
+
+func await(t *testing.T, what string, condition func() bool) {
+	t.Helper()
 	for deadline := time.After(2 * time.Minute); !condition(); {
 		select {
 		case <-deadline:
-			s.t.Fatalf("waited in vain for %s", what)
+			t.Fatalf("waited in vain for %s", what)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
@@ -109,10 +151,19 @@ func (s *stage) await(what string, condition func() bool) {
 // call sends a request and returns the status and the answer.
 func (s *stage) call(method, path, token string, body any) (int, map[string]any) {
 	s.t.Helper()
+	status, answer, err := s.try(method, path, token, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return status, answer
+}
+
+// try is call for a service that may not be there.
+func (s *stage) try(method, path, token string, body any) (int, map[string]any, error) {
 	text, _ := json.Marshal(body)
 	req, err := http.NewRequest(method, s.api+path, bytes.NewReader(text))
 	if err != nil {
-		s.t.Fatal(err)
+		return 0, nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	if token != "" {
@@ -120,12 +171,12 @@ func (s *stage) call(method, path, token string, body any) (int, map[string]any)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		s.t.Fatal(err)
+		return 0, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	out := map[string]any{}
 	_ = json.NewDecoder(resp.Body).Decode(&out) // empty where there is none
-	return resp.StatusCode, out
+	return resp.StatusCode, out, nil
 }
 
 // ask asks Prometheus, and decodes what is in data.

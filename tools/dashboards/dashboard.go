@@ -1,5 +1,7 @@
 package main
 
+import "strings"
+
 // dashboard is rows of panels.
 type dashboard struct {
 	name, title, about string
@@ -15,7 +17,10 @@ type row struct {
 // source is the data source that is chosen, and labels those of the chosen pods.
 var source = object{"type": "prometheus", "uid": "${datasource}"}
 
-const labels = `namespace="$namespace",job="$job",pod=~"$pod"`
+const (
+	release = `namespace="$namespace",job="$job"`
+	labels  = release + `,pod=~"$pod"`
+)
 
 func (d dashboard) json() object {
 	return object{
@@ -29,7 +34,18 @@ func (d dashboard) json() object {
 			},
 			{"type": "link", "title": "Runbooks", "url": runbooks, "icon": "doc", "targetBlank": true, "tags": []string{}},
 		},
-		"annotations": object{"list": []any{}},
+		"annotations": object{"list": []object{
+			annotation("Alerts", "red", `ALERTS{`+release+`,alertstate="firing"}`, "{{alertname}}", "{{severity}} {{pod}} {{window}}"),
+			annotation("Starts", "blue", `changes(process_start_time_seconds{@}[1m]) > 0`, "{{pod}} starts", ""),
+		}},
+	}
+}
+
+// annotation marks the times at which a query has a value, in all panels.
+func annotation(name, color, expr, title, text string) object {
+	return object{
+		"name": name, "enable": true, "iconColor": color, "datasource": source, "expr": strings.ReplaceAll(expr, "@", labels),
+		"step": "30s", "titleFormat": title, "textFormat": text, "useValueForTime": false,
 	}
 }
 
@@ -65,6 +81,9 @@ func (p panel) size() (w, h int) {
 	if p.wide > 0 {
 		w = p.wide
 	}
+	if p.high > 0 {
+		h = p.high
+	}
 	return w, h
 }
 
@@ -89,11 +108,15 @@ func variables() []object {
 	}
 }
 
-// quantiles are queries for the median and the tail of a histogram, chosen by the labels.
+// tails are the colors of quantiles.
+var tails = []color{{"half", "green"}, {"95 %", "yellow"}, {"99 %", "orange"}}
+
+// quantiles are queries for the median and the tail of a histogram, chosen by the labels. Of nothing there is
+// none: it would be no number, which Grafana does not leave out.
 func quantiles(histogram, chosen string) []query {
 	var out []query
 	for _, q := range []struct{ q, legend string }{{"0.5", "half"}, {"0.95", "95 %"}, {"0.99", "99 %"}} {
-		out = append(out, query{"histogram_quantile(" + q.q + ", sum by (le) (rate(" + histogram + "_bucket{" + chosen + "}[$__rate_interval])))", q.legend})
+		out = append(out, query{"histogram_quantile(" + q.q + ", sum by (le) (rate(" + histogram + "_bucket{" + chosen + "}[$__rate_interval]))) >= 0", q.legend})
 	}
 	return out
 }

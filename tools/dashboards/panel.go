@@ -7,14 +7,26 @@ import "strings"
 type panel struct {
 	title, about, unit string
 	queries            []query
-	stat               bool   // the value now instead of a curve
-	wide               int    // of 24; 8 if not set
-	stacked            bool   // curves that are parts of a whole
-	max                any    // of the axis
-	alert              string // the alert whose threshold is drawn, with a link to its runbook
+	stat               bool    // the value now instead of a curve
+	names              bool    // of a stat: the names of alerts instead of values, with links to their runbooks
+	wide, high         int     // of 24, and in rows; 8 if not set, 4 for a stat
+	stacked            bool    // curves that are parts of a whole
+	max                any     // of the axis
+	decimals           any     // as few as tell values apart if not set
+	colors             []color // of curves; others take theirs from the palette
+	alert              string  // the alert whose threshold is drawn, with a link to its runbook
 	limit              limit
+	lines              []line // more thresholds, from the least on
 	table              bool
 }
+
+type line struct {
+	at    float64
+	color string
+}
+
+// color is that of the curves whose names match a pattern, in shades if there are several.
+type color struct{ names, color string }
 
 type query struct{ expr, legend string }
 
@@ -40,7 +52,13 @@ type step struct {
 func (p panel) steps() []step {
 	value := &p.limit.value
 	switch {
-	case p.alert == "":
+	case len(p.lines) > 0:
+		out := []step{{Color: "green"}}
+		for _, l := range p.lines {
+			out = append(out, step{Color: l.color, Value: &l.at})
+		}
+		return out
+	case p.limit == limit{}:
 		return []step{{Color: "blue"}}
 	case p.limit.below:
 		return []step{{Color: "red"}, {"green", p.limit.name, value}}
@@ -67,14 +85,48 @@ func (p panel) json(id int, at object) object {
 	if p.max == 100 && p.limit.below { // what is near 100 % would be a line at the top
 		delete(defaults, "min")
 	}
+	if p.decimals != nil {
+		defaults["decimals"] = p.decimals
+	}
+	if p.stat && p.unit == "percent" { // a share of nothing
+		nothing := object{"text": "no traffic", "color": "text", "index": 0}
+		defaults["mappings"] = []object{{"type": "special", "options": object{"match": "nan", "result": nothing}}}
+	}
 	out := object{
 		"id": id, "title": p.title, "description": p.about, "gridPos": at, "datasource": source, "targets": targets,
-		"fieldConfig": object{"defaults": defaults, "overrides": []any{}},
+		"fieldConfig": object{"defaults": defaults, "overrides": p.overrides()},
+	}
+	if p.names { // of alerts
+		defaults["links"] = []object{{"title": "Runbook of ${__field.labels.alertname}", "url": runbooks + "${__field.labels.alertname}.md", "targetBlank": true}}
+		out["links"] = []object{{"title": "All runbooks", "url": runbooks + "README.md", "targetBlank": true}}
 	}
 	if p.alert != "" {
 		out["links"] = []object{{"title": "Runbook " + p.alert, "url": runbooks + p.alert + ".md", "targetBlank": true}}
 	}
 	p.style(out, defaults)
+	return out
+}
+
+// softMax is how far the axis goes at least: a threshold is seen before it is crossed, and nothing is a line at the bottom.
+func (p panel) softMax() float64 {
+	steps := p.steps()
+	if last := steps[len(steps)-1].Value; last != nil && p.max == nil {
+		return *last * 1.2
+	}
+	if p.unit == "short" || p.unit == "reqps" || p.unit == "ops" {
+		return 1
+	}
+	return 0
+}
+
+func (p panel) overrides() []object {
+	out := []object{}
+	for _, c := range p.colors {
+		out = append(out, object{
+			"matcher":    object{"id": "byRegexp", "options": "/^(" + c.names + ")$/"},
+			"properties": []object{{"id": "color", "value": object{"mode": "shades", "fixedColor": c.color}}},
+		})
+	}
 	return out
 }
 
@@ -85,20 +137,30 @@ func (p panel) style(out, defaults object) {
 		out["type"] = "table"
 		out["options"] = object{"showHeader": true}
 		out["transformations"] = []object{{"id": "organize", "options": object{"excludeByName": object{
-			"Time": true, "__name__": true, "job": true, "namespace": true, "instance": true, "container": true, "endpoint": true, "service": true,
+			"Time": true, "__name__": true, "job": true, "namespace": true, "instance": true, "container": true, "endpoint": true, "service": true, "Value": true,
 		}}}}
 	case p.stat:
 		out["type"] = "stat"
 		defaults["color"] = object{"mode": "thresholds"}
-		out["options"] = object{"colorMode": "value", "graphMode": "none", "textMode": "auto", "reduceOptions": object{"calcs": []string{"lastNotNull"}}}
+		text, colored := "value", "value"
+		if p.names {
+			text, colored = "name", "background"
+		}
+		out["options"] = object{"colorMode": colored, "graphMode": "none", "textMode": text, "reduceOptions": object{"calcs": []string{"lastNotNull"}}}
 	default:
 		out["type"] = "timeseries"
-		custom := object{"lineWidth": 1, "fillOpacity": 10, "showPoints": "never", "spanNulls": false}
+		custom := object{"lineWidth": 1, "fillOpacity": 0, "showPoints": "never", "spanNulls": false}
+		if len(p.queries) == 1 {
+			custom["fillOpacity"] = 10
+		}
+		if high := p.softMax(); high > 0 {
+			custom["axisSoftMax"] = high
+		}
 		if p.stacked {
 			custom["stacking"] = object{"mode": "normal", "group": "A"}
 			custom["fillOpacity"] = 40
 		}
-		if p.alert != "" {
+		if len(p.steps()) > 1 {
 			custom["thresholdsStyle"] = object{"mode": "line"}
 		}
 		defaults["color"], defaults["custom"] = object{"mode": "palette-classic"}, custom

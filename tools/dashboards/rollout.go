@@ -21,14 +21,14 @@ func builds() []panel {
 		},
 		{
 			title: "Pods that are reached", unit: "short", about: "1 for each pod that Prometheus reaches, else 0.", max: 1,
-			alert: "UserServiceDown", limit: limit{"", 1, true}, queries: []query{{`sum by (pod) (up{@})`, "{{pod}}"}},
+			alert: "UserServicePodUnreachable", limit: limit{value: 1, below: true}, queries: []query{{`sum by (pod) (up{@})`, "{{pod}}"}},
 		},
 		{
 			title: "Starts within 15 minutes", unit: "short", about: "How often the process of each pod started again. Ask kubectl describe why.",
 			alert: "UserServiceCrashLoop", limit: limit{name: "crashLoopRestarts", value: 3},
 			queries: []query{{`max by (pod) (changes(process_start_time_seconds{@}[15m]))`, "{{pod}}"}},
 		},
-		{title: "Age of the process", unit: "s", about: "How long each pod has been running.", queries: []query{{`time() - max by (pod) (process_start_time_seconds{@})`, "{{pod}}"}}},
+		{title: "Age of the process", unit: "s", decimals: 0, about: "How long each pod has been running.", queries: []query{{`time() - max by (pod) (process_start_time_seconds{@})`, "{{pod}}"}}},
 		{
 			title: "Server errors by pod", unit: "reqps", about: "5xx a second by pod: during a rollout, those of the new build.",
 			queries: []query{{`sum by (pod) (rate(http_server_request_duration_seconds_count{@,` + probes + `,http_response_status_code=~"5.."}[$__rate_interval])) or 0 * sum by (pod) (up{@})`, "{{pod}}"}},
@@ -44,15 +44,15 @@ func schema() []panel {
 		},
 		{
 			title: "Pods that wait for the schema", unit: "short", about: "1 for each pod whose schema is too old.",
-			alert: "UserServiceSchemaBehind", limit: limit{"", 1, false},
+			alert: "UserServiceSchemaBehind", limit: limit{value: 1},
 			queries: []query{{`min by (pod) (user_service_schema_version{@}) < bool min by (pod) (user_service_schema_version_required{@})`, "{{pod}}"}},
 		},
 		{
 			title: "Refused secrets", unit: "short", about: "Changed secrets that a pod does not take up. The log names the variable and the reason.",
-			alert: "UserServiceSecretRejected", limit: limit{"", 1, false}, queries: []query{{`max by (pod) (user_service_secrets_rejected{@})`, "{{pod}}"}},
+			alert: "UserServiceSecretRejected", limit: limit{value: 1}, queries: []query{{`max by (pod) (user_service_secrets_rejected{@})`, "{{pod}}"}},
 		},
 		{
-			title: "Age of keys", unit: "d", wide: 12, about: "How long each key of tokens has been in use. A key that signs is to be changed before the line.",
+			title: "Age of keys", unit: "d", decimals: 1, wide: 12, about: "How long each key of tokens has been in use. A key that signs is to be changed before the line.",
 			alert: "UserServiceKeyNearItsEnd", limit: limit{name: "keyAgeDays", value: 335},
 			queries: []query{{`(time() - max by (kid, algorithm, use) (user_service_token_key_since_timestamp_seconds{@})) / 86400`, "{{kid}} {{algorithm}} {{use}}"}},
 		},

@@ -32,19 +32,41 @@ const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_co
 
 const loginShare = `100 * sum(rate(user_service_logins_total{@,result="success"}[10m])) / sum(rate(user_service_logins_total{@}[10m]))`
 
+// firing are the alerts, or a series named none.
+const firing = `max by (alertname, severity) (ALERTS{` + release + `,alertstate="firing"}) or on () label_replace(vector(0), "alertname", "none", "", "")`
+
 func glance() []panel {
 	return []panel{
+		{
+			title: "Alerts that fire", stat: true, names: true, wide: 12, unit: "short", about: "The alerts that fire now, from any pod; none if all is well. Each leads to its runbook.",
+			limit: limit{value: 1}, queries: []query{{firing, "{{alertname}} {{severity}}"}},
+		},
 		{
 			title: "Requests", stat: true, unit: "reqps", about: "Requests a second, without those of probes.",
 			queries: []query{{`sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`, ""}},
 		},
 		{
-			title: "Requests that don't fail", stat: true, unit: "percent", about: "Share of requests answered without a server error. Red is below the objective of 30 days.",
-			alert: "UserServiceErrorBudgetBurn", limit: limit{"availabilityPercent", 99.9, true}, queries: []query{{goodShare, ""}},
+			title: "Requests that don't fail", stat: true, unit: "percent", decimals: 2, about: "Share of requests answered without a server error. Red is below the objective of 30 days.",
+			alert: "UserServiceErrorBudgetBurn", limit: limit{name: "availabilityPercent", value: 99.9, below: true}, queries: []query{{goodShare, ""}},
 		},
 		{
-			title: "Logins that succeed", stat: true, unit: "percent", about: "Share of logins that succeed. Far below the usual: a fault, or somebody who guesses.",
-			alert: "UserServiceLoginsFail", limit: limit{"loginSuccessPercent", 50, true}, queries: []query{{loginShare, ""}},
+			title: "Requests in time", stat: true, unit: "percent", decimals: 2, about: "Share of requests answered in time, by all pods. Red is below the objective of 30 days. Made of recording rules, so it needs prometheusRule.enabled.",
+			alert: "UserServiceLatencyBudgetBurn", limit: limit{name: "latencyPercent", value: 99, below: true},
+			queries: []query{{`100 * (1 - job:http_server_requests_slow:rate5m` + chosen + ` / job:http_server_requests:rate5m` + chosen + `)`, ""}},
+		},
+		{
+			title: "Logins that succeed", stat: true, unit: "percent", decimals: 1, about: "Share of logins that succeed. Far below the usual: a fault, or somebody who guesses.",
+			alert: "UserServiceLoginsFail", limit: limit{name: "loginSuccessPercent", value: 50, below: true}, queries: []query{{loginShare, ""}},
+		},
+		{
+			title: "Passwords refused", stat: true, unit: "percent", decimals: 1, about: "Share of passwords that are refused with 503, as too many wait to be hashed.",
+			alert: "UserServiceHashingSaturated", limit: limit{name: "hashRefusedPercent", value: 1},
+			queries: []query{{`100 * sum(rate(user_service_password_hash_refused_total{@}[5m])) / (sum(rate(user_service_password_hash_refused_total{@}[5m])) + sum(rate(user_service_password_hash_duration_seconds_count{@}[5m])))`, ""}},
+		},
+		{
+			title: "Database connections", stat: true, unit: "percent", decimals: 0, about: "Share of database connections that is in use, of the pod that has the fewest left.",
+			alert: "UserServiceDatabasePoolExhausted", limit: limit{name: "poolUsedPercent", value: 90},
+			queries: []query{{`100 * max(sum by (pod) (db_client_connection_count{@,db_client_connection_state="used"}) / sum by (pod) (db_client_connection_max{@}))`, ""}},
 		},
 		{
 			title: "Oldest event", stat: true, unit: "s", about: "How long the oldest event has waited to be published; 0 if none waits.",
@@ -52,10 +74,17 @@ func glance() []panel {
 			queries: []query{{`max(user_service_outbox_oldest_event_age_seconds{@})`, ""}},
 		},
 		{
-			title: "Pods with RabbitMQ", stat: true, unit: "short", about: "Pods that have a connection to RabbitMQ. Requests are served without, events wait.",
-			queries: []query{{`sum(user_service_rabbitmq_connected{@})`, ""}},
+			title: "Pods without RabbitMQ", stat: true, unit: "short", about: "Pods that have no connection to RabbitMQ. They serve requests all the same; events wait if no other pod publishes them.",
+			alert: "UserServiceBrokerAway", limit: limit{value: 1}, queries: []query{{`sum(1 - user_service_rabbitmq_connected{@})`, ""}},
 		},
-		{title: "Pods", stat: true, unit: "short", about: "Pods that Prometheus reaches.", queries: []query{{`sum(up{@})`, ""}}},
+		{
+			title: "Pods", stat: true, unit: "short", about: "Pods that Prometheus reaches.",
+			alert: "UserServiceDown", limit: limit{value: 1, below: true}, queries: []query{{`sum(up{@})`, ""}},
+		},
+		{
+			title: "Alerts over time", wide: 24, high: 6, unit: "short", decimals: 0, stacked: true, about: "Which alerts fired when, one on the other. All panels mark these times.",
+			queries: []query{{firing, "{{alertname}} {{severity}}"}},
+		},
 	}
 }
 
@@ -67,20 +96,21 @@ func requests() []panel {
 		},
 		{
 			title: "Answers by status", unit: "reqps", stacked: true, about: "Answers a second by status. 5xx are ours, 429 are limits, 401 on /login are wrong passwords.",
+			colors:  []color{{"2..", "green"}, {"3..", "blue"}, {"4..", "yellow"}, {"5..", "red"}},
 			queries: []query{rateBy("http_server_request_duration_seconds_count", "http_response_status_code")},
 		},
 		{
 			title: "Requests in flight", unit: "short", stacked: true, about: "Requests that are being answered now. A growing number means that something behind the service is slow.",
-			queries: []query{{`sum by (http_request_method) (http_server_active_requests{@})`, "{{http_request_method}}"}},
+			queries: []query{{`sum by (pod) (http_server_active_requests{@})`, "{{pod}}"}},
 		},
 		{
 			title: "Time to answer", unit: "s", about: "Time to answer requests that hash no password. The line is the objective.",
-			alert: "UserServiceLatencyBudgetBurn", limit: latency,
+			alert: "UserServiceLatencyBudgetBurn", limit: latency, colors: tails,
 			queries: quantiles("http_server_request_duration_seconds", `@,`+probes+`,http_route!~"`+hashing+`"`),
 		},
 		{
 			title: "Time to answer with a password", unit: "s", about: "Time to answer requests that hash a password: hashing is slow by design, and has a queue. The line is the objective.",
-			alert: "UserServiceLatencyBudgetBurn", limit: passwordLatency,
+			alert: "UserServiceLatencyBudgetBurn", limit: passwordLatency, colors: tails,
 			queries: quantiles("http_server_request_duration_seconds", `@,http_route=~"`+hashing+`"`),
 		},
 		{
@@ -90,11 +120,18 @@ func requests() []panel {
 	}
 }
 
+// results are the colors of what logins and refreshes end with: red is our fault.
+var results = []color{{"success", "green"}, {"invalid-.*", "yellow"}, {"too-many-requests", "orange"}, {"validation-failed", "blue"}, {"overloaded|unavailable|_OTHER", "red"}}
+
 func accounts() []panel {
 	return []panel{
-		{title: "Logins by result", unit: "reqps", stacked: true, about: "Logins a second by result.", queries: []query{rateBy("user_service_logins_total", "result")}},
+		{
+			title: "Logins by result", unit: "reqps", stacked: true, about: "Logins a second by result: overloaded and unavailable are ours, too-many-requests is the wait after wrong passwords.",
+			colors: results, queries: []query{rateBy("user_service_logins_total", "result")},
+		},
 		{
 			title: "Refreshes by result", unit: "reqps", stacked: true, about: "Uses of refresh tokens a second by result. Many invalid ones: sessions ended, a secret changed without being accepted, or theft.",
+			colors:  results,
 			queries: []query{rateBy("user_service_refreshes_total", "result")},
 		},
 		{
@@ -132,12 +169,12 @@ func database() []panel {
 	return []panel{
 		{
 			title: "Time of queries", unit: "s", about: "Time of 95 % of the queries by operation. BATCH is several queries on one way to the server and back.",
-			queries: []query{{`histogram_quantile(0.95, sum by (le, db_operation_name) (rate(db_client_operation_duration_seconds_bucket{@}[$__rate_interval])))`, "{{db_operation_name}}"}},
+			queries: []query{{`histogram_quantile(0.95, sum by (le, db_operation_name) (rate(db_client_operation_duration_seconds_bucket{@}[$__rate_interval]))) >= 0`, "{{db_operation_name}}"}},
 		},
 		{title: "Queries", unit: "ops", stacked: true, about: "Queries a second by operation.", queries: []query{rateBy("db_client_operation_duration_seconds_count", "db_operation_name")}},
 		{
 			title: "Failed queries", unit: "ops", stacked: true, about: "Queries a second that fail, by the class of PostgreSQL's error code: 08 connection, 23 a rule of the data, 40 conflict, 53 resources, 57 shut down. 23 is part of normal life.",
-			queries: []query{{`sum by (error_type) (rate(db_client_operation_duration_seconds_count{@,error_type!=""}[$__rate_interval])) or 0 * sum by (error_type) (rate(db_client_operation_duration_seconds_count{@,error_type=""}[$__rate_interval]))`, "{{error_type}}"}},
+			queries: []query{{`sum by (error_type) (rate(db_client_operation_duration_seconds_count{@,error_type!=""}[$__rate_interval])) or on () label_replace(0 * sum(up{@}), "error_type", "none", "", "")`, "{{error_type}}"}},
 		},
 		{
 			title: "Connections in use", unit: "percent", max: 100, about: "Share of each pod's connections that is in use. At 100 % requests wait, and get 503 after 1.8 s.",
@@ -146,7 +183,7 @@ func database() []panel {
 		},
 		{
 			title: "Wait for a connection", unit: "s", about: "Average time to get a connection from the pool.",
-			queries: []query{{`sum by (pod) (rate(db_client_connection_wait_time_seconds_sum{@}[$__rate_interval])) / sum by (pod) (rate(db_client_connection_wait_time_seconds_count{@}[$__rate_interval]))`, "{{pod}}"}},
+			queries: []query{{`sum by (pod) (rate(db_client_connection_wait_time_seconds_sum{@}[$__rate_interval])) / sum by (pod) (rate(db_client_connection_wait_time_seconds_count{@}[$__rate_interval])) >= 0`, "{{pod}}"}},
 		},
 		{
 			title: "Waits given up", unit: "ops", about: "Waits for a connection that were given up, each a request or a scrape without an answer.",
@@ -165,7 +202,7 @@ func events() []panel {
 		{title: "Waiting events", unit: "short", about: "Events in the outbox; 100000 stands for so many or more.", queries: []query{{`max(user_service_outbox_pending_events{@})`, "waiting"}}},
 		{
 			title: "Connected to RabbitMQ", unit: "short", max: 1, about: "1 for each pod that has a connection to RabbitMQ. Requests are served without one.",
-			alert: "UserServiceBrokerAway", limit: limit{"", 1, true}, queries: []query{{`sum by (pod) (user_service_rabbitmq_connected{@})`, "{{pod}}"}},
+			alert: "UserServiceBrokerAway", limit: limit{value: 1, below: true}, queries: []query{{`sum by (pod) (user_service_rabbitmq_connected{@})`, "{{pod}}"}},
 		},
 		{title: "Published events", unit: "ops", stacked: true, about: "Events a second that RabbitMQ has confirmed, by type.", queries: []query{rateBy("user_service_outbox_published_total", "type")}},
 		{

@@ -3,105 +3,179 @@ package main
 import (
 	"fmt"
 	"html"
+	"math"
 	"strings"
 	"time"
 )
 
-var palette = []string{"#73bf69", "#f2cc0c", "#5794f2", "#ff9830", "#b877d9", "#f2495c", "#8ab8ff", "#96d98d", "#ffb357", "#ca95e5"}
-
 // canvas turns moments and values into places.
 type canvas struct {
-	from, to   time.Time
-	top        float64 // the greatest value
-	w, h, left float64
+	from, to    time.Time
+	bottom, top float64 // the least and the greatest value
+	w, h, left  float64
 }
 
 func (c canvas) x(at int64) float64 {
-	return c.left + float64(at-c.from.Unix())/c.to.Sub(c.from).Seconds()*(c.w-c.left-10)
+	return c.left + float64(at-c.from.Unix())/c.to.Sub(c.from).Seconds()*(c.w-c.left-12)
 }
-func (c canvas) y(value float64) float64 { return c.h - value/c.top*(c.h-8) }
 
-// chart draws the curves of a panel, its threshold and its legend.
+func (c canvas) y(value float64) float64 {
+	return c.h - (value-c.bottom)/(c.top-c.bottom)*(c.h-8)
+}
+
+// chart draws the curves of a panel, its threshold, its legend, and the alerts that fired.
 func (p *panel) chart(d *dashboard, w, h int) string {
-	const footer = 42
-	c := canvas{from: d.from, to: d.to, w: float64(w), h: float64(h - footer), left: 62}
+	legend, high := p.legend(w, h)
+	c := canvas{from: d.from, to: d.to, w: float64(w), h: float64(h - high - 22), left: 64}
 	stacked := p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal"
 	if stacked {
 		p.stack(d)
 	}
-	c.top = p.top()
+	var step float64
+	c.bottom, c.top, step = p.scale()
 	var out strings.Builder
 	fmt.Fprintf(&out, `<svg width="%d" height="%d" style="display:block">`, w, h)
-	c.axes(&out, p.FieldConfig.Defaults.Unit)
+	c.marks(&out, d.marks)
+	c.axes(&out, p, step)
 	for i := len(p.series) - 1; i >= 0; i-- { // those below are drawn over those above
-		c.curve(&out, p.series[i], palette[i%len(palette)], stacked)
+		c.curve(&out, p.series[i], p.FieldConfig.Defaults.Custom.FillOpacity/100)
 	}
 	if p.FieldConfig.Defaults.Custom.ThresholdsStyle.Mode == "line" {
 		for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
-			if step.Value != nil && *step.Value <= c.top {
-				fmt.Fprintf(&out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="#f2495c" stroke-dasharray="6 4"/>`, c.left, c.w-10, c.y(*step.Value), c.y(*step.Value))
+			if step.Value != nil && *step.Value >= c.bottom && *step.Value <= c.top {
+				y := c.y(*step.Value)
+				fmt.Fprintf(&out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="%s" stroke-width="1.5" stroke-dasharray="7 5"/>`, c.left, c.w-12, y, y, shade(strings.ReplaceAll(step.Color, "green", "red"), 0)) // below a green one is bad
 			}
 		}
 	}
-	p.legend(&out, h)
-	return out.String() + "</svg>"
+	return out.String() + legend + "</svg>"
 }
 
 // stack puts each series on those before it.
 func (p *panel) stack(d *dashboard) {
 	sum := map[int64]float64{}
-	for _, s := range p.series {
+	for i, s := range p.series {
+		under := map[int64]float64{}
 		for at := d.from.Unix(); at <= d.to.Unix(); at += int64(step.Seconds()) {
+			under[at] = sum[at]
 			sum[at] += s.points[at]
 			s.points[at] = sum[at]
 		}
+		p.series[i].under = under
 	}
 }
 
-func (p *panel) top() float64 {
-	if most := p.FieldConfig.Defaults.Max; most != nil {
-		return *most * 1.05
-	}
-	top := 0.0
+// scale chooses an axis: where it begins and ends, and its round steps.
+func (p *panel) scale() (bottom, top, step float64) {
+	least, most := math.Inf(1), math.Inf(-1)
 	for _, s := range p.series {
 		for _, value := range s.points {
-			top = max(top, value)
+			least, most = min(least, value), max(most, value)
 		}
 	}
-	for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
-		if step.Value != nil && *step.Value < 4*top {
-			top = max(top, *step.Value)
-		}
+	most = max(most, p.FieldConfig.Defaults.Custom.AxisSoftMax)
+	if p.FieldConfig.Defaults.Min != nil {
+		least = *p.FieldConfig.Defaults.Min
 	}
-	if top == 0 {
-		return 1
+	if p.FieldConfig.Defaults.Max != nil {
+		most = *p.FieldConfig.Defaults.Max
 	}
-	return top * 1.1
+	if most <= least {
+		most = least + 1
+	}
+	step = p.step((most - least) / 4)
+	return math.Floor(least/step) * step, math.Ceil(most/step-1e-9) * step, step
 }
 
-func (c canvas) axes(out *strings.Builder, unit string) {
-	for i := range 5 {
-		value := c.top * float64(i) / 4
-		fmt.Fprintf(out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="#2c3235"/><text x="%.0f" y="%.1f" fill="#9a9aa5" font-size="10" text-anchor="end">%s</text>`,
-			c.left, c.w-10, c.y(value), c.y(value), c.left-5, c.y(value)+3, format(value, unit))
-		at := c.from.Add(c.to.Sub(c.from) * time.Duration(i) / 4)
-		fmt.Fprintf(out, `<text x="%.0f" y="%.0f" fill="#9a9aa5" font-size="10" text-anchor="middle">%s</text>`,
-			min(c.x(at.Unix()), c.w-32), c.h+13, at.UTC().Format("15:04:05"))
+// step is a round one that is not less than the least.
+func (p *panel) step(least float64) float64 {
+	switch p.FieldConfig.Defaults.Unit {
+	case "bytes":
+		return round(least/(1<<20)) * (1 << 20)
+	case "s":
+		for _, step := range []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600} {
+			if least > 0.5 && least <= step {
+				return step
+			}
+		}
+	case "short":
+		if p.whole() {
+			return max(round(least), 1)
+		}
 	}
+	return round(least)
+}
+
+// whole reports whether there are whole numbers only.
+func (p *panel) whole() bool {
+	for _, s := range p.series {
+		for _, value := range s.points {
+			if value != math.Trunc(value) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// round returns the next number whose first digit is 1, 2 or 5.
+func round(value float64) float64 {
+	unit := math.Pow(10, math.Floor(math.Log10(value)))
+	for _, digit := range []float64{1, 2, 5} {
+		if value <= digit*unit*1.0001 {
+			return digit * unit
+		}
+	}
+	return 10 * unit
+}
+
+// marks draws what fired as red ground, and other marks as lines.
+func (c canvas) marks(out *strings.Builder, marks []mark) {
+	for _, m := range marks {
+		from, to := c.x(m.from), c.x(m.to)
+		if m.area {
+			fmt.Fprintf(out, `<rect x="%.1f" y="8" width="%.1f" height="%.1f" fill="%s" opacity="0.09"/>`, from, max(to-from, 2), c.h-8, shade(m.color, 0))
+		}
+		fmt.Fprintf(out, `<line x1="%.1f" x2="%.1f" y1="8" y2="%.1f" stroke="%s" stroke-dasharray="3 3" opacity="0.8"/>`, from, from, c.h, shade(m.color, 0))
+	}
+}
+
+func (c canvas) axes(out *strings.Builder, p *panel, step float64) {
+	for value := c.bottom; value <= c.top+step/2; value += step {
+		fmt.Fprintf(out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="#2a2d33"/><text x="%.0f" y="%.1f" fill="#a0a3ab" font-size="11" text-anchor="end">%s</text>`,
+			c.left, c.w-12, c.y(value), c.y(value), c.left-6, c.y(value)+4, format(math.Round(value/step*1000)/1000*step, p.FieldConfig.Defaults.Unit, nil))
+	}
+	minutes := c.to.Sub(c.from).Minutes()
+	between := time.Duration(max(1, math.Ceil(minutes/6/5)*5)) * time.Minute
+	for at := c.from.Truncate(between).Add(between); at.Before(c.to); at = at.Add(between) {
+		if x := c.x(at.Unix()); x > c.left+14 && x < c.w-24 {
+			fmt.Fprintf(out, `<text x="%.0f" y="%.0f" fill="#a0a3ab" font-size="11" text-anchor="middle">%s</text>`, x, c.h+15, at.UTC().Format("15:04"))
+		}
+	}
+}
+
+// ground is the way back from the last point to the first, along what the series stands on.
+func (c canvas) ground(s series, first, last int64) string {
+	if s.under == nil {
+		return fmt.Sprintf("%.1f,%.1f %.1f,%.1f", c.x(last), c.h, c.x(first), c.h)
+	}
+	var path strings.Builder
+	for at := last; at >= first; at -= int64(step.Seconds()) {
+		fmt.Fprintf(&path, " %.1f,%.1f", c.x(at), c.y(min(s.under[at], c.top)))
+	}
+	return path.String()
 }
 
 // curve draws one series; where there is no point there is a gap.
-func (c canvas) curve(out *strings.Builder, s series, color string, filled bool) {
+func (c canvas) curve(out *strings.Builder, s series, opacity float64) {
 	var path strings.Builder
 	var first, last int64
 	end := func() {
 		if first == 0 {
 			return
 		}
-		fmt.Fprintf(out, `<path d="M%s" fill="none" stroke="%s" stroke-width="1.5"/>`, path.String(), color)
-		if filled {
-			fmt.Fprintf(out, `<path d="M%.1f,%.1f L%s L%.1f,%.1f Z" fill="%s" stroke="none"/>`, c.x(first), c.h, path.String(), c.x(last), c.h, color)
-		}
+		fmt.Fprintf(out, `<path d="M%s L%s Z" fill="%s" stroke="none" opacity="%.2f"/>`, path.String(), c.ground(s, first, last), s.color, opacity)
+		fmt.Fprintf(out, `<path d="M%s" fill="none" stroke="%s" stroke-width="1.6" stroke-linejoin="round"/>`, path.String(), s.color)
 		path.Reset()
 		first = 0
 	}
@@ -115,15 +189,28 @@ func (c canvas) curve(out *strings.Builder, s series, color string, filled bool)
 			first = at
 		}
 		last = at
-		fmt.Fprintf(&path, " %.1f,%.1f", c.x(at), c.y(max(0, min(value, c.top))))
+		fmt.Fprintf(&path, " %.1f,%.1f", c.x(at), c.y(max(c.bottom, min(value, c.top))))
 	}
 	end()
 }
 
-func (p *panel) legend(out *strings.Builder, h int) {
-	fmt.Fprintf(out, `<text x="8" y="%d" font-size="11">`, h-10)
-	for i, s := range p.series {
-		fmt.Fprintf(out, `<tspan fill="%s">— </tspan><tspan fill="#ccccdc">%s&#160;&#160; </tspan>`, palette[i%len(palette)], html.EscapeString(s.name))
+// legend names the series, in as many lines as they take, and returns how high it is.
+func (p *panel) legend(w, h int) (text string, high int) {
+	const line, letter = 17, 7
+	var lines []strings.Builder
+	left := w
+	for _, s := range p.series {
+		long := (len(s.name)+2)*letter + 24
+		if left+long > w {
+			lines, left = append(lines, strings.Builder{}), 10
+		}
+		fmt.Fprintf(&lines[len(lines)-1], `<rect x="%d" y="-4" width="14" height="4" rx="2" fill="%s"/><text x="%d" font-size="12" fill="#ccccdc">%s</text>`, left, s.color, left+19, html.EscapeString(s.name))
+		left += long
 	}
-	out.WriteString("</text>")
+	high = len(lines)*line + 6
+	var out strings.Builder
+	for i := range lines {
+		fmt.Fprintf(&out, `<g transform="translate(0 %d)">%s</g>`, h-high+(i+1)*line, lines[i].String())
+	}
+	return out.String(), high
 }

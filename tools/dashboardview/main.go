@@ -62,14 +62,12 @@ func (s settings) draw(ctx context.Context, file string) error {
 	if err := os.WriteFile(page, []byte(d.html()), 0o600); err != nil {
 		return fmt.Errorf("write the page: %w", err)
 	}
-	picture, err := filepath.Abs(filepath.Join(s.out, strings.TrimSuffix(filepath.Base(file), ".json")+".png"))
-	if err != nil {
-		return fmt.Errorf("name the picture: %w", err)
-	}
+	shot := filepath.Join(dir, "shot.png")
+	const frame = 200                                                                                                   // Chromium takes its own share of the window
 	browser := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", //nolint:gosec // its arguments are ours
-		"--disable-background-networking", "--user-data-dir="+dir, fmt.Sprintf("--window-size=%d,%d", width, d.height()), "--screenshot="+picture, "file://"+page)
+		"--disable-background-networking", "--user-data-dir="+dir, fmt.Sprintf("--window-size=%d,%d", width, d.height()+frame), "--screenshot="+shot, "file://"+page)
 	if out, err := browser.CombinedOutput(); err != nil {
 		return fmt.Errorf("take a picture with chromium: %w: %s", err, out)
 	}
-	return nil
+	return cut(shot, filepath.Join(s.out, strings.TrimSuffix(filepath.Base(file), ".json")+".png"), d.height())
 }

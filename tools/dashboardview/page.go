@@ -11,7 +11,8 @@ import (
 const (
 	width = 1680 // of the page
 	cell  = 38   // the height of one of Grafana's rows
-	head  = 44   // above the panels
+	head  = 48   // above the panels
+	below = 10   // under them
 )
 
 func (d *dashboard) height() int {
@@ -19,17 +20,21 @@ func (d *dashboard) height() int {
 	for _, p := range d.Panels {
 		bottom = max(bottom, p.GridPos.Y+p.GridPos.H)
 	}
-	return head + bottom*cell + 120 // Chromium takes its own share of the window
+	return head + bottom*cell + below
 }
 
 func (d *dashboard) html() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, `<!doctype html><meta charset="utf-8"><style>
-body{margin:0;background:#111217;color:#ccccdc;font:12px "DejaVu Sans",sans-serif}h1{font-size:18px;margin:0;padding:12px}
-.p{position:absolute;background:#181b1f;border:1px solid #2c3235;box-sizing:border-box;overflow:hidden}
-.t{font-size:13px;padding:5px 8px;white-space:nowrap}.r{position:absolute;font-size:15px;padding:10px 8px}
-.n{font-size:30px;text-align:center;padding-top:30px}td,th{padding:3px 8px;text-align:left;white-space:nowrap}</style>
-<h1>%s <small>%s to %s UTC</small></h1>`, html.EscapeString(d.Title), d.from.UTC().Format("15:04:05"), d.to.UTC().Format("15:04:05"))
+body{margin:0;background:#111217;color:#ccccdc;font:13px Inter,"DejaVu Sans",sans-serif;width:%dpx}svg text{font-family:Inter,"DejaVu Sans",sans-serif}
+h1{font-size:20px;font-weight:600;margin:0;padding:12px 10px}h1 small{font-weight:400;font-size:14px;color:#a0a3ab;margin-left:12px}
+.p{position:absolute;background:#181b1f;border:1px solid #2a2d33;border-radius:3px;box-sizing:border-box;overflow:hidden}
+.t{font-size:14px;font-weight:500;padding:6px 10px 2px;white-space:nowrap}.r{position:absolute;font-size:16px;font-weight:600;padding:10px 10px}
+.n{font-size:36px;font-weight:500;text-align:center;padding-top:28px}
+.names{display:flex;gap:6px;padding:4px 8px 8px;height:calc(100%% - 32px);box-sizing:border-box}
+.names div{flex:1;display:flex;align-items:center;justify-content:center;border-radius:3px;color:#111217;font-size:16px;font-weight:600;text-align:center;padding:4px}
+td,th{padding:5px 10px;text-align:left;white-space:nowrap}th{color:#6e9fff;font-weight:500}</style>
+<h1>%s<small>%s to %s UTC</small></h1>`, width, html.EscapeString(d.Title), d.from.UTC().Format("15:04:05"), d.to.UTC().Format("15:04:05"))
 	for _, p := range d.Panels {
 		x, w := p.GridPos.X*width/24, p.GridPos.W*width/24-6
 		y, h := head+p.GridPos.Y*cell, p.GridPos.H*cell-6
@@ -38,7 +43,7 @@ body{margin:0;background:#111217;color:#ccccdc;font:12px "DejaVu Sans",sans-seri
 			continue
 		}
 		fmt.Fprintf(&out, `<div class="p" style="left:%dpx;top:%dpx;width:%dpx;height:%dpx"><div class="t">%s</div>%s</div>`,
-			x, y, w, h, html.EscapeString(p.Title), p.body(d, w, h-28))
+			x, y, w, h, html.EscapeString(p.Title), p.body(d, w, h-32))
 	}
 	return out.String()
 }
@@ -54,25 +59,29 @@ func (p *panel) body(d *dashboard, w, h int) string {
 	}
 }
 
-// number is the last value of the first series, in the color of its threshold.
+// number is the last value of the first series, in the color of its threshold, or the names of all.
 func (p *panel) number() string {
-	value, color := 0.0, ""
+	if p.Options.TextMode == "name" {
+		var out strings.Builder
+		for _, s := range p.series {
+			value, _ := s.last()
+			fmt.Fprintf(&out, `<div style="background:%s">%s</div>`, p.ofThreshold(value), html.EscapeString(s.name))
+		}
+		return `<div class="names">` + out.String() + `</div>`
+	}
 	for _, s := range p.series {
-		for _, at := range slices.Sorted(maps.Keys(s.points)) {
-			value = s.points[at]
+		if value, ok := s.last(); ok {
+			return fmt.Sprintf(`<div class="n" style="color:%s">%s</div>`, p.ofThreshold(value), format(value, p.FieldConfig.Defaults.Unit, p.FieldConfig.Defaults.Decimals))
 		}
 	}
-	for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
-		if step.Value == nil || value >= *step.Value {
-			color = step.Color
-		}
-	}
-	return fmt.Sprintf(`<div class="n" style="color:%s">%s</div>`, shade(color), format(value, p.FieldConfig.Defaults.Unit))
+	return `<div class="n">no traffic</div>` // not a number
 }
 
-func shade(color string) string {
-	known := map[string]string{"green": "#73bf69", "red": "#f2495c", "blue": "#5794f2"}
-	return known[color]
+func (s series) last() (value float64, ok bool) {
+	for _, at := range slices.Sorted(maps.Keys(s.points)) {
+		value, ok = s.points[at], true
+	}
+	return value, ok
 }
 
 func (p *panel) table() string {
@@ -89,33 +98,50 @@ func (p *panel) table() string {
 }
 
 // format writes a value with its unit as Grafana does, more or less.
-func format(value float64, unit string) string {
+func format(value float64, unit string, decimals *int) string {
 	switch unit {
 	case "percent":
-		return short(value) + " %"
+		return short(value, decimals) + " %"
 	case "s":
-		if value > -1 && value < 1 {
-			return short(value*1000) + " ms"
-		}
-		return short(value) + " s"
+		return span(value, decimals)
 	case "d":
-		return short(value) + " d"
+		return short(value, decimals) + " d"
 	case "bytes":
-		return short(value/(1<<20)) + " MiB"
+		return short(value/(1<<20), decimals) + " MiB"
 	case "reqps", "ops":
-		return short(value) + "/s"
+		return short(value, decimals) + "/s"
 	default:
-		return short(value)
+		return short(value, decimals)
 	}
 }
 
-func short(value float64) string {
+// span writes seconds.
+func span(value float64, decimals *int) string {
+	switch {
+	case value == 0:
+		return "0 s"
+	case value > -1 && value < 1:
+		return short(value*1000, decimals) + " ms"
+	case value >= 60:
+		return short(value/60, decimals) + " min"
+	default:
+		return short(value, decimals) + " s"
+	}
+}
+
+func short(value float64, decimals *int) string {
+	digits := 2
+	if decimals != nil {
+		digits = *decimals
+	}
 	switch {
 	case value >= 1e6 || value <= -1e6:
 		return fmt.Sprintf("%.3g M", value/1e6)
 	case value >= 1e4 || value <= -1e4:
 		return fmt.Sprintf("%.3g K", value/1e3)
+	case digits == 0:
+		return fmt.Sprintf("%.0f", value)
 	default:
-		return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.2f", value), "0"), ".")
+		return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%.*f", digits, value), "0"), ".")
 	}
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,41 +17,64 @@ import (
 
 // dashboard is what is drawn of one of Grafana's.
 type dashboard struct {
-	Title  string
-	Panels []*panel
+	Title       string
+	Panels      []*panel
+	Annotations struct {
+		List []struct{ Name, Expr, IconColor string }
+	}
 
 	from, to time.Time
+	marks    []mark
 }
 
 type panel struct {
 	Type, Title string
 	GridPos     struct{ X, Y, W, H int }
+	Options     struct{ TextMode string }
 	Targets     []struct {
 		Expr, LegendFormat string
 		Instant            bool
 	}
 	FieldConfig struct {
-		Defaults struct {
-			Unit       string
-			Max        *float64
-			Custom     struct{ Stacking, ThresholdsStyle struct{ Mode string } }
-			Thresholds struct {
-				Steps []struct {
-					Color string
-					Value *float64
-				}
-			}
+		Defaults  defaults
+		Overrides []struct {
+			Matcher    struct{ Options string }
+			Properties []struct{ Value struct{ FixedColor string } }
 		}
 	}
 
 	series []series
 }
 
+type defaults struct {
+	Unit     string
+	Decimals *int
+	Min, Max *float64
+	Custom   struct {
+		FillOpacity, AxisSoftMax  float64
+		Stacking, ThresholdsStyle struct{ Mode string }
+	}
+	Thresholds struct {
+		Steps []struct {
+			Color string
+			Value *float64
+		}
+	}
+}
+
 // series is one line of a panel.
 type series struct {
-	labels map[string]string
-	name   string
-	points map[int64]float64 // by second
+	labels      map[string]string
+	name, color string
+	points      map[int64]float64 // by second
+	under       map[int64]float64 // in a stack: what it stands on
+}
+
+// mark is a time that all panels show.
+type mark struct {
+	from, to int64
+	color    string
+	area     bool
 }
 
 func read(file string) (*dashboard, error) {
@@ -86,15 +108,46 @@ func (s settings) fill(ctx context.Context, d *dashboard) error {
 			}
 			p.series = append(p.series, found...)
 		}
+		p.paint()
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.mark(ctx, d))...)
+}
+
+// mark asks for the annotations. What lasts is an area.
+func (s settings) mark(ctx context.Context, d *dashboard) error {
+	for _, a := range d.Annotations.List {
+		found, err := s.ask(ctx, d, a.Expr, "", false)
+		if err != nil {
+			return fmt.Errorf("annotation %s: %w", a.Name, err)
+		}
+		for _, one := range found {
+			d.marks = append(d.marks, one.spells(d, a.IconColor, a.Name == "Alerts")...)
+		}
+	}
+	return nil
+}
+
+// spells are the times at which a series has points.
+func (s series) spells(d *dashboard, color string, area bool) []mark {
+	var out []mark
+	for at := d.from.Unix(); at <= d.to.Unix(); at += int64(step.Seconds()) {
+		if _, there := s.points[at]; !there {
+			continue
+		}
+		if n := len(out); n > 0 && out[n-1].to == at {
+			out[n-1].to += int64(step.Seconds())
+		} else {
+			out = append(out, mark{at, at + int64(step.Seconds()), color, area})
+		}
+	}
+	return out
 }
 
 func (s settings) ask(ctx context.Context, d *dashboard, expr, legend string, instant bool) ([]series, error) {
 	for name, value := range s.variables {
 		expr = strings.ReplaceAll(expr, "$"+name, value)
 	}
-	query := url.Values{"query": {strings.ReplaceAll(expr, "$__rate_interval", "20s")}}
+	query := url.Values{"query": {strings.ReplaceAll(expr, "$__rate_interval", "30s")}}
 	path := "query"
 	if instant {
 		query.Set("time", strconv.FormatInt(d.to.Unix(), 10))
@@ -149,7 +202,7 @@ func (s *series) add(sample [2]any) {
 var placeholder = regexp.MustCompile(`\{\{(\w+)\}\}`)
 
 func nameOf(legend string, labels map[string]string) string {
-	return placeholder.ReplaceAllStringFunc(legend, func(found string) string {
-		return cmp.Or(labels[strings.Trim(found, "{}")], "none")
-	})
+	return strings.TrimSpace(placeholder.ReplaceAllStringFunc(legend, func(found string) string {
+		return labels[strings.Trim(found, "{}")]
+	}))
 }

@@ -28,7 +28,7 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
 {{- define "user-service.version" -}}
-{{ default .Chart.AppVersion .Values.image.tag | trunc 63 }}
+{{ default .Chart.AppVersion .Values.image.tag | trunc 63 | trimAll "-_." }}
 {{- end }}
 
 {{/* metadata of an object: (dict "root" $ "name" … "component" … "more" values with labels and annotations). */}}
@@ -113,11 +113,11 @@ if it is empty; without a cluster it is nothing. (dict "root" $ "value" … "sec
 {{- end -}}
 {{- end }}
 
-{{/* The variables of config, sorted, as env. */}}
+{{/* The variables of config, sorted, as env. Helm's numbers are floats, which print large whole ones with an exponent. */}}
 {{- define "user-service.config" -}}
 {{- range $name, $value := .Values.config }}
 - name: {{ $name }}
-  value: {{ if kindIs "float64" $value }}{{ $value | int64 | toString | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
+  value: {{ if and (kindIs "float64" $value) (eq (float64 $value) (floor $value)) }}{{ $value | int64 | toString | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
 {{- end }}
 {{- end }}
 

@@ -1,5 +1,6 @@
 {{/* What can't work is refused here, each with what to do. What is wrong in itself is refused by values.schema.json. */}}
 {{- define "user-service.validate" -}}
+{{- include "user-service.validate.cluster" . -}}
 {{- include "user-service.validate.sources" . -}}
 {{- include "user-service.validate.config" . -}}
 {{- include "user-service.validate.pods" . -}}
@@ -8,6 +9,12 @@
 
 {{- define "user-service.refuse" -}}
 {{- fail (printf "\n\n%s\n" .) -}}
+{{- end }}
+
+{{/* Not kubeVersion in Chart.yaml: a Helm 3 that go install has built takes exactly v1.20.0 for the version where it asks no cluster. */}}
+{{- define "user-service.validate.cluster" -}}
+{{- $version := .Capabilities.KubeVersion.Version -}}
+{{- if and (semverCompare "<1.30.0-0" $version) (ne $version "v1.20.0") }}{{ include "user-service.refuse" (printf "This cluster is Kubernetes %s, whose pods can't wait before they end (preStop.sleep): upgrade it to 1.30 or later." $version) }}{{ end -}}
 {{- end }}
 
 {{- define "user-service.validate.sources" -}}
@@ -48,7 +55,9 @@
 
 {{- define "user-service.validate.pods" -}}
 {{- $v := .Values -}}
-{{- $drain := add $v.preStopSeconds (include "user-service.seconds" (default "25s" $v.config.SHUTDOWN_TIMEOUT) | int) -}}
+{{- $timeout := default "25s" $v.config.SHUTDOWN_TIMEOUT | toString -}}
+{{- if not (regexMatch "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" $timeout) }}{{ include "user-service.refuse" (printf "config.SHUTDOWN_TIMEOUT is %s, which is no duration: write it with its unit, as 25s." $timeout) }}{{ end -}}
+{{- $drain := add $v.preStopSeconds (include "user-service.seconds" $timeout | int) -}}
 {{- if lt (int $v.terminationGracePeriodSeconds) (int $drain) }}{{ include "user-service.refuse" (printf "terminationGracePeriodSeconds is %d, shorter than the shutdown of %d (preStopSeconds and config.SHUTDOWN_TIMEOUT): set it to at least %d." (int $v.terminationGracePeriodSeconds) (int $drain) (int $drain)) }}{{ end -}}
 {{- if not $v.config.PASSWORD_HASH_CONCURRENCY }}{{ include "user-service.refuse" "config.PASSWORD_HASH_CONCURRENCY is empty, and would be as many as the node has CPUs: set it to how many hashes the memory limit holds." }}{{ end -}}
 {{- with ($v.resources.limits).memory -}}

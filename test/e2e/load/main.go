@@ -32,7 +32,9 @@ type traffic struct {
 	registered []string
 	failed     []string
 	slowest    time.Duration
-	token      string
+	held       string // an access token that is as old as the traffic; a run is shorter than the 15 minutes it is good for
+	latest     string // the access token that was issued last
+	refresh    string // the refresh token of the held one's session
 }
 
 func main() {
@@ -48,7 +50,7 @@ func main() {
 	t.run(ctx, *rate, *prefix)
 	_ = json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"requests": t.requests, "registered": len(t.registered), "failed": len(t.failed),
-		"first_failures": t.failed[:min(len(t.failed), 5)], "slowest_ms": t.slowest.Milliseconds(),
+		"first_failures": t.failed[:min(len(t.failed), 10)], "slowest_ms": t.slowest.Milliseconds(),
 	})
 	if *accepted != "" {
 		if err := os.WriteFile(*accepted, []byte(strings.Join(t.registered, "\n")+"\n"), 0o600); err != nil {
@@ -61,11 +63,13 @@ func main() {
 	}
 }
 
-// run sends one registration, one login and otherwise reads in each second.
+// run sends one registration, one login, one refresh and one change in each second, and otherwise reads. Registrations
+// and logins are of many accounts; the rest is about the first one, in a session that goes on.
 func (t *traffic) run(ctx context.Context, rate int, prefix string) {
-	first := prefix + "-0@example.com"
-	t.register(first)
-	t.login(first)
+	holder, visitor := prefix+"-holder@example.com", prefix+"-visitor@example.com"
+	t.register(holder)
+	t.register(visitor)
+	t.begin(holder)
 	tick := time.NewTicker(time.Second / time.Duration(rate))
 	defer tick.Stop()
 	var sent sync.WaitGroup
@@ -80,61 +84,107 @@ func (t *traffic) run(ctx context.Context, rate int, prefix string) {
 			switch n % rate {
 			case 0:
 				t.register(fmt.Sprintf("%s-%d@example.com", prefix, n))
+			case rate / 4:
+				t.turn(holder)
 			case rate / 2:
-				t.login(first)
+				t.login(visitor)
+			case rate * 3 / 4:
+				t.call(http.MethodPatch, "/users/me", t.token(false), fmt.Sprintf(`{"name":"Ada the %dth"}`, n), http.StatusOK)
 			default:
-				t.call(http.MethodGet, "/users/me", "", http.StatusOK)
+				t.call(http.MethodGet, "/users/me", t.token(n%2 == 0), "", http.StatusOK)
 			}
 		})
 	}
 }
 
+// begin opens the session that goes on.
+func (t *traffic) begin(email string) {
+	tokens := t.login(email)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.held, t.refresh = tokens.Access, tokens.Refresh
+}
+
+// turn turns the refresh token. Where that fails nobody knows whether it was turned, so the session is given up.
+func (t *traffic) turn(email string) {
+	t.mu.Lock()
+	token := t.refresh
+	t.mu.Unlock()
+	tokens := t.issue("/refresh", fmt.Sprintf(`{"refresh_token":%q}`, token))
+	if tokens.Refresh == "" {
+		t.begin(email)
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.refresh = tokens.Refresh
+}
+
+func (t *traffic) token(latest bool) string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if latest {
+		return t.latest
+	}
+	return t.held
+}
+
 func (t *traffic) register(email string) {
-	if t.call(http.MethodPost, "/register", fmt.Sprintf(`{"email":%q,"password":%q}`, email, password), http.StatusCreated) != nil {
+	if t.call(http.MethodPost, "/register", "", credentials(email), http.StatusCreated) != nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.registered = append(t.registered, email)
 	}
 }
 
-func (t *traffic) login(email string) {
-	body := t.call(http.MethodPost, "/login", fmt.Sprintf(`{"email":%q,"password":%q}`, email, password), http.StatusOK)
-	var tokens struct {
-		Access string `json:"access_token"`
-	}
-	if json.Unmarshal(body, &tokens) == nil && tokens.Access != "" {
+func (t *traffic) login(email string) tokens { return t.issue("/login", credentials(email)) }
+
+func credentials(email string) string {
+	return fmt.Sprintf(`{"email":%q,"password":%q}`, email, password)
+}
+
+type tokens struct {
+	Access  string `json:"access_token"`
+	Refresh string `json:"refresh_token"`
+}
+
+// issue returns the tokens that the service answers with, or none.
+func (t *traffic) issue(path, body string) tokens {
+	var issued tokens
+	if json.Unmarshal(t.call(http.MethodPost, path, "", body, http.StatusOK), &issued) == nil {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.token = tokens.Access
+		t.latest = issued.Access
 	}
+	return issued
 }
 
 // call returns the body of the wanted answer, or nil.
-func (t *traffic) call(method, path, body string, want int) []byte {
+func (t *traffic) call(method, path, token, body string, want int) []byte {
 	began := time.Now()
-	answer, err := t.send(method, path, body, want)
+	answer, err := t.send(method, path, token, body, want)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.requests++
 	t.slowest = max(t.slowest, time.Since(began))
 	if err != nil {
-		t.failed = append(t.failed, fmt.Sprintf("%s %s %s: %v", began.Format(time.TimeOnly), method, path, err))
+		t.failed = append(t.failed, fmt.Sprintf("%s +%d ms %s %s: %v",
+			began.Format(time.TimeOnly), time.Since(began).Milliseconds(), method, path, err))
 		return nil
 	}
 	return answer
 }
 
-func (t *traffic) send(method, path, body string, want int) ([]byte, error) {
+func (t *traffic) send(method, path, token, body string, want int) ([]byte, error) {
 	req, err := http.NewRequestWithContext(context.Background(), method, t.url+path, bytes.NewReader([]byte(body)))
 	if err != nil {
 		return nil, err
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
-	} else {
-		t.mu.Lock()
-		req.Header.Set("Authorization", "Bearer "+t.token)
-		t.mu.Unlock()
+	}
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := t.client.Do(req)
 	if err != nil {

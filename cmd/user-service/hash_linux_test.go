@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// TestPasswordsAreHashedByAProcessBehindTheService looks at the process that hashes, kills it, and kills the service.
+func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
+	t.Parallel()
+	c := startService(t, map[string]string{"GOMEMLIMIT": "200MiB"})
+	first := c.hashes(t)
+	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(first), "environ"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pair := range strings.SplitSeq(strings.Trim(string(env), "\x00"), "\x00") {
+		if name, _, _ := strings.Cut(pair, "="); !slices.Contains([]string{"GOMAXPROCS", "GOMEMLIMIT"}, name) {
+			t.Errorf("its environment has %s", pair)
+		}
+	}
+	c.register(t, "first@example.com", "")
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} { // as from a terminal; they are for the service
+		if err := syscall.Kill(first, s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.register(t, "second@example.com", "")
+	if got := c.hashes(t); got != first {
+		t.Errorf("after signals to stop process %d hashes, want %d", got, first)
+	}
+
+	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(patience, func() bool { return strings.Contains(c.log.String(), "signal: killed") }) {
+		t.Errorf("the log does not tell of the end: %s", c.log)
+	}
+	if got := c.login(t, "first@example.com"); got != http.StatusOK {
+		t.Errorf("the next login is answered with %d", got)
+	}
+	second := c.hashes(t)
+
+	if err := c.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(patience, func() bool { return syscall.Kill(second, 0) != nil }) {
+		t.Errorf("process %d outlives the service", second)
+	}
+	_ = c.cmd.Wait()
+}
+
+// hashes returns the process that hashes for the service, which is the only child that it has.
+func (c *child) hashes(t *testing.T) (pid int) {
+	t.Helper()
+	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var found []string
+	for _, list := range lists {
+		children, _ := os.ReadFile(list) // a thread may have ended
+		found = append(found, strings.Fields(string(children))...)
+	}
+	if len(found) != 1 {
+		t.Fatalf("the service has the processes %v beside it, want one: %s", found, c.log)
+	}
+	pid, err = strconv.Atoi(found[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pid
+}
+
+func (c *child) login(t *testing.T, email string) (status int) {
+	t.Helper()
+	body := fmt.Sprintf(`{"email": %q, "password": "correct horse battery staple"}`, email)
+	resp, err := http.Post(c.api+"/login", "application/json", bytes.NewBufferString(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode
+}

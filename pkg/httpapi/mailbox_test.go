@@ -1,0 +1,52 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"user-service/pkg/event"
+	"user-service/pkg/postgres"
+)
+
+type unobservedReaper struct{}
+
+func (unobservedReaper) Reaped(string, int64) {}
+func (unobservedReaper) ReapDone(error)       {}
+
+// TestAChangeSendsNoMoreMail: tokens that a change of the email or of the password has voided count all the same, or
+// anybody could fill mailboxes by changing one or the other, after the reaper has been at work too.
+func TestAChangeSendsNoMoreMail(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	reaper := postgres.Reaper{DB: s.db, AuditRetention: time.Hour, Observer: unobservedReaper{}, Log: slog.New(slog.DiscardHandler)}
+	for round := range 3 {
+		email := fmt.Sprintf("victim%d@example.com", round)
+		s.call("PATCH", "/users/me", map[string]any{"email": email, "current_password": a.password}, as(a.token)).want(t, 200)
+		for range 4 {
+			s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+			s.call("POST", "/password-reset", map[string]any{"email": email}).want(t, 202)
+		}
+		next := fmt.Sprint(newPassword, round)
+		s.call("PUT", "/users/me/password", change(a.password, next), as(a.token)).want(t, 204)
+		a.password = next
+		s.call("POST", "/password-reset", map[string]any{"email": email}).want(t, 202)
+		if err := reaper.Reap(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, typ := range []event.Type{event.PasswordResetRequested, event.EmailVerificationRequested} {
+		if n := len(s.events(typ)); n != 5 {
+			t.Errorf("%d × %s, want 5", n, typ)
+		}
+	}
+	s.execute(`UPDATE one_time_tokens SET created_at = created_at - interval '10 minutes'`)
+	if err := reaper.Reap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.execute(`DELETE FROM one_time_tokens WHERE expires_at < now()`); n != 0 {
+		t.Errorf("%d voided tokens are kept when they don't count any more", n)
+	}
+}

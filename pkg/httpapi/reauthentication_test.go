@@ -1,0 +1,143 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"user-service/pkg/password"
+)
+
+// hashes counts the hashes that were computed.
+type hashes struct{ atomic.Int64 }
+
+// HashDone implements password.Observer.
+func (h *hashes) HashDone(time.Duration, time.Duration) { h.Add(1) }
+
+// HashRefused implements password.Observer.
+func (h *hashes) HashRefused(string) {}
+
+// changesWithAPassword are the calls for which a user shows its password.
+func (s *server) changesWithAPassword(a account, pw string) map[string]func() answer {
+	return map[string]func() answer{
+		"password": func() answer {
+			return s.call("PUT", "/users/me/password", change(pw, newPassword), as(a.token))
+		},
+		"PATCH of the email": func() answer {
+			return s.call("PATCH", "/users/me", map[string]any{"email": "other-" + a.Email, "current_password": pw}, as(a.token))
+		},
+		"PUT of the email": func() answer {
+			return s.call("PUT", "/users/me", map[string]any{"email": "other-" + a.Email, "current_password": pw}, as(a.token))
+		},
+	}
+}
+
+// TestAWaitCostsNoHash: whoever has to wait after failures can't have passwords hashed with a token meanwhile, at no
+// replica.
+func TestAWaitCostsNoHash(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	other := start(t, func(set *settings) { set.database = s.dsn })
+	a, admin := s.register(), s.admin()
+	for range 5 {
+		s.fail(a.Email).want(t, 401)
+	}
+	before := s.hashes.Load() + other.hashes.Load()
+	for _, replica := range []*server{s, other} {
+		for name, try := range replica.changesWithAPassword(a, a.password) {
+			got := try()
+			t.Log(name)
+			got.wantProblem(t, 429, "too-many-requests")
+			wantLimit(t, got, 60)
+		}
+	}
+	if n := s.hashes.Load() + other.hashes.Load() - before; n != 0 {
+		t.Errorf("%d hashes during the wait, want none", n)
+	}
+	if n := len(s.audit(admin.token, "user_id="+a.ID.String()+"&action=authn_password_change_fail")); n != 2 {
+		t.Errorf("%d refused changes of the password are noted, want 2", n)
+	}
+	s.letTimePass()
+	s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token)).want(t, 204)
+}
+
+// TestOneUserHashesOnceAtATime holds up one change of a user, and makes many more meanwhile: they are refused before
+// anything is hashed, and others are served.
+func TestOneUserHashesOnceAtATime(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, held := range []string{"password", "PATCH of the email", "PUT of the email"} {
+		a := s.register()
+		conn := s.connect()
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, a.ID); err != nil {
+			t.Fatal(err)
+		}
+		var first answer
+		var wg sync.WaitGroup
+		wg.Go(func() { first = s.changesWithAPassword(a, a.password)[held]() })
+		waitForALock(t, s)
+		before := s.hashes.Load()
+		for name, try := range s.changesWithAPassword(a, a.password) {
+			got := try()
+			got.wantProblem(t, 503, "overloaded")
+			if after := got.header.Get("Retry-After"); after != "1" {
+				t.Errorf("%s: Retry-After is %q", name, after)
+			}
+		}
+		s.call("PATCH", "/users/me", map[string]any{"email": "other-" + a.Email}, as(a.token)).wantProblem(t, 403, "reauthentication-required")
+		if n := s.hashes.Load() - before; n != 0 {
+			t.Errorf("%d hashes beside the change of the %s, want none", n, held)
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close(t.Context())
+		if wg.Wait(); first.status >= 300 {
+			t.Errorf("the change of the %s is refused: %s", held, first.body)
+		}
+		b := s.register() // others, and the same one again after a success and after a failure
+		s.call("PUT", "/users/me/password", change("wrong "+b.password, newPassword), as(b.token)).want(t, 403)
+		s.call("PUT", "/users/me/password", change(b.password, newPassword), as(b.token)).want(t, 204)
+		s.call("PUT", "/users/me/password", change(newPassword, goodPassword), as(b.token)).want(t, 204)
+	}
+}
+
+// TestAFloodWithOneTokenLeavesLoginsAlone floods a service that hashes one password at a time and lets few wait.
+func TestAFloodWithOneTokenLeavesLoginsAlone(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 1, MaxWait: 10 * time.Second} })
+	thief, victim := s.register(), s.register()
+	var stop atomic.Bool
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			for n := 0; !stop.Load(); n++ {
+				s.call("PATCH", "/users/me", map[string]any{"email": fmt.Sprintf("t%d-%d@example.com", i, n), "current_password": thief.password}, as(thief.token))
+			}
+		})
+	}
+	for range 20 {
+		s.login(victim)
+	}
+	stop.Store(true)
+	wg.Wait()
+}
+
+// waitForALock returns when somebody waits for a row in the database of s.
+func waitForALock(t *testing.T, s *server) {
+	t.Helper()
+	conn := s.connect()
+	defer func() { _ = conn.Close(t.Context()) }()
+	for waiting := 0; waiting == 0; {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

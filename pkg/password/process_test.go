@@ -1,0 +1,142 @@
+package password
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestMain makes this program one that hashes, if a test starts it as such.
+func TestMain(m *testing.M) {
+	if os.Getenv("SERVE_HASHES") == "" {
+		os.Exit(m.Run())
+	}
+	if err := Serve(os.Stdin, os.Stdout); err != nil {
+		panic(err)
+	}
+}
+
+// hashing returns a Process, and what starts came of it so far.
+func hashing(t *testing.T) (p *Process, started func() []*exec.Cmd, ended chan error) {
+	t.Helper()
+	var mu sync.Mutex
+	var all []*exec.Cmd
+	ended = make(chan error, 10)
+	p = &Process{Ended: func(err error) { ended <- err }, Command: func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env, cmd.Stderr = []string{"SERVE_HASHES=yes"}, os.Stderr
+		mu.Lock()
+		defer mu.Unlock()
+		all = append(all, cmd)
+		return cmd
+	}}
+	t.Cleanup(p.Close)
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return p, func() []*exec.Cmd { mu.Lock(); defer mu.Unlock(); return all }, ended
+}
+
+// delegating returns a Hasher that has its hashes computed by the process.
+func delegating(t *testing.T, params Params, p *Process) *Hasher {
+	t.Helper()
+	h := newHasher(t, params, ample, nil)
+	h.Delegate(p)
+	return h
+}
+
+func TestAProcessHashesAsThisOneDoes(t *testing.T) {
+	t.Parallel()
+	p, started, _ := hashing(t)
+	there, here := delegating(t, cheap, p), newHasher(t, cheap, ample, nil)
+	const right = "ﬁsh and 10 Å"
+	made, err := there.Hash(t.Context(), right)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hashes := []string{
+		made, "", "nonsense",
+		"$2b$04$abcdefghijklmnopqrstuuKvY1M0GBJVBSV0aFPoRCFYmMv1oaKlW",
+		"pbkdf2_sha256$1000$salt$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+	}
+	for _, phc := range hashes {
+		for _, pw := range []string{right, "wrong"} {
+			got, err := there.Verify(t.Context(), pw, always(phc))
+			want, wantErr := here.Verify(t.Context(), pw, always(phc))
+			if got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
+				t.Errorf("Verify(%q, %q) = %+v, %v; want %+v, %v", pw, phc, got, err, want, wantErr)
+			}
+		}
+	}
+	if got, err := here.Verify(t.Context(), right, always(made)); err != nil || !got.OK {
+		t.Errorf("what the process made is not taken here: %+v, %v", got, err)
+	}
+	if n := len(started()); n != 1 {
+		t.Errorf("%d processes were started", n)
+	}
+}
+
+// TestAProcessThatDiesIsReplaced kills it while it hashes.
+func TestAProcessThatDiesIsReplaced(t *testing.T) {
+	t.Parallel()
+	p, started, ended := hashing(t)
+	slow := delegating(t, Params{MemoryKiB: 64 << 10, Iterations: 60, Parallelism: 1}, p)
+	failed := make(chan error, 1)
+	go func() {
+		_, err := slow.Hash(context.WithoutCancel(t.Context()), "seven green kettles sing")
+		failed <- err
+	}()
+	for slow.Running() == 0 {
+		<-time.After(time.Millisecond)
+	}
+	if err := started()[0].Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-failed; !errors.Is(err, ErrBusy) {
+		t.Errorf("the hash under way ends with %v, want ErrBusy", err)
+	}
+	if err := <-ended; !strings.Contains(err.Error(), "killed") {
+		t.Errorf("the end is told as %v", err)
+	}
+	if _, err := delegating(t, cheap, p).Hash(t.Context(), "seven green kettles sing"); err != nil {
+		t.Errorf("the next hash: %v", err)
+	}
+	if n := len(started()); n != 2 {
+		t.Errorf("%d processes were started, want 2", n)
+	}
+}
+
+func TestAProcessThatCannotBeStartedIsToldOf(t *testing.T) {
+	t.Parallel()
+	p := &Process{Command: func() *exec.Cmd { return exec.Command(filepath.Join(t.TempDir(), "missing")) }}
+	if err := p.Start(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Start = %v", err)
+	}
+	p.Close()
+}
+
+func TestAClosedProcessHashesNoMore(t *testing.T) {
+	t.Parallel()
+	p, started, ended := hashing(t)
+	h := delegating(t, cheap, p)
+	p.Close()
+	p.Close()
+	if err := started()[0].Process.Signal(os.Kill); !errors.Is(err, os.ErrProcessDone) {
+		t.Errorf("it is still there: %v", err)
+	}
+	if _, err := h.Hash(t.Context(), "seven green kettles sing"); err == nil {
+		t.Error("a closed process hashes")
+	}
+	select {
+	case err := <-ended:
+		t.Errorf("an end that was asked for is told of: %v", err)
+	default:
+	}
+}

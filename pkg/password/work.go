@@ -1,0 +1,26 @@
+package password
+
+// work is what it takes to compute a hash. Its methods are called by many goroutines at once.
+type work interface {
+	// derive returns the key that the password has by the parameters and the salt of the hash.
+	derive(hash argon2id, password string) ([]byte, error)
+	// matches reports whether the stored hash is that of the password.
+	matches(phc, password string) (bool, error)
+}
+
+// here does the work in this process.
+type here struct{}
+
+func (here) derive(hash argon2id, password string) ([]byte, error) {
+	defer reclaim(hash.memoryKiB())
+	return hash.derive(password), nil
+}
+
+func (here) matches(phc, password string) (bool, error) {
+	hash, err := parse(phc)
+	if err != nil {
+		return false, err
+	}
+	defer reclaim(hash.memoryKiB())
+	return hash.matches(password), nil
+}

@@ -1,0 +1,56 @@
+package postgres
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/user"
+)
+
+const (
+	// racing is how long after an erasure everything is over that has seen the user: many times what a request may take.
+	racing = time.Minute
+	// erasureBatch is how many erasures are gone over in one transaction.
+	erasureBatch = 100
+)
+
+// queueErasure erases a user: credentials, roles, sessions and tokens go with it. It is noted for the reaper, since
+// what goes on at this moment may still add to the audit trail.
+func queueErasure(batch *pgx.Batch, id uuid.UUID) {
+	queueForget(batch, id)
+	batch.Queue(`DELETE FROM users WHERE id = $1`, id)
+	batch.Queue(`INSERT INTO erasures (user_id) VALUES ($1)`, id)
+}
+
+// queueForget leaves ids only of a user who is erased in the audit trail, as the subject or as the actor. Where an
+// erasure by somebody else came from is left: it is not the user's.
+func queueForget(batch *pgx.Batch, id uuid.UUID) {
+	batch.Queue(`
+		UPDATE audit_events SET ip = NULL, request_id = NULL
+		WHERE (ip IS NOT NULL OR request_id IS NOT NULL) AND (actor_id = $1 OR user_id = $1 AND action <> $2)`,
+		id, user.UserDeleted)
+}
+
+// forgetRacers takes out of the audit trail what was added to it while users were being erased, and returns of how
+// many users.
+func forgetRacers(ctx context.Context, tx pgx.Tx) (users int64, err error) {
+	rows, err := tx.Query(ctx, `
+		DELETE FROM erasures WHERE ctid = ANY(ARRAY(
+			SELECT ctid FROM erasures WHERE erased_at < now() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED))
+		RETURNING user_id`, racing, erasureBatch)
+	if err != nil {
+		return 0, err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	if err != nil {
+		return 0, err
+	}
+	var batch pgx.Batch
+	for _, id := range ids {
+		queueForget(&batch, id)
+	}
+	return int64(len(ids)), tx.SendBatch(ctx, &batch).Close()
+}

@@ -1,0 +1,102 @@
+package postgres_test
+
+import (
+	"net/netip"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/access"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// TestWhatRacedAnErasureIsForgottenToo erases a user while entries about what it did, and about it, are stored and not
+// committed yet. The erasure can't see them; the reaper does, a minute later.
+func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	const at, request = "198.51.100.7", "ada-at-home"
+	gone, other := create(t, db, "gone@example.com"), create(t, db, "other@example.com")
+	if err := db.PutRole(t.Context(), access.Role{Name: "clerk", Permissions: []access.Permission{}}, anySize); err != nil {
+		t.Fatal(err)
+	}
+	here := user.WithOrigin(t.Context(), user.Origin{ActorID: gone.ID, IP: netip.MustParseAddr(at), RequestID: request})
+
+	outbox, err := conn.Begin(t.Context()) // holds up what stores an event, after it has made its entry
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := outbox.Exec(t.Context(), `LOCK TABLE outbox IN EXCLUSIVE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if _, err := db.Change(here, other.ID, give(func() {}, "clerk", "user")); err != nil {
+			t.Error(err)
+		}
+	})
+	about, err := connect(t, dsn).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := about.Exec(t.Context(), `INSERT INTO audit_events (id, time, action, user_id, ip, request_id)
+		VALUES (gen_random_uuid(), now(), 'authn_login_fail', $1, $2, $3)`, gone.ID, at, request); err != nil {
+		t.Fatal(err)
+	}
+	watch := connect(t, dsn)
+	waitForALock(t, watch)
+	remove(t, db, gone.ID)
+	for _, tx := range []pgx.Tx{outbox, about} {
+		if err := tx.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+	if rows := postgrestest.Rows(t, dsn, "outbox"); strings.Count(rows, at) != 2 || strings.Count(rows, request) != 2 {
+		t.Fatalf("nothing has raced:\n%s", rows)
+	}
+
+	reaper, _ := newReaper(db)
+	reap := func() string {
+		t.Helper()
+		if err := reaper.Reap(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return postgrestest.Rows(t, dsn, "outbox")
+	}
+	if rows := reap(); !strings.Contains(rows, at) {
+		t.Error("it is not waited for what may still race")
+	}
+	execute(t, dsn, `UPDATE erasures SET erased_at = erased_at - interval '1 minute'`)
+	if rows := reap(); strings.Contains(rows, at) || strings.Contains(rows, request) {
+		t.Errorf("something is left in\n%s", rows)
+	}
+	var left int
+	if err := watch.QueryRow(t.Context(), `SELECT count(*) FROM erasures`).Scan(&left); err != nil || left != 0 {
+		t.Errorf("%d erasures are kept (%v)", left, err)
+	}
+}
+
+// TestManyErasuresAreGoneOver in batches.
+func TestManyErasuresAreGoneOver(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	execute(t, dsn, `
+		INSERT INTO erasures SELECT gen_random_uuid(), now() - interval '2 minutes' FROM generate_series(1, 2500);
+		INSERT INTO erasures SELECT gen_random_uuid(), now() FROM generate_series(1, 7);
+		INSERT INTO audit_events (id, time, action, user_id, ip) SELECT ('ffffffff' || substr(user_id::text, 9))::uuid, now(), 'user_updated', user_id, '198.51.100.7' FROM erasures`)
+	reaper, _ := newReaper(db)
+	if err := reaper.Reap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var erasures, addresses int
+	err := conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM erasures), (SELECT count(ip) FROM audit_events)`).Scan(&erasures, &addresses)
+	if err != nil || erasures != 7 || addresses != 7 {
+		t.Errorf("%d erasures and %d addresses are left (%v), want the 7 of just now", erasures, addresses, err)
+	}
+}

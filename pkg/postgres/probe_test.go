@@ -1,0 +1,144 @@
+package postgres_test
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// TestABusyPoolIsNoDatabaseThatIsAway takes all connections: to be asked whether the database answers needs none of them.
+func TestABusyPoolIsNoDatabaseThatIsAway(t *testing.T) {
+	t.Parallel()
+	const most = 3
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: postgrestest.URL(t), MaxConns: most}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	release := make(chan struct{})
+	var busy, done sync.WaitGroup
+	busy.Add(most)
+	for _, email := range []string{"a@example.com", "b@example.com", "c@example.com"} {
+		u := create(t, db, email)
+		done.Go(func() {
+			_, err := db.Change(t.Context(), u.ID, func(context.Context, user.Tx, user.User) (user.Change, error) {
+				busy.Done()
+				<-release
+				return user.Change{}, nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	busy.Wait()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := db.Ping(ctx); err != nil {
+		t.Errorf("the database answers, and Ping does not: %v", err)
+	}
+	required, err := postgres.RequiredSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := db.SchemaVersion(ctx); got != required {
+		t.Errorf("the schema is %d (%v), want %d", got, err, required)
+	}
+	close(release)
+	done.Wait()
+}
+
+// silencer stands before a database, and can fall silent on the connections that there are, as a host does that is cut off.
+// New ones are served.
+type silencer struct {
+	dsn   string
+	age   atomic.Int64
+	conns atomic.Int64
+}
+
+func newSilencer(t *testing.T) *silencer {
+	t.Helper()
+	u, err := url.Parse(postgrestest.URL(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	server := u.Host
+	u.Host = listener.Addr().String()
+	s := &silencer{dsn: u.String()}
+	go func() {
+		for {
+			client, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			upstream, err := net.Dial("tcp", server)
+			if err != nil {
+				return
+			}
+			s.conns.Add(1)
+			t.Cleanup(func() { _ = client.Close(); _ = upstream.Close() })
+			age := s.age.Load()
+			go s.copy(age, upstream, client)
+			go s.copy(age, client, upstream)
+		}
+	}()
+	return s
+}
+
+func (s *silencer) copy(age int64, to io.Writer, from io.Reader) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := from.Read(buf)
+		if err != nil || s.age.Load() != age {
+			return // and closes nothing
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
+}
+
+// TestAProbeGoesOnByANewConnection where the one that it has is cut off without a word, or was closed by the server.
+func TestAProbeGoesOnByANewConnection(t *testing.T) {
+	t.Parallel()
+	s := newSilencer(t)
+	db := postgrestest.Connect(t, s.dsn, nil)
+	ping := func() error {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return db.Ping(ctx)
+	}
+	for range 3 {
+		if err := ping(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := s.conns.Load(); n != 1 {
+		t.Errorf("%d connections for three probes", n)
+	}
+	s.age.Add(1)
+	if err := ping(); err == nil {
+		t.Error("a connection that is silent answers")
+	}
+	if err := ping(); err != nil {
+		t.Errorf("the next probe does not find that the database answers: %v", err)
+	}
+	execute(t, s.dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	if err := ping(); err != nil {
+		t.Errorf("a connection that was closed is taken for a database that is away: %v", err)
+	}
+}

@@ -1,0 +1,47 @@
+# shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
+# The images that the scenarios run: this version's, and two later ones.
+
+build_image() { # DIRECTORY TAG ARCHIVE
+  if [ -n "${E2E_BUILD_IMAGE-}" ]; then
+    "$E2E_BUILD_IMAGE" "$@" >"$scratch/build.log" 2>&1
+  else
+    { docker build --tag "$2" "$1" && docker save --output "$3" "$2"; } >"$scratch/build.log" 2>&1
+  fi || { tail -20 "$scratch/build.log" >&2 && fail "the image $2 is not built"; }
+}
+
+load_image() { # ARCHIVE
+  if [ -n "${E2E_LOAD_IMAGE-}" ]; then
+    "$E2E_LOAD_IMAGE" "$1" >"$scratch/build.log" 2>&1
+  else
+    kind load image-archive --name user-service-e2e "$1" >"$scratch/build.log" 2>&1
+  fi || { tail -20 "$scratch/build.log" >&2 && fail "the image $1 does not get to the nodes"; }
+}
+
+# images: the release, and two later ones: a good migration more, and one that fails.
+images() {
+  say "building the image"
+  build_image "$root" user-service:e2e-1 "$scratch/1.tar"
+  load_image "$scratch/1.tar"
+  say "the image has $(($(stat -c %s "$scratch/1.tar") >> 20)) MiB"
+  later 2 'CREATE TABLE e2e_later (id bigint PRIMARY KEY);'
+  later 3 'SELECT 1 / 0;'
+}
+
+# later N SQL: the image user-service:e2e-N, with a migration more than this version has.
+later() {
+  local dir=$scratch/later-$1
+  mkdir -p "$dir"
+  cp -r "$root"/{go.mod,go.sum,api,cmd,migrations,pkg} "$dir"
+  printf -- '-- +goose Up\n%s\n\n-- +goose Down\nSELECT 1;\n' "$2" >"$dir/migrations/000$((90 + $1))_e2e.sql"
+  (cd "$dir" && CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -X main.version=e2e-$1" -o "$dir/image/user-service" ./cmd/user-service)
+  cat >"$dir/image/Dockerfile" <<'EOT'
+FROM gcr.io/distroless/static-debian12:nonroot
+COPY user-service /user-service
+USER 65532:65532
+ENTRYPOINT ["/user-service"]
+CMD ["serve"]
+EOT
+  build_image "$dir/image" "user-service:e2e-$1" "$scratch/$1.tar"
+  load_image "$scratch/$1.tar"
+  say "image e2e-$1 is there"
+}

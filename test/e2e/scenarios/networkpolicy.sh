@@ -1,0 +1,81 @@
+# shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
+# What the NetworkPolicies let through is what is needed and nothing else, as seen by pods that try.
+scenario_networkpolicy() {
+  local api=https://kubernetes.default.svc http=http://us-user-service metrics=http://us-user-service:9090/metrics
+  local database=http://us-user-service-postgresql:5432 broker=http://us-user-service-rabbitmq:5672
+  namespace networkpolicy
+  install "${image[@]}" "${quick[@]}" --set networkPolicy.enabled=true
+  "$helm" test us --namespace "$ns" --timeout 2m >/dev/null || fail "helm test"
+  use_it
+
+  reaches stranger "$http/readyz" "$metrics" "$api"
+  refused stranger "$database" "$broker"
+  say "networkpolicy: any pod reaches the API and the metrics, and neither database nor broker"
+  reaches api "$database" "$broker"
+  refused api "$api" "$metrics"
+  reaches migration "$database"
+  refused migration "$broker" "$http/readyz" "$api"
+  refused postgresql "$http/readyz" "$broker" "$api"
+  say "networkpolicy: the service reaches database and broker, the migration the database, and nothing else"
+
+  upgrade --reuse-values --set 'networkPolicy.from[0].podSelector.matchLabels.app\.kubernetes\.io/component=gateway' \
+    --set 'networkPolicy.metricsFrom[0].podSelector.matchLabels.app\.kubernetes\.io/component=prometheus'
+  reaches gateway "$http/readyz"
+  refused gateway "$metrics"
+  reaches prometheus "$metrics"
+  refused prometheus "$http/readyz"
+  refused stranger "$http/readyz" "$metrics"
+  "$helm" test us --namespace "$ns" --timeout 2m >/dev/null || fail "helm test, with networkPolicy.from"
+  say "networkpolicy: from and metricsFrom let in whom they name, and helm test"
+}
+
+# reaches COMPONENT URL...
+reaches() {
+  local found
+  try "$@"
+  # A database or a broker does not speak HTTP, and the API server's certificate is not known here: all of these answer.
+  while read -r found; do
+    grep -qE 'answers|EOF|malformed|reset by peer|x509|: [1-5][0-9]{2} ' <<<"$found" || fail "$1 does not reach one: $found"
+  done <"$scratch/found"
+}
+
+# refused COMPONENT URL...
+refused() {
+  local found
+  try "$@"
+  while read -r found; do
+    grep -qE 'deadline exceeded|timeout|refused' <<<"$found" || fail "$1 reaches one: $found"
+  done <"$scratch/found"
+}
+
+# try COMPONENT URL...: what a pod says that asks for the URLs, a line for each. It has the labels of the release's
+# component, and is never ready, so the Service sends nothing to it. A policy binds a pod a moment after its start, for
+# which the first container is there.
+try() {
+  local n=0 url common='image: user-service:e2e-1, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}'
+  {
+    cat <<EOT
+apiVersion: v1
+kind: Pod
+metadata:
+  name: try
+  labels: {app.kubernetes.io/name: user-service, app.kubernetes.io/instance: us, app.kubernetes.io/component: $1}
+spec:
+  restartPolicy: Never
+  readinessGates: [{conditionType: example.com/never}]
+  automountServiceAccountToken: false
+  securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}}
+  initContainers:
+    - {name: wait, args: [version], $common}
+  containers:
+EOT
+    for url in "${@:2}"; do
+      echo "    - {name: url-$((++n)), args: [probe, --timeout=6s, \"$url\"], $common}"
+    done
+  } >"$scratch/pod.yaml"
+  k apply -f "$scratch/pod.yaml" >/dev/null
+  until k get pod try --output jsonpath='{.status.phase}' | grep -qE 'Succeeded|Failed'; do sleep 0.5; done
+  for ((; n > 0; n--)); do k logs try --container "url-$n"; done >"$scratch/found"
+  [ "$(wc -l <"$scratch/found")" = $(($# - 1)) ] || fail "the pod that tries says: $(cat "$scratch/found")"
+  k delete pod try --wait --now >/dev/null
+}

@@ -1,0 +1,33 @@
+# shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
+# One command on an empty cluster, in a namespace that enforces Pod Security restricted.
+scenario_quickstart() {
+  local start=$SECONDS kept before
+  namespace quickstart
+  install "${image[@]}" "${quick[@]}" --set admin.email=admin@example.com
+  say "quickstart: installed in $((SECONDS - start)) s"
+  "$helm" test us --namespace "$ns" --timeout 2m >/dev/null || fail "helm test"
+  use_it
+  say "quickstart: helm test passes; register and login work"
+
+  before=$(generated)
+  for _ in 1 2; do upgrade --reuse-values; done
+  [ "$(generated)" = "$before" ] || fail "an upgrade changed a generated secret"
+  say "quickstart: two upgrades left the generated secrets alone"
+
+  kept=secret/us-user-service-admin$'\n'secret/us-user-service-jwt
+  before=$(generated -admin -jwt)
+  "$helm" uninstall us --namespace "$ns" --wait --timeout 2m >/dev/null
+  left "$kept"
+  say "quickstart: uninstall leaves the kept Secrets and nothing else"
+  install "${image[@]}" "${quick[@]}" --set admin.email=admin@example.com
+  [ "$(generated -admin -jwt)" = "$before" ] || fail "a new installation does not take up the kept Secrets"
+  use_it
+  say "quickstart: a new installation takes up the kept Secrets"
+}
+
+# generated [SUFFIX...]: what the Secrets of these names hold; by default, of all that the chart generates.
+generated() {
+  local suffix
+  [ $# -gt 0 ] || set -- -admin -jwt -database -rabbitmq
+  for suffix; do k get secret "us-user-service$suffix" --output jsonpath='{.data}' || fail "the Secret us-user-service$suffix is gone"; done
+}

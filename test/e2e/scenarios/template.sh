@@ -1,0 +1,17 @@
+# shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
+# Without Helm in the cluster.
+scenario_template() {
+  local before
+  namespace template
+  backing
+  before=$(objects)
+  "$helm" template us "$chart" --namespace "$ns" "${image[@]}" "${existing[@]}" --set test.enabled=false >"$scratch/objects.yaml"
+  k apply -f "$scratch/objects.yaml" >/dev/null
+  k rollout status deployment/us-user-service --timeout 2m >/dev/null || fail "helm template | kubectl apply"
+  use_it
+  k apply -f "$scratch/objects.yaml" | grep -v unchanged && fail "a second kubectl apply changes something"
+  say "template: helm template | kubectl apply gets ready, and a second one changes nothing"
+  k delete --wait -f "$scratch/objects.yaml" >/dev/null
+  left "$before"
+  say "template: kubectl delete leaves nothing"
+}

@@ -1,0 +1,96 @@
+//go:build alerts
+
+package observability_test
+
+import (
+	"fmt"
+	"regexp"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// hurry is by how much the times of the rules are shortened, windows and what an alert waits for, so that a minute is a second.
+// Thresholds stay as they are.
+const hurry = 60
+
+const (
+	settle      = 20 * time.Second // before the faults
+	firesWithin = 6 * time.Minute
+	clearWithin = 8 * time.Minute // the longest window that has to be clean is one of 6 hours
+)
+
+// TestAlertsFireAndClearForReal is run by make alerts. Each situation is a release with pods, a database and rules of its own, below
+// one Prometheus. It has its fault until its alerts have fired, and then nothing may fire once that is mended. Alerts that don't
+// belong to a situation are a failure.
+func TestAlertsFireAndClearForReal(t *testing.T) {
+	w := newWatch(t)
+	var rules []string
+	var all []*stage
+	for _, now := range situations {
+		rules = append(rules, hurriedRules(t, now.name))
+		now.start(t)
+		all = append(all, now.pods...)
+	}
+	w.prometheus = scrape(t, "2s", rules, all...)
+	w.ready(len(all))
+	w.say("%d situations, %d pods", len(situations), len(all))
+	ended := make(chan struct{})
+	var watching, playing sync.WaitGroup
+	watching.Go(func() { w.look(ended) })
+	for _, now := range situations {
+		if now.strike != nil {
+			playing.Go(func() { now.play(w) })
+		}
+	}
+	for _, now := range situations {
+		if now.strike == nil {
+			stop := now.use()
+			defer stop() // used all the time
+		}
+	}
+	playing.Wait()
+	close(ended)
+	watching.Wait()
+	w.report()
+}
+
+var duration = regexp.MustCompile(`(for: |\[)(\d+)([mhd])\b`)
+
+// hurriedRules returns the file of the chart's rules, in a hurry.
+func hurriedRules(t *testing.T, namespace string) string {
+	t.Helper()
+	// To count requests, the rules multiply a rate with the seconds of the window as it was.
+	object := renderIn(t, namespace, "prometheusrule.yaml", fmt.Sprintf("prometheusRule.thresholds.minBadRequests=%d", 10*hurry))
+	file, _ := writeRules(t, duration.ReplaceAllStringFunc(object, func(found string) string {
+		part := duration.FindStringSubmatch(found)
+		n, _ := strconv.Atoi(part[2])
+		seconds := map[string]int{"m": 60, "h": 3600, "d": 86400}[part[3]]
+		return fmt.Sprintf("%s%ds", part[1], n*seconds/hurry)
+	}))
+	return file
+}
+
+// play lets the fault happen, waits until its alerts fire, mends it, and waits until none fires.
+func (now *situation) play(w *watch) {
+	stop := now.use()
+	defer stop()
+	pause(settle)
+	if found := w.firing(now.name); len(found) > 0 {
+		w.t.Errorf("%s: before its fault there is %v", now.name, found)
+	}
+	now.struck = time.Now()
+	w.say("%s: %s", now.name, now.fault)
+	mend := now.strike(now)
+	if !w.await(firesWithin, func() bool { return w.haveFired(now.name, now.must) }) {
+		w.t.Errorf("%s: not all of %v have fired; now there is %v", now.name, now.must, w.firing(now.name))
+	}
+	now.mended = time.Now()
+	w.say("%s: mended", now.name)
+	mend()
+	if !w.await(clearWithin, func() bool { return w.clear(now.name) }) {
+		w.t.Errorf("%s: %v fires though the fault is mended", now.name, w.firing(now.name))
+	}
+	w.say("%s: all clear", now.name)
+}

@@ -1,0 +1,216 @@
+//go:build alerts
+
+package observability_test
+
+import (
+	"crypto/rand"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// ordinary is what a user does who makes no mistake.
+func ordinary(s *stage) func() {
+	return func() {
+		account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
+		_, _, _ = s.try(http.MethodPost, "/register", "", account)
+		if _, pair, err := s.try(http.MethodPost, "/login", "", account); err == nil && pair["access_token"] != nil {
+			access, _ := pair["access_token"].(string)
+			_, _, _ = s.try(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": pair["refresh_token"]})
+			_, _, _ = s.try(http.MethodGet, "/users/me", access, nil)
+			_, _, _ = s.try(http.MethodDelete, "/users/me", access, nil)
+		}
+		pause(300 * time.Millisecond)
+	}
+}
+
+// enter makes an account, and returns its email and an access token.
+func (s *stage) enter() (email, access string) {
+	email = strings.ToLower(rand.Text()) + "@example.com"
+	account := map[string]any{"email": email, "password": password}
+	s.call(http.MethodPost, "/register", "", account)
+	_, pair := s.call(http.MethodPost, "/login", "", account)
+	access, _ = pair["access_token"].(string)
+	return email, access
+}
+
+func read(s *stage) func() {
+	_, access := s.enter()
+	return func() { _, _, _ = s.try(http.MethodGet, "/users/me", access, nil) }
+}
+
+// readAndSometimesChange reads, and changes once in 220 times: 0.45 %.
+func readAndSometimesChange(s *stage) func() {
+	reads := read(s)
+	email, access := s.enter()
+	s.query(`CREATE TABLE unlucky AS SELECT id FROM users WHERE lower(email) = $1`, email)
+	var times atomic.Int64
+	return func() {
+		if times.Add(1)%220 == 0 {
+			_, _, _ = s.try(http.MethodPatch, "/users/me", access, map[string]any{"name": rand.Text()})
+			return
+		}
+		reads()
+	}
+}
+
+// query runs SQL in a session of its own.
+func (s *stage) query(sql string, args ...any) {
+	conn := s.session()
+	defer func() { _ = conn.Close(s.t.Context()) }()
+	if _, err := conn.Exec(s.t.Context(), sql, args...); err != nil {
+		s.t.Errorf("%s: %v", sql, err)
+	}
+}
+
+func (s *stage) session() *pgx.Conn {
+	conn, err := pgx.Connect(s.t.Context(), s.dsn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return conn
+}
+
+// hold keeps what the SQL locks, until the session is ended as the runbooks say.
+func (s *stage) hold(sql string) (end func()) {
+	conn := s.session()
+	for _, text := range []string{"BEGIN", sql} {
+		if _, err := conn.Exec(s.t.Context(), text); err != nil {
+			s.t.Errorf("%s: %v", text, err)
+		}
+	}
+	return func() {
+		s.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND pid = $1`, conn.PgConn().PID())
+	}
+}
+
+func shutBroker(now *situation) func() {
+	now.pods[0].broker.set(true)
+	return func() { now.pods[0].broker.set(false) }
+}
+
+func holdRelay(now *situation) func() {
+	return now.pods[0].hold(`SELECT pg_advisory_xact_lock(x'757365725f6f7574'::bigint)`)
+}
+
+func guess(now *situation) func() {
+	return now.pods[0].keep(2, func() {
+		_, _, _ = now.pods[0].try(http.MethodPost, "/login", "", map[string]any{"email": rand.Text() + "@example.com", "password": "not " + password})
+	})
+}
+
+func storm(now *situation) func() {
+	return now.pods[0].keep(12, func() {
+		_, _, _ = now.pods[0].try(http.MethodPost, "/login", "", map[string]any{"email": rand.Text() + "@example.com", "password": password})
+	})
+}
+
+func lockTable(now *situation) func() {
+	return now.pods[0].hold(`LOCK TABLE users IN ACCESS EXCLUSIVE MODE`)
+}
+
+func lockRow(now *situation) func() {
+	return now.pods[0].hold(`SELECT FROM users WHERE id = (SELECT id FROM unlucky) FOR UPDATE`)
+}
+
+func migrateLate(now *situation) func() {
+	migrate := func(way string) {
+		command := exec.Command(program, "migrate", way)
+		command.Env = now.pods[0].env
+		if out, err := command.CombinedOutput(); err != nil {
+			now.pods[0].t.Errorf("migrate %s: %v: %s", way, err, out)
+		}
+	}
+	migrate("down")
+	return func() { migrate("up") }
+}
+
+// kill ends the last pod.
+func kill(now *situation) func() {
+	last := now.pods[len(now.pods)-1]
+	last.kill()
+	return last.again
+}
+
+func (s *stage) kill() {
+	_ = s.process.Process.Kill()
+	_ = s.process.Wait()
+}
+
+// again starts the process that was killed.
+func (s *stage) again() {
+	s.serve("HTTP_ADDR="+strings.TrimPrefix(s.api, "http://"), "METRICS_ADDR="+s.metrics)
+}
+
+func killAgain(now *situation) func() {
+	over := make(chan struct{})
+	var killing sync.WaitGroup
+	killing.Go(func() {
+		for {
+			select {
+			case <-over:
+				return
+			case <-time.After(3 * time.Second):
+				now.pods[0].kill()
+				now.pods[0].again()
+			}
+		}
+	})
+	return func() { close(over); killing.Wait() }
+}
+
+const (
+	firstSecret  = "the first secret of a service that is tested"
+	secondSecret = "the second secret of a service that is tested"
+)
+
+func (now *situation) write(t *testing.T, name, content string) {
+	if err := os.WriteFile(filepath.Join(now.secrets, name), []byte(content), 0o600); err != nil {
+		t.Error(err)
+	}
+}
+
+// ageKey is mended as the runbook says.
+func ageKey(now *situation) func() {
+	s := now.pods[0]
+	s.query(`UPDATE token_keys SET first_used_at = now() - interval '340 days'`)
+	return func() {
+		now.write(s.t, "accepted", secondSecret)
+		s.await("a key that is accepted", func() bool { return s.shows(`user_service_token_key_since_timestamp_seconds{`, `use="accept"`) })
+		now.write(s.t, "accepted", firstSecret)
+		now.write(s.t, "secret", secondSecret)
+	}
+}
+
+// shows reports whether a line of the metrics has a beginning and a part.
+func (s *stage) shows(begin, part string) bool {
+	for line := range strings.Lines(s.exposition()) {
+		if strings.HasPrefix(line, begin) && strings.Contains(line, part) {
+			return true
+		}
+	}
+	return false
+}
+
+func spoilSecret(now *situation) func() {
+	now.write(now.pods[0].t, "secret", "too short")
+	return func() { now.write(now.pods[0].t, "secret", firstSecret) }
+}
+
+func shutDatabase(now *situation) func() {
+	now.pods[0].database.set(true)
+	return func() { now.pods[0].database.set(false) }
+}
+
+func slowDatabase(now *situation) func() {
+	now.pods[0].database.slow(300 * time.Millisecond)
+	return func() { now.pods[0].database.slow(0) }
+}

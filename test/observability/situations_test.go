@@ -1,0 +1,123 @@
+//go:build alerts
+
+package observability_test
+
+import (
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"user-service/pkg/postgres/postgrestest"
+)
+
+// situation is a release with a fault.
+type situation struct {
+	name, fault string // its namespace, and what happens there
+	more        int    // pods beside the first
+	env         []string
+	files       bool // its secrets come from files
+	users       int  // at once; none: nobody uses it
+	used        func(s *stage) (once func())
+	strike      func(now *situation) (mend func()) // none: nothing happens
+	must        []string                           // fire: alert/severity, and the window of a burn rate
+	may         []string                           // fire as well: the beginning of such names
+
+	pods           []*stage
+	secrets        string // the folder of the files
+	struck, mended time.Time
+}
+
+// burns are all alerts of one objective.
+func burns(alert string) []string {
+	return []string{alert + "/critical/1h", alert + "/critical/6h", alert + "/warning/1d", alert + "/warning/3d"}
+}
+
+const (
+	errorBurn   = "UserServiceErrorBudgetBurn"
+	latencyBurn = "UserServiceLatencyBudgetBurn"
+)
+
+var situations = []*situation{
+	{name: "ordinary", fault: "none, ordinary use", users: 1, used: ordinary},
+	{
+		name: "broker-away", fault: "RabbitMQ is away", users: 1, used: ordinary, strike: shutBroker,
+		must: []string{"UserServiceOutboxStuck/critical", "UserServiceBrokerAway/warning"},
+	},
+	{
+		name: "relay-held", fault: "a session holds the relay's lock", users: 1, used: ordinary, strike: holdRelay,
+		must: []string{"UserServiceOutboxStuck/critical"},
+	},
+	{
+		name: "guessing", fault: "passwords are guessed", users: 1, used: ordinary, strike: guess,
+		must: []string{"UserServiceLoginsFail/critical"},
+	},
+	{
+		name: "login-storm", fault: "more logins than can be hashed", users: 1, used: ordinary, strike: storm,
+		env:  []string{"ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1", "PASSWORD_HASH_QUEUE=2"},
+		must: []string{"UserServiceHashingSaturated/warning"}, may: []string{errorBurn, latencyBurn, "UserServiceLoginsFail"},
+	},
+	{
+		name: "table-locked", fault: "a session locks a table", users: 6, used: read, env: []string{"DATABASE_MAX_CONNS=4"}, strike: lockTable,
+		must: []string{"UserServiceDatabasePoolExhausted/warning"}, may: []string{errorBurn, latencyBurn},
+	},
+	{
+		name: "old-schema", fault: "the migration has not run", users: 1, used: ordinary, strike: migrateLate,
+		must: []string{"UserServiceSchemaBehind/warning"},
+	},
+	{
+		name: "killed", fault: "the only pod is killed", users: 1, used: ordinary, strike: kill,
+		must: []string{"UserServiceDown/critical"},
+	},
+	{
+		name: "one-of-two", fault: "one of two pods is killed", more: 1, users: 1, used: ordinary, strike: kill,
+		must: []string{"UserServicePodUnreachable/warning"},
+	},
+	{
+		name: "crashing", fault: "the pod is killed each 3 s", users: 1, used: ordinary, strike: killAgain,
+		must: []string{"UserServiceCrashLoop/warning"},
+	},
+	{
+		name: "old-key", fault: "the signing key is 340 days old", users: 1, used: ordinary, files: true, strike: ageKey,
+		must: []string{"UserServiceKeyNearItsEnd/warning"},
+	},
+	{
+		name: "bad-secret", fault: "a Secret's new value is too short", users: 1, used: ordinary, files: true, strike: spoilSecret,
+		must: []string{"UserServiceSecretRejected/warning"},
+	},
+	{
+		name: "database-away", fault: "PostgreSQL is away", users: 2, used: ordinary, strike: shutDatabase,
+		must: burns(errorBurn), may: []string{latencyBurn, "UserServiceLoginsFail", "UserServiceDatabasePoolExhausted"},
+	},
+	{
+		name: "row-locked", fault: "0.45 % of the requests wait for a lock", users: 8, used: readAndSometimesChange, strike: lockRow,
+		must: burns(errorBurn)[2:],
+	},
+	{
+		name: "slow-database", fault: "PostgreSQL answers 0.3 s late", users: 2, used: read, strike: slowDatabase,
+		must: burns(latencyBurn),
+	},
+}
+
+// start brings the pods up.
+func (now *situation) start(t *testing.T) {
+	dsn := postgrestest.URL(t)
+	env := append([]string{"DATABASE_MAX_CONNS=8"}, now.env...)
+	if now.files {
+		now.secrets = t.TempDir()
+		now.write(t, "secret", firstSecret)
+		now.write(t, "accepted", "")
+		env = append(env, "JWT_SECRET=", "JWT_SECRET_FILE="+filepath.Join(now.secrets, "secret"), "JWT_ACCEPTED_SECRETS_FILE="+filepath.Join(now.secrets, "accepted"))
+	}
+	for i := range 1 + now.more {
+		now.pods = append(now.pods, newService(t, now.name, string(rune('a'+i)), dsn, slices.Clone(env)...))
+	}
+}
+
+// use lets the users of the first pod begin, until stop is called.
+func (now *situation) use() (stop func()) {
+	if now.users == 0 {
+		return func() {}
+	}
+	return now.pods[0].keep(now.users, now.used(now.pods[0]))
+}
