@@ -1,7 +1,7 @@
 # The work is done by the scripts in tools/dev; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint fmt build image e2e events fuzz bench chaos generate dashboards alerts clean
+.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz bench chaos generate dashboards alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -12,6 +12,12 @@ help: ## show this list
 
 run: ## run the service here, with private PostgreSQL and RabbitMQ unless the environment names some
 	@tools/dev/run
+
+dev: ## run it in a kind cluster with all around it, and each saved change at once: needs docker, kind, tilt and more, which it names; SETTINGS=--debugger
+	@tools/dev/loop $(SETTINGS)
+
+dev-down: ## take the kind cluster of make dev away
+	@tools/dev/loop --down
 
 events: ## print the events of the running service as they arrive
 	@tools/dev/events
@@ -33,6 +39,9 @@ image: ## build the image user-service:VERSION with docker
 
 e2e: ## try image and chart on the cluster of KUBECONFIG, else on a new kind cluster
 	@test/e2e/run
+
+devloop: ## measure on the cluster of KUBECONFIG how long a saved change takes to run
+	@test/devloop/run
 
 generate: ## write the files that are made from the code, such as .env.example, docs/metrics.md and the dashboards
 	@go test ./pkg/config ./pkg/telemetry -update

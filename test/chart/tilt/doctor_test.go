@@ -1,0 +1,87 @@
+package tilt_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// well is what the programs say on a machine that has all of them.
+var well = map[string]string{
+	"go": "go1.26.1", "docker": "Docker version 27.1.1, build 6312585", "kind": "kind v0.27.0 go1.23.6 linux/amd64",
+	"kubectl": "Client Version: v1.33.1\nKustomize Version: v5.6.0", "helm": "v4.3.1+g0d8d1c0", "tilt": "v0.36.3, built 2026-03-05",
+	"curl": "curl 8.14.1 (x86_64-pc-linux-gnu)",
+}
+
+// doctor runs on a machine with these programs and those of the system.
+func doctor(t *testing.T, says map[string]string) (string, error) {
+	t.Helper()
+	bin := t.TempDir()
+	for name, text := range says {
+		script := "#!/bin/sh\ncat <<'E'\n" + text + "\nE\n"
+		if text == "" {
+			script = "#!/bin/sh\nexit 1\n"
+		}
+		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"bash", "cat", "env", "grep", "head", "sh"} {
+		path, err := exec.LookPath(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(path, filepath.Join(bin, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := exec.Command("tools/dev/doctor")
+	command.Env = []string{"PATH=" + bin}
+	out, err := command.CombinedOutput()
+	return string(out), err
+}
+
+func TestTheDoctorIsContentWithAMachineThatHasAll(t *testing.T) {
+	t.Parallel()
+	if out, err := doctor(t, well); err != nil || out != "" {
+		t.Errorf("%v: %s", err, out)
+	}
+}
+
+func TestTheDoctorNamesAllThatIsMissingAtOnce(t *testing.T) {
+	t.Parallel()
+	says := map[string]string{"go": well["go"], "docker": "", "kubectl": "Client Version: v1.9.11", "helm": "v3.2.0", "curl": well["curl"], "brew": "Homebrew"}
+	out, err := doctor(t, says)
+	if err == nil {
+		t.Error("it is content")
+	}
+	for _, want := range []string{
+		"docker   does not tell its version; 24.0 or later", "docker   does not answer",
+		"kind     is not there; 0.24 or later", "https://kind.sigs.k8s.io", "brew install kind",
+		"kubectl  is 1.9.11; 1.30 or later", "brew install kubernetes-cli",
+		"helm     is 3.2.0; 3.16 or later",
+		"tilt     is not there; 0.36 or later", "https://docs.tilt.dev/install.html", "brew install tilt-dev/tap/tilt",
+		"6 to mend",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not say %q:\n%s", want, out)
+		}
+	}
+	if strings.Contains(out, "go  ") || strings.Contains(out, "curl  ") {
+		t.Errorf("it complains of what is there:\n%s", out)
+	}
+}
+
+// The Tiltfile refuses an older Tilt than the doctor does, or none of the two.
+func TestDoctorAndTiltfileAskForTheSameTilt(t *testing.T) {
+	t.Parallel()
+	d, err := run(start{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.calls["version_settings"][0]["constraint"]; got != ">=0.36.0" || !strings.Contains(read(t, "tools/dev/doctor"), "tilt     0.36 ") {
+		t.Errorf("the Tiltfile wants Tilt %v", got)
+	}
+}

@@ -1,0 +1,119 @@
+package tilt_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// pod is a container of the dev image, whose programs are scripts here.
+type pod struct {
+	live, image string
+	command     *exec.Cmd
+	lines       chan string
+}
+
+// put makes a build: a program that does what it is told, and at SAY says what it is.
+func put(t *testing.T, folder, says, does string) {
+	t.Helper()
+	path := filepath.Join(folder, "user-service")
+	if err := os.WriteFile(path+".new", []byte("#!/bin/sh\n"+strings.Replace(does, "SAY", "echo "+says+" \"$@\"", 1)+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const serves = "trap 'exit 0' TERM; SAY; while :; do sleep 0.05; done"
+
+// begin starts the entrypoint with the build of the image.
+func begin(t *testing.T, does string, args ...string) *pod {
+	t.Helper()
+	p := &pod{live: t.TempDir(), image: t.TempDir(), lines: make(chan string, 100)}
+	put(t, p.image, "image", does)
+	p.command = exec.Command("sh", append([]string{"tilt/entrypoint"}, args...)...)
+	p.command.Env = append(os.Environ(), "LIVE="+p.live, "IMAGE="+p.image)
+	out, err := p.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.command.Stderr = p.command.Stdout
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.command.Process.Signal(syscall.SIGTERM) })
+	go func() {
+		defer close(p.lines)
+		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+			p.lines <- scanner.Text()
+		}
+	}()
+	return p
+}
+
+func (p *pod) says(t *testing.T, want string) {
+	t.Helper()
+	select {
+	case line := <-p.lines:
+		if !strings.Contains(line, want) {
+			t.Fatalf("it says %q, want %q", line, want)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatalf("it does not say %q", want)
+	}
+}
+
+func (p *pod) signal(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := p.command.Process.Signal(signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestASignalStartsTheNewestBuild(t *testing.T) {
+	t.Parallel()
+	p := begin(t, serves, "serve")
+	p.says(t, "image serve")
+	for _, name := range []string{"first", "second"} {
+		put(t, p.live, name, serves)
+		p.signal(t, syscall.SIGHUP)
+		p.says(t, name+" serve")
+	}
+}
+
+func TestABuildThatEndsIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	p := begin(t, "SAY; exit 7", "serve")
+	p.says(t, "image serve")
+	p.says(t, "ended with 7; waiting for the next build")
+	put(t, p.live, "mended", serves)
+	p.signal(t, syscall.SIGHUP)
+	p.says(t, "mended serve")
+}
+
+func TestTheEndOfThePodIsPassedOn(t *testing.T) {
+	t.Parallel()
+	p := begin(t, "trap 'echo draining; exit 0' TERM; SAY; while :; do sleep 0.05; done", "serve")
+	p.says(t, "image serve")
+	p.signal(t, syscall.SIGTERM)
+	p.says(t, "draining")
+	if err := p.command.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Commands in a pod, such as those of the migration and of tilt/do, are those of the newest build, and end.
+func TestAnotherCommandIsTheNewestBuilds(t *testing.T) {
+	t.Parallel()
+	p := begin(t, "SAY; exit 3", "migrate", "up")
+	p.says(t, "image migrate up")
+	if err := p.command.Wait(); err == nil || p.command.ProcessState.ExitCode() != 3 {
+		t.Errorf("it ends with %v", err)
+	}
+}

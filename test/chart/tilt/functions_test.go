@@ -1,0 +1,199 @@
+package tilt_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+
+	"go.starlark.net/starlark"
+	"go.starlark.net/starlarkstruct"
+	"sigs.k8s.io/yaml"
+)
+
+// signatures are Tilt's functions whose calls are recorded, with the parameters that Tilt has and that
+// the Tiltfile may use: a call with any other fails, as it would there.
+var signatures = map[string]string{
+	"version_settings":               "constraint check_updates",
+	"ci_settings":                    "timeout readiness_timeout k8s_grace_period",
+	"allow_k8s_contexts":             "contexts",
+	"k8s_resource":                   "workload new_name port_forwards trigger_mode resource_deps objects auto_init pod_readiness links labels",
+	"local_resource":                 "name cmd deps trigger_mode resource_deps ignore auto_init serve_cmd links env serve_env readiness_probe dir serve_dir allow_parallel labels",
+	"docker_build":                   "ref context build_args dockerfile live_update ignore only entrypoint target",
+	"port_forward":                   "local_port container_port name link_path host",
+	"link":                           "url name",
+	"sync":                           "local_path remote_path",
+	"run":                            "cmd trigger",
+	"fall_back_on":                   "files",
+	"config.define_string":           "name args usage",
+	"config.define_bool":             "name args usage",
+	"v1alpha1.ui_button":             "name labels annotations location text icon_name icon_svg disabled requires_confirmation inputs",
+	"v1alpha1.cmd":                   "name labels annotations args dir env readiness_probe restart_on start_on disable_source",
+	"v1alpha1.ui_component_location": "component_id component_type",
+	"v1alpha1.ui_input_spec":         "name label text bool hidden",
+	"v1alpha1.ui_text_input_spec":    "default_value placeholder",
+	"v1alpha1.start_on_spec":         "ui_buttons",
+}
+
+type builtin = func(thread *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
+
+// functions are all that a Tiltfile can call here.
+func (i *interpreter) functions() starlark.StringDict {
+	all := starlark.StringDict{
+		"TRIGGER_MODE_MANUAL": starlark.String("manual"),
+		"TRIGGER_MODE_AUTO":   starlark.String("auto"),
+		"struct":              starlark.NewBuiltin("struct", starlarkstruct.Make),
+		"fail":                starlark.NewBuiltin("fail", fail),
+		"k8s_context":         i.returns("k8s_context", starlark.String(i.context)),
+		"local":               starlark.NewBuiltin("local", cluster),
+		"k8s_yaml":            starlark.NewBuiltin("k8s_yaml", i.k8sYAML),
+		"helm":                starlark.NewBuiltin("helm", renderChart),
+		"decode_yaml_stream":  starlark.NewBuiltin("decode_yaml_stream", decodeYAMLStream),
+		"encode_yaml_stream":  starlark.NewBuiltin("encode_yaml_stream", encodeYAMLStream),
+		"encode_yaml":         starlark.NewBuiltin("encode_yaml", encodeYAML),
+	}
+	modules := map[string]starlark.StringDict{
+		"config": {
+			"parse":           starlark.NewBuiltin("config.parse", i.parse),
+			"tilt_subcommand": starlark.String(i.subcommand),
+			"main_dir":        starlark.String("/project"),
+		},
+		"v1alpha1": {},
+	}
+	for name, parameters := range signatures {
+		recorder := starlark.NewBuiltin(name, i.record(name, strings.Fields(parameters)))
+		if module, function, ok := strings.Cut(name, "."); ok {
+			modules[module][function] = recorder
+		} else {
+			all[name] = recorder
+		}
+	}
+	for name, members := range modules {
+		all[name] = starlarkstruct.FromStringDict(starlark.String(name), members)
+	}
+	return all
+}
+
+// record keeps the arguments of a call by the parameters' names, and returns them as a struct.
+func (i *interpreter) record(name string, parameters []string) builtin {
+	return func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+		given := starlark.StringDict{}
+		if len(args) > len(parameters) {
+			return nil, fmt.Errorf("%s: %d arguments", name, len(args))
+		}
+		for n, value := range args {
+			given[parameters[n]] = value
+		}
+		for _, pair := range kwargs {
+			key := string(pair[0].(starlark.String))
+			if !slices.Contains(parameters, key) || given[key] != nil {
+				return nil, fmt.Errorf("%s: bad argument %s", name, key)
+			}
+			given[key] = pair[1]
+		}
+		value := starlarkstruct.FromStringDict(starlark.String(name), given)
+		i.calls[name] = append(i.calls[name], toGo(value).(map[string]any))
+		return value, nil
+	}
+}
+
+func (i *interpreter) returns(name string, value starlark.Value) *starlark.Builtin {
+	return starlark.NewBuiltin(name, func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+		return value, nil
+	})
+}
+
+// cluster answers the one question that the Tiltfile asks the cluster.
+func cluster(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var command *starlark.List
+	var quiet, silent bool
+	if err := starlark.UnpackArgs(fn.Name(), args, kwargs, "command", &command, "quiet?", &quiet, "echo_off?", &silent); err != nil {
+		return nil, err
+	}
+	if argv := words(toGo(command)); argv[0] != "kubectl" || !strings.Contains(argv[len(argv)-1], "architecture") {
+		return nil, fmt.Errorf("local: what does %v say?", argv)
+	}
+	return starlark.String(architecture), nil
+}
+
+const architecture = "arm64"
+
+func fail(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	message, _ := starlark.AsString(args[0])
+	return nil, errors.New(message)
+}
+
+// parse returns the settings that were given, and refuses one that is not defined.
+func (i *interpreter) parse(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+	for name, value := range i.settings {
+		kind := "config.define_string"
+		if _, ok := value.(bool); ok {
+			kind = "config.define_bool"
+		}
+		if !slices.ContainsFunc(i.calls[kind], func(call map[string]any) bool { return call["name"] == name }) {
+			return nil, fmt.Errorf("%s is no setting", name)
+		}
+	}
+	return toStarlark(i.settings), nil
+}
+
+// k8sYAML takes a text, as what encode_yaml_stream returns is one here, or the paths of files.
+func (i *interpreter) k8sYAML(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	if text, ok := starlark.AsString(args[0]); ok {
+		return starlark.None, i.add(text)
+	}
+	for _, path := range toGo(args[0]).([]any) {
+		text, err := os.ReadFile(path.(string))
+		if err != nil {
+			return nil, err
+		}
+		if err := i.add(string(text)); err != nil {
+			return nil, err
+		}
+	}
+	return starlark.None, nil
+}
+
+func (i *interpreter) add(stream string) error {
+	objects, err := split(stream)
+	i.objects = append(i.objects, objects...)
+	return err
+}
+
+func renderChart(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
+	var chart, name, namespace string
+	var values, set *starlark.List
+	if err := starlark.UnpackArgs(fn.Name(), args, kwargs, "pathToChartDir", &chart, "name", &name, "namespace", &namespace, "values", &values, "set", &set); err != nil {
+		return nil, err
+	}
+	text, err := helm(chart, name, namespace, words(toGo(values)), words(toGo(set)))
+	return starlark.String(text), err
+}
+
+func decodeYAMLStream(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	text, _ := starlark.AsString(args[0])
+	objects, err := split(text)
+	list := starlark.NewList(nil)
+	for _, object := range objects {
+		_ = list.Append(toStarlark(object))
+	}
+	return list, err
+}
+
+func encodeYAMLStream(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	var documents []string
+	for _, object := range toGo(args[0]).([]any) {
+		text, err := yaml.Marshal(object)
+		if err != nil {
+			return nil, err
+		}
+		documents = append(documents, string(text))
+	}
+	return starlark.String(strings.Join(documents, "\n---\n")), nil
+}
+
+func encodeYAML(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	text, err := yaml.Marshal(toGo(args[0]))
+	return starlark.String(text), err
+}

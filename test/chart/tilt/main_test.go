@@ -1,0 +1,33 @@
+// Package tilt_test runs the Tiltfile with functions in place of Tilt's own that record what it
+// declares, and holds that to the chart, the manifests, the scripts and the Dockerfile.
+package tilt_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+func TestMain(m *testing.M) {
+	if err := os.Chdir("../../.."); err != nil { // all paths here begin at the project's root
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	build := exec.Command("tools/dev/chart-tools")
+	build.Stderr = os.Stderr
+	if err := build.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "tools/dev/chart-tools:", err)
+		os.Exit(1)
+	}
+	os.Exit(m.Run())
+}
+
+func read(t *testing.T, file string) string {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
