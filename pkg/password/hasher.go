@@ -46,16 +46,13 @@ func (h *Hasher) Waiting() int64 { return int64(len(h.queue.places)) }
 // that of ctx.
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	made := newArgon2id(h.params)
-	now, err := h.queue.take(ctx, h.turns(made))
-	if err != nil {
+	var key []byte
+	var failed error
+	if err := h.queue.run(ctx, h.turns(made), func() { key, failed = h.work.derive(made, password) }); err != nil {
 		return "", err
 	}
-	defer now.end()
-	now.hash(func() { made.key, err = h.work.derive(made, password) })
-	if err != nil {
-		return "", err
-	}
-	return made.String(), nil
+	made.key = key
+	return made.String(), failed
 }
 
 // Verify checks a password against the PHC string that stored returns; "" is that of an account that
@@ -81,12 +78,17 @@ func (h *Hasher) Verify(ctx context.Context, password string, stored func(contex
 			return Result{}, err
 		}
 	}
-	result := Result{Rehash: !hash.madeBy(h.params)}
-	now.hash(func() { result.OK, err = h.work.matches(phc, password) })
-	if err != nil {
+	var ok bool
+	var failed error
+	last := now
+	now = turn{} // hash ends it
+	if err := last.hash(ctx, func() { ok, failed = h.work.matches(phc, password) }); err != nil {
 		return Result{}, err
 	}
-	return result, broken
+	if failed != nil {
+		return Result{}, failed
+	}
+	return Result{OK: ok, Rehash: !hash.madeBy(h.params)}, broken
 }
 
 // read returns the hash to do the work of, and its text.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -111,6 +112,50 @@ func TestAProcessThatDiesIsReplaced(t *testing.T) {
 	if n := len(started()); n != 2 {
 		t.Errorf("%d processes were started, want 2", n)
 	}
+}
+
+// TestAProcessThatHangsKeepsNobodyWaiting stops it: whoever asked gives up in time, and the turn is not given to another.
+func TestAProcessThatHangsKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	p, started, _ := hashing(t)
+	h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 0, MaxWait: time.Minute}, nil)
+	h.Delegate(p)
+	const pw = "seven green kettles sing"
+	if _, err := h.Hash(t.Context(), pw); err != nil {
+		t.Fatal(err)
+	}
+	child := started()[0].Process
+	if err := child.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	patience, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := h.Verify(patience, pw, always("")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Verify = %v, want the error of its context", err)
+	}
+	if _, err := h.Hash(t.Context(), pw); !errors.Is(err, ErrBusy) || h.Running() != 1 {
+		t.Errorf("Hash = %v beside %d that run, want ErrBusy beside 1", err, h.Running())
+	}
+	if err := child.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	for h.Running() != 0 {
+		<-time.After(time.Millisecond)
+	}
+	if err := eventuallyHashes(h, pw); err != nil {
+		t.Errorf("after it went on: %v", err)
+	}
+}
+
+// eventuallyHashes returns the error of the last of some tries: a turn ends a moment after its hash.
+func eventuallyHashes(h *Hasher, pw string) (err error) {
+	for range 100 {
+		if _, err = h.Hash(context.Background(), pw); err == nil {
+			return nil
+		}
+		<-time.After(10 * time.Millisecond)
+	}
+	return err
 }
 
 func TestAProcessThatCannotBeStartedIsToldOf(t *testing.T) {

@@ -94,14 +94,27 @@ func (t turn) end() {
 	}
 }
 
-// hash does the work of one hash.
-func (t turn) hash(work func()) {
-	t.q.running.Add(1)
-	defer t.q.running.Add(-1)
+// hash does the work of one hash, and ends the turn.
+//
+// The turn ends with the work, not with the patience of the caller, who gets the error of ctx if that ends before.
+func (t turn) hash(ctx context.Context, work func()) error {
+	done := make(chan struct{})
+	go func() {
+		defer t.end()
+		defer close(done)
+		t.q.running.Add(1)
+		defer t.q.running.Add(-1)
 
-	started := time.Now()
-	work()
-	t.q.observer.HashDone(t.waited, time.Since(started))
+		started := time.Now()
+		work()
+		t.q.observer.HashDone(t.waited, time.Since(started))
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("wait for a hash: %w", ctx.Err())
+	}
 }
 
 // run takes so many turns, does the work of one hash and ends them.
@@ -110,9 +123,7 @@ func (q *queue) run(ctx context.Context, n int64, work func()) error {
 	if err != nil {
 		return err
 	}
-	defer t.end()
-	t.hash(work)
-	return nil
+	return t.hash(ctx, work)
 }
 
 func (q *queue) enter(ctx context.Context, turns int64) error {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -37,6 +38,7 @@ func begin(t *testing.T, does string, args ...string) *pod {
 	t.Helper()
 	p := &pod{live: t.TempDir(), image: t.TempDir(), lines: make(chan string, 100)}
 	put(t, p.image, "image", does)
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // a shell can't catch what it finds ignored, as under nohup
 	p.command = exec.Command("sh", append([]string{"tilt/entrypoint"}, args...)...)
 	p.command.Env = append(os.Environ(), "LIVE="+p.live, "IMAGE="+p.image)
 	out, err := p.command.StdoutPipe()
