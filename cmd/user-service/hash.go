@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"math"
 	"os"
@@ -30,14 +29,10 @@ func hashCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
-			return password.Serve(io.NopCloser(cmd.InOrStdin()), nopCloser{cmd.OutOrStdout()})
+			return password.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
 }
-
-type nopCloser struct{ io.Writer }
-
-func (nopCloser) Close() error { return nil }
 
 // beside is the memory in bytes that the process that hashes needs beside that of the hashes. It is too little for one
 // hash more: where the memory of one that is done has been cut up, Go gives it back before it takes more.

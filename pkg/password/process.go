@@ -3,8 +3,7 @@ package password
 import (
 	"errors"
 	"fmt"
-	"io"
-	"net/rpc"
+	"os"
 	"os/exec"
 	"sync"
 )
@@ -19,7 +18,8 @@ type Process struct {
 	Ended func(error)
 
 	mu      sync.Mutex
-	calls   *rpc.Client // nil while no process runs
+	calls   *caller // nil while no process runs
+	process *os.Process
 	closed  bool
 	running sync.WaitGroup
 }
@@ -35,7 +35,7 @@ func (p *Process) Close() {
 	p.mu.Lock()
 	p.closed = true
 	if p.calls != nil {
-		_ = p.calls.Close() // which Serve sees
+		_ = p.process.Kill() // it may be stopped, or busy with what nobody waits for
 	}
 	p.mu.Unlock()
 	p.running.Wait()
@@ -44,7 +44,7 @@ func (p *Process) Close() {
 var errClosed = errors.New("the process that hashes is closed")
 
 // client returns the way to the process, and starts one if none runs.
-func (p *Process) client() (*rpc.Client, error) {
+func (p *Process) client() (*caller, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
@@ -62,15 +62,17 @@ func (p *Process) client() (*rpc.Client, error) {
 	if err := startIdle(cmd); err != nil {
 		return nil, fmt.Errorf("start the process that hashes: %w", err)
 	}
-	p.calls = rpc.NewClient(pipes{out, in})
-	p.running.Go(func() { p.attend(cmd, p.calls) })
-	return p.calls, nil
+	calls := newCaller(in)
+	p.calls, p.process = calls, cmd.Process
+	p.running.Go(func() { calls.read(out) })
+	p.running.Go(func() { p.attend(cmd, calls) })
+	return calls, nil
 }
 
 // attend waits for the end of a process.
-func (p *Process) attend(cmd *exec.Cmd, calls *rpc.Client) {
+func (p *Process) attend(cmd *exec.Cmd, calls *caller) {
 	state, err := cmd.Process.Wait() // not cmd.Wait, which would close the output before all of it is read
-	_ = calls.Close()
+	calls.close()
 
 	p.mu.Lock()
 	p.calls = nil
@@ -85,66 +87,27 @@ func (p *Process) attend(cmd *exec.Cmd, calls *rpc.Client) {
 }
 
 // call has one hash computed. It is ErrBusy if the process ends meanwhile: the next one finds another.
-func (p *Process) call(method string, o Order, result any) error {
+func (p *Process) call(o order) (answer, error) {
 	calls, err := p.client()
 	if err != nil {
-		return err
+		return answer{}, err
 	}
-	err = calls.Call("Orders."+method, o, result)
-	if _, refused := errors.AsType[rpc.ServerError](err); err != nil && !refused {
-		return fmt.Errorf("%w: the process that hashes has ended: %w", ErrBusy, err)
+	a, err := calls.call(o)
+	switch {
+	case err != nil:
+		return answer{}, fmt.Errorf("%w: the process that hashes has ended: %w", ErrBusy, err)
+	case a.Err != "":
+		return answer{}, errors.New(a.Err)
 	}
-	return err
+	return a, nil
 }
 
-func (p *Process) derive(hash argon2id, password string) (key []byte, err error) {
-	err = p.call("Derive", Order{Hash: hash.String(), Password: password}, &key)
-	return key, err
+func (p *Process) derive(hash argon2id, password string) ([]byte, error) {
+	a, err := p.call(order{Derive: true, Hash: hash.String(), Password: []byte(password)})
+	return a.Key, err
 }
 
-func (p *Process) matches(phc, password string) (ok bool, err error) {
-	err = p.call("Matches", Order{Hash: phc, Password: password}, &ok)
-	return ok, err
+func (p *Process) matches(phc, password string) (bool, error) {
+	a, err := p.call(order{Hash: phc, Password: []byte(password)})
+	return a.OK, err
 }
-
-// Serve computes the hashes of another process, which is a Process, until in ends.
-func Serve(in io.ReadCloser, out io.WriteCloser) error {
-	server := rpc.NewServer()
-	if err := server.Register(Orders{}); err != nil {
-		return fmt.Errorf("serve hashes: %w", err)
-	}
-	server.ServeConn(pipes{in, out})
-	return nil
-}
-
-// Order is a hash to be computed.
-type Order struct{ Hash, Password string }
-
-// Orders is what Serve offers, in the form that net/rpc asks for.
-type Orders struct{}
-
-// Derive returns the key that the password has by the parameters and the salt of an argon2id hash.
-func (Orders) Derive(o Order, key *[]byte) error {
-	hash, err := parseArgon2id(o.Hash)
-	if err != nil {
-		return err
-	}
-	*key, err = here{}.derive(hash, o.Password)
-	return err
-}
-
-// Matches reports whether the hash is that of the password.
-func (Orders) Matches(o Order, ok *bool) (err error) {
-	*ok, err = here{}.matches(o.Hash, o.Password)
-	return err
-}
-
-// pipes are both directions of one connection.
-type pipes struct {
-	io.ReadCloser
-	to io.WriteCloser
-}
-
-func (p pipes) Write(b []byte) (int, error) { return p.to.Write(b) }
-
-func (p pipes) Close() error { return errors.Join(p.to.Close(), p.ReadCloser.Close()) }

@@ -79,6 +79,13 @@ func TestAProcessHashesAsThisOneDoes(t *testing.T) {
 	if got, err := here.Verify(t.Context(), right, always(made)); err != nil || !got.OK {
 		t.Errorf("what the process made is not taken here: %+v, %v", got, err)
 	}
+	bytes, err := there.Hash(t.Context(), "\xff\xfe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := here.Verify(t.Context(), "\xff\xfe", always(bytes)); err != nil || !got.OK {
+		t.Errorf("bytes that are no text are changed on the way: %+v, %v", got, err)
+	}
 	if n := len(started()); n != 1 {
 		t.Errorf("%d processes were started", n)
 	}
@@ -171,6 +178,9 @@ func TestAClosedProcessHashesNoMore(t *testing.T) {
 	t.Parallel()
 	p, started, ended := hashing(t)
 	h := delegating(t, cheap, p)
+	if err := started()[0].Process.Signal(syscall.SIGSTOP); err != nil { // not even this one outlives it
+		t.Fatal(err)
+	}
 	p.Close()
 	p.Close()
 	if err := started()[0].Process.Signal(os.Kill); !errors.Is(err, os.ErrProcessDone) {

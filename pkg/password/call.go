@@ -1,0 +1,136 @@
+package password
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"sync"
+)
+
+// order asks for the key that the password has by the hash's parameters and salt, or whether the hash is that of the password.
+type order struct {
+	ID       uint64
+	Derive   bool
+	Hash     string
+	Password []byte // whatever bytes, which a string of JSON does not hold
+}
+
+// answer is that to the order with its ID.
+type answer struct {
+	ID  uint64
+	OK  bool
+	Key []byte
+	Err string
+}
+
+// Serve computes the hashes of another process, which is a Process, until in ends. Orders come as JSON and are
+// answered as JSON, each when it is done. The error is nil at the end of in.
+func Serve(in io.Reader, out io.Writer) error {
+	orders, answers := json.NewDecoder(in), json.NewEncoder(out)
+	var mu sync.Mutex // one answer at a time
+	for {
+		var o order
+		if err := orders.Decode(&o); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		go func() {
+			a := compute(o)
+			mu.Lock()
+			defer mu.Unlock()
+			_ = answers.Encode(a) // whoever does not read it has ended, and so does in
+		}()
+	}
+}
+
+func compute(o order) answer {
+	a := answer{ID: o.ID}
+	var err error
+	if o.Derive {
+		var hash argon2id
+		if hash, err = parseArgon2id(o.Hash); err == nil {
+			a.Key, err = here{}.derive(hash, string(o.Password))
+		}
+	} else {
+		a.OK, err = here{}.matches(o.Hash, string(o.Password))
+	}
+	if err != nil {
+		a.Err = err.Error()
+	}
+	return a
+}
+
+// caller sends orders to a process that serves them, and hands each answer to whoever waits for it.
+type caller struct {
+	mu      sync.Mutex
+	to      io.WriteCloser
+	orders  *json.Encoder
+	last    uint64
+	waiting map[uint64]chan<- answer // nil once no more answers come
+}
+
+func newCaller(to io.WriteCloser) *caller {
+	return &caller{to: to, orders: json.NewEncoder(to), waiting: make(map[uint64]chan<- answer)}
+}
+
+var errEnded = errors.New("no more answers come")
+
+// call returns the answer to an order, or an error if none will come.
+func (c *caller) call(o order) (answer, error) {
+	came := make(chan answer, 1)
+	if err := c.send(o, came); err != nil {
+		return answer{}, err
+	}
+	a, ok := <-came
+	if !ok {
+		return answer{}, errEnded
+	}
+	return a, nil
+}
+
+func (c *caller) send(o order, came chan<- answer) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.waiting == nil {
+		return errEnded
+	}
+	c.last++
+	o.ID = c.last
+	c.waiting[o.ID] = came
+	if err := c.orders.Encode(o); err != nil { //nolint:gosec // the password has to get there
+		delete(c.waiting, o.ID)
+		return err
+	}
+	return nil
+}
+
+// read hands out the answers until no more come.
+func (c *caller) read(from io.ReadCloser) {
+	defer func() { _ = from.Close() }()
+	answers := json.NewDecoder(from)
+	for {
+		var a answer
+		if answers.Decode(&a) != nil {
+			break
+		}
+		c.mu.Lock()
+		if came := c.waiting[a.ID]; came != nil {
+			came <- a
+		}
+		delete(c.waiting, a.ID)
+		c.mu.Unlock()
+	}
+	c.close()
+}
+
+// close tells the process to end, and whoever waits that no answer will come.
+func (c *caller) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_ = c.to.Close()
+	for _, came := range c.waiting {
+		close(came)
+	}
+	c.waiting = nil
+}
