@@ -19,7 +19,7 @@ import (
 )
 
 // hashCommand is what serve starts. It ends when its input does, which is when serve ends, however
-// that comes about. Signals to stop, such as a terminal sends to both, are for serve.
+// that comes about. Signals to stop are for serve: where the process has no session of its own, a terminal sends them to both.
 func hashCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "hash",

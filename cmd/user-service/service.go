@@ -92,7 +92,12 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	s.api = httpapi.New(httpapi.Config{
 		DocsEnabled: cfg.HTTP.DocsEnabled, TrustedProxies: cfg.HTTP.TrustedProxies, RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute,
 	}, s.users, s.health, s.metrics, log)
+	var process func() (int, error)
+	if hashing != nil {
+		process = hashing.PID
+	}
 	s.metrics.Watch(telemetry.Sources{
+		HashProcess: process,
 		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, Pool: s.poolStats,
 		Outbox: s.db.OutboxBacklog, Schema: s.db.SchemaVersion, SchemaRequired: required, Keys: s.keys,
 	})

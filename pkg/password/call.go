@@ -121,11 +121,11 @@ func (c *caller) read(from io.ReadCloser) {
 		delete(c.waiting, a.ID)
 		c.mu.Unlock()
 	}
-	c.close()
+	c.end()
 }
 
-// close tells the process to end, and whoever waits that no answer will come.
-func (c *caller) close() {
+// end tells whoever waits that no answer will come.
+func (c *caller) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = c.to.Close()

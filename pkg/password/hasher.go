@@ -47,12 +47,12 @@ func (h *Hasher) Waiting() int64 { return int64(len(h.queue.places)) }
 func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	made := newArgon2id(h.params)
 	var key []byte
-	var failed error
-	if err := h.queue.run(ctx, h.turns(made), func() { key, failed = h.work.derive(made, password) }); err != nil {
+	err := h.queue.run(ctx, h.turns(made), func() (err error) { key, err = h.work.derive(made, password); return err })
+	if err != nil {
 		return "", err
 	}
 	made.key = key
-	return made.String(), failed
+	return made.String(), nil
 }
 
 // Verify checks a password against the PHC string that stored returns; "" is that of an account that
@@ -79,14 +79,10 @@ func (h *Hasher) Verify(ctx context.Context, password string, stored func(contex
 		}
 	}
 	var ok bool
-	var failed error
 	last := now
 	now = turn{} // hash ends it
-	if err := last.hash(ctx, func() { ok, failed = h.work.matches(phc, password) }); err != nil {
+	if err := last.hash(ctx, func() (err error) { ok, err = h.work.matches(phc, password); return err }); err != nil {
 		return Result{}, err
-	}
-	if failed != nil {
-		return Result{}, failed
 	}
 	return Result{OK: ok, Rehash: !hash.madeBy(h.params)}, broken
 }

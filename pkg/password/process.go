@@ -30,6 +30,18 @@ func (p *Process) Start() error {
 	return err
 }
 
+var errNone = errors.New("no process hashes at this moment")
+
+// PID returns the process that hashes, or an error while there is none.
+func (p *Process) PID() (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calls == nil {
+		return 0, errNone
+	}
+	return p.process.Pid, nil
+}
+
 // Close ends the process, what it computes included, and waits for its end.
 func (p *Process) Close() {
 	p.mu.Lock()
@@ -65,14 +77,13 @@ func (p *Process) client() (*caller, error) {
 	calls := newCaller(in)
 	p.calls, p.process = calls, cmd.Process
 	p.running.Go(func() { calls.read(out) })
-	p.running.Go(func() { p.attend(cmd, calls) })
+	p.running.Go(func() { p.attend(cmd) })
 	return calls, nil
 }
 
 // attend waits for the end of a process.
-func (p *Process) attend(cmd *exec.Cmd, calls *caller) {
+func (p *Process) attend(cmd *exec.Cmd) {
 	state, err := cmd.Process.Wait() // not cmd.Wait, which would close the output before all of it is read
-	calls.close()
 
 	p.mu.Lock()
 	p.calls = nil
@@ -90,7 +101,7 @@ func (p *Process) attend(cmd *exec.Cmd, calls *caller) {
 func (p *Process) call(o order) (answer, error) {
 	calls, err := p.client()
 	if err != nil {
-		return answer{}, err
+		return answer{}, fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	a, err := calls.call(o)
 	switch {

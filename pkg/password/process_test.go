@@ -95,7 +95,9 @@ func TestAProcessHashesAsThisOneDoes(t *testing.T) {
 func TestAProcessThatDiesIsReplaced(t *testing.T) {
 	t.Parallel()
 	p, started, ended := hashing(t)
-	slow := delegating(t, Params{MemoryKiB: 64 << 10, Iterations: 60, Parallelism: 1}, p)
+	var seen recorder
+	slow := newHasher(t, Params{MemoryKiB: 64 << 10, Iterations: 60, Parallelism: 1}, ample, &seen)
+	slow.Delegate(p)
 	failed := make(chan error, 1)
 	go func() {
 		_, err := slow.Hash(context.WithoutCancel(t.Context()), "seven green kettles sing")
@@ -109,6 +111,9 @@ func TestAProcessThatDiesIsReplaced(t *testing.T) {
 	}
 	if err := <-failed; !errors.Is(err, ErrBusy) {
 		t.Errorf("the hash under way ends with %v, want ErrBusy", err)
+	}
+	if len(seen.done) != 0 || len(seen.refused) != 1 || seen.refused[0] != RefusedProcess {
+		t.Errorf("the observer is told of %v and %v, want a refusal for the process", seen.done, seen.refused)
 	}
 	if err := <-ended; !strings.Contains(err.Error(), "killed") {
 		t.Errorf("the end is told as %v", err)
@@ -170,6 +175,12 @@ func TestAProcessThatCannotBeStartedIsToldOf(t *testing.T) {
 	p := &Process{Command: func() *exec.Cmd { return exec.Command(filepath.Join(t.TempDir(), "missing")) }}
 	if err := p.Start(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Start = %v", err)
+	}
+	if _, err := p.PID(); err == nil {
+		t.Error("a process that does not run has a number")
+	}
+	if _, err := delegating(t, cheap, p).Hash(t.Context(), "seven green kettles sing"); !errors.Is(err, ErrBusy) {
+		t.Errorf("Hash = %v, want ErrBusy: the next one may find a process", err)
 	}
 	p.Close()
 }

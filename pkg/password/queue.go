@@ -32,6 +32,7 @@ func (l Limits) check() error {
 const (
 	RefusedQueueFull = "queue_full" // Limits.Queue others wait already
 	RefusedTimeout   = "timeout"    // its turn did not come within Limits.MaxWait
+	RefusedProcess   = "process"    // the process that hashes has ended, or could not be started
 )
 
 // Observer is told what a Hasher does. Its methods are called by many goroutines at once
@@ -97,28 +98,31 @@ func (t turn) end() {
 // hash does the work of one hash, and ends the turn.
 //
 // The turn ends with the work, not with the patience of the caller, who gets the error of ctx if that ends before.
-func (t turn) hash(ctx context.Context, work func()) error {
-	done := make(chan struct{})
+func (t turn) hash(ctx context.Context, work func() error) error {
+	done := make(chan error, 1)
 	go func() {
-		defer t.end()
-		defer close(done)
 		t.q.running.Add(1)
-		defer t.q.running.Add(-1)
-
 		started := time.Now()
-		work()
-		t.q.observer.HashDone(t.waited, time.Since(started))
+		err := work()
+		if err == nil {
+			t.q.observer.HashDone(t.waited, time.Since(started))
+		} else {
+			t.q.observer.HashRefused(RefusedProcess)
+		}
+		t.q.running.Add(-1)
+		t.end()
+		done <- err
 	}()
 	select {
-	case <-done:
-		return nil
+	case err := <-done:
+		return err
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a hash: %w", ctx.Err())
 	}
 }
 
 // run takes so many turns, does the work of one hash and ends them.
-func (q *queue) run(ctx context.Context, n int64, work func()) error {
+func (q *queue) run(ctx context.Context, n int64, work func() error) error {
 	t, err := q.take(ctx, n)
 	if err != nil {
 		return err

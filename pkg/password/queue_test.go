@@ -37,7 +37,7 @@ func (r *recorder) HashRefused(reason string) {
 func occupy(q *queue) (release func()) {
 	ended := make(chan struct{})
 	for range q.limits.Concurrency {
-		go func() { _ = q.run(context.Background(), 1, func() { <-ended }) }()
+		go func() { _ = q.run(context.Background(), 1, func() error { <-ended; return nil }) }()
 	}
 	synctest.Wait()
 	return func() { close(ended) }
@@ -46,7 +46,7 @@ func occupy(q *queue) (release func()) {
 // call runs work of no length in the queue, and returns a function that waits for its error.
 func call(ctx context.Context, q *queue) (result func() error) {
 	errs := make(chan error, 1)
-	go func() { errs <- q.run(ctx, 1, func() {}) }()
+	go func() { errs <- q.run(ctx, 1, func() error { return nil }) }()
 	synctest.Wait()
 	return func() error { return <-errs }
 }
@@ -61,12 +61,13 @@ func TestQueueRunsAtMostConcurrency(t *testing.T) {
 		var group sync.WaitGroup
 		for range calls {
 			group.Go(func() {
-				err := q.run(t.Context(), 1, func() {
+				err := q.run(t.Context(), 1, func() error {
 					now := running.Add(1)
 					defer running.Add(-1)
 					for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
 					}
 					<-time.After(time.Second)
+					return nil
 				})
 				if err != nil {
 					t.Errorf("run: %v", err)
@@ -165,7 +166,7 @@ func TestQueueHonorsTheCallersContext(t *testing.T) {
 
 		release()
 		synctest.Wait()
-		err = q.run(canceled, 1, func() { t.Error("the work was done for a caller who had gone") })
+		err = q.run(canceled, 1, func() error { t.Error("the work was done for a caller who had gone"); return nil })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("canceled before: %v, want context.Canceled", err)
 		}
@@ -184,12 +185,13 @@ func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
 		var group sync.WaitGroup
 		for _, turns := range []int64{3, 1, 2} {
 			group.Go(func() {
-				_ = q.run(t.Context(), turns, func() {
+				_ = q.run(t.Context(), turns, func() error {
 					if turns == 3 && q.running.Load() != 1 {
 						t.Errorf("%d run beside the one that takes all turns", q.running.Load()-1)
 					}
 					order <- turns
 					<-time.After(time.Duration(turns) * time.Second)
+					return nil
 				})
 			})
 			synctest.Wait()
@@ -209,7 +211,7 @@ func TestQueueTellsHowLongItTook(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, &seen)
 		var group sync.WaitGroup
 		for range 2 {
-			group.Go(func() { _ = q.run(t.Context(), 1, func() { <-time.After(2 * time.Second) }) })
+			group.Go(func() { _ = q.run(t.Context(), 1, func() error { <-time.After(2 * time.Second); return nil }) })
 			synctest.Wait()
 		}
 		group.Wait()

@@ -82,7 +82,7 @@ func (m *Metrics) ReapDone(err error) {
 }
 
 // refusals are the reasons for which package password refuses to hash.
-var refusals = []string{"queue_full", "timeout"}
+var refusals = []string{"queue_full", "timeout", "process"}
 
 type hashMetrics struct {
 	duration prometheus.Histogram
@@ -104,7 +104,7 @@ func newHashMetrics(factory promauto.Factory) hashMetrics {
 			Buckets: append([]float64{0.001}, buckets...),
 		}),
 		refused: newCounter(factory, "user_service_password_hash_refused_total",
-			"Passwords that were not hashed, as the queue was full or the wait too long.", "reason", refusals),
+			"Passwords that were not hashed, as the queue was full, the wait too long, or the process that hashes had ended.", "reason", refusals),
 	}
 }
 

@@ -38,7 +38,8 @@ sends makes a new series. What has not happened yet is 0, so that rates and aler
 What the database would have to tell is absent while it does not answer.
 Counters end in ` + "`_total`" + ` and start at 0 with the process; a histogram has ` + "`_bucket`, `_sum` and `_count`" + `.
 
-Beside those below there are the usual ones of the process (` + "`process_*`" + `), of Go (` + "`go_*`" + `) and of the scrapes
+Beside those below there are the usual ones of the process (` + "`process_*`" + `), the same of the process that
+hashes passwords (` + "`user_service_hashing_process_*`" + `), and those of Go (` + "`go_*`" + `) and of the scrapes
 themselves (` + "`promhttp_*`" + `).
 
 | Metric | Kind | Labels | Meaning |
@@ -86,7 +87,7 @@ func tableOf(t *testing.T, m *telemetry.Metrics) string {
 	}
 	var table strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(families)) {
-		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "promhttp_") {
+		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "user_service_hashing_process_") || strings.HasPrefix(name, "promhttp_") {
 			continue
 		}
 		family := families[name]

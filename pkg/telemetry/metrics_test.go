@@ -147,6 +147,7 @@ func TestWhatHasNotHappenedIsZero(t *testing.T) {
 		`user_service_rate_limited_total{policy="login"}`:                                      0,
 		`user_service_password_hash_refused_total{reason="queue_full"}`:                        0,
 		`user_service_password_hash_refused_total{reason="timeout"}`:                           0,
+		`user_service_password_hash_refused_total{reason="process"}`:                           0,
 		`user_service_outbox_published_total{type="user.created"}`:                             0,
 		`user_service_outbox_failed_total{type="user.updated"}`:                                0,
 		`user_service_outbox_returned_total{type="user.deleted"}`:                              0,

@@ -5,15 +5,17 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
 // Sources are asked at each scrape, so that what they say is never old. They are called from
 // several goroutines at the same time.
 type Sources struct {
-	HashRunning func() int64     // passwords that are being hashed
-	HashWaiting func() int64     // passwords that wait for their turn to be hashed
-	Pool        func() PoolStats // the pool of database connections
+	HashRunning func() int64                // passwords that are being hashed
+	HashWaiting func() int64                // passwords that wait for their turn to be hashed
+	HashProcess func() (pid int, err error) // the process that hashes, nil if there is none
+	Pool        func() PoolStats            // the pool of database connections
 
 	// Outbox asks the database how many events wait to be published, and for how long the oldest
 	// has waited. It has to end when its context does.
@@ -36,6 +38,9 @@ type Key struct {
 // Watch adds what the sources say to the metrics. To be called once.
 func (m *Metrics) Watch(s Sources) {
 	factory := promauto.With(m.registry)
+	if s.HashProcess != nil {
+		m.registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{PidFn: s.HashProcess, Namespace: "user_service_hashing"}))
+	}
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "user_service_password_hash_running",
 		Help: "Passwords that are being hashed.",

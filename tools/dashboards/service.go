@@ -151,7 +151,7 @@ func passwords() []panel {
 			queries: []query{{`sum(user_service_password_hash_running{@})`, "running"}, {`sum(user_service_password_hash_queued{@})`, "waiting"}},
 		},
 		{
-			title: "Wait and hash", unit: "s", about: "How long passwords wait for their turn, and how long one hash takes. A longer hash means a CPU that is throttled or shared.",
+			title: "Wait and hash", unit: "s", about: "How long passwords wait for their turn, and how long one hash takes. A longer hash means a CPU that is throttled, shared, or busy with other requests, which go first.",
 			queries: []query{
 				{quantiles("user_service_password_hash_wait_seconds", "@")[1].expr, "wait, 95 %"},
 				{quantiles("user_service_password_hash_duration_seconds", "@")[1].expr, "hash, 95 %"},
@@ -226,10 +226,16 @@ func events() []panel {
 
 func process() []panel {
 	return []panel{
-		{title: "CPU", unit: "short", about: "CPUs that each pod uses. Password hashing takes most of it.", queries: []query{{`sum by (pod) (rate(process_cpu_seconds_total{@}[$__rate_interval]))`, "{{pod}}"}}},
+		{title: "CPU", unit: "short", about: "CPUs that each pod uses, and that its process that hashes passwords takes of what is left.", queries: []query{
+			{`sum by (pod) (rate(process_cpu_seconds_total{@}[$__rate_interval]))`, "{{pod}}"},
+			{`sum by (pod) (rate(user_service_hashing_process_cpu_seconds_total{@}[$__rate_interval]))`, "{{pod}} hashes"},
+		}},
 		{
-			title: "Memory", unit: "bytes", about: "Memory that each pod holds. It is bounded by the number of hashes at once; the pod is killed at its limit.",
-			queries: []query{{`sum by (pod) (process_resident_memory_bytes{@})`, "{{pod}}"}},
+			title: "Memory", unit: "bytes", about: "Memory that each pod holds, and its process that hashes passwords, which is bounded by the hashes at once. The pod is killed when both reach its limit.",
+			queries: []query{
+				{`sum by (pod) (process_resident_memory_bytes{@})`, "{{pod}}"},
+				{`sum by (pod) (user_service_hashing_process_resident_memory_bytes{@})`, "{{pod}} hashes"},
+			},
 		},
 		{title: "Goroutines", unit: "short", about: "Goroutines of each pod. A number that only grows is a leak.", queries: []query{{`sum by (pod) (go_goroutines{@})`, "{{pod}}"}}},
 	}
