@@ -58,7 +58,7 @@ EOT
   until k logs pod/tail | grep -q waiting; do sleep 0.5; done
 }
 
-# kill9 POD: SIGKILL to its process. That can't come from within, where it is the first process, so it comes from a pod
+# kill9 POD: SIGKILL to its processes, of which the second may end with the first. That can't come from within, where it is the first process, so it comes from a pod
 # that sees all processes of the node, in a namespace that lets it.
 kill9() {
   local id node
@@ -76,7 +76,7 @@ spec:
   containers:
     - name: kill
       image: $postgres
-      command: [bash, -c, 'kill -9 \$(grep -l "${id##*/}" /proc/[0-9]*/cgroup | cut -d/ -f3)']
+      command: [bash, -c, 'pids=\$(grep -l "${id##*/}" /proc/[0-9]*/cgroup | cut -d/ -f3) && [ -n "\$pids" ] && { kill -9 \$pids || true; }']
       securityContext: {runAsUser: 0}
 EOT
   kubectl --namespace "$ns-node" wait --for=jsonpath='{.status.phase}'=Succeeded pod/kill --timeout 1m >/dev/null || fail "nothing is killed: $(kubectl --namespace "$ns-node" logs kill)"
