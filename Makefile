@@ -1,4 +1,4 @@
-# The work is done by the scripts in tools/dev; each has a --help.
+# Most of the work is done by scripts in tools/dev and test; each has a --help.
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz bench chaos generate dashboards alerts clean
@@ -8,7 +8,7 @@ FUZZTIME ?= 30s
 export FUZZTIME
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## run the service here, with private PostgreSQL and RabbitMQ unless the environment names some
 	@tools/dev/run

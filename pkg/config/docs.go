@@ -34,7 +34,8 @@ func defaultCell(v Variable) string {
 	}
 }
 
-const envHead = `# The environment of user-service. Copy this file to .env and change what you need.
+const envHead = `# The environment of user-service. Copy this file to .env and change what you need. Where
+# it names DATABASE_URL or RABBITMQ_HOST, make run starts no servers of its own: take those lines out to have them.
 #
 # The required variables have values that are good for local development. The others
 # are comments that show their defaults. In place of a secret NAME there may be a
