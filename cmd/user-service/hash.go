@@ -48,12 +48,13 @@ func startHashing(cfg config.Passwords, log *slog.Logger) (*password.Process, er
 			return nil, fmt.Errorf("find this program: %w", err)
 		}
 	}
+	threads := min(cfg.HashConcurrency, runtime.GOMAXPROCS(0)) // more than there are CPUs are of no use, and cost memory
 	limit := int64(cfg.HashConcurrency)*int64(cfg.MemoryKiB)<<10 + beside
 	process := &password.Process{
 		Command: func() *exec.Cmd {
 			cmd := exec.CommandContext(context.Background(), program, "hash") // its input ends it
 			cmd.Args[0] = os.Args[0]
-			cmd.Env = []string{fmt.Sprint("GOMAXPROCS=", cfg.HashConcurrency), fmt.Sprint("GOMEMLIMIT=", limit)} // and no secret
+			cmd.Env = []string{fmt.Sprint("GOMAXPROCS=", threads), fmt.Sprint("GOMEMLIMIT=", limit)} // and no secret
 			cmd.Stderr = os.Stderr
 			return cmd
 		},

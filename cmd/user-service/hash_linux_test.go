@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,15 +17,19 @@ import (
 // TestPasswordsAreHashedByAProcessBehindTheService looks at the process that hashes, kills it, and kills the service.
 func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
 	t.Parallel()
-	c := startService(t, map[string]string{"GOMEMLIMIT": "200MiB"})
+	c := startService(t, map[string]string{"GOMEMLIMIT": "200MiB", "PASSWORD_HASH_CONCURRENCY": "1000"})
 	first := c.hashes(t)
 	env, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(first), "environ"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for pair := range strings.SplitSeq(strings.Trim(string(env), "\x00"), "\x00") {
-		if name, _, _ := strings.Cut(pair, "="); !slices.Contains([]string{"GOMAXPROCS", "GOMEMLIMIT"}, name) {
+		name, value, _ := strings.Cut(pair, "=")
+		if !slices.Contains([]string{"GOMAXPROCS", "GOMEMLIMIT"}, name) {
 			t.Errorf("its environment has %s", pair)
+		}
+		if cpus := strconv.Itoa(runtime.GOMAXPROCS(0)); name == "GOMAXPROCS" && value != cpus {
+			t.Errorf("it may use %s CPUs of %s", value, cpus)
 		}
 	}
 	c.register(t, "first@example.com", "")

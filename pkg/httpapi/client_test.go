@@ -43,11 +43,13 @@ type server struct {
 	dsn   string
 
 	hashes *hashes
+	hasher *password.Hasher
 }
 
 type settings struct {
 	cfg      user.Config
 	limits   password.Limits
+	params   password.Params // of hashes
 	docs     bool
 	limit    int // calls per minute and address
 	proxies  []netip.Prefix
@@ -63,6 +65,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 			RegistrationEnabled: true, MaxFailures: 5, Passwords: password.Policy{MinLength: 15},
 			RefreshIdleTTL: time.Hour, RefreshTTL: 2 * time.Hour,
 		},
+		params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
 		limits: password.Limits{Concurrency: 2, Queue: 64, MaxWait: 10 * time.Second},
 		docs:   true,
 	}
@@ -73,7 +76,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 		set.database = postgrestest.URL(t)
 	}
 	s := &server{t: t, logs: &safeBuffer{}, hashes: &hashes{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
-	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, set.limits, s.hashes)
+	hasher, err := password.NewHasher(set.params, set.limits, s.hashes)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +84,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.keys = tokens.SetKeys
+	s.keys, s.hasher = tokens.SetKeys, hasher
 	log := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	set.cfg.Log = log
 	s.users = user.New(set.cfg, s.db, hasher, tokens)

@@ -1,7 +1,10 @@
 package httpapi_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,6 +108,37 @@ func TestOneUserHashesOnceAtATime(t *testing.T) {
 		s.call("PUT", "/users/me/password", change("wrong "+b.password, newPassword), as(b.token)).want(t, 403)
 		s.call("PUT", "/users/me/password", change(b.password, newPassword), as(b.token)).want(t, 204)
 		s.call("PUT", "/users/me/password", change(newPassword, goodPassword), as(b.token)).want(t, 204)
+	}
+}
+
+// TestNoUserHashesMoreByHangingUp gives up a change while its password is hashed, the current and then the new one, and
+// makes another: it is refused, as long as that hash takes.
+func TestNoUserHashesMoreByHangingUp(t *testing.T) {
+	t.Parallel()
+	for done := range int64(2) { // hashes of the change before it is given up
+		s := start(t, func(set *settings) { set.params = password.Params{MemoryKiB: 64 << 10, Iterations: 4, Parallelism: 1} })
+		a := s.register()
+		before := s.hashes.Load()
+		ctx, hangUp := context.WithCancel(t.Context())
+		body := encode(t, change(a.password, newPassword))
+		req, err := http.NewRequestWithContext(ctx, "PUT", s.URL+"/users/me/password", bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", jsonType)
+		as(a.token)(req)
+		go func() {
+			for s.hasher.Running() == 0 || s.hashes.Load() < before+done {
+				<-time.After(time.Millisecond)
+			}
+			hangUp()
+		}()
+		if resp, err := s.Client().Do(req); err == nil {
+			_ = resp.Body.Close()
+			t.Fatalf("the change is answered with %d before it is given up", resp.StatusCode)
+		}
+		<-time.After(20 * time.Millisecond) // for the server to see it
+		s.changesWithAPassword(a, a.password)["PATCH of the email"]().wantProblem(t, 503, "overloaded")
 	}
 }
 

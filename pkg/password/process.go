@@ -97,7 +97,7 @@ func (p *Process) attend(cmd *exec.Cmd) {
 	}
 }
 
-// call has one hash computed. It is ErrBusy if the process ends meanwhile: the next one finds another.
+// call has one hash computed. It is ErrBusy if the process ends meanwhile, or can't be started: the next one may find another.
 func (p *Process) call(o order) (answer, error) {
 	calls, err := p.client()
 	if err != nil {

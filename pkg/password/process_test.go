@@ -170,6 +170,15 @@ func eventuallyHashes(h *Hasher, pw string) (err error) {
 	return err
 }
 
+// TestAProcessThatCannotBeReplacedIsOverload has the second one not start, as where there are too many processes.
+func TestAProcessThatCannotBeReplacedIsOverload(t *testing.T) {
+	t.Parallel()
+	p := &Process{Command: func() *exec.Cmd { return exec.Command(filepath.Join(t.TempDir(), "missing")) }}
+	if _, err := delegating(t, cheap, p).Hash(t.Context(), "seven green kettles sing"); !errors.Is(err, ErrBusy) || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Hash = %v, want ErrBusy and why", err)
+	}
+}
+
 func TestAProcessThatCannotBeStartedIsToldOf(t *testing.T) {
 	t.Parallel()
 	p := &Process{Command: func() *exec.Cmd { return exec.Command(filepath.Join(t.TempDir(), "missing")) }}

@@ -42,7 +42,9 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, p NewPassword
 		return err
 	}
 	defer done()
-	hash, err := s.hasher.Hash(ctx, p.New)
+	patient, cancel := despiteHangUp(ctx)
+	defer cancel()
+	hash, err := s.hasher.Hash(patient, p.New)
 	if err != nil {
 		return hashing(err)
 	}
@@ -112,9 +114,21 @@ func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, fa
 			done()
 		}
 	}()
-	shown, err = s.show(ctx, by, pw, failed)
+	patient, cancel := despiteHangUp(ctx)
+	defer cancel()
+	shown, err = s.show(patient, by, pw, failed)
 	ok = err == nil
 	return shown, done, err
+}
+
+// despiteHangUp returns ctx without its end but that of its time. A hash goes on when nobody waits for it any more: who hangs up
+// must not be able to have another one computed meanwhile.
+func despiteHangUp(ctx context.Context) (context.Context, context.CancelFunc) {
+	patient := context.WithoutCancel(ctx)
+	if end, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(patient, end)
+	}
+	return patient, func() {}
 }
 
 // show checks the password of who is logged in, unless there is a wait: that such an account exists is no secret to
