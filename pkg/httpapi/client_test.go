@@ -49,7 +49,6 @@ type server struct {
 type settings struct {
 	cfg      user.Config
 	limits   password.Limits
-	params   password.Params // of hashes
 	docs     bool
 	limit    int // calls per minute and address
 	proxies  []netip.Prefix
@@ -65,7 +64,6 @@ func start(t *testing.T, change ...func(*settings)) *server {
 			RegistrationEnabled: true, MaxFailures: 5, Passwords: password.Policy{MinLength: 15},
 			RefreshIdleTTL: time.Hour, RefreshTTL: 2 * time.Hour,
 		},
-		params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
 		limits: password.Limits{Concurrency: 2, Queue: 64, MaxWait: 10 * time.Second},
 		docs:   true,
 	}
@@ -76,7 +74,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 		set.database = postgrestest.URL(t)
 	}
 	s := &server{t: t, logs: &safeBuffer{}, hashes: &hashes{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
-	hasher, err := password.NewHasher(set.params, set.limits, s.hashes)
+	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, set.limits, s.hashes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -111,34 +111,67 @@ func TestOneUserHashesOnceAtATime(t *testing.T) {
 	}
 }
 
-// TestNoUserHashesMoreByHangingUp gives up a change while its password is hashed, the current and then the new one, and
-// makes another: it is refused, as long as that hash takes.
+// TestNoUserHashesMoreByHangingUp gives up a change while its password waits for a hash, the current or the new one, and
+// makes another: it is refused, as the first may still cost that hash.
 func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 	t.Parallel()
-	for done := range int64(2) { // hashes of the change before it is given up
-		s := start(t, func(set *settings) { set.params = password.Params{MemoryKiB: 64 << 10, Iterations: 4, Parallelism: 1} })
+	for _, awaited := range []string{"current", "new"} {
+		s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
 		a := s.register()
-		before := s.hashes.Load()
+		has, release := s.takeTurn()
+		<-has
 		ctx, hangUp := context.WithCancel(t.Context())
-		body := encode(t, change(a.password, newPassword))
-		req, err := http.NewRequestWithContext(ctx, "PUT", s.URL+"/users/me/password", bytes.NewReader(body))
+		req, err := http.NewRequestWithContext(ctx, "PUT", s.URL+"/users/me/password", bytes.NewReader(encode(t, change(a.password, newPassword))))
 		if err != nil {
 			t.Fatal(err)
 		}
 		req.Header.Set("Content-Type", jsonType)
 		as(a.token)(req)
+		gone := make(chan error, 1)
 		go func() {
-			for s.hasher.Running() == 0 || s.hashes.Load() < before+done {
-				<-time.After(time.Millisecond)
+			resp, err := s.Client().Do(req)
+			if err == nil {
+				_ = resp.Body.Close()
 			}
-			hangUp()
+			gone <- err
 		}()
-		if resp, err := s.Client().Do(req); err == nil {
-			_ = resp.Body.Close()
-			t.Fatalf("the change is answered with %d before it is given up", resp.StatusCode)
+		s.waitForHashes(1)
+		if awaited == "new" {
+			has, next := s.takeTurn()
+			s.waitForHashes(2)
+			release() // to the current one, which has it before next
+			<-has
+			release = next
+			s.waitForHashes(1)
 		}
-		<-time.After(20 * time.Millisecond) // for the server to see it
+		hangUp()
+		if err := <-gone; err == nil {
+			t.Error("the change is answered before it is given up")
+		}
+		<-time.After(100 * time.Millisecond) // for the server to see it
+		t.Logf("the hash of the %s password is waited for", awaited)
 		s.changesWithAPassword(a, a.password)["PATCH of the email"]().wantProblem(t, 503, "overloaded")
+		release()
+	}
+}
+
+// takeTurn waits for the turn to hash, and hashes nothing until release is called. has is closed when the turn has come.
+func (s *server) takeTurn() (has <-chan struct{}, release func()) {
+	came, over := make(chan struct{}), make(chan struct{})
+	go func() {
+		_, _ = s.hasher.Verify(context.Background(), "", func(context.Context) (string, error) {
+			close(came)
+			<-over
+			return "", context.Canceled
+		})
+	}()
+	return came, sync.OnceFunc(func() { close(over) })
+}
+
+// waitForHashes returns when so many wait for their turn.
+func (s *server) waitForHashes(n int64) {
+	for s.hasher.Waiting() != n {
+		<-time.After(time.Millisecond)
 	}
 }
 
