@@ -8,8 +8,8 @@ import (
 	"sync"
 )
 
-// Process computes hashes in a process of its own, to which the system gives the CPU time that
-// nobody else in the service wants. One that ends is started again for the next hash. It is safe for concurrent use.
+// Process computes hashes in a process of its own, which the system puts behind
+// the rest of the service. One that ends is started again for the next hash. It is safe for concurrent use.
 type Process struct {
 	// Command returns what to start: a program that calls Serve with its standard input and
 	// output. Mandatory.
@@ -71,7 +71,7 @@ func (p *Process) client() (*caller, error) {
 	if err := errors.Join(errIn, errOut); err != nil {
 		return nil, fmt.Errorf("reach the process that hashes: %w", err)
 	}
-	if err := startIdle(cmd); err != nil {
+	if err := startBehind(cmd); err != nil {
 		return nil, fmt.Errorf("start the process that hashes: %w", err)
 	}
 	calls := newCaller(in)
