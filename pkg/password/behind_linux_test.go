@@ -1,6 +1,7 @@
 package password
 
 import (
+	"errors"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -50,7 +51,7 @@ func TestAProcessStandsBehindOthers(t *testing.T) {
 
 func wantNiceness(t *testing.T, thread, want int) {
 	t.Helper()
-	if got, err := nicenessOf(thread); err != nil && err != unix.ESRCH {
+	if got, err := nicenessOf(thread); err != nil && !errors.Is(err, unix.ESRCH) {
 		t.Error(err)
 	} else if err == nil && got != min(want, 19) {
 		t.Errorf("thread %d has the niceness %d, want %d", thread, got, want)
