@@ -11,6 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"user-service/pkg/access"
@@ -90,7 +91,7 @@ func usersCreateCommand() *cobra.Command {
 				return err
 			}
 			return withUsers(cmd, func(users *user.Service) error {
-				u, err := users.Create(cmd.Context(), user.Registration{
+				u, err := users.Create(cmd.Context(), access.Internal(uuid.Nil), user.Registration{
 					Email: email, Password: pw, Profile: user.Profile{Name: name},
 				}, roles...)
 				if taken(err) && ifAbsent {

@@ -93,7 +93,7 @@ func (a *API) patchUser(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) updateUser(w http.ResponseWriter, c *call, edit user.Edit) error {
-	u, err := a.users.Update(c.Context(), c.by, c.target, edit, ifMatch(c.Request))
+	u, err := a.users.Update(c.Context(), c.by, c.grant, edit, ifMatch(c.Request))
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (a *API) updateUser(w http.ResponseWriter, c *call, edit user.Edit) error {
 }
 
 func (a *API) deleteUser(w http.ResponseWriter, c *call) error {
-	if err := a.users.Delete(c.Context(), c.target, ifMatch(c.Request)); err != nil {
+	if err := a.users.Delete(c.Context(), c.grant, ifMatch(c.Request)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/julienschmidt/httprouter"
 
+	"user-service/pkg/access"
 	"user-service/pkg/telemetry"
 	"user-service/pkg/user"
 )
@@ -20,6 +21,7 @@ type call struct {
 	addr    netip.Addr    // where the call comes from
 	by      user.Identity // who calls; zero on routes for anyone
 	target  uuid.UUID     // the user whom the path names; nil if it names none
+	grant   access.Grant  // what the call's changes rest on
 	session uuid.UUID     // the session that the path names; nil if it names none
 	body    []byte
 	bodyErr error // why body could not be read
@@ -73,8 +75,9 @@ func (a *API) admit(c *call, r route) error {
 	if err := c.readPath(); err != nil {
 		return err
 	}
+	c.grant = r.who.Grant(c.by.Caller, c.target)
 	if !r.who.Allows(c.by.Caller, c.target) {
-		return errForbidden()
+		return user.ErrForbidden()
 	}
 	return nil
 }

@@ -48,19 +48,19 @@ var operations = map[string]struct {
 
 	"listUsers":         {only(access.UsersRead), 200, nil},
 	"getUser":           {selfOr(access.UsersRead), 200, nil},
-	"replaceUser":       {selfOr(access.UsersWrite), 200, func(_ *server, a account) any { return map[string]any{"email": a.Email} }},
+	"replaceUser":       {selfOr(access.UsersWrite), 200, func(_ *server, a account) any { return map[string]any{"email": a.Email, "name": "Ada"} }},
 	"patchUser":         {selfOr(access.UsersWrite), 200, text(`{"name":"Ada"}`)},
 	"deleteUser":        {selfOr(access.UsersDelete), 204, nil},
 	"setRoles":          {only(access.RolesAssign), 200, text(`{"roles":[]}`)},
 	"setStatus":         {only(access.UsersWrite), 200, text(`{"status":"disabled"}`)},
-	"changePassword":    {self, 204, func(_ *server, a account) any { return change(a.password, newPassword) }},
+	"changePassword":    {self, 200, func(_ *server, a account) any { return change(a.password, newPassword) }},
 	"sendPasswordReset": {only(access.UsersWrite), 202, nil},
 	"listSessions":      {selfOr(access.UsersRead), 200, nil},
 	"endSessions":       {selfOr(access.UsersWrite), 204, nil},
 	"endSession":        {selfOr(access.UsersWrite), 204, nil},
 
 	"listRoles":       {only(access.RolesRead), 200, nil},
-	"putRole":         {only(access.RolesWrite), 200, text(`{"permissions":[]}`)},
+	"putRole":         {only(access.RolesWrite), 200, text(`{"permissions":["orders:refund"]}`)},
 	"deleteRole":      {only(access.RolesWrite), 204, nil},
 	"listAuditEvents": {only(access.AuditRead), 200, nil},
 

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3filter"
+	"github.com/google/uuid"
 
 	"user-service/pkg/access"
 	"user-service/pkg/httpapi"
@@ -78,7 +79,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := token.New(token.Config{Keys: token.Keys{Secret: secret}, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Minute})
+	tokens, err := token.New(token.Config{Keys: token.Keys{Secret: secret}, Issuer: "user-service", Audience: "user-service", AccessTTL: 10 * time.Minute})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +284,7 @@ func (s *server) admin() account {
 func (s *server) with(roles ...string) account {
 	s.t.Helper()
 	r := user.Registration{Email: strings.ToLower(rand.Text()) + "@example.com", Password: goodPassword}
-	u, err := s.users.Create(s.t.Context(), r, roles...)
+	u, err := s.users.Create(s.t.Context(), access.Internal(uuid.Nil), r, roles...)
 	if err != nil {
 		s.t.Fatal(err)
 	}

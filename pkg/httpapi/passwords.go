@@ -16,11 +16,11 @@ func (a *API) changePassword(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.users.ChangePassword(c.Context(), c.by, in); err != nil {
+	pair, err := a.users.ChangePassword(c.Context(), c.by, c.grant, in)
+	if err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	return writeTokens(w, pair)
 }
 
 func (a *API) requestReset(w http.ResponseWriter, c *call) error {
@@ -36,7 +36,7 @@ func (a *API) requestReset(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) sendReset(w http.ResponseWriter, c *call) error {
-	if err := a.users.SendReset(c.Context(), c.target); err != nil {
+	if err := a.users.SendReset(c.Context(), c.grant); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)
@@ -60,7 +60,7 @@ func (a *API) confirmReset(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) requestVerification(w http.ResponseWriter, c *call) error {
-	if err := a.users.RequestVerification(c.Context(), c.by.UserID); err != nil {
+	if err := a.users.RequestVerification(c.Context(), c.grant); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -19,7 +19,6 @@ const (
 	malformedRequest       user.Code = "malformed-request"
 	invalidParameter       user.Code = "invalid-parameter"
 	authenticationRequired user.Code = "authentication-required"
-	forbidden              user.Code = "forbidden"
 	methodNotAllowed       user.Code = "method-not-allowed"
 	contentTooLarge        user.Code = "content-too-large"
 	unsupportedMediaType   user.Code = "unsupported-media-type"
@@ -41,7 +40,7 @@ var kinds = map[user.Code]kind{
 	user.InvalidCredentials:       {http.StatusUnauthorized, "The credentials are wrong"},
 	user.InvalidToken:             {http.StatusBadRequest, "The token is invalid"},
 	user.InvalidRefreshToken:      {http.StatusUnauthorized, "The refresh token is invalid"},
-	forbidden:                     {http.StatusForbidden, "Not allowed"},
+	user.Forbidden:                {http.StatusForbidden, "Not allowed"},
 	user.RegistrationDisabled:     {http.StatusForbidden, "Registration is disabled"},
 	user.ReauthenticationRequired: {http.StatusForbidden, "The current password is required"},
 	user.NotFound:                 {http.StatusNotFound, "Not found"},
@@ -83,10 +82,6 @@ func errMethod() error {
 
 func errNoToken() error {
 	return &user.Error{Code: authenticationRequired, Detail: "Send an access token: Authorization: Bearer <token>."}
-}
-
-func errForbidden() error {
-	return &user.Error{Code: forbidden, Detail: "The caller lacks the permission."}
 }
 
 func errTooLarge() error {

@@ -39,7 +39,7 @@ func (a *API) putRole(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	r.Name = name
-	if r, err = a.users.PutRole(c.Context(), r); err != nil {
+	if r, err = a.users.PutRole(c.Context(), c.grant, r); err != nil {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, r)
@@ -50,7 +50,7 @@ func (a *API) deleteRole(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.users.DeleteRole(c.Context(), name); err != nil {
+	if err := a.users.DeleteRole(c.Context(), c.grant, name); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

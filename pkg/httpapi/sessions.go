@@ -57,7 +57,7 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) logout(w http.ResponseWriter, c *call) error {
-	if err := a.users.Logout(c.Context(), c.by); err != nil {
+	if err := a.users.Logout(c.Context(), c.grant); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -124,7 +124,7 @@ func (a *API) listSessions(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) endSessions(w http.ResponseWriter, c *call) error {
-	if err := a.users.EndSessions(c.Context(), c.target); err != nil {
+	if err := a.users.EndSessions(c.Context(), c.grant); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -132,7 +132,7 @@ func (a *API) endSessions(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) endSession(w http.ResponseWriter, c *call) error {
-	if err := a.users.EndSession(c.Context(), c.target, c.session); err != nil {
+	if err := a.users.EndSession(c.Context(), c.grant, c.session); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -20,7 +20,7 @@ func TestLoginGivesTokens(t *testing.T) {
 	a := s.register()
 	got := s.call("POST", "/login", map[string]any{"email": strings.ToUpper(a.Email), "password": a.password}).want(t, 200)
 	pair := decode[tokens](t, got)
-	if pair.TokenType != "Bearer" || pair.ExpiresIn != 60 || pair.RefreshToken == "" || got.header.Get("Cache-Control") != "no-store" {
+	if pair.TokenType != "Bearer" || pair.ExpiresIn != 600 || pair.RefreshToken == "" || got.header.Get("Cache-Control") != "no-store" {
 		t.Errorf("%+v %v", pair, got.header)
 	}
 	claims := jwt.MapClaims{}

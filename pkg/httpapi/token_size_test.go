@@ -11,7 +11,9 @@ import (
 	"testing"
 
 	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
 
+	"user-service/pkg/access"
 	"user-service/pkg/token"
 	"user-service/pkg/user"
 )
@@ -70,7 +72,7 @@ func TestTheBiggestTokenIsGood(t *testing.T) {
 		if len(p.Errors) != 1 || !containsPointer(p.Errors, "/roles") {
 			t.Errorf("%+v", p.Errors)
 		}
-		_, err := s.users.Create(t.Context(), user.Registration{Email: "b@example.com", Password: goodPassword}, roles...)
+		_, err := s.users.Create(t.Context(), access.Internal(uuid.Nil), user.Registration{Email: "b@example.com", Password: goodPassword}, roles...)
 		if err == nil || !strings.Contains(err.Error(), "/roles") {
 			t.Errorf("an account is made with roles that it can't be given later: %v", err)
 		}

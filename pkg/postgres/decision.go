@@ -14,10 +14,14 @@ import (
 // decision answers what a decision asks within its transaction.
 type decision struct{ tx pgx.Tx }
 
-// AnotherActiveAdmin implements user.Tx. The lock on the role makes decisions about
-// admins wait for each other, so that two admins can't take each other's role at once.
+// adminsLock is the advisory lock of whoever takes an admin away. It is not the row of the role, of which callers
+// who are admins hold a share.
+const adminsLock = 0x757365725f61646d
+
+// AnotherActiveAdmin implements user.Tx. The lock makes decisions about admins wait for each
+// other, so that two admins can't take each other's role concurrently.
 func (d decision) AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error) {
-	if _, err := d.tx.Exec(ctx, `SELECT 1 FROM roles WHERE name = $1 FOR NO KEY UPDATE`, access.Admin); err != nil {
+	if _, err := d.tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(adminsLock)); err != nil {
 		return false, err
 	}
 	var another bool

@@ -77,9 +77,9 @@ func TestAChangeSeesTheOneThatItWaitedFor(t *testing.T) {
 	u := create(t, db, "a@example.com")
 	var seen []string
 	var wg sync.WaitGroup
-	_, err := db.Change(t.Context(), u.ID, give(func() {
+	_, err := db.Change(t.Context(), access.Internal(u.ID), give(func() {
 		wg.Go(func() {
-			_, err := db.Change(t.Context(), u.ID, func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+			_, err := db.Change(t.Context(), access.Internal(u.ID), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 				seen = u.Roles
 				return user.Change{}, nil
 			})
@@ -104,16 +104,16 @@ func TestADeletedRoleIsTakenFromEverybody(t *testing.T) {
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
 	before, during := create(t, db, "a@example.com"), create(t, db, "b@example.com")
-	if err := db.PutRole(t.Context(), clerk, anySize); err != nil {
+	if err := db.PutRole(t.Context(), access.Internal(uuid.Nil), clerk, anySize); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Change(t.Context(), before.ID, give(func() {}, "clerk", "user")); err != nil {
+	if _, err := db.Change(t.Context(), access.Internal(before.ID), give(func() {}, "clerk", "user")); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup
-	_, err := db.Change(t.Context(), during.ID, give(func() {
+	_, err := db.Change(t.Context(), access.Internal(during.ID), give(func() {
 		wg.Go(func() {
-			if err := db.DeleteRole(t.Context(), "clerk", 10, take("clerk")); err != nil {
+			if err := db.DeleteRole(t.Context(), access.Internal(uuid.Nil), "clerk", 10, take("clerk")); err != nil {
 				t.Error(err)
 			}
 		})
@@ -186,11 +186,11 @@ func TestNothingWaitsInACircle(t *testing.T) {
 		func(ctx context.Context, u user.User) error { return newPassword(ctx, db, u) },
 		func(ctx context.Context, u user.User) error { return redeem(ctx, db, u) },
 		func(ctx context.Context, u user.User) error {
-			_, err := db.Change(ctx, u.ID, give(func() {}, "clerk", "user"))
+			_, err := db.Change(ctx, access.Internal(u.ID), give(func() {}, "clerk", "user"))
 			return err
 		},
 		func(ctx context.Context, _ user.User) error {
-			return errors.Join(db.PutRole(ctx, clerk, anySize), db.DeleteRole(ctx, "clerk", 10, take("clerk")))
+			return errors.Join(db.PutRole(ctx, access.Internal(uuid.Nil), clerk, anySize), db.DeleteRole(ctx, access.Internal(uuid.Nil), "clerk", 10, take("clerk")))
 		},
 	} {
 		for n := range 4 {
@@ -241,7 +241,7 @@ func guess(ctx context.Context, db *postgres.DB, u user.User) error {
 }
 
 func newPassword(ctx context.Context, db *postgres.DB, u user.User) error {
-	_, err := db.Change(ctx, u.ID, setPassword)
+	_, err := db.Change(ctx, access.Internal(u.ID), setPassword)
 	return err
 }
 
@@ -253,7 +253,7 @@ func setPassword(_ context.Context, _ user.Tx, u user.User) (user.Change, error)
 func redeem(ctx context.Context, db *postgres.DB, u user.User) error {
 	token := user.OneTimeToken{Purpose: user.PasswordReset, Email: u.Email, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
 	_, _ = rand.Read(token.Hash[:])
-	if _, err := db.Change(ctx, u.ID, func(context.Context, user.Tx, user.User) (user.Change, error) {
+	if _, err := db.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 		return user.Change{Token: &token}, nil
 	}); err != nil {
 		return err

@@ -16,7 +16,7 @@ import (
 
 // Credential implements user.Store.
 func (db *DB) Credential(ctx context.Context, email string) (user.Credential, error) {
-	cred, err := scanCredential(db.pool.QueryRow(ctx, `
+	cred, err := scanCredential(db.logins.QueryRow(ctx, `
 		SELECT u.id, u.email, c.password_hash, c.changed_at, u.status FROM users u JOIN credentials c ON c.user_id = u.id
 		WHERE u.email_key = $1`, user.Fold(email)))
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -40,13 +40,13 @@ func scanCredential(row pgx.Row) (c user.Credential, err error) {
 
 // Guesses implements user.Store.
 func (db *DB) Guesses(ctx context.Context, email string) (user.Guesses, error) {
-	g, err := scanGuesses(db.pool.QueryRow(ctx, guessesQuery, emailHash(email)))
+	g, err := scanGuesses(db.logins.QueryRow(ctx, guessesQuery, emailHash(email)))
 	return g, failed("read failed logins", err)
 }
 
 // UpgradeHash implements user.Store.
 func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error {
-	_, err := db.pool.Exec(ctx, `UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2`,
+	_, err := db.logins.Exec(ctx, `UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2`,
 		id, old, upgraded)
 	return failed("upgrade a password hash", err)
 }
@@ -58,7 +58,12 @@ func (db *DB) Attempt(ctx context.Context, email string, decide func(user.Guesse
 	var announced bool
 	var displaced int64
 	hash := emailHash(email)
-	err := db.inTx(ctx, "judge a login", func(tx pgx.Tx) error {
+	leave, err := db.emails.enter(ctx, string(hash))
+	if err != nil {
+		return user.Identity{}, err
+	}
+	defer leave()
+	err = inTx(ctx, db.logins, "judge a login", func(tx pgx.Tx) error {
 		guesses, err := lockGuesses(ctx, tx, hash)
 		if err != nil {
 			return err
@@ -136,8 +141,20 @@ func openSession(batch *pgx.Batch, s user.Session, passwordAt time.Time, identit
 		SELECT $1, u.id, $3, $4, $5, $6, $7, $8 FROM users u JOIN credentials c ON c.user_id = u.id
 		WHERE u.id = $2 AND u.status = 'active' AND c.changed_at = $9 FOR SHARE`,
 		s.ID, s.UserID, s.Counter, s.CreatedAt, s.TurnedAt, s.ExpiresAt, s.UserAgent, address(s.IP), passwordAt)
+	queueIdentify(batch, s, identity) // no row if none was stored
+}
+
+// queueSession stores the session of a user that the transaction has locked.
+func queueSession(batch *pgx.Batch, s user.Session) {
+	batch.Queue(`
+		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		s.ID, s.UserID, s.Counter, s.CreatedAt, s.TurnedAt, s.ExpiresAt, s.UserAgent, address(s.IP))
+}
+
+func queueIdentify(batch *pgx.Batch, s user.Session, identity *user.Identity) {
 	batch.Queue(identifyQuery, s.UserID, s.ID).QueryRow(func(row pgx.Row) (err error) {
-		*identity, err = scanIdentity(row) // no row if none was stored
+		*identity, err = scanIdentity(row)
 		return err
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/trace"
 
+	"user-service/pkg/access"
 	"user-service/pkg/event"
 	"user-service/pkg/outbox"
 	"user-service/pkg/postgres"
@@ -26,7 +27,7 @@ func create(t *testing.T, db *postgres.DB, email string) user.User {
 	u := user.User{
 		ID: uuid.Must(uuid.NewV7()), Email: email, Roles: []string{"user"}, Status: user.Active, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	if err := db.Create(t.Context(), u, "hash", newEvent(t, u)); err != nil {
+	if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", newEvent(t, u)); err != nil {
 		t.Fatal(err)
 	}
 	return u
@@ -43,7 +44,7 @@ func newEvent(t *testing.T, u user.User) event.Event {
 
 // rename changes a user's name to its next version, and fails after the change if fault is given.
 func rename(ctx context.Context, db *postgres.DB, id uuid.UUID, fault error) error {
-	_, err := db.Change(ctx, id, func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+	_, err := db.Change(ctx, access.Internal(id), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 		u.Version++
 		u.Name = fmt.Sprint("version ", u.Version)
 		e, err := event.New(event.UserUpdated, u.ID, u.Version, time.Now(), event.Updated{User: u})
@@ -78,7 +79,7 @@ func TestAChangeThatFailsAnnouncesNothing(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	u := create(t, db, "a@example.com")
-	if err := db.Create(t.Context(), u, "hash", newEvent(t, u)); err == nil {
+	if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", newEvent(t, u)); err == nil {
 		t.Fatal("the same user twice")
 	}
 	fault := errors.New("fault")
@@ -101,7 +102,7 @@ func TestAnEventComesBackAsItWas(t *testing.T) {
 	u := user.User{ID: uuid.Must(uuid.NewV7()), Email: "a@example.com", Status: user.Active, Version: 1, CreatedAt: now, UpdatedAt: now}
 	u.Metadata = json.RawMessage(`{"n":1.10,"big":123456789012345678901234567890}`)
 	sent := newEvent(t, u)
-	if err := db.Create(ctx, u, "hash", sent); err != nil {
+	if err := db.Create(ctx, access.Internal(uuid.Nil), u, "hash", sent); err != nil {
 		t.Fatal(err)
 	}
 	got := drain(t, db)[0]
@@ -119,7 +120,7 @@ func TestCommittedIsCalledForEventsOnly(t *testing.T) {
 	if err := rename(t.Context(), db, u.ID, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, err := db.Change(t.Context(), u.ID, func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{}, nil })
+	_, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{}, nil })
 	if err != nil || calls != 2 {
 		t.Errorf("%d calls (%v), want 2", calls, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"user-service/pkg/access"
 	"user-service/pkg/event"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/user"
@@ -69,7 +70,7 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 		run(db.TurnSession(ctx, id, func(s user.Session, _ time.Time) user.Turn { s.Counter++; return user.Turn{Session: &s} }))
 		run(nil, db.UpgradeHash(ctx, id, "hash", "hash"))
 		run(nil, rename(ctx, db, id, nil))
-		run(db.Change(ctx, other, func(ctx context.Context, tx user.Tx, _ user.User) (user.Change, error) {
+		run(db.Change(ctx, access.Internal(other), func(ctx context.Context, tx user.Tx, _ user.User) (user.Change, error) {
 			_, err := tx.AnotherActiveAdmin(ctx, id)
 			return user.Change{EndSessions: true}, err
 		}))
@@ -83,7 +84,7 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20}))
 		run(db.Drain(ctx, 100, func(_ context.Context, e []event.Event) []bool { return allTrue(len(e)) }))
 	}
-	run(db.Change(ctx, id, func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{Delete: true}, nil }))
+	run(db.Change(ctx, access.Internal(id), func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{Delete: true}, nil }))
 	db.Close()
 
 	// A list reads a page, and for a prefix what begins with it (24 users and 11 in this crowd).

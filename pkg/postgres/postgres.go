@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -22,10 +23,14 @@ import (
 // say: requests have to be answered within 2 seconds.
 const connectTimeout = 1500 * time.Millisecond
 
+// loginShare is the part of the connections that is for logins alone: one in four. A login holds one for some
+// milliseconds beside a hash of tens of them, so that a few serve as many logins as are hashed.
+const loginShare = 4
+
 // Config says where the database is.
 type Config struct {
 	URL      string        // a connection URL or key=value string (libpq, pgx)
-	MaxConns int32         // connections held at most, beside one for Ping and SchemaVersion; 0 leaves it to the URL or to pgx
+	MaxConns int32         // connections held at most, beside one for Ping and SchemaVersion; 0 leaves it to the URL or to pgx. A quarter of them is for logins alone
 	Observer QueryObserver // told of every query; nil: nobody is
 	// MinConns are open before anybody needs them: to connect costs PostgreSQL tens of milliseconds of work. The slowest
 	// reads at the beginning of a storm of logins took 25 to 250 ms without, 15 to 35 ms with half of the most.
@@ -35,10 +40,16 @@ type Config struct {
 // DB is the database. It is safe for concurrent use.
 type DB struct {
 	pool      *pgxpool.Pool
+	logins    *pgxpool.Pool // what only logins use, so that no other request keeps anybody from logging in
 	probe     *probe
 	target    atomic.Pointer[pgx.ConnConfig] // what new connections connect to
 	committed func()                         // called after each transaction that stored events
 	observer  QueryObserver
+
+	accounts serializer[account]
+	sessions serializer[uuid.UUID]
+	emails   serializer[string]
+	roles    serializer[string]
 }
 
 // Open returns a DB; it does not wait for the database to be there. After each
@@ -55,6 +66,10 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 		poolConfig.MaxConns = cfg.MaxConns
 	}
 	poolConfig.MinConns = max(poolConfig.MinConns, cfg.MinConns)
+	reserved := poolConfig.MaxConns / loginShare
+	if poolConfig.MaxConns > 1 {
+		reserved = max(reserved, 1)
+	}
 	db := &DB{committed: committed, observer: cfg.Observer}
 	poolConfig.ConnConfig.Tracer = db.tracer()
 	db.target.Store(poolConfig.ConnConfig)
@@ -62,11 +77,27 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 		*c = *db.target.Load().Copy()
 		return nil
 	}
-	if db.pool, err = pgxpool.NewWithConfig(ctx, poolConfig); err != nil {
+	if err := db.openPools(ctx, poolConfig, reserved); err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
 	}
 	db.probe = newProbe(&db.target)
 	return db, nil
+}
+
+// openPools divides the connections between logins and all other requests. A single one can't be divided.
+func (db *DB) openPools(ctx context.Context, cfg *pgxpool.Config, reserved int32) (err error) {
+	forLogins := cfg.Copy()
+	forLogins.MaxConns, forLogins.MinConns = reserved, min(cfg.MinConns, reserved)
+	cfg.MaxConns -= reserved
+	cfg.MinConns = min(cfg.MinConns, cfg.MaxConns)
+	if db.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return err
+	}
+	db.logins = db.pool
+	if reserved > 0 {
+		db.logins, err = pgxpool.NewWithConfig(ctx, forLogins)
+	}
+	return err
 }
 
 // SetURL makes the connections from now on by another URL, such as one with a rotated password, if one
@@ -86,6 +117,7 @@ func (db *DB) SetURL(ctx context.Context, url string) error {
 	}
 	db.target.Store(poolConfig.ConnConfig)
 	db.pool.Reset()
+	db.logins.Reset()
 	return nil
 }
 
@@ -120,6 +152,7 @@ func parse(url string) (*pgxpool.Config, error) {
 func (db *DB) Close() {
 	db.probe.close()
 	db.pool.Close()
+	db.logins.Close()
 }
 
 // Ping reports whether the database answers.
@@ -127,13 +160,16 @@ func (db *DB) Ping(ctx context.Context) error {
 	return db.probe.ask(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
 }
 
-// Stat returns the figures of the connection pool.
+// Stat returns the figures of the connection pool that all requests but logins share.
 func (db *DB) Stat() *pgxpool.Stat { return db.pool.Stat() }
 
 // inTx runs work in one transaction: committed if work returns nil, else rolled back.
 func (db *DB) inTx(ctx context.Context, doing string, work func(pgx.Tx) error) error {
-	err := pgx.BeginFunc(ctx, db.pool, work)
-	return failed(doing, err)
+	return inTx(ctx, db.pool, doing, work)
+}
+
+func inTx(ctx context.Context, pool *pgxpool.Pool, doing string, work func(pgx.Tx) error) error {
+	return failed(doing, pgx.BeginFunc(ctx, pool, work))
 }
 
 // failed says what an error of the database means to the caller: that nothing was

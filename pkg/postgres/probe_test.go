@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/pkg/access"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/user"
@@ -30,7 +31,7 @@ func TestABusyPoolIsNoDatabaseThatIsAway(t *testing.T) {
 	for _, email := range []string{"a@example.com", "b@example.com", "c@example.com"} {
 		u := create(t, db, email)
 		done.Go(func() {
-			_, err := db.Change(t.Context(), u.ID, func(context.Context, user.Tx, user.User) (user.Change, error) {
+			_, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 				busy.Done()
 				<-release
 				return user.Change{}, nil

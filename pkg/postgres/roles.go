@@ -28,9 +28,17 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 const rolesLock = 0x757365725f726f6c
 
 // PutRole implements user.Store.
-func (db *DB) PutRole(ctx context.Context, r access.Role, fits func(size int) error) error {
-	return db.inTx(ctx, "store a role", func(tx pgx.Tx) error {
-		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(rolesLock)); err != nil {
+func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error) error {
+	leave, err := db.roles.enter(ctx, r.Name)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return db.inGrantedTx(ctx, "store a role", func(tx pgx.Tx) error {
+		if err := lockRole(ctx, tx, r.Name, "NO KEY UPDATE"); err != nil {
+			return err
+		}
+		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err
 		}
 		grows := false
@@ -51,6 +59,14 @@ func (db *DB) PutRole(ctx context.Context, r access.Role, fits func(size int) er
 		}
 		return appendAudit(ctx, tx, user.Audit{Action: user.PermissionsChanged})
 	})
+}
+
+// lockRole locks the role, if there is one, and makes other changes of roles wait.
+func lockRole(ctx context.Context, tx pgx.Tx, name, strength string) error {
+	var batch pgx.Batch
+	batch.Queue(`SELECT 1 FROM roles WHERE name = $1 FOR `+strength, name)
+	batch.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(rolesLock))
+	return tx.SendBatch(ctx, &batch).Close()
 }
 
 // judge lets fits judge the size of the permissions that a user of a role has, as token.Size counts them. Mostly all there
@@ -86,9 +102,14 @@ var errGiven = &user.Error{
 }
 
 // DeleteRole implements user.Store.
-func (db *DB) DeleteRole(ctx context.Context, name string, most int, decide func(user.User) (user.Change, error)) error {
+func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, most int, decide func(user.User) (user.Change, error)) error {
+	leave, err := db.roles.enter(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	for range 5 {
-		err := db.deleteRole(ctx, name, most, decide)
+		err := db.deleteRole(ctx, grant, name, most, decide)
 		if !errors.Is(err, errGiven) {
 			return err
 		}
@@ -98,14 +119,17 @@ func (db *DB) DeleteRole(ctx context.Context, name string, most int, decide func
 
 // deleteRole locks the users before the role, as wherever roles are given, so that nobody waits
 // in a circle. Whoever gives the role to a user waits from then on, or has done it before.
-func (db *DB) deleteRole(ctx context.Context, name string, most int, decide func(user.User) (user.Change, error)) error {
+func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, most int, decide func(user.User) (user.Change, error)) error {
 	holders := 0
-	err := db.inTx(ctx, "delete a role", func(tx pgx.Tx) error {
+	err := db.inGrantedTx(ctx, "delete a role", func(tx pgx.Tx) error {
 		locked, err := lockHolders(ctx, tx, name, most)
 		if err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, `SELECT name FROM roles WHERE name = $1 FOR UPDATE`, name).Scan(&name); err != nil {
+		if err := lockRole(ctx, tx, name, "UPDATE"); err != nil {
+			return err
+		}
+		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err
 		}
 		users, err := readHolders(ctx, tx, name)
@@ -125,8 +149,12 @@ func (db *DB) deleteRole(ctx context.Context, name string, most int, decide func
 				return err
 			}
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM roles WHERE name = $1`, name); err != nil {
+		tag, err := tx.Exec(ctx, `DELETE FROM roles WHERE name = $1`, name)
+		switch {
+		case err != nil:
 			return err
+		case tag.RowsAffected() == 0:
+			return pgx.ErrNoRows
 		}
 		return appendAudit(ctx, tx, user.Audit{Action: user.PermissionsChanged})
 	})

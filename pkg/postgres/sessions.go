@@ -29,7 +29,7 @@ type queryer interface {
 
 const identifyQuery = `
 	SELECT ` + userColumns + `, s.id, ` + permissionsColumn + ` FROM users u JOIN sessions s ON s.user_id = u.id
-	WHERE u.id = $1 AND u.status = 'active' AND s.id = $2 AND s.expires_at > now()`
+	WHERE u.id = $1 AND u.status = 'active' AND s.id = $2 AND s.expires_at > clock_timestamp()`
 
 func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user.Identity, error) {
 	return scanIdentity(q.QueryRow(ctx, identifyQuery, userID, sessionID))
@@ -50,9 +50,14 @@ func scanIdentity(row pgx.Row) (user.Identity, error) {
 
 // TurnSession implements user.Store.
 func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Session, time.Time) user.Turn) (user.Identity, error) {
+	leave, err := db.sessions.enter(ctx, id)
+	if err != nil {
+		return user.Identity{}, err
+	}
+	defer leave()
 	var identity user.Identity
 	var ended bool
-	err := db.inTx(ctx, "turn a session", func(tx pgx.Tx) error {
+	err = db.inTx(ctx, "turn a session", func(tx pgx.Tx) error {
 		s, now, err := lockSession(ctx, tx, id)
 		if err != nil {
 			return err
@@ -85,7 +90,7 @@ func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Se
 func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, now time.Time, err error) {
 	s.ID = id
 	var batch pgx.Batch
-	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, id)
+	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 FOR NO KEY UPDATE`, id) // beside changes that rest on the session
 	batch.Queue(`SELECT user_id, counter, created_at, turned_at, expires_at, clock_timestamp() FROM sessions WHERE id = $1`, id).
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&s.UserID, &s.Counter, &s.CreatedAt, &s.TurnedAt, &s.ExpiresAt, &now)
@@ -94,17 +99,54 @@ func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, 
 	return s, now, err
 }
 
-// EndSession implements user.Store.
-func (db *DB) EndSession(ctx context.Context, userID, sessionID uuid.UUID) error {
-	return db.inTx(ctx, "end a session", func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1 AND user_id = $2`, sessionID, userID)
+// EndSession implements user.Store. A logout locks the session alone, so that nothing that holds the account keeps
+// the user from it.
+func (db *DB) EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error {
+	leave, err := db.accounts.enter(ctx, account{grant.Target(), endOfSessions})
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return db.inGrantedTx(ctx, "end a session", func(tx pgx.Tx) error {
+		if err := lockForEnd(ctx, tx, grant, sessionID); err != nil {
+			return err
+		}
+		tag, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1 AND user_id = $2`, sessionID, grant.Target())
 		if err != nil {
 			return err
 		}
 		if tag.RowsAffected() == 0 {
 			return pgx.ErrNoRows
 		}
-		return appendAudit(ctx, tx, user.Audit{Action: user.TokenRevoked, UserID: userID})
+		return appendAudit(ctx, tx, user.Audit{Action: user.TokenRevoked, UserID: grant.Target()})
+	})
+}
+
+// lockForEnd locks what decides about the end of a session, and checks the grant.
+func lockForEnd(ctx context.Context, tx pgx.Tx, grant access.Grant, sessionID uuid.UUID) error {
+	if grant.Self() && sessionID == grant.Caller().SessionID {
+		if _, err := tx.Exec(ctx, `SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, sessionID); err != nil {
+			return err
+		}
+		return checkGrant(ctx, tx, grant)
+	}
+	_, err := lockTarget(ctx, tx, grant)
+	return err
+}
+
+// EndSessions implements user.Store.
+func (db *DB) EndSessions(ctx context.Context, grant access.Grant) error {
+	leave, err := db.accounts.enter(ctx, account{grant.Target(), endOfSessions})
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return db.inGrantedTx(ctx, "end all sessions", func(tx pgx.Tx) error {
+		u, err := lockTarget(ctx, tx, grant)
+		if err != nil {
+			return err
+		}
+		return store(ctx, tx, u, user.Change{EndSessions: true, Audit: []user.Action{user.TokenRevoked}})
 	})
 }
 

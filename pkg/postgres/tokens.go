@@ -6,6 +6,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"user-service/pkg/access"
 	"user-service/pkg/user"
 )
 
@@ -23,14 +24,16 @@ func (db *DB) TokenHolder(ctx context.Context, hash user.TokenHash, purpose user
 // Redeem implements user.Store. The user is locked before the token, as wherever a user is changed, so
 // that the two can't wait for each other.
 func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purpose, decide user.Decide) (user.User, error) {
-	return db.change(ctx, "redeem a one-time token", decide, func(tx pgx.Tx) (uuid.UUID, error) {
-		var id uuid.UUID
-		if err := tx.QueryRow(ctx, `
-			SELECT u.id FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+livingToken+` FOR UPDATE OF u`,
-			hash[:], purpose).Scan(&id); err != nil {
-			return id, err
+	var id uuid.UUID
+	if err := db.pool.QueryRow(ctx, `
+		SELECT u.id FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+livingToken, hash[:], purpose).Scan(&id); err != nil {
+		return user.User{}, failed("find a one-time token", err)
+	}
+	return db.change(ctx, "redeem a one-time token", access.Internal(id), decide, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, `SELECT 1 FROM users WHERE id = $1 FOR UPDATE`, id); err != nil {
+			return err
 		}
-		return id, tx.QueryRow(ctx, `
+		return tx.QueryRow(ctx, `
 			DELETE FROM one_time_tokens t USING users u WHERE u.id = t.user_id AND `+livingToken+` RETURNING u.id`,
 			hash[:], purpose).Scan(&id)
 	})

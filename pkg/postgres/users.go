@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"user-service/pkg/access"
 	"user-service/pkg/event"
 	"user-service/pkg/user"
 )
@@ -42,8 +43,11 @@ func scanUser(row pgx.Row, more ...any) (user.User, error) {
 }
 
 // Create implements user.Store.
-func (db *DB) Create(ctx context.Context, u user.User, passwordHash string, events ...event.Event) error {
-	err := db.inTx(ctx, "create a user", func(tx pgx.Tx) error {
+func (db *DB) Create(ctx context.Context, grant access.Grant, u user.User, passwordHash string, events ...event.Event) error {
+	err := db.inGrantedTx(ctx, "create a user", func(tx pgx.Tx) error {
+		if err := checkGrant(ctx, tx, grant); err != nil {
+			return err
+		}
 		var batch pgx.Batch
 		batch.Queue(`
 			INSERT INTO users (id, email, email_key, email_verified, name, name_key, picture, locale, zoneinfo, metadata,
@@ -66,20 +70,24 @@ func (db *DB) Create(ctx context.Context, u user.User, passwordHash string, even
 }
 
 // Change implements user.Store.
-func (db *DB) Change(ctx context.Context, id uuid.UUID, decide user.Decide) (user.User, error) {
-	return db.change(ctx, "change a user", decide, func(pgx.Tx) (uuid.UUID, error) { return id, nil })
+func (db *DB) Change(ctx context.Context, grant access.Grant, decide user.Decide) (user.User, error) {
+	return db.change(ctx, "change a user", grant, decide, func(pgx.Tx) error { return nil })
 }
 
-// change locks the account that find names, and stores what decide makes of it.
-func (db *DB) change(ctx context.Context, doing string, decide user.Decide, find func(pgx.Tx) (uuid.UUID, error)) (user.User, error) {
+// change locks the account that the grant is about, and stores what decide makes of it. The transaction begins with first.
+func (db *DB) change(ctx context.Context, doing string, grant access.Grant, decide user.Decide, first func(pgx.Tx) error) (user.User, error) {
+	leave, err := db.accounts.enter(ctx, accountOf(grant))
+	if err != nil {
+		return user.User{}, err
+	}
+	defer leave()
 	var result user.User
 	var change user.Change
-	err := db.inTx(ctx, doing, func(tx pgx.Tx) error {
-		id, err := find(tx)
-		if err != nil {
+	err = db.inGrantedTx(ctx, doing, func(tx pgx.Tx) (err error) {
+		if err := first(tx); err != nil {
 			return err
 		}
-		if result, err = lockUser(ctx, tx, id); err != nil {
+		if result, err = lockTarget(ctx, tx, grant); err != nil {
 			return err
 		}
 		if change, err = decide(ctx, decision{tx}, result); err != nil {
@@ -97,19 +105,6 @@ func (db *DB) change(ctx context.Context, doing string, decide user.Decide, find
 		db.committed()
 	}
 	return result, nil
-}
-
-// lockUser locks an account, and reads it then: a statement that waits for a lock sees other tables, such as
-// that of the roles, as they were before it waited.
-func lockUser(ctx context.Context, tx pgx.Tx, id uuid.UUID) (u user.User, err error) {
-	var batch pgx.Batch
-	batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR UPDATE`, id)
-	batch.Queue(`SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id).
-		QueryRow(func(row pgx.Row) (err error) {
-			u, err = scanUser(row)
-			return err
-		})
-	return u, tx.SendBatch(ctx, &batch).Close()
 }
 
 // store writes what was decided about the locked account old, in one way to the server and back.
@@ -137,7 +132,11 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 		batch.Queue(`UPDATE credentials SET password_hash = $2, changed_at = clock_timestamp() WHERE user_id = $1`, old.ID, change.PasswordHash)
 	}
 	if change.EndSessions {
-		batch.Queue(`DELETE FROM sessions WHERE user_id = $1 AND id <> $2`, old.ID, change.KeepSession)
+		batch.Queue(`DELETE FROM sessions WHERE user_id = $1`, old.ID)
+	}
+	if change.Open != nil {
+		queueSession(batch, change.Open.Session)
+		queueIdentify(batch, change.Open.Session, &change.Open.Identity)
 	}
 	if change.VoidTokens {
 		queueVoid(batch, old.ID, user.PasswordReset)

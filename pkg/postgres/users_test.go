@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"user-service/pkg/access"
+	"user-service/pkg/event"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/user"
@@ -38,7 +40,7 @@ func wantCode(t *testing.T, err error, want user.Code) {
 // set changes a user to what change makes of it.
 func set(t *testing.T, db *postgres.DB, id uuid.UUID, change func(*user.User)) (user.User, error) {
 	t.Helper()
-	return db.Change(t.Context(), id, func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+	return db.Change(t.Context(), access.Internal(id), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 		change(&u)
 		return user.Change{User: &u}, nil
 	})
@@ -65,7 +67,7 @@ func TestAUserComesBackAsItWasStored(t *testing.T) {
 		Name: "Ada \\ '\" % 🔑", Picture: "https://x.example/", Locale: "de-CH-1996", Zoneinfo: "Europe/Berlin",
 		Metadata: json.RawMessage(`{"z":1.10,"a":{"e":1E+2},"text":"caf\u00e9 <&>"}`),
 	}
-	if err := db.Create(t.Context(), full, "hash"); err != nil {
+	if err := db.Create(t.Context(), access.Internal(uuid.Nil), full, "hash"); err != nil {
 		t.Fatal(err)
 	}
 	wantUser(t, db, full)
@@ -109,7 +111,7 @@ func TestWhatIsTheSameEmail(t *testing.T) {
 		domain := fmt.Sprintf("@%d.example", i)
 		first := create(t, db, c.one+domain)
 		second := newUser(c.other + domain)
-		err := db.Create(t.Context(), second, "hash")
+		err := db.Create(t.Context(), access.Internal(uuid.Nil), second, "hash")
 		if c.same {
 			wantCode(t, err, user.EmailTaken)
 		} else if err != nil {
@@ -146,7 +148,7 @@ func TestAnUnknownRoleStoresNothing(t *testing.T) {
 	db := postgrestest.Open(t, nil)
 	u := newUser("a@example.com")
 	u.Roles = []string{"nobody", "user"}
-	wantCode(t, db.Create(t.Context(), u, "hash", newEvent(t, u)), user.Invalid)
+	wantCode(t, db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", newEvent(t, u)), user.Invalid)
 	_, err := db.User(t.Context(), u.ID)
 	wantCode(t, err, user.NotFound)
 
@@ -190,7 +192,7 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 	here := user.WithOrigin(t.Context(), user.Origin{IP: netip.MustParseAddr(at)})
 	gone, other := newUser("gone@example.com"), create(t, db, "other@example.com")
 	gone.Name = "Ada Lovelace"
-	if err := db.Create(here, gone, "hash"); err != nil {
+	if err := db.Create(here, access.Internal(uuid.Nil), gone, "hash"); err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range []user.User{gone, gone, other} {
@@ -229,7 +231,7 @@ func absent(text string, words []string) []string {
 
 // sendToken makes a one-time token for the mailbox of a user.
 func sendToken(ctx context.Context, db *postgres.DB, u user.User) error {
-	_, err := db.Change(ctx, u.ID, func(context.Context, user.Tx, user.User) (user.Change, error) {
+	_, err := db.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 		token := user.OneTimeToken{Purpose: user.PasswordReset, Email: u.Email, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
 		return user.Change{Token: &token, Audit: []user.Action{user.TokenCreated}}, nil
 	})
@@ -244,7 +246,7 @@ func TestAllSessionsOfOneUserEndAtOnce(t *testing.T) {
 	kept := session(t, db, b)
 	_, err := db.Identify(t.Context(), b.ID, ended[0].ID)
 	wantCode(t, err, user.NotFound) // a session is its own user's only
-	_, err = db.Change(t.Context(), a.ID, func(context.Context, user.Tx, user.User) (user.Change, error) {
+	_, err = db.Change(t.Context(), access.Internal(a.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 		return user.Change{EndSessions: true}, nil
 	})
 	if err != nil {
@@ -300,8 +302,9 @@ func TestPagesHoldStillWhileUsersComeAndGo(t *testing.T) {
 
 func remove(t *testing.T, db *postgres.DB, id uuid.UUID) {
 	t.Helper()
-	_, err := db.Change(t.Context(), id, func(context.Context, user.Tx, user.User) (user.Change, error) {
-		return user.Change{Delete: true}, nil
+	_, err := db.Change(t.Context(), access.Internal(id), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+		deleted, err := event.New(event.UserDeleted, id, u.Version+1, time.Now(), event.Subject{ID: id})
+		return user.Change{Delete: true, Events: []event.Event{deleted}}, err
 	})
 	if err != nil {
 		t.Fatal(err)

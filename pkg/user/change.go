@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 
-	"github.com/google/uuid"
-
 	"user-service/pkg/access"
 	"user-service/pkg/event"
 )
@@ -20,42 +18,45 @@ func (p Precondition) check(u User) error {
 	return &Error{Code: PreconditionFailed, Detail: "The user has changed since it was read; read it again and repeat the change."}
 }
 
-// Update changes the writable members of the account id on behalf of by. A user that
-// changes its own email has to show its password.
+// Update changes the writable members of the account that the grant is about. Users who change
+// their own email have to enter their password. Another's change of an email ends the user's sessions.
 //
-// Errors: Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
+// Errors: those of a grant, Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
 // TooManyRequests, Overloaded, Unavailable.
-func (s *Service) Update(ctx context.Context, by Identity, id uuid.UUID, edit Edit, cond Precondition) (User, error) {
+func (s *Service) Update(ctx context.Context, by Identity, grant access.Grant, edit Edit, cond Precondition) (User, error) {
 	if err := edit.Check().Err(); err != nil {
 		return User{}, err
 	}
-	shown, done, err := s.reauthenticateForEmail(ctx, by, id, edit)
+	shown, done, err := s.reauthenticateForEmail(ctx, by, grant, edit)
 	if err != nil {
 		return User{}, err
 	}
 	defer done()
-	return s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
+	return s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		u := old
 		if err := edit.apply(&u); err != nil {
 			return Change{}, err
 		}
-		if u.Email != old.Email {
-			if by.Is(id) {
-				if err := shown.check(ctx, tx, id); err != nil {
-					return Change{}, err
-				}
+		moved := u.Email != old.Email
+		if moved && grant.Self() {
+			if err := shown.check(ctx, tx, old.ID); err != nil {
+				return Change{}, err
 			}
+		}
+		if moved {
 			u.EmailVerified = false
 		}
-		return s.changed(old, u, cond, UserUpdated)
+		change, err := s.changed(old, u, cond, UserUpdated)
+		change.EndSessions = moved && !grant.Self()
+		return change, err
 	})
 }
 
 // SetRoles replaces the roles of an account.
 //
-// Errors: Invalid (an unknown role, or too many), NotFound, LastAdmin, Unavailable.
-func (s *Service) SetRoles(ctx context.Context, id uuid.UUID, roles []string) (User, error) {
-	return s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
+// Errors: those of a grant, Invalid (an unknown role, or too many), NotFound, LastAdmin, Unavailable.
+func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []string) (User, error) {
+	return s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		known, err := tx.Roles(ctx, roles)
 		if err != nil {
 			return Change{}, err
@@ -74,9 +75,9 @@ func (s *Service) SetRoles(ctx context.Context, id uuid.UUID, roles []string) (U
 
 // SetStatus enables or disables an account. Disabling ends all its sessions.
 //
-// Errors: NotFound, LastAdmin, Unavailable.
-func (s *Service) SetStatus(ctx context.Context, id uuid.UUID, status Status) (User, error) {
-	return s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
+// Errors: those of a grant, NotFound, LastAdmin, Unavailable.
+func (s *Service) SetStatus(ctx context.Context, grant access.Grant, status Status) (User, error) {
+	return s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		u := old
 		u.Status = status
 		if err := keepAnAdmin(ctx, tx, old, u); err != nil {
@@ -90,16 +91,16 @@ func (s *Service) SetStatus(ctx context.Context, id uuid.UUID, status Status) (U
 
 // Delete erases an account and all personal data with it.
 //
-// Errors: NotFound, LastAdmin, PreconditionFailed, Unavailable.
-func (s *Service) Delete(ctx context.Context, id uuid.UUID, cond Precondition) error {
-	_, err := s.store.Change(ctx, id, func(ctx context.Context, tx Tx, old User) (Change, error) {
+// Errors: those of a grant, NotFound, LastAdmin, PreconditionFailed, Unavailable.
+func (s *Service) Delete(ctx context.Context, grant access.Grant, cond Precondition) error {
+	_, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		if err := cond.check(old); err != nil {
 			return Change{}, err
 		}
 		if err := keepAnAdmin(ctx, tx, old, User{}); err != nil {
 			return Change{}, err
 		}
-		deleted, err := event.New(event.UserDeleted, id, old.Version+1, s.now(), event.Subject{ID: id})
+		deleted, err := event.New(event.UserDeleted, old.ID, old.Version+1, s.now(), event.Subject{ID: old.ID})
 		return Change{Delete: true, Events: []event.Event{deleted}, Audit: []Action{UserDeleted}}, err
 	})
 	return err

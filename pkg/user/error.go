@@ -17,6 +17,7 @@ const (
 	InvalidRefreshToken      Code = "invalid-refresh-token"
 	InvalidToken             Code = "invalid-token"
 	ReauthenticationRequired Code = "reauthentication-required"
+	Forbidden                Code = "forbidden"
 	RegistrationDisabled     Code = "registration-disabled"
 	NotFound                 Code = "not-found"
 	EmailTaken               Code = "email-taken"

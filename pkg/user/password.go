@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"user-service/pkg/access"
 	"user-service/pkg/event"
 )
 
@@ -30,33 +31,42 @@ func (s *Service) CheckNewPassword(by Identity, p NewPassword) FieldErrors {
 	return errs
 }
 
-// ChangePassword replaces the caller's own password and ends its other sessions.
+// ChangePassword replaces the caller's own password. It ends all sessions, the calling one
+// too, and opens a new one (OWASP ASVS 5.0.0, 7.2.4): a copy of the old tokens is worth nothing.
 //
-// Errors: Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
-func (s *Service) ChangePassword(ctx context.Context, by Identity, p NewPassword) error {
+// Errors: those of a grant, Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
+func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.Grant, p NewPassword) (TokenPair, error) {
 	if err := s.CheckNewPassword(by, p).Err(); err != nil {
-		return err
+		return TokenPair{}, err
 	}
 	shown, done, err := s.reauthenticate(ctx, by, p.Current, PasswordChangeFailed)
 	if err != nil {
-		return err
+		return TokenPair{}, err
 	}
 	defer done()
 	patient, cancel := despiteHangUp(ctx)
 	defer cancel()
 	hash, err := s.hasher.Hash(patient, p.New)
 	if err != nil {
-		return hashing(err)
+		return TokenPair{}, hashing(err)
 	}
-	_, err = s.store.Change(ctx, by.UserID, func(ctx context.Context, tx Tx, u User) (Change, error) {
+	session, err := s.newSession(ctx, by.UserID)
+	if err != nil {
+		return TokenPair{}, err
+	}
+	opening := Opening{Session: *session}
+	_, err = s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, u User) (Change, error) {
 		if err := shown.check(ctx, tx, u.ID); err != nil {
 			return Change{}, err
 		}
 		change, err := s.passwordChange(u, hash)
-		change.KeepSession = by.SessionID
+		change.Open = &opening
 		return change, err
 	})
-	return err
+	if err != nil {
+		return TokenPair{}, err
+	}
+	return s.pair(opening.Identity, session.Counter)
 }
 
 // checkPassword adds what is wrong with a new password of u, if there is one.
@@ -159,9 +169,9 @@ func (s *Service) show(ctx context.Context, by Identity, pw string, failed Actio
 
 // reauthenticateForEmail asks for the password where by changes its own email, as far as
 // can be seen before the account is locked.
-func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, id uuid.UUID, edit Edit) (passwordShown, func(), error) {
+func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, grant access.Grant, edit Edit) (passwordShown, func(), error) {
 	u := by.User
-	if !by.Is(id) || edit.apply(&u) != nil || u.Email == by.User.Email {
+	if !grant.Self() || edit.apply(&u) != nil || u.Email == by.User.Email {
 		return passwordShown{}, func() {}, nil
 	}
 	return s.reauthenticate(ctx, by, edit.currentPassword(), LoginFailed)

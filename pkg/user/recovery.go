@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"user-service/pkg/access"
 	"user-service/pkg/event"
 )
 
@@ -67,7 +68,7 @@ func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 	defer s.resets.Release(1)
 	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
 	defer cancel()
-	if err := s.SendReset(ctx, id); err != nil && !isNotFound(err) {
+	if err := s.SendReset(ctx, access.Internal(id)); err != nil && !isNotFound(err) {
 		s.cfg.Log.WarnContext(ctx, "a reset that was asked for is not sent", "error", err)
 	}
 }
@@ -81,9 +82,9 @@ func (s *Service) Finish(ctx context.Context) error {
 	return err
 }
 
-// SendReset sends a token for a new password to the mailbox of a user. Errors: NotFound, Unavailable.
-func (s *Service) SendReset(ctx context.Context, id uuid.UUID) error {
-	_, err := s.store.Change(ctx, id, func(ctx context.Context, tx Tx, u User) (Change, error) {
+// SendReset sends a token for a new password to the mailbox of a user. Errors: those of a grant, NotFound, Unavailable.
+func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {
+	_, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, u User) (Change, error) {
 		return s.issue(ctx, tx, u, PasswordReset, resetTTL, event.PasswordResetRequested)
 	})
 	return err

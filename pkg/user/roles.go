@@ -86,8 +86,8 @@ func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.s
 // PutRole makes a role or replaces what it is. It takes effect on the next request of
 // everybody who has it.
 //
-// Errors: Invalid (more than a token of one of its users holds, too), BuiltInRole (admin would lose a permission of the service), Unavailable.
-func (s *Service) PutRole(ctx context.Context, r access.Role) (access.Role, error) {
+// Errors: those of a grant, Invalid (more than a token of one of its users holds, too), BuiltInRole (admin would lose a permission of the service), Unavailable.
+func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role) (access.Role, error) {
 	errs := CheckRole(r)
 	if !ValidRoleName(r.Name) {
 		errs.Add("/name", "must be 1 to 64 characters of a-z, 0-9, _, . and -")
@@ -100,7 +100,7 @@ func (s *Service) PutRole(ctx context.Context, r access.Role) (access.Role, erro
 	if r.Name == access.Admin && !r.HasAll(access.Permissions()) {
 		return access.Role{}, &Error{Code: BuiltInRole, Detail: "The role admin keeps all permissions of the service; more can be added."}
 	}
-	return r, s.store.PutRole(ctx, r, fits)
+	return r, s.store.PutRole(ctx, grant, r, fits)
 }
 
 // fits refuses a role with which a user would have permissions of more than a token holds.
@@ -114,12 +114,12 @@ func fits(size int) error {
 
 // DeleteRole takes a role from all users that have it, and deletes it.
 //
-// Errors: NotFound, BuiltInRole, RoleInUse (too many users have it), Unavailable.
-func (s *Service) DeleteRole(ctx context.Context, name string) error {
+// Errors: those of a grant, NotFound, BuiltInRole, RoleInUse (too many users have it), Unavailable.
+func (s *Service) DeleteRole(ctx context.Context, grant access.Grant, name string) error {
 	if name == access.Admin || name == access.User {
 		return &Error{Code: BuiltInRole, Detail: "The roles admin and user are built in and can't be deleted."}
 	}
-	return s.store.DeleteRole(ctx, name, maxHolders, func(old User) (Change, error) {
+	return s.store.DeleteRole(ctx, grant, name, maxHolders, func(old User) (Change, error) {
 		u := old
 		u.Roles = slices.DeleteFunc(slices.Clone(old.Roles), func(role string) bool { return role == name })
 		return s.changed(old, u, nil, RolesChanged)

@@ -96,13 +96,13 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err := s.MayRegister(); err != nil {
 		return User{}, err
 	}
-	return s.Create(ctx, r, access.User)
+	return s.Create(ctx, access.Internal(uuid.Nil), r, access.User)
 }
 
 // Create makes an account with the given roles, whether or not registration is open.
 //
-// Errors: as Register; an unknown role is Invalid.
-func (s *Service) Create(ctx context.Context, r Registration, roles ...string) (User, error) {
+// Errors: those of a grant, and as Register; an unknown role is Invalid.
+func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration, roles ...string) (User, error) {
 	if err := s.CheckRegistration(r).Err(); err != nil {
 		return User{}, err
 	}
@@ -126,7 +126,7 @@ func (s *Service) Create(ctx context.Context, r Registration, roles ...string) (
 	if err != nil {
 		return User{}, err
 	}
-	return u, s.store.Create(ctx, u, hash, created)
+	return u, s.store.Create(ctx, grant, u, hash, created)
 }
 
 // checkGiven refuses roles that a new account can't have. One alone is never too much, and

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"user-service/pkg/access"
 	"user-service/pkg/token"
 )
 
@@ -112,12 +113,9 @@ func (s *Service) pair(id Identity, counter uint64) (TokenPair, error) {
 	}, nil
 }
 
-// Logout ends the session that by came with. Errors: Unavailable.
-func (s *Service) Logout(ctx context.Context, by Identity) error {
-	if err := s.store.EndSession(ctx, by.UserID, by.SessionID); !isNotFound(err) {
-		return err
-	}
-	return nil // it has ended meanwhile
+// Logout ends the session of the caller. Errors: those of a grant, Unavailable.
+func (s *Service) Logout(ctx context.Context, grant access.Grant) error {
+	return s.store.EndSession(ctx, grant, grant.Caller().SessionID)
 }
 
 // Sessions returns the living sessions of a user, newest first. Errors: NotFound, Unavailable.
@@ -125,17 +123,14 @@ func (s *Service) Sessions(ctx context.Context, id uuid.UUID) ([]Session, error)
 	return s.store.Sessions(ctx, id)
 }
 
-// EndSession ends one session of a user. Errors: NotFound, Unavailable.
-func (s *Service) EndSession(ctx context.Context, id, sessionID uuid.UUID) error {
-	return s.store.EndSession(ctx, id, sessionID)
+// EndSession ends one session of a user. Errors: those of a grant, NotFound, Unavailable.
+func (s *Service) EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error {
+	return s.store.EndSession(ctx, grant, sessionID)
 }
 
-// EndSessions ends all sessions of a user. Errors: NotFound, Unavailable.
-func (s *Service) EndSessions(ctx context.Context, id uuid.UUID) error {
-	_, err := s.store.Change(ctx, id, func(context.Context, Tx, User) (Change, error) {
-		return Change{EndSessions: true, Audit: []Action{TokenRevoked}}, nil
-	})
-	return err
+// EndSessions ends all sessions of a user. Errors: those of a grant, NotFound, Unavailable.
+func (s *Service) EndSessions(ctx context.Context, grant access.Grant) error {
+	return s.store.EndSessions(ctx, grant)
 }
 
 // Authenticate returns whose an access token is. An ended session, a disabled or erased
@@ -174,6 +169,14 @@ func errAccessToken(cause error) error {
 func errRefreshToken(cause error) error {
 	return &Error{Code: InvalidRefreshToken, Detail: "The refresh token is not valid (any more); log in again.", Err: cause}
 }
+
+// ErrForbidden returns the error of a caller who lacks a permission.
+func ErrForbidden() error {
+	return &Error{Code: Forbidden, Detail: "The caller lacks a permission that this needs."}
+}
+
+// ErrSessionEnded returns the error of a caller whose session has ended, or whose account is not active.
+func ErrSessionEnded() error { return errAccessToken(nil) }
 
 func errReauthenticate() error {
 	return &Error{Code: ReauthenticationRequired, Detail: "This change needs your password, as current_password."}

@@ -13,15 +13,19 @@ import (
 // Store keeps accounts. Each of its methods is one transaction; the events of a
 // change and its entries in the audit trail are stored with the change or not at all. Its errors
 // are those of this package where they mean something to the caller (NotFound, EmailTaken,
-// Unavailable).
+// TooManyRequests, Unavailable).
+//
+// A method with a grant checks it in its transaction, under locks that keep the rights of
+// the caller as they are until the commit. Its errors are InvalidAccessToken, if the session
+// of the caller has ended, and Forbidden; then nothing is stored.
 type Store interface {
 	// Create stores a new account with its roles, its password hash and its events.
-	Create(ctx context.Context, u User, passwordHash string, events ...event.Event) error
+	Create(ctx context.Context, grant access.Grant, u User, passwordHash string, events ...event.Event) error
 	// Import stores those of the accounts whose email nobody has, each as Create does, and
 	// returns how many they are. A dry run counts them and stores nothing.
 	Import(ctx context.Context, accounts []NewAccount, dryRun bool) (created int, err error)
-	// Change locks the account, lets decide look at it, and stores what decide returns.
-	Change(ctx context.Context, id uuid.UUID, decide Decide) (User, error)
+	// Change locks the account that the grant is about, lets decide look at it, and stores what decide returns.
+	Change(ctx context.Context, grant access.Grant, decide Decide) (User, error)
 	// User returns an account.
 	User(ctx context.Context, id uuid.UUID) (User, error)
 	// UserByEmail returns the account with this email, whatever its case.
@@ -53,8 +57,10 @@ type Store interface {
 	// replicas share, and stores what decide returns. NotFound if there is no such session. One that is out of date
 	// may still be there.
 	TurnSession(ctx context.Context, id uuid.UUID, decide func(s Session, now time.Time) Turn) (Identity, error)
-	// EndSession ends one session of a user; NotFound if there is no such session.
-	EndSession(ctx context.Context, userID, sessionID uuid.UUID) error
+	// EndSession ends one session of the user that the grant is about; NotFound if there is no such session.
+	EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error
+	// EndSessions ends all sessions of the user that the grant is about.
+	EndSessions(ctx context.Context, grant access.Grant) error
 	// Identify returns who a session belongs to, in one query; NotFound if the session is over or
 	// the user is not active.
 	Identify(ctx context.Context, userID, sessionID uuid.UUID) (Identity, error)
@@ -71,10 +77,10 @@ type Store interface {
 	// PutRole stores a role, new or not, if it has no new permission, or if fits agrees to the size that the permissions of one of its users have then, as
 	// token.Size counts: that of the user who has most, among those who have more roles than this one. No role is given
 	// or changed meanwhile.
-	PutRole(ctx context.Context, r access.Role, fits func(size int) error) error
+	PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error) error
 	// DeleteRole deletes a role after it has let decide change all users that have it. NotFound
 	// if there is no such role; RoleInUse if more than most users have it.
-	DeleteRole(ctx context.Context, name string, most int, decide func(User) (Change, error)) error
+	DeleteRole(ctx context.Context, grant access.Grant, name string, most int, decide func(User) (Change, error)) error
 
 	// Note makes an entry in the audit trail about what has changed nothing.
 	Note(ctx context.Context, entry Audit) error
@@ -112,12 +118,18 @@ type Change struct {
 	Delete       bool          // erase the account and all that belongs to it
 	PasswordHash string        // the new password's hash; empty leaves the old one
 	EndSessions  bool          // end all sessions
-	KeepSession  uuid.UUID     // … but this one
+	Open         *Opening      // a session to be opened after that
 	Token        *OneTimeToken // to be stored
 	VoidTokens   bool          // end all one-time tokens for a new password
 	Forgive      bool          // forget failed logins
 	Events       []event.Event
 	Audit        []Action
+}
+
+// Opening is a session that a change opens.
+type Opening struct {
+	Session  Session
+	Identity Identity // filled in by the store: whose session it is
 }
 
 // Turn is what is to become of a locked session. The zero Turn changes nothing.

@@ -3,15 +3,14 @@ package user
 import (
 	"context"
 
-	"github.com/google/uuid"
-
+	"user-service/pkg/access"
 	"user-service/pkg/event"
 )
 
 // RequestVerification sends a token to the mailbox of a user that proves its control, unless that
-// is proved already. Errors: NotFound, Unavailable.
-func (s *Service) RequestVerification(ctx context.Context, id uuid.UUID) error {
-	_, err := s.store.Change(ctx, id, func(ctx context.Context, tx Tx, u User) (Change, error) {
+// is proved already. Errors: those of a grant, NotFound, Unavailable.
+func (s *Service) RequestVerification(ctx context.Context, grant access.Grant) error {
+	_, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, u User) (Change, error) {
 		if u.EmailVerified {
 			return Change{}, nil
 		}

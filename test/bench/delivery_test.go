@@ -11,8 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/pkg/access"
 	"user-service/pkg/outbox"
 	"user-service/pkg/password"
 	"user-service/pkg/postgres"
@@ -73,12 +75,12 @@ func account(b *testing.B, db *postgres.DB) (rename func(name string)) {
 		b.Fatal(err)
 	}
 	users := user.New(user.Config{Passwords: password.Policy{MinLength: 15}}, db, hasher, nil)
-	u, err := users.Create(b.Context(), user.Registration{Email: "ada@example.com", Password: "seven green kettles sing"})
+	u, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{Email: "ada@example.com", Password: "seven green kettles sing"})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return func(name string) {
-		_, err := users.Update(b.Context(), user.Identity{}, u.ID, user.Replacement{Email: u.Email, Profile: user.Profile{Name: name}}, nil)
+		_, err := users.Update(b.Context(), user.Identity{}, access.Internal(u.ID), user.Replacement{Email: u.Email, Profile: user.Profile{Name: name}}, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
+	"user-service/pkg/access"
 	"user-service/pkg/password"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
@@ -89,7 +92,7 @@ func fill(b *testing.B, db *postgres.DB) (accessToken string) {
 	}
 	users := user.New(user.Config{Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour}, db, hasher, tokens)
 	for n := range stormAccounts + 1 { // the one that reads takes no part in the storm
-		if _, err := users.Create(b.Context(), user.Registration{Email: stormEmail(n), Password: stormPassword}, "user"); err != nil {
+		if _, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{Email: stormEmail(n), Password: stormPassword}, "user"); err != nil {
 			b.Fatal(err)
 		}
 	}

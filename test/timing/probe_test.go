@@ -15,8 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"user-service/pkg/access"
 	"user-service/pkg/httpapi"
 	"user-service/pkg/password"
 	"user-service/pkg/postgres/postgrestest"
@@ -97,7 +99,7 @@ func (unobserved) RateLimited(string) {}
 // account makes an active account.
 func (s *target) account(email string) {
 	s.t.Helper()
-	if _, err := s.users.Create(s.t.Context(), user.Registration{Email: email, Password: goodPassword}); err != nil {
+	if _, err := s.users.Create(s.t.Context(), access.Internal(uuid.Nil), user.Registration{Email: email, Password: goodPassword}); err != nil {
 		s.t.Fatal(err)
 	}
 }

@@ -1,0 +1,291 @@
+package httpapi_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/access"
+)
+
+// writing is an operation of the contract that writes, as one kind of caller calls it.
+type writing struct {
+	method, path, name string
+	self               bool // the caller acts on its own account
+}
+
+// String names the operation in a test's output.
+func (w writing) String() string {
+	if w.self {
+		return w.name + " of one's own"
+	}
+	return w.name + " by permission"
+}
+
+// writings lists all operations by which a caller with a token changes something. A new one is among them as soon as
+// it is in the contract, which lists every route. A logout is not: it is a way to lose a right itself.
+func writings(t *testing.T) []writing {
+	t.Helper()
+	var out []writing
+	for path, item := range contract.doc.Paths.Map() {
+		for method, operation := range item.Operations() {
+			who := operations[operation.OperationID].who
+			if method == http.MethodGet || who.anyone || strings.HasPrefix(path, "/verify") || path == "/logout" {
+				continue
+			}
+			if who.self || who.everybody {
+				out = append(out, writing{method, path, operation.OperationID, true})
+			}
+			if who.permission != "" {
+				out = append(out, writing{method, path, operation.OperationID, false})
+			}
+		}
+	}
+	if len(out) < 15 {
+		t.Fatalf("only %d operations that write are found", len(out))
+	}
+	slices.SortFunc(out, func(a, b writing) int { return strings.Compare(a.String(), b.String()) })
+	return out
+}
+
+// pending is a request that is about to be sent.
+type pending struct {
+	writing
+	caller, target account
+	path           string
+	body           any
+}
+
+// prepare makes the accounts of a request. Who needs permissions has them by the role operator.
+func (s *server) prepare(w writing, admin account) pending {
+	s.t.Helper()
+	admin = s.login(admin) // an access token of these tests is valid for a minute
+	p := pending{writing: w, target: s.register()}
+	p.caller = p.target
+	if !w.self {
+		all := append(access.Permissions(), "orders:refund")
+		s.call("PUT", "/roles/operator", map[string]any{"permissions": all}, as(admin.token)).want(s.t, 200)
+		p.caller = s.with("operator")
+	}
+	s.call("PUT", "/roles/spare", `{"permissions":[]}`, as(admin.token)).want(s.t, 200)
+	s.login(p.target)
+	sessions := s.sessions("/users/me", p.target.token)
+	other := slices.IndexFunc(sessions, func(i session) bool { return !i.Current })
+	p.path = strings.NewReplacer("{id}", p.target.ID.String(), "{session_id}", sessions[other].ID.String(), "{name}", "spare").Replace(w.path)
+	if body := operations[w.name].body; body != nil {
+		p.body = body(s, p.target)
+	}
+	return p
+}
+
+func (s *server) send(p pending) answer { return s.call(p.method, p.path, p.body, as(p.caller.token)) }
+
+// state is all that these requests change: what is stored about a user, a role, and the events that wait.
+func (s *server) state(conn *pgx.Conn, id uuid.UUID) (state string) {
+	s.t.Helper()
+	err := conn.QueryRow(context.Background(), `SELECT concat_ws(E'\n',
+		(SELECT row_to_json(u) FROM users u WHERE id = $1),
+		(SELECT row_to_json(c) FROM credentials c WHERE user_id = $1),
+		(SELECT json_agg(role ORDER BY role) FROM user_roles WHERE user_id = $1),
+		(SELECT json_agg(s ORDER BY id) FROM sessions s WHERE user_id = $1),
+		(SELECT json_agg(t ORDER BY token_hash) FROM one_time_tokens t WHERE user_id = $1),
+		(SELECT json_agg(r) FROM roles r WHERE name = 'spare'),
+		(SELECT json_agg(event_id ORDER BY id) FROM outbox WHERE subject = $1))`, id).Scan(&state)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return state
+}
+
+// losses are the ways to lose a right.
+var losses = map[string]struct {
+	refusal int  // the answer to who has lost it
+	self    bool // who acts on its own account can lose the right so
+	success int
+	lose    func(s *server, caller, admin account) answer
+}{
+	"logout": {401, true, 204, func(s *server, caller, _ account) answer {
+		return s.call("POST", "/logout", nil, as(caller.token))
+	}},
+	"disabling": {401, false, 200, func(s *server, caller, admin account) answer {
+		return s.call("PUT", caller.path()+"/status", `{"status":"disabled"}`, as(admin.token))
+	}},
+	"erasure": {401, false, 204, func(s *server, caller, admin account) answer {
+		return s.call("DELETE", caller.path(), nil, as(admin.token))
+	}},
+	"demotion": {403, false, 200, func(s *server, caller, admin account) answer {
+		return s.call("PUT", caller.path()+"/roles", `{"roles":["user"]}`, as(admin.token))
+	}},
+	"narrowing of the role": {403, false, 200, func(s *server, _, admin account) answer {
+		return s.call("PUT", "/roles/operator", `{"permissions":["orders:refund"]}`, as(admin.token))
+	}},
+	"deletion of the role": {403, false, 204, func(s *server, _, admin account) answer {
+		return s.call("DELETE", "/roles/operator", nil, as(admin.token))
+	}},
+}
+
+// TestEveryWriteChangesSomething holds the tests below to what they look at.
+func TestEveryWriteChangesSomething(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, conn := s.admin(), s.connect()
+	defer func() { _ = conn.Close(context.Background()) }()
+	for _, w := range writings(t) {
+		p := s.prepare(w, admin)
+		before := s.state(conn, p.target.ID)
+		s.send(p).want(t, operations[w.name].status)
+		if s.state(conn, p.target.ID) == before {
+			t.Errorf("%s changes nothing that is looked at", w)
+		}
+	}
+}
+
+// TestAWaitingWriteIsRefusedOnceItsCallerLostTheRight makes each request wait for a row that somebody else has locked,
+// and takes the right of the caller away meanwhile, at another replica.
+func TestAWaitingWriteIsRefusedOnceItsCallerLostTheRight(t *testing.T) {
+	t.Parallel()
+	for how, loss := range losses {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			other := start(t, func(set *settings) { set.database = s.dsn })
+			admin, conn := s.admin(), s.connect()
+			defer func() { _ = conn.Close(context.Background()) }()
+			for _, w := range writings(t) {
+				if w.self && !loss.self {
+					continue
+				}
+				p := s.prepare(w, admin)
+				unlock := s.lockTarget(p)
+				answered := make(chan answer)
+				go func() { answered <- s.send(p) }()
+				s.waitForALock()
+				loss.lose(other, p.caller, s.login(admin)).want(t, loss.success)
+				before := s.state(conn, p.target.ID)
+				unlock()
+				if got := <-answered; got.status != loss.refusal {
+					t.Errorf("%s: status is %d, want %d: %s", w, got.status, loss.refusal, got.body)
+				}
+				if after := s.state(conn, p.target.ID); after != before {
+					t.Errorf("%s changes\n%s\nto\n%s", w, before, after)
+				}
+			}
+		})
+	}
+}
+
+// lockTarget locks what the request is about, until unlock is called.
+func (s *server) lockTarget(p pending) (unlock func()) {
+	s.t.Helper()
+	conn := s.connect()
+	tx, err := conn.Begin(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	query, arg := `SELECT FROM users WHERE id = $1 FOR UPDATE`, any(p.target.ID)
+	if strings.HasPrefix(p.path, "/roles/") {
+		query, arg = `SELECT FROM roles WHERE name = $1 FOR UPDATE`, "spare"
+	}
+	if _, err := tx.Exec(s.t.Context(), query, arg); err != nil {
+		s.t.Fatal(err)
+	}
+	return func() {
+		_ = tx.Rollback(context.Background())
+		_ = conn.Close(context.Background())
+	}
+}
+
+// TestNoWriteFollowsTheLossOfTheRight sends each request while the right of its caller is taken away at another replica:
+// once that is answered, the request changes nothing.
+func TestNoWriteFollowsTheLossOfTheRight(t *testing.T) {
+	t.Parallel()
+	const rounds = 20
+	for how, loss := range losses {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			other := start(t, func(set *settings) { set.database = s.dsn })
+			admin, conn := s.admin(), s.connect()
+			defer func() { _ = conn.Close(context.Background()) }()
+			for _, w := range writings(t) {
+				if w.self && !loss.self {
+					continue
+				}
+				for range rounds {
+					p, fresh := s.prepare(w, admin), s.login(admin)
+					s.race(conn, p, loss.success, func() answer { return loss.lose(other, p.caller, fresh) })
+				}
+			}
+		})
+	}
+}
+
+// race sends a request, and a moment later takes the right to it away.
+func (s *server) race(conn *pgx.Conn, p pending, success int, lose func() answer) {
+	s.t.Helper()
+	answered := make(chan answer)
+	go func() { answered <- s.send(p) }()
+	<-time.After(rand.N(3 * time.Millisecond))                              //nolint:gosec // no secret
+	if got := patiently(lose); got.status != success && got.status != 401 { // 401: the request itself has ended the session
+		s.t.Fatalf("status is %d, want %d: %s", got.status, success, got.body)
+	}
+	before := s.state(conn, p.target.ID)
+	got := <-answered
+	if after := s.state(conn, p.target.ID); after != before {
+		s.t.Errorf("%s: status %d after the right was lost changes\n%s\nto\n%s", p.writing, got.status, before, after)
+	}
+}
+
+// TestNobodyGainsPermissionsByAnothersAccount holds users:write and users:delete to accounts that have no more
+// permissions than the caller.
+func TestNobodyGainsPermissionsByAnothersAccount(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, conn := s.admin(), s.connect()
+	defer func() { _ = conn.Close(context.Background()) }()
+	put := func(role string, permissions ...access.Permission) {
+		s.call("PUT", "/roles/"+role, map[string]any{"permissions": permissions}, as(admin.token)).want(t, 200)
+	}
+	put("support", access.UsersWrite, access.UsersDelete)
+	put("refunds", "orders:refund")
+	put("all-listed", access.Permissions()...)
+	support, allListed := s.with("support"), s.with("all-listed")
+	for _, c := range []struct {
+		caller account
+		target []string
+	}{{support, []string{access.Admin}}, {support, []string{"user", "refunds"}}, {allListed, []string{access.Admin}}} {
+		for _, w := range writings(t) {
+			if w.self || !strings.Contains(w.path, "{id}") || operations[w.name].who.permission == access.RolesAssign {
+				continue
+			}
+			p, admin := s.prepare(w, admin), s.login(admin)
+			s.call("PUT", p.target.path()+"/roles", map[string]any{"roles": c.target}, as(admin.token)).want(t, 200)
+			p.caller = c.caller
+			before := s.state(conn, p.target.ID)
+			if got := s.send(p); got.status != 403 || before != s.state(conn, p.target.ID) {
+				t.Errorf("%s over an account with the roles %v: status is %d, want 403 and no change: %s", w, c.target, got.status, got.body)
+			}
+			s.call("PUT", p.target.path()+"/roles", `{"roles":["user"]}`, as(admin.token)).want(t, 200)
+			s.send(p).want(t, operations[w.name].status)
+		}
+	}
+	s.call("DELETE", s.with(access.Admin, "refunds").path(), nil, as(admin.token)).want(t, 204) // admin has all, those of applications too
+}
+
+// TestAnAdminsChangeOfAnEmailEndsTheSessions of the user: whoever had taken the account over is out.
+func TestAnAdminsChangeOfAnEmailEndsTheSessions(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, a := s.admin(), s.register()
+	s.call("PATCH", a.path(), `{"name":"Ada"}`, as(admin.token)).want(t, 200)
+	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200)
+	s.call("PATCH", a.path(), map[string]any{"email": "new-" + a.Email}, as(admin.token)).want(t, 200)
+	s.isOut(a)
+}

@@ -1,0 +1,162 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"user-service/pkg/access"
+	"user-service/pkg/user"
+)
+
+// A change that a caller asks for takes its locks in this order:
+//
+//  1. the users that it changes, by id, or the role; here it waits
+//  2. the user of the caller, which keeps its status and its roles as they are
+//  3. the session of the caller, which keeps it from being ended
+//  4. the roles of the caller and of the target, by name
+//
+// Steps 2 and 4 do not wait: two callers who change each other would wait in a circle. The
+// transaction is rolled back and begun again instead. So a change that waits holds nothing
+// that keeps its caller from being shut out.
+
+// standing is what a transaction has read of a grant under its locks.
+type standing struct {
+	caller access.Caller // zero if the session has ended, or the account is not active
+	target access.Holder
+	user   user.User // the target; zero if there is none
+}
+
+// queueGrant locks all that decides about the grant, but the target, and reads it.
+func queueGrant(batch *pgx.Batch, g access.Grant, found *standing) {
+	caller := g.Caller()
+	if !g.Self() {
+		batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR SHARE NOWAIT`, caller.UserID)
+	}
+	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 FOR KEY SHARE`, caller.SessionID, caller.UserID)
+	if !g.Self() {
+		batch.Queue(`
+			SELECT 1 FROM roles WHERE name IN (SELECT role FROM user_roles WHERE user_id = ANY($1::uuid[]))
+			ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, []uuid.UUID{caller.UserID, g.Target()})
+	}
+	batch.Queue(identifyQuery, caller.UserID, caller.SessionID).QueryRow(func(row pgx.Row) error {
+		identity, err := scanIdentity(row)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		found.caller = identity.Caller
+		if g.Self() {
+			found.user = identity.User
+		}
+		return err
+	})
+}
+
+// check decides by what was found, in the order of the contract: 401, 403, 404.
+func (found standing) check(g access.Grant) error {
+	switch {
+	case !g.Internal() && found.caller.UserID == uuid.Nil:
+		return user.ErrSessionEnded()
+	case !g.Internal() && !g.Allows(found.caller, found.target):
+		return user.ErrForbidden()
+	case g.Target() != uuid.Nil && found.user.ID == uuid.Nil:
+		return pgx.ErrNoRows
+	default:
+		return nil
+	}
+}
+
+// lockTarget locks the account that the grant is about, reads it, and checks the grant, in one round trip. Each
+// statement that reads follows the locks: one that waits for a lock sees other tables as they were before it waited.
+func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, error) {
+	var batch pgx.Batch
+	var found standing
+	batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR UPDATE`, g.Target())
+	if !g.Internal() {
+		queueGrant(&batch, g, &found)
+	}
+	if !g.Self() {
+		queueTarget(&batch, g, &found)
+	}
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return user.User{}, err
+	}
+	return found.user, found.check(g)
+}
+
+// queueTarget reads the locked account that the grant is about.
+func queueTarget(batch *pgx.Batch, g access.Grant, found *standing) {
+	batch.Queue(`SELECT `+userColumns+`, `+permissionsColumn+` FROM users u WHERE u.id = $1`, g.Target()).
+		QueryRow(func(row pgx.Row) error {
+			u, err := scanUser(row, &found.target.Permissions)
+			if errors.Is(err, pgx.ErrNoRows) {
+				return nil
+			}
+			found.user, found.target.Roles = u, u.Roles
+			return err
+		})
+}
+
+// checkGrant checks a grant that is about no user, after all that the transaction changes is locked.
+func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
+	if g.Internal() {
+		return nil
+	}
+	var batch pgx.Batch
+	var found standing
+	queueGrant(&batch, g, &found)
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return err
+	}
+	return found.check(g)
+}
+
+// account is a key of those whose changes wait for each other. Users who flood their own account keep neither an
+// administrator nor themselves from ending what goes on: each purpose has a place of its own.
+type account struct {
+	id      uuid.UUID
+	purpose purpose
+}
+
+type purpose int
+
+const (
+	ownChange purpose = iota
+	othersChange
+	endOfSessions
+)
+
+func accountOf(g access.Grant) account {
+	if g.Self() {
+		return account{g.Target(), ownChange}
+	}
+	return account{g.Target(), othersChange}
+}
+
+// inGrantedTx is inTx for work that checks a grant. It begins again as long as the user of the caller is being changed.
+func (db *DB) inGrantedTx(ctx context.Context, doing string, work func(pgx.Tx) error) error {
+	for {
+		err := pgx.BeginFunc(ctx, db.pool, work)
+		if !isLockTaken(err) {
+			return failed(doing, err)
+		}
+		pause := time.NewTimer(5*time.Millisecond + rand.N(20*time.Millisecond)) //nolint:gosec // no secret
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return failed(doing, ctx.Err())
+		}
+	}
+}
+
+// isLockTaken reports whether a statement with NOWAIT found its row locked.
+func isLockTaken(err error) bool {
+	var server *pgconn.PgError
+	return errors.As(err, &server) && server.Code == "55P03"
+}
