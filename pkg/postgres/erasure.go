@@ -17,10 +17,12 @@ const (
 	erasureBatch = 100
 )
 
-// queueErasure erases a user: credentials, roles, sessions and tokens go with it. It is noted for the reaper, since
-// what goes on at this moment may still add to the audit trail.
+// queueErasure erases a user: credentials, roles, sessions, tokens and the events that wait go with it. Events that the
+// relay has locked are not waited for: the relay drops what it finds later about a user who is gone. The erasure is noted
+// for the reaper, since what goes on at this moment may still add to the audit trail.
 func queueErasure(batch *pgx.Batch, id uuid.UUID) {
 	queueForget(batch, id)
+	batch.Queue(`DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE subject = $1 FOR UPDATE SKIP LOCKED)`, id)
 	batch.Queue(`DELETE FROM users WHERE id = $1`, id)
 	batch.Queue(`INSERT INTO erasures (user_id) VALUES ($1)`, id)
 }

@@ -6,9 +6,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"user-service/pkg/access"
+	"user-service/pkg/event"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/user"
 )
@@ -21,7 +24,7 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
 	const at, request = "198.51.100.7", "ada-at-home"
 	gone, other := create(t, db, "gone@example.com"), create(t, db, "other@example.com")
-	if err := db.PutRole(t.Context(), access.Role{Name: "clerk", Permissions: []access.Permission{}}, anySize); err != nil {
+	if err := db.PutRole(t.Context(), access.Internal(uuid.Nil), access.Role{Name: "clerk", Permissions: []access.Permission{}}, anySize); err != nil {
 		t.Fatal(err)
 	}
 	here := user.WithOrigin(t.Context(), user.Origin{ActorID: gone.ID, IP: netip.MustParseAddr(at), RequestID: request})
@@ -35,7 +38,7 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, err := db.Change(here, other.ID, give(func() {}, "clerk", "user")); err != nil {
+		if _, err := db.Change(here, access.Internal(other.ID), give(func() {}, "clerk", "user")); err != nil {
 			t.Error(err)
 		}
 	})
@@ -98,5 +101,51 @@ func TestManyErasuresAreGoneOver(t *testing.T) {
 	err := conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM erasures), (SELECT count(ip) FROM audit_events)`).Scan(&erasures, &addresses)
 	if err != nil || erasures != 7 || addresses != 7 {
 		t.Errorf("%d erasures and %d addresses are left (%v), want the 7 of just now", erasures, addresses, err)
+	}
+}
+
+// TestWhatWaitsAboutAnErasedUserIsNotPublished erases a user while the broker is away: the events that wait hold
+// personal data, and a token that opens nothing any more.
+func TestWhatWaitsAboutAnErasedUserIsNotPublished(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	gone, other := create(t, db, "gone@example.com"), create(t, db, "other@example.com")
+	remove(t, db, gone.ID)
+	if rows := postgrestest.Rows(t, dsn); strings.Contains(rows, gone.Email) {
+		t.Errorf("the email is left in\n%s", rows)
+	}
+	var published []string
+	for _, e := range drain(t, db) {
+		published = append(published, string(e.Type)+" "+e.Subject.String())
+	}
+	if diff := cmp.Diff([]string{"user.created " + other.ID.String(), "user.deleted " + gone.ID.String()}, published); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestAnErasureDoesNotWaitForTheRelay erases a user while an event about it is locked, as by a relay that removes it. The
+// lock ends without the removal: the event is not published then.
+func TestAnErasureDoesNotWaitForTheRelay(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, relay := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	gone := create(t, db, "gone@example.com")
+	tx, err := relay.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `DELETE FROM outbox WHERE subject = $1`, gone.ID); err != nil {
+		t.Fatal(err)
+	}
+	remove(t, db, gone.ID)
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if events := drain(t, db); len(events) != 1 || events[0].Type != event.UserDeleted {
+		t.Errorf("published: %+v, want the deletion", events)
+	}
+	if rows := postgrestest.Rows(t, dsn); strings.Contains(rows, gone.Email) {
+		t.Errorf("the email is left in\n%s", rows)
 	}
 }

@@ -108,44 +108,57 @@ func (db *DB) Drain(ctx context.Context, limit int, publish func(context.Context
 		if !mine {
 			return outbox.ErrBusy
 		}
-		ids, events, err := oldest(ctx, tx, limit)
-		if err != nil || len(events) == 0 {
+		waiting, err := oldest(ctx, tx, limit)
+		if err != nil || len(waiting.ids)+len(waiting.erased) == 0 {
 			return err
 		}
-		drained.Taken = len(events)
-		published := confirmed(ids, publish(ctx, events))
-		if len(published) == 0 {
+		drained.Taken = len(waiting.ids) + len(waiting.erased)
+		done := append(confirmed(waiting.ids, publish(ctx, waiting.events)), waiting.erased...)
+		if len(done) == 0 {
 			return nil
 		}
-		if _, err := tx.Exec(ctx, `DELETE FROM outbox WHERE id = ANY($1::bigint[])`, published); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM outbox WHERE id = ANY($1::bigint[])`, done); err != nil {
 			return fmt.Errorf("remove published events: %w", err)
 		}
-		drained.Removed = len(published)
+		drained.Removed = len(done)
 		return nil
 	})
 	return drained, err
 }
 
-func oldest(ctx context.Context, tx pgx.Tx, limit int) (ids []int64, events []event.Event, err error) {
+// backlog is the oldest part of the outbox.
+type backlog struct {
+	ids    []int64 // of events, one for each
+	events []event.Event
+	erased []int64 // ids of events about users who are erased, other than their deletion: nobody may get them any more
+}
+
+func oldest(ctx context.Context, tx pgx.Tx, limit int) (b backlog, err error) {
 	rows, err := tx.Query(ctx, `
-		SELECT id, event_id, type, subject, sequence, occurred_at, traceparent, data::text
-		FROM outbox ORDER BY id LIMIT $1`, limit)
+		SELECT o.id, o.event_id, o.type, o.subject, o.sequence, o.occurred_at, o.traceparent, o.data::text,
+			o.type <> $2 AND NOT EXISTS (SELECT FROM users u WHERE u.id = o.subject)
+		FROM outbox o ORDER BY o.id LIMIT $1`, limit, event.UserDeleted)
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the outbox: %w", err)
+		return backlog{}, fmt.Errorf("read the outbox: %w", err)
 	}
 	var id int64
 	var e event.Event
 	var data string
-	_, err = pgx.ForEachRow(rows, []any{&id, &e.ID, &e.Type, &e.Subject, &e.Sequence, &e.Time, &e.Traceparent, &data},
+	var erased bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &e.ID, &e.Type, &e.Subject, &e.Sequence, &e.Time, &e.Traceparent, &data, &erased},
 		func() error {
+			if erased {
+				b.erased = append(b.erased, id)
+				return nil
+			}
 			e.Data = []byte(data)
-			ids, events = append(ids, id), append(events, e)
+			b.ids, b.events = append(b.ids, id), append(b.events, e)
 			return nil
 		})
 	if err != nil {
-		return nil, nil, fmt.Errorf("read the outbox: %w", err)
+		return backlog{}, fmt.Errorf("read the outbox: %w", err)
 	}
-	return ids, events, nil
+	return b, nil
 }
 
 func confirmed(ids []int64, published []bool) []int64 {
