@@ -54,7 +54,7 @@ func TestARotationUnderLoadRefusesNoToken(t *testing.T) {
 		for _, r := range l.replicas {
 			r.rotate(files, len(step.files))
 			// First with one replica ahead of the other; then until nobody has a token of before
-			// the step, which stands for the waiting that docs/security.md asks for.
+			// the step, which stands for the waiting that docs/security/rotation.md asks for.
 			l.awaitTurns()
 		}
 		for _, r := range l.replicas {
