@@ -35,7 +35,7 @@ type Config struct {
 // Database says where PostgreSQL is.
 type Database struct {
 	URL          Secret `env:"DATABASE_URL, required" is:"a PostgreSQL URL such as postgres://user:password@host:5432/database" example:"postgres://user_service:user_service@localhost:5432/user_service?sslmode=disable" desc:"Where the data is."`
-	MaxConns     int32  `env:"DATABASE_MAX_CONNS, default=0" min:"0" max:"10000" is:"0 or a whole number from 2 to 10000" example:"20" desc:"Connections that one replica holds at most, beside one for readiness; 0: four for each CPU, at least 4 and at most 64."`
+	MaxConns     int32  `env:"DATABASE_MAX_CONNS, default=0" min:"0" max:"10000" is:"0 or a whole number from 2 to 10000" example:"20" desc:"Connections that one replica holds at most, beside one for readiness; from 3 on, a quarter is for logins alone; 0: four for each CPU, at least 4 and at most 64."`
 	MigrationURL Secret `env:"MIGRATION_DATABASE_URL" is:"a PostgreSQL URL such as postgres://owner:password@host:5432/database" desc:"The same database as migrations reach it: directly, and with the right to change the schema; not set: DATABASE_URL."`
 }
 

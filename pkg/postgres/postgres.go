@@ -66,9 +66,9 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 		poolConfig.MaxConns = cfg.MaxConns
 	}
 	poolConfig.MinConns = max(poolConfig.MinConns, cfg.MinConns)
-	reserved := poolConfig.MaxConns / loginShare
-	if poolConfig.MaxConns > 1 {
-		reserved = max(reserved, 1)
+	reserved := max(poolConfig.MaxConns/loginShare, 1)
+	if poolConfig.MaxConns < 3 { // the relay needs one, and so do requests
+		reserved = 0
 	}
 	db := &DB{committed: committed, observer: cfg.Observer}
 	poolConfig.ConnConfig.Tracer = db.tracer()
@@ -84,7 +84,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	return db, nil
 }
 
-// openPools divides the connections between logins and all other requests. A single one can't be divided.
+// openPools divides the connections between logins and all other requests.
 func (db *DB) openPools(ctx context.Context, cfg *pgxpool.Config, reserved int32) (err error) {
 	forLogins := cfg.Copy()
 	forLogins.MaxConns, forLogins.MinConns = reserved, min(cfg.MinConns, reserved)
