@@ -29,11 +29,14 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	}
 	here := user.WithOrigin(t.Context(), user.Origin{ActorID: gone.ID, IP: netip.MustParseAddr(at), RequestID: request})
 
+	execute(t, dsn, `
+		CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END';
+		CREATE TRIGGER hold BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.type = 'user.updated') EXECUTE FUNCTION hold()`)
 	outbox, err := conn.Begin(t.Context()) // holds up what stores an event, after it has made its entry
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := outbox.Exec(t.Context(), `LOCK TABLE outbox IN EXCLUSIVE MODE`); err != nil {
+	if _, err := outbox.Exec(t.Context(), `SELECT pg_advisory_xact_lock(1)`); err != nil {
 		t.Fatal(err)
 	}
 	var wg sync.WaitGroup

@@ -73,13 +73,13 @@ func waitForALock(t *testing.T, conn *pgx.Conn) {
 func TestAChangeSeesTheOneThatItWaitedFor(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
-	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	db, other, conn := postgrestest.Connect(t, dsn, nil), postgrestest.Connect(t, dsn, nil), connect(t, dsn)
 	u := create(t, db, "a@example.com")
 	var seen []string
 	var wg sync.WaitGroup
 	_, err := db.Change(t.Context(), access.Internal(u.ID), give(func() {
 		wg.Go(func() {
-			_, err := db.Change(t.Context(), access.Internal(u.ID), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+			_, err := other.Change(t.Context(), access.Internal(u.ID), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 				seen = u.Roles
 				return user.Change{}, nil
 			})

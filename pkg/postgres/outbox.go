@@ -136,7 +136,7 @@ type backlog struct {
 func oldest(ctx context.Context, tx pgx.Tx, limit int) (b backlog, err error) {
 	rows, err := tx.Query(ctx, `
 		SELECT o.id, o.event_id, o.type, o.subject, o.sequence, o.occurred_at, o.traceparent, o.data::text,
-			o.type <> $2 AND NOT EXISTS (SELECT FROM users u WHERE u.id = o.subject)
+			o.type <> $2 AND (SELECT u.id FROM users u WHERE u.id = o.subject) IS NULL -- NOT EXISTS reads all users
 		FROM outbox o ORDER BY o.id LIMIT $1`, limit, event.UserDeleted)
 	if err != nil {
 		return backlog{}, fmt.Errorf("read the outbox: %w", err)

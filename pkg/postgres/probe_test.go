@@ -16,11 +16,12 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestABusyPoolIsNoDatabaseThatIsAway takes all connections: to be asked whether the database answers needs none of them.
-func TestABusyPoolIsNoDatabaseThatIsAway(t *testing.T) {
+// TestABusyPoolKeepsNobodyFromLoggingIn takes all connections that requests share: logins have one of their own, and so
+// has the question whether the database answers.
+func TestABusyPoolKeepsNobodyFromLoggingIn(t *testing.T) {
 	t.Parallel()
 	const most = 3
-	db, err := postgres.Open(t.Context(), postgres.Config{URL: postgrestest.URL(t), MaxConns: most}, nil)
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: postgrestest.URL(t), MaxConns: most + 1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,6 +45,12 @@ func TestABusyPoolIsNoDatabaseThatIsAway(t *testing.T) {
 	busy.Wait()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
+	if cred, err := db.Credential(ctx, "a@example.com"); err != nil || cred.PasswordHash == "" {
+		t.Errorf("a login finds %+v (%v)", cred, err)
+	}
+	if err := guess(ctx, db, user.User{Email: "nobody@example.com"}); err != nil {
+		t.Errorf("a login is not judged: %v", err)
+	}
 	if err := db.Ping(ctx); err != nil {
 		t.Errorf("the database answers, and Ping does not: %v", err)
 	}
