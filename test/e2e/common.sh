@@ -59,7 +59,7 @@ left() {
 # chart's, with Secrets as the operators write them.
 backing() {
   "$helm" template backing "$chart" --namespace "$ns" "${quick[@]}" "${image[@]}" --set quickstart.postgresql.password=pw --set quickstart.rabbitmq.password=pw \
-    --set jwt.secret=0123456789012345678901234567890123 --set fullnameOverride=backing --set migration.enabled=false \
+    --set jwt.existingSecret=keys --set fullnameOverride=backing --set migration.enabled=false \
     --show-only templates/quickstart.yaml --show-only templates/secrets.yaml | k apply -f - >/dev/null
   if [ "${1-}" = durable ]; then
     k apply -f - >/dev/null <<<'{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"database"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}'
@@ -85,7 +85,7 @@ address() {
 use_it() {
   local url email body token
   url=$(address) email=ada-$RANDOM@example.com
-  body='{"email": "'$email'", "password": "seven green kettles sing"}'
+  body='{"email": "'$email'", "password": "'$(openssl rand -base64 18)'"}'
   curl --fail --silent --show-error --json "$body" "$url/register" >/dev/null || fail "nobody can register"
   token=$(curl --fail --silent --show-error --json "$body" "$url/login" | jq -r .access_token)
   curl --fail --silent --show-error --header "Authorization: Bearer $token" "$url/users/me" | jq -e '.email == "'"$email"'"' >/dev/null || fail "the token does not work"

@@ -7,6 +7,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 	"time"
 )
 
-const password = "seven green kettles sing"
+// password is random, because the service refuses passwords that a document or a program has shown.
+var password = rand.Text()
 
 // traffic is what was sent so far.
 type traffic struct {
