@@ -1,6 +1,7 @@
 package chart_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,18 +18,22 @@ var refusals = []struct{ name, set, say string }{
 	{"no broker", "rabbitmq.password=", "No broker: set rabbitmq.existingSecret"},
 	{"two brokers", "rabbitmq.existingSecret=mq", "rabbitmq.password and rabbitmq.existingSecret are both set: leave one"},
 	{"a broker without host", "rabbitmq.host=", "rabbitmq.password is set: set rabbitmq.host"},
-	{"two JWT secrets", "jwt.existingSecret=keys,jwt.acceptedSecrets=", "jwt.secret and jwt.existingSecret are both set: leave one"},
-	{"accepted secrets beside a Secret", "jwt.existingSecret=keys,jwt.secret=", "jwt.acceptedSecrets goes with jwt.secret: put"},
-	{"a key's name without a Secret", "jwt.keys.privateKey=key", "jwt.keys.privateKey and jwt.keys.acceptedKeys name keys of jwt.existingSecret, which is empty: set it"},
-	{"a JWT secret that no cluster can keep", "jwt.secret=", "No cluster answers here"},
-	{"a password without an admin", "admin.existingSecret=first", "admin.existingSecret has the password of the first admin: set admin.email"},
-	{"an admin without a migration", "admin.email=ada@example.com", "admin.email needs the migration Job"},
-	{"quickstart with a database", "quickstart.enabled=true", "quickstart.enabled brings a database of its own: leave database.url"},
-	{"quickstart with a broker", "quickstart.enabled=true,database.url=", "quickstart.enabled brings a broker of its own: leave rabbitmq.host"},
+	{"two JWT secrets", "jwt.secret=" + randomSecret(), "jwt.secret and jwt.existingSecret are both set: leave one"},
+	{"accepted secrets beside a Secret", "jwt.acceptedSecrets=" + randomSecret(), "jwt.acceptedSecrets goes with jwt.secret: put"},
+	{"a key's name without a Secret", "jwt.existingSecret=,jwt.secret=" + randomSecret() + ",jwt.keys.privateKey=key", "jwt.keys.privateKey and jwt.keys.acceptedKeys name keys of jwt.existingSecret, which is empty: set it"},
+	{"a JWT secret that no cluster can keep", "jwt.existingSecret=", "No cluster answers here"},
+	{"two emails of an admin", "migration.enabled=true,admin.email=ada@example.com,admin.existingSecret=first", "admin.email and admin.existingSecret are both set: leave admin.email empty"},
+	{"an admin without a migration", "admin.existingSecret=first", "admin.email and admin.existingSecret need the migration Job"},
+	{"an admin whose password no cluster can keep", "migration.enabled=true,admin.email=ada@example.com", "No cluster answers here"},
+	{"quickstart with a database", "quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,rabbitmq.host=,rabbitmq.password=", "quickstart.enabled brings a database of its own: leave database.url"},
+	{"quickstart with a broker", "quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=", "quickstart.enabled brings a broker of its own: leave rabbitmq.host"},
 
 	// Values that the service would not start with.
-	{"a short JWT secret", "jwt.secret=short", "jwt.secret has 5 characters: use at least 32"},
-	{"another database", "database.url=mysql://db/app", "database.url is no PostgreSQL URL: write it as postgres://"},
+	{"a short JWT secret", "jwt.existingSecret=,jwt.secret=short", "jwt.secret has 5 characters and needs at least 32: use a random one"},
+	{"a JWT secret of few characters", "jwt.existingSecret=,jwt.secret=" + strings.Repeat("a", 40), "jwt.secret has fewer than 8 different characters: use a random one"},
+	{"a JWT secret that repeats", "jwt.existingSecret=,jwt.secret=" + strings.Repeat("0123456789", 4) + "012", "jwt.secret repeats a shorter text: use a random one"},
+	{"a short accepted secret", "jwt.existingSecret=,jwt.secret=" + randomSecret() + `,jwt.acceptedSecrets=` + randomSecret() + `\,short`, "A secret of jwt.acceptedSecrets has 5 characters and needs"},
+	{"another database", "database.url=mysql://db/app", "database.url is not a PostgreSQL URL: write it as postgres://"},
 	{"a variable of the chart", "config.DATABASE_URL=x", "config.DATABASE_URL is set by the chart: use database instead"},
 	{"a file of the chart", "config.JWT_SECRET_FILE=x", "config.JWT_SECRET_FILE is set by the chart: use jwt instead"},
 	{"a variable of the chart in extraEnv", "extraEnv[0].name=RABBITMQ_PASS,extraEnv[0].value=x", "extraEnv has RABBITMQ_PASS, which is set by the chart: use rabbitmq"},
@@ -38,13 +43,24 @@ var refusals = []struct{ name, set, say string }{
 
 	// Pods that would be killed, or not scale.
 	{"a grace period shorter than the drain", "terminationGracePeriodSeconds=20", "terminationGracePeriodSeconds is 20, shorter than the shutdown of 30"},
-	{"a shutdown without a unit", "config.SHUTDOWN_TIMEOUT=25", "config.SHUTDOWN_TIMEOUT is 25, which is no duration: write it with its unit"},
+	{"a shutdown without a unit", "config.SHUTDOWN_TIMEOUT=25", "config.SHUTDOWN_TIMEOUT is 25, which is not a duration: write it with its unit"},
 	{"as many hashes as the node has CPUs", "config.PASSWORD_HASH_CONCURRENCY=null", "config.PASSWORD_HASH_CONCURRENCY is empty"},
-	{"more hashes than the memory holds", "config.PASSWORD_HASH_CONCURRENCY=20", "resources.limits.memory is 256Mi, and the hashes need 463Mi"},
-	{"larger hashes than the memory holds", "config.ARGON2_MEMORY_KIB=131072", "resources.limits.memory is 256Mi, and the hashes need 448Mi"},
-	{"a small memory limit", "resources.limits.memory=64Mi", "resources.limits.memory is 64Mi, and the hashes need 121Mi"},
+	{"more hashes than the memory holds", "config.PASSWORD_HASH_CONCURRENCY=20", "resources.limits.memory is 256Mi, and a pod needs 444Mi"},
+	{"larger hashes than the memory holds", "config.ARGON2_MEMORY_KIB=131072", "resources.limits.memory is 256Mi, and a pod needs 320Mi"},
+	{"a small memory limit", "resources.limits.memory=163Mi", "resources.limits.memory is 163Mi, and a pod needs 164Mi"},
+	{"a Job that can't hash", "migration.enabled=true,admin.existingSecret=first,config.ARGON2_MEMORY_KIB=100000,resources.limits.memory=1Gi", "migration.resources.limits.memory is 128Mi, and the Job needs 162Mi"},
 	{"fewer pods at most than at least", "autoscaling.enabled=true,autoscaling.minReplicas=5,autoscaling.maxReplicas=3", "autoscaling.minReplicas is 5, more than maxReplicas, 3: change one"},
 	{"autoscaling without a request", "autoscaling.enabled=true,resources.requests.cpu=null", "autoscaling looks at the CPU in percent of the request: set resources.requests.cpu"},
+
+	// Policies that would let everything through, or nothing.
+	{"a database anywhere", "networkPolicy.enabled=true,networkPolicy.rabbitmqTo[0].ipBlock.cidr=192.0.2.0/24", "networkPolicy.enabled needs networkPolicy.databaseTo: set where the database is"},
+	{"a broker anywhere", "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=192.0.2.0/24", "networkPolicy.enabled needs networkPolicy.rabbitmqTo: set where the broker is"},
+	{"metrics that nobody may read", policies + "serviceMonitor.enabled=true", "networkPolicy.metricsFrom is empty, so Prometheus could not read"},
+	{"traces to anywhere", policies + "config.OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318", "networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo: set where traces are sent"},
+	{"traces to anywhere by extraEnv", policies + "extraEnv[0].name=OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,extraEnv[0].value=http://collector:4318", "networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo"},
+	{"names asked for anywhere", policies + "networkPolicy.dnsTo=null", "networkPolicy.dnsTo is empty, which would be any address: set where the cluster's DNS is"},
+	{"an empty peer", policies + "networkPolicy.dnsTo[0].podSelector=null", "at '/networkPolicy/dnsTo/0/podSelector': got null, want object"},
+	{"a peer that is misspelled", policies + "networkPolicy.otlpTo[0].podselector.matchLabels.a=b", "at '/networkPolicy/otlpTo/0': additional properties 'podselector' not allowed"},
 
 	// Ways in that lead nowhere.
 	{"an Ingress without a host", "ingress.enabled=true", "ingress.enabled needs ingress.hosts: set"},
@@ -67,6 +83,36 @@ var refusals = []struct{ name, set, say string }{
 	{"a port that is none", "service.port=70000", "at '/service/port': maximum: got 70,000, want 65,535"},
 	{"a name in capitals", "fullnameOverride=Users", "at '/fullnameOverride': 'Users' does not match pattern"},
 	{"an email that is none", "admin.email=ada,migration.enabled=true", "at '/admin/email': 'ada' does not match pattern"},
+}
+
+// policies are the values that NetworkPolicies need beside the base.
+const policies = "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0,networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
+
+// Whoever sets many values wants to hear of all mistakes at once.
+func TestAllProblemsAreTold(t *testing.T) {
+	t.Parallel()
+	_, message, err := try(nil, "helm", "template", "accounts", chart, "--set", "networkPolicy.enabled=true,serviceMonitor.enabled=true,"+
+		"config.DATA_KEY=x,config.SHUTDOWN_TIMEOUT=25,config.PASSWORD_HASH_CONCURRENCY=null,ingress.enabled=true,admin.email=ada@example.com,migration.enabled=false")
+	var got []string
+	for _, line := range complaints(message) {
+		got = append(got, strings.Fields(line)[0]+" "+strings.Fields(line)[1])
+	}
+	want := []string{
+		"admin.email and", "No database:", "No broker:", "No cluster", "No cluster", "config.DATA_KEY has", "config.SHUTDOWN_TIMEOUT is",
+		"config.PASSWORD_HASH_CONCURRENCY is", "networkPolicy.enabled needs", "networkPolicy.enabled needs", "networkPolicy.metricsFrom is", "ingress.enabled needs",
+	}
+	if err == nil || !slices.Equal(got, want) {
+		t.Errorf("the complaints begin with\n%q and should with\n%q in\n%s", got, want, message)
+	}
+}
+
+// What somebody states in so many words is rendered.
+func TestAWideChoiceIsTaken(t *testing.T) {
+	t.Parallel()
+	run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", strings.TrimSuffix(policies, ","))
+	run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", policies+"config.OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318")
+	run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", policies+"config.OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318,config.OTEL_SDK_DISABLED=true")
+	run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", "resources.limits.memory=164Mi")
 }
 
 func TestBadValuesAreRefusedInOneLineThatSaysWhatToChange(t *testing.T) {

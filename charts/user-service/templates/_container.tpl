@@ -25,6 +25,15 @@
 {{- end }}
 {{- end }}
 
+{{/* OpenTelemetry reads it from the environment alone. Only the service sends traces. */}}
+{{- define "user-service.otlpHeadersEnv" -}}
+{{- with .Values.otlpHeaders.existingSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef: {name: {{ . }}, key: {{ $.Values.otlpHeaders.keys.headers }}}
+{{- end }}
+{{- end }}
+
 {{/* A Secret of the chart always has the key, so that a rotation needs no new pods. */}}
 {{- define "user-service.acceptedSecretsKey" -}}
 {{ ternary .Values.jwt.keys.acceptedSecrets "accepted-secrets" (ne .Values.jwt.existingSecret "") }}

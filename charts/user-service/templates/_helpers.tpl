@@ -94,22 +94,22 @@ capabilities: {drop: [ALL]}
 {{ default (printf "%s-admin" (include "user-service.fullname" .)) .Values.admin.existingSecret }}
 {{- end }}
 
+{{- define "user-service.hasAdmin" -}}
+{{- if or .Values.admin.email .Values.admin.existingSecret }}yes{{ end -}}
+{{- end }}
+
 {{/*
-A value that is given, else that of the Secret in the cluster, else a new one. Where no cluster answers,
-a new one at each render would end every session, so the render fails instead. A list of Secrets has a kind even
-if it is empty; without a cluster it is nothing. (dict "root" $ "value" … "secret" … "key" … "instead" …)
+A value that is given, else that of the Secret in the cluster, else a new one; where no cluster answers, _validate.tpl has
+refused before. (dict "root" $ "value" … "secret" … "key" …)
 */}}
 {{- define "user-service.secret" -}}
-{{- $namespace := .root.Release.Namespace -}}
-{{- $found := get (default dict (lookup "v1" "Secret" $namespace .secret).data) .key -}}
+{{- $found := get (default dict (lookup "v1" "Secret" .root.Release.Namespace .secret).data) .key -}}
 {{- if .value -}}
 {{ .value }}
 {{- else if $found -}}
 {{ b64dec $found }}
-{{- else if lookup "v1" "Secret" $namespace "" -}}
-{{ randAlphaNum 48 }}
 {{- else -}}
-{{- include "user-service.refuse" (printf "No cluster answers here (helm template, --dry-run=client, Argo CD), so the Secret %s can't be generated once and kept: set %s." .secret .instead) -}}
+{{ randAlphaNum 48 }}
 {{- end -}}
 {{- end }}
 
@@ -146,4 +146,16 @@ if it is empty; without a cluster it is nothing. (dict "root" $ "value" … "sec
 {{- end }}
 {{- define "user-service.rabbitmqPort" -}}
 {{- if .Values.quickstart.enabled -}}5672{{- else -}}{{ default .Values.networkPolicy.rabbitmqPort .Values.rabbitmq.port }}{{- end -}}
+{{- end }}
+
+{{/* Where traces are sent, if they leave the pod: by the variable that OpenTelemetry prefers, of config or extraEnv. */}}
+{{- define "user-service.tracesEndpoint" -}}
+{{- $env := dict -}}
+{{- range .Values.extraEnv }}{{ $_ := set $env .name .value }}{{ end -}}
+{{- $env = merge $env .Values.config -}}
+{{- $endpoint := coalesce $env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT $env.OTEL_EXPORTER_OTLP_ENDPOINT | default "" -}}
+{{- $off := or (eq (toString $env.OTEL_SDK_DISABLED | lower) "true") (eq (toString $env.OTEL_TRACES_EXPORTER) "none") -}}
+{{- if not (or $off (regexMatch "^([a-z]+://)?(localhost|127\\.[0-9.]+|\\[::1\\])(:|/|$)" (lower $endpoint))) -}}
+{{ $endpoint }}
+{{- end -}}
 {{- end }}

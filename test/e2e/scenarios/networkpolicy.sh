@@ -3,20 +3,48 @@
 scenario_networkpolicy() {
   local api=https://kubernetes.default.svc http=http://us-user-service metrics=http://us-user-service:9090/metrics
   local database=http://us-user-service-postgresql:5432 broker=http://us-user-service-rabbitmq:5672
+  # Port 53 of what is not DNS is a way out for data; the DNS pods have other ports too.
+  local port53 dns_metrics
   namespace networkpolicy
+  k apply -f - >/dev/null <<EOT
+apiVersion: v1
+kind: Pod
+metadata: {name: port53, labels: {app: port53}}
+spec:
+  automountServiceAccountToken: false
+  securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}, sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "0"}]}
+  containers:
+    - name: port53
+      image: user-service:e2e-1
+      args: [serve]
+      env:
+        - {name: HTTP_ADDR, value: ":53"}
+        - {name: DATABASE_URL, value: postgres://nobody@nowhere.invalid/nothing}
+        - {name: RABBITMQ_HOST, value: nowhere.invalid}
+        - {name: RABBITMQ_PORT, value: "5672"}
+        - {name: RABBITMQ_USER, value: nobody}
+        - {name: RABBITMQ_PASS, value: nobody}
+        - {name: JWT_SECRET, value: "$(openssl rand -base64 48)"}
+      securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}
+EOT
+  k wait --for=condition=Ready pod/port53 --timeout 1m >/dev/null || fail "nothing listens on port 53"
+  port53=http://$(k get pod port53 --output jsonpath='{.status.podIP}'):53/healthz
+  dns_metrics=http://$(kubectl --namespace kube-system get pods --selector k8s-app=kube-dns --output jsonpath='{.items[0].status.podIP}'):9153/metrics
   install "${image[@]}" "${quick[@]}" --set networkPolicy.enabled=true
   "$helm" test us --namespace "$ns" --timeout 2m >/dev/null || fail "helm test"
   use_it
 
-  reaches stranger "$http/readyz" "$metrics" "$api"
-  refused stranger "$database" "$broker"
-  say "networkpolicy: any pod reaches the API and the metrics, and neither database nor broker"
+  reaches stranger "$http/readyz" "$api" "$port53" "$dns_metrics"
+  refused stranger "$metrics" "$database" "$broker"
+  say "networkpolicy: any pod reaches the API, and neither metrics nor database nor broker"
   reaches api "$database" "$broker"
-  refused api "$api" "$metrics"
+  refused api "$api" "$metrics" "$port53" "$dns_metrics"
   reaches migration "$database"
-  refused migration "$broker" "$http/readyz" "$api"
+  refused migration "$broker" "$http/readyz" "$api" "$port53" "$dns_metrics"
+  reaches test "$http/readyz" "$metrics"
+  refused test "$database" "$broker" "$api" "$port53"
   refused postgresql "$http/readyz" "$broker" "$api"
-  say "networkpolicy: the service reaches database and broker, the migration the database, and nothing else"
+  say "networkpolicy: the service reaches database and broker, the migration the database, helm test the service, and nothing else but DNS"
 
   upgrade --reuse-values --set 'networkPolicy.from[0].podSelector.matchLabels.app\.kubernetes\.io/component=gateway' \
     --set 'networkPolicy.metricsFrom[0].podSelector.matchLabels.app\.kubernetes\.io/component=prometheus'

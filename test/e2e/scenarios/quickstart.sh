@@ -7,7 +7,8 @@ scenario_quickstart() {
   say "quickstart: installed in $((SECONDS - start)) s"
   "$helm" test us --namespace "$ns" --timeout 2m >/dev/null || fail "helm test"
   use_it
-  say "quickstart: helm test passes; register and login work"
+  admin_logs_in
+  say "quickstart: helm test passes; register and login work, of the first admin too"
 
   before=$(generated)
   for _ in 1 2; do upgrade --reuse-values; done
@@ -23,6 +24,12 @@ scenario_quickstart() {
   [ "$(generated -admin -jwt)" = "$before" ] || fail "a new installation does not take up the kept Secrets"
   use_it
   say "quickstart: a new installation takes up the kept Secrets"
+}
+
+# admin_logs_in: with the email and the password of the Secret.
+admin_logs_in() {
+  k get secret us-user-service-admin --output json | jq '.data | map_values(@base64d) | {email, password}' |
+    curl --fail --silent --show-error --json @- --output "$scratch/answer" "$(address)/login" || fail "the first admin can't log in"
 }
 
 # generated [SUFFIX...]: what the Secrets of these names hold; by default, of all that the chart generates.

@@ -1,0 +1,169 @@
+package chart_test
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// randomSecret is for values that no file of the repository may have, as somebody would use them.
+func randomSecret() string {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // it never fails
+	return hex.EncodeToString(random)
+}
+
+// secretValues are all values that go into a Secret of the chart, with ? for what is secret, and what they need.
+var secretValues = []struct {
+	name, fixed string
+	secrets     []string
+}{
+	{"by value", "rabbitmq.host=mq.example.com,rabbitmq.user=app", []string{
+		"database.url=postgres://app:?@db.example.com/app", "rabbitmq.password=?", "jwt.secret=?", "jwt.acceptedSecrets=?", "admin.email=?@example.com",
+	}},
+	{"quickstart", "quickstart.enabled=true", []string{
+		"quickstart.postgresql.password=?", "quickstart.rabbitmq.password=?", "jwt.secret=?", "admin.email=?@example.com",
+	}},
+}
+
+// A name, an annotation and an argument are for more eyes than Secrets are. Even a hash in one tells the secret to whoever
+// can guess. So another secret must change Secrets only, and so must another email of the first admin.
+func TestOnlySecretsDependOnWhatIsSecret(t *testing.T) {
+	t.Parallel()
+	for _, values := range secretValues {
+		t.Run(values.name, func(t *testing.T) {
+			t.Parallel()
+			secretsAndRest := func() (secrets, others []string) {
+				args := []string{"--set", policies + values.fixed}
+				for _, value := range values.secrets {
+					args = append(args, "--set-string", strings.ReplaceAll(value, "?", randomSecret()))
+				}
+				return splitSecrets(t, renderInCluster(t, args...))
+			}
+			firstSecrets, first := secretsAndRest()
+			secondSecrets, second := secretsAndRest()
+			if len(first) == 0 || !slices.Equal(first, second) {
+				t.Errorf("with other secrets, the objects beside the Secrets differ:\n%s\nand\n%s", strings.Join(first, "---\n"), strings.Join(second, "---\n"))
+			}
+			if slices.Equal(firstSecrets, secondSecrets) || len(firstSecrets) != 4 {
+				t.Errorf("the %d Secrets do not have the secrets", len(firstSecrets))
+			}
+			if names(t, firstSecrets) != names(t, secondSecrets) {
+				t.Error("the names or annotations of the Secrets depend on what is in them")
+			}
+		})
+	}
+}
+
+func splitSecrets(t *testing.T, stream string) (secrets, others []string) {
+	t.Helper()
+	for _, document := range documents(t, []byte(stream)) {
+		if parse[struct{ Kind string }](t, document).Kind == "Secret" {
+			secrets = append(secrets, string(document))
+		} else {
+			others = append(others, string(document))
+		}
+	}
+	return secrets, others
+}
+
+// names returns all of the Secrets but their content.
+func names(t *testing.T, secrets []string) string {
+	t.Helper()
+	var all strings.Builder
+	for _, document := range secrets {
+		secret := decodes(t, []byte(document)).(*corev1.Secret)
+		secret.Data, secret.StringData = nil, nil
+		all.WriteString(secret.String())
+	}
+	return all.String()
+}
+
+// serviceSecret finds the variables that pkg/config declares as secrets.
+var serviceSecret = regexp.MustCompile("\\bSecret\\s+`env:\"([A-Z0-9_]+)")
+
+// A pod's description shows its environment, so no secret of the service may be in config or, by value, in extraEnv.
+func TestConfigRefusesEverySecretOfTheService(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("pkg/config/*.go")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no files in pkg/config", err)
+	}
+	secrets := map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, match := range serviceSecret.FindAllStringSubmatch(string(text), -1) {
+			secrets[match[1]] = true
+		}
+	}
+	if !secrets["JWT_SECRET"] || !secrets["DATABASE_URL"] {
+		t.Fatalf("the secrets of pkg/config are %v", secrets)
+	}
+	for _, name := range slices.Sorted(maps.Keys(secrets)) {
+		refuses(t, "config."+name+"=postgres://u:p@h/d", "config."+name)
+		refuses(t, "extraEnv[0].name="+name+",extraEnv[0].value=postgres://u:p@h/d", "extraEnv has")
+	}
+}
+
+// What OpenTelemetry's variables, libraries and tools take as secrets; and what only sounds like one.
+func TestConfigRefusesWhatElseIsSecret(t *testing.T) {
+	t.Parallel()
+	for _, set := range []string{
+		"OTEL_EXPORTER_OTLP_HEADERS=api-key=x", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=x", "OTEL_EXPORTER_OTLP_METRICS_HEADERS=x",
+		"OTEL_EXPORTER_OTLP_LOGS_HEADERS=x", "OTEL_EXPORTER_OTLP_ENDPOINT=https://u:p@c.example.com", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://key@c.example.com",
+		"OTEL_EXPORTER_JAEGER_PASSWORD=x", "DATA_KEY=x", "DATA_ACCEPTED_KEYS=x", "SMTP_URL=smtps://u:p@smtp.example.com", "PGPASSWORD=x",
+		"HTTPS_PROXY=http://u:p@proxy.example.com:3128", "AWS_SECRET_ACCESS_KEY=x", "VAULT_TOKEN=x",
+	} {
+		refuses(t, "config."+set, "config."+strings.SplitN(set, "=", 2)[0])
+	}
+	for _, set := range []string{
+		"OTEL_EXPORTER_OTLP_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example.com/@x",
+		"ACCESS_TOKEN_TTL=10m", "PASSWORD_MIN_LENGTH=20", "DATA_KEY_FILE=/secrets/data-key", "SMTP_URL=smtps://smtp.example.com", "WEBAUTHN_ORIGINS=https://example.com",
+	} {
+		if _, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", "config."+set); err != nil {
+			t.Errorf("%s is refused: %s", set, message)
+		}
+	}
+}
+
+func refuses(t *testing.T, set, say string) {
+	t.Helper()
+	out, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", set)
+	if err == nil {
+		t.Errorf("%s renders %d bytes", set, len(out))
+		return
+	}
+	if lines := complaints(message); len(lines) != 1 || !strings.HasPrefix(lines[0], say) {
+		t.Errorf("%s: the complaint should begin with %q and is %q", set, say, lines)
+	}
+}
+
+// The keys of files that users copy, and of the chart's own tests, would sign tokens for somebody.
+func TestNoFileHasAKeyThatSignsTokens(t *testing.T) {
+	t.Parallel()
+	for _, pattern := range []string{chart + "/ci/*.yaml", chart + "/values.yaml", chart + "/tests/*.yaml", "k8s/*/*.yaml", "tilt/*.yaml"} {
+		files, err := filepath.Glob(pattern)
+		if err != nil || len(files) == 0 {
+			t.Fatalf("no files %s: %v", pattern, err)
+		}
+		for _, file := range files {
+			if match := writtenKey.Find(read(t, file)); match != nil {
+				t.Errorf("%s has a key: %s", file, match)
+			}
+		}
+	}
+}
+
+// writtenKey is a value for a key that signs or encrypts, long enough for the service to take it.
+var writtenKey = regexp.MustCompile(`(?i)(?:^|[^a-z])(secret|acceptedSecrets|jwt-secret|accepted-secrets|JWT_[A-Z_]+|DATA_[A-Z_]+): *["']?[-+/=\w]{32,}`)
