@@ -50,8 +50,9 @@ generate: ## write the files that are made from the code, such as .env.example, 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@tools/dev/fuzz
 
-bench: ## run the benchmarks
-	@tools/dev/with-services go test -run '^$$' -bench . -benchmem ./...
+bench: ## run the benchmarks, the floods of docs/benchmarks.md with the flags FLOODS
+	@tools/dev/with-services go test -run '^$$' -bench . -skip Flood -benchmem ./...
+	@SERVICES_PG_FSYNC=on tools/dev/with-services go test -run '^$$' -bench Flood ./test/bench -args $(FLOODS)
 
 chaos: ## try for some minutes to lose an event: kill the service, its broker, its database
 	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 1h -args -accounts 10000 -outage 30s -kills 20

@@ -58,8 +58,6 @@ func BenchmarkFromCommitToConfirm(b *testing.B) {
 	b.ReportMetric(milliseconds(took[len(took)*99/100]), "p99-ms")
 }
 
-func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
-
 // confirms is the outbox.Observer that tells when an event was confirmed.
 type confirms chan time.Time
 

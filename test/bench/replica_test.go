@@ -1,59 +1,50 @@
 package bench_test
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
-
-	"user-service/pkg/access"
-	"user-service/pkg/password"
-	"user-service/pkg/postgres"
-	"user-service/pkg/postgres/postgrestest"
-	"user-service/pkg/token"
-	"user-service/pkg/user"
 )
 
 const (
-	stormPassword = "seven green kettles sing"
-	stormSecret   = "a secret of these benchmarks, long enough"
+	benchPassword = "seven green kettles sing"
+	benchSecret   = "a secret of these benchmarks, long enough"
 )
 
-func stormEmail(account int) string { return fmt.Sprintf("user-%d@example.com", account) }
+// answerTime is how long a client waits. The contract gives a request 2 s.
+const answerTime = 5 * time.Second
 
 // replica is the program with its defaults, as a process of its own.
 type replica struct {
-	cmd    *exec.Cmd
-	url    string
-	client *http.Client
-	token  string // of somebody who is logged in
+	cmd *exec.Cmd
+	url string
 }
 
-// startReplica starts the program on a database with accounts. So far it has hashed nothing.
-func startReplica(b *testing.B) *replica {
+// startReplica starts the program on a database until the benchmark ends. The settings, each
+// NAME=value, replace defaults. With a memory group, both of its processes run in that group.
+func startReplica(b *testing.B, dsn string, group *memoryGroup, settings ...string) *replica {
 	b.Helper()
-	dsn, broker := postgrestest.URL(b), broker(b)
-	s := &replica{
-		url: "http://" + freeAddress(b), token: fill(b, postgrestest.Connect(b, dsn, nil)),
-		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * stormLogins}},
+	program, err := buildProgram()
+	if err != nil {
+		b.Fatal(err)
 	}
-	program := filepath.Join(b.TempDir(), "user-service")
-	if out, err := exec.Command("go", "build", "-o", program, "user-service/cmd/user-service").CombinedOutput(); err != nil {
-		b.Fatalf("build the program: %v\n%s", err, out)
-	}
-	s.cmd = exec.Command(program, "serve")
+	broker := broker(b)
+	s := &replica{url: "http://" + freeAddress(b), cmd: group.command(program, "serve")}
 	s.cmd.Stderr = os.Stderr
-	s.cmd.Env = []string{
+	s.cmd.Env = append([]string{
 		"DATABASE_URL=" + dsn, "HTTP_ADDR=" + s.url[len("http://"):], "METRICS_ADDR=127.0.0.1:0", "LOG_LEVEL=error",
 		"RABBITMQ_HOST=" + broker.Host, fmt.Sprint("RABBITMQ_PORT=", broker.Port), "RABBITMQ_USER=" + broker.User,
-		"RABBITMQ_PASS=" + broker.Password(), "JWT_SECRET=" + stormSecret, "RATE_LIMIT_PER_MINUTE=0",
-	}
+		"RABBITMQ_PASS=" + broker.Password(), "JWT_SECRET=" + benchSecret,
+	}, settings...)
 	for _, name := range []string{"PASSWORD_HASH_CONCURRENCY", "PASSWORD_HASH_QUEUE", "GOMAXPROCS", "GOGC", "GODEBUG"} { // to try others
 		if value := os.Getenv(name); value != "" {
 			s.cmd.Env = append(s.cmd.Env, name+"="+value)
@@ -66,8 +57,9 @@ func startReplica(b *testing.B) *replica {
 		_ = s.cmd.Process.Kill()
 		_ = s.cmd.Wait()
 	})
+	client := newClient(1)
 	for began := time.Now(); ; <-time.After(20 * time.Millisecond) {
-		if status, _ := s.call(http.MethodGet, "/users/me", ""); status == http.StatusOK {
+		if r := s.call(client, request{method: http.MethodGet, path: "/users/me"}); r.status == http.StatusUnauthorized {
 			return s
 		}
 		if time.Since(began) > time.Minute {
@@ -76,31 +68,61 @@ func startReplica(b *testing.B) *replica {
 	}
 }
 
-// fill makes the accounts, with hashes by the program's defaults, and logs one in.
-func fill(b *testing.B, db *postgres.DB) (accessToken string) {
-	b.Helper()
-	hasher, err := password.NewHasher(password.Params{MemoryKiB: 19456, Iterations: 2, Parallelism: 1},
-		password.Limits{Concurrency: 1, MaxWait: time.Minute}, nil)
+// buildProgram builds the program once for all benchmarks, and returns its path.
+var buildProgram = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(buildDir, "user-service")
+	if out, err := exec.Command("go", "build", "-o", program, "user-service/cmd/user-service").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build the program: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+// request is one of a client at an address: that in X-Forwarded-For, or 127.0.0.1.
+type request struct {
+	method, path, body string
+	token, address     string
+}
+
+// response has status 0 if there was none within answerTime.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (s *replica) call(client *http.Client, r request) response {
+	req, err := http.NewRequest(r.method, s.url+r.path, strings.NewReader(r.body))
 	if err != nil {
-		b.Fatal(err)
+		return response{}
 	}
-	tokens, err := token.New(token.Config{
-		Keys: token.Keys{Secret: stormSecret}, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Hour,
-	})
+	if r.body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if r.token != "" {
+		req.Header.Set("Authorization", "Bearer "+r.token)
+	}
+	if r.address != "" {
+		req.Header.Set("X-Forwarded-For", r.address)
+	}
+	resp, err := client.Do(req)
 	if err != nil {
-		b.Fatal(err)
+		return response{}
 	}
-	users := user.New(user.Config{Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour}, db, hasher, tokens)
-	for n := range stormAccounts + 1 { // the one that reads takes no part in the storm
-		if _, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{Email: stormEmail(n), Password: stormPassword}, "user"); err != nil {
-			b.Fatal(err)
-		}
+	defer func() { _ = resp.Body.Close() }()
+	var body bytes.Buffer
+	if _, err := io.Copy(&body, resp.Body); err != nil {
+		return response{}
 	}
-	pair, err := users.Login(b.Context(), user.Login{Email: stormEmail(stormAccounts), Password: stormPassword})
-	if err != nil {
-		b.Fatal(err)
-	}
-	return pair.Access
+	return response{resp.StatusCode, resp.Header, body.Bytes()}
+}
+
+// newClient keeps connections open for so many requests at once.
+func newClient(connections int) *http.Client {
+	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}, Timeout: answerTime}
+}
+
+func loginBody(email, password string) string {
+	return fmt.Sprintf(`{"email": %q, "password": %q}`, email, password)
 }
 
 func freeAddress(b *testing.B) string {

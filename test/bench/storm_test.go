@@ -1,28 +1,32 @@
 package bench_test
 
 import (
-	"bytes"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
-	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/google/uuid"
+
+	"user-service/pkg/access"
+	"user-service/pkg/password"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/token"
+	"user-service/pkg/user"
 )
 
 const (
 	stormLogins   = 64  // at once
 	stormAccounts = 256 // that log in
-	readsEach     = 5 * time.Millisecond
+	readRate      = 200 // a second
 	stormTime     = 10 * time.Second
 	hashMiB       = 19.0 // of one argon2id hash by the defaults
 )
@@ -32,12 +36,12 @@ const (
 // defaults. The contract promises reads that stay fast, memory that is bounded, and that whoever is
 // refused is told when to come back.
 func BenchmarkReadsInAStormOfLogins(b *testing.B) {
-	s := startReplica(b)
+	s := startStorm(b)
 	for b.Loop() {
 		quiet := s.reads(b, stormTime)
 		base := s.peakMiB(b)
 		var storm times
-		answers := s.storm(b, func() { storm = s.reads(b, stormTime) })
+		answers := s.logins(b, func() { storm = s.reads(b, stormTime) })
 
 		bound := 1.2 * (base + hashMiB*hashesAtOnce())
 		b.Logf("reads alone %s; in the storm %s; memory %.0f MiB, then %.0f of %.0f; logins %v",
@@ -49,6 +53,50 @@ func BenchmarkReadsInAStormOfLogins(b *testing.B) {
 	}
 }
 
+// storm is a replica whose accounts log in all at once.
+type storm struct {
+	*replica
+	client *http.Client
+	token  string // of the account that reads
+}
+
+// startStorm starts the program on a database with accounts. So far it has hashed nothing.
+func startStorm(b *testing.B) *storm {
+	b.Helper()
+	dsn := postgrestest.URL(b)
+	accessToken := fill(b, postgrestest.Connect(b, dsn, nil))
+	return &storm{startReplica(b, dsn, nil, "RATE_LIMIT_PER_MINUTE=0"), newClient(2 * stormLogins), accessToken}
+}
+
+func stormEmail(account int) string { return fmt.Sprintf("user-%d@example.com", account) }
+
+// fill makes the accounts, with hashes by the program's defaults, and logs one in.
+func fill(b *testing.B, db *postgres.DB) (accessToken string) {
+	b.Helper()
+	hasher, err := password.NewHasher(password.Params{MemoryKiB: 19456, Iterations: 2, Parallelism: 1},
+		password.Limits{Concurrency: 1, MaxWait: time.Minute}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	tokens, err := token.New(token.Config{
+		Keys: token.Keys{Secret: benchSecret}, Issuer: "user-service", Audience: "user-service", AccessTTL: time.Hour,
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	users := user.New(user.Config{Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour}, db, hasher, tokens)
+	for n := range stormAccounts + 1 { // the one that reads takes no part in the storm
+		if _, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{Email: stormEmail(n), Password: benchPassword}, "user"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	pair, err := users.Login(b.Context(), user.Login{Email: stormEmail(stormAccounts), Password: benchPassword})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return pair.Access
+}
+
 // hashesAtOnce is the PASSWORD_HASH_CONCURRENCY of the program, whose default is one for each CPU.
 func hashesAtOnce() float64 {
 	if n, err := strconv.Atoi(os.Getenv("PASSWORD_HASH_CONCURRENCY")); err == nil && n > 0 {
@@ -57,41 +105,23 @@ func hashesAtOnce() float64 {
 	return float64(runtime.GOMAXPROCS(0))
 }
 
-// times are sorted.
-type times []time.Duration
-
-func (t times) at(quantile float64) time.Duration { return t[int(float64(len(t)-1)*quantile)] }
-
-func (t times) String() string {
-	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms of %d", milliseconds(t.at(0.5)), milliseconds(t.at(0.99)), len(t))
-}
-
-// reads sends GET /users/me at a steady pace. The time of each counts from when it was due, so
-// that a server that stops answering can't make it look as if nobody had asked.
-func (s *replica) reads(b *testing.B, during time.Duration) times {
+// reads sends GET /users/me at a steady rate.
+func (s *storm) reads(b *testing.B, during time.Duration) times {
 	b.Helper()
-	n := int(during / readsEach)
-	took, began := make(times, n), time.Now()
-	var sent sync.WaitGroup
-	for i := range n {
-		due := began.Add(time.Duration(i) * readsEach)
-		<-time.After(time.Until(due))
-		sent.Go(func() {
-			if status, _ := s.call(http.MethodGet, "/users/me", ""); status != http.StatusOK {
-				b.Errorf("a read is answered with %d", status)
-			}
-			took[i] = time.Since(due)
-		})
+	all := openLoop(readRate, during, func(int) int {
+		return s.call(s.client, request{method: http.MethodGet, path: "/users/me", token: s.token}).status
+	})
+	took := all.times(http.StatusOK)
+	if len(took) < len(all) {
+		b.Errorf("reads are answered with %s", all)
 	}
-	sent.Wait()
-	slices.Sort(took)
 	return took
 }
 
-// storm logs in from many clients at once until meanwhile returns. They come back at once
+// logins logs in from many clients at once until meanwhile returns. They come back at once
 // whatever they are told, as attackers do. It returns how often each
 // status was the answer.
-func (s *replica) storm(b *testing.B, meanwhile func()) map[int]int {
+func (s *storm) logins(b *testing.B, meanwhile func()) map[int]int {
 	b.Helper()
 	var (
 		clients sync.WaitGroup
@@ -105,10 +135,10 @@ func (s *replica) storm(b *testing.B, meanwhile func()) map[int]int {
 			mine := make(map[int]int)
 			for !over.Load() {
 				n := int(turn.Add(1))
-				status, header := s.login(n%stormAccounts, n%2 == 0)
-				mine[status]++
-				if status >= 429 && header.Get("Retry-After") == "" {
-					b.Errorf("a refusal with %d names no time to come back", status)
+				r := s.login(n%stormAccounts, n%2 == 0)
+				mine[r.status]++
+				if r.status >= 429 && r.header.Get("Retry-After") == "" {
+					b.Errorf("a refusal with %d names no time to come back", r.status)
 				}
 			}
 			mu.Lock()
@@ -129,67 +159,10 @@ func (s *replica) storm(b *testing.B, meanwhile func()) map[int]int {
 	return answers
 }
 
-func (s *replica) login(account int, right bool) (int, http.Header) {
-	pw := stormPassword
+func (s *storm) login(account int, right bool) response {
+	pw := benchPassword
 	if !right {
 		pw = "seven green kettles sink"
 	}
-	return s.call(http.MethodPost, "/login", fmt.Sprintf(`{"email": %q, "password": %q}`, stormEmail(account), pw))
-}
-
-// call returns status 0 if there was no answer.
-func (s *replica) call(method, path, body string) (int, http.Header) {
-	req, err := http.NewRequest(method, s.url+path, bytes.NewReader([]byte(body)))
-	if err != nil {
-		return 0, nil
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	} else {
-		req.Header.Set("Authorization", "Bearer "+s.token)
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return 0, nil
-	}
-	_, _ = io.Copy(io.Discard, resp.Body)
-	_ = resp.Body.Close()
-	return resp.StatusCode, resp.Header
-}
-
-var peakLine = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
-
-// peakMiB returns the most memory that the program has had so far: its process and the one that hashes.
-func (s *replica) peakMiB(b *testing.B) float64 {
-	b.Helper()
-	pid := strconv.Itoa(s.cmd.Process.Pid)
-	sum := peakOf(b, pid)
-	lists, err := filepath.Glob("/proc/" + pid + "/task/*/children")
-	if err != nil || len(lists) == 0 {
-		b.Fatalf("the system does not tell the children of a process: %v", err)
-	}
-	for _, list := range lists {
-		children, _ := os.ReadFile(list) // a thread may have ended
-		for child := range strings.FieldsSeq(string(children)) {
-			sum += peakOf(b, child)
-		}
-	}
-	return sum
-}
-
-func peakOf(b *testing.B, pid string) (mib float64) {
-	b.Helper()
-	status, err := os.ReadFile("/proc/" + pid + "/status")
-	if err != nil {
-		b.Fatal(err)
-	}
-	found := peakLine.FindStringSubmatch(string(status))
-	if found == nil {
-		b.Fatal("the system does not tell the memory of a process")
-	}
-	kib, err := strconv.ParseFloat(strings.TrimSpace(found[1]), 64)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return kib / 1024
+	return s.call(s.client, request{method: http.MethodPost, path: "/login", body: loginBody(stormEmail(account), pw)})
 }

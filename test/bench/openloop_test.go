@@ -1,0 +1,89 @@
+package bench_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// openLoop sends requests at a rate, in requests a second, and waits for no answer before it sends
+// the next: a slow server gets as many requests as a fast one. It returns when all are answered.
+// The time of each counts from when it was due, so that a late request is not measured as a fast one.
+func openLoop(rate float64, during time.Duration, send func(n int) (status int)) answers {
+	all := make(answers, int(rate*during.Seconds()))
+	began := time.Now()
+	var sent sync.WaitGroup
+	for n := range all {
+		due := began.Add(time.Duration(float64(n) / rate * float64(time.Second)))
+		<-time.After(time.Until(due))
+		sent.Go(func() {
+			status := send(n)
+			all[n] = answer{status, time.Since(due)}
+		})
+	}
+	sent.Wait()
+	return all
+}
+
+// answer is the status that a request got, 0 for none, and the time it took.
+type answer struct {
+	status int
+	took   time.Duration
+}
+
+type answers []answer
+
+// times returns the times of the answers with one of the statuses, sorted.
+func (a answers) times(statuses ...int) times {
+	var took times
+	for _, one := range a {
+		if slices.Contains(statuses, one.status) {
+			took = append(took, one.took)
+		}
+	}
+	slices.Sort(took)
+	return took
+}
+
+// String tells how many answers had each status.
+func (a answers) String() string {
+	counts := make(map[int]int)
+	for _, one := range a {
+		counts[one.status]++
+	}
+	var parts []string
+	for _, status := range slices.Sorted(maps.Keys(counts)) {
+		name := "no answer"
+		if status != 0 {
+			name = fmt.Sprint(status)
+		}
+		parts = append(parts, fmt.Sprintf("%d × %s", counts[status], name))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// times are sorted.
+type times []time.Duration
+
+// at returns a quantile, and no time at all as the longest.
+func (t times) at(quantile float64) time.Duration {
+	if len(t) == 0 {
+		return answerTime
+	}
+	return t[int(float64(len(t)-1)*quantile)]
+}
+
+func (t times) String() string {
+	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms of %d", milliseconds(t.at(0.5)), milliseconds(t.at(0.99)), len(t))
+}
+
+// until returns how many took at most so long.
+func (t times) until(most time.Duration) int {
+	n, _ := slices.BinarySearch(t, most+1)
+	return n
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
