@@ -16,6 +16,7 @@ const (
 	bodyBytes = 64 << 10
 	chartMiB  = 256 // the memory limit of the chart, which sets GOMEMLIMIT to nine tenths of it
 	bodyRate  = 7000.0
+	bodyTime  = 20 * time.Second // past the time that the service gives a body
 )
 
 // BenchmarkFloodOfBodies opens connections that send all but the last byte of a body, and wait.
@@ -57,14 +58,14 @@ func loginsFromAnywhere(*testing.B, *site) func(int) request {
 	return func(int) request { return request{method: http.MethodPost, path: "/login", address: nextNetwork()} }
 }
 
-// bodies is a flood of connections that hold a body until it is over or the server ends it.
+// bodies is a flood of connections that hold a body until the server ends it, or until the end.
 func (s *site) bodies(b *testing.B, n int, header func(n int) request) flood {
 	part := bytes.Repeat([]byte(" "), bodyBytes-1) // JSON may begin with blanks
 	var connected atomic.Int64
 	return flood{
 		maxMiB: serveMiBAtMost,
 		run: func(during time.Duration) answers {
-			end := time.Now().Add(during)
+			end := time.Now().Add(max(during, bodyTime))
 			sent := openLoop(bodyRate, time.Duration(float64(n)/bodyRate*float64(time.Second)), func(i int) int {
 				conn, err := net.DialTimeout("tcp", s.url[len("http://"):], answerTime)
 				if err != nil {

@@ -3,6 +3,7 @@ package bench_test
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -13,7 +14,7 @@ import (
 // the next: a slow server gets as many requests as a fast one. It returns when all are answered.
 // The time of each counts from when it was due, so that a late request is not measured as a fast one.
 func openLoop(rate float64, during time.Duration, send func(n int) (status int)) answers {
-	all := make(answers, int(rate*during.Seconds()))
+	all := make(answers, int(math.Round(rate*during.Seconds())))
 	began := time.Now()
 	var sent sync.WaitGroup
 	for n := range all {
