@@ -2,6 +2,7 @@ package bench_test
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -68,8 +69,13 @@ func startReplica(b *testing.B, dsn string, group *memoryGroup, settings ...stri
 	}
 }
 
+var otherProgram = flag.String("program", "", "`path` of a user-service to measure, such as an older one, in place of the one that is built")
+
 // buildProgram builds the program once for all benchmarks, and returns its path.
 var buildProgram = sync.OnceValues(func() (string, error) {
+	if *otherProgram != "" {
+		return *otherProgram, nil
+	}
 	program := filepath.Join(buildDir, "user-service")
 	if out, err := exec.Command("go", "build", "-o", program, "user-service/cmd/user-service").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
