@@ -98,6 +98,9 @@ func runOf(s string) int {
 func isPersonal(simple string, own []string) bool {
 	letters := lettersAndDigits(simple)
 	for _, word := range own {
+		if len(word) > maxOwn {
+			continue
+		}
 		word = simplify(word)
 		local, _, _ := strings.Cut(word, "@")
 		if isMadeOf(letters, lettersAndDigits(word)) || isMadeOf(letters, lettersAndDigits(local)) {

@@ -13,6 +13,13 @@ const (
 	MinMinLength = 8   // no policy asks for less
 	MaxLength    = 128 // longer ones are refused, never cut
 
+	// maxCodePoints is the length in code points past which a password is too long whatever its normal form is: NFKC
+	// composes at most four into one character (such as U+1F82), but makes up to 18 of one (U+FDFA).
+	maxCodePoints = 4 * MaxLength
+
+	// maxOwn is the longest of the user's own words that is compared, in bytes: longer ones are refused elsewhere.
+	maxOwn = 1 << 10
+
 	// maxPattern is the length up to which a repetition or a run counts as a common password. Who
 	// guesses does not try longer ones first, and any text is welcome that is long.
 	maxPattern = 32
@@ -52,13 +59,14 @@ func (p Policy) Check(password string, own ...string) error {
 	if !utf8.ValidString(password) {
 		return &Weak{NotUTF8, "must be text in UTF-8"}
 	}
+	if IsTooLong(password) {
+		return &Weak{TooLong, fmt.Sprintf("must have at most %d characters", MaxLength)}
+	}
 	simple := simplify(password)
 	least := max(p.MinLength, MinMinLength)
 	switch length := utf8.RuneCountInString(norm.NFKC.String(password)); {
 	case length < least:
 		return &Weak{TooShort, fmt.Sprintf("must have at least %d characters", least)}
-	case length > MaxLength:
-		return &Weak{TooLong, fmt.Sprintf("must have at most %d characters", MaxLength)}
 	case isPersonal(simple, own):
 		return &Weak{Personal, "must not be made of your own email or name; choose another, such as four random words"}
 	case length <= maxPattern && isRepeated(simple):
@@ -69,6 +77,12 @@ func (p Policy) Check(password string, own ...string) error {
 		return &Weak{Common, "is one of the common passwords, which are guessed first; choose another, such as four random words"}
 	}
 	return nil
+}
+
+// IsTooLong reports whether a password has more than MaxLength characters. It normalizes none that can't be shorter: that
+// costs much more than to read it.
+func IsTooLong(password string) bool {
+	return utf8.RuneCountInString(password) > maxCodePoints || utf8.RuneCountInString(norm.NFKC.String(password)) > MaxLength
 }
 
 // simplify returns the form in which passwords are compared with words: case and ways of

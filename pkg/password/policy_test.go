@@ -162,3 +162,46 @@ func BenchmarkCheck(b *testing.B) {
 		})
 	}
 }
+
+func TestTheLongestPasswordInCodePoints(t *testing.T) {
+	t.Parallel()
+	four := "\u03b1\u0313\u0300\u0345" // U+1F82
+	if err := (Policy{}).Check(strings.Repeat(four, 128), ada...); err != nil {
+		t.Errorf("128 characters of 512 code points: %v", err)
+	}
+	for name, password := range map[string]string{
+		"129 characters":                    strings.Repeat(four, 129),
+		"one code point more than 4 * 128":  strings.Repeat(four, 128) + "\u0345",
+		"one character of 513 code points":  "a" + strings.Repeat("\u0301", 512),
+		"18 characters for each code point": strings.Repeat("\ufdfa", 8),
+	} {
+		var weak *Weak
+		if err := (Policy{}).Check(password); !errors.As(err, &weak) || weak.Reason != TooLong || !IsTooLong(password) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLongTextIsNotNormalized is not parallel, as it measures what is allocated. The normal form of the text has a megabyte.
+func TestLongTextIsNotNormalized(t *testing.T) {
+	long := strings.Repeat("\ufdfa", 21_000)
+	_ = Policy{}.Check("seven green kettles sing") // reads the list of common passwords, once
+	for name, check := range map[string]func() error{
+		"password": func() error { return Policy{}.Check(long) },
+		"length": func() error {
+			if IsTooLong(long) {
+				return &Weak{Reason: TooLong}
+			}
+			return nil
+		},
+	} {
+		var err error
+		if got := allocated(func() { err = check() }); got > 64<<10 || err == nil {
+			t.Errorf("%s: %d bytes are allocated, and it is refused with %v", name, got, err)
+		}
+	}
+	email := long + "@example.com"
+	if got := allocated(func() { _ = Policy{MinLength: 15}.Check("seven green kettles sing", long, email) }); got > 64<<10 {
+		t.Errorf("own words: %d bytes are allocated", got)
+	}
+}

@@ -38,6 +38,9 @@ func (t *Tokens) IssueRefresh(r Refresh) string {
 // VerifyRefresh returns what a refresh token names, or ErrInvalid. Whether the
 // session still stands is not the token's to know.
 func (t *Tokens) VerifyRefresh(encoded string) (Refresh, error) {
+	if len(encoded) != base64.RawURLEncoding.EncodedLen(refreshSize) {
+		return Refresh{}, fmt.Errorf("%w: not as long as a refresh token", ErrInvalid)
+	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
 	if err != nil || len(raw) != refreshSize || strings.ContainsAny(encoded, "\r\n") { // base64 skips line ends
 		return Refresh{}, fmt.Errorf("%w: not in the form of a refresh token", ErrInvalid)

@@ -56,6 +56,9 @@ func (s *Service) Update(ctx context.Context, by Identity, grant access.Grant, e
 //
 // Errors: those of a grant, Invalid (an unknown role, or too many), NotFound, LastAdmin, Unavailable.
 func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []string) (User, error) {
+	if err := CheckRoles(roles).Err(); err != nil {
+		return User{}, err
+	}
 	return s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		known, err := tx.Roles(ctx, roles)
 		if err != nil {

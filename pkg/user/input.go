@@ -4,9 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 
 	"user-service/pkg/password"
 )
@@ -29,6 +26,8 @@ func (l Login) Check() FieldErrors {
 	var errs FieldErrors
 	if l.Email == "" {
 		errs.Add("/email", "is required")
+	} else if len(l.Email) > MaxEmailBytes { // no account has one, and to compare it costs more the longer it is
+		errs.Add("/email", "must have at most 254 bytes")
 	}
 	if l.Password == "" {
 		errs.Add("/password", "is required")
@@ -83,6 +82,9 @@ func (p Patch) Check() FieldErrors {
 		checkEmail(*p.Email, &errs)
 	}
 	Profile{Name: deref(p.Name), Picture: deref(p.Picture), Locale: deref(p.Locale), Zoneinfo: deref(p.Zoneinfo)}.check(&errs)
+	if len(p.Metadata) > maxMetadataPatch {
+		errs.Add("/metadata", "must be at most 24576 bytes of compact JSON")
+	}
 	checkPasswordLength("/current_password", p.CurrentPassword, &errs)
 	return errs
 }
@@ -109,6 +111,9 @@ func (p Patch) apply(u *User) error {
 	u.check(&errs) // only now is the size of the merged metadata known
 	return errs.Err()
 }
+
+// maxMetadataPatch is enough for a patch that removes each member of the largest metadata and gives new ones.
+const maxMetadataPatch = 3 * MaxMetadataBytes // bytes
 
 // mergeJSON applies a JSON merge patch (RFC 7396 section 2). Numbers stay as they
 // were written. A null patch gives nil.
@@ -161,7 +166,7 @@ func merge(target, patch any) any {
 
 // checkPasswordLength refuses a password that no account can have.
 func checkPasswordLength(pointer, pw string, errs *FieldErrors) {
-	if utf8.RuneCountInString(norm.NFKC.String(pw)) > password.MaxLength {
+	if password.IsTooLong(pw) {
 		errs.Add(pointer, "must have at most 128 characters")
 	}
 }

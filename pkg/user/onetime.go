@@ -27,6 +27,8 @@ const (
 	// in so long, and no more are sent.
 	FreshTokenAge  = 10 * time.Minute
 	maxFreshTokens = 5
+
+	tokenBytes = 32 // random bytes of a token
 )
 
 // TokenHash is the SHA-256 of a one-time token: all that is stored of it. The token has
@@ -51,7 +53,7 @@ func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl
 	if err != nil || fresh >= maxFreshTokens {
 		return Change{}, err
 	}
-	now, raw := s.now(), make([]byte, 32)
+	now, raw := s.now(), make([]byte, tokenBytes)
 	_, _ = rand.Read(raw) // never fails: crypto/rand would end the program
 	token := base64.RawURLEncoding.EncodeToString(raw)
 	expires := now.Add(ttl)
@@ -73,6 +75,11 @@ func checkToken(token string, errs *FieldErrors) {
 	if token == "" {
 		errs.Add("/token", "is required")
 	}
+}
+
+// isToken reports whether a text has the form of a one-time token.
+func isToken(token string) bool {
+	return len(token) == base64.RawURLEncoding.EncodedLen(tokenBytes)
 }
 
 // tokenError says that a token is not good, and notes it, if err is that there is none.

@@ -22,6 +22,7 @@ const (
 	MaxPictureBytes  = 2048
 	MaxLocaleBytes   = 35 // RFC 5646 section 4.4.1
 	MaxMetadataBytes = 8 << 10
+	maxZoneBytes     = 64 // more than any name of IANA has
 )
 
 // Fold returns the form in which emails and names are compared: whatever their case
@@ -106,8 +107,11 @@ func isDomain(s string) bool {
 }
 
 func isPicture(s string) bool {
+	if len(s) > MaxPictureBytes {
+		return false
+	}
 	u, err := url.Parse(s)
-	return err == nil && len(s) <= MaxPictureBytes && u.Scheme == "https" && u.Hostname() != "" && u.User == nil &&
+	return err == nil && u.Scheme == "https" && u.Hostname() != "" && u.User == nil &&
 		!strings.ContainsFunc(s, unsafeInEmail)
 }
 
@@ -120,7 +124,7 @@ func isLocale(s string) bool {
 }
 
 func isZone(s string) bool {
-	if !unicode.IsUpper(rune(s[0])) || s == "Local" { // machines have names of their own: localtime, posix/…; Local is LoadLocation's
+	if len(s) > maxZoneBytes || !unicode.IsUpper(rune(s[0])) || s == "Local" { // machines have names of their own: localtime, posix/…; Local is LoadLocation's
 		return false
 	}
 	_, err := time.LoadLocation(s)

@@ -107,6 +107,18 @@ func (s *Service) CheckReset(r Reset) FieldErrors {
 	return errs
 }
 
+// IsReset reports whether a token allows a reset now. Errors: Unavailable.
+func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
+	if !isToken(token) {
+		return false, nil
+	}
+	_, err := s.store.TokenHolder(ctx, hashToken(token), PasswordReset)
+	if isNotFound(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // ConfirmReset sets a new password and ends all sessions. A password that is refused leaves the
 // token good.
 //

@@ -50,9 +50,18 @@ func CheckRole(r access.Role) FieldErrors {
 	return errs
 }
 
+// CheckRoles returns what can be seen to be wrong with the roles of a user without knowing those that exist.
+func CheckRoles(names []string) FieldErrors {
+	var errs FieldErrors
+	if len(names) > maxRoles {
+		errs.Add("/roles", fmt.Sprintf("must be at most %d", maxRoles))
+	}
+	return errs
+}
+
 // checkRoles returns what is wrong with the roles of a user: those that are not known, and more than a token holds.
 func checkRoles(names []string, known []access.Role) FieldErrors {
-	var errs FieldErrors
+	errs := CheckRoles(names)
 	var permissions []string
 	for i, name := range names {
 		at := slices.IndexFunc(known, func(r access.Role) bool { return r.Name == name })
@@ -63,9 +72,6 @@ func checkRoles(names []string, known []access.Role) FieldErrors {
 		for _, p := range known[at].Permissions {
 			permissions = append(permissions, string(p))
 		}
-	}
-	if len(sorted(names)) > maxRoles {
-		errs.Add("/roles", fmt.Sprintf("must be at most %d", maxRoles))
 	}
 	if size := token.Size(sorted(permissions)); size > token.MaxPermissions {
 		errs.Add("/roles", fmt.Sprintf("give permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions))

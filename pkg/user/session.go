@@ -60,6 +60,13 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	return s.pair(identity, living)
 }
 
+// SessionOf returns the session that a refresh token names, whether or not that session stands. ok is false for a token
+// that the service has not made.
+func (s *Service) SessionOf(refreshToken string) (id uuid.UUID, ok bool) {
+	named, err := s.tokens.VerifyRefresh(refreshToken)
+	return named.SessionID, err == nil
+}
+
 // turn decides what the shown refresh token, the counter-th, does to its session now.
 func (s *Service) turn(from Origin, session Session, counter uint64, now time.Time) Turn {
 	switch {
