@@ -47,9 +47,14 @@ func newReceiver(t *testing.T) *receiver {
 
 // trace returns the spans of one trace.
 func (r *receiver) trace(id string) spanList {
+	return slices.DeleteFunc(r.all(), func(s *traces.Span) bool { return trace.TraceID(s.GetTraceId()).String() != id })
+}
+
+// all returns the spans that have been received.
+func (r *receiver) all() spanList {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(r.spans), func(s *traces.Span) bool { return trace.TraceID(s.GetTraceId()).String() != id })
+	return slices.Clone(r.spans)
 }
 
 type spanList []*traces.Span

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace"
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
@@ -22,7 +24,7 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	t.Parallel()
 	received := newReceiver(t)
 	messages := newConsumer(t, "user.created")
-	s := startService(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "LOG_LEVEL": "debug"})
+	s := startService(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "LOG_LEVEL": "debug", "TRUSTED_PROXIES": "127.0.0.1"})
 	const email = "traced@example.com"
 	id := s.register(t, email, callersHeader)
 	message := messages.about(t, id)
@@ -48,15 +50,86 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	checkRequestLine(t, s.log.String(), spanID(server.GetSpanId()))
 }
 
-// checkMessage checks that the event carries the span of the change, and the message that of its publishing.
-func checkMessage(t *testing.T, message amqp.Delivery, change, publishing string) {
+// TestAStrangersTraceIsALink: whoever is none of TRUSTED_PROXIES gives neither the trace nor its recording.
+func TestAStrangersTraceIsALink(t *testing.T) {
+	t.Parallel()
+	received := newReceiver(t)
+	messages := newConsumer(t, "user.created")
+	s := startService(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "TRUSTED_PROXIES": "192.0.2.1"})
+	message := messages.about(t, s.register(t, "stranger@example.com", callersHeader))
+	s.stop(t)
+	if spans := received.trace(callersTrace); len(spans) > 0 {
+		t.Errorf("%d spans are in the caller's trace", len(spans))
+	}
+	server := received.all().named(t, "POST /register", traces.Span_SPAN_KIND_SERVER)
+	own := trace.TraceID(server.GetTraceId()).String()
+	if links := server.GetLinks(); len(links) != 1 || trace.TraceID(links[0].GetTraceId()).String() != callersTrace {
+		t.Errorf("the span of the request has the links %v, want the caller's", links)
+	}
+	if got := traceparentOf(t, message); !strings.HasPrefix(got, "00-"+own+"-") {
+		t.Errorf("the event's traceparent is %q, want the trace %s", got, own)
+	}
+}
+
+func TestAStrangerDecidesNoSampling(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		ratio, flags string
+		recorded     bool
+	}{
+		"sampled, where nothing is recorded":      {"0", "01", false},
+		"not sampled, where everything is traced": {"1", "00", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			received := newReceiver(t)
+			messages := newConsumer(t, "user.created")
+			s := startService(t, map[string]string{
+				"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": test.ratio,
+			})
+			message := messages.about(t, s.register(t, "sampled@example.com", strings.TrimSuffix(callersHeader, "01")+test.flags))
+			s.stop(t)
+			requests := slices.DeleteFunc(received.all(), func(s *traces.Span) bool { return s.GetName() != "POST /register" })
+			if recorded := len(requests) > 0; recorded != test.recorded {
+				t.Errorf("the request is recorded: %t", recorded)
+			}
+			if got := traceparentOf(t, message); strings.Contains(got, callersTrace) || strings.HasSuffix(got, "-01") != test.recorded {
+				t.Errorf("the event's traceparent is %q", got)
+			}
+		})
+	}
+}
+
+// TestWithoutTracingAStrangersTraceGoesNowhere, and that of a trusted proxy goes on.
+func TestWithoutTracingAStrangersTraceGoesNowhere(t *testing.T) {
+	t.Parallel()
+	for proxies, want := range map[string]string{"192.0.2.1": "", "127.0.0.1": callersHeader} {
+		t.Run(proxies, func(t *testing.T) {
+			t.Parallel()
+			messages := newConsumer(t, "user.created")
+			s := startService(t, map[string]string{"TRUSTED_PROXIES": proxies})
+			if got := traceparentOf(t, messages.about(t, s.register(t, "untraced@example.com", callersHeader))); got != want {
+				t.Errorf("the event's traceparent is %q, want %q", got, want)
+			}
+			s.stop(t)
+		})
+	}
+}
+
+func traceparentOf(t *testing.T, message amqp.Delivery) string {
 	t.Helper()
 	var event struct{ Traceparent string }
 	if err := json.Unmarshal(message.Body, &event); err != nil {
 		t.Fatal(err)
 	}
-	if want := fmt.Sprintf("00-%s-%s-01", callersTrace, change); event.Traceparent != want {
-		t.Errorf("the event's traceparent is %q, want %q", event.Traceparent, want)
+	return event.Traceparent
+}
+
+// checkMessage checks that the event carries the span of the change, and the message that of its publishing.
+func checkMessage(t *testing.T, message amqp.Delivery, change, publishing string) {
+	t.Helper()
+	if got, want := traceparentOf(t, message), fmt.Sprintf("00-%s-%s-01", callersTrace, change); got != want {
+		t.Errorf("the event's traceparent is %q, want %q", got, want)
 	}
 	if want := fmt.Sprintf("00-%s-%s-01", callersTrace, publishing); message.Headers["traceparent"] != want {
 		t.Errorf("the message's traceparent is %q, want %q", message.Headers["traceparent"], want)

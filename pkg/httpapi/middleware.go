@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/julienschmidt/httprouter"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/trace"
 
 	"user-service/pkg/telemetry"
 )
@@ -25,12 +26,32 @@ var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 // route matched.
 func (a *API) observe(path string, next http.Handler) http.Handler {
 	pattern := paramName.ReplaceAllString(path, "{$1}")
-	traced := otelhttp.NewHandler(a.record(pattern, a.recoverPanics(next)), pattern, otelhttp.WithSpanNameFormatter(spanName))
+	traced := otelhttp.NewHandler(a.dropForeignTrace(a.record(pattern, a.recoverPanics(next))), pattern,
+		otelhttp.WithSpanNameFormatter(spanName), otelhttp.WithPublicEndpointFn(a.isPublic))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = withRequestID(w, r)
 		r.Pattern = pattern // otelhttp names the span by it
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		traced.ServeHTTP(w, r)
+	})
+}
+
+// isPublic reports whether a request comes from outside of TRUSTED_PROXIES. Its traceparent is then a link of a
+// trace of the service's own: a stranger decides neither what is recorded nor the trace id that events carry (W3C Trace
+// Context, section 5.2.1).
+func (a *API) isPublic(r *http.Request) bool {
+	peer, _ := parseAddr(r.RemoteAddr)
+	return !isTrusted(peer, a.cfg.TrustedProxies)
+}
+
+// dropForeignTrace drops the trace of a stranger where no traces are recorded: then there is no span of the service's own, and
+// OpenTelemetry would hand on that of the request.
+func (a *API) dropForeignTrace(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if trace.SpanContextFromContext(r.Context()).IsRemote() && a.isPublic(r) {
+			r = r.WithContext(trace.ContextWithSpanContext(r.Context(), trace.SpanContext{}))
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
