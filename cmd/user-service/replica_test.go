@@ -165,6 +165,6 @@ func replicaEnvironment(t *testing.T) map[string]string {
 	t.Helper()
 	env := environment(t)
 	env["DATABASE_URL"] = postgrestest.URL(t)
-	env["RATE_LIMIT_PER_MINUTE"] = "0"
+	env["RATE_LIMIT_PER_MINUTE"], env["ACCOUNT_RATE_LIMIT_PER_MINUTE"] = "0", "0"
 	return env
 }

@@ -90,7 +90,8 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	}
 	s.health = httpapi.NewHealth(s.checks(required)...)
 	s.api = httpapi.New(httpapi.Config{
-		DocsEnabled: cfg.HTTP.DocsEnabled, TrustedProxies: cfg.HTTP.TrustedProxies, RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute,
+		DocsEnabled: cfg.HTTP.DocsEnabled, TrustedProxies: cfg.HTTP.TrustedProxies,
+		RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute, AccountRateLimitPerMinute: cfg.HTTP.AccountRateLimitPerMinute,
 	}, s.users, s.health, s.metrics, log)
 	var process func() (int, error)
 	if hashing != nil {
@@ -98,7 +99,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	}
 	s.metrics.Watch(telemetry.Sources{
 		HashProcess: process,
-		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, Pool: s.poolStats,
+		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, BodyBytes: s.api.BodyBytes, Pool: s.poolStats,
 		Outbox: s.db.OutboxBacklog, Schema: s.db.SchemaVersion, SchemaRequired: required, Keys: s.keys,
 	})
 	return s, nil

@@ -81,14 +81,15 @@ type Accounts struct {
 
 // HTTP says where the service answers, whom, and how it stops.
 type HTTP struct {
-	Addr               string        `env:"HTTP_ADDR, default=:8080" is:"an address, host:port or :port" desc:"Address of the API."`
-	MetricsAddr        string        `env:"METRICS_ADDR, default=:9090" is:"an address, host:port or :port" desc:"Address of /metrics, /healthz and /readyz."`
-	TrustedProxies     Networks      `env:"TRUSTED_PROXIES" is:"IP addresses and CIDRs, separated by commas" example:"10.0.0.0/8,fd00::/8" desc:"The proxies in front of the service: their X-Forwarded-For says where a request comes from, nobody else's does. Not set: the client is whoever connects."`
-	RateLimitPerMinute int           `env:"RATE_LIMIT_PER_MINUTE, default=60" min:"0" max:"1000000" desc:"How often one client address (IPv6: one /64) may call the endpoints that ask for no token and cost something, such as /login, at each replica; 0: as often as it likes. Behind a proxy it needs TRUSTED_PROXIES, or all clients share one limit."`
-	DocsEnabled        bool          `env:"DOCS_ENABLED, default=true" desc:"Serve /openapi.json and /docs."`
-	PprofEnabled       bool          `env:"PPROF_ENABLED, default=false" desc:"Serve /debug/pprof/ on METRICS_ADDR."`
-	ShutdownDelay      time.Duration `env:"SHUTDOWN_DELAY, default=5s" min:"0s" desc:"How long to serve on after SIGTERM, not ready, until no more requests are sent here."`
-	ShutdownTimeout    time.Duration `env:"SHUTDOWN_TIMEOUT, default=25s" min:"1s" desc:"How long the whole shutdown may take, SHUTDOWN_DELAY included."`
+	Addr                      string        `env:"HTTP_ADDR, default=:8080" is:"an address, host:port or :port" desc:"Address of the API."`
+	MetricsAddr               string        `env:"METRICS_ADDR, default=:9090" is:"an address, host:port or :port" desc:"Address of /metrics, /healthz and /readyz."`
+	TrustedProxies            Networks      `env:"TRUSTED_PROXIES" is:"IP addresses and CIDRs, separated by commas" example:"10.0.0.0/8,fd00::/8" desc:"The proxies in front of the service: their X-Forwarded-For says where a request comes from, and their traceparent which trace it belongs to; nobody else's does. Not set: the client is whoever connects."`
+	RateLimitPerMinute        int           `env:"RATE_LIMIT_PER_MINUTE, default=60" min:"0" max:"1000000" desc:"How often one client address (IPv6: one /64) may call the endpoints that ask for no token and cost something, such as /login, at each replica; an IPv4 /24 and an IPv6 /56 4 times, an IPv6 /48 16 times as often; 0: as often as it likes. Behind a proxy it needs TRUSTED_PROXIES, or all clients share one limit."`
+	AccountRateLimitPerMinute int           `env:"ACCOUNT_RATE_LIMIT_PER_MINUTE, default=300" min:"0" max:"1000000" desc:"How many requests that change something one account may send, at each replica; one that has a password hashed counts as ten; 0: any number."`
+	DocsEnabled               bool          `env:"DOCS_ENABLED, default=true" desc:"Serve /openapi.json and /docs."`
+	PprofEnabled              bool          `env:"PPROF_ENABLED, default=false" desc:"Serve /debug/pprof/ on METRICS_ADDR."`
+	ShutdownDelay             time.Duration `env:"SHUTDOWN_DELAY, default=5s" min:"0s" desc:"How long to serve on after SIGTERM, not ready, until no more requests are sent here."`
+	ShutdownTimeout           time.Duration `env:"SHUTDOWN_TIMEOUT, default=25s" min:"1s" desc:"How long the whole shutdown may take, SHUTDOWN_DELAY included."`
 }
 
 // Log says what is logged.

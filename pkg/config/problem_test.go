@@ -104,6 +104,7 @@ func TestBadValues(t *testing.T) {
 		{"TRUSTED_PROXIES", "10.0.0.1,", "can't be understood"},
 		{"TRUSTED_PROXIES", "10.0.0.0/33", "can't be understood"},
 		{"TRUSTED_PROXIES", "fe80::1%eth0", "can't be understood"},
+		{"ACCOUNT_RATE_LIMIT_PER_MINUTE", "many", "can't be understood; set it to a whole number from 0 to 1000000, such as 300"},
 		{"RATE_LIMIT_PER_MINUTE", "-1", "is out of range; set it to a whole number from 0 to 1000000, such as 60"},
 		{"SHUTDOWN_DELAY", "-1s", "is out of range; set it to a duration of at least 0s, such as 5s"},
 		{"SHUTDOWN_TIMEOUT", "5s", "is not longer than SHUTDOWN_DELAY"},

@@ -18,8 +18,10 @@ import (
 type Config struct {
 	DocsEnabled    bool           // serve the API's description and a page to try it
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For says where a request comes from
-	// RateLimitPerMinute is how many calls of limited routes each client address may make; 0: any number.
+	// RateLimitPerMinute is how many anonymous POSTs each client address may make; 0: any number.
 	RateLimitPerMinute int
+	// AccountRateLimitPerMinute is how many requests that write each account may make, where a hash counts as ten; 0: any number.
+	AccountRateLimitPerMinute int
 }
 
 // Observer is told of every request that was answered. Its methods must not block.
@@ -29,7 +31,7 @@ type Observer interface {
 	LoginDone(result string)
 	// RefreshDone tells the same of a refresh.
 	RefreshDone(result string)
-	// RateLimited is told of a request that met the limit with the name policy.
+	// RateLimited is told of a request that was refused by the limit with the name policy.
 	RateLimited(policy string)
 }
 
@@ -38,27 +40,28 @@ type API struct {
 	cfg      Config
 	users    *user.Service
 	health   *Health
-	limiter  *addressLimiter
+	quotas   quotas
+	bodies   *bodies
 	observer Observer
 	log      *slog.Logger
 }
 
 // Limits of the server, each against a kind of client that would hold it up.
 const (
-	maxBody        = 64 << 10         // bytes of a request's body
-	maxHeader      = 16 << 10         // bytes of a request's header
-	maxDepth       = 64               // levels of nested JSON
-	headerTimeout  = 5 * time.Second  // for a client that sends its header slowly
-	readTimeout    = 15 * time.Second // … or its body
-	writeTimeout   = 30 * time.Second // … or reads its answer slowly
-	idleTimeout    = 2 * time.Minute  // above those of gateways, so that they close first
+	maxHeader      = 16 << 10               // bytes of a request's header
+	maxDepth       = 64                     // levels of nested JSON
+	headerTimeout  = 5 * time.Second        // for a client that sends its header slowly
+	readTimeout    = 15 * time.Second       // … or its body
+	unreadTimeout  = 250 * time.Millisecond // … or sends a body that nobody reads; its answer waits so long
+	writeTimeout   = 30 * time.Second       // … or reads its answer slowly
+	idleTimeout    = 2 * time.Minute        // above those of gateways, so that they close first
 	requestTimeout = 1800 * time.Millisecond
 )
 
 // New returns the API of the service.
 func New(cfg Config, users *user.Service, health *Health, observer Observer, log *slog.Logger) *API {
 	return &API{
-		cfg: cfg, users: users, health: health, limiter: newAddressLimiter(cfg.RateLimitPerMinute), observer: observer, log: log,
+		cfg: cfg, users: users, health: health, quotas: newQuotas(cfg), bodies: newBodies(maxBodies), observer: observer, log: log,
 	}
 }
 
@@ -102,8 +105,5 @@ func Server(addr string, handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// withDeadline bounds what a request may wait for: whatever is away, an answer comes
-// within 2 seconds.
-func withDeadline(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, requestTimeout)
-}
+// BodyBytes returns how much of the bound of bodies is in use, in bytes.
+func (a *API) BodyBytes() int64 { return a.bodies.taken.Load() }

@@ -1,11 +1,12 @@
 package httpapi
 
 import (
-	"errors"
-	"io"
+	"context"
+	"encoding/json"
 	"net/http"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/julienschmidt/httprouter"
@@ -23,37 +24,87 @@ type call struct {
 	target  uuid.UUID     // the user whom the path names; nil if it names none
 	grant   access.Grant  // what the call's changes rest on
 	session uuid.UUID     // the session that the path names; nil if it names none
-	body    []byte
-	bodyErr error // why body could not be read
+
+	base   context.Context    // that of the request, without the end that begin gives it
+	cancel context.CancelFunc // ends what begin began
+
+	bodies   *bodies
+	received bool
+	reserved int64   // bytes of bodies that the body holds
+	object   *object // the body
+	bodyErr  error   // why there is no object
 }
 
 // handler answers one call. What it returns as an error becomes a problem document.
 type handler func(http.ResponseWriter, *call) error
 
-// serve makes an http.Handler of a route: it turns away an address that calls too often, reads
-// the body, finds out who calls, and lets in whoever may.
+// serve makes an http.Handler of a route: it finds out who calls, lets in whoever may, and counts the call in its quota. No
+// byte of the body is read before that, but where the body decides about the quota.
 func (a *API) serve(r route) http.Handler {
 	return a.errors(func(w http.ResponseWriter, req *http.Request) error {
-		c := &call{addr: clientAddr(req, a.cfg.TrustedProxies)}
-		if err := a.limit(c, r); err != nil {
-			return err
-		}
-		c.body, c.bodyErr = readBody(w, req)
-		ctx, cancel := withDeadline(req.Context()) // from here on nothing depends on the client's pace
-		defer cancel()
-		c.Request = req.WithContext(ctx)
+		c := &call{Request: req, addr: clientAddr(req, a.cfg.TrustedProxies), base: req.Context(), bodies: a.bodies}
+		c.begin(requestTimeout)
+		defer func() { c.cancel() }()
+		defer c.release()
 		if err := a.admit(c, r); err != nil {
 			return err
 		}
-		c.Request = c.WithContext(user.WithOrigin(ctx, c.origin()))
+		c.setOrigin()
+		if err := a.count(c, r.quota); err != nil {
+			return err
+		}
 		return r.handle(w, c)
 	})
+}
+
+// begin bounds what the call may wait for from now on: whatever is away, an answer comes within 2 seconds.
+func (c *call) begin(left time.Duration) {
+	ctx, cancel := context.WithTimeout(c.base, left)
+	c.Request, c.cancel = c.WithContext(ctx), cancel
+}
+
+// receive reads the body, once, at the pace of the client. The time that the call has left stands still meanwhile.
+func (c *call) receive() {
+	if c.received {
+		return
+	}
+	c.received = true
+	deadline, _ := c.Context().Deadline()
+	left := time.Until(deadline)
+	c.cancel()
+	var body []byte
+	if body, c.reserved, c.bodyErr = c.bodies.read(c.Request); c.bodyErr == nil {
+		c.object, c.bodyErr = parseObject(body)
+	}
+	c.begin(left)
+}
+
+// release gives back what the body holds of the bound of all bodies.
+func (c *call) release() {
+	c.bodies.release(c.reserved)
+	c.reserved, c.object = 0, nil
+}
+
+// peek returns a member of the body before the handler runs; "" where it is not a string.
+func (c *call) peek(name string) (s string) {
+	if checkMediaType(c.Header, []string{mediaJSON, mediaMergePatch}) != nil {
+		return ""
+	}
+	if c.receive(); c.bodyErr == nil {
+		_ = json.Unmarshal(c.object.members[name], &s)
+	}
+	return s
 }
 
 // maxUserAgent is how much of a User-Agent is kept: enough to know one's devices by it.
 const maxUserAgent = 256 // bytes
 
-// origin is what the audit trail and the list of sessions keep of where the call comes from.
+// setOrigin adds to the context what the audit trail and the list of sessions keep of where the call comes from.
+func (c *call) setOrigin() {
+	c.base = user.WithOrigin(c.base, c.origin())
+	c.Request = c.WithContext(user.WithOrigin(c.Context(), c.origin()))
+}
+
 func (c *call) origin() user.Origin {
 	agent := c.UserAgent()
 	agent = strings.ToValidUTF8(agent[:min(len(agent), maxUserAgent)], "")
@@ -121,17 +172,4 @@ func parseID(s string) (uuid.UUID, error) {
 		return uuid.Nil, errParameter("An id must be a UUID in lower case; that of a user may be me.")
 	}
 	return id, nil
-}
-
-// readBody reads a body that is not too long, at the pace of the client.
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	var tooLong *http.MaxBytesError
-	switch {
-	case errors.As(err, &tooLong):
-		return nil, errTooLarge()
-	case err != nil:
-		return nil, errMalformed("The body could not be read to its end.")
-	}
-	return body, nil
 }

@@ -36,13 +36,12 @@ func decode[T any](c *call, accepted []string, read func(*object) T, check func(
 	if err := checkMediaType(c.Header, accepted); err != nil {
 		return none, err
 	}
+	c.receive()
+	defer c.release() // what follows keeps no more of the body than in
 	if c.bodyErr != nil {
 		return none, c.bodyErr
 	}
-	obj, err := parseObject(c.body)
-	if err != nil {
-		return none, err
-	}
+	obj := c.object
 	in := read(obj)
 	for name := range obj.members {
 		obj.errs.Add(pointer(name), "is not a member of this request")

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -60,7 +62,7 @@ func (a *API) record(pattern string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		done := a.observer.RequestStarted(r.Context(), r.Method)
-		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK}
+		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK, body: watch(r)}
 		next.ServeHTTP(recorder, r)
 		done(pattern, recorder.status)
 		level := slog.LevelInfo
@@ -118,19 +120,32 @@ type statusRecorder struct {
 	status int
 	bytes  int
 	wrote  bool
+	body   *watchedBody
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (s *statusRecorder) WriteHeader(status int) {
 	if !s.wrote {
-		s.status, s.wrote = status, true
+		s.status = status
+		s.begin()
 	}
 	s.ResponseWriter.WriteHeader(status)
 }
 
+// begin is called before the first byte of the answer. net/http reads the rest of the body first, to use the connection
+// again, for as long as readTimeout allows; and closes the connection if it can't.
+func (s *statusRecorder) begin() {
+	s.wrote = true
+	if s.body != nil && !s.body.ended {
+		_ = http.NewResponseController(s.ResponseWriter).SetReadDeadline(time.Now().Add(unreadTimeout))
+	}
+}
+
 // Write implements http.ResponseWriter.
 func (s *statusRecorder) Write(p []byte) (int, error) {
-	s.wrote = true
+	if !s.wrote {
+		s.begin()
+	}
 	n, err := s.ResponseWriter.Write(p)
 	s.bytes += n
 	return n, err
@@ -138,3 +153,26 @@ func (s *statusRecorder) Write(p []byte) (int, error) {
 
 // Unwrap lets http.ResponseController find the writer's other abilities.
 func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
+
+// watchedBody notes that the body was read to its end.
+type watchedBody struct {
+	io.ReadCloser
+	ended bool
+}
+
+// watch makes the body of a request a watched one; nil if it has none.
+func watch(r *http.Request) *watchedBody {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	body := &watchedBody{ReadCloser: r.Body}
+	r.Body = body
+	return body
+}
+
+// Read implements io.Reader.
+func (b *watchedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.ended = b.ended || errors.Is(err, io.EOF)
+	return n, err
+}

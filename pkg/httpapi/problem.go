@@ -119,8 +119,8 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if e.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(wholeSeconds(e.RetryAfter)))
 	}
+	a.countRefusal(e)
 	if e.Limit != nil {
-		a.observer.RateLimited(e.Limit.Policy)
 		setRateLimit(header, *e.Limit, e.RetryAfter)
 	}
 	header.Set("Cache-Control", "no-store")
@@ -135,6 +135,18 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		RequestID: telemetry.RequestID(r.Context()),
 		Errors:    e.Fields,
 	})
+}
+
+// countRefusal counts what a limit has refused. One that knows no quota, but how many may wait, has no Limit.
+func (a *API) countRefusal(e *user.Error) {
+	switch {
+	case e.Limit != nil:
+		a.observer.RateLimited(e.Limit.Policy)
+	case e.Code == user.TooManyRequests:
+		a.observer.RateLimited("queue")
+	case errors.Is(e, errBodiesFull):
+		a.observer.RateLimited("bodies")
+	}
 }
 
 // setRateLimit says which limit was met, and that nothing of it remains for now, in the fields of

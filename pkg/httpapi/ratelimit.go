@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"net/http"
 	"net/netip"
 	"sync"
 	"time"
@@ -12,75 +11,101 @@ import (
 	"user-service/pkg/user"
 )
 
-// maxBuckets bounds the memory of the limiter: a bucket takes about 340 bytes with its place in
-// the map and the list, all of them 5.5 MB. Past it the bucket that was used longest ago makes
-// room, and its address starts over with a full one, as it would after a minute without a call
-// anyway. An attacker with more addresses than this is not held by the limiter, and would hardly be
-// by a larger one, since each address has a quota of its own: it meets the throttle of each
+// maxBuckets bounds the memory of a limiter: a bucket takes about 370 bytes with its place in
+// the map and the list, all of them 6 MB. Past it the bucket that was used longest ago makes
+// room, and its key starts over with a full one, as it would after a minute without a request
+// anyway. An attacker with more networks than this is not held by the limiter, and would hardly be
+// by a larger one, since each network has a quota of its own: it meets the throttle of each
 // account and the bounds of hashing. Nobody else is refused for it.
 const maxBuckets = 1 << 14
 
-// addressLimiter bounds how often each client address may call, with a token bucket for each,
-// which starts full. One that is nil limits nothing.
-type addressLimiter struct {
-	limit user.Limit
-
+// limiter bounds how often each key may be used, with a token bucket for each, which starts full.
+type limiter[K comparable] struct {
 	mu      sync.Mutex
-	buckets *simplelru.LRU[netip.Addr, *rate.Limiter]
+	buckets *simplelru.LRU[K, *rate.Limiter]
 }
 
-// newAddressLimiter returns a limiter of so many calls a minute, or nil for 0.
-func newAddressLimiter(perMinute int) *addressLimiter {
-	if perMinute == 0 {
-		return nil
-	}
-	buckets, _ := simplelru.NewLRU[netip.Addr, *rate.Limiter](maxBuckets, nil) // it fails for a size of 0 only
-	return &addressLimiter{limit: user.Limit{Policy: "address", Quota: perMinute, Window: time.Minute}, buckets: buckets}
+func newLimiter[K comparable]() *limiter[K] {
+	buckets, _ := simplelru.NewLRU[K, *rate.Limiter](maxBuckets, nil) // it fails for a size of 0 only
+	return &limiter[K]{buckets: buckets}
 }
 
-// limited reports whether calls of the route count: those that cost something and that
-// anyone may make.
-func (r route) limited() bool { return r.who.Anonymous() && r.method == http.MethodPost }
-
-// limit refuses a call of a limited route if its address has made too many of them.
-func (a *API) limit(c *call, r route) error {
-	if a.limiter == nil || !r.limited() {
-		return nil
-	}
-	wait := a.limiter.take(c.addr)
-	if wait == 0 {
-		return nil
-	}
-	return &user.Error{
-		Code: user.TooManyRequests, Detail: "Too many requests came from this address; try again later.",
-		RetryAfter: wait, Limit: &a.limiter.limit,
-	}
+// claim is a bucket that a request counts in.
+type claim[K comparable] struct {
+	key   K
+	limit *user.Limit
 }
 
-// take takes a token from the bucket of the address. It returns 0, or how long it will take until
-// there is one.
-func (l *addressLimiter) take(addr netip.Addr) time.Duration {
+// take takes n tokens from the bucket of each claim, or from none: a request that is refused must not empty the
+// buckets that it shares with others. If a bucket has too few, take returns its limit and how long it will take
+// until there are enough.
+func (l *limiter[K]) take(n int, claims ...claim[K]) (met *user.Limit, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	bucket, now := l.bucket(addr), time.Now()
-	if bucket.AllowN(now, 1) {
-		return 0
+	now := time.Now()
+	for _, c := range claims {
+		if missing := l.missing(c, n, now); missing > wait {
+			met, wait = c.limit, missing
+		}
 	}
-	missing := 1 - bucket.TokensAt(now)
-	return time.Duration(missing / float64(bucket.Limit()) * float64(time.Second))
+	if met != nil {
+		return met, wait
+	}
+	for _, c := range claims {
+		l.bucket(c).AllowN(now, min(n, c.limit.Quota))
+	}
+	return nil, 0
 }
 
-// bucket returns the bucket of an address. All of an IPv6 /64 have the same one: that is what a
-// single host is given, to take any address from.
-func (l *addressLimiter) bucket(addr netip.Addr) *rate.Limiter {
-	if addr.Is6() {
-		addr = netip.PrefixFrom(addr, 64).Masked().Addr()
-	}
-	if bucket, ok := l.buckets.Get(addr); ok {
+// missing returns how long it will take until the bucket has n tokens, or is full.
+func (l *limiter[K]) missing(c claim[K], n int, now time.Time) time.Duration {
+	bucket := l.bucket(c)
+	lacking := float64(min(n, c.limit.Quota)) - bucket.TokensAt(now)
+	return time.Duration(lacking / float64(bucket.Limit()) * float64(time.Second))
+}
+
+func (l *limiter[K]) bucket(c claim[K]) *rate.Limiter {
+	if bucket, ok := l.buckets.Get(c.key); ok {
 		return bucket
 	}
-	perSecond := float64(l.limit.Quota) / l.limit.Window.Seconds()
-	bucket := rate.NewLimiter(rate.Limit(perSecond), l.limit.Quota)
-	l.buckets.Add(addr, bucket)
+	bucket := rate.NewLimiter(rate.Limit(float64(c.limit.Quota)/c.limit.Window.Seconds()), c.limit.Quota)
+	l.buckets.Add(c.key, bucket)
 	return bucket
+}
+
+// The networks of a client that share a quota, and how many times the quota of one address they have. A provider gives
+// a customer an IPv6 /64 at least, to take any address from, and often a /56 or a /48.
+var (
+	networks4 = []network{{32, 1}, {24, 4}}
+	networks6 = []network{{64, 1}, {56, 4}, {48, 16}}
+)
+
+type network struct{ bits, times int }
+
+// addressLimits are the limits of one address and of the networks around it, by length of the prefix.
+type addressLimits map[int]*user.Limit
+
+func newAddressLimits(perMinute int) addressLimits {
+	limits := addressLimits{}
+	for _, n := range append(networks4, networks6...) {
+		policy := "network"
+		if n.times == 1 {
+			policy = "address"
+		}
+		limits[n.bits] = &user.Limit{Policy: policy, Quota: perMinute * n.times, Window: time.Minute}
+	}
+	return limits
+}
+
+// claims returns the buckets of an address. All peers without an IP address share one.
+func (l addressLimits) claims(addr netip.Addr) []claim[netip.Prefix] {
+	networks := networks4
+	if addr.Is6() {
+		networks = networks6
+	}
+	claims := make([]claim[netip.Prefix], len(networks))
+	for i, n := range networks {
+		claims[i] = claim[netip.Prefix]{netip.PrefixFrom(addr, n.bits).Masked(), l[n.bits]}
+	}
+	return claims
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"runtime"
 	"testing"
+	"time"
 )
 
 // address returns the i-th of many addresses, no two in one /64.
@@ -14,10 +15,25 @@ func address(i int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i), 15: 1})
 }
 
+// one takes a token of the bucket of an address and its networks.
+type one struct {
+	*limiter[netip.Prefix]
+	limits addressLimits
+}
+
+func newOne(perMinute int) one {
+	return one{newLimiter[netip.Prefix](), newAddressLimits(perMinute)}
+}
+
+func (o one) take(addr netip.Addr) time.Duration {
+	_, wait := o.limiter.take(1, o.limits.claims(addr)...)
+	return wait
+}
+
 // TestMemoryIsBounded is not parallel, as it measures the heap.
 func TestMemoryIsBounded(t *testing.T) {
 	before := heap()
-	l := newAddressLimiter(1)
+	l := newOne(1)
 	mine := netip.MustParseAddr("203.0.113.1")
 	l.take(mine)
 	for i := range 1_000_000 {
@@ -48,7 +64,7 @@ func heap() int64 {
 
 // BenchmarkLimiterRefuses is what the decision costs, with all buckets in use.
 func BenchmarkLimiterRefuses(b *testing.B) {
-	l := newAddressLimiter(1)
+	l := newOne(1)
 	for i := range maxBuckets {
 		l.take(address(i))
 	}

@@ -11,6 +11,7 @@ type route struct {
 	method string
 	path   string
 	who    access.Rule // who may call it
+	quota  quota       // what it counts as
 	handle handler
 }
 
@@ -18,51 +19,51 @@ type route struct {
 func (a *API) routes() []route {
 	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
 	routes := []route{
-		{post, "/register", access.Anyone(), a.register},
-		{post, "/login", access.Anyone(), a.login},
-		{post, "/refresh", access.Anyone(), a.refresh},
-		{post, "/logout", access.Authenticated(), a.logout},
+		{post, "/register", access.Anyone(), byAddress, a.register},
+		{post, "/login", access.Anyone(), byAddress, a.login},
+		{post, "/refresh", access.Anyone(), bySession, a.refresh},
+		{post, "/logout", access.Authenticated(), uncounted, a.logout},
 
-		{post, "/password-reset", access.Anyone(), a.requestReset},
-		{post, "/password-reset/confirm", access.Anyone(), a.confirmReset},
-		{post, "/email-verification", access.Authenticated(), a.requestVerification},
-		{post, "/email-verification/confirm", access.Anyone(), a.confirmVerification},
+		{post, "/password-reset", access.Anyone(), byAddress, a.requestReset},
+		{post, "/password-reset/confirm", access.Anyone(), byReset, a.confirmReset},
+		{post, "/email-verification", access.Authenticated(), write, a.requestVerification},
+		{post, "/email-verification/confirm", access.Anyone(), byAddress, a.confirmVerification},
 
-		{get, "/users", access.Only(access.UsersRead), a.listUsers},
-		{get, "/users/:id", access.SelfOr(access.UsersRead), a.getUser},
-		{put, "/users/:id", access.SelfOr(access.UsersWrite), a.replaceUser},
-		{patch, "/users/:id", access.SelfOr(access.UsersWrite), a.patchUser},
-		{del, "/users/:id", access.SelfOr(access.UsersDelete), a.deleteUser},
-		{put, "/users/:id/roles", access.Only(access.RolesAssign), a.setRoles},
-		{put, "/users/:id/status", access.Only(access.UsersWrite), a.setStatus},
-		{put, "/users/:id/password", access.Self(), a.changePassword},
-		{post, "/users/:id/password-reset", access.Only(access.UsersWrite), a.sendReset},
-		{get, "/users/:id/sessions", access.SelfOr(access.UsersRead), a.listSessions},
-		{del, "/users/:id/sessions", access.SelfOr(access.UsersWrite), a.endSessions},
-		{del, "/users/:id/sessions/:session_id", access.SelfOr(access.UsersWrite), a.endSession},
+		{get, "/users", access.Only(access.UsersRead), uncounted, a.listUsers},
+		{get, "/users/:id", access.SelfOr(access.UsersRead), uncounted, a.getUser},
+		{put, "/users/:id", access.SelfOr(access.UsersWrite), writeOrHash, a.replaceUser},
+		{patch, "/users/:id", access.SelfOr(access.UsersWrite), writeOrHash, a.patchUser},
+		{del, "/users/:id", access.SelfOr(access.UsersDelete), write, a.deleteUser},
+		{put, "/users/:id/roles", access.Only(access.RolesAssign), write, a.setRoles},
+		{put, "/users/:id/status", access.Only(access.UsersWrite), write, a.setStatus},
+		{put, "/users/:id/password", access.Self(), hash, a.changePassword},
+		{post, "/users/:id/password-reset", access.Only(access.UsersWrite), write, a.sendReset},
+		{get, "/users/:id/sessions", access.SelfOr(access.UsersRead), uncounted, a.listSessions},
+		{del, "/users/:id/sessions", access.SelfOr(access.UsersWrite), uncounted, a.endSessions},
+		{del, "/users/:id/sessions/:session_id", access.SelfOr(access.UsersWrite), uncounted, a.endSession},
 
-		{get, "/roles", access.Only(access.RolesRead), a.listRoles},
-		{put, "/roles/:name", access.Only(access.RolesWrite), a.putRole},
-		{del, "/roles/:name", access.Only(access.RolesWrite), a.deleteRole},
+		{get, "/roles", access.Only(access.RolesRead), uncounted, a.listRoles},
+		{put, "/roles/:name", access.Only(access.RolesWrite), write, a.putRole},
+		{del, "/roles/:name", access.Only(access.RolesWrite), write, a.deleteRole},
 
-		{get, "/audit-events", access.Only(access.AuditRead), a.listAuditEvents},
+		{get, "/audit-events", access.Only(access.AuditRead), uncounted, a.listAuditEvents},
 
-		{get, "/.well-known/jwks.json", access.Anyone(), a.keys},
+		{get, "/.well-known/jwks.json", access.Anyone(), uncounted, a.keys},
 
-		{get, "/healthz", access.Anyone(), a.healthz},
-		{get, "/readyz", access.Anyone(), a.readyz},
+		{get, "/healthz", access.Anyone(), uncounted, a.healthz},
+		{get, "/readyz", access.Anyone(), uncounted, a.readyz},
 	}
 	for _, method := range []string{get, post, put, patch, del, http.MethodOptions} { // a gateway may ask by that of the request
 		routes = append(routes,
-			route{method, "/verify", access.Authenticated(), a.verify},
-			route{method, "/verify/*path", access.Authenticated(), a.verifyPath},
+			route{method, "/verify", access.Authenticated(), uncounted, a.verify},
+			route{method, "/verify/*path", access.Authenticated(), uncounted, a.verifyPath},
 		)
 	}
 	if a.cfg.DocsEnabled {
 		routes = append(routes,
-			route{get, "/openapi.json", access.Anyone(), a.openAPI},
-			route{get, "/docs", access.Anyone(), a.docs},
-			route{get, "/docs/*file", access.Anyone(), a.docsFile},
+			route{get, "/openapi.json", access.Anyone(), uncounted, a.openAPI},
+			route{get, "/docs", access.Anyone(), uncounted, a.docs},
+			route{get, "/docs/*file", access.Anyone(), uncounted, a.docsFile},
 		)
 	}
 	return routes

@@ -70,10 +70,10 @@ func observe(ctx context.Context, histogram prometheus.Observer, took time.Durat
 }
 
 // policies are the limits that requests can meet.
-var policies = []string{"address", "login"}
+var policies = []string{"account", "address", "bodies", "login", "network", "queue", "session"}
 
 func newRateLimited(factory promauto.Factory) *prometheus.CounterVec {
-	return newCounter(factory, "user_service_rate_limited_total", "Requests refused as there were too many, by the limit that they met.", "policy", policies)
+	return newCounter(factory, "user_service_rate_limited_total", "Requests refused as there were too many, by the limit that they met; bodies: too many bytes of them.", "policy", policies)
 }
 
 // RateLimited counts a request that was refused as there were too many. It fits httpapi.Observer.

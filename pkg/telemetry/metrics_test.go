@@ -27,6 +27,7 @@ func sources() telemetry.Sources {
 	return telemetry.Sources{
 		HashRunning: func() int64 { return 2 },
 		HashWaiting: func() int64 { return 3 },
+		BodyBytes:   func() int64 { return 8192 },
 		Pool: func() telemetry.PoolStats {
 			return telemetry.PoolStats{Idle: 4, Used: 5, Max: 16, Acquired: 70, AcquireTime: 1500 * time.Millisecond, Canceled: 6}
 		},

@@ -15,6 +15,7 @@ type Sources struct {
 	HashRunning func() int64                // passwords that are being hashed
 	HashWaiting func() int64                // passwords that wait for their turn to be hashed
 	HashProcess func() (pid int, err error) // the process that hashes, nil if there is none
+	BodyBytes   func() int64                // bytes of request bodies that count in their bound
 	Pool        func() PoolStats            // the pool of database connections
 
 	// Outbox asks the database how many events wait to be published, and for how long the oldest
@@ -49,6 +50,10 @@ func (m *Metrics) Watch(s Sources) {
 		Name: "user_service_password_hash_queued",
 		Help: "Passwords that wait for their turn to be hashed.",
 	}, func() float64 { return float64(s.HashWaiting()) })
+	factory.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "user_service_request_body_bytes",
+		Help: "Bytes of request bodies that are being received, beyond the first 4096 of each; at most 16777216.",
+	}, func() float64 { return float64(s.BodyBytes()) })
 	factory.NewGauge(prometheus.GaugeOpts{
 		Name: "user_service_schema_version_required",
 		Help: "The least version of the database's schema that this build needs.",

@@ -38,7 +38,7 @@ func newService(t *testing.T, env settings) *service {
 	s.env = environment(settings{
 		"HTTP_ADDR": addr, "METRICS_ADDR": freeAddress(t), "LOG_LEVEL": "warn",
 		"JWT_SECRET": "a secret of these tests, 32 bytes at least", "ACCESS_TOKEN_TTL": "24h",
-		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "PASSWORD_HASH_QUEUE": "1000", "RATE_LIMIT_PER_MINUTE": "0",
+		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "PASSWORD_HASH_QUEUE": "1000", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "0",
 		"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": shutdownTimeout.String(), "DATABASE_MAX_CONNS": "8",
 	}.with(env))
 	t.Cleanup(func() {

@@ -28,7 +28,7 @@ namespace() {
   image=(--set image.repository=user-service --set image.tag=e2e-1)
   quick=(--set quickstart.enabled=true --set "quickstart.postgresql.image=$postgres" --set "quickstart.rabbitmq.image=$rabbitmq")
   existing=(--set database.existingSecret=db-app --set rabbitmq.existingSecret=mq-default-user --set jwt.existingSecret=keys --set jwt.keys.acceptedSecrets=accepted)
-  unlimited=(--set config.RATE_LIMIT_PER_MINUTE=0) # the load comes from one address
+  unlimited=(--set config.RATE_LIMIT_PER_MINUTE=0 --set config.ACCOUNT_RATE_LIMIT_PER_MINUTE=0) # the load comes from one address
 }
 
 install() { # FLAG...

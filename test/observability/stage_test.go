@@ -62,7 +62,7 @@ func newService(t *testing.T, namespace, pod, database string, more ...string) *
 	s.env = append([]string{
 		"DATABASE_URL=" + dsn.String(), "RABBITMQ_HOST=127.0.0.1", "RABBITMQ_PORT=" + port(s.broker.Addr().String()),
 		"RABBITMQ_USER=" + os.Getenv("RABBITMQ_USER"), "RABBITMQ_PASS=" + os.Getenv("RABBITMQ_PASS"),
-		"SHUTDOWN_DELAY=0s", "ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1", "RATE_LIMIT_PER_MINUTE=0",
+		"SHUTDOWN_DELAY=0s", "ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1", "RATE_LIMIT_PER_MINUTE=0", "ACCOUNT_RATE_LIMIT_PER_MINUTE=0",
 		"JWT_SECRET=" + rand.Text() + rand.Text(),
 	}, more...)
 	s.api, s.metrics = s.serve("HTTP_ADDR=127.0.0.1:0", "METRICS_ADDR=127.0.0.1:0")

@@ -1,0 +1,140 @@
+package httpapi_test
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"testing"
+)
+
+// TestWhatCountsInTheQuotaOfAnAccount spends a quota of 30 in every way.
+func TestWhatCountsInTheQuotaOfAnAccount(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.account = 30 })
+	for name, test := range map[string]struct {
+		method, path string
+		body         any
+		most         int // of 40 requests
+	}{
+		"PATCH":              {"PATCH", "/users/me", `{"name":"Ada"}`, 30},
+		"an invalid PATCH":   {"PATCH", "/users/me", `{"name":1}`, 30},
+		"PATCH and password": {"PATCH", "/users/me", map[string]any{"name": "Ada", "current_password": goodPassword}, 3},
+		"PUT and password":   {"PUT", "/users/me", map[string]any{"email": "b@example.com", "current_password": "not that one, ever"}, 3},
+		"password":           {"PUT", "/users/me/password", change("not that one, ever", newPassword), 3},
+		"verification":       {"POST", "/email-verification", nil, 30},
+		"read":               {"GET", "/users/me", nil, 40},
+		"list of sessions":   {"GET", "/users/me/sessions", nil, 40},
+		"verify":             {"GET", "/verify", nil, 40},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := s.register()
+			for i := range 40 {
+				got := s.call(test.method, test.path, test.body, as(a.token))
+				if refused := got.status == 429 && got.header.Get("RateLimit-Policy") == `"account";q=30;w=60`; refused != (i >= test.most) {
+					t.Fatalf("request %d is answered with %d %s", i+1, got.status, got.header.Get("RateLimit-Policy"))
+				}
+			}
+			s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(s.register().token)).want(t, 200) // nobody else is refused
+		})
+	}
+}
+
+// TestNoQuotaKeepsSessionsAlive: whoever is attacked gets the attacker out.
+func TestNoQuotaKeepsSessionsAlive(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.account = 2 })
+	a := s.register()
+	other := s.login(a)
+	for range 2 {
+		s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token)).want(t, 200)
+	}
+	got := s.call("PATCH", "/users/me", `{"name":"Bob"}`, as(a.token))
+	got.wantProblem(t, 429, "too-many-requests")
+	wait := got.header.Get("Retry-After")
+	if seconds, err := strconv.Atoi(wait); err != nil || seconds < 1 || seconds > 30 || got.header.Get("RateLimit") != `"account";r=0;t=`+wait {
+		t.Errorf("Retry-After is %q, RateLimit %q", wait, got.header.Get("RateLimit"))
+	}
+	sessions := decode[struct{ Items []struct{ ID string } }](t, s.call("GET", "/users/me/sessions", nil, as(a.token)).want(t, 200)).Items
+	s.call("DELETE", "/users/me/sessions/"+sessions[0].ID, nil, as(a.token)).want(t, 204) // the newest
+	s.call("GET", "/users/me", nil, as(other.token)).want(t, 401)
+	third := s.login(a)
+	s.call("POST", "/logout", nil, as(third.token)).want(t, 204)
+	s.call("DELETE", "/users/me/sessions", nil, as(a.token)).want(t, 204)
+}
+
+// spent is the API with an address whose quota is spent.
+func spent(t *testing.T, limit int) (s *server, a account, there option) {
+	t.Helper()
+	s = start(t, func(set *settings) {
+		set.limit, set.proxies = limit, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	a = s.register()
+	there = header("X-Forwarded-For", "203.0.113.1")
+	for range limit {
+		s.call("POST", "/login", `{}`, there).want(t, 422)
+	}
+	s.call("POST", "/login", `{}`, there).wantProblem(t, 429, "too-many-requests")
+	return s, a, there
+}
+
+func TestARefreshCountsByItsSession(t *testing.T) {
+	t.Parallel()
+	s, a, there := spent(t, 4)
+	other := s.login(a)
+	refresh := func(token string) answer {
+		return s.call("POST", "/refresh", map[string]any{"refresh_token": token}, there)
+	}
+	first := a.refresh
+	for range 4 {
+		a.refresh = decode[tokens](t, refresh(a.refresh).want(t, 200)).RefreshToken
+	}
+	got := refresh(a.refresh)
+	got.wantProblem(t, 429, "too-many-requests")
+	if policy := got.header.Get("RateLimit-Policy"); policy != `"session";q=4;w=60` {
+		t.Errorf("RateLimit-Policy is %q", policy)
+	}
+	refresh(first).want(t, 429)         // by its session, whatever its number
+	refresh(other.refresh).want(t, 200) // which has a quota of its own
+	for _, forged := range []string{"", "x", first[:len(first)-1] + "_", first + "A"} {
+		if policy := refresh(forged).want(t, 429).header.Get("RateLimit-Policy"); policy != `"address";q=4;w=60` {
+			t.Errorf("%q: RateLimit-Policy is %q", forged, policy)
+		}
+	}
+	for _, body := range []string{``, `{`, `{"refresh_token":1}`, `[]`} {
+		s.call("POST", "/refresh", body, there).want(t, 429)
+	}
+}
+
+func TestAResetIsConfirmedWhateverOthersDoAtTheAddress(t *testing.T) {
+	t.Parallel()
+	s, a, there := spent(t, 4)
+	confirm := func(token, pw string) answer {
+		return s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": pw}, there)
+	}
+	token := s.askForReset(a.Email)
+	confirm("x"+token[1:], newPassword).want(t, 429)
+	confirm("x", newPassword).want(t, 429)
+	confirm(token, "weak").want(t, 422)
+	confirm(token, newPassword).want(t, 204)
+	confirm(token, newPassword).want(t, 429) // it is no live one any more
+}
+
+// TestAConfirmedResetCountsForNothing at an address that has its quota.
+func TestAConfirmedResetCountsForNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) {
+		set.limit, set.proxies = 4, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	there := header("X-Forwarded-For", "203.0.113.1")
+	for i := range 2 {
+		a := s.with()
+		token := s.askForReset(a.Email)
+		pw := fmt.Sprintf("%s, %d", newPassword, i)
+		s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": pw}, there).want(t, 204)
+	}
+	for range 4 {
+		s.call("POST", "/login", `{}`, there).want(t, 422)
+	}
+	s.call("POST", "/login", `{}`, there).want(t, 429)
+}

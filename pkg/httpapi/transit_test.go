@@ -1,0 +1,168 @@
+package httpapi_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"user-service/pkg/httpapi"
+)
+
+// rawCall is a request whose body does not have to come.
+type rawCall struct {
+	net.Conn
+	t *testing.T
+}
+
+// send sends the header of a request with a body of so many bytes, and the beginning of the body.
+func (s *server) send(line, headers string, length int, body string) rawCall {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = conn.Close() })
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	_, err = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s", line, length, headers, body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return rawCall{conn, s.t}
+}
+
+// answer returns what comes back first.
+func (c rawCall) answer() *http.Response {
+	c.t.Helper()
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() { _ = resp.Body.Close() })
+	return resp
+}
+
+// TestWhatIsDecidedBeforeTheBody is answered although the body never comes.
+func TestWhatIsDecidedBeforeTheBody(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.limit, set.account = 2, 2 })
+	a := s.register() // spends the quota of the address
+	for range 2 {
+		s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+	}
+	bearer := func(token string) string { return "Authorization: Bearer " + token + "\r\n" }
+	for line, test := range map[string]struct {
+		headers string
+		length  int
+		status  int
+	}{
+		"PATCH /users/me":               {"", 10, 401},
+		"PUT /users/me":                 {bearer("x"), 10, 401},
+		"PUT /users/not-an-id":          {bearer(a.token), 10, 400},
+		"PUT /users/me/roles":           {bearer(a.token), 10, 403},
+		"PATCH /users/" + a.ID.String(): {bearer(a.token), 10, 429}, // by account
+		"POST /login":                   {"", 10, 429},              // by address
+		"POST /nothing":                 {"", 10, 404},
+		"POST /users/me":                {"", 10, 405},
+		"POST /refresh":                 {"", 65537, 429},
+		"DELETE /users/me/sessions":     {"", 10, 401},
+		"POST /verify":                  {bearer(a.token), 10, 204},
+	} {
+		if got := s.send(line, test.headers, test.length, "").answer(); got.StatusCode != test.status {
+			t.Errorf("%s: status is %d, want %d", line, got.StatusCode, test.status)
+		}
+		expected := s.send(line, test.headers+"Expect: 100-continue\r\n", test.length, "").answer()
+		if expected.StatusCode != test.status {
+			t.Errorf("%s: the status is %d for who asks before it sends, want %d", line, expected.StatusCode, test.status)
+		}
+	}
+	if got := s.send("DELETE /users/me/sessions", bearer(a.token), 10, "").answer(); got.StatusCode != 204 {
+		t.Errorf("ending sessions needs no body, and answers %d", got.StatusCode)
+	}
+}
+
+// TestARefusalKeepsTheConnection of a client that has sent its whole body.
+func TestARefusalKeepsTheConnection(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	conn := s.send("PATCH /users/me", "", 15, `{"name": "Ada"}`)
+	answers := bufio.NewReader(conn)
+	for range 3 {
+		resp, err := http.ReadResponse(answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode != 401 || resp.Close {
+			t.Fatalf("status is %d, the connection is closed: %t", resp.StatusCode, resp.Close)
+		}
+		if _, err := io.WriteString(conn, "PATCH /users/me HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestWhoAsksFirstIsToldToGoOn: a body that is wanted is asked for.
+func TestWhoAsksFirstIsToldToGoOn(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	conn := s.send("POST /login", "Expect: 100-continue\r\n", 2, "")
+	answers := bufio.NewReader(conn)
+	if line, err := answers.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	_, _ = answers.ReadString('\n')
+	_, _ = io.WriteString(conn, "{}")
+	resp, err := http.ReadResponse(answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != 422 {
+		t.Errorf("status is %d", resp.StatusCode)
+	}
+}
+
+// TestLargeBodiesKeepNoLoginOut takes the whole bound of bytes by slow clients.
+func TestLargeBodiesKeepNoLoginOut(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	var slow []rawCall
+	for s.api.BodyBytes()+60<<10 <= httpapi.MaxBodies {
+		slow = append(slow, s.send("POST /login", "", 64<<10, strings.Repeat("x", 64<<10-1)))
+		for want := int64(len(slow)) * 60 << 10; s.api.BodyBytes() != want; {
+			select {
+			case <-t.Context().Done():
+				t.Fatalf("%d bytes are counted, want %d", s.api.BodyBytes(), want)
+			case <-time.After(time.Millisecond):
+			}
+		}
+	}
+	large := fmt.Sprintf(`{"email":%q,"password":%q}`, a.Email, a.password) + strings.Repeat(" ", 63<<10)
+	refused := s.call("POST", "/login", large)
+	refused.wantProblem(t, 503, "overloaded")
+	if refused.header.Get("Retry-After") != "1" {
+		t.Errorf("Retry-After is %q", refused.header.Get("Retry-After"))
+	}
+	s.login(a)
+	s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token)).want(t, 200)
+	for _, conn := range slow {
+		_ = conn.Close()
+	}
+	for s.api.BodyBytes() != 0 {
+		select {
+		case <-t.Context().Done():
+			t.Fatalf("%d bytes stay counted", s.api.BodyBytes())
+		case <-time.After(time.Millisecond):
+		}
+	}
+	s.call("POST", "/login", large).want(t, 200)
+}
