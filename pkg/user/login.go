@@ -12,6 +12,10 @@ import (
 	"user-service/pkg/password"
 )
 
+// refusalTime is the least time that a refusal before the hash takes. The queries for an account take some hundredths of a
+// millisecond more than those for an unknown email, which are 3 % of what they take.
+const refusalTime = 20 * time.Millisecond
+
 // countTime is the least time to count an attempt in, after a hash has used up the time of its request.
 const countTime = 150 * time.Millisecond
 
@@ -111,14 +115,22 @@ func (s *Service) checkBackoff(ctx context.Context, a Attempted, failed Action) 
 	if s.cfg.MaxFailures == 0 {
 		return nil
 	}
+	answer := time.NewTimer(refusalTime)
+	defer answer.Stop()
 	guesses, err := s.store.Guesses(ctx, a)
 	if err != nil {
 		return err
 	}
-	if blocked := s.blocked(guesses); blocked != nil {
-		return s.refuse(ctx, Audit{Action: failed, UserID: guesses.UserID}, blocked)
+	blocked := s.blocked(guesses)
+	if blocked == nil {
+		return nil
 	}
-	return nil
+	blocked = s.refuse(ctx, Audit{Action: failed, UserID: guesses.UserID}, blocked)
+	select {
+	case <-answer.C:
+	case <-ctx.Done():
+	}
+	return blocked
 }
 
 // attempt judges an attempt whose hash was computed, and counts it, whether or not anybody still waits for the answer. During
