@@ -86,7 +86,7 @@ type Session struct {
 // LockOut is the data of LockedOut.
 type LockOut struct {
 	ID    uuid.UUID `json:"id"`
-	Until time.Time `json:"until"` // when logins are possible again
+	Until time.Time `json:"until"` // when the backoff ends: of one network, or of all where the user has not logged in
 }
 
 // TokenIssued is the data of PasswordResetRequested and EmailVerificationRequested: what the

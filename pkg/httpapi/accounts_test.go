@@ -381,7 +381,7 @@ func TestAnErasedUserLeavesNoTrace(t *testing.T) {
 			s.call("PATCH", other.path(), `{"name":"Somebody"}`, as(admin.token), atOffice).want(t, 200)
 			s.call("POST", a.path()+"/password-reset", nil, as(admin.token), atOffice).want(t, 202)
 
-			traces := []string{a.Email, "Countess", "Babbage", home, "ada-at-home"}
+			traces := []string{a.Email, "Countess", "Babbage", home, "198.51.100.0/24", "ada-at-home"}
 			found := func() (found []string) {
 				rows := postgrestest.Rows(t, s.dsn, "outbox")
 				for _, trace := range traces {

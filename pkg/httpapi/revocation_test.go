@@ -85,7 +85,7 @@ func (s *server) prepare(w writing, admin account) pending {
 	return p
 }
 
-func (s *server) send(p pending) answer { return s.call(p.method, p.path, p.body, as(p.caller.token)) }
+func (s *server) sendPending(p pending) answer { return s.call(p.method, p.path, p.body, as(p.caller.token)) }
 
 // state is all that these requests change: what is stored about a user, a role, and the events that wait.
 func (s *server) state(conn *pgx.Conn, id uuid.UUID) (state string) {
@@ -140,7 +140,7 @@ func TestEveryWriteChangesSomething(t *testing.T) {
 	for _, w := range writings(t) {
 		p := s.prepare(w, admin)
 		before := s.state(conn, p.target.ID)
-		s.send(p).want(t, operations[w.name].status)
+		s.sendPending(p).want(t, operations[w.name].status)
 		if s.state(conn, p.target.ID) == before {
 			t.Errorf("%s changes nothing that is looked at", w)
 		}
@@ -165,7 +165,7 @@ func TestAWaitingWriteIsRefusedOnceItsCallerLostTheRight(t *testing.T) {
 				p := s.prepare(w, admin)
 				unlock := s.lockTarget(p)
 				answered := make(chan answer)
-				go func() { answered <- s.send(p) }()
+				go func() { answered <- s.sendPending(p) }()
 				s.waitForALock()
 				loss.lose(other, p.caller, s.login(admin)).want(t, loss.success)
 				before := s.state(conn, p.target.ID)
@@ -231,7 +231,7 @@ func TestNoWriteFollowsTheLossOfTheRight(t *testing.T) {
 func (s *server) race(conn *pgx.Conn, p pending, success int, lose func() answer) {
 	s.t.Helper()
 	answered := make(chan answer)
-	go func() { answered <- s.send(p) }()
+	go func() { answered <- s.sendPending(p) }()
 	<-time.After(rand.N(3 * time.Millisecond))                              //nolint:gosec // no secret
 	if got := patiently(lose); got.status != success && got.status != 401 { // 401: the request itself has ended the session
 		s.t.Fatalf("status is %d, want %d: %s", got.status, success, got.body)
@@ -269,11 +269,11 @@ func TestNobodyGainsPermissionsByAnothersAccount(t *testing.T) {
 			s.call("PUT", p.target.path()+"/roles", map[string]any{"roles": c.target}, as(admin.token)).want(t, 200)
 			p.caller = c.caller
 			before := s.state(conn, p.target.ID)
-			if got := s.send(p); got.status != 403 || before != s.state(conn, p.target.ID) {
+			if got := s.sendPending(p); got.status != 403 || before != s.state(conn, p.target.ID) {
 				t.Errorf("%s over an account with the roles %v: status is %d, want 403 and no change: %s", w, c.target, got.status, got.body)
 			}
 			s.call("PUT", p.target.path()+"/roles", `{"roles":["user"]}`, as(admin.token)).want(t, 200)
-			s.send(p).want(t, operations[w.name].status)
+			s.sendPending(p).want(t, operations[w.name].status)
 		}
 	}
 	s.call("DELETE", s.with(access.Admin, "refunds").path(), nil, as(admin.token)).want(t, 204) // admin has all, those of applications too

@@ -101,7 +101,7 @@ func TestALoginThatIsOvertakenIsAFailure(t *testing.T) {
 			if e := s.audit(admin.token, "user_id="+a.ID.String())[0]; e.Action != string(user.LoginFailed) {
 				t.Errorf("the trail ends with %+v", e)
 			}
-			if n := s.execute(`DELETE FROM login_failures WHERE failures = 1`); n != 1 {
+			if n := s.execute(`DELETE FROM password_failures WHERE failures = 1`); n != 1 {
 				t.Errorf("%d emails have one failure, want 1", n)
 			}
 		})

@@ -223,19 +223,19 @@ func login(ctx context.Context, db *postgres.DB, u user.User) error {
 	if err != nil {
 		return err
 	}
-	_, err = db.Attempt(ctx, u.Email, func(g user.Guesses) (user.Verdict, error) {
+	_, err = db.Attempt(ctx, user.Attempted{Email: u.Email, Network: home}, func(g user.Guesses) (user.Verdict, error) {
 		session := &user.Session{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, CreatedAt: g.Now, TurnedAt: g.Now, ExpiresAt: g.Now.Add(time.Hour)}
 		e, err := event.New(event.LoggedIn, u.ID, 0, g.Now, event.Session{ID: u.ID, SessionID: session.ID})
-		return user.Verdict{Session: session, PasswordAt: cred.ChangedAt, Event: e, Audit: []user.Audit{{Action: user.LoginSucceeded, UserID: u.ID}}}, err
+		return user.Verdict{Success: true, Session: session, PasswordAt: cred.ChangedAt, Event: e, Audit: []user.Audit{{Action: user.LoginSucceeded, UserID: u.ID}}}, err
 	})
 	return err
 }
 
 func guess(ctx context.Context, db *postgres.DB, u user.User) error {
-	_, err := db.Attempt(ctx, u.Email, func(g user.Guesses) (user.Verdict, error) {
-		g.InARow++
+	_, err := db.Attempt(ctx, user.Attempted{Email: u.Email, Network: home}, func(g user.Guesses) (user.Verdict, error) {
+		g.Network.Count++
 		e, err := event.New(event.LockedOut, u.ID, 0, g.Now, event.LockOut{ID: u.ID})
-		return user.Verdict{Guesses: g, Event: e, Audit: []user.Audit{{Action: user.LoginBlocked, UserID: u.ID}}}, err
+		return user.Verdict{Failure: &g, LockedOut: e, Audit: []user.Audit{{Action: user.LoginBlocked, UserID: u.ID}}}, err
 	})
 	return err
 }
@@ -247,7 +247,7 @@ func newPassword(ctx context.Context, db *postgres.DB, u user.User) error {
 
 func setPassword(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 	e, err := event.New(event.PasswordChanged, u.ID, u.Version, time.Now(), event.Subject{ID: u.ID})
-	return user.Change{PasswordHash: "hash", EndSessions: true, VoidTokens: true, Forgive: true, Events: []event.Event{e}}, err
+	return user.Change{PasswordHash: "hash", EndSessions: true, VoidTokens: true, ClearFailures: true, LoginNetwork: home, Events: []event.Event{e}}, err
 }
 
 func redeem(ctx context.Context, db *postgres.DB, u user.User) error {

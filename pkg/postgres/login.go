@@ -2,8 +2,6 @@ package postgres
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"time"
 
@@ -38,12 +36,6 @@ func scanCredential(row pgx.Row) (c user.Credential, err error) {
 	return c, err
 }
 
-// Guesses implements user.Store.
-func (db *DB) Guesses(ctx context.Context, email string) (user.Guesses, error) {
-	g, err := scanGuesses(db.logins.QueryRow(ctx, guessesQuery, emailHash(email)))
-	return g, failed("read failed logins", err)
-}
-
 // UpgradeHash implements user.Store.
 func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error {
 	_, err := db.logins.Exec(ctx, `UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2`,
@@ -51,20 +43,19 @@ func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded strin
 	return failed("upgrade a password hash", err)
 }
 
-// Attempt implements user.Store. Attempts with one email wait for each other, whichever replica
+// Attempt implements user.Store. Attempts of one email, or of one user, wait for each other, whichever replica
 // they reach; what is found by one is seen by the next.
-func (db *DB) Attempt(ctx context.Context, email string, decide func(user.Guesses) (user.Verdict, error)) (user.Identity, error) {
+func (db *DB) Attempt(ctx context.Context, a user.Attempted, decide func(user.Guesses) (user.Verdict, error)) (user.Identity, error) {
 	var identity user.Identity
 	var announced bool
 	var displaced int64
-	hash := emailHash(email)
-	leave, err := db.emails.enter(ctx, string(hash))
+	leave, err := db.attempts.enter(ctx, string(counted(a)))
 	if err != nil {
 		return user.Identity{}, err
 	}
 	defer leave()
-	err = inTx(ctx, db.logins, "judge a login", func(tx pgx.Tx) error {
-		guesses, err := lockGuesses(ctx, tx, hash)
+	err = inTx(ctx, db.attemptPool(a), "judge an attempt at a password", func(tx pgx.Tx) error {
+		guesses, err := lockGuesses(ctx, tx, a)
 		if err != nil {
 			return err
 		}
@@ -77,9 +68,13 @@ func (db *DB) Attempt(ctx context.Context, email string, decide func(user.Guesse
 			openSession(&batch, *verdict.Session, verdict.PasswordAt, &identity)
 			makeRoom(&batch, *verdict.Session, &displaced)
 		}
-		// The user is locked before the failures, as wherever a user is changed.
+		// The user is locked before failures and networks, as wherever a user is changed.
 		announce(ctx, &batch, verdict.Event, &announced)
-		keepGuesses(&batch, hash, verdict.Guesses)
+		announceLockedOut(ctx, &batch, verdict.LockedOut, &announced)
+		queueCounts(&batch, a, verdict)
+		if verdict.Session != nil {
+			queueNetwork(&batch, verdict.Session.UserID, a.Network)
+		}
 		if err := queueAudit(ctx, &batch, verdict.Audit...); err != nil {
 			return err
 		}
@@ -92,45 +87,6 @@ func (db *DB) Attempt(ctx context.Context, email string, decide func(user.Guesse
 		db.committed()
 	}
 	return identity, err
-}
-
-// emailHash is what failed logins are kept by: no email of somebody without an account is stored.
-func emailHash(email string) []byte {
-	sum := sha256.Sum256([]byte(user.Fold(email)))
-	return sum[:]
-}
-
-// lockGuesses makes other attempts with the same email wait until the transaction ends, also
-// where there is no row yet that could be locked.
-func lockGuesses(ctx context.Context, tx pgx.Tx, hash []byte) (g user.Guesses, err error) {
-	var batch pgx.Batch
-	batch.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(hash))) //nolint:gosec // any 64 bits will do
-	batch.Queue(guessesQuery, hash).QueryRow(func(row pgx.Row) (err error) {
-		g, err = scanGuesses(row)
-		return err
-	})
-	return g, tx.SendBatch(ctx, &batch).Close()
-}
-
-const guessesQuery = `
-	SELECT coalesce(max(failures), 0), coalesce(max(blocked_until), 'epoch'), clock_timestamp()
-	FROM login_failures WHERE email_hash = $1`
-
-func scanGuesses(row pgx.Row) (g user.Guesses, err error) {
-	err = row.Scan(&g.InARow, &g.BlockedUntil, &g.Now)
-	return g, err
-}
-
-func keepGuesses(batch *pgx.Batch, hash []byte, g user.Guesses) {
-	if g.InARow == 0 {
-		batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, hash)
-		return
-	}
-	batch.Queue(`
-		INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until) VALUES ($1, $2, $3, $4)
-		ON CONFLICT (email_hash) DO UPDATE
-		SET failures = excluded.failures, failed_at = excluded.failed_at, blocked_until = excluded.blocked_until`,
-		hash, g.InARow, g.Now, g.BlockedUntil)
 }
 
 // openSession stores the session of a user that is active and whose password has not been changed

@@ -25,6 +25,9 @@ const crowd = `
 	INSERT INTO user_roles SELECT id, 'admin' FROM users WHERE version = 1 ORDER BY id LIMIT 5;
 	INSERT INTO sessions SELECT id, id, 0, now(), now(), now() + interval '1 hour' FROM users;
 	INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data) SELECT id, 'user.created', id, 1, now(), '{}' FROM users;
+	INSERT INTO login_networks SELECT id, '192.0.2.0/24', now(), now() FROM users;
+	INSERT INTO login_failures SELECT sha256(id::text::bytea), 1, now(), now() FROM users;
+	INSERT INTO password_failures SELECT sha256(id::text::bytea), '192.0.2.0/24', 1, now(), now() FROM users;
 	ANALYZE;`
 
 // TestHotQueriesReadFewRows runs the queries of the requests on 100,000 users, and asks
@@ -74,9 +77,13 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 			_, err := tx.AnotherActiveAdmin(ctx, id)
 			return user.Change{EndSessions: true}, err
 		}))
-		run(db.Attempt(ctx, id.String(), func(g user.Guesses) (user.Verdict, error) {
-			return user.Verdict{Guesses: user.Guesses{InARow: g.InARow + 1, Now: g.Now, BlockedUntil: g.Now}, Audit: []user.Audit{{Action: user.LoginFailed, UserID: id}}}, nil
+		attempted := user.Attempted{Email: "somebody@example.com", Network: home}
+		run(db.Guesses(ctx, attempted))
+		run(db.Attempt(ctx, attempted, func(g user.Guesses) (user.Verdict, error) {
+			e, err := event.New(event.LockedOut, id, 0, g.Now, event.LockOut{ID: id})
+			return user.Verdict{Failure: &g, LockedOut: e, Audit: []user.Audit{{Action: user.LoginFailed, UserID: id}}}, err
 		}))
+		run(nil, login(ctx, db, user.User{ID: id, Email: "somebody@example.com"}))
 		run(db.Sessions(ctx, id))
 		_, _ = db.TokenHolder(ctx, user.TokenHash{7}, user.PasswordReset) // there is none
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, UserID: id}))

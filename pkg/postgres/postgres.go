@@ -48,7 +48,7 @@ type DB struct {
 
 	accounts serializer[account]
 	sessions serializer[uuid.UUID]
-	emails   serializer[string]
+	attempts serializer[string]
 	roles    serializer[string]
 }
 

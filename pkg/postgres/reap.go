@@ -37,7 +37,7 @@ type ReapObserver interface {
 
 // ReapedTables lists the tables from which a Reaper deletes.
 func ReapedTables() []string {
-	return []string{"sessions", "one_time_tokens", "login_failures", "audit_events"}
+	return []string{"sessions", "one_time_tokens", "login_failures", "password_failures", "login_networks", "audit_events"}
 }
 
 // Run reaps once a minute until ctx ends.
@@ -70,7 +70,9 @@ func (r *Reaper) Reap(ctx context.Context) error {
 		{"sessions", `expires_at < $1`, []any{now}},
 		// Those that were voided count for as long as the limit of tokens looks back.
 		{"one_time_tokens", `expires_at < $1 AND created_at < $2`, []any{now, now.Add(-user.FreshTokenAge)}},
-		{"login_failures", `failed_at < $1`, []any{now.Add(-user.ForgetFailures)}},
+		{"login_failures", `failed_at < now() - $1::interval`, []any{user.FailuresTTL}},
+		{"password_failures", `failed_at < now() - $1::interval`, []any{user.FailuresTTL}},
+		{"login_networks", `last_login_at < now() - $1::interval`, []any{user.NetworkTTL}},
 		{"audit_events", `id < $1`, []any{oldestID(now.Add(-r.AuditRetention))}},
 	} {
 		query := fmt.Sprintf(`DELETE FROM %s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE %s LIMIT %d FOR UPDATE SKIP LOCKED))`,

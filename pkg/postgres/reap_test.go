@@ -40,9 +40,9 @@ func newReaper(db *postgres.DB) (*postgres.Reaper, *reaped) {
 func fill(t *testing.T, dsn string, u user.User, n int) {
 	t.Helper()
 	for over, rows := range map[bool]int{true: n, false: 7} {
-		ends, began := "+ interval '1 minute'", "- interval '23 hours'"
+		ends, began, from := "+ interval '1 minute'", "- interval '23 hours'", "11.0.0.0"
 		if over {
-			ends, began = "- interval '1 second'", "- interval '25 hours'"
+			ends, began, from = "- interval '1 second'", "- interval '25 hours'", "10.0.0.0"
 		}
 		execute(t, dsn, fmt.Sprintf(`
 			INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
@@ -51,9 +51,13 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 				SELECT decode(md5(random()::text), 'hex'), 'password_reset', '%[1]s', 'a', now() %[4]s, now() %[3]s FROM generate_series(1, %[2]d);
 			INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
 				SELECT decode(md5(random()::text), 'hex'), 9, now() %[4]s, now() %[4]s FROM generate_series(1, %[2]d);
+			INSERT INTO password_failures (subject_hash, network, failures, failed_at, blocked_until)
+				SELECT decode(md5(random()::text), 'hex'), '192.0.2.0/24', 9, now() %[4]s, now() %[4]s FROM generate_series(1, %[2]d);
+			INSERT INTO login_networks (user_id, network, first_login_at, last_login_at)
+				SELECT '%[1]s', set_masklen('%[5]s'::inet + n * 256, 24)::cidr, now() - interval '200 days', now() %[4]s - interval '89 days' FROM generate_series(1, %[2]d) n;
 			INSERT INTO audit_events (id, time, action)
 				SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 1, 15))::uuid,
-					moment, 'user_updated' FROM generate_series(1, %[2]d) n, (SELECT now() %[4]s AS moment) m`, u.ID, rows, ends, began))
+					moment, 'user_updated' FROM generate_series(1, %[2]d) n, (SELECT now() %[4]s AS moment) m`, u.ID, rows, ends, began, from))
 	}
 }
 
@@ -82,7 +86,7 @@ func TestWhatIsOverIsReapedInBatchesAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]int64{
-		"sessions": 7, "one_time_tokens": 7, "login_failures": 7, "audit_events": 8,
+		"sessions": 7, "one_time_tokens": 7, "login_failures": 7, "password_failures": 7, "login_networks": 7, "audit_events": 8,
 		"users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
 	}
 	if diff := cmp.Diff(want, countRows(t, conn)); diff != "" {

@@ -21,15 +21,20 @@ func (db *DB) TokenHolder(ctx context.Context, hash user.TokenHash, purpose user
 	return u, failed("find a one-time token", err)
 }
 
-// Redeem implements user.Store. The user is locked before the token, as wherever a user is changed, so
+// Redeem implements user.Store. Attempts at the password wait until it has ended, so that one that was judged before does not
+// store a count again that it clears. The user is locked before the token, as wherever a user is changed, so
 // that the two can't wait for each other.
 func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purpose, decide user.Decide) (user.User, error) {
 	var id uuid.UUID
+	var emailKey string
 	if err := db.pool.QueryRow(ctx, `
-		SELECT u.id FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+livingToken, hash[:], purpose).Scan(&id); err != nil {
+		SELECT u.id, t.email_key FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+livingToken, hash[:], purpose).Scan(&id, &emailKey); err != nil {
 		return user.User{}, failed("find a one-time token", err)
 	}
 	return db.change(ctx, "redeem a one-time token", access.Internal(id), decide, func(tx pgx.Tx) error {
+		if err := lockAttempts(ctx, tx, keyHash(emailKey), userHash(id)); err != nil {
+			return err
+		}
 		if _, err := tx.Exec(ctx, `SELECT 1 FROM users WHERE id = $1 FOR UPDATE`, id); err != nil {
 			return err
 		}

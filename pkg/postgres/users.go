@@ -147,8 +147,11 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 			VALUES ($1, $2, $3, $4, $5, $6)`,
 			t.Hash[:], t.Purpose, old.ID, user.Fold(t.Email), t.CreatedAt, t.ExpiresAt)
 	}
-	if change.Forgive || change.Delete {
-		batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(old.Email))
+	if change.ClearFailures || change.Delete {
+		queueClear(batch, old)
+	}
+	if change.LoginNetwork.IsValid() {
+		queueNetwork(batch, old.ID, change.LoginNetwork)
 	}
 }
 

@@ -167,6 +167,9 @@ func TestAChangeOfNobodyIsNotDecided(t *testing.T) {
 	wantCode(t, err, user.NotFound)
 }
 
+// home is the network that users of these tests log in from.
+var home = netip.MustParsePrefix("192.0.2.0/24")
+
 // session opens a session of a user.
 func session(t *testing.T, db *postgres.DB, u user.User) user.Session {
 	t.Helper()
@@ -176,8 +179,8 @@ func session(t *testing.T, db *postgres.DB, u user.User) user.Session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Attempt(t.Context(), u.Email, func(user.Guesses) (user.Verdict, error) {
-		return user.Verdict{Session: &s, PasswordAt: cred.ChangedAt}, nil
+	if _, err := db.Attempt(t.Context(), user.Attempted{Email: u.Email, Network: home}, func(user.Guesses) (user.Verdict, error) {
+		return user.Verdict{Success: true, Session: &s, PasswordAt: cred.ChangedAt}, nil
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics
 		refreshes: newCounter(factory, "user_service_refreshes_total", "Uses of refresh tokens by result.", "result", refreshResults),
 		lockOuts: factory.NewCounter(prometheus.CounterOpts{
 			Name: "user_service_lockouts_total",
-			Help: "Failed logins after which the next ones with the same email have to wait.",
+			Help: "Wrong passwords after which the next attempts with the same email, or of the same user, must back off.",
 		}),
 		reused: factory.NewCounter(prometheus.CounterOpts{
 			Name: "user_service_refresh_token_reuses_total",
@@ -55,7 +55,7 @@ func (m *Metrics) RefreshDone(result string) {
 	m.accounts.refreshes.WithLabelValues(bounded(refreshResults, result)).Inc()
 }
 
-// LockedOut counts an email that has to wait after failed logins. It fits user.Observer.
+// LockedOut counts the backoffs that begin after wrong passwords. It fits user.Observer.
 func (m *Metrics) LockedOut() { m.accounts.lockOuts.Inc() }
 
 // TokenReused counts a spent refresh token that ended its session. It fits user.Observer.

@@ -15,7 +15,7 @@ type Action string
 const (
 	LoginSucceeded       Action = "authn_login_success"
 	LoginFailed          Action = "authn_login_fail"
-	LoginBlocked         Action = "authn_login_lock" // the failure after which logins have to wait
+	LoginBlocked         Action = "authn_login_lock" // the failure with which a backoff begins
 	PasswordChanged      Action = "authn_password_change"
 	PasswordChangeFailed Action = "authn_password_change_fail"
 	TokenCreated         Action = "authn_token_created" // a one-time token

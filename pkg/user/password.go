@@ -83,7 +83,7 @@ func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
 func (s *Service) passwordChange(u User, hash string) (Change, error) {
 	changed, err := event.New(event.PasswordChanged, u.ID, u.Version, s.now(), event.Subject{ID: u.ID})
 	return Change{
-		PasswordHash: hash, EndSessions: true, VoidTokens: true, Forgive: true,
+		PasswordHash: hash, EndSessions: true, VoidTokens: true,
 		Events: []event.Event{changed}, Audit: []Action{PasswordChanged},
 	}, err
 }
@@ -100,10 +100,11 @@ func (p passwordShown) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 	return errReauthenticate()
 }
 
-// reauthenticate checks the password of who is logged in. Failures count as those of
-// logins do, so that a stolen token is no way to guess the password.
+// reauthenticate checks the password of who is logged in. Failures have a backoff as those of logins have, so that a stolen
+// token is not a way to guess the password. They are counted for the user alone: those of logins don't count, so that
+// strangers can't keep a user from changing the password.
 //
-// Nor is a token a way to keep others from logging in, by having passwords hashed: nothing is hashed during a wait,
+// Nor is a token a way to keep others from logging in, by having passwords hashed: nothing is hashed during the backoff,
 // and until done is called nobody else shows the password of the same user to this replica.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
@@ -141,30 +142,24 @@ func despiteHangUp(ctx context.Context) (context.Context, context.CancelFunc) {
 	return patient, func() {}
 }
 
-// show checks the password of who is logged in, unless there is a wait: that such an account exists is no secret to
-// its user, so that no hash has to hide it.
+// show checks the password of who is logged in.
 func (s *Service) show(ctx context.Context, by Identity, pw string, failed Action) (passwordShown, error) {
 	var none passwordShown
-	guesses, err := s.store.Guesses(ctx, by.User.Email)
-	if err != nil {
-		return none, err
-	}
-	if blocked := s.blocked(guesses); blocked != nil {
-		return none, s.refuse(ctx, Audit{Action: failed, UserID: by.UserID}, blocked)
-	}
-	cred, result, err := s.verify(ctx, pw, func(ctx context.Context) (Credential, error) {
+	again := Attempted{UserID: by.UserID}
+	shown, result, err := s.verify(ctx, again, failed, pw, func(ctx context.Context) (Credential, error) {
 		return s.store.CredentialOf(ctx, by.UserID)
 	})
 	if err != nil {
 		return none, err
 	}
-	if _, err := s.attempt(ctx, cred.Email, proof{cred: cred, ok: result.OK, failed: failed}); err != nil {
+	shown.ok = result.OK
+	if _, err := s.attempt(ctx, again, shown); err != nil {
 		return none, err
 	}
-	if !result.OK {
+	if !shown.ok {
 		return none, errReauthenticate()
 	}
-	return passwordShown(cred.ChangedAt), nil
+	return passwordShown(shown.cred.ChangedAt), nil
 }
 
 // reauthenticateForEmail asks for the password where by changes its own email, as far as

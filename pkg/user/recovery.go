@@ -119,8 +119,9 @@ func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
 	return err == nil, err
 }
 
-// ConfirmReset sets a new password and ends all sessions. A password that is refused leaves the
-// token good.
+// ConfirmReset sets a new password, ends all sessions and clears the counts of failures. The network that the request comes
+// from becomes a known one: its owner can log in from there while strangers go on guessing elsewhere. A password that is
+// refused leaves the token good.
 //
 // Errors: Invalid, InvalidToken, Overloaded, Unavailable.
 func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
@@ -140,8 +141,10 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	if err != nil {
 		return hashing(err)
 	}
-	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(_ context.Context, _ Tx, u User) (Change, error) {
-		return s.passwordChange(u, hash)
+	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(ctx context.Context, _ Tx, u User) (Change, error) {
+		change, err := s.passwordChange(u, hash)
+		change.ClearFailures, change.LoginNetwork = true, NetworkOf(OriginOf(ctx).IP)
+		return change, err
 	})
 	return s.tokenError(ctx, err)
 }

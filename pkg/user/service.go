@@ -20,7 +20,7 @@ import (
 // Config is what can be set about the rules of accounts.
 type Config struct {
 	RegistrationEnabled bool
-	MaxFailures         int // failed logins in a row after which the next ones have to wait; 0: never
+	MaxFailures         int // failures in a row, from one network, after which there is a backoff; 0: never
 	Passwords           password.Policy
 	RefreshIdleTTL      time.Duration // a session ends when unused for so long
 	RefreshTTL          time.Duration // a session ends after so long, used or not
@@ -30,7 +30,7 @@ type Config struct {
 
 // Observer is told of signs of an attack. Its methods must not block.
 type Observer interface {
-	LockedOut()   // an email has to wait after too many failures in a row
+	LockedOut()   // a backoff begins after too many failures in a row
 	TokenReused() // a spent refresh token was shown, and its session ended
 }
 

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -40,16 +41,16 @@ type Store interface {
 	Credential(ctx context.Context, email string) (Credential, error)
 	// CredentialOf returns the credential of the user with this id.
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
-	// Guesses returns what is known of failed logins with an email.
-	Guesses(ctx context.Context, email string) (Guesses, error)
+	// Guesses returns what is known of failures. It does the same work whether or not there is an account.
+	Guesses(ctx context.Context, a Attempted) (Guesses, error)
 	// UpgradeHash replaces a user's password hash if it still is the old one.
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error
-	// Attempt lets decide judge an attempt to show the password of an email, while no other attempt
-	// with this email is judged, and stores the verdict. It does the same work for
+	// Attempt lets decide judge an attempt at a password, while no other attempt of the same email or user is judged, and
+	// stores the verdict. It does the same work for
 	// each verdict without a session. It returns whose session it opened, if any; NotFound if that
 	// user is gone or disabled, or its password was changed. Past MaxSessions it ends the session of this user that was
 	// not used for longest.
-	Attempt(ctx context.Context, email string, decide func(Guesses) (Verdict, error)) (Identity, error)
+	Attempt(ctx context.Context, a Attempted, decide func(Guesses) (Verdict, error)) (Identity, error)
 
 	// Sessions returns the living sessions of a user, newest first; NotFound if there is no such user.
 	Sessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
@@ -114,16 +115,17 @@ type NewAccount struct {
 
 // Change is what is to become of a locked account. The zero Change changes nothing.
 type Change struct {
-	User         *User         // the account after the change; nil leaves it as it is
-	Delete       bool          // erase the account and all that belongs to it
-	PasswordHash string        // the new password's hash; empty leaves the old one
-	EndSessions  bool          // end all sessions
-	Open         *Opening      // a session to be opened after that
-	Token        *OneTimeToken // to be stored
-	VoidTokens   bool          // end all one-time tokens for a new password
-	Forgive      bool          // forget failed logins
-	Events       []event.Event
-	Audit        []Action
+	User          *User         // the account after the change; nil leaves it as it is
+	Delete        bool          // erase the account and all that belongs to it
+	PasswordHash  string        // the new password's hash; empty leaves the old one
+	EndSessions   bool          // end all sessions
+	Open          *Opening      // a session to be opened after that
+	Token         *OneTimeToken // to be stored
+	VoidTokens    bool          // end all one-time tokens for a new password
+	ClearFailures bool          // clear all counts of failures with the email, and of the user
+	LoginNetwork  netip.Prefix  // a network to be known as one from which the user has logged in
+	Events        []event.Event
+	Audit         []Action
 }
 
 // Opening is a session that a change opens.

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"user-service/pkg/password"
 	"user-service/pkg/user"
 )
@@ -21,7 +23,15 @@ func TestTheTimeOfALoginTellsNothing(t *testing.T) {
 	}
 }
 
-// TestALoginWithoutTheDummyHashIsFound and TestALoginThatTakesALittleLongerIsFound hold the test above to what it is for.
+func TestTheTimeOfABackoffTellsNothing(t *testing.T) {
+	s := newTarget(t, plain)
+	if all := measureBackoff(s); all.verdict() != "" {
+		t.Errorf("the time of a refused login tells of the account: %s\n%s", all.verdict(), all)
+	}
+}
+
+// The tests below hold those above to what they are for.
+
 func TestALoginWithoutTheDummyHashIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return noDummy{store, cheapHash(t)} })
 	if all := measureLogins(s, nothing); all.verdict() == "" {
@@ -39,6 +49,24 @@ func TestALoginThatTakesALittleLongerIsFound(t *testing.T) {
 	if all.verdict() == "" {
 		t.Errorf("nothing is found in a service that takes 8 %% longer for unknown emails:\n%s", all)
 	}
+}
+
+func TestABackoffThatTakesLongerIsFound(t *testing.T) {
+	s := newTarget(t, func(store user.Store) user.Store { return slowForAnAccount{store} })
+	if all := measureBackoff(s); all.verdict() == "" {
+		t.Errorf("nothing is found in a service that takes longer where there is an account:\n%s", all)
+	}
+}
+
+// slowForAnAccount looks at failures for 8 % longer than a refusal takes at least, if there is an account.
+type slowForAnAccount struct{ user.Store }
+
+func (s slowForAnAccount) Guesses(ctx context.Context, a user.Attempted) (user.Guesses, error) {
+	g, err := s.Store.Guesses(ctx, a)
+	if g.UserID != uuid.Nil {
+		<-time.After(21600 * time.Microsecond)
+	}
+	return g, err
 }
 
 func nothing(time.Duration) {}
@@ -88,34 +116,47 @@ func cheapHash(t *testing.T) string {
 	return hash
 }
 
-// measureLogins compares all logins that fail. One that is locked out says so, whoever it is, but not whether
-// there is an account or whether the password was the right one. Before, spoil is told what a login takes.
+const wrongPassword = "seven green kettles sink"
+
+// measureLogins compares all logins that fail. Before, spoil is told what a login takes.
 func measureLogins(s *target, spoil func(usual time.Duration)) comparison {
 	s.t.Helper()
-	const wrong = "seven green kettles sink"
 	s.account("known@example.com")
 	s.disabled("disabled@example.com")
-	s.account("locked@example.com")
-	for range 5 {
-		for _, email := range []string{"locked@example.com", "lockedout@example.com"} {
-			s.send(probe{"a failure", "/login", credentials(email, wrong), http.StatusUnauthorized})
-		}
+	unknown := probe{"unknown email", "/login", credentials("unknown@example.com", wrongPassword), http.StatusUnauthorized}
+	again := func() { // nobody gets as far as a backoff
+		s.sql(`UPDATE password_failures SET failures = 1`)
+		s.sql(`UPDATE login_failures SET failures = 1`)
 	}
-	locked := probe{"locked out, wrong password", "/login", credentials("locked@example.com", wrong), http.StatusTooManyRequests}
 	var usual []float64
 	for range 30 {
-		usual = append(usual, s.send(locked))
+		usual = append(usual, s.send(unknown))
+		again()
 	}
 	spoil(time.Duration(slices.Sorted(slices.Values(usual))[len(usual)/2] * float64(time.Second)))
 	return s.measure(rounds{least: 20, limit: *limit, tries: 3}, []probe{
-		{"unknown email", "/login", credentials("unknown@example.com", wrong), http.StatusUnauthorized},
-		{"wrong password", "/login", credentials("known@example.com", wrong), http.StatusUnauthorized},
+		unknown,
+		{"wrong password", "/login", credentials("known@example.com", wrongPassword), http.StatusUnauthorized},
 		{"disabled account", "/login", credentials("disabled@example.com", goodPassword), http.StatusUnauthorized},
-		locked,
-		{"locked out, right password", "/login", credentials("locked@example.com", goodPassword), http.StatusTooManyRequests},
-		{"locked out, unknown email", "/login", credentials("lockedout@example.com", wrong), http.StatusTooManyRequests},
-	}, func() { // who is locked out stays so, and nobody else gets there
-		s.sql(`UPDATE login_failures SET failures = 1 WHERE failures < 5`)
-		s.sql(`UPDATE login_failures SET blocked_until = now() + interval '1 hour' WHERE failures >= 5`)
-	})
+	}, again)
+}
+
+// measureBackoff compares logins during the backoff: they say that there is one, but neither whether there is an account, nor
+// whether the password was the right one.
+func measureBackoff(s *target) comparison {
+	s.t.Helper()
+	s.account("locked@example.com")
+	s.disabled("disabled@example.com")
+	for range 5 {
+		for _, email := range []string{"locked@example.com", "disabled@example.com", "nobody@example.com"} {
+			s.send(probe{"a failure", "/login", credentials(email, wrongPassword), http.StatusUnauthorized})
+		}
+	}
+	s.sql(`UPDATE password_failures SET blocked_until = now() + interval '1 hour'`)
+	return s.measure(rounds{least: 20, limit: *limit, tries: 5}, []probe{
+		{"wrong password", "/login", credentials("locked@example.com", wrongPassword), http.StatusTooManyRequests},
+		{"right password", "/login", credentials("locked@example.com", goodPassword), http.StatusTooManyRequests},
+		{"disabled account", "/login", credentials("disabled@example.com", goodPassword), http.StatusTooManyRequests},
+		{"unknown email", "/login", credentials("nobody@example.com", wrongPassword), http.StatusTooManyRequests},
+	}, func() {})
 }

@@ -1,0 +1,62 @@
+-- Failures by network, and the networks from which users have logged in.
+--
+-- login_failures counts the failures with an email from all networks together from now on. A backoff that is in force
+-- when this runs holds everywhere but on the networks from which the user has logged in, and so does one that a replica
+-- of the version before begins meanwhile.
+
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- Failures in a row, of logins by email and network, and of users who enter their own password again.
+CREATE TABLE IF NOT EXISTS password_failures (
+    subject_hash  bytea       NOT NULL, -- SHA-256 of the folded email, or of the 16 bytes of the user's id
+    network       cidr        NOT NULL, -- IPv4 /24, IPv6 /56; 0.0.0.0/0 without an address, and for a user
+    failures      integer     NOT NULL,
+    failed_at     timestamptz NOT NULL,
+    blocked_until timestamptz NOT NULL,
+    PRIMARY KEY (subject_hash, network)
+);
+CREATE INDEX IF NOT EXISTS password_failures_failed_at ON password_failures (failed_at);
+
+CREATE TABLE IF NOT EXISTS login_networks (
+    user_id        uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
+    network        cidr        NOT NULL, -- as above
+    first_login_at timestamptz NOT NULL,
+    last_login_at  timestamptz NOT NULL,
+    PRIMARY KEY (user_id, network)
+);
+CREATE INDEX IF NOT EXISTS login_networks_last_login_at ON login_networks (last_login_at);
+
+-- When user.locked_out was announced last: at most once an hour.
+ALTER TABLE credentials ADD COLUMN IF NOT EXISTS locked_out_at timestamptz;
+
+-- Logins of the last 90 days, by the audit trail. Its ids are UUIDv7, which begin with the milliseconds since 1970.
+INSERT INTO login_networks (user_id, network, first_login_at, last_login_at)
+SELECT a.user_id, network(set_masklen(a.ip, CASE family(a.ip) WHEN 4 THEN 24 ELSE 56 END)), min(a.time), max(a.time)
+FROM audit_events a JOIN users u ON u.id = a.user_id
+WHERE a.action = 'authn_login_success' AND a.ip IS NOT NULL
+    AND a.id >= rpad(lpad(to_hex((extract(epoch FROM now() - interval '90 days') * 1000)::bigint), 12, '0'), 32, '0')::uuid
+GROUP BY 1, 2
+ON CONFLICT DO NOTHING;
+
+-- +goose Down
+
+-- Backoffs stay in force, now on all networks.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    IF to_regclass('password_failures') IS NOT NULL THEN
+        INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
+        SELECT subject_hash, max(failures), max(failed_at), max(blocked_until)
+        FROM password_failures WHERE blocked_until > now() GROUP BY subject_hash
+        ON CONFLICT (email_hash) DO UPDATE SET
+            failures = greatest(login_failures.failures, excluded.failures),
+            failed_at = greatest(login_failures.failed_at, excluded.failed_at),
+            blocked_until = greatest(login_failures.blocked_until, excluded.blocked_until);
+        DROP TABLE password_failures;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+DROP TABLE IF EXISTS login_networks;
+ALTER TABLE credentials DROP COLUMN IF EXISTS locked_out_at;

@@ -1,0 +1,119 @@
+package httpapi_test
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"user-service/pkg/password"
+	"user-service/pkg/user"
+)
+
+// slow is the hash of a password that takes some tenths of a second.
+func slow(t *testing.T, pw string) string {
+	t.Helper()
+	const iterations = 1_500_000
+	key, err := pbkdf2.Key(sha256.New, pw, []byte("salt"), iterations, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("pbkdf2_sha256$%d$salt$%s", iterations, base64.StdEncoding.EncodeToString(key))
+}
+
+// late is a context whose time is up already; whoever waits for its end does not know yet.
+type late struct{ context.Context }
+
+func (late) Deadline() (time.Time, bool) { return time.Now().Add(-time.Second), true }
+
+// TestAHashThatNobodyWaitsForCounts: neither hanging up nor an expensive hash is a way to have passwords hashed without end.
+func TestAHashThatNobodyWaitsForCounts(t *testing.T) {
+	t.Parallel()
+	s := startBehindAProxy(t)
+	a, admin := s.register(), s.admin()
+	s.execute(`UPDATE credentials SET password_hash = $1 WHERE user_id = $2`, slow(t, a.password), a.ID)
+	origin := user.WithOrigin(t.Context(), user.Origin{IP: netip.MustParseAddr(travel)})
+	for n := range 4 {
+		ctx, hangUp := context.WithCancel(origin)
+		waiting := ctx
+		if n%2 == 1 {
+			waiting = late{ctx}
+		}
+		done := make(chan error, 1)
+		go func() {
+			_, err := s.users.Login(waiting, user.Login{Email: a.Email, Password: a.password})
+			done <- err
+		}()
+		for s.hasher.Running() == 0 {
+			<-time.After(time.Millisecond)
+		}
+		hangUp()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("the error is %v", err)
+		}
+		for s.hasher.Running() != 0 { // the work goes on
+			<-time.After(time.Millisecond)
+		}
+	}
+	if n := len(s.audit(admin.token, "action=authn_login_fail&user_id="+a.ID.String())); n != 4 {
+		t.Errorf("%d failures are noted, want 4", n)
+	}
+	if n := s.execute(`DELETE FROM password_failures WHERE failures = 4 AND network = '203.0.113.0/24'`); n != 1 {
+		t.Error("4 failures are not counted")
+	}
+}
+
+// TestAnAttemptWithoutATurnDoesNotCount: a busy service makes nobody back off.
+func TestAnAttemptWithoutATurnDoesNotCount(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second} })
+	a := s.register()
+	has, release := s.takeTurn()
+	<-has
+	for range 6 {
+		s.fail(a.Email).wantProblem(t, 503, "overloaded")
+		s.call("PUT", "/users/me/password", change("wrong", newPassword), as(a.token)).wantProblem(t, 503, "overloaded")
+	}
+	release()
+	for range 4 {
+		patiently(func() answer { return s.fail(a.Email) }).want(t, 401)
+	}
+	patiently(func() answer {
+		return s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password})
+	}).want(t, 200)
+}
+
+// TestRequestsWithoutAnAddressAreOneNetwork, as over a socket that has none.
+func TestRequestsWithoutAnAddressAreOneNetwork(t *testing.T) {
+	t.Parallel()
+	s := startBehindAProxy(t)
+	a := s.register()
+	login := func(pw string) error {
+		_, err := s.users.Login(t.Context(), user.Login{Email: a.Email, Password: pw})
+		return err
+	}
+	if err := login(a.password); err != nil {
+		t.Fatal(err)
+	}
+	code := func(err error) user.Code {
+		var e *user.Error
+		if !errors.As(err, &e) {
+			t.Fatal(err)
+		}
+		return e.Code
+	}
+	for range 5 {
+		if got := code(login("wrong")); got != user.InvalidCredentials {
+			t.Errorf("%s", got)
+		}
+	}
+	if got := code(login(a.password)); got != user.TooManyRequests {
+		t.Errorf("%s, want the sixth attempt to wait", got)
+	}
+	s.try(home, a.Email, a.password).want(t, 200)
+}

@@ -1,0 +1,93 @@
+package user
+
+import (
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestNetworkOf(t *testing.T) {
+	t.Parallel()
+	for addr, want := range map[string]string{
+		"198.51.100.7":             "198.51.100.0/24",
+		"::ffff:198.51.100.7":      "198.51.100.0/24",
+		"2001:db8:1:2ff:3:4:5:6":   "2001:db8:1:200::/56",
+		"2001:db8:1:200::":         "2001:db8:1:200::/56",
+		"fe80::1%eth0":             "fe80::/56",
+		"::":                       "::/56",
+		"0.0.0.0":                  "0.0.0.0/24",
+		"2001:db8:ffff:ffff:f::ff": "2001:db8:ffff:ff00::/56",
+	} {
+		if got := NetworkOf(netip.MustParseAddr(addr)).String(); got != want {
+			t.Errorf("%s is of %s, want %s", addr, got, want)
+		}
+	}
+	if got := NetworkOf(netip.Addr{}).String(); got != "0.0.0.0/0" {
+		t.Errorf("no address is of %s", got)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	t.Parallel()
+	now := login
+	inForce := Failures{Count: 7, BlockedUntil: now.Add(time.Minute)}
+	ended := Failures{Count: 7, BlockedUntil: now}
+	s := &Service{cfg: Config{MaxFailures: 5}}
+	for name, c := range map[string]struct {
+		guesses Guesses
+		service *Service
+		blocked bool
+	}{
+		"nothing":                      {Guesses{}, s, false},
+		"of the network":               {Guesses{Network: inForce}, s, true},
+		"of a known network":           {Guesses{Network: inForce, Known: true}, s, true},
+		"of all networks":              {Guesses{Network: ended, Total: inForce}, s, true},
+		"of all networks, a known one": {Guesses{Total: inForce, Known: true}, s, false},
+		"has ended":                    {Guesses{Network: ended, Total: ended}, s, false},
+		"turned off":                   {Guesses{Network: inForce, Total: inForce}, &Service{}, false},
+	} {
+		c.guesses.Now = now
+		if err := c.service.blocked(c.guesses); (err != nil) != c.blocked {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestFailuresMakeLongerWaits(t *testing.T) {
+	t.Parallel()
+	s := &Service{cfg: Config{MaxFailures: 5}}
+	for name, c := range map[string]struct {
+		network, total int // failures before
+		known          bool
+		wait           time.Duration // of the network
+		shared         bool          // whether all networks wait
+	}{
+		"the fourth":                      {3, 3, false, 0, false},
+		"the fifth":                       {4, 4, false, time.Minute, false},
+		"the sixth":                       {5, 5, false, 2 * time.Minute, false},
+		"the seventh":                     {6, 6, false, 4 * time.Minute, false},
+		"the eighth":                      {7, 7, false, 8 * time.Minute, false},
+		"the ninth":                       {8, 8, false, 15 * time.Minute, false},
+		"the thousandth":                  {999, 50, false, 15 * time.Minute, false},
+		"the 99th of all":                 {0, 98, false, 0, false},
+		"the 100th of all":                {0, 99, false, 0, true},
+		"the 200th of all":                {4, 199, false, time.Minute, true},
+		"the 100th, from a known network": {0, 99, true, 0, false},
+	} {
+		before := Guesses{Network: Failures{Count: c.network}, Total: Failures{Count: c.total}, Known: c.known, Now: login}
+		got, until := s.failed(before)
+		want := Guesses{Network: Failures{Count: c.network + 1}, Total: Failures{Count: c.total + 1}, Known: c.known, Now: login}
+		var end time.Time
+		if c.wait > 0 {
+			end = login.Add(c.wait)
+			want.Network.BlockedUntil = end
+		}
+		if c.shared {
+			end = login.Add(15 * time.Minute)
+			want.Total.BlockedUntil = end
+		}
+		if got != want || !until.Equal(end) {
+			t.Errorf("%s: %+v until %s, want %+v until %s", name, got, until, want, end)
+		}
+	}
+}
