@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"crypto/rand"
 	"fmt"
 	"net"
 	"net/http"
@@ -20,10 +21,10 @@ import (
 	"user-service/pkg/user"
 )
 
-const (
-	stormPassword = "seven green kettles sing"
-	stormSecret   = "a secret of these benchmarks, long enough"
-)
+const stormPassword = "seven green kettles sing"
+
+// stormSecret signs the tokens of the replica and of those who call it.
+var stormSecret = rand.Text() + rand.Text()
 
 func stormEmail(account int) string { return fmt.Sprintf("user-%d@example.com", account) }
 
