@@ -50,14 +50,9 @@ func (a *API) serve(r route) http.Handler {
 	})
 }
 
-// maxUserAgent is how much of a User-Agent is kept: enough to know one's devices by it.
-const maxUserAgent = 256 // bytes
-
 // origin is what the audit trail and the list of sessions keep of where the call comes from.
 func (c *call) origin() user.Origin {
-	agent := c.UserAgent()
-	agent = strings.ToValidUTF8(agent[:min(len(agent), maxUserAgent)], "")
-	return user.Origin{ActorID: c.by.UserID, IP: c.addr, UserAgent: agent, RequestID: telemetry.RequestID(c.Context())}
+	return user.Origin{ActorID: c.by.UserID, IP: c.addr, UserAgent: c.UserAgent(), RequestID: telemetry.RequestID(c.Context())}
 }
 
 // admit fills in who calls and whom the call is about, and refuses who may not call.
