@@ -22,11 +22,13 @@ func eventsCommand() *cobra.Command {
 
 func eventsTailCommand() *cobra.Command {
 	var key string
+	var showTokens bool
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Print events as they arrive from RabbitMQ, a line each",
 		Long: "tail prints the events that are published from now on, each as a line of JSON. It uses a queue of\n" +
-			"its own, which is gone when it ends; no other consumer misses anything. Ctrl-C ends it.",
+			"its own, which is gone when it ends; no other consumer misses anything. Ctrl-C ends it.\n" +
+			"One-time tokens are hidden: whoever has one can take over the account. --show-tokens prints them too.",
 		Example: "  user-service events tail\n  user-service events tail --type user.deleted | jq .subject",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,6 +40,9 @@ func eventsTailCommand() *cobra.Command {
 			return rabbitmq.Tail(cmd.Context(), brokerConfig(env.RabbitMQ), log, rabbitmq.Subscription{
 				BindingKey: key,
 				Handle: func(body []byte, _ string) error {
+					if !showTokens {
+						body = hideTokens(body)
+					}
 					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", body)
 					return err
 				},
@@ -46,6 +51,7 @@ func eventsTailCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&key, "type", "#", "only events of this type; * stands for one word, # for any")
+	cmd.Flags().BoolVar(&showTokens, "show-tokens", false, "print one-time tokens, which open accounts")
 	return cmd
 }
 

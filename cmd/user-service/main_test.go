@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"maps"
 	"net/url"
 	"os"
@@ -47,7 +48,7 @@ func TestScripts(t *testing.T) {
 
 // secrets are what no output may show, beside the passwords of the servers.
 var secrets = map[string]string{
-	"JWT_SECRET": "planted-key-planted-key-planted-key-planted-key",
+	"JWT_SECRET": "planted-key-" + rand.Text() + rand.Text(),
 	"EMAIL":      "planted-email@example.com",
 	"PASSWORD":   "planted password of many words",
 }

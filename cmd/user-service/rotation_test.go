@@ -30,7 +30,7 @@ func TestARotationUnderLoadRefusesNoToken(t *testing.T) {
 		return private, err
 	})
 	es, esPublic := keyPair(t, func() (crypto.Signer, error) { return ecdsa.GenerateKey(elliptic.P256(), rand.Reader) })
-	const first, second = "the first secret of these replicas that is long enough", "the second secret of these replicas that is long enough"
+	first, second := rand.Text()+rand.Text(), rand.Text()+rand.Text()
 
 	files := map[string]string{"JWT_SECRET": first, "JWT_ACCEPTED_SECRETS": "", "JWT_PRIVATE_KEY": "", "JWT_ACCEPTED_KEYS": ""}
 	l := startTraffic(t, files)

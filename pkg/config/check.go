@@ -9,14 +9,12 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
 // The checks of the groups: what bounds and types can't say. They find zero where a
 // variable has a problem already.
-
-// minSecretBytes is the least length of a key for HS256 (RFC 7518 section 3.2).
-const minSecretBytes = 32
 
 // maxWorkKiB is the most memory times iterations of a hash: libsodium's "sensitive" costs.
 const maxWorkKiB = 4 << 20
@@ -25,6 +23,9 @@ const maxWorkKiB = 4 << 20
 const minLaneKiB = 8
 
 func (d *Database) check(found findings) {
+	for name, url := range map[string]Secret{"DATABASE_URL": d.URL, "MIGRATION_DATABASE_URL": d.MigrationURL} {
+		found.unless(!sendsValuesInText(url.Reveal()), name, "has default_query_exec_mode=simple_protocol, which sends personal data within the text of queries, and PostgreSQL logs that text with errors; exec does the same work")
+	}
 	found.unless(isDatabase(d.URL.Reveal()), "DATABASE_URL", "is not a PostgreSQL URL")
 	found.unless(d.MigrationURL == "" || isDatabase(d.MigrationURL.Reveal()), "MIGRATION_DATABASE_URL", "is not a PostgreSQL URL")
 	found.unless(d.MaxConns != 1, "DATABASE_MAX_CONNS", "is 1, and the relay of events needs one beside those of the requests")
@@ -35,11 +36,11 @@ func (q *RabbitMQ) check(found findings) {
 }
 
 func (t *Tokens) check(found findings) {
-	length := len(t.Secret.Reveal())
-	found.unless(length >= minSecretBytes, "JWT_SECRET", fmt.Sprintf("has %d bytes and needs at least %d", length, minSecretBytes))
+	weak := weakness(t.Secret.Reveal())
+	found.unless(weak == "", "JWT_SECRET", weak)
 	for _, secret := range t.Accepted() {
-		length := len(secret)
-		found.unless(length >= minSecretBytes, "JWT_ACCEPTED_SECRETS", fmt.Sprintf("has a secret of %d bytes and each needs at least %d", length, minSecretBytes))
+		weak := weakness(secret)
+		found.unless(weak == "", "JWT_ACCEPTED_SECRETS", "has a secret that "+weak)
 	}
 	found.unless(t.RefreshTTL == 0 || t.RefreshIdleTTL <= t.RefreshTTL, "REFRESH_TOKEN_IDLE_TTL", "is longer than REFRESH_TOKEN_TTL")
 }
@@ -70,6 +71,12 @@ func isDatabase(dsn string) bool {
 	}
 	_, err := pgxpool.ParseConfig(dsn)
 	return err == nil
+}
+
+// sendsValuesInText reports whether the values of queries are part of their text, and no parameters.
+func sendsValuesInText(dsn string) bool {
+	cfg, err := pgxpool.ParseConfig(dsn)
+	return err == nil && cfg.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol
 }
 
 // isHost reports whether s is a host without port, scheme or user.

@@ -8,7 +8,8 @@
 //	desc     what it is for, a sentence
 //	min, max the bounds of a number or a duration, both included
 //	is       what a value has to be, where type and bounds don't say it
-//	example  a value for .env.example and for messages; the default stands in for it
+//	example  a value for .env.example and for messages; the default stands in for it. A secret that is to be
+//	         random has none: what is published would be used
 //	empty    when the file of a secret may be empty, which is the same as not set: "at start", or
 //	         "always", and then the value may also be taken away while the service runs
 package config
@@ -51,7 +52,7 @@ type RabbitMQ struct {
 
 // Tokens says how tokens are made and how long they are good for.
 type Tokens struct {
-	Secret          Secret        `env:"JWT_SECRET, required" is:"a random text of at least 32 bytes, as made by: openssl rand -base64 48" example:"for-local-development-only-0123456789" desc:"The key that signs tokens: refresh tokens, and access tokens where JWT_PRIVATE_KEY does not."`
+	Secret          Secret        `env:"JWT_SECRET, required" is:"a random text of at least 32 bytes, as made by: openssl rand -base64 48" desc:"The key that signs tokens: refresh tokens, and access tokens where JWT_PRIVATE_KEY does not."`
 	AcceptedSecrets Secret        `env:"JWT_ACCEPTED_SECRETS" empty:"always" is:"random texts of at least 32 bytes, separated by commas" desc:"Secrets whose tokens are good too: the one before and the one after JWT_SECRET, so that a change refuses no token."`
 	PrivateKey      Secret        `env:"JWT_PRIVATE_KEY" empty:"at start" is:"a private key in PEM: Ed25519, P-256 or RSA of at least 2048 bits, as made by: openssl genpkey -algorithm ed25519" desc:"The key that signs access tokens, by EdDSA, ES256 or RS256; its public half is at /.well-known/jwks.json."`
 	AcceptedKeys    Secret        `env:"JWT_ACCEPTED_KEYS" empty:"always" is:"public or private keys in PEM, one after the other, of the kinds of JWT_PRIVATE_KEY" desc:"Keys whose access tokens are good too, and that are published as well: the one before and the one after JWT_PRIVATE_KEY."`

@@ -37,9 +37,9 @@ func defaultCell(v Variable) string {
 const envHead = `# The environment of user-service. Copy this file to .env and change what you need. Where
 # it names DATABASE_URL or RABBITMQ_HOST, make run starts no servers of its own: take those lines out to have them.
 #
-# The required variables have values that are good for local development. The others
-# are comments that show their defaults. In place of a secret NAME there may be a
-# NAME_FILE, the path of a file that holds the value.
+# The required variables have values that are good for local development, but for JWT_SECRET: make run makes one and
+# keeps it, elsewhere set your own. The others are comments that show their defaults. In place of a secret NAME there may
+# be a NAME_FILE, the path of a file that holds the value.
 #
 # Made from the structs in pkg/config, by: go test ./pkg/config -update
 `
@@ -52,8 +52,8 @@ const envFoot = `
 #OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
 `
 
-// EnvExample returns the content of .env.example: a value for each required variable, and
-// each other one as a comment with its default.
+// EnvExample returns the content of .env.example: a value for each required variable that can
+// have a published one, and each other one as a comment with its default.
 func EnvExample(vars []Variable) string {
 	var b strings.Builder
 	b.WriteString(envHead)
@@ -64,7 +64,7 @@ func EnvExample(vars []Variable) string {
 			fmt.Fprintf(&b, "\n## %s\n", group)
 		}
 		fmt.Fprintf(&b, "\n# %s\n# %s%s.\n", v.Description, strings.ToUpper(v.Accepts[:1]), v.Accepts[1:])
-		if v.Required {
+		if v.Required && v.Example != "" {
 			fmt.Fprintf(&b, "%s=%s\n", v.Name, v.Example)
 		} else {
 			fmt.Fprintf(&b, "#%s=%s\n", v.Name, v.Default)

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"crypto/rand"
 	"errors"
 	"flag"
 	"io/fs"
@@ -62,7 +63,7 @@ func hold(t *testing.T, path string, should func(string) string) {
 	}
 }
 
-// Whoever copies .env.example to .env can start the service.
+// Whoever copies .env.example to .env and makes a secret can start the service.
 func TestEnvExampleCanBeLoaded(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{}
@@ -74,6 +75,10 @@ func TestEnvExampleCanBeLoaded(t *testing.T) {
 		}
 		env[strings.TrimPrefix(name, "#")] = value // the commented defaults too
 	}
+	if env["JWT_SECRET"] != "" {
+		t.Errorf("JWT_SECRET has a published value: %s", env["JWT_SECRET"])
+	}
+	env["JWT_SECRET"] = rand.Text() + rand.Text()
 	cfg := mustLoad(t, env)
 	if want := len(config.Describe(&cfg)) + 1; len(env) != want { // and OTEL_EXPORTER_OTLP_ENDPOINT
 		t.Errorf("%d variables are in the file, want %d", len(env), want)

@@ -247,7 +247,7 @@ func TestABadNewValueKeepsTheOldOne(t *testing.T) {
 			_ = errors.Join(os.Remove(m.path("RABBITMQ_PASS")), os.Mkdir(m.path("RABBITMQ_PASS"), 0o700))
 		}, "is a directory"},
 		"no URL":          {"DATABASE_URL", func(m *mount) { m.write("DATABASE_URL", "mysql://db") }, "is not a PostgreSQL URL"},
-		"short accepted":  {"JWT_ACCEPTED_SECRETS", func(m *mount) { m.write("JWT_ACCEPTED_SECRETS", rotated+",short") }, "has a secret of 5 bytes"},
+		"short accepted":  {"JWT_ACCEPTED_SECRETS", func(m *mount) { m.write("JWT_ACCEPTED_SECRETS", rotated+",short") }, "has a secret that has 5 bytes"},
 		"no key":          {"JWT_PRIVATE_KEY", func(m *mount) { m.write("JWT_PRIVATE_KEY", "nothing") }, "is no key"},
 		"no accepted key": {"JWT_ACCEPTED_KEYS", func(m *mount) { m.write("JWT_ACCEPTED_KEYS", "nothing") }, "is no key"},
 	} {
@@ -289,7 +289,7 @@ func TestKeysAreTakenUpInOnePieceOrNotAtAll(t *testing.T) {
 	m := watched(t)
 	m.write("JWT_ACCEPTED_SECRETS", planted+",short")
 	m.write("JWT_SECRET", rotated)
-	m.awaitLog("JWT_ACCEPTED_SECRETS", "has a secret of 5 bytes")
+	m.awaitLog("JWT_ACCEPTED_SECRETS", "has a secret that has 5 bytes")
 	m.awaitLog("JWT_SECRET", "belongs to JWT_ACCEPTED_SECRETS")
 	m.write("RABBITMQ_PASS", rotated) // of another group
 	m.await(rotated)

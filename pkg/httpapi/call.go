@@ -96,9 +96,6 @@ func (c *call) peek(name string) (s string) {
 	return s
 }
 
-// maxUserAgent is how much of a User-Agent is kept: enough to know one's devices by it.
-const maxUserAgent = 256 // bytes
-
 // setOrigin adds to the context what the audit trail and the list of sessions keep of where the call comes from.
 func (c *call) setOrigin() {
 	c.base = user.WithOrigin(c.base, c.origin())
@@ -106,9 +103,7 @@ func (c *call) setOrigin() {
 }
 
 func (c *call) origin() user.Origin {
-	agent := c.UserAgent()
-	agent = strings.ToValidUTF8(agent[:min(len(agent), maxUserAgent)], "")
-	return user.Origin{ActorID: c.by.UserID, IP: c.addr, UserAgent: agent, RequestID: telemetry.RequestID(c.Context())}
+	return user.Origin{ActorID: c.by.UserID, IP: c.addr, UserAgent: c.UserAgent(), RequestID: telemetry.RequestID(c.Context())}
 }
 
 // admit fills in who calls and whom the call is about, and refuses who may not call.

@@ -49,3 +49,47 @@ func TestAChangeSendsNoMoreMail(t *testing.T) {
 		t.Errorf("%d voided tokens are kept when they don't count any more", n)
 	}
 }
+
+// TestAMailboxGetsNoMoreWhicheverAccountAsks: accounts take the same email one after the other, and are erased or leave
+// it. How the email is written makes no difference.
+func TestAMailboxGetsNoMoreWhicheverAccountAsks(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for round, email := range []string{"victim@example.com", "Victim@Example.com", "VICTIM@EXAMPLE.COM", "victim@example.com"} {
+		a := s.register()
+		s.moveTo(a, email)
+		for range 4 {
+			s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+		}
+		for range 2 {
+			s.call("POST", "/password-reset", map[string]any{"email": email}).want(t, 202)
+			s.events(event.PasswordResetRequested) // or the requests are merged
+		}
+		if round%2 == 0 {
+			s.call("DELETE", "/users/me", nil, as(a.token)).want(t, 204)
+		} else {
+			s.moveTo(a, fmt.Sprintf("elsewhere%d@example.com", round))
+		}
+	}
+	for _, typ := range []event.Type{event.PasswordResetRequested, event.EmailVerificationRequested} {
+		if n := len(s.events(typ)); n != 5 {
+			t.Errorf("%d × %s, want 5", n, typ)
+		}
+	}
+	if n := s.execute(`DELETE FROM token_mailboxes WHERE strpos(token_mailboxes::text, 'ictim') > 0`); n != 0 {
+		t.Errorf("%d rows show whose mailbox it is", n)
+	}
+	s.execute(`UPDATE token_mailboxes SET sent_at = sent_at - interval '10 minutes'`)
+	a := s.register()
+	s.moveTo(a, "victim@example.com")
+	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+	if n := len(s.events(event.EmailVerificationRequested)); n != 6 {
+		t.Errorf("%d verifications after 10 minutes, want 6", n)
+	}
+}
+
+// moveTo changes the email of an account.
+func (s *server) moveTo(a account, email string) {
+	s.t.Helper()
+	s.call("PATCH", "/users/me", map[string]any{"email": email, "current_password": a.password}, as(a.token)).want(s.t, 200)
+}

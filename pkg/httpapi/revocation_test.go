@@ -85,7 +85,9 @@ func (s *server) prepare(w writing, admin account) pending {
 	return p
 }
 
-func (s *server) sendPending(p pending) answer { return s.call(p.method, p.path, p.body, as(p.caller.token)) }
+func (s *server) sendPending(p pending) answer {
+	return s.call(p.method, p.path, p.body, as(p.caller.token))
+}
 
 // state is all that these requests change: what is stored about a user, a role, and the events that wait.
 func (s *server) state(conn *pgx.Conn, id uuid.UUID) (state string) {

@@ -278,3 +278,15 @@ func TestDisabledUserIsOutAtOnce(t *testing.T) {
 	s.call("GET", "/users/me", nil, as(a.token)).wantProblem(t, 401, "invalid-access-token")
 	s.login(a)
 }
+
+// TestAUserAgentIsShownWithoutInvisibleCharacters, or it could turn the line of a terminal or of a list around.
+func TestAUserAgentIsShownWithoutInvisibleCharacters(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	agent := header("User-Agent", "Mozilla\u202e/5.0 \u009b31m(\u200bX11\u3164)")
+	s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}, agent).want(t, 200)
+	if got := s.call("GET", "/users/me/sessions", nil, as(a.token)).want(t, 200); !strings.Contains(string(got.body), `"Mozilla/5.0 31m(X11)"`) {
+		t.Errorf("the sessions are %s", got.body)
+	}
+}

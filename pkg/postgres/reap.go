@@ -37,7 +37,7 @@ type ReapObserver interface {
 
 // ReapedTables lists the tables from which a Reaper deletes.
 func ReapedTables() []string {
-	return []string{"sessions", "one_time_tokens", "login_failures", "password_failures", "login_networks", "audit_events"}
+	return []string{"sessions", "one_time_tokens", "token_mailboxes", "login_failures", "password_failures", "login_networks", "audit_events"}
 }
 
 // Run reaps once a minute until ctx ends.
@@ -70,6 +70,7 @@ func (r *Reaper) Reap(ctx context.Context) error {
 		{"sessions", `expires_at < $1`, []any{now}},
 		// Those that were voided count for as long as the limit of tokens looks back.
 		{"one_time_tokens", `expires_at < $1 AND created_at < $2`, []any{now, now.Add(-user.FreshTokenAge)}},
+		{"token_mailboxes", `sent_at < now() - $1::interval`, []any{user.FreshTokenAge}},
 		{"login_failures", `failed_at < now() - $1::interval`, []any{user.FailuresTTL}},
 		{"password_failures", `failed_at < now() - $1::interval`, []any{user.FailuresTTL}},
 		{"login_networks", `last_login_at < now() - $1::interval`, []any{user.NetworkTTL}},

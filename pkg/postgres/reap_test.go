@@ -49,6 +49,8 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 				SELECT gen_random_uuid(), '%[1]s', 0, now(), now(), now() %[3]s FROM generate_series(1, %[2]d);
 			INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
 				SELECT decode(md5(random()::text), 'hex'), 'password_reset', '%[1]s', 'a', now() %[4]s, now() %[3]s FROM generate_series(1, %[2]d);
+			INSERT INTO token_mailboxes (email_hash, purpose, sent_at)
+				SELECT decode(md5(random()::text), 'hex'), 'password_reset', now() - interval '10 minutes' %[3]s FROM generate_series(1, %[2]d);
 			INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
 				SELECT decode(md5(random()::text), 'hex'), 9, now() %[4]s, now() %[4]s FROM generate_series(1, %[2]d);
 			INSERT INTO password_failures (subject_hash, network, failures, failed_at, blocked_until)
@@ -86,7 +88,7 @@ func TestWhatIsOverIsReapedInBatchesAndNothingElse(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]int64{
-		"sessions": 7, "one_time_tokens": 7, "login_failures": 7, "password_failures": 7, "login_networks": 7, "audit_events": 8,
+		"sessions": 7, "one_time_tokens": 7, "token_mailboxes": 7, "login_failures": 7, "password_failures": 7, "login_networks": 7, "audit_events": 8,
 		"users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
 	}
 	if diff := cmp.Diff(want, countRows(t, conn)); diff != "" {

@@ -48,13 +48,10 @@ func (db *DB) Create(ctx context.Context, grant access.Grant, u user.User, passw
 		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err
 		}
+		if err := insertUser(ctx, tx, u); err != nil {
+			return err
+		}
 		var batch pgx.Batch
-		batch.Queue(`
-			INSERT INTO users (id, email, email_key, email_verified, name, name_key, picture, locale, zoneinfo, metadata,
-				status, version, created_at, updated_at)
-			VALUES ($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), nullif($7, ''), nullif($8, ''), nullif($9, ''), $10,
-				$11, $12, $13, $14)`,
-			append(writable(u), u.Status, u.Version, u.CreatedAt, u.UpdatedAt)...)
 		batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at) VALUES ($1, $2, $3)`, u.ID, passwordHash, u.CreatedAt)
 		queueRoles(&batch, u)
 		if err := queueAudit(ctx, &batch, user.Audit{Action: user.UserCreated, UserID: u.ID}); err != nil {
@@ -67,6 +64,36 @@ func (db *DB) Create(ctx context.Context, grant access.Grant, u user.User, passw
 		db.committed()
 	}
 	return err
+}
+
+// insertUser stores a user, unless another one has the email: then it returns EmailTaken. No constraint is violated by
+// a taken email, as PostgreSQL would log it.
+func insertUser(ctx context.Context, tx pgx.Tx, u user.User) error {
+	tag, err := tx.Exec(ctx, `
+		INSERT INTO users (id, email, email_key, email_verified, name, name_key, picture, locale, zoneinfo, metadata,
+			status, version, created_at, updated_at)
+		VALUES ($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), nullif($7, ''), nullif($8, ''), nullif($9, ''), $10,
+			$11, $12, $13, $14)
+		ON CONFLICT (email_key) DO NOTHING`,
+		append(writable(u), u.Status, u.Version, u.CreatedAt, u.UpdatedAt)...)
+	if err == nil && tag.RowsAffected() == 0 {
+		return emailTaken()
+	}
+	return err
+}
+
+// setEmail changes an email, as insertUser stores it.
+func setEmail(ctx context.Context, tx pgx.Tx, u user.User) error {
+	var set bool
+	err := tx.QueryRow(ctx, `SELECT set_email($1, $2, $3)`, u.ID, u.Email, user.Fold(u.Email)).Scan(&set)
+	if err == nil && !set {
+		return emailTaken()
+	}
+	return err
+}
+
+func emailTaken() error {
+	return &user.Error{Code: user.EmailTaken, Detail: "Another account has this email."}
 }
 
 // Change implements user.Store.
@@ -107,9 +134,14 @@ func (db *DB) change(ctx context.Context, doing string, grant access.Grant, deci
 	return result, nil
 }
 
-// store writes what was decided about the locked account old, in one way to the server and back.
+// store writes what was decided about the locked account old, in one round trip, and another one for a new email.
 func store(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) error {
 	var batch pgx.Batch
+	if change.User != nil && change.User.Email != old.Email {
+		if err := setEmail(ctx, tx, *change.User); err != nil {
+			return err
+		}
+	}
 	if change.User != nil {
 		queueUpdate(&batch, old, *change.User)
 	}
@@ -146,6 +178,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 			INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $6)`,
 			t.Hash[:], t.Purpose, old.ID, user.Fold(t.Email), t.CreatedAt, t.ExpiresAt)
+		batch.Queue(`INSERT INTO token_mailboxes (email_hash, purpose, sent_at) VALUES ($1, $2, $3)`, emailHash(t.Email), t.Purpose, t.CreatedAt)
 	}
 	if change.ClearFailures || change.Delete {
 		queueClear(batch, old)
@@ -194,14 +227,10 @@ func meaning(err error) error {
 	if !errors.As(err, &server) {
 		return err
 	}
-	switch server.ConstraintName {
-	case "users_email_key":
-		return &user.Error{Code: user.EmailTaken, Detail: "Another account has this email.", Err: err}
-	case "user_roles_role_fkey":
+	if server.ConstraintName == "user_roles_role_fkey" {
 		return user.FieldErrors{{Pointer: "/roles", Detail: "names a role that does not exist"}}.Err()
-	default:
-		return err
 	}
+	return err
 }
 
 // User implements user.Store.

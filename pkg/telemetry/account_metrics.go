@@ -17,6 +17,7 @@ var refreshResults = []string{"success", "invalid-refresh-token", "validation-fa
 type accountMetrics struct {
 	logins, refreshes *prometheus.CounterVec
 	lockOuts, reused  prometheus.Counter
+	droppedResets     prometheus.Counter
 	reaped, reaps     *prometheus.CounterVec
 	tables            []string // all tables that are reaped
 	rejectedSecrets   prometheus.Gauge
@@ -33,6 +34,10 @@ func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics
 		reused: factory.NewCounter(prometheus.CounterOpts{
 			Name: "user_service_refresh_token_reuses_total",
 			Help: "Spent refresh tokens that were shown again; each ended its session.",
+		}),
+		droppedResets: factory.NewCounter(prometheus.CounterOpts{
+			Name: "user_service_password_resets_dropped_total",
+			Help: "Requested password resets of accounts that are not sent, as too many waited or the database failed.",
 		}),
 		reaped: newCounter(factory, "user_service_reaped_rows_total", "Rows that were deleted because they were over.", "table", tables),
 		reaps:  newCounter(factory, "user_service_reaps_total", "Runs of the deletion of what is over, by result.", "result", reapResults),
@@ -60,6 +65,9 @@ func (m *Metrics) LockedOut() { m.accounts.lockOuts.Inc() }
 
 // TokenReused counts a spent refresh token that ended its session. It fits user.Observer.
 func (m *Metrics) TokenReused() { m.accounts.reused.Inc() }
+
+// ResetDropped counts a requested reset that is not sent. It fits user.Observer.
+func (m *Metrics) ResetDropped() { m.accounts.droppedResets.Inc() }
 
 // SecretsRejected shows how many secrets have a new value that is not taken up.
 func (m *Metrics) SecretsRejected(variables int) { m.accounts.rejectedSecrets.Set(float64(variables)) }

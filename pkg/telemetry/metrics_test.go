@@ -175,6 +175,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	m.RefreshDone("invalid-refresh-token")
 	m.LockedOut()
 	m.TokenReused()
+	m.ResetDropped()
 	m.Reaped("sessions", 7)
 	m.ReapDone(nil)
 	m.ReapDone(errors.New("no database"))
@@ -198,6 +199,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`user_service_refreshes_total{result="invalid-refresh-token"}`:                                     1,
 		`user_service_lockouts_total`:                                                                      1,
 		`user_service_refresh_token_reuses_total`:                                                          1,
+		`user_service_password_resets_dropped_total`:                                                       1,
 		`user_service_reaped_rows_total{table="sessions"}`:                                                 7,
 		`user_service_reaps_total{result="success"}`:                                                       1,
 		`user_service_reaps_total{result="failure"}`:                                                       1,

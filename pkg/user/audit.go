@@ -3,6 +3,7 @@ package user
 import (
 	"context"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -68,6 +69,9 @@ func (s *Service) AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, er
 	return s.store.AuditEvents(ctx, f)
 }
 
+// maxUserAgent is how much of a User-Agent is kept: enough to know one's devices by it.
+const maxUserAgent = 256 // bytes
+
 // Origin says where a request comes from.
 type Origin struct {
 	ActorID   uuid.UUID  // who asks; the nil UUID if nobody is logged in
@@ -78,8 +82,11 @@ type Origin struct {
 
 type originKey struct{}
 
-// WithOrigin returns a context whose changes are noted in the audit trail as those of o.
+// WithOrigin returns a context whose changes are noted in the audit trail as those of o. Of the UserAgent it keeps what
+// can be shown in a list.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
+	agent := visible(o.UserAgent)
+	o.UserAgent = strings.ToValidUTF8(agent[:min(len(agent), maxUserAgent)], "")
 	return context.WithValue(ctx, originKey{}, o)
 }
 

@@ -23,8 +23,8 @@ const (
 const (
 	resetTTL        = 10 * time.Minute
 	verificationTTL = 24 * time.Hour
-	// FreshTokenAge and maxFreshTokens keep somebody else from filling a user's mailbox: so many
-	// in so long, and no more are sent.
+	// FreshTokenAge and maxFreshTokens keep anybody from filling a mailbox: so many for one purpose in so long, and no
+	// more are sent, whichever accounts have its email meanwhile.
 	FreshTokenAge  = 10 * time.Minute
 	maxFreshTokens = 5
 
@@ -49,7 +49,7 @@ type OneTimeToken struct {
 // issue is the Change that makes a token for u and sends it on its way, or the zero Change if
 // enough of them are on their way.
 func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl time.Duration, typ event.Type) (Change, error) {
-	fresh, err := tx.FreshTokens(ctx, u.ID, purpose)
+	fresh, err := tx.FreshTokens(ctx, u, purpose)
 	if err != nil || fresh >= maxFreshTokens {
 		return Change{}, err
 	}

@@ -34,9 +34,7 @@ func (p Profile) check(errs *FieldErrors) {
 	if utf8.RuneCountInString(p.Name) > MaxNameLength {
 		errs.Add("/name", "must have at most 256 characters")
 	}
-	if strings.ContainsFunc(p.Name, unsafeInName) {
-		errs.Add("/name", "must not contain control characters, nor those that turn the direction of the text around")
-	}
+	checkShown("/name", p.Name, errs)
 	if p.Picture != "" && !isPicture(p.Picture) {
 		errs.Add("/picture", "must be an absolute https URL of at most 2048 bytes")
 	}
@@ -87,8 +85,9 @@ func isEmail(s string) bool {
 	return len(local) <= 64 && isDomain(domain) // RFC 5321 section 4.5.3.1.1
 }
 
+// unsafeInEmail is what makes two emails look the same.
 func unsafeInEmail(r rune) bool {
-	return unicode.IsControl(r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r)
+	return unicode.IsControl(r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || isInvisible(r)
 }
 
 // isDomain accepts dot-separated labels of letters, digits and inner hyphens.

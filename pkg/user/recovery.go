@@ -10,16 +10,6 @@ import (
 	"user-service/pkg/event"
 )
 
-// Bounds of requests for a reset. What is the same for everybody is done before the answer, which takes
-// at least resetTime; what only an account needs is done after it, so that neither its time nor its failure tells
-// that there is one.
-const (
-	resetTime    = 100 * time.Millisecond
-	resetSlots   = 4               // requests at work at once, those after their answer included
-	resetWait    = time.Second     // of others for one of the slots
-	resetTimeout = 2 * time.Second // of the work after the answer
-)
-
 // CheckEmail returns what is wrong with the form of an email.
 func CheckEmail(email string) FieldErrors {
 	var errs FieldErrors
@@ -37,50 +27,41 @@ func (s *Service) RequestReset(ctx context.Context, email string) error {
 	}
 	answer := time.NewTimer(resetTime)
 	defer answer.Stop()
-	err := s.requestReset(ctx, email)
+	id, err := s.resets.find(ctx, email, func(ctx context.Context) (uuid.UUID, error) { return s.resettable(ctx, email) })
 	select {
 	case <-answer.C:
 	case <-ctx.Done():
 	}
-	return err
-}
-
-func (s *Service) requestReset(ctx context.Context, email string) error {
-	waiting, cancel := context.WithTimeout(ctx, resetWait)
-	defer cancel()
-	if err := s.resets.Acquire(waiting, 1); err != nil { // before it is known whether there is an account
-		return &Error{Code: Overloaded, Detail: "Too many resets are asked for at this moment; try again shortly.", RetryAfter: time.Second, Err: err}
-	}
-	u, err := s.store.UserByEmail(ctx, email)
-	if err == nil && u.Status == Active {
-		go s.sendResetLater(context.WithoutCancel(ctx), u.ID)
-		return nil
-	}
-	s.resets.Release(1)
-	if isNotFound(err) {
-		return nil
+	if err == nil && id != uuid.Nil {
+		s.sendResetLater(ctx, id)
 	}
 	return err
 }
 
-// sendResetLater ends the turn of a request that has been answered, or is about to be.
+// resettable returns the id of the active account with this email, or the nil UUID if there is none.
+func (s *Service) resettable(ctx context.Context, email string) (uuid.UUID, error) {
+	switch u, err := s.store.UserByEmail(ctx, email); {
+	case isNotFound(err), err == nil && u.Status != Active:
+		return uuid.Nil, nil
+	default:
+		return u.ID, err
+	}
+}
+
+// sendResetLater sends a reset after the answer. Nobody is told of a failure but the log and the metrics: the answer
+// may not depend on whether there is an account.
 func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
-	defer s.resets.Release(1)
-	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
-	defer cancel()
-	if err := s.SendReset(ctx, access.Internal(id)); err != nil && !isNotFound(err) {
-		s.cfg.Log.WarnContext(ctx, "a reset that was asked for is not sent", "error", err)
-	}
+	send := func(ctx context.Context) error { return s.SendReset(ctx, access.Internal(id)) }
+	s.resets.later(ctx, id, send, func(err error) {
+		if !isNotFound(err) { // erased meanwhile
+			s.cfg.Observer.ResetDropped()
+			s.cfg.Log.WarnContext(ctx, "a requested reset is not sent", "error", err)
+		}
+	})
 }
 
 // Finish waits for the work that goes on after an answer. Error: that of ctx.
-func (s *Service) Finish(ctx context.Context) error {
-	err := s.resets.Acquire(ctx, resetSlots)
-	if err == nil {
-		s.resets.Release(resetSlots)
-	}
-	return err
-}
+func (s *Service) Finish(ctx context.Context) error { return s.resets.finish(ctx) }
 
 // SendReset sends a token for a new password to the mailbox of a user. Errors: those of a grant, NotFound, Unavailable.
 func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {

@@ -36,6 +36,7 @@ func CheckRole(r access.Role) FieldErrors {
 	if utf8.RuneCountInString(r.Description) > maxDescription {
 		errs.Add("/description", fmt.Sprintf("must have at most %d characters", maxDescription))
 	}
+	checkShown("/description", r.Description, &errs)
 	if len(r.Permissions) > maxPermissions {
 		errs.Add("/permissions", fmt.Sprintf("must be at most %d", maxPermissions))
 	}

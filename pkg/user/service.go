@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/semaphore"
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
@@ -30,14 +29,16 @@ type Config struct {
 
 // Observer is told of signs of an attack. Its methods must not block.
 type Observer interface {
-	LockedOut()   // a backoff begins after too many failures in a row
-	TokenReused() // a spent refresh token was shown, and its session ended
+	LockedOut()    // a backoff begins after too many failures in a row
+	TokenReused()  // a spent refresh token was shown, and its session ended
+	ResetDropped() // a requested reset of an account is not sent
 }
 
 type nobody struct{}
 
-func (nobody) LockedOut()   {}
-func (nobody) TokenReused() {}
+func (nobody) LockedOut()    {}
+func (nobody) TokenReused()  {}
+func (nobody) ResetDropped() {}
 
 // Service is the life of accounts: every rule is here, whoever asks.
 type Service struct {
@@ -45,7 +46,7 @@ type Service struct {
 	store  Store
 	hasher *password.Hasher
 	tokens *token.Tokens
-	resets *semaphore.Weighted // see resetSlots
+	resets *resets
 	now    func() time.Time
 
 	showing sync.Map // ids of the users whose password is being shown, see reauthenticate
@@ -60,7 +61,7 @@ func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens)
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Service{
-		cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: semaphore.NewWeighted(resetSlots), now: databaseNow,
+		cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: newResets(), now: databaseNow,
 	}
 }
 

@@ -101,9 +101,9 @@ type Tx interface {
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// PasswordAt returns when the password of the locked account was changed last.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
-	// FreshTokens returns how many one-time tokens of a user, voided ones too, are not older than
-	// the limit of tokens asks for.
-	FreshTokens(ctx context.Context, id uuid.UUID, purpose Purpose) (int, error)
+	// FreshTokens returns how many one-time tokens were made within FreshTokenAge for the user or for its mailbox,
+	// whichever are more. Those that are void count too, and those for a mailbox whichever account had its email.
+	FreshTokens(ctx context.Context, u User, purpose Purpose) (int, error)
 }
 
 // NewAccount is an account that is to be stored, with the event that announces it.

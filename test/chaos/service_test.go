@@ -2,6 +2,7 @@ package chaos_test
 
 import (
 	"bytes"
+	cryptorand "crypto/rand"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -30,6 +31,9 @@ type service struct {
 	done chan struct{} // closed when the process has ended
 }
 
+// secret signs the tokens of all replicas.
+var secret = cryptorand.Text() + cryptorand.Text()
+
 // newService prepares a replica. It is killed when the test ends.
 func newService(t *testing.T, env settings) *service {
 	t.Helper()
@@ -37,7 +41,7 @@ func newService(t *testing.T, env settings) *service {
 	s := &service{t: t, url: "http://" + addr, log: &output{}}
 	s.env = environment(settings{
 		"HTTP_ADDR": addr, "METRICS_ADDR": freeAddress(t), "LOG_LEVEL": "warn",
-		"JWT_SECRET": "a secret of these tests, 32 bytes at least", "ACCESS_TOKEN_TTL": "24h",
+		"JWT_SECRET": secret, "ACCESS_TOKEN_TTL": "24h",
 		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "PASSWORD_HASH_QUEUE": "1000", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "0",
 		"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": shutdownTimeout.String(), "DATABASE_MAX_CONNS": "8",
 	}.with(env))

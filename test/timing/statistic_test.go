@@ -83,6 +83,11 @@ func compareAll(names []string, samples map[string][]float64) comparison {
 	return all
 }
 
+// and adds the comparisons of other samples.
+func (c comparison) and(other comparison) comparison {
+	return comparison{append(c.ratios, other.ratios...), append(c.lines, other.lines...)}
+}
+
 // decided reports whether more samples would tell no more: a difference is found, or there surely is none.
 func (c comparison) decided() bool {
 	open := func(r ratio) bool { return !r.equal() }

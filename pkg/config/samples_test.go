@@ -1,0 +1,87 @@
+package config_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// assignments of a value to a secret that signs tokens: of the environment in any notation, of Go code, and of the
+// chart's values.
+var assignments = func() []*regexp.Regexp {
+	const value = `(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'#,|}]+))`
+	return []*regexp.Regexp{
+		regexp.MustCompile(`JWT_(?:ACCEPTED_)?SECRETS?["']?(?:=|: *|, *)` + value),
+		regexp.MustCompile(`["']JWT_(?:ACCEPTED_)?SECRETS?=([^"'\n]+)`),
+		regexp.MustCompile(`jwt(?:: *\{ *|\.)(?:secret|acceptedSecrets)[:=] *` + value),
+		regexp.MustCompile(`(?:acceptedSecrets|jwt-secret|jwt-accepted-secrets)[:=] *` + value),
+		regexp.MustCompile(`(?m)^jwt:\n(?:  .*\n)*?  secret: *` + value),
+	}
+}()
+
+// TestNoFileHoldsASecretThatTheServiceAccepts: whoever reads this repository could sign tokens of each service that
+// was started with it. Code makes secrets when it runs.
+func TestNoFileHoldsASecretThatTheServiceAccepts(t *testing.T) {
+	t.Parallel()
+	const root = "../.."
+	list, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "-z").Output()
+	if err != nil {
+		t.Fatalf("list the files of the repository: %v", err)
+	}
+	files := strings.Split(strings.TrimRight(string(list), "\x00"), "\x00")
+	for _, file := range files {
+		content, err := os.ReadFile(filepath.Join(root, file))
+		if os.IsNotExist(err) { // deleted, and not yet committed
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, value := range assigned(content) {
+			if _, err := load(t, with(map[string]string{"JWT_SECRET": value})); err == nil {
+				t.Errorf("%s holds a secret that the service accepts: %q", file, value)
+			}
+		}
+	}
+	if len(files) < 100 {
+		t.Errorf("only %d files were looked at", len(files))
+	}
+}
+
+// assigned returns the literal values of secrets in a file. What names another value is none: a variable, a
+// call, a template, or the path of a file.
+func assigned(content []byte) []string {
+	var values []string
+	for _, assignment := range assignments {
+		for _, match := range assignment.FindAllSubmatch(content, -1) {
+			if value := bytes.Join(match[1:], nil); !bytes.ContainsAny(value, "$({<*\\/") {
+				values = append(values, string(value))
+			}
+		}
+	}
+	return values
+}
+
+// TestPublishedSecretsAreSeen holds the test above to what it is for.
+func TestPublishedSecretsAreSeen(t *testing.T) {
+	t.Parallel()
+	value := "for-local-" + "development-only-0123456789"
+	for _, file := range []string{
+		"JWT_SECRET=" + value, "export JWT_SECRET='" + value + "'\n", "  JWT_SECRET: " + value, `"JWT_SECRET": "` + value + `",`,
+		`"JWT_SECRET=` + value + `", "JWT_ISSUER="`, "JWT_ACCEPTED_SECRETS=" + value, "JWT_SECRET=" + value + " bin/user-service serve",
+		"jwt: {secret: " + value + ", acceptedSecrets: ''}", "--set jwt.secret=" + value + " --set x=y", "jwt:\n  keys: {}\n  secret: " + value + "\n",
+		"jwt:\n  acceptedSecrets: " + value, "--from-literal=jwt-secret=" + value, `t.Setenv("JWT_SECRET", "` + value + `")`,
+	} {
+		seen := false
+		for _, found := range assigned([]byte(file)) {
+			seen = seen || found == value
+		}
+		if !seen {
+			t.Errorf("no secret is seen in %q, but %q", file, assigned([]byte(file)))
+		}
+	}
+}

@@ -1,0 +1,142 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// TestTheBacklogOfResetsIsBoundedAndNeverWaits: what does not fit is dropped and reported, at once.
+func TestTheBacklogOfResetsIsBoundedAndNeverWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, release := newResets(), make(chan struct{})
+		var running, most, done, dropped atomic.Int32
+		work := func(context.Context) error {
+			most.Store(max(most.Load(), running.Add(1)))
+			<-release
+			running.Add(-1)
+			done.Add(1)
+			return nil
+		}
+		began := time.Now()
+		for range resetBacklog + 3 {
+			r.later(t.Context(), uuid.New(), work, func(err error) {
+				if dropped.Add(1); !errors.Is(err, errBacklogFull) {
+					t.Errorf("dropped for %v", err)
+				}
+			})
+		}
+		if time.Since(began) != 0 || dropped.Load() != 3 {
+			t.Errorf("%d were dropped after %s, want 3 at once", dropped.Load(), time.Since(began))
+		}
+		<-time.After(2 * resetTime)
+		if most.Load() != resetSenders {
+			t.Errorf("%d are at work concurrently, want %d", most.Load(), resetSenders)
+		}
+		close(release)
+		if err := r.finish(t.Context()); err != nil || done.Load() != resetBacklog {
+			t.Errorf("%d were done, want %d; %v", done.Load(), resetBacklog, err)
+		}
+	})
+}
+
+// TestTheWorkForOneAccountIsMerged while it waits and while it runs, and not after that.
+func TestTheWorkForOneAccountIsMerged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, id := newResets(), uuid.New()
+		var done atomic.Int32
+		request := func() {
+			r.later(t.Context(), id, func(context.Context) error {
+				<-time.After(time.Second)
+				done.Add(1)
+				return nil
+			}, func(err error) { t.Errorf("dropped: %v", err) })
+		}
+		for range 300 {
+			request()
+		}
+		<-time.After(resetTime + time.Second/2)
+		if request(); done.Load() != 0 {
+			t.Error("the work did not begin after the answers")
+		}
+		_ = r.finish(t.Context())
+		request()
+		if _ = r.finish(t.Context()); done.Load() != 2 {
+			t.Errorf("the work was done %d times, want twice", done.Load())
+		}
+	})
+}
+
+// TestResetsThatWaitTooLongAreDropped: the backlog of a database that does not answer empties itself.
+func TestResetsThatWaitTooLongAreDropped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newResets()
+		var dropped atomic.Int32
+		for range 100 {
+			r.later(t.Context(), uuid.New(), func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+				func(error) { dropped.Add(1) })
+		}
+		began := time.Now()
+		if err := r.finish(t.Context()); err != nil || dropped.Load() != 100 || time.Since(began) > resetTimeout+resetWork {
+			t.Errorf("%d were dropped after %s, want 100; %v", dropped.Load(), time.Since(began), err)
+		}
+	})
+}
+
+// TestLookupsAreMergedAndBounded whatever they find: concurrent requests for one email share one, those of a client
+// that has gone away too, and many emails wait for each other, each for a second.
+func TestLookupsAreMergedAndBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r, id := newResets(), uuid.New()
+		var lookups, running, most atomic.Int32
+		lookup := func(ctx context.Context) (uuid.UUID, error) {
+			lookups.Add(1)
+			most.Store(max(most.Load(), running.Add(1)))
+			<-time.After(300 * time.Millisecond)
+			running.Add(-1)
+			return id, ctx.Err()
+		}
+		gone, leave := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		find := func(ctx context.Context, email string, want error) {
+			wg.Go(func() {
+				if got, err := r.find(ctx, email, lookup); !errors.Is(err, want) || err == nil && got != id {
+					t.Errorf("found %s, %v for %s", got, err, email)
+				}
+			})
+		}
+		find(gone, "ada@example.com", context.Canceled)
+		synctest.Wait()
+		leave()
+		for range 300 {
+			find(t.Context(), "Ada@Example.com", nil)
+		}
+		if wg.Wait(); lookups.Load() != 1 {
+			t.Errorf("%d lookups for one email", lookups.Load())
+		}
+		var refused atomic.Int32
+		for range 300 {
+			wg.Go(func() {
+				_, err := r.find(t.Context(), uuid.NewString()+"@example.com", lookup)
+				var e *Error
+				if errors.As(err, &e) && e.Code == Overloaded {
+					refused.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if most.Load() != resetLookups || refused.Load() != 300-4*resetLookups {
+			t.Errorf("%d lookups ran concurrently and %d were refused", most.Load(), refused.Load())
+		}
+	})
+}

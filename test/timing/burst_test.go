@@ -1,0 +1,139 @@
+package timing_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"user-service/pkg/user"
+)
+
+// burstSize is how many requests arrive at once: the quota of a minute of five addresses.
+const burstSize = 300
+
+func TestTheTimesOfABurstOfResetsForOneEmailTellNothing(t *testing.T) {
+	s := newTarget(t, plain)
+	if all := measureBursts(s, one); all.verdict() != "" {
+		t.Errorf("a burst of requests tells of the account: %s\n%s", all.verdict(), all)
+	}
+}
+
+func TestTheTimesOfABurstOfResetsForManyEmailsTellNothing(t *testing.T) {
+	s := newTarget(t, plain)
+	if all := measureBursts(s, many); all.verdict() != "" {
+		t.Errorf("a burst of requests tells of the accounts: %s\n%s", all.verdict(), all)
+	}
+}
+
+// TestABurstOfResetsThatTakesLongerIsFound holds the first test above to what it is for, and the next one the second.
+func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
+	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
+	if all := measureBursts(s, one); all.verdict() == "" {
+		t.Errorf("nothing is found in a service that takes longer for an account:\n%s", all)
+	}
+}
+
+// TestResetsThatWaitForEachOtherAreFound: what no request alone shows, as it is below the least time of an answer.
+func TestResetsThatWaitForEachOtherAreFound(t *testing.T) {
+	s := newTarget(t, func(store user.Store) user.Store { return &oneAtATime{Store: store} })
+	if all := measureBursts(s, many); all.verdict() == "" {
+		t.Errorf("nothing is found in a service whose requests for accounts wait for each other:\n%s", all)
+	}
+}
+
+// oneAtATime works for a millisecond on each account, on one account after the other.
+type oneAtATime struct {
+	user.Store
+
+	mu sync.Mutex
+}
+
+func (s *oneAtATime) UserByEmail(ctx context.Context, email string) (user.User, error) {
+	u, err := s.Store.UserByEmail(ctx, email)
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		<-time.After(time.Millisecond)
+	}
+	return u, err
+}
+
+func one(kind string, _ int) string  { return kind + "-0@example.com" }
+func many(kind string, i int) string { return fmt.Sprintf("%s-%d@example.com", kind, i) }
+
+// measureBursts compares bursts of requests for accounts with bursts for unknown emails: the median of a burst, and
+// the time that a tenth of its requests exceeds.
+func measureBursts(s *target, email func(kind string, i int) string) comparison {
+	s.t.Helper()
+	s.accounts("account", burstSize)
+	kinds := []string{"account", "unknown"}
+	medians, tails := map[string][]float64{}, map[string][]float64{}
+	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // garbage is collected between bursts
+	var all comparison
+	began := time.Now()
+	for n := 0; n <= 12 || !all.decided() && time.Since(began) < *limit; n++ {
+		s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) // or soon no more are sent
+		for _, k := range rand.Perm(len(kinds)) {
+			kind := kinds[k]
+			runtime.GC()
+			took := s.burst(func(i int) probe {
+				body := func() string { return fmt.Sprintf(`{"email": %q}`, email(kind, i)) }
+				return probe{kind, "/password-reset", body, http.StatusAccepted}
+			})
+			if n > 0 { // the first round opens connections
+				medians[kind] = append(medians[kind], took[len(took)/2])
+				tails[kind] = append(tails[kind], took[len(took)*9/10])
+			}
+		}
+		if n > 0 {
+			all = compareAll(kinds, medians).and(compareAll(kinds, tails))
+		}
+	}
+	s.t.Logf("%d bursts of each in %.1f s, decided: %t\n%s", len(medians[kinds[0]]), time.Since(began).Seconds(), all.decided(), all)
+	return all
+}
+
+// burst sends burstSize requests at once, waits until their work is done, and returns the seconds that each
+// answer took, sorted.
+func (s *target) burst(request func(i int) probe) []float64 {
+	s.t.Helper()
+	took, answers := make([]float64, burstSize), make([]*httptest.ResponseRecorder, burstSize)
+	var wg sync.WaitGroup
+	start := make(chan struct{})
+	for i := range burstSize {
+		p := request(i)
+		wg.Go(func() {
+			<-start
+			took[i], answers[i] = s.try(p)
+		})
+	}
+	close(start)
+	wg.Wait()
+	for _, answer := range answers { // a busy machine may refuse some, whatever they ask for: their times count too
+		if answer.Code != http.StatusAccepted && answer.Code != http.StatusServiceUnavailable {
+			s.t.Fatalf("%d %s", answer.Code, answer.Body)
+		}
+	}
+	if err := s.users.Finish(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
+	slices.Sort(took)
+	return took
+}
+
+// accounts makes active accounts without a password, account-0@example.com and so on.
+func (s *target) accounts(name string, n int) {
+	s.t.Helper()
+	s.sql(`
+		INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
+		SELECT gen_random_uuid(), email, email, 'active', 1, now(), now()
+		FROM (SELECT format('%s-%s@example.com', $1::text, i) AS email FROM generate_series(0, $2 - 1) AS i) AS emails`, name, n)
+}
