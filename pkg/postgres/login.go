@@ -86,7 +86,10 @@ func (db *DB) Attempt(ctx context.Context, email string, decide func(user.Guesse
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil || displaced == 0 {
 			return err
 		}
-		return appendAudit(ctx, tx, user.Audit{Action: user.TokenRevoked, UserID: verdict.Session.UserID, Actor: verdict.Session.UserID})
+		return appendAudit(ctx, tx, user.Audit{
+			Action: user.TokenRevoked, UserID: verdict.Session.UserID, Actor: verdict.Session.UserID,
+			Detail: user.Detail{Sessions: displaced, Reason: user.ReasonTooManySessions},
+		})
 	})
 	if err == nil && announced {
 		db.committed()

@@ -117,7 +117,7 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	}
 	holder, err := s.store.TokenHolder(ctx, hashToken(r.Token), PasswordReset)
 	if err != nil {
-		return s.tokenError(ctx, err)
+		return s.tokenError(ctx, PasswordReset, err)
 	}
 	var errs FieldErrors
 	s.checkPassword("/new_password", r.NewPassword, holder, &errs)
@@ -131,5 +131,5 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(_ context.Context, _ Tx, u User) (Change, error) {
 		return s.passwordChange(u, hash)
 	})
-	return s.tokenError(ctx, err)
+	return s.tokenError(ctx, PasswordReset, err)
 }

@@ -123,7 +123,8 @@ type Change struct {
 	VoidTokens   bool          // end all one-time tokens for a new password
 	Forgive      bool          // forget failed logins
 	Events       []event.Event
-	Audit        []Action
+	// Audit are the entries about the change; they are about the account. If it ends sessions, the first one tells how many.
+	Audit []Audit
 }
 
 // Opening is a session that a change opens.
