@@ -39,6 +39,7 @@ type API struct {
 	users    *user.Service
 	health   *Health
 	limiter  *addressLimiter
+	denials  *denials
 	observer Observer
 	log      *slog.Logger
 }
@@ -59,6 +60,7 @@ const (
 func New(cfg Config, users *user.Service, health *Health, observer Observer, log *slog.Logger) *API {
 	return &API{
 		cfg: cfg, users: users, health: health, limiter: newAddressLimiter(cfg.RateLimitPerMinute), observer: observer, log: log,
+		denials: newDenials(users.RecordDenial, log),
 	}
 }
 

@@ -42,12 +42,19 @@ func (a *API) serve(r route) http.Handler {
 		ctx, cancel := withDeadline(req.Context()) // from here on nothing depends on the client's pace
 		defer cancel()
 		c.Request = req.WithContext(ctx)
-		if err := a.admit(c, r); err != nil {
-			return err
-		}
-		c.Request = c.WithContext(user.WithOrigin(ctx, c.origin()))
-		return r.handle(w, c)
+		err := a.run(w, c, r)
+		a.noteDenial(c, err)
+		return err
 	})
+}
+
+// run lets the handler of a route answer a call that it may make.
+func (a *API) run(w http.ResponseWriter, c *call, r route) error {
+	if err := a.admit(c, r); err != nil {
+		return err
+	}
+	c.Request = c.WithContext(user.WithOrigin(c.Context(), c.origin()))
+	return r.handle(w, c)
 }
 
 // maxUserAgent is how much of a User-Agent is kept: enough to know one's devices by it.

@@ -39,6 +39,7 @@ type server struct {
 	t     *testing.T
 	db    *postgres.DB
 	users *user.Service
+	api   *httpapi.API
 	keys  func(token.Keys) error // changes the keys of tokens
 	logs  *safeBuffer
 	dsn   string
@@ -88,7 +89,8 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	set.cfg.Log = log
 	s.users = user.New(set.cfg, s.db, hasher, tokens)
 	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
-	handler := httpapi.New(httpapi.Config{DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit}, s.users, health, unobserved{}, log).Handler()
+	s.api = httpapi.New(httpapi.Config{DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit}, s.users, health, unobserved{}, log)
+	handler := s.api.Handler()
 	s.Server = httptest.NewUnstartedServer(handler)
 	s.Config = httpapi.Server("", handler, log)
 	s.Start()
