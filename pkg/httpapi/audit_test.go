@@ -38,6 +38,30 @@ func (s *server) trail(token, query string, names map[uuid.UUID]string) []noted 
 	return out
 }
 
+// noting makes requests, and keeps the entries that they have to leave in the audit trail.
+type noting struct {
+	*server
+	want []noted
+}
+
+// do makes a request that has to leave an entry, or none if what is empty.
+func (n *noting) do(method, path string, body any, status int, what, actor, about string, options ...option) answer {
+	n.t.Helper()
+	id := fmt.Sprint("request-", len(n.want))
+	if what != "" {
+		n.want = append(n.want, noted{what, actor, about, id})
+	}
+	return n.call(method, path, body, append(options, header("X-Request-Id", id))...).want(n.t, status)
+}
+
+// check compares the newest entries with those that have to be there.
+func (n *noting) check(token string, names map[uuid.UUID]string) {
+	n.t.Helper()
+	if diff := cmp.Diff(n.want, n.trail(token, fmt.Sprint("limit=", len(n.want)), names), cmp.AllowUnexported(noted{})); diff != "" {
+		n.t.Error(diff)
+	}
+}
+
 // TestEveryActionIsNoted makes each kind of entry, and reads them all again after the account that they are
 // about is erased: what is left of them are ids.
 func TestEveryActionIsNoted(t *testing.T) {
@@ -46,15 +70,8 @@ func TestEveryActionIsNoted(t *testing.T) {
 	admin := s.admin()
 	const email, wrong = "ada@example.com", "wrong " + goodPassword
 	names := map[uuid.UUID]string{admin.ID: "admin"}
-	var want []noted
-	do := func(method, path string, body any, status int, what, actor, about string, options ...option) answer {
-		t.Helper()
-		id := fmt.Sprint("request-", len(want))
-		if what != "" {
-			want = append(want, noted{what, actor, about, id})
-		}
-		return s.call(method, path, body, append(options, header("X-Request-Id", id))...).want(t, status)
-	}
+	n := &noting{server: s}
+	do := n.do
 	credentials := func(pw string) map[string]any { return map[string]any{"email": email, "password": pw} }
 
 	a := account{User: decode[user.User](t, do("POST", "/register", credentials(goodPassword), 201, `user_created {"roles":["user"]}`, "", "ada"))}
@@ -88,26 +105,12 @@ func TestEveryActionIsNoted(t *testing.T) {
 	login(goodPassword)
 	login(goodPassword)
 	do("DELETE", a.path()+"/sessions", nil, 204, `authn_token_revoked {"sessions":2}`, "admin", "ada", ada)
-	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:refund"]}`, 200, `privilege_permissions_changed {"added":["orders:read","orders:refund"],"change":"created","role":"support"}`, "admin", "", ada)
-	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:write"]}`, 200, `privilege_permissions_changed {"added":["orders:write"],"change":"updated","removed":["orders:refund"],"role":"support"}`, "admin", "", ada)
-	do("PUT", a.path()+"/roles", `{"roles":["user","support"]}`, 200, `authz_change {"changed":["roles"],"from":["user"],"to":["support","user"]}`, "admin", "ada", ada)
-	do("DELETE", "/roles/support", nil, 204, `authz_change {"changed":["roles"],"from":["support","user"],"to":["user"]}`, "admin", "ada", ada)
-	want = append(want, noted{`privilege_permissions_changed {"change":"deleted","removed":["orders:read","orders:write"],"role":"support"}`, "admin", "", want[len(want)-1].request})
-	do("PUT", a.path()+"/roles", `{"roles":[]}`, 200, `authz_change {"changed":["roles"],"from":["user"],"to":[]}`, "admin", "ada", ada)
-	login(goodPassword)
-	do("PATCH", a.path(), map[string]any{"email": admin.Email}, 409, `user_update_fail {"reason":"email_taken"}`, "admin", "ada", ada)
-	do("PATCH", "/users/me", map[string]any{"email": admin.Email, "current_password": goodPassword}, 409, `user_update_fail {"reason":"email_taken"}`, "ada", "ada", me)
-	do("POST", "/register", map[string]any{"email": admin.Email, "password": goodPassword}, 409, `user_create_fail {"reason":"email_taken"}`, "", "")
-	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, `user_updated {"changed":["status"],"previous_status":"active","sessions":1,"status":"disabled"}`, "admin", "ada", ada)
-	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, "", "", "", ada) // nothing has changed
 	for range 4 {
 		do("POST", "/login", credentials(wrong), 401, "authn_login_fail", "", "ada")
 	}
 	do("POST", "/login", credentials(wrong), 401, "authn_login_lock", "", "ada")
 	do("POST", "/login", credentials(goodPassword), 429, "authn_login_fail", "", "ada")
-	if diff := cmp.Diff(want, s.trail(admin.token, fmt.Sprint("limit=", len(want)), names), cmp.AllowUnexported(noted{})); diff != "" {
-		t.Error(diff)
-	}
+	n.check(admin.token, names)
 	do("DELETE", a.path(), nil, 204, "user_deleted", "admin", "ada", ada)
 	kept := 0
 	for _, e := range s.audit(admin.token, "limit=100&user_id="+a.ID.String()) {
@@ -115,10 +118,47 @@ func TestEveryActionIsNoted(t *testing.T) {
 			t.Errorf("after the erasure: %+v", e)
 		}
 	}
-	if about := slices.DeleteFunc(want, func(n noted) bool { return n.about == "" }); kept != len(about) {
+	if about := slices.DeleteFunc(n.want, func(n noted) bool { return n.about == "" }); kept != len(about) {
 		t.Errorf("%d entries are left, want %d", kept, len(about))
 	}
 	s.wantNoSecrets(email, admin.Email, "nobody@", "Ada", goodPassword, newPassword, a.token, a.refresh, issued.Token)
+}
+
+// TestWhatAdministratorsChangeIsNoted with what it was before and is after.
+func TestWhatAdministratorsChangeIsNoted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, a := s.admin(), s.register()
+	names := map[uuid.UUID]string{admin.ID: "admin", a.ID: "ada"}
+	n := &noting{server: s}
+	do, ada := n.do, as(admin.token)
+	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:refund"]}`, 200, `privilege_permissions_changed {"added":["orders:read","orders:refund"],"change":"created","role":"support"}`, "admin", "", ada)
+	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:write"]}`, 200, `privilege_permissions_changed {"added":["orders:write"],"change":"updated","removed":["orders:refund"],"role":"support"}`, "admin", "", ada)
+	do("PUT", a.path()+"/roles", `{"roles":["user","support"]}`, 200, `authz_change {"changed":["roles"],"from":["user"],"to":["support","user"]}`, "admin", "ada", ada)
+	do("DELETE", "/roles/support", nil, 204, `authz_change {"changed":["roles"],"from":["support","user"],"to":["user"]}`, "admin", "ada", ada)
+	n.want = append(n.want, noted{`privilege_permissions_changed {"change":"deleted","removed":["orders:read","orders:write"],"role":"support"}`, "admin", "", n.want[len(n.want)-1].request})
+	do("PUT", a.path()+"/roles", `{"roles":[]}`, 200, `authz_change {"changed":["roles"],"from":["user"],"to":[]}`, "admin", "ada", ada)
+	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, `user_updated {"changed":["status"],"previous_status":"active","sessions":1,"status":"disabled"}`, "admin", "ada", ada)
+	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, "", "", "", ada) // nothing has changed
+	do("PUT", a.path()+"/status", `{"status":"active"}`, 200, `user_updated {"changed":["status"],"previous_status":"disabled","status":"active"}`, "admin", "ada", ada)
+	do("PATCH", a.path(), `{"email":"ada@example.com"}`, 200, `user_updated {"changed":["email"]}`, "admin", "ada", ada)
+	n.check(admin.token, names)
+}
+
+// TestATakenEmailIsNoted, without the email, wherever it is tried.
+func TestATakenEmailIsNoted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, a := s.admin(), s.register()
+	names := map[uuid.UUID]string{admin.ID: "admin", a.ID: "ada"}
+	n := &noting{server: s}
+	do, ada, me := n.do, as(admin.token), as(a.token)
+	do("PATCH", a.path(), map[string]any{"email": admin.Email}, 409, `user_update_fail {"reason":"email_taken"}`, "admin", "ada", ada)
+	do("PATCH", "/users/me", map[string]any{"email": admin.Email, "current_password": goodPassword}, 409, `user_update_fail {"reason":"email_taken"}`, "ada", "ada", me)
+	do("POST", "/register", map[string]any{"email": admin.Email, "password": goodPassword}, 409, `user_create_fail {"reason":"email_taken"}`, "", "")
+	n.check(admin.token, names)
+	do("DELETE", "/users/me", nil, 204, `user_deleted`, "ada", "ada", me)
+	s.wantNoSecrets(admin.Email)
 }
 
 // TestARefusedTokenIsNoted shows tokens that are none, or not any more, and one that is good.
