@@ -153,6 +153,9 @@ func (s *service) drain(ctx context.Context, server *http.Server) {
 	if err := s.users.Finish(ctx); err != nil {
 		s.log.Warn("resets that were asked for were cut off at the end of the shutdown's time", "error", err)
 	}
+	if err := s.api.Finish(ctx); err != nil {
+		s.log.Warn("entries of the audit trail about denied requests were cut off at the end of the shutdown's time", "error", err)
+	}
 }
 
 // flush publishes what the last requests left in the outbox, if the broker takes it.

@@ -53,6 +53,7 @@ func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 	if err != nil {
 		return err
 	}
+	cmd.SetContext(user.WithOrigin(cmd.Context(), user.Origin{Actor: user.CLI}))
 	return do(user.New(user.Config{Passwords: password.Policy{MinLength: env.Passwords.MinLength}}, db, hasher, nil))
 }
 

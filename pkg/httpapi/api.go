@@ -42,6 +42,7 @@ type API struct {
 	health   *Health
 	quotas   quotas
 	bodies   *bodies
+	denials  *denials
 	observer Observer
 	log      *slog.Logger
 }
@@ -62,6 +63,7 @@ const (
 func New(cfg Config, users *user.Service, health *Health, observer Observer, log *slog.Logger) *API {
 	return &API{
 		cfg: cfg, users: users, health: health, quotas: newQuotas(cfg), bodies: newBodies(maxBodies), observer: observer, log: log,
+		denials: newDenials(users.RecordDenial, log),
 	}
 }
 

@@ -16,10 +16,10 @@ import (
 )
 
 // noted is an entry of the audit trail in short: what, by whom, about whom, in which request.
-type noted struct{ action, actor, about, request string }
+type noted struct{ what, actor, about, request string }
 
-// trail returns the newest entries in the order of time, with the names of the accounts.
-func (s *server) trail(token string, n int, names map[uuid.UUID]string) []noted {
+// trail returns the newest entries that the query chooses, in the order of time, with the names of the accounts.
+func (s *server) trail(token, query string, names map[uuid.UUID]string) []noted {
 	s.t.Helper()
 	name := func(id *uuid.UUID) string {
 		if id == nil {
@@ -28,14 +28,38 @@ func (s *server) trail(token string, n int, names map[uuid.UUID]string) []noted 
 		return names[*id]
 	}
 	var out []noted
-	for _, e := range s.audit(token, fmt.Sprint("limit=", n)) {
+	for _, e := range s.audit(token, query) {
 		if e.IP != "127.0.0.1" || time.Since(e.Time) > time.Minute || time.Since(e.Time) < -time.Second {
 			s.t.Errorf("%+v", e)
 		}
-		out = append(out, noted{e.Action, name(e.ActorID), name(e.UserID), e.RequestID})
+		out = append(out, noted{e.what(), name(e.ActorID), name(e.UserID), e.RequestID})
 	}
 	slices.Reverse(out)
 	return out
+}
+
+// noting makes requests, and keeps the entries that they have to leave in the audit trail.
+type noting struct {
+	*server
+	want []noted
+}
+
+// do makes a request that has to leave an entry, or none if what is empty.
+func (n *noting) do(method, path string, body any, status int, what, actor, about string, options ...option) answer {
+	n.t.Helper()
+	id := fmt.Sprint("request-", len(n.want))
+	if what != "" {
+		n.want = append(n.want, noted{what, actor, about, id})
+	}
+	return n.call(method, path, body, append(options, header("X-Request-Id", id))...).want(n.t, status)
+}
+
+// check compares the newest entries with those that have to be there.
+func (n *noting) check(token string, names map[uuid.UUID]string) {
+	n.t.Helper()
+	if diff := cmp.Diff(n.want, n.trail(token, fmt.Sprint("limit=", len(n.want)), names), cmp.AllowUnexported(noted{})); diff != "" {
+		n.t.Error(diff)
+	}
 }
 
 // TestEveryActionIsNoted makes each kind of entry, and reads them all again after the account that they are
@@ -46,59 +70,47 @@ func TestEveryActionIsNoted(t *testing.T) {
 	admin := s.admin()
 	const email, wrong = "ada@example.com", "wrong " + goodPassword
 	names := map[uuid.UUID]string{admin.ID: "admin"}
-	var want []noted
-	do := func(method, path string, body any, status int, action, actor, about string, options ...option) answer {
-		t.Helper()
-		id := fmt.Sprint("request-", len(want))
-		if action != "" {
-			want = append(want, noted{action, actor, about, id})
-		}
-		return s.call(method, path, body, append(options, header("X-Request-Id", id))...).want(t, status)
-	}
+	n := &noting{server: s}
+	do := n.do
 	credentials := func(pw string) map[string]any { return map[string]any{"email": email, "password": pw} }
 
-	a := account{User: decode[user.User](t, do("POST", "/register", credentials(goodPassword), 201, "user_created", "", "ada"))}
+	a := account{User: decode[user.User](t, do("POST", "/register", credentials(goodPassword), 201, `user_created {"roles":["user"]}`, "", "ada"))}
 	names[a.ID] = "ada"
 	me, ada := as(""), as(admin.token)
 	login := func(pw string) {
-		pair := decode[tokens](t, do("POST", "/login", credentials(pw), 200, "authn_login_success", "ada", "ada"))
+		pair := decode[tokens](t, do("POST", "/login", credentials(pw), 200, `authn_login_success {"session_id":"…"}`, "ada", "ada"))
 		a.token, a.refresh, me = pair.AccessToken, pair.RefreshToken, as(pair.AccessToken)
 	}
 	login(goodPassword)
 	do("POST", "/login", credentials(wrong), 401, "authn_login_fail", "", "ada")
 	do("POST", "/login", map[string]any{"email": "nobody@example.com", "password": wrong}, 401, "authn_login_fail", "", "")
 	do("PUT", "/users/me/password", change(wrong, newPassword), 403, "authn_password_change_fail", "ada", "ada", me)
-	pair := decode[tokens](t, do("PUT", "/users/me/password", change(goodPassword, newPassword), 200, "authn_password_change", "ada", "ada", me))
+	pair := decode[tokens](t, do("PUT", "/users/me/password", change(goodPassword, newPassword), 200, `authn_password_change {"session_id":"…","sessions":1}`, "ada", "ada", me))
 	me = as(pair.AccessToken)
-	do("PATCH", "/users/me", `{"name":"Ada"}`, 200, "user_updated", "ada", "ada", me)
+	do("PATCH", "/users/me", `{"name":"Ada"}`, 200, `user_updated {"changed":["name"]}`, "ada", "ada", me)
 	do("PATCH", "/users/me", `{"name":"Ada"}`, 200, "", "", "", me) // nothing has changed
 	do("GET", "/users/me", nil, 200, "", "", "", me)
-	do("POST", "/email-verification", nil, 202, "authn_token_created", "ada", "ada", me)
+	do("POST", "/email-verification", nil, 202, `authn_token_created {"purpose":"email_verification"}`, "ada", "ada", me)
 	_, issued := lastEvent[tokenIssued](t, s, event.EmailVerificationRequested)
-	do("POST", "/email-verification/confirm", map[string]any{"token": issued.Token}, 204, "user_updated", "", "ada")
-	do("POST", "/password-reset", map[string]any{"email": email}, 202, "authn_token_created", "", "ada")
+	do("POST", "/email-verification/confirm", map[string]any{"token": issued.Token}, 204, `user_updated {"changed":["email_verified"]}`, "", "ada")
+	do("POST", "/password-reset", map[string]any{"email": email}, 202, `authn_token_created {"purpose":"password_reset"}`, "", "ada")
 	_, issued = lastEvent[tokenIssued](t, s, event.PasswordResetRequested)
 	do("POST", "/password-reset", `{"email":"nobody@example.com"}`, 202, "", "", "")
-	do("POST", "/password-reset/confirm", map[string]any{"token": issued.Token, "new_password": goodPassword}, 204, "authn_password_change", "", "ada")
-	do("POST", a.path()+"/password-reset", nil, 202, "authn_token_created", "admin", "ada", ada)
+	do("POST", "/password-reset/confirm", map[string]any{"token": issued.Token, "new_password": goodPassword}, 204, `authn_password_change {"sessions":1}`, "", "ada")
+	do("POST", a.path()+"/password-reset", nil, 202, `authn_token_created {"purpose":"password_reset"}`, "admin", "ada", ada)
 	login(goodPassword)
-	do("POST", "/logout", nil, 204, "authn_token_revoked", "ada", "ada", me)
+	do("POST", "/logout", nil, 204, `authn_token_revoked {"session_id":"…"}`, "ada", "ada", me)
 	login(goodPassword)
-	do("DELETE", a.path()+"/sessions/"+s.sessions(a.path(), admin.token)[0].ID.String(), nil, 204, "authn_token_revoked", "admin", "ada", ada)
-	do("DELETE", a.path()+"/sessions", nil, 204, "authn_token_revoked", "admin", "ada", ada)
-	do("PUT", "/roles/support", `{"permissions":[]}`, 200, "privilege_permissions_changed", "admin", "", ada)
-	do("PUT", a.path()+"/roles", `{"roles":["user","support"]}`, 200, "authz_change", "admin", "ada", ada)
-	do("DELETE", "/roles/support", nil, 204, "authz_change", "admin", "ada", ada)
-	want = append(want, noted{"privilege_permissions_changed", "admin", "", want[len(want)-1].request})
-	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, "user_updated", "admin", "ada", ada)
+	do("DELETE", a.path()+"/sessions/"+s.sessions(a.path(), admin.token)[0].ID.String(), nil, 204, `authn_token_revoked {"session_id":"…"}`, "admin", "ada", ada)
+	login(goodPassword)
+	login(goodPassword)
+	do("DELETE", a.path()+"/sessions", nil, 204, `authn_token_revoked {"sessions":2}`, "admin", "ada", ada)
 	for range 4 {
 		do("POST", "/login", credentials(wrong), 401, "authn_login_fail", "", "ada")
 	}
 	do("POST", "/login", credentials(wrong), 401, "authn_login_lock", "", "ada")
 	do("POST", "/login", credentials(goodPassword), 429, "authn_login_fail", "", "ada")
-	if diff := cmp.Diff(want, s.trail(admin.token, len(want), names), cmp.AllowUnexported(noted{})); diff != "" {
-		t.Error(diff)
-	}
+	n.check(admin.token, names)
 	do("DELETE", a.path(), nil, 204, "user_deleted", "admin", "ada", ada)
 	kept := 0
 	for _, e := range s.audit(admin.token, "limit=100&user_id="+a.ID.String()) {
@@ -106,10 +118,47 @@ func TestEveryActionIsNoted(t *testing.T) {
 			t.Errorf("after the erasure: %+v", e)
 		}
 	}
-	if about := slices.DeleteFunc(want, func(n noted) bool { return n.about == "" }); kept != len(about) {
+	if about := slices.DeleteFunc(n.want, func(n noted) bool { return n.about == "" }); kept != len(about) {
 		t.Errorf("%d entries are left, want %d", kept, len(about))
 	}
-	s.wantNoSecrets(email, "nobody@", "Ada", goodPassword, newPassword, a.token, a.refresh, issued.Token)
+	s.wantNoSecrets(email, admin.Email, "nobody@", "Ada", goodPassword, newPassword, a.token, a.refresh, issued.Token)
+}
+
+// TestWhatAdministratorsChangeIsNoted with what it was before and is after.
+func TestWhatAdministratorsChangeIsNoted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, a := s.admin(), s.register()
+	names := map[uuid.UUID]string{admin.ID: "admin", a.ID: "ada"}
+	n := &noting{server: s}
+	do, ada := n.do, as(admin.token)
+	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:refund"]}`, 200, `privilege_permissions_changed {"added":["orders:read","orders:refund"],"change":"created","role":"support"}`, "admin", "", ada)
+	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:write"]}`, 200, `privilege_permissions_changed {"added":["orders:write"],"change":"updated","removed":["orders:refund"],"role":"support"}`, "admin", "", ada)
+	do("PUT", a.path()+"/roles", `{"roles":["user","support"]}`, 200, `authz_change {"changed":["roles"],"from":["user"],"to":["support","user"]}`, "admin", "ada", ada)
+	do("DELETE", "/roles/support", nil, 204, `authz_change {"changed":["roles"],"from":["support","user"],"to":["user"]}`, "admin", "ada", ada)
+	n.want = append(n.want, noted{`privilege_permissions_changed {"change":"deleted","removed":["orders:read","orders:write"],"role":"support"}`, "admin", "", n.want[len(n.want)-1].request})
+	do("PUT", a.path()+"/roles", `{"roles":[]}`, 200, `authz_change {"changed":["roles"],"from":["user"],"to":[]}`, "admin", "ada", ada)
+	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, `user_updated {"changed":["status"],"previous_status":"active","sessions":1,"status":"disabled"}`, "admin", "ada", ada)
+	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, "", "", "", ada) // nothing has changed
+	do("PUT", a.path()+"/status", `{"status":"active"}`, 200, `user_updated {"changed":["status"],"previous_status":"disabled","status":"active"}`, "admin", "ada", ada)
+	do("PATCH", a.path(), `{"email":"ada@example.com"}`, 200, `user_updated {"changed":["email"]}`, "admin", "ada", ada)
+	n.check(admin.token, names)
+}
+
+// TestATakenEmailIsNoted, without the email, wherever it is tried.
+func TestATakenEmailIsNoted(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, a := s.admin(), s.register()
+	names := map[uuid.UUID]string{admin.ID: "admin", a.ID: "ada"}
+	n := &noting{server: s}
+	do, ada, me := n.do, as(admin.token), as(a.token)
+	do("PATCH", a.path(), map[string]any{"email": admin.Email}, 409, `user_update_fail {"reason":"email_taken"}`, "admin", "ada", ada)
+	do("PATCH", "/users/me", map[string]any{"email": admin.Email, "current_password": goodPassword}, 409, `user_update_fail {"reason":"email_taken"}`, "ada", "ada", me)
+	do("POST", "/register", map[string]any{"email": admin.Email, "password": goodPassword}, 409, `user_create_fail {"reason":"email_taken"}`, "", "")
+	n.check(admin.token, names)
+	do("DELETE", "/users/me", nil, 204, `user_deleted`, "ada", "ada", me)
+	s.wantNoSecrets(admin.Email)
 }
 
 // TestARefusedTokenIsNoted shows tokens that are none, or not any more, and one that is good.
@@ -125,19 +174,19 @@ func TestARefusedTokenIsNoted(t *testing.T) {
 	a = s.login(a)
 	names := map[uuid.UUID]string{a.ID: "ada"}
 	var want []noted
-	refused := func(path string, body map[string]any, status int, action, about string) {
+	refused := func(path string, body map[string]any, status int, what, about string) {
 		t.Helper()
-		want = append(want, noted{action: action, about: about, request: fmt.Sprint("request-", len(want))})
+		want = append(want, noted{what: what, about: about, request: fmt.Sprint("request-", len(want))})
 		s.call("POST", path, body, header("X-Request-Id", want[len(want)-1].request)).want(t, status)
 	}
-	refused("/password-reset/confirm", map[string]any{"token": spent, "new_password": goodPassword}, 400, "authn_token_fail", "")
-	refused("/email-verification/confirm", map[string]any{"token": spent}, 400, "authn_token_fail", "")
-	refused("/refresh", map[string]any{"refresh_token": "x" + a.refresh[1:]}, 401, "authn_token_fail", "")
-	refused("/refresh", map[string]any{"refresh_token": ended.refresh}, 401, "session_use_after_expire", "")
+	refused("/password-reset/confirm", map[string]any{"token": spent, "new_password": goodPassword}, 400, `authn_token_fail {"purpose":"password_reset"}`, "")
+	refused("/email-verification/confirm", map[string]any{"token": spent}, 400, `authn_token_fail {"purpose":"email_verification"}`, "")
+	refused("/refresh", map[string]any{"refresh_token": "x" + a.refresh[1:]}, 401, `authn_token_fail {"purpose":"refresh"}`, "")
+	refused("/refresh", map[string]any{"refresh_token": ended.refresh}, 401, `session_use_after_expire {"session_id":"…"}`, "")
 	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200) // is not noted
 	s.execute(`UPDATE sessions SET expires_at = now() WHERE user_id = $1`, a.ID)
-	refused("/refresh", map[string]any{"refresh_token": a.refresh}, 401, "session_use_after_expire", "ada")
-	if diff := cmp.Diff(want, s.trail(admin.token, len(want), names), cmp.AllowUnexported(noted{})); diff != "" {
+	refused("/refresh", map[string]any{"refresh_token": a.refresh}, 401, `session_use_after_expire {"session_id":"…"}`, "ada")
+	if diff := cmp.Diff(want, s.trail(admin.token, fmt.Sprint("limit=", len(want)), names), cmp.AllowUnexported(noted{})); diff != "" {
 		t.Error(diff)
 	}
 }

@@ -46,15 +46,22 @@ func (a *API) serve(r route) http.Handler {
 		c.begin(requestTimeout)
 		defer func() { c.cancel() }()
 		defer c.release()
-		if err := a.admit(c, r); err != nil {
-			return err
-		}
-		c.setOrigin()
-		if err := a.count(c, r.quota); err != nil {
-			return err
-		}
-		return r.handle(w, c)
+		err := a.run(w, c, r)
+		a.noteDenial(c, err)
+		return err
 	})
+}
+
+// run lets the handler of a route answer a call that it may make.
+func (a *API) run(w http.ResponseWriter, c *call, r route) error {
+	if err := a.admit(c, r); err != nil {
+		return err
+	}
+	c.setOrigin()
+	if err := a.count(c, r.quota); err != nil {
+		return err
+	}
+	return r.handle(w, c)
 }
 
 // begin bounds what the call may wait for from now on: whatever is away, an answer comes within 2 seconds.

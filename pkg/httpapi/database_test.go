@@ -89,9 +89,23 @@ type entry struct {
 	Time      time.Time
 	Action    string
 	ActorID   *uuid.UUID `json:"actor_id"`
+	Actor     string
 	UserID    *uuid.UUID `json:"user_id"`
 	IP        string
 	RequestID string `json:"request_id"`
+	Detail    map[string]any
+}
+
+// what returns the action and the detail, without the ids of sessions.
+func (e entry) what() string {
+	if e.Detail == nil {
+		return e.Action
+	}
+	if _, named := e.Detail["session_id"]; named {
+		e.Detail["session_id"] = "…"
+	}
+	raw, _ := json.Marshal(e.Detail) // sorts the members
+	return e.Action + " " + string(raw)
 }
 
 // current reads the account again.

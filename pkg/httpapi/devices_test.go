@@ -178,8 +178,9 @@ func TestOneSessionTooManyEndsTheOldest(t *testing.T) {
 	}
 	s.call("GET", "/users/me", nil, as(recent.token)).want(t, 200)
 	s.call("GET", "/users/me", nil, as(other.token)).want(t, 200)
-	if n := len(s.audit(admin.token, "user_id="+a.ID.String()+"&action="+string(user.TokenRevoked))); n != 1 {
-		t.Errorf("%d entries about the session that was ended, want one", n)
+	ended := s.audit(admin.token, "user_id="+a.ID.String()+"&action="+string(user.TokenRevoked))
+	if len(ended) != 1 || ended[0].what() != `authn_token_revoked {"reason":"too_many_sessions","sessions":1}` {
+		t.Errorf("the entries about the session that was ended: %+v", ended)
 	}
 }
 

@@ -6,8 +6,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-
-	"user-service/pkg/user"
 )
 
 const (
@@ -21,19 +19,16 @@ const (
 // relay has locked are not waited for: the relay drops what it finds later about a user who is gone. The erasure is noted
 // for the reaper, since what goes on at this moment may still add to the audit trail.
 func queueErasure(batch *pgx.Batch, id uuid.UUID) {
-	queueForget(batch, id)
 	batch.Queue(`DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE subject = $1 FOR UPDATE SKIP LOCKED)`, id)
 	batch.Queue(`DELETE FROM users WHERE id = $1`, id)
 	batch.Queue(`INSERT INTO erasures (user_id) VALUES ($1)`, id)
+	queueForget(batch, id)
 }
 
-// queueForget leaves ids only of a user who is erased in the audit trail, as the subject or as the actor. Where an
-// erasure by somebody else came from is left: it is not the user's.
+// queueForget leaves ids only, in the audit trail, of a user who has no account any more. The function belongs to the
+// owner of the schema: the service's role need not have the right to change entries.
 func queueForget(batch *pgx.Batch, id uuid.UUID) {
-	batch.Queue(`
-		UPDATE audit_events SET ip = NULL, request_id = NULL
-		WHERE (ip IS NOT NULL OR request_id IS NOT NULL) AND (actor_id = $1 OR user_id = $1 AND action <> $2)`,
-		id, user.UserDeleted)
+	batch.Queue(`SELECT anonymize_audit_events($1::uuid)`, id)
 }
 
 // forgetRacers takes out of the audit trail what was added to it while users were being erased, and returns of how

@@ -54,7 +54,7 @@ func importAccounts(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) 
 	}
 	entries := make([]user.Audit, len(stored))
 	for i, a := range stored {
-		entries[i] = user.Audit{Action: user.UserCreated, UserID: a.User.ID}
+		entries[i] = user.Created(a.User)
 	}
 	return stored, appendAudit(ctx, tx, entries...)
 }

@@ -34,7 +34,7 @@ func give(meanwhile func(), roles ...string) user.Decide {
 		u.Roles = roles
 		u.Version++
 		e, err := event.New(event.UserUpdated, u.ID, u.Version, time.Now(), event.Updated{User: u, Changed: []string{"roles"}})
-		return user.Change{User: &u, Events: []event.Event{e}, Audit: []user.Action{user.RolesChanged}}, err
+		return user.Change{User: &u, Events: []event.Event{e}, Audit: []user.Audit{{Action: user.RolesChanged}}}, err
 	}
 }
 

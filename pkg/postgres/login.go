@@ -81,7 +81,10 @@ func (db *DB) Attempt(ctx context.Context, a user.Attempted, decide func(user.Gu
 		if err := tx.SendBatch(ctx, &batch).Close(); err != nil || displaced == 0 {
 			return err
 		}
-		return appendAudit(ctx, tx, user.Audit{Action: user.TokenRevoked, UserID: verdict.Session.UserID, Actor: verdict.Session.UserID})
+		return appendAudit(ctx, tx, user.Audit{
+			Action: user.TokenRevoked, UserID: verdict.Session.UserID, Actor: verdict.Session.UserID,
+			Detail: user.Detail{Sessions: displaced, Reason: user.ReasonTooManySessions},
+		})
 	})
 	if err == nil && announced {
 		db.committed()

@@ -221,10 +221,10 @@ func isUndefinedTable(err error) bool {
 	return errors.As(err, &server) && server.Code == "42P01"
 }
 
-// isSchemaMissing reports whether a table or a column is still to come, with a migration.
+// isSchemaMissing reports whether a table, a column or a function is still to come, with a migration.
 func isSchemaMissing(err error) bool {
 	var server *pgconn.PgError
-	return errors.As(err, &server) && (server.Code == "42P01" || server.Code == "42703")
+	return errors.As(err, &server) && (server.Code == "42P01" || server.Code == "42703" || server.Code == "42883")
 }
 
 // isClosed reports whether a connection broke in the middle of its use.

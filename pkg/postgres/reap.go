@@ -2,13 +2,11 @@ package postgres
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"user-service/pkg/user"
@@ -60,29 +58,25 @@ func (r *Reaper) Run(ctx context.Context) error {
 	}
 }
 
-// Reap deletes all that is over now, batch by batch, unless another replica does.
+// Reap deletes all that is over by the database's clock, batch by batch, unless another replica does.
 func (r *Reaper) Reap(ctx context.Context) error {
-	now := time.Now()
 	for _, reap := range []struct {
-		table, over string
-		args        []any
+		table, query string
+		args         []any
 	}{
-		{"sessions", `expires_at < $1`, []any{now}},
+		{"sessions", expired("sessions", `expires_at < now()`), nil},
 		// Those that were voided count for as long as the limit of tokens looks back.
-		{"one_time_tokens", `expires_at < $1 AND created_at < $2`, []any{now, now.Add(-user.FreshTokenAge)}},
-		{"token_mailboxes", `sent_at < now() - $1::interval`, []any{user.FreshTokenAge}},
-		{"login_failures", `failed_at < now() - $1::interval`, []any{user.FailuresTTL}},
-		{"password_failures", `failed_at < now() - $1::interval`, []any{user.FailuresTTL}},
-		{"login_networks", `last_login_at < now() - $1::interval`, []any{user.NetworkTTL}},
-		{"audit_events", `id < $1`, []any{oldestID(now.Add(-r.AuditRetention))}},
+		{"one_time_tokens", expired("one_time_tokens", `expires_at < now() AND created_at < now() - $1::interval`), []any{user.FreshTokenAge}},
+		{"token_mailboxes", expired("token_mailboxes", `sent_at < now() - $1::interval`), []any{user.FreshTokenAge}},
+		{"login_failures", expired("login_failures", `failed_at < now() - $1::interval`), []any{user.FailuresTTL}},
+		{"password_failures", expired("password_failures", `failed_at < now() - $1::interval`), []any{user.FailuresTTL}},
+		{"login_networks", expired("login_networks", `last_login_at < now() - $1::interval`), []any{user.NetworkTTL}},
+		{"audit_events", `SELECT delete_expired_audit_events($1::interval, $2::integer)`, []any{r.AuditRetention, reapBatch}},
 	} {
-		query := fmt.Sprintf(`DELETE FROM %s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE %s LIMIT %d FOR UPDATE SKIP LOCKED))`,
-			reap.table, reap.over, reapBatch)
 		for rows := int64(reapBatch); rows == reapBatch; {
 			var err error
-			rows, err = r.batch(ctx, func(ctx context.Context, tx pgx.Tx) (int64, error) {
-				tag, err := tx.Exec(ctx, query, reap.args...)
-				return tag.RowsAffected(), err
+			rows, err = r.batch(ctx, func(ctx context.Context, tx pgx.Tx) (deleted int64, err error) {
+				return deleted, tx.QueryRow(ctx, reap.query, reap.args...).Scan(&deleted)
 			})
 			if err != nil {
 				return fmt.Errorf("reap %s: %w", reap.table, err)
@@ -99,6 +93,13 @@ func (r *Reaper) Reap(ctx context.Context) error {
 	return nil
 }
 
+// expired deletes rows that meet a condition, and counts them.
+func expired(table, condition string) string {
+	return fmt.Sprintf(`WITH deleted AS (
+		DELETE FROM %s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE %s LIMIT %d FOR UPDATE SKIP LOCKED)) RETURNING 1)
+		SELECT count(*) FROM deleted`, table, condition, reapBatch)
+}
+
 // batch does work in a transaction of its own; it does nothing while another replica reaps.
 func (r *Reaper) batch(ctx context.Context, work func(context.Context, pgx.Tx) (int64, error)) (done int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
@@ -112,12 +113,4 @@ func (r *Reaper) batch(ctx context.Context, work func(context.Context, pgx.Tx) (
 		return err
 	})
 	return done, err
-}
-
-// oldestID returns the least UUIDv7 of a moment (RFC 9562 section 5.7), so that entries are found
-// by their key.
-func oldestID(at time.Time) uuid.UUID {
-	var id uuid.UUID
-	binary.BigEndian.PutUint64(id[:8], uint64(max(at.UnixMilli(), 0))<<16)
-	return id
 }

@@ -41,9 +41,8 @@ func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fi
 		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err
 		}
-		grows := false
-		if err := tx.QueryRow(ctx, `SELECT NOT EXISTS (SELECT FROM roles WHERE name = $1 AND permissions @> $2::text[])`,
-			r.Name, r.Permissions).Scan(&grows); err != nil {
+		old, err := findRole(ctx, tx, r.Name)
+		if err != nil {
 			return err
 		}
 		if _, err := tx.Exec(ctx, `
@@ -52,12 +51,12 @@ func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fi
 			r.Name, r.Description, r.Permissions); err != nil {
 			return err
 		}
-		if grows {
+		if old == nil || !old.HasAll(r.Permissions) {
 			if err := judge(ctx, tx, r.Name, fits); err != nil {
 				return err
 			}
 		}
-		return appendAudit(ctx, tx, user.Audit{Action: user.PermissionsChanged})
+		return appendAudit(ctx, tx, user.RoleStored(old, r))
 	})
 }
 
@@ -67,6 +66,19 @@ func lockRole(ctx context.Context, tx pgx.Tx, name, strength string) error {
 	batch.Queue(`SELECT 1 FROM roles WHERE name = $1 FOR `+strength, name)
 	batch.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(rolesLock))
 	return tx.SendBatch(ctx, &batch).Close()
+}
+
+// findRole returns a role, or nil if there is none of this name.
+func findRole(ctx context.Context, tx pgx.Tx, name string) (*access.Role, error) {
+	rows, err := tx.Query(ctx, `SELECT name, description, permissions FROM roles WHERE name = $1`, name)
+	if err != nil {
+		return nil, err
+	}
+	role, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[access.Role])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, nil
+	}
+	return role, err
 }
 
 // judge lets fits judge the size of the permissions that a user of a role has, as token.Size counts them. Mostly all there
@@ -149,14 +161,11 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 				return err
 			}
 		}
-		tag, err := tx.Exec(ctx, `DELETE FROM roles WHERE name = $1`, name)
-		switch {
-		case err != nil:
+		role := access.Role{Name: name}
+		if err := tx.QueryRow(ctx, `DELETE FROM roles WHERE name = $1 RETURNING permissions`, name).Scan(&role.Permissions); err != nil {
 			return err
-		case tag.RowsAffected() == 0:
-			return pgx.ErrNoRows
 		}
-		return appendAudit(ctx, tx, user.Audit{Action: user.PermissionsChanged})
+		return appendAudit(ctx, tx, user.RoleRemoved(role))
 	})
 	if err == nil && holders > 0 {
 		db.committed()

@@ -68,7 +68,7 @@ func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Se
 			if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1`, id); err != nil {
 				return err
 			}
-			return appendAudit(ctx, tx, user.Audit{Action: turn.End, UserID: s.UserID})
+			return appendAudit(ctx, tx, user.Audit{Action: turn.End, UserID: s.UserID, Detail: user.Detail{SessionID: id}})
 		}
 		if t := turn.Session; t != nil {
 			if _, err := tx.Exec(ctx, `UPDATE sessions SET counter = $2, turned_at = $3, expires_at = $4, user_agent = $5, ip = $6 WHERE id = $1`,
@@ -118,7 +118,9 @@ func (db *DB) EndSession(ctx context.Context, grant access.Grant, sessionID uuid
 		if tag.RowsAffected() == 0 {
 			return pgx.ErrNoRows
 		}
-		return appendAudit(ctx, tx, user.Audit{Action: user.TokenRevoked, UserID: grant.Target()})
+		return appendAudit(ctx, tx, user.Audit{
+			Action: user.TokenRevoked, UserID: grant.Target(), Detail: user.Detail{SessionID: sessionID},
+		})
 	})
 }
 
@@ -146,7 +148,7 @@ func (db *DB) EndSessions(ctx context.Context, grant access.Grant) error {
 		if err != nil {
 			return err
 		}
-		return store(ctx, tx, u, user.Change{EndSessions: true, Audit: []user.Action{user.TokenRevoked}})
+		return store(ctx, tx, u, user.Change{EndSessions: true, Audit: []user.Audit{{Action: user.TokenRevoked}}})
 	})
 }
 

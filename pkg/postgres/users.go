@@ -54,7 +54,7 @@ func (db *DB) Create(ctx context.Context, grant access.Grant, u user.User, passw
 		var batch pgx.Batch
 		batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at) VALUES ($1, $2, $3)`, u.ID, passwordHash, u.CreatedAt)
 		queueRoles(&batch, u)
-		if err := queueAudit(ctx, &batch, user.Audit{Action: user.UserCreated, UserID: u.ID}); err != nil {
+		if err := queueAudit(ctx, &batch, user.Created(u)); err != nil {
 			return err
 		}
 		queueEvents(ctx, &batch, events)
@@ -145,12 +145,10 @@ func store(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) er
 	if change.User != nil {
 		queueUpdate(&batch, old, *change.User)
 	}
-	queueSecrets(&batch, old, change)
-	for _, action := range change.Audit {
-		if err := queueAudit(ctx, &batch, user.Audit{Action: action, UserID: old.ID}); err != nil {
-			return err
-		}
+	if err := queueChangeAudit(ctx, &batch, old.ID, change); err != nil {
+		return err
 	}
+	queueSecrets(&batch, old, change) // after the old sessions have ended: a new one may be opened
 	if change.Delete {
 		queueErasure(&batch, old.ID)
 	}
@@ -158,13 +156,22 @@ func store(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) er
 	return meaning(tx.SendBatch(ctx, &batch).Close())
 }
 
+// queueChangeAudit makes the entries about a change of the user with this id, and ends the sessions that it ends.
+func queueChangeAudit(ctx context.Context, batch *pgx.Batch, id uuid.UUID, change user.Change) error {
+	entries := slices.Clone(change.Audit)
+	for i := range entries {
+		entries[i].UserID = id
+	}
+	if change.EndSessions {
+		return queueEndSessions(ctx, batch, id, entries...)
+	}
+	return queueAudit(ctx, batch, entries...)
+}
+
 // queueSecrets writes what was decided about the ways into the account old.
 func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if change.PasswordHash != "" {
 		batch.Queue(`UPDATE credentials SET password_hash = $2, changed_at = clock_timestamp() WHERE user_id = $1`, old.ID, change.PasswordHash)
-	}
-	if change.EndSessions {
-		batch.Queue(`DELETE FROM sessions WHERE user_id = $1`, old.ID)
 	}
 	if change.Open != nil {
 		queueSession(batch, change.Open.Session)

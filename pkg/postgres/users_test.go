@@ -236,7 +236,7 @@ func absent(text string, words []string) []string {
 func sendToken(ctx context.Context, db *postgres.DB, u user.User) error {
 	_, err := db.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 		token := user.OneTimeToken{Purpose: user.PasswordReset, Email: u.Email, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
-		return user.Change{Token: &token, Audit: []user.Action{user.TokenCreated}}, nil
+		return user.Change{Token: &token, Audit: []user.Audit{{Action: user.TokenCreated}}}, nil
 	})
 	return err
 }

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"encoding/json"
 	"net/netip"
 	"strings"
 	"time"
@@ -25,11 +26,17 @@ const (
 	TokenRefused         Action = "authn_token_fail"    // a refresh token or one-time token was shown that is none, or not any more
 	SessionUsedAfterEnd  Action = "session_use_after_expire"
 	RolesChanged         Action = "authz_change"
-	PermissionsChanged   Action = "privilege_permissions_changed" // a role was changed or deleted
+	PermissionsChanged   Action = "privilege_permissions_changed" // a role was created, changed or deleted
+	AccessDenied         Action = "authz_fail"                    // a caller lacked the permission
 	UserCreated          Action = "user_created"
+	UserCreateFailed     Action = "user_create_fail" // a registration was refused
 	UserUpdated          Action = "user_updated"
+	UserUpdateFailed     Action = "user_update_fail" // a change of an account was refused
 	UserDeleted          Action = "user_deleted"
 )
+
+// CLI is the actor of changes that an operator makes on the command line.
+const CLI = "cli"
 
 // Audit is an entry to be made in the audit trail. Who did it and from where is in the
 // Origin of the context.
@@ -37,6 +44,7 @@ type Audit struct {
 	Action Action
 	UserID uuid.UUID // whom it is about; the nil UUID if no account
 	Actor  uuid.UUID // who did it, where the Origin does not know
+	Detail Detail
 }
 
 // AuditEvent is an entry of the audit trail.
@@ -45,9 +53,12 @@ type AuditEvent struct {
 	Time      time.Time  `json:"time"`
 	Action    Action     `json:"action"`
 	ActorID   *uuid.UUID `json:"actor_id,omitempty"`
+	Actor     string     `json:"actor,omitempty"` // who acted without an account of its own, such as CLI
 	UserID    *uuid.UUID `json:"user_id,omitempty"`
 	IP        string     `json:"ip,omitempty"`
 	RequestID string     `json:"request_id,omitempty"`
+	// Detail is a Detail as it was stored. A newer replica may have stored members that this one does not know.
+	Detail json.RawMessage `json:"detail,omitempty"`
 }
 
 // AuditFilter chooses entries of the audit trail. Empty members choose all.
@@ -75,6 +86,7 @@ const maxUserAgent = 256 // bytes
 // Origin says where a request comes from.
 type Origin struct {
 	ActorID   uuid.UUID  // who asks; the nil UUID if nobody is logged in
+	Actor     string     // who asks without an account of its own, such as CLI
 	IP        netip.Addr // invalid if there is none
 	UserAgent string
 	RequestID string

@@ -32,7 +32,7 @@ func (s *Service) Update(ctx context.Context, by Identity, grant access.Grant, e
 		return User{}, err
 	}
 	defer done()
-	return s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
+	u, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		u := old
 		if err := edit.apply(&u); err != nil {
 			return Change{}, err
@@ -50,6 +50,7 @@ func (s *Service) Update(ctx context.Context, by Identity, grant access.Grant, e
 		change.EndSessions = moved && !grant.Self()
 		return change, err
 	})
+	return u, s.refuseTaken(ctx, UserUpdateFailed, grant.Target(), err)
 }
 
 // SetRoles replaces the roles of an account.
@@ -104,7 +105,7 @@ func (s *Service) Delete(ctx context.Context, grant access.Grant, cond Precondit
 			return Change{}, err
 		}
 		deleted, err := event.New(event.UserDeleted, old.ID, old.Version+1, s.now(), event.Subject{ID: old.ID})
-		return Change{Delete: true, Events: []event.Event{deleted}, Audit: []Action{UserDeleted}}, err
+		return Change{Delete: true, Events: []event.Event{deleted}, Audit: []Audit{{Action: UserDeleted}}}, err
 	})
 	return err
 }
@@ -122,7 +123,9 @@ func (s *Service) changed(old, u User, cond Precondition, action Action) (Change
 	u.UpdatedAt = s.now()
 	updated, err := event.New(event.UserUpdated, u.ID, u.Version, u.UpdatedAt,
 		event.Updated{User: u, Changed: names, Previous: previous})
-	return Change{User: &u, Events: []event.Event{updated}, Audit: []Action{action}}, err
+	return Change{
+		User: &u, Events: []event.Event{updated}, Audit: []Audit{{Action: action, Detail: changeDetail(old, u, names)}},
+	}, err
 }
 
 // keepAnAdmin refuses a change from old to u that would leave nobody to administer the service.

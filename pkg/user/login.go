@@ -195,7 +195,7 @@ func (p proof) success(g Guesses) (Verdict, error) {
 	e, err := event.New(event.LoggedIn, userID, 0, g.Now, event.Session{ID: userID, SessionID: p.session.ID})
 	return Verdict{
 		Success: true, Session: p.session, PasswordAt: p.cred.ChangedAt, Event: e,
-		Audit: []Audit{{Action: LoginSucceeded, UserID: userID, Actor: userID}},
+		Audit: []Audit{{Action: LoginSucceeded, UserID: userID, Actor: userID, Detail: Detail{SessionID: p.session.ID}}},
 	}, err
 }
 

@@ -60,7 +60,7 @@ func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl
 	requested, err := event.New(typ, u.ID, u.Version, now, event.TokenIssued{User: u, Token: token, ExpiresAt: expires})
 	return Change{
 		Token:  &OneTimeToken{Hash: hashToken(token), Purpose: purpose, Email: u.Email, CreatedAt: now, ExpiresAt: expires},
-		Events: []event.Event{requested}, Audit: []Action{TokenCreated},
+		Events: []event.Event{requested}, Audit: []Audit{{Action: TokenCreated, Detail: Detail{Purpose: purpose}}},
 	}, err
 }
 
@@ -83,9 +83,9 @@ func isToken(token string) bool {
 }
 
 // tokenError says that a token is not good, and notes it, if err is that there is none.
-func (s *Service) tokenError(ctx context.Context, err error) error {
+func (s *Service) tokenError(ctx context.Context, purpose Purpose, err error) error {
 	if isNotFound(err) {
-		return s.refuse(ctx, Audit{Action: TokenRefused}, &Error{Code: InvalidToken, Detail: "The token is not valid (any more); request a new one.", Err: err})
+		return s.refuse(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: purpose}}, &Error{Code: InvalidToken, Detail: "The token is not valid (any more); request a new one.", Err: err})
 	}
 	return err
 }

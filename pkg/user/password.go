@@ -61,6 +61,7 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.
 		}
 		change, err := s.passwordChange(u, hash)
 		change.Open = &opening
+		change.Audit = []Audit{{Action: PasswordChanged, Detail: Detail{SessionID: session.ID}}}
 		return change, err
 	})
 	if err != nil {
@@ -84,7 +85,7 @@ func (s *Service) passwordChange(u User, hash string) (Change, error) {
 	changed, err := event.New(event.PasswordChanged, u.ID, u.Version, s.now(), event.Subject{ID: u.ID})
 	return Change{
 		PasswordHash: hash, EndSessions: true, VoidTokens: true,
-		Events: []event.Event{changed}, Audit: []Action{PasswordChanged},
+		Events: []event.Event{changed}, Audit: []Audit{{Action: PasswordChanged}},
 	}, err
 }
 

@@ -111,7 +111,7 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	}
 	holder, err := s.store.TokenHolder(ctx, hashToken(r.Token), PasswordReset)
 	if err != nil {
-		return s.tokenError(ctx, err)
+		return s.tokenError(ctx, PasswordReset, err)
 	}
 	var errs FieldErrors
 	s.checkPassword("/new_password", r.NewPassword, holder, &errs)
@@ -127,5 +127,5 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 		change.ClearFailures, change.LoginNetwork = true, NetworkOf(OriginOf(ctx).IP)
 		return change, err
 	})
-	return s.tokenError(ctx, err)
+	return s.tokenError(ctx, PasswordReset, err)
 }

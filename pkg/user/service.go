@@ -97,7 +97,8 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err := s.MayRegister(); err != nil {
 		return User{}, err
 	}
-	return s.Create(ctx, access.Internal(uuid.Nil), r, access.User)
+	u, err := s.Create(ctx, access.Internal(uuid.Nil), r, access.User)
+	return u, s.refuseTaken(ctx, UserCreateFailed, uuid.Nil, err)
 }
 
 // Create makes an account with the given roles, whether or not registration is open.

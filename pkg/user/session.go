@@ -34,7 +34,7 @@ type TokenPair struct {
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, error) {
 	named, err := s.tokens.VerifyRefresh(refreshToken)
 	if err != nil {
-		return TokenPair{}, s.refuse(ctx, Audit{Action: TokenRefused}, errRefreshToken(err))
+		return TokenPair{}, s.refuse(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: RefreshToken}}, errRefreshToken(err))
 	}
 	var living uint64
 	var turn Turn
@@ -48,7 +48,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	})
 	switch {
 	case isNotFound(err) && turn.End == "": // it had ended before
-		return TokenPair{}, s.refuse(ctx, Audit{Action: SessionUsedAfterEnd}, errRefreshToken(err))
+		return TokenPair{}, s.refuse(ctx, Audit{Action: SessionUsedAfterEnd, Detail: Detail{SessionID: named.SessionID}}, errRefreshToken(err))
 	case isNotFound(err):
 		if turn.End == TokenReused {
 			s.cfg.Observer.TokenReused()

@@ -125,7 +125,8 @@ type Change struct {
 	ClearFailures bool          // clear all counts of failures with the email, and of the user
 	LoginNetwork  netip.Prefix  // a network to be known as one from which the user has logged in
 	Events        []event.Event
-	Audit         []Action
+	// Audit are the entries about the change; they are about the account. If it ends sessions, the first one tells how many.
+	Audit []Audit
 }
 
 // Opening is a session that a change opens.

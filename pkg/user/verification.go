@@ -29,5 +29,5 @@ func (s *Service) ConfirmVerification(ctx context.Context, token string) error {
 		u.EmailVerified = true
 		return s.changed(old, u, nil, UserUpdated)
 	})
-	return s.tokenError(ctx, err)
+	return s.tokenError(ctx, EmailVerification, err)
 }

@@ -36,6 +36,12 @@ func (r *Role) Use(dsn string) {
 	r.execute(dsn, "GRANT ALL ON ALL TABLES IN SCHEMA public TO "+r.name)
 }
 
+// UseTablesToCome lets the role use all tables that are made in the database at dsn from now on.
+func (r *Role) UseTablesToCome(dsn string) {
+	r.t.Helper()
+	r.execute(dsn, "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO "+r.name)
+}
+
 // URL returns dsn as the role connects to it with the password.
 func (r *Role) URL(dsn, password string) string {
 	r.t.Helper()

@@ -1,0 +1,11 @@
+-- What an entry of the audit trail tells beside who, whom and when, and who acts without an account.
+
+-- +goose Up
+
+ALTER TABLE audit_events
+    ADD COLUMN actor  text,  -- who acted without an account of its own: cli
+    ADD COLUMN detail jsonb; -- names, ids and counts; no personal data
+
+-- +goose Down
+
+ALTER TABLE audit_events DROP COLUMN actor, DROP COLUMN detail;

@@ -1,0 +1,157 @@
+package postgres_test
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// withClock returns a URL by which the database's clock is wrong by an interval. now and clock_timestamp are those of a
+// schema that is searched first.
+func withClock(t *testing.T, dsn, wrong string) string {
+	t.Helper()
+	execute(t, dsn, fmt.Sprintf(`
+		CREATE SCHEMA wrong;
+		CREATE FUNCTION wrong.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.now() + interval '%[1]s' $$;
+		CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '%[1]s' $$`, wrong))
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("search_path", "wrong,pg_catalog,public")
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// TestEntriesHaveTheTimeOfTheDatabase makes entries by a replica whose clock is a day ahead of the database's.
+func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Connect(t, withClock(t, postgrestest.URL(t), "-1 day"), nil)
+	for range 20 {
+		if err := db.Note(t.Context(), user.Audit{Action: user.LoginFailed}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := db.AuditEvents(t.Context(), user.AuditFilter{Limit: 100})
+	if err != nil || len(page.Events) != 20 {
+		t.Fatalf("%d entries (%v)", len(page.Events), err)
+	}
+	for _, e := range page.Events {
+		inID := time.Unix(e.ID.Time().UnixTime())
+		if late := time.Since(e.Time); late < 23*time.Hour || late > 25*time.Hour || e.ID.Version() != 7 || e.ID.Variant() != uuid.RFC4122 || inID.Sub(e.Time).Abs() > time.Millisecond {
+			t.Errorf("%s of %s, of %s by its id", e.ID, e.Time, inID)
+		}
+	}
+	if !slices.IsSortedFunc(page.Events, func(a, b user.AuditEvent) int { return b.Time.Compare(a.Time) }) {
+		t.Errorf("%+v", page.Events)
+	}
+}
+
+// TestWhatIsOverIsOverByTheDatabasesClock reaps by a replica whose clock is two days behind the database's.
+func TestWhatIsOverIsOverByTheDatabasesClock(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, withClock(t, dsn, "2 days"), nil), connect(t, dsn)
+	fill(t, dsn, create(t, db, "a@example.com"), 5)
+	reaper, _ := newReaper(db)
+	if err := reaper.Reap(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	left := countRows(t, conn)
+	if n := left["sessions"] + left["one_time_tokens"] + left["login_failures"]; n != 0 {
+		t.Errorf("%d rows are left: %v", n, left)
+	}
+	if left["audit_events"] != 8 { // by the function's own clock, whatever the search_path is
+		t.Errorf("%d audit entries are left, want 8", left["audit_events"])
+	}
+}
+
+// TestAMigrationLetsWhoMakesEntriesCallItsFunctions has one role that may do so by default, and one that may not.
+func TestAMigrationLetsWhoMakesEntriesCallItsFunctions(t *testing.T) {
+	t.Parallel()
+	service, other := postgrestest.NewRole(t, "secret"), postgrestest.NewRole(t, "secret")
+	dsn := postgrestest.Empty(t)
+	service.UseTablesToCome(dsn)
+	postgrestest.Migrate(t, dsn)
+	for name, c := range map[string]struct {
+		role *postgrestest.Role
+		may  bool
+	}{"the service": {service, true}, "another": {other, false}} {
+		conn := connect(t, c.role.URL(dsn, "secret"))
+		for _, query := range []string{`SELECT anonymize_audit_events(gen_random_uuid())`, `SELECT delete_expired_audit_events('1 day', 1)`} {
+			var n int64
+			if err := conn.QueryRow(t.Context(), query).Scan(&n); (err == nil) != c.may {
+				t.Errorf("%s calls %s: %v", name, query, err)
+			}
+		}
+	}
+}
+
+// TestTheRetentionOfTheTrailHasALeast calls the function of the cleanup as whoever has the service's role may.
+func TestTheRetentionOfTheTrailHasALeast(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	conn := connect(t, dsn)
+	for minutes := range 10 { // 55 to 64 minutes old
+		execute(t, dsn, fmt.Sprintf(`INSERT INTO audit_events (id, time, action)
+			SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7000800000000000000%d')::uuid, at, 'user_updated'
+			FROM (SELECT now() - interval '%d minutes' AS at) AS moment`, minutes, 55+minutes))
+	}
+	deleted := func(retention any, batch int) (n *int64) {
+		t.Helper()
+		if err := conn.QueryRow(t.Context(), `SELECT delete_expired_audit_events($1::text::interval, $2)`, retention, batch).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for _, c := range []struct {
+		retention any
+		batch     int
+		want      int64
+	}{{"62 minutes", 100, 3}, {"1000 years", 100, 0}, {"0", 1, 1}, {"-1 year", 100, 1}, {"1 second", 100, 0}} {
+		if n := deleted(c.retention, c.batch); n == nil || *n != c.want {
+			t.Errorf("with a retention of %v, at most %d: %v entries are deleted, want %d", c.retention, c.batch, n, c.want)
+		}
+	}
+	if n := deleted(nil, 100); n != nil {
+		t.Errorf("without a retention %d entries are deleted", *n)
+	}
+	var left int
+	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM audit_events`).Scan(&left); err != nil || left != 5 {
+		t.Errorf("%d entries are left (%v), want the 5 of the last hour", left, err)
+	}
+}
+
+// TestEntriesAboutWhoHasAnAccountStayAsTheyAre calls the function of the erasure as whoever has the service's role may.
+func TestEntriesAboutWhoHasAnAccountStayAsTheyAre(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	u, gone := create(t, db, "a@example.com"), uuid.New()
+	execute(t, dsn, fmt.Sprintf(`INSERT INTO audit_events (id, time, action, actor_id, user_id, ip, request_id)
+		SELECT gen_random_uuid(), now(), action, actor::uuid, about::uuid, '198.51.100.7', 'r' FROM (VALUES
+			('user_updated', '%[1]s', '%[1]s'), ('user_updated', '%[1]s', '%[2]s'), ('user_updated', '%[2]s', NULL), ('user_deleted', '%[1]s', '%[2]s'),
+			('authn_login_fail', NULL, NULL)) AS made (action, actor, about)`, u.ID, gone))
+	for id, want := range map[uuid.UUID]int{u.ID: 0, gone: 2, uuid.Nil: 0} {
+		var n int
+		if err := conn.QueryRow(t.Context(), `SELECT anonymize_audit_events($1)`, id).Scan(&n); err != nil || n != want {
+			t.Errorf("%d entries are changed (%v), want %d", n, err, want)
+		}
+	}
+	rows, err := conn.Query(t.Context(), `SELECT DISTINCT user_id::text FROM audit_events WHERE ip IS NULL AND request_id IS NULL AND action = 'user_updated'`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if ids, err := pgx.CollectRows(rows, pgx.RowTo[*string]); err != nil || len(ids) != 2 {
+		t.Errorf("%v (%v)", ids, err)
+	}
+}

@@ -1,0 +1,98 @@
+package postgrestest
+
+import (
+	"crypto/rand"
+	"log/slog"
+	"net/url"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"user-service/pkg/postgres"
+)
+
+// Separate is a database of which the migrations and the service have roles of their own.
+type Separate struct {
+	Owner, Service string // the URLs by which they connect
+}
+
+// NewSeparate makes such a database in a schema by the commands of docs/operations.md. It is dropped when the test ends.
+func NewSeparate(t testing.TB, schema string) Separate {
+	t.Helper()
+	server, name := ServerURL(t), "test_"+strings.ToLower(rand.Text())
+	create, grant := separateCommands(t, name, schema)
+	t.Cleanup(func() {
+		for _, command := range []string{"DROP DATABASE IF EXISTS " + name + " WITH (FORCE)", "DROP ROLE IF EXISTS " + name + "_owner, " + name + "_service"} {
+			if err := execute(server, command); err != nil {
+				t.Errorf("%s: %v", command, err)
+			}
+		}
+	})
+	run := func(dsn string, commands ...string) {
+		t.Helper()
+		for _, command := range commands {
+			if err := execute(dsn, command); err != nil {
+				t.Fatalf("%s: %v", command, err)
+			}
+		}
+	}
+	run(server, create[:2]...)
+	run(server, "GRANT "+name+"_owner TO CURRENT_USER") // whoever is no superuser gives a database to itself only
+	run(server, create[2:]...)
+	s := Separate{Owner: asRole(t, server, name, name+"_owner", "change-me"), Service: asRole(t, server, name, name+"_service", "change-me-too")}
+	if schema != "public" {
+		run(s.Owner, "CREATE SCHEMA "+schema)
+		for _, role := range []string{"_owner", "_service"} {
+			run(server, "ALTER ROLE "+name+role+" IN DATABASE "+name+" SET search_path = "+schema)
+		}
+	}
+	Migrate(t, s.Owner)
+	run(s.Owner, grant...)
+	return s
+}
+
+// block finds the commands of a page.
+var block = regexp.MustCompile("(?s)```sql\n(.*?)```")
+
+// separateCommands returns what makes roles and a database, and what the service's role may do, with other names.
+func separateCommands(t testing.TB, name, schema string) (create, grant []string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Separate database roles\n")
+	blocks := block.FindAllStringSubmatch(section, -1)
+	if len(blocks) < 2 {
+		t.Fatal("docs/operations.md has no commands for separate database roles")
+	}
+	names := strings.NewReplacer("users_owner", name+"_owner", "users_service", name+"_service", "DATABASE users ", "DATABASE "+name+" ", "SCHEMA public", "SCHEMA "+schema)
+	commands := func(n int) []string {
+		return strings.Split(strings.TrimSpace(names.Replace(blocks[n][1])), "\n")
+	}
+	return commands(0), commands(1)
+}
+
+// Migrate brings the schema of a database up.
+func Migrate(t testing.TB, dsn string) {
+	t.Helper()
+	m, err := postgres.NewMigrator(dsn, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = m.Close() }()
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func asRole(t testing.TB, server, database, role, password string) string {
+	t.Helper()
+	u, err := url.Parse(withDatabase(server, database))
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.User = url.UserPassword(role, password)
+	return u.String()
+}
