@@ -36,18 +36,23 @@ func NewHasher(p Params, l Limits, o Observer) (*Hasher, error) {
 // Delegate has the hashes computed by a process, not in this one. It is to be called before any hash is asked for.
 func (h *Hasher) Delegate(to *Process) { h.work = to }
 
+// Stored is what a password is checked against.
+type Stored struct {
+	Hash string // "" is that of an account that does not exist, which no password matches
+}
+
 // Running returns how many hashes are being computed at this moment.
 func (h *Hasher) Running() int64 { return h.queue.running.Load() }
 
 // Waiting returns how many hashes wait for their turn at this moment.
-func (h *Hasher) Waiting() int64 { return int64(len(h.queue.places)) }
+func (h *Hasher) Waiting() int64 { return int64(h.queue.waiting()) }
 
 // Hash returns the PHC string of a password, with a salt of its own. Errors: ErrBusy, or
 // that of ctx.
-func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+func (h *Hasher) Hash(ctx context.Context, class Class, password string) (string, error) {
 	made := newArgon2id(h.params)
 	var key []byte
-	err := h.queue.run(ctx, h.turns(made), func() (err error) { key, err = h.work.derive(made, password); return err })
+	err := h.queue.run(ctx, class, h.turns(made), func() (err error) { key, err = h.work.derive(made, password); return err })
 	if err != nil {
 		return "", err
 	}
@@ -55,32 +60,30 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return made.String(), nil
 }
 
-// Verify checks a password against the PHC string that stored returns; "" is that of an account that
-// does not exist, which no password matches. Stored is asked when the turn has come, so that no
+// Verify checks a password against what stored returns. It is asked when the turn has come, so that no
 // more callers than may hash at once ask a database.
 //
 // An account that does not exist, or whose string can't be read or needs too much memory, costs the work of today's parameters, so that
 // time does not tell. Errors: ErrUnknownFormat of a string that can't be read, ErrBusy, that of stored, or that of ctx.
-func (h *Hasher) Verify(ctx context.Context, password string, stored func(context.Context) (string, error)) (Result, error) {
-	now, err := h.queue.take(ctx, 1)
+func (h *Hasher) Verify(ctx context.Context, class Class, password string, stored func(context.Context) (Stored, error)) (Result, error) {
+	now, err := h.queue.take(ctx, class, 1)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { now.end() }() // whatever stored does
-	phc, err := stored(ctx)
+	found, err := stored(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	hash, phc, broken := h.read(phc)
-	if n := h.turns(hash); n > now.n {
-		now.end() // two that held on to theirs could wait for each other
-		if now, err = h.queue.take(ctx, n); err != nil {
+	hash, phc, broken := h.read(found.Hash)
+	last := now
+	now = turn{} // grow or hash end it
+	if n := h.turns(hash); n > last.n {
+		if last, err = last.grow(ctx, n); err != nil {
 			return Result{}, err
 		}
 	}
 	var ok bool
-	last := now
-	now = turn{} // hash ends it
 	if err := last.hash(ctx, func() (err error) { ok, err = h.work.matches(phc, password); return err }); err != nil {
 		return Result{}, err
 	}

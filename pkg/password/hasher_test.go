@@ -49,11 +49,11 @@ func TestHashMakesWhatVerifyTakes(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, owasp, ample, nil)
 	const password = "seven green kettles sing"
-	first, err := h.Hash(t.Context(), password)
+	first, err := h.Hash(t.Context(), Login, password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := h.Hash(t.Context(), password)
+	second, err := h.Hash(t.Context(), Login, password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestHashMakesWhatVerifyTakes(t *testing.T) {
 	}
 	tests := map[string]bool{password: true, password + " ": false, "Seven green kettles sing": false, "": false}
 	for given, ok := range tests {
-		got, err := h.Verify(t.Context(), given, always(first))
+		got, err := h.Verify(t.Context(), Login, given, always(first))
 		if want := (Result{OK: ok}); err != nil || got != want {
 			t.Errorf("Verify(%q) = %+v, %v; want %+v", given, got, err, want)
 		}
@@ -78,13 +78,13 @@ func TestPasswordsAreNormalized(t *testing.T) {
 	h := newHasher(t, cheap, ample, nil)
 	const written, normal = "ﬁsh and 10 Å", "fish and 10 Å" // a ligature and the sign of the ångström
 	const others = "$argon2id$v=19$m=128,t=2,p=1$dW5pY29kZXNhbHQuLi4uLg$wDM7L5dumlOFPr+Hx3CK5o4fzY9jMbjX6MyON4OStV0"
-	ours, err := h.Hash(t.Context(), written)
+	ours, err := h.Hash(t.Context(), Login, written)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, phc := range []string{ours, others} {
 		for _, password := range []string{written, normal, "fish and 10 A\u030a"} {
-			if got, err := h.Verify(t.Context(), password, always(phc)); err != nil || !got.OK {
+			if got, err := h.Verify(t.Context(), Login, password, always(phc)); err != nil || !got.OK {
 				t.Errorf("Verify(%+q, %s) = %+v, %v; want OK", password, phc, got, err)
 			}
 		}
@@ -112,7 +112,7 @@ func TestVerifyTellsWhatToHashAgain(t *testing.T) {
 	for name, test := range tests {
 		test.hash.key = test.hash.derive("right")
 		for password, ok := range map[string]bool{"right": true, "wrong": false} {
-			got, err := h.Verify(t.Context(), password, always(test.hash.String()))
+			got, err := h.Verify(t.Context(), Login, password, always(test.hash.String()))
 			if want := (Result{OK: ok, Rehash: test.want}); err != nil || got != want {
 				t.Errorf("%s: Verify(%q) = %+v, %v; want %+v", name, password, got, err, want)
 			}
@@ -127,7 +127,7 @@ func TestVerifyOfABrokenHash(t *testing.T) {
 		if phc == "" { // is nobody's
 			continue
 		}
-		got, err := h.Verify(t.Context(), "password", always(phc))
+		got, err := h.Verify(t.Context(), Login, "password", always(phc))
 		if !errors.Is(err, ErrUnknownFormat) || got != (Result{}) {
 			t.Errorf("%s: %+v, %v; want ErrUnknownFormat", name, got, err)
 		}
@@ -143,15 +143,15 @@ func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // 
 	if !h.nothing.madeBy(params) {
 		t.Errorf("the dummy %s is not by today's parameters", h.nothing)
 	}
-	phc, err := h.Hash(t.Context(), "seven green kettles sing")
+	phc, err := h.Hash(t.Context(), Login, "seven green kettles sing")
 	if err != nil {
 		t.Fatal(err)
 	}
 	paths := map[string]func(){
-		"right":   func() { _, _ = h.Verify(t.Context(), "seven green kettles sing", always(phc)) },
-		"wrong":   func() { _, _ = h.Verify(t.Context(), "seven green kettles sink", always(phc)) },
-		"unknown": func() { _, _ = h.Verify(t.Context(), "seven green kettles sing", always("")) },
-		"broken":  func() { _, _ = h.Verify(t.Context(), "seven green kettles sing", always("broken")) },
+		"right":   func() { _, _ = h.Verify(t.Context(), Login, "seven green kettles sing", always(phc)) },
+		"wrong":   func() { _, _ = h.Verify(t.Context(), Login, "seven green kettles sink", always(phc)) },
+		"unknown": func() { _, _ = h.Verify(t.Context(), Login, "seven green kettles sing", always("")) },
+		"broken":  func() { _, _ = h.Verify(t.Context(), Login, "seven green kettles sing", always("broken")) },
 	}
 	for name, verify := range paths {
 		seen.done = nil
@@ -170,15 +170,15 @@ func TestPasswordsThatAreNotNormalCostTheSameForUnknownAccounts(t *testing.T) { 
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, params, ample, nil)
 	const right, wrong = "decomposed e\u0301", "decomposed a\u0301"
-	phc, err := h.Hash(t.Context(), right)
+	phc, err := h.Hash(t.Context(), Login, right)
 	if err != nil {
 		t.Fatal(err)
 	}
 	paths := map[string]func(){
-		"right":   func() { _, _ = h.Verify(t.Context(), right, always(phc)) },
-		"wrong":   func() { _, _ = h.Verify(t.Context(), wrong, always(phc)) },
-		"unknown": func() { _, _ = h.Verify(t.Context(), wrong, always("")) },
-		"broken":  func() { _, _ = h.Verify(t.Context(), wrong, always("broken")) },
+		"right":   func() { _, _ = h.Verify(t.Context(), Login, right, always(phc)) },
+		"wrong":   func() { _, _ = h.Verify(t.Context(), Login, wrong, always(phc)) },
+		"unknown": func() { _, _ = h.Verify(t.Context(), Login, wrong, always("")) },
+		"broken":  func() { _, _ = h.Verify(t.Context(), Login, wrong, always("broken")) },
 	}
 	for name, verify := range paths {
 		if took, least := allocated(verify), 2*uint64(params.MemoryKiB)<<10; took < least || took > least+least/20 {
@@ -188,8 +188,8 @@ func TestPasswordsThatAreNotNormalCostTheSameForUnknownAccounts(t *testing.T) { 
 }
 
 // always is a hash that needs no database.
-func always(phc string) func(context.Context) (string, error) {
-	return func(context.Context) (string, error) { return phc, nil }
+func always(phc string) func(context.Context) (Stored, error) {
+	return func(context.Context) (Stored, error) { return Stored{Hash: phc}, nil }
 }
 
 func allocated(work func()) uint64 {
@@ -205,14 +205,14 @@ func TestATurnEndsWhateverTheDatabaseDoes(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}, nil)
 	away := errors.New("away")
-	if _, err := h.Verify(t.Context(), "a", func(context.Context) (string, error) { return "", away }); !errors.Is(err, away) {
+	if _, err := h.Verify(t.Context(), Login, "a", func(context.Context) (Stored, error) { return Stored{}, away }); !errors.Is(err, away) {
 		t.Errorf("Verify = %v, want the error of the database", err)
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = h.Verify(t.Context(), "a", func(context.Context) (string, error) { panic("a bug") })
+		_, _ = h.Verify(t.Context(), Login, "a", func(context.Context) (Stored, error) { panic("a bug") })
 	}()
-	if _, err := h.Hash(t.Context(), "a"); err != nil {
+	if _, err := h.Hash(t.Context(), Login, "a"); err != nil {
 		t.Errorf("the next one: %v", err)
 	}
 }
@@ -223,9 +223,9 @@ func TestNobodyAsksTheDatabaseBeforeItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 1, MaxWait: time.Second}, nil)
 		defer occupy(h.queue)()
-		_, err := h.Verify(t.Context(), "a", func(context.Context) (string, error) {
+		_, err := h.Verify(t.Context(), Login, "a", func(context.Context) (Stored, error) {
 			t.Error("asked")
-			return "", nil
+			return Stored{}, nil
 		})
 		if !errors.Is(err, ErrBusy) {
 			t.Errorf("Verify = %v, want ErrBusy", err)
@@ -241,10 +241,13 @@ func TestAllWaysToHashAreBounded(t *testing.T) {
 		var seen recorder
 		h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}, &seen)
 		ways := map[string]func(context.Context) error{
-			"Hash":              func(ctx context.Context) error { _, err := h.Hash(ctx, "a"); return err },
-			"Verify":            func(ctx context.Context) error { _, err := h.Verify(ctx, "a", always(vectors[1].phc)); return err },
-			"Verify of broken":  func(ctx context.Context) error { _, err := h.Verify(ctx, "a", always("broken")); return err },
-			"Verify of nothing": func(ctx context.Context) error { _, err := h.Verify(ctx, "a", always("")); return err },
+			"Hash": func(ctx context.Context) error { _, err := h.Hash(ctx, Login, "a"); return err },
+			"Verify": func(ctx context.Context) error {
+				_, err := h.Verify(ctx, Login, "a", always(vectors[1].phc))
+				return err
+			},
+			"Verify of broken":  func(ctx context.Context) error { _, err := h.Verify(ctx, Login, "a", always("broken")); return err },
+			"Verify of nothing": func(ctx context.Context) error { _, err := h.Verify(ctx, Login, "a", always("")); return err },
 		}
 		defer occupy(h.queue)()
 		gone, cancel := context.WithCancel(t.Context())
@@ -294,7 +297,7 @@ func TestAHashThatNeedsTooMuchMemoryIsRefused(t *testing.T) { //nolint:parallelt
 			continue
 		}
 		var got Result
-		took := allocated(func() { got, err = h.Verify(t.Context(), "password", always(hash(1<<20))) })
+		took := allocated(func() { got, err = h.Verify(t.Context(), Login, "password", always(hash(1<<20))) })
 		if got.OK || !errors.Is(err, ErrUnknownFormat) || took < uint64(c.today)<<10 || took > uint64(c.today)<<11 {
 			t.Errorf("a hash of 1 GiB gives %+v, %v and takes %d bytes, want today's work for nobody", got, err, took)
 		}
@@ -303,13 +306,13 @@ func TestAHashThatNeedsTooMuchMemoryIsRefused(t *testing.T) { //nolint:parallelt
 
 func BenchmarkVerify(b *testing.B) {
 	h := newHasher(b, owasp, ample, nil)
-	phc, err := h.Hash(b.Context(), "seven green kettles sing")
+	phc, err := h.Hash(b.Context(), Login, "seven green kettles sing")
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, err := h.Verify(b.Context(), "seven green kettles sing", always(phc)); err != nil || !got.OK {
+		if got, err := h.Verify(b.Context(), Login, "seven green kettles sing", always(phc)); err != nil || !got.OK {
 			b.Fatal(got, err)
 		}
 	}

@@ -48,7 +48,7 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	if err := l.Check().Err(); err != nil {
 		return TokenPair{}, err
 	}
-	cred, result, err := s.verify(ctx, l.Password, func(ctx context.Context) (Credential, error) {
+	cred, result, err := s.verify(ctx, password.Login, l.Password, func(ctx context.Context) (Credential, error) {
 		return s.store.Credential(ctx, l.Email)
 	})
 	if err != nil {
@@ -78,12 +78,12 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 }
 
 // verify checks a password against the credential that read returns; the work is the same for one of nobody. Errors: Overloaded, those of read.
-func (s *Service) verify(ctx context.Context, pw string, read func(context.Context) (Credential, error)) (Credential, password.Result, error) {
+func (s *Service) verify(ctx context.Context, class password.Class, pw string, read func(context.Context) (Credential, error)) (Credential, password.Result, error) {
 	var cred Credential
 	var failed error
-	result, err := s.hasher.Verify(ctx, pw, func(ctx context.Context) (string, error) {
+	result, err := s.hasher.Verify(ctx, class, pw, func(ctx context.Context) (password.Stored, error) {
 		cred, failed = read(ctx)
-		return cred.PasswordHash, failed
+		return password.Stored{Hash: cred.PasswordHash}, failed
 	})
 	switch {
 	case failed != nil:
@@ -185,7 +185,7 @@ func (s *Service) blocked(g Guesses) error {
 // upgrade stores the password's hash by today's parameters. If that does not work now, the
 // next login does it.
 func (s *Service) upgrade(ctx context.Context, cred Credential, pw string) {
-	if hash, err := s.hasher.Hash(ctx, pw); err == nil {
+	if hash, err := s.hasher.Hash(ctx, password.Login, pw); err == nil {
 		_ = s.store.UpgradeHash(ctx, cred.UserID, cred.PasswordHash, hash)
 	}
 }

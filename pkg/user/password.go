@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"user-service/pkg/event"
+	"user-service/pkg/password"
 )
 
 // NewPassword is a change of one's own password.
@@ -44,7 +45,7 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, p NewPassword
 	defer done()
 	patient, cancel := despiteHangUp(ctx)
 	defer cancel()
-	hash, err := s.hasher.Hash(patient, p.New)
+	hash, err := s.hasher.Hash(patient, password.Reauthentication, p.New)
 	if err != nil {
 		return hashing(err)
 	}
@@ -142,7 +143,7 @@ func (s *Service) show(ctx context.Context, by Identity, pw string, failed Actio
 	if blocked := s.blocked(guesses); blocked != nil {
 		return none, s.refuse(ctx, Audit{Action: failed, UserID: by.UserID}, blocked)
 	}
-	cred, result, err := s.verify(ctx, pw, func(ctx context.Context) (Credential, error) {
+	cred, result, err := s.verify(ctx, password.Reauthentication, pw, func(ctx context.Context) (Credential, error) {
 		return s.store.CredentialOf(ctx, by.UserID)
 	})
 	if err != nil {

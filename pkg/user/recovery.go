@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"user-service/pkg/event"
+	"user-service/pkg/password"
 )
 
 // Bounds of requests for a reset. What is the same for everybody is done before the answer, which takes
@@ -123,7 +124,7 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	if err := errs.Err(); err != nil {
 		return err
 	}
-	hash, err := s.hasher.Hash(ctx, r.NewPassword) // before the transaction, which must not wait for its turn
+	hash, err := s.hasher.Hash(ctx, password.Other, r.NewPassword) // before the transaction, which must not wait for its turn
 	if err != nil {
 		return hashing(err)
 	}

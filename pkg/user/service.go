@@ -109,7 +109,7 @@ func (s *Service) Create(ctx context.Context, r Registration, roles ...string) (
 	if err := s.checkGiven(ctx, roles); err != nil {
 		return User{}, err
 	}
-	hash, err := s.hasher.Hash(ctx, r.Password)
+	hash, err := s.hasher.Hash(ctx, password.Other, r.Password)
 	if err != nil {
 		return User{}, hashing(err)
 	}
