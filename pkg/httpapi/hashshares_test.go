@@ -32,7 +32,9 @@ func TestAccountsThatChangeTheirPasswordsKeepNobodyOut(t *testing.T) {
 	s.waitForHashes(2)
 	served.Go(func() { s.login(owner) })
 	s.waitForHashes(3)
-	served.Go(func() { s.call("POST", "/register", map[string]any{"email": "new@example.com", "password": goodPassword}).want(t, 201) })
+	served.Go(func() {
+		s.call("POST", "/register", map[string]any{"email": "new@example.com", "password": goodPassword}).want(t, 201)
+	})
 	s.waitForHashes(4)
 	release()
 	served.Wait() // though nobody else is served before releaseFirst

@@ -96,7 +96,7 @@ func TestAProcessThatDiesIsReplaced(t *testing.T) {
 	t.Parallel()
 	p, started, ended := hashing(t)
 	var seen recorder
-	slow := newHasher(t, Params{MemoryKiB: 64 << 10, Iterations: 60, Parallelism: 1}, ample, &seen)
+	slow := newHasher(t, Params{MemoryKiB: 64 << 10, Iterations: 8, Parallelism: 1}, ample, &seen)
 	slow.Delegate(p)
 	failed := make(chan error, 1)
 	go func() {

@@ -49,7 +49,7 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 		return TokenPair{}, err
 	}
 	cred, result, err := s.verify(ctx, password.Login, l.Password, func(ctx context.Context) (Credential, error) {
-		return s.store.Credential(ctx, l.Email)
+		return s.credential(ctx, l.Email)
 	})
 	if err != nil {
 		return TokenPair{}, err
@@ -83,7 +83,7 @@ func (s *Service) verify(ctx context.Context, class password.Class, pw string, r
 	var failed error
 	result, err := s.hasher.Verify(ctx, class, pw, func(ctx context.Context) (password.Stored, error) {
 		cred, failed = read(ctx)
-		return password.Stored{Hash: cred.PasswordHash}, failed
+		return password.Stored{Hash: cred.PasswordHash, Imported: cred.Imported, Number: cred.number}, failed
 	})
 	switch {
 	case failed != nil:

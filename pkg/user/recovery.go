@@ -73,8 +73,9 @@ func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 	}
 }
 
-// Finish waits for the work that goes on after an answer. Error: that of ctx.
+// Finish waits for the work that goes on after an answer, and ends what no answer needs. Error: that of ctx.
 func (s *Service) Finish(ctx context.Context) error {
+	s.costs.stop()
 	err := s.resets.Acquire(ctx, resetSlots)
 	if err == nil {
 		s.resets.Release(resetSlots)

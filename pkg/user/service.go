@@ -47,6 +47,7 @@ type Service struct {
 	tokens *token.Tokens
 	resets *semaphore.Weighted // see resetSlots
 	now    func() time.Time
+	costs  costCount
 
 	showing sync.Map // ids of the users whose password is being shown, see reauthenticate
 }
@@ -59,8 +60,10 @@ func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	background, stop := context.WithCancel(context.Background())
 	return &Service{
-		cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: semaphore.NewWeighted(resetSlots), now: databaseNow,
+		costs: costCount{ctx: background, stop: stop},
+		cfg:   cfg, store: store, hasher: hasher, tokens: tokens, resets: semaphore.NewWeighted(resetSlots), now: databaseNow,
 	}
 }
 

@@ -36,6 +36,8 @@ type Store interface {
 	Credential(ctx context.Context, email string) (Credential, error)
 	// CredentialOf returns the credential of the user with this id.
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
+	// HashCosts returns how many accounts have password hashes of each cost.
+	HashCosts(ctx context.Context) ([]HashCost, error)
 	// Guesses returns what is known of failed logins with an email.
 	Guesses(ctx context.Context, email string) (Guesses, error)
 	// UpgradeHash replaces a user's password hash if it still is the old one.
@@ -103,6 +105,7 @@ type Tx interface {
 type NewAccount struct {
 	User         User
 	PasswordHash string
+	HashPrefix   string // of a hash that was made elsewhere, see password.Prefix
 	Created      event.Event
 }
 
