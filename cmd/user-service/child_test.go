@@ -60,7 +60,7 @@ func (c *child) stop(t *testing.T) {
 // register makes an account within the caller's trace and returns its id.
 func (c *child) register(t *testing.T, email, traceparent string) string {
 	t.Helper()
-	body := fmt.Sprintf(`{"email": %q, "password": "correct horse battery staple"}`, email)
+	body := fmt.Sprintf(`{"email": %q, "password": "seven green kettles sing"}`, email)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.api+"/register", strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)

@@ -49,7 +49,8 @@ func startHashing(cfg config.Passwords, log *slog.Logger) (*password.Process, er
 		}
 	}
 	threads := min(cfg.HashConcurrency, runtime.GOMAXPROCS(0)) // more than there are CPUs are of no use, and cost memory
-	limit := int64(cfg.HashConcurrency)*int64(cfg.MemoryKiB)<<10 + beside
+	params, limits := hashing(cfg)
+	limit := int64(password.MemoryKiB(params, limits))<<10 + beside //nolint:gosec // by their bounds less than 1 TiB
 	process := &password.Process{
 		Command: func() *exec.Cmd {
 			cmd := exec.CommandContext(context.Background(), program, "hash") // its input ends it

@@ -87,7 +87,7 @@ func (c *child) hashes(t *testing.T) (pid int) {
 
 func (c *child) login(t *testing.T, email string) (status int) {
 	t.Helper()
-	body := fmt.Sprintf(`{"email": %q, "password": "correct horse battery staple"}`, email)
+	body := fmt.Sprintf(`{"email": %q, "password": "seven green kettles sing"}`, email)
 	resp, err := http.Post(c.api+"/login", "application/json", bytes.NewBufferString(body))
 	if err != nil {
 		t.Fatal(err)

@@ -106,9 +106,14 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 }
 
 func newHasher(cfg config.Passwords, o password.Observer) (*password.Hasher, error) {
-	return password.NewHasher(
-		password.Params{MemoryKiB: cfg.MemoryKiB, Iterations: cfg.Iterations, Parallelism: cfg.Parallelism},
-		password.Limits{Concurrency: cfg.HashConcurrency, Queue: cfg.HashQueue, MaxWait: hashWait}, o)
+	params, limits := hashing(cfg)
+	return password.NewHasher(params, limits, o)
+}
+
+// hashing returns by what parameters and within what limits passwords are hashed.
+func hashing(cfg config.Passwords) (password.Params, password.Limits) {
+	return password.Params{MemoryKiB: cfg.MemoryKiB, Iterations: cfg.Iterations, Parallelism: cfg.Parallelism},
+		password.Limits{Concurrency: cfg.HashConcurrency, Queue: cfg.HashQueue, MaxWait: hashWait}
 }
 
 // checks are what readiness looks at. Their errors are shown to anybody.

@@ -80,7 +80,7 @@ func usersCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create --email EMAIL (--password-stdin | --password-file FILE) [--role ROLE]...",
 		Short: "Create an account, such as the first admin",
-		Example: "  printf %s 'correct horse staple battery' | user-service users create --email ada@example.com --role admin --password-stdin\n" +
+		Example: "  openssl rand -base64 18 | tee /dev/stderr | user-service users create --email ada@example.com --role admin --password-stdin\n" +
 			"  user-service users create --email ada@example.com --role admin --password-file /run/secrets/admin",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -16,8 +16,9 @@ import (
 // The checks of the groups: what bounds and types can't say. They find zero where a
 // variable has a problem already.
 
-// maxWorkKiB is the most memory times iterations of a hash: libsodium's "sensitive" costs.
-const maxWorkKiB = 4 << 20
+// maxWorkKiB is the most memory times iterations of a hash, password.MaxWorkKiB: with more, nobody could register or
+// change a password in the time that a request has.
+const maxWorkKiB = 512 << 10
 
 // minLaneKiB is the least memory for each lane of argon2 (RFC 9106 section 3.1).
 const minLaneKiB = 8
@@ -46,7 +47,8 @@ func (t *Tokens) check(found findings) {
 }
 
 func (p *Passwords) check(found findings) {
-	found.unless(uint64(p.MemoryKiB)*uint64(p.Iterations) <= maxWorkKiB, "ARGON2_ITERATIONS", "times ARGON2_MEMORY_KIB is more than 4194304 KiB, which takes many seconds")
+	found.unless(uint64(p.MemoryKiB)*uint64(p.Iterations) <= maxWorkKiB, "ARGON2_ITERATIONS",
+		fmt.Sprintf("times ARGON2_MEMORY_KIB is more than %d KiB: a request has no time for such a hash, so that nobody could register; lower one of them", maxWorkKiB))
 	least := minLaneKiB * uint32(p.Parallelism)
 	found.unless(p.MemoryKiB >= least, "ARGON2_MEMORY_KIB", fmt.Sprintf("is less than the %d that ARGON2_PARALLELISM asks for", least))
 }

@@ -68,7 +68,7 @@ type Passwords struct {
 	MinLength       int    `env:"PASSWORD_MIN_LENGTH, default=15" min:"8" max:"128" desc:"Fewest characters of a password."`
 	HashConcurrency int    `env:"PASSWORD_HASH_CONCURRENCY, default=0" min:"0" max:"1024" example:"2" desc:"Passwords hashed at the same time; 0: one for each CPU."`
 	HashQueue       int    `env:"PASSWORD_HASH_QUEUE, default=0" min:"0" max:"100000" example:"16" desc:"Passwords that may wait to be hashed, past which requests get 503; 0: 32 for each one hashed at the same time."`
-	MemoryKiB       uint32 `env:"ARGON2_MEMORY_KIB, default=19456" min:"8" max:"1048576" desc:"Memory of one argon2id hash, in KiB."`
+	MemoryKiB       uint32 `env:"ARGON2_MEMORY_KIB, default=19456" min:"8" max:"524288" desc:"Memory of one argon2id hash, in KiB; times ARGON2_ITERATIONS at most 524288."`
 	Iterations      uint32 `env:"ARGON2_ITERATIONS, default=2" min:"1" max:"64" desc:"Passes of argon2id over that memory."`
 	Parallelism     uint8  `env:"ARGON2_PARALLELISM, default=1" min:"1" max:"64" desc:"Lanes of argon2id."`
 }

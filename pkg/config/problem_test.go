@@ -2,13 +2,16 @@ package config_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/sethvargo/go-envconfig"
 
 	"user-service/pkg/config"
+	"user-service/pkg/password"
 )
 
 // names returns the variables that err finds fault with.
@@ -99,7 +102,7 @@ func TestBadValues(t *testing.T) {
 		{"PASSWORD_MIN_LENGTH", "129", "is out of range"},
 		{"PASSWORD_HASH_CONCURRENCY", "-1", "is out of range"},
 		{"PASSWORD_HASH_QUEUE", "-1", "is out of range"},
-		{"ARGON2_MEMORY_KIB", "7", "is out of range; set it to a whole number from 8 to 1048576, such as 19456"},
+		{"ARGON2_MEMORY_KIB", "7", "is out of range; set it to a whole number from 8 to 524288, such as 19456"},
 		{"ARGON2_ITERATIONS", "0", "is out of range"},
 		{"ARGON2_PARALLELISM", "0", "is out of range"},
 		{"ARGON2_PARALLELISM", "300", "can't be understood; set it to a whole number from 1 to 64, such as 1"},
@@ -173,4 +176,24 @@ func TestArgon2MemoryIsEnoughForEachLane(t *testing.T) {
 		t.Errorf("%v does not say %q", err, want)
 	}
 	mustLoad(t, with(map[string]string{"ARGON2_MEMORY_KIB": "32", "ARGON2_PARALLELISM": "4"}))
+}
+
+// TestSettingsWithWhichNobodyCouldRegisterAreRefused holds the bounds to those of package password.
+func TestSettingsWithWhichNobodyCouldRegisterAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		memory, iterations uint32
+		refused            bool
+	}{{65536, 8, false}, {65536, 9, true}, {65536, 64, true}, {524288, 1, false}, {262144, 3, true}, {8192, 64, false}} {
+		_, err := load(t, with(map[string]string{"ARGON2_MEMORY_KIB": fmt.Sprint(c.memory), "ARGON2_ITERATIONS": fmt.Sprint(c.iterations)}))
+		want := "ARGON2_ITERATIONS: times ARGON2_MEMORY_KIB is more than 524288 KiB: a request has no time for such a hash"
+		if refused := err != nil && strings.Contains(err.Error(), want); refused != c.refused {
+			t.Errorf("%d KiB and %d iterations: %v, want refused: %t", c.memory, c.iterations, err, c.refused)
+		}
+		_, err = password.NewHasher(password.Params{MemoryKiB: c.memory, Iterations: c.iterations, Parallelism: 1},
+			password.Limits{Concurrency: 1, MaxWait: time.Second}, nil)
+		if refused := err != nil; refused != c.refused {
+			t.Errorf("%d KiB and %d iterations: package password says %v, want refused: %t", c.memory, c.iterations, err, c.refused)
+		}
+	}
 }

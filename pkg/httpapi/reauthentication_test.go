@@ -154,14 +154,14 @@ func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 	}
 }
 
-// takeTurn waits for the turn to hash, and hashes nothing until release is called. has is closed when the turn has come.
+// takeTurn waits for the turn of a reauthentication, and hashes nothing until release is called. has is closed when the turn has come.
 func (s *server) takeTurn() (has <-chan struct{}, release func()) {
 	came, over := make(chan struct{}), make(chan struct{})
 	go func() {
-		_, _ = s.hasher.Verify(context.Background(), "", func(context.Context) (string, error) {
+		_, _ = s.hasher.Verify(context.Background(), password.Reauthentication, "", func(context.Context) (password.Stored, error) {
 			close(came)
 			<-over
-			return "", context.Canceled
+			return password.Stored{}, context.Canceled
 		})
 	}()
 	return came, sync.OnceFunc(func() { close(over) })

@@ -11,13 +11,15 @@ import (
 // PHP wrote it: all but the function is as with argon2id. It fits stored.
 type argon2i struct{ as argon2id }
 
-func (h argon2i) matches(password string) bool {
+func (h argon2i) matches(password string, _ bool) bool {
 	//nolint:gosec // a key has at most 64 bytes
 	key := argon2.Key([]byte(password), h.as.salt, h.as.Iterations, h.as.MemoryKiB, h.as.Parallelism, uint32(len(h.as.key)))
 	return subtle.ConstantTimeCompare(key, h.as.key) == 1
 }
 
 func (h argon2i) memoryKiB() uint32 { return h.as.memoryKiB() }
+
+func (h argon2i) cost() string { return "argon2i " + h.as.Params.String() }
 
 func (argon2i) madeBy(Params) bool { return false }
 

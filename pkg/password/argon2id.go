@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
@@ -15,21 +16,26 @@ import (
 // Params are the costs of an argon2id hash (RFC 9106 section 3.1). OWASP's Password
 // Storage Cheat Sheet asks for at least 19456 KiB, 2 iterations and a parallelism of 1.
 type Params struct {
-	MemoryKiB   uint32 // from 8 for each lane to 1 GiB
+	MemoryKiB   uint32 // from 8 for each lane to 512 MiB
 	Iterations  uint32 // passes over the memory, from 1 to 64
 	Parallelism uint8  // lanes, from 1 to 64
 }
 
 // Bounds of the costs, so that a hash that somebody planted in the database, or imported,
-// can't hold a login for minutes or take all memory.
+// can't hold a login longer than a request has, or take all memory. TestNoHashTakesLongerThanARequestHas measures the
+// work, which is memory times iterations: 1 GiB takes about 1 s of one core.
 const (
-	maxMemoryKiB   = 1 << 20 // 1 GiB
+	maxMemoryKiB   = 1 << 19 // 512 MiB
 	maxIterations  = 64
 	maxParallelism = 64
-	maxWorkKiB     = 4 * maxMemoryKiB // memory times iterations: libsodium's "sensitive" costs
+	maxWorkKiB     = 1 << 20 // of a stored hash
+
+	// MaxWorkKiB is the most work of the hashes that are made here: half, as a change of a password checks one hash and makes another.
+	MaxWorkKiB = maxWorkKiB / 2
 )
 
-func (p Params) check() error {
+// check returns what is wrong with the costs of a hash, which may have so much work.
+func (p Params) check(mostWorkKiB uint64) error {
 	switch {
 	case p.Parallelism < 1 || p.Parallelism > maxParallelism:
 		return fmt.Errorf("argon2 parallelism must be from 1 to %d", maxParallelism)
@@ -37,10 +43,15 @@ func (p Params) check() error {
 		return fmt.Errorf("argon2 iterations must be from 1 to %d", maxIterations)
 	case p.MemoryKiB < 8*uint32(p.Parallelism) || p.MemoryKiB > maxMemoryKiB: // RFC 9106 section 3.1
 		return fmt.Errorf("argon2 memory must be from 8 KiB for each lane to %d KiB", maxMemoryKiB)
-	case uint64(p.MemoryKiB)*uint64(p.Iterations) > maxWorkKiB:
-		return fmt.Errorf("argon2 memory times iterations must be at most %d KiB", maxWorkKiB)
+	case uint64(p.MemoryKiB)*uint64(p.Iterations) > mostWorkKiB:
+		return fmt.Errorf("argon2 memory times iterations must be at most %d KiB", mostWorkKiB)
 	}
 	return nil
+}
+
+// String formats the parameters as in a PHC string.
+func (p Params) String() string {
+	return fmt.Sprintf("m=%d,t=%d,p=%d", p.MemoryKiB, p.Iterations, p.Parallelism)
 }
 
 // Lengths in bytes of what is made here (RFC 9106 section 3.1), and bounds of what is read.
@@ -77,19 +88,17 @@ func (h argon2id) deriveTyped(password string) []byte {
 	return argon2.IDKey([]byte(password), h.salt, h.Iterations, h.MemoryKiB, h.Parallelism, uint32(len(h.key)))
 }
 
-// matches tries the password's normal form, of which hashes are made here, and where it
-// differs the password as it was typed, of which they are made elsewhere: the text of a
-// hash does not tell where it was made. Both are always computed, so that the time is the
-// same for a right password, a wrong one and an unknown account.
-func (h argon2id) matches(password string) bool {
-	ok := subtle.ConstantTimeCompare(h.derive(password), h.key)
-	if !norm.NFKC.IsNormalString(password) {
-		ok |= subtle.ConstantTimeCompare(h.deriveTyped(password), h.key)
+func (h argon2id) matches(password string, imported bool) bool {
+	derive := h.derive
+	if imported {
+		derive = h.deriveTyped
 	}
-	return ok == 1
+	return subtle.ConstantTimeCompare(derive(password), h.key) == 1
 }
 
 func (h argon2id) memoryKiB() uint32 { return h.MemoryKiB }
+
+func (h argon2id) cost() string { return "argon2id " + h.Params.String() }
 
 func (h argon2id) madeBy(p Params) bool {
 	return h.Params == p && len(h.salt) == saltBytes && len(h.key) == keyBytes
@@ -100,38 +109,66 @@ const argon2idPrefix = "$argon2id$"
 // String formats the hash as a PHC string: $argon2id$v=19$m=…,t=…,p=…$salt$key.
 func (h argon2id) String() string {
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf(argon2idPrefix+"v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version,
-		h.MemoryKiB, h.Iterations, h.Parallelism, b64.EncodeToString(h.salt), b64.EncodeToString(h.key))
+	return fmt.Sprintf(argon2idPrefix+"%s$%s$%s$%s", argon2Version, h.Params, b64.EncodeToString(h.salt), b64.EncodeToString(h.key))
 }
 
 var errArgon2 = errors.New("is not a PHC string of argon2 version 19 with a salt of 8 to 64 bytes and a key of 16 to 64")
 
-// parseArgon2id reads a PHC string within the bounds above. It takes the canonical form
-// only, which is what String writes: no padding, no spaces, no leading zeros.
+// parseArgon2id reads a PHC string within the bounds above: no padding, no spaces, no leading zeros. The
+// parameters may come in any order.
 func parseArgon2id(phc string) (argon2id, error) {
 	fields := strings.Split(phc, "$") // "", "argon2id", version, costs, salt, key
-	if len(phc) > maxPHCBytes || len(fields) != 6 {
+	if len(phc) > maxPHCBytes || len(fields) != 6 || fields[0] != "" || fields[1] != "argon2id" || fields[2] != argon2Version {
 		return argon2id{}, errArgon2
 	}
-	var h argon2id
-	if _, err := fmt.Sscanf(fields[3], "m=%d,t=%d,p=%d", &h.MemoryKiB, &h.Iterations, &h.Parallelism); err != nil {
+	h, ok := argon2id{}, false
+	if h.Params, ok = parseParams(fields[3]); !ok {
 		return argon2id{}, errArgon2
 	}
-	var ok bool
 	if h.salt, ok = decode(fields[4], minSaltBytes, maxSaltBytes); !ok {
 		return argon2id{}, errArgon2
 	}
 	if h.key, ok = decode(fields[5], minKeyBytes, maxKeyBytes); !ok {
 		return argon2id{}, errArgon2
 	}
-	if h.String() != phc {
-		return argon2id{}, errArgon2
-	}
-	return h, h.check()
+	return h, h.check(maxWorkKiB)
 }
 
-// decode reads unpadded base64 of so many bytes.
+var argon2Version = fmt.Sprint("v=", argon2.Version)
+
+// parseParams reads m=…, t=… and p=…, each once.
+func parseParams(text string) (p Params, ok bool) {
+	fields := strings.Split(text, ",")
+	if len(fields) != 3 {
+		return p, false
+	}
+	var seen [256]bool
+	for _, field := range fields {
+		name, value, _ := strings.Cut(field, "=")
+		n, err := strconv.ParseUint(value, 10, 32)
+		if err != nil || strconv.FormatUint(n, 10) != value || len(name) != 1 || seen[name[0]] {
+			return p, false
+		}
+		seen[name[0]] = true
+		switch name {
+		case "m":
+			p.MemoryKiB = uint32(n)
+		case "t":
+			p.Iterations = uint32(n)
+		case "p":
+			if n > maxParallelism {
+				return p, false
+			}
+			p.Parallelism = uint8(n)
+		default:
+			return p, false
+		}
+	}
+	return p, true
+}
+
+// decode reads unpadded base64 of so many bytes, and no newlines, which the decoder skips.
 func decode(text string, least, most int) ([]byte, bool) {
 	data, err := base64.RawStdEncoding.Strict().DecodeString(text)
-	return data, err == nil && len(data) >= least && len(data) <= most
+	return data, err == nil && len(data) >= least && len(data) <= most && base64.RawStdEncoding.EncodedLen(len(data)) == len(text)
 }

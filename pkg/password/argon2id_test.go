@@ -34,10 +34,10 @@ func TestArgon2idMatchesOthers(t *testing.T) {
 		if h.String() != v.phc {
 			t.Errorf("%s is written as %s", v.phc, h)
 		}
-		if !h.matches(v.password) {
+		if !h.matches(v.password, true) {
 			t.Errorf("%s of %s does not match %q", v.phc, v.by, v.password)
 		}
-		if h.matches(v.password + " ") {
+		if h.matches(v.password+" ", true) {
 			t.Errorf("%s matches another password", v.phc)
 		}
 	}
@@ -64,7 +64,8 @@ var (
 		"something before":    "x$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32,
 		"newline at the end":  "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32 + "\n",
 		"newline in the key":  "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32[:8] + "\n" + key32[8:],
-		"other order":         "$argon2id$v=19$t=1,m=64,p=1$" + salt16 + "$" + key32,
+		"a parameter twice":   "$argon2id$v=19$m=64,t=1,m=64$" + salt16 + "$" + key32,
+		"a parameter missing": "$argon2id$v=19$m=64,t=1$" + salt16 + "$" + key32,
 		"unknown parameter":   "$argon2id$v=19$m=64,t=1,p=1,keyid=aa$" + salt16 + "$" + key32,
 		"leading zero":        "$argon2id$v=19$m=064,t=1,p=1$" + salt16 + "$" + key32,
 		"sign":                "$argon2id$v=19$m=+64,t=1,p=1$" + salt16 + "$" + key32,
@@ -86,8 +87,9 @@ var (
 		"no iterations":       "$argon2id$v=19$m=64,t=0,p=1$" + salt16 + "$" + key32,
 		"65 iterations":       "$argon2id$v=19$m=64,t=65,p=1$" + salt16 + "$" + key32,
 		"too little memory":   "$argon2id$v=19$m=15,t=1,p=2$" + salt16 + "$" + key32,
-		"more than 1 GiB":     "$argon2id$v=19$m=1048577,t=1,p=1$" + salt16 + "$" + key32,
-		"1 GiB five times":    "$argon2id$v=19$m=1048576,t=5,p=1$" + salt16 + "$" + key32,
+		"more than 512 MiB":   "$argon2id$v=19$m=524289,t=1,p=1$" + salt16 + "$" + key32,
+		"512 MiB 3 times":     "$argon2id$v=19$m=524288,t=3,p=1$" + salt16 + "$" + key32,
+		"64 MiB 17 times":     "$argon2id$v=19$m=65536,t=17,p=1$" + salt16 + "$" + key32,
 		"a hash of MD5":       "$1$12345678$o2n/JiO/h5VviOInWJ4OQ/",
 		"unusable, as Django": "!aNt4vGk5kyPzVdQ2",
 	}
@@ -111,11 +113,25 @@ func TestParseTakesTheBounds(t *testing.T) {
 	t.Parallel()
 	for _, phc := range []string{
 		"$argon2id$v=19$m=8,t=1,p=1$" + text(8) + "$" + text(16),
-		"$argon2id$v=19$m=1048576,t=4,p=64$" + text(64) + "$" + text(64),
-		"$argon2id$v=19$m=65536,t=64,p=1$" + salt16 + "$" + key32,
+		"$argon2id$v=19$m=524288,t=2,p=64$" + text(64) + "$" + text(64),
+		"$argon2id$v=19$m=16384,t=64,p=1$" + salt16 + "$" + key32,
 	} {
 		if _, err := parse(phc); err != nil {
 			t.Errorf("%s: %v", phc, err)
+		}
+	}
+}
+
+// TestParametersComeInAnyOrder has a hash of the argon2 command written in each way.
+func TestParametersComeInAnyOrder(t *testing.T) {
+	t.Parallel()
+	for _, params := range []string{"m=64,t=1,p=2", "m=64,p=2,t=1", "t=1,m=64,p=2", "t=1,p=2,m=64", "p=2,m=64,t=1", "p=2,t=1,m=64"} {
+		h, err := parse("$argon2id$v=19$" + params + "$c29tZXNhbHQ$oii5QrwwRha/6pH09qSIww")
+		if err != nil || !h.matches("password", true) || h.matches("other", true) {
+			t.Errorf("%s: %v, or the password does not match", params, err)
+		}
+		if _, err := parse("$argon2i$v=19$" + params + "$c29tZXNhbHQ$oii5QrwwRha/6pH09qSIww"); err != nil {
+			t.Errorf("argon2i with %s: %v", params, err)
 		}
 	}
 }

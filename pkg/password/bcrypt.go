@@ -11,7 +11,7 @@ import (
 
 // Bounds of bcrypt's cost, the exponent of its work. Below 4 there is no bcrypt. Each step
 // doubles the time: 12, the usual one, takes about 0.25 s of one core and 14 about 1 s. Above
-// that a login could not be answered in the time that a request has.
+// that a login could not be answered in the time that a request has (TestNoHashTakesLongerThanARequestHas).
 const (
 	minBcryptCost = 4
 	maxBcryptCost = 14
@@ -26,12 +26,14 @@ const bcryptMaxBytes = 72
 // the faults of the programs that wrote them. It fits stored.
 type bcryptHash struct{ text string }
 
-func (h bcryptHash) matches(password string) bool {
+func (h bcryptHash) matches(password string, _ bool) bool {
 	seen := []byte(password)
 	return bcrypt.CompareHashAndPassword([]byte(h.text), seen[:min(len(seen), bcryptMaxBytes)]) == nil
 }
 
 func (bcryptHash) memoryKiB() uint32 { return 5 } // Blowfish's tables
+
+func (h bcryptHash) cost() string { return "bcrypt " + h.text[bcryptCostAt:bcryptSaltAt-1] }
 
 func (bcryptHash) madeBy(Params) bool { return false }
 

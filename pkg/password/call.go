@@ -12,6 +12,7 @@ type order struct {
 	ID       uint64
 	Derive   bool
 	Hash     string
+	Imported bool
 	Password []byte // whatever bytes, which a string of JSON does not hold
 }
 
@@ -53,7 +54,7 @@ func compute(o order) answer {
 			a.Key, err = here{}.derive(hash, string(o.Password))
 		}
 	} else {
-		a.OK, err = here{}.matches(o.Hash, string(o.Password))
+		a.OK, err = here{}.matches(Stored{Hash: o.Hash, Imported: o.Imported}, string(o.Password))
 	}
 	if err != nil {
 		a.Err = err.Error()

@@ -4,6 +4,8 @@ import (
 	_ "embed"
 	"strings"
 	"sync"
+	"unicode"
+	"unicode/utf8"
 )
 
 // common.txt is made by tools/commonpasswords: one password on a line, in the form of
@@ -25,8 +27,14 @@ func isListed(simple string) bool {
 	return listed
 }
 
-// isCommon reports whether a password is on the list, or one that is on it repeated, with or
-// without something between.
+// longPhrase is from how many characters on a phrase is not made a better one by digits behind it.
+const longPhrase = 15
+
+// isCommon reports whether a password is on the list, or one that is on it repeated. Spaces and
+// punctuation don't count: phrases are listed without. Nor do digits behind a long one.
 func isCommon(simple string) bool {
-	return isListed(simple) || isListed(unitOf(simple)) || isListed(unitOf(lettersAndDigits(simple)))
+	letters := lettersAndDigits(simple)
+	phrase := strings.TrimRightFunc(letters, unicode.IsDigit)
+	return isListed(simple) || isListed(letters) || isListed(unitOf(simple)) || isListed(unitOf(letters)) ||
+		utf8.RuneCountInString(phrase) >= longPhrase && isListed(phrase)
 }

@@ -12,14 +12,16 @@ var ErrUnknownFormat = errors.New("unknown password hash format")
 // with a type that fits this interface, and one case in parse.
 type stored interface {
 	// matches reports whether the hash is that of the password. Its time depends on the
-	// hash and on the form of what is given, never on whether that is right.
+	// hash alone: one key is derived, whatever is given and whether or not it is right.
 	//
-	// Hashes that are made here are of the password's NFKC form. Those that were made
-	// elsewhere are of the password as it was typed: no other program that writes these
-	// formats normalizes, so what is given is compared as it is.
-	matches(password string) bool
+	// Hashes that are made here are of the password's NFKC form. Those that were imported
+	// are of the password as it was typed: no other program that writes these
+	// formats normalizes. The formats in which no hash is made here have imported ones only.
+	matches(password string, imported bool) bool
 	// memoryKiB is how much memory matches takes while it runs, in KiB.
 	memoryKiB() uint32
+	// cost is what the work of matches depends on, the same for hashes that cost the same.
+	cost() string
 	// madeBy reports whether today's hashes are made in this format and by these
 	// parameters.
 	madeBy(p Params) bool

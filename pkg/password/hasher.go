@@ -4,6 +4,7 @@ package password
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 )
 
 // Result is what a verification found out.
@@ -18,36 +19,46 @@ type Hasher struct {
 	params  Params
 	queue   *queue
 	work    work
-	nothing argon2id // what the passwords of unknown accounts are checked against
+	nothing argon2id // what the passwords of unknown accounts are checked against that cost as much as today's
+	costs   atomic.Pointer[costs]
 }
 
 // NewHasher returns a Hasher that makes hashes by these parameters, within these limits.
 // The observer may be nil. It is an error if a parameter or a limit is out of bounds.
 func NewHasher(p Params, l Limits, o Observer) (*Hasher, error) {
-	if err := p.check(); err != nil {
+	if err := p.check(MaxWorkKiB); err != nil {
 		return nil, err
 	}
 	if err := l.check(); err != nil {
 		return nil, err
 	}
-	return &Hasher{params: p, queue: newQueue(l, o), work: here{}, nothing: newArgon2id(p)}, nil
+	h := &Hasher{params: p, queue: newQueue(l, o), work: here{}, nothing: newArgon2id(p)}
+	h.costs.Store(&costs{})
+	return h, nil
 }
 
 // Delegate has the hashes computed by a process, not in this one. It is to be called before any hash is asked for.
 func (h *Hasher) Delegate(to *Process) { h.work = to }
 
+// Stored is what a password is checked against.
+type Stored struct {
+	Hash     string // "" is that of an account that does not exist, which no password matches
+	Imported bool   // the hash was made elsewhere, of the password as it was typed
+	Number   uint64 // of an account that does not exist: random, and always the same for this one
+}
+
 // Running returns how many hashes are being computed at this moment.
 func (h *Hasher) Running() int64 { return h.queue.running.Load() }
 
 // Waiting returns how many hashes wait for their turn at this moment.
-func (h *Hasher) Waiting() int64 { return int64(len(h.queue.places)) }
+func (h *Hasher) Waiting() int64 { return int64(h.queue.waiting()) }
 
 // Hash returns the PHC string of a password, with a salt of its own. Errors: ErrBusy, or
 // that of ctx.
-func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
+func (h *Hasher) Hash(ctx context.Context, class Class, password string) (string, error) {
 	made := newArgon2id(h.params)
 	var key []byte
-	err := h.queue.run(ctx, h.turns(made), func() (err error) { key, err = h.work.derive(made, password); return err })
+	err := h.queue.run(ctx, class, h.turns(made), func() (err error) { key, err = h.work.derive(made, password); return err })
 	if err != nil {
 		return "", err
 	}
@@ -55,48 +66,49 @@ func (h *Hasher) Hash(ctx context.Context, password string) (string, error) {
 	return made.String(), nil
 }
 
-// Verify checks a password against the PHC string that stored returns; "" is that of an account that
-// does not exist, which no password matches. Stored is asked when the turn has come, so that no
+// Verify checks a password against what stored returns. It is asked when the turn has come, so that no
 // more callers than may hash at once ask a database.
 //
-// An account that does not exist, or whose string can't be read or needs too much memory, costs the work of today's parameters, so that
-// time does not tell. Errors: ErrUnknownFormat of a string that can't be read, ErrBusy, that of stored, or that of ctx.
-func (h *Hasher) Verify(ctx context.Context, password string, stored func(context.Context) (string, error)) (Result, error) {
-	now, err := h.queue.take(ctx, 1)
+// An account that does not exist costs the work of one that does, see SetCosts; one whose string can't be read
+// or needs too much memory that of today's parameters. So time does not tell. Errors: ErrUnknownFormat of a string that can't be read, ErrBusy, that of stored, or that of ctx.
+func (h *Hasher) Verify(ctx context.Context, class Class, password string, stored func(context.Context) (Stored, error)) (Result, error) {
+	now, err := h.queue.take(ctx, class, 1)
 	if err != nil {
 		return Result{}, err
 	}
 	defer func() { now.end() }() // whatever stored does
-	phc, err := stored(ctx)
+	found, err := stored(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	hash, phc, broken := h.read(phc)
-	if n := h.turns(hash); n > now.n {
-		now.end() // two that held on to theirs could wait for each other
-		if now, err = h.queue.take(ctx, n); err != nil {
+	hash, broken := h.read(&found)
+	last := now
+	now = turn{} // grow or hash end it
+	if n := h.turns(hash); n > last.n {
+		if last, err = last.grow(ctx, n); err != nil {
 			return Result{}, err
 		}
 	}
 	var ok bool
-	last := now
-	now = turn{} // hash ends it
-	if err := last.hash(ctx, func() (err error) { ok, err = h.work.matches(phc, password); return err }); err != nil {
+	if err := last.hash(ctx, func() (err error) { ok, err = h.work.matches(found, password); return err }); err != nil {
 		return Result{}, err
 	}
-	return Result{OK: ok, Rehash: !hash.madeBy(h.params)}, broken
+	return Result{OK: ok, Rehash: found.Imported || !hash.madeBy(h.params)}, broken
 }
 
-// read returns the hash to do the work of, and its text.
-func (h *Hasher) read(text string) (hash stored, phc string, broken error) {
-	if text == "" {
-		return h.nothing, h.nothing.String(), nil
+// read returns the hash to do the work of, and replaces what was found by it.
+func (h *Hasher) read(found *Stored) (hash stored, broken error) {
+	if found.Hash == "" {
+		*found = Stored{Hash: (*h.costs.Load()).pick(found.Number), Imported: true}
 	}
-	hash, err := h.parse(text)
-	if err != nil {
-		return h.nothing, h.nothing.String(), fmt.Errorf("%w: %w", ErrUnknownFormat, err)
+	if found.Hash != "" {
+		if hash, broken = h.parse(found.Hash); broken == nil {
+			return hash, nil
+		}
+		broken = fmt.Errorf("%w: %w", ErrUnknownFormat, broken)
 	}
-	return hash, text, nil
+	*found = Stored{Hash: h.nothing.String()}
+	return h.nothing, broken
 }
 
 // Check returns nil if somebody can log in with this stored hash, else what is wrong with it, to be
@@ -106,13 +118,14 @@ func (h *Hasher) Check(hash string) error {
 	return err
 }
 
-// leastMostKiB is the memory that a stored hash may need whatever the limits are: that of argon2-cffi's default.
-const leastMostKiB = 64 << 10
+// leastMostKiB is the memory that a stored hash may need whatever the limits are: that of argon2-cffi's default
+// until its release 21.2.
+const leastMostKiB = 100 << 10
 
-// mostKiB is the memory that a stored hash may need: no more than the hashes of today that run at once, so that one
-// alone can't take more than all of them.
-func (h *Hasher) mostKiB() uint64 {
-	return max(uint64(h.queue.limits.Concurrency)*uint64(h.params.MemoryKiB), leastMostKiB) //nolint:gosec // at least 1
+// MemoryKiB returns the memory that hashes by these parameters and within these limits need together: so many of today as
+// run at once, or a stored one alone.
+func MemoryKiB(p Params, l Limits) uint64 {
+	return max(uint64(l.Concurrency)*uint64(p.MemoryKiB), leastMostKiB) //nolint:gosec // at least 1
 }
 
 func (h *Hasher) parse(text string) (stored, error) {
@@ -120,7 +133,7 @@ func (h *Hasher) parse(text string) (stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	if need, most := uint64(hash.memoryKiB()), h.mostKiB(); need > most {
+	if need, most := uint64(hash.memoryKiB()), MemoryKiB(h.params, h.queue.limits); need > most {
 		return nil, fmt.Errorf("needs %d KiB of memory and %d are taken, the larger of %d and PASSWORD_HASH_CONCURRENCY times ARGON2_MEMORY_KIB: raise one of these", need, most, leastMostKiB)
 	}
 	return hash, nil

@@ -118,7 +118,7 @@ func (p *Process) derive(hash argon2id, password string) ([]byte, error) {
 	return a.Key, err
 }
 
-func (p *Process) matches(phc, password string) (bool, error) {
-	a, err := p.call(order{Hash: phc, Password: []byte(password)})
+func (p *Process) matches(s Stored, password string) (bool, error) {
+	a, err := p.call(order{Hash: s.Hash, Imported: s.Imported, Password: []byte(password)})
 	return a.OK, err
 }

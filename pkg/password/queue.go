@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // ErrBusy means that too many hashes wait already, or that this one waited too long:
@@ -51,48 +50,81 @@ type unobserved struct{}
 func (unobserved) HashDone(time.Duration, time.Duration) {}
 func (unobserved) HashRefused(string)                    {}
 
-// queue lets a bounded amount of work run at once and a bounded number of callers wait,
-// first come, first served.
+// queue lets a bounded amount of work run at once and a bounded number of callers wait. Within a class it serves who
+// comes first; waiters says how the classes share it.
 type queue struct {
 	limits   Limits
 	observer Observer
-	turns    *semaphore.Weighted
-	places   chan struct{} // holds one element for each caller who waits
 	running  atomic.Int64
+
+	mu      sync.Mutex
+	free    int64 // units of Limits.Concurrency
+	arrived uint64
+	waiters waiters
 }
 
 func newQueue(l Limits, o Observer) *queue {
 	if o == nil {
 		o = unobserved{}
 	}
-	return &queue{
-		limits: l, observer: o,
-		turns:  semaphore.NewWeighted(int64(l.Concurrency)),
-		places: make(chan struct{}, l.Queue),
-	}
+	return &queue{limits: l, observer: o, free: int64(l.Concurrency)}
+}
+
+// waiting returns how many callers wait for their turn.
+func (q *queue) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.waiters.waiting(Login) + len(q.waiters.growing)
 }
 
 // turn is the right to hash. Whoever has it ends it; the zero turn has ended.
 type turn struct {
-	q      *queue
-	n      int64
-	waited time.Duration
+	q       *queue
+	class   Class
+	n       int64
+	arrived time.Time
+	waited  time.Duration
 }
 
-// take waits until so many turns are free, at most Limits.Concurrency. Errors: ErrBusy, or
+// take waits until so many units are free, at most Limits.Concurrency. Errors: ErrBusy, or
 // that of ctx.
-func (q *queue) take(ctx context.Context, n int64) (turn, error) {
-	arrived := time.Now()
-	if err := q.enter(ctx, n); err != nil {
-		return turn{}, err
+func (q *queue) take(ctx context.Context, class Class, n int64) (turn, error) {
+	t := turn{q: q, class: class, n: n, arrived: time.Now()}
+	if ctx.Err() != nil { // nobody waits for the answer
+		return turn{}, gaveUp(ctx)
 	}
-	return turn{q: q, n: n, waited: time.Since(arrived)}, nil
+	w := q.enter(class, n)
+	if w == nil {
+		q.observer.HashRefused(RefusedQueueFull)
+		return turn{}, fmt.Errorf("%w: the queue is full", ErrBusy)
+	}
+	return t.wait(ctx, w)
+}
+
+// grow ends the turn and waits for one with so many units, before all who have not had one. Two that
+// held on to theirs could wait for each other.
+func (t turn) grow(ctx context.Context, n int64) (turn, error) {
+	t.q.mu.Lock()
+	t.q.free += t.n
+	w := &waiter{class: t.class, n: n, granted: make(chan struct{})}
+	t.q.waiters.growing = append(t.q.waiters.growing, w)
+	t.q.grant()
+	t.q.mu.Unlock()
+	t.n = n
+	return t.wait(ctx, w)
 }
 
 func (t turn) end() {
 	if t.q != nil {
-		t.q.turns.Release(t.n)
+		t.q.release(t.n)
 	}
+}
+
+func (q *queue) release(n int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.free += n
+	q.grant()
 }
 
 // hash does the work of one hash, and ends the turn.
@@ -121,45 +153,96 @@ func (t turn) hash(ctx context.Context, work func() error) error {
 	}
 }
 
-// run takes so many turns, does the work of one hash and ends them.
-func (q *queue) run(ctx context.Context, n int64, work func() error) error {
-	t, err := q.take(ctx, n)
+// run takes so many units, does the work of one hash and ends the turn.
+func (q *queue) run(ctx context.Context, class Class, n int64, work func() error) error {
+	t, err := q.take(ctx, class, n)
 	if err != nil {
 		return err
 	}
 	return t.hash(ctx, work)
 }
 
-func (q *queue) enter(ctx context.Context, turns int64) error {
-	if ctx.Err() != nil { // nobody waits for the answer
-		return gaveUp(ctx)
+// enter returns a waiter that has its turn already, or a place; nil if there is no place.
+func (q *queue) enter(class Class, n int64) *waiter {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.arrived++
+	w := &waiter{class: class, n: n, number: q.arrived, granted: make(chan struct{})}
+	list := &q.waiters.of[class]
+	*list = append(*list, w)
+	q.grant()
+	if isGranted(w) || q.hasPlace(class) {
+		return w
 	}
-	if q.turns.TryAcquire(turns) {
-		return nil
+	q.waiters.remove(w)
+	return nil
+}
+
+// hasPlace reports whether the last one of a class that came may wait: no class that its place counts for has
+// more waiters than places.
+func (q *queue) hasPlace(class Class) bool {
+	for c := Login; c <= class; c++ {
+		if q.waiters.waiting(c) > c.share(q.limits.Queue) {
+			return false
+		}
 	}
+	return true
+}
+
+// grant gives the free units to those whose turn it is. One that needs more than are free keeps the others
+// waiting, or it might never get them.
+func (q *queue) grant() {
+	for w := q.waiters.next(); w != nil && w.n <= q.free; w = q.waiters.next() {
+		if w.number > 0 { // the hash of one that grows has started already
+			q.waiters.started(w.class)
+		}
+		q.waiters.remove(w)
+		q.free -= w.n
+		close(w.granted)
+	}
+}
+
+func isGranted(w *waiter) bool {
 	select {
-	case q.places <- struct{}{}:
-		defer func() { <-q.places }()
-		return q.wait(ctx, turns)
+	case <-w.granted:
+		return true
 	default:
-		q.observer.HashRefused(RefusedQueueFull)
-		return fmt.Errorf("%w: the queue is full", ErrBusy)
+		return false
 	}
 }
 
 var errWaited = fmt.Errorf("%w: the turn did not come in time", ErrBusy)
 
-func (q *queue) wait(ctx context.Context, turns int64) error {
-	limited, cancel := context.WithTimeoutCause(ctx, q.limits.MaxWait, errWaited)
-	defer cancel()
-	if q.turns.Acquire(limited, turns) == nil {
-		return nil
+// wait returns the turn when the waiter has it, within Limits.MaxWait of its arrival. Errors: ErrBusy, or that of ctx.
+func (t turn) wait(ctx context.Context, w *waiter) (turn, error) {
+	patience := time.NewTimer(t.q.limits.MaxWait - time.Since(t.arrived))
+	defer patience.Stop()
+	select {
+	case <-w.granted:
+	case <-ctx.Done():
+		if !t.q.leave(w) {
+			t.q.release(w.n)
+		}
+		return turn{}, gaveUp(ctx)
+	case <-patience.C:
+		if t.q.leave(w) {
+			t.q.observer.HashRefused(RefusedTimeout)
+			return turn{}, errWaited
+		}
 	}
-	if context.Cause(limited) == errWaited { //nolint:errorlint // this very one, not one that the caller's context brought
-		q.observer.HashRefused(RefusedTimeout)
-		return errWaited
+	t.waited = time.Since(t.arrived)
+	return t, nil
+}
+
+// leave reports whether the waiter gave up before it had its turn.
+func (q *queue) leave(w *waiter) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.waiters.remove(w) {
+		return false
 	}
-	return gaveUp(ctx)
+	q.grant()
+	return true
 }
 
 func gaveUp(ctx context.Context) error {

@@ -37,7 +37,7 @@ func (r *recorder) HashRefused(reason string) {
 func occupy(q *queue) (release func()) {
 	ended := make(chan struct{})
 	for range q.limits.Concurrency {
-		go func() { _ = q.run(context.Background(), 1, func() error { <-ended; return nil }) }()
+		go func() { _ = q.run(context.Background(), Login, 1, func() error { <-ended; return nil }) }()
 	}
 	synctest.Wait()
 	return func() { close(ended) }
@@ -46,7 +46,7 @@ func occupy(q *queue) (release func()) {
 // call runs work of no length in the queue, and returns a function that waits for its error.
 func call(ctx context.Context, q *queue) (result func() error) {
 	errs := make(chan error, 1)
-	go func() { errs <- q.run(ctx, 1, func() error { return nil }) }()
+	go func() { errs <- q.run(ctx, Login, 1, func() error { return nil }) }()
 	synctest.Wait()
 	return func() error { return <-errs }
 }
@@ -61,7 +61,7 @@ func TestQueueRunsAtMostConcurrency(t *testing.T) {
 		var group sync.WaitGroup
 		for range calls {
 			group.Go(func() {
-				err := q.run(t.Context(), 1, func() error {
+				err := q.run(t.Context(), Login, 1, func() error {
 					now := running.Add(1)
 					defer running.Add(-1)
 					for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
@@ -95,8 +95,8 @@ func TestQueueRefusesAtOnceWhenFull(t *testing.T) {
 			for range places {
 				waiting = append(waiting, call(t.Context(), q))
 			}
-			if len(q.places) != places || q.running.Load() != 2 {
-				t.Errorf("%d wait and %d run, want %d and 2", len(q.places), q.running.Load(), places)
+			if q.waiting() != places || q.running.Load() != 2 {
+				t.Errorf("%d wait and %d run, want %d and 2", q.waiting(), q.running.Load(), places)
 			}
 
 			start := time.Now()
@@ -115,8 +115,8 @@ func TestQueueRefusesAtOnceWhenFull(t *testing.T) {
 			if diff := cmp.Diff([]string{RefusedQueueFull}, seen.refused); diff != "" {
 				t.Errorf("refusals (-want +got):\n%s", diff)
 			}
-			if len(q.places) != 0 {
-				t.Errorf("%d places are still taken", len(q.places))
+			if q.waiting() != 0 {
+				t.Errorf("%d places are still taken", q.waiting())
 			}
 		})
 	}
@@ -136,8 +136,8 @@ func TestQueueRefusesAfterMaxWait(t *testing.T) {
 		if diff := cmp.Diff([]string{RefusedTimeout}, seen.refused); diff != "" {
 			t.Errorf("refusals (-want +got):\n%s", diff)
 		}
-		if len(q.places) != 0 {
-			t.Errorf("%d places are still taken", len(q.places))
+		if q.waiting() != 0 {
+			t.Errorf("%d places are still taken", q.waiting())
 		}
 	})
 }
@@ -166,12 +166,12 @@ func TestQueueHonorsTheCallersContext(t *testing.T) {
 
 		release()
 		synctest.Wait()
-		err = q.run(canceled, 1, func() error { t.Error("the work was done for a caller who had gone"); return nil })
+		err = q.run(canceled, Login, 1, func() error { t.Error("the work was done for a caller who had gone"); return nil })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("canceled before: %v, want context.Canceled", err)
 		}
-		if len(seen.refused) != 0 || len(q.places) != 0 {
-			t.Errorf("refused %v, %d places taken; want none", seen.refused, len(q.places))
+		if len(seen.refused) != 0 || q.waiting() != 0 {
+			t.Errorf("refused %v, %d places taken; want none", seen.refused, q.waiting())
 		}
 	})
 }
@@ -185,7 +185,7 @@ func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
 		var group sync.WaitGroup
 		for _, turns := range []int64{3, 1, 2} {
 			group.Go(func() {
-				_ = q.run(t.Context(), turns, func() error {
+				_ = q.run(t.Context(), Login, turns, func() error {
 					if turns == 3 && q.running.Load() != 1 {
 						t.Errorf("%d run beside the one that takes all turns", q.running.Load()-1)
 					}
@@ -211,7 +211,7 @@ func TestQueueTellsHowLongItTook(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, &seen)
 		var group sync.WaitGroup
 		for range 2 {
-			group.Go(func() { _ = q.run(t.Context(), 1, func() error { <-time.After(2 * time.Second); return nil }) })
+			group.Go(func() { _ = q.run(t.Context(), Login, 1, func() error { <-time.After(2 * time.Second); return nil }) })
 			synctest.Wait()
 		}
 		group.Wait()

@@ -5,7 +5,7 @@ type work interface {
 	// derive returns the key that the password has by the parameters and the salt of the hash.
 	derive(hash argon2id, password string) ([]byte, error)
 	// matches reports whether the stored hash is that of the password.
-	matches(phc, password string) (bool, error)
+	matches(s Stored, password string) (bool, error)
 }
 
 // here does the work in this process.
@@ -16,11 +16,11 @@ func (here) derive(hash argon2id, password string) ([]byte, error) {
 	return hash.derive(password), nil
 }
 
-func (here) matches(phc, password string) (bool, error) {
-	hash, err := parse(phc)
+func (here) matches(s Stored, password string) (bool, error) {
+	hash, err := parse(s.Hash)
 	if err != nil {
 		return false, err
 	}
 	defer reclaim(hash.memoryKiB())
-	return hash.matches(password), nil
+	return hash.matches(password, s.Imported), nil
 }

@@ -107,11 +107,12 @@ func importUsers(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]
 
 func importCredentials(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) error {
 	_, err := tx.Exec(ctx, `
-		INSERT INTO credentials (user_id, password_hash, changed_at)
-		SELECT id::uuid, hash, at FROM unnest($1::text[], $2::text[], $3::timestamptz[]) AS given (id, hash, at)`,
+		INSERT INTO credentials (user_id, password_hash, changed_at, imported_prefix)
+		SELECT id::uuid, hash, at, prefix FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::text[]) AS given (id, hash, at, prefix)`,
 		ids(accounts),
 		column(accounts, func(a user.NewAccount) string { return a.PasswordHash }),
-		column(accounts, func(a user.NewAccount) time.Time { return a.User.UpdatedAt }))
+		column(accounts, func(a user.NewAccount) time.Time { return a.User.UpdatedAt }),
+		column(accounts, func(a user.NewAccount) string { return a.HashPrefix }))
 	return err
 }
 

@@ -15,7 +15,8 @@ import (
 // Credential implements user.Store.
 func (db *DB) Credential(ctx context.Context, email string) (user.Credential, error) {
 	cred, err := scanCredential(db.logins.QueryRow(ctx, `
-		SELECT u.id, u.email, c.password_hash, c.changed_at, u.status FROM users u JOIN credentials c ON c.user_id = u.id
+		SELECT u.id, u.email, c.password_hash, coalesce(starts_with(c.password_hash, c.imported_prefix), false), c.changed_at, u.status
+		FROM users u JOIN credentials c ON c.user_id = u.id
 		WHERE u.email_key = $1`, user.Fold(email)))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return user.Credential{}, nil
@@ -26,13 +27,14 @@ func (db *DB) Credential(ctx context.Context, email string) (user.Credential, er
 // CredentialOf implements user.Store.
 func (db *DB) CredentialOf(ctx context.Context, id uuid.UUID) (user.Credential, error) {
 	cred, err := scanCredential(db.pool.QueryRow(ctx, `
-		SELECT u.id, u.email, c.password_hash, c.changed_at, u.status FROM users u JOIN credentials c ON c.user_id = u.id
+		SELECT u.id, u.email, c.password_hash, coalesce(starts_with(c.password_hash, c.imported_prefix), false), c.changed_at, u.status
+		FROM users u JOIN credentials c ON c.user_id = u.id
 		WHERE u.id = $1`, id))
 	return cred, failed("read a credential by id", err)
 }
 
 func scanCredential(row pgx.Row) (c user.Credential, err error) {
-	err = row.Scan(&c.UserID, &c.Email, &c.PasswordHash, &c.ChangedAt, &c.Status)
+	err = row.Scan(&c.UserID, &c.Email, &c.PasswordHash, &c.Imported, &c.ChangedAt, &c.Status)
 	return c, err
 }
 

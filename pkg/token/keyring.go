@@ -28,6 +28,7 @@ type keyring struct {
 	signing *key            // signs access tokens
 	byID    map[string]*key // verify access tokens
 	refresh [][]byte        // verify refresh tokens; the first one signs them
+	emails  []byte          // makes MACs of emails
 	public  []byte          // the JWK set
 }
 
@@ -79,6 +80,10 @@ func (r *keyring) addPairs(keys Keys) (jose.JSONWebKeySet, error) {
 // addSecrets adds the symmetric keys. They verify access tokens too when a private key
 // signs, so that a service can move from one to the other.
 func (r *keyring) addSecrets(keys Keys) error {
+	var err error
+	if r.emails, err = derive(keys.Secret, "email MAC", sha256.Size); err != nil {
+		return err
+	}
 	for i, secret := range append([]string{keys.Secret}, keys.AcceptedSecrets...) {
 		if len(secret) < MinSecretBytes {
 			return fmt.Errorf("a secret has %d bytes; it needs at least %d", len(secret), MinSecretBytes)

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"user-service/pkg/password"
 )
 
 // The backoff after too many failures in a row: the first wait, which doubles with each further
@@ -50,6 +52,14 @@ type Attempted struct {
 	Email   string
 	Network netip.Prefix
 	UserID  uuid.UUID // not nil: a user enters their own password again, and the other fields are empty
+}
+
+// class is what the hash of the attempt is for.
+func (a Attempted) class() password.Class {
+	if a.UserID != uuid.Nil {
+		return password.Reauthentication
+	}
+	return password.Login
 }
 
 // Failures is a count of failures in a row.

@@ -9,6 +9,7 @@ import (
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
+	"user-service/pkg/password"
 )
 
 // Import is an account that another service kept until now.
@@ -92,5 +93,5 @@ func (a Import) account(now time.Time) (NewAccount, error) {
 		u.CreatedAt = a.CreatedAt.UTC().Truncate(time.Microsecond)
 	}
 	created, err := event.New(event.UserCreated, u.ID, u.Version, now, event.Created{User: u})
-	return NewAccount{User: u, PasswordHash: a.PasswordHash, Created: created}, err
+	return NewAccount{User: u, PasswordHash: a.PasswordHash, HashPrefix: password.Prefix(a.PasswordHash), Created: created}, err
 }

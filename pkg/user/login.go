@@ -41,7 +41,7 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	}
 	login := Attempted{Email: l.Email, Network: NetworkOf(OriginOf(ctx).IP)}
 	shown, result, err := s.verify(ctx, login, LoginFailed, l.Password, func(ctx context.Context) (Credential, error) {
-		return s.store.Credential(ctx, l.Email)
+		return s.credential(ctx, l.Email)
 	})
 	if err != nil {
 		return TokenPair{}, err
@@ -88,10 +88,10 @@ func (s *Service) verify(ctx context.Context, a Attempted, failed Action, pw str
 	}
 	var readErr error
 	begun := false
-	result, err := s.hasher.Verify(ctx, pw, func(ctx context.Context) (string, error) {
+	result, err := s.hasher.Verify(ctx, a.class(), pw, func(ctx context.Context) (password.Stored, error) {
 		shown.cred, readErr = read(ctx)
 		begun = readErr == nil
-		return shown.cred.PasswordHash, readErr
+		return password.Stored{Hash: shown.cred.PasswordHash, Imported: shown.cred.Imported, Number: shown.cred.number}, readErr
 	})
 	switch {
 	case readErr != nil:
@@ -202,7 +202,7 @@ func (p proof) success(g Guesses) (Verdict, error) {
 // upgrade stores the password's hash by today's parameters. If that does not work now, the
 // next login does it.
 func (s *Service) upgrade(ctx context.Context, cred Credential, pw string) {
-	if hash, err := s.hasher.Hash(ctx, pw); err == nil {
+	if hash, err := s.hasher.Hash(ctx, password.Login, pw); err == nil {
 		_ = s.store.UpgradeHash(ctx, cred.UserID, cred.PasswordHash, hash)
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
+	"user-service/pkg/password"
 )
 
 // NewPassword is a change of one's own password.
@@ -46,7 +47,7 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.
 	defer done()
 	patient, cancel := despiteHangUp(ctx)
 	defer cancel()
-	hash, err := s.hasher.Hash(patient, p.New)
+	hash, err := s.hasher.Hash(patient, password.Reauthentication, p.New)
 	if err != nil {
 		return TokenPair{}, hashing(err)
 	}

@@ -8,6 +8,7 @@ import (
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
+	"user-service/pkg/password"
 )
 
 // CheckEmail returns what is wrong with the form of an email.
@@ -60,8 +61,11 @@ func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 	})
 }
 
-// Finish waits for the work that goes on after an answer. Error: that of ctx.
-func (s *Service) Finish(ctx context.Context) error { return s.resets.finish(ctx) }
+// Finish waits for the work that goes on after an answer, and ends what no answer needs. Error: that of ctx.
+func (s *Service) Finish(ctx context.Context) error {
+	s.costs.stop()
+	return s.resets.finish(ctx)
+}
 
 // SendReset sends a token for a new password to the mailbox of a user. Errors: those of a grant, NotFound, Unavailable.
 func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {
@@ -118,7 +122,7 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	if err := errs.Err(); err != nil {
 		return err
 	}
-	hash, err := s.hasher.Hash(ctx, r.NewPassword) // before the transaction, which must not wait for its turn
+	hash, err := s.hasher.Hash(ctx, password.Other, r.NewPassword) // before the transaction, which must not wait for its turn
 	if err != nil {
 		return hashing(err)
 	}

@@ -48,6 +48,7 @@ type Service struct {
 	tokens *token.Tokens
 	resets *resets
 	now    func() time.Time
+	costs  costCount
 
 	showing sync.Map // ids of the users whose password is being shown, see reauthenticate
 }
@@ -60,8 +61,10 @@ func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	background, stop := context.WithCancel(context.Background())
 	return &Service{
 		cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: newResets(), now: databaseNow,
+		costs: costCount{ctx: background, stop: stop},
 	}
 }
 
@@ -111,7 +114,7 @@ func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration
 	if err := s.checkGiven(ctx, roles); err != nil {
 		return User{}, err
 	}
-	hash, err := s.hasher.Hash(ctx, r.Password)
+	hash, err := s.hasher.Hash(ctx, password.Other, r.Password)
 	if err != nil {
 		return User{}, hashing(err)
 	}

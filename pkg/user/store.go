@@ -43,6 +43,8 @@ type Store interface {
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
 	// Guesses returns what is known of failures. It does the same work whether or not there is an account.
 	Guesses(ctx context.Context, a Attempted) (Guesses, error)
+	// HashCosts returns how many accounts have password hashes of each cost.
+	HashCosts(ctx context.Context) ([]HashCost, error)
 	// UpgradeHash replaces a user's password hash if it still is the old one.
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error
 	// Attempt lets decide judge an attempt at a password, while no other attempt of the same email or user is judged, and
@@ -110,6 +112,7 @@ type Tx interface {
 type NewAccount struct {
 	User         User
 	PasswordHash string
+	HashPrefix   string // of a hash that was made elsewhere, see password.Prefix
 	Created      event.Event
 }
 

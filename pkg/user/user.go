@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"user-service/pkg/access"
+	"user-service/pkg/password"
 )
 
 // Status says whether an account can be used.
@@ -71,9 +72,15 @@ type Credential struct {
 	UserID       uuid.UUID
 	Email        string
 	PasswordHash string // PHC string
+	Imported     bool   // the hash was made elsewhere
 	ChangedAt    time.Time
 	Status       Status
+
+	number uint64 // see password.Stored
 }
+
+// HashCost is how many accounts have password hashes of a cost.
+type HashCost = password.Count
 
 // Filter chooses users for a list. Empty members choose all.
 type Filter struct {

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-const password = "correct horse battery staple"
+const password = "seven green kettles sing"
 
 // use is a bit of all that users do, with mistakes and a theft.
 func (s *stage) use() {

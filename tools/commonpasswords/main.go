@@ -24,7 +24,7 @@ Makes the list of common passwords that package password refuses, and prints it.
 Each LIST is a file of passwords, the most frequent first: a JSON array of strings if
 its name ends in .json, else one on a line. People who have to make a password longer
 put two words together, or digits or a year behind one: the same is done to the most
-frequent words, and the latter to the phrases of phrases.txt, which are on the list too.
+frequent words, and the latter to the phrases of phrases.txt and sayings.txt, which are on the list too.
 What the other rules of package password refuse anyway is left out.
 
 pkg/password/NOTICE says which lists common.txt is made from. To make it again:

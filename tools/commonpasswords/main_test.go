@@ -36,6 +36,7 @@ func TestRunReadsBothFormsOfAList(t *testing.T) {
 	}
 	for word, want := range map[string]bool{
 		"trustworthy9": true, "velvetunderground": true, "correcthorsebatterystaple": true,
+		"itsawonderfullife": true, "tobeornottobethatisthequestion": true, // from a file with spaces and punctuation
 		"Trustworthy9": false,
 		"tiny":         false, "": false, // too short
 		"12345678": false, "aaaaaaaa": false, // refused by other rules
@@ -59,14 +60,14 @@ func TestCompilePutsFrequentWordsTogether(t *testing.T) {
 	t.Parallel()
 	got := compile([]string{"velvet", "x1", "underground"}, []string{"openthecellar"})
 	for _, want := range []string{
-		"velvetunderground", "undergroundvelvet", "velvet underground",
-		"underground2024", "velvet123456789", "velvetvelvet123", "velvet@12345678", "openthecellar!!",
+		"velvetunderground", "undergroundvelvet", "underground2024", "velvet123456789", "velvetvelvet123", "openthecellar2024",
+		"summer2026", "summer2026summer", "2026winter",
 	} {
 		if !slices.Contains(got, want) {
 			t.Errorf("%q is not on the list", want)
 		}
 	}
-	for _, other := range []string{"velvet2024", "velvetx1underground", "velvetopenthecellar"} {
+	for _, other := range []string{"velvet2024", "velvetx1underground", "velvetopenthecellar", "velvet underground"} {
 		if slices.Contains(got, other) {
 			t.Errorf("%q is on the list", other)
 		}

@@ -1,0 +1,91 @@
+package password
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// published finds the passwords in documents: members of JSON and YAML, what is piped into a program, and variables.
+var published = []*regexp.Regexp{
+	regexp.MustCompile(`(?i)"[a-z_]*password" *: *\\?"([^"\\]+)`),
+	regexp.MustCompile(`[{ ](?:current_|new_)?password: ([a-z][a-z ]+[a-z])[,}]`),
+	regexp.MustCompile(`(?:printf %s|echo) '([^']+)' *\|`),
+	regexp.MustCompile(`\bPASSWORD=['"]?([^'"$\s]+)`),
+	regexp.MustCompile(`\$\{PASSWORD:-([^}$]+)\}`),
+}
+
+// documents are the files that show how to use the service.
+func documents(t *testing.T) []string {
+	t.Helper()
+	const root = "../../"
+	all := []string{
+		root + "README.md", root + "CONTRIBUTING.md", root + "api/openapi.yaml", root + "tools/dev/run", root + "tilt/do",
+		root + "charts/user-service/templates/NOTES.txt", root + "charts/user-service/README.md", root + "cmd/user-service/users.go",
+	}
+	err := filepath.WalkDir(root+"docs", func(path string, entry fs.DirEntry, err error) error {
+		if strings.HasSuffix(path, ".md") {
+			all = append(all, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// TestNoPasswordOfTheDocumentsIsTaken: what is published is guessed first. Examples make one up, or show one that is on the list.
+func TestNoPasswordOfTheDocumentsIsTaken(t *testing.T) {
+	t.Parallel()
+	found := 0
+	for _, file := range documents(t) {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, pattern := range published {
+			for _, match := range pattern.FindAllStringSubmatch(string(text), -1) {
+				found++
+				if strings.ContainsAny(match[1], "$'…") { // a variable, or what stands for a password
+					continue
+				}
+				if err := (Policy{}).Check(match[1]); err == nil {
+					t.Errorf("%s shows the password %q, and it is taken: put it into tools/commonpasswords/sayings.txt, or make one up by openssl rand", file, match[1])
+				}
+			}
+		}
+	}
+	if found < 5 {
+		t.Errorf("%d passwords are found in the documents: the test does not see them", found)
+	}
+}
+
+// TestKnownPhrasesAreRefused however they are written.
+func TestKnownPhrasesAreRefused(t *testing.T) {
+	t.Parallel()
+	for _, password := range []string{
+		"correct horse staple battery", "three owls read old maps", "seven lamps by the river", // once in the documents
+		"correct horse battery staple", "Correct-Horse-Battery-Staple!", "correct.horse.battery.staple.2026", "correcthorsebatterystaple99",
+		"supercalifragilisticexpialidocious", "Supercalifragilisticexpialidocious!!!", "unitedstatesofamerica", "United States of America",
+		"summer2026summer", "summer2026summer2026", "Summer-2026-Summer!", "Winter 2025 Winter", "spring2024spring2024", "december2025december",
+		"user-service-2026", "User Service 2026!", "To be, or not to be: that is the question.", "May the Force be with you", "I'm the king of the world!",
+		"It's a Wonderful Life", "Bohemian Rhapsody 1975", "new york city 2026",
+	} {
+		weak, ok := errors.AsType[*Weak]((Policy{MinLength: 15}).Check(password))
+		if !ok || weak.Reason != Common {
+			t.Errorf("Check(%q) = %v, want %s", password, weak, Common)
+		}
+	}
+	for _, password := range []string{
+		"to be or not to be a teapot", "the kettle of america 2026", "summer2026 has seven owls", "829374650192837", "password of 7 green kettles",
+	} {
+		if err := (Policy{MinLength: 15}).Check(password); err != nil {
+			t.Errorf("Check(%q) = %v", password, err)
+		}
+	}
+}
