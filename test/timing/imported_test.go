@@ -1,0 +1,179 @@
+package timing_test
+
+import (
+	"context"
+	"crypto/pbkdf2"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"user-service/pkg/user"
+)
+
+// imported is how many accounts another service has left.
+const imported = 60
+
+// importAccounts makes accounts whose hashes cost so many iterations of PBKDF2.
+func (s *target) importAccounts(iterations int) {
+	s.t.Helper()
+	const salt = "another service's"
+	key, err := pbkdf2.Key(sha256.New, goodPassword, []byte(salt), iterations, sha256.Size)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	hash := fmt.Sprintf("pbkdf2_sha256$%d$%s$%s", iterations, salt, base64.StdEncoding.EncodeToString(key))
+	importer, err := s.users.NewImporter(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	batch := make([]user.Import, imported)
+	for i := range batch {
+		batch[i] = user.Import{Email: fmt.Sprintf("known-%d@example.com", i), PasswordHash: hash}
+	}
+	if n, err := importer.Import(s.t.Context(), batch, false); err != nil || n != imported {
+		s.t.Fatalf("%d accounts are imported, %v", n, err)
+	}
+	s.sql(`UPDATE users SET status = 'disabled' WHERE email = 'known-1@example.com'`)
+}
+
+// iterationsFor returns how many iterations of PBKDF2 take about so long here.
+func iterationsFor(t *testing.T, d time.Duration) int {
+	t.Helper()
+	const tried = 10_000
+	best := time.Hour
+	for range 5 {
+		began := time.Now()
+		if _, err := pbkdf2.Key(sha256.New, goodPassword, []byte("salt"), tried, sha256.Size); err != nil {
+			t.Fatal(err)
+		}
+		best = min(best, time.Since(began))
+	}
+	return max(1, int(tried*d/best))
+}
+
+const wrongPassword = "seven green kettles sink"
+
+func measureImported(s *target) comparison {
+	s.t.Helper()
+	s.importAccounts(iterationsFor(s.t, 2*hashTime))
+	return s.measure(rounds{least: 20, limit: *limit, tries: 3}, []probe{
+		{"unknown email", "/login", credentials("unknown@example.com", wrongPassword), http.StatusUnauthorized},
+		{"wrong password", "/login", credentials("known-0@example.com", wrongPassword), http.StatusUnauthorized},
+		{"disabled account", "/login", credentials("known-1@example.com", goodPassword), http.StatusUnauthorized},
+	}, func() { s.sql(`DELETE FROM login_failures`) })
+}
+
+func TestTheTimeOfALoginTellsNothingOfImportedAccounts(t *testing.T) {
+	s := newTarget(t, plain)
+	if all := measureImported(s); all.verdict() != "" {
+		t.Errorf("the time of a login tells of the account: %s\n%s", all.verdict(), all)
+	}
+}
+
+// TestAnUncountedImportIsFound holds the test above to what it is for.
+func TestAnUncountedImportIsFound(t *testing.T) {
+	s := newTarget(t, func(store user.Store) user.Store { return uncounted{store} })
+	if all := measureImported(s); all.verdict() == "" {
+		t.Errorf("nothing is found in a service that does not know what imported hashes cost:\n%s", all)
+	}
+}
+
+// uncounted knows of no imported hashes.
+type uncounted struct{ user.Store }
+
+func (uncounted) HashCosts(context.Context) ([]user.HashCost, error) { return nil, nil }
+
+// burstHash is what a hash takes in a burst: all of it is answered in the time that a request has, on a busy machine too.
+const burstHash = hashTime / 4
+
+// burst sends one request to each of the emails at the same time, and returns the 90th percentile of their times in seconds.
+func (s *target) burst(kind, path, pw string, status int, email func(i int) string) float64 {
+	s.t.Helper()
+	times := make([]float64, imported)
+	var all sync.WaitGroup
+	for i := range times {
+		all.Go(func() {
+			body := credentials(email(i), pw)()
+			req := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, path, strings.NewReader(body))
+			req.Header.Set("Content-Type", "application/json")
+			answer, began := httptest.NewRecorder(), time.Now()
+			s.api.ServeHTTP(answer, req)
+			times[i] = time.Since(began).Seconds()
+			if answer.Code != status {
+				s.t.Errorf("%s: %d %s, want %d", kind, answer.Code, answer.Body, status)
+			}
+		})
+	}
+	all.Wait()
+	slices.Sort(times)
+	return times[imported*9/10]
+}
+
+// measureBursts compares bursts of two kinds, in pairs, until that decides or there are most of them.
+func (s *target) measureBursts(kinds [2]string, most int, send func(kind string) float64) comparison {
+	s.t.Helper()
+	const least = 12
+	samples := make(map[string][]float64)
+	var all comparison
+	began := time.Now()
+	for n := 1; n <= least || !all.decided() && n <= most && time.Since(began) < *limit; n++ {
+		for _, i := range rand.Perm(len(kinds)) {
+			samples[kinds[i]] = append(samples[kinds[i]], send(kinds[i]))
+		}
+		if n >= least {
+			all = compareAll(kinds[:], samples)
+		}
+	}
+	s.t.Logf("%d bursts in %.1f s, decided: %t\n%s", len(samples[kinds[0]]), time.Since(began).Seconds(), all.decided(), all)
+	return all
+}
+
+func measureLoginBursts(s *target) comparison {
+	s.t.Helper()
+	s.importAccounts(iterationsFor(s.t, 2*burstHash))
+	s.sql(`UPDATE users SET status = 'active'`)
+	return s.measureBursts([2]string{"known", "unknown"}, 30, func(kind string) float64 {
+		s.sql(`DELETE FROM login_failures`)
+		return s.burst(kind, "/login", wrongPassword, http.StatusUnauthorized, func(i int) string { return fmt.Sprintf("%s-%d@example.com", kind, i) })
+	})
+}
+
+func TestTheTimeOfABurstOfLoginsTellsNothing(t *testing.T) {
+	s := newTargetOf(t, burstHash, plain)
+	if all := measureLoginBursts(s); all.verdict() != "" {
+		t.Errorf("the time of a burst of logins tells of the accounts: %s\n%s", all.verdict(), all)
+	}
+}
+
+func TestABurstThatTakesLongerIsFound(t *testing.T) {
+	s := newTargetOf(t, burstHash, func(store user.Store) user.Store { return uncounted{store} })
+	if all := measureLoginBursts(s); all.verdict() == "" {
+		t.Errorf("nothing is found in a service that does not know what imported hashes cost:\n%s", all)
+	}
+}
+
+// TestABurstOfRegistrationsOfTakenEmailsIsNotCheap is TestARegistrationOfATakenEmailIsNotCheap for many at a time.
+func TestABurstOfRegistrationsOfTakenEmailsIsNotCheap(t *testing.T) {
+	s := newTargetOf(t, burstHash, plain)
+	s.importAccounts(1)
+	n := 0
+	all := s.measureBursts([2]string{"taken", "free"}, 12, func(kind string) float64 {
+		n++
+		burst := n
+		if kind == "taken" {
+			return s.burst(kind, "/register", goodPassword, http.StatusConflict, func(i int) string { return fmt.Sprintf("known-%d@example.com", i) })
+		}
+		return s.burst(kind, "/register", goodPassword, http.StatusCreated, func(i int) string { return fmt.Sprintf("free-%d-%d@example.com", burst, i) })
+	})
+	if r := all.ratios[0].estimate; r > 2 { // of a free one to a taken one
+		t.Errorf("taken emails are found out at a discount: %s", all)
+	}
+}
