@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"user-service/pkg/event"
 	"user-service/pkg/postgres"
 )
@@ -55,6 +57,7 @@ func TestAChangeSendsNoMoreMail(t *testing.T) {
 func TestAMailboxGetsNoMoreWhicheverAccountAsks(t *testing.T) {
 	t.Parallel()
 	s := start(t)
+	sent := map[event.Type]map[uuid.UUID]bool{event.PasswordResetRequested: {}, event.EmailVerificationRequested: {}}
 	for round, email := range []string{"victim@example.com", "Victim@Example.com", "VICTIM@EXAMPLE.COM", "victim@example.com"} {
 		a := s.register()
 		s.moveTo(a, email)
@@ -65,15 +68,20 @@ func TestAMailboxGetsNoMoreWhicheverAccountAsks(t *testing.T) {
 			s.call("POST", "/password-reset", map[string]any{"email": email}).want(t, 202)
 			s.events(event.PasswordResetRequested) // or the requests are merged
 		}
+		for typ, ids := range sent { // an erasure takes those that wait
+			for _, e := range s.events(typ) {
+				ids[e.ID] = true
+			}
+		}
 		if round%2 == 0 {
 			s.call("DELETE", "/users/me", nil, as(a.token)).want(t, 204)
 		} else {
 			s.moveTo(a, fmt.Sprintf("elsewhere%d@example.com", round))
 		}
 	}
-	for _, typ := range []event.Type{event.PasswordResetRequested, event.EmailVerificationRequested} {
-		if n := len(s.events(typ)); n != 5 {
-			t.Errorf("%d × %s, want 5", n, typ)
+	for typ, ids := range sent {
+		if len(ids) != 5 {
+			t.Errorf("%d × %s, want 5", len(ids), typ)
 		}
 	}
 	if n := s.execute(`DELETE FROM token_mailboxes WHERE strpos(token_mailboxes::text, 'ictim') > 0`); n != 0 {
@@ -82,9 +90,10 @@ func TestAMailboxGetsNoMoreWhicheverAccountAsks(t *testing.T) {
 	s.execute(`UPDATE token_mailboxes SET sent_at = sent_at - interval '10 minutes'`)
 	a := s.register()
 	s.moveTo(a, "victim@example.com")
+	before := len(s.events(event.EmailVerificationRequested))
 	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
-	if n := len(s.events(event.EmailVerificationRequested)); n != 6 {
-		t.Errorf("%d verifications after 10 minutes, want 6", n)
+	if n := len(s.events(event.EmailVerificationRequested)); n != before+1 {
+		t.Errorf("%d verifications more after 10 minutes, want 1", n-before)
 	}
 }
 
