@@ -57,9 +57,9 @@ const oldFailure = `
 func TestABackoffOutlastsTheMigration(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
+	a := create(t, postgrestest.Connect(t, dsn, nil), "a@example.com")
 	m := beforeNetworks(t, dsn)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
-	a := create(t, db, "a@example.com")
 	logins := 0
 	note := func(age, action, ip string) {
 		t.Helper()
