@@ -2,12 +2,15 @@ package httpapi_test
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+
+	"user-service/pkg/postgres"
 )
 
 // denied returns the entries about denied requests of a caller, oldest first, as "caller target detail".
@@ -100,7 +103,8 @@ func TestADenialIsAnsweredWhileTheTrailCanNotBeWritten(t *testing.T) {
 	}
 }
 
-// TestADenialByWhoIsErasedSinceKeepsIDsOnly makes the entry after the erasure.
+// TestADenialByWhoIsErasedSinceKeepsIDsOnly makes entries after the erasure, and perhaps beside it: the reaper sees to
+// those.
 func TestADenialByWhoIsErasedSinceKeepsIDsOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -110,6 +114,11 @@ func TestADenialByWhoIsErasedSinceKeepsIDsOnly(t *testing.T) {
 	}
 	s.call("DELETE", "/users/me", nil, as(ada.token)).want(t, 204)
 	if err := s.api.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.execute(`UPDATE erasures SET erased_at = erased_at - interval '1 minute'`)
+	reaper := postgres.Reaper{DB: s.db, AuditRetention: time.Hour, Observer: unobservedReaper{}, Log: slog.New(slog.DiscardHandler)}
+	if err := reaper.Reap(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	entries := s.audit(admin.token, "limit=100&action=authz_fail")

@@ -66,52 +66,39 @@ func TestAWaitCostsNoHash(t *testing.T) {
 	s.changePassword(a, newPassword)
 }
 
-// TestOneUserHashesOnceAtATime holds up one change of a user, and makes many more meanwhile: they are refused before
-// anything is hashed, and others are served.
+// TestOneUserHashesOnceAtATime sends as many changes of one password as wait for each other, and one more, while nothing
+// can be hashed: one hash waits. One of the changes is made then; the others have the wrong password by that.
 func TestOneUserHashesOnceAtATime(t *testing.T) {
 	t.Parallel()
-	s := start(t)
-	for _, held := range []string{"password", "PATCH of the email", "PUT of the email"} {
-		a := s.register()
-		conn := s.connect()
-		tx, err := conn.Begin(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, a.ID); err != nil {
-			t.Fatal(err)
-		}
-		var first answer
-		var wg sync.WaitGroup
-		wg.Go(func() { first = s.changesWithAPassword(a, a.password)[held]() })
-		waitForALock(t, s)
-		before := s.hashes.Load()
-		for name, try := range s.changesWithAPassword(a, a.password) {
-			got := try()
-			got.wantProblem(t, 503, "overloaded")
-			if after := got.header.Get("Retry-After"); after != "1" {
-				t.Errorf("%s: Retry-After is %q", name, after)
-			}
-		}
-		s.call("PATCH", "/users/me", map[string]any{"email": "other-" + a.Email}, as(a.token)).wantProblem(t, 403, "reauthentication-required")
-		if n := s.hashes.Load() - before; n != 0 {
-			t.Errorf("%d hashes beside the change of the %s, want none", n, held)
-		}
-		if err := tx.Rollback(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.Close(t.Context())
-		if wg.Wait(); first.status >= 300 {
-			t.Errorf("the change of the %s is refused: %s", held, first.body)
-		}
-		b := s.register() // others, and the same one again after a success and after a failure
-		s.call("PUT", "/users/me/password", change("wrong "+b.password, newPassword), as(b.token)).want(t, 403)
-		s.changePassword(s.changePassword(b, newPassword), goodPassword)
+	s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
+	a := s.register()
+	has, release := s.takeTurn()
+	<-has
+	const most = 66 // one that works, 64 that wait, and one too many
+	answers := make(chan answer, most)
+	for range most {
+		go func() { answers <- s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token)) }()
+	}
+	tooMany := <-answers
+	tooMany.wantProblem(t, 429, "too-many-requests")
+	if after := tooMany.header.Get("Retry-After"); after != "1" {
+		t.Errorf("Retry-After is %q", after)
+	}
+	if n := s.hasher.Waiting(); n != 1 {
+		t.Errorf("%d hashes of one user wait, want 1", n)
+	}
+	release()
+	statuses := map[int]int{}
+	for range most - 1 {
+		statuses[(<-answers).status]++
+	}
+	if statuses[200] > 1 || statuses[200]+statuses[401]+statuses[403]+statuses[429]+statuses[503] != most-1 {
+		t.Errorf("statuses are %v, want one 200 at most, and refusals", statuses)
 	}
 }
 
 // TestNoUserHashesMoreByHangingUp gives up a change while its password waits for a hash, the current or the new one, and
-// makes another: it is refused, as the first may still cost that hash.
+// makes another: it waits, as the first may still cost that hash.
 func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 	t.Parallel()
 	for _, awaited := range []string{"current", "new"} {
@@ -149,8 +136,16 @@ func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 		}
 		<-time.After(100 * time.Millisecond) // for the server to see it
 		t.Logf("the hash of the %s password is waited for", awaited)
-		s.changesWithAPassword(a, a.password)["PATCH of the email"]().wantProblem(t, 503, "overloaded")
+		second := make(chan answer)
+		go func() { second <- s.changesWithAPassword(a, a.password)["PATCH of the email"]() }()
+		for range 100 {
+			<-time.After(time.Millisecond)
+			if n := s.hasher.Waiting(); n != 1 {
+				t.Fatalf("%d hashes of one user wait, want 1", n)
+			}
+		}
 		release()
+		(<-second).want(t, 200)
 	}
 }
 

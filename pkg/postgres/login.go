@@ -51,7 +51,7 @@ func (db *DB) Attempt(ctx context.Context, a user.Attempted, decide func(user.Gu
 	var identity user.Identity
 	var announced bool
 	var displaced int64
-	leave, err := db.attempts.enter(ctx, string(counted(a)))
+	leave, err := db.attempts.Enter(ctx, string(counted(a)))
 	if err != nil {
 		return user.Identity{}, err
 	}

@@ -46,10 +46,10 @@ type DB struct {
 	committed func()                         // called after each transaction that stored events
 	observer  QueryObserver
 
-	accounts serializer[account]
-	sessions serializer[uuid.UUID]
-	attempts serializer[string]
-	roles    serializer[string]
+	accounts user.Serializer[account]
+	sessions user.Serializer[uuid.UUID]
+	attempts user.Serializer[string]
+	roles    user.Serializer[string]
 }
 
 // Open returns a DB; it does not wait for the database to be there. After each

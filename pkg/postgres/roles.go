@@ -29,7 +29,7 @@ const rolesLock = 0x757365725f726f6c
 
 // PutRole implements user.Store.
 func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error) error {
-	leave, err := db.roles.enter(ctx, r.Name)
+	leave, err := db.roles.Enter(ctx, r.Name)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ var errGiven = &user.Error{
 
 // DeleteRole implements user.Store.
 func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, most int, decide func(user.User) (user.Change, error)) error {
-	leave, err := db.roles.enter(ctx, name)
+	leave, err := db.roles.Enter(ctx, name)
 	if err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func scanIdentity(row pgx.Row) (user.Identity, error) {
 
 // TurnSession implements user.Store.
 func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Session, time.Time) user.Turn) (user.Identity, error) {
-	leave, err := db.sessions.enter(ctx, id)
+	leave, err := db.sessions.Enter(ctx, id)
 	if err != nil {
 		return user.Identity{}, err
 	}
@@ -102,7 +102,7 @@ func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, 
 // EndSession implements user.Store. A logout locks the session alone, so that nothing that holds the account keeps
 // the user from it.
 func (db *DB) EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error {
-	leave, err := db.accounts.enter(ctx, account{grant.Target(), endOfSessions})
+	leave, err := db.accounts.Enter(ctx, account{grant.Target(), endOfSessions})
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func lockForEnd(ctx context.Context, tx pgx.Tx, grant access.Grant, sessionID uu
 
 // EndSessions implements user.Store.
 func (db *DB) EndSessions(ctx context.Context, grant access.Grant) error {
-	leave, err := db.accounts.enter(ctx, account{grant.Target(), endOfSessions})
+	leave, err := db.accounts.Enter(ctx, account{grant.Target(), endOfSessions})
 	if err != nil {
 		return err
 	}

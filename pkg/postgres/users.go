@@ -103,7 +103,7 @@ func (db *DB) Change(ctx context.Context, grant access.Grant, decide user.Decide
 
 // change locks the account that the grant is about, and stores what decide makes of it. The transaction begins with first.
 func (db *DB) change(ctx context.Context, doing string, grant access.Grant, decide user.Decide, first func(pgx.Tx) error) (user.User, error) {
-	leave, err := db.accounts.enter(ctx, accountOf(grant))
+	leave, err := db.accounts.Enter(ctx, accountOf(grant))
 	if err != nil {
 		return user.User{}, err
 	}

@@ -107,20 +107,16 @@ func (p passwordShown) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 // strangers can't keep a user from changing the password.
 //
 // Nor is a token a way to keep others from logging in, by having passwords hashed: nothing is hashed during the backoff,
-// and until done is called nobody else shows the password of the same user to this replica.
+// and until done is called other requests with the password of the same user wait in this replica.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) (shown passwordShown, done func(), err error) {
 	if pw == "" {
 		return shown, nil, errReauthenticate()
 	}
-	if _, busy := s.showing.LoadOrStore(by.UserID, true); busy {
-		return shown, nil, &Error{
-			Code: Overloaded, Detail: "Another change that needs your password is being made at this moment; try again shortly.",
-			RetryAfter: time.Second,
-		}
+	if done, err = s.reauthentications.Enter(ctx, by.UserID); err != nil {
+		return shown, nil, err
 	}
-	done = func() { s.showing.Delete(by.UserID) }
 	ok := false
 	defer func() {
 		if !ok { // after a panic too

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -50,7 +49,7 @@ type Service struct {
 	now    func() time.Time
 	costs  costCount
 
-	showing sync.Map // ids of the users whose password is being shown, see reauthenticate
+	reauthentications Serializer[uuid.UUID] // by user, see reauthenticate
 }
 
 // New returns a Service. A program that issues no tokens may give nil for them.

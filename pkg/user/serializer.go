@@ -1,4 +1,4 @@
-package postgres
+package user
 
 import (
 	"context"
@@ -6,17 +6,15 @@ import (
 	"time"
 
 	"golang.org/x/sync/semaphore"
-
-	"user-service/pkg/user"
 )
 
 // maxWaiting is how many requests wait for one key at most.
 const maxWaiting = 64
 
-// serializer lets one request at a time work on a key, such as an account. The others wait
-// in the order of their arrival, before they take a connection from the pool: one account
-// never holds more connections than it has keys, however many requests change it.
-type serializer[K comparable] struct {
+// Serializer lets one request at a time work on a key, such as an account. The others wait
+// in the order of their arrival, before they take a connection or a place in the hash queue: one
+// account never holds more of them than it has keys, however many requests change it. The zero Serializer is ready to use.
+type Serializer[K comparable] struct {
 	mu    sync.Mutex
 	lines map[K]*line
 }
@@ -27,18 +25,20 @@ type line struct {
 	present int // who works, and who waits
 }
 
-// enter waits for the turn of a key. The caller calls leave when its work is done. Errors:
+// Enter waits for the turn of a key. The caller calls leave when its work is done. Errors:
 // TooManyRequests if maxWaiting others wait, Unavailable if the turn does not come in time.
-func (s *serializer[K]) enter(ctx context.Context, key K) (leave func(), err error) {
+func (s *Serializer[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
 	l := s.join(key)
 	if l == nil {
-		return nil, &user.Error{
-			Code: user.TooManyRequests, Detail: "Too many requests wait for the same account or session; try again shortly.", RetryAfter: time.Second,
+		return nil, &Error{
+			Code: TooManyRequests, Detail: "Too many requests wait for the same account or session; try again shortly.", RetryAfter: time.Second,
 		}
 	}
 	if err := l.turn.Acquire(ctx, 1); err != nil {
 		s.quit(key, l)
-		return nil, failed("wait for other requests of the same account or session", err)
+		return nil, &Error{
+			Code: Unavailable, Detail: "Other requests for the same account or session took too long; try again shortly.", RetryAfter: time.Second, Err: err,
+		}
 	}
 	return func() {
 		l.turn.Release(1)
@@ -46,7 +46,7 @@ func (s *serializer[K]) enter(ctx context.Context, key K) (leave func(), err err
 	}, nil
 }
 
-func (s *serializer[K]) join(key K) *line {
+func (s *Serializer[K]) join(key K) *line {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	l := s.lines[key]
@@ -64,7 +64,7 @@ func (s *serializer[K]) join(key K) *line {
 	return l
 }
 
-func (s *serializer[K]) quit(key K, l *line) {
+func (s *Serializer[K]) quit(key K, l *line) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if l.present--; l.present == 0 {

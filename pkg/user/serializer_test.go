@@ -1,4 +1,4 @@
-package postgres
+package user
 
 import (
 	"context"
@@ -6,19 +6,17 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-
-	"user-service/pkg/user"
 )
 
 // TestOneAtATimeForEachKey enters concurrently, and looks at who works.
 func TestOneAtATimeForEachKey(t *testing.T) {
 	t.Parallel()
-	var s serializer[int]
+	var s Serializer[int]
 	var working [2]atomic.Int32
 	var wg sync.WaitGroup
 	for n := range 100 {
 		wg.Go(func() {
-			leave, err := s.enter(t.Context(), n%2)
+			leave, err := s.Enter(t.Context(), n%2)
 			if err != nil {
 				t.Error(err)
 				return
@@ -39,8 +37,8 @@ func TestOneAtATimeForEachKey(t *testing.T) {
 // TestSoManyWaitForOneKey fills the places of one key: one more is told to come back, and other keys are free.
 func TestSoManyWaitForOneKey(t *testing.T) {
 	t.Parallel()
-	var s serializer[string]
-	leave, err := s.enter(t.Context(), "ada")
+	var s Serializer[string]
+	leave, err := s.Enter(t.Context(), "ada")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,11 +54,11 @@ func TestSoManyWaitForOneKey(t *testing.T) {
 			s.quit("ada", l)
 		})
 	}
-	var known *user.Error
-	if _, err := s.enter(t.Context(), "ada"); !errors.As(err, &known) || known.Code != user.TooManyRequests || known.RetryAfter == 0 {
+	var known *Error
+	if _, err := s.Enter(t.Context(), "ada"); !errors.As(err, &known) || known.Code != TooManyRequests || known.RetryAfter == 0 {
 		t.Errorf("one too many: %v", err)
 	}
-	other, err := s.enter(t.Context(), "grace")
+	other, err := s.Enter(t.Context(), "grace")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,7 +67,7 @@ func TestSoManyWaitForOneKey(t *testing.T) {
 	waiting.Wait()
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := s.enter(ended, "ada"); err == nil {
+	if _, err := s.Enter(ended, "ada"); err == nil {
 		t.Error("who gave up has entered")
 	}
 	leave()
