@@ -19,7 +19,7 @@ func serveTwo(t *testing.T) (dial func() *client) {
 	done := make(chan struct{})
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
-			w.(http.Flusher).Flush() //nolint:errcheck,forcetypeassert // it is one
+			w.(http.Flusher).Flush() //nolint:forcetypeassert // it is one
 			select {
 			case <-done:
 			case <-r.Context().Done():
@@ -79,7 +79,7 @@ func TestAnIdleConnectionMakesRoom(t *testing.T) {
 		}
 	}
 	for _, c := range []*client{first, second} {
-		if _, err := c.answers.ReadByte(); err != io.EOF { //nolint:errorlint // a Reader returns it as it is
+		if _, err := c.answers.ReadByte(); err != io.EOF {
 			t.Errorf("a connection that was idle for longest is there: %v", err)
 		}
 	}

@@ -189,16 +189,3 @@ func TestAFloodWithOneTokenLeavesLoginsAlone(t *testing.T) {
 	stop.Store(true)
 	wg.Wait()
 }
-
-// waitForALock returns when somebody waits for a row in the database of s.
-func waitForALock(t *testing.T, s *server) {
-	t.Helper()
-	conn := s.connect()
-	defer func() { _ = conn.Close(t.Context()) }()
-	for waiting := 0; waiting == 0; {
-		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
-			t.Fatal(err)
-		}
-	}
-}

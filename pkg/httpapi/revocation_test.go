@@ -234,7 +234,7 @@ func (s *server) race(conn *pgx.Conn, p pending, success int, lose func() answer
 	s.t.Helper()
 	answered := make(chan answer)
 	go func() { answered <- s.sendPending(p) }()
-	<-time.After(rand.N(3 * time.Millisecond))                              //nolint:gosec // no secret
+	<-time.After(rand.N(3 * time.Millisecond))
 	if got := patiently(lose); got.status != success && got.status != 401 { // 401: the request itself has ended the session
 		s.t.Fatalf("status is %d, want %d: %s", got.status, success, got.body)
 	}

@@ -59,16 +59,16 @@ func iterationsFor(t *testing.T, d time.Duration) int {
 	return max(1, int(tried*d/best))
 }
 
-const wrongPassword = "seven green kettles sink"
+const importedWrong = "seven green kettles sink"
 
 func measureImported(s *target) comparison {
 	s.t.Helper()
 	s.importAccounts(iterationsFor(s.t, 2*hashTime))
 	return s.measure(rounds{least: 20, limit: *limit, tries: 3}, []probe{
-		{"unknown email", "/login", credentials("unknown@example.com", wrongPassword), http.StatusUnauthorized},
-		{"wrong password", "/login", credentials("known-0@example.com", wrongPassword), http.StatusUnauthorized},
+		{"unknown email", "/login", credentials("unknown@example.com", importedWrong), http.StatusUnauthorized},
+		{"wrong password", "/login", credentials("known-0@example.com", importedWrong), http.StatusUnauthorized},
 		{"disabled account", "/login", credentials("known-1@example.com", goodPassword), http.StatusUnauthorized},
-	}, func() { s.sql(`DELETE FROM login_failures`) })
+	}, func() { s.sql(`DELETE FROM login_failures; DELETE FROM password_failures`) })
 }
 
 func TestTheTimeOfALoginTellsNothingOfImportedAccounts(t *testing.T) {
@@ -94,8 +94,8 @@ func (uncounted) HashCosts(context.Context) ([]user.HashCost, error) { return ni
 // burstHash is what a hash takes in a burst: all of it is answered in the time that a request has, on a busy machine too.
 const burstHash = hashTime / 4
 
-// burst sends one request to each of the emails at the same time, and returns the 90th percentile of their times in seconds.
-func (s *target) burst(kind, path, pw string, status int, email func(i int) string) float64 {
+// concurrently sends one request to each of the emails at the same time, and returns the 90th percentile of their times in seconds.
+func (s *target) concurrently(kind, path, pw string, status int, email func(i int) string) float64 {
 	s.t.Helper()
 	times := make([]float64, imported)
 	var all sync.WaitGroup
@@ -141,8 +141,8 @@ func measureLoginBursts(s *target) comparison {
 	s.importAccounts(iterationsFor(s.t, 2*burstHash))
 	s.sql(`UPDATE users SET status = 'active'`)
 	return s.measureBursts([2]string{"known", "unknown"}, 30, func(kind string) float64 {
-		s.sql(`DELETE FROM login_failures`)
-		return s.burst(kind, "/login", wrongPassword, http.StatusUnauthorized, func(i int) string { return fmt.Sprintf("%s-%d@example.com", kind, i) })
+		s.sql(`DELETE FROM login_failures; DELETE FROM password_failures`)
+		return s.concurrently(kind, "/login", importedWrong, http.StatusUnauthorized, func(i int) string { return fmt.Sprintf("%s-%d@example.com", kind, i) })
 	})
 }
 
@@ -169,9 +169,9 @@ func TestABurstOfRegistrationsOfTakenEmailsIsNotCheap(t *testing.T) {
 		n++
 		burst := n
 		if kind == "taken" {
-			return s.burst(kind, "/register", goodPassword, http.StatusConflict, func(i int) string { return fmt.Sprintf("known-%d@example.com", i) })
+			return s.concurrently(kind, "/register", goodPassword, http.StatusConflict, func(i int) string { return fmt.Sprintf("known-%d@example.com", i) })
 		}
-		return s.burst(kind, "/register", goodPassword, http.StatusCreated, func(i int) string { return fmt.Sprintf("free-%d-%d@example.com", burst, i) })
+		return s.concurrently(kind, "/register", goodPassword, http.StatusCreated, func(i int) string { return fmt.Sprintf("free-%d-%d@example.com", burst, i) })
 	})
 	if r := all.ratios[0].estimate; r > 2 { // of a free one to a taken one
 		t.Errorf("taken emails are found out at a discount: %s", all)
