@@ -141,10 +141,10 @@ func queueCounts(batch *pgx.Batch, a user.Attempted, verdict user.Verdict) {
 		subject, g.Total.Count, g.Now, g.Total.BlockedUntil)
 }
 
-// queueClear clears all counts of an account.
+// queueClear clears all counts of an account, in the order in which a failure stores them.
 func queueClear(batch *pgx.Batch, u user.User) {
-	batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(u.Email))
 	batch.Queue(`DELETE FROM password_failures WHERE subject_hash IN ($1, $2)`, emailHash(u.Email), userHash(u.ID))
+	batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(u.Email))
 }
 
 // queueNetwork makes a network a known one of a user, or one for longer.

@@ -116,8 +116,8 @@ func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
 	return found.check(g)
 }
 
-// account is a key of those whose changes wait for each other. Users who flood their own account keep neither an
-// administrator nor themselves from ending what goes on: each purpose has a place of its own.
+// account is a key of those whose changes wait for each other. Each purpose has a queue of its own: a flood of changes of
+// one's own account does not keep an administrator from disabling it, nor its user from ending sessions.
 type account struct {
 	id      uuid.UUID
 	purpose purpose
@@ -128,7 +128,8 @@ type purpose int
 const (
 	ownChange purpose = iota
 	othersChange
-	endOfSessions
+	ownEndOfSessions
+	othersEndOfSessions
 )
 
 func accountOf(g access.Grant) account {
@@ -136,6 +137,13 @@ func accountOf(g access.Grant) account {
 		return account{g.Target(), ownChange}
 	}
 	return account{g.Target(), othersChange}
+}
+
+func endOf(g access.Grant) account {
+	if g.Self() {
+		return account{g.Target(), ownEndOfSessions}
+	}
+	return account{g.Target(), othersEndOfSessions}
 }
 
 // inGrantedTx is inTx for work that checks a grant. It begins again as long as the user of the caller is being changed.

@@ -178,11 +178,12 @@ func TestNothingWaitsInACircle(t *testing.T) {
 	users := []user.User{create(t, db, "a@example.com"), create(t, db, "b@example.com")}
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
 	defer cancel()
-	var done [6]atomic.Int64
+	var done [7]atomic.Int64
 	var wg sync.WaitGroup
 	for i, work := range []func(context.Context, user.User) error{
 		func(ctx context.Context, u user.User) error { return login(ctx, db, u) },
 		func(ctx context.Context, u user.User) error { return guess(ctx, db, u) },
+		func(ctx context.Context, u user.User) error { return fail(ctx, db, u) },
 		func(ctx context.Context, u user.User) error { return newPassword(ctx, db, u) },
 		func(ctx context.Context, u user.User) error { return redeem(ctx, db, u) },
 		func(ctx context.Context, u user.User) error {
@@ -240,6 +241,16 @@ func guess(ctx context.Context, db *postgres.DB, u user.User) error {
 	return err
 }
 
+// fail counts a failure that begins no backoff, so that nothing locks the user.
+func fail(ctx context.Context, db *postgres.DB, u user.User) error {
+	_, err := db.Attempt(ctx, user.Attempted{Email: u.Email, Network: home}, func(g user.Guesses) (user.Verdict, error) {
+		g.Network.Count++
+		g.Total.Count++
+		return user.Verdict{Failure: &g, Audit: []user.Audit{{Action: user.LoginFailed, UserID: u.ID}}}, nil
+	})
+	return err
+}
+
 func newPassword(ctx context.Context, db *postgres.DB, u user.User) error {
 	_, err := db.Change(ctx, access.Internal(u.ID), setPassword)
 	return err
@@ -260,6 +271,47 @@ func redeem(ctx context.Context, db *postgres.DB, u user.User) error {
 	}
 	_, err := db.Redeem(ctx, token.Hash, user.PasswordReset, setPassword)
 	return err
+}
+
+// TestCallersWhoChangeEachOtherDontWaitInACircle has two administrators change each other all the time, and themselves.
+func TestCallersWhoChangeEachOtherDontWaitInACircle(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	var callers [2]access.Caller
+	for i, email := range []string{"a@example.com", "b@example.com"} {
+		u := create(t, db, email)
+		if _, err := db.Change(ctx, access.Internal(u.ID), give(func() {}, access.Admin, access.User)); err != nil {
+			t.Fatal(err)
+		}
+		callers[i] = access.Caller{UserID: u.ID, SessionID: session(t, db, u).ID, Permissions: access.Permissions()}
+	}
+	var done [2]atomic.Int64
+	var wg sync.WaitGroup
+	for n := range 8 {
+		by, about := callers[n%2], callers[n/2%2]
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, err := db.Change(ctx, access.SelfOr(access.UsersWrite).Grant(by, about.UserID), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+					u.Version++
+					return user.Change{User: &u}, nil
+				})
+				var server *pgconn.PgError
+				switch {
+				case err == nil:
+					done[n%2].Add(1)
+				case errors.As(err, &server) && server.Code == "40P01", ctx.Err() == nil:
+					t.Errorf("change %d: %v", n, err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if done[0].Load() == 0 || done[1].Load() == 0 {
+		t.Errorf("%d and %d changes were made", done[0].Load(), done[1].Load())
+	}
 }
 
 // anySize agrees to a role whatever it gives.

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/sync/semaphore"
 
 	"user-service/pkg/user"
 )
@@ -50,6 +51,8 @@ type DB struct {
 	sessions user.Serializer[uuid.UUID]
 	attempts user.Serializer[string]
 	roles    user.Serializer[string]
+
+	roleChanges *semaphore.Weighted
 }
 
 // Open returns a DB; it does not wait for the database to be there. After each
@@ -70,7 +73,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	if poolConfig.MaxConns < 3 { // the relay needs one, and so do requests
 		reserved = 0
 	}
-	db := &DB{committed: committed, observer: cfg.Observer}
+	db := &DB{committed: committed, observer: cfg.Observer, roleChanges: semaphore.NewWeighted(maxRoleChanges)}
 	poolConfig.ConnConfig.Tracer = db.tracer()
 	db.target.Store(poolConfig.ConnConfig)
 	poolConfig.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
@@ -94,8 +97,11 @@ func (db *DB) openPools(ctx context.Context, cfg *pgxpool.Config, reserved int32
 		return err
 	}
 	db.logins = db.pool
-	if reserved > 0 {
-		db.logins, err = pgxpool.NewWithConfig(ctx, forLogins)
+	if reserved == 0 {
+		return nil
+	}
+	if db.logins, err = pgxpool.NewWithConfig(ctx, forLogins); err != nil {
+		db.pool.Close()
 	}
 	return err
 }

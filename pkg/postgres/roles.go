@@ -27,9 +27,29 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 // rolesLock is the advisory lock of whoever changes a role: what two roles give a user together is judged once.
 const rolesLock = 0x757365725f726f6c
 
+// maxRoleChanges is how many changes of roles a replica makes concurrently: all of them wait for rolesLock, each with a
+// connection.
+const maxRoleChanges = 2
+
+// enterRole waits for other changes of the role, and for a place among those of all roles.
+func (db *DB) enterRole(ctx context.Context, name string) (leave func(), err error) {
+	leaveRole, err := db.roles.Enter(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := db.roleChanges.Acquire(ctx, 1); err != nil {
+		leaveRole()
+		return nil, failed("wait for other changes of roles", err)
+	}
+	return func() {
+		db.roleChanges.Release(1)
+		leaveRole()
+	}, nil
+}
+
 // PutRole implements user.Store.
 func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error) error {
-	leave, err := db.roles.Enter(ctx, r.Name)
+	leave, err := db.enterRole(ctx, r.Name)
 	if err != nil {
 		return err
 	}
@@ -115,7 +135,7 @@ var errGiven = &user.Error{
 
 // DeleteRole implements user.Store.
 func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, most int, decide func(user.User) (user.Change, error)) error {
-	leave, err := db.roles.Enter(ctx, name)
+	leave, err := db.enterRole(ctx, name)
 	if err != nil {
 		return err
 	}

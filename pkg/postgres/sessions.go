@@ -102,11 +102,18 @@ func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, 
 // EndSession implements user.Store. A logout locks the session alone, so that nothing that holds the account keeps
 // the user from it.
 func (db *DB) EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error {
-	leave, err := db.accounts.Enter(ctx, account{grant.Target(), endOfSessions})
-	if err != nil {
-		return err
+	if grant.Self() && !isLogout(grant, sessionID) { // a flood of invented ids must not fill the queue
+		if err := db.hasSession(ctx, grant.Target(), sessionID); err != nil {
+			return err
+		}
 	}
-	defer leave()
+	if !isLogout(grant, sessionID) {
+		leave, err := db.accounts.Enter(ctx, endOf(grant))
+		if err != nil {
+			return err
+		}
+		defer leave()
+	}
 	return db.inGrantedTx(ctx, "end a session", func(tx pgx.Tx) error {
 		if err := lockForEnd(ctx, tx, grant, sessionID); err != nil {
 			return err
@@ -124,9 +131,19 @@ func (db *DB) EndSession(ctx context.Context, grant access.Grant, sessionID uuid
 	})
 }
 
+// isLogout reports whether the session is the caller's own.
+func isLogout(grant access.Grant, sessionID uuid.UUID) bool {
+	return grant.Self() && sessionID == grant.Caller().SessionID
+}
+
+func (db *DB) hasSession(ctx context.Context, userID, sessionID uuid.UUID) error {
+	err := db.pool.QueryRow(ctx, `SELECT id FROM sessions WHERE id = $1 AND user_id = $2`, sessionID, userID).Scan(&sessionID)
+	return failed("find a session", err)
+}
+
 // lockForEnd locks what decides about the end of a session, and checks the grant.
 func lockForEnd(ctx context.Context, tx pgx.Tx, grant access.Grant, sessionID uuid.UUID) error {
-	if grant.Self() && sessionID == grant.Caller().SessionID {
+	if isLogout(grant, sessionID) {
 		if _, err := tx.Exec(ctx, `SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, sessionID); err != nil {
 			return err
 		}
@@ -138,7 +155,7 @@ func lockForEnd(ctx context.Context, tx pgx.Tx, grant access.Grant, sessionID uu
 
 // EndSessions implements user.Store.
 func (db *DB) EndSessions(ctx context.Context, grant access.Grant) error {
-	leave, err := db.accounts.Enter(ctx, account{grant.Target(), endOfSessions})
+	leave, err := db.accounts.Enter(ctx, endOf(grant))
 	if err != nil {
 		return err
 	}

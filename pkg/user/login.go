@@ -77,8 +77,8 @@ type proof struct {
 }
 
 // verify checks a password against the credential that read returns, unless there is a backoff. The work is the same for
-// a credential of nobody. Whoever's hash was begun and has not ended in time, or who has hung up meanwhile, has failed: else
-// an expensive hash could be asked for without end. One that got no turn to hash does not count.
+// a credential of nobody. An attempt counts as a failure if its hash does not end in time, or if the client hangs up.
+// Otherwise a client could request expensive hashes without end. One that the hash queue or its process refused does not count.
 //
 // Errors: TooManyRequests, Overloaded, those of read.
 func (s *Service) verify(ctx context.Context, a Attempted, failed Action, pw string, read func(context.Context) (Credential, error)) (proof, password.Result, error) {
@@ -99,7 +99,7 @@ func (s *Service) verify(ctx context.Context, a Attempted, failed Action, pw str
 	case errors.Is(err, password.ErrUnknownFormat): // nobody can log in with it
 		s.cfg.Log.WarnContext(ctx, "a stored password hash is not taken", "error", err)
 		return shown, password.Result{}, nil
-	case err != nil && begun:
+	case err != nil && begun && !errors.Is(err, password.ErrBusy):
 		if _, failure := s.attempt(ctx, a, shown); failure != nil {
 			s.cfg.Log.DebugContext(ctx, "an attempt whose hash did not end in time is not counted", "error", failure)
 		}
