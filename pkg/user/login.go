@@ -90,7 +90,7 @@ func (s *Service) verify(ctx context.Context, a Attempted, failed Action, pw str
 	begun := false
 	result, err := s.hasher.Verify(ctx, a.class(), pw, func(ctx context.Context) (password.Stored, error) {
 		shown.cred, readErr = read(ctx)
-		begun = readErr == nil
+		begun = true
 		return password.Stored{Hash: shown.cred.PasswordHash, Imported: shown.cred.Imported, Number: shown.cred.number}, readErr
 	})
 	switch {
