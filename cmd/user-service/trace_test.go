@@ -23,7 +23,7 @@ const (
 func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	t.Parallel()
 	received := newReceiver(t)
-	messages := newConsumer(t, "user.created")
+	messages := newConsumer(t)
 	s := startService(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "LOG_LEVEL": "debug", "TRUSTED_PROXIES": "127.0.0.1"})
 	const email = "traced@example.com"
 	id := s.register(t, email, callersHeader)
@@ -54,7 +54,7 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 func TestAStrangersTraceIsALink(t *testing.T) {
 	t.Parallel()
 	received := newReceiver(t)
-	messages := newConsumer(t, "user.created")
+	messages := newConsumer(t)
 	s := startService(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "TRUSTED_PROXIES": "192.0.2.1"})
 	message := messages.about(t, s.register(t, "stranger@example.com", callersHeader))
 	s.stop(t)
@@ -83,7 +83,7 @@ func TestAStrangerDecidesNoSampling(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			received := newReceiver(t)
-			messages := newConsumer(t, "user.created")
+			messages := newConsumer(t)
 			s := startService(t, map[string]string{
 				"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": test.ratio,
 			})
@@ -106,7 +106,7 @@ func TestWithoutTracingAStrangersTraceGoesNowhere(t *testing.T) {
 	for proxies, want := range map[string]string{"192.0.2.1": "", "127.0.0.1": callersHeader} {
 		t.Run(proxies, func(t *testing.T) {
 			t.Parallel()
-			messages := newConsumer(t, "user.created")
+			messages := newConsumer(t)
 			s := startService(t, map[string]string{"TRUSTED_PROXIES": proxies})
 			if got := traceparentOf(t, messages.about(t, s.register(t, "untraced@example.com", callersHeader))); got != want {
 				t.Errorf("the event's traceparent is %q, want %q", got, want)
@@ -153,10 +153,10 @@ func checkRequestLine(t *testing.T, log, span string) {
 	t.Errorf("no line about the request:\n%s", log)
 }
 
-// consumer has a queue of its own for one type of event.
+// consumer has a queue of its own for user.created.
 type consumer <-chan amqp.Delivery
 
-func newConsumer(t *testing.T, key string) consumer {
+func newConsumer(t *testing.T) consumer {
 	t.Helper()
 	conn, err := amqp.Dial(os.ExpandEnv("amqp://$RABBITMQ_USER:$RABBITMQ_PASS@$RABBITMQ_HOST:$RABBITMQ_PORT/"))
 	if err != nil {
@@ -174,7 +174,7 @@ func newConsumer(t *testing.T, key string) consumer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := channel.QueueBind(queue.Name, key, "user_events", false, nil); err != nil {
+	if err := channel.QueueBind(queue.Name, "user.created", "user_events", false, nil); err != nil {
 		t.Fatal(err)
 	}
 	deliveries, err := channel.Consume(queue.Name, "", true, true, false, false, nil)

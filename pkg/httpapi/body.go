@@ -100,7 +100,7 @@ func (in *incoming) receive(body io.Reader) error {
 		}
 		in.reserved += chunkSize
 	}
-	into := in.bodies.chunks.Get().(*chunk) //nolint:forcetypeassert // nothing else is in the pool
+	into := in.bodies.chunks.Get().(*chunk) // nothing else is in the pool
 	in.chunks = append(in.chunks, into)
 	into[0] = in.first[0]
 	filled := 1

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -19,7 +20,7 @@ func serveTwo(t *testing.T) (dial func() *client) {
 	done := make(chan struct{})
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
-			w.(http.Flusher).Flush() //nolint:forcetypeassert // it is one
+			w.(http.Flusher).Flush()
 			select {
 			case <-done:
 			case <-r.Context().Done():
@@ -32,7 +33,7 @@ func serveTwo(t *testing.T) (dial func() *client) {
 	t.Cleanup(func() {
 		close(done)
 		_ = server.Close()
-		if err := <-served; err != http.ErrServerClosed { //nolint:errorlint // it is never wrapped
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("the server ends with %v", err)
 		}
 	})
@@ -79,7 +80,7 @@ func TestAnIdleConnectionMakesRoom(t *testing.T) {
 		}
 	}
 	for _, c := range []*client{first, second} {
-		if _, err := c.answers.ReadByte(); err != io.EOF {
+		if _, err := c.answers.ReadByte(); !errors.Is(err, io.EOF) {
 			t.Errorf("a connection that was idle for longest is there: %v", err)
 		}
 	}
