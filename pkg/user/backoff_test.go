@@ -1,6 +1,7 @@
 package user
 
 import (
+	"context"
 	"net/netip"
 	"testing"
 	"time"
@@ -90,4 +91,31 @@ func TestFailuresMakeLongerWaits(t *testing.T) {
 			t.Errorf("%s: %+v until %s, want %+v until %s", name, got, until, want, end)
 		}
 	}
+}
+
+// TestThereIsTimeToCount an attempt after a hash that has used up the time of its request, or of a client that has hung up.
+func TestThereIsTimeToCount(t *testing.T) {
+	t.Parallel()
+	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Minute))
+	defer cancel()
+	for name, ctx := range map[string]context.Context{"time is over": over, "hung up": canceled(t.Context())} {
+		counting, cancel := toCount(ctx)
+		if end, ok := counting.Deadline(); counting.Err() != nil || ok && time.Until(end) > countTime {
+			t.Errorf("%s: %v until %s", name, counting.Err(), end)
+		}
+		cancel()
+	}
+	later, cancel := context.WithTimeout(t.Context(), time.Hour)
+	defer cancel()
+	counting, cancel := toCount(later)
+	defer cancel()
+	if end, _ := counting.Deadline(); time.Until(end) < 59*time.Minute {
+		t.Errorf("until %s", end)
+	}
+}
+
+func canceled(ctx context.Context) context.Context {
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	return ctx
 }
