@@ -31,7 +31,9 @@ func TestADeniedRequestIsRecorded(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, ada, grace := s.admin(), s.register(), s.register()
-	names := map[uuid.UUID]string{ada.ID: "ada", grace.ID: "grace"}
+	s.call("PUT", "/roles/clerk", `{"permissions":["users:write"]}`, as(admin.token)).want(t, 200)
+	clerk := s.with("clerk")
+	names := map[uuid.UUID]string{ada.ID: "ada", grace.ID: "grace", clerk.ID: "clerk", admin.ID: "admin"}
 	me, unknown := as(ada.token), "/users/"+uuid.NewString()
 	for _, c := range []struct{ method, path string }{
 		{"GET", "/users?q=secret%20search"},
@@ -43,6 +45,8 @@ func TestADeniedRequestIsRecorded(t *testing.T) {
 	} {
 		s.call(c.method, c.path, `{}`, me).wantProblem(t, 403, "forbidden")
 	}
+	// Only the transaction of the change finds that the target may do more than the caller.
+	s.call("PATCH", admin.path(), `{"name":"Ada"}`, as(clerk.token)).wantProblem(t, 403, "forbidden")
 	s.call("GET", "/users", nil).want(t, 401)
 	s.call("PATCH", "/users/me", `{"email":"a@example.com"}`, me).wantProblem(t, 403, "reauthentication-required")
 	s.call("GET", unknown, nil, as(admin.token)).want(t, 404)
@@ -53,6 +57,7 @@ func TestADeniedRequestIsRecorded(t *testing.T) {
 		`ada  {"route":"DELETE /users/{id}"}`, // there is no such account, and the address is kept all the same
 		`ada  {"route":"GET /audit-events"}`,
 		`ada  {"route":"PUT /roles/{name}"}`,
+		`clerk admin {"route":"PATCH /users/{id}"}`,
 	}
 	if diff := cmp.Diff(want, s.denied(admin, names)); diff != "" {
 		t.Error(diff)

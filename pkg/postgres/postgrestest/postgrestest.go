@@ -76,17 +76,20 @@ func create(t testing.TB, server, options string) string {
 	if err := execute(server, "CREATE DATABASE "+name+" "+options); err != nil {
 		t.Fatalf("create a database: %v", err)
 	}
-	t.Cleanup(func() {
-		var err error
-		for range 100 { // a vacuum that is at work there may not be ended by us, but ends soon
-			if err = execute(server, "DROP DATABASE "+name+" WITH (FORCE)"); err == nil {
-				return
-			}
-			<-time.After(100 * time.Millisecond)
-		}
-		t.Errorf("drop a database: %v", err)
-	})
+	t.Cleanup(func() { drop(t, server, name) })
 	return withDatabase(server, name)
+}
+
+func drop(t testing.TB, server, name string) {
+	t.Helper()
+	var err error
+	for range 100 { // a vacuum that is at work there may not be ended by us, but ends soon
+		if err = execute(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err == nil {
+			return
+		}
+		<-time.After(100 * time.Millisecond)
+	}
+	t.Errorf("drop a database: %v", err)
 }
 
 // templateName changes with the migrations, so that a template is never out of date.

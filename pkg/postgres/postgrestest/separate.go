@@ -23,10 +23,9 @@ func NewSeparate(t testing.TB, schema string) Separate {
 	server, name := ServerURL(t), "test_"+strings.ToLower(rand.Text())
 	create, grant := separateCommands(t, name, schema)
 	t.Cleanup(func() {
-		for _, command := range []string{"DROP DATABASE IF EXISTS " + name + " WITH (FORCE)", "DROP ROLE IF EXISTS " + name + "_owner, " + name + "_service"} {
-			if err := execute(server, command); err != nil {
-				t.Errorf("%s: %v", command, err)
-			}
+		drop(t, server, name)
+		if err := execute(server, "DROP ROLE IF EXISTS "+name+"_owner, "+name+"_service"); err != nil {
+			t.Errorf("drop roles: %v", err)
 		}
 	})
 	run := func(dsn string, commands ...string) {
@@ -38,7 +37,7 @@ func NewSeparate(t testing.TB, schema string) Separate {
 		}
 	}
 	run(server, create[:2]...)
-	run(server, "GRANT "+name+"_owner TO CURRENT_USER") // whoever is no superuser gives a database to itself only
+	run(server, "GRANT "+name+"_owner, "+name+"_service TO CURRENT_USER") // or only a superuser may make and drop the database
 	run(server, create[2:]...)
 	s := Separate{Owner: asRole(t, server, name, name+"_owner", "change-me"), Service: asRole(t, server, name, name+"_service", "change-me-too")}
 	if schema != "public" {
