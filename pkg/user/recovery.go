@@ -28,7 +28,7 @@ func (s *Service) RequestReset(ctx context.Context, email string) error {
 	}
 	answer := time.NewTimer(resetTime)
 	defer answer.Stop()
-	id, err := s.resets.find(ctx, email, func(ctx context.Context) (uuid.UUID, error) { return s.resettable(ctx, email) })
+	id, err := s.resets.find(ctx, email, func(ctx context.Context) (uuid.UUID, error) { return s.store.ActiveUserID(ctx, email) })
 	select {
 	case <-answer.C:
 	case <-ctx.Done():
@@ -37,16 +37,6 @@ func (s *Service) RequestReset(ctx context.Context, email string) error {
 		s.sendResetLater(ctx, id)
 	}
 	return err
-}
-
-// resettable returns the id of the active account with this email, or the nil UUID if there is none.
-func (s *Service) resettable(ctx context.Context, email string) (uuid.UUID, error) {
-	switch u, err := s.store.UserByEmail(ctx, email); {
-	case isNotFound(err), err == nil && u.Status != Active:
-		return uuid.Nil, nil
-	default:
-		return u.ID, err
-	}
 }
 
 // sendResetLater sends a reset after the answer. Nobody is told of a failure but the log and the metrics: the answer

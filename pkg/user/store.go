@@ -29,8 +29,9 @@ type Store interface {
 	Change(ctx context.Context, grant access.Grant, decide Decide) (User, error)
 	// User returns an account.
 	User(ctx context.Context, id uuid.UUID) (User, error)
-	// UserByEmail returns the account with this email, whatever its case.
-	UserByEmail(ctx context.Context, email string) (User, error)
+	// ActiveUserID returns the id of the active account with this email, whatever its case, or the nil UUID. Its work
+	// is the same for every email.
+	ActiveUserID(ctx context.Context, email string) (uuid.UUID, error)
 	// Announce stores an event about each of the next users after an id, sorted by id, while none of
 	// them can change, and returns those users.
 	Announce(ctx context.Context, after uuid.UUID, limit int, about func(User) (event.Event, error)) ([]User, error)

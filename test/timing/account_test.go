@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"user-service/pkg/user"
 )
 
@@ -29,12 +31,12 @@ func TestARequestForAResetThatTakesLongerIsFound(t *testing.T) {
 // slowForSomebody looks for an account for 8 % longer than an answer takes at least, if there is one.
 type slowForSomebody struct{ user.Store }
 
-func (s slowForSomebody) UserByEmail(ctx context.Context, email string) (user.User, error) {
-	u, err := s.Store.UserByEmail(ctx, email)
-	if err == nil {
+func (s slowForSomebody) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
+	id, err := s.Store.ActiveUserID(ctx, email)
+	if id != uuid.Nil {
 		<-time.After(108 * time.Millisecond)
 	}
-	return u, err
+	return id, err
 }
 
 func measureResets(s *target) comparison {

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"user-service/pkg/user"
 )
 
@@ -56,14 +58,14 @@ type oneAtATime struct {
 	mu sync.Mutex
 }
 
-func (s *oneAtATime) UserByEmail(ctx context.Context, email string) (user.User, error) {
-	u, err := s.Store.UserByEmail(ctx, email)
-	if err == nil {
+func (s *oneAtATime) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
+	id, err := s.Store.ActiveUserID(ctx, email)
+	if id != uuid.Nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		<-time.After(time.Millisecond)
 	}
-	return u, err
+	return id, err
 }
 
 func one(kind string, _ int) string  { return kind + "-0@example.com" }
