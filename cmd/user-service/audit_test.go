@@ -34,7 +34,7 @@ func TestTheCommandLineIsTheActorOfItsChanges(t *testing.T) {
 	env, db := migrated(t)
 	for _, account := range [][]string{{"ada@example.com", "admin"}, {"ADA@example.com", "user"}} {
 		create := exec.CommandContext(t.Context(), "user-service", "users", "create", "--email", account[0], "--role", account[1], "--password-stdin", "--if-absent")
-		create.Env, create.Stdin = env, strings.NewReader("correct horse battery staple")
+		create.Env, create.Stdin = env, strings.NewReader(secrets["PASSWORD"])
 		if out, err := create.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
