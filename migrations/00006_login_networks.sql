@@ -18,8 +18,9 @@ CREATE TABLE IF NOT EXISTS password_failures (
 );
 CREATE INDEX IF NOT EXISTS password_failures_failed_at ON password_failures (failed_at);
 
+-- The reference to users comes last: with it, each row that is stored locks its user, until the end of the transaction.
 CREATE TABLE IF NOT EXISTS login_networks (
-    user_id        uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
+    user_id        uuid        NOT NULL,
     network        cidr        NOT NULL, -- as above
     first_login_at timestamptz NOT NULL,
     last_login_at  timestamptz NOT NULL,
@@ -27,17 +28,59 @@ CREATE TABLE IF NOT EXISTS login_networks (
 );
 CREATE INDEX IF NOT EXISTS login_networks_last_login_at ON login_networks (last_login_at);
 
--- When user.locked_out was announced last: at most once an hour.
-ALTER TABLE credentials ADD COLUMN IF NOT EXISTS locked_out_at timestamptz;
+-- When user.locked_out was announced last: at most once an hour. The block is a transaction: while this waits for its lock,
+-- others wait for it. After a second the migration fails, and can be run again when the long transaction is over.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '1s';
+    ALTER TABLE credentials ADD COLUMN IF NOT EXISTS locked_out_at timestamptz;
+END
+$$;
+-- +goose StatementEnd
 
--- Logins of the last 90 days, by the audit trail. Its ids are UUIDv7, which begin with the milliseconds since 1970.
-INSERT INTO login_networks (user_id, network, first_login_at, last_login_at)
-SELECT a.user_id, network(set_masklen(a.ip, CASE family(a.ip) WHEN 4 THEN 24 ELSE 56 END)), min(a.time), max(a.time)
-FROM audit_events a JOIN users u ON u.id = a.user_id
-WHERE a.action = 'authn_login_success' AND a.ip IS NOT NULL
-    AND a.id >= rpad(lpad(to_hex((extract(epoch FROM now() - interval '90 days') * 1000)::bigint), 12, '0'), 32, '0')::uuid
-GROUP BY 1, 2
-ON CONFLICT DO NOTHING;
+-- Logins of the last 90 days, by the audit trail. Its ids are UUIDv7, which begin with the milliseconds since 1970. A
+-- thousand users are one transaction.
+-- +goose StatementBegin
+DO $$
+DECLARE
+    since uuid := rpad(lpad(to_hex((extract(epoch FROM now() - interval '90 days') * 1000)::bigint), 12, '0'), 32, '0')::uuid;
+    last  uuid := '00000000-0000-0000-0000-000000000000';
+    batch uuid[];
+BEGIN
+    IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'login_networks'::regclass AND contype = 'f') THEN
+        RETURN; -- an earlier run came to its end
+    END IF;
+    LOOP
+        SELECT array_agg(id ORDER BY id) INTO batch FROM (SELECT id FROM users WHERE id > last ORDER BY id LIMIT 1000) AS next;
+        EXIT WHEN batch IS NULL;
+        INSERT INTO login_networks (user_id, network, first_login_at, last_login_at)
+        SELECT user_id, network(set_masklen(ip, CASE family(ip) WHEN 4 THEN 24 ELSE 56 END)), min(time), max(time)
+        FROM audit_events
+        WHERE user_id = ANY (batch) AND id >= since AND action = 'authn_login_success' AND ip IS NOT NULL
+        GROUP BY 1, 2
+        ON CONFLICT DO NOTHING;
+        last := batch[array_upper(batch, 1)];
+        COMMIT;
+    END LOOP;
+END
+$$;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '1s';
+    IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'login_networks'::regclass AND contype = 'f') THEN
+        ALTER TABLE login_networks ADD CONSTRAINT login_networks_user_id_fkey
+            FOREIGN KEY (user_id) REFERENCES users ON DELETE CASCADE NOT VALID;
+    END IF;
+END
+$$;
+-- +goose StatementEnd
+-- Users that were erased meanwhile.
+DELETE FROM login_networks n WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = n.user_id);
+ALTER TABLE login_networks VALIDATE CONSTRAINT login_networks_user_id_fkey; -- locks no user
 
 -- +goose Down
 
