@@ -91,6 +91,7 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	var publisher, relay, others errgroup.Group
 	publisher.Go(func() error { return s.publisher.Run(background) })
 	others.Go(func() error { return s.reaper.Run(background) })
+	others.Go(func() error { s.users.KeepCostsCounted(background); return nil })
 	others.Go(func() error { s.watcher.Run(background, s.cfg); return nil })
 	relay.Go(func() error { return s.relay.Run(relaying) })
 

@@ -132,6 +132,7 @@ func (s *service) checks(required int64) []httpapi.Check {
 			}
 			return checkSchema(found, required)
 		}},
+		{Name: "password_costs", Run: s.users.CheckCosts},         // for a bounded time
 		{Name: "rabbitmq", Run: s.publisher.Check, Informs: true}, // the outbox holds while the broker is away
 	}
 }

@@ -20,8 +20,8 @@ func Prefix(hash string) string {
 // Count is how many accounts have hashes of a cost. A cost is the beginning of a hash up to its salt, without the
 // dollar sign before that.
 type Count struct {
-	Came     string // the cost of the hashes with which the accounts were imported; the same as Now if they were not
-	Now      string // the cost of their hashes
+	Came     string // the cost of the hashes with which the accounts were imported; empty: not imported
+	Now      string // the cost of their hashes; empty: today's
 	Accounts int64
 }
 
@@ -57,7 +57,7 @@ func (c costs) pick(number uint64) string {
 	return ""
 }
 
-// SetCosts says which hashes the accounts have. From then on an account that does not exist costs the work of one of those.
+// SetCosts says which hashes the accounts have, as far as they were imported. From then on an account that does not exist costs the work of one of those.
 func (h *Hasher) SetCosts(counts []Count) {
 	came, now, hashes := make(map[string]float64), make(map[string]float64), make(map[string]string)
 	var total, imported float64

@@ -1,13 +1,13 @@
 package postgres
 
 import (
+	"bytes"
 	"context"
-	"errors"
-	"fmt"
 	"strings"
+	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"user-service/pkg/user"
 )
@@ -19,25 +19,74 @@ const costOf = `CASE
 	WHEN @ LIKE 'pbkdf2%' THEN split_part(@, '$', 1) || '$' || split_part(@, '$', 2)
 	ELSE '$' || split_part(@, '$', 2) || '$' || split_part(@, '$', 3) END`
 
-var hashCostsQuery = `SELECT coalesce(` + strings.ReplaceAll(costOf, "@", "imported_prefix") + `, cost), cost, count(*)
-	FROM (SELECT imported_prefix, ` + strings.ReplaceAll(costOf, "@", "password_hash") + ` AS cost FROM credentials) AS c
+// costBatch is how many imported hashes one statement reads: those of some tens of milliseconds, so that no timeout of
+// statements is too short, however many there are.
+const costBatch = 10_000
+
+// costTimeout is for one statement.
+const costTimeout = 30 * time.Second
+
+var hashCostsQuery = `SELECT ` + strings.ReplaceAll(costOf, "@", "imported_prefix") + `, ` + strings.ReplaceAll(costOf, "@", "password_hash") + `,
+		count(*), max(user_id::text COLLATE "C")
+	FROM (SELECT user_id, imported_prefix, password_hash FROM credentials
+		WHERE imported_prefix IS NOT NULL AND user_id > $1 ORDER BY user_id LIMIT $2) AS batch
 	GROUP BY 1, 2`
 
-// HashCosts implements user.Store. It reads all credentials. The error is Unavailable only if the database is: not if
-// there are more credentials than are read in the time of a statement, or of ctx.
+// HashCosts implements user.Store. It reads the hashes of imported accounts alone, by an index of those. How many accounts there are is
+// counted, by the index of the primary key, and only if some were imported: an estimate rises and falls, and so would the
+// cost of an unknown email, which that of an account does not.
 func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
-	const doing = "count the costs of password hashes"
-	conn, err := db.pool.Acquire(ctx)
+	sums := make(map[user.HashCost]int64) // by costs; their Accounts are zero
+	var imported int64
+	for last, more := uuid.Nil, true; more; {
+		found, err := db.hashCostsAfter(ctx, &last, sums)
+		if err != nil {
+			return nil, failed("count the costs of imported password hashes", err)
+		}
+		imported += found
+		more = found == costBatch
+	}
+	if imported == 0 {
+		return nil, nil
+	}
+	total, err := db.countCredentials(ctx)
 	if err != nil {
-		return nil, failed(doing, err)
+		return nil, failed("count the password hashes", err)
 	}
-	defer conn.Release()
-	rows, _ := conn.Query(ctx, hashCostsQuery) // its error is that of the rows
-	counts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[user.HashCost])
-	var server *pgconn.PgError
-	const canceled = "57014"
-	if errors.As(err, &server) && server.Code == canceled || ctx.Err() != nil {
-		return nil, fmt.Errorf(doing+": %w", err)
+	out := []user.HashCost{{Accounts: max(total-imported, 0)}}
+	for cost, n := range sums {
+		cost.Accounts = n
+		out = append(out, cost)
 	}
-	return counts, failed(doing, err)
+	return out, nil
+}
+
+// hashCostsAfter adds the imported hashes of the next users to the sums, moves last to the last of these users, and returns
+// how many they are.
+func (db *DB) hashCostsAfter(ctx context.Context, last *uuid.UUID, sums map[user.HashCost]int64) (found int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, costTimeout)
+	defer cancel()
+	rows, err := db.pool.Query(ctx, hashCostsQuery, *last, costBatch)
+	if err != nil {
+		return 0, err
+	}
+	var cost user.HashCost
+	var n int64
+	var greatest uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&cost.Came, &cost.Now, &n, &greatest}, func() error {
+		sums[cost] += n
+		found += n
+		if bytes.Compare(greatest[:], last[:]) > 0 {
+			*last = greatest
+		}
+		return nil
+	})
+	return found, err
+}
+
+func (db *DB) countCredentials(ctx context.Context) (n int64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, costTimeout)
+	defer cancel()
+	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM credentials`).Scan(&n)
+	return n, err
 }

@@ -6,3 +6,6 @@ func (db *DB) Reset() {
 	db.logins.Reset()
 	db.probe.drop()
 }
+
+// HashCostsQuery is what reads the imported hashes.
+var HashCostsQuery = hashCostsQuery

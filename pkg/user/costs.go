@@ -4,88 +4,80 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"fmt"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
-// How often the costs of the accounts' hashes are counted, how soon again if the database did not answer, and for how long.
+// How often the costs of the imported hashes are counted, and how soon again after a failure.
 const (
-	countEvery   = time.Hour
-	countAgain   = time.Minute
-	countTimeout = time.Minute
+	countEvery     = time.Hour
+	countAgain     = time.Minute
+	countAgainSoon = time.Second // while readiness waits for the first count
 )
 
-// costCount is the last count of what the accounts' hashes cost. Logins ask for it, so that none is made where
-// nobody logs in.
-type costCount struct {
-	ctx  context.Context // of a count, which nobody but the first login waits for
-	stop context.CancelFunc
+// firstCountWait is how long readiness waits for the first count. Without one, an unknown email costs as much as today's
+// hashes: logins that work are worth more than what their time tells until then.
+const firstCountWait = 30 * time.Second
 
-	mu      sync.Mutex
-	next    time.Time     // when to count; zero before the first count
-	running chan struct{} // closed at the end of the count that is made now; nil if there is none
-	err     error         // of the first count
+var errNotCounted = errors.New("the costs of imported password hashes are not counted yet")
+
+// costCount is what readiness has to know of the counts.
+type costCount struct {
+	settled atomic.Bool // there was a count, or readiness has waited long enough
 }
 
 // credential returns what a login with this email is checked against. One without an account gets the cost
 // of one, by a number that nobody can tell who does not know the secret of tokens.
 func (s *Service) credential(ctx context.Context, email string) (Credential, error) {
-	if err := s.countCosts(ctx); err != nil {
-		return Credential{}, err
-	}
 	cred, err := s.store.Credential(ctx, email)
 	cred.number = binary.BigEndian.Uint64(s.tokens.EmailMAC(Fold(email)))
 	return cred, err
 }
 
-// countCosts has the costs counted if it is time for that, and waits only if they never were. Errors: Unavailable.
-func (s *Service) countCosts(ctx context.Context) error {
-	c := &s.costs
-	c.mu.Lock()
-	first, running := c.next.IsZero(), c.running
-	if running == nil && !s.now().Before(c.next) {
-		running = make(chan struct{})
-		c.running = running
-		go s.count(running)
+// CountCosts counts what the imported hashes cost. From then on an unknown email costs as much as one of the accounts.
+// Errors leave the last count in force: Unavailable, and that of ctx.
+func (s *Service) CountCosts(ctx context.Context) error {
+	counts, err := s.store.HashCosts(ctx)
+	if err != nil {
+		return err
 	}
-	c.mu.Unlock()
-	if !first {
-		return nil
-	}
-	select {
-	case <-running:
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.err
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the first count of the costs of password hashes: %w", ctx.Err())
+	s.hasher.SetCosts(counts)
+	s.costs.settled.Store(true)
+	return nil
+}
+
+// KeepCostsCounted counts at once and every hour, until ctx ends. No login waits for it.
+func (s *Service) KeepCostsCounted(ctx context.Context) {
+	patience := time.AfterFunc(firstCountWait, func() { s.costs.settled.Store(true) })
+	defer patience.Stop()
+	for ctx.Err() == nil {
+		wait := time.NewTimer(s.countAndWait(ctx))
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+		}
 	}
 }
 
-// count makes a count. One that fails leaves the last one in force. Before the first one nobody logs in while the database
-// does not answer. If it does and there is no count all the same, an unknown email costs as much as today's hashes.
-func (s *Service) count(running chan struct{}) {
-	c := &s.costs
-	ctx, cancel := context.WithTimeout(c.ctx, countTimeout)
-	defer cancel()
-	counts, err := s.store.HashCosts(ctx)
-	if err != nil {
-		s.cfg.Log.WarnContext(ctx, "the costs of the password hashes are not counted", "error", err)
-	} else {
-		s.hasher.SetCosts(counts)
+// countAndWait makes a count and returns when to make the next one.
+func (s *Service) countAndWait(ctx context.Context) time.Duration {
+	err := s.CountCosts(ctx)
+	switch {
+	case err == nil:
+		return countEvery
+	case !s.costs.settled.Load(): // readiness tells of it
+		return countAgainSoon
+	case ctx.Err() == nil:
+		s.cfg.Log.WarnContext(ctx, "the costs of imported password hashes are not counted; trying again in a minute", "error", err)
 	}
+	return countAgain
+}
 
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.running, c.err = nil, nil
-	switch unavailable, is := errors.AsType[*Error](err); {
-	case !is:
-		c.next = s.now().Add(countEvery)
-	case c.next.IsZero():
-		c.err = unavailable // the next login counts
-	default:
-		c.next = s.now().Add(countAgain)
+// CheckCosts returns an error, fit to be shown, while readiness waits for the first count of KeepCostsCounted.
+func (s *Service) CheckCosts(context.Context) error {
+	if s.costs.settled.Load() {
+		return nil
 	}
-	close(running)
+	return errNotCounted
 }

@@ -1,8 +1,11 @@
 package user
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -34,130 +37,124 @@ func (s *countedStore) then(answer func(context.Context) error) {
 	s.answer = answer
 }
 
+func (s *countedStore) made() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts
+}
+
 func fails(err error) func(context.Context) error { return func(context.Context) error { return err } }
 
-func afterASecond(ctx context.Context) error {
-	select {
-	case <-time.After(time.Second):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
+func after(d time.Duration) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-time.After(d):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 
-// counted runs a test of a service whose store begins with this answer, in a bubble.
-func counted(t *testing.T, answer func(context.Context) error, test func(*testing.T, *Service, *countedStore)) {
+// counting runs a test, in a bubble, of a service that counts its store, which begins with this answer. The count ends with the test.
+func counting(t *testing.T, answer func(context.Context) error, test func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		hasher, err := password.NewHasher(password.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1}, password.Limits{Concurrency: 1, MaxWait: 1}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		var logs bytes.Buffer
 		store := &countedStore{answer: answer}
-		s := New(Config{}, store, hasher, nil)
-		defer s.costs.stop()
-		test(t, s, store)
+		s := New(Config{Log: slog.New(slog.NewTextHandler(&logs, nil))}, store, hasher, nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { s.KeepCostsCounted(ctx) })
+		synctest.Wait()
+		test(t, s, store, &logs)
+		cancel()
+		running.Wait()
 	})
 }
 
-// TestTheFirstLoginsWaitForACount and no others: those of the next hours count beside themselves.
-func TestTheFirstLoginsWaitForACount(t *testing.T) {
+// passes lets time pass, and what is due then happen.
+func passes(d time.Duration) {
+	<-time.After(d)
+	synctest.Wait()
+}
+
+func TestReadinessWaitsForTheFirstCountAndForNoOther(t *testing.T) {
 	t.Parallel()
-	counted(t, afterASecond, func(t *testing.T, s *Service, store *countedStore) {
-		took := func() time.Duration {
-			began := time.Now()
-			if err := s.countCosts(t.Context()); err != nil {
-				t.Errorf("countCosts = %v", err)
-			}
-			return time.Since(began)
+	counting(t, after(5*time.Second), func(t *testing.T, s *Service, store *countedStore, _ *bytes.Buffer) {
+		passes(4 * time.Second)
+		if err := s.CheckCosts(t.Context()); !errors.Is(err, errNotCounted) {
+			t.Errorf("CheckCosts = %v before the end of the first count", err)
 		}
-		var both sync.WaitGroup
-		for range 2 {
-			both.Go(func() {
-				if d := took(); d != time.Second {
-					t.Errorf("a first login waits for %s", d)
-				}
-			})
+		passes(time.Second)
+		if err := s.CheckCosts(t.Context()); err != nil || store.made() != 1 {
+			t.Errorf("CheckCosts = %v after %d counts, want one", err, store.made())
 		}
-		both.Wait()
-		if d := took(); d != 0 || store.counts != 1 {
-			t.Errorf("the next one waits for %s, and there are %d counts", d, store.counts)
-		}
-		<-time.After(countEvery)
-		if d := took(); d != 0 {
-			t.Errorf("an hour later one waits for %s", d)
-		}
-		<-time.After(2 * time.Second)
-		if took(); store.counts != 2 {
-			t.Errorf("%d counts in an hour, want a second one", store.counts)
+		passes(countEvery)
+		if err := s.CheckCosts(t.Context()); err != nil || store.made() != 2 {
+			t.Errorf("CheckCosts = %v during %d counts, want the second one to be made", err, store.made())
 		}
 	})
 }
 
-func TestNobodyLogsInBeforeTheFirstCountOfADatabaseThatDoesNotAnswer(t *testing.T) {
+// TestACountThatTakesLongIsNotGivenUp: readiness waits for some of it, and the costs are there at its end.
+func TestACountThatTakesLongIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	counting(t, after(10*time.Minute), func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer) {
+		passes(firstCountWait)
+		if err := s.CheckCosts(t.Context()); err != nil {
+			t.Errorf("CheckCosts = %v after %s", err, firstCountWait)
+		}
+		passes(10 * time.Minute)
+		if store.made() != 1 || logs.Len() != 0 {
+			t.Errorf("%d counts, and %q is logged; want one that ended well", store.made(), logs)
+		}
+	})
+}
+
+func TestAFailedCountIsRepeatedSoon(t *testing.T) {
 	t.Parallel()
 	away := &Error{Code: Unavailable}
-	counted(t, fails(away), func(t *testing.T, s *Service, store *countedStore) {
-		for range 3 {
-			if err := s.countCosts(t.Context()); !errors.Is(err, away) {
-				t.Errorf("countCosts = %v, want that of the database", err)
-			}
+	counting(t, fails(away), func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer) {
+		passes(3 * time.Second)
+		if err := s.CheckCosts(t.Context()); !errors.Is(err, errNotCounted) || store.made() != 4 {
+			t.Errorf("CheckCosts = %v after %d counts, want one each second", err, store.made())
 		}
 		store.then(fails(nil))
-		if err := s.countCosts(t.Context()); err != nil || store.counts != 4 {
-			t.Errorf("countCosts = %v after %d counts", err, store.counts)
+		passes(time.Second)
+		if err := s.CheckCosts(t.Context()); err != nil || store.made() != 5 || logs.Len() != 0 {
+			t.Errorf("CheckCosts = %v after %d counts, with %q in the log", err, store.made(), logs)
 		}
-		store.then(fails(away)) // the last count stays in force
-		<-time.After(countEvery)
-		for range 3 {
-			if err := s.countCosts(t.Context()); err != nil {
-				t.Errorf("countCosts = %v after the first count", err)
-			}
-			synctest.Wait()
+		store.then(fails(away))
+		passes(countEvery)
+		passes(2 * countAgain)
+		if err := s.CheckCosts(t.Context()); err != nil || store.made() != 8 {
+			t.Errorf("CheckCosts = %v after %d counts, want 3 more within two minutes", err, store.made())
 		}
-		if store.counts != 5 {
-			t.Errorf("%d counts, want one more at first", store.counts)
-		}
-		<-time.After(countAgain)
-		_ = s.countCosts(t.Context())
-		synctest.Wait()
-		if store.counts != 6 {
-			t.Errorf("%d counts, want one more after a minute", store.counts)
+		if n := strings.Count(logs.String(), "level=WARN"); n != 3 {
+			t.Errorf("%d warnings in the log, want 3:\n%s", n, logs)
 		}
 	})
 }
 
-// TestACountThatCanNotBeMadeKeepsNobodyOut, such as one of more accounts than a statement has time for.
-func TestACountThatCanNotBeMadeKeepsNobodyOut(t *testing.T) {
+// TestAFirstCountThatFailsKeepsNobodyOutForLong, such as one that may not read the table.
+func TestAFirstCountThatFailsKeepsNobodyOutForLong(t *testing.T) {
 	t.Parallel()
-	counted(t, fails(errors.New("canceled")), func(t *testing.T, s *Service, store *countedStore) {
-		for range 3 {
-			if err := s.countCosts(t.Context()); err != nil {
-				t.Errorf("countCosts = %v", err)
-			}
-		}
-		if store.counts != 1 {
-			t.Errorf("%d counts, want 1", store.counts)
+	counting(t, fails(errors.New("denied")), func(t *testing.T, s *Service, _ *countedStore, logs *bytes.Buffer) {
+		passes(firstCountWait + countAgainSoon)
+		if err := s.CheckCosts(t.Context()); err != nil || !strings.Contains(logs.String(), "denied") {
+			t.Errorf("CheckCosts = %v, with %q in the log", err, logs)
 		}
 	})
 }
 
-func TestWhoWaitsForACountGivesUp(t *testing.T) {
+func TestACountEndsWithTheService(t *testing.T) {
 	t.Parallel()
-	counted(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, func(t *testing.T, s *Service, _ *countedStore) {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		if err := s.countCosts(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("countCosts = %v", err)
-		}
-		if err := s.Finish(t.Context()); err != nil {
-			t.Error(err)
-		}
-		synctest.Wait()
-		s.costs.mu.Lock()
-		defer s.costs.mu.Unlock()
-		if s.costs.running != nil {
-			t.Error("the count goes on after the end of the service")
-		}
+	counting(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, func(*testing.T, *Service, *countedStore, *bytes.Buffer) {
+		passes(time.Hour)
 	})
 }

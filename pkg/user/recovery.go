@@ -51,11 +51,8 @@ func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 	})
 }
 
-// Finish waits for the work that goes on after an answer, and ends what no answer needs. Error: that of ctx.
-func (s *Service) Finish(ctx context.Context) error {
-	s.costs.stop()
-	return s.resets.finish(ctx)
-}
+// Finish waits for the work that goes on after an answer. Error: that of ctx.
+func (s *Service) Finish(ctx context.Context) error { return s.resets.finish(ctx) }
 
 // SendReset sends a token for a new password to the mailbox of a user. Errors: those of a grant, NotFound, Unavailable.
 func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {

@@ -60,11 +60,7 @@ func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens)
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	background, stop := context.WithCancel(context.Background())
-	return &Service{
-		cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: newResets(), now: databaseNow,
-		costs: costCount{ctx: background, stop: stop},
-	}
+	return &Service{cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: newResets(), now: databaseNow}
 }
 
 // databaseNow is the time in the database's resolution, so that what is returned now

@@ -44,7 +44,8 @@ type Store interface {
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
 	// Guesses returns what is known of failures. It does the same work whether or not there is an account.
 	Guesses(ctx context.Context, a Attempted) (Guesses, error)
-	// HashCosts returns how many accounts have password hashes of each cost.
+	// HashCosts returns how many accounts were imported with password hashes of each cost, and how many were made here,
+	// whose costs are empty. It reads the hashes of imported accounts alone.
 	HashCosts(ctx context.Context) ([]HashCost, error)
 	// UpgradeHash replaces a user's password hash if it still is the old one.
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error

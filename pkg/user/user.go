@@ -79,7 +79,7 @@ type Credential struct {
 	number uint64 // see password.Stored
 }
 
-// HashCost is how many accounts have password hashes of a cost.
+// HashCost is how many imported accounts have password hashes of a cost; without costs, how many other accounts there are.
 type HashCost = password.Count
 
 // Filter chooses users for a list. Empty members choose all.
