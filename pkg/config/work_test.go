@@ -1,0 +1,26 @@
+package config_test
+
+import (
+	"strconv"
+	"testing"
+
+	"user-service/pkg/password"
+)
+
+// TestTheMostWorkOfAHashIsThatOfPackagePassword: what one takes and the other refuses would keep the service from starting.
+func TestTheMostWorkOfAHashIsThatOfPackagePassword(t *testing.T) {
+	t.Parallel()
+	const kib = password.MaxWorkKiB / 8
+	for iterations, taken := range map[int]bool{8: true, 9: false} {
+		env := required()
+		env["ARGON2_MEMORY_KIB"], env["ARGON2_ITERATIONS"] = strconv.Itoa(kib), strconv.Itoa(iterations)
+		_, err := load(t, env)
+		if (err == nil) != taken {
+			t.Errorf("%d KiB times %d: %v", kib, iterations, err)
+		}
+		_, err = password.NewHasher(password.Params{MemoryKiB: kib, Iterations: uint32(iterations), Parallelism: 1}, password.Limits{Concurrency: 1, MaxWait: 1}, nil)
+		if (err == nil) != taken {
+			t.Errorf("package password: %d KiB times %d: %v", kib, iterations, err)
+		}
+	}
+}
