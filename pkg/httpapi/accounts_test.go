@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -141,6 +143,39 @@ func TestAHostileBodyGetsAShortAnswer(t *testing.T) {
 				t.Errorf("%s: %s answers with %d errors in %d bytes", path, name, len(p.Errors), len(answer.body))
 			}
 		}
+	}
+}
+
+// TestUnknownMembersCostLittle looks at the memory that one answer takes: what is allocated for each of thousands of
+// members is work that no queue and no quota bounds.
+func TestUnknownMembersCostLittle(t *testing.T) {
+	s := start(t) // not in parallel: what other tests allocate would count
+	var body strings.Builder
+	body.WriteString("{")
+	for n := range 6000 {
+		fmt.Fprintf(&body, `"%d":1,`, n)
+	}
+	body.WriteString(`"name":"a"}`)
+	request := func() {
+		req := httptest.NewRequestWithContext(t.Context(), "POST", "/login", strings.NewReader(body.String()))
+		req.Header.Set("Content-Type", jsonType)
+		answer := httptest.NewRecorder()
+		s.Config.Handler.ServeHTTP(answer, req)
+		if answer.Code != 422 {
+			t.Fatalf("status is %d", answer.Code)
+		}
+	}
+	request()
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 10 {
+		request()
+	}
+	runtime.ReadMemStats(&after)
+	if kib := (after.TotalAlloc - before.TotalAlloc) / 10 >> 10; kib > 4096 {
+		t.Errorf("an answer to %d bytes takes %d KiB of memory", body.Len(), kib)
+	} else {
+		t.Logf("an answer to %d bytes takes %d KiB of memory", body.Len(), kib)
 	}
 }
 
