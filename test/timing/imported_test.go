@@ -38,6 +38,9 @@ func (s *target) importAccounts(iterations int) {
 		s.t.Fatalf("%d accounts are imported, %v", n, err)
 	}
 	s.sql(`UPDATE users SET status = 'disabled' WHERE email = 'known-1@example.com'`)
+	if err := s.users.CountCosts(s.t.Context()); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // iterationsFor returns how many iterations of PBKDF2 take about so long here.
