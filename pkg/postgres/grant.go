@@ -41,8 +41,8 @@ func queueGrant(batch *pgx.Batch, g access.Grant, found *standing) {
 	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 FOR KEY SHARE`, caller.SessionID, caller.UserID)
 	if !g.Self() {
 		batch.Queue(`
-			SELECT 1 FROM roles WHERE name IN (SELECT role FROM user_roles WHERE user_id = ANY($1::uuid[]))
-			ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, []uuid.UUID{caller.UserID, g.Target()})
+			SELECT 1 FROM roles WHERE name IN (SELECT role FROM user_roles WHERE user_id IN ($1, $2))
+			ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, caller.UserID, g.Target())
 	}
 	batch.Queue(identifyQuery, caller.UserID, caller.SessionID).QueryRow(func(row pgx.Row) error {
 		identity, err := scanIdentity(row)

@@ -55,11 +55,11 @@ func announce(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) 
 func (db *DB) Announce(ctx context.Context, after uuid.UUID, limit int, about func(user.User) (event.Event, error)) (users []user.User, err error) {
 	err = db.inTx(ctx, "announce users", func(tx pgx.Tx) error {
 		// Locked first and read after that: what a change has made that was waited for is seen.
-		rows, err := tx.Query(ctx, `SELECT id FROM users WHERE id > $1 ORDER BY id LIMIT $2 FOR SHARE`, after, limit)
+		rows, err := tx.Query(ctx, `SELECT id::text FROM users WHERE id > $1 ORDER BY id LIMIT $2 FOR SHARE`, after, limit)
 		if err != nil {
 			return err
 		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[string]) // as text: a list of UUIDs can't be sent behind a pooler with exec mode
 		if err != nil {
 			return err
 		}
