@@ -1,25 +1,21 @@
 package httpapi_test
 
 import (
+	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 	"testing"
-	"time"
-
-	"github.com/google/uuid"
-
-	"user-service/pkg/access"
-	"user-service/pkg/user"
 )
 
-// TestWhatCountsInTheQuotaOfAnAccount spends a quota of 30 in every way. It fills again by one every two seconds.
+// TestWhatCountsInTheQuotaOfAnAccount spends a quota of 30 in every way.
 func TestWhatCountsInTheQuotaOfAnAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 30 })
 	for name, test := range map[string]struct {
 		method, path string
 		body         any
-		most         int // requests of 40 that are let in at once
+		most         int // of 40 requests
 	}{
 		"PATCH":              {"PATCH", "/users/me", `{"name":"Ada"}`, 30},
 		"an invalid PATCH":   {"PATCH", "/users/me", `{"name":1}`, 30},
@@ -34,33 +30,63 @@ func TestWhatCountsInTheQuotaOfAnAccount(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			a := s.register()
-			started, in := time.Now(), 0
-			for in < 40 && !refusedByAccount(s.call(test.method, test.path, test.body, as(a.token))) {
-				in++
-			}
-			if filled := int(time.Since(started) / (2 * time.Second)); in < test.most || in > test.most+filled {
-				t.Errorf("%d requests are let in, want %d, and at most %d more by now", in, test.most, filled)
+			for i := range 40 {
+				got := s.call(test.method, test.path, test.body, as(a.token))
+				if refused := got.status == 429 && got.header.Get("RateLimit-Policy") == `"account";q=30;w=60`; refused != (i >= test.most) {
+					t.Fatalf("request %d is answered with %d %s", i+1, got.status, got.header.Get("RateLimit-Policy"))
+				}
 			}
 			s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(s.register().token)).want(t, 200) // nobody else is refused
 		})
 	}
 }
 
-func refusedByAccount(got answer) bool {
-	return got.status == 429 && got.header.Get("RateLimit-Policy") == `"account";q=30;w=60`
+// TestARefusedHashTakesNothing from the quota of the account.
+func TestARefusedHashTakesNothing(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.account = 12 })
+	a := s.register()
+	patch := func(body string) answer { return s.call("PATCH", "/users/me", body, as(a.token)) }
+	for range 5 {
+		patch(`{"name":"Ada"}`).want(t, 200)
+	}
+	for range 10 {
+		got := patch(`{"name":"Ada","current_password":"seven"}`)
+		got.wantProblem(t, 429, "too-many-requests")
+		if wait := got.header.Get("Retry-After"); wait != "15" { // for three more of 12 a minute
+			t.Errorf("Retry-After is %q", wait)
+		}
+	}
+	for range 7 {
+		patch(`{"name":"Ada"}`).want(t, 200)
+	}
+	patch(`{"name":"Ada"}`).want(t, 429)
+}
+
+// TestAnotherAccountCountsAsNoHash: nobody's password is checked there.
+func TestAnotherAccountCountsAsNoHash(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.account = 12 })
+	a, admin := s.register(), s.admin()
+	for range 12 {
+		s.call("PATCH", a.path(), map[string]any{"name": "Ada", "current_password": goodPassword}, as(admin.token)).want(t, 200)
+	}
+	s.call("PATCH", a.path(), `{"name":"Ada"}`, as(admin.token)).want(t, 429)
 }
 
 // TestNoQuotaKeepsSessionsAlive: whoever is attacked gets the attacker out.
 func TestNoQuotaKeepsSessionsAlive(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(set *settings) { set.account = 1 })
+	s := start(t, func(set *settings) { set.account = 2 })
 	a := s.register()
 	other := s.login(a)
-	s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token)).want(t, 200)
+	for range 2 {
+		s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token)).want(t, 200)
+	}
 	got := s.call("PATCH", "/users/me", `{"name":"Bob"}`, as(a.token))
 	got.wantProblem(t, 429, "too-many-requests")
 	wait := got.header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(wait); err != nil || seconds < 1 || seconds > 60 || got.header.Get("RateLimit") != `"account";r=0;t=`+wait {
+	if seconds, err := strconv.Atoi(wait); err != nil || seconds < 1 || seconds > 30 || got.header.Get("RateLimit") != `"account";r=0;t=`+wait {
 		t.Errorf("Retry-After is %q, RateLimit %q", wait, got.header.Get("RateLimit"))
 	}
 	sessions := decode[struct{ Items []struct{ ID string } }](t, s.call("GET", "/users/me/sessions", nil, as(a.token)).want(t, 200)).Items
@@ -71,49 +97,72 @@ func TestNoQuotaKeepsSessionsAlive(t *testing.T) {
 	s.call("DELETE", "/users/me/sessions", nil, as(a.token)).want(t, 204)
 }
 
-// scarce is the API with a quota of one a minute for each address, an account, and an address that it has not been used from.
-func scarce(t *testing.T) (s *server, a account, there option) {
-	t.Helper()
-	s = start(t, func(set *settings) {
-		set.limit, set.proxies = 1, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
-	})
-	u, err := s.users.Create(t.Context(), access.Internal(uuid.Nil), user.Registration{Email: "ada@example.com", Password: goodPassword})
-	if err != nil {
-		t.Fatal(err)
+// TestSoManyWaitToEndSessions holds the refusal of one too many to the contract: it has no quota to tell of.
+func TestSoManyWaitToEndSessions(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/users/me/sessions", "/users/me/sessions/"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			s := start(t)
+			other := s.register()
+			a := s.login(other)
+			if strings.HasSuffix(path, "/") { // logout, by its id too, waits for nobody
+				path += s.sessions("/users/me", a.token)[1].ID.String() // the older one
+			}
+			unlock := s.lockTarget(pending{target: a})
+			const most = 66 // one that works, 64 that wait, and one too many
+			answers := make(chan answer, most)
+			for range most {
+				go func() { answers <- s.call("DELETE", path, nil, as(a.token)) }()
+			}
+			tooMany := <-answers
+			unlock()
+			tooMany.wantProblem(t, 429, "too-many-requests")
+			if policy, has := tooMany.header["Ratelimit-Policy"]; has {
+				t.Errorf("RateLimit-Policy is %q", policy)
+			}
+			for range most - 1 {
+				<-answers
+			}
+		})
 	}
-	return s, account{User: u, password: goodPassword}, from("203.0.113.1")
 }
 
-// spend spends the quota of an address.
-func (s *server) spend(there option) {
-	s.t.Helper()
-	s.call("POST", "/login", `{}`, there).want(s.t, 422)
-	s.call("POST", "/login", `{}`, there).wantProblem(s.t, 429, "too-many-requests")
+// spent is the API with an address whose quota is spent.
+func spent(t *testing.T, limit int) (s *server, a account, there option) {
+	t.Helper()
+	s = start(t, func(set *settings) {
+		set.limit, set.proxies = limit, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	a = s.register()
+	there = header("X-Forwarded-For", "203.0.113.1")
+	for range limit {
+		s.call("POST", "/login", `{}`, there).want(t, 422)
+	}
+	s.call("POST", "/login", `{}`, there).wantProblem(t, 429, "too-many-requests")
+	return s, a, there
 }
 
 func TestARefreshCountsByItsSession(t *testing.T) {
 	t.Parallel()
-	s, a, there := scarce(t)
-	session := func(addr string) string {
-		body := map[string]any{"email": a.Email, "password": a.password}
-		return decode[tokens](t, s.call("POST", "/login", body, from(addr)).want(t, 200)).RefreshToken
-	}
+	s, a, there := spent(t, 4)
+	other := s.login(a)
 	refresh := func(token string) answer {
 		return s.call("POST", "/refresh", map[string]any{"refresh_token": token}, there)
 	}
-	mine, other := session("198.51.100.1"), session("192.0.2.1")
-	s.spend(there)
-	next := decode[tokens](t, refresh(mine).want(t, 200)).RefreshToken
-	for _, token := range []string{mine, next} { // by the session, whatever the counter
-		got := refresh(token)
-		got.wantProblem(t, 429, "too-many-requests")
-		if policy := got.header.Get("RateLimit-Policy"); policy != `"session";q=1;w=60` {
-			t.Errorf("RateLimit-Policy is %q", policy)
-		}
+	first := a.refresh
+	for range 4 {
+		a.refresh = decode[tokens](t, refresh(a.refresh).want(t, 200)).RefreshToken
 	}
-	refresh(other).want(t, 200) // which has a quota of its own
-	for _, forged := range []string{"", "x", flipped(mine), mine + "A"} {
-		if policy := refresh(forged).want(t, 429).header.Get("RateLimit-Policy"); policy != `"address";q=1;w=60` {
+	got := refresh(a.refresh)
+	got.wantProblem(t, 429, "too-many-requests")
+	if policy := got.header.Get("RateLimit-Policy"); policy != `"session";q=4;w=60` {
+		t.Errorf("RateLimit-Policy is %q", policy)
+	}
+	refresh(first).want(t, 429)         // by its session, whatever its number
+	refresh(other.refresh).want(t, 200) // which has a quota of its own
+	for _, forged := range []string{"", "x", flipped(first), first + "A"} {
+		if policy := refresh(forged).want(t, 429).header.Get("RateLimit-Policy"); policy != `"address";q=4;w=60` {
 			t.Errorf("%q: RateLimit-Policy is %q", forged, policy)
 		}
 	}
@@ -132,12 +181,11 @@ func flipped(token string) string {
 
 func TestAResetIsConfirmedWhateverOthersDoAtTheAddress(t *testing.T) {
 	t.Parallel()
-	s, a, there := scarce(t)
+	s, a, there := spent(t, 4)
 	confirm := func(token, pw string) answer {
 		return s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": pw}, there)
 	}
 	token := s.askForReset(a.Email)
-	s.spend(there)
 	confirm(flipped(token), newPassword).want(t, 429)
 	confirm("x", newPassword).want(t, 429)
 	confirm(token, "weak").want(t, 422)
@@ -145,11 +193,78 @@ func TestAResetIsConfirmedWhateverOthersDoAtTheAddress(t *testing.T) {
 	confirm(token, newPassword).want(t, 429) // it is no live one any more
 }
 
+// TestForgedResetsHaveFewLookups sends forged tokens: an address looks up as many as its quota, and as many again when
+// that is spent.
+func TestForgedResetsHaveFewLookups(t *testing.T) {
+	t.Parallel()
+	database := newCounter(t)
+	s := start(t, func(set *settings) {
+		set.database, set.limit, set.proxies = database.dsn, 4, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	there, elsewhere := header("X-Forwarded-For", "203.0.113.1"), header("X-Forwarded-For", "198.51.100.1")
+	confirm := func(token string, from option) answer {
+		return s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": newPassword}, from)
+	}
+	for i := range 4 {
+		confirm(forged(i), there).want(t, 400)
+	}
+	before := database.queries.Load()
+	for i := range 50 {
+		if policy := confirm(forged(i), there).want(t, 429).header.Get("RateLimit-Policy"); policy != `"address";q=4;w=60` {
+			t.Errorf("RateLimit-Policy is %q", policy)
+		}
+	}
+	if n := database.queries.Load() - before; n != 4 {
+		t.Errorf("50 forged tokens of an address whose quota is spent took %d queries, want 4", n)
+	}
+	confirm(forged(0), elsewhere).want(t, 400)
+}
+
+// forged returns the i-th of many texts with the form of a one-time token.
+func forged(i int) string { return fmt.Sprintf("%043d", i) }
+
+// TestOneResetHashesOnceAtATime sends one token as often as requests wait for each other, and once more, while nothing can be
+// hashed: one hash waits.
+func TestOneResetHashesOnceAtATime(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
+	token := s.askForReset(s.register().Email)
+	has, release := s.takeTurn()
+	<-has
+	const most = 66 // one that works, 64 that wait, and one too many
+	answers := make(chan answer, most)
+	for range most {
+		go func() { answers <- s.confirmReset(token, newPassword) }()
+	}
+	(<-answers).wantProblem(t, 429, "too-many-requests")
+	if n := s.hasher.Waiting(); n != 1 {
+		t.Errorf("%d hashes for one token wait, want 1", n)
+	}
+	release()
+	statuses := map[int]int{}
+	for range most - 1 {
+		statuses[(<-answers).status]++
+	}
+	if statuses[204] > 1 || statuses[204]+statuses[400]+statuses[503] != most-1 {
+		t.Errorf("statuses are %v, want one 204 at most, and refusals", statuses)
+	}
+}
+
 // TestAConfirmedResetCountsForNothing at an address that has its quota.
 func TestAConfirmedResetCountsForNothing(t *testing.T) {
 	t.Parallel()
-	s, a, there := scarce(t)
-	token := s.askForReset(a.Email)
-	s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": newPassword}, there).want(t, 204)
-	s.spend(there)
+	s := start(t, func(set *settings) {
+		set.limit, set.proxies = 4, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	there := header("X-Forwarded-For", "203.0.113.1")
+	for i := range 2 {
+		a := s.with()
+		token := s.askForReset(a.Email)
+		pw := fmt.Sprintf("%s, %d", newPassword, i)
+		s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": pw}, there).want(t, 204)
+	}
+	for range 4 {
+		s.call("POST", "/login", `{}`, there).want(t, 422)
+	}
+	s.call("POST", "/login", `{}`, there).want(t, 429)
 }

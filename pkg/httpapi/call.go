@@ -25,6 +25,8 @@ type call struct {
 	grant   access.Grant  // what the call's changes rest on
 	session uuid.UUID     // the session that the path names; nil if it names none
 
+	succeeded func() // runs when the handler has answered without an error; nil: nothing does
+
 	base   context.Context    // that of the request, without the end that begin gives it
 	cancel context.CancelFunc // ends what begin began
 
@@ -61,7 +63,11 @@ func (a *API) run(w http.ResponseWriter, c *call, r route) error {
 	if err := a.count(c, r.quota); err != nil {
 		return err
 	}
-	return r.handle(w, c)
+	err := r.handle(w, c)
+	if err == nil && c.succeeded != nil {
+		c.succeeded()
+	}
+	return err
 }
 
 // begin bounds what the call may wait for from now on: whatever is away, an answer comes within 2 seconds.

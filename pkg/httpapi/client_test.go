@@ -91,6 +91,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	s.users = user.New(set.cfg, s.db, hasher, tokens)
 	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
 	s.api = httpapi.New(httpapi.Config{DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit, AccountRateLimitPerMinute: set.account}, s.users, health, unobserved{}, log)
+	s.api.StopClock()
 	handler := s.api.Handler()
 	s.Server = httptest.NewUnstartedServer(handler)
 	s.Config = httpapi.Server("", handler, log)

@@ -36,8 +36,15 @@ func (c *counter) RateLimited(policy string) {
 	}
 }
 
-// limited returns the API without what is behind it: enough for requests that it refuses.
+// limited returns the API without what is behind it: enough for requests that it refuses. Its quotas don't refill.
 func limited(perMinute int, observer Observer) *API {
+	a := refilled(perMinute, observer)
+	a.StopClock()
+	return a
+}
+
+// refilled returns the same with quotas that refill.
+func refilled(perMinute int, observer Observer) *API {
 	cfg := Config{DocsEnabled: true, TrustedProxies: proxies, RateLimitPerMinute: perMinute}
 	return New(cfg, nil, NewHealth(), observer, slog.New(slog.DiscardHandler))
 }
@@ -151,7 +158,7 @@ func TestWhoSharesALimit(t *testing.T) {
 func TestABucketRefills(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		api := limited(60, &counter{}).Handler()
+		api := refilled(60, &counter{}).Handler()
 		const peer = "203.0.113.1"
 		for _, step := range []struct {
 			after time.Duration
@@ -170,7 +177,7 @@ func TestRetryAfterIsHonest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, quota := range []int{1, 2, 3, 7, 11, 49, 60, 61, 97, 600, 1000} {
-			api := limited(quota, &counter{}).Handler()
+			api := refilled(quota, &counter{}).Handler()
 			tries(api, quota, "203.0.113.1")
 			for _, pause := range []time.Duration{0, 1, 333 * time.Microsecond, 17 * time.Millisecond} {
 				<-time.After(pause)
