@@ -19,7 +19,7 @@ import (
 const (
 	issuer   = "https://users.example.com"
 	audience = "shop"
-	secret   = "correct horse battery staple"
+	secret   = "seven green kettles sing"
 )
 
 // service is the program, run as a process of its own.

@@ -114,8 +114,12 @@ func requests() []panel {
 			queries: quantiles("http_server_request_duration_seconds", `@,http_route=~"`+hashing+`"`),
 		},
 		{
-			title: "Refused by limits", unit: "reqps", about: "Requests answered with 429, by limit: address is the token bucket of a client address, login the wait after wrong passwords.",
+			title: "Refused by limits", unit: "reqps", about: "Requests that a limit refused, by its name: address and network count anonymous requests, account those that write, login is the backoff after wrong passwords, queue and bodies bound what waits.",
 			queries: []query{rateBy("user_service_rate_limited_total", "policy")},
+		},
+		{
+			title: "Bodies in transit", unit: "bytes", about: "Bytes of request bodies that each pod is receiving, beyond 4 KiB of each. At 16 MiB further large bodies get 503.",
+			queries: []query{{`sum by (pod) (user_service_request_body_bytes{@})`, "{{pod}}"}},
 		},
 	}
 }
@@ -135,10 +139,11 @@ func accounts() []panel {
 			queries: []query{rateBy("user_service_refreshes_total", "result")},
 		},
 		{
-			title: "Signs of an attack", unit: "short", about: "In 5 minutes: emails that have to wait after wrong passwords, and spent refresh tokens shown again, which ended their session.",
+			title: "Signs of an attack", unit: "short", about: "In 5 minutes: backoffs that began after wrong passwords, used refresh tokens presented again, which ended their session, and requested resets that were dropped.",
 			queries: []query{
 				{`sum(increase(user_service_lockouts_total{@}[5m]))`, "locked out"},
 				{`sum(increase(user_service_refresh_token_reuses_total{@}[5m]))`, "tokens reused"},
+				{`sum(increase(user_service_password_resets_dropped_total{@}[5m]))`, "resets dropped"},
 			},
 		},
 	}
