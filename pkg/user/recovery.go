@@ -93,13 +93,18 @@ func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
 
 // ConfirmReset sets a new password, ends all sessions and clears the counts of failures. The network that the request comes
 // from becomes a known one: its owner can log in from there while strangers go on guessing elsewhere. A password that is
-// refused leaves the token good.
+// refused leaves the token good. One request at a time works with a token, and has one password hashed, even if the client hangs up.
 //
-// Errors: Invalid, InvalidToken, Overloaded, Unavailable.
+// Errors: Invalid, InvalidToken, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	if err := s.CheckReset(r).Err(); err != nil {
 		return err
 	}
+	leave, err := s.confirmations.Enter(ctx, hashToken(r.Token))
+	if err != nil {
+		return err
+	}
+	defer leave()
 	holder, err := s.store.TokenHolder(ctx, hashToken(r.Token), PasswordReset)
 	if err != nil {
 		return s.tokenError(ctx, PasswordReset, err)
@@ -109,7 +114,9 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	if err := errs.Err(); err != nil {
 		return err
 	}
-	hash, err := s.hasher.Hash(ctx, password.Other, r.NewPassword) // before the transaction, which must not wait for its turn
+	patient, cancel := despiteHangUp(ctx)
+	defer cancel()
+	hash, err := s.hasher.Hash(patient, password.Other, r.NewPassword) // before the transaction, which must not wait for its turn
 	if err != nil {
 		return hashing(err)
 	}

@@ -50,6 +50,7 @@ type Service struct {
 	costs  costCount
 
 	reauthentications Serializer[uuid.UUID] // by user, see reauthenticate
+	confirmations     Serializer[TokenHash] // of resets
 }
 
 // New returns a Service. A program that issues no tokens may give nil for them.
