@@ -18,7 +18,7 @@ func LimitConnections(server *http.Server, listener net.Listener) net.Listener {
 	return limitConnections(server, listener, maxConnections)
 }
 
-func limitConnections(server *http.Server, listener net.Listener, most int) net.Listener {
+func limitConnections(server *http.Server, listener net.Listener, most int) *limitedListener {
 	idle, _ := simplelru.NewLRU[net.Conn, struct{}](most, nil) // it fails for a size of 0 only
 	l := &limitedListener{Listener: listener, places: make(chan struct{}, most), closed: make(chan struct{}), idle: idle}
 	server.ConnState = l.changed

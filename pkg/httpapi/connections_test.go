@@ -6,17 +6,41 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 )
 
+// acceptCount is a listener that counts the connections it has accepted.
+type acceptCount struct {
+	net.Listener
+	accepted atomic.Int64
+}
+
+// Accept implements net.Listener.
+func (l *acceptCount) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err == nil {
+		l.accepted.Add(1)
+	}
+	return conn, err
+}
+
+// two is a server of two connections at most.
+type two struct {
+	inner *acceptCount
+	outer *limitedListener
+	idled *atomic.Int64 // how many times a connection has become idle
+}
+
 // serveTwo serves at most two connections. The answer to /wait ends when the client is gone or the test ends.
-func serveTwo(t *testing.T) (dial func() *client) {
+func serveTwo(t *testing.T) (s two, dial func() *client) {
 	t.Helper()
-	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.inner = &acceptCount{Listener: listener}
 	done := make(chan struct{})
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/wait" {
@@ -27,9 +51,15 @@ func serveTwo(t *testing.T) (dial func() *client) {
 			}
 		}
 	})}
-	listener := limitConnections(server, inner, 2)
+	s.outer, s.idled = limitConnections(server, s.inner, 2), new(atomic.Int64)
+	server.ConnState = func(conn net.Conn, state http.ConnState) {
+		s.outer.changed(conn, state)
+		if state == http.StateIdle {
+			s.idled.Add(1)
+		}
+	}
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(listener) }()
+	go func() { served <- server.Serve(s.outer) }()
 	t.Cleanup(func() {
 		close(done)
 		_ = server.Close()
@@ -37,14 +67,34 @@ func serveTwo(t *testing.T) (dial func() *client) {
 			t.Errorf("the server ends with %v", err)
 		}
 	})
-	return func() *client {
-		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", inner.Addr().String())
+	return s, func() *client {
+		conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = conn.Close() })
 		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 		return &client{conn, bufio.NewReader(conn)}
+	}
+}
+
+// waitUntilFull returns when the server waits for a place. It fails if more connections are accepted than there are places.
+func (s two) waitUntilFull(t *testing.T) {
+	t.Helper()
+	for waiting := false; !waiting; <-time.After(time.Millisecond) {
+		if n := s.inner.accepted.Load(); n > 2 {
+			t.Fatalf("%d connections are accepted, want 2", n)
+		}
+		s.outer.mu.Lock()
+		waiting = s.outer.waiting
+		s.outer.mu.Unlock()
+	}
+}
+
+// waitUntilIdle returns when connections have become idle so many times: a client has its answer before.
+func (s two) waitUntilIdle(times int64) {
+	for s.idled.Load() != times {
+		<-time.After(time.Millisecond)
 	}
 }
 
@@ -67,17 +117,19 @@ func (c *client) get(path string) error {
 
 func TestAnIdleConnectionMakesRoom(t *testing.T) {
 	t.Parallel()
-	dial := serveTwo(t)
+	s, dial := serveTwo(t)
 	first, second := dial(), dial()
 	for _, c := range []*client{first, second} {
 		if err := c.get("/"); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for range 3 {
+	s.waitUntilIdle(2)
+	for n := range int64(3) {
 		if err := dial().get("/"); err != nil {
 			t.Fatalf("a new connection gets no answer beside idle ones: %v", err)
 		}
+		s.waitUntilIdle(3 + n)
 	}
 	for _, c := range []*client{first, second} {
 		if _, err := c.answers.ReadByte(); !errors.Is(err, io.EOF) {
@@ -88,7 +140,7 @@ func TestAnIdleConnectionMakesRoom(t *testing.T) {
 
 func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 	t.Parallel()
-	dial := serveTwo(t)
+	s, dial := serveTwo(t)
 	busy := []*client{dial(), dial()}
 	for _, c := range busy {
 		if err := c.get("/wait"); err != nil {
@@ -96,15 +148,15 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 		}
 	}
 	third := dial()
-	_ = third.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
-	if err := third.get("/"); err == nil {
-		t.Fatal("a third connection is served")
+	s.waitUntilFull(t)
+	if n := s.inner.accepted.Load(); n != 2 { // nor is another one accepted while it waits
+		t.Fatalf("%d connections are accepted, want 2", n)
 	}
-	_ = third.SetReadDeadline(time.Now().Add(time.Minute))
 	_ = busy[0].Close()
-	resp, err := http.ReadResponse(third.answers, nil)
-	if err != nil {
+	if err := third.get("/"); err != nil {
 		t.Fatalf("no answer after a place was left: %v", err)
 	}
-	_ = resp.Body.Close()
+	if n := s.inner.accepted.Load(); n != 3 {
+		t.Errorf("%d connections are accepted, want the third too", n)
+	}
 }
