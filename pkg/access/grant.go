@@ -41,10 +41,15 @@ func (g Grant) Internal() bool { return g.rule.Anonymous() }
 // Self reports whether the caller acts on its own account.
 func (g Grant) Self() bool { return !g.Internal() && g.caller.Is(g.target) }
 
+// ByPermission reports whether the change rests on a permission of the caller, which may act on its own account too.
+func (g Grant) ByPermission() bool {
+	return !g.Internal() && !g.rule.everybody && !(g.rule.self && g.Self())
+}
+
 // Allows decides whether the caller, as it is now, may still make the change, when the
 // target has these roles and permissions.
 //
-// Who changes or erases the account of another must have all permissions of that account.
+// A caller who changes or erases another account must have all permissions of that account.
 // Otherwise a new email and a password reset would give the caller the rest of them.
 func (g Grant) Allows(now Caller, target Holder) bool {
 	if !g.rule.Allows(now, g.target) {

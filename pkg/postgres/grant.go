@@ -39,7 +39,7 @@ func queueGrant(batch *pgx.Batch, g access.Grant, found *standing) {
 		batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR SHARE NOWAIT`, caller.UserID)
 	}
 	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 FOR KEY SHARE`, caller.SessionID, caller.UserID)
-	if !g.Self() {
+	if g.ByPermission() {
 		batch.Queue(`
 			SELECT 1 FROM roles WHERE name IN (SELECT role FROM user_roles WHERE user_id IN ($1, $2))
 			ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, caller.UserID, g.Target())

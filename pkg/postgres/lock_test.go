@@ -314,5 +314,32 @@ func TestCallersWhoChangeEachOtherDontWaitInACircle(t *testing.T) {
 	}
 }
 
+// TestARoleOnWhichAChangeRestsStaysAsItIs until the change is stored, also where callers change their own account by it.
+func TestARoleOnWhichAChangeRestsStaysAsItIs(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	u := create(t, db, "a@example.com")
+	assigns := access.Role{Name: "assigns", Permissions: []access.Permission{access.RolesAssign}}
+	if err := db.PutRole(t.Context(), access.Internal(uuid.Nil), assigns, anySize); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Change(t.Context(), access.Internal(u.ID), give(func() {}, "assigns", "user")); err != nil {
+		t.Fatal(err)
+	}
+	caller := access.Caller{UserID: u.ID, SessionID: session(t, db, u).ID, Permissions: assigns.Permissions}
+	_, err := db.Change(t.Context(), access.Only(access.RolesAssign).Grant(caller, u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
+		_, err := conn.Exec(t.Context(), `SELECT 1 FROM roles WHERE name = 'assigns' FOR NO KEY UPDATE NOWAIT`)
+		var server *pgconn.PgError
+		if !errors.As(err, &server) || server.Code != "55P03" {
+			t.Errorf("the role can be changed before the change is stored: %v", err)
+		}
+		return user.Change{}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // anySize agrees to a role whatever it gives.
 func anySize(int) error { return nil }
