@@ -43,7 +43,7 @@ func (g Grant) Self() bool { return !g.Internal() && g.caller.Is(g.target) }
 
 // ByPermission reports whether the change rests on a permission of the caller, which may act on its own account too.
 func (g Grant) ByPermission() bool {
-	return !g.Internal() && !g.rule.everybody && !(g.rule.self && g.Self())
+	return !g.Internal() && !g.rule.everybody && (!g.rule.self || !g.Self())
 }
 
 // Allows decides whether the caller, as it is now, may still make the change, when the
