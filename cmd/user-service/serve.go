@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -83,7 +84,7 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 		httpapi.Server(s.cfg.HTTP.Addr, s.api.Handler(), s.log),
 		httpapi.Server(s.cfg.HTTP.MetricsAddr, s.operations(), s.log),
 	}
-	listeners[0] = httpapi.LimitConnections(servers[0], listeners[0]) // probes and scrapes use the other port
+	listeners[0] = httpapi.LimitConnections(servers[0], listeners[0], debug.SetMemoryLimit(-1)) // probes and scrapes use the other port
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	relaying, stopRelay := context.WithCancel(background)

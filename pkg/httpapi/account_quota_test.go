@@ -171,6 +171,77 @@ func TestARefreshCountsByItsSession(t *testing.T) {
 	}
 }
 
+// TestAnAccountRefreshesAsOftenAsItWrites, in however many sessions.
+func TestAnAccountRefreshesAsOftenAsItWrites(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(set *settings) { set.limit, set.account = 100, 6 })
+	a := s.register()
+	b := s.login(a)
+	refresh := func(token *string) answer {
+		got := s.call("POST", "/refresh", map[string]any{"refresh_token": *token})
+		if got.status == 200 {
+			*token = decode[tokens](t, got).RefreshToken
+		}
+		return got
+	}
+	for range 3 {
+		refresh(&a.refresh).want(t, 200)
+		refresh(&b.refresh).want(t, 200)
+	}
+	for _, token := range []*string{&a.refresh, &b.refresh} {
+		if policy := refresh(token).want(t, 429).header.Get("RateLimit-Policy"); policy != `"account";q=6;w=60` {
+			t.Errorf("RateLimit-Policy is %q", policy)
+		}
+	}
+	other := s.register()
+	refresh(&other.refresh).want(t, 200)
+}
+
+// TestTokensOfEndedSessionsCountByAddress, of however many sessions they are.
+func TestTokensOfEndedSessionsCountByAddress(t *testing.T) {
+	t.Parallel()
+	const limit = 4
+	s := start(t, func(set *settings) {
+		set.limit, set.proxies = limit, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+	})
+	a := s.register()
+	var ended []string
+	for i := range 3 * limit {
+		b := s.login(a, header("X-Forwarded-For", fmt.Sprintf("192.0.2.%d", i)))
+		s.call("POST", "/logout", nil, as(b.token)).want(t, 204)
+		ended = append(ended, b.refresh)
+	}
+	there := header("X-Forwarded-For", "203.0.113.1")
+	statuses := map[int]int{}
+	for _, token := range ended {
+		statuses[s.call("POST", "/refresh", map[string]any{"refresh_token": token}, there).status]++
+	}
+	if statuses[401] != limit || statuses[429] != 2*limit {
+		t.Errorf("statuses are %v, want %d times 401, and 429", statuses, limit)
+	}
+	conn := s.connect()
+	defer func() { _ = conn.Close(t.Context()) }()
+	var entries int
+	err := conn.QueryRow(t.Context(), `SELECT count(*) FROM audit_events WHERE action = 'session_use_after_expire'`).Scan(&entries)
+	if err != nil || entries != limit {
+		t.Errorf("there are %d entries in the audit trail, want %d: %v", entries, limit, err)
+	}
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}, there).want(t, 200)
+}
+
+// TestALargeBodyIsNoTokenAtASpentAddress: a refusal costs no more than reading a token.
+func TestALargeBodyIsNoTokenAtASpentAddress(t *testing.T) {
+	t.Parallel()
+	s, a, there := spent(t, 4)
+	refresh := func(size int, from ...option) answer {
+		body := fmt.Sprintf(`{"refresh_token":%q}`, a.refresh)
+		return s.call("POST", "/refresh", body+strings.Repeat(" ", size-len(body)), from...)
+	}
+	refresh(4<<10+1, there).want(t, 429)
+	a.refresh = decode[tokens](t, refresh(4<<10, there).want(t, 200)).RefreshToken
+	refresh(64<<10).want(t, 200) // elsewhere
+}
+
 // flipped is a token with another first character.
 func flipped(token string) string {
 	if token[0] == 'A' {

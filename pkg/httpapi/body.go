@@ -14,7 +14,8 @@ import (
 // Bounds of the bodies that are being received. Slow clients may hold a body for as long as readTimeout, and
 // there may be maxConnections of them.
 const (
-	maxBody = 64 << 10 // bytes of one body
+	maxBody   = 64 << 10 // bytes of one body
+	smallBody = 4 << 10  // … of which only a token is wanted, at an address whose quota is spent
 	// maxBodies is how many bytes all bodies together may take, beyond the first freeBody of each: room for 273 of
 	// the largest bodies at the same time.
 	maxBodies = 16 << 20
@@ -55,20 +56,21 @@ func (b *bodies) release(n int64) { b.taken.Add(-n) }
 // incoming is a body that is being received.
 type incoming struct {
 	bodies   *bodies
+	most     int
 	chunks   []*chunk
 	size     int
 	reserved int64
 	first    [1]byte
 }
 
-// read returns the body of a request, and how many bytes of the bound it holds until they are released.
+// read returns the body of a request, at most so many bytes, and how many bytes of the bound it holds until they are released.
 //
 // Errors: content-too-large, malformed-request, Overloaded; then it holds none.
-func (b *bodies) read(r *http.Request) (body []byte, reserved int64, err error) {
-	if r.ContentLength > maxBody {
+func (b *bodies) read(r *http.Request, most int) (body []byte, reserved int64, err error) {
+	if r.ContentLength > int64(most) {
 		return nil, 0, errTooLarge()
 	}
-	in := &incoming{bodies: b}
+	in := &incoming{bodies: b, most: most}
 	for err == nil {
 		err = in.receive(r.Body)
 	}
@@ -91,7 +93,7 @@ func (in *incoming) receive(body io.Reader) error {
 	if n == 0 {
 		return err
 	}
-	if in.size == maxBody {
+	if in.size >= in.most {
 		return errTooLarge()
 	}
 	if in.size >= freeBody {

@@ -25,7 +25,7 @@ func TestABodyIsReadAsItWasSent(t *testing.T) {
 		for name, reader := range map[string]io.Reader{
 			"at once": bytes.NewReader(sent), "by bytes": iotest.OneByteReader(bytes.NewReader(sent)), "with its end": iotest.DataErrReader(bytes.NewReader(sent)),
 		} {
-			got, reserved, err := b.read(post(reader))
+			got, reserved, err := b.read(post(reader), maxBody)
 			if err != nil || !bytes.Equal(got, sent) {
 				t.Errorf("%d bytes %s: %d bytes, %v", size, name, len(got), err)
 			}
@@ -51,7 +51,7 @@ func TestABodyThatIsRefusedHoldsNothing(t *testing.T) {
 		"past the bound":       {chunkSize, post(strings.NewReader(long[:3*chunkSize])), user.Overloaded},
 	} {
 		b := newBodies(test.most)
-		body, reserved, err := b.read(test.request)
+		body, reserved, err := b.read(test.request, maxBody)
 		var e *user.Error
 		if !errors.As(err, &e) || e.Code != test.want || body != nil || reserved != 0 || b.taken.Load() != 0 {
 			t.Errorf("%s: %d bytes, %d reserved, %d taken, %v", name, len(body), reserved, b.taken.Load(), err)
@@ -78,7 +78,7 @@ func TestBytesOfBodiesAreBounded(t *testing.T) {
 				<-goOn
 				_ = w.Close()
 			}()
-			_, reserved, err := b.read(post(r))
+			_, reserved, err := b.read(post(r), maxBody)
 			_ = r.Close()
 			if b.taken.Load() > most {
 				t.Errorf("%d bytes are taken, of %d", b.taken.Load(), most)
@@ -95,7 +95,7 @@ func TestBytesOfBodiesAreBounded(t *testing.T) {
 	if got := b.taken.Load(); got != most {
 		t.Errorf("%d bytes are taken while bodies wait, want %d", got, most)
 	}
-	if _, _, err := b.read(post(strings.NewReader(strings.Repeat("x", freeBody)))); err != nil {
+	if _, _, err := b.read(post(strings.NewReader(strings.Repeat("x", freeBody))), maxBody); err != nil {
 		t.Errorf("a small body is refused: %v", err)
 	}
 	close(goOn)

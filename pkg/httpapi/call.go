@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -31,6 +32,7 @@ type call struct {
 	cancel context.CancelFunc // ends what begin began
 
 	bodies   *bodies
+	mostBody int // bytes of the body; 0: maxBody
 	received bool
 	reserved int64   // bytes of bodies that the body holds
 	object   *object // the body
@@ -64,10 +66,18 @@ func (a *API) run(w http.ResponseWriter, c *call, r route) error {
 		return err
 	}
 	err := r.handle(w, c)
-	if err == nil && c.succeeded != nil {
-		c.succeeded()
+	if err == nil {
+		c.success()
 	}
 	return err
+}
+
+// success runs what is due when the call has succeeded, once.
+func (c *call) success() {
+	if c.succeeded != nil {
+		c.succeeded()
+		c.succeeded = nil
+	}
 }
 
 // begin bounds what the call may wait for from now on: whatever is away, an answer comes within 2 seconds.
@@ -85,8 +95,9 @@ func (c *call) receive() {
 	deadline, _ := c.Context().Deadline()
 	left := time.Until(deadline)
 	c.cancel()
+	defer waitForClient(c.base)()
 	var body []byte
-	if body, c.reserved, c.bodyErr = c.bodies.read(c.Request); c.bodyErr == nil {
+	if body, c.reserved, c.bodyErr = c.bodies.read(c.Request, cmp.Or(c.mostBody, maxBody)); c.bodyErr == nil {
 		c.object, c.bodyErr = parseObject(body)
 	}
 	c.begin(left)

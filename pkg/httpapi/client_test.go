@@ -271,9 +271,9 @@ type tokens struct {
 	ExpiresIn    int    `json:"expires_in"`
 }
 
-func (s *server) login(a account) account {
+func (s *server) login(a account, with ...option) account {
 	s.t.Helper()
-	got := decode[tokens](s.t, s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).want(s.t, 200))
+	got := decode[tokens](s.t, s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}, with...).want(s.t, 200))
 	a.token, a.refresh = got.AccessToken, got.RefreshToken
 	return a
 }

@@ -1,53 +1,81 @@
 package httpapi
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
 )
 
-// maxConnections bounds the memory and the file descriptors that connections take.
-const maxConnections = 10_000
+const (
+	maxConnections = 10_000 // by the file descriptors and the memory that they take
+	minConnections = 512    // however little memory there is
+	// connectionBytes is how much memory a connection takes whose client has sent 4 KiB of a body and then waits.
+	connectionBytes = 24 << 10
+	// serviceBytes is how much memory the rest of the service takes.
+	serviceBytes = 64 << 20
+)
 
-// LimitConnections bounds how many connections server has from listener. At the bound the connection that has been idle
-// for longest is closed for the next one; while none is idle, clients wait in the system's backlog. It has to be called before
-// the server serves, and sets its ConnState.
-func LimitConnections(server *http.Server, listener net.Listener) net.Listener {
-	return limitConnections(server, listener, maxConnections)
+// LimitConnections bounds how many connections server has from listener: 10,000, or as many as fit into memory bytes.
+// At the bound, the connection that has waited for its client for longest is closed for the next one. It may be idle, or
+// in the middle of a request that the client sends slowly. While no connection waits for its client, new clients wait in the
+// backlog of the system. LimitConnections must be called before the server serves. It sets ConnState and ConnContext.
+func LimitConnections(server *http.Server, listener net.Listener, memory int64) net.Listener {
+	return limitConnections(server, listener, connectionsWithin(memory))
+}
+
+func connectionsWithin(memory int64) int {
+	return int(min(max((memory-serviceBytes)/connectionBytes, minConnections), maxConnections))
 }
 
 func limitConnections(server *http.Server, listener net.Listener, most int) *limitedListener {
-	idle, _ := simplelru.NewLRU[net.Conn, struct{}](most, nil) // it fails for a size of 0 only
-	l := &limitedListener{Listener: listener, places: make(chan struct{}, most), closed: make(chan struct{}), idle: idle}
+	waiting, _ := simplelru.NewLRU[net.Conn, struct{}](most, nil) // it fails for a size of 0 only
+	l := &limitedListener{Listener: listener, slots: make(chan struct{}, most), closed: make(chan struct{}), waiting: waiting}
 	server.ConnState = l.changed
+	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
+		return context.WithValue(ctx, connectionKey{}, func() (done func()) {
+			l.wait(conn)
+			return func() { l.stopWaiting(conn) }
+		})
+	}
 	return l
 }
 
-// limitedListener is a net.Listener that accepts a connection only when it has a place for it.
+type connectionKey struct{}
+
+// waitForClient notes that the connection of a request waits for its client until done is called.
+func waitForClient(ctx context.Context) (done func()) {
+	if wait, ok := ctx.Value(connectionKey{}).(func() func()); ok {
+		return wait()
+	}
+	return func() {}
+}
+
+// limitedListener is a net.Listener whose connections each hold a slot.
 type limitedListener struct {
 	net.Listener
-	places chan struct{} // holds one for each connection
+	slots  chan struct{} // holds one for each connection
 	closed chan struct{}
 	once   sync.Once
 
 	mu      sync.Mutex
-	idle    *simplelru.LRU[net.Conn, struct{}] // the one that became idle first is the oldest
-	waiting bool                               // whether Accept waits for a place
+	waiting *simplelru.LRU[net.Conn, struct{}] // connections that wait for their client; the first one is the oldest
 }
 
-// Accept implements net.Listener.
+// Accept implements net.Listener. One connection more than there are slots is open while it waits for its slot.
 func (l *limitedListener) Accept() (net.Conn, error) {
-	if !l.acquire() {
-		return nil, net.ErrClosed
-	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		<-l.places
 		return nil, err
 	}
-	return &limitedConn{Conn: conn, leave: sync.OnceFunc(func() { <-l.places })}, nil
+	if !l.acquire() {
+		_ = conn.Close()
+		return nil, net.ErrClosed
+	}
+	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
 // Close implements net.Listener.
@@ -56,63 +84,73 @@ func (l *limitedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// acquire takes a place, if need be that of an idle connection. It returns false when the listener is closed.
+// retryInterval is how often Accept looks for a connection to close while all are busy.
+const retryInterval = 10 * time.Millisecond
+
+// acquire takes a slot. It returns false when the listener is closed.
 func (l *limitedListener) acquire() bool {
-	select {
-	case l.places <- struct{}{}:
-		return true
-	default:
-	}
-	l.wait(true)
-	defer l.wait(false)
-	select {
-	case l.places <- struct{}{}:
-		return true
-	case <-l.closed:
-		return false
+	for {
+		select {
+		case l.slots <- struct{}{}:
+			return true
+		default:
+		}
+		l.closeOldest()
+		select {
+		case l.slots <- struct{}{}:
+			return true
+		case <-l.closed:
+			return false
+		case <-time.After(retryInterval):
+		}
 	}
 }
 
-// wait notes whether Accept waits for a place, and at the beginning makes one.
-func (l *limitedListener) wait(waiting bool) {
+// closeOldest closes the connection that has waited for its client for longest.
+func (l *limitedListener) closeOldest() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.waiting = waiting
-	if conn, _, ok := l.idle.GetOldest(); ok && waiting {
-		l.idle.Remove(conn)
-		l.waiting = false // one place is enough
+	conn, _, ok := l.waiting.RemoveOldest()
+	l.mu.Unlock()
+	if ok {
 		_ = conn.Close()
 	}
 }
 
 // changed is the ConnState of the server.
 func (l *limitedListener) changed(conn net.Conn, state http.ConnState) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	switch {
-	case state != http.StateIdle:
-		l.idle.Remove(conn)
-	case l.waiting:
-		l.waiting = false
-		_ = conn.Close()
+	switch state {
+	case http.StateNew, http.StateIdle:
+		l.wait(conn)
 	default:
-		l.idle.Add(conn, struct{}{})
+		l.stopWaiting(conn)
 	}
 }
 
-// limitedConn leaves its place when it is closed.
+func (l *limitedListener) wait(conn net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting.Add(conn, struct{}{})
+}
+
+func (l *limitedListener) stopWaiting(conn net.Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting.Remove(conn)
+}
+
+// limitedConn releases its slot when it is closed.
 type limitedConn struct {
 	net.Conn
-	leave func()
+	release func()
 }
 
 // Close implements net.Conn.
 func (c *limitedConn) Close() error {
-	defer c.leave()
+	defer c.release()
 	return c.Conn.Close()
 }
 
-// CloseWrite lets net/http end a connection so that the last answer is not lost.
+// CloseWrite lets net/http end a connection so that the last response is not lost.
 func (c *limitedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

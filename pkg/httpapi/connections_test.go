@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"sync/atomic"
@@ -43,6 +44,10 @@ func serveTwo(t *testing.T) (s two, dial func() *client) {
 	s.inner = &acceptCount{Listener: listener}
 	done := make(chan struct{})
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/body" {
+			defer waitForClient(r.Context())()
+			_, _ = io.Copy(io.Discard, r.Body)
+		}
 		if r.URL.Path == "/wait" {
 			w.(http.Flusher).Flush()
 			select {
@@ -75,19 +80,6 @@ func serveTwo(t *testing.T) (s two, dial func() *client) {
 		t.Cleanup(func() { _ = conn.Close() })
 		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 		return &client{conn, bufio.NewReader(conn)}
-	}
-}
-
-// waitUntilFull returns when the server waits for a place. It fails if more connections are accepted than there are places.
-func (s two) waitUntilFull(t *testing.T) {
-	t.Helper()
-	for waiting := false; !waiting; <-time.After(time.Millisecond) {
-		if n := s.inner.accepted.Load(); n > 2 {
-			t.Fatalf("%d connections are accepted, want 2", n)
-		}
-		s.outer.mu.Lock()
-		waiting = s.outer.waiting
-		s.outer.mu.Unlock()
 	}
 }
 
@@ -148,15 +140,63 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 		}
 	}
 	third := dial()
-	s.waitUntilFull(t)
-	if n := s.inner.accepted.Load(); n != 2 { // nor is another one accepted while it waits
-		t.Fatalf("%d connections are accepted, want 2", n)
+	answered := make(chan error, 1)
+	go func() { answered <- third.get("/") }()
+	select {
+	case err := <-answered:
+		t.Fatalf("a third connection is served beside two that are busy: %v", err)
+	case <-time.After(10 * retryInterval):
+	}
+	if n := s.inner.accepted.Load(); n != 3 { // the third one waits for its slot
+		t.Fatalf("%d connections are accepted, want 3", n)
 	}
 	_ = busy[0].Close()
-	if err := third.get("/"); err != nil {
-		t.Fatalf("no answer after a place was left: %v", err)
+	if err := <-answered; err != nil {
+		t.Fatalf("no answer after a slot was released: %v", err)
 	}
-	if n := s.inner.accepted.Load(); n != 3 {
-		t.Errorf("%d connections are accepted, want the third too", n)
+}
+
+// TestASlowClientMakesRoom: of those that wait for their client, the connection that has waited for longest is closed.
+func TestASlowClientMakesRoom(t *testing.T) {
+	t.Parallel()
+	for name, slow := range map[string]string{
+		"sends nothing":            "",
+		"sends a part of a header": "GET / HTTP/1.1\r\nHost:",
+		"sends a part of a body":   "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, dial := serveTwo(t)
+			first := dial()
+			if _, err := io.WriteString(first, slow); err != nil {
+				t.Fatal(err)
+			}
+			for s.inner.accepted.Load() < 1 {
+				<-time.After(time.Millisecond)
+			}
+			if err := dial().get("/wait"); err != nil {
+				t.Fatal(err)
+			}
+			if err := dial().get("/"); err != nil {
+				t.Fatalf("a new connection gets no answer beside a slow one: %v", err)
+			}
+			if _, err := first.answers.ReadByte(); err == nil {
+				t.Error("the slow connection is still there")
+			}
+		})
+	}
+}
+
+func TestConnectionsWithinMemory(t *testing.T) {
+	t.Parallel()
+	for memory, want := range map[int64]int{
+		math.MaxInt64:                       maxConnections, // there is no limit
+		1 << 30:                             maxConnections,
+		serviceBytes + 1000*connectionBytes: 1000,
+		serviceBytes / 2:                    minConnections,
+	} {
+		if got := connectionsWithin(memory); got != want {
+			t.Errorf("%d bytes hold %d connections, want %d", memory, got, want)
+		}
 	}
 }

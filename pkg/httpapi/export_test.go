@@ -9,7 +9,8 @@ const MaxBodies = maxBodies
 func (a *API) StopClock() {
 	if q := a.quotas; q.addresses != nil {
 		q.addresses.stop()
-		q.lookups.stop()
+		q.resets.stop()
+		q.refreshes.stop()
 		q.sessions.stop()
 	}
 	if q := a.quotas; q.accounts != nil {

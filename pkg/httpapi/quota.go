@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,22 +16,27 @@ type quota int
 const (
 	uncounted   quota = iota + 1 // reads, and what gets an attacked user to safety: ending sessions
 	byAddress                    // one, before the body is read
-	bySession                    // one for the session whose refresh token is in the body; without one as byAddress
+	bySession                    // one for the session whose refresh token is in the body, and for its account; without one as byAddress
 	byReset                      // as byAddress, but none for a reset that is confirmed
 	write                        // one for the account, before the body is read
 	hash                         // ten for the account, before the body is read
 	writeOrHash                  // as write, and nine more with a current_password in the body, if it is the caller's own account
 )
 
-// hashCost is as how many requests one counts that has a password hashed.
-const hashCost = 10
+const (
+	// hashCost is as how many requests one counts that has a password hashed.
+	hashCost = 10
+	// refreshTimes is how many lookups of sessions an address has, for each request of its quota. A lookup of a living session counts
+	// only while it runs, so this bounds how many an address has running.
+	refreshTimes = 16
+)
 
 // quotas are the buckets of all quotas. A nil limiter limits nothing.
 type quotas struct {
-	addresses *limiter[netip.Prefix]
-	networks  addressLimits
-	lookups   *limiter[netip.Prefix] // of tokens of resets, by the networks too, where the quota of the address is spent
-	sessions  *limiter[uuid.UUID]
+	addresses *addressQuota
+	resets    *addressQuota       // lookups of reset tokens, while the quota of the address is spent
+	refreshes *addressQuota       // lookups of sessions, while the quota of the address is spent
+	sessions  *limiter[uuid.UUID] // refreshes, by session and by account
 	session   *user.Limit
 	accounts  *limiter[uuid.UUID]
 	account   *user.Limit
@@ -41,7 +45,7 @@ type quotas struct {
 func newQuotas(cfg Config) quotas {
 	var q quotas
 	if n := cfg.RateLimitPerMinute; n > 0 {
-		q.addresses, q.networks, q.lookups = newLimiter[netip.Prefix](), newAddressLimits(n), newLimiter[netip.Prefix]()
+		q.addresses, q.resets, q.refreshes = newAddressQuota(n), newAddressQuota(n), newAddressQuota(n*refreshTimes)
 		q.sessions, q.session = newLimiter[uuid.UUID](), &user.Limit{Policy: "session", Quota: n, Window: time.Minute}
 	}
 	if n := cfg.AccountRateLimitPerMinute; n > 0 {
@@ -74,40 +78,47 @@ func (a *API) countAddress(c *call) error {
 	if a.quotas.addresses == nil {
 		return nil
 	}
-	met, wait := a.quotas.addresses.take(1, a.quotas.networks.claims(c.addr)...)
-	return tooManyOfAddress(met, wait)
+	_, refused := a.quotas.addresses.take(c.addr)
+	return refused
 }
 
-// countSession lets who holds a session refresh it whatever others do at the same address.
+// countSession lets the holder of a session refresh it, whatever others do at the same address.
 func (a *API) countSession(c *call) error {
 	if a.quotas.sessions == nil {
 		return nil
 	}
-	token := c.peek("refresh_token")
+	token, refused := a.tokenOfAddress(c, "refresh_token", a.quotas.refreshes)
 	if token == "" {
-		return a.countAddress(c)
+		return refused
 	}
 	session, ok := a.users.SessionOf(token)
 	if !ok {
-		return a.countAddress(c)
+		return refused
 	}
-	met, wait := a.quotas.sessions.take(1, claim[uuid.UUID]{session, a.quotas.session})
-	return tooMany(met, wait, "This session was refreshed too often; try again later.")
+	owner, living, err := a.users.OwnerOf(c.Context(), session)
+	if err != nil {
+		return err
+	}
+	if !living { // its token counts by address
+		return refused
+	}
+	c.success()
+	claims := []claim[uuid.UUID]{{session, a.quotas.session}}
+	if a.quotas.account != nil {
+		claims = append(claims, claim[uuid.UUID]{owner, a.quotas.account})
+	}
+	met, wait := a.quotas.sessions.take(1, claims...)
+	return tooMany(met, wait, "This session or this account was refreshed too often; try again later.")
 }
 
-// countReset lets who got a reset by mail use it whatever others do at the same address. Where the quota of the address is spent,
-// the token is looked up, as often as that quota is large. Until the reset is confirmed it counts, or nothing would bound how
-// often an address has tokens looked up.
+// countReset lets the recipient of a reset use it, whatever others do at the same address. Until the reset is confirmed it
+// counts. Otherwise nothing would bound how many tokens an address has looked up.
 func (a *API) countReset(c *call) error {
 	if a.quotas.addresses == nil {
 		return nil
 	}
-	refused := a.countReturnable(c, a.quotas.addresses)
-	if refused == nil {
-		return nil
-	}
-	token := c.peek("token") // before the context, which it replaces
-	if token == "" || a.countReturnable(c, a.quotas.lookups) != nil {
+	token, refused := a.tokenOfAddress(c, "token", a.quotas.resets)
+	if refused == nil || token == "" {
 		return refused
 	}
 	live, err := a.users.IsReset(c.Context(), token)
@@ -117,14 +128,24 @@ func (a *API) countReset(c *call) error {
 	return refused
 }
 
-// countReturnable counts a call by its address in l, and for nothing if it succeeds.
-func (a *API) countReturnable(c *call, l *limiter[netip.Prefix]) error {
-	claims := a.quotas.networks.claims(c.addr)
-	met, wait := l.take(1, claims...)
-	if met == nil {
-		c.succeeded = func() { l.giveBack(1, claims...) }
+// tokenOfAddress counts a call by its address, and returns the token in its body. While the quota of the address is spent,
+// refused is the refusal. Then the token counts in lookups and is returned only from a small body. So a refusal costs little.
+func (a *API) tokenOfAddress(c *call, member string, lookups *addressQuota) (token string, refused error) {
+	giveBack, refused := a.quotas.addresses.take(c.addr)
+	if refused == nil {
+		c.succeeded = giveBack
+		return c.peek(member), nil
 	}
-	return tooManyOfAddress(met, wait)
+	c.mostBody = smallBody
+	if token = c.peek(member); token == "" {
+		return "", refused
+	}
+	giveBack, spent := lookups.take(c.addr)
+	if spent != nil {
+		return "", refused
+	}
+	c.succeeded = giveBack
+	return token, refused
 }
 
 func (a *API) countAccount(c *call, n int) error {
@@ -149,10 +170,6 @@ func (a *API) countWriteOrHash(c *call) error {
 		a.quotas.accounts.giveBack(1, claim[uuid.UUID]{c.by.UserID, a.quotas.account})
 	}
 	return err
-}
-
-func tooManyOfAddress(met *user.Limit, wait time.Duration) error {
-	return tooMany(met, wait, "Too many requests came from this address; try again later.")
 }
 
 // tooMany returns nil if no limit was met.

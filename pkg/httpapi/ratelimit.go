@@ -129,3 +129,20 @@ func (l addressLimits) claims(addr netip.Addr) []claim[netip.Prefix] {
 	}
 	return claims
 }
+
+// addressQuota bounds the requests of each address, and of the networks around it.
+type addressQuota struct {
+	*limiter[netip.Prefix]
+	limits addressLimits
+}
+
+func newAddressQuota(perMinute int) *addressQuota {
+	return &addressQuota{newLimiter[netip.Prefix](), newAddressLimits(perMinute)}
+}
+
+// take counts a request of an address. giveBack makes it count for nothing. Errors: TooManyRequests.
+func (q *addressQuota) take(addr netip.Addr) (giveBack func(), refused error) {
+	claims := q.limits.claims(addr)
+	met, wait := q.limiter.take(1, claims...)
+	return func() { q.limiter.giveBack(1, claims...) }, tooMany(met, wait, "Too many requests came from this address; try again later.")
+}

@@ -48,6 +48,12 @@ func scanIdentity(row pgx.Row) (user.Identity, error) {
 	}, nil
 }
 
+// OwnerOf implements user.Store.
+func (db *DB) OwnerOf(ctx context.Context, session uuid.UUID) (owner uuid.UUID, err error) {
+	err = db.pool.QueryRow(ctx, `SELECT user_id FROM sessions WHERE id = $1 AND expires_at > clock_timestamp()`, session).Scan(&owner)
+	return owner, failed("find the user of a session", err)
+}
+
 // TurnSession implements user.Store.
 func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Session, time.Time) user.Turn) (user.Identity, error) {
 	leave, err := db.sessions.Enter(ctx, id)

@@ -67,6 +67,15 @@ func (s *Service) SessionOf(refreshToken string) (id uuid.UUID, ok bool) {
 	return named.SessionID, err == nil
 }
 
+// OwnerOf returns the user of a session. living is false for a session that has ended. Errors: Unavailable.
+func (s *Service) OwnerOf(ctx context.Context, session uuid.UUID) (owner uuid.UUID, living bool, err error) {
+	owner, err = s.store.OwnerOf(ctx, session)
+	if isNotFound(err) {
+		return uuid.Nil, false, nil
+	}
+	return owner, err == nil, err
+}
+
 // turn decides what the shown refresh token, the counter-th, does to its session now.
 func (s *Service) turn(from Origin, session Session, counter uint64, now time.Time) Turn {
 	switch {

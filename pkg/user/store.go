@@ -58,6 +58,8 @@ type Store interface {
 
 	// Sessions returns the living sessions of a user, newest first; NotFound if there is no such user.
 	Sessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
+	// OwnerOf returns the user of a living session. Errors: NotFound, Unavailable.
+	OwnerOf(ctx context.Context, session uuid.UUID) (uuid.UUID, error)
 	// TurnSession locks the session of an active user, lets decide look at it, at a moment by the clock that all
 	// replicas share, and stores what decide returns. NotFound if there is no such session. One that is out of date
 	// may still be there.
