@@ -139,7 +139,14 @@ func (a *API) admit(c *call, r route) error {
 	if err != nil {
 		return err
 	}
-	if c.by, err = a.users.Authenticate(c.Context(), raw); err != nil {
+	claims, err := a.users.VerifyAccess(raw)
+	if err != nil {
+		return err
+	}
+	if err := a.countBeforeQuery(r.quota, claims.SessionID); err != nil {
+		return err
+	}
+	if c.by, err = a.users.Identify(c.Context(), claims); err != nil {
 		return err
 	}
 	if err := c.readPath(); err != nil {

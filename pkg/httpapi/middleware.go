@@ -132,11 +132,15 @@ func (s *statusRecorder) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// begin is called before the first byte of the answer. net/http reads the rest of the body first, to use the connection
-// again, for as long as readTimeout allows; and closes the connection if it can't.
+// begin is called before the first byte of the response. net/http reads the rest of the body first, to use the connection
+// again, for as long as readTimeout allows, and closes the connection if it can't. A large body is not read: it would take
+// memory for a refusal.
 func (s *statusRecorder) begin() {
 	s.wrote = true
 	if s.body != nil && !s.body.ended {
+		if s.body.declared > smallBody {
+			s.Header().Set("Connection", "close")
+		}
 		_ = http.NewResponseController(s.ResponseWriter).SetReadDeadline(time.Now().Add(unreadTimeout))
 	}
 }
@@ -157,7 +161,8 @@ func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter 
 // watchedBody notes that the body was read to its end.
 type watchedBody struct {
 	io.ReadCloser
-	ended bool
+	declared int64 // Content-Length
+	ended    bool
 }
 
 // watch makes the body of a request a watched one; nil if it has none.
@@ -165,7 +170,7 @@ func watch(r *http.Request) *watchedBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	body := &watchedBody{ReadCloser: r.Body}
+	body := &watchedBody{ReadCloser: r.Body, declared: r.ContentLength}
 	r.Body = body
 	return body
 }

@@ -29,6 +29,9 @@ const (
 	// refreshTimes is how many lookups of sessions an address has, for each request of its quota. A lookup of a living session counts
 	// only while it runs, so this bounds how many an address has running.
 	refreshTimes = 16
+	// tokenTimes is how many queries for an account a session has, for each request of the quota of the account. It is more than 1
+	// because a request that is refused afterwards counts too.
+	tokenTimes = 2
 )
 
 // quotas are the buckets of all quotas. A nil limiter limits nothing.
@@ -40,6 +43,7 @@ type quotas struct {
 	session   *user.Limit
 	accounts  *limiter[uuid.UUID]
 	account   *user.Limit
+	token     *user.Limit // of the session of an access token, before the query that finds its account
 }
 
 func newQuotas(cfg Config) quotas {
@@ -50,6 +54,7 @@ func newQuotas(cfg Config) quotas {
 	}
 	if n := cfg.AccountRateLimitPerMinute; n > 0 {
 		q.accounts, q.account = newLimiter[uuid.UUID](), &user.Limit{Policy: "account", Quota: n, Window: time.Minute}
+		q.token = &user.Limit{Policy: "account", Quota: n * tokenTimes, Window: time.Minute}
 	}
 	return q
 }
@@ -148,11 +153,25 @@ func (a *API) tokenOfAddress(c *call, member string, lookups *addressQuota) (tok
 	return token, refused
 }
 
+// countBeforeQuery counts a call by the session of its token, so that a flood of one caller does not fill the pool. It counts in
+// the quota of the account only after the query: a token of a session that has ended must not spend that.
+func (a *API) countBeforeQuery(q quota, session uuid.UUID) error {
+	if a.quotas.accounts == nil || q == uncounted {
+		return nil
+	}
+	met, wait := a.quotas.accounts.take(1, claim[uuid.UUID]{session, a.quotas.token})
+	return tooManyOfAccount(met, wait)
+}
+
 func (a *API) countAccount(c *call, n int) error {
 	if a.quotas.accounts == nil {
 		return nil
 	}
 	met, wait := a.quotas.accounts.take(n, claim[uuid.UUID]{c.by.UserID, a.quotas.account})
+	return tooManyOfAccount(met, wait)
+}
+
+func tooManyOfAccount(met *user.Limit, wait time.Duration) error {
 	return tooMany(met, wait, "This account has sent too many requests; try again later.")
 }
 

@@ -49,9 +49,13 @@ func (c rawCall) status() int {
 // TestWhatIsDecidedBeforeTheBody is answered although the body never comes.
 func TestWhatIsDecidedBeforeTheBody(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(set *settings) { set.limit, set.account = 1, 1 })
-	a := s.with("user") // which spends the quota of the address
-	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+	s := start(t, func(set *settings) {
+		set.limit, set.account = 2, 4
+	})
+	a, b := s.with("user"), s.with("user") // which spend the quota of the address
+	for range 4 {
+		s.call("PATCH", "/users/me", `{}`, as(a.token)).want(t, 200)
+	}
 	bearer := func(token string) string { return "Authorization: Bearer " + token + "\r\n" }
 	for line, test := range map[string]struct {
 		headers string
@@ -60,8 +64,9 @@ func TestWhatIsDecidedBeforeTheBody(t *testing.T) {
 	}{
 		"PATCH /users/me":               {"", 10, 401},
 		"PUT /users/me":                 {bearer("x"), 10, 401},
-		"PUT /users/not-an-id":          {bearer(a.token), 10, 400},
-		"PUT /users/me/roles":           {bearer(a.token), 10, 403},
+		"PUT /users/not-an-id":          {bearer(b.token), 10, 400},
+		"PUT /users/me/roles":           {bearer(b.token), 10, 403},
+		"DELETE /users/me":              {bearer(a.token), 10, 429}, // by session, before a query
 		"PATCH /users/" + a.ID.String(): {bearer(a.token), 10, 429}, // by account
 		"POST /login":                   {"", 10, 429},              // by address
 		"POST /nothing":                 {"", 10, 404},

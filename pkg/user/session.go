@@ -149,16 +149,20 @@ func (s *Service) EndSessions(ctx context.Context, grant access.Grant) error {
 	return s.store.EndSessions(ctx, grant)
 }
 
-// Authenticate returns whose an access token is. An ended session, a disabled or erased
-// user and changed roles are seen at once, at the cost of the one query that reads
-// the caller's account.
-//
-// Errors: InvalidAccessToken, Unavailable.
-func (s *Service) Authenticate(ctx context.Context, accessToken string) (Identity, error) {
+// VerifyAccess returns what an access token says, without a query. Errors: InvalidAccessToken.
+func (s *Service) VerifyAccess(accessToken string) (token.Access, error) {
 	claims, err := s.tokens.VerifyAccess(accessToken)
 	if err != nil {
-		return Identity{}, errAccessToken(err)
+		return token.Access{}, errAccessToken(err)
 	}
+	return claims, nil
+}
+
+// Identify returns the caller with an access token. An ended session, a disabled or erased user, and changed roles take
+// effect immediately, at the cost of the one query that reads the caller's account.
+//
+// Errors: InvalidAccessToken, Unavailable.
+func (s *Service) Identify(ctx context.Context, claims token.Access) (Identity, error) {
 	identity, err := s.store.Identify(ctx, claims.UserID, claims.SessionID)
 	if isNotFound(err) {
 		return Identity{}, errAccessToken(err)
