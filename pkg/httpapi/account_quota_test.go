@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestWhatCountsInTheQuotaOfAnAccount spends a quota of 30 in every way.
@@ -308,6 +309,8 @@ func TestOneResetHashesOnceAtATime(t *testing.T) {
 		go func() { answers <- s.confirmReset(token, newPassword) }()
 	}
 	(<-answers).wantProblem(t, 429, "too-many-requests")
+	s.waitForHashes(1) // the first one is on its way
+	<-time.After(20 * time.Millisecond)
 	if n := s.hasher.Waiting(); n != 1 {
 		t.Errorf("%d hashes for one token wait, want 1", n)
 	}

@@ -153,7 +153,7 @@ func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 func (s *server) takeTurn() (has <-chan struct{}, release func()) {
 	came, over := make(chan struct{}), make(chan struct{})
 	go func() {
-		_, _ = s.hasher.Verify(context.Background(), password.Reauthentication, "", func(context.Context) (password.Stored, error) {
+		_, _ = s.hasher.Verify(context.Background(), password.Flow{Class: password.Reauthentication}, "", func(context.Context) (password.Stored, error) {
 			close(came)
 			<-over
 			return password.Stored{}, context.Canceled

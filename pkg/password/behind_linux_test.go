@@ -19,7 +19,7 @@ func TestAProcessStandsBehindOthers(t *testing.T) {
 		t.Fatal(err)
 	}
 	p, started, _ := hashing(t)
-	if _, err := delegating(t, owasp, p).Hash(t.Context(), Login, "seven green kettles sing"); err != nil {
+	if _, err := delegating(t, owasp, p).Hash(t.Context(), Flow{}, "seven green kettles sing"); err != nil {
 		t.Fatal(err)
 	}
 	threads, err := filepath.Glob("/proc/" + strconv.Itoa(started()[0].Process.Pid) + "/task/*")

@@ -1,5 +1,26 @@
 package password
 
+import "net/netip"
+
+// Flow is what hashes are computed for. The flows of a class are served in rotation (fair queuing), so that no source keeps
+// the others out.
+type Flow struct {
+	Class  Class
+	Source netip.Prefix // the network that the requests come from
+	// Second says that the request has had another hash computed. It comes before those that wait for their first one: a request that is
+	// refused halfway has cost a hash for nothing.
+	Second bool
+}
+
+// turn returns the flow that takes turns with others: what is not a reauthentication is one flow of its source.
+func (f Flow) turn() Flow {
+	if f.Class != Reauthentication {
+		f.Class = Login
+	}
+	f.Second = false
+	return f
+}
+
 // Class is what a hash is computed for. Each class has a share of the queue, so that none keeps the others out.
 type Class int
 

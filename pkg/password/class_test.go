@@ -22,15 +22,19 @@ type line struct {
 
 // newLine returns a line behind hashes that have all units, within synctest.Test.
 func newLine(l Limits) *line {
-	q := newQueue(l, nil)
+	q := newQueue(l, int64(l.Concurrency), nil)
 	return &line{q: q, release: occupy(q), served: make(chan string, 1000)}
 }
 
 // join has a caller wait, whose hash takes a second.
-func (l *line) join(ctx context.Context, name string, class Class, n int64) {
+func (l *line) join(ctx context.Context, name string, class Class, memory int64) {
+	l.joinFlow(ctx, name, Flow{Class: class}, memory)
+}
+
+func (l *line) joinFlow(ctx context.Context, name string, flow Flow, memory int64) {
 	done := make(chan error, 1)
 	go func() {
-		done <- l.q.run(ctx, class, n, func() error {
+		done <- l.q.run(ctx, flow, memory, func() error {
 			l.served <- name
 			<-time.After(time.Second)
 			return nil
@@ -66,7 +70,7 @@ func TestWhileOthersWaitEveryFourthHashIsAReauthentication(t *testing.T) {
 		"both, in order":                {"rrrloollo", "loorllorr"},
 		"reauthentications alone":       {"rrrr", "rrrr"},
 		"logins first":                  {"llrlr", "lllrr"},
-		"a reauthentication comes last": {"llllllr", "llllllr"},
+		"a reauthentication comes last": {"llllllr", "lllrlll"},
 	}
 	classOf := map[rune]Class{'l': Login, 'o': Other, 'r': Reauthentication}
 	for name, test := range tests {
@@ -88,7 +92,7 @@ func TestNoClassStarves(t *testing.T) {
 	t.Parallel()
 	for _, concurrency := range []int{1, 2, 3} {
 		synctest.Test(t, func(t *testing.T) {
-			q := newQueue(Limits{Concurrency: concurrency, Queue: 100, MaxWait: 10 * time.Minute}, nil)
+			q := newQueue(Limits{Concurrency: concurrency, Queue: 100, MaxWait: 10 * time.Minute}, int64(concurrency), nil)
 			var counts [classes]atomic.Int64
 			ctx, cancel := context.WithTimeout(t.Context(), 200*time.Second)
 			defer cancel()
@@ -96,7 +100,7 @@ func TestNoClassStarves(t *testing.T) {
 				for range 8 {
 					go func() {
 						for ctx.Err() == nil {
-							_ = q.run(ctx, class, 1, func() error {
+							_ = q.run(ctx, Flow{Class: class}, 1, func() error {
 								<-time.After(time.Second)
 								counts[class].Add(1)
 								return nil
@@ -134,7 +138,7 @@ func TestAQuarterOfThePlacesIsForLogins(t *testing.T) {
 	} {
 		for class, want := range []int{test.logins, test.others, test.reauthentications} {
 			synctest.Test(t, func(t *testing.T) {
-				q := newQueue(Limits{Concurrency: 1, Queue: test.places, MaxWait: time.Hour}, nil)
+				q := newQueue(Limits{Concurrency: 1, Queue: test.places, MaxWait: time.Hour}, 1, nil)
 				defer occupy(q)()
 				fill := func(c Class) (n int) {
 					for ; !isRefused(t, q, c); n++ {
@@ -157,7 +161,7 @@ func TestAQuarterOfThePlacesIsForLogins(t *testing.T) {
 func isRefused(t *testing.T, q *queue, class Class) bool {
 	t.Helper()
 	done := make(chan error, 1)
-	go func() { done <- q.run(t.Context(), class, 1, func() error { return nil }) }()
+	go func() { done <- q.run(t.Context(), Flow{Class: class}, 1, func() error { return nil }) }()
 	synctest.Wait()
 	select {
 	case err := <-done:
@@ -171,14 +175,14 @@ func isRefused(t *testing.T, q *queue, class Class) bool {
 func TestATurnThatGrowsComesNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(Limits{Concurrency: 2, Queue: 2, MaxWait: time.Hour}, nil)
+		q := newQueue(Limits{Concurrency: 2, Queue: 2, MaxWait: time.Hour}, 2, nil)
 		begun := make(chan string, 4)
 		var results []<-chan error
 		start := func(name string, class Class, grow bool) {
 			done := make(chan error, 1)
 			results = append(results, done)
 			go func() {
-				turn, err := q.take(t.Context(), class, 1)
+				turn, err := q.take(t.Context(), Flow{Class: class}, 1)
 				if err == nil && grow {
 					<-time.After(time.Second) // the hash is read
 					turn, err = turn.grow(t.Context(), 2)
@@ -211,8 +215,8 @@ func TestATurnThatGrowsComesNext(t *testing.T) {
 		if diff := cmp.Diff([]string{"first grown", "second grown", "another login", "login"}, order); diff != "" {
 			t.Errorf("the order (-want +got):\n%s", diff)
 		}
-		if q.free != 2 || q.waiting() != 0 {
-			t.Errorf("%d units are free and %d wait at the end", q.free, q.waiting())
+		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
+			t.Errorf("%d units are free and %d wait at the end", q.memory, q.waiting())
 		}
 	})
 }
@@ -222,11 +226,11 @@ func TestATurnThatGrowsWaitsNoLongerThanOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen recorder
-		q := newQueue(Limits{Concurrency: 2, Queue: 2, MaxWait: 3 * time.Second}, &seen)
+		q := newQueue(Limits{Concurrency: 2, Queue: 2, MaxWait: 3 * time.Second}, 2, &seen)
 		release := occupy(q)
 		began := time.Now()
 		go func() { <-time.After(2 * time.Second); release() }()
-		turn, err := q.take(t.Context(), Login, 1)
+		turn, err := q.take(t.Context(), Flow{}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,22 +249,22 @@ func TestATurnThatGrowsWaitsNoLongerThanOthers(t *testing.T) {
 func TestWhoGivesUpLeavesItsPlaceAndItsUnits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(Limits{Concurrency: 2, Queue: 10, MaxWait: time.Hour}, nil)
+		q := newQueue(Limits{Concurrency: 2, Queue: 10, MaxWait: time.Hour}, 2, nil)
 		release := occupy(q)
 		for _, units := range []int64{2, 1, 1, 2} {
 			for class := Login; class < classes; class++ {
 				go func() {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					defer cancel()
-					_ = q.run(ctx, class, units, func() error { return nil })
+					_ = q.run(ctx, Flow{Class: class}, units, func() error { return nil })
 				}()
 			}
 		}
 		<-time.After(time.Second)
 		release()
 		synctest.Wait()
-		if q.free != 2 || q.waiting() != 0 {
-			t.Errorf("%d units are free and %d wait at the end", q.free, q.waiting())
+		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
+			t.Errorf("%d units are free and %d wait at the end", q.memory, q.waiting())
 		}
 	})
 }

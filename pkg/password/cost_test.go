@@ -139,7 +139,7 @@ func (s *spy) matches(stored Stored, _ string) (bool, error) {
 	return false, nil
 }
 
-// TestAnUnknownAccountDoesTheWorkOfAnImportedOne in as many turns.
+// TestAnUnknownAccountDoesTheWorkOfAnImportedOne, with as much memory.
 func TestAnUnknownAccountDoesTheWorkOfAnImportedOne(t *testing.T) {
 	t.Parallel()
 	const cost = "$argon2id$v=19$m=128,t=3,p=2"
@@ -147,7 +147,7 @@ func TestAnUnknownAccountDoesTheWorkOfAnImportedOne(t *testing.T) {
 	work := &spy{}
 	h.work = work
 	h.SetCosts([]Count{{cost, cost, 1}})
-	got, err := h.Verify(t.Context(), Login, "password", func(context.Context) (Stored, error) { return Stored{Number: 7}, nil })
+	got, err := h.Verify(t.Context(), Flow{}, "password", func(context.Context) (Stored, error) { return Stored{Number: 7}, nil })
 	if err != nil || got.OK {
 		t.Errorf("Verify = %+v, %v", got, err)
 	}
@@ -155,8 +155,8 @@ func TestAnUnknownAccountDoesTheWorkOfAnImportedOne(t *testing.T) {
 		t.Fatalf("it is checked against %+v", work.asked)
 	}
 	hash, err := h.parse(work.asked[0].Hash)
-	if err != nil || h.turns(hash) != 2 {
-		t.Errorf("%v, %d turns, want 2", err, h.turns(hash))
+	if err != nil || h.memory(hash) != 128 {
+		t.Errorf("%v, %d KiB, want 128", err, h.memory(hash))
 	}
 }
 

@@ -41,7 +41,7 @@ func TestHashesOfOtherProgramsLogIn(t *testing.T) {
 			tries["x"+v.Password], tries[strings.ToUpper(v.Password)], tries[""] = false, false, false
 		}
 		for given, ok := range tries {
-			got, err := h.Verify(t.Context(), Login, given, imported(v.Hash))
+			got, err := h.Verify(t.Context(), Flow{}, given, imported(v.Hash))
 			if want := (Result{OK: ok, Rehash: true}); err != nil || got != want {
 				t.Errorf("%s by %s: Verify(%q) = %+v, %v; want %+v", v.Hash, v.By, given, got, err, want)
 			}

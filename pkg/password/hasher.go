@@ -32,7 +32,7 @@ func NewHasher(p Params, l Limits, o Observer) (*Hasher, error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
-	h := &Hasher{params: p, queue: newQueue(l, o), work: here{}, nothing: newArgon2id(p)}
+	h := &Hasher{params: p, queue: newQueue(l, int64(MemoryKiB(p, l)), o), work: here{}, nothing: newArgon2id(p)}
 	h.costs.Store(&costs{})
 	return h, nil
 }
@@ -50,15 +50,15 @@ type Stored struct {
 // Running returns how many hashes are being computed at this moment.
 func (h *Hasher) Running() int64 { return h.queue.running.Load() }
 
-// Waiting returns how many hashes wait for their turn at this moment.
+// Waiting returns how many hashes wait for a slot at this moment.
 func (h *Hasher) Waiting() int64 { return int64(h.queue.waiting()) }
 
 // Hash returns the PHC string of a password, with a salt of its own. Errors: ErrBusy, or
 // that of ctx.
-func (h *Hasher) Hash(ctx context.Context, class Class, password string) (string, error) {
+func (h *Hasher) Hash(ctx context.Context, flow Flow, password string) (string, error) {
 	made := newArgon2id(h.params)
 	var key []byte
-	err := h.queue.run(ctx, class, h.turns(made), func() (err error) { key, err = h.work.derive(made, password); return err })
+	err := h.queue.run(ctx, flow, h.memory(made), func() (err error) { key, err = h.work.derive(made, password); return err })
 	if err != nil {
 		return "", err
 	}
@@ -66,13 +66,13 @@ func (h *Hasher) Hash(ctx context.Context, class Class, password string) (string
 	return made.String(), nil
 }
 
-// Verify checks a password against what stored returns. It is asked when the turn has come, so that no
+// Verify checks a password against what stored returns. It is asked when a slot is free, so that no
 // more callers than may hash at once ask a database.
 //
 // An account that does not exist costs the work of one that does, see SetCosts; one whose string can't be read
 // or needs too much memory that of today's parameters. So time does not tell. Errors: ErrUnknownFormat of a string that can't be read, ErrBusy, that of stored, or that of ctx.
-func (h *Hasher) Verify(ctx context.Context, class Class, password string, stored func(context.Context) (Stored, error)) (Result, error) {
-	now, err := h.queue.take(ctx, class, 1)
+func (h *Hasher) Verify(ctx context.Context, flow Flow, password string, stored func(context.Context) (Stored, error)) (Result, error) {
+	now, err := h.queue.take(ctx, flow, int64(h.params.MemoryKiB))
 	if err != nil {
 		return Result{}, err
 	}
@@ -83,9 +83,9 @@ func (h *Hasher) Verify(ctx context.Context, class Class, password string, store
 	}
 	hash, broken := h.read(&found)
 	last := now
-	now = turn{} // grow or hash end it
-	if n := h.turns(hash); n > last.n {
-		if last, err = last.grow(ctx, n); err != nil {
+	now = slot{} // grow or hash end it
+	if need := h.memory(hash); need > last.memory {
+		if last, err = last.grow(ctx, need); err != nil {
 			return Result{}, err
 		}
 	}
@@ -139,10 +139,8 @@ func (h *Hasher) parse(text string) (stored, error) {
 	return hash, nil
 }
 
-// turns returns how many turns a hash takes: one by today's parameters, more for one that
-// needs more memory, so that imported hashes don't add up to more memory than planned. One
-// that needs more than all turns have, which is at most leastMostKiB, runs alone.
-func (h *Hasher) turns(hash stored) int64 {
-	need := (hash.memoryKiB() + h.params.MemoryKiB - 1) / h.params.MemoryKiB
-	return min(max(int64(need), 1), int64(h.queue.limits.Concurrency))
+// memory returns how much memory a hash takes of that of all hashes, in KiB: as much as it needs, so that imported hashes
+// don't take more together than planned, and at least that of today's parameters.
+func (h *Hasher) memory(hash stored) int64 {
+	return int64(max(hash.memoryKiB(), h.params.MemoryKiB))
 }

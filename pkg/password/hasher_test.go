@@ -49,11 +49,11 @@ func TestHashMakesWhatVerifyTakes(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, owasp, ample, nil)
 	const password = "seven green kettles sing"
-	first, err := h.Hash(t.Context(), Login, password)
+	first, err := h.Hash(t.Context(), Flow{}, password)
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := h.Hash(t.Context(), Login, password)
+	second, err := h.Hash(t.Context(), Flow{}, password)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestHashMakesWhatVerifyTakes(t *testing.T) {
 	}
 	tests := map[string]bool{password: true, password + " ": false, "Seven green kettles sing": false, "": false}
 	for given, ok := range tests {
-		got, err := h.Verify(t.Context(), Login, given, always(first))
+		got, err := h.Verify(t.Context(), Flow{}, given, always(first))
 		if want := (Result{OK: ok}); err != nil || got != want {
 			t.Errorf("Verify(%q) = %+v, %v; want %+v", given, got, err, want)
 		}
@@ -82,13 +82,13 @@ func TestPasswordsAreNormalized(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, cheap, ample, nil)
 	const others = "$argon2id$v=19$m=128,t=2,p=1$dW5pY29kZXNhbHQuLi4uLg$wDM7L5dumlOFPr+Hx3CK5o4fzY9jMbjX6MyON4OStV0"
-	ours, err := h.Hash(t.Context(), Login, written)
+	ours, err := h.Hash(t.Context(), Flow{}, written)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, phc := range []string{ours, others} {
 		for _, password := range []string{written, normal, "fish and 10 A\u030a"} {
-			if got, err := h.Verify(t.Context(), Login, password, always(phc)); err != nil || !got.OK {
+			if got, err := h.Verify(t.Context(), Flow{}, password, always(phc)); err != nil || !got.OK {
 				t.Errorf("Verify(%+q, %s) = %+v, %v; want OK", password, phc, got, err)
 			}
 		}
@@ -102,12 +102,12 @@ func TestImportedHashesAreOfWhatWasTyped(t *testing.T) {
 	elsewhere := newArgon2id(cheap)
 	elsewhere.key = elsewhere.deriveTyped(written)
 	for password, ok := range map[string]bool{written: true, normal: false} {
-		got, err := h.Verify(t.Context(), Login, password, imported(elsewhere.String()))
+		got, err := h.Verify(t.Context(), Flow{}, password, imported(elsewhere.String()))
 		if want := (Result{OK: ok, Rehash: true}); err != nil || got != want {
 			t.Errorf("Verify(%+q) = %+v, %v; want %+v", password, got, err, want)
 		}
 	}
-	if got, err := h.Verify(t.Context(), Login, written, always(elsewhere.String())); err != nil || got.OK {
+	if got, err := h.Verify(t.Context(), Flow{}, written, always(elsewhere.String())); err != nil || got.OK {
 		t.Errorf("a hash of what was typed is taken though it was not imported: %+v, %v", got, err)
 	}
 }
@@ -133,7 +133,7 @@ func TestVerifyTellsWhatToHashAgain(t *testing.T) {
 	for name, test := range tests {
 		test.hash.key = test.hash.derive("right")
 		for password, ok := range map[string]bool{"right": true, "wrong": false} {
-			got, err := h.Verify(t.Context(), Login, password, always(test.hash.String()))
+			got, err := h.Verify(t.Context(), Flow{}, password, always(test.hash.String()))
 			if want := (Result{OK: ok, Rehash: test.want}); err != nil || got != want {
 				t.Errorf("%s: Verify(%q) = %+v, %v; want %+v", name, password, got, err, want)
 			}
@@ -148,7 +148,7 @@ func TestVerifyOfABrokenHash(t *testing.T) {
 		if phc == "" { // is nobody's
 			continue
 		}
-		got, err := h.Verify(t.Context(), Login, "password", always(phc))
+		got, err := h.Verify(t.Context(), Flow{}, "password", always(phc))
 		if !errors.Is(err, ErrUnknownFormat) || got != (Result{}) {
 			t.Errorf("%s: %+v, %v; want ErrUnknownFormat", name, got, err)
 		}
@@ -164,15 +164,15 @@ func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // 
 	if !h.nothing.madeBy(params) {
 		t.Errorf("the dummy %s is not by today's parameters", h.nothing)
 	}
-	phc, err := h.Hash(t.Context(), Login, "seven green kettles sing")
+	phc, err := h.Hash(t.Context(), Flow{}, "seven green kettles sing")
 	if err != nil {
 		t.Fatal(err)
 	}
 	paths := map[string]func(){
-		"right":   func() { _, _ = h.Verify(t.Context(), Login, "seven green kettles sing", always(phc)) },
-		"wrong":   func() { _, _ = h.Verify(t.Context(), Login, "seven green kettles sink", always(phc)) },
-		"unknown": func() { _, _ = h.Verify(t.Context(), Login, "seven green kettles sing", always("")) },
-		"broken":  func() { _, _ = h.Verify(t.Context(), Login, "seven green kettles sing", always("broken")) },
+		"right":   func() { _, _ = h.Verify(t.Context(), Flow{}, "seven green kettles sing", always(phc)) },
+		"wrong":   func() { _, _ = h.Verify(t.Context(), Flow{}, "seven green kettles sink", always(phc)) },
+		"unknown": func() { _, _ = h.Verify(t.Context(), Flow{}, "seven green kettles sing", always("")) },
+		"broken":  func() { _, _ = h.Verify(t.Context(), Flow{}, "seven green kettles sing", always("broken")) },
 	}
 	for name, verify := range paths {
 		seen.done = nil
@@ -191,16 +191,16 @@ func TestAPasswordThatIsNotNormalCostsOneHash(t *testing.T) { //nolint:parallelt
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, params, ample, nil)
 	const right, wrong = "decomposed e\u0301", "decomposed a\u0301"
-	phc, err := h.Hash(t.Context(), Login, right)
+	phc, err := h.Hash(t.Context(), Flow{}, right)
 	if err != nil {
 		t.Fatal(err)
 	}
 	paths := map[string]func(){
-		"right":    func() { _, _ = h.Verify(t.Context(), Login, right, always(phc)) },
-		"wrong":    func() { _, _ = h.Verify(t.Context(), Login, wrong, always(phc)) },
-		"imported": func() { _, _ = h.Verify(t.Context(), Login, wrong, imported(phc)) },
-		"unknown":  func() { _, _ = h.Verify(t.Context(), Login, wrong, always("")) },
-		"broken":   func() { _, _ = h.Verify(t.Context(), Login, wrong, always("broken")) },
+		"right":    func() { _, _ = h.Verify(t.Context(), Flow{}, right, always(phc)) },
+		"wrong":    func() { _, _ = h.Verify(t.Context(), Flow{}, wrong, always(phc)) },
+		"imported": func() { _, _ = h.Verify(t.Context(), Flow{}, wrong, imported(phc)) },
+		"unknown":  func() { _, _ = h.Verify(t.Context(), Flow{}, wrong, always("")) },
+		"broken":   func() { _, _ = h.Verify(t.Context(), Flow{}, wrong, always("broken")) },
 	}
 	for name, verify := range paths {
 		if took, least := allocated(verify), uint64(params.MemoryKiB)<<10; took < least || took > least+least/20 {
@@ -232,14 +232,14 @@ func TestATurnEndsWhateverTheDatabaseDoes(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}, nil)
 	away := errors.New("away")
-	if _, err := h.Verify(t.Context(), Login, "a", func(context.Context) (Stored, error) { return Stored{}, away }); !errors.Is(err, away) {
+	if _, err := h.Verify(t.Context(), Flow{}, "a", func(context.Context) (Stored, error) { return Stored{}, away }); !errors.Is(err, away) {
 		t.Errorf("Verify = %v, want the error of the database", err)
 	}
 	func() {
 		defer func() { _ = recover() }()
-		_, _ = h.Verify(t.Context(), Login, "a", func(context.Context) (Stored, error) { panic("a bug") })
+		_, _ = h.Verify(t.Context(), Flow{}, "a", func(context.Context) (Stored, error) { panic("a bug") })
 	}()
-	if _, err := h.Hash(t.Context(), Login, "a"); err != nil {
+	if _, err := h.Hash(t.Context(), Flow{}, "a"); err != nil {
 		t.Errorf("the next one: %v", err)
 	}
 }
@@ -250,7 +250,7 @@ func TestNobodyAsksTheDatabaseBeforeItsTurn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 1, MaxWait: time.Second}, nil)
 		defer occupy(h.queue)()
-		_, err := h.Verify(t.Context(), Login, "a", func(context.Context) (Stored, error) {
+		_, err := h.Verify(t.Context(), Flow{}, "a", func(context.Context) (Stored, error) {
 			t.Error("asked")
 			return Stored{}, nil
 		})
@@ -268,13 +268,13 @@ func TestAllWaysToHashAreBounded(t *testing.T) {
 		var seen recorder
 		h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}, &seen)
 		ways := map[string]func(context.Context) error{
-			"Hash": func(ctx context.Context) error { _, err := h.Hash(ctx, Login, "a"); return err },
+			"Hash": func(ctx context.Context) error { _, err := h.Hash(ctx, Flow{}, "a"); return err },
 			"Verify": func(ctx context.Context) error {
-				_, err := h.Verify(ctx, Login, "a", always(vectors[1].phc))
+				_, err := h.Verify(ctx, Flow{}, "a", always(vectors[1].phc))
 				return err
 			},
-			"Verify of broken":  func(ctx context.Context) error { _, err := h.Verify(ctx, Login, "a", always("broken")); return err },
-			"Verify of nothing": func(ctx context.Context) error { _, err := h.Verify(ctx, Login, "a", always("")); return err },
+			"Verify of broken":  func(ctx context.Context) error { _, err := h.Verify(ctx, Flow{}, "a", always("broken")); return err },
+			"Verify of nothing": func(ctx context.Context) error { _, err := h.Verify(ctx, Flow{}, "a", always("")); return err },
 		}
 		defer occupy(h.queue)()
 		gone, cancel := context.WithCancel(t.Context())
@@ -293,12 +293,12 @@ func TestAllWaysToHashAreBounded(t *testing.T) {
 	})
 }
 
-func TestHashesOfMoreMemoryTakeMoreTurns(t *testing.T) {
+func TestAHashTakesTheMemoryThatItNeeds(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Params{MemoryKiB: 100, Iterations: 1, Parallelism: 1}, Limits{Concurrency: 4, Queue: 1, MaxWait: time.Second}, nil)
-	for memory, want := range map[uint32]int64{8: 1, 100: 1, 101: 2, 200: 2, 400: 4, 401: 4, maxMemoryKiB: 4} {
-		if got := h.turns(argon2id{Params: Params{MemoryKiB: memory}}); got != want {
-			t.Errorf("a hash of %d KiB takes %d turns, want %d", memory, got, want)
+	for memory, want := range map[uint32]int64{8: 100, 100: 100, 101: 101, 400: 400} {
+		if got := h.memory(argon2id{Params: Params{MemoryKiB: memory}}); got != want {
+			t.Errorf("a hash of %d KiB takes %d, want %d", memory, got, want)
 		}
 	}
 }
@@ -324,7 +324,7 @@ func TestAHashThatNeedsTooMuchMemoryIsRefused(t *testing.T) { //nolint:parallelt
 			continue
 		}
 		var got Result
-		took := allocated(func() { got, err = h.Verify(t.Context(), Login, "password", always(hash(1<<19))) })
+		took := allocated(func() { got, err = h.Verify(t.Context(), Flow{}, "password", always(hash(1<<19))) })
 		if got.OK || !errors.Is(err, ErrUnknownFormat) || took < uint64(c.today)<<10 || took > uint64(c.today)<<11 {
 			t.Errorf("a hash of 512 MiB gives %+v, %v and takes %d bytes, want today's work for nobody", got, err, took)
 		}
@@ -333,13 +333,13 @@ func TestAHashThatNeedsTooMuchMemoryIsRefused(t *testing.T) { //nolint:parallelt
 
 func BenchmarkVerify(b *testing.B) {
 	h := newHasher(b, owasp, ample, nil)
-	phc, err := h.Hash(b.Context(), Login, "seven green kettles sing")
+	phc, err := h.Hash(b.Context(), Flow{}, "seven green kettles sing")
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if got, err := h.Verify(b.Context(), Login, "seven green kettles sing", always(phc)); err != nil || !got.OK {
+		if got, err := h.Verify(b.Context(), Flow{}, "seven green kettles sing", always(phc)); err != nil || !got.OK {
 			b.Fatal(got, err)
 		}
 	}

@@ -58,7 +58,7 @@ func TestAProcessHashesAsThisOneDoes(t *testing.T) {
 	p, started, _ := hashing(t)
 	there, here := delegating(t, cheap, p), newHasher(t, cheap, ample, nil)
 	const right = "ﬁsh and 10 Å"
-	made, err := there.Hash(t.Context(), Login, right)
+	made, err := there.Hash(t.Context(), Flow{}, right)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,21 +69,21 @@ func TestAProcessHashesAsThisOneDoes(t *testing.T) {
 	}
 	for _, phc := range hashes {
 		for _, pw := range []string{right, "wrong"} {
-			got, err := there.Verify(t.Context(), Login, pw, always(phc))
-			want, wantErr := here.Verify(t.Context(), Login, pw, always(phc))
+			got, err := there.Verify(t.Context(), Flow{}, pw, always(phc))
+			want, wantErr := here.Verify(t.Context(), Flow{}, pw, always(phc))
 			if got != want || fmt.Sprint(err) != fmt.Sprint(wantErr) {
 				t.Errorf("Verify(%q, %q) = %+v, %v; want %+v, %v", pw, phc, got, err, want, wantErr)
 			}
 		}
 	}
-	if got, err := here.Verify(t.Context(), Login, right, always(made)); err != nil || !got.OK {
+	if got, err := here.Verify(t.Context(), Flow{}, right, always(made)); err != nil || !got.OK {
 		t.Errorf("what the process made is not taken here: %+v, %v", got, err)
 	}
-	bytes, err := there.Hash(t.Context(), Login, "\xff\xfe")
+	bytes, err := there.Hash(t.Context(), Flow{}, "\xff\xfe")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := here.Verify(t.Context(), Login, "\xff\xfe", always(bytes)); err != nil || !got.OK {
+	if got, err := here.Verify(t.Context(), Flow{}, "\xff\xfe", always(bytes)); err != nil || !got.OK {
 		t.Errorf("bytes that are no text are changed on the way: %+v, %v", got, err)
 	}
 	if n := len(started()); n != 1 {
@@ -100,7 +100,7 @@ func TestAProcessThatDiesIsReplaced(t *testing.T) {
 	slow.Delegate(p)
 	failed := make(chan error, 1)
 	go func() {
-		_, err := slow.Hash(context.WithoutCancel(t.Context()), Login, "seven green kettles sing")
+		_, err := slow.Hash(context.WithoutCancel(t.Context()), Flow{}, "seven green kettles sing")
 		failed <- err
 	}()
 	for slow.Running() == 0 {
@@ -118,7 +118,7 @@ func TestAProcessThatDiesIsReplaced(t *testing.T) {
 	if err := <-ended; !strings.Contains(err.Error(), "killed") {
 		t.Errorf("the end is told as %v", err)
 	}
-	if _, err := delegating(t, cheap, p).Hash(t.Context(), Login, "seven green kettles sing"); err != nil {
+	if _, err := delegating(t, cheap, p).Hash(t.Context(), Flow{}, "seven green kettles sing"); err != nil {
 		t.Errorf("the next hash: %v", err)
 	}
 	if n := len(started()); n != 2 {
@@ -133,7 +133,7 @@ func TestAProcessThatHangsKeepsNobodyWaiting(t *testing.T) {
 	h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 0, MaxWait: time.Minute}, nil)
 	h.Delegate(p)
 	const pw = "seven green kettles sing"
-	if _, err := h.Hash(t.Context(), Login, pw); err != nil {
+	if _, err := h.Hash(t.Context(), Flow{}, pw); err != nil {
 		t.Fatal(err)
 	}
 	child := started()[0].Process
@@ -142,10 +142,10 @@ func TestAProcessThatHangsKeepsNobodyWaiting(t *testing.T) {
 	}
 	patience, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := h.Verify(patience, Login, pw, always("")); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := h.Verify(patience, Flow{}, pw, always("")); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Verify = %v, want the error of its context", err)
 	}
-	if _, err := h.Hash(t.Context(), Login, pw); !errors.Is(err, ErrBusy) || h.Running() != 1 {
+	if _, err := h.Hash(t.Context(), Flow{}, pw); !errors.Is(err, ErrBusy) || h.Running() != 1 {
 		t.Errorf("Hash = %v beside %d that run, want ErrBusy beside 1", err, h.Running())
 	}
 	if err := child.Signal(syscall.SIGCONT); err != nil {
@@ -162,7 +162,7 @@ func TestAProcessThatHangsKeepsNobodyWaiting(t *testing.T) {
 // eventuallyHashes returns the error of the last of some tries: a turn ends a moment after its hash.
 func eventuallyHashes(h *Hasher, pw string) (err error) {
 	for range 100 {
-		if _, err = h.Hash(context.Background(), Login, pw); err == nil {
+		if _, err = h.Hash(context.Background(), Flow{}, pw); err == nil {
 			return nil
 		}
 		<-time.After(10 * time.Millisecond)
@@ -174,7 +174,7 @@ func eventuallyHashes(h *Hasher, pw string) (err error) {
 func TestAProcessThatCannotBeReplacedIsOverload(t *testing.T) {
 	t.Parallel()
 	p := &Process{Command: func() *exec.Cmd { return exec.Command(filepath.Join(t.TempDir(), "missing")) }}
-	if _, err := delegating(t, cheap, p).Hash(t.Context(), Login, "seven green kettles sing"); !errors.Is(err, ErrBusy) || !errors.Is(err, os.ErrNotExist) {
+	if _, err := delegating(t, cheap, p).Hash(t.Context(), Flow{}, "seven green kettles sing"); !errors.Is(err, ErrBusy) || !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Hash = %v, want ErrBusy and why", err)
 	}
 }
@@ -188,7 +188,7 @@ func TestAProcessThatCannotBeStartedIsToldOf(t *testing.T) {
 	if _, err := p.PID(); err == nil {
 		t.Error("a process that does not run has a number")
 	}
-	if _, err := delegating(t, cheap, p).Hash(t.Context(), Login, "seven green kettles sing"); !errors.Is(err, ErrBusy) {
+	if _, err := delegating(t, cheap, p).Hash(t.Context(), Flow{}, "seven green kettles sing"); !errors.Is(err, ErrBusy) {
 		t.Errorf("Hash = %v, want ErrBusy: the next one may find a process", err)
 	}
 	p.Close()
@@ -206,7 +206,7 @@ func TestAClosedProcessHashesNoMore(t *testing.T) {
 	if err := started()[0].Process.Signal(os.Kill); !errors.Is(err, os.ErrProcessDone) {
 		t.Errorf("it is still there: %v", err)
 	}
-	if _, err := h.Hash(t.Context(), Login, "seven green kettles sing"); err == nil {
+	if _, err := h.Hash(t.Context(), Flow{}, "seven green kettles sing"); err == nil {
 		t.Error("a closed process hashes")
 	}
 	select {

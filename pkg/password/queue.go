@@ -16,7 +16,7 @@ var ErrBusy = errors.New("too many passwords are being hashed")
 // Limits bound what hashing may cost: memory by Concurrency, waiting by Queue and MaxWait.
 type Limits struct {
 	Concurrency int           // hashes that run at once, at least 1
-	Queue       int           // hashes that wait for their turn, 0 for none
+	Queue       int           // hashes that wait for a slot, 0 for none
 	MaxWait     time.Duration // how long one waits at most, more than 0
 }
 
@@ -30,14 +30,14 @@ func (l Limits) check() error {
 // The reasons for which an Observer is told of a refusal.
 const (
 	RefusedQueueFull = "queue_full" // Limits.Queue others wait already
-	RefusedTimeout   = "timeout"    // its turn did not come within Limits.MaxWait
+	RefusedTimeout   = "timeout"    // no slot was free within Limits.MaxWait
 	RefusedProcess   = "process"    // the process that hashes has ended, or could not be started
 )
 
 // Observer is told what a Hasher does. Its methods are called by many goroutines at once
 // and must not block.
 type Observer interface {
-	// HashDone is told, of each hash that was computed, how long it waited for its turn
+	// HashDone is told, of each hash that was computed, how long it waited for its slot
 	// and how long the work took.
 	HashDone(waited, ran time.Duration)
 	// HashRefused is told why a hash was not computed. A caller who gave up is not
@@ -50,99 +50,103 @@ type unobserved struct{}
 func (unobserved) HashDone(time.Duration, time.Duration) {}
 func (unobserved) HashRefused(string)                    {}
 
-// queue lets a bounded amount of work run at once and a bounded number of callers wait. Within a class it serves who
-// comes first; waiters says how the classes share it.
+// queue lets a bounded amount of work run at once and a bounded number of callers wait; waiters says in which order they are
+// served.
 type queue struct {
 	limits   Limits
 	observer Observer
 	running  atomic.Int64
 
 	mu      sync.Mutex
-	free    int64 // units of Limits.Concurrency
-	arrived uint64
+	slots   int   // that are free, of Limits.Concurrency
+	memory  int64 // that is free
+	reauths int   // reauthentications that have a slot
 	waiters waiters
 }
 
-func newQueue(l Limits, o Observer) *queue {
+// newQueue returns a queue for hashes that need so much memory at once, in any unit.
+func newQueue(l Limits, memory int64, o Observer) *queue {
 	if o == nil {
 		o = unobserved{}
 	}
-	return &queue{limits: l, observer: o, free: int64(l.Concurrency)}
+	return &queue{limits: l, observer: o, slots: l.Concurrency, memory: memory}
 }
 
-// waiting returns how many callers wait for their turn.
+// waiting returns how many callers wait for a slot.
 func (q *queue) waiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.waiters.waiting(Login) + len(q.waiters.growing)
+	return q.waiters.waiting(Login) + len(q.waiters.second)
 }
 
-// turn is the right to hash. Whoever has it ends it; the zero turn has ended.
-type turn struct {
+// slot is the right to compute one hash. Whoever has it ends it; the zero slot has ended.
+type slot struct {
 	q       *queue
-	class   Class
-	n       int64
+	flow    Flow
+	memory  int64
 	arrived time.Time
 	waited  time.Duration
 }
 
-// take waits until so many units are free, at most Limits.Concurrency. Errors: ErrBusy, or
-// that of ctx.
-func (q *queue) take(ctx context.Context, class Class, n int64) (turn, error) {
-	t := turn{q: q, class: class, n: n, arrived: time.Now()}
+// take waits for a slot and for memory. Errors: ErrBusy, or that of ctx.
+func (q *queue) take(ctx context.Context, flow Flow, memory int64) (slot, error) {
+	s := slot{q: q, flow: flow, memory: memory, arrived: time.Now()}
 	if ctx.Err() != nil { // nobody waits for the answer
-		return turn{}, gaveUp(ctx)
+		return slot{}, gaveUp(ctx)
 	}
-	w := q.enter(class, n)
-	if w == nil {
-		q.observer.HashRefused(RefusedQueueFull)
-		return turn{}, fmt.Errorf("%w: the queue is full", ErrBusy)
-	}
-	return t.wait(ctx, w)
+	return s.wait(ctx, q.enter(&waiter{flow: flow, memory: memory, granted: make(chan struct{})}))
 }
 
-// grow ends the turn and waits for one with so many units, before all who have not had one. Two that
+// grow ends the slot and waits for one with so much memory, before all who have not had one. Two that
 // held on to theirs could wait for each other.
-func (t turn) grow(ctx context.Context, n int64) (turn, error) {
-	t.q.mu.Lock()
-	t.q.free += t.n
-	w := &waiter{class: t.class, n: n, granted: make(chan struct{})}
-	t.q.waiters.growing = append(t.q.waiters.growing, w)
-	t.q.grant()
-	t.q.mu.Unlock()
-	t.n = n
-	return t.wait(ctx, w)
+func (s slot) grow(ctx context.Context, memory int64) (slot, error) {
+	s.q.mu.Lock()
+	s.q.free(s.flow, s.memory)
+	w := &waiter{flow: s.flow, memory: memory, grows: true, granted: make(chan struct{})}
+	s.q.waiters.second = append(s.q.waiters.second, w)
+	s.q.grant()
+	s.q.mu.Unlock()
+	s.memory = memory
+	return s.wait(ctx, w)
 }
 
-func (t turn) end() {
-	if t.q != nil {
-		t.q.release(t.n)
+func (s slot) end() {
+	if s.q != nil {
+		s.q.release(s.flow, s.memory)
 	}
 }
 
-func (q *queue) release(n int64) {
+func (q *queue) release(flow Flow, memory int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.free += n
+	q.free(flow, memory)
 	q.grant()
 }
 
-// hash does the work of one hash, and ends the turn.
+func (q *queue) free(flow Flow, memory int64) {
+	q.slots++
+	q.memory += memory
+	if flow.Class == Reauthentication {
+		q.reauths--
+	}
+}
+
+// hash does the work of one hash, and ends the slot.
 //
-// The turn ends with the work, not with the patience of the caller, who gets the error of ctx if that ends before.
-func (t turn) hash(ctx context.Context, work func() error) error {
+// The slot ends with the work, not with the patience of the caller, who gets the error of ctx if that ends before.
+func (s slot) hash(ctx context.Context, work func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		t.q.running.Add(1)
+		s.q.running.Add(1)
 		started := time.Now()
 		err := work()
 		if err == nil {
-			t.q.observer.HashDone(t.waited, time.Since(started))
+			s.q.observer.HashDone(s.waited, time.Since(started))
 		} else {
-			t.q.observer.HashRefused(RefusedProcess)
+			s.q.observer.HashRefused(RefusedProcess)
 		}
-		t.q.running.Add(-1)
-		t.end()
+		s.q.running.Add(-1)
+		s.end()
 		done <- err
 	}()
 	select {
@@ -153,51 +157,58 @@ func (t turn) hash(ctx context.Context, work func() error) error {
 	}
 }
 
-// run takes so many units, does the work of one hash and ends the turn.
-func (q *queue) run(ctx context.Context, class Class, n int64, work func() error) error {
-	t, err := q.take(ctx, class, n)
+// run takes a slot, does the work of one hash and ends the slot.
+func (q *queue) run(ctx context.Context, flow Flow, memory int64, work func() error) error {
+	s, err := q.take(ctx, flow, memory)
 	if err != nil {
 		return err
 	}
-	return t.hash(ctx, work)
+	return s.hash(ctx, work)
 }
 
-// enter returns a waiter that has its turn already, or a place; nil if there is no place.
-func (q *queue) enter(class Class, n int64) *waiter {
+// enter has a waiter wait if it must. Past the bound of the queue, the last waiter of the flow that has the most is refused: it
+// may be this one.
+func (q *queue) enter(w *waiter) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.arrived++
-	w := &waiter{class: class, n: n, number: q.arrived, granted: make(chan struct{})}
-	list := &q.waiters.of[class]
-	*list = append(*list, w)
-	q.grant()
-	if isGranted(w) || q.hasPlace(class) {
+	if w.flow.Second {
+		q.waiters.second = append(q.waiters.second, w)
+		q.grant()
 		return w
 	}
-	q.waiters.remove(w)
-	return nil
-}
-
-// hasPlace reports whether the last one of a class that came may wait: no class that its place counts for has
-// more waiters than places.
-func (q *queue) hasPlace(class Class) bool {
-	for c := Login; c <= class; c++ {
-		if q.waiters.waiting(c) > c.share(q.limits.Queue) {
-			return false
+	q.waiters.add(w)
+	q.grant()
+	if isGranted(w) {
+		return w
+	}
+	for class := Login; class <= w.flow.Class; class++ {
+		if q.waiters.waiting(class) > class.share(q.limits.Queue) {
+			refused := q.waiters.longest(class, w)
+			q.waiters.remove(refused)
+			refused.refused = true
+			close(refused.granted)
+			q.grant()
+			break
 		}
 	}
-	return true
+	return w
 }
 
-// grant gives the free units to those whose turn it is. One that needs more than are free keeps the others
-// waiting, or it might never get them.
+// grant gives what is free to those who are next. One that needs more memory than is free keeps the others
+// waiting, or it might never get it. Where there are slots enough, one is not for reauthentications.
 func (q *queue) grant() {
-	for w := q.waiters.next(); w != nil && w.n <= q.free; w = q.waiters.next() {
-		if w.number > 0 { // the hash of one that grows has started already
-			q.waiters.started(w.class)
+	for q.slots > 0 {
+		w := q.waiters.next(q.reauths < max(1, q.limits.Concurrency-1))
+		if w == nil || w.memory > q.memory {
+			return
 		}
 		q.waiters.remove(w)
-		q.free -= w.n
+		q.waiters.started(w)
+		q.slots--
+		q.memory -= w.memory
+		if w.flow.Class == Reauthentication {
+			q.reauths++
+		}
 		close(w.granted)
 	}
 }
@@ -211,30 +222,37 @@ func isGranted(w *waiter) bool {
 	}
 }
 
-var errWaited = fmt.Errorf("%w: the turn did not come in time", ErrBusy)
+var (
+	errWaited = fmt.Errorf("%w: no slot was free in time", ErrBusy)
+	errFull   = fmt.Errorf("%w: the queue is full", ErrBusy)
+)
 
-// wait returns the turn when the waiter has it, within Limits.MaxWait of its arrival. Errors: ErrBusy, or that of ctx.
-func (t turn) wait(ctx context.Context, w *waiter) (turn, error) {
-	patience := time.NewTimer(t.q.limits.MaxWait - time.Since(t.arrived))
+// wait returns the slot when the waiter has it, within Limits.MaxWait of its arrival. Errors: ErrBusy, or that of ctx.
+func (s slot) wait(ctx context.Context, w *waiter) (slot, error) {
+	patience := time.NewTimer(s.q.limits.MaxWait - time.Since(s.arrived))
 	defer patience.Stop()
 	select {
 	case <-w.granted:
 	case <-ctx.Done():
-		if !t.q.leave(w) {
-			t.q.release(w.n)
+		if !s.q.leave(w) && !w.refused {
+			s.end()
 		}
-		return turn{}, gaveUp(ctx)
+		return slot{}, gaveUp(ctx)
 	case <-patience.C:
-		if t.q.leave(w) {
-			t.q.observer.HashRefused(RefusedTimeout)
-			return turn{}, errWaited
+		if s.q.leave(w) {
+			s.q.observer.HashRefused(RefusedTimeout)
+			return slot{}, errWaited
 		}
 	}
-	t.waited = time.Since(t.arrived)
-	return t, nil
+	if w.refused {
+		s.q.observer.HashRefused(RefusedQueueFull)
+		return slot{}, errFull
+	}
+	s.waited = time.Since(s.arrived)
+	return s, nil
 }
 
-// leave reports whether the waiter gave up before it had its turn.
+// leave reports whether the waiter gave up before it had its slot or was refused.
 func (q *queue) leave(w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -246,5 +264,5 @@ func (q *queue) leave(w *waiter) bool {
 }
 
 func gaveUp(ctx context.Context) error {
-	return fmt.Errorf("wait for a turn to hash: %w", ctx.Err())
+	return fmt.Errorf("wait for a slot to hash: %w", ctx.Err())
 }

@@ -37,7 +37,7 @@ func (r *recorder) HashRefused(reason string) {
 func occupy(q *queue) (release func()) {
 	ended := make(chan struct{})
 	for range q.limits.Concurrency {
-		go func() { _ = q.run(context.Background(), Login, 1, func() error { <-ended; return nil }) }()
+		go func() { _ = q.run(context.Background(), Flow{}, 1, func() error { <-ended; return nil }) }()
 	}
 	synctest.Wait()
 	return func() { close(ended) }
@@ -46,7 +46,7 @@ func occupy(q *queue) (release func()) {
 // call runs work of no length in the queue, and returns a function that waits for its error.
 func call(ctx context.Context, q *queue) (result func() error) {
 	errs := make(chan error, 1)
-	go func() { errs <- q.run(ctx, Login, 1, func() error { return nil }) }()
+	go func() { errs <- q.run(ctx, Flow{}, 1, func() error { return nil }) }()
 	synctest.Wait()
 	return func() error { return <-errs }
 }
@@ -55,13 +55,13 @@ func TestQueueRunsAtMostConcurrency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const calls, concurrency = 50, 3
-		q := newQueue(Limits{Concurrency: concurrency, Queue: calls, MaxWait: time.Hour}, nil)
+		q := newQueue(Limits{Concurrency: concurrency, Queue: calls, MaxWait: time.Hour}, int64(concurrency), nil)
 		start := time.Now()
 		var running, most atomic.Int64
 		var group sync.WaitGroup
 		for range calls {
 			group.Go(func() {
-				err := q.run(t.Context(), Login, 1, func() error {
+				err := q.run(t.Context(), Flow{}, 1, func() error {
 					now := running.Add(1)
 					defer running.Add(-1)
 					for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
@@ -89,7 +89,7 @@ func TestQueueRefusesAtOnceWhenFull(t *testing.T) {
 	for _, places := range []int{0, 1, 5} {
 		synctest.Test(t, func(t *testing.T) {
 			var seen recorder
-			q := newQueue(Limits{Concurrency: 2, Queue: places, MaxWait: time.Hour}, &seen)
+			q := newQueue(Limits{Concurrency: 2, Queue: places, MaxWait: time.Hour}, 2, &seen)
 			release := occupy(q)
 			var waiting []func() error
 			for range places {
@@ -126,7 +126,7 @@ func TestQueueRefusesAfterMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen recorder
-		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: 3 * time.Second}, &seen)
+		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: 3 * time.Second}, 1, &seen)
 		defer occupy(q)()
 		start := time.Now()
 		err := call(t.Context(), q)()
@@ -146,7 +146,7 @@ func TestQueueHonorsTheCallersContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen recorder
-		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, &seen)
+		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, 1, &seen)
 		release := occupy(q)
 
 		canceled, cancel := context.WithCancel(t.Context())
@@ -166,7 +166,7 @@ func TestQueueHonorsTheCallersContext(t *testing.T) {
 
 		release()
 		synctest.Wait()
-		err = q.run(canceled, Login, 1, func() error { t.Error("the work was done for a caller who had gone"); return nil })
+		err = q.run(canceled, Flow{}, 1, func() error { t.Error("the work was done for a caller who had gone"); return nil })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("canceled before: %v, want context.Canceled", err)
 		}
@@ -179,13 +179,13 @@ func TestQueueHonorsTheCallersContext(t *testing.T) {
 func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(Limits{Concurrency: 3, Queue: 10, MaxWait: time.Minute}, nil)
+		q := newQueue(Limits{Concurrency: 3, Queue: 10, MaxWait: time.Minute}, 3, nil)
 		release := occupy(q)
 		order := make(chan int64, 3)
 		var group sync.WaitGroup
 		for _, turns := range []int64{3, 1, 2} {
 			group.Go(func() {
-				_ = q.run(t.Context(), Login, turns, func() error {
+				_ = q.run(t.Context(), Flow{}, turns, func() error {
 					if turns == 3 && q.running.Load() != 1 {
 						t.Errorf("%d run beside the one that takes all turns", q.running.Load()-1)
 					}
@@ -208,10 +208,10 @@ func TestQueueTellsHowLongItTook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var seen recorder
-		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, &seen)
+		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, 1, &seen)
 		var group sync.WaitGroup
 		for range 2 {
-			group.Go(func() { _ = q.run(t.Context(), Login, 1, func() error { <-time.After(2 * time.Second); return nil }) })
+			group.Go(func() { _ = q.run(t.Context(), Flow{}, 1, func() error { <-time.After(2 * time.Second); return nil }) })
 			synctest.Wait()
 		}
 		group.Wait()

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"context"
 	"net/netip"
 	"time"
 
@@ -44,6 +45,24 @@ func NetworkOf(ip netip.Addr) netip.Prefix {
 		bits = 24
 	}
 	return netip.PrefixFrom(ip, bits).Masked()
+}
+
+// flow returns whose hashes those of a request are queued with: those of its IPv4 /24 or IPv6 /48, of which a flood can
+// take every part.
+func flow(ctx context.Context, class password.Class) password.Flow {
+	ip := OriginOf(ctx).IP.Unmap().WithZone("")
+	bits := 48
+	if ip.Is4() {
+		bits = 24
+	}
+	source, _ := ip.Prefix(bits) // the zero one without an address
+	return password.Flow{Class: class, Source: source}
+}
+
+// second returns the flow for the second hash of a request.
+func second(f password.Flow) password.Flow {
+	f.Second = true
+	return f
 }
 
 // Attempted is what failures are counted for: a login with an email from a network, or a user who

@@ -88,7 +88,7 @@ func (s *Service) verify(ctx context.Context, a Attempted, failed Action, pw str
 	}
 	var readErr error
 	begun := false
-	result, err := s.hasher.Verify(ctx, a.class(), pw, func(ctx context.Context) (password.Stored, error) {
+	result, err := s.hasher.Verify(ctx, flow(ctx, a.class()), pw, func(ctx context.Context) (password.Stored, error) {
 		shown.cred, readErr = read(ctx)
 		begun = true
 		return password.Stored{Hash: shown.cred.PasswordHash, Imported: shown.cred.Imported, Number: shown.cred.number}, readErr
@@ -202,7 +202,7 @@ func (p proof) success(g Guesses) (Verdict, error) {
 // upgrade stores the password's hash by today's parameters. If that does not work now, the
 // next login does it.
 func (s *Service) upgrade(ctx context.Context, cred Credential, pw string) {
-	if hash, err := s.hasher.Hash(ctx, password.Login, pw); err == nil {
+	if hash, err := s.hasher.Hash(ctx, second(flow(ctx, password.Login)), pw); err == nil {
 		_ = s.store.UpgradeHash(ctx, cred.UserID, cred.PasswordHash, hash)
 	}
 }

@@ -47,7 +47,7 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.
 	defer done()
 	patient, cancel := despiteHangUp(ctx)
 	defer cancel()
-	hash, err := s.hasher.Hash(patient, password.Reauthentication, p.New)
+	hash, err := s.hasher.Hash(patient, second(flow(ctx, password.Reauthentication)), p.New)
 	if err != nil {
 		return TokenPair{}, hashing(err)
 	}

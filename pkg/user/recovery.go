@@ -116,7 +116,7 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	}
 	patient, cancel := despiteHangUp(ctx)
 	defer cancel()
-	hash, err := s.hasher.Hash(patient, password.Other, r.NewPassword) // before the transaction, which must not wait for its turn
+	hash, err := s.hasher.Hash(patient, flow(ctx, password.Other), r.NewPassword) // before the transaction, which must not wait for its turn
 	if err != nil {
 		return hashing(err)
 	}

@@ -110,7 +110,7 @@ func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration
 	if err := s.checkGiven(ctx, roles); err != nil {
 		return User{}, err
 	}
-	hash, err := s.hasher.Hash(ctx, password.Other, r.Password)
+	hash, err := s.hasher.Hash(ctx, flow(ctx, password.Other), r.Password)
 	if err != nil {
 		return User{}, hashing(err)
 	}

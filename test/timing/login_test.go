@@ -109,7 +109,7 @@ func cheapHash(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	hash, err := cheap.Hash(t.Context(), password.Login, goodPassword)
+	hash, err := cheap.Hash(t.Context(), password.Flow{}, goodPassword)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,157 @@
+package password
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// from is a login from the network of a name: its letter in lower case.
+func from(name rune) Flow {
+	return Flow{Source: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(name | 0x20)}), 8)}
+}
+
+// TestEachNetworkIsServedInRotation has logins of several networks wait, which each have a letter.
+func TestEachNetworkIsServedInRotation(t *testing.T) {
+	t.Parallel()
+	for came, want := range map[string]string{
+		"aaaaaab":   "abaaaaa", // b does not wait for all of a
+		"aaaabbbbc": "abcabab" + "ab",
+		"aaabc":     "abcaa",
+		"abcabc":    "abcabc",
+		"aaaa":      "aaaa",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLine(Limits{Concurrency: 1, Queue: 100, MaxWait: time.Hour})
+			for _, name := range came {
+				l.joinFlow(t.Context(), string(name), from(name), 1)
+			}
+			if diff := cmp.Diff(want, l.order(t)); diff != "" {
+				t.Errorf("%s: the order (-want +got):\n%s", came, diff)
+			}
+			if len(l.q.waiters.last) != 0 {
+				t.Errorf("%s: %d flows are remembered at the end", came, len(l.q.waiters.last))
+			}
+		})
+	}
+}
+
+// TestAFullQueueRefusesTheNetworkThatHasMostPlaces, not the one that comes last.
+func TestAFullQueueRefusesTheNetworkThatHasMostPlaces(t *testing.T) {
+	t.Parallel()
+	for came, want := range map[string]string{
+		"aaaab":     "baaa a", // served without order, and refused
+		"aaaabcdef": "abcd aaaef",
+		"aaaaa":     "aaaa a",
+		"abcde":     "abcd e",
+		"aabbc":     "abbc a", // of two networks with as many, one of them
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			l := newLine(Limits{Concurrency: 1, Queue: 4, MaxWait: time.Hour})
+			for _, name := range came {
+				l.joinFlow(t.Context(), string(name), from(name), 1)
+			}
+			l.release()
+			var served, refused []string
+			for i, result := range l.results {
+				if err := result(); errors.Is(err, ErrBusy) {
+					refused = append(refused, came[i:i+1])
+				} else if err == nil {
+					served = append(served, came[i:i+1])
+				}
+			}
+			slices.Sort(served)
+			slices.Sort(refused)
+			served, refused = slices.Clip(served), slices.Clip(refused)
+			wantServed, wantRefused, _ := strings.Cut(want, " ")
+			if got := strings.Join(served, ""); got != sorted(wantServed) || strings.Join(refused, "") != sorted(wantRefused) {
+				t.Errorf("%s: served %s, refused %v; want %s", came, got, refused, want)
+			}
+		})
+	}
+}
+
+func sorted(s string) string {
+	letters := strings.Split(s, "")
+	slices.Sort(letters)
+	return strings.Join(letters, "")
+}
+
+// TestASlotIsNotForReauthentications where there are at least two: a login does not wait for them.
+func TestASlotIsNotForReauthentications(t *testing.T) {
+	t.Parallel()
+	for concurrency, want := range map[int]int64{1: 1, 2: 1, 3: 2, 8: 7} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(Limits{Concurrency: concurrency, Queue: 100, MaxWait: time.Hour}, int64(concurrency), nil)
+			ended := make(chan struct{})
+			for range 20 {
+				go func() {
+					_ = q.run(t.Context(), Flow{Class: Reauthentication}, 1, func() error { <-ended; return nil })
+				}()
+			}
+			synctest.Wait()
+			if got := q.running.Load(); got != want {
+				t.Errorf("%d of %d slots are taken, want %d", got, concurrency, want)
+			}
+			if concurrency > 1 {
+				if err := q.run(t.Context(), Flow{}, 1, func() error { return nil }); err != nil {
+					t.Errorf("a login: %v", err)
+				}
+			}
+			close(ended)
+			synctest.Wait()
+			if q.slots != concurrency || q.memory != int64(concurrency) || q.reauths != 0 {
+				t.Errorf("%d slots and %d of memory are free at the end, %d reauthentications run", q.slots, q.memory, q.reauths)
+			}
+		})
+	}
+}
+
+// TestACostlyHashLeavesSlotsToOthers for which there is memory.
+func TestACostlyHashLeavesSlotsToOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(Limits{Concurrency: 2, Queue: 10, MaxWait: time.Hour}, 100, nil)
+		began := time.Now()
+		costly := make(chan error, 1)
+		go func() {
+			s, err := q.take(t.Context(), Flow{}, 19)
+			if err == nil {
+				s, err = s.grow(t.Context(), 64)
+			}
+			if err == nil {
+				err = s.hash(t.Context(), func() error { <-time.After(time.Minute); return nil })
+			}
+			costly <- err
+		}()
+		synctest.Wait()
+		if err := q.run(t.Context(), Flow{}, 19, func() error { return nil }); err != nil || time.Since(began) != 0 {
+			t.Errorf("another hash: %v after %s", err, time.Since(began))
+		}
+		if err := <-costly; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestTheSecondHashOfARequestComesNext: the new password's after that of the current one. Both count as reauthentications.
+func TestTheSecondHashOfARequestComesNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLine(Limits{Concurrency: 1, Queue: 100, MaxWait: time.Hour})
+		l.q.waiters.others = 0
+		for _, name := range "lllllllrr" {
+			l.join(t.Context(), string(name), map[rune]Class{'l': Login, 'r': Reauthentication}[name], 1)
+		}
+		l.joinFlow(t.Context(), "R", Flow{Class: Reauthentication, Second: true}, 1)
+		if diff := cmp.Diff("R"+"llllll"+"r"+"l"+"r", l.order(t)); diff != "" {
+			t.Errorf("the order (-want +got):\n%s", diff)
+		}
+	})
+}
