@@ -19,6 +19,8 @@ func (h argon2i) matches(password string, _ bool) bool {
 
 func (h argon2i) memoryKiB() uint32 { return h.as.memoryKiB() }
 
+func (h argon2i) costly() bool { return h.as.costly() }
+
 func (h argon2i) cost() string { return "argon2i " + h.as.Params.String() }
 
 func (argon2i) madeBy(Params) bool { return false }

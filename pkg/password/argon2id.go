@@ -98,6 +98,8 @@ func (h argon2id) matches(password string, imported bool) bool {
 
 func (h argon2id) memoryKiB() uint32 { return h.MemoryKiB }
 
+func (h argon2id) costly() bool { return uint64(h.MemoryKiB)*uint64(h.Iterations) > maxWorkKiB/2 }
+
 func (h argon2id) cost() string { return "argon2id " + h.Params.String() }
 
 func (h argon2id) madeBy(p Params) bool {

@@ -33,6 +33,10 @@ func (h bcryptHash) matches(password string, _ bool) bool {
 
 func (bcryptHash) memoryKiB() uint32 { return 5 } // Blowfish's tables
 
+func (h bcryptHash) costly() bool {
+	return h.text[bcryptCostAt:bcryptSaltAt-1] >= strconv.Itoa(maxBcryptCost)
+}
+
 func (h bcryptHash) cost() string { return "bcrypt " + h.text[bcryptCostAt:bcryptSaltAt-1] }
 
 func (bcryptHash) madeBy(Params) bool { return false }

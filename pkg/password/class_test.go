@@ -185,7 +185,7 @@ func TestATurnThatGrowsComesNext(t *testing.T) {
 				turn, err := q.take(t.Context(), Flow{Class: class}, 1)
 				if err == nil && grow {
 					<-time.After(time.Second) // the hash is read
-					turn, err = turn.grow(t.Context(), 2)
+					turn, err = turn.exchange(t.Context(), 2)
 				}
 				if err != nil {
 					done <- err
@@ -236,7 +236,7 @@ func TestATurnThatGrowsWaitsNoLongerThanOthers(t *testing.T) {
 		}
 		defer occupy(q)()
 		synctest.Wait()
-		if _, err := turn.grow(t.Context(), 2); !errors.Is(err, ErrBusy) || time.Since(began) != 3*time.Second {
+		if _, err := turn.exchange(t.Context(), 2); !errors.Is(err, ErrBusy) || time.Since(began) != 3*time.Second {
 			t.Errorf("%v after %s, want ErrBusy after 3 s", err, time.Since(began))
 		}
 		if diff := cmp.Diff([]string{RefusedTimeout}, seen.refused); diff != "" {

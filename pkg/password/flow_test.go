@@ -113,31 +113,67 @@ func TestASlotIsNotForReauthentications(t *testing.T) {
 	}
 }
 
-// TestACostlyHashLeavesSlotsToOthers for which there is memory.
-func TestACostlyHashLeavesSlotsToOthers(t *testing.T) {
+// TestCostlyHashesLeaveASlotToOthers, however many wait, as long as there is memory.
+func TestCostlyHashesLeaveASlotToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 2, Queue: 10, MaxWait: time.Hour}, 100, nil)
 		began := time.Now()
-		costly := make(chan error, 1)
-		go func() {
-			s, err := q.take(t.Context(), Flow{}, 19)
-			if err == nil {
-				s, err = s.grow(t.Context(), 64)
-			}
-			if err == nil {
-				err = s.hash(t.Context(), func() error { <-time.After(time.Minute); return nil })
-			}
-			costly <- err
-		}()
-		synctest.Wait()
-		if err := q.run(t.Context(), Flow{}, 19, func() error { return nil }); err != nil || time.Since(began) != 0 {
-			t.Errorf("another hash: %v after %s", err, time.Since(began))
+		ended := make(chan error, 3)
+		for _, memory := range []int64{64, 19, 100} {
+			go func() {
+				s, err := q.take(t.Context(), Flow{}, 19)
+				if err == nil {
+					s, err = s.exchange(t.Context(), memory)
+				}
+				if err == nil {
+					err = s.hash(t.Context(), func() error { <-time.After(time.Minute); return nil })
+				}
+				ended <- err
+			}()
+			synctest.Wait()
 		}
-		if err := <-costly; err != nil {
-			t.Error(err)
+		another := func(want time.Duration) {
+			t.Helper()
+			if err := q.run(t.Context(), Flow{}, 19, func() error { return nil }); err != nil || time.Since(began) != want {
+				t.Errorf("another hash: %v after %s, want nil after %s", err, time.Since(began), want)
+			}
+		}
+		another(0)
+		<-time.After(90 * time.Second)
+		another(90 * time.Second) // beside the second
+		<-time.After(45 * time.Second)
+		another(3 * time.Minute) // the third takes all memory
+		for range 3 {
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+		}
+		if q.slots != 2 || q.memory != 100 || q.costly != 0 {
+			t.Errorf("%d slots and %d of memory are free at the end, %d costly hashes run", q.slots, q.memory, q.costly)
 		}
 	})
+}
+
+func TestWhatIsCostly(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA":  false,
+		"$argon2id$v=19$m=65536,t=8,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA":  false,
+		"$argon2i$v=19$m=65536,t=9,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA":   true,
+		"$argon2id$v=19$m=65536,t=16,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA": true,
+		"$2b$13$" + strings.Repeat(".", 53):                                  false,
+		"$2b$14$" + strings.Repeat(".", 53):                                  true,
+		"$pbkdf2-sha256$1000000$c2FsdA$" + strings.Repeat("A", 43):           false,
+		"$pbkdf2-sha256$1000001$c2FsdA$" + strings.Repeat("A", 43):           true,
+	} {
+		hash, err := parse(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if hash.costly() != want {
+			t.Errorf("%s: costly is %t", text, hash.costly())
+		}
+	}
 }
 
 // TestTheSecondHashOfARequestComesNext: the new password's after that of the current one. Both count as reauthentications.

@@ -20,6 +20,8 @@ type stored interface {
 	matches(password string, imported bool) bool
 	// memoryKiB is how much memory matches takes while it runs, in KiB.
 	memoryKiB() uint32
+	// costly reports whether matches may take more than half of the time that the format's bounds allow.
+	costly() bool
 	// cost is what the work of matches depends on, the same for hashes that cost the same.
 	cost() string
 	// madeBy reports whether today's hashes are made in this format and by these

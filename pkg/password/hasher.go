@@ -83,9 +83,9 @@ func (h *Hasher) Verify(ctx context.Context, flow Flow, password string, stored 
 	}
 	hash, broken := h.read(&found)
 	last := now
-	now = slot{} // grow or hash end it
-	if need := h.memory(hash); need > last.memory {
-		if last, err = last.grow(ctx, need); err != nil {
+	now = slot{} // exchange or hash end it
+	if need := h.memory(hash); need > last.memory || hash.costly() {
+		if last, err = last.exchange(ctx, need); err != nil {
 			return Result{}, err
 		}
 	}

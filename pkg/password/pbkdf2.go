@@ -35,6 +35,8 @@ func (h pbkdf2SHA256) matches(password string, _ bool) bool {
 
 func (pbkdf2SHA256) memoryKiB() uint32 { return 1 }
 
+func (h pbkdf2SHA256) costly() bool { return h.iterations > maxPBKDF2Iterations/2 }
+
 func (h pbkdf2SHA256) cost() string { return fmt.Sprint("pbkdf2 ", h.iterations) }
 
 func (pbkdf2SHA256) madeBy(Params) bool { return false }

@@ -61,6 +61,7 @@ type queue struct {
 	slots   int   // that are free, of Limits.Concurrency
 	memory  int64 // that is free
 	reauths int   // reauthentications that have a slot
+	costly  int   // costly hashes that have a slot
 	waiters waiters
 }
 
@@ -76,7 +77,7 @@ func newQueue(l Limits, memory int64, o Observer) *queue {
 func (q *queue) waiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.waiters.waiting(Login) + len(q.waiters.second)
+	return q.waiters.waiting(Login) + len(q.waiters.second) + len(q.waiters.costly)
 }
 
 // slot is the right to compute one hash. Whoever has it ends it; the zero slot has ended.
@@ -84,6 +85,7 @@ type slot struct {
 	q       *queue
 	flow    Flow
 	memory  int64
+	costly  bool
 	arrived time.Time
 	waited  time.Duration
 }
@@ -97,37 +99,36 @@ func (q *queue) take(ctx context.Context, flow Flow, memory int64) (slot, error)
 	return s.wait(ctx, q.enter(&waiter{flow: flow, memory: memory, granted: make(chan struct{})}))
 }
 
-// grow ends the slot and waits for one with so much memory, before all who have not had one. Two that
-// held on to theirs could wait for each other.
-func (s slot) grow(ctx context.Context, memory int64) (slot, error) {
+// exchange ends the slot, and waits for one for a costly hash with so much memory.
+func (s slot) exchange(ctx context.Context, memory int64) (slot, error) {
 	s.q.mu.Lock()
-	s.q.free(s.flow, s.memory)
-	w := &waiter{flow: s.flow, memory: memory, grows: true, granted: make(chan struct{})}
-	s.q.waiters.second = append(s.q.waiters.second, w)
+	s.q.free(s)
+	w := &waiter{flow: s.flow, memory: memory, costly: true, granted: make(chan struct{})}
+	s.q.waiters.costly = append(s.q.waiters.costly, w)
 	s.q.grant()
 	s.q.mu.Unlock()
-	s.memory = memory
+	s.memory, s.costly = memory, true
 	return s.wait(ctx, w)
 }
 
 func (s slot) end() {
-	if s.q != nil {
-		s.q.release(s.flow, s.memory)
+	if s.q == nil {
+		return
 	}
+	s.q.mu.Lock()
+	defer s.q.mu.Unlock()
+	s.q.free(s)
+	s.q.grant()
 }
 
-func (q *queue) release(flow Flow, memory int64) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.free(flow, memory)
-	q.grant()
-}
-
-func (q *queue) free(flow Flow, memory int64) {
+func (q *queue) free(s slot) {
 	q.slots++
-	q.memory += memory
-	if flow.Class == Reauthentication {
+	q.memory += s.memory
+	if s.flow.Class == Reauthentication {
 		q.reauths--
+	}
+	if s.costly {
+		q.costly--
 	}
 }
 
@@ -194,23 +195,40 @@ func (q *queue) enter(w *waiter) *waiter {
 	return w
 }
 
-// grant gives what is free to those who are next. One that needs more memory than is free keeps the others
-// waiting, or it might never get it. Where there are slots enough, one is not for reauthentications.
+// grant gives what is free to those who are next. Where there are two slots or more, one of them is not for
+// reauthentications, and one of them is not for costly hashes.
 func (q *queue) grant() {
+	most := max(1, q.limits.Concurrency-1)
 	for q.slots > 0 {
-		w := q.waiters.next(q.reauths < max(1, q.limits.Concurrency-1))
-		if w == nil || w.memory > q.memory {
+		w, memory := q.waiters.next(q.reauths < most), q.memory
+		if costly := q.waiters.nextCostly(); costly != nil && q.costly < most {
+			switch {
+			case costly.memory <= q.memory:
+				w = costly
+			case q.costly == 0: // else it gets the memory of one that runs
+				memory -= costly.memory
+			}
+		}
+		if w == nil || w.memory > memory {
 			return
 		}
-		q.waiters.remove(w)
-		q.waiters.started(w)
-		q.slots--
-		q.memory -= w.memory
-		if w.flow.Class == Reauthentication {
-			q.reauths++
-		}
-		close(w.granted)
+		q.start(w)
 	}
+}
+
+// start gives a waiter its slot.
+func (q *queue) start(w *waiter) {
+	q.waiters.remove(w)
+	q.waiters.started(w)
+	q.slots--
+	q.memory -= w.memory
+	if w.costly {
+		q.costly++
+	}
+	if w.flow.Class == Reauthentication {
+		q.reauths++
+	}
+	close(w.granted)
 }
 
 func isGranted(w *waiter) bool {

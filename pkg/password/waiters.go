@@ -6,7 +6,7 @@ import "slices"
 type waiter struct {
 	flow    Flow
 	memory  int64
-	grows   bool          // the same hash has had a slot
+	costly  bool          // the hash has had a slot, and was found to be costly
 	tag     uint64        // virtual start time
 	granted chan struct{} // closed when the slot is the caller's, or when it is refused
 	refused bool          // its place went to a flow with fewer waiters
@@ -17,7 +17,8 @@ type waiter struct {
 // Within a class, flows are served by start-time fair queuing: the tag of a waiter is one above that of the one before it in
 // its flow, or above that of the last one served. So a flow with one waiter is next, however many wait in another flow.
 type waiters struct {
-	second []*waiter // have had a slot, for another hash or for this one that needs more memory: they come before all others
+	costly []*waiter // for a costly hash
+	second []*waiter // for the second hash of a request
 	of     [classes][]*waiter
 	last   map[Flow]uint64 // the tag of the last waiter of each flow that waits
 	now    uint64          // the tag of the waiter that was served last
@@ -66,11 +67,19 @@ func (w *waiters) next(reauthenticate bool) *waiter {
 	return first
 }
 
+// nextCostly returns the costly hash that is next, or nil if there is none.
+func (w *waiters) nextCostly() *waiter {
+	if len(w.costly) == 0 {
+		return nil
+	}
+	return w.costly[0]
+}
+
 // started notes that the hash of a waiter starts.
 func (w *waiters) started(next *waiter) {
 	w.now = max(w.now, next.tag)
 	switch {
-	case next.grows: // it started before
+	case next.costly: // it started before
 	case next.flow.Class != Reauthentication:
 		w.others++
 	case next.flow.Second: // three more of other classes are due for it
@@ -103,7 +112,7 @@ func (w *waiters) longest(from Class, came *waiter) *waiter {
 
 // remove reports whether the waiter still waited.
 func (w *waiters) remove(gone *waiter) bool {
-	for _, list := range []*[]*waiter{&w.second, &w.of[gone.flow.Class]} {
+	for _, list := range []*[]*waiter{&w.costly, &w.second, &w.of[gone.flow.Class]} {
 		at := slices.Index(*list, gone)
 		if at < 0 {
 			continue
