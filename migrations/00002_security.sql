@@ -2,6 +2,7 @@
 
 -- +goose Up
 
+SET LOCAL lock_timeout = '1s';
 ALTER TABLE sessions
     ADD COLUMN user_agent text NOT NULL DEFAULT '', -- of the last login or refresh
     ADD COLUMN ip         inet;                     -- of the last login or refresh
