@@ -55,7 +55,7 @@ func (a *API) register(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "/users/"+u.ID.String())
+	w.Header().Set("Location", "users/"+u.ID.String()) // relative, so that it is below the prefix of a gateway
 	return writeUser(w, http.StatusCreated, u)
 }
 
@@ -67,9 +67,13 @@ func (a *API) getUser(w http.ResponseWriter, c *call) error {
 			return err
 		}
 	}
-	if !noneMatch(c.Request, etag(u.Version)) {
+	cond := conditionsOf(c.Request)
+	switch tag := etag(u.Version); {
+	case !cond.match(tag):
+		return user.ErrPrecondition()
+	case !cond.noneMatch(tag):
 		noStore(w)
-		w.Header().Set("ETag", etag(u.Version))
+		w.Header().Set("ETag", tag)
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -93,7 +97,7 @@ func (a *API) patchUser(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) updateUser(w http.ResponseWriter, c *call, edit user.Edit) error {
-	u, err := a.users.Update(c.Context(), c.by, c.grant, edit, ifMatch(c.Request))
+	u, err := a.users.Update(c.Context(), c.by, c.grant, edit, conditionsOf(c.Request).user())
 	if err != nil {
 		return err
 	}
@@ -101,7 +105,7 @@ func (a *API) updateUser(w http.ResponseWriter, c *call, edit user.Edit) error {
 }
 
 func (a *API) deleteUser(w http.ResponseWriter, c *call) error {
-	if err := a.users.Delete(c.Context(), c.grant, ifMatch(c.Request)); err != nil {
+	if err := a.users.Delete(c.Context(), c.grant, conditionsOf(c.Request).user()); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

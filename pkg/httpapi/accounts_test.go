@@ -45,7 +45,7 @@ func TestRegisterShowsTheUser(t *testing.T) {
 		t.Errorf("created_at is %s", u.CreatedAt)
 	}
 	for k, v := range map[string]string{
-		"Location": "/users/" + u.ID.String(), "ETag": `"1"`, "Cache-Control": "no-store", "Content-Type": jsonType,
+		"Location": "users/" + u.ID.String(), "ETag": `"1"`, "Cache-Control": "no-store", "Content-Type": jsonType,
 	} {
 		if got := a.header.Get(k); got != v {
 			t.Errorf("%s is %q, want %q", k, got, v)
@@ -101,6 +101,8 @@ func TestRegisterRefuses(t *testing.T) {
 		"no content type":       {body: `{}`, options: []option{func(r *http.Request) { r.Header.Del("Content-Type") }}, status: 415, problem: "unsupported-media-type"},
 		"other charset":         {body: `{}`, options: []option{header("Content-Type", "application/json; charset=latin1")}, status: 415, problem: "unsupported-media-type"},
 		"gzip":                  {body: `{}`, options: []option{header("Content-Encoding", "gzip")}, status: 415, problem: "unsupported-media-type"},
+		"two content types":     {body: `{}`, options: []option{func(r *http.Request) { r.Header.Add("Content-Type", "text/plain") }}, status: 415, problem: "unsupported-media-type"},
+		"a second encoding":     {body: `{}`, options: []option{func(r *http.Request) { r.Header["Content-Encoding"] = []string{"identity", "gzip"} }}, status: 415, problem: "unsupported-media-type"},
 		"merge patch":           {body: `{}`, options: []option{mergePatch()}, status: 415, problem: "unsupported-media-type"},
 		"common password":       {body: `{"email":"a@b.c","password":"passwordpassword"}`, status: 422, problem: "validation-failed", pointer: "/password"},
 		"long password":         {body: `{"email":"a@b.c","password":"` + strings.Repeat("ab c", 33) + `"}`, status: 422, problem: "validation-failed", pointer: "/password"},

@@ -34,7 +34,7 @@ func (a *API) setRoles(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	u, err := a.users.SetRoles(c.Context(), c.grant, roles)
+	u, err := a.users.SetRoles(c.Context(), c.grant, roles, conditionsOf(c.Request).user())
 	if err != nil {
 		return err
 	}
@@ -54,7 +54,7 @@ func (a *API) setStatus(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	u, err := a.users.SetStatus(c.Context(), c.grant, status)
+	u, err := a.users.SetStatus(c.Context(), c.grant, status, conditionsOf(c.Request).user())
 	if err != nil {
 		return err
 	}

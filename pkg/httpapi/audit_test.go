@@ -234,13 +234,13 @@ func TestTheTrailIsReadPageByPage(t *testing.T) {
 	}
 	for query, want := range map[string]int{
 		"user_id=" + a.ID.String(): 7, "user_id=me": 2, "action=user_updated": 5, "action=user_updated&user_id=me": 0,
-		"action=nothing": 0, "user_id=" + uuid.NewString(): 0, "user_id=&action=&cursor=": 9, "action=user_updated&limit=2": 2,
+		"action=nothing": 0, "user_id=" + uuid.NewString(): 0, "cursor=": 9, "action=user_updated&limit=2": 2,
 	} {
 		if n := len(s.audit(admin.token, query)); n != want {
 			t.Errorf("%s: %d entries, want %d", query, n, want)
 		}
 	}
-	for _, query := range []string{"limit=0", "limit=101", "cursor=x", "user_id=1", "user_id=ME", "action=a&action=b", "action=%00"} {
+	for _, query := range []string{"limit=0", "limit=101", "cursor=x", "user_id=1", "user_id=ME", "action=a&action=b", "action=%00", "user_id=", "action="} {
 		s.call("GET", "/audit-events?"+query, nil, as(admin.token)).wantProblem(t, 400, "invalid-parameter")
 	}
 }

@@ -59,9 +59,9 @@ func decode[T any](c *call, accepted []string, read func(*object) T, check func(
 }
 
 func checkMediaType(h http.Header, accepted []string) error {
-	media, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	media, params, err := mime.ParseMediaType(strings.Join(h.Values("Content-Type"), ",")) // one that is sent twice is none
 	charset := strings.ToLower(params["charset"])
-	encoding := strings.ToLower(h.Get("Content-Encoding"))
+	encoding := strings.ToLower(strings.Join(h.Values("Content-Encoding"), ","))
 	if err != nil || !slices.Contains(accepted, media) || charset != "" && charset != "utf-8" ||
 		encoding != "" && encoding != "identity" {
 		return errMediaType(strings.Join(accepted, " or "))

@@ -1,8 +1,6 @@
 package httpapi
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"net/http"
 	"strconv"
 )
@@ -14,11 +12,10 @@ const keysPolicy = "public, max-age=300"
 // keys answers with the keys that verify access tokens (RFC 7517 section 5).
 func (a *API) keys(w http.ResponseWriter, c *call) error {
 	set := a.users.PublicKeys()
-	sum := sha256.Sum256(set)
-	tag := strconv.Quote(hex.EncodeToString(sum[:16]))
+	tag := tagOf(set)
 	w.Header().Set("Cache-Control", keysPolicy)
 	w.Header().Set("ETag", tag)
-	if !noneMatch(c.Request, tag) {
+	if !conditionsOf(c.Request).noneMatch(tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

@@ -25,11 +25,6 @@ func readFilter(rawQuery string) (user.Filter, error) {
 	if err != nil {
 		return user.Filter{}, err
 	}
-	for _, name := range []string{"email", "role", "status"} {
-		if query.Has(name) && query.Get(name) == "" { // such as from a variable that is not set: not everybody is meant
-			return user.Filter{}, errParameter(name + " must not be empty; leave it out.")
-		}
-	}
 	f := user.Filter{
 		Email: query.Get("email"), Prefix: query.Get("q"), Role: query.Get("role"), Status: user.Status(query.Get("status")),
 	}
@@ -43,7 +38,7 @@ func readFilter(rawQuery string) (user.Filter, error) {
 	return f, err
 }
 
-// readQuery reads a query, of which each of the named parameters may be given once.
+// readQuery reads a query, of which each of the named parameters may be given once, and not empty.
 func readQuery(raw string, names ...string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
@@ -64,6 +59,9 @@ func checkParameter(name string, values []string) error {
 	for _, v := range values {
 		if len(v) > maxQueryLength || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
 			return errParameter(fmt.Sprintf("%s must be UTF-8 without NUL, of at most %d bytes.", name, maxQueryLength))
+		}
+		if v == "" && name != "cursor" { // such as from a variable that is not set: it does not mean everything
+			return errParameter(name + " must not be empty; leave it out.")
 		}
 	}
 	return nil

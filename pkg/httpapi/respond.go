@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -34,38 +33,4 @@ func writeUser(w http.ResponseWriter, status int, u user.User) error {
 	noStore(w)
 	w.Header().Set("ETag", etag(u.Version))
 	return writeJSON(w, status, u)
-}
-
-func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }
-
-// ifMatch returns the condition of the If-Match header, or nil without one (RFC 9110
-// section 13.1.1: compared strongly).
-func ifMatch(r *http.Request) user.Precondition {
-	tags := entityTags(r.Header.Values("If-Match"))
-	if tags == nil {
-		return nil
-	}
-	return func(version int64) bool {
-		return slices.Contains(tags, "*") || slices.Contains(tags, etag(version))
-	}
-}
-
-// noneMatch reports whether the If-None-Match header lets the answer be sent (RFC 9110
-// section 13.1.2: compared weakly).
-func noneMatch(r *http.Request, current string) bool {
-	tags := entityTags(r.Header.Values("If-None-Match"))
-	return !slices.ContainsFunc(tags, func(tag string) bool {
-		return tag == "*" || strings.TrimPrefix(tag, "W/") == current
-	})
-}
-
-// entityTags splits header lines at commas; the service's own tags have none inside.
-func entityTags(lines []string) []string {
-	var tags []string
-	for _, line := range lines {
-		for tag := range strings.SplitSeq(line, ",") {
-			tags = append(tags, strings.TrimSpace(tag))
-		}
-	}
-	return tags
 }

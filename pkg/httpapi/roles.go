@@ -39,9 +39,10 @@ func (a *API) putRole(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	r.Name = name
-	if r, err = a.users.PutRole(c.Context(), c.grant, r); err != nil {
+	if r, err = a.users.PutRole(c.Context(), c.grant, r, conditionsOf(c.Request).role()); err != nil {
 		return err
 	}
+	w.Header().Set("ETag", roleTag(r))
 	return writeJSON(w, http.StatusOK, r)
 }
 
@@ -50,7 +51,7 @@ func (a *API) deleteRole(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	if err := a.users.DeleteRole(c.Context(), c.grant, name); err != nil {
+	if err := a.users.DeleteRole(c.Context(), c.grant, name, conditionsOf(c.Request).role()); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

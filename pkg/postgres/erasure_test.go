@@ -24,7 +24,7 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
 	const at, request = "198.51.100.7", "ada-at-home"
 	gone, other := create(t, db, "gone@example.com"), create(t, db, "other@example.com")
-	if err := db.PutRole(t.Context(), access.Internal(uuid.Nil), access.Role{Name: "clerk", Permissions: []access.Permission{}}, anySize); err != nil {
+	if err := db.PutRole(t.Context(), access.Internal(uuid.Nil), access.Role{Name: "clerk", Permissions: []access.Permission{}}, anySize, anyRole); err != nil {
 		t.Fatal(err)
 	}
 	here := user.WithOrigin(t.Context(), user.Origin{ActorID: gone.ID, IP: netip.MustParseAddr(at), RequestID: request})

@@ -48,7 +48,7 @@ func (db *DB) enterRole(ctx context.Context, name string) (leave func(), err err
 }
 
 // PutRole implements user.Store.
-func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error) error {
+func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error, allow func(old *access.Role) error) error {
 	leave, err := db.enterRole(ctx, r.Name)
 	if err != nil {
 		return err
@@ -75,6 +75,9 @@ func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fi
 			if err := judge(ctx, tx, r.Name, fits); err != nil {
 				return err
 			}
+		}
+		if err := allow(old); err != nil {
+			return err
 		}
 		return appendAudit(ctx, tx, user.RoleStored(old, r))
 	})
@@ -134,14 +137,16 @@ var errGiven = &user.Error{
 }
 
 // DeleteRole implements user.Store.
-func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, most int, decide func(user.User) (user.Change, error)) error {
+func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, most int,
+	allow func(*access.Role) error, decide func(user.User) (user.Change, error),
+) error {
 	leave, err := db.enterRole(ctx, name)
 	if err != nil {
 		return err
 	}
 	defer leave()
 	for range 5 {
-		err := db.deleteRole(ctx, grant, name, most, decide)
+		err := db.deleteRole(ctx, grant, name, most, allow, decide)
 		if !errors.Is(err, errGiven) {
 			return err
 		}
@@ -151,10 +156,12 @@ func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, m
 
 // deleteRole locks the users before the role, as wherever roles are given, so that nobody waits
 // in a circle. Whoever gives the role to a user waits from then on, or has done it before.
-func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, most int, decide func(user.User) (user.Change, error)) error {
+func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, most int,
+	allow func(*access.Role) error, decide func(user.User) (user.Change, error),
+) error {
 	holders := 0
 	err := db.inGrantedTx(ctx, "delete a role", func(tx pgx.Tx) error {
-		locked, err := lockHolders(ctx, tx, name, most)
+		locked, err := lockHolders(ctx, tx, name, most+1)
 		if err != nil {
 			return err
 		}
@@ -163,6 +170,20 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 		}
 		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err
+		}
+		role, err := findRole(ctx, tx, name)
+		switch {
+		case err != nil:
+			return err
+		case role == nil:
+			return pgx.ErrNoRows
+		}
+		if err := allow(role); err != nil {
+			return err
+		}
+		if len(locked) > most {
+			return &user.Error{Code: user.RoleInUse, Detail: fmt.Sprintf(
+				"More than %d users have this role; take it from them first (GET /users?role=%s lists them).", most, name)}
 		}
 		users, err := readHolders(ctx, tx, name)
 		if err != nil {
@@ -181,11 +202,10 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 				return err
 			}
 		}
-		role := access.Role{Name: name}
-		if err := tx.QueryRow(ctx, `DELETE FROM roles WHERE name = $1 RETURNING permissions`, name).Scan(&role.Permissions); err != nil {
+		if _, err := tx.Exec(ctx, `DELETE FROM roles WHERE name = $1`, name); err != nil {
 			return err
 		}
-		return appendAudit(ctx, tx, user.RoleRemoved(role))
+		return appendAudit(ctx, tx, user.RoleRemoved(*role))
 	})
 	if err == nil && holders > 0 {
 		db.committed()
@@ -197,16 +217,11 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 func lockHolders(ctx context.Context, tx pgx.Tx, role string, most int) ([]uuid.UUID, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT id FROM users WHERE id IN (SELECT user_id FROM user_roles WHERE role = $1)
-		ORDER BY id LIMIT $2 FOR UPDATE`, role, most+1)
+		ORDER BY id LIMIT $2 FOR UPDATE`, role, most)
 	if err != nil {
 		return nil, err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err == nil && len(ids) > most {
-		err = &user.Error{Code: user.RoleInUse, Detail: fmt.Sprintf(
-			"More than %d users have this role; take it from them first (GET /users?role=%s lists them).", most, role)}
-	}
-	return ids, err
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
 
 func readHolders(ctx context.Context, tx pgx.Tx, role string) ([]user.User, error) {

@@ -15,7 +15,12 @@ func (p Precondition) check(u User) error {
 	if p == nil || p(u.Version) {
 		return nil
 	}
-	return &Error{Code: PreconditionFailed, Detail: "The user has changed since it was read; read it again and repeat the change."}
+	return ErrPrecondition()
+}
+
+// ErrPrecondition returns the error of a request whose condition does not hold.
+func ErrPrecondition() error {
+	return &Error{Code: PreconditionFailed, Detail: "A condition of the request does not hold; read the user again and repeat the request."}
 }
 
 // Update changes the writable members of the account that the grant is about. Users who change
@@ -55,8 +60,8 @@ func (s *Service) Update(ctx context.Context, by Identity, grant access.Grant, e
 
 // SetRoles replaces the roles of an account.
 //
-// Errors: those of a grant, Invalid (an unknown role, or too many), NotFound, LastAdmin, Unavailable.
-func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []string) (User, error) {
+// Errors: those of a grant, Invalid (an unknown role, or too many), NotFound, PreconditionFailed, LastAdmin, Unavailable.
+func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []string, cond Precondition) (User, error) {
 	if err := CheckRoles(roles).Err(); err != nil {
 		return User{}, err
 	}
@@ -66,6 +71,9 @@ func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []stri
 			return Change{}, err
 		}
 		if err := checkRoles(roles, known).Err(); err != nil {
+			return Change{}, err
+		}
+		if err := cond.check(old); err != nil {
 			return Change{}, err
 		}
 		u := old
@@ -79,9 +87,12 @@ func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []stri
 
 // SetStatus enables or disables an account. Disabling ends all its sessions.
 //
-// Errors: those of a grant, NotFound, LastAdmin, Unavailable.
-func (s *Service) SetStatus(ctx context.Context, grant access.Grant, status Status) (User, error) {
+// Errors: those of a grant, NotFound, PreconditionFailed, LastAdmin, Unavailable.
+func (s *Service) SetStatus(ctx context.Context, grant access.Grant, status Status, cond Precondition) (User, error) {
 	return s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
+		if err := cond.check(old); err != nil {
+			return Change{}, err
+		}
 		u := old
 		u.Status = status
 		if err := keepAnAdmin(ctx, tx, old, u); err != nil {

@@ -87,14 +87,26 @@ func permissionBytes(permissions []access.Permission) (size int) {
 	return size
 }
 
+// RolePrecondition says from which state of a role a change may start; nil is the state of a role that does not exist. A nil
+// RolePrecondition allows all.
+type RolePrecondition func(old *access.Role) bool
+
+func (p RolePrecondition) check(old *access.Role) error {
+	if p == nil || p(old) {
+		return nil
+	}
+	return &Error{Code: PreconditionFailed, Detail: "The role has changed since it was read; read it again and repeat the change."}
+}
+
 // Roles returns all roles, sorted by name. Errors: Unavailable.
 func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.store.Roles(ctx) }
 
 // PutRole makes a role or replaces what it is. It takes effect on the next request of
 // everybody who has it.
 //
-// Errors: those of a grant, Invalid (more than a token of one of its users holds, too), BuiltInRole (admin would lose a permission of the service), Unavailable.
-func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role) (access.Role, error) {
+// Errors: those of a grant, Invalid (more than a token of one of its users holds, too), PreconditionFailed, BuiltInRole (admin
+// would lose a permission of the service), Unavailable.
+func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role, cond RolePrecondition) (access.Role, error) {
 	errs := CheckRole(r)
 	if !ValidRoleName(r.Name) {
 		errs.Add("/name", "must be 1 to 64 characters of a-z, 0-9, _, . and -")
@@ -104,10 +116,15 @@ func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role
 	}
 	slices.Sort(r.Permissions)
 	r.Permissions = append([]access.Permission{}, slices.Compact(r.Permissions)...)
-	if r.Name == access.Admin && !r.HasAll(access.Permissions()) {
-		return access.Role{}, &Error{Code: BuiltInRole, Detail: "The role admin keeps all permissions of the service; more can be added."}
-	}
-	return r, s.store.PutRole(ctx, grant, r, fits)
+	return r, s.store.PutRole(ctx, grant, r, fits, func(old *access.Role) error {
+		if err := cond.check(old); err != nil {
+			return err
+		}
+		if r.Name == access.Admin && !r.HasAll(access.Permissions()) {
+			return &Error{Code: BuiltInRole, Detail: "The role admin keeps all permissions of the service; more can be added."}
+		}
+		return nil
+	})
 }
 
 // fits refuses a role with which a user would have permissions of more than a token holds.
@@ -121,12 +138,18 @@ func fits(size int) error {
 
 // DeleteRole takes a role from all users that have it, and deletes it.
 //
-// Errors: those of a grant, NotFound, BuiltInRole, RoleInUse (too many users have it), Unavailable.
-func (s *Service) DeleteRole(ctx context.Context, grant access.Grant, name string) error {
-	if name == access.Admin || name == access.User {
-		return &Error{Code: BuiltInRole, Detail: "The roles admin and user are built in and can't be deleted."}
+// Errors: those of a grant, NotFound, PreconditionFailed, BuiltInRole, RoleInUse (too many users have it), Unavailable.
+func (s *Service) DeleteRole(ctx context.Context, grant access.Grant, name string, cond RolePrecondition) error {
+	allow := func(old *access.Role) error {
+		if err := cond.check(old); err != nil {
+			return err
+		}
+		if name == access.Admin || name == access.User {
+			return &Error{Code: BuiltInRole, Detail: "The roles admin and user are built in and can't be deleted."}
+		}
+		return nil
 	}
-	return s.store.DeleteRole(ctx, grant, name, maxHolders, func(old User) (Change, error) {
+	return s.store.DeleteRole(ctx, grant, name, maxHolders, allow, func(old User) (Change, error) {
 		u := old
 		u.Roles = slices.DeleteFunc(slices.Clone(old.Roles), func(role string) bool { return role == name })
 		return s.changed(old, u, nil, RolesChanged)

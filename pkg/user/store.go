@@ -83,11 +83,11 @@ type Store interface {
 	Roles(ctx context.Context) ([]access.Role, error)
 	// PutRole stores a role, new or not, if it has no new permission, or if fits agrees to the size that the permissions of one of its users have then, as
 	// token.Size counts: that of the user who has most, among those who have more roles than this one. No role is given
-	// or changed meanwhile.
-	PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error) error
+	// or changed meanwhile. An error of allow about the role as it was, nil if there was none, undoes it.
+	PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error, allow func(old *access.Role) error) error
 	// DeleteRole deletes a role after it has let decide change all users that have it. NotFound
-	// if there is no such role; RoleInUse if more than most users have it.
-	DeleteRole(ctx context.Context, grant access.Grant, name string, most int, decide func(User) (Change, error)) error
+	// if there is no such role; the error of allow about it; RoleInUse if more than most users have it.
+	DeleteRole(ctx context.Context, grant access.Grant, name string, most int, allow func(old *access.Role) error, decide func(User) (Change, error)) error
 
 	// Note makes an entry in the audit trail about what has changed nothing.
 	Note(ctx context.Context, entry Audit) error

@@ -1,0 +1,113 @@
+package httpapi_test
+
+import (
+	"testing"
+
+	"user-service/pkg/access"
+	"user-service/pkg/user"
+)
+
+// TestConditionsHold on every operation whose target has an ETag (RFC 9110 section 13). In each row, first the condition that does not
+// hold is sent, which must change nothing, and then the one that holds.
+func TestConditionsHold(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.admin()
+	a := s.register()
+	role := map[string]any{"permissions": []string{"orders:refund"}}
+	roleTag := s.call("PUT", "/roles/clerk", role, as(admin.token)).want(t, 200).header.Get("ETag")
+	if len(roleTag) < 10 {
+		t.Fatalf("the ETag of a role is %q", roleTag)
+	}
+	get := func() user.User { return decode[user.User](t, s.call("GET", a.path(), nil, as(admin.token)).want(t, 200)) }
+	tag := func() string { return s.call("GET", a.path(), nil, as(admin.token)).want(t, 200).header.Get("ETag") }
+	for _, c := range []struct {
+		name, method, path string
+		body               any
+		tag                func() string
+		status             int
+	}{
+		{"GET", "GET", a.path(), nil, tag, 200},
+		{"PATCH", "PATCH", a.path(), map[string]any{"name": "Ada"}, tag, 200},
+		{"PUT", "PUT", a.path(), map[string]any{"email": a.Email, "name": "Bea"}, tag, 200},
+		{"roles", "PUT", a.path() + "/roles", map[string]any{"roles": []string{"user", "clerk"}}, tag, 200},
+		{"status", "PUT", a.path() + "/status", map[string]any{"status": "disabled"}, tag, 200},
+		{"a role", "PUT", "/roles/clerk", map[string]any{"permissions": []string{}}, func() string { return roleTag }, 200},
+	} {
+		before, current := get(), c.tag()
+		for _, failing := range []option{
+			header("If-Match", `"99"`), header("If-Match", "W/"+current), header("If-Match", ""), header("If-Match", `"98", "99"`),
+			header("If-None-Match", current), header("If-None-Match", "*"), header("If-None-Match", `"99", W/`+current),
+		} {
+			want := 412
+			got := s.call(c.method, c.path, c.body, as(admin.token), failing)
+			if c.method == "GET" && got.status == 304 {
+				want = 304 // of If-None-Match
+			}
+			if got.status != want {
+				t.Errorf("%s: status is %d, want %d", c.name, got.status, want)
+			}
+		}
+		s.call(c.method, c.path, c.body, as(admin.token), header("If-Match", current), header("If-None-Match", current)).want(t, map[bool]int{true: 304, false: 412}[c.method == "GET"])
+		s.call(c.method, c.path, c.body, as(admin.token), header("If-Match", `"99"`), header("If-None-Match", current)).want(t, 412) // the first one decides
+		if after := get(); after.Version != before.Version {
+			t.Errorf("%s: the version is %d after refusals, and was %d", c.name, after.Version, before.Version)
+		}
+		s.call(c.method, c.path, c.body, as(admin.token), header("If-Match", `"99", `+current), header("If-None-Match", `"99"`)).want(t, c.status)
+	}
+	s.call("DELETE", a.path(), nil, as(admin.token), header("If-None-Match", "*")).want(t, 412)
+	s.call("DELETE", a.path(), nil, as(admin.token), header("If-Match", "*")).want(t, 204)
+}
+
+// TestConditionsOfARole that does not exist, and of one that is deleted.
+func TestConditionsOfARole(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.admin()
+	put := func(body string, with ...option) answer { return s.call("PUT", "/roles/clerk", body, append(with, as(admin.token))...) }
+	put(`{"permissions":[]}`, header("If-Match", "*")).wantProblem(t, 412, "precondition-failed")
+	put(`{"permissions":[]}`, header("If-Match", `"1"`)).want(t, 412)
+	first := put(`{"permissions":["a:b"]}`, header("If-None-Match", "*")).want(t, 200).header.Get("ETag")
+	put(`{"permissions":["a:c"]}`, header("If-None-Match", "*")).want(t, 412)
+	second := put(`{"permissions":["a:c"]}`, header("If-Match", first)).want(t, 200).header.Get("ETag")
+	put(`{"permissions":["a:d"]}`, header("If-Match", first)).want(t, 412)
+	if again := put(`{"permissions":["a:c"]}`).want(t, 200).header.Get("ETag"); again != second || again == first {
+		t.Errorf("the tags are %s, %s and %s", first, second, again)
+	}
+	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", first)).want(t, 412)
+	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", second)).want(t, 204)
+	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", second)).want(t, 404) // before the condition
+}
+
+// TestAConditionIsCheckedInItsOrder: after 401, 403, 404, 415 and 422, before 409.
+func TestAConditionIsCheckedInItsOrder(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, a := s.admin(), s.register()
+	other := s.register()
+	old := header("If-Match", `"99"`)
+	for _, c := range []struct {
+		name, method, path string
+		body               any
+		token              string
+		status             int
+	}{
+		{"no token", "PUT", a.path() + "/roles", `{"roles":[]}`, "x", 401},
+		{"not allowed", "PUT", a.path() + "/roles", `{"roles":[]}`, a.token, 403},
+		{"no such user", "PUT", "/users/00000000-0000-7000-8000-000000000000/status", `{"status":"active"}`, admin.token, 404},
+		{"an unknown role", "PUT", a.path() + "/roles", `{"roles":["nothing"]}`, admin.token, 422},
+		{"a bad status", "PUT", a.path() + "/status", `{"status":"gone"}`, admin.token, 422},
+		{"the last admin's roles", "PUT", admin.path() + "/roles", `{"roles":[]}`, admin.token, 412},
+		{"the last admin's status", "PUT", admin.path() + "/status", `{"status":"disabled"}`, admin.token, 412},
+		{"the last admin", "DELETE", admin.path(), nil, admin.token, 412},
+		{"a taken email", "PATCH", a.path(), map[string]any{"email": other.Email}, admin.token, 412},
+		{"a built-in role", "DELETE", "/roles/" + access.User, nil, admin.token, 412},
+		{"admin without a permission", "PUT", "/roles/" + access.Admin, `{"permissions":[]}`, admin.token, 412},
+	} {
+		if got := s.call(c.method, c.path, c.body, as(c.token), old).status; got != c.status {
+			t.Errorf("%s: status is %d, want %d", c.name, got, c.status)
+		}
+	}
+	s.call("DELETE", "/roles/"+access.User, nil, as(admin.token)).want(t, 409)
+	s.call("PUT", "/roles/"+access.Admin, `{"permissions":[]}`, as(admin.token)).want(t, 409)
+}
