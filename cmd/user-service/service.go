@@ -67,7 +67,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 		hasher.Delegate(hashing)
 	}
 	s.tokens, err = token.New(token.Config{
-		Keys: tokenKeys(cfg.Tokens), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, AccessTTL: cfg.Tokens.AccessTTL,
+		Keys: tokenKeys(cfg.Tokens), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, ClientID: cfg.Tokens.ClientID, AccessTTL: cfg.Tokens.AccessTTL,
 	})
 	if err != nil {
 		return nil, usageError{fmt.Errorf("JWT_SECRET, JWT_PRIVATE_KEY, JWT_ACCEPTED_KEYS: %w", err)}

@@ -58,6 +58,7 @@ type Tokens struct {
 	AcceptedKeys    Secret        `env:"JWT_ACCEPTED_KEYS" empty:"always" is:"public or private keys in PEM, one after the other, of the kinds of JWT_PRIVATE_KEY" desc:"Keys whose access tokens are good too, and that are published as well: the one before and the one after JWT_PRIVATE_KEY."`
 	Issuer          string        `env:"JWT_ISSUER, default=user-service" is:"a name or a URL" desc:"The claim iss of access tokens."`
 	Audience        string        `env:"JWT_AUDIENCE, default=user-service" is:"a name or a URL" desc:"The claim aud of access tokens."`
+	ClientID        string        `env:"JWT_CLIENT_ID, default=user-service" is:"a name or a URL" desc:"The claim client_id of access tokens (RFC 9068)."`
 	AccessTTL       time.Duration `env:"ACCESS_TOKEN_TTL, default=15m" min:"1s" desc:"How long an access token is good for."`
 	RefreshIdleTTL  time.Duration `env:"REFRESH_TOKEN_IDLE_TTL, default=720h" min:"1s" desc:"A session that is not refreshed for so long ends."`
 	RefreshTTL      time.Duration `env:"REFRESH_TOKEN_TTL, default=2160h" min:"1s" desc:"A session ends after so long, refreshed or not."`

@@ -19,7 +19,9 @@ func TestConditionsHold(t *testing.T) {
 	if len(roleTag) < 10 {
 		t.Fatalf("the ETag of a role is %q", roleTag)
 	}
-	get := func() user.User { return decode[user.User](t, s.call("GET", a.path(), nil, as(admin.token)).want(t, 200)) }
+	get := func() user.User {
+		return decode[user.User](t, s.call("GET", a.path(), nil, as(admin.token)).want(t, 200))
+	}
 	tag := func() string { return s.call("GET", a.path(), nil, as(admin.token)).want(t, 200).header.Get("ETag") }
 	for _, c := range []struct {
 		name, method, path string
@@ -64,7 +66,9 @@ func TestConditionsOfARole(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()
-	put := func(body string, with ...option) answer { return s.call("PUT", "/roles/clerk", body, append(with, as(admin.token))...) }
+	put := func(body string, with ...option) answer {
+		return s.call("PUT", "/roles/clerk", body, append(with, as(admin.token))...)
+	}
 	put(`{"permissions":[]}`, header("If-Match", "*")).wantProblem(t, 412, "precondition-failed")
 	put(`{"permissions":[]}`, header("If-Match", `"1"`)).want(t, 412)
 	first := put(`{"permissions":["a:b"]}`, header("If-None-Match", "*")).want(t, 200).header.Get("ETag")

@@ -28,7 +28,7 @@ type queryer interface {
 }
 
 const identifyQuery = `
-	SELECT ` + userColumns + `, s.id, ` + permissionsColumn + ` FROM users u JOIN sessions s ON s.user_id = u.id
+	SELECT ` + userColumns + `, s.id, s.created_at, ` + permissionsColumn + ` FROM users u JOIN sessions s ON s.user_id = u.id
 	WHERE u.id = $1 AND u.status = 'active' AND s.id = $2 AND s.expires_at > clock_timestamp()`
 
 func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user.Identity, error) {
@@ -37,14 +37,15 @@ func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user
 
 func scanIdentity(row pgx.Row) (user.Identity, error) {
 	var session uuid.UUID
+	var created time.Time
 	var permissions []access.Permission
-	u, err := scanUser(row, &session, &permissions)
+	u, err := scanUser(row, &session, &created, &permissions)
 	if err != nil {
 		return user.Identity{}, err
 	}
 	return user.Identity{
 		Caller: access.Caller{UserID: u.ID, SessionID: session, Roles: u.Roles, Permissions: permissions},
-		User:   u,
+		User:   u, AuthTime: created,
 	}, nil
 }
 

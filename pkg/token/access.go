@@ -15,10 +15,13 @@ const accessType = "at+jwt"
 
 // Access is what an access token says about its bearer.
 type Access struct {
-	UserID      uuid.UUID
-	SessionID   uuid.UUID
-	Roles       []string
-	Permissions []string
+	UserID        uuid.UUID
+	SessionID     uuid.UUID
+	AuthTime      time.Time // when the user logged in
+	AMR           []string  // how (RFC 8176)
+	EmailVerified bool
+	Roles         []string
+	Permissions   []string
 }
 
 // Bounds of what an access token carries, in the bytes that Size counts: a token has to fit into the header of a
@@ -36,13 +39,17 @@ func Size(names []string) (size int) {
 	return size
 }
 
-// claims are the claims of an access token: those of RFC 9068, and sid of OpenID
-// Connect Front-Channel Logout 1.0 section 3.
+// claims are the claims of an access token: those of RFC 9068, sid of OpenID Connect Front-Channel Logout 1.0 section 3, and
+// email_verified of OpenID Connect Core 1.0 section 5.1.
 type claims struct {
 	jwt.RegisteredClaims
-	SessionID   string   `json:"sid"`
-	Roles       []string `json:"roles"`
-	Permissions []string `json:"permissions"`
+	ClientID      string           `json:"client_id"`
+	SessionID     string           `json:"sid"`
+	AuthTime      *jwt.NumericDate `json:"auth_time"`
+	AMR           []string         `json:"amr"`
+	EmailVerified bool             `json:"email_verified"`
+	Roles         []string         `json:"roles"`
+	Permissions   []string         `json:"permissions"`
 }
 
 // AccessTTL is how long an access token is good for.
@@ -61,9 +68,13 @@ func (t *Tokens) IssueAccess(a Access) (string, error) {
 			ExpiresAt: jwt.NewNumericDate(now.Add(t.cfg.AccessTTL)),
 			ID:        uuid.NewString(),
 		},
-		SessionID:   a.SessionID.String(),
-		Roles:       within(MaxRoles, a.Roles),
-		Permissions: within(MaxPermissions, a.Permissions),
+		ClientID:      t.cfg.ClientID,
+		SessionID:     a.SessionID.String(),
+		AuthTime:      jwt.NewNumericDate(a.AuthTime),
+		AMR:           a.AMR,
+		EmailVerified: a.EmailVerified,
+		Roles:         within(MaxRoles, a.Roles),
+		Permissions:   within(MaxPermissions, a.Permissions),
 	})
 	tok.Header["typ"] = accessType
 	tok.Header["kid"] = signing.id
@@ -84,15 +95,21 @@ func (t *Tokens) VerifyAccess(raw string) (Access, error) {
 	if _, err := t.parser.ParseWithClaims(raw, &c, t.keys.Load().find); err != nil {
 		return Access{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
-	userID, err := uuid.Parse(c.Subject)
+	userID, err := parseID(c.Subject)
 	if err != nil {
-		return Access{}, fmt.Errorf("%w: sub is no user id", ErrInvalid)
+		return Access{}, fmt.Errorf("%w: sub is not a user id", ErrInvalid)
 	}
-	sessionID, err := uuid.Parse(c.SessionID)
+	sessionID, err := parseID(c.SessionID)
 	if err != nil {
-		return Access{}, fmt.Errorf("%w: sid is no session id", ErrInvalid)
+		return Access{}, fmt.Errorf("%w: sid is not a session id", ErrInvalid)
 	}
-	return Access{UserID: userID, SessionID: sessionID, Roles: c.Roles, Permissions: c.Permissions}, nil
+	a := Access{
+		UserID: userID, SessionID: sessionID, AMR: c.AMR, EmailVerified: c.EmailVerified, Roles: c.Roles, Permissions: c.Permissions,
+	}
+	if c.AuthTime != nil {
+		a.AuthTime = c.AuthTime.Time
+	}
+	return a, nil
 }
 
 // find returns the key of an access token by its header. The key decides the algorithm: a

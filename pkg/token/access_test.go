@@ -3,7 +3,9 @@ package token_test
 import (
 	"crypto/sha512"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -50,7 +52,8 @@ func TestAnAccessTokenHasTheClaimsOfItsProfile(t *testing.T) {
 		now := float64(time.Now().Unix())
 		want := object{
 			"iss": config.Issuer, "aud": []any{config.Audience}, "sub": bearer.UserID.String(), "sid": bearer.SessionID.String(),
-			"iat": now, "exp": now + 900, "jti": jti, "roles": []any{"admin", "user"}, "permissions": []any{"users:read"},
+			"iat": now, "exp": now + 900, "jti": jti, "client_id": config.ClientID,
+			"auth_time": float64(bearer.AuthTime.Unix()), "amr": []any{"pwd"}, "email_verified": true, "roles": []any{"admin", "user"}, "permissions": []any{"users:read"},
 		}
 		if diff := cmp.Diff(want, f.claims); diff != "" {
 			t.Errorf("the claims: %s", diff)
@@ -152,10 +155,57 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 		"sid is no id":           claim("sid", "1"),
 		"no sid":                 noClaim("sid"),
 		"roles are no list":      claim("roles", "admin"),
+		"exp is quoted":          claim("exp", fmt.Sprint(now+600)),
+		"exp is out of range":    claim("exp", 1e300),
+		"exp is negative":        claim("exp", -1),
+		"iat is quoted":          claim("iat", fmt.Sprint(now)),
+		"nbf is quoted":          claim("nbf", fmt.Sprint(now)),
+		"sub is a URN":           claim("sub", "urn:uuid:"+bearer.UserID.String()),
+		"sub in braces":          claim("sub", "{"+bearer.UserID.String()+"}"),
+		"sub without hyphens":    claim("sub", strings.ReplaceAll(bearer.UserID.String(), "-", "")),
+		"sid in upper case":      claim("sid", strings.ToUpper(bearer.SessionID.String())),
+		"EXP in place of exp":    func(f *forgery) { f.claims["EXP"] = f.claims["exp"]; delete(f.claims, "exp") },
+		"Sub in place of sub":    func(f *forgery) { f.claims["Sub"] = f.claims["sub"]; delete(f.claims, "sub") },
 	} {
 		f := copyOf(t, issue(t, tokens))
 		forge(f)
 		wantRefused(t, tokens, name, f.signed(t))
+	}
+}
+
+// TestClaimsAreReadStrictly replaces the text of the claims. One claim is not read in two ways, here and by other verifiers.
+func TestClaimsAreReadStrictly(t *testing.T) {
+	t.Parallel()
+	tokens := newTokens(t)
+	good := copyOf(t, issue(t, tokens))
+	text, err := json.Marshal(good.claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := "01890a5d-ac96-774b-bcce-b30209900000"
+	for name, c := range map[string]struct {
+		last string // member of the claims
+		good bool
+	}{
+		"an unknown claim":         {`"scope":"all"`, true},
+		"SUB beside sub":           {`"SUB":"` + other + `"`, true}, // which is another claim
+		"sub twice":                {`"sub":"` + other + `"`, false},
+		"exp twice":                {`"exp":9999999999`, false},
+		"EXP beside an expired":    {`"EXP":9999999999`, true},
+		"invalid UTF-8":            {"\"x\":\"\xff\"", false},
+		"an escaped name as sub":   {`"\u0073ub":"` + other + `"`, false},
+		"an unpaired surrogate":    {`"x":"\ud800"`, false},
+		"auth_time that is quoted": {`"auth_time":"1"`, false},
+	} {
+		claims := strings.TrimSuffix(string(text), "}") + "," + c.last + "}"
+		if name == "auth_time that is quoted" {
+			claims = strings.Replace(string(text), `"auth_time":1795000000`, c.last, 1)
+		}
+		unsigned := encodePart(t, good.header) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+		got, err := tokens.VerifyAccess(unsigned + "." + sign(good.hash, good.key, unsigned))
+		if (err == nil) != c.good || err == nil && got.UserID != bearer.UserID {
+			t.Errorf("%s: got %v, %v", name, got.UserID, err)
+		}
 	}
 }
 

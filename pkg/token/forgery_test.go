@@ -21,7 +21,7 @@ const (
 )
 
 var config = token.Config{
-	Keys: token.Keys{Secret: secret}, Issuer: "https://accounts.example", Audience: "example", AccessTTL: 15 * time.Minute,
+	Keys: token.Keys{Secret: secret}, Issuer: "https://accounts.example", Audience: "example", ClientID: "shop", AccessTTL: 15 * time.Minute,
 }
 
 func newTokens(t testing.TB, change ...func(*token.Config)) *token.Tokens {
@@ -41,8 +41,12 @@ func newTokens(t testing.TB, change ...func(*token.Config)) *token.Tokens {
 var bearer = token.Access{
 	UserID:      uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057"),
 	SessionID:   uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8058"),
+	AuthTime:    time.Unix(1_795_000_000, 0),
+	AMR:         []string{"pwd"},
 	Roles:       []string{"admin", "user"},
 	Permissions: []string{"users:read"},
+
+	EmailVerified: true,
 }
 
 func issue(t testing.TB, tokens *token.Tokens) string {

@@ -24,6 +24,7 @@ type Config struct {
 
 	Issuer    string        // the iss claim
 	Audience  string        // the aud claim
+	ClientID  string        // the client_id claim
 	AccessTTL time.Duration // how long an access token is good for
 }
 

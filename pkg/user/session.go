@@ -117,7 +117,8 @@ func (s *Service) pair(id Identity, counter uint64) (TokenPair, error) {
 		permissions[i] = string(p)
 	}
 	accessToken, err := s.tokens.IssueAccess(token.Access{
-		UserID: id.UserID, SessionID: id.SessionID, Roles: id.Roles, Permissions: permissions,
+		UserID: id.UserID, SessionID: id.SessionID, AuthTime: id.AuthTime, AMR: []string{"pwd"}, EmailVerified: id.User.EmailVerified,
+		Roles: id.Roles, Permissions: permissions,
 	})
 	if err != nil {
 		return TokenPair{}, err

@@ -52,7 +52,8 @@ type Profile struct {
 // are at this moment.
 type Identity struct {
 	access.Caller
-	User User
+	User     User
+	AuthTime time.Time // when the user logged in
 }
 
 // Session is one login of a user, kept alive by refresh tokens.

@@ -1,0 +1,71 @@
+package token
+
+import (
+	"errors"
+	"math"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/google/uuid"
+)
+
+// UnmarshalJSON implements json.Unmarshaler. It reads claims as other verifiers do: names are case-sensitive and occur once, dates are
+// numbers, and text is UTF-8 (RFC 7519 sections 2, 4 and 7.2). Claims that it does not know are ignored.
+func (c *claims) UnmarshalJSON(data []byte) error {
+	var in struct {
+		Issuer        string           `json:"iss"`
+		Subject       string           `json:"sub"`
+		Audience      jwt.ClaimStrings `json:"aud"`
+		ExpiresAt     *seconds         `json:"exp"`
+		NotBefore     *seconds         `json:"nbf"`
+		IssuedAt      *seconds         `json:"iat"`
+		ID            string           `json:"jti"`
+		ClientID      string           `json:"client_id"`
+		SessionID     string           `json:"sid"`
+		AuthTime      *seconds         `json:"auth_time"`
+		AMR           []string         `json:"amr"`
+		EmailVerified bool             `json:"email_verified"`
+		Roles         []string         `json:"roles"`
+		Permissions   []string         `json:"permissions"`
+	}
+	if err := json.Unmarshal(data, &in); err != nil {
+		return errors.New("the claims are not those of an access token") // the cause could show parts of them
+	}
+	*c = claims{
+		RegisteredClaims: jwt.RegisteredClaims{
+			Issuer: in.Issuer, Subject: in.Subject, Audience: in.Audience, ID: in.ID,
+			ExpiresAt: in.ExpiresAt.date(), NotBefore: in.NotBefore.date(), IssuedAt: in.IssuedAt.date(),
+		},
+		ClientID: in.ClientID, SessionID: in.SessionID, AuthTime: in.AuthTime.date(), AMR: in.AMR, EmailVerified: in.EmailVerified,
+		Roles: in.Roles, Permissions: in.Permissions,
+	}
+	return nil
+}
+
+// seconds is a NumericDate (RFC 7519 section 2).
+type seconds float64
+
+// maxSeconds is the year 9999. It fits into all types of time.
+const maxSeconds = 253_402_300_799
+
+// date returns the date; nil if there is none. One that is out of range is the beginning of time, which has expired.
+func (s *seconds) date() *jwt.NumericDate {
+	if s == nil {
+		return nil
+	}
+	if *s < 0 || *s > maxSeconds {
+		return jwt.NewNumericDate(time.Unix(0, 0))
+	}
+	whole, part := math.Modf(float64(*s))
+	return jwt.NewNumericDate(time.Unix(int64(whole), int64(part*float64(time.Second))))
+}
+
+// parseID reads a UUID in its canonical form only.
+func parseID(s string) (uuid.UUID, error) {
+	id, err := uuid.Parse(s)
+	if err == nil && id.String() != s {
+		err = errors.New("not in its canonical form")
+	}
+	return id, err
+}
