@@ -160,7 +160,7 @@ func wantIdentity(t *testing.T, got answer, a account, roles, permissions string
 	t.Helper()
 	got.want(t, 204)
 	for name, want := range map[string]string{
-		"X-User-Id": a.ID.String(), "X-User-Roles": roles, "X-User-Permissions": permissions, "Cache-Control": "no-store",
+		"X-User-Id": a.ID.String(), "X-User-Email-Verified": "false", "X-User-Roles": roles, "X-User-Permissions": permissions, "Cache-Control": "no-store",
 	} {
 		if values := got.header.Values(name); len(values) != 1 || values[0] != want {
 			t.Errorf("%s is %q, want %q", name, values, want)

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -87,6 +88,7 @@ func setIdentity(w http.ResponseWriter, c *call) {
 	}
 	noStore(w)
 	w.Header().Set("X-User-Id", c.by.UserID.String())
+	w.Header().Set("X-User-Email-Verified", strconv.FormatBool(c.by.User.EmailVerified))
 	w.Header().Set("X-User-Roles", strings.Join(c.by.Roles, ","))
 	w.Header().Set("X-User-Permissions", strings.Join(permissions, ","))
 }

@@ -1,12 +1,14 @@
 package gateway_test
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -145,7 +147,8 @@ func (s *stage) wantIdentity(t *testing.T, token string, more, identity map[stri
 // forged is what a client sends that wants to be somebody else, in the spellings that
 // frameworks take for the same.
 var forged = map[string]string{
-	"X-User-Id": "forged", "X-User-Roles": "forged", "X-User-Permissions": "forged",
+	"X-User-Id": "forged", "X-User-Email-Verified": "true", "X-User-Roles": "forged", "X-User-Permissions": "forged",
+	"X_User_Email_Verified": "true", "x-user-email_verified": "true",
 	"x-user-id": "forged", "X_User_Id": "forged", "X_USER_ROLES": "forged", "X-User_Permissions": "forged", "X_User-Id": "forged",
 }
 
@@ -160,9 +163,9 @@ func TestAGatewayRefusesARequestWithoutAGoodToken(t *testing.T) {
 func TestAGatewayTellsTheAppWhoCalls(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		admin, user := s.logIn("admin"), s.logIn("user")
-		s.wantIdentity(t, user.token, nil, map[string]string{"X-User-Id": user.id, "X-User-Roles": "user"})
+		s.wantIdentity(t, user.token, nil, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
 		s.wantIdentity(t, admin.token, nil, map[string]string{
-			"X-User-Id": admin.id, "X-User-Roles": "admin",
+			"X-User-Id": admin.id, "X-User-Email-Verified": "false", "X-User-Roles": "admin",
 			"X-User-Permissions": "audit:read,roles:assign,roles:read,roles:write,users:delete,users:read,users:write",
 		})
 	})
@@ -171,15 +174,48 @@ func TestAGatewayTellsTheAppWhoCalls(t *testing.T) {
 func TestAGatewayLetsNobodyForgeAnIdentity(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		user := s.logIn("user")
-		s.wantIdentity(t, user.token, forged, map[string]string{"X-User-Id": user.id, "X-User-Roles": "user"})
+		s.wantIdentity(t, user.token, forged, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
 	})
 }
 
 func TestAGatewaySeesTheEndOfASessionAtOnce(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		user := s.logIn("user")
-		s.wantIdentity(t, user.token, nil, map[string]string{"X-User-Id": user.id, "X-User-Roles": "user"})
+		s.wantIdentity(t, user.token, nil, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
 		s.logOut(user)
 		s.wantRefusal(t, user.token, nil)
+	})
+}
+
+// TestAGatewayLetsTheLargestUserThrough, whose token and headers are as long as the service allows.
+func TestAGatewayLetsTheLargestUserThrough(t *testing.T) {
+	behindEach(t, func(t *testing.T, s *stage) {
+		admin := s.logIn("admin")
+		var roles, permissions []string
+		for i := range 28 {
+			roles = append(roles, fmt.Sprintf("%s-%02d-%s", strings.ToLower(rand.Text()), i, strings.Repeat("r", 64))[:64])
+		}
+		for i := range 2 { // each permission takes 3 bytes more in a token
+			var of []string
+			for j := range 27 {
+				of = append(of, fmt.Sprintf("%s:%d-%02d", strings.Repeat("p", 105), i, j))
+			}
+			s.put(admin, "/roles/"+roles[i], map[string]any{"permissions": of})
+			permissions = append(permissions, of...)
+		}
+		for _, name := range roles[2:] {
+			s.put(admin, "/roles/"+name, map[string]any{"permissions": []string{}})
+		}
+		user := s.logIn("user")
+		s.put(admin, "/users/"+user.id+"/roles", map[string]any{"roles": roles})
+		user.token = s.token(user.email)
+		if n := len(user.token); n < 10<<10 {
+			t.Errorf("the token has %d bytes", n)
+		}
+		slices.Sort(roles)
+		s.wantIdentity(t, user.token, nil, map[string]string{
+			"X-User-Id": user.id, "X-User-Email-Verified": "false",
+			"X-User-Roles": strings.Join(roles, ","), "X-User-Permissions": strings.Join(permissions, ","),
+		})
 	})
 }

@@ -73,7 +73,7 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *output {
 }
 
 // caller is an account with a session.
-type caller struct{ id, token string }
+type caller struct{ id, email, token string }
 
 // logIn makes an account with the role, and logs in to it.
 func (s *service) logIn(role string) caller {
@@ -85,6 +85,12 @@ func (s *service) logIn(role string) caller {
 	if err != nil {
 		s.t.Fatalf("make an account: %v", err)
 	}
+	return caller{id: strings.TrimSpace(string(id)), email: email, token: s.token(email)}
+}
+
+// token logs in, and returns an access token.
+func (s *service) token(email string) string {
+	s.t.Helper()
 	body := fmt.Sprintf(`{"email": %q, "password": %q}`, email, secret)
 	resp, err := http.Post("http://"+s.addr+"/login", "application/json", bytes.NewBufferString(body))
 	if err != nil {
@@ -97,7 +103,27 @@ func (s *service) logIn(role string) caller {
 	if err := json.NewDecoder(resp.Body).Decode(&pair); err != nil || resp.StatusCode != http.StatusOK {
 		s.t.Fatalf("log in: %s, %v", resp.Status, err)
 	}
-	return caller{id: strings.TrimSpace(string(id)), token: pair.AccessToken}
+	return pair.AccessToken
+}
+
+// put sends a change, as the caller.
+func (s *service) put(by caller, path string, change any) {
+	s.t.Helper()
+	body, err := json.Marshal(change)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	req, _ := http.NewRequest(http.MethodPut, "http://"+s.addr+path, bytes.NewReader(body))
+	req.Header.Set("Authorization", "Bearer "+by.token)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("PUT %s: %s", path, resp.Status)
+	}
 }
 
 // logOut ends the caller's session.
