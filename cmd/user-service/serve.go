@@ -93,6 +93,7 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	publisher.Go(func() error { return s.publisher.Run(background) })
 	others.Go(func() error { return s.reaper.Run(background) })
 	others.Go(func() error { s.users.KeepCostsCounted(background); return nil })
+	others.Go(func() error { s.logCollisions(background); return nil })
 	others.Go(func() error { s.watcher.Run(background, s.cfg); return nil })
 	relay.Go(func() error { return s.relay.Run(relaying) })
 
@@ -120,6 +121,20 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 		s.log.Warn("the last traces were not exported", "error", flushErr)
 	}
 	return err
+}
+
+// collisionsRetry is how soon collisions are read again after an error, such as that of a schema that is not ready yet.
+const collisionsRetry = 5 * time.Second
+
+// logCollisions logs once which accounts have an email that another account holds.
+func (s *service) logCollisions(ctx context.Context) {
+	for s.db.LogEmailCollisions(ctx, s.log) != nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(collisionsRetry):
+		}
+	}
 }
 
 // before returns a context that ends so long before ctx does, which has a deadline.

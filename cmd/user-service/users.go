@@ -93,7 +93,7 @@ func usersCreateCommand() *cobra.Command {
 			}
 			return withUsers(cmd, func(users *user.Service) error {
 				u, err := users.Create(cmd.Context(), access.Internal(uuid.Nil), user.Registration{
-					Email: email, Password: pw, Profile: user.Profile{Name: name},
+					Email: user.TrimEmail(email), Password: pw, Profile: user.Profile{Name: name},
 				}, roles...)
 				if taken(err) && ifAbsent {
 					_, err = fmt.Fprintln(cmd.OutOrStdout(), "the account is there already")

@@ -18,18 +18,18 @@ func readProfile(o *object) user.Profile {
 }
 
 func readRegistration(o *object) user.Registration {
-	return user.Registration{Email: o.text("email"), Password: o.text("password"), Profile: readProfile(o)}
+	return user.Registration{Email: o.email(), Password: o.text("password"), Profile: readProfile(o)}
 }
 
 func readReplacement(o *object) user.Replacement {
 	o.ignore(readOnly...)
-	return user.Replacement{Email: o.text("email"), Profile: readProfile(o), CurrentPassword: o.text("current_password")}
+	return user.Replacement{Email: o.email(), Profile: readProfile(o), CurrentPassword: o.text("current_password")}
 }
 
 func readPatch(o *object) user.Patch {
 	o.ignore(readOnly...)
 	return user.Patch{
-		Email: o.change("email"), Name: o.change("name"), Picture: o.change("picture"), Locale: o.change("locale"),
+		Email: trimmed(o.change("email")), Name: o.change("name"), Picture: o.change("picture"), Locale: o.change("locale"),
 		Zoneinfo: o.change("zoneinfo"), Metadata: readMetadataPatch(o), CurrentPassword: o.text("current_password"),
 	}
 }

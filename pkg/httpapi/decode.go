@@ -165,6 +165,16 @@ func (o *object) text(name string) string {
 	return o.asText(name, value)
 }
 
+// email takes an email, without the blanks around it.
+func (o *object) email() string { return user.TrimEmail(o.text("email")) }
+
+func trimmed(email *string) *string {
+	if email != nil {
+		*email = user.TrimEmail(*email)
+	}
+	return email
+}
+
 // change takes a string of a merge patch; nil if it is absent, "" if it is null.
 func (o *object) change(name string) *string {
 	value, given := o.take(name)

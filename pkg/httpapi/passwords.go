@@ -24,7 +24,7 @@ func (a *API) changePassword(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) requestReset(w http.ResponseWriter, c *call) error {
-	email, err := decode(c, []string{mediaJSON}, func(o *object) string { return o.text("email") }, user.CheckEmail)
+	email, err := decode(c, []string{mediaJSON}, (*object).email, user.CheckEmail)
 	if err != nil {
 		return err
 	}

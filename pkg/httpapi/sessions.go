@@ -20,7 +20,7 @@ type tokenResponse struct {
 }
 
 func readLogin(o *object) user.Login {
-	return user.Login{Email: o.text("email"), Password: o.text("password")}
+	return user.Login{Email: o.email(), Password: o.text("password")}
 }
 
 func (a *API) login(w http.ResponseWriter, c *call) error {

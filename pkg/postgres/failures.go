@@ -19,7 +19,7 @@ import (
 var everywhere = user.NetworkOf(netip.Addr{})
 
 // emailHash is what failures of an email are stored by: no email of somebody without an account is stored.
-func emailHash(email string) []byte { return keyHash(user.Fold(email)) }
+func emailHash(email string) []byte { return keyHash(user.EmailKey(email)) }
 
 // keyHash is the emailHash of an email that is folded.
 func keyHash(emailKey string) []byte {
@@ -83,7 +83,7 @@ const guessesQuery = `
 	LEFT JOIN login_networks known ON known.user_id = u.id AND known.network = $2 AND known.last_login_at > moment.now - $5::interval`
 
 func guessesArgs(a user.Attempted) []any {
-	return []any{counted(a), networkOf(a), user.Fold(a.Email), user.FailuresTTL, user.NetworkTTL}
+	return []any{counted(a), networkOf(a), user.EmailKey(a.Email), user.FailuresTTL, user.NetworkTTL}
 }
 
 func scanGuesses(row pgx.Row, a user.Attempted) (g user.Guesses, err error) {

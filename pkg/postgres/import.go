@@ -79,7 +79,7 @@ func importUsers(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]
 		RETURNING id`,
 		ids(accounts),
 		text(func(u user.User) string { return u.Email }),
-		text(func(u user.User) string { return user.Fold(u.Email) }),
+		text(func(u user.User) string { return user.EmailKey(u.Email) }),
 		column(accounts, func(a user.NewAccount) bool { return a.User.EmailVerified }),
 		text(func(u user.User) string { return u.Name }),
 		text(func(u user.User) string { return user.Fold(u.Name) }),

@@ -40,7 +40,7 @@ func listQuery(f user.Filter) (query string, args []any) {
 		where = append(where, "u.id > "+arg(f.After))
 	}
 	if f.Email != "" {
-		where = append(where, "u.email_key = "+arg(user.Fold(f.Email)))
+		where = append(where, "u.email_key = "+arg(user.EmailKey(f.Email)))
 	}
 	if f.Status != "" {
 		where = append(where, "u.status = "+arg(f.Status))
@@ -53,10 +53,9 @@ func listQuery(f user.Filter) (query string, args []any) {
 		where = append(where, "u.id IN ("+holders+")")
 	}
 	if f.Prefix != "" {
-		from := user.Fold(f.Prefix)
-		low, high := arg(from), arg(from+"\U0010FFFF")
-		where = append(where, fmt.Sprintf(
-			"(u.email_key >= %[1]s AND u.email_key < %[2]s OR u.name_key >= %[1]s AND u.name_key < %[2]s)", low, high))
+		email, name := user.EmailKey(f.Prefix), user.Fold(f.Prefix)
+		where = append(where, fmt.Sprintf("(u.email_key >= %s AND u.email_key < %s OR u.name_key >= %s AND u.name_key < %s)",
+			arg(email), arg(email+"\U0010FFFF"), arg(name), arg(name+"\U0010FFFF")))
 	}
 	query = `SELECT ` + userColumns + ` FROM users u`
 	if len(where) > 0 {

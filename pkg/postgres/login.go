@@ -17,7 +17,7 @@ func (db *DB) Credential(ctx context.Context, email string) (user.Credential, er
 	cred, err := scanCredential(db.logins.QueryRow(ctx, `
 		SELECT u.id, u.email, c.password_hash, coalesce(starts_with(c.password_hash, c.imported_prefix), false), c.changed_at, u.status
 		FROM users u JOIN credentials c ON c.user_id = u.id
-		WHERE u.email_key = $1`, user.Fold(email)))
+		WHERE u.email_key = $1`, user.EmailKey(email)))
 	if errors.Is(err, pgx.ErrNoRows) {
 		return user.Credential{}, nil
 	}

@@ -26,7 +26,8 @@ func RequiredSchema() (int64, error) {
 	if err != nil || len(files) == 0 {
 		return 0, fmt.Errorf("list the migrations: %w", errors.Join(err, fs.ErrNotExist))
 	}
-	return goose.NumericComponent(path.Base(files[len(files)-1]))
+	newest, err := goose.NumericComponent(path.Base(files[len(files)-1]))
+	return max(newest, emailKeysVersion), err
 }
 
 // SchemaVersion returns the version of the database's schema; 0 if it has none.
@@ -61,7 +62,8 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 		return nil, fmt.Errorf("make the migration lock: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS,
-		goose.WithLocker(locker), goose.WithSlog(log), goose.WithDisableGlobalRegistry(true))
+		goose.WithLocker(locker), goose.WithSlog(log), goose.WithDisableGlobalRegistry(true),
+		goose.WithGoMigrations(emailKeys(log)))
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)
 	}

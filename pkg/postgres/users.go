@@ -85,7 +85,7 @@ func insertUser(ctx context.Context, tx pgx.Tx, u user.User) error {
 // setEmail changes an email, as insertUser stores it.
 func setEmail(ctx context.Context, tx pgx.Tx, u user.User) error {
 	var set bool
-	err := tx.QueryRow(ctx, `SELECT set_email($1, $2, $3)`, u.ID, u.Email, user.Fold(u.Email)).Scan(&set)
+	err := tx.QueryRow(ctx, `SELECT set_email($1, $2, $3)`, u.ID, u.Email, user.EmailKey(u.Email)).Scan(&set)
 	if err == nil && !set {
 		return emailTaken()
 	}
@@ -184,7 +184,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 		batch.Queue(`
 			INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
 			VALUES ($1, $2, $3, $4, $5, $6)`,
-			t.Hash[:], t.Purpose, old.ID, user.Fold(t.Email), t.CreatedAt, t.ExpiresAt)
+			t.Hash[:], t.Purpose, old.ID, user.EmailKey(t.Email), t.CreatedAt, t.ExpiresAt)
 		batch.Queue(`INSERT INTO token_mailboxes (email_hash, purpose, sent_at) VALUES ($1, $2, $3)`, emailHash(t.Email), t.Purpose, t.CreatedAt)
 	}
 	if change.ClearFailures || change.Delete {
@@ -197,7 +197,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 
 func queueUpdate(batch *pgx.Batch, old, u user.User) {
 	batch.Queue(`
-		UPDATE users SET email = $2, email_key = $3, email_verified = $4, name = nullif($5, ''), name_key = nullif($6, ''),
+		UPDATE users SET email = $2, email_key = CASE WHEN email = $2 THEN email_key ELSE $3 END, email_verified = $4, name = nullif($5, ''), name_key = nullif($6, ''),
 			picture = nullif($7, ''), locale = nullif($8, ''), zoneinfo = nullif($9, ''), metadata = $10,
 			status = $11, version = $12, updated_at = $13
 		WHERE id = $1`,
@@ -223,7 +223,7 @@ func writable(u user.User) []any {
 		metadata = &text
 	}
 	return []any{
-		u.ID, u.Email, user.Fold(u.Email), u.EmailVerified, u.Name, user.Fold(u.Name),
+		u.ID, u.Email, user.EmailKey(u.Email), u.EmailVerified, u.Name, user.Fold(u.Name),
 		u.Picture, u.Locale, u.Zoneinfo, metadata,
 	}
 }
@@ -250,6 +250,6 @@ func (db *DB) User(ctx context.Context, id uuid.UUID) (user.User, error) {
 func (db *DB) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
 	var id uuid.NullUUID
 	err := db.pool.QueryRow(ctx, `SELECT (SELECT id FROM users WHERE email_key = $1 AND status = $2)`,
-		user.Fold(email), user.Active).Scan(&id)
+		user.EmailKey(email), user.Active).Scan(&id)
 	return id.UUID, failed("look for an account", err)
 }

@@ -30,7 +30,7 @@ type costCount struct {
 // of one, by a number that nobody can tell who does not know the secret of tokens.
 func (s *Service) credential(ctx context.Context, email string) (Credential, error) {
 	cred, err := s.store.Credential(ctx, email)
-	cred.number = binary.BigEndian.Uint64(s.tokens.EmailMAC(Fold(email)))
+	cred.number = binary.BigEndian.Uint64(s.tokens.EmailMAC(EmailKey(email)))
 	return cred, err
 }
 

@@ -38,7 +38,7 @@ func (s *Service) NewImporter(ctx context.Context) (*Importer, error) {
 // Check returns what is wrong with an account, apart from the email being taken.
 func (im *Importer) Check(a Import) FieldErrors {
 	var errs FieldErrors
-	checkEmail(a.Email, &errs)
+	checkEmail(TrimEmail(a.Email), &errs)
 	a.Profile.check(&errs)
 	if a.PasswordHash == "" {
 		errs.Add("/password_hash", "is required")
@@ -80,7 +80,7 @@ func (a Import) account(now time.Time) (NewAccount, error) {
 		return NewAccount{}, fmt.Errorf("make a user id: %w", err)
 	}
 	u := User{
-		ID: id, Email: a.Email, EmailVerified: a.EmailVerified, Profile: a.Profile, Roles: []string{access.User},
+		ID: id, Email: TrimEmail(a.Email), EmailVerified: a.EmailVerified, Profile: a.Profile, Roles: []string{access.User},
 		Status: Active, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
 	if a.Roles != nil {

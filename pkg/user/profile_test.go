@@ -61,23 +61,26 @@ func TestPictures(t *testing.T) {
 	t.Parallel()
 	base := "https://x.example/"
 	good := []string{
-		"", base, "https://x.example", "https://x.example:8443/a.png?b=c&d=%20#e", "https://bücher.example/ä.png", "https://[2001:db8::1]/a", "HTTPS://x.example/",
+		"", base, "https://x.example", "https://x.example:8443/a.png?b=c&d=%20#e", "https://xn--bcher-kva.example/%C3%A4.png", "https://x.example:/", "https://x.example?q", "https://x.example#f", "https://[::1]:65535/", "https://x.example/a@b:c;d=e,f(g)*h!i'j", "https://[2001:db8::1]/a", "HTTPS://x.example/",
 		base + strings.Repeat("p", 2048-len(base)),
 	}
 	bad := []string{
 		"http://x.example/a.png", "x.example/a.png", "/a.png", "//x.example/a.png", "https:", "https://", "https:///a.png", "https:x.example/a.png", "https://:443/",
 		"https://ada:secret@x.example/", "https://ada@x.example/", "javascript:alert(1)", "data:image/png;base64,AAAA", "ftp://x.example/",
 		"https://x.example/a b", " https://x.example/", "https://x.example/\n", "https://x.example/%zz", "https://x.example:port/", "https://x.exam ple/",
-		"https://x.example/\u202e", base + strings.Repeat("p", 2049-len(base)),
+		"https://x.example/\u202e", "https://a<b", `https://x.example/"><script>alert(1)</script>`, "https://x.example/a|b", "https://x.example/{x}", `https://x.example/a\b`, "https://x.example/^`",
+		"https://x.example/é", "https://你好", "https://x.example/a[b]", "https://x.example/#a#b", "https://x.example:65536/", "https://[1.2.3.4]/", "https://[::1/", "https://[fe80::1%25eth0]/", "https://x.example/%", "https://x.example/%4", base + strings.Repeat("p", 2049-len(base)),
 	}
 	checkEach(t, "/picture", func(s string) []string { return wrong("a@b.c", user.Profile{Picture: s}) }, good, bad)
 }
 
 func TestLocales(t *testing.T) {
 	t.Parallel()
-	good := []string{"", "en", "en-US", "EN-us", "de-CH-1996", "zh-Hant-TW", "sr-Latn-RS", "es-419", "sl-rozaj-biske", "en-US-u-hc-h23", "und", "yue"}
+	good := []string{"", "en", "en-US", "EN-us", "de-CH-1996", "zh-Hant-TW", "sr-Latn-RS", "es-419", "sl-rozaj-biske", "en-US-u-hc-h23", "und", "yue",
+		"english", "xx", "zh-min-nan", "zh-cmn-Hans-CN", "i-klingon", "en-GB-oed", "x-whatever", "de-x-a", "qaa-Qaaa-QM-x-southern", "ca-valencia", "de-419",
+		"en-a-bbb-x-a-ccc", "en-US-u-" + strings.Repeat("abc-", 20) + "abc", "sl-Latn-IT-nedis", "aaaaaaaa"}
 	bad := []string{
-		"e", "en_US", "en_US.UTF-8", "C", "english", "en US", "en-", "-en", "en--US", "en-US ", "en\n", "qq-QQQQQQQQQ", "123", "en-US-u-" + strings.Repeat("abc-", 20) + "abc", "日本",
+		"e", "en_US", "en_US.UTF-8", "C", "aaaaaaaaa", "de-419-DE", "a-DE", "ar-a-aaa-b-bbb-a-ccc", "x", "en-x", "en-u", "i-nothing", "é", "en US", "en-", "-en", "en--US", "en-US ", "en\n", "qq-QQQQQQQQQ", "123", "en-US-u-" + strings.Repeat("abc-", 40) + "abc", "日本",
 	}
 	checkEach(t, "/locale", func(s string) []string { return wrong("a@b.c", user.Profile{Locale: s}) }, good, bad)
 }
@@ -86,7 +89,7 @@ func TestZones(t *testing.T) {
 	t.Parallel()
 	good := []string{"", "UTC", "Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5", "Asia/Kolkata", "Asia/Calcutta"}
 	bad := []string{
-		"Local", "Berlin", "Europe", "Europe/", "Europe/Nowhere", "europe/berlin", "+01:00", "UTC+1", "/usr/share/zoneinfo/UTC", "../zoneinfo/UTC", "Europe/../UTC",
+		"Local", "Asia//Tokyo", "Asia/./Tokyo", "Etc/./UTC", "America/Argentina//Ushuaia", "Etc/" + strings.Repeat("./", 2030) + "UTC", "/UTC", "UTC/", "Berlin", "Europe", "Europe/", "Europe/Nowhere", "europe/berlin", "+01:00", "UTC+1", "/usr/share/zoneinfo/UTC", "../zoneinfo/UTC", "Europe/../UTC",
 		`Europe\Berlin`, " UTC", "UTC\n", "a\x00b", "localtime", "posixrules", "zone.tab", "tzdata.zi", "posix/Europe/Berlin", "right/UTC",
 	}
 	checkEach(t, "/zoneinfo", func(s string) []string { return wrong("a@b.c", user.Profile{Zoneinfo: s}) }, good, bad)
@@ -106,7 +109,8 @@ func TestMetadataIsMeasuredInBytes(t *testing.T) {
 	t.Parallel()
 	of := func(size int) string { return `{"é":"` + strings.Repeat("x", size-len(`{"é":""}`)) + `"}` }
 	checkEach(t, "/metadata", func(s string) []string { return wrong("a@b.c", user.Profile{Metadata: json.RawMessage(s)}) },
-		[]string{"{}", of(8192)}, []string{of(8193), of(100_000)})
+		[]string{"{}", of(8192), `{"n":[1e308,-1e308,1e-400,123456789012345678901234567890,0.1000000000000000055511151231257827]}`},
+		[]string{of(8193), of(100_000), `{"n":1e309}`, `{"a":[{"b":-2e400}]}`})
 }
 
 func TestAllThatIsWrongIsTold(t *testing.T) {

@@ -48,7 +48,7 @@ func newResets() *resets {
 // Errors: Overloaded, those of lookup, and that of ctx.
 func (r *resets) find(ctx context.Context, email string, lookup func(context.Context) (uuid.UUID, error)) (uuid.UUID, error) {
 	shared := context.WithoutCancel(ctx) // others may wait for the same lookup
-	found := r.lookups.DoChan(Fold(email), func() (any, error) {
+	found := r.lookups.DoChan(EmailKey(email), func() (any, error) {
 		ctx, cancel := context.WithTimeout(shared, resetWait)
 		defer cancel()
 		if err := r.looking.Acquire(ctx, 1); err != nil {

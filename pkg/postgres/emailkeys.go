@@ -1,0 +1,169 @@
+package postgres
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"user-service/pkg/user"
+)
+
+// emailKeysVersion is the version of the migration that makes the keys of emails and names anew. It is in Go, as the keys are.
+const emailKeysVersion = 14
+
+// emailKeys returns the migration. It can be run again after it was cut off, and beside replicas that serve. Its way back does nothing.
+func emailKeys(log *slog.Logger) *goose.Migration {
+	return goose.NewGoMigration(emailKeysVersion, &goose.GoFunc{
+		RunDB: func(ctx context.Context, db *sql.DB) error { return (&rekeying{db, log}).run(ctx) },
+	}, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error { return nil }})
+}
+
+// rekeying makes the keys of all accounts anew.
+type rekeying struct {
+	db  *sql.DB
+	log *slog.Logger
+}
+
+// keyed is an account whose keys are not those of today.
+type keyed struct {
+	id, email, emailKey, name, nameKey string
+	created                            time.Time
+}
+
+// run changes the oldest account first, so that it gets the key that others want too.
+func (r *rekeying) run(ctx context.Context) error {
+	stale, err := r.stale(ctx)
+	if err != nil {
+		return fmt.Errorf("find the emails whose keys change: %w", err)
+	}
+	slices.SortFunc(stale, func(a, b keyed) int { return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.id, b.id)) })
+	for i, a := range stale {
+		if err := r.rekey(ctx, a); err != nil {
+			return fmt.Errorf("change the key of the email of %s: %w", a.id, err)
+		}
+		if n := i + 1; n%1000 == 0 || n == len(stale) {
+			r.log.InfoContext(ctx, "keys of emails changed", "accounts", n, "of", len(stale))
+		}
+	}
+	return nil
+}
+
+// stale returns the accounts whose keys change. Emails and names in ASCII keep theirs, but for domains in A-labels.
+func (r *rekeying) stale(ctx context.Context) (stale []keyed, err error) {
+	rows, err := r.db.QueryContext(ctx, `
+		SELECT id::text, email, email_key, coalesce(name, ''), coalesce(name_key, ''), created_at FROM users
+		WHERE email ~ '[^ -~]' OR name ~ '[^ -~]' OR email ~* '[@.]xn--'`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var a keyed
+		if err := rows.Scan(&a.id, &a.email, &a.emailKey, &a.name, &a.nameKey, &a.created); err != nil {
+			return nil, err
+		}
+		if a.emailKey != user.EmailKey(a.email) || a.nameKey != user.Fold(a.name) {
+			stale = append(stale, a)
+		}
+	}
+	return stale, rows.Err()
+}
+
+// rekey changes the keys of an account, and what refers to them. If an older account has the key, this one keeps its own. If a younger one has
+// it, that one gets a key that no email has.
+func (r *rekeying) rekey(ctx context.Context, a keyed) error {
+	tx, err := r.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }()
+	if _, err := tx.ExecContext(ctx, `UPDATE users SET name_key = nullif($2, '') WHERE id = $1 AND name IS NOT DISTINCT FROM nullif($3, '')`,
+		a.id, user.Fold(a.name), a.name); err != nil {
+		return err
+	}
+	key := user.EmailKey(a.email)
+	var holder string
+	var younger bool
+	err = tx.QueryRowContext(ctx, `SELECT id::text, (created_at, id) > ($3, $2::uuid) FROM users WHERE email_key = $1 AND id <> $2 FOR UPDATE`,
+		key, a.id, a.created).Scan(&holder, &younger)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		err = moveKey(ctx, tx, a.id, a.emailKey, key)
+	case err != nil:
+	case younger:
+		err = errors.Join(
+			moveKey(ctx, tx, holder, key, key+" "+holder),
+			moveKey(ctx, tx, a.id, a.emailKey, key),
+			r.collide(ctx, tx, holder, a.id))
+	default:
+		err = r.collide(ctx, tx, a.id, holder)
+	}
+	if err != nil {
+		return err
+	}
+	return tx.Commit()
+}
+
+// moveKey gives an account another key, unless its email has changed meanwhile, and takes its one-time tokens and its counted failures along.
+func moveKey(ctx context.Context, tx *sql.Tx, id, from, to string) error {
+	if from == to {
+		return nil
+	}
+	moved, err := tx.ExecContext(ctx, `UPDATE users SET email_key = $3 WHERE id = $1 AND email_key = $2`, id, from, to)
+	if err != nil {
+		return err
+	}
+	if n, err := moved.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE one_time_tokens SET email_key = $3 WHERE user_id = $1 AND email_key = $2`, id, from, to); err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, `
+		INSERT INTO password_failures (subject_hash, network, failures, failed_at, blocked_until)
+		SELECT $2, network, failures, failed_at, blocked_until FROM password_failures WHERE subject_hash = $1
+		ON CONFLICT (subject_hash, network) DO NOTHING`, keyHash(from), keyHash(to))
+	return err
+}
+
+func (r *rekeying) collide(ctx context.Context, tx *sql.Tx, id, holder string) error {
+	r.log.WarnContext(ctx, collisionMessage, "user_id", id, "holder_id", holder)
+	_, err := tx.ExecContext(ctx, `INSERT INTO email_collisions (user_id, holder_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, holder)
+	return err
+}
+
+const collisionMessage = "two accounts have the same email; the holder logs in with it, change the email of the other one"
+
+// LogEmailCollisions logs which accounts have an email that another account holds, by their ids. Those whose email was
+// changed are forgotten.
+func (db *DB) LogEmailCollisions(ctx context.Context, log *slog.Logger) error {
+	rows, err := db.pool.Query(ctx, `SELECT c.user_id::text, c.holder_id::text, u.email, u.email_key FROM email_collisions c JOIN users u ON u.id = c.user_id`)
+	if err != nil {
+		return failed("read the collisions of emails", err)
+	}
+	defer rows.Close()
+	var solved []string
+	for rows.Next() {
+		var id, holder, email, key string
+		if err := rows.Scan(&id, &holder, &email, &key); err != nil {
+			return failed("read the collisions of emails", err)
+		}
+		if key == user.EmailKey(email) {
+			solved = append(solved, id)
+			continue
+		}
+		log.WarnContext(ctx, collisionMessage, "user_id", id, "holder_id", holder)
+	}
+	if err := rows.Err(); err != nil || len(solved) == 0 {
+		return failed("read the collisions of emails", err)
+	}
+	_, err = db.pool.Exec(ctx, `DELETE FROM email_collisions WHERE user_id = ANY($1::uuid[])`, solved)
+	return failed("forget collisions of emails", err)
+}

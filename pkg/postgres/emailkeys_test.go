@@ -1,0 +1,135 @@
+package postgres_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+)
+
+// olderAccounts are stored with the keys of before: full case folding over NFC, and domains as they were typed. The first one is the oldest.
+var olderAccounts = []struct{ email, key, name, nameKey string }{
+	{"user@bücher.example", "user@bücher.example", "", ""},               // 0
+	{"user@xn--bcher-kva.example", "user@xn--bcher-kva.example", "", ""}, // 1: as 0
+	{"ada@xn--mller-kva.example", "ada@xn--mller-kva.example", "", ""},   // 2
+	{"ada@müller.example", "ada@müller.example", "", ""},                 // 3: as 2
+	{"info@straße.example", "info@strasse.example", "Straße", "strasse"}, // 4
+	{"t\u13a0@example.com", "t\uab70@example.com", "", ""},               // 5
+	{"t\uab70@example.com", "t\u13a0@example.com", "", ""},               // 6: as 5
+	{"solo@xn--mller-kva.example", "solo@xn--mller-kva.example", "", ""}, // 7
+	{"Plain@Example.com", "plain@example.com", "Ada", "ada"},             // 8
+	{"zoë@example.com", "zoë@example.com", "Zoë", "zoë"},                 // 9
+}
+
+// downTo takes the last migrations back.
+func downTo(t *testing.T, m *postgres.Migrator, dsn string, version int64) {
+	t.Helper()
+	db := postgrestest.Connect(t, dsn, nil)
+	for {
+		at, err := db.SchemaVersion(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at <= version {
+			return
+		}
+		if _, err := m.Down(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestEmailKeysAreMadeAnew(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.Empty(t)
+	m := newMigrator(t, dsn)
+	up(t, m)
+	downTo(t, m, dsn, 12)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	ids := make([]string, len(olderAccounts))
+	for i, a := range olderAccounts {
+		if err := conn.QueryRow(t.Context(), `
+			INSERT INTO users (id, email, email_key, name, name_key, status, version, created_at, updated_at)
+			VALUES (gen_random_uuid(), $1, $2, nullif($3, ''), nullif($4, ''), 'active', 1, now() - make_interval(days => $5), now()) RETURNING id::text`,
+			a.email, a.key, a.name, a.nameKey, 100-i).Scan(&ids[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := sha256.Sum256([]byte("info@strasse.example"))
+	for _, statement := range []string{
+		`INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
+			SELECT '\x01', 'password_reset', id, email_key, now(), now() + interval '1 hour' FROM users WHERE email_key = 'info@strasse.example'`,
+	} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := conn.Exec(t.Context(), `INSERT INTO password_failures VALUES ($1, '203.0.113.0/24', 7, now(), now() + interval '1 hour')`, sum[:]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Up(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+
+	want := []string{
+		"user@bücher.example", "user@xn--bcher-kva.example", "ada@müller.example", "ada@müller.example " + ids[3], "info@straße.example straße",
+		"t\uab70@example.com", "t\u13a0@example.com", "solo@müller.example", "plain@example.com ada", "zoë@example.com zoë",
+	}
+	if want[5] != "t\uab70@example.com" { // 5 has the key of today already
+		t.Fatal(want[5])
+	}
+	var got []string
+	for _, id := range ids {
+		var key string
+		if err := conn.QueryRow(t.Context(), `SELECT concat_ws(' ', email_key, name_key) FROM users WHERE id = $1`, id).Scan(&key); err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, key)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("the keys (-want +got):\n%s", diff)
+	}
+	var token string
+	var failures int
+	newSum := sha256.Sum256([]byte("info@straße.example"))
+	if err := conn.QueryRow(t.Context(), `SELECT (SELECT email_key FROM one_time_tokens), (SELECT failures FROM password_failures WHERE subject_hash = $1)`,
+		newSum[:]).Scan(&token, &failures); err != nil || token != "info@straße.example" || failures != 7 {
+		t.Errorf("the token is of %q, and there are %d failures: %v", token, failures, err)
+	}
+
+	db := postgrestest.Connect(t, dsn, nil)
+	logged := func() string {
+		var out bytes.Buffer
+		if err := db.LogEmailCollisions(t.Context(), slog.New(slog.NewTextHandler(&out, nil))); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	log := logged()
+	for _, pair := range [][2]int{{1, 0}, {3, 2}, {6, 5}} {
+		if !strings.Contains(log, "user_id="+ids[pair[0]]+" holder_id="+ids[pair[1]]) {
+			t.Errorf("the collision of %d with %d is not in %s", pair[0], pair[1], log)
+		}
+	}
+	if strings.Count(log, "holder_id") != 3 || strings.Contains(log, "@") {
+		t.Errorf("the log is %s", log)
+	}
+	if _, err := conn.Exec(t.Context(), `UPDATE users SET email = 'b@example.com', email_key = 'b@example.com' WHERE id = $1`, ids[1]); err != nil {
+		t.Fatal(err)
+	}
+	logged()
+	if log := logged(); strings.Count(log, "holder_id") != 2 {
+		t.Errorf("after one email was changed, the log is %s", log)
+	}
+}

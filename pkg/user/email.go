@@ -1,0 +1,115 @@
+package user
+
+import (
+	"net/mail"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"golang.org/x/net/idna"
+	"golang.org/x/text/unicode/norm"
+)
+
+// TrimEmail returns an email without the blanks around it, which keyboards of phones add.
+func TrimEmail(email string) string { return strings.TrimSpace(email) }
+
+// domains converts the domains of emails (UTS #46, nontransitional).
+var domains = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.VerifyDNSLength(true))
+
+// EmailKey returns the form in which emails are compared. Two emails are the same when their local parts have the same Fold, and their
+// domains the same A-labels. The key has the domain's U-labels, of which there is one for each A-label, so that a search by the
+// beginning of an email finds it.
+func EmailKey(email string) string {
+	email = TrimEmail(email)
+	at := strings.LastIndexByte(email, '@')
+	if at < 0 {
+		return Fold(email)
+	}
+	return Fold(email[:at]) + "@" + domainKey(email[at+1:])
+}
+
+func domainKey(domain string) string {
+	ascii, err := domains.ToASCII(domain)
+	if err != nil { // no account has one, or only the beginning of a domain is given
+		return Fold(domain)
+	}
+	key, err := domains.ToUnicode(ascii)
+	if err != nil {
+		return ascii
+	}
+	return key
+}
+
+// Fold returns the form in which names and the local parts of emails are compared: NFD, Unicode simple case folding, NFC. Simple
+// folding keeps different letters apart, such as ß and ss.
+func Fold(s string) string {
+	return norm.NFC.String(strings.Map(foldRune, norm.NFD.String(s)))
+}
+
+// foldRune returns one character for all that differ by case only: of those, the lower case of the upper case of the first one.
+func foldRune(r rune) rune {
+	if r < unicode.MaxASCII {
+		return unicode.ToLower(r)
+	}
+	first := r
+	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
+		first = min(first, next)
+	}
+	if first == r && unicode.SimpleFold(r) == r { // such as the dotless i, whose upper case is that of another one
+		return r
+	}
+	return unicode.ToLower(unicode.ToUpper(first))
+}
+
+// checkEmail adds what is wrong with an email address.
+func checkEmail(email string, errs *FieldErrors) {
+	if email == "" {
+		errs.Add("/email", "is required")
+	} else if !isEmail(email) {
+		errs.Add("/email", "must be an email address of at most 254 bytes, such as ada@example.com")
+	}
+}
+
+// encodedWord is how an encoded-word (RFC 2047) begins. An atom may look like one, and there is software for mail that
+// decodes it there, so that the mail goes to another address.
+var encodedWord = regexp.MustCompile(`=\?[^?]*\?[^?]*\?`)
+
+// isEmail accepts a plain address (RFC 5322 addr-spec with a dot-atom, RFC 6531 for
+// other scripts): no display name, quoted local part, comment or address literal. It refuses two forms that RFC 5322 allows and
+// that do harm further on: an encoded-word, and a hyphen at the beginning, which makes the address an option of programs
+// that are told it by their arguments (Postfix refuses it too, see its allow_min_user).
+func isEmail(s string) bool {
+	if len(s) > MaxEmailBytes || strings.HasPrefix(s, "-") || encodedWord.MatchString(s) || strings.ContainsAny(s, "\"()<>[]\\,;:") || strings.ContainsFunc(s, unsafeInEmail) {
+		return false
+	}
+	addr, err := mail.ParseAddress(s)
+	if err != nil || addr.Address != s || addr.Name != "" {
+		return false
+	}
+	local, domain, _ := strings.Cut(s, "@")
+	if len(local) > 64 || !isDomain(domain) { // RFC 5321 section 4.5.3.1.1
+		return false
+	}
+	_, err = domains.ToASCII(domain)
+	return err == nil
+}
+
+// unsafeInEmail is what makes two emails look the same.
+func unsafeInEmail(r rune) bool {
+	return unicode.IsControl(r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || isInvisible(r)
+}
+
+// isDomain accepts dot-separated labels of letters, digits and inner hyphens.
+func isDomain(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
+			return false
+		}
+		if strings.ContainsFunc(label, func(r rune) bool {
+			return r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) && !unicode.IsMark(r)
+		}) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,34 @@
+package user
+
+import (
+	"archive/zip"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestZonesAreThoseOfGo compares the names with those of Go's copy of the database.
+func TestZonesAreThoseOfGo(t *testing.T) {
+	t.Parallel()
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	archive, err := zip.OpenReader(filepath.Join(strings.TrimSpace(string(root)), "lib/time/zoneinfo.zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = archive.Close() }()
+	var names []string
+	for _, f := range archive.File {
+		if !strings.HasSuffix(f.Name, "/") {
+			names = append(names, f.Name)
+		}
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, zones()) {
+		t.Errorf("zones.txt has %d names, Go's database has %d: write these to it, sorted, one on each line", len(zones()), len(names))
+	}
+}
