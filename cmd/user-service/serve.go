@@ -115,7 +115,7 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	_ = servers[1].Close() // only now: metrics tell of the shutdown too
 	stopBackground()
 	err := errors.Join(serving.Wait(), publisher.Wait(), others.Wait())
-	s.db.Close()
+	s.db.Close(deadline)
 	if flushErr := s.stopTracing(deadline); flushErr != nil {
 		s.log.Warn("the last traces were not exported", "error", flushErr)
 	}

@@ -2,8 +2,7 @@ package postgres
 
 // Reset closes all connections, so that the next query needs a new one.
 func (db *DB) Reset() {
-	db.pool.Reset()
-	db.logins.Reset()
+	db.replace()
 	db.probe.drop()
 }
 

@@ -16,11 +16,8 @@ import (
 
 // Roles implements user.Store.
 func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
-	rows, err := db.pool.Query(ctx, `SELECT name, description, permissions FROM roles ORDER BY name COLLATE "C"`)
-	if err != nil {
-		return nil, failed("list the roles", err)
-	}
-	roles, err := pgx.CollectRows(rows, pgx.RowToStructByPos[access.Role])
+	roles, err := collect(ctx, db.pool, pgx.RowToStructByPos[access.Role],
+		`SELECT name, description, permissions FROM roles ORDER BY name COLLATE "C"`)
 	return roles, failed("list the roles", err)
 }
 

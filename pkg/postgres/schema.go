@@ -32,7 +32,7 @@ func RequiredSchema() (int64, error) {
 // SchemaVersion returns the version of the database's schema; 0 if it has none.
 func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	var version int64
-	err := db.probe.ask(ctx, func(conn *pgx.Conn) error {
+	err := db.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
 	})
 	if isUndefinedTable(err) {

@@ -30,6 +30,12 @@ func (r *Role) SetPassword(password string) {
 	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", r.name, password))
 }
 
+// Limit bounds how many connections the role may have. Those that are open stay open.
+func (r *Role) Limit(connections int) {
+	r.t.Helper()
+	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", r.name, connections))
+}
+
 // Use lets the role use all tables of the database at dsn.
 func (r *Role) Use(dsn string) {
 	r.t.Helper()
