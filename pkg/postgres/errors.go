@@ -21,8 +21,8 @@ type class int
 
 const (
 	fault         class = iota // of the service or of its data: 500
-	passing                      // clears without a change of the service: 503
-	schemaMissing                // a migration is still to come: 503
+	passing                    // clears without a change of the service: 503
+	schemaMissing              // a migration is still to come: 503
 )
 
 // classes tells what the classes of SQLSTATEs mean. A class that is missing is a fault.
@@ -127,7 +127,7 @@ func isConnectionFailure(err error) bool {
 		return false
 	}
 	return errors.As(err, &lost) || errors.As(err, &network) || errors.As(err, &record) || errors.As(err, &alert) ||
-		pgconn.SafeToRetry(err) || errors.Is(err, puddle.ErrClosedPool) || errors.Is(err, context.DeadlineExceeded) ||
+		pgconn.SafeToRetry(err) || errors.Is(err, puddle.ErrClosedPool) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 

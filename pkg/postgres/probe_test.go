@@ -72,6 +72,8 @@ type silencer struct {
 	age   atomic.Int64
 	conns atomic.Int64
 	all   atomic.Bool // whether new connections are silent too
+	open  sync.Map    // the service's connections
+	deaf  atomic.Bool // whether it stops to read what the server sends
 }
 
 // stopAll makes all connections silent, new ones too.
@@ -80,9 +82,23 @@ func (s *silencer) stopAll() {
 	s.age.Add(1)
 }
 
+// closeAll has the service learn that its connections are gone.
+func (s *silencer) closeAll() {
+	s.open.Range(func(client, _ any) bool {
+		_ = client.(net.Conn).Close()
+		return true
+	})
+}
+
 func newSilencer(t *testing.T) *silencer {
 	t.Helper()
-	u, err := url.Parse(postgrestest.URL(t))
+	return silence(t, postgrestest.URL(t))
+}
+
+// silence returns a silencer before the server at dsn.
+func silence(t *testing.T, dsn string) *silencer {
+	t.Helper()
+	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,16 +121,31 @@ func newSilencer(t *testing.T) *silencer {
 				return
 			}
 			s.conns.Add(1)
+			s.open.Store(client, nil)
 			t.Cleanup(func() { _ = client.Close(); _ = upstream.Close() })
 			age := s.age.Load()
 			if s.all.Load() {
 				continue
 			}
 			go s.copy(age, upstream, client)
-			go s.copy(age, client, upstream)
+			_ = upstream.(*net.TCPConn).SetReadBuffer(4096)
+			go s.copy(age, client, upstreamOf{upstream, &s.deaf})
 		}
 	}()
 	return s
+}
+
+// upstreamOf is a server to which nobody listens any more once deaf is set.
+type upstreamOf struct {
+	net.Conn
+	deaf *atomic.Bool
+}
+
+func (u upstreamOf) Read(b []byte) (int, error) {
+	if u.deaf.Load() {
+		return 0, io.EOF
+	}
+	return u.Conn.Read(b)
 }
 
 func (s *silencer) copy(age int64, to io.Writer, from io.Reader) {

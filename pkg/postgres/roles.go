@@ -65,7 +65,7 @@ func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fi
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO roles (name, description, permissions) VALUES ($1, $2, $3)
 			ON CONFLICT (name) DO UPDATE SET description = excluded.description, permissions = excluded.permissions`,
-			r.Name, r.Description, r.Permissions); err != nil {
+			r.Name, r.Description, texts(r.Permissions)); err != nil {
 			return err
 		}
 		if old == nil || !old.HasAll(r.Permissions) {

@@ -36,6 +36,12 @@ func (r *Role) Limit(connections int) {
 	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", r.name, connections))
 }
 
+// Set gives the role a setting of its own for new sessions.
+func (r *Role) Set(setting string) {
+	r.t.Helper()
+	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s SET %s", r.name, setting))
+}
+
 // Use lets the role use all tables of the database at dsn.
 func (r *Role) Use(dsn string) {
 	r.t.Helper()
