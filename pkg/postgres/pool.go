@@ -14,7 +14,7 @@ import (
 
 const (
 	// pingTime bounds the question whether an idle connection still answers.
-	pingTime = 300 * time.Millisecond
+	pingTime = 500 * time.Millisecond
 	// slowTime is how long a call may take before the idle connections are asked whether they answer: its own may be dead.
 	slowTime = 400 * time.Millisecond
 	// trustTime is how long a connection is used again without that question.
