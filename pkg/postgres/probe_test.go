@@ -82,8 +82,9 @@ func (s *silencer) stopAll() {
 	s.age.Add(1)
 }
 
-// closeAll has the service learn that its connections are gone.
+// closeAll has the service learn that its connections are gone, and serves new ones.
 func (s *silencer) closeAll() {
+	s.all.Store(false)
 	s.open.Range(func(client, _ any) bool {
 		_ = client.(net.Conn).Close()
 		return true

@@ -54,8 +54,9 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 	if err != nil {
 		return nil, errors.New("the database URL can't be parsed")
 	}
-	db := stdlib.OpenDB(*cfg.ConnConfig)
+	db := sql.OpenDB(limitedConnector{stdlib.GetConnector(*cfg.ConnConfig)})
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log),
+		lock.WithTableLeaseDuration(10*time.Second), lock.WithTableHeartbeatInterval(2*time.Second),
 		lock.WithTableLockTimeout(time.Second, 300)) // a second runner waits 5 minutes at most, and goes on within a second
 	if err != nil {
 		return nil, fmt.Errorf("make the migration lock: %w", err)

@@ -167,3 +167,44 @@ func TestAVanishedReaderHoldsNoTable(t *testing.T) {
 		t.Errorf("the table is locked: %v", err)
 	}
 }
+
+// TestAVanishedMigrationHoldsNoTable has the network swallow all packets of a migration that has locked a table.
+func TestAVanishedMigrationHoldsNoTable(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, dsn, through string) {
+		network := silence(t, through)
+		m, conn := newMigrator(t, network.dsn), connect(t, dsn)
+		for done := int64(0); done != 10; { // the next one changes a table in a transaction
+			result, err := m.Down(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = result.Source.Version
+		}
+		holder, err := connect(t, dsn).Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := holder.Exec(t.Context(), `LOCK TABLE audit_events IN ACCESS SHARE MODE`); err != nil {
+			t.Fatal(err)
+		}
+		var migrating sync.WaitGroup
+		migrating.Go(func() {
+			if _, err := m.Down(t.Context()); err == nil {
+				t.Error("a migration without a network succeeds")
+			}
+		})
+		waitForALock(t, conn)
+		network.stopAll()
+		if err := holder.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), lockTime)
+		defer cancel()
+		if _, err := conn.Exec(ctx, `SELECT 1 FROM audit_events`); err != nil {
+			t.Errorf("the table is locked: %v", err)
+		}
+		network.closeAll()
+		migrating.Wait()
+	})
+}
