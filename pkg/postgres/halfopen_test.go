@@ -40,10 +40,10 @@ func occupy(t *testing.T, db *postgres.DB, users []user.User) {
 	done.Wait()
 }
 
-// several makes so many users.
-func several(t *testing.T, db *postgres.DB, n int) []user.User {
+// several makes as many users as there are connections for other requests than logins.
+func several(t *testing.T, db *postgres.DB) []user.User {
 	t.Helper()
-	users := make([]user.User, n)
+	users := make([]user.User, 6)
 	for i := range users {
 		users[i] = create(t, db, string(rune('a'+i))+"@example.com")
 	}
@@ -66,7 +66,7 @@ func TestDeadConnectionsFreeTheirPlaces(t *testing.T) {
 			t.Parallel()
 			s := newSilencer(t)
 			db := postgrestest.Connect(t, s.dsn, nil)
-			users := several(t, db, 6)
+			users := several(t, db)
 			occupy(t, db, users)
 			<-time.After(idle) // connections that were used later than that are not asked whether they answer
 			s.age.Add(1)
@@ -94,7 +94,7 @@ func TestOneClientOutlastsDeadConnections(t *testing.T) {
 	t.Parallel()
 	s := newSilencer(t)
 	db := postgrestest.Connect(t, s.dsn, nil)
-	users := several(t, db, 6)
+	users := several(t, db)
 	occupy(t, db, users)
 	s.age.Add(1)
 	failures := 0
@@ -114,7 +114,7 @@ func TestCloseIsBounded(t *testing.T) {
 	t.Parallel()
 	s := newSilencer(t)
 	db := postgrestest.Connect(t, s.dsn, nil)
-	users := several(t, db, 6)
+	users := several(t, db)
 	occupy(t, db, users)
 	if err := db.Ping(t.Context()); err != nil {
 		t.Fatal(err)
@@ -173,7 +173,7 @@ func TestAProbeNeedsNoConnectionOfItsOwn(t *testing.T) {
 func TestAPoolThatLendsNothingIsNotReady(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
-	users := several(t, db, 6)
+	users := several(t, db)
 	release := make(chan struct{})
 	var busy, done sync.WaitGroup
 	busy.Add(len(users))

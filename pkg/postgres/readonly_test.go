@@ -68,7 +68,7 @@ func TestAReadOnlyDatabaseIsReadUntilItIsWritable(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, dsn, through string) {
 		db := postgrestest.Connect(t, through, nil)
-		users := several(t, db, 6)
+		users := several(t, db)
 		protect(t, dsn)
 		read := func() error { _, err := db.User(t.Context(), users[0].ID); return err }
 		within(t, writableSoon, "the first read by a new connection", func(context.Context) error { return read() })
@@ -105,7 +105,7 @@ func TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, dsn, through string) {
 		db := postgrestest.Connect(t, through, nil)
-		users := several(t, db, 6)
+		users := several(t, db)
 		protect(t, dsn)
 		var reading sync.WaitGroup
 		for _, u := range users {

@@ -48,7 +48,7 @@ func TestStatementsOutliveAMigration(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
-	users := several(t, db, 6)
+	users := several(t, db)
 	calls := func(what string) {
 		for _, u := range users {
 			for name, call := range map[string]func(context.Context) error{

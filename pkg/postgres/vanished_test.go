@@ -71,7 +71,7 @@ func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
 				return db.PutRole(ctx, access.Internal(uuid.Nil), access.Role{Name: "clerk", Permissions: []access.Permission{"a:b"}}, func(int) error {
 					middle()
 					return nil
-				})
+				}, anyRole)
 			},
 		} {
 			t.Run(name+"/"+what, func(t *testing.T) {

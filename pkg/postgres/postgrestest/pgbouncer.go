@@ -113,7 +113,7 @@ func ordinaryUser(t testing.TB, files ...string) *syscall.SysProcAttr {
 	uid, _ := strconv.ParseUint(nobody.Uid, 10, 32)
 	gid, _ := strconv.ParseUint(nobody.Gid, 10, 32)
 	for _, path := range files {
-		if err := os.Chown(path, int(uid), int(gid)); err != nil { //nolint:gosec // an id of the system
+		if err := os.Chown(path, int(uid), int(gid)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,7 +125,7 @@ var pgBouncerVersion = regexp.MustCompile(`PgBouncer (\d+)\.(\d+)`)
 // execMode returns the parameter for a PgBouncer before 1.21, which knows no prepared statements.
 func execMode(t testing.TB, path string) string {
 	t.Helper()
-	out, err := exec.Command(path, "--version").Output() //nolint:gosec,noctx // ends at once
+	out, err := exec.Command(path, "--version").Output() //nolint:noctx // ends at once
 	version := pgBouncerVersion.FindSubmatch(out)
 	if err != nil || version == nil {
 		t.Fatalf("the version of PgBouncer: %v, %s", err, out)
