@@ -15,7 +15,7 @@ import (
 // the query, so that each kind of list has a plan of its own.
 func (db *DB) Users(ctx context.Context, f user.Filter) (user.Page, error) {
 	query, args := listQuery(f)
-	users, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) }, query, args...)
+	users, err := collectPage(ctx, db.pool, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) }, query, args...)
 	if err != nil {
 		return user.Page{}, failed("list users", err)
 	}

@@ -203,6 +203,22 @@ func (r row) Scan(dest ...any) error { return r(dest) }
 func collect[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
 	err = p.repeat(ctx, func() error {
 		return p.with(ctx, func(conn *pgx.Conn) error {
+			rows, err := conn.Query(ctx, sql, args...)
+			if err != nil {
+				return err
+			}
+			all, err = pgx.CollectRows(rows, to)
+			return err
+		})
+	})
+	return all, err
+}
+
+// collectPage is collect for an answer that may not fit into the buffers of the network: the server gives up to send it
+// to a client that vanished.
+func collectPage[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
+	err = p.repeat(ctx, func() error {
+		return p.with(ctx, func(conn *pgx.Conn) error {
 			var batch pgx.Batch
 			batch.Queue(rowLimits)
 			batch.Queue(sql, args...).Query(func(rows pgx.Rows) error {

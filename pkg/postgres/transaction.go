@@ -21,7 +21,7 @@ const (
 	beginRequest   = beginRelay + `; set local statement_timeout = '2s'`
 	beginReaper    = beginRelay + `; set local statement_timeout = '5s'`
 
-	// rowLimits is for a query of many rows, in the transaction that a batch is.
+	// rowLimits is for a query with a long answer, in the transaction that a batch is.
 	rowLimits = `SELECT set_config('tcp_user_timeout', '5s', true)`
 )
 
