@@ -28,7 +28,7 @@ func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.db.Close)
+	t.Cleanup(func() { s.db.Close(context.Background()) })
 	u, err := s.users.Register(t.Context(), user.Registration{Email: env["EMAIL"], Password: env["PASSWORD"]})
 	if err != nil {
 		t.Fatal(err)

@@ -115,8 +115,10 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	s.flush(deadline, &relay)
 	_ = servers[1].Close() // only now: metrics tell of the shutdown too
 	stopBackground()
-	err := errors.Join(serving.Wait(), publisher.Wait(), others.Wait())
-	s.db.Close()
+	err := s.until(deadline, "the end of background work", func() error {
+		return errors.Join(serving.Wait(), publisher.Wait(), others.Wait())
+	})
+	s.db.Close(deadline)
 	if flushErr := s.stopTracing(deadline); flushErr != nil {
 		s.log.Warn("the last traces were not exported", "error", flushErr)
 	}
@@ -134,6 +136,19 @@ func (s *service) logCollisions(ctx context.Context) {
 			return
 		case <-time.After(collisionsRetry):
 		}
+	}
+}
+
+// until waits for something, but no longer than until ctx ends.
+func (s *service) until(ctx context.Context, what string, wait func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- wait() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		s.log.Warn("the shutdown's time is over; not waiting any longer", "for", what)
+		return nil
 	}
 }
 
@@ -177,7 +192,7 @@ func (s *service) drain(ctx context.Context, server *http.Server) {
 
 // flush publishes what the last requests left in the outbox, if the broker takes it.
 func (s *service) flush(ctx context.Context, relay *errgroup.Group) {
-	_ = relay.Wait()
+	_ = s.until(ctx, "the relay's last batch", relay.Wait)
 	ctx, cancel := before(ctx, min(farewellTime, s.afterRequests()/2))
 	defer cancel()
 	if err := s.relay.Flush(ctx); err != nil {

@@ -45,7 +45,11 @@ func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 	if err != nil {
 		return usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
-	defer db.Close()
+	defer func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), farewellTime)
+		defer cancel()
+		db.Close(ctx)
+	}()
 	if err := requireSchema(cmd.Context(), db); err != nil {
 		return err
 	}

@@ -67,7 +67,7 @@ func TestHealth(t *testing.T) {
 	if !strings.Contains(string(got.body), `"rabbitmq":{"status":"unavailable","detail":"not connected"}`) {
 		t.Errorf("%s", got.body)
 	}
-	s.db.Close()
+	s.db.Close(t.Context())
 	deadline := time.Now().Add(5 * time.Second)
 	for s.call("GET", "/readyz", nil).status != 503 {
 		if time.Now().After(deadline) {

@@ -104,11 +104,7 @@ func auditArgs(ctx context.Context, entry user.Audit) ([]any, error) {
 // so that each kind of list has a plan of its own.
 func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPage, error) {
 	query, args := auditQuery(f)
-	rows, err := db.pool.Query(ctx, query, args...)
-	if err != nil {
-		return user.AuditPage{}, failed("list the audit trail", err)
-	}
-	events, err := pgx.CollectRows(rows, scanAuditEvent)
+	events, err := collectPage(ctx, db.pool, scanAuditEvent, query, args...)
 	if err != nil {
 		return user.AuditPage{}, failed("list the audit trail", err)
 	}

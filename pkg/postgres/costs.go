@@ -66,21 +66,21 @@ func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 func (db *DB) hashCostsAfter(ctx context.Context, last *uuid.UUID, sums map[user.HashCost]int64) (found int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, costTimeout)
 	defer cancel()
-	rows, err := db.pool.Query(ctx, hashCostsQuery, *last, costBatch)
-	if err != nil {
-		return 0, err
+	type group struct {
+		cost     user.HashCost
+		n        int64
+		greatest uuid.UUID
 	}
-	var cost user.HashCost
-	var n int64
-	var greatest uuid.UUID
-	_, err = pgx.ForEachRow(rows, []any{&cost.Came, &cost.Now, &n, &greatest}, func() error {
-		sums[cost] += n
-		found += n
-		if bytes.Compare(greatest[:], last[:]) > 0 {
-			*last = greatest
+	groups, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (g group, err error) {
+		return g, row.Scan(&g.cost.Came, &g.cost.Now, &g.n, &g.greatest)
+	}, hashCostsQuery, *last, costBatch)
+	for _, g := range groups {
+		sums[g.cost] += g.n
+		found += g.n
+		if bytes.Compare(g.greatest[:], last[:]) > 0 {
+			*last = g.greatest
 		}
-		return nil
-	})
+	}
 	return found, err
 }
 

@@ -73,7 +73,7 @@ func TestManyHashCostsAreCountedInPortions(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.SortSlices(less)); diff != "" || err != nil {
 		t.Errorf("counts (-want +got), %v:\n%s", err, diff)
 	}
-	db.Close()
+	db.Close(t.Context())
 	if _, err := db.HashCosts(t.Context()); err == nil {
 		t.Error("a closed database counts")
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/pressly/goose/v3"
 
 	"user-service/pkg/user"
@@ -144,26 +145,22 @@ const collisionMessage = "two accounts have the same email; the holder logs in w
 // LogEmailCollisions logs which accounts have an email that another account holds, by their ids. Those whose email was
 // changed are forgotten.
 func (db *DB) LogEmailCollisions(ctx context.Context, log *slog.Logger) error {
-	rows, err := db.pool.Query(ctx, `SELECT c.user_id::text, c.holder_id::text, u.email, u.email_key FROM email_collisions c JOIN users u ON u.id = c.user_id`)
+	type collision struct{ ID, Holder, Email, Key string }
+	all, err := collect(ctx, db.pool, pgx.RowToStructByPos[collision], `
+		SELECT c.user_id::text, c.holder_id::text, u.email, u.email_key FROM email_collisions c JOIN users u ON u.id = c.user_id`)
 	if err != nil {
 		return failed("read the collisions of emails", err)
 	}
-	defer rows.Close()
 	var solved []string
-	for rows.Next() {
-		var id, holder, email, key string
-		if err := rows.Scan(&id, &holder, &email, &key); err != nil {
-			return failed("read the collisions of emails", err)
-		}
-		if key == user.EmailKey(email) {
-			solved = append(solved, id)
+	for _, c := range all {
+		if c.Key == user.EmailKey(c.Email) {
+			solved = append(solved, c.ID)
 			continue
 		}
-		log.WarnContext(ctx, collisionMessage, "user_id", id, "holder_id", holder)
+		log.WarnContext(ctx, collisionMessage, "user_id", c.ID, "holder_id", c.Holder)
 	}
-	if err := rows.Err(); err != nil || len(solved) == 0 {
-		return failed("read the collisions of emails", err)
+	if len(solved) == 0 {
+		return nil
 	}
-	_, err = db.pool.Exec(ctx, `DELETE FROM email_collisions WHERE user_id = ANY($1::uuid[])`, solved)
-	return failed("forget collisions of emails", err)
+	return failed("forget collisions of emails", db.pool.Exec(ctx, `DELETE FROM email_collisions WHERE user_id = ANY($1::uuid[])`, solved))
 }

@@ -1,11 +1,23 @@
 package postgres
 
+import "testing"
+
 // Reset closes all connections, so that the next query needs a new one.
 func (db *DB) Reset() {
-	db.pool.Reset()
-	db.logins.Reset()
+	db.replace()
 	db.probe.drop()
 }
 
 // HashCostsQuery is what reads the imported hashes.
 var HashCostsQuery = hashCostsQuery
+
+// Everywhere runs SQL on each connection that is idle.
+func (db *DB) Everywhere(t *testing.T, sql string) {
+	t.Helper()
+	for _, conn := range append(db.pool.conns.AcquireAllIdle(t.Context()), db.logins.conns.AcquireAllIdle(t.Context())...) {
+		if _, err := conn.Exec(t.Context(), sql); err != nil {
+			t.Error(err)
+		}
+		conn.Release()
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	"github.com/jackc/pgx/v5/pgxpool"
 
 	"user-service/pkg/event"
 	"user-service/pkg/user"
@@ -51,7 +50,7 @@ func networkOf(a user.Attempted) netip.Prefix {
 }
 
 // attemptPool returns the connections for an attempt: those for logins alone, or those of the other requests.
-func (db *DB) attemptPool(a user.Attempted) *pgxpool.Pool {
+func (db *DB) attemptPool(a user.Attempted) *pool {
 	if a.UserID != uuid.Nil {
 		return db.pool
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"user-service/pkg/access"
 	"user-service/pkg/user"
@@ -149,7 +148,7 @@ func endOf(g access.Grant) account {
 // inGrantedTx is inTx for work that checks a grant. It begins again as long as the user of the caller is being changed.
 func (db *DB) inGrantedTx(ctx context.Context, doing string, work func(pgx.Tx) error) error {
 	for {
-		err := pgx.BeginFunc(ctx, db.pool, work)
+		err := db.pool.inTx(ctx, beginRequest, work)
 		if !isLockTaken(err) {
 			return failed(doing, err)
 		}
@@ -163,8 +162,5 @@ func (db *DB) inGrantedTx(ctx context.Context, doing string, work func(pgx.Tx) e
 	}
 }
 
-// isLockTaken reports whether a statement with NOWAIT found its row locked.
-func isLockTaken(err error) bool {
-	var server *pgconn.PgError
-	return errors.As(err, &server) && server.Code == "55P03"
-}
+// isLockTaken reports whether a statement with NOWAIT found its row locked, or waited for longer than lock_timeout.
+func isLockTaken(err error) bool { return hasCode(err, "55P03") }

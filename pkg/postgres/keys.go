@@ -10,19 +10,17 @@ import (
 // KeysSince returns when each of the keys with these ids was first asked for here, by whichever replica: replicas
 // come and go, and only the database knows how old a key is.
 func (db *DB) KeysSince(ctx context.Context, ids []string) (map[string]time.Time, error) {
-	rows, err := db.pool.Query(ctx, `
+	type key struct {
+		id string
+		at time.Time
+	}
+	keys, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (k key, err error) { return k, row.Scan(&k.id, &k.at) }, `
 		WITH added AS (
 			INSERT INTO token_keys (kid) SELECT unnest($1::text[]) ON CONFLICT DO NOTHING RETURNING kid, first_used_at)
 		SELECT kid, first_used_at FROM added UNION ALL SELECT kid, first_used_at FROM token_keys WHERE kid = ANY($1)`, ids)
-	if err != nil {
-		return nil, failed("read the age of keys", err)
+	since := make(map[string]time.Time, len(keys))
+	for _, k := range keys {
+		since[k.id] = k.at
 	}
-	since := map[string]time.Time{}
-	var id string
-	var at time.Time
-	_, err = pgx.ForEachRow(rows, []any{&id, &at}, func() error {
-		since[id] = at
-		return nil
-	})
 	return since, failed("read the age of keys", err)
 }

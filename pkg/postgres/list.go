@@ -15,11 +15,7 @@ import (
 // the query, so that each kind of list has a plan of its own.
 func (db *DB) Users(ctx context.Context, f user.Filter) (user.Page, error) {
 	query, args := listQuery(f)
-	rows, err := db.pool.Query(ctx, query, args...)
-	if err != nil {
-		return user.Page{}, failed("list users", err)
-	}
-	users, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) })
+	users, err := collectPage(ctx, db.pool, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) }, query, args...)
 	if err != nil {
 		return user.Page{}, failed("list users", err)
 	}

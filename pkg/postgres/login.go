@@ -40,7 +40,7 @@ func scanCredential(row pgx.Row) (c user.Credential, err error) {
 
 // UpgradeHash implements user.Store.
 func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error {
-	_, err := db.logins.Exec(ctx, `UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2`,
+	err := db.logins.Exec(ctx, `UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2`,
 		id, old, upgraded)
 	return failed("upgrade a password hash", err)
 }

@@ -36,7 +36,7 @@ func observed(t *testing.T, dsn string) (*postgres.DB, *queries) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(db.Close)
+	t.Cleanup(func() { db.Close(context.Background()) })
 	return db, seen
 }
 

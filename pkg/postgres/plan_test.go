@@ -92,7 +92,7 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 		run(db.Drain(ctx, 100, func(_ context.Context, e []event.Event) []bool { return allTrue(len(e)) }))
 	}
 	run(db.Change(ctx, access.Internal(id), func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{Delete: true}, nil }))
-	db.Close()
+	db.Close(t.Context())
 
 	// A list reads a page, and for a prefix what begins with it (24 users and 11 in this crowd).
 	const most = 8 * 400

@@ -6,8 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -40,9 +39,10 @@ type Config struct {
 
 // DB is the database. It is safe for concurrent use.
 type DB struct {
-	pool      *pgxpool.Pool
-	logins    *pgxpool.Pool // what only logins use, so that no other request keeps anybody from logging in
+	pool      *pool
+	logins    *pool // what only logins use, so that no other request keeps anybody from logging in
 	probe     *probe
+	writes    *writeWatch
 	target    atomic.Pointer[pgx.ConnConfig] // what new connections connect to
 	committed func()                         // called after each transaction that stored events
 	observer  QueryObserver
@@ -76,8 +76,10 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	db := &DB{committed: committed, observer: cfg.Observer, roleChanges: semaphore.NewWeighted(maxRoleChanges)}
 	poolConfig.ConnConfig.Tracer = db.tracer()
 	db.target.Store(poolConfig.ConnConfig)
+	db.writes = newWriteWatch(db.connConfig, db.replace)
 	poolConfig.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-		*c = *db.target.Load().Copy()
+		*c = *db.connConfig()
+		db.writes.watchRefusals(c)
 		return nil
 	}
 	if err := db.openPools(ctx, poolConfig, reserved); err != nil {
@@ -87,21 +89,34 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	return db, nil
 }
 
+// connConfig returns how a new connection is made.
+func (db *DB) connConfig() *pgx.ConnConfig {
+	cfg := db.target.Load().Copy()
+	boundCancel(cfg)
+	return cfg
+}
+
+// replace has all connections replaced, each as soon as its query has ended.
+func (db *DB) replace() {
+	db.pool.conns.Reset()
+	db.logins.conns.Reset()
+}
+
 // openPools divides the connections between logins and all other requests.
 func (db *DB) openPools(ctx context.Context, cfg *pgxpool.Config, reserved int32) (err error) {
 	forLogins := cfg.Copy()
 	forLogins.MaxConns, forLogins.MinConns = reserved, min(cfg.MinConns, reserved)
 	cfg.MaxConns -= reserved
 	cfg.MinConns = min(cfg.MinConns, cfg.MaxConns)
-	if db.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+	if db.pool, err = newPool(ctx, cfg, db.writes); err != nil {
 		return err
 	}
 	db.logins = db.pool
 	if reserved == 0 {
 		return nil
 	}
-	if db.logins, err = pgxpool.NewWithConfig(ctx, forLogins); err != nil {
-		db.pool.Close()
+	if db.logins, err = newPool(ctx, forLogins, db.writes); err != nil {
+		db.pool.conns.Close()
 	}
 	return err
 }
@@ -122,8 +137,7 @@ func (db *DB) SetURL(ctx context.Context, url string) error {
 		return err
 	}
 	db.target.Store(poolConfig.ConnConfig)
-	db.pool.Reset()
-	db.logins.Reset()
+	db.replace()
 	return nil
 }
 
@@ -154,86 +168,57 @@ func parse(url string) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// Close closes all connections, when their queries have ended.
-func (db *DB) Close() {
-	db.probe.close()
-	db.pool.Close()
-	db.logins.Close()
+// Close closes all connections, when their queries have ended. What is still open when ctx ends stays open until the
+// process ends.
+func (db *DB) Close(ctx context.Context) {
+	var closing sync.WaitGroup
+	for _, closeOne := range []func(){db.writes.stop, db.probe.close, db.pool.conns.Close, db.logins.conns.Close} {
+		closing.Go(closeOne)
+	}
+	closed := make(chan struct{})
+	go func() {
+		closing.Wait()
+		close(closed)
+	}()
+	select {
+	case <-closed:
+	case <-ctx.Done():
+	}
 }
 
-// Ping reports whether the database answers.
+// Ping reports whether the database answers and connections can be had. It waits for no request: a busy service is no
+// reason to send requests elsewhere.
 func (db *DB) Ping(ctx context.Context) error {
-	return db.probe.ask(ctx, func(conn *pgx.Conn) error { return conn.Ping(ctx) })
+	if err := db.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) }); err != nil {
+		return err
+	}
+	if err := db.logins.stuck(ctx); err != nil {
+		return fmt.Errorf("get a connection for logins: %w", err)
+	}
+	if err := db.pool.stuck(ctx); err != nil {
+		return fmt.Errorf("get a connection: %w", err)
+	}
+	return nil
+}
+
+// ask puts a question by a connection of its own, or by one of the pool if the server refuses that one.
+func (db *DB) ask(ctx context.Context, question func(context.Context, *pgx.Conn) error) error {
+	if err := db.probe.ask(ctx, question); err == nil {
+		return nil
+	}
+	return db.pool.with(ctx, func(conn *pgx.Conn) error { return question(ctx, conn) })
 }
 
 // Stat returns the figures of the connection pool that all requests but logins share.
-func (db *DB) Stat() *pgxpool.Stat { return db.pool.Stat() }
+func (db *DB) Stat() *pgxpool.Stat { return db.pool.conns.Stat() }
 
-// inTx runs work in one transaction: committed if work returns nil, else rolled back.
+// inTx runs work in one transaction: committed if work returns nil, else rolled back. Work may run more than once.
 func (db *DB) inTx(ctx context.Context, doing string, work func(pgx.Tx) error) error {
 	return inTx(ctx, db.pool, doing, work)
 }
 
-func inTx(ctx context.Context, pool *pgxpool.Pool, doing string, work func(pgx.Tx) error) error {
-	return failed(doing, pgx.BeginFunc(ctx, pool, work))
+func inTx(ctx context.Context, p *pool, doing string, work func(pgx.Tx) error) error {
+	return failed(doing, p.inTx(ctx, beginRequest, work))
 }
 
-// failed says what an error of the database means to the caller: that nothing was
-// found, that the database can't serve at this moment, or that the service has a fault.
-func failed(doing string, err error) error {
-	var known *user.Error
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &known):
-		return err
-	case errors.Is(err, pgx.ErrNoRows):
-		return &user.Error{Code: user.NotFound, Detail: "There is nothing here."}
-	case isSchemaMissing(err):
-		return unavailable("The database's schema is not there yet; try again shortly.", doing, err)
-	case isUnavailable(err):
-		return unavailable("The database can't be reached at this moment; try again shortly.", doing, err)
-	default:
-		return fmt.Errorf("%s: %w", doing, err)
-	}
-}
-
-func unavailable(detail, doing string, err error) error {
-	return &user.Error{Code: user.Unavailable, Detail: detail, RetryAfter: time.Second, Err: fmt.Errorf("%s: %w", doing, err)}
-}
-
-// isUnavailable reports whether err will pass by itself: no connection, no time left, or
-// a server that starts, stops, is read-only or full.
-func isUnavailable(err error) bool {
-	var connecting *pgconn.ConnectError // whatever the reason: a database or a role that is not there yet, a password that changes
-	if errors.As(err, &connecting) {
-		return true
-	}
-	var server *pgconn.PgError
-	if errors.As(err, &server) {
-		switch server.Code[:2] {
-		case "08", "40", "53", "57", "58": // connection, rollback, resources, operator, system
-			return true
-		}
-		return server.Code == "25006" // read-only transaction
-	}
-	var network net.Error
-	return errors.As(err, &network) || pgconn.SafeToRetry(err) ||
-		errors.Is(err, context.DeadlineExceeded) || isClosed(err)
-}
-
-func isUndefinedTable(err error) bool {
-	var server *pgconn.PgError
-	return errors.As(err, &server) && server.Code == "42P01"
-}
-
-// isSchemaMissing reports whether a table, a column or a function is still to come, with a migration.
-func isSchemaMissing(err error) bool {
-	var server *pgconn.PgError
-	return errors.As(err, &server) && (server.Code == "42P01" || server.Code == "42703" || server.Code == "42883")
-}
-
-// isClosed reports whether a connection broke in the middle of its use.
-func isClosed(err error) bool {
-	return errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
-}
+func isUndefinedTable(err error) bool { return hasCode(err, "42P01") }

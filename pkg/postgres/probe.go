@@ -4,14 +4,12 @@ import (
 	"context"
 	"net"
 	"sync/atomic"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 )
 
 // probe asks about the database itself by a connection of its own, so that it waits for no request: a busy service is
-// no reason to send requests elsewhere, where they make the others busy. It is no pool, which would keep the place of a
-// connection that has stopped to answer for 15 seconds.
+// no reason to send requests elsewhere, where they make the others busy.
 type probe struct {
 	target *atomic.Pointer[pgx.ConnConfig] // what to connect to
 	turn   chan struct{}                   // holds one element while somebody asks
@@ -24,9 +22,9 @@ func newProbe(target *atomic.Pointer[pgx.ConnConfig]) *probe {
 	return &probe{target: target, turn: make(chan struct{}, 1)}
 }
 
-// ask puts a question, one at a time. A connection that was closed since the last one is no answer: the question is put
-// again by a new one.
-func (p *probe) ask(ctx context.Context, question func(*pgx.Conn) error) error {
+// ask puts a question, one at a time. A connection that does not answer within pingTime, or was closed since the last
+// question, is replaced by a new one, which has the same time.
+func (p *probe) ask(ctx context.Context, question func(context.Context, *pgx.Conn) error) error {
 	select {
 	case p.turn <- struct{}{}:
 		defer func() { <-p.turn }()
@@ -37,27 +35,38 @@ func (p *probe) ask(ctx context.Context, question func(*pgx.Conn) error) error {
 		return net.ErrClosed
 	}
 	if p.conn != nil && p.by == p.target.Load() {
-		if err := question(p.conn); !p.conn.IsClosed() || ctx.Err() != nil {
+		if err := p.put(ctx, question); !p.conn.IsClosed() || ctx.Err() != nil {
 			return err
 		}
 	}
+	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
-	return question(p.conn)
+	return question(ctx, p.conn)
+}
+
+func (p *probe) put(ctx context.Context, question func(context.Context, *pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	defer cancel()
+	return question(ctx, p.conn)
 }
 
 func (p *probe) connect(ctx context.Context) (err error) {
 	p.drop()
 	p.by = p.target.Load()
-	p.conn, err = pgx.ConnectConfig(ctx, p.by.Copy())
+	cfg := p.by.Copy()
+	boundCancel(cfg)
+	p.conn, err = pgx.ConnectConfig(ctx, cfg)
 	return err
 }
 
 // drop closes the connection, if there is one.
 func (p *probe) drop() {
 	if p.conn != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		closeSoon(p.conn.PgConn())
+		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
 		defer cancel()
 		_ = p.conn.Close(ctx)
 		p.conn = nil

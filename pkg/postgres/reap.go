@@ -102,9 +102,9 @@ func expired(table, condition string) string {
 
 // batch does work in a transaction of its own; it does nothing while another replica reaps.
 func (r *Reaper) batch(ctx context.Context, work func(context.Context, pgx.Tx) (int64, error)) (done int64, err error) {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err = pgx.BeginFunc(ctx, r.DB.pool, func(tx pgx.Tx) error {
+	err = r.DB.pool.inTx(ctx, beginReaper, func(tx pgx.Tx) error {
 		var mine bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(reapLock)).Scan(&mine); err != nil || !mine {
 			return err

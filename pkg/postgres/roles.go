@@ -16,11 +16,8 @@ import (
 
 // Roles implements user.Store.
 func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
-	rows, err := db.pool.Query(ctx, `SELECT name, description, permissions FROM roles ORDER BY name COLLATE "C"`)
-	if err != nil {
-		return nil, failed("list the roles", err)
-	}
-	roles, err := pgx.CollectRows(rows, pgx.RowToStructByPos[access.Role])
+	roles, err := collect(ctx, db.pool, pgx.RowToStructByPos[access.Role],
+		`SELECT name, description, permissions FROM roles ORDER BY name COLLATE "C"`)
 	return roles, failed("list the roles", err)
 }
 
@@ -68,7 +65,7 @@ func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fi
 		if _, err := tx.Exec(ctx, `
 			INSERT INTO roles (name, description, permissions) VALUES ($1, $2, $3)
 			ON CONFLICT (name) DO UPDATE SET description = excluded.description, permissions = excluded.permissions`,
-			r.Name, r.Description, r.Permissions); err != nil {
+			r.Name, r.Description, texts(r.Permissions)); err != nil {
 			return err
 		}
 		if old == nil || !old.HasAll(r.Permissions) {

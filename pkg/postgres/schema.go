@@ -33,7 +33,7 @@ func RequiredSchema() (int64, error) {
 // SchemaVersion returns the version of the database's schema; 0 if it has none.
 func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	var version int64
-	err := db.probe.ask(ctx, func(conn *pgx.Conn) error {
+	err := db.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
 	})
 	if isUndefinedTable(err) {
@@ -55,8 +55,9 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 	if err != nil {
 		return nil, errors.New("the database URL can't be parsed")
 	}
-	db := stdlib.OpenDB(*cfg.ConnConfig)
+	db := sql.OpenDB(limitedConnector{stdlib.GetConnector(*cfg.ConnConfig)})
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log),
+		lock.WithTableLeaseDuration(10*time.Second), lock.WithTableHeartbeatInterval(2*time.Second),
 		lock.WithTableLockTimeout(time.Second, 300)) // a second runner waits 5 minutes at most, and goes on within a second
 	if err != nil {
 		return nil, fmt.Errorf("make the migration lock: %w", err)

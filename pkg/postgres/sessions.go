@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -70,8 +71,7 @@ func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Se
 			return err
 		}
 		turn := decide(s, now)
-		if turn.End != "" {
-			ended = true
+		if ended = turn.End != ""; ended {
 			if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1`, id); err != nil {
 				return err
 			}
@@ -178,32 +178,33 @@ func (db *DB) EndSessions(ctx context.Context, grant access.Grant) error {
 
 // Sessions implements user.Store.
 func (db *DB) Sessions(ctx context.Context, userID uuid.UUID) ([]user.Session, error) {
-	rows, err := db.pool.Query(ctx, `
+	found := false // there is one row at least if there is a user
+	all, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (user.Session, error) {
+		found = true
+		return scanSession(row, userID)
+	}, `
 		SELECT s.id, s.counter, s.created_at, s.turned_at, s.expires_at, s.user_agent, s.ip
 		FROM users u LEFT JOIN sessions s ON s.user_id = u.id AND s.expires_at > now()
 		WHERE u.id = $1 ORDER BY s.id DESC`, userID)
-	if err != nil {
-		return nil, failed("list sessions", err)
+	if err == nil && !found {
+		err = pgx.ErrNoRows
 	}
-	found := false // there is one row at least if there is a user
-	sessions := []user.Session{}
+	sessions := slices.DeleteFunc(all, func(s user.Session) bool { return s.ID == uuid.Nil })
+	return sessions, failed("list sessions", err)
+}
+
+// scanSession reads a session of a user; it is zero for the row of a user without one.
+func scanSession(row pgx.CollectableRow, userID uuid.UUID) (user.Session, error) {
 	var id *uuid.UUID
 	var counter *int64
 	var created, turned, expires *time.Time
 	var agent *string
 	var ip *netip.Addr
-	_, err = pgx.ForEachRow(rows, []any{&id, &counter, &created, &turned, &expires, &agent, &ip}, func() error {
-		found = true
-		if id != nil {
-			sessions = append(sessions, user.Session{
-				ID: *id, UserID: userID, Counter: uint64(*counter), //nolint:gosec // never negative
-				CreatedAt: created.UTC(), TurnedAt: turned.UTC(), ExpiresAt: expires.UTC(), UserAgent: *agent, IP: orZero(ip),
-			})
-		}
-		return nil
-	})
-	if err == nil && !found {
-		err = pgx.ErrNoRows
+	if err := row.Scan(&id, &counter, &created, &turned, &expires, &agent, &ip); err != nil || id == nil {
+		return user.Session{}, err
 	}
-	return sessions, failed("list sessions", err)
+	return user.Session{
+		ID: *id, UserID: userID, Counter: uint64(*counter), //nolint:gosec // never negative
+		CreatedAt: created.UTC(), TurnedAt: turned.UTC(), ExpiresAt: expires.UTC(), UserAgent: *agent, IP: orZero(ip),
+	}, nil
 }

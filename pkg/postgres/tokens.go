@@ -48,5 +48,14 @@ func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purp
 // password is no way to have more of them sent.
 func queueVoid(batch *pgx.Batch, id uuid.UUID, purposes ...user.Purpose) {
 	batch.Queue(`UPDATE one_time_tokens SET expires_at = now() WHERE user_id = $1 AND purpose = ANY($2::text[]) AND expires_at > now()`,
-		id, purposes)
+		id, texts(purposes))
+}
+
+// texts returns values as text: a list of another type can't be sent behind a pooler with exec mode.
+func texts[T ~string](values []T) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = string(v)
+	}
+	return out
 }

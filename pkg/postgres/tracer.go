@@ -74,7 +74,7 @@ func (t queryTimer) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, end pgx.Trac
 // operationOf returns the first word of a query.
 func operationOf(sql string) string {
 	if words := strings.Fields(sql[:min(len(sql), 64)]); len(words) > 0 {
-		return strings.ToUpper(words[0])
+		return strings.ToUpper(strings.TrimSuffix(words[0], ";"))
 	}
 	return ""
 }

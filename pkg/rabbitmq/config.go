@@ -20,8 +20,11 @@ const Exchange = "user_events"
 const (
 	product = "user-service" // what the broker's operators see of us
 
+	// connectTimeout bounds the connection of TCP. The kernel's own second packet is sent after a second, its third one after
+	// three: another try is there sooner when a network is back.
+	connectTimeout = time.Second
 	// dialTimeout bounds everything from the first packet to a channel that is ready.
-	dialTimeout = 10 * time.Second
+	dialTimeout = 5 * time.Second
 	// closeTimeout bounds the farewell to the broker.
 	closeTimeout = 2 * time.Second
 	// defaultHeartbeat makes a silently dead connection known within 15 s. RabbitMQ's guide to

@@ -10,7 +10,7 @@ import (
 
 const (
 	minRetry = 100 * time.Millisecond
-	maxRetry = 3300 * time.Millisecond // with the jitter of 50 % at most 5 s
+	maxRetry = 1200 * time.Millisecond // with the jitter of 50 % at most 1.8 s
 	// remindEvery is how often the log tells that the broker is still away.
 	remindEvery = 30 * time.Second
 )

@@ -39,7 +39,7 @@ type session struct {
 func open(ctx context.Context, cfg Config, name string, log *slog.Logger, prepare func(*amqp.Channel) error) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	socket, err := new(net.Dialer).DialContext(ctx, "tcp", cfg.address())
+	socket, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "tcp", cfg.address())
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}

@@ -66,7 +66,7 @@ func Connect(t testing.TB, dsn string, committed func()) *postgres.DB {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(db.Close)
+	t.Cleanup(func() { db.Close(context.Background()) })
 	return db
 }
 

@@ -30,6 +30,18 @@ func (r *Role) SetPassword(password string) {
 	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", r.name, password))
 }
 
+// Limit bounds how many connections the role may have. Those that are open stay open.
+func (r *Role) Limit(connections int) {
+	r.t.Helper()
+	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", r.name, connections))
+}
+
+// Set gives the role a setting of its own for new sessions.
+func (r *Role) Set(setting string) {
+	r.t.Helper()
+	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s SET %s", r.name, setting))
+}
+
 // Use lets the role use all tables of the database at dsn.
 func (r *Role) Use(dsn string) {
 	r.t.Helper()

@@ -1,0 +1,148 @@
+package postgres_test
+
+import (
+	"context"
+	"net/url"
+	"sync"
+	"testing"
+	"time"
+
+	"user-service/pkg/access"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// writableSoon is how long writes may fail after the server is writable again: a second, and the call on a busy machine.
+const writableSoon = 2 * time.Second
+
+// change makes a change of an account that nobody sees.
+func change(db *postgres.DB, u user.User) func(context.Context) error {
+	return func(ctx context.Context) error {
+		_, err := db.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
+			return user.Change{EndSessions: true}, nil
+		})
+		return err
+	}
+}
+
+// protect makes new sessions of a database read-only, and ends all that there are.
+func protect(t *testing.T, dsn string) {
+	t.Helper()
+	execute(t, dsn, `ALTER DATABASE `+databaseOf(t, dsn)+` SET default_transaction_read_only = on`)
+	execute(t, dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+}
+
+// release makes new sessions writable again.
+func release(t *testing.T, dsn string) {
+	t.Helper()
+	execute(t, postgrestest.ServerURL(t), `ALTER DATABASE `+databaseOf(t, dsn)+` RESET default_transaction_read_only`)
+}
+
+func databaseOf(t *testing.T, dsn string) string {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Path[1:]
+}
+
+// eachWay runs a test with the URL of a database itself, and through PgBouncer.
+func eachWay(t *testing.T, test func(t *testing.T, dsn, through string)) {
+	t.Helper()
+	t.Run("directly", func(t *testing.T) {
+		t.Parallel()
+		dsn := postgrestest.URL(t)
+		test(t, dsn, dsn)
+	})
+	t.Run("behind PgBouncer", func(t *testing.T) {
+		t.Parallel()
+		dsn := postgrestest.URL(t)
+		test(t, dsn, postgrestest.PgBouncer(t, dsn, 6))
+	})
+}
+
+// TestAReadOnlyDatabaseIsReadUntilItIsWritable has all connections made while the database is read-only.
+func TestAReadOnlyDatabaseIsReadUntilItIsWritable(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, dsn, through string) {
+		db := postgrestest.Connect(t, through, nil)
+		users := several(t, db)
+		protect(t, dsn)
+		read := func() error { _, err := db.User(t.Context(), users[0].ID); return err }
+		within(t, writableSoon, "the first read by a new connection", func(context.Context) error { return read() })
+		var writing sync.WaitGroup
+		for _, u := range users { // so that all connections are read-only
+			writing.Go(func() {
+				if err := request(t.Context(), change(db, u)); !isUnavailable(err) {
+					t.Errorf("a write is refused: %v, want Unavailable", err)
+				}
+			})
+		}
+		writing.Wait()
+		if err := read(); err != nil {
+			t.Errorf("a read, while writes are refused: %v", err)
+		}
+		release(t, dsn)
+		for _, u := range users {
+			within(t, writableSoon, "a write", change(db, u))
+		}
+		for _, u := range users { // whichever connections there are
+			writing.Go(func() {
+				if err := request(t.Context(), change(db, u)); err != nil {
+					t.Errorf("a write after writes succeed again: %v", err)
+				}
+			})
+		}
+		writing.Wait()
+	})
+}
+
+// TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest makes connections while the database is read-only, and writes by
+// them only after that.
+func TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, dsn, through string) {
+		db := postgrestest.Connect(t, through, nil)
+		users := several(t, db)
+		protect(t, dsn)
+		var reading sync.WaitGroup
+		for _, u := range users {
+			reading.Go(func() {
+				within(t, writableSoon, "a read", func(ctx context.Context) error { _, err := db.User(ctx, u.ID); return err })
+			})
+		}
+		reading.Wait()
+		release(t, dsn)
+		<-time.After(300 * time.Millisecond) // a session that is younger may be one of a server that is read-only still
+		for _, u := range users {
+			if err := request(t.Context(), change(db, u)); err != nil {
+				t.Errorf("a write by a connection of before: %v", err)
+			}
+		}
+	})
+}
+
+// TestACleanupFindsAReadOnlyConnectionToo has nobody else write.
+func TestACleanupFindsAReadOnlyConnectionToo(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	reaper, _ := newReaper(db)
+	protect(t, dsn)
+	within(t, writableSoon, "a read", func(ctx context.Context) error { _, err := db.Roles(ctx); return err })
+	if err := reaper.Reap(t.Context()); err == nil {
+		t.Error("rows were deleted from a read-only database")
+	}
+	release(t, dsn)
+	for began := time.Now(); ; {
+		err := reaper.Reap(t.Context())
+		if err == nil {
+			return
+		}
+		if time.Since(began) > writableSoon {
+			t.Fatal(err)
+		}
+	}
+}

@@ -1,0 +1,210 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/access"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// lockTime is how long the locks of a vanished client may last.
+const lockTime = 10 * time.Second
+
+// brief returns a context for a request that is not waited for.
+func brief(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// within makes requests until one succeeds. It fails if that takes longer than limit.
+func within(t *testing.T, limit time.Duration, what string, call func(context.Context) error) {
+	t.Helper()
+	began := time.Now()
+	for {
+		err := request(t.Context(), call)
+		switch took := time.Since(began); {
+		case took > limit:
+			t.Fatalf("%s: after %s still %v", what, took, err)
+		case err == nil:
+			return
+		case !isUnavailable(err):
+			t.Fatalf("%s: %v, want Unavailable until it succeeds", what, err)
+		}
+	}
+}
+
+// TestTheLocksOfAVanishedClientEnd has the network swallow all packets of a replica in the middle of a transaction.
+func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
+	t.Parallel()
+	for name, through := range map[string]func(*testing.T, string) string{
+		"directly":         func(_ *testing.T, dsn string) string { return dsn },
+		"behind PgBouncer": func(t *testing.T, dsn string) string { return postgrestest.PgBouncer(t, dsn, 6) },
+	} {
+		for what, transaction := range map[string]func(ctx context.Context, db *postgres.DB, u user.User, middle func()) error{
+			"a change of an account": func(ctx context.Context, db *postgres.DB, u user.User, middle func()) error {
+				_, err := db.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
+					middle()
+					return user.Change{EndSessions: true, VoidTokens: true}, nil
+				})
+				return err
+			},
+			"an attempt at a password": func(ctx context.Context, db *postgres.DB, u user.User, middle func()) error {
+				_, err := db.Attempt(ctx, user.Attempted{Email: u.Email, Network: home}, func(g user.Guesses) (user.Verdict, error) {
+					middle()
+					return user.Verdict{Failure: &g}, nil
+				})
+				return err
+			},
+			"a change of a role": func(ctx context.Context, db *postgres.DB, _ user.User, middle func()) error {
+				return db.PutRole(ctx, access.Internal(uuid.Nil), access.Role{Name: "clerk", Permissions: []access.Permission{"a:b"}}, func(int) error {
+					middle()
+					return nil
+				}, anyRole)
+			},
+		} {
+			t.Run(name+"/"+what, func(t *testing.T) {
+				t.Parallel()
+				dsn := postgrestest.URL(t)
+				other := postgrestest.Connect(t, dsn, nil)
+				u := create(t, other, "a@example.com")
+				network := silence(t, through(t, dsn))
+				if err := transaction(brief(t), postgrestest.Connect(t, network.dsn, nil), u, network.stopAll); !isUnavailable(err) {
+					t.Fatalf("the network swallows everything: %v", err)
+				}
+				within(t, lockTime, "the same at another replica", func(ctx context.Context) error {
+					return transaction(ctx, other, u, func() {})
+				})
+			})
+		}
+	}
+}
+
+// TestAVanishedClientThatWaitsForALockHoldsNoOther has a replica vanish while its transaction waits for one lock and
+// holds another.
+func TestAVanishedClientThatWaitsForALockHoldsNoOther(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	network := silence(t, dsn)
+	db, other, holder := postgrestest.Connect(t, network.dsn, nil), postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	u := create(t, other, "a@example.com")
+	s := session(t, other, u)
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, s.ID); err != nil {
+		t.Fatal(err)
+	}
+	var vanishing sync.WaitGroup
+	vanishing.Go(func() {
+		if _, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
+			return user.Change{EndSessions: true}, nil
+		}); !isUnavailable(err) {
+			t.Errorf("a change without a network: %v", err)
+		}
+	})
+	waitForALock(t, connect(t, dsn))
+	network.stopAll()
+	within(t, lockTime, "a change of the account, while the session is still locked", func(ctx context.Context) error {
+		_, err := other.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
+			return user.Change{}, nil
+		})
+		return err
+	})
+	network.closeAll()
+	vanishing.Wait()
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// waitForTheClient returns when the server can't send an answer.
+func waitForTheClient(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	for waiting := 0; waiting == 0; {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event = 'ClientWrite'`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestAVanishedReaderHoldsNoTable has a replica vanish in the middle of a long answer, which the server can't send.
+func TestAVanishedReaderHoldsNoTable(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	network := silence(t, dsn)
+	db, conn := postgrestest.Connect(t, network.dsn, nil), connect(t, dsn)
+	create(t, db, "a@example.com")
+	execute(t, dsn, fmt.Sprintf(`
+		INSERT INTO users (id, email, email_key, metadata, status, version, created_at, updated_at)
+		SELECT gen_random_uuid(), n || '@example.com', n || '@example.com', '{"x": "%s"}', 'active', 1, now(), now() FROM generate_series(1, 2000) n`,
+		strings.Repeat("x", 8000)))
+	if _, err := db.Users(t.Context(), user.Filter{Limit: 1}); err != nil { // so that the statement is prepared
+		t.Fatal(err)
+	}
+	network.deaf.Store(true)
+	network.all.Store(true) // nor does a request to cancel arrive
+	if _, err := db.Users(brief(t), user.Filter{Limit: 2000}); !isUnavailable(err) {
+		t.Fatalf("an answer that is not read: %v", err)
+	}
+	waitForTheClient(t, conn)
+	ctx, cancel := context.WithTimeout(t.Context(), lockTime+2*time.Second)
+	defer cancel()
+	if _, err := conn.Exec(ctx, `ALTER TABLE users ADD COLUMN another text`); err != nil {
+		t.Errorf("the table is locked: %v", err)
+	}
+}
+
+// TestAVanishedMigrationHoldsNoTable has the network swallow all packets of a migration that has locked a table.
+func TestAVanishedMigrationHoldsNoTable(t *testing.T) {
+	t.Parallel()
+	eachWay(t, func(t *testing.T, dsn, through string) {
+		network := silence(t, through)
+		m, conn := newMigrator(t, network.dsn), connect(t, dsn)
+		for done := int64(0); done != 10; { // the next one changes a table in a transaction
+			result, err := m.Down(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = result.Source.Version
+		}
+		holder, err := connect(t, dsn).Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := holder.Exec(t.Context(), `LOCK TABLE audit_events IN ACCESS SHARE MODE`); err != nil {
+			t.Fatal(err)
+		}
+		var migrating sync.WaitGroup
+		migrating.Go(func() {
+			if _, err := m.Down(t.Context()); err == nil {
+				t.Error("a migration without a network succeeds")
+			}
+		})
+		waitForALock(t, conn)
+		network.stopAll()
+		if err := holder.Commit(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), lockTime)
+		defer cancel()
+		if _, err := conn.Exec(ctx, `SELECT 1 FROM audit_events`); err != nil {
+			t.Errorf("the table is locked: %v", err)
+		}
+		network.closeAll()
+		migrating.Wait()
+	})
+}
