@@ -59,7 +59,7 @@ func withMigrator(do func(*cobra.Command, *postgres.Migrator) error) func(*cobra
 func migrateUp(cmd *cobra.Command, m *postgres.Migrator) error {
 	results, err := m.Up(cmd.Context())
 	for _, r := range results {
-		fmt.Fprintf(cmd.OutOrStdout(), "applied %s in %s\n", r.Source.Path, r.Duration.Round(time.Millisecond))
+		fmt.Fprintf(cmd.OutOrStdout(), "applied %s in %s\n", migrationName(r.Source), r.Duration.Round(time.Millisecond))
 	}
 	if err != nil {
 		return fmt.Errorf("migrate up: %w", err)
@@ -78,7 +78,7 @@ func migrateDown(cmd *cobra.Command, m *postgres.Migrator) error {
 	if err != nil {
 		return fmt.Errorf("migrate down: %w", err)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "took back %s in %s\n", r.Source.Path, r.Duration.Round(time.Millisecond))
+	fmt.Fprintf(cmd.OutOrStdout(), "took back %s in %s\n", migrationName(r.Source), r.Duration.Round(time.Millisecond))
 	return nil
 }
 
@@ -92,7 +92,15 @@ func migrateStatus(cmd *cobra.Command, m *postgres.Migrator) error {
 		if !s.AppliedAt.IsZero() {
 			applied = s.AppliedAt.UTC().Format(time.RFC3339)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%-40s %s\n", s.Source.Path, applied)
+		fmt.Fprintf(cmd.OutOrStdout(), "%-40s %s\n", migrationName(s.Source), applied)
 	}
 	return nil
+}
+
+// migrationName returns the file of a migration. That of one in Go has no path.
+func migrationName(source *goose.Source) string {
+	if source.Path == "" {
+		return fmt.Sprintf("%05d.go", source.Version)
+	}
+	return source.Path
 }

@@ -26,8 +26,22 @@ func readReplacement(o *object) user.Replacement {
 	return user.Replacement{Email: o.email(), Profile: readProfile(o), CurrentPassword: o.text("current_password")}
 }
 
+// changedBy are the requests that change what a patch can't change.
+var changedBy = map[string]string{
+	"email_verified": "POST /email-verification", "roles": "PUT /users/{id}/roles", "status": "PUT /users/{id}/status",
+}
+
 func readPatch(o *object) user.Patch {
-	o.ignore(readOnly...)
+	for _, name := range readOnly {
+		if _, given := o.take(name); !given {
+			continue
+		}
+		detail := "is read-only"
+		if request, ok := changedBy[name]; ok {
+			detail += "; " + request + " changes it"
+		}
+		o.errs.Add(pointer(name), detail)
+	}
 	return user.Patch{
 		Email: trimmed(o.change("email")), Name: o.change("name"), Picture: o.change("picture"), Locale: o.change("locale"),
 		Zoneinfo: o.change("zoneinfo"), Metadata: readMetadataPatch(o), CurrentPassword: o.text("current_password"),

@@ -68,7 +68,7 @@ type incoming struct {
 // Errors: content-too-large, malformed-request, Overloaded; then it holds none.
 func (b *bodies) read(r *http.Request, most int) (body []byte, reserved int64, err error) {
 	if r.ContentLength > int64(most) {
-		return nil, 0, errTooLarge()
+		return nil, 0, errTooLarge(most)
 	}
 	in := &incoming{bodies: b, most: most}
 	for err == nil {
@@ -94,7 +94,7 @@ func (in *incoming) receive(body io.Reader) error {
 		return err
 	}
 	if in.size >= in.most {
-		return errTooLarge()
+		return errTooLarge(in.most)
 	}
 	if in.size >= freeBody {
 		if !in.bodies.reserve(chunkSize) {

@@ -84,8 +84,8 @@ func errNoToken() error {
 	return &user.Error{Code: authenticationRequired, Detail: "Send an access token: Authorization: Bearer <token>."}
 }
 
-func errTooLarge() error {
-	return &user.Error{Code: contentTooLarge, Detail: "The body may have at most 65536 bytes."}
+func errTooLarge(most int) error {
+	return &user.Error{Code: contentTooLarge, Detail: fmt.Sprintf("The body may have at most %d bytes.", most)}
 }
 
 func errMediaType(accepted string) error {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"user-service/pkg/access"
 	"user-service/pkg/user"
 )
 
@@ -57,12 +58,34 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 	return writeTokens(w, pair)
 }
 
+// logout ends the session of the refresh token in the body. Without one, it ends that of the access token.
 func (a *API) logout(w http.ResponseWriter, c *call) error {
-	if err := a.users.Logout(c.Context(), c.grant); err != nil {
+	token, err := refreshTokenOf(c)
+	switch {
+	case err != nil:
 		return err
+	case token != nil:
+		err = a.users.LogoutByRefreshToken(c.Context(), *token)
+	default:
+		if err = a.admit(c, route{who: access.Authenticated(), quota: uncounted}); err == nil {
+			c.setOrigin()
+			err = a.users.Logout(c.Context(), c.grant)
+		}
 	}
-	w.WriteHeader(http.StatusNoContent)
-	return nil
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+	}
+	return err
+}
+
+// refreshTokenOf returns the refresh token of an optional body; nil without one. No quota bounds how often the body is read, so it must be
+// small.
+func refreshTokenOf(c *call) (*string, error) {
+	if c.ContentLength == 0 || c.ContentLength < 0 && c.Header.Get("Content-Type") == "" {
+		return nil, nil
+	}
+	c.mostBody = smallBody
+	return decode(c, []string{mediaJSON}, func(o *object) *string { return o.change("refresh_token") }, nil)
 }
 
 // verify answers the gateways that ask whether to let a request through (nginx auth_request,

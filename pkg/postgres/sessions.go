@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"net/netip"
 	"slices"
 	"time"
@@ -104,6 +105,26 @@ func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, 
 		})
 	err = tx.SendBatch(ctx, &batch).Close()
 	return s, now, err
+}
+
+// EndSessionOfToken implements user.Store.
+func (db *DB) EndSessionOfToken(ctx context.Context, id uuid.UUID) error {
+	leave, err := db.sessions.Enter(ctx, id)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	return db.inTx(ctx, "end a session", func(tx pgx.Tx) error {
+		var owner uuid.UUID
+		err := tx.QueryRow(ctx, `DELETE FROM sessions WHERE id = $1 RETURNING user_id`, id).Scan(&owner)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return appendAudit(ctx, tx, user.Audit{Action: user.TokenRevoked, UserID: owner, Actor: owner, Detail: user.Detail{SessionID: id}})
+	})
 }
 
 // EndSession implements user.Store. A logout locks the session alone, so that nothing that holds the account keeps

@@ -135,6 +135,16 @@ func (s *Service) Logout(ctx context.Context, grant access.Grant) error {
 	return s.store.EndSession(ctx, grant, grant.Caller().SessionID)
 }
 
+// LogoutByRefreshToken ends the session of a refresh token, whether or not the token was used. It does nothing if the session has ended.
+// Errors: InvalidRefreshToken (the service has not issued the token), Unavailable.
+func (s *Service) LogoutByRefreshToken(ctx context.Context, refreshToken string) error {
+	session, ok := s.SessionOf(refreshToken)
+	if !ok { // not recorded: no quota bounds how often that happens
+		return errRefreshToken(nil)
+	}
+	return s.store.EndSessionOfToken(ctx, session)
+}
+
 // Sessions returns the living sessions of a user, newest first. Errors: NotFound, Unavailable.
 func (s *Service) Sessions(ctx context.Context, id uuid.UUID) ([]Session, error) {
 	return s.store.Sessions(ctx, id)

@@ -60,6 +60,8 @@ type Store interface {
 	Sessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
 	// OwnerOf returns the user of a living session. Errors: NotFound, Unavailable.
 	OwnerOf(ctx context.Context, session uuid.UUID) (uuid.UUID, error)
+	// EndSessionOfToken ends a session whose refresh token was given. It does nothing if there is no such session.
+	EndSessionOfToken(ctx context.Context, id uuid.UUID) error
 	// TurnSession locks the session of an active user, lets decide look at it, at a moment by the clock that all
 	// replicas share, and stores what decide returns. NotFound if there is no such session. One that is out of date
 	// may still be there.
