@@ -37,7 +37,7 @@ func limitConnections(server *http.Server, listener net.Listener, most int) *lim
 	server.ConnState = l.changed
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, func() (done func()) {
-			l.wait(conn)
+			_ = l.wait(conn)
 			return func() { l.stopWaiting(conn) }
 		})
 	}
@@ -75,7 +75,7 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		_ = conn.Close()
 		return nil, net.ErrClosed
 	}
-	return &limitedConn{Conn: conn, release: sync.OnceFunc(func() { <-l.slots })}, nil
+	return &limitedConn{Conn: conn, listener: l, release: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
 // Close implements net.Listener.
@@ -120,16 +120,21 @@ func (l *limitedListener) closeOldest() {
 func (l *limitedListener) changed(conn net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew, http.StateIdle:
-		l.wait(conn)
+		_ = l.wait(conn)
 	default:
 		l.stopWaiting(conn)
 	}
 }
 
-func (l *limitedListener) wait(conn net.Conn) {
+// wait notes that a connection waits for its client. It reports whether it did not do so before.
+func (l *limitedListener) wait(conn net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.waiting.Contains(conn) {
+		return false
+	}
 	l.waiting.Add(conn, struct{}{})
+	return true
 }
 
 func (l *limitedListener) stopWaiting(conn net.Conn) {
@@ -141,7 +146,16 @@ func (l *limitedListener) stopWaiting(conn net.Conn) {
 // limitedConn releases its slot when it is closed.
 type limitedConn struct {
 	net.Conn
-	release func()
+	listener *limitedListener
+	release  func()
+}
+
+// Write implements net.Conn. It waits for a client that does not read what it has received.
+func (c *limitedConn) Write(p []byte) (int, error) {
+	if c.listener.wait(c) {
+		defer c.listener.stopWaiting(c)
+	}
+	return c.Conn.Write(p)
 }
 
 // Close implements net.Conn.

@@ -44,6 +44,9 @@ func serveTwo(t *testing.T) (s two, dial func() *client) {
 	s.inner = &acceptCount{Listener: listener}
 	done := make(chan struct{})
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/large" {
+			_, _ = w.Write(make([]byte, 64<<20))
+		}
 		if r.URL.Path == "/body" {
 			defer waitForClient(r.Context())()
 			_, _ = io.Copy(io.Discard, r.Body)
@@ -185,6 +188,30 @@ func TestASlowClientMakesRoom(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestAClientThatReadsNothingMakesRoom: its response waits until it is read.
+func TestAClientThatReadsNothingMakesRoom(t *testing.T) {
+	t.Parallel()
+	s, dial := serveTwo(t)
+	for range 2 {
+		if _, err := io.WriteString(dial(), "GET /large HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for s.waitingForClients() != 2 {
+		<-time.After(time.Millisecond)
+	}
+	if err := dial().get("/"); err != nil {
+		t.Fatalf("a new connection gets no answer: %v", err)
+	}
+}
+
+// waitingForClients returns how many connections wait for their client.
+func (s two) waitingForClients() int {
+	s.outer.mu.Lock()
+	defer s.outer.mu.Unlock()
+	return s.outer.waiting.Len()
 }
 
 func TestConnectionsWithinMemory(t *testing.T) {

@@ -35,8 +35,8 @@ func TestEachNetworkIsServedInRotation(t *testing.T) {
 			if diff := cmp.Diff(want, l.order(t)); diff != "" {
 				t.Errorf("%s: the order (-want +got):\n%s", came, diff)
 			}
-			if len(l.q.waiters.last) != 0 {
-				t.Errorf("%s: %d flows are remembered at the end", came, len(l.q.waiters.last))
+			if len(l.q.waiters.turns.last) != 0 {
+				t.Errorf("%s: %d flows are remembered at the end", came, len(l.q.waiters.turns.last))
 			}
 		})
 	}
@@ -190,4 +190,94 @@ func TestTheSecondHashOfARequestComesNext(t *testing.T) {
 			t.Errorf("the order (-want +got):\n%s", diff)
 		}
 	})
+}
+
+// TestCostlyHashesOfEachNetworkAreServedInRotation: a flood of one network keeps nobody out who has such a hash too.
+func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(Limits{Concurrency: 2, Queue: 4, MaxWait: time.Hour}, 200, nil)
+		order := make(chan string, 20)
+		var results []<-chan error
+		for _, name := range "aaaaaaab" {
+			done := make(chan error, 1)
+			results = append(results, done)
+			go func() {
+				s, err := q.take(t.Context(), from(name), 10)
+				if err == nil {
+					s, err = s.exchange(t.Context(), 50)
+				}
+				if err == nil {
+					order <- string(name)
+					err = s.hash(t.Context(), func() error { <-time.After(time.Second); return nil })
+				}
+				done <- err
+			}()
+			synctest.Wait()
+		}
+		refused := 0
+		for i, done := range results {
+			if err := <-done; errors.Is(err, ErrBusy) {
+				refused++
+			} else if i == 7 && err != nil {
+				t.Errorf("the other network: %v", err)
+			}
+		}
+		close(order)
+		got := ""
+		for name := range order {
+			got += name
+		}
+		if got != "aabaa" || refused != 3 { // one runs and four wait
+			t.Errorf("the order is %s, and %d are refused; want aabaa and 3", got, refused)
+		}
+		if len(q.waiters.costlyTurns.last) != 0 || q.waiting() != 0 {
+			t.Errorf("%d flows are remembered, %d wait at the end", len(q.waiters.costlyTurns.last), q.waiting())
+		}
+	})
+}
+
+// TestACostlyHashLeavesTurnsToOthersWhereItTakesAll: the only slot, or all memory.
+func TestACostlyHashLeavesTurnsToOthersWhereItTakesAll(t *testing.T) {
+	t.Parallel()
+	for concurrency, memory := range map[int]int64{1: 10, 3: 100} {
+		synctest.Test(t, func(t *testing.T) {
+			q := newQueue(Limits{Concurrency: concurrency, Queue: 100, MaxWait: time.Hour}, 100, nil)
+			order := make(chan string, 100)
+			ended := make(chan error, 100)
+			start := func(name string, costly bool) {
+				go func() {
+					s, err := q.take(t.Context(), Flow{}, 10)
+					if err == nil && costly {
+						s, err = s.exchange(t.Context(), memory)
+					}
+					if err == nil {
+						order <- name
+						err = s.hash(t.Context(), func() error { <-time.After(time.Second); return nil })
+					}
+					ended <- err
+				}()
+				synctest.Wait()
+			}
+			for range 6 {
+				start("c", true)
+			}
+			for range 6 {
+				start("o", false)
+			}
+			for range 12 {
+				if err := <-ended; err != nil {
+					t.Error(err)
+				}
+			}
+			got := ""
+			for range 12 {
+				got += <-order
+			}
+			want := map[int]string{1: "cocococococo", 3: "cooocooocccc"}[concurrency]
+			if got != want {
+				t.Errorf("%d slots: the order is %s, want %s", concurrency, got, want)
+			}
+		})
+	}
 }

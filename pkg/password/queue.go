@@ -59,6 +59,7 @@ type queue struct {
 
 	mu      sync.Mutex
 	slots   int   // that are free, of Limits.Concurrency
+	total   int64 // memory, in any unit
 	memory  int64 // that is free
 	reauths int   // reauthentications that have a slot
 	costly  int   // costly hashes that have a slot
@@ -70,14 +71,14 @@ func newQueue(l Limits, memory int64, o Observer) *queue {
 	if o == nil {
 		o = unobserved{}
 	}
-	return &queue{limits: l, observer: o, slots: l.Concurrency, memory: memory}
+	return &queue{limits: l, observer: o, slots: l.Concurrency, total: memory, memory: memory}
 }
 
 // waiting returns how many callers wait for a slot.
 func (q *queue) waiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.waiters.waiting(Login) + len(q.waiters.second) + len(q.waiters.costly)
+	return q.waiters.all()
 }
 
 // slot is the right to compute one hash. Whoever has it ends it; the zero slot has ended.
@@ -103,9 +104,13 @@ func (q *queue) take(ctx context.Context, flow Flow, memory int64) (slot, error)
 func (s slot) exchange(ctx context.Context, memory int64) (slot, error) {
 	s.q.mu.Lock()
 	s.q.free(s)
+	s.q.waiters.cheap-- // for this one it was counted
 	w := &waiter{flow: s.flow, memory: memory, costly: true, granted: make(chan struct{})}
-	s.q.waiters.costly = append(s.q.waiters.costly, w)
+	s.q.waiters.addCostly(w)
 	s.q.grant()
+	if len(s.q.waiters.costly) > s.q.limits.Queue && !isGranted(w) {
+		s.q.refuse(longest(w, s.q.waiters.costly))
+	}
 	s.q.mu.Unlock()
 	s.memory, s.costly = memory, true
 	return s.wait(ctx, w)
@@ -184,15 +189,19 @@ func (q *queue) enter(w *waiter) *waiter {
 	}
 	for class := Login; class <= w.flow.Class; class++ {
 		if q.waiters.waiting(class) > class.share(q.limits.Queue) {
-			refused := q.waiters.longest(class, w)
-			q.waiters.remove(refused)
-			refused.refused = true
-			close(refused.granted)
+			q.refuse(longest(w, q.waiters.of[class:]...))
 			q.grant()
 			break
 		}
 	}
 	return w
+}
+
+// refuse takes the place of a waiter.
+func (q *queue) refuse(w *waiter) {
+	q.waiters.remove(w)
+	w.refused = true
+	close(w.granted)
 }
 
 // grant gives what is free to those who are next. Where there are two slots or more, one of them is not for
@@ -201,7 +210,7 @@ func (q *queue) grant() {
 	most := max(1, q.limits.Concurrency-1)
 	for q.slots > 0 {
 		w, memory := q.waiters.next(q.reauths < most), q.memory
-		if costly := q.waiters.nextCostly(); costly != nil && q.costly < most {
+		if costly := q.waiters.nextCostly(); costly != nil && q.costly < most && !q.yields(costly, w) {
 			switch {
 			case costly.memory <= q.memory:
 				w = costly
@@ -214,6 +223,12 @@ func (q *queue) grant() {
 		}
 		q.start(w)
 	}
+}
+
+// yields reports whether a costly hash lets another one start before it: one that leaves nothing to others, neither a slot
+// nor memory, starts after as many others as there are slots, if so many wait.
+func (q *queue) yields(costly, other *waiter) bool {
+	return other != nil && (q.limits.Concurrency == 1 || costly.memory+other.memory > q.total) && q.waiters.cheap < q.limits.Concurrency
 }
 
 // start gives a waiter its slot.
