@@ -27,13 +27,22 @@ func (d *Database) check(found findings) {
 	for name, url := range map[string]Secret{"DATABASE_URL": d.URL, "MIGRATION_DATABASE_URL": d.MigrationURL} {
 		found.unless(!sendsValuesInText(url.Reveal()), name, "has default_query_exec_mode=simple_protocol, which sends personal data within the text of queries, and PostgreSQL logs that text with errors; exec does the same work")
 	}
-	found.unless(isDatabase(d.URL.Reveal()), "DATABASE_URL", "is not a PostgreSQL URL")
-	found.unless(d.MigrationURL == "" || isDatabase(d.MigrationURL.Reveal()), "MIGRATION_DATABASE_URL", "is not a PostgreSQL URL")
+	problem := databaseProblem(d.URL.Reveal())
+	found.unless(problem == "", "DATABASE_URL", problem)
+	if d.MigrationURL != "" {
+		problem := databaseProblem(d.MigrationURL.Reveal())
+		found.unless(problem == "", "MIGRATION_DATABASE_URL", problem)
+	}
 	found.unless(d.MaxConns != 1, "DATABASE_MAX_CONNS", "is 1, and the relay of events needs one beside those of the requests")
 }
 
 func (q *RabbitMQ) check(found findings) {
 	found.unless(isHost(q.Host), "RABBITMQ_HOST", "is not a host alone")
+	for name, file := range map[string]string{"RABBITMQ_CA_FILE": q.CAFile, "RABBITMQ_CERT_FILE": q.CertFile, "RABBITMQ_KEY_FILE": q.KeyFile} {
+		found.unless(file == "" || q.TLS, name, "is set, and RABBITMQ_TLS is false")
+		found.unless(file == "" || isReadable(file), name, "can't be read")
+	}
+	found.unless((q.CertFile == "") == (q.KeyFile == ""), "RABBITMQ_KEY_FILE", "and RABBITMQ_CERT_FILE must both be set, or neither")
 }
 
 func (t *Tokens) check(found findings) {
@@ -63,16 +72,6 @@ func (h *HTTP) check(found findings) {
 func (l *Log) check(found findings) {
 	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
 	found.unless(slices.Contains(levels, l.Level), "LOG_LEVEL", "is not a level")
-}
-
-// isDatabase reports whether dsn is a connection string of libpq, a URL or pairs of keyword=value,
-// that the driver takes. The driver's own error may show the password.
-func isDatabase(dsn string) bool {
-	if !strings.ContainsAny(dsn, ":=") { // the driver would take the empty string too
-		return false
-	}
-	_, err := pgxpool.ParseConfig(dsn)
-	return err == nil
 }
 
 // sendsValuesInText reports whether the values of queries are part of their text, and no parameters.

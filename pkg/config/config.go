@@ -48,6 +48,9 @@ type RabbitMQ struct {
 	Password Secret `env:"RABBITMQ_PASS, required" is:"the password of RABBITMQ_USER" example:"guest" desc:"The password that the service connects with."`
 	Vhost    string `env:"RABBITMQ_VHOST, default=/" is:"a virtual host" desc:"The broker's virtual host."`
 	TLS      bool   `env:"RABBITMQ_TLS, default=false" desc:"Connect with TLS, and verify the broker's certificate."`
+	CAFile   string `env:"RABBITMQ_CA_FILE" example:"/etc/rabbitmq/ca.crt" is:"the path of a file with certificates in PEM" desc:"Who vouches for the broker's certificate, in place of the system's roots. It is read again at each connection, as the next two are."`
+	CertFile string `env:"RABBITMQ_CERT_FILE" example:"/etc/rabbitmq/tls.crt" is:"the path of a file with a certificate in PEM" desc:"The client certificate that the broker asks for."`
+	KeyFile  string `env:"RABBITMQ_KEY_FILE" example:"/etc/rabbitmq/tls.key" is:"the path of a file with a private key in PEM" desc:"The key of RABBITMQ_CERT_FILE."`
 }
 
 // Tokens says how tokens are made and how long they are good for.

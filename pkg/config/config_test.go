@@ -70,7 +70,7 @@ func TestDefaults(t *testing.T) {
 		Database: config.Database{URL: "postgres://app:" + planted + "@db:5432/app", MaxConns: int32(min(max(4, 4*cpus), 64))},
 		RabbitMQ: config.RabbitMQ{Host: "rabbitmq", Port: 5672, User: "app", Password: planted, Vhost: "/"},
 		Tokens: config.Tokens{
-			Secret: planted, Issuer: "user-service", Audience: "user-service",
+			Secret: planted, Issuer: "user-service", Audience: "user-service", ClientID: "user-service",
 			AccessTTL: 15 * time.Minute, RefreshIdleTTL: 30 * 24 * time.Hour, RefreshTTL: 90 * 24 * time.Hour,
 		},
 		Passwords: config.Passwords{
@@ -92,7 +92,8 @@ func TestEveryVariableIsTakenUp(t *testing.T) {
 	set := map[string]string{
 		"DATABASE_URL": "host=db user=app password=" + planted, "DATABASE_MAX_CONNS": "7", "MIGRATION_DATABASE_URL": "postgresql:///app",
 		"RABBITMQ_HOST": "::1", "RABBITMQ_PORT": "5671", "RABBITMQ_USER": "u", "RABBITMQ_PASS": "p", "RABBITMQ_VHOST": "v", "RABBITMQ_TLS": "true",
-		"JWT_SECRET": planted, "JWT_ACCEPTED_SECRETS": planted, "JWT_PRIVATE_KEY": "k", "JWT_ACCEPTED_KEYS": "k", "JWT_ISSUER": "i", "JWT_AUDIENCE": "a",
+		"RABBITMQ_CA_FILE": "/dev/null", "RABBITMQ_CERT_FILE": "/dev/null", "RABBITMQ_KEY_FILE": "/dev/null",
+		"JWT_SECRET": planted, "JWT_ACCEPTED_SECRETS": planted, "JWT_PRIVATE_KEY": "k", "JWT_ACCEPTED_KEYS": "k", "JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_CLIENT_ID": "c",
 		"ACCESS_TOKEN_TTL": "1m30s", "REFRESH_TOKEN_IDLE_TTL": "1h30m", "REFRESH_TOKEN_TTL": "2h",
 		"PASSWORD_MIN_LENGTH": "8", "PASSWORD_HASH_CONCURRENCY": "3", "PASSWORD_HASH_QUEUE": "5",
 		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "ARGON2_PARALLELISM": "2",

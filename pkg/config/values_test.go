@@ -28,6 +28,7 @@ func TestValues(t *testing.T) {
 		{"JWT_ACCEPTED_KEYS", "[hidden]", config.FromFile},
 		{"JWT_ISSUER", "user-service", config.FromDefault},
 		{"JWT_AUDIENCE", "user-service", config.FromDefault},
+		{"JWT_CLIENT_ID", "user-service", config.FromDefault},
 		{"ACCESS_TOKEN_TTL", "1h30m", config.FromEnvironment},
 		{"REFRESH_TOKEN_IDLE_TTL", "720h", config.FromDefault},
 		{"REFRESH_TOKEN_TTL", "2160h0m30s", config.FromEnvironment},

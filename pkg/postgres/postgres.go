@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -89,9 +90,14 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	return db, nil
 }
 
-// connConfig returns how a new connection is made.
+// connConfig returns how a new connection is made. Certificates are read again, since they can be replaced while the service runs.
 func (db *DB) connConfig() *pgx.ConnConfig {
 	cfg := db.target.Load().Copy()
+	if url := cfg.ConnString(); namesFiles(url) {
+		if again, err := pgx.ParseConfig(url); err == nil { // otherwise those of before are good for as long as they last
+			cfg.TLSConfig, cfg.Fallbacks = again.TLSConfig, again.Fallbacks
+		}
+	}
 	boundCancel(cfg)
 	return cfg
 }
@@ -139,6 +145,11 @@ func (db *DB) SetURL(ctx context.Context, url string) error {
 	db.target.Store(poolConfig.ConnConfig)
 	db.replace()
 	return nil
+}
+
+// namesFiles reports whether a connection string names files with certificates.
+func namesFiles(url string) bool {
+	return strings.Contains(url, "sslrootcert") || strings.Contains(url, "sslcert") || strings.Contains(url, "sslkey")
 }
 
 // try makes a connection, as a password that does not work is worse than the one of yesterday.

@@ -5,8 +5,11 @@ package rabbitmq
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"time"
 
@@ -47,6 +50,9 @@ type Config struct {
 	// TLS encrypts the connection; the broker must present a certificate for Host that the
 	// system's roots vouch for.
 	TLS bool
+	// CAFile has the certificates that vouch for the broker's, in place of the system's roots; CertFile and KeyFile have the
+	// client's own. They are read again at each connect, so that they can be replaced while the service runs.
+	CAFile, CertFile, KeyFile string
 
 	heartbeat time.Duration // in whole seconds; 0 means defaultHeartbeat
 }
@@ -60,11 +66,37 @@ func (c Config) secure(ctx context.Context, socket net.Conn) (net.Conn, error) {
 	if !c.TLS {
 		return socket, nil
 	}
-	stream := tls.Client(socket, &tls.Config{ServerName: c.Host, MinVersion: tls.VersionTLS12})
+	config, err := c.tlsConfig()
+	if err != nil {
+		return nil, err
+	}
+	stream := tls.Client(socket, config)
 	if err := stream.HandshakeContext(ctx); err != nil {
 		return nil, fmt.Errorf("agree on TLS: %w", err)
 	}
 	return stream, nil
+}
+
+func (c Config) tlsConfig() (*tls.Config, error) {
+	config := &tls.Config{ServerName: c.Host, MinVersion: tls.VersionTLS12}
+	if c.CAFile != "" {
+		content, err := os.ReadFile(c.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read the broker's CA: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(content) {
+			return nil, errors.New("the file of the broker's CA has no certificate")
+		}
+	}
+	if c.CertFile != "" {
+		own, err := tls.LoadX509KeyPair(c.CertFile, c.KeyFile)
+		if err != nil {
+			return nil, errors.New("the client's certificate or its key can't be read, or they don't belong together") // the cause may show parts of them
+		}
+		config.Certificates = []tls.Certificate{own}
+	}
+	return config, nil
 }
 
 // client returns the settings of one connection, which the broker will list under name.

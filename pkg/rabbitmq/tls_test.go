@@ -51,6 +51,29 @@ func TestTLS(t *testing.T) {
 	}
 }
 
+// TestACAIsReadAgain replaces the file of the CA while the broker's certificate is of the next one.
+func TestACAIsReadAgain(t *testing.T) {
+	t.Parallel()
+	next, file := newCA(), filepath.Join(t.TempDir(), "ca.pem")
+	cfg := behindTLS(t, broker(t), next.issue("localhost"))
+	cfg.CAFile = file
+	testCA.write(t, file)
+	log := &lines{}
+	p := rabbitmq.New(cfg, slog.New(slog.NewTextHandler(log, nil)), nil)
+	run(t, p)
+	waitFor(t, "the problem in the log", func() bool { return strings.Contains(log.String(), "certificate signed by unknown authority") })
+	next.write(t, file)
+	waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+}
+
+// write stores the certificate of the CA.
+func (a *authority) write(t *testing.T, file string) {
+	t.Helper()
+	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // behindTLS puts a TLS endpoint named localhost in front of the broker.
 func behindTLS(t *testing.T, cfg rabbitmq.Config, certificate tls.Certificate) rabbitmq.Config {
 	t.Helper()
