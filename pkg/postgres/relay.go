@@ -104,17 +104,23 @@ type batch struct {
 // oldest reads a batch and locks its rows. The lock on the table comes first: that of the rows does not find out
 // whether another session has locked the table against removals, as CREATE INDEX does.
 //
+// The stored size costs little to read, and is rarely above the size that is sent. Only what may fit is read to measure that.
+//
 // All events of an erased user are dropped, so none of them blocks the deletion.
 func oldest(ctx context.Context, tx pgx.Tx, limits outbox.Limits) (b batch, err error) {
 	var queries pgx.Batch
 	queries.Queue(`LOCK TABLE outbox IN ROW EXCLUSIVE MODE`)
 	queries.Queue(`
 		WITH candidates AS MATERIALIZED (
-			(SELECT id, octet_length(data::text) AS bytes FROM outbox WHERE retry_at IS NULL ORDER BY id LIMIT $1)
+			(SELECT id, data FROM outbox WHERE retry_at IS NULL ORDER BY id LIMIT $1)
 			UNION ALL
-			(SELECT id, octet_length(data::text) FROM outbox WHERE retry_at <= now() ORDER BY retry_at, id LIMIT $2)
+			(SELECT id, data FROM outbox WHERE retry_at <= now() ORDER BY retry_at, id LIMIT $2)
+		), sized AS (
+			SELECT id, data, sum(pg_column_size(data)) OVER (ORDER BY id) - pg_column_size(data) AS before FROM candidates
+		), measured AS (
+			SELECT id, octet_length(data::text) AS bytes FROM sized WHERE before < $3
 		), picked AS MATERIALIZED (
-			SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS before FROM candidates) AS c WHERE before < $3
+			SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS before FROM measured) AS m WHERE before < $3
 		)
 		SELECT o.id, o.event_id, o.type, o.subject, o.sequence, o.occurred_at, o.traceparent, o.data::text, o.refusals, o.retry_at IS NOT NULL,
 			o.type <> $4 AND (SELECT u.id FROM users u WHERE u.id = o.subject) IS NULL, -- NOT EXISTS reads all users

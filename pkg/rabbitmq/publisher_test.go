@@ -148,7 +148,7 @@ func TestRefusedEventsAlone(t *testing.T) {
 }
 
 // tooLarge is over the max_message_size of tools/dev/services.
-var tooLarge = json.RawMessage(`"` + strings.Repeat("x", 5<<20) + `"`)
+var tooLarge = json.RawMessage(`"` + strings.Repeat("x", 600<<10) + `"`)
 
 func TestImpossibleEventsAlone(t *testing.T) {
 	t.Parallel()
