@@ -4,13 +4,11 @@ import (
 	"context"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel/propagation"
 
 	"user-service/pkg/event"
-	"user-service/pkg/user"
 )
 
 // queueEvents stores events in the transaction of the change that they announce,
@@ -39,41 +37,6 @@ func announce(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) 
 			*done = tag.RowsAffected() > 0
 			return nil
 		})
-}
-
-// Announce implements user.Store.
-func (db *DB) Announce(ctx context.Context, after uuid.UUID, limit int, about func(user.User) (event.Event, error)) (users []user.User, err error) {
-	err = db.inTx(ctx, "announce users", func(tx pgx.Tx) error {
-		// Locked first and read after that: what a change has made that was waited for is seen.
-		rows, err := tx.Query(ctx, `SELECT id::text FROM users WHERE id > $1 ORDER BY id LIMIT $2 FOR SHARE`, after, limit)
-		if err != nil {
-			return err
-		}
-		ids, err := pgx.CollectRows(rows, pgx.RowTo[string]) // as text: a list of UUIDs can't be sent behind a pooler with exec mode
-		if err != nil {
-			return err
-		}
-		if rows, err = tx.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.id = ANY($1::uuid[]) ORDER BY u.id`, ids); err != nil {
-			return err
-		}
-		users, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) })
-		if err != nil {
-			return err
-		}
-		events := make([]event.Event, len(users))
-		for i, u := range users {
-			if events[i], err = about(u); err != nil {
-				return err
-			}
-		}
-		var batch pgx.Batch
-		queueEvents(ctx, &batch, events)
-		return tx.SendBatch(ctx, &batch).Close()
-	})
-	if err == nil && len(users) > 0 {
-		db.committed()
-	}
-	return users, err
 }
 
 // traceparent is the W3C trace context of the request.
