@@ -64,7 +64,9 @@ func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 }
 
 // asRelay runs work in a transaction that no other relay has at the same time, on a server where events can be
-// removed: it may write, and no lock on the table is in the way.
+// removed: it may write, and no lock on the table is in the way. There it does without plans that read the whole outbox
+// to sort it: the outbox grows and shrinks faster than the statistics about it. What is switched off costs so much that the rest
+// would be compiled.
 func (db *DB) asRelay(ctx context.Context, work func(pgx.Tx) error) error {
 	return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
 		var mine, removes bool
@@ -72,7 +74,10 @@ func (db *DB) asRelay(ctx context.Context, work func(pgx.Tx) error) error {
 		err := tx.QueryRow(ctx, `
 			SELECT pg_try_advisory_xact_lock($1), has_table_privilege('outbox', 'DELETE'),
 				set_config('idle_in_transaction_session_timeout', $2, true) || set_config('tcp_user_timeout', $3, true) ||
-				set_config('lock_timeout', $4, true)`, int64(relayLock), relaySilence, relayStall, relayPatience).Scan(&mine, &removes, &set)
+				set_config('lock_timeout', $4, true) ||
+				set_config('enable_sort', 'off', true) || set_config('enable_bitmapscan', 'off', true) ||
+				set_config('enable_seqscan', 'off', true) || set_config('jit', 'off', true)`,
+			int64(relayLock), relaySilence, relayStall, relayPatience).Scan(&mine, &removes, &set)
 		switch {
 		case err != nil:
 			return fmt.Errorf("lock the outbox: %w", err)
@@ -110,26 +115,27 @@ type batch struct {
 func oldest(ctx context.Context, tx pgx.Tx, limits outbox.Limits) (b batch, err error) {
 	var queries pgx.Batch
 	queries.Queue(`LOCK TABLE outbox IN ROW EXCLUSIVE MODE`)
-	queries.Queue(`
+	// Without parameters the plan is made once for each connection.
+	queries.Queue(fmt.Sprintf(`
 		WITH candidates AS MATERIALIZED (
-			(SELECT id, data FROM outbox WHERE retry_at IS NULL ORDER BY id LIMIT $1)
+			(SELECT id, data FROM outbox WHERE retry_at IS NULL ORDER BY id LIMIT %[1]d)
 			UNION ALL
-			(SELECT id, data FROM outbox WHERE retry_at <= now() ORDER BY retry_at, id LIMIT $2)
+			(SELECT id, data FROM outbox WHERE retry_at <= now() ORDER BY retry_at, id LIMIT %[2]d)
 		), sized AS (
 			SELECT id, data, sum(pg_column_size(data)) OVER (ORDER BY id) - pg_column_size(data) AS before FROM candidates
 		), measured AS (
-			SELECT id, octet_length(data::text) AS bytes FROM sized WHERE before < $3
+			SELECT id, octet_length(data::text) AS bytes FROM sized WHERE before < %[3]d
 		), picked AS MATERIALIZED (
-			SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS before FROM measured) AS m WHERE before < $3
+			SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS before FROM measured) AS m WHERE before < %[3]d
 		)
 		SELECT o.id, o.event_id, o.type, o.subject, o.sequence, o.occurred_at, o.traceparent, o.data::text, o.refusals, o.retry_at IS NOT NULL,
-			o.type <> $4 AND (SELECT u.id FROM users u WHERE u.id = o.subject) IS NULL, -- NOT EXISTS reads all users
+			o.type <> '%[4]s' AND (SELECT u.id FROM users u WHERE u.id = o.subject) IS NULL, -- NOT EXISTS reads all users
 			EXISTS (SELECT FROM outbox e WHERE e.subject = o.subject AND e.id < o.id AND e.retry_at IS NOT NULL
 				AND e.id <> ALL (ARRAY(SELECT id FROM picked))
-				AND (e.type = $4 OR (SELECT u.id FROM users u WHERE u.id = o.subject) IS NOT NULL)),
+				AND (e.type = '%[4]s' OR (SELECT u.id FROM users u WHERE u.id = o.subject) IS NOT NULL)),
 			(SELECT count(*) FROM candidates)
 		FROM outbox o WHERE o.id = ANY (ARRAY(SELECT id FROM picked)) ORDER BY o.id FOR UPDATE OF o`,
-		limits.Events, limits.Retries, limits.Bytes, event.UserDeleted).Query(func(rows pgx.Rows) error {
+		limits.Events, limits.Retries, limits.Bytes, event.UserDeleted)).Query(func(rows pgx.Rows) error {
 		b, err = readBatch(rows, limits)
 		return err
 	})
