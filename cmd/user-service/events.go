@@ -9,14 +9,13 @@ import (
 	"user-service/pkg/config"
 	"user-service/pkg/rabbitmq"
 	"user-service/pkg/telemetry"
-	"user-service/pkg/user"
 )
 
 func eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "events", Short: "Watch the events that the service announces, or announce all users again", Example: "  user-service events tail", Args: noArgs, RunE: group,
+		Use: "events", Short: "Watch the events that the service announces, announce users again, or see to refused events", Example: "  user-service events tail", Args: noArgs, RunE: group,
 	}
-	cmd.AddCommand(eventsTailCommand(), eventsReplayCommand())
+	cmd.AddCommand(eventsTailCommand(), eventsReplayCommand(), eventsParkedCommand(), eventsRetryCommand())
 	return cmd
 }
 
@@ -53,31 +52,6 @@ func eventsTailCommand() *cobra.Command {
 	cmd.Flags().StringVar(&key, "type", "#", "only events of this type; * stands for one word, # for any")
 	cmd.Flags().BoolVar(&showTokens, "show-tokens", false, "print one-time tokens, which open accounts")
 	return cmd
-}
-
-func eventsReplayCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "replay",
-		Short: "Announce every user as it is now, for a consumer that is new",
-		Long: "replay puts an event user.snapshot about every user into the outbox; the running service publishes them.\n" +
-			"Consumers that know a user already may ignore them. Interrupted, it can be run again.",
-		Example: "  user-service events replay",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return withUsers(cmd, func(users *user.Service) error {
-				announced := 0
-				err := users.Replay(cmd.Context(), func(n int) {
-					announced = n
-					fmt.Fprintf(cmd.ErrOrStderr(), "%d users\n", n)
-				})
-				if err != nil {
-					return fmt.Errorf("announce the users: %w; %d are announced", plainly(err), announced)
-				}
-				fmt.Fprintf(cmd.OutOrStdout(), "announced %d users\n", announced)
-				return nil
-			})
-		},
-	}
 }
 
 func brokerConfig(c config.RabbitMQ) rabbitmq.Config {

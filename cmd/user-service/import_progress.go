@@ -13,7 +13,7 @@ import (
 // progressEvery is after how many rows a log, which is no terminal, gets a line.
 const progressEvery = 10_000
 
-// progress tells people how far an import is: by a bar on a terminal, else by lines.
+// progress tells people how far a command is: by a bar on a terminal, else by lines.
 type progress struct {
 	out  io.Writer
 	bar  *progressbar.ProgressBar // nil where out is no terminal
@@ -22,12 +22,27 @@ type progress struct {
 
 // newProgress returns the progress of an import of so many bytes; -1 if nobody knows.
 func newProgress(out io.Writer, size int64) *progress {
+	return newBar(out, size, progressbar.OptionShowBytes(true))
+}
+
+// newCount returns the progress of something whose size move tells.
+func newCount(out io.Writer) *progress { return newBar(out, 1, progressbar.OptionShowCount()) }
+
+func newBar(out io.Writer, size int64, option progressbar.Option) *progress {
 	p := &progress{out: out, next: progressEvery}
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		p.bar = progressbar.NewOptions64(size, progressbar.OptionSetWriter(out), progressbar.OptionShowBytes(true),
+		p.bar = progressbar.NewOptions64(size, option, progressbar.OptionSetWriter(out),
 			progressbar.OptionThrottle(100*time.Millisecond), progressbar.OptionFullWidth(), progressbar.OptionClearOnFinish())
 	}
 	return p
+}
+
+// move moves the bar to done of total.
+func (p *progress) move(done, total int) {
+	if p.bar != nil {
+		p.bar.ChangeMax(max(done, total, 1))
+		_ = p.bar.Set(done)
+	}
 }
 
 // reader counts what is read.

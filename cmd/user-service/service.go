@@ -100,7 +100,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	s.metrics.Watch(telemetry.Sources{
 		HashProcess: process,
 		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, BodyBytes: s.api.BodyBytes, Pool: s.poolStats,
-		Outbox: s.db.OutboxBacklog, Schema: s.db.SchemaVersion, SchemaRequired: required, Keys: s.keys,
+		Outbox: s.db.OutboxBacklog, Parked: s.db.ParkedCounts, Schema: s.db.SchemaVersion, SchemaRequired: required, Keys: s.keys,
 	})
 	return s, nil
 }

@@ -41,7 +41,27 @@ func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 	if err := load(cmd.Context(), &env); err != nil {
 		return err
 	}
-	db, err := postgres.Open(cmd.Context(), postgres.Config{URL: env.Database.URL.Reveal(), MaxConns: 2}, nil)
+	return onDatabase(cmd, env.Database, func(db *postgres.DB) error {
+		hasher, err := newHasher(env.Passwords, nil)
+		if err != nil {
+			return err
+		}
+		cmd.SetContext(user.WithOrigin(cmd.Context(), user.Origin{Actor: user.CLI}))
+		return do(user.New(user.Config{Passwords: password.Policy{MinLength: env.Passwords.MinLength}}, db, hasher, nil))
+	})
+}
+
+// withDatabase runs do on the real database.
+func withDatabase(cmd *cobra.Command, do func(*postgres.DB) error) error {
+	var env struct{ Database config.Database }
+	if err := load(cmd.Context(), &env); err != nil {
+		return err
+	}
+	return onDatabase(cmd, env.Database, do)
+}
+
+func onDatabase(cmd *cobra.Command, cfg config.Database, do func(*postgres.DB) error) error {
+	db, err := postgres.Open(cmd.Context(), postgres.Config{URL: cfg.URL.Reveal(), MaxConns: 2}, nil)
 	if err != nil {
 		return usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
@@ -53,12 +73,7 @@ func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 	if err := requireSchema(cmd.Context(), db); err != nil {
 		return err
 	}
-	hasher, err := newHasher(env.Passwords, nil)
-	if err != nil {
-		return err
-	}
-	cmd.SetContext(user.WithOrigin(cmd.Context(), user.Origin{Actor: user.CLI}))
-	return do(user.New(user.Config{Passwords: password.Policy{MinLength: env.Passwords.MinLength}}, db, hasher, nil))
+	return do(db)
 }
 
 // requireSchema tells an operator what is missing before a query fails for it.

@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
-	"user-service/pkg/event"
+	"user-service/pkg/outbox"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
 )
@@ -75,8 +75,9 @@ func (s *server) relayAndReap(owner string) {
 		INSERT INTO audit_events (id, time, action, user_id, ip) SELECT 'ffffffff-0000-7000-8000-000000000001', now(), 'authn_login_fail', user_id, '198.51.100.8' FROM erasures ORDER BY erased_at DESC LIMIT 1`); err != nil {
 		s.t.Fatal(err)
 	}
-	if _, err := s.db.Drain(s.t.Context(), 1000, func(_ context.Context, events []event.Event) []bool {
-		return slices.Repeat([]bool{true}, len(events))
+	limits := outbox.Limits{Events: 1000, Retries: 1000, Bytes: 1 << 20}
+	if _, err := s.db.Drain(s.t.Context(), limits, func(_ context.Context, waiting []outbox.Waiting) []outbox.Outcome {
+		return slices.Repeat([]outbox.Outcome{{Result: outbox.Confirmed}}, len(waiting))
 	}); err != nil {
 		s.t.Error(err)
 	}

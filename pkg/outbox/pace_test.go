@@ -147,7 +147,7 @@ func (hangingBroker) Publish(ctx context.Context, events []event.Event) []error 
 	return errs
 }
 
-func TestABrokerThatHangsIsLeftAfterTenSeconds(t *testing.T) {
+func TestABrokerThatHangsIsLeftAfterSevenSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newSetting(of('a', 1), of('b', 1), of('c', 1))
@@ -159,7 +159,7 @@ func TestABrokerThatHangsIsLeftAfterTenSeconds(t *testing.T) {
 		if _, waiting := s.store.count(); waiting != 2 {
 			t.Errorf("%d events wait, want 2: what was confirmed is removed", waiting)
 		}
-		if took := time.Since(start); took != 10*time.Second {
+		if took := time.Since(start); took != 7*time.Second {
 			t.Errorf("left after %s", took)
 		}
 		stop := s.run(t) // and in the middle of it, when the process ends
@@ -201,6 +201,26 @@ func TestAFullBatchIsFollowedByTheNextAtOnce(t *testing.T) {
 		defer s.run(t)()
 		if _, waiting := s.store.count(); waiting != 0 {
 			t.Errorf("%d events still wait, though no time had to pass", waiting)
+		}
+	})
+}
+
+// TestARefusedEventDelaysNoOther publishes an event of another user while one is refused again and again.
+func TestARefusedEventDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newSetting(of('a', 1))
+		s.broker.err = refusal{}
+		s.broker.refuse(func(e event.Event) bool { return label(e) == "a1" })
+		defer s.run(t)()
+		for range 10 {
+			pass(300 * time.Millisecond)
+			s.store.add(of('b', 1))
+			s.relay.Wake()
+			synctest.Wait()
+			if _, waiting := s.store.count(); waiting != 1 {
+				t.Fatal("another user's event waits")
+			}
 		}
 	})
 }

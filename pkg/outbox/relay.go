@@ -7,23 +7,21 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"time"
-
-	"github.com/google/uuid"
-
-	"user-service/pkg/event"
 )
-
-// ErrBusy is what Store.Drain returns while another relay drains the same outbox.
-var ErrBusy = errors.New("another relay drains the outbox")
 
 const (
 	batchSize = 500
+	// retrySize is how many refused events a batch tries beside the others, which wait for them that long: each may
+	// cost a new channel.
+	retrySize = 20
+	// batchBytes bounds the memory of a batch.
+	batchBytes = 4 << 20
 	// publishTime bounds the publishing of one batch. It is less than the time after which
 	// PostgreSQL ends a relay's silent transaction.
-	publishTime = 10 * time.Second
-	// drainTime bounds the whole batch. It leaves time to remove what was confirmed while
-	// another event got no answer.
-	drainTime = publishTime + 3*time.Second
+	publishTime = 7 * time.Second
+	// drainTime bounds the whole batch. It leaves time to wait for locks, and to remove what was confirmed
+	// while another event got no answer.
+	drainTime = publishTime + 5*time.Second
 	// lastBatchTime is what a batch under way gets when the relay is to end.
 	lastBatchTime = 2 * time.Second
 	// pollInterval is how soon events are found whose wake was lost, with a replica that died.
@@ -32,6 +30,8 @@ const (
 	busyInterval = 20 * time.Millisecond
 	minBackoff   = 50 * time.Millisecond
 	maxBackoff   = 2 * time.Second
+	// remindEvery is how often the log tells that the broker refuses events.
+	remindEvery = time.Minute
 )
 
 // Relay moves events from the outbox to the broker. Every replica runs one; the store
@@ -43,6 +43,9 @@ type Relay struct {
 	log       *slog.Logger
 	wake      chan struct{}
 	failures  int
+	reminded  time.Time
+	// unremoved events are published, and their removal has failed. Nothing is published before it has worked.
+	unremoved []Waiting
 }
 
 // New returns a Relay that does nothing until it is run.
@@ -82,7 +85,7 @@ func beyond(ctx context.Context, d time.Duration) (context.Context, context.Canc
 	return longer, func() { stop(); cancel() }
 }
 
-// Flush drains the outbox until it is empty, an event can't be published, or ctx ends.
+// Flush drains the outbox until it holds deferred events only, an event can't be published, or ctx ends.
 // It is for the end of a process; what remains is published by the next one.
 func (r *Relay) Flush(ctx context.Context) error {
 	for {
@@ -90,9 +93,9 @@ func (r *Relay) Flush(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case drained.Removed < drained.Taken:
-			return fmt.Errorf("%d of %d events were not published", drained.Taken-drained.Removed, drained.Taken)
-		case drained.Taken < batchSize:
+		case drained.unsent() > 0:
+			return fmt.Errorf("%d of %d events were not published", drained.unsent(), drained.Taken)
+		case !drained.More:
 			return nil
 		}
 	}
@@ -104,11 +107,11 @@ func (r *Relay) pause(drained Drained, err error) (wait time.Duration, wakeable 
 	switch {
 	case errors.Is(err, ErrBusy):
 		return jitter(busyInterval), false
-	case err != nil || drained.Removed < drained.Taken:
+	case err != nil || drained.unsent() > 0:
 		r.report(drained, err)
 		r.failures++
 		return jitter(min(minBackoff<<min(r.failures, 10), maxBackoff)), false
-	case drained.Taken == batchSize:
+	case drained.More:
 		return 0, false
 	}
 	if r.failures > 0 {
@@ -143,60 +146,27 @@ func (r *Relay) sleep(ctx context.Context, wait time.Duration, wakeable bool) bo
 	return true
 }
 
+// drain publishes one batch.
 func (r *Relay) drain(ctx context.Context) (Drained, error) {
 	ctx, cancel := context.WithTimeout(ctx, drainTime)
 	defer cancel()
-	return r.store.Drain(ctx, batchSize, r.publish)
-}
-
-// publish sends the events in rounds: each round has the oldest unsent event of each user,
-// and none of a user whose last one failed. So a failure in the middle of a round
-// can't put a user's later event before an earlier one.
-func (r *Relay) publish(ctx context.Context, events []event.Event) []bool {
-	ctx, cancel := context.WithTimeout(ctx, publishTime)
-	defer cancel()
-	confirmed := make([]bool, len(events))
-	queues := byUser(events)
-	for len(queues) > 0 {
-		batch := make([]event.Event, len(queues))
-		for i, q := range queues {
-			batch[i] = events[q[0]]
+	if len(r.unremoved) > 0 {
+		if err := r.store.Remove(ctx, r.unremoved); err != nil {
+			return Drained{}, err
 		}
-		var next [][]int
-		for i, err := range r.publisher.Publish(ctx, batch) {
-			q := queues[i]
-			r.observe(batch[i], err)
-			if confirmed[q[0]] = err == nil; err == nil && len(q) > 1 {
-				next = append(next, q[1:])
-			}
-		}
-		queues = next
+		r.unremoved = nil
 	}
-	return confirmed
-}
-
-// byUser returns the indexes of each user's events, in their order.
-func byUser(events []event.Event) [][]int {
-	var queues [][]int
-	queueOf := make(map[uuid.UUID]int)
-	for i, e := range events {
-		n, ok := queueOf[e.Subject]
-		if !ok {
-			n = len(queues)
-			queueOf[e.Subject] = n
-			queues = append(queues, nil)
-		}
-		queues[n] = append(queues[n], i)
-	}
-	return queues
-}
-
-func (r *Relay) observe(e event.Event, err error) {
+	var confirmed []Waiting
+	limits := Limits{Events: batchSize, Retries: retrySize, Bytes: batchBytes}
+	drained, err := r.store.Drain(ctx, limits, func(ctx context.Context, waiting []Waiting) []Outcome {
+		var outcomes []Outcome
+		outcomes, confirmed = r.publish(ctx, waiting)
+		return outcomes
+	})
 	if err != nil {
-		r.observer.EventFailed(string(e.Type))
-		return
+		r.unremoved = confirmed
 	}
-	r.observer.EventPublished(string(e.Type), time.Since(e.Time))
+	return drained, err
 }
 
 // jitter spreads the replicas' tries: from half of d to d.

@@ -3,7 +3,9 @@ package outbox_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,6 +27,10 @@ type fakeStore struct {
 	events []event.Event
 	err    error       // what Drain returns instead of draining
 	tries  []time.Time // when Drain was called
+
+	removal  error // what a removal fails with
+	refusals map[uuid.UUID]int
+	deferred []time.Duration // for how long
 }
 
 func (s *fakeStore) add(events ...event.Event) {
@@ -39,29 +45,53 @@ func (s *fakeStore) fail(err error) {
 	s.err = err
 }
 
-func (s *fakeStore) Drain(ctx context.Context, limit int, publish func(context.Context, []event.Event) []bool) (outbox.Drained, error) {
+func (s *fakeStore) Drain(ctx context.Context, limits outbox.Limits, publish func(context.Context, []outbox.Waiting) []outbox.Outcome,
+) (drained outbox.Drained, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tries = append(s.tries, time.Now())
 	if s.err != nil {
 		return outbox.Drained{}, s.err
 	}
-	oldest := s.events[:min(limit, len(s.events))]
+	oldest := s.events[:min(limits.Events, len(s.events))]
 	if len(oldest) == 0 {
 		return outbox.Drained{}, nil
 	}
+	waiting := make([]outbox.Waiting, len(oldest))
+	for i, e := range oldest {
+		waiting[i] = outbox.Waiting{Event: e, Refusals: s.refusals[e.ID]}
+	}
 	rest := []event.Event{}
-	for i, published := range publish(ctx, oldest) {
-		if !published {
+	for i, o := range publish(ctx, waiting) {
+		if o.Result != outbox.Confirmed {
 			rest = append(rest, oldest[i])
+		}
+		if o.Result == outbox.Refused || o.Result == outbox.Blocked {
+			drained.Deferred++
+			s.deferred = append(s.deferred, o.Retry)
 		}
 	}
 	if ctx.Err() != nil { // the database would not do it any more
 		return outbox.Drained{}, ctx.Err()
 	}
-	drained := outbox.Drained{Taken: len(oldest), Removed: len(oldest) - len(rest)}
+	if s.removal != nil {
+		return outbox.Drained{}, s.removal
+	}
+	drained.Taken, drained.Removed, drained.More = len(oldest), len(oldest)-len(rest), len(oldest) == limits.Events
 	s.events = append(rest, s.events[len(oldest):]...)
 	return drained, nil
+}
+
+func (s *fakeStore) Remove(_ context.Context, published []outbox.Waiting) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.removal != nil {
+		return s.removal
+	}
+	s.events = slices.DeleteFunc(s.events, func(e event.Event) bool {
+		return slices.ContainsFunc(published, func(w outbox.Waiting) bool { return w.ID == e.ID })
+	})
+	return nil
 }
 
 // count returns how often Drain was called, and how many events wait.
@@ -75,6 +105,7 @@ func (s *fakeStore) count() (tries, waiting int) {
 type fakeBroker struct {
 	mu      sync.Mutex
 	refuses func(event.Event) bool
+	err     error      // the refusal, or nil for a broker that is away
 	rounds  [][]string // what it was asked to publish, as label writes it
 }
 
@@ -92,12 +123,21 @@ func (b *fakeBroker) Publish(_ context.Context, events []event.Event) []error {
 	for i, e := range events {
 		round = append(round, label(e))
 		if b.refuses != nil && b.refuses(e) {
-			errs[i] = errors.New("refused")
+			errs[i] = errors.New("away")
+			if b.err != nil {
+				errs[i] = fmt.Errorf("publish: %w", b.err)
+			}
 		}
 	}
 	b.rounds = append(b.rounds, round)
 	return errs
 }
+
+// refusal is the error of an event that the broker refuses.
+type refusal struct{}
+
+func (refusal) Error() string { return "full" }
+func (refusal) Refused() bool { return true }
 
 // fakeObserver counts.
 type fakeObserver struct {
@@ -213,5 +253,79 @@ func TestFlushEndsWithTheDatabasesError(t *testing.T) {
 	s.store.fail(outbox.ErrBusy)
 	if err := s.relay.Flush(t.Context()); !errors.Is(err, outbox.ErrBusy) {
 		t.Error(err)
+	}
+}
+
+func TestARefusedEventIsDeferredWithThoseBehindIt(t *testing.T) {
+	t.Parallel()
+	s := newSetting(of('a', 1), of('a', 2), of('b', 1), of('a', 3), of('c', 1))
+	s.broker.err = refusal{}
+	s.broker.refuse(func(e event.Event) bool { return label(e) == "a1" })
+	if err := s.relay.Flush(t.Context()); err != nil {
+		t.Errorf("a refused event is an error: %v", err)
+	}
+	if diff := cmp.Diff([]time.Duration{time.Second, outbox.BlockedRetry, outbox.BlockedRetry}, s.store.deferred); diff != "" {
+		t.Error(diff)
+	}
+	if s.observer.published != 2 || s.observer.failed != 1 {
+		t.Errorf("%d published and %d failed, want 2 and 1", s.observer.published, s.observer.failed)
+	}
+}
+
+func TestTheDelaysOfARefusedEventGrow(t *testing.T) {
+	t.Parallel()
+	e := of('a', 1)
+	s := newSetting(e)
+	s.broker.err = refusal{}
+	s.broker.refuse(func(event.Event) bool { return true })
+	for n := range outbox.MaxRefusals + 1 {
+		s.store.refusals = map[uuid.UUID]int{e.ID: n}
+		if err := s.relay.Flush(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var seconds []int
+	for _, d := range s.store.deferred {
+		seconds = append(seconds, int(d.Seconds()))
+	}
+	if diff := cmp.Diff([]int{1, 2, 4, 8, 16, 32, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 60, 600, 600}, seconds); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestARefusedEventIsSentApart, since it may cost the others their confirms.
+func TestARefusedEventIsSentApart(t *testing.T) {
+	t.Parallel()
+	bad := of('b', 1)
+	s := newSetting(of('a', 1), bad, of('c', 1), of('b', 2))
+	s.store.refusals = map[uuid.UUID]int{bad.ID: 3}
+	if err := s.relay.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"a1", "c1"}, {"b1"}, {"b2"}}, s.broker.rounds); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestNothingIsPublishedAfterARemovalThatFailed before one has worked.
+func TestNothingIsPublishedAfterARemovalThatFailed(t *testing.T) {
+	t.Parallel()
+	s := newSetting(of('a', 1), of('b', 1))
+	s.store.removal = errors.New("no rights")
+	for range 5 {
+		if err := s.relay.Flush(t.Context()); !errors.Is(err, s.store.removal) {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	if diff := cmp.Diff([][]string{{"a1", "b1"}}, s.broker.rounds); diff != "" {
+		t.Error(diff)
+	}
+	s.store.add(of('a', 2))
+	s.store.removal = nil
+	if err := s.relay.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{{"a1", "b1"}, {"a2"}}, s.broker.rounds); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -57,9 +57,11 @@ func rename(ctx context.Context, db *postgres.DB, id uuid.UUID, fault error) err
 func drain(t *testing.T, db *postgres.DB) []event.Event {
 	t.Helper()
 	var all []event.Event
-	_, err := db.Drain(t.Context(), 10_000, func(_ context.Context, events []event.Event) []bool {
-		all = events
-		return allTrue(len(events))
+	_, err := db.Drain(t.Context(), everything, func(_ context.Context, waiting []outbox.Waiting) []outbox.Outcome {
+		for _, w := range waiting {
+			all = append(all, w.Event)
+		}
+		return confirmAll(len(waiting))
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -67,10 +69,13 @@ func drain(t *testing.T, db *postgres.DB) []event.Event {
 	return all
 }
 
-func allTrue(n int) []bool {
-	out := make([]bool, n)
+// everything is a batch without limits.
+var everything = outbox.Limits{Events: 10_000, Retries: 10_000, Bytes: 1 << 30}
+
+func confirmAll(n int) []outbox.Outcome {
+	out := make([]outbox.Outcome, n)
 	for i := range out {
-		out[i] = true
+		out[i].Result = outbox.Confirmed
 	}
 	return out
 }
@@ -161,13 +166,13 @@ func TestOneRelayDrainsAtATime(t *testing.T) {
 	dsn := postgrestest.URL(t)
 	first, second := postgrestest.Connect(t, dsn, nil), postgrestest.Connect(t, dsn, nil)
 	create(t, first, "a@example.com")
-	_, err := first.Drain(t.Context(), 10, func(ctx context.Context, _ []event.Event) []bool {
+	_, err := first.Drain(t.Context(), everything, func(ctx context.Context, _ []outbox.Waiting) []outbox.Outcome {
 		called := false
-		_, err := second.Drain(ctx, 10, func(_ context.Context, e []event.Event) []bool { called = true; return allTrue(len(e)) })
+		_, err := second.Drain(ctx, everything, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome { called = true; return confirmAll(len(w)) })
 		if !errors.Is(err, outbox.ErrBusy) || called {
 			t.Errorf("the second relay got %v, want ErrBusy", err)
 		}
-		return []bool{false}
+		return []outbox.Outcome{{Result: outbox.Unsent}}
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -186,7 +191,7 @@ func TestADeadRelaysLockIsFree(t *testing.T) {
 	db := postgrestest.Connect(t, dsn, nil)
 	create(t, db, "a@example.com")
 	ctx, kill := context.WithCancel(t.Context())
-	_, err := db.Drain(ctx, 10, func(context.Context, []event.Event) []bool { kill(); return []bool{true} })
+	_, err := db.Drain(ctx, everything, func(context.Context, []outbox.Waiting) []outbox.Outcome { kill(); return confirmAll(1) })
 	if err == nil {
 		t.Fatal("a relay that died in the middle has committed")
 	}

@@ -10,6 +10,7 @@ import (
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
+	"user-service/pkg/outbox"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/user"
 )
@@ -24,7 +25,9 @@ const crowd = `
 	INSERT INTO user_roles SELECT id, 'user' FROM users;
 	INSERT INTO user_roles SELECT id, 'admin' FROM users WHERE version = 1 ORDER BY id LIMIT 5;
 	INSERT INTO sessions SELECT id, id, 0, now(), now(), now() + interval '1 hour' FROM users;
-	INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data) SELECT id, 'user.created', id, 1, now(), '{}' FROM users;
+	INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data, retry_at, refusals)
+	SELECT id, 'user.created', id, 1, now(), '{}', CASE WHEN n <= 30000 THEN now() + n * interval '1 s' END, CASE WHEN n <= 30000 THEN n % 2 ELSE 0 END
+	FROM (SELECT id, row_number() OVER (ORDER BY id) n FROM users) s;
 	INSERT INTO login_networks SELECT id, '192.0.2.0/24', now(), now() FROM users;
 	INSERT INTO login_failures SELECT sha256(id::text::bytea), 1, now(), now() FROM users;
 	INSERT INTO password_failures SELECT sha256(id::text::bytea), '192.0.2.0/24', 1, now(), now() FROM users;
@@ -89,7 +92,7 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, UserID: id}))
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, Action: user.LoginFailed}))
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20}))
-		run(db.Drain(ctx, 100, func(_ context.Context, e []event.Event) []bool { return allTrue(len(e)) }))
+		run(db.Drain(ctx, outbox.Limits{Events: 100, Retries: 20, Bytes: 1 << 20}, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome { return confirmAll(len(w)) }))
 	}
 	run(db.Change(ctx, access.Internal(id), func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{Delete: true}, nil }))
 	db.Close(t.Context())

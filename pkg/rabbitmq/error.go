@@ -9,6 +9,9 @@ const (
 	ErrBlocked failure = "blocked by the broker"
 	// ErrNacked means that the broker refused the event: one of its queues is full, or failed.
 	ErrNacked failure = "refused by the broker"
+	// ErrRejected means that the broker never takes this event as it is, or that the event can't be a message: it is
+	// too large, or the topic is forbidden to us.
+	ErrRejected failure = "rejected by the broker"
 	// ErrConnectionLost means that the connection ended before the broker's confirm.
 	ErrConnectionLost failure = "connection lost before the broker's confirm"
 )
@@ -17,6 +20,9 @@ const (
 type failure string
 
 func (f failure) Error() string { return string(f) }
+
+// Refused reports whether the broker refuses this event, and takes others.
+func (f failure) Refused() bool { return f == ErrNacked || f == ErrRejected }
 
 // ErrorType is what OpenTelemetry's semantic conventions call error.type.
 func (f failure) ErrorType() string { return string(f) }

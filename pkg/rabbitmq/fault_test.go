@@ -93,7 +93,7 @@ func TestStalledWrite(t *testing.T) {
 	arrived := consume(t, typ)
 	network, cfg := newMouthpiece(t, broker(t))
 	p := start(t, cfg, nil)
-	events := fatten(newEvents(t, typ, 8))
+	events := fatten(newEvents(t, typ, 40))
 
 	hear := network.goDeaf(t)
 	const limit = 300 * time.Millisecond
@@ -119,7 +119,7 @@ func TestBrokerWithAnAlarm(t *testing.T) {
 	network, cfg := newMouthpiece(t, broker(t))
 	seen := &observer{}
 	p := start(t, cfg, seen)
-	events := fatten(newEvents(t, typ, 8))
+	events := fatten(newEvents(t, typ, 40))
 
 	hear := network.goDeaf(t)
 	const reason = "low on memory"
@@ -358,10 +358,10 @@ func unpublished(events []event.Event, errs []error) []event.Event {
 	return failed
 }
 
-// fatten gives each event 2 MiB of data, so that a few of them fill the buffers of a connection.
+// fatten gives each event 400 KiB of data, so that a few of them fill the buffers of a connection.
 func fatten(events []event.Event) []event.Event {
 	for i := range events {
-		events[i].Data = json.RawMessage(fmt.Sprintf("%q", strings.Repeat("x", 2<<20)))
+		events[i].Data = json.RawMessage(fmt.Sprintf("%q", strings.Repeat("x", 400<<10)))
 	}
 	return events
 }

@@ -9,14 +9,8 @@ import (
 	"user-service/pkg/event"
 )
 
-const (
-	// maxBody is the size in bytes up to which a body is sent. A broker closes the channel, to
-	// the harm of all other messages, on one that is over its max_message_size: 16 MiB
-	// since RabbitMQ 4.0.
-	maxBody = 8 << 20
-	// maxType is what a routing key can hold (AMQP 0-9-1, section 4.2.5.3, short strings).
-	maxType = 255
-)
+// maxType is what a routing key can hold (AMQP 0-9-1, section 4.2.5.3, short strings).
+const maxType = 255
 
 // message is one event on its way.
 type message struct {
@@ -29,14 +23,11 @@ type message struct {
 // CloudEvent, in structured mode.
 func encode(e event.Event) (amqp.Publishing, error) {
 	if len(e.Type) > maxType {
-		return amqp.Publishing{}, fmt.Errorf("event %s: a type of %d bytes is no routing key (%d at most)", e.ID, len(e.Type), maxType)
+		return amqp.Publishing{}, fmt.Errorf("%w: a type of %d bytes is no routing key (%d at most)", ErrRejected, len(e.Type), maxType)
 	}
 	body, err := e.CloudEvent()
 	if err != nil {
-		return amqp.Publishing{}, err
-	}
-	if len(body) > maxBody {
-		return amqp.Publishing{}, fmt.Errorf("event %s: a body of %d bytes is too big (%d at most)", e.ID, len(body), maxBody)
+		return amqp.Publishing{}, fmt.Errorf("%w: %w", ErrRejected, err)
 	}
 	return amqp.Publishing{
 		ContentType:  event.ContentType,

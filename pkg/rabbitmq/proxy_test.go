@@ -71,6 +71,7 @@ type mouthpiece struct {
 
 	mu      sync.Mutex
 	clients []net.Conn
+	bytes   int           // that clients have said
 	hears   chan struct{} // closed while it listens
 	wg      sync.WaitGroup
 }
@@ -127,6 +128,7 @@ func (m *mouthpiece) listen(server, client net.Conn) {
 			return
 		}
 		m.mu.Lock()
+		m.bytes += n
 		hears := m.hears
 		m.mu.Unlock()
 		<-hears
@@ -159,6 +161,13 @@ func (m *mouthpiece) say(t *testing.T, channel byte, method string) {
 	if _, err := m.clients[len(m.clients)-1].Write(frame); err != nil {
 		t.Fatalf("speak for the broker: %v", err)
 	}
+}
+
+// said returns how many bytes clients have said.
+func (m *mouthpiece) said() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.bytes
 }
 
 // connections returns how many there have been.

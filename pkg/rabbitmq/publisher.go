@@ -104,14 +104,14 @@ func (p *Publisher) ready() (*session, error) {
 // Without a connection, and while the broker blocks, Publish fails at once. If the time is up while
 // a confirm is outstanding, the connection is given up for a new one, unless the broker said
 // that it blocks: then the connection stays, and waits for the end of that.
+//
+// A broker that never takes one of the events closes the channel, and does not tell which event it was. What is not
+// confirmed then is sent once more, one event at a time; the event that closes the channel again is ErrRejected.
 func (p *Publisher) Publish(ctx context.Context, events []event.Event) []error {
 	errs := make([]error, len(events))
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
 	s, err := p.ready()
-	if err == nil {
-		err = s.acquire(ctx)
-	}
 	if err != nil {
 		for i := range errs {
 			errs[i] = err
@@ -119,13 +119,45 @@ func (p *Publisher) Publish(ctx context.Context, events []event.Event) []error {
 		return errs
 	}
 	batch := p.messages(ctx, events, errs)
-	receipts := s.send(ctx, batch)
+	p.transmit(ctx, s, batch, errs)
+	if len(batch) > 1 {
+		p.transmitOneByOne(ctx, s, batch, errs)
+	}
 	for _, m := range batch {
-		err := p.settle(ctx, s, receipts)
-		endSpan(m.span, err)
-		errs[m.index] = err
+		if rejection := (channelRejection{}); errors.As(errs[m.index], &rejection) {
+			errs[m.index] = fmt.Errorf("%w: %s", ErrRejected, rejection.reason.Reason)
+			p.observer.Nacked()
+		}
+		endSpan(m.span, errs[m.index])
 	}
 	return errs
+}
+
+// transmit sends messages and waits for the confirms. The error of each gets into errs.
+func (p *Publisher) transmit(ctx context.Context, s *session, batch []message, errs []error) {
+	if err := s.acquire(ctx); err != nil {
+		for _, m := range batch {
+			errs[m.index] = err
+		}
+		return
+	}
+	receipts := s.send(ctx, batch)
+	for _, m := range batch {
+		errs[m.index] = p.settle(ctx, s, receipts)
+	}
+}
+
+// transmitOneByOne sends the messages again that were on their way when the broker closed the channel.
+func (p *Publisher) transmitOneByOne(ctx context.Context, s *session, batch []message, errs []error) {
+	for i, m := range batch {
+		if !errors.As(errs[m.index], new(channelRejection)) {
+			continue
+		}
+		p.transmit(ctx, s, batch[i:i+1], errs)
+		if errors.Is(errs[m.index], ErrNotConnected) { // the broker may have it from before
+			errs[m.index] = ErrConnectionLost
+		}
+	}
 }
 
 // messages makes a message of each event. An event that can't be one gets its error in errs.

@@ -9,22 +9,32 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
+// channelRejection is the broker's reason to close a channel. One of the messages that were on their way was the cause.
+type channelRejection struct{ reason *amqp.Error }
+
+func (c channelRejection) Error() string { return c.reason.Error() }
+
 // receipt is what is known of a message after it was written to the connection.
 type receipt struct {
+	channel      *channel
 	confirmation *amqp.DeferredConfirmation
 	sent         time.Time
 	err          error
 }
 
-// acquire waits until nobody else publishes on the session. Without an error, send
-// must follow, which releases it.
+// acquire waits until nobody else publishes on the session, and sees to it that there is a channel. Without an
+// error, send must follow, which releases it.
 func (s *session) acquire(ctx context.Context) error {
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return s.late(ctx)
 	}
 	select {
 	case s.sending <- struct{}{}:
-		return nil
+		err := s.replaceChannel(ctx)
+		if err != nil {
+			<-s.sending
+		}
+		return err
 	case <-s.lost:
 		return ErrNotConnected
 	case <-ctx.Done():
@@ -49,16 +59,34 @@ func (s *session) send(ctx context.Context, batch []message) <-chan receipt {
 func (s *session) write(ctx context.Context, publishing amqp.Publishing) receipt {
 	const mandatory, immediate = true, false
 	sent := time.Now()
-	confirmation, err := s.channel.PublishWithDeferredConfirmWithContext(
+	channel := s.channel
+	confirmation, err := channel.PublishWithDeferredConfirmWithContext(
 		ctx, Exchange, publishing.Type, mandatory, immediate, publishing)
 	switch {
 	case err == nil:
 	case errors.Is(err, ctx.Err()): // it was not sent
 		err = s.late(ctx)
+	case channel.IsClosed():
+		err = s.closedChannel(ctx, channel)
 	default:
 		err = fmt.Errorf("%w: %w", ErrConnectionLost, err)
 	}
-	return receipt{confirmation: confirmation, sent: sent, err: err}
+	return receipt{channel: channel, confirmation: confirmation, sent: sent, err: err}
+}
+
+// closedChannel returns why there is no confirm on a channel that is closed.
+func (s *session) closedChannel(ctx context.Context, c *channel) error {
+	select {
+	case <-c.closed:
+		if c.rejection != nil {
+			return channelRejection{c.rejection}
+		}
+		<-s.lost
+	case <-s.lost:
+	case <-ctx.Done():
+		return s.giveUp(ctx)
+	}
+	return fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)
 }
 
 // next returns the next receipt, or an error if ctx ends first.
@@ -86,9 +114,8 @@ func (s *session) confirm(ctx context.Context, r receipt) error {
 	switch {
 	case r.confirmation.Acked():
 		return nil
-	case s.channel.IsClosed(): // amqp091-go ends all open confirmations then, as if refused
-		<-s.lost
-		return fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)
+	case r.channel.IsClosed(): // amqp091-go ends all open confirmations then, as if refused
+		return s.closedChannel(ctx, r.channel)
 	case ctx.Err() != nil:
 		return s.giveUp(ctx)
 	default:

@@ -17,13 +17,14 @@ import (
 var errClosed = errors.New("closed")
 
 // session is one connection to the broker with one channel, from its opening to its
-// loss. It is never mended: another one takes its place.
+// loss. Another session takes its place then. A channel that the broker has closed because of one message is replaced.
 type session struct {
 	// socket is kept beside conn because amqp091-go holds its locks while a write stalls, and
 	// then can't even close itself. To close the socket always works, and frees the rest.
 	socket  net.Conn
 	conn    *amqp.Connection
-	channel *amqp.Channel
+	channel *channel // who holds the token of sending may replace it
+	prepare func(*amqp.Channel) error
 	log     *slog.Logger
 
 	sending chan struct{} // holds one token while somebody publishes
@@ -46,8 +47,8 @@ func open(ctx context.Context, cfg Config, name string, log *slog.Logger, prepar
 	// amqp091-go takes no context; without its socket it gives up at once.
 	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
 
-	s := &session{socket: socket, log: log, sending: make(chan struct{}, 1), lost: make(chan struct{})}
-	err = s.shakeHands(ctx, cfg, name, prepare)
+	s := &session{socket: socket, prepare: prepare, log: log, sending: make(chan struct{}, 1), lost: make(chan struct{})}
+	err = s.shakeHands(ctx, cfg, name)
 	if !stop() {
 		err = fmt.Errorf("wait for the broker's answer: %w", ctx.Err())
 	}
@@ -59,7 +60,7 @@ func open(ctx context.Context, cfg Config, name string, log *slog.Logger, prepar
 	return s, nil
 }
 
-func (s *session) shakeHands(ctx context.Context, cfg Config, name string, prepare func(*amqp.Channel) error) error {
+func (s *session) shakeHands(ctx context.Context, cfg Config, name string) error {
 	stream, err := cfg.secure(ctx, s.socket)
 	if err != nil {
 		return err
@@ -67,33 +68,20 @@ func (s *session) shakeHands(ctx context.Context, cfg Config, name string, prepa
 	if s.conn, err = amqp.Open(stream, cfg.client(name)); err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
-	if s.channel, err = s.conn.Channel(); err != nil {
-		return fmt.Errorf("open a channel: %w", err)
-	}
-	const durable, autoDelete, internal, noWait = true, false, false, false
-	if err := s.channel.ExchangeDeclare(Exchange, amqp.ExchangeTopic, durable, autoDelete, internal, noWait, nil); err != nil {
-		return fmt.Errorf("declare the exchange %s: %w", Exchange, err)
-	}
-	return prepare(s.channel)
+	s.channel, err = s.openChannel()
+	return err
 }
 
 // watch listens to what the broker says unasked. A notification that nobody takes
 // would stop the client's reader.
 func (s *session) watch() {
-	connection := s.conn.NotifyClose(make(chan *amqp.Error, 1))
-	channel := s.channel.NotifyClose(make(chan *amqp.Error, 1))
+	closed := s.conn.NotifyClose(make(chan *amqp.Error, 1))
 	blockings := s.conn.NotifyBlocked(make(chan amqp.Blocking, 1))
 	go func() {
-		var reason *amqp.Error
-		select {
-		case reason = <-connection:
-		case reason = <-channel:
-		}
-		if reason == nil {
-			s.end(errClosed)
-		} else {
+		if reason := <-closed; reason != nil {
 			s.end(reason)
 		}
+		s.end(errClosed)
 	}()
 	go func() {
 		for blocking := range blockings {

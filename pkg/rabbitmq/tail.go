@@ -46,11 +46,20 @@ func Tail(ctx context.Context, cfg Config, log *slog.Logger, sub Subscription) e
 		if failure = sub.handleAll(ctx, deliveries); failure != nil {
 			cancel() // which closes the session
 		}
-		if ctx.Err() == nil && !s.channel.IsClosed() {
-			s.end(errConsumerCanceled)
+		if ctx.Err() == nil {
+			s.endConsumer(ctx)
 		}
 	})
 	return failure
+}
+
+// endConsumer ends a session that gets no more deliveries.
+func (s *session) endConsumer(ctx context.Context) {
+	cause := errConsumerCanceled
+	if s.channel.IsClosed() {
+		cause = s.closedChannel(ctx, s.channel)
+	}
+	s.end(cause)
 }
 
 // consume makes the queue and binds it.

@@ -37,14 +37,31 @@ func (m *Metrics) QueryDone(ctx context.Context, operation string, took time.Dur
 // askTimeout is how long a scrape waits for the database.
 const askTimeout = time.Second
 
-func outboxQuestion(s Sources) *question {
+func outboxQuestion(s Sources, types []string) *question {
 	pendingDesc := newDesc("user_service_outbox_pending_events", "Events that wait to be published; 100000 stands for so many or more.")
-	ageDesc := newDesc("user_service_outbox_oldest_event_age_seconds", "Time that the oldest waiting event has waited; 0 if none waits.")
+	ageDesc := newDesc("user_service_outbox_oldest_event_age_seconds", "Time that the oldest event has waited that is neither parked nor behind a refused one; 0 if none waits.")
+	parkedDesc := newDesc("user_service_outbox_parked_events", "Events that the broker has refused 20 times in a row or more often; 100000 stands for so many or more.", "type")
 	return newQuestion("user_service_outbox_scrape_errors_total", "Scrapes for which the database did not tell the state of the outbox.",
 		func(ctx context.Context) ([]prometheus.Metric, error) {
 			pending, oldest, err := s.Outbox(ctx)
-			return []prometheus.Metric{gauge(pendingDesc, float64(pending)), gauge(ageDesc, oldest.Seconds())}, err
-		}, pendingDesc, ageDesc)
+			if err != nil {
+				return nil, err
+			}
+			parked, err := s.Parked(ctx)
+			counts := make(map[string]int64)
+			for typ, n := range parked {
+				counts[bounded(types, typ)] += n
+			}
+			answers := []prometheus.Metric{gauge(pendingDesc, float64(pending)), gauge(ageDesc, oldest.Seconds())}
+			for _, typ := range types {
+				answers = append(answers, gauge(parkedDesc, float64(counts[typ]), typ))
+				delete(counts, typ)
+			}
+			for typ, n := range counts {
+				answers = append(answers, gauge(parkedDesc, float64(n), typ))
+			}
+			return answers, err
+		}, pendingDesc, ageDesc, parkedDesc)
 }
 
 func schemaQuestion(s Sources) *question {

@@ -21,7 +21,7 @@ func newOutboxMetrics(factory promauto.Factory, types []string) outboxMetrics {
 		published: newCounter(factory, "user_service_outbox_published_total",
 			"Events that the broker has confirmed.", "type", types),
 		failed: newCounter(factory, "user_service_outbox_failed_total",
-			"Vain tries to publish an event; each is tried again.", "type", types),
+			"Vain tries to publish an event, refused or not; each is tried again.", "type", types),
 		returned: newCounter(factory, "user_service_outbox_returned_total",
 			"Published events that no queue took.", "type", types),
 		delivery: factory.NewHistogram(prometheus.HistogramOpts{
@@ -68,7 +68,7 @@ func newRabbitMQMetrics(factory promauto.Factory) rabbitMQMetrics {
 		}),
 		nacked: factory.NewCounter(prometheus.CounterOpts{
 			Name: "user_service_rabbitmq_nacked_total",
-			Help: "Events that RabbitMQ refused; each is published again.",
+			Help: "Refusals of events by RabbitMQ; each event is tried again later.",
 		}),
 	}
 }

@@ -32,6 +32,7 @@ func sources() telemetry.Sources {
 			return telemetry.PoolStats{Idle: 4, Used: 5, Max: 16, Acquired: 70, AcquireTime: 1500 * time.Millisecond, Canceled: 6}
 		},
 		Outbox:         func(context.Context) (int64, time.Duration, error) { return 8, 90 * time.Second, nil },
+		Parked:         func(context.Context) (map[string]int64, error) { return map[string]int64{"user.updated": 3}, nil },
 		Schema:         func(context.Context) (int64, error) { return 11, nil },
 		SchemaRequired: 10,
 		Keys: func(context.Context) ([]telemetry.Key, error) {

@@ -21,6 +21,8 @@ type Sources struct {
 	// Outbox asks the database how many events wait to be published, and for how long the oldest
 	// has waited. It has to end when its context does.
 	Outbox func(context.Context) (pending int64, oldest time.Duration, err error)
+	// Parked asks the database how many events of each type are parked. It has to end when its context does.
+	Parked func(context.Context) (map[string]int64, error)
 	// Schema asks the database for the version of its schema. It has to end when its context does.
 	Schema func(context.Context) (version int64, err error)
 	// Keys asks the database since when each key of tokens is in use. It has to end when its context does.
@@ -58,5 +60,5 @@ func (m *Metrics) Watch(s Sources) {
 		Name: "user_service_schema_version_required",
 		Help: "The least version of the database's schema that this build needs.",
 	}).Set(float64(s.SchemaRequired))
-	m.registry.MustRegister(databaseCollector{newPoolCollector(s.Pool), []*question{outboxQuestion(s), schemaQuestion(s), keyQuestion(s)}})
+	m.registry.MustRegister(databaseCollector{newPoolCollector(s.Pool), []*question{outboxQuestion(s, m.outbox.types), schemaQuestion(s), keyQuestion(s)}})
 }

@@ -32,9 +32,13 @@ type Store interface {
 	// ActiveUserID returns the id of the active account with this email, whatever its case, or the nil UUID. Its work
 	// is the same for every email.
 	ActiveUserID(ctx context.Context, email string) (uuid.UUID, error)
-	// Announce stores an event about each of the next users after an id, sorted by id, while none of
-	// them can change, and returns those users.
-	Announce(ctx context.Context, after uuid.UUID, limit int, about func(User) (event.Event, error)) ([]User, error)
+	// Announce stores an event about each of the next users that a chooses, sorted by id, while none of
+	// them can change. At most a.Limit users are looked at.
+	Announce(ctx context.Context, a Announcement, about func(User) (event.Event, error)) (Announced, error)
+	// CountUsers returns how many users have an id above after.
+	CountUsers(ctx context.Context, after uuid.UUID) (int, error)
+	// ReadyEvents returns how many events wait to be published and are not deferred; limit stands for so many or more.
+	ReadyEvents(ctx context.Context, limit int) (int, error)
 	// Users returns the accounts that the filter chooses, sorted by id.
 	Users(ctx context.Context, f Filter) (Page, error)
 

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"user-service/pkg/access"
@@ -57,6 +58,48 @@ func BenchmarkFromCommitToConfirm(b *testing.B) {
 	b.ReportMetric(milliseconds(took[len(took)/2]), "p50-ms")
 	b.ReportMetric(milliseconds(took[len(took)*99/100]), "p99-ms")
 }
+
+// BenchmarkBacklog measures how fast the relay drains an outbox of 10,000 events of 1,000 users.
+func BenchmarkBacklog(b *testing.B) {
+	const events = 10_000
+	cfg := broker(b)
+	keepEvents(b, cfg)
+	dsn := postgrestest.URL(b)
+	db := postgrestest.Connect(b, dsn, nil)
+	publisher := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
+	background(b, publisher.Run)
+	for publisher.Check(b.Context()) != nil {
+		<-time.After(10 * time.Millisecond)
+	}
+	conn, err := pgx.Connect(b.Context(), dsn)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	relay := outbox.New(db, publisher, unheard{}, slog.New(slog.DiscardHandler))
+	for b.Loop() {
+		b.StopTimer()
+		// Of a deletion the relay asks for no user.
+		_, err := conn.Exec(b.Context(), `
+			INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data)
+			SELECT gen_random_uuid(), 'user.deleted', ('00000000-0000-7000-8000-' || lpad(to_hex(n % 1000), 12, '0'))::uuid, n, now(),
+				json_build_object('id', repeat('x', 300)) FROM generate_series(1, $1) n`, events)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if err := relay.Flush(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}
+
+// unheard is the outbox.Observer that keeps nothing.
+type unheard struct{}
+
+func (unheard) EventPublished(string, time.Duration) {}
+func (unheard) EventFailed(string)                   {}
 
 // confirms is the outbox.Observer that tells when an event was confirmed.
 type confirms chan time.Time

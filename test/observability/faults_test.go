@@ -101,6 +101,14 @@ func holdRelay(now *situation) func() {
 	return now.pods[0].hold(`SELECT pg_advisory_xact_lock(x'757365725f6f7574'::bigint)`)
 }
 
+// parkEvent stores an event as after 20 refusals, and ends that as events retry does.
+func parkEvent(now *situation) func() {
+	now.pods[0].query(`
+		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data, refusals, retry_at, parked_at)
+		SELECT gen_random_uuid(), 'user.updated', id, version, now(), '{}', 20, now() + interval '10 minutes', now() FROM users LIMIT 1`)
+	return func() { now.pods[0].query(`UPDATE outbox SET retry_at = now() WHERE parked_at IS NOT NULL`) }
+}
+
 func guess(now *situation) func() {
 	return now.pods[0].keep(2, func() {
 		_, _, _ = now.pods[0].try(http.MethodPost, "/login", "", map[string]any{"email": rand.Text() + "@example.com", "password": "not " + password})

@@ -68,6 +68,8 @@ var stories = []story{
 	{"logins may take longer", "70m", both(answers("/login", "200", "0+600x100", "0+600x100", "1"), one(fmt.Sprintf(bucket, "/login", "200", "0.25"), "0x100")), nil},
 
 	{"an old event", "5m", one(`user_service_outbox_oldest_event_age_seconds{@}`, "0+60x10"), []string{"UserServiceOutboxStuck/critical"}},
+	{"a parked event", "5m", one(`user_service_outbox_parked_events{@,type="user.updated"}`, "0x1 1x10"), []string{"UserServiceEventsParked/critical"}},
+	{"no parked event", "5m", one(`user_service_outbox_parked_events{@,type="user.updated"}`, "0x10"), nil},
 	{"a young event", "5m", one(`user_service_outbox_oldest_event_age_seconds{@}`, "50x10"), nil},
 	{
 		"most logins fail", "20m", both(one(`user_service_logins_total{@,result="success"}`, "0+10x30"), one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+90x30")),

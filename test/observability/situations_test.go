@@ -49,6 +49,10 @@ var situations = []*situation{
 		must: []string{"UserServiceOutboxStuck/critical"},
 	},
 	{
+		name: "event-parked", fault: "RabbitMQ refuses an event", users: 1, used: ordinary, strike: parkEvent,
+		must: []string{"UserServiceEventsParked/critical"},
+	},
+	{
 		name: "guessing", fault: "passwords are guessed", users: 1, used: ordinary, strike: guess,
 		must: []string{"UserServiceLoginsFail/critical"},
 	},

@@ -206,6 +206,10 @@ func events() []panel {
 		},
 		{title: "Waiting events", unit: "short", about: "Events in the outbox; 100000 stands for so many or more.", queries: []query{{`max(user_service_outbox_pending_events{@})`, "waiting"}}},
 		{
+			title: "Parked events", unit: "short", about: "Events that RabbitMQ has refused 20 times in a row. Each blocks the later events of its own user, and is tried every 10 minutes.",
+			alert: "UserServiceEventsParked", limit: limit{value: 1}, queries: []query{{`max by (type) (user_service_outbox_parked_events{@})`, "{{type}}"}},
+		},
+		{
 			title: "Connected to RabbitMQ", unit: "short", max: 1, about: "1 for each pod that has a connection to RabbitMQ. Requests are served without one.",
 			alert: "UserServiceBrokerAway", limit: limit{value: 1, below: true}, queries: []query{{`sum by (pod) (user_service_rabbitmq_connected{@})`, "{{pod}}"}},
 		},

@@ -24,6 +24,9 @@ func NewRole(t testing.TB, password string) *Role {
 	return r
 }
 
+// Name returns the role's name.
+func (r *Role) Name() string { return r.name }
+
 // SetPassword changes the role's password.
 func (r *Role) SetPassword(password string) {
 	r.t.Helper()

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+)
+
+const someUsers = `
+	INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
+	SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n || '@example.com', n || '@example.com', 'active', 1, now(), now() - n * interval '1 hour'
+	FROM generate_series(1, $1::int) n`
+
+// written is an output that can be read while it is written.
+type written struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (w *written) Write(b []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.Write(b)
+}
+
+func (w *written) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buf.String()
+}
+
+func events(ctx context.Context, env []string, args ...string) (cmd *exec.Cmd, out *written) {
+	out = &written{}
+	cmd = exec.CommandContext(ctx, "user-service", append([]string{"events"}, args...)...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
+	return cmd, out
+}
+
+func mustExec(t *testing.T, db *pgx.Conn, query string, args ...any) {
+	t.Helper()
+	if _, err := db.Exec(t.Context(), query, args...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestAReplayWaitsForTheRelayAndContinues interrupts a replay that waits, as nothing publishes its events, and continues it.
+func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
+	t.Parallel()
+	env, db := migrated(t)
+	mustExec(t, db, someUsers, 2500)
+	mustExec(t, db, `CREATE TABLE published AS SELECT subject, id FROM outbox`)
+	publish := func() { // as the relay does
+		mustExec(t, db, `WITH gone AS (DELETE FROM outbox RETURNING subject, id) INSERT INTO published SELECT * FROM gone`)
+	}
+	replay, out := events(t.Context(), env, "replay", "--rate", "0")
+	if err := replay.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1000, 1000} {
+		if !eventually(patience, func() bool {
+			return number(t, db, `SELECT count(*) FROM outbox`) == size && strings.Contains(out.String(), "waiting")
+		}) {
+			t.Fatalf("%d events wait, want %d: %s", number(t, db, `SELECT count(*) FROM outbox`), size, out)
+		}
+		publish()
+	}
+	if !eventually(patience, func() bool { return number(t, db, `SELECT count(*) FROM outbox`) > 0 }) {
+		t.Fatal("the replay does not go on")
+	}
+	if err := replay.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	_ = replay.Wait()
+	after := regexp.MustCompile(`continue with --after (\S+)`).FindStringSubmatch(out.String())
+	if after == nil && !strings.Contains(out.String(), "announced 2500 users") { // it may have been quicker
+		t.Fatalf("no way to continue: %s", out)
+	}
+	if after != nil {
+		again, out := events(t.Context(), env, "replay", "--after", after[1])
+		if err := again.Run(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	publish()
+	if n, all := number(t, db, `SELECT count(DISTINCT subject) FROM published`), number(t, db, `SELECT count(*) FROM published`); n != 2500 || all != n {
+		t.Errorf("%d users were announced by %d events, want each of 2500 once", n, all)
+	}
+}
+
+func TestAReplayTellsWhereToContinueWhenTheDatabaseGoes(t *testing.T) {
+	t.Parallel()
+	env, db := migrated(t)
+	mustExec(t, db, someUsers, 1100)
+	replay, out := events(t.Context(), env, "replay", "--rate", "0")
+	if err := replay.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(patience, func() bool { return strings.Contains(out.String(), "waiting") }) {
+		t.Fatalf("the replay does not wait: %s", out)
+	}
+	mustExec(t, db, `ALTER TABLE outbox RENAME TO away`)
+	if err := replay.Wait(); err == nil {
+		t.Error("the replay has succeeded")
+	}
+	if !strings.Contains(out.String(), "1000 are announced, continue with --after 00000000-0000-7000-8000-0000000003e8\n") {
+		t.Error(out)
+	}
+}
+
+func TestAReplayHasARateAndChoosesUsers(t *testing.T) {
+	t.Parallel()
+	env, db := migrated(t)
+	mustExec(t, db, someUsers, 300)
+	for _, test := range []struct {
+		args  []string
+		users int
+		least time.Duration
+	}{
+		{[]string{"--rate", "200"}, 300, time.Second},
+		{[]string{"--since", "10h30m"}, 10, 0},
+		{[]string{"--user", "7@example.com"}, 1, 0},
+		{[]string{"--user", "00000000-0000-7000-8000-000000000007"}, 1, 0},
+		{[]string{"--user", "7@example.com", "--since", "1h"}, 0, 0},
+		{[]string{"--after", "00000000-0000-7000-8000-000000000100"}, 300 - 256, 0},
+	} {
+		mustExec(t, db, `DELETE FROM outbox`)
+		began := time.Now()
+		cmd, out := events(t.Context(), env, append([]string{"replay"}, test.args...)...)
+		if err := cmd.Run(); err != nil {
+			t.Errorf("%v: %v: %s", test.args, err, out)
+		}
+		if n := number(t, db, `SELECT count(DISTINCT subject) FROM outbox WHERE type = 'user.snapshot'`); n != test.users {
+			t.Errorf("%v: %d users were announced, want %d", test.args, n, test.users)
+		}
+		if took := time.Since(began); took < test.least {
+			t.Errorf("%v: it took %s, want %s at least", test.args, took, test.least)
+		}
+	}
+}
+
+func TestParkedEventsAreListedAndRetried(t *testing.T) {
+	t.Parallel()
+	env, db := migrated(t)
+	mustExec(t, db, `
+		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data, refusals, retry_at, parked_at, refusal)
+		SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'user.updated', gen_random_uuid(), 1, '2026-01-31T12:00:00Z', '{"secret":1}',
+			n, now() + interval '5 min', CASE WHEN n >= 20 THEN now() END, 'refused by the broker'
+		FROM generate_series(1, 620) n`)
+	cmd, out := events(t.Context(), env, "parked", "-o", "json")
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var list []map[string]any
+	if err := json.Unmarshal([]byte(out.String()), &list); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if len(list) != 601 || list[0]["id"] != "00000000-0000-4000-8000-000000000020" || list[0]["refusals"] != 20.0 ||
+		list[0]["reason"] != "refused by the broker" || list[0]["time"] != "2026-01-31T12:00:00Z" || strings.Contains(out.String(), "secret") {
+		t.Errorf("%d events, first %v", len(list), list[0])
+	}
+	cmd, out = events(t.Context(), env, "parked")
+	if err := cmd.Run(); err != nil || strings.Count(out.String(), "\n") != 602 ||
+		!regexp.MustCompile(`(?m)^00000000-0000-4000-8000-000000000620 +user\.updated +\S+ +2026-01-31T12:00:00Z +\S+Z +620 +\S+Z +0 +refused by the broker$`).MatchString(out.String()) {
+		t.Errorf("%v: %s", err, out)
+	}
+	cmd, out = events(t.Context(), env, "retry")
+	if err := cmd.Run(); err != nil || out.String() != "620 events are tried again\n" {
+		t.Errorf("%v: %s", err, out)
+	}
+	if n := number(t, db, `SELECT count(*) FROM outbox WHERE retry_at > now()`); n != 0 {
+		t.Errorf("%d events are not due", n)
+	}
+}

@@ -1,0 +1,42 @@
+-- Events that the broker refuses: how often, and when they are tried again. Until then they block the later events of
+-- their own user only.
+
+-- +goose NO TRANSACTION
+-- +goose Up
+
+-- An event with retry_at is deferred: it was refused, or it waits behind an event of its user that was. The block is a
+-- transaction: while this waits for its lock, others wait for it. After a second the migration fails, and can be run
+-- again when the long transaction is over.
+-- +goose StatementBegin
+DO $$
+BEGIN
+    SET LOCAL lock_timeout = '1s';
+    ALTER TABLE outbox
+        ADD COLUMN IF NOT EXISTS refusals  integer NOT NULL DEFAULT 0, -- by the broker, in a row
+        ADD COLUMN IF NOT EXISTS retry_at  timestamptz,
+        ADD COLUMN IF NOT EXISTS parked_at timestamptz,
+        ADD COLUMN IF NOT EXISTS refusal   text; -- the last reason
+END
+$$;
+-- +goose StatementEnd
+
+-- Every change writes to this table, so the indexes are made beside the writes. An index that an interrupted run has
+-- left behind is of no use.
+DROP INDEX CONCURRENTLY IF EXISTS outbox_ready;
+CREATE INDEX CONCURRENTLY outbox_ready ON outbox (id) WHERE retry_at IS NULL;
+DROP INDEX CONCURRENTLY IF EXISTS outbox_due;
+CREATE INDEX CONCURRENTLY outbox_due ON outbox (retry_at, id) WHERE retry_at IS NOT NULL;
+DROP INDEX CONCURRENTLY IF EXISTS outbox_deferred;
+CREATE INDEX CONCURRENTLY outbox_deferred ON outbox (subject, id) WHERE retry_at IS NOT NULL;
+DROP INDEX CONCURRENTLY IF EXISTS outbox_refused;
+CREATE INDEX CONCURRENTLY outbox_refused ON outbox (parked_at, id) WHERE refusals > 0;
+
+-- +goose Down
+
+-- The events stay, and are tried with each batch again.
+DROP INDEX CONCURRENTLY IF EXISTS outbox_refused;
+DROP INDEX CONCURRENTLY IF EXISTS outbox_deferred;
+DROP INDEX CONCURRENTLY IF EXISTS outbox_due;
+DROP INDEX CONCURRENTLY IF EXISTS outbox_ready;
+ALTER TABLE outbox
+    DROP COLUMN IF EXISTS refusals, DROP COLUMN IF EXISTS retry_at, DROP COLUMN IF EXISTS parked_at, DROP COLUMN IF EXISTS refusal;

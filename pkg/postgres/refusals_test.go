@@ -1,0 +1,255 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"user-service/pkg/event"
+	"user-service/pkg/outbox"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+)
+
+// refuser is a relay's publishing: it refuses the events whose label it has.
+type refuser struct {
+	t       *testing.T
+	db      *postgres.DB
+	refuses map[string]bool
+	retry   time.Duration // how long a refused event is deferred
+	during  func()        // called while a batch is published
+}
+
+// say is what label gives: the type without "user." and the version.
+func say(e event.Event) string { return fmt.Sprintf("%s %d", e.Type[len("user."):], e.Sequence) }
+
+// batch drains once, and returns what was sent.
+func (r refuser) batch() (sent []string, drained outbox.Drained) {
+	r.t.Helper()
+	limits := outbox.Limits{Events: 500, Retries: 20, Bytes: 1 << 20}
+	drained, err := r.db.Drain(r.t.Context(), limits, func(_ context.Context, waiting []outbox.Waiting) []outbox.Outcome {
+		if r.during != nil {
+			r.during()
+		}
+		out := make([]outbox.Outcome, len(waiting))
+		blocked := map[uuid.UUID]bool{}
+		for i, w := range waiting {
+			switch {
+			case blocked[w.Subject]:
+				out[i] = outbox.Outcome{Result: outbox.Blocked, Retry: outbox.BlockedRetry}
+				continue
+			case r.refuses[say(w.Event)]:
+				blocked[w.Subject] = true
+				out[i] = outbox.Outcome{Result: outbox.Refused, Retry: r.retry, Reason: "the queue is full"}
+			default:
+				out[i] = outbox.Outcome{Result: outbox.Confirmed}
+			}
+			sent = append(sent, say(w.Event))
+		}
+		return out
+	})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return sent, drained
+}
+
+func (r refuser) wantSent(want ...string) {
+	r.t.Helper()
+	sent, drained := r.batch()
+	if diff := cmp.Diff(want, sent); diff != "" {
+		r.t.Errorf("%s\n%+v", diff, drained)
+	}
+}
+
+func (r refuser) rename(id uuid.UUID) {
+	r.t.Helper()
+	if err := rename(r.t.Context(), r.db, id, nil); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// TestARefusedEventBlocksItsOwnUserOnly in both modes of queries: older poolers know no prepared statements.
+func TestARefusedEventBlocksItsOwnUserOnly(t *testing.T) {
+	t.Parallel()
+	for _, mode := range []string{"cache_statement", "exec"} {
+		t.Run(mode, func(t *testing.T) {
+			t.Parallel()
+			db := postgrestest.Connect(t, postgrestest.URL(t)+"&default_query_exec_mode="+mode, nil)
+			r := refuser{t: t, db: db, refuses: map[string]bool{"created 1": true}, retry: time.Hour}
+			bad := create(t, db, "bad@example.com")
+			r.rename(bad.ID)
+			r.wantSent("created 1")
+
+			r.refuses["created 1"] = false
+			other := create(t, db, "other@example.com")
+			r.rename(bad.ID)
+			r.rename(other.ID)
+			r.wantSent("created 1", "updated 2") // of the other user
+			r.wantSent()
+
+			if n, err := db.RetryEvents(t.Context()); n != 1 || err != nil {
+				t.Errorf("%d events are retried (%v), want 1", n, err)
+			}
+			if sent, drained := r.batch(); len(sent) != 1 || sent[0] != "created 1" || !drained.More {
+				t.Errorf("sent %v, %+v", sent, drained)
+			}
+			r.rename(bad.ID)
+			r.wantSent("updated 2", "updated 3", "updated 4")
+			waitUntilEmptyNow(t, db)
+		})
+	}
+}
+
+func waitUntilEmptyNow(t *testing.T, db *postgres.DB) {
+	t.Helper()
+	if pending, _, err := db.OutboxBacklog(t.Context()); pending != 0 || err != nil {
+		t.Errorf("%d events wait (%v)", pending, err)
+	}
+}
+
+// TestManyEventsBehindARefusedOneGoOnInOrder, more than are released at once.
+func TestManyEventsBehindARefusedOneGoOnInOrder(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	r := refuser{t: t, db: db, refuses: map[string]bool{"updated 3": true}}
+	u := create(t, db, "a@example.com")
+	const last = 260
+	for n := 2; n <= last; n++ {
+		r.rename(u.ID)
+		if n == 100 {
+			r.batch()
+		}
+	}
+	r.batch()
+	r.refuses = nil
+	want := 3
+	for more := true; more; {
+		var sent []string
+		var drained outbox.Drained
+		sent, drained = r.batch()
+		for _, got := range sent {
+			if got != fmt.Sprintf("updated %d", want) {
+				t.Fatalf("%s comes where %d is due", got, want)
+			}
+			want++
+		}
+		more = drained.More
+	}
+	if want != last+1 {
+		t.Errorf("the last event is %d", want-1)
+	}
+}
+
+func TestAnEventIsParkedAfterTwentyRefusals(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	r := refuser{t: t, db: db, refuses: map[string]bool{"created 1": true}, retry: time.Minute}
+	u := create(t, db, "a@example.com")
+	r.rename(u.ID)
+	for n := 1; n <= outbox.MaxRefusals+2; n++ {
+		r.wantSent("created 1")
+		r.wantSent() // it is not due
+		parked, err := db.ParkedEvents(t.Context(), 0, 10)
+		if err != nil || len(parked) > 1 || (len(parked) == 1) != (n >= outbox.MaxRefusals) {
+			t.Fatalf("after %d refusals %d events are parked (%v)", n, len(parked), err)
+		}
+		if len(parked) == 1 {
+			p := parked[0]
+			if p.Refusals != n || p.Type != event.UserCreated || p.Subject != u.ID || p.Behind != 1 || p.Reason != "the queue is full" ||
+				p.RetryAt.Before(time.Now()) || p.ParkedAt.After(time.Now().Add(time.Second)) {
+				t.Errorf("parked: %+v", p)
+			}
+			if more, err := db.ParkedEvents(t.Context(), p.Position, 10); len(more) != 0 || err != nil {
+				t.Errorf("the next page has %d events (%v)", len(more), err)
+			}
+		}
+		_, age, err := db.OutboxBacklog(t.Context())
+		if err != nil || (age > 0) != (n < outbox.MaxRefusals) {
+			t.Errorf("after %d refusals the oldest event is %s old (%v); a parked one does not count", n, age, err)
+		}
+		if counts, err := db.ParkedCounts(t.Context()); err != nil || counts["user.created"] != int64(len(parked)) {
+			t.Errorf("%v are counted (%v)", counts, err)
+		}
+		if _, err := db.RetryEvents(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.refuses = nil
+	r.wantSent("created 1")
+	r.wantSent("updated 2")
+	waitUntilEmptyNow(t, db)
+}
+
+// TestDueEventsAreTriedWithoutACommand, and a few in each batch.
+func TestDueEventsAreTriedAFewInEachBatch(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	backlog(t, dsn, 50, 100)
+	execute(t, dsn, `UPDATE outbox SET refusals = 1, retry_at = now() - interval '1 second'`)
+	backlog(t, dsn, 30, 100)
+	var sizes []int
+	for range 3 {
+		sent, _ := refuser{t: t, db: db}.batch()
+		sizes = append(sizes, len(sent))
+	}
+	if diff := cmp.Diff([]int{50, 20, 10}, sizes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// TestWhatWaitedBehindARemovedEventIsRetried after somebody, or a build that knows no refusals, has removed the refused event.
+func TestWhatWaitedBehindARemovedEventIsRetried(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	r := refuser{t: t, db: db, refuses: map[string]bool{"created 1": true}, retry: time.Hour}
+	u := create(t, db, "a@example.com")
+	r.rename(u.ID)
+	r.rename(u.ID)
+	r.wantSent("created 1")
+	execute(t, dsn, `DELETE FROM outbox WHERE type = 'user.created'`)
+	r.rename(u.ID)
+	r.wantSent() // in front of the new one is one that waits
+	if n, err := db.RetryEvents(t.Context()); n != 1 || err != nil {
+		t.Errorf("%d events are retried (%v)", n, err)
+	}
+	r.wantSent("updated 2")
+	r.wantSent("updated 3", "updated 4")
+	waitUntilEmptyNow(t, db)
+}
+
+// TestADeletionIsNotBlocked by events that nobody gets any more.
+func TestADeletionIsNotBlocked(t *testing.T) {
+	t.Parallel()
+	for name, erase := range map[string]func(refuser, uuid.UUID){
+		"erased later": func(r refuser, id uuid.UUID) {
+			r.wantSent("created 1")
+			remove(r.t, r.db, id)
+		},
+		"erased while the relay has locked the event": func(r refuser, id uuid.UUID) {
+			r.during = func() { remove(r.t, r.db, id) }
+			r.wantSent("created 1")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db := postgrestest.Open(t, nil)
+			r := refuser{t: t, db: db, refuses: map[string]bool{"created 1": true}, retry: time.Hour}
+			u := create(t, db, "gone@example.com")
+			r.rename(u.ID)
+			erase(r, u.ID)
+			sent, _ := r.batch()
+			if len(sent) != 1 || sent[0][:7] != "deleted" {
+				t.Errorf("sent %v, want the deletion", sent)
+			}
+			waitUntilEmptyNow(t, db)
+		})
+	}
+}

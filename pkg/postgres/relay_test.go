@@ -1,0 +1,263 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"user-service/pkg/event"
+	"user-service/pkg/outbox"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+)
+
+// backlog stores n events of deletions, each of another user, with data of so many bytes.
+func backlog(t *testing.T, dsn string, n, bytes int) {
+	t.Helper()
+	execute(t, dsn, fmt.Sprintf(`
+		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data)
+		SELECT gen_random_uuid(), 'user.deleted', gen_random_uuid(), n, now(), to_json((SELECT string_agg(md5(random()::text), '')
+			FROM generate_series(1, %d + 0 * n))) FROM generate_series(1, %d) n`, max(bytes/32, 1), n))
+}
+
+// published is an outbox.Publisher that counts how often it gets each event.
+type published struct {
+	mu     sync.Mutex
+	copies map[uuid.UUID]int
+}
+
+func (p *published) Publish(_ context.Context, events []event.Event) []error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.copies == nil {
+		p.copies = make(map[uuid.UUID]int)
+	}
+	for _, e := range events {
+		p.copies[e.ID]++
+	}
+	return make([]error, len(events))
+}
+
+// counts returns how many events were published, and how many copies there were beside the first of each.
+func (p *published) counts() (events, duplicates int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range p.copies {
+		duplicates += n - 1
+	}
+	return len(p.copies), duplicates
+}
+
+type unobserved struct{}
+
+func (unobserved) EventPublished(string, time.Duration) {}
+func (unobserved) EventFailed(string)                   {}
+
+// relays runs the relays of two replicas until the returned function is called.
+func relays(t *testing.T, dsn string, p outbox.Publisher) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 2 {
+		relay := outbox.New(postgrestest.Connect(t, dsn, nil), p, unobserved{}, slog.New(slog.DiscardHandler))
+		wg.Go(func() { _ = relay.Run(ctx) })
+	}
+	stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
+	t.Cleanup(stop)
+	return stop
+}
+
+// TestNothingIsPublishedThatCannotBeRemoved runs two relays while events can be read but not removed.
+func TestNothingIsPublishedThatCannotBeRemoved(t *testing.T) {
+	t.Parallel()
+	const events = 600
+	for name, fault := range map[string]struct {
+		begin, end string // of the fault; $db and $role stand for the names
+		copies     int    // that are published meanwhile, at most
+	}{
+		"read-only":      {`ALTER DATABASE $db SET default_transaction_read_only = on`, `ALTER DATABASE $db RESET default_transaction_read_only`, 0},
+		"DELETE revoked": {`REVOKE DELETE ON outbox FROM $role`, `GRANT DELETE ON outbox TO $role`, 0},
+		"removals fail":  {refuseRemovals, `DROP TRIGGER refuse ON outbox`, 1000}, // a batch for each replica
+		"commits fail":   {refuseCommits, `DROP TRIGGER refuse ON outbox`, 1000},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			role := postgrestest.NewRole(t, "password")
+			dsn := postgrestest.URL(t)
+			backlog(t, dsn, events, 100)
+			role.Use(dsn)
+			run := func(sql string) {
+				at := dsn
+				if strings.HasPrefix(sql, "ALTER DATABASE") {
+					at = postgrestest.ServerURL(t) // where transactions are not read-only
+				}
+				execute(t, at, strings.NewReplacer("$db", databaseOf(t, dsn), "$role", role.Name()).Replace(sql))
+			}
+			run(fault.begin)
+			var p published
+			stop := relays(t, role.URL(dsn, "password"), &p)
+			<-time.After(4 * time.Second) // of which the pauses are at most 2 s
+			stop()
+			if events, duplicates := p.counts(); events+duplicates > fault.copies {
+				t.Errorf("%d events were published with %d duplicates, want %d copies at most", events, duplicates, fault.copies)
+			}
+			run(fault.end)
+			relays(t, role.URL(dsn, "password"), &p) // on new connections
+			waitUntilEmpty(t, dsn)
+			if got, duplicates := p.counts(); got != events || duplicates > fault.copies {
+				t.Errorf("%d events were published with %d duplicates", got, duplicates)
+			}
+		})
+	}
+}
+
+const (
+	refuseRemovals = `
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not now''; END';
+		CREATE TRIGGER refuse BEFORE DELETE ON outbox FOR EACH ROW EXECUTE FUNCTION refuse()`
+	refuseCommits = `
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''not now''; END';
+		CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON outbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`
+)
+
+// TestAfterAFailedRemovalTheSameRelayPublishesNothingTwice ends the fault while the relay runs.
+func TestAfterAFailedRemovalTheSameRelayPublishesNothingTwice(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	backlog(t, dsn, 600, 100)
+	execute(t, dsn, refuseRemovals)
+	var p published
+	relay := outbox.New(postgrestest.Connect(t, dsn, nil), &p, unobserved{}, slog.New(slog.DiscardHandler))
+	for range 3 {
+		if err := relay.Flush(t.Context()); err == nil {
+			t.Error("no error")
+		}
+	}
+	if events, duplicates := p.counts(); events != 500 || duplicates != 0 {
+		t.Errorf("%d events were published with %d duplicates, want one batch", events, duplicates)
+	}
+	execute(t, dsn, `DROP TRIGGER refuse ON outbox`)
+	if err := relay.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if events, duplicates := p.counts(); events != 600 || duplicates != 0 {
+		t.Errorf("%d events were published with %d duplicates, want each once", events, duplicates)
+	}
+}
+
+// TestARemovalGoesByTheEventToo gives the position of a published event to another one, as a failover that loses the last
+// commits may.
+func TestARemovalGoesByTheEventToo(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	backlog(t, dsn, 1, 100)
+	var taken []outbox.Waiting
+	if _, err := db.Drain(t.Context(), everything, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome {
+		taken = w
+		return make([]outbox.Outcome, len(w))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	taken[0].ID = uuid.New()
+	if err := db.Remove(t.Context(), taken); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(drain(t, db)); n != 1 {
+		t.Errorf("%d events are left, want the one that was not published", n)
+	}
+}
+
+// TestALockOnTheTableIsWaitedForBeforePublishing locks the table as CREATE INDEX does, which lets rows be locked.
+func TestALockOnTheTableIsWaitedForBeforePublishing(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	backlog(t, dsn, 600, 100)
+	holder, err := connect(t, dsn).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), `LOCK TABLE outbox IN SHARE MODE`); err != nil {
+		t.Fatal(err)
+	}
+	var p published
+	db := postgrestest.Connect(t, dsn, nil)
+	relay := outbox.New(db, &p, unobserved{}, slog.New(slog.DiscardHandler))
+	if err := relay.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "55P03") {
+		t.Errorf("while the table is locked: %v, want the end of lock_timeout", err)
+	}
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if events, _ := p.counts(); events != 0 {
+		t.Errorf("%d events were published that could not be removed", events)
+	}
+	if err := relay.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if events, duplicates := p.counts(); events != 600 || duplicates != 0 {
+		t.Errorf("%d events were published with %d duplicates", events, duplicates)
+	}
+}
+
+// TestABatchIsBoundedInBytes drains events of 64 KiB, and one that is larger than a batch.
+func TestABatchIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	backlog(t, dsn, 100, 64<<10)
+	backlog(t, dsn, 1, 2<<20)
+	backlog(t, dsn, 3, 100)
+	limits := outbox.Limits{Events: 500, Retries: 20, Bytes: 1 << 20}
+	var sizes []int
+	var last int64
+	for more := true; more; {
+		drained, err := db.Drain(t.Context(), limits, func(_ context.Context, waiting []outbox.Waiting) []outbox.Outcome {
+			bytes := 0
+			for _, w := range waiting {
+				bytes += len(w.Data)
+				if w.Position <= last {
+					t.Errorf("%d comes after %d", w.Position, last)
+				}
+				last = w.Position
+			}
+			if len(waiting) > 1 && bytes > limits.Bytes+2<<20+100 {
+				t.Errorf("a batch of %d events has %d bytes", len(waiting), bytes)
+			}
+			sizes = append(sizes, len(waiting))
+			return confirmAll(len(waiting))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		more = drained.More
+	}
+	if diff := cmp.Diff([]int{16, 16, 16, 16, 16, 16, 5, 3}, sizes); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func waitUntilEmpty(t *testing.T, dsn string) {
+	t.Helper()
+	conn := connect(t, dsn)
+	waiting := -1
+	for range 400 {
+		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM outbox`).Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		if waiting == 0 {
+			return
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+	t.Fatalf("%d events still wait", waiting)
+}
+
+var _ outbox.Store = (*postgres.DB)(nil)

@@ -1,0 +1,128 @@
+package relay_test
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"user-service/pkg/outbox"
+)
+
+// TestOneFullQueueBesideAHealthyOne publishes events of 20 users that one consumer's queue refuses.
+func TestOneFullQueueBesideAHealthyOne(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	healthy := w.consume()
+	heal := w.refuse("poison")
+	w.run()
+	users := w.users(20)
+	bad := w.announce("poison", 10, users...)
+	behind := w.announce("fine", 10, users...)
+	other := w.announce("fine", 10, w.users(20)...)
+	w.eventually("the events of others", func() bool { return healthy.has(other...) })
+	w.eventually("three refusals of each", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE refusals >= 3`) == len(bad) })
+	if n := healthy.copies(bad...); n > 4 {
+		t.Errorf("the healthy queue got %d copies of an event after 3 refusals", n)
+	}
+	if healthy.copies(behind...) > 0 {
+		t.Error("an event came before the one that is refused")
+	}
+
+	heal()
+	w.eventually("an empty outbox", func() bool { return w.count(`SELECT count(*) FROM outbox`) == 0 })
+	w.eventually("all events", func() bool { return healthy.has(bad...) && healthy.has(behind...) })
+	for i := range bad {
+		if slices.Index(healthy.order, behind[i]) < slices.Index(healthy.order, bad[i]) {
+			t.Errorf("the events of user %d come in the wrong order", i)
+		}
+	}
+}
+
+// Test500RefusedEventsDelayNoOther measures the time of other users' events without refused events, with 500 new ones, with
+// 500 parked ones, and while all of these are retried.
+func Test500RefusedEventsDelayNoOther(t *testing.T) {
+	t.Parallel()
+	const events = 100
+	w := newWorld(t)
+	healthy := w.consume()
+	heal := w.refuse("poison")
+	w.run()
+	users, others := w.users(500), w.users(20)
+	usual, longest := w.times(healthy, events, others)
+	t.Logf("usually: median %s, longest %s", usual, longest)
+	check := func(when string) {
+		median, longest := w.times(healthy, events, others)
+		t.Logf("%s: median %s, longest %s", when, median, longest)
+		if median > 5*usual+20*time.Millisecond || longest > 2*time.Second {
+			t.Errorf("%s, the events of others take %s (median) and %s (the longest)", when, median, longest)
+		}
+	}
+
+	bad := w.announce("poison", 10, users...)
+	check("with 500 refused events")
+	w.eventually("the first refusal of each", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE refusals > 0`) == len(bad) })
+	if _, err := w.conn.Exec(t.Context(), `UPDATE outbox SET refusals = $1, retry_at = now()`, outbox.MaxRefusals-1); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("500 parked events", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE parked_at IS NOT NULL`) == len(bad) })
+	check("with 500 parked events")
+	copies := healthy.copies(bad...)
+	if _, err := w.db.RetryEvents(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	check("while 500 events are retried")
+	if n := healthy.copies(bad...); n > copies+1 {
+		t.Errorf("one retry has made %d copies", n-copies)
+	}
+	w.eventually("the end of the retries", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE retry_at <= now()`) == 0 })
+
+	heal()
+	if _, err := w.db.RetryEvents(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("an empty outbox", func() bool { return w.count(`SELECT count(*) FROM outbox`) == 0 })
+	w.eventually("all events", func() bool { return healthy.has(bad...) })
+}
+
+// TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther publishes 20 events over the broker's max_message_size.
+func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	healthy := w.consume()
+	users, others := w.users(20), w.users(20)
+	large := w.announce("fine", 600<<10, users...)
+	fine := w.announce("fine", 10, append(others, users...)...)
+	w.run()
+	w.eventually("the events of others", func() bool { return healthy.has(fine[:len(others)]...) })
+	w.eventually("a refusal of each", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE refusals > 0`) == len(large) })
+	median, longest := w.times(healthy, 50, others)
+	t.Logf("median %s, longest %s", median, longest)
+	if longest > 2*time.Second {
+		t.Errorf("an event of another user takes %s", longest)
+	}
+	if n := healthy.copies(fine[:len(others)]...); n > 1 {
+		t.Errorf("another user's event came %d times", n)
+	}
+	if n := healthy.copies(append(large, fine[len(others):]...)...); n > 0 {
+		t.Error("something came of a user whose first event is refused")
+	}
+}
+
+// TestABrokerThatIsAwayRefusesNothing looks at the outbox after tries without a broker.
+func TestABrokerThatIsAwayRefusesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	healthy := w.consume()
+	ids := w.announce("fine", 10, w.users(600)...)
+	relay := w.unconnected()
+	for range 30 {
+		if err := relay.Flush(t.Context()); err == nil {
+			t.Fatal("no error without a broker")
+		}
+	}
+	if n := w.count(`SELECT count(*) FROM outbox WHERE refusals > 0 OR retry_at IS NOT NULL OR parked_at IS NOT NULL`); n > 0 {
+		t.Errorf("%d events are deferred", n)
+	}
+	w.run()
+	w.eventually("all events", func() bool { return healthy.has(ids...) })
+}
