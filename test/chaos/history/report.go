@@ -1,0 +1,112 @@
+package history
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// vicinity is how much of the history around a violation is shown.
+const vicinity = 3 * time.Second
+
+// Around returns the faults, the requests and the events around a violation, in the order of time.
+func (h History) Around(v Violation) string {
+	type line struct {
+		at   time.Duration
+		text string
+	}
+	var lines []line
+	near := func(from, to time.Duration) bool { return from <= v.At+vicinity && to >= v.At-vicinity }
+	for _, f := range h.Faults {
+		if near(f.Start, f.End) {
+			lines = append(lines, line{f.Start, "fault  " + f.String()})
+		}
+	}
+	for _, o := range h.Ops {
+		if near(o.Start, o.End) && (o.User == v.User || v.User == "" && o.Outcome == Perhaps) {
+			lines = append(lines, line{o.Start, "       " + o.String()})
+		}
+	}
+	for _, e := range h.Deliveries {
+		if near(e.Time, e.Time) && e.Subject == v.User {
+			lines = append(lines, line{e.Time, "       " + e.String()})
+		}
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return int(a.at - b.at) })
+	var b strings.Builder
+	for _, l := range lines[max(0, len(lines)-maxLines):] {
+		fmt.Fprintln(&b, l.text)
+	}
+	return b.String()
+}
+
+// maxLines is how many lines of a history are shown.
+const maxLines = 60
+
+// Summary counts what happened in runs.
+type Summary struct {
+	Faults     map[string]int
+	Requests   int
+	Accepted   int // changes that were accepted
+	Perhaps    int // changes without an answer that tells
+	Events     int
+	Duplicates int
+}
+
+// Add counts a run.
+func (s *Summary) Add(h History) {
+	if s.Faults == nil {
+		s.Faults = map[string]int{}
+	}
+	for _, f := range h.Faults {
+		s.Faults[f.Kind]++
+	}
+	for _, o := range h.Ops {
+		s.Requests++
+		if o.Kind == Read {
+			continue
+		}
+		switch o.Outcome {
+		case Accepted:
+			s.Accepted++
+		case Perhaps:
+			s.Perhaps++
+		case Refused:
+		}
+	}
+	seen := map[string]bool{}
+	for _, e := range h.Deliveries {
+		if seen[e.ID] {
+			s.Duplicates++
+		}
+		seen[e.ID] = true
+	}
+	s.Events += len(seen)
+}
+
+func (s *Summary) String() string {
+	kinds := named(s.Faults)
+	for i, k := range kinds {
+		kinds[i] = fmt.Sprintf("%s %d", k, s.Faults[k])
+	}
+	return fmt.Sprintf("%d requests, %d changes accepted, %d perhaps; %d events checked, %d duplicates; faults: %s",
+		s.Requests, s.Accepted, s.Perhaps, s.Events, s.Duplicates, strings.Join(kinds, ", "))
+}
+
+// SlowestRecovery returns the longest time from the end of a fault of the database to the end of the first request that a replica
+// carried out after it.
+func SlowestRecovery(h History) (slowest time.Duration) {
+	for _, f := range h.Faults {
+		first := map[int]time.Duration{}
+		for _, o := range h.Ops {
+			if at, known := first[o.Replica]; f.Database && f.meets(o.Replica) && o.Outcome == Accepted && o.End >= f.End && (!known || o.End < at) {
+				first[o.Replica] = o.End
+			}
+		}
+		for _, at := range first {
+			slowest = max(slowest, at-f.End)
+		}
+	}
+	return slowest
+}
