@@ -2,12 +2,18 @@ package chaos_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"strconv"
+	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
 
@@ -22,67 +28,138 @@ func (s settings) with(more settings) settings {
 	return all
 }
 
-// sharedBroker says where the RabbitMQ is that all tests share, which none may stop.
-func sharedBroker(t *testing.T) settings {
-	t.Helper()
-	env := settings{}
-	for _, name := range []string{"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_USER", "RABBITMQ_PASS"} {
-		if env[name] = os.Getenv(name); env[name] == "" {
-			t.Fatalf(`%s is not set: run "make test", or: tools/dev/with-services go test ./test/chaos`, name)
-		}
-	}
-	return env
-}
-
 // server is a PostgreSQL or a RabbitMQ of one test's own, which it may stop.
 type server struct {
-	t    *testing.T
-	kind string // as tools/dev/services calls it
-	name string
-	env  settings // where it is
+	kind   string // as tools/dev/services calls it
+	name   string
+	folder string   // with its data, its password and the file that names its process
+	env    settings // where it is
 }
 
 // owned has the names of all servers that were started and not purged.
 var owned sync.Map
 
+var started int // servers, for their names
+
 // own starts a server for one test. What is committed or confirmed is on disk.
 func own(t *testing.T, kind string) *server {
 	t.Helper()
-	s := &server{t: t, kind: kind, name: fmt.Sprintf("chaos-%d-%s", os.Getpid(), kind)}
+	started++
+	s := &server{kind: kind, name: fmt.Sprintf("chaos-%d-%d", os.Getpid(), started)}
 	owned.Store(s.name, nil)
 	t.Cleanup(func() { purge(s.name) })
-	s.up()
+	if err := s.up(); err != nil {
+		t.Fatal(err)
+	}
+	folder, err := services("folder", "--name", s.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.folder = strings.TrimSpace(folder)
 	return s
 }
 
 var exported = regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`)
 
 // up starts the server, on the port that it had before.
-func (s *server) up() {
-	s.t.Helper()
+func (s *server) up() error {
+	out, err := services("up", "--name", s.name, s.kind)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", s.kind, err)
+	}
 	env := settings{}
-	for _, line := range exported.FindAllStringSubmatch(s.do("up"), -1) {
+	for _, line := range exported.FindAllStringSubmatch(out, -1) {
 		env[line[1]] = line[2]
 	}
 	if s.env != nil && !maps.Equal(s.env, env) {
-		s.t.Fatalf("%s came back at another place", s.kind)
+		return fmt.Errorf("%s came back at another place", s.kind)
 	}
 	s.env = env
+	return nil
 }
 
 // stop ends the server in order.
-func (s *server) stop() { s.t.Helper(); s.do("down") }
+func (s *server) stop() error { return s.end("down") }
 
 // crash ends the server by SIGKILL.
-func (s *server) crash() { s.t.Helper(); s.do("kill") }
+func (s *server) crash() error { return s.end("kill") }
 
-func (s *server) do(command string) string {
-	s.t.Helper()
-	out, err := services(command, "--name", s.name, s.kind)
+func (s *server) end(command string) error {
+	_, err := services(command, "--name", s.name, s.kind)
+	return err
+}
+
+// quit ends PostgreSQL without a checkpoint: the immediate shutdown.
+func (s *server) quit() error {
+	pid, err := s.pid()
 	if err != nil {
-		s.t.Fatalf("%s %s: %v", command, s.kind, err)
+		return err
 	}
-	return out
+	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
+		return fmt.Errorf("quit %s: %w", s.kind, err)
+	}
+	return s.stop() // waits for the end
+}
+
+// signal sends a signal to all processes of the server.
+func (s *server) signal(signal syscall.Signal) error {
+	pid, err := s.pid()
+	if err != nil {
+		return err
+	}
+	return signalTree(pid, signal)
+}
+
+// signalTree sends a signal to a process and its children, which may have process groups of their own.
+func signalTree(pid int, signal syscall.Signal) error {
+	if err := syscall.Kill(pid, signal); err != nil {
+		return fmt.Errorf("signal process %d: %w", pid, err)
+	}
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
+	if err != nil {
+		return fmt.Errorf("children of process %d: %w", pid, err)
+	}
+	for _, field := range strings.Fields(string(children)) {
+		child, _ := strconv.Atoi(field)
+		if err := signalTree(child, signal); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// pid returns the process of the server.
+func (s *server) pid() (int, error) {
+	content, err := os.ReadFile(filepath.Join(s.folder, s.kind+".pid"))
+	if err != nil {
+		return 0, fmt.Errorf("process of %s: %w", s.kind, err)
+	}
+	first, _, _ := strings.Cut(string(content), " ")
+	return strconv.Atoi(strings.TrimSpace(first))
+}
+
+// as returns the URL of the database for a role.
+func (s *server) as(role string) *url.URL {
+	u, _ := url.Parse(s.env["DATABASE_URL"]) // of our own making
+	return withRole(u, role)
+}
+
+// withRole returns a URL for another role, which has the same password.
+func withRole(u *url.URL, role string) *url.URL {
+	other := *u
+	password, _ := u.User.Password()
+	other.User = url.UserPassword(role, password)
+	return &other
+}
+
+// database is a server of PostgreSQL.
+type database interface {
+	up() error    // start it
+	stop() error  // end it in order
+	quit() error  // end it without a checkpoint
+	crash() error // end it by SIGKILL
+	signal(s syscall.Signal) error
+	as(role string) *url.URL
 }
 
 func services(args ...string) (string, error) {

@@ -167,16 +167,18 @@ func TestEventsAreChecked(t *testing.T) {
 func TestAccountsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
-		"a change is lost":                 {good, func(h *History) { h.Final.Users = []User{*ada(2, "Countess")} }, []string{"accounts"}},
-		"an account is lost":               {good, func(h *History) { h.Final.Users = nil }, []string{"accounts"}},
-		"an account that nobody made":      {good, func(h *History) { h.Final.Users = append(h.Final.Users, User{ID: "eve"}) }, []string{"accounts"}},
-		"an erased account comes back":     {erased, func(h *History) { h.Final.Users = []User{*ada(3, "Lovelace")} }, []string{"accounts"}},
-		"an older version is read":         {good, func(h *History) { op(h, 8).Told = ada(2, "Countess") }, []string{"stale"}},
-		"a state that never was":           {good, func(h *History) { op(h, 8).Told = ada(3, "Byron") }, []string{"stale"}},
-		"an erased account is read":        {erased, func(h *History) { op(h, 8).Start, op(h, 8).End = 10*s, 11*s }, []string{"stale"}},
-		"If-Match on another version":      {good, func(h *History) { op(h, 4).Want.IfVersion = 1 }, []string{"stale"}},
-		"If-Match on the version":          {good, func(h *History) { op(h, 4).Want.IfVersion = 2 }, nil},
-		"an unanswered change was made":    {good, func(h *History) { op(h, 4).Outcome, op(h, 4).Told, op(h, 4).HungUp, op(h, 4).Status = Perhaps, nil, true, 0 }, nil},
+		"a change is lost":             {good, func(h *History) { h.Final.Users = []User{*ada(2, "Countess")} }, []string{"accounts"}},
+		"an account is lost":           {good, func(h *History) { h.Final.Users = nil }, []string{"accounts"}},
+		"an account that nobody made":  {good, func(h *History) { h.Final.Users = append(h.Final.Users, User{ID: "eve"}) }, []string{"accounts"}},
+		"an erased account comes back": {erased, func(h *History) { h.Final.Users = []User{*ada(3, "Lovelace")} }, []string{"accounts"}},
+		"an older version is read":     {good, func(h *History) { op(h, 8).Told = ada(2, "Countess") }, []string{"stale"}},
+		"a state that never was":       {good, func(h *History) { op(h, 8).Told = ada(3, "Byron") }, []string{"stale"}},
+		"an erased account is read":    {erased, func(h *History) { op(h, 8).Start, op(h, 8).End = 10*s, 11*s }, []string{"stale"}},
+		"If-Match on another version":  {good, func(h *History) { op(h, 4).Want.IfVersion = 1 }, []string{"stale"}},
+		"If-Match on the version":      {good, func(h *History) { op(h, 4).Want.IfVersion = 2 }, nil},
+		"an unanswered change was made": {good, func(h *History) {
+			op(h, 4).Outcome, op(h, 4).Told, op(h, 4).HungUp, op(h, 4).Status = Perhaps, nil, true, 0
+		}, nil},
 		"an entry of the audit is missing": {good, func(h *History) { h.Final.Audit = h.Final.Audit[1:] }, []string{"audit"}},
 		"an entry is there twice":          {good, func(h *History) { h.Final.Audit = append(h.Final.Audit, h.Final.Audit[3]) }, []string{"audit"}},
 		"an entry that nobody caused": {good, func(h *History) {
@@ -189,8 +191,10 @@ func TestAccountsAreChecked(t *testing.T) {
 func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
-		"a session is lost":            {good, func(h *History) { h.Final.Sessions = nil }, []string{"sessions"}},
-		"an ended session lives":       {good, func(h *History) { h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s1", User: "ada", Counter: 2}) }, []string{"sessions"}},
+		"a session is lost": {good, func(h *History) { h.Final.Sessions = nil }, []string{"sessions"}},
+		"an ended session lives": {good, func(h *History) {
+			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s1", User: "ada", Counter: 2})
+		}, []string{"sessions"}},
 		"a session that nobody opened": {good, func(h *History) { h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"}) }, []string{"sessions"}},
 		"a session of a lost answer": {good, func(h *History) {
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"})

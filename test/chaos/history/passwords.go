@@ -3,7 +3,9 @@ package history
 import "slices"
 
 // write is a request that sets the password of an account.
-func (o Op) setsPassword() bool { return o.Kind == Register || o.Kind == Password || o.Kind == ConfirmReset }
+func (o Op) setsPassword() bool {
+	return o.Kind == Register || o.Kind == Password || o.Kind == ConfirmReset
+}
 
 // checkPasswords finds logins with a password that had been replaced, or that was never set, and refused logins with the
 // right one.

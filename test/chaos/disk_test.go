@@ -1,0 +1,77 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+)
+
+// diskSize is more than the outbox needs, and little enough to be filled at once.
+const diskSize = "16m"
+
+// disk is a small file system that holds the outbox alone. Where none can be mounted, it is never full.
+type disk struct {
+	dir     string
+	mounted bool
+}
+
+// newDisk moves the outbox to a file system of its own.
+func newDisk(t *testing.T, r *rig) *disk {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "user-service-disk-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := &disk{dir: dir}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+diskSize); err != nil {
+		t.Logf("no file system can be mounted, so none gets full: %v", err)
+		return d
+	}
+	d.mounted = true
+	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	data := filepath.Join(dir, "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if _, as := programOf(t, r.primary); as != nil {
+		if err := os.Chown(data, int(as.Credential.Uid), int(as.Credential.Gid)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := r.sql(context.Background(), `CREATE TABLESPACE small LOCATION '`+data+`'`, `ALTER TABLE outbox SET TABLESPACE small`); err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// fill leaves no room, and returns how many bytes there were.
+func (d *disk) fill() (filled int64, err error) {
+	if !d.mounted {
+		return 0, nil
+	}
+	f, err := os.Create(d.file())
+	if err != nil {
+		return 0, fmt.Errorf("fill a file system: %w", err)
+	}
+	defer func() { _ = f.Close() }()
+	page := make([]byte, 4096)
+	for err == nil {
+		_, err = f.Write(page)
+		filled += int64(len(page))
+	}
+	return filled, nil
+}
+
+// empty gives the room back.
+func (d *disk) empty() error {
+	if !d.mounted {
+		return nil
+	}
+	return os.Remove(d.file())
+}
+
+func (d *disk) file() string { return filepath.Join(d.dir, "full") }
