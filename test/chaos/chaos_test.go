@@ -111,8 +111,8 @@ func (r *rig) shutDown() {
 	}
 }
 
-// maxShown is how many violations are shown with the history around them.
-const maxShown = 8
+// maxShown is how many violations of a rule are shown with the history around them.
+const maxShown = 2
 
 // judge reports what the checks find.
 func (r *rig) judge(h history.History, schedule string) {
@@ -125,11 +125,11 @@ func (r *rig) judge(h history.History, schedule string) {
 		return
 	}
 	r.t.Errorf("seed %d: %d violations. To run it again: make chaos SEED=%d SEEDS=1\n%s", r.seed, len(violations), r.seed, schedule)
-	rules := map[string]int{}
+	shown := map[string]int{}
 	for _, v := range violations {
-		if rules[v.Rule]++; rules[v.Rule] <= maxShown/4 {
+		if shown[v.Rule]++; shown[v.Rule] <= maxShown {
 			r.t.Errorf("%s\n%s", v, h.Around(v))
 		}
 	}
-	r.t.Errorf("seed %d: violations by rule: %v", r.seed, rules)
+	r.t.Errorf("seed %d: %s", r.seed, history.ByRule(violations))
 }

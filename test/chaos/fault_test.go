@@ -60,7 +60,7 @@ func (r *rig) inject(ctx context.Context, s step) {
 		r.t.Errorf("seed %d: %s at %.1f s: %v", r.seed, s.fault.kind, f.Start.Seconds(), err)
 		return
 	}
-	r.say("%s", f)
+	r.t.Logf("seed %d  %s", r.seed, f)
 }
 
 // noted is where the log of faults has one that goes on.

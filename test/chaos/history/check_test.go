@@ -132,6 +132,11 @@ func TestEventsAreChecked(t *testing.T) {
 		"a change with two events": {good, func(h *History) {
 			h.Deliveries = append(h.Deliveries, event("e6", passwordChanged, 7, 3, 7*s, nil))
 		}, []string{"no phantom"}},
+		"two events of one version": {good, func(h *History) {
+			h.Ops = append(h.Ops, request(10, Patch, 4*s, func(o *Op) { o.Want.Name, o.Outcome, o.Status, o.HungUp = "Byron", Perhaps, 0, true }))
+			h.Deliveries = slices.Insert(h.Deliveries, 3, event("e6", userUpdated, 10, 3, 4*s, ada(3, "Byron"), "name"))
+			h.Final.Audit = append(h.Final.Audit, Entry{"user_updated", "ada", 10})
+		}, []string{"order"}},
 		"a duplicate without a reason": {good, func(h *History) { h.Deliveries = append(h.Deliveries, h.Deliveries[4]) }, []string{"few duplicates"}},
 		"a duplicate for each fault": {good, func(h *History) {
 			h.Faults = []Fault{{Replica: Everywhere, Start: 7 * s, End: 8 * s, Cuts: 1}}

@@ -78,7 +78,7 @@ func checkEvents(ix index) (all []Violation) {
 // checkOrder finds events of one user that do not arrive in the order of the changes.
 func checkOrder(ix index) (all []Violation) {
 	for _, id := range named(ix.byUser) {
-		version, deleted := 0, false
+		version, state, deleted := 0, 0, false
 		var latest Op // of those whose events have arrived, the one that was sent last
 		for _, e := range ix.byUser[id] {
 			o, known := ix.ops[e.Op]
@@ -87,10 +87,15 @@ func checkOrder(ix index) (all []Violation) {
 				all = append(all, astray("order", e, "an event after the deletion"))
 			case e.Sequence < version:
 				all = append(all, astray("order", e, "version %d arrived before", version))
+			case isState(e) && e.Sequence == state:
+				all = append(all, astray("order", e, "another event of version %d arrived before", state))
 			case known && o.Outcome == Accepted && o.Kind != RequestReset && o.before(latest): // a requested reset is sent after its answer
 				all = append(all, astray("order", e, "the event of a later request arrived before: %s", latest))
 			}
 			version, deleted = max(version, e.Sequence), deleted || e.Type == userDeleted
+			if isState(e) {
+				state = e.Sequence
+			}
 			if known && o.Start > latest.Start {
 				latest = o
 			}

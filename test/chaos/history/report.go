@@ -44,6 +44,28 @@ func (h History) Around(v Violation) string {
 // maxLines is how many lines of a history are shown.
 const maxLines = 60
 
+// ByRule tells how often each rule was broken, and from when to when.
+func ByRule(violations []Violation) string {
+	type span struct {
+		count       int
+		first, last time.Duration
+	}
+	spans := map[string]span{}
+	for _, v := range violations {
+		s, known := spans[v.Rule]
+		if !known {
+			s.first = v.At
+		}
+		spans[v.Rule] = span{s.count + 1, min(s.first, v.At), max(s.last, v.At)}
+	}
+	rules := named(spans)
+	for i, rule := range rules {
+		s := spans[rule]
+		rules[i] = fmt.Sprintf("%s: %d, from %.1f to %.1f s", rule, s.count, s.first.Seconds(), s.last.Seconds())
+	}
+	return strings.Join(rules, "; ")
+}
+
 // Summary counts what happened in runs.
 type Summary struct {
 	Faults     map[string]int
