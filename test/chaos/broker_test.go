@@ -51,12 +51,21 @@ func (r *rig) rabbitmqctl(ctx context.Context, args ...string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "/usr/lib/rabbitmq/bin/rabbitmqctl", append([]string{"-n", "user-service-" + r.broker.name + "@localhost"}, args...)...)
+	cmd := exec.CommandContext(ctx, controlProgram(), append([]string{"-n", "user-service-" + r.broker.name + "@localhost"}, args...)...)
 	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8", "ERL_EPMD_PORT=" + strings.TrimSpace(string(port)), "RABBITMQ_CONF_ENV_FILE=" + home + "/env.conf"}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("rabbitmqctl %s: %w: %s", args[0], err, out)
 	}
 	return nil
+}
+
+// controlProgram returns the path of rabbitmqctl: the program itself, as what Debian has in PATH changes the user.
+func controlProgram() string {
+	const debian = "/usr/lib/rabbitmq/bin/rabbitmqctl"
+	if _, err := os.Stat(debian); err == nil {
+		return debian
+	}
+	return "rabbitmqctl"
 }
 
 // cloudEvent is a message as the service publishes it.

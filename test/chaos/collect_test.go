@@ -117,8 +117,8 @@ func (r *rig) waiting(ctx context.Context) (n int) {
 
 // The most that an idle replica has: without clients it has some for its pool, its broker, its hashing process and its ports.
 const (
-	idleGoroutines  = 60
-	idleDescriptors = 60
+	idleGoroutines  = 45
+	idleDescriptors = 45
 )
 
 var goroutines = regexp.MustCompile(`(?m)^go_goroutines (\d+)`)

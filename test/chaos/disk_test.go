@@ -4,8 +4,8 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 )
 
@@ -27,12 +27,16 @@ func newDisk(t *testing.T, r *rig) *disk {
 	}
 	d := &disk{dir: dir}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+diskSize); err != nil {
-		t.Logf("no file system can be mounted, so none gets full: %v", err)
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+diskSize, "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Logf("no file system can be mounted, so none gets full: %v: %s", err, out)
 		return d
 	}
 	d.mounted = true
-	t.Cleanup(func() { _ = syscall.Unmount(dir, syscall.MNT_DETACH) })
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil {
+			t.Errorf("unmount a file system: %v: %s", err, out)
+		}
+	})
 	data := filepath.Join(dir, "data")
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)

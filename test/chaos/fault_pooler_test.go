@@ -45,10 +45,15 @@ var poolerFaults = []fault{
 	},
 }
 
-// reconnectPooler has PgBouncer open new connections to the server, as its operators do after a failover.
-func (r *rig) reconnectPooler(ctx context.Context) error {
+// reconnectPooler has PgBouncer open new connections to the server, as its operators do after a failover. It waits for one that
+// another fault has ended.
+func (r *rig) reconnectPooler(ctx context.Context) (err error) {
 	if r.pooler == nil {
 		return nil
 	}
-	return r.pooler.do(ctx, "RECONNECT")
+	await(ctx, patience, func() bool {
+		err = r.pooler.do(ctx, "RECONNECT")
+		return err == nil
+	})
+	return err
 }

@@ -21,11 +21,11 @@ var postgresFaults = []fault{
 		kind: "PostgreSQL paused", lane: postgreSQL, least: 300 * time.Millisecond, most: 3 * time.Second,
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
-			if err := r.primary.signal(syscall.SIGSTOP); err != nil {
+			if err := r.server().signal(syscall.SIGSTOP); err != nil {
 				return err
 			}
 			pause(ctx, s.lasts)
-			return r.primary.signal(syscall.SIGCONT)
+			return r.server().signal(syscall.SIGCONT)
 		},
 	}, {
 		kind: "sessions of PostgreSQL terminated", lane: postgreSQL, least: 0, most: time.Second,
@@ -76,11 +76,11 @@ func restartOfPostgreSQL(kind string, end func(database) error) fault {
 		kind: kind, lane: postgreSQL, least: 0, most: time.Second,
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
-			if err := end(r.primary); err != nil {
+			if err := end(r.server()); err != nil {
 				return err
 			}
 			pause(ctx, s.lasts)
-			return r.primary.up()
+			return r.server().up()
 		},
 	}
 }

@@ -24,7 +24,7 @@ type rig struct {
 	t        *testing.T
 	seed     int64
 	began    time.Time
-	primary  database
+	primary  database       // changes when a standby is promoted: see server
 	standby  *standbyServer // nil: none, or none any more
 	pooler   *pooler        // nil: none
 	broker   *server
@@ -140,9 +140,16 @@ func (r *rig) violate(v history.Violation) {
 	r.violations = append(r.violations, v)
 }
 
+// server returns the PostgreSQL that takes changes.
+func (r *rig) server() database {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.primary
+}
+
 // admin uses a connection of the superuser, directly to the server.
 func (r *rig) admin(ctx context.Context, use func(*pgx.Conn) error) error {
-	return connected(ctx, r.primary.as("postgres").String(), use)
+	return connected(ctx, r.server().as("postgres").String(), use)
 }
 
 func connected(ctx context.Context, url string, use func(*pgx.Conn) error) error {

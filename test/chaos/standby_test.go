@@ -49,11 +49,13 @@ func (r *rig) promote(ctx context.Context, s step, f *history.Fault) error {
 			proxy.Redirect(next.addr())
 		}
 	}
-	if err := r.primary.crash(); err != nil {
+	if err := r.server().crash(); err != nil {
 		return err
 	}
 	pause(ctx, s.lasts)
+	r.mu.Lock()
 	r.primary = next
+	r.mu.Unlock()
 	if err := r.sql(ctx, `SELECT pg_promote()`); err != nil {
 		return err
 	}
