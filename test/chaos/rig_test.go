@@ -51,8 +51,9 @@ type rig struct {
 func newRig(t *testing.T, seed int64, topology topology) *rig {
 	t.Helper()
 	r := &rig{t: t, seed: seed, began: time.Now(), given: map[string]bool{}, mail: map[string][]string{}}
-	postgres := own(t, "postgres")
-	r.primary, r.broker = postgres, own(t, "rabbitmq")
+	servers := own(t, "postgres", "rabbitmq")
+	postgres := servers[0]
+	r.primary, r.broker = postgres, servers[1]
 	direct := r.primary.as("app").String()
 	reached := postgres.env["DATABASE_URL"]
 	if topology == pooled {

@@ -49,7 +49,7 @@ func (s step) String() string {
 	return fmt.Sprintf("%s at %.1f s for %.1f s, replica %d, variant %d", s.fault.kind, s.at.Seconds(), s.lasts.Seconds(), s.replica, s.variant)
 }
 
-// epoch is a number of faults that overlap, and the calm after them in which all has to work.
+// epoch is one to four faults that overlap, and the calm after them in which all has to work.
 type epoch struct {
 	steps []step
 	calm  time.Duration
@@ -65,11 +65,8 @@ func plan(seed int64, topology topology) []epoch {
 	epochs := make([]epoch, maxEpochs)
 	for i := range epochs {
 		epochs[i].calm = between(rng, 4*time.Second, 6*time.Second)
-		for range 1 + rng.IntN(3) {
-			f := deck.draw()
-			if slices.ContainsFunc(epochs[i].steps, func(s step) bool { return s.fault.lane == f.lane }) {
-				continue // its time comes
-			}
+		for range 1 + rng.IntN(4) {
+			f := deck.draw(epochs[i])
 			epochs[i].steps = append(epochs[i].steps, step{
 				fault: f, at: between(rng, 0, 1500*time.Millisecond), lasts: between(rng, f.least, f.most),
 				replica: rng.IntN(replicaCount), variant: rng.IntN(1 << 16),
@@ -96,13 +93,19 @@ func newDeck(rng *rand.Rand, topology topology) *deck {
 	return d
 }
 
-func (d *deck) draw() fault {
-	if len(d.left) == 0 {
-		d.left = slices.Clone(d.all)
-		d.rng.Shuffle(len(d.left), func(i, j int) { d.left[i], d.left[j] = d.left[j], d.left[i] })
+// draw deals the next fault whose lane is free in an epoch.
+func (d *deck) draw(e epoch) fault {
+	isFree := func(f fault) bool {
+		return !slices.ContainsFunc(e.steps, func(s step) bool { return s.fault.lane == f.lane })
 	}
-	f := d.left[0]
-	d.left = d.left[1:]
+	if !slices.ContainsFunc(d.left, isFree) {
+		more := slices.Clone(d.all)
+		d.rng.Shuffle(len(more), func(i, j int) { more[i], more[j] = more[j], more[i] })
+		d.left = append(d.left, more...)
+	}
+	i := slices.IndexFunc(d.left, isFree)
+	f := d.left[i]
+	d.left = slices.Delete(d.left, i, i+1)
 	return f
 }
 

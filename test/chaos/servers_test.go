@@ -15,6 +15,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sync/errgroup"
 )
 
 const servicesScript = "../../tools/dev/services"
@@ -41,22 +43,29 @@ var owned sync.Map
 
 var started int // servers, for their names
 
-// own starts a server for one test. What is committed or confirmed is on disk.
-func own(t *testing.T, kind string) *server {
+// own starts servers for one test, all at the same time. What is committed or confirmed is on disk.
+func own(t *testing.T, kinds ...string) (servers []*server) {
 	t.Helper()
-	started++
-	s := &server{kind: kind, name: fmt.Sprintf("chaos-%d-%d", os.Getpid(), started)}
-	owned.Store(s.name, nil)
-	t.Cleanup(func() { purge(s.name) })
-	if err := s.up(); err != nil {
+	var starting errgroup.Group
+	for _, kind := range kinds {
+		started++
+		s := &server{kind: kind, name: fmt.Sprintf("chaos-%d-%d", os.Getpid(), started)}
+		owned.Store(s.name, nil)
+		t.Cleanup(func() { purge(s.name) })
+		servers = append(servers, s)
+		starting.Go(func() (err error) {
+			if err = s.up(); err != nil {
+				return err
+			}
+			s.folder, err = services("folder", "--name", s.name)
+			s.folder = strings.TrimSpace(s.folder)
+			return err
+		})
+	}
+	if err := starting.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	folder, err := services("folder", "--name", s.name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.folder = strings.TrimSpace(folder)
-	return s
+	return servers
 }
 
 var exported = regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`)
