@@ -130,9 +130,20 @@ var choices = []struct {
 	weight int
 	do     func(*client, *person)
 }{
-	{20, (*client).read}, {24, (*client).patch}, {8, (*client).put}, {14, (*client).refresh}, {8, (*client).login}, {5, (*client).setRoles},
-	{5, (*client).setStatus}, {4, (*client).changePassword}, {3, (*client).requestReset}, {3, (*client).sendReset},
-	{4, (*client).confirmReset}, {3, (*client).endSessions}, {3, (*client).logout}, {3, (*client).erase},
+	{20, (*client).read},
+	{24, (*client).patch},
+	{8, (*client).put},
+	{14, (*client).refresh},
+	{8, (*client).login},
+	{5, (*client).setRoles},
+	{5, (*client).setStatus},
+	{4, (*client).changePassword},
+	{3, (*client).requestReset},
+	{3, (*client).sendReset},
+	{4, (*client).confirmReset},
+	{3, (*client).endSessions},
+	{3, (*client).logout},
+	{3, (*client).erase},
 }
 
 var totalWeight = func() (sum int) {

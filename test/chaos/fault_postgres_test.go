@@ -27,7 +27,8 @@ var postgresFaults = []fault{
 			pause(ctx, s.lasts)
 			return r.server().signal(syscall.SIGCONT)
 		},
-	}, {
+	},
+	{
 		kind: "sessions of PostgreSQL terminated", lane: postgreSQL, least: 0, most: time.Second,
 		means: history.Fault{Database: true, Cuts: 2},
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
@@ -37,7 +38,8 @@ var postgresFaults = []fault{
 			pause(ctx, s.lasts)
 			return r.sql(ctx, terminateSessions)
 		},
-	}, {
+	},
+	{
 		kind: "database read-only", lane: postgreSQL, least: 500 * time.Millisecond, most: 2 * time.Second,
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
@@ -45,20 +47,23 @@ var postgresFaults = []fault{
 			pause(ctx, s.lasts)
 			return errors.Join(err, r.sql(ctx, `ALTER DATABASE app RESET default_transaction_read_only`), r.reconnectPooler(ctx))
 		},
-	}, {
+	},
+	{
 		kind: "table locked", lane: postgreSQL, least: 300 * time.Millisecond, most: 3 * time.Second,
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			return r.lockTable(ctx, s, f)
 		},
-	}, {
+	},
+	{
 		kind: "lock_timeout from outside", lane: postgreSQL, least: 500 * time.Millisecond, most: 2 * time.Second,
 		means: history.Fault{Database: true, Cuts: 2},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			err := r.sql(ctx, `ALTER ROLE app SET lock_timeout = '100ms'`, terminateSessions)
 			return errors.Join(err, r.lockTable(ctx, s, f), r.sql(ctx, `ALTER ROLE app RESET lock_timeout`, terminateSessions))
 		},
-	}, {
+	},
+	{
 		kind: "disk of the outbox full", lane: postgreSQL, only: plain, least: 500 * time.Millisecond, most: 3 * time.Second,
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {

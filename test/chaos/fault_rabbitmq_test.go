@@ -27,13 +27,15 @@ var rabbitFaults = []fault{
 			pause(ctx, s.lasts)
 			return r.broker.signal(syscall.SIGCONT)
 		},
-	}, {
+	},
+	{
 		kind: "connections closed by RabbitMQ", lane: rabbitMQ, least: 0, most: 0,
 		means: history.Fault{Cuts: 1},
 		inject: func(ctx context.Context, r *rig, _ step, _ *history.Fault) error {
 			return r.rabbitmqctl(ctx, "close_all_connections", "for a test")
 		},
-	}, {
+	},
+	{
 		kind: "RabbitMQ out of memory", lane: rabbitMQ, least: 500 * time.Millisecond, most: 4 * time.Second,
 		means: history.Fault{Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
@@ -41,7 +43,8 @@ var rabbitFaults = []fault{
 			pause(ctx, s.lasts)
 			return errors.Join(err, r.rabbitmqctl(ctx, "set_vm_memory_high_watermark", "absolute", "512MB"))
 		},
-	}, {
+	},
+	{
 		kind: "exchange deleted", lane: rabbitMQ, least: 0, most: time.Second,
 		means: history.Fault{Cuts: 2, Drops: true},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
@@ -60,12 +63,14 @@ var rabbitFaults = []fault{
 			f.Detail = "twice"
 			return nil
 		},
-	}, {
+	},
+	{
 		kind: "a queue deleted", lane: rabbitMQ, least: 200 * time.Millisecond, most: time.Second,
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
 			return r.withQueue(ctx, s.lasts, "chaos.other", nil)
 		},
-	}, {
+	},
+	{
 		kind: "a queue refuses", lane: rabbitMQ, least: 500 * time.Millisecond, most: 3 * time.Second,
 		means: history.Fault{Refusals: maxRefusals},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {

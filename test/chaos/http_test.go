@@ -39,17 +39,17 @@ func (c *client) send(o history.Op, r call) (history.Op, []byte) {
 		timer := time.AfterFunc(r.hangUp, cancel)
 		defer timer.Stop()
 	}
-	resp, body, err := c.roundTrip(ctx, o, r)
+	status, header, body, err := c.roundTrip(ctx, o, r)
 	o.End = c.r.now()
 	switch {
 	case err != nil:
 		o.Problem, o.HungUp = err.Error(), r.hangUp > 0 && o.End-o.Start >= r.hangUp
-	case resp.StatusCode >= 500:
-		o.Status, o.Problem, o.RetryAfter = resp.StatusCode, string(body), resp.Header.Get("Retry-After") != ""
-	case resp.StatusCode >= 300:
-		o.Status, o.Problem, o.Outcome = resp.StatusCode, string(body), history.Refused
+	case status >= 500:
+		o.Status, o.Problem, o.RetryAfter = status, string(body), header.Get("Retry-After") != ""
+	case status >= 300:
+		o.Status, o.Problem, o.Outcome = status, string(body), history.Refused
 	default:
-		o.Status, o.Outcome = resp.StatusCode, history.Accepted
+		o.Status, o.Outcome = status, history.Accepted
 		o = tell(o, body)
 	}
 	c.r.note(o)
@@ -59,14 +59,14 @@ func (c *client) send(o history.Op, r call) (history.Op, []byte) {
 	return o, body
 }
 
-func (c *client) roundTrip(ctx context.Context, o history.Op, r call) (*http.Response, []byte, error) {
+func (c *client) roundTrip(ctx context.Context, o history.Op, r call) (status int, header http.Header, body []byte, err error) {
 	var raw []byte
 	if r.body != nil {
 		raw, _ = json.Marshal(r.body) // of our own making
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, c.r.replicas[o.Replica].url+r.path, bytes.NewReader(raw))
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
 	req.Header.Set("X-Request-Id", requestID(o.ID))
 	req.Header.Set("Traceparent", traceparent(o.ID))
@@ -81,11 +81,11 @@ func (c *client) roundTrip(ctx context.Context, o history.Op, r call) (*http.Res
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {
-		return nil, nil, err
+		return 0, nil, nil, err
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	return resp, body, err
+	body, err = io.ReadAll(resp.Body)
+	return resp.StatusCode, resp.Header, body, err
 }
 
 // tell reads what an answer shows.

@@ -18,14 +18,14 @@ import (
 const silence = 100 * time.Millisecond
 
 // echo is a server that sends each line back, and says its name first.
-func echo(t *testing.T, name string) (addr string, ended <-chan error) {
+func echo(t *testing.T, name string) (addr string, ended <-chan struct{}) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	ends := make(chan error, 10)
+	ends := make(chan struct{}, 10)
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -34,8 +34,8 @@ func echo(t *testing.T, name string) (addr string, ended <-chan error) {
 			}
 			go func() {
 				_, _ = io.WriteString(conn, name+"\n")
-				_, err := io.Copy(conn, conn)
-				ends <- err
+				_, _ = io.Copy(conn, conn)
+				ends <- struct{}{}
 				_ = conn.Close()
 			}()
 		}
@@ -169,8 +169,8 @@ func TestTheServerOfALostConnectionDoesNotSeeItsClientGo(t *testing.T) {
 		}
 		_ = c.conn.Close()
 		select {
-		case err := <-ended:
-			t.Errorf("the server's connection ended: %v", err)
+		case <-ended:
+			t.Error("the server's connection ended")
 		case <-time.After(silence):
 		}
 	}

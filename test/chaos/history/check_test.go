@@ -52,7 +52,10 @@ func good() History {
 			Users:    []User{*ada(3, "Lovelace")},
 			Sessions: []Session{{ID: "s2", User: "ada"}},
 			Audit: []Entry{
-				{"user_created", "ada", 1}, {"authn_login_success", "ada", 2}, {"user_updated", "ada", 3}, {"user_updated", "ada", 4},
+				{"user_created", "ada", 1},
+				{"authn_login_success", "ada", 2},
+				{"user_updated", "ada", 3},
+				{"user_updated", "ada", 4},
 				{"authn_password_change", "ada", 7},
 			},
 		},

@@ -77,8 +77,12 @@ type Want struct {
 
 func (w Want) String() (s string) {
 	for _, member := range []struct{ name, value string }{
-		{"name", w.Name}, {"locale", w.Locale}, {"roles", strings.Join(w.Roles, "+")}, {"status", w.Status},
-		{"password", w.Password}, {"instead of", w.OldPassword},
+		{"name", w.Name},
+		{"locale", w.Locale},
+		{"roles", strings.Join(w.Roles, "+")},
+		{"status", w.Status},
+		{"password", w.Password},
+		{"instead of", w.OldPassword},
 	} {
 		if member.value != "" {
 			s += fmt.Sprintf(", %s %q", member.name, member.value)
