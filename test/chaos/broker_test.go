@@ -52,7 +52,10 @@ func (r *rig) rabbitmqctl(ctx context.Context, args ...string) error {
 		return err
 	}
 	cmd := exec.CommandContext(ctx, controlProgram(), append([]string{"-n", "user-service-" + r.broker.name + "@localhost"}, args...)...)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8", "ERL_EPMD_PORT=" + strings.TrimSpace(string(port)), "RABBITMQ_CONF_ENV_FILE=" + home + "/env.conf"}
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8",
+		"ERL_EPMD_PORT=" + strings.TrimSpace(string(port)), "RABBITMQ_CONF_ENV_FILE=" + home + "/env.conf",
+	}
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("rabbitmqctl %s: %w: %s", args[0], err, out)
 	}

@@ -64,7 +64,9 @@ func (c *client) refresh(p *person) {
 	o := op(history.Refresh, p, history.Want{})
 	session, shown := refreshToken(now.tokens.Refresh)
 	o.Session, o.Shown = session, shown
-	o, body := c.send(o, call{method: "POST", path: "/refresh", hangUp: c.hangUp(), body: map[string]string{"refresh_token": now.tokens.Refresh}})
+	o, body := c.send(o, call{
+		method: "POST", path: "/refresh", hangUp: c.hangUp(), body: map[string]string{"refresh_token": now.tokens.Refresh},
+	})
 	switch {
 	case o.Outcome == history.Accepted:
 		p.use(now.tokens, read(body))
@@ -91,13 +93,16 @@ func (c *client) patch(p *person) {
 func (c *client) put(p *person) {
 	want := history.Want{Name: c.newName(), Locale: [...]string{"en", "de", "fr"}[c.rng.IntN(3)]}
 	c.as(p, op(history.Put, p, want), call{
-		method: "PUT", path: "/users/" + p.id, hangUp: c.hangUp(), body: map[string]string{"email": p.email, "name": want.Name, "locale": want.Locale},
+		method: "PUT", path: "/users/" + p.id, hangUp: c.hangUp(),
+		body: map[string]string{"email": p.email, "name": want.Name, "locale": want.Locale},
 	})
 }
 
 func (c *client) setRoles(p *person) {
 	want := history.Want{Roles: [][]string{{"user"}, {"reader", "user"}, {"writer"}}[c.rng.IntN(3)]}
-	c.asAdmin(p, op(history.Roles, p, want), call{method: "PUT", path: "/users/" + p.id + "/roles", hangUp: c.hangUp(), body: map[string]any{"roles": want.Roles}})
+	c.asAdmin(p, op(history.Roles, p, want), call{
+		method: "PUT", path: "/users/" + p.id + "/roles", hangUp: c.hangUp(), body: map[string]any{"roles": want.Roles},
+	})
 }
 
 // setStatus disables a person, or makes one who was disabled active again.
@@ -135,11 +140,15 @@ func (c *client) changePassword(p *person) {
 }
 
 func (c *client) requestReset(p *person) {
-	c.send(op(history.RequestReset, p, history.Want{}), call{method: "POST", path: "/password-reset", hangUp: c.hangUp(), body: map[string]string{"email": p.email}})
+	c.send(op(history.RequestReset, p, history.Want{}), call{
+		method: "POST", path: "/password-reset", hangUp: c.hangUp(), body: map[string]string{"email": p.email},
+	})
 }
 
 func (c *client) sendReset(p *person) {
-	c.asAdmin(p, op(history.SendReset, p, history.Want{}), call{method: "POST", path: "/users/" + p.id + "/password-reset", hangUp: c.hangUp()})
+	c.asAdmin(p, op(history.SendReset, p, history.Want{}), call{
+		method: "POST", path: "/users/" + p.id + "/password-reset", hangUp: c.hangUp(),
+	})
 }
 
 // confirmReset sets a new password by a token that was mailed, if there is one.
@@ -152,7 +161,8 @@ func (c *client) confirmReset(p *person) {
 	want := history.Want{Password: c.newPassword()}
 	p.doubt(want.Password)
 	o, _ := c.send(op(history.ConfirmReset, p, want), call{
-		method: "POST", path: "/password-reset/confirm", hangUp: c.hangUp(), body: map[string]string{"token": token, "new_password": want.Password},
+		method: "POST", path: "/password-reset/confirm", hangUp: c.hangUp(),
+		body: map[string]string{"token": token, "new_password": want.Password},
 	})
 	if o.Outcome == history.Accepted {
 		p.prefer(want.Password)
@@ -170,7 +180,10 @@ func (c *client) logout(p *person) {
 	}
 	o := op(history.Logout, p, history.Want{})
 	o.Session, o.Shown = refreshToken(now.tokens.Refresh)
-	if o, _ = c.send(o, call{method: "POST", path: "/logout", hangUp: c.hangUp(), body: map[string]string{"refresh_token": now.tokens.Refresh}}); o.Outcome != history.Perhaps {
+	o, _ = c.send(o, call{
+		method: "POST", path: "/logout", hangUp: c.hangUp(), body: map[string]string{"refresh_token": now.tokens.Refresh},
+	})
+	if o.Outcome != history.Perhaps {
 		p.use(now.tokens, tokens{})
 	}
 }
@@ -180,7 +193,8 @@ func (c *client) erase(p *person) {
 	if p == c.shared {
 		return
 	}
-	if o := c.as(p, op(history.Erase, p, history.Want{}), call{method: "DELETE", path: "/users/" + p.id, hangUp: c.hangUp()}); o.ID > 0 && o.Outcome != history.Refused {
+	o := c.as(p, op(history.Erase, p, history.Want{}), call{method: "DELETE", path: "/users/" + p.id, hangUp: c.hangUp()})
+	if o.ID > 0 && o.Outcome != history.Refused {
 		p.erase()
 	}
 }

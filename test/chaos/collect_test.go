@@ -131,7 +131,10 @@ func (r *rig) checkLeaks(ctx context.Context) {
 			running, open = replica.goroutines(), replica.descriptors()
 			return running > 0 && running <= idleGoroutines && open <= idleDescriptors
 		}) {
-			r.violate(history.Violation{Rule: "leaks", At: r.now(), Text: fmt.Sprintf("replica %d has %d goroutines and %d descriptors without clients", i, running, open)})
+			r.violate(history.Violation{
+				Rule: "leaks", At: r.now(),
+				Text: fmt.Sprintf("replica %d has %d goroutines and %d descriptors without clients", i, running, open),
+			})
 		}
 		r.say("replica %d has %d goroutines and %d descriptors", i, running, open)
 	}
@@ -165,7 +168,8 @@ func (s *service) descriptors() int {
 func (r *rig) makeAdmin() {
 	r.t.Helper()
 	const email, password = "admin@example.com", "seven green kettles sing"
-	id := runProgram(r.t, settings{"DATABASE_URL": r.primary.as("app").String(), "ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1"}, password,
+	env := settings{"DATABASE_URL": r.primary.as("app").String(), "ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1"}
+	id := runProgram(r.t, env, password,
 		"users", "create", "--email", email, "--name", "Admin", "--role", "admin", "--password-stdin")
 	id = strings.TrimSpace(id)
 	r.given[id] = true
@@ -174,7 +178,9 @@ func (r *rig) makeAdmin() {
 	waitFor(r.t, "the administrator to log in", func() bool { return c.token(admin) != "" })
 	r.adminToken = admin.tokens.Access
 	for _, role := range []string{"reader", "writer"} {
-		o, _ := c.send(history.Op{Kind: "role"}, call{method: "PUT", path: "/roles/" + role, token: r.adminToken, body: map[string]any{"permissions": []string{}}})
+		o, _ := c.send(history.Op{Kind: "role"}, call{
+			method: "PUT", path: "/roles/" + role, token: r.adminToken, body: map[string]any{"permissions": []string{}},
+		})
 		if o.Outcome != history.Accepted {
 			r.t.Fatalf("make the role %s: %s", role, o)
 		}

@@ -46,7 +46,8 @@ func newDisk(t *testing.T, r *rig) *disk {
 			t.Fatal(err)
 		}
 	}
-	if err := r.sql(context.Background(), `CREATE TABLESPACE small LOCATION '`+data+`'`, `ALTER TABLE outbox SET TABLESPACE small`); err != nil {
+	err = r.sql(context.Background(), `CREATE TABLESPACE small LOCATION '`+data+`'`, `ALTER TABLE outbox SET TABLESPACE small`)
+	if err != nil {
 		t.Fatal(err)
 	}
 	return d

@@ -66,7 +66,8 @@ func (r *rig) takeDown(ctx context.Context, replica int) {
 		r.t.Fatal(err)
 	}
 	notReady := <-told
-	r.say("replica %d was not ready %s after SIGTERM, and ended after %s", replica, notReady.Round(time.Millisecond), took.Round(time.Millisecond))
+	r.say("replica %d was not ready %s after SIGTERM, and ended after %s",
+		replica, notReady.Round(time.Millisecond), took.Round(time.Millisecond))
 	if notReady > shutdownDelay/2 {
 		r.t.Errorf("/readyz took %s to notice SIGTERM", notReady)
 	}

@@ -61,7 +61,8 @@ func newRig(t *testing.T, seed int64, topology topology) *rig {
 		reached = r.pooler.url
 	}
 	runProgram(t, settings{"DATABASE_URL": reached, "MIGRATION_DATABASE_URL": direct}, "", "migrate", "up")
-	if err := r.sql(t.Context(), `CREATE SCHEMA chaos AUTHORIZATION app`, `CREATE TABLE chaos.probes (at timestamptz)`, `ALTER TABLE chaos.probes OWNER TO app`); err != nil {
+	if err := r.sql(t.Context(), `CREATE SCHEMA chaos AUTHORIZATION app`, `CREATE TABLE chaos.probes (at timestamptz)`,
+		`ALTER TABLE chaos.probes OWNER TO app`); err != nil {
 		t.Fatal(err)
 	}
 	switch topology {
@@ -96,7 +97,8 @@ func (r *rig) startReplicas() {
 		r.secrets.urls[i] = u.String() + "&application_name=" + applicationName(i)
 		host, port, _ := strings.Cut(r.toRabbit[i].Addr(), ":")
 		r.replicas[i] = newService(r.t, settings{
-			"DATABASE_URL_FILE": r.secrets.path(urlFile(i)), "JWT_SECRET_FILE": r.secrets.path("key"), "JWT_ACCEPTED_SECRETS_FILE": r.secrets.path("accepted"),
+			"DATABASE_URL_FILE": r.secrets.path(urlFile(i)),
+			"JWT_SECRET_FILE":   r.secrets.path("key"), "JWT_ACCEPTED_SECRETS_FILE": r.secrets.path("accepted"),
 			"RABBITMQ_HOST": host, "RABBITMQ_PORT": port, "RABBITMQ_USER": broker["RABBITMQ_USER"], "RABBITMQ_PASS": broker["RABBITMQ_PASS"],
 		})
 	}

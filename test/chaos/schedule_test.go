@@ -46,7 +46,8 @@ type step struct {
 }
 
 func (s step) String() string {
-	return fmt.Sprintf("%s at %.1f s for %.1f s, replica %d, variant %d", s.fault.kind, s.at.Seconds(), s.lasts.Seconds(), s.replica, s.variant)
+	return fmt.Sprintf("%s at %.1f s for %.1f s, replica %d, variant %d",
+		s.fault.kind, s.at.Seconds(), s.lasts.Seconds(), s.replica, s.variant)
 }
 
 // epoch is one to four faults that overlap, and the calm after them in which all has to work.

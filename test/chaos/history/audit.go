@@ -20,7 +20,9 @@ func checkAudit(ix index) (all []Violation) {
 		o, known := ix.ops[e.Op]
 		entries[key{e.Op, e.Action}]++
 		if !known || o.Outcome == Refused && effectsOf[o.Kind].entry == e.Action {
-			all = append(all, Violation{Rule: "audit", User: e.User, At: o.Start, Text: fmt.Sprintf("an entry of a change that was not made: %+v\n\t%s", e, o)})
+			all = append(all, Violation{
+				Rule: "audit", User: e.User, At: o.Start, Text: fmt.Sprintf("an entry of a change that was not made: %+v\n\t%s", e, o),
+			})
 		}
 	}
 	for _, o := range ix.Ops {

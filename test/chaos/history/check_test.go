@@ -112,6 +112,11 @@ func drop(h *History, id string) {
 	h.Deliveries = slices.DeleteFunc(h.Deliveries, func(e Event) bool { return e.ID == id })
 }
 
+// swap changes the order of two deliveries.
+func swap(i, j int) func(*History) {
+	return func(h *History) { h.Deliveries[i], h.Deliveries[j] = h.Deliveries[j], h.Deliveries[i] }
+}
+
 func TestEventsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
@@ -121,17 +126,23 @@ func TestEventsAreChecked(t *testing.T) {
 		"the last event is lost":     {good, func(h *History) { drop(h, "e4") }, []string{"accounts", "audit", "nothing lost"}},
 		"a deletion is lost":         {erased, func(h *History) { drop(h, "e9") }, []string{"nothing lost"}},
 		"an erasure drops events":    {erased, func(h *History) { drop(h, "e3"); drop(h, "e4") }, nil},
-		"two events are swapped":     {good, func(h *History) { h.Deliveries[2], h.Deliveries[3] = h.Deliveries[3], h.Deliveries[2] }, []string{"order"}},
-		"an event after a deletion":  {erased, func(h *History) { h.Deliveries[4], h.Deliveries[5] = h.Deliveries[5], h.Deliveries[4] }, []string{"order"}},
-		"events of one version swap": {good, func(h *History) { h.Deliveries[3], h.Deliveries[4] = h.Deliveries[4], h.Deliveries[3] }, []string{"order"}},
+		"two events are swapped":     {good, swap(2, 3), []string{"order"}},
+		"an event after a deletion":  {erased, swap(4, 5), []string{"order"}},
+		"events of one version swap": {good, swap(3, 4), []string{"order"}},
 		"an event that nobody caused": {good, func(h *History) {
 			h.Deliveries = append(h.Deliveries, event("e6", loggedIn, 99, 3, 8*s, nil))
 		}, []string{"no phantom"}},
 		"an event without a request": {good, func(h *History) {
 			h.Deliveries = append(h.Deliveries, event("e6", loggedIn, 0, 3, 8*s, nil))
 		}, []string{"no phantom"}},
-		"an event of a refused change": {good, func(h *History) { op(h, 4).Outcome, op(h, 4).Told = Refused, nil }, []string{"audit", "no phantom"}},
-		"an event of another kind":     {good, func(h *History) { h.Deliveries[1].Type = passwordChanged }, []string{"audit", "no phantom", "nothing lost"}},
+		"an event of a refused change": {
+			good, func(h *History) { op(h, 4).Outcome, op(h, 4).Told = Refused, nil },
+			[]string{"audit", "no phantom"},
+		},
+		"an event of another kind": {
+			good, func(h *History) { h.Deliveries[1].Type = passwordChanged },
+			[]string{"audit", "no phantom", "nothing lost"},
+		},
 		"a change with two events": {good, func(h *History) {
 			h.Deliveries = append(h.Deliveries, event("e6", passwordChanged, 7, 3, 7*s, nil))
 		}, []string{"no phantom"}},
@@ -140,7 +151,10 @@ func TestEventsAreChecked(t *testing.T) {
 			h.Deliveries = slices.Insert(h.Deliveries, 3, event("e6", userUpdated, 10, 3, 4*s, ada(3, "Byron"), "name"))
 			h.Final.Audit = append(h.Final.Audit, Entry{"user_updated", "ada", 10})
 		}, []string{"order"}},
-		"a duplicate without a reason": {good, func(h *History) { h.Deliveries = append(h.Deliveries, h.Deliveries[4]) }, []string{"few duplicates"}},
+		"a duplicate without a reason": {
+			good, func(h *History) { h.Deliveries = append(h.Deliveries, h.Deliveries[4]) },
+			[]string{"few duplicates"},
+		},
 		"a duplicate for each fault": {good, func(h *History) {
 			h.Faults = []Fault{{Replica: Everywhere, Start: 7 * s, End: 8 * s, Cuts: 1}}
 			h.Deliveries = append(h.Deliveries, h.Deliveries[4])
@@ -159,7 +173,10 @@ func TestEventsAreChecked(t *testing.T) {
 			again.Body = "another"
 			h.Deliveries = append(h.Deliveries, again)
 		}, []string{"duplicates are the same"}},
-		"an event with an invented name": {good, func(h *History) { h.Deliveries[3].User = ada(3, "Byron") }, []string{"accounts", "contents", "nothing lost", "stale"}},
+		"an event with an invented name": {
+			good, func(h *History) { h.Deliveries[3].User = ada(3, "Byron") },
+			[]string{"accounts", "contents", "nothing lost", "stale"},
+		},
 		"an event that changes more than it tells": {good, func(h *History) {
 			h.Deliveries[3].User.Roles, h.Final.Users[0].Roles = []string{"admin"}, []string{"admin"}
 			op(h, 4).Told.Roles, op(h, 8).Told.Roles = []string{"admin"}, []string{"admin"}
@@ -188,7 +205,10 @@ func TestAccountsAreChecked(t *testing.T) {
 			op(h, 4).Outcome, op(h, 4).Told, op(h, 4).HungUp, op(h, 4).Status = Perhaps, nil, true, 0
 		}, nil},
 		"an entry of the audit is missing": {good, func(h *History) { h.Final.Audit = h.Final.Audit[1:] }, []string{"audit"}},
-		"an entry is there twice":          {good, func(h *History) { h.Final.Audit = append(h.Final.Audit, h.Final.Audit[3]) }, []string{"audit"}},
+		"an entry is there twice": {
+			good, func(h *History) { h.Final.Audit = append(h.Final.Audit, h.Final.Audit[3]) },
+			[]string{"audit"},
+		},
 		"an entry that nobody caused": {good, func(h *History) {
 			h.Final.Audit = append(h.Final.Audit, Entry{"user_updated", "ada", 99})
 		}, []string{"audit"}},
@@ -203,7 +223,10 @@ func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 		"an ended session lives": {good, func(h *History) {
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s1", User: "ada", Counter: 2})
 		}, []string{"sessions"}},
-		"a session that nobody opened": {good, func(h *History) { h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"}) }, []string{"sessions"}},
+		"a session that nobody opened": {
+			good, func(h *History) { h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"}) },
+			[]string{"sessions"},
+		},
 		"a session of a lost answer": {good, func(h *History) {
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"})
 			h.Ops = append(h.Ops, request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Outcome, o.Status, o.HungUp = "two", Perhaps, 0, true }))
@@ -268,23 +291,40 @@ func TestAnswersAreChecked(t *testing.T) {
 	}
 	down := Fault{Replica: 1, Start: 6 * s, End: 7500 * ms, Database: true}
 	checkAll(t, map[string]broken{
-		"a 500":                       {good, fails(500, nothing), []string{"only 503"}},
-		"a 503 without Retry-After":   {good, with(down, fails(503, func(o *Op) { o.RetryAfter = false })), []string{"only 503"}},
-		"a 503 without a fault":       {good, fails(503, nothing), []string{"503 explained"}},
-		"a 503 after a fault":         {good, with(down, fails(503, nothing)), nil},
-		"a 503 too long after it":     {good, with(Fault{Replica: 1, Start: 6 * s, End: 6500 * ms, Database: true}, fails(503, nothing)), []string{"503 explained"}},
-		"a 503 of another replica":    {good, with(Fault{Replica: 0, Start: 6 * s, End: 8 * s, Database: true}, fails(503, nothing)), []string{"503 explained"}},
-		"a 503 for a broker":          {good, with(Fault{Replica: 1, Start: 6 * s, End: 10 * s, Cuts: 1}, fails(503, nothing)), []string{"503 explained"}},
+		"a 500":                     {good, fails(500, nothing), []string{"only 503"}},
+		"a 503 without Retry-After": {good, with(down, fails(503, func(o *Op) { o.RetryAfter = false })), []string{"only 503"}},
+		"a 503 without a fault":     {good, fails(503, nothing), []string{"503 explained"}},
+		"a 503 after a fault":       {good, with(down, fails(503, nothing)), nil},
+		"a 503 too long after it": {
+			good, with(Fault{Replica: 1, Start: 6 * s, End: 6500 * ms, Database: true}, fails(503, nothing)),
+			[]string{"503 explained"},
+		},
+		"a 503 of another replica": {
+			good, with(Fault{Replica: 0, Start: 6 * s, End: 8 * s, Database: true}, fails(503, nothing)),
+			[]string{"503 explained"},
+		},
+		"a 503 for a broker": {
+			good, with(Fault{Replica: 1, Start: 6 * s, End: 10 * s, Cuts: 1}, fails(503, nothing)),
+			[]string{"503 explained"},
+		},
 		"a 503 for a lock that stays": {good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, unsettled), nil},
-		"a lock that stays too long":  {good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, func(h *History) { unsettled(h); op(h, 10).Start, op(h, 10).End = 14*s, 15*s }), []string{"503 explained"}},
-		"no answer":                   {good, fails(0, nothing), []string{"answered"}},
-		"no answer, client gone":      {good, fails(0, func(o *Op) { o.HungUp = true }), nil},
-		"no answer, replica killed":   {good, with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil},
-		"a late answer":               {good, func(h *History) { op(h, 8).End += 3 * s }, []string{"in time"}},
-		"a late answer, busy machine": {good, with(Fault{Replica: Everywhere, Start: 9 * s, End: 10 * s, Slow: true}, func(h *History) { op(h, 8).End += 3 * s }), nil},
+		"a lock that stays too long": {
+			good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, func(h *History) { unsettled(h); op(h, 10).Start, op(h, 10).End = 14*s, 15*s }),
+			[]string{"503 explained"},
+		},
+		"no answer":                 {good, fails(0, nothing), []string{"answered"}},
+		"no answer, client gone":    {good, fails(0, func(o *Op) { o.HungUp = true }), nil},
+		"no answer, replica killed": {good, with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil},
+		"a late answer":             {good, func(h *History) { op(h, 8).End += 3 * s }, []string{"in time"}},
+		"a late answer, busy machine": {
+			good, with(Fault{Replica: Everywhere, Start: 9 * s, End: 10 * s, Slow: true}, func(h *History) { op(h, 8).End += 3 * s }),
+			nil,
+		},
 		"a replica that only fails": {good, with(Fault{Replica: 1, Start: 8 * s, End: 8 * s, Database: true}, func(h *History) {
 			for i := range 10 {
-				h.Ops = append(h.Ops, request(20+i, Patch, 9*s+time.Duration(i)*s, func(o *Op) { o.Replica, o.Outcome, o.Status, o.RetryAfter = 1, Perhaps, 503, true }))
+				h.Ops = append(h.Ops, request(20+i, Patch, 9*s+time.Duration(i)*s, func(o *Op) {
+					o.Replica, o.Outcome, o.Status, o.RetryAfter = 1, Perhaps, 503, true
+				}))
 			}
 		}), []string{"503 explained", "silence"}},
 	})

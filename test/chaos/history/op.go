@@ -127,7 +127,8 @@ func (o Op) overlaps(a, b time.Duration) bool { return o.Start <= b && o.End >= 
 func (o Op) before(p Op) bool { return o.End < p.Start }
 
 func (o Op) String() string {
-	s := fmt.Sprintf("%7.3f to %7.3f s  op %d, client %d, replica %d: %s", o.Start.Seconds(), o.End.Seconds(), o.ID, o.Client, o.Replica, o.Kind)
+	s := fmt.Sprintf("%7.3f to %7.3f s  op %d, client %d, replica %d: %s",
+		o.Start.Seconds(), o.End.Seconds(), o.ID, o.Client, o.Replica, o.Kind)
 	if o.User != "" || o.Email != "" {
 		s += fmt.Sprintf(" of %s %s", o.User, o.Email)
 	}

@@ -117,17 +117,22 @@ func (s *Summary) String() string {
 }
 
 // SlowestRecovery returns the longest time from the end of a fault of the database to the end of the first request that a replica
-// carried out after it.
+// carried out after it, where no other fault kept it from that.
 func SlowestRecovery(h History) (slowest time.Duration) {
 	for _, f := range h.Faults {
 		first := map[int]time.Duration{}
 		for _, o := range h.Ops {
-			if at, known := first[o.Replica]; f.Database && f.meets(o.Replica) && o.Outcome == Accepted && o.End >= f.End && (!known || o.End < at) {
+			at, known := first[o.Replica]
+			if f.Database && f.meets(o.Replica) && o.Outcome == Accepted && o.End >= f.End && (!known || o.End < at) {
 				first[o.Replica] = o.End
 			}
 		}
-		for _, at := range first {
-			slowest = max(slowest, at-f.End)
+		for replica, at := range first {
+			if !slices.ContainsFunc(h.Faults, func(g Fault) bool {
+				return (g.Database || g.Connections) && g.meets(replica) && g.Start <= at && g.End > f.End
+			}) {
+				slowest = max(slowest, at-f.End)
+			}
 		}
 	}
 	return slowest
