@@ -49,13 +49,14 @@ func (ix index) gaps(id string) (all []Violation) {
 	if ix.erased[id] || slices.ContainsFunc(ix.users[id], ix.forgiven) {
 		return nil
 	}
-	states, last := ix.states(id), 0
-	for version := range states {
-		last = max(last, version)
-	}
-	for version := 1; version < last; version++ {
-		if _, known := states[version]; !known {
-			all = append(all, astray("nothing lost", events[0], "no event of version %d, but one of version %d", version, last))
+	states := ix.states(id)
+	looked := 0 // the last version that was looked for
+	for _, e := range events {
+		for version := looked + 1; isState(e) && version < e.Sequence; version++ {
+			if _, known := states[version]; !known {
+				all = append(all, astray("nothing lost", e, "no event of version %d", version))
+			}
+			looked = version
 		}
 	}
 	return all
