@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
+
 	"user-service/test/chaos/history"
 )
 
@@ -25,22 +27,17 @@ var poolerFaults = []fault{
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			f.Replica = poolerReplica
 			pausing, cancel := context.WithTimeout(ctx, s.lasts)
-			err := r.pooler.do(pausing, "PAUSE") // ends when the last transaction does
+			defer cancel()
+			_ = r.pooler.do(pausing, "PAUSE") // ends when the last transaction does, or not at all
 			<-pausing.Done()
-			cancel()
-			if errors.Is(err, context.DeadlineExceeded) {
-				err = nil
-			}
-			return errors.Join(err, r.pooler.do(ctx, "RESUME"))
+			return r.resumePooler(ctx)
 		},
 	}, {
 		kind: "PgBouncer killed", lane: betweenPooler, only: pooled, least: 100 * time.Millisecond, most: time.Second,
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			f.Replica = poolerReplica
-			r.pooler.kill()
-			pause(ctx, s.lasts)
-			return r.pooler.start()
+			return r.pooler.restart(ctx, s.lasts)
 		},
 	},
 }
@@ -56,4 +53,38 @@ func (r *rig) reconnectPooler(ctx context.Context) (err error) {
 		return err == nil
 	})
 	return err
+}
+
+// resumePooler has PgBouncer go on. One that has been started again since was not paused, and says so.
+func (r *rig) resumePooler(ctx context.Context) (err error) {
+	var said *pgconn.PgError
+	await(ctx, patience, func() bool {
+		err = r.pooler.do(ctx, "RESUME")
+		return err == nil || errors.As(err, &said)
+	})
+	if said != nil {
+		return nil
+	}
+	return err
+}
+
+// keepPooler starts PgBouncer again when it ends by itself, as its operators do, and notes that until ctx ends. Version 1.18
+// ends with "bad client state" when a client breaks off at a moment that it does not expect.
+func (r *rig) keepPooler(ctx context.Context) {
+	for r.pooler != nil {
+		f := history.Fault{Kind: "PgBouncer ended by itself", Replica: poolerReplica, Database: true, Cuts: 1, Start: r.now()}
+		if !pause(ctx, 50*time.Millisecond) {
+			return
+		}
+		revived, err := r.pooler.revive()
+		if !revived {
+			continue
+		}
+		if err = errors.Join(err, r.awaitDatabase(ctx, poolerReplica)); err != nil {
+			r.t.Errorf("seed %d: %v", r.seed, err)
+		}
+		f.End = r.now()
+		r.end(r.begin(f), f)
+		r.t.Logf("seed %d  %s", r.seed, f)
+	}
 }

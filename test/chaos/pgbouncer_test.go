@@ -15,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -44,8 +45,11 @@ type pooler struct {
 	path, config string
 	addr, url    string // by which the service reaches the database
 	as           *syscall.SysProcAttr
-	cmd          *exec.Cmd
 	log          *output
+
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process has ended
 }
 
 // startPgBouncer runs a PgBouncer until the test ends.
@@ -78,11 +82,22 @@ func startPgBouncer(t *testing.T, database string) *pooler {
 
 // start starts the process and waits until it listens.
 func (p *pooler) start() error {
-	p.cmd = exec.Command(p.path, p.config)
-	p.cmd.Stdout, p.cmd.Stderr, p.cmd.SysProcAttr = p.log, p.log, p.as
-	if err := p.cmd.Start(); err != nil {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.launch()
+}
+
+func (p *pooler) launch() error {
+	cmd, ended := exec.Command(p.path, p.config), make(chan struct{})
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.log, p.log, p.as
+	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start PgBouncer: %w", err)
 	}
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // its log tells why it ended
+	}()
+	p.cmd, p.ended = cmd, ended
 	listens := func() bool {
 		conn, err := net.Dial("tcp", p.addr)
 		if err == nil {
@@ -98,10 +113,35 @@ func (p *pooler) start() error {
 
 // kill ends the process by SIGKILL.
 func (p *pooler) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+func (p *pooler) end() {
 	if p.cmd != nil {
 		_ = p.cmd.Process.Kill()
-		_ = p.cmd.Wait()
+		<-p.ended
 	}
+}
+
+// restart ends the process, and starts it again after a while.
+func (p *pooler) restart(ctx context.Context, after time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+	pause(ctx, after)
+	return p.launch()
+}
+
+// revive starts a process again that has ended by itself.
+func (p *pooler) revive() (revived bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !isClosed(p.ended) {
+		return false, nil
+	}
+	return true, p.launch()
 }
 
 // do runs a command of PgBouncer's console.
