@@ -45,7 +45,7 @@ var postgresFaults = []fault{
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
 			err := r.sql(ctx, `ALTER DATABASE app SET default_transaction_read_only = on`, terminateSessions)
 			pause(ctx, s.lasts)
-			return errors.Join(err, r.sql(ctx, `ALTER DATABASE app RESET default_transaction_read_only`), r.reconnectPooler(ctx))
+			return errors.Join(err, r.sql(ctx, mayWrite, `ALTER DATABASE app RESET default_transaction_read_only`), r.reconnectPooler(ctx))
 		},
 	},
 	{
@@ -89,6 +89,9 @@ func restartOfPostgreSQL(kind string, end func(database) error) fault {
 		},
 	}
 }
+
+// mayWrite makes a session that began read-only a writable one.
+const mayWrite = `SET default_transaction_read_only = off`
 
 // terminateSessions ends all sessions of the service.
 const terminateSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'`
