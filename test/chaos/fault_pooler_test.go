@@ -28,9 +28,13 @@ var poolerFaults = []fault{
 			f.Replica = poolerReplica
 			pausing, cancel := context.WithTimeout(ctx, s.lasts)
 			defer cancel()
-			_ = r.pooler.do(pausing, "PAUSE") // ends when the last transaction does, or not at all
+			var refused *pgconn.PgError
+			err := r.pooler.do(pausing, "PAUSE") // ends when the last transaction does, or not at all
 			<-pausing.Done()
-			return r.resumePooler(ctx)
+			if !errors.As(err, &refused) {
+				err = nil
+			}
+			return errors.Join(err, r.resumePooler(ctx))
 		},
 	}, {
 		kind: "PgBouncer killed", lane: betweenPooler, only: pooled, least: 100 * time.Millisecond, most: time.Second,

@@ -45,7 +45,7 @@ func run(m *testing.M) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, func() { // Ctrl-C ends no cleanups of tests
-		purgeAll()
+		cleanUpAll()
 		_ = os.RemoveAll(dir)
 		os.Exit(130)
 	})()

@@ -68,11 +68,13 @@ func startPgBouncer(t *testing.T, database string) *pooler {
 	p.as = ordinaryUser(t, dir)
 	p.url = urlThrough(t, path, p.addr)
 	t.Cleanup(func() {
-		p.kill()
-		_ = os.RemoveAll(dir)
 		if t.Failed() {
 			t.Logf("the log of PgBouncer:\n%s", p.log.tail(20))
 		}
+	})
+	cleanUp(t, func() {
+		p.kill()
+		_ = os.RemoveAll(dir)
 	})
 	if err := p.start(); err != nil {
 		t.Fatal(err)
@@ -177,6 +179,7 @@ listen_addr = %s
 listen_port = %s
 unix_socket_dir =
 auth_type = any
+admin_users = app
 pool_mode = transaction
 default_pool_size = 8
 max_client_conn = 100

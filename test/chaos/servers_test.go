@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -38,9 +39,6 @@ type server struct {
 	env    settings // where it is
 }
 
-// owned has the names of all servers that were started and not purged.
-var owned sync.Map
-
 var started int // servers, for their names
 
 // own starts servers for one test, all at the same time. What is committed or confirmed is on disk.
@@ -50,8 +48,7 @@ func own(t *testing.T, kinds ...string) (servers []*server) {
 	for _, kind := range kinds {
 		started++
 		s := &server{kind: kind, name: fmt.Sprintf("chaos-%d-%d", os.Getpid(), started)}
-		owned.Store(s.name, nil)
-		t.Cleanup(func() { purge(s.name) })
+		cleanUp(t, func() { purge(s.name) })
 		servers = append(servers, s)
 		starting.Go(func() (err error) {
 			if err = s.up(); err != nil {
@@ -186,13 +183,35 @@ func services(args ...string) (string, error) {
 func purge(name string) {
 	_, _ = services("kill", "--name", name)
 	_, _ = services("down", "--name", name, "--purge")
-	owned.Delete(name)
 }
 
-// purgeAll removes all servers that tests own, for an end that runs no cleanups.
-func purgeAll() {
-	owned.Range(func(name, _ any) bool {
-		purge(name.(string))
-		return true
+// leftovers are the functions of cleanUp that have not run yet.
+var leftovers struct {
+	mu  sync.Mutex
+	all []*func()
+}
+
+// cleanUp runs a function once: when the test ends, or for an end of the program that runs no cleanups.
+func cleanUp(t *testing.T, function func()) {
+	t.Helper()
+	once := sync.OnceFunc(function)
+	leftovers.mu.Lock()
+	leftovers.all = append(leftovers.all, &once)
+	leftovers.mu.Unlock()
+	t.Cleanup(func() {
+		once()
+		leftovers.mu.Lock()
+		defer leftovers.mu.Unlock()
+		leftovers.all = slices.DeleteFunc(leftovers.all, func(other *func()) bool { return other == &once })
 	})
+}
+
+// cleanUpAll does what is left to do, the last first.
+func cleanUpAll() {
+	leftovers.mu.Lock()
+	all := slices.Clone(leftovers.all)
+	leftovers.mu.Unlock()
+	for _, function := range slices.Backward(all) {
+		(*function)()
+	}
 }

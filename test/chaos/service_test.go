@@ -47,11 +47,11 @@ func newService(t *testing.T, env settings) *service {
 		"SHUTDOWN_DELAY": shutdownDelay.String(), "SHUTDOWN_TIMEOUT": shutdownTimeout.String(), "DATABASE_MAX_CONNS": "8",
 	}.with(env))
 	t.Cleanup(func() {
-		s.kill()
 		if t.Failed() {
 			t.Logf("the log of %s:\n%s", s.url, s.log.tail(60))
 		}
 	})
+	cleanUp(t, s.kill)
 	return s
 }
 

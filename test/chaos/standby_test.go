@@ -102,13 +102,15 @@ func newStandby(t *testing.T, r *rig) *standbyServer {
 		}
 	}
 	t.Cleanup(func() {
-		if s.cmd != nil && !isClosed(s.ended) {
-			_ = s.quit()
-		}
-		_ = os.RemoveAll(dir)
 		if t.Failed() {
 			t.Logf("the log of the standby:\n%s", s.log.tail(20))
 		}
+	})
+	cleanUp(t, func() {
+		if s.cmd != nil && !isClosed(s.ended) {
+			_ = s.crash()
+		}
+		_ = os.RemoveAll(dir)
 	})
 	copying := s.command("pg_basebackup", "-d", r.primary.as("postgres").String(), "-D", s.data(), "-R", "-X", "stream", "-c", "fast")
 	if out, err := copying.CombinedOutput(); err != nil {
