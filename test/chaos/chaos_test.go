@@ -38,7 +38,7 @@ func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
 	people := r.newCrowd()
 	background, stop := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup
-	for _, watch := range []func(context.Context){r.sample, r.watchMachine, r.readMail, r.keepPooler} {
+	for _, watch := range []func(context.Context){r.sample, r.watchMachine, r.watchDisk, r.readMail, r.keepPooler} {
 		watchers.Go(func() { watch(background) })
 	}
 	people.start(t.Context())

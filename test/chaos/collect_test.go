@@ -45,23 +45,51 @@ func (r *rig) sample(ctx context.Context) {
 
 const (
 	tick    = 20 * time.Millisecond
-	tooLate = 300 * time.Millisecond // a tick that is so late tells of a machine that is too busy to measure
+	tooLate = 300 * time.Millisecond // what is so late tells of a machine that is too busy to measure
 )
 
-// watchMachine notes when the machine gives the test no time.
+// watchMachine notes when the machine gives the test no time until ctx ends.
 func (r *rig) watchMachine(ctx context.Context) {
 	for {
 		before := r.now()
 		if !pause(ctx, tick) {
 			return
 		}
-		if late := r.now() - before - tick; late > tooLate {
-			n := r.begin(history.Fault{})
-			r.end(n, history.Fault{
-				Kind: "busy machine", Detail: fmt.Sprintf("%s late", late.Round(time.Millisecond)), Replica: history.Everywhere,
-				Start: before, End: r.now(), Database: true, Slow: true,
-			})
+		r.noteBusy(before, r.now()-before-tick, "its processor")
+	}
+}
+
+// watchDisk notes when the machine takes long to write, as each commit does, until ctx ends.
+func (r *rig) watchDisk(ctx context.Context) {
+	f, err := os.CreateTemp("", "user-service-chaos-disk-")
+	if err != nil {
+		r.t.Errorf("watch the disk: %v", err)
+		return
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	defer func() { _ = f.Close() }()
+	for pause(ctx, 10*tick) {
+		before := r.now()
+		if _, err := f.WriteAt([]byte{byte(before)}, 0); err != nil {
+			r.t.Errorf("watch the disk: %v", err)
+			return
 		}
+		if err := f.Sync(); err != nil {
+			r.t.Errorf("watch the disk: %v", err)
+			return
+		}
+		r.noteBusy(before, r.now()-before, "its disk")
+	}
+}
+
+// noteBusy notes what was late.
+func (r *rig) noteBusy(since, late time.Duration, what string) {
+	if late > tooLate {
+		f := history.Fault{
+			Kind: "busy machine", Detail: fmt.Sprintf("%s %s late", what, late.Round(time.Millisecond)), Replica: history.Everywhere,
+			Start: since, End: r.now(), Database: true, Slow: true,
+		}
+		r.end(r.begin(f), f)
 	}
 }
 

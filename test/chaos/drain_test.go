@@ -16,7 +16,7 @@ func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltes
 	r := newRig(t, 0, plain)
 	background, stop := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup
-	for _, watch := range []func(context.Context){r.sample, r.watchMachine, r.balance} {
+	for _, watch := range []func(context.Context){r.sample, r.watchMachine, r.watchDisk, r.balance} {
 		watchers.Go(func() { watch(background) })
 	}
 	people := r.newCrowd()

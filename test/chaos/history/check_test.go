@@ -182,6 +182,10 @@ func TestEventsAreChecked(t *testing.T) {
 			op(h, 4).Told.Roles, op(h, 8).Told.Roles = []string{"admin"}, []string{"admin"}
 		}, []string{"contents"}},
 		"events that are left": {good, func(h *History) { h.Final.Outbox = 1 }, []string{"nothing lost"}},
+		"an event that was returned and sent again": {good, func(h *History) {
+			h.Faults = []Fault{{Replica: Everywhere, Start: 3 * s, End: 3500 * ms, Drops: true}}
+			swap(2, 3)(h)
+		}, nil},
 		"an event that was returned": {good, func(h *History) {
 			h.Faults = []Fault{{Replica: Everywhere, Start: 3 * s, End: 4 * s, Drops: true}}
 			drop(h, "e3")
