@@ -88,18 +88,28 @@ func stall(to way) func(context.Context, *rig, step, *history.Fault) error {
 }
 
 // stateTime is how long a fault waits for a session in its state.
-const stateTime = 2 * time.Second
+const stateTime = time.Second
 
-// awaitState waits until a session of a replica is in a state that the variant chooses, and returns the state.
+// awaitState waits until a session of a replica is in a state that the variant chooses, else in any transaction, and returns
+// the state.
 func (r *rig) awaitState(ctx context.Context, replica, variant int) string {
-	condition := [...]string{
+	chosen := [...]string{
 		`state = 'idle in transaction'`,
 		`state = 'idle in transaction' AND query ~ 'FOR (NO KEY )?UPDATE'`,
 		`state = 'active' AND query ~* '^(update|insert|delete|commit)'`,
 	}[variant%3]
+	for _, condition := range []string{chosen, `state <> 'idle'`} {
+		if r.seesSession(ctx, replica, condition) {
+			return "when " + condition
+		}
+	}
+	return "in no transaction"
+}
+
+// seesSession reports whether a session of a replica was in a state within stateTime.
+func (r *rig) seesSession(ctx context.Context, replica int, condition string) (found bool) {
 	ctx, cancel := context.WithTimeout(ctx, stateTime)
 	defer cancel()
-	found := false
 	_ = r.admin(ctx, func(conn *pgx.Conn) error {
 		for !found && ctx.Err() == nil {
 			if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND `+condition+`)`,
@@ -109,8 +119,5 @@ func (r *rig) awaitState(ctx context.Context, replica, variant int) string {
 		}
 		return nil
 	})
-	if !found {
-		return "in no chosen state"
-	}
-	return "when " + condition
+	return found
 }
