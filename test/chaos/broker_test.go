@@ -1,37 +1,159 @@
 package chaos_test
 
 import (
-	"testing"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
 	"time"
 
-	"user-service/pkg/postgres/postgrestest"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"user-service/pkg/rabbitmq"
+	"user-service/test/chaos/history"
 )
 
-func TestRequestsDoNotNoticeThatTheBrokerIsAwayAndNoEventIsLost(t *testing.T) {
-	t.Parallel()
-	broker := own(t, "rabbitmq")
-	s := newStage(t, 1, postgrestest.URL(t), broker.env)
-	stop := s.traffic.flow()
-	s.traffic.await(50)
-	for _, away := range []struct {
-		name string
-		do   func()
-	}{{"stopped", broker.stop}, {"killed", broker.crash}} {
-		away.do()
-		s.say("RabbitMQ is %s", away.name)
-		<-time.After(*outage)
-		if s.waiting() == 0 {
-			t.Error("no event waits in the outbox: there was no outage")
+const (
+	everything = "chaos.everything" // the queue of a consumer of all events
+	mailbox    = "chaos.mailbox"    // that of one that mails tokens
+)
+
+// brokerURL is where the test itself reaches the broker.
+func (r *rig) brokerURL() string {
+	env := r.broker.env
+	return fmt.Sprintf("amqp://%s:%s@%s:%s/", env["RABBITMQ_USER"], env["RABBITMQ_PASS"], env["RABBITMQ_HOST"], env["RABBITMQ_PORT"])
+}
+
+// bind declares the exchange as the service does, and the durable queues of its consumers.
+func (r *rig) bind(channel *amqp.Channel) error {
+	if err := channel.ExchangeDeclare(rabbitmq.Exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
+		return err
+	}
+	for queue, key := range map[string]string{everything: "#", mailbox: "user.password_reset_requested"} {
+		if _, err := channel.QueueDeclare(queue, true, false, false, false, nil); err != nil {
+			return err
 		}
-		broker.up()
-		s.say("RabbitMQ is back, %d events wait", s.waiting())
-		waitFor(t, "the outbox to be empty", func() bool { return s.waiting() == 0 })
-		s.say("all are published")
+		if err := channel.QueueBind(queue, key, rabbitmq.Exchange, false, nil); err != nil {
+			return err
+		}
 	}
-	stop()
-	s.check()
-	s.traffic.checkUnhurt()
-	if slow := s.traffic.slowest(); slow > time.Second {
-		t.Errorf("one in a hundred requests took %s or more: do they wait for the broker?", slow)
+	return nil
+}
+
+// rabbitmqctl runs a command of the broker's operator.
+func (r *rig) rabbitmqctl(ctx context.Context, args ...string) error {
+	home := filepath.Join(r.broker.folder, "rabbitmq")
+	port, err := os.ReadFile(filepath.Join(r.broker.folder, "port.epmd"))
+	if err != nil {
+		return err
 	}
+	cmd := exec.CommandContext(ctx, controlProgram(), append([]string{"-n", "user-service-" + r.broker.name + "@localhost"}, args...)...)
+	cmd.Env = []string{
+		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8",
+		"ERL_EPMD_PORT=" + strings.TrimSpace(string(port)), "RABBITMQ_CONF_ENV_FILE=" + home + "/env.conf",
+	}
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("rabbitmqctl %s: %w: %s", args[0], err, out)
+	}
+	return nil
+}
+
+// controlProgram returns the path of rabbitmqctl: the program itself, as what Debian has in PATH changes the user.
+func controlProgram() string {
+	const debian = "/usr/lib/rabbitmq/bin/rabbitmqctl"
+	if _, err := os.Stat(debian); err == nil {
+		return debian
+	}
+	return "rabbitmqctl"
+}
+
+// cloudEvent is a message as the service publishes it.
+type cloudEvent struct {
+	ID          string    `json:"id"`
+	Type        string    `json:"type"`
+	Subject     string    `json:"subject"`
+	Sequence    string    `json:"sequence"`
+	Time        time.Time `json:"time"`
+	Traceparent string    `json:"traceparent"`
+	Data        struct {
+		User    *history.User `json:"user"`
+		Changed []string      `json:"changed"`
+		Session string        `json:"session_id"`
+		Token   string        `json:"token"`
+	} `json:"data"`
+}
+
+// event reads a message of a queue.
+func (r *rig) event(body []byte) (history.Event, error) {
+	var e cloudEvent
+	if err := json.Unmarshal(body, &e); err != nil {
+		return history.Event{}, fmt.Errorf("read an event: %w: %s", err, body)
+	}
+	sequence, err := strconv.Atoi(e.Sequence)
+	return history.Event{
+		ID: e.ID, Type: e.Type, Subject: e.Subject, Sequence: sequence, Time: e.Time.Sub(r.began), Op: opOf(e.Traceparent),
+		User: e.Data.User, Changed: e.Data.Changed, Session: e.Data.Session, Body: string(body),
+	}, err
+}
+
+// deliveries takes all events that the consumer's queue has, in the order of their arrival.
+func (r *rig) deliveries() (events []history.Event, err error) {
+	err = r.onBroker(func(channel *amqp.Channel) error {
+		queue, err := channel.QueueDeclarePassive(everything, true, false, false, false, nil)
+		if err != nil {
+			return err
+		}
+		deliveries, err := channel.Consume(everything, "", true, true, false, false, nil)
+		if err != nil {
+			return err
+		}
+		for range queue.Messages {
+			e, err := r.event((<-deliveries).Body)
+			if err != nil {
+				return err
+			}
+			events = append(events, e)
+		}
+		return nil
+	})
+	return events, err
+}
+
+// readMail collects the tokens of resets until ctx ends, whatever becomes of the broker.
+func (r *rig) readMail(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = r.onBroker(func(channel *amqp.Channel) error {
+			deliveries, err := channel.ConsumeWithContext(ctx, mailbox, "", true, false, false, false, nil)
+			if err != nil {
+				return err
+			}
+			for d := range deliveries {
+				var e cloudEvent
+				if err := json.Unmarshal(d.Body, &e); err != nil {
+					return err
+				}
+				r.mu.Lock()
+				r.mail[e.Subject] = append(r.mail[e.Subject], e.Data.Token)
+				r.mu.Unlock()
+			}
+			return nil
+		})
+		pause(ctx, 200*time.Millisecond)
+	}
+}
+
+// takeToken returns the newest token that was mailed to a user, once.
+func (r *rig) takeToken(user string) (token string, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	tokens := r.mail[user]
+	delete(r.mail, user)
+	if len(tokens) == 0 {
+		return "", false
+	}
+	return tokens[len(tokens)-1], true
 }

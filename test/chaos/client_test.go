@@ -1,114 +1,197 @@
 package chaos_test
 
 import (
-	"bytes"
-	"encoding/json"
+	"context"
 	"fmt"
-	"io"
+	"math/rand/v2"
 	"net/http"
-	"strings"
+	"slices"
+	"sync"
 	"time"
+
+	"user-service/test/chaos/history"
 )
 
-// hangTime is when a client gives up on an answer that should have come long ago.
-const hangTime = 5 * time.Second
+const (
+	clientCount = 10
+	ownPeople   = 3 // of each client
+	thinkTime   = 60 * time.Millisecond
+	hangUps     = 30 // one in so many requests
+)
 
-// answer is what came of a request: a status, or an error if there was no answer.
-type answer struct {
-	status int
-	header http.Header
-	body   []byte
-	err    error
-	took   time.Duration
+// client makes one request after another, of its own choice by its seed. Two clients drive one of their people together.
+type client struct {
+	r      *rig
+	number int
+	rng    *rand.Rand
+	http   *http.Client
+	own    []*person
+	shared *person
+	made   int
 }
 
-// settled says that the answer tells for sure what became of the request. After any other
-// the change may have been committed all the same.
-func (a answer) settled() bool { return a.err == nil && a.status < 500 }
-
-func (a answer) String() string {
-	if a.err != nil {
-		return fmt.Sprintf("no answer after %s: %v", a.took.Round(time.Millisecond), a.err)
-	}
-	return fmt.Sprintf("%d after %s: %s", a.status, a.took.Round(time.Millisecond), bytes.TrimSpace(a.body))
+// crowd is all clients of a run.
+type crowd struct {
+	clients []*client
+	work    sync.WaitGroup
+	leave   context.CancelFunc
 }
 
-// want returns an error unless the answer has the status.
-func (a answer) want(status int) error {
-	if a.err != nil || a.status != status {
-		return fmt.Errorf("want %d, got %v", status, a)
+// newCrowd makes the clients, and the people that two of them share.
+func (r *rig) newCrowd() *crowd {
+	c := &crowd{}
+	for n := range clientCount {
+		c.clients = append(c.clients, r.newClient(n))
 	}
-	return nil
+	for i := 0; i < clientCount; i += 2 {
+		c.clients[i].shared = c.clients[i].register()
+		c.clients[i+1].shared = c.clients[i].shared
+	}
+	return c
 }
 
-// decode reads the body of an answer that must have the status.
-func (a answer) decode(status int, into any) error {
-	if err := a.want(status); err != nil {
-		return err
+func (r *rig) newClient(number int) *client {
+	return &client{
+		r: r, number: number, rng: rand.New(rand.NewPCG(uint64(r.seed), uint64(number+1))),
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1}},
 	}
-	return json.Unmarshal(a.body, into)
 }
 
-// request is one to the API.
-type request struct {
-	method, path string
-	body         any
-	ifMatch      string
+// start has all clients work until stop.
+func (c *crowd) start(ctx context.Context) {
+	ctx, c.leave = context.WithCancel(ctx)
+	for _, one := range c.clients {
+		c.work.Go(func() {
+			for pause(ctx, between(one.rng, thinkTime/2, thinkTime*3/2)) {
+				one.step()
+			}
+		})
+	}
 }
 
-// send sends the request to the replica at base.
-func (r request) send(client *http.Client, base, token string) answer {
-	began := time.Now()
-	resp, err := r.roundTrip(client, base, token)
-	if err != nil {
-		return answer{err: err, took: time.Since(began)}
+// stop waits for the last answers, and closes all connections.
+func (c *crowd) stop() {
+	c.leave()
+	c.work.Wait()
+	for _, one := range c.clients {
+		one.http.CloseIdleConnections()
 	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	return answer{status: resp.StatusCode, header: resp.Header, body: body, err: err, took: time.Since(began)}
 }
 
-func (r request) roundTrip(client *http.Client, base, token string) (*http.Response, error) {
-	raw, err := json.Marshal(r.body)
-	if err != nil {
-		return nil, err
+// people returns all users who were not erased.
+func (c *crowd) people() (all []*person) {
+	for _, one := range c.clients {
+		for _, p := range append(slices.Clone(one.own), one.shared) {
+			if p != nil && !p.isGone() && !slices.Contains(all, p) {
+				all = append(all, p)
+			}
+		}
 	}
-	if r.body == nil {
-		raw = nil
-	}
-	req, err := http.NewRequest(r.method, base+r.path, bytes.NewReader(raw))
-	if err != nil {
-		return nil, err
-	}
-	if raw != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	if token != "" {
-		req.Header.Set("Authorization", "Bearer "+token)
-	}
-	if r.ifMatch != "" {
-		req.Header.Set("If-Match", r.ifMatch)
-	}
-	return client.Do(req)
+	return all
 }
 
-// What a test allows in answers that settle nothing; a client tries again after these.
+// replica chooses where the next request goes: mostly to one replica, at times to the other one. With a load balancer it goes
+// to one that is ready, if there is one.
+func (c *client) replica() int {
+	n := c.number % replicaCount
+	if c.rng.IntN(5) == 0 {
+		n = (c.number + 1) % replicaCount
+	}
+	c.r.mu.Lock()
+	defer c.r.mu.Unlock()
+	if other := (n + 1) % replicaCount; c.r.ready != nil && !c.r.ready[n] && c.r.ready[other] {
+		return other
+	}
+	return n
+}
 
-// broken allows what a process leaves behind that dies: connections that end or are refused.
-func broken(a answer) error {
-	if a.err != nil && a.took < hangTime {
+// step makes one choice.
+func (c *client) step() {
+	c.own = slices.DeleteFunc(c.own, (*person).isGone)
+	if len(c.own) < ownPeople {
+		c.register()
+		return
+	}
+	p := c.own[c.rng.IntN(len(c.own))]
+	if c.shared != nil && !c.shared.isGone() && c.rng.IntN(3) == 0 {
+		p = c.shared
+	}
+	n := c.rng.IntN(totalWeight)
+	for _, choice := range choices {
+		if n -= choice.weight; n < 0 {
+			choice.do(c, p)
+			return
+		}
+	}
+}
+
+// choices are what a client does with a person, and how often.
+var choices = []struct {
+	weight int
+	do     func(*client, *person)
+}{
+	{20, (*client).read},
+	{24, (*client).patch},
+	{8, (*client).put},
+	{14, (*client).refresh},
+	{8, (*client).login},
+	{5, (*client).setRoles},
+	{5, (*client).setStatus},
+	{4, (*client).changePassword},
+	{3, (*client).requestReset},
+	{3, (*client).sendReset},
+	{4, (*client).confirmReset},
+	{3, (*client).endSessions},
+	{3, (*client).logout},
+	{3, (*client).erase},
+}
+
+var totalWeight = func() (sum int) {
+	for _, choice := range choices {
+		sum += choice.weight
+	}
+	return sum
+}()
+
+// hangUp returns when the client disconnects in the middle of its next request; mostly never.
+func (c *client) hangUp() time.Duration {
+	if c.rng.IntN(hangUps) > 0 {
+		return 0
+	}
+	return between(c.rng, time.Millisecond, 15*time.Millisecond)
+}
+
+// register makes a person. One whose registration was not answered is left alone.
+func (c *client) register() *person {
+	c.made++
+	p := &person{email: fmt.Sprintf("person-%d-%d@example.com", c.number, c.made), passwords: []string{c.newPassword()}}
+	o, _ := c.send(history.Op{Kind: history.Register, Email: p.email, Want: history.Want{Name: c.newName(), Password: p.passwords[0]}}, call{
+		method: "POST", path: "/register", hangUp: c.hangUp(),
+		body: map[string]string{"email": p.email, "password": p.passwords[0], "name": c.lastName()},
+	})
+	if o.Outcome != history.Accepted {
 		return nil
 	}
-	return unavailable(a)
+	p.id = o.User
+	p.learn(o)
+	c.own = append(c.own, p)
+	return p
 }
 
-// unavailable allows the answer that is promised while the database is away, or so busy
-// that it does not answer in time.
-func unavailable(a answer) error {
-	const inTime = 2*time.Second + time.Second // one is for machines as busy as those of tests
-	problem := a.err == nil && strings.HasPrefix(a.header.Get("Content-Type"), "application/problem+json")
-	if problem && a.status == http.StatusServiceUnavailable && a.header.Get("Retry-After") != "" && a.took < inTime {
-		return nil
-	}
-	return fmt.Errorf("a request failed: %v", a)
+// newName returns a name that no other request asks for.
+func (c *client) newName() string {
+	c.made++
+	return c.lastName()
+}
+
+func (c *client) lastName() string { return fmt.Sprintf("Name %d of client %d", c.made, c.number) }
+
+func (c *client) newPassword() string {
+	c.made++
+	return fmt.Sprintf("seven green kettles %d sing %d", c.made, c.number)
+}
+
+// op begins an operation about a person.
+func op(kind history.Kind, p *person, want history.Want) history.Op {
+	return history.Op{Kind: kind, User: p.id, Email: p.email, Want: want}
 }

@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +15,9 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // installPgBouncer returns the path of PgBouncer, which it installs if it is missing.
@@ -36,9 +40,20 @@ func findPgBouncer() (string, error) {
 	return path, err
 }
 
-// startPgBouncer runs a PgBouncer in transaction mode in front of a database until the test
-// ends, and returns the URL by which the service reaches the database through it.
-func startPgBouncer(t *testing.T, database string) (pooled string) {
+// pooler is a PgBouncer in transaction mode in front of a database.
+type pooler struct {
+	path, config string
+	addr, url    string // by which the service reaches the database
+	as           *syscall.SysProcAttr
+	log          *output
+
+	mu    sync.Mutex
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process has ended
+}
+
+// startPgBouncer runs a PgBouncer until the test ends.
+func startPgBouncer(t *testing.T, database string) *pooler {
 	t.Helper()
 	path, err := installPgBouncer()
 	if err != nil {
@@ -48,30 +63,104 @@ func startPgBouncer(t *testing.T, database string) (pooled string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := freeAddress(t)
-	cmd := exec.Command(path, writeConfig(t, dir, addr, database))
-	log := &output{}
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = ordinaryUser(t, dir)
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	p := &pooler{path: path, addr: freeAddress(t), log: &output{}}
+	p.config = writeConfig(t, dir, p.addr, database)
+	p.as = ordinaryUser(t, dir)
+	p.url = urlThrough(t, path, p.addr)
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		_ = os.RemoveAll(dir)
 		if t.Failed() {
-			t.Logf("the log of PgBouncer:\n%s", log.tail(20))
+			t.Logf("the log of PgBouncer:\n%s", p.log.tail(20))
 		}
 	})
-	waitFor(t, "PgBouncer", func() bool {
-		conn, err := net.Dial("tcp", addr)
+	cleanUp(t, func() {
+		p.kill()
+		_ = os.RemoveAll(dir)
+	})
+	if err := p.start(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// start starts the process and waits until it listens.
+func (p *pooler) start() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.launch()
+}
+
+func (p *pooler) launch() error {
+	cmd, ended := exec.Command(p.path, p.config), make(chan struct{})
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.log, p.log, p.as
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start PgBouncer: %w", err)
+	}
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // its log tells why it ended
+	}()
+	p.cmd, p.ended = cmd, ended
+	listens := func() bool {
+		conn, err := net.Dial("tcp", p.addr)
 		if err == nil {
 			_ = conn.Close()
 		}
 		return err == nil
-	})
-	return urlThrough(t, path, addr)
+	}
+	if !await(context.Background(), patience, listens) {
+		return errors.New("PgBouncer does not listen")
+	}
+	return nil
+}
+
+// kill ends the process by SIGKILL.
+func (p *pooler) kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+}
+
+func (p *pooler) end() {
+	if p.cmd != nil {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	}
+}
+
+// restart ends the process, and starts it again after a while.
+func (p *pooler) restart(ctx context.Context, after time.Duration) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.end()
+	pause(ctx, after)
+	return p.launch()
+}
+
+// revive starts a process again that has ended by itself.
+func (p *pooler) revive() (revived bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !isClosed(p.ended) {
+		return false, nil
+	}
+	return true, p.launch()
+}
+
+// do runs a command of PgBouncer's console.
+func (p *pooler) do(ctx context.Context, command string) error {
+	cfg, err := pgx.ParseConfig(fmt.Sprintf("postgres://app@%s/pgbouncer?sslmode=disable&default_query_exec_mode=simple_protocol", p.addr))
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return fmt.Errorf("PgBouncer's console: %w", err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }()
+	if _, err := conn.Exec(ctx, command); err != nil {
+		return fmt.Errorf("PgBouncer's console: %s: %w", command, err)
+	}
+	return nil
 }
 
 // writeConfig makes the file that PgBouncer reads. Its clients need no password.
@@ -90,8 +179,9 @@ listen_addr = %s
 listen_port = %s
 unix_socket_dir =
 auth_type = any
+admin_users = app
 pool_mode = transaction
-default_pool_size = 6
+default_pool_size = 8
 max_client_conn = 100
 `, u.Hostname(), u.Port(), u.Path[1:], u.User.Username(), password, host, port)
 	file = filepath.Join(dir, "pgbouncer.ini")

@@ -2,7 +2,7 @@ package chaos_test
 
 import (
 	"bytes"
-	cryptorand "crypto/rand"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -17,69 +17,82 @@ import (
 	"time"
 )
 
-// shutdownTimeout is the SHUTDOWN_TIMEOUT of these tests.
-const shutdownTimeout = 10 * time.Second
+const (
+	// shutdownTimeout is the SHUTDOWN_TIMEOUT of these tests.
+	shutdownTimeout = 8 * time.Second
+	// shutdownDelay is the SHUTDOWN_DELAY of these tests.
+	shutdownDelay = time.Second
+)
 
 // service is one replica: a process of the program, which has the same ports each time
 // it is started.
 type service struct {
-	t    *testing.T
-	url  string
-	env  []string
-	log  *output
-	cmd  *exec.Cmd
-	done chan struct{} // closed when the process has ended
+	url     string
+	metrics string
+	env     []string
+	log     *output
+	cmd     *exec.Cmd
+	done    chan struct{} // closed when the process has ended
 }
-
-// secret signs the tokens of all replicas.
-var secret = cryptorand.Text() + cryptorand.Text()
 
 // newService prepares a replica. It is killed when the test ends.
 func newService(t *testing.T, env settings) *service {
 	t.Helper()
-	addr := freeAddress(t)
-	s := &service{t: t, url: "http://" + addr, log: &output{}}
+	addr, metrics := freeAddress(t), freeAddress(t)
+	s := &service{url: "http://" + addr, metrics: "http://" + metrics, log: &output{}}
 	s.env = environment(settings{
-		"HTTP_ADDR": addr, "METRICS_ADDR": freeAddress(t), "LOG_LEVEL": "warn",
-		"JWT_SECRET": secret, "ACCESS_TOKEN_TTL": "24h",
-		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "PASSWORD_HASH_QUEUE": "1000", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "0",
-		"SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": shutdownTimeout.String(), "DATABASE_MAX_CONNS": "8",
+		"HTTP_ADDR": addr, "METRICS_ADDR": metrics, "LOG_LEVEL": "warn", "TRUSTED_PROXIES": "127.0.0.0/8",
+		"ACCESS_TOKEN_TTL": "24h", "LOGIN_MAX_FAILURES": "0", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "0",
+		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "PASSWORD_HASH_QUEUE": "1000",
+		"SHUTDOWN_DELAY": shutdownDelay.String(), "SHUTDOWN_TIMEOUT": shutdownTimeout.String(), "DATABASE_MAX_CONNS": "8",
 	}.with(env))
 	t.Cleanup(func() {
-		if s.cmd != nil {
-			s.kill()
-		}
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", s.url, s.log.tail(40))
+			t.Logf("the log of %s:\n%s", s.url, s.log.tail(60))
 		}
 	})
+	cleanUp(t, s.kill)
 	return s
 }
 
-// start starts the process and waits until it is ready.
-func (s *service) start() {
-	s.t.Helper()
+// launch starts the process.
+func (s *service) launch() error {
 	cmd, done := exec.Command(program, "serve"), make(chan struct{})
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, s.log, s.log
 	if err := cmd.Start(); err != nil {
-		s.t.Fatal(err)
+		return fmt.Errorf("start a replica: %w", err)
 	}
 	s.cmd, s.done = cmd, done
 	go func() {
 		defer close(done)
 		_ = cmd.Wait() // the exit code is in ProcessState
 	}()
-	waitFor(s.t, s.url+" to be ready", func() bool { return s.isReady() || s.hasEnded() })
-	if s.hasEnded() {
-		s.t.Fatalf("the service ended: %v", cmd.ProcessState)
+	return nil
+}
+
+// start starts the process and waits until it is ready.
+func (s *service) start() error {
+	if err := s.launch(); err != nil {
+		return err
 	}
+	await(context.Background(), patience, func() bool { return s.isReady() || s.hasEnded() })
+	switch {
+	case s.hasEnded():
+		return fmt.Errorf("a replica ended: %v", s.cmd.ProcessState)
+	case !s.isReady():
+		return errors.New("a replica is not ready")
+	}
+	return nil
 }
 
 func (s *service) isReady() bool { return s.readiness() == http.StatusOK }
 
+// probes asks for readiness, each time by a connection of its own.
+var probes = &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+
 // readiness returns the status of /readyz, 0 if there is no answer.
 func (s *service) readiness() int {
-	resp, err := http.Get(s.url + "/readyz")
+	resp, err := probes.Get(s.metrics + "/readyz")
 	if err != nil {
 		return 0
 	}
@@ -87,9 +100,11 @@ func (s *service) readiness() int {
 	return resp.StatusCode
 }
 
-func (s *service) hasEnded() bool {
+func (s *service) hasEnded() bool { return isClosed(s.done) }
+
+func isClosed(c <-chan struct{}) bool {
 	select {
-	case <-s.done:
+	case <-c:
 		return true
 	default:
 		return false
@@ -98,27 +113,23 @@ func (s *service) hasEnded() bool {
 
 // kill ends the process as kill -9 does.
 func (s *service) kill() {
-	_ = s.cmd.Process.Kill()
-	<-s.done
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill()
+		<-s.done
+	}
 }
 
 // terminate asks the process to end.
-func (s *service) terminate() {
-	s.t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		s.t.Fatal(err)
-	}
-}
+func (s *service) terminate() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 
 // exitCode waits for the end of the process.
-func (s *service) exitCode() int {
-	s.t.Helper()
+func (s *service) exitCode() (int, error) {
 	select {
 	case <-s.done:
-	case <-time.After(patience()):
-		s.t.Fatal("the service does not end")
+		return s.cmd.ProcessState.ExitCode(), nil
+	case <-time.After(patience):
+		return 0, errors.New("a replica does not end")
 	}
-	return s.cmd.ProcessState.ExitCode()
 }
 
 // runProgram runs another command of the program and returns what it prints.
@@ -145,7 +156,7 @@ func environment(s settings) []string {
 	return env
 }
 
-// freeAddress returns an address that the service can have each time: its port is below those
+// freeAddress returns an address that a process can have each time: its port is below those
 // that systems give to outgoing connections.
 func freeAddress(t *testing.T) string {
 	t.Helper()

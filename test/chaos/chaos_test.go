@@ -1,0 +1,135 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"user-service/test/chaos/history"
+)
+
+const (
+	warmUp     = 2 * time.Second
+	lastCalm   = history.LockTime + history.RecoveryTime // the locks of vanished clients end in it
+	outboxTime = 30 * time.Second                        // for all events to be published
+)
+
+// TestPromisesHoldUnderFaults runs seeds one after the other: not in parallel, as they measure time.
+func TestPromisesHoldUnderFaults(t *testing.T) { //nolint:paralleltest // it measures time
+	var total history.Summary
+	for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
+		t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) {
+			total.Add(runSeed(t, seed, *length))
+		})
+	}
+	t.Logf("%d seeds: %s", *seedCount, &total)
+}
+
+// runSeed injects the faults of a seed, heals, and checks the history.
+func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
+	t.Helper()
+	topology := topologyOf(seed)
+	r := newRig(t, seed, topology)
+	r.say("%s; two replicas are ready", topology)
+	schedule := plan(seed, topology)
+	people := r.newCrowd()
+	background, stop := context.WithCancel(t.Context())
+	var watchers sync.WaitGroup
+	for _, watch := range []func(context.Context){r.sample, r.watchMachine, r.watchDisk, r.readMail, r.keepPooler} {
+		watchers.Go(func() { watch(background) })
+	}
+	people.start(t.Context())
+	pause(t.Context(), warmUp)
+	ran := 0
+	for begun := r.now(); ran < len(schedule) && r.now()-begun < length; ran++ {
+		r.run(t.Context(), schedule[ran])
+	}
+	pause(t.Context(), lastCalm)
+	people.stop()
+	r.settle(t.Context(), people)
+	stop()
+	watchers.Wait()
+	h, err := r.history(t.Context())
+	if err != nil {
+		t.Fatalf("seed %d: collect the history: %v", seed, err)
+	}
+	r.shutDown()
+	r.judge(h, describe(schedule[:ran]))
+	return h
+}
+
+// settle does what is left to do after the last client has gone: everybody logs in, and all events are published.
+func (r *rig) settle(ctx context.Context, people *crowd) {
+	last := r.newClient(clientCount + 1)
+	for _, p := range people.people() {
+		if p.look().disabled {
+			last.asAdmin(p, op(history.Status, p, history.Want{Status: "active"}), call{
+				method: "PUT", path: "/users/" + p.id + "/status", body: map[string]string{"status": "active"},
+			})
+		}
+		for range p.passwords {
+			if last.token(p) != "" {
+				break
+			}
+		}
+		last.patch(p)
+	}
+	last.http.CloseIdleConnections()
+	if !await(ctx, outboxTime, func() bool { return r.waiting(ctx) == 0 }) {
+		r.say("%d events are left in the outbox", r.waiting(ctx))
+	}
+	pause(ctx, 2*sampleTime)
+	r.checkLeaks(ctx)
+}
+
+// history collects all that is known.
+func (r *rig) history(ctx context.Context) (h history.History, err error) {
+	if h.Deliveries, err = r.deliveries(); err != nil {
+		return h, err
+	}
+	if h.Final, err = r.final(ctx); err != nil {
+		return h, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	h.Ops = slices.SortedFunc(slices.Values(r.ops), func(a, b history.Op) int { return a.ID - b.ID })
+	h.Faults, h.Samples, h.Given = slices.Clone(r.faults), slices.Clone(r.samples), r.given
+	return h, nil
+}
+
+// shutDown ends both replicas.
+func (r *rig) shutDown() {
+	for i := range r.replicas {
+		if took, err := r.terminate(i); err != nil {
+			r.t.Errorf("seed %d: end replica %d: %v", r.seed, i, err)
+		} else {
+			r.say("replica %d ended %s after SIGTERM", i, took.Round(time.Millisecond))
+		}
+	}
+}
+
+// maxShown is how many violations of a rule are shown with the history around them.
+const maxShown = 2
+
+// judge reports what the checks find.
+func (r *rig) judge(h history.History, schedule string) {
+	r.t.Helper()
+	var summary history.Summary
+	summary.Add(h)
+	r.say("%s; a replica served %s after a fault at the latest", &summary, history.SlowestRecovery(h).Round(time.Millisecond))
+	violations := append(r.violations, history.Check(h)...)
+	if len(violations) == 0 {
+		return
+	}
+	r.t.Errorf("seed %d: %d violations. To run it again: make chaos SEED=%d SEEDS=1\n%s", r.seed, len(violations), r.seed, schedule)
+	shown := map[string]int{}
+	for _, v := range violations {
+		if shown[v.Rule]++; shown[v.Rule] <= maxShown {
+			r.t.Errorf("%s\n%s", v, h.Around(v))
+		}
+	}
+	r.t.Errorf("seed %d: %s", r.seed, history.ByRule(violations))
+}

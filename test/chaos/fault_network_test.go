@@ -1,0 +1,123 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"user-service/test/chaos/faultproxy"
+	"user-service/test/chaos/history"
+)
+
+// networkFaults break the connections between a replica and a server.
+var networkFaults = []fault{
+	{
+		kind: "connections to PostgreSQL cut", lane: toPostgreSQL, least: 0, most: 500 * time.Millisecond, local: true,
+		means:  history.Fault{Database: true, Cuts: 1},
+		inject: cut(toPostgres),
+	}, {
+		kind: "network to PostgreSQL stalled", lane: toPostgreSQL, least: 500 * time.Millisecond, most: 4 * time.Second, local: true,
+		means:  history.Fault{Database: true, Locks: true, Cuts: 1},
+		inject: stall(toPostgres),
+	}, {
+		kind: "connections to PostgreSQL half-open", lane: toPostgreSQL, least: 0, most: 0, local: true,
+		means: history.Fault{Database: true, Locks: true, Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			state := r.awaitState(ctx, s.replica, s.variant)
+			f.Start = r.now()
+			f.Detail = fmt.Sprintf("%d lost %s", r.toPostgres[s.replica].Lose(), state)
+			return nil
+		},
+	}, {
+		kind: "connections to PostgreSQL frozen", lane: toPostgreSQL, least: 0, most: 0, local: true,
+		means: history.Fault{Database: true, Locks: true, Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			state := r.awaitState(ctx, s.replica, s.variant)
+			f.Start = r.now()
+			f.Detail = fmt.Sprintf("%d frozen %s", r.toPostgres[s.replica].Freeze(), state)
+			return nil
+		},
+	}, {
+		kind: "connections to RabbitMQ cut", lane: toRabbitMQ, least: 0, most: 500 * time.Millisecond, local: true,
+		means:  history.Fault{Cuts: 1},
+		inject: cut(toRabbit),
+	}, {
+		kind: "network to RabbitMQ stalled", lane: toRabbitMQ, least: 500 * time.Millisecond, most: 4 * time.Second, local: true,
+		means:  history.Fault{Cuts: 1},
+		inject: stall(toRabbit),
+	}, {
+		kind: "connections to RabbitMQ half-open", lane: toRabbitMQ, least: 0, most: 0, local: true,
+		means: history.Fault{Cuts: 1},
+		inject: func(_ context.Context, r *rig, s step, f *history.Fault) error {
+			f.Detail = fmt.Sprintf("%d lost", r.toRabbit[s.replica].Lose())
+			return nil
+		},
+	},
+}
+
+// way is the network from a replica to a server.
+type way func(r *rig, replica int) *faultproxy.Proxy
+
+func toPostgres(r *rig, replica int) *faultproxy.Proxy { return r.toPostgres[replica] }
+func toRabbit(r *rig, replica int) *faultproxy.Proxy   { return r.toRabbit[replica] }
+
+// cut resets the connections of now, and some of the new ones for a moment.
+func cut(to way) func(context.Context, *rig, step, *history.Fault) error {
+	return func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+		proxy := to(r, s.replica)
+		proxy.Refuse(true)
+		f.Detail = fmt.Sprintf("%d cut", proxy.Cut())
+		pause(ctx, s.lasts)
+		proxy.Refuse(false)
+		return nil
+	}
+}
+
+// stall passes nothing for a while, and then all that has waited.
+func stall(to way) func(context.Context, *rig, step, *history.Fault) error {
+	return func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+		proxy := to(r, s.replica)
+		f.Detail = fmt.Sprintf("%d connections", proxy.Links())
+		proxy.Stall()
+		pause(ctx, s.lasts)
+		proxy.Resume()
+		return nil
+	}
+}
+
+// stateTime is how long a fault waits for a session in its state.
+const stateTime = time.Second
+
+// awaitState waits until a session of a replica is in a state that the variant chooses, else in any transaction, and returns
+// the state.
+func (r *rig) awaitState(ctx context.Context, replica, variant int) string {
+	chosen := [...]string{
+		`state = 'idle in transaction'`,
+		`state = 'idle in transaction' AND query ~ 'FOR (NO KEY )?UPDATE'`,
+		`state = 'active' AND query ~* '^(update|insert|delete|commit)'`,
+	}[variant%3]
+	for _, condition := range []string{chosen, `state <> 'idle'`} {
+		if r.seesSession(ctx, replica, condition) {
+			return "when " + condition
+		}
+	}
+	return "in no transaction"
+}
+
+// seesSession reports whether a session of a replica was in a state within stateTime.
+func (r *rig) seesSession(ctx context.Context, replica int, condition string) (found bool) {
+	ctx, cancel := context.WithTimeout(ctx, stateTime)
+	defer cancel()
+	_ = r.admin(ctx, func(conn *pgx.Conn) error {
+		for !found && ctx.Err() == nil {
+			if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND `+condition+`)`,
+				applicationName(replica)).Scan(&found); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return found
+}

@@ -1,0 +1,94 @@
+package chaos_test
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"user-service/test/chaos/history"
+)
+
+// poolerReplica is the replica that PgBouncer stands before.
+const poolerReplica = 1
+
+// poolerFaults are faults of PgBouncer.
+var poolerFaults = []fault{
+	{
+		kind: "PgBouncer reconnects", lane: betweenPooler, only: pooled, least: 0, most: 0,
+		means: history.Fault{},
+		inject: func(ctx context.Context, r *rig, _ step, _ *history.Fault) error {
+			return r.reconnectPooler(ctx)
+		},
+	}, {
+		kind: "PgBouncer pauses", lane: betweenPooler, only: pooled, least: 300 * time.Millisecond, most: 3 * time.Second,
+		means: history.Fault{Database: true, Cuts: 1, Locks: true},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			f.Replica = poolerReplica
+			pausing, cancel := context.WithTimeout(ctx, s.lasts)
+			defer cancel()
+			var refused *pgconn.PgError
+			err := r.pooler.do(pausing, "PAUSE") // ends when the last transaction does, or not at all
+			<-pausing.Done()
+			if !errors.As(err, &refused) {
+				err = nil
+			}
+			return errors.Join(err, r.resumePooler(ctx))
+		},
+	}, {
+		kind: "PgBouncer killed", lane: betweenPooler, only: pooled, least: 100 * time.Millisecond, most: time.Second,
+		means: history.Fault{Database: true, Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			f.Replica = poolerReplica
+			return r.pooler.restart(ctx, s.lasts)
+		},
+	},
+}
+
+// reconnectPooler has PgBouncer open new connections to the server, as its operators do after a failover. It waits for one that
+// another fault has ended.
+func (r *rig) reconnectPooler(ctx context.Context) (err error) {
+	if r.pooler == nil {
+		return nil
+	}
+	await(ctx, patience, func() bool {
+		err = r.pooler.do(ctx, "RECONNECT")
+		return err == nil
+	})
+	return err
+}
+
+// resumePooler has PgBouncer go on. One that has been started again since was not paused, and says so.
+func (r *rig) resumePooler(ctx context.Context) (err error) {
+	var said *pgconn.PgError
+	await(ctx, patience, func() bool {
+		err = r.pooler.do(ctx, "RESUME")
+		return err == nil || errors.As(err, &said)
+	})
+	if said != nil {
+		return nil
+	}
+	return err
+}
+
+// keepPooler starts PgBouncer again when it ends by itself, as its operators do, and notes that until ctx ends. Version 1.18
+// ends with "bad client state" when a client breaks off at a moment that it does not expect.
+func (r *rig) keepPooler(ctx context.Context) {
+	for r.pooler != nil {
+		f := history.Fault{Kind: "PgBouncer ended by itself", Replica: poolerReplica, Database: true, Cuts: 1, Start: r.now()}
+		if !pause(ctx, 50*time.Millisecond) {
+			return
+		}
+		revived, err := r.pooler.revive()
+		if !revived {
+			continue
+		}
+		if err = errors.Join(err, r.awaitDatabase(ctx, poolerReplica)); err != nil {
+			r.t.Errorf("seed %d: %v", r.seed, err)
+		}
+		f.End = r.now()
+		r.end(r.begin(f), f)
+		r.t.Logf("seed %d  %s", r.seed, f)
+	}
+}

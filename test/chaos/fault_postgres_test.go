@@ -1,0 +1,116 @@
+package chaos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"user-service/test/chaos/history"
+)
+
+// postgresFaults are faults of the database server.
+var postgresFaults = []fault{
+	restartOfPostgreSQL("PostgreSQL restarted", database.stop),
+	restartOfPostgreSQL("PostgreSQL restarted without a checkpoint", database.quit),
+	restartOfPostgreSQL("PostgreSQL killed", database.crash),
+	{
+		kind: "PostgreSQL paused", lane: postgreSQL, least: 300 * time.Millisecond, most: 3 * time.Second,
+		means: history.Fault{Database: true, Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
+			if err := r.server().signal(syscall.SIGSTOP); err != nil {
+				return err
+			}
+			pause(ctx, s.lasts)
+			return r.server().signal(syscall.SIGCONT)
+		},
+	},
+	{
+		kind: "sessions of PostgreSQL terminated", lane: postgreSQL, least: 0, most: time.Second,
+		means: history.Fault{Database: true, Cuts: 2},
+		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
+			if err := r.sql(ctx, terminateSessions); err != nil {
+				return err
+			}
+			pause(ctx, s.lasts)
+			return r.sql(ctx, terminateSessions)
+		},
+	},
+	{
+		kind: "database read-only", lane: postgreSQL, least: 500 * time.Millisecond, most: 2 * time.Second,
+		means: history.Fault{Database: true, Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
+			err := r.sql(ctx, `ALTER DATABASE app SET default_transaction_read_only = on`, terminateSessions)
+			pause(ctx, s.lasts)
+			return errors.Join(err, r.sql(ctx, mayWrite, `ALTER DATABASE app RESET default_transaction_read_only`), r.reconnectPooler(ctx))
+		},
+	},
+	{
+		kind: "table locked", lane: postgreSQL, least: 300 * time.Millisecond, most: 3 * time.Second,
+		means: history.Fault{Database: true, Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			return r.lockTable(ctx, s, f)
+		},
+	},
+	{
+		kind: "lock_timeout from outside", lane: postgreSQL, least: 500 * time.Millisecond, most: 2 * time.Second,
+		means: history.Fault{Database: true, Cuts: 2},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			err := r.sql(ctx, `ALTER ROLE app SET lock_timeout = '100ms'`, terminateSessions)
+			return errors.Join(err, r.lockTable(ctx, s, f), r.sql(ctx, `ALTER ROLE app RESET lock_timeout`, terminateSessions))
+		},
+	},
+	{
+		kind: "disk of the outbox full", lane: postgreSQL, only: plain, least: 500 * time.Millisecond, most: 3 * time.Second,
+		means: history.Fault{Database: true, Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			filled, err := r.disk.fill()
+			f.Detail = fmt.Sprintf("%d KiB", filled>>10)
+			pause(ctx, s.lasts)
+			return errors.Join(err, r.disk.empty())
+		},
+	},
+}
+
+// restartOfPostgreSQL is a fault that ends the server in a way, and starts it again.
+func restartOfPostgreSQL(kind string, end func(database) error) fault {
+	return fault{
+		kind: kind, lane: postgreSQL, least: 0, most: time.Second,
+		means: history.Fault{Database: true, Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
+			if err := end(r.server()); err != nil {
+				return err
+			}
+			pause(ctx, s.lasts)
+			return r.server().up()
+		},
+	}
+}
+
+// mayWrite makes a session that began read-only a writable one.
+const mayWrite = `SET default_transaction_read_only = off`
+
+// terminateSessions ends all sessions of the service.
+const terminateSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'`
+
+// lockTable locks a table that the variant chooses, as a migration or CREATE INDEX does.
+func (r *rig) lockTable(ctx context.Context, s step, f *history.Fault) error {
+	tables, modes := []string{"users", "sessions", "outbox", "audit_events", "credentials", "roles"}, []string{"ACCESS EXCLUSIVE", "SHARE"}
+	table, mode := tables[s.variant%len(tables)], modes[s.variant/len(tables)%len(modes)]
+	f.Detail = table + " IN " + mode + " MODE"
+	return r.admin(ctx, func(conn *pgx.Conn) error {
+		tx, err := conn.Begin(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = tx.Rollback(context.WithoutCancel(ctx)) }()
+		if _, err := tx.Exec(ctx, `LOCK TABLE `+table+` IN `+mode+` MODE`); err != nil {
+			return err
+		}
+		pause(ctx, s.lasts)
+		return nil
+	})
+}

@@ -1,0 +1,128 @@
+package chaos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"user-service/pkg/rabbitmq"
+	"user-service/test/chaos/history"
+)
+
+// rabbitFaults are faults of the broker.
+var rabbitFaults = []fault{
+	restartOfRabbitMQ("RabbitMQ restarted", (*server).stop),
+	restartOfRabbitMQ("RabbitMQ killed", (*server).crash),
+	{
+		kind: "RabbitMQ paused", lane: rabbitMQ, least: 300 * time.Millisecond, most: 4 * time.Second,
+		means: history.Fault{Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
+			if err := r.broker.signal(syscall.SIGSTOP); err != nil {
+				return err
+			}
+			pause(ctx, s.lasts)
+			return r.broker.signal(syscall.SIGCONT)
+		},
+	},
+	{
+		kind: "connections closed by RabbitMQ", lane: rabbitMQ, least: 0, most: 0,
+		means: history.Fault{Cuts: 1},
+		inject: func(ctx context.Context, r *rig, _ step, _ *history.Fault) error {
+			return r.rabbitmqctl(ctx, "close_all_connections", "for a test")
+		},
+	},
+	{
+		kind: "RabbitMQ out of memory", lane: rabbitMQ, least: 500 * time.Millisecond, most: 4 * time.Second,
+		means: history.Fault{Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
+			err := r.rabbitmqctl(ctx, "set_vm_memory_high_watermark", "absolute", "1")
+			pause(ctx, s.lasts)
+			return errors.Join(err, r.rabbitmqctl(ctx, "set_vm_memory_high_watermark", "absolute", "512MB"))
+		},
+	},
+	{
+		kind: "exchange deleted", lane: rabbitMQ, least: 0, most: time.Second,
+		means: history.Fault{Cuts: 2, Drops: true},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			for range 2 {
+				err := r.onBroker(func(channel *amqp.Channel) error {
+					if err := channel.ExchangeDelete(rabbitmq.Exchange, false, false); err != nil {
+						return err
+					}
+					return r.bind(channel)
+				})
+				if err != nil {
+					return err
+				}
+				pause(ctx, s.lasts)
+			}
+			f.Detail = "twice"
+			return nil
+		},
+	},
+	{
+		kind: "a queue deleted", lane: rabbitMQ, least: 200 * time.Millisecond, most: time.Second,
+		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
+			return r.withQueue(ctx, s.lasts, "chaos.other", nil)
+		},
+	},
+	{
+		kind: "a queue refuses", lane: rabbitMQ, least: 500 * time.Millisecond, most: 3 * time.Second,
+		means: history.Fault{Refusals: maxRefusals},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			f.Detail = "all user.updated"
+			return r.withQueue(ctx, s.lasts, "chaos.full", amqp.Table{"x-max-length": 0, "x-overflow": "reject-publish"})
+		},
+	},
+}
+
+// maxRefusals is how often an event may be refused before it is parked.
+const maxRefusals = 20
+
+// restartOfRabbitMQ is a fault that ends the broker in a way, and starts it again.
+func restartOfRabbitMQ(kind string, end func(*server) error) fault {
+	return fault{
+		kind: kind, lane: rabbitMQ, least: 0, most: time.Second,
+		means: history.Fault{Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
+			if err := end(r.broker); err != nil {
+				return err
+			}
+			pause(ctx, s.lasts)
+			return r.broker.up()
+		},
+	}
+}
+
+// withQueue declares a queue for some events, and deletes it after a while.
+func (r *rig) withQueue(ctx context.Context, lasts time.Duration, name string, args amqp.Table) error {
+	err := r.onBroker(func(channel *amqp.Channel) error {
+		if _, err := channel.QueueDeclare(name, true, false, false, false, args); err != nil {
+			return err
+		}
+		return channel.QueueBind(name, "user.updated", rabbitmq.Exchange, false, nil)
+	})
+	pause(ctx, lasts)
+	return errors.Join(err, r.onBroker(func(channel *amqp.Channel) error {
+		_, err := channel.QueueDelete(name, false, false, false)
+		return err
+	}))
+}
+
+// onBroker uses a connection of its own.
+func (r *rig) onBroker(use func(*amqp.Channel) error) error {
+	conn, err := amqp.Dial(r.brokerURL())
+	if err != nil {
+		return fmt.Errorf("connect to RabbitMQ: %w", err)
+	}
+	defer func() { _ = conn.Close() }()
+	channel, err := conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	return use(channel)
+}

@@ -1,0 +1,68 @@
+package chaos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"user-service/test/chaos/history"
+)
+
+// secretFaults change secrets by their files.
+var secretFaults = []fault{{
+	kind: "secrets rotated", lane: rotatedSecrets, least: 0, most: 0,
+	means: history.Fault{Secrets: true},
+	inject: func(_ context.Context, r *rig, _ step, f *history.Fault) error {
+		f.Detail = "the key of tokens, which was accepted before, and the database's URL"
+		return r.secrets.rotate()
+	},
+}}
+
+// rotationTime is how long replicas may take to read the files again, and some time for what they have signed meanwhile.
+const rotationTime = 20 * time.Second
+
+// secretFiles are what the replicas read their secrets from.
+type secretFiles struct {
+	dir     string
+	keys    []string // of tokens: the next one, which is accepted, the one in force, and those before it
+	urls    [replicaCount]string
+	turn    int
+	rotated time.Time
+}
+
+// rotate makes the next key the one in force and accepts a new one as well, and changes the URLs of the database. Nothing
+// changes while replicas may not have read the files since the last time.
+func (s *secretFiles) rotate() error {
+	if time.Since(s.rotated) < rotationTime {
+		return nil
+	}
+	s.keys, s.rotated = append([]string{newSecret()}, s.keys...), time.Now()
+	s.turn++
+	return s.write()
+}
+
+// write writes the files, each at once.
+func (s *secretFiles) write() error {
+	files := map[string]string{"key": s.keys[1], "accepted": s.keys[0]}
+	if older := s.keys[2:]; len(older) > 0 {
+		files["accepted"] += "," + strings.Join(older, ",")
+	}
+	for i, url := range s.urls {
+		files[urlFile(i)] = fmt.Sprintf("%s&pool_health_check_period=%ds", url, 60+s.turn)
+	}
+	for name, value := range files {
+		draft := s.path(name) + ".new"
+		if err := errors.Join(os.WriteFile(draft, []byte(value), 0o600), os.Rename(draft, s.path(name))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *secretFiles) path(name string) string { return filepath.Join(s.dir, name) }
+
+func urlFile(replica int) string { return fmt.Sprintf("url%d", replica) }

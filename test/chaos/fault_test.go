@@ -1,0 +1,86 @@
+package chaos_test
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"user-service/test/chaos/history"
+)
+
+// fault is one that a schedule may have.
+type fault struct {
+	kind        string
+	lane        lane
+	only        topology // where there is such a fault; empty: everywhere
+	least, most time.Duration
+	local       bool          // it meets one replica
+	means       history.Fault // what it explains
+	// inject does it and heals it. It may set the details, and a later start.
+	inject func(ctx context.Context, r *rig, s step, f *history.Fault) error
+}
+
+// faults are all that there are.
+var faults = slices.Concat(replicaFaults, networkFaults, postgresFaults, rabbitFaults, poolerFaults, standbyFaults, secretFaults)
+
+// run injects the faults of an epoch and waits until they are healed and for the calm after them.
+func (r *rig) run(ctx context.Context, e epoch) {
+	done := make(chan struct{})
+	for _, s := range e.steps {
+		go func() {
+			defer func() { done <- struct{}{} }()
+			if pause(ctx, s.at) {
+				r.inject(ctx, s)
+			}
+		}()
+	}
+	for range e.steps {
+		<-done
+	}
+	pause(ctx, e.calm)
+}
+
+// inject carries a fault out, and notes from when to when it lasted: it ends when a new connection of each replica that meets
+// it works, and may write.
+func (r *rig) inject(ctx context.Context, s step) {
+	f := s.fault.means
+	f.Kind, f.Replica = s.fault.kind, history.Everywhere
+	if s.fault.local {
+		f.Replica = s.replica
+	}
+	note := r.begin(f)
+	f.Start = note.start
+	err := s.fault.inject(ctx, r, s, &f)
+	if err == nil && f.Database {
+		err = r.awaitDatabase(ctx, f.Replica)
+	}
+	f.End = r.now()
+	r.end(note, f)
+	if err != nil {
+		r.t.Errorf("seed %d: %s at %.1f s: %v", r.seed, s.fault.kind, f.Start.Seconds(), err)
+		return
+	}
+	r.t.Logf("seed %d  %s", r.seed, f)
+}
+
+// noted is where the log of faults has one that goes on.
+type noted struct {
+	index int
+	start time.Duration
+}
+
+// begin notes a fault that goes on.
+func (r *rig) begin(f history.Fault) noted {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f.Start, f.End = r.now(), time.Hour
+	r.faults = append(r.faults, f)
+	return noted{len(r.faults) - 1, f.Start}
+}
+
+// end notes that a fault is healed.
+func (r *rig) end(n noted, f history.Fault) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.faults[n.index] = f
+}

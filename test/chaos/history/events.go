@@ -1,0 +1,203 @@
+package history
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	userCreated     = "user.created"
+	userUpdated     = "user.updated"
+	userDeleted     = "user.deleted"
+	loggedIn        = "user.logged_in"
+	passwordChanged = "user.password_changed"
+	resetRequested  = "user.password_reset_requested"
+	verifyRequested = "user.email_verification_requested"
+)
+
+// effects are the events and the audit entries that an operation makes.
+type effects struct {
+	event string   // that a carried out operation makes; for a change only if something changed
+	entry string   // of the audit trail, made with the event
+	also  []string // other events that it may make
+}
+
+var effectsOf = map[Kind]effects{
+	Register:     {userCreated, "user_created", []string{verifyRequested}},
+	Login:        {loggedIn, "authn_login_success", nil},
+	Patch:        {userUpdated, "user_updated", nil},
+	Put:          {userUpdated, "user_updated", nil},
+	Roles:        {userUpdated, "authz_change", nil},
+	Status:       {userUpdated, "user_updated", nil},
+	Password:     {passwordChanged, "authn_password_change", nil},
+	ConfirmReset: {passwordChanged, "authn_password_change", []string{userUpdated}},
+	RequestReset: {resetRequested, "authn_token_created", nil},
+	SendReset:    {resetRequested, "authn_token_created", nil},
+	Erase:        {userDeleted, "user_deleted", nil},
+}
+
+// may reports whether an operation makes events of this type.
+func (e effects) may(typ string) bool { return e.event == typ || slices.Contains(e.also, typ) }
+
+// checkEvents finds events that nobody caused, two events of one change, and duplicates that differ.
+func checkEvents(ix index) (all []Violation) {
+	bodies := map[string]string{}
+	for _, e := range ix.Deliveries {
+		if body, known := bodies[e.ID]; known && body != e.Body {
+			all = append(all, astray("duplicates are the same", e, "a duplicate differs: %s, before %s", e.Body, body))
+		}
+		bodies[e.ID] = e.Body
+	}
+	type cause struct {
+		op  int
+		typ string
+	}
+	made := map[cause]bool{}
+	for _, e := range ix.firsts {
+		if ix.Given[e.Subject] && e.Op == 0 {
+			continue
+		}
+		o, known := ix.ops[e.Op]
+		switch {
+		case !known:
+			all = append(all, astray("no phantom", e, "no request caused this event"))
+		case o.Outcome == Refused:
+			all = append(all, astray("no phantom", e, "the request was refused: %s", o))
+		case !effectsOf[o.Kind].may(e.Type):
+			all = append(all, astray("no phantom", e, "the request makes no such event: %s", o))
+		case o.User != "" && o.User != e.Subject:
+			all = append(all, astray("no phantom", e, "the request is about another account: %s", o))
+		case made[cause{e.Op, e.Type}]:
+			all = append(all, astray("no phantom", e, "a second event of one request: %s", o))
+		}
+		made[cause{e.Op, e.Type}] = true
+	}
+	return all
+}
+
+// checkOrder finds events of one user that do not arrive in the order of the changes.
+func checkOrder(ix index) (all []Violation) {
+	for _, id := range named(ix.byUser) {
+		version, state, deleted := 0, 0, false
+		var latest Op // of those whose events have arrived, the one that was sent last
+		for _, e := range ix.byUser[id] {
+			o, known := ix.ops[e.Op]
+			switch {
+			case deleted:
+				all = append(all, astray("order", e, "an event after the deletion"))
+			case known && ix.forgiven(o): // the first copy may have been returned
+			case e.Sequence < version:
+				all = append(all, astray("order", e, "version %d arrived before", version))
+			case isState(e) && e.Sequence == state:
+				all = append(all, astray("order", e, "another event of version %d arrived before", state))
+			case known && o.Outcome == Accepted && o.Kind != RequestReset && o.before(latest): // a requested reset is sent after its answer
+				all = append(all, astray("order", e, "the event of a later request arrived before: %s", latest))
+			}
+			version, deleted = max(version, e.Sequence), deleted || e.Type == userDeleted
+			if isState(e) {
+				state = e.Sequence
+			}
+			if known && o.Start > latest.Start {
+				latest = o
+			}
+		}
+	}
+	return all
+}
+
+// checkContents finds events that do not tell what was asked for, what was answered, or what follows from the event before.
+func checkContents(ix index) (all []Violation) {
+	for _, id := range named(ix.byUser) {
+		states := ix.states(id)
+		for _, e := range ix.byUser[id] {
+			if e.User == nil {
+				continue
+			}
+			o := ix.ops[e.Op]
+			before, known := states[e.Sequence-1]
+			switch {
+			case e.User.Version != e.Sequence || e.User.ID != e.Subject:
+				all = append(all, astray("contents", e, "the event and its user disagree"))
+			case isState(e) && !o.Want.fits(*e.User):
+				all = append(all, astray("contents", e, "not what was asked for: %s", o))
+			case isState(e) && o.Told != nil && !o.Told.Equal(*e.User):
+				all = append(all, astray("contents", e, "not what was answered: %+v", *o.Told))
+			case e.Type == userUpdated && known && !follows(before, *e.User, e.Changed):
+				all = append(all, astray("contents", e, "it does not follow from %+v", before))
+			case e.Type == userCreated && e.Sequence != 1:
+				all = append(all, astray("contents", e, "an account begins at version 1"))
+			}
+		}
+	}
+	return all
+}
+
+// isState reports whether an event tells of a new state of an account.
+func isState(e Event) bool { return e.Type == userCreated || e.Type == userUpdated }
+
+// states returns the states of an account that events told of, by version.
+func (ix index) states(id string) map[int]User {
+	states := map[int]User{}
+	for _, e := range ix.byUser[id] {
+		if isState(e) && e.User != nil {
+			states[e.Sequence] = *e.User
+		}
+	}
+	return states
+}
+
+// follows reports whether two states in a row differ in what changed alone.
+func follows(old, u User, changed []string) bool {
+	old.Version++
+	old.UpdatedAt = u.UpdatedAt
+	for _, member := range changed {
+		switch member {
+		case "email":
+			old.Email = u.Email
+		case "email_verified":
+			old.Verified = u.Verified
+		case "name":
+			old.Name = u.Name
+		case "locale":
+			old.Locale = u.Locale
+		case "roles":
+			old.Roles = u.Roles
+		case "status":
+			old.Status = u.Status
+		}
+	}
+	return old.Equal(u)
+}
+
+// checkDuplicates finds events that arrived more often than once and once more for each fault while they waited.
+func checkDuplicates(ix index) (all []Violation) {
+	copies := map[string]int{}
+	for _, e := range ix.Deliveries {
+		copies[e.ID]++
+	}
+	for _, e := range ix.firsts {
+		until, allowed := ix.waited(e.Op, e.Time), 1
+		for _, f := range ix.Faults {
+			if f.Start <= until && f.End >= e.Time {
+				allowed += f.Cuts + f.Refusals
+			}
+		}
+		if copies[e.ID] > allowed {
+			all = append(all, astray("few duplicates", e, "it arrived %d times; faults while it waited, until %.3f s, explain %d",
+				copies[e.ID], until.Seconds(), allowed))
+		}
+	}
+	return all
+}
+
+// waited returns until when an event of the request may have waited in the outbox: the first sample without it that is
+// later than any commit of its transaction can have been.
+func (ix index) waited(op int, since time.Duration) time.Duration {
+	until := since
+	for _, s := range ix.Samples {
+		if until = s.At; s.At > since+AnswerTime && !slices.Contains(s.Ops, op) {
+			break
+		}
+	}
+	return until
+}

@@ -1,0 +1,204 @@
+package chaos_test
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"user-service/test/chaos/faultproxy"
+	"user-service/test/chaos/history"
+)
+
+const replicaCount = 2
+
+// rig is all that a run has: servers of its own, replicas behind proxies, and the history of what happened.
+type rig struct {
+	t        *testing.T
+	seed     int64
+	began    time.Time
+	primary  database       // changes when a standby is promoted: see server
+	standby  *standbyServer // nil: none, or none any more
+	pooler   *pooler        // nil: none
+	broker   *server
+	disk     *disk
+	secrets  *secretFiles
+	replicas [replicaCount]*service
+
+	toPostgres [replicaCount]*faultproxy.Proxy
+	toRabbit   [replicaCount]*faultproxy.Proxy
+
+	mu         sync.Mutex
+	faults     []history.Fault
+	ops        []history.Op
+	samples    []history.Sample
+	violations []history.Violation // seen by the run itself
+	given      map[string]bool
+	lastOp     int
+	adminToken string
+	mail       map[string][]string // tokens of resets that arrived, by user
+	ready      *[replicaCount]bool // where requests are sent to; nil: to all
+}
+
+// newRig starts servers, and replicas that are ready.
+func newRig(t *testing.T, seed int64, topology topology) *rig {
+	t.Helper()
+	r := &rig{t: t, seed: seed, began: time.Now(), given: map[string]bool{}, mail: map[string][]string{}}
+	servers := own(t, "postgres", "rabbitmq")
+	postgres := servers[0]
+	r.primary, r.broker = postgres, servers[1]
+	direct := r.primary.as("app").String()
+	reached := postgres.env["DATABASE_URL"]
+	if topology == pooled {
+		r.pooler = startPgBouncer(t, direct)
+		reached = r.pooler.url
+	}
+	runProgram(t, settings{"DATABASE_URL": reached, "MIGRATION_DATABASE_URL": direct}, "", "migrate", "up")
+	if err := r.sql(t.Context(), `CREATE SCHEMA chaos AUTHORIZATION app`, `CREATE TABLE chaos.probes (at timestamptz)`,
+		`ALTER TABLE chaos.probes OWNER TO app`); err != nil {
+		t.Fatal(err)
+	}
+	switch topology {
+	case plain:
+		r.disk = newDisk(t, r)
+	case standby:
+		r.standby = newStandby(t, r)
+	case pooled:
+	}
+	if err := r.onBroker(r.bind); err != nil {
+		t.Fatal(err)
+	}
+	r.startReplicas()
+	r.makeAdmin()
+	return r
+}
+
+// startReplicas starts replicas behind proxies, each with files for its secrets.
+func (r *rig) startReplicas() {
+	r.t.Helper()
+	dir := r.t.TempDir()
+	r.secrets = &secretFiles{dir: dir, keys: []string{newSecret(), newSecret()}}
+	broker := r.broker.env
+	for i := range r.replicas {
+		u := r.primary.as("app")
+		if i == poolerReplica && r.pooler != nil {
+			u, _ = url.Parse(r.pooler.url)
+		}
+		r.toPostgres[i] = newProxy(r.t, u.Host)
+		r.toRabbit[i] = newProxy(r.t, broker["RABBITMQ_HOST"]+":"+broker["RABBITMQ_PORT"])
+		u.Host = r.toPostgres[i].Addr()
+		r.secrets.urls[i] = u.String() + "&application_name=" + applicationName(i)
+		host, port, _ := strings.Cut(r.toRabbit[i].Addr(), ":")
+		r.replicas[i] = newService(r.t, settings{
+			"DATABASE_URL_FILE": r.secrets.path(urlFile(i)),
+			"JWT_SECRET_FILE":   r.secrets.path("key"), "JWT_ACCEPTED_SECRETS_FILE": r.secrets.path("accepted"),
+			"RABBITMQ_HOST": host, "RABBITMQ_PORT": port, "RABBITMQ_USER": broker["RABBITMQ_USER"], "RABBITMQ_PASS": broker["RABBITMQ_PASS"],
+		})
+	}
+	if err := r.secrets.write(); err != nil {
+		r.t.Fatal(err)
+	}
+	for _, replica := range r.replicas {
+		if err := replica.start(); err != nil {
+			r.t.Fatal(err)
+		}
+	}
+}
+
+func newProxy(t *testing.T, target string) *faultproxy.Proxy {
+	t.Helper()
+	p, err := faultproxy.New(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Close)
+	return p
+}
+
+func newSecret() string { return rand.Text() + rand.Text() }
+
+// applicationName is what PostgreSQL calls the sessions of a replica.
+func applicationName(replica int) string { return fmt.Sprintf("replica-%d", replica) }
+
+// now is the time of the run.
+func (r *rig) now() time.Duration { return time.Since(r.began) }
+
+// say tells what happens, and when.
+func (r *rig) say(format string, args ...any) {
+	r.t.Helper()
+	r.t.Logf("seed %d, %5.1f s: "+format, append([]any{r.seed, r.now().Seconds()}, args...)...)
+}
+
+// violate notes what the run itself sees.
+func (r *rig) violate(v history.Violation) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.violations = append(r.violations, v)
+}
+
+// server returns the PostgreSQL that takes changes.
+func (r *rig) server() database {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.primary
+}
+
+// admin uses a connection of the superuser, directly to the server.
+func (r *rig) admin(ctx context.Context, use func(*pgx.Conn) error) error {
+	return connected(ctx, r.server().as("postgres").String(), use)
+}
+
+func connected(ctx context.Context, url string, use func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = conn.Close(closing)
+	}()
+	return use(conn)
+}
+
+// sql runs statements as the superuser.
+func (r *rig) sql(ctx context.Context, statements ...string) error {
+	return r.admin(ctx, func(conn *pgx.Conn) error {
+		for _, statement := range statements {
+			if _, err := conn.Exec(ctx, statement); err != nil {
+				return fmt.Errorf("%s: %w", statement, err)
+			}
+		}
+		return nil
+	})
+}
+
+// awaitDatabase waits until new connections, those of a replica or of all, work and may write.
+func (r *rig) awaitDatabase(ctx context.Context, replica int) error {
+	for i, url := range r.secrets.urls {
+		if replica != history.Everywhere && replica != i {
+			continue
+		}
+		if !await(ctx, patience, func() bool { return probe(ctx, url) == nil }) {
+			return errors.New("the database does not come back")
+		}
+	}
+	return nil
+}
+
+// probe writes by a connection of its own.
+func probe(ctx context.Context, url string) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return connected(ctx, url, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, `INSERT INTO chaos.probes VALUES (now())`)
+		return err
+	})
+}

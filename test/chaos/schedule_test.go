@@ -1,0 +1,163 @@
+package chaos_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// lane is what one fault at a time may be done to.
+type lane string
+
+const (
+	replicas       lane = "replicas"
+	toPostgreSQL   lane = "network to PostgreSQL"
+	toRabbitMQ     lane = "network to RabbitMQ"
+	postgreSQL     lane = "PostgreSQL"
+	rabbitMQ       lane = "RabbitMQ"
+	betweenPooler  lane = "PgBouncer"
+	rotatedSecrets lane = "secrets"
+)
+
+// topology is how the replicas reach the database.
+type topology string
+
+const (
+	plain   topology = "plain"
+	pooled  topology = "PgBouncer before replica 1"
+	standby topology = "a synchronous standby"
+)
+
+// topologyOf returns the topology of a seed: three seeds in a row have one each.
+func topologyOf(seed int64) topology {
+	return [...]topology{plain, pooled, standby}[seed%3]
+}
+
+// step is a fault of a schedule.
+type step struct {
+	fault   fault
+	at      time.Duration // after the begin of its epoch
+	lasts   time.Duration
+	replica int // that meets it, if the fault is one of a replica
+	variant int // chooses among what the fault can do
+}
+
+func (s step) String() string {
+	return fmt.Sprintf("%s at %.1f s for %.1f s, replica %d, variant %d",
+		s.fault.kind, s.at.Seconds(), s.lasts.Seconds(), s.replica, s.variant)
+}
+
+// epoch is one to four faults that overlap, and the calm after them in which all has to work.
+type epoch struct {
+	steps []step
+	calm  time.Duration
+}
+
+// maxEpochs is more than a run has time for.
+const maxEpochs = 40
+
+// plan returns the schedule of a seed.
+func plan(seed int64, topology topology) []epoch {
+	rng := rand.New(rand.NewPCG(uint64(seed), 0))
+	deck := newDeck(rng, topology)
+	epochs := make([]epoch, maxEpochs)
+	for i := range epochs {
+		epochs[i].calm = between(rng, 4*time.Second, 6*time.Second)
+		for range 1 + rng.IntN(4) {
+			f := deck.draw(epochs[i])
+			epochs[i].steps = append(epochs[i].steps, step{
+				fault: f, at: between(rng, 0, 1500*time.Millisecond), lasts: between(rng, f.least, f.most),
+				replica: rng.IntN(replicaCount), variant: rng.IntN(1 << 16),
+			})
+		}
+	}
+	return epochs
+}
+
+// deck deals all faults of a topology before it deals one again.
+type deck struct {
+	rng  *rand.Rand
+	all  []fault
+	left []fault
+}
+
+func newDeck(rng *rand.Rand, topology topology) *deck {
+	d := &deck{rng: rng}
+	for _, f := range faults {
+		if f.only == "" || f.only == topology {
+			d.all = append(d.all, f)
+		}
+	}
+	return d
+}
+
+// draw deals the next fault whose lane is free in an epoch.
+func (d *deck) draw(e epoch) fault {
+	isFree := func(f fault) bool {
+		return !slices.ContainsFunc(e.steps, func(s step) bool { return s.fault.lane == f.lane })
+	}
+	if !slices.ContainsFunc(d.left, isFree) {
+		more := slices.Clone(d.all)
+		d.rng.Shuffle(len(more), func(i, j int) { more[i], more[j] = more[j], more[i] })
+		d.left = append(d.left, more...)
+	}
+	i := slices.IndexFunc(d.left, isFree)
+	f := d.left[i]
+	d.left = slices.Delete(d.left, i, i+1)
+	return f
+}
+
+func between(rng *rand.Rand, least, most time.Duration) time.Duration {
+	return least + time.Duration(rng.Int64N(int64(most-least)+1))
+}
+
+// describe lists the first epochs of a schedule.
+func describe(epochs []epoch) string {
+	var b strings.Builder
+	for i, e := range epochs {
+		fmt.Fprintf(&b, "epoch %d, %.1f s of calm after it\n", i, e.calm.Seconds())
+		for _, s := range e.steps {
+			fmt.Fprintf(&b, "    %s\n", s)
+		}
+	}
+	return b.String()
+}
+
+func TestAScheduleIsThatOfItsSeed(t *testing.T) {
+	t.Parallel()
+	for seed := range int64(6) {
+		topology := topologyOf(seed)
+		first := describe(plan(seed, topology))
+		if again := describe(plan(seed, topology)); again != first {
+			t.Errorf("seed %d has two schedules:\n%s\n%s", seed, first, again)
+		}
+		if next := describe(plan(seed+3, topology)); next == first {
+			t.Errorf("seeds %d and %d have the same schedule:\n%s", seed, seed+3, first)
+		}
+	}
+}
+
+func TestTheFaultsOfAnEpochDoNotShareALane(t *testing.T) {
+	t.Parallel()
+	dealt := map[string]int{}
+	for seed := range int64(10) {
+		for _, e := range plan(seed, topologyOf(seed)) {
+			lanes := map[lane]bool{}
+			for _, s := range e.steps {
+				dealt[s.fault.kind]++
+				if lanes[s.fault.lane] {
+					t.Errorf("two faults of %s in an epoch: %v", s.fault.lane, e.steps)
+				}
+				lanes[s.fault.lane] = true
+			}
+		}
+	}
+	for _, f := range faults {
+		if dealt[f.kind] == 0 {
+			t.Errorf("%s is never dealt", f.kind)
+		}
+	}
+}
