@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"user-service/pkg/event"
 	"user-service/pkg/outbox"
@@ -35,13 +36,13 @@ var errMayNotRemove = errors.New("the database role may not delete from the tabl
 // Drain implements outbox.Store.
 func (db *DB) Drain(ctx context.Context, limits outbox.Limits, publish func(context.Context, []outbox.Waiting) []outbox.Outcome,
 ) (drained outbox.Drained, err error) {
-	err = db.asRelay(ctx, func(tx pgx.Tx) error {
-		b, err := oldest(ctx, tx, limits)
-		if err != nil || len(b.rows) == 0 {
-			return err
+	var b batch
+	err = db.asRelay(ctx, func(queries *pgx.Batch) { queueOldest(queries, limits, &b) }, func(conn *pgxpool.Conn) error {
+		if len(b.rows) == 0 {
+			return nil
 		}
 		b.settle(publish(ctx, b.publishable()))
-		drained, err = b.store(ctx, tx)
+		drained, err = b.store(ctx, conn)
 		return err
 	})
 	return drained, err
@@ -50,44 +51,65 @@ func (db *DB) Drain(ctx context.Context, limits outbox.Limits, publish func(cont
 // Remove implements outbox.Store. It goes by the events' ids too: after a failover to a server that lacks the last
 // commits, a position may be that of another event.
 func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
-	return db.asRelay(ctx, func(tx pgx.Tx) error {
+	return db.asRelay(ctx, func(*pgx.Batch) {}, func(conn *pgxpool.Conn) error {
 		positions, ids := make([]int64, len(published)), make([]string, len(published))
 		for i, w := range published {
 			positions[i], ids[i] = w.Position, w.ID.String()
 		}
-		_, err := tx.Exec(ctx, `DELETE FROM outbox WHERE id = ANY($1::bigint[]) AND event_id = ANY($2::uuid[])`, positions, ids)
-		if err != nil {
+		var queries pgx.Batch
+		queries.Queue(`DELETE FROM outbox WHERE id = ANY($1::bigint[]) AND event_id = ANY($2::uuid[])`, positions, ids)
+		queries.Queue(`COMMIT`)
+		if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
 			return fmt.Errorf("remove published events: %w", err)
 		}
 		return nil
 	})
 }
 
-// asRelay runs work in a transaction that no other relay has at the same time, on a server where events can be
-// removed: it may write, and no lock on the table is in the way. There it does without plans that read the whole outbox
-// to sort it: the outbox grows and shrinks faster than the statistics about it. What is switched off costs so much that the rest
-// would be compiled.
-func (db *DB) asRelay(ctx context.Context, work func(pgx.Tx) error) error {
-	return pgx.BeginFunc(ctx, db.pool, func(tx pgx.Tx) error {
-		var mine, removes bool
-		var set string
-		err := tx.QueryRow(ctx, `
-			SELECT pg_try_advisory_xact_lock($1), has_table_privilege('outbox', 'DELETE'),
-				set_config('idle_in_transaction_session_timeout', $2, true) || set_config('tcp_user_timeout', $3, true) ||
-				set_config('lock_timeout', $4, true) ||
-				set_config('enable_sort', 'off', true) || set_config('enable_bitmapscan', 'off', true) ||
-				set_config('enable_seqscan', 'off', true) || set_config('jit', 'off', true)`,
-			int64(relayLock), relaySilence, relayStall, relayPatience).Scan(&mine, &removes, &set)
-		switch {
-		case err != nil:
-			return fmt.Errorf("lock the outbox: %w", err)
-		case !mine:
-			return outbox.ErrBusy
-		case !removes:
-			return errMayNotRemove
-		}
-		return work(tx)
-	})
+// asRelay runs work in a transaction that no other relay has at the same time, which work commits with its last
+// statements. What queue adds runs in the same round trip as the lock: while another relay has the lock too, so it has to
+// look at the setting user_service.relay.
+func (db *DB) asRelay(ctx context.Context, queue func(*pgx.Batch), work func(*pgxpool.Conn) error) error {
+	conn, err := db.pool.Acquire(ctx)
+	if err != nil {
+		return fmt.Errorf("lock the outbox: %w", err)
+	}
+	defer conn.Release() // closes a connection whose transaction has not ended
+	if err = lockOutbox(ctx, conn, queue); err == nil {
+		err = work(conn)
+	}
+	if conn.Conn().PgConn().TxStatus() != 'I' {
+		_, _ = conn.Exec(ctx, `ROLLBACK`)
+	}
+	return err
+}
+
+// lockOutbox begins a transaction of the one relay. In it the planner does without plans that read the whole outbox to
+// sort it: the outbox grows and shrinks faster than the statistics about it. What is switched off costs so much that the
+// rest would be compiled.
+func lockOutbox(ctx context.Context, conn *pgxpool.Conn, queue func(*pgx.Batch)) error {
+	var mine, removes bool
+	var set string
+	var queries pgx.Batch
+	queries.Queue(`BEGIN`)
+	queries.Queue(`
+		SELECT set_config('user_service.relay', pg_try_advisory_xact_lock($1)::text, true)::boolean, has_table_privilege('outbox', 'DELETE'),
+			set_config('idle_in_transaction_session_timeout', $2, true) || set_config('tcp_user_timeout', $3, true) ||
+			set_config('lock_timeout', $4, true) ||
+			set_config('enable_sort', 'off', true) || set_config('enable_bitmapscan', 'off', true) ||
+			set_config('enable_seqscan', 'off', true) || set_config('jit', 'off', true)`,
+		int64(relayLock), relaySilence, relayStall, relayPatience).QueryRow(func(row pgx.Row) error { return row.Scan(&mine, &removes, &set) })
+	queue(&queries)
+	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
+		return fmt.Errorf("lock and read the outbox: %w", err)
+	}
+	switch {
+	case !mine:
+		return outbox.ErrBusy
+	case !removes:
+		return errMayNotRemove
+	}
+	return nil
 }
 
 // batchRow is an event of a batch.
@@ -106,21 +128,20 @@ type batch struct {
 	more bool
 }
 
-// oldest reads a batch and locks its rows. The lock on the table comes first: that of the rows does not find out
+// queueOldest reads a batch into b and locks its rows. The lock on the table comes first: that of the rows does not find out
 // whether another session has locked the table against removals, as CREATE INDEX does.
 //
 // The stored size costs little to read, and is rarely above the size that is sent. Only what may fit is read to measure that.
 //
 // All events of an erased user are dropped, so none of them blocks the deletion.
-func oldest(ctx context.Context, tx pgx.Tx, limits outbox.Limits) (b batch, err error) {
-	var queries pgx.Batch
+func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 	queries.Queue(`LOCK TABLE outbox IN ROW EXCLUSIVE MODE`)
 	// Without parameters the plan is made once for each connection.
 	queries.Queue(fmt.Sprintf(`
 		WITH candidates AS MATERIALIZED (
-			(SELECT id, data FROM outbox WHERE retry_at IS NULL ORDER BY id LIMIT %[1]d)
+			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at IS NULL ORDER BY id LIMIT %[1]d)
 			UNION ALL
-			(SELECT id, data FROM outbox WHERE retry_at <= now() ORDER BY retry_at, id LIMIT %[2]d)
+			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at <= now() ORDER BY retry_at, id LIMIT %[2]d)
 		), sized AS (
 			SELECT id, data, sum(pg_column_size(data)) OVER (ORDER BY id) - pg_column_size(data) AS before FROM candidates
 		), measured AS (
@@ -135,14 +156,10 @@ func oldest(ctx context.Context, tx pgx.Tx, limits outbox.Limits) (b batch, err 
 				AND (e.type = '%[4]s' OR (SELECT u.id FROM users u WHERE u.id = o.subject) IS NOT NULL)),
 			(SELECT count(*) FROM candidates)
 		FROM outbox o WHERE o.id = ANY (ARRAY(SELECT id FROM picked)) ORDER BY o.id FOR UPDATE OF o`,
-		limits.Events, limits.Retries, limits.Bytes, event.UserDeleted)).Query(func(rows pgx.Rows) error {
-		b, err = readBatch(rows, limits)
+		limits.Events, limits.Retries, limits.Bytes, event.UserDeleted)).Query(func(rows pgx.Rows) (err error) {
+		*b, err = readBatch(rows, limits)
 		return err
 	})
-	if err := tx.SendBatch(ctx, &queries).Close(); err != nil {
-		return batch{}, fmt.Errorf("read the outbox: %w", err)
-	}
-	return b, nil
 }
 
 func readBatch(rows pgx.Rows, limits outbox.Limits) (b batch, err error) {
@@ -190,9 +207,9 @@ func (b batch) settle(outcomes []outbox.Outcome) {
 	}
 }
 
-// store removes the confirmed events, defers the refused ones and those behind them, and releases what waited behind
+// store commits what became of the events: it removes the confirmed events, defers the refused ones and those behind them, and releases what waited behind
 // a deferred event that is confirmed.
-func (b batch) store(ctx context.Context, tx pgx.Tx) (outbox.Drained, error) {
+func (b batch) store(ctx context.Context, conn *pgxpool.Conn) (outbox.Drained, error) {
 	drained := outbox.Drained{Taken: len(b.rows), More: b.more}
 	var removed []int64
 	var deletions, released []string
@@ -220,7 +237,8 @@ func (b batch) store(ctx context.Context, tx pgx.Tx) (outbox.Drained, error) {
 	if queries.Len() == 0 {
 		return drained, nil
 	}
-	if err := tx.SendBatch(ctx, &queries).Close(); err != nil {
+	queries.Queue(`COMMIT`)
+	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
 		return drained, fmt.Errorf("remove published events: %w", err)
 	}
 	return drained, nil
