@@ -69,12 +69,12 @@ func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 // asRelay runs work in a transaction that no other relay has at the same time, which work commits with its last
 // statements. What queue adds runs in the same round trip as the lock: while another relay has the lock too, so it has to
 // look at the setting user_service.relay.
-func (db *DB) asRelay(ctx context.Context, queue func(*pgx.Batch), work func(*pgxpool.Conn) error) error {
-	conn, err := db.pool.Acquire(ctx)
+func (db *DB) asRelay(ctx context.Context, queue func(*pgx.Batch), work func(*pgxpool.Conn) error) (err error) {
+	conn, err := db.pool.acquire(ctx)
 	if err != nil {
 		return fmt.Errorf("lock the outbox: %w", err)
 	}
-	defer conn.Release() // closes a connection whose transaction has not ended
+	defer func() { db.pool.release(conn, err) }() // closes a connection whose transaction has not ended
 	if err = lockOutbox(ctx, conn, queue); err == nil {
 		err = work(conn)
 	}

@@ -17,9 +17,8 @@ import (
 //     more: a request takes 1.8 s, and the reaper needs milliseconds.
 const (
 	vanishedLimits = `set local idle_in_transaction_session_timeout = '5s'; set local tcp_user_timeout = '5s'`
-	beginRelay     = `begin; ` + vanishedLimits
-	beginRequest   = beginRelay + `; set local statement_timeout = '2s'`
-	beginReaper    = beginRelay + `; set local statement_timeout = '5s'`
+	beginRequest   = `begin; ` + vanishedLimits + `; set local statement_timeout = '2s'`
+	beginReaper    = `begin; ` + vanishedLimits + `; set local statement_timeout = '5s'`
 
 	// rowLimits is for a query with a long answer, in the transaction that a batch is.
 	rowLimits = `SELECT set_config('tcp_user_timeout', '5s', true)`
@@ -47,15 +46,6 @@ type beginner func(context.Context) (pgx.Tx, error)
 
 // Begin calls b.
 func (b beginner) Begin(ctx context.Context) (pgx.Tx, error) { return b(ctx) }
-
-// Begin begins a transaction whose statements have no limit of time.
-func (p *pool) Begin(ctx context.Context) (pgx.Tx, error) {
-	tx, err := p.begin(ctx, beginRelay)
-	if err != nil {
-		return nil, err
-	}
-	return tx, nil
-}
 
 func (p *pool) begin(ctx context.Context, query string) (*poolTx, error) {
 	conn, err := p.acquire(ctx)
