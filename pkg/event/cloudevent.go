@@ -3,7 +3,6 @@ package event
 import (
 	"encoding/json"
 	"fmt"
-	"strconv"
 	"time"
 )
 
@@ -14,8 +13,7 @@ const ContentType = "application/cloudevents+json"
 // Source is the CloudEvents source of every event.
 const Source = "/user-service"
 
-// envelope is the structured mode of CloudEvents 1.0 with the distributed-tracing
-// and sequence extensions.
+// envelope is the structured mode of CloudEvents 1.0, with the distributed-tracing extension and one of this service.
 type envelope struct {
 	SpecVersion     string          `json:"specversion"`
 	ID              string          `json:"id"`
@@ -25,7 +23,7 @@ type envelope struct {
 	Time            time.Time       `json:"time"`
 	DataContentType string          `json:"datacontenttype"`
 	Traceparent     string          `json:"traceparent,omitempty"`
-	Sequence        string          `json:"sequence"`
+	UserVersion     int64           `json:"userversion"`
 	Data            json.RawMessage `json:"data"`
 }
 
@@ -40,7 +38,7 @@ func (e Event) CloudEvent() ([]byte, error) {
 		Time:            e.Time.UTC(),
 		DataContentType: "application/json",
 		Traceparent:     e.Traceparent,
-		Sequence:        strconv.FormatInt(e.Sequence, 10),
+		UserVersion:     e.UserVersion,
 		Data:            e.Data,
 	})
 	if err != nil {

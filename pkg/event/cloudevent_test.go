@@ -19,10 +19,10 @@ var subject = uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057")
 func TestAnEventIsACloudEvent(t *testing.T) {
 	t.Parallel()
 	e := event.Event{
-		ID:       uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8058"),
-		Type:     event.UserUpdated,
-		Subject:  subject,
-		Sequence: 42,
+		ID:          uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8058"),
+		Type:        event.UserUpdated,
+		Subject:     subject,
+		UserVersion: 42,
 		// What is west of Greenwich is announced in UTC, to the microsecond.
 		Time:        time.Date(2026, 3, 1, 22, 15, 0, 123456000, time.FixedZone("", -3*3600)),
 		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
@@ -30,7 +30,7 @@ func TestAnEventIsACloudEvent(t *testing.T) {
 	}
 	want := `{"specversion":"1.0","id":"01890a5d-ac96-774b-bcce-b302099a8058","source":"/user-service","type":"user.updated",` +
 		`"subject":"01890a5d-ac96-774b-bcce-b302099a8057","time":"2026-03-02T01:15:00.123456Z","datacontenttype":"application/json",` +
-		`"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","sequence":"42",` +
+		`"traceparent":"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01","userversion":42,` +
 		`"data":{"user":{"name":"Ada \u003c\u0026\u003e \"é\""},"changed":["name"],"previous":{}}}`
 	if diff := cmp.Diff(want, encode(t, e)); diff != "" {
 		t.Error(diff)

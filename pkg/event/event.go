@@ -46,9 +46,9 @@ type Event struct {
 	Type Type
 	// Subject is the id of the user whom it happened to.
 	Subject uuid.UUID
-	// Sequence is the user's version after the change; a deletion's is one above the last, and
+	// UserVersion is the user's version after the change; a deletion's is one above the last, and
 	// that of an event that changes no version is the current one.
-	Sequence int64
+	UserVersion int64
 	// Time is when the change was made.
 	Time time.Time
 	// Traceparent is the W3C trace context of the request that made the change, or empty.
@@ -98,8 +98,8 @@ type TokenIssued struct {
 }
 
 // New makes an event of the given type about the user subject, whose version is
-// sequence after the change. It fails only if data is no JSON.
-func New(typ Type, subject uuid.UUID, sequence int64, at time.Time, data any) (Event, error) {
+// version after the change. It fails only if data is no JSON.
+func New(typ Type, subject uuid.UUID, userVersion int64, at time.Time, data any) (Event, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return Event{}, fmt.Errorf("make an event id: %w", err)
@@ -108,5 +108,5 @@ func New(typ Type, subject uuid.UUID, sequence int64, at time.Time, data any) (E
 	if err != nil {
 		return Event{}, fmt.Errorf("encode the data of %s: %w", typ, err)
 	}
-	return Event{ID: id, Type: typ, Subject: subject, Sequence: sequence, Time: at, Data: raw}, nil
+	return Event{ID: id, Type: typ, Subject: subject, UserVersion: userVersion, Time: at, Data: raw}, nil
 }

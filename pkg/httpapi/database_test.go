@@ -47,7 +47,7 @@ func (s *server) events(typ event.Type) []event.Event {
 		s.t.Fatal(err)
 	}
 	events, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (e event.Event, err error) {
-		return e, row.Scan(&e.ID, &e.Type, &e.Subject, &e.Sequence, &e.Data)
+		return e, row.Scan(&e.ID, &e.Type, &e.Subject, &e.UserVersion, &e.Data)
 	})
 	if err != nil {
 		s.t.Fatal(err)

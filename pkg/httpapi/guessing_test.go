@@ -348,7 +348,7 @@ func TestALockOutIsAnnouncedOnceAnHour(t *testing.T) {
 			t.Errorf("%d events, want %d", n, want)
 		}
 		e, data := lastEvent[lockOut](t, s, event.LockedOut)
-		if wait := time.Until(data.Until); data.ID != a.ID.String() || e.Subject != a.ID || e.Sequence != 1 || wait < 0 || wait > time.Minute {
+		if wait := time.Until(data.Until); data.ID != a.ID.String() || e.Subject != a.ID || e.UserVersion != 1 || wait < 0 || wait > time.Minute {
 			t.Errorf("%+v %+v", e, data)
 		}
 		if i == 1 {

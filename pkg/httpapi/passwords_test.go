@@ -51,7 +51,7 @@ func TestANewPasswordEndsEverySession(t *testing.T) {
 	s.login(a)
 
 	e, data := lastEvent[map[string]any](t, s, event.PasswordChanged)
-	if e.Subject != a.ID || e.Sequence != 1 || len(data) != 1 || data["id"] != a.ID.String() {
+	if e.Subject != a.ID || e.UserVersion != 1 || len(data) != 1 || data["id"] != a.ID.String() {
 		t.Errorf("%+v %v", e, data)
 	}
 	if u := s.current(a); u.Version != 1 || !u.UpdatedAt.Equal(a.UpdatedAt) {
@@ -360,7 +360,7 @@ func TestALoginIsAnnounced(t *testing.T) {
 		ID      string
 		Session string `json:"session_id"`
 	}](t, s, event.LoggedIn)
-	if e.Subject != a.ID || e.Sequence != 1 || data.ID != a.ID.String() || data.Session != s.sessions("/users/me", a.token)[0].ID.String() {
+	if e.Subject != a.ID || e.UserVersion != 1 || data.ID != a.ID.String() || data.Session != s.sessions("/users/me", a.token)[0].ID.String() {
 		t.Errorf("%+v %+v", e, data)
 	}
 	s.call("PUT", a.path()+"/status", `{"status":"disabled"}`, as(s.admin().token)).want(t, 200)

@@ -34,7 +34,7 @@ func TestAForgottenPassword(t *testing.T) {
 	a := s.register()
 	s.call("POST", "/password-reset", map[string]any{"email": strings.ToUpper(a.Email)}).want(t, 202)
 	e, issued := lastEvent[tokenIssued](t, s, event.PasswordResetRequested)
-	if wait := time.Until(issued.ExpiresAt); e.Subject != a.ID || e.Sequence != 1 || wait < 9*time.Minute || wait > 10*time.Minute {
+	if wait := time.Until(issued.ExpiresAt); e.Subject != a.ID || e.UserVersion != 1 || wait < 9*time.Minute || wait > 10*time.Minute {
 		t.Errorf("%+v %s", e, wait)
 	}
 	if diff := cmp.Diff(a.User, issued.User); diff != "" {
@@ -189,7 +189,7 @@ func TestAnEmailIsVerified(t *testing.T) {
 	a := s.register()
 	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
 	e, issued := lastEvent[tokenIssued](t, s, event.EmailVerificationRequested)
-	if wait := time.Until(issued.ExpiresAt); e.Subject != a.ID || e.Sequence != 1 || wait < 23*time.Hour || wait > 24*time.Hour {
+	if wait := time.Until(issued.ExpiresAt); e.Subject != a.ID || e.UserVersion != 1 || wait < 23*time.Hour || wait > 24*time.Hour {
 		t.Errorf("%+v %s", e, wait)
 	}
 	confirm := map[string]any{"token": issued.Token}
@@ -202,8 +202,8 @@ func TestAnEmailIsVerified(t *testing.T) {
 	if diff := cmp.Diff(updated{User: u, Changed: []string{"email_verified"}, Previous: map[string]any{"email_verified": false}}, change); diff != "" {
 		t.Error(diff)
 	}
-	if !u.EmailVerified || u.Version != 2 || e.Sequence != 2 {
-		t.Errorf("%+v, event %d", u, e.Sequence)
+	if !u.EmailVerified || u.Version != 2 || e.UserVersion != 2 {
+		t.Errorf("%+v, event %d", u, e.UserVersion)
 	}
 	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
 	if n := len(s.events(event.EmailVerificationRequested)); n != 1 {

@@ -75,7 +75,7 @@ func TestADeletedRoleIsGone(t *testing.T) {
 	}
 	events := s.events(event.UserUpdated)
 	e, change := lastEvent[updated](t, s, event.UserUpdated)
-	if len(events) != 2 || events[0].Subject != holder.ID || e.Subject != only.ID || e.Sequence != 2 {
+	if len(events) != 2 || events[0].Subject != holder.ID || e.Subject != only.ID || e.UserVersion != 2 {
 		t.Errorf("%+v, want one for each of the two", events)
 	}
 	want := updated{User: s.current(only), Changed: []string{"roles"}, Previous: map[string]any{"roles": []any{"support"}}}

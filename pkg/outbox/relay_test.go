@@ -161,11 +161,11 @@ func (o *fakeObserver) EventFailed(string) {
 
 // of makes the n-th event of the user a letter stands for.
 func of(letter byte, n int64) event.Event {
-	return event.Event{ID: uuid.New(), Type: event.UserUpdated, Subject: uuid.UUID{letter}, Sequence: n, Time: time.Now()}
+	return event.Event{ID: uuid.New(), Type: event.UserUpdated, Subject: uuid.UUID{letter}, UserVersion: n, Time: time.Now()}
 }
 
 // label is the user's letter and the event's number.
-func label(e event.Event) string { return string(e.Subject[0]) + string(rune('0'+e.Sequence)) }
+func label(e event.Event) string { return string(e.Subject[0]) + string(rune('0'+e.UserVersion)) }
 
 // setting is a relay with all that it talks to.
 type setting struct {

@@ -143,7 +143,7 @@ func importEvents(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) er
 		text(func(e event.Event) string { return e.ID.String() }),
 		text(func(e event.Event) string { return string(e.Type) }),
 		text(func(e event.Event) string { return e.Subject.String() }),
-		column(accounts, func(a user.NewAccount) int64 { return a.Created.Sequence }),
+		column(accounts, func(a user.NewAccount) int64 { return a.Created.UserVersion }),
 		column(accounts, func(a user.NewAccount) time.Time { return a.Created.Time }),
 		text(func(e event.Event) string { return string(e.Data) }))
 	return err

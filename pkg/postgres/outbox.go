@@ -18,7 +18,7 @@ func queueEvents(ctx context.Context, batch *pgx.Batch, events []event.Event) {
 		batch.Queue(`
 			INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, traceparent, data)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			e.ID, e.Type, e.Subject, e.Sequence, e.Time, traceparent(ctx), string(e.Data))
+			e.ID, e.Type, e.Subject, e.UserVersion, e.Time, traceparent(ctx), string(e.Data))
 	}
 }
 

@@ -112,7 +112,7 @@ func TestAnEventComesBackAsItWas(t *testing.T) {
 	}
 	got := drain(t, db)[0]
 	want := "00-" + span.TraceID().String() + "-" + span.SpanID().String() + "-01"
-	if got.ID != sent.ID || got.Subject != u.ID || got.Sequence != 1 || !got.Time.Equal(now) || string(got.Data) != string(sent.Data) || got.Traceparent != want {
+	if got.ID != sent.ID || got.Subject != u.ID || got.UserVersion != 1 || !got.Time.Equal(now) || string(got.Data) != string(sent.Data) || got.Traceparent != want {
 		t.Errorf("got  %+v\nsent %+v", got, sent)
 	}
 }
@@ -151,10 +151,10 @@ func TestOneUsersEventsAreInTheOrderOfItsChanges(t *testing.T) {
 	last := map[uuid.UUID]int64{}
 	events := drain(t, db)
 	for _, e := range events {
-		if e.Sequence != last[e.Subject]+1 {
-			t.Fatalf("after %d comes %d", last[e.Subject], e.Sequence)
+		if e.UserVersion != last[e.Subject]+1 {
+			t.Fatalf("after %d comes %d", last[e.Subject], e.UserVersion)
 		}
-		last[e.Subject] = e.Sequence
+		last[e.Subject] = e.UserVersion
 	}
 	if len(events) != 3*81 {
 		t.Errorf("%d events, want %d", len(events), 3*81)

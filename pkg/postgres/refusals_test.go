@@ -25,7 +25,7 @@ type refuser struct {
 }
 
 // say is what label gives: the type without "user." and the version.
-func say(e event.Event) string { return fmt.Sprintf("%s %d", e.Type[len("user."):], e.Sequence) }
+func say(e event.Event) string { return fmt.Sprintf("%s %d", e.Type[len("user."):], e.UserVersion) }
 
 // batch drains once, and returns what was sent.
 func (r refuser) batch() (sent []string, drained outbox.Drained) {

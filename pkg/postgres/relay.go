@@ -167,7 +167,7 @@ func readBatch(rows pgx.Rows, limits outbox.Limits) (b batch, err error) {
 	var data string
 	var candidates, deferred int
 	fields := []any{
-		&r.Position, &r.ID, &r.Type, &r.Subject, &r.Sequence, &r.Time, &r.Traceparent, &data, &r.Refusals,
+		&r.Position, &r.ID, &r.Type, &r.Subject, &r.UserVersion, &r.Time, &r.Traceparent, &data, &r.Refusals,
 		&r.deferred, &r.erased, &r.blocked, &candidates,
 	}
 	_, err = pgx.ForEachRow(rows, fields, func() error {

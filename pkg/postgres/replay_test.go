@@ -45,8 +45,8 @@ func TestSnapshotsAreInOrderWithChanges(t *testing.T) {
 		if e.Type == event.UserUpdated {
 			want++
 		}
-		if e.Sequence != want {
-			t.Fatalf("%s %d comes after version %d", e.Type, e.Sequence, versions[e.Subject])
+		if e.UserVersion != want {
+			t.Fatalf("%s %d comes after version %d", e.Type, e.UserVersion, versions[e.Subject])
 		}
 		versions[e.Subject] = want
 	}

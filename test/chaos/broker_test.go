@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
@@ -76,7 +75,7 @@ type cloudEvent struct {
 	ID          string    `json:"id"`
 	Type        string    `json:"type"`
 	Subject     string    `json:"subject"`
-	Sequence    string    `json:"sequence"`
+	UserVersion int       `json:"userversion"`
 	Time        time.Time `json:"time"`
 	Traceparent string    `json:"traceparent"`
 	Data        struct {
@@ -93,11 +92,10 @@ func (r *rig) event(body []byte) (history.Event, error) {
 	if err := json.Unmarshal(body, &e); err != nil {
 		return history.Event{}, fmt.Errorf("read an event: %w: %s", err, body)
 	}
-	sequence, err := strconv.Atoi(e.Sequence)
 	return history.Event{
-		ID: e.ID, Type: e.Type, Subject: e.Subject, Sequence: sequence, Time: e.Time.Sub(r.began), Op: opOf(e.Traceparent),
+		ID: e.ID, Type: e.Type, Subject: e.Subject, UserVersion: e.UserVersion, Time: e.Time.Sub(r.began), Op: opOf(e.Traceparent),
 		User: e.Data.User, Changed: e.Data.Changed, Session: e.Data.Session, Body: string(body),
-	}, err
+	}, nil
 }
 
 // deliveries takes all events that the consumer's queue has, in the order of their arrival.

@@ -24,7 +24,7 @@ func request(id int, kind Kind, at time.Duration, edit func(*Op)) Op {
 }
 
 func event(id, typ string, op, sequence int, at time.Duration, u *User, changed ...string) Event {
-	return Event{ID: id, Type: typ, Subject: "ada", Op: op, Sequence: sequence, Time: at, User: u, Changed: changed, Body: id}
+	return Event{ID: id, Type: typ, Subject: "ada", Op: op, UserVersion: sequence, Time: at, User: u, Changed: changed, Body: id}
 }
 
 // good is a history without a violation: Ada registers, logs in, changes her name twice, refreshes twice, and changes her password.

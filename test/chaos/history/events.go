@@ -86,16 +86,16 @@ func checkOrder(ix index) (all []Violation) {
 			case deleted:
 				all = append(all, astray("order", e, "an event after the deletion"))
 			case known && ix.forgiven(o): // the first copy may have been returned
-			case e.Sequence < version:
+			case e.UserVersion < version:
 				all = append(all, astray("order", e, "version %d arrived before", version))
-			case isState(e) && e.Sequence == state:
+			case isState(e) && e.UserVersion == state:
 				all = append(all, astray("order", e, "another event of version %d arrived before", state))
 			case known && o.Outcome == Accepted && o.Kind != RequestReset && o.before(latest): // a requested reset is sent after its answer
 				all = append(all, astray("order", e, "the event of a later request arrived before: %s", latest))
 			}
-			version, deleted = max(version, e.Sequence), deleted || e.Type == userDeleted
+			version, deleted = max(version, e.UserVersion), deleted || e.Type == userDeleted
 			if isState(e) {
-				state = e.Sequence
+				state = e.UserVersion
 			}
 			if known && o.Start > latest.Start {
 				latest = o
@@ -114,9 +114,9 @@ func checkContents(ix index) (all []Violation) {
 				continue
 			}
 			o := ix.ops[e.Op]
-			before, known := states[e.Sequence-1]
+			before, known := states[e.UserVersion-1]
 			switch {
-			case e.User.Version != e.Sequence || e.User.ID != e.Subject:
+			case e.User.Version != e.UserVersion || e.User.ID != e.Subject:
 				all = append(all, astray("contents", e, "the event and its user disagree"))
 			case isState(e) && !o.Want.fits(*e.User):
 				all = append(all, astray("contents", e, "not what was asked for: %s", o))
@@ -124,7 +124,7 @@ func checkContents(ix index) (all []Violation) {
 				all = append(all, astray("contents", e, "not what was answered: %+v", *o.Told))
 			case e.Type == userUpdated && known && !follows(before, *e.User, e.Changed):
 				all = append(all, astray("contents", e, "it does not follow from %+v", before))
-			case e.Type == userCreated && e.Sequence != 1:
+			case e.Type == userCreated && e.UserVersion != 1:
 				all = append(all, astray("contents", e, "an account begins at version 1"))
 			}
 		}
@@ -140,7 +140,7 @@ func (ix index) states(id string) map[int]User {
 	states := map[int]User{}
 	for _, e := range ix.byUser[id] {
 		if isState(e) && e.User != nil {
-			states[e.Sequence] = *e.User
+			states[e.UserVersion] = *e.User
 		}
 	}
 	return states

@@ -18,20 +18,20 @@ type History struct {
 
 // Event is one message of a consumer's queue.
 type Event struct {
-	ID       string
-	Type     string
-	Subject  string
-	Sequence int
-	Time     time.Duration
-	Op       int // the request that its trace context names; 0: none
-	User     *User
-	Changed  []string
-	Session  string // that a login opened
-	Body     string // as it arrived
+	ID          string
+	Type        string
+	Subject     string
+	UserVersion int
+	Time        time.Duration
+	Op          int // the request that its trace context names; 0: none
+	User        *User
+	Changed     []string
+	Session     string // that a login opened
+	Body        string // as it arrived
 }
 
 func (e Event) String() string {
-	s := fmt.Sprintf("%7.3f s  event %s: %s of %s, sequence %d, op %d", e.Time.Seconds(), e.ID, e.Type, e.Subject, e.Sequence, e.Op)
+	s := fmt.Sprintf("%7.3f s  event %s: %s of %s, version %d, op %d", e.Time.Seconds(), e.ID, e.Type, e.Subject, e.UserVersion, e.Op)
 	if e.User != nil {
 		s += fmt.Sprintf(", %+v changed %q", *e.User, e.Changed)
 	}

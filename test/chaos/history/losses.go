@@ -52,7 +52,7 @@ func (ix index) gaps(id string) (all []Violation) {
 	states := ix.states(id)
 	looked := 0 // the last version that was looked for
 	for _, e := range events {
-		for version := looked + 1; isState(e) && version < e.Sequence; version++ {
+		for version := looked + 1; isState(e) && version < e.UserVersion; version++ {
 			if _, known := states[version]; !known {
 				all = append(all, astray("nothing lost", e, "no event of version %d", version))
 			}
