@@ -92,6 +92,7 @@ func TestBadValues(t *testing.T) {
 		{"JWT_SECRET", "abcdefghijklmnopqrstuvwxyz0123456789", "is a sequence of characters and is easy to guess"},
 		{"JWT_SECRET", "ZYXWVUTSRQPONMLKJIHGFEDCBA-987654321", "is a sequence of characters"},
 		{"JWT_SECRET", "a-string-secret-at-least-256-bits-long", "is a published example"},
+		{"JWT_SECRET", "for-local-development-only-0123456789", "is a published example"},
 		{"JWT_ACCEPTED_SECRETS", planted + "," + strings.Repeat("password", 4), "has a secret that repeats one text"},
 		{"DATABASE_URL", "postgres://db/app?default_query_exec_mode=simple_protocol", "has default_query_exec_mode=simple_protocol, which sends personal data within the text of queries"},
 		{"MIGRATION_DATABASE_URL", "postgres://db/app?default_query_exec_mode=simple_protocol", "has default_query_exec_mode=simple_protocol"},

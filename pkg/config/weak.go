@@ -2,17 +2,19 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
 const (
 	// minSecretBytes is the least length of a key for HS256 (RFC 7518 section 3.2), and of one for AES-256.
 	minSecretBytes = 32
-	// publishedSecret is the example of a secret at jwt.io, which many copy.
-	publishedSecret = "a-string-secret-at-least-256-bits-long"
 	// minDifferentBytes is what 32 random bytes in any encoding have, but for one in 10^12.
 	minDifferentBytes = 8
 )
+
+// publishedSecrets are examples that people copy: that of jwt.io, and that of earlier versions of this repository.
+var publishedSecrets = []string{"a-string-secret-at-least-256-bits-long", "for-local-development-only-0123456789"}
 
 // weakness returns what makes a secret easy to guess, or "" if it looks random. It shows nothing of the secret.
 func weakness(secret string) string {
@@ -23,7 +25,7 @@ func weakness(secret string) string {
 	switch {
 	case len(secret) < minSecretBytes:
 		return fmt.Sprintf("has %d bytes and needs at least %d", len(secret), minSecretBytes)
-	case secret == publishedSecret:
+	case slices.Contains(publishedSecrets, secret):
 		return "is a published example"
 	case isRepeated(secret):
 		return "repeats one text and is easy to guess"
