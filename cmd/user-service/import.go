@@ -166,7 +166,7 @@ func (r *importRun) take(rec record) {
 	}
 	account, errs := rec.account()
 	for _, e := range r.importer.Check(account) {
-		errs.Add(e.Pointer, e.Detail)
+		errs.Append(e)
 	}
 	if len(errs) == 0 {
 		r.batch = append(r.batch, account)

@@ -48,15 +48,15 @@ func (r record) account() (user.Import, user.FieldErrors) {
 		kind, known := members[name]
 		switch {
 		case !known:
-			errs.Add(cmp.Or(plain(name), "a member"), "is not known; see user-service users import --help")
+			errs.Add(cmp.Or(plain(name), "a member"), user.Unknown, "is not known; see user-service users import --help")
 		case value.Kind() == 'n':
 		case kind == document:
 			var why string
 			if a.Profile.Metadata, why = compact(value); why != "" {
-				errs.Add("/"+name, why)
+				errs.Add("/"+name, user.InvalidFormat, why)
 			}
 		case json.Unmarshal(value, targets[name]) != nil:
-			errs.Add("/"+name, mustBe[kind])
+			errs.Add("/"+name, user.InvalidType, mustBe[kind])
 		}
 	}
 	return a, errs

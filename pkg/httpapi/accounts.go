@@ -40,7 +40,7 @@ func readPatch(o *object) user.Patch {
 		if request, ok := changedBy[name]; ok {
 			detail += "; " + request + " changes it"
 		}
-		o.errs.Add(pointer(name), detail)
+		o.errs.Add(pointer(name), user.ReadOnly, detail)
 	}
 	return user.Patch{
 		Email: trimmed(o.change("email")), Name: o.change("name"), Picture: o.change("picture"), Locale: o.change("locale"),

@@ -48,11 +48,11 @@ func decode[T any](c *call, accepted []string, read func(*object) T, check func(
 		if obj.errs.Full() { // a hostile body has thousands
 			break
 		}
-		obj.errs.Add(pointer(name), "is not a member of this request")
+		obj.errs.Add(pointer(name), user.Unknown, "is not a member of this request")
 	}
 	if check != nil {
 		for _, e := range check(in) {
-			obj.errs.Add(e.Pointer, e.Detail)
+			obj.errs.Append(e)
 		}
 	}
 	return in, obj.errs.Err()
@@ -97,7 +97,7 @@ func (o *object) scan(dec *jsontext.Decoder) error {
 			return err
 		}
 		if token.Kind() == '"' && !o.errs.Full() && strings.ContainsRune(token.String(), 0) {
-			o.errs.Add(placeOf(dec), "must not contain the character NUL (\\u0000)")
+			o.errs.Add(placeOf(dec), user.InvalidCharacters, "must not contain the character NUL (\\u0000)")
 		}
 		switch depth := dec.StackDepth(); {
 		case depth > maxDepth:
@@ -188,7 +188,7 @@ func (o *object) change(name string) *string {
 func (o *object) asText(name string, value jsontext.Value) string {
 	var s string
 	if value != nil && json.Unmarshal(value, &s) != nil {
-		o.errs.Add(pointer(name), "must be a string")
+		o.errs.Add(pointer(name), user.InvalidType, "must be a string", expected("string"))
 	}
 	return s
 }
@@ -200,11 +200,11 @@ func (o *object) document(name string) json.RawMessage {
 		return nil
 	}
 	if value.Kind() != '{' {
-		o.errs.Add(pointer(name), "must be a JSON object")
+		o.errs.Add(pointer(name), user.InvalidType, "must be a JSON object", expected("object"))
 		return nil
 	}
 	if err := value.Compact(jsontext.PreserveRawStrings(true)); err != nil {
-		o.errs.Add(pointer(name), "must be a JSON object")
+		o.errs.Add(pointer(name), user.InvalidType, "must be a JSON object", expected("object"))
 	}
 	return json.RawMessage(value)
 }
@@ -213,12 +213,12 @@ func (o *object) document(name string) json.RawMessage {
 func (o *object) names(name, what string) []string {
 	value, _ := o.take(name)
 	if value == nil {
-		o.errs.Add(pointer(name), "is required")
+		o.errs.Add(pointer(name), user.Required, "is required")
 		return nil
 	}
 	var values []json.RawMessage
 	if json.Unmarshal(value, &values) != nil {
-		o.errs.Add(pointer(name), "must be a list of names")
+		o.errs.Add(pointer(name), user.InvalidType, "must be a list of names", expected("array"))
 		return nil
 	}
 	names := make([]string, len(values))
@@ -227,7 +227,7 @@ func (o *object) names(name, what string) []string {
 			break
 		}
 		if raw[0] != '"' || json.Unmarshal(raw, &names[i]) != nil {
-			o.errs.Add(fmt.Sprintf("%s/%d", pointer(name), i), "must be "+what)
+			o.errs.Add(fmt.Sprintf("%s/%d", pointer(name), i), user.InvalidType, "must be "+what, expected("string"))
 		}
 	}
 	return names
@@ -239,6 +239,9 @@ func (o *object) ignore(names ...string) {
 		_, _ = o.take(name)
 	}
 }
+
+// expected is the param of a value of another JSON type.
+func expected(jsonType string) user.Param { return user.Param{Name: "expected", Value: jsonType} }
 
 // pointer is the RFC 6901 pointer of a member of the body.
 func pointer(name string) string { return "/" + pointerEscapes.Replace(name) }

@@ -42,7 +42,7 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 	token, err := decode(c, []string{mediaJSON}, func(o *object) string { return o.text("refresh_token") },
 		func(token string) (errs user.FieldErrors) {
 			if token == "" {
-				errs.Add("/refresh_token", "is required")
+				errs.Add("/refresh_token", user.Required, "is required")
 			}
 			return errs
 		})

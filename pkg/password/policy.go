@@ -48,7 +48,8 @@ const (
 // Weak is the error of a refused password.
 type Weak struct {
 	Reason Reason
-	Advice string // for people, to be read after "The password": what to do; never shows the password
+	Advice string         // for people, to be read after "The password": what to do; never shows the password
+	Params map[string]int // min or max, in characters
 }
 
 func (w *Weak) Error() string { return w.Advice }
@@ -57,24 +58,24 @@ func (w *Weak) Error() string { return w.Advice }
 // email and name; empty ones do not count.
 func (p Policy) Check(password string, own ...string) error {
 	if !utf8.ValidString(password) {
-		return &Weak{NotUTF8, "must be text in UTF-8"}
+		return &Weak{Reason: NotUTF8, Advice: "must be text in UTF-8"}
 	}
 	if IsTooLong(password) {
-		return &Weak{TooLong, fmt.Sprintf("must have at most %d characters", MaxLength)}
+		return &Weak{Reason: TooLong, Advice: fmt.Sprintf("must have at most %d characters", MaxLength), Params: map[string]int{"max": MaxLength}}
 	}
 	simple := simplify(password)
 	least := max(p.MinLength, MinMinLength)
 	switch length := utf8.RuneCountInString(norm.NFKC.String(password)); {
 	case length < least:
-		return &Weak{TooShort, fmt.Sprintf("must have at least %d characters", least)}
+		return &Weak{Reason: TooShort, Advice: fmt.Sprintf("must have at least %d characters", least), Params: map[string]int{"min": least}}
 	case isPersonal(simple, own):
-		return &Weak{Personal, "must not be made of your own email or name; choose another, such as four random words"}
+		return &Weak{Reason: Personal, Advice: "must not be made of your own email or name; choose another, such as four random words"}
 	case length <= maxPattern && isRepeated(simple):
-		return &Weak{Repeated, "must not repeat a few characters; choose another, such as four random words"}
+		return &Weak{Reason: Repeated, Advice: "must not repeat a few characters; choose another, such as four random words"}
 	case length <= maxPattern && isSequence(simple):
-		return &Weak{Sequence, "must not run along the alphabet, the digits or the keyboard; choose another, such as four random words"}
+		return &Weak{Reason: Sequence, Advice: "must not run along the alphabet, the digits or the keyboard; choose another, such as four random words"}
 	case isCommon(simple):
-		return &Weak{Common, "is one of the common passwords, which are guessed first; choose another, such as four random words"}
+		return &Weak{Reason: Common, Advice: "is one of the common passwords, which are guessed first; choose another, such as four random words"}
 	}
 	return nil
 }

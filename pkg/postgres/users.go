@@ -235,7 +235,7 @@ func meaning(err error) error {
 		return err
 	}
 	if server.ConstraintName == "user_roles_role_fkey" {
-		return user.FieldErrors{{Pointer: "/roles", Detail: "names a role that does not exist"}}.Err()
+		return user.FieldErrors{{Pointer: "/roles", Code: user.UnknownRole, Detail: "names a role that does not exist"}}.Err()
 	}
 	return err
 }

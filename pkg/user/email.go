@@ -64,9 +64,9 @@ func foldRune(r rune) rune {
 // checkEmail adds what is wrong with an email address.
 func checkEmail(email string, errs *FieldErrors) {
 	if email == "" {
-		errs.Add("/email", "is required")
+		errs.Add("/email", Required, "is required")
 	} else if !isEmail(email) {
-		errs.Add("/email", "must be an email address of at most 254 bytes, such as ada@example.com")
+		errs.Add("/email", InvalidFormat, "must be an email address of at most 254 bytes, such as ada@example.com")
 	}
 }
 

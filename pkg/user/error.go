@@ -1,9 +1,12 @@
 package user
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"user-service/pkg/password"
 )
 
 // Code names a kind of failure. The API's problem types are made of it.
@@ -49,9 +52,40 @@ type Limit struct {
 
 // FieldError is what is wrong with one member of the input.
 type FieldError struct {
-	Pointer string `json:"pointer"` // RFC 6901, such as /email
-	Detail  string `json:"detail"`
+	Pointer string         `json:"pointer"` // RFC 6901, such as /email
+	Code    FieldCode      `json:"code"`    // for programs, which show messages of their own
+	Params  map[string]any `json:"params,omitempty"`
+	Detail  string         `json:"detail"` // for people
 }
+
+// FieldCode names a kind of rule that a member breaks. The comments name the params.
+type FieldCode string
+
+// The kinds of rules. Those of a password are password.Reason.
+const (
+	Required          FieldCode = "required"
+	Unknown           FieldCode = "unknown"
+	ReadOnly          FieldCode = "read_only"
+	InvalidType       FieldCode = "invalid_type" // expected
+	InvalidFormat     FieldCode = "invalid_format"
+	InvalidValue      FieldCode = "invalid_value" // allowed
+	InvalidCharacters FieldCode = "invalid_characters"
+	Invisible         FieldCode = "invisible"
+	OutOfRange        FieldCode = "out_of_range"
+	TooLong           FieldCode = "too_long"  // max, in characters
+	TooLarge          FieldCode = "too_large" // max, in bytes
+	TooMany           FieldCode = "too_many"  // max
+	UnknownRole       FieldCode = "unknown_role"
+)
+
+// Param is a value of FieldError.Params.
+type Param struct {
+	Name  string
+	Value any
+}
+
+// most is the param of a rule about the greatest size.
+func most(n int) Param { return Param{"max", n} }
 
 // Error implements error.
 func (e *Error) Error() string {
@@ -82,10 +116,36 @@ const maxFieldErrors = 100
 func (f FieldErrors) Full() bool { return len(f) >= maxFieldErrors }
 
 // Add notes that the member at pointer is wrong, unless something is known of it already.
-func (f *FieldErrors) Add(pointer, detail string) {
-	if !f.Full() && !slices.ContainsFunc(*f, func(e FieldError) bool { return e.Pointer == pointer }) {
-		*f = append(*f, FieldError{Pointer: pointer, Detail: detail})
+func (f *FieldErrors) Add(pointer string, code FieldCode, detail string, params ...Param) {
+	e := FieldError{Pointer: pointer, Code: code, Detail: detail}
+	if len(params) > 0 {
+		e.Params = map[string]any{}
 	}
+	for _, p := range params {
+		e.Params[p.Name] = p.Value
+	}
+	f.Append(e)
+}
+
+// Append is Add for an error that is made already.
+func (f *FieldErrors) Append(e FieldError) {
+	if !f.Full() && !slices.ContainsFunc(*f, func(known FieldError) bool { return known.Pointer == e.Pointer }) {
+		*f = append(*f, e)
+	}
+}
+
+// addPassword notes why a password is refused.
+func (f *FieldErrors) addPassword(pointer string, err error) {
+	var weak *password.Weak
+	if !errors.As(err, &weak) {
+		f.Add(pointer, InvalidValue, err.Error())
+		return
+	}
+	var params []Param
+	for name, value := range weak.Params {
+		params = append(params, Param{name, value})
+	}
+	f.Add(pointer, FieldCode(weak.Reason), weak.Advice, params...)
 }
 
 // Err returns nil if nothing is wrong, else an Invalid error that lists it all by pointer.

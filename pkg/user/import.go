@@ -41,15 +41,15 @@ func (im *Importer) Check(a Import) FieldErrors {
 	checkEmail(TrimEmail(a.Email), &errs)
 	a.Profile.check(&errs)
 	if a.PasswordHash == "" {
-		errs.Add("/password_hash", "is required")
+		errs.Add("/password_hash", Required, "is required")
 	} else if err := im.service.hasher.Check(a.PasswordHash); err != nil {
-		errs.Add("/password_hash", err.Error())
+		errs.Add("/password_hash", InvalidFormat, err.Error())
 	}
 	if a.Status != "" && !a.Status.Valid() {
-		errs.Add("/status", "must be active or disabled")
+		errs.Add("/status", InvalidValue, "must be active or disabled")
 	}
 	if a.CreatedAt.After(im.service.now()) {
-		errs.Add("/created_at", "must not be in the future")
+		errs.Add("/created_at", OutOfRange, "must not be in the future")
 	}
 	return append(errs, checkRoles(a.Roles, im.roles)...)
 }

@@ -25,12 +25,12 @@ type Login struct {
 func (l Login) Check() FieldErrors {
 	var errs FieldErrors
 	if l.Email == "" {
-		errs.Add("/email", "is required")
+		errs.Add("/email", Required, "is required")
 	} else if len(l.Email) > MaxEmailBytes { // no account has one, and to compare it costs more the longer it is
-		errs.Add("/email", "must have at most 254 bytes")
+		errs.Add("/email", TooLarge, "must have at most 254 bytes", most(MaxEmailBytes))
 	}
 	if l.Password == "" {
-		errs.Add("/password", "is required")
+		errs.Add("/password", Required, "is required")
 	}
 	checkPasswordLength("/password", l.Password, &errs)
 	return errs
@@ -83,7 +83,7 @@ func (p Patch) Check() FieldErrors {
 	}
 	Profile{Name: deref(p.Name), Picture: deref(p.Picture), Locale: deref(p.Locale), Zoneinfo: deref(p.Zoneinfo)}.check(&errs)
 	if len(p.Metadata) > maxMetadataPatch {
-		errs.Add("/metadata", "must be at most 24576 bytes of compact JSON")
+		errs.Add("/metadata", TooLarge, "must be at most 24576 bytes of compact JSON", most(maxMetadataPatch))
 	}
 	checkPasswordLength("/current_password", p.CurrentPassword, &errs)
 	return errs
@@ -167,7 +167,7 @@ func merge(target, patch any) any {
 // checkPasswordLength refuses a password that no account can have.
 func checkPasswordLength(pointer, pw string, errs *FieldErrors) {
 	if password.IsTooLong(pw) {
-		errs.Add(pointer, "must have at most 128 characters")
+		errs.Add(pointer, TooLong, "must have at most 128 characters", most(password.MaxLength))
 	}
 }
 

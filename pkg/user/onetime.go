@@ -73,7 +73,7 @@ func CheckToken(token string) FieldErrors {
 
 func checkToken(token string, errs *FieldErrors) {
 	if token == "" {
-		errs.Add("/token", "is required")
+		errs.Add("/token", Required, "is required")
 	}
 }
 

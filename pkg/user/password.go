@@ -22,11 +22,11 @@ type NewPassword struct {
 func (s *Service) CheckNewPassword(by Identity, p NewPassword) FieldErrors {
 	var errs FieldErrors
 	if p.Current == "" {
-		errs.Add("/current_password", "is required")
+		errs.Add("/current_password", Required, "is required")
 	}
 	checkPasswordLength("/current_password", p.Current, &errs)
 	if p.New == "" {
-		errs.Add("/new_password", "is required")
+		errs.Add("/new_password", Required, "is required")
 	}
 	s.checkPassword("/new_password", p.New, by.User, &errs)
 	return errs
@@ -77,7 +77,7 @@ func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
 		return
 	}
 	if err := s.cfg.Passwords.Check(pw, u.Email, u.Name); err != nil {
-		errs.Add(pointer, err.Error())
+		errs.addPassword(pointer, err)
 	}
 }
 

@@ -17,22 +17,22 @@ const (
 // check adds what is wrong with the profile.
 func (p Profile) check(errs *FieldErrors) {
 	if utf8.RuneCountInString(p.Name) > MaxNameLength {
-		errs.Add("/name", "must have at most 256 characters")
+		errs.Add("/name", TooLong, "must have at most 256 characters", most(MaxNameLength))
 	}
 	checkShown("/name", p.Name, errs)
 	if p.Picture != "" && !isPicture(p.Picture) {
-		errs.Add("/picture", "must be an absolute https URI (RFC 3986) of at most 2048 bytes")
+		errs.Add("/picture", InvalidFormat, "must be an absolute https URI (RFC 3986) of at most 2048 bytes")
 	}
 	if p.Locale != "" && !isLocale(p.Locale) {
-		errs.Add("/locale", "must be a BCP 47 language tag, such as en-US")
+		errs.Add("/locale", InvalidFormat, "must be a BCP 47 language tag, such as en-US")
 	}
 	if p.Zoneinfo != "" && !isZone(p.Zoneinfo) {
-		errs.Add("/zoneinfo", "must be the name of an IANA time zone, such as Europe/Berlin")
+		errs.Add("/zoneinfo", InvalidValue, "must be the name of an IANA time zone, such as Europe/Berlin")
 	}
 	if len(p.Metadata) > MaxMetadataBytes {
-		errs.Add("/metadata", "must be at most 8192 bytes of compact JSON")
+		errs.Add("/metadata", TooLarge, "must be at most 8192 bytes of compact JSON", most(MaxMetadataBytes))
 	} else if !hasDoubles(p.Metadata) {
-		errs.Add("/metadata", "must have no number beyond the range of an IEEE 754 double")
+		errs.Add("/metadata", OutOfRange, "must have no number beyond the range of an IEEE 754 double")
 	}
 }
 

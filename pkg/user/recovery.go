@@ -73,7 +73,7 @@ func (s *Service) CheckReset(r Reset) FieldErrors {
 	var errs FieldErrors
 	checkToken(r.Token, &errs)
 	if r.NewPassword == "" {
-		errs.Add("/new_password", "is required")
+		errs.Add("/new_password", Required, "is required")
 	}
 	s.checkPassword("/new_password", r.NewPassword, User{}, &errs)
 	return errs

@@ -34,18 +34,18 @@ func ValidRoleName(name string) bool { return roleName.MatchString(name) }
 func CheckRole(r access.Role) FieldErrors {
 	var errs FieldErrors
 	if utf8.RuneCountInString(r.Description) > maxDescription {
-		errs.Add("/description", fmt.Sprintf("must have at most %d characters", maxDescription))
+		errs.Add("/description", TooLong, fmt.Sprintf("must have at most %d characters", maxDescription), most(maxDescription))
 	}
 	checkShown("/description", r.Description, &errs)
 	if len(r.Permissions) > maxPermissions {
-		errs.Add("/permissions", fmt.Sprintf("must be at most %d", maxPermissions))
+		errs.Add("/permissions", TooMany, fmt.Sprintf("must be at most %d", maxPermissions), most(maxPermissions))
 	}
 	if size := permissionBytes(r.Permissions); size > maxPermissionBytes {
-		errs.Add("/permissions", fmt.Sprintf("must have at most %d bytes in all", maxPermissionBytes))
+		errs.Add("/permissions", TooLarge, fmt.Sprintf("must have at most %d bytes in all", maxPermissionBytes), most(maxPermissionBytes))
 	}
 	for i, p := range r.Permissions {
 		if len(p) > 128 || !permissionName.MatchString(string(p)) {
-			errs.Add(fmt.Sprintf("/permissions/%d", i), "must be a name such as orders:refund, in lower case, of at most 128 bytes")
+			errs.Add(fmt.Sprintf("/permissions/%d", i), InvalidFormat, "must be a name such as orders:refund, in lower case, of at most 128 bytes")
 		}
 	}
 	return errs
@@ -55,7 +55,7 @@ func CheckRole(r access.Role) FieldErrors {
 func CheckRoles(names []string) FieldErrors {
 	var errs FieldErrors
 	if len(names) > maxRoles {
-		errs.Add("/roles", fmt.Sprintf("must be at most %d", maxRoles))
+		errs.Add("/roles", TooMany, fmt.Sprintf("must be at most %d", maxRoles), most(maxRoles))
 	}
 	return errs
 }
@@ -67,7 +67,7 @@ func checkRoles(names []string, known []access.Role) FieldErrors {
 	for i, name := range names {
 		at := slices.IndexFunc(known, func(r access.Role) bool { return r.Name == name })
 		if at < 0 {
-			errs.Add(fmt.Sprintf("/roles/%d", i), "is not a role; GET /roles lists them")
+			errs.Add(fmt.Sprintf("/roles/%d", i), UnknownRole, "is not a role; GET /roles lists them")
 			continue
 		}
 		for _, p := range known[at].Permissions {
@@ -75,7 +75,7 @@ func checkRoles(names []string, known []access.Role) FieldErrors {
 		}
 	}
 	if size := token.Size(sorted(permissions)); size > token.MaxPermissions {
-		errs.Add("/roles", fmt.Sprintf("give permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions))
+		errs.Add("/roles", TooLarge, fmt.Sprintf("give permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions), most(token.MaxPermissions))
 	}
 	return errs
 }
@@ -109,7 +109,7 @@ func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.s
 func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role, cond RolePrecondition) (access.Role, error) {
 	errs := CheckRole(r)
 	if !ValidRoleName(r.Name) {
-		errs.Add("/name", "must be 1 to 64 characters of a-z, 0-9, _, . and -")
+		errs.Add("/name", InvalidFormat, "must be 1 to 64 characters of a-z, 0-9, _, . and -")
 	}
 	if err := errs.Err(); err != nil {
 		return access.Role{}, err
@@ -131,7 +131,7 @@ func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role
 func fits(size int) error {
 	var errs FieldErrors
 	if size > token.MaxPermissions {
-		errs.Add("/permissions", fmt.Sprintf("would give a user, with its other roles, permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions))
+		errs.Add("/permissions", TooLarge, fmt.Sprintf("would give a user, with its other roles, permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions), most(token.MaxPermissions))
 	}
 	return errs.Err()
 }

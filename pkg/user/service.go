@@ -74,9 +74,9 @@ func (s *Service) CheckRegistration(r Registration) FieldErrors {
 	checkEmail(r.Email, &errs)
 	r.Profile.check(&errs)
 	if r.Password == "" {
-		errs.Add("/password", "is required")
+		errs.Add("/password", Required, "is required")
 	} else if err := s.cfg.Passwords.Check(r.Password, r.Email, r.Profile.Name); err != nil {
-		errs.Add("/password", err.Error())
+		errs.addPassword("/password", err)
 	}
 	return errs
 }

@@ -39,8 +39,8 @@ func visible(s string) string {
 // checkShown adds what is wrong with a text that is shown to others.
 func checkShown(pointer, text string, errs *FieldErrors) {
 	if strings.ContainsFunc(text, unsafeInName) {
-		errs.Add(pointer, "must not contain control characters, nor those that turn the direction of the text around")
+		errs.Add(pointer, InvalidCharacters, "must not contain control characters, nor those that turn the direction of the text around")
 	} else if text != "" && !strings.ContainsFunc(text, isVisible) {
-		errs.Add(pointer, "must contain a visible character")
+		errs.Add(pointer, Invisible, "must contain a visible character")
 	}
 }
