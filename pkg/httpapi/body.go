@@ -16,9 +16,9 @@ import (
 const (
 	maxBody   = 64 << 10 // bytes of one body
 	smallBody = 4 << 10  // … of which only a token is wanted, at an address whose quota is spent
-	// maxBodies is how many bytes all bodies together may take, beyond the first freeBody of each: room for 273 of
+	// maxBodies is how many bytes all bodies together may take, beyond the first freeBody of each: room for 136 of
 	// the largest bodies at the same time.
-	maxBodies = 16 << 20
+	maxBodies = 8 << 20
 	// freeBody is what every body may take, so that large and slow bodies keep no login out.
 	freeBody = chunkSize
 	// chunkSize is how much memory is taken when the first byte for it has arrived. It divides maxBody.

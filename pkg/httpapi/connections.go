@@ -13,8 +13,8 @@ import (
 const (
 	maxConnections = 10_000 // by the file descriptors and the memory that they take
 	minConnections = 512    // however little memory there is
-	// connectionBytes is how much memory a connection takes whose client has sent 4 KiB of a body and then waits.
-	connectionBytes = 24 << 10
+	// connectionBytes is how much memory a connection takes whose request has a token and 4 KiB of a body, and waits.
+	connectionBytes = 48 << 10
 	// serviceBytes is how much memory the rest of the service takes.
 	serviceBytes = 64 << 20
 )
@@ -164,8 +164,9 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite lets net/http end a connection so that the last response is not lost.
+// CloseWrite lets net/http end a connection so that the last response is not lost: it waits for half a second then.
 func (c *limitedConn) CloseWrite() error {
+	_ = c.listener.wait(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}

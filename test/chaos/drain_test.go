@@ -33,6 +33,11 @@ func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltes
 		if err := r.replicas[1].start(); err != nil {
 			t.Fatal(err)
 		}
+		for !r.balancesTo(1) { // clients are sent to the other one until then
+			if !pause(t.Context(), 10*time.Millisecond) {
+				t.FailNow()
+			}
+		}
 		r.end(ended, history.Fault{
 			Kind: "the only replica ends", Replica: history.Everywhere, Connections: true, Database: true, Start: ended.start, End: r.now(),
 		})
@@ -74,6 +79,13 @@ func (r *rig) takeDown(ctx context.Context, replica int) {
 	if took < shutdownDelay {
 		r.t.Errorf("replica %d ended after %s, before SHUTDOWN_DELAY", replica, took)
 	}
+}
+
+// balancesTo reports whether the load balancer knows that a replica is ready.
+func (r *rig) balancesTo(replica int) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.ready != nil && r.ready[replica]
 }
 
 // balance has clients send requests to replicas that are ready, as a load balancer does, until ctx ends.

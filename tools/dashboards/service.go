@@ -118,7 +118,7 @@ func requests() []panel {
 			queries: []query{rateBy("user_service_rate_limited_total", "policy")},
 		},
 		{
-			title: "Bodies in transit", unit: "bytes", about: "Bytes of request bodies that each pod is receiving, beyond 4 KiB of each. At 16 MiB further large bodies get 503.",
+			title: "Bodies in transit", unit: "bytes", about: "Bytes of request bodies that each pod is receiving, beyond 4 KiB of each. At 8 MiB further large bodies get 503.",
 			queries: []query{{`sum by (pod) (user_service_request_body_bytes{@})`, "{{pod}}"}},
 		},
 	}
