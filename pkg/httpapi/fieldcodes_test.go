@@ -24,9 +24,13 @@ func TestEachRuleHasACode(t *testing.T) {
 		want         fields
 	}{
 		"registration": {"POST", "/register", `{"email":"x","password":"short","name":"\u200b","locale":1,"picture":"http://x.example","zoneinfo":"Mars/Base","plan":"pro"}`, "", fields{
-			{Pointer: "/email", Code: user.InvalidFormat}, {Pointer: "/locale", Code: user.InvalidType, Params: map[string]any{"expected": "string"}},
-			{Pointer: "/name", Code: user.Invisible}, {Pointer: "/password", Code: "too_short", Params: map[string]any{"min": 15.0}},
-			{Pointer: "/picture", Code: user.InvalidFormat}, {Pointer: "/plan", Code: user.Unknown}, {Pointer: "/zoneinfo", Code: user.InvalidValue},
+			{Pointer: "/email", Code: user.InvalidFormat},
+			{Pointer: "/locale", Code: user.InvalidType, Params: map[string]any{"expected": "string"}},
+			{Pointer: "/name", Code: user.Invisible},
+			{Pointer: "/password", Code: "too_short", Params: map[string]any{"min": 15.0}},
+			{Pointer: "/picture", Code: user.InvalidFormat},
+			{Pointer: "/plan", Code: user.Unknown},
+			{Pointer: "/zoneinfo", Code: user.InvalidValue},
 		}},
 		"nothing":         {"POST", "/register", `{}`, "", fields{{Pointer: "/email", Code: user.Required}, {Pointer: "/password", Code: user.Required}}},
 		"common password": {"POST", "/register", `{"email":"a@example.com","password":"passwordpassword"}`, "", fields{{Pointer: "/password", Code: "common"}}},

@@ -144,5 +144,5 @@ func newAddressQuota(perMinute int) *addressQuota {
 func (q *addressQuota) take(addr netip.Addr) (giveBack func(), refused error) {
 	claims := q.limits.claims(addr)
 	met, wait := q.limiter.take(1, claims...)
-	return func() { q.limiter.giveBack(1, claims...) }, tooMany(met, wait, "Too many requests came from this address; try again later.")
+	return func() { q.giveBack(1, claims...) }, tooMany(met, wait, "Too many requests came from this address; try again later.")
 }

@@ -32,7 +32,7 @@ func NewHasher(p Params, l Limits, o Observer) (*Hasher, error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
-	h := &Hasher{params: p, queue: newQueue(l, int64(MemoryKiB(p, l)), o), work: here{}, nothing: newArgon2id(p)}
+	h := &Hasher{params: p, queue: newQueue(l, int64(MemoryKiB(p, l)), o), work: here{}, nothing: newArgon2id(p)} //nolint:gosec // by their bounds less than 1 TiB
 	h.costs.Store(&costs{})
 	return h, nil
 }

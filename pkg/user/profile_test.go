@@ -76,9 +76,11 @@ func TestPictures(t *testing.T) {
 
 func TestLocales(t *testing.T) {
 	t.Parallel()
-	good := []string{"", "en", "en-US", "EN-us", "de-CH-1996", "zh-Hant-TW", "sr-Latn-RS", "es-419", "sl-rozaj-biske", "en-US-u-hc-h23", "und", "yue",
+	good := []string{
+		"", "en", "en-US", "EN-us", "de-CH-1996", "zh-Hant-TW", "sr-Latn-RS", "es-419", "sl-rozaj-biske", "en-US-u-hc-h23", "und", "yue",
 		"english", "xx", "zh-min-nan", "zh-cmn-Hans-CN", "i-klingon", "en-GB-oed", "x-whatever", "de-x-a", "qaa-Qaaa-QM-x-southern", "ca-valencia", "de-419",
-		"en-a-bbb-x-a-ccc", "en-US-u-" + strings.Repeat("abc-", 20) + "abc", "sl-Latn-IT-nedis", "aaaaaaaa"}
+		"en-a-bbb-x-a-ccc", "en-US-u-" + strings.Repeat("abc-", 20) + "abc", "sl-Latn-IT-nedis", "aaaaaaaa",
+	}
 	bad := []string{
 		"e", "en_US", "en_US.UTF-8", "C", "aaaaaaaaa", "de-419-DE", "a-DE", "ar-a-aaa-b-bbb-a-ccc", "x", "en-x", "en-u", "i-nothing", "é", "en US", "en-", "-en", "en--US", "en-US ", "en\n", "qq-QQQQQQQQQ", "123", "en-US-u-" + strings.Repeat("abc-", 40) + "abc", "日本",
 	}
