@@ -128,15 +128,32 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 // collisionsRetry is how soon collisions are read again after an error, such as that of a schema that is not ready yet.
 const collisionsRetry = 5 * time.Second
 
-// logCollisions logs once which accounts have an email that another account holds.
+// rolloutTime is how long replicas of an earlier version may serve beside this one, which store keys of emails by other rules.
+const rolloutTime = 15 * time.Minute
+
+// logCollisions logs once which accounts have an email that another account holds, and makes the keys of emails anew when the
+// replicas of an earlier version have ended.
 func (s *service) logCollisions(ctx context.Context) {
-	for s.db.LogEmailCollisions(ctx, s.log) != nil {
+	if !retry(ctx, func() error { return s.db.LogEmailCollisions(ctx, s.log) }) {
+		return
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(rolloutTime):
+		retry(ctx, func() error { return s.db.RekeyEmails(ctx, s.log) })
+	}
+}
+
+// retry calls until there is no error. It returns false if ctx ends before.
+func retry(ctx context.Context, call func() error) bool {
+	for call() != nil {
 		select {
 		case <-ctx.Done():
-			return
+			return false
 		case <-time.After(collisionsRetry):
 		}
 	}
+	return true
 }
 
 // until waits for something, but no longer than until ctx ends.

@@ -38,6 +38,10 @@ func databaseProblem(dsn string) string {
 			return "has the parameter " + name + ", which only libpq knows; leave it out"
 		}
 	}
+	isURL := strings.Contains(dsn, "://")
+	if isURL && strings.ContainsAny(cfg.ConnConfig.Database+cfg.ConnConfig.User, "@/:") {
+		return "has a user or a database with one of @ / : in it: write special characters of the password percent-encoded"
+	}
 	hosts := []string{cfg.ConnConfig.Host}
 	for _, fallback := range cfg.ConnConfig.Fallbacks {
 		hosts = append(hosts, fallback.Host)

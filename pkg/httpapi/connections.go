@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/golang-lru/v2/simplelru"
@@ -118,6 +119,9 @@ func (l *limitedListener) closeOldest() {
 
 // changed is the ConnState of the server.
 func (l *limitedListener) changed(conn net.Conn, state http.ConnState) {
+	if limited, ok := conn.(*limitedConn); ok {
+		limited.changed(state)
+	}
 	switch state {
 	case http.StateNew, http.StateIdle:
 		_ = l.wait(conn)
@@ -130,11 +134,19 @@ func (l *limitedListener) changed(conn net.Conn, state http.ConnState) {
 func (l *limitedListener) wait(conn net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waiting.Contains(conn) {
+	if limited, ok := conn.(*limitedConn); ok && limited.closed || l.waiting.Contains(conn) {
 		return false
 	}
 	l.waiting.Add(conn, struct{}{})
 	return true
+}
+
+// close notes that a connection is closed: it must not take the place of one that waits.
+func (l *limitedListener) close(conn *limitedConn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	conn.closed = true
+	l.waiting.Remove(conn)
 }
 
 func (l *limitedListener) stopWaiting(conn net.Conn) {
@@ -143,11 +155,23 @@ func (l *limitedListener) stopWaiting(conn net.Conn) {
 	l.waiting.Remove(conn)
 }
 
+// changed is called between the requests of the connection.
+func (c *limitedConn) changed(state http.ConnState) {
+	if state == http.StateIdle {
+		c.header = headerLines{}
+	}
+	c.active.Store(state == http.StateActive)
+}
+
 // limitedConn releases its slot when it is closed.
 type limitedConn struct {
 	net.Conn
 	listener *limitedListener
 	release  func()
+	closed   bool // under the mutex of the listener
+
+	active atomic.Bool // a request whose header has been read is being answered
+	header headerLines // of the next request
 }
 
 // Write implements net.Conn. It waits for a client that does not read what it has received.
@@ -161,6 +185,7 @@ func (c *limitedConn) Write(p []byte) (int, error) {
 // Close implements net.Conn.
 func (c *limitedConn) Close() error {
 	defer c.release()
+	c.listener.close(c)
 	return c.Conn.Close()
 }
 

@@ -3,10 +3,12 @@ package httpapi
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -212,6 +214,69 @@ func (s two) waitingForClients() int {
 	s.outer.mu.Lock()
 	defer s.outer.mu.Unlock()
 	return s.outer.waiting.Len()
+}
+
+// TestManyHeaderFieldsAreRefused, however short they are: each takes memory of its own.
+func TestManyHeaderFieldsAreRefused(t *testing.T) {
+	t.Parallel()
+	fields := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			_, _ = fmt.Fprintf(&b, "x%d:\r\n", i)
+		}
+		return b.String()
+	}
+	for name, c := range map[string]struct {
+		request string
+		status  int
+	}{
+		"many":                    {"GET / HTTP/1.1\r\nHost: x\r\n" + fields(maxHeaderLines) + "\r\n", 431},
+		"many, without an end":    {"GET / HTTP/1.1\r\nHost: x\r\n" + fields(3000), 431},
+		"a hundred":               {"GET / HTTP/1.1\r\nHost: x\r\n" + fields(100) + "\r\n", 200},
+		"a body of many lines":    {"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + strings.Repeat("\n", 1000), 200},
+		"many in a later request": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 200},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, dial := serveTwo(t)
+			conn := dial()
+			status := func(request string) int {
+				_, _ = io.WriteString(conn, request) // the server may have closed the connection
+				resp, err := http.ReadResponse(conn.answers, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = resp.Body.Close()
+				return resp.StatusCode
+			}
+			if got := status(c.request); got != c.status {
+				t.Errorf("status is %d, want %d", got, c.status)
+			}
+			if c.status == 200 {
+				if got := status("GET / HTTP/1.1\r\nHost: x\r\n" + fields(500)); got != 431 {
+					t.Errorf("status of the next request is %d, want 431", got)
+				}
+			}
+		})
+	}
+}
+
+// TestAClosedConnectionTakesNoPlace in the list of those that wait for their client.
+func TestAClosedConnectionTakesNoPlace(t *testing.T) {
+	t.Parallel()
+	l := limitConnections(&http.Server{ReadHeaderTimeout: time.Minute}, nil, 2)
+	conn := func() *limitedConn {
+		one, other := net.Pipe()
+		t.Cleanup(func() { _ = other.Close() })
+		return &limitedConn{Conn: one, listener: l, release: func() {}}
+	}
+	a, b, closed := conn(), conn(), conn()
+	l.wait(a)
+	l.wait(b)
+	_ = closed.Close()
+	if l.wait(closed) || !l.waiting.Contains(a) || !l.waiting.Contains(b) {
+		t.Error("a closed connection waits in the place of a living one")
+	}
 }
 
 func TestConnectionsWithinMemory(t *testing.T) {

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -138,9 +139,10 @@ func (s *statusRecorder) WriteHeader(status int) {
 func (s *statusRecorder) begin() {
 	s.wrote = true
 	if s.body != nil && !s.body.ended {
-		if s.body.declared > smallBody {
+		if s.body.declared < 0 || s.body.declared > smallBody {
 			s.Header().Set("Connection", "close")
 		}
+		_ = waitForClient(s.body.ctx) // until the connection's state changes
 		_ = http.NewResponseController(s.ResponseWriter).SetReadDeadline(time.Now().Add(unreadTimeout))
 	}
 }
@@ -161,7 +163,8 @@ func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter 
 // watchedBody notes that the body was read to its end.
 type watchedBody struct {
 	io.ReadCloser
-	declared int64 // Content-Length
+	ctx      context.Context //nolint:containedctx // that of its request
+	declared int64           // Content-Length
 	ended    bool
 }
 
@@ -170,7 +173,7 @@ func watch(r *http.Request) *watchedBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	body := &watchedBody{ReadCloser: r.Body, declared: r.ContentLength}
+	body := &watchedBody{ReadCloser: r.Body, declared: r.ContentLength, ctx: r.Context()}
 	r.Body = body
 	return body
 }

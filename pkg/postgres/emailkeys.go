@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 
 	"user-service/pkg/user"
@@ -35,16 +36,28 @@ type rekeying struct {
 // keyed is an account whose keys are not those of today.
 type keyed struct {
 	id, email, emailKey, name, nameKey string
+	verified                           bool
 	created                            time.Time
 }
 
-// run changes the oldest account first, so that it gets the key that others want too.
+// before reports whether a has the email rather than b: a verified one comes before others, and then the older one.
+func (a keyed) before(b keyed) int {
+	if a.verified != b.verified {
+		if a.verified {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.id, b.id))
+}
+
+// run begins with the accounts that get the keys that others want too.
 func (r *rekeying) run(ctx context.Context) error {
 	stale, err := r.stale(ctx)
 	if err != nil {
 		return fmt.Errorf("find the emails whose keys change: %w", err)
 	}
-	slices.SortFunc(stale, func(a, b keyed) int { return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.id, b.id)) })
+	slices.SortFunc(stale, keyed.before)
 	for i, a := range stale {
 		if err := r.rekey(ctx, a); err != nil {
 			return fmt.Errorf("change the key of the email of %s: %w", a.id, err)
@@ -59,7 +72,7 @@ func (r *rekeying) run(ctx context.Context) error {
 // stale returns the accounts whose keys change. Emails and names in ASCII keep theirs, but for domains in A-labels.
 func (r *rekeying) stale(ctx context.Context) (stale []keyed, err error) {
 	rows, err := r.db.QueryContext(ctx, `
-		SELECT id::text, email, email_key, coalesce(name, ''), coalesce(name_key, ''), created_at FROM users
+		SELECT id::text, email, email_key, coalesce(name, ''), coalesce(name_key, ''), email_verified, created_at FROM users
 		WHERE email ~ '[^ -~]' OR name ~ '[^ -~]' OR email ~* '[@.]xn--'`)
 	if err != nil {
 		return nil, err
@@ -67,7 +80,7 @@ func (r *rekeying) stale(ctx context.Context) (stale []keyed, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var a keyed
-		if err := rows.Scan(&a.id, &a.email, &a.emailKey, &a.name, &a.nameKey, &a.created); err != nil {
+		if err := rows.Scan(&a.id, &a.email, &a.emailKey, &a.name, &a.nameKey, &a.verified, &a.created); err != nil {
 			return nil, err
 		}
 		if a.emailKey != user.EmailKey(a.email) || a.nameKey != user.Fold(a.name) {
@@ -77,8 +90,8 @@ func (r *rekeying) stale(ctx context.Context) (stale []keyed, err error) {
 	return stale, rows.Err()
 }
 
-// rekey changes the keys of an account, and what refers to them. If an older account has the key, this one keeps its own. If a younger one has
-// it, that one gets a key that no email has.
+// rekey changes the keys of an account, and what refers to them. If an account that comes before has the key, this one keeps its own. If one
+// that comes after has it, that one gets a key that no email has.
 func (r *rekeying) rekey(ctx context.Context, a keyed) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -90,21 +103,20 @@ func (r *rekeying) rekey(ctx context.Context, a keyed) error {
 		return err
 	}
 	key := user.EmailKey(a.email)
-	var holder string
-	var younger bool
-	err = tx.QueryRowContext(ctx, `SELECT id::text, (created_at, id) > ($3, $2::uuid) FROM users WHERE email_key = $1 AND id <> $2 FOR UPDATE`,
-		key, a.id, a.created).Scan(&holder, &younger)
+	var holder keyed
+	err = tx.QueryRowContext(ctx, `SELECT id::text, email_verified, created_at FROM users WHERE email_key = $1 AND id <> $2 FOR UPDATE`,
+		key, a.id).Scan(&holder.id, &holder.verified, &holder.created)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		err = moveKey(ctx, tx, a.id, a.emailKey, key)
 	case err != nil:
-	case younger:
+	case a.before(holder) < 0:
 		err = errors.Join(
-			moveKey(ctx, tx, holder, key, key+" "+holder),
+			moveKey(ctx, tx, holder.id, key, key+" "+holder.id),
 			moveKey(ctx, tx, a.id, a.emailKey, key),
-			r.collide(ctx, tx, holder, a.id))
+			r.collide(ctx, tx, holder.id, a.id))
 	default:
-		err = r.collide(ctx, tx, a.id, holder)
+		err = r.collide(ctx, tx, a.id, holder.id)
 	}
 	if err != nil {
 		return err
@@ -127,11 +139,20 @@ func moveKey(ctx context.Context, tx *sql.Tx, id, from, to string) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE one_time_tokens SET email_key = $3 WHERE user_id = $1 AND email_key = $2`, id, from, to); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `
-		INSERT INTO password_failures (subject_hash, network, failures, failed_at, blocked_until)
-		SELECT $2, network, failures, failed_at, blocked_until FROM password_failures WHERE subject_hash = $1
-		ON CONFLICT (subject_hash, network) DO NOTHING`, keyHash(from), keyHash(to))
-	return err
+	for _, counts := range []string{
+		`INSERT INTO password_failures (subject_hash, network, failures, failed_at, blocked_until)
+			SELECT $2, network, failures, failed_at, blocked_until FROM password_failures WHERE subject_hash = $1
+			ON CONFLICT (subject_hash, network) DO NOTHING`,
+		`INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
+			SELECT $2, failures, failed_at, blocked_until FROM login_failures WHERE email_hash = $1
+			ON CONFLICT (email_hash) DO NOTHING`,
+		`INSERT INTO token_mailboxes (email_hash, purpose, sent_at) SELECT $2, purpose, sent_at FROM token_mailboxes WHERE email_hash = $1`,
+	} {
+		if _, err := tx.ExecContext(ctx, counts, keyHash(from), keyHash(to)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *rekeying) collide(ctx context.Context, tx *sql.Tx, id, holder string) error {
@@ -141,6 +162,13 @@ func (r *rekeying) collide(ctx context.Context, tx *sql.Tx, id, holder string) e
 }
 
 const collisionMessage = "two accounts have the same email; the holder logs in with it, change the email of the other one"
+
+// RekeyEmails makes the keys anew that a replica of an earlier version has stored since the migration.
+func (db *DB) RekeyEmails(ctx context.Context, log *slog.Logger) error {
+	conns := stdlib.OpenDBFromPool(db.pool.conns)
+	defer func() { _ = conns.Close() }() // not those of the pool
+	return failed("make keys of emails anew", (&rekeying{conns, log}).run(ctx))
+}
 
 // LogEmailCollisions logs which accounts have an email that another account holds, by their ids. Those whose email was
 // changed are forgotten.

@@ -75,6 +75,9 @@ func TestEmailKeysAreMadeAnew(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if _, err := conn.Exec(t.Context(), `INSERT INTO login_failures VALUES ($1, 70, now(), now())`, sum[:]); err != nil {
+		t.Fatal(err)
+	}
 	if _, err := conn.Exec(t.Context(), `INSERT INTO password_failures VALUES ($1, '203.0.113.0/24', 7, now(), now() + interval '1 hour')`, sum[:]); err != nil {
 		t.Fatal(err)
 	}
@@ -101,10 +104,11 @@ func TestEmailKeysAreMadeAnew(t *testing.T) {
 		t.Errorf("the keys (-want +got):\n%s", diff)
 	}
 	var token string
-	var failures int
+	var failures, all int
 	newSum := sha256.Sum256([]byte("info@straße.example"))
-	if err := conn.QueryRow(t.Context(), `SELECT (SELECT email_key FROM one_time_tokens), (SELECT failures FROM password_failures WHERE subject_hash = $1)`,
-		newSum[:]).Scan(&token, &failures); err != nil || token != "info@straße.example" || failures != 7 {
+	if err := conn.QueryRow(t.Context(), `SELECT (SELECT email_key FROM one_time_tokens), (SELECT failures FROM password_failures WHERE subject_hash = $1),
+		(SELECT failures FROM login_failures WHERE email_hash = $1)`,
+		newSum[:]).Scan(&token, &failures, &all); err != nil || all != 70 || token != "info@straße.example" || failures != 7 {
 		t.Errorf("the token is of %q, and there are %d failures: %v", token, failures, err)
 	}
 
@@ -131,5 +135,38 @@ func TestEmailKeysAreMadeAnew(t *testing.T) {
 	logged()
 	if log := logged(); strings.Count(log, "holder_id") != 2 {
 		t.Errorf("after one email was changed, the log is %s", log)
+	}
+}
+
+// TestAVerifiedAccountHasTheEmail rather than an older one whose email is not verified. It comes from a replica of an earlier
+// version that still serves after the migration.
+func TestAVerifiedAccountHasTheEmail(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(t.Context()) }()
+	store := func(email, key string, verified bool, days int) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), `
+			INSERT INTO users (id, email, email_key, email_verified, status, version, created_at, updated_at)
+			VALUES (gen_random_uuid(), $1, $2, $3, 'active', 1, now() - make_interval(days => $4), now())`, email, key, verified, days); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store("victim@bücher.example", "victim@bücher.example", false, 9) // the key of today
+	store("victim@xn--bcher-kva.example", "victim@xn--bcher-kva.example", true, 1)
+	store("info@straße.example", "info@strasse.example", false, 1)
+	if err := db.RekeyEmails(t.Context(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"victim@bücher.example": "victim@xn--bcher-kva.example", "info@straße.example": "info@straße.example"} {
+		var email string
+		if err := conn.QueryRow(t.Context(), `SELECT email FROM users WHERE email_key = $1`, key).Scan(&email); err != nil || email != want {
+			t.Errorf("%s is of %q, want %q: %v", key, email, want, err)
+		}
 	}
 }
