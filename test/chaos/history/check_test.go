@@ -120,10 +120,15 @@ func swap(i, j int) func(*History) {
 func TestEventsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
-		"nothing is wrong":           {good, func(*History) {}, nil},
-		"nothing is wrong, erased":   {erased, func(*History) {}, nil},
-		"an event is lost":           {good, func(h *History) { drop(h, "e3") }, []string{"audit", "nothing lost"}},
-		"the last event is lost":     {good, func(h *History) { drop(h, "e4") }, []string{"accounts", "audit", "nothing lost"}},
+		"nothing is wrong":         {good, func(*History) {}, nil},
+		"nothing is wrong, erased": {erased, func(*History) {}, nil},
+		"an event is lost":         {good, func(h *History) { drop(h, "e3") }, []string{"audit", "nothing lost"}},
+		"the last event is lost":   {good, func(h *History) { drop(h, "e4") }, []string{"accounts", "audit", "nothing lost"}},
+		"a queue dropped an event, and a later change changed nothing": {good, func(h *History) {
+			drop(h, "e4")
+			h.Faults = append(h.Faults, Fault{Kind: "queue deleted", Drops: true, Start: 3900 * ms, End: 5 * s})
+			h.Ops = append(h.Ops, request(9, Patch, 9*s, func(o *Op) { o.Want = Want{Name: "Lovelace"}; o.Told = ada(3, "Lovelace") }))
+		}, nil},
 		"a deletion is lost":         {erased, func(h *History) { drop(h, "e9") }, []string{"nothing lost"}},
 		"an erasure drops events":    {erased, func(h *History) { drop(h, "e3"); drop(h, "e4") }, nil},
 		"two events are swapped":     {good, swap(2, 3), []string{"order"}},

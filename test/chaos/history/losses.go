@@ -31,10 +31,18 @@ func (ix index) mustAnnounce(o Op) bool {
 		return false
 	case e.event == userUpdated && o.Told != nil:
 		state, known := ix.states(o.User)[o.Told.Version]
-		return !known || !o.Want.fits(state)
+		return !ix.changedNothing(o) && (!known || !o.Want.fits(state))
 	default:
 		return !slices.ContainsFunc(ix.caused[o.ID], func(made Event) bool { return made.Type == e.event })
 	}
+}
+
+// changedNothing reports whether the account had the version of the answer before the request. Then the event of that version is missed
+// with the request that made it.
+func (ix index) changedNothing(o Op) bool {
+	return slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
+		return p.Outcome == Accepted && p.Told != nil && p.Told.Version == o.Told.Version && p.before(o)
+	})
 }
 
 // forgiven reports whether the consumer's queue was not bound for a moment while the request's event may have been sent.
