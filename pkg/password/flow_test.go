@@ -90,9 +90,9 @@ func TestASlotIsNotForReauthentications(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			q := newQueue(Limits{Concurrency: concurrency, Queue: 100, MaxWait: time.Hour}, int64(concurrency), nil)
 			ended := make(chan struct{})
-			for range 20 {
+			for i := range 20 {
 				go func() {
-					_ = q.run(t.Context(), Flow{Class: Reauthentication}, 1, func() error { <-ended; return nil })
+					_ = q.run(t.Context(), Flow{Class: Reauthentication, Second: i%2 == 0}, 1, func() error { <-ended; return nil })
 				}()
 			}
 			synctest.Wait()
@@ -280,4 +280,43 @@ func TestACostlyHashLeavesTurnsToOthersWhereItTakesAll(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestANetworkLeavesASlotToOthers while others log in, and uses all slots while nobody else does.
+func TestANetworkLeavesASlotToOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(Limits{Concurrency: 3, Queue: 100, MaxWait: time.Hour}, 3, nil)
+		flood := func() {
+			for range 10 {
+				go func() { _ = q.run(t.Context(), from('a'), 1, func() error { <-time.After(time.Second); return nil }) }()
+			}
+			synctest.Wait()
+		}
+		flood()
+		if n := q.running.Load(); n != 3 {
+			t.Errorf("a network alone has %d of 3 slots", n)
+		}
+		<-time.After(time.Minute)
+		if err := q.run(t.Context(), from('b'), 1, func() error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+		flood()
+		if n := q.running.Load(); n != 2 {
+			t.Errorf("beside another one, a network has %d of 3 slots, want 2", n)
+		}
+		began := time.Now()
+		if err := q.run(t.Context(), from('b'), 1, func() error { return nil }); err != nil || time.Since(began) != 0 {
+			t.Errorf("the other network waits %s: %v", time.Since(began), err)
+		}
+		<-time.After(time.Minute)
+		flood()
+		if n := q.running.Load(); n != 3 {
+			t.Errorf("when the other one has left, it has %d of 3 slots", n)
+		}
+		<-time.After(time.Minute)
+		if len(q.waiters.running) != 0 || q.slots != 3 {
+			t.Errorf("%v run at the end, %d slots are free", q.waiters.running, q.slots)
+		}
+	})
 }

@@ -128,6 +128,7 @@ func (s slot) end() {
 
 func (q *queue) free(s slot) {
 	q.slots++
+	q.waiters.ended(s.flow.Source)
 	q.memory += s.memory
 	if s.flow.Class == Reauthentication {
 		q.reauths--
@@ -204,12 +205,12 @@ func (q *queue) refuse(w *waiter) {
 	close(w.granted)
 }
 
-// grant gives what is free to those who are next. Where there are two slots or more, one of them is not for
-// reauthentications, and one of them is not for costly hashes.
+// grant gives what is free to those who are next. Where there are two slots or more, one of them is not for reauthentications, one
+// is not for costly hashes, and one is not for a source that has all others.
 func (q *queue) grant() {
 	most := max(1, q.limits.Concurrency-1)
 	for q.slots > 0 {
-		w, memory := q.waiters.next(q.reauths < most), q.memory
+		w, memory := q.waiters.next(q.reauths < most, most), q.memory
 		if costly := q.waiters.nextCostly(); costly != nil && q.costly < most && !q.yields(costly, w) {
 			switch {
 			case costly.memory <= q.memory:

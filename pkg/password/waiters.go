@@ -1,6 +1,10 @@
 package password
 
-import "slices"
+import (
+	"net/netip"
+	"slices"
+	"time"
+)
 
 // waiter is a caller that waits for a slot and memory.
 type waiter struct {
@@ -20,13 +24,38 @@ type waiters struct {
 	turns  rotation           // of these
 	others int                // hashes of other classes that started since the last reauthentication
 
+	running map[netip.Prefix]int // hashes that run, by source
+	recent  [2]arrival           // the last one of each of the two sources that came last
+
 	costly      []*waiter // for a costly hash
 	costlyTurns rotation
 	cheap       int // other hashes that started since the last costly one
 }
 
+// arrival is when a source came last.
+type arrival struct {
+	source netip.Prefix
+	at     time.Time
+}
+
+// alone is how long after the last hash of another source a source may use all slots.
+const alone = 10 * time.Second
+
 // add has a waiter wait for its first hash.
-func (w *waiters) add(came *waiter) { w.turns.insert(&w.of[came.flow.Class], came) }
+func (w *waiters) add(came *waiter) {
+	w.turns.insert(&w.of[came.flow.Class], came)
+	if w.recent[0].source != came.flow.Source {
+		w.recent[1] = w.recent[0]
+	}
+	w.recent[0] = arrival{came.flow.Source, time.Now()}
+}
+
+// fills reports whether a source has as many slots as it may have while other sources use the queue too.
+func (w *waiters) fills(source netip.Prefix, most int) bool {
+	return w.running[source] >= most && slices.ContainsFunc(w.recent[:], func(other arrival) bool {
+		return other.source != source && time.Since(other.at) < alone
+	})
+}
 
 // addCostly has a waiter wait for its costly hash.
 func (w *waiters) addCostly(came *waiter) { w.costlyTurns.insert(&w.costly, came) }
@@ -44,18 +73,22 @@ func (w *waiters) waiting(from Class) int {
 func (w *waiters) all() int { return len(w.second) + w.waiting(Login) + len(w.costly) }
 
 // next returns the waiter that is next, but for costly hashes, or nil if there is none. Of two classes it is the one with the lower tag, but for
-// reauthentications: while others wait, three of those start between two of them. Without reauthenticate, it is none of them.
-func (w *waiters) next(reauthenticate bool) *waiter {
-	if len(w.second) > 0 {
-		return w.second[0]
+// reauthentications: while others wait, three of those start between two of them. Without reauthenticate, it is none of them. Neither is it one
+// of a source that has most slots, while other sources use the queue too.
+func (w *waiters) next(reauthenticate bool, most int) *waiter {
+	for _, second := range w.second {
+		if second.flow.Class != Reauthentication || reauthenticate {
+			return second
+		}
 	}
 	var first *waiter
 	for class, list := range w.of {
-		if len(list) == 0 || Class(class) == Reauthentication && (!reauthenticate || first != nil && w.others < othersBetween) {
+		if Class(class) == Reauthentication && (!reauthenticate || first != nil && w.others < othersBetween) {
 			continue
 		}
-		if first == nil || list[0].tag < first.tag {
-			first = list[0]
+		at := slices.IndexFunc(list, func(each *waiter) bool { return !w.fills(each.flow.Source, most) })
+		if at >= 0 && (first == nil || list[at].tag < first.tag) {
+			first = list[at]
 		}
 	}
 	return first
@@ -71,6 +104,10 @@ func (w *waiters) nextCostly() *waiter {
 
 // started notes that the hash of a waiter starts.
 func (w *waiters) started(next *waiter) {
+	if w.running == nil {
+		w.running = map[netip.Prefix]int{}
+	}
+	w.running[next.flow.Source]++
 	if next.costly { // of which only the cost was unknown when it started first
 		w.costlyTurns.served(next)
 		w.cheap = 0
@@ -85,6 +122,13 @@ func (w *waiters) started(next *waiter) {
 		w.others -= othersBetween
 	default:
 		w.others = 0
+	}
+}
+
+// ended notes that a hash of a source has ended.
+func (w *waiters) ended(source netip.Prefix) {
+	if w.running[source]--; w.running[source] == 0 {
+		delete(w.running, source)
 	}
 }
 
