@@ -128,7 +128,8 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 // collisionsRetry is how soon collisions are read again after an error, such as that of a schema that is not ready yet.
 const collisionsRetry = 5 * time.Second
 
-// rolloutTime is how long replicas of an earlier version may serve beside this one, which store keys of emails by other rules.
+// rolloutTime is how long replicas of an earlier version may serve before and beside this one. They store keys of emails by
+// other rules.
 const rolloutTime = 15 * time.Minute
 
 // logCollisions logs once which accounts have an email that another account holds, and makes the keys of emails anew when the
@@ -137,10 +138,11 @@ func (s *service) logCollisions(ctx context.Context) {
 	if !retry(ctx, func() error { return s.db.LogEmailCollisions(ctx, s.log) }) {
 		return
 	}
+	since := time.Now().Add(-rolloutTime)
 	select {
 	case <-ctx.Done():
 	case <-time.After(rolloutTime):
-		retry(ctx, func() error { return s.db.RekeyEmails(ctx, s.log) })
+		retry(ctx, func() error { return s.db.RekeyEmails(ctx, since, s.log) })
 	}
 }
 

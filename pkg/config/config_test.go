@@ -167,3 +167,19 @@ func TestACommandLoadsOnlyWhatItNeeds(t *testing.T) {
 		}
 	})
 }
+
+// TestDatabasesOfOtherPlatforms have users with an @, and parameters that the server knows.
+func TestDatabasesOfOtherPlatforms(t *testing.T) {
+	t.Parallel()
+	for _, dsn := range []string{
+		"postgres://app%40server:" + planted + "@db.example:5432/users?sslmode=require",
+		"postgres://app:a%40b%2Fc@db.example/users?tcp_user_timeout=5000",
+		"postgres://app:x@db-0:5432,db-1:5432/users?target_session_attrs=read-write",
+		"host=/var/run/postgresql user=app dbname=users",
+		"postgres://app:x@[::1]:5432/users",
+	} {
+		set := required()
+		set["DATABASE_URL"] = dsn
+		mustLoad(t, set)
+	}
+}

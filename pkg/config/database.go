@@ -14,7 +14,7 @@ var files = []string{"sslrootcert", "sslcert", "sslkey", "passfile", "servicefil
 
 // libpqOnly are parameters of libpq that the driver would send to the server, which refuses them.
 var libpqOnly = []string{
-	"gssencmode", "gssdelegation", "gsslib", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval", "tcp_user_timeout",
+	"gssencmode", "gssdelegation", "gsslib", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
 	"sslcompression", "sslcrl", "sslcrldir", "sslcertmode", "requirepeer", "hostaddr", "load_balance_hosts", "fallback_application_name",
 	"replication", "ssl_min_protocol_version", "ssl_max_protocol_version",
 }
@@ -38,9 +38,9 @@ func databaseProblem(dsn string) string {
 			return "has the parameter " + name + ", which only libpq knows; leave it out"
 		}
 	}
-	isURL := strings.Contains(dsn, "://")
-	if isURL && strings.ContainsAny(cfg.ConnConfig.Database+cfg.ConnConfig.User, "@/:") {
-		return "has a user or a database with one of @ / : in it: write special characters of the password percent-encoded"
+	// A user may have an @. The name of a database has it where a slash of the password ended the host too early.
+	if strings.Contains(dsn, "://") && strings.ContainsAny(cfg.ConnConfig.Database, "@/:") {
+		return "has a database with one of @ / : in it: write special characters of the password percent-encoded"
 	}
 	hosts := []string{cfg.ConnConfig.Host}
 	for _, fallback := range cfg.ConnConfig.Fallbacks {

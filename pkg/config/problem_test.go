@@ -97,7 +97,7 @@ func TestBadValues(t *testing.T) {
 		{"DATABASE_URL", "postgres://db/app?default_query_exec_mode=simple_protocol", "has default_query_exec_mode=simple_protocol, which sends personal data within the text of queries"},
 		{"MIGRATION_DATABASE_URL", "postgres://db/app?default_query_exec_mode=simple_protocol", "has default_query_exec_mode=simple_protocol"},
 		{"DATABASE_URL", "postgres://app:p@ssw0rd-" + planted + "@127.0.0.1:5432/app", "has an @ in its host: write an @ of the password as %40"},
-		{"DATABASE_URL", "postgres://app:4711/" + planted + "@db.example:5432/users", "has a user or a database with one of @ / : in it"},
+		{"DATABASE_URL", "postgres://app:4711/" + planted + "@db.example:5432/users", "has a database with one of @ / : in it"},
 		{"DATABASE_URL", "host=p@db user=app", "has an @ in its host"},
 		{"DATABASE_URL", "postgres://app:x@db,p@other/app", "has an @ in its host"},
 		{"DATABASE_URL", "postgres://app:x@db:5432/app?sslmode=verify-full&sslrootcert=/nowhere/ca.crt", "names a file in sslrootcert that can't be read"},

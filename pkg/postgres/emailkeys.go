@@ -23,7 +23,7 @@ const emailKeysVersion = 14
 // emailKeys returns the migration. It can be run again after it was cut off, and beside replicas that serve. Its way back does nothing.
 func emailKeys(log *slog.Logger) *goose.Migration {
 	return goose.NewGoMigration(emailKeysVersion, &goose.GoFunc{
-		RunDB: func(ctx context.Context, db *sql.DB) error { return (&rekeying{db, log}).run(ctx) },
+		RunDB: func(ctx context.Context, db *sql.DB) error { return (&rekeying{db, log}).run(ctx, time.Time{}) },
 	}, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error { return nil }})
 }
 
@@ -52,8 +52,8 @@ func (a keyed) before(b keyed) int {
 }
 
 // run begins with the accounts that get the keys that others want too.
-func (r *rekeying) run(ctx context.Context) error {
-	stale, err := r.stale(ctx)
+func (r *rekeying) run(ctx context.Context, since time.Time) error {
+	stale, err := r.stale(ctx, since)
 	if err != nil {
 		return fmt.Errorf("find the emails whose keys change: %w", err)
 	}
@@ -69,11 +69,11 @@ func (r *rekeying) run(ctx context.Context) error {
 	return nil
 }
 
-// stale returns the accounts whose keys change. Emails and names in ASCII keep theirs, but for domains in A-labels.
-func (r *rekeying) stale(ctx context.Context) (stale []keyed, err error) {
+// stale returns the accounts whose keys change, of those that were changed since a time. Emails and names in ASCII keep theirs, but for domains in A-labels.
+func (r *rekeying) stale(ctx context.Context, since time.Time) (stale []keyed, err error) {
 	rows, err := r.db.QueryContext(ctx, `
 		SELECT id::text, email, email_key, coalesce(name, ''), coalesce(name_key, ''), email_verified, created_at FROM users
-		WHERE email ~ '[^ -~]' OR name ~ '[^ -~]' OR email ~* '[@.]xn--'`)
+		WHERE updated_at >= $1 AND (email ~ '[^ -~]' OR name ~ '[^ -~]' OR email ~* '[@.]xn--')`, since)
 	if err != nil {
 		return nil, err
 	}
@@ -163,11 +163,11 @@ func (r *rekeying) collide(ctx context.Context, tx *sql.Tx, id, holder string) e
 
 const collisionMessage = "two accounts have the same email; the holder logs in with it, change the email of the other one"
 
-// RekeyEmails makes the keys anew that a replica of an earlier version has stored since the migration.
-func (db *DB) RekeyEmails(ctx context.Context, log *slog.Logger) error {
+// RekeyEmails makes the keys anew that a replica of an earlier version has stored since a time.
+func (db *DB) RekeyEmails(ctx context.Context, since time.Time, log *slog.Logger) error {
 	conns := stdlib.OpenDBFromPool(db.pool.conns)
 	defer func() { _ = conns.Close() }() // not those of the pool
-	return failed("make keys of emails anew", (&rekeying{conns, log}).run(ctx))
+	return failed("make keys of emails anew", (&rekeying{conns, log}).run(ctx, since))
 }
 
 // LogEmailCollisions logs which accounts have an email that another account holds, by their ids. Those whose email was
