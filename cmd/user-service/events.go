@@ -13,7 +13,8 @@ import (
 
 func eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "events", Short: "Watch the events that the service announces, announce users again, or see to refused events", Example: "  user-service events tail", Args: noArgs, RunE: group,
+		Use: "events", Short: "Watch the events that the service announces, announce users again, or see to refused events",
+		Example: "  user-service events tail", Args: noArgs, RunE: group,
 	}
 	cmd.AddCommand(eventsTailCommand(), eventsReplayCommand(), eventsParkedCommand(), eventsRetryCommand())
 	return cmd

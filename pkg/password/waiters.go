@@ -72,9 +72,9 @@ func (w *waiters) waiting(from Class) int {
 // all returns how many wait.
 func (w *waiters) all() int { return len(w.second) + w.waiting(Login) + len(w.costly) }
 
-// next returns the waiter that is next, but for costly hashes, or nil if there is none. Of two classes it is the one with the lower tag, but for
-// reauthentications: while others wait, three of those start between two of them. Without reauthenticate, it is none of them. Neither is it one
-// of a source that has most slots, while other sources use the queue too.
+// next returns the next waiter whose hash is not known to be costly, or nil if there is none. Of two classes it is the one
+// with the lower tag. While others wait, three of their hashes start between two reauthentications. It is not a
+// reauthentication unless reauthenticate is true, and not of a source that has most slots while other sources use the queue.
 func (w *waiters) next(reauthenticate bool, most int) *waiter {
 	for _, second := range w.second {
 		if second.flow.Class != Reauthentication || reauthenticate {
