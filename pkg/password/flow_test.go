@@ -315,6 +315,7 @@ func TestANetworkLeavesASlotToOthers(t *testing.T) {
 			t.Errorf("when the other one has left, it has %d of 3 slots", n)
 		}
 		<-time.After(time.Minute)
+		synctest.Wait()
 		if len(q.waiters.running) != 0 || q.slots != 3 {
 			t.Errorf("%v run at the end, %d slots are free", q.waiters.running, q.slots)
 		}
