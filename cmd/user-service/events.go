@@ -57,7 +57,7 @@ func eventsTailCommand() *cobra.Command {
 
 func brokerConfig(c config.RabbitMQ) rabbitmq.Config {
 	return rabbitmq.Config{
-		Host: c.Host, Port: c.Port, User: c.User, Password: c.Password.Reveal, Vhost: c.Vhost,
+		Host: c.Host, Port: c.Port, User: c.User, Password: c.Password.Reveal(), Vhost: c.Vhost,
 		TLS: c.TLS, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
 	}
 }

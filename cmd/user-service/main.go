@@ -106,25 +106,32 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// load reads the part of the environment that a command needs into target.
+// load reads the part of the environment that a command needs into target. The error lists all problems with it, and all variables
+// that look like misspelled ones.
 func load(ctx context.Context, target any) error {
-	return config.Load(ctx, envconfig.OsLookuper(), target, secretChecks()...)
+	err := config.Load(ctx, envconfig.OsLookuper(), target, secretChecks()...)
+	return addProblems(err, config.Misspelled(os.Environ()))
 }
 
 // loadAll reads the whole environment into cfg, that of OpenTelemetry's own variables checked with the rest. The error
 // lists all problems of both.
 func loadAll(ctx context.Context, cfg *config.Config) error {
-	err := load(ctx, cfg)
+	var more []config.Problem
+	for _, bad := range telemetry.CheckTracing(ctx) {
+		more = append(more, config.Problem(*bad))
+	}
+	return addProblems(load(ctx, cfg), more)
+}
+
+// addProblems returns err, which may be nil, with more problems in it.
+func addProblems(err error, more []config.Problem) error {
 	var all config.Problems
 	if known := (*config.Problems)(nil); errors.As(err, &known) {
 		all.List = known.List
 	} else if err != nil {
 		return err
 	}
-	for _, bad := range telemetry.CheckTracing(ctx) {
-		all.List = append(all.List, config.Problem(*bad))
-	}
-	if len(all.List) == 0 {
+	if all.List = append(all.List, more...); len(all.List) == 0 {
 		return nil
 	}
 	return &all

@@ -61,3 +61,27 @@ func (r *replica) brokerIs() string {
 	}
 	return ready.Checks["rabbitmq"].Status
 }
+
+// TestABrokerThatHasMovedNeedsNoRestart replaces an address where nobody answers, and then a host by another name of it.
+func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
+	t.Parallel()
+	env := replicaEnvironment(t)
+	files := map[string]string{"RABBITMQ_HOST": env["RABBITMQ_HOST"], "RABBITMQ_PORT": "1", "RABBITMQ_USER": "nobody"}
+	r := startReplica(t, env, files)
+	if !eventually(patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
+		t.Fatalf("a broker answers on port 1:\n%s", r.told())
+	}
+	files["RABBITMQ_PORT"], files["RABBITMQ_USER"] = env["RABBITMQ_PORT"], env["RABBITMQ_USER"]
+	r.rotate(files, 2)
+	if !eventually(patience, func() bool { return r.brokerIs() == "ok" }) {
+		t.Fatalf("the broker is %s: %s", r.brokerIs(), r.told())
+	}
+	files["RABBITMQ_HOST"] = "nowhere.invalid"
+	r.swap(files)
+	if !eventually(patience, func() bool { return strings.Contains(r.log.String(), "leads to no broker that answers") }) {
+		t.Fatalf("a host that does not exist was taken up: %s", r.told())
+	}
+	if r.brokerIs() != "ok" {
+		t.Errorf("the broker is %s: %s", r.brokerIs(), r.told())
+	}
+}

@@ -22,10 +22,7 @@ func (s *service) newWatcher() config.Watcher {
 	return config.Watcher{
 		Env: envconfig.OsLookuper(), Checks: secretChecks(), Log: s.log, Rejected: s.metrics.SecretsRejected,
 		Database: func(ctx context.Context, d config.Database) error { return s.db.SetURL(ctx, d.URL.Reveal()) },
-		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error {
-			s.brokerPassword.Store(new(q.Password.Reveal())) // for the next connection; the one that stands needs none
-			return nil
-		},
+		RabbitMQ: func(ctx context.Context, q config.RabbitMQ) error { return s.publisher.SetConfig(ctx, brokerConfig(q)) },
 		Tokens: func(_ context.Context, t config.Tokens) error { return s.tokens.SetKeys(tokenKeys(t)) },
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"user-service/pkg/config"
@@ -37,10 +36,9 @@ type service struct {
 	health    *httpapi.Health
 	metrics   *telemetry.Metrics
 
-	tokens         *token.Tokens
-	watcher        config.Watcher
-	brokerPassword atomic.Pointer[string]
-	stopTracing    func(context.Context) error
+	tokens      *token.Tokens
+	watcher     config.Watcher
+	stopTracing func(context.Context) error
 }
 
 // newService wires everything together. It needs neither database nor broker to be there. Passwords are hashed by the process, or here if it is nil.
@@ -52,10 +50,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	if err != nil {
 		return nil, usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
-	broker := brokerConfig(cfg.RabbitMQ)
-	s.brokerPassword.Store(new(cfg.RabbitMQ.Password.Reveal()))
-	broker.Password = func() string { return *s.brokerPassword.Load() }
-	s.publisher = rabbitmq.New(broker, log, s.metrics)
+	s.publisher = rabbitmq.New(brokerConfig(cfg.RabbitMQ), log, s.metrics)
 	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
 	s.reaper = &postgres.Reaper{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
 

@@ -10,6 +10,7 @@
 //	is       what a value has to be, where type and bounds don't say it
 //	example  a value for .env.example and for messages; the default stands in for it. A secret that is to be
 //	         random has none: what is published would be used
+//	file     "also": a value that is not a secret may come from a file too, which is read again as those of secrets are
 //	empty    when the file of a secret may be empty, which is the same as not set: "at start", or
 //	         "always", and then the value may also be taken away while the service runs
 package config
@@ -42,9 +43,9 @@ type Database struct {
 
 // RabbitMQ says where the broker is.
 type RabbitMQ struct {
-	Host     string `env:"RABBITMQ_HOST, required" is:"a host name or an IP address" example:"localhost" desc:"The broker's host."`
-	Port     int    `env:"RABBITMQ_PORT, required" min:"1" max:"65535" example:"5672" desc:"The broker's AMQP port."`
-	User     string `env:"RABBITMQ_USER, required" is:"a user name" example:"guest" desc:"The user that the service connects as."`
+	Host     string `env:"RABBITMQ_HOST, required" file:"also" is:"a host name or an IP address" example:"localhost" desc:"The broker's host."`
+	Port     int    `env:"RABBITMQ_PORT, required" file:"also" min:"1" max:"65535" example:"5672" desc:"The broker's AMQP port."`
+	User     string `env:"RABBITMQ_USER, required" file:"also" is:"a user name" example:"guest" desc:"The user that the service connects as."`
 	Password Secret `env:"RABBITMQ_PASS, required" is:"the password of RABBITMQ_USER" example:"guest" desc:"The password that the service connects with."`
 	Vhost    string `env:"RABBITMQ_VHOST, default=/" is:"a virtual host" desc:"The broker's virtual host."`
 	TLS      bool   `env:"RABBITMQ_TLS, default=false" desc:"Connect with TLS, and verify the broker's certificate."`

@@ -10,14 +10,14 @@ func Markdown(vars []Variable) string {
 	var b strings.Builder
 	b.WriteString("| Variable | Default | Value | |\n| --- | --- | --- | --- |\n")
 	for _, v := range vars {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", names(v), defaultCell(v), v.Accepts, v.Description)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", nameCell(v), defaultCell(v), v.Accepts, v.Description)
 	}
 	b.WriteString("| `OTEL_*` | | as OpenTelemetry defines them | Traces: they are sent once `OTEL_EXPORTER_OTLP_ENDPOINT` is set. |\n")
 	return b.String()
 }
 
-func names(v Variable) string {
-	if v.Secret {
+func nameCell(v Variable) string {
+	if v.File {
 		return "`" + v.Name + "` or `" + v.FileName() + "`"
 	}
 	return "`" + v.Name + "`"
@@ -39,7 +39,7 @@ const envHead = `# The environment of user-service. Copy this file to .env and c
 #
 # The required variables have values that are good for local development, but for JWT_SECRET: make run makes one and
 # keeps it, elsewhere set your own. The others are comments that show their defaults. In place of a secret NAME there may
-# be a NAME_FILE, the path of a file that holds the value.
+# be a NAME_FILE, the path of a file that holds the value; RABBITMQ_HOST, _PORT and _USER have one too.
 #
 # Made from the structs in pkg/config, by: go test ./pkg/config -update
 `

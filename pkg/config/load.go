@@ -9,7 +9,7 @@ import (
 )
 
 // Load fills target, a pointer to a group, to Config, or to any other struct of groups, from
-// the variables in env and from the files that they name: the value of a secret NAME may
+// the variables in env and from the files that they name: the value of a secret NAME, and of a variable with the tag file, may
 // also be the content of the file NAME_FILE, less one newline at its end. An empty variable
 // counts as one that is not set. The error, if any, is a *Problems with everything
 // that is missing or wrong, the findings of checks included; no secret is in it.
@@ -56,21 +56,29 @@ func (g group) check(found findings, checks []Check) {
 
 // load sets the field, or leaves it zero and returns what is wrong with its variable.
 func (f field) load(ctx context.Context, env envconfig.Lookuper) *Problem {
-	value, problem := f.read(env)
+	text, problem := f.read(env)
 	if problem != nil {
 		return problem
 	}
-	decoded, err := f.decode(ctx, value)
+	value, problem := f.parse(ctx, text)
+	if problem == nil {
+		f.value.Set(value)
+	}
+	return problem
+}
+
+// parse returns what a text stands for, or what is wrong with it.
+func (f field) parse(ctx context.Context, text string) (reflect.Value, *Problem) {
+	value, err := f.decode(ctx, text)
 	switch {
 	case errors.Is(err, envconfig.ErrMissingRequired):
-		return &Problem{f.Name, "is not set", f.advice()}
+		return value, &Problem{f.Name, "is not set", f.advice()}
 	case err != nil: // its message may show the value
-		return &Problem{f.Name, "can't be understood", f.advice()}
-	case !boundsOf(f.in).hold(decoded):
-		return &Problem{f.Name, "is out of range", f.advice()}
+		return value, &Problem{f.Name, "can't be understood", f.advice()}
+	case !boundsOf(f.in).hold(value):
+		return value, &Problem{f.Name, "is out of range", f.advice()}
 	}
-	f.value.Set(decoded)
-	return nil
+	return value, nil
 }
 
 // decode lets go-envconfig turn value, or the default if that is empty, into the field's type.

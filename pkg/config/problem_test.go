@@ -33,9 +33,9 @@ func TestAnEmptyEnvironmentListsAllThatIsRequired(t *testing.T) {
 	_, err := load(t, nil)
 	const want = `6 problems with the environment:
   DATABASE_URL: is not set; set it to a PostgreSQL URL such as postgres://user:password@host:5432/database; or set DATABASE_URL_FILE to the path of a file that holds it
-  RABBITMQ_HOST: is not set; set it to a host name or an IP address, such as localhost
-  RABBITMQ_PORT: is not set; set it to a whole number from 1 to 65535, such as 5672
-  RABBITMQ_USER: is not set; set it to a user name, such as guest
+  RABBITMQ_HOST: is not set; set it to a host name or an IP address, such as localhost; or set RABBITMQ_HOST_FILE to the path of a file that holds it
+  RABBITMQ_PORT: is not set; set it to a whole number from 1 to 65535, such as 5672; or set RABBITMQ_PORT_FILE to the path of a file that holds it
+  RABBITMQ_USER: is not set; set it to a user name, such as guest; or set RABBITMQ_USER_FILE to the path of a file that holds it
   RABBITMQ_PASS: is not set; set it to the password of RABBITMQ_USER; or set RABBITMQ_PASS_FILE to the path of a file that holds it
   JWT_SECRET: is not set; set it to a random text of at least 32 bytes, as made by: openssl rand -base64 48; or set JWT_SECRET_FILE to the path of a file that holds it`
 	if err == nil {

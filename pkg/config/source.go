@@ -23,7 +23,7 @@ const (
 // that is not set.
 func (v Variable) source(env envconfig.Lookuper) Source {
 	switch {
-	case v.Secret && get(env, v.FileName()) != "":
+	case v.File && get(env, v.FileName()) != "":
 		return FromFile
 	case get(env, v.Name) != "":
 		return FromEnvironment

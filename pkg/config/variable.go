@@ -17,7 +17,8 @@ type Variable struct {
 	Default     string // what holds while it is not set; empty if there is none
 	Example     string // a value that is good for local development
 	Required    bool
-	Secret      bool // may also come from a file, and is never shown
+	Secret      bool // is never shown, and may come from a file
+	File        bool // may come from a file
 
 	empty string // when its file may be empty, as the tag says
 }
@@ -33,15 +34,19 @@ func Describe(target any) []Variable {
 	return all
 }
 
-// FileName is the variable that names a file with the value of a secret.
+// FileName is the variable that names a file with the value, if File.
 func (v Variable) FileName() string { return v.Name + "_FILE" }
 
 // advice says what to do with a variable that is missing or wrong.
 func (v Variable) advice() string {
-	if v.Secret {
-		return "set it to " + v.Accepts + "; or set " + v.FileName() + " to the path of a file that holds it"
+	advice := "set it to " + v.Accepts
+	if !v.Secret {
+		advice += ", such as " + v.Example
 	}
-	return "set it to " + v.Accepts + ", such as " + v.Example
+	if v.File {
+		advice += "; or set " + v.FileName() + " to the path of a file that holds it"
+	}
+	return advice
 }
 
 // group is a struct of variables, such as Database.
@@ -90,6 +95,7 @@ func variableOf(groupName string, in reflect.StructField) Variable {
 	if option == byDefault { // no such option
 		byDefault = ""
 	}
+	secret := in.Type == reflect.TypeFor[Secret]()
 	return Variable{
 		Name:        name,
 		Group:       groupName,
@@ -98,7 +104,8 @@ func variableOf(groupName string, in reflect.StructField) Variable {
 		Default:     byDefault,
 		Example:     cmp.Or(in.Tag.Get("example"), byDefault),
 		Required:    option == "required",
-		Secret:      in.Type == reflect.TypeFor[Secret](),
+		Secret:      secret,
+		File:        secret || in.Tag.Get("file") == "also",
 		empty:       in.Tag.Get("empty"),
 	}
 }

@@ -10,11 +10,11 @@ import (
 	"github.com/sethvargo/go-envconfig"
 )
 
-// watchEvery is how often the files of secrets are read. A new value is in force after two
-// readings at the latest, well within the 30 seconds that are promised.
+// watchEvery is how often the files are read. A new value is in force after two
+// readings at the latest, well within the 15 seconds that are promised.
 const watchEvery = 5 * time.Second
 
-// Watcher takes up new values of the secrets that come from files, so that a rotated one needs no
+// Watcher takes up new values of what comes from files, so that a rotated secret needs no
 // restart. What comes from the environment itself never changes. All is mandatory but Checks, Every and Rejected.
 type Watcher struct {
 	Env    envconfig.Lookuper
@@ -24,7 +24,7 @@ type Watcher struct {
 	// Rejected is told after each look how many variables have a new value that is not taken up; nil: nobody is.
 	Rejected func(variables int)
 
-	// These are told of a group's settings when a secret among them has changed. What they refuse
+	// These are told of a group's settings when one of them has changed. What they refuse
 	// by an error, which must show nothing of it, stays as it was, and they are asked again.
 	Database func(context.Context, Database) error
 	RabbitMQ func(context.Context, RabbitMQ) error
@@ -34,7 +34,7 @@ type Watcher struct {
 // Run watches until ctx ends. In the beginning cfg is in force.
 //
 // A bad new value keeps the old one and is logged, once. It keeps no other variable from changing but those
-// of the same group of keys. The secrets of a group that change together are handed on together.
+// of the same group of keys. What changes together in a group is handed on together.
 func (w Watcher) Run(ctx context.Context, cfg Config) {
 	if w.Every == 0 {
 		w.Every = watchEvery
@@ -106,7 +106,7 @@ func (w *watch) update(ctx context.Context, g group) {
 	copied := reflect.New(g.value.Type())
 	copied.Elem().Set(g.value)
 	next := groupsOf(copied.Interface())[0]
-	changed, bad := w.applyAll(next)
+	changed, bad := w.applyAll(ctx, next)
 	if len(changed) == 0 {
 		return
 	}
@@ -126,26 +126,30 @@ func (w *watch) update(ctx context.Context, g group) {
 }
 
 // inOnePiece reports whether a group is taken up as a whole or not at all. A secret that signs without its
-// predecessor among the accepted ones would make tokens refused.
+// predecessor among the accepted ones would make tokens refused, and a broker refuses the password of another user.
 func inOnePiece(g group) bool {
-	_, keys := g.settings().(*Tokens)
-	return keys
+	switch g.settings().(type) {
+	case *Tokens, *RabbitMQ:
+		return true
+	default:
+		return false
+	}
 }
 
 // applyAll puts what was read into the group, and returns which variables that changed and one whose
 // new value is bad, if any.
-func (w *watch) applyAll(g group) (changed []string, bad string) {
+func (w *watch) applyAll(ctx context.Context, g group) (changed []string, bad string) {
 	for _, f := range g.fields {
 		r, watched := w.seen[f.Name]
 		if !watched {
 			continue
 		}
-		old := f.value.Interface().(Secret)
-		switch problem := w.apply(g, f, r); {
+		old := f.value.Interface()
+		switch problem := w.apply(ctx, g, f, r); {
 		case problem != "":
 			w.tell(f.Name, problem)
 			bad = f.Name
-		case r.value != old:
+		case f.value.Interface() != old:
 			changed = append(changed, f.Name)
 		default:
 			delete(w.told, f.Name)
@@ -155,21 +159,28 @@ func (w *watch) applyAll(g group) (changed []string, bad string) {
 }
 
 // apply puts what was read into the field, or returns what is wrong with it.
-func (w *watch) apply(g group, f field, r reading) (problem string) {
-	old := f.value.Interface().(Secret)
+func (w *watch) apply(ctx context.Context, g group, f field, r reading) (problem string) {
 	switch {
 	case r.problem != "":
 		return r.problem
-	case r.value == old:
+	case r.value == "" && f.value.IsZero():
 		return ""
 	case r.value == "" && f.empty != "always":
 		return "is empty now"
 	}
-	f.value.Set(reflect.ValueOf(r.value))
+	value, wrong := f.parse(ctx, r.value.Reveal())
+	if wrong != nil {
+		return wrong.What
+	}
+	old := reflect.ValueOf(f.value.Interface())
+	if value.Equal(old) {
+		return ""
+	}
+	f.value.Set(value)
 	found := findings{}
 	g.check(found, w.Checks)
 	if p, bad := found[f.Name]; bad {
-		f.value.Set(reflect.ValueOf(old))
+		f.value.Set(old)
 		return p.What
 	}
 	return ""

@@ -28,6 +28,7 @@ type mount struct {
 	mu     sync.Mutex
 	taken  []string // what was handed on, in order
 	log    bytes.Buffer
+	broker string   // whom the last settings of RabbitMQ lead to
 	refuse error
 
 	rejected atomic.Int64 // variables with a new value that is not taken up
@@ -40,6 +41,7 @@ func watched(t *testing.T) *mount {
 	env := required()
 	for name, value := range map[string]string{
 		"DATABASE_URL": required()["DATABASE_URL"], "RABBITMQ_PASS": planted, "JWT_SECRET": planted,
+		"RABBITMQ_HOST": "rabbit", "RABBITMQ_PORT": "5672", "RABBITMQ_USER": "app",
 		"JWT_ACCEPTED_SECRETS": "", "JWT_PRIVATE_KEY": "", "JWT_ACCEPTED_KEYS": "",
 	} {
 		delete(env, name)
@@ -51,7 +53,15 @@ func watched(t *testing.T) *mount {
 		Rejected: func(variables int) { m.rejected.Store(int64(variables)) },
 		Checks:   []config.Check{{Name: "JWT_PRIVATE_KEY", Look: mustSayKey}, {Name: "JWT_ACCEPTED_KEYS", Look: mustSayKey}},
 		Database: func(_ context.Context, d config.Database) error { return m.take(d.URL.Reveal()) },
-		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error { return m.take(q.Password.Reveal()) },
+		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error {
+			if err := m.take(q.Password.Reveal()); err != nil {
+				return err
+			}
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			m.broker = fmt.Sprintf("%s@%s:%d", q.User, q.Host, q.Port)
+			return nil
+		},
 		Tokens: func(_ context.Context, k config.Tokens) error {
 			return m.take(fmt.Sprintf("%s|%s|%s|%s", k.Secret.Reveal(), k.Accepted(), k.PrivateKey.Reveal(), k.AcceptedKeys.Reveal()))
 		},
@@ -295,6 +305,27 @@ func TestKeysAreTakenUpInOnePieceOrNotAtAll(t *testing.T) {
 	m.await(rotated)
 	m.write("JWT_ACCEPTED_SECRETS", planted)
 	m.await(rotated, rotated+"|["+planted+"]||")
+}
+
+// TestABrokerIsTakenUpInOnePieceOrNotAtAll: a password is of no use at another broker or to another user.
+func TestABrokerIsTakenUpInOnePieceOrNotAtAll(t *testing.T) {
+	t.Parallel()
+	m := watched(t)
+	m.write("RABBITMQ_PORT", "70000")
+	m.write("RABBITMQ_HOST", "next.example.com")
+	m.write("RABBITMQ_USER", "other\n")
+	m.write("RABBITMQ_PASS", rotated)
+	m.awaitLog("RABBITMQ_PORT", "is out of range")
+	m.awaitLog("RABBITMQ_PASS", "belongs to RABBITMQ_PORT")
+	for value, problem := range map[string]string{"amqp": "can't be understood", "": "is empty"} {
+		m.write("RABBITMQ_PORT", value)
+		m.awaitLog("RABBITMQ_PORT", problem)
+	}
+	m.write("RABBITMQ_PORT", "5671")
+	m.until("the broker", func() string { return cmp.Diff("other@next.example.com:5671", m.broker) })
+	m.write("RABBITMQ_HOST", "amqp://next.example.com")
+	m.awaitLog("RABBITMQ_HOST", "is not a host alone")
+	m.await(rotated) // once
 }
 
 func TestARefusedValueIsOfferedAgain(t *testing.T) {

@@ -18,22 +18,46 @@ type channel struct {
 	rejection *amqp.Error
 }
 
-// openChannel opens a channel and declares the exchange. Then prepare does what else the channel needs.
+// openChannel opens a channel on which the exchange is declared. Then prepare does what else the channel needs.
 func (s *session) openChannel() (*channel, error) {
-	opened, err := s.conn.Channel()
+	opened, err := s.declareExchange()
 	if err != nil {
-		return nil, fmt.Errorf("open a channel: %w", err)
+		return nil, err
 	}
 	c := &channel{Channel: opened, closed: make(chan struct{})}
-	const durable, autoDelete, internal, noWait = true, false, false, false
-	if err := opened.ExchangeDeclare(Exchange, amqp.ExchangeTopic, durable, autoDelete, internal, noWait, nil); err != nil {
-		return nil, fmt.Errorf("declare the exchange %s: %w", Exchange, err)
-	}
 	if err := s.prepare(opened); err != nil {
 		return nil, err
 	}
 	go c.watch(s, opened.NotifyClose(make(chan *amqp.Error, 1)))
 	return c, nil
+}
+
+// declareExchange returns a channel, and makes sure that the exchange is there. An exchange that was declared with other arguments,
+// such as an alternate exchange, or that our user may not declare, is used as it is.
+func (s *session) declareExchange() (*amqp.Channel, error) {
+	opened, err := s.conn.Channel()
+	if err != nil {
+		return nil, fmt.Errorf("open a channel: %w", err)
+	}
+	const durable, autoDelete, internal, noWait = true, false, false, false
+	refused := opened.ExchangeDeclare(Exchange, amqp.ExchangeTopic, durable, autoDelete, internal, noWait, nil)
+	switch answer := (*amqp.Error)(nil); {
+	case refused == nil:
+		return opened, nil
+	case !errors.As(refused, &answer) || answer.Code != amqp.PreconditionFailed && answer.Code != amqp.AccessRefused:
+		return nil, fmt.Errorf("declare the exchange %s: %w", Exchange, refused)
+	}
+	if opened, err = s.conn.Channel(); err != nil { // the broker has closed the first one
+		return nil, fmt.Errorf("open a channel: %w", err)
+	}
+	if err = opened.ExchangeDeclarePassive(Exchange, amqp.ExchangeTopic, durable, autoDelete, internal, noWait, nil); err != nil {
+		return nil, fmt.Errorf("declare the exchange %s: %w; find it: %w", Exchange, refused, err)
+	}
+	if !s.borrowed {
+		s.log.Info("the exchange can't be declared and is used as it is", "exchange", Exchange, "reason", refused)
+	}
+	s.borrowed = true
+	return opened, nil
 }
 
 // watch waits for the channel's end, which is the end of the session unless one message was the reason.

@@ -40,11 +40,10 @@ const (
 // Config says where the broker is and who we are to it. Host, Port, User and Password
 // are mandatory.
 type Config struct {
-	Host string
-	Port int
-	User string
-	// Password is asked at each connect, so that a rotated secret needs no restart.
-	Password func() string
+	Host     string
+	Port     int
+	User     string
+	Password string
 	// Vhost is the virtual host; empty means "/".
 	Vhost string
 	// TLS encrypts the connection; the broker must present a certificate for Host that the
@@ -102,7 +101,7 @@ func (c Config) tlsConfig() (*tls.Config, error) {
 // client returns the settings of one connection, which the broker will list under name.
 func (c Config) client(name string) amqp.Config {
 	config := amqp.Config{
-		SASL:       []amqp.Authentication{&amqp.PlainAuth{Username: c.User, Password: c.Password()}},
+		SASL:       []amqp.Authentication{&amqp.PlainAuth{Username: c.User, Password: c.Password}},
 		Vhost:      c.Vhost,
 		Heartbeat:  c.heartbeat,
 		FrameSize:  frameSize,

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -196,30 +195,30 @@ func TestSlowBroker(t *testing.T) {
 func TestWrongPasswordUntilItIsRotated(t *testing.T) {
 	t.Parallel()
 	cfg := broker(t)
-	right, wrong := cfg.Password(), "hunter2-not-it"
-	var tries atomic.Int32
-	var rotated atomic.Bool
-	cfg.Password = func() string {
-		tries.Add(1)
-		if rotated.Load() {
-			return right
-		}
-		return wrong
-	}
+	right, wrong := cfg, cfg
+	wrong.Password = "hunter2-not-it"
 	log := &lines{}
-	p := rabbitmq.New(cfg, slog.New(slog.NewJSONHandler(log, nil)), nil)
+	p := rabbitmq.New(wrong, slog.New(slog.NewJSONHandler(log, nil)), nil)
 	stop := run(t, p)
 
-	waitFor(t, "a second try", func() bool { return tries.Load() >= 2 })
+	waitFor(t, "a refusal", func() bool { return strings.Contains(log.String(), "no connection") })
 	if err := p.Check(t.Context()); !errors.Is(err, rabbitmq.ErrNotConnected) {
 		t.Errorf("Check: %v, want ErrNotConnected", err)
 	}
-	rotated.Store(true)
+	if err := p.SetConfig(t.Context(), right); err != nil {
+		t.Error(err)
+	}
 	waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+	if err := p.SetConfig(t.Context(), wrong); err == nil || err.Error() != "is refused by the broker with the code 403" {
+		t.Errorf("a password that does not work: %v", err)
+	}
+	if err := p.Check(t.Context()); err != nil {
+		t.Errorf("after a password that does not work: %v", err)
+	}
 	stop()
 
 	text := log.String()
-	if strings.Contains(text, right) || strings.Contains(text, wrong) {
+	if strings.Contains(text, right.Password) || strings.Contains(text, wrong.Password) {
 		t.Errorf("a password is in the log:\n%s", text)
 	}
 	var messages []string
@@ -240,6 +239,26 @@ func TestWrongPasswordUntilItIsRotated(t *testing.T) {
 	if diff := cmp.Diff(want, messages); diff != "" {
 		t.Errorf("log (-want +got):\n%s", diff)
 	}
+}
+
+// TestABrokerThatHasMoved takes the broker away from its first address, while events are published.
+func TestABrokerThatHasMoved(t *testing.T) {
+	t.Parallel()
+	now := broker(t)
+	network, first := through(t, now)
+	p := start(t, first, nil)
+	elsewhere := first
+	elsewhere.Port = 1 // nobody listens there
+	if err := p.SetConfig(t.Context(), elsewhere); err == nil || err.Error() != "leads to no broker that answers" {
+		t.Errorf("an address without a broker: %v", err)
+	}
+	noErrors(t, p.Publish(t.Context(), newEvents(t, randomType(), 1)))
+	if err := p.SetConfig(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	network.Stop()
+	waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+	noErrors(t, p.Publish(t.Context(), newEvents(t, randomType(), 1)))
 }
 
 func TestCloseWhilePublishing(t *testing.T) {

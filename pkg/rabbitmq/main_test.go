@@ -41,9 +41,8 @@ func broker(t testing.TB) rabbitmq.Config {
 		Vhost: os.Getenv("RABBITMQ_VHOST"),
 	}
 	cfg.Port, _ = strconv.Atoi(os.Getenv("RABBITMQ_PORT"))
-	password := os.Getenv("RABBITMQ_PASS")
-	cfg.Password = func() string { return password }
-	if cfg.Host == "" || cfg.Port == 0 || cfg.User == "" || password == "" {
+	cfg.Password = os.Getenv("RABBITMQ_PASS")
+	if cfg.Host == "" || cfg.Port == 0 || cfg.User == "" || cfg.Password == "" {
 		t.Fatal("this test needs a RabbitMQ: set RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USER and RABBITMQ_PASS, or use `make test`")
 	}
 	return cfg
@@ -133,7 +132,7 @@ func consume(t testing.TB, typ event.Type) *consumer {
 func dial(t testing.TB) *amqp.Channel {
 	t.Helper()
 	cfg := broker(t)
-	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password(), Vhost: cfg.Vhost}
+	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password, Vhost: cfg.Vhost}
 	conn, err := amqp.Dial(uri.String())
 	if err != nil {
 		t.Fatalf("dial: %v", err)

@@ -33,7 +33,7 @@ type Observer interface {
 // Publisher publishes events on a connection that Run keeps alive. Its methods may be called
 // at the same time.
 type Publisher struct {
-	cfg      Config
+	cfg      atomic.Pointer[Config] // of the connections from now on
 	log      *slog.Logger
 	observer Observer
 	tracer   trace.Tracer
@@ -45,14 +45,50 @@ func New(cfg Config, log *slog.Logger, o Observer) *Publisher {
 	if o == nil {
 		o = nobody{}
 	}
-	return &Publisher{cfg: cfg, log: log, observer: o, tracer: newTracer()}
+	p := &Publisher{log: log, observer: o, tracer: newTracer()}
+	p.cfg.Store(&cfg)
+	return p
+}
+
+// SetConfig makes the connections from now on by other settings, such as a rotated password. A connection to another broker or as
+// another user is replaced. While there is a connection, settings by which none can be made are refused, and the old
+// ones stay in force. The error shows nothing of the settings.
+func (p *Publisher) SetConfig(ctx context.Context, next Config) error {
+	old := *p.cfg.Load()
+	if next == old {
+		return nil
+	}
+	if p.current.Load() != nil {
+		if err := p.try(ctx, next); err != nil {
+			return err
+		}
+	}
+	p.cfg.Store(&next)
+	old.Password = next.Password
+	if s := p.current.Load(); s != nil && next != old {
+		s.close() // Run opens the next one
+	}
+	return nil
+}
+
+// try makes a connection, as settings that do not work are worse than those of yesterday.
+func (p *Publisher) try(ctx context.Context, cfg Config) error {
+	s, err := open(ctx, cfg, product, p.log, func(*amqp.Channel) error { return nil })
+	if answer := (*amqp.Error)(nil); errors.As(err, &answer) {
+		return fmt.Errorf("is refused by the broker with the code %d", answer.Code)
+	}
+	if err != nil {
+		return errors.New("leads to no broker that answers")
+	}
+	s.close()
+	return nil
 }
 
 // Run keeps one connection to the broker until ctx ends; then it closes it within 2 s and
 // returns nil. To be called once.
 func (p *Publisher) Run(ctx context.Context) error {
 	connect := func(ctx context.Context) (*session, error) {
-		return open(ctx, p.cfg, product, p.log, p.prepare)
+		return open(ctx, *p.cfg.Load(), product, p.log, p.prepare)
 	}
 	stayConnected(ctx, p.log, connect, p.serve)
 	return nil

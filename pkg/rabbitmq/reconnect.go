@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -34,7 +35,9 @@ func stayConnected(ctx context.Context, log *slog.Logger, open func(context.Cont
 			}
 		}
 		if ctx.Err() == nil {
-			outage.failed(err)
+			if !errors.Is(err, errClosed) {
+				outage.failed(err)
+			}
 			pause(ctx, retry.NextBackOff())
 		}
 	}

@@ -26,6 +26,8 @@ type session struct {
 	channel *channel // who holds the token of sending may replace it
 	prepare func(*amqp.Channel) error
 	log     *slog.Logger
+	// borrowed tells that the exchange can't be declared by us, which is logged once. Who opens the channel may set it.
+	borrowed bool
 
 	sending chan struct{} // holds one token while somebody publishes
 	alarm   atomic.Pointer[string]

@@ -24,6 +24,7 @@ func newTracer() trace.Tracer {
 // as a child of the request that made the event. Its context goes into the message's headers; the
 // CloudEvent in the body keeps the context of the request.
 func (p *Publisher) startSpan(ctx context.Context, e event.Event, publishing *amqp.Publishing) trace.Span {
+	cfg := p.cfg.Load()
 	ctx = propagator.Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})
 	ctx, span := p.tracer.Start(ctx, "publish "+Exchange,
 		trace.WithSpanKind(trace.SpanKindProducer),
@@ -35,8 +36,8 @@ func (p *Publisher) startSpan(ctx context.Context, e event.Event, publishing *am
 			semconv.MessagingRabbitMQDestinationRoutingKey(string(e.Type)),
 			semconv.MessagingMessageID(publishing.MessageId),
 			semconv.MessagingMessageBodySize(len(publishing.Body)),
-			semconv.ServerAddress(p.cfg.Host),
-			semconv.ServerPort(p.cfg.Port),
+			semconv.ServerAddress(cfg.Host),
+			semconv.ServerPort(cfg.Port),
 		))
 	headers := propagation.MapCarrier{}
 	propagator.Inject(ctx, headers)

@@ -156,14 +156,14 @@ func broker(b *testing.B) rabbitmq.Config {
 	}
 	return rabbitmq.Config{
 		Host: os.Getenv("RABBITMQ_HOST"), Port: port, User: os.Getenv("RABBITMQ_USER"), Vhost: "/",
-		Password: func() string { return os.Getenv("RABBITMQ_PASS") },
+		Password: os.Getenv("RABBITMQ_PASS"),
 	}
 }
 
 // keepEvents binds a durable queue, so that to confirm an event the broker has to write it.
 func keepEvents(b *testing.B, cfg rabbitmq.Config) {
 	b.Helper()
-	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password(), Vhost: cfg.Vhost}
+	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password, Vhost: cfg.Vhost}
 	conn, err := amqp.Dial(uri.String())
 	if err != nil {
 		b.Fatal(err)

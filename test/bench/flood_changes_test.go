@@ -77,7 +77,7 @@ type eventCount struct{ n, bytes atomic.Int64 }
 func countEvents(b *testing.B) *eventCount {
 	b.Helper()
 	cfg := broker(b)
-	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password(), Vhost: cfg.Vhost}
+	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password, Vhost: cfg.Vhost}
 	conn, err := amqp.Dial(uri.String())
 	if err != nil {
 		b.Fatal(err)

@@ -45,7 +45,7 @@ func startReplica(b *testing.B, dsn string, group *memoryGroup, settings ...stri
 	s.cmd.Env = append([]string{
 		"DATABASE_URL=" + dsn, "HTTP_ADDR=" + s.url[len("http://"):], "METRICS_ADDR=127.0.0.1:0", "LOG_LEVEL=error",
 		"RABBITMQ_HOST=" + broker.Host, fmt.Sprint("RABBITMQ_PORT=", broker.Port), "RABBITMQ_USER=" + broker.User,
-		"RABBITMQ_PASS=" + broker.Password(), "JWT_SECRET=" + benchSecret,
+		"RABBITMQ_PASS=" + broker.Password, "JWT_SECRET=" + benchSecret,
 	}, settings...)
 	for _, name := range []string{"PASSWORD_HASH_CONCURRENCY", "PASSWORD_HASH_QUEUE", "GOMAXPROCS", "GOGC", "GODEBUG"} { // to try others
 		if value := os.Getenv(name); value != "" {

@@ -45,7 +45,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(`RABBITMQ_PORT is not set: run "make test", or: tools/dev/with-services go test ./test/relay`)
 	}
 	w := &world{t: t, dsn: postgrestest.URL(t), topic: "test." + uuid.NewString(), cfg: rabbitmq.Config{
-		Host: os.Getenv("RABBITMQ_HOST"), Port: port, User: os.Getenv("RABBITMQ_USER"), Password: func() string { return os.Getenv("RABBITMQ_PASS") },
+		Host: os.Getenv("RABBITMQ_HOST"), Port: port, User: os.Getenv("RABBITMQ_USER"), Password: os.Getenv("RABBITMQ_PASS"),
 	}}
 	if w.conn, err = pgx.Connect(t.Context(), w.dsn); err != nil {
 		t.Fatal(err)
@@ -134,7 +134,7 @@ func (w *world) eventually(what string, condition func() bool) {
 // channel opens a channel until the test ends.
 func (w *world) channel() *amqp.Channel {
 	w.t.Helper()
-	uri := amqp.URI{Scheme: "amqp", Host: w.cfg.Host, Port: w.cfg.Port, Username: w.cfg.User, Password: w.cfg.Password(), Vhost: "/"}
+	uri := amqp.URI{Scheme: "amqp", Host: w.cfg.Host, Port: w.cfg.Port, Username: w.cfg.User, Password: w.cfg.Password, Vhost: "/"}
 	conn, err := amqp.Dial(uri.String())
 	if err != nil {
 		w.t.Fatal(err)

@@ -49,7 +49,7 @@ func newStage(t *testing.T) *stage {
 	}
 	cfg := rabbitmq.Config{
 		Host: env("RABBITMQ_HOST"), Port: port, User: env("RABBITMQ_USER"), Vhost: "/",
-		Password: func() string { return os.Getenv("RABBITMQ_PASS") },
+		Password: os.Getenv("RABBITMQ_PASS"),
 	}
 	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: port, Username: cfg.User, Password: env("RABBITMQ_PASS"), Vhost: "/"}
 	s := &stage{t: t, url: uri.String(), queue: "mailer-" + strings.ToLower(rand.Text()), dir: filepath.Join(t.TempDir(), "mails")}

@@ -1,0 +1,61 @@
+package config
+
+import (
+	"slices"
+	"strings"
+)
+
+// maxEdits is by how many letters the name of a variable may differ from a known one to be taken for it.
+const maxEdits = 2
+
+// Misspelled returns a problem for each variable of environ, which has the form of os.Environ, that is not known and whose name
+// differs by at most two letters from a known one. An empty variable counts as one that is not
+// set. It shows no value.
+func Misspelled(environ []string) []Problem {
+	known := names(Describe(&Config{}))
+	var found []Problem
+	for _, pair := range environ {
+		name, value, _ := strings.Cut(pair, "=")
+		if value == "" || slices.Contains(known, name) {
+			continue
+		}
+		if i := slices.IndexFunc(known, func(k string) bool { return editDistance(name, k) <= maxEdits }); i >= 0 {
+			found = append(found, Problem{name, "is not a variable of the service", "write " + known[i] + ", or take it away"})
+		}
+	}
+	slices.SortFunc(found, func(a, b Problem) int { return strings.Compare(a.Name, b.Name) })
+	return found
+}
+
+// names returns the names of the variables, and those that name their files.
+func names(vars []Variable) []string {
+	var all []string
+	for _, v := range vars {
+		all = append(all, v.Name)
+		if v.File {
+			all = append(all, v.FileName())
+		}
+	}
+	return all
+}
+
+// editDistance returns the Levenshtein distance of two names.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

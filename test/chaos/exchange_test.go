@@ -1,0 +1,110 @@
+package chaos_test
+
+import (
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"user-service/pkg/event"
+	"user-service/pkg/rabbitmq"
+)
+
+// TestAnExchangeThatIsThereIsUsed publishes to an exchange that the operator has declared: with other arguments than the service would
+// give it, and as a user who may only write. Where there is none, such a user connects once the operator has declared it.
+func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it has a broker of its own beside those of the schedules
+	r := &rig{t: t, broker: own(t, "rabbitmq")[0]}
+	for _, args := range [][]string{
+		{"add_user", "writer", "writer"}, {"set_permissions", "writer", "^$", "^user_events$", "^$"},
+		{"add_vhost", "empty"}, {"set_permissions", "-p", "empty", "app", ".*", ".*", ".*"},
+		{"set_permissions", "-p", "empty", "writer", "^$", "^user_events$", "^$"},
+	} {
+		if err := r.rabbitmqctl(t.Context(), args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.declare("", amqp.Table{"alternate-exchange": "amq.fanout"})
+	for _, user := range []string{"app", "writer"} {
+		log, p := r.publisher(user, "")
+		waitFor(t, user+" to connect", func() bool { return p.Check(t.Context()) == nil })
+		r.mustPublish(p)
+		if n := strings.Count(log.String(), "is used as it is"); n != 1 {
+			t.Errorf("%s: the log tells %d times that the exchange is used as it is:\n%s", user, n, log)
+		}
+	}
+
+	log, p := r.publisher("writer", "empty")
+	waitFor(t, "the reason in the log", func() bool { return strings.Contains(log.String(), "find it: Exception (404)") })
+	r.declare("empty", nil)
+	waitFor(t, "the writer to connect", func() bool { return p.Check(t.Context()) == nil })
+	r.mustPublish(p)
+}
+
+// publisher runs a Publisher until the test ends.
+func (r *rig) publisher(user, vhost string) (*lockedLog, *rabbitmq.Publisher) {
+	r.t.Helper()
+	port, err := strconv.Atoi(r.broker.env["RABBITMQ_PORT"])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	password := r.broker.env["RABBITMQ_PASS"]
+	if user == "writer" {
+		password = user
+	}
+	log := &lockedLog{}
+	p := rabbitmq.New(rabbitmq.Config{Host: r.broker.env["RABBITMQ_HOST"], Port: port, User: user, Password: password, Vhost: vhost},
+		slog.New(slog.NewTextHandler(log, nil)), nil)
+	var running sync.WaitGroup
+	running.Go(func() { _ = p.Run(r.t.Context()) }) // the context ends before the cleanups
+	r.t.Cleanup(running.Wait)
+	return log, p
+}
+
+func (r *rig) mustPublish(p *rabbitmq.Publisher) {
+	r.t.Helper()
+	e := event.Event{ID: uuid.New(), Type: event.UserDeleted, Subject: uuid.New(), UserVersion: 2, Time: time.Now(), Data: []byte("{}")}
+	if err := p.Publish(r.t.Context(), []event.Event{e})[0]; err != nil {
+		r.t.Error(err)
+	}
+}
+
+// declare makes the exchange as an operator does.
+func (r *rig) declare(vhost string, args amqp.Table) {
+	r.t.Helper()
+	conn, err := amqp.Dial(r.brokerURL() + vhost)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	channel, err := conn.Channel()
+	if err == nil {
+		err = channel.ExchangeDeclare(rabbitmq.Exchange, amqp.ExchangeTopic, true, false, false, false, args)
+	}
+	if err != nil {
+		r.t.Fatal(fmt.Errorf("declare the exchange: %w", err))
+	}
+}
+
+// lockedLog is a log that a test reads while it is written.
+type lockedLog struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedLog) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
