@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/json"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -84,4 +86,51 @@ func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
 	if r.brokerIs() != "ok" {
 		t.Errorf("the broker is %s: %s", r.brokerIs(), r.told())
 	}
+}
+
+// TestReadinessNamesWhatTheDatabaseLacks in words that anybody may read.
+func TestReadinessNamesWhatTheDatabaseLacks(t *testing.T) {
+	t.Parallel()
+	role := postgrestest.NewRole(t, "planted-password")
+	env := replicaEnvironment(t)
+	for name, test := range map[string]struct{ dsn, check, want string }{
+		"no rights":     {role.URL(env["DATABASE_URL"], "planted-password"), "schema", "unknown: the service's role may not read goose_db_version; grant it SELECT"},
+		"the rights":    {role.URL(env["DATABASE_URL"], "planted-password"), "database", "the service's role lacks rights: EXECUTE on anonymize_audit_events(uuid), INSERT on audit_events, SELECT on audit_events, DELETE on credentials, INSERT on credentials and "},
+		"the encoding":  {postgrestest.InEncoding(t, "LATIN1"), "database", "the database's encoding is LATIN1; create it with ENCODING 'UTF8'"},
+		"the migration": {postgrestest.Empty(t), "schema", "version 0 is below"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			env := maps.Clone(env)
+			env["DATABASE_URL"] = test.dsn
+			r := startReplica(t, env, nil)
+			var got string
+			if !eventually(patience, func() bool { // a busy machine may have no time to answer
+				var ready struct {
+					Checks map[string]struct{ Detail string }
+				}
+				status, err := r.ready(&ready)
+				got = ready.Checks[test.check].Detail
+				return err == nil && status == http.StatusServiceUnavailable && strings.HasPrefix(got, test.want)
+			}) {
+				t.Errorf("%s: %q, want %q", test.check, got, test.want)
+			}
+			if status, err := r.send("POST", "/login", "", map[string]string{"email": "a@example.com", "password": "seven green kettles sing"}, nil); err != nil || status != http.StatusServiceUnavailable {
+				t.Errorf("a login: %d, %v", status, err)
+			}
+		})
+	}
+}
+
+// ready decodes what /readyz answers, whatever the status.
+func (r *replica) ready(out any) (int, error) {
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.api+"/readyz", nil)
+	if err != nil {
+		return 0, err
+	}
+	resp, err := r.client.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	return resp.StatusCode, json.NewDecoder(resp.Body).Decode(out)
 }

@@ -23,7 +23,7 @@ func (s *service) newWatcher() config.Watcher {
 		Env: envconfig.OsLookuper(), Checks: secretChecks(), Log: s.log, Rejected: s.metrics.SecretsRejected,
 		Database: func(ctx context.Context, d config.Database) error { return s.db.SetURL(ctx, d.URL.Reveal()) },
 		RabbitMQ: func(ctx context.Context, q config.RabbitMQ) error { return s.publisher.SetConfig(ctx, brokerConfig(q)) },
-		Tokens: func(_ context.Context, t config.Tokens) error { return s.tokens.SetKeys(tokenKeys(t)) },
+		Tokens:   func(_ context.Context, t config.Tokens) error { return s.tokens.SetKeys(tokenKeys(t)) },
 	}
 }
 

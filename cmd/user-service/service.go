@@ -116,20 +116,30 @@ func (s *service) checks(required int64) []httpapi.Check {
 	return []httpapi.Check{
 		{Name: "database", Run: func(ctx context.Context) error {
 			if s.db.Ping(ctx) != nil {
-				return errors.New("the database does not answer")
+				return errNoAnswer
 			}
-			return nil
+			return show(s.db.CheckSetup(ctx))
 		}},
 		{Name: "schema", Run: func(ctx context.Context) error {
 			found, err := s.db.SchemaVersion(ctx)
 			if err != nil {
-				return errors.New("unknown: the database does not answer")
+				return fmt.Errorf("unknown: %w", show(err))
 			}
 			return checkSchema(found, required)
 		}},
 		{Name: "password_costs", Run: s.users.CheckCosts},         // for a bounded time
 		{Name: "rabbitmq", Run: s.publisher.Check, Informs: true}, // the outbox holds while the broker is away
 	}
+}
+
+var errNoAnswer = errors.New("the database does not answer")
+
+// show returns what anybody may know of an error of the database.
+func show(err error) error {
+	if err == nil || errors.As(err, new(postgres.SetupError)) {
+		return err
+	}
+	return errNoAnswer
 }
 
 func checkSchema(found, required int64) error {

@@ -14,7 +14,6 @@ func TestMisspelledVariablesAreProblems(t *testing.T) {
 	for name, want := range map[string]string{
 		"LOG_LEVL":                   "LOG_LEVEL",
 		"LOGLEVEL":                   "LOG_LEVEL",
-		"LOG_LEVLE":                  "LOG_LEVEL",
 		"Log_LEVEL":                  "LOG_LEVEL",
 		"DATABASE_URI":               "DATABASE_URL",
 		"DATABASE_URL_FLE":           "DATABASE_URL_FILE",

@@ -28,7 +28,7 @@ type mount struct {
 	mu     sync.Mutex
 	taken  []string // what was handed on, in order
 	log    bytes.Buffer
-	broker string   // whom the last settings of RabbitMQ lead to
+	broker string // whom the last settings of RabbitMQ lead to
 	refuse error
 
 	rejected atomic.Int64 // variables with a new value that is not taken up

@@ -47,6 +47,7 @@ var codes = map[string]class{
 	"26000": passing,       // the prepared statement was dropped
 	"3D000": passing,       // the database is not there yet, or is being restored
 	"72000": passing,       // snapshot too old
+	"42501": passing,       // insufficient privilege: rights are granted after the schema has come, and readiness names them
 	"3F000": schemaMissing, // schema
 	"42703": schemaMissing, // column
 	"42704": schemaMissing, // type or other object

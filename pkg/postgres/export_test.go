@@ -1,6 +1,9 @@
 package postgres
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 // Reset closes all connections, so that the next query needs a new one.
 func (db *DB) Reset() {
@@ -10,6 +13,9 @@ func (db *DB) Reset() {
 
 // HashCostsQuery is what reads the imported hashes.
 var HashCostsQuery = hashCostsQuery
+
+// Tables are those that a service's role needs rights to.
+var Tables = strings.Split(tables, ", ")
 
 // Everywhere runs SQL on each connection that is idle.
 func (db *DB) Everywhere(t *testing.T, sql string) {

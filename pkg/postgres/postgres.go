@@ -176,6 +176,7 @@ func parse(url string) (*pgxpool.Config, error) {
 	if cfg.ConnConfig.ConnectTimeout == 0 || cfg.ConnConfig.ConnectTimeout > time.Minute {
 		cfg.ConnConfig.ConnectTimeout = connectTimeout
 	}
+	setSessionParams(cfg.ConnConfig)
 	return cfg, nil
 }
 

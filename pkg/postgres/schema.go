@@ -36,8 +36,11 @@ func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	err := db.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
 	})
-	if isUndefinedTable(err) {
+	switch {
+	case isUndefinedTable(err):
 		return 0, nil
+	case hasCode(err, "42501"):
+		return 0, SetupError("the service's role may not read goose_db_version; grant it SELECT")
 	}
 	return version, failed("read the schema version", err)
 }
@@ -55,6 +58,7 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 	if err != nil {
 		return nil, errors.New("the database URL can't be parsed")
 	}
+	setSessionParams(cfg.ConnConfig)
 	db := sql.OpenDB(limitedConnector{stdlib.GetConnector(*cfg.ConnConfig)})
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log),
 		lock.WithTableLeaseDuration(10*time.Second), lock.WithTableHeartbeatInterval(2*time.Second),
@@ -74,9 +78,20 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 // Close closes the connections of the Migrator.
 func (m *Migrator) Close() error { return m.db.Close() }
 
-// Up applies all migrations that are pending and returns what it did.
+// Up applies all migrations that are pending and returns what it did. A database whose encoding is not UTF-8 is refused.
 func (m *Migrator) Up(ctx context.Context) ([]*goose.MigrationResult, error) {
-	return m.provider.Up(ctx)
+	var encoding string
+	if err := m.db.QueryRowContext(ctx, `SELECT current_setting('server_encoding')`).Scan(&encoding); err != nil {
+		return nil, fmt.Errorf("ask for the encoding: %w", err)
+	}
+	if encoding != "UTF8" {
+		return nil, wrongEncoding(encoding)
+	}
+	results, err := m.provider.Up(ctx)
+	if hasCode(err, "42501") {
+		err = fmt.Errorf("%w: the role needs the right to change the schema, as its owner has it", err)
+	}
+	return results, err
 }
 
 // Down takes back the last migration.

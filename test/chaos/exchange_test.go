@@ -1,8 +1,8 @@
 package chaos_test
 
 import (
-	"fmt"
 	"log/slog"
+	"os"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,18 +20,25 @@ import (
 // give it, and as a user who may only write. Where there is none, such a user connects once the operator has declared it.
 func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it has a broker of its own beside those of the schedules
 	r := &rig{t: t, broker: own(t, "rabbitmq")[0]}
-	for _, args := range [][]string{
-		{"add_user", "writer", "writer"}, {"set_permissions", "writer", "^$", "^user_events$", "^$"},
-		{"add_vhost", "empty"}, {"set_permissions", "-p", "empty", "app", ".*", ".*", ".*"},
-		{"set_permissions", "-p", "empty", "writer", "^$", "^user_events$", "^$"},
-	} {
+	for _, args := range append(documentedCommands(t),
+		[]string{"add_user", "writer", "writer"}, []string{"set_permissions", "writer", "^$", "^user_events$", "^$"},
+		[]string{"add_vhost", "empty"}, []string{"set_permissions", "-p", "empty", "app", ".*", ".*", ".*"},
+		[]string{"set_permissions", "-p", "empty", "writer", "^$", "^user_events$", "^$"},
+	) {
 		if err := r.rabbitmqctl(t.Context(), args...); err != nil {
 			t.Fatal(err)
 		}
 	}
+	log, p := r.publisher("user_service", "")
+	waitFor(t, "the documented user to connect", func() bool { return p.Check(t.Context()) == nil })
+	r.mustPublish(p)
+	if strings.Contains(log.String(), "is used as it is") {
+		t.Errorf("the documented user has not declared the exchange:\n%s", log)
+	}
+	r.onExchange("", func(channel *amqp.Channel) error { return channel.ExchangeDelete(rabbitmq.Exchange, false, false) })
 	r.declare("", amqp.Table{"alternate-exchange": "amq.fanout"})
-	for _, user := range []string{"app", "writer"} {
-		log, p := r.publisher(user, "")
+	for _, user := range []string{"app", "user_service", "writer"} {
+		log, p = r.publisher(user, "")
 		waitFor(t, user+" to connect", func() bool { return p.Check(t.Context()) == nil })
 		r.mustPublish(p)
 		if n := strings.Count(log.String(), "is used as it is"); n != 1 {
@@ -39,7 +46,7 @@ func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it
 		}
 	}
 
-	log, p := r.publisher("writer", "empty")
+	log, p = r.publisher("writer", "empty")
 	waitFor(t, "the reason in the log", func() bool { return strings.Contains(log.String(), "find it: Exception (404)") })
 	r.declare("empty", nil)
 	waitFor(t, "the writer to connect", func() bool { return p.Check(t.Context()) == nil })
@@ -53,10 +60,7 @@ func (r *rig) publisher(user, vhost string) (*lockedLog, *rabbitmq.Publisher) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	password := r.broker.env["RABBITMQ_PASS"]
-	if user == "writer" {
-		password = user
-	}
+	password := map[string]string{"app": r.broker.env["RABBITMQ_PASS"], "writer": "writer", "user_service": "change-me"}[user]
 	log := &lockedLog{}
 	p := rabbitmq.New(rabbitmq.Config{Host: r.broker.env["RABBITMQ_HOST"], Port: port, User: user, Password: password, Vhost: vhost},
 		slog.New(slog.NewTextHandler(log, nil)), nil)
@@ -77,6 +81,13 @@ func (r *rig) mustPublish(p *rabbitmq.Publisher) {
 // declare makes the exchange as an operator does.
 func (r *rig) declare(vhost string, args amqp.Table) {
 	r.t.Helper()
+	r.onExchange(vhost, func(channel *amqp.Channel) error {
+		return channel.ExchangeDeclare(rabbitmq.Exchange, amqp.ExchangeTopic, true, false, false, false, args)
+	})
+}
+
+func (r *rig) onExchange(vhost string, do func(*amqp.Channel) error) {
+	r.t.Helper()
 	conn, err := amqp.Dial(r.brokerURL() + vhost)
 	if err != nil {
 		r.t.Fatal(err)
@@ -84,11 +95,30 @@ func (r *rig) declare(vhost string, args amqp.Table) {
 	defer func() { _ = conn.Close() }()
 	channel, err := conn.Channel()
 	if err == nil {
-		err = channel.ExchangeDeclare(rabbitmq.Exchange, amqp.ExchangeTopic, true, false, false, false, args)
+		err = do(channel)
 	}
 	if err != nil {
-		r.t.Fatal(fmt.Errorf("declare the exchange: %w", err))
+		r.t.Fatal(err)
 	}
+}
+
+// documentedCommands returns what docs/operations.md has the operator of a broker run.
+func documentedCommands(t *testing.T) (commands [][]string) {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Rights at the broker\n")
+	_, section, _ = strings.Cut(section, "```sh\n")
+	block, _, found := strings.Cut(section, "```")
+	for line := range strings.Lines(block) {
+		commands = append(commands, strings.Fields(strings.ReplaceAll(strings.TrimPrefix(line, "rabbitmqctl "), "'", "")))
+	}
+	if !found || len(commands) != 2 {
+		t.Fatalf("docs/operations.md has the commands %q", commands)
+	}
+	return commands
 }
 
 // lockedLog is a log that a test reads while it is written.

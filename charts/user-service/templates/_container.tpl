@@ -6,9 +6,17 @@
   value: {{ include "user-service.secretsPath" . }}/database-url
 - name: RABBITMQ_PASS_FILE
   value: {{ include "user-service.secretsPath" . }}/rabbitmq-password
-{{ include "user-service.rabbitmqEnv" (dict "root" . "name" "RABBITMQ_HOST" "value" (ternary (printf "%s-rabbitmq" (include "user-service.fullname" .)) .Values.rabbitmq.host .Values.quickstart.enabled) "key" .Values.rabbitmq.keys.host) }}
-{{ include "user-service.rabbitmqEnv" (dict "root" . "name" "RABBITMQ_PORT" "value" (ternary (include "user-service.rabbitmqPort" .) (toString .Values.rabbitmq.port) (or .Values.quickstart.enabled (not .Values.rabbitmq.existingSecret))) "key" .Values.rabbitmq.keys.port) }}
-{{ include "user-service.rabbitmqEnv" (dict "root" . "name" "RABBITMQ_USER" "value" (ternary "user_service" .Values.rabbitmq.user .Values.quickstart.enabled) "key" .Values.rabbitmq.keys.user) }}
+{{- $rabbitmq := include "user-service.rabbitmqValues" . | fromYaml }}
+{{- range $name := list "host" "port" "user" }}
+{{- $variable := printf "RABBITMQ_%s" (upper $name) }}
+{{- with index $rabbitmq $name }}
+- name: {{ $variable }}
+  value: {{ . | quote }}
+{{- else }}
+- name: {{ $variable }}_FILE
+  value: {{ include "user-service.secretsPath" $ }}/rabbitmq-{{ $name }}
+{{- end }}
+{{- end }}
 - name: JWT_SECRET_FILE
   value: {{ include "user-service.secretsPath" . }}/jwt-secret
 {{- if include "user-service.acceptedSecretsKey" . }}
@@ -39,14 +47,11 @@
 {{ ternary .Values.jwt.keys.acceptedSecrets "accepted-secrets" (ne .Values.jwt.existingSecret "") }}
 {{- end }}
 
-{{- define "user-service.rabbitmqEnv" -}}
-- name: {{ .name }}
-{{- if .value }}
-  value: {{ .value | quote }}
-{{- else }}
-  valueFrom:
-    secretKeyRef: {name: {{ include "user-service.rabbitmqSecret" .root }}, key: {{ .key }}}
-{{- end }}
+{{/* What the values say of the broker; what is empty is in its Secret. */}}
+{{- define "user-service.rabbitmqValues" -}}
+host: {{ ternary (printf "%s-rabbitmq" (include "user-service.fullname" .)) .Values.rabbitmq.host .Values.quickstart.enabled | quote }}
+port: {{ ternary (include "user-service.rabbitmqPort" .) (toString .Values.rabbitmq.port) (or .Values.quickstart.enabled (not .Values.rabbitmq.existingSecret)) | quote }}
+user: {{ ternary "user_service" .Values.rabbitmq.user .Values.quickstart.enabled | quote }}
 {{- end }}
 
 {{- define "user-service.secretsVolume" -}}
@@ -59,7 +64,14 @@ projected:
         items: [{key: {{ .Values.database.keys.url }}, path: database-url}]
     - secret:
         name: {{ include "user-service.rabbitmqSecret" . }}
-        items: [{key: {{ .Values.rabbitmq.keys.password }}, path: rabbitmq-password}]
+        items:
+          - {key: {{ .Values.rabbitmq.keys.password }}, path: rabbitmq-password}
+          {{- $rabbitmq := include "user-service.rabbitmqValues" . | fromYaml }}
+          {{- range $name := list "host" "port" "user" }}
+          {{- if not (index $rabbitmq $name) }}
+          - {key: {{ index $.Values.rabbitmq.keys $name }}, path: rabbitmq-{{ $name }}}
+          {{- end }}
+          {{- end }}
     - secret:
         name: {{ include "user-service.jwtSecret" . }}
         items:

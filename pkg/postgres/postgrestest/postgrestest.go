@@ -52,6 +52,13 @@ func Empty(t testing.TB) string {
 	return create(t, ServerURL(t), "")
 }
 
+// InEncoding returns the URL of a fresh database without a schema, whose text is stored in an encoding. It is dropped when the
+// test ends.
+func InEncoding(t testing.TB, encoding string) string {
+	t.Helper()
+	return create(t, ServerURL(t), "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING '"+encoding+"'")
+}
+
 // Open returns a fresh database with the schema; committed is that of postgres.Open. It is
 // dropped when the test ends.
 func Open(t testing.TB, committed func()) *postgres.DB {

@@ -45,10 +45,11 @@ func (r *Role) Set(setting string) {
 	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s SET %s", r.name, setting))
 }
 
-// Use lets the role use all tables of the database at dsn.
+// Use lets the role use all that is in the database at dsn.
 func (r *Role) Use(dsn string) {
 	r.t.Helper()
 	r.execute(dsn, "GRANT ALL ON ALL TABLES IN SCHEMA public TO "+r.name)
+	r.execute(dsn, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO "+r.name)
 }
 
 // UseTablesToCome lets the role use all tables that are made in the database at dsn from now on.
