@@ -2,7 +2,6 @@ package postgres_test
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 	"testing"
 	"time"
@@ -14,28 +13,10 @@ import (
 	"user-service/pkg/user"
 )
 
-// withClock returns a URL by which the database's clock is wrong by an interval. now and clock_timestamp are those of a
-// schema that is searched first.
-func withClock(t *testing.T, dsn, wrong string) string {
-	t.Helper()
-	execute(t, dsn, fmt.Sprintf(`
-		CREATE SCHEMA wrong;
-		CREATE FUNCTION wrong.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.now() + interval '%[1]s' $$;
-		CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '%[1]s' $$`, wrong))
-	u, err := url.Parse(dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	query := u.Query()
-	query.Set("search_path", "wrong,pg_catalog,public")
-	u.RawQuery = query.Encode()
-	return u.String()
-}
-
 // TestEntriesHaveTheTimeOfTheDatabase makes entries by a replica whose clock is a day ahead of the database's.
 func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 	t.Parallel()
-	db := postgrestest.Connect(t, withClock(t, postgrestest.URL(t), "-1 day"), nil)
+	db := postgrestest.Connect(t, postgrestest.WithClock(t, postgrestest.URL(t), "-1 day"), nil)
 	for range 20 {
 		if err := db.Note(t.Context(), user.Audit{Action: user.LoginFailed}); err != nil {
 			t.Fatal(err)
@@ -60,7 +41,7 @@ func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 func TestWhatIsOverIsOverByTheDatabasesClock(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
-	db, conn := postgrestest.Connect(t, withClock(t, dsn, "2 days"), nil), connect(t, dsn)
+	db, conn := postgrestest.Connect(t, postgrestest.WithClock(t, dsn, "2 days"), nil), connect(t, dsn)
 	fill(t, dsn, create(t, db, "a@example.com"), 5)
 	reaper, _ := newReaper(db)
 	if err := reaper.Reap(t.Context()); err != nil {

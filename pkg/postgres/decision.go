@@ -49,12 +49,11 @@ func (d decision) PasswordAt(ctx context.Context, id uuid.UUID) (at time.Time, e
 }
 
 // FreshTokens implements user.Tx.
-func (d decision) FreshTokens(ctx context.Context, u user.User, purpose user.Purpose) (int, error) {
-	var n int
-	err := d.tx.QueryRow(ctx, `
+func (d decision) FreshTokens(ctx context.Context, u user.User, purpose user.Purpose) (n int, now time.Time, err error) {
+	err = d.tx.QueryRow(ctx, `
 		SELECT greatest(
 			(SELECT count(*) FROM one_time_tokens WHERE user_id = $1 AND purpose = $2 AND created_at > now() - $4::interval),
-			(SELECT count(*) FROM token_mailboxes WHERE email_hash = $3 AND purpose = $2 AND sent_at > now() - $4::interval))`,
-		u.ID, purpose, emailHash(u.Email), user.FreshTokenAge).Scan(&n)
-	return n, err
+			(SELECT count(*) FROM token_mailboxes WHERE email_hash = $3 AND purpose = $2 AND sent_at > now() - $4::interval)), now()`,
+		u.ID, purpose, emailHash(u.Email), user.FreshTokenAge).Scan(&n, &now)
+	return n, now.UTC(), err
 }

@@ -95,22 +95,22 @@ func (db *DB) Attempt(ctx context.Context, a user.Attempted, decide func(user.Gu
 }
 
 // openSession stores the session of a user that is active and whose password has not been changed
-// since it was checked. The lock keeps both so until the session is there.
+// since it was checked. The lock keeps both so until the session is there. It begins and ends by the database's clock.
 func openSession(batch *pgx.Batch, s user.Session, passwordAt time.Time, identity *user.Identity) {
 	batch.Queue(`
 		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)
-		SELECT $1, u.id, $3, $4, $5, $6, $7, $8 FROM users u JOIN credentials c ON c.user_id = u.id
-		WHERE u.id = $2 AND u.status = 'active' AND c.changed_at = $9 FOR SHARE`,
-		s.ID, s.UserID, s.Counter, s.CreatedAt, s.TurnedAt, s.ExpiresAt, s.UserAgent, address(s.IP), passwordAt)
+		SELECT $1, u.id, $3, now(), now(), now() + $4::interval, $5, $6 FROM users u JOIN credentials c ON c.user_id = u.id
+		WHERE u.id = $2 AND u.status = 'active' AND c.changed_at = $7 FOR SHARE`,
+		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP), passwordAt)
 	queueIdentify(batch, s, identity) // no row if none was stored
 }
 
-// queueSession stores the session of a user that the transaction has locked.
+// queueSession stores the session of a user that the transaction has locked. It begins and ends by the database's clock.
 func queueSession(batch *pgx.Batch, s user.Session) {
 	batch.Queue(`
 		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		s.ID, s.UserID, s.Counter, s.CreatedAt, s.TurnedAt, s.ExpiresAt, s.UserAgent, address(s.IP))
+		VALUES ($1, $2, $3, now(), now(), now() + $4::interval, $5, $6)`,
+		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP))
 }
 
 func queueIdentify(batch *pgx.Batch, s user.Session, identity *user.Identity) {

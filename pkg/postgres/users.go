@@ -183,9 +183,9 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if t := change.Token; t != nil {
 		batch.Queue(`
 			INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, $5, $6)`,
-			t.Hash[:], t.Purpose, old.ID, user.EmailKey(t.Email), t.CreatedAt, t.ExpiresAt)
-		batch.Queue(`INSERT INTO token_mailboxes (email_hash, purpose, sent_at) VALUES ($1, $2, $3)`, emailHash(t.Email), t.Purpose, t.CreatedAt)
+			VALUES ($1, $2, $3, $4, now(), now() + $5::interval)`,
+			t.Hash[:], t.Purpose, old.ID, user.EmailKey(t.Email), t.ExpiresAt.Sub(t.CreatedAt))
+		batch.Queue(`INSERT INTO token_mailboxes (email_hash, purpose, sent_at) VALUES ($1, $2, now())`, emailHash(t.Email), t.Purpose)
 	}
 	if change.ClearFailures || change.Delete {
 		queueClear(batch, old)

@@ -49,11 +49,11 @@ type OneTimeToken struct {
 // issue is the Change that makes a token for u and sends it on its way, or the zero Change if
 // enough of them are on their way.
 func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl time.Duration, typ event.Type) (Change, error) {
-	fresh, err := tx.FreshTokens(ctx, u, purpose)
+	fresh, now, err := tx.FreshTokens(ctx, u, purpose)
 	if err != nil || fresh >= maxFreshTokens {
 		return Change{}, err
 	}
-	now, raw := s.now(), make([]byte, tokenBytes)
+	raw := make([]byte, tokenBytes)
 	_, _ = rand.Read(raw) // never fails: crypto/rand would end the program
 	token := base64.RawURLEncoding.EncodeToString(raw)
 	expires := now.Add(ttl)

@@ -115,7 +115,8 @@ type Tx interface {
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
 	// FreshTokens returns how many one-time tokens were made within FreshTokenAge for the user or for its mailbox,
 	// whichever are more. Those that are void count too, and those for a mailbox whichever account had its email.
-	FreshTokens(ctx context.Context, u User, purpose Purpose) (int, error)
+	// now is the time of the database, by which tokens last.
+	FreshTokens(ctx context.Context, u User, purpose Purpose) (n int, now time.Time, err error)
 }
 
 // NewAccount is an account that is to be stored, with the event that announces it.

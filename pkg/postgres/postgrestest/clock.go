@@ -1,0 +1,27 @@
+package postgrestest
+
+import (
+	"fmt"
+	"net/url"
+	"testing"
+)
+
+// WithClock returns a URL by which the database's clock is wrong by an interval. now and clock_timestamp are those of a
+// schema that is searched first.
+func WithClock(t testing.TB, dsn, wrong string) string {
+	t.Helper()
+	if err := execute(dsn, fmt.Sprintf(`
+		CREATE SCHEMA wrong;
+		CREATE FUNCTION wrong.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.now() + interval '%[1]s' $$;
+		CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '%[1]s' $$`, wrong)); err != nil {
+		t.Fatal(err)
+	}
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	query := u.Query()
+	query.Set("search_path", "wrong,pg_catalog,public")
+	u.RawQuery = query.Encode()
+	return u.String()
+}
