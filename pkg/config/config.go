@@ -58,7 +58,7 @@ type RabbitMQ struct {
 type Tokens struct {
 	Secret          Secret        `env:"JWT_SECRET, required" is:"a random text of at least 32 bytes, as made by: openssl rand -base64 48" desc:"The key that signs tokens: refresh tokens, and access tokens where JWT_PRIVATE_KEY does not."`
 	AcceptedSecrets Secret        `env:"JWT_ACCEPTED_SECRETS" empty:"always" is:"random texts of at least 32 bytes, separated by commas" desc:"Secrets whose tokens are good too: the one before and the one after JWT_SECRET, so that a change refuses no token."`
-	PrivateKey      Secret        `env:"JWT_PRIVATE_KEY" empty:"at start" is:"a private key in PEM: Ed25519, P-256 or RSA of at least 2048 bits, as made by: openssl genpkey -algorithm ed25519" desc:"The key that signs access tokens, by EdDSA, ES256 or RS256; its public half is at /.well-known/jwks.json."`
+	PrivateKey      Secret        `env:"JWT_PRIVATE_KEY" empty:"at start" is:"a private key in PEM: Ed25519, P-256 or RSA of at least 2048 bits, as made by: openssl genpkey -algorithm ed25519; its lines may end in \\n" desc:"The key that signs access tokens, by EdDSA, ES256 or RS256; its public half is at /.well-known/jwks.json."`
 	AcceptedKeys    Secret        `env:"JWT_ACCEPTED_KEYS" empty:"always" is:"public or private keys in PEM, one after the other, of the kinds of JWT_PRIVATE_KEY" desc:"Keys whose access tokens are good too, and that are published as well: the one before and the one after JWT_PRIVATE_KEY."`
 	Issuer          string        `env:"JWT_ISSUER, default=user-service" is:"a name or a URL" desc:"The claim iss of access tokens."`
 	Audience        string        `env:"JWT_AUDIENCE, default=user-service" is:"a name or a URL" desc:"The claim aud of access tokens."`

@@ -38,8 +38,10 @@ func parsePrivateKey(text string) (any, error) {
 }
 
 // parseKeys returns the keys of PEM blocks one after the other, each private or public. Where
-// one can't be taken none is: a file that was cut off must not pass for a shorter one.
+// one can't be taken none is: a file that was cut off must not pass for a shorter one. Line endings may be written as \n or \r\n, as
+// in an environment file, whose values are of one line.
 func parseKeys(text string) ([]any, error) {
+	text = strings.NewReplacer(`\r\n`, "\n", `\n`, "\n").Replace(text)
 	var keys []any
 	rest, found := []byte(text), 0
 	for {

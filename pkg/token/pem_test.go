@@ -10,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -78,6 +79,9 @@ func TestEveryFormOfAKeyIsTheSameKey(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			for _, private := range slices.Clone(test.private) {
+				test.private = append(test.private, strings.ReplaceAll(private, "\n", `\n`), strings.ReplaceAll(private, "\n", `\r\n`), strings.ReplaceAll(private, "\n", "\r\n"))
+			}
 			for _, private := range test.private {
 				signed := accessToken(t, keyed(t, token.Keys{PrivateKey: private}))
 				if alg := headerOf(t, signed)["alg"]; alg != test.alg {
