@@ -1,12 +1,14 @@
 # Most of the work is done by scripts in tools/dev and test; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz bench chaos generate dashboards alerts clean
+.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz bench chaos soak generate dashboards alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
 SEED ?= 1
 SEEDS ?= 30
+MINUTES ?= 30
+PICTURE ?= bin/soak.png
 export FUZZTIME
 
 help: ## show this list
@@ -58,6 +60,9 @@ bench: ## run the benchmarks, the floods of docs/benchmarks.md with the flags FL
 
 chaos: ## inject faults while clients work, and check that nothing is lost: SEEDS=30 in a row from SEED=1 on, up to two minutes each
 	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 3h -args -seed $(SEED) -seeds $(SEEDS) -length 75s -restarts 10
+
+soak: ## run a mixed load for MINUTES=30 with a fault in each, check that memory, goroutines, connections and descriptors stay steady, and draw them into PICTURE
+	@tools/dev/with-services go test -tags soak ./test/chaos -run TestResourcesStaySteady -count=1 -v -timeout 10h -args -seed $(SEED) -minutes $(MINUTES) -picture $(abspath $(PICTURE))
 
 dashboards: ## draw the dashboards into docs/images, from a service that suffers for half an hour
 	@command -v chromium >/dev/null || tools/dev/packages chromium

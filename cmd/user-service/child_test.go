@@ -22,18 +22,24 @@ type child struct {
 // startService runs the service on a migrated database until the test ends.
 func startService(t *testing.T, more map[string]string) *child {
 	t.Helper()
+	return startProgram(t, "user-service", more)
+}
+
+// startProgram does what startService does with another file of the program.
+func startProgram(t *testing.T, program string, more map[string]string) *child {
+	t.Helper()
 	env := environment(t)
 	maps.Copy(env, more)
 	var pairs []string
 	for name, value := range env {
 		pairs = append(pairs, name+"="+value)
 	}
-	migrate := exec.Command("user-service", "migrate", "up")
+	migrate := exec.Command(program, "migrate", "up")
 	migrate.Env = pairs
 	if out, err := migrate.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	c := &child{cmd: exec.Command("user-service", "serve"), log: &lockedBuffer{}}
+	c := &child{cmd: exec.Command(program, "serve"), log: &lockedBuffer{}}
 	c.cmd.Env, c.cmd.Stderr = pairs, c.log
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -57,8 +63,19 @@ func (c *child) stop(t *testing.T) {
 	}
 }
 
-// register makes an account within the caller's trace and returns its id.
+// register makes an account within the caller's trace and returns its id. It tries again while a busy machine
+// has no time for it.
 func (c *child) register(t *testing.T, email, traceparent string) string {
+	t.Helper()
+	var id string
+	if !eventually(patience, func() bool { id = c.tryRegister(t, email, traceparent); return id != "" }) {
+		t.Fatalf("no account can be made: %s", c.log)
+	}
+	return id
+}
+
+// tryRegister returns an empty id if the answer is 503.
+func (c *child) tryRegister(t *testing.T, email, traceparent string) string {
 	t.Helper()
 	body := fmt.Sprintf(`{"email": %q, "password": "seven green kettles sing"}`, email)
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, c.api+"/register", strings.NewReader(body))
@@ -73,6 +90,9 @@ func (c *child) register(t *testing.T, email, traceparent string) string {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		return ""
+	}
 	var made struct{ ID string }
 	if err := json.NewDecoder(resp.Body).Decode(&made); err != nil || resp.StatusCode != http.StatusCreated {
 		t.Fatalf("%s, %v", resp.Status, err)

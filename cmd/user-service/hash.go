@@ -62,6 +62,9 @@ func startHashing(cfg config.Passwords, log *slog.Logger) (*password.Process, er
 		Ended: func(err error) {
 			log.Error("the process that hashes passwords has ended, the next login starts another", "error", err)
 		},
+		Unstarted: func(err *password.StartError) {
+			log.Error("passwords can't be hashed: logins, registrations and password changes get 503", "error", err, "next_try_in", err.Retry.String())
+		},
 	}
 	if all := debug.SetMemoryLimit(-1); all < math.MaxInt64 {
 		debug.SetMemoryLimit(max(all-limit, all/4))

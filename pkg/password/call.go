@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // order asks for the key that the password has by the hash's parameters and salt, or whether the hash is that of the password.
@@ -69,6 +70,8 @@ type caller struct {
 	orders  *json.Encoder
 	last    uint64
 	waiting map[uint64]chan<- answer // nil once no more answers come
+
+	answered, hung atomic.Bool // whether an answer has come, and whether the process was killed for want of one
 }
 
 func newCaller(to io.WriteCloser) *caller {

@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 )
 
 // foreignJSON was written by testdata/foreign.py with bcrypt, passlib, argon2-cffi and Django
@@ -178,4 +179,19 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q is read as a %T", text, h)
 		}
 	})
+}
+
+// TestArgon2OfUpTo100MiBLogsInByDefault has a hash by the defaults of argon2-cffi until its release 21.2, with its parameters in
+// several orders, whatever the number of CPUs.
+func TestArgon2OfUpTo100MiBLogsInByDefault(t *testing.T) {
+	t.Parallel()
+	const right, tail = "seven green kettles sing", "$hNhGaQ2LZASencauEnJmfQ$9WIKsegZxrutgD2uCsSMnQ"
+	for i, params := range []string{"m=102400,t=2,p=8", "t=2,p=8,m=102400", "p=8,m=102400,t=2"} {
+		concurrency := 1 + i
+		h := newHasher(t, owasp, Limits{Concurrency: concurrency, Queue: 32 * concurrency, MaxWait: time.Minute}, nil)
+		got, err := h.Verify(t.Context(), Flow{}, right, imported("$argon2id$v=19$"+params+tail))
+		if want := (Result{OK: true, Rehash: true}); err != nil || got != want {
+			t.Errorf("%s with %d at once: %+v, %v; want %+v", params, concurrency, got, err, want)
+		}
+	}
 }

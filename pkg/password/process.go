@@ -6,25 +6,31 @@ import (
 	"os"
 	"os/exec"
 	"sync"
+	"time"
 )
 
 // Process computes hashes in a process of its own, which the system puts behind
-// the rest of the service. One that ends is started again for the next hash. It is safe for concurrent use.
+// the rest of the service. One that ends is started again for the next hash, and one that gives no answer for 10 s is killed. It is
+// safe for concurrent use.
 type Process struct {
 	// Command returns what to start: a program that calls Serve with its standard input and
 	// output. Mandatory.
 	Command func() *exec.Cmd
 	// Ended is told how a process ended that was not closed. It may be nil.
 	Ended func(error)
+	// Unstarted is told that a process could not be started, once for each try. It may be nil.
+	Unstarted func(*StartError)
 
-	mu      sync.Mutex
-	calls   *caller // nil while no process runs
-	process *os.Process
-	closed  bool
-	running sync.WaitGroup
+	mu       sync.Mutex
+	calls    *caller // nil while no process runs
+	process  *os.Process
+	closed   bool
+	restarts restarts
+	running  sync.WaitGroup
+	hang     time.Duration // 0 means hangTime
 }
 
-// Start starts the process ahead of the first hash. It is an error if that can't be done.
+// Start starts the process ahead of the first hash. It is a StartError if that can't be done.
 func (p *Process) Start() error {
 	_, err := p.client()
 	return err
@@ -55,43 +61,69 @@ func (p *Process) Close() {
 
 var errClosed = errors.New("the process that hashes is closed")
 
-// client returns the way to the process, and starts one if none runs.
+// client returns the way to the process, and starts one if none runs. After a failure it waits for the time of the next try.
 func (p *Process) client() (*caller, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	switch {
+	case p.closed:
 		return nil, errClosed
-	}
-	if p.calls != nil {
+	case p.calls != nil:
 		return p.calls, nil
 	}
+	if err := p.restarts.check(); err != nil {
+		return nil, err
+	}
+	if err := p.launch(); err != nil {
+		failure := p.restarts.failed(err)
+		if p.Unstarted != nil {
+			p.Unstarted(failure)
+		}
+		return nil, failure
+	}
+	return p.calls, nil
+}
+
+// launch starts a process.
+func (p *Process) launch() error {
 	cmd := p.Command()
-	in, errIn := cmd.StdinPipe()
-	out, errOut := cmd.StdoutPipe()
-	if err := errors.Join(errIn, errOut); err != nil {
-		return nil, fmt.Errorf("reach the process that hashes: %w", err)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return fmt.Errorf("make a pipe: %w", err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		_ = in.Close()
+		return fmt.Errorf("make a pipe: %w", err)
 	}
 	if err := startBehind(cmd); err != nil {
-		return nil, fmt.Errorf("start the process that hashes: %w", err)
+		return err
 	}
 	calls := newCaller(in)
 	p.calls, p.process = calls, cmd.Process
 	p.running.Go(func() { calls.read(out) })
-	p.running.Go(func() { p.attend(cmd) })
-	return calls, nil
+	p.running.Go(func() { p.attend(cmd, calls) })
+	return nil
 }
 
 // attend waits for the end of a process.
-func (p *Process) attend(cmd *exec.Cmd) {
+func (p *Process) attend(cmd *exec.Cmd, calls *caller) {
 	state, err := cmd.Process.Wait() // not cmd.Wait, which would close the output before all of it is read
-
-	p.mu.Lock()
-	p.calls = nil
-	closed := p.closed
-	p.mu.Unlock()
 	if err == nil {
 		err = errors.New(state.String())
 	}
+	p.mu.Lock()
+	if p.calls == calls {
+		p.calls = nil
+	}
+	if calls.hung.Load() {
+		err = fmt.Errorf("%w, after %s without an answer", err, p.patience())
+	}
+	if !calls.answered.Load() {
+		p.restarts.ended(err)
+	}
+	closed := p.closed
+	p.mu.Unlock()
 	if !closed && p.Ended != nil {
 		p.Ended(err)
 	}
@@ -103,14 +135,39 @@ func (p *Process) call(o order) (answer, error) {
 	if err != nil {
 		return answer{}, fmt.Errorf("%w: %w", ErrBusy, err)
 	}
+	hung := time.AfterFunc(p.patience(), func() { p.replace(calls) })
 	a, err := calls.call(o)
+	hung.Stop()
 	switch {
 	case err != nil:
 		return answer{}, fmt.Errorf("%w: the process that hashes has ended: %w", ErrBusy, err)
 	case a.Err != "":
 		return answer{}, errors.New(a.Err)
 	}
+	if calls.answered.CompareAndSwap(false, true) {
+		p.mu.Lock()
+		p.restarts.worked()
+		p.mu.Unlock()
+	}
 	return a, nil
+}
+
+// replace kills a process that does not answer. The next hash starts another one at once.
+func (p *Process) replace(calls *caller) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.calls == calls {
+		calls.hung.Store(true)
+		p.calls = nil
+		_ = p.process.Kill() // unless it has ended by itself
+	}
+}
+
+func (p *Process) patience() time.Duration {
+	if p.hang > 0 {
+		return p.hang
+	}
+	return hangTime
 }
 
 func (p *Process) derive(hash argon2id, password string) ([]byte, error) {

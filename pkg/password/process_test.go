@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,8 +17,14 @@ import (
 
 // TestMain makes this program one that hashes, if a test starts it as such.
 func TestMain(m *testing.M) {
-	if os.Getenv("SERVE_HASHES") == "" {
+	switch os.Getenv("SERVE_HASHES") {
+	case "":
 		os.Exit(m.Run())
+	case "never": // it reads, and gives no answer
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return
+	case "exit":
+		return
 	}
 	if err := Serve(os.Stdin, os.Stdout); err != nil {
 		panic(err)
@@ -27,12 +34,18 @@ func TestMain(m *testing.M) {
 // hashing returns a Process, and what starts came of it so far.
 func hashing(t *testing.T) (p *Process, started func() []*exec.Cmd, ended chan error) {
 	t.Helper()
+	return serving(t, "yes")
+}
+
+// serving is hashing with a process that does what TestMain says.
+func serving(t *testing.T, how string) (p *Process, started func() []*exec.Cmd, ended chan error) {
+	t.Helper()
 	var mu sync.Mutex
 	var all []*exec.Cmd
 	ended = make(chan error, 10)
 	p = &Process{Ended: func(err error) { ended <- err }, Command: func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
-		cmd.Env, cmd.Stderr = []string{"SERVE_HASHES=yes"}, os.Stderr
+		cmd.Env, cmd.Stderr = []string{"SERVE_HASHES=" + how}, os.Stderr
 		mu.Lock()
 		defer mu.Unlock()
 		all = append(all, cmd)
@@ -168,15 +181,6 @@ func eventuallyHashes(h *Hasher, pw string) (err error) {
 		<-time.After(10 * time.Millisecond)
 	}
 	return err
-}
-
-// TestAProcessThatCannotBeReplacedIsOverload has the second one not start, as where there are too many processes.
-func TestAProcessThatCannotBeReplacedIsOverload(t *testing.T) {
-	t.Parallel()
-	p := &Process{Command: func() *exec.Cmd { return exec.Command(filepath.Join(t.TempDir(), "missing")) }}
-	if _, err := delegating(t, cheap, p).Hash(t.Context(), Flow{}, "seven green kettles sing"); !errors.Is(err, ErrBusy) || !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("Hash = %v, want ErrBusy and why", err)
-	}
 }
 
 func TestAProcessThatCannotBeStartedIsToldOf(t *testing.T) {

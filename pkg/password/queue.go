@@ -31,7 +31,8 @@ func (l Limits) check() error {
 const (
 	RefusedQueueFull = "queue_full" // Limits.Queue others wait already
 	RefusedTimeout   = "timeout"    // no slot was free within Limits.MaxWait
-	RefusedProcess   = "process"    // the process that hashes has ended, or could not be started
+	RefusedProcess   = "process"    // the process that hashes has ended
+	RefusedStart     = "start"      // no process that hashes can be started
 )
 
 // Observer is told what a Hasher does. Its methods are called by many goroutines at once
@@ -150,7 +151,7 @@ func (s slot) hash(ctx context.Context, work func() error) error {
 		if err == nil {
 			s.q.observer.HashDone(s.waited, time.Since(started))
 		} else {
-			s.q.observer.HashRefused(RefusedProcess)
+			s.q.observer.HashRefused(refusal(err))
 		}
 		s.q.running.Add(-1)
 		s.end()
@@ -162,6 +163,14 @@ func (s slot) hash(ctx context.Context, work func() error) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for a hash: %w", ctx.Err())
 	}
+}
+
+// refusal returns the reason of an error of the work.
+func refusal(err error) string {
+	if errors.As(err, new(*StartError)) {
+		return RefusedStart
+	}
+	return RefusedProcess
 }
 
 // run takes a slot, does the work of one hash and ends the slot.

@@ -4,17 +4,28 @@ import (
 	"context"
 	"database/sql/driver"
 	"errors"
+	"fmt"
+	"time"
 
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
 // limitedConnector makes connections for migrations. A runner that vanishes in the middle of a transaction would
 // otherwise keep its tables locked for hours.
-type limitedConnector struct{ driver.Connector }
+type limitedConnector struct {
+	driver.Connector
 
-// Connect implements driver.Connector.
+	timeout time.Duration // of one attempt to connect
+}
+
+// Connect implements driver.Connector. Its error says what to do when there is no answer in time.
 func (c limitedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 	conn, err := c.Connector.Connect(ctx)
+	if pgconn.Timeout(err) && ctx.Err() == nil {
+		return nil, fmt.Errorf("the database does not answer within %s; see that its host and port are right, that it runs, and that "+
+			"the network lets connections through (connect_timeout in the URL allows more time): %w", c.timeout, err)
+	}
 	if err != nil {
 		return nil, err
 	}

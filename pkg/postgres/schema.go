@@ -51,6 +51,10 @@ type Migrator struct {
 	provider *goose.Provider
 }
 
+// migrationConnectTimeout is how long one attempt to connect for migrations may take, if the URL does not say. A database that
+// comes up late may need longer than a request has; pgx by itself waits for two minutes.
+const migrationConnectTimeout = 10 * time.Second
+
 // NewMigrator returns a Migrator for the database at url. The lock that keeps two
 // runners apart is a row with a lease, which holds behind a pooler too.
 func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
@@ -58,8 +62,11 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 	if err != nil {
 		return nil, errors.New("the database URL can't be parsed")
 	}
+	if cfg.ConnConfig.ConnectTimeout == 0 || cfg.ConnConfig.ConnectTimeout > time.Minute {
+		cfg.ConnConfig.ConnectTimeout = migrationConnectTimeout
+	}
 	setSessionParams(cfg.ConnConfig)
-	db := sql.OpenDB(limitedConnector{stdlib.GetConnector(*cfg.ConnConfig)})
+	db := sql.OpenDB(limitedConnector{stdlib.GetConnector(*cfg.ConnConfig), cfg.ConnConfig.ConnectTimeout})
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log),
 		lock.WithTableLeaseDuration(10*time.Second), lock.WithTableHeartbeatInterval(2*time.Second),
 		lock.WithTableLockTimeout(time.Second, 300)) // a second runner waits 5 minutes at most, and goes on within a second

@@ -3,10 +3,13 @@ package postgres_test
 import (
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -174,5 +177,34 @@ func TestMigrationsTakeTheURLOfThePool(t *testing.T) {
 	t.Cleanup(func() { _ = m.Close() })
 	if _, err := m.Up(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestMigrationsNeedAnAnswerInTime has a server that takes connections and says nothing, as one behind a broken network.
+func TestMigrationsNeedAnAnswerInTime(t *testing.T) {
+	t.Parallel()
+	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
+	for parameters, limit := range map[string]time.Duration{"": 10 * time.Second, "&connect_timeout=2": 2 * time.Second} {
+		t.Run(limit.String(), func(t *testing.T) {
+			t.Parallel()
+			m, err := postgres.NewMigrator("postgres://app:hunter2@"+silent.Addr().String()+"/app?sslmode=disable"+parameters, slog.New(slog.DiscardHandler))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = m.Close() })
+			began := time.Now()
+			_, err = m.Up(t.Context())
+			took := time.Since(began)
+			if err == nil || !strings.Contains(err.Error(), "does not answer within "+limit.String()) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("Up: %v, want what to do, and no secret", err)
+			}
+			if took < limit || took > 2*limit+10*time.Second {
+				t.Errorf("Up took %s, want %s", took, limit)
+			}
+		})
 	}
 }

@@ -38,6 +38,7 @@ type Publisher struct {
 	observer Observer
 	tracer   trace.Tracer
 	current  atomic.Pointer[session] // nil while there is none
+	patience patience
 }
 
 // New returns a Publisher that is not connected before Run is called. A nil Observer is fine.
@@ -112,7 +113,7 @@ func (p *Publisher) prepare(channel *amqp.Channel) error {
 func (p *Publisher) serve(s *session) {
 	p.current.Store(s)
 	p.observer.Connected(true)
-	<-s.lost
+	s.probe()
 	p.current.Store(nil)
 	p.observer.Connected(false)
 }
@@ -138,8 +139,8 @@ func (p *Publisher) ready() (*session, error) {
 // same, and may arrive twice if it is published again.
 //
 // Without a connection, and while the broker blocks, Publish fails at once. If the time is up while
-// a confirm is outstanding, the connection is given up for a new one, unless the broker said
-// that it blocks: then the connection stays, and waits for the end of that.
+// a confirm is outstanding, or no confirm comes for 3 s, or for three times as long as the last one took, the connection is given
+// up for a new one, unless the broker said that it blocks: then the connection stays, and waits for the end of that.
 //
 // A broker that never takes one of the events closes the channel, and does not tell which event it was. What is not
 // confirmed then is sent once more, one event at a time; the event that closes the channel again is ErrRejected.
@@ -177,9 +178,13 @@ func (p *Publisher) transmit(ctx context.Context, s *session, batch []message, e
 		}
 		return
 	}
-	receipts := s.send(ctx, batch)
+	listening, heard, stop := p.patience.listen(ctx)
+	defer stop()
+	receipts := s.send(listening, batch)
 	for _, m := range batch {
-		errs[m.index] = p.settle(ctx, s, receipts)
+		if errs[m.index] = p.settle(listening, s, receipts); errs[m.index] == nil {
+			heard()
+		}
 	}
 }
 
@@ -219,7 +224,9 @@ func (p *Publisher) settle(ctx context.Context, s *session, receipts <-chan rece
 	}
 	switch {
 	case err == nil:
-		p.observer.Confirmed(time.Since(r.sent))
+		latency := time.Since(r.sent)
+		p.patience.confirmed(latency)
+		p.observer.Confirmed(latency)
 	case errors.Is(err, ErrNacked):
 		p.observer.Nacked()
 	}

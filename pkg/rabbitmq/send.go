@@ -139,5 +139,5 @@ func (s *session) late(ctx context.Context) error {
 	if err := s.check(); errors.Is(err, ErrBlocked) {
 		return err
 	}
-	return fmt.Errorf("wait for the broker: %w", ctx.Err())
+	return fmt.Errorf("wait for the broker: %w", context.Cause(ctx))
 }

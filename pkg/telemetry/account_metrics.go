@@ -90,7 +90,7 @@ func (m *Metrics) ReapDone(err error) {
 }
 
 // refusals are the reasons for which package password refuses to hash.
-var refusals = []string{"queue_full", "timeout", "process"}
+var refusals = []string{"queue_full", "timeout", "process", "start"}
 
 type hashMetrics struct {
 	duration prometheus.Histogram
@@ -112,7 +112,7 @@ func newHashMetrics(factory promauto.Factory) hashMetrics {
 			Buckets: append([]float64{0.001}, buckets...),
 		}),
 		refused: newCounter(factory, "user_service_password_hash_refused_total",
-			"Passwords that were not hashed, as the queue was full, the wait too long, or the process that hashes had ended.", "reason", refusals),
+			"Passwords that were not hashed, as the queue was full, the wait too long, the process that hashes had ended, or none could be started.", "reason", refusals),
 	}
 }
 

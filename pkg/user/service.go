@@ -151,6 +151,13 @@ func (s *Service) List(ctx context.Context, f Filter) (Page, error) { return s.s
 
 // hashing gives an error of the hasher its meaning to the caller.
 func hashing(err error) error {
+	var unstarted *password.StartError
+	if errors.As(err, &unstarted) {
+		return &Error{
+			Code: Unavailable, Detail: "Passwords can't be checked at this moment; try again shortly.",
+			RetryAfter: max(unstarted.Retry, time.Second), Err: err,
+		}
+	}
 	if errors.Is(err, password.ErrBusy) {
 		return &Error{
 			Code: Overloaded, Detail: "Too many passwords are being checked at this moment; try again shortly.",

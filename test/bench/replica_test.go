@@ -39,6 +39,12 @@ func startReplica(b *testing.B, dsn string, group *memoryGroup, settings ...stri
 	if err != nil {
 		b.Fatal(err)
 	}
+	return startProgram(b, program, dsn, group, settings...)
+}
+
+// startProgram does what startReplica does with another program.
+func startProgram(b *testing.B, program, dsn string, group *memoryGroup, settings ...string) *replica {
+	b.Helper()
 	broker := broker(b)
 	s := &replica{url: "http://" + freeAddress(b), cmd: group.command(program, "serve")}
 	s.cmd.Stderr = os.Stderr

@@ -163,7 +163,7 @@ func passwords() []panel {
 			},
 		},
 		{
-			title: "Refused passwords", unit: "percent", about: "Share of passwords refused with 503, by reason: the queue was full, or the wait too long.",
+			title: "Refused passwords", unit: "percent", about: "Share of passwords refused with 503, by reason: the queue was full, the wait too long, or no process hashes.",
 			alert: "UserServiceHashingSaturated", limit: limit{name: "hashRefusedPercent", value: 1},
 			queries: []query{{`100 * sum by (reason) (rate(user_service_password_hash_refused_total{@}[5m])) / on () group_left () (sum(rate(user_service_password_hash_refused_total{@}[5m])) + sum(rate(user_service_password_hash_duration_seconds_count{@}[5m])))`, "{{reason}}"}},
 		},

@@ -18,7 +18,7 @@ var (
 func TestWorkflowsUseCommitsAndScriptsThatAreThere(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(".github/workflows/*.yaml")
-	if err != nil || len(files) != 2 {
+	if err != nil || len(files) != 3 {
 		t.Fatalf("%v, %v", files, err)
 	}
 	scripts := 0

@@ -1,0 +1,131 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestAHungHashingProcessIsReplaced stops the process that hashes. Who asks it for a hash is told to come back, and others are served.
+func TestAHungHashingProcessIsReplaced(t *testing.T) {
+	t.Parallel()
+	c := startService(t, map[string]string{"RATE_LIMIT_PER_MINUTE": "0"})
+	c.register(t, "first@example.com", "")
+	first := c.hashes(t)
+	if err := syscall.Kill(first, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	stopped := time.Now()
+	if a := c.answer(t, "first@example.com"); a.status != http.StatusServiceUnavailable || a.retryAfter < 1 {
+		t.Errorf("the login that it has is answered with %+v, want 503 and when to come back", a)
+	}
+	resp, err := http.Get(c.api + "/healthz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		t.Errorf("/healthz is answered with %d meanwhile", resp.StatusCode)
+	}
+	if !eventually(2*patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
+		t.Fatalf("nobody can log in: %s", c.log)
+	}
+	t.Logf("logins worked again %s after the process was stopped", time.Since(stopped).Round(time.Millisecond))
+	if got := c.hashes(t); got == first {
+		t.Errorf("process %d still hashes", got)
+	}
+	if !eventually(patience, func() bool { return strings.Contains(c.log.String(), "after 10s without an answer") }) {
+		t.Errorf("the log does not tell why it was killed: %s", c.log)
+	}
+}
+
+// TestAHashingProcessThatCannotBeStartedIsNoOverload takes away the right to execute the program, and kills the process that hashes.
+func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
+	t.Parallel()
+	program := copyOfProgram(t)
+	c := startProgram(t, program, map[string]string{"RATE_LIMIT_PER_MINUTE": "0"})
+	c.register(t, "first@example.com", "")
+	if err := os.Chmod(program, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(c.hashes(t), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(patience, func() bool { return strings.Contains(c.log.String(), "has ended") }) {
+		t.Fatalf("the log does not tell of the end: %s", c.log)
+	}
+	begun := time.Now()
+	const tries = 20
+	for range tries {
+		a := c.answer(t, "first@example.com")
+		if a.status != http.StatusServiceUnavailable || a.problem != "/problems/unavailable" || a.retryAfter < 1 || a.retryAfter > 10 {
+			t.Errorf("a login is answered with %+v, want 503 /problems/unavailable and the time of the next try", a)
+		}
+	}
+	took := time.Since(begun)
+	text := c.log.String()
+	if !strings.Contains(text, "see that the file of this program is there and may be executed") {
+		t.Errorf("the log does not say what to do: %s", text)
+	}
+	// The delays are 1, 2, 4, 8 and 10 s.
+	if n := strings.Count(text, "passwords can't be hashed"); n == 0 || float64(n) > 1+took.Seconds() {
+		t.Errorf("in %s it was started %d times", took, n)
+	}
+	if err := os.Chmod(program, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(2*patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
+		t.Errorf("nobody can log in: %s", c.log)
+	}
+}
+
+// copyOfProgram returns a file of the program that nobody else executes.
+func copyOfProgram(t *testing.T) string {
+	t.Helper()
+	original, err := exec.LookPath("user-service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "user-service")
+	if err := os.WriteFile(path, content, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// loginAnswer is the answer to a login.
+type loginAnswer struct {
+	status     int
+	problem    string
+	retryAfter int // in seconds; 0: none
+}
+
+func (c *child) answer(t *testing.T, email string) (a loginAnswer) {
+	t.Helper()
+	body := fmt.Sprintf(`{"email": %q, "password": "seven green kettles sing"}`, email)
+	resp, err := http.Post(c.api+"/login", "application/json", bytes.NewBufferString(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var problem struct{ Type string }
+	if err := json.NewDecoder(resp.Body).Decode(&problem); err != nil {
+		t.Fatal(err)
+	}
+	a.retryAfter, _ = strconv.Atoi(resp.Header.Get("Retry-After"))
+	a.status, a.problem = resp.StatusCode, problem.Type
+	return a
+}

@@ -1,0 +1,114 @@
+// Package steady tells whether the figures of a long run grow, and draws them.
+package steady
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Figure is something that is measured again and again, such as the memory of a process.
+type Figure struct {
+	Name string // with its unit
+	// Slack is a growth that does not count, whatever the figure was before.
+	Slack float64
+	// Free figures may grow: they are drawn only.
+	Free bool
+}
+
+// Series is a figure of one process or server, in the order of time.
+type Series struct {
+	Figure Figure
+	Of     string // whose it is
+	Points []Point
+}
+
+// Point is one measurement.
+type Point struct {
+	At    time.Duration // since the begin of the run
+	Value float64
+}
+
+// Rule says which measurements count.
+type Rule struct {
+	WarmUp time.Duration // of the run: caches and pools fill in it
+	Minute time.Duration // each begins with a fault
+	Calm   time.Duration // the end of each minute, when the fault is over
+}
+
+const (
+	share    = 0.1 // a growth of less than this part of what was there does not count
+	spreads  = 3   // nor does one of less than so many spreads of the values
+	minCount = 6   // minutes that are needed to tell
+)
+
+// Trend is the median of a figure in the first and in the last third of the minutes, and the growth that is allowed.
+type Trend struct {
+	First, Last float64
+	Allowed     float64
+}
+
+// Grows reports whether the figure grew by more than is allowed.
+func (t Trend) Grows() bool { return t.Last-t.First > t.Allowed }
+
+func (t Trend) String() string {
+	return fmt.Sprintf("%.1f at first, %.1f at last; a growth of %.1f is allowed", t.First, t.Last, t.Allowed)
+}
+
+// Trend compares the first third of the minutes after the warm-up with the last third. Each minute counts by the median of its
+// calm end, and each third by the median of its minutes. So neither a fault nor one odd minute decides. It is an error if
+// too few minutes have measurements.
+func (r Rule) Trend(s Series) (Trend, error) {
+	values := r.minutes(s.Points)
+	if len(values) < minCount {
+		return Trend{}, fmt.Errorf("%s of %s: %d minutes have measurements, %d are needed", s.Figure.Name, s.Of, len(values), minCount)
+	}
+	third := len(values) / 3
+	first, last := values[:third], values[len(values)-third:]
+	t := Trend{First: median(first), Last: median(last)}
+	t.Allowed = max(s.Figure.Slack, share*t.First, spreads*max(spread(first), spread(last)))
+	return t, nil
+}
+
+// minutes returns the median of the calm end of each minute that has one.
+func (r Rule) minutes(points []Point) (values []float64) {
+	var calm []float64
+	end := func() {
+		if len(calm) > 0 {
+			values = append(values, median(calm))
+		}
+		calm = nil
+	}
+	minute := time.Duration(0)
+	for _, p := range points {
+		if p.At < r.WarmUp {
+			continue
+		}
+		if now := p.At / r.Minute; now != minute {
+			end()
+			minute = now
+		}
+		if p.At%r.Minute >= r.Minute-r.Calm {
+			calm = append(calm, p.Value)
+		}
+	}
+	end()
+	return values
+}
+
+// spread is the median distance from the median.
+func spread(values []float64) float64 {
+	middle := median(values)
+	distances := make([]float64, len(values))
+	for i, v := range values {
+		distances[i] = max(v-middle, middle-v)
+	}
+	return median(distances)
+}
+
+// median returns the value in the middle of at least one.
+func median(values []float64) float64 {
+	sorted := slices.SortedFunc(slices.Values(values), cmp.Compare[float64])
+	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
+}

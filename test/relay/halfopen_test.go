@@ -1,0 +1,59 @@
+package relay_test
+
+import (
+	"net"
+	"strconv"
+	"testing"
+	"time"
+
+	"user-service/test/chaos/faultproxy"
+)
+
+// TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork has both relays behind one network, which breaks in several ways. A fault ends when a
+// new connection works: a half-open connection's at once, as new ones pass.
+func TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	arrived := w.consume() // not by the network that breaks
+	proxy, err := faultproxy.New(net.JoinHostPort(w.cfg.Host, strconv.Itoa(w.cfg.Port)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	host, port, err := net.SplitHostPort(proxy.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.cfg.Host = host
+	if w.cfg.Port, err = strconv.Atoi(port); err != nil {
+		t.Fatal(err)
+	}
+	users := w.users(50)
+	w.run()
+	before := w.announce("before", 10, users...)
+	w.eventually("the events before a fault", func() bool { return arrived.has(before...) })
+	for _, fault := range []struct {
+		name string
+		do   func() // and heal it
+		most time.Duration
+	}{
+		{"cut", func() { proxy.Refuse(true); proxy.Cut(); <-time.After(time.Second); proxy.Refuse(false) }, 2 * time.Second},
+		{"stalled", func() { proxy.Stall(); <-time.After(2 * time.Second); proxy.Resume() }, 2 * time.Second},
+		{"half-open", func() { proxy.Lose() }, 5 * time.Second},
+		{"frozen", func() { proxy.Freeze() }, 5 * time.Second},
+	} {
+		ids := w.announce(fault.name+"-before", 10, users...)
+		fault.do()
+		healed := time.Now()
+		ids = append(ids, w.announce(fault.name+"-after", 10, users...)...)
+		w.eventually("the events of "+fault.name, func() bool { return arrived.has(ids...) })
+		took := time.Since(healed)
+		t.Logf("%s: events flowed %s after the end", fault.name, took.Round(time.Millisecond))
+		if took > fault.most+slack {
+			t.Errorf("%s: events flowed %s after the end, want %s", fault.name, took, fault.most)
+		}
+	}
+}
+
+// slack is what a busy machine may take beyond that.
+const slack = 3 * time.Second
