@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -164,17 +165,26 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 // TestASlowClientMakesRoom: of those that wait for their client, the connection that has waited for longest is closed.
 func TestASlowClientMakesRoom(t *testing.T) {
 	t.Parallel()
-	for name, slow := range map[string]string{
-		"sends nothing":            "",
-		"sends a part of a header": "GET / HTTP/1.1\r\nHost:",
-		"sends a part of a body":   "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+	const part = "Host: x\r\nContent-Length: 10\r\n\r\n12345"
+	for name, c := range map[string]struct{ slow, answer string }{
+		"sends nothing":            {"", ""},
+		"sends a part of a header": {"GET / HTTP/1.1\r\nHost:", ""},
+		"sends a part of a body":   {"POST /body HTTP/1.1\r\nExpect: 100-continue\r\n" + part, "100 Continue"},
+		"sends one that is unread": {"POST / HTTP/1.1\r\n" + part, ""},
+		"sends one to net/http":    {"OPTIONS * HTTP/1.1\r\nExpect: 100-continue\r\n" + part, "100 Continue"},
+		"expects what is not":      {"POST / HTTP/1.1\r\nExpect: more\r\n" + part, "417 Expectation Failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, dial := serveTwo(t)
 			first := dial()
-			if _, err := io.WriteString(first, slow); err != nil {
+			if _, err := io.WriteString(first, c.slow); err != nil {
 				t.Fatal(err)
+			}
+			if c.answer != "" { // the server waits for the rest of the body now
+				if line, err := first.answers.ReadString('\n'); err != nil || !strings.Contains(line, c.answer) {
+					t.Fatalf("the answer is %q, %v", line, err)
+				}
 			}
 			for s.inner.accepted.Load() < 1 {
 				<-time.After(time.Millisecond)
@@ -185,7 +195,7 @@ func TestASlowClientMakesRoom(t *testing.T) {
 			if err := dial().get("/"); err != nil {
 				t.Fatalf("a new connection gets no answer beside a slow one: %v", err)
 			}
-			if _, err := first.answers.ReadByte(); err == nil {
+			if _, err := io.Copy(io.Discard, first.answers); errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Error("the slow connection is still there")
 			}
 		})
