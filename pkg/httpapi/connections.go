@@ -192,6 +192,9 @@ type limitedConn struct {
 
 // Write implements net.Conn. It waits for a client that does not read what it has received.
 func (c *limitedConn) Write(p []byte) (int, error) {
+	if c.header.full {
+		return 0, errHeaderLines
+	}
 	if c.listener.wait(c) {
 		defer c.listener.stopWaiting(c)
 	}

@@ -236,15 +236,20 @@ func TestManyHeaderFieldsAreRefused(t *testing.T) {
 		}
 		return b.String()
 	}
+	const get, post = "GET / HTTP/1.1\r\nHost: x\r\n", "POST /body HTTP/1.1\r\nHost: x\r\n"
 	for name, c := range map[string]struct {
 		request string
 		status  int
+		next    string // if the status is 200
 	}{
-		"many":                    {"GET / HTTP/1.1\r\nHost: x\r\n" + fields(maxHeaderLines) + "\r\n", 431},
-		"many, without an end":    {"GET / HTTP/1.1\r\nHost: x\r\n" + fields(3000), 431},
-		"a hundred":               {"GET / HTTP/1.1\r\nHost: x\r\n" + fields(100) + "\r\n", 200},
-		"a body of many lines":    {"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + strings.Repeat("\n", 1000), 200},
-		"many in a later request": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 200},
+		"many":                    {get + fields(maxHeaderLines) + "\r\n", 431, ""},
+		"many, without an end":    {get + fields(3000), 431, ""},
+		"a hundred":               {get + fields(100) + "\r\n", 200, get + fields(500)},
+		"a body of many lines":    {post + "Content-Length: 1000\r\n\r\n" + strings.Repeat("\n", 1000), 200, get + fields(500)},
+		"many in a later request": {get + "\r\n", 200, get + fields(500)},
+		"many behind empty lines": {post + "Content-Length: 0\r\n\r\n", 200, "\r\n\n" + get + fields(2000) + "\r\n"},
+		"many sent along":         {get + "\r\n" + get + fields(500) + "\r\n", 200, ""},
+		"many sent along a body":  {post + "Content-Length: 1\r\n\r\nx" + get + fields(500) + "\r\n", 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -263,9 +268,12 @@ func TestManyHeaderFieldsAreRefused(t *testing.T) {
 				t.Errorf("status is %d, want %d", got, c.status)
 			}
 			if c.status == 200 {
-				if got := status("GET / HTTP/1.1\r\nHost: x\r\n" + fields(500)); got != 431 {
+				if got := status(c.next); got != 431 {
 					t.Errorf("status of the next request is %d, want 431", got)
 				}
+			}
+			if more, err := io.ReadAll(conn.answers); len(more) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("after the refusal comes %q, %v", more, err)
 			}
 		})
 	}
