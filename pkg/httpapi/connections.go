@@ -23,7 +23,7 @@ const (
 // LimitConnections bounds how many connections server has from listener: 10,000, or as many as fit into memory bytes.
 // At the bound, the connection that has waited for its client for longest is closed for the next one. It may be idle, or
 // in the middle of a request that the client sends slowly. While no connection waits for its client, new clients wait in the
-// backlog of the system. LimitConnections must be called before the server serves. It sets ConnState and ConnContext.
+// backlog of the system. LimitConnections must be called before the server serves. It sets ConnState and ConnContext, and wraps Handler.
 func LimitConnections(server *http.Server, listener net.Listener, memory int64) net.Listener {
 	return limitConnections(server, listener, connectionsWithin(memory))
 }
@@ -37,22 +37,40 @@ func limitConnections(server *http.Server, listener net.Listener, most int) *lim
 	l := &limitedListener{Listener: listener, slots: make(chan struct{}, most), closed: make(chan struct{}), waiting: waiting}
 	server.ConnState = l.changed
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		return context.WithValue(ctx, connectionKey{}, func() (done func()) {
-			_ = l.wait(conn)
-			return func() { l.stopWaiting(conn) }
-		})
+		return context.WithValue(ctx, connectionKey{}, connection{l, conn})
 	}
+	server.Handler = work(server.Handler)
 	return l
 }
 
 type connectionKey struct{}
 
+// connection is that of a request.
+type connection struct {
+	listener *limitedListener
+	conn     net.Conn
+}
+
+// work has the connections of requests wait for their clients but while a handler works: net/http answers some requests without one,
+// and reads what the handler has left of a body.
+func work(handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connectionKey{}).(connection); ok {
+			c.listener.stopWaiting(c.conn)
+			defer c.listener.wait(c.conn)
+		}
+		handler.ServeHTTP(w, r)
+	})
+}
+
 // waitForClient notes that the connection of a request waits for its client until done is called.
 func waitForClient(ctx context.Context) (done func()) {
-	if wait, ok := ctx.Value(connectionKey{}).(func() func()); ok {
-		return wait()
+	c, ok := ctx.Value(connectionKey{}).(connection)
+	if !ok {
+		return func() {}
 	}
-	return func() {}
+	_ = c.listener.wait(c.conn)
+	return func() { c.listener.stopWaiting(c.conn) }
 }
 
 // limitedListener is a net.Listener whose connections each hold a slot.
@@ -122,11 +140,9 @@ func (l *limitedListener) changed(conn net.Conn, state http.ConnState) {
 	if limited, ok := conn.(*limitedConn); ok {
 		limited.changed(state)
 	}
-	switch state {
-	case http.StateNew, http.StateIdle:
+	l.stopWaiting(conn)
+	if state == http.StateNew || state == http.StateActive || state == http.StateIdle { // from now on
 		_ = l.wait(conn)
-	default:
-		l.stopWaiting(conn)
 	}
 }
 
@@ -176,6 +192,9 @@ type limitedConn struct {
 
 // Write implements net.Conn. It waits for a client that does not read what it has received.
 func (c *limitedConn) Write(p []byte) (int, error) {
+	if c.header.full {
+		return 0, errHeaderLines
+	}
 	if c.listener.wait(c) {
 		defer c.listener.stopWaiting(c)
 	}

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -164,17 +165,26 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 // TestASlowClientMakesRoom: of those that wait for their client, the connection that has waited for longest is closed.
 func TestASlowClientMakesRoom(t *testing.T) {
 	t.Parallel()
-	for name, slow := range map[string]string{
-		"sends nothing":            "",
-		"sends a part of a header": "GET / HTTP/1.1\r\nHost:",
-		"sends a part of a body":   "POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+	const part = "Host: x\r\nContent-Length: 10\r\n\r\n12345"
+	for name, c := range map[string]struct{ slow, answer string }{
+		"sends nothing":            {"", ""},
+		"sends a part of a header": {"GET / HTTP/1.1\r\nHost:", ""},
+		"sends a part of a body":   {"POST /body HTTP/1.1\r\nExpect: 100-continue\r\n" + part, "100 Continue"},
+		"sends one that is unread": {"POST / HTTP/1.1\r\n" + part, ""},
+		"sends one to net/http":    {"OPTIONS * HTTP/1.1\r\nExpect: 100-continue\r\n" + part, "100 Continue"},
+		"expects what is not":      {"POST / HTTP/1.1\r\nExpect: more\r\n" + part, "417 Expectation Failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, dial := serveTwo(t)
 			first := dial()
-			if _, err := io.WriteString(first, slow); err != nil {
+			if _, err := io.WriteString(first, c.slow); err != nil {
 				t.Fatal(err)
+			}
+			if c.answer != "" { // the server waits for the rest of the body now
+				if line, err := first.answers.ReadString('\n'); err != nil || !strings.Contains(line, c.answer) {
+					t.Fatalf("the answer is %q, %v", line, err)
+				}
 			}
 			for s.inner.accepted.Load() < 1 {
 				<-time.After(time.Millisecond)
@@ -185,7 +195,7 @@ func TestASlowClientMakesRoom(t *testing.T) {
 			if err := dial().get("/"); err != nil {
 				t.Fatalf("a new connection gets no answer beside a slow one: %v", err)
 			}
-			if _, err := first.answers.ReadByte(); err == nil {
+			if _, err := io.Copy(io.Discard, first.answers); errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Error("the slow connection is still there")
 			}
 		})
@@ -226,15 +236,20 @@ func TestManyHeaderFieldsAreRefused(t *testing.T) {
 		}
 		return b.String()
 	}
+	const get, post = "GET / HTTP/1.1\r\nHost: x\r\n", "POST /body HTTP/1.1\r\nHost: x\r\n"
 	for name, c := range map[string]struct {
 		request string
 		status  int
+		next    string // if the status is 200
 	}{
-		"many":                    {"GET / HTTP/1.1\r\nHost: x\r\n" + fields(maxHeaderLines) + "\r\n", 431},
-		"many, without an end":    {"GET / HTTP/1.1\r\nHost: x\r\n" + fields(3000), 431},
-		"a hundred":               {"GET / HTTP/1.1\r\nHost: x\r\n" + fields(100) + "\r\n", 200},
-		"a body of many lines":    {"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n" + strings.Repeat("\n", 1000), 200},
-		"many in a later request": {"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 200},
+		"many":                    {get + fields(maxHeaderLines) + "\r\n", 431, ""},
+		"many, without an end":    {get + fields(3000), 431, ""},
+		"a hundred":               {get + fields(100) + "\r\n", 200, get + fields(500)},
+		"a body of many lines":    {post + "Content-Length: 1000\r\n\r\n" + strings.Repeat("\n", 1000), 200, get + fields(500)},
+		"many in a later request": {get + "\r\n", 200, get + fields(500)},
+		"many behind empty lines": {post + "Content-Length: 0\r\n\r\n", 200, "\r\n\n" + get + fields(2000) + "\r\n"},
+		"many sent along":         {get + "\r\n" + get + fields(500) + "\r\n", 200, ""},
+		"many sent along a body":  {post + "Content-Length: 1\r\n\r\nx" + get + fields(500) + "\r\n", 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -253,9 +268,12 @@ func TestManyHeaderFieldsAreRefused(t *testing.T) {
 				t.Errorf("status is %d, want %d", got, c.status)
 			}
 			if c.status == 200 {
-				if got := status("GET / HTTP/1.1\r\nHost: x\r\n" + fields(500)); got != 431 {
+				if got := status(c.next); got != 431 {
 					t.Errorf("status of the next request is %d, want 431", got)
 				}
+			}
+			if more, err := io.ReadAll(conn.answers); len(more) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("after the refusal comes %q, %v", more, err)
 			}
 		})
 	}

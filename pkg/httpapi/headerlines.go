@@ -9,6 +9,10 @@ import (
 // gateways take about a hundred.
 const maxHeaderLines = 128
 
+// maxRead bounds the bytes of one read from a connection, and so those that net/http has of the next request when it ends one: the lines in
+// them are not counted. Short ones are some 170 more.
+const maxRead = 512
+
 var errHeaderLines = errors.New("the header of a request has too many fields")
 
 // tooManyFields is the response to such a request, which no handler sees (RFC 6585 section 5).
@@ -17,34 +21,40 @@ const tooManyFields = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-L
 // headerLines counts the lines of a header that arrives in parts.
 type headerLines struct {
 	ended bool // the empty line behind the header has arrived
+	full  bool // it has too many lines
 	lines int
 	bytes int // of the line that has begun, without its end
 }
 
-// add counts what has arrived. It reports whether the header has too many lines.
-func (h *headerLines) add(p []byte) (tooMany bool) {
+// add counts what has arrived.
+func (h *headerLines) add(p []byte) {
 	for _, b := range p {
 		switch {
-		case h.ended:
-			return false
+		case h.ended || h.full:
+			return
+		case b == '\n' && h.bytes == 0 && h.lines == 0: // net/http skips it before a request
 		case b == '\n':
-			h.ended = h.bytes == 0 && h.lines > 0
+			h.ended = h.bytes == 0
 			h.lines++
 			h.bytes = 0
 		case b != '\r':
 			h.bytes++
 		}
-		if h.lines > maxHeaderLines {
-			return true
-		}
+		h.full = h.lines > maxHeaderLines
 	}
-	return false
 }
 
-// Read implements net.Conn. It ends a connection whose request has a header of too many lines.
+// Read implements net.Conn. It refuses a request whose header has too many lines. net/http may read again then, and respond once more: neither
+// works.
 func (c *limitedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if n > 0 && !c.active.Load() && c.header.add(p[:n]) {
+	if c.header.full {
+		return 0, errHeaderLines
+	}
+	n, err := c.Conn.Read(p[:min(len(p), maxRead)])
+	if n == 0 || c.active.Load() {
+		return n, err
+	}
+	if c.header.add(p[:n]); c.header.full {
 		_, _ = io.WriteString(c.Conn, tooManyFields)
 		return 0, errHeaderLines
 	}
