@@ -33,7 +33,7 @@ func (c *Contract) Find(method, target string) (op *Operation, params map[string
 	if lower := strings.ToLower(escaped); err != nil || !strings.HasPrefix(lower, "/verify/") && (strings.Contains(lower, "%2f") || strings.Contains(lower, "//")) {
 		return nil, nil
 	}
-	if method == http.MethodHead || path == "/verify" || strings.HasPrefix(path, "/verify/") { // which any method may ask
+	if method == http.MethodHead || slices.Contains(asGet, method) && (path == "/verify" || strings.HasPrefix(path, "/verify/")) {
 		method = http.MethodGet
 	}
 	for _, op := range c.Operations {
@@ -46,6 +46,9 @@ func (c *Contract) Find(method, target string) (op *Operation, params map[string
 	}
 	return nil, nil
 }
+
+// asGet are the methods that do at /verify what GET does.
+var asGet = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
 // found reports whether no parameter is empty.
 func found(params map[string]string) bool {

@@ -26,7 +26,8 @@ type Contract struct {
 // Operation is a method of a path.
 type Operation struct {
 	ID, Method, Path string
-	Anonymous        bool // whether it can be called without a token
+	Tag              string // the first one
+	Anonymous        bool   // whether it can be called without a token
 	Params           []Param
 	Body             *Body // nil: none
 	Responses        map[int]*Response
@@ -167,7 +168,7 @@ func (r *reader) params(n node) (params []Param) {
 
 func (r *reader) operation(path, method string, n node, shared []Param, secured bool) *Operation {
 	op := &Operation{
-		ID: n.get("operationId").text(), Method: method, Path: path, Anonymous: !secured,
+		ID: n.get("operationId").text(), Method: method, Path: path, Tag: n.get("tags").get("0").text(), Anonymous: !secured,
 		Params: append(slices.Clone(shared), r.params(n.get("parameters"))...), Responses: map[int]*Response{},
 	}
 	if security, own := n.get("security").value.([]any); own {
