@@ -13,7 +13,9 @@ import (
 	"testing"
 	"time"
 
+	"user-service/pkg/postgres/postgrestest"
 	"user-service/test/fuzz/contract"
+	"user-service/test/replica"
 )
 
 const (
@@ -26,14 +28,18 @@ const (
 // TestAnswersToRandomRequestsAreDescribed sends requests that are made from the description, allowed ones and others, by all kinds of
 // callers. It demands an answer in time, within the description, and never a failure. Afterwards the process holds no more than before.
 func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:paralleltest // it measures time
-	r := startReplica(t)
+	dsn := postgrestest.URL(t)
+	// Hashes are cheap, since the requests are not about them.
+	r := replica.Start(t, *program, dsn, map[string]string{
+		"RATE_LIMIT_PER_MINUTE": "20", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "600", "TRUSTED_PROXIES": "127.0.0.0/8", "PASSWORD_HASH_QUEUE": "1000",
+	})
 	c := served(t, r)
-	p := newPeople(t, r)
+	p := newPeople(t, r, dsn)
 	f := &fuzzer{t: t, r: r, c: c, p: p, counts: map[string]map[int]int{}}
-	before := r.idle(t.Context())
+	before := r.Idle(t.Context())
 	began := time.Now()
 	if *only >= 0 {
-		f.one(*only, []*client{{addr: r.addr}, {addr: r.addr}})
+		f.one(*only, []*client{{addr: r.Addr}, {addr: r.Addr}})
 		return
 	}
 	f.all()
@@ -41,17 +47,17 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 	t.Log(f.table())
 	f.demandSuccesses()
 	f.demandQuiet()
-	after := held{}
-	if !await(t.Context(), func() bool { after = r.holds(); return !after.leaks(before) }) {
+	after := replica.Held{}
+	if !replica.Await(t.Context(), func() (ok bool) { after, ok = r.Holds(); return ok && !after.Leaks(before) }) {
 		t.Errorf("the process holds %s, and held %s", after, before)
 	}
 	t.Logf("before: %s; after: %s", before, after)
 }
 
 // served returns the description that the program serves, which has the limits in force.
-func served(t *testing.T, r *replica) *contract.Contract {
+func served(t *testing.T, r *replica.Replica) *contract.Contract {
 	t.Helper()
-	resp, err := http.Get("http://" + r.addr + "/openapi.json")
+	resp, err := http.Get(r.URL + "/openapi.json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +77,7 @@ func served(t *testing.T, r *replica) *contract.Contract {
 // fuzzer sends requests and counts what came of them.
 type fuzzer struct {
 	t    *testing.T
-	r    *replica
+	r    *replica.Replica
 	c    *contract.Contract
 	p    *people
 	next atomic.Int64
@@ -89,7 +95,7 @@ func (f *fuzzer) all() {
 	var wg sync.WaitGroup
 	for range workers {
 		wg.Go(func() {
-			clients := []*client{{addr: f.r.addr}, {addr: f.r.addr}}
+			clients := []*client{{addr: f.r.Addr}, {addr: f.r.Addr}}
 			defer clients[0].close()
 			defer clients[1].close()
 			for number := int(f.next.Add(1)) - 1; number < *requests && !f.isEnough(); number = int(f.next.Add(1)) - 1 {
@@ -132,7 +138,7 @@ func (f *fuzzer) look(g *generator, w *wire, a answered, c *client) {
 	if len(wrong) > 0 {
 		f.report(g, w, a, wrong)
 	} else if *only >= 0 {
-		f.t.Logf("%s\n%d in %s %s", w.curl(f.r.addr), a.Status, a.took, a.ResponseBody)
+		f.t.Logf("%s\n%d in %s %s", w.curl(f.r.Addr), a.Status, a.took, a.ResponseBody)
 	}
 	switch {
 	case a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden && strings.Contains(string(a.ResponseBody), "/problems/forbidden") && g.as == admin:
@@ -191,7 +197,7 @@ func (f *fuzzer) report(g *generator, w *wire, a answered, wrong []string) {
 		return
 	}
 	f.t.Errorf("request %d (%s): %s\n%s\n%d in %s %.1000s\nagain: tools/dev/with-services go test ./test/fuzz -run Random -args -seed %d -number %d",
-		g.number, g.op.ID, strings.Join(wrong, "\n"), w.curl(f.r.addr), a.Status, a.took, a.ResponseBody, *seed, g.number)
+		g.number, g.op.ID, strings.Join(wrong, "\n"), w.curl(f.r.Addr), a.Status, a.took, a.ResponseBody, *seed, g.number)
 }
 
 // table returns how often each operation was asked for, and how it was answered.
@@ -228,7 +234,7 @@ func (f *fuzzer) demandSuccesses() {
 // demandQuiet demands that the log has no errors, and nothing that was sent in confidence.
 func (f *fuzzer) demandQuiet() {
 	told := 0
-	f.r.eachLine(func(line string) {
+	f.r.EachLine(func(line string) {
 		isError := strings.Contains(line, `"level":"ERROR"`) || strings.Contains(line, "panic")
 		isSecret := strings.Contains(line, "@example.com") || strings.Contains(line, "seven green kettles") || strings.Contains(line, "nine violet anchors")
 		if told < 5 && (isError || isSecret) {

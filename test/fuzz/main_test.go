@@ -3,14 +3,11 @@
 package fuzz_test
 
 import (
-	"context"
 	"flag"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
-	"time"
+
+	"user-service/test/replica"
 )
 
 // The defaults are for make test; make fuzz-http sends more requests.
@@ -23,40 +20,5 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	if *program != "" {
-		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "user-service-fuzz-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	*program = filepath.Join(dir, "user-service")
-	if out, err := exec.Command("go", "build", "-o", *program, "user-service/cmd/user-service").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
-}
-
-// patience is how long a test waits for what must come.
-const patience = time.Minute
-
-// await waits for a condition, and reports whether it held in time.
-func await(ctx context.Context, condition func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for !condition() {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return true
+	os.Exit(replica.Main(m, program))
 }

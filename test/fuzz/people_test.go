@@ -16,6 +16,7 @@ import (
 	"user-service/pkg/password"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/user"
+	"user-service/test/replica"
 )
 
 // kind is how a request is authenticated, or what its caller may do.
@@ -49,7 +50,7 @@ type person struct {
 // people are accounts in slots. What requests do to an account is repaired before the slot is used again: it gets a new one.
 type people struct {
 	t      *testing.T
-	r      *replica
+	r      *replica.Replica
 	users  *user.Service
 	slots  map[kind][]*slot
 	tokens *oneTimeTokens
@@ -63,7 +64,7 @@ type slot struct {
 	lost bool
 }
 
-func newPeople(t *testing.T, r *replica) *people {
+func newPeople(t *testing.T, r *replica.Replica, dsn string) *people {
 	t.Helper()
 	params := password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
 	hasher, err := password.NewHasher(params, password.Limits{Concurrency: 1, Queue: 64, MaxWait: time.Minute}, unobserved{})
@@ -72,9 +73,9 @@ func newPeople(t *testing.T, r *replica) *people {
 	}
 	p := &people{
 		t: t, r: r, slots: map[kind][]*slot{},
-		users: user.New(user.Config{Passwords: password.Policy{MinLength: 15}}, postgrestest.Connect(t, r.dsn, nil), hasher, nil),
+		users: user.New(user.Config{Passwords: password.Policy{MinLength: 15}}, postgrestest.Connect(t, dsn, nil), hasher, nil),
 	}
-	p.tokens = consumeTokens(t, p)
+	p.tokens = consumeTokens(t)
 	for _, k := range []kind{customer, reader, admin, disabled, ended} {
 		for range slots {
 			p.slots[k] = append(p.slots[k], &slot{lost: true})
@@ -160,7 +161,7 @@ func (p *people) call(method, path, token, body string, want int) []byte {
 	if token != "" {
 		w.add("Authorization", "Bearer "+token)
 	}
-	c := client{addr: p.r.addr}
+	c := client{addr: p.r.Addr}
 	defer c.close()
 	a := c.send(w)
 	for range 5 { // the machine may be busy
@@ -182,7 +183,7 @@ func (p *people) authorization(k kind, it person, choice int) string {
 	case nobody:
 		return ""
 	case expired:
-		return "Bearer " + resign(it.access, secret, func(c jwt.MapClaims) { c["exp"] = time.Now().Add(-time.Hour).Unix() })
+		return "Bearer " + resign(it.access, replica.Secret, func(c jwt.MapClaims) { c["exp"] = time.Now().Add(-time.Hour).Unix() })
 	case forged:
 		return []string{
 			"Bearer " + resign(it.access, "another secret, which is long enough for a key", func(jwt.MapClaims) {}),
