@@ -50,16 +50,21 @@ func (r *Replica) Holds() (h Held, ok bool) {
 	return h, h.Goroutines > 0
 }
 
-// Idle returns what the process holds when nothing happens.
+// Idle returns the least that the process holds within a second in which it uses no connection.
 func (r *Replica) Idle(ctx context.Context) (idle Held) {
-	same := 0
+	quiet := 0
 	Await(ctx, func() bool {
 		now, ok := r.Holds()
-		if same++; !ok || now.Used > 0 || now.Goroutines != idle.Goroutines || now.Descriptors != idle.Descriptors {
-			same = 0
+		switch {
+		case !ok || now.Used > 0:
+			quiet = 0
+		case quiet == 0 || now.Goroutines <= idle.Goroutines && now.Descriptors <= idle.Descriptors:
+			idle = now
+			quiet++
+		default:
+			quiet++
 		}
-		idle = now
-		return same >= 5
+		return quiet >= 20
 	})
 	return idle
 }
