@@ -93,6 +93,9 @@ func since(text string, now time.Time) (time.Time, error) {
 // findUser returns the id of the user with this email or id.
 func findUser(cmd *cobra.Command, users *user.Service, name string) (uuid.UUID, error) {
 	if id, err := uuid.Parse(name); err == nil {
+		if id == uuid.Nil { // which stands for all of them
+			return id, errors.New("no user has this id")
+		}
 		return id, nil
 	}
 	page, err := users.List(cmd.Context(), user.Filter{Email: name, Limit: 1})

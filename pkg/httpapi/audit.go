@@ -48,13 +48,15 @@ func readAuditFilter(c *call) (f user.AuditFilter, err error) {
 	return f, err
 }
 
-func readUserID(c *call, query url.Values) (uuid.UUID, error) {
-	switch id := query.Get("user_id"); id {
+func readUserID(c *call, query url.Values) (id uuid.NullUUID, err error) {
+	switch text := query.Get("user_id"); text {
 	case "":
-		return uuid.Nil, nil
+		return id, nil
 	case "me":
-		return c.by.UserID, nil
+		id.UUID = c.by.UserID
 	default:
-		return parseID(id)
+		id.UUID, err = parseID(text)
 	}
+	id.Valid = true
+	return id, err
 }

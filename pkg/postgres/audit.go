@@ -124,8 +124,8 @@ func auditQuery(f user.AuditFilter) (query string, args []any) {
 	if f.Before != uuid.Nil {
 		add("id < $%d", f.Before)
 	}
-	if f.UserID != uuid.Nil {
-		add("user_id = $%d", f.UserID)
+	if f.UserID.Valid {
+		add("user_id = $%d", f.UserID.UUID)
 	}
 	if f.Action != "" {
 		add("action = $%d", f.Action)

@@ -85,7 +85,11 @@ func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, erro
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return user.User{}, err
 	}
-	return found.user, found.check(g)
+	err := found.check(g)
+	if err == nil && found.user.ID == uuid.Nil { // the nil UUID, which is the id of nobody
+		err = pgx.ErrNoRows
+	}
+	return found.user, err
 }
 
 // queueTarget reads the locked account that the grant is about.

@@ -89,7 +89,7 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 		run(nil, login(ctx, db, user.User{ID: id, Email: "somebody@example.com"}))
 		run(db.Sessions(ctx, id))
 		_, _ = db.TokenHolder(ctx, user.TokenHash{7}, user.PasswordReset) // there is none
-		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, UserID: id}))
+		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, UserID: uuid.NullUUID{UUID: id, Valid: true}}))
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, Action: user.LoginFailed}))
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20}))
 		run(db.Drain(ctx, outbox.Limits{Events: 100, Retries: 20, Bytes: 1 << 20}, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome { return confirmAll(len(w)) }))

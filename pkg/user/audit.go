@@ -65,7 +65,7 @@ type AuditEvent struct {
 type AuditFilter struct {
 	Limit  int
 	Before uuid.UUID // only entries older than the one with this id
-	UserID uuid.UUID
+	UserID uuid.NullUUID
 	Action Action
 }
 

@@ -145,7 +145,11 @@ func (s *Service) show(ctx context.Context, by Identity, pw string, failed Actio
 	var none passwordShown
 	again := Attempted{UserID: by.UserID}
 	shown, result, err := s.verify(ctx, again, failed, pw, func(ctx context.Context) (Credential, error) {
-		return s.store.CredentialOf(ctx, by.UserID)
+		cred, err := s.store.CredentialOf(ctx, by.UserID)
+		if isNotFound(err) { // erased since the request came, and its session with it
+			err = ErrSessionEnded()
+		}
+		return cred, err
 	})
 	if err != nil {
 		return none, err

@@ -1,0 +1,245 @@
+package contract
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+)
+
+// Exchange is a request and its answer.
+type Exchange struct {
+	Method, Target string // as they were sent
+	Header         http.Header
+	Body           []byte
+
+	Status         int
+	ResponseHeader http.Header
+	ResponseBody   []byte
+}
+
+// Find returns the operation that a request is one of, and the values of its path's parameters; nil if it is none.
+func (c *Contract) Find(method, target string) (op *Operation, params map[string]string) {
+	escaped, _, _ := strings.Cut(target, "?")
+	path, err := url.PathUnescape(escaped)
+	if lower := strings.ToLower(escaped); err != nil || !strings.HasPrefix(lower, "/verify/") && (strings.Contains(lower, "%2f") || strings.Contains(lower, "//")) {
+		return nil, nil
+	}
+	if method == http.MethodHead || slices.Contains(asGet, method) && (path == "/verify" || strings.HasPrefix(path, "/verify/")) {
+		method = http.MethodGet
+	}
+	for _, op := range c.Operations {
+		if op.Method != method {
+			continue
+		}
+		if params := match(op.Path, path); params != nil && (found(params) || op.Path == path) {
+			return op, params
+		}
+	}
+	return nil, nil
+}
+
+// asGet are the methods that do at /verify what GET does.
+var asGet = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
+
+// found reports whether no parameter is empty.
+func found(params map[string]string) bool {
+	return !slices.Contains(slices.Collect(maps.Values(params)), "")
+}
+
+// match returns the parameters of a path; nil if it is another one. A parameter at the end of /verify takes all that follows.
+func match(template, path string) map[string]string {
+	params := map[string]string{}
+	if rest, ok := strings.CutPrefix(path, "/verify/"); ok && template == "/verify/{path}" {
+		params["path"] = "/" + rest
+		return params
+	}
+	want, got := strings.Split(template, "/"), strings.Split(path, "/")
+	if len(want) != len(got) {
+		return nil
+	}
+	for i, segment := range want {
+		if strings.HasPrefix(segment, "{") {
+			params[strings.Trim(segment, "{}")] = got[i]
+		} else if segment != got[i] {
+			return nil
+		}
+	}
+	return params
+}
+
+// CheckAnswer returns what an answer breaks of the description.
+func (c *Contract) CheckAnswer(x Exchange) []Broken {
+	op, _ := c.Find(x.Method, x.Target)
+	if op == nil {
+		return c.checkUnknown(x)
+	}
+	response := op.Responses[x.Status]
+	if response == nil {
+		return []Broken{{"responses", op.ID, fmt.Sprintf("the answer %d is not described", x.Status)}}
+	}
+	return response.check(x)
+}
+
+// checkUnknown checks the answer to what is not an operation: a problem document, or what OPTIONS may do.
+func (c *Contract) checkUnknown(x Exchange) []Broken {
+	switch {
+	case x.Method == http.MethodOptions && x.Status == http.StatusNoContent && x.ResponseHeader.Get("Allow") != "":
+		return nil
+	case x.Status == http.StatusMethodNotAllowed && x.ResponseHeader.Get("Allow") == "":
+		return []Broken{{"headers", x.Target, "a 405 has no Allow"}}
+	case x.Status != http.StatusNotFound && x.Status != http.StatusMethodNotAllowed:
+		return []Broken{{"paths", x.Target, fmt.Sprintf("the answer to what is not an operation is %d", x.Status)}}
+	}
+	return c.problem.check(x)
+}
+
+// transport are the headers that every answer may have.
+var transport = []string{"Allow", "Connection", "Content-Length", "Content-Type", "Date", "Transfer-Encoding", "X-Content-Type-Options"}
+
+func (r *Response) check(x Exchange) (all []Broken) {
+	for name, h := range r.Headers {
+		all = append(all, h.check(name, x.ResponseHeader.Values(name))...)
+	}
+	for name := range x.ResponseHeader {
+		if _, described := r.Headers[name]; !described && !slices.Contains(transport, name) {
+			all = append(all, Broken{"headers", name, "is not described"})
+		}
+	}
+	return append(all, r.checkBody(x)...)
+}
+
+func (h Header) check(name string, values []string) []Broken {
+	switch {
+	case len(values) == 0 && h.Required:
+		return []Broken{{"required", name, "the header is missing"}}
+	case len(values) == 0:
+		return nil
+	case len(values) > 1:
+		return []Broken{{"headers", name, "is there more than once"}}
+	}
+	return h.Schema.Check(h.Schema.parse(values[0]))
+}
+
+// parse makes a value of what a header or a parameter holds.
+func (s *Schema) parse(text string) any {
+	types := s.Types()
+	for _, typ := range []string{"integer", "number", "boolean"} {
+		if !slices.Contains(types, typ) {
+			continue
+		}
+		if value, err := jsonschema.UnmarshalJSON(strings.NewReader(text)); err == nil {
+			return value
+		}
+	}
+	return text
+}
+
+func (r *Response) checkBody(x Exchange) []Broken {
+	media := x.ResponseHeader.Get("Content-Type")
+	if len(r.Content) == 0 {
+		if len(x.ResponseBody) > 0 || media != "" {
+			return []Broken{{"content", "", "there is a body, or its type"}}
+		}
+		return nil
+	}
+	schema := r.Content[media]
+	switch {
+	case schema == nil:
+		return []Broken{{"content", media, "the media type is not described"}}
+	case x.Method == http.MethodHead:
+		return nil
+	}
+	value, err := parseBody(media, x.ResponseBody)
+	if err != nil {
+		return []Broken{{"content", media, err.Error()}}
+	}
+	return append(schema.Check(value), schema.sent(value, "writeOnly")...)
+}
+
+func parseBody(media string, body []byte) (any, error) {
+	plain, _, err := mime.ParseMediaType(media)
+	if err != nil || plain != "application/json" && !strings.HasSuffix(plain, "+json") {
+		return string(body), err
+	}
+	if !jsontext.Value(body).IsValid() { // one value, in UTF-8, without duplicate names
+		return nil, fmt.Errorf("not JSON: %.200q", body)
+	}
+	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("read JSON: %w", err)
+	}
+	return value, nil
+}
+
+// CheckRequest returns what a request breaks of the description.
+func (c *Contract) CheckRequest(x Exchange) (all []Broken) {
+	op, path := c.Find(x.Method, x.Target)
+	if op == nil {
+		return nil
+	}
+	_, rawQuery, _ := strings.Cut(x.Target, "?")
+	query, err := url.ParseQuery(rawQuery)
+	for _, p := range op.Params {
+		switch {
+		case p.In == "path":
+			all = append(all, p.Schema.Check(p.Schema.parse(path[p.Name]))...)
+		case p.In == "query" && err != nil:
+			all = append(all, Broken{"query", p.Name, err.Error()})
+		case p.In == "query":
+			all = append(all, p.check(query[p.Name])...)
+		}
+	}
+	if op.Body != nil {
+		all = append(all, op.Body.check(x)...)
+	}
+	return all
+}
+
+func (p Param) check(values []string) []Broken {
+	switch {
+	case len(values) == 0 && p.Required:
+		return []Broken{{"required", p.Name, "the parameter is missing"}}
+	case len(values) == 0:
+		return nil
+	case len(values) > 1:
+		return []Broken{{"parameters", p.Name, "is there more than once"}}
+	}
+	return p.Schema.Check(p.Schema.parse(values[0]))
+}
+
+func (b *Body) check(x Exchange) []Broken {
+	if len(x.Body) == 0 {
+		if b.Required {
+			return []Broken{{"required", "body", "there is none"}}
+		}
+		return nil
+	}
+	media, _, err := mime.ParseMediaType(x.Header.Get("Content-Type"))
+	schema := b.Content[media]
+	if err != nil || schema == nil {
+		return []Broken{{"content", media, "the media type is not described"}}
+	}
+	value, err := parseBody(media, x.Body)
+	if err != nil {
+		return []Broken{{"content", media, err.Error()}}
+	}
+	return append(schema.Check(value), schema.sent(value, "readOnly")...)
+}
+
+// JSON encodes a value of a schema.
+func JSON(value any) []byte {
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(value) // of this package's own making
+	return bytes.TrimSpace(out.Bytes())
+}

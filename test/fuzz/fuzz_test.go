@@ -1,0 +1,245 @@
+package fuzz_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/test/fuzz/contract"
+	"user-service/test/replica"
+)
+
+const (
+	workers    = 4
+	pairs      = 8    // per cent of the requests have another one at the same time
+	mostFaults = 20   // after which nothing more is reported
+	busy       = 1000 // one in so many answers may be late or a 503, if it is neither when it is asked for again: the machine is busy
+)
+
+// TestAnswersToRandomRequestsAreDescribed sends requests that are made from the description, allowed ones and others, by all kinds of
+// callers. It demands an answer in time, within the description, and never a failure. Afterwards the process holds no more than before.
+func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:paralleltest // it measures time
+	dsn := postgrestest.URL(t)
+	// Hashes are cheap, since the requests are not about them.
+	r := replica.Start(t, *program, dsn, map[string]string{
+		"RATE_LIMIT_PER_MINUTE": "20", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "600", "TRUSTED_PROXIES": "127.0.0.0/8", "PASSWORD_HASH_QUEUE": "1000",
+	})
+	c := served(t, r)
+	p := newPeople(t, r, dsn)
+	f := &fuzzer{t: t, r: r, c: c, p: p, counts: map[string]map[int]int{}}
+	before := r.Idle(t.Context())
+	began := time.Now()
+	if *only >= 0 {
+		f.one(*only, []*client{{addr: r.Addr}, {addr: r.Addr}})
+		return
+	}
+	f.all()
+	t.Logf("%d requests in %s; the slowest answer took %s; %d were sent again", f.sent.Load(), time.Since(began).Round(time.Second), f.slowest, f.again)
+	t.Log(f.table())
+	f.demandSuccesses()
+	f.demandQuiet()
+	after := replica.Held{}
+	if !replica.Await(t.Context(), func() (ok bool) { after, ok = r.Holds(); return ok && !after.Leaks(before) }) {
+		t.Errorf("the process holds %s, and held %s", after, before)
+	}
+	t.Logf("before: %s; after: %s", before, after)
+}
+
+// served returns the description that the program serves, which has the limits in force.
+func served(t *testing.T, r *replica.Replica) *contract.Contract {
+	t.Helper()
+	resp, err := http.Get(r.URL + "/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	raw, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := contract.New(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	return c
+}
+
+// fuzzer sends requests and counts what came of them.
+type fuzzer struct {
+	t    *testing.T
+	r    *replica.Replica
+	c    *contract.Contract
+	p    *people
+	next atomic.Int64
+	sent atomic.Int64
+
+	mu      sync.Mutex
+	counts  map[string]map[int]int // operation, status
+	slowest time.Duration
+	again   int
+	faults  int
+}
+
+// all sends the requests of all numbers.
+func (f *fuzzer) all() {
+	var wg sync.WaitGroup
+	for range workers {
+		wg.Go(func() {
+			clients := []*client{{addr: f.r.Addr}, {addr: f.r.Addr}}
+			defer clients[0].close()
+			defer clients[1].close()
+			for number := int(f.next.Add(1)) - 1; number < *requests && !f.isEnough(); number = int(f.next.Add(1)) - 1 {
+				f.one(number, clients)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// one sends the request of a number, and at times another one about the same account at the same time.
+func (f *fuzzer) one(number int, clients []*client) {
+	g := newGenerator(f.c, f.p, number)
+	both := []*generator{g}
+	if g.chance(pairs) {
+		both = append(both, g.second())
+	}
+	var wires []*wire
+	for _, g := range both {
+		wires = append(wires, g.request())
+	}
+	answers := make([]answered, len(both))
+	var wg sync.WaitGroup
+	for i := range both {
+		wg.Go(func() { answers[i] = clients[i].send(wires[i]) })
+	}
+	wg.Wait()
+	for i, g := range both {
+		f.look(g, wires[i], answers[i], clients[i])
+	}
+}
+
+// look judges an answer, and learns from it.
+func (f *fuzzer) look(g *generator, w *wire, a answered, c *client) {
+	f.count(g, a)
+	wrong := g.judge(a)
+	if late := a.took > answerTime && a.err == nil; late || a.Status == http.StatusServiceUnavailable {
+		wrong = append(wrong, f.ask(g, w, c)...)
+	}
+	if len(wrong) > 0 {
+		f.report(g, w, a, wrong)
+	} else if *only >= 0 {
+		f.t.Logf("%s\n%d in %s %s", w.curl(f.r.Addr), a.Status, a.took, a.ResponseBody)
+	}
+	switch {
+	case a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden && strings.Contains(string(a.ResponseBody), "/problems/forbidden") && g.as == admin:
+		f.p.lose(g.as, g.callerSlot)
+	case a.Status == http.StatusCreated:
+		var u struct{ ID string }
+		_ = json.Unmarshal(a.ResponseBody, &u)
+		f.p.tokens.know(u.ID)
+	}
+}
+
+// ask sends a request again whose answer was late or a 503, as the machine may have been busy.
+func (f *fuzzer) ask(g *generator, w *wire, c *client) (wrong []string) {
+	a := c.send(w)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.again++
+	if a.took > answerTime || a.Status >= 500 {
+		wrong = append(wrong, fmt.Sprintf("late or 503, and again: %d in %s", a.Status, a.took))
+	}
+	if f.again > 1+*requests/busy {
+		wrong = append(wrong, "too many answers are late or a 503")
+	}
+	return append(wrong, g.judge(a)...)
+}
+
+func (f *fuzzer) count(g *generator, a answered) {
+	f.sent.Add(1)
+	name := "(no operation)"
+	if op, _ := f.c.Find(a.Method, a.Target); op != nil {
+		name = op.ID
+	}
+	if g.malformed {
+		name = "(malformed)"
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.counts[name] == nil {
+		f.counts[name] = map[int]int{}
+	}
+	f.counts[name][a.Status]++
+	f.slowest = max(f.slowest, a.took)
+}
+
+func (f *fuzzer) isEnough() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.faults >= mostFaults
+}
+
+// report tells what is wrong, and how to repeat it.
+func (f *fuzzer) report(g *generator, w *wire, a answered, wrong []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.faults++; f.faults > mostFaults {
+		return
+	}
+	f.t.Errorf("request %d (%s): %s\n%s\n%d in %s %.1000s\nagain: tools/dev/with-services go test ./test/fuzz -run Random -args -seed %d -number %d",
+		g.number, g.op.ID, strings.Join(wrong, "\n"), w.curl(f.r.Addr), a.Status, a.took, a.ResponseBody, *seed, g.number)
+}
+
+// table returns how often each operation was asked for, and how it was answered.
+func (f *fuzzer) table() string {
+	var b strings.Builder
+	b.WriteString("requests by operation and status:\n")
+	for _, name := range slices.Sorted(maps.Keys(f.counts)) {
+		sum := 0
+		var cells []string
+		for _, status := range slices.Sorted(maps.Keys(f.counts[name])) {
+			sum += f.counts[name][status]
+			cells = append(cells, fmt.Sprintf("%d: %d", status, f.counts[name][status]))
+		}
+		fmt.Fprintf(&b, "%-26s %6d  %s\n", name, sum, strings.Join(cells, ", "))
+	}
+	return b.String()
+}
+
+// demandSuccesses demands that each operation has succeeded. Otherwise the requests would not have reached what they are to test.
+func (f *fuzzer) demandSuccesses() {
+	for _, op := range f.c.Operations {
+		n := 0
+		for status, count := range f.counts[op.ID] {
+			if status < 400 {
+				n += count
+			}
+		}
+		if n == 0 {
+			f.t.Errorf("%s has never succeeded", op.ID)
+		}
+	}
+}
+
+// demandQuiet demands that the log has no errors, and nothing that was sent in confidence.
+func (f *fuzzer) demandQuiet() {
+	told := 0
+	f.r.EachLine(func(line string) {
+		isError := strings.Contains(line, `"level":"ERROR"`) || strings.Contains(line, "panic")
+		isSecret := strings.Contains(line, "@example.com") || strings.Contains(line, "seven green kettles") || strings.Contains(line, "nine violet anchors")
+		if told < 5 && (isError || isSecret) {
+			f.t.Errorf("the log says %.500s", line)
+			told++
+		}
+	})
+}

@@ -1,0 +1,24 @@
+// Package fuzz_test sends random requests, made from the OpenAPI description, to the real program on real servers, and holds each answer
+// to the description.
+package fuzz_test
+
+import (
+	"flag"
+	"os"
+	"testing"
+
+	"user-service/test/replica"
+)
+
+// The defaults are for make test; make fuzz-http sends more requests.
+var (
+	seed     = flag.Uint64("seed", 1, "what all requests are made from")
+	requests = flag.Int("requests", 3000, "how many requests are sent")
+	program  = flag.String("program", "", "`path` of the user-service to test, in place of the one that is built")
+	only     = flag.Int("number", -1, "send only the request with this `number`, and print its answer")
+)
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(replica.Main(m, program))
+}

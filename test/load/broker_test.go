@@ -1,0 +1,97 @@
+package load_test
+
+import (
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/test/chaos/faultproxy"
+	"user-service/test/replica"
+)
+
+// stallable returns the settings for a broker behind a proxy.
+func stallable(t *testing.T) (proxy *faultproxy.Proxy, settings map[string]string) {
+	t.Helper()
+	proxy, err := faultproxy.New(net.JoinHostPort(os.Getenv("RABBITMQ_HOST"), os.Getenv("RABBITMQ_PORT")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	host, port, _ := net.SplitHostPort(proxy.Addr())
+	return proxy, map[string]string{"RABBITMQ_HOST": host, "RABBITMQ_PORT": port}
+}
+
+// TestAStalledBrokerIsInTheWayOfNoRequest makes each kind of change that is announced while the broker takes and gives no byte. All
+// succeed, and the events leave later. How fast the requests are is measured by BenchmarkStalledBroker.
+func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
+	proxy, settings := stallable(t)
+	dsn := postgrestest.URL(t)
+	s := newService(t, dsn, dsn, settings)
+	people := s.accounts(2)
+	if !replica.Await(t.Context(), func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
+		t.Fatal("events do not leave before the stall")
+	}
+	proxy.Stall()
+	machine := s.watchMachine()
+	var answers []answer
+	a, other := people[0], people[1]
+	email := fmt.Sprintf(`{"email": %q}`, a.email)
+	for _, request := range []struct {
+		method, path, token, body string
+		status                    int
+	}{
+		{"POST", "/register", "", `{"email": "new@example.com", "password": "` + password + `"}`, http.StatusCreated},
+		{"POST", "/login", "", fmt.Sprintf(`{"email": %q, "password": %q}`, a.email, password), http.StatusOK},
+		{"PATCH", "/users/me", a.token, `{"name": "Ada"}`, http.StatusOK},
+		{"POST", "/password-reset", "", email, http.StatusAccepted},
+		{"POST", "/email-verification", a.token, "", http.StatusAccepted},
+		{"PUT", "/users/me/password", a.token, `{"current_password": "` + password + `", "new_password": "nine violet anchors drift"}`, http.StatusOK},
+		{"DELETE", "/users/me", other.token, "", http.StatusNoContent},
+	} {
+		for range 3 { // a busy machine
+			got := s.call(request.method, request.path, request.token, request.body)
+			if answers = append(answers, got); got.status == request.status {
+				break
+			} else if got.status != http.StatusServiceUnavailable {
+				t.Errorf("%s %s gets %d: %s", request.method, request.path, got.status, got.body)
+			}
+		}
+	}
+	if waiting := s.count(`SELECT count(*) FROM outbox`); waiting < 6 {
+		t.Errorf("%d events wait: the broker was not stalled", waiting)
+	}
+	if !s.IsReady() {
+		t.Error("not ready")
+	}
+	proxy.Resume()
+	busy := machine()
+	for _, a := range answers {
+		a.check(t, busy)
+	}
+	if !replica.Await(t.Context(), func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
+		t.Error("events do not leave after the stall")
+	}
+}
+
+// TestRequestsDoNotKnowTheBroker looks at what the code of requests is made of: neither it, nor the rules of accounts, nor the store
+// imports what talks to the broker.
+func TestRequestsDoNotKnowTheBroker(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "user-service/pkg/httpapi", "user-service/pkg/user", "user-service/pkg/postgres").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name := range strings.FieldsSeq(string(out)) {
+		if name == "user-service/pkg/rabbitmq" || strings.Contains(name, "amqp") {
+			t.Errorf("%s is imported", name)
+		}
+	}
+	if !strings.Contains(string(out), "user-service/pkg/postgres") {
+		t.Error("the list is not of these packages")
+	}
+}

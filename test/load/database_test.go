@@ -1,0 +1,225 @@
+package load_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	toxiproxy "github.com/Shopify/toxiproxy/v2"
+	"github.com/jackc/pgx/v5"
+	"github.com/rs/zerolog"
+
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/test/replica"
+)
+
+// block opens a transaction with a statement, and keeps it open until release is called.
+func block(t *testing.T, dsn, statement string, args ...any) (release func()) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn+"&application_name=test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(context.Background()) })
+	if _, err := conn.Exec(t.Context(), `BEGIN`); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Exec(t.Context(), statement, args...); err != nil {
+		t.Fatal(err)
+	}
+	return func() { _ = conn.Close(context.Background()) }
+}
+
+// delay puts a proxy before the database that can delay all that is sent.
+func delay(t *testing.T, dsn string) (through string, proxy *toxiproxy.Proxy) {
+	t.Helper()
+	u, err := url.Parse(dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy = toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()), "database", "127.0.0.1:0", u.Host)
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Stop)
+	u.Host = proxy.Listen
+	return u.String(), proxy
+}
+
+// TestASlowDatabaseMakesNothingPileUp has 150 clients send requests while each query waits, for a lock or for the network. All are
+// answered in time; the process has no more goroutines than clients need, and no more connections than it may have.
+func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest // it measures time
+	for name, slow := range map[string]func(t *testing.T, dsn string, proxy *toxiproxy.Proxy) (heal func()){
+		"lock": func(t *testing.T, dsn string, _ *toxiproxy.Proxy) func() {
+			t.Helper()
+			return block(t, dsn, `LOCK TABLE users IN ACCESS EXCLUSIVE MODE`)
+		},
+		"network": func(t *testing.T, _ string, proxy *toxiproxy.Proxy) func() {
+			t.Helper()
+			if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"name": "slow", "type": "latency", "attributes": {"latency": 700}}`)); err != nil {
+				t.Fatal(err)
+			}
+			return func() { _ = proxy.Toxics.RemoveToxic(context.Background(), "slow") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dsn := postgrestest.URL(t)
+			through, proxy := delay(t, dsn)
+			s := newService(t, dsn, through, nil)
+			people := s.accounts(20)
+			s.client.CloseIdleConnections()
+			idle := s.Idle(t.Context())
+
+			heal := slow(t, dsn, proxy)
+			machine := s.watchMachine()
+			const clients = 150
+			stop := crowd(clients, func(ctx context.Context, client, n int) answer {
+				a := people[client%len(people)]
+				switch n % 3 {
+				case 0:
+					return s.callUntil(ctx, "GET", "/users/me", a.token, "")
+				case 1:
+					return s.callUntil(ctx, "PATCH", "/users/me", a.token, fmt.Sprintf(`{"name": "Name %d"}`, n))
+				default:
+					return s.callUntil(ctx, "POST", "/login", "", fmt.Sprintf(`{"email": %q, "password": %q}`, a.email, password))
+				}
+			})
+			goroutines, conns := 0, 0
+			for began := time.Now(); time.Since(began) < 5*time.Second; <-time.After(100 * time.Millisecond) {
+				now, _ := s.Holds()
+				goroutines, conns = max(goroutines, now.Goroutines), max(conns, s.count(sessions))
+			}
+			heal()
+			answers, busy := stop(), machine()
+			for _, a := range answers {
+				a.check(t, busy)
+			}
+			t.Logf("%v; at most %d goroutines and %d connections; idle: %s", counts(answers), goroutines, conns, idle)
+			if counts(answers)[http.StatusServiceUnavailable] == 0 {
+				t.Error("no request was refused: the database was not slow")
+			}
+			// A connection has two goroutines, and a request that waits two or three.
+			if most := idle.Goroutines + 6*clients; goroutines > most {
+				t.Errorf("there were %d goroutines, want at most %d", goroutines, most)
+			}
+			// A connection that was given up is closed apart, while another one may take its place.
+			if most := 3*maxConns + 2; conns > most {
+				t.Errorf("there were %d connections to the database, want at most %d", conns, most)
+			}
+			s.demandRecovery(people[0], idle)
+		})
+	}
+}
+
+// demandRecovery demands that requests succeed again, and that the process holds no more than before.
+func (s *service) demandRecovery(a account, idle replica.Held) {
+	s.t.Helper()
+	if !replica.Await(s.t.Context(), func() bool { return s.call("PATCH", "/users/me", a.token, `{"name": "Ada"}`).status == 200 }) {
+		s.t.Error("requests do not succeed any more")
+	}
+	s.client.CloseIdleConnections()
+	var now replica.Held
+	if !replica.Await(s.t.Context(), func() (ok bool) { now, ok = s.Holds(); return ok && !now.Leaks(idle) }) {
+		s.t.Errorf("the process holds %s, and held %s", now, idle)
+	}
+}
+
+// TestAClientThatGoesAwayStopsItsQuery has clients disconnect while their queries wait for a lock. The queries end in PostgreSQL.
+func TestAClientThatGoesAwayStopsItsQuery(t *testing.T) { //nolint:paralleltest // as above
+	dsn := postgrestest.URL(t)
+	s := newService(t, dsn, dsn, nil)
+	people := s.accounts(maxConns)
+	for _, request := range []struct{ method, body, lock string }{
+		{"GET", "", `LOCK TABLE sessions IN ACCESS EXCLUSIVE MODE`},
+		{"PATCH", `{"name": "Ada"}`, `SELECT 1 FROM users WHERE id = $1::text::uuid FOR UPDATE`},
+		{"DELETE", "", `SELECT 1 FROM users WHERE id = $1::text::uuid FOR UPDATE`},
+	} {
+		t.Run(request.method, func(t *testing.T) {
+			var args []any
+			if strings.Contains(request.lock, "$1") {
+				args = append(args, people[0].ID)
+			}
+			release := block(t, dsn, request.lock, args...)
+			defer release()
+			s.demandStop(func(ctx context.Context) {
+				s.callUntil(ctx, request.method, "/users/me", people[0].token, request.body)
+			})
+		})
+	}
+}
+
+// demandStop has a client disconnect when its query waits for a lock, and demands that the query ends. A query of a client that stays
+// ends after 1.8 s, so that the client has to go early enough: a busy machine may need some tries.
+func (s *service) demandStop(call func(context.Context)) {
+	s.t.Helper()
+	const waiting = sessions + ` AND state = 'active' AND wait_event_type = 'Lock' AND query NOT LIKE '%user_service.relay%'`
+	for range 20 {
+		ctx, disconnect := context.WithCancel(s.t.Context())
+		done := make(chan struct{})
+		began := time.Now()
+		go func() {
+			defer close(done)
+			call(ctx)
+		}()
+		replica.Await(s.t.Context(), func() bool { return s.count(waiting) > 0 || time.Since(began) > time.Second })
+		seen := s.count(waiting) > 0
+		gone := time.Now()
+		disconnect()
+		<-done
+		if !replica.Await(s.t.Context(), func() bool { return s.count(waiting) == 0 }) {
+			s.t.Fatal("the query goes on without its client")
+		}
+		if took := time.Since(gone); seen && took < time.Second && time.Since(began) < 1500*time.Millisecond {
+			s.t.Logf("the query ended %s after its client had gone, and %s after it began", took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+			return
+		}
+	}
+	s.t.Error("no query ended when its client had gone")
+}
+
+// TestAnExhaustedPoolRefusesAndHangsNot has as many changes wait for locked accounts as the pool has connections for requests. Other
+// requests are refused in time. Logins and readiness have connections of their own.
+func TestAnExhaustedPoolRefusesAndHangsNot(t *testing.T) { //nolint:paralleltest // as above
+	dsn := postgrestest.URL(t)
+	s := newService(t, dsn, dsn, nil)
+	people := s.accounts(3 * maxConns)
+	free, locked := people[0], people[1:]
+	s.client.CloseIdleConnections()
+	idle := s.Idle(t.Context())
+	var ids []string
+	for _, a := range locked {
+		ids = append(ids, a.ID)
+	}
+	release := block(t, dsn, `SELECT 1 FROM users WHERE id = ANY($1::text[]::uuid[]) FOR UPDATE`, ids)
+	stop := crowd(len(locked), func(ctx context.Context, client, n int) answer {
+		return s.callUntil(ctx, "PATCH", "/users/me", locked[client].token, fmt.Sprintf(`{"name": "Name %d"}`, n))
+	})
+	if !replica.Await(t.Context(), func() bool { return s.count(sessions+` AND wait_event_type = 'Lock'`) >= maxConns-1 }) {
+		t.Fatal("the pool is not exhausted")
+	}
+	machine := s.watchMachine()
+	var reads []answer
+	for range 5 {
+		reads = append(reads, s.call("GET", "/users/me", free.token, ""))
+		if a := s.call("POST", "/login", "", fmt.Sprintf(`{"email": %q, "password": %q}`, free.email, password)); a.status != http.StatusOK {
+			t.Errorf("a login gets %d after %s: %s", a.status, a.took, a.body)
+		}
+		if !s.IsReady() {
+			t.Error("not ready, though the database answers")
+		}
+	}
+	release()
+	changes, busy := stop(), machine()
+	for _, a := range append(reads, changes...) {
+		a.check(t, busy)
+	}
+	if counts(reads)[http.StatusServiceUnavailable] == 0 {
+		t.Error("no request was refused: the pool was not exhausted")
+	}
+	t.Logf("reads: %v; changes that waited: %v; the machine adds %s", counts(reads), counts(changes), busy)
+	s.demandRecovery(free, idle)
+}

@@ -1,0 +1,171 @@
+package load_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/rabbitmq"
+	"user-service/test/replica"
+)
+
+const (
+	owners       = 1000  // of the events that wait
+	serveMiB     = 200.0 // of the process that serves, with events and requests
+	readsOfEvent = 40    // rows of the outbox that may be read for an event
+)
+
+// TestALargeOutboxDrainsSteadily begins with an outbox of many events, and has users read, change and erase accounts meanwhile. It
+// demands that requests are served in time, that the rate does not fall with the number of events, that no statement reads the whole
+// outbox, and that memory is bounded. make outbox does it with 1,000,000 events.
+func TestALargeOutboxDrainsSteadily(t *testing.T) { //nolint:paralleltest // it measures time
+	dsn := postgrestest.URL(t)
+	fill(t, dsn, *rows)
+	keepEvents(t)
+	began := time.Now()
+	s := newService(t, dsn, dsn, nil)
+	people := s.accounts(30)
+	before, machine := s.rowsRead(), s.watchMachine()
+	stop := crowd(2, func(ctx context.Context, client, n int) answer {
+		defer func() { <-time.After(20 * time.Millisecond) }()
+		if client == 0 {
+			return s.callUntil(ctx, "GET", "/users/me", people[0].token, "")
+		}
+		if n%50 == 49 && n/50 < len(people)-2 {
+			return s.callUntil(ctx, "DELETE", "/users/me", people[n/50+2].token, "")
+		}
+		return s.callUntil(ctx, "PATCH", "/users/me", people[1].token, fmt.Sprintf(`{"name": "Name %d"}`, n))
+	})
+	tenths, slowest := s.watchDrain(*rows, began)
+	answers, busy := stop(), machine()
+	var took []time.Duration
+	for _, a := range answers {
+		a.check(t, busy)
+		took = append(took, a.took)
+	}
+	slices.Sort(took)
+	mib, err := s.PeakMiB()
+	s.must(err)
+	read := s.rowsRead() - before
+	t.Logf("%d events in %s: tenths %v; memory %.0f MiB; slowest statement %s; %.1f rows read for each event; %d requests %v, p50 %s, p99 %s",
+		*rows, sum(tenths).Round(time.Millisecond), tenths, mib, slowest, float64(read)/float64(*rows), len(answers), counts(answers),
+		took[len(took)/2], took[len(took)*99/100])
+
+	sorted := slices.Sorted(slices.Values(tenths[1:])) // the first one has the start of the program
+	// A busy machine may stop everything for a while, which counts most where a tenth takes a moment.
+	if most := 3*sorted[len(sorted)/2] + 5*time.Second; sorted[len(sorted)-1] > most {
+		t.Errorf("a tenth of the events took %s, want at most %s", sorted[len(sorted)-1], most)
+	}
+	if mib > serveMiB {
+		t.Errorf("the process took %.0f MiB, want at most %.0f", mib, serveMiB)
+	}
+	if most := readsOfEvent * *rows; read > most {
+		t.Errorf("%d rows of the outbox were read, want at most %d", read, most)
+	}
+	if slowest > 2*time.Second {
+		t.Errorf("a statement took %s", slowest)
+	}
+	if n := counts(answers)[http.StatusNoContent]; n == 0 {
+		t.Error("no account was erased meanwhile")
+	}
+}
+
+// fill makes users, and events of them in their order.
+func fill(t *testing.T, dsn string, events int) {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close(context.Background()) }()
+	for _, statement := range []string{
+		fmt.Sprintf(`INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
+			SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n || '@example.com', n || '@example.com', 'active', 1, now(), now()
+			FROM generate_series(0, %d) n`, owners-1),
+		fmt.Sprintf(`INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data)
+			SELECT gen_random_uuid(), 'user.updated', ('00000000-0000-7000-8000-' || lpad(to_hex(n %% %d), 12, '0'))::uuid, n, now(),
+				json_build_object('user', repeat('x', 500)) FROM generate_series(1, %d) n`, owners, events),
+	} {
+		if _, err := conn.Exec(t.Context(), statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// keepEvents binds a durable queue, so that to confirm an event the broker has to write it.
+func keepEvents(t *testing.T) {
+	t.Helper()
+	conn, err := amqp.Dial("amqp://" + os.Getenv("RABBITMQ_USER") + ":" + os.Getenv("RABBITMQ_PASS") + "@" + os.Getenv("RABBITMQ_HOST") + ":" + os.Getenv("RABBITMQ_PORT"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const queue = "test.load"
+	if err := channel.ExchangeDeclare(rabbitmq.Exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := channel.QueueDeclare(queue, true, false, false, false, amqp.Table{"x-max-length": 1000}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = channel.QueueDelete(queue, false, false, false) })
+	if err := channel.QueueBind(queue, "user.*", rabbitmq.Exchange, false, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// watchDrain waits until so many events have left, and returns how long each tenth of them took, and how long a statement of the
+// service was seen to run for.
+func (s *service) watchDrain(events int, began time.Time) (tenths []time.Duration, slowest time.Duration) {
+	s.t.Helper()
+	progress := time.Now()
+	for last, done := began, 0; len(tenths) < 10; <-time.After(20 * time.Millisecond) {
+		// The metrics would count the events that wait each time.
+		oldest := s.count(`SELECT coalesce((SELECT id FROM outbox ORDER BY id LIMIT 1), $1 + 1)`, events)
+		if oldest-1 > done {
+			progress, done = time.Now(), oldest-1
+		}
+		for len(tenths) < 10 && done >= events*(len(tenths)+1)/10 {
+			tenths = append(tenths, time.Since(last).Round(time.Millisecond))
+			last = time.Now()
+		}
+		if time.Since(progress) > replica.Patience {
+			s.t.Fatalf("%d of %d events are published, and no more", done, events)
+		}
+		slowest = max(slowest, s.slowestStatement())
+	}
+	return tenths, slowest
+}
+
+func (s *service) slowestStatement() time.Duration {
+	s.t.Helper()
+	var seconds float64
+	s.must(s.conn.QueryRow(s.t.Context(), `
+		SELECT coalesce(extract(epoch FROM max(clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active' AND backend_type = 'client backend'`).Scan(&seconds))
+	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)
+}
+
+// rowsRead returns how many rows of the outbox were read, by whatever plan.
+func (s *service) rowsRead() int {
+	s.t.Helper()
+	return s.count(`SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'outbox'`)
+}
+
+func sum(all []time.Duration) (total time.Duration) {
+	for _, d := range all {
+		total += d
+	}
+	return total
+}
