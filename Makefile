@@ -1,7 +1,7 @@
 # Most of the work is done by scripts in tools/dev and test; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz bench chaos soak generate dashboards alerts clean
+.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz bench chaos soak upgrade generate dashboards alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -9,6 +9,7 @@ SEED ?= 1
 SEEDS ?= 30
 MINUTES ?= 30
 PICTURE ?= bin/soak.png
+UPGRADES ?= 3
 export FUZZTIME
 
 help: ## show this list
@@ -63,6 +64,9 @@ chaos: ## inject faults while clients work, and check that nothing is lost: SEED
 
 soak: ## run a mixed load for MINUTES=30 with a fault in each, check that memory, goroutines, connections and descriptors stay steady, and draw them into PICTURE
 	@tools/dev/with-services go test -tags soak ./test/chaos -run TestResourcesStaySteady -count=1 -v -timeout 10h -args -seed $(SEED) -minutes $(MINUTES) -picture $(abspath $(PICTURE))
+
+upgrade: ## upgrade an old build and roll it back under faults, and kill each migration after each command: needs the whole git history; SEED=1 UPGRADES=3
+	@tools/dev/with-services go test -tags upgrade ./test/chaos -run 'TestAnUpgrade|TestAKilledMigration' -count=1 -v -timeout 1h -args -seed $(SEED) -seeds $(UPGRADES) -length 60s -everywhere
 
 dashboards: ## draw the dashboards into docs/images, from a service that suffers for half an hour
 	@command -v chromium >/dev/null || tools/dev/packages chromium

@@ -3,11 +3,8 @@ package chaos_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"os"
-	"os/exec"
-	"path/filepath"
-	"strings"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -21,19 +18,17 @@ const (
 	mailbox    = "chaos.mailbox"    // that of one that mails tokens
 )
 
-// brokerURL is where the test itself reaches the broker.
-func (r *rig) brokerURL() string {
-	env := r.broker.env
-	return fmt.Sprintf("amqp://%s:%s@%s:%s/", env["RABBITMQ_USER"], env["RABBITMQ_PASS"], env["RABBITMQ_HOST"], env["RABBITMQ_PORT"])
-}
-
 // bind declares the exchange as the service does, and the durable queues of its consumers.
 func (r *rig) bind(channel *amqp.Channel) error {
+	kind := amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeClassic}
+	if len(r.broker.nodes) > 1 {
+		kind = amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeQuorum}
+	}
 	if err := channel.ExchangeDeclare(rabbitmq.Exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
 		return err
 	}
 	for queue, key := range map[string]string{everything: "#", mailbox: "user.password_reset_requested"} {
-		if _, err := channel.QueueDeclare(queue, true, false, false, false, nil); err != nil {
+		if _, err := channel.QueueDeclare(queue, true, false, false, false, kind); err != nil {
 			return err
 		}
 		if err := channel.QueueBind(queue, key, rabbitmq.Exchange, false, nil); err != nil {
@@ -41,33 +36,6 @@ func (r *rig) bind(channel *amqp.Channel) error {
 		}
 	}
 	return nil
-}
-
-// rabbitmqctl runs a command of the broker's operator.
-func (r *rig) rabbitmqctl(ctx context.Context, args ...string) error {
-	home := filepath.Join(r.broker.folder, "rabbitmq")
-	port, err := os.ReadFile(filepath.Join(r.broker.folder, "port.epmd"))
-	if err != nil {
-		return err
-	}
-	cmd := exec.CommandContext(ctx, controlProgram(), append([]string{"-n", "user-service-" + r.broker.name + "@localhost"}, args...)...)
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8",
-		"ERL_EPMD_PORT=" + strings.TrimSpace(string(port)), "RABBITMQ_CONF_ENV_FILE=" + home + "/env.conf",
-	}
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("rabbitmqctl %s: %w: %s", args[0], err, out)
-	}
-	return nil
-}
-
-// controlProgram returns the path of rabbitmqctl: the program itself, as what Debian has in PATH changes the user.
-func controlProgram() string {
-	const debian = "/usr/lib/rabbitmq/bin/rabbitmqctl"
-	if _, err := os.Stat(debian); err == nil {
-		return debian
-	}
-	return "rabbitmqctl"
 }
 
 // cloudEvent is a message as the service publishes it.
@@ -98,25 +66,37 @@ func (r *rig) event(body []byte) (history.Event, error) {
 	}, nil
 }
 
+// last is the type of the message after all events.
+const last = "chaos.last"
+
 // deliveries takes all events that the consumer's queue has, in the order of their arrival.
 func (r *rig) deliveries() (events []history.Event, err error) {
 	err = r.onBroker(func(channel *amqp.Channel) error {
-		queue, err := channel.QueueDeclarePassive(everything, true, false, false, false, nil)
+		if err := channel.Confirm(false); err != nil {
+			return err
+		}
+		confirmed, err := channel.PublishWithDeferredConfirm("", everything, true, false, amqp.Publishing{Type: last, DeliveryMode: amqp.Persistent})
 		if err != nil {
 			return err
+		}
+		if !confirmed.Wait() {
+			return errors.New("the queue takes no message")
 		}
 		deliveries, err := channel.Consume(everything, "", true, true, false, false, nil)
 		if err != nil {
 			return err
 		}
-		for range queue.Messages {
-			e, err := r.event((<-deliveries).Body)
+		for d := range deliveries {
+			if d.Type == last {
+				return nil
+			}
+			e, err := r.event(d.Body)
 			if err != nil {
 				return err
 			}
 			events = append(events, e)
 		}
-		return nil
+		return errors.New("the connection broke")
 	})
 	return events, err
 }

@@ -32,13 +32,13 @@ func TestPromisesHoldUnderFaults(t *testing.T) { //nolint:paralleltest // it mea
 func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
 	t.Helper()
 	topology := topologyOf(seed)
-	r := newRig(t, seed, topology)
+	r := newRig(t, seed, topology, program)
 	r.say("%s; two replicas are ready", topology)
 	schedule := plan(seed, topology)
 	people := r.newCrowd()
 	background, stop := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup
-	for _, watch := range []func(context.Context){r.sample, r.watchMachine, r.watchDisk, r.readMail, r.keepPooler} {
+	for _, watch := range []func(context.Context){r.sample, r.watchMachine, r.watchDisk, r.readMail, r.keepPooler, r.followBroker} {
 		watchers.Go(func() { watch(background) })
 	}
 	people.start(t.Context())

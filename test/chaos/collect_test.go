@@ -137,7 +137,7 @@ func query[T any](ctx context.Context, conn *pgx.Conn, sql string, read func(pgx
 
 // waiting returns how many events are in the outbox; -1 if that can't be told.
 func (r *rig) waiting(ctx context.Context) (n int) {
-	if r.admin(ctx, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, `SELECT count(*) FROM outbox`).Scan(&n) }) != nil {
+	if r.sqlValue(ctx, `SELECT count(*) FROM outbox`, &n) != nil {
 		return -1
 	}
 	return n
@@ -197,7 +197,7 @@ func (r *rig) makeAdmin() {
 	r.t.Helper()
 	const email, password = "admin@example.com", "seven green kettles sing"
 	env := settings{"DATABASE_URL": r.primary.as("app").String(), "ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1"}
-	id := runProgram(r.t, env, password,
+	id := runProgram(r.t, r.program, env, password,
 		"users", "create", "--email", email, "--name", "Admin", "--role", "admin", "--password-stdin")
 	id = strings.TrimSpace(id)
 	r.given[id] = true

@@ -13,7 +13,7 @@ import (
 // TestTakingReplicasDownRefusesNoRequest ends replicas in order, first one of two behind a load balancer, then the only one again
 // and again. No fault explains a lost answer or a duplicate, but that nobody is there after the end of the last one.
 func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
-	r := newRig(t, 0, plain)
+	r := newRig(t, 0, topology{plain, single}, program)
 	background, stop := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup
 	for _, watch := range []func(context.Context){r.sample, r.watchMachine, r.watchDisk, r.balance} {

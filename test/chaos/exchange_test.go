@@ -1,7 +1,9 @@
 package chaos_test
 
 import (
+	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -19,78 +21,92 @@ import (
 // TestAnExchangeThatIsThereIsUsed publishes to an exchange that the operator has declared: with other arguments than the service would
 // give it, and as a user who may only write. Where there is none, such a user connects once the operator has declared it.
 func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it has a broker of its own beside those of the schedules
-	r := &rig{t: t, broker: own(t, "rabbitmq")[0]}
+	b := &exchanges{t: t, broker: newBroker(t, 1)}
+	if err := b.up(); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range append(documentedCommands(t),
 		[]string{"add_user", "writer", "writer"}, []string{"set_permissions", "writer", "^$", "^user_events$", "^$"},
 		[]string{"add_vhost", "empty"}, []string{"set_permissions", "-p", "empty", "app", ".*", ".*", ".*"},
 		[]string{"set_permissions", "-p", "empty", "writer", "^$", "^user_events$", "^$"},
 	) {
-		if err := r.rabbitmqctl(t.Context(), args...); err != nil {
+		if _, err := b.node(0).control(t.Context(), "rabbitmqctl", args...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	log, p := r.publisher("user_service", "")
+	log, p := b.publisher("user_service", "")
 	waitFor(t, "the documented user to connect", func() bool { return p.Check(t.Context()) == nil })
-	r.mustPublish(p)
+	b.mustPublish(p)
 	if strings.Contains(log.String(), "is used as it is") {
 		t.Errorf("the documented user has not declared the exchange:\n%s", log)
 	}
-	r.onExchange("", func(channel *amqp.Channel) error { return channel.ExchangeDelete(rabbitmq.Exchange, false, false) })
-	r.declare("", amqp.Table{"alternate-exchange": "amq.fanout"})
+	b.onExchange("", func(channel *amqp.Channel) error { return channel.ExchangeDelete(rabbitmq.Exchange, false, false) })
+	b.declare("", amqp.Table{"alternate-exchange": "amq.fanout"})
 	for _, user := range []string{"app", "user_service", "writer"} {
-		log, p = r.publisher(user, "")
+		log, p = b.publisher(user, "")
 		waitFor(t, user+" to connect", func() bool { return p.Check(t.Context()) == nil })
-		r.mustPublish(p)
+		b.mustPublish(p)
 		if n := strings.Count(log.String(), "is used as it is"); n != 1 {
 			t.Errorf("%s: the log tells %d times that the exchange is used as it is:\n%s", user, n, log)
 		}
 	}
 
-	log, p = r.publisher("writer", "empty")
+	log, p = b.publisher("writer", "empty")
 	waitFor(t, "the reason in the log", func() bool { return strings.Contains(log.String(), "find it: Exception (404)") })
-	r.declare("empty", nil)
+	b.declare("empty", nil)
 	waitFor(t, "the writer to connect", func() bool { return p.Check(t.Context()) == nil })
-	r.mustPublish(p)
+	b.mustPublish(p)
+}
+
+// exchanges is a broker whose operator declares the exchange.
+type exchanges struct {
+	*broker
+
+	t *testing.T
 }
 
 // publisher runs a Publisher until the test ends.
-func (r *rig) publisher(user, vhost string) (*lockedLog, *rabbitmq.Publisher) {
-	r.t.Helper()
-	port, err := strconv.Atoi(r.broker.env["RABBITMQ_PORT"])
+func (b *exchanges) publisher(user, vhost string) (*lockedLog, *rabbitmq.Publisher) {
+	b.t.Helper()
+	host, number, err := net.SplitHostPort(b.node(0).addr)
 	if err != nil {
-		r.t.Fatal(err)
+		b.t.Fatal(err)
 	}
-	password := map[string]string{"app": r.broker.env["RABBITMQ_PASS"], "writer": "writer", "user_service": "change-me"}[user]
+	port, err := strconv.Atoi(number)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	password := map[string]string{"app": b.password, "writer": "writer", "user_service": "change-me"}[user]
 	log := &lockedLog{}
-	p := rabbitmq.New(rabbitmq.Config{Host: r.broker.env["RABBITMQ_HOST"], Port: port, User: user, Password: password, Vhost: vhost},
+	p := rabbitmq.New(rabbitmq.Config{Host: host, Port: port, User: user, Password: password, Vhost: vhost},
 		slog.New(slog.NewTextHandler(log, nil)), nil)
 	var running sync.WaitGroup
-	running.Go(func() { _ = p.Run(r.t.Context()) }) // the context ends before the cleanups
-	r.t.Cleanup(running.Wait)
+	running.Go(func() { _ = p.Run(b.t.Context()) }) // the context ends before the cleanups
+	b.t.Cleanup(running.Wait)
 	return log, p
 }
 
-func (r *rig) mustPublish(p *rabbitmq.Publisher) {
-	r.t.Helper()
+func (b *exchanges) mustPublish(p *rabbitmq.Publisher) {
+	b.t.Helper()
 	e := event.Event{ID: uuid.New(), Type: event.UserDeleted, Subject: uuid.New(), UserVersion: 2, Time: time.Now(), Data: []byte("{}")}
-	if err := p.Publish(r.t.Context(), []event.Event{e})[0]; err != nil {
-		r.t.Error(err)
+	if err := p.Publish(b.t.Context(), []event.Event{e})[0]; err != nil {
+		b.t.Error(err)
 	}
 }
 
 // declare makes the exchange as an operator does.
-func (r *rig) declare(vhost string, args amqp.Table) {
-	r.t.Helper()
-	r.onExchange(vhost, func(channel *amqp.Channel) error {
+func (b *exchanges) declare(vhost string, args amqp.Table) {
+	b.t.Helper()
+	b.onExchange(vhost, func(channel *amqp.Channel) error {
 		return channel.ExchangeDeclare(rabbitmq.Exchange, amqp.ExchangeTopic, true, false, false, false, args)
 	})
 }
 
-func (r *rig) onExchange(vhost string, do func(*amqp.Channel) error) {
-	r.t.Helper()
-	conn, err := amqp.Dial(r.brokerURL() + vhost)
+func (b *exchanges) onExchange(vhost string, do func(*amqp.Channel) error) {
+	b.t.Helper()
+	conn, err := amqp.Dial(fmt.Sprintf("amqp://app:%s@%s/%s", b.password, b.node(0).addr, vhost))
 	if err != nil {
-		r.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
 	channel, err := conn.Channel()
@@ -98,7 +114,7 @@ func (r *rig) onExchange(vhost string, do func(*amqp.Channel) error) {
 		err = do(channel)
 	}
 	if err != nil {
-		r.t.Fatal(err)
+		b.t.Fatal(err)
 	}
 }
 

@@ -3,12 +3,58 @@ package chaos_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"sync"
+	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"user-service/pkg/postgres/postgrestest"
 	"user-service/test/chaos/history"
 )
+
+// pooler is a PgBouncer that ends at times, by a fault or by itself.
+type pooler struct {
+	*postgrestest.Pooler
+
+	restarting sync.Mutex
+}
+
+func newPooler(t *testing.T, database string) *pooler {
+	t.Helper()
+	p := &pooler{Pooler: postgrestest.StartPooler(t, database, 8)}
+	cleanUp(t, p.Close)
+	return p
+}
+
+// restart ends the process, and starts it again after a while.
+func (p *pooler) restart(ctx context.Context, after time.Duration) error {
+	p.restarting.Lock()
+	defer p.restarting.Unlock()
+	p.Kill()
+	pause(ctx, after)
+	return p.Start()
+}
+
+// revive starts a process again that has ended by itself.
+func (p *pooler) revive() (revived bool, err error) {
+	p.restarting.Lock()
+	defer p.restarting.Unlock()
+	return p.Revive()
+}
+
+// do runs a command of PgBouncer's console.
+func (p *pooler) do(ctx context.Context, command string) error {
+	url := fmt.Sprintf("postgres://app@%s/pgbouncer?sslmode=disable&default_query_exec_mode=simple_protocol", p.Addr)
+	return connected(ctx, url, func(conn *pgx.Conn) error {
+		if _, err := conn.Exec(ctx, command); err != nil {
+			return fmt.Errorf("PgBouncer's console: %s: %w", command, err)
+		}
+		return nil
+	})
+}
 
 // poolerReplica is the replica that PgBouncer stands before.
 const poolerReplica = 1

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"syscall"
 	"time"
 
@@ -15,33 +16,39 @@ import (
 
 // rabbitFaults are faults of the broker.
 var rabbitFaults = []fault{
-	restartOfRabbitMQ("RabbitMQ restarted", (*server).stop),
-	restartOfRabbitMQ("RabbitMQ killed", (*server).crash),
+	restartOfRabbitMQ("RabbitMQ restarted", (*brokerNode).stop),
+	restartOfRabbitMQ("RabbitMQ killed", (*brokerNode).crash),
 	{
 		kind: "RabbitMQ paused", lane: rabbitMQ, least: 300 * time.Millisecond, most: 4 * time.Second,
 		means: history.Fault{Cuts: 1},
-		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
-			if err := r.broker.signal(syscall.SIGSTOP); err != nil {
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			node := r.broker.node(s.variant)
+			f.Detail = node.name
+			if err := node.signal(syscall.SIGSTOP); err != nil {
 				return err
 			}
 			pause(ctx, s.lasts)
-			return r.broker.signal(syscall.SIGCONT)
+			return node.signal(syscall.SIGCONT)
 		},
 	},
 	{
 		kind: "connections closed by RabbitMQ", lane: rabbitMQ, least: 0, most: 0,
 		means: history.Fault{Cuts: 1},
-		inject: func(ctx context.Context, r *rig, _ step, _ *history.Fault) error {
-			return r.rabbitmqctl(ctx, "close_all_connections", "for a test")
+		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
+			_, err := r.broker.node(s.variant).control(ctx, "rabbitmqctl", "close_all_connections", "for a test")
+			return err
 		},
 	},
 	{
 		kind: "RabbitMQ out of memory", lane: rabbitMQ, least: 500 * time.Millisecond, most: 4 * time.Second,
 		means: history.Fault{Cuts: 1},
-		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
-			err := r.rabbitmqctl(ctx, "set_vm_memory_high_watermark", "absolute", "1")
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			node := r.broker.node(s.variant)
+			f.Detail = node.name
+			_, lowered := node.control(ctx, "rabbitmqctl", "set_vm_memory_high_watermark", "absolute", "1")
 			pause(ctx, s.lasts)
-			return errors.Join(err, r.rabbitmqctl(ctx, "set_vm_memory_high_watermark", "absolute", "512MB"))
+			_, raised := node.control(ctx, "rabbitmqctl", "set_vm_memory_high_watermark", "absolute", "512MB")
+			return errors.Join(lowered, raised)
 		},
 	},
 	{
@@ -84,16 +91,18 @@ var rabbitFaults = []fault{
 const maxRefusals = 20
 
 // restartOfRabbitMQ is a fault that ends the broker in a way, and starts it again.
-func restartOfRabbitMQ(kind string, end func(*server) error) fault {
+func restartOfRabbitMQ(kind string, end func(*brokerNode) error) fault {
 	return fault{
 		kind: kind, lane: rabbitMQ, least: 0, most: time.Second,
 		means: history.Fault{Cuts: 1},
-		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
-			if err := end(r.broker); err != nil {
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			node := r.broker.node(s.variant)
+			f.Detail = node.name
+			if err := end(node); err != nil {
 				return err
 			}
 			pause(ctx, s.lasts)
-			return r.broker.up()
+			return node.up()
 		},
 	}
 }
@@ -113,9 +122,16 @@ func (r *rig) withQueue(ctx context.Context, lasts time.Duration, name string, a
 	}))
 }
 
-// onBroker uses a connection of its own.
+// onBroker uses a connection of its own, to the first node that takes one.
 func (r *rig) onBroker(use func(*amqp.Channel) error) error {
-	conn, err := amqp.Dial(r.brokerURL())
+	var conn *amqp.Connection
+	var err error
+	for _, node := range r.broker.nodes {
+		u := url.URL{Scheme: "amqp", User: url.UserPassword(r.broker.user, r.broker.password), Host: node.addr, Path: "/"}
+		if conn, err = amqp.DialConfig(u.String(), amqp.Config{Dial: amqp.DefaultDial(10 * time.Second)}); err == nil {
+			break
+		}
+	}
 	if err != nil {
 		return fmt.Errorf("connect to RabbitMQ: %w", err)
 	}

@@ -12,7 +12,7 @@ import (
 type fault struct {
 	kind        string
 	lane        lane
-	only        topology // where there is such a fault; empty: everywhere
+	only        feature // of the topologies that have such a fault; empty: of all
 	least, most time.Duration
 	local       bool          // it meets one replica
 	means       history.Fault // what it explains
@@ -21,7 +21,7 @@ type fault struct {
 }
 
 // faults are all that there are.
-var faults = slices.Concat(replicaFaults, networkFaults, postgresFaults, rabbitFaults, poolerFaults, standbyFaults, secretFaults)
+var faults = slices.Concat(replicaFaults, limitFaults, networkFaults, postgresFaults, rabbitFaults, clusterFaults, poolerFaults, standbyFaults, secretFaults)
 
 // run injects the faults of an epoch and waits until they are healed and for the calm after them.
 func (r *rig) run(ctx context.Context, e epoch) {

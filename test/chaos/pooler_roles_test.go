@@ -21,7 +21,7 @@ import (
 func TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewSeparate(t, "accounts")
-	db := postgrestest.Connect(t, startPgBouncer(t, database.Service).url, nil)
+	db := postgrestest.Connect(t, postgrestest.StartPooler(t, database.Service, 8).URL, nil)
 	u := domain.User{
 		ID: uuid.New(), Email: "ada@example.com", Roles: []string{access.User}, Status: domain.Active, Version: 1,
 		CreatedAt: time.Now(), UpdatedAt: time.Now(),

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sync/errgroup"
 
 	"user-service/test/chaos/faultproxy"
 	"user-service/test/chaos/history"
@@ -23,11 +24,12 @@ const replicaCount = 2
 type rig struct {
 	t        *testing.T
 	seed     int64
+	program  string // that the replicas run at first
 	began    time.Time
 	primary  database       // changes when a standby is promoted: see server
 	standby  *standbyServer // nil: none, or none any more
 	pooler   *pooler        // nil: none
-	broker   *server
+	broker   *broker
 	disk     *disk
 	secrets  *secretFiles
 	replicas [replicaCount]*service
@@ -48,29 +50,39 @@ type rig struct {
 }
 
 // newRig starts servers, and replicas that are ready.
-func newRig(t *testing.T, seed int64, topology topology) *rig {
+func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 	t.Helper()
-	r := &rig{t: t, seed: seed, began: time.Now(), given: map[string]bool{}, mail: map[string][]string{}}
-	servers := own(t, "postgres", "rabbitmq")
-	postgres := servers[0]
-	r.primary, r.broker = postgres, servers[1]
+	r := &rig{t: t, seed: seed, program: program, began: time.Now(), given: map[string]bool{}, mail: map[string][]string{}}
+	postgres := newPostgreSQL(t)
+	nodes := 1
+	if topology.has(cluster) {
+		nodes = 3
+	}
+	r.primary, r.broker = postgres, newBroker(t, nodes)
+	var starting errgroup.Group
+	starting.Go(r.broker.up)
+	if err := postgres.up(); err != nil {
+		t.Fatal(err)
+	}
 	direct := r.primary.as("app").String()
 	reached := postgres.env["DATABASE_URL"]
-	if topology == pooled {
-		r.pooler = startPgBouncer(t, direct)
-		reached = r.pooler.url
+	if topology.has(pooled) {
+		r.pooler = newPooler(t, direct)
+		reached = r.pooler.URL
 	}
-	runProgram(t, settings{"DATABASE_URL": reached, "MIGRATION_DATABASE_URL": direct}, "", "migrate", "up")
+	runProgram(t, program, settings{"DATABASE_URL": reached, "MIGRATION_DATABASE_URL": direct}, "", "migrate", "up")
 	if err := r.sql(t.Context(), `CREATE SCHEMA chaos AUTHORIZATION app`, `CREATE TABLE chaos.probes (at timestamptz)`,
 		`ALTER TABLE chaos.probes OWNER TO app`); err != nil {
 		t.Fatal(err)
 	}
-	switch topology {
-	case plain:
+	switch {
+	case topology.has(plain):
 		r.disk = newDisk(t, r)
-	case standby:
+	case topology.has(standby):
 		r.standby = newStandby(t, r)
-	case pooled:
+	}
+	if err := starting.Wait(); err != nil {
+		t.Fatal(err)
 	}
 	if err := r.onBroker(r.bind); err != nil {
 		t.Fatal(err)
@@ -85,21 +97,20 @@ func (r *rig) startReplicas() {
 	r.t.Helper()
 	dir := r.t.TempDir()
 	r.secrets = &secretFiles{dir: dir, keys: []string{newSecret(), newSecret()}}
-	broker := r.broker.env
 	for i := range r.replicas {
 		u := r.primary.as("app")
 		if i == poolerReplica && r.pooler != nil {
-			u, _ = url.Parse(r.pooler.url)
+			u, _ = url.Parse(r.pooler.URL)
 		}
 		r.toPostgres[i] = newProxy(r.t, u.Host)
-		r.toRabbit[i] = newProxy(r.t, broker["RABBITMQ_HOST"]+":"+broker["RABBITMQ_PORT"])
+		r.toRabbit[i] = newProxy(r.t, r.broker.node(i).addr)
 		u.Host = r.toPostgres[i].Addr()
 		r.secrets.urls[i] = u.String() + "&application_name=" + applicationName(i)
 		host, port, _ := strings.Cut(r.toRabbit[i].Addr(), ":")
-		r.replicas[i] = newService(r.t, settings{
+		r.replicas[i] = newService(r.t, r.program, settings{
 			"DATABASE_URL_FILE": r.secrets.path(urlFile(i)),
 			"JWT_SECRET_FILE":   r.secrets.path("key"), "JWT_ACCEPTED_SECRETS_FILE": r.secrets.path("accepted"),
-			"RABBITMQ_HOST": host, "RABBITMQ_PORT": port, "RABBITMQ_USER": broker["RABBITMQ_USER"], "RABBITMQ_PASS": broker["RABBITMQ_PASS"],
+			"RABBITMQ_HOST": host, "RABBITMQ_PORT": port, "RABBITMQ_USER": r.broker.user, "RABBITMQ_PASS": r.broker.password,
 		})
 	}
 	if err := r.secrets.write(); err != nil {
@@ -178,6 +189,11 @@ func (r *rig) sql(ctx context.Context, statements ...string) error {
 		}
 		return nil
 	})
+}
+
+// sqlValue reads one value as the superuser.
+func (r *rig) sqlValue(ctx context.Context, query string, value any) error {
+	return r.admin(ctx, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, query).Scan(value) })
 }
 
 // awaitDatabase waits until new connections, those of a replica or of all, work and may write.

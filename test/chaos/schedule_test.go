@@ -22,19 +22,28 @@ const (
 	rotatedSecrets lane = "secrets"
 )
 
-// topology is how the replicas reach the database.
-type topology string
+// feature is what the servers of a run have, or not.
+type feature string
 
 const (
-	plain   topology = "plain"
-	pooled  topology = "PgBouncer before replica 1"
-	standby topology = "a synchronous standby"
+	plain   feature = "one PostgreSQL"
+	pooled  feature = "PgBouncer before replica 1"
+	standby feature = "a synchronous standby"
+	single  feature = "one RabbitMQ"
+	cluster feature = "a RabbitMQ of three nodes with quorum queues"
 )
 
-// topologyOf returns the topology of a seed: three seeds in a row have one each.
+// topology is what the replicas run on: a feature of the database, and one of the broker.
+type topology [2]feature
+
+// topologyOf returns the topology of a seed: six seeds in a row have one each.
 func topologyOf(seed int64) topology {
-	return [...]topology{plain, pooled, standby}[seed%3]
+	return topology{[...]feature{plain, pooled, standby}[seed%3], [...]feature{single, cluster}[seed/3%2]}
 }
+
+func (t topology) has(f feature) bool { return t[0] == f || t[1] == f }
+
+func (t topology) String() string { return string(t[0] + ", " + t[1]) }
 
 // step is a fault of a schedule.
 type step struct {
@@ -61,8 +70,12 @@ const maxEpochs = 40
 
 // plan returns the schedule of a seed.
 func plan(seed int64, topology topology) []epoch {
-	rng := rand.New(rand.NewPCG(uint64(seed), 0))
-	deck := newDeck(rng, topology)
+	return planOf(rand.New(rand.NewPCG(uint64(seed), 0)), faultsOf(topology))
+}
+
+// planOf returns a schedule of faults.
+func planOf(rng *rand.Rand, of []fault) []epoch {
+	deck := &deck{rng: rng, all: of}
 	epochs := make([]epoch, maxEpochs)
 	for i := range epochs {
 		epochs[i].calm = between(rng, 4*time.Second, 6*time.Second)
@@ -77,21 +90,21 @@ func plan(seed int64, topology topology) []epoch {
 	return epochs
 }
 
-// deck deals all faults of a topology before it deals one again.
+// deck deals all faults before it deals one again.
 type deck struct {
 	rng  *rand.Rand
 	all  []fault
 	left []fault
 }
 
-func newDeck(rng *rand.Rand, topology topology) *deck {
-	d := &deck{rng: rng}
+// faultsOf returns the faults of a topology.
+func faultsOf(topology topology) (all []fault) {
 	for _, f := range faults {
-		if f.only == "" || f.only == topology {
-			d.all = append(d.all, f)
+		if f.only == "" || topology.has(f.only) {
+			all = append(all, f)
 		}
 	}
-	return d
+	return all
 }
 
 // draw deals the next fault whose lane is free in an epoch.
@@ -134,8 +147,8 @@ func TestAScheduleIsThatOfItsSeed(t *testing.T) {
 		if again := describe(plan(seed, topology)); again != first {
 			t.Errorf("seed %d has two schedules:\n%s\n%s", seed, first, again)
 		}
-		if next := describe(plan(seed+3, topology)); next == first {
-			t.Errorf("seeds %d and %d have the same schedule:\n%s", seed, seed+3, first)
+		if next := describe(plan(seed+6, topology)); next == first {
+			t.Errorf("seeds %d and %d have the same schedule:\n%s", seed, seed+6, first)
 		}
 	}
 }

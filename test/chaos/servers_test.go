@@ -16,8 +16,6 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-
-	"golang.org/x/sync/errgroup"
 )
 
 const servicesScript = "../../tools/dev/services"
@@ -31,54 +29,43 @@ func (s settings) with(more settings) settings {
 	return all
 }
 
-// server is a PostgreSQL or a RabbitMQ of one test's own, which it may stop.
+// server is a PostgreSQL of one test's own, which it may stop.
 type server struct {
-	kind   string // as tools/dev/services calls it
 	name   string
-	folder string   // with its data, its password and the file that names its process
+	folder string   // with its data and the file that names its process
 	env    settings // where it is
 }
 
 var started int // servers, for their names
 
-// own starts servers for one test, all at the same time. What is committed or confirmed is on disk.
-func own(t *testing.T, kinds ...string) (servers []*server) {
+// newPostgreSQL prepares a server for one test. What is committed is on disk.
+func newPostgreSQL(t *testing.T) *server {
 	t.Helper()
-	var starting errgroup.Group
-	for _, kind := range kinds {
-		started++
-		s := &server{kind: kind, name: fmt.Sprintf("chaos-%d-%d", os.Getpid(), started)}
-		cleanUp(t, func() { purge(s.name) })
-		servers = append(servers, s)
-		starting.Go(func() (err error) {
-			if err = s.up(); err != nil {
-				return err
-			}
-			s.folder, err = services("folder", "--name", s.name)
-			s.folder = strings.TrimSpace(s.folder)
-			return err
-		})
-	}
-	if err := starting.Wait(); err != nil {
+	started++
+	s := &server{name: fmt.Sprintf("chaos-%d-%d", os.Getpid(), started)}
+	cleanUp(t, func() { purge(s.name) })
+	folder, err := services("folder", "--name", s.name)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return servers
+	s.folder = strings.TrimSpace(folder)
+	return s
 }
 
 var exported = regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`)
 
 // up starts the server, on the port that it had before.
 func (s *server) up() error {
-	out, err := services("up", "--name", s.name, s.kind)
+	out, err := services("up", "--name", s.name, "postgres")
 	if err != nil {
-		return fmt.Errorf("start %s: %w", s.kind, err)
+		return fmt.Errorf("start PostgreSQL: %w", err)
 	}
 	env := settings{}
 	for _, line := range exported.FindAllStringSubmatch(out, -1) {
 		env[line[1]] = line[2]
 	}
 	if s.env != nil && !maps.Equal(s.env, env) {
-		return fmt.Errorf("%s came back at another place", s.kind)
+		return errors.New("PostgreSQL came back at another place")
 	}
 	s.env = env
 	return nil
@@ -91,7 +78,7 @@ func (s *server) stop() error { return s.end("down") }
 func (s *server) crash() error { return s.end("kill") }
 
 func (s *server) end(command string) error {
-	_, err := services(command, "--name", s.name, s.kind)
+	_, err := services(command, "--name", s.name, "postgres")
 	return err
 }
 
@@ -102,7 +89,7 @@ func (s *server) quit() error {
 		return err
 	}
 	if err := syscall.Kill(pid, syscall.SIGQUIT); err != nil {
-		return fmt.Errorf("quit %s: %w", s.kind, err)
+		return fmt.Errorf("quit PostgreSQL: %w", err)
 	}
 	return s.stop() // waits for the end
 }
@@ -116,29 +103,11 @@ func (s *server) signal(signal syscall.Signal) error {
 	return signalTree(pid, signal)
 }
 
-// signalTree sends a signal to a process and its children, which may have process groups of their own.
-func signalTree(pid int, signal syscall.Signal) error {
-	if err := syscall.Kill(pid, signal); err != nil {
-		return fmt.Errorf("signal process %d: %w", pid, err)
-	}
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
-	if err != nil {
-		return fmt.Errorf("children of process %d: %w", pid, err)
-	}
-	for _, field := range strings.Fields(string(children)) {
-		child, _ := strconv.Atoi(field)
-		if err := signalTree(child, signal); err != nil && !errors.Is(err, syscall.ESRCH) && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
-}
-
 // pid returns the process of the server.
 func (s *server) pid() (int, error) {
-	content, err := os.ReadFile(filepath.Join(s.folder, s.kind+".pid"))
+	content, err := os.ReadFile(filepath.Join(s.folder, "postgres.pid"))
 	if err != nil {
-		return 0, fmt.Errorf("process of %s: %w", s.kind, err)
+		return 0, fmt.Errorf("process of PostgreSQL: %w", err)
 	}
 	first, _, _ := strings.Cut(string(content), " ")
 	return strconv.Atoi(strings.TrimSpace(first))

@@ -27,6 +27,7 @@ const (
 // service is one replica: a process of the program, which has the same ports each time
 // it is started.
 type service struct {
+	program string
 	url     string
 	metrics string
 	env     []string
@@ -36,10 +37,10 @@ type service struct {
 }
 
 // newService prepares a replica. It is killed when the test ends.
-func newService(t *testing.T, env settings) *service {
+func newService(t *testing.T, program string, env settings) *service {
 	t.Helper()
 	addr, metrics := freeAddress(t), freeAddress(t)
-	s := &service{url: "http://" + addr, metrics: "http://" + metrics, log: &output{}}
+	s := &service{program: program, url: "http://" + addr, metrics: "http://" + metrics, log: &output{}}
 	s.env = environment(settings{
 		"HTTP_ADDR": addr, "METRICS_ADDR": metrics, "LOG_LEVEL": "warn", "TRUSTED_PROXIES": "127.0.0.0/8",
 		"ACCESS_TOKEN_TTL": "24h", "LOGIN_MAX_FAILURES": "0", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "0",
@@ -57,7 +58,7 @@ func newService(t *testing.T, env settings) *service {
 
 // launch starts the process.
 func (s *service) launch() error {
-	cmd, done := exec.Command(program, "serve"), make(chan struct{})
+	cmd, done := exec.Command(s.program, "serve"), make(chan struct{})
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.env, s.log, s.log
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start a replica: %w", err)
@@ -133,7 +134,7 @@ func (s *service) exitCode() (int, error) {
 }
 
 // runProgram runs another command of the program and returns what it prints.
-func runProgram(t *testing.T, env settings, input string, args ...string) string {
+func runProgram(t *testing.T, program string, env settings, input string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(program, args...)
 	cmd.Env, cmd.Stdin = environment(env), strings.NewReader(input)

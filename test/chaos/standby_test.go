@@ -67,22 +67,18 @@ func (r *rig) promote(ctx context.Context, s step, f *history.Fault) error {
 
 // isSynchronous reports whether each commit waits for the standby.
 func (r *rig) isSynchronous(ctx context.Context) (yes bool) {
-	_ = r.admin(ctx, func(conn *pgx.Conn) error {
-		return conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')`).Scan(&yes)
-	})
+	_ = r.sqlValue(ctx, `SELECT EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')`, &yes)
 	return yes
 }
 
 // standbyServer is a PostgreSQL that is a copy of another one.
 type standbyServer struct {
+	process
+
 	folder string
 	url    *url.URL
 	bin    string
 	port   string
-	user   *syscall.SysProcAttr // who runs it
-	cmd    *exec.Cmd
-	ended  chan struct{} // closed when the process has ended
-	log    *output
 }
 
 // newStandby copies a primary, and makes each of its commits wait for the copy.
@@ -93,7 +89,7 @@ func newStandby(t *testing.T, r *rig) *standbyServer {
 		t.Fatal(err)
 	}
 	_, port, _ := net.SplitHostPort(freeAddress(t))
-	s := &standbyServer{folder: dir, port: port, url: r.primary.as("app"), log: &output{}}
+	s := &standbyServer{folder: dir, port: port, url: r.primary.as("app")}
 	s.url.Host = s.addr()
 	s.bin, s.user = programOf(t, r.primary)
 	if s.user != nil {
@@ -107,7 +103,7 @@ func newStandby(t *testing.T, r *rig) *standbyServer {
 		}
 	})
 	cleanUp(t, func() {
-		if s.cmd != nil && !isClosed(s.ended) {
+		if !s.hasEnded() {
 			_ = s.crash()
 		}
 		_ = os.RemoveAll(dir)
@@ -147,18 +143,11 @@ func (s *standbyServer) up() (err error) {
 }
 
 func (s *standbyServer) try() error {
-	s.cmd = s.command("postgres", "-D", s.data(), "-c", "port="+s.port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
-		"-c", "max_connections=300", "-c", "wal_retrieve_retry_interval=100ms")
-	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
-	if err := s.cmd.Start(); err != nil {
-		return fmt.Errorf("start a standby: %w", err)
+	err := s.launch(s.command("postgres", "-D", s.data(), "-c", "port="+s.port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+		"-c", "max_connections=300", "-c", "wal_retrieve_retry_interval=100ms"))
+	if err != nil {
+		return err
 	}
-	ended := make(chan struct{})
-	go func() {
-		_ = s.cmd.Wait() // an exit code says nothing new
-		close(ended)
-	}()
-	s.ended = ended
 	answers := func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
@@ -171,7 +160,7 @@ func (s *standbyServer) try() error {
 	up := false
 	await(context.Background(), patience, func() bool {
 		up = answers()
-		return up || isClosed(ended)
+		return up || s.hasEnded()
 	})
 	if !up {
 		return errors.New("a standby does not answer")
@@ -186,19 +175,6 @@ func (s *standbyServer) crash() error {
 	err := s.signal(syscall.SIGKILL)
 	<-s.ended
 	return err
-}
-
-// end ends the server by a signal, and waits for its end.
-func (s *standbyServer) end(signal syscall.Signal) error {
-	if err := s.cmd.Process.Signal(signal); err != nil {
-		return fmt.Errorf("end a standby: %w", err)
-	}
-	<-s.ended
-	return nil
-}
-
-func (s *standbyServer) signal(signal syscall.Signal) error {
-	return signalTree(s.cmd.Process.Pid, signal)
 }
 
 func (s *standbyServer) as(role string) *url.URL { return withRole(s.url, role) }

@@ -1,6 +1,7 @@
 package postgrestest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,39 +22,126 @@ import (
 // returns the URL through it, and ends with the test.
 func PgBouncer(t testing.TB, dsn string, conns int) (pooled string) {
 	t.Helper()
-	path := pgBouncerPath(t)
+	return StartPooler(t, dsn, conns).URL + "&connect_timeout=30"
+}
+
+// Pooler is a process of PgBouncer in transaction mode, in front of a database. Its clients need no password, and may use its
+// console. Its methods are safe for concurrent use.
+type Pooler struct {
+	Addr string
+	URL  string // of the database through it
+
+	path, dir string
+	user      *syscall.SysProcAttr // who runs it
+
+	mu    sync.Mutex
+	log   *bytes.Buffer
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when the process has ended
+}
+
+// StartPooler starts a Pooler for the database at dsn, with so many connections to it. It ends with the test.
+func StartPooler(t testing.TB, dsn string, conns int) *Pooler {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends at once
 	if err != nil {
 		t.Fatal(err)
 	}
-	addr := listener.Addr().String()
+	p := &Pooler{Addr: listener.Addr().String(), path: pgBouncerPath(t)}
 	_ = listener.Close()
-	dir, err := os.MkdirTemp("", "user-service-pgbouncer-") // t.TempDir is for its owner only
-	if err != nil {
+	p.URL = fmt.Sprintf("postgres://app@%s/app?sslmode=disable%s", p.Addr, execMode(t, p.path))
+	if p.dir, err = os.MkdirTemp("", "user-service-pgbouncer-"); err != nil { // t.TempDir is for its owner only
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	file := filepath.Join(dir, "pgbouncer.ini")
-	if err := os.WriteFile(file, []byte(pgBouncerConfig(t, dsn, addr, conns)), 0o600); err != nil {
+	t.Cleanup(func() {
+		p.Close()
+		if t.Failed() {
+			t.Logf("the log of PgBouncer:\n%s", tail(p.log.Bytes()))
+		}
+	})
+	if err := os.WriteFile(p.config(), []byte(pgBouncerConfig(t, dsn, p.Addr, conns)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(path, file) //nolint:gosec,noctx // the cleanup ends it
-	cmd.SysProcAttr = ordinaryUser(t, dir, file)
+	p.user = ordinaryUser(t, p.dir, p.config())
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p *Pooler) config() string { return filepath.Join(p.dir, "pgbouncer.ini") }
+
+// Start starts the process unless it runs, and waits until it listens.
+func (p *Pooler) Start() error {
+	_, err := p.Revive()
+	return err
+}
+
+// Revive starts the process if it has ended, waits until it listens, and reports whether it had ended.
+func (p *Pooler) Revive() (had bool, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.runs() {
+		return false, nil
+	}
+	p.log = &bytes.Buffer{}
+	cmd, ended := exec.Command(p.path, p.config()), make(chan struct{}) //nolint:gosec,noctx // Close ends it
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = p.log, p.log, p.user
 	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+		return true, fmt.Errorf("start PgBouncer: %w", err)
 	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // its log tells why it ended
+	}()
+	p.cmd, p.ended = cmd, ended
+	return true, p.awaitListener()
+}
+
+func (p *Pooler) runs() bool {
+	if p.cmd == nil {
+		return false
+	}
+	select {
+	case <-p.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+func (p *Pooler) awaitListener() error {
 	for began := time.Now(); ; <-time.After(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", addr) //nolint:noctx // on this machine
+		conn, err := net.Dial("tcp", p.Addr) //nolint:noctx // on this machine
 		if err == nil {
-			_ = conn.Close()
-			break
+			return conn.Close()
 		}
-		if time.Since(began) > 10*time.Second {
-			t.Fatal(err)
+		if time.Since(began) > time.Minute {
+			return fmt.Errorf("PgBouncer does not listen: %w", err)
 		}
 	}
-	return fmt.Sprintf("postgres://app@%s/app?sslmode=disable&connect_timeout=30%s", addr, execMode(t, path))
+}
+
+// Kill ends the process by SIGKILL.
+func (p *Pooler) Kill() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.runs() {
+		_ = p.cmd.Process.Kill()
+		<-p.ended
+	}
+}
+
+// Close ends the process, and deletes its folder.
+func (p *Pooler) Close() {
+	p.Kill()
+	_ = os.RemoveAll(p.dir)
+}
+
+// tail returns the last lines of a log.
+func tail(log []byte) []byte {
+	lines := bytes.Split(bytes.TrimSpace(log), []byte("\n"))
+	return bytes.Join(lines[max(0, len(lines)-20):], []byte("\n"))
 }
 
 // pgBouncerPath looks in /usr/sbin too, which not every user's PATH has, and installs what is missing.
@@ -94,6 +183,7 @@ listen_addr = %s
 listen_port = %s
 unix_socket_dir =
 auth_type = any
+admin_users = app
 pool_mode = transaction
 default_pool_size = %d
 max_client_conn = 100

@@ -1,0 +1,109 @@
+package chaos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"user-service/test/chaos/history"
+)
+
+// clusterFaults are those of a RabbitMQ of several nodes.
+var clusterFaults = []fault{
+	{
+		kind: "leader of the queue moved", lane: rabbitMQ, only: cluster, least: 0, most: time.Second,
+		means: history.Fault{Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) (err error) {
+			for range 2 {
+				var moved string
+				if moved, err = r.broker.moveLeader(ctx, s.variant); err != nil {
+					return err
+				}
+				f.Detail += moved + " "
+				pause(ctx, s.lasts)
+			}
+			return nil
+		},
+	}, {
+		kind: "leader of the queue removed", lane: rabbitMQ, only: cluster, least: 0, most: 2 * time.Second,
+		means: history.Fault{Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) (err error) {
+			if f.Detail, err = r.broker.leader(ctx); err != nil {
+				return err
+			}
+			on := r.broker.nodes[0]
+			_, err = on.control(ctx, "rabbitmq-queues", "delete_member", everything, f.Detail)
+			pause(ctx, s.lasts)
+			var added error
+			await(ctx, patience, func() bool { // the removal may still go on
+				_, added = on.control(ctx, "rabbitmq-queues", "add_member", everything, f.Detail)
+				return added == nil
+			})
+			return errors.Join(err, added)
+		},
+	}, {
+		// The node sees no majority: it pauses, and comes back when it sees the others again.
+		kind: "a node of RabbitMQ cut off", lane: rabbitMQ, only: cluster, least: time.Second, most: 5 * time.Second,
+		means: history.Fault{Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			node := r.broker.node(s.variant)
+			f.Detail = node.name
+			err := r.broker.setCookie(ctx, node, "blocked")
+			pause(ctx, s.lasts)
+			return errors.Join(err, r.broker.setCookie(ctx, node, r.broker.cookie), r.broker.await(ctx))
+		},
+	},
+}
+
+// moveLeader makes another member the leader of the consumer's queue, and tells which.
+func (b *broker) moveLeader(ctx context.Context, variant int) (string, error) {
+	return b.nodes[0].control(ctx, "rabbitmqctl", "eval", fmt.Sprintf(`%s
+		Others = lists:sort([node()|nodes()]) -- [Leader],
+		Next = lists:nth(1 + %d rem length(Others), Others),
+		ok = ra:transfer_leadership({Name, Leader}, {Name, Next}),
+		Next.`, findLeader, variant))
+}
+
+// leader returns the node that leads the consumer's queue.
+func (b *broker) leader(ctx context.Context) (string, error) {
+	name, err := b.nodes[0].control(ctx, "rabbitmqctl", "eval", findLeader+` Leader.`)
+	return strings.Trim(name, `'`), err
+}
+
+const findLeader = `
+	{ok, Queue} = rabbit_amqqueue:lookup(rabbit_misc:r(<<"/">>, queue, <<"` + everything + `">>)),
+	{Name, _} = amqqueue:get_pid(Queue),
+	{ok, _, {_, Leader}} = ra:members({Name, node()}),`
+
+// setCookie has a node trust the others by a cookie. By one that they do not have, its connections to them end, and no new one
+// is possible from either side.
+func (b *broker) setCookie(ctx context.Context, node *brokerNode, cookie string) error {
+	var others []string
+	for _, other := range b.nodes {
+		if other != node {
+			others = append(others, "'"+other.name+"'")
+		}
+	}
+	_, err := node.control(ctx, "rabbitmqctl", "eval", fmt.Sprintf(
+		`[begin erlang:set_cookie(N, '%s'), '%[1]s' =:= erlang:get_cookie() orelse erlang:disconnect_node(N) end || N <- [%s]].`,
+		cookie, strings.Join(others, ", ")))
+	return err
+}
+
+// followBroker has the replicas reach nodes that take connections, as a Service of Kubernetes does, until ctx ends. Each has
+// another node that it prefers.
+func (r *rig) followBroker(ctx context.Context) {
+	nodes := r.broker.nodes
+	for len(nodes) > 1 && pause(ctx, 200*time.Millisecond) {
+		for i, proxy := range r.toRabbit {
+			for k := range nodes {
+				if addr := nodes[(i+k)%len(nodes)].addr; listens(addr) {
+					proxy.Redirect(addr)
+					break
+				}
+			}
+		}
+	}
+}

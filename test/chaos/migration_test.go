@@ -1,0 +1,232 @@
+package chaos_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/postgres"
+)
+
+// TestAKilledMigrationIsFinishedByTheNext kills each migration in the middle: the process by SIGKILL, or its session. The next one ends
+// with the schema and the data of one that nobody disturbed.
+func TestAKilledMigrationIsFinishedByTheNext(t *testing.T) {
+	t.Parallel()
+	m := newMigrations(t)
+	newest, err := postgres.RequiredSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed := 0
+	for version := newest; version > 0; version-- {
+		m.up("app", "down")
+		m.copy("undisturbed")
+		m.up("undisturbed", "up")
+		m.copy("killed")
+		last := m.commands("undisturbed", version)
+		for _, at := range killPoints(version, last) {
+			if !m.kill(version, at) {
+				break // what an earlier one has done is not done again
+			}
+			killed++
+		}
+		m.up("killed", "up")
+		if diff := cmp.Diff(m.dump("undisturbed"), m.dump("killed")); diff != "" {
+			t.Errorf("after migration %d was killed the database differs: %s", version, diff)
+		}
+		m.sql("postgres", `DROP DATABASE undisturbed`, `DROP DATABASE killed`)
+	}
+	t.Logf("%d migrations, killed %d times", newest, killed)
+	if killed < int(newest) {
+		t.Errorf("%d migrations were killed, want each of %d", killed, newest)
+	}
+}
+
+// killPoint is after which command of a migration what is killed.
+type killPoint struct {
+	command int
+	session bool // by the server; else the process, by SIGKILL
+}
+
+// killPoints returns where a migration of so many commands is killed: in its middle, or after all commands and in both ways.
+func killPoints(version int64, commands int) (all []killPoint) {
+	if !*everywhere {
+		return []killPoint{{1 + commands/2, version%2 == 0}}
+	}
+	for command := 1; command <= commands; command++ {
+		all = append(all, killPoint{command, true}, killPoint{command, false})
+	}
+	return all
+}
+
+// migrations are databases of a server of the test's own, whose migrations wait at a gate. The one that is called app
+// has the schema before the migration that is looked at.
+type migrations struct {
+	t      *testing.T
+	server *server
+}
+
+// gate has a migration wait after one of its commands, for as long as chaos.gate says. A command changes the schema, or
+// an account.
+const gate = `
+	CREATE TABLE chaos.gate (version bigint, command bigint);
+	CREATE FUNCTION chaos.pass() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
+	DECLARE
+		running bigint;
+		carried bigint;
+	BEGIN
+		SELECT max(version_id) + 1 INTO running FROM goose_db_version WHERE is_applied;
+		IF to_regclass('chaos.commands_' || running) IS NOT NULL THEN
+			carried := nextval('chaos.commands_' || running);
+			WHILE EXISTS (SELECT FROM chaos.gate g WHERE g.version = running AND g.command <= carried) LOOP
+				PERFORM pg_sleep(0.01);
+			END LOOP;
+		END IF;
+	END $$;
+	GRANT USAGE ON SCHEMA chaos TO app;
+	CREATE FUNCTION chaos.changed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM chaos.pass(); RETURN NULL; END';
+	CREATE TRIGGER gate AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION chaos.changed();
+	CREATE FUNCTION chaos.defined() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM chaos.pass(); END';
+	CREATE EVENT TRIGGER gate ON ddl_command_end EXECUTE FUNCTION chaos.defined()`
+
+// accounts are such that migrations change data: keys of emails and names by an earlier rule, and logins.
+const accounts = `
+	INSERT INTO users (id, email, email_key, name, name_key, status, version, created_at, updated_at)
+	SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, e, 'old ' || n, 'Ärger ' || n, 'old', 'active', 1, '2026-01-01', '2026-01-01'
+	FROM unnest(ARRAY['Ärger@example.com', E'A\u0308rger@example.com', 'user@xn--bcher-kva.example']) WITH ORDINALITY AS t (e, n);
+	INSERT INTO audit_events (id, time, action, user_id, ip)
+	SELECT (rpad(lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0'), 31, '0') || n)::uuid, '2026-01-01', 'authn_login_success',
+		('00000000-0000-7000-8000-00000000000' || n)::uuid, ('198.51.100.' || n)::inet
+	FROM generate_series(1, 3) n`
+
+func newMigrations(t *testing.T) *migrations {
+	t.Helper()
+	m := &migrations{t: t, server: newPostgreSQL(t)}
+	if err := m.server.up(); err != nil {
+		t.Fatal(err)
+	}
+	m.up("app", "up")
+	newest, err := postgres.RequiredSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.sql("app", accounts, `CREATE SCHEMA chaos`)
+	for version := range newest {
+		m.sql("app", fmt.Sprintf(`CREATE SEQUENCE chaos.commands_%d`, version+1))
+	}
+	m.sql("app", gate)
+	return m
+}
+
+// url returns the URL of a database for a role.
+func (m *migrations) url(database, role string) *url.URL {
+	u := m.server.as(role)
+	u.Path = "/" + database
+	return u
+}
+
+// up runs a command of the program that migrates.
+func (m *migrations) up(database, direction string) {
+	m.t.Helper()
+	runProgram(m.t, program, settings{"DATABASE_URL": m.url(database, "app").String()}, "", "migrate", direction)
+}
+
+func (m *migrations) sql(database string, statements ...string) {
+	m.t.Helper()
+	for _, statement := range statements {
+		m.query(database, statement, nil)
+	}
+}
+
+// query runs a statement as the superuser. It reads one value of the first row into a value that is not nil.
+func (m *migrations) query(database, statement string, value any) {
+	m.t.Helper()
+	err := connected(m.t.Context(), m.url(database, "postgres").String(), func(conn *pgx.Conn) error {
+		if value != nil {
+			return conn.QueryRow(m.t.Context(), statement).Scan(value)
+		}
+		_, err := conn.Exec(m.t.Context(), statement)
+		return err
+	})
+	if err != nil {
+		m.t.Fatalf("%.200s: %v", statement, err)
+	}
+}
+
+func (m *migrations) copy(database string) {
+	m.t.Helper()
+	m.sql("postgres", `CREATE DATABASE `+database+` TEMPLATE app OWNER app`)
+}
+
+// commands returns how many commands a migration has carried out.
+func (m *migrations) commands(database string, version int64) (n int) {
+	m.t.Helper()
+	m.query(database, fmt.Sprintf(`SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM chaos.commands_%d`, version), &n)
+	if n == 0 {
+		m.t.Fatalf("migration %d has no command at which it can be killed", version)
+	}
+	return n
+}
+
+// kill runs the migrations, and kills the process or its session when it has carried out a command of a migration. It reports
+// whether it came there.
+func (m *migrations) kill(version int64, at killPoint) bool {
+	m.t.Helper()
+	m.sql("killed", fmt.Sprintf(`INSERT INTO chaos.gate VALUES (%d, %d)`, version, at.command),
+		fmt.Sprintf(`SELECT setval('chaos.commands_%d', 1, false)`, version))
+	p := &process{}
+	cmd := exec.Command(program, "migrate", "up")
+	cmd.Env = environment(settings{"DATABASE_URL": m.url("killed", "app").String()})
+	if err := p.launch(cmd); err != nil {
+		m.t.Fatal(err)
+	}
+	defer p.kill()
+	const atTheGate = `FROM pg_stat_activity WHERE datname = 'killed' AND wait_event = 'PgSleep'`
+	came := false
+	waitFor(m.t, fmt.Sprintf("command %d of migration %d", at.command, version), func() bool {
+		m.query("postgres", `SELECT EXISTS (SELECT `+atTheGate+`)`, &came)
+		return came || p.hasEnded()
+	})
+	switch {
+	case came && !at.session:
+		p.kill()
+	case came:
+		m.sql("postgres", `SELECT pg_terminate_backend(pid) `+atTheGate)
+		waitFor(m.t, "the end of the migration", p.hasEnded)
+	}
+	if came == p.cmd.ProcessState.Success() {
+		m.t.Errorf("migration %d, killed %+v: %t; it ended so: %s\n%s", version, at, came, p.cmd.ProcessState, p.log.tail(5))
+	}
+	m.sql("killed", `DELETE FROM chaos.gate`)
+	waitFor(m.t, "the end of the session", func() (ended bool) {
+		m.query("postgres", `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'killed')`, &ended)
+		return ended
+	})
+	m.sql("killed", `UPDATE goose_lock SET lease_expires_at = now()`) // ten seconds later
+	return came
+}
+
+// dump returns the lines that describe the schema and the data of a database, in the order of the alphabet: rows have none.
+func (m *migrations) dump(database string) []string {
+	m.t.Helper()
+	bin, _ := programOf(m.t, m.server)
+	cmd := exec.CommandContext(context.Background(), filepath.Join(bin, "pg_dump"), "--schema=public", "--exclude-table=goose*",
+		m.url(database, "postgres").String())
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		m.t.Fatalf("dump a database: %v: %s", err, out)
+	}
+	lines := slices.DeleteFunc(strings.Split(string(out), "\n"), func(line string) bool {
+		return strings.HasPrefix(line, `\restrict`) || strings.HasPrefix(line, `\unrestrict`)
+	})
+	slices.Sort(lines)
+	return lines
+}
