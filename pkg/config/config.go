@@ -80,9 +80,10 @@ type Passwords struct {
 
 // Accounts says who may have an account, and what is kept of what they do.
 type Accounts struct {
-	RegistrationEnabled bool          `env:"REGISTRATION_ENABLED, default=true" desc:"Let anyone register."`
-	LoginMaxFailures    int           `env:"LOGIN_MAX_FAILURES, default=5" min:"0" max:"1000" desc:"Failed logins in a row with one email from one network (IPv4 /24, IPv6 /56) after which the next ones from there must back off, from 1 to 15 minutes; 0: never. Behind a proxy it needs TRUSTED_PROXIES, or all clients are one network."`
-	AuditRetention      time.Duration `env:"AUDIT_RETENTION, default=9600h" min:"1h" desc:"How long the audit trail is kept."`
+	RegistrationEnabled       bool          `env:"REGISTRATION_ENABLED, default=true" desc:"Let anyone register."`
+	VerifyEmailAtRegistration bool          `env:"VERIFY_EMAIL_AT_REGISTRATION, default=true" desc:"Send a token that verifies the email of each account that somebody registers, in an event, at once."`
+	LoginMaxFailures          int           `env:"LOGIN_MAX_FAILURES, default=5" min:"0" max:"1000" desc:"Failed logins in a row with one email from one network (IPv4 /24, IPv6 /56) after which the next ones from there must back off, from 1 to 15 minutes; 0: never. Behind a proxy it needs TRUSTED_PROXIES, or all clients are one network."`
+	AuditRetention            time.Duration `env:"AUDIT_RETENTION, default=9600h" min:"1h" desc:"How long the audit trail is kept."`
 }
 
 // HTTP says where the service answers, whom, and how it stops.

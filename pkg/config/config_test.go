@@ -76,7 +76,7 @@ func TestDefaults(t *testing.T) {
 		Passwords: config.Passwords{
 			MinLength: 15, HashConcurrency: cpus, HashQueue: 32 * cpus, MemoryKiB: 19456, Iterations: 2, Parallelism: 1,
 		},
-		Accounts: config.Accounts{RegistrationEnabled: true, LoginMaxFailures: 5, AuditRetention: 9600 * time.Hour},
+		Accounts: config.Accounts{RegistrationEnabled: true, VerifyEmailAtRegistration: true, LoginMaxFailures: 5, AuditRetention: 9600 * time.Hour},
 		HTTP: config.HTTP{
 			Addr: ":8080", MetricsAddr: ":9090", RateLimitPerMinute: 60, AccountRateLimitPerMinute: 300, DocsEnabled: true,
 			ShutdownDelay: 5 * time.Second, ShutdownTimeout: 25 * time.Second,
@@ -97,7 +97,7 @@ func TestEveryVariableIsTakenUp(t *testing.T) {
 		"ACCESS_TOKEN_TTL": "1m30s", "REFRESH_TOKEN_IDLE_TTL": "1h30m", "REFRESH_TOKEN_TTL": "2h",
 		"PASSWORD_MIN_LENGTH": "8", "PASSWORD_HASH_CONCURRENCY": "3", "PASSWORD_HASH_QUEUE": "5",
 		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "ARGON2_PARALLELISM": "2",
-		"REGISTRATION_ENABLED": "false", "LOGIN_MAX_FAILURES": "3", "AUDIT_RETENTION": "1h", "HTTP_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0",
+		"REGISTRATION_ENABLED": "false", "VERIFY_EMAIL_AT_REGISTRATION": "false", "LOGIN_MAX_FAILURES": "3", "AUDIT_RETENTION": "1h", "HTTP_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0",
 		"TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1,fd00::/8", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "7",
 		"DOCS_ENABLED": "false", "PPROF_ENABLED": "true", "SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "1s", "LOG_LEVEL": "debug",
 	}

@@ -259,7 +259,11 @@ type account struct {
 // register makes an account with a fresh email and logs it in.
 func (s *server) register() account {
 	s.t.Helper()
-	email := strings.ToLower(rand.Text()) + "@example.com"
+	return s.registerAs(strings.ToLower(rand.Text()) + "@example.com")
+}
+
+func (s *server) registerAs(email string) account {
+	s.t.Helper()
 	a := s.call("POST", "/register", map[string]any{"email": email, "password": goodPassword}).want(s.t, 201)
 	return s.login(account{User: decode[user.User](s.t, a), password: goodPassword})
 }

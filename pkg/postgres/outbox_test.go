@@ -27,10 +27,15 @@ func create(t *testing.T, db *postgres.DB, email string) user.User {
 	u := user.User{
 		ID: uuid.Must(uuid.NewV7()), Email: email, Roles: []string{"user"}, Status: user.Active, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", newEvent(t, u)); err != nil {
+	if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", announcing(newEvent(t, u))); err != nil {
 		t.Fatal(err)
 	}
 	return u
+}
+
+// announcing says that an account is announced by an event.
+func announcing(e event.Event) func(int, time.Time) (user.Change, error) {
+	return func(int, time.Time) (user.Change, error) { return user.Change{Events: []event.Event{e}}, nil }
 }
 
 func newEvent(t *testing.T, u user.User) event.Event {
@@ -84,7 +89,7 @@ func TestAChangeThatFailsAnnouncesNothing(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	u := create(t, db, "a@example.com")
-	if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", newEvent(t, u)); err == nil {
+	if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", announcing(newEvent(t, u))); err == nil {
 		t.Fatal("the same user twice")
 	}
 	fault := errors.New("fault")
@@ -107,7 +112,7 @@ func TestAnEventComesBackAsItWas(t *testing.T) {
 	u := user.User{ID: uuid.Must(uuid.NewV7()), Email: "a@example.com", Status: user.Active, Version: 1, CreatedAt: now, UpdatedAt: now}
 	u.Metadata = json.RawMessage(`{"n":1.10,"big":123456789012345678901234567890}`)
 	sent := newEvent(t, u)
-	if err := db.Create(ctx, access.Internal(uuid.Nil), u, "hash", sent); err != nil {
+	if err := db.Create(ctx, access.Internal(uuid.Nil), u, "hash", announcing(sent)); err != nil {
 		t.Fatal(err)
 	}
 	got := drain(t, db)[0]

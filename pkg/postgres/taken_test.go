@@ -51,7 +51,7 @@ func TestATakenEmailIsNoErrorOfTheServer(t *testing.T) {
 				})
 				return err
 			})
-			try(func() error { return db.Create(t.Context(), access.Internal(uuid.Nil), newUser(email), "hash") })
+			try(func() error { return db.Create(t.Context(), access.Internal(uuid.Nil), newUser(email), "hash", nil) })
 		}
 		if wg.Wait(); got.Load() != 1 || taken.Load() != 5 {
 			t.Errorf("%d have the email and %d were told that it is taken, want 1 and 5", got.Load(), taken.Load())

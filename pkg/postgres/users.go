@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"user-service/pkg/access"
-	"user-service/pkg/event"
 	"user-service/pkg/user"
 )
 
@@ -43,21 +43,30 @@ func scanUser(row pgx.Row, more ...any) (user.User, error) {
 }
 
 // Create implements user.Store.
-func (db *DB) Create(ctx context.Context, grant access.Grant, u user.User, passwordHash string, events ...event.Event) error {
+func (db *DB) Create(ctx context.Context, grant access.Grant, u user.User, passwordHash string, decide func(int, time.Time) (user.Change, error)) error {
 	err := db.inGrantedTx(ctx, "create a user", func(tx pgx.Tx) error {
 		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err
 		}
-		if err := insertUser(ctx, tx, u); err != nil {
+		fresh, now, err := insertUser(ctx, tx, u)
+		if err != nil {
 			return err
+		}
+		var change user.Change
+		if decide != nil {
+			if change, err = decide(fresh, now); err != nil {
+				return err
+			}
 		}
 		var batch pgx.Batch
 		batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at) VALUES ($1, $2, $3)`, u.ID, passwordHash, u.CreatedAt)
 		queueRoles(&batch, u)
-		if err := queueAudit(ctx, &batch, user.Created(u)); err != nil {
+		change.Audit = append([]user.Audit{user.Created(u)}, change.Audit...)
+		if err := queueChangeAudit(ctx, &batch, u.ID, change); err != nil {
 			return err
 		}
-		queueEvents(ctx, &batch, events)
+		queueToken(&batch, u.ID, change.Token)
+		queueEvents(ctx, &batch, change.Events)
 		return meaning(tx.SendBatch(ctx, &batch).Close())
 	})
 	if err == nil {
@@ -67,19 +76,21 @@ func (db *DB) Create(ctx context.Context, grant access.Grant, u user.User, passw
 }
 
 // insertUser stores a user, unless another one has the email: then it returns EmailTaken. No constraint is violated by
-// a taken email, as PostgreSQL would log it.
-func insertUser(ctx context.Context, tx pgx.Tx, u user.User) error {
-	tag, err := tx.Exec(ctx, `
+// a taken email, as PostgreSQL would log it. It returns how many tokens to verify an email the mailbox got lately, and the time.
+func insertUser(ctx context.Context, tx pgx.Tx, u user.User) (fresh int, now time.Time, err error) {
+	err = tx.QueryRow(ctx, `
 		INSERT INTO users (id, email, email_key, email_verified, name, name_key, picture, locale, zoneinfo, metadata,
 			status, version, created_at, updated_at)
 		VALUES ($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), nullif($7, ''), nullif($8, ''), nullif($9, ''), $10,
 			$11, $12, $13, $14)
-		ON CONFLICT (email_key) DO NOTHING`,
-		append(writable(u), u.Status, u.Version, u.CreatedAt, u.UpdatedAt)...)
-	if err == nil && tag.RowsAffected() == 0 {
-		return emailTaken()
+		ON CONFLICT (email_key) DO NOTHING
+		RETURNING (SELECT count(*) FROM token_mailboxes WHERE email_hash = $15 AND purpose = $16 AND sent_at > now() - $17::interval), now()`,
+		append(writable(u), u.Status, u.Version, u.CreatedAt, u.UpdatedAt,
+			emailHash(u.Email), user.EmailVerification, user.FreshTokenAge)...).Scan(&fresh, &now)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, time.Time{}, emailTaken()
 	}
-	return err
+	return fresh, now.UTC(), err
 }
 
 // setEmail changes an email, as insertUser stores it.
@@ -180,19 +191,25 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if change.VoidTokens {
 		queueVoid(batch, old.ID, user.PasswordReset)
 	}
-	if t := change.Token; t != nil {
-		batch.Queue(`
-			INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
-			VALUES ($1, $2, $3, $4, now(), now() + $5::interval)`,
-			t.Hash[:], t.Purpose, old.ID, user.EmailKey(t.Email), t.ExpiresAt.Sub(t.CreatedAt))
-		batch.Queue(`INSERT INTO token_mailboxes (email_hash, purpose, sent_at) VALUES ($1, $2, now())`, emailHash(t.Email), t.Purpose)
-	}
+	queueToken(batch, old.ID, change.Token)
 	if change.ClearFailures || change.Delete {
 		queueClear(batch, old)
 	}
 	if change.LoginNetwork.IsValid() {
 		queueNetwork(batch, old.ID, change.LoginNetwork)
 	}
+}
+
+// queueToken stores a one-time token, if there is one, and that its mailbox gets it.
+func queueToken(batch *pgx.Batch, id uuid.UUID, t *user.OneTimeToken) {
+	if t == nil {
+		return
+	}
+	batch.Queue(`
+		INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
+		VALUES ($1, $2, $3, $4, now(), now() + $5::interval)`,
+		t.Hash[:], t.Purpose, id, user.EmailKey(t.Email), t.ExpiresAt.Sub(t.CreatedAt))
+	batch.Queue(`INSERT INTO token_mailboxes (email_hash, purpose, sent_at) VALUES ($1, $2, now())`, emailHash(t.Email), t.Purpose)
 }
 
 func queueUpdate(batch *pgx.Batch, old, u user.User) {

@@ -67,7 +67,7 @@ func TestAUserComesBackAsItWasStored(t *testing.T) {
 		Name: "Ada \\ '\" % 🔑", Picture: "https://x.example/", Locale: "de-CH-1996", Zoneinfo: "Europe/Berlin",
 		Metadata: json.RawMessage(`{"z":1.10,"a":{"e":1E+2},"text":"caf\u00e9 <&>"}`),
 	}
-	if err := db.Create(t.Context(), access.Internal(uuid.Nil), full, "hash"); err != nil {
+	if err := db.Create(t.Context(), access.Internal(uuid.Nil), full, "hash", nil); err != nil {
 		t.Fatal(err)
 	}
 	wantUser(t, db, full)
@@ -111,7 +111,7 @@ func TestWhatIsTheSameEmail(t *testing.T) {
 		domain := fmt.Sprintf("@%d.example", i)
 		first := create(t, db, c.one+domain)
 		second := newUser(c.other + domain)
-		err := db.Create(t.Context(), access.Internal(uuid.Nil), second, "hash")
+		err := db.Create(t.Context(), access.Internal(uuid.Nil), second, "hash", nil)
 		if c.same {
 			wantCode(t, err, user.EmailTaken)
 		} else if err != nil {
@@ -148,7 +148,7 @@ func TestAnUnknownRoleStoresNothing(t *testing.T) {
 	db := postgrestest.Open(t, nil)
 	u := newUser("a@example.com")
 	u.Roles = []string{"nobody", "user"}
-	wantCode(t, db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", newEvent(t, u)), user.Invalid)
+	wantCode(t, db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", announcing(newEvent(t, u))), user.Invalid)
 	_, err := db.User(t.Context(), u.ID)
 	wantCode(t, err, user.NotFound)
 
@@ -195,7 +195,7 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 	here := user.WithOrigin(t.Context(), user.Origin{IP: netip.MustParseAddr(at)})
 	gone, other := newUser("gone@example.com"), create(t, db, "other@example.com")
 	gone.Name = "Ada Lovelace"
-	if err := db.Create(here, access.Internal(uuid.Nil), gone, "hash"); err != nil {
+	if err := db.Create(here, access.Internal(uuid.Nil), gone, "hash", nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range []user.User{gone, gone, other} {

@@ -24,7 +24,8 @@ func ErrPrecondition() error {
 }
 
 // Update changes the writable members of the account that the grant is about. Users who change
-// their own email have to enter their password. Another's change of an email ends the user's sessions.
+// their own email have to enter their password. Another's change of an email ends the user's sessions. A new email gets a token that
+// verifies it.
 //
 // Errors: those of a grant, Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
 // TooManyRequests, Overloaded, Unavailable.
@@ -52,7 +53,13 @@ func (s *Service) Update(ctx context.Context, by Identity, grant access.Grant, e
 			u.EmailVerified = false
 		}
 		change, err := s.changed(old, u, cond, UserUpdated)
-		change.EndSessions = moved && !grant.Self()
+		if err != nil || !moved {
+			return change, err
+		}
+		change.EndSessions = !grant.Self()
+		sent, err := s.issue(ctx, tx, *change.User, EmailVerification, verificationTTL, event.EmailVerificationRequested)
+		change.Token = sent.Token
+		change.Events, change.Audit = append(change.Events, sent.Events...), append(change.Audit, sent.Audit...)
 		return change, err
 	})
 	return u, s.refuseTaken(ctx, UserUpdateFailed, grant.Target(), err)

@@ -21,7 +21,7 @@ const (
 
 // Bounds of one-time tokens (OWASP Forgot Password Cheat Sheet).
 const (
-	resetTTL        = 10 * time.Minute
+	resetTTL        = time.Hour
 	verificationTTL = 24 * time.Hour
 	// FreshTokenAge and maxFreshTokens keep anybody from filling a mailbox: so many for one purpose in so long, and no
 	// more are sent, whichever accounts have its email meanwhile.
@@ -50,8 +50,16 @@ type OneTimeToken struct {
 // enough of them are on their way.
 func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl time.Duration, typ event.Type) (Change, error) {
 	fresh, now, err := tx.FreshTokens(ctx, u, purpose)
-	if err != nil || fresh >= maxFreshTokens {
+	if err != nil {
 		return Change{}, err
+	}
+	return issue(u, purpose, ttl, typ, fresh, now)
+}
+
+// issue is the Change of Service.issue where so many tokens are on their way, at the time of the database.
+func issue(u User, purpose Purpose, ttl time.Duration, typ event.Type, fresh int, now time.Time) (Change, error) {
+	if fresh >= maxFreshTokens {
+		return Change{}, nil
 	}
 	raw := make([]byte, tokenBytes)
 	_, _ = rand.Read(raw) // never fails: crypto/rand would end the program

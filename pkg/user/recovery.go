@@ -91,7 +91,8 @@ func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
 	return err == nil, err
 }
 
-// ConfirmReset sets a new password, ends all sessions and clears the counts of failures. The network that the request comes
+// ConfirmReset sets a new password, ends all sessions and clears the counts of failures. The token has proved the control of the
+// mailbox that it was sent to, so that the email is verified. The network that the request comes
 // from becomes a known one: its owner can log in from there while strangers go on guessing elsewhere. A password that is
 // refused leaves the token good. One request at a time works with a token, and has one password hashed, even if the client hangs up.
 //
@@ -121,9 +122,26 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 		return hashing(err)
 	}
 	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(ctx context.Context, _ Tx, u User) (Change, error) {
-		change, err := s.passwordChange(u, hash)
+		change, err := s.resetChange(u, hash)
 		change.ClearFailures, change.LoginNetwork = true, NetworkOf(OriginOf(ctx).IP)
 		return change, err
 	})
 	return s.tokenError(ctx, PasswordReset, err)
+}
+
+// resetChange is the Change to a new password and to a verified email.
+func (s *Service) resetChange(old User, hash string) (Change, error) {
+	u := old
+	u.EmailVerified = true
+	verified, err := s.changed(old, u, nil, UserUpdated)
+	if err != nil {
+		return Change{}, err
+	}
+	if verified.User != nil {
+		u = *verified.User
+	}
+	change, err := s.passwordChange(u, hash)
+	change.User = verified.User
+	change.Events, change.Audit = append(verified.Events, change.Events...), append(verified.Audit, change.Audit...)
+	return change, err
 }

@@ -18,6 +18,8 @@ import (
 // Config is what can be set about the rules of accounts.
 type Config struct {
 	RegistrationEnabled bool
+	// VerifyAtRegistration sends a token to the mailbox of each account that somebody registers.
+	VerifyAtRegistration bool
 	MaxFailures         int // failures in a row, from one network, after which there is a backoff; 0: never
 	Passwords           password.Policy
 	RefreshIdleTTL      time.Duration // a session ends when unused for so long
@@ -96,7 +98,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err := s.MayRegister(); err != nil {
 		return User{}, err
 	}
-	u, err := s.Create(ctx, access.Internal(uuid.Nil), r, access.User)
+	u, err := s.create(ctx, access.Internal(uuid.Nil), r, s.cfg.VerifyAtRegistration, access.User)
 	return u, s.refuseTaken(ctx, UserCreateFailed, uuid.Nil, err)
 }
 
@@ -104,6 +106,11 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 //
 // Errors: those of a grant, and as Register; an unknown role is Invalid.
 func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration, roles ...string) (User, error) {
+	return s.create(ctx, grant, r, false, roles...)
+}
+
+// create makes an account, and sends a token that verifies its email if that is asked for.
+func (s *Service) create(ctx context.Context, grant access.Grant, r Registration, verify bool, roles ...string) (User, error) {
 	if err := s.CheckRegistration(r).Err(); err != nil {
 		return User{}, err
 	}
@@ -127,7 +134,13 @@ func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration
 	if err != nil {
 		return User{}, err
 	}
-	return u, s.store.Create(ctx, grant, u, hash, created)
+	return u, s.store.Create(ctx, grant, u, hash, func(fresh int, now time.Time) (change Change, err error) {
+		if verify {
+			change, err = issue(u, EmailVerification, verificationTTL, event.EmailVerificationRequested, fresh, now)
+		}
+		change.Events = append([]event.Event{created}, change.Events...)
+		return change, err
+	})
 }
 
 // checkGiven refuses roles that a new account can't have. One alone is never too much, and
