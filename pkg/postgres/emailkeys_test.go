@@ -196,12 +196,7 @@ func TestAnAccountThatIsGoneTakesNoEmail(t *testing.T) {
 	exec(`SELECT FROM users WHERE email LIKE 'first@%' FOR UPDATE`)
 	done := make(chan error, 1)
 	go func() { done <- db.RekeyEmails(t.Context(), time.Now().Add(-time.Hour), slog.New(slog.DiscardHandler)) }()
-	for waits := false; !waits; { // for the first account, when all are read
-		if err := watch.QueryRow(t.Context(), `SELECT count(*) > 0 FROM pg_stat_activity
-			WHERE wait_event_type = 'Lock' AND datname = current_database()`).Scan(&waits); err != nil {
-			t.Fatal(err)
-		}
-	}
+	waitForALock(t, watch) // for the first account, when all are read
 	exec(`DELETE FROM users WHERE email = 'ada@xn--bcher-kva.example'`)
 	exec(`COMMIT`)
 	if err := <-done; err != nil {
