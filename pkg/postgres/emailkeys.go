@@ -59,7 +59,7 @@ func (r *rekeying) run(ctx context.Context, since time.Time) error {
 	}
 	slices.SortFunc(stale, keyed.before)
 	for i, a := range stale {
-		if err := r.rekey(ctx, a); err != nil {
+		if err := r.rekey(ctx, a.id); err != nil {
 			return fmt.Errorf("change the key of the email of %s: %w", a.id, err)
 		}
 		if n := i + 1; n%1000 == 0 || n == len(stale) {
@@ -92,14 +92,25 @@ func (r *rekeying) stale(ctx context.Context, since time.Time) (stale []keyed, e
 
 // rekey changes the keys of an account, and what refers to them. If an account that comes before has the key, this one keeps its own. If one
 // that comes after has it, that one gets a key that no email has.
-func (r *rekeying) rekey(ctx context.Context, a keyed) error {
+func (r *rekeying) rekey(ctx context.Context, id string) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, `UPDATE users SET name_key = nullif($2, '') WHERE id = $1 AND name IS NOT DISTINCT FROM nullif($3, '')`,
-		a.id, user.Fold(a.name), a.name); err != nil {
+	if _, err := tx.ExecContext(ctx, vanishedLimits); err != nil {
+		return err
+	}
+	a := keyed{id: id} // as it is now: the email may have changed since it was found, or the account is erased
+	err = tx.QueryRowContext(ctx, `SELECT email, email_key, coalesce(name, ''), email_verified, created_at FROM users WHERE id = $1 FOR UPDATE`, id).
+		Scan(&a.email, &a.emailKey, &a.name, &a.verified, &a.created)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, `UPDATE users SET name_key = nullif($2, '') WHERE id = $1`, a.id, user.Fold(a.name)); err != nil {
 		return err
 	}
 	key := user.EmailKey(a.email)
@@ -124,16 +135,12 @@ func (r *rekeying) rekey(ctx context.Context, a keyed) error {
 	return tx.Commit()
 }
 
-// moveKey gives an account another key, unless its email has changed meanwhile, and takes its one-time tokens and its counted failures along.
+// moveKey gives a locked account another key, and takes its one-time tokens and its counted failures along.
 func moveKey(ctx context.Context, tx *sql.Tx, id, from, to string) error {
 	if from == to {
 		return nil
 	}
-	moved, err := tx.ExecContext(ctx, `UPDATE users SET email_key = $3 WHERE id = $1 AND email_key = $2`, id, from, to)
-	if err != nil {
-		return err
-	}
-	if n, err := moved.RowsAffected(); err != nil || n == 0 {
+	if _, err := tx.ExecContext(ctx, `UPDATE users SET email_key = $2 WHERE id = $1`, id, to); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, `UPDATE one_time_tokens SET email_key = $3 WHERE user_id = $1 AND email_key = $2`, id, from, to); err != nil {

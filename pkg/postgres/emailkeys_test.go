@@ -171,3 +171,39 @@ func TestAVerifiedAccountHasTheEmail(t *testing.T) {
 		}
 	}
 }
+
+// TestAnAccountThatIsGoneTakesNoEmail: it had the email rather than another one when the accounts were read, and was erased since.
+func TestAnAccountThatIsGoneTakesNoEmail(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	conn, watch := connect(t, dsn), connect(t, dsn) // what a transaction sees of other sessions stays the same
+	exec := func(statement string, args ...any) {
+		t.Helper()
+		if _, err := conn.Exec(t.Context(), statement, args...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	store := func(email string, days int) {
+		t.Helper()
+		exec(`INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
+			VALUES (gen_random_uuid(), $1, $1, 'active', 1, now() - make_interval(days => $2), now())`, email, days)
+	}
+	store("first@xn--bcher-kva.example", 9)
+	store("ada@xn--bcher-kva.example", 8)
+	store("ada@bücher.example", 1) // the key of today
+	exec(`BEGIN`)
+	exec(`SELECT FROM users WHERE email LIKE 'first@%' FOR UPDATE`)
+	done := make(chan error, 1)
+	go func() { done <- db.RekeyEmails(t.Context(), time.Now().Add(-time.Hour), slog.New(slog.DiscardHandler)) }()
+	waitForALock(t, watch) // for the first account, when all are read
+	exec(`DELETE FROM users WHERE email = 'ada@xn--bcher-kva.example'`)
+	exec(`COMMIT`)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	var key string
+	if err := conn.QueryRow(t.Context(), `SELECT email_key FROM users WHERE email = 'ada@bücher.example'`).Scan(&key); err != nil || key != "ada@bücher.example" {
+		t.Errorf("the key of the account that is left is %q: %v", key, err)
+	}
+}

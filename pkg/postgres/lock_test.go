@@ -170,6 +170,52 @@ func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
 	}
 }
 
+// TestRefreshesKeepNobodyFromLoggingOut who logs out of the same session: as many wait for it as may.
+func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, holder := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	s := session(t, db, create(t, db, "a@example.com"))
+	tx, err := holder.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(t.Context(), `SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, s.ID); err != nil {
+		t.Fatal(err)
+	}
+	refresh := func(ctx context.Context) error {
+		_, err := db.TurnSession(ctx, s.ID, func(user.Session, time.Time) user.Turn { return user.Turn{} })
+		return err
+	}
+	var known *user.Error
+	isRefused := func(err error) bool { return errors.As(err, &known) && known.Code == user.TooManyRequests }
+	ctx, giveUp := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for range 100 {
+		wg.Go(func() {
+			for ctx.Err() == nil { // a place is free again after statement_timeout
+				_ = refresh(ctx)
+				<-time.After(10 * time.Millisecond)
+			}
+		})
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for !isRefused(refresh(ended)) { // there is a place in the queue yet
+	}
+	if err := request(t.Context(), func(ctx context.Context) error { return db.EndSessionOfToken(ctx, s.ID) }); isRefused(err) {
+		t.Errorf("the logout is refused: %v", err)
+	}
+	giveUp()
+	wg.Wait()
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.EndSessionOfToken(t.Context(), s.ID); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestNothingWaitsInACircle runs everything that locks more than one row on the same few users, all
 // at once. PostgreSQL ends a deadlock with an error after a second.
 func TestNothingWaitsInACircle(t *testing.T) {

@@ -50,6 +50,7 @@ type DB struct {
 
 	accounts user.Serializer[account]
 	sessions user.Serializer[uuid.UUID]
+	logouts  user.Serializer[uuid.UUID] // by refresh tokens, so that refreshes keep nobody from ending the session
 	attempts user.Serializer[string]
 	roles    user.Serializer[string]
 

@@ -109,7 +109,7 @@ func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, 
 
 // EndSessionOfToken implements user.Store.
 func (db *DB) EndSessionOfToken(ctx context.Context, id uuid.UUID) error {
-	leave, err := db.sessions.Enter(ctx, id)
+	leave, err := db.logouts.Enter(ctx, id)
 	if err != nil {
 		return err
 	}
