@@ -33,7 +33,7 @@ func TestAStoppedProcessIsReplaced(t *testing.T) {
 	if err := <-ended; !strings.Contains(err.Error(), "killed") || !strings.Contains(err.Error(), "after 300ms without an answer") {
 		t.Errorf("the end is told as %v", err)
 	}
-	p.waitFor(hangTime)
+	p.waitFor(busyTime)
 	if err := eventuallyHashes(h, kettles); err != nil {
 		t.Errorf("the next hash: %v", err)
 	}
