@@ -49,8 +49,12 @@ var tables = []struct {
 	table  string
 }{
 	{waitingRows, "outbox"},
-	{accountRows, "users"}, {accountRows, "sessions"}, {accountRows, "one_time_tokens"}, {accountRows, "login_networks"},
-	{failureRows, "login_failures"}, {failureRows, "password_failures"},
+	{accountRows, "users"},
+	{accountRows, "sessions"},
+	{accountRows, "one_time_tokens"},
+	{accountRows, "login_networks"},
+	{failureRows, "login_failures"},
+	{failureRows, "password_failures"},
 }
 
 // add notes a measurement of now.
