@@ -56,7 +56,7 @@ fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@tools/dev/fuzz
 
 bench: ## run the benchmarks, the floods of docs/benchmarks.md with the flags FLOODS
-	@tools/dev/with-services go test -run '^$$' -bench . -skip Flood -benchmem ./...
+	@tools/dev/with-services go test -run '^$$' -bench . -skip 'Flood|WhereHashes' -benchmem ./...
 	@SERVICES_PG_FSYNC=on tools/dev/with-services go test -run '^$$' -bench Flood ./test/bench -args $(FLOODS)
 
 chaos: ## inject faults while clients work, and check that nothing is lost: SEEDS=30 in a row from SEED=1 on, up to two minutes each

@@ -37,13 +37,16 @@ func hashing(t *testing.T) (p *Process, started func() []*exec.Cmd, ended chan e
 	return serving(t, "yes")
 }
 
+// busyTime is how long a process may take for a hash on a busy machine.
+const busyTime = time.Minute
+
 // serving is hashing with a process that does what TestMain says.
 func serving(t *testing.T, how string) (p *Process, started func() []*exec.Cmd, ended chan error) {
 	t.Helper()
 	var mu sync.Mutex
 	var all []*exec.Cmd
 	ended = make(chan error, 10)
-	p = &Process{Ended: func(err error) { ended <- err }, Command: func() *exec.Cmd {
+	p = &Process{hang: busyTime, Ended: func(err error) { ended <- err }, Command: func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env, cmd.Stderr = []string{"SERVE_HASHES=" + how}, os.Stderr
 		mu.Lock()

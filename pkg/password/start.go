@@ -78,7 +78,7 @@ func (r *restarts) failed(err error) *StartError {
 // ended notes that a process ended before it answered anything. The first one may have been hit by chance.
 func (r *restarts) ended(err error) {
 	if r.failures > 0 {
-		r.failed(err)
+		_ = r.failed(err) // the next caller is told
 		return
 	}
 	r.failures = 1

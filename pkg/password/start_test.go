@@ -33,7 +33,7 @@ func TestAStoppedProcessIsReplaced(t *testing.T) {
 	if err := <-ended; !strings.Contains(err.Error(), "killed") || !strings.Contains(err.Error(), "after 300ms without an answer") {
 		t.Errorf("the end is told as %v", err)
 	}
-	p.waitFor(hangTime)
+	p.waitFor(busyTime)
 	if err := eventuallyHashes(h, kettles); err != nil {
 		t.Errorf("the next hash: %v", err)
 	}
@@ -52,7 +52,9 @@ func TestAProcessThatNeverAnswersIsNotStartedAtOnceAgain(t *testing.T) {
 		if _, err := h.Hash(t.Context(), Flow{}, kettles); !errors.Is(err, ErrBusy) || errors.As(err, new(*StartError)) {
 			t.Errorf("Hash = %v, want an ErrBusy of a process that runs", err)
 		}
-		<-ended
+		if err := <-ended; !strings.Contains(err.Error(), "without an answer") {
+			t.Errorf("the end is told as %v", err)
+		}
 	}
 	_, err := h.Hash(t.Context(), Flow{}, kettles)
 	var failure *StartError

@@ -10,7 +10,7 @@ import (
 const (
 	// confirmTime is how long the broker may confirm nothing while events wait for that. A connection that is half-open is known
 	// to be so after it; its heartbeats tell only much later.
-	confirmTime = 3 * time.Second
+	confirmTime = 5 * time.Second
 	// slower is how much longer than the last confirm the next one may take.
 	slower = 3
 )
@@ -30,11 +30,15 @@ func (p *patience) confirmed(latency time.Duration) { p.more.Store(int64(slower 
 // silent notes that there was no confirm for so long.
 func (p *patience) silent(waited time.Duration) { p.more.Store(int64(min(2*waited, publishTimeout))) }
 
-// listen returns a context that ends when no confirm comes for the time of patience, and what to call at each confirm and at the end.
-func (p *patience) listen(ctx context.Context) (listening context.Context, heard, stop func()) {
+// listen returns a context that ends when no confirm comes for the time of patience, unless the broker says that it blocks, and what to
+// call at each confirm and at the end.
+func (p *patience) listen(ctx context.Context, s *session) (listening context.Context, heard, stop func()) {
 	listening, cancel := context.WithCancelCause(ctx)
 	limit := p.time()
 	timer := time.AfterFunc(limit, func() {
+		if errors.Is(s.check(), ErrBlocked) { // what was sent is published when that ends: to send it again would double it
+			return
+		}
 		p.silent(limit)
 		cancel(errSilent)
 	})

@@ -32,7 +32,7 @@ func TestAHalfOpenConnectionIsGivenUpLongBeforeTheDeadline(t *testing.T) {
 	events := newEvents(t, typ, 20)
 	began := time.Now()
 	publishAll(t, p, events) // each call may take 30 s
-	if took := time.Since(began); took > rabbitmq.ConfirmTime+slack {
+	if took := time.Since(began); took > rabbitmq.ConfirmTime+2*slack {
 		t.Errorf("the events were published after %s, want %s and a new connection", took, rabbitmq.ConfirmTime)
 	}
 	waitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == 20+len(events) })
@@ -47,9 +47,9 @@ func TestASlowBrokerGetsMoreTime(t *testing.T) {
 			t.Errorf("it waits for %s, want %s", got, want)
 		}
 	}
-	wait(3 * time.Second)
+	wait(5 * time.Second)
 	p.Confirmed(5 * time.Millisecond)
-	wait(3 * time.Second)
+	wait(5 * time.Second)
 	p.Confirmed(2 * time.Second)
 	wait(6 * time.Second)
 	p.Silent(6 * time.Second)
@@ -59,7 +59,7 @@ func TestASlowBrokerGetsMoreTime(t *testing.T) {
 	}
 	wait(30 * time.Second)
 	p.Confirmed(time.Millisecond)
-	wait(3 * time.Second)
+	wait(5 * time.Second)
 }
 
 // TestAnIdleHalfOpenConnectionIsGivenUp publishes nothing.

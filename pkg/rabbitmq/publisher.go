@@ -139,7 +139,7 @@ func (p *Publisher) ready() (*session, error) {
 // same, and may arrive twice if it is published again.
 //
 // Without a connection, and while the broker blocks, Publish fails at once. If the time is up while
-// a confirm is outstanding, or no confirm comes for 3 s, or for three times as long as the last one took, the connection is given
+// a confirm is outstanding, or no confirm comes for 5 s, or for three times as long as the last one took, the connection is given
 // up for a new one, unless the broker said that it blocks: then the connection stays, and waits for the end of that.
 //
 // A broker that never takes one of the events closes the channel, and does not tell which event it was. What is not
@@ -178,7 +178,7 @@ func (p *Publisher) transmit(ctx context.Context, s *session, batch []message, e
 		}
 		return
 	}
-	listening, heard, stop := p.patience.listen(ctx)
+	listening, heard, stop := p.patience.listen(ctx, s)
 	defer stop()
 	receipts := s.send(listening, batch)
 	for _, m := range batch {

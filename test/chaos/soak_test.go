@@ -26,7 +26,7 @@ var (
 
 const (
 	soakThinkTime = 200 * time.Millisecond // of each client: a history of half an hour fits into memory
-	soakTail      = 10 * time.Second       // the end of each minute, in which the broker is asked
+	soakTail      = 10 * time.Second       // the end of each minute, in which the broker is asked, and accounts are erased that nobody uses
 )
 
 // soakRule leaves out the first minutes: the pool and the caches fill, and each replica has met a fault.
@@ -131,6 +131,7 @@ func (s *soak) minute(ctx context.Context, number int, begin time.Duration) {
 		s.restarting.Unlock()
 	}
 	pause(ctx, begin+soakRule.Minute-soakTail-s.now())
+	s.eraseStrangers(ctx)
 	s.measureBroker(ctx)
 	pause(ctx, begin+soakRule.Minute-s.now())
 	s.say("minute %d of %d: %s; %s", number+1, *soakMinutes, f.kind, s.latest())

@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"time"
 
 	"gonum.org/v1/plot"
@@ -100,6 +101,7 @@ func (p Picture) panel(figure Figure) (*plot.Plot, error) {
 	out.Title.Text = figure.Name
 	out.X.Min, out.X.Max = 0, p.Length.Minutes()
 	out.Y.Min, out.Y.Max = 0, 1
+	out.Y.Tick.Marker = plot.TickerFunc(ticks)
 	out.Legend.Top = true
 	out.Legend.Left = true
 	for _, style := range []*text.Style{&out.Title.TextStyle, &out.X.Tick.Label, &out.Y.Tick.Label, &out.Legend.TextStyle} {
@@ -127,6 +129,17 @@ func (p Picture) panel(figure Figure) (*plot.Plot, error) {
 	}
 	out.Y.Max = math.Ceil(out.Y.Max * (1.1 + 0.25*float64(drawn))) // room for the legend
 	return out, nil
+}
+
+// ticks are those of the library, without digits that tell nothing.
+func ticks(least, most float64) []plot.Tick {
+	all := plot.DefaultTicks{}.Ticks(least, most)
+	for i, tick := range all {
+		if tick.Label != "" {
+			all[i].Label = strconv.FormatFloat(tick.Value, 'g', 4, 64)
+		}
+	}
+	return all
 }
 
 func points(of []Point) plotter.XYs {
