@@ -153,7 +153,7 @@ func (n *brokerNode) environment(distribution string) []string {
 // controlEnvironment is that of a command of the operator.
 func (n *brokerNode) controlEnvironment() []string {
 	return []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + n.folder, "LANG=C.UTF-8",
+		"PATH=" + os.Getenv("PATH"), "HOME=" + n.folder, "LANG=C.UTF-8", "ERL_CRASH_DUMP=/dev/null",
 		"ERL_EPMD_PORT=" + n.port, "RABBITMQ_CONF_ENV_FILE=" + filepath.Join(n.folder, "env.conf"),
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -214,25 +213,13 @@ func (s *soak) measureTables(ctx context.Context) {
 
 // measureBroker asks the broker for its connections and their channels. It is done once a minute, as the tool for it takes long.
 func (s *soak) measureBroker(ctx context.Context) {
-	home := filepath.Join(s.broker.folder, "rabbitmq")
-	port, err := os.ReadFile(filepath.Join(s.broker.folder, "port.epmd"))
-	if err != nil {
-		s.t.Errorf("ask RabbitMQ: %v", err)
-		return
-	}
-	cmd := exec.CommandContext(ctx, controlProgram(), "-q", "-n", "user-service-"+s.broker.name+"@localhost",
-		"list_connections", "--no-table-headers", "channels")
-	cmd.Env = []string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + home, "LANG=C.UTF-8",
-		"ERL_EPMD_PORT=" + strings.TrimSpace(string(port)), "RABBITMQ_CONF_ENV_FILE=" + home + "/env.conf",
-	}
-	out, err := cmd.Output()
+	out, err := s.broker.node(0).control(ctx, "rabbitmqctl", "list_connections", "-q", "--no-table-headers", "channels")
 	if err != nil {
 		s.t.Errorf("ask RabbitMQ for its connections: %v", err)
 		return
 	}
 	channels := 0
-	lines := strings.Fields(string(out))
+	lines := strings.Fields(out)
 	for _, line := range lines {
 		n, _ := strconv.Atoi(line)
 		channels += n

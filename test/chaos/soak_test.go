@@ -55,9 +55,9 @@ type soak struct {
 //
 // Faults that end a replica meet replica 0 alone, so that the processes of replica 1 run from the begin to the end.
 func TestResourcesStaySteady(t *testing.T) { //nolint:paralleltest // it measures time
-	r := newRig(t, *firstSeed, plain)
+	r := newRig(t, *firstSeed, topology{plain, single}, program)
 	s := &soak{rig: r, rng: rand.New(rand.NewPCG(uint64(*firstSeed), 1))}
-	s.deck = newDeck(s.rng, plain)
+	s.deck = &deck{rng: s.rng, all: faultsOf(topology{plain, single})}
 	people := s.newSoakCrowd()
 	background, stop := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup
