@@ -47,6 +47,7 @@ func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
 	for begun := r.now(); ran < len(schedule) && r.now()-begun < length; ran++ {
 		r.run(t.Context(), schedule[ran])
 	}
+	r.inject(t.Context(), lastFault(seed))
 	pause(t.Context(), lastCalm)
 	people.stop()
 	r.settle(t.Context(), people)
@@ -59,6 +60,11 @@ func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
 	r.shutDown()
 	r.judge(h, describe(schedule[:ran]))
 	return h
+}
+
+// lastFault has a replica vanish in the middle of transactions that have locked accounts. After the calm, everybody is changed.
+func lastFault(seed int64) step {
+	return step{fault: replicaVanishes, lasts: time.Second, replica: int(seed % replicaCount), variant: int(1 + 3*(seed%2))}
 }
 
 // settle does what is left to do after the last client has gone: everybody logs in, and all events are published.

@@ -30,23 +30,26 @@ var replicaFaults = []fault{
 			pause(ctx, s.lasts)
 			return r.replicas[s.replica].start()
 		},
-	}, {
-		// The server sees neither the end of its clients nor of their transactions.
-		kind: "replica vanishes", lane: replicas, least: 100 * time.Millisecond, most: time.Second, local: true,
-		means: history.Fault{Database: true, Connections: true, Locks: true, Cuts: 1},
-		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
-			state := r.awaitState(ctx, s.replica, s.variant)
-			f.Start = r.now()
-			if s.variant%2 == 0 {
-				f.Detail = fmt.Sprintf("with %d connections lost %s", r.toPostgres[s.replica].Lose(), state)
-			} else {
-				f.Detail = fmt.Sprintf("with %d connections frozen %s", r.toPostgres[s.replica].Freeze(), state)
-			}
-			r.toRabbit[s.replica].Lose()
-			r.replicas[s.replica].kill()
-			pause(ctx, s.lasts)
-			return r.replicas[s.replica].start()
-		},
+	},
+	replicaVanishes,
+}
+
+// replicaVanishes is the end of a replica that the servers do not see: neither that of its clients nor that of their transactions.
+var replicaVanishes = fault{
+	kind: "replica vanishes", lane: replicas, least: 100 * time.Millisecond, most: time.Second, local: true,
+	means: history.Fault{Database: true, Connections: true, Locks: true, Cuts: 1},
+	inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+		state := r.awaitState(ctx, s.replica, s.variant)
+		f.Start = r.now()
+		if s.variant%2 == 0 {
+			f.Detail = fmt.Sprintf("with %d connections lost %s", r.toPostgres[s.replica].Lose(), state)
+		} else {
+			f.Detail = fmt.Sprintf("with %d connections frozen %s", r.toPostgres[s.replica].Freeze(), state)
+		}
+		r.toRabbit[s.replica].Lose()
+		r.replicas[s.replica].kill()
+		pause(ctx, s.lasts)
+		return r.replicas[s.replica].start()
 	},
 }
 

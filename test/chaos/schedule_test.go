@@ -70,12 +70,13 @@ const maxEpochs = 40
 
 // plan returns the schedule of a seed.
 func plan(seed int64, topology topology) []epoch {
-	return planOf(rand.New(rand.NewPCG(uint64(seed), 0)), faultsOf(topology))
+	rng := rand.New(rand.NewPCG(uint64(seed), 0))
+	return planOf(&deck{rng: rng, all: faultsOf(topology), left: firstOf(seed, topology, rng)})
 }
 
 // planOf returns a schedule of faults.
-func planOf(rng *rand.Rand, of []fault) []epoch {
-	deck := &deck{rng: rng, all: of}
+func planOf(deck *deck) []epoch {
+	rng := deck.rng
 	epochs := make([]epoch, maxEpochs)
 	for i := range epochs {
 		epochs[i].calm = between(rng, 4*time.Second, 6*time.Second)
@@ -105,6 +106,28 @@ func faultsOf(topology topology) (all []fault) {
 		}
 	}
 	return all
+}
+
+// firstOf returns the faults that a seed begins with: those of its topology alone, and a third of the others. So three seeds in a row,
+// such as the first three, begin with all of the others.
+func firstOf(seed int64, topology topology, rng *rand.Rand) (first []fault) {
+	var others []fault
+	for _, f := range faultsOf(topology) {
+		if f.only == "" {
+			others = append(others, f)
+		} else {
+			first = append(first, f)
+		}
+	}
+	group := rand.New(rand.NewPCG(uint64(seed+2)/3, 1))
+	group.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	for i, f := range others {
+		if int64(i%3) == (seed+2)%3 {
+			first = append(first, f)
+		}
+	}
+	rng.Shuffle(len(first), func(i, j int) { first[i], first[j] = first[j], first[i] })
+	return first
 }
 
 // draw deals the next fault whose lane is free in an epoch.
@@ -149,6 +172,25 @@ func TestAScheduleIsThatOfItsSeed(t *testing.T) {
 		}
 		if next := describe(plan(seed+6, topology)); next == first {
 			t.Errorf("seeds %d and %d have the same schedule:\n%s", seed, seed+6, first)
+		}
+	}
+}
+
+func TestThreeSeedsBeginWithAllFaults(t *testing.T) {
+	t.Parallel()
+	dealt := map[string]bool{}
+	for seed := int64(4); seed <= 6; seed++ {
+		begin := firstOf(seed, topologyOf(seed), rand.New(rand.NewPCG(0, 0)))
+		if len(begin) > len(faults)/2 {
+			t.Errorf("seed %d begins with %d faults", seed, len(begin))
+		}
+		for _, f := range begin {
+			dealt[f.kind] = true
+		}
+	}
+	for _, f := range faults {
+		if f.only == "" && !dealt[f.kind] {
+			t.Errorf("%s is not dealt", f.kind)
 		}
 	}
 }

@@ -46,7 +46,7 @@ func buildOf(t *testing.T, commit string) (path string) {
 func runUpgrade(t *testing.T, seed int64, before string) {
 	r := newRig(t, seed, topology{plain, single}, before)
 	r.say("two replicas of %s are ready", *old)
-	epochs := planOf(rand.New(rand.NewPCG(uint64(seed), 0)), upgradeFaults())
+	epochs := planOf(&deck{rng: rand.New(rand.NewPCG(uint64(seed), 0)), all: upgradeFaults()})
 	background, stop := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup
 	for _, watch := range []func(context.Context){r.sample, r.watchMachine, r.watchDisk, r.readMail} {
