@@ -49,7 +49,7 @@ var limitFaults = []fault{
 			}
 			open := replica.descriptors()
 			f.Detail = fmt.Sprintf("%d are open", open)
-			err := replica.limitDescriptors(ctx, uint64(open)) //nolint:gosec // it is small
+			err := replica.limitDescriptors(ctx, uint64(open))
 			pause(ctx, s.lasts)
 			return errors.Join(err, replica.limitDescriptors(ctx, usual.Cur))
 		},

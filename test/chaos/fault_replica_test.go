@@ -18,7 +18,8 @@ var replicaFaults = []fault{
 			pause(ctx, s.lasts)
 			return r.replicas[s.replica].start()
 		},
-	}, {
+	},
+	{
 		kind: "replica terminated", lane: replicas, least: 100 * time.Millisecond, most: time.Second, local: true,
 		means: history.Fault{Database: true, Connections: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {

@@ -48,7 +48,7 @@ func newBroker(t *testing.T, count int) *broker {
 		t.Fatal(err)
 	}
 	cleanUp(t, func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { //nolint:gosec // each node has a folder of its own in it
+	if err := os.Chmod(dir, 0o711); err != nil { // each node has a folder of its own in it
 		t.Fatal(err)
 	}
 	b := &broker{user: "app", password: newSecret(), cookie: newSecret()}
