@@ -32,7 +32,8 @@ func Main(m *testing.M, program *string) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	*program = filepath.Join(dir, "user-service")
-	out, err := exec.Command("go", "build", "-o", *program, "user-service/cmd/user-service").CombinedOutput() //nolint:gosec,noctx // as long as it takes
+	out, err := exec.Command("go", "build", "-o", *program,
+		"user-service/cmd/user-service").CombinedOutput() //nolint:gosec,noctx // as long as it takes
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 		return 1
