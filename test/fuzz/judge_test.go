@@ -66,6 +66,6 @@ func (g *generator) judgeCaller(a answered) (wrong []string) {
 }
 
 func (g *generator) isPage(a answered) bool {
-	return strings.HasPrefix(a.Target, "/docs/") && slices.Contains([]int{http.StatusOK, http.StatusNotFound, http.StatusNotModified,
-		http.StatusMethodNotAllowed}, a.Status)
+	statuses := []int{http.StatusOK, http.StatusNotFound, http.StatusNotModified, http.StatusMethodNotAllowed}
+	return strings.HasPrefix(a.Target, "/docs/") && slices.Contains(statuses, a.Status)
 }
