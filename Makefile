@@ -1,7 +1,7 @@
 # Most of the work is done by scripts in tools/dev and test; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz bench chaos soak upgrade generate dashboards alerts clean
+.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz fuzz-http bench outbox chaos soak upgrade generate dashboards alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -10,6 +10,8 @@ SEEDS ?= 30
 MINUTES ?= 30
 PICTURE ?= bin/soak.png
 UPGRADES ?= 3
+REQUESTS ?= 100000
+EVENTS ?= 1000000
 export FUZZTIME
 
 help: ## show this list
@@ -55,9 +57,15 @@ generate: ## write the files that are made from the code, such as .env.example, 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@tools/dev/fuzz
 
+fuzz-http: ## send REQUESTS=100000 random requests, made from the OpenAPI description and SEED=1, and hold each answer to the description
+	@tools/dev/with-services go test ./test/fuzz -count=1 -v -timeout 3h -args -seed $(SEED) -requests $(REQUESTS)
+
 bench: ## run the benchmarks, the floods of docs/benchmarks.md with the flags FLOODS
 	@tools/dev/with-services go test -run '^$$' -bench . -skip 'Flood|WhereHashes' -benchmem ./...
 	@SERVICES_PG_FSYNC=on tools/dev/with-services go test -run '^$$' -bench Flood ./test/bench -args $(FLOODS)
+
+outbox: ## have an outbox of EVENTS=1000000 events published while users work, and check rate, memory and queries
+	@SERVICES_PG_FSYNC=on tools/dev/with-services go test ./test/load -run Outbox -count=1 -v -timeout 2h -args -rows $(EVENTS)
 
 chaos: ## inject faults while clients work, and check that nothing is lost: SEEDS=30 in a row from SEED=1 on, up to two minutes each
 	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 3h -args -seed $(SEED) -seeds $(SEEDS) -length 75s -restarts 10

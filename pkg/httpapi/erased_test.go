@@ -28,7 +28,9 @@ func TestACallerWhoIsErasedMeanwhileHasNoSession(t *testing.T) {
 			_, err := s.users.Update(t.Context(), by, grant, user.Replacement{Email: by.User.Email, Profile: user.Profile{Name: "Ada"}}, nil)
 			return err
 		},
-		"verification": func(_ user.Identity, grant access.Grant) error { return s.users.RequestVerification(t.Context(), grant) },
+		"verification": func(_ user.Identity, grant access.Grant) error {
+			return s.users.RequestVerification(t.Context(), grant)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := s.register()

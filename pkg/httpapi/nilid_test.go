@@ -38,7 +38,8 @@ func TestNilUUIDIsTheIDOfNobody(t *testing.T) {
 	if after := s.execute(`UPDATE outbox SET type = type`); after != before {
 		t.Errorf("%d events are announced about nobody", after-before)
 	}
-	page := decode[struct{ Items []user.AuditEvent }](t, s.call("GET", "/audit-events?user_id="+uuid.Nil.String(), nil, as(admin.token)).want(t, 200))
+	page := decode[struct{ Items []user.AuditEvent }](t, s.call("GET", "/audit-events?user_id="+uuid.Nil.String(), nil,
+		as(admin.token)).want(t, 200))
 	if len(page.Items) > 0 {
 		t.Errorf("%d entries are about nobody", len(page.Items))
 	}

@@ -42,8 +42,10 @@ func (g *generator) body(w *wire) {
 	}
 	w.chunked = g.chance(10)
 	if g.chance(8) {
-		media = pick(g, "", "text/plain", "application/json; charset=latin1", "application/json;charset=UTF-8", "APPLICATION/JSON", "application/x-www-form-urlencoded",
-			"application/json, text/plain", "application/json;", ";", "application/merge-patch+json", "multipart/form-data; boundary=x", "application/jsonx", "\xff")
+		media = pick(g, "", "text/plain", "application/json; charset=latin1", "application/json;charset=UTF-8", "APPLICATION/JSON",
+			"application/x-www-form-urlencoded",
+			"application/json, text/plain", "application/json;", ";", "application/merge-patch+json", "multipart/form-data; boundary=x",
+			"application/jsonx", "\xff")
 	}
 	if media != "" {
 		w.add("Content-Type", media)
@@ -92,7 +94,8 @@ func (g *generator) hint(name string) (any, bool) {
 		}
 		return g.one([]any{password}, "password"), true
 	case "new_password":
-		return g.one([]any{password, strings.Repeat("ä", 60) + password}, "password", g.caller.password, "aaaaaaaaaaaaaaaaaaaa", strings.Repeat("a", 129)), true
+		return g.one([]any{password, strings.Repeat("ä", 60) + password}, "password", g.caller.password, "aaaaaaaaaaaaaaaaaaaa",
+			strings.Repeat("a", 129)), true
 	case "current_password":
 		return g.one([]any{g.caller.password}, password), true
 	case "refresh_token":
@@ -130,7 +133,8 @@ func (g *generator) profile(name string) (any, bool) {
 	big := func(n int) any { return map[string]any{"big": strings.Repeat("x", n)} }
 	switch name {
 	case "name", "description":
-		return g.one([]any{"Ada Lovelace", "Łukasz Żółć", "李小龙", "a", "", nil, strings.Repeat("ä", 256)}, " ", "a\x00b", "\u202eabc", strings.Repeat("ä", 257)), true
+		return g.one([]any{"Ada Lovelace", "Łukasz Żółć", "李小龙", "a", "", nil, strings.Repeat("ä", 256)}, " ", "a\x00b", "\u202eabc",
+			strings.Repeat("ä", 257)), true
 	case "picture":
 		return g.one([]any{"https://example.com/a.png", "https://example.com/?a=b#c", nil, ""}, "http://example.com/", "https://a b/"), true
 	case "locale":
@@ -139,7 +143,8 @@ func (g *generator) profile(name string) (any, bool) {
 		return g.one([]any{"Europe/Berlin", "UTC", "America/Argentina/Buenos_Aires", nil}, "Mars/Phobos", "../etc"), true
 	case "metadata":
 		nested := map[string]any{"a": []any{1, 2.5, nil, true, map[string]any{"b": "c"}}}
-		return g.one([]any{map[string]any{"plan": "pro"}, map[string]any{}, nested, nil, big(8100), map[string]any{"": "", "ä": "\u2028"}}, big(8300)), true
+		return g.one([]any{map[string]any{"plan": "pro"}, map[string]any{}, nested, nil, big(8100), map[string]any{"": "", "ä": "\u2028"}},
+			big(8300)), true
 	}
 	return nil, false
 }
@@ -176,9 +181,12 @@ var mutations = []func(g *generator, body []byte) []byte{
 
 // members are of JSON that decoders have stumbled over.
 var members = []string{
-	`"metadata":{"n":1e400}`, `"metadata":{"n":1E308}`, `"metadata":{"n":123456789012345678901234567890}`, `"metadata":{"n":-0}`, `"metadata":{"n":01}`, `"metadata":{"a":"\u0000"}`,
-	`"metadata":{"a":1,"a":2}`, `"metadata":{"a":1,"\u0061":2}`, `"metadata":{"a":"\ud800"}`, `"metadata":[]`, `"metadata":{"__proto__":{"x":1}}`, `"":1`, `"\u0000":1`,
-	`"metadata":` + strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70), `"metadata":` + strings.Repeat(`[`, 20_000), `"metadata":{"a":` + strings.Repeat("[", 60) + strings.Repeat("]", 60) + "}",
+	`"metadata":{"n":1e400}`, `"metadata":{"n":1E308}`, `"metadata":{"n":123456789012345678901234567890}`, `"metadata":{"n":-0}`,
+	`"metadata":{"n":01}`, `"metadata":{"a":"\u0000"}`,
+	`"metadata":{"a":1,"a":2}`, `"metadata":{"a":1,"\u0061":2}`, `"metadata":{"a":"\ud800"}`, `"metadata":[]`,
+	`"metadata":{"__proto__":{"x":1}}`, `"":1`, `"\u0000":1`,
+	`"metadata":` + strings.Repeat(`{"a":`, 70) + "1" + strings.Repeat("}", 70), `"metadata":` + strings.Repeat(`[`, 20_000),
+	`"metadata":{"a":` + strings.Repeat("[", 60) + strings.Repeat("]", 60) + "}",
 	`"Email":"a@b.example"`, `"constructor":null`, `"email":null`, `"version":1`, `"id":"x"`, `"status":"active"`, `"roles":["admin"]`,
 }
 

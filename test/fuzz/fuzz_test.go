@@ -43,7 +43,8 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 		return
 	}
 	f.all()
-	t.Logf("%d requests in %s; the slowest answer took %s; %d were sent again", f.sent.Load(), time.Since(began).Round(time.Second), f.slowest, f.again)
+	t.Logf("%d requests in %s; the slowest answer took %s; %d were sent again", f.sent.Load(), time.Since(began).Round(time.Second),
+		f.slowest, f.again)
 	t.Log(f.table())
 	f.demandSuccesses()
 	f.demandQuiet()
@@ -141,7 +142,8 @@ func (f *fuzzer) look(g *generator, w *wire, a answered, c *client) {
 		f.t.Logf("%s\n%d in %s %s", w.curl(f.r.Addr), a.Status, a.took, a.ResponseBody)
 	}
 	switch {
-	case a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden && strings.Contains(string(a.ResponseBody), "/problems/forbidden") && g.as == admin:
+	case a.Status == http.StatusUnauthorized, a.Status == http.StatusForbidden && strings.Contains(string(a.ResponseBody),
+		"/problems/forbidden") && g.as == admin:
 		f.p.lose(g.as, g.callerSlot)
 	case a.Status == http.StatusCreated:
 		var u struct{ ID string }
@@ -196,7 +198,8 @@ func (f *fuzzer) report(g *generator, w *wire, a answered, wrong []string) {
 	if f.faults++; f.faults > mostFaults {
 		return
 	}
-	f.t.Errorf("request %d (%s): %s\n%s\n%d in %s %.1000s\nagain: tools/dev/with-services go test ./test/fuzz -run Random -args -seed %d -number %d",
+	f.t.Errorf("request %d (%s): %s\n%s\n%d in %s %.1000s\n"+
+		"again: tools/dev/with-services go test ./test/fuzz -run Random -args -seed %d -number %d",
 		g.number, g.op.ID, strings.Join(wrong, "\n"), w.curl(f.r.Addr), a.Status, a.took, a.ResponseBody, *seed, g.number)
 }
 
@@ -236,7 +239,8 @@ func (f *fuzzer) demandQuiet() {
 	told := 0
 	f.r.EachLine(func(line string) {
 		isError := strings.Contains(line, `"level":"ERROR"`) || strings.Contains(line, "panic")
-		isSecret := strings.Contains(line, "@example.com") || strings.Contains(line, "seven green kettles") || strings.Contains(line, "nine violet anchors")
+		isSecret := strings.Contains(line, "@example.com") || strings.Contains(line, "seven green kettles") || strings.Contains(line,
+			"nine violet anchors")
 		if told < 5 && (isError || isSecret) {
 			f.t.Errorf("the log says %.500s", line)
 			told++

@@ -90,7 +90,8 @@ func (g *generator) who() kind {
 	if g.op.Tag == "Administration" && g.chance(50) {
 		return admin
 	}
-	return pick(g, customer, customer, customer, customer, customer, customer, customer, customer, admin, admin, admin, admin, admin, admin, admin,
+	return pick(g, customer, customer, customer, customer, customer, customer, customer, customer, admin, admin, admin, admin, admin,
+		admin, admin,
 		reader, reader, disabled, ended, expired, forged, forged, garbage, nobody)
 }
 
@@ -100,7 +101,8 @@ func (g *generator) address() string {
 	case n < 3:
 		return "192.0.2.1"
 	case n < 6:
-		return pick(g, "", "not an address", "1.2.3.4, 127.0.0.1", "[2001:db8::1]:80", "10.0.0.1:1234", "\xff", "2001:db8::1%eth0", strings.Repeat("1.1.1.1,", 500))
+		return pick(g, "", "not an address", "1.2.3.4, 127.0.0.1", "[2001:db8::1]:80", "10.0.0.1:1234", "\xff", "2001:db8::1%eth0",
+			strings.Repeat("1.1.1.1,", 500))
 	case n < 50:
 		return fmt.Sprintf("2001:%x:%x::1", g.IntN(0xffff), g.IntN(0xffff))
 	default:
@@ -147,10 +149,14 @@ func (g *generator) oddText(s *contract.Schema) string {
 
 // oddTexts are texts that programs have stumbled over.
 var oddTexts = []string{
-	"", " ", "\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "ä", "a\u0308", "\u202eabc", "\u200b", "\ufeff", "ﬁ", "İ", "ß", "😀", "👨‍👩‍👧‍👦", "null", "true", "-1", "1e400",
-	"0x10", "NaN", "../../etc/passwd", "%s%n%p", "'; DROP TABLE users; --", "\\", "\"", "<script>alert(1)</script>", "{{7*7}}", "${jndi:ldap://x}", "a\r\nb: c",
-	strings.Repeat("a", 321), strings.Repeat("ä", 5000), strings.Repeat("\u0301", 300), "me ", "ME", "%", "_", "a,b", "*", "0", "00000000-0000-0000-0000-000000000000",
-	"FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "9223372036854775808", "=?utf-8?q?a?=@example.com", "a@b", "@", "a@[127.0.0.1]", "xn--a@xn--a.example",
+	"", " ", "\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "ä", "a\u0308", "\u202eabc", "\u200b", "\ufeff", "ﬁ", "İ", "ß", "😀", "👨\u200d👩\u200d👧",
+	"null", "true", "-1", "1e400",
+	"0x10", "NaN", "../../etc/passwd", "%s%n%p", "'; DROP TABLE users; --", "\\", "\"", "<script>alert(1)</script>", "{{7*7}}",
+	"${jndi:ldap://x}", "a\r\nb: c",
+	strings.Repeat("a", 321), strings.Repeat("ä", 5000), strings.Repeat("\u0301", 300), "me ", "ME", "%", "_", "a,b", "*", "0",
+	"00000000-0000-0000-0000-000000000000",
+	"FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF", "9223372036854775808", "=?utf-8?q?a?=@example.com", "a@b", "@", "a@[127.0.0.1]",
+	"xn--a@xn--a.example",
 }
 
 // query fills in the parameters of the query.
@@ -215,7 +221,9 @@ func (g *generator) headers(w *wire) {
 		w.add("User-Agent", pick(g, "curl/8", "", "\xff\xfe", "\u202eabc", strings.Repeat("a", 2000)))
 	}
 	if g.chance(3) {
-		w.add(pick(g, "Accept", "Accept-Encoding", "Range", "Origin", "Prefer", "Idempotency-Key", "Traceparent", "Cookie", "X-Http-Method-Override", "Upgrade"),
-			pick(g, "text/html;q=0", "gzip", "bytes=0-1", "null", "*/*", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "DELETE", "\xff", "websocket"))
+		w.add(pick(g, "Accept", "Accept-Encoding", "Range", "Origin", "Prefer", "Idempotency-Key", "Traceparent", "Cookie",
+			"X-Http-Method-Override", "Upgrade"),
+			pick(g, "text/html;q=0", "gzip", "bytes=0-1", "null", "*/*", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "DELETE",
+				"\xff", "websocket"))
 	}
 }

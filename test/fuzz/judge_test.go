@@ -14,7 +14,8 @@ const answerTime = 2 * time.Second
 
 // ofServer are the statuses with which net/http refuses what is not a request.
 var ofServer = []int{
-	http.StatusBadRequest, http.StatusExpectationFailed, http.StatusRequestHeaderFieldsTooLarge, http.StatusNotImplemented, http.StatusHTTPVersionNotSupported,
+	http.StatusBadRequest, http.StatusExpectationFailed, http.StatusRequestHeaderFieldsTooLarge, http.StatusNotImplemented,
+	http.StatusHTTPVersionNotSupported,
 }
 
 // judge returns what is wrong with an answer.
@@ -35,7 +36,8 @@ func (g *generator) judge(a answered) (wrong []string) {
 	if a.Status >= 500 && a.Status != http.StatusServiceUnavailable {
 		wrong = append(wrong, "the service failed")
 	}
-	if retry, err := strconv.Atoi(a.ResponseHeader.Get("Retry-After")); a.Status == http.StatusServiceUnavailable && (err != nil || retry < 1) {
+	if retry, err := strconv.Atoi(a.ResponseHeader.Get("Retry-After")); a.Status == http.StatusServiceUnavailable && (err != nil ||
+		retry < 1) {
 		wrong = append(wrong, "503 without Retry-After")
 	}
 	wrong = append(wrong, g.judgeCaller(a)...)
@@ -64,5 +66,6 @@ func (g *generator) judgeCaller(a answered) (wrong []string) {
 }
 
 func (g *generator) isPage(a answered) bool {
-	return strings.HasPrefix(a.Target, "/docs/") && slices.Contains([]int{http.StatusOK, http.StatusNotFound, http.StatusNotModified, http.StatusMethodNotAllowed}, a.Status)
+	statuses := []int{http.StatusOK, http.StatusNotFound, http.StatusNotModified, http.StatusMethodNotAllowed}
+	return strings.HasPrefix(a.Target, "/docs/") && slices.Contains(statuses, a.Status)
 }

@@ -50,8 +50,10 @@ var oddities = []func(*generator, *wire){
 }
 
 var oddTargets = []string{
-	"/", "/favicon.ico", "/robots.txt", "/Users/me", "/users/me/", "/users/me/friends", "/users/me/sessions/", "/.well-known/openid-configuration", "/.git/config", "/metrics",
-	"/debug/pprof/", "/docs/", "/docs/init.js", "/docs/../users/me", "/docs/%2e%2e/users", "/roles/a/b", "/login/", "/verify/", "/verify//", "/verify%2fa", "/%ff", "/%00", "/users/%6de",
+	"/", "/favicon.ico", "/robots.txt", "/Users/me", "/users/me/", "/users/me/friends", "/users/me/sessions/",
+	"/.well-known/openid-configuration", "/.git/config", "/metrics",
+	"/debug/pprof/", "/docs/", "/docs/init.js", "/docs/../users/me", "/docs/%2e%2e/users", "/roles/a/b", "/login/", "/verify/",
+	"/verify//", "/verify%2fa", "/%ff", "/%00", "/users/%6de",
 	"/" + strings.Repeat("a", 5000), "/" + strings.Repeat("a/", 500),
 }
 

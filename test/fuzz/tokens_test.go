@@ -23,8 +23,7 @@ type oneTimeTokens struct {
 func consumeTokens(t *testing.T) *oneTimeTokens {
 	t.Helper()
 	tokens := &oneTimeTokens{known: map[string]bool{}, fresh: map[string][]string{}}
-	uri := "amqp://" + os.Getenv("RABBITMQ_USER") + ":" + os.Getenv("RABBITMQ_PASS") + "@" + os.Getenv("RABBITMQ_HOST") + ":" + os.Getenv("RABBITMQ_PORT")
-	conn, err := amqp.Dial(uri)
+	conn, err := amqp.Dial(os.ExpandEnv("amqp://$RABBITMQ_USER:$RABBITMQ_PASS@$RABBITMQ_HOST:$RABBITMQ_PORT"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,16 +24,6 @@ type wire struct {
 
 func (w *wire) add(name, value string) { w.header = append(w.header, [2]string{name, value}) }
 
-// get returns the first value of a header.
-func (w *wire) get(name string) string {
-	for _, h := range w.header {
-		if strings.EqualFold(h[0], name) {
-			return h[1]
-		}
-	}
-	return ""
-}
-
 // bytes returns what is sent to an address.
 func (w *wire) bytes(addr string) []byte {
 	var b bytes.Buffer
@@ -145,7 +135,7 @@ func (c *client) try(w *wire) answered {
 	began := time.Now()
 	_ = c.conn.SetDeadline(began.Add(hang))
 	_, _ = c.conn.Write(w.bytes(c.addr)) // the answer may come before the whole body is sent
-	resp, err := c.read(w.method)
+	resp, err := c.read(w.method)        //nolint:bodyclose // it is read to its end, and the connection is closed otherwise
 	a.took = time.Since(began)
 	if err != nil {
 		a.err = err

@@ -41,6 +41,7 @@ func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:parallelte
 	var answers []answer
 	a, other := people[0], people[1]
 	email := fmt.Sprintf(`{"email": %q}`, a.email)
+	newPassword := `{"current_password": "` + password + `", "new_password": "nine violet anchors drift"}`
 	for _, request := range []struct {
 		method, path, token, body string
 		status                    int
@@ -50,7 +51,7 @@ func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:parallelte
 		{"PATCH", "/users/me", a.token, `{"name": "Ada"}`, http.StatusOK},
 		{"POST", "/password-reset", "", email, http.StatusAccepted},
 		{"POST", "/email-verification", a.token, "", http.StatusAccepted},
-		{"PUT", "/users/me/password", a.token, `{"current_password": "` + password + `", "new_password": "nine violet anchors drift"}`, http.StatusOK},
+		{"PUT", "/users/me/password", a.token, newPassword, http.StatusOK},
 		{"DELETE", "/users/me", other.token, "", http.StatusNoContent},
 	} {
 		for range 3 { // a busy machine
@@ -82,7 +83,8 @@ func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:parallelte
 // imports what talks to the broker.
 func TestRequestsDoNotKnowTheBroker(t *testing.T) {
 	t.Parallel()
-	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "user-service/pkg/httpapi", "user-service/pkg/user", "user-service/pkg/postgres").Output()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "user-service/pkg/httpapi", "user-service/pkg/user",
+		"user-service/pkg/postgres").Output()
 	if err != nil {
 		t.Fatal(err)
 	}

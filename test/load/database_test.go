@@ -60,7 +60,8 @@ func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest /
 		},
 		"network": func(t *testing.T, _ string, proxy *toxiproxy.Proxy) func() {
 			t.Helper()
-			if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"name": "slow", "type": "latency", "attributes": {"latency": 700}}`)); err != nil {
+			_, err := proxy.Toxics.AddToxicJson(strings.NewReader(`{"name": "slow", "type": "latency", "attributes": {"latency": 700}}`))
+			if err != nil {
 				t.Fatal(err)
 			}
 			return func() { _ = proxy.Toxics.RemoveToxic(context.Background(), "slow") }
@@ -174,7 +175,8 @@ func (s *service) demandStop(call func(context.Context)) {
 			s.t.Fatal("the query goes on without its client")
 		}
 		if took := time.Since(gone); seen && took < time.Second && time.Since(began) < 1500*time.Millisecond {
-			s.t.Logf("the query ended %s after its client had gone, and %s after it began", took.Round(time.Millisecond), time.Since(began).Round(time.Millisecond))
+			s.t.Logf("the query ended %s after its client had gone, and %s after it began", took.Round(time.Millisecond),
+				time.Since(began).Round(time.Millisecond))
 			return
 		}
 	}

@@ -146,7 +146,8 @@ func (a answer) check(t *testing.T, busy time.Duration) {
 	wait, _ := strconv.Atoi(a.header.Get("Retry-After"))
 	refused := (a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests) && wait > 0
 	if a.took > answerTime+busy || a.status/100 != 2 && !refused {
-		t.Errorf("the answer is %d after %s (the machine adds %s), Retry-After %q: %s", a.status, a.took, busy, a.header.Get("Retry-After"), a.body)
+		t.Errorf("the answer is %d after %s (the machine adds %s), Retry-After %q: %s", a.status, a.took, busy, a.header.Get("Retry-After"),
+			a.body)
 	}
 }
 
@@ -203,4 +204,5 @@ func (s *service) count(query string, args ...any) (n int) {
 }
 
 // sessions is a query for what the service does at the database.
-const sessions = `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'test'`
+const sessions = `SELECT count(*) FROM pg_stat_activity
+	WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'test'`

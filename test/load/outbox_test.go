@@ -88,7 +88,8 @@ func fill(t *testing.T, dsn string, events int) {
 	defer func() { _ = conn.Close(context.Background()) }()
 	for _, statement := range []string{
 		fmt.Sprintf(`INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
-			SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n || '@example.com', n || '@example.com', 'active', 1, now(), now()
+			SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n || '@example.com', n || '@example.com', 'active', 1, now(),
+				now()
 			FROM generate_series(0, %d) n`, owners-1),
 		fmt.Sprintf(`INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data)
 			SELECT gen_random_uuid(), 'user.updated', ('00000000-0000-7000-8000-' || lpad(to_hex(n %% %d), 12, '0'))::uuid, n, now(),
@@ -103,7 +104,7 @@ func fill(t *testing.T, dsn string, events int) {
 // keepEvents binds a durable queue, so that to confirm an event the broker has to write it.
 func keepEvents(t *testing.T) {
 	t.Helper()
-	conn, err := amqp.Dial("amqp://" + os.Getenv("RABBITMQ_USER") + ":" + os.Getenv("RABBITMQ_PASS") + "@" + os.Getenv("RABBITMQ_HOST") + ":" + os.Getenv("RABBITMQ_PORT"))
+	conn, err := amqp.Dial(os.ExpandEnv("amqp://$RABBITMQ_USER:$RABBITMQ_PASS@$RABBITMQ_HOST:$RABBITMQ_PORT"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,8 @@ import (
 type Held struct{ Goroutines, Descriptors, Pool, Used int }
 
 func (h Held) String() string {
-	return fmt.Sprintf("%d goroutines, %d descriptors, %d connections of the pool, %d of them in use", h.Goroutines, h.Descriptors, h.Pool, h.Used)
+	return fmt.Sprintf("%d goroutines, %d descriptors, %d connections of the pool, %d of them in use", h.Goroutines, h.Descriptors, h.Pool,
+		h.Used)
 }
 
 // Leaks reports whether it is more than an idle process holds.

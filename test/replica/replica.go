@@ -32,7 +32,8 @@ func Main(m *testing.M, program *string) int {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	*program = filepath.Join(dir, "user-service")
-	out, err := exec.Command("go", "build", "-o", *program, "user-service/cmd/user-service").CombinedOutput() //nolint:gosec,noctx // as long as it takes
+	build := exec.Command("go", "build", "-o", *program, "user-service/cmd/user-service") //nolint:gosec,noctx // as long as it takes
+	out, err := build.CombinedOutput()
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
 		return 1
@@ -72,7 +73,7 @@ func Start(t testing.TB, program, dsn string, settings map[string]string) *Repli
 		}
 	}
 	maps.Copy(env, settings)
-	cmd := exec.Command(program, "serve") //nolint:gosec,noctx // the cleanup ends it
+	cmd := exec.Command(program, "serve") //nolint:noctx // the cleanup ends it
 	cmd.Stdout, cmd.Stderr = log, log
 	for name, value := range env {
 		cmd.Env = append(cmd.Env, name+"="+value)

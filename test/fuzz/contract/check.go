@@ -30,7 +30,8 @@ type Exchange struct {
 func (c *Contract) Find(method, target string) (op *Operation, params map[string]string) {
 	escaped, _, _ := strings.Cut(target, "?")
 	path, err := url.PathUnescape(escaped)
-	if lower := strings.ToLower(escaped); err != nil || !strings.HasPrefix(lower, "/verify/") && (strings.Contains(lower, "%2f") || strings.Contains(lower, "//")) {
+	if lower := strings.ToLower(escaped); err != nil || !strings.HasPrefix(lower, "/verify/") && (strings.Contains(lower, "%2f") ||
+		strings.Contains(lower, "//")) {
 		return nil, nil
 	}
 	if method == http.MethodHead || slices.Contains(asGet, method) && (path == "/verify" || strings.HasPrefix(path, "/verify/")) {

@@ -90,7 +90,8 @@ func New(description []byte) (*Contract, error) {
 }
 
 var methods = []string{
-	http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodOptions, http.MethodHead, http.MethodPatch, http.MethodTrace,
+	http.MethodGet, http.MethodPut, http.MethodPost, http.MethodDelete, http.MethodOptions, http.MethodHead, http.MethodPatch,
+	http.MethodTrace,
 }
 
 // reader reads parts of a description, and keeps its first error.

@@ -185,7 +185,7 @@ func (m *Maker) match(b *strings.Builder, re *syntax.Regexp) {
 		b.WriteString(string(re.Rune))
 	case syntax.OpCharClass:
 		i := m.Rand.IntN(len(re.Rune)/2) * 2
-		b.WriteRune(re.Rune[i] + rune(m.Rand.IntN(int(re.Rune[i+1]-re.Rune[i])+1)))
+		b.WriteRune(re.Rune[i] + m.Rand.Int32N(re.Rune[i+1]-re.Rune[i]+1))
 	case syntax.OpAnyChar, syntax.OpAnyCharNotNL:
 		b.WriteByte('x')
 	case syntax.OpAlternate:
