@@ -69,12 +69,12 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	}
 	s.users = user.New(user.Config{
 		RegistrationEnabled: cfg.Accounts.RegistrationEnabled, VerifyAtRegistration: cfg.Accounts.VerifyEmailAtRegistration,
-		MaxFailures:         cfg.Accounts.LoginMaxFailures,
-		Passwords:           password.Policy{MinLength: cfg.Passwords.MinLength},
-		RefreshIdleTTL:      cfg.Tokens.RefreshIdleTTL,
-		RefreshTTL:          cfg.Tokens.RefreshTTL,
-		Log:                 log,
-		Observer:            s.metrics,
+		MaxFailures:    cfg.Accounts.LoginMaxFailures,
+		Passwords:      password.Policy{MinLength: cfg.Passwords.MinLength},
+		RefreshIdleTTL: cfg.Tokens.RefreshIdleTTL,
+		RefreshTTL:     cfg.Tokens.RefreshTTL,
+		Log:            log,
+		Observer:       s.metrics,
 	}, s.db, hasher, s.tokens)
 
 	s.watcher = s.newWatcher()

@@ -20,12 +20,12 @@ type Config struct {
 	RegistrationEnabled bool
 	// VerifyAtRegistration sends a token to the mailbox of each account that somebody registers.
 	VerifyAtRegistration bool
-	MaxFailures         int // failures in a row, from one network, after which there is a backoff; 0: never
-	Passwords           password.Policy
-	RefreshIdleTTL      time.Duration // a session ends when unused for so long
-	RefreshTTL          time.Duration // a session ends after so long, used or not
-	Log                 *slog.Logger  // of what fails after the answer; nil: of nothing
-	Observer            Observer      // nil: nobody looks
+	MaxFailures          int // failures in a row, from one network, after which there is a backoff; 0: never
+	Passwords            password.Policy
+	RefreshIdleTTL       time.Duration // a session ends when unused for so long
+	RefreshTTL           time.Duration // a session ends after so long, used or not
+	Log                  *slog.Logger  // of what fails after the answer; nil: of nothing
+	Observer             Observer      // nil: nobody looks
 }
 
 // Observer is told of signs of an attack. Its methods must not block.

@@ -49,8 +49,10 @@ func BenchmarkStalledBroker(b *testing.B) {
 	name := 0
 	change := func(n int) int {
 		a := users[n%len(users)]
-		r := request{method: http.MethodPatch, path: "/users/me", token: a.token, address: a.address,
-			body: fmt.Sprintf(`{"name": "Name %d of %d"}`, n, name)}
+		r := request{
+			method: http.MethodPatch, path: "/users/me", token: a.token, address: a.address,
+			body: fmt.Sprintf(`{"name": "Name %d of %d"}`, n, name),
+		}
 		return s.call(client, r).status
 	}
 	round := func(stalled bool) (p50, p99 float64) {
