@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// verifier is the script in jose/ with the library that it needs.
+// verifier is the scripts in jose/ with the libraries that they need.
 type verifier struct{ node, dir string }
 
 func newVerifier(t *testing.T) verifier {
@@ -33,7 +33,12 @@ func newVerifier(t *testing.T) verifier {
 
 // verify returns the claims of a token, or what is wrong with it.
 func (v verifier) verify(token string, args ...string) (claims, failure string) {
-	cmd := exec.Command(v.node, append([]string{"verify.mjs"}, args...)...)
+	return v.run("verify.mjs", token, args...)
+}
+
+// run returns what a script prints, or what is wrong with a token.
+func (v verifier) run(script, token string, args ...string) (printed, failure string) {
+	cmd := exec.Command(v.node, append([]string{script}, args...)...)
 	var stdout, stderr bytes.Buffer
 	cmd.Dir, cmd.Stdin, cmd.Stdout, cmd.Stderr = v.dir, strings.NewReader(token), &stdout, &stderr
 	if err := cmd.Run(); err != nil && stderr.Len() == 0 {
@@ -98,6 +103,25 @@ func TestJoseVerifiesAccessTokensByThePublishedKeys(t *testing.T) {
 	} {
 		if printed, got := v.verify(c.token, keys, c.issuer, c.audience); got != c.want || printed != "" {
 			t.Errorf("%s: %s%s, want %s", name, printed, got, c.want)
+		}
+	}
+}
+
+// TestVerifiersOfTheProfileTakeAccessTokens: those that insist on each claim of RFC 9068 section 2.2.
+func TestVerifiersOfTheProfileTakeAccessTokens(t *testing.T) {
+	t.Parallel()
+	key, text := newKey(t)
+	s, v := startService(t, "JWT_PRIVATE_KEY="+text), newVerifier(t)
+	user, keys := s.logIn("user"), "http://"+s.addr+"/.well-known/jwks.json"
+	printed, failure := v.run("profile.mjs", user.token, keys, issuer, audience)
+	if n := strings.Count(printed, `"sub":"`+user.id+`"`); n != 2 || failure != "" {
+		t.Errorf("%d of 2 verifiers take the token: %s%s", n, printed, failure)
+	}
+	for _, claim := range []string{"client_id", "jti", "sub", "iat", "exp", "aud", "iss"} {
+		without := signed(replaced(t, user.token, 1, `"`+claim+`":`, `"not_`+claim+`":`), key)
+		printed, failure := v.run("profile.mjs", without, keys, issuer, audience)
+		if printed != "" || strings.Count(failure, "\n") != 1 {
+			t.Errorf("without %s: %s%s", claim, printed, failure)
 		}
 	}
 }
