@@ -123,10 +123,14 @@ func (r *Relay) pause(drained Drained, err error) (wait time.Duration, wakeable 
 
 // report logs the first of a row of failures, not each.
 func (r *Relay) report(drained Drained, err error) {
-	if r.failures == 0 {
-		r.log.Warn("events can't be published at this moment; they wait in the outbox",
-			"taken", drained.Taken, "published", drained.Removed, "error", err)
+	if r.failures > 0 {
+		return
 	}
+	log := r.log.With("taken", drained.Taken, "published", drained.Removed)
+	if err != nil { // else the publisher has told why
+		log = log.With("error", err)
+	}
+	log.Warn("events can't be published at this moment; they wait in the outbox")
 }
 
 // sleep waits, and returns false if ctx ended.

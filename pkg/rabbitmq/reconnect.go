@@ -69,7 +69,7 @@ func (o *outage) failed(err error) {
 		o.log.Warn("no connection to RabbitMQ; trying again until there is one", "error", err)
 	case now.Sub(o.logged) >= remindEvery:
 		o.logged = now
-		o.log.Warn("still no connection to RabbitMQ", "for", now.Sub(o.began).Round(time.Second), "error", err)
+		o.log.Warn("still no connection to RabbitMQ", "for", now.Sub(o.began).Round(time.Second).String(), "error", err)
 	}
 }
 
@@ -77,7 +77,7 @@ func (o *outage) over() {
 	if o.began.IsZero() {
 		o.log.Info("connected to RabbitMQ")
 	} else {
-		o.log.Info("connected to RabbitMQ again", "after", time.Since(o.began).Round(time.Millisecond))
+		o.log.Info("connected to RabbitMQ again", "after", time.Since(o.began).Round(time.Millisecond).String())
 	}
 	o.began = time.Time{}
 }
