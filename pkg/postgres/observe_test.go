@@ -43,7 +43,7 @@ func observed(t *testing.T, dsn string) (*postgres.DB, *queries) {
 func TestQueriesAreObserved(t *testing.T) {
 	t.Parallel()
 	db, seen := observed(t, postgrestest.URL(t))
-	if err := db.EndSession(t.Context(), access.Internal(uuid.Nil), uuid.Nil); err == nil {
+	if err := db.EndSession(t.Context(), access.Internal(create(t, db, "a@example.com").ID), uuid.New()); err == nil {
 		t.Error("a session ended that never was")
 	}
 	if _, err := db.Credential(t.Context(), "nobody@example.com"); err != nil {

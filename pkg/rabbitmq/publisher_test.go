@@ -173,7 +173,7 @@ func TestImpossibleEventsAlone(t *testing.T) {
 			if !errors.Is(errs[1], rabbitmq.ErrRejected) {
 				t.Errorf("error of the bad event: %v, want ErrRejected", errs[1])
 			}
-			waitFor(t, "the good events", func() bool { return len(arrived.received()) == 2 })
+			waitFor(t, "the good events", func() bool { return len(arrived.firstArrivals()) == 2 }) // one may come twice, as the channel was closed
 			noErrors(t, p.Publish(t.Context(), events[:1])) // the connection is unharmed
 		})
 	}
