@@ -23,7 +23,8 @@ const (
 // LimitConnections bounds how many connections server has from listener: 10,000, or as many as fit into memory bytes.
 // At the bound, the connection that has waited for its client for longest is closed for the next one. It may be idle, or
 // in the middle of a request that the client sends slowly. While no connection waits for its client, new clients wait in the
-// backlog of the system. LimitConnections must be called before the server serves. It sets ConnState and ConnContext, and wraps Handler.
+// backlog of the system. LimitConnections must be called before the server serves. It sets ConnState, ConnContext and
+// DisableGeneralOptionsHandler, and wraps Handler.
 func LimitConnections(server *http.Server, listener net.Listener, memory int64) net.Listener {
 	return limitConnections(server, listener, connectionsWithin(memory))
 }
@@ -39,7 +40,8 @@ func limitConnections(server *http.Server, listener net.Listener, most int) *lim
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, connection{l, conn})
 	}
-	server.Handler = work(server.Handler)
+	server.DisableGeneralOptionsHandler = true // it would keep a trailer
+	server.Handler = work(withoutTrailer(server.Handler))
 	return l
 }
 

@@ -9,21 +9,25 @@ import (
 // gateways take about a hundred.
 const maxHeaderLines = 128
 
+// maxHeaderCommas bounds the elements of lists in a header: net/http makes a map of those of Trailer, which takes some 70 bytes for each.
+const maxHeaderCommas = 256
+
 // maxRead bounds the bytes of one read from a connection, and so those that net/http has of the next request when it ends one: the lines in
-// them are not counted. Short ones are some 170 more.
+// them are not counted. Short ones are some 170 more, and so are elements.
 const maxRead = 512
 
-var errHeaderLines = errors.New("the header of a request has too many fields")
+var errHeaderLines = errors.New("the header of a request has too many fields, or elements of lists")
 
 // tooManyFields is the response to such a request, which no handler sees (RFC 6585 section 5).
 const tooManyFields = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-// headerLines counts the lines of a header that arrives in parts.
+// headerLines counts the lines of a header that arrives in parts, and its commas.
 type headerLines struct {
-	ended bool // the empty line behind the header has arrived
-	full  bool // it has too many lines
-	lines int
-	bytes int // of the line that has begun, without its end
+	ended  bool // the empty line behind the header has arrived
+	full   bool // it has too many lines or commas
+	lines  int
+	commas int
+	bytes  int // of the line that has begun, without its end
 }
 
 // add counts what has arrived.
@@ -39,12 +43,15 @@ func (h *headerLines) add(p []byte) {
 			h.bytes = 0
 		case b != '\r':
 			h.bytes++
+			if b == ',' {
+				h.commas++
+			}
 		}
-		h.full = h.lines > maxHeaderLines
+		h.full = h.lines > maxHeaderLines || h.commas > maxHeaderCommas
 	}
 }
 
-// Read implements net.Conn. It refuses a request whose header has too many lines. net/http may read again then, and respond once more: neither
+// Read implements net.Conn. It refuses a request whose header has too many lines or commas. net/http may read again then, and respond once more: neither
 // works.
 func (c *limitedConn) Read(p []byte) (int, error) {
 	if c.header.full {
