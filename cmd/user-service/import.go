@@ -26,7 +26,7 @@ func usersImportCommand() *cobra.Command {
 		Short: "Bring accounts over from another service, with their password hashes",
 		Long: "import makes an account of each line of FILE, or of standard input: JSON lines, or CSV with a header.\n" +
 			"The members or columns are " + strings.Join(memberNames(), ", ") + ";\n" +
-			"email and password_hash are required. In CSV, roles are separated by spaces or semicolons, and\n" +
+			"email and password_hash are required. An id is kept if it is a UUID; without one a new one is made. In CSV, roles are separated by spaces or semicolons, and\n" +
 			"metadata is JSON. Hashes may be of bcrypt, argon2id, argon2i, and PBKDF2-SHA256 as Django or passlib\n" +
 			"write it; each is replaced by today's kind at the first login.\n\n" +
 			"A line that breaks a rule is refused and reported, the others go on, and the exit code is 1. An email\n" +
@@ -128,6 +128,7 @@ type importRun struct {
 	dryRun   bool
 	progress *progress
 	batch    []user.Import
+	lines    []int // where the accounts of the batch are
 
 	created, existing, refused int
 }
@@ -169,7 +170,7 @@ func (r *importRun) take(rec record) {
 		errs.Append(e)
 	}
 	if len(errs) == 0 {
-		r.batch = append(r.batch, account)
+		r.batch, r.lines = append(r.batch, account), append(r.lines, rec.line)
 		return
 	}
 	var all []string
@@ -189,7 +190,7 @@ func (r *importRun) refuse(line int, why ...string) {
 
 // flush stores the batch.
 func (r *importRun) flush(ctx context.Context) error {
-	created, err := r.importer.Import(ctx, r.batch, r.dryRun)
+	created, taken, err := r.importer.Import(ctx, r.batch, r.dryRun)
 	if ctx.Err() != nil {
 		return errStopped
 	}
@@ -197,8 +198,11 @@ func (r *importRun) flush(ctx context.Context) error {
 		return fmt.Errorf("import: %w", plainly(err))
 	}
 	r.created += created
-	r.existing += len(r.batch) - created
-	r.batch = r.batch[:0]
+	r.existing += len(r.batch) - created - len(taken)
+	for _, i := range taken {
+		r.refuse(r.lines[i], "id belongs to an account with another email")
+	}
+	r.batch, r.lines = r.batch[:0], r.lines[:0]
 	r.progress.show(r.created+r.existing+r.refused, r.summary())
 	return nil
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
 
 	"user-service/pkg/user"
 )
@@ -24,11 +25,12 @@ const (
 	moment
 	list
 	document
+	identifier
 )
 
 // members are what an imported account may have.
 var members = map[string]memberKind{
-	"email": text, "email_verified": flag, "password_hash": text, "name": text, "picture": text, "locale": text,
+	"id": identifier, "email": text, "email_verified": flag, "password_hash": text, "name": text, "picture": text, "locale": text,
 	"zoneinfo": text, "metadata": document, "roles": list, "status": text, "created_at": moment,
 }
 
@@ -40,7 +42,7 @@ func (r record) account() (user.Import, user.FieldErrors) {
 	var a user.Import
 	var errs user.FieldErrors
 	targets := map[string]any{
-		"email": &a.Email, "email_verified": &a.EmailVerified, "password_hash": &a.PasswordHash, "name": &a.Profile.Name,
+		"id": (*strictUUID)(&a.ID), "email": &a.Email, "email_verified": &a.EmailVerified, "password_hash": &a.PasswordHash, "name": &a.Profile.Name,
 		"picture": &a.Profile.Picture, "locale": &a.Profile.Locale, "zoneinfo": &a.Profile.Zoneinfo, "roles": &a.Roles,
 		"status": (*string)(&a.Status), "created_at": &a.CreatedAt,
 	}
@@ -67,6 +69,8 @@ var mustBe = map[memberKind]string{
 	flag:   "must be true or false",
 	moment: "must be a time with its zone as RFC 3339 writes it, such as 2021-03-04T05:06:07Z",
 	list:   "must be a list of names",
+
+	identifier: "must be a UUID such as 0198c0de-1a2b-7c3d-8e4f-5a6b7c8d9e0f, and not all zeros",
 }
 
 // maxDepth is how deeply metadata may be nested, as in the API.
@@ -104,4 +108,17 @@ func plain(name string) string {
 		return ""
 	}
 	return name
+}
+
+// strictUUID is a UUID in its usual form alone: 36 characters, and not the nil UUID, which is nobody's.
+type strictUUID uuid.UUID
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (u *strictUUID) UnmarshalText(text []byte) error {
+	id, err := uuid.ParseBytes(text)
+	if err != nil || len(text) != len(id.String()) || id == uuid.Nil {
+		return errors.New("not a UUID")
+	}
+	*u = strictUUID(id)
+	return nil
 }

@@ -17,7 +17,7 @@ func (s *server) importAccount(email, hash string) {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	if n, err := importer.Import(s.t.Context(), []user.Import{{Email: email, PasswordHash: hash}}, false); err != nil || n != 1 {
+	if n, _, err := importer.Import(s.t.Context(), []user.Import{{Email: email, PasswordHash: hash}}, false); err != nil || n != 1 {
 		s.t.Fatalf("%d accounts are imported, %v", n, err)
 	}
 }

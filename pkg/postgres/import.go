@@ -18,25 +18,41 @@ import (
 var errDryRun = errors.New("dry run")
 
 // Import implements user.Store.
-func (db *DB) Import(ctx context.Context, accounts []user.NewAccount, dryRun bool) (created int, err error) {
+func (db *DB) Import(ctx context.Context, accounts []user.NewAccount, dryRun bool) (created int, taken []int, err error) {
 	err = db.inTx(ctx, "import users", func(tx pgx.Tx) error {
 		stored, err := importAccounts(ctx, tx, accounts)
-		if created = len(stored); err == nil && dryRun {
+		if err != nil {
+			return err
+		}
+		created = len(stored)
+		if taken, err = takenIDs(ctx, tx, accounts); err == nil && dryRun {
 			return errDryRun
 		}
 		return err
 	})
 	switch {
 	case errors.Is(err, errDryRun):
-		return created, nil
+		return created, taken, nil
 	case err != nil:
-		return 0, err
+		return 0, nil, err
 	}
 	db.committed()
-	return created, nil
+	return created, taken, nil
 }
 
-// importAccounts stores the accounts whose email is free with all that belongs to them, and
+// takenIDs returns the indexes of the accounts whose id belongs to one with another email.
+func takenIDs(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]int, error) {
+	rows, err := tx.Query(ctx, `
+		SELECT place::int - 1 FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS given (id, email_key, place)
+		  JOIN users u ON u.id = given.id::uuid AND u.email_key <> given.email_key ORDER BY place`,
+		ids(accounts), column(accounts, func(a user.NewAccount) string { return user.EmailKey(a.User.Email) }))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[int])
+}
+
+// importAccounts stores the accounts whose email and id are free with all that belongs to them, and
 // returns those.
 func importAccounts(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]user.NewAccount, error) {
 	stored, err := importUsers(ctx, tx, accounts)
@@ -60,7 +76,8 @@ func importAccounts(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) 
 }
 
 // importUsers stores users, in the order of their emails, so that two imports that run at
-// once wait for each other and never in a circle. Of two with the same email the first wins.
+// once wait for each other and never in a circle. Of two with the same email the first wins; of two with the same id, that with the
+// lower key of its email.
 func importUsers(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]user.NewAccount, error) {
 	text := func(of func(user.User) string) []string {
 		return column(accounts, func(a user.NewAccount) string { return of(a.User) })
@@ -75,8 +92,8 @@ func importUsers(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]
 			WITH ORDINALITY AS given (id, email, email_key, email_verified, name, name_key, picture, locale, zoneinfo,
 				metadata, status, version, created_at, updated_at, place)
 		ORDER BY email_key COLLATE "C", place
-		ON CONFLICT (email_key) DO NOTHING
-		RETURNING id`,
+		ON CONFLICT DO NOTHING
+		RETURNING id, email_key`,
 		ids(accounts),
 		text(func(u user.User) string { return u.Email }),
 		text(func(u user.User) string { return user.EmailKey(u.Email) }),
@@ -94,15 +111,24 @@ func importUsers(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]
 	if err != nil {
 		return nil, err
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	type stored struct {
+		ID       uuid.UUID
+		EmailKey string
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[stored])
 	if err != nil {
 		return nil, err
 	}
-	isStored := make(map[uuid.UUID]bool, len(found))
-	for _, id := range found {
-		isStored[id] = true
+	isStored := make(map[stored]bool, len(found))
+	for _, s := range found {
+		isStored[s] = true
 	}
-	return slices.DeleteFunc(slices.Clone(accounts), func(a user.NewAccount) bool { return !isStored[a.User.ID] }), nil
+	return slices.DeleteFunc(slices.Clone(accounts), func(a user.NewAccount) bool {
+		s := stored{a.User.ID, user.EmailKey(a.User.Email)}
+		keep := isStored[s]
+		delete(isStored, s) // the same line may be there twice
+		return !keep
+	}), nil
 }
 
 func importCredentials(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) error {

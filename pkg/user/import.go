@@ -14,6 +14,7 @@ import (
 
 // Import is an account that another service kept until now.
 type Import struct {
+	ID            uuid.UUID // uuid.Nil stands for a new one
 	Email         string
 	EmailVerified bool
 	PasswordHash  string // in a format that package password reads; replaced at the first login
@@ -56,28 +57,32 @@ func (im *Importer) Check(a Import) FieldErrors {
 
 // Import makes an account of each of the batch whose email nobody has, in one transaction, and
 // returns how many those are. The others are left alone, so that an import that was
-// interrupted can be run again. A dry run tells the same and changes nothing.
+// interrupted can be run again. taken has the indexes of those whose id belongs to an account with another email. A dry run tells the
+// same and changes nothing.
 //
 // Errors: Invalid (Check finds something wrong with one of the batch), Unavailable.
-func (im *Importer) Import(ctx context.Context, batch []Import, dryRun bool) (created int, err error) {
+func (im *Importer) Import(ctx context.Context, batch []Import, dryRun bool) (created int, taken []int, err error) {
 	accounts := make([]NewAccount, len(batch))
 	for i, a := range batch {
 		if err := im.Check(a).Err(); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		if accounts[i], err = a.account(im.service.now()); err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 	}
 	return im.service.store.Import(ctx, accounts, dryRun)
 }
 
-// account is what becomes of an Import. It gets an id of this service's own, whatever the other
-// service called it: ids are UUIDv7 here, and lists are sorted by them.
+// account is what becomes of an Import. It keeps the id that the other service gave it, if that is a UUID: other systems know the user
+// by it. Lists are sorted by ids, so that such accounts are not in the order in which they were made.
 func (a Import) account(now time.Time) (NewAccount, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return NewAccount{}, fmt.Errorf("make a user id: %w", err)
+	id := a.ID
+	if id == uuid.Nil {
+		var err error
+		if id, err = uuid.NewV7(); err != nil {
+			return NewAccount{}, fmt.Errorf("make a user id: %w", err)
+		}
 	}
 	u := User{
 		ID: id, Email: TrimEmail(a.Email), EmailVerified: a.EmailVerified, Profile: a.Profile, Roles: []string{access.User},

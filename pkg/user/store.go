@@ -24,9 +24,10 @@ type Store interface {
 	// token, entries of the audit trail. fresh is the number of tokens to verify an email that its mailbox got within FreshTokenAge, and now
 	// the time of the database.
 	Create(ctx context.Context, grant access.Grant, u User, passwordHash string, decide func(fresh int, now time.Time) (Change, error)) error
-	// Import stores those of the accounts whose email nobody has, each as Create does, and
-	// returns how many they are. A dry run counts them and stores nothing.
-	Import(ctx context.Context, accounts []NewAccount, dryRun bool) (created int, err error)
+	// Import stores those of the accounts whose email and id nobody has, each as Create does, and
+	// returns how many they are, and the indexes of those whose id belongs to an account with another email. A dry run counts them and
+	// stores nothing.
+	Import(ctx context.Context, accounts []NewAccount, dryRun bool) (created int, taken []int, err error)
 	// Change locks the account that the grant is about, lets decide look at it, and stores what decide returns.
 	Change(ctx context.Context, grant access.Grant, decide Decide) (User, error)
 	// User returns an account.

@@ -34,7 +34,7 @@ func (s *target) importAccounts(iterations int) {
 	for i := range batch {
 		batch[i] = user.Import{Email: fmt.Sprintf("known-%d@example.com", i), PasswordHash: hash}
 	}
-	if n, err := importer.Import(s.t.Context(), batch, false); err != nil || n != imported {
+	if n, _, err := importer.Import(s.t.Context(), batch, false); err != nil || n != imported {
 		s.t.Fatalf("%d accounts are imported, %v", n, err)
 	}
 	s.sql(`UPDATE users SET status = 'disabled' WHERE email = 'known-1@example.com'`)
