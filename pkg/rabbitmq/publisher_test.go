@@ -174,7 +174,7 @@ func TestImpossibleEventsAlone(t *testing.T) {
 				t.Errorf("error of the bad event: %v, want ErrRejected", errs[1])
 			}
 			waitFor(t, "the good events", func() bool { return len(arrived.firstArrivals()) == 2 }) // one may come twice, as the channel was closed
-			noErrors(t, p.Publish(t.Context(), events[:1])) // the connection is unharmed
+			noErrors(t, p.Publish(t.Context(), events[:1]))                                         // the connection is unharmed
 		})
 	}
 }
