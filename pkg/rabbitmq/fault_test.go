@@ -261,6 +261,25 @@ func TestABrokerThatHasMoved(t *testing.T) {
 	noErrors(t, p.Publish(t.Context(), newEvents(t, randomType(), 1)))
 }
 
+// TestSettingsThatChangeWhileAConnectionIsMadeCount changes the address while the broker at the first one takes its time.
+func TestSettingsThatChangeWhileAConnectionIsMadeCount(t *testing.T) {
+	t.Parallel()
+	now := broker(t)
+	network, first := newMouthpiece(t, now)
+	hear := network.goDeaf(t)
+	p := rabbitmq.New(first, slog.New(slog.DiscardHandler), nil)
+	run(t, p)
+	waitFor(t, "the first word", func() bool { return network.said() > 0 })
+	if err := p.SetConfig(t.Context(), now); err != nil {
+		t.Fatal(err)
+	}
+	hear()
+	waitFor(t, "a publishing that the first address does not see", func() bool {
+		before := network.said()
+		return p.Publish(t.Context(), newEvents(t, randomType(), 1))[0] == nil && network.said() == before
+	})
+}
+
 func TestCloseWhilePublishing(t *testing.T) {
 	t.Parallel()
 	typ := randomType()

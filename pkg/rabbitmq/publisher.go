@@ -55,8 +55,7 @@ func New(cfg Config, log *slog.Logger, o Observer) *Publisher {
 // another user is replaced. While there is a connection, settings by which none can be made are refused, and the old
 // ones stay in force. The error shows nothing of the settings.
 func (p *Publisher) SetConfig(ctx context.Context, next Config) error {
-	old := *p.cfg.Load()
-	if next == old {
+	if next == *p.cfg.Load() {
 		return nil
 	}
 	if p.current.Load() != nil {
@@ -65,11 +64,20 @@ func (p *Publisher) SetConfig(ctx context.Context, next Config) error {
 		}
 	}
 	p.cfg.Store(&next)
-	old.Password = next.Password
-	if s := p.current.Load(); s != nil && next != old {
-		s.close() // Run opens the next one
-	}
+	p.leaveOther(p.current.Load())
 	return nil
+}
+
+// leaveOther closes a session, if there is one, that was made by settings for another broker or user. Run opens the next one.
+func (p *Publisher) leaveOther(s *session) {
+	if s == nil {
+		return
+	}
+	now := *p.cfg.Load()
+	now.Password = s.cfg.Password // the one that stands needs none
+	if now != s.cfg {
+		s.close()
+	}
 }
 
 // try makes a connection, as settings that do not work are worse than those of yesterday.
@@ -113,6 +121,7 @@ func (p *Publisher) prepare(channel *amqp.Channel) error {
 func (p *Publisher) serve(s *session) {
 	p.current.Store(s)
 	p.observer.Connected(true)
+	p.leaveOther(s) // the settings may have changed while it was made
 	s.probe()
 	p.current.Store(nil)
 	p.observer.Connected(false)

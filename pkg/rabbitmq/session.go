@@ -26,6 +26,7 @@ type session struct {
 	channel *channel // who holds the token of sending may replace it
 	prepare func(*amqp.Channel) error
 	log     *slog.Logger
+	cfg     Config // by which it was made
 	// borrowed tells that the exchange can't be declared by us, which is logged once. Who opens the channel may set it.
 	borrowed bool
 
@@ -49,7 +50,7 @@ func open(ctx context.Context, cfg Config, name string, log *slog.Logger, prepar
 	// amqp091-go takes no context; without its socket it gives up at once.
 	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
 
-	s := &session{socket: socket, prepare: prepare, log: log, sending: make(chan struct{}, 1), lost: make(chan struct{})}
+	s := &session{socket: socket, prepare: prepare, log: log, cfg: cfg, sending: make(chan struct{}, 1), lost: make(chan struct{})}
 	err = s.shakeHands(ctx, cfg, name)
 	if !stop() {
 		err = fmt.Errorf("wait for the broker's answer: %w", ctx.Err())
