@@ -1,6 +1,7 @@
 package fuzz_test
 
 import (
+	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -68,8 +69,10 @@ func (g *generator) request() *wire {
 	if g.chance(6) {
 		g.odd(w)
 	}
-	// The header may have 16 KiB, and a little more.
-	g.malformed = g.malformed || !strings.HasPrefix(w.target, "/") || len(w.bytes(""))-len(w.body) > 14<<10
+	// The header may have 16 KiB, and a little more, and 256 commas.
+	header := w.bytes("")
+	header = header[:len(header)-len(w.body)]
+	g.malformed = g.malformed || !strings.HasPrefix(w.target, "/") || len(header) > 14<<10 || bytes.Count(header, []byte(",")) > 250
 	return w
 }
 
