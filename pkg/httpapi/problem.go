@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"user-service/pkg/telemetry"
@@ -131,10 +133,27 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 		Title:     k.title,
 		Status:    k.status,
 		Detail:    e.Detail,
-		Instance:  r.URL.EscapedPath(),
+		Instance:  instance(r.URL),
 		RequestID: telemetry.RequestID(r.Context()),
 		Errors:    e.Fields,
 	})
+}
+
+// maxInstance is how many bytes of a path a problem document repeats. The longest path has 16 KiB, of which JSON would make 96 that wait
+// for the client to read them.
+const maxInstance = 512
+
+// instance is a path, or how it begins.
+func instance(u *url.URL) string {
+	path := u.EscapedPath()
+	if len(path) <= maxInstance {
+		return path
+	}
+	path = path[:maxInstance]
+	if last := strings.LastIndexByte(path, '%'); last > maxInstance-len("%41") { // half of an escaped byte
+		path = path[:last]
+	}
+	return path
 }
 
 // countRefusal counts what a limit has refused. One that knows no quota, but how many may wait, has no Limit.
