@@ -73,15 +73,13 @@ func checkMediaType(h http.Header, accepted []string) error {
 // appears twice, and nesting without sense are malformed (RFC 8259, RFC 7493).
 func parseObject(body []byte) (*object, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(body))
-	if dec.PeekKind() != '{' {
-		if _, err := dec.ReadValue(); err != nil {
-			return nil, errMalformed(syntaxDetail(err))
-		}
-		return nil, errMalformed("The body must be a JSON object.")
-	}
+	kind := dec.PeekKind()
 	obj := &object{members: map[string]jsontext.Value{}}
 	if err := obj.scan(dec); err != nil {
 		return nil, errMalformed(syntaxDetail(err))
+	}
+	if kind != '{' {
+		return nil, errMalformed("The body must be a JSON object.")
 	}
 	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
 		return nil, errMalformed("The body must be one JSON object and nothing after it.")
@@ -89,7 +87,8 @@ func parseObject(body []byte) (*object, error) {
 	return obj, obj.split(body)
 }
 
-// scan reads the whole object and notes every string with a NUL, which PostgreSQL can't keep.
+// scan reads a whole value, by tokens: ReadValue would call itself for each level of a hostile body. It notes every string with
+// a NUL, which PostgreSQL can't keep.
 func (o *object) scan(dec *jsontext.Decoder) error {
 	for {
 		token, err := dec.ReadToken()
