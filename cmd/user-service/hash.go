@@ -63,7 +63,8 @@ func startHashing(cfg config.Passwords, log *slog.Logger) (*password.Process, er
 			log.Error("the process that hashes passwords has ended, the next login starts another", "error", err)
 		},
 		Unstarted: func(err *password.StartError) {
-			log.Error("passwords can't be hashed: logins, registrations and password changes get 503", "error", err, "next_try_in", err.Retry.String())
+			log.Error("passwords can't be hashed: logins, registrations and password changes get 503",
+				"error", err, "next_try_in", err.Retry.String())
 		},
 	}
 	if all := debug.SetMemoryLimit(-1); all < math.MaxInt64 {

@@ -26,8 +26,8 @@ func usersImportCommand() *cobra.Command {
 		Short: "Bring accounts over from another service, with their password hashes",
 		Long: "import makes an account of each line of FILE, or of standard input: JSON lines, or CSV with a header.\n" +
 			"The members or columns are " + strings.Join(memberNames(), ", ") + ";\n" +
-			"email and password_hash are required. An id is kept if it is a UUID; without one a new one is made. In CSV, roles are separated by spaces or semicolons, and\n" +
-			"metadata is JSON. Hashes may be of bcrypt, argon2id, argon2i, and PBKDF2-SHA256 as Django or passlib\n" +
+			"email and password_hash are required. An id, which has to be a UUID, is kept; without one the account\n" +
+			"gets a new one. In CSV, roles are separated by spaces or semicolons, and metadata is JSON. Hashes may be of bcrypt, argon2id, argon2i, and PBKDF2-SHA256 as Django or passlib\n" +
 			"write it; each is replaced by today's kind at the first login.\n\n" +
 			"A line that breaks a rule is refused and reported, the others go on, and the exit code is 1. An email\n" +
 			"that has an account already is left alone, so that the same file can be imported again.",

@@ -42,9 +42,9 @@ func (r record) account() (user.Import, user.FieldErrors) {
 	var a user.Import
 	var errs user.FieldErrors
 	targets := map[string]any{
-		"id": (*strictUUID)(&a.ID), "email": &a.Email, "email_verified": &a.EmailVerified, "password_hash": &a.PasswordHash, "name": &a.Profile.Name,
+		"email": &a.Email, "email_verified": &a.EmailVerified, "password_hash": &a.PasswordHash, "name": &a.Profile.Name,
 		"picture": &a.Profile.Picture, "locale": &a.Profile.Locale, "zoneinfo": &a.Profile.Zoneinfo, "roles": &a.Roles,
-		"status": (*string)(&a.Status), "created_at": &a.CreatedAt,
+		"status": (*string)(&a.Status), "created_at": &a.CreatedAt, "id": (*strictUUID)(&a.ID),
 	}
 	for name, value := range r.members {
 		kind, known := members[name]

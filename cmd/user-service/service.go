@@ -68,13 +68,14 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 		return nil, usageError{fmt.Errorf("JWT_SECRET, JWT_PRIVATE_KEY, JWT_ACCEPTED_KEYS: %w", err)}
 	}
 	s.users = user.New(user.Config{
-		RegistrationEnabled: cfg.Accounts.RegistrationEnabled, VerifyAtRegistration: cfg.Accounts.VerifyEmailAtRegistration,
-		MaxFailures:    cfg.Accounts.LoginMaxFailures,
-		Passwords:      password.Policy{MinLength: cfg.Passwords.MinLength},
-		RefreshIdleTTL: cfg.Tokens.RefreshIdleTTL,
-		RefreshTTL:     cfg.Tokens.RefreshTTL,
-		Log:            log,
-		Observer:       s.metrics,
+		RegistrationEnabled:  cfg.Accounts.RegistrationEnabled,
+		VerifyAtRegistration: cfg.Accounts.VerifyEmailAtRegistration,
+		MaxFailures:          cfg.Accounts.LoginMaxFailures,
+		Passwords:            password.Policy{MinLength: cfg.Passwords.MinLength},
+		RefreshIdleTTL:       cfg.Tokens.RefreshIdleTTL,
+		RefreshTTL:           cfg.Tokens.RefreshTTL,
+		Log:                  log,
+		Observer:             s.metrics,
 	}, s.db, hasher, s.tokens)
 
 	s.watcher = s.newWatcher()

@@ -51,8 +51,8 @@ func (h *headerLines) add(p []byte) {
 	}
 }
 
-// Read implements net.Conn. It refuses a request whose header has too many lines or commas. net/http may read again then, and respond once more: neither
-// works.
+// Read implements net.Conn. It refuses a request whose header has too many lines or commas. net/http may read again then, and
+// respond once more: neither works.
 func (c *limitedConn) Read(p []byte) (int, error) {
 	if c.header.full {
 		return 0, errHeaderLines

@@ -21,7 +21,8 @@ const (
 func queueErasure(batch *pgx.Batch, id uuid.UUID) {
 	batch.Queue(`DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE subject = $1 FOR UPDATE SKIP LOCKED)`, id)
 	batch.Queue(`DELETE FROM users WHERE id = $1`, id)
-	batch.Queue(`INSERT INTO erasures (user_id) VALUES ($1)`, id)
+	// An id may be imported again, and erased again before the reaper has been here.
+	batch.Queue(`INSERT INTO erasures (user_id) VALUES ($1) ON CONFLICT (user_id) DO UPDATE SET erased_at = now()`, id)
 	queueForget(batch, id)
 }
 

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"context"
 	"net/netip"
 	"strings"
 	"sync"
@@ -150,5 +151,23 @@ func TestAnErasureDoesNotWaitForTheRelay(t *testing.T) {
 	}
 	if rows := postgrestest.Rows(t, dsn); strings.Contains(rows, gone.Email) {
 		t.Errorf("the email is left in\n%s", rows)
+	}
+}
+
+// TestAnAccountThatIsImportedAgainCanBeErasedAgain under the id that it had, before the reaper has gone over its first erasure.
+func TestAnAccountThatIsImportedAgainCanBeErasedAgain(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	u := newUser("a@example.com")
+	for range 2 {
+		if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", nil); err != nil {
+			t.Fatal(err)
+		}
+		_, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
+			return user.Change{Delete: true}, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
 	}
 }

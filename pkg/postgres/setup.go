@@ -42,7 +42,8 @@ const findSetup = `
 		SELECT string_agg(privilege || ' on ' || name, '; ' ORDER BY name, privilege) FROM (
 			SELECT name, privilege
 			  FROM unnest(string_to_array($1, ', ')) AS t (name), unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS p (privilege)
-			 WHERE NOT (name = 'audit_events' AND privilege IN ('UPDATE', 'DELETE')) AND NOT has_table_privilege(to_regclass(name), privilege)
+			 WHERE NOT (name = 'audit_events' AND privilege IN ('UPDATE', 'DELETE'))
+			   AND NOT has_table_privilege(to_regclass(name), privilege)
 			 UNION ALL
 			SELECT name, 'EXECUTE' FROM unnest(string_to_array($2, '; ')) AS f (name)
 			 WHERE NOT has_function_privilege(to_regprocedure(name), 'EXECUTE')

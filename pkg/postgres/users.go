@@ -43,7 +43,9 @@ func scanUser(row pgx.Row, more ...any) (user.User, error) {
 }
 
 // Create implements user.Store.
-func (db *DB) Create(ctx context.Context, grant access.Grant, u user.User, passwordHash string, decide func(int, time.Time) (user.Change, error)) error {
+func (db *DB) Create(
+	ctx context.Context, grant access.Grant, u user.User, passwordHash string, decide func(fresh int, now time.Time) (user.Change, error),
+) error {
 	err := db.inGrantedTx(ctx, "create a user", func(tx pgx.Tx) error {
 		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err

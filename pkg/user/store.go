@@ -20,10 +20,12 @@ import (
 // the caller as they are until the commit. Its errors are InvalidAccessToken, if the session
 // of the caller has ended, and Forbidden; then nothing is stored.
 type Store interface {
-	// Create stores a new account with its roles and its password hash. It lets decide say what belongs to it beside that: events, a
-	// token, entries of the audit trail. fresh is the number of tokens to verify an email that its mailbox got within FreshTokenAge, and now
-	// the time of the database.
-	Create(ctx context.Context, grant access.Grant, u User, passwordHash string, decide func(fresh int, now time.Time) (Change, error)) error
+	// Create stores a new account with its roles and its password hash. It stores the events, the token and the audit entries of the
+	// Change that decide returns. fresh is how many tokens its mailbox got within FreshTokenAge to verify an email, and now is the time
+	// of the database.
+	Create(
+		ctx context.Context, grant access.Grant, u User, passwordHash string, decide func(fresh int, now time.Time) (Change, error),
+	) error
 	// Import stores those of the accounts whose email and id nobody has, each as Create does, and
 	// returns how many they are, and the indexes of those whose id belongs to an account with another email. A dry run counts them and
 	// stores nothing.

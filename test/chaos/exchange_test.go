@@ -37,8 +37,8 @@ func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it
 	log, p := b.publisher("user_service", "")
 	waitFor(t, "the documented user to connect", func() bool { return p.Check(t.Context()) == nil })
 	b.mustPublish(p)
-	if strings.Contains(log.String(), "is used as it is") {
-		t.Errorf("the documented user has not declared the exchange:\n%s", log)
+	if strings.Contains(log.tail(all), "is used as it is") {
+		t.Errorf("the documented user has not declared the exchange:\n%s", log.tail(all))
 	}
 	b.onExchange("", func(channel *amqp.Channel) error { return channel.ExchangeDelete(rabbitmq.Exchange, false, false) })
 	b.declare("", amqp.Table{"alternate-exchange": "amq.fanout"})
@@ -46,17 +46,20 @@ func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it
 		log, p = b.publisher(user, "")
 		waitFor(t, user+" to connect", func() bool { return p.Check(t.Context()) == nil })
 		b.mustPublish(p)
-		if n := strings.Count(log.String(), "is used as it is"); n != 1 {
-			t.Errorf("%s: the log tells %d times that the exchange is used as it is:\n%s", user, n, log)
+		if n := strings.Count(log.tail(all), "is used as it is"); n != 1 {
+			t.Errorf("%s: the log tells %d times that the exchange is used as it is:\n%s", user, n, log.tail(all))
 		}
 	}
 
 	log, p = b.publisher("writer", "empty")
-	waitFor(t, "the reason in the log", func() bool { return strings.Contains(log.String(), "find it: Exception (404)") })
+	waitFor(t, "the reason in the log", func() bool { return strings.Contains(log.tail(all), "find it: Exception (404)") })
 	b.declare("empty", nil)
 	waitFor(t, "the writer to connect", func() bool { return p.Check(t.Context()) == nil })
 	b.mustPublish(p)
 }
+
+// all is more lines than a test logs.
+const all = 1000
 
 // exchanges is a broker whose operator declares the exchange.
 type exchanges struct {
@@ -66,7 +69,7 @@ type exchanges struct {
 }
 
 // publisher runs a Publisher until the test ends.
-func (b *exchanges) publisher(user, vhost string) (*lockedLog, *rabbitmq.Publisher) {
+func (b *exchanges) publisher(user, vhost string) (*output, *rabbitmq.Publisher) {
 	b.t.Helper()
 	host, number, err := net.SplitHostPort(b.node(0).addr)
 	if err != nil {
@@ -77,7 +80,7 @@ func (b *exchanges) publisher(user, vhost string) (*lockedLog, *rabbitmq.Publish
 		b.t.Fatal(err)
 	}
 	password := map[string]string{"app": b.password, "writer": "writer", "user_service": "change-me"}[user]
-	log := &lockedLog{}
+	log := &output{}
 	p := rabbitmq.New(rabbitmq.Config{Host: host, Port: port, User: user, Password: password, Vhost: vhost},
 		slog.New(slog.NewTextHandler(log, nil)), nil)
 	var running sync.WaitGroup
@@ -135,22 +138,4 @@ func documentedCommands(t *testing.T) (commands [][]string) {
 		t.Fatalf("docs/operations.md has the commands %q", commands)
 	}
 	return commands
-}
-
-// lockedLog is a log that a test reads while it is written.
-type lockedLog struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lockedLog) Write(line []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(line)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

@@ -13,7 +13,8 @@ func WithClock(t testing.TB, dsn, wrong string) string {
 	if err := execute(dsn, fmt.Sprintf(`
 		CREATE SCHEMA wrong;
 		CREATE FUNCTION wrong.now() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.now() + interval '%[1]s' $$;
-		CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() + interval '%[1]s' $$`, wrong)); err != nil {
+		CREATE FUNCTION wrong.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+			AS $$ SELECT pg_catalog.clock_timestamp() + interval '%[1]s' $$`, wrong)); err != nil {
 		t.Fatal(err)
 	}
 	u, err := url.Parse(dsn)
