@@ -15,7 +15,7 @@ const (
 	maxConnections = 10_000 // by the file descriptors and the memory that they take
 	minConnections = 512    // however little memory there is
 	// connectionBytes is how much memory a connection takes whose request has a token and 4 KiB of a body, and waits.
-	connectionBytes = 48 << 10
+	connectionBytes = 64 << 10
 	// serviceBytes is how much memory the rest of the service takes.
 	serviceBytes = 64 << 20
 )
@@ -35,7 +35,10 @@ func connectionsWithin(memory int64) int {
 
 func limitConnections(server *http.Server, listener net.Listener, most int) *limitedListener {
 	waiting, _ := simplelru.NewLRU[net.Conn, struct{}](most, nil) // it fails for a size of 0 only
-	l := &limitedListener{Listener: listener, slots: make(chan struct{}, most), closed: make(chan struct{}), waiting: waiting}
+	l := &limitedListener{
+		Listener: listener, slots: make(chan struct{}, most), closed: make(chan struct{}), waiting: waiting,
+		answers: newAnswers(maxAnswers),
+	}
 	server.ConnState = l.changed
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, connection{l, conn})
@@ -81,6 +84,8 @@ type limitedListener struct {
 	slots  chan struct{} // holds one for each connection
 	closed chan struct{}
 	once   sync.Once
+
+	answers *answers // that wait for their clients
 
 	mu      sync.Mutex
 	waiting *simplelru.LRU[net.Conn, struct{}] // connections that wait for their client; the first one is the oldest

@@ -56,6 +56,9 @@ func serveMost(t *testing.T, most int) (s two, dial func() *client) {
 		if r.URL.Path == "/large" {
 			_, _ = w.Write(make([]byte, 64<<20))
 		}
+		if r.URL.Path == "/answer" {
+			_, _ = (&statusRecorder{ResponseWriter: w, ctx: r.Context()}).Write(make([]byte, maxAnswers/2))
+		}
 		if r.URL.Path == "/body" {
 			defer waitForClient(r.Context())()
 			_, _ = io.Copy(io.Discard, r.Body)

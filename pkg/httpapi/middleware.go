@@ -63,7 +63,7 @@ func (a *API) record(pattern string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		done := a.observer.RequestStarted(r.Context(), r.Method)
-		recorder := &statusRecorder{ResponseWriter: w, status: http.StatusOK, body: watch(r)}
+		recorder := &statusRecorder{ResponseWriter: w, ctx: r.Context(), status: http.StatusOK, body: watch(r)}
 		next.ServeHTTP(recorder, r)
 		done(pattern, recorder.status)
 		level := slog.LevelInfo
@@ -118,6 +118,7 @@ func refuseHiddenSlashes(next *httprouter.Router) http.Handler {
 // statusRecorder remembers what was answered.
 type statusRecorder struct {
 	http.ResponseWriter
+	ctx    context.Context //nolint:containedctx // that of its request
 	status int
 	bytes  int
 	wrote  bool
@@ -142,7 +143,7 @@ func (s *statusRecorder) begin() {
 		if s.body.declared < 0 || s.body.declared > smallBody {
 			s.Header().Set("Connection", "close")
 		}
-		_ = waitForClient(s.body.ctx) // until the connection's state changes
+		_ = waitForClient(s.ctx) // until the connection's state changes
 		_ = http.NewResponseController(s.ResponseWriter).SetReadDeadline(time.Now().Add(unreadTimeout))
 	}
 }
@@ -152,6 +153,7 @@ func (s *statusRecorder) Write(p []byte) (int, error) {
 	if !s.wrote {
 		s.begin()
 	}
+	defer holdAnswer(s.ctx, len(p))()
 	n, err := s.ResponseWriter.Write(p)
 	s.bytes += n
 	return n, err
@@ -163,8 +165,7 @@ func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter 
 // watchedBody notes that the body was read to its end.
 type watchedBody struct {
 	io.ReadCloser
-	ctx      context.Context //nolint:containedctx // that of its request
-	declared int64           // Content-Length
+	declared int64 // Content-Length
 	ended    bool
 }
 
@@ -173,7 +174,7 @@ func watch(r *http.Request) *watchedBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	body := &watchedBody{ReadCloser: r.Body, declared: r.ContentLength, ctx: r.Context()}
+	body := &watchedBody{ReadCloser: r.Body, declared: r.ContentLength}
 	r.Body = body
 	return body
 }

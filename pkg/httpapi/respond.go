@@ -1,18 +1,18 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
 	"user-service/pkg/user"
 )
 
 // writeJSON answers with value. The status is sent only when value is encoded.
 func writeJSON(w http.ResponseWriter, status int, value any) error {
-	var body strings.Builder
+	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(value); err != nil {
@@ -21,7 +21,7 @@ func writeJSON(w http.ResponseWriter, status int, value any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write([]byte(body.String())) // a client that went away misses its answer
+	_, _ = w.Write(body.Bytes()) // a client that went away misses its answer
 	return nil
 }
 

@@ -87,7 +87,7 @@ func Start(t testing.TB, program, dsn string, settings map[string]string) *Repli
 		_ = cmd.Wait()
 		_ = log.Close()
 		if t.Failed() {
-			t.Log(r.tail(20))
+			t.Log(r.tail(8))
 		}
 	})
 	if !Await(t.Context(), r.IsReady) {

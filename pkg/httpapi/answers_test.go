@@ -1,0 +1,60 @@
+package httpapi
+
+import (
+	"io"
+	"net"
+	"net/http"
+	"testing"
+)
+
+// TestAnswersThatNobodyReadsAreBounded has three clients wait for answers of half the bound each. The first one has waited for longest, and
+// loses its connection; the others get all that they have asked for.
+func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
+	t.Parallel()
+	_, dial := serveMost(t, 10)
+	var bodies []io.Reader
+	for range 3 {
+		c := dial()
+		if _, err := io.WriteString(c, "GET /answer HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.ReadResponse(c.answers, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = resp.Body.Close() })
+		bodies = append(bodies, resp.Body)
+	}
+	for i, body := range bodies {
+		n, err := io.Copy(io.Discard, body)
+		if lost := err != nil; lost != (i == 0) || !lost && n != maxAnswers/2 {
+			t.Errorf("client %d reads %d bytes, and then %v", i, n, err)
+		}
+	}
+}
+
+func TestAnswersAreCountedUntilTheyAreRead(t *testing.T) {
+	t.Parallel()
+	a := newAnswers(10 * smallAnswer)
+	conns := make([]net.Conn, 4)
+	for i := range conns {
+		conns[i], _ = net.Pipe()
+		a.add(conns[i], 4*smallAnswer)
+		if a.bytes > 8*smallAnswer {
+			t.Errorf("%d answers have %d bytes", i+1, a.bytes)
+		}
+	}
+	if oldest, _, _ := a.waiting.GetOldest(); oldest != conns[2] {
+		t.Error("the connection that has waited for longest is not the third")
+	}
+	for _, conn := range conns {
+		a.remove(conn)
+	}
+	if a.bytes != 0 || a.waiting.Len() != 0 {
+		t.Errorf("%d answers are left with %d bytes", a.waiting.Len(), a.bytes)
+	}
+	a.add(conns[3], 11*smallAnswer)
+	if _, ok := a.waiting.Get(conns[3]); !ok {
+		t.Error("a single answer above the bound is not sent")
+	}
+}
