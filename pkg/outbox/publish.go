@@ -19,7 +19,7 @@ const (
 	// parkedRetry is how often a parked event is tried.
 	parkedRetry = 10 * time.Minute
 	// BlockedRetry is how long an event waits behind a refused one that is no longer there, because a person
-	// or a build without refusals has removed it. Usually the end of the refused event ends the wait.
+	// or a build without refusals has removed it. Usually the end of the refused event ends the wait. No delay is longer.
 	BlockedRetry = time.Hour
 )
 

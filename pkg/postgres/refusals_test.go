@@ -225,6 +225,20 @@ func TestWhatWaitedBehindARemovedEventIsRetried(t *testing.T) {
 	waitUntilEmptyNow(t, db)
 }
 
+// TestNoRetryWaitsForAClockThatWasSetBack has an event deferred by a clock that was two hours ahead.
+func TestNoRetryWaitsForAClockThatWasSetBack(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	backlog(t, dsn, 2, 100)
+	execute(t, dsn, `UPDATE outbox SET refusals = 1, retry_at = now() + interval '2 hours' WHERE id = (SELECT min(id) FROM outbox)`)
+	execute(t, dsn, `UPDATE outbox SET refusals = 1, retry_at = now() + interval '59 minutes' WHERE id > (SELECT min(id) FROM outbox)`)
+	sent, _ := refuser{t: t, db: db}.batch()
+	if len(sent) != 1 {
+		t.Errorf("%d events are retried, want the one that is due later than the longest delay", len(sent))
+	}
+}
+
 // TestADeletionIsNotBlocked by events that nobody gets any more.
 func TestADeletionIsNotBlocked(t *testing.T) {
 	t.Parallel()

@@ -142,6 +142,9 @@ func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at IS NULL ORDER BY id LIMIT %[1]d)
 			UNION ALL
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at <= now() ORDER BY retry_at, id LIMIT %[2]d)
+			UNION ALL -- later than the longest delay: the clock has been set back since
+			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at > now() + interval '%[5]d seconds'
+				ORDER BY retry_at DESC LIMIT %[2]d)
 		), sized AS (
 			SELECT id, data, sum(pg_column_size(data)) OVER (ORDER BY id) - pg_column_size(data) AS before FROM candidates
 		), measured AS (
@@ -156,7 +159,7 @@ func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 				AND (e.type = '%[4]s' OR (SELECT u.id FROM users u WHERE u.id = o.subject) IS NOT NULL)),
 			(SELECT count(*) FROM candidates)
 		FROM outbox o WHERE o.id = ANY (ARRAY(SELECT id FROM picked)) ORDER BY o.id FOR UPDATE OF o`,
-		limits.Events, limits.Retries, limits.Bytes, event.UserDeleted)).Query(func(rows pgx.Rows) (err error) {
+		limits.Events, limits.Retries, limits.Bytes, event.UserDeleted, int(outbox.BlockedRetry.Seconds()))).Query(func(rows pgx.Rows) (err error) {
 		*b, err = readBatch(rows, limits)
 		return err
 	})

@@ -87,6 +87,14 @@ type Failures struct {
 	BlockedUntil time.Time
 }
 
+// backoff returns how long the backoff still lasts. One that lasts longer than any began before the clock was set back, and is over.
+func (f Failures) backoff(now time.Time) time.Duration {
+	if left := f.BlockedUntil.Sub(now); left > 0 && left <= longestWait {
+		return left
+	}
+	return 0
+}
+
 // Guesses is what is known of failures, whether or not the email has an account.
 type Guesses struct {
 	Network Failures  // of the email from this network, or of the user
@@ -110,16 +118,16 @@ func (s *Service) blocked(g Guesses) error {
 	if s.cfg.MaxFailures == 0 {
 		return nil
 	}
-	until, limit := g.Network.BlockedUntil, Limit{Policy: "login", Quota: s.cfg.MaxFailures, Window: s.wait(g.Network.Count)}
-	if !g.Known && g.Total.BlockedUntil.After(until) {
-		until, limit = g.Total.BlockedUntil, Limit{Policy: "login", Quota: 1, Window: longestWait}
+	wait, limit := g.Network.backoff(g.Now), Limit{Policy: "login", Quota: s.cfg.MaxFailures, Window: s.wait(g.Network.Count)}
+	if total := g.Total.backoff(g.Now); !g.Known && total > wait {
+		wait, limit = total, Limit{Policy: "login", Quota: 1, Window: longestWait}
 	}
-	if !until.After(g.Now) {
+	if wait == 0 {
 		return nil
 	}
 	return &Error{
 		Code: TooManyRequests, Detail: "Too many failed attempts in a row; wait, then try again.",
-		RetryAfter: until.Sub(g.Now), Limit: &limit,
+		RetryAfter: wait, Limit: &limit,
 	}
 }
 

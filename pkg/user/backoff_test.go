@@ -33,6 +33,8 @@ func TestBackoff(t *testing.T) {
 	now := login
 	inForce := Failures{Count: 7, BlockedUntil: now.Add(time.Minute)}
 	ended := Failures{Count: 7, BlockedUntil: now}
+	longest := Failures{Count: 7, BlockedUntil: now.Add(longestWait)}
+	setBack := Failures{Count: 7, BlockedUntil: now.Add(longestWait + time.Second)} // the clock
 	s := &Service{cfg: Config{MaxFailures: 5}}
 	for name, c := range map[string]struct {
 		guesses Guesses
@@ -45,6 +47,9 @@ func TestBackoff(t *testing.T) {
 		"of all networks":              {Guesses{Network: ended, Total: inForce}, s, true},
 		"of all networks, a known one": {Guesses{Total: inForce, Known: true}, s, false},
 		"has ended":                    {Guesses{Network: ended, Total: ended}, s, false},
+		"of the longest time":          {Guesses{Network: longest}, s, true},
+		"before the clock was set":     {Guesses{Network: setBack, Total: setBack}, s, false},
+		"of all networks, after it":    {Guesses{Network: setBack, Total: inForce}, s, true},
 		"turned off":                   {Guesses{Network: inForce, Total: inForce}, &Service{}, false},
 	} {
 		c.guesses.Now = now

@@ -39,6 +39,7 @@ func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
 		"living, in a fraction of a second":  {5, 123456 * time.Microsecond, rotated(123456 * time.Microsecond)},
 		"spent, at once":                     {4, 0, successor},
 		"spent, by a clock that is behind":   {4, -time.Second, successor},
+		"spent, clock set back since":        {4, -time.Hour, theft},
 		"spent, just within the grace":       {4, 10*time.Second - time.Microsecond, successor},
 		"spent, after exactly the grace":     {4, 10 * time.Second, successor},
 		"spent, just over the grace":         {4, 10*time.Second + time.Microsecond, theft},

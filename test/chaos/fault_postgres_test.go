@@ -64,6 +64,17 @@ var postgresFaults = []fault{
 		},
 	},
 	{
+		// As when a standby is promoted whose clock is another, or when a time server corrects the clock.
+		kind: "clock of PostgreSQL set", lane: postgreSQL, least: 0, most: 3 * time.Second,
+		means: history.Fault{Clock: true},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			f.Detail = [...]string{"2 hours", "-2 hours"}[s.variant%2]
+			err := r.sql(ctx, `UPDATE clock.offsets SET wrong = interval '`+f.Detail+`'`)
+			pause(ctx, s.lasts)
+			return errors.Join(err, r.sql(ctx, `UPDATE clock.offsets SET wrong = interval '0'`))
+		},
+	},
+	{
 		kind: "disk of the outbox full", lane: postgreSQL, only: plain, least: 500 * time.Millisecond, most: 3 * time.Second,
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
@@ -92,6 +103,19 @@ func restartOfPostgreSQL(kind string, end func(database) error) fault {
 
 // mayWrite makes a session that began read-only a writable one.
 const mayWrite = `SET default_transaction_read_only = off`
+
+// setClock gives the service's role a clock that can be set: its schema comes before that of the system.
+const setClock = `
+	CREATE SCHEMA clock;
+	CREATE TABLE clock.offsets (wrong interval NOT NULL);
+	INSERT INTO clock.offsets VALUES ('0');
+	CREATE FUNCTION clock.now() RETURNS timestamptz LANGUAGE sql STABLE
+		AS $$ SELECT pg_catalog.now() + (SELECT wrong FROM clock.offsets) $$;
+	CREATE FUNCTION clock.clock_timestamp() RETURNS timestamptz LANGUAGE sql
+		AS $$ SELECT pg_catalog.clock_timestamp() + (SELECT wrong FROM clock.offsets) $$;
+	GRANT USAGE ON SCHEMA clock TO app;
+	GRANT SELECT ON clock.offsets TO app;
+	ALTER ROLE app SET search_path = public, clock, pg_catalog`
 
 // terminateSessions ends all sessions of the service.
 const terminateSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'`

@@ -72,7 +72,7 @@ func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 	}
 	runProgram(t, program, settings{"DATABASE_URL": reached, "MIGRATION_DATABASE_URL": direct}, "", "migrate", "up")
 	if err := r.sql(t.Context(), `CREATE SCHEMA chaos AUTHORIZATION app`, `CREATE TABLE chaos.probes (at timestamptz)`,
-		`ALTER TABLE chaos.probes OWNER TO app`); err != nil {
+		`ALTER TABLE chaos.probes OWNER TO app`, setClock); err != nil {
 		t.Fatal(err)
 	}
 	switch {
@@ -111,6 +111,7 @@ func (r *rig) startReplicas() {
 			"DATABASE_URL_FILE": r.secrets.path(urlFile(i)),
 			"JWT_SECRET_FILE":   r.secrets.path("key"), "JWT_ACCEPTED_SECRETS_FILE": r.secrets.path("accepted"),
 			"RABBITMQ_HOST": host, "RABBITMQ_PORT": port, "RABBITMQ_USER": r.broker.user, "RABBITMQ_PASS": r.broker.password,
+			"DATABASE_MAX_CONNS": connections(i, r.seed),
 		})
 	}
 	if err := r.secrets.write(); err != nil {
@@ -121,6 +122,14 @@ func (r *rig) startReplicas() {
 			r.t.Fatal(err)
 		}
 	}
+}
+
+// connections returns the size of a replica's pool: in every third seed, one replica has the smallest that the service takes.
+func connections(replica int, seed int64) string {
+	if replica == 1 && seed/3%3 == 2 {
+		return "2"
+	}
+	return "8"
 }
 
 func newProxy(t *testing.T, target string) *faultproxy.Proxy {

@@ -45,7 +45,7 @@ func newService(t *testing.T, program string, env settings) *service {
 		"HTTP_ADDR": addr, "METRICS_ADDR": metrics, "LOG_LEVEL": "warn", "TRUSTED_PROXIES": "127.0.0.0/8",
 		"ACCESS_TOKEN_TTL": "24h", "LOGIN_MAX_FAILURES": "0", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "0",
 		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "PASSWORD_HASH_QUEUE": "1000",
-		"SHUTDOWN_DELAY": shutdownDelay.String(), "SHUTDOWN_TIMEOUT": shutdownTimeout.String(), "DATABASE_MAX_CONNS": "8",
+		"SHUTDOWN_DELAY": shutdownDelay.String(), "SHUTDOWN_TIMEOUT": shutdownTimeout.String(),
 	}.with(env))
 	t.Cleanup(func() {
 		if t.Failed() {

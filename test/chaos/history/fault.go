@@ -22,6 +22,7 @@ type Fault struct {
 	Refusals    int  // how often the broker may have refused an event that another queue got
 	Slow        bool // the machine gave the test no time: answers may be late
 	Secrets     bool // a refresh token may get another form of its successor
+	Clock       bool // the database's clock was set: a refresh token may have been used longer ago than it was
 	Drops       bool // events may be returned to the publisher: the consumer's queue was not bound for a moment
 }
 

@@ -104,8 +104,13 @@ func (ix index) mayBeReuse(o Op) bool {
 		if p.ID == o.ID || p.Kind != Refresh || p.Session != o.Session || p.Start > o.End || p.Outcome == Refused {
 			return false
 		}
-		return p.Shown > o.Shown || p.Shown == o.Shown && o.End-p.Start > refreshGrace
+		return p.Shown > o.Shown || p.Shown == o.Shown && (o.End-p.Start > refreshGrace || ix.clockSet(p.Start, o.End))
 	})
+}
+
+// clockSet reports whether the database's clock was set between two times.
+func (ix index) clockSet(start, end time.Duration) bool {
+	return slices.ContainsFunc(ix.Faults, func(f Fault) bool { return f.Clock && f.Start <= end && f.End >= start })
 }
 
 // rotated reports whether the key of tokens changed, and with it the form of the same token.
