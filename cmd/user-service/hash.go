@@ -34,9 +34,9 @@ func hashCommand() *cobra.Command {
 	}
 }
 
-// beside is the memory in bytes that the process that hashes needs beside that of the hashes. It is too little for one
+// processOverhead is the memory in bytes that the process that hashes needs beside that of the hashes. It is too little for one
 // hash more: where the memory of one that is done has been cut up, Go gives it back before it takes more.
-const beside = 12 << 20
+const processOverhead = 12 << 20
 
 // startHashing starts this program once more, to compute the passwords' hashes, and leaves it its
 // part of the memory limit.
@@ -50,7 +50,7 @@ func startHashing(cfg config.Passwords, log *slog.Logger) (*password.Process, er
 	}
 	threads := min(cfg.HashConcurrency, runtime.GOMAXPROCS(0)) // more than there are CPUs are of no use, and cost memory
 	params, limits := hashing(cfg)
-	limit := int64(password.MemoryKiB(params, limits))<<10 + beside //nolint:gosec // by their bounds less than 1 TiB
+	limit := int64(password.MemoryKiB(params, limits))<<10 + processOverhead //nolint:gosec // by their bounds less than 1 TiB
 	process := &password.Process{
 		Command: func() *exec.Cmd {
 			cmd := exec.CommandContext(context.Background(), program, "hash") // its input ends it
@@ -59,7 +59,7 @@ func startHashing(cfg config.Passwords, log *slog.Logger) (*password.Process, er
 			cmd.Stderr = os.Stderr
 			return cmd
 		},
-		Ended: func(err error) {
+		OnExit: func(err error) {
 			log.Error("the process that hashes passwords has ended, the next login starts another", "error", err)
 		},
 		Unstarted: func(err *password.StartError) {

@@ -20,7 +20,7 @@ func secretChecks() []config.Check {
 // newWatcher returns what takes up secrets whose files have changed.
 func (s *service) newWatcher() config.Watcher {
 	return config.Watcher{
-		Env: envconfig.OsLookuper(), Checks: secretChecks(), Log: s.log, Rejected: s.metrics.SecretsRejected,
+		Env: envconfig.OsLookuper(), Checks: secretChecks(), Log: s.log, OnRejected: s.metrics.SecretsRejected,
 		Database: func(ctx context.Context, d config.Database) error { return s.db.SetURL(ctx, d.URL.Reveal()) },
 		RabbitMQ: func(ctx context.Context, q config.RabbitMQ) error { return s.publisher.SetConfig(ctx, brokerConfig(q)) },
 		Tokens:   func(_ context.Context, t config.Tokens) error { return s.tokens.SetKeys(tokenKeys(t)) },

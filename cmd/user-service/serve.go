@@ -91,7 +91,7 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 
 	var publisher, relay, others errgroup.Group
 	publisher.Go(func() error { return s.publisher.Run(background) })
-	others.Go(func() error { return s.reaper.Run(background) })
+	others.Go(func() error { return s.cleaner.Run(background) })
 	others.Go(func() error { s.users.KeepCostsCounted(background); return nil })
 	others.Go(func() error { s.logCollisions(background); return nil })
 	others.Go(func() error { s.watcher.Run(background, s.cfg); return nil })
@@ -171,27 +171,27 @@ func (s *service) until(ctx context.Context, what string, wait func() error) err
 	}
 }
 
-// before returns a context that ends so long before ctx does, which has a deadline.
-func before(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+// withEarlierDeadline returns a context that ends so long before ctx does, which has a deadline.
+func withEarlierDeadline(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	deadline, _ := ctx.Deadline()
 	return context.WithDeadline(ctx, deadline.Add(-d))
 }
 
 // afterRequests is how much of the shutdown's time is kept for what comes after the last answer: 2 s
-// for the relay's batch under way, 1 s for what is left in the outbox, and farewellTime.
+// for the relay's batch under way, 1 s for what is left in the outbox, and closeTime.
 func (s *service) afterRequests() time.Duration {
-	return min(3*time.Second+farewellTime, (s.cfg.HTTP.ShutdownTimeout-s.cfg.HTTP.ShutdownDelay)/2)
+	return min(3*time.Second+closeTime, (s.cfg.HTTP.ShutdownTimeout-s.cfg.HTTP.ShutdownDelay)/2)
 }
 
-// farewellTime is what the publisher's farewell to the broker may take.
-const farewellTime = 2 * time.Second
+// closeTime is what the publisher's farewell to the broker may take.
+const closeTime = 2 * time.Second
 
 // drain tells the load balancers to send no more, serves what they still send, and waits
 // for the last answers.
 func (s *service) drain(ctx context.Context, server *http.Server) {
 	s.log.Info("shutting down", "delay", s.cfg.HTTP.ShutdownDelay.String())
 	s.health.Drain()
-	ctx, cancel := before(ctx, s.afterRequests())
+	ctx, cancel := withEarlierDeadline(ctx, s.afterRequests())
 	defer cancel()
 	select {
 	case <-time.After(s.cfg.HTTP.ShutdownDelay):
@@ -212,7 +212,7 @@ func (s *service) drain(ctx context.Context, server *http.Server) {
 // flush publishes what the last requests left in the outbox, if the broker takes it.
 func (s *service) flush(ctx context.Context, relay *errgroup.Group) {
 	_ = s.until(ctx, "the relay's last batch", relay.Wait)
-	ctx, cancel := before(ctx, min(farewellTime, s.afterRequests()/2))
+	ctx, cancel := withEarlierDeadline(ctx, min(closeTime, s.afterRequests()/2))
 	defer cancel()
 	if err := s.relay.Flush(ctx); err != nil {
 		s.log.Info("events stay in the outbox for the next instance", "error", err)

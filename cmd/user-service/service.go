@@ -30,7 +30,7 @@ type service struct {
 	db        *postgres.DB
 	publisher *rabbitmq.Publisher
 	relay     *outbox.Relay
-	reaper    *postgres.Reaper
+	cleaner   *postgres.Cleaner
 	users     *user.Service
 	api       *httpapi.API
 	health    *httpapi.Health
@@ -43,7 +43,7 @@ type service struct {
 
 // newService wires everything together. It needs neither database nor broker to be there. Passwords are hashed by the process, or here if it is nil.
 func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashing *password.Process) (*service, error) {
-	s := &service{cfg: cfg, log: log, metrics: telemetry.NewMetrics(version, eventTypes(), postgres.ReapedTables())}
+	s := &service{cfg: cfg, log: log, metrics: telemetry.NewMetrics(version, eventTypes(), postgres.CleanedTables())}
 	var err error
 	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns, MinConns: cfg.Database.MaxConns / 2, Observer: s.metrics},
 		func() { s.relay.Wake() })
@@ -52,7 +52,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	}
 	s.publisher = rabbitmq.New(brokerConfig(cfg.RabbitMQ), log, s.metrics)
 	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
-	s.reaper = &postgres.Reaper{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
+	s.cleaner = &postgres.Cleaner{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
 
 	hasher, err := newHasher(cfg.Passwords, s.metrics)
 	if err != nil {
@@ -128,8 +128,8 @@ func (s *service) checks(required int64) []httpapi.Check {
 			}
 			return checkSchema(found, required)
 		}},
-		{Name: "password_costs", Run: s.users.CheckCosts},         // for a bounded time
-		{Name: "rabbitmq", Run: s.publisher.Check, Informs: true}, // the outbox holds while the broker is away
+		{Name: "password_costs", Run: s.users.CheckCosts},             // for a bounded time
+		{Name: "rabbitmq", Run: s.publisher.Check, NonCritical: true}, // the outbox holds while the broker is away
 	}
 }
 

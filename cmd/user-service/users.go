@@ -66,7 +66,7 @@ func onDatabase(cmd *cobra.Command, cfg config.Database, do func(*postgres.DB) e
 		return usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), farewellTime)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), closeTime)
 		defer cancel()
 		db.Close(ctx)
 	}()

@@ -25,53 +25,53 @@ const minLaneKiB = 8
 
 func (d *Database) check(found findings) {
 	for name, url := range map[string]Secret{"DATABASE_URL": d.URL, "MIGRATION_DATABASE_URL": d.MigrationURL} {
-		found.unless(!sendsValuesInText(url.Reveal()), name, "has default_query_exec_mode=simple_protocol, which sends personal data within the text of queries, and PostgreSQL logs that text with errors; exec does the same work")
+		found.require(!sendsValuesInText(url.Reveal()), name, "has default_query_exec_mode=simple_protocol, which sends personal data within the text of queries, and PostgreSQL logs that text with errors; exec does the same work")
 	}
 	problem := databaseProblem(d.URL.Reveal())
-	found.unless(problem == "", "DATABASE_URL", problem)
+	found.require(problem == "", "DATABASE_URL", problem)
 	if d.MigrationURL != "" {
 		problem := databaseProblem(d.MigrationURL.Reveal())
-		found.unless(problem == "", "MIGRATION_DATABASE_URL", problem)
+		found.require(problem == "", "MIGRATION_DATABASE_URL", problem)
 	}
-	found.unless(d.MaxConns != 1, "DATABASE_MAX_CONNS", "is 1, and the relay of events needs one beside those of the requests")
+	found.require(d.MaxConns != 1, "DATABASE_MAX_CONNS", "is 1, and the relay of events needs one beside those of the requests")
 }
 
 func (q *RabbitMQ) check(found findings) {
-	found.unless(isHost(q.Host), "RABBITMQ_HOST", "is not a host alone")
+	found.require(isHost(q.Host), "RABBITMQ_HOST", "is not a host alone")
 	for name, file := range map[string]string{"RABBITMQ_CA_FILE": q.CAFile, "RABBITMQ_CERT_FILE": q.CertFile, "RABBITMQ_KEY_FILE": q.KeyFile} {
-		found.unless(file == "" || q.TLS, name, "is set, and RABBITMQ_TLS is false")
-		found.unless(file == "" || isReadable(file), name, "can't be read")
+		found.require(file == "" || q.TLS, name, "is set, and RABBITMQ_TLS is false")
+		found.require(file == "" || isReadable(file), name, "can't be read")
 	}
-	found.unless((q.CertFile == "") == (q.KeyFile == ""), "RABBITMQ_KEY_FILE", "and RABBITMQ_CERT_FILE must both be set, or neither")
+	found.require((q.CertFile == "") == (q.KeyFile == ""), "RABBITMQ_KEY_FILE", "and RABBITMQ_CERT_FILE must both be set, or neither")
 }
 
 func (t *Tokens) check(found findings) {
 	weak := weakness(t.Secret.Reveal())
-	found.unless(weak == "", "JWT_SECRET", weak)
+	found.require(weak == "", "JWT_SECRET", weak)
 	for _, secret := range t.Accepted() {
 		weak := weakness(secret)
-		found.unless(weak == "", "JWT_ACCEPTED_SECRETS", "has a secret that "+weak)
+		found.require(weak == "", "JWT_ACCEPTED_SECRETS", "has a secret that "+weak)
 	}
-	found.unless(t.RefreshTTL == 0 || t.RefreshIdleTTL <= t.RefreshTTL, "REFRESH_TOKEN_IDLE_TTL", "is longer than REFRESH_TOKEN_TTL")
+	found.require(t.RefreshTTL == 0 || t.RefreshIdleTTL <= t.RefreshTTL, "REFRESH_TOKEN_IDLE_TTL", "is longer than REFRESH_TOKEN_TTL")
 }
 
 func (p *Passwords) check(found findings) {
-	found.unless(uint64(p.MemoryKiB)*uint64(p.Iterations) <= maxWorkKiB, "ARGON2_ITERATIONS",
+	found.require(uint64(p.MemoryKiB)*uint64(p.Iterations) <= maxWorkKiB, "ARGON2_ITERATIONS",
 		fmt.Sprintf("times ARGON2_MEMORY_KIB is more than %d KiB: a request has no time for such a hash, so that nobody could register; lower one of them", maxWorkKiB))
 	least := minLaneKiB * uint32(p.Parallelism)
-	found.unless(p.MemoryKiB >= least, "ARGON2_MEMORY_KIB", fmt.Sprintf("is less than the %d that ARGON2_PARALLELISM asks for", least))
+	found.require(p.MemoryKiB >= least, "ARGON2_MEMORY_KIB", fmt.Sprintf("is less than the %d that ARGON2_PARALLELISM asks for", least))
 }
 
 func (h *HTTP) check(found findings) {
-	found.unless(isAddress(h.Addr), "HTTP_ADDR", "is not an address")
-	found.unless(isAddress(h.MetricsAddr), "METRICS_ADDR", "is not an address")
-	found.unless(h.MetricsAddr != h.Addr || strings.HasSuffix(h.Addr, ":0"), "METRICS_ADDR", "is the same as HTTP_ADDR")
-	found.unless(h.ShutdownDelay < h.ShutdownTimeout, "SHUTDOWN_TIMEOUT", "is not longer than SHUTDOWN_DELAY")
+	found.require(isAddress(h.Addr), "HTTP_ADDR", "is not an address")
+	found.require(isAddress(h.MetricsAddr), "METRICS_ADDR", "is not an address")
+	found.require(h.MetricsAddr != h.Addr || strings.HasSuffix(h.Addr, ":0"), "METRICS_ADDR", "is the same as HTTP_ADDR")
+	found.require(h.ShutdownDelay < h.ShutdownTimeout, "SHUTDOWN_TIMEOUT", "is not longer than SHUTDOWN_DELAY")
 }
 
 func (l *Log) check(found findings) {
 	levels := []slog.Level{slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError}
-	found.unless(slices.Contains(levels, l.Level), "LOG_LEVEL", "is not a level")
+	found.require(slices.Contains(levels, l.Level), "LOG_LEVEL", "is not a level")
 }
 
 // sendsValuesInText reports whether the values of queries are part of their text, and no parameters.

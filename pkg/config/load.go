@@ -100,8 +100,8 @@ func (f findings) note(p Problem) {
 	}
 }
 
-// unless notes what is wrong with the variable name, unless ok.
-func (f findings) unless(ok bool, name, what string) {
+// require notes what is wrong with the variable name, unless ok.
+func (f findings) require(ok bool, name, what string) {
 	if !ok {
 		f.note(Problem{Name: name, What: what})
 	}

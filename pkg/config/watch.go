@@ -21,8 +21,8 @@ type Watcher struct {
 	Checks []Check       // as for Load
 	Every  time.Duration // between two readings; 0: five seconds
 	Log    *slog.Logger
-	// Rejected is told after each look how many variables have a new value that is not taken up; nil: nobody is.
-	Rejected func(variables int)
+	// OnRejected is told after each look how many variables have a new value that is not taken up; nil: nobody is.
+	OnRejected func(variables int)
 
 	// These are told of a group's settings when one of them has changed. What they refuse
 	// by an error, which must show nothing of it, stays as it was, and they are asked again.
@@ -42,7 +42,7 @@ func (w Watcher) Run(ctx context.Context, cfg Config) {
 	watch := watch{Watcher: w, groups: groupsOf(&cfg), told: map[string]reading{}}
 	ticker := time.NewTicker(w.Every)
 	defer ticker.Stop()
-	for watch.look(ctx); len(watch.seen) > 0; watch.look(ctx) {
+	for watch.poll(ctx); len(watch.seen) > 0; watch.poll(ctx) {
 		select {
 		case <-ctx.Done():
 			return
@@ -66,9 +66,9 @@ type reading struct {
 	problem string
 }
 
-// look reads all files. Only when nothing has changed since the last look are new values taken
+// poll reads all files. Only when nothing has changed since the last look are new values taken
 // up: a file may be half written, and a value without the other one that belongs to it.
-func (w *watch) look(ctx context.Context) {
+func (w *watch) poll(ctx context.Context) {
 	now := w.read()
 	settled := maps.Equal(now, w.seen)
 	w.seen = now
@@ -78,8 +78,8 @@ func (w *watch) look(ctx context.Context) {
 	for _, g := range w.groups {
 		w.update(ctx, g)
 	}
-	if w.Rejected != nil {
-		w.Rejected(len(w.told))
+	if w.OnRejected != nil {
+		w.OnRejected(len(w.told))
 	}
 }
 
@@ -110,12 +110,12 @@ func (w *watch) update(ctx context.Context, g group) {
 	if len(changed) == 0 {
 		return
 	}
-	if bad != "" && inOnePiece(next) {
-		w.tellAll(changed, "belongs to "+bad+", which is not good")
+	if bad != "" && allOrNothing(next) {
+		w.reportAll(changed, "belongs to "+bad+", which is not good")
 		return
 	}
-	if err := w.handOn(ctx, next.settings()); err != nil {
-		w.tellAll(changed, err.Error())
+	if err := w.commit(ctx, next.settings()); err != nil {
+		w.reportAll(changed, err.Error())
 		return
 	}
 	for _, name := range changed {
@@ -125,9 +125,9 @@ func (w *watch) update(ctx context.Context, g group) {
 	g.value.Set(next.value)
 }
 
-// inOnePiece reports whether a group is taken up as a whole or not at all. A secret that signs without its
+// allOrNothing reports whether a group is taken up as a whole or not at all. A secret that signs without its
 // predecessor among the accepted ones would make tokens refused, and a broker refuses the password of another user.
-func inOnePiece(g group) bool {
+func allOrNothing(g group) bool {
 	switch g.settings().(type) {
 	case *Tokens, *RabbitMQ:
 		return true
@@ -147,7 +147,7 @@ func (w *watch) applyAll(ctx context.Context, g group) (changed []string, bad st
 		old := f.value.Interface()
 		switch problem := w.apply(ctx, g, f, r); {
 		case problem != "":
-			w.tell(f.Name, problem)
+			w.report(f.Name, problem)
 			bad = f.Name
 		case f.value.Interface() != old:
 			changed = append(changed, f.Name)
@@ -186,7 +186,7 @@ func (w *watch) apply(ctx context.Context, g group, f field, r reading) (problem
 	return ""
 }
 
-func (w *watch) handOn(ctx context.Context, settings any) error {
+func (w *watch) commit(ctx context.Context, settings any) error {
 	switch s := settings.(type) {
 	case *Database:
 		return w.Database(ctx, *s)
@@ -198,16 +198,16 @@ func (w *watch) handOn(ctx context.Context, settings any) error {
 	return nil
 }
 
-// tell logs why a value is not taken up, unless that has been told of the same value.
-func (w *watch) tell(name, problem string) {
+// report logs why a value is not taken up, unless that has been told of the same value.
+func (w *watch) report(name, problem string) {
 	if last, known := w.told[name]; !known || last != w.seen[name] {
 		w.Log.Warn("a new value is not taken up, and the old one stays in force", "variable", name, "problem", problem)
 		w.told[name] = w.seen[name]
 	}
 }
 
-func (w *watch) tellAll(names []string, problem string) {
+func (w *watch) reportAll(names []string, problem string) {
 	for _, name := range names {
-		w.tell(name, problem)
+		w.report(name, problem)
 	}
 }

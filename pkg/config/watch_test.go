@@ -50,9 +50,9 @@ func watched(t *testing.T) *mount {
 	}
 	w := config.Watcher{
 		Env: envconfig.MapLookuper(env), Every: time.Millisecond, Log: slog.New(slog.NewTextHandler(m, nil)),
-		Rejected: func(variables int) { m.rejected.Store(int64(variables)) },
-		Checks:   []config.Check{{Name: "JWT_PRIVATE_KEY", Look: mustSayKey}, {Name: "JWT_ACCEPTED_KEYS", Look: mustSayKey}},
-		Database: func(_ context.Context, d config.Database) error { return m.take(d.URL.Reveal()) },
+		OnRejected: func(variables int) { m.rejected.Store(int64(variables)) },
+		Checks:     []config.Check{{Name: "JWT_PRIVATE_KEY", Look: mustSayKey}, {Name: "JWT_ACCEPTED_KEYS", Look: mustSayKey}},
+		Database:   func(_ context.Context, d config.Database) error { return m.take(d.URL.Reveal()) },
 		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error {
 			if err := m.take(q.Password.Reveal()); err != nil {
 				return err

@@ -82,7 +82,7 @@ func (a *API) Handler() http.Handler {
 		w.WriteHeader(http.StatusNoContent) // the router has set Allow
 	}))
 	router.MethodNotAllowed = a.observe("", a.answer(errMethod()))
-	return refuseHiddenSlashes(router)
+	return rejectEncodedSlashes(router)
 }
 
 // newRouter returns a router that never redirects: an odd path is an unknown path.

@@ -44,7 +44,7 @@ func limitConnections(server *http.Server, listener net.Listener, most int) *lim
 		return context.WithValue(ctx, connectionKey{}, connection{l, conn})
 	}
 	server.DisableGeneralOptionsHandler = true // it would keep a trailer
-	server.Handler = work(withoutTrailer(server.Handler))
+	server.Handler = trackHandler(withoutTrailer(server.Handler))
 	return l
 }
 
@@ -56,9 +56,9 @@ type connection struct {
 	conn     net.Conn
 }
 
-// work has the connections of requests wait for their clients but while a handler works: net/http answers some requests without one,
+// trackHandler has the connections of requests wait for their clients but while a handler works: net/http answers some requests without one,
 // and reads what the handler has left of a body.
-func work(handler http.Handler) http.Handler {
+func trackHandler(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connectionKey{}).(connection); ok {
 			c.listener.stopWaiting(c.conn)

@@ -108,7 +108,7 @@ func TestADenialIsAnsweredWhileTheTrailCanNotBeWritten(t *testing.T) {
 	}
 }
 
-// TestADenialByWhoIsErasedSinceKeepsIDsOnly makes entries after the erasure, and perhaps beside it: the reaper sees to
+// TestADenialByWhoIsErasedSinceKeepsIDsOnly makes entries after the erasure, and perhaps beside it: the cleaner sees to
 // those.
 func TestADenialByWhoIsErasedSinceKeepsIDsOnly(t *testing.T) {
 	t.Parallel()
@@ -122,8 +122,8 @@ func TestADenialByWhoIsErasedSinceKeepsIDsOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.execute(`UPDATE erasures SET erased_at = erased_at - interval '1 minute'`)
-	reaper := postgres.Reaper{DB: s.db, AuditRetention: time.Hour, Observer: unobservedReaper{}, Log: slog.New(slog.DiscardHandler)}
-	if err := reaper.Reap(t.Context()); err != nil {
+	cleaner := postgres.Cleaner{DB: s.db, AuditRetention: time.Hour, Observer: unobservedCleanup{}, Log: slog.New(slog.DiscardHandler)}
+	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	entries := s.audit(admin.token, "limit=100&action=authz_fail")

@@ -60,7 +60,7 @@ func TestRequestIDs(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	t.Parallel()
-	broken := httpapi.Check{Name: "rabbitmq", Informs: true, Run: func(context.Context) error { return fmt.Errorf("not connected") }}
+	broken := httpapi.Check{Name: "rabbitmq", NonCritical: true, Run: func(context.Context) error { return fmt.Errorf("not connected") }}
 	s := start(t, func(set *settings) { set.checks = []httpapi.Check{broken} })
 	s.call("GET", "/healthz", nil).want(t, 200)
 	got := patiently(func() answer { return s.call("GET", "/readyz", nil) }).want(t, 200)

@@ -73,7 +73,7 @@ func checkRefusal(t *testing.T, err error) {
 	if !errors.As(err, &e) || e.Detail == "" {
 		t.Fatalf("refused with %v", err)
 	}
-	if status := kinds[e.Code].status; status < 400 || status > 499 {
+	if status := problemTypes[e.Code].status; status < 400 || status > 499 {
 		t.Fatalf("%v is answered with %d", err, status)
 	}
 	if e.Code == user.Invalid && len(e.Fields) == 0 {

@@ -19,8 +19,8 @@ type Check struct {
 	Name string
 	// Run returns nil if all is well, else an error fit to be shown.
 	Run func(context.Context) error
-	// Informs says that the check is reported but does not decide.
-	Informs bool
+	// NonCritical says that the check is reported but does not decide.
+	NonCritical bool
 }
 
 // Health knows whether the service can serve. Make one with NewHealth.
@@ -55,8 +55,8 @@ func NewHealth(checks ...Check) *Health { return &Health{checks: checks} }
 // Drain makes the service not ready for the rest of its life.
 func (h *Health) Drain() { h.draining.Store(true) }
 
-// look returns a report of at most checkEvery ago. Many who ask at once wait for one look.
-func (h *Health) look(ctx context.Context) (healthReport, bool) {
+// check returns a report of at most checkEvery ago. Many who ask at once wait for one look.
+func (h *Health) check(ctx context.Context) (healthReport, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	draining := h.draining.Load()
@@ -89,7 +89,7 @@ func (h *Health) run(ctx context.Context) (healthReport, bool) {
 			continue
 		}
 		report.Checks[check.Name] = checkReport{Status: statusUnavailable, Detail: errs[i].Error()}
-		if !check.Informs {
+		if !check.NonCritical {
 			report.Status, ready = statusUnavailable, false
 		}
 	}
@@ -107,7 +107,7 @@ func (a *API) healthz(w http.ResponseWriter, _ *call) error {
 
 // readyz says whether requests should be sent here.
 func (a *API) readyz(w http.ResponseWriter, c *call) error {
-	report, ready := a.health.look(c.Context())
+	report, ready := a.health.check(c.Context())
 	status := http.StatusOK
 	if !ready {
 		status = http.StatusServiceUnavailable

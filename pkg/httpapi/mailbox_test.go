@@ -13,18 +13,18 @@ import (
 	"user-service/pkg/postgres"
 )
 
-type unobservedReaper struct{}
+type unobservedCleanup struct{}
 
-func (unobservedReaper) Reaped(string, int64) {}
-func (unobservedReaper) ReapDone(error)       {}
+func (unobservedCleanup) CleanupRows(string, int64) {}
+func (unobservedCleanup) CleanupDone(error)         {}
 
 // TestAChangeSendsNoMoreMail: tokens that a change of the email or of the password has voided count all the same, or
-// anybody could fill mailboxes by changing one or the other, after the reaper has been at work too.
+// anybody could fill mailboxes by changing one or the other, after the cleaner has been at work too.
 func TestAChangeSendsNoMoreMail(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
-	reaper := postgres.Reaper{DB: s.db, AuditRetention: time.Hour, Observer: unobservedReaper{}, Log: slog.New(slog.DiscardHandler)}
+	cleaner := postgres.Cleaner{DB: s.db, AuditRetention: time.Hour, Observer: unobservedCleanup{}, Log: slog.New(slog.DiscardHandler)}
 	for round := range 3 {
 		email := fmt.Sprintf("victim%d@example.com", round)
 		s.call("PATCH", "/users/me", map[string]any{"email": email, "current_password": a.password}, as(a.token)).want(t, 200)
@@ -35,7 +35,7 @@ func TestAChangeSendsNoMoreMail(t *testing.T) {
 		next := fmt.Sprint(newPassword, round)
 		a = s.changePassword(a, next)
 		s.call("POST", "/password-reset", map[string]any{"email": email}).want(t, 202)
-		if err := reaper.Reap(t.Context()); err != nil {
+		if err := cleaner.Clean(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -45,7 +45,7 @@ func TestAChangeSendsNoMoreMail(t *testing.T) {
 		}
 	}
 	s.execute(`UPDATE one_time_tokens SET created_at = created_at - interval '10 minutes'`)
-	if err := reaper.Reap(t.Context()); err != nil {
+	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if n := s.execute(`DELETE FROM one_time_tokens WHERE expires_at < now()`); n != 0 {

@@ -20,8 +20,8 @@ import (
 	"user-service/pkg/telemetry"
 )
 
-// saneRequestID is what a caller's own request id has to look like to be taken over.
-var saneRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
+// validRequestID is what a caller's own request id has to look like to be taken over.
+var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // observe surrounds a route with what every request gets: an id, a trace, a line in the
 // log, its place in the metrics, and a problem document if it panics. path is the route's
@@ -82,7 +82,7 @@ func spanName(_ string, r *http.Request) string { return strings.TrimSpace(r.Met
 
 func withRequestID(w http.ResponseWriter, r *http.Request) *http.Request {
 	id := r.Header.Get("X-Request-Id")
-	if !saneRequestID.MatchString(id) {
+	if !validRequestID.MatchString(id) {
 		id = uuid.NewString()
 	}
 	w.Header().Set("X-Request-Id", id)
@@ -101,10 +101,10 @@ func (a *API) recoverPanics(next http.Handler) http.Handler {
 	})
 }
 
-// refuseHiddenSlashes answers 404 to a path with an escaped slash, or two in a row: what decides by the
+// rejectEncodedSlashes answers 404 to a path with an escaped slash, or two in a row: what decides by the
 // path in front of the service and the router behind it would not see the same path. What a gateway puts
 // behind /verify/ is of the application, and decides nothing here.
-func refuseHiddenSlashes(next *httprouter.Router) http.Handler {
+func rejectEncodedSlashes(next *httprouter.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.ToLower(r.URL.EscapedPath())
 		if !strings.HasPrefix(path, "/verify/") && (strings.Contains(path, "%2f") || strings.Contains(path, "//")) {

@@ -27,14 +27,14 @@ const (
 	internal               user.Code = "internal"
 )
 
-// kind is what a code is to HTTP.
-type kind struct {
+// problemType is what a code is to HTTP.
+type problemType struct {
 	status int
 	title  string
 }
 
-// kinds maps every code to its problem; docs/problems.md describes them.
-var kinds = map[user.Code]kind{
+// problemTypes maps every code to its problem; docs/problems.md describes them.
+var problemTypes = map[user.Code]problemType{
 	malformedRequest:              {http.StatusBadRequest, "The request is malformed"},
 	invalidParameter:              {http.StatusBadRequest, "A parameter is invalid"},
 	authenticationRequired:        {http.StatusUnauthorized, "Authentication is required"},
@@ -112,7 +112,7 @@ func (a *API) answer(err error) http.Handler {
 // detail; the log has the rest.
 func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := asError(r, err)
-	k := kinds[e.Code]
+	k := problemTypes[e.Code]
 	a.logFailure(r, k.status, err)
 	header := w.Header()
 	if k.status == http.StatusUnauthorized {

@@ -17,7 +17,7 @@ import (
 func TestProblemsAreDocumented(t *testing.T) {
 	t.Parallel()
 	coded := map[string]string{}
-	for code, k := range kinds {
+	for code, k := range problemTypes {
 		coded["/problems/"+string(code)] = fmt.Sprint(k.status)
 	}
 	for name, documented := range map[string]map[string]string{
@@ -65,7 +65,7 @@ func problemsOfPage(t *testing.T) map[string]string {
 func problemsOfExamples(t *testing.T) map[string]string {
 	t.Helper()
 	titles := map[any]string{}
-	for code, k := range kinds {
+	for code, k := range problemTypes {
 		titles["/problems/"+string(code)] = k.title
 	}
 	found := map[string]string{"/problems/method-not-allowed": "405"}

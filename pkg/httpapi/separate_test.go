@@ -55,7 +55,7 @@ func (s *server) callAllowed(method, path, name string) {
 	s.callAbout(target, method, path, name, caller, token, op.status)
 }
 
-// relayAndReap takes what waits out of the outbox, and lets the reaper find something of each kind.
+// relayAndReap takes what waits out of the outbox, and lets the cleaner find something of each kind.
 func (s *server) relayAndReap(owner string) {
 	s.t.Helper()
 	erased := s.register()
@@ -84,8 +84,8 @@ func (s *server) relayAndReap(owner string) {
 	if _, err := s.db.SchemaVersion(s.t.Context()); err != nil {
 		s.t.Error(err)
 	}
-	reaper := postgres.Reaper{DB: s.db, AuditRetention: 24 * time.Hour, Observer: unreaped{}, Log: slog.New(slog.DiscardHandler)}
-	if err := reaper.Reap(s.t.Context()); err != nil {
+	cleaner := postgres.Cleaner{DB: s.db, AuditRetention: 24 * time.Hour, Observer: unobservedCleanup{}, Log: slog.New(slog.DiscardHandler)}
+	if err := cleaner.Clean(s.t.Context()); err != nil {
 		s.t.Error(err)
 	}
 	var left int
@@ -93,11 +93,6 @@ func (s *server) relayAndReap(owner string) {
 		s.t.Errorf("%d entries are left that are over or of who is erased (%v)", left, err)
 	}
 }
-
-type unreaped struct{}
-
-func (unreaped) Reaped(string, int64) {}
-func (unreaped) ReapDone(error)       {}
 
 // wantTrailUnchangeable tries to change the trail as the service's role.
 func (s *server) wantTrailUnchangeable() {

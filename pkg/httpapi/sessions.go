@@ -135,7 +135,7 @@ func (a *API) listSessions(w http.ResponseWriter, c *call) error {
 	items := make([]sessionItem, len(sessions))
 	for i, s := range sessions {
 		items[i] = sessionItem{
-			ID: s.ID, CreatedAt: s.CreatedAt, LastUsedAt: s.TurnedAt, ExpiresAt: s.ExpiresAt,
+			ID: s.ID, CreatedAt: s.CreatedAt, LastUsedAt: s.RotatedAt, ExpiresAt: s.ExpiresAt,
 			UserAgent: s.UserAgent, Current: s.ID == c.by.SessionID,
 		}
 		if s.IP.IsValid() {

@@ -64,22 +64,22 @@ func (r *Relay) Wake() {
 // Run drains the outbox whenever there is something in it, until ctx ends and the batch
 // under way is published: to cut it off would cost the connection, which Flush needs.
 func (r *Relay) Run(ctx context.Context) error {
-	draining, cancel := beyond(ctx, lastBatchTime)
+	draining, cancel := withGracePeriod(ctx, lastBatchTime)
 	defer cancel()
 	for {
 		drained, err := r.drain(draining)
 		if ctx.Err() != nil {
 			return nil
 		}
-		wait, wakeable := r.pause(drained, err)
+		wait, wakeable := r.nextDelay(drained, err)
 		if !r.sleep(ctx, wait, wakeable) {
 			return nil
 		}
 	}
 }
 
-// beyond returns a context that ends d later than ctx.
-func beyond(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
+// withGracePeriod returns a context that ends d later than ctx.
+func withGracePeriod(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
 	return longer, func() { stop(); cancel() }
@@ -101,9 +101,9 @@ func (r *Relay) Flush(ctx context.Context) error {
 	}
 }
 
-// pause decides how long to wait after a batch, and whether a wake ends the wait. While the
+// nextDelay decides how long to wait after a batch, and whether a wake ends the wait. While the
 // broker or the database is away a wake does not: each would be one more vain try.
-func (r *Relay) pause(drained Drained, err error) (wait time.Duration, wakeable bool) {
+func (r *Relay) nextDelay(drained Drained, err error) (wait time.Duration, wakeable bool) {
 	switch {
 	case errors.Is(err, ErrBusy):
 		return jitter(busyInterval), false

@@ -23,7 +23,7 @@ func (h argon2i) costly() bool { return h.as.costly() }
 
 func (h argon2i) cost() string { return "argon2i " + h.as.Params.String() }
 
-func (argon2i) madeBy(Params) bool { return false }
+func (argon2i) hasParams(Params) bool { return false }
 
 const argon2iPrefix = "$argon2i$"
 

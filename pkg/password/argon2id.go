@@ -102,7 +102,7 @@ func (h argon2id) costly() bool { return uint64(h.MemoryKiB)*uint64(h.Iterations
 
 func (h argon2id) cost() string { return "argon2id " + h.Params.String() }
 
-func (h argon2id) madeBy(p Params) bool {
+func (h argon2id) hasParams(p Params) bool {
 	return h.Params == p && len(h.salt) == saltBytes && len(h.key) == keyBytes
 }
 

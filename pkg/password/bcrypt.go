@@ -39,7 +39,7 @@ func (h bcryptHash) costly() bool {
 
 func (h bcryptHash) cost() string { return "bcrypt " + h.text[bcryptCostAt:bcryptSaltAt-1] }
 
-func (bcryptHash) madeBy(Params) bool { return false }
+func (bcryptHash) hasParams(Params) bool { return false }
 
 func isBcrypt(text string) bool {
 	return len(text) > 4 && text[:2] == "$2" && (text[2] == 'a' || text[2] == 'b' || text[2] == 'y') && text[3] == '$'

@@ -90,7 +90,7 @@ func (h *Hasher) SetCosts(counts []Count) {
 // costOf returns the cost of hashes that begin so, and keeps one of them. It is empty for today's cost and
 // for hashes that are not taken, whose check costs as much.
 func (h *Hasher) costOf(beginning string, hashes map[string]string) string {
-	text := standIn(beginning)
+	text := dummyHash(beginning)
 	hash, err := h.parse(text)
 	if err != nil || hash.cost() == h.nothing.cost() {
 		return ""
@@ -99,8 +99,8 @@ func (h *Hasher) costOf(beginning string, hashes map[string]string) string {
 	return hash.cost()
 }
 
-// standIn returns a hash that begins so and that no password matches. It is none of a format that is not known.
-func standIn(beginning string) string {
+// dummyHash returns a hash that begins so and that no password matches. It is none of a format that is not known.
+func dummyHash(beginning string) string {
 	salt, key := make([]byte, saltBytes), make([]byte, keyBytes)
 	_, _ = rand.Read(salt) // never fails: crypto/rand would end the program
 	_, _ = rand.Read(key)

@@ -129,7 +129,7 @@ func TestTheCostOfAnAccountThatDoesNotExistChangesAsThatOfOneThatDoes(t *testing
 
 // spy keeps what it is asked for, and does no work.
 type spy struct {
-	here
+	inProcess
 
 	asked []Stored
 }

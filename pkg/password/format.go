@@ -24,9 +24,9 @@ type stored interface {
 	costly() bool
 	// cost is what the work of matches depends on, the same for hashes that cost the same.
 	cost() string
-	// madeBy reports whether today's hashes are made in this format and by these
+	// hasParams reports whether today's hashes are made in this format and by these
 	// parameters.
-	madeBy(p Params) bool
+	hasParams(p Params) bool
 }
 
 // parse reads a stored hash. What it returns costs no more than the bounds of its format,

@@ -18,7 +18,7 @@ type Result struct {
 type Hasher struct {
 	params  Params
 	queue   *queue
-	work    work
+	work    computer
 	nothing argon2id // what the passwords of unknown accounts are checked against that cost as much as today's
 	costs   atomic.Pointer[costs]
 }
@@ -32,7 +32,7 @@ func NewHasher(p Params, l Limits, o Observer) (*Hasher, error) {
 	if err := l.check(); err != nil {
 		return nil, err
 	}
-	h := &Hasher{params: p, queue: newQueue(l, int64(MemoryKiB(p, l)), o), work: here{}, nothing: newArgon2id(p)} //nolint:gosec // by their bounds less than 1 TiB
+	h := &Hasher{params: p, queue: newQueue(l, int64(MemoryKiB(p, l)), o), work: inProcess{}, nothing: newArgon2id(p)} //nolint:gosec // by their bounds less than 1 TiB
 	h.costs.Store(&costs{})
 	return h, nil
 }
@@ -93,7 +93,7 @@ func (h *Hasher) Verify(ctx context.Context, flow Flow, password string, stored 
 	if err := last.hash(ctx, func() (err error) { ok, err = h.work.matches(found, password); return err }); err != nil {
 		return Result{}, err
 	}
-	return Result{OK: ok, Rehash: found.Imported || !hash.madeBy(h.params)}, broken
+	return Result{OK: ok, Rehash: found.Imported || !hash.hasParams(h.params)}, broken
 }
 
 // read returns the hash to do the work of, and replaces what was found by it.
@@ -118,14 +118,14 @@ func (h *Hasher) Check(hash string) error {
 	return err
 }
 
-// leastMostKiB is the memory that a stored hash may need whatever the limits are: that of argon2-cffi's default
+// minMemoryCapKiB is the memory that a stored hash may need whatever the limits are: that of argon2-cffi's default
 // until its release 21.2.
-const leastMostKiB = 100 << 10
+const minMemoryCapKiB = 100 << 10
 
 // MemoryKiB returns the memory that hashes by these parameters and within these limits need together: so many of today as
 // run at once, or a stored one alone.
 func MemoryKiB(p Params, l Limits) uint64 {
-	return max(uint64(l.Concurrency)*uint64(p.MemoryKiB), leastMostKiB) //nolint:gosec // at least 1
+	return max(uint64(l.Concurrency)*uint64(p.MemoryKiB), minMemoryCapKiB) //nolint:gosec // at least 1
 }
 
 func (h *Hasher) parse(text string) (stored, error) {
@@ -134,7 +134,7 @@ func (h *Hasher) parse(text string) (stored, error) {
 		return nil, err
 	}
 	if need, most := uint64(hash.memoryKiB()), MemoryKiB(h.params, h.queue.limits); need > most {
-		return nil, fmt.Errorf("needs %d KiB of memory and %d are taken, the larger of %d and PASSWORD_HASH_CONCURRENCY times ARGON2_MEMORY_KIB: raise one of these", need, most, leastMostKiB)
+		return nil, fmt.Errorf("needs %d KiB of memory and %d are taken, the larger of %d and PASSWORD_HASH_CONCURRENCY times ARGON2_MEMORY_KIB: raise one of these", need, most, minMemoryCapKiB)
 	}
 	return hash, nil
 }

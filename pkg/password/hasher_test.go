@@ -161,7 +161,7 @@ func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // 
 	var seen recorder
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, params, ample, &seen)
-	if !h.nothing.madeBy(params) {
+	if !h.nothing.hasParams(params) {
 		t.Errorf("the dummy %s is not by today's parameters", h.nothing)
 	}
 	phc, err := h.Hash(t.Context(), Flow{}, "seven green kettles sing")

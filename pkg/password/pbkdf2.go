@@ -39,7 +39,7 @@ func (h pbkdf2SHA256) costly() bool { return h.iterations > maxPBKDF2Iterations/
 
 func (h pbkdf2SHA256) cost() string { return fmt.Sprint("pbkdf2 ", h.iterations) }
 
-func (pbkdf2SHA256) madeBy(Params) bool { return false }
+func (pbkdf2SHA256) hasParams(Params) bool { return false }
 
 var (
 	errDjango     = errors.New("is not of the form pbkdf2_sha256$iterations$salt$key with a key of 32 bytes in base64")

@@ -45,37 +45,37 @@ const (
 	Common   Reason = "common"    // on the list of common passwords, or one of them repeated
 )
 
-// Weak is the error of a refused password.
-type Weak struct {
+// PolicyError is the error of a refused password.
+type PolicyError struct {
 	Reason Reason
 	Advice string         // for people, to be read after "The password": what to do; never shows the password
 	Params map[string]int // min or max, in characters
 }
 
-func (w *Weak) Error() string { return w.Advice }
+func (w *PolicyError) Error() string { return w.Advice }
 
 // Check returns nil for a good password, else a *Weak. own are the user's own words, such as
 // email and name; empty ones do not count.
 func (p Policy) Check(password string, own ...string) error {
 	if !utf8.ValidString(password) {
-		return &Weak{Reason: NotUTF8, Advice: "must be text in UTF-8"}
+		return &PolicyError{Reason: NotUTF8, Advice: "must be text in UTF-8"}
 	}
 	if IsTooLong(password) {
-		return &Weak{Reason: TooLong, Advice: fmt.Sprintf("must have at most %d characters", MaxLength), Params: map[string]int{"max": MaxLength}}
+		return &PolicyError{Reason: TooLong, Advice: fmt.Sprintf("must have at most %d characters", MaxLength), Params: map[string]int{"max": MaxLength}}
 	}
 	simple := simplify(password)
 	least := max(p.MinLength, MinMinLength)
 	switch length := utf8.RuneCountInString(norm.NFKC.String(password)); {
 	case length < least:
-		return &Weak{Reason: TooShort, Advice: fmt.Sprintf("must have at least %d characters", least), Params: map[string]int{"min": least}}
+		return &PolicyError{Reason: TooShort, Advice: fmt.Sprintf("must have at least %d characters", least), Params: map[string]int{"min": least}}
 	case isPersonal(simple, own):
-		return &Weak{Reason: Personal, Advice: "must not be made of your own email or name; choose another, such as four random words"}
+		return &PolicyError{Reason: Personal, Advice: "must not be made of your own email or name; choose another, such as four random words"}
 	case length <= maxPattern && isRepeated(simple):
-		return &Weak{Reason: Repeated, Advice: "must not repeat a few characters; choose another, such as four random words"}
+		return &PolicyError{Reason: Repeated, Advice: "must not repeat a few characters; choose another, such as four random words"}
 	case length <= maxPattern && isSequence(simple):
-		return &Weak{Reason: Sequence, Advice: "must not run along the alphabet, the digits or the keyboard; choose another, such as four random words"}
+		return &PolicyError{Reason: Sequence, Advice: "must not run along the alphabet, the digits or the keyboard; choose another, such as four random words"}
 	case isCommon(simple):
-		return &Weak{Reason: Common, Advice: "is one of the common passwords, which are guessed first; choose another, such as four random words"}
+		return &PolicyError{Reason: Common, Advice: "is one of the common passwords, which are guessed first; choose another, such as four random words"}
 	}
 	return nil
 }

@@ -69,7 +69,7 @@ func TestPolicyRefusesWeakPasswords(t *testing.T) {
 	for reason, passwords := range tests {
 		for _, password := range passwords {
 			err := (Policy{MinLength: 15}).Check(password, ada...)
-			weak, ok := errors.AsType[*Weak](err)
+			weak, ok := errors.AsType[*PolicyError](err)
 			if !ok || weak.Reason != reason {
 				t.Errorf("Check(%q) = %#v, want %s", password, err, reason)
 				continue
@@ -103,7 +103,7 @@ func TestPolicyKnowsOwnWords(t *testing.T) {
 	}
 	for _, test := range tests {
 		err := (Policy{MinLength: 15}).Check(test.password, test.own)
-		weak, refused := errors.AsType[*Weak](err)
+		weak, refused := errors.AsType[*PolicyError](err)
 		if refused != test.refused || (refused && weak.Reason != Personal) {
 			t.Errorf("Check(%q, %q) = %v, want refused %t", test.password, test.own, err, test.refused)
 		}
@@ -143,7 +143,7 @@ func TestCommonList(t *testing.T) {
 		if simplify(word) != word {
 			t.Errorf("%q is not in the form that passwords are compared in", word)
 		}
-		weak, ok := errors.AsType[*Weak](Policy{}.Check(word))
+		weak, ok := errors.AsType[*PolicyError](Policy{}.Check(word))
 		if !ok || weak.Reason != Common {
 			t.Errorf("%q is on the list for nothing: %v", word, weak)
 		}
@@ -175,7 +175,7 @@ func TestTheLongestPasswordInCodePoints(t *testing.T) {
 		"one character of 513 code points":  "a" + strings.Repeat("\u0301", 512),
 		"18 characters for each code point": strings.Repeat("\ufdfa", 8),
 	} {
-		var weak *Weak
+		var weak *PolicyError
 		if err := (Policy{}).Check(password); !errors.As(err, &weak) || weak.Reason != TooLong || !IsTooLong(password) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -190,7 +190,7 @@ func TestLongTextIsNotNormalized(t *testing.T) {
 		"password": func() error { return Policy{}.Check(long) },
 		"length": func() error {
 			if IsTooLong(long) {
-				return &Weak{Reason: TooLong}
+				return &PolicyError{Reason: TooLong}
 			}
 			return nil
 		},

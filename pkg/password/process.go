@@ -16,13 +16,13 @@ type Process struct {
 	// Command returns what to start: a program that calls Serve with its standard input and
 	// output. Mandatory.
 	Command func() *exec.Cmd
-	// Ended is told how a process ended that was not closed. It may be nil.
-	Ended func(error)
+	// OnExit is told how a process ended that was not closed. It may be nil.
+	OnExit func(error)
 	// Unstarted is told that a process could not be started, once for each try. It may be nil.
 	Unstarted func(*StartError)
 
 	mu       sync.Mutex
-	calls    *caller // nil while no process runs
+	calls    *client // nil while no process runs
 	process  *os.Process
 	closed   bool
 	restarts restarts
@@ -62,7 +62,7 @@ func (p *Process) Close() {
 var errClosed = errors.New("the process that hashes is closed")
 
 // client returns the way to the process, and starts one if none runs. After a failure it waits for the time of the next try.
-func (p *Process) client() (*caller, error) {
+func (p *Process) client() (*client, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
@@ -96,18 +96,18 @@ func (p *Process) launch() error {
 		_ = in.Close()
 		return fmt.Errorf("make a pipe: %w", err)
 	}
-	if err := startBehind(cmd); err != nil {
+	if err := startLowPriority(cmd); err != nil {
 		return err
 	}
-	calls := newCaller(in)
+	calls := newClient(in)
 	p.calls, p.process = calls, cmd.Process
 	p.running.Go(func() { calls.read(out) })
-	p.running.Go(func() { p.attend(cmd, calls) })
+	p.running.Go(func() { p.waitForExit(cmd, calls) })
 	return nil
 }
 
-// attend waits for the end of a process.
-func (p *Process) attend(cmd *exec.Cmd, calls *caller) {
+// waitForExit waits for the end of a process.
+func (p *Process) waitForExit(cmd *exec.Cmd, calls *client) {
 	state, err := cmd.Process.Wait() // not cmd.Wait, which would close the output before all of it is read
 	if err == nil {
 		err = errors.New(state.String())
@@ -124,25 +124,25 @@ func (p *Process) attend(cmd *exec.Cmd, calls *caller) {
 	}
 	closed := p.closed
 	p.mu.Unlock()
-	if !closed && p.Ended != nil {
-		p.Ended(err)
+	if !closed && p.OnExit != nil {
+		p.OnExit(err)
 	}
 }
 
 // call has one hash computed. It is ErrBusy if the process ends meanwhile, or can't be started: the next one may find another.
-func (p *Process) call(o order) (answer, error) {
+func (p *Process) call(o request) (response, error) {
 	calls, err := p.client()
 	if err != nil {
-		return answer{}, fmt.Errorf("%w: %w", ErrBusy, err)
+		return response{}, fmt.Errorf("%w: %w", ErrBusy, err)
 	}
 	hung := time.AfterFunc(p.patience(), func() { p.replace(calls) })
 	a, err := calls.call(o)
 	hung.Stop()
 	switch {
 	case err != nil:
-		return answer{}, fmt.Errorf("%w: the process that hashes has ended: %w", ErrBusy, err)
+		return response{}, fmt.Errorf("%w: the process that hashes has ended: %w", ErrBusy, err)
 	case a.Err != "":
-		return answer{}, errors.New(a.Err)
+		return response{}, errors.New(a.Err)
 	}
 	if calls.answered.CompareAndSwap(false, true) {
 		p.mu.Lock()
@@ -153,7 +153,7 @@ func (p *Process) call(o order) (answer, error) {
 }
 
 // replace kills a process that does not answer. The next hash starts another one at once.
-func (p *Process) replace(calls *caller) {
+func (p *Process) replace(calls *client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.calls == calls {
@@ -171,11 +171,11 @@ func (p *Process) patience() time.Duration {
 }
 
 func (p *Process) derive(hash argon2id, password string) ([]byte, error) {
-	a, err := p.call(order{Derive: true, Hash: hash.String(), Password: []byte(password)})
+	a, err := p.call(request{Derive: true, Hash: hash.String(), Password: []byte(password)})
 	return a.Key, err
 }
 
 func (p *Process) matches(s Stored, password string) (bool, error) {
-	a, err := p.call(order{Hash: s.Hash, Imported: s.Imported, Password: []byte(password)})
+	a, err := p.call(request{Hash: s.Hash, Imported: s.Imported, Password: []byte(password)})
 	return a.OK, err
 }

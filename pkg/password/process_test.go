@@ -46,7 +46,7 @@ func serving(t *testing.T, how string) (p *Process, started func() []*exec.Cmd, 
 	var mu sync.Mutex
 	var all []*exec.Cmd
 	ended = make(chan error, 10)
-	p = &Process{hang: busyTime, Ended: func(err error) { ended <- err }, Command: func() *exec.Cmd {
+	p = &Process{hang: busyTime, OnExit: func(err error) { ended <- err }, Command: func() *exec.Cmd {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env, cmd.Stderr = []string{"SERVE_HASHES=" + how}, os.Stderr
 		mu.Lock()

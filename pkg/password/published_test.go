@@ -76,7 +76,7 @@ func TestKnownPhrasesAreRefused(t *testing.T) {
 		"user-service-2026", "User Service 2026!", "To be, or not to be: that is the question.", "May the Force be with you", "I'm the king of the world!",
 		"It's a Wonderful Life", "Bohemian Rhapsody 1975", "new york city 2026",
 	} {
-		weak, ok := errors.AsType[*Weak]((Policy{MinLength: 15}).Check(password))
+		weak, ok := errors.AsType[*PolicyError]((Policy{MinLength: 15}).Check(password))
 		if !ok || weak.Reason != Common {
 			t.Errorf("Check(%q) = %v, want %s", password, weak, Common)
 		}

@@ -46,10 +46,10 @@ type Observer interface {
 	HashRefused(reason string)
 }
 
-type unobserved struct{}
+type noopObserver struct{}
 
-func (unobserved) HashDone(time.Duration, time.Duration) {}
-func (unobserved) HashRefused(string)                    {}
+func (noopObserver) HashDone(time.Duration, time.Duration) {}
+func (noopObserver) HashRefused(string)                    {}
 
 // queue lets a bounded amount of work run at once and a bounded number of callers wait; waiters says in which order they are
 // served.
@@ -70,7 +70,7 @@ type queue struct {
 // newQueue returns a queue for hashes that need so much memory at once, in any unit.
 func newQueue(l Limits, memory int64, o Observer) *queue {
 	if o == nil {
-		o = unobserved{}
+		o = noopObserver{}
 	}
 	return &queue{limits: l, observer: o, slots: l.Concurrency, total: memory, memory: memory}
 }

@@ -21,14 +21,14 @@ type waiters struct {
 	second []*waiter // for the second hash of a request: they come before all others
 
 	of     [classes][]*waiter // for the first hash
-	turns  rotation           // of these
+	turns  roundRobin         // of these
 	others int                // hashes of other classes that started since the last reauthentication
 
 	running map[netip.Prefix]int // hashes that run, by source
 	recent  [2]arrival           // the last one of each of the two sources that came last
 
 	costly      []*waiter // for a costly hash
-	costlyTurns rotation
+	costlyTurns roundRobin
 	cheap       int // other hashes that started since the last costly one
 }
 

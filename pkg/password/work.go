@@ -1,22 +1,22 @@
 package password
 
-// work is what it takes to compute a hash. Its methods are called by many goroutines at once.
-type work interface {
+// computer is what it takes to compute a hash. Its methods are called by many goroutines at once.
+type computer interface {
 	// derive returns the key that the password has by the parameters and the salt of the hash.
 	derive(hash argon2id, password string) ([]byte, error)
 	// matches reports whether the stored hash is that of the password.
 	matches(s Stored, password string) (bool, error)
 }
 
-// here does the work in this process.
-type here struct{}
+// inProcess does the work in this process.
+type inProcess struct{}
 
-func (here) derive(hash argon2id, password string) ([]byte, error) {
+func (inProcess) derive(hash argon2id, password string) ([]byte, error) {
 	defer reclaim(hash.memoryKiB())
 	return hash.derive(password), nil
 }
 
-func (here) matches(s Stored, password string) (bool, error) {
+func (inProcess) matches(s Stored, password string) (bool, error) {
 	hash, err := parse(s.Hash)
 	if err != nil {
 		return false, err

@@ -22,8 +22,8 @@ func appendAudit(ctx context.Context, tx pgx.Tx, entries ...user.Audit) error {
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
-// Note implements user.Store.
-func (db *DB) Note(ctx context.Context, entry user.Audit) error {
+// RecordAudit implements user.Store.
+func (db *DB) RecordAudit(ctx context.Context, entry user.Audit) error {
 	pool := db.pool
 	if entry.Action == user.LoginFailed { // a refused login needs no other connections than one that is let through
 		pool = db.logins
@@ -38,7 +38,7 @@ func (db *DB) Note(ctx context.Context, entry user.Audit) error {
 // millisecond in rand_a (RFC 9562 section 6.2, method 3), so that the entries of a transaction sort as they were made.
 //
 // One by, or about, a user who was erased while something went on, such as a login, does not tell where that came from.
-// Where the erasure is not committed yet, the reaper sees to it.
+// Where the erasure is not committed yet, the cleanup sees to it.
 const auditEntry = `
 	SELECT (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
 			|| lpad(to_hex(mod(extract(microseconds FROM at)::bigint, 1000) * 4096 / 1000), 3, '0') || substr(gen_random_uuid()::text, 20))::uuid,
@@ -106,7 +106,7 @@ func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPa
 	query, args := auditQuery(f)
 	events, err := collectPage(ctx, db.pool, scanAuditEvent, query, args...)
 	if err != nil {
-		return user.AuditPage{}, failed("list the audit trail", err)
+		return user.AuditPage{}, wrap("list the audit trail", err)
 	}
 	if len(events) > f.Limit {
 		return user.AuditPage{Events: events[:f.Limit], More: true}, nil

@@ -18,7 +18,7 @@ func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Connect(t, postgrestest.WithClock(t, postgrestest.URL(t), "-1 day"), nil)
 	for range 20 {
-		if err := db.Note(t.Context(), user.Audit{Action: user.LoginFailed}); err != nil {
+		if err := db.RecordAudit(t.Context(), user.Audit{Action: user.LoginFailed}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -43,8 +43,8 @@ func TestWhatIsOverIsOverByTheDatabasesClock(t *testing.T) {
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, postgrestest.WithClock(t, dsn, "2 days"), nil), connect(t, dsn)
 	fill(t, dsn, create(t, db, "a@example.com"), 5)
-	reaper, _ := newReaper(db)
-	if err := reaper.Reap(t.Context()); err != nil {
+	cleaner, _ := newCleaner(db)
+	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	left := countRows(t, conn)

@@ -41,7 +41,7 @@ func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	for last, more := uuid.Nil, true; more; {
 		found, err := db.hashCostsAfter(ctx, &last, sums)
 		if err != nil {
-			return nil, failed("count the costs of imported password hashes", err)
+			return nil, wrap("count the costs of imported password hashes", err)
 		}
 		imported += found
 		more = found == costBatch
@@ -51,7 +51,7 @@ func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	}
 	total, err := db.countCredentials(ctx)
 	if err != nil {
-		return nil, failed("count the password hashes", err)
+		return nil, wrap("count the password hashes", err)
 	}
 	out := []user.HashCost{{Accounts: max(total-imported, 0)}}
 	for cost, n := range sums {

@@ -174,7 +174,7 @@ const collisionMessage = "two accounts have the same email; the holder logs in w
 func (db *DB) RekeyEmails(ctx context.Context, since time.Time, log *slog.Logger) error {
 	conns := stdlib.OpenDBFromPool(db.pool.conns)
 	defer func() { _ = conns.Close() }() // not those of the pool
-	return failed("make keys of emails anew", (&rekeying{conns, log}).run(ctx, since))
+	return wrap("make keys of emails anew", (&rekeying{conns, log}).run(ctx, since))
 }
 
 // LogEmailCollisions logs which accounts have an email that another account holds, by their ids. Those whose email was
@@ -184,7 +184,7 @@ func (db *DB) LogEmailCollisions(ctx context.Context, log *slog.Logger) error {
 	all, err := collect(ctx, db.pool, pgx.RowToStructByPos[collision], `
 		SELECT c.user_id::text, c.holder_id::text, u.email, u.email_key FROM email_collisions c JOIN users u ON u.id = c.user_id`)
 	if err != nil {
-		return failed("read the collisions of emails", err)
+		return wrap("read the collisions of emails", err)
 	}
 	var solved []string
 	for _, c := range all {
@@ -197,5 +197,5 @@ func (db *DB) LogEmailCollisions(ctx context.Context, log *slog.Logger) error {
 	if len(solved) == 0 {
 		return nil
 	}
-	return failed("forget collisions of emails", db.pool.Exec(ctx, `DELETE FROM email_collisions WHERE user_id = ANY($1::uuid[])`, solved))
+	return wrap("forget collisions of emails", db.pool.Exec(ctx, `DELETE FROM email_collisions WHERE user_id = ANY($1::uuid[])`, solved))
 }

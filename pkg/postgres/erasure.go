@@ -17,24 +17,24 @@ const (
 
 // queueErasure erases a user: credentials, roles, sessions, tokens and the events that wait go with it. Events that the
 // relay has locked are not waited for: the relay drops what it finds later about a user who is gone. The erasure is noted
-// for the reaper, since what goes on at this moment may still add to the audit trail.
+// for the cleanup, since what goes on at this moment may still add to the audit trail.
 func queueErasure(batch *pgx.Batch, id uuid.UUID) {
 	batch.Queue(`DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE subject = $1 FOR UPDATE SKIP LOCKED)`, id)
 	batch.Queue(`DELETE FROM users WHERE id = $1`, id)
-	// An id may be imported again, and erased again before the reaper has been here.
+	// An id may be imported again, and erased again before the cleanup has been here.
 	batch.Queue(`INSERT INTO erasures (user_id) VALUES ($1) ON CONFLICT (user_id) DO UPDATE SET erased_at = now()`, id)
-	queueForget(batch, id)
+	queueScrubAudit(batch, id)
 }
 
-// queueForget leaves ids only, in the audit trail, of a user who has no account any more. The function belongs to the
+// queueScrubAudit leaves ids only, in the audit trail, of a user who has no account any more. The function belongs to the
 // owner of the schema: the service's role need not have the right to change entries.
-func queueForget(batch *pgx.Batch, id uuid.UUID) {
+func queueScrubAudit(batch *pgx.Batch, id uuid.UUID) {
 	batch.Queue(`SELECT anonymize_audit_events($1::uuid)`, id)
 }
 
-// forgetRacers takes out of the audit trail what was added to it while users were being erased, and returns of how
+// scrubLateAuditEntries takes out of the audit trail what was added to it while users were being erased, and returns of how
 // many users.
-func forgetRacers(ctx context.Context, tx pgx.Tx) (users int64, err error) {
+func scrubLateAuditEntries(ctx context.Context, tx pgx.Tx) (users int64, err error) {
 	rows, err := tx.Query(ctx, `
 		DELETE FROM erasures WHERE ctid = ANY(ARRAY(
 			SELECT ctid FROM erasures WHERE erased_at < now() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED))
@@ -48,7 +48,7 @@ func forgetRacers(ctx context.Context, tx pgx.Tx) (users int64, err error) {
 	}
 	var batch pgx.Batch
 	for _, id := range ids {
-		queueForget(&batch, id)
+		queueScrubAudit(&batch, id)
 	}
 	return int64(len(ids)), tx.SendBatch(ctx, &batch).Close()
 }

@@ -18,7 +18,7 @@ import (
 )
 
 // TestWhatRacedAnErasureIsForgottenToo erases a user while entries about what it did, and about it, are stored and not
-// committed yet. The erasure can't see them; the reaper does, a minute later.
+// committed yet. The erasure can't see them; the cleaner does, a minute later.
 func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -67,19 +67,19 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 		t.Fatalf("nothing has raced:\n%s", rows)
 	}
 
-	reaper, _ := newReaper(db)
-	reap := func() string {
+	cleaner, _ := newCleaner(db)
+	cleanUp := func() string {
 		t.Helper()
-		if err := reaper.Reap(t.Context()); err != nil {
+		if err := cleaner.Clean(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return postgrestest.Rows(t, dsn, "outbox")
 	}
-	if rows := reap(); !strings.Contains(rows, at) {
+	if rows := cleanUp(); !strings.Contains(rows, at) {
 		t.Error("it is not waited for what may still race")
 	}
 	execute(t, dsn, `UPDATE erasures SET erased_at = erased_at - interval '1 minute'`)
-	if rows := reap(); strings.Contains(rows, at) || strings.Contains(rows, request) {
+	if rows := cleanUp(); strings.Contains(rows, at) || strings.Contains(rows, request) {
 		t.Errorf("something is left in\n%s", rows)
 	}
 	var left int
@@ -97,8 +97,8 @@ func TestManyErasuresAreGoneOver(t *testing.T) {
 		INSERT INTO erasures SELECT gen_random_uuid(), now() - interval '2 minutes' FROM generate_series(1, 2500);
 		INSERT INTO erasures SELECT gen_random_uuid(), now() FROM generate_series(1, 7);
 		INSERT INTO audit_events (id, time, action, user_id, ip) SELECT ('ffffffff' || substr(user_id::text, 9))::uuid, now(), 'user_updated', user_id, '198.51.100.7' FROM erasures`)
-	reaper, _ := newReaper(db)
-	if err := reaper.Reap(t.Context()); err != nil {
+	cleaner, _ := newCleaner(db)
+	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var erasures, addresses int
@@ -154,7 +154,7 @@ func TestAnErasureDoesNotWaitForTheRelay(t *testing.T) {
 	}
 }
 
-// TestAnAccountThatIsImportedAgainCanBeErasedAgain under the id that it had, before the reaper has gone over its first erasure.
+// TestAnAccountThatIsImportedAgainCanBeErasedAgain under the id that it had, before the cleaner has gone over its first erasure.
 func TestAnAccountThatIsImportedAgainCanBeErasedAgain(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)

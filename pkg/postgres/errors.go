@@ -72,8 +72,8 @@ func isStalePlan(err *pgconn.PgError) bool {
 	return err.Code == "0A000" && err.Routine == "RevalidateCachedQuery"
 }
 
-// failed returns the error of a call for its caller: not found, unavailable, or a fault of the service.
-func failed(doing string, err error) error {
+// wrap returns the error of a call for its caller: not found, unavailable, or a fault of the service.
+func wrap(doing string, err error) error {
 	var known *user.Error
 	var server *pgconn.PgError
 	switch {

@@ -48,7 +48,7 @@ func TestEachCodeOfTheServerHasItsAnswer(t *testing.T) {
 		code, want, name := fields[0], fields[1], fields[2]
 		listed[code] = true
 		for _, err := range []error{&pgconn.PgError{Code: code}, &lostError{err: fmt.Errorf("read: %w", &pgconn.PgError{Code: code})}} {
-			if got := statusOf(failed("do something", err)); got != want {
+			if got := statusOf(wrap("do something", err)); got != want {
 				t.Errorf("%s (%s): %s, want %s: %v", code, name, got, want, err)
 			}
 		}
@@ -110,7 +110,7 @@ func TestEachErrorOfTheDriverHasItsAnswer(t *testing.T) {
 		"a value that can't be read":    {pgx.ScanArgError{Err: errors.New("cannot scan")}, "500"},
 		"a commit that rolled back":     {pgx.ErrTxCommitRollback, "500"},
 	} {
-		if got := statusOf(failed("do something", fmt.Errorf("wrapped: %w", c.err))); got != c.want {
+		if got := statusOf(wrap("do something", fmt.Errorf("wrapped: %w", c.err))); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
 		}
 	}

@@ -14,8 +14,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// everywhere stands for the network where there is none.
-var everywhere = user.NetworkOf(netip.Addr{})
+// allNetworks stands for the network where there is none.
+var allNetworks = user.NetworkOf(netip.Addr{})
 
 // emailHash is what failures of an email are stored by: no email of somebody without an account is stored.
 func emailHash(email string) []byte { return keyHash(user.EmailKey(email)) }
@@ -33,8 +33,8 @@ func userHash(id uuid.UUID) []byte {
 	return sum[:]
 }
 
-// counted returns the subject that failures are stored by.
-func counted(a user.Attempted) []byte {
+// subjectHash returns the subject that failures are stored by.
+func subjectHash(a user.Attempt) []byte {
 	if a.UserID != uuid.Nil {
 		return userHash(a.UserID)
 	}
@@ -42,15 +42,15 @@ func counted(a user.Attempted) []byte {
 }
 
 // networkOf returns the network that failures are stored by.
-func networkOf(a user.Attempted) netip.Prefix {
+func networkOf(a user.Attempt) netip.Prefix {
 	if a.UserID != uuid.Nil {
-		return everywhere
+		return allNetworks
 	}
 	return a.Network
 }
 
 // attemptPool returns the connections for an attempt: those for logins alone, or those of the other requests.
-func (db *DB) attemptPool(a user.Attempted) *pool {
+func (db *DB) attemptPool(a user.Attempt) *pool {
 	if a.UserID != uuid.Nil {
 		return db.pool
 	}
@@ -71,8 +71,8 @@ func lockAttempts(ctx context.Context, tx pgx.Tx, subjects ...[]byte) error {
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
-// guessesQuery reads the counts that have not expired. The clock is read once, and after a wait for the lock.
-const guessesQuery = `
+// loginFailuresQuery reads the counts that have not expired. The clock is read once, and after a wait for the lock.
+const loginFailuresQuery = `
 	SELECT moment.now, coalesce(here.failures, 0), coalesce(here.blocked_until, 'epoch'),
 		coalesce(total.failures, 0), coalesce(total.blocked_until, 'epoch'), u.id, known.user_id IS NOT NULL
 	FROM (SELECT clock_timestamp() AS now) AS moment
@@ -81,11 +81,11 @@ const guessesQuery = `
 	LEFT JOIN users u ON u.email_key = $3
 	LEFT JOIN login_networks known ON known.user_id = u.id AND known.network = $2 AND known.last_login_at > moment.now - $5::interval`
 
-func guessesArgs(a user.Attempted) []any {
-	return []any{counted(a), networkOf(a), user.EmailKey(a.Email), user.FailuresTTL, user.NetworkTTL}
+func loginFailuresArgs(a user.Attempt) []any {
+	return []any{subjectHash(a), networkOf(a), user.EmailKey(a.Email), user.FailuresTTL, user.NetworkTTL}
 }
 
-func scanGuesses(row pgx.Row, a user.Attempted) (g user.Guesses, err error) {
+func scanLoginFailures(row pgx.Row, a user.Attempt) (g user.LoginFailures, err error) {
 	var owner *uuid.UUID
 	err = row.Scan(&g.Now, &g.Network.Count, &g.Network.BlockedUntil, &g.Total.Count, &g.Total.BlockedUntil, &owner, &g.Known)
 	switch {
@@ -97,27 +97,27 @@ func scanGuesses(row pgx.Row, a user.Attempted) (g user.Guesses, err error) {
 	return g, err
 }
 
-// Guesses implements user.Store.
-func (db *DB) Guesses(ctx context.Context, a user.Attempted) (user.Guesses, error) {
-	g, err := scanGuesses(db.attemptPool(a).QueryRow(ctx, guessesQuery, guessesArgs(a)...), a)
-	return g, failed("read the failures of logins", err)
+// LoginFailures implements user.Store.
+func (db *DB) LoginFailures(ctx context.Context, a user.Attempt) (user.LoginFailures, error) {
+	g, err := scanLoginFailures(db.attemptPool(a).QueryRow(ctx, loginFailuresQuery, loginFailuresArgs(a)...), a)
+	return g, wrap("read the failures of logins", err)
 }
 
-// lockGuesses reads the counts after it has made other attempts wait.
-func lockGuesses(ctx context.Context, tx pgx.Tx, a user.Attempted) (g user.Guesses, err error) {
+// lockLoginFailures reads the counts after it has made other attempts wait.
+func lockLoginFailures(ctx context.Context, tx pgx.Tx, a user.Attempt) (g user.LoginFailures, err error) {
 	var batch pgx.Batch
-	queueLock(&batch, counted(a))
-	batch.Queue(guessesQuery, guessesArgs(a)...).QueryRow(func(row pgx.Row) (err error) {
-		g, err = scanGuesses(row, a)
+	queueLock(&batch, subjectHash(a))
+	batch.Queue(loginFailuresQuery, loginFailuresArgs(a)...).QueryRow(func(row pgx.Row) (err error) {
+		g, err = scanLoginFailures(row, a)
 		return err
 	})
 	return g, tx.SendBatch(ctx, &batch).Close()
 }
 
-// queueCounts stores what the verdict makes of the counts. A success leaves the one of all networks as it is: who guesses
+// queueLoginFailures stores what the verdict makes of the counts. A success leaves the one of all networks as it is: who guesses
 // elsewhere must not see it.
-func queueCounts(batch *pgx.Batch, a user.Attempted, verdict user.Verdict) {
-	subject, network := counted(a), networkOf(a)
+func queueLoginFailures(batch *pgx.Batch, a user.Attempt, verdict user.LoginDecision) {
+	subject, network := subjectHash(a), networkOf(a)
 	if verdict.Success {
 		batch.Queue(`DELETE FROM password_failures WHERE subject_hash = $1 AND network = $2`, subject, network)
 	}
@@ -140,8 +140,8 @@ func queueCounts(batch *pgx.Batch, a user.Attempted, verdict user.Verdict) {
 		subject, g.Total.Count, g.Now, g.Total.BlockedUntil)
 }
 
-// queueClear clears all counts of an account, in the order in which a failure stores them.
-func queueClear(batch *pgx.Batch, u user.User) {
+// queueResetLoginFailures clears all counts of an account, in the order in which a failure stores them.
+func queueResetLoginFailures(batch *pgx.Batch, u user.User) {
 	batch.Queue(`DELETE FROM password_failures WHERE subject_hash IN ($1, $2)`, emailHash(u.Email), userHash(u.ID))
 	batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(u.Email))
 }
@@ -157,8 +157,8 @@ func queueNetwork(batch *pgx.Batch, id uuid.UUID, network netip.Prefix) {
 		id, user.MaxNetworks)
 }
 
-// announceLockedOut stores an event as announce does, unless the user has had one within user.LockedOutInterval.
-func announceLockedOut(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) {
+// queueLockedOut stores an event as announce does, unless the user has had one within user.LockedOutInterval.
+func queueLockedOut(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) {
 	if e.Type == "" {
 		return
 	}

@@ -18,9 +18,9 @@ import (
 )
 
 // guesses reads what is known of failures with an email from a network.
-func guesses(t *testing.T, db *postgres.DB, email, network string) user.Guesses {
+func guesses(t *testing.T, db *postgres.DB, email, network string) user.LoginFailures {
 	t.Helper()
-	g, err := db.Guesses(t.Context(), user.Attempted{Email: email, Network: netip.MustParsePrefix(network)})
+	g, err := db.LoginFailures(t.Context(), user.Attempt{Email: email, Network: netip.MustParsePrefix(network)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func guesses(t *testing.T, db *postgres.DB, email, network string) user.Guesses 
 }
 
 // isBlocked reports whether failures make the next attempt wait.
-func isBlocked(f user.Failures, g user.Guesses) bool { return f.BlockedUntil.After(g.Now) }
+func isBlocked(f user.FailureCount, g user.LoginFailures) bool { return f.BlockedUntil.After(g.Now) }
 
 // beforeNetworks takes back the migration that counts by network, and those after it.
 func beforeNetworks(t *testing.T, dsn string) *postgres.Migrator {
@@ -119,10 +119,10 @@ func TestABackoffOutlastsTheWayBack(t *testing.T) {
 	a := create(t, db, "a@example.com")
 	block := func(email string, wait time.Duration) {
 		t.Helper()
-		if _, err := db.Attempt(t.Context(), user.Attempted{Email: email, Network: home}, func(g user.Guesses) (user.Verdict, error) {
-			g.Network = user.Failures{Count: 7, BlockedUntil: g.Now.Add(wait)}
+		if _, err := db.RecordAttempt(t.Context(), user.Attempt{Email: email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
+			g.Network = user.FailureCount{Count: 7, BlockedUntil: g.Now.Add(wait)}
 			g.Total.Count++
-			return user.Verdict{Failure: &g}, nil
+			return user.LoginDecision{Failure: &g}, nil
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -151,28 +151,28 @@ func TestAResetClearsTheCountOfAnAttemptUnderWay(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
-	for name, attempted := range map[string]func(user.User) user.Attempted{
-		"login":            func(u user.User) user.Attempted { return user.Attempted{Email: u.Email, Network: home} },
-		"reauthentication": func(u user.User) user.Attempted { return user.Attempted{UserID: u.ID} },
+	for name, attempted := range map[string]func(user.User) user.Attempt{
+		"login":            func(u user.User) user.Attempt { return user.Attempt{Email: u.Email, Network: home} },
+		"reauthentication": func(u user.User) user.Attempt { return user.Attempt{UserID: u.ID} },
 	} {
 		u := create(t, db, name+"@example.com")
 		var wg sync.WaitGroup
-		_, err := db.Attempt(t.Context(), attempted(u), func(g user.Guesses) (user.Verdict, error) {
+		_, err := db.RecordAttempt(t.Context(), attempted(u), func(g user.LoginFailures) (user.LoginDecision, error) {
 			wg.Go(func() {
 				if err := redeem(t.Context(), db, u); err != nil {
 					t.Error(err)
 				}
 			})
 			waitForALock(t, conn)
-			g.Network = user.Failures{Count: 7, BlockedUntil: g.Now.Add(time.Hour)}
-			g.Total = user.Failures{Count: 170, BlockedUntil: g.Now.Add(time.Hour)}
-			return user.Verdict{Failure: &g}, nil
+			g.Network = user.FailureCount{Count: 7, BlockedUntil: g.Now.Add(time.Hour)}
+			g.Total = user.FailureCount{Count: 170, BlockedUntil: g.Now.Add(time.Hour)}
+			return user.LoginDecision{Failure: &g}, nil
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 		wg.Wait()
-		g, err := db.Guesses(t.Context(), attempted(u))
+		g, err := db.LoginFailures(t.Context(), attempted(u))
 		if err != nil || g.Network.Count != 0 || g.Total.Count != 0 || isBlocked(g.Network, g) || isBlocked(g.Total, g) {
 			t.Errorf("%s: %+v (%v), want nothing after the reset", name, g, err)
 		}
@@ -190,10 +190,10 @@ func TestAnErasureTakesCountsAndNetworks(t *testing.T) {
 	gone, other := create(t, db, "gone@example.com"), create(t, db, "other@example.com")
 	for _, u := range []user.User{gone, other} {
 		session(t, db, u)
-		for _, a := range []user.Attempted{{Email: u.Email, Network: home}, {UserID: u.ID}} {
-			if _, err := db.Attempt(t.Context(), a, func(g user.Guesses) (user.Verdict, error) {
+		for _, a := range []user.Attempt{{Email: u.Email, Network: home}, {UserID: u.ID}} {
+			if _, err := db.RecordAttempt(t.Context(), a, func(g user.LoginFailures) (user.LoginDecision, error) {
 				g.Network.Count++
-				return user.Verdict{Failure: &g}, nil
+				return user.LoginDecision{Failure: &g}, nil
 			}); err != nil {
 				t.Fatal(err)
 			}
@@ -236,16 +236,16 @@ func TestOneLockOutIsAnnouncedOfTwoAtOnce(t *testing.T) {
 	db := postgrestest.Connect(t, dsn, nil)
 	u := create(t, db, "a@example.com")
 	execute(t, dsn, `DELETE FROM outbox`)
-	lockOut := func(ctx context.Context, a user.Attempted) error {
-		_, err := db.Attempt(ctx, a, func(g user.Guesses) (user.Verdict, error) {
+	lockOut := func(ctx context.Context, a user.Attempt) error {
+		_, err := db.RecordAttempt(ctx, a, func(g user.LoginFailures) (user.LoginDecision, error) {
 			e, err := event.New(event.LockedOut, u.ID, 0, g.Now, event.LockOut{ID: u.ID})
-			return user.Verdict{Failure: &g, LockedOut: e}, err
+			return user.LoginDecision{Failure: &g, LockedOut: e}, err
 		})
 		return err
 	}
 	var wg sync.WaitGroup
 	for range 4 {
-		for _, a := range []user.Attempted{{Email: u.Email, Network: home}, {UserID: u.ID}} {
+		for _, a := range []user.Attempt{{Email: u.Email, Network: home}, {UserID: u.ID}} {
 			wg.Go(func() {
 				if err := lockOut(t.Context(), a); err != nil {
 					t.Error(err)

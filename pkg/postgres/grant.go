@@ -24,15 +24,15 @@ import (
 // transaction is rolled back and begun again instead. So a change that waits holds nothing
 // that keeps its caller from being shut out.
 
-// standing is what a transaction has read of a grant under its locks.
-type standing struct {
+// callerState is what a transaction has read of a grant under its locks.
+type callerState struct {
 	caller access.Caller // zero if the session has ended, or the account is not active
 	target access.Holder
 	user   user.User // the target; zero if there is none
 }
 
 // queueGrant locks all that decides about the grant, but the target, and reads it.
-func queueGrant(batch *pgx.Batch, g access.Grant, found *standing) {
+func queueGrant(batch *pgx.Batch, g access.Grant, found *callerState) {
 	caller := g.Caller()
 	if !g.Self() {
 		batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR SHARE NOWAIT`, caller.UserID)
@@ -57,7 +57,7 @@ func queueGrant(batch *pgx.Batch, g access.Grant, found *standing) {
 }
 
 // check decides by what was found, in the order of the contract: 401, 403, 404.
-func (found standing) check(g access.Grant) error {
+func (found callerState) check(g access.Grant) error {
 	switch {
 	case !g.Internal() && found.caller.UserID == uuid.Nil:
 		return user.ErrSessionEnded()
@@ -74,7 +74,7 @@ func (found standing) check(g access.Grant) error {
 // statement that reads follows the locks: one that waits for a lock sees other tables as they were before it waited.
 func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, error) {
 	var batch pgx.Batch
-	var found standing
+	var found callerState
 	batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR UPDATE`, g.Target())
 	if !g.Internal() {
 		queueGrant(&batch, g, &found)
@@ -93,7 +93,7 @@ func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, erro
 }
 
 // queueTarget reads the locked account that the grant is about.
-func queueTarget(batch *pgx.Batch, g access.Grant, found *standing) {
+func queueTarget(batch *pgx.Batch, g access.Grant, found *callerState) {
 	batch.Queue(`SELECT `+userColumns+`, `+permissionsColumn+` FROM users u WHERE u.id = $1`, g.Target()).
 		QueryRow(func(row pgx.Row) error {
 			u, err := scanUser(row, &found.target.Permissions)
@@ -111,7 +111,7 @@ func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
 		return nil
 	}
 	var batch pgx.Batch
-	var found standing
+	var found callerState
 	queueGrant(&batch, g, &found)
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return err
@@ -154,14 +154,14 @@ func (db *DB) inGrantedTx(ctx context.Context, doing string, work func(pgx.Tx) e
 	for {
 		err := db.pool.inTx(ctx, beginRequest, work)
 		if !isLockTaken(err) {
-			return failed(doing, err)
+			return wrap(doing, err)
 		}
 		pause := time.NewTimer(5*time.Millisecond + rand.N(20*time.Millisecond)) //nolint:gosec // no secret
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return failed(doing, ctx.Err())
+			return wrap(doing, ctx.Err())
 		}
 	}
 }

@@ -22,5 +22,5 @@ func (db *DB) KeysSince(ctx context.Context, ids []string) (map[string]time.Time
 	for _, k := range keys {
 		since[k.id] = k.at
 	}
-	return since, failed("read the age of keys", err)
+	return since, wrap("read the age of keys", err)
 }

@@ -17,7 +17,7 @@ func (db *DB) Users(ctx context.Context, f user.Filter) (user.Page, error) {
 	query, args := listQuery(f)
 	users, err := collectPage(ctx, db.pool, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) }, query, args...)
 	if err != nil {
-		return user.Page{}, failed("list users", err)
+		return user.Page{}, wrap("list users", err)
 	}
 	if len(users) > f.Limit {
 		return user.Page{Users: users[:f.Limit], More: true}, nil

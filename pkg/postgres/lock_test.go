@@ -150,9 +150,9 @@ func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
 	var read, released time.Time
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, err := db.TurnSession(t.Context(), s.ID, func(_ user.Session, now time.Time) user.Turn {
+		if _, err := db.RotateSession(t.Context(), s.ID, func(_ user.Session, now time.Time) user.Rotation {
 			read = now
-			return user.Turn{}
+			return user.Rotation{}
 		}); err != nil {
 			t.Error(err)
 		}
@@ -184,7 +184,7 @@ func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	refresh := func(ctx context.Context) error {
-		_, err := db.TurnSession(ctx, s.ID, func(user.Session, time.Time) user.Turn { return user.Turn{} })
+		_, err := db.RotateSession(ctx, s.ID, func(user.Session, time.Time) user.Rotation { return user.Rotation{} })
 		return err
 	}
 	var known *user.Error
@@ -270,29 +270,29 @@ func login(ctx context.Context, db *postgres.DB, u user.User) error {
 	if err != nil {
 		return err
 	}
-	_, err = db.Attempt(ctx, user.Attempted{Email: u.Email, Network: home}, func(g user.Guesses) (user.Verdict, error) {
-		session := &user.Session{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, CreatedAt: g.Now, TurnedAt: g.Now, ExpiresAt: g.Now.Add(time.Hour)}
+	_, err = db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
+		session := &user.Session{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, CreatedAt: g.Now, RotatedAt: g.Now, ExpiresAt: g.Now.Add(time.Hour)}
 		e, err := event.New(event.LoggedIn, u.ID, 0, g.Now, event.Session{ID: u.ID, SessionID: session.ID})
-		return user.Verdict{Success: true, Session: session, PasswordAt: cred.ChangedAt, Event: e, Audit: []user.Audit{{Action: user.LoginSucceeded, UserID: u.ID}}}, err
+		return user.LoginDecision{Success: true, Session: session, PasswordAt: cred.ChangedAt, Event: e, Audit: []user.Audit{{Action: user.LoginSucceeded, UserID: u.ID}}}, err
 	})
 	return err
 }
 
 func guess(ctx context.Context, db *postgres.DB, u user.User) error {
-	_, err := db.Attempt(ctx, user.Attempted{Email: u.Email, Network: home}, func(g user.Guesses) (user.Verdict, error) {
+	_, err := db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
 		g.Network.Count++
 		e, err := event.New(event.LockedOut, u.ID, 0, g.Now, event.LockOut{ID: u.ID})
-		return user.Verdict{Failure: &g, LockedOut: e, Audit: []user.Audit{{Action: user.LoginBlocked, UserID: u.ID}}}, err
+		return user.LoginDecision{Failure: &g, LockedOut: e, Audit: []user.Audit{{Action: user.LoginBlocked, UserID: u.ID}}}, err
 	})
 	return err
 }
 
 // fail counts a failure that begins no backoff, so that nothing locks the user.
 func fail(ctx context.Context, db *postgres.DB, u user.User) error {
-	_, err := db.Attempt(ctx, user.Attempted{Email: u.Email, Network: home}, func(g user.Guesses) (user.Verdict, error) {
+	_, err := db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
 		g.Network.Count++
 		g.Total.Count++
-		return user.Verdict{Failure: &g, Audit: []user.Audit{{Action: user.LoginFailed, UserID: u.ID}}}, nil
+		return user.LoginDecision{Failure: &g, Audit: []user.Audit{{Action: user.LoginFailed, UserID: u.ID}}}, nil
 	})
 	return err
 }
@@ -304,7 +304,7 @@ func newPassword(ctx context.Context, db *postgres.DB, u user.User) error {
 
 func setPassword(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 	e, err := event.New(event.PasswordChanged, u.ID, u.Version, time.Now(), event.Subject{ID: u.ID})
-	return user.Change{PasswordHash: "hash", EndSessions: true, VoidTokens: true, ClearFailures: true, LoginNetwork: home, Events: []event.Event{e}}, err
+	return user.Change{PasswordHash: "hash", EndSessions: true, InvalidateTokens: true, ClearFailures: true, LoginNetwork: home, Events: []event.Event{e}}, err
 }
 
 func redeem(ctx context.Context, db *postgres.DB, u user.User) error {

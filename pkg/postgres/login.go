@@ -21,7 +21,7 @@ func (db *DB) Credential(ctx context.Context, email string) (user.Credential, er
 	if errors.Is(err, pgx.ErrNoRows) {
 		return user.Credential{}, nil
 	}
-	return cred, failed("read a credential by email", err)
+	return cred, wrap("read a credential by email", err)
 }
 
 // CredentialOf implements user.Store.
@@ -30,7 +30,7 @@ func (db *DB) CredentialOf(ctx context.Context, id uuid.UUID) (user.Credential, 
 		SELECT u.id, u.email, c.password_hash, coalesce(starts_with(c.password_hash, c.imported_prefix), false), c.changed_at, u.status
 		FROM users u JOIN credentials c ON c.user_id = u.id
 		WHERE u.id = $1`, id))
-	return cred, failed("read a credential by id", err)
+	return cred, wrap("read a credential by id", err)
 }
 
 func scanCredential(row pgx.Row) (c user.Credential, err error) {
@@ -42,22 +42,22 @@ func scanCredential(row pgx.Row) (c user.Credential, err error) {
 func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error {
 	err := db.logins.Exec(ctx, `UPDATE credentials SET password_hash = $3 WHERE user_id = $1 AND password_hash = $2`,
 		id, old, upgraded)
-	return failed("upgrade a password hash", err)
+	return wrap("upgrade a password hash", err)
 }
 
-// Attempt implements user.Store. Attempts of one email, or of one user, wait for each other, whichever replica
+// RecordAttempt implements user.Store. Attempts of one email, or of one user, wait for each other, whichever replica
 // they reach; what is found by one is seen by the next.
-func (db *DB) Attempt(ctx context.Context, a user.Attempted, decide func(user.Guesses) (user.Verdict, error)) (user.Identity, error) {
+func (db *DB) RecordAttempt(ctx context.Context, a user.Attempt, decide func(user.LoginFailures) (user.LoginDecision, error)) (user.Identity, error) {
 	var identity user.Identity
 	var announced bool
 	var displaced int64
-	leave, err := db.attempts.Enter(ctx, string(counted(a)))
+	leave, err := db.attempts.Enter(ctx, string(subjectHash(a)))
 	if err != nil {
 		return user.Identity{}, err
 	}
 	defer leave()
 	err = inTx(ctx, db.attemptPool(a), "judge an attempt at a password", func(tx pgx.Tx) error {
-		guesses, err := lockGuesses(ctx, tx, a)
+		guesses, err := lockLoginFailures(ctx, tx, a)
 		if err != nil {
 			return err
 		}
@@ -68,12 +68,12 @@ func (db *DB) Attempt(ctx context.Context, a user.Attempted, decide func(user.Gu
 		var batch pgx.Batch // one way to the server and back: others may wait for this email
 		if verdict.Session != nil {
 			openSession(&batch, *verdict.Session, verdict.PasswordAt, &identity)
-			makeRoom(&batch, *verdict.Session, &displaced)
+			evictOldestSessions(&batch, *verdict.Session, &displaced)
 		}
 		// The user is locked before failures and networks, as wherever a user is changed.
-		announce(ctx, &batch, verdict.Event, &announced)
-		announceLockedOut(ctx, &batch, verdict.LockedOut, &announced)
-		queueCounts(&batch, a, verdict)
+		queueUserEvent(ctx, &batch, verdict.Event, &announced)
+		queueLockedOut(ctx, &batch, verdict.LockedOut, &announced)
+		queueLoginFailures(&batch, a, verdict)
 		if verdict.Session != nil {
 			queueNetwork(&batch, verdict.Session.UserID, a.Network)
 		}
@@ -120,9 +120,9 @@ func queueIdentify(batch *pgx.Batch, s user.Session, identity *user.Identity) {
 	})
 }
 
-// makeRoom ends the sessions of a user beyond user.MaxSessions, those that were not used for longest. The one that was
+// evictOldestSessions ends the sessions of a user beyond user.MaxSessions, those that were not used for longest. The one that was
 // opened just now stays.
-func makeRoom(batch *pgx.Batch, opened user.Session, ended *int64) {
+func evictOldestSessions(batch *pgx.Batch, opened user.Session, ended *int64) {
 	batch.Queue(`
 		DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND expires_at > now()
 			ORDER BY turned_at DESC, id DESC OFFSET $3)`,

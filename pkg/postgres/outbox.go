@@ -22,9 +22,9 @@ func queueEvents(ctx context.Context, batch *pgx.Batch, events []event.Event) {
 	}
 }
 
-// announce stores an event that changes no version: it carries the current one of its subject. Without
+// queueUserEvent stores an event that changes no version: it carries the current one of its subject. Without
 // such a user nothing is stored, after the same work, and done stays false.
-func announce(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) {
+func queueUserEvent(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) {
 	if e.Type == "" {
 		return
 	}
@@ -56,5 +56,5 @@ func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Dur
 				(SELECT occurred_at FROM outbox WHERE retry_at IS NULL ORDER BY id LIMIT 1),
 				(SELECT occurred_at FROM outbox WHERE refusals > 0 AND parked_at IS NULL ORDER BY id LIMIT 1)), interval '0')), 0)::float8`).
 		Scan(&pending, &seconds)
-	return pending, time.Duration(seconds * float64(time.Second)), failed("look at the outbox", err)
+	return pending, time.Duration(seconds * float64(time.Second)), wrap("look at the outbox", err)
 }

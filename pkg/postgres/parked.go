@@ -17,7 +17,7 @@ func (db *DB) ParkedEvents(ctx context.Context, after int64, limit int) ([]outbo
 		SELECT p.id, p.event_id, p.type, p.subject, p.occurred_at, p.refusals, p.parked_at, p.retry_at, coalesce(p.refusal, ''),
 			(SELECT count(*) FROM outbox b WHERE b.subject = p.subject AND b.id > p.id)
 		FROM outbox p WHERE p.refusals > 0 AND p.parked_at IS NOT NULL AND p.id > $1 ORDER BY p.id LIMIT $2`, after, limit)
-	return events, failed("list the parked events", err)
+	return events, wrap("list the parked events", err)
 }
 
 // RetryEvents makes every refused event due now, parked or not, and returns how many. Events that wait behind an event
@@ -30,7 +30,7 @@ func (db *DB) RetryEvents(ctx context.Context) (events int64, err error) {
 					AND NOT EXISTS (SELECT FROM outbox e WHERE e.subject = o.subject AND e.retry_at IS NOT NULL AND e.id < o.id)
 				ORDER BY o.id FOR UPDATE OF o SKIP LOCKED)) RETURNING 1)
 		SELECT count(*) FROM due`).Scan(&events)
-	return events, failed("retry the refused events", err)
+	return events, wrap("retry the refused events", err)
 }
 
 // ParkedCounts returns how many events of each type are parked, as far as it counts.
@@ -45,5 +45,5 @@ func (db *DB) ParkedCounts(ctx context.Context) (map[string]int64, error) {
 	for _, c := range all {
 		counts[c.Type] = c.N
 	}
-	return counts, failed("count the parked events", err)
+	return counts, wrap("count the parked events", err)
 }

@@ -73,18 +73,18 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 			f.Limit = 20
 			run(db.Users(ctx, f))
 		}
-		run(db.TurnSession(ctx, id, func(s user.Session, _ time.Time) user.Turn { s.Counter++; return user.Turn{Session: &s} }))
+		run(db.RotateSession(ctx, id, func(s user.Session, _ time.Time) user.Rotation { s.Counter++; return user.Rotation{Session: &s} }))
 		run(nil, db.UpgradeHash(ctx, id, "hash", "hash"))
 		run(nil, rename(ctx, db, id, nil))
 		run(db.Change(ctx, access.Internal(other), func(ctx context.Context, tx user.Tx, _ user.User) (user.Change, error) {
 			_, err := tx.AnotherActiveAdmin(ctx, id)
 			return user.Change{EndSessions: true}, err
 		}))
-		attempted := user.Attempted{Email: "somebody@example.com", Network: home}
-		run(db.Guesses(ctx, attempted))
-		run(db.Attempt(ctx, attempted, func(g user.Guesses) (user.Verdict, error) {
+		attempted := user.Attempt{Email: "somebody@example.com", Network: home}
+		run(db.LoginFailures(ctx, attempted))
+		run(db.RecordAttempt(ctx, attempted, func(g user.LoginFailures) (user.LoginDecision, error) {
 			e, err := event.New(event.LockedOut, id, 0, g.Now, event.LockOut{ID: id})
-			return user.Verdict{Failure: &g, LockedOut: e, Audit: []user.Audit{{Action: user.LoginFailed, UserID: id}}}, err
+			return user.LoginDecision{Failure: &g, LockedOut: e, Audit: []user.Audit{{Action: user.LoginFailed, UserID: id}}}, err
 		}))
 		run(nil, login(ctx, db, user.User{ID: id, Email: "somebody@example.com"}))
 		run(db.Sessions(ctx, id))

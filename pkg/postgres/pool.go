@@ -47,20 +47,20 @@ func newPool(ctx context.Context, cfg *pgxpool.Config, writes *writeWatch) (*poo
 	return &pool{conns: conns, writes: writes}, nil
 }
 
-// usage is the key of what the pool keeps with a connection.
-const usage = "user-service.usage"
+// leaseKey is the key of what the pool keeps with a connection.
+const leaseKey = "user-service.usage"
 
-type use struct {
+type lease struct {
 	returned time.Time   // zero before the first return
 	slow     *time.Timer // runs while the connection is lent
 }
 
-func useOf(conn *pgxpool.Conn) *use {
+func leaseOf(conn *pgxpool.Conn) *lease {
 	data := conn.Conn().PgConn().CustomData()
-	u, ok := data[usage].(*use)
+	u, ok := data[leaseKey].(*lease)
 	if !ok {
-		u = &use{}
-		data[usage] = u
+		u = &lease{}
+		data[leaseKey] = u
 	}
 	return u
 }
@@ -72,7 +72,7 @@ func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		u := useOf(conn)
+		u := leaseOf(conn)
 		if u.returned.IsZero() || time.Since(u.returned) < trustTime || answers(ctx, conn) {
 			p.lent.Store(time.Now().UnixNano())
 			u.slow = time.AfterFunc(slowTime, func() { p.sweep(context.Background()) })
@@ -101,7 +101,7 @@ func (p *pool) sweep(ctx context.Context) {
 	for _, conn := range p.conns.AcquireAllIdle(ctx) {
 		asking.Go(func() {
 			if answers(context.WithoutCancel(ctx), conn) {
-				p.giveBack(conn)
+				p.put(conn)
 			} else {
 				discard(conn)
 			}
@@ -112,9 +112,9 @@ func (p *pool) sweep(ctx context.Context) {
 
 // release takes a connection back after a call that ended with err.
 func (p *pool) release(conn *pgxpool.Conn, err error) {
-	useOf(conn).slow.Stop()
+	leaseOf(conn).slow.Stop()
 	if !conn.Conn().IsClosed() {
-		p.giveBack(conn)
+		p.put(conn)
 		return
 	}
 	discard(conn)
@@ -123,8 +123,8 @@ func (p *pool) release(conn *pgxpool.Conn, err error) {
 	}
 }
 
-func (p *pool) giveBack(conn *pgxpool.Conn) {
-	useOf(conn).returned = time.Now()
+func (p *pool) put(conn *pgxpool.Conn) {
+	leaseOf(conn).returned = time.Now()
 	conn.Release()
 }
 

@@ -140,7 +140,7 @@ func (db *DB) SetURL(ctx context.Context, url string) error {
 		return err
 	}
 	poolConfig.ConnConfig.Tracer = db.tracer()
-	if err := try(ctx, poolConfig.ConnConfig); err != nil {
+	if err := testConnection(ctx, poolConfig.ConnConfig); err != nil {
 		return err
 	}
 	db.target.Store(poolConfig.ConnConfig)
@@ -153,8 +153,8 @@ func namesFiles(url string) bool {
 	return strings.Contains(url, "sslrootcert") || strings.Contains(url, "sslcert") || strings.Contains(url, "sslkey")
 }
 
-// try makes a connection, as a password that does not work is worse than the one of yesterday.
-func try(ctx context.Context, target *pgx.ConnConfig) error {
+// testConnection makes a connection, as a password that does not work is worse than the one of yesterday.
+func testConnection(ctx context.Context, target *pgx.ConnConfig) error {
 	conn, err := pgx.ConnectConfig(ctx, target.Copy())
 	var server *pgconn.PgError
 	switch {
@@ -202,7 +202,7 @@ func (db *DB) Close(ctx context.Context) {
 // Ping reports whether the database answers and connections can be had. It waits for no request: a busy service is no
 // reason to send requests elsewhere.
 func (db *DB) Ping(ctx context.Context) error {
-	if err := db.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) }); err != nil {
+	if err := db.query(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) }); err != nil {
 		return err
 	}
 	if err := db.logins.stuck(ctx); err != nil {
@@ -214,8 +214,8 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// ask puts a question by a connection of its own, or by one of the pool if the server refuses that one.
-func (db *DB) ask(ctx context.Context, question func(context.Context, *pgx.Conn) error) error {
+// query puts a question by a connection of its own, or by one of the pool if the server refuses that one.
+func (db *DB) query(ctx context.Context, question func(context.Context, *pgx.Conn) error) error {
 	if err := db.probe.ask(ctx, question); err == nil {
 		return nil
 	}
@@ -231,7 +231,7 @@ func (db *DB) inTx(ctx context.Context, doing string, work func(pgx.Tx) error) e
 }
 
 func inTx(ctx context.Context, p *pool, doing string, work func(pgx.Tx) error) error {
-	return failed(doing, p.inTx(ctx, beginRequest, work))
+	return wrap(doing, p.inTx(ctx, beginRequest, work))
 }
 
 func isUndefinedTable(err error) bool { return hasCode(err, "42P01") }

@@ -129,15 +129,15 @@ func TestACleanupFindsAReadOnlyConnectionToo(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
-	reaper, _ := newReaper(db)
+	cleaner, _ := newCleaner(db)
 	protect(t, dsn)
 	within(t, writableSoon, "a read", func(ctx context.Context) error { _, err := db.Roles(ctx); return err })
-	if err := reaper.Reap(t.Context()); err == nil {
+	if err := cleaner.Clean(t.Context()); err == nil {
 		t.Error("rows were deleted from a read-only database")
 	}
 	release(t, dsn)
 	for began := time.Now(); ; {
-		err := reaper.Reap(t.Context())
+		err := cleaner.Clean(t.Context())
 		if err == nil {
 			return
 		}

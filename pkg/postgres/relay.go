@@ -41,7 +41,7 @@ func (db *DB) Drain(ctx context.Context, limits outbox.Limits, publish func(cont
 		if len(b.rows) == 0 {
 			return nil
 		}
-		b.settle(publish(ctx, b.publishable()))
+		b.finish(publish(ctx, b.publishable()))
 		drained, err = b.store(ctx, conn)
 		return err
 	})
@@ -196,8 +196,8 @@ func (b batch) publishable() []outbox.Waiting {
 	return out
 }
 
-// settle notes what became of the events: those of publishable in their order, and the others.
-func (b batch) settle(outcomes []outbox.Outcome) {
+// finish notes what became of the events: those of publishable in their order, and the others.
+func (b batch) finish(outcomes []outbox.Outcome) {
 	for i := range b.rows {
 		switch r := &b.rows[i]; {
 		case r.erased:

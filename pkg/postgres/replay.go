@@ -10,8 +10,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// Announce implements user.Store.
-func (db *DB) Announce(ctx context.Context, a user.Announcement, about func(user.User) (event.Event, error)) (done user.Announced, err error) {
+// AnnounceUsers implements user.Store.
+func (db *DB) AnnounceUsers(ctx context.Context, a user.AnnounceRequest, about func(user.User) (event.Event, error)) (done user.AnnounceResult, err error) {
 	err = db.inTx(ctx, "announce users", func(tx pgx.Tx) error {
 		ids, err := lockPage(ctx, tx, a)
 		if err != nil || len(ids) == 0 {
@@ -41,7 +41,7 @@ func (db *DB) Announce(ctx context.Context, a user.Announcement, about func(user
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {
-		return user.Announced{}, err
+		return user.AnnounceResult{}, err
 	}
 	if done.Users > 0 {
 		db.committed()
@@ -51,7 +51,7 @@ func (db *DB) Announce(ctx context.Context, a user.Announcement, about func(user
 
 // lockPage locks the next users that a chooses by id and returns their ids, as text: a list of UUIDs can't be sent
 // behind a pooler with exec mode.
-func lockPage(ctx context.Context, tx pgx.Tx, a user.Announcement) ([]string, error) {
+func lockPage(ctx context.Context, tx pgx.Tx, a user.AnnounceRequest) ([]string, error) {
 	query, from := `SELECT id::text FROM users WHERE id > $1 ORDER BY id LIMIT $2 FOR SHARE`, a.After
 	if a.User != uuid.Nil {
 		query, from = `SELECT id::text FROM users WHERE id = $1 LIMIT $2 FOR SHARE`, a.User
@@ -66,11 +66,11 @@ func lockPage(ctx context.Context, tx pgx.Tx, a user.Announcement) ([]string, er
 // CountUsers implements user.Store.
 func (db *DB) CountUsers(ctx context.Context, after uuid.UUID) (n int, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM users WHERE id > $1`, after).Scan(&n)
-	return n, failed("count the users", err)
+	return n, wrap("count the users", err)
 }
 
 // ReadyEvents implements user.Store.
 func (db *DB) ReadyEvents(ctx context.Context, limit int) (n int, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM outbox WHERE retry_at IS NULL LIMIT $1) AS ready`, limit).Scan(&n)
-	return n, failed("count the events that wait", err)
+	return n, wrap("count the events that wait", err)
 }

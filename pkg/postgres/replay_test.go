@@ -28,7 +28,7 @@ func TestSnapshotsAreInOrderWithChanges(t *testing.T) {
 		})
 	}
 	for range 20 {
-		done, err := db.Announce(t.Context(), user.Announcement{Limit: 10}, func(u user.User) (event.Event, error) {
+		done, err := db.AnnounceUsers(t.Context(), user.AnnounceRequest{Limit: 10}, func(u user.User) (event.Event, error) {
 			return event.New(event.Snapshot, u.ID, u.Version, u.UpdatedAt, event.Created{User: u})
 		})
 		if err != nil || done.Seen != 3 || done.Users != 3 {

@@ -18,7 +18,7 @@ import (
 func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 	roles, err := collect(ctx, db.pool, pgx.RowToStructByPos[access.Role],
 		`SELECT name, description, permissions FROM roles ORDER BY name COLLATE "C"`)
-	return roles, failed("list the roles", err)
+	return roles, wrap("list the roles", err)
 }
 
 // rolesLock is the advisory lock of whoever changes a role: what two roles give a user together is judged once.
@@ -36,7 +36,7 @@ func (db *DB) enterRole(ctx context.Context, name string) (leave func(), err err
 	}
 	if err := db.roleChanges.Acquire(ctx, 1); err != nil {
 		leaveRole()
-		return nil, failed("wait for other changes of roles", err)
+		return nil, wrap("wait for other changes of roles", err)
 	}
 	return func() {
 		db.roleChanges.Release(1)
@@ -69,7 +69,7 @@ func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fi
 			return err
 		}
 		if old == nil || !old.HasAll(r.Permissions) {
-			if err := judge(ctx, tx, r.Name, fits); err != nil {
+			if err := checkPermissionSize(ctx, tx, r.Name, fits); err != nil {
 				return err
 			}
 		}
@@ -101,23 +101,23 @@ func findRole(ctx context.Context, tx pgx.Tx, name string) (*access.Role, error)
 	return role, err
 }
 
-// judge lets fits judge the size of the permissions that a user of a role has, as token.Size counts them. Mostly all there
+// checkPermissionSize lets fits judge the size of the permissions that a user of a role has, as token.Size counts them. Mostly all there
 // are fit, whoever has them.
-func judge(ctx context.Context, tx pgx.Tx, role string, fits func(size int) error) error {
+func checkPermissionSize(ctx context.Context, tx pgx.Tx, role string, fits func(size int) error) error {
 	const all = `SELECT coalesce(sum(octet_length(p) + 3), 0) FROM (SELECT DISTINCT unnest(permissions) AS p FROM roles) AS permissions`
 	var size int
 	if err := tx.QueryRow(ctx, all).Scan(&size); err != nil || fits(size) == nil {
 		return err
 	}
-	if err := tx.QueryRow(ctx, largest, role).Scan(&size); err != nil {
+	if err := tx.QueryRow(ctx, largestPermissionSize, role).Scan(&size); err != nil {
 		return err
 	}
 	return fits(size)
 }
 
-// largest is the size of the permissions of the user of a role who has most, among those who have permissions by
+// largestPermissionSize is the size of the permissions of the user of a role who has most, among those who have permissions by
 // other roles too. Those are few beside the many who have one role alone.
-const largest = `
+const largestPermissionSize = `
 	WITH sets AS (
 		SELECT DISTINCT array_agg(ur.role ORDER BY ur.role) AS others
 		FROM roles r JOIN user_roles ur ON ur.role = r.name
@@ -195,7 +195,7 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 			if err != nil {
 				return err
 			}
-			if err := store(ctx, tx, u, change); err != nil {
+			if err := applyChange(ctx, tx, u, change); err != nil {
 				return err
 			}
 		}

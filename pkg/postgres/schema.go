@@ -33,7 +33,7 @@ func RequiredSchema() (int64, error) {
 // SchemaVersion returns the version of the database's schema; 0 if it has none.
 func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	var version int64
-	err := db.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	err := db.query(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, `SELECT coalesce(max(version_id), 0) FROM goose_db_version WHERE is_applied`).Scan(&version)
 	})
 	switch {
@@ -42,7 +42,7 @@ func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	case hasCode(err, "42501"):
 		return 0, SetupError("the service's role may not read goose_db_version; grant it SELECT")
 	}
-	return version, failed("read the schema version", err)
+	return version, wrap("read the schema version", err)
 }
 
 // Migrator brings the schema of one database up and down, one runner at a time.

@@ -21,7 +21,7 @@ const permissionsColumn = `ARRAY(SELECT DISTINCT p COLLATE "C"
 // Identify implements user.Store.
 func (db *DB) Identify(ctx context.Context, userID, sessionID uuid.UUID) (user.Identity, error) {
 	id, err := identify(ctx, db.pool, userID, sessionID)
-	return id, failed("identify a caller", err)
+	return id, wrap("identify a caller", err)
 }
 
 // queryer is a pool or a transaction.
@@ -54,11 +54,11 @@ func scanIdentity(row pgx.Row) (user.Identity, error) {
 // OwnerOf implements user.Store.
 func (db *DB) OwnerOf(ctx context.Context, session uuid.UUID) (owner uuid.UUID, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT user_id FROM sessions WHERE id = $1 AND expires_at > clock_timestamp()`, session).Scan(&owner)
-	return owner, failed("find the user of a session", err)
+	return owner, wrap("find the user of a session", err)
 }
 
-// TurnSession implements user.Store.
-func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Session, time.Time) user.Turn) (user.Identity, error) {
+// RotateSession implements user.Store.
+func (db *DB) RotateSession(ctx context.Context, id uuid.UUID, decide func(user.Session, time.Time) user.Rotation) (user.Identity, error) {
 	leave, err := db.sessions.Enter(ctx, id)
 	if err != nil {
 		return user.Identity{}, err
@@ -80,7 +80,7 @@ func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Se
 		}
 		if t := turn.Session; t != nil {
 			if _, err := tx.Exec(ctx, `UPDATE sessions SET counter = $2, turned_at = $3, expires_at = $4, user_agent = $5, ip = $6 WHERE id = $1`,
-				id, t.Counter, t.TurnedAt, t.ExpiresAt, t.UserAgent, address(t.IP)); err != nil {
+				id, t.Counter, t.RotatedAt, t.ExpiresAt, t.UserAgent, address(t.IP)); err != nil {
 				return err
 			}
 		}
@@ -88,7 +88,7 @@ func (db *DB) TurnSession(ctx context.Context, id uuid.UUID, decide func(user.Se
 		return err
 	})
 	if err == nil && ended {
-		err = failed("turn a session", pgx.ErrNoRows)
+		err = wrap("turn a session", pgx.ErrNoRows)
 	}
 	return identity, err
 }
@@ -101,7 +101,7 @@ func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, 
 	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 FOR NO KEY UPDATE`, id) // beside changes that rest on the session
 	batch.Queue(`SELECT user_id, counter, created_at, turned_at, expires_at, clock_timestamp() FROM sessions WHERE id = $1`, id).
 		QueryRow(func(row pgx.Row) error {
-			return row.Scan(&s.UserID, &s.Counter, &s.CreatedAt, &s.TurnedAt, &s.ExpiresAt, &now)
+			return row.Scan(&s.UserID, &s.Counter, &s.CreatedAt, &s.RotatedAt, &s.ExpiresAt, &now)
 		})
 	err = tx.SendBatch(ctx, &batch).Close()
 	return s, now, err
@@ -173,7 +173,7 @@ func isLogout(grant access.Grant, sessionID uuid.UUID) bool {
 
 func (db *DB) hasSession(ctx context.Context, userID, sessionID uuid.UUID) error {
 	err := db.pool.QueryRow(ctx, `SELECT id FROM sessions WHERE id = $1 AND user_id = $2`, sessionID, userID).Scan(&sessionID)
-	return failed("find a session", err)
+	return wrap("find a session", err)
 }
 
 // lockForEnd locks what decides about the end of a session, and checks the grant.
@@ -200,7 +200,7 @@ func (db *DB) EndSessions(ctx context.Context, grant access.Grant) error {
 		if err != nil {
 			return err
 		}
-		return store(ctx, tx, u, user.Change{EndSessions: true, Audit: []user.Audit{{Action: user.TokenRevoked}}})
+		return applyChange(ctx, tx, u, user.Change{EndSessions: true, Audit: []user.Audit{{Action: user.TokenRevoked}}})
 	})
 }
 
@@ -218,7 +218,7 @@ func (db *DB) Sessions(ctx context.Context, userID uuid.UUID) ([]user.Session, e
 		err = pgx.ErrNoRows
 	}
 	sessions := slices.DeleteFunc(all, func(s user.Session) bool { return s.ID == uuid.Nil })
-	return sessions, failed("list sessions", err)
+	return sessions, wrap("list sessions", err)
 }
 
 // scanSession reads a session of a user; it is zero for the row of a user without one.
@@ -233,6 +233,6 @@ func scanSession(row pgx.CollectableRow, userID uuid.UUID) (user.Session, error)
 	}
 	return user.Session{
 		ID: *id, UserID: userID, Counter: uint64(*counter), //nolint:gosec // never negative
-		CreatedAt: created.UTC(), TurnedAt: turned.UTC(), ExpiresAt: expires.UTC(), UserAgent: *agent, IP: orZero(ip),
+		CreatedAt: created.UTC(), RotatedAt: turned.UTC(), ExpiresAt: expires.UTC(), UserAgent: *agent, IP: orZero(ip),
 	}, nil
 }

@@ -57,12 +57,12 @@ const maxNamed = 5
 // CheckSetup returns a SetupError if the database is not one for the service, or another error if it does not answer.
 func (db *DB) CheckSetup(ctx context.Context) error {
 	var encoding, schema, missing string
-	err := db.ask(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+	err := db.query(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		return conn.QueryRow(ctx, findSetup, tables, functions).Scan(&encoding, &schema, &missing)
 	})
 	switch {
 	case err != nil:
-		return failed("check the setup", err)
+		return wrap("check the setup", err)
 	case encoding != "UTF8":
 		return wrongEncoding(encoding)
 	case schema == "":

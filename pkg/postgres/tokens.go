@@ -10,15 +10,15 @@ import (
 	"user-service/pkg/user"
 )
 
-// livingToken is the condition on a token t of user u that makes it good: not too old, and sent to the
+// validToken is the condition on a token t of user u that makes it good: not too old, and sent to the
 // mailbox that the user has now.
-const livingToken = `t.token_hash = $1 AND t.purpose = $2 AND t.expires_at > clock_timestamp() AND t.email_key = u.email_key`
+const validToken = `t.token_hash = $1 AND t.purpose = $2 AND t.expires_at > clock_timestamp() AND t.email_key = u.email_key`
 
 // TokenHolder implements user.Store.
 func (db *DB) TokenHolder(ctx context.Context, hash user.TokenHash, purpose user.Purpose) (user.User, error) {
 	u, err := scanUser(db.pool.QueryRow(ctx, `
-		SELECT `+userColumns+` FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+livingToken, hash[:], purpose))
-	return u, failed("find a one-time token", err)
+		SELECT `+userColumns+` FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+validToken, hash[:], purpose))
+	return u, wrap("find a one-time token", err)
 }
 
 // Redeem implements user.Store. Attempts at the password wait until it has ended, so that one that was judged before does not
@@ -28,8 +28,8 @@ func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purp
 	var id uuid.UUID
 	var emailKey string
 	if err := db.pool.QueryRow(ctx, `
-		SELECT u.id, t.email_key FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+livingToken, hash[:], purpose).Scan(&id, &emailKey); err != nil {
-		return user.User{}, failed("find a one-time token", err)
+		SELECT u.id, t.email_key FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+validToken, hash[:], purpose).Scan(&id, &emailKey); err != nil {
+		return user.User{}, wrap("find a one-time token", err)
 	}
 	return db.change(ctx, "redeem a one-time token", access.Internal(id), decide, func(tx pgx.Tx) error {
 		if err := lockAttempts(ctx, tx, keyHash(emailKey), userHash(id)); err != nil {
@@ -39,14 +39,14 @@ func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purp
 			return err
 		}
 		return tx.QueryRow(ctx, `
-			DELETE FROM one_time_tokens t USING users u WHERE u.id = t.user_id AND `+livingToken+` RETURNING u.id`,
+			DELETE FROM one_time_tokens t USING users u WHERE u.id = t.user_id AND `+validToken+` RETURNING u.id`,
 			hash[:], purpose).Scan(&id)
 	})
 }
 
-// queueVoid ends the tokens of a user. They stay for the reaper, and count until then: a change of the email or of the
+// queueInvalidateTokens ends the tokens of a user. They stay for the cleanup, and count until then: a change of the email or of the
 // password is no way to have more of them sent.
-func queueVoid(batch *pgx.Batch, id uuid.UUID, purposes ...user.Purpose) {
+func queueInvalidateTokens(batch *pgx.Batch, id uuid.UUID, purposes ...user.Purpose) {
 	batch.Queue(`UPDATE one_time_tokens SET expires_at = now() WHERE user_id = $1 AND purpose = ANY($2::text[]) AND expires_at > now()`,
 		id, texts(purposes))
 }

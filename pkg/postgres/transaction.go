@@ -14,11 +14,11 @@ import (
 //   - idle_in_transaction_session_timeout ends a session that waits for its client.
 //   - tcp_user_timeout ends one that can't send its answer.
 //   - statement_timeout ends a statement that waits for a lock while it holds others. Nobody waits for its answer any
-//     more: a request takes 1.8 s, and the reaper needs milliseconds.
+//     more: a request takes 1.8 s, and the cleanup needs milliseconds.
 const (
 	vanishedLimits = `set local idle_in_transaction_session_timeout = '5s'; set local tcp_user_timeout = '5s'`
 	beginRequest   = `begin; ` + vanishedLimits + `; set local statement_timeout = '2s'`
-	beginReaper    = `begin; ` + vanishedLimits + `; set local statement_timeout = '5s'`
+	beginCleanup   = `begin; ` + vanishedLimits + `; set local statement_timeout = '5s'`
 
 	// rowLimits is for a query with a long answer, in the transaction that a batch is.
 	rowLimits = `SELECT set_config('tcp_user_timeout', '5s', true)`

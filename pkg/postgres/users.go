@@ -69,7 +69,7 @@ func (db *DB) Create(
 		}
 		queueToken(&batch, u.ID, change.Token)
 		queueEvents(ctx, &batch, change.Events)
-		return meaning(tx.SendBatch(ctx, &batch).Close())
+		return constraintError(tx.SendBatch(ctx, &batch).Close())
 	})
 	if err == nil {
 		db.committed()
@@ -133,7 +133,7 @@ func (db *DB) change(ctx context.Context, doing string, grant access.Grant, deci
 		if change, err = decide(ctx, decision{tx}, result); err != nil {
 			return err
 		}
-		return store(ctx, tx, result, change)
+		return applyChange(ctx, tx, result, change)
 	})
 	if err != nil {
 		return user.User{}, err
@@ -147,8 +147,8 @@ func (db *DB) change(ctx context.Context, doing string, grant access.Grant, deci
 	return result, nil
 }
 
-// store writes what was decided about the locked account old, in one round trip, and another one for a new email.
-func store(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) error {
+// applyChange writes what was decided about the locked account old, in one round trip, and another one for a new email.
+func applyChange(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) error {
 	var batch pgx.Batch
 	if change.User != nil && change.User.Email != old.Email {
 		if err := setEmail(ctx, tx, *change.User); err != nil {
@@ -166,7 +166,7 @@ func store(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) er
 		queueErasure(&batch, old.ID)
 	}
 	queueEvents(ctx, &batch, change.Events)
-	return meaning(tx.SendBatch(ctx, &batch).Close())
+	return constraintError(tx.SendBatch(ctx, &batch).Close())
 }
 
 // queueChangeAudit makes the entries about a change of the user with this id, and ends the sessions that it ends.
@@ -186,16 +186,16 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if change.PasswordHash != "" {
 		batch.Queue(`UPDATE credentials SET password_hash = $2, changed_at = clock_timestamp() WHERE user_id = $1`, old.ID, change.PasswordHash)
 	}
-	if change.Open != nil {
-		queueSession(batch, change.Open.Session)
-		queueIdentify(batch, change.Open.Session, &change.Open.Identity)
+	if change.NewSession != nil {
+		queueSession(batch, change.NewSession.Session)
+		queueIdentify(batch, change.NewSession.Session, &change.NewSession.Identity)
 	}
-	if change.VoidTokens {
-		queueVoid(batch, old.ID, user.PasswordReset)
+	if change.InvalidateTokens {
+		queueInvalidateTokens(batch, old.ID, user.PasswordReset)
 	}
 	queueToken(batch, old.ID, change.Token)
 	if change.ClearFailures || change.Delete {
-		queueClear(batch, old)
+		queueResetLoginFailures(batch, old)
 	}
 	if change.LoginNetwork.IsValid() {
 		queueNetwork(batch, old.ID, change.LoginNetwork)
@@ -222,7 +222,7 @@ func queueUpdate(batch *pgx.Batch, old, u user.User) {
 		WHERE id = $1`,
 		append(writable(u), u.Status, u.Version, u.UpdatedAt)...)
 	if old.Email != u.Email { // for good: the user may go back to the old one
-		queueVoid(batch, u.ID, user.PasswordReset, user.EmailVerification)
+		queueInvalidateTokens(batch, u.ID, user.PasswordReset, user.EmailVerification)
 	}
 	if !slices.Equal(old.Roles, u.Roles) {
 		batch.Queue(`DELETE FROM user_roles WHERE user_id = $1`, u.ID)
@@ -247,8 +247,8 @@ func writable(u user.User) []any {
 	}
 }
 
-// meaning says what the breach of a constraint means to the caller.
-func meaning(err error) error {
+// constraintError says what the breach of a constraint means to the caller.
+func constraintError(err error) error {
 	var server *pgconn.PgError
 	if !errors.As(err, &server) {
 		return err
@@ -262,7 +262,7 @@ func meaning(err error) error {
 // User implements user.Store.
 func (db *DB) User(ctx context.Context, id uuid.UUID) (user.User, error) {
 	u, err := scanUser(db.pool.QueryRow(ctx, `SELECT `+userColumns+` FROM users u WHERE u.id = $1`, id))
-	return u, failed("read a user", err)
+	return u, wrap("read a user", err)
 }
 
 // ActiveUserID implements user.Store. The answer is one row for every email, and no column but the id is read.
@@ -270,5 +270,5 @@ func (db *DB) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error)
 	var id uuid.NullUUID
 	err := db.pool.QueryRow(ctx, `SELECT (SELECT id FROM users WHERE email_key = $1 AND status = $2)`,
 		user.EmailKey(email), user.Active).Scan(&id)
-	return id.UUID, failed("look for an account", err)
+	return id.UUID, wrap("look for an account", err)
 }

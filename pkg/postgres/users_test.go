@@ -174,13 +174,13 @@ var home = netip.MustParsePrefix("192.0.2.0/24")
 func session(t *testing.T, db *postgres.DB, u user.User) user.Session {
 	t.Helper()
 	now := time.Now()
-	s := user.Session{ID: uuid.New(), UserID: u.ID, CreatedAt: now, TurnedAt: now, ExpiresAt: now.Add(time.Hour)}
+	s := user.Session{ID: uuid.New(), UserID: u.ID, CreatedAt: now, RotatedAt: now, ExpiresAt: now.Add(time.Hour)}
 	cred, err := db.CredentialOf(t.Context(), u.ID)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.Attempt(t.Context(), user.Attempted{Email: u.Email, Network: home}, func(user.Guesses) (user.Verdict, error) {
-		return user.Verdict{Success: true, Session: &s, PasswordAt: cred.ChangedAt}, nil
+	if _, err := db.RecordAttempt(t.Context(), user.Attempt{Email: u.Email, Network: home}, func(user.LoginFailures) (user.LoginDecision, error) {
+		return user.LoginDecision{Success: true, Session: &s, PasswordAt: cred.ChangedAt}, nil
 	}); err != nil {
 		t.Fatal(err)
 	}

@@ -56,14 +56,14 @@ func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
 			"a change of an account": func(ctx context.Context, db *postgres.DB, u user.User, middle func()) error {
 				_, err := db.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 					middle()
-					return user.Change{EndSessions: true, VoidTokens: true}, nil
+					return user.Change{EndSessions: true, InvalidateTokens: true}, nil
 				})
 				return err
 			},
 			"an attempt at a password": func(ctx context.Context, db *postgres.DB, u user.User, middle func()) error {
-				_, err := db.Attempt(ctx, user.Attempted{Email: u.Email, Network: home}, func(g user.Guesses) (user.Verdict, error) {
+				_, err := db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
 					middle()
-					return user.Verdict{Failure: &g}, nil
+					return user.LoginDecision{Failure: &g}, nil
 				})
 				return err
 			},

@@ -24,14 +24,14 @@ type writeWatch struct {
 	replace func()                 // replaces all connections
 
 	mu      sync.Mutex
-	next    *verdict // nil while nothing is asked
+	next    *writeState // nil while nothing is asked
 	closing context.Context
 	close   context.CancelFunc
 	asking  sync.WaitGroup
 }
 
-// verdict is the answer to one question.
-type verdict struct {
+// writeState is the answer to one question.
+type writeState struct {
 	known    chan struct{} // closed when the answer is there
 	mayWrite bool
 }
@@ -47,7 +47,7 @@ func (w *writeWatch) refused() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.next == nil && w.closing.Err() == nil {
-		w.next = &verdict{known: make(chan struct{})}
+		w.next = &writeState{known: make(chan struct{})}
 		w.asking.Go(w.run)
 	}
 }
@@ -75,7 +75,7 @@ func (w *writeWatch) run() {
 		if writable {
 			w.replace()
 		}
-		done := w.tell(writable)
+		done := w.notify(writable)
 		if done {
 			return
 		}
@@ -86,8 +86,8 @@ func (w *writeWatch) run() {
 	}
 }
 
-// tell publishes an answer. It reports whether no more questions are needed.
-func (w *writeWatch) tell(writable bool) (done bool) {
+// notify publishes an answer. It reports whether no more questions are needed.
+func (w *writeWatch) notify(writable bool) (done bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.next.mayWrite = writable
@@ -95,7 +95,7 @@ func (w *writeWatch) tell(writable bool) (done bool) {
 	if done = writable || w.closing.Err() != nil; done {
 		w.next = nil
 	} else {
-		w.next = &verdict{known: make(chan struct{})}
+		w.next = &writeState{known: make(chan struct{})}
 	}
 	return done
 }

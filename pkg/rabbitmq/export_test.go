@@ -13,7 +13,7 @@ func (c Config) WithHeartbeat(d time.Duration) Config {
 const ConfirmTime = confirmTime
 
 // Patience is how long to wait for the next confirm.
-type Patience struct{ patience }
+type Patience struct{ confirmTimeout }
 
 // Time returns it.
 func (p *Patience) Time() time.Duration { return p.time() }

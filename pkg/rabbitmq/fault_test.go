@@ -136,7 +136,7 @@ func TestBrokerWithAnAlarm(t *testing.T) {
 	if err := p.Check(t.Context()); err == nil || err.Error() != "blocked by the broker: low on memory" {
 		t.Errorf("Check: %v", err)
 	}
-	if errs, took := publishWithin(t, p, patience, events); took > slack || !errors.Is(errs[0], rabbitmq.ErrBlocked) {
+	if errs, took := publishWithin(t, p, confirmTimeout, events); took > slack || !errors.Is(errs[0], rabbitmq.ErrBlocked) {
 		t.Errorf("while blocked, Publish took %s and said %v; want ErrBlocked at once", took, errs[0])
 	}
 
@@ -179,7 +179,7 @@ func TestSlowBroker(t *testing.T) {
 
 	heal := poison(t, proxy, `{"name":"slow","type":"latency","stream":"downstream","attributes":{"latency":200}}`)
 	defer heal()
-	errs, took := publishWithin(t, p, patience, events)
+	errs, took := publishWithin(t, p, confirmTimeout, events)
 	noErrors(t, errs)
 	if took > 5*time.Second {
 		t.Errorf("Publish took %s: a round trip for each event instead of one for all?", took)

@@ -16,8 +16,8 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+// confirmTimeout is how long a test waits for what must come.
+const confirmTimeout = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	forget := trustTestCA()
@@ -66,7 +66,7 @@ func run(t testing.TB, p *rabbitmq.Publisher) (stop func()) {
 // waitFor waits until the condition holds.
 func waitFor(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(confirmTimeout)
 	for !condition() {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain for %s", what)

@@ -38,13 +38,13 @@ type Publisher struct {
 	observer Observer
 	tracer   trace.Tracer
 	current  atomic.Pointer[session] // nil while there is none
-	patience patience
+	patience confirmTimeout
 }
 
 // New returns a Publisher that is not connected before Run is called. A nil Observer is fine.
 func New(cfg Config, log *slog.Logger, o Observer) *Publisher {
 	if o == nil {
-		o = nobody{}
+		o = noopObserver{}
 	}
 	p := &Publisher{log: log, observer: o, tracer: newTracer()}
 	p.cfg.Store(&cfg)
@@ -64,12 +64,12 @@ func (p *Publisher) SetConfig(ctx context.Context, next Config) error {
 		}
 	}
 	p.cfg.Store(&next)
-	p.leaveOther(p.current.Load())
+	p.closeIfMoved(p.current.Load())
 	return nil
 }
 
-// leaveOther closes a session, if there is one, that was made by settings for another broker or user. Run opens the next one.
-func (p *Publisher) leaveOther(s *session) {
+// closeIfMoved closes a session, if there is one, that was made by settings for another broker or user. Run opens the next one.
+func (p *Publisher) closeIfMoved(s *session) {
 	if s == nil {
 		return
 	}
@@ -121,7 +121,7 @@ func (p *Publisher) prepare(channel *amqp.Channel) error {
 func (p *Publisher) serve(s *session) {
 	p.current.Store(s)
 	p.observer.Connected(true)
-	p.leaveOther(s) // the settings may have changed while it was made
+	p.closeIfMoved(s) // the settings may have changed while it was made
 	s.probe()
 	p.current.Store(nil)
 	p.observer.Connected(false)
@@ -191,7 +191,7 @@ func (p *Publisher) transmit(ctx context.Context, s *session, batch []message, e
 	defer stop()
 	receipts := s.send(listening, batch)
 	for _, m := range batch {
-		if errs[m.index] = p.settle(listening, s, receipts); errs[m.index] == nil {
+		if errs[m.index] = p.awaitConfirms(listening, s, receipts); errs[m.index] == nil {
 			heard()
 		}
 	}
@@ -225,8 +225,8 @@ func (p *Publisher) messages(ctx context.Context, events []event.Event, errs []e
 	return batch
 }
 
-// settle takes the next receipt and waits for what the broker says to it.
-func (p *Publisher) settle(ctx context.Context, s *session, receipts <-chan receipt) error {
+// awaitConfirms takes the next receipt and waits for what the broker says to it.
+func (p *Publisher) awaitConfirms(ctx context.Context, s *session, receipts <-chan receipt) error {
 	r, err := s.next(ctx, receipts)
 	if err == nil {
 		err = s.confirm(ctx, r)
@@ -242,10 +242,10 @@ func (p *Publisher) settle(ctx context.Context, s *session, receipts <-chan rece
 	return err
 }
 
-// nobody is the Observer of those who need none.
-type nobody struct{}
+// noopObserver is the Observer of those who need none.
+type noopObserver struct{}
 
-func (nobody) Connected(bool)          {}
-func (nobody) Confirmed(time.Duration) {}
-func (nobody) Nacked()                 {}
-func (nobody) Returned(string)         {}
+func (noopObserver) Connected(bool)          {}
+func (noopObserver) Confirmed(time.Duration) {}
+func (noopObserver) Nacked()                 {}
+func (noopObserver) Returned(string)         {}

@@ -38,13 +38,13 @@ func stayConnected(ctx context.Context, log *slog.Logger, open func(context.Cont
 			if !errors.Is(err, errClosed) {
 				outage.failed(err)
 			}
-			pause(ctx, retry.NextBackOff())
+			sleep(ctx, retry.NextBackOff())
 		}
 	}
 }
 
-// pause waits for d, or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) {
+// sleep waits for d, or for the end of ctx.
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -26,7 +26,7 @@ type receipt struct {
 // error, send must follow, which releases it.
 func (s *session) acquire(ctx context.Context) error {
 	if ctx.Err() != nil {
-		return s.late(ctx)
+		return s.timeoutError(ctx)
 	}
 	select {
 	case s.sending <- struct{}{}:
@@ -65,7 +65,7 @@ func (s *session) write(ctx context.Context, publishing amqp.Publishing) receipt
 	switch {
 	case err == nil:
 	case errors.Is(err, ctx.Err()): // it was not sent
-		err = s.late(ctx)
+		err = s.timeoutError(ctx)
 	case channel.IsClosed():
 		err = s.closedChannel(ctx, channel)
 	default:
@@ -127,15 +127,15 @@ func (s *session) confirm(ctx context.Context, r receipt) error {
 // tells so. A broker that has said that it blocks is not to blame, and its connection
 // is kept: a new one would be blocked too.
 func (s *session) giveUp(ctx context.Context) error {
-	err := s.late(ctx)
+	err := s.timeoutError(ctx)
 	if !errors.Is(err, ErrBlocked) {
 		s.end(err)
 	}
 	return err
 }
 
-// late returns why the end of ctx came before a confirm.
-func (s *session) late(ctx context.Context) error {
+// timeoutError returns why the end of ctx came before a confirm.
+func (s *session) timeoutError(ctx context.Context) error {
 	if err := s.check(); errors.Is(err, ErrBlocked) {
 		return err
 	}

@@ -33,7 +33,7 @@ func background(t testing.TB, f func(context.Context) error) (stop func()) {
 			if err != nil {
 				t.Errorf("ended with %v, want nil", err)
 			}
-		case <-time.After(patience):
+		case <-time.After(confirmTimeout):
 			t.Error("did not end")
 		}
 	}
@@ -132,7 +132,7 @@ func receive[T any](t *testing.T, values <-chan T) T {
 	select {
 	case value := <-values:
 		return value
-	case <-time.After(patience):
+	case <-time.After(confirmTimeout):
 		t.Fatal("waited in vain")
 		panic("unreachable")
 	}

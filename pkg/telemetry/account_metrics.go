@@ -15,12 +15,12 @@ var loginResults = []string{"success", "invalid-credentials", "validation-failed
 var refreshResults = []string{"success", "invalid-refresh-token", "validation-failed", "too-many-requests", "unavailable"}
 
 type accountMetrics struct {
-	logins, refreshes *prometheus.CounterVec
-	lockOuts, reused  prometheus.Counter
-	droppedResets     prometheus.Counter
-	reaped, reaps     *prometheus.CounterVec
-	tables            []string // all tables that are reaped
-	rejectedSecrets   prometheus.Gauge
+	logins, refreshes        *prometheus.CounterVec
+	lockOuts, reused         prometheus.Counter
+	droppedResets            prometheus.Counter
+	cleanupRows, cleanupRuns *prometheus.CounterVec
+	tables                   []string // all tables with expired rows
+	rejectedSecrets          prometheus.Gauge
 }
 
 func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics {
@@ -39,11 +39,11 @@ func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics
 			Name: "user_service_password_resets_dropped_total",
 			Help: "Requested password resets of accounts that are not sent, as too many waited or the database failed.",
 		}),
-		reaped: newCounter(factory, "user_service_reaped_rows_total", "Rows that were deleted because they were over.", "table", tables),
-		reaps:  newCounter(factory, "user_service_reaps_total", "Runs of the deletion of what is over, by result.", "result", reapResults),
-		tables: tables,
+		cleanupRows: newCounter(factory, "user_service_cleanup_rows_total", "Expired rows that were deleted.", "table", tables),
+		cleanupRuns: newCounter(factory, "user_service_cleanup_runs_total", "Runs of the cleanup, by result.", "result", cleanupResults),
+		tables:      tables,
 		rejectedSecrets: factory.NewGauge(prometheus.GaugeOpts{
-			Name: "user_service_secrets_rejected",
+			Name: "user_service_secrets_reload_failed",
 			Help: "Secrets whose file has a new value that is not taken up; the old one is in force.",
 		}),
 	}
@@ -72,21 +72,21 @@ func (m *Metrics) ResetDropped() { m.accounts.droppedResets.Inc() }
 // SecretsRejected shows how many secrets have a new value that is not taken up.
 func (m *Metrics) SecretsRejected(variables int) { m.accounts.rejectedSecrets.Set(float64(variables)) }
 
-// Reaped counts rows that were deleted because they were over. It fits postgres.ReapObserver.
-func (m *Metrics) Reaped(table string, rows int64) {
-	m.accounts.reaped.WithLabelValues(bounded(m.accounts.tables, table)).Add(float64(rows))
+// CleanupRows counts rows that were deleted because they were over. It fits postgres.CleanupObserver.
+func (m *Metrics) CleanupRows(table string, rows int64) {
+	m.accounts.cleanupRows.WithLabelValues(bounded(m.accounts.tables, table)).Add(float64(rows))
 }
 
-// reapResults are the ends of a run of the reaper.
-var reapResults = []string{"success", "failure"}
+// cleanupResults are the ends of a run of the cleanup.
+var cleanupResults = []string{"success", "failure"}
 
-// ReapDone counts a run of the reaper. It fits postgres.ReapObserver.
-func (m *Metrics) ReapDone(err error) {
+// CleanupDone counts a run of the cleanup. It fits postgres.CleanupObserver.
+func (m *Metrics) CleanupDone(err error) {
 	result := "success"
 	if err != nil {
 		result = "failure"
 	}
-	m.accounts.reaps.WithLabelValues(result).Inc()
+	m.accounts.cleanupRuns.WithLabelValues(result).Inc()
 }
 
 // refusals are the reasons for which package password refuses to hash.

@@ -71,7 +71,7 @@ func exercised(t *testing.T) *telemetry.Metrics {
 	for _, kind := range event.Types() {
 		types = append(types, string(kind))
 	}
-	m := telemetry.NewMetrics("1.2.3", types, postgres.ReapedTables())
+	m := telemetry.NewMetrics("1.2.3", types, postgres.CleanedTables())
 	m.Watch(sources())
 	m.RequestStarted(t.Context(), http.MethodGet)("/users/{id}", http.StatusOK)
 	return m

@@ -22,7 +22,7 @@ func newOutboxMetrics(factory promauto.Factory, types []string) outboxMetrics {
 			"Events that the broker has confirmed.", "type", types),
 		failed: newCounter(factory, "user_service_outbox_failed_total",
 			"Vain tries to publish an event, refused or not; each is tried again.", "type", types),
-		returned: newCounter(factory, "user_service_outbox_returned_total",
+		returned: newCounter(factory, "user_service_events_unroutable_total",
 			"Published events that no queue took.", "type", types),
 		delivery: factory.NewHistogram(prometheus.HistogramOpts{
 			Name:    "user_service_outbox_delivery_seconds",

@@ -31,7 +31,7 @@ type Metrics struct {
 }
 
 // NewMetrics returns Metrics with a registry of their own. version is that of the program,
-// eventTypes are all types of event that it publishes, and tables those that it reaps.
+// eventTypes are all types of event that it publishes, and tables those that the cleanup deletes rows of.
 func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(

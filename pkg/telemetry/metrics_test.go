@@ -141,8 +141,8 @@ func TestWhatHasNotHappenedIsZero(t *testing.T) {
 		`user_service_refreshes_total{result="invalid-refresh-token"}`:                         0,
 		`user_service_lockouts_total`:                                                          0,
 		`user_service_refresh_token_reuses_total`:                                              0,
-		`user_service_reaps_total{result="failure"}`:                                           0,
-		`user_service_secrets_rejected`:                                                        0,
+		`user_service_cleanup_runs_total{result="failure"}`:                                    0,
+		`user_service_secrets_reload_failed`:                                                   0,
 		`user_service_token_key_scrape_errors_total`:                                           0,
 		`db_client_operation_duration_seconds_count{db_operation_name="SELECT",error_type=""}`: 0,
 		`user_service_rate_limited_total{policy="address"}`:                                    0,
@@ -152,7 +152,7 @@ func TestWhatHasNotHappenedIsZero(t *testing.T) {
 		`user_service_password_hash_refused_total{reason="process"}`:                           0,
 		`user_service_outbox_published_total{type="user.created"}`:                             0,
 		`user_service_outbox_failed_total{type="user.updated"}`:                                0,
-		`user_service_outbox_returned_total{type="user.deleted"}`:                              0,
+		`user_service_events_unroutable_total{type="user.deleted"}`:                            0,
 		`user_service_outbox_scrape_errors_total`:                                              0,
 		`user_service_schema_scrape_errors_total`:                                              0,
 		`user_service_rabbitmq_connected`:                                                      0,
@@ -177,9 +177,9 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 	m.LockedOut()
 	m.TokenReused()
 	m.ResetDropped()
-	m.Reaped("sessions", 7)
-	m.ReapDone(nil)
-	m.ReapDone(errors.New("no database"))
+	m.CleanupRows("sessions", 7)
+	m.CleanupDone(nil)
+	m.CleanupDone(errors.New("no database"))
 	m.SecretsRejected(2)
 	m.QueryDone(t.Context(), "SELECT", 4*time.Millisecond, "")
 	m.QueryDone(t.Context(), "INSERT", time.Second, "57")
@@ -201,10 +201,10 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`user_service_lockouts_total`:                                                                      1,
 		`user_service_refresh_token_reuses_total`:                                                          1,
 		`user_service_password_resets_dropped_total`:                                                       1,
-		`user_service_reaped_rows_total{table="sessions"}`:                                                 7,
-		`user_service_reaps_total{result="success"}`:                                                       1,
-		`user_service_reaps_total{result="failure"}`:                                                       1,
-		`user_service_secrets_rejected`:                                                                    2,
+		`user_service_cleanup_rows_total{table="sessions"}`:                                                7,
+		`user_service_cleanup_runs_total{result="success"}`:                                                1,
+		`user_service_cleanup_runs_total{result="failure"}`:                                                1,
+		`user_service_secrets_reload_failed`:                                                               2,
 		`db_client_operation_duration_seconds_bucket{db_operation_name="SELECT",error_type="",le="0.005"}`: 1,
 		`db_client_operation_duration_seconds_sum{db_operation_name="INSERT",error_type="57"}`:             1,
 		`user_service_token_key_since_timestamp_seconds{algorithm="EdDSA",kid="new",use="sign"}`:           1.8e9,
@@ -217,7 +217,7 @@ func TestMetricsTellWhatHappened(t *testing.T) {
 		`user_service_outbox_delivery_seconds_bucket{le="0.005"}`:                                          1,
 		`user_service_outbox_delivery_seconds_bucket{le="300"}`:                                            2,
 		`user_service_outbox_failed_total{type="user.updated"}`:                                            1,
-		`user_service_outbox_returned_total{type="user.created"}`:                                          1,
+		`user_service_events_unroutable_total{type="user.created"}`:                                        1,
 		`user_service_rabbitmq_connected`:                                                                  1,
 		`user_service_rabbitmq_confirm_duration_seconds_sum`:                                               0.002,
 		`user_service_rabbitmq_nacked_total`:                                                               1,
@@ -277,7 +277,7 @@ func TestSeriesStayConstant(t *testing.T) {
 		m.RequestStarted(context.Background(), made)("", http.StatusNotFound)
 		m.LoginDone(made)
 		m.RefreshDone(made)
-		m.Reaped(made, 1)
+		m.CleanupRows(made, 1)
 		m.QueryDone(context.Background(), made, time.Second, made)
 		m.RateLimited(made)
 		m.HashRefused(made)

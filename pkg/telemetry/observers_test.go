@@ -12,11 +12,11 @@ import (
 
 // Metrics fits what the other packages ask of their observers.
 var (
-	_ httpapi.Observer       = (*telemetry.Metrics)(nil)
-	_ outbox.Observer        = (*telemetry.Metrics)(nil)
-	_ password.Observer      = (*telemetry.Metrics)(nil)
-	_ postgres.QueryObserver = (*telemetry.Metrics)(nil)
-	_ postgres.ReapObserver  = (*telemetry.Metrics)(nil)
-	_ user.Observer          = (*telemetry.Metrics)(nil)
-	_ rabbitmq.Observer      = (*telemetry.Metrics)(nil)
+	_ httpapi.Observer         = (*telemetry.Metrics)(nil)
+	_ outbox.Observer          = (*telemetry.Metrics)(nil)
+	_ password.Observer        = (*telemetry.Metrics)(nil)
+	_ postgres.QueryObserver   = (*telemetry.Metrics)(nil)
+	_ postgres.CleanupObserver = (*telemetry.Metrics)(nil)
+	_ user.Observer            = (*telemetry.Metrics)(nil)
+	_ rabbitmq.Observer        = (*telemetry.Metrics)(nil)
 )

@@ -109,7 +109,7 @@ type Denial struct {
 // RecordDenial makes an entry about a denial in the audit trail. A target without an account is left out.
 // Errors: Unavailable.
 func (s *Service) RecordDenial(ctx context.Context, d Denial) error {
-	return s.store.Note(ctx, Audit{
+	return s.store.RecordAudit(ctx, Audit{
 		Action: AccessDenied, UserID: d.Target, Detail: Detail{Route: d.Route, Suppressed: d.Suppressed},
 	})
 }
@@ -121,5 +121,5 @@ func (s *Service) refuseTaken(ctx context.Context, action Action, id uuid.UUID, 
 	if !errors.As(err, &e) || e.Code != EmailTaken {
 		return err
 	}
-	return s.refuse(ctx, Audit{Action: action, UserID: id, Detail: Detail{Reason: ReasonEmailTaken}}, err)
+	return s.recordRefusal(ctx, Audit{Action: action, UserID: id, Detail: Detail{Reason: ReasonEmailTaken}}, err)
 }

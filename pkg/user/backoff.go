@@ -65,47 +65,47 @@ func second(f password.Flow) password.Flow {
 	return f
 }
 
-// Attempted is what failures are counted for: a login with an email from a network, or a user who
+// Attempt is what failures are counted for: a login with an email from a network, or a user who
 // enters their own password again. Neither counts for the other.
-type Attempted struct {
+type Attempt struct {
 	Email   string
 	Network netip.Prefix
 	UserID  uuid.UUID // not nil: a user enters their own password again, and the other fields are empty
 }
 
 // class is what the hash of the attempt is for.
-func (a Attempted) class() password.Class {
+func (a Attempt) class() password.Class {
 	if a.UserID != uuid.Nil {
 		return password.Reauthentication
 	}
 	return password.Login
 }
 
-// Failures is a count of failures in a row.
-type Failures struct {
+// FailureCount is a count of failures in a row.
+type FailureCount struct {
 	Count        int
 	BlockedUntil time.Time
 }
 
 // backoff returns how long the backoff still lasts. One that lasts longer than any began before the clock was set back, and is over.
-func (f Failures) backoff(now time.Time) time.Duration {
+func (f FailureCount) backoff(now time.Time) time.Duration {
 	if left := f.BlockedUntil.Sub(now); left > 0 && left <= longestWait {
 		return left
 	}
 	return 0
 }
 
-// Guesses is what is known of failures, whether or not the email has an account.
-type Guesses struct {
-	Network Failures  // of the email from this network, or of the user
-	Total   Failures  // of the email from all networks; none for a user
-	Known   bool      // Total makes no attempt wait: the owner has logged in from this network, or is logged in
-	UserID  uuid.UUID // who is attempted; nil if no account has the email
-	Now     time.Time // by the clock that all replicas share
+// LoginFailures is what is known of failures, whether or not the email has an account.
+type LoginFailures struct {
+	Network FailureCount // of the email from this network, or of the user
+	Total   FailureCount // of the email from all networks; none for a user
+	Known   bool         // Total makes no attempt wait: the owner has logged in from this network, or is logged in
+	UserID  uuid.UUID    // who is attempted; nil if no account has the email
+	Now     time.Time    // by the clock that all replicas share
 }
 
-// wait returns how long the next attempt has to wait after so many failures in a row.
-func (s *Service) wait(failures int) time.Duration {
+// backoffAfter returns how long the next attempt has to wait after so many failures in a row.
+func (s *Service) backoffAfter(failures int) time.Duration {
 	over := failures - s.cfg.MaxFailures
 	if s.cfg.MaxFailures == 0 || over < 0 {
 		return 0
@@ -113,12 +113,12 @@ func (s *Service) wait(failures int) time.Duration {
 	return min(firstWait<<min(over, 10), longestWait)
 }
 
-// blocked refuses an attempt during the backoff.
-func (s *Service) blocked(g Guesses) error {
+// backoffError refuses an attempt during the backoff.
+func (s *Service) backoffError(g LoginFailures) error {
 	if s.cfg.MaxFailures == 0 {
 		return nil
 	}
-	wait, limit := g.Network.backoff(g.Now), Limit{Policy: "login", Quota: s.cfg.MaxFailures, Window: s.wait(g.Network.Count)}
+	wait, limit := g.Network.backoff(g.Now), Limit{Policy: "login", Quota: s.cfg.MaxFailures, Window: s.backoffAfter(g.Network.Count)}
 	if total := g.Total.backoff(g.Now); !g.Known && total > wait {
 		wait, limit = total, Limit{Policy: "login", Quota: 1, Window: longestWait}
 	}
@@ -131,11 +131,11 @@ func (s *Service) blocked(g Guesses) error {
 	}
 }
 
-// failed returns the counts after one more failure, and the end of the backoff that begins with it, if one does.
-func (s *Service) failed(g Guesses) (counts Guesses, until time.Time) {
+// countFailure returns the counts after one more failure, and the end of the backoff that begins with it, if one does.
+func (s *Service) countFailure(g LoginFailures) (counts LoginFailures, until time.Time) {
 	g.Network.Count++
 	g.Total.Count++
-	if wait := s.wait(g.Network.Count); wait > 0 {
+	if wait := s.backoffAfter(g.Network.Count); wait > 0 {
 		until = g.Now.Add(wait)
 		g.Network.BlockedUntil = until
 	}

@@ -31,29 +31,29 @@ func TestNetworkOf(t *testing.T) {
 func TestBackoff(t *testing.T) {
 	t.Parallel()
 	now := login
-	inForce := Failures{Count: 7, BlockedUntil: now.Add(time.Minute)}
-	ended := Failures{Count: 7, BlockedUntil: now}
-	longest := Failures{Count: 7, BlockedUntil: now.Add(longestWait)}
-	setBack := Failures{Count: 7, BlockedUntil: now.Add(longestWait + time.Second)} // the clock
+	inForce := FailureCount{Count: 7, BlockedUntil: now.Add(time.Minute)}
+	ended := FailureCount{Count: 7, BlockedUntil: now}
+	longest := FailureCount{Count: 7, BlockedUntil: now.Add(longestWait)}
+	setBack := FailureCount{Count: 7, BlockedUntil: now.Add(longestWait + time.Second)} // the clock
 	s := &Service{cfg: Config{MaxFailures: 5}}
 	for name, c := range map[string]struct {
-		guesses Guesses
+		guesses LoginFailures
 		service *Service
 		blocked bool
 	}{
-		"nothing":                      {Guesses{}, s, false},
-		"of the network":               {Guesses{Network: inForce}, s, true},
-		"of a known network":           {Guesses{Network: inForce, Known: true}, s, true},
-		"of all networks":              {Guesses{Network: ended, Total: inForce}, s, true},
-		"of all networks, a known one": {Guesses{Total: inForce, Known: true}, s, false},
-		"has ended":                    {Guesses{Network: ended, Total: ended}, s, false},
-		"of the longest time":          {Guesses{Network: longest}, s, true},
-		"before the clock was set":     {Guesses{Network: setBack, Total: setBack}, s, false},
-		"of all networks, after it":    {Guesses{Network: setBack, Total: inForce}, s, true},
-		"turned off":                   {Guesses{Network: inForce, Total: inForce}, &Service{}, false},
+		"nothing":                      {LoginFailures{}, s, false},
+		"of the network":               {LoginFailures{Network: inForce}, s, true},
+		"of a known network":           {LoginFailures{Network: inForce, Known: true}, s, true},
+		"of all networks":              {LoginFailures{Network: ended, Total: inForce}, s, true},
+		"of all networks, a known one": {LoginFailures{Total: inForce, Known: true}, s, false},
+		"has ended":                    {LoginFailures{Network: ended, Total: ended}, s, false},
+		"of the longest time":          {LoginFailures{Network: longest}, s, true},
+		"before the clock was set":     {LoginFailures{Network: setBack, Total: setBack}, s, false},
+		"of all networks, after it":    {LoginFailures{Network: setBack, Total: inForce}, s, true},
+		"turned off":                   {LoginFailures{Network: inForce, Total: inForce}, &Service{}, false},
 	} {
 		c.guesses.Now = now
-		if err := c.service.blocked(c.guesses); (err != nil) != c.blocked {
+		if err := c.service.backoffError(c.guesses); (err != nil) != c.blocked {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -80,9 +80,9 @@ func TestFailuresMakeLongerWaits(t *testing.T) {
 		"the 200th of all":                {4, 199, false, time.Minute, true},
 		"the 100th, from a known network": {0, 99, true, 0, false},
 	} {
-		before := Guesses{Network: Failures{Count: c.network}, Total: Failures{Count: c.total}, Known: c.known, Now: login}
-		got, until := s.failed(before)
-		want := Guesses{Network: Failures{Count: c.network + 1}, Total: Failures{Count: c.total + 1}, Known: c.known, Now: login}
+		before := LoginFailures{Network: FailureCount{Count: c.network}, Total: FailureCount{Count: c.total}, Known: c.known, Now: login}
+		got, until := s.countFailure(before)
+		want := LoginFailures{Network: FailureCount{Count: c.network + 1}, Total: FailureCount{Count: c.total + 1}, Known: c.known, Now: login}
 		var end time.Time
 		if c.wait > 0 {
 			end = login.Add(c.wait)
@@ -104,7 +104,7 @@ func TestThereIsTimeToCount(t *testing.T) {
 	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Minute))
 	defer cancel()
 	for name, ctx := range map[string]context.Context{"time is over": over, "hung up": canceled(t.Context())} {
-		counting, cancel := toCount(ctx)
+		counting, cancel := withTimeToCount(ctx)
 		if end, ok := counting.Deadline(); counting.Err() != nil || ok && time.Until(end) > countTime {
 			t.Errorf("%s: %v until %s", name, counting.Err(), end)
 		}
@@ -112,7 +112,7 @@ func TestThereIsTimeToCount(t *testing.T) {
 	}
 	later, cancel := context.WithTimeout(t.Context(), time.Hour)
 	defer cancel()
-	counting, cancel := toCount(later)
+	counting, cancel := withTimeToCount(later)
 	defer cancel()
 	if end, _ := counting.Deadline(); time.Until(end) < 59*time.Minute {
 		t.Errorf("until %s", end)

@@ -85,7 +85,7 @@ func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []stri
 		}
 		u := old
 		u.Roles = sorted(roles)
-		if err := keepAnAdmin(ctx, tx, old, u); err != nil {
+		if err := checkLastAdmin(ctx, tx, old, u); err != nil {
 			return Change{}, err
 		}
 		return s.changed(old, u, nil, RolesChanged)
@@ -102,7 +102,7 @@ func (s *Service) SetStatus(ctx context.Context, grant access.Grant, status Stat
 		}
 		u := old
 		u.Status = status
-		if err := keepAnAdmin(ctx, tx, old, u); err != nil {
+		if err := checkLastAdmin(ctx, tx, old, u); err != nil {
 			return Change{}, err
 		}
 		change, err := s.changed(old, u, nil, UserUpdated)
@@ -119,7 +119,7 @@ func (s *Service) Delete(ctx context.Context, grant access.Grant, cond Precondit
 		if err := cond.check(old); err != nil {
 			return Change{}, err
 		}
-		if err := keepAnAdmin(ctx, tx, old, User{}); err != nil {
+		if err := checkLastAdmin(ctx, tx, old, User{}); err != nil {
 			return Change{}, err
 		}
 		deleted, err := event.New(event.UserDeleted, old.ID, old.Version+1, s.now(), event.Subject{ID: old.ID})
@@ -133,7 +133,7 @@ func (s *Service) changed(old, u User, cond Precondition, action Action) (Change
 	if err := cond.check(old); err != nil {
 		return Change{}, err
 	}
-	names, previous := difference(old, u)
+	names, previous := diff(old, u)
 	if len(names) == 0 {
 		return Change{}, nil
 	}
@@ -146,8 +146,8 @@ func (s *Service) changed(old, u User, cond Precondition, action Action) (Change
 	}, err
 }
 
-// keepAnAdmin refuses a change from old to u that would leave nobody to administer the service.
-func keepAnAdmin(ctx context.Context, tx Tx, old, u User) error {
+// checkLastAdmin refuses a change from old to u that would leave nobody to administer the service.
+func checkLastAdmin(ctx context.Context, tx Tx, old, u User) error {
 	if !isActiveAdmin(old) || isActiveAdmin(u) {
 		return nil
 	}

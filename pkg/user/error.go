@@ -136,7 +136,7 @@ func (f *FieldErrors) Append(e FieldError) {
 
 // addPassword notes why a password is refused.
 func (f *FieldErrors) addPassword(pointer string, err error) {
-	var weak *password.Weak
+	var weak *password.PolicyError
 	if !errors.As(err, &weak) {
 		f.Add(pointer, InvalidValue, err.Error())
 		return

@@ -93,7 +93,7 @@ func isToken(token string) bool {
 // tokenError says that a token is not good, and notes it, if err is that there is none.
 func (s *Service) tokenError(ctx context.Context, purpose Purpose, err error) error {
 	if isNotFound(err) {
-		return s.refuse(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: purpose}}, &Error{Code: InvalidToken, Detail: "The token is not valid (any more); request a new one.", Err: err})
+		return s.recordRefusal(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: purpose}}, &Error{Code: InvalidToken, Detail: "The token is not valid (any more); request a new one.", Err: err})
 	}
 	return err
 }

@@ -45,30 +45,30 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.
 		return TokenPair{}, err
 	}
 	defer done()
-	patient, cancel := despiteHangUp(ctx)
+	patient, cancel := withoutCancel(ctx)
 	defer cancel()
 	hash, err := s.hasher.Hash(patient, second(flow(ctx, password.Reauthentication)), p.New)
 	if err != nil {
-		return TokenPair{}, hashing(err)
+		return TokenPair{}, hashError(err)
 	}
 	session, err := s.newSession(ctx, by.UserID)
 	if err != nil {
 		return TokenPair{}, err
 	}
-	opening := Opening{Session: *session}
+	opening := NewSession{Session: *session}
 	_, err = s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, u User) (Change, error) {
 		if err := shown.check(ctx, tx, u.ID); err != nil {
 			return Change{}, err
 		}
 		change, err := s.passwordChange(u, hash)
-		change.Open = &opening
+		change.NewSession = &opening
 		change.Audit = []Audit{{Action: PasswordChanged, Detail: Detail{SessionID: session.ID}}}
 		return change, err
 	})
 	if err != nil {
 		return TokenPair{}, err
 	}
-	return s.pair(opening.Identity, session.Counter)
+	return s.issueTokens(opening.Identity, session.Counter)
 }
 
 // checkPassword adds what is wrong with a new password of u, if there is one.
@@ -85,16 +85,16 @@ func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
 func (s *Service) passwordChange(u User, hash string) (Change, error) {
 	changed, err := event.New(event.PasswordChanged, u.ID, u.Version, s.now(), event.Subject{ID: u.ID})
 	return Change{
-		PasswordHash: hash, EndSessions: true, VoidTokens: true,
+		PasswordHash: hash, EndSessions: true, InvalidateTokens: true,
 		Events: []event.Event{changed}, Audit: []Audit{{Action: PasswordChanged}},
 	}, err
 }
 
-// passwordShown is when the password that was shown right had been changed last; zero if none was shown.
-type passwordShown time.Time
+// passwordTime is when the password that was shown right had been changed last; zero if none was shown.
+type passwordTime time.Time
 
 // check refuses a change if the password that was shown is not, or no longer, that of the locked account.
-func (p passwordShown) check(ctx context.Context, tx Tx, id uuid.UUID) error {
+func (p passwordTime) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 	at, err := tx.PasswordAt(ctx, id)
 	if err != nil || at.Equal(time.Time(p)) {
 		return err
@@ -110,7 +110,7 @@ func (p passwordShown) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 // and until done is called other requests with the password of the same user wait in this replica.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
-func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) (shown passwordShown, done func(), err error) {
+func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) (shown passwordTime, done func(), err error) {
 	if pw == "" {
 		return shown, nil, errReauthenticate()
 	}
@@ -123,16 +123,16 @@ func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, fa
 			done()
 		}
 	}()
-	patient, cancel := despiteHangUp(ctx)
+	patient, cancel := withoutCancel(ctx)
 	defer cancel()
-	shown, err = s.show(patient, by, pw, failed)
+	shown, err = s.verifyCurrentPassword(patient, by, pw, failed)
 	ok = err == nil
 	return shown, done, err
 }
 
-// despiteHangUp returns ctx without its end but that of its time. A hash goes on when nobody waits for it any more: who hangs up
+// withoutCancel returns ctx without its end but that of its time. A hash goes on when nobody waits for it any more: who hangs up
 // must not be able to have another one computed meanwhile.
-func despiteHangUp(ctx context.Context) (context.Context, context.CancelFunc) {
+func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 	patient := context.WithoutCancel(ctx)
 	if end, ok := ctx.Deadline(); ok {
 		return context.WithDeadline(patient, end)
@@ -140,11 +140,11 @@ func despiteHangUp(ctx context.Context) (context.Context, context.CancelFunc) {
 	return patient, func() {}
 }
 
-// show checks the password of who is logged in.
-func (s *Service) show(ctx context.Context, by Identity, pw string, failed Action) (passwordShown, error) {
-	var none passwordShown
-	again := Attempted{UserID: by.UserID}
-	shown, result, err := s.verify(ctx, again, failed, pw, func(ctx context.Context) (Credential, error) {
+// verifyCurrentPassword checks the password of who is logged in.
+func (s *Service) verifyCurrentPassword(ctx context.Context, by Identity, pw string, failed Action) (passwordTime, error) {
+	var none passwordTime
+	again := Attempt{UserID: by.UserID}
+	shown, result, err := s.verifyPassword(ctx, again, failed, pw, func(ctx context.Context) (Credential, error) {
 		cred, err := s.store.CredentialOf(ctx, by.UserID)
 		if isNotFound(err) { // erased since the request came, and its session with it
 			err = ErrSessionEnded()
@@ -155,21 +155,21 @@ func (s *Service) show(ctx context.Context, by Identity, pw string, failed Actio
 		return none, err
 	}
 	shown.ok = result.OK
-	if _, err := s.attempt(ctx, again, shown); err != nil {
+	if _, err := s.recordAttempt(ctx, again, shown); err != nil {
 		return none, err
 	}
 	if !shown.ok {
 		return none, errReauthenticate()
 	}
-	return passwordShown(shown.cred.ChangedAt), nil
+	return passwordTime(shown.cred.ChangedAt), nil
 }
 
 // reauthenticateForEmail asks for the password where by changes its own email, as far as
 // can be seen before the account is locked.
-func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, grant access.Grant, edit Edit) (passwordShown, func(), error) {
+func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, grant access.Grant, edit Edit) (passwordTime, func(), error) {
 	u := by.User
 	if !grant.Self() || edit.apply(&u) != nil || u.Email == by.User.Email {
-		return passwordShown{}, func() {}, nil
+		return passwordTime{}, func() {}, nil
 	}
 	return s.reauthenticate(ctx, by, edit.currentPassword(), LoginFailed)
 }

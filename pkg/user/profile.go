@@ -19,7 +19,7 @@ func (p Profile) check(errs *FieldErrors) {
 	if utf8.RuneCountInString(p.Name) > MaxNameLength {
 		errs.Add("/name", TooLong, "must have at most 256 characters", most(MaxNameLength))
 	}
-	checkShown("/name", p.Name, errs)
+	checkVisible("/name", p.Name, errs)
 	if p.Picture != "" && !isPicture(p.Picture) {
 		errs.Add("/picture", InvalidFormat, "must be an absolute https URI (RFC 3986) of at most 2048 bytes")
 	}

@@ -43,7 +43,7 @@ func (s *Service) RequestReset(ctx context.Context, email string) error {
 // may not depend on whether there is an account.
 func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 	send := func(ctx context.Context) error { return s.SendReset(ctx, access.Internal(id)) }
-	s.resets.later(ctx, id, send, func(err error) {
+	s.resets.enqueue(ctx, id, send, func(err error) {
 		if !isNotFound(err) { // erased meanwhile
 			s.cfg.Observer.ResetDropped()
 			s.cfg.Log.WarnContext(ctx, "a requested reset is not sent", "error", err)
@@ -115,11 +115,11 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	if err := errs.Err(); err != nil {
 		return err
 	}
-	patient, cancel := despiteHangUp(ctx)
+	patient, cancel := withoutCancel(ctx)
 	defer cancel()
 	hash, err := s.hasher.Hash(patient, flow(ctx, password.Other), r.NewPassword) // before the transaction, which must not wait for its turn
 	if err != nil {
-		return hashing(err)
+		return hashError(err)
 	}
 	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(ctx context.Context, _ Tx, u User) (Change, error) {
 		change, err := s.resetChange(u, hash)

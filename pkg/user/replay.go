@@ -37,16 +37,16 @@ type ReplayProgress struct {
 	Waiting   bool      // for the relay, as many events wait to be published
 }
 
-// Announcement chooses the users of one call of Store.Announce.
-type Announcement struct {
+// AnnounceRequest chooses the users of one call of Store.Announce.
+type AnnounceRequest struct {
 	After uuid.UUID
 	Since time.Time
 	User  uuid.UUID
 	Limit int
 }
 
-// Announced is what a call of Store.Announce did.
-type Announced struct {
+// AnnounceResult is what a call of Store.Announce did.
+type AnnounceResult struct {
 	Seen, Users int
 	Last        uuid.UUID
 }
@@ -67,7 +67,7 @@ func (s *Service) Replay(ctx context.Context, r Replay) (p ReplayProgress, err e
 		if err := s.awaitRelay(ctx, &r, p); err != nil {
 			return p, err
 		}
-		done, err := s.announce(ctx, Announcement{After: p.Last, Since: r.Since, Limit: replayBatch})
+		done, err := s.announcePage(ctx, AnnounceRequest{After: p.Last, Since: r.Since, Limit: replayBatch})
 		if err != nil {
 			return p, err
 		}
@@ -87,15 +87,15 @@ func (s *Service) Replay(ctx context.Context, r Replay) (p ReplayProgress, err e
 }
 
 func (s *Service) replayUser(ctx context.Context, r Replay) (ReplayProgress, error) {
-	done, err := s.announce(ctx, Announcement{User: r.User, Since: r.Since, Limit: 1})
+	done, err := s.announcePage(ctx, AnnounceRequest{User: r.User, Since: r.Since, Limit: 1})
 	if err == nil && done.Seen == 0 {
 		err = &Error{Code: NotFound, Detail: "There is no such user."}
 	}
 	return ReplayProgress{Total: 1, Seen: done.Seen, Announced: done.Users, Last: r.User}, err
 }
 
-func (s *Service) announce(ctx context.Context, a Announcement) (Announced, error) {
-	return s.store.Announce(ctx, a, func(u User) (event.Event, error) {
+func (s *Service) announcePage(ctx context.Context, a AnnounceRequest) (AnnounceResult, error) {
+	return s.store.AnnounceUsers(ctx, a, func(u User) (event.Event, error) {
 		return event.New(event.Snapshot, u.ID, u.Version, s.now(), event.Created{User: u})
 	})
 }

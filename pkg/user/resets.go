@@ -25,8 +25,8 @@ const (
 
 var errBacklogFull = errors.New("too many resets wait already")
 
-// resets bounds what requests for a reset cost, before and after their answer.
-type resets struct {
+// resetQueue bounds what requests for a reset cost, before and after their answer.
+type resetQueue struct {
 	lookups singleflight.Group // by email: concurrent requests for one email share a lookup
 	looking *semaphore.Weighted
 
@@ -35,8 +35,8 @@ type resets struct {
 	sending *semaphore.Weighted
 }
 
-func newResets() *resets {
-	return &resets{
+func newResetQueue() *resetQueue {
+	return &resetQueue{
 		looking: semaphore.NewWeighted(resetLookups),
 		backlog: semaphore.NewWeighted(resetBacklog),
 		sending: semaphore.NewWeighted(resetSenders),
@@ -46,7 +46,7 @@ func newResets() *resets {
 // find returns what lookup finds for an email. Its limit and its work are the same for every email.
 //
 // Errors: Overloaded, those of lookup, and that of ctx.
-func (r *resets) find(ctx context.Context, email string, lookup func(context.Context) (uuid.UUID, error)) (uuid.UUID, error) {
+func (r *resetQueue) find(ctx context.Context, email string, lookup func(context.Context) (uuid.UUID, error)) (uuid.UUID, error) {
 	shared := context.WithoutCancel(ctx) // others may wait for the same lookup
 	found := r.lookups.DoChan(EmailKey(email), func() (any, error) {
 		ctx, cancel := context.WithTimeout(shared, resetWait)
@@ -66,9 +66,9 @@ func (r *resets) find(ctx context.Context, email string, lookup func(context.Con
 	}
 }
 
-// later does the work of an account after the answer, once for all requests while it waits or runs. It never
+// enqueue does the work of an account after the answer, once for all requests while it waits or runs. It never
 // waits. It reports to failed why the work was not done.
-func (r *resets) later(ctx context.Context, id uuid.UUID, work func(context.Context) error, failed func(error)) {
+func (r *resetQueue) enqueue(ctx context.Context, id uuid.UUID, work func(context.Context) error, failed func(error)) {
 	if _, waits := r.pending.LoadOrStore(id, nil); waits {
 		return
 	}
@@ -87,7 +87,7 @@ func (r *resets) later(ctx context.Context, id uuid.UUID, work func(context.Cont
 }
 
 // send does the work of one account. It begins when the other answers of a burst are out, so that it does not slow them.
-func (r *resets) send(ctx context.Context, work func(context.Context) error) error {
+func (r *resetQueue) send(ctx context.Context, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
 	defer cancel()
 	<-time.After(resetTime)
@@ -101,7 +101,7 @@ func (r *resets) send(ctx context.Context, work func(context.Context) error) err
 }
 
 // finish waits until the backlog is empty. Error: that of ctx.
-func (r *resets) finish(ctx context.Context) error {
+func (r *resetQueue) finish(ctx context.Context) error {
 	if err := r.backlog.Acquire(ctx, resetBacklog); err != nil {
 		return err
 	}

@@ -16,7 +16,7 @@ import (
 func TestTheBacklogOfResetsIsBoundedAndNeverWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, release := newResets(), make(chan struct{})
+		r, release := newResetQueue(), make(chan struct{})
 		var running, most, done, dropped atomic.Int32
 		work := func(context.Context) error {
 			most.Store(max(most.Load(), running.Add(1)))
@@ -27,7 +27,7 @@ func TestTheBacklogOfResetsIsBoundedAndNeverWaits(t *testing.T) {
 		}
 		began := time.Now()
 		for range resetBacklog + 3 {
-			r.later(t.Context(), uuid.New(), work, func(err error) {
+			r.enqueue(t.Context(), uuid.New(), work, func(err error) {
 				if dropped.Add(1); !errors.Is(err, errBacklogFull) {
 					t.Errorf("dropped for %v", err)
 				}
@@ -51,10 +51,10 @@ func TestTheBacklogOfResetsIsBoundedAndNeverWaits(t *testing.T) {
 func TestTheWorkForOneAccountIsMerged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, id := newResets(), uuid.New()
+		r, id := newResetQueue(), uuid.New()
 		var done atomic.Int32
 		request := func() {
-			r.later(t.Context(), id, func(context.Context) error {
+			r.enqueue(t.Context(), id, func(context.Context) error {
 				<-time.After(time.Second)
 				done.Add(1)
 				return nil
@@ -79,10 +79,10 @@ func TestTheWorkForOneAccountIsMerged(t *testing.T) {
 func TestResetsThatWaitTooLongAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r := newResets()
+		r := newResetQueue()
 		var dropped atomic.Int32
 		for range 100 {
-			r.later(t.Context(), uuid.New(), func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+			r.enqueue(t.Context(), uuid.New(), func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 				func(error) { dropped.Add(1) })
 		}
 		began := time.Now()
@@ -97,7 +97,7 @@ func TestResetsThatWaitTooLongAreDropped(t *testing.T) {
 func TestLookupsAreMergedAndBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		r, id := newResets(), uuid.New()
+		r, id := newResetQueue(), uuid.New()
 		var lookups, running, most atomic.Int32
 		lookup := func(ctx context.Context) (uuid.UUID, error) {
 			lookups.Add(1)

@@ -36,7 +36,7 @@ func CheckRole(r access.Role) FieldErrors {
 	if utf8.RuneCountInString(r.Description) > maxDescription {
 		errs.Add("/description", TooLong, fmt.Sprintf("must have at most %d characters", maxDescription), most(maxDescription))
 	}
-	checkShown("/description", r.Description, &errs)
+	checkVisible("/description", r.Description, &errs)
 	if len(r.Permissions) > maxPermissions {
 		errs.Add("/permissions", TooMany, fmt.Sprintf("must be at most %d", maxPermissions), most(maxPermissions))
 	}

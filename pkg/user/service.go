@@ -35,11 +35,11 @@ type Observer interface {
 	ResetDropped() // a requested reset of an account is not sent
 }
 
-type nobody struct{}
+type noopObserver struct{}
 
-func (nobody) LockedOut()    {}
-func (nobody) TokenReused()  {}
-func (nobody) ResetDropped() {}
+func (noopObserver) LockedOut()    {}
+func (noopObserver) TokenReused()  {}
+func (noopObserver) ResetDropped() {}
 
 // Service is the life of accounts: every rule is here, whoever asks.
 type Service struct {
@@ -47,7 +47,7 @@ type Service struct {
 	store  Store
 	hasher *password.Hasher
 	tokens *token.Tokens
-	resets *resets
+	resets *resetQueue
 	now    func() time.Time
 	costs  costCount
 
@@ -58,12 +58,12 @@ type Service struct {
 // New returns a Service. A program that issues no tokens may give nil for them.
 func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens) *Service {
 	if cfg.Observer == nil {
-		cfg.Observer = nobody{}
+		cfg.Observer = noopObserver{}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: newResets(), now: databaseNow}
+	return &Service{cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: newResetQueue(), now: databaseNow}
 }
 
 // databaseNow is the time in the database's resolution, so that what is returned now
@@ -119,7 +119,7 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 	}
 	hash, err := s.hasher.Hash(ctx, flow(ctx, password.Other), r.Password)
 	if err != nil {
-		return User{}, hashing(err)
+		return User{}, hashError(err)
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -162,8 +162,8 @@ func (s *Service) Get(ctx context.Context, id uuid.UUID) (User, error) { return 
 // List returns the accounts that the filter chooses, sorted by id. Errors: Unavailable.
 func (s *Service) List(ctx context.Context, f Filter) (Page, error) { return s.store.Users(ctx, f) }
 
-// hashing gives an error of the hasher its meaning to the caller.
-func hashing(err error) error {
+// hashError gives an error of the hasher its meaning to the caller.
+func hashError(err error) error {
 	var unstarted *password.StartError
 	if errors.As(err, &unstarted) {
 		return &Error{

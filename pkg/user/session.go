@@ -34,12 +34,12 @@ type TokenPair struct {
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, error) {
 	named, err := s.tokens.VerifyRefresh(refreshToken)
 	if err != nil {
-		return TokenPair{}, s.refuse(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: RefreshToken}}, errRefreshToken(err))
+		return TokenPair{}, s.recordRefusal(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: RefreshToken}}, errRefreshToken(err))
 	}
 	var living uint64
-	var turn Turn
-	identity, err := s.store.TurnSession(ctx, named.SessionID, func(session Session, now time.Time) Turn {
-		turn = s.turn(OriginOf(ctx), session, named.Counter, now)
+	var turn Rotation
+	identity, err := s.store.RotateSession(ctx, named.SessionID, func(session Session, now time.Time) Rotation {
+		turn = s.rotate(OriginOf(ctx), session, named.Counter, now)
 		if turn.Session != nil {
 			session = *turn.Session
 		}
@@ -48,7 +48,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	})
 	switch {
 	case isNotFound(err) && turn.End == "": // it had ended before
-		return TokenPair{}, s.refuse(ctx, Audit{Action: SessionUsedAfterEnd, Detail: Detail{SessionID: named.SessionID}}, errRefreshToken(err))
+		return TokenPair{}, s.recordRefusal(ctx, Audit{Action: SessionUsedAfterEnd, Detail: Detail{SessionID: named.SessionID}}, errRefreshToken(err))
 	case isNotFound(err):
 		if turn.End == TokenReused {
 			s.cfg.Observer.TokenReused()
@@ -57,7 +57,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	case err != nil:
 		return TokenPair{}, err
 	}
-	return s.pair(identity, living)
+	return s.issueTokens(identity, living)
 }
 
 // SessionOf returns the session that a refresh token names, whether or not that session stands. ok is false for a token
@@ -76,27 +76,27 @@ func (s *Service) OwnerOf(ctx context.Context, session uuid.UUID) (owner uuid.UU
 	return owner, err == nil, err
 }
 
-// turn decides what the shown refresh token, the counter-th, does to its session now.
-func (s *Service) turn(from Origin, session Session, counter uint64, now time.Time) Turn {
+// rotate decides what the shown refresh token, the counter-th, does to its session now.
+func (s *Service) rotate(from Origin, session Session, counter uint64, now time.Time) Rotation {
 	switch {
 	case !session.ExpiresAt.After(now):
-		return Turn{End: SessionUsedAfterEnd}
+		return Rotation{End: SessionUsedAfterEnd}
 	case counter == session.Counter:
 		session.Counter++
-		session.TurnedAt = now
+		session.RotatedAt = now
 		session.ExpiresAt = s.expiry(session)
 		session.UserAgent, session.IP = from.UserAgent, from.IP
-		return Turn{Session: &session}
-	case counter+1 == session.Counter && now.Sub(session.TurnedAt).Abs() <= refreshGrace: // the clock may have been set back
-		return Turn{}
+		return Rotation{Session: &session}
+	case counter+1 == session.Counter && now.Sub(session.RotatedAt).Abs() <= refreshGrace: // the clock may have been set back
+		return Rotation{}
 	default:
-		return Turn{End: TokenReused}
+		return Rotation{End: TokenReused}
 	}
 }
 
-// refuse notes what was refused, and returns the refusal.
-func (s *Service) refuse(ctx context.Context, entry Audit, refusal error) error {
-	if err := s.store.Note(ctx, entry); err != nil {
+// recordRefusal notes what was refused, and returns the refusal.
+func (s *Service) recordRefusal(ctx context.Context, entry Audit, refusal error) error {
+	if err := s.store.RecordAudit(ctx, entry); err != nil {
 		return err
 	}
 	return refusal
@@ -104,14 +104,14 @@ func (s *Service) refuse(ctx context.Context, entry Audit, refusal error) error 
 
 // expiry is when a session ends unless it is turned again.
 func (s *Service) expiry(session Session) time.Time {
-	idle, absolute := session.TurnedAt.Add(s.cfg.RefreshIdleTTL), session.CreatedAt.Add(s.cfg.RefreshTTL)
+	idle, absolute := session.RotatedAt.Add(s.cfg.RefreshIdleTTL), session.CreatedAt.Add(s.cfg.RefreshTTL)
 	if idle.Before(absolute) {
 		return idle
 	}
 	return absolute
 }
 
-func (s *Service) pair(id Identity, counter uint64) (TokenPair, error) {
+func (s *Service) issueTokens(id Identity, counter uint64) (TokenPair, error) {
 	permissions := make([]string, len(id.Permissions))
 	for i, p := range id.Permissions {
 		permissions[i] = string(p)

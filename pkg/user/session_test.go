@@ -23,16 +23,16 @@ var service = &Service{cfg: Config{RefreshIdleTTL: idle, RefreshTTL: absolute}}
 func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
 	t.Parallel()
 	turned := login.Add(time.Hour)
-	session := Session{Counter: 5, CreatedAt: login, TurnedAt: turned, ExpiresAt: turned.Add(idle)}
-	successor, theft, over := Turn{}, Turn{End: TokenReused}, Turn{End: SessionUsedAfterEnd}
-	rotated := func(after time.Duration) Turn {
+	session := Session{Counter: 5, CreatedAt: login, RotatedAt: turned, ExpiresAt: turned.Add(idle)}
+	successor, theft, over := Rotation{}, Rotation{End: TokenReused}, Rotation{End: SessionUsedAfterEnd}
+	rotated := func(after time.Duration) Rotation {
 		now := turned.Add(after)
-		return Turn{Session: &Session{Counter: 6, CreatedAt: login, TurnedAt: now, ExpiresAt: now.Add(idle)}}
+		return Rotation{Session: &Session{Counter: 6, CreatedAt: login, RotatedAt: now, ExpiresAt: now.Add(idle)}}
 	}
 	for name, c := range map[string]struct {
 		counter uint64
 		after   time.Duration
-		want    Turn
+		want    Rotation
 	}{
 		"living, at once":                    {5, 0, rotated(0)},
 		"living, later":                      {5, time.Hour, rotated(time.Hour)},
@@ -54,7 +54,7 @@ func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
 		"living, of a session that is over":  {5, idle, over},
 		"spent, of a session that is over":   {4, idle, over},
 	} {
-		if diff := cmp.Diff(c.want, service.turn(Origin{}, session, c.counter, turned.Add(c.after)), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+		if diff := cmp.Diff(c.want, service.rotate(Origin{}, session, c.counter, turned.Add(c.after)), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
@@ -72,7 +72,7 @@ func TestASessionEndsWhenUnusedOrOld(t *testing.T) {
 		"used in its last microsecond":   {absolute - time.Microsecond, absolute},
 		"used by a clock that is behind": {-time.Second, idle - time.Second},
 	} {
-		got := service.expiry(Session{CreatedAt: login, TurnedAt: login.Add(c.used)})
+		got := service.expiry(Session{CreatedAt: login, RotatedAt: login.Add(c.used)})
 		if want := login.Add(c.want); !got.Equal(want) {
 			t.Errorf("%s: ends at %s, want %s", name, got, want)
 		}

@@ -37,9 +37,9 @@ type Store interface {
 	// ActiveUserID returns the id of the active account with this email, whatever its case, or the nil UUID. Its work
 	// is the same for every email.
 	ActiveUserID(ctx context.Context, email string) (uuid.UUID, error)
-	// Announce stores an event about each of the next users that a chooses, sorted by id, while none of
+	// AnnounceUsers stores an event about each of the next users that a chooses, sorted by id, while none of
 	// them can change. At most a.Limit users are looked at.
-	Announce(ctx context.Context, a Announcement, about func(User) (event.Event, error)) (Announced, error)
+	AnnounceUsers(ctx context.Context, a AnnounceRequest, about func(User) (event.Event, error)) (AnnounceResult, error)
 	// CountUsers returns how many users have an id above after.
 	CountUsers(ctx context.Context, after uuid.UUID) (int, error)
 	// ReadyEvents returns how many events wait to be published and are not deferred; limit stands for so many or more.
@@ -51,19 +51,19 @@ type Store interface {
 	Credential(ctx context.Context, email string) (Credential, error)
 	// CredentialOf returns the credential of the user with this id.
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
-	// Guesses returns what is known of failures. It does the same work whether or not there is an account.
-	Guesses(ctx context.Context, a Attempted) (Guesses, error)
+	// LoginFailures returns what is known of failures. It does the same work whether or not there is an account.
+	LoginFailures(ctx context.Context, a Attempt) (LoginFailures, error)
 	// HashCosts returns how many accounts were imported with password hashes of each cost, and how many were made here,
 	// whose costs are empty. It reads the hashes of imported accounts alone.
 	HashCosts(ctx context.Context) ([]HashCost, error)
 	// UpgradeHash replaces a user's password hash if it still is the old one.
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error
-	// Attempt lets decide judge an attempt at a password, while no other attempt of the same email or user is judged, and
+	// RecordAttempt lets decide judge an attempt at a password, while no other attempt of the same email or user is judged, and
 	// stores the verdict. It does the same work for
 	// each verdict without a session. It returns whose session it opened, if any; NotFound if that
 	// user is gone or disabled, or its password was changed. Past MaxSessions it ends the session of this user that was
 	// not used for longest.
-	Attempt(ctx context.Context, a Attempted, decide func(Guesses) (Verdict, error)) (Identity, error)
+	RecordAttempt(ctx context.Context, a Attempt, decide func(LoginFailures) (LoginDecision, error)) (Identity, error)
 
 	// Sessions returns the living sessions of a user, newest first; NotFound if there is no such user.
 	Sessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
@@ -71,10 +71,10 @@ type Store interface {
 	OwnerOf(ctx context.Context, session uuid.UUID) (uuid.UUID, error)
 	// EndSessionOfToken ends a session whose refresh token was given. It does nothing if there is no such session.
 	EndSessionOfToken(ctx context.Context, id uuid.UUID) error
-	// TurnSession locks the session of an active user, lets decide look at it, at a moment by the clock that all
+	// RotateSession locks the session of an active user, lets decide look at it, at a moment by the clock that all
 	// replicas share, and stores what decide returns. NotFound if there is no such session. One that is out of date
 	// may still be there.
-	TurnSession(ctx context.Context, id uuid.UUID, decide func(s Session, now time.Time) Turn) (Identity, error)
+	RotateSession(ctx context.Context, id uuid.UUID, decide func(s Session, now time.Time) Rotation) (Identity, error)
 	// EndSession ends one session of the user that the grant is about; NotFound if there is no such session.
 	EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error
 	// EndSessions ends all sessions of the user that the grant is about.
@@ -100,8 +100,8 @@ type Store interface {
 	// if there is no such role; the error of allow about it; RoleInUse if more than most users have it.
 	DeleteRole(ctx context.Context, grant access.Grant, name string, most int, allow func(old *access.Role) error, decide func(User) (Change, error)) error
 
-	// Note makes an entry in the audit trail about what has changed nothing.
-	Note(ctx context.Context, entry Audit) error
+	// RecordAudit makes an entry in the audit trail about what has changed nothing.
+	RecordAudit(ctx context.Context, entry Audit) error
 	// AuditEvents returns entries of the audit trail, newest first.
 	AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, error)
 }
@@ -134,28 +134,28 @@ type NewAccount struct {
 
 // Change is what is to become of a locked account. The zero Change changes nothing.
 type Change struct {
-	User          *User         // the account after the change; nil leaves it as it is
-	Delete        bool          // erase the account and all that belongs to it
-	PasswordHash  string        // the new password's hash; empty leaves the old one
-	EndSessions   bool          // end all sessions
-	Open          *Opening      // a session to be opened after that
-	Token         *OneTimeToken // to be stored
-	VoidTokens    bool          // end all one-time tokens for a new password
-	ClearFailures bool          // clear all counts of failures with the email, and of the user
-	LoginNetwork  netip.Prefix  // a network to be known as one from which the user has logged in
-	Events        []event.Event
+	User             *User         // the account after the change; nil leaves it as it is
+	Delete           bool          // erase the account and all that belongs to it
+	PasswordHash     string        // the new password's hash; empty leaves the old one
+	EndSessions      bool          // end all sessions
+	NewSession       *NewSession   // a session to be opened after that
+	Token            *OneTimeToken // to be stored
+	InvalidateTokens bool          // end all one-time tokens for a new password
+	ClearFailures    bool          // clear all counts of failures with the email, and of the user
+	LoginNetwork     netip.Prefix  // a network to be known as one from which the user has logged in
+	Events           []event.Event
 	// Audit are the entries about the change; they are about the account. If it ends sessions, the first one tells how many.
 	Audit []Audit
 }
 
-// Opening is a session that a change opens.
-type Opening struct {
+// NewSession is a session that a change opens.
+type NewSession struct {
 	Session  Session
 	Identity Identity // filled in by the store: whose session it is
 }
 
-// Turn is what is to become of a locked session. The zero Turn changes nothing.
-type Turn struct {
+// Rotation is what is to become of a locked session. The zero Turn changes nothing.
+type Rotation struct {
 	Session *Session // the session after the turn; nil leaves it as it is
 	End     Action   // end the session, and call it so in the audit trail; TurnSession then returns NotFound
 }

@@ -62,7 +62,7 @@ type Session struct {
 	UserID    uuid.UUID
 	Counter   uint64    // which refresh token is the living one
 	CreatedAt time.Time // when the user logged in
-	TurnedAt  time.Time // when the living refresh token was made
+	RotatedAt time.Time // when the living refresh token was made
 	ExpiresAt time.Time // after this moment the session is over
 	UserAgent string    // of the last login or refresh
 	IP        netip.Addr

@@ -36,8 +36,8 @@ func visible(s string) string {
 	}, strings.ToValidUTF8(s, ""))
 }
 
-// checkShown adds what is wrong with a text that is shown to others.
-func checkShown(pointer, text string, errs *FieldErrors) {
+// checkVisible adds what is wrong with a text that is shown to others.
+func checkVisible(pointer, text string, errs *FieldErrors) {
 	if strings.ContainsFunc(text, unsafeInName) {
 		errs.Add(pointer, InvalidCharacters, "must not contain control characters, nor those that turn the direction of the text around")
 	} else if text != "" && !strings.ContainsFunc(text, isVisible) {

@@ -47,8 +47,8 @@ func TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer(t *testing.T)
 		INSERT INTO audit_events (id, time, action) VALUES ('00000000-0000-7000-8000-000000000001', now(), 'authn_login_fail')`); err != nil {
 		t.Fatal(err)
 	}
-	reaper := postgres.Reaper{DB: db, AuditRetention: time.Hour, Observer: unreaped{}, Log: slog.New(slog.DiscardHandler)}
-	if err := reaper.Reap(t.Context()); err != nil {
+	cleaner := postgres.Cleaner{DB: db, AuditRetention: time.Hour, Observer: unobservedCleanup{}, Log: slog.New(slog.DiscardHandler)}
+	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var entries, addresses int
@@ -57,7 +57,7 @@ func TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer(t *testing.T)
 	}
 }
 
-type unreaped struct{}
+type unobservedCleanup struct{}
 
-func (unreaped) Reaped(string, int64) {}
-func (unreaped) ReapDone(error)       {}
+func (unobservedCleanup) CleanupRows(string, int64) {}
+func (unobservedCleanup) CleanupDone(error)         {}

@@ -104,8 +104,8 @@ var stories = []story{
 	{"a pod starts", "12m", one(`process_start_time_seconds{@}`, "0 0 100x20"), nil},
 	{"an old key signs", "3h", one(`user_service_token_key_since_timestamp_seconds{@,kid="k",use="sign"}`, "-29000000x300"), []string{"UserServiceKeyNearItsEnd/warning"}},
 	{"an old key is accepted", "3h", one(`user_service_token_key_since_timestamp_seconds{@,kid="k",use="accept"}`, "-29000000x300"), nil},
-	{"a secret is not taken up", "10m", one(`user_service_secrets_rejected{@}`, "1x20"), []string{"UserServiceSecretRejected/warning"}},
-	{"all secrets are taken up", "10m", one(`user_service_secrets_rejected{@}`, "0x20"), nil},
+	{"a secret is not taken up", "10m", one(`user_service_secrets_reload_failed{@}`, "1x20"), []string{"UserServiceSecretRejected/warning"}},
+	{"all secrets are taken up", "10m", one(`user_service_secrets_reload_failed{@}`, "0x20"), nil},
 }
 
 func TestAlertsFireAndStaySilent(t *testing.T) {

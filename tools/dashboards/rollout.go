@@ -49,7 +49,7 @@ func schema() []panel {
 		},
 		{
 			title: "Refused secrets", unit: "short", about: "Changed secrets that a pod does not take up. The log names the variable and the reason.",
-			alert: "UserServiceSecretRejected", limit: limit{value: 1}, queries: []query{{`max by (pod) (user_service_secrets_rejected{@})`, "{{pod}}"}},
+			alert: "UserServiceSecretRejected", limit: limit{value: 1}, queries: []query{{`max by (pod) (user_service_secrets_reload_failed{@})`, "{{pod}}"}},
 		},
 		{
 			title: "Age of keys", unit: "d", decimals: 1, wide: 12, about: "How long each key of tokens has been in use. A key that signs is to be changed before the line.",
@@ -71,11 +71,11 @@ func data() []panel {
 	return []panel{
 		{
 			title: "Deleted rows", unit: "short", stacked: true, wide: 12, about: "Rows deleted within 5 minutes as they were over, by table.",
-			queries: []query{{`sum by (table) (increase(user_service_reaped_rows_total{@}[5m]))`, "{{table}}"}},
+			queries: []query{{`sum by (table) (increase(user_service_cleanup_rows_total{@}[5m]))`, "{{table}}"}},
 		},
 		{
 			title: "Runs of the deletion", unit: "short", wide: 12, about: "Runs within 15 minutes by result; each pod runs once a minute. Without success the tables grow.",
-			queries: []query{{`sum by (result) (increase(user_service_reaps_total{@}[15m]))`, "{{result}}"}},
+			queries: []query{{`sum by (result) (increase(user_service_cleanup_runs_total{@}[15m]))`, "{{result}}"}},
 		},
 	}
 }

@@ -219,7 +219,7 @@ func events() []panel {
 			queries: []query{
 				{`sum(rate(user_service_outbox_failed_total{@}[$__rate_interval]))`, "tried again"},
 				{`sum(rate(user_service_rabbitmq_nacked_total{@}[$__rate_interval]))`, "refused"},
-				{`sum(rate(user_service_outbox_returned_total{@}[$__rate_interval]))`, "returned: no queue"},
+				{`sum(rate(user_service_events_unroutable_total{@}[$__rate_interval]))`, "returned: no queue"},
 			},
 		},
 		{

@@ -15,9 +15,9 @@ import (
 // (SCHED_IDLE) the 99th percentile of the reads in a storm of logins was 4.9 ms and not 6.6, but another program that computes kept everybody from logging in.
 const niceness = 5
 
-// startBehind starts a process behind others: those of its control group, such as a container, and where each session
+// startLowPriority starts a process behind others: those of its control group, such as a container, and where each session
 // is a group, those of other sessions (sched(7)).
-func startBehind(cmd *exec.Cmd) error {
+func startLowPriority(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	started := make(chan error)
 	go func() {

@@ -18,21 +18,23 @@ const (
 // errSilent is why a connection is given up on which no confirm and no other answer comes.
 var errSilent = errors.New("no answer of the broker in time")
 
-// patience is how long to wait for the next confirm. A broker that is slow, but not away, gets more time, or its events would
+// confirmTimeout is how long to wait for the next confirm. A broker that is slow, but not away, gets more time, or its events would
 // be published again and again. The zero value waits for confirmTime.
-type patience struct{ more atomic.Int64 }
+type confirmTimeout struct{ more atomic.Int64 }
 
-func (p *patience) time() time.Duration { return max(confirmTime, time.Duration(p.more.Load())) }
+func (p *confirmTimeout) time() time.Duration { return max(confirmTime, time.Duration(p.more.Load())) }
 
 // confirmed notes how long a confirm took.
-func (p *patience) confirmed(latency time.Duration) { p.more.Store(int64(slower * latency)) }
+func (p *confirmTimeout) confirmed(latency time.Duration) { p.more.Store(int64(slower * latency)) }
 
 // silent notes that there was no confirm for so long.
-func (p *patience) silent(waited time.Duration) { p.more.Store(int64(min(2*waited, publishTimeout))) }
+func (p *confirmTimeout) silent(waited time.Duration) {
+	p.more.Store(int64(min(2*waited, publishTimeout)))
+}
 
 // listen returns a context that ends when no confirm comes for the time of patience, unless the broker says that it blocks, and what to
 // call at each confirm and at the end.
-func (p *patience) listen(ctx context.Context, s *session) (listening context.Context, heard, stop func()) {
+func (p *confirmTimeout) listen(ctx context.Context, s *session) (listening context.Context, heard, stop func()) {
 	listening, cancel := context.WithCancelCause(ctx)
 	limit := p.time()
 	timer := time.AfterFunc(limit, func() {

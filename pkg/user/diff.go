@@ -6,9 +6,9 @@ import (
 	"slices"
 )
 
-// difference returns the names of the members that differ between two states of an
+// diff returns the names of the members that differ between two states of an
 // account, sorted, and the former values of those that had one.
-func difference(old, u User) (changed []string, previous map[string]any) {
+func diff(old, u User) (changed []string, previous map[string]any) {
 	previous = map[string]any{}
 	note := func(name string, differs, had bool, value any) {
 		if !differs {

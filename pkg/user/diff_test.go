@@ -49,7 +49,7 @@ func TestTheDifferenceOfTwoStatesOfAnAccount(t *testing.T) {
 		"empty metadata, and none":     {User{Profile: Profile{Metadata: json.RawMessage(`{}`)}}, User{}, []string{"metadata"}, map[string]any{"metadata": json.RawMessage(`{}`)}},
 		"a large number in its digits": {metadata(`{"n":9007199254740993}`), metadata(`{"n":9007199254740992}`), []string{"metadata"}, map[string]any{"metadata": json.RawMessage(`{"n":9007199254740993}`)}},
 	} {
-		changed, previous := difference(c.old, c.new)
+		changed, previous := diff(c.old, c.new)
 		if diff := cmp.Diff(c.changed, changed); diff != "" {
 			t.Errorf("%s: changed %s", name, diff)
 		}

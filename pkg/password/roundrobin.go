@@ -2,16 +2,16 @@ package password
 
 import "slices"
 
-// rotation serves flows in turn, by start-time fair queuing: the tag of a waiter is one above that of the one before it in its flow,
+// roundRobin serves flows in turn, by start-time fair queuing: the tag of a waiter is one above that of the one before it in its flow,
 // or above that of the last one served. So a flow with one waiter is next, however many wait in another flow. The zero value has
 // no waiters.
-type rotation struct {
+type roundRobin struct {
 	last map[Flow]uint64 // the tag of the last waiter of each flow that waits
 	now  uint64          // the tag of the waiter that was served last
 }
 
 // insert puts a waiter into a list behind those that come before it.
-func (r *rotation) insert(list *[]*waiter, came *waiter) {
+func (r *roundRobin) insert(list *[]*waiter, came *waiter) {
 	if r.last == nil {
 		r.last = map[Flow]uint64{}
 	}
@@ -26,10 +26,10 @@ func (r *rotation) insert(list *[]*waiter, came *waiter) {
 }
 
 // served notes that a waiter of one of the lists was served.
-func (r *rotation) served(w *waiter) { r.now = max(r.now, w.tag) }
+func (r *roundRobin) served(w *waiter) { r.now = max(r.now, w.tag) }
 
 // left notes that a waiter is no longer in one of the lists, which are all that there are.
-func (r *rotation) left(gone *waiter, lists ...[]*waiter) {
+func (r *roundRobin) left(gone *waiter, lists ...[]*waiter) {
 	flow := gone.flow.turn()
 	for _, list := range lists {
 		if slices.ContainsFunc(list, func(each *waiter) bool { return each.flow.turn() == flow }) {

@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// order asks for the key that the password has by the hash's parameters and salt, or whether the hash is that of the password.
-type order struct {
+// request asks for the key that the password has by the hash's parameters and salt, or whether the hash is that of the password.
+type request struct {
 	ID       uint64
 	Derive   bool
 	Hash     string
@@ -17,8 +17,8 @@ type order struct {
 	Password []byte // whatever bytes, which a string of JSON does not hold
 }
 
-// answer is that to the order with its ID.
-type answer struct {
+// response is that to the order with its ID.
+type response struct {
 	ID  uint64
 	OK  bool
 	Key []byte
@@ -31,7 +31,7 @@ func Serve(in io.Reader, out io.Writer) error {
 	orders, answers := json.NewDecoder(in), json.NewEncoder(out)
 	var mu sync.Mutex // one answer at a time
 	for {
-		var o order
+		var o request
 		if err := orders.Decode(&o); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
@@ -46,16 +46,16 @@ func Serve(in io.Reader, out io.Writer) error {
 	}
 }
 
-func compute(o order) answer {
-	a := answer{ID: o.ID}
+func compute(o request) response {
+	a := response{ID: o.ID}
 	var err error
 	if o.Derive {
 		var hash argon2id
 		if hash, err = parseArgon2id(o.Hash); err == nil {
-			a.Key, err = here{}.derive(hash, string(o.Password))
+			a.Key, err = inProcess{}.derive(hash, string(o.Password))
 		}
 	} else {
-		a.OK, err = here{}.matches(Stored{Hash: o.Hash, Imported: o.Imported}, string(o.Password))
+		a.OK, err = inProcess{}.matches(Stored{Hash: o.Hash, Imported: o.Imported}, string(o.Password))
 	}
 	if err != nil {
 		a.Err = err.Error()
@@ -63,37 +63,37 @@ func compute(o order) answer {
 	return a
 }
 
-// caller sends orders to a process that serves them, and hands each answer to whoever waits for it.
-type caller struct {
+// client sends orders to a process that serves them, and hands each answer to whoever waits for it.
+type client struct {
 	mu      sync.Mutex
 	to      io.WriteCloser
 	orders  *json.Encoder
 	last    uint64
-	waiting map[uint64]chan<- answer // nil once no more answers come
+	waiting map[uint64]chan<- response // nil once no more answers come
 
 	answered, hung atomic.Bool // whether an answer has come, and whether the process was killed for want of one
 }
 
-func newCaller(to io.WriteCloser) *caller {
-	return &caller{to: to, orders: json.NewEncoder(to), waiting: make(map[uint64]chan<- answer)}
+func newClient(to io.WriteCloser) *client {
+	return &client{to: to, orders: json.NewEncoder(to), waiting: make(map[uint64]chan<- response)}
 }
 
 var errEnded = errors.New("no more answers come")
 
 // call returns the answer to an order, or an error if none will come.
-func (c *caller) call(o order) (answer, error) {
-	came := make(chan answer, 1)
+func (c *client) call(o request) (response, error) {
+	came := make(chan response, 1)
 	if err := c.send(o, came); err != nil {
-		return answer{}, err
+		return response{}, err
 	}
 	a, ok := <-came
 	if !ok {
-		return answer{}, errEnded
+		return response{}, errEnded
 	}
 	return a, nil
 }
 
-func (c *caller) send(o order, came chan<- answer) error {
+func (c *client) send(o request, came chan<- response) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waiting == nil {
@@ -110,11 +110,11 @@ func (c *caller) send(o order, came chan<- answer) error {
 }
 
 // read hands out the answers until no more come.
-func (c *caller) read(from io.ReadCloser) {
+func (c *client) read(from io.ReadCloser) {
 	defer func() { _ = from.Close() }()
 	answers := json.NewDecoder(from)
 	for {
-		var a answer
+		var a response
 		if answers.Decode(&a) != nil {
 			break
 		}
@@ -129,7 +129,7 @@ func (c *caller) read(from io.ReadCloser) {
 }
 
 // end tells whoever waits that no answer will come.
-func (c *caller) end() {
+func (c *client) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = c.to.Close()

@@ -9,10 +9,10 @@ import (
 
 // BenchmarkWaysToAProcess compares the way of an order through pipes and back by JSON with that by net/rpc. The hash is as cheap as can be.
 func BenchmarkWaysToAProcess(b *testing.B) {
-	o := order{Derive: true, Hash: newArgon2id(Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1}).String(), Password: []byte(kettles)}
+	o := request{Derive: true, Hash: newArgon2id(Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1}).String(), Password: []byte(kettles)}
 	b.Run("JSON", func(b *testing.B) {
 		here, there := pipes(b)
-		calls := newCaller(here)
+		calls := newClient(here)
 		go calls.read(here)
 		go func() { _ = Serve(there, there) }()
 		b.ReportAllocs()
@@ -45,13 +45,13 @@ type RPCHashes struct{}
 
 // RPCOrder and RPCAnswer are an order and its answer.
 type (
-	RPCOrder  order
-	RPCAnswer answer
+	RPCOrder  request
+	RPCAnswer response
 )
 
 // Compute is called by net/rpc.
 func (RPCHashes) Compute(o RPCOrder, a *RPCAnswer) error {
-	*a = RPCAnswer(compute(order(o)))
+	*a = RPCAnswer(compute(request(o)))
 	return nil
 }
 

@@ -15,25 +15,25 @@ import (
 	"user-service/pkg/user"
 )
 
-// reaped counts what a Reaper deletes.
-type reaped struct {
+// cleaned counts what a Cleaner deletes.
+type cleaned struct {
 	mu      sync.Mutex
 	rows    map[string]int64
 	largest int64
 }
 
-func (r *reaped) Reaped(table string, rows int64) {
+func (r *cleaned) CleanupRows(table string, rows int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.rows[table] += rows
 	r.largest = max(r.largest, rows)
 }
 
-func (*reaped) ReapDone(error) {}
+func (*cleaned) CleanupDone(error) {}
 
-func newReaper(db *postgres.DB) (*postgres.Reaper, *reaped) {
-	seen := &reaped{rows: map[string]int64{}}
-	return &postgres.Reaper{DB: db, AuditRetention: 24 * time.Hour, Observer: seen, Log: slog.New(slog.DiscardHandler)}, seen
+func newCleaner(db *postgres.DB) (*postgres.Cleaner, *cleaned) {
+	seen := &cleaned{rows: map[string]int64{}}
+	return &postgres.Cleaner{DB: db, AuditRetention: 24 * time.Hour, Observer: seen, Log: slog.New(slog.DiscardHandler)}, seen
 }
 
 // fill makes n rows of each table that are over, and 7 that are not.
@@ -67,7 +67,7 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 func countRows(t *testing.T, conn *pgx.Conn) map[string]int64 {
 	t.Helper()
 	out := map[string]int64{}
-	for _, table := range append(postgres.ReapedTables(), "users", "credentials", "user_roles", "roles", "outbox") {
+	for _, table := range append(postgres.CleanedTables(), "users", "credentials", "user_roles", "roles", "outbox") {
 		var n int64
 		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM `+table).Scan(&n); err != nil {
 			t.Fatal(err)
@@ -77,14 +77,14 @@ func countRows(t *testing.T, conn *pgx.Conn) map[string]int64 {
 	return out
 }
 
-func TestWhatIsOverIsReapedInBatchesAndNothingElse(t *testing.T) {
+func TestExpiredRowsAreDeletedInBatches(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
 	u := create(t, db, "a@example.com") // its audit entry is of today
 	fill(t, dsn, u, 2500)
-	reaper, seen := newReaper(db)
-	if err := reaper.Reap(t.Context()); err != nil {
+	cleaner, seen := newCleaner(db)
+	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int64{
@@ -94,7 +94,7 @@ func TestWhatIsOverIsReapedInBatchesAndNothingElse(t *testing.T) {
 	if diff := cmp.Diff(want, countRows(t, conn)); diff != "" {
 		t.Error(diff)
 	}
-	for _, table := range postgres.ReapedTables() {
+	for _, table := range postgres.CleanedTables() {
 		if seen.rows[table] != 2500 {
 			t.Errorf("the observer was told of %d rows of %s, want 2500", seen.rows[table], table)
 		}
@@ -104,8 +104,8 @@ func TestWhatIsOverIsReapedInBatchesAndNothingElse(t *testing.T) {
 	}
 }
 
-// TestOneReplicaReapsAtATime takes the lock of a replica that is at work.
-func TestOneReplicaReapsAtATime(t *testing.T) {
+// TestOneReplicaCleansUpAtATime takes the lock of a replica that is at work.
+func TestOneReplicaCleansUpAtATime(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
@@ -118,8 +118,8 @@ func TestOneReplicaReapsAtATime(t *testing.T) {
 	if _, err := other.Exec(t.Context(), `SELECT pg_advisory_xact_lock($1)`, int64(0x757365725f726561)); err != nil {
 		t.Fatal(err)
 	}
-	reaper, _ := newReaper(db)
-	if err := reaper.Reap(t.Context()); err != nil {
+	cleaner, _ := newCleaner(db)
+	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, countRows(t, conn)); diff != "" {
@@ -128,7 +128,7 @@ func TestOneReplicaReapsAtATime(t *testing.T) {
 	if err := other.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := reaper.Reap(t.Context()); err != nil {
+	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := countRows(t, conn)["sessions"]; got != 7 {
@@ -136,8 +136,8 @@ func TestOneReplicaReapsAtATime(t *testing.T) {
 	}
 }
 
-// TestAReaperWaitsForNobody locks rows that are over, as a request may.
-func TestAReaperWaitsForNobody(t *testing.T) {
+// TestCleanupWaitsForNoLock locks rows that are over, as a request may.
+func TestCleanupWaitsForNoLock(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
@@ -149,11 +149,11 @@ func TestAReaperWaitsForNobody(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), `SELECT FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() LIMIT 2) FOR UPDATE`); err != nil {
 		t.Fatal(err)
 	}
-	reaper, seen := newReaper(db)
-	if err := reaper.Reap(t.Context()); err != nil {
+	cleaner, seen := newCleaner(db)
+	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if seen.rows["sessions"] != 3 || seen.rows["one_time_tokens"] != 5 {
-		t.Errorf("reaped %v, want the 3 sessions that nobody has locked, and all else", seen.rows)
+		t.Errorf("cleaned %v, want the 3 sessions that nobody has locked, and all else", seen.rows)
 	}
 }
