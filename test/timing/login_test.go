@@ -61,8 +61,8 @@ func TestABackoffThatTakesLongerIsFound(t *testing.T) {
 // slowForAnAccount looks at failures for 8 % longer than a refusal takes at least, if there is an account.
 type slowForAnAccount struct{ user.Store }
 
-func (s slowForAnAccount) Guesses(ctx context.Context, a user.Attempt) (user.LoginFailures, error) {
-	g, err := s.LoginFailures(ctx, a)
+func (s slowForAnAccount) LoginFailures(ctx context.Context, a user.Attempt) (user.LoginFailures, error) {
+	g, err := s.Store.LoginFailures(ctx, a)
 	if g.UserID != uuid.Nil {
 		<-time.After(21600 * time.Microsecond)
 	}
