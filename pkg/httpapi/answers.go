@@ -42,7 +42,7 @@ func (a *answers) add(conn net.Conn, n int) {
 	}
 	a.mu.Unlock()
 	for _, conn := range closing {
-		_ = conn.Close()
+		abort(conn)
 	}
 }
 

@@ -18,6 +18,8 @@ const (
 	connectionBytes = 64 << 10
 	// serviceBytes is how much memory the rest of the service takes.
 	serviceBytes = 64 << 20
+	// socketBytes is the size of each of a connection's buffers in the kernel, which count as memory of a container. Linux doubles it.
+	socketBytes = 16 << 10
 )
 
 // LimitConnections bounds how many connections server has from listener: 10,000, or as many as fit into memory bytes.
@@ -101,6 +103,10 @@ func (l *limitedListener) Accept() (net.Conn, error) {
 		_ = conn.Close()
 		return nil, net.ErrClosed
 	}
+	if socket, ok := conn.(*net.TCPConn); ok {
+		_ = socket.SetReadBuffer(socketBytes)
+		_ = socket.SetWriteBuffer(socketBytes)
+	}
 	return &limitedConn{Conn: conn, listener: l, release: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
@@ -138,8 +144,16 @@ func (l *limitedListener) closeOldest() {
 	conn, _, ok := l.waiting.RemoveOldest()
 	l.mu.Unlock()
 	if ok {
-		_ = conn.Close()
+		abort(conn)
 	}
+}
+
+// abort closes a connection and discards what it has not sent. Otherwise the kernel would keep that for minutes.
+func abort(conn net.Conn) {
+	if limited, ok := conn.(*limitedConn); ok {
+		limited.discard()
+	}
+	_ = conn.Close()
 }
 
 // changed is the ConnState of the server.
@@ -205,7 +219,18 @@ func (c *limitedConn) Write(p []byte) (int, error) {
 	if c.listener.wait(c) {
 		defer c.listener.stopWaiting(c)
 	}
-	return c.Conn.Write(p)
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.discard()
+	}
+	return n, err
+}
+
+// discard makes Close reset the connection.
+func (c *limitedConn) discard() {
+	if socket, ok := c.Conn.(*net.TCPConn); ok {
+		_ = socket.SetLinger(0)
+	}
 }
 
 // Close implements net.Conn.

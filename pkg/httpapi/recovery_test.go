@@ -314,3 +314,23 @@ func TestAResetVerifiesItsMailbox(t *testing.T) {
 		t.Errorf("%d changes, want one", n)
 	}
 }
+
+// TestADisabledUsersTokensAreRefused disables a user who has tokens. They change nothing, and a reset has to be requested again later.
+func TestADisabledUsersTokensAreRefused(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin, a := s.admin(), s.register()
+	reset := s.askForReset(a.Email)
+	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
+	_, verification := lastEvent[tokenIssued](t, s, event.EmailVerificationRequested)
+	s.call("PUT", "/users/"+a.ID.String()+"/status", map[string]any{"status": "disabled"}, as(admin.token)).want(t, 200)
+
+	verify := map[string]any{"token": verification.Token}
+	s.call("POST", "/email-verification/confirm", verify).wantProblem(t, 400, "invalid-token")
+	s.confirmReset(reset, newPassword).wantProblem(t, 400, "invalid-token")
+
+	s.call("PUT", "/users/"+a.ID.String()+"/status", map[string]any{"status": "active"}, as(admin.token)).want(t, 200)
+	s.confirmReset(reset, newPassword).wantProblem(t, 400, "invalid-token")
+	s.call("POST", "/email-verification/confirm", verify).want(t, 204)
+	s.login(a)
+}

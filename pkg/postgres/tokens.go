@@ -10,9 +10,9 @@ import (
 	"user-service/pkg/user"
 )
 
-// validToken is the condition on a token t of user u that makes it good: not too old, and sent to the
-// mailbox that the user has now.
-const validToken = `t.token_hash = $1 AND t.purpose = $2 AND t.expires_at > clock_timestamp() AND t.email_key = u.email_key`
+// validToken is the condition on a token t of user u: it has not expired, the user is active, and has the email that the token was sent to.
+const validToken = `t.token_hash = $1 AND t.purpose = $2 AND t.expires_at > clock_timestamp() AND t.email_key = u.email_key
+	AND u.status = 'active'`
 
 // TokenHolder implements user.Store.
 func (db *DB) TokenHolder(ctx context.Context, hash user.TokenHash, purpose user.Purpose) (user.User, error) {

@@ -92,7 +92,7 @@ func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []stri
 	})
 }
 
-// SetStatus enables or disables an account. Disabling ends all its sessions.
+// SetStatus enables or disables an account. Disabling ends all its sessions, and its tokens for a new password.
 //
 // Errors: those of a grant, NotFound, PreconditionFailed, LastAdmin, Unavailable.
 func (s *Service) SetStatus(ctx context.Context, grant access.Grant, status Status, cond Precondition) (User, error) {
@@ -106,7 +106,7 @@ func (s *Service) SetStatus(ctx context.Context, grant access.Grant, status Stat
 			return Change{}, err
 		}
 		change, err := s.changed(old, u, nil, UserUpdated)
-		change.EndSessions = status == Disabled
+		change.EndSessions, change.InvalidateTokens = status == Disabled, status == Disabled
 		return change, err
 	})
 }

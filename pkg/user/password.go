@@ -144,13 +144,14 @@ func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *Service) verifyCurrentPassword(ctx context.Context, by Identity, pw string, failed Action) (passwordTime, error) {
 	var none passwordTime
 	again := Attempt{UserID: by.UserID}
-	shown, result, err := s.verifyPassword(ctx, again, failed, pw, func(ctx context.Context) (Credential, error) {
-		cred, err := s.store.CredentialOf(ctx, by.UserID)
-		if isNotFound(err) { // erased since the request came, and its session with it
-			err = ErrSessionEnded()
-		}
-		return cred, err
-	})
+	cred, err := s.store.CredentialOf(ctx, by.UserID) // not while a slot is held, which logins may wait for
+	if isNotFound(err) {                              // erased since the request came, and its session with it
+		err = ErrSessionEnded()
+	}
+	if err != nil {
+		return none, err
+	}
+	shown, result, err := s.verifyPassword(ctx, again, failed, pw, func(context.Context) (Credential, error) { return cred, nil })
 	if err != nil {
 		return none, err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,6 +21,9 @@ type File struct {
 	compressed []byte // the same with gzip; nil if there is none
 	etag       string // without quotes
 }
+
+// partBytes is the size of a write. The content is the same for all clients, so that one that reads slowly takes no memory for the rest.
+const partBytes = 4 << 10
 
 // NewFile returns a File of the content, sent as it is.
 func NewFile(mediaType string, content []byte) *File {
@@ -68,7 +72,11 @@ func (f *File) Send(w http.ResponseWriter, r *http.Request) error {
 	w.Header().Set("Content-Type", f.mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(content)))
 	w.WriteHeader(http.StatusOK)
-	_, _ = w.Write(content) // a client that went away misses its answer
+	for part := range slices.Chunk(content, partBytes) {
+		if _, err := w.Write(part); err != nil {
+			break // the client went away
+		}
+	}
 	return nil
 }
 
