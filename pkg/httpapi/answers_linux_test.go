@@ -27,7 +27,7 @@ func TestAClosedConnectionKeepsNothingUnsent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_ = resp.Body // which is not read
+		t.Cleanup(func() { _ = resp.Body.Close() })
 		closed = append(closed, c)
 	}
 	_, port, _ := net.SplitHostPort(s.inner.Addr().String())

@@ -195,7 +195,7 @@ func asError(r *http.Request, err error) *user.Error {
 // error only to those who sent a token.
 func challenge(code user.Code) string {
 	if code == user.InvalidAccessToken {
-		return `Bearer realm="user-service", error="invalid_token", error_description="The access token is not valid (any more)"`
+		return `Bearer realm="user-service", error="invalid_token", error_description="The access token is invalid or has expired"`
 	}
 	return `Bearer realm="user-service"`
 }

@@ -150,7 +150,7 @@ func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
 	var read, released time.Time
 	var wg sync.WaitGroup
 	wg.Go(func() {
-		if _, err := db.RotateSession(t.Context(), s.ID, func(_ user.Session, now time.Time) user.Rotation {
+		if _, _, err := db.RotateSession(t.Context(), s.ID, func(_ user.Session, now time.Time) user.Rotation {
 			read = now
 			return user.Rotation{}
 		}); err != nil {
@@ -184,7 +184,7 @@ func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	refresh := func(ctx context.Context) error {
-		_, err := db.RotateSession(ctx, s.ID, func(user.Session, time.Time) user.Rotation { return user.Rotation{} })
+		_, _, err := db.RotateSession(ctx, s.ID, func(user.Session, time.Time) user.Rotation { return user.Rotation{} })
 		return err
 	}
 	var known *user.Error

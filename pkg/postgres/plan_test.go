@@ -73,7 +73,11 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 			f.Limit = 20
 			run(db.Users(ctx, f))
 		}
-		run(db.RotateSession(ctx, id, func(s user.Session, _ time.Time) user.Rotation { s.Counter++; return user.Rotation{Session: &s} }))
+		_, _, err = db.RotateSession(ctx, id, func(s user.Session, _ time.Time) user.Rotation {
+			s.Counter++
+			return user.Rotation{Outcome: user.Rotated, Session: s}
+		})
+		run(nil, err)
 		run(nil, db.UpgradeHash(ctx, id, "hash", "hash"))
 		run(nil, rename(ctx, db, id, nil))
 		run(db.Change(ctx, access.Internal(other), func(ctx context.Context, tx user.Tx, _ user.User) (user.Change, error) {

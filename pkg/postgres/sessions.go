@@ -58,43 +58,51 @@ func (db *DB) OwnerOf(ctx context.Context, session uuid.UUID) (owner uuid.UUID, 
 }
 
 // RotateSession implements user.Store.
-func (db *DB) RotateSession(ctx context.Context, id uuid.UUID, decide func(user.Session, time.Time) user.Rotation) (user.Identity, error) {
+func (db *DB) RotateSession(
+	ctx context.Context, id uuid.UUID, decide func(user.Session, time.Time) user.Rotation,
+) (identity user.Identity, rotation user.Rotation, err error) {
 	leave, err := db.sessions.Enter(ctx, id)
 	if err != nil {
-		return user.Identity{}, err
+		return identity, rotation, err
 	}
 	defer leave()
-	var identity user.Identity
-	var ended bool
-	err = db.inTx(ctx, "turn a session", func(tx pgx.Tx) error {
+	err = db.inTx(ctx, "rotate a session", func(tx pgx.Tx) error {
 		s, now, err := lockSession(ctx, tx, id)
 		if err != nil {
 			return err
 		}
-		turn := decide(s, now)
-		if ended = turn.End != ""; ended {
-			if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1`, id); err != nil {
-				return err
-			}
-			return appendAudit(ctx, tx, user.Audit{Action: turn.End, UserID: s.UserID, Detail: user.Detail{SessionID: id}})
-		}
-		if t := turn.Session; t != nil {
-			if _, err := tx.Exec(ctx, `UPDATE sessions SET counter = $2, turned_at = $3, expires_at = $4, user_agent = $5, ip = $6 WHERE id = $1`,
-				id, t.Counter, t.RotatedAt, t.ExpiresAt, t.UserAgent, address(t.IP)); err != nil {
+		switch rotation = decide(s, now); rotation.Outcome {
+		case user.Reused:
+			return endRotated(ctx, tx, s, user.TokenReused)
+		case user.Expired:
+			return endRotated(ctx, tx, s, user.SessionUsedAfterEnd)
+		case user.Rotated:
+			if err := storeRotation(ctx, tx, rotation.Session); err != nil {
 				return err
 			}
 		}
 		identity, err = identify(ctx, tx, s.UserID, id)
 		return err
 	})
-	if err == nil && ended {
-		err = wrap("turn a session", pgx.ErrNoRows)
-	}
-	return identity, err
+	return identity, rotation, err
 }
 
-// lockSession locks a session, and reads it and the clock then: a statement that waits for a lock may have read the
-// clock before it waited.
+// endRotated deletes a session whose refresh token was refused.
+func endRotated(ctx context.Context, tx pgx.Tx, s user.Session, reason user.Action) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1`, s.ID); err != nil {
+		return err
+	}
+	return appendAudit(ctx, tx, user.Audit{Action: reason, UserID: s.UserID, Detail: user.Detail{SessionID: s.ID}})
+}
+
+func storeRotation(ctx context.Context, tx pgx.Tx, s user.Session) error {
+	_, err := tx.Exec(ctx, `UPDATE sessions SET counter = $2, turned_at = $3, expires_at = $4, user_agent = $5, ip = $6 WHERE id = $1`,
+		s.ID, s.Counter, s.RotatedAt, s.ExpiresAt, s.UserAgent, address(s.IP))
+	return err
+}
+
+// lockSession locks a session, then reads it and the database's time. A statement that waits for a lock may have read the time before the
+// wait.
 func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, now time.Time, err error) {
 	s.ID = id
 	var batch pgx.Batch

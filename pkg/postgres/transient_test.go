@@ -30,7 +30,7 @@ func TestALimitOfLocksFromOutsideIsUnavailable(t *testing.T) {
 		"a read":   func(ctx context.Context) error { _, err := db.User(ctx, u.ID); return err },
 		"a change": change(db, u),
 		"a refresh": func(ctx context.Context) error {
-			_, err := db.RotateSession(ctx, s.ID, func(user.Session, time.Time) user.Rotation { return user.Rotation{} })
+			_, _, err := db.RotateSession(ctx, s.ID, func(user.Session, time.Time) user.Rotation { return user.Rotation{} })
 			return err
 		},
 	} {

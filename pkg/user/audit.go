@@ -10,20 +10,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// Action names what was done, in the words of OWASP's Logging Vocabulary Cheat Sheet.
+// Action is an action in the terms of the OWASP Logging Vocabulary Cheat Sheet.
 type Action string
 
 // The actions of the audit trail.
 const (
 	LoginSucceeded       Action = "authn_login_success"
 	LoginFailed          Action = "authn_login_fail"
-	LoginBlocked         Action = "authn_login_lock" // the failure with which a backoff begins
+	LoginBlocked         Action = "authn_login_lock" // a failure that begins a backoff
 	PasswordChanged      Action = "authn_password_change"
 	PasswordChangeFailed Action = "authn_password_change_fail"
 	TokenCreated         Action = "authn_token_created" // a one-time token
 	TokenRevoked         Action = "authn_token_revoked" // sessions were ended
-	TokenReused          Action = "authn_token_reuse"   // a spent refresh token was shown: its session was ended
-	TokenRefused         Action = "authn_token_fail"    // a refresh token or one-time token was shown that is none, or not any more
+	TokenReused          Action = "authn_token_reuse"   // a used refresh token was presented, and its session ended
+	TokenRefused         Action = "authn_token_fail"    // an unknown, used or expired refresh token or one-time token was presented
 	SessionUsedAfterEnd  Action = "session_use_after_expire"
 	RolesChanged         Action = "authz_change"
 	PermissionsChanged   Action = "privilege_permissions_changed" // a role was created, changed or deleted
@@ -35,15 +35,14 @@ const (
 	UserDeleted          Action = "user_deleted"
 )
 
-// CLI is the actor of changes that an operator makes on the command line.
+// CLI is the actor of a change by a command of the operator.
 const CLI = "cli"
 
-// Audit is an entry to be made in the audit trail. Who did it and from where is in the
-// Origin of the context.
+// Audit is a new entry of the audit trail. The Origin of the context has its actor and its address.
 type Audit struct {
 	Action Action
-	UserID uuid.UUID // whom it is about; the nil UUID if no account
-	Actor  uuid.UUID // who did it, where the Origin does not know
+	UserID uuid.UUID // the user that the entry concerns, or the nil UUID
+	Actor  uuid.UUID // the actor, if the Origin has none
 	Detail Detail
 }
 
@@ -53,15 +52,15 @@ type AuditEvent struct {
 	Time      time.Time  `json:"time"`
 	Action    Action     `json:"action"`
 	ActorID   *uuid.UUID `json:"actor_id,omitempty"`
-	Actor     string     `json:"actor,omitempty"` // who acted without an account of its own, such as CLI
+	Actor     string     `json:"actor,omitempty"` // an actor without an account, such as CLI
 	UserID    *uuid.UUID `json:"user_id,omitempty"`
 	IP        string     `json:"ip,omitempty"`
 	RequestID string     `json:"request_id,omitempty"`
-	// Detail is a Detail as it was stored. A newer replica may have stored members that this one does not know.
+	// Detail is the stored Detail. A newer replica may have stored fields that this one does not know.
 	Detail json.RawMessage `json:"detail,omitempty"`
 }
 
-// AuditFilter chooses entries of the audit trail. Empty members choose all.
+// AuditFilter selects entries of the audit trail. Empty fields select all.
 type AuditFilter struct {
 	Limit  int
 	Before uuid.UUID // only entries older than the one with this id
@@ -69,40 +68,39 @@ type AuditFilter struct {
 	Action Action
 }
 
-// AuditPage is a part of the audit trail, newest first.
+// AuditPage is a page of the audit trail, newest first.
 type AuditPage struct {
 	Events []AuditEvent
 	More   bool // whether another page follows
 }
 
-// AuditEvents returns the entries that the filter chooses. Errors: Unavailable.
+// AuditEvents returns a page of the audit trail. Errors: Unavailable.
 func (s *Service) AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, error) {
 	return s.store.AuditEvents(ctx, f)
 }
 
-// maxUserAgent is how much of a User-Agent is kept: enough to know one's devices by it.
+// maxUserAgent is the maximum length of a stored User-Agent.
 const maxUserAgent = 256 // bytes
 
-// Origin says where a request comes from.
+// Origin is the origin of a request.
 type Origin struct {
-	ActorID   uuid.UUID  // who asks; the nil UUID if nobody is logged in
-	Actor     string     // who asks without an account of its own, such as CLI
-	IP        netip.Addr // invalid if there is none
+	ActorID   uuid.UUID  // the caller; the nil UUID if anonymous
+	Actor     string     // a caller without an account, such as CLI
+	IP        netip.Addr // the zero Addr if unknown
 	UserAgent string
 	RequestID string
 }
 
 type originKey struct{}
 
-// WithOrigin returns a context whose changes are noted in the audit trail as those of o. Of the UserAgent it keeps what
-// can be shown in a list.
+// WithOrigin returns a context with an origin for the audit trail. It removes control, format and invisible characters from the UserAgent.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
 	agent := visible(o.UserAgent)
 	o.UserAgent = strings.ToValidUTF8(agent[:min(len(agent), maxUserAgent)], "")
 	return context.WithValue(ctx, originKey{}, o)
 }
 
-// OriginOf returns the origin of a context, the zero Origin if it has none.
+// OriginOf returns the origin of a context, or the zero Origin.
 func OriginOf(ctx context.Context) Origin {
 	o, _ := ctx.Value(originKey{}).(Origin)
 	return o

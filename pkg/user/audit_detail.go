@@ -10,34 +10,34 @@ import (
 	"user-service/pkg/access"
 )
 
-// Detail is what an entry of the audit trail tells beside who, whom and when. Its members are names that the service or
-// an administrator has given, ids and counts: nothing that a user has written, and no personal data.
+// Detail is the detail of an audit entry. Its fields are names that the service or an administrator has chosen, ids and counts. They contain
+// no personal data and no text that a user has written.
 type Detail struct {
-	Changed        []string    `json:"changed,omitempty"` // members of the user that changed
-	From           []string    `json:"from,omitzero"`     // roles of the user before …
-	To             []string    `json:"to,omitzero"`       // … and after
+	Changed        []string    `json:"changed,omitempty"` // names of the changed fields
+	From           []string    `json:"from,omitzero"`     // the user's roles before the change
+	To             []string    `json:"to,omitzero"`       // the user's roles after it
 	Roles          []string    `json:"roles,omitzero"`    // roles of a new user
-	Status         Status      `json:"status,omitempty"`  // of the user from now on; of a new one only if it is not active
+	Status         Status      `json:"status,omitempty"`  // the new status; for a new user only if it is not active
 	PreviousStatus Status      `json:"previous_status,omitempty"`
 	SessionID      uuid.UUID   `json:"session_id,omitzero"` // the session that was opened, ended or used
-	Sessions       int64       `json:"sessions,omitempty"`  // how many living sessions were ended; see Change.EndSessions
+	Sessions       int64       `json:"sessions,omitempty"`  // the number of sessions that were ended; see Change.EndSessions
 	Purpose        Purpose     `json:"purpose,omitempty"`   // of a one-time token, or RefreshToken
 	Reason         Reason      `json:"reason,omitempty"`
 	Role           string      `json:"role,omitempty"` // the role that changed
 	Change         RoleChange  `json:"change,omitempty"`
-	Added          Permissions `json:"added,omitempty"` // permissions that the role gained …
+	Added          Permissions `json:"added,omitempty"` // permissions that the role gained
 	Removed        Permissions `json:"removed,omitempty"`
 	Route          string      `json:"route,omitempty"`      // method and pattern of the path, such as PUT /users/{id}/roles
-	Suppressed     int         `json:"suppressed,omitempty"` // how many more denied requests have no entry
+	Suppressed     int         `json:"suppressed,omitempty"` // the number of further denied requests without an entry
 }
 
 // Permissions is a list of permissions.
 type Permissions = []access.Permission
 
-// RefreshToken stands for a refresh token where a Purpose names a token.
+// RefreshToken is the Purpose of a refresh token in the audit trail.
 const RefreshToken Purpose = "refresh"
 
-// Reason says why something was refused or done.
+// Reason is the reason of a refusal or a change.
 type Reason string
 
 // The reasons.
@@ -46,17 +46,17 @@ const (
 	ReasonTooManySessions Reason = "too_many_sessions"
 )
 
-// RoleChange is what happened to a role.
+// RoleChange is a kind of change of a role.
 type RoleChange string
 
-// What can happen to a role.
+// The kinds of changes of a role.
 const (
 	RoleCreated RoleChange = "created"
 	RoleUpdated RoleChange = "updated"
 	RoleDeleted RoleChange = "deleted"
 )
 
-// Created returns the entry about a new account.
+// Created returns the audit entry of a new account.
 func Created(u User) Audit {
 	d := Detail{Roles: append([]string{}, u.Roles...)}
 	if u.Status != Active {
@@ -65,7 +65,7 @@ func Created(u User) Audit {
 	return Audit{Action: UserCreated, UserID: u.ID, Detail: d}
 }
 
-// changeDetail tells what a change from old to u was, of which changed are the names.
+// changeDetail returns the detail of a change from old to u. changed are the names of the changed fields.
 func changeDetail(old, u User, changed []string) Detail {
 	d := Detail{Changed: changed}
 	if !slices.Equal(old.Roles, u.Roles) {
@@ -77,7 +77,7 @@ func changeDetail(old, u User, changed []string) Detail {
 	return d
 }
 
-// RoleStored returns the entry about a role that was stored in place of old, which is nil if there was none.
+// RoleStored returns the audit entry of a role that was created (old is nil) or replaced.
 func RoleStored(old *access.Role, r access.Role) Audit {
 	if old == nil {
 		return roleAudit(r.Name, RoleCreated, nil, r.Permissions)
@@ -85,7 +85,7 @@ func RoleStored(old *access.Role, r access.Role) Audit {
 	return roleAudit(r.Name, RoleUpdated, old.Permissions, r.Permissions)
 }
 
-// RoleRemoved returns the entry about a role that was deleted.
+// RoleRemoved returns the audit entry of a deleted role.
 func RoleRemoved(r access.Role) Audit { return roleAudit(r.Name, RoleDeleted, r.Permissions, nil) }
 
 func roleAudit(name string, change RoleChange, before, after Permissions) Audit {
@@ -94,19 +94,19 @@ func roleAudit(name string, change RoleChange, before, after Permissions) Audit 
 	}}
 }
 
-// without returns what is in list and not in other.
+// without returns the permissions of list that are not in other.
 func without(list, other Permissions) Permissions {
 	return slices.DeleteFunc(slices.Clone(list), func(p access.Permission) bool { return slices.Contains(other, p) })
 }
 
-// Denial is a request of a known caller that was denied for lack of a permission.
+// Denial is a request of an authenticated caller who lacked a permission.
 type Denial struct {
 	Route      string    // method and pattern of the path
-	Target     uuid.UUID // the user that the path names; the nil UUID if it names none
-	Suppressed int       // how many more denials have no entry
+	Target     uuid.UUID // the user in the path, or the nil UUID
+	Suppressed int       // the number of further denials without an entry
 }
 
-// RecordDenial makes an entry about a denial in the audit trail. A target without an account is left out.
+// RecordDenial adds a denial to the audit trail. It omits a target that does not exist.
 // Errors: Unavailable.
 func (s *Service) RecordDenial(ctx context.Context, d Denial) error {
 	return s.store.RecordAudit(ctx, Audit{
@@ -114,8 +114,7 @@ func (s *Service) RecordDenial(ctx context.Context, d Denial) error {
 	})
 }
 
-// refuseTaken records that an email was refused because another account has it, if err says so, and returns err. So
-// nobody tries out unseen which emails have an account.
+// refuseTaken records an EmailTaken error in the audit trail, so that attempts to enumerate emails are visible. It returns err.
 func (s *Service) refuseTaken(ctx context.Context, action Action, id uuid.UUID, err error) error {
 	var e *Error
 	if !errors.As(err, &e) || e.Code != EmailTaken {

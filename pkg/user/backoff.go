@@ -10,32 +10,30 @@ import (
 	"user-service/pkg/password"
 )
 
-// The backoff after too many failures in a row: the first wait, which doubles with each further
-// failure, and the longest one. So nobody is locked out for ever, and who guesses has about a hundred
-// tries a day (OWASP Authentication Cheat Sheet, account lockout).
+// The first and the longest backoff. It doubles with each further failure. No account is locked forever, and an attacker has about a hundred
+// attempts a day (OWASP Authentication Cheat Sheet, account lockout).
 const (
 	firstWait   = time.Minute
 	longestWait = 15 * time.Minute
 )
 
-// maxTotal is how many failures with one email are judged from all networks together. After them all networks share
-// one attempt in longestWait, except those from which the owner of the email has logged in.
+// maxTotal is the number of failures with one email from all networks together. After it, all networks share one attempt in longestWait,
+// except the networks from which the owner of the email has logged in.
 const maxTotal = 100
 
 const (
-	// FailuresTTL is how long after its last failure a count expires.
+	// FailuresTTL is the time from its last failure until a count expires.
 	FailuresTTL = 24 * time.Hour
-	// NetworkTTL is how long after a login its network is a known one of the user.
+	// NetworkTTL is the time from a login until its network is no longer known.
 	NetworkTTL = 90 * 24 * time.Hour
-	// MaxNetworks is how many known networks a user has at most. One more makes the service forget the one whose last
-	// login is the oldest.
+	// MaxNetworks is the maximum number of known networks of a user. One more replaces the least recently used one.
 	MaxNetworks = 100
-	// LockedOutInterval is how long after an event.LockedOut a user gets no other one.
+	// LockedOutInterval is the minimum time between two event.LockedOut of a user.
 	LockedOutInterval = time.Hour
 )
 
-// NetworkOf returns the network to whose failures those of an address are added: its /24 for IPv4, its /56 for IPv6,
-// which is what one customer of a provider gets. All requests without an address share 0.0.0.0/0.
+// NetworkOf returns the network for which the failures of an address are counted: its /24 for IPv4, and its /56 for IPv6, the size that
+// providers assign to one customer. Requests without an address share 0.0.0.0/0.
 func NetworkOf(ip netip.Addr) netip.Prefix {
 	bits := 56
 	switch ip = ip.Unmap().WithZone(""); {
@@ -47,8 +45,7 @@ func NetworkOf(ip netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(ip, bits).Masked()
 }
 
-// flow returns whose hashes those of a request are queued with: those of its IPv4 /24 or IPv6 /48, of which a flood can
-// take every part.
+// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48, within which one attacker can use all addresses.
 func flow(ctx context.Context, class password.Class) password.Flow {
 	ip := OriginOf(ctx).IP.Unmap().WithZone("")
 	bits := 48
@@ -65,15 +62,14 @@ func second(f password.Flow) password.Flow {
 	return f
 }
 
-// Attempt is what failures are counted for: a login with an email from a network, or a user who
-// enters their own password again. Neither counts for the other.
+// Attempt identifies the counter of an attempt: a login with an email from a network, or a reauthentication of a user. Each has its own.
 type Attempt struct {
 	Email   string
 	Network netip.Prefix
-	UserID  uuid.UUID // not nil: a user enters their own password again, and the other fields are empty
+	UserID  uuid.UUID // set for a reauthentication; then the other fields are empty
 }
 
-// class is what the hash of the attempt is for.
+// class returns the class of the attempt's hash.
 func (a Attempt) class() password.Class {
 	if a.UserID != uuid.Nil {
 		return password.Reauthentication
@@ -81,13 +77,13 @@ func (a Attempt) class() password.Class {
 	return password.Login
 }
 
-// FailureCount is a count of failures in a row.
+// FailureCount is a number of consecutive failures.
 type FailureCount struct {
 	Count        int
 	BlockedUntil time.Time
 }
 
-// backoff returns how long the backoff still lasts. One that lasts longer than any began before the clock was set back, and is over.
+// backoff returns the rest of the backoff. It returns 0 for more than longestWait: the clock was set back since the backoff began.
 func (f FailureCount) backoff(now time.Time) time.Duration {
 	if left := f.BlockedUntil.Sub(now); left > 0 && left <= longestWait {
 		return left
@@ -95,16 +91,16 @@ func (f FailureCount) backoff(now time.Time) time.Duration {
 	return 0
 }
 
-// LoginFailures is what is known of failures, whether or not the email has an account.
+// LoginFailures are the counts for an attempt. They exist for unknown emails too.
 type LoginFailures struct {
 	Network FailureCount // of the email from this network, or of the user
 	Total   FailureCount // of the email from all networks; none for a user
-	Known   bool         // Total makes no attempt wait: the owner has logged in from this network, or is logged in
-	UserID  uuid.UUID    // who is attempted; nil if no account has the email
-	Now     time.Time    // by the clock that all replicas share
+	Known   bool         // Total does not apply: the owner has logged in from this network, or reauthenticates
+	UserID  uuid.UUID    // the user with the email; the nil UUID if it is unknown
+	Now     time.Time    // the database's time
 }
 
-// backoffAfter returns how long the next attempt has to wait after so many failures in a row.
+// backoffAfter returns the backoff after a number of consecutive failures.
 func (s *Service) backoffAfter(failures int) time.Duration {
 	over := failures - s.cfg.MaxFailures
 	if s.cfg.MaxFailures == 0 || over < 0 {
@@ -113,7 +109,7 @@ func (s *Service) backoffAfter(failures int) time.Duration {
 	return min(firstWait<<min(over, 10), longestWait)
 }
 
-// backoffError refuses an attempt during the backoff.
+// backoffError returns the refusal of an attempt during a backoff, or nil.
 func (s *Service) backoffError(g LoginFailures) error {
 	if s.cfg.MaxFailures == 0 {
 		return nil
@@ -126,12 +122,12 @@ func (s *Service) backoffError(g LoginFailures) error {
 		return nil
 	}
 	return &Error{
-		Code: TooManyRequests, Detail: "Too many failed attempts in a row; wait, then try again.",
+		Code: TooManyRequests, Detail: "Too many failed attempts; wait, then try again.",
 		RetryAfter: wait, Limit: &limit,
 	}
 }
 
-// countFailure returns the counts after one more failure, and the end of the backoff that begins with it, if one does.
+// countFailure returns the counts after one more failure. until is the end of a backoff that begins with it, or zero.
 func (s *Service) countFailure(g LoginFailures) (counts LoginFailures, until time.Time) {
 	g.Network.Count++
 	g.Total.Count++

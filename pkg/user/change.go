@@ -8,7 +8,7 @@ import (
 	"user-service/pkg/event"
 )
 
-// Precondition says which versions of an account a change may start from. Nil allows all.
+// Precondition reports whether a change may apply to a version of an account. Nil allows all versions.
 type Precondition func(version int64) bool
 
 func (p Precondition) check(u User) error {
@@ -23,9 +23,8 @@ func ErrPrecondition() error {
 	return &Error{Code: PreconditionFailed, Detail: "A condition of the request does not hold; read the user again and repeat the request."}
 }
 
-// Update changes the writable members of the account that the grant is about. Users who change
-// their own email have to enter their password. Another's change of an email ends the user's sessions. A new email gets a token that
-// verifies it.
+// Update changes the writable fields of the grant's target. Users who change their own email must enter their password. If somebody else
+// changes it, the user's sessions end. A new email is unverified, and a verification token is sent to it.
 //
 // Errors: those of a grant, Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
 // TooManyRequests, Overloaded, Unavailable.
@@ -33,36 +32,48 @@ func (s *Service) Update(ctx context.Context, by Identity, grant access.Grant, e
 	if err := edit.Check().Err(); err != nil {
 		return User{}, err
 	}
-	shown, done, err := s.reauthenticateForEmail(ctx, by, grant, edit)
+	verified, done, err := s.reauthenticateForEmail(ctx, by, grant, edit)
 	if err != nil {
 		return User{}, err
 	}
 	defer done()
 	u, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
-		u := old
-		if err := edit.apply(&u); err != nil {
-			return Change{}, err
-		}
-		moved := u.Email != old.Email
-		if moved && grant.Self() {
-			if err := shown.check(ctx, tx, old.ID); err != nil {
-				return Change{}, err
-			}
-		}
-		if moved {
-			u.EmailVerified = false
-		}
-		change, err := s.changed(old, u, cond, UserUpdated)
-		if err != nil || !moved {
-			return change, err
-		}
-		change.EndSessions = !grant.Self()
-		sent, err := s.issue(ctx, tx, *change.User, EmailVerification, verificationTTL, event.EmailVerificationRequested)
-		change.Token = sent.Token
-		change.Events, change.Audit = append(change.Events, sent.Events...), append(change.Audit, sent.Audit...)
-		return change, err
+		return s.decideUpdate(ctx, tx, old, update{edit: edit, self: grant.Self(), verified: verified, cond: cond})
 	})
 	return u, s.refuseTaken(ctx, UserUpdateFailed, grant.Target(), err)
+}
+
+// update is a change of the writable fields.
+type update struct {
+	edit     Edit
+	self     bool         // the user changes their own account
+	verified passwordTime // the password that the user has entered
+	cond     Precondition
+}
+
+func (s *Service) decideUpdate(ctx context.Context, tx Tx, old User, up update) (Change, error) {
+	u := old
+	if err := up.edit.apply(&u); err != nil {
+		return Change{}, err
+	}
+	if u.Email == old.Email {
+		return s.changed(old, u, up.cond, UserUpdated)
+	}
+	if up.self {
+		if err := up.verified.check(ctx, tx, old.ID); err != nil {
+			return Change{}, err
+		}
+	}
+	u.EmailVerified = false
+	change, err := s.changed(old, u, up.cond, UserUpdated)
+	if err != nil {
+		return change, err
+	}
+	change.EndSessions = !up.self
+	sent, err := s.issue(ctx, tx, *change.User, EmailVerification, verificationTTL, event.EmailVerificationRequested)
+	change.Token = sent.Token
+	change.Events, change.Audit = append(change.Events, sent.Events...), append(change.Audit, sent.Audit...)
+	return change, err
 }
 
 // SetRoles replaces the roles of an account.
@@ -73,62 +84,74 @@ func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []stri
 		return User{}, err
 	}
 	return s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
-		known, err := tx.Roles(ctx, roles)
-		if err != nil {
-			return Change{}, err
-		}
-		if err := checkRoles(roles, known).Err(); err != nil {
-			return Change{}, err
-		}
-		if err := cond.check(old); err != nil {
-			return Change{}, err
-		}
-		u := old
-		u.Roles = sorted(roles)
-		if err := checkLastAdmin(ctx, tx, old, u); err != nil {
-			return Change{}, err
-		}
-		return s.changed(old, u, nil, RolesChanged)
+		return s.decideRoles(ctx, tx, old, roles, cond)
 	})
 }
 
-// SetStatus enables or disables an account. Disabling ends all its sessions, and its tokens for a new password.
+func (s *Service) decideRoles(ctx context.Context, tx Tx, old User, roles []string, cond Precondition) (Change, error) {
+	known, err := tx.Roles(ctx, roles)
+	if err != nil {
+		return Change{}, err
+	}
+	if err := checkRoles(roles, known).Err(); err != nil {
+		return Change{}, err
+	}
+	if err := cond.check(old); err != nil {
+		return Change{}, err
+	}
+	u := old
+	u.Roles = sorted(roles)
+	if err := checkLastAdmin(ctx, tx, old, u); err != nil {
+		return Change{}, err
+	}
+	return s.changed(old, u, nil, RolesChanged)
+}
+
+// SetStatus enables or disables an account. Disabling ends all its sessions and invalidates its reset tokens.
 //
 // Errors: those of a grant, NotFound, PreconditionFailed, LastAdmin, Unavailable.
 func (s *Service) SetStatus(ctx context.Context, grant access.Grant, status Status, cond Precondition) (User, error) {
 	return s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
-		if err := cond.check(old); err != nil {
-			return Change{}, err
-		}
-		u := old
-		u.Status = status
-		if err := checkLastAdmin(ctx, tx, old, u); err != nil {
-			return Change{}, err
-		}
-		change, err := s.changed(old, u, nil, UserUpdated)
-		change.EndSessions, change.InvalidateTokens = status == Disabled, status == Disabled
-		return change, err
+		return s.decideStatus(ctx, tx, old, status, cond)
 	})
 }
 
-// Delete erases an account and all personal data with it.
+func (s *Service) decideStatus(ctx context.Context, tx Tx, old User, status Status, cond Precondition) (Change, error) {
+	if err := cond.check(old); err != nil {
+		return Change{}, err
+	}
+	u := old
+	u.Status = status
+	if err := checkLastAdmin(ctx, tx, old, u); err != nil {
+		return Change{}, err
+	}
+	change, err := s.changed(old, u, nil, UserUpdated)
+	change.EndSessions, change.InvalidateTokens = status == Disabled, status == Disabled
+	return change, err
+}
+
+// Delete erases an account and its personal data.
 //
 // Errors: those of a grant, NotFound, LastAdmin, PreconditionFailed, Unavailable.
 func (s *Service) Delete(ctx context.Context, grant access.Grant, cond Precondition) error {
 	_, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
-		if err := cond.check(old); err != nil {
-			return Change{}, err
-		}
-		if err := checkLastAdmin(ctx, tx, old, User{}); err != nil {
-			return Change{}, err
-		}
-		deleted, err := event.New(event.UserDeleted, old.ID, old.Version+1, s.now(), event.Subject{ID: old.ID})
-		return Change{Delete: true, Events: []event.Event{deleted}, Audit: []Audit{{Action: UserDeleted}}}, err
+		return s.decideErasure(ctx, tx, old, cond)
 	})
 	return err
 }
 
-// changed returns the Change from old to u with its event, or none if they are the same.
+func (s *Service) decideErasure(ctx context.Context, tx Tx, old User, cond Precondition) (Change, error) {
+	if err := cond.check(old); err != nil {
+		return Change{}, err
+	}
+	if err := checkLastAdmin(ctx, tx, old, User{}); err != nil {
+		return Change{}, err
+	}
+	deleted, err := event.New(event.UserDeleted, old.ID, old.Version+1, s.now(), event.Subject{ID: old.ID})
+	return Change{Delete: true, Events: []event.Event{deleted}, Audit: []Audit{{Action: UserDeleted}}}, err
+}
+
+// changed returns the Change from old to u with its event. It returns the zero Change if they are the same.
 func (s *Service) changed(old, u User, cond Precondition, action Action) (Change, error) {
 	if err := cond.check(old); err != nil {
 		return Change{}, err
@@ -146,7 +169,7 @@ func (s *Service) changed(old, u User, cond Precondition, action Action) (Change
 	}, err
 }
 
-// checkLastAdmin refuses a change from old to u that would leave nobody to administer the service.
+// checkLastAdmin refuses a change from old to u after which no active admin would exist. Errors: LastAdmin.
 func checkLastAdmin(ctx context.Context, tx Tx, old, u User) error {
 	if !isActiveAdmin(old) || isActiveAdmin(u) {
 		return nil

@@ -8,34 +8,34 @@ import (
 	"time"
 )
 
-// How often the costs of the imported hashes are counted, and how soon again after a failure.
+// The intervals between two counts of the costs of imported hashes.
 const (
 	countEvery     = time.Hour
-	countAgain     = time.Minute
-	countAgainSoon = time.Second // while readiness waits for the first count
+	countAgain     = time.Minute // after a failure
+	countAgainSoon = time.Second // after a failure while readiness waits for the first count
 )
 
-// firstCountWait is how long readiness waits for the first count. Without one, an unknown email costs as much as today's
-// hashes: logins that work are worth more than what their time tells until then.
+// firstCountWait is the maximum time that readiness waits for the first count. Until there is one, an unknown email costs as much as a hash
+// with the current parameters. Working logins matter more than what their time may reveal until then.
 const firstCountWait = 30 * time.Second
 
 var errNotCounted = errors.New("the costs of imported password hashes are not counted yet")
 
-// costCount is what readiness has to know of the counts.
+// costCount is the state of the first count.
 type costCount struct {
-	settled atomic.Bool // there was a count, or readiness has waited long enough
+	settled atomic.Bool // it was done, or readiness has waited for firstCountWait
 }
 
-// credential returns what a login with this email is checked against. One without an account gets the cost
-// of one, by a number that nobody can tell who does not know the secret of tokens.
+// credential returns the credential of an email. For an unknown email, a MAC of the email chooses the cost of its hash. Only the owner of the
+// token secret can compute that MAC.
 func (s *Service) credential(ctx context.Context, email string) (Credential, error) {
 	cred, err := s.store.Credential(ctx, email)
 	cred.number = binary.BigEndian.Uint64(s.tokens.EmailMAC(EmailKey(email)))
 	return cred, err
 }
 
-// CountCosts counts what the imported hashes cost. From then on an unknown email costs as much as one of the accounts.
-// Errors leave the last count in force: Unavailable, and that of ctx.
+// CountCosts counts the costs of the imported hashes. From then on an unknown email costs as much as one of the accounts. After an error the
+// last count stays in force. Errors: Unavailable, and that of ctx.
 func (s *Service) CountCosts(ctx context.Context) error {
 	counts, err := s.store.HashCosts(ctx)
 	if err != nil {
@@ -46,10 +46,10 @@ func (s *Service) CountCosts(ctx context.Context) error {
 	return nil
 }
 
-// KeepCostsCounted counts at once and every hour, until ctx ends. No login waits for it.
+// KeepCostsCounted counts immediately and then every hour, until ctx ends. Logins do not wait for it.
 func (s *Service) KeepCostsCounted(ctx context.Context) {
-	patience := time.AfterFunc(firstCountWait, func() { s.costs.settled.Store(true) })
-	defer patience.Stop()
+	settle := time.AfterFunc(firstCountWait, func() { s.costs.settled.Store(true) })
+	defer settle.Stop()
 	for ctx.Err() == nil {
 		wait := time.NewTimer(s.countAndWait(ctx))
 		select {
@@ -60,13 +60,13 @@ func (s *Service) KeepCostsCounted(ctx context.Context) {
 	}
 }
 
-// countAndWait makes a count and returns when to make the next one.
+// countAndWait counts and returns the time until the next count.
 func (s *Service) countAndWait(ctx context.Context) time.Duration {
 	err := s.CountCosts(ctx)
 	switch {
 	case err == nil:
 		return countEvery
-	case !s.costs.settled.Load(): // readiness tells of it
+	case !s.costs.settled.Load(): // readiness reports it
 		return countAgainSoon
 	case ctx.Err() == nil:
 		s.cfg.Log.WarnContext(ctx, "the costs of imported password hashes are not counted; trying again in a minute", "error", err)
@@ -74,7 +74,7 @@ func (s *Service) countAndWait(ctx context.Context) time.Duration {
 	return countAgain
 }
 
-// CheckCosts returns an error, fit to be shown, while readiness waits for the first count of KeepCostsCounted.
+// CheckCosts returns an error without secrets while readiness waits for the first count of KeepCostsCounted.
 func (s *Service) CheckCosts(context.Context) error {
 	if s.costs.settled.Load() {
 		return nil

@@ -10,15 +10,14 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// TrimEmail returns an email without the blanks around it, which keyboards of phones add.
+// TrimEmail removes the blanks around an email, which phone keyboards add.
 func TrimEmail(email string) string { return strings.TrimSpace(email) }
 
 // domains converts the domains of emails (UTS #46, nontransitional).
 var domains = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.VerifyDNSLength(true))
 
-// EmailKey returns the form in which emails are compared. Two emails are the same when their local parts have the same Fold, and their
-// domains the same A-labels. The key has the domain's U-labels, of which there is one for each A-label, so that a search by the
-// beginning of an email finds it.
+// EmailKey returns the form in which emails are compared. Two emails are equal if their local parts have the same Fold and their domains have
+// the same A-labels. The key contains U-labels, which correspond one to one, so that a search by the beginning of an email works.
 func EmailKey(email string) string {
 	email = TrimEmail(email)
 	at := strings.LastIndexByte(email, '@')
@@ -30,7 +29,7 @@ func EmailKey(email string) string {
 
 func domainKey(domain string) string {
 	ascii, err := domains.ToASCII(domain)
-	if err != nil { // no account has one, or only the beginning of a domain is given
+	if err != nil { // not a domain, or only its beginning
 		return Fold(domain)
 	}
 	key, err := domains.ToUnicode(ascii)
@@ -40,13 +39,13 @@ func domainKey(domain string) string {
 	return key
 }
 
-// Fold returns the form in which names and the local parts of emails are compared: NFD, Unicode simple case folding, NFC. Simple
-// folding keeps different letters apart, such as ß and ss.
+// Fold returns the form in which names and local parts are compared: NFD, Unicode simple case folding, NFC. Simple folding keeps ß and ss
+// apart.
 func Fold(s string) string {
 	return norm.NFC.String(strings.Map(foldRune, norm.NFD.String(s)))
 }
 
-// foldRune returns one character for all that differ by case only: of those, the lower case of the upper case of the first one.
+// foldRune returns the same character for all characters that differ only by case.
 func foldRune(r rune) rune {
 	if r < unicode.MaxASCII {
 		return unicode.ToLower(r)
@@ -55,13 +54,13 @@ func foldRune(r rune) rune {
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
 		first = min(first, next)
 	}
-	if first == r && unicode.SimpleFold(r) == r { // such as the dotless i, whose upper case is that of another one
+	if first == r && unicode.SimpleFold(r) == r { // such as the dotless i, which shares its upper case with i
 		return r
 	}
 	return unicode.ToLower(unicode.ToUpper(first))
 }
 
-// checkEmail adds what is wrong with an email address.
+// checkEmail validates an email.
 func checkEmail(email string, errs *FieldErrors) {
 	if email == "" {
 		errs.Add("/email", Required, "is required")
@@ -70,14 +69,13 @@ func checkEmail(email string, errs *FieldErrors) {
 	}
 }
 
-// encodedWord is how an encoded-word (RFC 2047) begins. An atom may look like one, and there is software for mail that
-// decodes it there, so that the mail goes to another address.
+// encodedWord matches the beginning of an encoded-word (RFC 2047). Some mail software decodes it inside an address and so sends the mail to
+// another address.
 var encodedWord = regexp.MustCompile(`=\?[^?]*\?[^?]*\?`)
 
-// isEmail accepts a plain address (RFC 5322 addr-spec with a dot-atom, RFC 6531 for
-// other scripts): no display name, quoted local part, comment or address literal. It refuses two forms that RFC 5322 allows and
-// that do harm further on: an encoded-word, and a hyphen at the beginning, which makes the address an option of programs
-// that are told it by their arguments (Postfix refuses it too, see its allow_min_user).
+// isEmail accepts a plain address: RFC 5322 addr-spec with a dot-atom, RFC 6531 for other scripts. It refuses display names, quoted local
+// parts, comments and address literals. It also refuses two forms that RFC 5322 allows: an encoded-word, and a leading hyphen, which
+// programs would read as an option (see allow_min_user of Postfix).
 func isEmail(s string) bool {
 	if len(s) > MaxEmailBytes || strings.HasPrefix(s, "-") || encodedWord.MatchString(s) || strings.ContainsAny(s, "\"()<>[]\\,;:") || strings.ContainsFunc(s, unsafeInEmail) {
 		return false

@@ -9,10 +9,10 @@ import (
 	"user-service/pkg/password"
 )
 
-// Code names a kind of failure. The API's problem types are made of it.
+// Code is a kind of error. The problem types of the API are derived from it.
 type Code string
 
-// The kinds of failure that callers can tell apart.
+// The kinds of errors.
 const (
 	Invalid                  Code = "validation-failed"
 	InvalidCredentials       Code = "invalid-credentials"
@@ -33,24 +33,24 @@ const (
 	Unavailable              Code = "unavailable"
 )
 
-// Error is a failure with a meaning to the caller. Any other error is the service's own fault.
+// Error is an error that the caller can act on. Any other error is a fault of the service.
 type Error struct {
 	Code       Code
-	Detail     string        // for people: what is wrong and what to do; never says whether an account exists
-	Fields     []FieldError  // for Invalid: everything that is wrong
+	Detail     string        // for people: what is wrong and what to do; it never reveals whether an account exists
+	Fields     []FieldError  // for Invalid: all errors
 	RetryAfter time.Duration // for TooManyRequests, Overloaded and Unavailable
-	Limit      *Limit        // for TooManyRequests: the limit that was met
-	Err        error         // the cause, for the log only
+	Limit      *Limit        // for TooManyRequests: the exceeded limit
+	Err        error         // the cause, only for the log
 }
 
-// Limit is how often something may be tried.
+// Limit is a quota.
 type Limit struct {
 	Policy string // its name
-	Quota  int    // so many attempts …
+	Quota  int    // the number of attempts in the window
 	Window time.Duration
 }
 
-// FieldError is what is wrong with one member of the input.
+// FieldError is an error in one field of the input.
 type FieldError struct {
 	Pointer string         `json:"pointer"` // RFC 6901, such as /email
 	Code    FieldCode      `json:"code"`    // for programs, which show messages of their own
@@ -84,7 +84,7 @@ type Param struct {
 	Value any
 }
 
-// most is the param of a rule about the greatest size.
+// most returns the parameter of a rule about a maximum.
 func most(n int) Param { return Param{"max", n} }
 
 // Error implements error.
@@ -105,17 +105,16 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// FieldErrors collects all that is wrong with an input, up to maxFieldErrors.
+// FieldErrors collects the errors of an input, up to maxFieldErrors.
 type FieldErrors []FieldError
 
-// maxFieldErrors is how many are told at once. A hostile body has thousands, and each is looked for among those
-// before it.
+// maxFieldErrors limits the errors in a response. A hostile body has thousands, and Append compares each with the earlier ones.
 const maxFieldErrors = 100
 
-// Full reports whether no more errors are taken.
+// Full reports whether Add ignores further errors.
 func (f FieldErrors) Full() bool { return len(f) >= maxFieldErrors }
 
-// Add notes that the member at pointer is wrong, unless something is known of it already.
+// Add adds an error of the field at pointer, unless the field already has one.
 func (f *FieldErrors) Add(pointer string, code FieldCode, detail string, params ...Param) {
 	e := FieldError{Pointer: pointer, Code: code, Detail: detail}
 	if len(params) > 0 {
@@ -127,14 +126,14 @@ func (f *FieldErrors) Add(pointer string, code FieldCode, detail string, params 
 	f.Append(e)
 }
 
-// Append is Add for an error that is made already.
+// Append adds an error, unless its field already has one.
 func (f *FieldErrors) Append(e FieldError) {
 	if !f.Full() && !slices.ContainsFunc(*f, func(known FieldError) bool { return known.Pointer == e.Pointer }) {
 		*f = append(*f, e)
 	}
 }
 
-// addPassword notes why a password is refused.
+// addPassword adds the reason why a password is refused.
 func (f *FieldErrors) addPassword(pointer string, err error) {
 	var weak *password.PolicyError
 	if !errors.As(err, &weak) {
@@ -148,7 +147,7 @@ func (f *FieldErrors) addPassword(pointer string, err error) {
 	f.Add(pointer, FieldCode(weak.Reason), weak.Advice, params...)
 }
 
-// Err returns nil if nothing is wrong, else an Invalid error that lists it all by pointer.
+// Err returns nil if there are no errors, and otherwise an Invalid error that lists them sorted by pointer.
 func (f FieldErrors) Err() error {
 	if len(f) == 0 {
 		return nil

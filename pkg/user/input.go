@@ -62,7 +62,7 @@ func (r Replacement) Check() FieldErrors {
 
 func (r Replacement) currentPassword() string { return r.CurrentPassword }
 
-func (r Replacement) apply(u *User) error { //nolint:unparam // the signature is that of Edit
+func (r Replacement) apply(u *User) error {
 	u.Email, u.Profile = r.Email, r.Profile
 	return nil
 }

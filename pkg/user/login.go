@@ -12,27 +12,26 @@ import (
 	"user-service/pkg/password"
 )
 
-// refusalTime is the least time that a refusal before the hash takes. The queries for an account take some hundredths of a
-// millisecond more than those for an unknown email, which are 3 % of what they take.
+// refusalTime is the minimum duration of a refusal during a backoff. An account's queries take a few hundredths of a millisecond longer than
+// those for an unknown email, which would be 3 % of the whole.
 const refusalTime = 20 * time.Millisecond
 
-// countTime is the least time to count an attempt in, after a hash has used up the time of its request.
+// countTime is the minimum time for recording an attempt after its hash has used up the time of the request.
 const countTime = 150 * time.Millisecond
 
-// LoginDecision is what becomes of an attempt at a password. The zero Verdict changes nothing.
+// LoginDecision is the result of an attempt. The zero LoginDecision changes nothing.
 type LoginDecision struct {
 	Failure    *LoginFailures // the counts after one more failure
-	Success    bool           // the count of this network ends; with a Session, the network becomes a known one
-	Session    *Session       // to be opened
-	PasswordAt time.Time      // … if the password has not been changed since
+	Success    bool           // reset the count of this network; with a Session, record the network as known
+	Session    *Session       // the session to open
+	PasswordAt time.Time      // open the session only if the password was last changed at this time
 	Event      event.Event    // about the user
 	LockedOut  event.Event    // about the user, unless there was one within LockedOutInterval
 	Audit      []Audit
 }
 
-// Login opens a session. An unknown email, a wrong password and a disabled account
-// give the very same answer after the same work. During the backoff after too many failures nothing is hashed, and
-// the right password is refused too.
+// Login opens a session. An unknown email, a wrong password and a disabled account get the same response after the same work. During a
+// backoff nothing is hashed, and the correct password is refused too.
 //
 // Errors: Invalid, InvalidCredentials, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
@@ -40,167 +39,174 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 		return TokenPair{}, err
 	}
 	login := Attempt{Email: l.Email, Network: NetworkOf(OriginOf(ctx).IP)}
-	shown, result, err := s.verifyPassword(ctx, login, LoginFailed, l.Password, func(ctx context.Context) (Credential, error) {
+	check, result, err := s.verifyPassword(ctx, login, LoginFailed, l.Password, func(ctx context.Context) (Credential, error) {
 		return s.credential(ctx, l.Email)
 	})
 	if err != nil {
 		return TokenPair{}, err
 	}
-	if shown.ok = result.OK && shown.cred.Status == Active; shown.ok {
-		if shown.session, err = s.newSession(ctx, shown.cred.UserID); err != nil {
+	if check.ok = result.OK && check.cred.Status == Active; check.ok {
+		if check.session, err = s.newSession(ctx, check.cred.UserID); err != nil {
 			return TokenPair{}, err
 		}
 	}
-	identity, err := s.recordAttempt(ctx, login, shown)
-	if isNotFound(err) { // disabled, erased, or with a new password since the old one was read: a failure as any other
-		shown.ok = false
-		_, err = s.recordAttempt(ctx, login, shown)
+	identity, err := s.recordAttempt(ctx, login, check)
+	if isNotFound(err) { // disabled, erased or with another password since the credential was read: a failure like any other
+		check.ok = false
+		_, err = s.recordAttempt(ctx, login, check)
 	}
 	switch {
 	case err != nil:
 		return TokenPair{}, err
-	case !shown.ok:
+	case !check.ok:
 		return TokenPair{}, errCredentials()
 	}
-	if result.Rehash { // only now: an attempt that is refused must not take longer with the right password
-		s.upgrade(ctx, shown.cred, l.Password)
+	if result.Rehash { // only now: a refused attempt must not take longer with the correct password
+		s.upgrade(ctx, check.cred, l.Password)
 	}
-	return s.issueTokens(identity, shown.session.Counter)
+	return s.issueTokens(identity, check.session.Counter)
 }
 
-// passwordCheck is an attempt to show a password.
+// passwordCheck is the result of verifying a password.
 type passwordCheck struct {
-	cred    Credential // zero where there is no account
-	ok      bool       // whether the password was the right one of an account that may be used
-	failed  Action     // what the audit trail calls it if not
-	session *Session   // to be opened if the attempt is let through
+	cred    Credential // zero for an unknown email
+	ok      bool       // the password is correct and the account is active
+	failed  Action     // the audit action of a failure
+	session *Session   // the session to open on success; nil for a reauthentication
 }
 
-// verifyPassword checks a password against the credential that read returns, unless there is a backoff. The work is the same for
-// a credential of nobody. An attempt counts as a failure if its hash does not end in time, or if the client hangs up.
-// Otherwise a client could request expensive hashes without end. One that the hash queue or its process refused does not count.
+// verifyPassword checks a password against the credential that read returns, unless there is a backoff. An unknown email costs the same
+// hash. An attempt whose hash does not end in time, or whose client disconnects, is recorded as a failure: a client could otherwise request
+// expensive hashes without a limit. An attempt that the hash queue refuses is not recorded.
 //
 // Errors: TooManyRequests, Overloaded, those of read.
-func (s *Service) verifyPassword(ctx context.Context, a Attempt, failed Action, pw string, read func(context.Context) (Credential, error)) (passwordCheck, password.Result, error) {
-	shown := passwordCheck{failed: failed}
+func (s *Service) verifyPassword(
+	ctx context.Context, a Attempt, failed Action, pw string, read func(context.Context) (Credential, error),
+) (passwordCheck, password.Result, error) {
+	check := passwordCheck{failed: failed}
 	if err := s.checkBackoff(ctx, a, failed); err != nil {
-		return shown, password.Result{}, err
+		return check, password.Result{}, err
 	}
 	var readErr error
-	begun := false
+	started := false
 	result, err := s.hasher.Verify(ctx, flow(ctx, a.class()), pw, func(ctx context.Context) (password.Stored, error) {
-		shown.cred, readErr = read(ctx)
-		begun = true
-		return password.Stored{Hash: shown.cred.PasswordHash, Imported: shown.cred.Imported, Number: shown.cred.number}, readErr
+		check.cred, readErr = read(ctx)
+		started = true
+		return password.Stored{Hash: check.cred.PasswordHash, Imported: check.cred.Imported, Number: check.cred.number}, readErr
 	})
 	switch {
 	case readErr != nil:
-		return shown, password.Result{}, readErr
-	case errors.Is(err, password.ErrUnknownFormat): // nobody can log in with it
-		s.cfg.Log.WarnContext(ctx, "a stored password hash is not taken", "error", err)
-		return shown, password.Result{}, nil
-	case err != nil && begun && !errors.Is(err, password.ErrBusy):
-		if _, failure := s.recordAttempt(ctx, a, shown); failure != nil {
-			s.cfg.Log.DebugContext(ctx, "an attempt whose hash did not end in time is not counted", "error", failure)
+		return check, password.Result{}, readErr
+	case errors.Is(err, password.ErrUnknownFormat): // no password matches it
+		s.cfg.Log.WarnContext(ctx, "a stored password hash has an unknown format", "error", err)
+		return check, password.Result{}, nil
+	case err != nil && started && !errors.Is(err, password.ErrBusy):
+		if _, recordErr := s.recordAttempt(ctx, a, check); recordErr != nil {
+			s.cfg.Log.DebugContext(ctx, "an attempt whose hash did not end in time was not recorded", "error", recordErr)
 		}
 	}
 	if err != nil {
-		return shown, password.Result{}, hashError(err)
+		return check, password.Result{}, hashError(err)
 	}
-	return shown, result, nil
+	return check, result, nil
 }
 
-// checkBackoff refuses an attempt during the backoff, before anything is hashed for it.
+// checkBackoff refuses an attempt during a backoff, before a hash is computed for it.
 func (s *Service) checkBackoff(ctx context.Context, a Attempt, failed Action) error {
 	if s.cfg.MaxFailures == 0 {
 		return nil
 	}
-	answer := time.NewTimer(refusalTime)
-	defer answer.Stop()
-	guesses, err := s.store.LoginFailures(ctx, a)
+	earliest := time.NewTimer(refusalTime)
+	defer earliest.Stop()
+	failures, err := s.store.LoginFailures(ctx, a)
 	if err != nil {
 		return err
 	}
-	blocked := s.backoffError(guesses)
-	if blocked == nil {
+	refusal := s.backoffError(failures)
+	if refusal == nil {
 		return nil
 	}
-	blocked = s.recordRefusal(ctx, Audit{Action: failed, UserID: guesses.UserID}, blocked)
+	refusal = s.recordRefusal(ctx, Audit{Action: failed, UserID: failures.UserID}, refusal)
 	select {
-	case <-answer.C:
+	case <-earliest.C:
 	case <-ctx.Done():
 	}
-	return blocked
+	return refusal
 }
 
-// recordAttempt judges an attempt whose hash was computed, and counts it, whether or not anybody still waits for the answer. During
-// a backoff that has begun meanwhile it is refused, right or wrong.
-func (s *Service) recordAttempt(ctx context.Context, a Attempt, shown passwordCheck) (Identity, error) {
+// recordAttempt decides about an attempt whose hash was computed and stores the decision, even if the client has disconnected. If a backoff
+// has begun in the meantime, the attempt is refused.
+func (s *Service) recordAttempt(ctx context.Context, a Attempt, check passwordCheck) (Identity, error) {
 	ctx, cancel := withTimeToCount(ctx)
 	defer cancel()
-	var blocked error
-	var locked bool
-	identity, err := s.store.RecordAttempt(ctx, a, func(g LoginFailures) (v LoginDecision, err error) {
-		blocked, locked = s.backoffError(g), false
-		switch {
-		case blocked != nil: // attempts during the backoff don't make it longer
-			return LoginDecision{Audit: []Audit{{Action: shown.failed, UserID: shown.cred.UserID}}}, nil
-		case !shown.ok:
-			v, locked, err = s.failure(g, shown)
-			return v, err
-		default:
-			return shown.success(g)
-		}
+	var refusal error
+	var lockedOut bool
+	identity, err := s.store.RecordAttempt(ctx, a, func(f LoginFailures) (decision LoginDecision, err error) {
+		decision, refusal, err = s.decideAttempt(f, check)
+		lockedOut = decision.LockedOut.Type != ""
+		return decision, err
 	})
-	if err == nil && locked {
+	if err != nil {
+		return identity, err
+	}
+	if lockedOut {
 		s.cfg.Observer.LockedOut()
 	}
-	if err == nil {
-		err = blocked
-	}
-	return identity, err
+	return identity, refusal
 }
 
-// withTimeToCount returns a context that does not end when the client hangs up, and lasts for countTime at least.
+// decideAttempt decides about an attempt. It returns a refusal during a backoff. Such an attempt does not extend the backoff.
+func (s *Service) decideAttempt(f LoginFailures, check passwordCheck) (decision LoginDecision, refusal, err error) {
+	if refusal = s.backoffError(f); refusal != nil {
+		return LoginDecision{Audit: []Audit{{Action: check.failed, UserID: check.cred.UserID}}}, refusal, nil
+	}
+	if check.ok {
+		decision, err = check.success(f)
+	} else {
+		decision, err = s.failure(f, check)
+	}
+	return decision, nil, err
+}
+
+// withTimeToCount returns a context that outlives the client's connection, and lasts for at least countTime.
 func withTimeToCount(ctx context.Context) (context.Context, context.CancelFunc) {
-	patient := context.WithoutCancel(ctx)
-	end, ok := ctx.Deadline()
+	uncanceled := context.WithoutCancel(ctx)
+	deadline, ok := ctx.Deadline()
 	if !ok {
-		return patient, func() {}
+		return uncanceled, func() {}
 	}
-	if least := time.Now().Add(countTime); end.Before(least) {
-		end = least
+	if earliest := time.Now().Add(countTime); deadline.Before(earliest) {
+		deadline = earliest
 	}
-	return context.WithDeadline(patient, end)
+	return context.WithDeadline(uncanceled, deadline)
 }
 
-// failure counts an attempt. locked reports whether a backoff begins.
-func (s *Service) failure(g LoginFailures, p passwordCheck) (v LoginDecision, locked bool, err error) {
-	counts, until := s.countFailure(g)
-	userID, action := p.cred.UserID, p.failed
-	if locked = !until.IsZero(); locked {
+// failure counts a failed attempt. LockedOut is set if a backoff begins.
+func (s *Service) failure(f LoginFailures, check passwordCheck) (decision LoginDecision, err error) {
+	counts, until := s.countFailure(f)
+	userID, action := check.cred.UserID, check.failed
+	if !until.IsZero() {
 		action = LoginBlocked
-		v.LockedOut, err = event.New(event.LockedOut, userID, 0, g.Now, event.LockOut{ID: userID, Until: until.UTC()})
+		decision.LockedOut, err = event.New(event.LockedOut, userID, 0, f.Now, event.LockOut{ID: userID, Until: until.UTC()})
 	}
-	v.Failure, v.Audit = &counts, []Audit{{Action: action, UserID: userID}}
-	return v, locked, err
+	decision.Failure, decision.Audit = &counts, []Audit{{Action: action, UserID: userID}}
+	return decision, err
 }
 
-// success ends the count. Without a session it is a password entered by who is logged in.
-func (p passwordCheck) success(g LoginFailures) (LoginDecision, error) {
-	if p.session == nil {
+// success resets the count of failures. For a login it also opens the session.
+func (c passwordCheck) success(f LoginFailures) (LoginDecision, error) {
+	if c.session == nil {
 		return LoginDecision{Success: true}, nil
 	}
-	userID := p.cred.UserID
-	e, err := event.New(event.LoggedIn, userID, 0, g.Now, event.Session{ID: userID, SessionID: p.session.ID})
+	userID := c.cred.UserID
+	e, err := event.New(event.LoggedIn, userID, 0, f.Now, event.Session{ID: userID, SessionID: c.session.ID})
 	return LoginDecision{
-		Success: true, Session: p.session, PasswordAt: p.cred.ChangedAt, Event: e,
-		Audit: []Audit{{Action: LoginSucceeded, UserID: userID, Actor: userID, Detail: Detail{SessionID: p.session.ID}}},
+		Success: true, Session: c.session, PasswordAt: c.cred.ChangedAt, Event: e,
+		Audit: []Audit{{Action: LoginSucceeded, UserID: userID, Actor: userID, Detail: Detail{SessionID: c.session.ID}}},
 	}, err
 }
 
-// upgrade stores the password's hash by today's parameters. If that does not work now, the
-// next login does it.
+// upgrade stores the password's hash with the current parameters. After an error, the next login does it.
 func (s *Service) upgrade(ctx context.Context, cred Credential, pw string) {
 	if hash, err := s.hasher.Hash(ctx, second(flow(ctx, password.Login)), pw); err == nil {
 		_ = s.store.UpgradeHash(ctx, cred.UserID, cred.PasswordHash, hash)
@@ -210,7 +216,7 @@ func (s *Service) upgrade(ctx context.Context, cred Credential, pw string) {
 func (s *Service) newSession(ctx context.Context, userID uuid.UUID) (*Session, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return nil, fmt.Errorf("make a session id: %w", err)
+		return nil, fmt.Errorf("create a session id: %w", err)
 	}
 	now, from := s.now(), OriginOf(ctx)
 	session := &Session{ID: id, UserID: userID, CreatedAt: now, RotatedAt: now, UserAgent: from.UserAgent, IP: from.IP}

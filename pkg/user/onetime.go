@@ -23,31 +23,28 @@ const (
 const (
 	resetTTL        = time.Hour
 	verificationTTL = 24 * time.Hour
-	// FreshTokenAge and maxFreshTokens keep anybody from filling a mailbox: so many for one purpose in so long, and no
-	// more are sent, whichever accounts have its email meanwhile.
+	// FreshTokenAge is the window in which a mailbox gets at most maxFreshTokens tokens for one purpose, from all accounts together.
 	FreshTokenAge  = 10 * time.Minute
 	maxFreshTokens = 5
 
 	tokenBytes = 32 // random bytes of a token
 )
 
-// TokenHash is the SHA-256 of a one-time token: all that is stored of it. The token has
-// 256 random bits, so that no salt or stretching is needed.
+// TokenHash is the SHA-256 of a one-time token. Only the hash is stored. A token has 256 random bits, so the hash needs no salt.
 type TokenHash [sha256.Size]byte
 
 func hashToken(token string) TokenHash { return sha256.Sum256([]byte(token)) }
 
-// OneTimeToken is a token as it is stored.
+// OneTimeToken is a stored token.
 type OneTimeToken struct {
 	Hash      TokenHash
 	Purpose   Purpose
-	Email     string // whose mailbox it proves; another email voids it
+	Email     string // the token becomes invalid when the user's email changes
 	CreatedAt time.Time
 	ExpiresAt time.Time
 }
 
-// issue is the Change that makes a token for u and sends it on its way, or the zero Change if
-// enough of them are on their way.
+// issue returns the Change that creates and announces a token for u. It is the zero Change above maxFreshTokens.
 func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl time.Duration, typ event.Type) (Change, error) {
 	fresh, now, err := tx.FreshTokens(ctx, u, purpose)
 	if err != nil {
@@ -56,7 +53,7 @@ func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl
 	return issue(u, purpose, ttl, typ, fresh, now)
 }
 
-// issue is the Change of Service.issue where so many tokens are on their way, at the time of the database.
+// issue is Service.issue for a number of fresh tokens and the database's time.
 func issue(u User, purpose Purpose, ttl time.Duration, typ event.Type, fresh int, now time.Time) (Change, error) {
 	if fresh >= maxFreshTokens {
 		return Change{}, nil
@@ -90,10 +87,11 @@ func isToken(token string) bool {
 	return len(token) == base64.RawURLEncoding.EncodedLen(tokenBytes)
 }
 
-// tokenError says that a token is not good, and notes it, if err is that there is none.
+// tokenError turns NotFound into InvalidToken and records it in the audit trail. It returns any other error unchanged.
 func (s *Service) tokenError(ctx context.Context, purpose Purpose, err error) error {
-	if isNotFound(err) {
-		return s.recordRefusal(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: purpose}}, &Error{Code: InvalidToken, Detail: "The token is not valid (any more); request a new one.", Err: err})
+	if !isNotFound(err) {
+		return err
 	}
-	return err
+	return s.recordRefusal(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: purpose}},
+		&Error{Code: InvalidToken, Detail: "The token is invalid or has expired; request a new one.", Err: err})
 }

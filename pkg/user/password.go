@@ -17,8 +17,7 @@ type NewPassword struct {
 	New     string
 }
 
-// CheckNewPassword returns what is wrong with a change of the caller's own password, apart from
-// the current one.
+// CheckNewPassword validates a change of the caller's own password. It does not verify the current password.
 func (s *Service) CheckNewPassword(by Identity, p NewPassword) FieldErrors {
 	var errs FieldErrors
 	if p.Current == "" {
@@ -32,22 +31,22 @@ func (s *Service) CheckNewPassword(by Identity, p NewPassword) FieldErrors {
 	return errs
 }
 
-// ChangePassword replaces the caller's own password. It ends all sessions, the calling one
-// too, and opens a new one (OWASP ASVS 5.0.0, 7.2.4): a copy of the old tokens is worth nothing.
+// ChangePassword replaces the caller's own password. It ends all sessions, including the calling one, and opens a new one (OWASP ASVS
+// 5.0.0, 7.2.4).
 //
 // Errors: those of a grant, Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.Grant, p NewPassword) (TokenPair, error) {
 	if err := s.CheckNewPassword(by, p).Err(); err != nil {
 		return TokenPair{}, err
 	}
-	shown, done, err := s.reauthenticate(ctx, by, p.Current, PasswordChangeFailed)
+	verified, done, err := s.reauthenticate(ctx, by, p.Current, PasswordChangeFailed)
 	if err != nil {
 		return TokenPair{}, err
 	}
 	defer done()
-	patient, cancel := withoutCancel(ctx)
+	uncanceled, cancel := withoutCancel(ctx)
 	defer cancel()
-	hash, err := s.hasher.Hash(patient, second(flow(ctx, password.Reauthentication)), p.New)
+	hash, err := s.hasher.Hash(uncanceled, second(flow(ctx, password.Reauthentication)), p.New)
 	if err != nil {
 		return TokenPair{}, hashError(err)
 	}
@@ -57,13 +56,7 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.
 	}
 	opening := NewSession{Session: *session}
 	_, err = s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, u User) (Change, error) {
-		if err := shown.check(ctx, tx, u.ID); err != nil {
-			return Change{}, err
-		}
-		change, err := s.passwordChange(u, hash)
-		change.NewSession = &opening
-		change.Audit = []Audit{{Action: PasswordChanged, Detail: Detail{SessionID: session.ID}}}
-		return change, err
+		return s.decidePassword(ctx, tx, u, verified, hash, &opening)
 	})
 	if err != nil {
 		return TokenPair{}, err
@@ -71,7 +64,19 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.
 	return s.issueTokens(opening.Identity, session.Counter)
 }
 
-// checkPassword adds what is wrong with a new password of u, if there is one.
+func (s *Service) decidePassword(
+	ctx context.Context, tx Tx, u User, verified passwordTime, hash string, opening *NewSession,
+) (Change, error) {
+	if err := verified.check(ctx, tx, u.ID); err != nil {
+		return Change{}, err
+	}
+	change, err := s.passwordChange(u, hash)
+	change.NewSession = opening
+	change.Audit = []Audit{{Action: PasswordChanged, Detail: Detail{SessionID: opening.Session.ID}}}
+	return change, err
+}
+
+// checkPassword validates a new password of u. It accepts an empty password, which the caller checks.
 func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
 	if pw == "" {
 		return
@@ -81,7 +86,7 @@ func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
 	}
 }
 
-// passwordChange is the Change to a new password: whoever came in by the old one is out.
+// passwordChange returns the Change to a new password. It ends all sessions and invalidates the reset tokens.
 func (s *Service) passwordChange(u User, hash string) (Change, error) {
 	changed, err := event.New(event.PasswordChanged, u.ID, u.Version, s.now(), event.Subject{ID: u.ID})
 	return Change{
@@ -90,10 +95,10 @@ func (s *Service) passwordChange(u User, hash string) (Change, error) {
 	}, err
 }
 
-// passwordTime is when the password that was shown right had been changed last; zero if none was shown.
+// passwordTime is when the verified password was last changed. It is zero if no password was verified.
 type passwordTime time.Time
 
-// check refuses a change if the password that was shown is not, or no longer, that of the locked account.
+// check refuses a change if the verified password is not the current one of the locked account. Errors: ReauthenticationRequired.
 func (p passwordTime) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 	at, err := tx.PasswordAt(ctx, id)
 	if err != nil || at.Equal(time.Time(p)) {
@@ -102,71 +107,71 @@ func (p passwordTime) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 	return errReauthenticate()
 }
 
-// reauthenticate checks the password of who is logged in. Failures have a backoff as those of logins have, so that a stolen
-// token is not a way to guess the password. They are counted for the user alone: those of logins don't count, so that
-// strangers can't keep a user from changing the password.
+// reauthenticate verifies the password of an authenticated caller. Its failures have the same backoff as login failures, so that a stolen
+// token does not help to guess the password. They have a counter of their own: failed logins do not prevent a user from changing the
+// password.
 //
-// Nor is a token a way to keep others from logging in, by having passwords hashed: nothing is hashed during the backoff,
-// and until done is called other requests with the password of the same user wait in this replica.
+// One token can't occupy the hash slots. Nothing is hashed during a backoff, and until done is called, other reauthentications of the same
+// user wait in this replica.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
-func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) (shown passwordTime, done func(), err error) {
+func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) (verified passwordTime, done func(), err error) {
 	if pw == "" {
-		return shown, nil, errReauthenticate()
+		return verified, nil, errReauthenticate()
 	}
 	if done, err = s.reauthentications.Enter(ctx, by.UserID); err != nil {
-		return shown, nil, err
+		return verified, nil, err
 	}
 	ok := false
 	defer func() {
-		if !ok { // after a panic too
+		if !ok { // also after a panic
 			done()
 		}
 	}()
-	patient, cancel := withoutCancel(ctx)
+	uncanceled, cancel := withoutCancel(ctx)
 	defer cancel()
-	shown, err = s.verifyCurrentPassword(patient, by, pw, failed)
+	verified, err = s.verifyCurrentPassword(uncanceled, by, pw, failed)
 	ok = err == nil
-	return shown, done, err
+	return verified, done, err
 }
 
-// withoutCancel returns ctx without its end but that of its time. A hash goes on when nobody waits for it any more: who hangs up
-// must not be able to have another one computed meanwhile.
+// withoutCancel keeps ctx's deadline and ignores its cancellation. A hash continues after its client has disconnected: otherwise the client
+// could start another one in the meantime.
 func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
-	patient := context.WithoutCancel(ctx)
-	if end, ok := ctx.Deadline(); ok {
-		return context.WithDeadline(patient, end)
+	uncanceled := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		return context.WithDeadline(uncanceled, deadline)
 	}
-	return patient, func() {}
+	return uncanceled, func() {}
 }
 
-// verifyCurrentPassword checks the password of who is logged in.
+// verifyCurrentPassword verifies the caller's password and records the attempt.
 func (s *Service) verifyCurrentPassword(ctx context.Context, by Identity, pw string, failed Action) (passwordTime, error) {
 	var none passwordTime
 	again := Attempt{UserID: by.UserID}
-	cred, err := s.store.CredentialOf(ctx, by.UserID) // not while a slot is held, which logins may wait for
-	if isNotFound(err) {                              // erased since the request came, and its session with it
+	cred, err := s.store.CredentialOf(ctx, by.UserID) // before the slot: logins may wait for it
+	if isNotFound(err) {                              // erased since the request arrived
 		err = ErrSessionEnded()
 	}
 	if err != nil {
 		return none, err
 	}
-	shown, result, err := s.verifyPassword(ctx, again, failed, pw, func(context.Context) (Credential, error) { return cred, nil })
+	check, result, err := s.verifyPassword(ctx, again, failed, pw, func(context.Context) (Credential, error) { return cred, nil })
 	if err != nil {
 		return none, err
 	}
-	shown.ok = result.OK
-	if _, err := s.recordAttempt(ctx, again, shown); err != nil {
+	check.ok = result.OK
+	if _, err := s.recordAttempt(ctx, again, check); err != nil {
 		return none, err
 	}
-	if !shown.ok {
+	if !check.ok {
 		return none, errReauthenticate()
 	}
-	return passwordTime(shown.cred.ChangedAt), nil
+	return passwordTime(check.cred.ChangedAt), nil
 }
 
-// reauthenticateForEmail asks for the password where by changes its own email, as far as
-// can be seen before the account is locked.
+// reauthenticateForEmail verifies the password if the caller changes their own email. It decides by the account as it was read before the
+// lock; decideUpdate checks again.
 func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, grant access.Grant, edit Edit) (passwordTime, func(), error) {
 	u := by.User
 	if !grant.Self() || edit.apply(&u) != nil || u.Email == by.User.Email {

@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
@@ -11,15 +12,15 @@ import (
 	"user-service/pkg/password"
 )
 
-// CheckEmail returns what is wrong with the form of an email.
+// CheckEmail validates an email.
 func CheckEmail(email string) FieldErrors {
 	var errs FieldErrors
 	checkEmail(email, &errs)
 	return errs
 }
 
-// RequestReset sends a token for a new password to the mailbox of an active account, if there
-// is one with this email. The answer and its time are the same if there is none: the token is made after it.
+// RequestReset sends a reset token to an email that belongs to an active account. The response and its time are the same for an unknown
+// email: the token is created after the response.
 //
 // Errors: Invalid, Overloaded, Unavailable.
 func (s *Service) RequestReset(ctx context.Context, email string) error {
@@ -39,22 +40,30 @@ func (s *Service) RequestReset(ctx context.Context, email string) error {
 	return err
 }
 
-// sendResetLater sends a reset after the answer. Nobody is told of a failure but the log and the metrics: the answer
-// may not depend on whether there is an account.
+// sendResetLater sends a reset token after the response. Failures are only logged and counted: the response must not depend on whether the
+// account exists.
 func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
-	send := func(ctx context.Context) error { return s.SendReset(ctx, access.Internal(id)) }
+	send := func(ctx context.Context) error {
+		_, err := s.store.Change(ctx, access.Internal(id), func(ctx context.Context, tx Tx, u User) (Change, error) {
+			if u.Status != Active {
+				return Change{}, nil
+			}
+			return s.issue(ctx, tx, u, PasswordReset, resetTTL, event.PasswordResetRequested)
+		})
+		return err
+	}
 	s.resets.enqueue(ctx, id, send, func(err error) {
-		if !isNotFound(err) { // erased meanwhile
+		if !isNotFound(err) { // erased or disabled in the meantime
 			s.cfg.Observer.ResetDropped()
-			s.cfg.Log.WarnContext(ctx, "a requested reset is not sent", "error", err)
+			s.cfg.Log.WarnContext(ctx, "a requested reset was not sent", "error", err)
 		}
 	})
 }
 
-// Finish waits for the work that goes on after an answer. Error: that of ctx.
+// Finish waits for the resets that are sent after a response. Errors: that of ctx.
 func (s *Service) Finish(ctx context.Context) error { return s.resets.finish(ctx) }
 
-// SendReset sends a token for a new password to the mailbox of a user. Errors: those of a grant, NotFound, Unavailable.
+// SendReset sends a reset token to a user. Errors: those of a grant, NotFound, Unavailable.
 func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {
 	_, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, u User) (Change, error) {
 		return s.issue(ctx, tx, u, PasswordReset, resetTTL, event.PasswordResetRequested)
@@ -62,13 +71,13 @@ func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {
 	return err
 }
 
-// Reset is a new password with the token that allows it.
+// Reset is a new password with a reset token.
 type Reset struct {
 	Token       string
 	NewPassword string
 }
 
-// CheckReset returns what is wrong with a reset, as far as can be seen without the account.
+// CheckReset validates a reset as far as is possible without the account.
 func (s *Service) CheckReset(r Reset) FieldErrors {
 	var errs FieldErrors
 	checkToken(r.Token, &errs)
@@ -79,7 +88,7 @@ func (s *Service) CheckReset(r Reset) FieldErrors {
 	return errs
 }
 
-// IsReset reports whether a token allows a reset now. Errors: Unavailable.
+// IsReset reports whether a reset token is valid. Errors: Unavailable.
 func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
 	if !isToken(token) {
 		return false, nil
@@ -91,10 +100,9 @@ func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
 	return err == nil, err
 }
 
-// ConfirmReset sets a new password, ends all sessions and clears the counts of failures. The token has proved the control of the
-// mailbox that it was sent to, so that the email is verified. The network that the request comes
-// from becomes a known one: its owner can log in from there while strangers go on guessing elsewhere. A password that is
-// refused leaves the token good. One request at a time works with a token, and has one password hashed, even if the client hangs up.
+// ConfirmReset sets a new password, ends all sessions, resets the login failures and verifies the email that the token was sent to. The
+// network of the request becomes a known one: the owner can log in from there while others keep guessing from elsewhere. A refused password
+// leaves the token valid. Requests with the same token are serialized, so that only one password is hashed, even if the client disconnects.
 //
 // Errors: Invalid, InvalidToken, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
@@ -115,25 +123,22 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	if err := errs.Err(); err != nil {
 		return err
 	}
-	patient, cancel := withoutCancel(ctx)
+	uncanceled, cancel := withoutCancel(ctx)
 	defer cancel()
-	hash, err := s.hasher.Hash(patient, flow(ctx, password.Other), r.NewPassword) // before the transaction, which must not wait for its turn
+	hash, err := s.hasher.Hash(uncanceled, flow(ctx, password.Other), r.NewPassword) // a transaction must not wait for a slot
 	if err != nil {
 		return hashError(err)
 	}
 	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(ctx context.Context, _ Tx, u User) (Change, error) {
-		change, err := s.resetChange(u, hash)
-		change.ClearFailures, change.LoginNetwork = true, NetworkOf(OriginOf(ctx).IP)
-		return change, err
+		return s.decideReset(u, hash, NetworkOf(OriginOf(ctx).IP))
 	})
 	return s.tokenError(ctx, PasswordReset, err)
 }
 
-// resetChange is the Change to a new password and to a verified email.
-func (s *Service) resetChange(old User, hash string) (Change, error) {
+// decideReset returns the Change to a new password and a verified email.
+func (s *Service) decideReset(old User, hash string, network netip.Prefix) (Change, error) {
 	u := old
-	u.EmailVerified = true
-	verified, err := s.changed(old, u, nil, UserUpdated)
+	verified, err := s.decideVerified(old)
 	if err != nil {
 		return Change{}, err
 	}
@@ -141,7 +146,7 @@ func (s *Service) resetChange(old User, hash string) (Change, error) {
 		u = *verified.User
 	}
 	change, err := s.passwordChange(u, hash)
-	change.User = verified.User
+	change.User, change.ClearFailures, change.LoginNetwork = verified.User, true, network
 	change.Events, change.Audit = append(verified.Events, change.Events...), append(verified.Audit, change.Audit...)
 	return change, err
 }

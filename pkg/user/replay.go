@@ -10,34 +10,33 @@ import (
 )
 
 const (
-	// replayBatch is how many users are looked at in one transaction, which locks them against changes.
+	// replayBatch is the number of users that one transaction locks and reads.
 	replayBatch = 100
-	// replayBacklog is how many events may wait to be published before a replay waits: the events of
-	// changes made meanwhile are behind those.
+	// replayBacklog is the number of unpublished events at which a replay waits. Events of changes are queued behind them.
 	replayBacklog = 1000
-	// replayPoll is how often a replay that waits looks again.
+	// replayPoll is the interval at which a waiting replay checks the backlog.
 	replayPoll = 100 * time.Millisecond
 )
 
-// Replay says which users are announced again. The zero value is all users, as fast as their events are published.
+// Replay selects the users of a replay. The zero value selects all users and has no rate limit.
 type Replay struct {
-	After    uuid.UUID            // only users with an id above this one: where an earlier replay has ended
-	Since    time.Time            // only users that have changed since then
+	After    uuid.UUID            // only users with an id above this one, to resume a replay
+	Since    time.Time            // only users that were changed after this time
 	User     uuid.UUID            // only this user
-	Rate     int                  // users a second at most; 0: no limit
-	Progress func(ReplayProgress) // called after each batch, and when the replay begins to wait; may be nil
+	Rate     int                  // maximum users a second; 0: no limit
+	Progress func(ReplayProgress) // called after each batch and when the replay starts to wait; may be nil
 }
 
-// ReplayProgress is how far a replay is.
+// ReplayProgress is the progress of a replay.
 type ReplayProgress struct {
-	Total     int       // users to look at, as counted at the beginning
-	Seen      int       // users that were looked at
-	Announced int       // of these, users that are announced
-	Last      uuid.UUID // the last user that was looked at
-	Waiting   bool      // for the relay, as many events wait to be published
+	Total     int       // users to read, counted at the start
+	Seen      int       // users that were read
+	Announced int       // users with an event
+	Last      uuid.UUID // the last user that was read
+	Waiting   bool      // the replay waits for the relay
 }
 
-// AnnounceRequest chooses the users of one call of Store.Announce.
+// AnnounceRequest selects the users of one call of Store.AnnounceUsers.
 type AnnounceRequest struct {
 	After uuid.UUID
 	Since time.Time
@@ -45,16 +44,16 @@ type AnnounceRequest struct {
 	Limit int
 }
 
-// AnnounceResult is what a call of Store.Announce did.
+// AnnounceResult is the result of one call of Store.AnnounceUsers.
 type AnnounceResult struct {
 	Seen, Users int
 	Last        uuid.UUID
 }
 
-// Replay puts snapshots of users into the outbox, by which a new consumer catches up, sorted by id. It waits while
-// many events wait to be published, so that those of changes go on beside it.
+// Replay puts a snapshot of each selected user into the outbox, sorted by id, for a new consumer. It waits while many events are unpublished,
+// so that the events of changes are not delayed.
 //
-// Errors: NotFound for a User that is not there; Unavailable. The progress tells where to continue.
+// Errors: NotFound for an unknown User; Unavailable. The progress has the id from which to resume.
 func (s *Service) Replay(ctx context.Context, r Replay) (p ReplayProgress, err error) {
 	if r.User != uuid.Nil {
 		return s.replayUser(ctx, r)
@@ -100,7 +99,7 @@ func (s *Service) announcePage(ctx context.Context, a AnnounceRequest) (Announce
 	})
 }
 
-// awaitRelay waits until few events wait to be published.
+// awaitRelay waits until fewer than replayBacklog events are unpublished.
 func (s *Service) awaitRelay(ctx context.Context, r *Replay, p ReplayProgress) error {
 	for {
 		waiting, err := s.store.ReadyEvents(ctx, replayBacklog)

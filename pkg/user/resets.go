@@ -11,26 +11,26 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Limits of requests for a reset. Only an account needs work after the answer, so that work has limits of its own:
-// it must never hold up an answer, or bursts of requests tell which emails have an account.
+// Limits of reset requests. Only an existing account needs work after the response. That work has limits of its own: if it delayed responses,
+// bursts of requests would reveal which emails have an account.
 const (
-	resetTime    = 100 * time.Millisecond // the least time of an answer, and between an answer and the work after it
-	resetLookups = 4                      // emails that are looked up concurrently, before the answer
-	resetWait    = time.Second            // for a lookup, the wait for others included
-	resetBacklog = 1024                   // accounts that wait for the work after the answer; further ones are dropped
-	resetSenders = 4                      // accounts whose work is done concurrently
-	resetTimeout = 10 * time.Second       // for the work after the answer, the wait for others included
-	resetWork    = 2 * time.Second        // for the work alone: a locked row must not hold up the others for longer
+	resetTime    = 100 * time.Millisecond // the minimum time of a response, and from a response to the work after it
+	resetLookups = 4                      // concurrent lookups of emails, before the response
+	resetWait    = time.Second            // for a lookup, including its wait
+	resetBacklog = 1024                   // accounts that wait for the work after the response; more are dropped
+	resetSenders = 4                      // accounts processed concurrently
+	resetTimeout = 10 * time.Second       // for the work after the response, including its wait
+	resetWork    = 2 * time.Second        // for the work alone, so that a locked row delays the others by at most this time
 )
 
-var errBacklogFull = errors.New("too many resets wait already")
+var errBacklogFull = errors.New("too many resets are waiting")
 
-// resetQueue bounds what requests for a reset cost, before and after their answer.
+// resetQueue limits the work of reset requests before and after their responses.
 type resetQueue struct {
 	lookups singleflight.Group // by email: concurrent requests for one email share a lookup
 	looking *semaphore.Weighted
 
-	pending sync.Map // ids of the accounts in the backlog: a second request for one of them adds nothing
+	pending sync.Map // ids of the accounts in the backlog; further requests for them are merged
 	backlog *semaphore.Weighted
 	sending *semaphore.Weighted
 }
@@ -43,16 +43,18 @@ func newResetQueue() *resetQueue {
 	}
 }
 
-// find returns what lookup finds for an email. Its limit and its work are the same for every email.
+// find returns the result of lookup for an email. Its limit and its work are the same for every email.
 //
 // Errors: Overloaded, those of lookup, and that of ctx.
 func (r *resetQueue) find(ctx context.Context, email string, lookup func(context.Context) (uuid.UUID, error)) (uuid.UUID, error) {
-	shared := context.WithoutCancel(ctx) // others may wait for the same lookup
+	shared := context.WithoutCancel(ctx) // other requests may share the lookup
 	found := r.lookups.DoChan(EmailKey(email), func() (any, error) {
 		ctx, cancel := context.WithTimeout(shared, resetWait)
 		defer cancel()
 		if err := r.looking.Acquire(ctx, 1); err != nil {
-			return uuid.Nil, &Error{Code: Overloaded, Detail: "Too many resets are requested at this moment; try again shortly.", RetryAfter: time.Second, Err: err}
+			return uuid.Nil, &Error{
+				Code: Overloaded, Detail: "Too many resets are requested at this moment; try again shortly.", RetryAfter: time.Second, Err: err,
+			}
 		}
 		defer r.looking.Release(1)
 		return lookup(ctx)
@@ -66,8 +68,8 @@ func (r *resetQueue) find(ctx context.Context, email string, lookup func(context
 	}
 }
 
-// enqueue does the work of an account after the answer, once for all requests while it waits or runs. It never
-// waits. It reports to failed why the work was not done.
+// enqueue runs work for an account after the response, without blocking. Requests for an account that already waits or runs are merged. If
+// the work was not done, failed gets the reason.
 func (r *resetQueue) enqueue(ctx context.Context, id uuid.UUID, work func(context.Context) error, failed func(error)) {
 	if _, waits := r.pending.LoadOrStore(id, nil); waits {
 		return
@@ -86,7 +88,7 @@ func (r *resetQueue) enqueue(ctx context.Context, id uuid.UUID, work func(contex
 	}()
 }
 
-// send does the work of one account. It begins when the other answers of a burst are out, so that it does not slow them.
+// send runs the work of one account. It starts after the other responses of a burst, so that it does not delay them.
 func (r *resetQueue) send(ctx context.Context, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
 	defer cancel()
@@ -100,7 +102,7 @@ func (r *resetQueue) send(ctx context.Context, work func(context.Context) error)
 	return work(ctx)
 }
 
-// finish waits until the backlog is empty. Error: that of ctx.
+// finish waits until the backlog is empty. Errors: that of ctx.
 func (r *resetQueue) finish(ctx context.Context) error {
 	if err := r.backlog.Acquire(ctx, resetBacklog); err != nil {
 		return err

@@ -17,8 +17,7 @@ const (
 	maxPermissions     = 100
 	maxPermissionBytes = 4096 // of all names: a token has to fit into a request's header
 	maxRoles           = 30   // of a user
-	// maxHolders is how many users a role is taken from when it is deleted: each is a change with
-	// an event, and all of them are one transaction.
+	// maxHolders is the maximum number of users of a role that is deleted. Each of them changes, with an event, in one transaction.
 	maxHolders = 1000
 )
 
@@ -27,10 +26,10 @@ var (
 	permissionName = regexp.MustCompile(`^[a-z0-9][a-z0-9_.*-]*(:[a-z0-9_.*-]+)*$`)
 )
 
-// ValidRoleName reports whether a role can have this name.
+// ValidRoleName reports whether a name is allowed for a role.
 func ValidRoleName(name string) bool { return roleName.MatchString(name) }
 
-// CheckRole returns what is wrong with the description and the permissions of a role.
+// CheckRole validates the description and the permissions of a role.
 func CheckRole(r access.Role) FieldErrors {
 	var errs FieldErrors
 	if utf8.RuneCountInString(r.Description) > maxDescription {
@@ -51,7 +50,7 @@ func CheckRole(r access.Role) FieldErrors {
 	return errs
 }
 
-// CheckRoles returns what can be seen to be wrong with the roles of a user without knowing those that exist.
+// CheckRoles validates a list of roles without knowing which roles exist.
 func CheckRoles(names []string) FieldErrors {
 	var errs FieldErrors
 	if len(names) > maxRoles {
@@ -60,7 +59,7 @@ func CheckRoles(names []string) FieldErrors {
 	return errs
 }
 
-// checkRoles returns what is wrong with the roles of a user: those that are not known, and more than a token holds.
+// checkRoles validates the roles of a user: each must be known, and their permissions must fit into a token.
 func checkRoles(names []string, known []access.Role) FieldErrors {
 	errs := CheckRoles(names)
 	var permissions []string
@@ -75,7 +74,8 @@ func checkRoles(names []string, known []access.Role) FieldErrors {
 		}
 	}
 	if size := token.Size(sorted(permissions)); size > token.MaxPermissions {
-		errs.Add("/roles", TooLarge, fmt.Sprintf("give permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions), most(token.MaxPermissions))
+		errs.Add("/roles", TooLarge, fmt.Sprintf("give permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions),
+			most(token.MaxPermissions))
 	}
 	return errs
 }
@@ -87,8 +87,7 @@ func permissionBytes(permissions []access.Permission) (size int) {
 	return size
 }
 
-// RolePrecondition says from which state of a role a change may start; nil is the state of a role that does not exist. A nil
-// RolePrecondition allows all.
+// RolePrecondition reports whether a change may apply to a role; old is nil if the role does not exist. A nil RolePrecondition allows all.
 type RolePrecondition func(old *access.Role) bool
 
 func (p RolePrecondition) check(old *access.Role) error {
@@ -101,11 +100,10 @@ func (p RolePrecondition) check(old *access.Role) error {
 // Roles returns all roles, sorted by name. Errors: Unavailable.
 func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.store.Roles(ctx) }
 
-// PutRole makes a role or replaces what it is. It takes effect on the next request of
-// everybody who has it.
+// PutRole creates or replaces a role. The change takes effect on the next request of each user of the role.
 //
-// Errors: those of a grant, Invalid (more than a token of one of its users holds, too), PreconditionFailed, BuiltInRole (admin
-// would lose a permission of the service), Unavailable.
+// Errors: those of a grant, Invalid (also if the permissions of one of its users would not fit into a token), PreconditionFailed,
+// BuiltInRole (admin would lose a permission of the service), Unavailable.
 func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role, cond RolePrecondition) (access.Role, error) {
 	errs := CheckRole(r)
 	if !ValidRoleName(r.Name) {
@@ -116,42 +114,52 @@ func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role
 	}
 	slices.Sort(r.Permissions)
 	r.Permissions = append([]access.Permission{}, slices.Compact(r.Permissions)...)
-	return r, s.store.PutRole(ctx, grant, r, fits, func(old *access.Role) error {
-		if err := cond.check(old); err != nil {
-			return err
-		}
-		if r.Name == access.Admin && !r.HasAll(access.Permissions()) {
-			return &Error{Code: BuiltInRole, Detail: "The role admin keeps all permissions of the service; more can be added."}
-		}
-		return nil
-	})
+	return r, s.store.PutRole(ctx, grant, r, fits, func(old *access.Role) error { return allowPut(old, r, cond) })
 }
 
-// fits refuses a role with which a user would have permissions of more than a token holds.
+// allowPut refuses to replace old by r. Errors: PreconditionFailed, BuiltInRole.
+func allowPut(old *access.Role, r access.Role, cond RolePrecondition) error {
+	if err := cond.check(old); err != nil {
+		return err
+	}
+	if r.Name == access.Admin && !r.HasAll(access.Permissions()) {
+		return &Error{Code: BuiltInRole, Detail: "The role admin keeps all permissions of the service; more can be added."}
+	}
+	return nil
+}
+
+// fits refuses a role if the permissions of one of its users would have this size and not fit into a token. Errors: Invalid.
 func fits(size int) error {
 	var errs FieldErrors
 	if size > token.MaxPermissions {
-		errs.Add("/permissions", TooLarge, fmt.Sprintf("would give a user, with its other roles, permissions of %d bytes, and a token has room for %d", size, token.MaxPermissions), most(token.MaxPermissions))
+		errs.Add("/permissions", TooLarge, fmt.Sprintf("would give a user, with its other roles, permissions of %d bytes, "+
+			"and a token has room for %d", size, token.MaxPermissions), most(token.MaxPermissions))
 	}
 	return errs.Err()
 }
 
-// DeleteRole takes a role from all users that have it, and deletes it.
+// DeleteRole removes a role from its users and deletes it.
 //
-// Errors: those of a grant, NotFound, PreconditionFailed, BuiltInRole, RoleInUse (too many users have it), Unavailable.
+// Errors: those of a grant, NotFound, PreconditionFailed, BuiltInRole, RoleInUse (more than 1000 users have it), Unavailable.
 func (s *Service) DeleteRole(ctx context.Context, grant access.Grant, name string, cond RolePrecondition) error {
-	allow := func(old *access.Role) error {
-		if err := cond.check(old); err != nil {
-			return err
-		}
-		if name == access.Admin || name == access.User {
-			return &Error{Code: BuiltInRole, Detail: "The roles admin and user are built in and can't be deleted."}
-		}
-		return nil
+	return s.store.DeleteRole(ctx, grant, name, maxHolders,
+		func(old *access.Role) error { return allowDelete(old, name, cond) },
+		func(old User) (Change, error) { return s.decideWithoutRole(old, name) })
+}
+
+// allowDelete refuses to delete a role. Errors: PreconditionFailed, BuiltInRole.
+func allowDelete(old *access.Role, name string, cond RolePrecondition) error {
+	if err := cond.check(old); err != nil {
+		return err
 	}
-	return s.store.DeleteRole(ctx, grant, name, maxHolders, allow, func(old User) (Change, error) {
-		u := old
-		u.Roles = slices.DeleteFunc(slices.Clone(old.Roles), func(role string) bool { return role == name })
-		return s.changed(old, u, nil, RolesChanged)
-	})
+	if name == access.Admin || name == access.User {
+		return &Error{Code: BuiltInRole, Detail: "The roles admin and user are built in and can't be deleted."}
+	}
+	return nil
+}
+
+func (s *Service) decideWithoutRole(old User, name string) (Change, error) {
+	u := old
+	u.Roles = slices.DeleteFunc(slices.Clone(old.Roles), func(role string) bool { return role == name })
+	return s.changed(old, u, nil, RolesChanged)
 }

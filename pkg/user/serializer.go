@@ -8,66 +8,66 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// maxWaiting is how many requests wait for one key at most.
+// maxWaiting is the maximum number of requests that wait for one key.
 const maxWaiting = 64
 
-// Serializer lets one request at a time work on a key, such as an account. The others wait
-// in the order of their arrival, before they take a connection or a place in the hash queue: one
-// account never holds more of them than it has keys, however many requests change it. The zero Serializer is ready to use.
+// Serializer runs one request at a time for each key, such as an account. The others wait in the order of their arrival, before they take a
+// connection or a hash slot. So concurrent requests for one account hold at most one of each. The zero Serializer is ready to use.
 type Serializer[K comparable] struct {
-	mu    sync.Mutex
-	lines map[K]*line
+	mu     sync.Mutex
+	queues map[K]*keyQueue
 }
 
-// line is who works on one key, and who waits.
-type line struct {
-	turn    *semaphore.Weighted
-	present int // who works, and who waits
+// keyQueue is the queue of one key.
+type keyQueue struct {
+	running *semaphore.Weighted
+	size    int // the running request and the waiting ones
 }
 
-// Enter waits for the turn of a key. The caller calls leave when its work is done. Errors:
-// TooManyRequests if maxWaiting others wait, Unavailable if the turn does not come in time.
+// Enter waits until no other request runs for a key. The caller calls leave after its work. Errors: TooManyRequests if maxWaiting others
+// wait, Unavailable if ctx ends first.
 func (s *Serializer[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
-	l := s.join(key)
-	if l == nil {
+	q := s.join(key)
+	if q == nil {
 		return nil, &Error{
 			Code: TooManyRequests, Detail: "Too many requests wait for the same account or session; try again shortly.", RetryAfter: time.Second,
 		}
 	}
-	if err := l.turn.Acquire(ctx, 1); err != nil {
-		s.quit(key, l)
+	if err := q.running.Acquire(ctx, 1); err != nil {
+		s.quit(key, q)
 		return nil, &Error{
-			Code: Unavailable, Detail: "Other requests for the same account or session took too long; try again shortly.", RetryAfter: time.Second, Err: err,
+			Code: Unavailable, Detail: "Other requests for the same account or session took too long; try again shortly.",
+			RetryAfter: time.Second, Err: err,
 		}
 	}
 	return func() {
-		l.turn.Release(1)
-		s.quit(key, l)
+		q.running.Release(1)
+		s.quit(key, q)
 	}, nil
 }
 
-func (s *Serializer[K]) join(key K) *line {
+func (s *Serializer[K]) join(key K) *keyQueue {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l := s.lines[key]
+	q := s.queues[key]
 	switch {
-	case l == nil:
-		if s.lines == nil {
-			s.lines = make(map[K]*line)
+	case q == nil:
+		if s.queues == nil {
+			s.queues = make(map[K]*keyQueue)
 		}
-		l = &line{turn: semaphore.NewWeighted(1)}
-		s.lines[key] = l
-	case l.present > maxWaiting:
+		q = &keyQueue{running: semaphore.NewWeighted(1)}
+		s.queues[key] = q
+	case q.size > maxWaiting:
 		return nil
 	}
-	l.present++
-	return l
+	q.size++
+	return q
 }
 
-func (s *Serializer[K]) quit(key K, l *line) {
+func (s *Serializer[K]) quit(key K, q *keyQueue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if l.present--; l.present == 0 {
-		delete(s.lines, key)
+	if q.size--; q.size == 0 {
+		delete(s.queues, key)
 	}
 }

@@ -29,8 +29,8 @@ func TestOneAtATimeForEachKey(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(s.lines) != 0 {
-		t.Errorf("%d keys are kept", len(s.lines))
+	if len(s.queues) != 0 {
+		t.Errorf("%d keys are kept", len(s.queues))
 	}
 }
 
@@ -50,7 +50,7 @@ func TestSoManyWaitForOneKey(t *testing.T) {
 			t.Fatal("a place is missing")
 		}
 		waiting.Go(func() {
-			_ = l.turn.Acquire(ctx, 1)
+			_ = l.running.Acquire(ctx, 1)
 			s.quit("ada", l)
 		})
 	}
@@ -71,7 +71,7 @@ func TestSoManyWaitForOneKey(t *testing.T) {
 		t.Error("who gave up has entered")
 	}
 	leave()
-	if len(s.lines) != 0 {
-		t.Errorf("%d keys are kept", len(s.lines))
+	if len(s.queues) != 0 {
+		t.Errorf("%d keys are kept", len(s.queues))
 	}
 }

@@ -15,24 +15,24 @@ import (
 	"user-service/pkg/token"
 )
 
-// Config is what can be set about the rules of accounts.
+// Config are the settings of the account rules.
 type Config struct {
 	RegistrationEnabled bool
-	// VerifyAtRegistration sends a token to the mailbox of each account that somebody registers.
+	// VerifyAtRegistration sends a verification token to the email of each registration.
 	VerifyAtRegistration bool
-	MaxFailures          int // failures in a row, from one network, after which there is a backoff; 0: never
+	MaxFailures          int // consecutive failures from one network before a backoff; 0: no backoff
 	Passwords            password.Policy
-	RefreshIdleTTL       time.Duration // a session ends when unused for so long
-	RefreshTTL           time.Duration // a session ends after so long, used or not
-	Log                  *slog.Logger  // of what fails after the answer; nil: of nothing
-	Observer             Observer      // nil: nobody looks
+	RefreshIdleTTL       time.Duration // a session ends when it was unused for this time
+	RefreshTTL           time.Duration // a session ends after this time
+	Log                  *slog.Logger  // of failures after a response; nil: discarded
+	Observer             Observer      // nil: discarded
 }
 
-// Observer is told of signs of an attack. Its methods must not block.
+// Observer counts signs of an attack. Its methods must not block.
 type Observer interface {
-	LockedOut()    // a backoff begins after too many failures in a row
-	TokenReused()  // a spent refresh token was shown, and its session ended
-	ResetDropped() // a requested reset of an account is not sent
+	LockedOut()    // a backoff begins
+	TokenReused()  // a used refresh token was presented, and its session ended
+	ResetDropped() // a requested reset was not sent
 }
 
 type noopObserver struct{}
@@ -41,7 +41,7 @@ func (noopObserver) LockedOut()    {}
 func (noopObserver) TokenReused()  {}
 func (noopObserver) ResetDropped() {}
 
-// Service is the life of accounts: every rule is here, whoever asks.
+// Service enforces the rules of accounts.
 type Service struct {
 	cfg    Config
 	store  Store
@@ -55,7 +55,7 @@ type Service struct {
 	confirmations     Serializer[TokenHash] // of resets
 }
 
-// New returns a Service. A program that issues no tokens may give nil for them.
+// New returns a Service. tokens may be nil in a program that issues none.
 func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens) *Service {
 	if cfg.Observer == nil {
 		cfg.Observer = noopObserver{}
@@ -66,11 +66,10 @@ func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens)
 	return &Service{cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: newResetQueue(), now: databaseNow}
 }
 
-// databaseNow is the time in the database's resolution, so that what is returned now
-// equals what is read later.
+// databaseNow returns the time in the database's resolution, so that a returned value equals the stored one.
 func databaseNow() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
-// CheckRegistration returns what is wrong with a registration, apart from the email being taken.
+// CheckRegistration validates a registration. It does not check whether the email is taken.
 func (s *Service) CheckRegistration(r Registration) FieldErrors {
 	var errs FieldErrors
 	checkEmail(r.Email, &errs)
@@ -83,15 +82,15 @@ func (s *Service) CheckRegistration(r Registration) FieldErrors {
 	return errs
 }
 
-// MayRegister returns nil where registration is open. Errors: RegistrationDisabled.
+// MayRegister returns nil if registration is enabled. Errors: RegistrationDisabled.
 func (s *Service) MayRegister() error {
 	if s.cfg.RegistrationEnabled {
 		return nil
 	}
-	return &Error{Code: RegistrationDisabled, Detail: "Accounts are made by an administrator here."}
+	return &Error{Code: RegistrationDisabled, Detail: "Registration is disabled; an administrator creates accounts."}
 }
 
-// Register makes an account for whoever asks.
+// Register creates an account for an anonymous caller.
 //
 // Errors: RegistrationDisabled, Invalid, EmailTaken, Overloaded, Unavailable.
 func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
@@ -102,14 +101,14 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	return u, s.refuseTaken(ctx, UserCreateFailed, uuid.Nil, err)
 }
 
-// Create makes an account with the given roles, whether or not registration is open.
+// Create creates an account with roles, whether or not registration is enabled.
 //
 // Errors: those of a grant, and as Register; an unknown role is Invalid.
 func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration, roles ...string) (User, error) {
 	return s.create(ctx, grant, r, false, roles...)
 }
 
-// create makes an account, and sends a token that verifies its email if that is asked for.
+// create creates an account. With verify it also sends a verification token.
 func (s *Service) create(ctx context.Context, grant access.Grant, r Registration, verify bool, roles ...string) (User, error) {
 	if err := s.CheckRegistration(r).Err(); err != nil {
 		return User{}, err
@@ -123,7 +122,7 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 	}
 	id, err := uuid.NewV7()
 	if err != nil {
-		return User{}, fmt.Errorf("make a user id: %w", err)
+		return User{}, fmt.Errorf("create a user id: %w", err)
 	}
 	now := s.now()
 	u := User{
@@ -143,8 +142,7 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 	})
 }
 
-// checkGiven refuses roles that a new account can't have. One alone is never too much, and
-// that it is one is seen when the account is stored.
+// checkGiven validates the roles of a new account. A single role always fits into a token, and its foreign key checks that it exists.
 func (s *Service) checkGiven(ctx context.Context, roles []string) error {
 	if len(roles) < 2 {
 		return nil
@@ -159,10 +157,10 @@ func (s *Service) checkGiven(ctx context.Context, roles []string) error {
 // Get returns an account. Errors: NotFound, Unavailable.
 func (s *Service) Get(ctx context.Context, id uuid.UUID) (User, error) { return s.store.User(ctx, id) }
 
-// List returns the accounts that the filter chooses, sorted by id. Errors: Unavailable.
+// List returns a page of accounts, sorted by id. Errors: Unavailable.
 func (s *Service) List(ctx context.Context, f Filter) (Page, error) { return s.store.Users(ctx, f) }
 
-// hashError gives an error of the hasher its meaning to the caller.
+// hashError maps an error of the hasher to an error of this package.
 func hashError(err error) error {
 	var unstarted *password.StartError
 	if errors.As(err, &unstarted) {

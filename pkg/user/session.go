@@ -11,64 +11,56 @@ import (
 	"user-service/pkg/token"
 )
 
-// refreshGrace is how long after its use a refresh token still gives its successor,
-// so that a client that raced itself is not taken for a thief.
+// refreshGrace is the time after a rotation in which the previous refresh token still returns the current one. A client that sends two
+// refreshes concurrently keeps its session.
 const refreshGrace = 10 * time.Second
 
-// MaxSessions is how many living sessions a user has at most. One more ends the one that was not used for longest.
+// MaxSessions is the maximum number of sessions of a user. A login above it ends the least recently used session.
 const MaxSessions = 100
 
-// TokenPair is what a login or a refresh gives.
+// TokenPair is the result of a login or a refresh.
 type TokenPair struct {
 	Access    string
-	ExpiresIn time.Duration // how long Access is good for
+	ExpiresIn time.Duration // the lifetime of Access
 	Refresh   string
 }
 
-// Refresh turns a refresh token into a new pair and makes it a spent one. A spent
-// token ends its session (OAuth 2.0 Security BCP, RFC 9700 section 4.14.2), save the
-// last one within the grace, which gives the very same successor: to the byte, unless the
-// secret has changed in between, and then one that does all the same.
+// Refresh rotates a refresh token and returns new tokens. A used token ends its session (RFC 9700 section 4.14.2). Within the grace, the
+// token before the current one returns the same successor, byte by byte unless the signing secret was changed in between.
 //
 // Errors: InvalidRefreshToken, Unavailable.
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, error) {
-	named, err := s.tokens.VerifyRefresh(refreshToken)
+	presented, err := s.tokens.VerifyRefresh(refreshToken)
 	if err != nil {
 		return TokenPair{}, s.recordRefusal(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: RefreshToken}}, errRefreshToken(err))
 	}
-	var living uint64
-	var turn Rotation
-	identity, err := s.store.RotateSession(ctx, named.SessionID, func(session Session, now time.Time) Rotation {
-		turn = s.rotate(OriginOf(ctx), session, named.Counter, now)
-		if turn.Session != nil {
-			session = *turn.Session
-		}
-		living = session.Counter
-		return turn
+	identity, rotation, err := s.store.RotateSession(ctx, presented.SessionID, func(session Session, now time.Time) Rotation {
+		return s.rotate(OriginOf(ctx), session, presented.Counter, now)
 	})
 	switch {
-	case isNotFound(err) && turn.End == "": // it had ended before
-		return TokenPair{}, s.recordRefusal(ctx, Audit{Action: SessionUsedAfterEnd, Detail: Detail{SessionID: named.SessionID}}, errRefreshToken(err))
 	case isNotFound(err):
-		if turn.End == TokenReused {
-			s.cfg.Observer.TokenReused()
-		}
-		return TokenPair{}, errRefreshToken(err)
+		ended := Audit{Action: SessionUsedAfterEnd, Detail: Detail{SessionID: presented.SessionID}}
+		return TokenPair{}, s.recordRefusal(ctx, ended, errRefreshToken(err))
 	case err != nil:
 		return TokenPair{}, err
+	case rotation.Outcome == Reused:
+		s.cfg.Observer.TokenReused()
+		return TokenPair{}, errRefreshToken(nil)
+	case rotation.Outcome == Expired:
+		return TokenPair{}, errRefreshToken(nil)
 	}
-	return s.issueTokens(identity, living)
+	return s.issueTokens(identity, rotation.Session.Counter)
 }
 
-// SessionOf returns the session that a refresh token names, whether or not that session stands. ok is false for a token
-// that the service has not made.
+// SessionOf returns the session of a refresh token, whether or not the session has ended. ok is false for a token that this service did
+// not issue.
 func (s *Service) SessionOf(refreshToken string) (id uuid.UUID, ok bool) {
-	named, err := s.tokens.VerifyRefresh(refreshToken)
-	return named.SessionID, err == nil
+	presented, err := s.tokens.VerifyRefresh(refreshToken)
+	return presented.SessionID, err == nil
 }
 
-// OwnerOf returns the user of a session. living is false for a session that has ended. Errors: Unavailable.
-func (s *Service) OwnerOf(ctx context.Context, session uuid.UUID) (owner uuid.UUID, living bool, err error) {
+// OwnerOf returns the user of a session. active is false for a session that has ended. Errors: Unavailable.
+func (s *Service) OwnerOf(ctx context.Context, session uuid.UUID) (owner uuid.UUID, active bool, err error) {
 	owner, err = s.store.OwnerOf(ctx, session)
 	if isNotFound(err) {
 		return uuid.Nil, false, nil
@@ -76,25 +68,25 @@ func (s *Service) OwnerOf(ctx context.Context, session uuid.UUID) (owner uuid.UU
 	return owner, err == nil, err
 }
 
-// rotate decides what the shown refresh token, the counter-th, does to its session now.
+// rotate decides what happens to a session whose refresh token with this counter is presented now.
 func (s *Service) rotate(from Origin, session Session, counter uint64, now time.Time) Rotation {
 	switch {
 	case !session.ExpiresAt.After(now):
-		return Rotation{End: SessionUsedAfterEnd}
+		return Rotation{Outcome: Expired}
 	case counter == session.Counter:
 		session.Counter++
 		session.RotatedAt = now
 		session.ExpiresAt = s.expiry(session)
 		session.UserAgent, session.IP = from.UserAgent, from.IP
-		return Rotation{Session: &session}
+		return Rotation{Outcome: Rotated, Session: session}
 	case counter+1 == session.Counter && now.Sub(session.RotatedAt).Abs() <= refreshGrace: // the clock may have been set back
-		return Rotation{}
+		return Rotation{Outcome: Repeated, Session: session}
 	default:
-		return Rotation{End: TokenReused}
+		return Rotation{Outcome: Reused}
 	}
 }
 
-// recordRefusal notes what was refused, and returns the refusal.
+// recordRefusal adds an entry to the audit trail and returns the refusal.
 func (s *Service) recordRefusal(ctx context.Context, entry Audit, refusal error) error {
 	if err := s.store.RecordAudit(ctx, entry); err != nil {
 		return err
@@ -102,7 +94,7 @@ func (s *Service) recordRefusal(ctx context.Context, entry Audit, refusal error)
 	return refusal
 }
 
-// expiry is when a session ends unless it is turned again.
+// expiry returns when a session ends unless it is rotated again.
 func (s *Service) expiry(session Session) time.Time {
 	idle, absolute := session.RotatedAt.Add(s.cfg.RefreshIdleTTL), session.CreatedAt.Add(s.cfg.RefreshTTL)
 	if idle.Before(absolute) {
@@ -139,13 +131,13 @@ func (s *Service) Logout(ctx context.Context, grant access.Grant) error {
 // Errors: InvalidRefreshToken (the service has not issued the token), Unavailable.
 func (s *Service) LogoutByRefreshToken(ctx context.Context, refreshToken string) error {
 	session, ok := s.SessionOf(refreshToken)
-	if !ok { // not recorded: no quota bounds how often that happens
+	if !ok { // not recorded: no quota limits such requests
 		return errRefreshToken(nil)
 	}
 	return s.store.EndSessionOfToken(ctx, session)
 }
 
-// Sessions returns the living sessions of a user, newest first. Errors: NotFound, Unavailable.
+// Sessions returns the active sessions of a user, newest first. Errors: NotFound, Unavailable.
 func (s *Service) Sessions(ctx context.Context, id uuid.UUID) ([]Session, error) {
 	return s.store.Sessions(ctx, id)
 }
@@ -160,7 +152,7 @@ func (s *Service) EndSessions(ctx context.Context, grant access.Grant) error {
 	return s.store.EndSessions(ctx, grant)
 }
 
-// VerifyAccess returns what an access token says, without a query. Errors: InvalidAccessToken.
+// VerifyAccess returns the claims of an access token, without a query. Errors: InvalidAccessToken.
 func (s *Service) VerifyAccess(accessToken string) (token.Access, error) {
 	claims, err := s.tokens.VerifyAccess(accessToken)
 	if err != nil {
@@ -181,7 +173,7 @@ func (s *Service) Identify(ctx context.Context, claims token.Access) (Identity, 
 	return identity, err
 }
 
-// PublicKeys returns the keys that verify access tokens elsewhere, as a JWK set.
+// PublicKeys returns the public keys for access tokens as a JWK set (RFC 7517).
 func (s *Service) PublicKeys() []byte { return s.tokens.JWKS() }
 
 func isNotFound(err error) bool {
@@ -194,21 +186,21 @@ func errCredentials() error {
 }
 
 func errAccessToken(cause error) error {
-	return &Error{Code: InvalidAccessToken, Detail: "The access token is not valid (any more); log in or refresh it.", Err: cause}
+	return &Error{Code: InvalidAccessToken, Detail: "The access token is invalid or has expired; log in or refresh it.", Err: cause}
 }
 
 func errRefreshToken(cause error) error {
-	return &Error{Code: InvalidRefreshToken, Detail: "The refresh token is not valid (any more); log in again.", Err: cause}
+	return &Error{Code: InvalidRefreshToken, Detail: "The refresh token is invalid or has expired; log in again.", Err: cause}
 }
 
 // ErrForbidden returns the error of a caller who lacks a permission.
 func ErrForbidden() error {
-	return &Error{Code: Forbidden, Detail: "The caller lacks a permission that this needs."}
+	return &Error{Code: Forbidden, Detail: "The caller lacks a permission that this request requires."}
 }
 
 // ErrSessionEnded returns the error of a caller whose session has ended, or whose account is not active.
 func ErrSessionEnded() error { return errAccessToken(nil) }
 
 func errReauthenticate() error {
-	return &Error{Code: ReauthenticationRequired, Detail: "This change needs your password, as current_password."}
+	return &Error{Code: ReauthenticationRequired, Detail: "This change requires your password as current_password."}
 }

@@ -11,151 +11,173 @@ import (
 	"user-service/pkg/event"
 )
 
-// Store keeps accounts. Each of its methods is one transaction; the events of a
-// change and its entries in the audit trail are stored with the change or not at all. Its errors
-// are those of this package where they mean something to the caller (NotFound, EmailTaken,
-// TooManyRequests, Unavailable).
+// Store is the storage of accounts. Each method is one transaction: a change, its events and its audit entries are stored together or not
+// at all. The errors are those of this package where the caller can act on them (NotFound, EmailTaken, TooManyRequests, Unavailable).
 //
-// A method with a grant checks it in its transaction, under locks that keep the rights of
-// the caller as they are until the commit. Its errors are InvalidAccessToken, if the session
-// of the caller has ended, and Forbidden; then nothing is stored.
+// A method with a grant checks it in its transaction, under locks that keep the permissions of the caller as they are until the commit.
+// Its errors are InvalidAccessToken, if the session of the caller has ended, and Forbidden; then nothing is stored.
 type Store interface {
-	// Create stores a new account with its roles and its password hash. It stores the events, the token and the audit entries of the
-	// Change that decide returns. fresh is how many tokens its mailbox got within FreshTokenAge to verify an email, and now is the time
-	// of the database.
+	AccountStore
+	LoginStore
+	SessionStore
+	OneTimeTokenStore
+	RoleStore
+	AuditStore
+}
+
+// AccountStore stores users.
+type AccountStore interface {
+	// Create stores a new account with its roles, its password hash, and the events, the token and the audit entries of the Change that
+	// decide returns. fresh is the number of tokens that were sent to its mailbox within FreshTokenAge to verify an email. now is the
+	// database's time.
 	Create(
 		ctx context.Context, grant access.Grant, u User, passwordHash string, decide func(fresh int, now time.Time) (Change, error),
 	) error
-	// Import stores those of the accounts whose email and id nobody has, each as Create does, and
-	// returns how many they are, and the indexes of those whose id belongs to an account with another email. A dry run counts them and
-	// stores nothing.
+	// Import stores the accounts whose email and id do not exist yet, each as Create does. It returns their number, and the indexes of
+	// accounts whose id belongs to another email. A dry run counts them and stores nothing.
 	Import(ctx context.Context, accounts []NewAccount, dryRun bool) (created int, taken []int, err error)
-	// Change locks the account that the grant is about, lets decide look at it, and stores what decide returns.
+	// Change locks the target of the grant, calls decide with it, and stores the returned Change.
 	Change(ctx context.Context, grant access.Grant, decide Decide) (User, error)
-	// User returns an account.
+	// User returns an account. Errors: NotFound.
 	User(ctx context.Context, id uuid.UUID) (User, error)
-	// ActiveUserID returns the id of the active account with this email, whatever its case, or the nil UUID. Its work
-	// is the same for every email.
+	// ActiveUserID returns the id of the active account with this email, or the nil UUID. Its work is the same for every email.
 	ActiveUserID(ctx context.Context, email string) (uuid.UUID, error)
-	// AnnounceUsers stores an event about each of the next users that a chooses, sorted by id, while none of
-	// them can change. At most a.Limit users are looked at.
+	// AnnounceUsers locks the next users of a request, sorted by id, and stores one event for each. It reads at most a.Limit users.
 	AnnounceUsers(ctx context.Context, a AnnounceRequest, about func(User) (event.Event, error)) (AnnounceResult, error)
-	// CountUsers returns how many users have an id above after.
+	// CountUsers returns the number of users with an id above after.
 	CountUsers(ctx context.Context, after uuid.UUID) (int, error)
-	// ReadyEvents returns how many events wait to be published and are not deferred; limit stands for so many or more.
+	// ReadyEvents returns the number of events that wait to be published and are not deferred, up to limit.
 	ReadyEvents(ctx context.Context, limit int) (int, error)
-	// Users returns the accounts that the filter chooses, sorted by id.
+	// Users returns a page of accounts, sorted by id.
 	Users(ctx context.Context, f Filter) (Page, error)
+}
 
-	// Credential returns what a login with this email is checked against; an empty one if there is none.
+// LoginStore stores credentials and login failures.
+type LoginStore interface {
+	// Credential returns the credential of an email. It is empty for an unknown email.
 	Credential(ctx context.Context, email string) (Credential, error)
-	// CredentialOf returns the credential of the user with this id.
+	// CredentialOf returns the credential of a user. Errors: NotFound.
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
-	// LoginFailures returns what is known of failures. It does the same work whether or not there is an account.
+	// LoginFailures returns the counts for an attempt. Its work is the same whether or not the account exists.
 	LoginFailures(ctx context.Context, a Attempt) (LoginFailures, error)
-	// HashCosts returns how many accounts were imported with password hashes of each cost, and how many were made here,
-	// whose costs are empty. It reads the hashes of imported accounts alone.
+	// HashCosts returns the number of accounts for each cost of an imported hash. The entry without a cost counts hashes of this service.
 	HashCosts(ctx context.Context) ([]HashCost, error)
-	// UpgradeHash replaces a user's password hash if it still is the old one.
+	// UpgradeHash replaces a password hash if it is still the old one.
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error
-	// RecordAttempt lets decide judge an attempt at a password, while no other attempt of the same email or user is judged, and
-	// stores the verdict. It does the same work for
-	// each verdict without a session. It returns whose session it opened, if any; NotFound if that
-	// user is gone or disabled, or its password was changed. Past MaxSessions it ends the session of this user that was
-	// not used for longest.
+	// RecordAttempt serializes the attempts for one email or user, calls decide with their failures, and stores the decision. Its work is
+	// the same for each decision without a session. It returns the caller of the session that it opened. Errors: NotFound, if the user
+	// of that session is disabled, erased or has another password since. Above MaxSessions it ends the least recently used session.
 	RecordAttempt(ctx context.Context, a Attempt, decide func(LoginFailures) (LoginDecision, error)) (Identity, error)
+}
 
-	// Sessions returns the living sessions of a user, newest first; NotFound if there is no such user.
+// SessionStore stores sessions.
+type SessionStore interface {
+	// Sessions returns the active sessions of a user, newest first. Errors: NotFound.
 	Sessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
-	// OwnerOf returns the user of a living session. Errors: NotFound, Unavailable.
+	// OwnerOf returns the user of an active session. Errors: NotFound.
 	OwnerOf(ctx context.Context, session uuid.UUID) (uuid.UUID, error)
-	// EndSessionOfToken ends a session whose refresh token was given. It does nothing if there is no such session.
+	// EndSessionOfToken ends the session of a refresh token. It does nothing if there is no such session.
 	EndSessionOfToken(ctx context.Context, id uuid.UUID) error
-	// RotateSession locks the session of an active user, lets decide look at it, at a moment by the clock that all
-	// replicas share, and stores what decide returns. NotFound if there is no such session. One that is out of date
-	// may still be there.
-	RotateSession(ctx context.Context, id uuid.UUID, decide func(s Session, now time.Time) Rotation) (Identity, error)
-	// EndSession ends one session of the user that the grant is about; NotFound if there is no such session.
+	// RotateSession locks the session of an active user, calls decide with it and the database's time, and stores the rotation. It
+	// returns the caller unless the rotation ended the session. An expired session may still exist. Errors: NotFound.
+	RotateSession(ctx context.Context, id uuid.UUID, decide func(s Session, now time.Time) Rotation) (Identity, Rotation, error)
+	// EndSession ends one session of the target of the grant. Errors: NotFound.
 	EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error
-	// EndSessions ends all sessions of the user that the grant is about.
+	// EndSessions ends all sessions of the target of the grant.
 	EndSessions(ctx context.Context, grant access.Grant) error
-	// Identify returns who a session belongs to, in one query; NotFound if the session is over or
-	// the user is not active.
+	// Identify returns the caller of an active session, in one query. Errors: NotFound, also if the user is not active.
 	Identify(ctx context.Context, userID, sessionID uuid.UUID) (Identity, error)
+}
 
-	// TokenHolder returns the user that a one-time token of this hash was made for; NotFound
-	// if there is no such token any more.
+// OneTimeTokenStore stores tokens for resets and verifications.
+type OneTimeTokenStore interface {
+	// TokenHolder returns the user of a valid one-time token. Errors: NotFound.
 	TokenHolder(ctx context.Context, hash TokenHash, purpose Purpose) (User, error)
-	// Redeem takes a one-time token away for good and then does as Change does. NotFound if
-	// there is no such token any more; an error of decide leaves the token as it is.
+	// Redeem deletes a valid one-time token and changes its user as Change does. An error of decide keeps the token. Errors: NotFound.
 	Redeem(ctx context.Context, hash TokenHash, purpose Purpose, decide Decide) (User, error)
+}
 
+// RoleStore stores roles.
+type RoleStore interface {
 	// Roles returns all roles, sorted by name.
 	Roles(ctx context.Context) ([]access.Role, error)
-	// PutRole stores a role, new or not, if it has no new permission, or if fits agrees to the size that the permissions of one of its users have then, as
-	// token.Size counts: that of the user who has most, among those who have more roles than this one. No role is given
-	// or changed meanwhile. An error of allow about the role as it was, nil if there was none, undoes it.
+	// PutRole creates or replaces a role. allow gets the stored role, or nil; its error aborts. If the role gets more permissions, fits
+	// gets the size (see token.Size) of the largest permission set that a user with the role would then have; its error aborts.
 	PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error, allow func(old *access.Role) error) error
-	// DeleteRole deletes a role after it has let decide change all users that have it. NotFound
-	// if there is no such role; the error of allow about it; RoleInUse if more than most users have it.
-	DeleteRole(ctx context.Context, grant access.Grant, name string, most int, allow func(old *access.Role) error, decide func(User) (Change, error)) error
+	// DeleteRole changes all users that have a role by decide, then deletes the role. An error of allow aborts. Errors: NotFound, and
+	// RoleInUse if more than limit users have it.
+	DeleteRole(
+		ctx context.Context, grant access.Grant, name string, limit int, allow func(old *access.Role) error, decide func(User) (Change, error),
+	) error
+}
 
-	// RecordAudit makes an entry in the audit trail about what has changed nothing.
+// AuditStore stores the audit trail.
+type AuditStore interface {
+	// RecordAudit adds an entry about an operation that changed nothing.
 	RecordAudit(ctx context.Context, entry Audit) error
-	// AuditEvents returns entries of the audit trail, newest first.
+	// AuditEvents returns a page of the audit trail, newest first.
 	AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, error)
 }
 
-// Decide looks at a locked account and says what is to become of it.
+// Decide returns the change of a locked account.
 type Decide func(context.Context, Tx, User) (Change, error)
 
-// Tx is what a decision may ask within the transaction that will store it.
+// Tx is what a decision may read in the transaction that stores it.
 type Tx interface {
-	// AnotherActiveAdmin reports whether an active admin other than id remains. The answer
-	// holds until the transaction ends.
+	// AnotherActiveAdmin reports whether an active admin other than id exists. That holds until the transaction ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
-	// Roles returns those of the names that are roles. They stay as they are until the transaction ends.
+	// Roles returns the roles that exist among the names. They do not change until the transaction ends.
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
-	// PasswordAt returns when the password of the locked account was changed last.
+	// PasswordAt returns when the password of the locked account was last changed.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
-	// FreshTokens returns how many one-time tokens were made within FreshTokenAge for the user or for its mailbox,
-	// whichever are more. Those that are void count too, and those for a mailbox whichever account had its email.
-	// now is the time of the database, by which tokens last.
+	// FreshTokens returns how many one-time tokens were created within FreshTokenAge for the user, or for its mailbox if those are more.
+	// Invalid tokens count too, and for a mailbox also those of other accounts. now is the database's time.
 	FreshTokens(ctx context.Context, u User, purpose Purpose) (n int, now time.Time, err error)
 }
 
-// NewAccount is an account that is to be stored, with the event that announces it.
+// NewAccount is an account to be imported.
 type NewAccount struct {
 	User         User
 	PasswordHash string
-	HashPrefix   string // of a hash that was made elsewhere, see password.Prefix
+	HashPrefix   string // of a hash from another system, see password.Prefix
 	Created      event.Event
 }
 
-// Change is what is to become of a locked account. The zero Change changes nothing.
+// Change describes how a locked account changes. The zero Change changes nothing.
 type Change struct {
-	User             *User         // the account after the change; nil leaves it as it is
-	Delete           bool          // erase the account and all that belongs to it
-	PasswordHash     string        // the new password's hash; empty leaves the old one
+	User             *User         // the new state of the account; nil: unchanged
+	Delete           bool          // erase the account
+	PasswordHash     string        // the new hash; empty: unchanged
 	EndSessions      bool          // end all sessions
-	NewSession       *NewSession   // a session to be opened after that
-	Token            *OneTimeToken // to be stored
-	InvalidateTokens bool          // end all one-time tokens for a new password
-	ClearFailures    bool          // clear all counts of failures with the email, and of the user
-	LoginNetwork     netip.Prefix  // a network to be known as one from which the user has logged in
+	NewSession       *NewSession   // a session to open after that
+	Token            *OneTimeToken // a token to store
+	InvalidateTokens bool          // invalidate all reset tokens
+	ClearFailures    bool          // delete the login failures of the email and of the user
+	LoginNetwork     netip.Prefix  // a network to record as known
 	Events           []event.Event
-	// Audit are the entries about the change; they are about the account. If it ends sessions, the first one tells how many.
+	// Audit are the audit entries about the account. If the change ends sessions, the first entry gets their number.
 	Audit []Audit
 }
 
 // NewSession is a session that a change opens.
 type NewSession struct {
 	Session  Session
-	Identity Identity // filled in by the store: whose session it is
+	Identity Identity // set by the store: the caller of the session
 }
 
-// Rotation is what is to become of a locked session. The zero Turn changes nothing.
+// RotationOutcome is the result of presenting a refresh token.
+type RotationOutcome int
+
+// The outcomes of presenting a refresh token.
+const (
+	Repeated RotationOutcome = iota // the previous token within its grace: nothing changes
+	Rotated                         // the current token: the session gets a new one
+	Reused                          // a used token: the session ends
+	Expired                         // the session had expired, and ends
+)
+
+// Rotation is the decision about a locked session.
 type Rotation struct {
-	Session *Session // the session after the turn; nil leaves it as it is
-	End     Action   // end the session, and call it so in the audit trail; TurnSession then returns NotFound
+	Outcome RotationOutcome
+	Session Session // the session after the rotation; zero if it ends
 }

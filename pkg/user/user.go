@@ -1,5 +1,4 @@
-// Package user says what an account is and the rules of its life. It knows no SQL,
-// no HTTP and no AMQP.
+// Package user defines accounts and their rules. It is independent of SQL, HTTP and AMQP.
 package user
 
 import (
@@ -13,87 +12,85 @@ import (
 	"user-service/pkg/password"
 )
 
-// Status says whether an account can be used.
+// Status is the status of an account.
 type Status string
 
-// The states of an account.
+// The statuses of an account.
 const (
 	Active   Status = "active"
 	Disabled Status = "disabled"
 )
 
-// Valid reports whether s is one of the states.
+// Valid reports whether s is a known status.
 func (s Status) Valid() bool { return s == Active || s == Disabled }
 
-// User is an account as its owner, the API and the events show it. The names of its
-// members are the standard claims of OpenID Connect Core 1.0 section 5.1 where one exists.
+// User is an account as the API and the events show it. Its field names are those of OpenID Connect Core 1.0 section 5.1 where they exist.
 type User struct {
 	ID            uuid.UUID `json:"id"`
-	Email         string    `json:"email"` // as it was given; unique whatever its case
+	Email         string    `json:"email"` // as it was given; unique by EmailKey
 	EmailVerified bool      `json:"email_verified"`
 	Profile
 	Roles     []string  `json:"roles"` // sorted
 	Status    Status    `json:"status"`
-	Version   int64     `json:"version"` // rises by one with each change
+	Version   int64     `json:"version"` // increases by one with each change
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
 }
 
-// Profile is what a user says of itself. A member without a value is empty.
+// Profile are the fields that a user chooses. A field without a value is empty.
 type Profile struct {
 	Name     string          `json:"name,omitempty"`
 	Picture  string          `json:"picture,omitempty"`  // an https URL
 	Locale   string          `json:"locale,omitempty"`   // BCP 47
 	Zoneinfo string          `json:"zoneinfo,omitempty"` // IANA time zone
-	Metadata json.RawMessage `json:"metadata,omitempty"` // a JSON object of the application's own, compact
+	Metadata json.RawMessage `json:"metadata,omitempty"` // a JSON object of the application, compact
 }
 
-// Identity is who makes a request: the caller's rights, and its own account, as both
-// are at this moment.
+// Identity is an authenticated caller with their permissions and their account.
 type Identity struct {
 	access.Caller
 	User     User
 	AuthTime time.Time // when the user logged in
 }
 
-// Session is one login of a user, kept alive by refresh tokens.
+// Session is a session of a user.
 type Session struct {
 	ID        uuid.UUID
 	UserID    uuid.UUID
-	Counter   uint64    // which refresh token is the living one
+	Counter   uint64    // the number of the current refresh token
 	CreatedAt time.Time // when the user logged in
-	RotatedAt time.Time // when the living refresh token was made
-	ExpiresAt time.Time // after this moment the session is over
+	RotatedAt time.Time // when the current refresh token was issued
+	ExpiresAt time.Time // when the session ends
 	UserAgent string    // of the last login or refresh
 	IP        netip.Addr
 }
 
-// Credential is what a login is checked against.
+// Credential is the password of an account.
 type Credential struct {
 	UserID       uuid.UUID
 	Email        string
 	PasswordHash string // PHC string
-	Imported     bool   // the hash was made elsewhere
+	Imported     bool   // the hash was computed by another system
 	ChangedAt    time.Time
 	Status       Status
 
 	number uint64 // see password.Stored
 }
 
-// HashCost is how many imported accounts have password hashes of a cost; without costs, how many other accounts there are.
+// HashCost is the number of imported accounts with hashes of one cost. The one without a cost counts all other accounts.
 type HashCost = password.Count
 
-// Filter chooses users for a list. Empty members choose all.
+// Filter selects users. Empty fields select all.
 type Filter struct {
-	Limit  int       // at most so many
-	After  uuid.UUID // only users whose id sorts after this one
-	Email  string    // exactly this email, whatever its case
-	Prefix string    // email or name begins so, whatever its case
-	Role   string    // has this role
+	Limit  int       // the maximum number of users
+	After  uuid.UUID // only users with an id above this one
+	Email  string    // the email, by EmailKey
+	Prefix string    // the beginning of the email or the name, case-insensitive
+	Role   string    // only users with this role
 	Status Status
 }
 
-// Page is a part of a list.
+// Page is a page of users.
 type Page struct {
 	Users []User
 	More  bool // whether another page follows

@@ -5,14 +5,14 @@ import (
 	"unicode"
 )
 
-// isInvisible reports whether a character shows nothing and takes no room, or no ink: those with the property
-// Default_Ignorable_Code_Point, and the blank of Braille, which is a letter to everything else.
+// isInvisible reports whether a character has no visible shape: one with the property Default_Ignorable_Code_Point, or the Braille blank,
+// which Unicode classifies as a symbol.
 func isInvisible(r rune) bool {
 	const blankBraille = '\u2800'
 	return r == blankBraille || isDefaultIgnorable(r)
 }
 
-// isDefaultIgnorable derives the property as DerivedCoreProperties.txt of the Unicode Character Database says.
+// isDefaultIgnorable computes the property by its definition in DerivedCoreProperties.txt of the Unicode Character Database.
 func isDefaultIgnorable(r rune) bool {
 	if !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Cf, unicode.Variation_Selector) {
 		return false
@@ -21,12 +21,12 @@ func isDefaultIgnorable(r rune) bool {
 	return !annotation && !hieroglyph && !unicode.In(r, unicode.White_Space, unicode.Prepended_Concatenation_Mark)
 }
 
-// isVisible reports whether a character can be seen: it is no blank, and has a shape of its own.
+// isVisible reports whether a character has a visible shape.
 func isVisible(r rune) bool {
 	return unicode.IsGraphic(r) && !unicode.IsSpace(r) && !isInvisible(r)
 }
 
-// visible takes control, format and other invisible characters out of a text that is shown to others.
+// visible removes control, format and invisible characters.
 func visible(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsGraphic(r) && !isInvisible(r) {
@@ -36,10 +36,10 @@ func visible(s string) string {
 	}, strings.ToValidUTF8(s, ""))
 }
 
-// checkVisible adds what is wrong with a text that is shown to others.
+// checkVisible validates a text that other users see.
 func checkVisible(pointer, text string, errs *FieldErrors) {
 	if strings.ContainsFunc(text, unsafeInName) {
-		errs.Add(pointer, InvalidCharacters, "must not contain control characters, nor those that turn the direction of the text around")
+		errs.Add(pointer, InvalidCharacters, "must not contain control characters or characters that change the direction of the text")
 	} else if text != "" && !strings.ContainsFunc(text, isVisible) {
 		errs.Add(pointer, Invisible, "must contain a visible character")
 	}

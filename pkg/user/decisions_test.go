@@ -1,0 +1,370 @@
+package user
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"user-service/pkg/access"
+	"user-service/pkg/event"
+)
+
+// deciding is a service whose decisions need no store.
+var deciding = &Service{
+	cfg: Config{MaxFailures: 5, RefreshIdleTTL: idle, RefreshTTL: absolute},
+	now: func() time.Time { return login },
+}
+
+// answers is a Tx with fixed answers.
+type answers struct {
+	otherAdmin bool
+	roles      []access.Role
+	passwordAt time.Time
+	fresh      int
+}
+
+func (a answers) AnotherActiveAdmin(context.Context, uuid.UUID) (bool, error) {
+	return a.otherAdmin, nil
+}
+
+func (a answers) Roles(context.Context, []string) ([]access.Role, error) { return a.roles, nil }
+
+func (a answers) PasswordAt(context.Context, uuid.UUID) (time.Time, error) { return a.passwordAt, nil }
+
+func (a answers) FreshTokens(context.Context, User, Purpose) (int, time.Time, error) {
+	return a.fresh, login, nil
+}
+
+func person(roles ...string) User {
+	return User{
+		ID: uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057"), Email: "ada@example.com", EmailVerified: true,
+		Profile: Profile{Name: "Ada"}, Roles: roles, Status: Active, Version: 3,
+	}
+}
+
+// codeOf returns the code of an error, or an empty one.
+func codeOf(err error) Code {
+	var e *Error
+	errors.As(err, &e)
+	if e == nil {
+		return ""
+	}
+	return e.Code
+}
+
+// summary describes a change in one line.
+func summary(change Change) string {
+	var parts []string
+	if change.User != nil {
+		parts = append(parts, "user")
+	}
+	if change.Delete {
+		parts = append(parts, "delete")
+	}
+	if change.PasswordHash != "" {
+		parts = append(parts, "hash")
+	}
+	if change.EndSessions {
+		parts = append(parts, "sessions")
+	}
+	if change.NewSession != nil {
+		parts = append(parts, "new session")
+	}
+	if change.Token != nil {
+		parts = append(parts, "token")
+	}
+	if change.InvalidateTokens {
+		parts = append(parts, "no tokens")
+	}
+	if change.ClearFailures {
+		parts = append(parts, "no failures")
+	}
+	for _, e := range change.Events {
+		parts = append(parts, string(e.Type))
+	}
+	for _, entry := range change.Audit {
+		parts = append(parts, string(entry.Action))
+	}
+	return strings.Join(parts, ", ")
+}
+
+func never(int64) bool { return false }
+
+func TestDecideUpdate(t *testing.T) {
+	t.Parallel()
+	patch := func(members Profile, email string) Edit {
+		return Replacement{Email: email, Profile: members}
+	}
+	verified := passwordTime(login)
+	for name, c := range map[string]struct {
+		update update
+		tx     answers
+		want   string
+		code   Code
+	}{
+		"nothing changes":          {update{edit: patch(person().Profile, "ada@example.com"), self: true}, answers{}, "", ""},
+		"a name":                   {update{edit: patch(Profile{Name: "Ada L."}, "ada@example.com"), self: true}, answers{}, "user, user.updated, user_updated", ""},
+		"another version":          {update{edit: patch(Profile{}, "ada@example.com"), self: true, cond: never}, answers{}, "", PreconditionFailed},
+		"one's email":              {update{edit: patch(person().Profile, "new@example.com"), self: true, verified: verified}, answers{passwordAt: login}, "user, token, user.updated, user.email_verification_requested, user_updated, authn_token_created", ""},
+		"one's email, no password": {update{edit: patch(person().Profile, "new@example.com"), self: true}, answers{passwordAt: login}, "", ReauthenticationRequired},
+		"one's email, old password": {
+			update{edit: patch(person().Profile, "new@example.com"), self: true, verified: verified},
+			answers{passwordAt: login.Add(time.Second)},
+			"", ReauthenticationRequired,
+		},
+		"another's email":         {update{edit: patch(person().Profile, "new@example.com")}, answers{}, "user, sessions, token, user.updated, user.email_verification_requested, user_updated, authn_token_created", ""},
+		"a mailbox with 5 tokens": {update{edit: patch(person().Profile, "new@example.com")}, answers{fresh: 5}, "user, sessions, user.updated, user_updated", ""},
+		"an email's version":      {update{edit: patch(person().Profile, "new@example.com"), cond: never}, answers{}, "", PreconditionFailed},
+	} {
+		change, err := deciding.decideUpdate(t.Context(), c.tx, person("user"), c.update)
+		if got := summary(change); got != c.want || codeOf(err) != c.code {
+			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+		}
+		if change.Token != nil && change.User.EmailVerified {
+			t.Errorf("%s: the new email is verified", name)
+		}
+	}
+}
+
+func TestTheLastAdminStays(t *testing.T) {
+	t.Parallel()
+	known := []access.Role{{Name: "admin", Permissions: access.Permissions()}, {Name: "user"}}
+	disabledAdmin := person("admin")
+	disabledAdmin.Status = Disabled
+	for name, decide := range map[string]func(answers, User) (Change, error){
+		"demoted": func(tx answers, u User) (Change, error) {
+			return deciding.decideRoles(t.Context(), tx, u, []string{"user"}, nil)
+		},
+		"disabled": func(tx answers, u User) (Change, error) {
+			return deciding.decideStatus(t.Context(), tx, u, Disabled, nil)
+		},
+		"erased": func(tx answers, u User) (Change, error) { return deciding.decideErasure(t.Context(), tx, u, nil) },
+	} {
+		for _, c := range []struct {
+			old     User
+			another bool
+			code    Code
+		}{
+			{person("admin"), false, LastAdmin},
+			{person("admin"), true, ""},
+			{person("user"), false, ""},
+			{disabledAdmin, false, ""},
+		} {
+			if _, err := decide(answers{otherAdmin: c.another, roles: known}, c.old); codeOf(err) != c.code {
+				t.Errorf("%s: %v with roles %v, status %s and another admin %t", name, err, c.old.Roles, c.old.Status, c.another)
+			}
+		}
+	}
+}
+
+func TestDecideStatusAndErasure(t *testing.T) {
+	t.Parallel()
+	disabled := person("user")
+	disabled.Status = Disabled
+	for name, c := range map[string]struct {
+		change func() (Change, error)
+		want   string
+		code   Code
+	}{
+		"disable": {func() (Change, error) {
+			return deciding.decideStatus(t.Context(), answers{}, person("user"), Disabled, nil)
+		}, "user, sessions, no tokens, user.updated, user_updated", ""},
+		"disable again": {func() (Change, error) { return deciding.decideStatus(t.Context(), answers{}, disabled, Disabled, nil) }, "sessions, no tokens", ""},
+		"enable":        {func() (Change, error) { return deciding.decideStatus(t.Context(), answers{}, disabled, Active, nil) }, "user, user.updated, user_updated", ""},
+		"another version": {func() (Change, error) {
+			return deciding.decideStatus(t.Context(), answers{}, person("user"), Disabled, never)
+		}, "", PreconditionFailed},
+		"erase": {func() (Change, error) { return deciding.decideErasure(t.Context(), answers{}, person("user"), nil) }, "delete, user.deleted, user_deleted", ""},
+		"erase another version": {func() (Change, error) {
+			return deciding.decideErasure(t.Context(), answers{}, person("user"), never)
+		}, "", PreconditionFailed},
+	} {
+		change, err := c.change()
+		if got := summary(change); got != c.want || codeOf(err) != c.code {
+			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+		}
+	}
+	if erased, err := deciding.decideErasure(t.Context(), answers{}, person("user"), nil); err != nil || erased.Events[0].UserVersion != 4 {
+		t.Errorf("the deletion has not the version above the last one: %+v, %v", erased.Events, err)
+	}
+}
+
+func TestDecideRoles(t *testing.T) {
+	t.Parallel()
+	large := access.Role{Name: "large"}
+	for i := range 100 {
+		large.Permissions = append(large.Permissions, access.Permission(fmt.Sprintf("%s:%d", strings.Repeat("orders", 16), i)))
+	}
+	known := []access.Role{{Name: "user"}, {Name: "clerk", Permissions: []access.Permission{"orders:read"}}, large}
+	many := slices.Repeat([]string{"clerk"}, 31)
+	for name, c := range map[string]struct {
+		roles []string
+		cond  Precondition
+		want  string
+		code  Code
+	}{
+		"the same":        {[]string{"user"}, nil, "", ""},
+		"one more, twice": {[]string{"user", "clerk", "clerk"}, nil, "user, user.updated, authz_change", ""},
+		"none":            {[]string{}, nil, "user, user.updated, authz_change", ""},
+		"unknown":         {[]string{"user", "boss"}, nil, "", Invalid},
+		"too many":        {many, nil, "", Invalid},
+		"too large":       {[]string{"large"}, nil, "", Invalid},
+		"another version": {[]string{"clerk"}, never, "", PreconditionFailed},
+	} {
+		change, err := deciding.decideRoles(t.Context(), answers{roles: known}, person("user"), c.roles, c.cond)
+		if got := summary(change); got != c.want || codeOf(err) != c.code {
+			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+		}
+	}
+	change, err := deciding.decideWithoutRole(person("clerk", "user"), "clerk")
+	if err != nil || !slices.Equal(change.User.Roles, []string{"user"}) {
+		t.Errorf("without the deleted role: %v, %v", change.User, err)
+	}
+}
+
+func TestDecidePasswordAndReset(t *testing.T) {
+	t.Parallel()
+	session := &NewSession{Session: Session{ID: uuid.New()}}
+	change, err := deciding.decidePassword(t.Context(), answers{passwordAt: login}, person("user"), passwordTime(login), "hash", session)
+	if got, want := summary(change), "hash, sessions, new session, no tokens, user.password_changed, authn_password_change"; got != want || err != nil {
+		t.Errorf("a new password: %q (%v), want %q", got, err, want)
+	}
+	_, err = deciding.decidePassword(t.Context(), answers{passwordAt: login.Add(1)}, person("user"), passwordTime(login), "hash", session)
+	if codeOf(err) != ReauthenticationRequired {
+		t.Errorf("a password that was changed in between: %v", err)
+	}
+
+	unverified := person("user")
+	unverified.EmailVerified = false
+	network := netip.MustParsePrefix("192.0.2.0/24")
+	for name, c := range map[string]struct {
+		user User
+		want string
+	}{
+		"verified":   {person("user"), "hash, sessions, no tokens, no failures, user.password_changed, authn_password_change"},
+		"unverified": {unverified, "user, hash, sessions, no tokens, no failures, user.updated, user.password_changed, user_updated, authn_password_change"},
+	} {
+		change, err := deciding.decideReset(c.user, "hash", network)
+		if got := summary(change); got != c.want || err != nil || change.LoginNetwork != network {
+			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+		}
+	}
+}
+
+func TestDecideVerification(t *testing.T) {
+	t.Parallel()
+	unverified := person("user")
+	unverified.EmailVerified = false
+	for name, c := range map[string]struct {
+		user  User
+		fresh int
+		want  string
+	}{
+		"verified already":  {person("user"), 0, ""},
+		"the first token":   {unverified, 0, "token, user.email_verification_requested, authn_token_created"},
+		"the fifth token":   {unverified, 4, "token, user.email_verification_requested, authn_token_created"},
+		"more than allowed": {unverified, 5, ""},
+	} {
+		change, err := deciding.decideVerification(t.Context(), answers{fresh: c.fresh}, c.user)
+		if got := summary(change); got != c.want || err != nil {
+			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+		}
+		if change.Token != nil && (change.Token.ExpiresAt.Sub(change.Token.CreatedAt) != 24*time.Hour || change.Token.Email != c.user.Email) {
+			t.Errorf("%s: the token is %+v", name, change.Token)
+		}
+	}
+	if change, err := deciding.decideVerified(unverified); err != nil || !change.User.EmailVerified || change.User.Version != 4 {
+		t.Errorf("a verified email: %+v, %v", change.User, err)
+	}
+}
+
+func TestDecideAttempt(t *testing.T) {
+	t.Parallel()
+	active := Credential{UserID: person().ID, Status: Active, ChangedAt: login}
+	session := &Session{ID: uuid.New()}
+	blocked := LoginFailures{Now: login, Network: FailureCount{Count: 5, BlockedUntil: login.Add(time.Minute)}}
+	for name, c := range map[string]struct {
+		failures LoginFailures
+		check    passwordCheck
+		actions  []Action
+		event    event.Type
+		locked   bool
+		refused  bool
+		failure  bool
+	}{
+		"correct":                    {LoginFailures{Now: login}, passwordCheck{cred: active, ok: true, failed: LoginFailed, session: session}, []Action{LoginSucceeded}, event.LoggedIn, false, false, false},
+		"correct, reauthentication":  {LoginFailures{Now: login}, passwordCheck{cred: active, ok: true, failed: PasswordChangeFailed}, nil, "", false, false, false},
+		"wrong":                      {LoginFailures{Now: login}, passwordCheck{cred: active, failed: LoginFailed}, []Action{LoginFailed}, "", false, false, true},
+		"wrong, for the fifth time":  {LoginFailures{Now: login, Network: FailureCount{Count: 4}}, passwordCheck{cred: active, failed: LoginFailed}, []Action{LoginBlocked}, "", true, false, true},
+		"wrong, for the 100th time":  {LoginFailures{Now: login, Total: FailureCount{Count: 99}}, passwordCheck{failed: LoginFailed}, []Action{LoginBlocked}, "", true, false, true},
+		"correct, during a backoff":  {blocked, passwordCheck{cred: active, ok: true, failed: LoginFailed, session: session}, []Action{LoginFailed}, "", false, true, false},
+		"wrong, during a backoff":    {blocked, passwordCheck{cred: active, failed: LoginFailed}, []Action{LoginFailed}, "", false, true, false},
+		"wrong, from a known one":    {LoginFailures{Now: login, Known: true, Total: FailureCount{Count: 99}}, passwordCheck{failed: LoginFailed}, []Action{LoginFailed}, "", false, false, true},
+		"wrong, an unknown email":    {LoginFailures{Now: login}, passwordCheck{failed: LoginFailed}, []Action{LoginFailed}, "", false, false, true},
+		"wrong, a reauthentication":  {LoginFailures{Now: login}, passwordCheck{cred: active, failed: PasswordChangeFailed}, []Action{PasswordChangeFailed}, "", false, false, true},
+		"correct, after 4 failures ": {LoginFailures{Now: login, Network: FailureCount{Count: 4}}, passwordCheck{cred: active, ok: true, session: session}, []Action{LoginSucceeded}, event.LoggedIn, false, false, false},
+	} {
+		decision, refusal, err := deciding.decideAttempt(c.failures, c.check)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		var actions []Action
+		for _, entry := range decision.Audit {
+			actions = append(actions, entry.Action)
+		}
+		if diff := cmp.Diff(c.actions, actions); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		if decision.Event.Type != c.event || (decision.LockedOut.Type != "") != c.locked || (refusal != nil) != c.refused ||
+			(decision.Failure != nil) != c.failure || decision.Success != (c.check.ok && !c.refused) {
+			t.Errorf("%s: %+v, refusal %v", name, decision, refusal)
+		}
+		if c.refused && codeOf(refusal) != TooManyRequests {
+			t.Errorf("%s: the refusal is %v", name, refusal)
+		}
+	}
+}
+
+func TestRolesThatCanChange(t *testing.T) {
+	t.Parallel()
+	admin := access.Role{Name: "admin", Permissions: access.Permissions()}
+	less := access.Role{Name: "admin", Permissions: access.Permissions()[1:]}
+	refused := func(*access.Role) bool { return false }
+	for name, c := range map[string]struct {
+		err  error
+		code Code
+	}{
+		"replace admin":            {allowPut(&admin, admin, nil), ""},
+		"admin with less":          {allowPut(&admin, less, nil), BuiltInRole},
+		"a new role":               {allowPut(nil, access.Role{Name: "clerk"}, nil), ""},
+		"a condition":              {allowPut(nil, access.Role{Name: "clerk"}, refused), PreconditionFailed},
+		"delete a role":            {allowDelete(&admin, "clerk", nil), ""},
+		"delete admin":             {allowDelete(&admin, "admin", nil), BuiltInRole},
+		"delete user":              {allowDelete(&admin, "user", nil), BuiltInRole},
+		"delete with a condition":  {allowDelete(&admin, "clerk", refused), PreconditionFailed},
+		"permissions that fit":     {fits(100), ""},
+		"permissions for no token": {fits(100_000), Invalid},
+	} {
+		if codeOf(c.err) != c.code {
+			t.Errorf("%s: %v", name, c.err)
+		}
+	}
+	audit := RoleStored(&less, admin)
+	if audit.Detail.Change != RoleUpdated || !slices.Equal(audit.Detail.Added, access.Permissions()[:1]) || len(audit.Detail.Removed) != 0 {
+		t.Errorf("a role that gains a permission: %+v", audit.Detail)
+	}
+	if audit := RoleStored(nil, admin); audit.Detail.Change != RoleCreated || len(audit.Detail.Added) != len(access.Permissions()) {
+		t.Errorf("a new role: %+v", audit.Detail)
+	}
+	if audit := RoleRemoved(less); audit.Detail.Change != RoleDeleted || len(audit.Detail.Removed) != len(less.Permissions) {
+		t.Errorf("a deleted role: %+v", audit.Detail)
+	}
+}

@@ -1,0 +1,331 @@
+package user
+
+import (
+	"context"
+	"crypto/rand"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"user-service/pkg/access"
+	"user-service/pkg/event"
+)
+
+const (
+	goodPassword = "seven green kettles sing"
+	newPassword  = "nine blue lanterns hum"
+)
+
+func rand32() string { return rand.Text() + rand.Text() }
+
+// registered is a service with one account.
+func registered(t *testing.T) (*memory, *Service, User) {
+	t.Helper()
+	m, s := newMemory(t)
+	u, err := s.Register(t.Context(), Registration{Email: "ada@example.com", Password: goodPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, s, u
+}
+
+// from is a context of a request from a network.
+func from(t *testing.T) context.Context {
+	t.Helper()
+	return WithOrigin(t.Context(), Origin{IP: netip.MustParseAddr("192.0.2.1"), UserAgent: "test"})
+}
+
+func TestRegister(t *testing.T) {
+	t.Parallel()
+	m, s, u := registered(t)
+	if !slices.Equal(m.announced, []event.Type{event.UserCreated, event.EmailVerificationRequested}) || u.Version != 1 || u.EmailVerified {
+		t.Errorf("%v for %+v", m.announced, u)
+	}
+	for name, c := range map[string]struct {
+		r    Registration
+		code Code
+	}{
+		"a taken email":   {Registration{Email: "ADA@example.com", Password: goodPassword}, EmailTaken},
+		"no email":        {Registration{Password: goodPassword}, Invalid},
+		"no password":     {Registration{Email: "b@example.com"}, Invalid},
+		"a weak password": {Registration{Email: "b@example.com", Password: "short"}, Invalid},
+	} {
+		if _, err := s.Register(t.Context(), c.r); codeOf(err) != c.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if !slices.Contains(m.audit, UserCreateFailed) {
+		t.Error("a taken email is not in the audit trail")
+	}
+	_, err := s.Create(t.Context(), access.Internal(uuid.Nil), Registration{Email: "c@example.com", Password: goodPassword}, "user", "boss")
+	if codeOf(err) != Invalid {
+		t.Errorf("an unknown role: %v", err)
+	}
+	s.cfg.RegistrationEnabled = false
+	if _, err := s.Register(t.Context(), Registration{}); codeOf(err) != RegistrationDisabled {
+		t.Errorf("registration is disabled: %v", err)
+	}
+}
+
+func TestLogin(t *testing.T) {
+	t.Parallel()
+	m, s, u := registered(t)
+	ctx := from(t)
+	for name, c := range map[string]struct {
+		login Login
+		code  Code
+	}{
+		"the password":      {Login{"Ada@Example.com", goodPassword}, ""},
+		"a wrong password":  {Login{"ada@example.com", newPassword}, InvalidCredentials},
+		"an unknown email":  {Login{"nobody@example.com", goodPassword}, InvalidCredentials},
+		"no email":          {Login{"", goodPassword}, Invalid},
+		"no password":       {Login{"ada@example.com", ""}, Invalid},
+		"too long to check": {Login{"ada@example.com", string(make([]byte, 600))}, Invalid},
+	} {
+		if _, err := s.Login(ctx, c.login); codeOf(err) != c.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	u.Status = Disabled
+	m.users[u.ID] = u
+	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); codeOf(err) != InvalidCredentials {
+		t.Errorf("a disabled account: %v", err)
+	}
+	u.Status = Active
+	m.users[u.ID] = u
+	for range 5 {
+		_, _ = s.Login(ctx, Login{"ada@example.com", newPassword})
+	}
+	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); codeOf(err) != TooManyRequests {
+		t.Errorf("during a backoff: %v", err)
+	}
+	m.now = m.now.Add(longestWait + time.Second)
+	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); err != nil {
+		t.Errorf("after the backoff: %v", err)
+	}
+	m.hashes[u.ID] = "an unknown format"
+	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); codeOf(err) != InvalidCredentials {
+		t.Errorf("a hash of an unknown format: %v", err)
+	}
+}
+
+func TestRefreshAndLogout(t *testing.T) {
+	t.Parallel()
+	m, s, u := registered(t)
+	ctx := from(t)
+	first, err := s.Login(ctx, Login{"ada@example.com", goodPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, err := s.VerifyAccess(first.Access)
+	if err != nil || claims.UserID != u.ID {
+		t.Fatalf("%+v, %v", claims, err)
+	}
+	second, err := s.Refresh(ctx, first.Refresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := s.Refresh(ctx, first.Refresh); err != nil || again.Refresh != second.Refresh {
+		t.Errorf("within the grace the successor is another one: %v", err)
+	}
+	if caller, err := s.Identify(ctx, claims); err != nil || caller.UserID != u.ID {
+		t.Errorf("the caller is %+v, %v", caller, err)
+	}
+	session, issued := s.SessionOf(second.Refresh)
+	if owner, active, err := s.OwnerOf(ctx, session); owner != u.ID || !active || !issued || err != nil {
+		t.Errorf("the session is that of %s, active %t: %v", owner, active, err)
+	}
+	m.now = m.now.Add(time.Minute)
+	if _, err := s.Refresh(ctx, first.Refresh); codeOf(err) != InvalidRefreshToken || len(m.sessions) != 0 {
+		t.Errorf("a reused token: %v, %d sessions", err, len(m.sessions))
+	}
+	if _, err := s.Refresh(ctx, second.Refresh); codeOf(err) != InvalidRefreshToken || !slices.Contains(m.audit, SessionUsedAfterEnd) {
+		t.Errorf("a token of an ended session: %v", err)
+	}
+	if _, err := s.Identify(ctx, claims); codeOf(err) != InvalidAccessToken {
+		t.Errorf("the caller of an ended session: %v", err)
+	}
+	if _, active, err := s.OwnerOf(ctx, session); active || err != nil {
+		t.Errorf("an ended session is active: %t, %v", active, err)
+	}
+	for _, bad := range []string{"", "x.y", first.Access} {
+		if _, err := s.Refresh(ctx, bad); codeOf(err) != InvalidRefreshToken {
+			t.Errorf("%q is refreshed: %v", bad, err)
+		}
+		if err := s.LogoutByRefreshToken(ctx, bad); codeOf(err) != InvalidRefreshToken {
+			t.Errorf("%q logs out: %v", bad, err)
+		}
+	}
+	if err := s.LogoutByRefreshToken(ctx, second.Refresh); err != nil {
+		t.Errorf("a logout after the end of the session: %v", err)
+	}
+	third, err := s.Login(ctx, Login{"ada@example.com", goodPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.now = m.now.Add(idle + time.Second)
+	if _, err := s.Refresh(ctx, third.Refresh); codeOf(err) != InvalidRefreshToken || len(m.sessions) != 0 {
+		t.Errorf("an expired session is refreshed: %v", err)
+	}
+}
+
+func TestChangePassword(t *testing.T) {
+	t.Parallel()
+	m, s, u := registered(t)
+	ctx := from(t)
+	tokens, err := s.Login(ctx, Login{"ada@example.com", goodPassword})
+	if err != nil {
+		t.Fatal(err)
+	}
+	claims, _ := s.VerifyAccess(tokens.Access)
+	caller, err := s.Identify(ctx, claims)
+	if err != nil {
+		t.Fatal(err)
+	}
+	grant := access.Internal(u.ID)
+	for name, c := range map[string]struct {
+		change NewPassword
+		code   Code
+	}{
+		"no current one":        {NewPassword{"", newPassword}, Invalid},
+		"no new one":            {NewPassword{goodPassword, ""}, Invalid},
+		"a weak one":            {NewPassword{goodPassword, "password"}, Invalid},
+		"a wrong current one":   {NewPassword{newPassword, newPassword}, ReauthenticationRequired},
+		"the user's own email ": {NewPassword{goodPassword, "ada@example.com"}, Invalid},
+	} {
+		if _, err := s.ChangePassword(ctx, caller, grant, c.change); codeOf(err) != c.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := s.ChangePassword(ctx, caller, grant, NewPassword{goodPassword, newPassword}); err != nil {
+		t.Fatal(err)
+	}
+	if len(m.sessions) != 1 {
+		t.Errorf("there are %d sessions, want the new one", len(m.sessions))
+	}
+	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); codeOf(err) != InvalidCredentials {
+		t.Errorf("the old password: %v", err)
+	}
+	if _, err := s.Login(ctx, Login{"ada@example.com", newPassword}); err != nil {
+		t.Errorf("the new password: %v", err)
+	}
+	admin := access.Caller{UserID: uuid.New(), Permissions: []access.Permission{access.UsersWrite}}
+	_, err = s.Update(ctx, Identity{Caller: admin}, access.SelfOr(access.UsersWrite).Grant(admin, u.ID), Replacement{Email: "new@example.com"}, nil)
+	if err != nil || m.users[u.ID].Email != "new@example.com" || len(m.sessions) != 0 {
+		t.Errorf("another's change of an email: %v, %d sessions", err, len(m.sessions))
+	}
+}
+
+func TestConfirmReset(t *testing.T) {
+	t.Parallel()
+	m, s, u := registered(t)
+	ctx := from(t)
+	token := "0123456789012345678901234567890123456789012"
+	m.tokens[hashToken(token)] = u.ID
+	for name, c := range map[string]struct {
+		reset Reset
+		code  Code
+	}{
+		"no token":         {Reset{"", newPassword}, Invalid},
+		"no password":      {Reset{token, ""}, Invalid},
+		"an unknown token": {Reset{"x", newPassword}, InvalidToken},
+		"the user's email": {Reset{token, "ada@example.com"}, Invalid},
+	} {
+		if err := s.ConfirmReset(ctx, c.reset); codeOf(err) != c.code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if valid, err := s.IsReset(ctx, token); !valid || err != nil {
+		t.Errorf("the token is valid: %t, %v", valid, err)
+	}
+	if err := s.ConfirmReset(ctx, Reset{token, newPassword}); err != nil || !m.users[u.ID].EmailVerified {
+		t.Errorf("%v, verified %t", err, m.users[u.ID].EmailVerified)
+	}
+	if err := s.ConfirmReset(ctx, Reset{token, newPassword}); codeOf(err) != InvalidToken {
+		t.Errorf("a used token: %v", err)
+	}
+	if valid, err := s.IsReset(ctx, token); valid || err != nil {
+		t.Errorf("a used token is valid: %t, %v", valid, err)
+	}
+	if _, err := s.Login(ctx, Login{"ada@example.com", newPassword}); err != nil {
+		t.Errorf("the new password: %v", err)
+	}
+}
+
+func TestRequestsForTokens(t *testing.T) {
+	t.Parallel()
+	m, s, u := registered(t)
+	m.announced = nil
+	for _, email := range []string{"ada@example.com", "nobody@example.com"} {
+		if err := s.RequestReset(from(t), email); err != nil {
+			t.Errorf("%s: %v", email, err)
+		}
+	}
+	if err := s.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RequestVerification(t.Context(), access.Internal(u.ID)); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(m.announced, []event.Type{event.PasswordResetRequested, event.EmailVerificationRequested}) {
+		t.Errorf("the events are %v", m.announced)
+	}
+	if err := s.RequestReset(from(t), "not an email"); codeOf(err) != Invalid {
+		t.Errorf("not an email: %v", err)
+	}
+}
+
+func TestReplay(t *testing.T) {
+	t.Parallel()
+	m, s, u := registered(t)
+	m.announced = nil
+	var reports int
+	progress, err := s.Replay(t.Context(), Replay{Rate: 1_000_000, Progress: func(ReplayProgress) { reports++ }})
+	if err != nil || progress.Announced != 1 || progress.Last != u.ID || reports == 0 || !slices.Equal(m.announced, []event.Type{event.Snapshot}) {
+		t.Errorf("%+v, %v after %d reports: %v", progress, err, reports, m.announced)
+	}
+	if progress, err := s.Replay(t.Context(), Replay{User: u.ID}); err != nil || progress.Announced != 1 {
+		t.Errorf("one user: %+v, %v", progress, err)
+	}
+	if _, err := s.Replay(t.Context(), Replay{User: uuid.New()}); codeOf(err) != NotFound {
+		t.Errorf("an unknown user: %v", err)
+	}
+}
+
+func TestImport(t *testing.T) {
+	t.Parallel()
+	m, s := newMemory(t)
+	importer, err := s.NewImporter(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const hash = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52"
+	good := Import{ID: uuid.New(), Email: " ada@example.com ", PasswordHash: hash, Roles: []string{"admin", "user"}, Status: Disabled, CreatedAt: login}
+	for name, a := range map[string]Import{
+		"no email":        {PasswordHash: hash},
+		"no hash":         {Email: "a@example.com"},
+		"an unknown hash": {Email: "a@example.com", PasswordHash: "md5"},
+		"an unknown role": {Email: "a@example.com", PasswordHash: hash, Roles: []string{"boss"}},
+		"a wrong status":  {Email: "a@example.com", PasswordHash: hash, Status: "asleep"},
+		"in the future":   {Email: "a@example.com", PasswordHash: hash, CreatedAt: time.Now().Add(time.Hour)},
+	} {
+		if _, _, err := importer.Import(t.Context(), []Import{a}, false); codeOf(err) != Invalid {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if created, _, err := importer.Import(t.Context(), []Import{good}, true); created != 1 || len(m.users) != 0 || err != nil {
+		t.Errorf("a dry run: %d, %v", created, err)
+	}
+	if created, _, err := importer.Import(t.Context(), []Import{good}, false); created != 1 || err != nil {
+		t.Errorf("%d are created, %v", created, err)
+	}
+	if u := m.users[good.ID]; u.Email != "ada@example.com" || u.Status != Disabled || !u.CreatedAt.Equal(login) {
+		t.Errorf("the account is %+v", u)
+	}
+	if _, taken, err := importer.Import(t.Context(), []Import{good}, false); len(taken) != 1 || err != nil {
+		t.Errorf("an id that exists: %v, %v", taken, err)
+	}
+}
