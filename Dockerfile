@@ -1,11 +1,11 @@
-# The release image: one static program on distroless, as a user without rights.
+# The release image: one static program on distroless, run as an unprivileged user.
 #
 #   docker build --build-arg VERSION="$(git describe --tags --always)" --tag user-service .
 #   docker buildx build --platform linux/amd64,linux/arm64 ...
 
 FROM --platform=$BUILDPLATFORM golang:1.26-bookworm AS build
 WORKDIR /src
-# The modules are a layer of their own, which lasts until go.sum changes.
+# A separate layer for the modules is cached until go.sum changes.
 COPY go.mod go.sum ./
 RUN go mod download
 COPY api api
@@ -15,7 +15,7 @@ COPY pkg pkg
 ARG TARGETOS=linux
 ARG TARGETARCH
 ARG VERSION=dev
-# Without the tag, gRPC's page of traces, which nobody serves, keeps the linker from leaving out what is not used: 3.6 MB.
+# The tag removes gRPC's trace page. That page, which is never served, prevents the linker from removing 3.6 MB of unused code.
 RUN --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
     go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /user-service ./cmd/user-service
@@ -32,7 +32,7 @@ LABEL org.opencontainers.image.title="user-service" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.created="$CREATED"
 COPY --from=build /user-service /user-service
-# The number of distroless's "nonroot": Kubernetes can't tell of a name that it is not root's.
+# The UID of distroless's "nonroot". With a name, Kubernetes can't verify that the user is not root.
 USER 65532:65532
 EXPOSE 8080 9090
 ENTRYPOINT ["/user-service"]

@@ -1,4 +1,4 @@
-# Most of the work is done by scripts in tools/dev and test; each has a --help.
+# Scripts in tools/dev and test do most of the work; each has a --help.
 
 .DEFAULT_GOAL := help
 .PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz fuzz-http bench outbox chaos soak upgrade generate dashboards alerts clean
@@ -17,13 +17,13 @@ export FUZZTIME
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## run the service here, with private PostgreSQL and RabbitMQ unless the environment names some
+run: ## run the service locally, with a private PostgreSQL and RabbitMQ unless the environment names others
 	@tools/dev/run
 
-dev: ## run it in a kind cluster with all around it, and each saved change at once: needs docker, kind, tilt and more, which it names; SETTINGS=--debugger
+dev: ## run it in a kind cluster with its dependencies, and with each saved change; lists missing programs (docker, kind, tilt, …); SETTINGS=--debugger
 	@tools/dev/loop $(SETTINGS)
 
-dev-down: ## take the kind cluster of make dev away
+dev-down: ## delete the kind cluster of make dev
 	@tools/dev/loop --down
 
 events: ## print the events of the running service as they arrive
@@ -44,44 +44,44 @@ build: ## build bin/user-service
 image: ## build the image user-service:VERSION with docker
 	@docker build --build-arg VERSION="$(VERSION)" --build-arg REVISION="$$(git rev-parse HEAD)" --build-arg CREATED="$$(date -u +%FT%TZ)" --tag "user-service:$(VERSION)" .
 
-e2e: ## try image and chart on the cluster of KUBECONFIG, else on a new kind cluster
+e2e: ## test image and chart on the cluster of KUBECONFIG, or on a new kind cluster
 	@test/e2e/run
 
-devloop: ## measure on the cluster of KUBECONFIG how long a saved change takes to run
+devloop: ## measure on the cluster of KUBECONFIG how long a saved change needs until it runs
 	@test/devloop/run
 
-generate: ## write the files that are made from the code, such as .env.example, docs/metrics.md and the dashboards
+generate: ## generate files from the code, such as .env.example, docs/metrics.md and the dashboards
 	@go test ./pkg/config ./pkg/telemetry -update
 	@go run ./tools/dashboards charts/user-service/dashboards
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
 	@tools/dev/fuzz
 
-fuzz-http: ## send REQUESTS=100000 random requests, made from the OpenAPI description and SEED=1, and hold each answer to the description
+fuzz-http: ## send REQUESTS=100000 random requests from the OpenAPI description and SEED=1, and check each answer against the description
 	@tools/dev/with-services go test ./test/fuzz -count=1 -v -timeout 3h -args -seed $(SEED) -requests $(REQUESTS)
 
-bench: ## run the benchmarks, the floods of docs/benchmarks.md with the flags FLOODS
+bench: ## run the benchmarks, and the floods of docs/benchmarks.md with the flags FLOODS
 	@tools/dev/with-services go test -run '^$$' -bench . -skip 'Flood|WhereHashes' -benchmem ./...
 	@SERVICES_PG_FSYNC=on tools/dev/with-services go test -run '^$$' -bench Flood ./test/bench -args $(FLOODS)
 
-outbox: ## have an outbox of EVENTS=1000000 events published while users work, and check rate, memory and queries
+outbox: ## publish an outbox of EVENTS=1000000 events while users work, and check rate, memory and queries
 	@SERVICES_PG_FSYNC=on tools/dev/with-services go test ./test/load -run Outbox -count=1 -v -timeout 2h -args -rows $(EVENTS)
 
-chaos: ## inject faults while clients work, and check that nothing is lost: SEEDS=30 in a row from SEED=1 on, up to two minutes each
+chaos: ## inject faults while clients work, and check that no data is lost: SEEDS=30 in a row from SEED=1 on, up to two minutes each
 	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 3h -args -seed $(SEED) -seeds $(SEEDS) -length 68s -restarts 10
 
-soak: ## run a mixed load for MINUTES=30 with a fault in each, check that memory, goroutines, connections and descriptors stay steady, and draw them into PICTURE
+soak: ## run a mixed load and faults for MINUTES=30, check that resource use stays steady, and draw it into PICTURE
 	@tools/dev/with-services go test -tags soak ./test/chaos -run TestResourcesStaySteady -count=1 -v -timeout 10h -args -seed $(SEED) -minutes $(MINUTES) -picture $(abspath $(PICTURE))
 
-upgrade: ## upgrade an old build and roll it back under faults, and kill each migration after each command: needs the whole git history; SEED=1 UPGRADES=3
+upgrade: ## upgrade an old build and roll it back under faults, and kill each migration at each command; needs the whole git history; SEED=1 UPGRADES=3
 	@tools/dev/with-services go test -tags upgrade ./test/chaos -run 'TestAnUpgrade|TestAKilledMigration' -count=1 -v -timeout 1h -args -seed $(SEED) -seeds $(UPGRADES) -length 60s -everywhere
 
-dashboards: ## draw the dashboards into docs/images, from a service that suffers for half an hour
+dashboards: ## draw the dashboards into docs/images, from a service with half an hour of faults
 	@command -v chromium >/dev/null || tools/dev/packages chromium
 	@tools/dev/with-services go test -tags draw ./test/observability -run TestDraw -count=1 -timeout 45m
 
-alerts: ## fire and clear each alert by its real fault, with a minute of the rules in a second
+alerts: ## fire and clear each alert by a real fault, with a minute of the rules shortened to a second
 	@tools/dev/with-services go test -tags alerts ./test/observability -run TestAlertsFireAndClearForReal -count=1 -v -timeout 20m
 
-clean: ## delete what was built
+clean: ## delete build results
 	@rm -rf bin .bin

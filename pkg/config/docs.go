@@ -12,7 +12,7 @@ func Markdown(vars []Variable) string {
 	for _, v := range vars {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s |\n", nameCell(v), defaultCell(v), v.Accepts, v.Description)
 	}
-	b.WriteString("| `OTEL_*` | | as OpenTelemetry defines them | Traces: they are sent once `OTEL_EXPORTER_OTLP_ENDPOINT` is set. |\n")
+	b.WriteString("| `OTEL_*` | | as OpenTelemetry defines them | Traces, sent if `OTEL_EXPORTER_OTLP_ENDPOINT` is set. |\n")
 	return b.String()
 }
 
@@ -34,21 +34,21 @@ func defaultCell(v Variable) string {
 	}
 }
 
-const envHead = `# The environment of user-service. Copy this file to .env and change what you need. Where
-# it names DATABASE_URL or RABBITMQ_HOST, make run starts no servers of its own: take those lines out to have them.
+const envHead = `# The environment variables of user-service. Copy this file to .env and change the values. If the copy names DATABASE_URL
+# or RABBITMQ_HOST, make run does not start the private server; delete these lines to get it.
 #
-# The required variables have values that are good for local development, but for JWT_SECRET: make run makes one and
-# keeps it, elsewhere set your own. The others are comments that show their defaults. In place of a secret NAME there may
-# be a NAME_FILE, the path of a file that holds the value; RABBITMQ_HOST, _PORT and _USER have one too.
+# Required variables have values for local development. JWT_SECRET has none: make run generates and keeps one; elsewhere, set
+# your own. The other variables are comments with their defaults. Each secret NAME can also come from a file: set NAME_FILE
+# to its path. The same is possible for RABBITMQ_HOST, _PORT and _USER.
 #
-# Made from the structs in pkg/config, by: go test ./pkg/config -update
+# Generated from the structs in pkg/config, by: go test ./pkg/config -update
 `
 
 const envFoot = `
 ## Traces
 #
-# OpenTelemetry reads its own standard variables, OTEL_*. Traces are sent by OTLP
-# once this one is set:
+# OpenTelemetry reads its standard variables, OTEL_*. Setting this one enables the export of
+# traces by OTLP:
 #OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
 `
 

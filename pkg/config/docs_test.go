@@ -111,7 +111,7 @@ func TestMarkdown(t *testing.T) {
 | ` + "`SPARE` or `SPARE_FILE`" + ` |  | a text | Opens too. |
 | ` + "`WORKERS` | `4`" + ` | a whole number | Work. |
 | ` + "`TRIES` | `3`" + ` | a whole number from 1 to 9 | Try. |
-| ` + "`OTEL_*`" + ` | | as OpenTelemetry defines them | Traces: they are sent once ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` is set. |
+| ` + "`OTEL_*`" + ` | | as OpenTelemetry defines them | Traces, sent if ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` is set. |
 `
 	if diff := cmp.Diff(want, config.Markdown(config.Describe(&settings))); diff != "" {
 		t.Errorf("the table differs (-want +got):\n%s", diff)
