@@ -54,7 +54,7 @@ func (m *Metrics) Watch(s Sources) {
 	}, func() float64 { return float64(s.HashWaiting()) })
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "user_service_request_body_bytes",
-		Help: "Bytes of request bodies being received, without the first 4096 bytes of each body; at most 16777216.",
+		Help: "Bytes of request bodies being received, without the first 4096 bytes of each body; at most 8388608.",
 	}, func() float64 { return float64(s.BodyBytes()) })
 	factory.NewGauge(prometheus.GaugeOpts{
 		Name: "user_service_schema_version_required",
