@@ -29,8 +29,8 @@ const introduction = `# Metrics
 <!-- make generate writes this file from the metrics; a test fails if they differ. -->
 
 ` + "`GET /metrics`" + ` on ` + "`METRICS_ADDR`" + ` returns the metrics in Prometheus's text format, or in OpenMetrics with
-exemplars. If the service records traces, each bucket of the request and query histograms has the ` + "`trace_id`" + ` of a
-recent request. Names and labels follow
+exemplars. If the service records traces, the exemplars of the request and query histograms have the ` + "`trace_id`" + ` of
+recent requests. Names and labels follow
 [OpenTelemetry's semantic conventions](https://opentelemetry.io/docs/specs/semconv/) where these define them.
 
 Labels have few, known values: routes are patterns, and unknown values are ` + "`_OTHER`" + `. Clients cannot create new
