@@ -26,25 +26,25 @@ type accountMetrics struct {
 func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics {
 	return accountMetrics{
 		logins:    newCounter(factory, "user_service_logins_total", "Logins by result.", "result", loginResults),
-		refreshes: newCounter(factory, "user_service_refreshes_total", "Uses of refresh tokens by result.", "result", refreshResults),
+		refreshes: newCounter(factory, "user_service_refreshes_total", "Refreshes by result.", "result", refreshResults),
 		lockOuts: factory.NewCounter(prometheus.CounterOpts{
 			Name: "user_service_lockouts_total",
-			Help: "Wrong passwords after which the next attempts with the same email, or of the same user, must back off.",
+			Help: "Login failures that started a backoff for an email or a user.",
 		}),
 		reused: factory.NewCounter(prometheus.CounterOpts{
 			Name: "user_service_refresh_token_reuses_total",
-			Help: "Spent refresh tokens that were shown again; each ended its session.",
+			Help: "Reuses of used refresh tokens; each ended its session.",
 		}),
 		droppedResets: factory.NewCounter(prometheus.CounterOpts{
 			Name: "user_service_password_resets_dropped_total",
-			Help: "Requested password resets of accounts that are not sent, as too many waited or the database failed.",
+			Help: "Password resets of existing accounts that were not sent, because too many waited or the database failed.",
 		}),
-		cleanupRows: newCounter(factory, "user_service_cleanup_rows_total", "Expired rows that were deleted.", "table", tables),
-		cleanupRuns: newCounter(factory, "user_service_cleanup_runs_total", "Runs of the cleanup, by result.", "result", cleanupResults),
+		cleanupRows: newCounter(factory, "user_service_cleanup_rows_total", "Expired rows deleted by the cleanup, by table.", "table", tables),
+		cleanupRuns: newCounter(factory, "user_service_cleanup_runs_total", "Cleanup runs by result.", "result", cleanupResults),
 		tables:      tables,
 		rejectedSecrets: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "user_service_secrets_reload_failed",
-			Help: "Secrets whose file has a new value that is not taken up; the old one is in force.",
+			Help: "Secrets with a new value that the service rejects; the old value stays in use.",
 		}),
 	}
 }
@@ -103,16 +103,16 @@ func newHashMetrics(factory promauto.Factory) hashMetrics {
 	return hashMetrics{
 		duration: factory.NewHistogram(prometheus.HistogramOpts{
 			Name:    "user_service_password_hash_duration_seconds",
-			Help:    "Time that hashing one password took, without the wait.",
+			Help:    "Time to hash a password, without the time in the queue.",
 			Buckets: buckets,
 		}),
 		wait: factory.NewHistogram(prometheus.HistogramOpts{
 			Name:    "user_service_password_hash_wait_seconds",
-			Help:    "Time that a password waited for its turn to be hashed.",
+			Help:    "Time of a password in the hashing queue.",
 			Buckets: append([]float64{0.001}, buckets...),
 		}),
 		refused: newCounter(factory, "user_service_password_hash_refused_total",
-			"Passwords that were not hashed, as the queue was full, the wait too long, the process that hashes had ended, or none could be started.", "reason", refusals),
+			"Passwords not hashed, by reason: full queue, timeout in the queue, hashing process ended, hashing process not started.", "reason", refusals),
 	}
 }
 

@@ -20,7 +20,7 @@ var (
 func newQueryMetrics(factory promauto.Factory) *prometheus.HistogramVec {
 	vec := factory.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "db_client_operation_duration_seconds",
-		Help:    "Time from sending a query, or a batch of them, to the end of its answer. error_type is empty, or the class of PostgreSQL's error code.",
+		Help:    "Time of a query or a batch, until the end of its result. error_type is empty, canceled, timeout, or the class of PostgreSQL's error code.",
 		Buckets: []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
 	}, []string{"db_operation_name", "error_type"})
 	for _, operation := range operations {
@@ -38,10 +38,10 @@ func (m *Metrics) QueryDone(ctx context.Context, operation string, took time.Dur
 const askTimeout = time.Second
 
 func outboxQuestion(s Sources, types []string) *question {
-	pendingDesc := newDesc("user_service_outbox_pending_events", "Events that wait to be published; 100000 stands for so many or more.")
-	ageDesc := newDesc("user_service_outbox_oldest_event_age_seconds", "Time that the oldest event has waited that is neither parked nor behind a refused one; 0 if none waits.")
-	parkedDesc := newDesc("user_service_outbox_parked_events", "Events that the broker has refused 20 times in a row or more often; 100000 stands for so many or more.", "type")
-	return newQuestion("user_service_outbox_scrape_errors_total", "Scrapes for which the database did not tell the state of the outbox.",
+	pendingDesc := newDesc("user_service_outbox_pending_events", "Events that wait to be published; at most 100000 are counted.")
+	ageDesc := newDesc("user_service_outbox_oldest_event_age_seconds", "Age of the oldest waiting event, without parked events and events behind a refused event; 0 if no event waits.")
+	parkedDesc := newDesc("user_service_outbox_parked_events", "Parked events: the broker has refused them at least 20 times in a row; at most 100000 are counted.", "type")
+	return newQuestion("user_service_outbox_scrape_errors_total", "Scrapes without the state of the outbox, because the database query failed.",
 		func(ctx context.Context) ([]prometheus.Metric, error) {
 			pending, oldest, err := s.Outbox(ctx)
 			if err != nil {
@@ -65,8 +65,8 @@ func outboxQuestion(s Sources, types []string) *question {
 }
 
 func schemaQuestion(s Sources) *question {
-	desc := newDesc("user_service_schema_version", "The version of the database's schema; 0 if it has none.")
-	return newQuestion("user_service_schema_scrape_errors_total", "Scrapes for which the database did not tell the version of its schema.",
+	desc := newDesc("user_service_schema_version", "Version of the database schema; 0 without a schema.")
+	return newQuestion("user_service_schema_scrape_errors_total", "Scrapes without the schema version, because the database query failed.",
 		func(ctx context.Context) ([]prometheus.Metric, error) {
 			version, err := s.Schema(ctx)
 			return []prometheus.Metric{gauge(desc, float64(version))}, err
@@ -75,8 +75,8 @@ func schemaQuestion(s Sources) *question {
 
 func keyQuestion(s Sources) *question {
 	desc := newDesc("user_service_token_key_since_timestamp_seconds",
-		"When a key of tokens was first in use anywhere, for each that is now; use is sign or accept.", "kid", "algorithm", "use")
-	return newQuestion("user_service_token_key_scrape_errors_total", "Scrapes for which the database did not tell the age of the keys.",
+		"Time of the first use of each current token key, in any replica; use is sign or accept.", "kid", "algorithm", "use")
+	return newQuestion("user_service_token_key_scrape_errors_total", "Scrapes without the age of the keys, because the database query failed.",
 		func(ctx context.Context) ([]prometheus.Metric, error) {
 			keys, err := s.Keys(ctx)
 			var out []prometheus.Metric

@@ -26,21 +26,20 @@ const docs = "../../docs/metrics.md"
 
 const introduction = `# Metrics
 
-<!-- Made from the metrics themselves by make generate; a test fails when they differ. -->
+<!-- make generate writes this file from the metrics; a test fails if they differ. -->
 
-` + "`GET /metrics`" + ` on ` + "`METRICS_ADDR`" + ` tells them in Prometheus's text format, or in OpenMetrics with
-exemplars: where traces are recorded, the histograms of requests and of queries carry the ` + "`trace_id`" + ` of a
-recent request in each bucket. Names and labels are those of
-[OpenTelemetry's semantic conventions](https://opentelemetry.io/docs/specs/semconv/) where it has some.
+` + "`GET /metrics`" + ` on ` + "`METRICS_ADDR`" + ` returns the metrics in Prometheus's text format, or in OpenMetrics with
+exemplars. If the service records traces, the exemplars of the request and query histograms have the ` + "`trace_id`" + ` of
+recent requests. Names and labels follow
+[OpenTelemetry's semantic conventions](https://opentelemetry.io/docs/specs/semconv/) where these define them.
 
-Labels have few, known values: routes are patterns, what is not known is ` + "`_OTHER`" + `, and nothing that a client
-sends makes a new series. What has not happened yet is 0, so that rates and alerts work from the first event on.
-What the database would have to tell is absent while it does not answer.
-Counters end in ` + "`_total`" + ` and start at 0 with the process; a histogram has ` + "`_bucket`, `_sum` and `_count`" + `.
+Labels have few, known values: routes are patterns, and unknown values are ` + "`_OTHER`" + `. Clients cannot create new
+series. Counters exist with the value 0 before their first event, so that rates and alerts work from the first event on.
+Metrics that query the database are absent while the database does not respond.
+Counters end in ` + "`_total`" + ` and start at 0 with the process. A histogram has ` + "`_bucket`, `_sum` and `_count`" + `.
 
-Beside those below there are the usual ones of the process (` + "`process_*`" + `), the same of the process that
-hashes passwords (` + "`user_service_hashing_process_*`" + `), and those of Go (` + "`go_*`" + `) and of the scrapes
-themselves (` + "`promhttp_*`" + `).
+In addition to the metrics below, there are the standard metrics of the process (` + "`process_*`" + `), of Go (` + "`go_*`" + `) and
+of the scrapes (` + "`promhttp_*`" + `). ` + "`user_service_hashing_process_*`" + ` are the process metrics of the hashing process.
 
 | Metric | Kind | Labels | Meaning |
 | --- | --- | --- | --- |

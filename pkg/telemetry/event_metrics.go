@@ -19,11 +19,11 @@ func newOutboxMetrics(factory promauto.Factory, types []string) outboxMetrics {
 	return outboxMetrics{
 		types: types,
 		published: newCounter(factory, "user_service_outbox_published_total",
-			"Events that the broker has confirmed.", "type", types),
+			"Events confirmed by the broker, by type.", "type", types),
 		failed: newCounter(factory, "user_service_outbox_failed_total",
-			"Vain tries to publish an event, refused or not; each is tried again.", "type", types),
+			"Failed publish attempts, including refusals; each is retried.", "type", types),
 		returned: newCounter(factory, "user_service_events_unroutable_total",
-			"Published events that no queue took.", "type", types),
+			"Unroutable events: the broker returned them, because no queue is bound.", "type", types),
 		delivery: factory.NewHistogram(prometheus.HistogramOpts{
 			Name:    "user_service_outbox_delivery_seconds",
 			Help:    "Time from a change to the broker's confirm of its event.",
@@ -59,16 +59,16 @@ func newRabbitMQMetrics(factory promauto.Factory) rabbitMQMetrics {
 	return rabbitMQMetrics{
 		connected: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "user_service_rabbitmq_connected",
-			Help: "1 while there is a connection to RabbitMQ, else 0.",
+			Help: "1 with a connection to RabbitMQ, otherwise 0.",
 		}),
 		confirm: factory.NewHistogram(prometheus.HistogramOpts{
 			Name:    "user_service_rabbitmq_confirm_duration_seconds",
-			Help:    "Time that RabbitMQ took to confirm an event.",
+			Help:    "Time from the publishing of an event to RabbitMQ's confirm.",
 			Buckets: []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
 		}),
 		nacked: factory.NewCounter(prometheus.CounterOpts{
 			Name: "user_service_rabbitmq_nacked_total",
-			Help: "Refusals of events by RabbitMQ; each event is tried again later.",
+			Help: "Events refused by RabbitMQ; each is retried later.",
 		}),
 	}
 }

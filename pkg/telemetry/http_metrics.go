@@ -31,12 +31,12 @@ func newHTTPMetrics(factory promauto.Factory) httpMetrics {
 	m := httpMetrics{
 		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "http_server_request_duration_seconds",
-			Help:    "Time from the first handler to the end of the answer.",
+			Help:    "Time from the first handler to the end of the response.",
 			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}, // of the convention
 		}, []string{"http_request_method", "http_route", "http_response_status_code"}),
 		active: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "http_server_active_requests",
-			Help: "Requests that are being answered.",
+			Help: "Requests in progress.",
 		}, []string{"http_request_method"}),
 	}
 	for _, method := range methods {
@@ -73,7 +73,7 @@ func observe(ctx context.Context, histogram prometheus.Observer, took time.Durat
 var policies = []string{"account", "address", "bodies", "login", "network", "queue", "session"}
 
 func newRateLimited(factory promauto.Factory) *prometheus.CounterVec {
-	return newCounter(factory, "user_service_rate_limited_total", "Requests refused as there were too many, by the limit that they met; bodies: too many bytes of them.", "policy", policies)
+	return newCounter(factory, "user_service_rate_limited_total", "Requests refused by a limit, by the limit's name; bodies limits the total size of request bodies.", "policy", policies)
 }
 
 // RateLimited counts a request that was refused as there were too many. It fits httpapi.Observer.

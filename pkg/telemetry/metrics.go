@@ -40,7 +40,7 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 	)
 	factory := promauto.With(registry)
 	factory.NewGaugeVec(prometheus.GaugeOpts{
-		Name: "user_service_build_info", Help: "The build that runs; always 1.",
+		Name: "user_service_build_info", Help: "Version of the running build; always 1.",
 	}, []string{"version", "revision", "goversion"}).WithLabelValues(version, revision(), runtime.Version()).Set(1)
 	return &Metrics{
 		registry: registry,

@@ -25,10 +25,10 @@ type poolCollector struct {
 func newPoolCollector(stats func() PoolStats) poolCollector {
 	return poolCollector{
 		stats:    stats,
-		count:    newDesc("db_client_connection_count", "Connections to the database by state.", "db_client_connection_state"),
-		limit:    newDesc("db_client_connection_max", "Connections to the database that are held at most."),
-		waitTime: newDesc("db_client_connection_wait_time_seconds", "Time it took to get a connection from the pool."),
-		timeouts: newDesc("db_client_connection_timeouts_total", "Waits for a connection that were given up."),
+		count:    newDesc("db_client_connection_count", "Database connections by state.", "db_client_connection_state"),
+		limit:    newDesc("db_client_connection_max", "Maximum number of database connections."),
+		waitTime: newDesc("db_client_connection_wait_time_seconds", "Time to get a connection from the pool."),
+		timeouts: newDesc("db_client_connection_timeouts_total", "Waits for a connection that timed out or were canceled."),
 	}
 }
 

@@ -46,19 +46,19 @@ func (m *Metrics) Watch(s Sources) {
 	}
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "user_service_password_hash_running",
-		Help: "Passwords that are being hashed.",
+		Help: "Passwords being hashed.",
 	}, func() float64 { return float64(s.HashRunning()) })
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "user_service_password_hash_queued",
-		Help: "Passwords that wait for their turn to be hashed.",
+		Help: "Passwords in the hashing queue.",
 	}, func() float64 { return float64(s.HashWaiting()) })
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "user_service_request_body_bytes",
-		Help: "Bytes of request bodies that are being received, beyond the first 4096 of each; at most 16777216.",
+		Help: "Bytes of request bodies being received, without the first 4096 bytes of each body; at most 8388608.",
 	}, func() float64 { return float64(s.BodyBytes()) })
 	factory.NewGauge(prometheus.GaugeOpts{
 		Name: "user_service_schema_version_required",
-		Help: "The least version of the database's schema that this build needs.",
+		Help: "Minimum version of the database schema for this build.",
 	}).Set(float64(s.SchemaRequired))
 	m.registry.MustRegister(databaseCollector{newPoolCollector(s.Pool), []*question{outboxQuestion(s, m.outbox.types), schemaQuestion(s), keyQuestion(s)}})
 }

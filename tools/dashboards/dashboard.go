@@ -109,13 +109,13 @@ func variables() []object {
 }
 
 // tails are the colors of quantiles.
-var tails = []color{{"half", "green"}, {"95 %", "yellow"}, {"99 %", "orange"}}
+var tails = []color{{"p50", "green"}, {"p95", "yellow"}, {"p99", "orange"}}
 
-// quantiles are queries for the median and the tail of a histogram, chosen by the labels. Of nothing there is
-// none: it would be no number, which Grafana does not leave out.
+// quantiles returns queries for the median and the tail of a histogram with the given labels. The comparison
+// drops NaN, the value of a histogram without data, which Grafana would draw.
 func quantiles(histogram, chosen string) []query {
 	var out []query
-	for _, q := range []struct{ q, legend string }{{"0.5", "half"}, {"0.95", "95 %"}, {"0.99", "99 %"}} {
+	for _, q := range []struct{ q, legend string }{{"0.5", "p50"}, {"0.95", "p95"}, {"0.99", "p99"}} {
 		out = append(out, query{"histogram_quantile(" + q.q + ", sum by (le) (rate(" + histogram + "_bucket{" + chosen + "}[$__rate_interval]))) >= 0", q.legend})
 	}
 	return out
