@@ -13,46 +13,44 @@
 {{- end -}}
 {{- end }}
 
-{{- define "user-service.selector" -}}
-app.kubernetes.io/name: {{ include "user-service.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end }}
-
-{{/* What pods carry: nothing that changes with the chart's version alone. */}}
-{{- define "user-service.podLabels" -}}
-{{- $root := .root -}}
-{{ toYaml (merge (dict "app.kubernetes.io/component" .component)
-  (include "user-service.selector" $root | fromYaml)
-  (dict "app.kubernetes.io/version" (include "user-service.version" $root) "app.kubernetes.io/part-of" "user-service")
-  $root.Values.podLabels $root.Values.commonLabels) }}
+{{- define "user-service.chart" -}}
+{{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "user-service.version" -}}
 {{ default .Chart.AppVersion .Values.image.tag | trunc 63 | trimAll "-_." }}
 {{- end }}
 
-{{/* metadata of an object: (dict "root" $ "name" … "component" … "more" values with labels and annotations). */}}
+{{- define "user-service.labels" -}}
+helm.sh/chart: {{ include "user-service.chart" . }}
+{{ include "user-service.selectorLabels" . }}
+app.kubernetes.io/version: {{ include "user-service.version" . | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: user-service
+{{- end }}
+
+{{- define "user-service.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "user-service.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/*
+The metadata of an object. Parameters: root ($), name, component (default: api), annotations, and extra: the
+section of the values whose labels and annotations the object gets.
+*/}}
 {{- define "user-service.metadata" -}}
 {{- $root := .root -}}
-{{- $more := default dict .more -}}
+{{- $extra := default dict .extra -}}
+{{- $component := dict "app.kubernetes.io/component" (default "api" .component) -}}
+{{- $labels := include "user-service.labels" $root | fromYaml -}}
 name: {{ .name }}
 namespace: {{ $root.Release.Namespace }}
 labels:
-  {{- toYaml (merge (dict "app.kubernetes.io/component" (default "api" .component))
-    (include "user-service.selector" $root | fromYaml)
-    (dict "app.kubernetes.io/version" (include "user-service.version" $root) "app.kubernetes.io/part-of" "user-service"
-      "app.kubernetes.io/managed-by" $root.Release.Service "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_"))
-    (default dict $more.labels) $root.Values.commonLabels) | nindent 2 }}
-{{- with merge (default dict .annotations) (default dict $more.annotations) $root.Values.commonAnnotations }}
+  {{- toYaml (merge $component $labels (default dict $extra.labels) $root.Values.commonLabels) | nindent 2 }}
+{{- with merge (default dict .annotations) (default dict $extra.annotations) $root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- end }}
-
-{{- define "user-service.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
-{{- end -}}
 {{- end }}
 
 {{- define "user-service.serviceAccountName" -}}
@@ -63,18 +61,12 @@ annotations:
 {{- end -}}
 {{- end }}
 
-{{- define "user-service.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
-{{- end }}
-
-{{- define "user-service.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
+{{- define "user-service.migrationServiceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ include "user-service.fullname" . }}-migrate
+{{- else -}}
+{{ include "user-service.serviceAccountName" . }}
+{{- end -}}
 {{- end }}
 
 {{/* The Secrets, made here or elsewhere. */}}
