@@ -2,7 +2,7 @@
 {{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Short enough for the suffixes of this chart within a label's 63 characters. */}}
+{{/* At most 40 characters: with any suffix of this chart, a name still fits into the 63 characters of a label. */}}
 {{- define "user-service.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
@@ -69,7 +69,7 @@ annotations:
 {{- end -}}
 {{- end }}
 
-{{/* The Secrets, made here or elsewhere. */}}
+{{/* The names of the Secrets: those of the values, or those that the chart creates. */}}
 {{- define "user-service.databaseSecret" -}}
 {{ default (printf "%s-database" (include "user-service.fullname" .)) .Values.database.existingSecret }}
 {{- end }}
@@ -91,8 +91,8 @@ annotations:
 {{- end }}
 
 {{/*
-A value that is given, else that of the Secret in the cluster, else a new one; where no cluster answers, _validate.tpl has
-refused before. (dict "root" $ "value" … "secret" … "key" …)
+The value if it is set, otherwise the content of the Secret in the cluster, otherwise a new random text. Without a
+cluster, user-service.validate has already failed. Parameters: root ($), value, secret, key.
 */}}
 {{- define "user-service.secret" -}}
 {{- $found := get (default dict (lookup "v1" "Secret" .root.Release.Namespace .secret).data) .key -}}
@@ -105,15 +105,18 @@ refused before. (dict "root" $ "value" … "secret" … "key" …)
 {{- end -}}
 {{- end }}
 
-{{/* The variables of config, sorted, as env. Helm's numbers are floats, which print large whole ones with an exponent. */}}
+{{/* The variables of config as env. Helm parses numbers as floats, which print large integers with an exponent. */}}
 {{- define "user-service.config" -}}
 {{- range $name, $value := .Values.config }}
+{{- if and (kindIs "float64" $value) (eq (float64 $value) (floor $value)) }}
+{{- $value = int64 $value }}
+{{- end }}
 - name: {{ $name }}
-  value: {{ if and (kindIs "float64" $value) (eq (float64 $value) (floor $value)) }}{{ $value | int64 | toString | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
+  value: {{ $value | toString | quote }}
 {{- end }}
 {{- end }}
 
-{{/* A duration as Go writes it, of h, m and s, in seconds. */}}
+{{/* Converts a duration of Go, such as 1m30s, to seconds, rounded up. */}}
 {{- define "user-service.seconds" -}}
 {{- $sum := 0.0 -}}
 {{- range regexFindAll "[0-9.]+(ms|h|m|s)" . -1 -}}
@@ -123,24 +126,38 @@ refused before. (dict "root" $ "value" … "secret" … "key" …)
 {{ ceil $sum | int }}
 {{- end }}
 
-{{/* A quantity of memory in MiB. */}}
+{{/* Converts a quantity of memory to MiB, rounded down. */}}
 {{- define "user-service.mebibytes" -}}
 {{- $text := toString . -}}
 {{- $unit := regexFind "[A-Za-z]*$" $text -}}
-{{- $bytes := get (dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0) $unit -}}
+{{- $units := dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- $bytes := get $units $unit -}}
 {{- divf (mulf (trimSuffix $unit $text | float64) (default 1.0 $bytes)) 1048576.0 | floor | int -}}
 {{- end }}
 
-{{/* The database's port as database.url has it. */}}
+{{/* The port in database.url, or networkPolicy.databasePort if the URL has none. */}}
 {{- define "user-service.databasePort" -}}
-{{- $port := regexFind ":[0-9]+(/|\\?|$)" (regexReplaceAll "^[a-z]+://([^@/]*@)?" .Values.database.url "") | trimAll ":/?" -}}
-{{- if .Values.quickstart.enabled -}}5432{{- else -}}{{ default .Values.networkPolicy.databasePort $port }}{{- end -}}
-{{- end }}
-{{- define "user-service.rabbitmqPort" -}}
-{{- if .Values.quickstart.enabled -}}5672{{- else -}}{{ default .Values.networkPolicy.rabbitmqPort .Values.rabbitmq.port }}{{- end -}}
+{{- $address := regexReplaceAll "^[a-z]+://([^@/]*@)?" .Values.database.url "" -}}
+{{- $port := regexFind ":[0-9]+(/|\\?|$)" $address | trimAll ":/?" -}}
+{{- if .Values.quickstart.enabled -}}
+5432
+{{- else -}}
+{{ default .Values.networkPolicy.databasePort $port }}
+{{- end -}}
 {{- end }}
 
-{{/* Where traces are sent, if they leave the pod: by the variable that OpenTelemetry prefers, of config or extraEnv. */}}
+{{- define "user-service.rabbitmqPort" -}}
+{{- if .Values.quickstart.enabled -}}
+5672
+{{- else -}}
+{{ default .Values.networkPolicy.rabbitmqPort .Values.rabbitmq.port }}
+{{- end -}}
+{{- end }}
+
+{{/*
+The endpoint of traces, if they leave the pod. Like OpenTelemetry, the chart prefers the variable for traces to the one
+for all signals. Variables of extraEnv replace those of config.
+*/}}
 {{- define "user-service.tracesEndpoint" -}}
 {{- $env := dict -}}
 {{- range .Values.extraEnv }}{{ $_ := set $env .name .value }}{{ end -}}
