@@ -1,9 +1,9 @@
 {{/* The metadata of a pod template. Parameters: root ($), component. */}}
 {{- define "user-service.podMetadata" -}}
-{{- $values := .root.Values -}}
+{{- $v := .root.Values -}}
 labels:
   {{- include "user-service.podLabels" . | nindent 2 }}
-{{- with merge dict $values.podAnnotations $values.commonAnnotations }}
+{{- with merge dict $v.podAnnotations $v.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
@@ -11,10 +11,10 @@ annotations:
 
 {{/* Without helm.sh/chart: a new version of the chart alone must not restart the pods. Parameters: root ($), component. */}}
 {{- define "user-service.podLabels" -}}
-{{- $values := .root.Values -}}
+{{- $v := .root.Values -}}
 {{- $component := dict "app.kubernetes.io/component" .component -}}
 {{- $labels := omit (include "user-service.labels" .root | fromYaml) "helm.sh/chart" "app.kubernetes.io/managed-by" -}}
-{{ toYaml (merge $component $labels $values.podLabels $values.commonLabels) }}
+{{ toYaml (merge $component $labels $v.podLabels $v.commonLabels) }}
 {{- end }}
 
 {{/* The fields that the pods of the service, the migration and helm test share. Parameters: root ($), serviceAccountName. */}}
