@@ -7,7 +7,7 @@ import (
 )
 
 // base are values that work, for the bad ones to be set on top.
-const base = chart + "/ci/values-values.yaml"
+const base = chart + "/ci/inline-secrets-values.yaml"
 
 // refusals are values that can't work. A line of the answer begins with say; the rest of it
 // tells what to do.

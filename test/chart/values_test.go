@@ -15,7 +15,7 @@ func TestTheREADMEIsMadeFromTheValues(t *testing.T) {
 	want := run(t, nil, "helm-docs", "--dry-run", "--chart-search-root", chart, "--log-level", "warning")
 	got := string(read(t, chart+"/README.md"))
 	if strings.TrimSpace(got) != strings.TrimSpace(want) {
-		t.Error("charts/user-service/README.md is out of date: make generate")
+		t.Error("charts/user-service/README.md is out of date: run .bin/helm-docs --chart-search-root charts/user-service")
 	}
 }
 
@@ -59,13 +59,20 @@ func TestTheSchemaAndTheValuesHaveTheSameKeys(t *testing.T) {
 	t.Parallel()
 	values := parse[map[string]any](t, read(t, chart+"/values.yaml"))
 	schema := parse[map[string]any](t, read(t, chart+"/values.schema.json"))
-	compare(t, "", values, schema)
+	definitions, _ := schema["$defs"].(map[string]any)
+	compare(t, "", values, schema, definitions)
 }
 
 // compare goes down as long as the schema lists members. Where it lists none, users choose
 // the keys, as in config.
-func compare(t *testing.T, path string, value any, schema map[string]any) {
+func compare(t *testing.T, path string, value any, schema, definitions map[string]any) {
 	t.Helper()
+	if reference, ok := schema["$ref"].(string); ok {
+		schema, _ = definitions[strings.TrimPrefix(reference, "#/$defs/")].(map[string]any)
+		if schema == nil {
+			t.Fatalf("values.schema.json refers to %s, which it does not define", reference)
+		}
+	}
 	properties, _ := schema["properties"].(map[string]any)
 	members, isMap := value.(map[string]any)
 	if properties == nil || !isMap || kubernetes(path) {
@@ -80,7 +87,7 @@ func compare(t *testing.T, path string, value any, schema map[string]any) {
 			t.Errorf("values.yaml has %s%s, and values.schema.json does not", path, key)
 			continue
 		}
-		compare(t, path+key+".", members[key], sub)
+		compare(t, path+key+".", members[key], sub, definitions)
 	}
 	for _, key := range slices.Sorted(maps.Keys(properties)) {
 		if _, ok := members[key]; !ok {

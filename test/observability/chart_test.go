@@ -3,6 +3,7 @@ package observability_test
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,22 +108,33 @@ type panel struct {
 	}
 }
 
-// dashboards returns those that the chart makes.
-func dashboards(t *testing.T, set ...string) map[string]dashboard {
+// dashboardFiles returns the JSON of the dashboards that the chart renders, by the names of their files.
+func dashboardFiles(t *testing.T, set ...string) map[string]string {
 	t.Helper()
-	out := map[string]dashboard{}
+	out := map[string]string{}
 	for document := range strings.SplitSeq(render(t, "dashboards.yaml", set...), "\n---\n") {
 		var object struct{ Data map[string]string }
 		if err := yaml.Unmarshal([]byte(document), &object); err != nil {
 			t.Fatal(err)
 		}
-		for name, text := range object.Data {
-			var d dashboard
-			if err := json.Unmarshal([]byte(text), &d); err != nil {
-				t.Fatalf("%s: %v", name, err)
-			}
-			out[name] = d
+		maps.Copy(out, object.Data)
+	}
+	return out
+}
+
+// dashboards returns the dashboards that the chart renders.
+func dashboards(t *testing.T, set ...string) map[string]dashboard {
+	t.Helper()
+	out := map[string]dashboard{}
+	for name, text := range dashboardFiles(t, set...) {
+		if strings.Contains(text, "__THRESHOLD_") || strings.Contains(text, "__RUNBOOK_URL__") {
+			t.Errorf("%s has a placeholder that the chart does not replace", name)
 		}
+		var d dashboard
+		if err := json.Unmarshal([]byte(text), &d); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		out[name] = d
 	}
 	return out
 }

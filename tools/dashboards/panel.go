@@ -30,40 +30,48 @@ type color struct{ names, color string }
 
 type query struct{ expr, legend string }
 
-// limit is a threshold of the chart's values, which the chart puts in if it has another one. Below: bad
-// is what is less.
+// limit is the value from which on a panel shows red, or below which it does. With a name, the chart
+// replaces the value by that threshold of prometheusRule.thresholds.
 type limit struct {
 	name  string
 	value float64
 	below bool
 }
 
-const runbooks = "https://github.com/user-service/user-service/blob/main/docs/runbooks/"
+// threshold returns the value, or the placeholder that the chart replaces, quotes included.
+func (l limit) threshold() any {
+	if l.name != "" {
+		return "__THRESHOLD_" + l.name + "__"
+	}
+	return l.value
+}
+
+// runbooks is the directory of the runbooks, with a placeholder that the chart replaces.
+const runbooks = "__RUNBOOK_URL__/"
 
 type object = map[string]any
 
-// step is one color of a scale. Grafana leaves the name of the threshold alone.
+// step is one color of a scale, from a value on. Grafana ignores the name of the threshold.
 type step struct {
-	Color     string   `json:"color"`
-	Threshold string   `json:"threshold,omitempty"`
-	Value     *float64 `json:"value"`
+	Color     string `json:"color"`
+	Threshold string `json:"threshold,omitempty"`
+	Value     any    `json:"value"`
 }
 
 func (p panel) steps() []step {
-	value := &p.limit.value
 	switch {
 	case len(p.lines) > 0:
 		out := []step{{Color: "green"}}
 		for _, l := range p.lines {
-			out = append(out, step{Color: l.color, Value: &l.at})
+			out = append(out, step{Color: l.color, Value: l.at})
 		}
 		return out
 	case p.limit == limit{}:
 		return []step{{Color: "blue"}}
 	case p.limit.below:
-		return []step{{Color: "red"}, {"green", p.limit.name, value}}
+		return []step{{Color: "red"}, {"green", p.limit.name, p.limit.threshold()}}
 	default:
-		return []step{{Color: "green"}, {"red", p.limit.name, value}}
+		return []step{{Color: "green"}, {"red", p.limit.name, p.limit.threshold()}}
 	}
 }
 
@@ -107,11 +115,13 @@ func (p panel) json(id int, at object) object {
 	return out
 }
 
-// softMax is how far the axis goes at least: a threshold is seen before it is crossed, and nothing is a line at the bottom.
+// softMax returns the least end of the axis: a threshold is seen before it is crossed, and zero is drawn at the bottom.
 func (p panel) softMax() float64 {
-	steps := p.steps()
-	if last := steps[len(steps)-1].Value; last != nil && p.max == nil {
-		return *last * 1.2
+	switch {
+	case p.max == nil && len(p.lines) > 0:
+		return p.lines[len(p.lines)-1].at * 1.2
+	case p.max == nil && p.limit != limit{}:
+		return p.limit.value * 1.2
 	}
 	if p.unit == "short" || p.unit == "reqps" || p.unit == "ops" {
 		return 1

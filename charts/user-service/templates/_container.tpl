@@ -1,5 +1,22 @@
-{{/* What the service's container and the migration's know of the database and the broker. Secrets are files, which are read again. */}}
+{{/* The directory of the Secrets. They are files, because the service reads a file again after a rotation. */}}
 {{- define "user-service.secretsPath" -}}/etc/user-service/secrets{{- end }}
+
+{{/* Host, port and user of the broker. The pods read an empty one from rabbitmq.existingSecret. */}}
+{{- define "user-service.rabbitmqValues" -}}
+{{- $host := .Values.rabbitmq.host -}}
+{{- $port := toString .Values.rabbitmq.port -}}
+{{- $user := .Values.rabbitmq.user -}}
+{{- if .Values.quickstart.enabled -}}
+{{-   $host = printf "%s-rabbitmq" (include "user-service.fullname" .) -}}
+{{-   $port = include "user-service.rabbitmqPort" . -}}
+{{-   $user = "user_service" -}}
+{{- else if not .Values.rabbitmq.existingSecret -}}
+{{-   $port = include "user-service.rabbitmqPort" . -}}
+{{- end -}}
+host: {{ $host | quote }}
+port: {{ $port | quote }}
+user: {{ $user | quote }}
+{{- end }}
 
 {{- define "user-service.env" -}}
 - name: DATABASE_URL_FILE
@@ -33,7 +50,7 @@
 {{- end }}
 {{- end }}
 
-{{/* OpenTelemetry reads it from the environment alone. Only the service sends traces. */}}
+{{/* OpenTelemetry can't read the headers from a file. */}}
 {{- define "user-service.otlpHeadersEnv" -}}
 {{- with .Values.otlpHeaders.existingSecret }}
 - name: OTEL_EXPORTER_OTLP_HEADERS
@@ -42,16 +59,16 @@
 {{- end }}
 {{- end }}
 
-{{/* A Secret of the chart always has the key, so that a rotation needs no new pods. */}}
+{{/*
+The key of the accepted secrets, if the Secret has one. The chart's own Secret always has the key, so that a rotation
+needs no new pods.
+*/}}
 {{- define "user-service.acceptedSecretsKey" -}}
-{{ ternary .Values.jwt.keys.acceptedSecrets "accepted-secrets" (ne .Values.jwt.existingSecret "") }}
-{{- end }}
-
-{{/* What the values say of the broker; what is empty is in its Secret. */}}
-{{- define "user-service.rabbitmqValues" -}}
-host: {{ ternary (printf "%s-rabbitmq" (include "user-service.fullname" .)) .Values.rabbitmq.host .Values.quickstart.enabled | quote }}
-port: {{ ternary (include "user-service.rabbitmqPort" .) (toString .Values.rabbitmq.port) (or .Values.quickstart.enabled (not .Values.rabbitmq.existingSecret)) | quote }}
-user: {{ ternary "user_service" .Values.rabbitmq.user .Values.quickstart.enabled | quote }}
+{{- if .Values.jwt.existingSecret -}}
+{{ .Values.jwt.keys.acceptedSecrets }}
+{{- else -}}
+accepted-secrets
+{{- end -}}
 {{- end }}
 
 {{- define "user-service.secretsVolume" -}}
@@ -87,7 +104,7 @@ projected:
           {{- end }}
 {{- end }}
 
-{{/* 90 % of the memory limit, so that Go collects before the system kills. */}}
+{{/* 90 % of the memory limit, so that Go collects garbage before the kernel kills the process. */}}
 {{- define "user-service.memoryLimitEnv" -}}
 {{- with ((.Values.resources).limits).memory }}
 - name: GOMEMLIMIT

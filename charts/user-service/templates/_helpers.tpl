@@ -2,7 +2,7 @@
 {{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
 {{- end }}
 
-{{/* Short enough for the suffixes of this chart within a label's 63 characters. */}}
+{{/* At most 40 characters: with any suffix of this chart, a name still fits into the 63 characters of a label. */}}
 {{- define "user-service.fullname" -}}
 {{- if .Values.fullnameOverride -}}
 {{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
@@ -13,46 +13,44 @@
 {{- end -}}
 {{- end }}
 
-{{- define "user-service.selector" -}}
-app.kubernetes.io/name: {{ include "user-service.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end }}
-
-{{/* What pods carry: nothing that changes with the chart's version alone. */}}
-{{- define "user-service.podLabels" -}}
-{{- $root := .root -}}
-{{ toYaml (merge (dict "app.kubernetes.io/component" .component)
-  (include "user-service.selector" $root | fromYaml)
-  (dict "app.kubernetes.io/version" (include "user-service.version" $root) "app.kubernetes.io/part-of" "user-service")
-  $root.Values.podLabels $root.Values.commonLabels) }}
+{{- define "user-service.chart" -}}
+{{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
 {{- define "user-service.version" -}}
 {{ default .Chart.AppVersion .Values.image.tag | trunc 63 | trimAll "-_." }}
 {{- end }}
 
-{{/* metadata of an object: (dict "root" $ "name" … "component" … "more" values with labels and annotations). */}}
+{{- define "user-service.labels" -}}
+helm.sh/chart: {{ include "user-service.chart" . }}
+{{ include "user-service.selectorLabels" . }}
+app.kubernetes.io/version: {{ include "user-service.version" . | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+app.kubernetes.io/part-of: user-service
+{{- end }}
+
+{{- define "user-service.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "user-service.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/*
+The metadata of an object. Parameters: root ($), name, component (default: api), annotations, and extra: the
+section of the values whose labels and annotations the object gets.
+*/}}
 {{- define "user-service.metadata" -}}
 {{- $root := .root -}}
-{{- $more := default dict .more -}}
+{{- $extra := default dict .extra -}}
+{{- $component := dict "app.kubernetes.io/component" (default "api" .component) -}}
+{{- $labels := include "user-service.labels" $root | fromYaml -}}
 name: {{ .name }}
 namespace: {{ $root.Release.Namespace }}
 labels:
-  {{- toYaml (merge (dict "app.kubernetes.io/component" (default "api" .component))
-    (include "user-service.selector" $root | fromYaml)
-    (dict "app.kubernetes.io/version" (include "user-service.version" $root) "app.kubernetes.io/part-of" "user-service"
-      "app.kubernetes.io/managed-by" $root.Release.Service "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_"))
-    (default dict $more.labels) $root.Values.commonLabels) | nindent 2 }}
-{{- with merge (default dict .annotations) (default dict $more.annotations) $root.Values.commonAnnotations }}
+  {{- toYaml (merge $component $labels (default dict $extra.labels) $root.Values.commonLabels) | nindent 2 }}
+{{- with merge (default dict .annotations) (default dict $extra.annotations) $root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- end }}
-
-{{- define "user-service.image" -}}
-{{- with .Values.image -}}
-{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
-{{- end -}}
 {{- end }}
 
 {{- define "user-service.serviceAccountName" -}}
@@ -63,21 +61,15 @@ annotations:
 {{- end -}}
 {{- end }}
 
-{{- define "user-service.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
+{{- define "user-service.migrationServiceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ include "user-service.fullname" . }}-migrate
+{{- else -}}
+{{ include "user-service.serviceAccountName" . }}
+{{- end -}}
 {{- end }}
 
-{{- define "user-service.securityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
-{{- end }}
-
-{{/* The Secrets, made here or elsewhere. */}}
+{{/* The names of the Secrets: those of the values, or those that the chart creates. */}}
 {{- define "user-service.databaseSecret" -}}
 {{ default (printf "%s-database" (include "user-service.fullname" .)) .Values.database.existingSecret }}
 {{- end }}
@@ -99,8 +91,8 @@ capabilities: {drop: [ALL]}
 {{- end }}
 
 {{/*
-A value that is given, else that of the Secret in the cluster, else a new one; where no cluster answers, _validate.tpl has
-refused before. (dict "root" $ "value" … "secret" … "key" …)
+The value if it is set, otherwise the content of the Secret in the cluster, otherwise a new random text. Without a
+cluster, user-service.validate has already failed. Parameters: root ($), value, secret, key.
 */}}
 {{- define "user-service.secret" -}}
 {{- $found := get (default dict (lookup "v1" "Secret" .root.Release.Namespace .secret).data) .key -}}
@@ -113,15 +105,18 @@ refused before. (dict "root" $ "value" … "secret" … "key" …)
 {{- end -}}
 {{- end }}
 
-{{/* The variables of config, sorted, as env. Helm's numbers are floats, which print large whole ones with an exponent. */}}
+{{/* The variables of config as env. Helm parses numbers as floats, which print large integers with an exponent. */}}
 {{- define "user-service.config" -}}
 {{- range $name, $value := .Values.config }}
+{{- if and (kindIs "float64" $value) (eq (float64 $value) (floor $value)) }}
+{{- $value = int64 $value }}
+{{- end }}
 - name: {{ $name }}
-  value: {{ if and (kindIs "float64" $value) (eq (float64 $value) (floor $value)) }}{{ $value | int64 | toString | quote }}{{ else }}{{ $value | toString | quote }}{{ end }}
+  value: {{ $value | toString | quote }}
 {{- end }}
 {{- end }}
 
-{{/* A duration as Go writes it, of h, m and s, in seconds. */}}
+{{/* Converts a duration of Go, such as 1m30s, to seconds, rounded up. */}}
 {{- define "user-service.seconds" -}}
 {{- $sum := 0.0 -}}
 {{- range regexFindAll "[0-9.]+(ms|h|m|s)" . -1 -}}
@@ -131,24 +126,38 @@ refused before. (dict "root" $ "value" … "secret" … "key" …)
 {{ ceil $sum | int }}
 {{- end }}
 
-{{/* A quantity of memory in MiB. */}}
+{{/* Converts a quantity of memory to MiB, rounded down. */}}
 {{- define "user-service.mebibytes" -}}
 {{- $text := toString . -}}
 {{- $unit := regexFind "[A-Za-z]*$" $text -}}
-{{- $bytes := get (dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0) $unit -}}
+{{- $units := dict "" 1.0 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 -}}
+{{- $bytes := get $units $unit -}}
 {{- divf (mulf (trimSuffix $unit $text | float64) (default 1.0 $bytes)) 1048576.0 | floor | int -}}
 {{- end }}
 
-{{/* The database's port as database.url has it. */}}
+{{/* The port in database.url, or networkPolicy.databasePort if the URL has none. */}}
 {{- define "user-service.databasePort" -}}
-{{- $port := regexFind ":[0-9]+(/|\\?|$)" (regexReplaceAll "^[a-z]+://([^@/]*@)?" .Values.database.url "") | trimAll ":/?" -}}
-{{- if .Values.quickstart.enabled -}}5432{{- else -}}{{ default .Values.networkPolicy.databasePort $port }}{{- end -}}
-{{- end }}
-{{- define "user-service.rabbitmqPort" -}}
-{{- if .Values.quickstart.enabled -}}5672{{- else -}}{{ default .Values.networkPolicy.rabbitmqPort .Values.rabbitmq.port }}{{- end -}}
+{{- $address := regexReplaceAll "^[a-z]+://([^@/]*@)?" .Values.database.url "" -}}
+{{- $port := regexFind ":[0-9]+(/|\\?|$)" $address | trimAll ":/?" -}}
+{{- if .Values.quickstart.enabled -}}
+5432
+{{- else -}}
+{{ default .Values.networkPolicy.databasePort $port }}
+{{- end -}}
 {{- end }}
 
-{{/* Where traces are sent, if they leave the pod: by the variable that OpenTelemetry prefers, of config or extraEnv. */}}
+{{- define "user-service.rabbitmqPort" -}}
+{{- if .Values.quickstart.enabled -}}
+5672
+{{- else -}}
+{{ default .Values.networkPolicy.rabbitmqPort .Values.rabbitmq.port }}
+{{- end -}}
+{{- end }}
+
+{{/*
+The endpoint of traces, if they leave the pod. Like OpenTelemetry, the chart prefers the variable for traces to the one
+for all signals. Variables of extraEnv replace those of config.
+*/}}
 {{- define "user-service.tracesEndpoint" -}}
 {{- $env := dict -}}
 {{- range .Values.extraEnv }}{{ $_ := set $env .name .value }}{{ end -}}
