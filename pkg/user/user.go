@@ -3,7 +3,6 @@
 package user
 
 import (
-	"encoding/json"
 	"net/netip"
 	"time"
 
@@ -37,15 +36,6 @@ type User struct {
 	Version   int64     `json:"version"` // rises by one with each change
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
-}
-
-// Profile is what a user says of itself. A member without a value is empty.
-type Profile struct {
-	Name     string          `json:"name,omitempty"`
-	Picture  string          `json:"picture,omitempty"`  // an https URL
-	Locale   string          `json:"locale,omitempty"`   // BCP 47
-	Zoneinfo string          `json:"zoneinfo,omitempty"` // IANA time zone
-	Metadata json.RawMessage `json:"metadata,omitempty"` // a JSON object of the application's own, compact
 }
 
 // Identity is who makes a request: the caller's rights, and its own account, as both
