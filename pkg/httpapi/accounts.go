@@ -7,14 +7,19 @@ import (
 	"user-service/pkg/user"
 )
 
-// readOnly are the members of a user that a request may send back as it got them.
+// readOnly are the read-only fields of a user.
 var readOnly = []string{"id", "email_verified", "roles", "status", "version", "created_at", "updated_at"}
 
-func readProfile(o *object) user.Profile {
-	return user.Profile{
-		Name: o.text("name"), Picture: o.text("picture"), Locale: o.text("locale"),
-		Zoneinfo: o.text("zoneinfo"), Metadata: o.document("metadata"),
+func readProfile(o *object) (p user.Profile) {
+	for _, f := range user.ProfileFields {
+		switch value := f.In(&p).(type) {
+		case *string:
+			*value = o.text(f.Name)
+		case *json.RawMessage:
+			*value = o.document(f.Name)
+		}
 	}
+	return p
 }
 
 func readRegistration(o *object) user.Registration {
@@ -26,7 +31,7 @@ func readReplacement(o *object) user.Replacement {
 	return user.Replacement{Email: o.email(), Profile: readProfile(o), CurrentPassword: o.text("current_password")}
 }
 
-// changedBy are the requests that change what a patch can't change.
+// changedBy are the requests that change a field that a patch can't change.
 var changedBy = map[string]string{
 	"email_verified": "POST /email-verification", "roles": "PUT /users/{id}/roles", "status": "PUT /users/{id}/status",
 }
@@ -42,19 +47,27 @@ func readPatch(o *object) user.Patch {
 		}
 		o.errs.Add(pointer(name), user.ReadOnly, detail)
 	}
-	return user.Patch{
-		Email: trimmed(o.change("email")), Name: o.change("name"), Picture: o.change("picture"), Locale: o.change("locale"),
-		Zoneinfo: o.change("zoneinfo"), Metadata: readMetadataPatch(o), CurrentPassword: o.text("current_password"),
-	}
+	return user.Patch{Email: trimmed(o.change("email")), Profile: readProfilePatch(o), CurrentPassword: o.text("current_password")}
 }
 
-// readMetadataPatch tells a metadata of null, which clears it, from one that is left out.
-func readMetadataPatch(o *object) json.RawMessage {
-	if value, given := o.members["metadata"]; given && value.Kind() == 'n' {
-		o.ignore("metadata")
-		return json.RawMessage("null")
+func readProfilePatch(o *object) user.ProfilePatch {
+	patch := user.ProfilePatch{}
+	for _, f := range user.ProfileFields {
+		value, given := o.members[f.Name]
+		if !given {
+			continue
+		}
+		switch f.In(&user.Profile{}).(type) {
+		case *string:
+			patch[f.Name] = o.text(f.Name)
+		case *json.RawMessage:
+			patch[f.Name] = "null"
+			if document := o.document(f.Name); value.Kind() != 'n' {
+				patch[f.Name] = string(document)
+			}
+		}
 	}
-	return o.document("metadata")
+	return patch
 }
 
 func (a *API) register(w http.ResponseWriter, c *call) error {
@@ -69,12 +82,12 @@ func (a *API) register(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Location", "users/"+u.ID.String()) // relative, so that it is below the prefix of a gateway
+	w.Header().Set("Location", "users/"+u.ID.String()) // relative, so that a gateway may add a prefix
 	return writeUser(w, http.StatusCreated, u)
 }
 
 func (a *API) getUser(w http.ResponseWriter, c *call) error {
-	u := c.by.User // read when the caller was identified
+	u := c.by.User // as it was when the caller was identified
 	if !c.by.Is(c.target) {
 		var err error
 		if u, err = a.users.Get(c.Context(), c.target); err != nil {

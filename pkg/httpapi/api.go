@@ -50,7 +50,7 @@ type API struct {
 // Limits of the server, each against a kind of client that would hold it up.
 const (
 	maxHeader      = 16 << 10               // bytes of a request's header
-	maxDepth       = 64                     // levels of nested JSON
+	maxDepth       = user.MaxNesting        // levels of nested JSON
 	headerTimeout  = 5 * time.Second        // for a client that sends its header slowly
 	readTimeout    = 15 * time.Second       // … or its body
 	unreadTimeout  = 250 * time.Millisecond // … or sends a body that nobody reads; its answer waits so long

@@ -22,30 +22,28 @@ const (
 	mediaMergePatch = "application/merge-patch+json"
 )
 
-// object is the JSON object of a request's body, from which members are taken one by
-// one. What is wrong with them is collected.
+// object is the JSON object of a request's body. Readers take its members one by one, and errors are collected.
 type object struct {
 	members map[string]jsontext.Value
 	errs    user.FieldErrors
 }
 
-// decode makes an input of the call's body. read takes the members from the object; a
-// member that it does not take is unknown. check says what else is wrong, so that all
-// of it is told at once.
+// decode reads an input from the call's body. read takes the members of the object; a member that is left is unknown. check
+// returns further errors. The answer lists all errors together.
 func decode[T any](c *call, accepted []string, read func(*object) T, check func(T) user.FieldErrors) (T, error) {
 	var none T
 	if err := checkMediaType(c.Header, accepted); err != nil {
 		return none, err
 	}
 	c.receive()
-	defer c.release() // what follows keeps no more of the body than in
+	defer c.release() // from here on, only in refers to the body
 	if c.bodyErr != nil {
 		return none, c.bodyErr
 	}
 	obj := c.object
 	in := read(obj)
 	for _, name := range slices.Sorted(maps.Keys(obj.members)) {
-		if obj.errs.Full() { // a hostile body has thousands
+		if obj.errs.Full() { // a hostile body has thousands of members
 			break
 		}
 		obj.errs.Add(pointer(name), user.Unknown, "is not a member of this request")
@@ -59,7 +57,7 @@ func decode[T any](c *call, accepted []string, read func(*object) T, check func(
 }
 
 func checkMediaType(h http.Header, accepted []string) error {
-	media, params, err := mime.ParseMediaType(strings.Join(h.Values("Content-Type"), ",")) // one that is sent twice is none
+	media, params, err := mime.ParseMediaType(strings.Join(h.Values("Content-Type"), ",")) // a repeated header is invalid
 	charset := strings.ToLower(params["charset"])
 	encoding := strings.ToLower(strings.Join(h.Values("Content-Encoding"), ","))
 	if err != nil || !slices.Contains(accepted, media) || charset != "" && charset != "utf-8" ||
@@ -69,8 +67,8 @@ func checkMediaType(h http.Header, accepted []string) error {
 	return nil
 }
 
-// parseObject reads one JSON object and nothing else. Invalid UTF-8, a name that
-// appears twice, and nesting without sense are malformed (RFC 8259, RFC 7493).
+// parseObject reads a body that is one JSON object. Invalid UTF-8, a duplicate name and deep nesting are malformed (RFC 8259,
+// RFC 7493).
 func parseObject(body []byte) (*object, error) {
 	dec := jsontext.NewDecoder(bytes.NewReader(body))
 	kind := dec.PeekKind()
@@ -87,31 +85,20 @@ func parseObject(body []byte) (*object, error) {
 	return obj, obj.split(body)
 }
 
-// scan reads a whole value, by tokens: ReadValue would call itself for each level of a hostile body. It notes every string with
-// a NUL, which PostgreSQL can't keep.
+// scan reads the whole body, and collects an error for each string that contains NUL.
 func (o *object) scan(dec *jsontext.Decoder) error {
-	for {
-		token, err := dec.ReadToken()
-		if err != nil {
-			return err
+	return user.ScanJSON(dec, func() {
+		if !o.errs.Full() {
+			o.errs.AddNUL(placeOf(dec))
 		}
-		if token.Kind() == '"' && !o.errs.Full() && strings.ContainsRune(token.String(), 0) {
-			o.errs.Add(placeOf(dec), user.InvalidCharacters, "must not contain the character NUL (\\u0000)")
-		}
-		switch depth := dec.StackDepth(); {
-		case depth > maxDepth:
-			return errTooDeep
-		case depth == 0:
-			return nil
-		}
-	}
+	})
 }
 
-// maxPlace is how long a pointer is at most. One into a deep value can be as long as the body, and a body may
-// have thousands of such places.
+// maxPlace is the limit in bytes for a pointer. A pointer into a deep value can be as long as the body, and a body can have
+// thousands of such values.
 const maxPlace = 512
 
-// placeOf points to what was read last, or to the closest member around it that can be told shortly.
+// placeOf returns the pointer of the token that was read last, or of the closest enclosing value whose pointer is short enough.
 func placeOf(dec *jsontext.Decoder) string {
 	place := dec.StackPointer()
 	for len(place) > maxPlace && place.Parent() != "" {
@@ -120,7 +107,7 @@ func placeOf(dec *jsontext.Decoder) string {
 	return string(place)
 }
 
-// split finds the members of an object that scan has found to be well-formed.
+// split finds the members of an object after scan has found the object well-formed.
 func (o *object) split(body []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(body, &members); err != nil {
@@ -132,16 +119,14 @@ func (o *object) split(body []byte) error {
 	return nil
 }
 
-var errTooDeep = errors.New("nested too deeply")
-
-// syntaxDetail says what is wrong with a body without repeating any of it.
+// syntaxDetail describes a syntax error without repeating any part of the body.
 func syntaxDetail(err error) string {
 	switch {
 	case errors.Is(err, jsontext.ErrDuplicateName):
 		return "The body has a member twice."
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return "The body must be a JSON object; it is empty or cut off."
-	case errors.Is(err, errTooDeep):
+	case errors.Is(err, user.ErrNesting):
 		return "The body is nested too deeply."
 	default:
 		return "The body must be a JSON object in UTF-8."
@@ -158,13 +143,13 @@ func (o *object) take(name string) (value jsontext.Value, given bool) {
 	return value, given
 }
 
-// text takes a string; "" if it is absent, null or no string.
+// text takes a string. The result is "" for an absent member, null or another type.
 func (o *object) text(name string) string {
 	value, _ := o.take(name)
 	return o.asText(name, value)
 }
 
-// email takes an email, without the blanks around it.
+// email takes an email, without blanks at both ends.
 func (o *object) email() string { return user.TrimEmail(o.text("email")) }
 
 func trimmed(email *string) *string {
@@ -174,7 +159,7 @@ func trimmed(email *string) *string {
 	return email
 }
 
-// change takes a string of a merge patch; nil if it is absent, "" if it is null.
+// change takes a string of a merge patch. The result is nil for an absent member, and "" for null.
 func (o *object) change(name string) *string {
 	value, given := o.take(name)
 	if !given {
@@ -192,23 +177,20 @@ func (o *object) asText(name string, value jsontext.Value) string {
 	return s
 }
 
-// document takes a JSON object as it is, made compact; nil if it is absent or null.
+// document takes a JSON object and compacts it. The result is nil for an absent member and null.
 func (o *object) document(name string) json.RawMessage {
 	value, _ := o.take(name)
 	if value == nil {
 		return nil
 	}
-	if value.Kind() != '{' {
-		o.errs.Add(pointer(name), user.InvalidType, "must be a JSON object", expected("object"))
-		return nil
-	}
-	if err := value.Compact(jsontext.PreserveRawStrings(true)); err != nil {
+	document, ok := user.CompactObject(value)
+	if !ok {
 		o.errs.Add(pointer(name), user.InvalidType, "must be a JSON object", expected("object"))
 	}
-	return json.RawMessage(value)
+	return document
 }
 
-// names takes a list of strings, which has to be there. what says what each of them is.
+// names takes a list of strings, which is required. what describes an item in errors.
 func (o *object) names(name, what string) []string {
 	value, _ := o.take(name)
 	if value == nil {
@@ -232,18 +214,18 @@ func (o *object) names(name, what string) []string {
 	return names
 }
 
-// ignore takes members that are read-only.
+// ignore takes members and drops their values.
 func (o *object) ignore(names ...string) {
 	for _, name := range names {
 		_, _ = o.take(name)
 	}
 }
 
-// expected is the param of a value of another JSON type.
+// expected returns the param of an error about the JSON type of a value.
 func expected(jsonType string) user.Param { return user.Param{Name: "expected", Value: jsonType} }
 
-// pointer is the RFC 6901 pointer of a member of the body.
+// pointer returns the RFC 6901 pointer of a member of the body.
 func pointer(name string) string { return "/" + pointerEscapes.Replace(name) }
 
-// pointerEscapes are those of RFC 6901 section 3. One is made for all, as to make one costs more than to use it.
+// pointerEscapes are the escapes of RFC 6901 section 3. All calls share it, because its construction costs more than its use.
 var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")

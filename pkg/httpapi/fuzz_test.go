@@ -50,8 +50,8 @@ func FuzzDecode(f *testing.F) {
 		}
 		if in, err := decode(callWith(t, body), []string{mediaJSON}, readPatch, user.Patch.Check); err != nil {
 			checkRefusal(t, err)
-		} else if string(in.Metadata) != "null" {
-			checkMetadata(t, in.Metadata)
+		} else if metadata, given := in.Profile["metadata"]; given && metadata != "null" {
+			checkMetadata(t, json.RawMessage(metadata))
 		}
 	})
 }

@@ -11,8 +11,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// Users implements user.Store. Only the conditions that the filter asks for are in
-// the query, so that each kind of list has a plan of its own.
+// Users implements user.Store. The query has only the conditions of the filter, so that PostgreSQL plans each kind of list
+// separately.
 func (db *DB) Users(ctx context.Context, f user.Filter) (user.Page, error) {
 	query, args := listQuery(f)
 	users, err := collectPage(ctx, db.pool, func(row pgx.CollectableRow) (user.User, error) { return scanUser(row) }, query, args...)
@@ -25,7 +25,7 @@ func (db *DB) Users(ctx context.Context, f user.Filter) (user.Page, error) {
 	return user.Page{Users: users}, nil
 }
 
-// listQuery asks for one user more than the filter's limit, to know whether there are more.
+// listQuery returns the query of a list. Its limit is one more than the filter's, to find out whether there are more users.
 func listQuery(f user.Filter) (query string, args []any) {
 	var where []string
 	arg := func(value any) string {
@@ -44,7 +44,7 @@ func listQuery(f user.Filter) (query string, args []any) {
 	if f.Role != "" {
 		holders := "SELECT ur.user_id FROM user_roles ur WHERE ur.role = " + arg(f.Role)
 		if f.After != uuid.Nil {
-			holders += " AND ur.user_id > " + arg(f.After) // PostgreSQL does not conclude it, and would read all pages before
+			holders += " AND ur.user_id > " + arg(f.After) // without this condition PostgreSQL reads all earlier pages
 		}
 		where = append(where, "u.id IN ("+holders+")")
 	}

@@ -29,7 +29,7 @@ type queryer interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-const identifyQuery = `
+var identifyQuery = `
 	SELECT ` + userColumns + `, s.id, s.created_at, ` + permissionsColumn + ` FROM users u JOIN sessions s ON s.user_id = u.id
 	WHERE u.id = $1 AND u.status = 'active' AND s.id = $2 AND s.expires_at > clock_timestamp()`
 

@@ -2,44 +2,118 @@ package postgres
 
 import (
 	"context"
+	"database/sql/driver"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
 	"user-service/pkg/access"
 	"user-service/pkg/user"
 )
 
-// userColumns are what scanUser reads, of users u.
-const userColumns = `u.id, u.email, u.email_verified, coalesce(u.name, ''), coalesce(u.picture, ''),
-	coalesce(u.locale, ''), coalesce(u.zoneinfo, ''), u.metadata::text,
-	ARRAY(SELECT ur.role FROM user_roles ur WHERE ur.user_id = u.id ORDER BY ur.role COLLATE "C"),
-	u.status, u.version, u.created_at, u.updated_at`
-
-// userFields are where the values of userColumns go.
-func userFields(u *user.User, metadata **string) []any {
-	return []any{
-		&u.ID, &u.Email, &u.EmailVerified, &u.Name, &u.Picture, &u.Locale, &u.Zoneinfo, metadata,
-		&u.Roles, &u.Status, &u.Version, &u.CreatedAt, &u.UpdatedAt,
-	}
+// userFields are the columns of users that hold a user. The statements that write and read users use this list.
+var userFields = []userField{
+	{"id", func(u *user.User) any { return &u.ID }},
+	{"email", func(u *user.User) any { return &u.Email }},
+	{"email_verified", func(u *user.User) any { return &u.EmailVerified }},
+	{"name", func(u *user.User) any { return (*zeronull.Text)(&u.Name) }},
+	{"picture", func(u *user.User) any { return (*zeronull.Text)(&u.Picture) }},
+	{"locale", func(u *user.User) any { return (*zeronull.Text)(&u.Locale) }},
+	{"zoneinfo", func(u *user.User) any { return (*zeronull.Text)(&u.Zoneinfo) }},
+	{"metadata", func(u *user.User) any { return (*nullJSON)(&u.Metadata) }},
+	{"status", func(u *user.User) any { return &u.Status }},
+	{"version", func(u *user.User) any { return &u.Version }},
+	{"created_at", func(u *user.User) any { return &u.CreatedAt }},
+	{"updated_at", func(u *user.User) any { return &u.UpdatedAt }},
 }
 
-// scanUser reads userColumns and whatever follows them.
+// userField is a column of users and the field of user.User that it holds.
+type userField struct {
+	name string // also of the statement's argument
+	// in returns a pointer to the value in u: the argument of a statement that writes the column, and the target of a scan.
+	in func(u *user.User) any
+}
+
+// eachColumn formats the name of each column with format, for a list in SQL. It omits the columns without.
+func eachColumn(format string, without ...string) string {
+	var all []string
+	for _, c := range userFields {
+		if !slices.Contains(without, c.name) {
+			all = append(all, strings.ReplaceAll(format, "%", c.name))
+		}
+	}
+	return strings.Join(all, ", ")
+}
+
+var (
+	// userColumns are what scanUser reads, of users u.
+	userColumns = eachColumn("u.%") + `,
+		ARRAY(SELECT ur.role FROM user_roles ur WHERE ur.user_id = u.id ORDER BY ur.role COLLATE "C")`
+
+	// insertUser stores a user if the email and the id are free. A taken email violates no constraint: PostgreSQL would log the
+	// email with the violation.
+	insertUser = `INSERT INTO users (` + eachColumn("%") + `, email_key, name_key)
+		VALUES (` + eachColumn("@%") + `, @email_key, nullif(@name_key, '')) ON CONFLICT DO NOTHING`
+
+	// updateUser stores all changes of a user but a new email, see setEmail.
+	updateUser = `UPDATE users SET ` + eachColumn("% = @%", "id", "email", "created_at") + `, name_key = nullif(@name_key, '') WHERE id = @id`
+)
+
+// userArgs are the arguments of insertUser and updateUser.
+func userArgs(u user.User) pgx.NamedArgs {
+	args := pgx.NamedArgs{"email_key": user.EmailKey(u.Email), "name_key": user.Fold(u.Name)}
+	for _, c := range userFields {
+		args[c.name] = c.in(&u)
+	}
+	return args
+}
+
+// scanUser reads userColumns and the columns that follow.
 func scanUser(row pgx.Row, more ...any) (user.User, error) {
 	var u user.User
-	var metadata *string
-	if err := row.Scan(append(userFields(&u, &metadata), more...)...); err != nil {
-		return user.User{}, err
+	var targets []any
+	for _, c := range userFields {
+		targets = append(targets, c.in(&u))
 	}
-	if metadata != nil {
-		u.Metadata = []byte(*metadata)
+	if err := row.Scan(append(append(targets, &u.Roles), more...)...); err != nil {
+		return user.User{}, err
 	}
 	u.CreatedAt, u.UpdatedAt = u.CreatedAt.UTC(), u.UpdatedAt.UTC()
 	return u, nil
+}
+
+// nullJSON is a JSON document whose bytes are stored and read unchanged. Nil is NULL.
+type nullJSON json.RawMessage
+
+// Value implements driver.Valuer.
+func (j nullJSON) Value() (driver.Value, error) {
+	if j == nil {
+		return nil, nil
+	}
+	return string(j), nil
+}
+
+// Scan implements sql.Scanner.
+func (j *nullJSON) Scan(value any) error {
+	switch value := value.(type) {
+	case nil:
+		*j = nil
+	case string:
+		*j = nullJSON(value)
+	case []byte:
+		*j = slices.Clone(value)
+	default:
+		return fmt.Errorf("a JSON document is a %T", value)
+	}
+	return nil
 }
 
 // Create implements user.Store.
@@ -50,7 +124,7 @@ func (db *DB) Create(
 		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err
 		}
-		fresh, now, err := insertUser(ctx, tx, u)
+		fresh, now, err := createUser(ctx, tx, u)
 		if err != nil {
 			return err
 		}
@@ -61,14 +135,9 @@ func (db *DB) Create(
 			}
 		}
 		var batch pgx.Batch
-		batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at) VALUES ($1, $2, $3)`, u.ID, passwordHash, u.CreatedAt)
-		queueRoles(&batch, u)
-		change.Audit = append([]user.Audit{user.Created(u)}, change.Audit...)
-		if err := queueChangeAudit(ctx, &batch, u.ID, change); err != nil {
+		if err := queueNewAccount(ctx, &batch, user.NewAccount{User: u, PasswordHash: passwordHash}, change); err != nil {
 			return err
 		}
-		queueToken(&batch, u.ID, change.Token)
-		queueEvents(ctx, &batch, change.Events)
 		return constraintError(tx.SendBatch(ctx, &batch).Close())
 	})
 	if err == nil {
@@ -77,25 +146,36 @@ func (db *DB) Create(
 	return err
 }
 
-// insertUser stores a user, unless another one has the email: then it returns EmailTaken. No constraint is violated by
-// a taken email, as PostgreSQL would log it. It returns how many tokens to verify an email the mailbox got lately, and the time.
-func insertUser(ctx context.Context, tx pgx.Tx, u user.User) (fresh int, now time.Time, err error) {
-	err = tx.QueryRow(ctx, `
-		INSERT INTO users (id, email, email_key, email_verified, name, name_key, picture, locale, zoneinfo, metadata,
-			status, version, created_at, updated_at)
-		VALUES ($1, $2, $3, $4, nullif($5, ''), nullif($6, ''), nullif($7, ''), nullif($8, ''), nullif($9, ''), $10,
-			$11, $12, $13, $14)
-		ON CONFLICT (email_key) DO NOTHING
-		RETURNING (SELECT count(*) FROM token_mailboxes WHERE email_hash = $15 AND purpose = $16 AND sent_at > now() - $17::interval), now()`,
-		append(writable(u), u.Status, u.Version, u.CreatedAt, u.UpdatedAt,
-			emailHash(u.Email), user.EmailVerification, user.FreshTokenAge)...).Scan(&fresh, &now)
-	if errors.Is(err, pgx.ErrNoRows) {
+// createUser stores a user. It returns how many tokens for a verification of the email the mailbox got recently, and the
+// database's time. Errors: EmailTaken.
+func createUser(ctx context.Context, tx pgx.Tx, u user.User) (fresh int, now time.Time, err error) {
+	args := userArgs(u)
+	args["email_hash"], args["purpose"], args["fresh_age"] = emailHash(u.Email), user.EmailVerification, user.FreshTokenAge
+	err = tx.QueryRow(ctx, insertUser+` RETURNING
+		(SELECT count(*) FROM token_mailboxes WHERE email_hash = @email_hash AND purpose = @purpose AND sent_at > now() - @fresh_age::interval),
+		now()`, args).Scan(&fresh, &now)
+	if errors.Is(err, pgx.ErrNoRows) { // the id is new, so the email is taken
 		return 0, time.Time{}, emailTaken()
 	}
 	return fresh, now.UTC(), err
 }
 
-// setEmail changes an email, as insertUser stores it.
+// queueNewAccount stores everything that belongs to a new user, and what change adds: its audit entries, its token and its
+// events.
+func queueNewAccount(ctx context.Context, batch *pgx.Batch, a user.NewAccount, change user.Change) error {
+	batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at, imported_prefix) VALUES ($1, $2, $3, $4)`,
+		a.User.ID, a.PasswordHash, a.User.UpdatedAt, zeronull.Text(a.HashPrefix))
+	queueRoles(batch, a.User)
+	change.Audit = append([]user.Audit{user.Created(a.User)}, change.Audit...)
+	if err := queueChangeAudit(ctx, batch, a.User.ID, change); err != nil {
+		return err
+	}
+	queueToken(batch, a.User.ID, change.Token)
+	queueEvents(ctx, batch, change.Events)
+	return nil
+}
+
+// setEmail changes an email. Errors: EmailTaken.
 func setEmail(ctx context.Context, tx pgx.Tx, u user.User) error {
 	var set bool
 	err := tx.QueryRow(ctx, `SELECT set_email($1, $2, $3)`, u.ID, u.Email, user.EmailKey(u.Email)).Scan(&set)
@@ -114,7 +194,7 @@ func (db *DB) Change(ctx context.Context, grant access.Grant, decide user.Decide
 	return db.change(ctx, "change a user", grant, decide, func(pgx.Tx) error { return nil })
 }
 
-// change locks the account that the grant is about, and stores what decide makes of it. The transaction begins with first.
+// change locks the account of the grant, and stores the change that decide returns. The transaction begins with first.
 func (db *DB) change(ctx context.Context, doing string, grant access.Grant, decide user.Decide, first func(pgx.Tx) error) (user.User, error) {
 	leave, err := db.accounts.Enter(ctx, accountOf(grant))
 	if err != nil {
@@ -147,7 +227,7 @@ func (db *DB) change(ctx context.Context, doing string, grant access.Grant, deci
 	return result, nil
 }
 
-// applyChange writes what was decided about the locked account old, in one round trip, and another one for a new email.
+// applyChange stores the change of the locked account old, in one round trip. A new email needs another round trip.
 func applyChange(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) error {
 	var batch pgx.Batch
 	if change.User != nil && change.User.Email != old.Email {
@@ -161,7 +241,7 @@ func applyChange(ctx context.Context, tx pgx.Tx, old user.User, change user.Chan
 	if err := queueChangeAudit(ctx, &batch, old.ID, change); err != nil {
 		return err
 	}
-	queueSecrets(&batch, old, change) // after the old sessions have ended: a new one may be opened
+	queueSecrets(&batch, old, change) // after the end of the old sessions, because it may open a new one
 	if change.Delete {
 		queueErasure(&batch, old.ID)
 	}
@@ -169,7 +249,8 @@ func applyChange(ctx context.Context, tx pgx.Tx, old user.User, change user.Chan
 	return constraintError(tx.SendBatch(ctx, &batch).Close())
 }
 
-// queueChangeAudit makes the entries about a change of the user with this id, and ends the sessions that it ends.
+// queueChangeAudit stores the audit entries of a change of the user with this id, and ends the user's sessions if the change
+// does.
 func queueChangeAudit(ctx context.Context, batch *pgx.Batch, id uuid.UUID, change user.Change) error {
 	entries := slices.Clone(change.Audit)
 	for i := range entries {
@@ -181,7 +262,7 @@ func queueChangeAudit(ctx context.Context, batch *pgx.Batch, id uuid.UUID, chang
 	return queueAudit(ctx, batch, entries...)
 }
 
-// queueSecrets writes what was decided about the ways into the account old.
+// queueSecrets stores the parts of a change that are about credentials, sessions, tokens and login failures of the account old.
 func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if change.PasswordHash != "" {
 		batch.Queue(`UPDATE credentials SET password_hash = $2, changed_at = clock_timestamp() WHERE user_id = $1`, old.ID, change.PasswordHash)
@@ -202,7 +283,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	}
 }
 
-// queueToken stores a one-time token, if there is one, and that its mailbox gets it.
+// queueToken stores a one-time token and counts it for its mailbox. Without a token it does nothing.
 func queueToken(batch *pgx.Batch, id uuid.UUID, t *user.OneTimeToken) {
 	if t == nil {
 		return
@@ -214,14 +295,10 @@ func queueToken(batch *pgx.Batch, id uuid.UUID, t *user.OneTimeToken) {
 	batch.Queue(`INSERT INTO token_mailboxes (email_hash, purpose, sent_at) VALUES ($1, $2, now())`, emailHash(t.Email), t.Purpose)
 }
 
+// queueUpdate stores the new state of a locked user, except for a new email, which setEmail has stored.
 func queueUpdate(batch *pgx.Batch, old, u user.User) {
-	batch.Queue(`
-		UPDATE users SET email = $2, email_key = CASE WHEN email = $2 THEN email_key ELSE $3 END, email_verified = $4, name = nullif($5, ''), name_key = nullif($6, ''),
-			picture = nullif($7, ''), locale = nullif($8, ''), zoneinfo = nullif($9, ''), metadata = $10,
-			status = $11, version = $12, updated_at = $13
-		WHERE id = $1`,
-		append(writable(u), u.Status, u.Version, u.UpdatedAt)...)
-	if old.Email != u.Email { // for good: the user may go back to the old one
+	batch.Queue(updateUser, userArgs(u))
+	if old.Email != u.Email { // permanently, even if the user returns to the old email
 		queueInvalidateTokens(batch, u.ID, user.PasswordReset, user.EmailVerification)
 	}
 	if !slices.Equal(old.Roles, u.Roles) {
@@ -234,20 +311,7 @@ func queueRoles(batch *pgx.Batch, u user.User) {
 	batch.Queue(`INSERT INTO user_roles (user_id, role) SELECT $1, unnest($2::text[])`, u.ID, u.Roles)
 }
 
-// writable are the first ten parameters of the statements that write a user.
-func writable(u user.User) []any {
-	var metadata *string
-	if u.Metadata != nil {
-		text := string(u.Metadata)
-		metadata = &text
-	}
-	return []any{
-		u.ID, u.Email, user.EmailKey(u.Email), u.EmailVerified, u.Name, user.Fold(u.Name),
-		u.Picture, u.Locale, u.Zoneinfo, metadata,
-	}
-}
-
-// constraintError says what the breach of a constraint means to the caller.
+// constraintError translates the violation of a constraint into an error of the domain.
 func constraintError(err error) error {
 	var server *pgconn.PgError
 	if !errors.As(err, &server) {
@@ -265,7 +329,8 @@ func (db *DB) User(ctx context.Context, id uuid.UUID) (user.User, error) {
 	return u, wrap("read a user", err)
 }
 
-// ActiveUserID implements user.Store. The answer is one row for every email, and no column but the id is read.
+// ActiveUserID implements user.Store. Every email gets one row with only the id, so the answer takes the same time with and
+// without an account.
 func (db *DB) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
 	var id uuid.NullUUID
 	err := db.pool.QueryRow(ctx, `SELECT (SELECT id FROM users WHERE email_key = $1 AND status = $2)`,

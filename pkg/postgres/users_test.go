@@ -85,6 +85,43 @@ func TestAUserComesBackAsItWasStored(t *testing.T) {
 	wantUser(t, db, bare)
 }
 
+// TestEachFieldOfAProfileIsStored by a registration, a change and an import, with and without values.
+func TestEachFieldOfAProfileIsStored(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	var full user.Profile
+	for _, f := range user.ProfileFields {
+		switch value := f.In(&full).(type) {
+		case *string:
+			*value = "the " + f.Name
+		case *json.RawMessage:
+			*value = json.RawMessage(`{"` + f.Name + `": 1.10}`)
+		}
+	}
+	for i, profile := range []user.Profile{full, {}} {
+		created, imported := newUser(fmt.Sprintf("created%d@example.com", i)), newUser(fmt.Sprintf("imported%d@example.com", i))
+		created.Profile, imported.Profile = profile, profile
+		if err := db.Create(t.Context(), access.Internal(uuid.Nil), created, "hash", nil); err != nil {
+			t.Fatal(err)
+		}
+		event := event.Event{ID: uuid.New(), Type: event.UserCreated, Subject: imported.ID, UserVersion: 1, Data: []byte("{}")}
+		account := user.NewAccount{User: imported, PasswordHash: "hash", HashPrefix: "h", Created: event}
+		if n, taken, err := db.Import(t.Context(), []user.NewAccount{account, account}, false); n != 1 || len(taken) > 0 || err != nil {
+			t.Fatalf("%d imported, taken %v, %v", n, taken, err)
+		}
+		wantUser(t, db, created)
+		wantUser(t, db, imported)
+		created.Profile = user.Profile{}
+		if i == 1 {
+			created.Profile = full
+		}
+		if _, err := set(t, db, created.ID, func(u *user.User) { u.Profile = created.Profile }); err != nil {
+			t.Fatal(err)
+		}
+		wantUser(t, db, created)
+	}
+}
+
 func TestWhatIsTheSameEmail(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)

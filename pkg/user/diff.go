@@ -6,11 +6,11 @@ import (
 	"slices"
 )
 
-// diff returns the names of the members that differ between two states of an
-// account, sorted, and the former values of those that had one.
+// diff returns the names of the fields that differ between two states of an account, sorted, and the old values of the
+// fields that had one.
 func diff(old, u User) (changed []string, previous map[string]any) {
 	previous = map[string]any{}
-	note := func(name string, differs, had bool, value any) {
+	add := func(name string, differs, had bool, value any) {
 		if !differs {
 			return
 		}
@@ -19,22 +19,27 @@ func diff(old, u User) (changed []string, previous map[string]any) {
 			previous[name] = value
 		}
 	}
-	text := func(name, before, after string) { note(name, before != after, before != "", before) }
+	text := func(name, before, after string) { add(name, before != after, before != "", before) }
 
 	text("email", old.Email, u.Email)
-	note("email_verified", old.EmailVerified != u.EmailVerified, true, old.EmailVerified)
-	text("locale", old.Locale, u.Locale)
-	note("metadata", !sameJSON(old.Metadata, u.Metadata), old.Metadata != nil, old.Metadata)
-	text("name", old.Name, u.Name)
-	text("picture", old.Picture, u.Picture)
-	note("roles", !slices.Equal(old.Roles, u.Roles), true, old.Roles)
+	add("email_verified", old.EmailVerified != u.EmailVerified, true, old.EmailVerified)
+	add("roles", !slices.Equal(old.Roles, u.Roles), true, old.Roles)
 	text("status", string(old.Status), string(u.Status))
-	text("zoneinfo", old.Zoneinfo, u.Zoneinfo)
+	for _, f := range ProfileFields {
+		switch before := f.In(&old.Profile).(type) {
+		case *string:
+			text(f.Name, *before, f.text(&u.Profile))
+		case *json.RawMessage:
+			after := f.In(&u.Profile).(*json.RawMessage)
+			add(f.Name, !sameJSON(*before, *after), *before != nil, *before)
+		}
+	}
+	slices.Sort(changed)
 	return changed, previous
 }
 
-// sameJSON compares two JSON values whatever the order of their members. Numbers
-// are the same only if they are written the same.
+// sameJSON reports whether two JSON values are equal. The order of members does not matter. Numbers are equal only if they
+// are written alike.
 func sameJSON(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true

@@ -1,6 +1,7 @@
 package user
 
 import (
+	"bytes"
 	"encoding/json"
 	"testing"
 	"time"
@@ -55,6 +56,30 @@ func TestTheDifferenceOfTwoStatesOfAnAccount(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.previous, previous); diff != "" {
 			t.Errorf("%s: previous %s", name, diff)
+		}
+	}
+}
+
+// TestEachFieldOfAProfileIsInADifference has one case for each entry of ProfileFields.
+func TestEachFieldOfAProfileIsInADifference(t *testing.T) {
+	t.Parallel()
+	for _, f := range ProfileFields {
+		var u User
+		switch value := f.In(&u.Profile).(type) {
+		case *string:
+			*value = "old"
+		case *json.RawMessage:
+			*value = json.RawMessage(`{"old":1}`)
+		default:
+			t.Fatalf("%s is a %T", f.Name, value)
+		}
+		changed, previous := diff(u, User{})
+		if diff := cmp.Diff([]string{f.Name}, changed); diff != "" || len(previous) != 1 || previous[f.Name] == nil {
+			t.Errorf("%s: %v, %s", f.Name, previous, diff)
+		}
+		encoded, err := json.Marshal(u.Profile)
+		if err != nil || !bytes.Contains(encoded, []byte(`{"`+f.Name+`":`)) {
+			t.Errorf("%s has another name in JSON: %s (%v)", f.Name, encoded, err)
 		}
 	}
 }

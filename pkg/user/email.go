@@ -1,6 +1,7 @@
 package user
 
 import (
+	"fmt"
 	"net/mail"
 	"regexp"
 	"strings"
@@ -65,7 +66,7 @@ func checkEmail(email string, errs *FieldErrors) {
 	if email == "" {
 		errs.Add("/email", Required, "is required")
 	} else if !isEmail(email) {
-		errs.Add("/email", InvalidFormat, "must be an email address of at most 254 bytes, such as ada@example.com")
+		errs.Add("/email", InvalidFormat, fmt.Sprintf("must be an email address of at most %d bytes, such as ada@example.com", MaxEmailBytes))
 	}
 }
 

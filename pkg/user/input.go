@@ -4,30 +4,31 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"user-service/pkg/password"
 )
 
-// Registration is what a new account is made of.
+// Registration is the input for a new account.
 type Registration struct {
 	Email    string
 	Password string
 	Profile  Profile
 }
 
-// Login is what a user shows to log in.
+// Login is the input of a login.
 type Login struct {
 	Email    string
 	Password string
 }
 
-// Check returns what is wrong with the form of a login. It says nothing about accounts.
+// Check returns what is wrong with the form of a login. It reveals nothing about accounts.
 func (l Login) Check() FieldErrors {
 	var errs FieldErrors
 	if l.Email == "" {
 		errs.Add("/email", Required, "is required")
-	} else if len(l.Email) > MaxEmailBytes { // no account has one, and to compare it costs more the longer it is
-		errs.Add("/email", TooLarge, "must have at most 254 bytes", most(MaxEmailBytes))
+	} else if len(l.Email) > MaxEmailBytes { // no account has such an email, and comparing a long one is expensive
+		errs.Add("/email", TooLarge, fmt.Sprintf("must have at most %d bytes", MaxEmailBytes), most(MaxEmailBytes))
 	}
 	if l.Password == "" {
 		errs.Add("/password", Required, "is required")
@@ -36,19 +37,19 @@ func (l Login) Check() FieldErrors {
 	return errs
 }
 
-// Edit is a change of an account's writable members.
+// Edit is a change of the writable fields of an account.
 type Edit interface {
-	// Check returns what can be seen to be wrong without the account.
+	// Check returns what is wrong with the edit, as far as this is known without the account.
 	Check() FieldErrors
 	apply(*User) error
 	currentPassword() string
 }
 
-// Replacement replaces the email and the whole profile: what it leaves out is cleared.
+// Replacement replaces the email and the whole profile. An omitted field is cleared.
 type Replacement struct {
 	Email           string
 	Profile         Profile
-	CurrentPassword string // needed by a user that changes its own email
+	CurrentPassword string // required of users who change their own email
 }
 
 // Check implements Edit.
@@ -67,13 +68,16 @@ func (r Replacement) apply(u *User) error {
 	return nil
 }
 
-// Patch changes some members and leaves the others alone: a JSON merge patch
-// (RFC 7396). A nil member is left alone, an empty one is cleared.
+// Patch changes some fields and keeps the others: a JSON merge patch (RFC 7396).
 type Patch struct {
-	Email, Name, Picture, Locale, Zoneinfo *string
-	Metadata                               json.RawMessage // nil: left alone; null: cleared; an object is merged
-	CurrentPassword                        string
+	Email           *string // nil keeps the email
+	Profile         ProfilePatch
+	CurrentPassword string
 }
+
+// ProfilePatch has the changes of a profile by the names of its fields. The change of a text is the new text; an empty one
+// clears the field. The change of a JSON object is a JSON merge patch; null clears the field.
+type ProfilePatch map[string]string
 
 // Check implements Edit.
 func (p Patch) Check() FieldErrors {
@@ -81,9 +85,13 @@ func (p Patch) Check() FieldErrors {
 	if p.Email != nil {
 		checkEmail(*p.Email, &errs)
 	}
-	Profile{Name: deref(p.Name), Picture: deref(p.Picture), Locale: deref(p.Locale), Zoneinfo: deref(p.Zoneinfo)}.check(&errs)
-	if len(p.Metadata) > maxMetadataPatch {
-		errs.Add("/metadata", TooLarge, "must be at most 24576 bytes of compact JSON", most(maxMetadataPatch))
+	for _, f := range ProfileFields {
+		change := p.Profile[f.Name]
+		if _, isText := f.In(&Profile{}).(*string); !isText {
+			checkMetadataSize(f.Pointer(), change, maxMetadataPatch, &errs)
+		} else if change != "" {
+			f.check(f.Pointer(), change, &errs)
+		}
 	}
 	checkPasswordLength("/current_password", p.CurrentPassword, &errs)
 	return errs
@@ -92,31 +100,39 @@ func (p Patch) Check() FieldErrors {
 func (p Patch) currentPassword() string { return p.CurrentPassword }
 
 func (p Patch) apply(u *User) error {
-	for _, m := range []struct{ to, from *string }{
-		{&u.Email, p.Email}, {&u.Name, p.Name}, {&u.Picture, p.Picture}, {&u.Locale, p.Locale}, {&u.Zoneinfo, p.Zoneinfo},
-	} {
-		if m.from != nil {
-			*m.to = *m.from
+	if p.Email != nil {
+		u.Email = *p.Email
+	}
+	merges := false
+	for _, f := range ProfileFields {
+		change, given := p.Profile[f.Name]
+		if !given {
+			continue
+		}
+		switch value := f.In(&u.Profile).(type) {
+		case *string:
+			*value = change
+		case *json.RawMessage:
+			merged, err := mergeJSON(*value, json.RawMessage(change))
+			if err != nil {
+				return err
+			}
+			*value, merges = merged, true
 		}
 	}
-	if p.Metadata == nil {
+	if !merges {
 		return nil
 	}
-	merged, err := mergeJSON(u.Metadata, p.Metadata)
-	if err != nil {
-		return err
-	}
-	u.Metadata = merged
 	var errs FieldErrors
-	u.check(&errs) // only now is the size of the merged metadata known
+	u.check(&errs) // the size of a merged object is known only now
 	return errs.Err()
 }
 
-// maxMetadataPatch is enough for a patch that removes each member of the largest metadata and gives new ones.
-const maxMetadataPatch = 3 * MaxMetadataBytes // bytes
+// maxMetadataPatch is the limit in bytes for a patch of metadata. It allows a patch that removes every member of the largest
+// metadata and adds as many.
+const maxMetadataPatch = 3 * MaxMetadataBytes
 
-// mergeJSON applies a JSON merge patch (RFC 7396 section 2). Numbers stay as they
-// were written. A null patch gives nil.
+// mergeJSON applies a JSON merge patch (RFC 7396 section 2). Numbers stay as they were written. The patch null returns nil.
 func mergeJSON(target, patch json.RawMessage) (json.RawMessage, error) {
 	var to, from any
 	if err := errors.Join(decodeExact(target, &to), decodeExact(patch, &from)); err != nil {
@@ -144,7 +160,7 @@ func decodeExact(raw json.RawMessage, into *any) error {
 	return dec.Decode(into)
 }
 
-// merge is the function MergePatch of RFC 7396 section 2.
+// merge implements the function MergePatch of RFC 7396 section 2.
 func merge(target, patch any) any {
 	changes, ok := patch.(map[string]any)
 	if !ok {
@@ -164,16 +180,9 @@ func merge(target, patch any) any {
 	return merged
 }
 
-// checkPasswordLength refuses a password that no account can have.
+// checkPasswordLength refuses a password that is longer than the password of any account.
 func checkPasswordLength(pointer, pw string, errs *FieldErrors) {
 	if password.IsTooLong(pw) {
-		errs.Add(pointer, TooLong, "must have at most 128 characters", most(password.MaxLength))
+		errs.Add(pointer, TooLong, fmt.Sprintf("must have at most %d characters", password.MaxLength), most(password.MaxLength))
 	}
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
 }

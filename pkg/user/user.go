@@ -2,7 +2,6 @@
 package user
 
 import (
-	"encoding/json"
 	"net/netip"
 	"time"
 
@@ -35,15 +34,6 @@ type User struct {
 	Version   int64     `json:"version"` // increases by one with each change
 	CreatedAt time.Time `json:"created_at"`
 	UpdatedAt time.Time `json:"updated_at"`
-}
-
-// Profile are the fields that a user chooses. A field without a value is empty.
-type Profile struct {
-	Name     string          `json:"name,omitempty"`
-	Picture  string          `json:"picture,omitempty"`  // an https URL
-	Locale   string          `json:"locale,omitempty"`   // BCP 47
-	Zoneinfo string          `json:"zoneinfo,omitempty"` // IANA time zone
-	Metadata json.RawMessage `json:"metadata,omitempty"` // a JSON object of the application, compact
 }
 
 // Identity is an authenticated caller with their permissions and their account.

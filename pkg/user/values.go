@@ -1,7 +1,6 @@
 package user
 
 import (
-	"bytes"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -14,8 +13,8 @@ import (
 	"sync"
 )
 
-// zoneNames are the names of the IANA time zone database, links included. They are those of Go's own copy, so that the same names are
-// accepted on every machine: TestZonesAreThoseOfGo compares them.
+// zoneNames are the names of the IANA time zone database, including links. The names are a copy from Go's own database, so that
+// every machine accepts the same names. TestZonesAreThoseOfGo compares them.
 //
 //go:embed zones.txt
 var zoneNames string
@@ -27,7 +26,7 @@ func isZone(s string) bool {
 	return found
 }
 
-// httpsURI is the form of an absolute https URI (RFC 3986 section 3) without user information. The groups are host and port.
+// httpsURI matches an absolute https URI (RFC 3986 section 3) without user information. The groups are host and port.
 var httpsURI = func() *regexp.Regexp {
 	const char = `[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}`
 	return regexp.MustCompile(`^(?i:https)://(\[[0-9A-Fa-f:.]+\]|(?:` + char + `)+)(?::([0-9]*))?(?:/(?:` + char + `|[:@/])*)?` +
@@ -52,7 +51,7 @@ func isPicture(s string) bool {
 	return parts[2] == "" || err == nil && port <= 65535
 }
 
-// languageTag is the form of a BCP 47 language tag (RFC 5646 section 2.1). The group is its extensions.
+// languageTag matches a BCP 47 language tag (RFC 5646 section 2.1). The group is its extensions.
 var languageTag = regexp.MustCompile(`^(?i)(?:` +
 	`(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4}|[a-z]{5,8})` + // language
 	`(?:-[a-z]{4})?` + // script
@@ -64,7 +63,7 @@ var languageTag = regexp.MustCompile(`^(?i)(?:` +
 	`|en-gb-oed|i-(?:ami|bnn|default|enochian|hak|klingon|lux|mingo|navajo|pwn|tao|tay|tsu)|sgn-(?:be-fr|be-nl|ch-de)` + // irregular
 	`)$`)
 
-// isLocale accepts a well-formed tag (RFC 5646 section 2.2.9): its subtags may be unknown.
+// isLocale accepts well-formed tags (RFC 5646 section 2.2.9). Subtags may be unknown.
 func isLocale(s string) bool {
 	if len(s) > MaxLocaleBytes {
 		return false
@@ -83,9 +82,10 @@ func isLocale(s string) bool {
 	return true
 }
 
-// hasDoubles reports whether all numbers of a JSON document fit into an IEEE 754 double. Readers in other languages can't keep others.
-func hasDoubles(document json.RawMessage) bool {
-	dec := json.NewDecoder(bytes.NewReader(document))
+// hasDoubles reports whether all numbers of a JSON document fit into an IEEE 754 double: parsers in other languages can't hold
+// other numbers.
+func hasDoubles(document string) bool {
+	dec := json.NewDecoder(strings.NewReader(document))
 	dec.UseNumber()
 	for {
 		token, err := dec.Token()
@@ -93,7 +93,7 @@ func hasDoubles(document json.RawMessage) bool {
 			return true
 		}
 		if err != nil {
-			return true // what is no JSON is refused elsewhere
+			return true // invalid JSON is refused elsewhere
 		}
 		if n, ok := token.(json.Number); ok {
 			if _, err := n.Float64(); err != nil {

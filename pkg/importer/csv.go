@@ -1,4 +1,4 @@
-package main
+package importer
 
 import (
 	"bufio"
@@ -16,8 +16,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// allowance fails once more has been read than one record may have: a quote that is left open
-// would read all the rest of the file into memory.
+// allowance is a reader that fails after the limit of one record: with an open quote, the CSV reader would read the rest of the
+// file into memory.
 type allowance struct {
 	in   io.Reader
 	left int
@@ -60,7 +60,7 @@ func readCSV(in io.Reader, yield func(record) bool) {
 	}
 }
 
-// readRow makes a record of what the CSV reader returned.
+// readRow returns the record of a row or of an error that the CSV reader returned.
 func readRow(rows *csv.Reader, header, cells []string, err error) record {
 	var parsing *csv.ParseError
 	switch {
@@ -75,7 +75,7 @@ func readRow(rows *csv.Reader, header, cells []string, err error) record {
 	return rec
 }
 
-// plainCSV says what is wrong with a row without the numbers that the CSV reader adds.
+// plainCSV translates an error of the CSV reader into a message without line and column.
 func plainCSV(err error) error {
 	switch {
 	case errors.Is(err, csv.ErrFieldCount):
@@ -88,13 +88,13 @@ func plainCSV(err error) error {
 	return err
 }
 
-// checkHeader shows a column's name only if it can't be anything else: where the header was
-// forgotten, the first line is somebody's hash.
+// checkHeader checks the names of the columns. Errors repeat a name only if it has the form of a name: without a header, the
+// first line has a password hash.
 func checkHeader(header []string) error {
 	for i, name := range header {
-		switch _, known := members[name]; {
+		switch _, known := fields[name]; {
 		case !known:
-			return fmt.Errorf("column %d, %s, is none of %s", i+1, cmp.Or(plain(name), "with a strange name"), strings.Join(memberNames(), ", "))
+			return fmt.Errorf("column %d, %s, is none of %s", i+1, cmp.Or(plain(name), "with a strange name"), strings.Join(FieldNames(), ", "))
 		case slices.Contains(header[:i], name):
 			return fmt.Errorf("column %d, %s, is there twice", i+1, name)
 		}
@@ -107,7 +107,7 @@ func checkHeader(header []string) error {
 	return nil
 }
 
-// cellsToJSON turns a row into the members that it stands for. An empty cell is no member.
+// cellsToJSON returns the members of a JSON line that has the same values as a row. An empty cell counts as absent.
 func cellsToJSON(header, cells []string) (out map[string]jsontext.Value, broken string) {
 	out = make(map[string]jsontext.Value, len(cells))
 	for i, cell := range cells {
@@ -115,25 +115,24 @@ func cellsToJSON(header, cells []string) (out map[string]jsontext.Value, broken 
 			return nil, "is not UTF-8"
 		}
 		if cell != "" {
-			out[header[i]] = cellToJSON(members[header[i]], cell)
+			out[header[i]] = cellToJSON(fields[header[i]].kind, cell)
 		}
 	}
 	return out, ""
 }
 
-// cellToJSON returns the JSON of a cell. One that is not of its column's kind becomes a
-// string, which is then refused as JSON's would be.
-func cellToJSON(kind memberKind, cell string) jsontext.Value {
-	if kind == document && jsontext.Value(cell).IsValid() {
+// cellToJSON returns the JSON of a cell. A cell of the wrong kind becomes a string, which is refused later as in a JSON line.
+func cellToJSON(of kind, cell string) jsontext.Value {
+	if of == kindObject && jsontext.Value(cell).IsValid() {
 		return jsontext.Value(cell)
 	}
 	var value any = cell
 	switch {
-	case kind == list:
+	case of == kindList:
 		value = strings.FieldsFunc(cell, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
-	case kind == flag && slices.Contains([]string{"true", "t", "1"}, strings.ToLower(cell)): // as Python, PostgreSQL and SQLite write it
+	case of == kindBool && slices.Contains([]string{"true", "t", "1"}, strings.ToLower(cell)): // as Python, PostgreSQL and SQLite write it
 		value = true
-	case kind == flag && slices.Contains([]string{"false", "f", "0"}, strings.ToLower(cell)):
+	case of == kindBool && slices.Contains([]string{"false", "f", "0"}, strings.ToLower(cell)):
 		value = false
 	}
 	text, err := json.Marshal(value)

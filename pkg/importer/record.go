@@ -1,4 +1,4 @@
-package main
+package importer
 
 import (
 	"bufio"
@@ -7,31 +7,51 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"path/filepath"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// record is one account as it stands in a file.
-type record struct {
-	line    int                       // where it begins
-	members map[string]jsontext.Value // a cell of CSV as the JSON that it stands for
-	broken  string                    // why the record can't be read, if it can't
-	fatal   error                     // why nothing after it can be read; the last record
+// The formats of a file of accounts.
+const (
+	JSONLines = "jsonl"
+	CSV       = "csv"
+)
+
+// FormatOf returns the format for the extension of a file name, or "" for an unknown extension.
+func FormatOf(file string) string {
+	switch strings.ToLower(filepath.Ext(file)) {
+	case ".csv":
+		return CSV
+	case ".jsonl", ".ndjson", ".json":
+		return JSONLines
+	default:
+		return ""
+	}
 }
 
-// maxRecord bounds the memory of a record, in bytes. What an account may be fits many times.
+// record is one account of a file.
+type record struct {
+	line    int                       // the first line of the record
+	members map[string]jsontext.Value // for CSV, the JSON of each cell
+	broken  string                    // the reason why this record can't be read
+	fatal   error                     // the reason why the rest of the file can't be read; it is the last record
+}
+
+// maxRecord limits the memory of a record, in bytes. The largest valid account is much smaller.
 const maxRecord = 64 << 10
 
 // records reads a file one record at a time.
 func records(in io.Reader, format string) iter.Seq[record] {
-	if format == formatCSV {
+	if format == CSV {
 		return func(yield func(record) bool) { readCSV(in, yield) }
 	}
 	return func(yield func(record) bool) { readJSON(in, yield) }
 }
 
-// skipBOM skips the mark that Windows programs put before UTF-8.
+// skipBOM skips the byte order mark that Windows programs write before UTF-8.
 func skipBOM(in *bufio.Reader) {
 	if start, _ := in.Peek(3); string(start) == "\uFEFF" {
 		_, _ = in.Discard(3)

@@ -1,0 +1,154 @@
+// Package importer reads the accounts of another service from CSV or JSON lines, and stores them in batches.
+package importer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"user-service/pkg/user"
+)
+
+// batchSize is how many accounts one transaction stores.
+const batchSize = 500
+
+// ErrStopped reports an import whose context was canceled. It is not the context's error, which commands take for success.
+var ErrStopped = errors.New("stopped before the end; what the summary tells is done, import again for the rest")
+
+// Accounts checks and stores imported accounts. user.Importer implements it.
+type Accounts interface {
+	Check(a user.Import) user.FieldErrors
+	Import(ctx context.Context, batch []user.Import, dryRun bool) (created int, taken []int, err error)
+}
+
+// Config has the options of an import.
+type Config struct {
+	DryRun  bool
+	Refused func(line int, problem string) // called for each problem of a refused line; nil: not reported
+	Stored  func(Counts)                   // called after each batch; nil: not reported
+}
+
+// Counts are the results of an import by line.
+type Counts struct {
+	Created  int // or would be created, in a dry run
+	Existing int // the email has an account, which the import leaves unchanged
+	Refused  int
+}
+
+// Lines returns the number of lines that are counted.
+func (c Counts) Lines() int { return c.Created + c.Existing + c.Refused }
+
+// Run imports the accounts of a file in a format of FormatOf. It returns what it has counted, also with an error.
+//
+// Errors: ErrStopped; an error of accounts.Import, which ends the import; an error of the file, before which all accounts are stored.
+func Run(ctx context.Context, accounts Accounts, cfg Config, in io.Reader, format string) (Counts, error) {
+	if cfg.Refused == nil {
+		cfg.Refused = func(int, string) {}
+	}
+	if cfg.Stored == nil {
+		cfg.Stored = func(Counts) {}
+	}
+	r := run{accounts: accounts, cfg: cfg}
+	err := r.all(ctx, read(ctx, in, format))
+	return r.counts, err
+}
+
+// read sends the records of a file until the file ends or ctx does. It reads concurrently, so that an open standard input
+// does not keep the program from ending.
+func read(ctx context.Context, in io.Reader, format string) <-chan record {
+	out := make(chan record)
+	go func() {
+		defer close(out)
+		for r := range records(in, format) {
+			select {
+			case out <- r:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// run is one import.
+type run struct {
+	accounts Accounts
+	cfg      Config
+	batch    []user.Import
+	lines    []int // of the accounts of the batch
+	counts   Counts
+}
+
+func (r *run) all(ctx context.Context, in <-chan record) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return ErrStopped
+		case rec, more := <-in:
+			switch {
+			case !more:
+				return r.store(ctx)
+			case rec.fatal != nil:
+				return errors.Join(rec.fatal, r.store(ctx))
+			}
+			r.add(rec)
+			if len(r.batch) < batchSize {
+				continue
+			}
+			if err := r.store(ctx); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// add adds the account of a record to the batch, or reports everything that is wrong with it.
+func (r *run) add(rec record) {
+	if rec.broken != "" {
+		r.refuse(rec.line, rec.broken)
+		return
+	}
+	account, errs := rec.account()
+	for _, e := range r.accounts.Check(account) {
+		errs.Append(e)
+	}
+	if len(errs) == 0 {
+		r.batch, r.lines = append(r.batch, account), append(r.lines, rec.line)
+		return
+	}
+	var all []string
+	for _, e := range errs {
+		all = append(all, strings.TrimPrefix(e.Pointer, "/")+" "+e.Detail)
+	}
+	slices.Sort(all)
+	r.refuse(rec.line, all...)
+}
+
+func (r *run) refuse(line int, problems ...string) {
+	r.counts.Refused++
+	for _, problem := range problems {
+		r.cfg.Refused(line, problem)
+	}
+}
+
+// store stores the batch.
+func (r *run) store(ctx context.Context) error {
+	created, taken, err := r.accounts.Import(ctx, r.batch, r.cfg.DryRun)
+	if ctx.Err() != nil {
+		return ErrStopped
+	}
+	if err != nil {
+		return fmt.Errorf("import: %w", err)
+	}
+	r.counts.Created += created
+	r.counts.Existing += len(r.batch) - created - len(taken)
+	for _, i := range taken {
+		r.refuse(r.lines[i], "id belongs to an account with another email")
+	}
+	r.batch, r.lines = r.batch[:0], r.lines[:0]
+	r.cfg.Stored(r.counts)
+	return nil
+}
