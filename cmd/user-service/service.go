@@ -54,12 +54,12 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
 	s.cleaner = &postgres.Cleaner{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
 
-	hasher, err := newHasher(cfg.Passwords, s.metrics)
+	hashConfig := newHashConfig(cfg.Passwords)
+	hashConfig.Observer = s.metrics
+	hashConfig.Process = hashing
+	hasher, err := password.NewHasher(hashConfig)
 	if err != nil {
 		return nil, err
-	}
-	if hashing != nil {
-		hasher.Delegate(hashing)
 	}
 	s.tokens, err = token.New(token.Config{
 		Keys: tokenKeys(cfg.Tokens), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, ClientID: cfg.Tokens.ClientID, AccessTTL: cfg.Tokens.AccessTTL,
@@ -101,15 +101,12 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	return s, nil
 }
 
-func newHasher(cfg config.Passwords, o password.Observer) (*password.Hasher, error) {
-	params, limits := hashing(cfg)
-	return password.NewHasher(params, limits, o)
-}
-
-// hashing returns by what parameters and within what limits passwords are hashed.
-func hashing(cfg config.Passwords) (password.Params, password.Limits) {
-	return password.Params{MemoryKiB: cfg.MemoryKiB, Iterations: cfg.Iterations, Parallelism: cfg.Parallelism},
-		password.Limits{Concurrency: cfg.HashConcurrency, Queue: cfg.HashQueue, MaxWait: hashWait}
+// newHashConfig returns the parameters and limits of the configuration.
+func newHashConfig(cfg config.Passwords) password.Config {
+	return password.Config{
+		Params: password.Params{MemoryKiB: cfg.MemoryKiB, Iterations: cfg.Iterations, Parallelism: cfg.Parallelism},
+		Limits: password.Limits{Concurrency: cfg.HashConcurrency, Queue: cfg.HashQueue, MaxWait: hashWait},
+	}
 }
 
 // checks are what readiness looks at. Their errors are shown to anybody.

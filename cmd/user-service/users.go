@@ -42,7 +42,7 @@ func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 		return err
 	}
 	return onDatabase(cmd, env.Database, func(db *postgres.DB) error {
-		hasher, err := newHasher(env.Passwords, nil)
+		hasher, err := password.NewHasher(newHashConfig(env.Passwords))
 		if err != nil {
 			return err
 		}

@@ -205,8 +205,10 @@ func TestSettingsWithWhichNobodyCouldRegisterAreRefused(t *testing.T) {
 		if refused := err != nil && strings.Contains(err.Error(), want); refused != c.refused {
 			t.Errorf("%d KiB and %d iterations: %v, want refused: %t", c.memory, c.iterations, err, c.refused)
 		}
-		_, err = password.NewHasher(password.Params{MemoryKiB: c.memory, Iterations: c.iterations, Parallelism: 1},
-			password.Limits{Concurrency: 1, MaxWait: time.Second}, nil)
+		_, err = password.NewHasher(password.Config{
+			Params: password.Params{MemoryKiB: c.memory, Iterations: c.iterations, Parallelism: 1},
+			Limits: password.Limits{Concurrency: 1, MaxWait: time.Second},
+		})
 		if refused := err != nil; refused != c.refused {
 			t.Errorf("%d KiB and %d iterations: package password says %v, want refused: %t", c.memory, c.iterations, err, c.refused)
 		}

@@ -18,7 +18,10 @@ func TestTheMostWorkOfAHashIsThatOfPackagePassword(t *testing.T) {
 		if (err == nil) != taken {
 			t.Errorf("%d KiB times %d: %v", kib, iterations, err)
 		}
-		_, err = password.NewHasher(password.Params{MemoryKiB: kib, Iterations: uint32(iterations), Parallelism: 1}, password.Limits{Concurrency: 1, MaxWait: 1}, nil)
+		_, err = password.NewHasher(password.Config{
+			Params: password.Params{MemoryKiB: kib, Iterations: uint32(iterations), Parallelism: 1},
+			Limits: password.Limits{Concurrency: 1, MaxWait: 1},
+		})
 		if (err == nil) != taken {
 			t.Errorf("package password: %d KiB times %d: %v", kib, iterations, err)
 		}

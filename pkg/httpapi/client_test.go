@@ -77,7 +77,9 @@ func start(t *testing.T, change ...func(*settings)) *server {
 		set.database = postgrestest.URL(t)
 	}
 	s := &server{t: t, logs: &safeBuffer{}, hashes: &hashes{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
-	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, set.limits, s.hashes)
+	hasher, err := password.NewHasher(password.Config{
+		Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, Limits: set.limits, Observer: s.hashes,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// argon2i is a hash by argon2i version 19 (RFC 9106), as older releases of argon2-cffi and
-// PHP wrote it: all but the function is as with argon2id. It fits stored.
+// argon2i is a hash by argon2i version 19 (RFC 9106), as older releases of argon2-cffi and PHP wrote it. Only the function differs
+// from argon2id. It implements stored.
 type argon2i struct{ as argon2id }
 
 func (h argon2i) matches(password string, _ bool) bool {
@@ -32,7 +32,7 @@ func (h argon2i) String() string {
 	return argon2iPrefix + strings.TrimPrefix(h.as.String(), argon2idPrefix)
 }
 
-// parseArgon2i reads what parseArgon2id reads, within the same bounds.
+// parseArgon2i parses a PHC string within the same bounds as parseArgon2id.
 func parseArgon2i(phc string) (argon2i, error) {
 	as, err := parseArgon2id(argon2idPrefix + strings.TrimPrefix(phc, argon2iPrefix))
 	return argon2i{as}, err

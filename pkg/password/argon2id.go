@@ -13,38 +13,38 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Params are the costs of an argon2id hash (RFC 9106 section 3.1). OWASP's Password
-// Storage Cheat Sheet asks for at least 19456 KiB, 2 iterations and a parallelism of 1.
+// Params are the costs of an argon2id hash (RFC 9106 section 3.1). The OWASP Password Storage Cheat Sheet recommends at least
+// 19456 KiB, 2 iterations and a parallelism of 1.
 type Params struct {
-	MemoryKiB   uint32 // from 8 for each lane to 512 MiB
+	MemoryKiB   uint32 // from 8 KiB per lane to 512 MiB
 	Iterations  uint32 // passes over the memory, from 1 to 64
 	Parallelism uint8  // lanes, from 1 to 64
 }
 
-// Bounds of the costs, so that a hash that somebody planted in the database, or imported,
-// can't hold a login longer than a request has, or take all memory. TestNoHashTakesLongerThanARequestHas measures the
-// work, which is memory times iterations: 1 GiB takes about 1 s of one core.
+// Bounds of the costs. They keep an imported or maliciously inserted hash from exceeding the time of a request or the memory. The work
+// is memory times iterations: 1 GiB takes about 1 s of one core (TestNoHashTakesLongerThanARequestHas).
 const (
 	maxMemoryKiB   = 1 << 19 // 512 MiB
 	maxIterations  = 64
 	maxParallelism = 64
 	maxWorkKiB     = 1 << 20 // of a stored hash
 
-	// MaxWorkKiB is the most work of the hashes that are made here: half, as a change of a password checks one hash and makes another.
+	// MaxWorkKiB is the maximal work of a new hash. It is half of maxWorkKiB, because a password change verifies one hash and creates
+	// another.
 	MaxWorkKiB = maxWorkKiB / 2
 )
 
-// check returns what is wrong with the costs of a hash, which may have so much work.
-func (p Params) check(mostWorkKiB uint64) error {
+// check returns an error if the costs are out of bounds.
+func (p Params) check(maxWork uint64) error {
 	switch {
 	case p.Parallelism < 1 || p.Parallelism > maxParallelism:
-		return fmt.Errorf("argon2 parallelism must be from 1 to %d", maxParallelism)
+		return fmt.Errorf("argon2 parallelism must be between 1 and %d", maxParallelism)
 	case p.Iterations < 1 || p.Iterations > maxIterations:
-		return fmt.Errorf("argon2 iterations must be from 1 to %d", maxIterations)
+		return fmt.Errorf("argon2 iterations must be between 1 and %d", maxIterations)
 	case p.MemoryKiB < 8*uint32(p.Parallelism) || p.MemoryKiB > maxMemoryKiB: // RFC 9106 section 3.1
-		return fmt.Errorf("argon2 memory must be from 8 KiB for each lane to %d KiB", maxMemoryKiB)
-	case uint64(p.MemoryKiB)*uint64(p.Iterations) > mostWorkKiB:
-		return fmt.Errorf("argon2 memory times iterations must be at most %d KiB", mostWorkKiB)
+		return fmt.Errorf("argon2 memory must be between 8 KiB per lane and %d KiB", maxMemoryKiB)
+	case uint64(p.MemoryKiB)*uint64(p.Iterations) > maxWork:
+		return fmt.Errorf("argon2 memory times iterations must be at most %d KiB", maxWork)
 	}
 	return nil
 }
@@ -54,32 +54,30 @@ func (p Params) String() string {
 	return fmt.Sprintf("m=%d,t=%d,p=%d", p.MemoryKiB, p.Iterations, p.Parallelism)
 }
 
-// Lengths in bytes of what is made here (RFC 9106 section 3.1), and bounds of what is read.
+// Lengths in bytes of new salts and keys (RFC 9106 section 3.1), and bounds of stored ones.
 const (
 	saltBytes, minSaltBytes, maxSaltBytes = 16, 8, 64
 	keyBytes, minKeyBytes, maxKeyBytes    = 32, 16, 64
 	maxPHCBytes                           = 256
 )
 
-// argon2id is a hash by argon2id version 19 (RFC 9106). It fits stored.
+// argon2id is a hash by argon2id version 19 (RFC 9106). It implements stored.
 type argon2id struct {
 	Params
 	salt []byte
 	key  []byte
 }
 
-// newArgon2id returns a hash by these parameters with a salt of its own. Its key is
-// random: no password matches it.
+// newArgon2id returns a hash with a random salt. Its key is random too, so no password matches it.
 func newArgon2id(p Params) argon2id {
 	h := argon2id{Params: p, salt: make([]byte, saltBytes), key: make([]byte, keyBytes)}
-	_, _ = rand.Read(h.salt) // never fails: crypto/rand would end the program
+	_, _ = rand.Read(h.salt) // never fails (crypto/rand)
 	_, _ = rand.Read(h.key)
 	return h
 }
 
-// derive computes the key that a password has by the hash's parameters and salt. Passwords
-// are normalized, as the same one may reach us in different code points from different
-// keyboards (NIST SP 800-63B-4 section 3.1.1.2).
+// derive computes the key of a password by the hash's parameters and salt. It normalizes the password, because keyboards may send
+// different code points for the same character (NIST SP 800-63B-4 section 3.1.1.2).
 func (h argon2id) derive(password string) []byte { return h.deriveTyped(norm.NFKC.String(password)) }
 
 // deriveTyped is derive without the normalization.
@@ -114,10 +112,10 @@ func (h argon2id) String() string {
 	return fmt.Sprintf(argon2idPrefix+"%s$%s$%s$%s", argon2Version, h.Params, b64.EncodeToString(h.salt), b64.EncodeToString(h.key))
 }
 
-var errArgon2 = errors.New("is not a PHC string of argon2 version 19 with a salt of 8 to 64 bytes and a key of 16 to 64")
+var errArgon2 = errors.New("is not a PHC string of argon2 version 19 with a salt of 8 to 64 bytes and a key of 16 to 64 bytes")
 
-// parseArgon2id reads a PHC string within the bounds above: no padding, no spaces, no leading zeros. The
-// parameters may come in any order.
+// parseArgon2id parses a PHC string within the bounds above, without padding, spaces or leading zeros. The parameters may be in any
+// order.
 func parseArgon2id(phc string) (argon2id, error) {
 	fields := strings.Split(phc, "$") // "", "argon2id", version, costs, salt, key
 	if len(phc) > maxPHCBytes || len(fields) != 6 || fields[0] != "" || fields[1] != "argon2id" || fields[2] != argon2Version {
@@ -138,20 +136,20 @@ func parseArgon2id(phc string) (argon2id, error) {
 
 var argon2Version = fmt.Sprint("v=", argon2.Version)
 
-// parseParams reads m=…, t=… and p=…, each once.
+// parseParams parses m=…, t=… and p=…, each exactly once.
 func parseParams(text string) (p Params, ok bool) {
 	fields := strings.Split(text, ",")
 	if len(fields) != 3 {
 		return p, false
 	}
-	var seen [256]bool
+	var found [256]bool
 	for _, field := range fields {
 		name, value, _ := strings.Cut(field, "=")
 		n, err := strconv.ParseUint(value, 10, 32)
-		if err != nil || strconv.FormatUint(n, 10) != value || len(name) != 1 || seen[name[0]] {
+		if err != nil || strconv.FormatUint(n, 10) != value || len(name) != 1 || found[name[0]] {
 			return p, false
 		}
-		seen[name[0]] = true
+		found[name[0]] = true
 		switch name {
 		case "m":
 			p.MemoryKiB = uint32(n)
@@ -169,8 +167,9 @@ func parseParams(text string) (p Params, ok bool) {
 	return p, true
 }
 
-// decode reads unpadded base64 of so many bytes, and no newlines, which the decoder skips.
-func decode(text string, least, most int) ([]byte, bool) {
+// decode decodes unpadded base64 within bounds in bytes. It rejects newlines, which the decoder ignores.
+func decode(text string, minBytes, maxBytes int) ([]byte, bool) {
 	data, err := base64.RawStdEncoding.Strict().DecodeString(text)
-	return data, err == nil && len(data) >= least && len(data) <= most && base64.RawStdEncoding.EncodedLen(len(data)) == len(text)
+	inBounds := len(data) >= minBytes && len(data) <= maxBytes
+	return data, err == nil && inBounds && base64.RawStdEncoding.EncodedLen(len(data)) == len(text)
 }

@@ -9,30 +9,34 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// vectors are hashes that other people's programs made: the argon2 command and python3-argon2
-// of Debian 12, both on the reference implementation in C.
-var vectors = []struct{ by, password, phc string }{
-	{"argon2", "correct horse battery staple", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$ISO7kkvFzh19GM8qB7patN3C3Y9HHsjlVTfEZ9T600Y"},
+// argon2Vectors are hashes by the argon2 command and by python3-argon2 of Debian 12. Both use the reference implementation in C.
+var argon2Vectors = []struct{ by, password, phc string }{
+	{"argon2", "correct horse battery staple", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$" +
+		"ISO7kkvFzh19GM8qB7patN3C3Y9HHsjlVTfEZ9T600Y"},
 	{"argon2", "password", "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$79CPBBtFLAJe3yMqiKHvf7zwXFiecLBi"},
 	{"argon2", "password", "$argon2id$v=19$m=64,t=1,p=2$c29tZXNhbHQ$oii5QrwwRha/6pH09qSIww"},
-	{"argon2", "differentpassword", "$argon2id$v=19$m=1024,t=3,p=4$YSBsb25nZXIgc2FsdCBvZiB0aGlydHktdHdvIGJ5dGU$1a2muACgcHrau/4XCIXiePsTRtAfEmGfK+qk8go47bACL6nJjk7uoQzM8fgOFBe23BXn/1JiwKr0q3vJYCL5kQ"},
-	{"argon2", "пароль длинный", "$argon2id$v=19$m=96,t=1,p=3$Y3lyaWxsaWNzYWx0Li4uLg$ED4Ujpdt+Z7gJ/YJtAQdX6//U+8g7mJByTDiCpAEXHMEZ6FfVjzUO2QaGBSEnJWB"},
+	{"argon2", "differentpassword", "$argon2id$v=19$m=1024,t=3,p=4$YSBsb25nZXIgc2FsdCBvZiB0aGlydHktdHdvIGJ5dGU$" +
+		"1a2muACgcHrau/4XCIXiePsTRtAfEmGfK+qk8go47bACL6nJjk7uoQzM8fgOFBe23BXn/1JiwKr0q3vJYCL5kQ"},
+	{"argon2", "пароль длинный", "$argon2id$v=19$m=96,t=1,p=3$Y3lyaWxsaWNzYWx0Li4uLg$" +
+		"ED4Ujpdt+Z7gJ/YJtAQdX6//U+8g7mJByTDiCpAEXHMEZ6FfVjzUO2QaGBSEnJWB"},
 	{"python3-argon2", "", "$argon2id$v=19$m=64,t=1,p=1$ZW1wdHlwYXNzd29yZC4uLg$2SsAdJNdNnnr0bQsVegqc/b8XqWLsRFvHHvHjd7nRk8"},
 	{"python3-argon2", "seven green kettles sing", "$argon2id$v=19$m=102400,t=2,p=8$hNhGaQ2LZASencauEnJmfQ$9WIKsegZxrutgD2uCsSMnQ"},
 	{"python3-argon2", "seven green kettles sing", "$argon2id$v=19$m=512,t=1,p=2$wv06D/mLwsk$BnhPbjL6BFgb+O56d7cOmABipTk"},
-	{"python3-argon2", "pässwörter 🔑", "$argon2id$v=19$m=1000,t=4,p=1$wBeetFZGt8XV/ZIyPX0suIhyyTDqbu3pdyoD5YYCs10Ryfiz/Cfv+38X0YH1NVUkihiZ0BwvaC667jP/UF8ogQ$Xp2S5R2wpaoaVjn2tXvn46B2QwdhtxotwcSWc5kIjYo"},
+	{"python3-argon2", "pässwörter 🔑", "$argon2id$v=19$m=1000,t=4,p=1$" +
+		"wBeetFZGt8XV/ZIyPX0suIhyyTDqbu3pdyoD5YYCs10Ryfiz/Cfv+38X0YH1NVUkihiZ0BwvaC667jP/UF8ogQ$" +
+		"Xp2S5R2wpaoaVjn2tXvn46B2QwdhtxotwcSWc5kIjYo"},
 }
 
 func TestArgon2idMatchesOthers(t *testing.T) {
 	t.Parallel()
-	for _, v := range vectors {
+	for _, v := range argon2Vectors {
 		h, err := parseArgon2id(v.phc)
 		if err != nil {
 			t.Errorf("%s: %v", v.phc, err)
 			continue
 		}
 		if h.String() != v.phc {
-			t.Errorf("%s is written as %s", v.phc, h)
+			t.Errorf("%s is formatted as %s", v.phc, h)
 		}
 		if !h.matches(v.password, true) {
 			t.Errorf("%s of %s does not match %q", v.phc, v.by, v.password)
@@ -49,8 +53,8 @@ func text(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byt
 var (
 	salt16 = text(16)
 	key32  = text(32)
-	// broken are texts that are no stored hash, by what is wrong with them.
-	broken = map[string]string{
+	// invalidHashes are invalid stored hashes, by what is wrong with them.
+	invalidHashes = map[string]string{
 		"empty":               "",
 		"plain text":          "hunter2hunter2",
 		"prefix only":         "$argon2id$",
@@ -60,8 +64,8 @@ var (
 		"upper case":          "$ARGON2ID$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32,
 		"no key":              "$argon2id$v=19$m=64,t=1,p=1$" + salt16,
 		"empty key":           "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$",
-		"a field too many":    "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32 + "$",
-		"something before":    "x$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32,
+		"an extra field":      "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32 + "$",
+		"text before it":      "x$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32,
 		"newline at the end":  "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32 + "\n",
 		"newline in the key":  "$argon2id$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32[:8] + "\n" + key32[8:],
 		"a parameter twice":   "$argon2id$v=19$m=64,t=1,m=64$" + salt16 + "$" + key32,
@@ -97,10 +101,10 @@ var (
 
 func TestParseRefuses(t *testing.T) {
 	t.Parallel()
-	for name, phc := range broken {
+	for name, phc := range invalidHashes {
 		h, err := parse(phc)
 		if err == nil {
-			t.Errorf("%s: %q is read as %v", name, phc, h)
+			t.Errorf("%s: %q is parsed as %v", name, phc, h)
 			continue
 		}
 		if len(phc) > 20 && strings.Contains(err.Error(), phc[len(phc)-15:]) {
@@ -122,7 +126,7 @@ func TestParseTakesTheBounds(t *testing.T) {
 	}
 }
 
-// TestParametersComeInAnyOrder has a hash of the argon2 command written in each way.
+// TestParametersComeInAnyOrder parses a hash of the argon2 command with its parameters in each order.
 func TestParametersComeInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for _, params := range []string{"m=64,t=1,p=2", "m=64,p=2,t=1", "t=1,m=64,p=2", "t=1,p=2,m=64", "p=2,m=64,t=1", "p=2,t=1,m=64"} {
@@ -136,7 +140,7 @@ func TestParametersComeInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestParseReadsWhatStringWrites holds for any hash within the bounds.
+// TestParseReadsWhatStringWrites uses random hashes within the bounds.
 func TestParseReadsWhatStringWrites(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))
@@ -153,8 +157,8 @@ func TestParseReadsWhatStringWrites(t *testing.T) {
 }
 
 func anyArgon2id(random *rand.Rand) argon2id {
-	data := func(least, most int) []byte {
-		out := make([]byte, least+random.IntN(most-least+1))
+	data := func(minBytes, maxBytes int) []byte {
+		out := make([]byte, minBytes+random.IntN(maxBytes-minBytes+1))
 		for i := range out {
 			out[i] = byte(random.Uint32())
 		}

@@ -9,26 +9,24 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Bounds of bcrypt's cost, the exponent of its work. Below 4 there is no bcrypt. Each step
-// doubles the time: 12, the usual one, takes about 0.25 s of one core and 14 about 1 s. Above
-// that a login could not be answered in the time that a request has (TestNoHashTakesLongerThanARequestHas).
+// Bounds of bcrypt's cost. bcrypt itself requires at least 4. Each step doubles the time of one core: the usual 12 takes about
+// 0.25 s, and 14 about 1 s. More would exceed the time of a request (TestNoHashTakesLongerThanARequestHas).
 const (
 	minBcryptCost = 4
 	maxBcryptCost = 14
 )
 
-// bcryptMaxBytes is how much of a password bcrypt sees. All implementations that make
-// hashes of these kinds ignore the rest, so it is ignored here: the hash that replaces
-// this one at login is of the whole password.
+// bcryptMaxBytes is how many bytes of a password bcrypt uses. The programs that write these hashes ignore the rest, so matches ignores
+// it too. The hash that replaces it at login is of the whole password.
 const bcryptMaxBytes = 72
 
-// bcryptHash is a hash by bcrypt of the kinds $2a$, $2b$ and $2y$, which are the same but for
-// the faults of the programs that wrote them. It fits stored.
+// bcryptHash is a bcrypt hash with the prefix $2a$, $2b$ or $2y$. The prefixes differ only in bugs of the programs that wrote them. It
+// implements stored.
 type bcryptHash struct{ text string }
 
 func (h bcryptHash) matches(password string, _ bool) bool {
-	seen := []byte(password)
-	return bcrypt.CompareHashAndPassword([]byte(h.text), seen[:min(len(seen), bcryptMaxBytes)]) == nil
+	used := password[:min(len(password), bcryptMaxBytes)]
+	return bcrypt.CompareHashAndPassword([]byte(h.text), []byte(used)) == nil
 }
 
 func (bcryptHash) memoryKiB() uint32 { return 5 } // Blowfish's tables
@@ -45,23 +43,23 @@ func isBcrypt(text string) bool {
 	return len(text) > 4 && text[:2] == "$2" && (text[2] == 'a' || text[2] == 'b' || text[2] == 'y') && text[3] == '$'
 }
 
-// Where the parts of $2b$12$salt22characters…key of 31 characters are.
+// Offsets in $2b$12$salt22characters…key of 31 characters.
 const (
 	bcryptCostAt, bcryptSaltAt = 4, 7
 	bcryptKeyAt, bcryptLength  = 29, 60
 )
 
-// bcryptBase64 is bcrypt's own alphabet.
-var bcryptBase64 = base64.NewEncoding("./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789").WithPadding(base64.NoPadding)
+// bcryptBase64 has the alphabet of bcrypt.
+var bcryptBase64 = base64.NewEncoding("./ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789").
+	WithPadding(base64.NoPadding)
 
 var (
 	errBcrypt     = errors.New("is not a bcrypt hash of 60 characters")
-	errBcryptCost = fmt.Errorf("has a bcrypt cost that is not from %d to %d", minBcryptCost, maxBcryptCost)
+	errBcryptCost = fmt.Errorf("has a bcrypt cost that is not between %d and %d", minBcryptCost, maxBcryptCost)
 )
 
-// parseBcrypt reads a bcrypt hash within the bounds above. The bits after the salt's end may
-// be anything, as some programs left them; those after the key's end are zero in every
-// hash that can match.
+// parseBcrypt parses a bcrypt hash within the bounds above. The unused bits of the salt may have any value, because some programs set
+// them. The unused bits of the key are zero in every hash that can match.
 func parseBcrypt(text string) (bcryptHash, error) {
 	if len(text) != bcryptLength || text[bcryptSaltAt-1] != '$' {
 		return bcryptHash{}, errBcrypt
@@ -77,7 +75,7 @@ func parseBcrypt(text string) (bcryptHash, error) {
 	return bcryptHash{text}, nil
 }
 
-// isBcryptBase64 refuses newlines too, which the decoder skips.
+// isBcryptBase64 also rejects newlines, which the decoder ignores.
 func isBcryptBase64(encoding *base64.Encoding, text string) bool {
 	data, err := encoding.DecodeString(text)
 	return err == nil && encoding.EncodedLen(len(data)) == len(text)

@@ -2,18 +2,18 @@ package password
 
 import "net/netip"
 
-// Flow is what hashes are computed for. The flows of a class are served in rotation (fair queuing), so that no source keeps
-// the others out.
+// Flow identifies the requests that a hash is computed for. The flows of a class are served round robin (fair queuing), so that
+// one source does not keep the others waiting.
 type Flow struct {
 	Class  Class
-	Source netip.Prefix // the network that the requests come from
-	// Second says that the request has had another hash computed. It comes before those that wait for their first one: a request that is
-	// refused halfway has cost a hash for nothing.
+	Source netip.Prefix // the client's network
+	// Second marks the second hash of a request. It is computed before all first hashes: if the request is refused now, its first
+	// hash was computed for nothing.
 	Second bool
 }
 
-// turn returns the flow that takes turns with others: what is not a reauthentication is one flow of its source.
-func (f Flow) turn() Flow {
+// key returns the flow that is served round robin with others: a source has one for its reauthentications and one for the rest.
+func (f Flow) key() Flow {
 	if f.Class != Reauthentication {
 		f.Class = Login
 	}
@@ -21,29 +21,29 @@ func (f Flow) turn() Flow {
 	return f
 }
 
-// Class is what a hash is computed for. Each class has a share of the queue, so that none keeps the others out.
+// Class is the purpose of a hash. Each class has a share of the queue, so that none of them fills all of it.
 type Class int
 
-// The classes, from the one with the most places to the one with the fewest.
+// The classes, from the largest share of the queue to the smallest.
 const (
-	Login            Class = iota // the password of somebody who is not logged in, and its upgrade
-	Other                         // the first password of an account, or that of a reset
-	Reauthentication              // the password of somebody who is logged in, and the one that replaces it
+	Login            Class = iota // checks the password of an anonymous caller, or upgrades the stored hash
+	Other                         // the first password of an account, or the new password of a reset
+	Reauthentication              // checks or replaces the password of an authenticated caller
 	classes
 )
 
-// share returns how many of the places a class may take, together with the classes after it: a quarter of the
-// places is for logins alone, and another one for those that are not logged in.
-func (c Class) share(places int) int {
+// limit returns how many hashes of a class and of the classes after it may wait in a queue of this size. A quarter of the queue is
+// for logins alone, and another quarter for anonymous callers.
+func (c Class) limit(size int) int {
 	switch c {
 	case Login:
-		return places
+		return size
 	case Other:
-		return places * 3 / 4
+		return size * 3 / 4
 	default:
-		return places / 2
+		return size / 2
 	}
 }
 
-// othersBetween is how many hashes of other classes start between two reauthentications while somebody else waits.
-const othersBetween = 3
+// othersPerReauthentication is how many hashes of other classes start between two reauthentications while both wait.
+const othersPerReauthentication = 3

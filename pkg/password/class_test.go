@@ -13,30 +13,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// line is a queue whose callers wait, one after the other as they came.
-type line struct {
+// testQueue is a queue whose callers wait, in the order of their calls.
+type testQueue struct {
 	q       *queue
 	release func()
-	served  chan string
+	started chan string
 	results []func() error
 }
 
-// newLine returns a line behind hashes that have all units, within synctest.Test.
-func newLine(l Limits) *line {
+// newTestQueue returns a testQueue whose slots are all occupied. The caller runs in synctest.Test.
+func newTestQueue(l Limits) *testQueue {
 	q := newQueue(l, int64(l.Concurrency), nil)
-	return &line{q: q, release: occupy(q), served: make(chan string, 1000)}
+	return &testQueue{q: q, release: occupy(q), started: make(chan string, 1000)}
 }
 
-// join has a caller wait, whose hash takes a second.
-func (l *line) join(ctx context.Context, name string, class Class, memory int64) {
+// join adds a caller whose hash takes a second.
+func (l *testQueue) join(ctx context.Context, name string, class Class, memory int64) {
 	l.joinFlow(ctx, name, Flow{Class: class}, memory)
 }
 
-func (l *line) joinFlow(ctx context.Context, name string, flow Flow, memory int64) {
+func (l *testQueue) joinFlow(ctx context.Context, name string, flow Flow, memory int64) {
 	done := make(chan error, 1)
 	go func() {
 		done <- l.q.run(ctx, flow, memory, func() error {
-			l.served <- name
+			l.started <- name
 			<-time.After(time.Second)
 			return nil
 		})
@@ -45,27 +45,27 @@ func (l *line) joinFlow(ctx context.Context, name string, flow Flow, memory int6
 	l.results = append(l.results, func() error { return <-done })
 }
 
-// order lets all hashes happen, and returns the names in the order of their starts.
-func (l *line) order(t *testing.T) string {
+// order releases the slots, and returns the names in the order in which their hashes start.
+func (l *testQueue) order(t *testing.T) string {
 	t.Helper()
 	l.release()
 	for _, result := range l.results {
 		if err := result(); err != nil {
-			t.Errorf("a caller that waited: %v", err)
+			t.Errorf("a waiting caller: %v", err)
 		}
 	}
-	close(l.served)
+	close(l.started)
 	order := ""
-	for name := range l.served {
+	for name := range l.started {
 		order += name
 	}
 	return order
 }
 
-// TestWhileOthersWaitEveryFourthHashIsAReauthentication has reauthentications wait before anybody else comes.
+// TestWhileOthersWaitEveryFourthHashIsAReauthentication queues reauthentications before others.
 func TestWhileOthersWaitEveryFourthHashIsAReauthentication(t *testing.T) {
 	t.Parallel()
-	tests := map[string]struct{ came, want string }{
+	tests := map[string]struct{ arrivals, want string }{
 		"logins":                        {"rrrrrrlllllll", "lllrlllrlrrrr"},
 		"registrations":                 {"rrrrooooo", "oooroorrr"},
 		"both, in order":                {"rrrloollo", "loorllorr"},
@@ -76,10 +76,10 @@ func TestWhileOthersWaitEveryFourthHashIsAReauthentication(t *testing.T) {
 	classOf := map[rune]Class{'l': Login, 'o': Other, 'r': Reauthentication}
 	for name, test := range tests {
 		synctest.Test(t, func(t *testing.T) {
-			l := newLine(Limits{Concurrency: 1, Queue: 100, MaxWait: time.Hour})
-			l.q.waiters.others = 0 // as after a reauthentication
-			for _, who := range test.came {
-				l.join(t.Context(), string(who), classOf[who], 1)
+			l := newTestQueue(Limits{Concurrency: 1, Queue: 100, MaxWait: time.Hour})
+			l.q.waiters.sinceReauth = 0 // as if a reauthentication had just started
+			for _, letter := range test.arrivals {
+				l.join(t.Context(), string(letter), classOf[letter], 1)
 			}
 			if diff := cmp.Diff(test.want, l.order(t)); diff != "" {
 				t.Errorf("%s: the order (-want +got):\n%s", name, diff)
@@ -88,7 +88,7 @@ func TestWhileOthersWaitEveryFourthHashIsAReauthentication(t *testing.T) {
 	}
 }
 
-// TestNoClassStarves keeps each class waiting for as long as the others come, more of them than are served.
+// TestNoClassStarves keeps more hashes of each class waiting than can be computed.
 func TestNoClassStarves(t *testing.T) {
 	t.Parallel()
 	for _, concurrency := range []int{1, 2, 3} {
@@ -118,28 +118,28 @@ func TestNoClassStarves(t *testing.T) {
 			}
 			all := served[Login] + served[Other] + served[Reauthentication]
 			if all < 190*int64(concurrency) {
-				t.Errorf("%d hashes in 200 s, %d at once", all, concurrency)
+				t.Errorf("%d hashes in 200 s with a concurrency of %d", all, concurrency)
 			}
 			if part := served[Reauthentication] * 100 / all; part < 20 || part > 25 {
-				t.Errorf("%d %% of the hashes are reauthentications, want a quarter", part)
+				t.Errorf("%d %% of the hashes are reauthentications, want 20 to 25 %%", part)
 			}
 			if min(served[Login], served[Other])*100/all < 30 {
-				t.Errorf("%v are served, want as many logins as others", served)
+				t.Errorf("%v hashes of each class, want as many logins as others", served)
 			}
-			<-time.After(2 * time.Second) // for those under way
+			<-time.After(2 * time.Second) // for the running hashes
 		})
 	}
 }
 
-// TestAQuarterOfThePlacesIsForLogins fills what each class may take.
+// TestAQuarterOfThePlacesIsForLogins fills the share of each class.
 func TestAQuarterOfThePlacesIsForLogins(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct{ places, logins, others, reauthentications int }{
+	for _, test := range []struct{ size, logins, others, reauthentications int }{
 		{0, 0, 0, 0}, {1, 1, 0, 0}, {2, 2, 1, 1}, {3, 3, 2, 1}, {4, 4, 3, 2}, {64, 64, 48, 32},
 	} {
 		for class, want := range []int{test.logins, test.others, test.reauthentications} {
 			synctest.Test(t, func(t *testing.T) {
-				q := newQueue(Limits{Concurrency: 1, Queue: test.places, MaxWait: time.Hour}, 1, nil)
+				q := newQueue(Limits{Concurrency: 1, Queue: test.size, MaxWait: time.Hour}, 1, nil)
 				defer occupy(q)()
 				fill := func(c Class) (n int) {
 					for ; !isRefused(t, q, c); n++ {
@@ -147,18 +147,18 @@ func TestAQuarterOfThePlacesIsForLogins(t *testing.T) {
 					return n
 				}
 				if got := fill(Class(class)); got != want {
-					t.Errorf("class %d takes %d of %d places, want %d", class, got, test.places, want)
+					t.Errorf("%d hashes of class %d wait in a queue of %d, want %d", got, class, test.size, want)
 				}
 				fill(Login)
-				if q.waiting() != test.places {
-					t.Errorf("%d wait, want %d", q.waiting(), test.places)
+				if q.waiting() != test.size {
+					t.Errorf("%d wait, want %d", q.waiting(), test.size)
 				}
 			})
 		}
 	}
 }
 
-// isRefused reports whether there was no place for one more.
+// isRefused reports whether one more hash of a class is refused.
 func isRefused(t *testing.T, q *queue, class Class) bool {
 	t.Helper()
 	done := make(chan error, 1)
@@ -172,28 +172,28 @@ func isRefused(t *testing.T, q *queue, class Class) bool {
 	}
 }
 
-// TestHashesThatNeedAllMemoryLetOthersStart first, as many as there are slots.
+// TestHashesThatNeedAllMemoryLetOthersStart: as many others start first as there are slots.
 func TestHashesThatNeedAllMemoryLetOthersStart(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 2, Queue: 2, MaxWait: time.Hour}, 2, nil)
-		begun := make(chan string, 4)
+		started := make(chan string, 4)
 		var results []<-chan error
 		start := func(name string, class Class, grow bool) {
 			done := make(chan error, 1)
 			results = append(results, done)
 			go func() {
-				turn, err := q.take(t.Context(), Flow{Class: class}, 1)
+				s, err := q.acquire(t.Context(), Flow{Class: class}, 1)
 				if err == nil && grow {
-					<-time.After(time.Second) // the hash is read
-					turn, err = turn.exchange(t.Context(), 2)
+					<-time.After(time.Second) // the hash is loaded
+					s, err = s.exchange(t.Context(), 2)
 				}
 				if err != nil {
 					done <- err
 					return
 				}
-				begun <- name
-				done <- turn.hash(t.Context(), func() error { <-time.After(5 * time.Second); return nil })
+				started <- name
+				done <- s.compute(t.Context(), func() error { <-time.After(5 * time.Second); return nil })
 			}()
 			synctest.Wait()
 		}
@@ -206,12 +206,12 @@ func TestHashesThatNeedAllMemoryLetOthersStart(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		close(begun)
+		close(started)
 		var order []string
-		for name := range begun {
+		for name := range started {
 			order = append(order, name)
 		}
-		for i := range order { // both find out in the same moment
+		for i := range order { // both exchange their slots at the same time
 			order[i] = strings.TrimPrefix(strings.TrimPrefix(order[i], "first "), "second ")
 		}
 		slices.Sort(order[:2]) // they run at the same time
@@ -219,47 +219,47 @@ func TestHashesThatNeedAllMemoryLetOthersStart(t *testing.T) {
 			t.Errorf("the order (-want +got):\n%s", diff)
 		}
 		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
-			t.Errorf("%d units are free and %d wait at the end", q.memory, q.waiting())
+			t.Errorf("at the end %d of memory is free and %d callers wait", q.memory, q.waiting())
 		}
 	})
 }
 
-// TestACostlyHashWaitsNoLongerThanOthers counts both of its waits together.
+// TestACostlyHashWaitsNoLongerThanOthers: MaxWait bounds the sum of both waits.
 func TestACostlyHashWaitsNoLongerThanOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var seen recorder
-		q := newQueue(Limits{Concurrency: 2, Queue: 2, MaxWait: 3 * time.Second}, 2, &seen)
+		var observed recorder
+		q := newQueue(Limits{Concurrency: 2, Queue: 2, MaxWait: 3 * time.Second}, 2, &observed)
 		release := occupy(q)
-		began := time.Now()
+		start := time.Now()
 		go func() { <-time.After(2 * time.Second); release() }()
-		turn, err := q.take(t.Context(), Flow{}, 1)
+		s, err := q.acquire(t.Context(), Flow{}, 1)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer occupy(q)()
 		synctest.Wait()
-		if _, err := turn.exchange(t.Context(), 2); !errors.Is(err, ErrBusy) || time.Since(began) != 3*time.Second {
-			t.Errorf("%v after %s, want ErrBusy after 3 s", err, time.Since(began))
+		if _, err := s.exchange(t.Context(), 2); !errors.Is(err, ErrBusy) || time.Since(start) != 3*time.Second {
+			t.Errorf("%v after %s, want ErrBusy after 3 s", err, time.Since(start))
 		}
-		if diff := cmp.Diff([]string{RefusedTimeout}, seen.refused); diff != "" {
+		if diff := cmp.Diff([]string{RefusedTimeout}, observed.refused); diff != "" {
 			t.Errorf("refusals (-want +got):\n%s", diff)
 		}
 	})
 }
 
-// TestWhoGivesUpLeavesItsPlaceAndItsUnits gives up before its turn, and in the moment in which it comes.
+// TestWhoGivesUpLeavesItsPlaceAndItsUnits ends contexts while callers wait, and at the moment when they get their slots.
 func TestWhoGivesUpLeavesItsPlaceAndItsUnits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 2, Queue: 10, MaxWait: time.Hour}, 2, nil)
 		release := occupy(q)
-		for _, units := range []int64{2, 1, 1, 2} {
+		for _, memory := range []int64{2, 1, 1, 2} {
 			for class := Login; class < classes; class++ {
 				go func() {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					defer cancel()
-					_ = q.run(ctx, Flow{Class: class}, units, func() error { return nil })
+					_ = q.run(ctx, Flow{Class: class}, memory, func() error { return nil })
 				}()
 			}
 		}
@@ -267,7 +267,7 @@ func TestWhoGivesUpLeavesItsPlaceAndItsUnits(t *testing.T) {
 		release()
 		synctest.Wait()
 		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
-			t.Errorf("%d units are free and %d wait at the end", q.memory, q.waiting())
+			t.Errorf("at the end %d of memory is free and %d callers wait", q.memory, q.waiting())
 		}
 	})
 }

@@ -8,16 +8,16 @@ import (
 	"sync/atomic"
 )
 
-// request asks for the key that the password has by the hash's parameters and salt, or whether the hash is that of the password.
+// request asks for a key (Derive), or whether the hash is that of the password.
 type request struct {
 	ID       uint64
 	Derive   bool
 	Hash     string
 	Imported bool
-	Password []byte // whatever bytes, which a string of JSON does not hold
+	Password []byte // any bytes: a JSON string must be UTF-8
 }
 
-// response is that to the order with its ID.
+// response answers the request with its ID.
 type response struct {
 	ID  uint64
 	OK  bool
@@ -25,116 +25,117 @@ type response struct {
 	Err string
 }
 
-// Serve computes the hashes of another process, which is a Process, until in ends. Orders come as JSON and are
-// answered as JSON, each when it is done. The error is nil at the end of in.
+// Serve computes hashes for the Process of another process. It reads requests from in and writes responses to out, both as JSON.
+// Requests are computed concurrently. The error is nil at the end of in.
 func Serve(in io.Reader, out io.Writer) error {
-	orders, answers := json.NewDecoder(in), json.NewEncoder(out)
-	var mu sync.Mutex // one answer at a time
+	requests, responses := json.NewDecoder(in), json.NewEncoder(out)
+	var mu sync.Mutex // guards responses
 	for {
-		var o request
-		if err := orders.Decode(&o); errors.Is(err, io.EOF) {
+		var req request
+		if err := requests.Decode(&req); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
 		go func() {
-			a := compute(o)
+			resp := compute(req)
 			mu.Lock()
 			defer mu.Unlock()
-			_ = answers.Encode(a) // whoever does not read it has ended, and so does in
+			_ = responses.Encode(resp) // fails only if the other process has ended, and then in ends too
 		}()
 	}
 }
 
-func compute(o request) response {
-	a := response{ID: o.ID}
+func compute(req request) response {
+	resp := response{ID: req.ID}
 	var err error
-	if o.Derive {
+	if req.Derive {
 		var hash argon2id
-		if hash, err = parseArgon2id(o.Hash); err == nil {
-			a.Key, err = inProcess{}.derive(hash, string(o.Password))
+		if hash, err = parseArgon2id(req.Hash); err == nil {
+			resp.Key, err = inProcess{}.derive(hash, string(req.Password))
 		}
 	} else {
-		a.OK, err = inProcess{}.matches(Stored{Hash: o.Hash, Imported: o.Imported}, string(o.Password))
+		resp.OK, err = inProcess{}.matches(Stored{Hash: req.Hash, Imported: req.Imported}, string(req.Password))
 	}
 	if err != nil {
-		a.Err = err.Error()
+		resp.Err = err.Error()
 	}
-	return a
+	return resp
 }
 
-// client sends orders to a process that serves them, and hands each answer to whoever waits for it.
+// client sends requests to a process that runs Serve, and returns each response to its caller.
 type client struct {
 	mu      sync.Mutex
-	to      io.WriteCloser
-	orders  *json.Encoder
+	in      io.WriteCloser
+	encoder *json.Encoder
 	last    uint64
-	waiting map[uint64]chan<- response // nil once no more answers come
+	pending map[uint64]chan<- response // nil after the process has exited
 
-	answered, hung atomic.Bool // whether an answer has come, and whether the process was killed for want of one
+	responded atomic.Bool // a response was received
+	hung      atomic.Bool // the process was killed because a response was overdue
 }
 
-func newClient(to io.WriteCloser) *client {
-	return &client{to: to, orders: json.NewEncoder(to), waiting: make(map[uint64]chan<- response)}
+func newClient(in io.WriteCloser) *client {
+	return &client{in: in, encoder: json.NewEncoder(in), pending: make(map[uint64]chan<- response)}
 }
 
-var errEnded = errors.New("no more answers come")
+var errExited = errors.New("the hashing process has exited")
 
-// call returns the answer to an order, or an error if none will come.
-func (c *client) call(o request) (response, error) {
-	came := make(chan response, 1)
-	if err := c.send(o, came); err != nil {
+// call sends a request and returns its response. Errors: errExited, or that of writing.
+func (c *client) call(req request) (response, error) {
+	reply := make(chan response, 1)
+	if err := c.send(req, reply); err != nil {
 		return response{}, err
 	}
-	a, ok := <-came
+	resp, ok := <-reply
 	if !ok {
-		return response{}, errEnded
+		return response{}, errExited
 	}
-	return a, nil
+	return resp, nil
 }
 
-func (c *client) send(o request, came chan<- response) error {
+func (c *client) send(req request, reply chan<- response) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.waiting == nil {
-		return errEnded
+	if c.pending == nil {
+		return errExited
 	}
 	c.last++
-	o.ID = c.last
-	c.waiting[o.ID] = came
-	if err := c.orders.Encode(o); err != nil { //nolint:gosec // the password has to get there
-		delete(c.waiting, o.ID)
+	req.ID = c.last
+	c.pending[req.ID] = reply
+	if err := c.encoder.Encode(req); err != nil { //nolint:gosec // the process needs the password
+		delete(c.pending, req.ID)
 		return err
 	}
 	return nil
 }
 
-// read hands out the answers until no more come.
-func (c *client) read(from io.ReadCloser) {
-	defer func() { _ = from.Close() }()
-	answers := json.NewDecoder(from)
+// read delivers the responses until the output ends.
+func (c *client) read(out io.ReadCloser) {
+	defer func() { _ = out.Close() }()
+	responses := json.NewDecoder(out)
 	for {
-		var a response
-		if answers.Decode(&a) != nil {
+		var resp response
+		if responses.Decode(&resp) != nil {
 			break
 		}
 		c.mu.Lock()
-		if came := c.waiting[a.ID]; came != nil {
-			came <- a
+		if reply := c.pending[resp.ID]; reply != nil {
+			reply <- resp
 		}
-		delete(c.waiting, a.ID)
+		delete(c.pending, resp.ID)
 		c.mu.Unlock()
 	}
-	c.end()
+	c.close()
 }
 
-// end tells whoever waits that no answer will come.
-func (c *client) end() {
+// close fails all pending calls.
+func (c *client) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	_ = c.to.Close()
-	for _, came := range c.waiting {
-		close(came)
+	_ = c.in.Close()
+	for _, reply := range c.pending {
+		close(reply)
 	}
-	c.waiting = nil
+	c.pending = nil
 }

@@ -7,71 +7,72 @@ import (
 	"testing"
 )
 
-// BenchmarkWaysToAProcess compares the way of an order through pipes and back by JSON with that by net/rpc. The hash is as cheap as can be.
+// BenchmarkWaysToAProcess compares JSON and net/rpc for a request and its response through pipes. The hash is the cheapest possible.
 func BenchmarkWaysToAProcess(b *testing.B) {
-	o := request{Derive: true, Hash: newArgon2id(Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1}).String(), Password: []byte(kettles)}
+	hash := newArgon2id(Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1})
+	req := request{Derive: true, Hash: hash.String(), Password: []byte(examplePassword)}
 	b.Run("JSON", func(b *testing.B) {
-		here, there := pipes(b)
-		calls := newClient(here)
-		go calls.read(here)
-		go func() { _ = Serve(there, there) }()
+		local, remote := pipes(b)
+		c := newClient(local)
+		go c.read(local)
+		go func() { _ = Serve(remote, remote) }()
 		b.ReportAllocs()
 		for b.Loop() {
-			if a, err := calls.call(o); err != nil || len(a.Key) == 0 {
-				b.Fatal(a, err)
+			if resp, err := c.call(req); err != nil || len(resp.Key) == 0 {
+				b.Fatal(resp, err)
 			}
 		}
 	})
 	b.Run("net/rpc", func(b *testing.B) {
-		here, there := pipes(b)
+		local, remote := pipes(b)
 		server := rpc.NewServer()
 		if err := server.Register(RPCHashes{}); err != nil {
 			b.Fatal(err)
 		}
-		go server.ServeConn(there)
-		client := rpc.NewClient(here)
+		go server.ServeConn(remote)
+		client := rpc.NewClient(local)
 		b.ReportAllocs()
 		for b.Loop() {
-			var a RPCAnswer
-			if err := client.Call("RPCHashes.Compute", RPCOrder(o), &a); err != nil || len(a.Key) == 0 {
-				b.Fatal(a, err)
+			var resp RPCResponse
+			if err := client.Call("RPCHashes.Compute", RPCRequest(req), &resp); err != nil || len(resp.Key) == 0 {
+				b.Fatal(resp, err)
 			}
 		}
 	})
 }
 
-// RPCHashes is what net/rpc serves, which takes exported types only.
+// RPCHashes is the service for net/rpc, which requires exported types.
 type RPCHashes struct{}
 
-// RPCOrder and RPCAnswer are an order and its answer.
+// RPCRequest and RPCResponse are request and response for net/rpc.
 type (
-	RPCOrder  request
-	RPCAnswer response
+	RPCRequest  request
+	RPCResponse response
 )
 
 // Compute is called by net/rpc.
-func (RPCHashes) Compute(o RPCOrder, a *RPCAnswer) error {
-	*a = RPCAnswer(compute(request(o)))
+func (RPCHashes) Compute(req RPCRequest, resp *RPCResponse) error {
+	*resp = RPCResponse(compute(request(req)))
 	return nil
 }
 
-// pipes returns both ends of two pipes, as between two processes.
-func pipes(b *testing.B) (here, there io.ReadWriteCloser) {
+// pipes returns the ends of two pipes, as between two processes.
+func pipes(b *testing.B) (local, remote io.ReadWriteCloser) {
 	b.Helper()
-	fromHere, toThere, err := os.Pipe()
+	fromLocal, toRemote, err := os.Pipe()
 	if err != nil {
 		b.Fatal(err)
 	}
-	fromThere, toHere, err := os.Pipe()
+	fromRemote, toLocal, err := os.Pipe()
 	if err != nil {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() {
-		for _, f := range []*os.File{fromHere, toThere, fromThere, toHere} {
+		for _, f := range []*os.File{fromLocal, toRemote, fromRemote, toLocal} {
 			_ = f.Close()
 		}
 	})
-	return end{fromThere, toThere}, end{fromHere, toHere}
+	return end{fromRemote, toRemote}, end{fromLocal, toLocal}
 }
 
 type end struct {

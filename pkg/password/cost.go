@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Prefix returns what comes before the key in a stored hash: its format, its costs and its salt, which no other hash has.
+// Prefix returns the part of a stored hash before its key: the format, the costs and the salt. The salt makes it unique.
 func Prefix(hash string) string {
 	if isBcrypt(hash) {
 		return hash[:min(bcryptKeyAt, len(hash))]
@@ -17,38 +17,36 @@ func Prefix(hash string) string {
 	return hash[:strings.LastIndexByte(hash, '$')+1]
 }
 
-// Count is how many accounts have hashes of a cost. A cost is the beginning of a hash up to its salt, without the
-// dollar sign before that.
+// Count is how many accounts have a cost. A cost is the part of a hash before its salt, without the dollar sign at its end.
 type Count struct {
-	Came     string // the cost of the hashes with which the accounts were imported; empty: not imported
-	Now      string // the cost of their hashes; empty: today's
+	Imported string // the cost of the hashes that the accounts were imported with; empty: not imported
+	Current  string // the cost of the hashes that they have now; empty: that of new hashes
 	Accounts int64
 }
 
-// leastShare is the part of all accounts that a cost must have at least. What fewer have is not hidden.
-const leastShare = 0.01
+// minShare is the smallest share of all accounts from which on a cost is hidden.
+const minShare = 0.01
 
-// costs are what the checks of accounts cost that do not exist: in the proportion of those that do.
+// costs decide the cost of verifying a password for an account that does not exist, in proportion to the existing accounts.
 //
-// Each of them has a cost with which it might have been imported, in the proportion of the imports, and a place
-// among those. It costs so while its place is below the part that still does. So its cost changes as that of an
-// account does, from the imported one to today's: the first proportion stays when hashes are replaced, and
-// the second one only falls.
+// The number of such an account picks a cost, in proportion to the imported hashes, and a position between 0 and 1. It has this cost
+// while its position is below the share of hashes that still have it, and then the cost of new hashes. So its cost changes as that of
+// an existing account does. The first proportion is constant when hashes are replaced, and the second one only falls.
 type costs []cost
 
 type cost struct {
-	upTo  float64 // of the first place of the next cost
-	still float64 // the part that still costs so
-	hash  string  // which no password matches
+	end       float64 // the sum of the shares of imported accounts up to this cost
+	remaining float64 // the share of its accounts that still have it
+	hash      string  // matches no password
 }
 
-// pick returns the hash of the account that does not exist with this number, or "" for one of today's cost.
+// pick returns the dummy hash for the account with this number, or "" for the cost of new hashes.
 func (c costs) pick(number uint64) string {
 	const all = 1 << 32
-	came, place := float64(number>>32)/all, float64(number%all)/all
+	share, position := float64(number>>32)/all, float64(number%all)/all
 	for _, cost := range c {
-		if came < cost.upTo {
-			if place < cost.still {
+		if share < cost.end {
+			if position < cost.remaining {
 				return cost.hash
 			}
 			break
@@ -57,63 +55,63 @@ func (c costs) pick(number uint64) string {
 	return ""
 }
 
-// SetCosts says which hashes the accounts have, as far as they were imported. From then on an account that does not exist costs the work of one of those.
+// SetCosts sets the costs of the stored hashes. From then on Verify for an account that does not exist has one of these costs.
 func (h *Hasher) SetCosts(counts []Count) {
-	came, now, hashes := make(map[string]float64), make(map[string]float64), make(map[string]string)
-	var total, imported float64
+	imported, current, hashes := make(map[string]float64), make(map[string]float64), make(map[string]string)
+	var total, totalImported float64
 	for _, c := range counts {
 		n := float64(c.Accounts)
 		total += n
-		is := h.costOf(c.Now, hashes)
-		now[is] += n
-		if is == "" { // replaced, or always of today
-			is = h.costOf(c.Came, hashes)
+		name := h.addCost(c.Current, hashes)
+		current[name] += n
+		if name == "" { // the hash was replaced, or never imported
+			name = h.addCost(c.Imported, hashes)
 		}
-		came[is] += n
-		if is != "" {
-			imported += n
+		imported[name] += n
+		if name != "" {
+			totalImported += n
 		}
 	}
 	var all costs
 	var sum float64
 	for _, name := range slices.Sorted(maps.Keys(hashes)) {
-		sum += came[name]
-		part := cost{upTo: sum / imported, hash: hashes[name]}
-		if of := now[name] / total; of >= leastShare {
-			part.still = of * imported / came[name]
+		sum += imported[name]
+		c := cost{end: sum / totalImported, hash: hashes[name]}
+		if share := current[name] / total; share >= minShare {
+			c.remaining = share * totalImported / imported[name]
 		}
-		all = append(all, part)
+		all = append(all, c)
 	}
 	h.costs.Store(&all)
 }
 
-// costOf returns the cost of hashes that begin so, and keeps one of them. It is empty for today's cost and
-// for hashes that are not taken, whose check costs as much.
-func (h *Hasher) costOf(beginning string, hashes map[string]string) string {
-	text := dummyHash(beginning)
+// addCost returns the name of the cost of hashes with this prefix, and adds a dummy hash of this cost. The name is empty if the cost is
+// that of new hashes. It is also empty for invalid hashes, because Verify then costs the same as a new hash.
+func (h *Hasher) addCost(prefix string, hashes map[string]string) string {
+	text := dummyHash(prefix)
 	hash, err := h.parse(text)
-	if err != nil || hash.cost() == h.nothing.cost() {
+	if err != nil || hash.cost() == h.dummy.cost() {
 		return ""
 	}
 	hashes[hash.cost()] = cmp.Or(hashes[hash.cost()], text)
 	return hash.cost()
 }
 
-// dummyHash returns a hash that begins so and that no password matches. It is none of a format that is not known.
-func dummyHash(beginning string) string {
+// dummyHash returns a hash with this prefix that no password matches. For an unknown format the result is not a valid hash.
+func dummyHash(prefix string) string {
 	salt, key := make([]byte, saltBytes), make([]byte, keyBytes)
-	_, _ = rand.Read(salt) // never fails: crypto/rand would end the program
+	_, _ = rand.Read(salt) // never fails (crypto/rand)
 	_, _ = rand.Read(key)
 	switch {
-	case isBcrypt(beginning + "$"):
+	case isBcrypt(prefix + "$"):
 		const bcryptKeyBytes = 23
-		return beginning + "$" + bcryptBase64.EncodeToString(salt) + bcryptBase64.EncodeToString(key[:bcryptKeyBytes])
-	case strings.HasPrefix(beginning, djangoPrefix):
-		return beginning + "$" + base64.RawURLEncoding.EncodeToString(salt) + "$" + base64.StdEncoding.EncodeToString(key)
+		return prefix + "$" + bcryptBase64.EncodeToString(salt) + bcryptBase64.EncodeToString(key[:bcryptKeyBytes])
+	case strings.HasPrefix(prefix, djangoPrefix):
+		return prefix + "$" + base64.RawURLEncoding.EncodeToString(salt) + "$" + base64.StdEncoding.EncodeToString(key)
 	default:
 		encoding := base64.RawStdEncoding
-		text := beginning + "$" + encoding.EncodeToString(salt) + "$" + encoding.EncodeToString(key)
-		if strings.HasPrefix(beginning, passlibPrefix) {
+		text := prefix + "$" + encoding.EncodeToString(salt) + "$" + encoding.EncodeToString(key)
+		if strings.HasPrefix(prefix, passlibPrefix) {
 			return strings.ReplaceAll(text, "+", ".")
 		}
 		return text

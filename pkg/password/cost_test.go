@@ -10,39 +10,42 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 )
 
-const todaysCost = "$argon2id$v=19$m=64,t=1,p=1" // of cheap
+const newCost = "$argon2id$v=19$m=64,t=1,p=1" // the cost of lowCost
 
-// picked returns the parts of the accounts that do not exist, by their cost.
+// picked returns the share of each cost among accounts that do not exist.
 func picked(t *testing.T, h *Hasher) map[string]float64 {
 	t.Helper()
 	const n = 20_000
 	random := rand.New(rand.NewPCG(1, 2))
-	parts := map[string]float64{}
+	shares := map[string]float64{}
 	for range n {
 		found := Stored{Number: random.Uint64()}
 		hash, err := h.read(&found)
 		if err != nil {
 			t.Fatal(err)
 		}
-		parts[hash.cost()] += 1.0 / n
+		shares[hash.cost()] += 1.0 / n
 	}
-	return parts
+	return shares
 }
 
 func TestAccountsThatDoNotExistCostAsThoseThatDo(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, cheap, ample, nil)
-	const today = "argon2id m=64,t=1,p=1"
+	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
+	const current = "argon2id m=64,t=1,p=1"
 	tests := map[string]struct {
 		counts []Count
 		want   map[string]float64
 	}{
-		"not counted":          {nil, map[string]float64{today: 1}},
-		"made here":            {[]Count{{todaysCost, todaysCost, 10}}, map[string]float64{today: 1}},
-		"imported":             {[]Count{{"$2b$12", "$2b$12", 10}}, map[string]float64{"bcrypt 12": 1}},
-		"some of today":        {[]Count{{"$2b$12", "$2b$12", 10}, {todaysCost, todaysCost, 30}}, map[string]float64{"bcrypt 12": 0.25, today: 0.75}},
-		"some replaced":        {[]Count{{"$2b$12", "$2b$12", 10}, {"$2b$12", todaysCost, 30}}, map[string]float64{"bcrypt 12": 0.25, today: 0.75}},
-		"all replaced":         {[]Count{{"$2b$12", todaysCost, 30}}, map[string]float64{today: 1}},
+		"not counted":       {nil, map[string]float64{current: 1}},
+		"not imported":      {[]Count{{newCost, newCost, 10}}, map[string]float64{current: 1}},
+		"imported":          {[]Count{{"$2b$12", "$2b$12", 10}}, map[string]float64{"bcrypt 12": 1}},
+		"some not imported": {[]Count{{"$2b$12", "$2b$12", 10}, {newCost, newCost, 30}}, map[string]float64{"bcrypt 12": 0.25, current: 0.75}},
+		"some replaced": {[]Count{
+			{"$2b$12", "$2b$12", 10},
+			{"$2b$12", newCost, 30},
+		}, map[string]float64{"bcrypt 12": 0.25, current: 0.75}},
+		"all replaced":         {[]Count{{"$2b$12", newCost, 30}}, map[string]float64{current: 1}},
 		"replaced and changed": {[]Count{{"$2b$12", "$argon2id$v=19$m=32,t=1,p=1", 30}}, map[string]float64{"argon2id m=32,t=1,p=1": 1}},
 		"of each format": {[]Count{
 			{"$2b$12", "$2b$12", 10},
@@ -55,23 +58,23 @@ func TestAccountsThatDoNotExistCostAsThoseThatDo(t *testing.T) {
 			"bcrypt 12": 0.1, "bcrypt 10": 0.2, "pbkdf2 600000": 0.1, "pbkdf2 29000": 0.1,
 			"argon2i m=512,t=2,p=2": 0.2, "argon2id m=102400,t=2,p=8": 0.3,
 		}},
-		"the same in other words": {[]Count{
+		"other notations": {[]Count{
 			{"$2a$12", "$2a$12", 1},
 			{"$2b$12", "$2b$12", 1},
 			{"$2y$12", "$2y$12", 1},
-			{todaysCost, todaysCost, 197},
+			{newCost, newCost, 197},
 			{"$argon2id$v=19$t=1,p=1,m=64", "$argon2id$v=19$t=1,p=1,m=64", 100},
-		}, map[string]float64{"bcrypt 12": 0.01, today: 0.99}},
-		"a hundredth":           {[]Count{{"$2b$12", "$2b$12", 1}, {todaysCost, todaysCost, 99}}, map[string]float64{"bcrypt 12": 0.01, today: 0.99}},
-		"less than a hundredth": {[]Count{{"$2b$12", "$2b$12", 1}, {todaysCost, todaysCost, 100}}, map[string]float64{today: 1}},
-		"not taken": {[]Count{
+		}, map[string]float64{"bcrypt 12": 0.01, current: 0.99}},
+		"a hundredth":           {[]Count{{"$2b$12", "$2b$12", 1}, {newCost, newCost, 99}}, map[string]float64{"bcrypt 12": 0.01, current: 0.99}},
+		"less than a hundredth": {[]Count{{"$2b$12", "$2b$12", 1}, {newCost, newCost, 100}}, map[string]float64{current: 1}},
+		"invalid": {[]Count{
 			{"$2b$15", "$2b$15", 10},
 			{"$6$salt", "$6$salt", 10},
 			{"", "", 5},
 			{"$2b$", "$2b$", 5},
 			{"$2b$12", "$2b$12", 10},
 			{"$argon2id$v=19$m=524288,t=1,p=1", "$argon2id$v=19$m=524288,t=1,p=1", 10},
-		}, map[string]float64{"bcrypt 12": 0.2, today: 0.8}},
+		}, map[string]float64{"bcrypt 12": 0.2, current: 0.8}},
 	}
 	for name, test := range tests {
 		h.SetCosts(test.counts)
@@ -81,17 +84,17 @@ func TestAccountsThatDoNotExistCostAsThoseThatDo(t *testing.T) {
 	}
 }
 
-// TestTheCostOfAnAccountThatDoesNotExistChangesAsThatOfOneThatDoes lets users of three imports log in at different
-// rates, and others register, and looks at the same accounts all the time.
+// TestTheCostOfAnAccountThatDoesNotExistChangesAsThatOfOneThatDoes simulates logins of three imports at different rates, and
+// registrations. It checks the costs of the same unknown accounts each hour.
 func TestTheCostOfAnAccountThatDoesNotExistChangesAsThatOfOneThatDoes(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, cheap, ample, nil)
+	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	random := rand.New(rand.NewPCG(3, 4))
 	imported := map[string]int64{"$2b$12": 5000, "pbkdf2_sha256$600000": 3000, "$argon2i$v=19$m=512,t=2,p=2": 2000}
 	rates := map[string]float64{"$2b$12": 0.3, "pbkdf2_sha256$600000": 0.05, "$argon2i$v=19$m=512,t=2,p=2": 0.6}
-	still := map[string]int64{}
+	remaining := map[string]int64{}
 	for cost, n := range imported {
-		still[cost] = n
+		remaining[cost] = n
 	}
 	numbers := make([]uint64, 2000)
 	for i := range numbers {
@@ -100,10 +103,10 @@ func TestTheCostOfAnAccountThatDoesNotExistChangesAsThatOfOneThatDoes(t *testing
 	last := make([]string, len(numbers))
 	changed := 0
 	for hour := range 60 {
-		counts := []Count{{todaysCost, todaysCost, int64(hour) * 100}}
+		counts := []Count{{newCost, newCost, int64(hour) * 100}}
 		for cost, n := range imported {
-			counts = append(counts, Count{cost, cost, still[cost]}, Count{cost, todaysCost, n - still[cost]})
-			still[cost] -= int64(float64(still[cost]) * rates[cost])
+			counts = append(counts, Count{cost, cost, remaining[cost]}, Count{cost, newCost, n - remaining[cost]})
+			remaining[cost] -= int64(float64(remaining[cost]) * rates[cost])
 		}
 		h.SetCosts(counts)
 		for i, number := range numbers {
@@ -115,7 +118,7 @@ func TestTheCostOfAnAccountThatDoesNotExistChangesAsThatOfOneThatDoes(t *testing
 			now := hash.cost()
 			if hour > 0 && now != last[i] {
 				changed++
-				if now != h.nothing.cost() {
+				if now != h.dummy.cost() {
 					t.Fatalf("the cost of an account changes from %s to %s in hour %d", last[i], now, hour)
 				}
 			}
@@ -123,38 +126,38 @@ func TestTheCostOfAnAccountThatDoesNotExistChangesAsThatOfOneThatDoes(t *testing
 		}
 	}
 	if changed < len(numbers)*9/10 {
-		t.Errorf("%d of %d accounts have got the cost of today", changed, len(numbers))
+		t.Errorf("%d of %d accounts changed to the cost of new hashes", changed, len(numbers))
 	}
 }
 
-// spy keeps what it is asked for, and does no work.
+// spy records its calls and computes nothing.
 type spy struct {
 	inProcess
 
-	asked []Stored
+	requested []Stored
 }
 
 func (s *spy) matches(stored Stored, _ string) (bool, error) {
-	s.asked = append(s.asked, stored)
+	s.requested = append(s.requested, stored)
 	return false, nil
 }
 
-// TestAnUnknownAccountDoesTheWorkOfAnImportedOne, with as much memory.
+// TestAnUnknownAccountDoesTheWorkOfAnImportedOne: it also reserves the same memory.
 func TestAnUnknownAccountDoesTheWorkOfAnImportedOne(t *testing.T) {
 	t.Parallel()
 	const cost = "$argon2id$v=19$m=128,t=3,p=2"
-	h := newHasher(t, cheap, Limits{Concurrency: 4, MaxWait: 1}, nil)
-	work := &spy{}
-	h.work = work
+	h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 4, MaxWait: 1}})
+	computer := &spy{}
+	h.computer = computer
 	h.SetCosts([]Count{{cost, cost, 1}})
 	got, err := h.Verify(t.Context(), Flow{}, "password", func(context.Context) (Stored, error) { return Stored{Number: 7}, nil })
 	if err != nil || got.OK {
 		t.Errorf("Verify = %+v, %v", got, err)
 	}
-	if len(work.asked) != 1 || !strings.HasPrefix(work.asked[0].Hash, cost+"$") || !work.asked[0].Imported {
-		t.Fatalf("it is checked against %+v", work.asked)
+	if len(computer.requested) != 1 || !strings.HasPrefix(computer.requested[0].Hash, cost+"$") || !computer.requested[0].Imported {
+		t.Fatalf("the password is checked against %+v", computer.requested)
 	}
-	hash, err := h.parse(work.asked[0].Hash)
+	hash, err := h.parse(computer.requested[0].Hash)
 	if err != nil || h.memory(hash) != 128 {
 		t.Errorf("%v, %d KiB, want 128", err, h.memory(hash))
 	}

@@ -12,58 +12,58 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// from is a login from the network of a name: its letter in lower case.
-func from(name rune) Flow {
-	return Flow{Source: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(name | 0x20)}), 8)}
+// loginFrom returns the flow of a login from a network. The network depends on the letter, but not on its case.
+func loginFrom(letter rune) Flow {
+	return Flow{Source: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(letter | 0x20)}), 8)}
 }
 
-// TestEachNetworkIsServedInRotation has logins of several networks wait, which each have a letter.
+// TestEachNetworkIsServedInRotation queues logins of several networks. Each letter is a network.
 func TestEachNetworkIsServedInRotation(t *testing.T) {
 	t.Parallel()
-	for came, want := range map[string]string{
-		"aaaaaab":   "abaaaaa", // b does not wait for all of a
+	for arrivals, want := range map[string]string{
+		"aaaaaab":   "abaaaaa", // b is not behind all of a
 		"aaaabbbbc": "abcabab" + "ab",
 		"aaabc":     "abcaa",
 		"abcabc":    "abcabc",
 		"aaaa":      "aaaa",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := newLine(Limits{Concurrency: 1, Queue: 100, MaxWait: time.Hour})
-			for _, name := range came {
-				l.joinFlow(t.Context(), string(name), from(name), 1)
+			l := newTestQueue(Limits{Concurrency: 1, Queue: 100, MaxWait: time.Hour})
+			for _, name := range arrivals {
+				l.joinFlow(t.Context(), string(name), loginFrom(name), 1)
 			}
 			if diff := cmp.Diff(want, l.order(t)); diff != "" {
-				t.Errorf("%s: the order (-want +got):\n%s", came, diff)
+				t.Errorf("%s: the order (-want +got):\n%s", arrivals, diff)
 			}
-			if len(l.q.waiters.turns.last) != 0 {
-				t.Errorf("%s: %d flows are remembered at the end", came, len(l.q.waiters.turns.last))
+			if len(l.q.waiters.firstOrder.last) != 0 {
+				t.Errorf("%s: %d flows are kept at the end", arrivals, len(l.q.waiters.firstOrder.last))
 			}
 		})
 	}
 }
 
-// TestAFullQueueRefusesTheNetworkThatHasMostPlaces, not the one that comes last.
+// TestAFullQueueRefusesTheNetworkThatHasMostPlaces: it does not refuse the last arrival.
 func TestAFullQueueRefusesTheNetworkThatHasMostPlaces(t *testing.T) {
 	t.Parallel()
-	for came, want := range map[string]string{
-		"aaaab":     "baaa a", // served without order, and refused
+	for arrivals, want := range map[string]string{
+		"aaaab":     "baaa a", // the served networks in any order, and the refused ones
 		"aaaabcdef": "abcd aaaef",
 		"aaaaa":     "aaaa a",
 		"abcde":     "abcd e",
-		"aabbc":     "abbc a", // of two networks with as many, one of them
+		"aabbc":     "abbc a", // a or b: both have two
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			l := newLine(Limits{Concurrency: 1, Queue: 4, MaxWait: time.Hour})
-			for _, name := range came {
-				l.joinFlow(t.Context(), string(name), from(name), 1)
+			l := newTestQueue(Limits{Concurrency: 1, Queue: 4, MaxWait: time.Hour})
+			for _, name := range arrivals {
+				l.joinFlow(t.Context(), string(name), loginFrom(name), 1)
 			}
 			l.release()
 			var served, refused []string
 			for i, result := range l.results {
 				if err := result(); errors.Is(err, ErrBusy) {
-					refused = append(refused, came[i:i+1])
+					refused = append(refused, arrivals[i:i+1])
 				} else if err == nil {
-					served = append(served, came[i:i+1])
+					served = append(served, arrivals[i:i+1])
 				}
 			}
 			slices.Sort(served)
@@ -71,7 +71,7 @@ func TestAFullQueueRefusesTheNetworkThatHasMostPlaces(t *testing.T) {
 			served, refused = slices.Clip(served), slices.Clip(refused)
 			wantServed, wantRefused, _ := strings.Cut(want, " ")
 			if got := strings.Join(served, ""); got != sorted(wantServed) || strings.Join(refused, "") != sorted(wantRefused) {
-				t.Errorf("%s: served %s, refused %v; want %s", came, got, refused, want)
+				t.Errorf("%s: served %s, refused %v; want %s", arrivals, got, refused, want)
 			}
 		})
 	}
@@ -83,7 +83,7 @@ func sorted(s string) string {
 	return strings.Join(letters, "")
 }
 
-// TestASlotIsNotForReauthentications where there are at least two: a login does not wait for them.
+// TestASlotIsNotForReauthentications: with at least two slots, a login does not wait for reauthentications.
 func TestASlotIsNotForReauthentications(t *testing.T) {
 	t.Parallel()
 	for concurrency, want := range map[int]int64{1: 1, 2: 1, 3: 2, 8: 7} {
@@ -107,27 +107,27 @@ func TestASlotIsNotForReauthentications(t *testing.T) {
 			close(ended)
 			synctest.Wait()
 			if q.slots != concurrency || q.memory != int64(concurrency) || q.reauths != 0 {
-				t.Errorf("%d slots and %d of memory are free at the end, %d reauthentications run", q.slots, q.memory, q.reauths)
+				t.Errorf("at the end %d slots and %d of memory are free, and %d reauthentications run", q.slots, q.memory, q.reauths)
 			}
 		})
 	}
 }
 
-// TestCostlyHashesLeaveASlotToOthers, however many wait, as long as there is memory.
+// TestCostlyHashesLeaveASlotToOthers: regardless of their number, while there is memory.
 func TestCostlyHashesLeaveASlotToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 2, Queue: 10, MaxWait: time.Hour}, 100, nil)
-		began := time.Now()
+		start := time.Now()
 		ended := make(chan error, 3)
 		for _, memory := range []int64{64, 19, 100} {
 			go func() {
-				s, err := q.take(t.Context(), Flow{}, 19)
+				s, err := q.acquire(t.Context(), Flow{}, 19)
 				if err == nil {
 					s, err = s.exchange(t.Context(), memory)
 				}
 				if err == nil {
-					err = s.hash(t.Context(), func() error { <-time.After(time.Minute); return nil })
+					err = s.compute(t.Context(), func() error { <-time.After(time.Minute); return nil })
 				}
 				ended <- err
 			}()
@@ -135,22 +135,22 @@ func TestCostlyHashesLeaveASlotToOthers(t *testing.T) {
 		}
 		another := func(want time.Duration) {
 			t.Helper()
-			if err := q.run(t.Context(), Flow{}, 19, func() error { return nil }); err != nil || time.Since(began) != want {
-				t.Errorf("another hash: %v after %s, want nil after %s", err, time.Since(began), want)
+			if err := q.run(t.Context(), Flow{}, 19, func() error { return nil }); err != nil || time.Since(start) != want {
+				t.Errorf("another hash: %v after %s, want nil after %s", err, time.Since(start), want)
 			}
 		}
 		another(0)
 		<-time.After(90 * time.Second)
-		another(90 * time.Second) // beside the second
+		another(90 * time.Second) // next to the second costly hash
 		<-time.After(45 * time.Second)
-		another(3 * time.Minute) // the third takes all memory
+		another(3 * time.Minute) // the third costly hash uses all memory
 		for range 3 {
 			if err := <-ended; err != nil {
 				t.Error(err)
 			}
 		}
 		if q.slots != 2 || q.memory != 100 || q.costly != 0 {
-			t.Errorf("%d slots and %d of memory are free at the end, %d costly hashes run", q.slots, q.memory, q.costly)
+			t.Errorf("at the end %d slots and %d of memory are free, and %d costly hashes run", q.slots, q.memory, q.costly)
 		}
 	})
 }
@@ -176,12 +176,12 @@ func TestWhatIsCostly(t *testing.T) {
 	}
 }
 
-// TestTheSecondHashOfARequestComesNext: the new password's after that of the current one. Both count as reauthentications.
+// TestTheSecondHashOfARequestComesNext: a request hashes the new password after the current one. Both count as reauthentications.
 func TestTheSecondHashOfARequestComesNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLine(Limits{Concurrency: 1, Queue: 100, MaxWait: time.Hour})
-		l.q.waiters.others = 0
+		l := newTestQueue(Limits{Concurrency: 1, Queue: 100, MaxWait: time.Hour})
+		l.q.waiters.sinceReauth = 0
 		for _, name := range "lllllllrr" {
 			l.join(t.Context(), string(name), map[rune]Class{'l': Login, 'r': Reauthentication}[name], 1)
 		}
@@ -192,7 +192,7 @@ func TestTheSecondHashOfARequestComesNext(t *testing.T) {
 	})
 }
 
-// TestCostlyHashesOfEachNetworkAreServedInRotation: a flood of one network keeps nobody out who has such a hash too.
+// TestCostlyHashesOfEachNetworkAreServedInRotation: a flood of costly hashes from one network does not delay those of another.
 func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -203,13 +203,13 @@ func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 			done := make(chan error, 1)
 			results = append(results, done)
 			go func() {
-				s, err := q.take(t.Context(), from(name), 10)
+				s, err := q.acquire(t.Context(), loginFrom(name), 10)
 				if err == nil {
 					s, err = s.exchange(t.Context(), 50)
 				}
 				if err == nil {
 					order <- string(name)
-					err = s.hash(t.Context(), func() error { <-time.After(time.Second); return nil })
+					err = s.compute(t.Context(), func() error { <-time.After(time.Second); return nil })
 				}
 				done <- err
 			}()
@@ -231,13 +231,13 @@ func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 		if got != "aabaa" || refused != 3 { // one runs and four wait
 			t.Errorf("the order is %s, and %d are refused; want aabaa and 3", got, refused)
 		}
-		if len(q.waiters.costlyTurns.last) != 0 || q.waiting() != 0 {
-			t.Errorf("%d flows are remembered, %d wait at the end", len(q.waiters.costlyTurns.last), q.waiting())
+		if len(q.waiters.costlyOrder.last) != 0 || q.waiting() != 0 {
+			t.Errorf("at the end %d flows are kept and %d callers wait", len(q.waiters.costlyOrder.last), q.waiting())
 		}
 	})
 }
 
-// TestACostlyHashLeavesTurnsToOthersWhereItTakesAll: the only slot, or all memory.
+// TestACostlyHashLeavesTurnsToOthersWhereItTakesAll uses hashes that need the only slot, or all memory.
 func TestACostlyHashLeavesTurnsToOthersWhereItTakesAll(t *testing.T) {
 	t.Parallel()
 	for concurrency, memory := range map[int]int64{1: 10, 3: 100} {
@@ -247,13 +247,13 @@ func TestACostlyHashLeavesTurnsToOthersWhereItTakesAll(t *testing.T) {
 			ended := make(chan error, 100)
 			start := func(name string, costly bool) {
 				go func() {
-					s, err := q.take(t.Context(), Flow{}, 10)
+					s, err := q.acquire(t.Context(), Flow{}, 10)
 					if err == nil && costly {
 						s, err = s.exchange(t.Context(), memory)
 					}
 					if err == nil {
 						order <- name
-						err = s.hash(t.Context(), func() error { <-time.After(time.Second); return nil })
+						err = s.compute(t.Context(), func() error { <-time.After(time.Second); return nil })
 					}
 					ended <- err
 				}()
@@ -282,37 +282,39 @@ func TestACostlyHashLeavesTurnsToOthersWhereItTakesAll(t *testing.T) {
 	}
 }
 
-// TestANetworkLeavesASlotToOthers while others log in, and uses all slots while nobody else does.
+// TestANetworkLeavesASlotToOthers: a network uses all slots only while no other network logs in.
 func TestANetworkLeavesASlotToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 3, Queue: 100, MaxWait: time.Hour}, 3, nil)
 		flood := func() {
 			for range 10 {
-				go func() { _ = q.run(t.Context(), from('a'), 1, func() error { <-time.After(time.Second); return nil }) }()
+				go func() {
+					_ = q.run(t.Context(), loginFrom('a'), 1, func() error { <-time.After(time.Second); return nil })
+				}()
 			}
 			synctest.Wait()
 		}
 		flood()
 		if n := q.running.Load(); n != 3 {
-			t.Errorf("a network alone has %d of 3 slots", n)
+			t.Errorf("the only network has %d of 3 slots, want 3", n)
 		}
 		<-time.After(time.Minute)
-		if err := q.run(t.Context(), from('b'), 1, func() error { return nil }); err != nil {
+		if err := q.run(t.Context(), loginFrom('b'), 1, func() error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		flood()
 		if n := q.running.Load(); n != 2 {
-			t.Errorf("beside another one, a network has %d of 3 slots, want 2", n)
+			t.Errorf("one of two networks has %d of 3 slots, want 2", n)
 		}
-		began := time.Now()
-		if err := q.run(t.Context(), from('b'), 1, func() error { return nil }); err != nil || time.Since(began) != 0 {
-			t.Errorf("the other network waits %s: %v", time.Since(began), err)
+		start := time.Now()
+		if err := q.run(t.Context(), loginFrom('b'), 1, func() error { return nil }); err != nil || time.Since(start) != 0 {
+			t.Errorf("the other network waits %s: %v", time.Since(start), err)
 		}
 		<-time.After(time.Minute)
 		flood()
 		if n := q.running.Load(); n != 3 {
-			t.Errorf("when the other one has left, it has %d of 3 slots", n)
+			t.Errorf("a minute after the other network, it has %d of 3 slots, want 3", n)
 		}
 		<-time.After(time.Minute)
 		synctest.Wait()

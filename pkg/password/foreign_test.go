@@ -9,8 +9,7 @@ import (
 	"time"
 )
 
-// foreignJSON was written by testdata/foreign.py with bcrypt, passlib, argon2-cffi and Django
-// as Debian 12 has them.
+// foreignJSON was written by testdata/foreign.py with bcrypt, passlib, argon2-cffi and Django of Debian 12.
 //
 //go:embed testdata/foreign.json
 var foreignJSON []byte
@@ -31,17 +30,18 @@ func foreignHashes(t testing.TB) []foreignHash {
 
 func TestHashesOfOtherProgramsLogIn(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, Params{MemoryKiB: 102400, Iterations: 1, Parallelism: 1}, ample, nil) // argon2-cffi's default until 21.1
+	params := Params{MemoryKiB: 102400, Iterations: 1, Parallelism: 1} // the memory of argon2-cffi's default until 21.1
+	h := newHasher(t, Config{Params: params, Limits: wideLimits})
 	for _, v := range foreignHashes(t) {
 		if err := h.Check(v.Hash); err != nil {
 			t.Errorf("%s by %s: %v", v.Hash, v.By, err)
 			continue
 		}
-		tries := map[string]bool{v.Password: true}
-		if !strings.HasSuffix(v.Format, ", defaults") { // those take seconds under the race detector
-			tries["x"+v.Password], tries[strings.ToUpper(v.Password)], tries[""] = false, false, false
+		passwords := map[string]bool{v.Password: true}
+		if !strings.HasSuffix(v.Format, ", defaults") { // these hashes take seconds under the race detector
+			passwords["x"+v.Password], passwords[strings.ToUpper(v.Password)], passwords[""] = false, false, false
 		}
-		for given, ok := range tries {
+		for given, ok := range passwords {
 			got, err := h.Verify(t.Context(), Flow{}, given, imported(v.Hash))
 			if want := (Result{OK: ok, Rehash: true}); err != nil || got != want {
 				t.Errorf("%s by %s: Verify(%q) = %+v, %v; want %+v", v.Hash, v.By, given, got, err, want)
@@ -50,7 +50,7 @@ func TestHashesOfOtherProgramsLogIn(t *testing.T) {
 	}
 }
 
-// TestBcryptSeesSeventyTwoBytes: a password that another program cut is still the right one.
+// TestBcryptSeesSeventyTwoBytes: a password that another program truncated still matches.
 func TestBcryptSeesSeventyTwoBytes(t *testing.T) {
 	t.Parallel()
 	tested := 0
@@ -72,14 +72,13 @@ func TestBcryptSeesSeventyTwoBytes(t *testing.T) {
 		}
 	}
 	if tested < 10 {
-		t.Errorf("%d hashes of long passwords were tried", tested)
+		t.Errorf("only %d hashes of long passwords were tested", tested)
 	}
 }
 
-// brokenForeign are texts in the way of other programs that are refused, by what is wrong
-// with them, and what the error says.
-var brokenForeign = map[string]struct{ hash, says string }{
-	"bcrypt, cut":                {bcryptText[:59], "60 characters"},
+// invalidForeign are invalid hashes in the formats of other programs, by what is wrong with them, and a part of the error.
+var invalidForeign = map[string]struct{ hash, message string }{
+	"bcrypt, too short":          {bcryptText[:59], "60 characters"},
 	"bcrypt, too long":           {bcryptText + "u", "60 characters"},
 	"bcrypt, cost of 3":          {"$2b$03" + bcryptText[6:], "cost"},
 	"bcrypt, cost of 15":         {"$2b$15" + bcryptText[6:], "cost"},
@@ -90,67 +89,69 @@ var brokenForeign = map[string]struct{ hash, says string }{
 	"bcrypt, newline":            {bcryptText[:59] + "\n", "60 characters"},
 	"bcrypt, bits after the end": {bcryptText[:59] + "v", "60 characters"},
 	"bcrypt, no dollar":          {bcryptText[:6] + "." + bcryptText[7:], "60 characters"},
-	"bcrypt, faulty kind":        {"$2x$" + bcryptText[4:], "known"},
-	"bcrypt, first kind":         {"$2$" + bcryptText[4:], "known"},
-	"bcrypt of SHA-256":          {"$bcrypt-sha256$v=2,t=2b,r=4$" + bcryptText[7:29] + "$" + bcryptText[29:], "known"},
-	"Django's bcrypt":            {"bcrypt$" + bcryptText, "known"},
-	"argon2d":                    {"$argon2d$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32, "known"},
+	"bcrypt, 2x":                 {"$2x$" + bcryptText[4:], "unknown format"},
+	"bcrypt, 2":                  {"$2$" + bcryptText[4:], "unknown format"},
+	"bcrypt of SHA-256":          {"$bcrypt-sha256$v=2,t=2b,r=4$" + bcryptText[7:29] + "$" + bcryptText[29:], "unknown format"},
+	"Django's bcrypt":            {"bcrypt$" + bcryptText, "unknown format"},
+	"argon2d":                    {"$argon2d$v=19$m=64,t=1,p=1$" + salt16 + "$" + key32, "unknown format"},
 	"argon2i, version 16":        {"$argon2i$v=16$m=64,t=1,p=1$" + salt16 + "$" + key32, "version 19"},
 	"argon2i, no version":        {"$argon2i$m=64,t=1,p=1$" + salt16 + "$" + key32, "version 19"},
 	"argon2i, more than 512 MiB": {"$argon2i$v=19$m=524289,t=1,p=1$" + salt16 + "$" + key32, "memory"},
 	"argon2i, 65 iterations":     {"$argon2i$v=19$m=64,t=65,p=1$" + salt16 + "$" + key32, "iterations"},
 	"argon2i, 512 MiB 3 times":   {"$argon2i$v=19$m=524288,t=3,p=1$" + salt16 + "$" + key32, "memory times"},
-	"Django, no iterations":      {"pbkdf2_sha256$0$salt$" + key32 + "=", "from 1 to"},
-	"Django, too many":           {"pbkdf2_sha256$2000001$salt$" + key32 + "=", "from 1 to"},
-	"Django, overflow":           {"pbkdf2_sha256$99999999999999999999$salt$" + key32 + "=", "from 1 to"},
-	"Django, negative":           {"pbkdf2_sha256$-1$salt$" + key32 + "=", "from 1 to"},
+	"Django, no iterations":      {"pbkdf2_sha256$0$salt$" + key32 + "=", "between 1 and"},
+	"Django, too many":           {"pbkdf2_sha256$2000001$salt$" + key32 + "=", "between 1 and"},
+	"Django, overflow":           {"pbkdf2_sha256$99999999999999999999$salt$" + key32 + "=", "between 1 and"},
+	"Django, negative":           {"pbkdf2_sha256$-1$salt$" + key32 + "=", "between 1 and"},
 	"Django, leading zero":       {"pbkdf2_sha256$01$salt$" + key32 + "=", "of the form"},
 	"Django, no padding":         {"pbkdf2_sha256$1$salt$" + key32, "of the form"},
 	"Django, no salt":            {"pbkdf2_sha256$1$$" + key32 + "=", "of the form"},
 	"Django, salt of 129 bytes":  {"pbkdf2_sha256$1$" + strings.Repeat("s", 129) + "$" + key32 + "=", "of the form"},
 	"Django, short key":          {"pbkdf2_sha256$1$salt$" + text(16) + "==", "of the form"},
 	"Django, newline":            {"pbkdf2_sha256$1$salt$" + key32 + "=\n", "of the form"},
-	"Django, SHA-1":              {"pbkdf2_sha1$1$salt$" + key32 + "=", "known"},
-	"Django, unusable":           {"!aNt4vGk5kyPzVdQ2xXkLm8e0RsT7uYwZ1bCdEfGh", "known"},
-	"passlib, too many":          {"$pbkdf2-sha256$2000001$" + salt16 + "$" + key32, "from 1 to"},
+	"Django, SHA-1":              {"pbkdf2_sha1$1$salt$" + key32 + "=", "unknown format"},
+	"Django, unusable":           {"!aNt4vGk5kyPzVdQ2xXkLm8e0RsT7uYwZ1bCdEfGh", "unknown format"},
+	"passlib, too many":          {"$pbkdf2-sha256$2000001$" + salt16 + "$" + key32, "between 1 and"},
 	"passlib, plus":              {"$pbkdf2-sha256$1$" + salt16 + "$+" + key32[1:], "of the form"},
 	"passlib, padding":           {"$pbkdf2-sha256$1$" + salt16 + "$" + key32 + "=", "of the form"},
 	"passlib, huge salt":         {"$pbkdf2-sha256$1$" + text(1<<20) + "$" + key32, "of the form"},
 	"passlib, short key":         {"$pbkdf2-sha256$1$" + salt16 + "$" + text(31), "of the form"},
-	"passlib, SHA-512":           {"$pbkdf2-sha512$1$" + salt16 + "$" + text(64), "known"},
-	"SHA-512 of crypt(3)":        {"$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1", "known"},
+	"passlib, SHA-512":           {"$pbkdf2-sha512$1$" + salt16 + "$" + text(64), "unknown format"},
+	"SHA-512 of crypt(3)": {
+		"$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjlO/O817G3uBnIFNjnQJuesI68OTLiBFdcbYEdFCoEOfaS35inz1", "unknown format",
+	},
 }
 
-const bcryptText = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52" // of bcrypt, see testdata
+const bcryptText = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52" // by bcrypt, see testdata
 
 func TestCheckSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, cheap, ample, nil)
+	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	if err := h.Check(bcryptText); err != nil {
-		t.Fatalf("what the broken ones are made of is refused: %v", err)
+		t.Fatalf("the valid hash is refused: %v", err)
 	}
-	for name, v := range brokenForeign {
+	for name, v := range invalidForeign {
 		err := h.Check(v.hash)
-		if err == nil || !strings.Contains(err.Error(), v.says) {
-			t.Errorf("%s: %v; want an error that says %q", name, err, v.says)
+		if err == nil || !strings.Contains(err.Error(), v.message) {
+			t.Errorf("%s: %v; want an error with %q", name, err, v.message)
 		} else if strings.Contains(err.Error(), v.hash[len(v.hash)-12:]) {
 			t.Errorf("%s: the error shows the hash: %v", name, err)
 		}
 	}
 }
 
-// FuzzParse holds every text that is taken to the bounds of its format.
+// FuzzParse checks that each accepted text is within the bounds of its format.
 func FuzzParse(f *testing.F) {
 	for _, v := range foreignHashes(f) {
 		f.Add(v.Hash)
 	}
-	for _, v := range vectors {
+	for _, v := range argon2Vectors {
 		f.Add(v.phc)
 	}
-	for _, v := range brokenForeign {
+	for _, v := range invalidForeign {
 		f.Add(v.hash)
 	}
-	for _, text := range broken {
+	for _, text := range invalidHashes {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -161,37 +162,37 @@ func FuzzParse(f *testing.F) {
 		switch h := h.(type) {
 		case argon2id:
 			if again, err := parse(h.String()); err != nil || !reflect.DeepEqual(again, stored(h)) || h.check(maxWorkKiB) != nil {
-				t.Errorf("%q is read as %q", text, h)
+				t.Errorf("%q is parsed as %q", text, h)
 			}
 		case argon2i:
 			if again, err := parse(h.String()); err != nil || !reflect.DeepEqual(again, stored(h)) || h.as.check(maxWorkKiB) != nil {
-				t.Errorf("%q is read as %q", text, h)
+				t.Errorf("%q is parsed as %q", text, h)
 			}
 		case bcryptHash:
 			if cost := text[4:6]; h.text != text || len(text) != 60 || cost < "04" || cost > "14" {
-				t.Errorf("%q is taken", text)
+				t.Errorf("%q is accepted", text)
 			}
 		case pbkdf2SHA256:
 			if h.iterations < 1 || h.iterations > maxPBKDF2Iterations || len(h.salt) > maxPBKDF2SaltBytes || len(h.key) != 32 {
-				t.Errorf("%q is read as %+v", text, h)
+				t.Errorf("%q is parsed as %+v", text, h)
 			}
 		default:
-			t.Errorf("%q is read as a %T", text, h)
+			t.Errorf("%q is parsed as a %T", text, h)
 		}
 	})
 }
 
-// TestArgon2OfUpTo100MiBLogsInByDefault has a hash by the defaults of argon2-cffi until its release 21.2, with its parameters in
-// several orders, whatever the number of CPUs.
+// TestArgon2OfUpTo100MiBLogsInByDefault uses a hash by the defaults of argon2-cffi until its release 21.2, with its parameters in
+// several orders.
 func TestArgon2OfUpTo100MiBLogsInByDefault(t *testing.T) {
 	t.Parallel()
-	const right, tail = "seven green kettles sing", "$hNhGaQ2LZASencauEnJmfQ$9WIKsegZxrutgD2uCsSMnQ"
+	const password, suffix = "seven green kettles sing", "$hNhGaQ2LZASencauEnJmfQ$9WIKsegZxrutgD2uCsSMnQ"
 	for i, params := range []string{"m=102400,t=2,p=8", "t=2,p=8,m=102400", "p=8,m=102400,t=2"} {
 		concurrency := 1 + i
-		h := newHasher(t, owasp, Limits{Concurrency: concurrency, Queue: 32 * concurrency, MaxWait: time.Minute}, nil)
-		got, err := h.Verify(t.Context(), Flow{}, right, imported("$argon2id$v=19$"+params+tail))
+		h := newHasher(t, Config{Params: owasp, Limits: Limits{Concurrency: concurrency, Queue: 32 * concurrency, MaxWait: time.Minute}})
+		got, err := h.Verify(t.Context(), Flow{}, password, imported("$argon2id$v=19$"+params+suffix))
 		if want := (Result{OK: true, Rehash: true}); err != nil || got != want {
-			t.Errorf("%s with %d at once: %+v, %v; want %+v", params, concurrency, got, err, want)
+			t.Errorf("%s with a concurrency of %d: %+v, %v; want %+v", params, concurrency, got, err, want)
 		}
 	}
 }

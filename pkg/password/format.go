@@ -5,32 +5,28 @@ import (
 	"strings"
 )
 
-// ErrUnknownFormat means that a stored hash can't be read: nobody can log in with it.
+// ErrUnknownFormat means that a stored hash can't be read, so a login with it always fails.
 var ErrUnknownFormat = errors.New("unknown password hash format")
 
-// stored is a password hash as it is kept, of whatever format. Each format is one file
-// with a type that fits this interface, and one case in parse.
+// stored is a stored password hash. Each format has a file with a type that implements stored, and a case in parse.
 type stored interface {
-	// matches reports whether the hash is that of the password. Its time depends on the
-	// hash alone: one key is derived, whatever is given and whether or not it is right.
+	// matches reports whether the hash is that of the password. Its time depends on the hash only: it always derives one key.
 	//
-	// Hashes that are made here are of the password's NFKC form. Those that were imported
-	// are of the password as it was typed: no other program that writes these
-	// formats normalizes. The formats in which no hash is made here have imported ones only.
+	// Hashes of this service are of the password's NFKC form. Imported hashes are of the password as it was typed, because no other
+	// program that writes these formats normalizes it.
 	matches(password string, imported bool) bool
-	// memoryKiB is how much memory matches takes while it runs, in KiB.
+	// memoryKiB is the memory that matches uses, in KiB.
 	memoryKiB() uint32
-	// costly reports whether matches may take more than half of the time that the format's bounds allow.
+	// costly reports whether matches may take more than half of the time that the bounds of the format allow.
 	costly() bool
-	// cost is what the work of matches depends on, the same for hashes that cost the same.
+	// cost names the algorithm and its costs. It is equal for hashes that cost the same.
 	cost() string
-	// hasParams reports whether today's hashes are made in this format and by these
-	// parameters.
+	// hasParams reports whether a new hash by these parameters would have the same format and cost.
 	hasParams(p Params) bool
 }
 
-// parse reads a stored hash. What it returns costs no more than the bounds of its format,
-// wherever the text came from. No error shows any part of the text.
+// parse parses a stored hash from an untrusted source. The cost of the hash is within the bounds of its format. Errors contain no part
+// of the text.
 func parse(text string) (stored, error) {
 	switch {
 	case strings.HasPrefix(text, argon2idPrefix):
@@ -44,6 +40,6 @@ func parse(text string) (stored, error) {
 	case strings.HasPrefix(text, passlibPrefix):
 		return parsePasslib(text)
 	default:
-		return nil, errors.New("begins like no hash that is known here: argon2id, argon2i, bcrypt, pbkdf2_sha256, pbkdf2-sha256")
+		return nil, errors.New("has an unknown format (supported: argon2id, argon2i, bcrypt, pbkdf2_sha256, pbkdf2-sha256)")
 	}
 }

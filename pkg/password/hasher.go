@@ -1,4 +1,4 @@
-// Package password hashes passwords within bounds and knows what a good one is.
+// Package password hashes passwords with bounded resources, and checks new ones against a policy.
 package password
 
 import (
@@ -7,125 +7,135 @@ import (
 	"sync/atomic"
 )
 
-// Result is what a verification found out.
+// Config configures a Hasher.
+type Config struct {
+	Params   Params // of new hashes
+	Limits   Limits
+	Process  *Process // computes the hashes; nil: they are computed in this process
+	Observer Observer // nil: none
+}
+
+// minMemoryCapKiB is the memory that every stored hash may use, whatever is configured: the default of argon2-cffi until its
+// release 21.2.
+const minMemoryCapKiB = 100 << 10
+
+// MemoryKiB returns the memory that all running hashes may use together: that of Concurrency new hashes, or of one stored hash.
+func (c Config) MemoryKiB() uint64 {
+	return max(uint64(c.Limits.Concurrency)*uint64(c.Params.MemoryKiB), minMemoryCapKiB) //nolint:gosec // at least 1
+}
+
+// Result is the result of a verification.
 type Result struct {
-	OK     bool // the password is the right one
-	Rehash bool // the stored hash is not by today's parameters: if OK, store a new one
+	OK     bool // the password is correct
+	Rehash bool // the stored hash does not have the current parameters: if OK, store a new one
 }
 
-// Hasher makes and checks argon2id hashes, a bounded number at once. It is safe for
-// concurrent use.
+// Hasher creates argon2id hashes and verifies stored ones, with a bounded concurrency. It is safe for concurrent use.
 type Hasher struct {
-	params  Params
-	queue   *queue
-	work    computer
-	nothing argon2id // what the passwords of unknown accounts are checked against that cost as much as today's
-	costs   atomic.Pointer[costs]
+	params   Params
+	capKiB   uint64 // the largest memory of a stored hash
+	queue    *queue
+	computer computer
+	dummy    argon2id // is verified for unknown accounts that cost as much as a new hash
+	costs    atomic.Pointer[costs]
 }
 
-// NewHasher returns a Hasher that makes hashes by these parameters, within these limits.
-// The observer may be nil. It is an error if a parameter or a limit is out of bounds.
-func NewHasher(p Params, l Limits, o Observer) (*Hasher, error) {
-	if err := p.check(MaxWorkKiB); err != nil {
+// NewHasher returns a Hasher. It fails if a parameter or a limit is out of bounds.
+func NewHasher(cfg Config) (*Hasher, error) {
+	if err := cfg.Params.check(MaxWorkKiB); err != nil {
 		return nil, err
 	}
-	if err := l.check(); err != nil {
+	if err := cfg.Limits.check(); err != nil {
 		return nil, err
 	}
-	h := &Hasher{params: p, queue: newQueue(l, int64(MemoryKiB(p, l)), o), work: inProcess{}, nothing: newArgon2id(p)} //nolint:gosec // by their bounds less than 1 TiB
+	h := &Hasher{params: cfg.Params, capKiB: cfg.MemoryKiB(), computer: inProcess{}, dummy: newArgon2id(cfg.Params)}
+	h.queue = newQueue(cfg.Limits, int64(h.capKiB), cfg.Observer) //nolint:gosec // less than 1 TiB by the bounds
+	if cfg.Process != nil {
+		h.computer = cfg.Process
+	}
 	h.costs.Store(&costs{})
 	return h, nil
 }
 
-// Delegate has the hashes computed by a process, not in this one. It is to be called before any hash is asked for.
-func (h *Hasher) Delegate(to *Process) { h.work = to }
-
-// Stored is what a password is checked against.
+// Stored is the stored password of an account.
 type Stored struct {
-	Hash     string // "" is that of an account that does not exist, which no password matches
-	Imported bool   // the hash was made elsewhere, of the password as it was typed
-	Number   uint64 // of an account that does not exist: random, and always the same for this one
+	Hash     string // "" if the account does not exist: no password matches
+	Imported bool   // another program created the hash, without normalization of the password
+	Number   uint64 // for an account that does not exist: random, and constant for its email
 }
 
-// Running returns how many hashes are being computed at this moment.
+// Running returns how many hashes are being computed.
 func (h *Hasher) Running() int64 { return h.queue.running.Load() }
 
-// Waiting returns how many hashes wait for a slot at this moment.
+// Waiting returns how many hashes wait for a slot.
 func (h *Hasher) Waiting() int64 { return int64(h.queue.waiting()) }
 
-// Hash returns the PHC string of a password, with a salt of its own. Errors: ErrBusy, or
-// that of ctx.
+// Hash returns the PHC string of a password with a new salt. Errors: ErrBusy, or that of ctx.
 func (h *Hasher) Hash(ctx context.Context, flow Flow, password string) (string, error) {
-	made := newArgon2id(h.params)
+	hash := newArgon2id(h.params)
 	var key []byte
-	err := h.queue.run(ctx, flow, h.memory(made), func() (err error) { key, err = h.work.derive(made, password); return err })
+	err := h.queue.run(ctx, flow, h.memory(hash), func() (err error) { key, err = h.computer.derive(hash, password); return err })
 	if err != nil {
 		return "", err
 	}
-	made.key = key
-	return made.String(), nil
+	hash.key = key
+	return hash.String(), nil
 }
 
-// Verify checks a password against what stored returns. It is asked when a slot is free, so that no
-// more callers than may hash at once ask a database.
+// Verify checks a password against the result of load. It calls load when it has a slot, so that hashing bounds the database
+// connections that logins use.
 //
-// An account that does not exist costs the work of one that does, see SetCosts; one whose string can't be read
-// or needs too much memory that of today's parameters. So time does not tell. Errors: ErrUnknownFormat of a string that can't be read, ErrBusy, that of stored, or that of ctx.
-func (h *Hasher) Verify(ctx context.Context, flow Flow, password string, stored func(context.Context) (Stored, error)) (Result, error) {
-	now, err := h.queue.take(ctx, flow, int64(h.params.MemoryKiB))
+// An account that does not exist costs the same as an existing one, see SetCosts. A stored hash that can't be read or needs too much
+// memory costs the same as a new hash. So the time does not reveal which accounts exist. Errors: ErrUnknownFormat for a hash that
+// can't be read, ErrBusy, that of load, or that of ctx.
+func (h *Hasher) Verify(
+	ctx context.Context, flow Flow, password string, load func(context.Context) (Stored, error),
+) (Result, error) {
+	first, err := h.queue.acquire(ctx, flow, int64(h.params.MemoryKiB))
 	if err != nil {
 		return Result{}, err
 	}
-	defer func() { now.end() }() // whatever stored does
-	found, err := stored(ctx)
+	defer func() { first.release() }() // load may fail or panic
+	found, err := load(ctx)
 	if err != nil {
 		return Result{}, err
 	}
-	hash, broken := h.read(&found)
-	last := now
-	now = slot{} // exchange or hash end it
-	if need := h.memory(hash); need > last.memory || hash.costly() {
-		if last, err = last.exchange(ctx, need); err != nil {
+	hash, invalid := h.read(&found)
+	s := first
+	first = slot{} // exchange or compute release it
+	if need := h.memory(hash); need > s.memory || hash.costly() {
+		if s, err = s.exchange(ctx, need); err != nil {
 			return Result{}, err
 		}
 	}
 	var ok bool
-	if err := last.hash(ctx, func() (err error) { ok, err = h.work.matches(found, password); return err }); err != nil {
+	err = s.compute(ctx, func() (err error) { ok, err = h.computer.matches(found, password); return err })
+	if err != nil {
 		return Result{}, err
 	}
-	return Result{OK: ok, Rehash: found.Imported || !hash.hasParams(h.params)}, broken
+	return Result{OK: ok, Rehash: found.Imported || !hash.hasParams(h.params)}, invalid
 }
 
-// read returns the hash to do the work of, and replaces what was found by it.
-func (h *Hasher) read(found *Stored) (hash stored, broken error) {
+// read parses the stored hash. If the account does not exist or its hash is invalid, it replaces both by a dummy hash.
+func (h *Hasher) read(found *Stored) (hash stored, invalid error) {
 	if found.Hash == "" {
 		*found = Stored{Hash: (*h.costs.Load()).pick(found.Number), Imported: true}
 	}
 	if found.Hash != "" {
-		if hash, broken = h.parse(found.Hash); broken == nil {
+		if hash, invalid = h.parse(found.Hash); invalid == nil {
 			return hash, nil
 		}
-		broken = fmt.Errorf("%w: %w", ErrUnknownFormat, broken)
+		invalid = fmt.Errorf("%w: %w", ErrUnknownFormat, invalid)
 	}
-	*found = Stored{Hash: h.nothing.String()}
-	return h.nothing, broken
+	*found = Stored{Hash: h.dummy.String()}
+	return h.dummy, invalid
 }
 
-// Check returns nil if somebody can log in with this stored hash, else what is wrong with it, to be
-// read after its name. The error shows no part of the hash.
+// Check returns nil if a login with this stored hash can succeed. Otherwise the error says what is wrong, to be read after the name
+// of the field. The error contains no part of the hash.
 func (h *Hasher) Check(hash string) error {
 	_, err := h.parse(hash)
 	return err
-}
-
-// minMemoryCapKiB is the memory that a stored hash may need whatever the limits are: that of argon2-cffi's default
-// until its release 21.2.
-const minMemoryCapKiB = 100 << 10
-
-// MemoryKiB returns the memory that hashes by these parameters and within these limits need together: so many of today as
-// run at once, or a stored one alone.
-func MemoryKiB(p Params, l Limits) uint64 {
-	return max(uint64(l.Concurrency)*uint64(p.MemoryKiB), minMemoryCapKiB) //nolint:gosec // at least 1
 }
 
 func (h *Hasher) parse(text string) (stored, error) {
@@ -133,14 +143,14 @@ func (h *Hasher) parse(text string) (stored, error) {
 	if err != nil {
 		return nil, err
 	}
-	if need, most := uint64(hash.memoryKiB()), MemoryKiB(h.params, h.queue.limits); need > most {
-		return nil, fmt.Errorf("needs %d KiB of memory and %d are taken, the larger of %d and PASSWORD_HASH_CONCURRENCY times ARGON2_MEMORY_KIB: raise one of these", need, most, minMemoryCapKiB)
+	if need := uint64(hash.memoryKiB()); need > h.capKiB {
+		return nil, fmt.Errorf("needs %d KiB of memory, and %d KiB are allowed; raise PASSWORD_HASH_CONCURRENCY times ARGON2_MEMORY_KIB",
+			need, h.capKiB)
 	}
 	return hash, nil
 }
 
-// memory returns how much memory a hash takes of that of all hashes, in KiB: as much as it needs, so that imported hashes
-// don't take more together than planned, and at least that of today's parameters.
+// memory returns how much memory a hash reserves, in KiB: at least that of a new hash, and more if an imported hash needs more.
 func (h *Hasher) memory(hash stored) int64 {
 	return int64(max(hash.memoryKiB(), h.params.MemoryKiB))
 }

@@ -11,14 +11,14 @@ import (
 )
 
 var (
-	cheap = Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
-	owasp = Params{MemoryKiB: 19456, Iterations: 2, Parallelism: 1}
-	ample = Limits{Concurrency: 2, Queue: 100, MaxWait: time.Minute}
+	lowCost    = Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
+	owasp      = Params{MemoryKiB: 19456, Iterations: 2, Parallelism: 1}
+	wideLimits = Limits{Concurrency: 2, Queue: 100, MaxWait: time.Minute}
 )
 
-func newHasher(t testing.TB, p Params, l Limits, o Observer) *Hasher {
+func newHasher(t testing.TB, cfg Config) *Hasher {
 	t.Helper()
-	h, err := NewHasher(p, l, o)
+	h, err := NewHasher(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,23 +31,23 @@ func TestNewHasherRefusesWhatIsOutOfBounds(t *testing.T) {
 		params Params
 		limits Limits
 	}{
-		"no parameters":      {Params{}, ample},
-		"memory for no lane": {Params{MemoryKiB: 7, Iterations: 1, Parallelism: 1}, ample},
-		"too much work":      {Params{MemoryKiB: 1 << 18, Iterations: 3, Parallelism: 1}, ample},
-		"no concurrency":     {cheap, Limits{Concurrency: 0, Queue: 1, MaxWait: time.Second}},
-		"negative queue":     {cheap, Limits{Concurrency: 1, Queue: -1, MaxWait: time.Second}},
-		"no time to wait":    {cheap, Limits{Concurrency: 1, Queue: 1}},
+		"no parameters":      {Params{}, wideLimits},
+		"memory for no lane": {Params{MemoryKiB: 7, Iterations: 1, Parallelism: 1}, wideLimits},
+		"too much work":      {Params{MemoryKiB: 1 << 18, Iterations: 3, Parallelism: 1}, wideLimits},
+		"no concurrency":     {lowCost, Limits{Concurrency: 0, Queue: 1, MaxWait: time.Second}},
+		"negative queue":     {lowCost, Limits{Concurrency: 1, Queue: -1, MaxWait: time.Second}},
+		"no time to wait":    {lowCost, Limits{Concurrency: 1, Queue: 1}},
 	}
 	for name, test := range tests {
-		if _, err := NewHasher(test.params, test.limits, nil); err == nil {
-			t.Errorf("%s is taken", name)
+		if _, err := NewHasher(Config{Params: test.params, Limits: test.limits}); err == nil {
+			t.Errorf("%s: NewHasher succeeds", name)
 		}
 	}
 }
 
 func TestHashMakesWhatVerifyTakes(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, owasp, ample, nil)
+	h := newHasher(t, Config{Params: owasp, Limits: wideLimits})
 	const password = "seven green kettles sing"
 	first, err := h.Hash(t.Context(), Flow{}, password)
 	if err != nil {
@@ -73,21 +73,21 @@ func TestHashMakesWhatVerifyTakes(t *testing.T) {
 }
 
 const (
-	written = "ﬁsh and 10 Å"  // a ligature and the sign of the ångström
-	normal  = "fish and 10 Å" // the same in NFKC form
+	typed = "ﬁsh and 10 Å"  // with a ligature and the ångström sign
+	nfkc  = "fish and 10 Å" // the same in NFKC
 )
 
-// TestPasswordsAreNormalized uses hashes of the NFKC form, by python3-argon2 and by Hash.
+// TestPasswordsAreNormalized uses hashes of the NFKC form by python3-argon2 and by Hash.
 func TestPasswordsAreNormalized(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, cheap, ample, nil)
-	const others = "$argon2id$v=19$m=128,t=2,p=1$dW5pY29kZXNhbHQuLi4uLg$wDM7L5dumlOFPr+Hx3CK5o4fzY9jMbjX6MyON4OStV0"
-	ours, err := h.Hash(t.Context(), Flow{}, written)
+	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
+	const python = "$argon2id$v=19$m=128,t=2,p=1$dW5pY29kZXNhbHQuLi4uLg$wDM7L5dumlOFPr+Hx3CK5o4fzY9jMbjX6MyON4OStV0"
+	ours, err := h.Hash(t.Context(), Flow{}, typed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, phc := range []string{ours, others} {
-		for _, password := range []string{written, normal, "fish and 10 A\u030a"} {
+	for _, phc := range []string{ours, python} {
+		for _, password := range []string{typed, nfkc, "fish and 10 A\u030a"} {
 			if got, err := h.Verify(t.Context(), Flow{}, password, always(phc)); err != nil || !got.OK {
 				t.Errorf("Verify(%+q, %s) = %+v, %v; want OK", password, phc, got, err)
 			}
@@ -95,40 +95,40 @@ func TestPasswordsAreNormalized(t *testing.T) {
 	}
 }
 
-// TestImportedHashesAreOfWhatWasTyped even if they are by today's parameters: then they are replaced all the same.
+// TestImportedHashesAreOfWhatWasTyped: even an imported hash with the current parameters is replaced.
 func TestImportedHashesAreOfWhatWasTyped(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, cheap, ample, nil)
-	elsewhere := newArgon2id(cheap)
-	elsewhere.key = elsewhere.deriveTyped(written)
-	for password, ok := range map[string]bool{written: true, normal: false} {
-		got, err := h.Verify(t.Context(), Flow{}, password, imported(elsewhere.String()))
+	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
+	foreign := newArgon2id(lowCost)
+	foreign.key = foreign.deriveTyped(typed)
+	for password, ok := range map[string]bool{typed: true, nfkc: false} {
+		got, err := h.Verify(t.Context(), Flow{}, password, imported(foreign.String()))
 		if want := (Result{OK: ok, Rehash: true}); err != nil || got != want {
 			t.Errorf("Verify(%+q) = %+v, %v; want %+v", password, got, err, want)
 		}
 	}
-	if got, err := h.Verify(t.Context(), Flow{}, written, always(elsewhere.String())); err != nil || got.OK {
-		t.Errorf("a hash of what was typed is taken though it was not imported: %+v, %v", got, err)
+	if got, err := h.Verify(t.Context(), Flow{}, typed, always(foreign.String())); err != nil || got.OK {
+		t.Errorf("a hash of the password as typed matches without being imported: %+v, %v", got, err)
 	}
 }
 
 func TestVerifyTellsWhatToHashAgain(t *testing.T) {
 	t.Parallel()
-	today := Params{MemoryKiB: 128, Iterations: 2, Parallelism: 2}
-	h := newHasher(t, today, ample, nil)
+	current := Params{MemoryKiB: 128, Iterations: 2, Parallelism: 2}
+	h := newHasher(t, Config{Params: current, Limits: wideLimits})
 	tests := map[string]struct {
 		hash argon2id
 		want bool
 	}{
-		"by today's parameters": {newArgon2id(today), false},
-		"less memory":           {newArgon2id(Params{64, 2, 2}), true},
-		"more memory":           {newArgon2id(Params{256, 2, 2}), true},
-		"fewer iterations":      {newArgon2id(Params{128, 1, 2}), true},
-		"more iterations":       {newArgon2id(Params{128, 3, 2}), true},
-		"fewer lanes":           {newArgon2id(Params{128, 2, 1}), true},
-		"more lanes":            {newArgon2id(Params{128, 2, 4}), true},
-		"shorter salt":          {argon2id{Params: today, salt: make([]byte, 8), key: make([]byte, 32)}, true},
-		"longer key":            {argon2id{Params: today, salt: make([]byte, 16), key: make([]byte, 64)}, true},
+		"current parameters": {newArgon2id(current), false},
+		"less memory":        {newArgon2id(Params{64, 2, 2}), true},
+		"more memory":        {newArgon2id(Params{256, 2, 2}), true},
+		"fewer iterations":   {newArgon2id(Params{128, 1, 2}), true},
+		"more iterations":    {newArgon2id(Params{128, 3, 2}), true},
+		"fewer lanes":        {newArgon2id(Params{128, 2, 1}), true},
+		"more lanes":         {newArgon2id(Params{128, 2, 4}), true},
+		"shorter salt":       {argon2id{Params: current, salt: make([]byte, 8), key: make([]byte, 32)}, true},
+		"longer key":         {argon2id{Params: current, salt: make([]byte, 16), key: make([]byte, 64)}, true},
 	}
 	for name, test := range tests {
 		test.hash.key = test.hash.derive("right")
@@ -143,9 +143,9 @@ func TestVerifyTellsWhatToHashAgain(t *testing.T) {
 
 func TestVerifyOfABrokenHash(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, cheap, ample, nil)
-	for name, phc := range broken {
-		if phc == "" { // is nobody's
+	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
+	for name, phc := range invalidHashes {
+		if phc == "" { // means an account that does not exist
 			continue
 		}
 		got, err := h.Verify(t.Context(), Flow{}, "password", always(phc))
@@ -155,14 +155,14 @@ func TestVerifyOfABrokenHash(t *testing.T) {
 	}
 }
 
-// TestWorkIsTheSameWhateverIsStored counts the memory that each path takes, nearly all of
-// which is argon2's. It is not parallel, so that nobody else's memory is counted.
+// TestWorkIsTheSameWhateverIsStored measures the memory that each path allocates, nearly all of it for argon2. It is not parallel,
+// because other tests allocate memory too.
 func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // see above
-	var seen recorder
+	var observed recorder
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
-	h := newHasher(t, params, ample, &seen)
-	if !h.nothing.hasParams(params) {
-		t.Errorf("the dummy %s is not by today's parameters", h.nothing)
+	h := newHasher(t, Config{Params: params, Limits: wideLimits, Observer: &observed})
+	if !h.dummy.hasParams(params) {
+		t.Errorf("the dummy %s does not have the current parameters", h.dummy)
 	}
 	phc, err := h.Hash(t.Context(), Flow{}, "seven green kettles sing")
 	if err != nil {
@@ -175,21 +175,21 @@ func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // 
 		"broken":  func() { _, _ = h.Verify(t.Context(), Flow{}, "seven green kettles sing", always("broken")) },
 	}
 	for name, verify := range paths {
-		seen.done = nil
-		took := allocated(verify)
-		if least := uint64(params.MemoryKiB) << 10; took < least || took > least+least/20 {
-			t.Errorf("%s: took %d bytes, want %d and at most 5 %% more", name, took, least)
+		observed.done = nil
+		got := allocated(verify)
+		if want := uint64(params.MemoryKiB) << 10; got < want || got > want+want/20 {
+			t.Errorf("%s: allocates %d bytes, want %d and at most 5 %% more", name, got, want)
 		}
-		if len(seen.done) != 1 {
-			t.Errorf("%s: %d hashes, want 1", name, len(seen.done))
+		if len(observed.done) != 1 {
+			t.Errorf("%s: %d hashes, want 1", name, len(observed.done))
 		}
 	}
 }
 
-// TestAPasswordThatIsNotNormalCostsOneHash whoever it is.
+// TestAPasswordThatIsNotNormalCostsOneHash for each result of load.
 func TestAPasswordThatIsNotNormalCostsOneHash(t *testing.T) { //nolint:paralleltest // counts memory
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
-	h := newHasher(t, params, ample, nil)
+	h := newHasher(t, Config{Params: params, Limits: wideLimits})
 	const right, wrong = "decomposed e\u0301", "decomposed a\u0301"
 	phc, err := h.Hash(t.Context(), Flow{}, right)
 	if err != nil {
@@ -203,18 +203,18 @@ func TestAPasswordThatIsNotNormalCostsOneHash(t *testing.T) { //nolint:parallelt
 		"broken":   func() { _, _ = h.Verify(t.Context(), Flow{}, wrong, always("broken")) },
 	}
 	for name, verify := range paths {
-		if took, least := allocated(verify), uint64(params.MemoryKiB)<<10; took < least || took > least+least/20 {
-			t.Errorf("%s: took %d bytes, want %d and at most 5 %% more", name, took, least)
+		if got, want := allocated(verify), uint64(params.MemoryKiB)<<10; got < want || got > want+want/20 {
+			t.Errorf("%s: allocates %d bytes, want %d and at most 5 %% more", name, got, want)
 		}
 	}
 }
 
-// always is a hash that needs no database.
+// always returns a load function for an own hash.
 func always(phc string) func(context.Context) (Stored, error) {
 	return func(context.Context) (Stored, error) { return Stored{Hash: phc}, nil }
 }
 
-// imported is always for a hash that was made elsewhere.
+// imported returns a load function for an imported hash.
 func imported(phc string) func(context.Context) (Stored, error) {
 	return func(context.Context) (Stored, error) { return Stored{Hash: phc, Imported: true}, nil }
 }
@@ -227,12 +227,13 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestATurnEndsWhateverTheDatabaseDoes: an error or a panic while the hash is read costs no turn.
+// TestATurnEndsWhateverTheDatabaseDoes: the slot is released after an error or a panic of load.
 func TestATurnEndsWhateverTheDatabaseDoes(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}, nil)
-	away := errors.New("away")
-	if _, err := h.Verify(t.Context(), Flow{}, "a", func(context.Context) (Stored, error) { return Stored{}, away }); !errors.Is(err, away) {
+	h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}})
+	errAway := errors.New("away")
+	fails := func(context.Context) (Stored, error) { return Stored{}, errAway }
+	if _, err := h.Verify(t.Context(), Flow{}, "a", fails); !errors.Is(err, errAway) {
 		t.Errorf("Verify = %v, want the error of the database", err)
 	}
 	func() {
@@ -240,18 +241,18 @@ func TestATurnEndsWhateverTheDatabaseDoes(t *testing.T) {
 		_, _ = h.Verify(t.Context(), Flow{}, "a", func(context.Context) (Stored, error) { panic("a bug") })
 	}()
 	if _, err := h.Hash(t.Context(), Flow{}, "a"); err != nil {
-		t.Errorf("the next one: %v", err)
+		t.Errorf("the next hash: %v", err)
 	}
 }
 
-// TestNobodyAsksTheDatabaseBeforeItsTurn: a storm of logins must not take the connections of others.
+// TestNobodyAsksTheDatabaseBeforeItsTurn: a login storm must not use up the database connections.
 func TestNobodyAsksTheDatabaseBeforeItsTurn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 1, MaxWait: time.Second}, nil)
+		h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 1, MaxWait: time.Second}})
 		defer occupy(h.queue)()
 		_, err := h.Verify(t.Context(), Flow{}, "a", func(context.Context) (Stored, error) {
-			t.Error("asked")
+			t.Error("load was called")
 			return Stored{}, nil
 		})
 		if !errors.Is(err, ErrBusy) {
@@ -260,17 +261,16 @@ func TestNobodyAsksTheDatabaseBeforeItsTurn(t *testing.T) {
 	})
 }
 
-// TestAllWaysToHashAreBounded: none passes the queue by, and a busy Hasher does not say
-// which hashes are broken.
+// TestAllWaysToHashAreBounded: every call uses the queue, and a busy Hasher does not reveal which hashes are invalid.
 func TestAllWaysToHashAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var seen recorder
-		h := newHasher(t, cheap, Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}, &seen)
+		var observed recorder
+		h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}, Observer: &observed})
 		ways := map[string]func(context.Context) error{
 			"Hash": func(ctx context.Context) error { _, err := h.Hash(ctx, Flow{}, "a"); return err },
 			"Verify": func(ctx context.Context) error {
-				_, err := h.Verify(ctx, Flow{}, "a", always(vectors[1].phc))
+				_, err := h.Verify(ctx, Flow{}, "a", always(argon2Vectors[1].phc))
 				return err
 			},
 			"Verify of broken":  func(ctx context.Context) error { _, err := h.Verify(ctx, Flow{}, "a", always("broken")); return err },
@@ -284,55 +284,59 @@ func TestAllWaysToHashAreBounded(t *testing.T) {
 				t.Errorf("%s while busy: %v, want ErrBusy alone", name, err)
 			}
 			if err := hash(gone); !errors.Is(err, context.Canceled) || errors.Is(err, ErrUnknownFormat) {
-				t.Errorf("%s for nobody: %v, want context.Canceled alone", name, err)
+				t.Errorf("%s with a canceled context: %v, want context.Canceled alone", name, err)
 			}
 		}
-		if h.Running() != 1 || h.Waiting() != 0 || len(seen.refused) != len(ways) {
-			t.Errorf("%d run, %d wait, %d were refused; want 1, 0, %d", h.Running(), h.Waiting(), len(seen.refused), len(ways))
+		if h.Running() != 1 || h.Waiting() != 0 || len(observed.refused) != len(ways) {
+			t.Errorf("%d run, %d wait, %d were refused; want 1, 0, %d", h.Running(), h.Waiting(), len(observed.refused), len(ways))
 		}
 	})
 }
 
 func TestAHashTakesTheMemoryThatItNeeds(t *testing.T) {
 	t.Parallel()
-	h := newHasher(t, Params{MemoryKiB: 100, Iterations: 1, Parallelism: 1}, Limits{Concurrency: 4, Queue: 1, MaxWait: time.Second}, nil)
+	limits := Limits{Concurrency: 4, Queue: 1, MaxWait: time.Second}
+	h := newHasher(t, Config{Params: Params{MemoryKiB: 100, Iterations: 1, Parallelism: 1}, Limits: limits})
 	for memory, want := range map[uint32]int64{8: 100, 100: 100, 101: 101, 400: 400} {
 		if got := h.memory(argon2id{Params: Params{MemoryKiB: memory}}); got != want {
-			t.Errorf("a hash of %d KiB takes %d, want %d", memory, got, want)
+			t.Errorf("a hash of %d KiB reserves %d, want %d", memory, got, want)
 		}
 	}
 }
 
-func TestAHashThatNeedsTooMuchMemoryIsRefused(t *testing.T) { //nolint:paralleltest // what others allocate would count
+func TestAHashThatNeedsTooMuchMemoryIsRefused(t *testing.T) { //nolint:paralleltest // it measures allocations
 	for _, c := range []struct {
-		today       uint32
+		memoryKiB   uint32
 		concurrency int
-		most        uint32
+		capKiB      uint32
 	}{{19456, 1, 102400}, {19456, 6, 116736}, {131072, 2, 262144}} {
-		h := newHasher(t, Params{MemoryKiB: c.today, Iterations: 1, Parallelism: 1}, Limits{Concurrency: c.concurrency, MaxWait: time.Second}, nil)
+		h := newHasher(t, Config{
+			Params: Params{MemoryKiB: c.memoryKiB, Iterations: 1, Parallelism: 1},
+			Limits: Limits{Concurrency: c.concurrency, MaxWait: time.Second},
+		})
 		hash := func(kib uint32) string {
 			return newArgon2id(Params{MemoryKiB: kib, Iterations: 1, Parallelism: 1}).String()
 		}
-		if err := h.Check(hash(c.most)); err != nil {
-			t.Errorf("%d KiB times %d: %v", c.today, c.concurrency, err)
+		if err := h.Check(hash(c.capKiB)); err != nil {
+			t.Errorf("%d KiB times %d: %v", c.memoryKiB, c.concurrency, err)
 		}
-		err := h.Check(hash(c.most + 1))
+		err := h.Check(hash(c.capKiB + 1))
 		if err == nil || !strings.Contains(err.Error(), "PASSWORD_HASH_CONCURRENCY times ARGON2_MEMORY_KIB") {
-			t.Errorf("%d KiB times %d: %v, want to be told what admits it", c.today, c.concurrency, err)
+			t.Errorf("%d KiB times %d: %v, want the settings that allow it", c.memoryKiB, c.concurrency, err)
 		}
-		if c.today > 20000 {
+		if c.memoryKiB > 20000 {
 			continue
 		}
 		var got Result
-		took := allocated(func() { got, err = h.Verify(t.Context(), Flow{}, "password", always(hash(1<<19))) })
-		if got.OK || !errors.Is(err, ErrUnknownFormat) || took < uint64(c.today)<<10 || took > uint64(c.today)<<11 {
-			t.Errorf("a hash of 512 MiB gives %+v, %v and takes %d bytes, want today's work for nobody", got, err, took)
+		bytes := allocated(func() { got, err = h.Verify(t.Context(), Flow{}, "password", always(hash(1<<19))) })
+		if got.OK || !errors.Is(err, ErrUnknownFormat) || bytes < uint64(c.memoryKiB)<<10 || bytes > uint64(c.memoryKiB)<<11 {
+			t.Errorf("a hash of 512 MiB: %+v, %v and %d bytes; want ErrUnknownFormat and the memory of a new hash", got, err, bytes)
 		}
 	}
 }
 
 func BenchmarkVerify(b *testing.B) {
-	h := newHasher(b, owasp, ample, nil)
+	h := newHasher(b, Config{Params: owasp, Limits: wideLimits})
 	phc, err := h.Hash(b.Context(), Flow{}, "seven green kettles sing")
 	if err != nil {
 		b.Fatal(err)

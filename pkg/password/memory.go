@@ -2,11 +2,11 @@ package password
 
 import "runtime"
 
-// largeKiB is from where on the memory of a hash is worth a collection.
+// largeKiB is the memory of a hash from which on a garbage collection pays off.
 const largeKiB = 4 << 10
 
-// reclaim makes the memory of a hash that has been computed free for the next one. The collector by
-// itself lets the heap double first, so that twice as many hashes would lie in memory as run.
+// reclaim frees the memory of a computed hash for the next one. Without it the heap doubles before a garbage collection, and holds
+// twice as many hashes as are computed concurrently.
 func reclaim(kib uint32) {
 	if kib >= largeKiB {
 		runtime.GC()

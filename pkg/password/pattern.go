@@ -7,25 +7,25 @@ import (
 	"unicode/utf8"
 )
 
-// isRepeated reports whether a password has few different characters, or is a piece shorter
-// than any password may be, over and over, with or without something between.
+// isRepeated reports whether a password has few distinct characters, or repeats a text that is shorter than any password may be.
+// Punctuation and spaces between the repetitions do not matter.
 func isRepeated(simple string) bool {
-	const minDifferent = 5
-	different := map[rune]struct{}{}
+	const minDistinct = 5
+	distinct := map[rune]struct{}{}
 	for _, r := range simple {
-		different[r] = struct{}{}
+		distinct[r] = struct{}{}
 	}
-	return len(different) < minDifferent || hasShortUnit(simple) || hasShortUnit(lettersAndDigits(simple))
+	return len(distinct) < minDistinct || hasShortUnit(simple) || hasShortUnit(lettersAndDigits(simple))
 }
 
 func hasShortUnit(s string) bool {
-	unit := unitOf(s)
-	return unit != "" && utf8.RuneCountInString(unit) < MinMinLength
+	unit := shortestUnit(s)
+	return unit != "" && utf8.RuneCountInString(unit) < MinLengthFloor
 }
 
-// unitOf returns the shortest string that s repeats at least twice, the last time perhaps
-// cut, or "" if there is none.
-func unitOf(s string) string {
+// shortestUnit returns the shortest string that s contains at least twice in a row and nothing else, or "". The last repetition may
+// be incomplete.
+func shortestUnit(s string) string {
 	for n := range s {
 		if n > 0 && 2*n <= len(s) && strings.HasPrefix(s, s[n:]) {
 			return s[:n]
@@ -34,8 +34,7 @@ func unitOf(s string) string {
 	return ""
 }
 
-// rows are what fingers run along: digits, alphabets, the keyboards of several countries
-// by rows and by columns.
+// rows are digits, alphabets, and the rows and columns of the keyboards of several countries.
 var rows = []string{
 	"01234567890", "abcdefghijklmnopqrstuvwxyz", "абвгдеёжзийклмнопрстуфхцчшщъыьэюя", "!@#$%^&*()_+",
 	"qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./",
@@ -45,25 +44,23 @@ var rows = []string{
 	"1qaz2wsx3edc4rfv5tgb6yhn7ujm8ik9ol0p", "1q2w3e4r5t6y7u8i9o0p", "qawsedrftgyhujikolp",
 }
 
-// sequences holds the rows in both directions, one after the other, with a byte between
-// them that no text has.
+// sequences joins the rows in both directions. The separator is a byte that valid UTF-8 does not contain.
 var sequences = func() string {
 	var out strings.Builder
 	for _, row := range rows {
-		back := []rune(row)
-		slices.Reverse(back)
-		out.WriteString(row + "\xff" + string(back) + "\xff")
+		reversed := []rune(row)
+		slices.Reverse(reversed)
+		out.WriteString(row + "\xff" + string(reversed) + "\xff")
 	}
 	return out.String()
 }()
 
-// isSequence reports whether a password is made of runs along the rows, with at most a few
-// other characters.
+// isSequence reports whether a password consists of runs along the rows, with at most a few other characters.
 func isSequence(simple string) bool {
 	const maxOther = 3
 	other := 0
 	for rest := simple; rest != "" && other <= maxOther; {
-		n := runOf(rest)
+		n := runLength(rest)
 		if n == 0 {
 			_, n = utf8.DecodeRuneInString(rest)
 			other++
@@ -73,9 +70,8 @@ func isSequence(simple string) bool {
 	return other <= maxOther
 }
 
-// runOf returns how many bytes at the beginning of s run along a row, or 0 if they are fewer
-// than three characters.
-func runOf(s string) int {
+// runLength returns the length in bytes of the run along a row at the beginning of s. It is 0 for fewer than three characters.
+func runLength(s string) int {
 	const minRun = 3
 	length, characters := 0, 0
 	for i, r := range s {
@@ -92,25 +88,24 @@ func runOf(s string) int {
 	return length
 }
 
-// isPersonal reports whether a password is one of the user's own words: an email, the part
-// before its @, or a name; whatever the case and the punctuation. Words of at least four
-// letters may not be repeated or followed by digits either.
-func isPersonal(simple string, own []string) bool {
+// isPersonal reports whether a password is one of the user's own words: an email, its local part, or a name. Case and punctuation are
+// ignored. A word of at least four characters may also be repeated, or followed by digits.
+func isPersonal(simple string, personal []string) bool {
 	letters := lettersAndDigits(simple)
-	for _, word := range own {
-		if len(word) > maxOwn {
+	for _, word := range personal {
+		if len(word) > maxPersonalBytes {
 			continue
 		}
 		word = simplify(word)
 		local, _, _ := strings.Cut(word, "@")
-		if isMadeOf(letters, lettersAndDigits(word)) || isMadeOf(letters, lettersAndDigits(local)) {
+		if consistsOf(letters, lettersAndDigits(word)) || consistsOf(letters, lettersAndDigits(local)) {
 			return true
 		}
 	}
 	return false
 }
 
-func isMadeOf(letters, word string) bool {
+func consistsOf(letters, word string) bool {
 	const minDecorated = 4
 	if utf8.RuneCountInString(word) < minDecorated {
 		return word != "" && letters == word

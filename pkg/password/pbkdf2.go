@@ -12,16 +12,15 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of PBKDF2. Django asks for more iterations with each release, 1200000 in 6.0; the
-// most that are taken need about 0.4 s of one core with SHA instructions and 1.3 s without, and
-// with more a login could not be answered in the time that a request has. A low count is not a
-// reason to refuse a hash: it is replaced at login.
+// Bounds of PBKDF2. Django raises its iterations with each release, to 1200000 in 6.0. The maximum takes about 0.4 s of one core with
+// SHA instructions and 1.3 s without. More would exceed the time of a request. A low count is accepted, because the hash is replaced
+// at login.
 const (
 	maxPBKDF2Iterations = 2_000_000
 	maxPBKDF2SaltBytes  = 128
 )
 
-// pbkdf2SHA256 is a hash by PBKDF2 with HMAC-SHA-256 (RFC 8018 section 5.2). It fits stored.
+// pbkdf2SHA256 is a hash by PBKDF2 with HMAC-SHA-256 (RFC 8018 section 5.2). It implements stored.
 type pbkdf2SHA256 struct {
 	iterations int
 	salt       []byte
@@ -44,13 +43,12 @@ func (pbkdf2SHA256) hasParams(Params) bool { return false }
 var (
 	errDjango     = errors.New("is not of the form pbkdf2_sha256$iterations$salt$key with a key of 32 bytes in base64")
 	errPasslib    = errors.New("is not of the form $pbkdf2-sha256$rounds$salt$key with a key of 32 bytes in passlib's base64")
-	errIterations = fmt.Errorf("has a count of iterations that is not from 1 to %d", maxPBKDF2Iterations)
+	errIterations = fmt.Errorf("has an iteration count that is not between 1 and %d", maxPBKDF2Iterations)
 )
 
 const djangoPrefix = "pbkdf2_sha256$"
 
-// parseDjango reads pbkdf2_sha256$iterations$salt$key as Django writes it: the salt is
-// text, the key padded base64.
+// parseDjango parses Django's format pbkdf2_sha256$iterations$salt$key. The salt is text, and the key is base64 with padding.
 func parseDjango(text string) (pbkdf2SHA256, error) {
 	fields := strings.Split(text, "$")
 	if len(fields) != 4 {
@@ -58,7 +56,7 @@ func parseDjango(text string) (pbkdf2SHA256, error) {
 	}
 	salt := []byte(fields[2])
 	key, err := base64.StdEncoding.Strict().DecodeString(fields[3])
-	if err != nil || strings.ContainsAny(text, "\r\n") || !utf8.ValidString(text) { // the decoder skips newlines
+	if err != nil || strings.ContainsAny(text, "\r\n") || !utf8.ValidString(text) { // the decoder ignores newlines
 		return pbkdf2SHA256{}, errDjango
 	}
 	return newPBKDF2(fields[1], salt, key, errDjango)
@@ -66,8 +64,8 @@ func parseDjango(text string) (pbkdf2SHA256, error) {
 
 const passlibPrefix = "$pbkdf2-sha256$"
 
-// parsePasslib reads $pbkdf2-sha256$rounds$salt$key as passlib writes it: salt and key are
-// base64 without padding and with a dot for the plus.
+// parsePasslib parses passlib's format $pbkdf2-sha256$rounds$salt$key. Salt and key are base64 without padding, with a dot instead of
+// the plus sign.
 func parsePasslib(text string) (pbkdf2SHA256, error) {
 	fields := strings.Split(text, "$") // "", "pbkdf2-sha256", rounds, salt, key
 	if len(fields) != 5 || strings.ContainsAny(text, "+\r\n") {
@@ -82,7 +80,7 @@ func parsePasslib(text string) (pbkdf2SHA256, error) {
 	return newPBKDF2(fields[2], salt, key, errPasslib)
 }
 
-// newPBKDF2 checks the bounds; malformed is the error for what the format does not allow.
+// newPBKDF2 checks the bounds. malformed is the error for values that the format does not allow.
 func newPBKDF2(iterations string, salt, key []byte, malformed error) (pbkdf2SHA256, error) {
 	n, err := strconv.Atoi(iterations)
 	switch {

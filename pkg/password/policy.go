@@ -10,82 +10,82 @@ import (
 
 // Bounds of a password's length in characters (NIST SP 800-63B-4 section 3.1.1.2).
 const (
-	MinMinLength = 8   // no policy asks for less
-	MaxLength    = 128 // longer ones are refused, never cut
+	MinLengthFloor = 8   // the smallest effective Policy.MinLength
+	MaxLength      = 128 // longer passwords are refused, never truncated
 
-	// maxCodePoints is the length in code points past which a password is too long whatever its normal form is: NFKC
-	// composes at most four into one character (such as U+1F82), but makes up to 18 of one (U+FDFA).
+	// maxCodePoints is the number of code points above which a password is too long in any normal form. NFKC composes at most four
+	// code points into one (such as U+1F82), and expands one into at most 18 (U+FDFA).
 	maxCodePoints = 4 * MaxLength
 
-	// maxOwn is the longest of the user's own words that is compared, in bytes: longer ones are refused elsewhere.
-	maxOwn = 1 << 10
+	// maxPersonalBytes is the length of the user's own words above which they are not compared. Longer words are refused elsewhere.
+	maxPersonalBytes = 1 << 10
 
-	// maxPattern is the length up to which a repetition or a run counts as a common password. Who
-	// guesses does not try longer ones first, and any text is welcome that is long.
+	// maxPattern is the longest repetition or run that is refused, in characters. Attackers do not try longer ones first.
 	maxPattern = 32
 )
 
-// Policy says what a good password is: long enough, and not one that is guessed first. It
-// asks for no kinds of characters (NIST SP 800-63B-4 section 3.1.1.2).
+// Policy decides which new passwords are accepted. It requires a minimal length and refuses passwords that attackers try first. It has
+// no rules about kinds of characters (NIST SP 800-63B-4 section 3.1.1.2).
 type Policy struct {
-	MinLength int // in characters, after NFKC; below MinMinLength counts as MinMinLength
+	MinLength int // in characters after NFKC; at least MinLengthFloor applies
 }
 
-// Reason says, for programs, why a password was refused.
+// Reason is the machine-readable reason of a refusal.
 type Reason string
 
 // The reasons for which Policy.Check refuses a password.
 const (
-	NotUTF8  Reason = "not_utf8"  // not text
+	NotUTF8  Reason = "not_utf8"  // invalid UTF-8
 	TooShort Reason = "too_short" // fewer characters than Policy.MinLength
 	TooLong  Reason = "too_long"  // more characters than MaxLength
-	Personal Reason = "personal"  // made of the user's own email or name
-	Repeated Reason = "repeated"  // few characters, or a short piece, over and over
+	Personal Reason = "personal"  // consists of the user's email or name
+	Repeated Reason = "repeated"  // repeats a few characters or a short text
 	Sequence Reason = "sequence"  // a run along the alphabet, the digits or the keyboard
-	Common   Reason = "common"    // on the list of common passwords, or one of them repeated
+	Common   Reason = "common"    // on the list of common passwords, or repeats one of them
 )
 
 // PolicyError is the error of a refused password.
 type PolicyError struct {
 	Reason Reason
-	Advice string         // for people, to be read after "The password": what to do; never shows the password
+	Advice string         // for people, to be read after "The password"; does not contain the password
 	Params map[string]int // min or max, in characters
 }
 
-func (w *PolicyError) Error() string { return w.Advice }
+func (e *PolicyError) Error() string { return e.Advice }
 
-// Check returns nil for a good password, else a *Weak. own are the user's own words, such as
-// email and name; empty ones do not count.
-func (p Policy) Check(password string, own ...string) error {
+// Check returns nil if the password is accepted. personal are the user's own words, such as email and name. Errors: *PolicyError.
+func (p Policy) Check(password string, personal ...string) error {
 	if !utf8.ValidString(password) {
 		return &PolicyError{Reason: NotUTF8, Advice: "must be text in UTF-8"}
 	}
 	if IsTooLong(password) {
-		return &PolicyError{Reason: TooLong, Advice: fmt.Sprintf("must have at most %d characters", MaxLength), Params: map[string]int{"max": MaxLength}}
+		advice := fmt.Sprintf("must have at most %d characters", MaxLength)
+		return &PolicyError{Reason: TooLong, Advice: advice, Params: map[string]int{"max": MaxLength}}
 	}
 	simple := simplify(password)
-	least := max(p.MinLength, MinMinLength)
+	minLength := max(p.MinLength, MinLengthFloor)
+	const another = "; choose another, such as four random words"
 	switch length := utf8.RuneCountInString(norm.NFKC.String(password)); {
-	case length < least:
-		return &PolicyError{Reason: TooShort, Advice: fmt.Sprintf("must have at least %d characters", least), Params: map[string]int{"min": least}}
-	case isPersonal(simple, own):
-		return &PolicyError{Reason: Personal, Advice: "must not be made of your own email or name; choose another, such as four random words"}
+	case length < minLength:
+		advice := fmt.Sprintf("must have at least %d characters", minLength)
+		return &PolicyError{Reason: TooShort, Advice: advice, Params: map[string]int{"min": minLength}}
+	case isPersonal(simple, personal):
+		return &PolicyError{Reason: Personal, Advice: "must not consist of your own email or name" + another}
 	case length <= maxPattern && isRepeated(simple):
-		return &PolicyError{Reason: Repeated, Advice: "must not repeat a few characters; choose another, such as four random words"}
+		return &PolicyError{Reason: Repeated, Advice: "must not repeat a few characters" + another}
 	case length <= maxPattern && isSequence(simple):
-		return &PolicyError{Reason: Sequence, Advice: "must not run along the alphabet, the digits or the keyboard; choose another, such as four random words"}
+		return &PolicyError{Reason: Sequence, Advice: "must not run along the alphabet, the digits or the keyboard" + another}
 	case isCommon(simple):
-		return &PolicyError{Reason: Common, Advice: "is one of the common passwords, which are guessed first; choose another, such as four random words"}
+		return &PolicyError{Reason: Common, Advice: "is one of the common passwords, which attackers try first" + another}
 	}
 	return nil
 }
 
-// IsTooLong reports whether a password has more than MaxLength characters. It normalizes none that can't be shorter: that
-// costs much more than to read it.
+// IsTooLong reports whether a password has more than MaxLength characters. It does not normalize a password that is certainly too
+// long, because normalizing costs much more than counting.
 func IsTooLong(password string) bool {
 	return utf8.RuneCountInString(password) > maxCodePoints || utf8.RuneCountInString(norm.NFKC.String(password)) > MaxLength
 }
 
-// simplify returns the form in which passwords are compared with words: case and ways of
-// writing the same character do not count.
+// simplify returns the form in which passwords and words are compared. It ignores case and different encodings of a character.
 func simplify(s string) string { return cases.Fold().String(norm.NFKC.String(s)) }

@@ -8,27 +8,27 @@ import (
 	"testing"
 )
 
-var ada = []string{"Ada.Lovelace@example.com", "Ada King, Countess of Lovelace"}
+var adasWords = []string{"Ada.Lovelace@example.com", "Ada King, Countess of Lovelace"}
 
 func TestPolicyTakesGoodPasswords(t *testing.T) {
 	t.Parallel()
 	for _, password := range []string{
 		"seven green kettles sing", "xK9#mQ2$vL5@nR8",
-		"829374650192837", "!?%&=:;~^°§|<>{}", // one kind of characters is enough
+		"829374650192837", "!?%&=:;~^°§|<>{}", // one kind of characters
 		"семь зелёных чайников", "天地玄黄宇宙洪荒日月盈昃辰宿列张", "🐙🎈🌵🚲🧀🪁🍋🎻🦉🧲🪐🥁🧵🪴🛶",
 		"   seven     kettles   ", "fifteen letters",
 		"ﬁve ﬂat tires", // 15 characters after NFKC, 13 before
-		strings.Repeat("seven green kettles; ", 7)[:128],                             // as long as may be
-		strings.Repeat("a", 33), strings.Repeat("a", 64), strings.Repeat("ab1!", 32), // nobody guesses these first
-		"ada likes lovely lace", "lovelace and babbage", // own words among others
+		strings.Repeat("seven green kettles; ", 7)[:128],                             // the maximal length
+		strings.Repeat("a", 33), strings.Repeat("a", 64), strings.Repeat("ab1!", 32), // longer than maxPattern
+		"ada likes lovely lace", "lovelace and babbage", // personal words among others
 		"the 12345 monkeys of abcdefgh",
 	} {
-		if err := (Policy{MinLength: 15}).Check(password, ada...); err != nil {
+		if err := (Policy{MinLength: 15}).Check(password, adasWords...); err != nil {
 			t.Errorf("Check(%q) = %v", password, err)
 		}
 	}
 	if err := (Policy{MinLength: 8}).Check("gr3yw0lf"); err != nil {
-		t.Errorf("8 characters where they are enough: %v", err)
+		t.Errorf("8 characters with a minimum of 8: %v", err)
 	}
 }
 
@@ -68,14 +68,14 @@ func TestPolicyRefusesWeakPasswords(t *testing.T) {
 	}
 	for reason, passwords := range tests {
 		for _, password := range passwords {
-			err := (Policy{MinLength: 15}).Check(password, ada...)
-			weak, ok := errors.AsType[*PolicyError](err)
-			if !ok || weak.Reason != reason {
+			err := (Policy{MinLength: 15}).Check(password, adasWords...)
+			refused, ok := errors.AsType[*PolicyError](err)
+			if !ok || refused.Reason != reason {
 				t.Errorf("Check(%q) = %#v, want %s", password, err, reason)
 				continue
 			}
-			if password != "" && strings.Contains(weak.Error(), password) {
-				t.Errorf("the error shows the password: %v", weak)
+			if password != "" && strings.Contains(refused.Error(), password) {
+				t.Errorf("the error contains the password: %v", refused)
 			}
 		}
 	}
@@ -84,15 +84,15 @@ func TestPolicyRefusesWeakPasswords(t *testing.T) {
 func TestPolicyKnowsOwnWords(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		own, password string
-		refused       bool
+		word, password string
+		refused        bool
 	}{
 		{"wolfgangamadeus@example.com", "wolfgangamadeus", true},
 		{"wolf@example.com", "wolfwolfwolfwolf1", true},
 		{"wolf@example.com", "wolf829374650192", true},
 		{"wolf@example.com", "werewolf likes ham", false},
 		{"wolf@example.com", "wolfhound 29 ham", false},
-		{"bob@example.com", "bob829374650192", false}, // short words count only alone
+		{"bob@example.com", "bob829374650192", false}, // a short word is refused only alone
 		{"bob@example.com", "...... b.o.b ......", true},
 		{"Zoë Müller-Lüdenscheidt", "zoe\u0308mu\u0308llerlu\u0308denscheidt", true},
 		{"Straße Straßenbahn", "STRASSE STRASSENBAHN", true},
@@ -102,10 +102,10 @@ func TestPolicyKnowsOwnWords(t *testing.T) {
 		{"abcd@example.com", "829374650192837", false},  // nothing but digits
 	}
 	for _, test := range tests {
-		err := (Policy{MinLength: 15}).Check(test.password, test.own)
-		weak, refused := errors.AsType[*PolicyError](err)
-		if refused != test.refused || (refused && weak.Reason != Personal) {
-			t.Errorf("Check(%q, %q) = %v, want refused %t", test.password, test.own, err, test.refused)
+		err := (Policy{MinLength: 15}).Check(test.password, test.word)
+		policyErr, refused := errors.AsType[*PolicyError](err)
+		if refused != test.refused || (refused && policyErr.Reason != Personal) {
+			t.Errorf("Check(%q, %q) = %v, want refused %t", test.password, test.word, err, test.refused)
 		}
 	}
 }
@@ -113,9 +113,9 @@ func TestPolicyKnowsOwnWords(t *testing.T) {
 func TestPolicySaysWhatToDo(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
-		least    int
-		password string
-		advice   string
+		minLength int
+		password  string
+		advice    string
 	}{
 		{15, "short", "must have at least 15 characters"},
 		{20, "not twenty yet", "must have at least 20 characters"},
@@ -123,13 +123,13 @@ func TestPolicySaysWhatToDo(t *testing.T) {
 		{15, strings.Repeat("seven green kettles; ", 7), "must have at most 128 characters"},
 	}
 	for _, test := range tests {
-		if err := (Policy{MinLength: test.least}).Check(test.password); err == nil || err.Error() != test.advice {
+		if err := (Policy{MinLength: test.minLength}).Check(test.password); err == nil || err.Error() != test.advice {
 			t.Errorf("Check(%q) = %v, want %s", test.password, err, test.advice)
 		}
 	}
 }
 
-// TestCommonList holds the list to what tools/commonpasswords promises.
+// TestCommonList checks the list that tools/commonpasswords generates.
 func TestCommonList(t *testing.T) {
 	t.Parallel()
 	words := strings.Split(strings.TrimSuffix(commonText, "\n"), "\n")
@@ -137,15 +137,15 @@ func TestCommonList(t *testing.T) {
 		t.Errorf("%d passwords in %d bytes", len(words), len(commonText))
 	}
 	if !slices.IsSorted(words) || len(commonSet()) != len(words) {
-		t.Error("the list is not sorted, or has one twice")
+		t.Error("the list is not sorted, or has duplicates")
 	}
 	for _, word := range words {
 		if simplify(word) != word {
-			t.Errorf("%q is not in the form that passwords are compared in", word)
+			t.Errorf("%q is not in the form of simplify", word)
 		}
-		weak, ok := errors.AsType[*PolicyError](Policy{}.Check(word))
-		if !ok || weak.Reason != Common {
-			t.Errorf("%q is on the list for nothing: %v", word, weak)
+		refused, ok := errors.AsType[*PolicyError](Policy{}.Check(word))
+		if !ok || refused.Reason != Common {
+			t.Errorf("%q is on the list, but Check does not return Common: %v", word, refused)
 		}
 	}
 }
@@ -153,11 +153,13 @@ func TestCommonList(t *testing.T) {
 func BenchmarkCheck(b *testing.B) {
 	policy := Policy{MinLength: 15}
 	for name, password := range map[string]string{
-		"good": "seven green kettles sing", "long": strings.Repeat("seven green kettles; ", 7)[:128], "sequence": strings.Repeat("1234567890", 12),
+		"good":     "seven green kettles sing",
+		"long":     strings.Repeat("seven green kettles; ", 7)[:128],
+		"sequence": strings.Repeat("1234567890", 12),
 	} {
 		b.Run(fmt.Sprintf("%s-%d", name, len(password)), func(b *testing.B) {
 			for b.Loop() {
-				_ = policy.Check(password, ada...)
+				_ = policy.Check(password, adasWords...)
 			}
 		})
 	}
@@ -166,7 +168,7 @@ func BenchmarkCheck(b *testing.B) {
 func TestTheLongestPasswordInCodePoints(t *testing.T) {
 	t.Parallel()
 	four := "\u03b1\u0313\u0300\u0345" // U+1F82
-	if err := (Policy{}).Check(strings.Repeat(four, 128), ada...); err != nil {
+	if err := (Policy{}).Check(strings.Repeat(four, 128), adasWords...); err != nil {
 		t.Errorf("128 characters of 512 code points: %v", err)
 	}
 	for name, password := range map[string]string{
@@ -175,17 +177,17 @@ func TestTheLongestPasswordInCodePoints(t *testing.T) {
 		"one character of 513 code points":  "a" + strings.Repeat("\u0301", 512),
 		"18 characters for each code point": strings.Repeat("\ufdfa", 8),
 	} {
-		var weak *PolicyError
-		if err := (Policy{}).Check(password); !errors.As(err, &weak) || weak.Reason != TooLong || !IsTooLong(password) {
+		var refused *PolicyError
+		if err := (Policy{}).Check(password); !errors.As(err, &refused) || refused.Reason != TooLong || !IsTooLong(password) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
 
-// TestLongTextIsNotNormalized is not parallel, as it measures what is allocated. The normal form of the text has a megabyte.
+// TestLongTextIsNotNormalized is not parallel, because it measures allocations. The normal form of the text has a megabyte.
 func TestLongTextIsNotNormalized(t *testing.T) {
 	long := strings.Repeat("\ufdfa", 21_000)
-	_ = Policy{}.Check("seven green kettles sing") // reads the list of common passwords, once
+	_ = Policy{}.Check("seven green kettles sing") // parses the list of common passwords once
 	for name, check := range map[string]func() error{
 		"password": func() error { return Policy{}.Check(long) },
 		"length": func() error {
@@ -197,11 +199,11 @@ func TestLongTextIsNotNormalized(t *testing.T) {
 	} {
 		var err error
 		if got := allocated(func() { err = check() }); got > 64<<10 || err == nil {
-			t.Errorf("%s: %d bytes are allocated, and it is refused with %v", name, got, err)
+			t.Errorf("%s: %d bytes are allocated, and the error is %v", name, got, err)
 		}
 	}
 	email := long + "@example.com"
 	if got := allocated(func() { _ = Policy{MinLength: 15}.Check("seven green kettles sing", long, email) }); got > 64<<10 {
-		t.Errorf("own words: %d bytes are allocated", got)
+		t.Errorf("personal words: %d bytes are allocated", got)
 	}
 }

@@ -11,17 +11,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// niceness is how far a process stands back: where others want all of the CPU it gets a third of what one of them does. Further back
-// (SCHED_IDLE) the 99th percentile of the reads in a storm of logins was 4.9 ms and not 6.6, but another program that computes kept everybody from logging in.
+// niceness is added to the nice value of the process. Under contention the process gets about a third of a normal process's share.
+// With a lower priority (SCHED_IDLE) the 99th percentile of reads in a login storm was 4.9 ms instead of 6.6 ms, but any other
+// computing program blocked all logins.
 const niceness = 5
 
-// startLowPriority starts a process behind others: those of its control group, such as a container, and where each session
-// is a group, those of other sessions (sched(7)).
+// startLowPriority starts a process with a lower priority than the others of its control group, such as a container. Where each
+// session is a group (autogroup), its priority is lower than that of other sessions (sched(7)).
 func startLowPriority(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good, so that the thread ends here: a process takes after the thread that starts it
+		runtime.LockOSThread() // never unlocked, so the thread ends with the goroutine: a child inherits the priority of its thread
 		own, err := unix.Getpriority(unix.PRIO_PROCESS, 0)
 		if err == nil {
 			_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 20-own+niceness)

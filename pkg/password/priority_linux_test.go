@@ -11,20 +11,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAProcessStandsBehindOthers looks at each thread of one that has hashed, and at those of the program that started it.
+// TestAProcessStandsBehindOthers checks the priority of each thread of a hashing process, and of threads of this program.
 func TestAProcessStandsBehindOthers(t *testing.T) {
 	t.Parallel()
 	own, err := nicenessOf(unix.Gettid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, started, _ := hashing(t)
-	if _, err := delegating(t, owasp, p).Hash(t.Context(), Flow{}, "seven green kettles sing"); err != nil {
+	p, started, _ := startProcess(t)
+	if _, err := newHasherWith(t, owasp, p).Hash(t.Context(), Flow{}, "seven green kettles sing"); err != nil {
 		t.Fatal(err)
 	}
 	threads, err := filepath.Glob("/proc/" + strconv.Itoa(started()[0].Process.Pid) + "/task/*")
 	if err != nil || len(threads) < 2 {
-		t.Fatalf("the process has the threads %v, %v", threads, err)
+		t.Fatalf("the process has the threads %v: %v", threads, err)
 	}
 	for _, thread := range threads {
 		id, err := strconv.Atoi(filepath.Base(thread))
@@ -34,19 +34,19 @@ func TestAProcessStandsBehindOthers(t *testing.T) {
 		wantNiceness(t, id, own+niceness)
 	}
 
-	const others = 20 // more than there were, so that some are new
-	var all, here sync.WaitGroup
-	all.Add(others)
+	const others = 20 // more than exist, so that some are new
+	var locked, done sync.WaitGroup
+	locked.Add(others)
 	for range others {
-		here.Go(func() {
+		done.Go(func() {
 			runtime.LockOSThread()
 			defer runtime.UnlockOSThread()
-			all.Done()
-			all.Wait()
+			locked.Done()
+			locked.Wait()
 			wantNiceness(t, unix.Gettid(), own)
 		})
 	}
-	here.Wait()
+	done.Wait()
 }
 
 func wantNiceness(t *testing.T, thread, want int) {
@@ -58,7 +58,7 @@ func wantNiceness(t *testing.T, thread, want int) {
 	}
 }
 
-// nicenessOf undoes what the system call does to its result (getpriority(2)).
+// nicenessOf returns the nice value of a thread. The system call returns 20 minus this value (getpriority(2)).
 func nicenessOf(thread int) (int, error) {
 	got, err := unix.Getpriority(unix.PRIO_PROCESS, thread)
 	return 20 - got, err

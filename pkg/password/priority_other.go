@@ -4,5 +4,5 @@ package password
 
 import "os/exec"
 
-// startBehind starts a process. Only Linux is known to put one behind others.
-func startBehind(cmd *exec.Cmd) error { return cmd.Start() }
+// startLowPriority starts a process. The priority is lowered on Linux only.
+func startLowPriority(cmd *exec.Cmd) error { return cmd.Start() }

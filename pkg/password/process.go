@@ -9,173 +9,172 @@ import (
 	"time"
 )
 
-// Process computes hashes in a process of its own, which the system puts behind
-// the rest of the service. One that ends is started again for the next hash, and one that gives no answer for 10 s is killed. It is
-// safe for concurrent use.
-type Process struct {
-	// Command returns what to start: a program that calls Serve with its standard input and
-	// output. Mandatory.
+// ProcessConfig configures a Process.
+type ProcessConfig struct {
+	// Command returns a new command that runs Serve on its standard input and output. It must be set.
 	Command func() *exec.Cmd
-	// OnExit is told how a process ended that was not closed. It may be nil.
+	// OnExit is called when a process exits without Close. It may be nil.
 	OnExit func(error)
-	// Unstarted is told that a process could not be started, once for each try. It may be nil.
-	Unstarted func(*StartError)
-
-	mu       sync.Mutex
-	calls    *client // nil while no process runs
-	process  *os.Process
-	closed   bool
-	restarts restarts
-	running  sync.WaitGroup
-	hang     time.Duration // 0 means hangTime
+	// OnStartError is called for each failed attempt to start a process. It may be nil.
+	OnStartError func(*StartError)
 }
 
-// Start starts the process ahead of the first hash. It is a StartError if that can't be done.
+// Process computes hashes in another process that has a lower priority. If the process exits, the next hash starts another. If it
+// does not respond within responseTimeout, it is killed. A Process is safe for concurrent use.
+type Process struct {
+	cfg     ProcessConfig
+	timeout time.Duration // for one response
+
+	mu      sync.Mutex
+	current *client // nil while no process runs
+	process *os.Process
+	closed  bool
+	backoff startBackoff
+	running sync.WaitGroup
+}
+
+// NewProcess returns a Process that starts with the first hash, or with Start.
+func NewProcess(cfg ProcessConfig) *Process { return &Process{cfg: cfg, timeout: responseTimeout} }
+
+// Start starts the process before the first hash. Errors: StartError.
 func (p *Process) Start() error {
-	_, err := p.client()
+	_, err := p.connect()
 	return err
 }
 
-var errNone = errors.New("no process hashes at this moment")
+var errNotRunning = errors.New("no hashing process is running")
 
-// PID returns the process that hashes, or an error while there is none.
+// PID returns the id of the running process. It fails while none runs.
 func (p *Process) PID() (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.calls == nil {
-		return 0, errNone
+	if p.current == nil {
+		return 0, errNotRunning
 	}
 	return p.process.Pid, nil
 }
 
-// Close ends the process, what it computes included, and waits for its end.
+// Close kills the process, and waits until it has exited. Hashes under way fail.
 func (p *Process) Close() {
 	p.mu.Lock()
 	p.closed = true
-	if p.calls != nil {
-		_ = p.process.Kill() // it may be stopped, or busy with what nobody waits for
+	if p.current != nil {
+		_ = p.process.Kill() // closing its input is not enough: it may be stopped, or computing
 	}
 	p.mu.Unlock()
 	p.running.Wait()
 }
 
-var errClosed = errors.New("the process that hashes is closed")
+var errClosed = errors.New("the hashing process is closed")
 
-// client returns the way to the process, and starts one if none runs. After a failure it waits for the time of the next try.
-func (p *Process) client() (*client, error) {
+// connect returns the client of the process, and starts a process if none runs. Errors: errClosed, StartError.
+func (p *Process) connect() (*client, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.closed:
 		return nil, errClosed
-	case p.calls != nil:
-		return p.calls, nil
+	case p.current != nil:
+		return p.current, nil
 	}
-	if err := p.restarts.check(); err != nil {
+	if err := p.backoff.check(); err != nil {
 		return nil, err
 	}
 	if err := p.launch(); err != nil {
-		failure := p.restarts.failed(err)
-		if p.Unstarted != nil {
-			p.Unstarted(failure)
+		failure := p.backoff.failed(err)
+		if p.cfg.OnStartError != nil {
+			p.cfg.OnStartError(failure)
 		}
 		return nil, failure
 	}
-	return p.calls, nil
+	return p.current, nil
 }
 
 // launch starts a process.
 func (p *Process) launch() error {
-	cmd := p.Command()
+	cmd := p.cfg.Command()
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		return fmt.Errorf("make a pipe: %w", err)
+		return fmt.Errorf("create a pipe: %w", err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		_ = in.Close()
-		return fmt.Errorf("make a pipe: %w", err)
+		return fmt.Errorf("create a pipe: %w", err)
 	}
 	if err := startLowPriority(cmd); err != nil {
 		return err
 	}
-	calls := newClient(in)
-	p.calls, p.process = calls, cmd.Process
-	p.running.Go(func() { calls.read(out) })
-	p.running.Go(func() { p.waitForExit(cmd, calls) })
+	c := newClient(in)
+	p.current, p.process = c, cmd.Process
+	p.running.Go(func() { c.read(out) })
+	p.running.Go(func() { p.waitForExit(cmd, c) })
 	return nil
 }
 
-// waitForExit waits for the end of a process.
-func (p *Process) waitForExit(cmd *exec.Cmd, calls *client) {
-	state, err := cmd.Process.Wait() // not cmd.Wait, which would close the output before all of it is read
+// waitForExit waits until the process exits, and reports it.
+func (p *Process) waitForExit(cmd *exec.Cmd, c *client) {
+	state, err := cmd.Process.Wait() // cmd.Wait would close the output before all of it is read
 	if err == nil {
 		err = errors.New(state.String())
 	}
 	p.mu.Lock()
-	if p.calls == calls {
-		p.calls = nil
+	if p.current == c {
+		p.current = nil
 	}
-	if calls.hung.Load() {
-		err = fmt.Errorf("%w, after %s without an answer", err, p.patience())
+	if c.hung.Load() {
+		err = fmt.Errorf("%w, after %s without a response", err, p.timeout)
 	}
-	if !calls.answered.Load() {
-		p.restarts.ended(err)
+	if !c.responded.Load() {
+		p.backoff.exitedEarly(err)
 	}
 	closed := p.closed
 	p.mu.Unlock()
-	if !closed && p.OnExit != nil {
-		p.OnExit(err)
+	if !closed && p.cfg.OnExit != nil {
+		p.cfg.OnExit(err)
 	}
 }
 
-// call has one hash computed. It is ErrBusy if the process ends meanwhile, or can't be started: the next one may find another.
-func (p *Process) call(o request) (response, error) {
-	calls, err := p.client()
+// call has one hash computed. Errors: ErrBusy if the process exits or can't be started, because the next call may succeed.
+func (p *Process) call(req request) (response, error) {
+	c, err := p.connect()
 	if err != nil {
 		return response{}, fmt.Errorf("%w: %w", ErrBusy, err)
 	}
-	hung := time.AfterFunc(p.patience(), func() { p.replace(calls) })
-	a, err := calls.call(o)
-	hung.Stop()
+	kill := time.AfterFunc(p.timeout, func() { p.killHung(c) })
+	resp, err := c.call(req)
+	kill.Stop()
 	switch {
 	case err != nil:
-		return response{}, fmt.Errorf("%w: the process that hashes has ended: %w", ErrBusy, err)
-	case a.Err != "":
-		return response{}, errors.New(a.Err)
+		return response{}, fmt.Errorf("%w: %w", ErrBusy, err)
+	case resp.Err != "":
+		return response{}, errors.New(resp.Err)
 	}
-	if calls.answered.CompareAndSwap(false, true) {
+	if c.responded.CompareAndSwap(false, true) {
 		p.mu.Lock()
-		p.restarts.worked()
+		p.backoff.reset()
 		p.mu.Unlock()
 	}
-	return a, nil
+	return resp, nil
 }
 
-// replace kills a process that does not answer. The next hash starts another one at once.
-func (p *Process) replace(calls *client) {
+// killHung kills a process that does not respond. The next hash starts another one immediately.
+func (p *Process) killHung(c *client) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.calls == calls {
-		calls.hung.Store(true)
-		p.calls = nil
-		_ = p.process.Kill() // unless it has ended by itself
+	if p.current == c {
+		c.hung.Store(true)
+		p.current = nil
+		_ = p.process.Kill() // fails if it has exited
 	}
-}
-
-func (p *Process) patience() time.Duration {
-	if p.hang > 0 {
-		return p.hang
-	}
-	return hangTime
 }
 
 func (p *Process) derive(hash argon2id, password string) ([]byte, error) {
-	a, err := p.call(request{Derive: true, Hash: hash.String(), Password: []byte(password)})
-	return a.Key, err
+	resp, err := p.call(request{Derive: true, Hash: hash.String(), Password: []byte(password)})
+	return resp.Key, err
 }
 
 func (p *Process) matches(s Stored, password string) (bool, error) {
-	a, err := p.call(request{Hash: s.Hash, Imported: s.Imported, Password: []byte(password)})
-	return a.OK, err
+	resp, err := p.call(request{Hash: s.Hash, Imported: s.Imported, Password: []byte(password)})
+	return resp.OK, err
 }

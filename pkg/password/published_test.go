@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// published finds the passwords in documents: members of JSON and YAML, what is piped into a program, and variables.
-var published = []*regexp.Regexp{
+// passwordPatterns find passwords in documents: in JSON and YAML members, in the input of a pipe, and in variables.
+var passwordPatterns = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)"[a-z_]*password" *: *\\?"([^"\\]+)`),
 	regexp.MustCompile(`[{ ](?:current_|new_)?password: ([a-z][a-z ]+[a-z])[,}]`),
 	regexp.MustCompile(`(?:printf %s|echo) '([^']+)' *\|`),
@@ -19,7 +19,7 @@ var published = []*regexp.Regexp{
 	regexp.MustCompile(`\$\{PASSWORD:-([^}$]+)\}`),
 }
 
-// documents are the files that show how to use the service.
+// documents returns the files that show how to use the service.
 func documents(t *testing.T) []string {
 	t.Helper()
 	const root = "../../"
@@ -39,7 +39,7 @@ func documents(t *testing.T) []string {
 	return all
 }
 
-// TestNoPasswordOfTheDocumentsIsTaken: what is published is guessed first. Examples make one up, or show one that is on the list.
+// TestNoPasswordOfTheDocumentsIsTaken: attackers try published passwords first. Examples generate one, or show one of the list.
 func TestNoPasswordOfTheDocumentsIsTaken(t *testing.T) {
 	t.Parallel()
 	found := 0
@@ -48,41 +48,44 @@ func TestNoPasswordOfTheDocumentsIsTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, pattern := range published {
+		for _, pattern := range passwordPatterns {
 			for _, match := range pattern.FindAllStringSubmatch(string(text), -1) {
 				found++
-				if strings.ContainsAny(match[1], "$'…") { // a variable, or what stands for a password
+				if strings.ContainsAny(match[1], "$'…") { // a variable or a placeholder
 					continue
 				}
 				if err := (Policy{}).Check(match[1]); err == nil {
-					t.Errorf("%s shows the password %q, and it is taken: put it into tools/commonpasswords/sayings.txt, or make one up by openssl rand", file, match[1])
+					t.Errorf("%s shows the password %q, and the policy accepts it: add it to tools/commonpasswords/sayings.txt, "+
+						"or generate one with openssl rand", file, match[1])
 				}
 			}
 		}
 	}
 	if found < 5 {
-		t.Errorf("%d passwords are found in the documents: the test does not see them", found)
+		t.Errorf("the test finds only %d passwords in the documents", found)
 	}
 }
 
-// TestKnownPhrasesAreRefused however they are written.
+// TestKnownPhrasesAreRefused uses several spellings.
 func TestKnownPhrasesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, password := range []string{
-		"correct horse staple battery", "three owls read old maps", "seven lamps by the river", // once in the documents
+		"correct horse staple battery", "three owls read old maps", "seven lamps by the river", // from earlier documents
 		"correct horse battery staple", "Correct-Horse-Battery-Staple!", "correct.horse.battery.staple.2026", "correcthorsebatterystaple99",
 		"supercalifragilisticexpialidocious", "Supercalifragilisticexpialidocious!!!", "unitedstatesofamerica", "United States of America",
 		"summer2026summer", "summer2026summer2026", "Summer-2026-Summer!", "Winter 2025 Winter", "spring2024spring2024", "december2025december",
-		"user-service-2026", "User Service 2026!", "To be, or not to be: that is the question.", "May the Force be with you", "I'm the king of the world!",
+		"user-service-2026", "User Service 2026!", "To be, or not to be: that is the question.",
+		"May the Force be with you", "I'm the king of the world!",
 		"It's a Wonderful Life", "Bohemian Rhapsody 1975", "new york city 2026",
 	} {
-		weak, ok := errors.AsType[*PolicyError]((Policy{MinLength: 15}).Check(password))
-		if !ok || weak.Reason != Common {
-			t.Errorf("Check(%q) = %v, want %s", password, weak, Common)
+		refused, ok := errors.AsType[*PolicyError]((Policy{MinLength: 15}).Check(password))
+		if !ok || refused.Reason != Common {
+			t.Errorf("Check(%q) = %v, want %s", password, refused, Common)
 		}
 	}
 	for _, password := range []string{
-		"to be or not to be a teapot", "the kettle of america 2026", "summer2026 has seven owls", "829374650192837", "password of 7 green kettles",
+		"to be or not to be a teapot", "the kettle of america 2026", "summer2026 has seven owls",
+		"829374650192837", "password of 7 green kettles",
 	} {
 		if err := (Policy{MinLength: 15}).Check(password); err != nil {
 			t.Errorf("Check(%q) = %v", password, err)

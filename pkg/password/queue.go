@@ -9,40 +9,36 @@ import (
 	"time"
 )
 
-// ErrBusy means that too many hashes wait already, or that this one waited too long:
-// the same call may succeed a moment later.
+// ErrBusy means that the queue is full, or that no slot was free in time. The same call may succeed a moment later.
 var ErrBusy = errors.New("too many passwords are being hashed")
 
-// Limits bound what hashing may cost: memory by Concurrency, waiting by Queue and MaxWait.
+// Limits bound the resources of hashing: memory by Concurrency, waiting by Queue and MaxWait.
 type Limits struct {
-	Concurrency int           // hashes that run at once, at least 1
-	Queue       int           // hashes that wait for a slot, 0 for none
-	MaxWait     time.Duration // how long one waits at most, more than 0
+	Concurrency int           // hashes that run concurrently, at least 1
+	Queue       int           // hashes that wait for a slot; 0: none
+	MaxWait     time.Duration // the longest wait for a slot, more than 0
 }
 
 func (l Limits) check() error {
 	if l.Concurrency < 1 || l.Queue < 0 || l.MaxWait <= 0 {
-		return errors.New("hashing needs a concurrency of at least 1, a queue of at least 0 and a time to wait")
+		return errors.New("hashing needs a concurrency of at least 1, a queue of at least 0 and a positive wait")
 	}
 	return nil
 }
 
-// The reasons for which an Observer is told of a refusal.
+// The reasons that an Observer gets for a refusal.
 const (
-	RefusedQueueFull = "queue_full" // Limits.Queue others wait already
+	RefusedQueueFull = "queue_full" // Limits.Queue hashes are waiting
 	RefusedTimeout   = "timeout"    // no slot was free within Limits.MaxWait
-	RefusedProcess   = "process"    // the process that hashes has ended
-	RefusedStart     = "start"      // no process that hashes can be started
+	RefusedProcess   = "process"    // the hashing process has exited
+	RefusedStart     = "start"      // the hashing process can't be started
 )
 
-// Observer is told what a Hasher does. Its methods are called by many goroutines at once
-// and must not block.
+// Observer receives the measurements of a Hasher. Its methods are called concurrently and must not block.
 type Observer interface {
-	// HashDone is told, of each hash that was computed, how long it waited for its slot
-	// and how long the work took.
+	// HashDone is called for each computed hash, with the time that it waited for a slot and the time of the computation.
 	HashDone(waited, ran time.Duration)
-	// HashRefused is told why a hash was not computed. A caller who gave up is not
-	// refused.
+	// HashRefused is called for each hash that was not computed, with the reason. A canceled context is not a refusal.
 	HashRefused(reason string)
 }
 
@@ -51,23 +47,22 @@ type noopObserver struct{}
 func (noopObserver) HashDone(time.Duration, time.Duration) {}
 func (noopObserver) HashRefused(string)                    {}
 
-// queue lets a bounded amount of work run at once and a bounded number of callers wait; waiters says in which order they are
-// served.
+// queue bounds how many hashes run concurrently and how many callers wait. Its waiters decide who is next.
 type queue struct {
 	limits   Limits
 	observer Observer
 	running  atomic.Int64
 
 	mu      sync.Mutex
-	slots   int   // that are free, of Limits.Concurrency
+	slots   int   // free slots, of Limits.Concurrency
 	total   int64 // memory, in any unit
-	memory  int64 // that is free
+	memory  int64 // free memory
 	reauths int   // reauthentications that have a slot
 	costly  int   // costly hashes that have a slot
 	waiters waiters
 }
 
-// newQueue returns a queue for hashes that need so much memory at once, in any unit.
+// newQueue returns a queue for hashes that use at most this memory together, in any unit.
 func newQueue(l Limits, memory int64, o Observer) *queue {
 	if o == nil {
 		o = noopObserver{}
@@ -79,10 +74,10 @@ func newQueue(l Limits, memory int64, o Observer) *queue {
 func (q *queue) waiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.waiters.all()
+	return q.waiters.count()
 }
 
-// slot is the right to compute one hash. Whoever has it ends it; the zero slot has ended.
+// slot is the right to compute one hash. The holder must call release, exchange or compute. Releasing the zero slot does nothing.
 type slot struct {
 	q       *queue
 	flow    Flow
@@ -92,32 +87,32 @@ type slot struct {
 	waited  time.Duration
 }
 
-// take waits for a slot and for memory. Errors: ErrBusy, or that of ctx.
-func (q *queue) take(ctx context.Context, flow Flow, memory int64) (slot, error) {
+// acquire waits for a slot and memory. Errors: ErrBusy, or that of ctx.
+func (q *queue) acquire(ctx context.Context, flow Flow, memory int64) (slot, error) {
 	s := slot{q: q, flow: flow, memory: memory, arrived: time.Now()}
-	if ctx.Err() != nil { // nobody waits for the answer
-		return slot{}, gaveUp(ctx)
+	if ctx.Err() != nil { // the caller no longer waits for the result
+		return slot{}, contextError(ctx)
 	}
-	return s.wait(ctx, q.enter(&waiter{flow: flow, memory: memory, granted: make(chan struct{})}))
+	return s.wait(ctx, q.enqueue(&waiter{flow: flow, memory: memory, granted: make(chan struct{})}))
 }
 
-// exchange ends the slot, and waits for one for a costly hash with so much memory.
+// exchange releases the slot, and waits for a slot for a costly hash with this memory. Errors: ErrBusy, or that of ctx.
 func (s slot) exchange(ctx context.Context, memory int64) (slot, error) {
 	s.q.mu.Lock()
 	s.q.free(s)
-	s.q.waiters.cheap-- // for this one it was counted
+	s.q.waiters.sinceCostly-- // start counted this hash as cheap
 	w := &waiter{flow: s.flow, memory: memory, costly: true, granted: make(chan struct{})}
 	s.q.waiters.addCostly(w)
 	s.q.grant()
 	if len(s.q.waiters.costly) > s.q.limits.Queue && !isGranted(w) {
-		s.q.refuse(longest(w, s.q.waiters.costly))
+		s.q.refuse(lastOfLongest(w, s.q.waiters.costly))
 	}
 	s.q.mu.Unlock()
 	s.memory, s.costly = memory, true
 	return s.wait(ctx, w)
 }
 
-func (s slot) end() {
+func (s slot) release() {
 	if s.q == nil {
 		return
 	}
@@ -139,10 +134,9 @@ func (q *queue) free(s slot) {
 	}
 }
 
-// hash does the work of one hash, and ends the slot.
-//
-// The slot ends with the work, not with the patience of the caller, who gets the error of ctx if that ends before.
-func (s slot) hash(ctx context.Context, work func() error) error {
+// compute runs work for one hash, and then releases the slot. If ctx ends earlier, compute returns its error, but the slot is
+// released only when work has returned.
+func (s slot) compute(ctx context.Context, work func() error) error {
 	done := make(chan error, 1)
 	go func() {
 		s.q.running.Add(1)
@@ -154,7 +148,7 @@ func (s slot) hash(ctx context.Context, work func() error) error {
 			s.q.observer.HashRefused(refusal(err))
 		}
 		s.q.running.Add(-1)
-		s.end()
+		s.release()
 		done <- err
 	}()
 	select {
@@ -165,7 +159,7 @@ func (s slot) hash(ctx context.Context, work func() error) error {
 	}
 }
 
-// refusal returns the reason of an error of the work.
+// refusal returns the reason for an error of the work.
 func refusal(err error) string {
 	if errors.As(err, new(*StartError)) {
 		return RefusedStart
@@ -173,18 +167,18 @@ func refusal(err error) string {
 	return RefusedProcess
 }
 
-// run takes a slot, does the work of one hash and ends the slot.
+// run acquires a slot and runs work in it. Errors: ErrBusy, that of work, or that of ctx.
 func (q *queue) run(ctx context.Context, flow Flow, memory int64, work func() error) error {
-	s, err := q.take(ctx, flow, memory)
+	s, err := q.acquire(ctx, flow, memory)
 	if err != nil {
 		return err
 	}
-	return s.hash(ctx, work)
+	return s.compute(ctx, work)
 }
 
-// enter has a waiter wait if it must. Past the bound of the queue, the last waiter of the flow that has the most is refused: it
-// may be this one.
-func (q *queue) enter(w *waiter) *waiter {
+// enqueue adds a waiter, which may get its slot immediately. If the queue is then over its size, the last waiter of the longest flow
+// is refused, which may be w.
+func (q *queue) enqueue(w *waiter) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if w.flow.Second {
@@ -198,8 +192,8 @@ func (q *queue) enter(w *waiter) *waiter {
 		return w
 	}
 	for class := Login; class <= w.flow.Class; class++ {
-		if q.waiters.waiting(class) > class.share(q.limits.Queue) {
-			q.refuse(longest(w, q.waiters.of[class:]...))
+		if q.waiters.waiting(class) > class.limit(q.limits.Queue) {
+			q.refuse(lastOfLongest(w, q.waiters.first[class:]...))
 			q.grant()
 			break
 		}
@@ -207,24 +201,24 @@ func (q *queue) enter(w *waiter) *waiter {
 	return w
 }
 
-// refuse takes the place of a waiter.
+// refuse removes a waiter from the queue and wakes it.
 func (q *queue) refuse(w *waiter) {
 	q.waiters.remove(w)
 	w.refused = true
 	close(w.granted)
 }
 
-// grant gives what is free to those who are next. Where there are two slots or more, one of them is not for reauthentications, one
-// is not for costly hashes, and one is not for a source that has all others.
+// grant gives free slots to the next waiters. If there are at least two slots, reauthentications, costly hashes and a single source
+// each leave one slot to others.
 func (q *queue) grant() {
-	most := max(1, q.limits.Concurrency-1)
+	limit := max(1, q.limits.Concurrency-1)
 	for q.slots > 0 {
-		w, memory := q.waiters.next(q.reauths < most, most), q.memory
-		if costly := q.waiters.nextCostly(); costly != nil && q.costly < most && !q.yields(costly, w) {
+		w, memory := q.waiters.next(q.reauths < limit, limit), q.memory
+		if costly := q.waiters.nextCostly(); costly != nil && q.costly < limit && !q.yields(costly, w) {
 			switch {
 			case costly.memory <= q.memory:
 				w = costly
-			case q.costly == 0: // else it gets the memory of one that runs
+			case q.costly == 0: // reserve its memory; otherwise it gets the memory of the running costly hash
 				memory -= costly.memory
 			}
 		}
@@ -235,10 +229,11 @@ func (q *queue) grant() {
 	}
 }
 
-// yields reports whether a costly hash lets another one start before it: one that leaves nothing to others, neither a slot
-// nor memory, starts after as many others as there are slots, if so many wait.
+// yields reports whether a costly hash starts after another one. It yields if it would leave the others no slot or no memory, until
+// as many others have started as there are slots.
 func (q *queue) yields(costly, other *waiter) bool {
-	return other != nil && (q.limits.Concurrency == 1 || costly.memory+other.memory > q.total) && q.waiters.cheap < q.limits.Concurrency
+	return other != nil && (q.limits.Concurrency == 1 || costly.memory+other.memory > q.total) &&
+		q.waiters.sinceCostly < q.limits.Concurrency
 }
 
 // start gives a waiter its slot.
@@ -266,25 +261,25 @@ func isGranted(w *waiter) bool {
 }
 
 var (
-	errWaited = fmt.Errorf("%w: no slot was free in time", ErrBusy)
-	errFull   = fmt.Errorf("%w: the queue is full", ErrBusy)
+	errTimeout = fmt.Errorf("%w: no slot was free in time", ErrBusy)
+	errFull    = fmt.Errorf("%w: the queue is full", ErrBusy)
 )
 
-// wait returns the slot when the waiter has it, within Limits.MaxWait of its arrival. Errors: ErrBusy, or that of ctx.
+// wait waits until the waiter gets its slot, at most Limits.MaxWait after its arrival. Errors: ErrBusy, or that of ctx.
 func (s slot) wait(ctx context.Context, w *waiter) (slot, error) {
-	patience := time.NewTimer(s.q.limits.MaxWait - time.Since(s.arrived))
-	defer patience.Stop()
+	timer := time.NewTimer(s.q.limits.MaxWait - time.Since(s.arrived))
+	defer timer.Stop()
 	select {
 	case <-w.granted:
 	case <-ctx.Done():
-		if !s.q.leave(w) && !w.refused {
-			s.end()
+		if !s.q.abandon(w) && !w.refused {
+			s.release()
 		}
-		return slot{}, gaveUp(ctx)
-	case <-patience.C:
-		if s.q.leave(w) {
+		return slot{}, contextError(ctx)
+	case <-timer.C:
+		if s.q.abandon(w) {
 			s.q.observer.HashRefused(RefusedTimeout)
-			return slot{}, errWaited
+			return slot{}, errTimeout
 		}
 	}
 	if w.refused {
@@ -295,8 +290,8 @@ func (s slot) wait(ctx context.Context, w *waiter) (slot, error) {
 	return s, nil
 }
 
-// leave reports whether the waiter gave up before it had its slot or was refused.
-func (q *queue) leave(w *waiter) bool {
+// abandon removes a waiter. It returns false if the waiter already has its slot or was refused.
+func (q *queue) abandon(w *waiter) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if !q.waiters.remove(w) {
@@ -306,6 +301,6 @@ func (q *queue) leave(w *waiter) bool {
 	return true
 }
 
-func gaveUp(ctx context.Context) error {
+func contextError(ctx context.Context) error {
 	return fmt.Errorf("wait for a slot to hash: %w", ctx.Err())
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// recorder keeps what a Hasher tells its Observer.
+// recorder is an Observer that records its calls.
 type recorder struct {
 	mu      sync.Mutex
 	done    []waitedRan
@@ -33,7 +33,7 @@ func (r *recorder) HashRefused(reason string) {
 	r.refused = append(r.refused, reason)
 }
 
-// occupy takes all turns of the queue until the returned function is called.
+// occupy acquires all slots of the queue until release is called.
 func occupy(q *queue) (release func()) {
 	ended := make(chan struct{})
 	for range q.limits.Concurrency {
@@ -43,7 +43,7 @@ func occupy(q *queue) (release func()) {
 	return func() { close(ended) }
 }
 
-// call runs work of no length in the queue, and returns a function that waits for its error.
+// call starts a hash that takes no time, and returns a function that waits for its error.
 func call(ctx context.Context, q *queue) (result func() error) {
 	errs := make(chan error, 1)
 	go func() { errs <- q.run(ctx, Flow{}, 1, func() error { return nil }) }()
@@ -57,14 +57,14 @@ func TestQueueRunsAtMostConcurrency(t *testing.T) {
 		const calls, concurrency = 50, 3
 		q := newQueue(Limits{Concurrency: concurrency, Queue: calls, MaxWait: time.Hour}, int64(concurrency), nil)
 		start := time.Now()
-		var running, most atomic.Int64
+		var running, highest atomic.Int64
 		var group sync.WaitGroup
 		for range calls {
 			group.Go(func() {
 				err := q.run(t.Context(), Flow{}, 1, func() error {
 					now := running.Add(1)
 					defer running.Add(-1)
-					for seen := most.Load(); now > seen && !most.CompareAndSwap(seen, now); seen = most.Load() {
+					for h := highest.Load(); now > h && !highest.CompareAndSwap(h, now); h = highest.Load() {
 					}
 					<-time.After(time.Second)
 					return nil
@@ -75,10 +75,10 @@ func TestQueueRunsAtMostConcurrency(t *testing.T) {
 			})
 		}
 		group.Wait()
-		if most.Load() != concurrency {
-			t.Errorf("ran %d at once, want %d", most.Load(), concurrency)
+		if highest.Load() != concurrency {
+			t.Errorf("%d ran concurrently, want %d", highest.Load(), concurrency)
 		}
-		if took, want := time.Since(start), 17*time.Second; took != want { // 50 calls by 3, rounded up
+		if took, want := time.Since(start), 17*time.Second; took != want { // 50 calls / 3, rounded up
 			t.Errorf("took %s, want %s", took, want)
 		}
 	})
@@ -86,22 +86,22 @@ func TestQueueRunsAtMostConcurrency(t *testing.T) {
 
 func TestQueueRefusesAtOnceWhenFull(t *testing.T) {
 	t.Parallel()
-	for _, places := range []int{0, 1, 5} {
+	for _, size := range []int{0, 1, 5} {
 		synctest.Test(t, func(t *testing.T) {
-			var seen recorder
-			q := newQueue(Limits{Concurrency: 2, Queue: places, MaxWait: time.Hour}, 2, &seen)
+			var observed recorder
+			q := newQueue(Limits{Concurrency: 2, Queue: size, MaxWait: time.Hour}, 2, &observed)
 			release := occupy(q)
 			var waiting []func() error
-			for range places {
+			for range size {
 				waiting = append(waiting, call(t.Context(), q))
 			}
-			if q.waiting() != places || q.running.Load() != 2 {
-				t.Errorf("%d wait and %d run, want %d and 2", q.waiting(), q.running.Load(), places)
+			if q.waiting() != size || q.running.Load() != 2 {
+				t.Errorf("%d wait and %d run, want %d and 2", q.waiting(), q.running.Load(), size)
 			}
 
 			start := time.Now()
 			if err := call(t.Context(), q)(); !errors.Is(err, ErrBusy) {
-				t.Errorf("one too many: %v, want ErrBusy", err)
+				t.Errorf("one more: %v, want ErrBusy", err)
 			}
 			if time.Since(start) != 0 {
 				t.Errorf("the refusal took %s", time.Since(start))
@@ -109,14 +109,14 @@ func TestQueueRefusesAtOnceWhenFull(t *testing.T) {
 			release()
 			for _, result := range waiting {
 				if err := result(); err != nil {
-					t.Errorf("one who waited: %v", err)
+					t.Errorf("a waiting caller: %v", err)
 				}
 			}
-			if diff := cmp.Diff([]string{RefusedQueueFull}, seen.refused); diff != "" {
+			if diff := cmp.Diff([]string{RefusedQueueFull}, observed.refused); diff != "" {
 				t.Errorf("refusals (-want +got):\n%s", diff)
 			}
 			if q.waiting() != 0 {
-				t.Errorf("%d places are still taken", q.waiting())
+				t.Errorf("%d callers still wait", q.waiting())
 			}
 		})
 	}
@@ -125,19 +125,19 @@ func TestQueueRefusesAtOnceWhenFull(t *testing.T) {
 func TestQueueRefusesAfterMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var seen recorder
-		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: 3 * time.Second}, 1, &seen)
+		var observed recorder
+		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: 3 * time.Second}, 1, &observed)
 		defer occupy(q)()
 		start := time.Now()
 		err := call(t.Context(), q)()
 		if !errors.Is(err, ErrBusy) || time.Since(start) != 3*time.Second {
 			t.Errorf("%v after %s, want ErrBusy after 3s", err, time.Since(start))
 		}
-		if diff := cmp.Diff([]string{RefusedTimeout}, seen.refused); diff != "" {
+		if diff := cmp.Diff([]string{RefusedTimeout}, observed.refused); diff != "" {
 			t.Errorf("refusals (-want +got):\n%s", diff)
 		}
 		if q.waiting() != 0 {
-			t.Errorf("%d places are still taken", q.waiting())
+			t.Errorf("%d callers still wait", q.waiting())
 		}
 	})
 }
@@ -145,8 +145,8 @@ func TestQueueRefusesAfterMaxWait(t *testing.T) {
 func TestQueueHonorsTheCallersContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var seen recorder
-		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, 1, &seen)
+		var observed recorder
+		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, 1, &observed)
 		release := occupy(q)
 
 		canceled, cancel := context.WithCancel(t.Context())
@@ -166,12 +166,12 @@ func TestQueueHonorsTheCallersContext(t *testing.T) {
 
 		release()
 		synctest.Wait()
-		err = q.run(canceled, Flow{}, 1, func() error { t.Error("the work was done for a caller who had gone"); return nil })
+		err = q.run(canceled, Flow{}, 1, func() error { t.Error("the work was done for a canceled caller"); return nil })
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("canceled before: %v, want context.Canceled", err)
 		}
-		if len(seen.refused) != 0 || q.waiting() != 0 {
-			t.Errorf("refused %v, %d places taken; want none", seen.refused, q.waiting())
+		if len(observed.refused) != 0 || q.waiting() != 0 {
+			t.Errorf("refused %v, and %d callers wait; want none", observed.refused, q.waiting())
 		}
 	})
 }
@@ -183,14 +183,14 @@ func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
 		release := occupy(q)
 		order := make(chan int64, 3)
 		var group sync.WaitGroup
-		for _, turns := range []int64{3, 1, 2} {
+		for _, memory := range []int64{3, 1, 2} {
 			group.Go(func() {
-				_ = q.run(t.Context(), Flow{}, turns, func() error {
-					if turns == 3 && q.running.Load() != 1 {
-						t.Errorf("%d run beside the one that takes all turns", q.running.Load()-1)
+				_ = q.run(t.Context(), Flow{}, memory, func() error {
+					if memory == 3 && q.running.Load() != 1 {
+						t.Errorf("%d run next to the hash that needs all memory", q.running.Load()-1)
 					}
-					order <- turns
-					<-time.After(time.Duration(turns) * time.Second)
+					order <- memory
+					<-time.After(time.Duration(memory) * time.Second)
 					return nil
 				})
 			})
@@ -199,7 +199,7 @@ func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
 		release()
 		group.Wait()
 		if first := <-order; first != 3 || len(order) != 2 {
-			t.Errorf("served the one that takes %d first, and %d others; want 3 and 2", first, len(order))
+			t.Errorf("the first hash needs a memory of %d, and %d others ran; want 3 and 2", first, len(order))
 		}
 	})
 }
@@ -207,8 +207,8 @@ func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
 func TestQueueTellsHowLongItTook(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var seen recorder
-		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, 1, &seen)
+		var observed recorder
+		q := newQueue(Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, 1, &observed)
 		var group sync.WaitGroup
 		for range 2 {
 			group.Go(func() { _ = q.run(t.Context(), Flow{}, 1, func() error { <-time.After(2 * time.Second); return nil }) })
@@ -216,8 +216,8 @@ func TestQueueTellsHowLongItTook(t *testing.T) {
 		}
 		group.Wait()
 		want := []waitedRan{{0, 2 * time.Second}, {2 * time.Second, 2 * time.Second}}
-		if diff := cmp.Diff(want, seen.done); diff != "" {
-			t.Errorf("what was told (-want +got):\n%s", diff)
+		if diff := cmp.Diff(want, observed.done); diff != "" {
+			t.Errorf("the measured times (-want +got):\n%s", diff)
 		}
 	})
 }

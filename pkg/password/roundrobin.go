@@ -2,57 +2,58 @@ package password
 
 import "slices"
 
-// roundRobin serves flows in turn, by start-time fair queuing: the tag of a waiter is one above that of the one before it in its flow,
-// or above that of the last one served. So a flow with one waiter is next, however many wait in another flow. The zero value has
-// no waiters.
+// roundRobin serves flows round robin, by start-time fair queuing. The tag of a waiter is one above the tag of the waiter before it
+// in its flow, or one above the tag that was served last, whichever is larger. So the only waiter of a flow is next, regardless of
+// the length of other flows. The zero value has no waiters.
 type roundRobin struct {
-	last map[Flow]uint64 // the tag of the last waiter of each flow that waits
+	last map[Flow]uint64 // the tag of the last waiter of each waiting flow
 	now  uint64          // the tag of the waiter that was served last
 }
 
-// insert puts a waiter into a list behind those that come before it.
-func (r *roundRobin) insert(list *[]*waiter, came *waiter) {
+// insert adds a waiter to a list that is sorted by tags.
+func (r *roundRobin) insert(list *[]*waiter, w *waiter) {
 	if r.last == nil {
 		r.last = map[Flow]uint64{}
 	}
-	flow := came.flow.turn()
-	came.tag = max(r.now, r.last[flow]) + 1
-	r.last[flow] = came.tag
+	flow := w.flow.key()
+	w.tag = max(r.now, r.last[flow]) + 1
+	r.last[flow] = w.tag
 	at := len(*list)
-	for at > 0 && (*list)[at-1].tag > came.tag {
+	for at > 0 && (*list)[at-1].tag > w.tag {
 		at--
 	}
-	*list = slices.Insert(*list, at, came)
+	*list = slices.Insert(*list, at, w)
 }
 
-// served notes that a waiter of one of the lists was served.
+// served records that a waiter was served.
 func (r *roundRobin) served(w *waiter) { r.now = max(r.now, w.tag) }
 
-// left notes that a waiter is no longer in one of the lists, which are all that there are.
-func (r *roundRobin) left(gone *waiter, lists ...[]*waiter) {
-	flow := gone.flow.turn()
+// removed records that a waiter was removed from its list. The lists are all lists of r.
+func (r *roundRobin) removed(w *waiter, lists ...[]*waiter) {
+	flow := w.flow.key()
 	for _, list := range lists {
-		if slices.ContainsFunc(list, func(each *waiter) bool { return each.flow.turn() == flow }) {
+		if slices.ContainsFunc(list, func(other *waiter) bool { return other.flow.key() == flow }) {
 			return
 		}
 	}
 	delete(r.last, flow)
 }
 
-// longest returns the last waiter of the flow that has the most in the lists. Of flows that have as many it is that of came.
-func longest(came *waiter, lists ...[]*waiter) *waiter {
-	counts := map[Flow]int{}
+// lastOfLongest returns the last waiter of the longest flow in the lists. If several flows are the longest and the flow of w is one of
+// them, it is the flow of w.
+func lastOfLongest(w *waiter, lists ...[]*waiter) *waiter {
+	length := map[Flow]int{}
 	for _, list := range lists {
-		for _, each := range list {
-			counts[each.flow.turn()]++
+		for _, other := range list {
+			length[other.flow.key()]++
 		}
 	}
-	last := came
+	last := w
 	for _, list := range lists {
-		for _, each := range list {
-			flow, most := each.flow.turn(), last.flow.turn()
-			if counts[flow] > counts[most] || flow == most && each.tag > last.tag {
-				last = each
+		for _, other := range list {
+			flow, longest := other.flow.key(), last.flow.key()
+			if length[flow] > length[longest] || flow == longest && other.tag > last.tag {
+				last = other
 			}
 		}
 	}

@@ -9,34 +9,33 @@ import (
 )
 
 const (
-	// hangTime is how long a hash may take in the process before that is taken for hung. What a hash may cost is bounded by the
-	// time of a request, which is a fifth of it.
-	hangTime = 10 * time.Second
-	// minRestart is the delay after a process that could not be started. It doubles with each further one, up to maxRestart.
+	// responseTimeout is how long the process may take for a hash before it is killed. It is about five times the time of a request,
+	// which bounds the cost of a hash.
+	responseTimeout = 10 * time.Second
+	// minRestart is the delay after a failed start. It doubles with each further failure, up to maxRestart.
 	minRestart = time.Second
 	maxRestart = 10 * time.Second
 )
 
-// StartError tells that no process hashes, as none can be started. It is an ErrBusy too: the same call may succeed later.
+// StartError means that the hashing process can't be started. It wraps ErrBusy: the same call may succeed later.
 type StartError struct {
-	// Retry is the time until the next try. Nothing is started before.
-	Retry time.Duration
+	Retry time.Duration // the time until the next attempt to start a process
 	Err   error
 }
 
-// Error tells why, and what to do about it.
+// Error returns the cause and what to do about it.
 func (e *StartError) Error() string {
-	return fmt.Sprintf("the process that hashes passwords can't be started: %v; %s", e.Err, advice(e.Err))
+	return fmt.Sprintf("the hashing process can't be started: %v; %s", e.Err, advice(e.Err))
 }
 
 // Unwrap returns ErrBusy and the cause.
 func (e *StartError) Unwrap() []error { return []error{ErrBusy, e.Err} }
 
-// advice tells what to do so that a process can be started.
+// advice returns what an operator can do about a failed start.
 func advice(err error) string {
 	switch {
 	case errors.Is(err, os.ErrNotExist), errors.Is(err, os.ErrPermission), errors.Is(err, syscall.ENOEXEC):
-		return "see that the file of this program is there and may be executed, and restart the service"
+		return "check that the file of this program exists and is executable, and restart the service"
 	case errors.Is(err, syscall.ENOMEM):
 		return "give the service more memory"
 	case errors.Is(err, syscall.EAGAIN):
@@ -44,42 +43,42 @@ func advice(err error) string {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "raise the limit of open files (ulimit -n)"
 	default:
-		return "see the log for how it ended"
+		return "see the log for its exit status"
 	}
 }
 
-// restarts says when a process may be started. The zero value allows one now.
-type restarts struct {
-	failures int // in a row
+// startBackoff decides when a process may be started. The zero value allows a start now.
+type startBackoff struct {
+	failures int // consecutive
 	earliest time.Time
-	err      error // the last one
+	err      error // of the last failure
 }
 
-// check returns a StartError before the next try is due.
-func (r *restarts) check() error {
-	if wait := time.Until(r.earliest); wait > 0 {
-		return &StartError{Retry: wait, Err: r.err}
+// check returns a StartError until the next attempt is due.
+func (b *startBackoff) check() error {
+	if wait := time.Until(b.earliest); wait > 0 {
+		return &StartError{Retry: wait, Err: b.err}
 	}
 	return nil
 }
 
-// worked notes that a process has answered.
-func (r *restarts) worked() { *r = restarts{} }
+// reset records that a process has responded.
+func (b *startBackoff) reset() { *b = startBackoff{} }
 
-// failed notes that a process could not be started.
-func (r *restarts) failed(err error) *StartError {
-	r.err = err
-	delay := min(minRestart<<min(r.failures, 10), maxRestart)
-	r.failures++
-	r.earliest = time.Now().Add(delay)
+// failed records that a process could not be started.
+func (b *startBackoff) failed(err error) *StartError {
+	b.err = err
+	delay := min(minRestart<<min(b.failures, 10), maxRestart)
+	b.failures++
+	b.earliest = time.Now().Add(delay)
 	return &StartError{Retry: delay, Err: err}
 }
 
-// ended notes that a process ended before it answered anything. The first one may have been hit by chance.
-func (r *restarts) ended(err error) {
-	if r.failures > 0 {
-		_ = r.failed(err) // the next caller is told
+// exitedEarly records that a process exited before its first response. The first time may be an accident and causes no delay.
+func (b *startBackoff) exitedEarly(err error) {
+	if b.failures > 0 {
+		_ = b.failed(err) // the next call of check returns it
 		return
 	}
-	r.failures = 1
+	b.failures = 1
 }

@@ -13,28 +13,28 @@ import (
 	"time"
 )
 
-const kettles = "seven green kettles sing"
+const examplePassword = "seven green kettles sing"
 
-// TestAStoppedProcessIsReplaced has one hash in a process that was stopped, and then asks for another one.
+// TestAStoppedProcessIsReplaced stops a process, requests a hash from it, and then another hash.
 func TestAStoppedProcessIsReplaced(t *testing.T) {
 	t.Parallel()
-	p, started, ended := hashing(t)
-	h := delegating(t, cheap, p)
-	if _, err := h.Hash(t.Context(), Flow{}, kettles); err != nil {
+	p, started, exits := startProcess(t)
+	h := newHasherWith(t, lowCost, p)
+	if _, err := h.Hash(t.Context(), Flow{}, examplePassword); err != nil {
 		t.Fatal(err)
 	}
-	p.waitFor(300 * time.Millisecond)
+	p.timeout = 300 * time.Millisecond
 	if err := started()[0].Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := h.Hash(t.Context(), Flow{}, kettles); !errors.Is(err, ErrBusy) {
-		t.Errorf("the hash that it has ends with %v, want ErrBusy", err)
+	if _, err := h.Hash(t.Context(), Flow{}, examplePassword); !errors.Is(err, ErrBusy) {
+		t.Errorf("the hash of the stopped process: %v, want ErrBusy", err)
 	}
-	if err := <-ended; !strings.Contains(err.Error(), "killed") || !strings.Contains(err.Error(), "after 300ms without an answer") {
-		t.Errorf("the end is told as %v", err)
+	if err := <-exits; !strings.Contains(err.Error(), "killed") || !strings.Contains(err.Error(), "after 300ms without a response") {
+		t.Errorf("OnExit gets %v", err)
 	}
-	p.waitFor(busyTime)
-	if err := eventuallyHashes(h, kettles); err != nil {
+	p.timeout = busyTimeout
+	if err := eventuallyHashes(h, examplePassword); err != nil {
 		t.Errorf("the next hash: %v", err)
 	}
 	if n := len(started()); n != 2 {
@@ -42,101 +42,100 @@ func TestAStoppedProcessIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAProcessThatNeverAnswersIsNotStartedAtOnceAgain has the first two give no answer.
+// TestAProcessThatNeverAnswersIsNotStartedAtOnceAgain starts two processes that never respond.
 func TestAProcessThatNeverAnswersIsNotStartedAtOnceAgain(t *testing.T) {
 	t.Parallel()
-	p, started, ended := serving(t, "never")
-	p.hang = 50 * time.Millisecond
-	h := delegating(t, cheap, p)
+	p, started, exits := startProcessThat(t, "never")
+	p.timeout = 50 * time.Millisecond
+	h := newHasherWith(t, lowCost, p)
 	for range 2 {
-		if _, err := h.Hash(t.Context(), Flow{}, kettles); !errors.Is(err, ErrBusy) || errors.As(err, new(*StartError)) {
-			t.Errorf("Hash = %v, want an ErrBusy of a process that runs", err)
+		if _, err := h.Hash(t.Context(), Flow{}, examplePassword); !errors.Is(err, ErrBusy) || errors.As(err, new(*StartError)) {
+			t.Errorf("Hash = %v, want ErrBusy that is not a StartError", err)
 		}
-		if err := <-ended; !strings.Contains(err.Error(), "without an answer") {
-			t.Errorf("the end is told as %v", err)
+		if err := <-exits; !strings.Contains(err.Error(), "without a response") {
+			t.Errorf("OnExit gets %v", err)
 		}
 	}
-	_, err := h.Hash(t.Context(), Flow{}, kettles)
+	_, err := h.Hash(t.Context(), Flow{}, examplePassword)
 	var failure *StartError
 	if !errors.As(err, &failure) || failure.Retry <= 0 || failure.Retry > maxRestart {
-		t.Errorf("Hash = %v, want a StartError with the time of the next try", err)
+		t.Errorf("Hash = %v, want a StartError with the time until the next attempt", err)
 	}
 	if n := len(started()); n != 2 {
 		t.Errorf("%d processes were started, want 2", n)
 	}
 }
 
-// TestAProcessThatEndsAtOnceIsStartedAFewTimesOnly asks for hashes for some time.
+// TestAProcessThatEndsAtOnceIsStartedAFewTimesOnly requests hashes in a loop for some seconds.
 func TestAProcessThatEndsAtOnceIsStartedAFewTimesOnly(t *testing.T) {
 	t.Parallel()
-	p, started, _ := serving(t, "exit")
-	h := delegating(t, cheap, p)
-	begun := time.Now()
-	for time.Since(begun) < 3*minRestart {
-		if _, err := h.Hash(t.Context(), Flow{}, kettles); !errors.Is(err, ErrBusy) {
+	p, started, _ := startProcessThat(t, "exit")
+	h := newHasherWith(t, lowCost, p)
+	start := time.Now()
+	for time.Since(start) < 3*minRestart {
+		if _, err := h.Hash(t.Context(), Flow{}, examplePassword); !errors.Is(err, ErrBusy) {
 			t.Fatalf("Hash = %v, want ErrBusy", err)
 		}
 	}
-	// The first one, another one at once, and one 2 s later.
-	if n := len(started()); n > 3+int(time.Since(begun)/(3*minRestart)) {
-		t.Errorf("%d processes were started in %s", n, time.Since(begun))
+	// The first process, another immediately, and one 2 s later.
+	if n := len(started()); n > 3+int(time.Since(start)/(3*minRestart)) {
+		t.Errorf("%d processes were started in %s", n, time.Since(start))
 	}
 }
 
-// TestAProcessThatCannotBeStartedIsTriedAgainAfterADelay asks for many hashes while the program is missing, and for one when it
-// is there.
+// TestAProcessThatCannotBeStartedIsTriedAgainAfterADelay requests many hashes while the program is missing, and one after it was
+// created.
 func TestAProcessThatCannotBeStartedIsTriedAgainAfterADelay(t *testing.T) {
 	t.Parallel()
-	var tries, told atomic.Int32
+	var attempts, failures atomic.Int32
 	program := filepath.Join(t.TempDir(), "missing")
-	p := &Process{
+	p := NewProcess(ProcessConfig{
 		Command: func() *exec.Cmd {
-			tries.Add(1)
+			attempts.Add(1)
 			cmd := exec.Command(program)
 			cmd.Env, cmd.Stderr = []string{"SERVE_HASHES=yes"}, os.Stderr
 			return cmd
 		},
-		Unstarted: func(err *StartError) {
-			told.Add(1)
+		OnStartError: func(err *StartError) {
+			failures.Add(1)
 			if !errors.Is(err, os.ErrNotExist) || err.Retry != minRestart {
-				t.Errorf("it is told of %v and a delay of %s", err, err.Retry)
+				t.Errorf("OnStartError gets %v with a delay of %s", err, err.Retry)
 			}
 		},
-	}
+	})
 	t.Cleanup(p.Close)
-	var seen recorder
-	h := newHasher(t, cheap, ample, &seen)
-	h.Delegate(p)
-	begun := time.Now()
+	var observed recorder
+	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits, Process: p, Observer: &observed})
+	start := time.Now()
 	hashes := 0
-	for ; time.Since(begun) < minRestart/2; hashes++ {
-		if _, err := h.Hash(context.Background(), Flow{}, kettles); !errors.Is(err, ErrBusy) || !errors.As(err, new(*StartError)) {
+	for ; time.Since(start) < minRestart/2; hashes++ {
+		if _, err := h.Hash(context.Background(), Flow{}, examplePassword); !errors.Is(err, ErrBusy) || !errors.As(err, new(*StartError)) {
 			t.Fatalf("Hash = %v, want a StartError", err)
 		}
 	}
-	if tries.Load() != 1 || told.Load() != 1 {
-		t.Errorf("for %d hashes it was started %d times and told of %d times, want once", hashes, tries.Load(), told.Load())
+	if attempts.Load() != 1 || failures.Load() != 1 {
+		t.Errorf("for %d hashes, %d attempts and %d calls of OnStartError, want one of each", hashes, attempts.Load(), failures.Load())
 	}
-	for _, reason := range seen.refused {
+	for _, reason := range observed.refused {
 		if reason != RefusedStart {
-			t.Errorf("the observer is told of a refusal for %q, want %q", reason, RefusedStart)
+			t.Errorf("the observer gets the reason %q, want %q", reason, RefusedStart)
 		}
 	}
 	if err := os.Symlink(os.Args[0], program); err != nil {
 		t.Fatal(err)
 	}
 	for {
-		_, err := h.Hash(context.Background(), Flow{}, kettles)
+		_, err := h.Hash(context.Background(), Flow{}, examplePassword)
 		if err == nil {
 			break
 		}
-		if time.Since(begun) > time.Minute {
-			t.Fatalf("a program that is there is not started: %v", err)
+		if time.Since(start) > time.Minute {
+			t.Fatalf("an existing program is not started: %v", err)
 		}
 		<-time.After(10 * time.Millisecond)
 	}
-	if tries.Load() != 2 {
-		t.Errorf("it was started %d times, want 2", tries.Load())
+	if attempts.Load() != 2 {
+		t.Errorf("%d attempts, want 2", attempts.Load())
 	}
 }
 
@@ -149,7 +148,7 @@ func TestAStartErrorSaysWhatToDo(t *testing.T) {
 	} {
 		err := error(&StartError{Err: &os.PathError{Op: "fork/exec", Path: "/proc/self/exe", Err: cause}})
 		if text := err.Error(); !strings.Contains(text, want) || !strings.Contains(text, cause.Error()) {
-			t.Errorf("%q does not say %q", text, want)
+			t.Errorf("%q does not contain %q", text, want)
 		}
 		if !errors.Is(err, cause) || !errors.Is(err, ErrBusy) {
 			t.Errorf("%v is neither %v nor ErrBusy", err, cause)
@@ -157,24 +156,17 @@ func TestAStartErrorSaysWhatToDo(t *testing.T) {
 	}
 }
 
-// TestTheDelayGrows has no process start.
+// TestTheDelayGrows simulates failed starts.
 func TestTheDelayGrows(t *testing.T) {
 	t.Parallel()
-	var r restarts
+	var b startBackoff
 	for _, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
-		if got := r.failed(syscall.ENOMEM).Retry; got != want*time.Second {
+		if got := b.failed(syscall.ENOMEM).Retry; got != want*time.Second {
 			t.Errorf("the delay is %s, want %s", got, want*time.Second)
 		}
 	}
-	r.worked()
-	if err := r.check(); err != nil {
-		t.Errorf("after a process that worked: %v", err)
+	b.reset()
+	if err := b.check(); err != nil {
+		t.Errorf("after a response: %v", err)
 	}
-}
-
-// waitFor sets how long the process may take for a hash.
-func (p *Process) waitFor(d time.Duration) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.hang = d
 }

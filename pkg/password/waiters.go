@@ -10,83 +10,83 @@ import (
 type waiter struct {
 	flow    Flow
 	memory  int64
-	costly  bool          // the hash has had a slot, and was found to be costly
-	tag     uint64        // its turn, see rotation
-	granted chan struct{} // closed when the slot is the caller's, or when it is refused
-	refused bool          // its place went to a flow with fewer waiters
+	costly  bool          // the hash had a slot, and turned out to be costly
+	tag     uint64        // the position in its list, see roundRobin
+	granted chan struct{} // closed when the caller gets the slot or is refused
+	refused bool          // it was the last of the longest flow when the queue was full
 }
 
 // waiters are the callers that wait. The zero value has none.
 type waiters struct {
-	second []*waiter // for the second hash of a request: they come before all others
+	second []*waiter // for the second hash of a request: they are served before all others
 
-	of     [classes][]*waiter // for the first hash
-	turns  roundRobin         // of these
-	others int                // hashes of other classes that started since the last reauthentication
+	first       [classes][]*waiter // for the first hash of a request
+	firstOrder  roundRobin
+	sinceReauth int // hashes of other classes that started since the last reauthentication
 
-	running map[netip.Prefix]int // hashes that run, by source
-	recent  [2]arrival           // the last one of each of the two sources that came last
+	running map[netip.Prefix]int // running hashes by source
+	recent  [2]arrival           // the last arrivals of the two most recent sources
 
 	costly      []*waiter // for a costly hash
-	costlyTurns roundRobin
-	cheap       int // other hashes that started since the last costly one
+	costlyOrder roundRobin
+	sinceCostly int // other hashes that started since the last costly one
 }
 
-// arrival is when a source came last.
+// arrival is the time of the last request of a source.
 type arrival struct {
 	source netip.Prefix
 	at     time.Time
 }
 
-// alone is how long after the last hash of another source a source may use all slots.
-const alone = 10 * time.Second
+// otherSourceWindow is the time after the last arrival of another source after which a source may use all slots.
+const otherSourceWindow = 10 * time.Second
 
-// add has a waiter wait for its first hash.
-func (w *waiters) add(came *waiter) {
-	w.turns.insert(&w.of[came.flow.Class], came)
-	if w.recent[0].source != came.flow.Source {
-		w.recent[1] = w.recent[0]
+// add adds a waiter for the first hash of a request.
+func (ws *waiters) add(w *waiter) {
+	ws.firstOrder.insert(&ws.first[w.flow.Class], w)
+	if ws.recent[0].source != w.flow.Source {
+		ws.recent[1] = ws.recent[0]
 	}
-	w.recent[0] = arrival{came.flow.Source, time.Now()}
+	ws.recent[0] = arrival{w.flow.Source, time.Now()}
 }
 
-// fills reports whether a source has as many slots as it may have while other sources use the queue too.
-func (w *waiters) fills(source netip.Prefix, most int) bool {
-	return w.running[source] >= most && slices.ContainsFunc(w.recent[:], func(other arrival) bool {
-		return other.source != source && time.Since(other.at) < alone
+// atLimit reports whether a source has all slots that it may have while other sources use the queue.
+func (ws *waiters) atLimit(source netip.Prefix, limit int) bool {
+	return ws.running[source] >= limit && slices.ContainsFunc(ws.recent[:], func(other arrival) bool {
+		return other.source != source && time.Since(other.at) < otherSourceWindow
 	})
 }
 
-// addCostly has a waiter wait for its costly hash.
-func (w *waiters) addCostly(came *waiter) { w.costlyTurns.insert(&w.costly, came) }
+// addCostly adds a waiter for a costly hash.
+func (ws *waiters) addCostly(w *waiter) { ws.costlyOrder.insert(&ws.costly, w) }
 
-// waiting returns how many wait for their first slot, of a class and those after it.
-func (w *waiters) waiting(from Class) int {
+// waiting returns how many waiters for a first hash are of a class or a class after it.
+func (ws *waiters) waiting(from Class) int {
 	n := 0
-	for _, list := range w.of[from:] {
+	for _, list := range ws.first[from:] {
 		n += len(list)
 	}
 	return n
 }
 
-// all returns how many wait.
-func (w *waiters) all() int { return len(w.second) + w.waiting(Login) + len(w.costly) }
+// count returns the number of waiters.
+func (ws *waiters) count() int { return len(ws.second) + ws.waiting(Login) + len(ws.costly) }
 
-// next returns the next waiter whose hash is not known to be costly, or nil if there is none. Of two classes it is the one
-// with the lower tag. While others wait, three of their hashes start between two reauthentications. It is not a
-// reauthentication unless reauthenticate is true, and not of a source that has most slots while other sources use the queue.
-func (w *waiters) next(reauthenticate bool, most int) *waiter {
-	for _, second := range w.second {
+// next returns the next waiter whose hash is not known to be costly, or nil. Second hashes come first, then the lowest tag of all
+// classes. While other classes wait, three of their hashes start between two reauthentications. Two kinds of waiters are skipped:
+// reauthentications if reauthenticate is false, and sources that are at their limit of slots.
+func (ws *waiters) next(reauthenticate bool, limit int) *waiter {
+	for _, second := range ws.second {
 		if second.flow.Class != Reauthentication || reauthenticate {
 			return second
 		}
 	}
 	var first *waiter
-	for class, list := range w.of {
-		if Class(class) == Reauthentication && (!reauthenticate || first != nil && w.others < othersBetween) {
+	for class, list := range ws.first {
+		if Class(class) == Reauthentication && (!reauthenticate || first != nil && ws.sinceReauth < othersPerReauthentication) {
 			continue
 		}
-		at := slices.IndexFunc(list, func(each *waiter) bool { return !w.fills(each.flow.Source, most) })
+		at := slices.IndexFunc(list, func(w *waiter) bool { return !ws.atLimit(w.flow.Source, limit) })
 		if at >= 0 && (first == nil || list[at].tag < first.tag) {
 			first = list[at]
 		}
@@ -94,62 +94,62 @@ func (w *waiters) next(reauthenticate bool, most int) *waiter {
 	return first
 }
 
-// nextCostly returns the costly hash that is next, or nil if there is none.
-func (w *waiters) nextCostly() *waiter {
-	if len(w.costly) == 0 {
+// nextCostly returns the next waiter for a costly hash, or nil.
+func (ws *waiters) nextCostly() *waiter {
+	if len(ws.costly) == 0 {
 		return nil
 	}
-	return w.costly[0]
+	return ws.costly[0]
 }
 
-// started notes that the hash of a waiter starts.
-func (w *waiters) started(next *waiter) {
-	if w.running == nil {
-		w.running = map[netip.Prefix]int{}
+// started records that the hash of a waiter starts.
+func (ws *waiters) started(w *waiter) {
+	if ws.running == nil {
+		ws.running = map[netip.Prefix]int{}
 	}
-	w.running[next.flow.Source]++
-	if next.costly { // of which only the cost was unknown when it started first
-		w.costlyTurns.served(next)
-		w.cheap = 0
+	ws.running[w.flow.Source]++
+	if w.costly { // its flow was counted when it got its first slot
+		ws.costlyOrder.served(w)
+		ws.sinceCostly = 0
 		return
 	}
-	w.cheap++
-	w.turns.served(next)
+	ws.sinceCostly++
+	ws.firstOrder.served(w)
 	switch {
-	case next.flow.Class != Reauthentication:
-		w.others++
-	case next.flow.Second: // three more of other classes are due for it
-		w.others -= othersBetween
+	case w.flow.Class != Reauthentication:
+		ws.sinceReauth++
+	case w.flow.Second: // three more hashes of other classes are due
+		ws.sinceReauth -= othersPerReauthentication
 	default:
-		w.others = 0
+		ws.sinceReauth = 0
 	}
 }
 
-// ended notes that a hash of a source has ended.
-func (w *waiters) ended(source netip.Prefix) {
-	if w.running[source]--; w.running[source] == 0 {
-		delete(w.running, source)
+// ended records that a hash of a source has ended.
+func (ws *waiters) ended(source netip.Prefix) {
+	if ws.running[source]--; ws.running[source] == 0 {
+		delete(ws.running, source)
 	}
 }
 
-// remove reports whether the waiter still waited.
-func (w *waiters) remove(gone *waiter) bool {
+// remove removes a waiter, and reports whether it was waiting.
+func (ws *waiters) remove(w *waiter) bool {
 	switch {
-	case gone.flow.Second && !gone.costly:
-		return removeFrom(&w.second, gone)
-	case gone.costly:
-		removed := removeFrom(&w.costly, gone)
-		w.costlyTurns.left(gone, w.costly)
+	case w.flow.Second && !w.costly:
+		return removeFrom(&ws.second, w)
+	case w.costly:
+		removed := removeFrom(&ws.costly, w)
+		ws.costlyOrder.removed(w, ws.costly)
 		return removed
 	default:
-		removed := removeFrom(&w.of[gone.flow.Class], gone)
-		w.turns.left(gone, w.of[:]...)
+		removed := removeFrom(&ws.first[w.flow.Class], w)
+		ws.firstOrder.removed(w, ws.first[:]...)
 		return removed
 	}
 }
 
-func removeFrom(list *[]*waiter, gone *waiter) bool {
-	at := slices.Index(*list, gone)
+func removeFrom(list *[]*waiter, w *waiter) bool {
+	at := slices.Index(*list, w)
 	if at < 0 {
 		return false
 	}

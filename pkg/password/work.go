@@ -1,14 +1,14 @@
 package password
 
-// computer is what it takes to compute a hash. Its methods are called by many goroutines at once.
+// computer computes hashes. Its methods are called concurrently.
 type computer interface {
-	// derive returns the key that the password has by the parameters and the salt of the hash.
+	// derive returns the key of the password by the parameters and the salt of the hash.
 	derive(hash argon2id, password string) ([]byte, error)
 	// matches reports whether the stored hash is that of the password.
 	matches(s Stored, password string) (bool, error)
 }
 
-// inProcess does the work in this process.
+// inProcess computes hashes in this process.
 type inProcess struct{}
 
 func (inProcess) derive(hash argon2id, password string) ([]byte, error) {

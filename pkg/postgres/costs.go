@@ -72,7 +72,7 @@ func (db *DB) hashCostsAfter(ctx context.Context, last *uuid.UUID, sums map[user
 		greatest uuid.UUID
 	}
 	groups, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (g group, err error) {
-		return g, row.Scan(&g.cost.Came, &g.cost.Now, &g.n, &g.greatest)
+		return g, row.Scan(&g.cost.Imported, &g.cost.Current, &g.n, &g.greatest)
 	}, hashCostsQuery, *last, costBatch)
 	for _, g := range groups {
 		sums[g.cost] += g.n

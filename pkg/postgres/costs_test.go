@@ -45,14 +45,14 @@ func TestHashCostsAreCounted(t *testing.T) {
 	const today = "$argon2id$v=19$m=19456,t=2,p=1"
 	want := []user.HashCost{
 		{Accounts: 3}, // made here, by whatever parameters
-		{Came: "$argon2i$v=19$m=512,t=2,p=2", Now: "$argon2i$v=19$m=512,t=2,p=2", Accounts: 1},
-		{Came: "$2b$12", Now: "$2b$12", Accounts: 2},
-		{Came: "$2b$12", Now: today, Accounts: 2},
-		{Came: "$2y$10", Now: "$2y$10", Accounts: 1},
-		{Came: "pbkdf2_sha256$600000", Now: "pbkdf2_sha256$600000", Accounts: 1},
-		{Came: "$pbkdf2-sha256$29000", Now: "$pbkdf2-sha256$29000", Accounts: 1},
+		{Imported: "$argon2i$v=19$m=512,t=2,p=2", Current: "$argon2i$v=19$m=512,t=2,p=2", Accounts: 1},
+		{Imported: "$2b$12", Current: "$2b$12", Accounts: 2},
+		{Imported: "$2b$12", Current: today, Accounts: 2},
+		{Imported: "$2y$10", Current: "$2y$10", Accounts: 1},
+		{Imported: "pbkdf2_sha256$600000", Current: "pbkdf2_sha256$600000", Accounts: 1},
+		{Imported: "$pbkdf2-sha256$29000", Current: "$pbkdf2-sha256$29000", Accounts: 1},
 	}
-	less := func(a, b user.HashCost) bool { return a.Came+a.Now < b.Came+b.Now }
+	less := func(a, b user.HashCost) bool { return a.Imported+a.Current < b.Imported+b.Current }
 	if diff := cmp.Diff(want, got, cmpopts.SortSlices(less)); diff != "" {
 		t.Errorf("counts (-want +got):\n%s", diff)
 	}
@@ -68,8 +68,8 @@ func TestManyHashCostsAreCountedInPortions(t *testing.T) {
 		INSERT INTO credentials (user_id, password_hash, changed_at, imported_prefix)
 		SELECT id, '$2b$12$' || id, now(), CASE WHEN email::int > 100 THEN '$2b$12$' || CASE WHEN email::int % 2 = 0 THEN id::text ELSE 'x' END END FROM users`)
 	got, err := db.HashCosts(t.Context())
-	want := []user.HashCost{{Accounts: 100}, {Came: "$2b$12", Now: "$2b$12", Accounts: 19900}}
-	less := func(a, b user.HashCost) bool { return a.Came < b.Came }
+	want := []user.HashCost{{Accounts: 100}, {Imported: "$2b$12", Current: "$2b$12", Accounts: 19900}}
+	less := func(a, b user.HashCost) bool { return a.Imported < b.Imported }
 	if diff := cmp.Diff(want, got, cmpopts.SortSlices(less)); diff != "" || err != nil {
 		t.Errorf("counts (-want +got), %v:\n%s", err, diff)
 	}

@@ -60,7 +60,9 @@ func after(d time.Duration) func(context.Context) error {
 func counting(t *testing.T, answer func(context.Context) error, test func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		hasher, err := password.NewHasher(password.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1}, password.Limits{Concurrency: 1, MaxWait: 1}, nil)
+		hasher, err := password.NewHasher(password.Config{
+			Params: password.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1}, Limits: password.Limits{Concurrency: 1, MaxWait: 1},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,8 +34,10 @@ type memory struct {
 
 func newMemory(t *testing.T) (*memory, *Service) {
 	t.Helper()
-	hasher, err := password.NewHasher(password.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1},
-		password.Limits{Concurrency: 1, Queue: 8, MaxWait: time.Second}, nil)
+	hasher, err := password.NewHasher(password.Config{
+		Params: password.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1},
+		Limits: password.Limits{Concurrency: 1, Queue: 8, MaxWait: time.Second},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

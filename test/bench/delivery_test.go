@@ -110,8 +110,10 @@ func (c confirms) EventFailed(string)                   {}
 // account makes an account, and returns what gives it another name.
 func account(b *testing.B, db *postgres.DB) (rename func(name string)) {
 	b.Helper()
-	hasher, err := password.NewHasher(password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
-		password.Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute}, unobserved{})
+	hasher, err := password.NewHasher(password.Config{
+		Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
+		Limits: password.Limits{Concurrency: 1, Queue: 1, MaxWait: time.Minute},
+	})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -45,7 +45,7 @@ var places = []place{
 // edit replaces a part of a file of the source, which has to be there.
 type edit struct{ file, before, after string }
 
-var hashHere = edit{"cmd/user-service/service.go", "hasher.Delegate(hashing)", "_ = hashing"}
+var hashHere = edit{"cmd/user-service/service.go", "hashConfig.Process = hashing", "_ = hashing"}
 
 // hashBehind has each hash computed by a thread of its own, as far behind as the second process is. The thread ends with the hash.
 var hashBehind = []edit{

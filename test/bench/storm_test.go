@@ -73,8 +73,10 @@ func stormEmail(account int) string { return fmt.Sprintf("user-%d@example.com", 
 // fill makes the accounts, with hashes by the program's defaults, and logs one in.
 func fill(b *testing.B, db *postgres.DB) (accessToken string) {
 	b.Helper()
-	hasher, err := password.NewHasher(password.Params{MemoryKiB: 19456, Iterations: 2, Parallelism: 1},
-		password.Limits{Concurrency: 1, MaxWait: time.Minute}, nil)
+	hasher, err := password.NewHasher(password.Config{
+		Params: password.Params{MemoryKiB: 19456, Iterations: 2, Parallelism: 1},
+		Limits: password.Limits{Concurrency: 1, MaxWait: time.Minute},
+	})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -67,7 +67,8 @@ type slot struct {
 func newPeople(t *testing.T, r *replica.Replica, dsn string) *people {
 	t.Helper()
 	params := password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}
-	hasher, err := password.NewHasher(params, password.Limits{Concurrency: 1, Queue: 64, MaxWait: time.Minute}, unobserved{})
+	limits := password.Limits{Concurrency: 1, Queue: 64, MaxWait: time.Minute}
+	hasher, err := password.NewHasher(password.Config{Params: params, Limits: limits})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,11 +86,6 @@ func newPeople(t *testing.T, r *replica.Replica, dsn string) *people {
 	p.call("PUT", "/roles/reader", first.access, `{"permissions": ["users:read", "roles:read", "audit:read"]}`, 200)
 	return p
 }
-
-type unobserved struct{}
-
-func (unobserved) HashDone(time.Duration, time.Duration) {}
-func (unobserved) HashRefused(string)                    {}
 
 // get returns the account of a slot.
 func (p *people) get(k kind, n int) person {

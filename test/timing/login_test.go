@@ -104,8 +104,10 @@ func (s noDummy) Credential(ctx context.Context, email string) (user.Credential,
 
 func cheapHash(t *testing.T) string {
 	t.Helper()
-	cheap, err := password.NewHasher(password.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1},
-		password.Limits{Concurrency: 1, MaxWait: time.Minute}, nil)
+	cheap, err := password.NewHasher(password.Config{
+		Params: password.Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1},
+		Limits: password.Limits{Concurrency: 1, MaxWait: time.Minute},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -37,7 +37,9 @@ const hashTime = 10 * time.Millisecond
 func newHasher(t *testing.T, about time.Duration) *password.Hasher {
 	t.Helper()
 	for cost := (password.Params{MemoryKiB: 1024, Iterations: 64, Parallelism: 1}); ; cost.Iterations /= 2 {
-		hasher, err := password.NewHasher(cost, password.Limits{Concurrency: 1, Queue: 100, MaxWait: time.Minute}, nil)
+		hasher, err := password.NewHasher(password.Config{
+			Params: cost, Limits: password.Limits{Concurrency: 1, Queue: 100, MaxWait: time.Minute},
+		})
 		if err != nil {
 			t.Fatal(err)
 		}

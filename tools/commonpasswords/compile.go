@@ -60,7 +60,7 @@ func compile(words, phrases []string) []string {
 
 // isNeedless reports whether a word is refused by another rule than the list.
 func isNeedless(word string) bool {
-	weak, found := errors.AsType[*password.PolicyError](password.Policy{MinLength: password.MinMinLength}.Check(word))
+	weak, found := errors.AsType[*password.PolicyError](password.Policy{MinLength: password.MinLengthFloor}.Check(word))
 	return found && weak.Reason != password.Common
 }
 
