@@ -28,7 +28,7 @@ func (db *DB) RecordAudit(ctx context.Context, entry user.Audit) error {
 	if entry.Action == user.LoginFailed { // a refused login needs no other connections than one that is let through
 		pool = db.logins
 	}
-	return inTx(ctx, pool, "note something", func(tx pgx.Tx) error { return appendAudit(ctx, tx, entry) })
+	return inTx(ctx, pool, "record an audit entry", func(tx *transaction) error { return appendAudit(ctx, tx, entry) })
 }
 
 // auditEntry are the values of an entry: $1 action, $2 actor_id, $3 actor, $4 user_id, $5 ip, $6 request_id, $7 detail,

@@ -104,7 +104,7 @@ func expired(table, condition string) string {
 func (r *Cleaner) batch(ctx context.Context, work func(context.Context, pgx.Tx) (int64, error)) (done int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	err = r.DB.pool.inTx(ctx, beginCleanup, func(tx pgx.Tx) error {
+	err = r.DB.pool.inTx(ctx, beginCleanup, func(tx *transaction) error {
 		var mine bool
 		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(cleanupLock)).Scan(&mine); err != nil || !mine {
 			return err

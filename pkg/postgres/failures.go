@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"user-service/pkg/event"
 	"user-service/pkg/user"
@@ -157,8 +156,8 @@ func queueNetwork(batch *pgx.Batch, id uuid.UUID, network netip.Prefix) {
 		id, user.MaxNetworks)
 }
 
-// queueLockedOut stores an event as announce does, unless the user has had one within user.LockedOutInterval.
-func queueLockedOut(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) {
+// queueLockedOut stores an event as queueUserEvent does, unless the user had one within user.LockedOutInterval.
+func (tx *transaction) queueLockedOut(ctx context.Context, batch *pgx.Batch, e event.Event) {
 	if e.Type == "" {
 		return
 	}
@@ -168,9 +167,5 @@ func queueLockedOut(ctx context.Context, batch *pgx.Batch, e event.Event, done *
 				WHERE c.user_id = locked.id AND (c.locked_out_at IS NULL OR c.locked_out_at <= $4::timestamptz - $7::interval) RETURNING c.user_id)
 		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, traceparent, data)
 		SELECT $1, $2, locked.id, locked.version, $4, $5, $6 FROM locked JOIN due ON due.user_id = locked.id`,
-		e.ID, e.Type, e.Subject, e.Time, traceparent(ctx), string(e.Data), user.LockedOutInterval).
-		Exec(func(tag pgconn.CommandTag) error {
-			*done = tag.RowsAffected() > 0
-			return nil
-		})
+		e.ID, e.Type, e.Subject, e.Time, traceparent(ctx), string(e.Data), user.LockedOutInterval).Exec(tx.stored)
 }

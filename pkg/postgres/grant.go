@@ -150,7 +150,7 @@ func endOf(g access.Grant) account {
 }
 
 // inGrantedTx is inTx for work that checks a grant. It begins again as long as the user of the caller is being changed.
-func (db *DB) inGrantedTx(ctx context.Context, doing string, work func(pgx.Tx) error) error {
+func (db *DB) inGrantedTx(ctx context.Context, doing string, work func(*transaction) error) error {
 	for {
 		err := db.pool.inTx(ctx, beginRequest, work)
 		if !isLockTaken(err) {

@@ -19,7 +19,7 @@ var errDryRun = errors.New("dry run")
 
 // Import implements user.Store.
 func (db *DB) Import(ctx context.Context, accounts []user.NewAccount, dryRun bool) (created int, taken []int, err error) {
-	err = db.inTx(ctx, "import users", func(tx pgx.Tx) error {
+	err = db.inTx(ctx, "import users", func(tx *transaction) error {
 		created, err = importAccounts(ctx, tx, accounts)
 		if err != nil {
 			return err
@@ -35,7 +35,6 @@ func (db *DB) Import(ctx context.Context, accounts []user.NewAccount, dryRun boo
 	case err != nil:
 		return 0, nil, err
 	}
-	db.committed()
 	return created, taken, nil
 }
 
@@ -56,7 +55,7 @@ func takenIDs(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]int
 
 // importAccounts stores the accounts whose email and id are free, each with everything that belongs to it, by the statements
 // that Create uses. It returns how many it stored.
-func importAccounts(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) (created int, err error) {
+func importAccounts(ctx context.Context, tx *transaction, accounts []user.NewAccount) (created int, err error) {
 	stored, err := importUsers(ctx, tx, accounts)
 	if err != nil {
 		return 0, fmt.Errorf("store the users: %w", err)
@@ -67,7 +66,7 @@ func importAccounts(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) 
 			continue
 		}
 		created++
-		if err := queueNewAccount(ctx, &batch, a, user.Change{Events: []event.Event{a.Created}}); err != nil {
+		if err := tx.queueNewAccount(ctx, &batch, a, user.Change{Events: []event.Event{a.Created}}); err != nil {
 			return 0, err
 		}
 	}

@@ -49,48 +49,44 @@ func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded strin
 // they reach; what is found by one is seen by the next.
 func (db *DB) RecordAttempt(ctx context.Context, a user.Attempt, decide func(user.LoginFailures) (user.LoginDecision, error)) (user.Identity, error) {
 	var identity user.Identity
-	var announced bool
-	var displaced int64
+	var evicted int64
 	leave, err := db.attempts.Enter(ctx, string(subjectHash(a)))
 	if err != nil {
 		return user.Identity{}, err
 	}
 	defer leave()
-	err = inTx(ctx, db.attemptPool(a), "judge an attempt at a password", func(tx pgx.Tx) error {
-		guesses, err := lockLoginFailures(ctx, tx, a)
+	err = inTx(ctx, db.attemptPool(a), "record a login attempt", func(tx *transaction) error {
+		failures, err := lockLoginFailures(ctx, tx, a)
 		if err != nil {
 			return err
 		}
-		verdict, err := decide(guesses)
+		decision, err := decide(failures)
 		if err != nil {
 			return err
 		}
 		var batch pgx.Batch // one way to the server and back: others may wait for this email
-		if verdict.Session != nil {
-			openSession(&batch, *verdict.Session, verdict.PasswordAt, &identity)
-			evictOldestSessions(&batch, *verdict.Session, &displaced)
+		if decision.Session != nil {
+			openSession(&batch, *decision.Session, decision.PasswordAt, &identity)
+			evictOldestSessions(&batch, *decision.Session, &evicted)
 		}
 		// The user is locked before failures and networks, as wherever a user is changed.
-		queueUserEvent(ctx, &batch, verdict.Event, &announced)
-		queueLockedOut(ctx, &batch, verdict.LockedOut, &announced)
-		queueLoginFailures(&batch, a, verdict)
-		if verdict.Session != nil {
-			queueNetwork(&batch, verdict.Session.UserID, a.Network)
+		tx.queueUserEvent(ctx, &batch, decision.Event)
+		tx.queueLockedOut(ctx, &batch, decision.LockedOut)
+		queueLoginFailures(&batch, a, decision)
+		if decision.Session != nil {
+			queueNetwork(&batch, decision.Session.UserID, a.Network)
 		}
-		if err := queueAudit(ctx, &batch, verdict.Audit...); err != nil {
+		if err := queueAudit(ctx, &batch, decision.Audit...); err != nil {
 			return err
 		}
-		if err := tx.SendBatch(ctx, &batch).Close(); err != nil || displaced == 0 {
+		if err := tx.SendBatch(ctx, &batch).Close(); err != nil || evicted == 0 {
 			return err
 		}
 		return appendAudit(ctx, tx, user.Audit{
-			Action: user.TokenRevoked, UserID: verdict.Session.UserID, Actor: verdict.Session.UserID,
-			Detail: user.Detail{Sessions: displaced, Reason: user.ReasonTooManySessions},
+			Action: user.TokenRevoked, UserID: decision.Session.UserID, Actor: decision.Session.UserID,
+			Detail: user.Detail{Sessions: evicted, Reason: user.ReasonTooManySessions},
 		})
 	})
-	if err == nil && announced {
-		db.committed()
-	}
 	return identity, err
 }
 

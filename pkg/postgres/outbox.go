@@ -5,49 +5,42 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"go.opentelemetry.io/otel/propagation"
 
 	"user-service/pkg/event"
 )
 
-// queueEvents stores events in the transaction of the change that they announce,
-// with the trace context of the request.
-func queueEvents(ctx context.Context, batch *pgx.Batch, events []event.Event) {
+// queueEvents stores the events of a change in its transaction, with the trace context of the request.
+func (tx *transaction) queueEvents(ctx context.Context, batch *pgx.Batch, events []event.Event) {
 	for _, e := range events {
 		batch.Queue(`
 			INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, traceparent, data)
 			VALUES ($1, $2, $3, $4, $5, $6, $7)`,
-			e.ID, e.Type, e.Subject, e.UserVersion, e.Time, traceparent(ctx), string(e.Data))
+			e.ID, e.Type, e.Subject, e.UserVersion, e.Time, traceparent(ctx), string(e.Data)).Exec(tx.stored)
 	}
 }
 
-// queueUserEvent stores an event that changes no version: it carries the current one of its subject. Without
-// such a user nothing is stored, after the same work, and done stays false.
-func queueUserEvent(ctx context.Context, batch *pgx.Batch, e event.Event, done *bool) {
+// queueUserEvent stores an event with the current version of its subject. If the user does not exist, it stores nothing, after the same work.
+func (tx *transaction) queueUserEvent(ctx context.Context, batch *pgx.Batch, e event.Event) {
 	if e.Type == "" {
 		return
 	}
-	// The lock keeps the event in order with those of changes, which lock the user too.
+	// The lock orders the event with those of changes, which lock the user too.
 	batch.Queue(`
 		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, traceparent, data)
 		SELECT $1, $2, u.id, u.version, $4, $5, $6 FROM users u WHERE u.id = $3 FOR SHARE`,
-		e.ID, e.Type, e.Subject, e.Time, traceparent(ctx), string(e.Data)).
-		Exec(func(tag pgconn.CommandTag) error {
-			*done = tag.RowsAffected() > 0
-			return nil
-		})
+		e.ID, e.Type, e.Subject, e.Time, traceparent(ctx), string(e.Data)).Exec(tx.stored)
 }
 
-// traceparent is the W3C trace context of the request.
+// traceparent returns the W3C trace context of a request.
 func traceparent(ctx context.Context) string {
 	carrier := propagation.MapCarrier{}
 	propagation.TraceContext{}.Inject(ctx, carrier)
 	return carrier.Get("traceparent")
 }
 
-// OutboxBacklog returns how many events wait, as far as it counts, and how long the oldest has waited that is neither
-// parked nor behind a refused one. To count a million takes half a second, which a scrape has no time for just when it matters.
+// OutboxBacklog returns the number of unpublished events, up to 100,000, and the age of the oldest event that is neither parked nor blocked by
+// a refused one. Counting a million takes half a second, which is too long for a scrape.
 func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Duration, err error) {
 	var seconds float64
 	err = db.pool.QueryRow(ctx, `

@@ -31,12 +31,13 @@ const (
 //
 // A call that provably did nothing is repeated.
 type pool struct {
-	conns  *pgxpool.Pool
-	writes *writeWatch
-	lent   atomic.Int64 // when a connection was lent last, in nanoseconds since 1970
+	conns     *pgxpool.Pool
+	writes    *writeWatch
+	committed func()       // called after each transaction that stored events
+	acquired  atomic.Int64 // when a connection was last acquired, in nanoseconds since 1970
 }
 
-func newPool(ctx context.Context, cfg *pgxpool.Config, writes *writeWatch) (*pool, error) {
+func newPool(ctx context.Context, cfg *pgxpool.Config, writes *writeWatch, committed func()) (*pool, error) {
 	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // acquire does
 	cfg.BeforeClose = func(conn *pgx.Conn) { closeSoon(conn.PgConn()) }
 	cfg.HealthCheckPeriod = min(cfg.HealthCheckPeriod, refillTime)
@@ -44,7 +45,7 @@ func newPool(ctx context.Context, cfg *pgxpool.Config, writes *writeWatch) (*poo
 	if err != nil {
 		return nil, err
 	}
-	return &pool{conns: conns, writes: writes}, nil
+	return &pool{conns: conns, writes: writes, committed: committed}, nil
 }
 
 // leaseKey is the key of what the pool keeps with a connection.
@@ -74,7 +75,7 @@ func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		}
 		u := leaseOf(conn)
 		if u.returned.IsZero() || time.Since(u.returned) < trustTime || answers(ctx, conn) {
-			p.lent.Store(time.Now().UnixNano())
+			p.acquired.Store(time.Now().UnixNano())
 			u.slow = time.AfterFunc(slowTime, func() { p.sweep(context.Background()) })
 			return conn, nil
 		}
@@ -234,7 +235,7 @@ func collectPage[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql s
 // stuck returns an error if no connection can be lent: none was for two seconds, and none is before ctx ends. Requests
 // take less than that, so a busy pool is not stuck.
 func (p *pool) stuck(ctx context.Context) error {
-	if time.Since(time.Unix(0, p.lent.Load())) < 2*time.Second {
+	if time.Since(time.Unix(0, p.acquired.Load())) < 2*time.Second {
 		return nil
 	}
 	return p.with(ctx, func(*pgx.Conn) error { return nil })

@@ -40,13 +40,12 @@ type Config struct {
 
 // DB is the database. It is safe for concurrent use.
 type DB struct {
-	pool      *pool
-	logins    *pool // what only logins use, so that no other request keeps anybody from logging in
-	probe     *probe
-	writes    *writeWatch
-	target    atomic.Pointer[pgx.ConnConfig] // what new connections connect to
-	committed func()                         // called after each transaction that stored events
-	observer  QueryObserver
+	pool     *pool
+	logins   *pool // what only logins use, so that no other request keeps anybody from logging in
+	probe    *probe
+	writes   *writeWatch
+	target   atomic.Pointer[pgx.ConnConfig] // what new connections connect to
+	observer QueryObserver
 
 	accounts user.Serializer[account]
 	sessions user.Serializer[uuid.UUID]
@@ -75,7 +74,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	if poolConfig.MaxConns < 3 { // the relay needs one, and so do requests
 		reserved = 0
 	}
-	db := &DB{committed: committed, observer: cfg.Observer, roleChanges: semaphore.NewWeighted(maxRoleChanges)}
+	db := &DB{observer: cfg.Observer, roleChanges: semaphore.NewWeighted(maxRoleChanges)}
 	poolConfig.ConnConfig.Tracer = db.tracer()
 	db.target.Store(poolConfig.ConnConfig)
 	db.writes = newWriteWatch(db.connConfig, db.replace)
@@ -84,7 +83,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 		db.writes.watchRefusals(c)
 		return nil
 	}
-	if err := db.openPools(ctx, poolConfig, reserved); err != nil {
+	if err := db.openPools(ctx, poolConfig, reserved, committed); err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
 	}
 	db.probe = newProbe(&db.target)
@@ -110,19 +109,19 @@ func (db *DB) replace() {
 }
 
 // openPools divides the connections between logins and all other requests.
-func (db *DB) openPools(ctx context.Context, cfg *pgxpool.Config, reserved int32) (err error) {
+func (db *DB) openPools(ctx context.Context, cfg *pgxpool.Config, reserved int32, committed func()) (err error) {
 	forLogins := cfg.Copy()
 	forLogins.MaxConns, forLogins.MinConns = reserved, min(cfg.MinConns, reserved)
 	cfg.MaxConns -= reserved
 	cfg.MinConns = min(cfg.MinConns, cfg.MaxConns)
-	if db.pool, err = newPool(ctx, cfg, db.writes); err != nil {
+	if db.pool, err = newPool(ctx, cfg, db.writes, committed); err != nil {
 		return err
 	}
 	db.logins = db.pool
 	if reserved == 0 {
 		return nil
 	}
-	if db.logins, err = newPool(ctx, forLogins, db.writes); err != nil {
+	if db.logins, err = newPool(ctx, forLogins, db.writes, committed); err != nil {
 		db.pool.conns.Close()
 	}
 	return err
@@ -225,12 +224,12 @@ func (db *DB) query(ctx context.Context, question func(context.Context, *pgx.Con
 // Stat returns the figures of the connection pool that all requests but logins share.
 func (db *DB) Stat() *pgxpool.Stat { return db.pool.conns.Stat() }
 
-// inTx runs work in one transaction: committed if work returns nil, else rolled back. Work may run more than once.
-func (db *DB) inTx(ctx context.Context, doing string, work func(pgx.Tx) error) error {
+// inTx runs work in one transaction, see pool.inTx. The error names the operation, doing.
+func (db *DB) inTx(ctx context.Context, doing string, work func(*transaction) error) error {
 	return inTx(ctx, db.pool, doing, work)
 }
 
-func inTx(ctx context.Context, p *pool, doing string, work func(pgx.Tx) error) error {
+func inTx(ctx context.Context, p *pool, doing string, work func(*transaction) error) error {
 	return wrap(doing, p.inTx(ctx, beginRequest, work))
 }
 

@@ -12,7 +12,7 @@ import (
 
 // AnnounceUsers implements user.Store.
 func (db *DB) AnnounceUsers(ctx context.Context, a user.AnnounceRequest, about func(user.User) (event.Event, error)) (done user.AnnounceResult, err error) {
-	err = db.inTx(ctx, "announce users", func(tx pgx.Tx) error {
+	err = db.inTx(ctx, "announce users", func(tx *transaction) error {
 		ids, err := lockPage(ctx, tx, a)
 		if err != nil || len(ids) == 0 {
 			return err
@@ -37,14 +37,11 @@ func (db *DB) AnnounceUsers(ctx context.Context, a user.AnnounceRequest, about f
 			return err
 		}
 		var batch pgx.Batch
-		queueEvents(ctx, &batch, events)
+		tx.queueEvents(ctx, &batch, events)
 		return tx.SendBatch(ctx, &batch).Close()
 	})
 	if err != nil {
 		return user.AnnounceResult{}, err
-	}
-	if done.Users > 0 {
-		db.committed()
 	}
 	return done, nil
 }

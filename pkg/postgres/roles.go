@@ -51,7 +51,7 @@ func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fi
 		return err
 	}
 	defer leave()
-	return db.inGrantedTx(ctx, "store a role", func(tx pgx.Tx) error {
+	return db.inGrantedTx(ctx, "store a role", func(tx *transaction) error {
 		if err := lockRole(ctx, tx, r.Name, "NO KEY UPDATE"); err != nil {
 			return err
 		}
@@ -156,8 +156,7 @@ func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, m
 func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, most int,
 	allow func(*access.Role) error, decide func(user.User) (user.Change, error),
 ) error {
-	holders := 0
-	err := db.inGrantedTx(ctx, "delete a role", func(tx pgx.Tx) error {
+	return db.inGrantedTx(ctx, "delete a role", func(tx *transaction) error {
 		locked, err := lockHolders(ctx, tx, name, most+1)
 		if err != nil {
 			return err
@@ -186,7 +185,6 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 		if err != nil {
 			return err
 		}
-		holders = len(users)
 		for _, u := range users {
 			if !slices.Contains(locked, u.ID) {
 				return errGiven
@@ -204,10 +202,6 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 		}
 		return appendAudit(ctx, tx, user.RoleRemoved(*role))
 	})
-	if err == nil && holders > 0 {
-		db.committed()
-	}
-	return err
 }
 
 // lockHolders locks the users that have a role, at most so many.

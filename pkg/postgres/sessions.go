@@ -66,7 +66,7 @@ func (db *DB) RotateSession(
 		return identity, rotation, err
 	}
 	defer leave()
-	err = db.inTx(ctx, "rotate a session", func(tx pgx.Tx) error {
+	err = db.inTx(ctx, "rotate a session", func(tx *transaction) error {
 		s, now, err := lockSession(ctx, tx, id)
 		if err != nil {
 			return err
@@ -129,7 +129,7 @@ func (db *DB) EndSessionOfToken(ctx context.Context, id uuid.UUID) error {
 		}
 		return err
 	}
-	return db.inTx(ctx, "end a session", func(tx pgx.Tx) error {
+	return db.inTx(ctx, "end a session", func(tx *transaction) error {
 		var owner uuid.UUID
 		err := tx.QueryRow(ctx, `DELETE FROM sessions WHERE id = $1 RETURNING user_id`, id).Scan(&owner)
 		if errors.Is(err, pgx.ErrNoRows) {
@@ -157,7 +157,7 @@ func (db *DB) EndSession(ctx context.Context, grant access.Grant, sessionID uuid
 		}
 		defer leave()
 	}
-	return db.inGrantedTx(ctx, "end a session", func(tx pgx.Tx) error {
+	return db.inGrantedTx(ctx, "end a session", func(tx *transaction) error {
 		if err := lockForEnd(ctx, tx, grant, sessionID); err != nil {
 			return err
 		}
@@ -203,7 +203,7 @@ func (db *DB) EndSessions(ctx context.Context, grant access.Grant) error {
 		return err
 	}
 	defer leave()
-	return db.inGrantedTx(ctx, "end all sessions", func(tx pgx.Tx) error {
+	return db.inGrantedTx(ctx, "end all sessions", func(tx *transaction) error {
 		u, err := lockTarget(ctx, tx, grant)
 		if err != nil {
 			return err

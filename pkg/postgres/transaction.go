@@ -4,39 +4,41 @@ import (
 	"context"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The server ends what a client has left behind: a client that vanished without a word would otherwise keep its locks
-// until TCP's keepalive ends the session, two hours later. The limits are set with BEGIN in one round trip, for the
-// transaction alone, so that they work behind a pooler.
+// These limits let the server release the locks of a vanished client. Without them, TCP keepalive would end its session two hours later. They
+// are set with BEGIN in one round trip, and only for the transaction, so that they work behind a pooler.
 //
 //   - idle_in_transaction_session_timeout ends a session that waits for its client.
-//   - tcp_user_timeout ends one that can't send its answer.
-//   - statement_timeout ends a statement that waits for a lock while it holds others. Nobody waits for its answer any
-//     more: a request takes 1.8 s, and the cleanup needs milliseconds.
+//   - tcp_user_timeout ends a session that can't send its result.
+//   - statement_timeout ends a statement that waits for a lock. Its client has given up before: a request takes at most 1.8 s, and the cleanup
+//     milliseconds.
 const (
 	vanishedLimits = `set local idle_in_transaction_session_timeout = '5s'; set local tcp_user_timeout = '5s'`
 	beginRequest   = `begin; ` + vanishedLimits + `; set local statement_timeout = '2s'`
 	beginCleanup   = `begin; ` + vanishedLimits + `; set local statement_timeout = '5s'`
 
-	// rowLimits is for a query with a long answer, in the transaction that a batch is.
+	// rowLimits precedes a query with a large result in the implicit transaction of a batch.
 	rowLimits = `SELECT set_config('tcp_user_timeout', '5s', true)`
 )
 
-// inTx runs work in one transaction that begins with a query: committed if work returns nil, else rolled back. Work may
-// be run again, after the transaction was rolled back.
-func (p *pool) inTx(ctx context.Context, begin string, work func(pgx.Tx) error) error {
+// inTx runs work in a transaction that starts with the query begin. It commits if work returns nil, and rolls back otherwise. If work has stored
+// events, it calls committed afterwards. It may run work again after a rollback.
+func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) error) error {
 	return p.repeat(ctx, func() error {
-		var tx *poolTx
-		err := pgx.BeginFunc(ctx, beginner(func(ctx context.Context) (_ pgx.Tx, err error) {
-			if tx, err = p.begin(ctx, begin); err != nil {
-				return nil, err
-			}
-			return tx, nil
-		}), work)
-		if err != nil && tx != nil && tx.lost {
+		tx, err := p.begin(ctx, begin)
+		if err != nil {
+			return err
+		}
+		starter := beginner(func(context.Context) (pgx.Tx, error) { return tx, nil })
+		err = pgx.BeginFunc(ctx, starter, func(pgx.Tx) error { return work(tx) })
+		if err != nil && tx.lost {
 			err = &lostError{err: err, began: true}
+		}
+		if err == nil && tx.announced {
+			p.committed()
 		}
 		return err
 	})
@@ -47,7 +49,7 @@ type beginner func(context.Context) (pgx.Tx, error)
 // Begin calls b.
 func (b beginner) Begin(ctx context.Context) (pgx.Tx, error) { return b(ctx) }
 
-func (p *pool) begin(ctx context.Context, query string) (*poolTx, error) {
+func (p *pool) begin(ctx context.Context, query string) (*transaction, error) {
 	conn, err := p.acquire(ctx)
 	if err != nil {
 		return nil, err
@@ -60,19 +62,20 @@ func (p *pool) begin(ctx context.Context, query string) (*poolTx, error) {
 		p.release(conn, err)
 		return nil, err
 	}
-	return &poolTx{Tx: tx, pool: p, conn: conn}, nil
+	return &transaction{Tx: tx, pool: p, conn: conn}, nil
 }
 
-// poolTx is a transaction that returns its connection to the pool.
-type poolTx struct {
+// transaction is a transaction that returns its connection to the pool.
+type transaction struct {
 	pgx.Tx
-	pool *pool
-	conn *pgxpool.Conn // nil after the transaction
-	lost bool          // whether the connection broke in the transaction
+	pool      *pool
+	conn      *pgxpool.Conn // nil after the transaction
+	lost      bool          // the connection broke during the transaction
+	announced bool          // events were stored
 }
 
 // Commit implements pgx.Tx.
-func (tx *poolTx) Commit(ctx context.Context) error {
+func (tx *transaction) Commit(ctx context.Context) error {
 	if tx.conn == nil {
 		return pgx.ErrTxClosed
 	}
@@ -83,7 +86,7 @@ func (tx *poolTx) Commit(ctx context.Context) error {
 }
 
 // Rollback implements pgx.Tx.
-func (tx *poolTx) Rollback(ctx context.Context) error {
+func (tx *transaction) Rollback(ctx context.Context) error {
 	if tx.conn == nil {
 		return pgx.ErrTxClosed
 	}
@@ -93,7 +96,13 @@ func (tx *poolTx) Rollback(ctx context.Context) error {
 	return err
 }
 
-func (tx *poolTx) release(err error) {
+func (tx *transaction) release(err error) {
 	tx.pool.release(tx.conn, err)
 	tx.conn = nil
+}
+
+// stored is the Exec callback of a statement that stores an event.
+func (tx *transaction) stored(tag pgconn.CommandTag) error {
+	tx.announced = tx.announced || tag.RowsAffected() > 0
+	return nil
 }

@@ -120,7 +120,7 @@ func (j *nullJSON) Scan(value any) error {
 func (db *DB) Create(
 	ctx context.Context, grant access.Grant, u user.User, passwordHash string, decide func(fresh int, now time.Time) (user.Change, error),
 ) error {
-	err := db.inGrantedTx(ctx, "create a user", func(tx pgx.Tx) error {
+	return db.inGrantedTx(ctx, "create a user", func(tx *transaction) error {
 		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err
 		}
@@ -135,15 +135,11 @@ func (db *DB) Create(
 			}
 		}
 		var batch pgx.Batch
-		if err := queueNewAccount(ctx, &batch, user.NewAccount{User: u, PasswordHash: passwordHash}, change); err != nil {
+		if err := tx.queueNewAccount(ctx, &batch, user.NewAccount{User: u, PasswordHash: passwordHash}, change); err != nil {
 			return err
 		}
 		return constraintError(tx.SendBatch(ctx, &batch).Close())
 	})
-	if err == nil {
-		db.committed()
-	}
-	return err
 }
 
 // createUser stores a user. It returns how many tokens for a verification of the email the mailbox got recently, and the
@@ -162,7 +158,7 @@ func createUser(ctx context.Context, tx pgx.Tx, u user.User) (fresh int, now tim
 
 // queueNewAccount stores everything that belongs to a new user, and what change adds: its audit entries, its token and its
 // events.
-func queueNewAccount(ctx context.Context, batch *pgx.Batch, a user.NewAccount, change user.Change) error {
+func (tx *transaction) queueNewAccount(ctx context.Context, batch *pgx.Batch, a user.NewAccount, change user.Change) error {
 	batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at, imported_prefix) VALUES ($1, $2, $3, $4)`,
 		a.User.ID, a.PasswordHash, a.User.UpdatedAt, zeronull.Text(a.HashPrefix))
 	queueRoles(batch, a.User)
@@ -171,7 +167,7 @@ func queueNewAccount(ctx context.Context, batch *pgx.Batch, a user.NewAccount, c
 		return err
 	}
 	queueToken(batch, a.User.ID, change.Token)
-	queueEvents(ctx, batch, change.Events)
+	tx.queueEvents(ctx, batch, change.Events)
 	return nil
 }
 
@@ -203,7 +199,7 @@ func (db *DB) change(ctx context.Context, doing string, grant access.Grant, deci
 	defer leave()
 	var result user.User
 	var change user.Change
-	err = db.inGrantedTx(ctx, doing, func(tx pgx.Tx) (err error) {
+	err = db.inGrantedTx(ctx, doing, func(tx *transaction) (err error) {
 		if err := first(tx); err != nil {
 			return err
 		}
@@ -221,14 +217,11 @@ func (db *DB) change(ctx context.Context, doing string, grant access.Grant, deci
 	if change.User != nil {
 		result = *change.User
 	}
-	if len(change.Events) > 0 {
-		db.committed()
-	}
 	return result, nil
 }
 
 // applyChange stores the change of the locked account old, in one round trip. A new email needs another round trip.
-func applyChange(ctx context.Context, tx pgx.Tx, old user.User, change user.Change) error {
+func applyChange(ctx context.Context, tx *transaction, old user.User, change user.Change) error {
 	var batch pgx.Batch
 	if change.User != nil && change.User.Email != old.Email {
 		if err := setEmail(ctx, tx, *change.User); err != nil {
@@ -245,7 +238,7 @@ func applyChange(ctx context.Context, tx pgx.Tx, old user.User, change user.Chan
 	if change.Delete {
 		queueErasure(&batch, old.ID)
 	}
-	queueEvents(ctx, &batch, change.Events)
+	tx.queueEvents(ctx, &batch, change.Events)
 	return constraintError(tx.SendBatch(ctx, &batch).Close())
 }
 
