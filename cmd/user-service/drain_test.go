@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/sethvargo/go-envconfig"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/config"
 	"user-service/pkg/telemetry"
 	"user-service/pkg/user"
@@ -24,7 +25,7 @@ func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
 	if err := config.Load(t.Context(), envconfig.MapLookuper(env), &cfg); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(t.Context(), cfg, telemetry.NewLogger(&lockedBuffer{}, slog.LevelInfo), nil)
+	s, err := newService(t.Context(), cfg, telemetry.NewLogger(&testkit.Buffer{}, slog.LevelInfo), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/access"
 	"user-service/pkg/httpapi"
 	"user-service/pkg/password"
@@ -41,7 +42,7 @@ type server struct {
 	users *user.Service
 	api   *httpapi.API
 	keys  func(token.Keys) error // changes the keys of tokens
-	logs  *safeBuffer
+	logs  *testkit.Buffer
 	dsn   string
 
 	hashes *hashes
@@ -76,7 +77,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	if set.database == "" {
 		set.database = postgrestest.URL(t)
 	}
-	s := &server{t: t, logs: &safeBuffer{}, hashes: &hashes{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
+	s := &server{t: t, logs: &testkit.Buffer{}, hashes: &hashes{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
 	hasher, err := password.NewHasher(password.Config{
 		Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, Limits: set.limits, Observer: s.hashes,
 	})

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/rabbitmq"
 )
@@ -59,7 +60,7 @@ func TestTailOverALossOfTheConnection(t *testing.T) {
 	})
 
 	for round := range int32(2) {
-		waitFor(t, "tail to wait for events", func() bool { return waiting.Load() == round+1 })
+		testkit.WaitFor(t, "tail to wait for events", func() bool { return waiting.Load() == round+1 })
 		for _, typ := range []event.Type{event.Type(word + ".a"), event.Type(word + ".b.c"), event.Type(word + ".d")} {
 			sent := newEvents(t, typ, 1)
 			noErrors(t, p.Publish(t.Context(), sent))

@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/test/replica"
 )
 
@@ -27,7 +28,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(replica.Main(m, program))
+	os.Exit(testkit.Main(m, program))
 }
 
 // answerTime is how long an answer may take: 2 s by the contract, and what a client and its own wait for a CPU add.

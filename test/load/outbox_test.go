@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/rabbitmq"
-	"user-service/test/replica"
 )
 
 const (
@@ -141,7 +141,7 @@ func (s *service) watchDrain(events int, began time.Time) (tenths []time.Duratio
 			tenths = append(tenths, time.Since(last).Round(time.Millisecond))
 			last = time.Now()
 		}
-		if time.Since(progress) > replica.Patience {
+		if time.Since(progress) > testkit.Timeout {
 			s.t.Fatalf("%d of %d events are published, and no more", done, events)
 		}
 		slowest = max(slowest, s.slowestStatement())

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 // watch notes what fires in each situation.
@@ -131,12 +133,7 @@ func (w *watch) haveFired(situation string, alerts []string) bool {
 
 // await reports whether the condition holds within some time.
 func (w *watch) await(within time.Duration, condition func() bool) bool {
-	for deadline := time.Now().Add(within); !condition(); pause(500 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return false
-		}
-	}
-	return true
+	return testkit.Await(w.stage.t.Context(), within, condition)
 }
 
 // report prints what fired and cleared, and fails for what should not have fired.
