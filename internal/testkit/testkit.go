@@ -40,8 +40,21 @@ func Await(ctx context.Context, limit time.Duration, condition func() bool) bool
 	return true
 }
 
-// Pause waits for d, and reports whether ctx is still valid. It is for tests that put time between requests; a test that
-// waits for something calls [WaitFor].
+// Receive waits for the next value or for the end of the channel, and ends the test after [Timeout].
+func Receive[T any](t testing.TB, what string, values <-chan T) (value T) {
+	t.Helper()
+	timer := time.NewTimer(Timeout)
+	defer timer.Stop()
+	select {
+	case value = <-values:
+	case <-timer.C:
+		t.Fatalf("waited %s for %s", Timeout, what)
+	}
+	return value
+}
+
+// Pause waits for d, and reports whether ctx is still valid. It is for the pace of load and faults; a test that waits for
+// something calls [WaitFor].
 func Pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -45,8 +46,9 @@ type server struct {
 	logs  *testkit.Buffer
 	dsn   string
 
-	hashes *hashes
-	hasher *password.Hasher
+	hashes  *hashes
+	hasher  *password.Hasher
+	hangUps atomic.Int64 // requests whose client was gone before the answer
 }
 
 type settings struct {
@@ -95,7 +97,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
 	s.api = httpapi.New(httpapi.Config{DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit, AccountRateLimitPerMinute: set.account}, s.users, health, unobserved{}, log)
 	s.api.StopClock()
-	handler := s.api.Handler()
+	handler := s.countHangUps(s.api.Handler())
 	s.Server = httptest.NewUnstartedServer(handler)
 	s.Config = httpapi.Server("", handler, log)
 	s.Start()

@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
@@ -29,13 +28,8 @@ func background(t testing.TB, f func(context.Context) error) (stop func()) {
 		if stopped.Swap(true) {
 			return
 		}
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Errorf("ended with %v, want nil", err)
-			}
-		case <-time.After(confirmTimeout):
-			t.Error("did not end")
+		if err := testkit.Receive(t, "the end", done); err != nil {
+			t.Errorf("ended with %v, want nil", err)
 		}
 	}
 	t.Cleanup(stop)
@@ -130,11 +124,5 @@ func TestTailEndsWithTheHandlersError(t *testing.T) {
 // receive waits for the next value.
 func receive[T any](t *testing.T, values <-chan T) T {
 	t.Helper()
-	select {
-	case value := <-values:
-		return value
-	case <-time.After(confirmTimeout):
-		t.Fatal("waited in vain")
-		panic("unreachable")
-	}
+	return testkit.Receive(t, "a value", values)
 }

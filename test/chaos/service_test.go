@@ -123,12 +123,10 @@ func (s *service) terminate() error { return s.cmd.Process.Signal(syscall.SIGTER
 
 // exitCode waits for the end of the process.
 func (s *service) exitCode() (int, error) {
-	select {
-	case <-s.done:
-		return s.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(testkit.Timeout):
+	if !testkit.Await(context.Background(), testkit.Timeout, s.hasEnded) {
 		return 0, errors.New("a replica does not end")
 	}
+	return s.cmd.ProcessState.ExitCode(), nil
 }
 
 // runProgram runs another command of the program and returns what it prints.

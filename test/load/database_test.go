@@ -91,7 +91,7 @@ func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest /
 				}
 			})
 			goroutines, conns := 0, 0
-			for began := time.Now(); time.Since(began) < 5*time.Second; <-time.After(100 * time.Millisecond) {
+			for began := time.Now(); time.Since(began) < 5*time.Second; testkit.Pause(s.t.Context(), 100*time.Millisecond) {
 				now, _ := s.Holds()
 				goroutines, conns = max(goroutines, now.Goroutines), max(conns, s.count(sessions))
 			}

@@ -156,7 +156,7 @@ func (a answer) check(t *testing.T, busy time.Duration) {
 // adds to each answer.
 func (s *service) watchMachine() (stop func() time.Duration) {
 	ended := crowd(1, func(ctx context.Context, _, _ int) answer {
-		defer func() { <-time.After(5 * time.Millisecond) }()
+		defer func() { testkit.Pause(ctx, 5*time.Millisecond) }()
 		return s.callUntil(ctx, "GET", "/healthz", "", "")
 	})
 	return func() (most time.Duration) {

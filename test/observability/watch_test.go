@@ -55,11 +55,12 @@ func (w *watch) ready(pods int) {
 
 // look notes what fires, until it has ended.
 func (w *watch) look(ended chan struct{}) {
-	for {
+	for tick := time.NewTicker(500 * time.Millisecond); ; {
 		select {
 		case <-ended:
+			tick.Stop()
 			return
-		case <-time.After(500 * time.Millisecond):
+		case <-tick.C:
 			w.note()
 		}
 	}
