@@ -1,7 +1,7 @@
 # Scripts in tools/dev and test do most of the work; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev dev-down devloop test lint fmt build image e2e events fuzz fuzz-http bench outbox chaos soak upgrade generate dashboards alerts clean
+.PHONY: help run dev dev-down bench-devloop test lint fmt build image e2e tail-events fuzz fuzz-http bench outbox chaos soak upgrade generate dashboards alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -15,7 +15,7 @@ EVENTS ?= 1000000
 export FUZZTIME
 
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## run the service locally, with a private PostgreSQL and RabbitMQ unless the environment names others
 	@tools/dev/run
@@ -26,13 +26,13 @@ dev: ## run it in a kind cluster with its dependencies, and with each saved chan
 dev-down: ## delete the kind cluster of make dev
 	@tools/dev/loop --down
 
-events: ## print the events of the running service as they arrive
+tail-events: ## print the events of the running service as they arrive
 	@tools/dev/events
 
 test: ## run all checks and tests
 	@tools/dev/test
 
-lint: ## check Go and shell code
+lint: ## check Go, shell and Starlark code, workflows and prose
 	@tools/dev/lint
 
 fmt: ## format the Go code, and fix what the linters can fix
@@ -47,7 +47,7 @@ image: ## build the image user-service:VERSION with docker
 e2e: ## test image and chart on the cluster of KUBECONFIG, or on a new kind cluster
 	@test/e2e/run
 
-devloop: ## measure on the cluster of KUBECONFIG how long a saved change needs until it runs
+bench-devloop: ## measure on the cluster of KUBECONFIG how long a saved change needs until it runs
 	@test/devloop/run
 
 generate: ## generate files from the code, such as .env.example, docs/metrics.md and the dashboards

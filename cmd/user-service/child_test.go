@@ -1,21 +1,23 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
+
+	"user-service/internal/testkit"
 )
 
 // child is the service, run as a process of its own.
 type child struct {
 	cmd *exec.Cmd
-	log *lockedBuffer
+	log *testkit.Buffer
 	api string
 }
 
@@ -39,13 +41,13 @@ func startProgram(t *testing.T, program string, more map[string]string) *child {
 	if out, err := migrate.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	c := &child{cmd: exec.Command(program, "serve"), log: &lockedBuffer{}}
+	c := &child{cmd: exec.Command(program, "serve"), log: &testkit.Buffer{}}
 	c.cmd.Env, c.cmd.Stderr = pairs, c.log
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
-	if !eventually(patience, func() bool { return servingAt.MatchString(c.log.String()) }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return servingAt.MatchString(c.log.String()) }) {
 		t.Fatalf("it does not serve: %s", c.log)
 	}
 	c.api = "http://" + servingAt.FindStringSubmatch(c.log.String())[1]
@@ -68,7 +70,7 @@ func (c *child) stop(t *testing.T) {
 func (c *child) register(t *testing.T, email, traceparent string) string {
 	t.Helper()
 	var id string
-	if !eventually(patience, func() bool { id = c.tryRegister(t, email, traceparent); return id != "" }) {
+	if !testkit.Await(context.Background(), patience, func() bool { id = c.tryRegister(t, email, traceparent); return id != "" }) {
 		t.Fatalf("no account can be made: %s", c.log)
 	}
 	return id
@@ -98,22 +100,4 @@ func (c *child) tryRegister(t *testing.T, email, traceparent string) string {
 		t.Fatalf("%s, %v", resp.Status, err)
 	}
 	return made.ID
-}
-
-// lockedBuffer is written by a process while the test reads it.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
 }

@@ -10,7 +10,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/sethvargo/go-envconfig"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/config"
+	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/telemetry"
 	"user-service/pkg/user"
 )
@@ -24,7 +26,7 @@ func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
 	if err := config.Load(t.Context(), envconfig.MapLookuper(env), &cfg); err != nil {
 		t.Fatal(err)
 	}
-	s, err := newService(t.Context(), cfg, telemetry.NewLogger(&lockedBuffer{}, slog.LevelInfo), nil)
+	s, err := newService(t.Context(), cfg, telemetry.NewLogger(&testkit.Buffer{}, slog.LevelInfo), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,19 +53,24 @@ func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
 	deadline, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	drained := make(chan struct{})
+	closing := make(chan struct{})
+	server := &http.Server{ReadHeaderTimeout: time.Second}
+	server.RegisterOnShutdown(func() { close(closing) })
 	go func() {
 		defer close(drained)
-		s.drain(deadline, &http.Server{ReadHeaderTimeout: time.Second})
+		s.drain(deadline, server)
 	}()
+	testkit.Receive(t, "the shutdown", closing)
+	postgrestest.WaitForLock(t, conn) // the reset is under way
 	select {
 	case <-drained:
 		t.Error("drained while a reset is under way")
-	case <-time.After(200 * time.Millisecond):
+	default:
 	}
 	if err := other.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	<-drained
+	testkit.Receive(t, "the end", drained)
 	var events int
 	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE type = 'user.password_reset_requested'`).Scan(&events); err != nil || events != 1 {
 		t.Errorf("%d events of the reset (%v), want 1", events, err)

@@ -1,16 +1,16 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"os/exec"
 	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -21,26 +21,8 @@ const someUsers = `
 		'active', 1, now(), now() - n * interval '1 hour'
 	FROM generate_series(1, $1::int) n`
 
-// written is an output that can be read while it is written.
-type written struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (w *written) Write(b []byte) (int, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.Write(b)
-}
-
-func (w *written) String() string {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.buf.String()
-}
-
-func events(ctx context.Context, env []string, args ...string) (cmd *exec.Cmd, out *written) {
-	out = &written{}
+func events(ctx context.Context, env []string, args ...string) (cmd *exec.Cmd, out *testkit.Buffer) {
+	out = &testkit.Buffer{}
 	cmd = exec.CommandContext(ctx, "user-service", append([]string{"events"}, args...)...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = env, out, out
 	return cmd, out
@@ -71,14 +53,14 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, size := range []int{1000, 1000} {
-		if !eventually(patience, func() bool {
+		if !testkit.Await(context.Background(), patience, func() bool {
 			return number(t, db, `SELECT count(*) FROM outbox`) == size && strings.Contains(out.String(), "waiting")
 		}) {
 			t.Fatalf("%d events wait, want %d: %s", number(t, db, `SELECT count(*) FROM outbox`), size, out)
 		}
 		publish()
 	}
-	if !eventually(patience, func() bool { return number(t, db, `SELECT count(*) FROM outbox`) > 0 }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return number(t, db, `SELECT count(*) FROM outbox`) > 0 }) {
 		t.Fatal("the replay does not go on")
 	}
 	if err := replay.Process.Signal(syscall.SIGINT); err != nil {
@@ -109,7 +91,7 @@ func TestAReplayTellsWhereToContinueWhenTheDatabaseGoes(t *testing.T) {
 	if err := replay.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if !eventually(patience, func() bool { return strings.Contains(out.String(), "waiting") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(out.String(), "waiting") }) {
 		t.Fatalf("the replay does not wait: %s", out)
 	}
 	mustExec(t, db, `ALTER TABLE outbox RENAME TO away`)

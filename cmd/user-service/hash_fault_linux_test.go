@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -13,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 // TestAHungHashingProcessIsReplaced stops the process that hashes. Who asks it for a hash is told to come back, and others are served.
@@ -36,14 +39,14 @@ func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	if resp.StatusCode != http.StatusOK {
 		t.Errorf("/healthz is answered with %d meanwhile", resp.StatusCode)
 	}
-	if !eventually(2*patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
+	if !testkit.Await(context.Background(), 2*patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
 		t.Fatalf("nobody can log in: %s", c.log)
 	}
 	t.Logf("logins worked again %s after the process was stopped", time.Since(stopped).Round(time.Millisecond))
 	if got := c.hashes(t); got == first {
 		t.Errorf("process %d still hashes", got)
 	}
-	if !eventually(patience, func() bool { return strings.Contains(c.log.String(), "after 10s without an answer") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "after 10s without an answer") }) {
 		t.Errorf("the log does not tell why it was killed: %s", c.log)
 	}
 }
@@ -60,7 +63,7 @@ func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
 	if err := syscall.Kill(c.hashes(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if !eventually(patience, func() bool { return strings.Contains(c.log.String(), "has ended") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "has ended") }) {
 		t.Fatalf("the log does not tell of the end: %s", c.log)
 	}
 	begun := time.Now()
@@ -83,7 +86,7 @@ func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
 	if err := os.Chmod(program, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if !eventually(2*patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
+	if !testkit.Await(context.Background(), 2*patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
 		t.Errorf("nobody can log in: %s", c.log)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"user-service/internal/testkit"
 )
 
 // TestPasswordsAreHashedByAProcessBehindTheService looks at the process that hashes, kills it, and kills the service.
@@ -46,10 +49,10 @@ func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if !eventually(patience, func() bool { return strings.Contains(c.log.String(), "signal: killed") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "signal: killed") }) {
 		t.Errorf("the log does not tell of the end: %s", c.log)
 	}
-	if !eventually(patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
 		t.Errorf("nobody can log in: %s", c.log)
 	}
 	second := c.hashes(t)
@@ -57,7 +60,7 @@ func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
 	if err := c.cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	if !eventually(patience, func() bool { return syscall.Kill(second, 0) != nil }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return syscall.Kill(second, 0) != nil }) {
 		t.Errorf("process %d outlives the service", second)
 	}
 	_ = c.cmd.Wait()

@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"testing"
 
+	"user-service/internal/testkit"
+
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 )
@@ -139,7 +141,7 @@ func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if !eventually(patience, func() bool {
+	if !testkit.Await(context.Background(), patience, func() bool {
 		return number(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
 	}) {
 		t.Fatal("the import does not wait")
@@ -149,7 +151,7 @@ func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	if err := other.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if !eventually(patience, func() bool {
+	if !testkit.Await(context.Background(), patience, func() bool {
 		return number(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()`) <= 2
 	}) {
 		t.Fatal("the killed import's connection stays")
@@ -181,7 +183,7 @@ func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	if _, err := io.WriteString(in, lines(0, 750)); err != nil {
 		t.Fatal(err)
 	}
-	if !eventually(patience, func() bool { return number(t, db, `SELECT count(*) FROM users`) > 0 }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return number(t, db, `SELECT count(*) FROM users`) > 0 }) {
 		t.Fatal("nothing is imported")
 	}
 	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
@@ -243,7 +245,7 @@ func TestImportedUsersLogIn(t *testing.T) {
 // login tries again as long as the service is too busy, as the costlier hashes are.
 func login(t *testing.T, api, email, password string) (status int) {
 	t.Helper()
-	if !eventually(patience, func() bool {
+	if !testkit.Await(context.Background(), patience, func() bool {
 		status = loginOnce(t, api, email, password)
 		return status != http.StatusServiceUnavailable
 	}) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sethvargo/go-envconfig"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/config"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/telemetry"
@@ -27,7 +28,7 @@ type replica struct {
 	t      *testing.T
 	client *http.Client
 	api    string
-	log    *lockedBuffer
+	log    *testkit.Buffer
 	mount  string
 	swaps  int
 	taken  int // values that it has taken up so far
@@ -36,7 +37,7 @@ type replica struct {
 // startReplica runs a replica until the test ends. The files are the secrets that come from files.
 func startReplica(t *testing.T, env, files map[string]string) *replica {
 	t.Helper()
-	r := &replica{t: t, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}, log: &lockedBuffer{}, mount: t.TempDir()}
+	r := &replica{t: t, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}, log: &testkit.Buffer{}, mount: t.TempDir()}
 	r.swap(files)
 	env = maps.Clone(env)
 	for name := range files {
@@ -109,7 +110,7 @@ func (r *replica) rotate(files map[string]string, changes int) {
 	r.t.Helper()
 	r.swap(files)
 	r.taken += changes
-	if !eventually(patience, func() bool { return strings.Count(r.log.String(), "took up a new value") >= r.taken }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Count(r.log.String(), "took up a new value") >= r.taken }) {
 		r.t.Fatalf("the files %d were not taken up:\n%s", r.swaps, r.told())
 	}
 }

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"maps"
 	"net/http"
 	"strings"
 	"testing"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 )
 
@@ -22,7 +24,7 @@ func TestARotatedDatabasePasswordNeedsNoRestart(t *testing.T) {
 
 	next := role.URL(dsn, "planted-new-password")
 	r.swap(map[string]string{"DATABASE_URL": next}) // before the server knows it
-	if !eventually(patience, func() bool { return strings.Contains(r.log.String(), "is refused by the server with the code 28P01") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "is refused by the server with the code 28P01") }) {
 		t.Fatalf("a password that is wrong was not told of:\n%s", r.told())
 	}
 	r.must("POST", "/login", account, nil)
@@ -40,11 +42,11 @@ func TestARotatedBrokerPasswordNeedsNoRestart(t *testing.T) {
 	env := replicaEnvironment(t)
 	good := env["RABBITMQ_PASS"]
 	r := startReplica(t, env, map[string]string{"RABBITMQ_PASS": "planted-wrong-password"})
-	if !eventually(patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
 		t.Fatalf("the broker takes any password:\n%s", r.told())
 	}
 	r.rotate(map[string]string{"RABBITMQ_PASS": good}, 1)
-	if !eventually(patience, func() bool { return r.brokerIs() == "ok" }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return r.brokerIs() == "ok" }) {
 		t.Errorf("the broker is %s: %s", r.brokerIs(), r.told())
 	}
 	if strings.Contains(r.log.String(), good) || strings.Contains(r.log.String(), "planted-") {
@@ -70,17 +72,17 @@ func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
 	env := replicaEnvironment(t)
 	files := map[string]string{"RABBITMQ_HOST": env["RABBITMQ_HOST"], "RABBITMQ_PORT": "1", "RABBITMQ_USER": "nobody"}
 	r := startReplica(t, env, files)
-	if !eventually(patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
 		t.Fatalf("a broker answers on port 1:\n%s", r.told())
 	}
 	files["RABBITMQ_PORT"], files["RABBITMQ_USER"] = env["RABBITMQ_PORT"], env["RABBITMQ_USER"]
 	r.rotate(files, 2)
-	if !eventually(patience, func() bool { return r.brokerIs() == "ok" }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return r.brokerIs() == "ok" }) {
 		t.Fatalf("the broker is %s: %s", r.brokerIs(), r.told())
 	}
 	files["RABBITMQ_HOST"] = "nowhere.invalid"
 	r.swap(files)
-	if !eventually(patience, func() bool { return strings.Contains(r.log.String(), "leads to no broker that answers") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "leads to no broker that answers") }) {
 		t.Fatalf("a host that does not exist was taken up: %s", r.told())
 	}
 	if r.brokerIs() != "ok" {
@@ -106,7 +108,7 @@ func TestReadinessNamesWhatTheDatabaseLacks(t *testing.T) {
 			env["DATABASE_URL"] = test.dsn
 			r := startReplica(t, env, nil)
 			var got string
-			if !eventually(patience, func() bool { // a busy machine may have no time to answer
+			if !testkit.Await(context.Background(), patience, func() bool { // a busy machine may have no time to answer
 				var ready struct {
 					Checks map[string]struct{ Detail string }
 				}

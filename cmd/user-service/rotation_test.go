@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -17,6 +18,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -217,7 +220,7 @@ func (l *traffic) awaitTurns() {
 	l.t.Helper()
 	for i := range l.turns {
 		goal := l.turns[i].Load() + 2 // the one under way may have begun before
-		if !eventually(patience, func() bool { return l.turns[i].Load() >= goal || l.t.Failed() }) {
+		if !testkit.Await(context.Background(), patience, func() bool { return l.turns[i].Load() >= goal || l.t.Failed() }) {
 			l.t.Fatalf("client %d has stopped", i)
 		}
 	}

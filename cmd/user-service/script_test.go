@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"user-service/internal/testkit"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -49,24 +52,13 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 
 func awaitMatch(ts *testscript.TestScript, file string, pattern *regexp.Regexp) []string {
 	var content []byte
-	if !eventually(patience, func() bool {
+	if !testkit.Await(context.Background(), patience, func() bool {
 		content, _ = os.ReadFile(ts.MkAbs(file))
 		return pattern.Match(content)
 	}) {
 		ts.Fatalf("waited in vain for %s in %s:\n%s", pattern, file, content)
 	}
 	return pattern.FindStringSubmatch(string(content))
-}
-
-func eventually(within time.Duration, holds func() bool) bool {
-	deadline := time.Now().Add(within)
-	for !holds() {
-		if time.Now().After(deadline) {
-			return false
-		}
-		<-time.After(10 * time.Millisecond)
-	}
-	return true
 }
 
 // servingAt is what the log says when the service listens.
@@ -97,7 +89,7 @@ func request(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	var status int
 	var answer []byte
-	if !eventually(within, func() bool {
+	if !testkit.Await(context.Background(), within, func() bool {
 		status, answer = send(ts, args[1], args[2], body)
 		return strconv.Itoa(status) == args[0] && strings.Contains(string(answer), ts.Getenv("CONTAINING")) || args[1] != http.MethodGet
 	}) || strconv.Itoa(status) != args[0] {

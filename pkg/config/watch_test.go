@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/sethvargo/go-envconfig"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/config"
 )
 
@@ -149,19 +150,14 @@ func (m *mount) awaitRejected(variables int64) {
 
 func (m *mount) until(what string, missing func() string) {
 	m.t.Helper()
-	deadline := time.After(20 * time.Second)
-	for {
+	var diff string
+	if !testkit.Await(m.t.Context(), testkit.Timeout, func() bool {
 		m.mu.Lock()
-		diff := missing()
-		m.mu.Unlock()
-		if diff == "" {
-			return
-		}
-		select {
-		case <-deadline:
-			m.t.Fatalf("waited in vain for %s: %s", what, diff)
-		case <-time.After(time.Millisecond):
-		}
+		defer m.mu.Unlock()
+		diff = missing()
+		return diff == ""
+	}) {
+		m.t.Fatalf("waited %s for %s: %s", testkit.Timeout, what, diff)
 	}
 }
 

@@ -9,7 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
-	"time"
+
+	"user-service/internal/testkit"
 )
 
 // TestAClosedConnectionKeepsNothingUnsent has clients read nothing of their answers. Those that lose their connections for it leave no
@@ -32,13 +33,7 @@ func TestAClosedConnectionKeepsNothingUnsent(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(s.inner.Addr().String())
 	for _, c := range closed[:2] {
-		deadline := time.Now().Add(10 * time.Second)
-		for unsent(t, port, c.LocalAddr()) {
-			if time.Now().After(deadline) {
-				t.Fatal("the kernel keeps what a closed connection has not sent")
-			}
-			<-time.After(10 * time.Millisecond)
-		}
+		testkit.WaitFor(t, "the kernel to drop the unsent data of a closed connection", func() bool { return !unsent(t, port, c.LocalAddr()) })
 	}
 	if !unsent(t, port, closed[3].LocalAddr()) {
 		t.Error("a connection that waits has nothing to send: the test shows nothing")

@@ -12,12 +12,14 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/access"
 	"user-service/pkg/httpapi"
 	"user-service/pkg/password"
@@ -41,11 +43,12 @@ type server struct {
 	users *user.Service
 	api   *httpapi.API
 	keys  func(token.Keys) error // changes the keys of tokens
-	logs  *safeBuffer
+	logs  *testkit.Buffer
 	dsn   string
 
-	hashes *hashes
-	hasher *password.Hasher
+	hashes  *hashes
+	hasher  *password.Hasher
+	hangUps atomic.Int64 // requests whose client was gone before the answer
 }
 
 type settings struct {
@@ -76,7 +79,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	if set.database == "" {
 		set.database = postgrestest.URL(t)
 	}
-	s := &server{t: t, logs: &safeBuffer{}, hashes: &hashes{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
+	s := &server{t: t, logs: &testkit.Buffer{}, hashes: &hashes{}, dsn: set.database, db: postgrestest.Connect(t, set.database, nil)}
 	hasher, err := password.NewHasher(password.Config{
 		Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1}, Limits: set.limits, Observer: s.hashes,
 	})
@@ -94,7 +97,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
 	s.api = httpapi.New(httpapi.Config{DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit, AccountRateLimitPerMinute: set.account}, s.users, health, unobserved{}, log)
 	s.api.StopClock()
-	handler := s.api.Handler()
+	handler := s.countHangUps(s.api.Handler())
 	s.Server = httptest.NewUnstartedServer(handler)
 	s.Config = httpapi.Server("", handler, log)
 	s.Start()

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 // acceptCount is a listener that counts the connections it has accepted.
@@ -33,6 +35,7 @@ func (l *acceptCount) Accept() (net.Conn, error) {
 
 // two is a server of two connections at most.
 type two struct {
+	t     *testing.T
 	inner *acceptCount
 	outer *limitedListener
 	idled *atomic.Int64 // how many times a connection has become idle
@@ -51,7 +54,7 @@ func serveMost(t *testing.T, most int) (s two, dial func() *client) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.inner = &acceptCount{Listener: listener}
+	s.t, s.inner = t, &acceptCount{Listener: listener}
 	done := make(chan struct{})
 	server := &http.Server{ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/large" {
@@ -102,9 +105,8 @@ func serveMost(t *testing.T, most int) (s two, dial func() *client) {
 
 // waitUntilIdle returns when connections have become idle so many times: a client has its answer before.
 func (s two) waitUntilIdle(times int64) {
-	for s.idled.Load() != times {
-		<-time.After(time.Millisecond)
-	}
+	s.t.Helper()
+	testkit.WaitFor(s.t, fmt.Sprintf("%d idle connections", times), func() bool { return s.idled.Load() == times })
 }
 
 type client struct {
@@ -162,7 +164,7 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 	select {
 	case err := <-answered:
 		t.Fatalf("a third connection is served beside two that are busy: %v", err)
-	case <-time.After(10 * retryInterval):
+	case <-time.After(10 * retryInterval): //nolint:forbidigo // in this time the server looks for a free slot ten times
 	}
 	if n := s.inner.accepted.Load(); n != 3 { // the third one waits for its slot
 		t.Fatalf("%d connections are accepted, want 3", n)
@@ -196,9 +198,7 @@ func TestASlowClientMakesRoom(t *testing.T) {
 					t.Fatalf("the answer is %q, %v", line, err)
 				}
 			}
-			for s.inner.accepted.Load() < 1 {
-				<-time.After(time.Millisecond)
-			}
+			testkit.WaitFor(t, "the slow connection", func() bool { return s.inner.accepted.Load() >= 1 })
 			if err := dial().get("/wait"); err != nil {
 				t.Fatal(err)
 			}
@@ -221,9 +221,7 @@ func TestAClientThatReadsNothingMakesRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for s.waitingForClients() != 2 {
-		<-time.After(time.Millisecond)
-	}
+	testkit.WaitFor(t, "two connections that wait", func() bool { return s.waitingForClients() == 2 })
 	if err := dial().get("/"); err != nil {
 		t.Fatalf("a new connection gets no answer: %v", err)
 	}

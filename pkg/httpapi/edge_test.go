@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/httpapi"
 )
 
@@ -68,12 +69,8 @@ func TestHealth(t *testing.T) {
 		t.Errorf("%s", got.body)
 	}
 	s.db.Close(t.Context())
-	deadline := time.Now().Add(5 * time.Second)
-	for s.call("GET", "/readyz", nil).status != 503 {
-		if time.Now().After(deadline) {
-			t.Fatal("ready without a database for 5 s")
-		}
-		<-time.After(50 * time.Millisecond)
+	if !testkit.Await(t.Context(), 5*time.Second, func() bool { return s.call("GET", "/readyz", nil).status == 503 }) {
+		t.Fatal("ready without a database for 5 s")
 	}
 	s.call("GET", "/healthz", nil).want(t, 200)
 }
@@ -105,11 +102,8 @@ func TestDatabaseAway(t *testing.T) {
 		}
 	}
 	proxy.thaw()
-	deadline := time.Now().Add(10 * time.Second)
-	for s.call("GET", "/users/me", nil, as(a.token)).status != 200 {
-		if time.Now().After(deadline) {
-			t.Fatal("no recovery after the database came back")
-		}
+	if !testkit.Await(t.Context(), 10*time.Second, func() bool { return s.call("GET", "/users/me", nil, as(a.token)).status == 200 }) {
+		t.Fatal("no recovery after the database came back")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/password"
 	"user-service/pkg/user"
 )
@@ -40,16 +41,12 @@ func TestAHashThatNobodyWaitsForCounts(t *testing.T) {
 			_, err := s.users.Login(ctx, user.Login{Email: a.Email, Password: a.password})
 			done <- err
 		}()
-		for s.hasher.Running() == 0 {
-			<-time.After(time.Millisecond)
-		}
+		testkit.WaitFor(t, "the hash", func() bool { return s.hasher.Running() != 0 })
 		hangUp()
 		if err := <-done; !errors.Is(err, context.Canceled) {
 			t.Errorf("the error is %v", err)
 		}
-		for s.hasher.Running() != 0 { // the work goes on
-			<-time.After(time.Millisecond)
-		}
+		testkit.WaitFor(t, "the end of the hash", func() bool { return s.hasher.Running() == 0 }) // the work goes on
 	}
 	if n := len(s.audit(admin.token, "action=authn_login_fail&user_id="+a.ID.String())); n != 3 {
 		t.Errorf("%d failures are noted, want 3", n)

@@ -2,12 +2,14 @@ package httpapi_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/user"
 )
@@ -238,14 +240,13 @@ func TestTheThrottleIsTurnedOffAtOnce(t *testing.T) {
 	off.login(a)
 }
 
-// patiently repeats a call for as long as the answer is that the service has no time, as it may be on a machine
-// that does much else.
-func patiently(call func() answer) answer {
-	for {
-		if got := call(); got.status != 503 {
-			return got
-		}
-	}
+// patiently repeats a call while a busy machine refuses it with 503. After [testkit.Timeout] it returns that answer.
+func patiently(call func() answer) (got answer) {
+	testkit.Await(context.Background(), testkit.Timeout, func() bool {
+		got = call()
+		return got.status != 503
+	})
+	return got
 }
 
 // letTimePass ends the wait of everybody.

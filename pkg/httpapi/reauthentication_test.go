@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/password"
 )
 
@@ -134,12 +135,12 @@ func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 		if err := <-gone; err == nil {
 			t.Error("the change is answered before it is given up")
 		}
-		<-time.After(100 * time.Millisecond) // for the server to see it
+		s.waitForHangUps(1)
 		t.Logf("the hash of the %s password is waited for", awaited)
 		second := make(chan answer)
 		go func() { second <- s.changesWithAPassword(a, a.password)["PATCH of the email"]() }()
-		for range 100 {
-			<-time.After(time.Millisecond)
+		for range 20 {
+			s.call("GET", "/healthz", nil).want(t, 200)
 			if n := s.hasher.Waiting(); n != 1 {
 				t.Fatalf("%d hashes of one user wait, want 1", n)
 			}
@@ -164,9 +165,22 @@ func (s *server) takeTurn() (has <-chan struct{}, release func()) {
 
 // waitForHashes returns when so many wait for their turn.
 func (s *server) waitForHashes(n int64) {
-	for s.hasher.Waiting() != n {
-		<-time.After(time.Millisecond)
-	}
+	s.t.Helper()
+	testkit.WaitFor(s.t, fmt.Sprintf("%d hashes that wait", n), func() bool { return s.hasher.Waiting() == n })
+}
+
+// waitForHangUps waits until the server has seen that the clients of n requests under way are gone.
+func (s *server) waitForHangUps(n int64) {
+	s.t.Helper()
+	testkit.WaitFor(s.t, fmt.Sprintf("%d clients that are gone", n), func() bool { return s.hangUps.Load() == n })
+}
+
+// countHangUps counts the requests whose client is gone before the answer.
+func (s *server) countHangUps(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer context.AfterFunc(r.Context(), func() { s.hangUps.Add(1) })()
+		next.ServeHTTP(w, r)
+	})
 }
 
 // TestAFloodWithOneTokenLeavesLoginsAlone floods a service that hashes one password at a time and lets few wait.

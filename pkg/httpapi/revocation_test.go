@@ -168,7 +168,7 @@ func TestAWaitingWriteIsRefusedOnceItsCallerLostTheRight(t *testing.T) {
 				unlock := s.lockTarget(p)
 				answered := make(chan answer)
 				go func() { answered <- s.sendPending(p) }()
-				s.waitForALock()
+				s.waitForLock()
 				loss.lose(other, p.caller, s.login(admin)).want(t, loss.success)
 				before := s.state(conn, p.target.ID)
 				unlock()
@@ -234,7 +234,7 @@ func (s *server) race(conn *pgx.Conn, p pending, success int, lose func() answer
 	s.t.Helper()
 	answered := make(chan answer)
 	go func() { answered <- s.sendPending(p) }()
-	<-time.After(rand.N(3 * time.Millisecond))
+	<-time.After(rand.N(3 * time.Millisecond))                              //nolint:forbidigo // the moment of the loss is random
 	if got := patiently(lose); got.status != success && got.status != 401 { // 401: the request itself has ended the session
 		s.t.Fatalf("status is %d, want %d: %s", got.status, success, got.body)
 	}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/password"
+	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/user"
 )
 
@@ -93,7 +95,7 @@ func TestALoginThatIsOvertakenIsAFailure(t *testing.T) {
 			wg.Go(func() {
 				s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).wantProblem(t, 401, "invalid-credentials")
 			})
-			s.waitForALock()
+			s.waitForLock()
 			if err := tx.Commit(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -108,17 +110,12 @@ func TestALoginThatIsOvertakenIsAFailure(t *testing.T) {
 	}
 }
 
-// waitForALock returns when somebody waits for a lock in the database.
-func (s *server) waitForALock() {
+// waitForLock waits until a session waits for a lock in the database.
+func (s *server) waitForLock() {
 	s.t.Helper()
 	conn := s.connect()
 	defer func() { _ = conn.Close(s.t.Context()) }()
-	for waiting := 0; waiting == 0; {
-		if err := conn.QueryRow(s.t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
-			s.t.Fatal(err)
-		}
-	}
+	postgrestest.WaitForLock(s.t, conn)
 }
 
 func TestLoginForm(t *testing.T) {
@@ -149,9 +146,8 @@ func TestRefreshRotates(t *testing.T) {
 	s.call("GET", "/users/me", nil, as(second.AccessToken)).want(t, 200)
 
 	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).wantProblem(t, 401, "invalid-refresh-token")
-	for name, token := range map[string]string{"living": second.RefreshToken, "spent": first.RefreshToken} {
+	for _, token := range []string{second.RefreshToken, first.RefreshToken} { // the reuse has ended the session
 		s.call("POST", "/refresh", map[string]any{"refresh_token": token}).wantProblem(t, 401, "invalid-refresh-token")
-		_ = name
 	}
 	s.call("GET", "/users/me", nil, as(second.AccessToken)).wantProblem(t, 401, "invalid-access-token")
 	for _, token := range []string{"x", strings.Repeat("A", 75), second.RefreshToken[1:], a.token} {
@@ -197,12 +193,7 @@ func TestSessionsExpire(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.cfg.RefreshIdleTTL = 300 * time.Millisecond })
 	a := s.register()
-	deadline := time.Now().Add(10 * time.Second)
-	for s.call("GET", "/users/me", nil, as(a.token)).status != 401 {
-		if time.Now().After(deadline) {
-			t.Fatal("the session did not expire")
-		}
-	}
+	testkit.WaitFor(t, "the end of the session", func() bool { return s.call("GET", "/users/me", nil, as(a.token)).status == 401 })
 	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).wantProblem(t, 401, "invalid-refresh-token")
 }
 

@@ -65,7 +65,7 @@ func TestTrailersTakeNoMemory(t *testing.T) {
 				t.Fatalf("%s: the answer is %q, %v", name, line, err)
 			}
 		}
-		<-time.After(100 * time.Millisecond)
+		<-time.After(100 * time.Millisecond) //nolint:forbidigo // nothing shows when the server has read the trailers
 		if each := (heap() - before) / connections; each > most {
 			t.Errorf("%s: a connection takes %d bytes of the heap, want at most %d", name, each, most)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/httpapi"
 )
 
@@ -142,13 +143,8 @@ func TestLargeBodiesKeepNoLoginOut(t *testing.T) {
 	var slow []rawCall
 	for s.api.BodyBytes()+60<<10 <= httpapi.MaxBodies {
 		slow = append(slow, s.send("POST /login", "", 64<<10, strings.Repeat("x", 64<<10-1)))
-		for want := int64(len(slow)) * 60 << 10; s.api.BodyBytes() != want; {
-			select {
-			case <-t.Context().Done():
-				t.Fatalf("%d bytes are counted, want %d", s.api.BodyBytes(), want)
-			case <-time.After(time.Millisecond):
-			}
-		}
+		want := int64(len(slow)) * 60 << 10
+		testkit.WaitFor(t, fmt.Sprintf("%d counted bytes", want), func() bool { return s.api.BodyBytes() == want })
 	}
 	large := fmt.Sprintf(`{"email":%q,"password":%q}`, a.Email, a.password) + strings.Repeat(" ", 63<<10)
 	refused := s.call("POST", "/login", large)
@@ -161,12 +157,6 @@ func TestLargeBodiesKeepNoLoginOut(t *testing.T) {
 	for _, conn := range slow {
 		_ = conn.Close()
 	}
-	for s.api.BodyBytes() != 0 {
-		select {
-		case <-t.Context().Done():
-			t.Fatalf("%d bytes stay counted", s.api.BodyBytes())
-		case <-time.After(time.Millisecond):
-		}
-	}
+	testkit.WaitFor(t, "no counted bytes", func() bool { return s.api.BodyBytes() == 0 })
 	s.call("POST", "/login", large).want(t, 200)
 }

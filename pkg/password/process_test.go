@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 // TestMain turns this program into a hashing process if SERVE_HASHES is set.
@@ -118,9 +120,7 @@ func TestAProcessThatDiesIsReplaced(t *testing.T) {
 		_, err := slow.Hash(context.WithoutCancel(t.Context()), Flow{}, "seven green kettles sing")
 		failed <- err
 	}()
-	for slow.Running() == 0 {
-		<-time.After(time.Millisecond)
-	}
+	testkit.WaitFor(t, "the hash", func() bool { return slow.Running() != 0 })
 	if err := started()[0].Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -165,9 +165,7 @@ func TestAProcessThatHangsKeepsNobodyWaiting(t *testing.T) {
 	if err := child.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
 	}
-	for h.Running() != 0 {
-		<-time.After(time.Millisecond)
-	}
+	testkit.WaitFor(t, "the end of the hash", func() bool { return h.Running() == 0 })
 	if err := eventuallyHashes(h, pw); err != nil {
 		t.Errorf("after the process continued: %v", err)
 	}
@@ -175,12 +173,10 @@ func TestAProcessThatHangsKeepsNobodyWaiting(t *testing.T) {
 
 // eventuallyHashes retries Hash, because a slot is released a moment after its hash, and returns the last error.
 func eventuallyHashes(h *Hasher, pw string) (err error) {
-	for range 100 {
-		if _, err = h.Hash(context.Background(), Flow{}, pw); err == nil {
-			return nil
-		}
-		<-time.After(10 * time.Millisecond)
-	}
+	testkit.Await(context.Background(), testkit.Timeout, func() bool {
+		_, err = h.Hash(context.Background(), Flow{}, pw)
+		return err == nil
+	})
 	return err
 }
 

@@ -24,7 +24,7 @@ func documents(t *testing.T) []string {
 	t.Helper()
 	const root = "../../"
 	all := []string{
-		root + "README.md", root + "CONTRIBUTING.md", root + "api/openapi.yaml", root + "tools/dev/run", root + "tilt/do",
+		root + "README.md", root + "CONTRIBUTING.md", root + "api/openapi.yaml", root + "tools/dev/run", root + "tilt/actions",
 		root + "charts/user-service/templates/NOTES.txt", root + "charts/user-service/README.md", root + "cmd/user-service/users.go",
 	}
 	err := filepath.WalkDir(root+"docs", func(path string, entry fs.DirEntry, err error) error {

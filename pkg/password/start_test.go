@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 const examplePassword = "seven green kettles sing"
@@ -124,16 +126,10 @@ func TestAProcessThatCannotBeStartedIsTriedAgainAfterADelay(t *testing.T) {
 	if err := os.Symlink(os.Args[0], program); err != nil {
 		t.Fatal(err)
 	}
-	for {
+	testkit.WaitFor(t, "the start of the existing program", func() bool {
 		_, err := h.Hash(context.Background(), Flow{}, examplePassword)
-		if err == nil {
-			break
-		}
-		if time.Since(start) > time.Minute {
-			t.Fatalf("an existing program is not started: %v", err)
-		}
-		<-time.After(10 * time.Millisecond)
-	}
+		return err == nil
+	})
 	if attempts.Load() != 2 {
 		t.Errorf("%d attempts, want 2", attempts.Load())
 	}

@@ -196,7 +196,7 @@ func TestAnAccountThatIsGoneTakesNoEmail(t *testing.T) {
 	exec(`SELECT FROM users WHERE email LIKE 'first@%' FOR UPDATE`)
 	done := make(chan error, 1)
 	go func() { done <- db.RekeyEmails(t.Context(), time.Now().Add(-time.Hour), slog.New(slog.DiscardHandler)) }()
-	waitForALock(t, watch) // for the first account, when all are read
+	postgrestest.WaitForLock(t, watch) // for the first account, when all are read
 	exec(`DELETE FROM users WHERE email = 'ada@xn--bcher-kva.example'`)
 	exec(`COMMIT`)
 	if err := <-done; err != nil {

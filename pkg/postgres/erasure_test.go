@@ -55,7 +55,7 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	watch := connect(t, dsn)
-	waitForALock(t, watch)
+	postgrestest.WaitForLock(t, watch)
 	remove(t, db, gone.ID)
 	for _, tx := range []pgx.Tx{outbox, about} {
 		if err := tx.Commit(t.Context()); err != nil {

@@ -163,7 +163,7 @@ func TestAResetClearsTheCountOfAnAttemptUnderWay(t *testing.T) {
 					t.Error(err)
 				}
 			})
-			waitForALock(t, conn)
+			postgrestest.WaitForLock(t, conn)
 			g.Network = user.FailureCount{Count: 7, BlockedUntil: g.Now.Add(time.Hour)}
 			g.Total = user.FailureCount{Count: 170, BlockedUntil: g.Now.Add(time.Hour)}
 			return user.LoginDecision{Failure: &g}, nil

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/access"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
@@ -69,7 +70,7 @@ func TestDeadConnectionsFreeTheirPlaces(t *testing.T) {
 			db := postgrestest.Connect(t, s.dsn, nil)
 			users := several(t, db)
 			occupy(t, db, users)
-			<-time.After(idle) // connections that were used later than that are not asked whether they answer
+			<-time.After(idle) //nolint:forbidigo // connections that were used later than that are not asked whether they answer
 			s.age.Add(1)
 			began := time.Now()
 			var asking sync.WaitGroup
@@ -199,10 +200,8 @@ func TestAPoolThatLendsNothingIsNotReady(t *testing.T) {
 	if err := ping(); err != nil {
 		t.Errorf("a busy pool is not ready: %v", err)
 	}
-	for began := time.Now(); ping() == nil; <-time.After(50 * time.Millisecond) {
-		if time.Since(began) > 4*time.Second {
-			t.Fatal("ready, though nobody has got a connection for 4 s")
-		}
+	if !testkit.Await(t.Context(), 4*time.Second, func() bool { return ping() != nil }) {
+		t.Fatal("ready, though nobody has got a connection for 4 s")
 	}
 	close(release)
 	done.Wait()

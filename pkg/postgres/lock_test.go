@@ -12,9 +12,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/access"
 	"user-service/pkg/event"
 	"user-service/pkg/postgres"
@@ -56,18 +56,6 @@ func (noRoles) Roles(_ context.Context, names []string) ([]access.Role, error) {
 	return make([]access.Role, len(names)), nil
 }
 
-// waitForALock returns when somebody waits for a lock in the database.
-func waitForALock(t *testing.T, conn *pgx.Conn) {
-	t.Helper()
-	for waiting := 0; waiting == 0; {
-		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&waiting); err != nil {
-			t.Error(err)
-			return
-		}
-	}
-}
-
 // TestAChangeSeesTheOneThatItWaitedFor takes the roles for an example: they are rows of another table than
 // the one that is locked.
 func TestAChangeSeesTheOneThatItWaitedFor(t *testing.T) {
@@ -87,7 +75,7 @@ func TestAChangeSeesTheOneThatItWaitedFor(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		waitForALock(t, conn)
+		postgrestest.WaitForLock(t, conn)
 	}, "admin", "user"))
 	if err != nil {
 		t.Fatal(err)
@@ -117,7 +105,7 @@ func TestADeletedRoleIsTakenFromEverybody(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		waitForALock(t, conn)
+		postgrestest.WaitForLock(t, conn)
 	}, "clerk", "user"))
 	if err != nil {
 		t.Fatal(err)
@@ -157,7 +145,7 @@ func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	waitForALock(t, connect(t, dsn))
+	postgrestest.WaitForLock(t, connect(t, dsn))
 	if err := tx.QueryRow(t.Context(), `SELECT clock_timestamp()`).Scan(&released); err != nil {
 		t.Error(err)
 	}
@@ -193,16 +181,15 @@ func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			for ctx.Err() == nil { // a place is free again after statement_timeout
+			testkit.Await(ctx, testkit.Timeout, func() bool { // a place is free again after statement_timeout
 				_ = refresh(ctx)
-				<-time.After(10 * time.Millisecond)
-			}
+				return false
+			})
 		})
 	}
 	ended, end := context.WithCancel(t.Context())
 	end()
-	for !isRefused(refresh(ended)) { // there is a place in the queue yet
-	}
+	testkit.WaitFor(t, "a full queue", func() bool { return isRefused(refresh(ended)) })
 	if err := request(t.Context(), func(ctx context.Context) error { return db.EndSessionOfToken(ctx, s.ID) }); isRefused(err) {
 		t.Errorf("the logout is refused: %v", err)
 	}

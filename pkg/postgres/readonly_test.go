@@ -115,7 +115,7 @@ func TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest(t *testing.T) {
 		}
 		reading.Wait()
 		release(t, dsn)
-		<-time.After(300 * time.Millisecond) // a session that is younger may be one of a server that is read-only still
+		<-time.After(300 * time.Millisecond) //nolint:forbidigo // a session that is younger may be one of a server that is read-only still
 		for _, u := range users {
 			if err := request(t.Context(), change(db, u)); err != nil {
 				t.Errorf("a write by a connection of before: %v", err)

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/outbox"
 	"user-service/pkg/postgres"
@@ -103,7 +104,7 @@ func TestNothingIsPublishedThatCannotBeRemoved(t *testing.T) {
 			run(fault.begin)
 			var p published
 			stop := relays(t, role.URL(dsn, "password"), &p)
-			<-time.After(4 * time.Second) // of which the pauses are at most 2 s
+			<-time.After(4 * time.Second) //nolint:forbidigo // the copies of this time are counted; its pauses are at most 2 s
 			stop()
 			if events, duplicates := p.counts(); events+duplicates > fault.copies {
 				t.Errorf("%d events were published with %d duplicates, want %d copies at most", events, duplicates, fault.copies)
@@ -247,17 +248,13 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 func waitUntilEmpty(t *testing.T, dsn string) {
 	t.Helper()
 	conn := connect(t, dsn)
-	waiting := -1
-	for range 400 {
+	testkit.WaitFor(t, "an empty outbox", func() bool {
+		var waiting int
 		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM outbox`).Scan(&waiting); err != nil {
 			t.Fatal(err)
 		}
-		if waiting == 0 {
-			return
-		}
-		<-time.After(50 * time.Millisecond)
-	}
-	t.Fatalf("%d events still wait", waiting)
+		return waiting == 0
+	})
 }
 
 var _ outbox.Store = (*postgres.DB)(nil)

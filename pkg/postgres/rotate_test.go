@@ -5,8 +5,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 )
 
@@ -40,9 +40,7 @@ func TestARotatedPasswordIsTakenUp(t *testing.T) {
 		if err := db.SetURL(t.Context(), role.URL(dsn, password)); err != nil {
 			t.Error(err)
 		}
-		for db.Stat().NewConnsCount() == made && t.Context().Err() == nil {
-			<-time.After(time.Millisecond)
-		}
+		testkit.WaitFor(t, "a new connection", func() bool { return db.Stat().NewConnsCount() != made })
 	}
 	close(done)
 	asking.Wait()

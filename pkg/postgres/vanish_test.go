@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/outbox"
 	"user-service/pkg/postgres/postgrestest"
 )
@@ -127,16 +128,13 @@ func TestAVanishedRelayLosesItsLock(t *testing.T) {
 
 			began := time.Now()
 			other := postgrestest.Connect(t, dsn, nil)
-			for {
+			testkit.WaitFor(t, "the relay's lock", func() bool {
 				_, err := other.Drain(t.Context(), limits, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome { return confirmAll(len(w)) })
-				if err == nil {
-					break
+				if err != nil && !errors.Is(err, outbox.ErrBusy) {
+					t.Fatalf("after %s: %v", time.Since(began), err)
 				}
-				if took := time.Since(began); !errors.Is(err, outbox.ErrBusy) || took > 30*time.Second {
-					t.Fatalf("after %s: %v", took, err)
-				}
-				<-time.After(20 * time.Millisecond)
-			}
+				return err == nil
+			})
 			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("a vanished relay held its lock for %s, want 10 s at most", took)
 			} else {
@@ -149,18 +147,13 @@ func TestAVanishedRelayLosesItsLock(t *testing.T) {
 // waitForState waits until a session that has the relay's lock waits for this.
 func waitForState(t *testing.T, conn *pgx.Conn, event string) {
 	t.Helper()
-	for range 400 {
-		var found bool
+	testkit.WaitFor(t, "a relay that waits in "+event, func() (found bool) {
 		err := conn.QueryRow(t.Context(), `
 			SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
 				WHERE l.locktype = 'advisory' AND a.datname = current_database() AND a.wait_event = $1)`, event).Scan(&found)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found {
-			return
-		}
-		<-time.After(25 * time.Millisecond)
-	}
-	t.Fatalf("no relay waits in %s", event)
+		return found
+	})
 }

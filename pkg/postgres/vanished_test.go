@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/access"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
@@ -115,7 +116,7 @@ func TestAVanishedClientThatWaitsForALockHoldsNoOther(t *testing.T) {
 			t.Errorf("a change without a network: %v", err)
 		}
 	})
-	waitForALock(t, connect(t, dsn))
+	postgrestest.WaitForLock(t, connect(t, dsn))
 	network.stopAll()
 	within(t, lockTime, "a change of the account, while the session is still locked", func(ctx context.Context) error {
 		_, err := other.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
@@ -133,12 +134,13 @@ func TestAVanishedClientThatWaitsForALockHoldsNoOther(t *testing.T) {
 // waitForTheClient returns when the server can't send an answer.
 func waitForTheClient(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
-	for waiting := 0; waiting == 0; {
-		if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event = 'ClientWrite'`).Scan(&waiting); err != nil {
+	testkit.WaitFor(t, "a session that waits for its client", func() (waits bool) {
+		if err := conn.QueryRow(t.Context(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event = 'ClientWrite')`).Scan(&waits); err != nil {
 			t.Fatal(err)
 		}
-	}
+		return waits
+	})
 }
 
 // TestAVanishedReaderHoldsNoTable has a replica vanish in the middle of a long answer, which the server can't send.
@@ -194,7 +196,7 @@ func TestAVanishedMigrationHoldsNoTable(t *testing.T) {
 				t.Error("a migration without a network succeeds")
 			}
 		})
-		waitForALock(t, conn)
+		postgrestest.WaitForLock(t, conn)
 		network.stopAll()
 		if err := holder.Commit(t.Context()); err != nil {
 			t.Fatal(err)

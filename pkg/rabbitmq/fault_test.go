@@ -1,7 +1,6 @@
 package rabbitmq_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/rabbitmq"
 )
@@ -39,7 +39,7 @@ func TestConnectionCutInTheMiddle(t *testing.T) {
 	heal()
 	publishAll(t, p, failed)
 
-	waitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
+	testkit.WaitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
 	if diff := cmp.Diff(ids(events), arrived.firstArrivals()); diff != "" {
 		t.Errorf("order of first arrivals (-want +got):\n%s", diff)
 	}
@@ -72,7 +72,7 @@ func TestHalfOpenNetwork(t *testing.T) {
 	}
 	heal()
 	publishAll(t, p, events)
-	waitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
+	testkit.WaitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
 }
 
 func TestSilentDeathIsNoticedByHeartbeats(t *testing.T) {
@@ -82,7 +82,7 @@ func TestSilentDeathIsNoticedByHeartbeats(t *testing.T) {
 
 	heal := silence(t, proxy)
 	defer heal()
-	waitFor(t, "the heartbeat's alarm", func() bool { return errors.Is(p.Check(t.Context()), rabbitmq.ErrNotConnected) })
+	testkit.WaitFor(t, "the heartbeat's alarm", func() bool { return errors.Is(p.Check(t.Context()), rabbitmq.ErrNotConnected) })
 }
 
 // TestStalledWrite fills all buffers on the way to a broker that reads no more.
@@ -105,7 +105,7 @@ func TestStalledWrite(t *testing.T) {
 	}
 	hear()
 	publishAll(t, p, events)
-	waitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
+	testkit.WaitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
 	if diff := cmp.Diff(ids(events), arrived.firstArrivals()); diff != "" {
 		t.Errorf("order of first arrivals (-want +got):\n%s", diff)
 	}
@@ -143,7 +143,7 @@ func TestBrokerWithAnAlarm(t *testing.T) {
 	network.say(t, 0, "\x00\x0a\x00\x3d") // connection.unblocked
 	hear()
 	publishAll(t, p, events)
-	waitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
+	testkit.WaitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
 	if diff := cmp.Diff(ids(events), arrived.firstArrivals()); diff != "" {
 		t.Errorf("order of first arrivals (-want +got):\n%s", diff)
 	}
@@ -161,11 +161,11 @@ func TestChannelClosedByTheBroker(t *testing.T) {
 
 	hear := network.goDeaf(t)                                                  // the real broker has closed nothing, and would be baffled by the answer
 	network.say(t, 1, "\x00\x14\x00\x28\x01\x94\x09NOT_FOUND\x00\x3c\x00\x28") // channel.close with 404
-	waitFor(t, "the loss", func() bool { return p.Check(t.Context()) != nil })
+	testkit.WaitFor(t, "the loss", func() bool { return p.Check(t.Context()) != nil })
 	hear()
-	waitFor(t, "another connection", func() bool { return network.connections() == 2 && p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "another connection", func() bool { return network.connections() == 2 && p.Check(t.Context()) == nil })
 	noErrors(t, p.Publish(t.Context(), newEvents(t, typ, 1)))
-	waitFor(t, "the event", func() bool { return len(arrived.received()) == 1 })
+	testkit.WaitFor(t, "the event", func() bool { return len(arrived.received()) == 1 })
 }
 
 func TestSlowBroker(t *testing.T) {
@@ -184,7 +184,7 @@ func TestSlowBroker(t *testing.T) {
 	if took > 5*time.Second {
 		t.Errorf("Publish took %s: a round trip for each event instead of one for all?", took)
 	}
-	waitFor(t, "every event", func() bool { return len(arrived.received()) == len(events) })
+	testkit.WaitFor(t, "every event", func() bool { return len(arrived.received()) == len(events) })
 	for _, latency := range seen.snapshot().confirmed {
 		if latency < 150*time.Millisecond {
 			t.Fatalf("a latency of %s was told, of a broker that takes 200 ms", latency)
@@ -197,18 +197,18 @@ func TestWrongPasswordUntilItIsRotated(t *testing.T) {
 	cfg := broker(t)
 	right, wrong := cfg, cfg
 	wrong.Password = "hunter2-not-it"
-	log := &lines{}
+	log := &testkit.Buffer{}
 	p := rabbitmq.New(wrong, slog.New(slog.NewJSONHandler(log, nil)), nil)
 	stop := run(t, p)
 
-	waitFor(t, "a refusal", func() bool { return strings.Contains(log.String(), "no connection") })
+	testkit.WaitFor(t, "a refusal", func() bool { return strings.Contains(log.String(), "no connection") })
 	if err := p.Check(t.Context()); !errors.Is(err, rabbitmq.ErrNotConnected) {
 		t.Errorf("Check: %v, want ErrNotConnected", err)
 	}
 	if err := p.SetConfig(t.Context(), right); err != nil {
 		t.Error(err)
 	}
-	waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 	if err := p.SetConfig(t.Context(), wrong); err == nil || err.Error() != "is refused by the broker with the code 403" {
 		t.Errorf("a password that does not work: %v", err)
 	}
@@ -257,7 +257,7 @@ func TestABrokerThatHasMoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	network.Stop()
-	waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 	noErrors(t, p.Publish(t.Context(), newEvents(t, randomType(), 1)))
 }
 
@@ -269,12 +269,12 @@ func TestSettingsThatChangeWhileAConnectionIsMadeCount(t *testing.T) {
 	hear := network.goDeaf(t)
 	p := rabbitmq.New(first, slog.New(slog.DiscardHandler), nil)
 	run(t, p)
-	waitFor(t, "the first word", func() bool { return network.said() > 0 })
+	testkit.WaitFor(t, "the first word", func() bool { return network.said() > 0 })
 	if err := p.SetConfig(t.Context(), now); err != nil {
 		t.Fatal(err)
 	}
 	hear()
-	waitFor(t, "a publishing that the first address does not see", func() bool {
+	testkit.WaitFor(t, "a publishing that the first address does not see", func() bool {
 		before := network.said()
 		return p.Publish(t.Context(), newEvents(t, randomType(), 1))[0] == nil && network.said() == before
 	})
@@ -287,7 +287,7 @@ func TestCloseWhilePublishing(t *testing.T) {
 	seen := &observer{}
 	p := rabbitmq.New(broker(t), slog.New(slog.DiscardHandler), seen)
 	stop := run(t, p)
-	waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 
 	var mu sync.Mutex
 	confirmed := make(map[string]bool)
@@ -305,7 +305,7 @@ func TestCloseWhilePublishing(t *testing.T) {
 			}
 		})
 	}
-	waitFor(t, "traffic", func() bool { return len(seen.snapshot().confirmed) > 500 })
+	testkit.WaitFor(t, "traffic", func() bool { return len(seen.snapshot().confirmed) > 500 })
 	began := time.Now()
 	stop()
 	if took := time.Since(began); took > 2*time.Second+slack {
@@ -318,7 +318,7 @@ func TestCloseWhilePublishing(t *testing.T) {
 			delete(confirmed, id)
 		}
 	}
-	waitFor(t, "every confirmed event", func() bool {
+	testkit.WaitFor(t, "every confirmed event", func() bool {
 		missing := len(confirmed)
 		for _, id := range arrived.firstArrivals() {
 			if confirmed[id] {
@@ -338,7 +338,7 @@ func TestEndWithoutAnAnswer(t *testing.T) {
 	proxy, cfg := through(t, broker(t))
 	p := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
 	stop := run(t, p)
-	waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 
 	heal := silence(t, proxy)
 	defer heal()
@@ -356,7 +356,7 @@ func TestEndWhileConnecting(t *testing.T) {
 	hear := network.goDeaf(t)
 	p := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
 	stop := run(t, p)
-	waitFor(t, "a try", func() bool { return network.connections() == 1 })
+	testkit.WaitFor(t, "a try", func() bool { return network.connections() == 1 })
 
 	began := time.Now()
 	stop()
@@ -379,7 +379,7 @@ func publishWithin(t *testing.T, p *rabbitmq.Publisher, limit time.Duration, eve
 // publishAll publishes as the outbox does: what failed again, in order, until all is confirmed.
 func publishAll(t *testing.T, p *rabbitmq.Publisher, events []event.Event) {
 	t.Helper()
-	waitFor(t, "a broker that takes the rest", func() bool {
+	testkit.WaitFor(t, "a broker that takes the rest", func() bool {
 		events = unpublished(events, p.Publish(t.Context(), events))
 		return len(events) == 0
 	})
@@ -402,22 +402,4 @@ func fatten(events []event.Event) []event.Event {
 		events[i].Data = json.RawMessage(fmt.Sprintf("%q", strings.Repeat("x", 400<<10)))
 	}
 	return events
-}
-
-// lines is a log to read while it is written.
-type lines struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lines) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(b)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
 }

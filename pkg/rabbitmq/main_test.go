@@ -12,6 +12,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/rabbitmq"
 )
@@ -53,7 +54,7 @@ func start(t testing.TB, cfg rabbitmq.Config, o rabbitmq.Observer) *rabbitmq.Pub
 	t.Helper()
 	p := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), o)
 	run(t, p)
-	waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 	return p
 }
 
@@ -61,18 +62,6 @@ func start(t testing.TB, cfg rabbitmq.Config, o rabbitmq.Observer) *rabbitmq.Pub
 func run(t testing.TB, p *rabbitmq.Publisher) (stop func()) {
 	t.Helper()
 	return background(t, p.Run)
-}
-
-// waitFor waits until the condition holds.
-func waitFor(t testing.TB, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(confirmTimeout)
-	for !condition() {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-		<-time.After(5 * time.Millisecond)
-	}
 }
 
 // randomType returns an event type of this test's own, so that tests on the same broker don't meet.

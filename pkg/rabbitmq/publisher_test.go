@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/rabbitmq"
 )
@@ -30,7 +31,7 @@ func TestPublishedMessage(t *testing.T) {
 
 	noErrors(t, p.Publish(t.Context(), events))
 
-	waitFor(t, "two messages", func() bool { return len(arrived.received()) == 2 })
+	testkit.WaitFor(t, "two messages", func() bool { return len(arrived.received()) == 2 })
 	for i, got := range arrived.received() {
 		body, err := events[i].CloudEvent()
 		if err != nil {
@@ -69,7 +70,7 @@ func TestEventsArriveInOrder(t *testing.T) {
 
 	noErrors(t, p.Publish(t.Context(), events))
 
-	waitFor(t, "all events", func() bool { return len(arrived.received()) == len(events) })
+	testkit.WaitFor(t, "all events", func() bool { return len(arrived.received()) == len(events) })
 	if diff := cmp.Diff(ids(events), arrived.firstArrivals()); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
 	}
@@ -96,7 +97,7 @@ func TestPublishFromManyGoroutines(t *testing.T) {
 	}
 	wg.Wait()
 
-	waitFor(t, "all events", func() bool { return len(arrived.received()) == callers*each })
+	testkit.WaitFor(t, "all events", func() bool { return len(arrived.received()) == callers*each })
 	position := make(map[string]int)
 	for i, id := range arrived.firstArrivals() {
 		position[id] = i
@@ -118,7 +119,7 @@ func TestUnroutableIsCountedAsPublished(t *testing.T) {
 
 	noErrors(t, p.Publish(t.Context(), newEvents(t, typ, 3)))
 
-	waitFor(t, "the returns", func() bool { return len(seen.snapshot().returned) == 3 })
+	testkit.WaitFor(t, "the returns", func() bool { return len(seen.snapshot().returned) == 3 })
 	if diff := cmp.Diff([]string{string(typ), string(typ), string(typ)}, seen.snapshot().returned); diff != "" {
 		t.Errorf("returned (-want +got):\n%s", diff)
 	}
@@ -141,7 +142,7 @@ func TestRefusedEventsAlone(t *testing.T) {
 			t.Errorf("event %d: error %v, want %v", i, errs[i], want[i])
 		}
 	}
-	waitFor(t, "the others", func() bool { return len(arrived.received()) == 2 })
+	testkit.WaitFor(t, "the others", func() bool { return len(arrived.received()) == 2 })
 	if got := seen.snapshot(); got.nacked != 2 || len(got.confirmed) != 3 {
 		t.Errorf("observer saw %d refused and %d confirmed, want 2 and 3", got.nacked, len(got.confirmed))
 	}
@@ -173,8 +174,8 @@ func TestImpossibleEventsAlone(t *testing.T) {
 			if !errors.Is(errs[1], rabbitmq.ErrRejected) {
 				t.Errorf("error of the bad event: %v, want ErrRejected", errs[1])
 			}
-			waitFor(t, "the good events", func() bool { return len(arrived.firstArrivals()) == 2 }) // one may come twice, as the channel was closed
-			noErrors(t, p.Publish(t.Context(), events[:1]))                                         // the connection is unharmed
+			testkit.WaitFor(t, "the good events", func() bool { return len(arrived.firstArrivals()) == 2 }) // one may come twice, as the channel was closed
+			noErrors(t, p.Publish(t.Context(), events[:1]))                                                 // the connection is unharmed
 		})
 	}
 }

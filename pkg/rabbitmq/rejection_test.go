@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/rabbitmq"
 )
@@ -42,7 +43,7 @@ func TestTheBrokerRejectsSomeOfMany(t *testing.T) {
 		}
 	}
 
-	waitFor(t, "every good event", func() bool { return len(arrived.firstArrivals()) == len(good) })
+	testkit.WaitFor(t, "every good event", func() bool { return len(arrived.firstArrivals()) == len(good) })
 	if diff := cmp.Diff(ids(good), arrived.firstArrivals()); diff != "" {
 		t.Errorf("order of first arrivals (-want +got):\n%s", diff)
 	}
@@ -95,7 +96,7 @@ func publishToABrokerThatCloses(t *testing.T, method string) error {
 	said := network.said()
 	failed := make(chan error, 1)
 	go func() { failed <- p.Publish(t.Context(), newEvents(t, randomType(), 1))[0] }()
-	waitFor(t, "the event", func() bool { return network.said() > said })
+	testkit.WaitFor(t, "the event", func() bool { return network.said() > said })
 	network.say(t, 1, method)
 	defer hear()
 	return <-failed

@@ -6,11 +6,11 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/rabbitmq"
 )
@@ -28,13 +28,8 @@ func background(t testing.TB, f func(context.Context) error) (stop func()) {
 		if stopped.Swap(true) {
 			return
 		}
-		select {
-		case err := <-done:
-			if err != nil {
-				t.Errorf("ended with %v, want nil", err)
-			}
-		case <-time.After(confirmTimeout):
-			t.Error("did not end")
+		if err := testkit.Receive(t, "the end", done); err != nil {
+			t.Errorf("ended with %v, want nil", err)
 		}
 	}
 	t.Cleanup(stop)
@@ -59,7 +54,7 @@ func TestTailOverALossOfTheConnection(t *testing.T) {
 	})
 
 	for round := range int32(2) {
-		waitFor(t, "tail to wait for events", func() bool { return waiting.Load() == round+1 })
+		testkit.WaitFor(t, "tail to wait for events", func() bool { return waiting.Load() == round+1 })
 		for _, typ := range []event.Type{event.Type(word + ".a"), event.Type(word + ".b.c"), event.Type(word + ".d")} {
 			sent := newEvents(t, typ, 1)
 			noErrors(t, p.Publish(t.Context(), sent))
@@ -129,11 +124,5 @@ func TestTailEndsWithTheHandlersError(t *testing.T) {
 // receive waits for the next value.
 func receive[T any](t *testing.T, values <-chan T) T {
 	t.Helper()
-	select {
-	case value := <-values:
-		return value
-	case <-time.After(confirmTimeout):
-		t.Fatal("waited in vain")
-		panic("unreachable")
-	}
+	return testkit.Receive(t, "a value", values)
 }

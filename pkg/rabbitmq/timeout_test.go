@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/rabbitmq"
 	"user-service/test/chaos/faultproxy"
 )
@@ -35,7 +36,7 @@ func TestAHalfOpenConnectionIsGivenUpLongBeforeTheDeadline(t *testing.T) {
 	if took := time.Since(began); took > rabbitmq.ConfirmTime+2*slack {
 		t.Errorf("the events were published after %s, want %s and a new connection", took, rabbitmq.ConfirmTime)
 	}
-	waitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == 20+len(events) })
+	testkit.WaitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == 20+len(events) })
 }
 
 func TestASlowBrokerGetsMoreTime(t *testing.T) {
@@ -75,7 +76,7 @@ func TestAnIdleHalfOpenConnectionIsGivenUp(t *testing.T) {
 	p := start(t, at(t, cfg, proxy.Addr()), seen)
 	proxy.Lose()
 	began := time.Now()
-	waitFor(t, "another connection", func() bool { return len(seen.snapshot().connected) == 3 && p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "another connection", func() bool { return len(seen.snapshot().connected) == 3 && p.Check(t.Context()) == nil })
 	if took := time.Since(began); took > rabbitmq.ConfirmTime+time.Second+slack { // heartbeats take 15 s
 		t.Errorf("there is another connection after %s, want %s and a second", took, rabbitmq.ConfirmTime)
 	}
@@ -91,7 +92,7 @@ func TestAnIdleConnectionIsKept(t *testing.T) {
 	typ := randomType()
 	p := start(t, cfg, nil)
 	until := time.Now().Add(3 * time.Second)
-	waitFor(t, "the time of some probes", func() bool { return time.Now().After(until) })
+	testkit.WaitFor(t, "the time of some probes", func() bool { return time.Now().After(until) })
 	publishAll(t, p, newEvents(t, typ, 1))
 	if n := network.connections(); n != 1 {
 		t.Errorf("%d connections were needed, want the first one to be kept", n)

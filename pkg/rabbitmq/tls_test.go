@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/rabbitmq"
 )
 
@@ -38,14 +39,14 @@ func TestTLS(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			cfg := behindTLS(t, broker(t), test.ca.issue(test.names...))
-			log := &lines{}
+			log := &testkit.Buffer{}
 			p := rabbitmq.New(cfg, slog.New(slog.NewTextHandler(log, nil)), nil)
 			run(t, p)
 			if test.problem != "" {
-				waitFor(t, "the problem in the log", func() bool { return strings.Contains(log.String(), test.problem) })
+				testkit.WaitFor(t, "the problem in the log", func() bool { return strings.Contains(log.String(), test.problem) })
 				return
 			}
-			waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+			testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 			noErrors(t, p.Publish(t.Context(), newEvents(t, randomType(), 10)))
 		})
 	}
@@ -58,12 +59,12 @@ func TestACAIsReadAgain(t *testing.T) {
 	cfg := behindTLS(t, broker(t), next.issue("localhost"))
 	cfg.CAFile = file
 	testCA.write(t, file)
-	log := &lines{}
+	log := &testkit.Buffer{}
 	p := rabbitmq.New(cfg, slog.New(slog.NewTextHandler(log, nil)), nil)
 	run(t, p)
-	waitFor(t, "the problem in the log", func() bool { return strings.Contains(log.String(), "certificate signed by unknown authority") })
+	testkit.WaitFor(t, "the problem in the log", func() bool { return strings.Contains(log.String(), "certificate signed by unknown authority") })
 	next.write(t, file)
-	waitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 }
 
 // write stores the certificate of the CA.

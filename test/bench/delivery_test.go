@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/access"
 	"user-service/pkg/outbox"
 	"user-service/pkg/password"
@@ -41,9 +42,7 @@ func BenchmarkFromCommitToConfirm(b *testing.B) {
 	relay = outbox.New(db, publisher, confirmed, slog.New(slog.DiscardHandler))
 	background(b, publisher.Run)
 	background(b, relay.Run)
-	for publisher.Check(b.Context()) != nil {
-		<-time.After(10 * time.Millisecond)
-	}
+	testkit.WaitFor(b, "the connection", func() bool { return publisher.Check(b.Context()) == nil })
 
 	rename := account(b, db)
 	<-confirmed
@@ -68,9 +67,7 @@ func BenchmarkBacklog(b *testing.B) {
 	db := postgrestest.Connect(b, dsn, nil)
 	publisher := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
 	background(b, publisher.Run)
-	for publisher.Check(b.Context()) != nil {
-		<-time.After(10 * time.Millisecond)
-	}
+	testkit.WaitFor(b, "the connection", func() bool { return publisher.Check(b.Context()) == nil })
 	conn, err := pgx.Connect(b.Context(), dsn)
 	if err != nil {
 		b.Fatal(err)

@@ -9,7 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
+
+	"user-service/internal/testkit"
 )
 
 // peakMiB returns the most memory that the program has had so far: its process and the one that hashes.
@@ -71,14 +72,7 @@ func newMemoryGroup(b *testing.B, parent string, limit int64) *memoryGroup {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { // the process that hashes ends a moment after the one that serves
-		var err error
-		for range 100 {
-			if err = os.Remove(dir); err == nil {
-				return
-			}
-			<-time.After(50 * time.Millisecond)
-		}
-		b.Errorf("remove the control group: %v", err)
+		testkit.WaitFor(b, "the control group to be empty", func() bool { return os.Remove(dir) == nil })
 	})
 	if err := os.WriteFile(filepath.Join(dir, name), []byte(strconv.FormatInt(limit, 10)), 0); err != nil {
 		b.Fatalf("limit the memory of a control group: %v", err)

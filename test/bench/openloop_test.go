@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 // openLoop sends requests at a rate, in requests a second, and waits for no answer before it sends
@@ -19,7 +22,7 @@ func openLoop(rate float64, during time.Duration, send func(n int) (status int))
 	var sent sync.WaitGroup
 	for n := range all {
 		due := began.Add(time.Duration(float64(n) / rate * float64(time.Second)))
-		<-time.After(time.Until(due))
+		testkit.Pause(context.Background(), time.Until(due))
 		sent.Go(func() {
 			status := send(n)
 			all[n] = answer{status, time.Since(due)}

@@ -1,6 +1,7 @@
 package bench_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 const (
@@ -85,7 +88,7 @@ func (s *replica) open(client *http.Client, a *session) error {
 		r := request{method: http.MethodPost, path: path, address: a.address, body: loginBody(a.email, a.password)}
 		got := s.call(client, r)
 		for tries := 0; tries < 30 && (got.status == http.StatusServiceUnavailable || got.status == 0); tries++ {
-			<-time.After(time.Second)
+			testkit.Pause(context.Background(), time.Second)
 			got = s.call(client, r)
 		}
 		return got

@@ -6,15 +6,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 const benchPassword = "seven green kettles sing"
@@ -46,7 +46,7 @@ func startReplica(b *testing.B, dsn string, group *memoryGroup, settings ...stri
 func startProgram(b *testing.B, program, dsn string, group *memoryGroup, settings ...string) *replica {
 	b.Helper()
 	broker := broker(b)
-	s := &replica{url: "http://" + freeAddress(b), cmd: group.command(program, "serve")}
+	s := &replica{url: "http://" + testkit.FreeAddress(b), cmd: group.command(program, "serve")}
 	s.cmd.Stderr = os.Stderr
 	s.cmd.Env = append([]string{
 		"DATABASE_URL=" + dsn, "HTTP_ADDR=" + s.url[len("http://"):], "METRICS_ADDR=127.0.0.1:0", "LOG_LEVEL=error",
@@ -66,14 +66,10 @@ func startProgram(b *testing.B, program, dsn string, group *memoryGroup, setting
 		_ = s.cmd.Wait()
 	})
 	client := newClient(1)
-	for began := time.Now(); ; <-time.After(20 * time.Millisecond) {
-		if r := s.call(client, request{method: http.MethodGet, path: "/users/me"}); r.status == http.StatusUnauthorized {
-			return s
-		}
-		if time.Since(began) > time.Minute {
-			b.Fatal("the program does not serve")
-		}
-	}
+	testkit.WaitFor(b, "the program to serve", func() bool {
+		return s.call(client, request{method: http.MethodGet, path: "/users/me"}).status == http.StatusUnauthorized
+	})
+	return s
 }
 
 var otherProgram = flag.String("program", "", "`path` of a user-service to measure, such as an older one, in place of the one that is built")
@@ -83,11 +79,7 @@ var buildProgram = sync.OnceValues(func() (string, error) {
 	if *otherProgram != "" {
 		return *otherProgram, nil
 	}
-	program := filepath.Join(buildDir, "user-service")
-	if out, err := exec.Command("go", "build", "-o", program, "user-service/cmd/user-service").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build the program: %w\n%s", err, out)
-	}
-	return program, nil
+	return testkit.Build(buildDir)
 })
 
 // request is one of a client at an address: that in X-Forwarded-For, or 127.0.0.1.
@@ -136,14 +128,4 @@ func newClient(connections int) *http.Client {
 
 func loginBody(email, password string) string {
 	return fmt.Sprintf(`{"email": %q, "password": %q}`, email, password)
-}
-
-func freeAddress(b *testing.B) string {
-	b.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }

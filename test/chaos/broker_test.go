@@ -9,6 +9,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/rabbitmq"
 	"user-service/test/chaos/history"
 )
@@ -120,7 +121,7 @@ func (r *rig) readMail(ctx context.Context) {
 			}
 			return nil
 		})
-		pause(ctx, 200*time.Millisecond)
+		testkit.Pause(ctx, 200*time.Millisecond)
 	}
 }
 

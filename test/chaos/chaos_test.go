@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -42,13 +43,13 @@ func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
 		watchers.Go(func() { watch(background) })
 	}
 	people.start(t.Context())
-	pause(t.Context(), warmUp)
+	testkit.Pause(t.Context(), warmUp)
 	ran := 0
 	for begun := r.now(); ran < len(schedule) && r.now()-begun < length; ran++ {
 		r.run(t.Context(), schedule[ran])
 	}
 	r.inject(t.Context(), lastFault(seed))
-	pause(t.Context(), lastCalm)
+	testkit.Pause(t.Context(), lastCalm)
 	people.stop()
 	r.settle(t.Context(), people)
 	stop()
@@ -84,10 +85,10 @@ func (r *rig) settle(ctx context.Context, people *crowd) {
 		last.patch(p)
 	}
 	last.http.CloseIdleConnections()
-	if !await(ctx, outboxTime, func() bool { return r.waiting(ctx) == 0 }) {
+	if !testkit.Await(ctx, outboxTime, func() bool { return r.waiting(ctx) == 0 }) {
 		r.say("%d events are left in the outbox", r.waiting(ctx))
 	}
-	pause(ctx, 2*sampleTime)
+	testkit.Pause(ctx, 2*sampleTime)
 	r.checkLeaks(ctx)
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -62,7 +63,7 @@ func (c *crowd) start(ctx context.Context) {
 	ctx, c.leave = context.WithCancel(ctx)
 	for _, one := range c.clients {
 		c.work.Go(func() {
-			for pause(ctx, between(one.rng, thinkTime/2, thinkTime*3/2)) {
+			for testkit.Pause(ctx, between(one.rng, thinkTime/2, thinkTime*3/2)) {
 				one.step()
 			}
 		})

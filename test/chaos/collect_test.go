@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -20,7 +21,7 @@ const sampleTime = 250 * time.Millisecond
 
 // sample notes what waits in the outbox until ctx ends. A look that fails, such as one that a lock stops, notes nothing.
 func (r *rig) sample(ctx context.Context) {
-	for pause(ctx, sampleTime) {
+	for testkit.Pause(ctx, sampleTime) {
 		looking, cancel := context.WithTimeout(ctx, sampleTime)
 		s := history.Sample{At: r.now()}
 		err := r.admin(looking, func(conn *pgx.Conn) error {
@@ -52,7 +53,7 @@ const (
 func (r *rig) watchMachine(ctx context.Context) {
 	for {
 		before := r.now()
-		if !pause(ctx, tick) {
+		if !testkit.Pause(ctx, tick) {
 			return
 		}
 		r.noteBusy(before, r.now()-before-tick, "its processor")
@@ -68,7 +69,7 @@ func (r *rig) watchDisk(ctx context.Context) {
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
 	defer func() { _ = f.Close() }()
-	for pause(ctx, 10*tick) {
+	for testkit.Pause(ctx, 10*tick) {
 		before := r.now()
 		if _, err := f.WriteAt([]byte{byte(before)}, 0); err != nil {
 			r.t.Errorf("watch the disk: %v", err)
@@ -155,7 +156,7 @@ var goroutines = regexp.MustCompile(`(?m)^go_goroutines (\d+)`)
 func (r *rig) checkLeaks(ctx context.Context) {
 	for i, replica := range r.replicas {
 		var running, open int
-		if !await(ctx, 20*time.Second, func() bool {
+		if !testkit.Await(ctx, 20*time.Second, func() bool {
 			running, open = replica.goroutines(), replica.descriptors()
 			return running > 0 && running <= idleGoroutines && open <= idleDescriptors
 		}) {
@@ -203,7 +204,7 @@ func (r *rig) makeAdmin() {
 	r.given[id] = true
 	c := r.newClient(clientCount)
 	admin := &person{id: id, email: email, passwords: []string{password}}
-	waitFor(r.t, "the administrator to log in", func() bool { return c.token(admin) != "" })
+	testkit.WaitFor(r.t, "the administrator to log in", func() bool { return c.token(admin) != "" })
 	r.adminToken = admin.tokens.Access
 	for _, role := range []string{"reader", "writer"} {
 		o, _ := c.send(history.Op{Kind: "role"}, call{

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -21,9 +22,9 @@ func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltes
 	}
 	people := r.newCrowd()
 	people.start(t.Context())
-	pause(t.Context(), warmUp)
+	testkit.Pause(t.Context(), warmUp)
 	r.takeDown(t.Context(), 0)
-	pause(t.Context(), warmUp)
+	testkit.Pause(t.Context(), warmUp)
 	for range *restarts {
 		ended := r.begin(history.Fault{Kind: "the only replica ends", Replica: history.Everywhere, Connections: true, Database: true})
 		r.takeDown(t.Context(), 1)
@@ -34,14 +35,14 @@ func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltes
 			t.Fatal(err)
 		}
 		for !r.balancesTo(1) { // clients are sent to the other one until then
-			if !pause(t.Context(), 10*time.Millisecond) {
+			if !testkit.Pause(t.Context(), 10*time.Millisecond) {
 				t.FailNow()
 			}
 		}
 		r.end(ended, history.Fault{
 			Kind: "the only replica ends", Replica: history.Everywhere, Connections: true, Database: true, Start: ended.start, End: r.now(),
 		})
-		pause(t.Context(), time.Second)
+		testkit.Pause(t.Context(), time.Second)
 	}
 	if err := r.replicas[0].start(); err != nil {
 		t.Fatal(err)
@@ -63,7 +64,7 @@ func (r *rig) takeDown(ctx context.Context, replica int) {
 	begun := time.Now()
 	told := make(chan time.Duration, 1)
 	go func() {
-		await(ctx, shutdownTimeout, func() bool { return r.replicas[replica].readiness() != http.StatusOK })
+		testkit.Await(ctx, shutdownTimeout, func() bool { return r.replicas[replica].readiness() != http.StatusOK })
 		told <- time.Since(begun)
 	}()
 	took, err := r.terminate(replica)
@@ -98,7 +99,7 @@ func (r *rig) balance(ctx context.Context) {
 		r.mu.Lock()
 		r.ready = &ready
 		r.mu.Unlock()
-		if !pause(ctx, 50*time.Millisecond) {
+		if !testkit.Pause(ctx, 50*time.Millisecond) {
 			return
 		}
 	}

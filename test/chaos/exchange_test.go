@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/rabbitmq"
 )
@@ -35,26 +36,26 @@ func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it
 		}
 	}
 	log, p := b.publisher("user_service", "")
-	waitFor(t, "the documented user to connect", func() bool { return p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "the documented user to connect", func() bool { return p.Check(t.Context()) == nil })
 	b.mustPublish(p)
-	if strings.Contains(log.tail(all), "is used as it is") {
-		t.Errorf("the documented user has not declared the exchange:\n%s", log.tail(all))
+	if strings.Contains(log.Tail(all), "is used as it is") {
+		t.Errorf("the documented user has not declared the exchange:\n%s", log.Tail(all))
 	}
 	b.onExchange("", func(channel *amqp.Channel) error { return channel.ExchangeDelete(rabbitmq.Exchange, false, false) })
 	b.declare("", amqp.Table{"alternate-exchange": "amq.fanout"})
 	for _, user := range []string{"app", "user_service", "writer"} {
 		log, p = b.publisher(user, "")
-		waitFor(t, user+" to connect", func() bool { return p.Check(t.Context()) == nil })
+		testkit.WaitFor(t, user+" to connect", func() bool { return p.Check(t.Context()) == nil })
 		b.mustPublish(p)
-		if n := strings.Count(log.tail(all), "is used as it is"); n != 1 {
-			t.Errorf("%s: the log tells %d times that the exchange is used as it is:\n%s", user, n, log.tail(all))
+		if n := strings.Count(log.Tail(all), "is used as it is"); n != 1 {
+			t.Errorf("%s: the log tells %d times that the exchange is used as it is:\n%s", user, n, log.Tail(all))
 		}
 	}
 
 	log, p = b.publisher("writer", "empty")
-	waitFor(t, "the reason in the log", func() bool { return strings.Contains(log.tail(all), "find it: Exception (404)") })
+	testkit.WaitFor(t, "the reason in the log", func() bool { return strings.Contains(log.Tail(all), "find it: Exception (404)") })
 	b.declare("empty", nil)
-	waitFor(t, "the writer to connect", func() bool { return p.Check(t.Context()) == nil })
+	testkit.WaitFor(t, "the writer to connect", func() bool { return p.Check(t.Context()) == nil })
 	b.mustPublish(p)
 }
 
@@ -69,7 +70,7 @@ type exchanges struct {
 }
 
 // publisher runs a Publisher until the test ends.
-func (b *exchanges) publisher(user, vhost string) (*output, *rabbitmq.Publisher) {
+func (b *exchanges) publisher(user, vhost string) (*testkit.Buffer, *rabbitmq.Publisher) {
 	b.t.Helper()
 	host, number, err := net.SplitHostPort(b.node(0).addr)
 	if err != nil {
@@ -80,7 +81,7 @@ func (b *exchanges) publisher(user, vhost string) (*output, *rabbitmq.Publisher)
 		b.t.Fatal(err)
 	}
 	password := map[string]string{"app": b.password, "writer": "writer", "user_service": "change-me"}[user]
-	log := &output{}
+	log := &testkit.Buffer{}
 	p := rabbitmq.New(rabbitmq.Config{Host: host, Port: port, User: user, Password: password, Vhost: vhost},
 		slog.New(slog.NewTextHandler(log, nil)), nil)
 	var running sync.WaitGroup

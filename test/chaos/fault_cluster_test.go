@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -22,7 +23,7 @@ var clusterFaults = []fault{
 					return err
 				}
 				f.Detail += moved + " "
-				pause(ctx, s.lasts)
+				testkit.Pause(ctx, s.lasts)
 			}
 			return nil
 		},
@@ -35,9 +36,9 @@ var clusterFaults = []fault{
 			}
 			on := r.broker.nodes[0]
 			_, err = on.control(ctx, "rabbitmq-queues", "delete_member", everything, f.Detail)
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			var added error
-			await(ctx, patience, func() bool { // the removal may still go on
+			testkit.Await(ctx, testkit.Timeout, func() bool { // the removal may still go on
 				_, added = on.control(ctx, "rabbitmq-queues", "add_member", everything, f.Detail)
 				return added == nil
 			})
@@ -51,7 +52,7 @@ var clusterFaults = []fault{
 			node := r.broker.node(s.variant)
 			f.Detail = node.name
 			err := r.broker.setCookie(ctx, node, "blocked")
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return errors.Join(err, r.broker.setCookie(ctx, node, r.broker.cookie), r.broker.await(ctx))
 		},
 	},
@@ -96,7 +97,7 @@ func (b *broker) setCookie(ctx context.Context, node *brokerNode, cookie string)
 // another node that it prefers.
 func (r *rig) followBroker(ctx context.Context) {
 	nodes := r.broker.nodes
-	for len(nodes) > 1 && pause(ctx, 200*time.Millisecond) {
+	for len(nodes) > 1 && testkit.Pause(ctx, 200*time.Millisecond) {
 		for i, proxy := range r.toRabbit {
 			for k := range nodes {
 				if addr := nodes[(i+k)%len(nodes)].addr; listens(addr) {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -32,7 +33,7 @@ var limitFaults = []fault{
 				if err != nil {
 					return err
 				}
-				pause(ctx, s.lasts)
+				testkit.Pause(ctx, s.lasts)
 			}
 			f.Detail = fmt.Sprintf("%d killed", killed)
 			return nil
@@ -50,7 +51,7 @@ var limitFaults = []fault{
 			open := replica.descriptors()
 			f.Detail = fmt.Sprintf("%d are open", open)
 			err := replica.limitDescriptors(ctx, uint64(open))
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return errors.Join(err, replica.limitDescriptors(ctx, usual.Cur))
 		},
 	},

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/faultproxy"
 	"user-service/test/chaos/history"
 )
@@ -69,7 +70,7 @@ func cut(to way) func(context.Context, *rig, step, *history.Fault) error {
 		proxy := to(r, s.replica)
 		proxy.Refuse(true)
 		f.Detail = fmt.Sprintf("%d cut", proxy.Cut())
-		pause(ctx, s.lasts)
+		testkit.Pause(ctx, s.lasts)
 		proxy.Refuse(false)
 		return nil
 	}
@@ -81,7 +82,7 @@ func stall(to way) func(context.Context, *rig, step, *history.Fault) error {
 		proxy := to(r, s.replica)
 		f.Detail = fmt.Sprintf("%d connections", proxy.Links())
 		proxy.Stall()
-		pause(ctx, s.lasts)
+		testkit.Pause(ctx, s.lasts)
 		proxy.Resume()
 		return nil
 	}

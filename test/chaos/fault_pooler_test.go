@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/test/chaos/history"
 )
@@ -34,7 +35,7 @@ func (p *pooler) restart(ctx context.Context, after time.Duration) error {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
 	p.Kill()
-	pause(ctx, after)
+	testkit.Pause(ctx, after)
 	return p.Start()
 }
 
@@ -98,7 +99,7 @@ func (r *rig) reconnectPooler(ctx context.Context) (err error) {
 	if r.pooler == nil {
 		return nil
 	}
-	await(ctx, patience, func() bool {
+	testkit.Await(ctx, testkit.Timeout, func() bool {
 		err = r.pooler.do(ctx, "RECONNECT")
 		return err == nil
 	})
@@ -108,7 +109,7 @@ func (r *rig) reconnectPooler(ctx context.Context) (err error) {
 // resumePooler has PgBouncer go on. One that has been started again since was not paused, and says so.
 func (r *rig) resumePooler(ctx context.Context) (err error) {
 	var said *pgconn.PgError
-	await(ctx, patience, func() bool {
+	testkit.Await(ctx, testkit.Timeout, func() bool {
 		err = r.pooler.do(ctx, "RESUME")
 		return err == nil || errors.As(err, &said)
 	})
@@ -123,7 +124,7 @@ func (r *rig) resumePooler(ctx context.Context) (err error) {
 func (r *rig) keepPooler(ctx context.Context) {
 	for r.pooler != nil {
 		f := history.Fault{Kind: "PgBouncer ended by itself", Replica: poolerReplica, Database: true, Cuts: 1, Start: r.now()}
-		if !pause(ctx, 50*time.Millisecond) {
+		if !testkit.Pause(ctx, 50*time.Millisecond) {
 			return
 		}
 		revived, err := r.pooler.revive()

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -24,7 +25,7 @@ var postgresFaults = []fault{
 			if err := r.server().signal(syscall.SIGSTOP); err != nil {
 				return err
 			}
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return r.server().signal(syscall.SIGCONT)
 		},
 	},
@@ -35,7 +36,7 @@ var postgresFaults = []fault{
 			if err := r.sql(ctx, terminateSessions); err != nil {
 				return err
 			}
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return r.sql(ctx, terminateSessions)
 		},
 	},
@@ -44,7 +45,7 @@ var postgresFaults = []fault{
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
 			err := r.sql(ctx, `ALTER DATABASE app SET default_transaction_read_only = on`, terminateSessions)
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return errors.Join(err, r.sql(ctx, mayWrite, `ALTER DATABASE app RESET default_transaction_read_only`), r.reconnectPooler(ctx))
 		},
 	},
@@ -70,7 +71,7 @@ var postgresFaults = []fault{
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			f.Detail = [...]string{"2 hours", "-2 hours"}[s.variant%2]
 			err := r.sql(ctx, `UPDATE clock.offsets SET wrong = interval '`+f.Detail+`'`)
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return errors.Join(err, r.sql(ctx, `UPDATE clock.offsets SET wrong = interval '0'`))
 		},
 	},
@@ -80,7 +81,7 @@ var postgresFaults = []fault{
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			filled, err := r.disk.fill()
 			f.Detail = fmt.Sprintf("%d KiB", filled>>10)
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return errors.Join(err, r.disk.empty())
 		},
 	},
@@ -95,7 +96,7 @@ func restartOfPostgreSQL(kind string, end func(database) error) fault {
 			if err := end(r.server()); err != nil {
 				return err
 			}
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return r.server().up()
 		},
 	}
@@ -134,7 +135,7 @@ func (r *rig) lockTable(ctx context.Context, s step, f *history.Fault) error {
 		if _, err := tx.Exec(ctx, `LOCK TABLE `+table+` IN `+mode+` MODE`); err != nil {
 			return err
 		}
-		pause(ctx, s.lasts)
+		testkit.Pause(ctx, s.lasts)
 		return nil
 	})
 }

@@ -10,6 +10,7 @@ import (
 
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/rabbitmq"
 	"user-service/test/chaos/history"
 )
@@ -27,7 +28,7 @@ var rabbitFaults = []fault{
 			if err := node.signal(syscall.SIGSTOP); err != nil {
 				return err
 			}
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return node.signal(syscall.SIGCONT)
 		},
 	},
@@ -46,7 +47,7 @@ var rabbitFaults = []fault{
 			node := r.broker.node(s.variant)
 			f.Detail = node.name
 			_, lowered := node.control(ctx, "rabbitmqctl", "set_vm_memory_high_watermark", "absolute", "1")
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			_, raised := node.control(ctx, "rabbitmqctl", "set_vm_memory_high_watermark", "absolute", "512MB")
 			return errors.Join(lowered, raised)
 		},
@@ -65,7 +66,7 @@ var rabbitFaults = []fault{
 				if err != nil {
 					return err
 				}
-				pause(ctx, s.lasts)
+				testkit.Pause(ctx, s.lasts)
 			}
 			f.Detail = "twice"
 			return nil
@@ -101,7 +102,7 @@ func restartOfRabbitMQ(kind string, end func(*brokerNode) error) fault {
 			if err := end(node); err != nil {
 				return err
 			}
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return node.up()
 		},
 	}
@@ -115,7 +116,7 @@ func (r *rig) withQueue(ctx context.Context, lasts time.Duration, name string, a
 		}
 		return channel.QueueBind(name, "user.updated", rabbitmq.Exchange, false, nil)
 	})
-	pause(ctx, lasts)
+	testkit.Pause(ctx, lasts)
 	return errors.Join(err, r.onBroker(func(channel *amqp.Channel) error {
 		_, err := channel.QueueDelete(name, false, false, false)
 		return err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -15,7 +16,7 @@ var replicaFaults = []fault{
 		means: history.Fault{Database: true, Connections: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
 			r.replicas[s.replica].kill()
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return r.replicas[s.replica].start()
 		},
 	},
@@ -28,7 +29,7 @@ var replicaFaults = []fault{
 				return err
 			}
 			f.Detail = fmt.Sprintf("after %s", took.Round(time.Millisecond))
-			pause(ctx, s.lasts)
+			testkit.Pause(ctx, s.lasts)
 			return r.replicas[s.replica].start()
 		},
 	},
@@ -49,7 +50,7 @@ var replicaVanishes = fault{
 		}
 		r.toRabbit[s.replica].Lose()
 		r.replicas[s.replica].kill()
-		pause(ctx, s.lasts)
+		testkit.Pause(ctx, s.lasts)
 		return r.replicas[s.replica].start()
 	},
 }

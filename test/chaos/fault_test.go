@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -29,7 +30,7 @@ func (r *rig) run(ctx context.Context, e epoch) {
 	for _, s := range e.steps {
 		go func() {
 			defer func() { done <- struct{}{} }()
-			if pause(ctx, s.at) {
+			if testkit.Pause(ctx, s.at) {
 				r.inject(ctx, s)
 			}
 		}()
@@ -37,7 +38,7 @@ func (r *rig) run(ctx context.Context, e epoch) {
 	for range e.steps {
 		<-done
 	}
-	pause(ctx, e.calm)
+	testkit.Pause(ctx, e.calm)
 }
 
 // inject carries a fault out, and notes from when to when it lasted: it ends when a new connection of each replica that meets

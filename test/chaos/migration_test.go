@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres"
 )
 
@@ -191,7 +192,7 @@ func (m *migrations) kill(version int64, at killPoint) bool {
 	defer p.kill()
 	const atTheGate = `FROM pg_stat_activity WHERE datname = 'killed' AND wait_event = 'PgSleep'`
 	came := false
-	waitFor(m.t, fmt.Sprintf("command %d of migration %d", at.command, version), func() bool {
+	testkit.WaitFor(m.t, fmt.Sprintf("command %d of migration %d", at.command, version), func() bool {
 		m.query("postgres", `SELECT EXISTS (SELECT `+atTheGate+`)`, &came)
 		return came || p.hasEnded()
 	})
@@ -200,13 +201,13 @@ func (m *migrations) kill(version int64, at killPoint) bool {
 		p.kill()
 	case came:
 		m.sql("postgres", `SELECT pg_terminate_backend(pid) `+atTheGate)
-		waitFor(m.t, "the end of the migration", p.hasEnded)
+		testkit.WaitFor(m.t, "the end of the migration", p.hasEnded)
 	}
 	if came == p.cmd.ProcessState.Success() {
-		m.t.Errorf("migration %d, killed %+v: %t; it ended so: %s\n%s", version, at, came, p.cmd.ProcessState, p.log.tail(5))
+		m.t.Errorf("migration %d, killed %+v: %t; it ended so: %s\n%s", version, at, came, p.cmd.ProcessState, p.log.Tail(5))
 	}
 	m.sql("killed", `DELETE FROM chaos.gate`)
-	waitFor(m.t, "the end of the session", func() (ended bool) {
+	testkit.WaitFor(m.t, "the end of the session", func() (ended bool) {
 		m.query("postgres", `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'killed')`, &ended)
 		return ended
 	})

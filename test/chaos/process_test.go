@@ -9,12 +9,14 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"user-service/internal/testkit"
 )
 
 // process is a program that a test runs, ends, and may start again.
 type process struct {
 	user  *syscall.SysProcAttr // who runs it; nil: the user of the test
-	log   output
+	log   testkit.Buffer
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process has ended
 }

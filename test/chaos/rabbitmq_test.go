@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"user-service/internal/testkit"
 )
 
 // broker is a RabbitMQ of a test's own: one node, or a cluster.
@@ -55,17 +57,17 @@ func newBroker(t *testing.T, count int) *broker {
 	port := startPortMapper(t)
 	for i := range count {
 		b.nodes = append(b.nodes, &brokerNode{
-			name: fmt.Sprintf("node-%d@localhost", i), folder: filepath.Join(dir, fmt.Sprint(i)), addr: freeAddress(t), port: port,
+			name: fmt.Sprintf("node-%d@localhost", i), folder: filepath.Join(dir, fmt.Sprint(i)), addr: testkit.FreeAddress(t), port: port,
 		})
 	}
 	for _, node := range b.nodes {
-		if err := b.prepare(node, freeAddress(t)); err != nil {
+		if err := b.prepare(node, testkit.FreeAddress(t)); err != nil {
 			t.Fatal(err)
 		}
 		cleanUp(t, node.kill)
 		t.Cleanup(func() {
 			if t.Failed() {
-				t.Logf("the log of %s:\n%s", node.name, node.log.tail(20))
+				t.Logf("the log of %s:\n%s", node.name, node.log.Tail(20))
 			}
 		})
 	}
@@ -96,14 +98,14 @@ func rabbitProgram(name string) string {
 // whole system, and leave it behind.
 func startPortMapper(t *testing.T) (port string) {
 	t.Helper()
-	addr := freeAddress(t)
+	addr := testkit.FreeAddress(t)
 	_, port, _ = net.SplitHostPort(addr)
 	mapper := &process{}
 	if err := mapper.launch(exec.Command("epmd", "-address", "127.0.0.1", "-port", port)); err != nil {
 		t.Fatal(err)
 	}
 	cleanUp(t, mapper.kill)
-	waitFor(t, "Erlang's port mapper", func() bool { return listens(addr) })
+	testkit.WaitFor(t, "Erlang's port mapper", func() bool { return listens(addr) })
 	return port
 }
 
@@ -173,7 +175,7 @@ func (b *broker) node(variant int) *brokerNode { return b.nodes[variant%len(b.no
 // await waits until all nodes take connections.
 func (b *broker) await(ctx context.Context) error {
 	for _, node := range b.nodes {
-		if !await(ctx, startTime, func() bool { return listens(node.addr) }) {
+		if !testkit.Await(ctx, startTime, func() bool { return listens(node.addr) }) {
 			return fmt.Errorf("%s does not come back", node.name)
 		}
 	}
@@ -187,9 +189,9 @@ func (n *brokerNode) up() error {
 	if err := n.launch(cmd); err != nil {
 		return err
 	}
-	await(context.Background(), startTime, func() bool { return n.hasEnded() || listens(n.addr) })
+	testkit.Await(context.Background(), startTime, func() bool { return n.hasEnded() || listens(n.addr) })
 	if n.hasEnded() || !listens(n.addr) {
-		return fmt.Errorf("%s did not start: %v\n%s", n.name, n.cmd.ProcessState, n.log.tail(20))
+		return fmt.Errorf("%s did not start: %v\n%s", n.name, n.cmd.ProcessState, n.log.Tail(20))
 	}
 	return nil
 }

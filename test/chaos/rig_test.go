@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/faultproxy"
 	"user-service/test/chaos/history"
 )
@@ -211,7 +212,7 @@ func (r *rig) awaitDatabase(ctx context.Context, replica int) error {
 		if replica != history.Everywhere && replica != i {
 			continue
 		}
-		if !await(ctx, patience, func() bool { return probe(ctx, url) == nil }) {
+		if !testkit.Await(ctx, testkit.Timeout, func() bool { return probe(ctx, url) == nil }) {
 			return errors.New("the database does not come back")
 		}
 	}

@@ -1,20 +1,18 @@
 package chaos_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 const (
@@ -31,7 +29,7 @@ type service struct {
 	url     string
 	metrics string
 	env     []string
-	log     *output
+	log     *testkit.Buffer
 	cmd     *exec.Cmd
 	done    chan struct{} // closed when the process has ended
 }
@@ -39,8 +37,8 @@ type service struct {
 // newService prepares a replica. It is killed when the test ends.
 func newService(t *testing.T, program string, env settings) *service {
 	t.Helper()
-	addr, metrics := freeAddress(t), freeAddress(t)
-	s := &service{program: program, url: "http://" + addr, metrics: "http://" + metrics, log: &output{}}
+	addr, metrics := testkit.FreeAddress(t), testkit.FreeAddress(t)
+	s := &service{program: program, url: "http://" + addr, metrics: "http://" + metrics, log: &testkit.Buffer{}}
 	s.env = environment(settings{
 		"HTTP_ADDR": addr, "METRICS_ADDR": metrics, "LOG_LEVEL": "warn", "TRUSTED_PROXIES": "127.0.0.0/8",
 		"ACCESS_TOKEN_TTL": "24h", "LOGIN_MAX_FAILURES": "0", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "0",
@@ -49,7 +47,7 @@ func newService(t *testing.T, program string, env settings) *service {
 	}.with(env))
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the log of %s:\n%s", s.url, s.log.tail(60))
+			t.Logf("the log of %s:\n%s", s.url, s.log.Tail(60))
 		}
 	})
 	cleanUp(t, s.kill)
@@ -76,7 +74,7 @@ func (s *service) start() error {
 	if err := s.launch(); err != nil {
 		return err
 	}
-	await(context.Background(), patience, func() bool { return s.isReady() || s.hasEnded() })
+	testkit.Await(context.Background(), testkit.Timeout, func() bool { return s.isReady() || s.hasEnded() })
 	switch {
 	case s.hasEnded():
 		return fmt.Errorf("a replica ended: %v", s.cmd.ProcessState)
@@ -125,12 +123,10 @@ func (s *service) terminate() error { return s.cmd.Process.Signal(syscall.SIGTER
 
 // exitCode waits for the end of the process.
 func (s *service) exitCode() (int, error) {
-	select {
-	case <-s.done:
-		return s.cmd.ProcessState.ExitCode(), nil
-	case <-time.After(patience):
+	if !testkit.Await(context.Background(), testkit.Timeout, s.hasEnded) {
 		return 0, errors.New("a replica does not end")
 	}
+	return s.cmd.ProcessState.ExitCode(), nil
 }
 
 // runProgram runs another command of the program and returns what it prints.
@@ -155,40 +151,4 @@ func environment(s settings) []string {
 		env = append(env, name+"="+value)
 	}
 	return env
-}
-
-// freeAddress returns an address that a process can have each time: its port is below those
-// that systems give to outgoing connections.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10000+rand.N(10000)))
-		if err != nil {
-			continue
-		}
-		_ = l.Close()
-		return l.Addr().String()
-	}
-	t.Fatal("no port is free")
-	return ""
-}
-
-// output keeps what a process prints.
-type output struct {
-	mu  sync.Mutex
-	all bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.all.Write(p)
-}
-
-// tail returns the last lines.
-func (o *output) tail(n int) string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	lines := strings.Split(strings.TrimSpace(o.all.String()), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/steady"
 )
 
@@ -90,7 +91,7 @@ func (s *soak) latest() string {
 // measure reads the figures until ctx ends. What can't be read at a moment, such as those of a process that has ended, is left out.
 func (s *soak) measure(ctx context.Context) {
 	s.counted.at = s.now()
-	for pause(ctx, measureEvery) {
+	for testkit.Pause(ctx, measureEvery) {
 		s.measureRequests()
 		if s.restarting.TryLock() {
 			s.measureReplica(0)

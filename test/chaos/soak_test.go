@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 	"user-service/test/chaos/steady"
 )
@@ -94,7 +95,7 @@ func (s *soak) startSlowly(ctx context.Context, c *crowd) {
 	ctx, c.leave = context.WithCancel(ctx)
 	for _, one := range c.clients {
 		c.work.Go(func() {
-			for pause(ctx, between(one.rng, soakThinkTime/2, soakThinkTime*3/2)) {
+			for testkit.Pause(ctx, between(one.rng, soakThinkTime/2, soakThinkTime*3/2)) {
 				one.step()
 			}
 		})
@@ -105,7 +106,7 @@ func (s *soak) startSlowly(ctx context.Context, c *crowd) {
 func (s *soak) list(ctx context.Context) {
 	c := s.newClient(clientCount + 2)
 	defer c.http.CloseIdleConnections()
-	for pause(ctx, soakThinkTime) {
+	for testkit.Pause(ctx, soakThinkTime) {
 		path := [...]string{"/users?limit=50", "/users?q=person&limit=20", "/audit-events?limit=50", "/users/me/sessions", "/roles"}[c.rng.IntN(5)]
 		c.send(history.Op{Kind: "list"}, call{method: "GET", path: path, token: s.adminToken})
 	}
@@ -130,10 +131,10 @@ func (s *soak) minute(ctx context.Context, number int, begin time.Duration) {
 	if f.lane == replicas {
 		s.restarting.Unlock()
 	}
-	pause(ctx, begin+soakRule.Minute-soakTail-s.now())
+	testkit.Pause(ctx, begin+soakRule.Minute-soakTail-s.now())
 	s.eraseStrangers(ctx)
 	s.measureBroker(ctx)
-	pause(ctx, begin+soakRule.Minute-s.now())
+	testkit.Pause(ctx, begin+soakRule.Minute-s.now())
 	s.say("minute %d of %d: %s; %s", number+1, *soakMinutes, f.kind, s.latest())
 }
 

@@ -15,6 +15,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -34,7 +35,7 @@ var standbyFaults = []fault{{
 // promote loses the primary and makes the standby the primary. By the variant, the service's address leads to the standby
 // before or after that, and the connections of before are cut or half-open.
 func (r *rig) promote(ctx context.Context, s step, f *history.Fault) error {
-	if !await(ctx, patience, func() bool { return r.isSynchronous(ctx) }) {
+	if !testkit.Await(ctx, testkit.Timeout, func() bool { return r.isSynchronous(ctx) }) {
 		return errors.New("the standby is not synchronous")
 	}
 	next := r.standby
@@ -52,7 +53,7 @@ func (r *rig) promote(ctx context.Context, s step, f *history.Fault) error {
 	if err := r.server().crash(); err != nil {
 		return err
 	}
-	pause(ctx, s.lasts)
+	testkit.Pause(ctx, s.lasts)
 	r.mu.Lock()
 	r.primary = next
 	r.mu.Unlock()
@@ -88,7 +89,7 @@ func newStandby(t *testing.T, r *rig) *standbyServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, port, _ := net.SplitHostPort(freeAddress(t))
+	_, port, _ := net.SplitHostPort(testkit.FreeAddress(t))
 	s := &standbyServer{folder: dir, port: port, url: r.primary.as("app")}
 	s.url.Host = s.addr()
 	s.bin, s.user = programOf(t, r.primary)
@@ -99,7 +100,7 @@ func newStandby(t *testing.T, r *rig) *standbyServer {
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("the log of the standby:\n%s", s.log.tail(20))
+			t.Logf("the log of the standby:\n%s", s.log.Tail(20))
 		}
 	})
 	cleanUp(t, func() {
@@ -118,7 +119,7 @@ func newStandby(t *testing.T, r *rig) *standbyServer {
 	if err := r.sql(t.Context(), `ALTER SYSTEM SET synchronous_standby_names = '*'`, `SELECT pg_reload_conf()`); err != nil {
 		t.Fatal(err)
 	}
-	waitFor(t, "the standby", func() bool { return r.isSynchronous(t.Context()) })
+	testkit.WaitFor(t, "the standby", func() bool { return r.isSynchronous(t.Context()) })
 	return s
 }
 
@@ -137,7 +138,7 @@ func (s *standbyServer) up() (err error) {
 		if err = s.try(); err == nil {
 			return nil
 		}
-		pause(context.Background(), 500*time.Millisecond)
+		testkit.Pause(context.Background(), 500*time.Millisecond)
 	}
 	return err
 }
@@ -158,7 +159,7 @@ func (s *standbyServer) try() error {
 		return err == nil
 	}
 	up := false
-	await(context.Background(), patience, func() bool {
+	testkit.Await(context.Background(), testkit.Timeout, func() bool {
 		up = answers()
 		return up || s.hasEnded()
 	})

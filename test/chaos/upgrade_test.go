@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/history"
 )
 
@@ -54,7 +55,7 @@ func runUpgrade(t *testing.T, seed int64, before string) {
 	}
 	people := r.newCrowd()
 	people.start(t.Context())
-	pause(t.Context(), warmUp)
+	testkit.Pause(t.Context(), warmUp)
 	var ran []epoch
 	suffer := func(what string, length time.Duration) {
 		r.say("%s", what)
@@ -78,7 +79,7 @@ func runUpgrade(t *testing.T, seed int64, before string) {
 	suffer("the old build again", 0)
 	r.replace(t.Context(), 0, program)
 	r.replace(t.Context(), 1, program)
-	pause(t.Context(), lastCalm)
+	testkit.Pause(t.Context(), lastCalm)
 	people.stop()
 	r.settle(t.Context(), people)
 	stop()
@@ -151,7 +152,7 @@ func (r *rig) migrateUnderFault(ctx context.Context) {
 		if err := p.launch(cmd); err != nil {
 			r.t.Fatal(err)
 		}
-		waitFor(r.t, "a migration", func() bool { return r.migrating(ctx) || p.hasEnded() })
+		testkit.WaitFor(r.t, "a migration", func() bool { return r.migrating(ctx) || p.hasEnded() })
 		kill(p)
 		<-p.ended
 		r.say("a migration was killed: %s", p.cmd.ProcessState)

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/test/fuzz/contract"
 	"user-service/test/replica"
@@ -49,7 +50,7 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 	f.demandSuccesses()
 	f.demandQuiet()
 	after := replica.Held{}
-	if !replica.Await(t.Context(), func() (ok bool) { after, ok = r.Holds(); return ok && !after.Leaks(before) }) {
+	if !testkit.Await(t.Context(), testkit.Timeout, func() (ok bool) { after, ok = r.Holds(); return ok && !after.Leaks(before) }) {
 		t.Errorf("the process holds %s, and held %s", after, before)
 	}
 	t.Logf("before: %s; after: %s", before, after)

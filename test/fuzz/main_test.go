@@ -7,7 +7,7 @@ import (
 	"os"
 	"testing"
 
-	"user-service/test/replica"
+	"user-service/internal/testkit"
 )
 
 // The defaults are for make test; make fuzz-http sends more requests.
@@ -20,5 +20,5 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(replica.Main(m, program))
+	os.Exit(testkit.Main(m, program))
 }

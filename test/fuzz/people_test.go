@@ -1,6 +1,7 @@
 package fuzz_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/access"
 	"user-service/pkg/password"
 	"user-service/pkg/postgres/postgrestest"
@@ -164,7 +166,7 @@ func (p *people) call(method, path, token, body string, want int) []byte {
 		if a.err == nil && a.Status != 503 {
 			break
 		}
-		<-time.After(time.Second)
+		testkit.Pause(context.Background(), time.Second)
 		a = c.send(w)
 	}
 	if a.Status != want {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"user-service/internal/testkit"
+
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -79,10 +81,10 @@ func behindEach(t *testing.T, test func(*testing.T, *stage)) {
 	for name, start := range gateways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, listen := &stage{service: one.of(t), app: startApp(t)}, freeAddress(t)
+			s, listen := &stage{service: one.of(t), app: startApp(t)}, testkit.FreeAddress(t)
 			s.url = "http://" + listen
 			start(t, listen, s.addr, s.app.addr)
-			waitFor(t, name, func() bool { return accepts(listen) })
+			testkit.WaitFor(t, name, func() bool { return accepts(listen) })
 			test(t, s)
 		})
 	}

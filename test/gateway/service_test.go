@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 )
 
@@ -47,7 +48,7 @@ func startService(t *testing.T, more ...string) *service {
 	cmd := exec.Command(program, "serve")
 	cmd.Env = env
 	log := startProcess(t, cmd)
-	waitFor(t, "the service to serve", func() bool { return servingAt.MatchString(log.String()) })
+	testkit.WaitFor(t, "the service to serve", func() bool { return servingAt.MatchString(log.String()) })
 	return &service{t: t, addr: servingAt.FindStringSubmatch(log.String())[1], env: env}
 }
 
@@ -55,9 +56,9 @@ func startService(t *testing.T, more ...string) *service {
 func (s *service) of(t *testing.T) *service { return &service{t: t, addr: s.addr, env: s.env} }
 
 // startProcess runs a command until the test ends, and returns what it prints.
-func startProcess(t *testing.T, cmd *exec.Cmd) *output {
+func startProcess(t *testing.T, cmd *exec.Cmd) *testkit.Buffer {
 	t.Helper()
-	log := &output{}
+	log := &testkit.Buffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/test/chaos/faultproxy"
-	"user-service/test/replica"
 )
 
 // stallable returns the settings for a broker behind a proxy.
@@ -33,7 +33,7 @@ func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:parallelte
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, settings)
 	people := s.accounts(2)
-	if !replica.Await(t.Context(), func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
+	if !testkit.Await(t.Context(), testkit.Timeout, func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
 		t.Fatal("events do not leave before the stall")
 	}
 	proxy.Stall()
@@ -74,7 +74,7 @@ func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:parallelte
 	for _, a := range answers {
 		a.check(t, busy)
 	}
-	if !replica.Await(t.Context(), func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
+	if !testkit.Await(t.Context(), testkit.Timeout, func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
 		t.Error("events do not leave after the stall")
 	}
 }

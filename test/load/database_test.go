@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/rs/zerolog"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/test/replica"
 )
@@ -90,7 +91,7 @@ func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest /
 				}
 			})
 			goroutines, conns := 0, 0
-			for began := time.Now(); time.Since(began) < 5*time.Second; <-time.After(100 * time.Millisecond) {
+			for began := time.Now(); time.Since(began) < 5*time.Second; testkit.Pause(s.t.Context(), 100*time.Millisecond) {
 				now, _ := s.Holds()
 				goroutines, conns = max(goroutines, now.Goroutines), max(conns, s.count(sessions))
 			}
@@ -119,12 +120,12 @@ func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest /
 // demandRecovery demands that requests succeed again, and that the process holds no more than before.
 func (s *service) demandRecovery(a account, idle replica.Held) {
 	s.t.Helper()
-	if !replica.Await(s.t.Context(), func() bool { return s.call("PATCH", "/users/me", a.token, `{"name": "Ada"}`).status == 200 }) {
+	if !testkit.Await(s.t.Context(), testkit.Timeout, func() bool { return s.call("PATCH", "/users/me", a.token, `{"name": "Ada"}`).status == 200 }) {
 		s.t.Error("requests do not succeed any more")
 	}
 	s.client.CloseIdleConnections()
 	var now replica.Held
-	if !replica.Await(s.t.Context(), func() (ok bool) { now, ok = s.Holds(); return ok && !now.Leaks(idle) }) {
+	if !testkit.Await(s.t.Context(), testkit.Timeout, func() (ok bool) { now, ok = s.Holds(); return ok && !now.Leaks(idle) }) {
 		s.t.Errorf("the process holds %s, and held %s", now, idle)
 	}
 }
@@ -166,12 +167,12 @@ func (s *service) demandStop(call func(context.Context)) {
 			defer close(done)
 			call(ctx)
 		}()
-		replica.Await(s.t.Context(), func() bool { return s.count(waiting) > 0 || time.Since(began) > time.Second })
+		testkit.Await(s.t.Context(), testkit.Timeout, func() bool { return s.count(waiting) > 0 || time.Since(began) > time.Second })
 		seen := s.count(waiting) > 0
 		gone := time.Now()
 		disconnect()
 		<-done
-		if !replica.Await(s.t.Context(), func() bool { return s.count(waiting) == 0 }) {
+		if !testkit.Await(s.t.Context(), testkit.Timeout, func() bool { return s.count(waiting) == 0 }) {
 			s.t.Fatal("the query goes on without its client")
 		}
 		if took := time.Since(gone); seen && took < time.Second && time.Since(began) < 1500*time.Millisecond {
@@ -200,7 +201,7 @@ func TestAnExhaustedPoolRefusesAndHangsNot(t *testing.T) { //nolint:paralleltest
 	stop := crowd(len(locked), func(ctx context.Context, client, n int) answer {
 		return s.callUntil(ctx, "PATCH", "/users/me", locked[client].token, fmt.Sprintf(`{"name": "Name %d"}`, n))
 	})
-	if !replica.Await(t.Context(), func() bool { return s.count(sessions+` AND wait_event_type = 'Lock'`) >= maxConns-1 }) {
+	if !testkit.Await(t.Context(), testkit.Timeout, func() bool { return s.count(sessions+` AND wait_event_type = 'Lock'`) >= maxConns-1 }) {
 		t.Fatal("the pool is not exhausted")
 	}
 	machine := s.watchMachine()

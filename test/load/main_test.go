@@ -17,6 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/test/replica"
 )
 
@@ -27,7 +28,7 @@ var (
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	os.Exit(replica.Main(m, program))
+	os.Exit(testkit.Main(m, program))
 }
 
 // answerTime is how long an answer may take: 2 s by the contract, and what a client and its own wait for a CPU add.
@@ -155,7 +156,7 @@ func (a answer) check(t *testing.T, busy time.Duration) {
 // adds to each answer.
 func (s *service) watchMachine() (stop func() time.Duration) {
 	ended := crowd(1, func(ctx context.Context, _, _ int) answer {
-		defer func() { <-time.After(5 * time.Millisecond) }()
+		defer func() { testkit.Pause(ctx, 5*time.Millisecond) }()
 		return s.callUntil(ctx, "GET", "/healthz", "", "")
 	})
 	return func() (most time.Duration) {

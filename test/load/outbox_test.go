@@ -12,9 +12,9 @@ import (
 	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 	"user-service/pkg/rabbitmq"
-	"user-service/test/replica"
 )
 
 const (
@@ -35,7 +35,7 @@ func TestALargeOutboxDrainsSteadily(t *testing.T) { //nolint:paralleltest // it 
 	people := s.accounts(30)
 	before, machine := s.rowsRead(), s.watchMachine()
 	stop := crowd(2, func(ctx context.Context, client, n int) answer {
-		defer func() { <-time.After(20 * time.Millisecond) }()
+		defer func() { testkit.Pause(ctx, 20*time.Millisecond) }()
 		if client == 0 {
 			return s.callUntil(ctx, "GET", "/users/me", people[0].token, "")
 		}
@@ -131,7 +131,7 @@ func keepEvents(t *testing.T) {
 func (s *service) watchDrain(events int, began time.Time) (tenths []time.Duration, slowest time.Duration) {
 	s.t.Helper()
 	progress := time.Now()
-	for last, done := began, 0; len(tenths) < 10; <-time.After(20 * time.Millisecond) {
+	for last, done := began, 0; len(tenths) < 10; testkit.Pause(s.t.Context(), 20*time.Millisecond) {
 		// The metrics would count the events that wait each time.
 		oldest := s.count(`SELECT coalesce((SELECT id FROM outbox ORDER BY id LIMIT 1), $1 + 1)`, events)
 		if oldest-1 > done {
@@ -141,7 +141,7 @@ func (s *service) watchDrain(events int, began time.Time) (tenths []time.Duratio
 			tenths = append(tenths, time.Since(last).Round(time.Millisecond))
 			last = time.Now()
 		}
-		if time.Since(progress) > replica.Patience {
+		if time.Since(progress) > testkit.Timeout {
 			s.t.Fatalf("%d of %d events are published, and no more", done, events)
 		}
 		slowest = max(slowest, s.slowestStatement())

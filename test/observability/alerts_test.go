@@ -3,12 +3,15 @@
 package observability_test
 
 import (
+	"context"
 	"fmt"
 	"regexp"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 // hurry is by how much the times of the rules are shortened, windows and what an alert waits for, so that a minute is a second.
@@ -76,7 +79,7 @@ func hurriedRules(t *testing.T, namespace string) string {
 func (now *situation) play(w *watch) {
 	stop := now.use()
 	defer stop()
-	pause(settle)
+	testkit.Pause(context.Background(), settle)
 	if found := w.firing(now.name); len(found) > 0 {
 		w.t.Errorf("%s: before its fault there is %v", now.name, found)
 	}

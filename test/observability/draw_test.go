@@ -3,6 +3,7 @@
 package observability_test
 
 import (
+	"context"
 	"crypto/rand"
 	"net/http"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 // TestDrawDashboards is run by make dashboards. It draws the dashboards after half an hour in which the broker was away, the
@@ -23,25 +26,25 @@ func TestDrawDashboards(t *testing.T) {
 	began := time.Now()
 	readers := s.keep(12, s.reading())
 	others := s.keep(3, s.everyday)
-	pause(90 * time.Second)
+	testkit.Pause(context.Background(), 90*time.Second)
 
 	s.broker.set(true)
-	pause(340 * time.Second)
+	testkit.Pause(context.Background(), 340*time.Second)
 	s.broker.set(false)
-	pause(90 * time.Second)
+	testkit.Pause(context.Background(), 90*time.Second)
 
 	s.database.slow(260 * time.Millisecond)
-	pause(6 * time.Minute)
+	testkit.Pause(context.Background(), 6*time.Minute)
 	s.database.slow(0)
-	pause(90 * time.Second)
+	testkit.Pause(context.Background(), 90*time.Second)
 
 	storm := s.keep(12, func() {
 		s.call(http.MethodPost, "/login", "", map[string]any{"email": rand.Text() + "@example.com", "password": password})
-		pause(200 * time.Millisecond)
+		testkit.Pause(context.Background(), 200*time.Millisecond)
 	})
-	pause(340 * time.Second)
+	testkit.Pause(context.Background(), 340*time.Second)
 	storm()
-	pause(time.Minute)
+	testkit.Pause(context.Background(), time.Minute)
 
 	args := []string{
 		"run", "./tools/dashboardview", "-prometheus", s.prometheus, "-last", time.Since(began).Round(time.Second).String(), "-out", "docs/images",
@@ -72,7 +75,7 @@ func (s *stage) reading() (once func()) {
 	access, _ := pair["access_token"].(string)
 	return func() {
 		s.call(http.MethodGet, "/users/me", access, nil)
-		pause(400 * time.Millisecond)
+		testkit.Pause(context.Background(), 400*time.Millisecond)
 	}
 }
 
@@ -89,7 +92,7 @@ func (s *stage) everyday() {
 		s.call(http.MethodGet, "/nowhere", "", nil)
 	}
 	_, pair := s.call(http.MethodPost, "/login", "", account)
-	pause(time.Second)
+	testkit.Pause(context.Background(), time.Second)
 	access, ok := pair["access_token"].(string)
 	if !ok {
 		return // and comes back

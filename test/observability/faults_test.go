@@ -3,6 +3,7 @@
 package observability_test
 
 import (
+	"context"
 	"crypto/rand"
 	"net/http"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"user-service/internal/testkit"
 )
 
 // ordinary is what a user does who makes no mistake.
@@ -28,7 +31,7 @@ func ordinary(s *stage) func() {
 			_, _, _ = s.try(http.MethodGet, "/users/me", access, nil)
 			_, _, _ = s.try(http.MethodDelete, "/users/me", access, nil)
 		}
-		pause(300 * time.Millisecond)
+		testkit.Pause(context.Background(), 300*time.Millisecond)
 	}
 }
 
@@ -159,20 +162,15 @@ func (s *stage) again() {
 }
 
 func killAgain(now *situation) func() {
-	over := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
 	var killing sync.WaitGroup
 	killing.Go(func() {
-		for {
-			select {
-			case <-over:
-				return
-			case <-time.After(3 * time.Second):
-				now.pods[0].kill()
-				now.pods[0].again()
-			}
+		for testkit.Pause(ctx, 3*time.Second) {
+			now.pods[0].kill()
+			now.pods[0].again()
 		}
 	})
-	return func() { close(over); killing.Wait() }
+	return func() { cancel(); killing.Wait() }
 }
 
 const (

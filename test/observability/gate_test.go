@@ -1,11 +1,14 @@
 package observability_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 // gate is a way to a server that can be shut.
@@ -94,7 +97,7 @@ func (d delayed) Write(p []byte) (int, error) {
 	d.gate.mu.Lock()
 	delay := d.gate.delay
 	d.gate.mu.Unlock()
-	<-time.After(delay)
+	testkit.Pause(context.Background(), delay)
 	return d.Conn.Write(p)
 }
 

@@ -1,27 +1,23 @@
 package observability_test
 
 import (
+	"context"
 	"sync"
 	"time"
-)
 
-func pause(d time.Duration) { <-time.After(d) }
+	"user-service/internal/testkit"
+)
 
 // keep calls do again and again, so many at once, until stop is called.
 func (s *stage) keep(atOnce int, do func()) (stop func()) {
-	over := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	for range atOnce {
 		all.Go(func() {
-			for {
-				select {
-				case <-over:
-					return
-				case <-time.After(100 * time.Millisecond):
-					do()
-				}
+			for testkit.Pause(ctx, 100*time.Millisecond) {
+				do()
 			}
 		})
 	}
-	return func() { close(over); all.Wait() }
+	return func() { cancel(); all.Wait() }
 }

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"user-service/internal/testkit"
 )
 
 const chart = "charts/user-service"
@@ -23,24 +25,15 @@ func run(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	dir, err := os.MkdirTemp("", "user-service-observability-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	program = filepath.Join(dir, "user-service")
-	for _, command := range [][]string{
-		{"tools/dev/chart-tools"}, {"tools/dev/prometheus-tools"}, {"go", "build", "-o", program, "./cmd/user-service"},
-	} {
-		build := exec.Command(command[0], command[1:]...)
+	for _, command := range []string{"tools/dev/chart-tools", "tools/dev/prometheus-tools"} {
+		build := exec.Command(command)
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if err := build.Run(); err != nil {
-			fmt.Fprintf(os.Stderr, "%v: %v\n", command, err)
+			fmt.Fprintf(os.Stderr, "%s: %v\n", command, err)
 			return 1
 		}
 	}
-	return m.Run()
+	return testkit.Main(m, &program)
 }
 
 // tool returns what a program of .bin prints, and ends the test if it fails.

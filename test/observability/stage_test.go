@@ -14,11 +14,10 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres/postgrestest"
 )
 
@@ -113,9 +112,9 @@ func scrape(t *testing.T, every string, rules []string, services ...*stage) stri
 }
 
 // start runs a program until the test ends.
-func start(t *testing.T, command *exec.Cmd) *output {
+func start(t *testing.T, command *exec.Cmd) *testkit.Buffer {
 	t.Helper()
-	log := &output{}
+	log := &testkit.Buffer{}
 	command.Stdout, command.Stderr = log, log
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
@@ -139,12 +138,8 @@ func (s *stage) await(what string, condition func() bool) {
 
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.After(2 * time.Minute); !condition(); {
-		select {
-		case <-deadline:
-			t.Fatalf("waited in vain for %s", what)
-		case <-time.After(100 * time.Millisecond):
-		}
+	if !testkit.Await(t.Context(), 2*testkit.Timeout, condition) {
+		t.Fatalf("waited for %s without success", what)
 	}
 }
 
@@ -219,22 +214,4 @@ func (s *stage) values(query string) []string {
 		}
 	}
 	return out
-}
-
-// output keeps what a process prints.
-type output struct {
-	mu  sync.Mutex
-	all strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.all.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.all.String()
 }

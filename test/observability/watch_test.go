@@ -12,6 +12,8 @@ import (
 	"testing"
 	"text/tabwriter"
 	"time"
+
+	"user-service/internal/testkit"
 )
 
 // watch notes what fires in each situation.
@@ -53,11 +55,12 @@ func (w *watch) ready(pods int) {
 
 // look notes what fires, until it has ended.
 func (w *watch) look(ended chan struct{}) {
-	for {
+	for tick := time.NewTicker(500 * time.Millisecond); ; {
 		select {
 		case <-ended:
+			tick.Stop()
 			return
-		case <-time.After(500 * time.Millisecond):
+		case <-tick.C:
 			w.note()
 		}
 	}
@@ -131,12 +134,7 @@ func (w *watch) haveFired(situation string, alerts []string) bool {
 
 // await reports whether the condition holds within some time.
 func (w *watch) await(within time.Duration, condition func() bool) bool {
-	for deadline := time.Now().Add(within); !condition(); pause(500 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return false
-		}
-	}
-	return true
+	return testkit.Await(w.stage.t.Context(), within, condition)
 }
 
 // report prints what fired and cleared, and fails for what should not have fired.

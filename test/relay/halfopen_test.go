@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/internal/testkit"
 	"user-service/test/chaos/faultproxy"
 )
 
@@ -37,8 +38,8 @@ func TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork(t *testing.T) {
 		do   func() // and heal it
 		most time.Duration
 	}{
-		{"cut", func() { proxy.Refuse(true); proxy.Cut(); <-time.After(time.Second); proxy.Refuse(false) }, 2 * time.Second},
-		{"stalled", func() { proxy.Stall(); <-time.After(2 * time.Second); proxy.Resume() }, 2 * time.Second},
+		{"cut", func() { proxy.Refuse(true); proxy.Cut(); testkit.Pause(t.Context(), time.Second); proxy.Refuse(false) }, 2 * time.Second},
+		{"stalled", func() { proxy.Stall(); testkit.Pause(t.Context(), 2*time.Second); proxy.Resume() }, 2 * time.Second},
 		{"half-open", func() { proxy.Lose() }, 6 * time.Second},
 		{"frozen", func() { proxy.Freeze() }, 6 * time.Second},
 	} {

@@ -16,6 +16,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 	"go.uber.org/goleak"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/outbox"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
@@ -23,9 +24,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is how long a test waits for what must come.
-const patience = 30 * time.Second
 
 // world is an outbox with the relays of two replicas, and types of events of one test's own.
 type world struct {
@@ -124,11 +122,7 @@ func (w *world) count(query string) (n int) {
 
 func (w *world) eventually(what string, condition func() bool) {
 	w.t.Helper()
-	for began := time.Now(); !condition(); <-time.After(5 * time.Millisecond) {
-		if time.Since(began) > patience {
-			w.t.Fatalf("waited in vain for %s", what)
-		}
-	}
+	testkit.WaitFor(w.t, what, condition)
 }
 
 // channel opens a channel until the test ends.

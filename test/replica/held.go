@@ -7,6 +7,8 @@ import (
 	"os"
 	"regexp"
 	"strconv"
+
+	"user-service/internal/testkit"
 )
 
 // Held is what a process holds. Connections to the database are apart, since the pool keeps them open.
@@ -58,7 +60,7 @@ func (r *Replica) Holds() (h Held, ok bool) {
 // Idle returns the least that the process holds within a second in which it uses no connection.
 func (r *Replica) Idle(ctx context.Context) (idle Held) {
 	quiet := 0
-	Await(ctx, func() bool {
+	testkit.Await(ctx, testkit.Timeout, func() bool {
 		now, ok := r.Holds()
 		switch {
 		case !ok || now.Used > 0:

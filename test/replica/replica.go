@@ -3,11 +3,8 @@ package replica
 
 import (
 	"bufio"
-	"context"
 	"crypto/rand"
-	"fmt"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,31 +12,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"user-service/internal/testkit"
 )
-
-// Patience is how long a test waits for what must come.
-const Patience = time.Minute
-
-// Main builds the program, runs tests with its path in program, and returns their exit code. A path that is set is kept.
-func Main(m *testing.M, program *string) int {
-	if *program != "" {
-		return m.Run()
-	}
-	dir, err := os.MkdirTemp("", "user-service-test-")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	*program = filepath.Join(dir, "user-service")
-	build := exec.Command("go", "build", "-o", *program, "user-service/cmd/user-service") //nolint:gosec,noctx // as long as it takes
-	out, err := build.CombinedOutput()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "build the program: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
-}
 
 // Secret signs the tokens of replicas.
 var Secret = rand.Text() + rand.Text()
@@ -57,7 +32,7 @@ type Replica struct {
 // Start starts the program on a database until the test ends. The settings replace defaults, and the broker that the environment names.
 func Start(t testing.TB, program, dsn string, settings map[string]string) *Replica {
 	t.Helper()
-	r := &Replica{Addr: freeAddress(t), metrics: "http://" + freeAddress(t), log: filepath.Join(t.TempDir(), "log"), t: t}
+	r := &Replica{Addr: testkit.FreeAddress(t), metrics: "http://" + testkit.FreeAddress(t), log: filepath.Join(t.TempDir(), "log"), t: t}
 	r.URL = "http://" + r.Addr
 	log, err := os.Create(r.log)
 	if err != nil {
@@ -90,34 +65,10 @@ func Start(t testing.TB, program, dsn string, settings map[string]string) *Repli
 			t.Log(r.tail(8))
 		}
 	})
-	if !Await(t.Context(), r.IsReady) {
+	if !testkit.Await(t.Context(), testkit.Timeout, r.IsReady) {
 		t.Fatal("the program is not ready")
 	}
 	return r
-}
-
-// Await waits for a condition, and reports whether it held in time.
-func Await(ctx context.Context, condition func() bool) bool {
-	ctx, cancel := context.WithTimeout(ctx, Patience)
-	defer cancel()
-	for !condition() {
-		select {
-		case <-ctx.Done():
-			return false
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-	return true
-}
-
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends at once
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 // probes asks each time by a connection of its own.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/user"
 )
 
@@ -34,7 +35,7 @@ type slowForSomebody struct{ user.Store }
 func (s slowForSomebody) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
 	id, err := s.Store.ActiveUserID(ctx, email)
 	if id != uuid.Nil {
-		<-time.After(108 * time.Millisecond)
+		testkit.Pause(ctx, 108*time.Millisecond)
 	}
 	return id, err
 }

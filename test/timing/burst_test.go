@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/user"
 )
 
@@ -63,7 +64,7 @@ func (s *oneAtATime) ActiveUserID(ctx context.Context, email string) (uuid.UUID,
 	if id != uuid.Nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		<-time.After(time.Millisecond)
+		testkit.Pause(ctx, time.Millisecond)
 	}
 	return id, err
 }

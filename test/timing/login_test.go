@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/password"
 	"user-service/pkg/user"
 )
@@ -64,7 +65,7 @@ type slowForAnAccount struct{ user.Store }
 func (s slowForAnAccount) LoginFailures(ctx context.Context, a user.Attempt) (user.LoginFailures, error) {
 	g, err := s.Store.LoginFailures(ctx, a)
 	if g.UserID != uuid.Nil {
-		<-time.After(21600 * time.Microsecond)
+		testkit.Pause(ctx, 21600*time.Microsecond)
 	}
 	return g, err
 }

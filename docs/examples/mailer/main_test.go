@@ -19,6 +19,7 @@ import (
 	"github.com/google/uuid"
 	amqp "github.com/rabbitmq/amqp091-go"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/rabbitmq"
 )
@@ -63,7 +64,7 @@ func newStage(t *testing.T) *stage {
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = s.publisher.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-ended })
-	s.waitFor("the publisher", func() bool { return s.publisher.Check(ctx) == nil })
+	testkit.WaitFor(s.t, "the publisher", func() bool { return s.publisher.Check(ctx) == nil })
 	return s
 }
 
@@ -110,19 +111,10 @@ func (s *stage) start() {
 	})
 }
 
-func (s *stage) waitFor(what string, condition func() bool) {
-	s.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !condition(); <-time.After(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("waited in vain for %s", what)
-		}
-	}
-}
-
 // publish hands events to the broker as the service does: again, if one of them is not confirmed.
 func (s *stage) publish(events ...event.Event) {
 	s.t.Helper()
-	s.waitFor("the broker's confirms", func() bool {
+	testkit.WaitFor(s.t, "the broker's confirms", func() bool {
 		return errors.Join(s.publisher.Publish(s.t.Context(), events)...) == nil
 	})
 }
@@ -180,13 +172,13 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	s.publish(reset) // before the mailer is there: the queue keeps it
 	s.start()
 	s.publish(verification, late, changed, reset)
-	s.waitFor("two mails", func() bool { return len(s.mails()) == 2 })
+	testkit.WaitFor(s.t, "two mails", func() bool { return len(s.mails()) == 2 })
 	s.stop()
 	s.publish(verification, reset) // a duplicate after a restart
 	last := s.request(event.PasswordResetRequested, soon)
 	s.publish(last)
 	s.start()
-	s.waitFor("the last mail", func() bool { return s.mails()[last.ID.String()] != "" })
+	testkit.WaitFor(s.t, "the last mail", func() bool { return s.mails()[last.ID.String()] != "" })
 
 	mails := s.mails()
 	if len(mails) != 3 {
@@ -211,7 +203,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 			t.Errorf("the mailer shows %q", secret)
 		}
 	}
-	s.waitFor("an empty queue", func() bool { return s.waiting(s.queue) == 0 })
+	testkit.WaitFor(s.t, "an empty queue", func() bool { return s.waiting(s.queue) == 0 })
 	if dead := s.waiting(s.queue + ".dead"); dead != 0 {
 		t.Errorf("%d events were set aside", dead)
 	}
@@ -233,7 +225,7 @@ func TestWhatTheMailerCannotReadIsSetAside(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.waitFor("the dead letters", func() bool { return s.waiting(s.queue+".dead") == len(unreadable) })
+	testkit.WaitFor(s.t, "the dead letters", func() bool { return s.waiting(s.queue+".dead") == len(unreadable) })
 	s.publish(s.request(event.PasswordResetRequested, time.Now().Add(time.Hour)))
-	s.waitFor("the mail after them", func() bool { return len(s.mails()) == 1 })
+	testkit.WaitFor(s.t, "the mail after them", func() bool { return len(s.mails()) == 1 })
 }

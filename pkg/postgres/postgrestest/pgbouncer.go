@@ -2,6 +2,7 @@ package postgrestest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -15,7 +16,8 @@ import (
 	"sync"
 	"syscall"
 	"testing"
-	"time"
+
+	"user-service/internal/testkit"
 )
 
 // PgBouncer starts a PgBouncer in transaction mode in front of the database at dsn, with so many connections to it. It
@@ -111,15 +113,17 @@ func (p *Pooler) runs() bool {
 }
 
 func (p *Pooler) awaitListener() error {
-	for began := time.Now(); ; <-time.After(10 * time.Millisecond) {
-		conn, err := net.Dial("tcp", p.Addr) //nolint:noctx // on this machine
-		if err == nil {
-			return conn.Close()
+	var err error
+	if !testkit.Await(context.Background(), testkit.Timeout, func() bool {
+		var conn net.Conn
+		if conn, err = net.Dial("tcp", p.Addr); err == nil { //nolint:noctx // on this machine
+			_ = conn.Close()
 		}
-		if time.Since(began) > time.Minute {
-			return fmt.Errorf("PgBouncer does not listen: %w", err)
-		}
+		return err == nil
+	}) {
+		return fmt.Errorf("PgBouncer does not listen: %w", err)
 	}
+	return nil
 }
 
 // Kill ends the process by SIGKILL.

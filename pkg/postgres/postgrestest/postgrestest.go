@@ -19,6 +19,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/migrations"
 	"user-service/pkg/postgres"
 )
@@ -90,13 +91,24 @@ func create(t testing.TB, server, options string) string {
 func drop(t testing.TB, server, name string) {
 	t.Helper()
 	var err error
-	for range 100 { // a vacuum that is at work there may not be ended by us, but ends soon
-		if err = execute(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)"); err == nil {
-			return
-		}
-		<-time.After(100 * time.Millisecond)
+	if !testkit.Await(context.Background(), testkit.Timeout, func() bool { // a vacuum in it ends soon; the test must not end it
+		err = execute(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
+		return err == nil
+	}) {
+		t.Errorf("drop a database: %v", err)
 	}
-	t.Errorf("drop a database: %v", err)
+}
+
+// WaitForLock waits until a session waits for a lock in the database of conn.
+func WaitForLock(t testing.TB, conn *pgx.Conn) {
+	t.Helper()
+	testkit.WaitFor(t, "a session that waits for a lock", func() (waits bool) {
+		if err := conn.QueryRow(context.Background(), `SELECT EXISTS (SELECT FROM pg_stat_activity
+			WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits); err != nil {
+			t.Fatal(err)
+		}
+		return waits
+	})
 }
 
 // templateName changes with the migrations, so that a template is never out of date.

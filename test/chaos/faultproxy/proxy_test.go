@@ -171,7 +171,7 @@ func TestTheServerOfALostConnectionDoesNotSeeItsClientGo(t *testing.T) {
 		select {
 		case <-ended:
 			t.Error("the server's connection ended")
-		case <-time.After(silence):
+		case <-time.After(silence): //nolint:forbidigo // in this time the end would arrive
 		}
 	}
 	p.Close()

@@ -110,7 +110,7 @@ func TestTheEndOfThePodIsPassedOn(t *testing.T) {
 	}
 }
 
-// Commands in a pod, such as those of the migration and of tilt/do, are those of the newest build, and end.
+// Commands in a pod, such as those of the migration and of tilt/actions, are those of the newest build, and end.
 func TestAnotherCommandIsTheNewestBuilds(t *testing.T) {
 	t.Parallel()
 	p := begin(t, "SAY; exit 3", "migrate", "up")

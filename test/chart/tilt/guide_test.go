@@ -30,10 +30,10 @@ func TestTheFirstChangeIsAsTheGuideSays(t *testing.T) {
 		return string(out)
 	}
 	guide := read(t, "docs/development.md")
-	in("tilt/do", "migration", "nickname")
+	in("tilt/actions", "migration", "nickname")
 	made, err := filepath.Glob(filepath.Join(folder, "migrations/*_nickname.sql"))
 	if err != nil || len(made) != 1 {
-		t.Fatalf("tilt/do makes %v", made)
+		t.Fatalf("tilt/actions makes %v", made)
 	}
 	if err := os.WriteFile(made[0], []byte(sql.FindStringSubmatch(guide)[1]), 0o600); err != nil {
 		t.Fatal(err)

@@ -281,8 +281,8 @@ func runnable(t *testing.T, argv []string) {
 		if err != nil || info.Mode()&0o111 == 0 {
 			t.Errorf("%s can't be run: %v", argv[0], err)
 		}
-		if argv[0] == "tilt/do" && !strings.Contains(read(t, argv[0]), "\n  "+argv[1]+") ") {
-			t.Errorf("tilt/do does not know %s", argv[1])
+		if argv[0] == "tilt/actions" && !strings.Contains(read(t, argv[0]), "\n  "+argv[1]+") ") {
+			t.Errorf("tilt/actions does not know %s", argv[1])
 		}
 	}
 }

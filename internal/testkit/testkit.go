@@ -1,0 +1,109 @@
+// Package testkit has what the tests of several packages need: waiting with a deadline, addresses, a log, and the program itself.
+package testkit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Timeout is how long a test waits for a condition.
+const Timeout = time.Minute
+
+// interval is the time between two looks at a condition.
+const interval = 10 * time.Millisecond
+
+// WaitFor waits until the condition holds, and ends the test after [Timeout]. The name of the condition is a noun phrase,
+// such as "the answer".
+func WaitFor(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	if !Await(context.Background(), Timeout, condition) { // the context of the test has ended before its cleanup
+		t.Fatalf("waited %s for %s", Timeout, what)
+	}
+}
+
+// Await waits until the condition holds, and reports whether it did so within the limit and before ctx ended.
+func Await(ctx context.Context, limit time.Duration, condition func() bool) bool {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	for !condition() {
+		if !Pause(ctx, interval) {
+			return false
+		}
+	}
+	return true
+}
+
+// Receive waits for the next value or for the end of the channel, and ends the test after [Timeout].
+func Receive[T any](t testing.TB, what string, values <-chan T) (value T) {
+	t.Helper()
+	timer := time.NewTimer(Timeout)
+	defer timer.Stop()
+	select {
+	case value = <-values:
+	case <-timer.C:
+		t.Fatalf("waited %s for %s", Timeout, what)
+	}
+	return value
+}
+
+// Pause waits for d, and reports whether ctx is still valid. It is for the pace of load and faults; a test that waits for
+// something calls [WaitFor].
+func Pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// FreeAddress returns an address on which a process can listen repeatedly: its port is below those that systems give to
+// outgoing connections.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(10_000))) //nolint:gosec,noctx // any port, immediately
+		if err != nil {
+			continue
+		}
+		_ = l.Close()
+		return l.Addr().String()
+	}
+	t.Fatal("no port is free")
+	return ""
+}
+
+// Buffer is a log that a test reads while it is written. The zero value is empty.
+type Buffer struct {
+	mu  sync.Mutex
+	all bytes.Buffer
+}
+
+// Write implements [io.Writer].
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.Write(p)
+}
+
+// String returns the text so far.
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all.String()
+}
+
+// Tail returns the last n lines.
+func (b *Buffer) Tail(n int) string {
+	lines := strings.Split(strings.TrimSpace(b.String()), "\n")
+	return strings.Join(lines[max(0, len(lines)-n):], "\n")
+}
