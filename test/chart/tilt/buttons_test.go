@@ -45,7 +45,7 @@ func TestNoButtonIsMissing(t *testing.T) {
 				t.Errorf("%s can't be triggered", name)
 			}
 		}
-		for _, name := range []string{"register", "admin", "rotate", "migration", "psql", "break", "mend"} {
+		for _, name := range []string{"register", "admin", "rotate", "migration", "psql", "stop-broker", "start-broker"} {
 			if !slices.ContainsFunc(d.calls["v1alpha1.ui_button"], func(b map[string]any) bool { return b["name"] == name }) {
 				t.Errorf("there is no button %s", name)
 			}
