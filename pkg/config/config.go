@@ -58,7 +58,7 @@ type RabbitMQ struct {
 type Tokens struct {
 	Secret          Secret        `env:"JWT_SECRET, required" is:"a random text of at least 32 bytes, as made by: openssl rand -base64 48" desc:"Secret that signs refresh tokens, and access tokens if JWT_PRIVATE_KEY is not set."`
 	AcceptedSecrets Secret        `env:"JWT_ACCEPTED_SECRETS" empty:"always" is:"random texts of at least 32 bytes, separated by commas" desc:"Further secrets whose tokens are accepted: the previous and the next JWT_SECRET, so that a rotation rejects no token."`
-	PrivateKey      Secret        `env:"JWT_PRIVATE_KEY" empty:"at start" is:"a private key in PEM: Ed25519, P-256 or RSA of at least 2048 bits, as made by: openssl genpkey -algorithm ed25519" desc:"Key that signs access tokens, by EdDSA, ES256 or RS256. /.well-known/jwks.json publishes its public key. Line ends may be written as \\n."`
+	PrivateKey      Secret        `env:"JWT_PRIVATE_KEY" empty:"at start" is:"a private key in PEM: Ed25519, P-256 or RSA of at least 2048 bits, as made by: openssl genpkey -algorithm ed25519; its lines may end in \\n" desc:"Key that signs access tokens, by EdDSA, ES256 or RS256. /.well-known/jwks.json publishes its public key."`
 	AcceptedKeys    Secret        `env:"JWT_ACCEPTED_KEYS" empty:"always" is:"public or private keys in PEM, one after the other, of the kinds of JWT_PRIVATE_KEY" desc:"Further keys whose access tokens are accepted, and which are published: the previous and the next JWT_PRIVATE_KEY."`
 	Issuer          string        `env:"JWT_ISSUER, default=user-service" is:"a name or a URL" desc:"Claim iss of access tokens."`
 	Audience        string        `env:"JWT_AUDIENCE, default=user-service" is:"a name or a URL" desc:"Claim aud of access tokens."`

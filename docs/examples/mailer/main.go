@@ -1,4 +1,5 @@
-// Mailer is a sample event consumer for mails with one-time tokens. It writes each mail to a file instead of sending it.
+// Mailer is a sample consumer of events: it would send the mails that carry one-time tokens. It
+// writes each mail to a file instead.
 package main
 
 import (
@@ -32,14 +33,14 @@ func main() {
 	}
 }
 
-// mailer consumes events from a queue and sends a mail for each.
+// mailer takes events from a queue and sends a mail for each.
 type mailer struct {
 	url, queue string
 	outgoing   folder
 	log        io.Writer
 }
 
-// consume handles events until ctx ends or the connection is lost.
+// consume works until ctx ends or the connection is lost.
 func (m mailer) consume(ctx context.Context) error {
 	conn, err := amqp.Dial(m.url)
 	if err != nil {
@@ -53,7 +54,7 @@ func (m mailer) consume(ctx context.Context) error {
 	if err := declare(channel, m.queue); err != nil {
 		return err
 	}
-	// This program gets up to ten unacknowledged events; the others wait in the queue, also for its replicas.
+	// Ten mails at once are on their way to this program; the others wait for it or for a replica.
 	if err := channel.Qos(10, 0, false); err != nil {
 		return fmt.Errorf("set the prefetch: %w", err)
 	}
@@ -72,16 +73,17 @@ func (m mailer) consume(ctx context.Context) error {
 	return errors.New("the connection is lost")
 }
 
-// settle handles one event, and acknowledges it only if the mail was sent or need not be sent.
+// settle handles one event and tells the broker what became of it: only what was sent is
+// acknowledged.
 func (m mailer) settle(ctx context.Context, delivery amqp.Delivery) error {
 	done, err := m.handle(delivery.Body)
 	var unreadable *unreadableError
 	switch {
-	case errors.As(err, &unreadable): // a retry would fail too: dead-letter it
-		fmt.Fprintln(m.log, "dead-lettered", delivery.MessageId, err)
+	case errors.As(err, &unreadable): // it would not be better next time: to the dead letters
+		fmt.Fprintln(m.log, "set aside", delivery.MessageId, err)
 		return delivery.Nack(false, false)
-	case err != nil: // requeue it after a second, until the queue's delivery limit
-		fmt.Fprintln(m.log, "requeued", delivery.MessageId, err)
+	case err != nil: // again, a moment later; the queue's delivery limit ends that
+		fmt.Fprintln(m.log, "put back", delivery.MessageId, err)
 		wait(ctx, time.Second)
 		return delivery.Nack(false, true)
 	default:
@@ -90,14 +92,14 @@ func (m mailer) settle(ctx context.Context, delivery amqp.Delivery) error {
 	}
 }
 
-// handle sends the mail for an event, and returns a word for the log.
+// handle sends the mail that an event asks for, and says what it has done.
 func (m mailer) handle(body []byte) (done string, err error) {
 	e, err := read(body)
 	if err != nil {
 		return "", err
 	}
 	if time.Now().After(e.Data.ExpiresAt) {
-		return "token has expired for", nil // the queue was not consumed for a while, and the token has expired
+		return "came too late for", nil // the queue was not read for a while: nobody can use the token
 	}
 	switch err := m.outgoing.send(e.ID, e.mail()); {
 	case errors.Is(err, errSent):
