@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# What the scenarios share. A scenario works in the namespace $ns, on the release us.
+# Functions for all scenarios. A scenario uses the namespace $ns and the release us.
 
 say() { printf '%4d s  %s\n' $((SECONDS - began)) "$*"; }
 
@@ -15,7 +15,7 @@ fail() {
 
 k() { kubectl --namespace "$ns" "$@"; }
 
-# namespace NAME: a new one that enforces Pod Security restricted.
+# namespace NAME: creates a namespace that enforces Pod Security restricted.
 namespace() {
   ns=e2e-$1-$$
   kubectl create namespace "$ns" >/dev/null
@@ -28,7 +28,7 @@ namespace() {
   image=(--set image.repository=user-service --set image.tag=e2e-1)
   quick=(--set quickstart.enabled=true --set "quickstart.postgresql.image=$postgres" --set "quickstart.rabbitmq.image=$rabbitmq")
   existing=(--set database.existingSecret=db-app --set rabbitmq.existingSecret=mq-default-user --set jwt.existingSecret=keys --set jwt.keys.acceptedSecrets=accepted)
-  unlimited=(--set config.RATE_LIMIT_PER_MINUTE=0 --set config.ACCOUNT_RATE_LIMIT_PER_MINUTE=0) # the load comes from one address
+  unlimited=(--set config.RATE_LIMIT_PER_MINUTE=0 --set config.ACCOUNT_RATE_LIMIT_PER_MINUTE=0) # because the load comes from one address
 }
 
 install() { # FLAG...
@@ -39,13 +39,13 @@ upgrade() { # FLAG...
   "$helm" upgrade us "$chart" --namespace "$ns" --wait --timeout 4m "$@" >/dev/null || fail "helm upgrade $*"
 }
 
-# objects: the names of all that is in the namespace.
+# objects: prints the names of all objects in the namespace.
 objects() {
   k get "$(kubectl api-resources --namespaced --verbs list,delete --output name | grep -vE '^(events|endpoints$|endpointslices)' | paste -sd,)" --output name |
     grep -vE '^(serviceaccount/default|configmap/kube-root-ca.crt)$' | sort
 }
 
-# left EXPECTED: after an uninstall, nothing else is there once all pods have ended.
+# left EXPECTED: checks that only these objects remain after an uninstall, when all pods have ended.
 left() {
   local start=$SECONDS
   k delete service e2e-node --ignore-not-found >/dev/null
@@ -55,8 +55,8 @@ left() {
   done
 }
 
-# backing [durable]: a database, which keeps its data when its pod goes if it is durable, and a broker that are not the
-# chart's, with Secrets as the operators write them.
+# backing [durable]: installs a database and a broker without the chart, with Secrets as the operators write them. A durable
+# database keeps its data when its pod ends.
 backing() {
   "$helm" template backing "$chart" --namespace "$ns" "${quick[@]}" "${image[@]}" --set quickstart.postgresql.password=pw --set quickstart.rabbitmq.password=pw \
     --set jwt.existingSecret=keys --set fullnameOverride=backing --set migration.enabled=false \
@@ -69,16 +69,16 @@ backing() {
   k create secret generic db-app --from-literal=uri='postgres://user_service:pw@backing-postgresql:5432/user_service?sslmode=disable' >/dev/null
   k create secret generic mq-default-user --from-literal=host=backing-rabbitmq --from-literal=port=5672 --from-literal=username=user_service --from-literal=password=pw >/dev/null
   k create secret generic keys --from-literal=jwt-secret="$(openssl rand -base64 48)" --from-literal=accepted= >/dev/null
-  k rollout status statefulset/backing-postgresql statefulset/backing-rabbitmq --timeout 2m >/dev/null || fail "no database or no broker"
+  k rollout status statefulset/backing-postgresql statefulset/backing-rabbitmq --timeout 2m >/dev/null || fail "the database or the broker is not ready"
 }
 
-# address: where the Service answers from here: at a port of a node, once the node has heard of it.
+# address: prints the URL of the Service at a port of a node, once the node has configured it.
 address() {
   local host port
   k get service e2e-node >/dev/null 2>&1 || k expose service us-user-service --name e2e-node --type NodePort --port 80 --target-port http >/dev/null
   host=${E2E_NODE-$(kubectl get nodes --output jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')}
   port=$(k get service e2e-node --output jsonpath='{.spec.ports[0].nodePort}')
-  curl --silent --retry 30 --retry-delay 1 --retry-all-errors --output "$scratch/answer" "http://$host:$port/readyz" || fail "nothing answers at http://$host:$port"
+  curl --silent --retry 30 --retry-delay 1 --retry-all-errors --output "$scratch/answer" "http://$host:$port/readyz" || fail "no answer from http://$host:$port"
   echo "http://$host:$port"
 }
 
@@ -86,7 +86,7 @@ use_it() {
   local url email body token
   url=$(address) email=ada-$RANDOM@example.com
   body='{"email": "'$email'", "password": "'$(openssl rand -base64 18)'"}'
-  curl --fail --silent --show-error --json "$body" "$url/register" >/dev/null || fail "nobody can register"
+  curl --fail --silent --show-error --json "$body" "$url/register" >/dev/null || fail "registration fails"
   token=$(curl --fail --silent --show-error --json "$body" "$url/login" | jq -r .access_token)
   curl --fail --silent --show-error --header "Authorization: Bearer $token" "$url/users/me" | jq -e '.email == "'"$email"'"' >/dev/null || fail "the token does not work"
 }
@@ -99,7 +99,7 @@ start_load() { # FLAG...
   kill -0 "$load_pid" || fail "the load does not run"
 }
 
-# stop_load WHAT: ends the load once the last pod that was told to end has ended, and says what happened meanwhile.
+# stop_load WHAT: stops the load when the last terminating pod has ended, and prints the result.
 stop_load() {
   local pid=$load_pid
   until [ -z "$(k get pods --selector app.kubernetes.io/component=api --output jsonpath='{.items[?(@.metadata.deletionTimestamp)].metadata.name}')" ]; do sleep 1; done

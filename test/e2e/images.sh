@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# The images that the scenarios run: this version's, and two later ones.
+# The images of the scenarios: this version, and two later versions.
 
 build_image() { # DIRECTORY TAG ARCHIVE
   if [ -n "${E2E_BUILD_IMAGE-}" ]; then
@@ -14,10 +14,10 @@ load_image() { # ARCHIVE
     "$E2E_LOAD_IMAGE" "$1" >"$scratch/build.log" 2>&1
   else
     kind load image-archive --name user-service-e2e "$1" >"$scratch/build.log" 2>&1
-  fi || { tail -20 "$scratch/build.log" >&2 && fail "the image $1 does not get to the nodes"; }
+  fi || { tail -20 "$scratch/build.log" >&2 && fail "the image $1 cannot be loaded into the nodes"; }
 }
 
-# images: the release, and two later ones: a good migration more, and one that fails.
+# images: builds this version, a version with one more migration, and a version with a failing migration.
 images() {
   say "building the image"
   build_image "$root" user-service:e2e-1 "$scratch/1.tar"
@@ -27,7 +27,7 @@ images() {
   later 3 'SELECT 1 / 0;'
 }
 
-# later N SQL: the image user-service:e2e-N, with a migration more than this version has.
+# later N SQL: builds the image user-service:e2e-N, with one more migration than this version.
 later() {
   local dir=$scratch/later-$1
   mkdir -p "$dir"
@@ -43,5 +43,5 @@ CMD ["serve"]
 EOT
   build_image "$dir/image" "user-service:e2e-$1" "$scratch/$1.tar"
   load_image "$scratch/$1.tar"
-  say "image e2e-$1 is there"
+  say "image e2e-$1 is loaded"
 }

@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Sourced by run and events.
 
-# load_dotenv takes variables from the file .env in the working directory. Those that
-# are in the environment already win. A value is taken as it stands, without quotes
-# around it: nothing in it is expanded or run.
+# load_dotenv exports the variables of the file .env in the working directory, unless the
+# environment already has them. Quotes around a value are removed. Values are neither
+# expanded nor executed.
 load_dotenv() {
   local line key value
   [ -f .env ] || return 0

@@ -58,12 +58,12 @@ func TestTheDoctorNamesAllThatIsMissingAtOnce(t *testing.T) {
 		t.Error("it is content")
 	}
 	for _, want := range []string{
-		"docker   does not tell its version; 24.0 or later", "docker   does not answer",
-		"kind     is not there; 0.24 or later", "https://kind.sigs.k8s.io", "brew install kind",
+		"docker   does not print its version; 24.0 or later", "docker   does not answer",
+		"kind     is missing; 0.24 or later", "https://kind.sigs.k8s.io", "brew install kind",
 		"kubectl  is 1.9.11; 1.30 or later", "brew install kubernetes-cli",
 		"helm     is 3.2.0; 3.16 or later",
-		"tilt     is not there; 0.36 or later", "https://docs.tilt.dev/install.html", "brew install tilt-dev/tap/tilt",
-		"6 to mend",
+		"tilt     is missing; 0.36 or later", "https://docs.tilt.dev/install.html", "brew install tilt-dev/tap/tilt",
+		"6 to fix",
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not say %q:\n%s", want, out)

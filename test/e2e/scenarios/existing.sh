@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# With Secrets as CloudNativePG and the RabbitMQ operator write them.
+# Installs with existing Secrets in the form of CloudNativePG and the RabbitMQ operator.
 scenario_existing() {
   local before
   namespace existing

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# A migration that fails.
+# An upgrade whose migration fails.
 scenario_failing() {
   local values=("${image[@]}" "${existing[@]}" "${unlimited[@]}" --set progressDeadlineSeconds=45) undo=--rollback-on-failure start
   case $("$helm" version --short) in v3*) undo=--atomic ;; esac
@@ -15,5 +15,5 @@ scenario_failing() {
   [ "$(running)" = user-service:e2e-1 ] || fail "the release is not rolled back"
   k rollout status deployment/us-user-service --timeout 1m >/dev/null || fail "the rollback does not end"
   [ "$("$helm" status us --namespace "$ns" --output json | jq -r .info.status)" = deployed ] || fail "the release is not deployed"
-  say "failing: the release failed and rolled back by itself"
+  say "failing: the release failed and was rolled back automatically"
 }

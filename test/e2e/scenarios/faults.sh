@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# A service killed, then the database's pod deleted, in the middle of traffic: who was told "registered" is announced.
+# Kills a pod of the service, then deletes the database's pod, under load. Each accepted registration must be published.
 scenario_faults() {
   local pod
   namespace faults
@@ -18,23 +18,23 @@ scenario_faults() {
   sleep 5
   k delete --force --grace-period=0 pod/backing-postgresql-0 >/dev/null 2>&1
   k rollout status statefulset/backing-postgresql --timeout 2m >/dev/null || fail "the database does not come back"
-  k rollout status deployment/us-user-service --timeout 2m >/dev/null || fail "it does not recover"
+  k rollout status deployment/us-user-service --timeout 2m >/dev/null || fail "the service does not recover"
   sleep 10
   stop_load "the database's pod deleted"
   settled
   use_it
 }
 
-# settled: all registrations that were accepted are announced, within ten seconds.
+# settled: checks that all accepted registrations are published within ten seconds.
 settled() {
   sleep 10
   k logs pod/tail | grep -o '"email":"[^"]*"' | cut -d'"' -f4 | sort -u >"$scratch/announced"
   sort -u "$scratch/accepted" | comm -23 - "$scratch/announced" >"$scratch/lost"
-  [ ! -s "$scratch/lost" ] || fail "accepted and never announced: $(tr '\n' ' ' <"$scratch/lost")"
-  say "faults: all $(wc -l <"$scratch/accepted") accepted registrations are announced"
+  [ ! -s "$scratch/lost" ] || fail "accepted and never published: $(tr '\n' ' ' <"$scratch/lost")"
+  say "faults: all $(wc -l <"$scratch/accepted") accepted registrations are published"
 }
 
-# tail_events: a pod that prints every event.
+# tail_events: starts a pod that prints every event.
 tail_events() {
   k apply -f - >/dev/null <<EOT
 apiVersion: v1
@@ -58,8 +58,8 @@ EOT
   until k logs pod/tail | grep -q waiting; do sleep 0.5; done
 }
 
-# kill9 POD: SIGKILL to its processes, of which the second may end with the first. That can't come from within, where it is the first process, so it comes from a pod
-# that sees all processes of the node, in a namespace that lets it.
+# kill9 POD: sends SIGKILL to the processes of a pod; the second process may end with the first. SIGKILL to the first process must
+# come from outside, so it comes from a pod that sees all processes of the node, in a privileged namespace.
 kill9() {
   local id node
   id=$(k get "$1" --output jsonpath='{.status.containerStatuses[0].containerID}') node=$(k get "$1" --output jsonpath='{.spec.nodeName}')

@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# What the NetworkPolicies let through is what is needed and nothing else, as seen by pods that try.
+# Pods try to connect, to check that the NetworkPolicies allow only the required connections.
 scenario_networkpolicy() {
   local api=https://kubernetes.default.svc http=http://us-user-service metrics=http://us-user-service:9090/metrics
   local database=http://us-user-service-postgresql:5432 broker=http://us-user-service-rabbitmq:5672
-  # Port 53 of what is not DNS is a way out for data; the DNS pods have other ports too.
+  # Port 53 of other pods would let data leave the cluster. The DNS pods have other ports too.
   local port53 dns_metrics
   namespace networkpolicy
   k apply -f - >/dev/null <<EOT
@@ -36,7 +36,7 @@ EOT
 
   reaches stranger "$http/readyz" "$api" "$port53" "$dns_metrics"
   refused stranger "$metrics" "$database" "$broker"
-  say "networkpolicy: any pod reaches the API, and neither metrics nor database nor broker"
+  say "networkpolicy: any pod reaches the API, but not metrics, database or broker"
   reaches api "$database" "$broker"
   refused api "$api" "$metrics" "$port53" "$dns_metrics"
   reaches migration "$database"
@@ -44,7 +44,7 @@ EOT
   reaches test "$http/readyz" "$metrics"
   refused test "$database" "$broker" "$api" "$port53"
   refused postgresql "$http/readyz" "$broker" "$api"
-  say "networkpolicy: the service reaches database and broker, the migration the database, helm test the service, and nothing else but DNS"
+  say "networkpolicy: the service reaches database and broker, the migration the database, helm test the service, and they reach only DNS in addition"
 
   upgrade --reuse-values --set 'networkPolicy.from[0].podSelector.matchLabels.app\.kubernetes\.io/component=gateway' \
     --set 'networkPolicy.metricsFrom[0].podSelector.matchLabels.app\.kubernetes\.io/component=prometheus'
@@ -54,14 +54,14 @@ EOT
   refused prometheus "$http/readyz"
   refused stranger "$http/readyz" "$metrics"
   "$helm" test us --namespace "$ns" --timeout 2m >/dev/null || fail "helm test, with networkPolicy.from"
-  say "networkpolicy: from and metricsFrom let in whom they name, and helm test"
+  say "networkpolicy: from and metricsFrom allow the named peers, and helm test"
 }
 
 # reaches COMPONENT URL...
 reaches() {
   local found
   try "$@"
-  # A database or a broker does not speak HTTP, and the API server's certificate is not known here: all of these answer.
+  # Each of these patterns is an answer: database and broker do not speak HTTP, and the API server's certificate is not trusted here.
   while read -r found; do
     grep -qE 'answers|EOF|malformed|reset by peer|x509|: [1-5][0-9]{2} ' <<<"$found" || fail "$1 does not reach one: $found"
   done <"$scratch/found"
@@ -76,9 +76,8 @@ refused() {
   done <"$scratch/found"
 }
 
-# try COMPONENT URL...: what a pod says that asks for the URLs, a line for each. It has the labels of the release's
-# component, and is never ready, so the Service sends nothing to it. A policy binds a pod a moment after its start, for
-# which the first container is there.
+# try COMPONENT URL...: starts a pod that requests the URLs, and prints one line for each. The pod has the labels of the component,
+# but is never ready, so the Service sends no requests to it. Its first container waits until the policies apply to the pod.
 try() {
   local n=0 url common='image: user-service:e2e-1, securityContext: {allowPrivilegeEscalation: false, capabilities: {drop: [ALL]}}'
   {
@@ -104,6 +103,6 @@ EOT
   k apply -f "$scratch/pod.yaml" >/dev/null
   until k get pod try --output jsonpath='{.status.phase}' | grep -qE 'Succeeded|Failed'; do sleep 0.5; done
   for ((; n > 0; n--)); do k logs try --container "url-$n"; done >"$scratch/found"
-  [ "$(wc -l <"$scratch/found")" = $(($# - 1)) ] || fail "the pod that tries says: $(cat "$scratch/found")"
+  [ "$(wc -l <"$scratch/found")" = $(($# - 1)) ] || fail "the pod printed: $(cat "$scratch/found")"
   k delete pod try --wait --now >/dev/null
 }

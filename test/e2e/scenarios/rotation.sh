@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# Accept the new secret, sign by it, retire the old one, while tokens of both are in use.
+# Accepts the new secret, signs with it, and removes the old secret, while tokens of both are in use.
 scenario_rotation() {
   local old new before
   namespace rotation
@@ -11,14 +11,14 @@ scenario_rotation() {
   keys "$old" "$new"
   keys "$new" "$old"
   stop_load "rotation of the JWT Secret"
-  start_load # with tokens of the new secret
+  start_load # with tokens signed by the new secret
   keys "$new" ""
   stop_load "retirement of the old JWT Secret"
   [ "$(restarts)" = "$before" ] || fail "the pods were restarted: $(restarts)"
   say "rotation: without a restart"
 }
 
-# keys SECRET ACCEPTED: writes the Secret and waits until the pods have it.
+# keys SECRET ACCEPTED: writes the Secret and waits until the pods use it.
 keys() {
   k create secret generic keys --from-literal=jwt-secret="$1" --from-literal=accepted="$2" --dry-run=client --output yaml | k replace -f - >/dev/null
   sleep "${E2E_SECRET_SECONDS-150}"

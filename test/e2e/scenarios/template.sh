@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# Without Helm in the cluster.
+# Installs with kubectl apply, without Helm.
 scenario_template() {
   local before
   namespace template
@@ -10,7 +10,7 @@ scenario_template() {
   k rollout status deployment/us-user-service --timeout 2m >/dev/null || fail "helm template | kubectl apply"
   use_it
   k apply -f "$scratch/objects.yaml" | grep -v unchanged && fail "a second kubectl apply changes something"
-  say "template: helm template | kubectl apply gets ready, and a second one changes nothing"
+  say "template: helm template | kubectl apply becomes ready, and a second apply changes nothing"
   k delete --wait -f "$scratch/objects.yaml" >/dev/null
   left "$before"
   say "template: kubectl delete leaves nothing"

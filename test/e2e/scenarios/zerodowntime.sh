@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# Whatever is planned fails no request.
+# Planned operations fail no request.
 scenario_zerodowntime() {
   local pods answer values=("${image[@]}" "${existing[@]}" "${unlimited[@]}" --set podDisruptionBudget.enabled=true)
   namespace zerodowntime
@@ -18,10 +18,10 @@ scenario_zerodowntime() {
   start_load
   mapfile -t pods < <(api_pods)
   evict "${pods[0]}" >/dev/null || fail "the eviction of a pod is refused"
-  answer=$(evict "${pods[1]}" 2>&1) && fail "the PodDisruptionBudget lets a second one go at the same time"
+  answer=$(evict "${pods[1]}" 2>&1) && fail "the PodDisruptionBudget allows a second eviction concurrently"
   [[ $answer == *"disruption budget"* ]] || fail "the second eviction is refused by: $answer"
   k wait --for=delete "${pods[0]}" --timeout 90s >/dev/null || fail "the evicted pod does not end"
-  k rollout status deployment/us-user-service --timeout 2m >/dev/null || fail "no pod in place of the evicted one"
+  k rollout status deployment/us-user-service --timeout 2m >/dev/null || fail "the evicted pod is not replaced"
   stop_load "eviction of a pod, as a drain does it"
 
   upgrade "${values[@]}" --set image.tag=e2e-2 --set replicaCount=3
@@ -30,7 +30,7 @@ scenario_zerodowntime() {
   stop_load "scale from 3 to 1"
 
   start_load
-  "$helm" rollback us 1 --namespace "$ns" --wait --timeout 4m >/dev/null || fail "rollback to the image before, on a newer schema"
+  "$helm" rollback us 1 --namespace "$ns" --wait --timeout 4m >/dev/null || fail "rollback to the previous image, on a newer schema"
   stop_load "rollback to the image before, on the newer schema"
   [ "$(running)" = user-service:e2e-1 ] || fail "the release is not rolled back"
   use_it
@@ -38,7 +38,7 @@ scenario_zerodowntime() {
 
 running() { k get deployment us-user-service --output jsonpath='{.spec.template.spec.containers[0].image}'; }
 
-# evict POD: what kubectl drain asks for.
+# evict POD: requests an eviction, as kubectl drain does.
 evict() {
   local pod=${1#pod/}
   printf '{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"%s","namespace":"%s"}}' "$pod" "$ns" |
