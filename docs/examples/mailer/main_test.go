@@ -213,7 +213,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	}
 	s.waitFor("an empty queue", func() bool { return s.waiting(s.queue) == 0 })
 	if dead := s.waiting(s.queue + ".dead"); dead != 0 {
-		t.Errorf("%d events were set aside", dead)
+		t.Errorf("%d events are dead-lettered", dead)
 	}
 }
 
