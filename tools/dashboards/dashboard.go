@@ -2,7 +2,7 @@ package main
 
 import "strings"
 
-// dashboard is rows of panels.
+// dashboard describes a dashboard with its rows of panels.
 type dashboard struct {
 	name, title, about string
 	refresh, from      string
@@ -14,7 +14,7 @@ type row struct {
 	panels []panel
 }
 
-// source is the data source that is chosen, and labels those of the chosen pods.
+// source is the selected data source. labels are the labels of the selected pods.
 var source = object{"type": "prometheus", "uid": "${datasource}"}
 
 const (
@@ -41,7 +41,7 @@ func (d dashboard) json() object {
 	}
 }
 
-// annotation marks the times at which a query has a value, in all panels.
+// annotation marks, in all panels, the times at which a query has a value.
 func annotation(name, color, expr, title, text string) object {
 	return object{
 		"name": name, "enable": true, "iconColor": color, "datasource": source, "expr": strings.ReplaceAll(expr, "@", labels),
@@ -49,7 +49,7 @@ func annotation(name, color, expr, title, text string) object {
 	}
 }
 
-// panels places the panels of each row from the left to the right, and those of the next below.
+// panels places the panels of each row from left to right, and the rows from top to bottom.
 func (d dashboard) panels() []object {
 	var out []object
 	y := 0
@@ -121,7 +121,7 @@ func quantiles(histogram, chosen string) []query {
 	return out
 }
 
-// rateBy is the query for a counter's rate by a label.
+// rateBy returns the query for a counter's rate by a label.
 func rateBy(counter, label string) query {
 	return query{"sum by (" + label + ") (rate(" + counter + "{@}[$__rate_interval]))", "{{" + label + "}}"}
 }

@@ -1,5 +1,5 @@
-// The program dashboards writes the Grafana dashboards of the chart. They are written in Go as their JSON
-// is long, alike, and hard to review: here a panel is its title, what it says, its unit and its queries.
+// The program dashboards writes the Grafana dashboards of the chart. The JSON of Grafana is long, repetitive and
+// hard to review. In this source, a panel has only a title, a description, a unit and queries.
 package main
 
 import (

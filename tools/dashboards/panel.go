@@ -2,21 +2,20 @@ package main
 
 import "strings"
 
-// panel is what is particular about one panel. In its queries {@} stands for the labels that the
-// variables of the dashboard choose.
+// panel describes one panel. In its queries, {@} means the labels that the dashboard's variables select.
 type panel struct {
 	title, about, unit string
 	queries            []query
-	stat               bool    // the value now instead of a curve
-	names              bool    // of a stat: the names of alerts instead of values, with links to their runbooks
-	wide, high         int     // of 24, and in rows; 8 if not set, 4 for a stat
-	stacked            bool    // curves that are parts of a whole
-	max                any     // of the axis
-	decimals           any     // as few as tell values apart if not set
-	colors             []color // of curves; others take theirs from the palette
-	alert              string  // the alert whose threshold is drawn, with a link to its runbook
+	stat               bool    // shows the current value, not a curve.
+	names              bool    // shows the names of alerts in a stat, with links to their runbooks.
+	wide, high         int     // width (of 24) and height in grid units; default 8, or 4 for a stat.
+	stacked            bool    // stacks the curves.
+	max                any     // maximum of the axis.
+	decimals           any     // decimals of values; default: automatic.
+	colors             []color // colors of curves; default: the palette.
+	alert              string  // alert of the threshold, with a link to its runbook.
 	limit              limit
-	lines              []line // more thresholds, from the least on
+	lines              []line // additional thresholds, in ascending order.
 	table              bool
 }
 
@@ -25,7 +24,7 @@ type line struct {
 	color string
 }
 
-// color is that of the curves whose names match a pattern, in shades if there are several.
+// color sets the color of curves whose names match a pattern. Several curves get shades of the color.
 type color struct{ names, color string }
 
 type query struct{ expr, legend string }
@@ -90,13 +89,13 @@ func (p panel) json(id int, at object) object {
 	if p.max != nil {
 		defaults["max"] = p.max
 	}
-	if p.max == 100 && p.limit.below { // what is near 100 % would be a line at the top
+	if p.max == 100 && p.limit.below { // values near 100 % would all be at the top
 		delete(defaults, "min")
 	}
 	if p.decimals != nil {
 		defaults["decimals"] = p.decimals
 	}
-	if p.stat && p.unit == "percent" { // a share of nothing
+	if p.stat && p.unit == "percent" { // a share without traffic is NaN
 		nothing := object{"text": "no traffic", "color": "text", "index": 0}
 		defaults["mappings"] = []object{{"type": "special", "options": object{"match": "nan", "result": nothing}}}
 	}
@@ -104,7 +103,7 @@ func (p panel) json(id int, at object) object {
 		"id": id, "title": p.title, "description": p.about, "gridPos": at, "datasource": source, "targets": targets,
 		"fieldConfig": object{"defaults": defaults, "overrides": p.overrides()},
 	}
-	if p.names { // of alerts
+	if p.names {
 		defaults["links"] = []object{{"title": "Runbook of ${__field.labels.alertname}", "url": runbooks + "${__field.labels.alertname}.md", "targetBlank": true}}
 		out["links"] = []object{{"title": "All runbooks", "url": runbooks + "README.md", "targetBlank": true}}
 	}
@@ -140,7 +139,7 @@ func (p panel) overrides() []object {
 	return out
 }
 
-// style says how the panel is drawn.
+// style sets the type and the look of the panel.
 func (p panel) style(out, defaults object) {
 	switch {
 	case p.table:

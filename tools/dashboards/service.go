@@ -1,6 +1,6 @@
 package main
 
-// The routes that hash a password, which have a latency objective of their own, and those that probes ask.
+// hashing are the routes that hash a password; they have a separate latency objective. probes excludes the probes' routes.
 const (
 	hashing = `/login|/register|/users/{id}/password|/password-reset/confirm`
 	probes  = `http_route!~"/healthz|/readyz"`
@@ -32,7 +32,7 @@ const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_co
 
 const loginShare = `100 * sum(rate(user_service_logins_total{@,result="success"}[10m])) / sum(rate(user_service_logins_total{@}[10m]))`
 
-// firing are the alerts, or a series named none.
+// firing returns the firing alerts, or a series with the name none.
 const firing = `max by (alertname, severity) (ALERTS{` + release + `,alertstate="firing"}) or on () label_replace(vector(0), "alertname", "none", "", "")`
 
 func glance() []panel {

@@ -13,7 +13,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// cloudEvent is what this program reads of an event (api/asyncapi.yaml).
+// cloudEvent has the fields of an event that this program reads (api/asyncapi.yaml).
 type cloudEvent struct {
 	ID   uuid.UUID `json:"id"`
 	Type string    `json:"type"`
@@ -27,25 +27,25 @@ type cloudEvent struct {
 	} `json:"data"`
 }
 
-// unreadableError means that a message is no event that this program knows.
+// unreadableError means that a message is not a known event.
 type unreadableError struct{ reason string }
 
 func (e *unreadableError) Error() string { return "can't be read: " + e.reason }
 
-// subjects are what mails are about, by the type of event.
+// subjects are the subjects of emails by event type.
 var subjects = map[string]string{
 	"user.password_reset_requested":     "Your new password",
 	"user.email_verification_requested": "Please confirm your email",
 }
 
-// paths are the pages of the application that pass the token on to the user service.
+// paths are the application's pages that send the token to the user service, by event type.
 var paths = map[string]string{
 	"user.password_reset_requested":     "/new-password",
 	"user.email_verification_requested": "/confirm-email",
 }
 
 func read(body []byte) (e cloudEvent, err error) {
-	if json.Unmarshal(body, &e) != nil { // its error may show a part of the body
+	if json.Unmarshal(body, &e) != nil { // the error could contain a part of the body
 		return e, &unreadableError{"no event in JSON"}
 	}
 	switch {
@@ -54,13 +54,13 @@ func read(body []byte) (e cloudEvent, err error) {
 	case subjects[e.Type] == "":
 		return e, &unreadableError{"another type of event"}
 	}
-	if _, err := mail.ParseAddress(e.Data.User.Email); err != nil { // no line break gets into a header
+	if _, err := mail.ParseAddress(e.Data.User.Email); err != nil { // prevents line breaks in a header
 		return e, &unreadableError{"no email"}
 	}
 	return e, nil
 }
 
-// mail is the text with its headers. The token stands in the fragment of the link, which no server logs.
+// mail returns the email with its headers. The token is in the fragment of the link, which no server logs.
 func (e cloudEvent) mail() string {
 	to := mail.Address{Name: e.Data.User.Name, Address: e.Data.User.Email}
 	link := url.URL{Scheme: "https", Host: "app.example.com", Path: paths[e.Type], Fragment: "token=" + e.Data.Token}
@@ -68,14 +68,14 @@ func (e cloudEvent) mail() string {
 		to.String(), subjects[e.Type], e.ID, link.String(), e.Data.ExpiresAt.UTC().Format(time.RFC1123))
 }
 
-// folder stands for the mail server.
+// folder takes the place of a mail server.
 type folder string
 
-// errSent means that the mail was sent before.
-var errSent = errors.New("sent already")
+// errSent means that the email was sent before.
+var errSent = errors.New("already sent")
 
-// send writes a mail unless there is one for this event. A real mailer would keep the ids of what it has sent in a
-// table, for some days, or give the id to a mail provider that drops duplicates.
+// send writes an email unless this event already has an email. A real mailer would store the ids of sent events in a
+// table for some days. It could also pass the id to a mail provider that drops duplicates.
 func (f folder) send(event uuid.UUID, text string) error {
 	if err := os.MkdirAll(string(f), 0o700); err != nil {
 		return err
@@ -89,7 +89,7 @@ func (f folder) send(event uuid.UUID, text string) error {
 	if err := errors.Join(err, draft.Close()); err != nil {
 		return err
 	}
-	// A link is made whole or not at all, and never over another.
+	// The creation of a link is atomic and never replaces an existing file.
 	err = os.Link(draft.Name(), filepath.Join(string(f), event.String()+".eml"))
 	if errors.Is(err, os.ErrExist) {
 		return errSent

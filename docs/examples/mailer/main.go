@@ -1,5 +1,5 @@
-// Mailer is a sample consumer of events: it would send the mails that carry one-time tokens. It
-// writes each mail to a file instead.
+// Mailer is a sample consumer of events with one-time tokens. In place of sending emails, it writes each
+// email to a file.
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 func main() {
 	url := flag.String("url", os.Getenv("AMQP_URL"), "the broker, amqp://user:password@host:port/vhost; by default AMQP_URL")
 	queue := flag.String("queue", "mailer", "the queue, shared by all replicas of this program")
-	dir := flag.String("dir", "mails", "the folder where mails are written")
+	dir := flag.String("dir", "mails", "the folder for the emails")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -33,14 +33,14 @@ func main() {
 	}
 }
 
-// mailer takes events from a queue and sends a mail for each.
+// mailer consumes events from a queue and sends an email for each event.
 type mailer struct {
 	url, queue string
 	outgoing   folder
 	log        io.Writer
 }
 
-// consume works until ctx ends or the connection is lost.
+// consume handles events until ctx ends or the connection is lost.
 func (m mailer) consume(ctx context.Context) error {
 	conn, err := amqp.Dial(m.url)
 	if err != nil {
@@ -54,7 +54,7 @@ func (m mailer) consume(ctx context.Context) error {
 	if err := declare(channel, m.queue); err != nil {
 		return err
 	}
-	// Ten mails at once are on their way to this program; the others wait for it or for a replica.
+	// The broker sends at most ten unacknowledged events; the other events stay available to other replicas.
 	if err := channel.Qos(10, 0, false); err != nil {
 		return fmt.Errorf("set the prefetch: %w", err)
 	}
@@ -73,33 +73,32 @@ func (m mailer) consume(ctx context.Context) error {
 	return errors.New("the connection is lost")
 }
 
-// settle handles one event and tells the broker what became of it: only what was sent is
-// acknowledged.
+// settle handles one event, then acknowledges, requeues or dead-letters the event.
 func (m mailer) settle(ctx context.Context, delivery amqp.Delivery) error {
 	done, err := m.handle(delivery.Body)
 	var unreadable *unreadableError
 	switch {
-	case errors.As(err, &unreadable): // it would not be better next time: to the dead letters
-		fmt.Fprintln(m.log, "set aside", delivery.MessageId, err)
+	case errors.As(err, &unreadable): // a retry cannot help: dead-letter the event
+		fmt.Fprintln(m.log, "dead-lettered", delivery.MessageId, err)
 		return delivery.Nack(false, false)
-	case err != nil: // again, a moment later; the queue's delivery limit ends that
-		fmt.Fprintln(m.log, "put back", delivery.MessageId, err)
+	case err != nil: // requeue after a moment; the queue's delivery limit ends the retries
+		fmt.Fprintln(m.log, "requeued", delivery.MessageId, err)
 		wait(ctx, time.Second)
 		return delivery.Nack(false, true)
 	default:
-		fmt.Fprintln(m.log, done, delivery.MessageId) // neither the token nor the email
+		fmt.Fprintln(m.log, done, delivery.MessageId) // without the token and the email
 		return delivery.Ack(false)
 	}
 }
 
-// handle sends the mail that an event asks for, and says what it has done.
+// handle sends the email of an event, and returns a description of the result for the log.
 func (m mailer) handle(body []byte) (done string, err error) {
 	e, err := read(body)
 	if err != nil {
 		return "", err
 	}
 	if time.Now().After(e.Data.ExpiresAt) {
-		return "came too late for", nil // the queue was not read for a while: nobody can use the token
+		return "dropped an expired token of", nil // the token has expired while the event was in the queue
 	}
 	switch err := m.outgoing.send(e.ID, e.mail()); {
 	case errors.Is(err, errSent):

@@ -24,15 +24,15 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// stage is a mailer with a queue of its own on the broker that the environment names.
+// stage is a mailer with its own queue on the broker from the environment.
 type stage struct {
 	t                        *testing.T
 	program, url, queue, dir string
 	broker                   *amqp.Channel
 	publisher                *rabbitmq.Publisher
-	stop                     func()   // ends the mailer as kill -9 does
-	said                     string   // what those said that have ended
-	events                   []string // ids
+	stop                     func()   // kills the mailer, like kill -9
+	said                     string   // output of the mailers that have ended
+	events                   []string // ids of the events
 }
 
 func newStage(t *testing.T) *stage {
@@ -111,7 +111,7 @@ func (s *stage) start() {
 	})
 }
 
-// publish hands events to the broker as the service does: again, if one of them is not confirmed.
+// publish publishes events like the service: it retries until the broker confirms all of them.
 func (s *stage) publish(events ...event.Event) {
 	s.t.Helper()
 	testkit.WaitFor(s.t, "the broker's confirms", func() bool {
@@ -119,7 +119,7 @@ func (s *stage) publish(events ...event.Event) {
 	})
 }
 
-// waiting returns how many messages a queue holds that nobody has, 0 if there is no such queue yet.
+// waiting returns the number of ready messages in a queue.
 func (s *stage) waiting(queue string) int {
 	s.t.Helper()
 	found, err := s.broker.QueueDeclarePassive(queue, true, false, false, false, nil)
@@ -129,7 +129,7 @@ func (s *stage) waiting(queue string) int {
 	return found.Messages
 }
 
-// mails returns the sent mails for this test's events, by their ids; others use the same exchange.
+// mails returns the emails of this test's events by event id. Other tests use the same exchange.
 func (s *stage) mails() map[string]string {
 	s.t.Helper()
 	mails := map[string]string{}
@@ -146,7 +146,7 @@ func (s *stage) mails() map[string]string {
 
 const token = "a-token-of-these-tests"
 
-// request makes an event that asks for a mail.
+// request creates an event with a token to be sent by email.
 func (s *stage) request(typ event.Type, expires time.Time) event.Event {
 	s.t.Helper()
 	user := map[string]string{"email": "ada@example.com", "name": "Ada"}
@@ -167,9 +167,9 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	soon := time.Now().Add(time.Hour)
 	reset, verification := s.request(event.PasswordResetRequested, soon), s.request(event.EmailVerificationRequested, soon)
 	late := s.request(event.PasswordResetRequested, time.Now().Add(-time.Second))
-	changed := s.request(event.PasswordChanged, soon) // which asks for no mail
+	changed := s.request(event.PasswordChanged, soon) // no email belongs to this type
 
-	s.publish(reset) // before the mailer is there: the queue keeps it
+	s.publish(reset) // before the mailer starts; the queue keeps the event
 	s.start()
 	s.publish(verification, late, changed, reset)
 	testkit.WaitFor(s.t, "two mails", func() bool { return len(s.mails()) == 2 })
@@ -205,7 +205,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	}
 	testkit.WaitFor(s.t, "an empty queue", func() bool { return s.waiting(s.queue) == 0 })
 	if dead := s.waiting(s.queue + ".dead"); dead != 0 {
-		t.Errorf("%d events were set aside", dead)
+		t.Errorf("%d events are dead-lettered", dead)
 	}
 }
 
@@ -220,7 +220,7 @@ func TestWhatTheMailerCannotReadIsSetAside(t *testing.T) {
 		"no JSON", `{"id":"019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6072"}`,
 		fmt.Sprintf(`{"id":%q,"type":"user.password_reset_requested","data":{"user":{"email":"a@b.c\r\nBcc: eve@example.com"},"token":"t","expires_at":"2100-01-01T00:00:00Z"}}`, uuid.New()),
 	}
-	for _, body := range unreadable { // to this queue only
+	for _, body := range unreadable { // only to this queue
 		if err := s.broker.PublishWithContext(t.Context(), "", s.queue, true, false, amqp.Publishing{Body: []byte(body)}); err != nil {
 			t.Fatal(err)
 		}

@@ -8,12 +8,12 @@ import (
 
 const exchange = "user_events"
 
-// types are the events that ask for a mail, and their routing keys. Nothing else that carries tokens
-// or personal data comes into the queue.
+// types are the event types with a token to be sent by email, and also the routing keys. The queue gets no other
+// events with tokens or personal data.
 var types = []string{"user.password_reset_requested", "user.email_verification_requested"}
 
-// declare makes what is missing: the exchange as the service declares it, a durable queue that keeps
-// events while this program is away, and beside it a queue for what it could not handle.
+// declare creates the exchange, as the service declares it, and two durable queues. The first queue keeps events while
+// this program is not running. The second queue is for dead letters.
 func declare(channel *amqp.Channel, queue string) error {
 	if err := channel.ExchangeDeclare(exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
 		return fmt.Errorf("declare the exchange: %w", err)
@@ -23,9 +23,9 @@ func declare(channel *amqp.Channel, queue string) error {
 		return fmt.Errorf("declare the queue of dead letters: %w", err)
 	}
 	_, err := channel.QueueDeclare(queue, true, false, false, false, amqp.Table{
-		"x-queue-type":              "quorum", // replicated, and it counts deliveries
+		"x-queue-type":              "quorum", // replicated, and counts deliveries
 		"x-delivery-limit":          10,
-		"x-dead-letter-exchange":    "", // the default one, which delivers to the queue by its name
+		"x-dead-letter-exchange":    "", // the default exchange delivers to the queue with the name of the routing key
 		"x-dead-letter-routing-key": dead,
 	})
 	if err != nil {
