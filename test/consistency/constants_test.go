@@ -53,7 +53,8 @@ type sources struct {
 var shared = sync.OnceValue(func() *sources {
 	files := token.NewFileSet()
 	return &sources{
-		files: files, standard: importer.ForCompiler(files, "source", nil), packages: map[string]*types.Package{}, parsed: map[string][]*ast.File{},
+		files: files, standard: importer.ForCompiler(files, "source", nil),
+		packages: map[string]*types.Package{}, parsed: map[string][]*ast.File{},
 	}
 })
 

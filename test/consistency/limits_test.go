@@ -23,13 +23,21 @@ func TestRepeatedLimitsAreEqual(t *testing.T) {
 		"bytes of a secret, chart's message": {
 			fmt.Sprint(token.MinSecretBytes), match(t, validation, `needs at least (\d+)`),
 		},
-		"work of a hash, config":            {number(t, "pkg/password", "MaxWorkKiB"), number(t, "pkg/config", "maxWorkKiB")},
-		"memory of a hash, chart":           {defaultOf(t, "ARGON2_MEMORY_KIB"), match(t, validation, `default (\d+) \$v\.config\.ARGON2_MEMORY_KIB`)},
-		"time of the shutdown, chart":       {defaultOf(t, "SHUTDOWN_TIMEOUT"), match(t, validation, `default "(\w+)" \$v\.config\.SHUTDOWN_TIMEOUT`)},
-		"memory of a hash, its limit":       {fmt.Sprint(number(t, "pkg/password", "maxMemoryKiB")), bound(t, "ARGON2_MEMORY_KIB", "max")},
-		"iterations of a hash":              {fmt.Sprint(number(t, "pkg/password", "maxIterations")), bound(t, "ARGON2_ITERATIONS", "max")},
-		"lanes of a hash":                   {fmt.Sprint(number(t, "pkg/password", "maxParallelism")), bound(t, "ARGON2_PARALLELISM", "max")},
-		"characters of a password, at most": {fmt.Sprint(number(t, "pkg/password", "MaxLength")), bound(t, "PASSWORD_MIN_LENGTH", "max")},
+		"work of a hash, description": {
+			fmt.Sprint(number(t, "pkg/password", "MaxWorkKiB")), match(t, "pkg/config/config.go", `ARGON2_ITERATIONS at most (\d+)`),
+		},
+		"work of a hash, config": {number(t, "pkg/password", "MaxWorkKiB"), number(t, "pkg/config", "maxWorkKiB")},
+		"memory of a hash, chart": {
+			defaultOf(t, "ARGON2_MEMORY_KIB"), match(t, validation, `default (\d+) \$v\.config\.ARGON2_MEMORY_KIB`),
+		},
+		"time of the shutdown, chart": {
+			defaultOf(t, "SHUTDOWN_TIMEOUT"), match(t, validation, `default "(\w+)" \$v\.config\.SHUTDOWN_TIMEOUT`),
+		},
+		"characters of a password, at least": {fmt.Sprint(number(t, "pkg/password", "MinLengthFloor")), bound(t, "PASSWORD_MIN_LENGTH", "min")},
+		"memory of a hash, its limit":        {fmt.Sprint(number(t, "pkg/password", "maxMemoryKiB")), bound(t, "ARGON2_MEMORY_KIB", "max")},
+		"iterations of a hash":               {fmt.Sprint(number(t, "pkg/password", "maxIterations")), bound(t, "ARGON2_ITERATIONS", "max")},
+		"lanes of a hash":                    {fmt.Sprint(number(t, "pkg/password", "maxParallelism")), bound(t, "ARGON2_PARALLELISM", "max")},
+		"characters of a password, at most":  {fmt.Sprint(number(t, "pkg/password", "MaxLength")), bound(t, "PASSWORD_MIN_LENGTH", "max")},
 		"routes with a hash, chart": {
 			match(t, "tools/dashboards/service.go", "hashing = `([^`]+)`"),
 			match(t, "charts/user-service/templates/prometheusrule.yaml", `\$hashing := "([^"]+)"`),
