@@ -20,14 +20,15 @@ func usersImportCommand() *cobra.Command {
 	var dryRun bool
 	cmd := &cobra.Command{
 		Use:   "import [FILE|-]",
-		Short: "Bring accounts over from another service, with their password hashes",
-		Long: "import makes an account of each line of FILE, or of standard input: JSON lines, or CSV with a header.\n" +
-			"The members or columns are " + strings.Join(importer.FieldNames(), ", ") + ";\n" +
-			"email and password_hash are required. An id, which has to be a UUID, is kept; without one the account\n" +
-			"gets a new one. In CSV, roles are separated by spaces or semicolons, and metadata is JSON. Hashes may be of bcrypt, argon2id, argon2i, and PBKDF2-SHA256 as Django or passlib\n" +
-			"write it; each is replaced by today's kind at the first login.\n\n" +
-			"A line that breaks a rule is refused and reported, the others go on, and the exit code is 1. An email\n" +
-			"that has an account already is left alone, so that the same file can be imported again.",
+		Short: "Import the accounts of another service, with their password hashes",
+		Long: "import creates an account for each line of FILE or of standard input: JSON lines, or CSV with a header.\n" +
+			"The fields or columns are " + strings.Join(importer.FieldNames(), ", ") + ";\n" +
+			"email and password_hash are required. An id must be a UUID, and is kept. Without an id the account\n" +
+			"gets a new one. In CSV, roles are separated by spaces or semicolons, and metadata is JSON. Supported hashes\n" +
+			"are bcrypt, argon2id, argon2i, and PBKDF2-SHA256 as Django or passlib write it. The first login replaces a\n" +
+			"hash by the current format.\n\n" +
+			"A line that breaks a rule is refused and reported, the other lines are imported, and the exit code is 1. An\n" +
+			"email that has an account is left unchanged, so that the same file can be imported again.",
 		Example: "  user-service users import --dry-run users.jsonl\n" +
 			"  psql -qAtf export.sql old | user-service users import -",
 		Args: atMostOneArg,
@@ -44,7 +45,7 @@ func usersImportCommand() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&format, "format", "", "jsonl or csv; by default what FILE's extension says, and jsonl for standard input")
+	cmd.Flags().StringVar(&format, "format", "", "jsonl or csv; the default is the extension of FILE, and jsonl for standard input")
 	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check and count, and change nothing; an email twice in the file may be counted twice")
 	return cmd
 }

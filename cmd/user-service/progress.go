@@ -10,22 +10,22 @@ import (
 	"golang.org/x/term"
 )
 
-// progressEvery is after how many rows a log, which is no terminal, gets a line.
+// progressEvery is the number of rows between two lines of progress where the output is not a terminal.
 const progressEvery = 10_000
 
-// progress tells people how far a command is: by a bar on a terminal, else by lines.
+// progress shows the progress of a command: a bar on a terminal, and lines elsewhere.
 type progress struct {
 	out  io.Writer
-	bar  *progressbar.ProgressBar // nil where out is no terminal
+	bar  *progressbar.ProgressBar // nil where out is not a terminal
 	next int                      // rows until the next line
 }
 
-// newProgress returns the progress of an import of so many bytes; -1 if nobody knows.
+// newProgress returns the progress of an import of size bytes; -1 if the size is unknown.
 func newProgress(out io.Writer, size int64) *progress {
 	return newBar(out, size, progressbar.OptionShowBytes(true))
 }
 
-// newCount returns the progress of something whose size move tells.
+// newCount returns the progress of a command that counts; move sets the total.
 func newCount(out io.Writer) *progress { return newBar(out, 1, progressbar.OptionShowCount()) }
 
 func newBar(out io.Writer, size int64, option progressbar.Option) *progress {
@@ -45,7 +45,7 @@ func (p *progress) move(done, total int) {
 	}
 }
 
-// reader counts what is read.
+// reader returns in, and moves the bar by the bytes that are read from it.
 func (p *progress) reader(in io.Reader) io.Reader {
 	if p.bar == nil {
 		return in
@@ -53,7 +53,7 @@ func (p *progress) reader(in io.Reader) io.Reader {
 	return counted{in, p.bar}
 }
 
-// counted moves the bar along, and reads on whatever the bar says of that.
+// counted is a reader that moves the bar and ignores errors of the bar.
 type counted struct {
 	io.Reader
 	bar *progressbar.ProgressBar
@@ -73,7 +73,7 @@ func (p *progress) say(format string, args ...any) {
 	fmt.Fprintf(p.out, format+"\n", args...)
 }
 
-// show tells that so many rows are done.
+// show reports the number of rows that are done.
 func (p *progress) show(rows int, summary string) {
 	if p.bar != nil {
 		p.bar.Describe(summary)

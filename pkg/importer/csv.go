@@ -16,8 +16,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// allowance is a reader that fails after the limit of one record: with an open quote, the CSV reader would read the rest of the
-// file into memory.
+// allowance is a reader that fails after the limit of one record. Without the limit, the CSV reader would read the rest of the
+// file into memory after an open quote.
 type allowance struct {
 	in   io.Reader
 	left int

@@ -34,10 +34,10 @@ func FormatOf(file string) string {
 
 // record is one account of a file.
 type record struct {
-	line    int                       // the first line of the record
-	members map[string]jsontext.Value // for CSV, the JSON of each cell
-	broken  string                    // the reason why this record can't be read
-	fatal   error                     // the reason why the rest of the file can't be read; it is the last record
+	line    int                       // the first line of the record.
+	members map[string]jsontext.Value // by name; for CSV, the JSON of each cell.
+	broken  string                    // the reason why this record can't be read.
+	fatal   error                     // the reason why the rest of the file can't be read. The record is the last one.
 }
 
 // maxRecord limits the memory of a record, in bytes. The largest valid account is much smaller.

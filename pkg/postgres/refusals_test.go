@@ -186,7 +186,7 @@ func TestAnEventIsParkedAfterTwentyRefusals(t *testing.T) {
 	waitUntilEmptyNow(t, db)
 }
 
-// TestDueEventsAreTriedWithoutACommand, and a few in each batch.
+// TestDueEventsAreTriedAFewInEachBatch, without a command.
 func TestDueEventsAreTriedAFewInEachBatch(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

@@ -191,7 +191,9 @@ func (db *DB) Change(ctx context.Context, grant access.Grant, decide user.Decide
 }
 
 // change locks the account of the grant, and stores the change that decide returns. The transaction begins with first.
-func (db *DB) change(ctx context.Context, doing string, grant access.Grant, decide user.Decide, first func(pgx.Tx) error) (user.User, error) {
+func (db *DB) change(
+	ctx context.Context, doing string, grant access.Grant, decide user.Decide, first func(pgx.Tx) error,
+) (user.User, error) {
 	leave, err := db.accounts.Enter(ctx, accountOf(grant))
 	if err != nil {
 		return user.User{}, err

@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// diff returns the names of the fields that differ between two states of an account, sorted, and the old values of the
-// fields that had one.
+// diff returns the sorted names of the fields that differ between two states of an account. previous has their old values,
+// without empty ones.
 func diff(old, u User) (changed []string, previous map[string]any) {
 	previous = map[string]any{}
 	add := func(name string, differs, had bool, value any) {

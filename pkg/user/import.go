@@ -12,19 +12,19 @@ import (
 	"user-service/pkg/password"
 )
 
-// Import is an account that another service kept until now.
+// Import is an account of another service.
 type Import struct {
-	ID            uuid.UUID // uuid.Nil stands for a new one
+	ID            uuid.UUID // uuid.Nil: a new id
 	Email         string
 	EmailVerified bool
 	PasswordHash  string // in a format that package password reads; replaced at the first login
 	Profile       Profile
-	Roles         []string  // nil stands for what a new account has
-	Status        Status    // empty stands for Active
-	CreatedAt     time.Time // when the other service made it; zero stands for now
+	Roles         []string  // nil: the role of a new account
+	Status        Status    // empty: Active
+	CreatedAt     time.Time // when the other service created it; zero: now
 }
 
-// Importer brings accounts over, in batches. It knows the roles as they were when it was made.
+// Importer checks and stores accounts of another service, in batches. It knows the roles that existed at its construction.
 type Importer struct {
 	service *Service
 	roles   []access.Role
@@ -55,12 +55,11 @@ func (im *Importer) Check(a Import) FieldErrors {
 	return append(errs, checkRoles(a.Roles, im.roles)...)
 }
 
-// Import makes an account of each of the batch whose email nobody has, in one transaction, and
-// returns how many those are. The others are left alone, so that an import that was
-// interrupted can be run again. taken has the indexes of those whose id belongs to an account with another email. A dry run tells the
-// same and changes nothing.
+// Import creates an account for each item of the batch whose email has no account, in one transaction, and returns how many
+// accounts it created. It leaves existing accounts unchanged, so that an interrupted import can run again. taken has the indexes of
+// the items whose id belongs to an account with another email. A dry run returns the same results and stores nothing.
 //
-// Errors: Invalid (Check finds something wrong with one of the batch), Unavailable.
+// Errors: Invalid (Check finds an error in one of the items), Unavailable.
 func (im *Importer) Import(ctx context.Context, batch []Import, dryRun bool) (created int, taken []int, err error) {
 	accounts := make([]NewAccount, len(batch))
 	for i, a := range batch {
@@ -74,8 +73,8 @@ func (im *Importer) Import(ctx context.Context, batch []Import, dryRun bool) (cr
 	return im.service.store.Import(ctx, accounts, dryRun)
 }
 
-// account is what becomes of an Import. It keeps the id that the other service gave it, if that is a UUID: other systems know the user
-// by it. Lists are sorted by ids, so that such accounts are not in the order in which they were made.
+// account returns the new account of an Import. It keeps a UUID of the other service, because other systems know the user by
+// this id. Lists are sorted by id, so imported accounts are not in the order of their creation.
 func (a Import) account(now time.Time) (NewAccount, error) {
 	id := a.ID
 	if id == uuid.Nil {

@@ -102,8 +102,8 @@ func checkMetadataSize(pointer, metadata string, maxBytes int, errs *FieldErrors
 }
 
 // unsafeInName reports whether a character makes a name look like another name, or changes the direction of the text after the
-// name: control characters, and bidirectional embeddings, overrides and isolates (Unicode Standard Annex #9, section 2). Directional
-// marks are allowed, because they affect only their neighbors.
+// name. Such characters are control characters, and bidirectional embeddings, overrides and isolates (Unicode Standard Annex #9,
+// section 2). Directional marks are allowed, because they affect only their neighbors.
 func unsafeInName(r rune) bool {
 	return unicode.IsControl(r) || strings.ContainsRune("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069", r)
 }

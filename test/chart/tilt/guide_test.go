@@ -12,9 +12,15 @@ import (
 var (
 	sql   = regexp.MustCompile("(?s)```sql\n(.*?)```")
 	patch = regexp.MustCompile("(?s)```diff\n(.*?)```")
+
+	target = regexp.MustCompile(`(?m)^\+\+\+ b/(.+)$`) // the file that a patch changes
 )
 
-// A guide that can't be followed is worse than none.
+// maxFiles is the limit for the files that a new profile field changes, including the migration and two pages of documentation.
+const maxFiles = 8
+
+// TestTheFirstChangeIsAsTheGuideSays applies the guide's patches to a copy of the project, and runs the tests of the new field
+// against PostgreSQL.
 func TestTheFirstChangeIsAsTheGuideSays(t *testing.T) {
 	t.Parallel()
 	folder := checkout(t)
@@ -39,20 +45,37 @@ func TestTheFirstChangeIsAsTheGuideSays(t *testing.T) {
 		t.Fatal(err)
 	}
 	steps := patch.FindAllStringSubmatch(guide, -1)
-	if len(steps) != 5 {
+	if len(steps) != 3 {
 		t.Fatalf("%d patches", len(steps))
 	}
+	changed := []string{made[0], "CHANGELOG.md", "docs/migrate-from-fastapi.md"}
 	for _, step := range steps {
+		for _, file := range target.FindAllStringSubmatch(step[1], -1) {
+			changed = append(changed, file[1])
+		}
 		file := filepath.Join(folder, "step.patch")
 		if err := os.WriteFile(file, []byte(step[1]), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		in("git", "apply", file)
 	}
+	if len(changed) > maxFiles {
+		t.Errorf("a field changes %d files, want at most %d: %v", len(changed), maxFiles, changed)
+	}
 	if out := in("gofmt", "-l", "pkg", "cmd"); out != "" {
 		t.Errorf("not formatted: %s", out)
 	}
 	compile(t, folder, "--arch", "amd64")
-	in("go", "vet", "./pkg/httpapi")
-	in("go", "test", "./pkg/user", "./api")
+	in("go", "test", "./pkg/user", "./pkg/importer", "./api")
+	services, err := filepath.Abs("tools/dev/with-services")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []string{"TestEachFieldOfAProfileIsStored", "TestANicknameIsKeptAndAnnounced"}
+	out := in(services, "go", "test", "-v", "-run", "^("+strings.Join(tests, "|")+")$", "./pkg/postgres", "./pkg/httpapi")
+	for _, name := range tests {
+		if !strings.Contains(out, "--- PASS: "+name) {
+			t.Errorf("%s does not run:\n%s", name, out)
+		}
+	}
 }

@@ -1,0 +1,105 @@
+package consistency_test
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"user-service/pkg/token"
+)
+
+const validation = "charts/user-service/templates/_validate.tpl"
+
+// TestRepeatedLimitsAreEqual compares limits that the layering or the language keeps in several places.
+func TestRepeatedLimitsAreEqual(t *testing.T) {
+	t.Parallel()
+	for name, pair := range map[string][2]any{
+		"bytes of a secret, config": {number(t, "pkg/token", "MinSecretBytes"), number(t, "pkg/config", "minSecretBytes")},
+		"bytes of a secret, chart":  {fmt.Sprint(token.MinSecretBytes), match(t, validation, `lt \$size (\d+)`)},
+		"bytes of a secret, chart's message": {
+			fmt.Sprint(token.MinSecretBytes), match(t, validation, `needs at least (\d+)`),
+		},
+		"work of a hash, description": {
+			fmt.Sprint(number(t, "pkg/password", "MaxWorkKiB")), match(t, "pkg/config/config.go", `ARGON2_ITERATIONS at most (\d+)`),
+		},
+		"work of a hash, config": {number(t, "pkg/password", "MaxWorkKiB"), number(t, "pkg/config", "maxWorkKiB")},
+		"memory of a hash, chart": {
+			defaultOf(t, "ARGON2_MEMORY_KIB"), match(t, validation, `default (\d+) \$v\.config\.ARGON2_MEMORY_KIB`),
+		},
+		"time of the shutdown, chart": {
+			defaultOf(t, "SHUTDOWN_TIMEOUT"), match(t, validation, `default "(\w+)" \$v\.config\.SHUTDOWN_TIMEOUT`),
+		},
+		"characters of a password, at least": {fmt.Sprint(number(t, "pkg/password", "MinLengthFloor")), bound(t, "PASSWORD_MIN_LENGTH", "min")},
+		"memory of a hash, its limit":        {fmt.Sprint(number(t, "pkg/password", "maxMemoryKiB")), bound(t, "ARGON2_MEMORY_KIB", "max")},
+		"iterations of a hash":               {fmt.Sprint(number(t, "pkg/password", "maxIterations")), bound(t, "ARGON2_ITERATIONS", "max")},
+		"lanes of a hash":                    {fmt.Sprint(number(t, "pkg/password", "maxParallelism")), bound(t, "ARGON2_PARALLELISM", "max")},
+		"characters of a password, at most":  {fmt.Sprint(number(t, "pkg/password", "MaxLength")), bound(t, "PASSWORD_MIN_LENGTH", "max")},
+		"routes with a hash, chart": {
+			match(t, "tools/dashboards/service.go", "hashing = `([^`]+)`"),
+			match(t, "charts/user-service/templates/prometheusrule.yaml", `\$hashing := "([^"]+)"`),
+		},
+	} {
+		if diff := cmp.Diff(pair[0], pair[1]); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	routes := match(t, "tools/dashboards/service.go", "hashing = `([^`]+)`")
+	for route := range strings.SplitSeq(routes, "|") {
+		if !strings.Contains(read(t, "api/openapi.yaml"), "\n  "+route+":\n") {
+			t.Errorf("no route %s", route)
+		}
+	}
+}
+
+// bound returns the least or greatest value of a configuration variable.
+func bound(t *testing.T, variable, which string) string {
+	t.Helper()
+	return match(t, "pkg/config/config.go", `env:"`+variable+`[^`+"`"+`]* `+which+`:"(\d+)"`)
+}
+
+// TestTheDatabaseMeasuresPermissionsAsTokensDo compares the bytes that a name adds to a token.
+func TestTheDatabaseMeasuresPermissionsAsTokensDo(t *testing.T) {
+	t.Parallel()
+	found := regexp.MustCompile(`octet_length\(p\) \+ (\d+)`).FindAllStringSubmatch(read(t, "pkg/postgres/roles.go"), -1)
+	for _, overhead := range found {
+		if want := fmt.Sprint(token.Size([]string{""})); overhead[1] != want {
+			t.Errorf("SQL adds %s bytes, a token %s", overhead[1], want)
+		}
+	}
+	if len(found) != 2 {
+		t.Errorf("%d statements measure permissions, want 2", len(found))
+	}
+}
+
+// TestLabelsAreProblemTypes compares the values of the labels result and policy with the codes and policies that the service
+// uses.
+func TestLabelsAreProblemTypes(t *testing.T) {
+	t.Parallel()
+	domain := read(t, "pkg/user/error.go")
+	for _, results := range []string{"loginResults", "refreshResults"} {
+		for _, result := range texts(t, "pkg/telemetry", results) {
+			if result != "success" && !strings.Contains(domain, `"`+result+`"`) {
+				t.Errorf("%s: no code %s", results, result)
+			}
+		}
+	}
+	var used []string
+	for _, folder := range []string{"pkg/httpapi", "pkg/user"} {
+		eachFile(t, folder, ".go", func(name, text string) {
+			if strings.HasSuffix(name, "_test.go") {
+				return
+			}
+			for _, m := range regexp.MustCompile(`(?:Policy: |policy :?= |RateLimited\()"([a-z]+)"`).FindAllStringSubmatch(text, -1) {
+				used = append(used, m[1])
+			}
+		})
+	}
+	slices.Sort(used)
+	if diff := cmp.Diff(slices.Compact(used), texts(t, "pkg/telemetry", "policies")); diff != "" {
+		t.Errorf("policies (-used +labels): %s", diff)
+	}
+}
