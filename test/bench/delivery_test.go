@@ -1,4 +1,4 @@
-// Package bench_test measures the service as a whole, on real servers.
+// Package bench_test measures the whole service with real servers.
 package bench_test
 
 import (
@@ -24,9 +24,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// BenchmarkFromCommitToConfirm measures the way of one event while nothing else happens: from
-// the commit of a change, through the outbox, to the confirm of the broker, which has
-// written it to a durable queue. The contract promises a median under 10 ms.
+// BenchmarkFromCommitToConfirm measures the time of one event on an idle service, from the commit of a change to the broker's
+// confirm. The broker writes the event to a durable queue. The contract promises a median under 10 ms.
 func BenchmarkFromCommitToConfirm(b *testing.B) {
 	cfg := broker(b)
 	keepEvents(b, cfg)
@@ -79,7 +78,7 @@ func BenchmarkBacklog(b *testing.B) {
 	relay := outbox.New(db, publisher, unheard{}, slog.New(slog.DiscardHandler))
 	for b.Loop() {
 		b.StopTimer()
-		// Of a deletion the relay asks for no user.
+		// The relay does not look up the user of a deletion.
 		_, err := conn.Exec(b.Context(), `
 			INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data)
 			SELECT gen_random_uuid(), 'user.deleted', ('00000000-0000-7000-8000-' || lpad(to_hex(n % 1000), 12, '0'))::uuid, n, now(),
@@ -95,19 +94,19 @@ func BenchmarkBacklog(b *testing.B) {
 	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// unheard is the outbox.Observer that keeps nothing.
+// unheard is an outbox.Observer that discards everything.
 type unheard struct{}
 
 func (unheard) EventPublished(string, time.Duration) {}
 func (unheard) EventFailed(string)                   {}
 
-// confirms is the outbox.Observer that tells when an event was confirmed.
+// confirms is an outbox.Observer that sends the time of each confirm.
 type confirms chan time.Time
 
 func (c confirms) EventPublished(string, time.Duration) { c <- time.Now() }
 func (c confirms) EventFailed(string)                   {}
 
-// account makes an account, and returns what gives it another name.
+// account creates an account and returns a function that changes its name.
 func account(b *testing.B, db *postgres.DB) (rename func(name string)) {
 	b.Helper()
 	hasher, err := password.NewHasher(password.Config{
@@ -135,7 +134,7 @@ type unobserved struct{}
 func (unobserved) HashDone(time.Duration, time.Duration) {}
 func (unobserved) HashRefused(string)                    {}
 
-// background runs something until the benchmark ends.
+// background runs a function until the benchmark ends.
 func background(b *testing.B, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -149,7 +148,7 @@ func background(b *testing.B, run func(context.Context) error) {
 	})
 }
 
-// broker returns how to reach the RabbitMQ that the environment names.
+// broker returns the configuration of the RabbitMQ that the environment names.
 func broker(b *testing.B) rabbitmq.Config {
 	b.Helper()
 	port, err := strconv.Atoi(os.Getenv("RABBITMQ_PORT"))
@@ -162,7 +161,7 @@ func broker(b *testing.B) rabbitmq.Config {
 	}
 }
 
-// keepEvents binds a durable queue, so that to confirm an event the broker has to write it.
+// keepEvents binds a durable queue, so that the broker writes an event before its confirm.
 func keepEvents(b *testing.B, cfg rabbitmq.Config) {
 	b.Helper()
 	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password, Vhost: cfg.Vhost}

@@ -1,4 +1,4 @@
-// Package chaos_test runs the real program on real servers under faults, and holds it to its promises.
+// Package chaos_test runs the program with real servers under faults, and checks that it keeps its promises.
 package chaos_test
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// The defaults are for make test; make chaos has larger values.
+// The defaults are for make test; make chaos uses larger values.
 var (
 	firstSeed  = flag.Int64("seed", 17, "the first seed")
 	seedCount  = flag.Int64("seeds", 1, "how many seeds in a row are run")
@@ -45,7 +45,7 @@ func run(m *testing.M) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer context.AfterFunc(ctx, func() { // Ctrl-C ends no cleanups of tests
+	defer context.AfterFunc(ctx, func() { // Ctrl-C skips the cleanups of tests
 		cleanUpAll()
 		_ = os.RemoveAll(dir)
 		os.Exit(130)
@@ -53,7 +53,7 @@ func run(m *testing.M) int {
 	return m.Run()
 }
 
-// patience is how long a test waits for what must come.
+// patience is the deadline of a test for an expected condition.
 const patience = time.Minute
 
 // waitFor waits until the condition holds.

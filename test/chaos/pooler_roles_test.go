@@ -16,8 +16,8 @@ import (
 	domain "user-service/pkg/user"
 )
 
-// TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer erases a user, and reaps, by a database role that may not
-// change or delete entries, in a schema that the role finds by its own search_path.
+// TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer erases a user and runs the cleanup with a restricted database
+// role. The role may not change or delete entries, and finds the schema through its own search_path.
 func TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewSeparate(t, "accounts")
