@@ -50,7 +50,7 @@ func (c *client) send(o history.Op, r call) (history.Op, []byte) {
 		o.Status, o.Problem, o.Outcome = status, string(body), history.Refused
 	default:
 		o.Status, o.Outcome = status, history.Accepted
-		o = tell(o, body)
+		o = readResponse(o, body)
 	}
 	c.r.note(o)
 	if o.Outcome != history.Accepted {
@@ -88,8 +88,8 @@ func (c *client) roundTrip(ctx context.Context, o history.Op, r call) (status in
 	return resp.StatusCode, resp.Header, body, err
 }
 
-// tell copies the content of a response into the operation.
-func tell(o history.Op, body []byte) history.Op {
+// readResponse copies the content of a response into the operation.
+func readResponse(o history.Op, body []byte) history.Op {
 	var shown struct {
 		history.User
 		tokens

@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestATypeScriptClientIsMadeFromTheDescription that the service serves: openapi-typescript makes the types, the compiler accepts a program
-// that uses them, and the program works.
+// TestATypeScriptClientIsMadeFromTheDescription generates types from the served description with openapi-typescript. It compiles
+// a program that uses them, and runs it.
 func TestATypeScriptClientIsMadeFromTheDescription(t *testing.T) {
 	t.Parallel()
 	s, dir := startService(t), t.TempDir()

@@ -7,7 +7,7 @@ import (
 
 func pause(d time.Duration) { <-time.After(d) }
 
-// keep calls do again and again, so many at once, until stop is called.
+// keep calls do repeatedly and concurrently until stop is called.
 func (s *stage) keep(atOnce int, do func()) (stop func()) {
 	over := make(chan struct{})
 	var all sync.WaitGroup

@@ -1,4 +1,4 @@
-// Package replica starts the real program for tests, and tells what its process holds.
+// Package replica starts the program for tests, and measures its resources.
 package replica
 
 import (
@@ -17,10 +17,10 @@ import (
 	"time"
 )
 
-// Patience is how long a test waits for what must come.
+// Patience is the deadline of a test for an expected condition.
 const Patience = time.Minute
 
-// Main builds the program, runs tests with its path in program, and returns their exit code. A path that is set is kept.
+// Main builds the program, runs tests with its path in program, and returns their exit code. It keeps a path that is already set.
 func Main(m *testing.M, program *string) int {
 	if *program != "" {
 		return m.Run()
@@ -44,7 +44,7 @@ func Main(m *testing.M, program *string) int {
 // Secret signs the tokens of replicas.
 var Secret = rand.Text() + rand.Text()
 
-// Replica is the program, as a process of its own.
+// Replica is a process of the program.
 type Replica struct {
 	Addr    string // of the API
 	URL     string
@@ -54,7 +54,8 @@ type Replica struct {
 	t       testing.TB
 }
 
-// Start starts the program on a database until the test ends. The settings replace defaults, and the broker that the environment names.
+// Start starts the program on a database until the test ends. The settings override the defaults and the broker of the
+// environment.
 func Start(t testing.TB, program, dsn string, settings map[string]string) *Replica {
 	t.Helper()
 	r := &Replica{Addr: freeAddress(t), metrics: "http://" + freeAddress(t), log: filepath.Join(t.TempDir(), "log"), t: t}
@@ -112,7 +113,7 @@ func Await(ctx context.Context, condition func() bool) bool {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends at once
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends immediately
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,10 +121,10 @@ func freeAddress(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// probes asks each time by a connection of its own.
+// probes opens a new connection for each request.
 var probes = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// IsReady reports whether the program says that it is ready.
+// IsReady reports whether the program is ready.
 func (r *Replica) IsReady() bool {
 	resp, err := probes.Get(r.metrics + "/readyz") //nolint:noctx // it has a timeout
 	if err != nil {
@@ -133,7 +134,7 @@ func (r *Replica) IsReady() bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// tail returns the last lines of the log that are not about requests.
+// tail returns the last lines of the log, without lines about requests.
 func (r *Replica) tail(n int) string {
 	var last []string
 	r.EachLine(func(line string) {
@@ -144,7 +145,7 @@ func (r *Replica) tail(n int) string {
 	return strings.Join(last[max(0, len(last)-n):], "\n")
 }
 
-// EachLine gives each line of the log to look.
+// EachLine calls look for each line of the log.
 func (r *Replica) EachLine(look func(string)) {
 	r.t.Helper()
 	log, err := os.Open(r.log)

@@ -14,7 +14,7 @@ type row struct {
 	panels []panel
 }
 
-// source is the data source that is chosen, and labels those of the chosen pods.
+// source is the selected data source.
 var source = object{"type": "prometheus", "uid": "${datasource}"}
 
 const (
@@ -49,7 +49,7 @@ func annotation(name, color, expr, title, text string) object {
 	}
 }
 
-// panels places the panels of each row from the left to the right, and those of the next below.
+// panels places the panels of each row from left to right, and the rows below each other.
 func (d dashboard) panels() []object {
 	var out []object
 	y := 0
@@ -111,8 +111,8 @@ func variables() []object {
 // tails are the colors of quantiles.
 var tails = []color{{"p50", "green"}, {"p95", "yellow"}, {"p99", "orange"}}
 
-// quantiles returns queries for the median and the tail of a histogram with the given labels. The comparison
-// drops NaN, the value of a histogram without data, which Grafana would draw.
+// quantiles returns queries for the median and the tail of a histogram with the given labels. The comparison drops NaN, the value
+// of a histogram without data, which Grafana would draw.
 func quantiles(histogram, chosen string) []query {
 	var out []query
 	for _, q := range []struct{ q, legend string }{{"0.5", "p50"}, {"0.95", "p95"}, {"0.99", "p99"}} {
@@ -121,7 +121,7 @@ func quantiles(histogram, chosen string) []query {
 	return out
 }
 
-// rateBy is the query for a counter's rate by a label.
+// rateBy returns the query for a counter's rate by a label.
 func rateBy(counter, label string) query {
 	return query{"sum by (" + label + ") (rate(" + counter + "{@}[$__rate_interval]))", "{{" + label + "}}"}
 }

@@ -1,5 +1,5 @@
-// The program dashboards writes the Grafana dashboards of the chart. They are written in Go as their JSON
-// is long, alike, and hard to review: here a panel is its title, what it says, its unit and its queries.
+// Command dashboards writes the Grafana dashboards of the chart. The source is Go, because the JSON is long, repetitive and hard
+// to review. Here a panel has a title, a description, a unit and queries.
 package main
 
 import (
@@ -30,7 +30,7 @@ func write(dir string) error {
 	return nil
 }
 
-// files returns the dashboards by the names of their files.
+// files returns the dashboards by file name.
 func files() map[string][]byte {
 	out := map[string][]byte{}
 	for _, d := range []dashboard{service(), slo(), rollout()} {
@@ -39,7 +39,7 @@ func files() map[string][]byte {
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
 		if err := encoder.Encode(d.json()); err != nil {
-			panic(err) // only values that JSON has are in it
+			panic(err) // the content has only JSON types
 		}
 		out[d.name+".json"] = text.Bytes()
 	}

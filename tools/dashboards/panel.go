@@ -2,21 +2,20 @@ package main
 
 import "strings"
 
-// panel is what is particular about one panel. In its queries {@} stands for the labels that the
-// variables of the dashboard choose.
+// panel is the definition of one panel. In its queries, {@} is replaced by the labels that the dashboard's variables select.
 type panel struct {
 	title, about, unit string
 	queries            []query
-	stat               bool    // the value now instead of a curve
-	names              bool    // of a stat: the names of alerts instead of values, with links to their runbooks
-	wide, high         int     // of 24, and in rows; 8 if not set, 4 for a stat
-	stacked            bool    // curves that are parts of a whole
-	max                any     // of the axis
-	decimals           any     // as few as tell values apart if not set
-	colors             []color // of curves; others take theirs from the palette
-	alert              string  // the alert whose threshold is drawn, with a link to its runbook
+	stat               bool    // Shows the current value instead of a curve.
+	names              bool    // For a stat: shows the names of alerts with links to their runbooks instead of values.
+	wide, high         int     // The width is of 24 columns, the height is in rows. The default is 8, and 4 for a stat.
+	stacked            bool    // The curves are parts of a whole.
+	max                any     // The maximum of the axis.
+	decimals           any     // The default is the lowest number that distinguishes values.
+	colors             []color // The colors of curves. Other curves use the palette.
+	alert              string  // The alert whose threshold is drawn, with a link to its runbook.
 	limit              limit
-	lines              []line // more thresholds, from the least on
+	lines              []line // More thresholds, in ascending order.
 	table              bool
 }
 
@@ -25,20 +24,20 @@ type line struct {
 	color string
 }
 
-// color is that of the curves whose names match a pattern, in shades if there are several.
+// color is the color of the curves whose names match a pattern. Several matches get shades.
 type color struct{ names, color string }
 
 type query struct{ expr, legend string }
 
-// limit is the value from which on a panel shows red, or below which it does. With a name, the chart
-// replaces the value by that threshold of prometheusRule.thresholds.
+// limit is the value above or below which a panel is red. If name is set, the chart replaces the value by that threshold of
+// prometheusRule.thresholds.
 type limit struct {
 	name  string
 	value float64
 	below bool
 }
 
-// threshold returns the value, or the placeholder that the chart replaces, quotes included.
+// threshold returns the value, or the placeholder that the chart replaces, including its quotes.
 func (l limit) threshold() any {
 	if l.name != "" {
 		return "__THRESHOLD_" + l.name + "__"
@@ -51,7 +50,7 @@ const runbooks = "__RUNBOOK_URL__/"
 
 type object = map[string]any
 
-// step is one color of a scale, from a value on. Grafana ignores the name of the threshold.
+// step is one color of a scale, from a value upward. Grafana ignores the name of the threshold.
 type step struct {
 	Color     string `json:"color"`
 	Threshold string `json:"threshold,omitempty"`
@@ -90,13 +89,13 @@ func (p panel) json(id int, at object) object {
 	if p.max != nil {
 		defaults["max"] = p.max
 	}
-	if p.max == 100 && p.limit.below { // what is near 100 % would be a line at the top
+	if p.max == 100 && p.limit.below { // values near 100 % would be a line at the top
 		delete(defaults, "min")
 	}
 	if p.decimals != nil {
 		defaults["decimals"] = p.decimals
 	}
-	if p.stat && p.unit == "percent" { // a share of nothing
+	if p.stat && p.unit == "percent" { // 0 divided by 0
 		nothing := object{"text": "no traffic", "color": "text", "index": 0}
 		defaults["mappings"] = []object{{"type": "special", "options": object{"match": "nan", "result": nothing}}}
 	}
@@ -115,7 +114,7 @@ func (p panel) json(id int, at object) object {
 	return out
 }
 
-// softMax returns the least end of the axis: a threshold is seen before it is crossed, and zero is drawn at the bottom.
+// softMax returns the lowest maximum of the axis. It makes the threshold and zero visible before values reach them.
 func (p panel) softMax() float64 {
 	switch {
 	case p.max == nil && len(p.lines) > 0:
@@ -140,7 +139,7 @@ func (p panel) overrides() []object {
 	return out
 }
 
-// style says how the panel is drawn.
+// style adds the appearance of the panel.
 func (p panel) style(out, defaults object) {
 	switch {
 	case p.table:

@@ -1,6 +1,6 @@
 package main
 
-// The routes that hash a password, which have a latency objective of their own, and those that probes ask.
+// The routes that hash a password, which have a separate latency objective, and the routes of probes.
 const (
 	hashing = `/login|/register|/users/{id}/password|/password-reset/confirm`
 	probes  = `http_route!~"/healthz|/readyz"`
@@ -11,7 +11,7 @@ var (
 	passwordLatency = limit{name: "passwordLatencySeconds", value: 1}
 )
 
-// service is the dashboard for the first look during an incident.
+// service returns the dashboard for the first minutes of an incident.
 func service() dashboard {
 	return dashboard{
 		name: "service", title: "User service / Service", about: "Symptoms that users notice, and the state of each part of the service.",
@@ -32,7 +32,7 @@ const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_co
 
 const loginShare = `100 * sum(rate(user_service_logins_total{@,result="success"}[10m])) / sum(rate(user_service_logins_total{@}[10m]))`
 
-// firing are the alerts, or a series named none.
+// firing is a query for the firing alerts, or a series named none.
 const firing = `max by (alertname, severity) (ALERTS{` + release + `,alertstate="firing"}) or on () label_replace(vector(0), "alertname", "none", "", "")`
 
 func glance() []panel {
@@ -124,7 +124,7 @@ func requests() []panel {
 	}
 }
 
-// results are the colors of the results of logins and refreshes. Red is a fault of the service.
+// results are the colors of the results of logins and refreshes. Red means a fault of the service.
 var results = []color{{"success", "green"}, {"invalid-.*", "yellow"}, {"too-many-requests", "orange"}, {"validation-failed", "blue"}, {"overloaded|unavailable|_OTHER", "red"}}
 
 func accounts() []panel {

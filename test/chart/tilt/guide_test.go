@@ -14,14 +14,14 @@ var (
 	patch = regexp.MustCompile("(?s)```diff\n(.*?)```")
 )
 
-// A guide that can't be followed is worse than none.
+// The commands and changes of the guide must work.
 func TestTheFirstChangeIsAsTheGuideSays(t *testing.T) {
 	t.Parallel()
 	folder := checkout(t)
 	in := func(name string, args ...string) string {
 		command := exec.Command(name, args...)
 		command.Dir = folder
-		// The folder is part of no repository, whatever is above it.
+		// The folder must not belong to a repository in a parent folder.
 		command.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(folder))
 		out, err := command.CombinedOutput()
 		if err != nil {
