@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# What the scenarios share. A scenario works in the namespace $ns, on the release us.
+# Functions of the scenarios. A scenario works in the namespace $ns, on the release us.
 
 say() { printf '%4d s  %s\n' $((SECONDS - began)) "$*"; }
 
@@ -15,7 +15,7 @@ fail() {
 
 k() { kubectl --namespace "$ns" "$@"; }
 
-# namespace NAME: a new one that enforces Pod Security restricted.
+# namespace NAME: creates a namespace that enforces Pod Security restricted.
 namespace() {
   ns=e2e-$1-$$
   kubectl create namespace "$ns" >/dev/null
@@ -39,13 +39,13 @@ upgrade() { # FLAG...
   "$helm" upgrade us "$chart" --namespace "$ns" --wait --timeout 4m "$@" >/dev/null || fail "helm upgrade $*"
 }
 
-# objects: the names of all that is in the namespace.
+# objects: prints the names of all objects in the namespace.
 objects() {
   k get "$(kubectl api-resources --namespaced --verbs list,delete --output name | grep -vE '^(events|endpoints$|endpointslices)' | paste -sd,)" --output name |
     grep -vE '^(serviceaccount/default|configmap/kube-root-ca.crt)$' | sort
 }
 
-# left EXPECTED: after an uninstall, nothing else is there once all pods have ended.
+# left EXPECTED: after an uninstall, checks that no other object is left once all pods have ended.
 left() {
   local start=$SECONDS
   k delete service e2e-node --ignore-not-found >/dev/null
@@ -72,7 +72,7 @@ backing() {
   k rollout status statefulset/backing-postgresql statefulset/backing-rabbitmq --timeout 2m >/dev/null || fail "no database or no broker"
 }
 
-# address: where the Service answers from here: at a port of a node, once the node has heard of it.
+# address: prints the address of the Service for this machine: a node port, once the node forwards it.
 address() {
   local host port
   k get service e2e-node >/dev/null 2>&1 || k expose service us-user-service --name e2e-node --type NodePort --port 80 --target-port http >/dev/null
@@ -99,7 +99,7 @@ start_load() { # FLAG...
   kill -0 "$load_pid" || fail "the load does not run"
 }
 
-# stop_load WHAT: ends the load once the last pod that was told to end has ended, and says what happened meanwhile.
+# stop_load WHAT: ends the load after the last terminating pod has ended, and prints the results.
 stop_load() {
   local pid=$load_pid
   until [ -z "$(k get pods --selector app.kubernetes.io/component=api --output jsonpath='{.items[?(@.metadata.deletionTimestamp)].metadata.name}')" ]; do sleep 1; done

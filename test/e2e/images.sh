@@ -17,7 +17,7 @@ load_image() { # ARCHIVE
   fi || { tail -20 "$scratch/build.log" >&2 && fail "the image $1 does not get to the nodes"; }
 }
 
-# images: the release, and two later ones: a good migration more, and one that fails.
+# images: builds the release, one with an additional valid migration, and one with a failing migration.
 images() {
   say "building the image"
   build_image "$root" user-service:e2e-1 "$scratch/1.tar"
@@ -27,7 +27,7 @@ images() {
   later 3 'SELECT 1 / 0;'
 }
 
-# later N SQL: the image user-service:e2e-N, with a migration more than this version has.
+# later N SQL: builds the image user-service:e2e-N with one additional migration.
 later() {
   local dir=$scratch/later-$1
   mkdir -p "$dir"

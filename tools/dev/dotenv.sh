@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Sourced by run and events.
 
-# load_dotenv takes variables from the file .env in the working directory. Those that
-# are in the environment already win. A value is taken as it stands, without quotes
-# around it: nothing in it is expanded or run.
+# load_dotenv reads variables from the file .env in the working directory. Those that
+# are already in the environment have precedence. A value is used literally, without quotes
+# around it, and without expansion.
 load_dotenv() {
   local line key value
   [ -f .env ] || return 0

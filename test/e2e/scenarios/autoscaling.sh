@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# The HorizontalPodAutoscaler, by what metrics-server measures.
+# The HorizontalPodAutoscaler, with the measurements of metrics-server.
 scenario_autoscaling() {
   local start ready
   namespace autoscaling

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# A service killed, then the database's pod deleted, in the middle of traffic: who was told "registered" is announced.
+# A service killed, then the database's pod deleted, during traffic: each accepted registration has an event.
 scenario_faults() {
   local pod
   namespace faults
@@ -25,7 +25,7 @@ scenario_faults() {
   use_it
 }
 
-# settled: all registrations that were accepted are announced, within ten seconds.
+# settled: waits up to ten seconds for the events of all accepted registrations.
 settled() {
   sleep 10
   k logs pod/tail | grep -o '"email":"[^"]*"' | cut -d'"' -f4 | sort -u >"$scratch/announced"
@@ -34,7 +34,7 @@ settled() {
   say "faults: all $(wc -l <"$scratch/accepted") accepted registrations are announced"
 }
 
-# tail_events: a pod that prints every event.
+# tail_events: starts a pod that prints every event.
 tail_events() {
   k apply -f - >/dev/null <<EOT
 apiVersion: v1

@@ -1,9 +1,9 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# What the NetworkPolicies let through is what is needed and nothing else, as seen by pods that try.
+# The NetworkPolicies allow only the required traffic. Pods test this.
 scenario_networkpolicy() {
   local api=https://kubernetes.default.svc http=http://us-user-service metrics=http://us-user-service:9090/metrics
   local database=http://us-user-service-postgresql:5432 broker=http://us-user-service-rabbitmq:5672
-  # Port 53 of what is not DNS is a way out for data; the DNS pods have other ports too.
+  # Port 53 of other pods can leak data; the DNS pods have other ports too.
   local port53 dns_metrics
   namespace networkpolicy
   k apply -f - >/dev/null <<EOT

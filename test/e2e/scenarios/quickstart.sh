@@ -32,7 +32,7 @@ admin_logs_in() {
     curl --fail --silent --show-error --json @- --output "$scratch/answer" "$(address)/login" || fail "the first admin can't log in"
 }
 
-# generated [SUFFIX...]: what the Secrets of these names hold; by default, of all that the chart generates.
+# generated [SUFFIX...]: prints the content of these Secrets; by default, of all that the chart generates.
 generated() {
   local suffix
   [ $# -gt 0 ] || set -- -admin -jwt -database -rabbitmq

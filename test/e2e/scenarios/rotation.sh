@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# Accept the new secret, sign by it, retire the old one, while tokens of both are in use.
+# Accept the new secret, sign with it, and remove the old one, while tokens of both are in use.
 scenario_rotation() {
   local old new before
   namespace rotation

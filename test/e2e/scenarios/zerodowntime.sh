@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# Whatever is planned fails no request.
+# Planned changes fail no request.
 scenario_zerodowntime() {
   local pods answer values=("${image[@]}" "${existing[@]}" "${unlimited[@]}" --set podDisruptionBudget.enabled=true)
   namespace zerodowntime
@@ -38,7 +38,7 @@ scenario_zerodowntime() {
 
 running() { k get deployment us-user-service --output jsonpath='{.spec.template.spec.containers[0].image}'; }
 
-# evict POD: what kubectl drain asks for.
+# evict POD: sends the request of kubectl drain.
 evict() {
   local pod=${1#pod/}
   printf '{"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"%s","namespace":"%s"}}' "$pod" "$ns" |
