@@ -173,7 +173,10 @@ func TestEventsFitTheirSchemas(t *testing.T) {
 	u := user.User{
 		ID: uuid.Must(uuid.NewV7()), Email: "ünï@example.com", Roles: []string{"admin", "user"}, Status: user.Disabled, Version: 7,
 		CreatedAt: now.UTC(), UpdatedAt: now.UTC(),
-		Profile: user.Profile{Name: "Ünï", Picture: "https://example.com/u.png", Locale: "de", Zoneinfo: "Europe/Berlin", Metadata: json.RawMessage(`{"n":1}`)},
+		Profile: user.Profile{
+			Name: "Ünï", Picture: "https://example.com/u.png", Locale: "de", Zoneinfo: "Europe/Berlin",
+			Metadata: json.RawMessage(`{"n":1}`),
+		},
 	}
 	everything := map[string]any{
 		"email": "a@example.com", "email_verified": true, "locale": "fr", "metadata": json.RawMessage(`{}`), "name": "A",

@@ -117,12 +117,16 @@ func account(b *testing.B, db *postgres.DB) (rename func(name string)) {
 		b.Fatal(err)
 	}
 	users := user.New(user.Config{Passwords: password.Policy{MinLength: 15}}, db, hasher, nil)
-	u, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{Email: "ada@example.com", Password: "seven green kettles sing"})
+	u, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{
+		Email: "ada@example.com", Password: "seven green kettles sing",
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return func(name string) {
-		_, err := users.Update(b.Context(), user.Identity{}, access.Internal(u.ID), user.Replacement{Email: u.Email, Profile: user.Profile{Name: name}}, nil)
+		_, err := users.Update(b.Context(), user.Identity{}, access.Internal(u.ID), user.Replacement{
+			Email: u.Email, Profile: user.Profile{Name: name},
+		}, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -16,7 +16,8 @@ import (
 var (
 	floodTime   = flag.Duration("floods", 10*time.Second, "duration of each flood, and of the control before it")
 	reportOnly  = flag.Bool("floods.report", false, "report floods that harm other users, but pass")
-	groupParent = flag.String("floods.cgroup", "", "`directory` of cgroup v2, or of the memory controller of v1: limit memory in a control group below it; needs root")
+	groupParent = flag.String("floods.cgroup", "",
+		"`directory` of cgroup v2, or of the memory controller of v1: limit memory in a control group below it; needs root")
 )
 
 // flood sends requests that may harm other users.

@@ -183,7 +183,8 @@ func buildEdited(p place) (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, "user-service")
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", program, "user-service/cmd/user-service").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", program, "user-service/cmd/user-service")
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program of %q: %w\n%s", p.name, err, out)
 	}
 	if edited.programs == nil {

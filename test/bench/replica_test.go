@@ -76,7 +76,8 @@ func startProgram(b *testing.B, program, dsn string, group *memoryGroup, setting
 	}
 }
 
-var otherProgram = flag.String("program", "", "`path` of a user-service to measure, such as an older one, in place of the one that is built")
+var otherProgram = flag.String("program", "",
+	"`path` of a user-service to measure, such as an older one, in place of the one that is built")
 
 // buildProgram builds the program once for all benchmarks, and returns its path.
 var buildProgram = sync.OnceValues(func() (string, error) {

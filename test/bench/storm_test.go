@@ -85,9 +85,12 @@ func fill(b *testing.B, db *postgres.DB) (accessToken string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	users := user.New(user.Config{Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour}, db, hasher, tokens)
+	users := user.New(user.Config{
+		Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour,
+	}, db, hasher, tokens)
 	for n := range stormAccounts + 1 { // the account that reads does not log in during the storm
-		if _, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{Email: stormEmail(n), Password: benchPassword}, "user"); err != nil {
+		registration := user.Registration{Email: stormEmail(n), Password: benchPassword}
+		if _, err := users.Create(b.Context(), access.Internal(uuid.Nil), registration, "user"); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -75,7 +75,9 @@ func (r *rig) deliveries() (events []history.Event, err error) {
 		if err := channel.Confirm(false); err != nil {
 			return err
 		}
-		confirmed, err := channel.PublishWithDeferredConfirm("", everything, true, false, amqp.Publishing{Type: last, DeliveryMode: amqp.Persistent})
+		confirmed, err := channel.PublishWithDeferredConfirm("", everything, true, false, amqp.Publishing{
+			Type: last, DeliveryMode: amqp.Persistent,
+		})
 		if err != nil {
 			return err
 		}

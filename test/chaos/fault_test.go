@@ -21,7 +21,8 @@ type fault struct {
 }
 
 // faults are all faults.
-var faults = slices.Concat(replicaFaults, limitFaults, networkFaults, postgresFaults, rabbitFaults, clusterFaults, poolerFaults, standbyFaults, secretFaults)
+var faults = slices.Concat(replicaFaults, limitFaults, networkFaults, postgresFaults, rabbitFaults,
+	clusterFaults, poolerFaults, standbyFaults, secretFaults)
 
 // run injects the faults of an epoch. It waits until they have ended, and then for the calm.
 func (r *rig) run(ctx context.Context, e epoch) {

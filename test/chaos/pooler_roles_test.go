@@ -52,7 +52,8 @@ func TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer(t *testing.T)
 		t.Fatal(err)
 	}
 	var entries, addresses int
-	if err := owner.QueryRow(t.Context(), `SELECT count(*), count(ip) + count(request_id) FROM audit_events`).Scan(&entries, &addresses); err != nil || entries != 3 || addresses != 0 {
+	err = owner.QueryRow(t.Context(), `SELECT count(*), count(ip) + count(request_id) FROM audit_events`).Scan(&entries, &addresses)
+	if err != nil || entries != 3 || addresses != 0 {
 		t.Errorf("%d entries with %d addresses and request ids are left (%v), want 3 with none", entries, addresses, err)
 	}
 }

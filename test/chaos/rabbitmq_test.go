@@ -143,7 +143,8 @@ func (n *brokerNode) environment(distribution string) []string {
 	in := func(name string) string { return filepath.Join(n.folder, name) }
 	return append(n.controlEnvironment(),
 		"ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_NODENAME="+n.name, "RABBITMQ_DIST_PORT="+distribution,
-		"RABBITMQ_CONFIG_FILE="+in("rabbitmq.conf"), "RABBITMQ_CONFIG_FILES="+in("conf.d"), "RABBITMQ_ADVANCED_CONFIG_FILE="+in("advanced.config"),
+		"RABBITMQ_CONFIG_FILE="+in("rabbitmq.conf"), "RABBITMQ_CONFIG_FILES="+in("conf.d"),
+		"RABBITMQ_ADVANCED_CONFIG_FILE="+in("advanced.config"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+in("enabled_plugins"), "RABBITMQ_MNESIA_BASE="+in("data"), "RABBITMQ_LOG_BASE="+in("log"),
 		"RABBITMQ_GENERATED_CONFIG_DIR="+in("generated"),
 		"RABBITMQ_ALLOW_INPUT=1", // Erlang replaces the start script and keeps its pid

@@ -106,7 +106,9 @@ func (s *soak) list(ctx context.Context) {
 	c := s.newClient(clientCount + 2)
 	defer c.http.CloseIdleConnections()
 	for pause(ctx, soakThinkTime) {
-		path := [...]string{"/users?limit=50", "/users?q=person&limit=20", "/audit-events?limit=50", "/users/me/sessions", "/roles"}[c.rng.IntN(5)]
+		path := [...]string{
+			"/users?limit=50", "/users?q=person&limit=20", "/audit-events?limit=50", "/users/me/sessions", "/roles",
+		}[c.rng.IntN(5)]
 		c.send(history.Op{Kind: "list"}, call{method: "GET", path: path, token: s.adminToken})
 	}
 }

@@ -144,7 +144,8 @@ func (s *standbyServer) up() (err error) {
 }
 
 func (s *standbyServer) try() error {
-	err := s.launch(s.command("postgres", "-D", s.data(), "-c", "port="+s.port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+	err := s.launch(s.command("postgres", "-D", s.data(), "-c", "port="+s.port, "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=",
 		"-c", "max_connections=300", "-c", "wal_retrieve_retry_interval=100ms"))
 	if err != nil {
 		return err

@@ -152,7 +152,8 @@ func (g *generator) oddText(s *contract.Schema) string {
 
 // oddTexts are texts that some programs handle incorrectly.
 var oddTexts = []string{
-	"", " ", "\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "ä", "a\u0308", "\u202eabc", "\u200b", "\ufeff", "ﬁ", "İ", "ß", "😀", "👨\u200d👩\u200d👧",
+	"", " ", "\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "ä", "a\u0308", "\u202eabc", "\u200b", "\ufeff",
+	"ﬁ", "İ", "ß", "😀", "👨\u200d👩\u200d👧",
 	"null", "true", "-1", "1e400",
 	"0x10", "NaN", "../../etc/passwd", "%s%n%p", "'; DROP TABLE users; --", "\\", "\"", "<script>alert(1)</script>", "{{7*7}}",
 	"${jndi:ldap://x}", "a\r\nb: c",

@@ -107,7 +107,8 @@ func (unobserved) RateLimited(string) {}
 // account creates an active account.
 func (s *target) account(email string) {
 	s.t.Helper()
-	if _, err := s.users.Create(s.t.Context(), access.Internal(uuid.Nil), user.Registration{Email: email, Password: goodPassword}); err != nil {
+	registration := user.Registration{Email: email, Password: goodPassword}
+	if _, err := s.users.Create(s.t.Context(), access.Internal(uuid.Nil), registration); err != nil {
 		s.t.Fatal(err)
 	}
 }

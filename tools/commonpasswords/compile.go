@@ -100,7 +100,9 @@ func twice(words []string) []string {
 // seasons returns common passwords with a season and a year, which people use when they must change a password.
 func seasons() []string {
 	var out []string
-	for _, season := range strings.Fields("spring summer autumn fall winter january february march april may june july august september october november december") {
+	const names = "spring summer autumn fall winter january february march april may june " +
+		"july august september october november december"
+	for _, season := range strings.Fields(names) {
 		for year := firstYear; year <= lastYear; year++ {
 			dated := season + strconv.Itoa(year)
 			out = append(out, dated, dated+season, strconv.Itoa(year)+season)
