@@ -1,5 +1,5 @@
-// Package api holds the written contract of the service: openapi.yaml for what it answers,
-// asyncapi.yaml for what it announces. Tests hold the code to both.
+// Package api holds the written contract of the service: openapi.yaml describes the responses, and asyncapi.yaml the events.
+// Tests compare the code with both.
 package api
 
 import (
@@ -14,14 +14,14 @@ var openAPI []byte
 //go:embed asyncapi.yaml
 var asyncAPI []byte
 
-// OpenAPI returns the OpenAPI 3.1 description of the REST interface, in YAML.
+// OpenAPI returns the OpenAPI 3.1 description of the REST API, in YAML.
 func OpenAPI() []byte { return openAPI }
 
 // AsyncAPI returns the AsyncAPI 3.0 description of the events, in YAML.
 func AsyncAPI() []byte { return asyncAPI }
 
-// OpenAPIJSON returns what OpenAPI returns, in JSON. It is converted once. An error means
-// that the embedded file is no YAML, which this package's tests rule out.
+// OpenAPIJSON returns the result of OpenAPI in JSON. The conversion runs once. Errors: the embedded file is not valid YAML, which
+// this package's tests exclude.
 var OpenAPIJSON = sync.OnceValues(func() ([]byte, error) {
 	raw, err := toJSON(openAPI)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// asyncAPI is as much of asyncapi.yaml as these tests look at.
+// asyncAPI is the part of asyncapi.yaml that these tests read.
 type asyncAPI struct {
 	DefaultContentType string `yaml:"defaultContentType"`
 	Channels           map[string]struct{ Address string }
@@ -61,8 +61,8 @@ func readAsyncAPI(t *testing.T) asyncAPI {
 	return doc
 }
 
-// eventSchemas returns the schema of each type of event. Both descriptions are known to it,
-// as the events hold users.
+// eventSchemas returns the schema of each type of event. The schemas can refer to both descriptions, because events contain
+// users.
 func eventSchemas(t *testing.T, doc asyncAPI) map[string]*jsonschema.Schema {
 	t.Helper()
 	compiler := jsonschema.NewCompiler()
@@ -84,7 +84,7 @@ func eventSchemas(t *testing.T, doc asyncAPI) map[string]*jsonschema.Schema {
 	return schemas
 }
 
-// fromYAML reads YAML into the types that package jsonschema knows.
+// fromYAML parses YAML into the types of package jsonschema.
 func fromYAML(t *testing.T, raw []byte) any {
 	t.Helper()
 	var value any
@@ -165,7 +165,7 @@ func TestAsyncAPIExamplesFitTheirSchemas(t *testing.T) {
 	}
 }
 
-// TestEventsFitTheirSchemas makes an event of each type as the service does.
+// TestEventsFitTheirSchemas creates an event of each type as the service does.
 func TestEventsFitTheirSchemas(t *testing.T) {
 	t.Parallel()
 	schemas := eventSchemas(t, readAsyncAPI(t))
@@ -173,7 +173,10 @@ func TestEventsFitTheirSchemas(t *testing.T) {
 	u := user.User{
 		ID: uuid.Must(uuid.NewV7()), Email: "ünï@example.com", Roles: []string{"admin", "user"}, Status: user.Disabled, Version: 7,
 		CreatedAt: now.UTC(), UpdatedAt: now.UTC(),
-		Profile: user.Profile{Name: "Ünï", Picture: "https://example.com/u.png", Locale: "de", Zoneinfo: "Europe/Berlin", Metadata: json.RawMessage(`{"n":1}`)},
+		Profile: user.Profile{
+			Name: "Ünï", Picture: "https://example.com/u.png", Locale: "de", Zoneinfo: "Europe/Berlin",
+			Metadata: json.RawMessage(`{"n":1}`),
+		},
 	}
 	everything := map[string]any{
 		"email": "a@example.com", "email_verified": true, "locale": "fr", "metadata": json.RawMessage(`{}`), "name": "A",

@@ -8,8 +8,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// toJSON converts YAML to JSON and keeps the order of members, in which pages made of a
-// description show its operations and examples.
+// toJSON converts YAML to JSON and keeps the order of members. Documentation pages show operations and examples in this order.
 func toJSON(raw []byte) ([]byte, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(raw, &doc); err != nil {
@@ -28,7 +27,7 @@ func write(enc *jsontext.Encoder, node *yaml.Node) error {
 		return write(enc, node.Content[0])
 	case yaml.AliasNode:
 		return write(enc, node.Alias)
-	case yaml.MappingNode: // names and values in turn, as the encoder takes them
+	case yaml.MappingNode: // names and values alternate, as the encoder expects
 		return writeAll(enc, jsontext.BeginObject, node.Content, jsontext.EndObject)
 	case yaml.SequenceNode:
 		return writeAll(enc, jsontext.BeginArray, node.Content, jsontext.EndArray)

@@ -14,8 +14,7 @@ import (
 	"user-service/api"
 )
 
-// load reads the description and refuses one that is no OpenAPI, or has an example that its
-// schema does not allow.
+// load reads the description. It fails if the description is not valid OpenAPI, or has an example that its schema does not allow.
 func load(t *testing.T, raw []byte) *openapi3.T {
 	t.Helper()
 	doc, err := openapi3.NewLoader().LoadFromData(raw)
@@ -28,7 +27,7 @@ func load(t *testing.T, raw []byte) *openapi3.T {
 	return doc
 }
 
-// eachOperation runs check for each operation as a subtest of its name.
+// eachOperation runs check for each operation as a subtest.
 func eachOperation(t *testing.T, check func(t *testing.T, doc *openapi3.T, path string, op *openapi3.Operation)) {
 	doc := load(t, api.OpenAPI())
 	for path, item := range doc.Paths.Map() {
@@ -79,7 +78,7 @@ func TestOperationsAreDescribed(t *testing.T) {
 			if p.Value.Description == "" || p.Value.Schema == nil {
 				t.Errorf("parameter %s has no description or no schema", p.Value.Name)
 			}
-			// A page to try the API fills examples in, and a made-up If-Match is a 412.
+			// A page to try the API fills in examples, and an invented If-Match causes a 412.
 			if !p.Value.Required && (p.Value.Example != nil || p.Value.Examples != nil) {
 				t.Errorf("parameter %s is optional and has an example outside of its schema", p.Value.Name)
 			}
@@ -92,12 +91,12 @@ func TestOperationsAreDescribed(t *testing.T) {
 	})
 }
 
-// TestOperationsTellEveryAnswer holds each operation to the answers that follow from its form.
+// TestOperationsTellEveryAnswer checks that each operation describes the responses that follow from its form.
 func TestOperationsTellEveryAnswer(t *testing.T) {
 	t.Parallel()
 	eachOperation(t, func(t *testing.T, _ *openapi3.T, path string, op *openapi3.Operation) {
 		want := []int{500}
-		if op.Security == nil { // the description's own: a bearer token
+		if op.Security == nil { // the default of the description: a bearer token
 			want = append(want, 401, 503)
 		}
 		if op.RequestBody != nil {
@@ -106,7 +105,7 @@ func TestOperationsTellEveryAnswer(t *testing.T) {
 		if strings.Contains(path, "{id}") {
 			want = append(want, 400, 403)
 		}
-		if strings.Contains(path, "{id}") && op.OperationID != "changePassword" { // the caller's own user is there
+		if strings.Contains(path, "{id}") && op.OperationID != "changePassword" { // the caller's own user always exists
 			want = append(want, 404)
 		}
 		if op.Parameters.GetByInAndName("header", "If-Match") != nil {
@@ -114,7 +113,7 @@ func TestOperationsTellEveryAnswer(t *testing.T) {
 		}
 		switch p := op.Parameters; {
 		case p.GetByInAndName("header", "If-None-Match") == nil:
-		case strings.HasPrefix(op.OperationID, "get"), p.GetByInAndName("header", "If-Match") == nil: // it reads
+		case strings.HasPrefix(op.OperationID, "get"), p.GetByInAndName("header", "If-Match") == nil: // it only reads
 			want = append(want, 304)
 		default:
 			want = append(want, 412)
@@ -158,10 +157,10 @@ func TestAnswersAreDescribed(t *testing.T) {
 	})
 }
 
-// TestProblemsHaveExamples wants an example of each type of problem, told by an answer of its status.
+// TestProblemsHaveExamples requires an example of each type of problem, in a response with its status.
 func TestProblemsHaveExamples(t *testing.T) {
 	t.Parallel()
-	const elsewhere = "/problems/method-not-allowed" // the answer to what is no operation
+	const elsewhere = "/problems/method-not-allowed" // the response to an unknown operation
 	doc := load(t, api.OpenAPI())
 	shown := map[any]bool{elsewhere: true}
 	for name, response := range doc.Components.Responses {

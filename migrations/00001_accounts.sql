@@ -22,7 +22,7 @@ CREATE UNIQUE INDEX users_email_key ON users (email_key);
 CREATE INDEX users_name_key ON users (name_key);
 CREATE INDEX users_status ON users (status, id);
 
--- Apart from the profile, so that no query that shows users can read a password hash.
+-- Separate from the profile, so that no query that returns users can read a password hash.
 CREATE TABLE credentials (
     user_id       uuid        PRIMARY KEY REFERENCES users ON DELETE CASCADE,
     password_hash text        NOT NULL,
@@ -56,8 +56,8 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_user_id ON sessions (user_id);
 
--- What has happened and is not yet announced. Written in the transaction of the change,
--- removed when the broker has confirmed. subject refers to no table: a deletion is announced too.
+-- Events that are not yet confirmed. They are inserted in the transaction of the change, and deleted after the broker's confirm.
+-- subject has no foreign key, because deletions are events too.
 CREATE TABLE outbox (
     id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- one user's events in the order of the changes
     event_id    uuid        NOT NULL,

@@ -1,4 +1,4 @@
--- Where sessions come from, one-time tokens, failed logins, and the audit trail.
+-- The origin of sessions, one-time tokens, login failures, and the audit trail.
 
 -- +goose Up
 
@@ -8,7 +8,7 @@ ALTER TABLE sessions
     ADD COLUMN ip         inet;                     -- of the last login or refresh
 CREATE INDEX sessions_expires_at ON sessions (expires_at);
 
--- Tokens that prove the control of a mailbox. A row is gone once its token is used.
+-- Tokens that prove the control of a mailbox. A used token is deleted.
 CREATE TABLE one_time_tokens (
     token_hash bytea       PRIMARY KEY, -- SHA-256: who reads the table can't use a token
     purpose    text        NOT NULL CHECK (purpose IN ('password_reset', 'email_verification')),
@@ -20,7 +20,7 @@ CREATE TABLE one_time_tokens (
 CREATE INDEX one_time_tokens_user_id ON one_time_tokens (user_id, purpose);
 CREATE INDEX one_time_tokens_expires_at ON one_time_tokens (expires_at);
 
--- Failed logins in a row, by email, whether or not it has an account.
+-- Consecutive login failures by email, with or without an account.
 CREATE TABLE login_failures (
     email_hash    bytea       PRIMARY KEY, -- SHA-256 of the case-folded email
     failures      integer     NOT NULL,
@@ -29,7 +29,7 @@ CREATE TABLE login_failures (
 );
 CREATE INDEX login_failures_failed_at ON login_failures (failed_at);
 
--- Who did what to whom. No reference to users: the trail outlives them, as ids only.
+-- Who did what to which user. There is no foreign key: entries remain after an erasure, with ids only.
 CREATE TABLE audit_events (
     id         uuid        PRIMARY KEY, -- UUIDv7: sorts by time
     time       timestamptz NOT NULL,

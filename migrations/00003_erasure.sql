@@ -1,10 +1,9 @@
--- The entries of the audit trail by who acted: erasing an account takes its addresses out of the trail.
+-- The audit entries by actor: the erasure of an account removes its addresses from them.
 
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- Every login writes to this table, so the index is made beside the writes. What a run that was cut off has left
--- of it is of no use.
+-- Every login writes to this table, so the index is created concurrently. An index left by an interrupted run is invalid.
 DROP INDEX CONCURRENTLY IF EXISTS audit_events_actor_id;
 CREATE INDEX CONCURRENTLY audit_events_actor_id ON audit_events (actor_id) WHERE actor_id IS NOT NULL;
 

@@ -1,4 +1,4 @@
--- Since when each key of tokens is in use, for those who have to change it in time.
+-- The time of the first use of each token key, so that operators can rotate it in time.
 
 -- +goose Up
 

@@ -1,4 +1,4 @@
--- Who was erased just now, as an id: what was going on meanwhile is taken out of the audit trail a little later.
+-- The ids of recently erased users. Audit entries of requests that ran during an erasure are scrubbed later.
 
 -- +goose Up
 

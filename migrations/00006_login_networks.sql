@@ -1,13 +1,13 @@
--- Failures by network, and the networks from which users have logged in.
+-- Login failures by network, and the networks from which users have logged in.
 --
--- login_failures counts the failures with an email from all networks together from now on. A backoff that is in force
--- when this runs holds everywhere but on the networks from which the user has logged in, and so does one that a replica
--- of the version before begins meanwhile.
+-- login_failures now counts the failures for an email from all networks together. A backoff that is in force during this
+-- migration continues on all networks except those from which the user has logged in. The same holds for a backoff that a replica
+-- of the previous version begins during the migration.
 
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- Failures in a row, of logins by email and network, and of users who enter their own password again.
+-- Consecutive failures, of logins by email and network, and of reauthentication.
 CREATE TABLE IF NOT EXISTS password_failures (
     subject_hash  bytea       NOT NULL, -- SHA-256 of the folded email, or of the 16 bytes of the user's id
     network       cidr        NOT NULL, -- IPv4 /24, IPv6 /56; 0.0.0.0/0 without an address, and for a user
@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS password_failures (
 );
 CREATE INDEX IF NOT EXISTS password_failures_failed_at ON password_failures (failed_at);
 
--- The reference to users comes last: with it, each row that is stored locks its user, until the end of the transaction.
+-- The foreign key to users comes last: with it, each inserted row locks its user until the end of the transaction.
 CREATE TABLE IF NOT EXISTS login_networks (
     user_id        uuid        NOT NULL,
     network        cidr        NOT NULL, -- as above
@@ -28,8 +28,8 @@ CREATE TABLE IF NOT EXISTS login_networks (
 );
 CREATE INDEX IF NOT EXISTS login_networks_last_login_at ON login_networks (last_login_at);
 
--- When user.locked_out was announced last: at most once an hour. The block is a transaction: while this waits for its lock,
--- others wait for it. After a second the migration fails, and can be run again when the long transaction is over.
+-- The time of the last user.locked_out event, at most one an hour. The block is a transaction: while it waits for its lock, other
+-- statements wait for it. After a second the migration fails, and can be repeated after the long transaction has ended.
 -- +goose StatementBegin
 DO $$
 BEGIN
@@ -39,8 +39,8 @@ END
 $$;
 -- +goose StatementEnd
 
--- Logins of the last 90 days, by the audit trail. Its ids are UUIDv7, which begin with the milliseconds since 1970. A
--- thousand users are one transaction.
+-- Logins of the last 90 days, from the audit trail. Its ids are UUIDv7, which begin with the milliseconds since 1970. Each
+-- transaction handles a thousand users.
 -- +goose StatementBegin
 DO $$
 DECLARE
@@ -78,13 +78,13 @@ BEGIN
 END
 $$;
 -- +goose StatementEnd
--- Users that were erased meanwhile.
+-- Users that were erased during the migration.
 DELETE FROM login_networks n WHERE NOT EXISTS (SELECT FROM users u WHERE u.id = n.user_id);
 ALTER TABLE login_networks VALIDATE CONSTRAINT login_networks_user_id_fkey; -- locks no user
 
 -- +goose Down
 
--- Backoffs stay in force, now on all networks.
+-- Backoffs remain in force, now on all networks.
 -- +goose StatementBegin
 DO $$
 BEGIN

@@ -1,13 +1,13 @@
--- Which password hashes were imported: they are of the password as it was typed, and cost what they cost elsewhere.
+-- Marks imported password hashes: they are hashes of the password as typed, with the costs of their origin.
 --
--- Accounts that were imported before this have NULL as those made here. An argon2id hash of theirs matches the NFKC form of
--- the password alone, and their costs are not imitated. Nothing was released then, and to try both forms would cost a second hash.
+-- Accounts that were imported before this migration have NULL, as all others. Their argon2id hashes match only the NFKC form of
+-- the password, and logins do not imitate their costs. Nothing was released then, and trying both forms would cost a second hash.
 
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- A hash is the imported one for as long as it begins so. The beginning stays when the hash is replaced, which tells
--- for good with which costs accounts came. The block is a transaction: who waits for the lock makes others wait.
+-- A hash is the imported one while it has this prefix. The prefix stays when the hash is replaced, and so records the costs of
+-- imported accounts permanently. The block is a transaction: while it waits for its lock, other statements wait for it.
 -- +goose StatementBegin
 DO $$
 BEGIN
@@ -18,8 +18,7 @@ END
 $$;
 -- +goose StatementEnd
 
--- The imported hashes, to be counted without the others. The index is made beside the writes; what a run that was cut
--- off has left of it is of no use.
+-- An index for counting the imported hashes. It is created concurrently; an index left by an interrupted run is invalid.
 DROP INDEX CONCURRENTLY IF EXISTS credentials_imported;
 CREATE INDEX CONCURRENTLY credentials_imported ON credentials (user_id) WHERE imported_prefix IS NOT NULL;
 

@@ -1,4 +1,4 @@
--- How many one-time tokens were sent to a mailbox lately, whichever accounts requested them: it outlives those accounts.
+-- The number of one-time tokens recently sent to a mailbox, by any account: rows remain after those accounts are erased.
 
 -- +goose Up
 
@@ -10,8 +10,8 @@ CREATE TABLE token_mailboxes (
 CREATE INDEX token_mailboxes_email_hash ON token_mailboxes (email_hash, purpose, sent_at);
 CREATE INDEX token_mailboxes_sent_at ON token_mailboxes (sent_at);
 
--- Sets the email of a user and returns true, or false where another user has it. A violation that a function catches
--- is not logged; the server's log would hold the email otherwise.
+-- Sets the email of a user and returns true, or returns false if another user has the email. PostgreSQL does not log a violation
+-- that a function catches; otherwise its log would contain the email.
 -- +goose StatementBegin
 CREATE FUNCTION set_email(of_user uuid, new_email text, new_key text) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN

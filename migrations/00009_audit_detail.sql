@@ -1,4 +1,4 @@
--- What an entry of the audit trail tells beside who, whom and when, and who acts without an account.
+-- The detail of an audit entry, and actors without an account.
 
 -- +goose Up
 

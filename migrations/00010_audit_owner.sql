@@ -1,12 +1,12 @@
--- What the service does to entries of the audit trail that are there, as functions of the owner of the schema. So the
--- service's own role, where it has one, needs no UPDATE and no DELETE on audit_events.
+-- Changes of existing audit entries, as functions of the schema's owner. So a separate role of the service needs no UPDATE or
+-- DELETE on audit_events.
 --
--- The names in the bodies are resolved now, in the schema that is migrated, whatever the search_path of a caller is.
+-- The names in the bodies are resolved now, in the migrated schema, independent of the caller's search_path.
 
 -- +goose Up
 
--- Takes out of the trail where a user's requests came from, and those about the user, of a user who has no account (any
--- more). Where an erasure by somebody else came from is left: it is not the user's.
+-- Removes the origin of a user's requests, and of entries about the user, if the user has no account any longer. It keeps the
+-- origin of an erasure by another user.
 -- +goose StatementBegin
 CREATE FUNCTION anonymize_audit_events(erased uuid) RETURNS bigint
 LANGUAGE sql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -21,8 +21,8 @@ BEGIN ATOMIC
 END;
 -- +goose StatementEnd
 
--- Deletes entries that are older than the retention by the server's clock, at most so many. The least retention is an
--- hour, as that of AUDIT_RETENTION. Entries are found by their key: a UUIDv7 begins with the time in milliseconds.
+-- Deletes a limited number of entries older than the retention, by the server's clock. The minimum retention is an hour, as for
+-- AUDIT_RETENTION. Entries are found by their key: a UUIDv7 begins with the time in milliseconds.
 -- +goose StatementBegin
 CREATE FUNCTION delete_expired_audit_events(retention interval, batch integer) RETURNS bigint
 LANGUAGE sql VOLATILE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -39,7 +39,7 @@ BEGIN ATOMIC
 END;
 -- +goose StatementEnd
 
--- On a server that others use too, not everybody may call them, but whoever makes entries.
+-- On a shared server, only roles that may insert entries may call the functions.
 REVOKE EXECUTE ON FUNCTION anonymize_audit_events(uuid), delete_expired_audit_events(interval, integer) FROM PUBLIC;
 -- +goose StatementBegin
 DO $$

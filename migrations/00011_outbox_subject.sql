@@ -3,8 +3,7 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- Every change writes to this table, so the index is made beside the writes. An index that an interrupted run has
--- left behind is of no use.
+-- Every change writes to this table, so the index is created concurrently. An index left by an interrupted run is invalid.
 DROP INDEX CONCURRENTLY IF EXISTS outbox_subject;
 CREATE INDEX CONCURRENTLY outbox_subject ON outbox (subject);
 

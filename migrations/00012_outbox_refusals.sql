@@ -1,12 +1,12 @@
--- Events that the broker refuses: how often, and when they are tried again. Until then they block the later events of
--- their own user only.
+-- Events that the broker refuses: the number of refusals, and the time of the next attempt. Until then, they block only later
+-- events of the same user.
 
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- An event with retry_at is deferred: it was refused, or it waits behind an event of its user that was. The block is a
--- transaction: while this waits for its lock, others wait for it. After a second the migration fails, and can be run
--- again when the long transaction is over.
+-- An event with retry_at is deferred: it was refused, or it waits behind a refused event of its user. The block is a transaction:
+-- while it waits for its lock, other statements wait for it. After a second the migration fails, and can be repeated after the
+-- long transaction has ended.
 -- +goose StatementBegin
 DO $$
 BEGIN
@@ -20,8 +20,7 @@ END
 $$;
 -- +goose StatementEnd
 
--- Every change writes to this table, so the indexes are made beside the writes. An index that an interrupted run has
--- left behind is of no use.
+-- Every change writes to this table, so the indexes are created concurrently. An index left by an interrupted run is invalid.
 DROP INDEX CONCURRENTLY IF EXISTS outbox_ready;
 CREATE INDEX CONCURRENTLY outbox_ready ON outbox (id) WHERE retry_at IS NULL;
 DROP INDEX CONCURRENTLY IF EXISTS outbox_due;
@@ -33,7 +32,7 @@ CREATE INDEX CONCURRENTLY outbox_refused ON outbox (parked_at, id) WHERE refusal
 
 -- +goose Down
 
--- The events stay, and are tried with each batch again.
+-- The events remain, and each batch retries them.
 DROP INDEX CONCURRENTLY IF EXISTS outbox_refused;
 DROP INDEX CONCURRENTLY IF EXISTS outbox_deferred;
 DROP INDEX CONCURRENTLY IF EXISTS outbox_due;

@@ -1,4 +1,4 @@
--- Accounts whose email another account has, by the rules of the next migration, which makes the keys anew.
+-- Accounts with the email of another account by the rules of the next migration, which computes the keys again.
 
 -- +goose Up
 

@@ -1,4 +1,4 @@
-// Package migrations embeds the SQL files that make the schema, for goose.
+// Package migrations embeds the SQL files of the schema for goose.
 package migrations
 
 import "embed"

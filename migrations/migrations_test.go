@@ -9,7 +9,8 @@ import (
 
 var alters = regexp.MustCompile(`(?m)^\s*ALTER TABLE (\w+)`)
 
-// TestNoMigrationWaitsForALockWithoutEnd: a statement that waits for a table makes all others wait for it.
+// TestNoMigrationWaitsForALockWithoutEnd requires a lock timeout: while a statement waits for a table, all later statements wait
+// too.
 func TestNoMigrationWaitsForALockWithoutEnd(t *testing.T) {
 	t.Parallel()
 	files, err := fs.Glob(FS, "*.sql")

@@ -19,15 +19,15 @@ import (
 
 const (
 	stallRounds = 10
-	stallTime   = 8 * time.Second // longer than the relay waits for a broker that hangs
+	stallTime   = 8 * time.Second // longer than the relay's deadline for the broker
 	changeRate  = 50              // a second, of all users together
-	p50AtMost   = 1.1             // times as slow as with a broker that works
+	p50AtMost   = 1.1             // relative to a working broker
 	p99AtMost   = 1.5
 )
 
-// BenchmarkStalledBroker measures changes at a steady rate while the broker works, and while it takes and gives no byte, in rounds that
-// take turns. Each change is announced, and none waits for the broker: by the median of the ten pairs of rounds, p50 is within 10 % and
-// p99 within 50 %.
+// BenchmarkStalledBroker measures changes at a steady rate, in alternating rounds with a working and a stalled broker. Each
+// change queues an event, and none waits for the broker. Over ten pairs of rounds, the median p50 may be 10 % slower and the
+// median p99 50 % slower.
 func BenchmarkStalledBroker(b *testing.B) {
 	cfg := broker(b)
 	keepEvents(b, cfg)
@@ -39,7 +39,7 @@ func BenchmarkStalledBroker(b *testing.B) {
 	host, port, _ := net.SplitHostPort(proxy.Addr())
 	dsn := postgrestest.URL(b)
 	s := startReplica(b, dsn, nil, "RATE_LIMIT_PER_MINUTE=0", "ACCOUNT_RATE_LIMIT_PER_MINUTE=0", "RABBITMQ_HOST="+host,
-		"RABBITMQ_PORT="+port, "ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1", "LOGIN_MAX_FAILURES=0") // it is not about hashes
+		"RABBITMQ_PORT="+port, "ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1", "LOGIN_MAX_FAILURES=0") // hashes are not measured
 	users, client := s.register(b, "stall", otherUsers), newClient(otherUsers)
 	conn, err := pgx.Connect(b.Context(), dsn)
 	if err != nil {
@@ -70,11 +70,11 @@ func BenchmarkStalledBroker(b *testing.B) {
 		took := all.times(http.StatusOK)
 		return milliseconds(took.at(0.5)), milliseconds(took.at(0.99))
 	}
-	round(false) // the first one is slower than others
+	round(false) // the first round is slower than others
 	for b.Loop() {
-		var p50, p99 [2][]float64 // of a broker that works, and of one that is stalled
+		var p50, p99 [2][]float64 // of a working and a stalled broker
 		for n := range 2 * stallRounds {
-			stalled := (n + n/2) % 2 // in each pair another one is the first
+			stalled := (n + n/2) % 2 // the order alternates between pairs
 			mid, late := round(stalled == 1)
 			p50[stalled], p99[stalled] = append(p50[stalled], mid), append(p99[stalled], late)
 		}
@@ -89,7 +89,7 @@ func BenchmarkStalledBroker(b *testing.B) {
 	}
 }
 
-// awaitDrained waits until no event waits any more.
+// awaitDrained waits until the outbox is empty.
 func awaitDrained(b *testing.B, conn *pgx.Conn) {
 	b.Helper()
 	testkit.WaitFor(b, "an empty outbox", func() (empty bool) {
@@ -100,7 +100,7 @@ func awaitDrained(b *testing.B, conn *pgx.Conn) {
 	})
 }
 
-// medianRatio returns the median of the ratios of rounds that followed each other: a machine that is busy for a while slows both.
+// medianRatio returns the median of the ratios of consecutive rounds. Other load on the machine slows both rounds of a pair.
 func medianRatio(stalled, works []float64) float64 {
 	var ratios []float64
 	for i := range stalled {

@@ -1,4 +1,4 @@
-// Package bench_test measures the service as a whole, on real servers.
+// Package bench_test measures the whole service with real servers.
 package bench_test
 
 import (
@@ -25,9 +25,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// BenchmarkFromCommitToConfirm measures the way of one event while nothing else happens: from
-// the commit of a change, through the outbox, to the confirm of the broker, which has
-// written it to a durable queue. The contract promises a median under 10 ms.
+// BenchmarkFromCommitToConfirm measures the time of one event on an idle service, from the commit of a change to the broker's
+// confirm. The broker writes the event to a durable queue. The contract promises a median under 10 ms.
 func BenchmarkFromCommitToConfirm(b *testing.B) {
 	cfg := broker(b)
 	keepEvents(b, cfg)
@@ -76,7 +75,7 @@ func BenchmarkBacklog(b *testing.B) {
 	relay := outbox.New(db, publisher, unheard{}, slog.New(slog.DiscardHandler))
 	for b.Loop() {
 		b.StopTimer()
-		// Of a deletion the relay asks for no user.
+		// The relay does not look up the user of a deletion.
 		_, err := conn.Exec(b.Context(), `
 			INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data)
 			SELECT gen_random_uuid(), 'user.deleted', ('00000000-0000-7000-8000-' || lpad(to_hex(n % 1000), 12, '0'))::uuid, n, now(),
@@ -92,19 +91,19 @@ func BenchmarkBacklog(b *testing.B) {
 	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
 
-// unheard is the outbox.Observer that keeps nothing.
+// unheard is an outbox.Observer that discards everything.
 type unheard struct{}
 
 func (unheard) EventPublished(string, time.Duration) {}
 func (unheard) EventFailed(string)                   {}
 
-// confirms is the outbox.Observer that tells when an event was confirmed.
+// confirms is an outbox.Observer that sends the time of each confirm.
 type confirms chan time.Time
 
 func (c confirms) EventPublished(string, time.Duration) { c <- time.Now() }
 func (c confirms) EventFailed(string)                   {}
 
-// account makes an account, and returns what gives it another name.
+// account creates an account and returns a function that changes its name.
 func account(b *testing.B, db *postgres.DB) (rename func(name string)) {
 	b.Helper()
 	hasher, err := password.NewHasher(password.Config{
@@ -115,12 +114,16 @@ func account(b *testing.B, db *postgres.DB) (rename func(name string)) {
 		b.Fatal(err)
 	}
 	users := user.New(user.Config{Passwords: password.Policy{MinLength: 15}}, db, hasher, nil)
-	u, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{Email: "ada@example.com", Password: "seven green kettles sing"})
+	u, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{
+		Email: "ada@example.com", Password: "seven green kettles sing",
+	})
 	if err != nil {
 		b.Fatal(err)
 	}
 	return func(name string) {
-		_, err := users.Update(b.Context(), user.Identity{}, access.Internal(u.ID), user.Replacement{Email: u.Email, Profile: user.Profile{Name: name}}, nil)
+		_, err := users.Update(b.Context(), user.Identity{}, access.Internal(u.ID), user.Replacement{
+			Email: u.Email, Profile: user.Profile{Name: name},
+		}, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -132,7 +135,7 @@ type unobserved struct{}
 func (unobserved) HashDone(time.Duration, time.Duration) {}
 func (unobserved) HashRefused(string)                    {}
 
-// background runs something until the benchmark ends.
+// background runs a function until the benchmark ends.
 func background(b *testing.B, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
@@ -146,7 +149,7 @@ func background(b *testing.B, run func(context.Context) error) {
 	})
 }
 
-// broker returns how to reach the RabbitMQ that the environment names.
+// broker returns the configuration of the RabbitMQ that the environment names.
 func broker(b *testing.B) rabbitmq.Config {
 	b.Helper()
 	port, err := strconv.Atoi(os.Getenv("RABBITMQ_PORT"))
@@ -159,7 +162,7 @@ func broker(b *testing.B) rabbitmq.Config {
 	}
 }
 
-// keepEvents binds a durable queue, so that to confirm an event the broker has to write it.
+// keepEvents binds a durable queue, so that the broker writes an event before its confirm.
 func keepEvents(b *testing.B, cfg rabbitmq.Config) {
 	b.Helper()
 	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password, Vhost: cfg.Vhost}

@@ -14,13 +14,13 @@ import (
 
 const (
 	bodyBytes = 64 << 10
-	chartMiB  = 256 // the memory limit of the chart, which sets GOMEMLIMIT to nine tenths of it
+	chartMiB  = 256 // the memory limit of the chart, which sets GOMEMLIMIT to 90 % of it
 	bodyRate  = 7000.0
-	bodyTime  = 20 * time.Second // past the time that the service gives a body
+	bodyTime  = 20 * time.Second // longer than the service's deadline for a body
 )
 
-// BenchmarkFloodOfBodies opens connections that send all but the last byte of a body, and wait.
-// With -floods.cgroup, the same is done once more within the memory limit of the chart.
+// BenchmarkFloodOfBodies opens connections that send all but the last byte of a body, and wait. With -floods.cgroup, a second run
+// has the memory limit of the chart.
 func BenchmarkFloodOfBodies(b *testing.B) {
 	for _, f := range []struct {
 		name        string
@@ -58,7 +58,7 @@ func loginsFromAnywhere(*testing.B, *site) func(int) request {
 	return func(int) request { return request{method: http.MethodPost, path: "/login", address: nextNetwork()} }
 }
 
-// bodies is a flood of connections that hold a body until the server ends it, or until the end.
+// bodies returns a flood of connections that hold a body until the server ends them or the flood ends.
 func (s *site) bodies(b *testing.B, n int, header func(n int) request) flood {
 	part := bytes.Repeat([]byte(" "), bodyBytes-1) // JSON may begin with blanks
 	var connected atomic.Int64
@@ -83,7 +83,7 @@ func (s *site) bodies(b *testing.B, n int, header func(n int) request) flood {
 	}
 }
 
-// hold sends a part of a body, and returns the status of the answer that comes before the end, or 0.
+// hold sends a part of a body. It returns the status of a response before the end, or 0.
 func hold(conn net.Conn, r request, part []byte, end time.Time) (status int) {
 	_ = conn.SetDeadline(end)
 	var header strings.Builder
@@ -94,7 +94,7 @@ func hold(conn net.Conn, r request, part []byte, end time.Time) (status int) {
 	}
 	header.WriteString("\r\n")
 	_, _ = conn.Write([]byte(header.String()))
-	_, _ = conn.Write(part) // a server that refuses it may have closed the connection
+	_, _ = conn.Write(part) // the server may have closed the connection after a refusal
 	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil {
 		return 0

@@ -17,7 +17,7 @@ import (
 
 const attackerAddress = "198.51.100.7"
 
-// BenchmarkFloodOfChangesOfOneAccount sends changes that wait for each other at the account's row.
+// BenchmarkFloodOfChangesOfOneAccount sends changes that wait for the same row.
 func BenchmarkFloodOfChangesOfOneAccount(b *testing.B) {
 	for _, rate := range []float64{360, 600} {
 		b.Run(fmt.Sprintf("rate=%g", rate), func(b *testing.B) {
@@ -30,8 +30,8 @@ func BenchmarkFloodOfChangesOfOneAccount(b *testing.B) {
 	}
 }
 
-// BenchmarkFloodOfMetadata sends changes of 8 KB, and reports what they leave: events, which have
-// the account before and after, and entries of the audit trail.
+// BenchmarkFloodOfMetadata sends changes of 8 KB, and reports the size of the resulting events and audit entries. An event
+// contains the account before and after the change.
 func BenchmarkFloodOfMetadata(b *testing.B) {
 	s := newSite(b, nil)
 	token := s.register(b, "attacker", 1)[0].token
@@ -55,7 +55,7 @@ func change(token, body string) request {
 	return request{method: http.MethodPatch, path: "/users/me", token: token, address: attackerAddress, body: body}
 }
 
-// trail returns how many entries the audit trail has, and their size without indexes.
+// trail returns the number of audit entries and their size without indexes.
 func (s *site) trail(b *testing.B) (rows, bytes int64) {
 	b.Helper()
 	db, err := pgx.Connect(b.Context(), s.dsn)
@@ -70,10 +70,10 @@ func (s *site) trail(b *testing.B) (rows, bytes int64) {
 	return rows, bytes
 }
 
-// eventCount counts what the broker delivers.
+// eventCount counts the delivered events.
 type eventCount struct{ n, bytes atomic.Int64 }
 
-// countEvents counts all events from now until the benchmark ends.
+// countEvents counts all events until the benchmark ends.
 func countEvents(b *testing.B) *eventCount {
 	b.Helper()
 	cfg := broker(b)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// BenchmarkFloodOfPasswordChanges has 100 accounts at one address change their passwords to and fro.
+// BenchmarkFloodOfPasswordChanges makes 100 accounts at one address change their passwords back and forth.
 func BenchmarkFloodOfPasswordChanges(b *testing.B) {
 	const rate = 145
 	s := newSite(b, nil)
@@ -24,7 +24,7 @@ func BenchmarkFloodOfPasswordChanges(b *testing.B) {
 	})
 }
 
-// passwordChanger is an account that changes its password, and the one that it has next.
+// passwordChanger is an account with its current and its next password.
 type passwordChanger struct {
 	mu sync.Mutex
 	*session
@@ -53,8 +53,8 @@ func (p *passwordChanger) change(s *site) int {
 	return r.status
 }
 
-// BenchmarkFloodOfEmailProbes has one account ask by email changes which emails have an account,
-// with the right password.
+// BenchmarkFloodOfEmailProbes makes one account probe, through email changes with the correct password, which emails have an
+// account.
 func BenchmarkFloodOfEmailProbes(b *testing.B) {
 	const rate = 21
 	s := newSite(b, nil)

@@ -17,7 +17,7 @@ func BenchmarkFloodOfLoginsFromOneNetwork(b *testing.B) {
 	}{
 		{"rate=60", "seven green kettles sink", 60},
 		{"rate=150", "seven green kettles sink", 150},
-		{"rate=30/ligature", "seven green kettles ﬁll", 30}, // NFKC makes another password of it
+		{"rate=30/ligature", "seven green kettles ﬁll", 30}, // NFKC changes this password
 	} {
 		b.Run(f.name, func(b *testing.B) {
 			s := newSite(b, nil)
@@ -31,8 +31,8 @@ func BenchmarkFloodOfLoginsFromOneNetwork(b *testing.B) {
 	}
 }
 
-// BenchmarkFloodOfCostlyHashes sends one wrong password a second to an account whose imported hash
-// costs as much as the service accepts.
+// BenchmarkFloodOfCostlyHashes sends one wrong password a second to an account with the costliest imported hash that the service
+// accepts.
 func BenchmarkFloodOfCostlyHashes(b *testing.B) {
 	for _, f := range []struct {
 		name   string
@@ -45,7 +45,7 @@ func BenchmarkFloodOfCostlyHashes(b *testing.B) {
 			s := newSite(b, nil)
 			const email = "imported@example.com"
 			hash := s.importCostliest(b, email, f.hashes)
-			tooSlow := http.StatusServiceUnavailable // has been hashed for all the time that a request has
+			tooSlow := http.StatusServiceUnavailable // the hash did not end before the request's deadline
 			wrong := s.send(1, []int{http.StatusUnauthorized, tooSlow}, func(int) request {
 				return request{method: http.MethodPost, path: "/login", address: attackerAddress, body: loginBody(email, "seven green kettles sink")}
 			})
@@ -69,7 +69,7 @@ func bcryptHashes() (hashes []string) {
 	return hashes
 }
 
-// importCostliest imports the account with the first hash that is accepted, and returns the hash.
+// importCostliest imports the account with the first hash that the service accepts, and returns the hash.
 func (s *site) importCostliest(b *testing.B, email string, hashes []string) string {
 	b.Helper()
 	program, err := buildProgram()

@@ -16,23 +16,23 @@ import (
 var (
 	floodTime   = flag.Duration("floods", 10*time.Second, "duration of each flood, and of the control before it")
 	reportOnly  = flag.Bool("floods.report", false, "report floods that harm other users, but pass")
-	groupParent = flag.String("floods.cgroup", "", "`directory` of cgroup v2, or of the memory controller of v1: limit memory in a control group below it; needs root")
+	groupParent = flag.String("floods.cgroup", "",
+		"`directory` of cgroup v2, or of the memory controller of v1: limit memory in a control group below it; needs root")
 )
 
-// flood is requests that are to harm other users.
+// flood sends requests that may harm other users.
 type flood struct {
-	// run sends them at a fixed rate, and returns when all are answered.
+	// run sends the requests at a fixed rate, and returns after the last response.
 	run func(during time.Duration) answers
-	// done are the statuses of a request that was not refused for its number; nil: none of its
-	// requests is whole.
+	// done are the statuses of requests that no quota refused; nil: the flood has no complete requests.
 	done []int
-	// maxMiB bounds the memory of the process that serves; 0: no bound.
+	// maxMiB is the limit for the memory of the serving process; 0: no limit.
 	maxMiB float64
-	// notes says what else was measured, after the flood.
+	// notes returns other results after the flood.
 	notes func(during time.Duration) string
 }
 
-// site is a replica with its defaults and its other users.
+// site is a replica with default settings and its other users.
 type site struct {
 	*replica
 	dsn    string
@@ -41,7 +41,7 @@ type site struct {
 	client *http.Client // of the flood
 }
 
-// newSite starts a replica that believes X-Forwarded-For.
+// newSite starts a replica that trusts X-Forwarded-For.
 func newSite(b *testing.B, group *memoryGroup, settings ...string) *site {
 	b.Helper()
 	dsn := postgrestest.URL(b)
@@ -52,7 +52,7 @@ func newSite(b *testing.B, group *memoryGroup, settings ...string) *site {
 	}
 }
 
-// send returns a flood of requests at a rate, of which make makes the one with a number.
+// send returns a flood of requests at a rate. make returns the request with number n.
 func (s *site) send(rate float64, done []int, make func(n int) request) flood {
 	run := func(during time.Duration) answers {
 		return openLoop(rate, during, func(n int) int { return s.call(s.client, make(n)).status })
@@ -60,7 +60,7 @@ func (s *site) send(rate float64, done []int, make func(n int) request) flood {
 	return flood{run: run, done: done}
 }
 
-// measure uses the replica as others do, first alone, which is the control, then during the flood.
+// measure measures the other users first without the flood, as the control, and then during the flood.
 func (s *site) measure(b *testing.B, f flood) {
 	b.Helper()
 	for b.Loop() {
@@ -83,7 +83,7 @@ func (s *site) measure(b *testing.B, f flood) {
 	}
 }
 
-// memory adds what memory the replica has taken.
+// memory adds the memory of the replica to the result.
 func (s *site) memory(b *testing.B, r *result, before float64) {
 	b.Helper()
 	r.quietMiB = before
@@ -98,7 +98,7 @@ func (s *site) memory(b *testing.B, r *result, before float64) {
 	r.floodMiB = s.servePeakMiB(b)
 }
 
-// loadAverage is that of the machine in the last minute.
+// loadAverage returns the load average of the last minute.
 func loadAverage() string {
 	content, _ := os.ReadFile("/proc/loadavg")
 	minute, _, _ := strings.Cut(string(content), " ")

@@ -25,15 +25,15 @@ var (
 	hashTime    = flag.Duration("hashtime", 5*time.Second, "how long reads are measured alone, and again in a storm of logins")
 )
 
-// place is where hashes are computed.
+// place is a variant of where hashes are computed.
 type place struct {
 	name   string
-	edits  []edit // of the program's source; none is the program as it is
-	spared int    // threads that have no slot for a hash
+	edits  []edit // of the program's source; nil: unchanged
+	spared int    // threads without a slot for a hash
 	extra  int    // GOMAXPROCS beyond the threads, for each slot
 }
 
-// places are what record 0008 compares. In all but the first, the second process of the program has nothing to do.
+// places are the variants that record 0008 compares. In all but the first, the second process is idle.
 var places = []place{
 	{name: "second process"},
 	{name: "one process", edits: []edit{hashHere}},
@@ -42,12 +42,12 @@ var places = []place{
 	{name: "threads of lower priority, more of Go's", edits: append([]edit{hashHere}, hashBehind...), extra: 1},
 }
 
-// edit replaces a part of a file of the source, which has to be there.
+// edit replaces text in a source file. The text must exist.
 type edit struct{ file, before, after string }
 
 var hashHere = edit{"cmd/user-service/service.go", "hashConfig.Process = hashing", "_ = hashing"}
 
-// hashBehind has each hash computed by a thread of its own, as far behind as the second process is. The thread ends with the hash.
+// hashBehind computes each hash in a new thread with the priority of the second process. The thread ends with the hash.
 var hashBehind = []edit{
 	{"pkg/password/work.go", "package password\n", "package password\n\nimport (\n\t\"runtime\"\n\n\t\"golang.org/x/sys/unix\"\n)\n\n" +
 		"func behind() {\n\truntime.LockOSThread()\n\town, _ := unix.Getpriority(unix.PRIO_PROCESS, 0)\n" +
@@ -56,8 +56,8 @@ var hashBehind = []edit{
 	{"pkg/password/work.go", "(bool, error) {\n\thash, err", "(bool, error) {\n\tbehind()\n\thash, err"},
 }
 
-// BenchmarkWhereHashesAreComputed measures reads, first alone and then beside clients that log in without a pause, for each place
-// and number of threads, in turns. More threads than the machine has CPUs share those.
+// BenchmarkWhereHashesAreComputed measures reads, first alone and then while clients log in continuously. It alternates between
+// places and numbers of threads. If there are more threads than CPUs, they share the CPUs.
 func BenchmarkWhereHashesAreComputed(b *testing.B) {
 	dsn := postgrestest.URL(b)
 	token := fill(b, postgrestest.Connect(b, dsn, nil))
@@ -76,14 +76,14 @@ func BenchmarkWhereHashesAreComputed(b *testing.B) {
 				})
 			}
 		}
-		fmt.Fprint(os.Stdout, hashTable(threads, measured)) // the log of a benchmark with parts is not shown
+		fmt.Fprint(os.Stdout, hashTable(threads, measured)) // go test does not print the log of a benchmark with sub-benchmarks
 	}
 }
 
-// hashResult is what one round of a place gave.
+// hashResult is the result of one round of a place.
 type hashResult struct {
 	quiet, storm times
-	logins       float64       // a second, that were answered with 200 or 401
+	logins       float64       // a second, with status 200 or 401
 	cpu          time.Duration // of both processes, for each login
 	mib          float64
 }
@@ -117,14 +117,14 @@ func measurePlace(b *testing.B, p place, threads int, dsn, token string) hashRes
 	return r
 }
 
-// timed returns the times of the reads that were served.
+// timed returns the times of successful reads.
 func (s *storm) timed(during time.Duration) times {
 	return openLoop(readRate, during, func(int) int {
 		return s.call(s.client, request{method: http.MethodGet, path: "/users/me", token: s.token}).status
 	}).times(http.StatusOK)
 }
 
-// cpu returns the time of CPUs that the program and its process for hashes have used.
+// cpu returns the CPU time that the program and its hashing process have used.
 func (s *replica) cpu(b *testing.B) (used time.Duration) {
 	b.Helper()
 	const tick = time.Second / 100 // USER_HZ
@@ -183,7 +183,8 @@ func buildEdited(p place) (string, error) {
 		return "", err
 	}
 	program := filepath.Join(dir, "user-service")
-	if out, err := exec.Command("go", "build", "-overlay", overlay, "-o", program, "user-service/cmd/user-service").CombinedOutput(); err != nil {
+	build := exec.Command("go", "build", "-overlay", overlay, "-o", program, "user-service/cmd/user-service")
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the program of %q: %w\n%s", p.name, err, out)
 	}
 	if edited.programs == nil {
@@ -193,7 +194,7 @@ func buildEdited(p place) (string, error) {
 	return program, nil
 }
 
-// overlayOf writes the edited files into a directory, and a file for go build -overlay that names them.
+// overlayOf writes the edited files into a directory, and a file for go build -overlay.
 func overlayOf(edits []edit, dir string) (string, error) {
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -220,11 +221,11 @@ func overlayOf(edits []edit, dir string) (string, error) {
 		err = errors.Join(err, os.WriteFile(replace[path], []byte(content), 0o600))
 	}
 	overlay := filepath.Join(dir, "overlay.json")
-	raw, _ := json.Marshal(map[string]any{"Replace": replace}) // of our own making
+	raw, _ := json.Marshal(map[string]any{"Replace": replace}) // never fails: the test creates the map
 	return overlay, errors.Join(err, os.WriteFile(overlay, raw, 0o600))
 }
 
-// hashTable shows the medians of the rounds.
+// hashTable returns a table of the medians of the rounds.
 func hashTable(threads int, measured map[string][]hashResult) string {
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nGOMAXPROCS %d, medians of %d rounds\n\n"+

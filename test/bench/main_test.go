@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// buildDir holds the program that the benchmarks start.
+// buildDir contains the program that the benchmarks start.
 var buildDir string
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }

@@ -13,7 +13,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// peakMiB returns the most memory that the program has had so far: its process and the one that hashes.
+// peakMiB returns the peak memory of the serving and the hashing process together.
 func (s *replica) peakMiB(b *testing.B) float64 {
 	b.Helper()
 	sum := s.servePeakMiB(b)
@@ -30,7 +30,7 @@ func (s *replica) peakMiB(b *testing.B) float64 {
 	return sum
 }
 
-// servePeakMiB returns the most memory that the process that serves has had so far.
+// servePeakMiB returns the peak memory of the serving process.
 func (s *replica) servePeakMiB(b *testing.B) float64 {
 	b.Helper()
 	return peakOf(b, strconv.Itoa(s.cmd.Process.Pid))
@@ -55,17 +55,17 @@ func peakOf(b *testing.B, pid string) (mib float64) {
 	return kib / 1024
 }
 
-// memoryGroup is a control group with a memory limit, as a container has one. Nil is none.
+// memoryGroup is a control group with a memory limit, as a container has one. Nil means no limit.
 type memoryGroup struct{ dir string }
 
-// newMemoryGroup creates a control group below parent, a directory of cgroup v2 or of the memory
-// controller of cgroup v1, until the benchmark ends. It needs the rights of root there.
+// newMemoryGroup creates a control group below parent until the benchmark ends. parent is a directory of cgroup v2, or of the
+// memory controller of cgroup v1. It requires root permissions there.
 func newMemoryGroup(b *testing.B, parent string, limit int64) *memoryGroup {
 	b.Helper()
 	name := "memory.limit_in_bytes"
 	if _, err := os.Stat(filepath.Join(parent, "cgroup.controllers")); err == nil {
 		name = "memory.max"
-		_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+memory"), 0) // it may be on already
+		_ = os.WriteFile(filepath.Join(parent, "cgroup.subtree_control"), []byte("+memory"), 0) // it may be enabled already
 	}
 	dir, err := os.MkdirTemp(parent, "user-service-bench-")
 	if err != nil {
@@ -80,7 +80,7 @@ func newMemoryGroup(b *testing.B, parent string, limit int64) *memoryGroup {
 	return &memoryGroup{dir}
 }
 
-// command runs the program within the group from its first instruction.
+// command returns a command that runs the program in the group from its first instruction.
 func (g *memoryGroup) command(program string, args ...string) *exec.Cmd {
 	if g == nil {
 		return exec.Command(program, args...)
@@ -89,8 +89,7 @@ func (g *memoryGroup) command(program string, args ...string) *exec.Cmd {
 	return exec.Command("sh", append([]string{"-c", enter, filepath.Join(g.dir, "cgroup.procs"), program}, args...)...)
 }
 
-// peakMiB returns the most memory that was charged to the group, and how many processes the
-// kernel ended at the limit.
+// peakMiB returns the peak memory of the group, and the number of processes that the kernel killed at the limit.
 func (g *memoryGroup) peakMiB(b *testing.B) (mib float64, killed int) {
 	b.Helper()
 	read := func(names ...string) string {

@@ -13,9 +13,9 @@ import (
 	"user-service/internal/testkit"
 )
 
-// openLoop sends requests at a rate, in requests a second, and waits for no answer before it sends
-// the next: a slow server gets as many requests as a fast one. It returns when all are answered.
-// The time of each counts from when it was due, so that a late request is not measured as a fast one.
+// openLoop sends requests at a rate, in requests a second, without waiting for responses. So a slow server gets as many requests
+// as a fast one. It returns after the last response. Each time counts from when the request was due, so that a delayed request
+// does not seem fast.
 func openLoop(rate float64, during time.Duration, send func(n int) (status int)) answers {
 	all := make(answers, int(math.Round(rate*during.Seconds())))
 	began := time.Now()
@@ -32,7 +32,7 @@ func openLoop(rate float64, during time.Duration, send func(n int) (status int))
 	return all
 }
 
-// answer is the status that a request got, 0 for none, and the time it took.
+// answer is the status of a response, 0 for none, and its time.
 type answer struct {
 	status int
 	took   time.Duration
@@ -40,7 +40,7 @@ type answer struct {
 
 type answers []answer
 
-// times returns the times of the answers with one of the statuses, sorted.
+// times returns the sorted times of the responses with one of the statuses.
 func (a answers) times(statuses ...int) times {
 	var took times
 	for _, one := range a {
@@ -52,7 +52,7 @@ func (a answers) times(statuses ...int) times {
 	return took
 }
 
-// String tells how many answers had each status.
+// String returns the number of responses with each status.
 func (a answers) String() string {
 	counts := make(map[int]int)
 	for _, one := range a {
@@ -69,10 +69,10 @@ func (a answers) String() string {
 	return strings.Join(parts, ", ")
 }
 
-// times are sorted.
+// times is a sorted list.
 type times []time.Duration
 
-// at returns a quantile, and no time at all as the longest.
+// at returns a quantile. Without times, it returns the longest duration.
 func (t times) at(quantile float64) time.Duration {
 	if len(t) == 0 {
 		return answerTime
@@ -84,7 +84,7 @@ func (t times) String() string {
 	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms of %d", milliseconds(t.at(0.5)), milliseconds(t.at(0.99)), len(t))
 }
 
-// until returns how many took at most so long.
+// until returns the number of times that are at most the given one.
 func (t times) until(most time.Duration) int {
 	n, _ := slices.BinarySearch(t, most+1)
 	return n

@@ -18,23 +18,23 @@ const (
 	loginRate  = 4.0 // a second, of all other users together: each logs in 20 times a minute
 )
 
-// session is one of a user, at an address.
+// session is a session of a user at an address.
 type session struct {
 	email, password, address string
 	token                    string
 }
 
-// others are the users who suffer from a flood. Each comes from a network of its own.
+// others are the users who are not part of the flood. Each has a different network.
 type others struct {
 	*replica
 	client *http.Client
 	users  []*session
 }
 
-// usage is how the requests of others went.
+// usage holds the responses to the other users.
 type usage struct{ logins, reads answers }
 
-// use has the users log in and read at steady rates.
+// use makes the users log in and read at steady rates.
 func (o *others) use(during time.Duration) usage {
 	var u usage
 	var kinds sync.WaitGroup
@@ -56,8 +56,7 @@ func (o *others) use(during time.Duration) usage {
 	return u
 }
 
-// register makes accounts and logs them in, each from a network of its own, so that no limit is
-// reached.
+// register creates and logs in accounts, each from a different network, so that they reach no limit.
 func (s *replica) register(b *testing.B, name string, n int) []*session {
 	b.Helper()
 	const atOnce = 2
@@ -82,7 +81,7 @@ func (s *replica) register(b *testing.B, name string, n int) []*session {
 	return users
 }
 
-// open registers and logs in, again and again while the machine is too busy for it.
+// open registers and logs in. It retries while the machine is too busy.
 func (s *replica) open(client *http.Client, a *session) error {
 	post := func(path string) response {
 		r := request{method: http.MethodPost, path: path, address: a.address, body: loginBody(a.email, a.password)}
@@ -93,7 +92,7 @@ func (s *replica) open(client *http.Client, a *session) error {
 		}
 		return got
 	}
-	// A registration that was stored without an answer in time is a conflict when tried again.
+	// A retry of a registration that was stored without a response in time is a conflict.
 	if r := post("/register"); r.status != http.StatusCreated && r.status != http.StatusConflict {
 		return fmt.Errorf("register: %d %s", r.status, r.body)
 	}
@@ -104,7 +103,7 @@ func (s *replica) open(client *http.Client, a *session) error {
 	return nil
 }
 
-// accessToken returns that of a token response, or none.
+// accessToken returns the access token of a token response, or "".
 func accessToken(r response) string {
 	var tokens struct {
 		Access string `json:"access_token"`
@@ -115,7 +114,7 @@ func accessToken(r response) string {
 
 var networks atomic.Int64
 
-// nextNetwork returns an address of an IPv4 /24 that no other account has.
+// nextNetwork returns an address in an IPv4 /24 that no other account uses.
 func nextNetwork() string {
 	n := networks.Add(1)
 	return fmt.Sprintf("10.%d.%d.1", n/256%256, n%256)

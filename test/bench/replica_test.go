@@ -22,17 +22,17 @@ const benchPassword = "seven green kettles sing"
 // benchSecret signs the tokens of the replica.
 var benchSecret = rand.Text() + rand.Text()
 
-// answerTime is how long a client waits. The contract gives a request 2 s.
+// answerTime is the timeout of a client. The contract gives a request 2 s.
 const answerTime = 5 * time.Second
 
-// replica is the program with its defaults, as a process of its own.
+// replica is a process of the program with default settings.
 type replica struct {
 	cmd *exec.Cmd
 	url string
 }
 
-// startReplica starts the program on a database until the benchmark ends. The settings, each
-// NAME=value, replace defaults. With a memory group, both of its processes run in that group.
+// startReplica starts the program on a database until the benchmark ends. The settings, each NAME=value, override defaults. Both
+// processes run in the memory group, if there is one.
 func startReplica(b *testing.B, dsn string, group *memoryGroup, settings ...string) *replica {
 	b.Helper()
 	program, err := buildProgram()
@@ -42,7 +42,7 @@ func startReplica(b *testing.B, dsn string, group *memoryGroup, settings ...stri
 	return startProgram(b, program, dsn, group, settings...)
 }
 
-// startProgram does what startReplica does with another program.
+// startProgram is startReplica for another program.
 func startProgram(b *testing.B, program, dsn string, group *memoryGroup, settings ...string) *replica {
 	b.Helper()
 	broker := broker(b)
@@ -53,7 +53,7 @@ func startProgram(b *testing.B, program, dsn string, group *memoryGroup, setting
 		"RABBITMQ_HOST=" + broker.Host, fmt.Sprint("RABBITMQ_PORT=", broker.Port), "RABBITMQ_USER=" + broker.User,
 		"RABBITMQ_PASS=" + broker.Password, "JWT_SECRET=" + benchSecret,
 	}, settings...)
-	for _, name := range []string{"PASSWORD_HASH_CONCURRENCY", "PASSWORD_HASH_QUEUE", "GOMAXPROCS", "GOGC", "GODEBUG"} { // to try others
+	for _, name := range []string{"PASSWORD_HASH_CONCURRENCY", "PASSWORD_HASH_QUEUE", "GOMAXPROCS", "GOGC", "GODEBUG"} { // to try other values
 		if value := os.Getenv(name); value != "" {
 			s.cmd.Env = append(s.cmd.Env, name+"="+value)
 		}
@@ -72,7 +72,8 @@ func startProgram(b *testing.B, program, dsn string, group *memoryGroup, setting
 	return s
 }
 
-var otherProgram = flag.String("program", "", "`path` of a user-service to measure, such as an older one, in place of the one that is built")
+var otherProgram = flag.String("program", "",
+	"`path` of a user-service to measure, such as an older one, in place of the one that is built")
 
 // buildProgram builds the program once for all benchmarks, and returns its path.
 var buildProgram = sync.OnceValues(func() (string, error) {
@@ -82,13 +83,13 @@ var buildProgram = sync.OnceValues(func() (string, error) {
 	return testkit.Build(buildDir)
 })
 
-// request is one of a client at an address: that in X-Forwarded-For, or 127.0.0.1.
+// request is a request of a client at the address in X-Forwarded-For, or at 127.0.0.1.
 type request struct {
 	method, path, body string
 	token, address     string
 }
 
-// response has status 0 if there was none within answerTime.
+// response has status 0 if there was no response within answerTime.
 type response struct {
 	status int
 	header http.Header
@@ -121,7 +122,7 @@ func (s *replica) call(client *http.Client, r request) response {
 	return response{resp.StatusCode, resp.Header, body.Bytes()}
 }
 
-// newClient keeps connections open for so many requests at once.
+// newClient returns a client that keeps this number of connections open.
 func newClient(connections int) *http.Client {
 	return &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: connections}, Timeout: answerTime}
 }

@@ -8,26 +8,25 @@ import (
 	"time"
 )
 
-// What the contract requires for other users.
+// The requirements of the contract for other users during a flood.
 const (
-	servedAtLeast  = 0.9                   // of logins, at most slowerAtMost times as slow as without the flood
-	slowerAtMost   = 2.0                   // times
-	readsMayTake   = 10 * time.Millisecond // even where that is more than slowerAtMost times
-	serveMiBAtMost = 150.0                 // with bodies of 5,000 connections
+	servedAtLeast  = 0.9                   // Of logins, with at most slowerAtMost times the median without the flood.
+	slowerAtMost   = 2.0                   // Relative to the time without the flood.
+	readsMayTake   = 10 * time.Millisecond // Valid even beyond slowerAtMost.
+	serveMiBAtMost = 150.0                 // With bodies of 5,000 connections.
 )
 
-// result is what a flood did to other users, beside the control.
+// result compares the other users during a flood with the control.
 type result struct {
 	name               string
 	quiet, flooded     usage
 	flood              answers
-	quietMiB, floodMiB float64 // at most, of the process that serves
+	quietMiB, floodMiB float64 // peak of the serving process
 	load               string
 	notes              []string
 }
 
-// inTime returns the part of the logins that were served and took at most slowerAtMost times the
-// median of the control.
+// inTime returns the share of logins that succeeded within slowerAtMost times the median of the control.
 func (r result) inTime(u usage) float64 {
 	most := time.Duration(slowerAtMost * float64(r.quiet.logins.times(http.StatusOK).at(0.5)))
 	return float64(u.logins.times(http.StatusOK).until(most)) / float64(len(u.logins))
@@ -65,7 +64,7 @@ func report(b *testing.B, r result, f flood) {
 func checkLogins(b *testing.B, r result) {
 	b.Helper()
 	part, in, slower := served(r.flooded.logins), r.inTime(r.flooded), ratio(r.flooded.logins, r.quiet.logins)
-	late := in < servedAtLeast && r.inTime(r.quiet) >= servedAtLeast // on a busy machine the control has late ones too
+	late := in < servedAtLeast && r.inTime(r.quiet) >= servedAtLeast // on a busy machine the control has late logins too
 	if part < servedAtLeast || slower > slowerAtMost || late {
 		fail(b, "of other users' logins %.0f %% were served, %.0f %% in time; their median is %.1f times the control's", 100*part, 100*in, slower)
 	}
@@ -82,8 +81,7 @@ func checkReads(b *testing.B, r result) {
 	}
 }
 
-// checkFlood fails if the flood was none: its requests must be answered as those that do their
-// work, or be refused for their number.
+// checkFlood fails if the flood did not work. Each request must succeed or be refused by a quota.
 func checkFlood(b *testing.B, sent answers, done []int) {
 	b.Helper()
 	refused := []int{0, http.StatusTooManyRequests, http.StatusServiceUnavailable}
@@ -92,7 +90,7 @@ func checkFlood(b *testing.B, sent answers, done []int) {
 	}
 }
 
-// fail reports harm.
+// fail reports a broken requirement.
 func fail(b *testing.B, format string, args ...any) {
 	b.Helper()
 	if *reportOnly {
@@ -104,7 +102,7 @@ func fail(b *testing.B, format string, args ...any) {
 
 var results []result
 
-// floodTable is the table of all results.
+// floodTable returns the table of all results.
 func floodTable() string {
 	if len(results) == 0 {
 		return ""

@@ -24,17 +24,16 @@ import (
 )
 
 const (
-	stormLogins   = 64  // at once
-	stormAccounts = 256 // that log in
+	stormLogins   = 64  // concurrent logins
+	stormAccounts = 256 // accounts that log in
 	readRate      = 200 // a second
 	stormTime     = 10 * time.Second
-	hashMiB       = 19.0 // of one argon2id hash by the defaults
+	hashMiB       = 19.0 // of one argon2id hash with the defaults
 )
 
-// BenchmarkReadsInAStormOfLogins measures reads at a steady pace, first alone, then beside clients
-// that log in without a pause, every other one with a wrong password, against the program with its
-// defaults. The contract promises reads that stay fast, memory that is bounded, and that whoever is
-// refused is told when to come back.
+// BenchmarkReadsInAStormOfLogins measures reads at a steady rate, first alone, then while clients log in continuously. Every
+// second login has a wrong password. The program has default settings. The contract promises fast reads, bounded memory, and a
+// Retry-After in each refusal.
 func BenchmarkReadsInAStormOfLogins(b *testing.B) {
 	s := startStorm(b)
 	for b.Loop() {
@@ -53,14 +52,14 @@ func BenchmarkReadsInAStormOfLogins(b *testing.B) {
 	}
 }
 
-// storm is a replica whose accounts log in all at once.
+// storm is a replica whose accounts log in concurrently.
 type storm struct {
 	*replica
 	client *http.Client
 	token  string // of the account that reads
 }
 
-// startStorm starts the program on a database with accounts. So far it has hashed nothing.
+// startStorm starts the program on a database with accounts. It has computed no hash yet.
 func startStorm(b *testing.B) *storm {
 	b.Helper()
 	dsn := postgrestest.URL(b)
@@ -70,7 +69,7 @@ func startStorm(b *testing.B) *storm {
 
 func stormEmail(account int) string { return fmt.Sprintf("user-%d@example.com", account) }
 
-// fill makes the accounts, with hashes by the program's defaults, and logs one in.
+// fill creates the accounts, with hashes by the program's defaults, and logs one in.
 func fill(b *testing.B, db *postgres.DB) (accessToken string) {
 	b.Helper()
 	hasher, err := password.NewHasher(password.Config{
@@ -86,9 +85,12 @@ func fill(b *testing.B, db *postgres.DB) (accessToken string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	users := user.New(user.Config{Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour}, db, hasher, tokens)
-	for n := range stormAccounts + 1 { // the one that reads takes no part in the storm
-		if _, err := users.Create(b.Context(), access.Internal(uuid.Nil), user.Registration{Email: stormEmail(n), Password: benchPassword}, "user"); err != nil {
+	users := user.New(user.Config{
+		Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour,
+	}, db, hasher, tokens)
+	for n := range stormAccounts + 1 { // the account that reads does not log in during the storm
+		registration := user.Registration{Email: stormEmail(n), Password: benchPassword}
+		if _, err := users.Create(b.Context(), access.Internal(uuid.Nil), registration, "user"); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -99,7 +101,7 @@ func fill(b *testing.B, db *postgres.DB) (accessToken string) {
 	return pair.Access
 }
 
-// hashesAtOnce is the PASSWORD_HASH_CONCURRENCY of the program, whose default is one for each CPU.
+// hashesAtOnce returns the program's PASSWORD_HASH_CONCURRENCY. The default is one for each CPU.
 func hashesAtOnce() float64 {
 	if n, err := strconv.Atoi(os.Getenv("PASSWORD_HASH_CONCURRENCY")); err == nil && n > 0 {
 		return float64(n)
@@ -120,9 +122,8 @@ func (s *storm) reads(b *testing.B, during time.Duration) times {
 	return took
 }
 
-// logins logs in from many clients at once until meanwhile returns. They come back at once
-// whatever they are told, as attackers do. It returns how often each
-// status was the answer.
+// logins logs in from many clients concurrently until meanwhile returns. The clients ignore Retry-After, as attackers do. It
+// returns the number of responses with each status.
 func (s *storm) logins(b *testing.B, meanwhile func()) map[int]int {
 	b.Helper()
 	var (

@@ -16,10 +16,10 @@ import (
 
 const (
 	everything = "chaos.everything" // the queue of a consumer of all events
-	mailbox    = "chaos.mailbox"    // that of one that mails tokens
+	mailbox    = "chaos.mailbox"    // the queue of a consumer that mails tokens
 )
 
-// bind declares the exchange as the service does, and the durable queues of its consumers.
+// bind declares the service's exchange and the durable queues of its consumers.
 func (r *rig) bind(channel *amqp.Channel) error {
 	kind := amqp.Table{amqp.QueueTypeArg: amqp.QueueTypeClassic}
 	if len(r.broker.nodes) > 1 {
@@ -55,7 +55,7 @@ type cloudEvent struct {
 	} `json:"data"`
 }
 
-// event reads a message of a queue.
+// event parses a message of a queue.
 func (r *rig) event(body []byte) (history.Event, error) {
 	var e cloudEvent
 	if err := json.Unmarshal(body, &e); err != nil {
@@ -67,16 +67,18 @@ func (r *rig) event(body []byte) (history.Event, error) {
 	}, nil
 }
 
-// last is the type of the message after all events.
+// last is the type of the message that marks the end of all events.
 const last = "chaos.last"
 
-// deliveries takes all events that the consumer's queue has, in the order of their arrival.
+// deliveries consumes all events of the consumer's queue, in the order of their arrival.
 func (r *rig) deliveries() (events []history.Event, err error) {
 	err = r.onBroker(func(channel *amqp.Channel) error {
 		if err := channel.Confirm(false); err != nil {
 			return err
 		}
-		confirmed, err := channel.PublishWithDeferredConfirm("", everything, true, false, amqp.Publishing{Type: last, DeliveryMode: amqp.Persistent})
+		confirmed, err := channel.PublishWithDeferredConfirm("", everything, true, false, amqp.Publishing{
+			Type: last, DeliveryMode: amqp.Persistent,
+		})
 		if err != nil {
 			return err
 		}
@@ -102,7 +104,7 @@ func (r *rig) deliveries() (events []history.Event, err error) {
 	return events, err
 }
 
-// readMail collects the tokens of resets until ctx ends, whatever becomes of the broker.
+// readMail collects reset tokens until ctx ends. It reconnects after each fault of the broker.
 func (r *rig) readMail(ctx context.Context) {
 	for ctx.Err() == nil {
 		_ = r.onBroker(func(channel *amqp.Channel) error {
@@ -125,7 +127,7 @@ func (r *rig) readMail(ctx context.Context) {
 	}
 }
 
-// takeToken returns the newest token that was mailed to a user, once.
+// takeToken returns the newest token that was mailed to a user, and removes all of the user's tokens.
 func (r *rig) takeToken(user string) (token string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -14,11 +14,11 @@ import (
 
 const (
 	warmUp     = 2 * time.Second
-	lastCalm   = history.LockTime + history.RecoveryTime // the locks of vanished clients end in it
-	outboxTime = 30 * time.Second                        // for all events to be published
+	lastCalm   = history.LockTime + history.RecoveryTime // long enough for the locks of vanished clients to end
+	outboxTime = 30 * time.Second                        // the deadline for publishing all events
 )
 
-// TestPromisesHoldUnderFaults runs seeds one after the other: not in parallel, as they measure time.
+// TestPromisesHoldUnderFaults runs seeds sequentially, because they measure time.
 func TestPromisesHoldUnderFaults(t *testing.T) { //nolint:paralleltest // it measures time
 	var total history.Summary
 	for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
@@ -29,7 +29,7 @@ func TestPromisesHoldUnderFaults(t *testing.T) { //nolint:paralleltest // it mea
 	t.Logf("%d seeds: %s", *seedCount, &total)
 }
 
-// runSeed injects the faults of a seed, heals, and checks the history.
+// runSeed injects the faults of a seed, waits for recovery, and checks the history.
 func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
 	t.Helper()
 	topology := topologyOf(seed)
@@ -63,12 +63,13 @@ func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
 	return h
 }
 
-// lastFault has a replica vanish in the middle of transactions that have locked accounts. After the calm, everybody is changed.
+// lastFault makes a replica vanish in the middle of transactions that hold locks on accounts. Later, settle changes every
+// account.
 func lastFault(seed int64) step {
 	return step{fault: replicaVanishes, lasts: time.Second, replica: int(seed % replicaCount), variant: int(1 + 3*(seed%2))}
 }
 
-// settle does what is left to do after the last client has gone: everybody logs in, and all events are published.
+// settle runs after the last client has stopped: each user logs in and is changed, and all events are published.
 func (r *rig) settle(ctx context.Context, people *crowd) {
 	last := r.newClient(clientCount + 1)
 	for _, p := range people.people() {
@@ -92,7 +93,7 @@ func (r *rig) settle(ctx context.Context, people *crowd) {
 	r.checkLeaks(ctx)
 }
 
-// history collects all that is known.
+// history collects the operations, events, faults and rows of the run.
 func (r *rig) history(ctx context.Context) (h history.History, err error) {
 	if h.Deliveries, err = r.deliveries(); err != nil {
 		return h, err
@@ -118,10 +119,10 @@ func (r *rig) shutDown() {
 	}
 }
 
-// maxShown is how many violations of a rule are shown with the history around them.
+// maxShown is how many violations of each rule are printed with the history around them.
 const maxShown = 2
 
-// judge reports what the checks find.
+// judge reports the violations.
 func (r *rig) judge(h history.History, schedule string) {
 	r.t.Helper()
 	var summary history.Summary

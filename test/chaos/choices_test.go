@@ -6,7 +6,8 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// token returns an access token of a person, who logs in for it if need be; empty: that was refused or had no answer.
+// token returns an access token of a person, after a login if necessary. It returns "" if the login was refused or had no
+// response.
 func (c *client) token(p *person) string {
 	if now := p.look(); now.tokens.Access != "" {
 		return now.tokens.Access
@@ -15,7 +16,7 @@ func (c *client) token(p *person) string {
 	return p.look().tokens.Access
 }
 
-// as sends a request of a person. After a 401 the person has to log in anew.
+// as sends a request with a person's token. After a 401 the person must log in again.
 func (c *client) as(p *person, o history.Op, r call) history.Op {
 	before := p.look().tokens
 	if r.token = c.token(p); r.token == "" {
@@ -29,7 +30,7 @@ func (c *client) as(p *person, o history.Op, r call) history.Op {
 	return o
 }
 
-// asAdmin sends a request of the administrator.
+// asAdmin sends a request as the administrator.
 func (c *client) asAdmin(p *person, o history.Op, r call) history.Op {
 	r.token = c.r.adminToken
 	o, _ = c.send(o, r)
@@ -51,7 +52,7 @@ func (c *client) login(p *person) {
 }
 
 func read(body []byte) (t tokens) {
-	_ = json.Unmarshal(body, &t) // an answer that is not JSON gives no tokens
+	_ = json.Unmarshal(body, &t) // a response that is not JSON has no tokens
 	return t
 }
 
@@ -79,7 +80,7 @@ func (c *client) read(p *person) {
 	c.as(p, op(history.Read, p, history.Want{}), call{method: "GET", path: "/users/" + p.id, hangUp: c.hangUp()})
 }
 
-// patch changes the name, at times from a given version only.
+// patch changes the name, in one of four requests only for a given version.
 func (c *client) patch(p *person) {
 	want := history.Want{Name: c.newName()}
 	if c.rng.IntN(4) == 0 {
@@ -105,7 +106,7 @@ func (c *client) setRoles(p *person) {
 	})
 }
 
-// setStatus disables a person, or makes one who was disabled active again.
+// setStatus disables a person, or activates a disabled one.
 func (c *client) setStatus(p *person) {
 	want := history.Want{Status: "disabled"}
 	if p.look().disabled || c.rng.IntN(2) == 0 {
@@ -134,7 +135,7 @@ func (c *client) changePassword(p *person) {
 		p.use(now.tokens, read(body))
 	case o.Status == 401:
 		p.use(now.tokens, tokens{})
-	case o.Status == 403: // the current one is another
+	case o.Status == 403: // the current password is a different one
 		p.doubt(now.password)
 	}
 }
@@ -151,7 +152,7 @@ func (c *client) sendReset(p *person) {
 	})
 }
 
-// confirmReset sets a new password by a token that was mailed, if there is one.
+// confirmReset sets a new password with a mailed token. Without a token it calls patch.
 func (c *client) confirmReset(p *person) {
 	token, ok := c.r.takeToken(p.id)
 	if !ok {
@@ -188,7 +189,7 @@ func (c *client) logout(p *person) {
 	}
 }
 
-// erase erases a person of the client's own; one whom two clients drive stays.
+// erase erases a person whom only this client uses. It does nothing to a shared person.
 func (c *client) erase(p *person) {
 	if p == c.shared {
 		return

@@ -15,12 +15,12 @@ import (
 
 const (
 	clientCount = 10
-	ownPeople   = 3 // of each client
+	ownPeople   = 3 // for each client
 	thinkTime   = 60 * time.Millisecond
-	hangUps     = 30 // one in so many requests
+	hangUps     = 30 // one in 30 requests
 )
 
-// client makes one request after another, of its own choice by its seed. Two clients drive one of their people together.
+// client sends one request after another, chosen by its seed. Two clients share one of their people.
 type client struct {
 	r      *rig
 	number int
@@ -38,7 +38,7 @@ type crowd struct {
 	leave   context.CancelFunc
 }
 
-// newCrowd makes the clients, and the people that two of them share.
+// newCrowd creates the clients and the people that two clients share.
 func (r *rig) newCrowd() *crowd {
 	c := &crowd{}
 	for n := range clientCount {
@@ -58,7 +58,7 @@ func (r *rig) newClient(number int) *client {
 	}
 }
 
-// start has all clients work until stop.
+// start runs all clients until stop.
 func (c *crowd) start(ctx context.Context) {
 	ctx, c.leave = context.WithCancel(ctx)
 	for _, one := range c.clients {
@@ -70,7 +70,7 @@ func (c *crowd) start(ctx context.Context) {
 	}
 }
 
-// stop waits for the last answers, and closes all connections.
+// stop waits for the last responses and closes all connections.
 func (c *crowd) stop() {
 	c.leave()
 	c.work.Wait()
@@ -91,8 +91,8 @@ func (c *crowd) people() (all []*person) {
 	return all
 }
 
-// replica chooses where the next request goes: mostly to one replica, at times to the other one. With a load balancer it goes
-// to one that is ready, if there is one.
+// replica chooses the replica for the next request, mostly the same one. With a load balancer it chooses a ready replica, if
+// there is one.
 func (c *client) replica() int {
 	n := c.number % replicaCount
 	if c.rng.IntN(5) == 0 {
@@ -106,7 +106,7 @@ func (c *client) replica() int {
 	return n
 }
 
-// step makes one choice.
+// step runs one chosen operation.
 func (c *client) step() {
 	c.own = slices.DeleteFunc(c.own, (*person).isGone)
 	if len(c.own) < ownPeople {
@@ -126,7 +126,7 @@ func (c *client) step() {
 	}
 }
 
-// choices are what a client does with a person, and how often.
+// choices are the operations of a client, with their weights.
 var choices = []struct {
 	weight int
 	do     func(*client, *person)
@@ -154,7 +154,7 @@ var totalWeight = func() (sum int) {
 	return sum
 }()
 
-// hangUp returns when the client disconnects in the middle of its next request; mostly never.
+// hangUp returns the time until the client disconnects during its next request. It is 0 for most requests.
 func (c *client) hangUp() time.Duration {
 	if c.rng.IntN(hangUps) > 0 {
 		return 0
@@ -162,7 +162,7 @@ func (c *client) hangUp() time.Duration {
 	return between(c.rng, time.Millisecond, 15*time.Millisecond)
 }
 
-// register makes a person. One whose registration was not answered is left alone.
+// register registers a person. If the registration has no response, the client does not use that person again.
 func (c *client) register() *person {
 	c.made++
 	p := &person{email: fmt.Sprintf("person-%d-%d@example.com", c.number, c.made), passwords: []string{c.newPassword()}}
@@ -179,7 +179,7 @@ func (c *client) register() *person {
 	return p
 }
 
-// newName returns a name that no other request asks for.
+// newName returns a name that no other request uses.
 func (c *client) newName() string {
 	c.made++
 	return c.lastName()
@@ -192,7 +192,7 @@ func (c *client) newPassword() string {
 	return fmt.Sprintf("seven green kettles %d sing %d", c.made, c.number)
 }
 
-// op begins an operation about a person.
+// op creates an operation on a person.
 func op(kind history.Kind, p *person, want history.Want) history.Op {
 	return history.Op{Kind: kind, User: p.id, Email: p.email, Want: want}
 }

@@ -16,10 +16,10 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// sampleTime is how often the outbox is looked at.
+// sampleTime is the interval between reads of the outbox.
 const sampleTime = 250 * time.Millisecond
 
-// sample notes what waits in the outbox until ctx ends. A look that fails, such as one that a lock stops, notes nothing.
+// sample records the content of the outbox until ctx ends. A failed read, such as one that waits for a lock, records nothing.
 func (r *rig) sample(ctx context.Context) {
 	for testkit.Pause(ctx, sampleTime) {
 		looking, cancel := context.WithTimeout(ctx, sampleTime)
@@ -46,10 +46,10 @@ func (r *rig) sample(ctx context.Context) {
 
 const (
 	tick    = 20 * time.Millisecond
-	tooLate = 300 * time.Millisecond // what is so late tells of a machine that is too busy to measure
+	tooLate = 300 * time.Millisecond // a longer delay shows that the machine is too busy to measure
 )
 
-// watchMachine notes when the machine gives the test no time until ctx ends.
+// watchMachine records, until ctx ends, when the machine gives the test no CPU time.
 func (r *rig) watchMachine(ctx context.Context) {
 	for {
 		before := r.now()
@@ -60,7 +60,7 @@ func (r *rig) watchMachine(ctx context.Context) {
 	}
 }
 
-// watchDisk notes when the machine takes long to write, as each commit does, until ctx ends.
+// watchDisk records, until ctx ends, when a write to the disk is slow, because each commit writes too.
 func (r *rig) watchDisk(ctx context.Context) {
 	f, err := os.CreateTemp("", "user-service-chaos-disk-")
 	if err != nil {
@@ -83,7 +83,7 @@ func (r *rig) watchDisk(ctx context.Context) {
 	}
 }
 
-// noteBusy notes what was late.
+// noteBusy records a delay as a fault of the machine.
 func (r *rig) noteBusy(since, late time.Duration, what string) {
 	if late > tooLate {
 		f := history.Fault{
@@ -94,7 +94,7 @@ func (r *rig) noteBusy(since, late time.Duration, what string) {
 	}
 }
 
-// final reads what the database holds.
+// final reads the state of the database.
 func (r *rig) final(ctx context.Context) (f history.Final, err error) {
 	err = r.admin(ctx, func(conn *pgx.Conn) (err error) {
 		if f.Users, err = query(ctx, conn, `
@@ -136,7 +136,7 @@ func query[T any](ctx context.Context, conn *pgx.Conn, sql string, read func(pgx
 	return pgx.CollectRows(rows, read)
 }
 
-// waiting returns how many events are in the outbox; -1 if that can't be told.
+// waiting returns the number of events in the outbox, or -1 after an error.
 func (r *rig) waiting(ctx context.Context) (n int) {
 	if r.sqlValue(ctx, `SELECT count(*) FROM outbox`, &n) != nil {
 		return -1
@@ -144,7 +144,7 @@ func (r *rig) waiting(ctx context.Context) (n int) {
 	return n
 }
 
-// The most that an idle replica has: without clients it has some for its pool, its broker, its hashing process and its ports.
+// An idle replica has at most this number: its pool, its broker, its hashing process and its ports need some.
 const (
 	idleGoroutines  = 45
 	idleDescriptors = 45
@@ -169,14 +169,14 @@ func (r *rig) checkLeaks(ctx context.Context) {
 	}
 }
 
-// goroutines returns how many the replica's metrics show, 0 if there is no answer.
+// goroutines returns the number in the replica's metrics, or 0 without a response.
 func (s *service) goroutines() int {
 	resp, err := probes.Get(s.metrics + "/metrics")
 	if err != nil {
 		return 0
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, _ := io.ReadAll(resp.Body) // what is cut off shows no figure
+	body, _ := io.ReadAll(resp.Body) // a truncated response has no figure
 	n := 0
 	if found := goroutines.FindSubmatch(body); found != nil {
 		n, _ = strconv.Atoi(string(found[1]))
@@ -184,7 +184,7 @@ func (s *service) goroutines() int {
 	return n
 }
 
-// descriptors returns how many the process has open.
+// descriptors returns the number of open descriptors of the process.
 func (s *service) descriptors() int {
 	entries, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", s.cmd.Process.Pid))
 	if err != nil {
@@ -193,7 +193,7 @@ func (s *service) descriptors() int {
 	return len(entries)
 }
 
-// makeAdmin makes the administrator by the command line, and the roles that clients give.
+// makeAdmin creates the administrator with the command line, and the roles that clients assign.
 func (r *rig) makeAdmin() {
 	r.t.Helper()
 	const email, password = "admin@example.com", "seven green kettles sing"

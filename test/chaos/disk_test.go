@@ -9,16 +9,16 @@ import (
 	"testing"
 )
 
-// diskSize is more than the outbox needs, and little enough to be filled at once.
+// diskSize is larger than the outbox and small enough to be filled quickly.
 const diskSize = "16m"
 
-// disk is a small file system that holds the outbox alone. Where none can be mounted, it is never full.
+// disk is a small file system that holds only the outbox. If the test can't mount one, fill does nothing.
 type disk struct {
 	dir     string
 	mounted bool
 }
 
-// newDisk moves the outbox to a file system of its own.
+// newDisk moves the outbox to a separate file system.
 func newDisk(t *testing.T, r *rig) *disk {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "user-service-disk-")
@@ -53,7 +53,7 @@ func newDisk(t *testing.T, r *rig) *disk {
 	return d
 }
 
-// fill leaves no room, and returns how many bytes there were.
+// fill fills the file system and returns the number of bytes written.
 func (d *disk) fill() (filled int64, err error) {
 	if !d.mounted {
 		return 0, nil
@@ -71,7 +71,7 @@ func (d *disk) fill() (filled int64, err error) {
 	return filled, nil
 }
 
-// empty gives the room back.
+// empty frees the space again.
 func (d *disk) empty() error {
 	if !d.mounted {
 		return nil

@@ -11,8 +11,8 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// TestTakingReplicasDownRefusesNoRequest ends replicas in order, first one of two behind a load balancer, then the only one again
-// and again. No fault explains a lost answer or a duplicate, but that nobody is there after the end of the last one.
+// TestTakingReplicasDownRefusesNoRequest terminates replicas: first one of two behind a load balancer, then the only one, several
+// times. The only expected fault is that no replica runs after the last one has ended.
 func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
 	r := newRig(t, 0, topology{plain, single}, program)
 	background, stop := context.WithCancel(t.Context())
@@ -58,7 +58,7 @@ func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltes
 	r.judge(h, "")
 }
 
-// takeDown ends a replica as an orchestrator does. Readiness tells of it long before the replica takes no more requests.
+// takeDown terminates a replica as an orchestrator does. Readiness fails well before the replica stops accepting requests.
 func (r *rig) takeDown(ctx context.Context, replica int) {
 	r.t.Helper()
 	begun := time.Now()
@@ -89,7 +89,7 @@ func (r *rig) balancesTo(replica int) bool {
 	return r.ready != nil && r.ready[replica]
 }
 
-// balance has clients send requests to replicas that are ready, as a load balancer does, until ctx ends.
+// balance sends the clients' requests to ready replicas, as a load balancer does, until ctx ends.
 func (r *rig) balance(ctx context.Context) {
 	for {
 		var ready [replicaCount]bool

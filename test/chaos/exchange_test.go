@@ -19,9 +19,9 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestAnExchangeThatIsThereIsUsed publishes to an exchange that the operator has declared: with other arguments than the service would
-// give it, and as a user who may only write. Where there is none, such a user connects once the operator has declared it.
-func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it has a broker of its own beside those of the schedules
+// TestAnExchangeThatIsThereIsUsed publishes to an exchange that the operator has declared with other arguments. The user has only
+// the permission to write. Without an exchange, such a user connects as soon as the operator declares one.
+func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to those of the schedules
 	b := &exchanges{t: t, broker: newBroker(t, 1)}
 	if err := b.up(); err != nil {
 		t.Fatal(err)
@@ -98,7 +98,7 @@ func (b *exchanges) mustPublish(p *rabbitmq.Publisher) {
 	}
 }
 
-// declare makes the exchange as an operator does.
+// declare declares the exchange as an operator does.
 func (b *exchanges) declare(vhost string, args amqp.Table) {
 	b.t.Helper()
 	b.onExchange(vhost, func(channel *amqp.Channel) error {
@@ -122,7 +122,7 @@ func (b *exchanges) onExchange(vhost string, do func(*amqp.Channel) error) {
 	}
 }
 
-// documentedCommands returns what docs/operations.md has the operator of a broker run.
+// documentedCommands returns the commands of docs/operations.md for the operator of a broker.
 func documentedCommands(t *testing.T) (commands [][]string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operations.md")

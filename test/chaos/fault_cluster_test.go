@@ -11,7 +11,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// clusterFaults are those of a RabbitMQ of several nodes.
+// clusterFaults are the faults of a RabbitMQ cluster.
 var clusterFaults = []fault{
 	{
 		kind: "leader of the queue moved", lane: rabbitMQ, only: cluster, least: 0, most: time.Second,
@@ -45,7 +45,7 @@ var clusterFaults = []fault{
 			return errors.Join(err, added)
 		},
 	}, {
-		// The node sees no majority: it pauses, and comes back when it sees the others again.
+		// The node is in a minority: it pauses, and continues when it reaches the others again.
 		kind: "a node of RabbitMQ cut off", lane: rabbitMQ, only: cluster, least: time.Second, most: 5 * time.Second,
 		means: history.Fault{Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
@@ -58,7 +58,7 @@ var clusterFaults = []fault{
 	},
 }
 
-// moveLeader makes another member the leader of the consumer's queue, and tells which.
+// moveLeader makes another member the leader of the consumer's queue, and returns its name.
 func (b *broker) moveLeader(ctx context.Context, variant int) (string, error) {
 	return b.nodes[0].control(ctx, "rabbitmqctl", "eval", fmt.Sprintf(`%s
 		Others = lists:sort([node()|nodes()]) -- [Leader],
@@ -67,7 +67,7 @@ func (b *broker) moveLeader(ctx context.Context, variant int) (string, error) {
 		Next.`, findLeader, variant))
 }
 
-// leader returns the node that leads the consumer's queue.
+// leader returns the leader of the consumer's queue.
 func (b *broker) leader(ctx context.Context) (string, error) {
 	name, err := b.nodes[0].control(ctx, "rabbitmqctl", "eval", findLeader+` Leader.`)
 	return strings.Trim(name, `'`), err
@@ -78,8 +78,8 @@ const findLeader = `
 	{Name, _} = amqqueue:get_pid(Queue),
 	{ok, _, {_, Leader}} = ra:members({Name, node()}),`
 
-// setCookie has a node trust the others by a cookie. By one that they do not have, its connections to them end, and no new one
-// is possible from either side.
+// setCookie sets the cookie of a node. With a different cookie than the others, its connections to them end, and neither side can
+// open a new one.
 func (b *broker) setCookie(ctx context.Context, node *brokerNode, cookie string) error {
 	var others []string
 	for _, other := range b.nodes {
@@ -93,8 +93,8 @@ func (b *broker) setCookie(ctx context.Context, node *brokerNode, cookie string)
 	return err
 }
 
-// followBroker has the replicas reach nodes that take connections, as a Service of Kubernetes does, until ctx ends. Each has
-// another node that it prefers.
+// followBroker redirects the replicas to nodes that accept connections, as a Kubernetes Service does, until ctx ends. Each
+// replica prefers a different node.
 func (r *rig) followBroker(ctx context.Context) {
 	nodes := r.broker.nodes
 	for len(nodes) > 1 && testkit.Pause(ctx, 200*time.Millisecond) {

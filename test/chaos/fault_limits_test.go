@@ -16,10 +16,10 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// limitFaults take from a replica what its machine gives it.
+// limitFaults reduce the resources of a replica.
 var limitFaults = []fault{
 	{
-		// As the kernel does when the hashes need more memory than there is.
+		// The kernel does this when the hashes need more memory than is available.
 		kind: "hashing process killed", lane: replicas, least: 0, most: time.Second, local: true,
 		means: history.Fault{Database: true},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
@@ -39,7 +39,7 @@ var limitFaults = []fault{
 			return nil
 		},
 	}, {
-		// Neither a client nor a server gets a new connection.
+		// Neither clients nor servers get a new connection.
 		kind: "no descriptor is free", lane: replicas, least: 200 * time.Millisecond, most: 1200 * time.Millisecond, local: true,
 		means: history.Fault{Database: true, Connections: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
@@ -57,7 +57,7 @@ var limitFaults = []fault{
 	},
 }
 
-// limitDescriptors changes how many descriptors the process may have.
+// limitDescriptors sets the limit of open descriptors of the process.
 func (s *service) limitDescriptors(ctx context.Context, n uint64) error {
 	pid := strconv.Itoa(s.cmd.Process.Pid)
 	if out, err := exec.CommandContext(ctx, "prlimit", "--pid", pid, fmt.Sprintf("--nofile=%d:", n)).CombinedOutput(); err != nil {
@@ -66,7 +66,7 @@ func (s *service) limitDescriptors(ctx context.Context, n uint64) error {
 	return nil
 }
 
-// children returns the processes that the replica has started.
+// children returns the child processes of the replica.
 func (s *service) children() (pids []int, err error) {
 	files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
 	if err != nil {

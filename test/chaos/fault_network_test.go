@@ -58,13 +58,13 @@ var networkFaults = []fault{
 	},
 }
 
-// way is the network from a replica to a server.
+// way selects the network between a replica and a server.
 type way func(r *rig, replica int) *faultproxy.Proxy
 
 func toPostgres(r *rig, replica int) *faultproxy.Proxy { return r.toPostgres[replica] }
 func toRabbit(r *rig, replica int) *faultproxy.Proxy   { return r.toRabbit[replica] }
 
-// cut resets the connections of now, and some of the new ones for a moment.
+// cut resets the open connections, and new ones for a short time.
 func cut(to way) func(context.Context, *rig, step, *history.Fault) error {
 	return func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 		proxy := to(r, s.replica)
@@ -76,7 +76,7 @@ func cut(to way) func(context.Context, *rig, step, *history.Fault) error {
 	}
 }
 
-// stall passes nothing for a while, and then all that has waited.
+// stall holds back all bytes for a while, and then passes them on.
 func stall(to way) func(context.Context, *rig, step, *history.Fault) error {
 	return func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 		proxy := to(r, s.replica)
@@ -91,7 +91,7 @@ func stall(to way) func(context.Context, *rig, step, *history.Fault) error {
 // stateTime is how long a fault waits for a session in its state.
 const stateTime = time.Second
 
-// awaitState waits until a session of a replica is in a state that the variant chooses, else in any transaction, and returns
+// awaitState waits until a session of a replica is in the state that the variant selects, or else in any transaction. It returns
 // the state.
 func (r *rig) awaitState(ctx context.Context, replica, variant int) string {
 	chosen := [...]string{

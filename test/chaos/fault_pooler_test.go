@@ -16,7 +16,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// pooler is a PgBouncer that ends at times, by a fault or by itself.
+// pooler is a PgBouncer that ends by a fault or crashes.
 type pooler struct {
 	*postgrestest.Pooler
 
@@ -30,7 +30,7 @@ func newPooler(t *testing.T, database string) *pooler {
 	return p
 }
 
-// restart ends the process, and starts it again after a while.
+// restart ends the process and starts it again after a while.
 func (p *pooler) restart(ctx context.Context, after time.Duration) error {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
@@ -39,14 +39,14 @@ func (p *pooler) restart(ctx context.Context, after time.Duration) error {
 	return p.Start()
 }
 
-// revive starts a process again that has ended by itself.
+// revive starts the process again after a crash.
 func (p *pooler) revive() (revived bool, err error) {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
 	return p.Revive()
 }
 
-// do runs a command of PgBouncer's console.
+// do runs a command on PgBouncer's console.
 func (p *pooler) do(ctx context.Context, command string) error {
 	url := fmt.Sprintf("postgres://app@%s/pgbouncer?sslmode=disable&default_query_exec_mode=simple_protocol", p.Addr)
 	return connected(ctx, url, func(conn *pgx.Conn) error {
@@ -57,7 +57,7 @@ func (p *pooler) do(ctx context.Context, command string) error {
 	})
 }
 
-// poolerReplica is the replica that PgBouncer stands before.
+// poolerReplica is the replica that connects through PgBouncer.
 const poolerReplica = 1
 
 // poolerFaults are faults of PgBouncer.
@@ -76,7 +76,7 @@ var poolerFaults = []fault{
 			pausing, cancel := context.WithTimeout(ctx, s.lasts)
 			defer cancel()
 			var refused *pgconn.PgError
-			err := r.pooler.do(pausing, "PAUSE") // ends when the last transaction does, or not at all
+			err := r.pooler.do(pausing, "PAUSE") // returns when the last transaction ends, or never
 			<-pausing.Done()
 			if !errors.As(err, &refused) {
 				err = nil
@@ -93,8 +93,8 @@ var poolerFaults = []fault{
 	},
 }
 
-// reconnectPooler has PgBouncer open new connections to the server, as its operators do after a failover. It waits for one that
-// another fault has ended.
+// reconnectPooler makes PgBouncer open new connections to the server, as its operators do after a failover. It waits until
+// PgBouncer runs.
 func (r *rig) reconnectPooler(ctx context.Context) (err error) {
 	if r.pooler == nil {
 		return nil
@@ -106,7 +106,7 @@ func (r *rig) reconnectPooler(ctx context.Context) (err error) {
 	return err
 }
 
-// resumePooler has PgBouncer go on. One that has been started again since was not paused, and says so.
+// resumePooler resumes PgBouncer. After a restart PgBouncer is not paused and returns an error, which is ignored.
 func (r *rig) resumePooler(ctx context.Context) (err error) {
 	var said *pgconn.PgError
 	testkit.Await(ctx, testkit.Timeout, func() bool {
@@ -119,8 +119,8 @@ func (r *rig) resumePooler(ctx context.Context) (err error) {
 	return err
 }
 
-// keepPooler starts PgBouncer again when it ends by itself, as its operators do, and notes that until ctx ends. Version 1.18
-// ends with "bad client state" when a client breaks off at a moment that it does not expect.
+// keepPooler restarts PgBouncer after a crash, as its operators do, and records the fault, until ctx ends. Version 1.18 crashes
+// with "bad client state" when a client disconnects at an unexpected moment.
 func (r *rig) keepPooler(ctx context.Context) {
 	for r.pooler != nil {
 		f := history.Fault{Kind: "PgBouncer ended by itself", Replica: poolerReplica, Database: true, Cuts: 1, Start: r.now()}

@@ -65,7 +65,7 @@ var postgresFaults = []fault{
 		},
 	},
 	{
-		// As when a standby is promoted whose clock is another, or when a time server corrects the clock.
+		// This also happens when a standby with a different clock is promoted, or when a time server corrects the clock.
 		kind: "clock of PostgreSQL set", lane: postgreSQL, least: 0, most: 3 * time.Second,
 		means: history.Fault{Clock: true},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
@@ -87,7 +87,7 @@ var postgresFaults = []fault{
 	},
 }
 
-// restartOfPostgreSQL is a fault that ends the server in a way, and starts it again.
+// restartOfPostgreSQL returns a fault that ends the server and starts it again.
 func restartOfPostgreSQL(kind string, end func(database) error) fault {
 	return fault{
 		kind: kind, lane: postgreSQL, least: 0, most: time.Second,
@@ -102,10 +102,10 @@ func restartOfPostgreSQL(kind string, end func(database) error) fault {
 	}
 }
 
-// mayWrite makes a session that began read-only a writable one.
+// mayWrite makes a session writable that began read-only.
 const mayWrite = `SET default_transaction_read_only = off`
 
-// setClock gives the service's role a clock that can be set: its schema comes before that of the system.
+// setClock gives the service's role an adjustable clock: its schema precedes the system's in the search path.
 const setClock = `
 	CREATE SCHEMA clock;
 	CREATE TABLE clock.offsets (wrong interval NOT NULL);
@@ -121,7 +121,7 @@ const setClock = `
 // terminateSessions ends all sessions of the service.
 const terminateSessions = `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'`
 
-// lockTable locks a table that the variant chooses, as a migration or CREATE INDEX does.
+// lockTable locks the table that the variant selects, as a migration or CREATE INDEX does.
 func (r *rig) lockTable(ctx context.Context, s step, f *history.Fault) error {
 	tables, modes := []string{"users", "sessions", "outbox", "audit_events", "credentials", "roles"}, []string{"ACCESS EXCLUSIVE", "SHARE"}
 	table, mode := tables[s.variant%len(tables)], modes[s.variant/len(tables)%len(modes)]

@@ -88,10 +88,10 @@ var rabbitFaults = []fault{
 	},
 }
 
-// maxRefusals is how often an event may be refused before it is parked.
+// maxRefusals is the number of refusals after which an event is parked.
 const maxRefusals = 20
 
-// restartOfRabbitMQ is a fault that ends the broker in a way, and starts it again.
+// restartOfRabbitMQ returns a fault that ends the broker and starts it again.
 func restartOfRabbitMQ(kind string, end func(*brokerNode) error) fault {
 	return fault{
 		kind: kind, lane: rabbitMQ, least: 0, most: time.Second,
@@ -123,7 +123,7 @@ func (r *rig) withQueue(ctx context.Context, lasts time.Duration, name string, a
 	}))
 }
 
-// onBroker uses a connection of its own, to the first node that takes one.
+// onBroker opens a new connection, to the first node that accepts one.
 func (r *rig) onBroker(use func(*amqp.Channel) error) error {
 	var conn *amqp.Connection
 	var err error

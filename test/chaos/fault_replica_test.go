@@ -36,7 +36,7 @@ var replicaFaults = []fault{
 	replicaVanishes,
 }
 
-// replicaVanishes is the end of a replica that the servers do not see: neither that of its clients nor that of their transactions.
+// replicaVanishes ends a replica without the servers noticing: its connections and transactions stay open.
 var replicaVanishes = fault{
 	kind: "replica vanishes", lane: replicas, least: 100 * time.Millisecond, most: time.Second, local: true,
 	means: history.Fault{Database: true, Connections: true, Locks: true, Cuts: 1},
@@ -55,7 +55,7 @@ var replicaVanishes = fault{
 	},
 }
 
-// terminate ends a replica by SIGTERM, and returns how long it took. A shutdown that takes too long is an error of the test.
+// terminate sends SIGTERM to a replica and returns how long the shutdown was. A slow shutdown fails the test.
 func (r *rig) terminate(replica int) (time.Duration, error) {
 	begun := time.Now()
 	if err := r.replicas[replica].terminate(); err != nil {

@@ -12,7 +12,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// secretFaults change secrets by their files.
+// secretFaults change the files of secrets.
 var secretFaults = []fault{{
 	kind: "secrets rotated", lane: rotatedSecrets, least: 0, most: 0,
 	means: history.Fault{Secrets: true},
@@ -22,20 +22,20 @@ var secretFaults = []fault{{
 	},
 }}
 
-// rotationTime is how long replicas may take to read the files again, and some time for what they have signed meanwhile.
+// rotationTime covers reading the files again, and the lifetime of what the replicas sign in the meantime.
 const rotationTime = 20 * time.Second
 
-// secretFiles are what the replicas read their secrets from.
+// secretFiles are the files from which the replicas read their secrets.
 type secretFiles struct {
 	dir     string
-	keys    []string // of tokens: the next one, which is accepted, the one in force, and those before it
+	keys    []string // token keys: the next one, which is accepted, the current one, and older ones
 	urls    [replicaCount]string
 	turn    int
 	rotated time.Time
 }
 
-// rotate makes the next key the one in force and accepts a new one as well, and changes the URLs of the database. Nothing
-// changes while replicas may not have read the files since the last time.
+// rotate makes the next key the current one, accepts a new next key, and changes the URLs of the database. It does nothing until
+// all replicas have read the files of the previous rotation.
 func (s *secretFiles) rotate() error {
 	if time.Since(s.rotated) < rotationTime {
 		return nil
@@ -45,7 +45,7 @@ func (s *secretFiles) rotate() error {
 	return s.write()
 }
 
-// write writes the files, each at once.
+// write replaces each file atomically.
 func (s *secretFiles) write() error {
 	files := map[string]string{"key": s.keys[1], "accepted": s.keys[0]}
 	if older := s.keys[2:]; len(older) > 0 {

@@ -9,22 +9,23 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// fault is one that a schedule may have.
+// fault is an entry of the list from which schedules are made.
 type fault struct {
 	kind        string
 	lane        lane
-	only        feature // of the topologies that have such a fault; empty: of all
+	only        feature // the topologies that have this fault; empty: all
 	least, most time.Duration
-	local       bool          // it meets one replica
-	means       history.Fault // what it explains
-	// inject does it and heals it. It may set the details, and a later start.
+	local       bool          // affects one replica
+	means       history.Fault // what the fault explains
+	// inject causes the fault and ends it. It may set the details and a later start.
 	inject func(ctx context.Context, r *rig, s step, f *history.Fault) error
 }
 
-// faults are all that there are.
-var faults = slices.Concat(replicaFaults, limitFaults, networkFaults, postgresFaults, rabbitFaults, clusterFaults, poolerFaults, standbyFaults, secretFaults)
+// faults are all faults.
+var faults = slices.Concat(replicaFaults, limitFaults, networkFaults, postgresFaults, rabbitFaults,
+	clusterFaults, poolerFaults, standbyFaults, secretFaults)
 
-// run injects the faults of an epoch and waits until they are healed and for the calm after them.
+// run injects the faults of an epoch. It waits until they have ended, and then for the calm.
 func (r *rig) run(ctx context.Context, e epoch) {
 	done := make(chan struct{})
 	for _, s := range e.steps {
@@ -41,8 +42,8 @@ func (r *rig) run(ctx context.Context, e epoch) {
 	testkit.Pause(ctx, e.calm)
 }
 
-// inject carries a fault out, and notes from when to when it lasted: it ends when a new connection of each replica that meets
-// it works, and may write.
+// inject runs a fault and records its start and end. The end is when a new connection of each affected replica works and may
+// write.
 func (r *rig) inject(ctx context.Context, s step) {
 	f := s.fault.means
 	f.Kind, f.Replica = s.fault.kind, history.Everywhere
@@ -64,13 +65,13 @@ func (r *rig) inject(ctx context.Context, s step) {
 	r.t.Logf("seed %d  %s", r.seed, f)
 }
 
-// noted is where the log of faults has one that goes on.
+// noted is the position of a running fault in the log.
 type noted struct {
 	index int
 	start time.Duration
 }
 
-// begin notes a fault that goes on.
+// begin records the start of a fault.
 func (r *rig) begin(f history.Fault) noted {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -79,7 +80,7 @@ func (r *rig) begin(f history.Fault) noted {
 	return noted{len(r.faults) - 1, f.Start}
 }
 
-// end notes that a fault is healed.
+// end records the end of a fault.
 func (r *rig) end(n noted, f history.Fault) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

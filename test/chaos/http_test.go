@@ -18,7 +18,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// hangTime is when a client gives up on an answer that should have come long ago.
+// hangTime is the timeout of a client, longer than the longest allowed response.
 const hangTime = 5 * time.Second
 
 // call is a request to the API.
@@ -27,10 +27,10 @@ type call struct {
 	body         any
 	token        string
 	ifMatch      int           // the version; 0: none
-	hangUp       time.Duration // when the client disconnects; 0: never
+	hangUp       time.Duration // the time until the client disconnects; 0: never
 }
 
-// send sends a request as an operation, and notes what came of it. Its body is nil unless it was carried out.
+// send sends a request as an operation and records the result. The returned body is nil unless the operation succeeded.
 func (c *client) send(o history.Op, r call) (history.Op, []byte) {
 	o.ID, o.Client, o.Replica, o.Start = c.r.nextOp(), c.number, c.replica(), c.r.now()
 	ctx, cancel := context.WithTimeout(context.Background(), hangTime)
@@ -50,7 +50,7 @@ func (c *client) send(o history.Op, r call) (history.Op, []byte) {
 		o.Status, o.Problem, o.Outcome = status, string(body), history.Refused
 	default:
 		o.Status, o.Outcome = status, history.Accepted
-		o = tell(o, body)
+		o = readResponse(o, body)
 	}
 	c.r.note(o)
 	if o.Outcome != history.Accepted {
@@ -62,7 +62,7 @@ func (c *client) send(o history.Op, r call) (history.Op, []byte) {
 func (c *client) roundTrip(ctx context.Context, o history.Op, r call) (status int, header http.Header, body []byte, err error) {
 	var raw []byte
 	if r.body != nil {
-		raw, _ = json.Marshal(r.body) // of our own making
+		raw, _ = json.Marshal(r.body) // never fails: the test creates the body
 	}
 	req, err := http.NewRequestWithContext(ctx, r.method, c.r.replicas[o.Replica].url+r.path, bytes.NewReader(raw))
 	if err != nil {
@@ -88,8 +88,8 @@ func (c *client) roundTrip(ctx context.Context, o history.Op, r call) (status in
 	return resp.StatusCode, resp.Header, body, err
 }
 
-// tell reads what an answer shows.
-func tell(o history.Op, body []byte) history.Op {
+// readResponse copies the content of a response into the operation.
+func readResponse(o history.Op, body []byte) history.Op {
 	var shown struct {
 		history.User
 		tokens
@@ -111,13 +111,13 @@ func tell(o history.Op, body []byte) history.Op {
 	return o
 }
 
-// tokens are what a login or a refresh gives.
+// tokens are the tokens of a login or a refresh.
 type tokens struct {
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
 }
 
-// refreshToken returns the session and the counter that a refresh token names.
+// refreshToken returns the session and the counter in a refresh token.
 func refreshToken(encoded string) (session string, counter uint64) {
 	raw, err := base64.RawURLEncoding.DecodeString(encoded)
 	if err != nil || len(raw) < 24 {
@@ -126,15 +126,15 @@ func refreshToken(encoded string) (session string, counter uint64) {
 	return uuid.UUID(raw[:16]).String(), binary.BigEndian.Uint64(raw[16:24])
 }
 
-// requestID names an operation in the audit trail, traceparent in the events.
+// requestID returns the request id that identifies an operation in the audit trail. traceparent does so in events.
 func requestID(op int) string { return "op-" + strconv.Itoa(op) }
 
 func traceparent(op int) string { return fmt.Sprintf("00-%016x%016x-00000000000000aa-01", traces, op) }
 
-// traces begins the ids of the traces of these tests.
+// traces is the prefix of the trace ids of these tests.
 const traces = 0xc4a05
 
-// opOf returns the operation that a trace context names, 0 if it is not one of these tests.
+// opOf returns the operation in a trace context, or 0 if the test did not create it.
 func opOf(traceparent string) int {
 	prefix := fmt.Sprintf("00-%016x", traces)
 	if !strings.HasPrefix(traceparent, prefix) || len(traceparent) < len(prefix)+16 {
@@ -144,7 +144,7 @@ func opOf(traceparent string) int {
 	return int(op)
 }
 
-// opOfRequest returns the operation that a request id names, 0 if it is not one of these tests.
+// opOfRequest returns the operation in a request id, or 0 if the test did not create it.
 func opOfRequest(id string) int {
 	op, _ := strconv.Atoi(strings.TrimPrefix(id, "op-"))
 	return op
@@ -158,7 +158,7 @@ func (r *rig) nextOp() int {
 	return r.lastOp
 }
 
-// note keeps an operation.
+// note records an operation.
 func (r *rig) note(o history.Op) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

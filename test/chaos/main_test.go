@@ -1,4 +1,4 @@
-// Package chaos_test runs the real program on real servers under faults, and holds it to its promises.
+// Package chaos_test runs the program with real servers under faults, and checks that it keeps its promises.
 package chaos_test
 
 import (
@@ -14,7 +14,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// The defaults are for make test; make chaos has larger values.
+// The defaults are for make test; make chaos uses larger values.
 var (
 	firstSeed  = flag.Int64("seed", 17, "the first seed")
 	seedCount  = flag.Int64("seeds", 1, "how many seeds in a row are run")
@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 func run(m *testing.M) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	defer context.AfterFunc(ctx, func() { // Ctrl-C ends no cleanups of tests
+	defer context.AfterFunc(ctx, func() { // Ctrl-C skips the cleanups of tests
 		cleanUpAll()
 		_ = os.RemoveAll(filepath.Dir(program))
 		os.Exit(130)

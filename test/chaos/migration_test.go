@@ -17,8 +17,8 @@ import (
 	"user-service/pkg/postgres"
 )
 
-// TestAKilledMigrationIsFinishedByTheNext kills each migration in the middle: the process by SIGKILL, or its session. The next one ends
-// with the schema and the data of one that nobody disturbed.
+// TestAKilledMigrationIsFinishedByTheNext kills each migration in the middle: the process with SIGKILL, or its session. The next
+// run ends with the same schema and data as an undisturbed run.
 func TestAKilledMigrationIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
 	m := newMigrations(t)
@@ -35,7 +35,7 @@ func TestAKilledMigrationIsFinishedByTheNext(t *testing.T) {
 		last := m.commands("undisturbed", version)
 		for _, at := range killPoints(version, last) {
 			if !m.kill(version, at) {
-				break // what an earlier one has done is not done again
+				break // an earlier command is not repeated
 			}
 			killed++
 		}
@@ -51,13 +51,14 @@ func TestAKilledMigrationIsFinishedByTheNext(t *testing.T) {
 	}
 }
 
-// killPoint is after which command of a migration what is killed.
+// killPoint is the command of a migration after which the process or its session is killed.
 type killPoint struct {
 	command int
-	session bool // by the server; else the process, by SIGKILL
+	session bool // kills the session; otherwise the process, with SIGKILL
 }
 
-// killPoints returns where a migration of so many commands is killed: in its middle, or after all commands and in both ways.
+// killPoints returns the points at which a migration of count commands is killed: in its middle, or after all commands in both
+// ways.
 func killPoints(version int64, commands int) (all []killPoint) {
 	if !*everywhere {
 		return []killPoint{{1 + commands/2, version%2 == 0}}
@@ -68,15 +69,14 @@ func killPoints(version int64, commands int) (all []killPoint) {
 	return all
 }
 
-// migrations are databases of a server of the test's own, whose migrations wait at a gate. The one that is called app
-// has the schema before the migration that is looked at.
+// migrations holds databases of a separate server, whose migrations wait at a gate. The database app has the schema before the
+// tested migration.
 type migrations struct {
 	t      *testing.T
 	server *server
 }
 
-// gate has a migration wait after one of its commands, for as long as chaos.gate says. A command changes the schema, or
-// an account.
+// gate makes a migration wait after the command that chaos.gate selects. A command changes the schema or an account.
 const gate = `
 	CREATE TABLE chaos.gate (version bigint, command bigint);
 	CREATE FUNCTION chaos.pass() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
@@ -98,7 +98,7 @@ const gate = `
 	CREATE FUNCTION chaos.defined() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM chaos.pass(); END';
 	CREATE EVENT TRIGGER gate ON ddl_command_end EXECUTE FUNCTION chaos.defined()`
 
-// accounts are such that migrations change data: keys of emails and names by an earlier rule, and logins.
+// accounts are rows that migrations change: keys of emails and names by an earlier rule, and logins.
 const accounts = `
 	INSERT INTO users (id, email, email_key, name, name_key, status, version, created_at, updated_at)
 	SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, e, 'old ' || n, 'Ärger ' || n, 'old', 'active', 1, '2026-01-01', '2026-01-01'
@@ -134,7 +134,7 @@ func (m *migrations) url(database, role string) *url.URL {
 	return u
 }
 
-// up runs a command of the program that migrates.
+// up runs the migrate command of the program.
 func (m *migrations) up(database, direction string) {
 	m.t.Helper()
 	runProgram(m.t, program, settings{"DATABASE_URL": m.url(database, "app").String()}, "", "migrate", direction)
@@ -147,7 +147,7 @@ func (m *migrations) sql(database string, statements ...string) {
 	}
 }
 
-// query runs a statement as the superuser. It reads one value of the first row into a value that is not nil.
+// query runs a statement as the superuser. If value is not nil, it gets one value of the first row.
 func (m *migrations) query(database, statement string, value any) {
 	m.t.Helper()
 	err := connected(m.t.Context(), m.url(database, "postgres").String(), func(conn *pgx.Conn) error {
@@ -167,7 +167,7 @@ func (m *migrations) copy(database string) {
 	m.sql("postgres", `CREATE DATABASE `+database+` TEMPLATE app OWNER app`)
 }
 
-// commands returns how many commands a migration has carried out.
+// commands returns the number of completed commands of a migration.
 func (m *migrations) commands(database string, version int64) (n int) {
 	m.t.Helper()
 	m.query(database, fmt.Sprintf(`SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM chaos.commands_%d`, version), &n)
@@ -177,8 +177,8 @@ func (m *migrations) commands(database string, version int64) (n int) {
 	return n
 }
 
-// kill runs the migrations, and kills the process or its session when it has carried out a command of a migration. It reports
-// whether it came there.
+// kill runs the migrations, and kills the process or its session after a command of a migration. It reports whether the migration
+// reached that command.
 func (m *migrations) kill(version int64, at killPoint) bool {
 	m.t.Helper()
 	m.sql("killed", fmt.Sprintf(`INSERT INTO chaos.gate VALUES (%d, %d)`, version, at.command),
@@ -215,7 +215,7 @@ func (m *migrations) kill(version int64, at killPoint) bool {
 	return came
 }
 
-// dump returns the lines that describe the schema and the data of a database, in the order of the alphabet: rows have none.
+// dump returns the sorted lines that describe the schema and the data of a database. They are sorted because rows have no order.
 func (m *migrations) dump(database string) []string {
 	m.t.Helper()
 	bin, _ := programOf(m.t, m.server)

@@ -7,19 +7,19 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// person is a user, whom one client drives or two.
+// person is a user whom one or two clients use.
 type person struct {
 	id, email string
 
 	mu        sync.Mutex
-	passwords []string // all that were ever asked for; the last one is tried first
-	tokens    tokens   // of the session in use; empty: none
-	version   int      // the last one seen
+	passwords []string // all requested passwords; the last one is tried first
+	tokens    tokens   // of the current session; empty: none
+	version   int      // the last known version
 	disabled  bool
-	gone      bool // erased, perhaps
+	gone      bool // an erasure may have succeeded
 }
 
-// snapshot is what a client knows of a person when it decides what to do.
+// snapshot is a client's knowledge of a person when it chooses an operation.
 type snapshot struct {
 	tokens   tokens
 	password string
@@ -33,14 +33,14 @@ func (p *person) look() snapshot {
 	return snapshot{tokens: p.tokens, password: p.passwords[len(p.passwords)-1], version: p.version, disabled: p.disabled}
 }
 
-// prefer makes a password the one that is tried first.
+// prefer makes a password the first one to try.
 func (p *person) prefer(password string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.passwords = append(slices.DeleteFunc(p.passwords, func(other string) bool { return other == password }), password)
 }
 
-// doubt makes a password the one that is tried last.
+// doubt makes a password the last one to try.
 func (p *person) doubt(password string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -48,7 +48,7 @@ func (p *person) doubt(password string) {
 	p.passwords = append([]string{password}, rest...)
 }
 
-// use makes tokens those in use, if nobody has changed those that they replace.
+// use replaces the tokens before by the tokens now, unless another client has replaced them.
 func (p *person) use(before, now tokens) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -57,7 +57,7 @@ func (p *person) use(before, now tokens) {
 	}
 }
 
-// learn keeps what an answer shows.
+// learn stores the content of a response.
 func (p *person) learn(o history.Op) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

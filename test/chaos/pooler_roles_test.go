@@ -16,8 +16,8 @@ import (
 	domain "user-service/pkg/user"
 )
 
-// TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer erases a user, and reaps, by a database role that may not
-// change or delete entries, in a schema that the role finds by its own search_path.
+// TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer erases a user and runs the cleanup with a restricted database
+// role. The role may not change or delete entries, and finds the schema through its own search_path.
 func TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewSeparate(t, "accounts")
@@ -52,7 +52,8 @@ func TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer(t *testing.T)
 		t.Fatal(err)
 	}
 	var entries, addresses int
-	if err := owner.QueryRow(t.Context(), `SELECT count(*), count(ip) + count(request_id) FROM audit_events`).Scan(&entries, &addresses); err != nil || entries != 3 || addresses != 0 {
+	err = owner.QueryRow(t.Context(), `SELECT count(*), count(ip) + count(request_id) FROM audit_events`).Scan(&entries, &addresses)
+	if err != nil || entries != 3 || addresses != 0 {
 		t.Errorf("%d entries with %d addresses and request ids are left (%v), want 3 with none", entries, addresses, err)
 	}
 }

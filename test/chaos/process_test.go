@@ -13,7 +13,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// process is a program that a test runs, ends, and may start again.
+// process is a program that a test starts, ends, and may start again.
 type process struct {
 	user  *syscall.SysProcAttr // who runs it; nil: the user of the test
 	log   testkit.Buffer
@@ -38,7 +38,7 @@ func (p *process) launch(cmd *exec.Cmd) error {
 
 func (p *process) hasEnded() bool { return p.cmd == nil || isClosed(p.ended) }
 
-// end ends the process by a signal, and waits for its end.
+// end sends a signal to the process and waits for its end.
 func (p *process) end(signal syscall.Signal) error {
 	if err := p.cmd.Process.Signal(signal); err != nil {
 		return fmt.Errorf("end %s: %w", p.cmd.Path, err)
@@ -47,7 +47,7 @@ func (p *process) end(signal syscall.Signal) error {
 	return nil
 }
 
-// kill ends the process as kill -9 does, if it runs.
+// kill sends SIGKILL to a running process.
 func (p *process) kill() {
 	if p.cmd != nil {
 		_ = p.cmd.Process.Kill()
@@ -58,7 +58,7 @@ func (p *process) kill() {
 // signal sends a signal to the process and its children.
 func (p *process) signal(signal syscall.Signal) error { return signalTree(p.cmd.Process.Pid, signal) }
 
-// signalTree sends a signal to a process and its children, which may have process groups of their own.
+// signalTree sends a signal to a process and its children, which may be in other process groups.
 func signalTree(pid int, signal syscall.Signal) error {
 	if err := syscall.Kill(pid, signal); err != nil {
 		return fmt.Errorf("signal process %d: %w", pid, err)
@@ -76,7 +76,8 @@ func signalTree(pid int, signal syscall.Signal) error {
 	return nil
 }
 
-// systemUser returns who runs a server of a package, and gives files to that user. It is nil where the test is not root.
+// systemUser returns the system user of a package's server, and makes that user the owner of files. It returns nil if the test
+// does not run as root.
 func systemUser(name string, files ...string) (*syscall.SysProcAttr, error) {
 	if os.Geteuid() != 0 {
 		return nil, nil

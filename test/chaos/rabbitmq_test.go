@@ -18,28 +18,28 @@ import (
 	"user-service/internal/testkit"
 )
 
-// broker is a RabbitMQ of a test's own: one node, or a cluster.
+// broker is a RabbitMQ of one test: one node, or a cluster.
 type broker struct {
 	user, password string
-	cookie         string // by which the nodes trust each other
+	cookie         string // shared by the nodes
 	nodes          []*brokerNode
 }
 
-// brokerNode is a process of RabbitMQ, which has the same ports each time it is started.
+// brokerNode is a process of RabbitMQ, which keeps its ports when it is restarted.
 type brokerNode struct {
 	process
 
 	name   string // for Erlang
 	folder string
 	addr   string
-	port   string // where Erlang's port mapper is
+	port   string // of Erlang's port mapper
 	env    []string
 }
 
-// startTime is how long a broker may take to start: on a busy machine it is the slowest of all.
+// startTime is the deadline for the start of a broker, which is slow on a busy machine.
 const startTime = 3 * time.Minute
 
-// newBroker prepares a RabbitMQ of so many nodes.
+// newBroker prepares a RabbitMQ with count nodes.
 func newBroker(t *testing.T, count int) *broker {
 	t.Helper()
 	if err := installRabbitMQ(); err != nil {
@@ -50,7 +50,7 @@ func newBroker(t *testing.T, count int) *broker {
 		t.Fatal(err)
 	}
 	cleanUp(t, func() { _ = os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o711); err != nil { // each node has a folder of its own in it
+	if err := os.Chmod(dir, 0o711); err != nil { // it contains the folder of each node
 		t.Fatal(err)
 	}
 	b := &broker{user: "app", password: newSecret(), cookie: newSecret()}
@@ -74,7 +74,7 @@ func newBroker(t *testing.T, count int) *broker {
 	return b
 }
 
-// installRabbitMQ installs what is missing.
+// installRabbitMQ installs the missing packages.
 func installRabbitMQ() error {
 	if _, err := exec.LookPath(rabbitProgram("rabbitmq-server")); err == nil {
 		return nil
@@ -85,7 +85,7 @@ func installRabbitMQ() error {
 	return nil
 }
 
-// rabbitProgram returns the path of a program of RabbitMQ: the program itself, as what Debian has in PATH changes the user.
+// rabbitProgram returns the path of a program of RabbitMQ. Debian's wrapper in PATH would change the user.
 func rabbitProgram(name string) string {
 	debian := "/usr/lib/rabbitmq/bin/" + name
 	if _, err := os.Stat(debian); err == nil {
@@ -94,8 +94,8 @@ func rabbitProgram(name string) string {
 	return name
 }
 
-// startPortMapper runs Erlang's port mapper, and returns its port: one of the test's own, as a node would start one for the
-// whole system, and leave it behind.
+// startPortMapper runs Erlang's port mapper and returns its port. Otherwise a node would start a system-wide one that outlives
+// the test.
 func startPortMapper(t *testing.T) (port string) {
 	t.Helper()
 	addr := testkit.FreeAddress(t)
@@ -109,8 +109,8 @@ func startPortMapper(t *testing.T) (port string) {
 	return port
 }
 
-// prepare makes the folder of a node, and its configuration. That of a cluster is the one that its operator recommends: a node that
-// sees no majority pauses.
+// prepare creates the folder and the configuration of a node. A cluster uses the configuration of the cluster operator: a node
+// without a majority pauses.
 func (b *broker) prepare(n *brokerNode, distribution string) (err error) {
 	var config strings.Builder
 	fmt.Fprintf(&config, "listeners.tcp.local = %s\ndefault_user = %s\ndefault_pass = %s\n", n.addr, b.user, b.password)
@@ -140,19 +140,20 @@ func (b *broker) prepare(n *brokerNode, distribution string) (err error) {
 	return err
 }
 
-// environment names a file of the node's own in the place of each of the system-wide configuration.
+// environment replaces each system-wide configuration file by a file of the node.
 func (n *brokerNode) environment(distribution string) []string {
 	in := func(name string) string { return filepath.Join(n.folder, name) }
 	return append(n.controlEnvironment(),
 		"ERL_EPMD_ADDRESS=127.0.0.1", "RABBITMQ_NODENAME="+n.name, "RABBITMQ_DIST_PORT="+distribution,
-		"RABBITMQ_CONFIG_FILE="+in("rabbitmq.conf"), "RABBITMQ_CONFIG_FILES="+in("conf.d"), "RABBITMQ_ADVANCED_CONFIG_FILE="+in("advanced.config"),
+		"RABBITMQ_CONFIG_FILE="+in("rabbitmq.conf"), "RABBITMQ_CONFIG_FILES="+in("conf.d"),
+		"RABBITMQ_ADVANCED_CONFIG_FILE="+in("advanced.config"),
 		"RABBITMQ_ENABLED_PLUGINS_FILE="+in("enabled_plugins"), "RABBITMQ_MNESIA_BASE="+in("data"), "RABBITMQ_LOG_BASE="+in("log"),
 		"RABBITMQ_GENERATED_CONFIG_DIR="+in("generated"),
-		"RABBITMQ_ALLOW_INPUT=1", // the Erlang machine takes the place of the start script, and has its pid
+		"RABBITMQ_ALLOW_INPUT=1", // Erlang replaces the start script and keeps its pid
 		"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-noinput -kernel inet_dist_use_interface {127,0,0,1}")
 }
 
-// controlEnvironment is that of a command of the operator.
+// controlEnvironment is the environment of an operator's command.
 func (n *brokerNode) controlEnvironment() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + n.folder, "LANG=C.UTF-8", "ERL_CRASH_DUMP=/dev/null",
@@ -160,7 +161,7 @@ func (n *brokerNode) controlEnvironment() []string {
 	}
 }
 
-// up starts all nodes at once.
+// up starts all nodes concurrently.
 func (b *broker) up() error {
 	var starting errgroup.Group
 	for _, node := range b.nodes {
@@ -169,10 +170,10 @@ func (b *broker) up() error {
 	return starting.Wait()
 }
 
-// node returns the node that the variant of a step chooses.
+// node returns the node that the variant of a step selects.
 func (b *broker) node(variant int) *brokerNode { return b.nodes[variant%len(b.nodes)] }
 
-// await waits until all nodes take connections.
+// await waits until all nodes accept connections.
 func (b *broker) await(ctx context.Context) error {
 	for _, node := range b.nodes {
 		if !testkit.Await(ctx, startTime, func() bool { return listens(node.addr) }) {
@@ -182,7 +183,7 @@ func (b *broker) await(ctx context.Context) error {
 	return nil
 }
 
-// up starts the node and waits until it takes connections.
+// up starts the node and waits until it accepts connections.
 func (n *brokerNode) up() error {
 	cmd := exec.Command(rabbitProgram("rabbitmq-server"))
 	cmd.Env, cmd.Dir = n.env, "/"
@@ -196,13 +197,13 @@ func (n *brokerNode) up() error {
 	return nil
 }
 
-// stop ends the node in order.
+// stop ends the node with SIGTERM.
 func (n *brokerNode) stop() error { return n.end(syscall.SIGTERM) }
 
 // crash ends the node by SIGKILL.
 func (n *brokerNode) crash() error { return n.end(syscall.SIGKILL) }
 
-// control runs a command of the broker's operator on the node, and returns what it prints.
+// control runs an operator's command on the node and returns its output.
 func (n *brokerNode) control(ctx context.Context, program string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, rabbitProgram(program), append([]string{"-n", n.name}, args...)...)
 	cmd.Env = n.controlEnvironment()
@@ -217,7 +218,7 @@ func (n *brokerNode) control(ctx context.Context, program string, args ...string
 	return strings.TrimSpace(string(out)), nil
 }
 
-// listens reports whether a server takes connections.
+// listens reports whether a server accepts connections.
 func listens(addr string) bool {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err == nil {

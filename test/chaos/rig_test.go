@@ -21,14 +21,14 @@ import (
 
 const replicaCount = 2
 
-// rig is all that a run has: servers of its own, replicas behind proxies, and the history of what happened.
+// rig holds everything of a run: its servers, the replicas behind proxies, and the history.
 type rig struct {
 	t        *testing.T
 	seed     int64
-	program  string // that the replicas run at first
+	program  string // the build that the replicas run first
 	began    time.Time
 	primary  database       // changes when a standby is promoted: see server
-	standby  *standbyServer // nil: none, or none any more
+	standby  *standbyServer // nil: none, or already promoted
 	pooler   *pooler        // nil: none
 	broker   *broker
 	disk     *disk
@@ -42,15 +42,15 @@ type rig struct {
 	faults     []history.Fault
 	ops        []history.Op
 	samples    []history.Sample
-	violations []history.Violation // seen by the run itself
+	violations []history.Violation // found during the run
 	given      map[string]bool
 	lastOp     int
 	adminToken string
-	mail       map[string][]string // tokens of resets that arrived, by user
-	ready      *[replicaCount]bool // where requests are sent to; nil: to all
+	mail       map[string][]string // received reset tokens, by user
+	ready      *[replicaCount]bool // the replicas that get requests; nil: all
 }
 
-// newRig starts servers, and replicas that are ready.
+// newRig starts the servers, and replicas that are ready.
 func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 	t.Helper()
 	r := &rig{t: t, seed: seed, program: program, began: time.Now(), given: map[string]bool{}, mail: map[string][]string{}}
@@ -93,7 +93,7 @@ func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 	return r
 }
 
-// startReplicas starts replicas behind proxies, each with files for its secrets.
+// startReplicas starts replicas behind proxies, each with its own secret files.
 func (r *rig) startReplicas() {
 	r.t.Helper()
 	dir := r.t.TempDir()
@@ -125,7 +125,7 @@ func (r *rig) startReplicas() {
 	}
 }
 
-// connections returns the size of a replica's pool: in every third seed, one replica has the smallest that the service takes.
+// connections returns the size of a replica's pool. In every third seed, one replica has the smallest valid pool.
 func connections(replica int, seed int64) string {
 	if replica == 1 && seed/3%3 == 2 {
 		return "2"
@@ -145,33 +145,33 @@ func newProxy(t *testing.T, target string) *faultproxy.Proxy {
 
 func newSecret() string { return rand.Text() + rand.Text() }
 
-// applicationName is what PostgreSQL calls the sessions of a replica.
+// applicationName is the PostgreSQL application_name of a replica.
 func applicationName(replica int) string { return fmt.Sprintf("replica-%d", replica) }
 
-// now is the time of the run.
+// now returns the time since the start of the run.
 func (r *rig) now() time.Duration { return time.Since(r.began) }
 
-// say tells what happens, and when.
+// say logs a message with the time of the run.
 func (r *rig) say(format string, args ...any) {
 	r.t.Helper()
 	r.t.Logf("seed %d, %5.1f s: "+format, append([]any{r.seed, r.now().Seconds()}, args...)...)
 }
 
-// violate notes what the run itself sees.
+// violate records a violation that the run finds.
 func (r *rig) violate(v history.Violation) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.violations = append(r.violations, v)
 }
 
-// server returns the PostgreSQL that takes changes.
+// server returns the primary PostgreSQL server.
 func (r *rig) server() database {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.primary
 }
 
-// admin uses a connection of the superuser, directly to the server.
+// admin opens a superuser connection directly to the server.
 func (r *rig) admin(ctx context.Context, use func(*pgx.Conn) error) error {
 	return connected(ctx, r.server().as("postgres").String(), use)
 }
@@ -206,7 +206,7 @@ func (r *rig) sqlValue(ctx context.Context, query string, value any) error {
 	return r.admin(ctx, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, query).Scan(value) })
 }
 
-// awaitDatabase waits until new connections, those of a replica or of all, work and may write.
+// awaitDatabase waits until new connections of a replica, or of all replicas, work and may write.
 func (r *rig) awaitDatabase(ctx context.Context, replica int) error {
 	for i, url := range r.secrets.urls {
 		if replica != history.Everywhere && replica != i {
@@ -219,7 +219,7 @@ func (r *rig) awaitDatabase(ctx context.Context, replica int) error {
 	return nil
 }
 
-// probe writes by a connection of its own.
+// probe writes through a new connection.
 func probe(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// lane is what one fault at a time may be done to.
+// lane is the target of a fault. Each has at most one fault at a time.
 type lane string
 
 const (
@@ -22,7 +22,7 @@ const (
 	rotatedSecrets lane = "secrets"
 )
 
-// feature is what the servers of a run have, or not.
+// feature is a property of the servers of a run.
 type feature string
 
 const (
@@ -33,10 +33,10 @@ const (
 	cluster feature = "a RabbitMQ of three nodes with quorum queues"
 )
 
-// topology is what the replicas run on: a feature of the database, and one of the broker.
+// topology is the kind of database and the kind of broker of a run.
 type topology [2]feature
 
-// topologyOf returns the topology of a seed: six seeds in a row have one each.
+// topologyOf returns the topology of a seed. Six consecutive seeds have six different topologies.
 func topologyOf(seed int64) topology {
 	return topology{[...]feature{plain, pooled, standby}[seed%3], [...]feature{single, cluster}[seed/3%2]}
 }
@@ -48,10 +48,10 @@ func (t topology) String() string { return string(t[0] + ", " + t[1]) }
 // step is a fault of a schedule.
 type step struct {
 	fault   fault
-	at      time.Duration // after the begin of its epoch
+	at      time.Duration // since the start of its epoch
 	lasts   time.Duration
-	replica int // that meets it, if the fault is one of a replica
-	variant int // chooses among what the fault can do
+	replica int // the affected replica, if the fault is local
+	variant int // selects a variant of the fault
 }
 
 func (s step) String() string {
@@ -59,13 +59,13 @@ func (s step) String() string {
 		s.fault.kind, s.at.Seconds(), s.lasts.Seconds(), s.replica, s.variant)
 }
 
-// epoch is one to four faults that overlap, and the calm after them in which all has to work.
+// epoch is one to four overlapping faults and the calm after them, in which everything must work.
 type epoch struct {
 	steps []step
 	calm  time.Duration
 }
 
-// maxEpochs is more than a run has time for.
+// maxEpochs is larger than the number of epochs that fit into a run.
 const maxEpochs = 40
 
 // plan returns the schedule of a seed.
@@ -91,7 +91,7 @@ func planOf(deck *deck) []epoch {
 	return epochs
 }
 
-// deck deals all faults before it deals one again.
+// deck returns each fault once before it repeats one.
 type deck struct {
 	rng  *rand.Rand
 	all  []fault
@@ -108,8 +108,8 @@ func faultsOf(topology topology) (all []fault) {
 	return all
 }
 
-// firstOf returns the faults that a seed begins with: those of its topology alone, and a third of the others. So three seeds in a row,
-// such as the first three, begin with all of the others.
+// firstOf returns the first faults of a seed: those of its topology, and a third of the others. So three consecutive seeds cover
+// all faults that are not specific to a topology.
 func firstOf(seed int64, topology topology, rng *rand.Rand) (first []fault) {
 	var others []fault
 	for _, f := range faultsOf(topology) {
@@ -130,7 +130,7 @@ func firstOf(seed int64, topology topology, rng *rand.Rand) (first []fault) {
 	return first
 }
 
-// draw deals the next fault whose lane is free in an epoch.
+// draw returns the next fault whose lane is free in an epoch.
 func (d *deck) draw(e epoch) fault {
 	isFree := func(f fault) bool {
 		return !slices.ContainsFunc(e.steps, func(s step) bool { return s.fault.lane == f.lane })

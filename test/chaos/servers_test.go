@@ -29,16 +29,16 @@ func (s settings) with(more settings) settings {
 	return all
 }
 
-// server is a PostgreSQL of one test's own, which it may stop.
+// server is a PostgreSQL of one test, which may stop it.
 type server struct {
 	name   string
-	folder string   // with its data and the file that names its process
-	env    settings // where it is
+	folder string   // the data and the pid file
+	env    settings // the addresses
 }
 
-var started int // servers, for their names
+var started int // number of servers, for their names
 
-// newPostgreSQL prepares a server for one test. What is committed is on disk.
+// newPostgreSQL prepares a server for one test. It syncs commits to disk.
 func newPostgreSQL(t *testing.T) *server {
 	t.Helper()
 	started++
@@ -54,7 +54,7 @@ func newPostgreSQL(t *testing.T) *server {
 
 var exported = regexp.MustCompile(`(?m)^export (\w+)='(.*)'$`)
 
-// up starts the server, on the port that it had before.
+// up starts the server on its previous port.
 func (s *server) up() error {
 	out, err := services("up", "--name", s.name, "postgres")
 	if err != nil {
@@ -71,10 +71,10 @@ func (s *server) up() error {
 	return nil
 }
 
-// stop ends the server in order.
+// stop ends the server with a checkpoint.
 func (s *server) stop() error { return s.end("down") }
 
-// crash ends the server by SIGKILL.
+// crash ends the server with SIGKILL.
 func (s *server) crash() error { return s.end("kill") }
 
 func (s *server) end(command string) error {
@@ -82,7 +82,7 @@ func (s *server) end(command string) error {
 	return err
 }
 
-// quit ends PostgreSQL without a checkpoint: the immediate shutdown.
+// quit ends PostgreSQL without a checkpoint (immediate shutdown).
 func (s *server) quit() error {
 	pid, err := s.pid()
 	if err != nil {
@@ -103,7 +103,7 @@ func (s *server) signal(signal syscall.Signal) error {
 	return signalTree(pid, signal)
 }
 
-// pid returns the process of the server.
+// pid returns the process id of the server.
 func (s *server) pid() (int, error) {
 	content, err := os.ReadFile(filepath.Join(s.folder, "postgres.pid"))
 	if err != nil {
@@ -115,11 +115,11 @@ func (s *server) pid() (int, error) {
 
 // as returns the URL of the database for a role.
 func (s *server) as(role string) *url.URL {
-	u, _ := url.Parse(s.env["DATABASE_URL"]) // of our own making
+	u, _ := url.Parse(s.env["DATABASE_URL"]) // never fails: the test creates the URL
 	return withRole(u, role)
 }
 
-// withRole returns a URL for another role, which has the same password.
+// withRole returns the URL for another role with the same password.
 func withRole(u *url.URL, role string) *url.URL {
 	other := *u
 	password, _ := u.User.Password()
@@ -130,9 +130,9 @@ func withRole(u *url.URL, role string) *url.URL {
 // database is a server of PostgreSQL.
 type database interface {
 	up() error    // start it
-	stop() error  // end it in order
+	stop() error  // end it with a checkpoint
 	quit() error  // end it without a checkpoint
-	crash() error // end it by SIGKILL
+	crash() error // end it with SIGKILL
 	signal(s syscall.Signal) error
 	as(role string) *url.URL
 }
@@ -148,7 +148,7 @@ func services(args ...string) (string, error) {
 	return out.String(), nil
 }
 
-// purge removes a server, at once.
+// purge removes a server immediately.
 func purge(name string) {
 	_, _ = services("kill", "--name", name)
 	_, _ = services("down", "--name", name, "--purge")
@@ -160,7 +160,7 @@ var leftovers struct {
 	all []*func()
 }
 
-// cleanUp runs a function once: when the test ends, or for an end of the program that runs no cleanups.
+// cleanUp runs a function once: when the test ends, or when the program ends without running cleanups.
 func cleanUp(t *testing.T, function func()) {
 	t.Helper()
 	once := sync.OnceFunc(function)
@@ -175,7 +175,7 @@ func cleanUp(t *testing.T, function func()) {
 	})
 }
 
-// cleanUpAll does what is left to do, the last first.
+// cleanUpAll runs the remaining functions in reverse order.
 func cleanUpAll() {
 	leftovers.mu.Lock()
 	all := slices.Clone(leftovers.all)

@@ -22,8 +22,7 @@ const (
 	shutdownDelay = time.Second
 )
 
-// service is one replica: a process of the program, which has the same ports each time
-// it is started.
+// service is one replica: a process of the program, which keeps its ports when it is restarted.
 type service struct {
 	program string
 	url     string
@@ -34,7 +33,7 @@ type service struct {
 	done    chan struct{} // closed when the process has ended
 }
 
-// newService prepares a replica. It is killed when the test ends.
+// newService prepares a replica, and kills it when the test ends.
 func newService(t *testing.T, program string, env settings) *service {
 	t.Helper()
 	addr, metrics := testkit.FreeAddress(t), testkit.FreeAddress(t)
@@ -86,10 +85,10 @@ func (s *service) start() error {
 
 func (s *service) isReady() bool { return s.readiness() == http.StatusOK }
 
-// probes asks for readiness, each time by a connection of its own.
+// probes requests readiness, each time through a new connection.
 var probes = &http.Client{Timeout: 3 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// readiness returns the status of /readyz, 0 if there is no answer.
+// readiness returns the status of /readyz, or 0 without a response.
 func (s *service) readiness() int {
 	resp, err := probes.Get(s.metrics + "/readyz")
 	if err != nil {
@@ -110,7 +109,7 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// kill ends the process as kill -9 does.
+// kill sends SIGKILL to the process.
 func (s *service) kill() {
 	if s.cmd != nil {
 		_ = s.cmd.Process.Kill()
@@ -118,7 +117,7 @@ func (s *service) kill() {
 	}
 }
 
-// terminate asks the process to end.
+// terminate sends SIGTERM to the process.
 func (s *service) terminate() error { return s.cmd.Process.Signal(syscall.SIGTERM) }
 
 // exitCode waits for the end of the process.
@@ -129,7 +128,7 @@ func (s *service) exitCode() (int, error) {
 	return s.cmd.ProcessState.ExitCode(), nil
 }
 
-// runProgram runs another command of the program and returns what it prints.
+// runProgram runs another command of the program and returns its output.
 func runProgram(t *testing.T, program string, env settings, input string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command(program, args...)

@@ -20,11 +20,11 @@ import (
 	"user-service/test/chaos/steady"
 )
 
-// measureEvery is how often the figures are read.
+// measureEvery is the interval between measurements.
 const measureEvery = 3 * time.Second
 
-// The figures. The slack of memory is for what the collector has not collected yet, that of rows for chance: each client has
-// three people.
+// The figures. The slack of memory allows for garbage that is not collected yet, and the slack of rows for chance: each client
+// has three people.
 var (
 	rate        = steady.Figure{Name: "requests a second", Free: true}
 	refusals    = steady.Figure{Name: "503 a second", Free: true}
@@ -40,10 +40,10 @@ var (
 	inBroker    = steady.Figure{Name: "RabbitMQ's own count", Slack: 1}
 	waitingRows = steady.Figure{Name: "events in the outbox", Slack: 5}
 	accountRows = steady.Figure{Name: "rows of accounts", Slack: 30}
-	failureRows = steady.Figure{Name: "rows of failures", Free: true} // those of emails that are gone are kept for a day
+	failureRows = steady.Figure{Name: "rows of failures", Free: true} // rows of erased emails are kept for a day
 )
 
-// tables are the rows that must not grow while the number of people stays the same.
+// tables are the tables that must not grow while the number of people stays the same.
 var tables = []struct {
 	figure steady.Figure
 	table  string
@@ -57,7 +57,7 @@ var tables = []struct {
 	{failureRows, "password_failures"},
 }
 
-// add notes a measurement of now.
+// add records a measurement.
 func (s *soak) add(figure steady.Figure, of string, value float64) {
 	s.figures.Lock()
 	defer s.figures.Unlock()
@@ -71,7 +71,7 @@ func (s *soak) add(figure steady.Figure, of string, value float64) {
 	s.series = append(s.series, &steady.Series{Figure: figure, Of: of, Points: []steady.Point{p}})
 }
 
-// latest tells the newest measurements of what matters most.
+// latest returns the newest measurements of the most important figures.
 func (s *soak) latest() string {
 	s.figures.Lock()
 	defer s.figures.Unlock()
@@ -88,7 +88,7 @@ func (s *soak) latest() string {
 	return strings.Join(parts, ", ")
 }
 
-// measure reads the figures until ctx ends. What can't be read at a moment, such as those of a process that has ended, is left out.
+// measure reads the figures until ctx ends. It skips figures that can't be read, such as those of an ended process.
 func (s *soak) measure(ctx context.Context) {
 	s.counted.at = s.now()
 	for testkit.Pause(ctx, measureEvery) {
@@ -145,7 +145,7 @@ func (s *soak) measureProcess(pid int, of string, memory, open steady.Figure) {
 	}
 }
 
-// metrics are what a replica's page of metrics says.
+// metrics is the text of a replica's metrics endpoint.
 type metrics []byte
 
 func (s *service) readMetrics() (metrics, error) {
@@ -168,7 +168,7 @@ func (m metrics) sum(name string) (sum float64) {
 
 var pssLine = regexp.MustCompile(`(?m)^Pss:\s+(\d+) kB`)
 
-// sharedMiB returns the memory of a process, with its part of what it shares with others.
+// sharedMiB returns the proportional set size (PSS) of a process in MiB.
 func sharedMiB(pid int) (float64, error) {
 	content, err := os.ReadFile(fmt.Sprintf("/proc/%d/smaps_rollup", pid))
 	if err != nil {
@@ -182,7 +182,7 @@ func sharedMiB(pid int) (float64, error) {
 	return kib / 1024, err
 }
 
-// childrenOf returns the processes that one has started.
+// childrenOf returns the child processes of a process.
 func childrenOf(pid int) (children []int) {
 	lists, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid)) // the pattern is well-formed
 	for _, list := range lists {
@@ -212,7 +212,7 @@ func (s *soak) measureTables(ctx context.Context) {
 	})
 }
 
-// measureBroker asks the broker for its connections and their channels. It is done once a minute, as the tool for it takes long.
+// measureBroker reads the broker's connections and their channels. It runs once a minute, because the command is slow.
 func (s *soak) measureBroker(ctx context.Context) {
 	out, err := s.broker.node(0).control(ctx, "rabbitmqctl", "list_connections", "-q", "--no-table-headers", "channels")
 	if err != nil {

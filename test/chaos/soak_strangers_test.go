@@ -10,8 +10,8 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// eraseStrangers erases the accounts that no client uses: a registration or an erasure had no answer, and its client went on with
-// another account. Without that, each fault would leave some behind.
+// eraseStrangers erases the accounts that no client uses. Their registration or erasure had no response, and the client continued
+// with another account. Otherwise the number of accounts would grow with each fault.
 func (s *soak) eraseStrangers(ctx context.Context) {
 	used := s.used()
 	var strangers []*person
@@ -40,7 +40,7 @@ func (s *soak) eraseStrangers(ctx context.Context) {
 	}
 }
 
-// used returns the accounts that a client uses, and those that no client made.
+// used returns the accounts that a client uses, and those that no client created.
 func (s *soak) used() map[string]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -26,11 +26,11 @@ var (
 )
 
 const (
-	soakThinkTime = 200 * time.Millisecond // of each client: a history of half an hour fits into memory
-	soakTail      = 10 * time.Second       // the end of each minute, in which the broker is asked, and accounts are erased that nobody uses
+	soakThinkTime = 200 * time.Millisecond // Of each client; the history of half an hour must fit into memory.
+	soakTail      = 10 * time.Second       // The end of each minute, for the figures of the broker and the erasure of unused accounts.
 )
 
-// soakRule leaves out the first minutes: the pool and the caches fill, and each replica has met a fault.
+// soakRule leaves out the first minutes: the pool and the caches fill, and each replica has its first fault.
 var soakRule = steady.Rule{WarmUp: 3 * time.Minute, Minute: time.Minute, Calm: 20 * time.Second}
 
 // soak is a long run with a fault in each minute.
@@ -51,10 +51,10 @@ type soak struct {
 }
 
 // TestResourcesStaySteady runs a mixed load over two replicas with a fault in each minute. Memory, goroutines, connections and
-// descriptors must not grow, nor the tables that hold what is in use only. What the other
-// runs promise must hold too, beside what depends on time.
+// descriptors must not grow. Neither may tables that hold only current data. The promises of the other runs must hold too, except
+// those about time.
 //
-// Faults that end a replica meet replica 0 alone, so that the processes of replica 1 run from the begin to the end.
+// Faults that end a replica affect only replica 0, so that the processes of replica 1 run from start to end.
 func TestResourcesStaySteady(t *testing.T) { //nolint:paralleltest // it measures time
 	r := newRig(t, *firstSeed, topology{plain, single}, program)
 	s := &soak{rig: r, rng: rand.New(rand.NewPCG(uint64(*firstSeed), 1))}
@@ -81,7 +81,7 @@ func TestResourcesStaySteady(t *testing.T) { //nolint:paralleltest // it measure
 	r.shutDown()
 }
 
-// newSoakCrowd makes clients, each with people of its own. In time each person is erased, so that no table needs to grow.
+// newSoakCrowd creates clients, each with separate people. Each person is erased in time, so that no table needs to grow.
 func (s *soak) newSoakCrowd() *crowd {
 	c := &crowd{}
 	for n := range clientCount {
@@ -90,7 +90,7 @@ func (s *soak) newSoakCrowd() *crowd {
 	return c
 }
 
-// startSlowly has all clients work until stop.
+// startSlowly runs all clients until stop.
 func (s *soak) startSlowly(ctx context.Context, c *crowd) {
 	ctx, c.leave = context.WithCancel(ctx)
 	for _, one := range c.clients {
@@ -102,7 +102,7 @@ func (s *soak) startSlowly(ctx context.Context, c *crowd) {
 	}
 }
 
-// list reads the lists of users, of sessions and of the audit trail until ctx ends, as an administrator's page does.
+// list reads the lists of users, sessions and audit entries until ctx ends, as an administrator's page does.
 func (s *soak) list(ctx context.Context) {
 	c := s.newClient(clientCount + 2)
 	defer c.http.CloseIdleConnections()
@@ -112,7 +112,7 @@ func (s *soak) list(ctx context.Context) {
 	}
 }
 
-// minute injects one fault, waits for the end of the minute and tells what it was like.
+// minute injects one fault, waits for the end of the minute and logs a summary.
 func (s *soak) minute(ctx context.Context, number int, begin time.Duration) {
 	e := epoch{}
 	f := s.deck.draw(e)
@@ -157,7 +157,7 @@ func (s *soak) draw(begun, ended time.Duration) {
 	}
 }
 
-// since returns a series whose time begins with the first minute, without what was measured after the last one.
+// since returns a series that starts with the first minute, without measurements after the last one.
 func since(begun time.Duration, of *steady.Series) steady.Series {
 	out := steady.Series{Figure: of.Figure, Of: of.Of}
 	for _, p := range of.Points {
@@ -198,10 +198,10 @@ func (s *soak) judgeTrends(begun time.Duration) {
 	}
 }
 
-// rulesOfTime are judged by the other runs, which are short enough for a machine that does nothing else.
+// rulesOfTime are checked by the shorter runs, which need a machine without other load.
 var rulesOfTime = []string{"503 explained", "in time", "silence"}
 
-// judgeHistory reports the other promises that were broken.
+// judgeHistory reports the other broken promises.
 func (s *soak) judgeHistory(ctx context.Context) {
 	h, err := s.history(ctx)
 	if err != nil {

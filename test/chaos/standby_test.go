@@ -19,7 +19,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// standbyFaults are those of a database with a standby.
+// standbyFaults are the faults of a database with a standby.
 var standbyFaults = []fault{{
 	kind: "standby promoted", lane: postgreSQL, only: standby, least: 500 * time.Millisecond, most: 2 * time.Second,
 	means: history.Fault{Database: true, Cuts: 2, Locks: true},
@@ -32,8 +32,8 @@ var standbyFaults = []fault{{
 	},
 }}
 
-// promote loses the primary and makes the standby the primary. By the variant, the service's address leads to the standby
-// before or after that, and the connections of before are cut or half-open.
+// promote ends the primary and promotes the standby. The variant decides whether the service's address changes before or after
+// the promotion. It also decides whether the old connections are cut or half-open.
 func (r *rig) promote(ctx context.Context, s step, f *history.Fault) error {
 	if !testkit.Await(ctx, testkit.Timeout, func() bool { return r.isSynchronous(ctx) }) {
 		return errors.New("the standby is not synchronous")
@@ -72,7 +72,7 @@ func (r *rig) isSynchronous(ctx context.Context) (yes bool) {
 	return yes
 }
 
-// standbyServer is a PostgreSQL that is a copy of another one.
+// standbyServer is a PostgreSQL standby.
 type standbyServer struct {
 	process
 
@@ -82,7 +82,7 @@ type standbyServer struct {
 	port   string
 }
 
-// newStandby copies a primary, and makes each of its commits wait for the copy.
+// newStandby copies a primary and makes replication to the copy synchronous.
 func newStandby(t *testing.T, r *rig) *standbyServer {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "user-service-standby-")
@@ -132,7 +132,8 @@ func (s *standbyServer) command(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// up starts the server and waits until it takes connections. The last processes of one that was killed may still be ending.
+// up starts the server and waits until it accepts connections. It retries, because processes of a killed server may still be
+// ending.
 func (s *standbyServer) up() (err error) {
 	for range 10 {
 		if err = s.try(); err == nil {
@@ -144,7 +145,8 @@ func (s *standbyServer) up() (err error) {
 }
 
 func (s *standbyServer) try() error {
-	err := s.launch(s.command("postgres", "-D", s.data(), "-c", "port="+s.port, "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=",
+	err := s.launch(s.command("postgres", "-D", s.data(), "-c", "port="+s.port, "-c", "listen_addresses=127.0.0.1",
+		"-c", "unix_socket_directories=",
 		"-c", "max_connections=300", "-c", "wal_retrieve_retry_interval=100ms"))
 	if err != nil {
 		return err
@@ -180,7 +182,7 @@ func (s *standbyServer) crash() error {
 
 func (s *standbyServer) as(role string) *url.URL { return withRole(s.url, role) }
 
-// programOf returns the folder of the programs of a server, and who runs it, if that is another user.
+// programOf returns the folder of a server's programs, and the server's user if that is not the user of the test.
 func programOf(t *testing.T, d database) (dir string, as *syscall.SysProcAttr) {
 	t.Helper()
 	pid, err := d.(*server).pid()

@@ -19,11 +19,12 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// old names the last build with an older schema. Its schema has version 11, and it recovers from the faults below as this build does.
+// old is the last build with an older schema. Its schema has version 11, and it recovers from the faults below as this build
+// does.
 var old = flag.String("old", "a793d13", "the commit, or the tag, of the build that is upgraded")
 
-// TestAnUpgradeUnderFaultKeepsEveryPromise runs an old build and this one side by side while faults are injected: first on the schema that the
-// old one has made and this build's migrations change, then after this build was rolled back.
+// TestAnUpgradeUnderFaultKeepsEveryPromise runs an old build and this one side by side while faults are injected. They first use
+// the old schema, which this build's migrations change. Then this build is rolled back.
 func TestAnUpgradeUnderFaultKeepsEveryPromise(t *testing.T) { //nolint:paralleltest // it measures time
 	before := buildOf(t, *old)
 	for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
@@ -43,7 +44,7 @@ func buildOf(t *testing.T, commit string) (path string) {
 	return path
 }
 
-// runUpgrade upgrades two replicas, takes one back, and checks the history.
+// runUpgrade upgrades two replicas, rolls one back, and checks the history.
 func runUpgrade(t *testing.T, seed int64, before string) {
 	r := newRig(t, seed, topology{plain, single}, before)
 	r.say("two replicas of %s are ready", *old)
@@ -70,11 +71,11 @@ func runUpgrade(t *testing.T, seed int64, before string) {
 	r.migrateUnderFault(t.Context())
 	suffer("the old build on the new schema", 0)
 	r.replace(t.Context(), 1, program)
-	suffer("the new build beside the old one", *length/3)
+	suffer("the new build next to the old one", *length/3)
 	r.replace(t.Context(), 0, program)
 	suffer("the new build", 0)
 	r.replace(t.Context(), 1, before)
-	suffer("the new build taken back at one replica", *length/3)
+	suffer("the new build rolled back at one replica", *length/3)
 	r.replace(t.Context(), 0, before)
 	suffer("the old build again", 0)
 	r.replace(t.Context(), 0, program)
@@ -97,7 +98,7 @@ func runUpgrade(t *testing.T, seed int64, before string) {
 	r.judge(h, describe(ran))
 }
 
-// asToday returns an event as this build writes it. The version was a text with another name.
+// asToday returns an event in the current format. Formerly the version was a string with another name.
 func asToday(e history.Event) (history.Event, error) {
 	var attributes map[string]json.RawMessage
 	if err := json.Unmarshal([]byte(e.Body), &attributes); err != nil {
@@ -119,7 +120,7 @@ func asToday(e history.Event) (history.Event, error) {
 	return e, err
 }
 
-// upgradeFaults are those from which the old build recovers too.
+// upgradeFaults are the faults from which the old build recovers too.
 func upgradeFaults() []fault {
 	return slices.DeleteFunc(faultsOf(topology{plain, single}), func(f fault) bool {
 		return !slices.Contains([]string{
@@ -132,8 +133,8 @@ func upgradeFaults() []fault {
 	})
 }
 
-// migrateUnderFault runs the migrations of this build, and kills them: the process, then the session. No fault of the replicas is noted, as
-// migrations refuse no request.
+// migrateUnderFault runs the migrations of this build and kills them: first the process, then the session. It records no fault of
+// the replicas, because migrations refuse no request.
 func (r *rig) migrateUnderFault(ctx context.Context) {
 	r.t.Helper()
 	env := settings{"DATABASE_URL": r.primary.as("app").String()}
@@ -170,7 +171,7 @@ func (r *rig) migrating(ctx context.Context) (yes bool) {
 	return yes
 }
 
-// replace ends a replica in order, and starts another build in its place.
+// replace ends a replica with SIGTERM and starts another build in its place.
 func (r *rig) replace(ctx context.Context, replica int, build string) {
 	r.inject(ctx, step{replica: replica, fault: fault{
 		kind: "replica replaced", local: true, means: history.Fault{Database: true, Connections: true, Cuts: 1},

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// emptyCluster starts an API server that has no object, and returns the path of its kubeconfig. It has what Helm asks
-// for, so that lookup works as it does at an installation.
+// emptyCluster starts an API server without objects, and returns the path of its kubeconfig. The server supports Helm's requests,
+// so that lookup works as during an installation.
 func emptyCluster(t *testing.T) string {
 	t.Helper()
 	answers := map[string]string{
@@ -48,7 +48,7 @@ func emptyCluster(t *testing.T) string {
 	return file
 }
 
-// resources says which kinds a version of a group has.
+// resources returns the kinds of a group version.
 func resources(groupVersion string, kinds ...string) string {
 	var list []string
 	for _, kind := range kinds {

@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Grafana has no sidecar there that would find the ConfigMaps by their label.
+// Grafana has no sidecar there that finds ConfigMaps by their label.
 func TestGrafanaOfDevShowsTheDashboardsOfTheChart(t *testing.T) {
 	t.Parallel()
 	objects := run(t, nil, "helm", "template", "user-service", chart, "--values", base, "--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml")
@@ -27,7 +27,7 @@ func TestGrafanaOfDevShowsTheDashboardsOfTheChart(t *testing.T) {
 	}
 }
 
-// configMaps returns the names of those in a projected volume.
+// configMaps returns the names of the ConfigMaps in a projected volume.
 func configMaps(spec *corev1.PodSpec, volume string) []string {
 	var names []string
 	for _, v := range spec.Volumes {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Users copy these files, so each has the values in it, and they are the same.
+// Users copy these files, so each contains the values, and the values are the same.
 func TestArgoCDAndFluxInstallTheProductionValues(t *testing.T) {
 	t.Parallel()
 	want := parse[map[string]any](t, read(t, production+"values.yaml"))
@@ -26,7 +26,7 @@ func TestArgoCDAndFluxInstallTheProductionValues(t *testing.T) {
 		}
 	}](t, read(t, production+"argocd.yaml"))
 	got := application.Spec.Source.Helm.ValuesObject
-	delete(got, "test") // which would be a pod like any other to Argo CD
+	delete(got, "test") // Argo CD would treat it as an ordinary pod
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("argocd.yaml has the values\n%v\nand values.yaml\n%v", got, want)
 	}
@@ -54,7 +54,7 @@ func TestTheSecretsOfTheOperatorsFitAsTheyAre(t *testing.T) {
 	}
 }
 
-// A session's lock does not survive a pooler in transaction mode.
+// A session lock does not work through a pooler in transaction mode.
 func TestBehindThePoolerMigrationsReachTheDatabaseDirectly(t *testing.T) {
 	t.Parallel()
 	objects := render(t, "helm", production+"values.yaml", production+"values-pooler.yaml")

@@ -1,5 +1,5 @@
-// Package chart_test checks the Helm chart and the manifests of k8s without a cluster. The
-// package is a module of its own: nothing else in the project needs Kubernetes' packages.
+// Package chart_test checks the Helm chart and the manifests of k8s without a cluster. It is a separate module, because only
+// these tests require the packages of Kubernetes.
 package chart_test
 
 import (
@@ -25,7 +25,7 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	if err := os.Chdir("../.."); err != nil { // all paths here begin at the project's root
+	if err := os.Chdir("../.."); err != nil { // all paths are relative to the root of the project
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// run returns what a tool of .bin prints, and ends the test if the tool fails.
+// run returns the output of a tool of .bin, and fails the test if the tool fails.
 func run(t *testing.T, input []byte, tool string, args ...string) string {
 	t.Helper()
 	out, message, err := try(input, tool, args...)
@@ -52,13 +52,13 @@ func try(input []byte, tool string, args ...string) (out, message string, err er
 	var stdout, stderr bytes.Buffer
 	command := exec.Command(filepath.Join(".bin", tool), args...)
 	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(input), &stdout, &stderr
-	// No configuration of the one who tests, and no cluster.
+	// Ignore the user's configuration and clusters.
 	command.Env = append(os.Environ(), "KUBECONFIG=/dev/null", "HELM_NAMESPACE=identity", "HELM_CONFIG_HOME="+filepath.Join(os.TempDir(), "no-helm-config"))
 	err = command.Run()
 	return stdout.String(), stderr.String(), err
 }
 
-// apis are those of the clusters that have the operators whose objects the chart can make.
+// apis are the APIs of clusters with all operators that the chart supports.
 var apis = []string{"--api-versions", "monitoring.coreos.com/v1", "--api-versions", "gateway.networking.k8s.io/v1"}
 
 func render(t *testing.T, helm string, values ...string) string {
@@ -70,7 +70,7 @@ func render(t *testing.T, helm string, values ...string) string {
 	return run(t, nil, helm, args...)
 }
 
-// eachValues runs a test for each set of values files that the chart is installed with.
+// eachValues runs a test for each tested set of values files.
 func eachValues(t *testing.T, test func(t *testing.T, files ...string)) {
 	t.Helper()
 	files, err := filepath.Glob(chart + "/ci/*-values.yaml")
@@ -92,7 +92,7 @@ func eachValues(t *testing.T, test func(t *testing.T, files ...string)) {
 	}
 }
 
-// manifests returns the files of k8s that are for a Kubernetes API.
+// manifests returns the files of k8s for the Kubernetes API.
 func manifests(t *testing.T) []string {
 	t.Helper()
 	var files []string
@@ -110,7 +110,7 @@ func manifests(t *testing.T) []string {
 	return files
 }
 
-// documents splits a stream of YAML, and leaves out what is empty.
+// documents splits a stream of YAML and omits empty documents.
 func documents(t *testing.T, stream []byte) [][]byte {
 	t.Helper()
 	var all [][]byte

@@ -10,7 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// What leaves a pod goes to a peer that is named, and to its ports. Each pod of the chart is bound in both directions.
+// Each policy names the peers and ports of outgoing traffic. A policy applies to each pod of the chart in both directions.
 func TestPoliciesAllowNamedPeersAndPortsOnly(t *testing.T) {
 	t.Parallel()
 	eachValues(t, func(t *testing.T, files ...string) {
@@ -70,7 +70,7 @@ func bound(t *testing.T, meta *metav1.ObjectMeta, policies []*networkingv1.Netwo
 	return false
 }
 
-// Port 53 is a way out for data, unless it is that of the cluster's DNS.
+// Port 53 can leak data, unless its peer is the cluster's DNS.
 func TestPort53IsThatOfTheClustersDNS(t *testing.T) {
 	t.Parallel()
 	stream := run(t, nil, "helm", "template", "accounts", chart, "--values", chart+"/ci/quickstart-values.yaml")

@@ -28,8 +28,7 @@ func TestEveryPodIsRestricted(t *testing.T) {
 	}
 }
 
-// restricted judges the pods of a stream as the admission of a namespace does that enforces
-// the level restricted, and returns how many there are.
+// restricted checks the pods of a stream against the Pod Security Standard restricted, and returns their number.
 func restricted(t *testing.T, stream []byte) int {
 	t.Helper()
 	evaluator, err := policy.NewEvaluator(policy.DefaultChecks(), nil)

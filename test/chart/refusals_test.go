@@ -6,11 +6,11 @@ import (
 	"testing"
 )
 
-// base are values that work, for the bad ones to be set on top.
+// base are valid values, on which the tests set invalid ones.
 const base = chart + "/ci/inline-secrets-values.yaml"
 
-// refusals are values that can't work. A line of the answer begins with say; the rest of it
-// tells what to do.
+// refusals are values that the chart refuses. A line of the message starts with say; the rest of the line explains how to fix the
+// problem.
 var refusals = []struct{ name, set, say string }{
 	// Two sources, or none.
 	{"no database", "database.url=", "No database: set database.existingSecret"},
@@ -28,7 +28,7 @@ var refusals = []struct{ name, set, say string }{
 	{"quickstart with a database", "quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,rabbitmq.host=,rabbitmq.password=", "quickstart.enabled brings a database of its own: leave database.url"},
 	{"quickstart with a broker", "quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=", "quickstart.enabled brings a broker of its own: leave rabbitmq.host"},
 
-	// Values that the service would not start with.
+	// Values with which the service would not start.
 	{"a short JWT secret", "jwt.existingSecret=,jwt.secret=short", "jwt.secret has 5 characters and needs at least 32: use a random one"},
 	{"a JWT secret of few characters", "jwt.existingSecret=,jwt.secret=" + strings.Repeat("a", 40), "jwt.secret has fewer than 8 different characters: use a random one"},
 	{"a JWT secret that repeats", "jwt.existingSecret=,jwt.secret=" + strings.Repeat("0123456789", 4) + "012", "jwt.secret repeats a shorter text: use a random one"},
@@ -41,7 +41,7 @@ var refusals = []struct{ name, set, say string }{
 	{"a variable in lower case", "config.log_level=debug", "at '/config': additional properties 'log_level' not allowed"},
 	{"a variable that is a list", "config.TRUSTED_PROXIES={a,b}", "at '/config/TRUSTED_PROXIES': got array, want boolean or number or string"},
 
-	// Pods that would be killed, or not scale.
+	// Pods that would be killed or not scale.
 	{"a grace period shorter than the drain", "terminationGracePeriodSeconds=20", "terminationGracePeriodSeconds is 20, shorter than the shutdown of 30"},
 	{"a shutdown without a unit", "config.SHUTDOWN_TIMEOUT=25", "config.SHUTDOWN_TIMEOUT is 25, which is not a duration: write it with its unit"},
 	{"as many hashes as the node has CPUs", "config.PASSWORD_HASH_CONCURRENCY=null", "config.PASSWORD_HASH_CONCURRENCY is empty"},
@@ -52,7 +52,7 @@ var refusals = []struct{ name, set, say string }{
 	{"fewer pods at most than at least", "autoscaling.enabled=true,autoscaling.minReplicas=5,autoscaling.maxReplicas=3", "autoscaling.minReplicas is 5, more than maxReplicas, 3: change one"},
 	{"autoscaling without a request", "autoscaling.enabled=true,resources.requests.cpu=null", "autoscaling looks at the CPU in percent of the request: set resources.requests.cpu"},
 
-	// Policies that would let everything through, or nothing.
+	// Policies that would allow all traffic or no traffic.
 	{"a database anywhere", "networkPolicy.enabled=true,networkPolicy.rabbitmqTo[0].ipBlock.cidr=192.0.2.0/24", "networkPolicy.enabled needs networkPolicy.databaseTo: set where the database is"},
 	{"a broker anywhere", "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=192.0.2.0/24", "networkPolicy.enabled needs networkPolicy.rabbitmqTo: set where the broker is"},
 	{"metrics that nobody may read", policies + "serviceMonitor.enabled=true", "networkPolicy.metricsFrom is empty, so Prometheus could not read"},
@@ -62,13 +62,13 @@ var refusals = []struct{ name, set, say string }{
 	{"an empty peer", policies + "networkPolicy.dnsTo[0].podSelector=null", "at '/networkPolicy/dnsTo/0/podSelector': got null, want object"},
 	{"a peer that is misspelled", policies + "networkPolicy.otlpTo[0].podselector.matchLabels.a=b", "at '/networkPolicy/otlpTo/0': additional properties 'podselector' not allowed"},
 
-	// Ways in that lead nowhere.
+	// Routes without a destination.
 	{"an Ingress without a host", "ingress.enabled=true", "ingress.enabled needs ingress.hosts: set"},
 	{"metrics for everybody", "ingress.enabled=true,ingress.hosts={a.example.com},ingress.path=/metrics", "ingress.path is that of the metrics"},
 	{"an HTTPRoute without a Gateway", "httpRoute.enabled=true", "httpRoute.enabled needs httpRoute.parentRefs: set"},
 	{"one port for two", "service.port=9090", "service.port and service.metricsPort are the same: change one"},
 
-	// What is wrong in itself.
+	// Invalid values.
 	{"a value that is misspelled", "serviceMonitr.enabled=true", "at '': additional properties 'serviceMonitr' not allowed"},
 	{"a member that is misspelled", "image.repo=x", "at '/image': additional properties 'repo' not allowed"},
 	{"a number that is none", "replicaCount=two", "at '/replicaCount': got string, want integer"},
@@ -85,10 +85,10 @@ var refusals = []struct{ name, set, say string }{
 	{"an email that is none", "admin.email=ada,migration.enabled=true", "at '/admin/email': 'ada' does not match pattern"},
 }
 
-// policies are the values that NetworkPolicies need beside the base.
+// policies are the values that NetworkPolicies require in addition to the base.
 const policies = "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0,networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
 
-// Whoever sets many values wants to hear of all mistakes at once.
+// A user who sets many values wants to see all problems together.
 func TestAllProblemsAreTold(t *testing.T) {
 	t.Parallel()
 	_, message, err := try(nil, "helm", "template", "accounts", chart, "--set", "networkPolicy.enabled=true,serviceMonitor.enabled=true,"+
@@ -106,7 +106,7 @@ func TestAllProblemsAreTold(t *testing.T) {
 	}
 }
 
-// What somebody states in so many words is rendered.
+// An explicit setting is rendered.
 func TestAWideChoiceIsTaken(t *testing.T) {
 	t.Parallel()
 	run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", strings.TrimSuffix(policies, ","))
@@ -132,7 +132,7 @@ func TestBadValuesAreRefusedInOneLineThatSaysWhatToChange(t *testing.T) {
 	}
 }
 
-// A cluster of that age would drop preStop.sleep without a word. What says no version, as a Helm 3 from go install
+// A cluster of that age would ignore preStop.sleep without a message. Helm without a version, such as Helm 3 from go install
 // without a cluster, renders.
 func TestAnOldClusterIsRefused(t *testing.T) {
 	t.Parallel()
@@ -146,7 +146,7 @@ func TestAnOldClusterIsRefused(t *testing.T) {
 	}
 }
 
-// complaints drops what Helm says around them.
+// complaints removes Helm's own text around the messages.
 func complaints(message string) []string {
 	var lines []string
 	for line := range strings.Lines(message) {

@@ -27,7 +27,7 @@ func TestHelm3AndHelm4RenderTheSame(t *testing.T) {
 	})
 }
 
-// noBlankLines takes out what the two put between objects.
+// noBlankLines removes blank lines between objects.
 func noBlankLines(objects string) string {
 	return strings.Join(strings.FieldsFunc(objects, func(r rune) bool { return r == '\n' }), "\n")
 }
@@ -53,8 +53,8 @@ func TestTheUnitTestsOfTheChartPass(t *testing.T) {
 	}
 }
 
-// What is judged is what is meant for production. Without a limit of the CPU hashes use what
-// is idle, and an image that is named by version or digest needs no look at the registry.
+// kube-score checks the production values. Hashes may use idle CPUs, so there is no CPU limit. An image with a version or digest
+// needs no registry lookup.
 func TestKubeScoreFindsNothingCritical(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{chart + "/ci/everything-values.yaml", production + "values.yaml"} {

@@ -12,8 +12,8 @@ import (
 	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 )
 
-// conforms holds objects to the schemas of the APIs. Those that no Go module has are in
-// test/chart/schemas, and know no more than the members that k8s/production uses.
+// conforms checks objects against the schemas of the APIs. Schemas that no Go module contains are in test/chart/schemas. They
+// describe only the members that k8s/production uses.
 func conforms(t *testing.T, stream []byte) {
 	t.Helper()
 	const name = "/{{ .ResourceKind }}_{{ .Group }}_{{ .ResourceAPIVersion }}.json"
@@ -38,14 +38,14 @@ func TestTheManifestsConformToTheAPIs(t *testing.T) {
 	}
 }
 
-// The types of client-go see what the OpenAPI document leaves open, such as the form of
-// quantities, and refuse members that are written twice.
+// The types of client-go check what the OpenAPI document does not define, such as the form of quantities. They also refuse
+// duplicate members.
 func decodes(t *testing.T, document []byte) runtime.Object {
 	t.Helper()
 	codecs := serializer.NewCodecFactory(scheme.Scheme, serializer.EnableStrict)
 	object, _, err := codecs.UniversalDeserializer().Decode(document, nil, nil)
 	if runtime.IsNotRegisteredError(err) {
-		return nil // an operator's
+		return nil // a kind of an operator
 	}
 	if err != nil {
 		t.Errorf("%v in:\n%s", err, document)

@@ -14,14 +14,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// randomSecret is for values that no file of the repository may have, as somebody would use them.
+// randomSecret returns a random value, so that no file of the repository contains it.
 func randomSecret() string {
 	random := make([]byte, 32)
 	_, _ = rand.Read(random) // it never fails
 	return hex.EncodeToString(random)
 }
 
-// secretValues are all values that go into a Secret of the chart, with ? for what is secret, and what they need.
+// secretValues are all values of the chart's Secrets, with ? for the secret part, and the values that they require.
 var secretValues = []struct {
 	name, fixed string
 	secrets     []string
@@ -34,8 +34,8 @@ var secretValues = []struct {
 	}},
 }
 
-// A name, an annotation and an argument are for more eyes than Secrets are. Even a hash in one tells the secret to whoever
-// can guess. So another secret must change Secrets only, and so must another email of the first admin.
+// More people can read names, annotations and arguments than Secrets. Even a hash in one of these lets an attacker test guesses.
+// So a different secret must change only Secrets, and so must a different email of the first admin.
 func TestOnlySecretsDependOnWhatIsSecret(t *testing.T) {
 	t.Parallel()
 	for _, values := range secretValues {
@@ -75,7 +75,7 @@ func splitSecrets(t *testing.T, stream string) (secrets, others []string) {
 	return secrets, others
 }
 
-// names returns all of the Secrets but their content.
+// names returns everything of the Secrets except their content.
 func names(t *testing.T, secrets []string) string {
 	t.Helper()
 	var all strings.Builder
@@ -87,7 +87,7 @@ func names(t *testing.T, secrets []string) string {
 	return all.String()
 }
 
-// serviceSecret finds the variables that pkg/config declares as secrets.
+// serviceSecret matches the variables that pkg/config declares as secrets.
 var serviceSecret = regexp.MustCompile("\\bSecret\\s+`env:\"([A-Z0-9_]+)")
 
 // A pod's description shows its environment, so no secret of the service may be in config or, by value, in extraEnv.
@@ -116,7 +116,7 @@ func TestConfigRefusesEverySecretOfTheService(t *testing.T) {
 	}
 }
 
-// What OpenTelemetry's variables, libraries and tools take as secrets; and what only sounds like one.
+// Variables that OpenTelemetry, libraries and tools treat as secrets, and variables that only have a similar name.
 func TestConfigRefusesWhatElseIsSecret(t *testing.T) {
 	t.Parallel()
 	for _, set := range []string{

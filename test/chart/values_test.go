@@ -26,8 +26,8 @@ func TestEveryValueIsDescribed(t *testing.T) {
 	}
 }
 
-// undescribed returns the lines with a value of their own that no comment of helm-docs
-// stands above. What is within a value, such as the policies of a behavior, needs none.
+// undescribed returns the lines with a value that has no helm-docs comment above. Members of a value, such as the policies of a
+// behavior, need no comment.
 func undescribed(values string) []string {
 	var lines []string
 	described, within := false, -1
@@ -63,8 +63,7 @@ func TestTheSchemaAndTheValuesHaveTheSameKeys(t *testing.T) {
 	compare(t, "", values, schema, definitions)
 }
 
-// compare goes down as long as the schema lists members. Where it lists none, users choose
-// the keys, as in config.
+// compare descends while the schema lists members. Otherwise users choose the keys, as in config.
 func compare(t *testing.T, path string, value any, schema, definitions map[string]any) {
 	t.Helper()
 	if reference, ok := schema["$ref"].(string); ok {
@@ -96,12 +95,12 @@ func compare(t *testing.T, path string, value any, schema, definitions map[strin
 	}
 }
 
-// kubernetes says which values are objects of Kubernetes' own, whose members need no default.
+// kubernetes reports whether a value is a Kubernetes object, whose members need no default.
 func kubernetes(path string) bool {
 	return strings.HasSuffix(path, "resources.") || strings.HasSuffix(path, "Probe.") || path == "autoscaling.behavior."
 }
 
-// valuePath finds .Values.key, and $v.key where $v is .Values.
+// valuePath matches .Values.key, and $v.key where $v is .Values.
 var valuePath = regexp.MustCompile(`(?:\.Values|\$v)\.([a-zA-Z]+)`)
 
 func TestNoTemplateUsesAValueThatIsNotThere(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 func (g *generator) maker() *contract.Maker { return &contract.Maker{Rand: g.Rand, Hint: g.hint} }
 
-// body adds a body: mostly one that the description allows, and else one that breaks a keyword, or is not JSON.
+// body adds a body: mostly a valid one, otherwise one that breaks a keyword or is not JSON.
 func (g *generator) body(w *wire) {
 	if g.op.Body == nil {
 		if g.chance(5) {
@@ -67,7 +67,7 @@ func (g *generator) replaceOne(value any) any {
 	return object
 }
 
-// one returns a good value, or a bad one unless values are to be good.
+// one returns a valid value or, unless all values must be valid, an invalid one.
 func (g *generator) one(good []any, bad ...any) any {
 	if g.good || len(bad) == 0 || g.chance(60) {
 		return pick(g, good...)
@@ -75,7 +75,7 @@ func (g *generator) one(good []any, bad ...any) any {
 	return pick(g, bad...)
 }
 
-// hint returns a value for a member that means something to the service; false: one by its schema will do.
+// hint returns a value for a member with a meaning for the service; false: any value of its schema is suitable.
 func (g *generator) hint(name string) (any, bool) {
 	if !g.good && g.chance(10) {
 		return nil, false
@@ -112,7 +112,7 @@ func (g *generator) hint(name string) (any, bool) {
 	}
 }
 
-// oneTimeToken returns one that an event has brought, mostly a fresh one of the right kind.
+// oneTimeToken returns a token of an event, mostly a fresh one of the right kind.
 func (g *generator) oneTimeToken() string {
 	types := []string{"user.password_reset_requested", "user.email_verification_requested"}
 	if g.op.ID == "confirmEmailVerification" {
@@ -149,7 +149,7 @@ func (g *generator) profile(name string) (any, bool) {
 	return nil, false
 }
 
-// mutations alter the bytes of a body.
+// mutations change the bytes of a body.
 var mutations = []func(g *generator, body []byte) []byte{
 	func(g *generator, body []byte) []byte { return body[:g.IntN(len(body)+1)] },
 	func(g *generator, body []byte) []byte { return insert(body, g.IntN(len(body)+1), "\x00") },
@@ -179,7 +179,7 @@ var mutations = []func(g *generator, body []byte) []byte{
 	},
 }
 
-// members are of JSON that decoders have stumbled over.
+// members are JSON members that some decoders handle incorrectly.
 var members = []string{
 	`"metadata":{"n":1e400}`, `"metadata":{"n":1E308}`, `"metadata":{"n":123456789012345678901234567890}`, `"metadata":{"n":-0}`,
 	`"metadata":{"n":01}`, `"metadata":{"a":"\u0000"}`,

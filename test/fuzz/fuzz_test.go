@@ -21,16 +21,17 @@ import (
 
 const (
 	workers    = 4
-	pairs      = 8    // per cent of the requests have another one at the same time
-	mostFaults = 20   // after which nothing more is reported
-	busy       = 1000 // one in so many answers may be late or a 503, if it is neither when it is asked for again: the machine is busy
+	pairs      = 8    // Percentage of requests with a concurrent second request.
+	mostFaults = 20   // The test stops reporting after this number.
+	busy       = 1000 // One in 1000 responses may be late or a 503 if a retry is neither, because the machine may be busy.
 )
 
-// TestAnswersToRandomRequestsAreDescribed sends requests that are made from the description, allowed ones and others, by all kinds of
-// callers. It demands an answer in time, within the description, and never a failure. Afterwards the process holds no more than before.
+// TestAnswersToRandomRequestsAreDescribed sends valid and invalid requests, generated from the description, by all kinds of
+// callers. Each response must be in time, match the description, and not be a failure. Afterwards the process must hold no more
+// resources than before.
 func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:paralleltest // it measures time
 	dsn := postgrestest.URL(t)
-	// Hashes are cheap, since the requests are not about them.
+	// Hashes are cheap, because they are not tested here.
 	r := replica.Start(t, *program, dsn, map[string]string{
 		"RATE_LIMIT_PER_MINUTE": "20", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "600", "TRUSTED_PROXIES": "127.0.0.0/8", "PASSWORD_HASH_QUEUE": "1000",
 	})
@@ -56,7 +57,7 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 	t.Logf("before: %s; after: %s", before, after)
 }
 
-// served returns the description that the program serves, which has the limits in force.
+// served returns the description that the program serves, with the limits in force.
 func served(t *testing.T, r *replica.Replica) *contract.Contract {
 	t.Helper()
 	resp, err := http.Get(r.URL + "/openapi.json")
@@ -76,7 +77,7 @@ func served(t *testing.T, r *replica.Replica) *contract.Contract {
 	return c
 }
 
-// fuzzer sends requests and counts what came of them.
+// fuzzer sends requests and counts the responses.
 type fuzzer struct {
 	t    *testing.T
 	r    *replica.Replica
@@ -92,7 +93,7 @@ type fuzzer struct {
 	faults  int
 }
 
-// all sends the requests of all numbers.
+// all sends all requests.
 func (f *fuzzer) all() {
 	var wg sync.WaitGroup
 	for range workers {
@@ -108,7 +109,7 @@ func (f *fuzzer) all() {
 	wg.Wait()
 }
 
-// one sends the request of a number, and at times another one about the same account at the same time.
+// one sends request number, sometimes with a concurrent second request about the same account.
 func (f *fuzzer) one(number int, clients []*client) {
 	g := newGenerator(f.c, f.p, number)
 	both := []*generator{g}
@@ -130,7 +131,7 @@ func (f *fuzzer) one(number int, clients []*client) {
 	}
 }
 
-// look judges an answer, and learns from it.
+// look checks a response, and stores the state that it contains.
 func (f *fuzzer) look(g *generator, w *wire, a answered, c *client) {
 	f.count(g, a)
 	wrong := g.judge(a)
@@ -153,7 +154,7 @@ func (f *fuzzer) look(g *generator, w *wire, a answered, c *client) {
 	}
 }
 
-// ask sends a request again whose answer was late or a 503, as the machine may have been busy.
+// ask repeats a request whose response was late or a 503, because the machine may have been busy.
 func (f *fuzzer) ask(g *generator, w *wire, c *client) (wrong []string) {
 	a := c.send(w)
 	f.mu.Lock()
@@ -192,7 +193,7 @@ func (f *fuzzer) isEnough() bool {
 	return f.faults >= mostFaults
 }
 
-// report tells what is wrong, and how to repeat it.
+// report logs the fault and a command that repeats it.
 func (f *fuzzer) report(g *generator, w *wire, a answered, wrong []string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -204,7 +205,7 @@ func (f *fuzzer) report(g *generator, w *wire, a answered, wrong []string) {
 		g.number, g.op.ID, strings.Join(wrong, "\n"), w.curl(f.r.Addr), a.Status, a.took, a.ResponseBody, *seed, g.number)
 }
 
-// table returns how often each operation was asked for, and how it was answered.
+// table returns the number of requests by operation and status.
 func (f *fuzzer) table() string {
 	var b strings.Builder
 	b.WriteString("requests by operation and status:\n")
@@ -220,7 +221,7 @@ func (f *fuzzer) table() string {
 	return b.String()
 }
 
-// demandSuccesses demands that each operation has succeeded. Otherwise the requests would not have reached what they are to test.
+// demandSuccesses fails if an operation never succeeded, because then the requests did not test it.
 func (f *fuzzer) demandSuccesses() {
 	for _, op := range f.c.Operations {
 		n := 0
@@ -235,7 +236,7 @@ func (f *fuzzer) demandSuccesses() {
 	}
 }
 
-// demandQuiet demands that the log has no errors, and nothing that was sent in confidence.
+// demandQuiet fails if the log has an error or a secret.
 func (f *fuzzer) demandQuiet() {
 	told := 0
 	f.r.EachLine(func(line string) {

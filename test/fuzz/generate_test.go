@@ -13,22 +13,22 @@ import (
 	"user-service/test/fuzz/contract"
 )
 
-// generator makes the request of a number. What it chooses depends on seed and number alone; ids, emails and tokens are those that
-// the accounts have now.
+// generator creates request number n. Its choices depend only on the seed and the number. Ids, emails and tokens are the current
+// ones of the accounts.
 type generator struct {
 	*rand.Rand
 	number int
 	c      *contract.Contract
 	p      *people
 
-	op             *contract.Operation // nil: none that is described
+	op             *contract.Operation // nil: an unknown operation
 	as             kind
 	callerSlot     int
 	caller, target person
 	targetKind     kind
 	targetSlot     int
-	good           bool // values are what the service takes, as far as can be known
-	malformed      bool // net/http may refuse it before a handler sees it
+	good           bool // values are valid for the service, as far as possible
+	malformed      bool // net/http may refuse it before a handler gets it
 }
 
 func newGenerator(c *contract.Contract, p *people, number int) *generator {
@@ -38,7 +38,7 @@ func newGenerator(c *contract.Contract, p *people, number int) *generator {
 	return g
 }
 
-// second returns the generator of a request that is sent at the same time, by and about the same account.
+// second returns the generator of a concurrent request, by and about the same account.
 func (g *generator) second() *generator {
 	other := newGenerator(g.c, g.p, g.number)
 	other.Rand = rand.New(rand.NewPCG(*seed, uint64(g.number)|1<<63))
@@ -50,13 +50,13 @@ func (g *generator) chance(percent int) bool { return g.IntN(100) < percent }
 
 func pick[T any](g *generator, values ...T) T { return values[g.IntN(len(values))] }
 
-// request makes a request.
+// request creates a request.
 func (g *generator) request() *wire {
 	g.op = g.operation()
 	g.as = g.who()
 	g.caller = g.p.get(g.as, g.callerSlot)
 	g.target = g.p.get(g.targetKind, g.targetSlot)
-	if (g.op.ID == "deleteUser" || strings.HasPrefix(g.op.ID, "end")) && g.chance(50) { // by its own user, mostly
+	if (g.op.ID == "deleteUser" || strings.HasPrefix(g.op.ID, "end")) && g.chance(50) { // mostly by its own user
 		g.target = g.caller
 	}
 	w := &wire{method: g.op.Method, proto: "HTTP/1.1", target: g.path() + g.query()}
@@ -69,14 +69,14 @@ func (g *generator) request() *wire {
 	if g.chance(6) {
 		g.odd(w)
 	}
-	// The header may have 16 KiB, and a little more, and 256 commas.
+	// The header is limited to 16 KiB with a small margin, and to 256 commas.
 	header := w.bytes("")
 	header = header[:len(header)-len(w.body)]
 	g.malformed = g.malformed || !strings.HasPrefix(w.target, "/") || len(header) > 14<<10 || bytes.Count(header, []byte(",")) > 250
 	return w
 }
 
-// operation chooses what is asked for. What has no parameters and no caller is asked for less often.
+// operation chooses an operation. Operations without parameters and caller are chosen less often.
 func (g *generator) operation() *contract.Operation {
 	for {
 		op := g.c.Operations[g.IntN(len(g.c.Operations))]
@@ -98,7 +98,7 @@ func (g *generator) who() kind {
 		reader, reader, disabled, ended, expired, forged, forged, garbage, nobody)
 }
 
-// address returns a client's address. Few share one, so that quotas refuse few.
+// address returns a client's address. Few requests share one, so that quotas refuse few.
 func (g *generator) address() string {
 	switch n := g.IntN(100); {
 	case n < 3:
@@ -113,7 +113,7 @@ func (g *generator) address() string {
 	}
 }
 
-// path fills in the parameters of the path.
+// path fills in the path parameters.
 func (g *generator) path() string {
 	path := g.op.Path
 	for _, p := range g.op.Params {
@@ -141,7 +141,7 @@ func (g *generator) segment(p contract.Param) string {
 	return url.PathEscape(fmt.Sprint(g.maker().Value(p.Schema)))
 }
 
-// oddText returns what a text should not be, or only just may be.
+// oddText returns a text that is invalid or only just valid.
 func (g *generator) oddText(s *contract.Schema) string {
 	value := g.maker().Value(s)
 	if variants := contract.Variants(s, value); len(variants) > 0 && g.chance(60) {
@@ -150,9 +150,10 @@ func (g *generator) oddText(s *contract.Schema) string {
 	return pick(g, oddTexts...)
 }
 
-// oddTexts are texts that programs have stumbled over.
+// oddTexts are texts that some programs handle incorrectly.
 var oddTexts = []string{
-	"", " ", "\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "ä", "a\u0308", "\u202eabc", "\u200b", "\ufeff", "ﬁ", "İ", "ß", "😀", "👨\u200d👩\u200d👧",
+	"", " ", "\x00", "a\x00b", "\xff\xfe", "\xed\xa0\x80", "ä", "a\u0308", "\u202eabc", "\u200b", "\ufeff",
+	"ﬁ", "İ", "ß", "😀", "👨\u200d👩\u200d👧",
 	"null", "true", "-1", "1e400",
 	"0x10", "NaN", "../../etc/passwd", "%s%n%p", "'; DROP TABLE users; --", "\\", "\"", "<script>alert(1)</script>", "{{7*7}}",
 	"${jndi:ldap://x}", "a\r\nb: c",
@@ -162,7 +163,7 @@ var oddTexts = []string{
 	"xn--a@xn--a.example",
 }
 
-// query fills in the parameters of the query.
+// query fills in the query parameters.
 func (g *generator) query() string {
 	var pairs []string
 	for _, p := range g.op.Params {

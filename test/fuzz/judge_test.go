@@ -9,16 +9,16 @@ import (
 	"time"
 )
 
-// answerTime is how long an answer may take by the contract.
+// answerTime is the longest response time by the contract.
 const answerTime = 2 * time.Second
 
-// ofServer are the statuses with which net/http refuses what is not a request.
+// ofServer are the statuses with which net/http refuses invalid requests.
 var ofServer = []int{
 	http.StatusBadRequest, http.StatusExpectationFailed, http.StatusRequestHeaderFieldsTooLarge, http.StatusNotImplemented,
 	http.StatusHTTPVersionNotSupported,
 }
 
-// judge returns what is wrong with an answer.
+// judge returns the faults of a response.
 func (g *generator) judge(a answered) (wrong []string) {
 	switch {
 	case a.err != nil && g.malformed: // the connection may be closed
@@ -49,14 +49,14 @@ func (g *generator) judge(a answered) (wrong []string) {
 	return wrong
 }
 
-// judgeCaller checks that only who has a valid token gets what needs one.
+// judgeCaller checks that operations with authentication succeed only with a valid token.
 func (g *generator) judgeCaller(a answered) (wrong []string) {
 	op, _ := g.c.Find(a.Method, a.Target)
 	if op == nil || op.Anonymous || g.as.isValid() {
 		return nil
 	}
 	allowed := []int{http.StatusUnauthorized, http.StatusServiceUnavailable}
-	if g.as == disabled || g.as == ended { // which are known by a query, after the quota
+	if g.as == disabled || g.as == ended { // a query detects these, after the quota
 		allowed = append(allowed, http.StatusTooManyRequests)
 	}
 	if !slices.Contains(allowed, a.Status) {

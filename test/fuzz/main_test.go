@@ -1,5 +1,5 @@
-// Package fuzz_test sends random requests, made from the OpenAPI description, to the real program on real servers, and holds each answer
-// to the description.
+// Package fuzz_test sends random requests, generated from the OpenAPI description, to the program with real servers. It checks
+// each response against the description.
 package fuzz_test
 
 import (

@@ -4,7 +4,7 @@ import (
 	"strings"
 )
 
-// oddities alter a request so that it is no ordinary one of its operation. What net/http may refuse itself is malformed.
+// oddities make a request unusual for its operation. If net/http may refuse the request, they set malformed.
 var oddities = []func(*generator, *wire){
 	func(g *generator, w *wire) {
 		w.method = pick(g, "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "PROPFIND", "get", "M-SEARCH", "X")

@@ -21,27 +21,27 @@ import (
 	"user-service/test/replica"
 )
 
-// kind is how a request is authenticated, or what its caller may do.
+// kind is the authentication of a request, or the permissions of its caller.
 type kind int
 
 const (
 	nobody   kind = iota
-	customer      // has the role user
-	reader        // may read all
+	customer      // Has the role user.
+	reader        // May read everything.
 	admin
-	disabled // its token was issued before
-	ended    // its session has ended
-	expired  // the token of a customer, too old
-	forged   // the token of a customer, with another signature or another subject
-	garbage  // not a token
+	disabled // The token is older than the change.
+	ended    // Its session has ended.
+	expired  // The token of a customer, too old.
+	forged   // The token of a customer, with a different signature or subject.
+	garbage  // Not a token.
 )
 
-// isValid reports whether the token was once issued and may still count.
+// isValid reports whether the service issued the token and may still accept it.
 func (k kind) isValid() bool { return k == customer || k == reader || k == admin }
 
 const (
 	slots    = 6   // of each kind
-	lifetime = 150 // uses, after which a slot gets a new account
+	lifetime = 150 // number of uses, after which a slot gets a new account
 )
 
 // person is an account and its session.
@@ -49,7 +49,7 @@ type person struct {
 	id, email, password, access, refresh, session string
 }
 
-// people are accounts in slots. What requests do to an account is repaired before the slot is used again: it gets a new one.
+// people are accounts in slots. After a request has damaged an account, its slot gets a new account before the next use.
 type people struct {
 	t      *testing.T
 	r      *replica.Replica
@@ -103,7 +103,7 @@ func (p *people) get(k kind, n int) person {
 	return s.now
 }
 
-// lose has a slot get a new account.
+// lose gives a slot a new account.
 func (p *people) lose(k kind, n int) {
 	if k.isValid() {
 		s := p.slots[k][n]
@@ -113,10 +113,10 @@ func (p *people) lose(k kind, n int) {
 	}
 }
 
-// roles are those that a kind has.
+// roles are the roles of each kind.
 var roles = map[kind][]string{reader: {access.User, "reader"}, admin: {access.Admin}}
 
-// make makes an account and logs it in.
+// make creates an account and logs it in.
 func (p *people) make(k kind) person {
 	n := p.made.Add(1)
 	it := person{email: fmt.Sprintf("person-%d@example.com", n), password: fmt.Sprintf("seven green kettles sing %d", n)}
@@ -175,7 +175,7 @@ func (p *people) call(method, path, token, body string, want int) []byte {
 	return a.ResponseBody
 }
 
-// authorization returns the value of the header for a caller; "" is none.
+// authorization returns the value of the header for a caller; "" means no header.
 func (p *people) authorization(k kind, it person, choice int) string {
 	switch k {
 	case nobody:
@@ -200,7 +200,7 @@ func (p *people) authorization(k kind, it person, choice int) string {
 	}
 }
 
-// resign alters the claims of a token, and signs them with a key; "" is the algorithm none.
+// resign changes the claims of a token and signs them with a key; "" means the algorithm none.
 func resign(token, key string, alter func(jwt.MapClaims)) string {
 	var claims jwt.MapClaims
 	parsed, _, err := jwt.NewParser().ParseUnverified(token, &claims)

@@ -12,10 +12,10 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// oneTimeTokens has the tokens of events, as the service that sends mail gets them.
+// oneTimeTokens collects the tokens of events, as a service that sends mail gets them.
 type oneTimeTokens struct {
 	mu    sync.Mutex
-	known map[string]bool     // ids of accounts of this test; the broker has events of other tests, too
+	known map[string]bool     // accounts of this test; the broker has events of other tests too
 	fresh map[string][]string // by the type of the event
 	used  []string
 }
@@ -69,14 +69,14 @@ func (o *oneTimeTokens) take(raw []byte) {
 	}
 }
 
-// know has the tokens of an account kept.
+// know makes it keep the tokens of an account.
 func (o *oneTimeTokens) know(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.known[id] = true
 }
 
-// pop returns a token of a type that was not used yet, and later only as a used one; "" if there is none.
+// pop returns an unused token of a type and marks it as used; "" if there is none.
 func (o *oneTimeTokens) pop(typ string) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -90,7 +90,7 @@ func (o *oneTimeTokens) pop(typ string) string {
 	return token
 }
 
-// again returns a token that may be used.
+// again returns a used token.
 func (o *oneTimeTokens) again(n int) string {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 	"user-service/test/fuzz/contract"
 )
 
-// wire is a request as its bytes are sent.
+// wire is a request in raw form.
 type wire struct {
 	method, target, proto string
 	header                [][2]string
@@ -24,7 +24,7 @@ type wire struct {
 
 func (w *wire) add(name, value string) { w.header = append(w.header, [2]string{name, value}) }
 
-// bytes returns what is sent to an address.
+// bytes returns the bytes of the request to an address.
 func (w *wire) bytes(addr string) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, "%s %s %s\r\nHost: %s\r\n", w.method, w.target, w.proto, addr)
@@ -63,7 +63,7 @@ func (w *wire) curl(addr string) string {
 	return b.String()
 }
 
-// quote makes a word of bash that stands for these bytes.
+// quote returns a bash word for these bytes.
 func quote(s string) string {
 	var b strings.Builder
 	b.WriteString("$'")
@@ -77,7 +77,7 @@ func quote(s string) string {
 	return b.String() + "'"
 }
 
-// exchange makes what the contract is asked about.
+// exchange returns the request as the contract checks it.
 func (w *wire) exchange() contract.Exchange {
 	x := contract.Exchange{Method: w.method, Target: w.target, Header: http.Header{}, Body: w.body}
 	if absolute, found := strings.CutPrefix(w.target, "http://"); found { // RFC 9112 section 3.2.2
@@ -90,21 +90,21 @@ func (w *wire) exchange() contract.Exchange {
 	return x
 }
 
-// answered is an answer to a request; its error says why there is none.
+// answered is the response to a request, or the error without one.
 type answered struct {
 	contract.Exchange
 	took time.Duration
 	err  error
 }
 
-// client sends one request after the other, by one connection as long as it stays open. It does not mend requests, as net/http would.
+// client sends requests one after another, through one connection while it stays open. Unlike net/http, it does not fix requests.
 type client struct {
 	addr   string
 	conn   net.Conn
 	reader *bufio.Reader
 }
 
-// hang is when a client gives up.
+// hang is the timeout of a client.
 const hang = 20 * time.Second
 
 func (c *client) send(w *wire) answered {
@@ -134,8 +134,8 @@ func (c *client) try(w *wire) answered {
 	}
 	began := time.Now()
 	_ = c.conn.SetDeadline(began.Add(hang))
-	_, _ = c.conn.Write(w.bytes(c.addr)) // the answer may come before the whole body is sent
-	resp, err := c.read(w.method)        //nolint:bodyclose // it is read to its end, and the connection is closed otherwise
+	_, _ = c.conn.Write(w.bytes(c.addr)) // the response may arrive before the whole body is sent
+	resp, err := c.read(w.method)        //nolint:bodyclose // the body is read completely, or the connection is closed
 	a.took = time.Since(began)
 	if err != nil {
 		a.err = err

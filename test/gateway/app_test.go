@@ -10,16 +10,16 @@ import (
 	"testing"
 )
 
-// app is a service behind the gateway. It answers with what reaches it.
+// app is a service behind the gateway. It returns the request that it received.
 type app struct {
 	addr     string
 	requests atomic.Int64
 }
 
-// arrival is what the app says of a request.
+// arrival is the app's description of a request.
 type arrival struct {
 	Request  string            // method, target and body
-	Identity map[string]string // its headers of the kind of X-User-Id, however they are spelled
+	Identity map[string]string // headers like X-User-Id, in any spelling
 }
 
 func startApp(t *testing.T) *app {

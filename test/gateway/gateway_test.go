@@ -32,7 +32,7 @@ func startNginx(t *testing.T, listen, userService, app string) {
 	}
 	var conf strings.Builder
 	if os.Geteuid() == 0 {
-		conf.WriteString("user root;\n") // whose directory this is
+		conf.WriteString("user root;\n") // the owner of this directory
 	}
 	fmt.Fprintf(&conf, "daemon off;\nworker_processes 1;\npid %s/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n", dir)
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
@@ -67,7 +67,7 @@ func startCaddy(t *testing.T, listen, userService, app string) {
 	startProcess(t, cmd)
 }
 
-// stage is a gateway in front of an app, and the service that it asks.
+// stage is a gateway in front of an app, and the service that authenticates its requests.
 type stage struct {
 	*service
 	app *app
@@ -101,7 +101,7 @@ func (s *stage) post(t *testing.T, token string, more map[string]string) (status
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	for name, value := range more {
-		req.Header[name] = []string{value} // in this spelling
+		req.Header[name] = []string{value} // keeps this spelling
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
@@ -116,7 +116,7 @@ func (s *stage) post(t *testing.T, token string, more map[string]string) (status
 	return resp.StatusCode, resp.Header.Get("WWW-Authenticate"), got
 }
 
-// wantRefusal demands a 401 that says why, and that the app sees nothing.
+// wantRefusal requires a 401 with a reason. The app must not receive the request.
 func (s *stage) wantRefusal(t *testing.T, token string, more map[string]string) {
 	t.Helper()
 	before := s.app.requests.Load()
@@ -129,7 +129,7 @@ func (s *stage) wantRefusal(t *testing.T, token string, more map[string]string) 
 	}
 }
 
-// wantIdentity demands that the request reaches the app as it was, with this identity.
+// wantIdentity requires that the unchanged request reaches the app with this identity.
 func (s *stage) wantIdentity(t *testing.T, token string, more, identity map[string]string) {
 	t.Helper()
 	status, _, got := s.post(t, token, more)
@@ -146,8 +146,7 @@ func (s *stage) wantIdentity(t *testing.T, token string, more, identity map[stri
 	}
 }
 
-// forged is what a client sends that wants to be somebody else, in the spellings that
-// frameworks take for the same.
+// forged are headers of a client that pretends to be another user, in spellings that frameworks treat alike.
 var forged = map[string]string{
 	"X-User-Id": "forged", "X-User-Email-Verified": "true", "X-User-Roles": "forged", "X-User-Permissions": "forged",
 	"X_User_Email_Verified": "true", "x-user-email_verified": "true",
@@ -189,7 +188,7 @@ func TestAGatewaySeesTheEndOfASessionAtOnce(t *testing.T) {
 	})
 }
 
-// TestAGatewayLetsTheLargestUserThrough, whose token and headers are as long as the service allows.
+// TestAGatewayLetsTheLargestUserThrough uses a token and headers of the maximum length.
 func TestAGatewayLetsTheLargestUserThrough(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		admin := s.logIn("admin")
@@ -197,7 +196,7 @@ func TestAGatewayLetsTheLargestUserThrough(t *testing.T) {
 		for i := range 28 {
 			roles = append(roles, fmt.Sprintf("%s-%02d-%s", strings.ToLower(rand.Text()), i, strings.Repeat("r", 64))[:64])
 		}
-		for i := range 2 { // each permission takes 3 bytes more in a token
+		for i := range 2 { // each permission adds 3 bytes to a token
 			var of []string
 			for j := range 27 {
 				of = append(of, fmt.Sprintf("%s:%d-%02d", strings.Repeat("p", 105), i, j))

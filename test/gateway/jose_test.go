@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// verifier is the scripts in jose/ with the libraries that they need.
+// verifier runs the scripts in jose/ with their libraries.
 type verifier struct{ node, dir string }
 
 func newVerifier(t *testing.T) verifier {
@@ -31,12 +31,12 @@ func newVerifier(t *testing.T) verifier {
 	return v
 }
 
-// verify returns the claims of a token, or what is wrong with it.
+// verify returns the claims of a token, or the reason why it is invalid.
 func (v verifier) verify(token string, args ...string) (claims, failure string) {
 	return v.run("verify.mjs", token, args...)
 }
 
-// run returns what a script prints, or what is wrong with a token.
+// run returns the output of a script, or the reason why a token is invalid.
 func (v verifier) run(script, token string, args ...string) (printed, failure string) {
 	cmd := exec.Command(v.node, append([]string{script}, args...)...)
 	var stdout, stderr bytes.Buffer
@@ -47,7 +47,7 @@ func (v verifier) run(script, token string, args ...string) (printed, failure st
 	return stdout.String(), strings.TrimSpace(stderr.String())
 }
 
-// newKey makes a private key, and gives it in PEM too.
+// newKey creates a private key, and also returns it in PEM.
 func newKey(t *testing.T) (ed25519.PrivateKey, string) {
 	t.Helper()
 	_, key, err := ed25519.GenerateKey(nil)
@@ -61,7 +61,7 @@ func newKey(t *testing.T) (ed25519.PrivateKey, string) {
 	return key, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-// replaced returns the token with other text in one of its parts.
+// replaced returns the token with text replaced in one of its parts.
 func replaced(t *testing.T, token string, part int, before, after string) string {
 	t.Helper()
 	parts := strings.Split(token, ".")
@@ -107,7 +107,7 @@ func TestJoseVerifiesAccessTokensByThePublishedKeys(t *testing.T) {
 	}
 }
 
-// TestVerifiersOfTheProfileTakeAccessTokens: those that insist on each claim of RFC 9068 section 2.2.
+// TestVerifiersOfTheProfileTakeAccessTokens uses verifiers that require each claim of RFC 9068 section 2.2.
 func TestVerifiersOfTheProfileTakeAccessTokens(t *testing.T) {
 	t.Parallel()
 	key, text := newKey(t)

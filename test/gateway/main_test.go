@@ -1,5 +1,5 @@
-// Package gateway_test puts real gateways in front of a service that trusts them, and lets
-// them ask the real program who calls; and it lets another language verify its tokens.
+// Package gateway_test runs gateways in front of a service, and lets them authenticate requests with the program. It also
+// verifies tokens in another language.
 package gateway_test
 
 import (
@@ -25,10 +25,10 @@ func accepts(addr string) bool {
 	return err == nil
 }
 
-// installing keeps the tests from installing two things at once.
+// installing serializes installations.
 var installing sync.Mutex
 
-// installed returns the path of a command, whose package it installs if it is missing.
+// installed returns the path of a command, and installs its package if it is missing.
 func installed(t *testing.T, command, pkg string) string {
 	t.Helper()
 	installing.Lock()
@@ -46,7 +46,7 @@ func installed(t *testing.T, command, pkg string) string {
 	return path
 }
 
-// find looks in /usr/sbin too, which not every user's PATH has.
+// find also searches /usr/sbin, which is not in every user's PATH.
 func find(command string) (string, error) {
 	if path, err := exec.LookPath(command); err == nil {
 		return path, nil

@@ -23,14 +23,14 @@ const (
 	secret   = "seven green kettles sing"
 )
 
-// service is the program, run as a process of its own.
+// service is a process of the program.
 type service struct {
 	t    *testing.T
 	addr string
 	env  []string
 }
 
-// servingAt is what the log says when the service listens.
+// servingAt matches the log line of a service that listens.
 var servingAt = regexp.MustCompile(`"msg":"serving".*"api":"(.+?)"`)
 
 // startService runs the service until the test ends. more are variables of its environment.
@@ -52,7 +52,7 @@ func startService(t *testing.T, more ...string) *service {
 	return &service{t: t, addr: servingAt.FindStringSubmatch(log.String())[1], env: env}
 }
 
-// of returns the same service for a part of the test.
+// of returns the same service for a subtest.
 func (s *service) of(t *testing.T) *service { return &service{t: t, addr: s.addr, env: s.env} }
 
 // startProcess runs a command until the test ends, and returns what it prints.
@@ -64,7 +64,7 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *testkit.Buffer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // nginx ends its workers then
+		_ = cmd.Process.Signal(syscall.SIGTERM) // with it, nginx ends its workers too
 		_ = cmd.Wait()
 		if t.Failed() {
 			t.Logf("the log of %s:\n%s", cmd.Path, log)
@@ -76,7 +76,7 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *testkit.Buffer {
 // caller is an account with a session.
 type caller struct{ id, email, token string }
 
-// logIn makes an account with the role, and logs in to it.
+// logIn creates an account with the role, and logs in.
 func (s *service) logIn(role string) caller {
 	s.t.Helper()
 	email := rand.Text() + "@example.com"
@@ -107,7 +107,7 @@ func (s *service) token(email string) string {
 	return pair.AccessToken
 }
 
-// put sends a change, as the caller.
+// put sends a change as the caller.
 func (s *service) put(by caller, path string, change any) {
 	s.t.Helper()
 	body, err := json.Marshal(change)

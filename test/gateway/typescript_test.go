@@ -9,8 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestATypeScriptClientIsMadeFromTheDescription that the service serves: openapi-typescript makes the types, the compiler accepts a program
-// that uses them, and the program works.
+// TestATypeScriptClientIsMadeFromTheDescription generates types from the served description with openapi-typescript. It compiles
+// a program that uses them, and runs it.
 func TestATypeScriptClientIsMadeFromTheDescription(t *testing.T) {
 	t.Parallel()
 	s, dir := startService(t), t.TempDir()
@@ -29,7 +29,8 @@ func TestATypeScriptClientIsMadeFromTheDescription(t *testing.T) {
 	}
 	node := installed(t, "node", "node")
 	run(installed(t, "npm", "node"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
-	run(node, "-e", `fetch(process.argv[1]).then((r) => r.text()).then((d) => require('fs').writeFileSync('openapi.json', d))`, "http://"+s.addr+"/openapi.json")
+	run(node, "-e",
+		`fetch(process.argv[1]).then((r) => r.text()).then((d) => require('fs').writeFileSync('openapi.json', d))`, "http://"+s.addr+"/openapi.json")
 	run(node, "node_modules/openapi-typescript/bin/cli.js", "openapi.json", "-o", "api.ts")
 	run(node, "node_modules/typescript/bin/tsc")
 

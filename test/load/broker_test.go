@@ -26,8 +26,8 @@ func stallable(t *testing.T) (proxy *faultproxy.Proxy, settings map[string]strin
 	return proxy, map[string]string{"RABBITMQ_HOST": host, "RABBITMQ_PORT": port}
 }
 
-// TestAStalledBrokerIsInTheWayOfNoRequest makes each kind of change that is announced while the broker takes and gives no byte. All
-// succeed, and the events leave later. How fast the requests are is measured by BenchmarkStalledBroker.
+// TestAStalledBrokerIsInTheWayOfNoRequest makes each kind of change that queues an event while the broker is stalled. All
+// succeed, and the events are published later. BenchmarkStalledBroker measures the speed.
 func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
 	proxy, settings := stallable(t)
 	dsn := postgrestest.URL(t)
@@ -54,7 +54,7 @@ func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:parallelte
 		{"PUT", "/users/me/password", a.token, newPassword, http.StatusOK},
 		{"DELETE", "/users/me", other.token, "", http.StatusNoContent},
 	} {
-		for range 3 { // a busy machine
+		for range 3 { // the machine may be busy
 			got := s.call(request.method, request.path, request.token, request.body)
 			if answers = append(answers, got); got.status == request.status {
 				break
@@ -79,8 +79,8 @@ func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:parallelte
 	}
 }
 
-// TestRequestsDoNotKnowTheBroker looks at what the code of requests is made of: neither it, nor the rules of accounts, nor the store
-// imports what talks to the broker.
+// TestRequestsDoNotKnowTheBroker checks imports: the packages of requests, of account rules and of the store do not import the
+// broker's packages.
 func TestRequestsDoNotKnowTheBroker(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "user-service/pkg/httpapi", "user-service/pkg/user",

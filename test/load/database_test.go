@@ -18,7 +18,7 @@ import (
 	"user-service/test/replica"
 )
 
-// block opens a transaction with a statement, and keeps it open until release is called.
+// block runs a statement in a transaction that stays open until release is called.
 func block(t *testing.T, dsn, statement string, args ...any) (release func()) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn+"&application_name=test")
@@ -35,7 +35,7 @@ func block(t *testing.T, dsn, statement string, args ...any) (release func()) {
 	return func() { _ = conn.Close(context.Background()) }
 }
 
-// delay puts a proxy before the database that can delay all that is sent.
+// delay starts a proxy before the database that can delay all traffic.
 func delay(t *testing.T, dsn string) (through string, proxy *toxiproxy.Proxy) {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -51,8 +51,8 @@ func delay(t *testing.T, dsn string) (through string, proxy *toxiproxy.Proxy) {
 	return u.String(), proxy
 }
 
-// TestASlowDatabaseMakesNothingPileUp has 150 clients send requests while each query waits, for a lock or for the network. All are
-// answered in time; the process has no more goroutines than clients need, and no more connections than it may have.
+// TestASlowDatabaseMakesNothingPileUp sends requests of 150 clients while each query waits for a lock or the network. All get
+// responses in time. The process has only the goroutines that clients need, and only its allowed connections.
 func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest // it measures time
 	for name, slow := range map[string]func(t *testing.T, dsn string, proxy *toxiproxy.Proxy) (heal func()){
 		"lock": func(t *testing.T, dsn string, _ *toxiproxy.Proxy) func() {
@@ -104,11 +104,11 @@ func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest /
 			if counts(answers)[http.StatusServiceUnavailable] == 0 {
 				t.Error("no request was refused: the database was not slow")
 			}
-			// A connection has two goroutines, and a request that waits two or three.
+			// A connection has two goroutines, and a waiting request has two or three.
 			if most := idle.Goroutines + 6*clients; goroutines > most {
 				t.Errorf("there were %d goroutines, want at most %d", goroutines, most)
 			}
-			// A connection that was given up is closed apart, while another one may take its place.
+			// An abandoned connection closes asynchronously, while another one may replace it.
 			if most := 3*maxConns + 2; conns > most {
 				t.Errorf("there were %d connections to the database, want at most %d", conns, most)
 			}
@@ -117,7 +117,7 @@ func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest /
 	}
 }
 
-// demandRecovery demands that requests succeed again, and that the process holds no more than before.
+// demandRecovery checks that requests succeed again, and that the process holds no more resources than before.
 func (s *service) demandRecovery(a account, idle replica.Held) {
 	s.t.Helper()
 	if !testkit.Await(s.t.Context(), testkit.Timeout, func() bool { return s.call("PATCH", "/users/me", a.token, `{"name": "Ada"}`).status == 200 }) {
@@ -130,7 +130,8 @@ func (s *service) demandRecovery(a account, idle replica.Held) {
 	}
 }
 
-// TestAClientThatGoesAwayStopsItsQuery has clients disconnect while their queries wait for a lock. The queries end in PostgreSQL.
+// TestAClientThatGoesAwayStopsItsQuery disconnects clients while their queries wait for a lock. The queries must end in
+// PostgreSQL.
 func TestAClientThatGoesAwayStopsItsQuery(t *testing.T) { //nolint:paralleltest // as above
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, nil)
@@ -154,8 +155,8 @@ func TestAClientThatGoesAwayStopsItsQuery(t *testing.T) { //nolint:paralleltest 
 	}
 }
 
-// demandStop has a client disconnect when its query waits for a lock, and demands that the query ends. A query of a client that stays
-// ends after 1.8 s, so that the client has to go early enough: a busy machine may need some tries.
+// demandStop disconnects a client while its query waits for a lock, and checks that the query ends. The query of a connected
+// client ends after 1.8 s, so that the client must disconnect earlier. A busy machine may need several attempts.
 func (s *service) demandStop(call func(context.Context)) {
 	s.t.Helper()
 	const waiting = sessions + ` AND state = 'active' AND wait_event_type = 'Lock' AND query NOT LIKE '%user_service.relay%'`
@@ -184,8 +185,8 @@ func (s *service) demandStop(call func(context.Context)) {
 	s.t.Error("no query ended when its client had gone")
 }
 
-// TestAnExhaustedPoolRefusesAndHangsNot has as many changes wait for locked accounts as the pool has connections for requests. Other
-// requests are refused in time. Logins and readiness have connections of their own.
+// TestAnExhaustedPoolRefusesAndHangsNot makes changes wait for locked accounts until the pool has no connection for requests. The
+// service refuses other requests in time. Logins and readiness have reserved connections.
 func TestAnExhaustedPoolRefusesAndHangsNot(t *testing.T) { //nolint:paralleltest // as above
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, nil)

@@ -1,4 +1,4 @@
-// Package load_test holds the real program to its promises while the database or the broker is slow, or has much to do.
+// Package load_test checks the promises of the program while the database or the broker is slow or busy.
 package load_test
 
 import (
@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 	os.Exit(testkit.Main(m, program))
 }
 
-// answerTime is how long an answer may take: 2 s by the contract, and what a client and its own wait for a CPU add.
+// answerTime is the longest response time: 2 s by the contract, and a margin for a busy machine.
 const answerTime = 3 * time.Second
 
 // service is the program with a small pool, and accounts.
@@ -62,7 +62,7 @@ func newService(t *testing.T, dsn, through string, settings map[string]string) *
 	return &service{replica.Start(t, *program, through, settings), t, client, conn}
 }
 
-// account is one with a session.
+// account is an account with a session.
 type account struct{ ID, email, token string }
 
 const password = "seven green kettles sing"
@@ -97,7 +97,7 @@ func (s *service) must(err error) {
 	}
 }
 
-// answer is what came back; status 0 is nothing.
+// answer is a response; status 0 means none.
 type answer struct {
 	status int
 	header http.Header
@@ -141,7 +141,8 @@ func (s *service) callUntil(ctx context.Context, method, path, token, body strin
 	return answer{resp.StatusCode, resp.Header, content, time.Since(began)}
 }
 
-// check demands an answer in time: a success, or one that says when to try again. A busy machine adds so much to each answer.
+// check fails unless the response was in time, and was a success or had a Retry-After. busy is the delay that a busy machine
+// adds.
 func (a answer) check(t *testing.T, busy time.Duration) {
 	t.Helper()
 	wait, _ := strconv.Atoi(a.header.Get("Retry-After"))
@@ -152,8 +153,8 @@ func (a answer) check(t *testing.T, busy time.Duration) {
 	}
 }
 
-// watchMachine asks for what waits for nothing, until stop is called, which returns how long that took at most: so much a busy machine
-// adds to each answer.
+// watchMachine sends requests that need no database, until stop is called. stop returns the longest response time, which is the
+// delay that a busy machine adds.
 func (s *service) watchMachine() (stop func() time.Duration) {
 	ended := crowd(1, func(ctx context.Context, _, _ int) answer {
 		defer func() { testkit.Pause(ctx, 5*time.Millisecond) }()
@@ -167,7 +168,7 @@ func (s *service) watchMachine() (stop func() time.Duration) {
 	}
 }
 
-// crowd has clients send requests, each one after the other, until stop is called, which returns all answers.
+// crowd runs clients that send requests one after another until stop is called. stop returns all responses.
 func crowd(clients int, send func(ctx context.Context, client, n int) answer) (stop func() []answer) {
 	ctx, cancel := context.WithCancel(context.Background())
 	all := make([][]answer, clients)
@@ -204,6 +205,6 @@ func (s *service) count(query string, args ...any) (n int) {
 	return n
 }
 
-// sessions is a query for what the service does at the database.
+// sessions is a query for the service's sessions at the database.
 const sessions = `SELECT count(*) FROM pg_stat_activity
 	WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name <> 'test'`

@@ -18,14 +18,14 @@ import (
 )
 
 const (
-	owners       = 1000  // of the events that wait
-	serveMiB     = 200.0 // of the process that serves, with events and requests
-	readsOfEvent = 40    // rows of the outbox that may be read for an event
+	owners       = 1000  // users of the waiting events
+	serveMiB     = 200.0 // of the serving process, with events and requests
+	readsOfEvent = 40    // rows of the outbox that may be read for each event
 )
 
-// TestALargeOutboxDrainsSteadily begins with an outbox of many events, and has users read, change and erase accounts meanwhile. It
-// demands that requests are served in time, that the rate does not fall with the number of events, that no statement reads the whole
-// outbox, and that memory is bounded. make outbox does it with 1,000,000 events.
+// TestALargeOutboxDrainsSteadily starts with a large outbox, while users read, change and erase accounts. Requests must be served
+// in time, and the rate must not fall with the number of events. No statement may read the whole outbox, and memory must stay
+// bounded. make outbox runs it with 1,000,000 events.
 func TestALargeOutboxDrainsSteadily(t *testing.T) { //nolint:paralleltest // it measures time
 	dsn := postgrestest.URL(t)
 	fill(t, dsn, *rows)
@@ -59,8 +59,8 @@ func TestALargeOutboxDrainsSteadily(t *testing.T) { //nolint:paralleltest // it 
 		*rows, sum(tenths).Round(time.Millisecond), tenths, mib, slowest, float64(read)/float64(*rows), len(answers), counts(answers),
 		took[len(took)/2], took[len(took)*99/100])
 
-	sorted := slices.Sorted(slices.Values(tenths[1:])) // the first one has the start of the program
-	// A busy machine may stop everything for a while, which counts most where a tenth takes a moment.
+	sorted := slices.Sorted(slices.Values(tenths[1:])) // the first tenth includes the start of the program
+	// A busy machine may stop everything for a while, which counts most in a short tenth.
 	if most := 3*sorted[len(sorted)/2] + 5*time.Second; sorted[len(sorted)-1] > most {
 		t.Errorf("a tenth of the events took %s, want at most %s", sorted[len(sorted)-1], most)
 	}
@@ -78,7 +78,7 @@ func TestALargeOutboxDrainsSteadily(t *testing.T) { //nolint:paralleltest // it 
 	}
 }
 
-// fill makes users, and events of them in their order.
+// fill creates users and their ordered events.
 func fill(t *testing.T, dsn string, events int) {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -101,7 +101,7 @@ func fill(t *testing.T, dsn string, events int) {
 	}
 }
 
-// keepEvents binds a durable queue, so that to confirm an event the broker has to write it.
+// keepEvents binds a durable queue, so that the broker writes an event before its confirm.
 func keepEvents(t *testing.T) {
 	t.Helper()
 	conn, err := amqp.Dial(os.ExpandEnv("amqp://$RABBITMQ_USER:$RABBITMQ_PASS@$RABBITMQ_HOST:$RABBITMQ_PORT"))
@@ -126,8 +126,8 @@ func keepEvents(t *testing.T) {
 	}
 }
 
-// watchDrain waits until so many events have left, and returns how long each tenth of them took, and how long a statement of the
-// service was seen to run for.
+// watchDrain waits until this number of events has been published. It returns the duration of each tenth, and the longest
+// observed duration of a statement.
 func (s *service) watchDrain(events int, began time.Time) (tenths []time.Duration, slowest time.Duration) {
 	s.t.Helper()
 	progress := time.Now()
@@ -158,7 +158,7 @@ func (s *service) slowestStatement() time.Duration {
 	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)
 }
 
-// rowsRead returns how many rows of the outbox were read, by whatever plan.
+// rowsRead returns the number of rows read from the outbox, by any plan.
 func (s *service) rowsRead() int {
 	s.t.Helper()
 	return s.count(`SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = 'outbox'`)

@@ -14,19 +14,19 @@ import (
 	"user-service/internal/testkit"
 )
 
-// hurry is by how much the times of the rules are shortened, windows and what an alert waits for, so that a minute is a second.
-// Thresholds stay as they are.
+// hurry divides the durations of the rules, so that a minute becomes a second. These are windows and the time before an alert
+// fires. Thresholds do not change.
 const hurry = 60
 
 const (
 	settle      = 20 * time.Second // before the faults
 	firesWithin = 6 * time.Minute
-	clearWithin = 8 * time.Minute // the longest window that has to be clean is one of 6 hours
+	clearWithin = 8 * time.Minute // the longest window that must be clean is 6 hours
 )
 
-// TestAlertsFireAndClearForReal is run by make alerts. Each situation is a release with pods, a database and rules of its own, below
-// one Prometheus. It has its fault until its alerts have fired, and then nothing may fire once that is mended. Alerts that don't
-// belong to a situation are a failure.
+// TestAlertsFireAndClearForReal is run by make alerts. Each situation is a release with its own pods, database and rules, in one
+// Prometheus. Its fault lasts until its alerts have fired. After the end of the fault, no alert may fire. Other alerts are
+// failures.
 func TestAlertsFireAndClearForReal(t *testing.T) {
 	w := newWatch(t)
 	var rules []string
@@ -50,7 +50,7 @@ func TestAlertsFireAndClearForReal(t *testing.T) {
 	for _, now := range situations {
 		if now.strike == nil {
 			stop := now.use()
-			defer stop() // used all the time
+			defer stop() // read until the test ends
 		}
 	}
 	playing.Wait()
@@ -61,10 +61,10 @@ func TestAlertsFireAndClearForReal(t *testing.T) {
 
 var duration = regexp.MustCompile(`(for: |\[)(\d+)([mhd])\b`)
 
-// hurriedRules returns the file of the chart's rules, in a hurry.
+// hurriedRules returns the file of the chart's rules with shortened durations.
 func hurriedRules(t *testing.T, namespace string) string {
 	t.Helper()
-	// To count requests, the rules multiply a rate with the seconds of the window as it was.
+	// To count requests, the rules multiply a rate by the seconds of the original window.
 	object := renderIn(t, namespace, "prometheusrule.yaml", fmt.Sprintf("prometheusRule.thresholds.minBadRequests=%d", 10*hurry))
 	file, _ := writeRules(t, duration.ReplaceAllStringFunc(object, func(found string) string {
 		part := duration.FindStringSubmatch(found)
@@ -75,7 +75,7 @@ func hurriedRules(t *testing.T, namespace string) string {
 	return file
 }
 
-// play lets the fault happen, waits until its alerts fire, mends it, and waits until none fires.
+// play starts the fault, waits until its alerts fire, ends the fault, and waits until no alert fires.
 func (now *situation) play(w *watch) {
 	stop := now.use()
 	defer stop()

@@ -25,7 +25,7 @@ type alert struct {
 	Labels, Annotations map[string]string
 }
 
-// render returns what the chart makes of one template. set are values in JSON, by name.
+// render returns the output of one template. set are values in JSON, by name.
 func render(t *testing.T, template string, set ...string) string {
 	t.Helper()
 	return renderIn(t, namespace, template, set...)
@@ -43,7 +43,7 @@ func renderIn(t *testing.T, namespace, template string, set ...string) string {
 	return tool(t, "helm", args...)
 }
 
-// ruleFile writes the rules as Prometheus reads them, and returns the file's path and the rules.
+// ruleFile writes the rules in Prometheus' format, and returns the file's path and the rules.
 func ruleFile(t *testing.T) (string, []alert) {
 	t.Helper()
 	return writeRules(t, render(t, "prometheusrule.yaml"))
@@ -76,7 +76,7 @@ func writeRules(t *testing.T, object string) (string, []alert) {
 	return path, rules
 }
 
-// dashboard is what the tests look at in a Grafana dashboard.
+// dashboard is the tested part of a Grafana dashboard.
 type dashboard struct {
 	UID, Title, Description string
 	Tags                    []string
@@ -108,7 +108,7 @@ type panel struct {
 	}
 }
 
-// dashboardFiles returns the JSON of the dashboards that the chart renders, by the names of their files.
+// dashboardFiles returns the JSON of the chart's dashboards, by file name.
 func dashboardFiles(t *testing.T, set ...string) map[string]string {
 	t.Helper()
 	out := map[string]string{}

@@ -63,7 +63,7 @@ func lintPanel(t *testing.T, name string, p panel) {
 	}
 }
 
-// checkBurnRates looks for each line among the alerts that the panel is of, and returns how many there are.
+// checkBurnRates finds the alert of each threshold line of a panel, and returns the number of lines.
 func checkBurnRates(t *testing.T, p panel, budget float64, rules []alert) int {
 	t.Helper()
 	steps := p.FieldConfig.Defaults.Thresholds.Steps[1:]
@@ -78,7 +78,7 @@ func checkBurnRates(t *testing.T, p panel, budget float64, rules []alert) int {
 	return len(steps)
 }
 
-// Who changes a threshold of an alert sees it in the dashboards.
+// A changed threshold of an alert must appear in the dashboards.
 func TestThresholdsAreThoseOfTheAlerts(t *testing.T) {
 	t.Parallel()
 	var values struct {

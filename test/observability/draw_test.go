@@ -17,8 +17,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestDrawDashboards is run by make dashboards. It draws the dashboards after half an hour in which the broker was away, the
-// database was slow and logins stormed, one after the other, each for as long as it takes its alerts to fire.
+// TestDrawDashboards is run by make dashboards. It draws the dashboards after half an hour with three faults: no broker, a slow
+// database, and a storm of logins. Each lasts until its alerts fire.
 func TestDrawDashboards(t *testing.T) {
 	file, _ := ruleFile(t)
 	s := newStage(t, file, "ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1", "PASSWORD_HASH_QUEUE=8", "DATABASE_MAX_CONNS=10", "ACCESS_TOKEN_TTL=1h")
@@ -52,7 +52,7 @@ func TestDrawDashboards(t *testing.T) {
 	}
 	dir := t.TempDir()
 	for name, text := range dashboardFiles(t) {
-		file := filepath.Join(dir, strings.TrimPrefix(name, "user-service-")) // as the pictures are named
+		file := filepath.Join(dir, strings.TrimPrefix(name, "user-service-")) // the names of the pictures
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -67,7 +67,7 @@ func TestDrawDashboards(t *testing.T) {
 	others()
 }
 
-// reading is what a user does who stays logged in.
+// reading sends the requests of a user who stays logged in.
 func (s *stage) reading() (once func()) {
 	account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
 	s.call(http.MethodPost, "/register", "", account)
@@ -81,13 +81,13 @@ func (s *stage) reading() (once func()) {
 
 var lives atomic.Int64
 
-// everyday is what other users do, with a mistake now and then.
+// everyday sends the requests of other users, with an occasional mistake.
 func (s *stage) everyday() {
 	life := lives.Add(1)
 	account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
 	s.call(http.MethodPost, "/register", "", account)
 	if life%8 == 0 {
-		s.call(http.MethodPost, "/register", "", account) // taken
+		s.call(http.MethodPost, "/register", "", account) // the email is taken
 		s.call(http.MethodPost, "/login", "", map[string]any{"email": account["email"], "password": "wrong " + password})
 		s.call(http.MethodGet, "/nowhere", "", nil)
 	}
@@ -95,7 +95,7 @@ func (s *stage) everyday() {
 	testkit.Pause(context.Background(), time.Second)
 	access, ok := pair["access_token"].(string)
 	if !ok {
-		return // and comes back
+		return // the user logs in again later
 	}
 	s.call(http.MethodPatch, "/users/me", access, map[string]any{"name": rand.Text()})
 	_, next := s.call(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": pair["refresh_token"]})

@@ -20,7 +20,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// ordinary is what a user does who makes no mistake.
+// ordinary sends the requests of a user who makes no mistake.
 func ordinary(s *stage) func() {
 	return func() {
 		account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
@@ -35,7 +35,7 @@ func ordinary(s *stage) func() {
 	}
 }
 
-// enter makes an account, and returns its email and an access token.
+// enter creates an account, and returns its email and an access token.
 func (s *stage) enter() (email, access string) {
 	email = strings.ToLower(rand.Text()) + "@example.com"
 	account := map[string]any{"email": email, "password": password}
@@ -65,7 +65,7 @@ func readAndSometimesChange(s *stage) func() {
 	}
 }
 
-// query runs SQL in a session of its own.
+// query runs SQL in a separate session.
 func (s *stage) query(sql string, args ...any) {
 	conn := s.session()
 	defer func() { _ = conn.Close(s.t.Context()) }()
@@ -82,7 +82,7 @@ func (s *stage) session() *pgx.Conn {
 	return conn
 }
 
-// hold keeps what the SQL locks, until the session is ended as the runbooks say.
+// hold keeps the locks of the SQL until the session is terminated as the runbooks describe.
 func (s *stage) hold(sql string) (end func()) {
 	conn := s.session()
 	for _, text := range []string{"BEGIN", sql} {
@@ -104,7 +104,7 @@ func holdRelay(now *situation) func() {
 	return now.pods[0].hold(`SELECT pg_advisory_xact_lock(x'757365725f6f7574'::bigint)`)
 }
 
-// parkEvent stores an event as after 20 refusals, and ends that as events retry does.
+// parkEvent stores an event as after 20 refusals. Its result ends the fault as events retry does.
 func parkEvent(now *situation) func() {
 	now.pods[0].query(`
 		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data, refusals, retry_at, parked_at)
@@ -156,7 +156,7 @@ func (s *stage) kill() {
 	_ = s.process.Wait()
 }
 
-// again starts the process that was killed.
+// again restarts the killed process.
 func (s *stage) again() {
 	s.serve("HTTP_ADDR="+strings.TrimPrefix(s.api, "http://"), "METRICS_ADDR="+s.metrics)
 }
@@ -184,7 +184,7 @@ func (now *situation) write(t *testing.T, name, content string) {
 	}
 }
 
-// ageKey is mended as the runbook says.
+// ageKey uses an old key. Its result ends the fault as the runbook describes.
 func ageKey(now *situation) func() {
 	s := now.pods[0]
 	s.query(`UPDATE token_keys SET first_used_at = now() - interval '340 days'`)
@@ -196,7 +196,7 @@ func ageKey(now *situation) func() {
 	}
 }
 
-// shows reports whether a line of the metrics has a beginning and a part.
+// shows reports whether a line of the metrics has a prefix and contains a part.
 func (s *stage) shows(begin, part string) bool {
 	for line := range strings.Lines(s.exposition()) {
 		if strings.HasPrefix(line, begin) && strings.Contains(line, part) {

@@ -11,14 +11,14 @@ import (
 	"user-service/internal/testkit"
 )
 
-// gate is a way to a server that can be shut.
+// gate is a proxy to a server that can be closed.
 type gate struct {
 	net.Listener
 
 	target string
 	mu     sync.Mutex
 	shut   bool
-	delay  time.Duration // of all that is sent to the server
+	delay  time.Duration // of all traffic to the server
 	open   map[net.Conn]bool
 }
 
@@ -37,7 +37,7 @@ func newGate(t *testing.T, target string) *gate {
 	return g
 }
 
-// set shuts the gate, which ends all connections, or opens it.
+// set closes the gate, which ends all connections, or opens it.
 func (g *gate) set(shut bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -49,7 +49,7 @@ func (g *gate) set(shut bool) {
 	}
 }
 
-// slow makes the way longer, from now on.
+// slow changes the delay from now on.
 func (g *gate) slow(delay time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -13,12 +13,12 @@ import (
 
 const password = "seven green kettles sing"
 
-// use is a bit of all that users do, with mistakes and a theft.
+// use sends some of each kind of request, with mistakes and a reuse of a refresh token.
 func (s *stage) use() {
 	s.t.Helper()
 	account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
 	s.call(http.MethodPost, "/register", "", account)
-	s.call(http.MethodPost, "/register", "", account) // taken
+	s.call(http.MethodPost, "/register", "", account) // the email is taken
 	_, pair := s.call(http.MethodPost, "/login", "", account)
 	first := map[string]any{"refresh_token": pair["refresh_token"]}
 	access, _ := pair["access_token"].(string)
@@ -35,7 +35,7 @@ func (s *stage) use() {
 	s.call(http.MethodDelete, "/users/me", access, nil)
 }
 
-// suffer takes the broker and the database away, and waits until Prometheus has seen it.
+// suffer disconnects the broker and the database, and waits until Prometheus has recorded both.
 func (s *stage) suffer() {
 	s.t.Helper()
 	s.broker.set(true)
@@ -71,7 +71,7 @@ func TestPanelsAndRulesAskForWhatTheServiceShows(t *testing.T) {
 				query := filled(target.Expr)
 				s.await(fmt.Sprintf("data of %s / %s: %s", d.Title, p.Title, query), func() bool {
 					if strings.Contains(query, "rate(") {
-						s.use() // rates need something that goes on
+						s.use() // rates need continuing traffic
 					}
 					return len(s.values(query)) > 0
 				})
@@ -86,7 +86,7 @@ func TestPanelsAndRulesAskForWhatTheServiceShows(t *testing.T) {
 	s.checkRandomPaths()
 }
 
-// filled puts the values of a dashboard's variables into a query.
+// filled replaces a dashboard's variables in a query.
 func filled(query string) string {
 	return strings.NewReplacer("$namespace", namespace, "$job", release, "$pod", ".*", "$__rate_interval", "10s").Replace(query)
 }
@@ -102,10 +102,10 @@ func (s *stage) parse(query string, asked map[string]bool) {
 	s.walk(query, node, nil, asked)
 }
 
-// walk visits a part of a query. by are the labels that the parts around it group by.
+// walk visits a part of a query. by are the labels that the enclosing parts group by.
 func (s *stage) walk(query string, node map[string]any, by []string, asked map[string]bool) {
 	if grouping, ok := node["grouping"].([]any); ok {
-		by = nil // what is outside sees the labels that are kept here
+		by = nil // enclosing parts see only the labels that are kept here
 		for _, label := range grouping {
 			by = append(by, fmt.Sprint(label))
 		}
@@ -150,7 +150,7 @@ func (s *stage) checkLabels(query, metric string, labels []string) {
 	}
 }
 
-// checkUnused fails for a metric of ours that nobody looks at.
+// checkUnused fails for a metric of the service that no query uses.
 func (s *stage) checkUnused(asked map[string]bool) {
 	s.t.Helper()
 	var names []string
@@ -163,15 +163,15 @@ func (s *stage) checkUnused(asked map[string]bool) {
 	}
 	for _, name := range names {
 		ours := strings.HasPrefix(name, "user_service_") || strings.HasPrefix(name, "http_") || strings.HasPrefix(name, "db_")
-		usual := strings.HasPrefix(name, "user_service_hashing_process_") // Prometheus's own of any process
+		usual := strings.HasPrefix(name, "user_service_hashing_process_") // Prometheus' standard metrics of a process
 		if ours && !usual && !used[family(name)] {
 			s.t.Errorf("no panel and no rule asks for %s", name)
 		}
 	}
 }
 
-// family is the name of a histogram or a summary without that of its part. OpenTelemetry's
-// db_client_connection_count is a whole one.
+// family returns the name of a histogram or a summary without the suffix of its part. OpenTelemetry's db_client_connection_count
+// has no parts.
 func family(name string) string {
 	if name == "db_client_connection_count" {
 		return name
@@ -182,7 +182,7 @@ func family(name string) string {
 	return name
 }
 
-// checkRandomPaths holds the number of series while clients make up paths.
+// checkRandomPaths checks that the number of series stays the same while clients request random paths.
 func (s *stage) checkRandomPaths() {
 	s.t.Helper()
 	ask := func() {
@@ -200,10 +200,10 @@ func (s *stage) checkRandomPaths() {
 	}
 }
 
-// series returns how many series of requests the service shows.
+// series returns the number of the service's request series.
 func (s *stage) series() int { return strings.Count(s.exposition(), "\nhttp_server_") }
 
-// exposition returns all that the service shows now.
+// exposition returns all current metrics of the service.
 func (s *stage) exposition() string {
 	s.t.Helper()
 	resp, err := http.Get("http://" + s.metrics + "/metrics")

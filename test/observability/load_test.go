@@ -8,7 +8,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// keep calls do again and again, so many at once, until stop is called.
+// keep calls do repeatedly and concurrently until stop is called.
 func (s *stage) keep(atOnce int, do func()) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup

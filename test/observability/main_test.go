@@ -1,5 +1,4 @@
-// Package observability_test holds dashboards, alerts and runbooks to what the running service shows, by
-// a real Prometheus.
+// Package observability_test compares dashboards, alerts and runbooks with the metrics of the running service, using Prometheus.
 package observability_test
 
 import (
@@ -21,7 +20,7 @@ var program string
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	if err := os.Chdir("../.."); err != nil { // all paths here begin at the project's root
+	if err := os.Chdir("../.."); err != nil { // all paths are relative to the root of the project
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -36,7 +35,7 @@ func run(m *testing.M) int {
 	return testkit.Main(m, &program)
 }
 
-// tool returns what a program of .bin prints, and ends the test if it fails.
+// tool returns the output of a program of .bin, and fails the test if the program fails.
 func tool(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	command := exec.Command(filepath.Join(".bin", name), args...)

@@ -12,12 +12,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// story is what is scraped, and the alerts that fire at its end, with their severity.
+// story is a list of scrapes, and the alerts that fire at its end, with their severity.
 type story struct {
 	name  string
 	at    string
-	input map[string]string // values of promtool, one for each scrape, by series; {@} stands for the labels of a pod
-	fires []string          // none: silence
+	input map[string]string // values of promtool, one for each scrape, by series; {@} is replaced by the labels of a pod
+	fires []string          // none: no alert fires
 }
 
 const (
@@ -39,10 +39,10 @@ func both(a, b map[string]string) map[string]string {
 	return out
 }
 
-// one is the story of a single series.
+// one returns the story of a single series.
 func one(series, values string) map[string]string { return map[string]string{series: values} }
 
-// days is the end of a story that takes longer than the longest window.
+// days is the end of a story that is longer than the longest window.
 const days = "80h"
 
 var stories = []story{
@@ -112,7 +112,7 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 	t.Parallel()
 	rules, _ := ruleFile(t)
 	tool(t, "promtool", "check", "rules", rules)
-	tests := map[string][]any{} // by the interval of scrapes: one a minute would be too many in a story of days
+	tests := map[string][]any{} // by scrape interval: one a minute would be too many in a story of days
 	for _, s := range stories {
 		interval := "1m"
 		if s.at == days {
@@ -123,7 +123,7 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 	for interval, all := range tests {
 		text, err := yaml.Marshal(map[string]any{
 			"rule_files": []string{rules}, "evaluation_interval": interval, "tests": all,
-			// The alerts after what they are made of, else at long intervals they find it stale.
+			// Alerts run after their recording rules, which would otherwise be stale at long intervals.
 			"group_eval_order": []string{release + "-slo", release + "-budget", release + "-symptoms"},
 		})
 		if err != nil {
@@ -137,7 +137,7 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 	}
 }
 
-// What is left of the budget of 30 days, where all requests since then were alike.
+// TestBudgetLeft computes the remaining budget of 30 days for a constant error rate.
 func TestBudgetLeft(t *testing.T) {
 	t.Parallel()
 	rules, _ := ruleFile(t)
@@ -172,7 +172,7 @@ func TestBudgetLeft(t *testing.T) {
 	}
 }
 
-// test returns the story as a test of promtool. What the story does not name must not fire.
+// test returns the story as a test of promtool. Other alerts must not fire.
 func (s story) test(interval string) map[string]any {
 	series := []map[string]string{}
 	if s.input["up{@}"] == "" && s.name != "no pod is there" {
@@ -193,7 +193,7 @@ func (s story) test(interval string) map[string]any {
 	}
 }
 
-// input are series as promtool reads them.
+// input returns series in promtool's format.
 func input(values map[string]string) []map[string]string {
 	var out []map[string]string
 	for name, value := range values {

@@ -13,22 +13,22 @@ import (
 
 // situation is a release with a fault.
 type situation struct {
-	name, fault string // its namespace, and what happens there
-	more        int    // pods beside the first
+	name, fault string // its namespace and its fault
+	more        int    // pods in addition to the first
 	env         []string
-	files       bool // its secrets come from files
-	users       int  // at once; none: nobody uses it
+	files       bool // the secrets come from files
+	users       int  // concurrent users; 0: none
 	used        func(s *stage) (once func())
-	strike      func(now *situation) (mend func()) // none: nothing happens
-	must        []string                           // fire: alert/severity, and the window of a burn rate
-	may         []string                           // fire as well: the beginning of such names
+	strike      func(now *situation) (mend func()) // nil: no fault
+	must        []string                           // expected alerts: alert/severity, and the window of a burn rate
+	may         []string                           // prefixes of other allowed alerts
 
 	pods           []*stage
 	secrets        string // the folder of the files
 	struck, mended time.Time
 }
 
-// burns are all alerts of one objective.
+// burns returns all alerts of one objective.
 func burns(alert string) []string {
 	return []string{alert + "/critical/1h", alert + "/critical/6h", alert + "/warning/1d", alert + "/warning/3d"}
 }
@@ -103,7 +103,7 @@ var situations = []*situation{
 	},
 }
 
-// start brings the pods up.
+// start starts the pods.
 func (now *situation) start(t *testing.T) {
 	dsn := postgrestest.URL(t)
 	env := append([]string{"DATABASE_MAX_CONNS=8"}, now.env...)
@@ -118,7 +118,7 @@ func (now *situation) start(t *testing.T) {
 	}
 }
 
-// use lets the users of the first pod begin, until stop is called.
+// use starts the users of the first pod, until stop is called.
 func (now *situation) use() (stop func()) {
 	if now.users == 0 {
 		return func() {}

@@ -21,24 +21,24 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// stage is a running service whose servers can go away, and a Prometheus that scrapes it all the time.
+// stage is a running service whose servers can be disconnected, and a Prometheus that scrapes it.
 type stage struct {
 	t                *testing.T
-	namespace, pod   string // as Prometheus calls it
+	namespace, pod   string // the labels in Prometheus
 	api, metrics     string
-	dsn              string // of its database, past the gate
+	dsn              string // of its database, without the gate
 	prometheus       string
 	database, broker *gate
 	env              []string
 	process          *exec.Cmd
 }
 
-// requests are lines of the log that tell nothing of a failed test.
+// requests matches lines of the log that do not help to explain a failed test.
 var requests = regexp.MustCompile(`(?m)^.*"level":"INFO","msg":"request".*\n`)
 
 var servingAt = regexp.MustCompile(`"msg":"serving".*"api":"(.+?)".*"metrics":"(.+?)"`)
 
-// newStage starts all that. more are variables of the service's environment.
+// newStage starts a stage. more are variables of the service's environment.
 func newStage(t *testing.T, rules string, more ...string) *stage {
 	t.Helper()
 	s := newService(t, namespace, "a", postgrestest.URL(t), more...)
@@ -46,7 +46,7 @@ func newStage(t *testing.T, rules string, more ...string) *stage {
 	return s
 }
 
-// newService starts a service, in a namespace and with a name that only Prometheus knows of.
+// newService starts a service. Only Prometheus uses its namespace and name.
 func newService(t *testing.T, namespace, pod, database string, more ...string) *stage {
 	t.Helper()
 	dsn, err := url.Parse(database)
@@ -68,7 +68,7 @@ func newService(t *testing.T, namespace, pod, database string, more ...string) *
 	return s
 }
 
-// serve starts the service's process, and returns where it listens.
+// serve starts the service's process, and returns its addresses.
 func (s *stage) serve(addresses ...string) (api, metrics string) {
 	s.t.Helper()
 	s.process = exec.Command(program, "serve")
@@ -81,7 +81,7 @@ func (s *stage) serve(addresses ...string) (api, metrics string) {
 
 func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:] }
 
-// scrape starts a Prometheus for some services, with the labels that the Prometheus operator gives, and returns its address.
+// scrape starts a Prometheus for some services, with the labels of the Prometheus operator, and returns its address.
 func scrape(t *testing.T, every string, rules []string, services ...*stage) string {
 	t.Helper()
 	type object = map[string]any
@@ -143,7 +143,7 @@ func await(t *testing.T, what string, condition func() bool) {
 	}
 }
 
-// call sends a request and returns the status and the answer.
+// call sends a request and returns the status and the response.
 func (s *stage) call(method, path, token string, body any) (int, map[string]any) {
 	s.t.Helper()
 	status, answer, err := s.try(method, path, token, body)
@@ -153,7 +153,7 @@ func (s *stage) call(method, path, token string, body any) (int, map[string]any)
 	return status, answer
 }
 
-// try is call for a service that may not be there.
+// try is call for a service that may not be running.
 func (s *stage) try(method, path, token string, body any) (int, map[string]any, error) {
 	text, _ := json.Marshal(body)
 	req, err := http.NewRequest(method, s.api+path, bytes.NewReader(text))
@@ -170,11 +170,11 @@ func (s *stage) try(method, path, token string, body any) (int, map[string]any, 
 	}
 	defer func() { _ = resp.Body.Close() }()
 	out := map[string]any{}
-	_ = json.NewDecoder(resp.Body).Decode(&out) // empty where there is none
+	_ = json.NewDecoder(resp.Body).Decode(&out) // empty if there is no body
 	return resp.StatusCode, out, nil
 }
 
-// ask asks Prometheus, and decodes what is in data.
+// ask queries Prometheus, and decodes the member data.
 func (s *stage) ask(path string, query url.Values, data any) error {
 	resp, err := http.Get(s.prometheus + "/api/v1/" + path + "?" + query.Encode())
 	if err != nil {
@@ -198,7 +198,7 @@ func (s *stage) ask(path string, query url.Values, data any) error {
 	return nil
 }
 
-// values returns what a query gives now, without what is not a number.
+// values returns the current results of a query without NaN.
 func (s *stage) values(query string) []string {
 	s.t.Helper()
 	var data struct {

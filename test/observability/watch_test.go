@@ -16,14 +16,14 @@ import (
 	"user-service/internal/testkit"
 )
 
-// watch notes what fires in each situation.
+// watch records the alerts that fire in each situation.
 type watch struct {
 	*stage
 
 	began  time.Time
 	mu     sync.Mutex
 	spells map[string]map[string]*spell // by situation and alert, such as UserServiceDown/critical
-	active map[string]int               // alerts that fire or are about to
+	active map[string]int               // alerts that fire or are pending
 }
 
 // spell is the time in which an alert fires.
@@ -40,12 +40,12 @@ func newWatch(t *testing.T) *watch {
 	return w
 }
 
-// say shows how far it is.
+// say prints the progress.
 func (w *watch) say(format string, args ...any) {
 	fmt.Fprintf(os.Stdout, "%5.0f s  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// ready waits until all pods have been scraped, and what was missing until then is forgotten.
+// ready waits until all pods have been scraped, and forgets what was missing until then.
 func (w *watch) ready(pods int) {
 	w.t.Helper()
 	w.stage.await("all pods", func() bool {
@@ -53,7 +53,7 @@ func (w *watch) ready(pods int) {
 	})
 }
 
-// look notes what fires, until it has ended.
+// look records the alerts that fire, until ended is closed.
 func (w *watch) look(ended chan struct{}) {
 	for tick := time.NewTicker(500 * time.Millisecond); ; {
 		select {
@@ -119,7 +119,7 @@ func (w *watch) firing(situation string) []string {
 	return out
 }
 
-// clear reports whether no alert fires or is about to.
+// clear reports whether no alert fires or is pending.
 func (w *watch) clear(situation string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -137,7 +137,7 @@ func (w *watch) await(within time.Duration, condition func() bool) bool {
 	return testkit.Await(w.stage.t.Context(), within, condition)
 }
 
-// report prints what fired and cleared, and fails for what should not have fired.
+// report prints the alerts that fired and cleared, and fails for unexpected ones.
 func (w *watch) report() {
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "\nalert\tfault\tfired after\tcleared after\t")

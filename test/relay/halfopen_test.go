@@ -10,12 +10,12 @@ import (
 	"user-service/test/chaos/faultproxy"
 )
 
-// TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork has both relays behind one network, which breaks in several ways. A fault ends when a
-// new connection works: a half-open connection's at once, as new ones pass.
+// TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork puts both relays behind one network that breaks in several ways. A fault ends
+// when a new connection works. For half-open connections that is immediately, because new ones work.
 func TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	arrived := w.consume() // not by the network that breaks
+	arrived := w.consume() // not through the broken network
 	proxy, err := faultproxy.New(net.JoinHostPort(w.cfg.Host, strconv.Itoa(w.cfg.Port)))
 	if err != nil {
 		t.Fatal(err)
@@ -35,7 +35,7 @@ func TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork(t *testing.T) {
 	w.eventually("the events before a fault", func() bool { return arrived.has(before...) })
 	for _, fault := range []struct {
 		name string
-		do   func() // and heal it
+		do   func() // returns after the fault
 		most time.Duration
 	}{
 		{"cut", func() { proxy.Refuse(true); proxy.Cut(); testkit.Pause(t.Context(), time.Second); proxy.Refuse(false) }, 2 * time.Second},
@@ -56,5 +56,5 @@ func TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork(t *testing.T) {
 	}
 }
 
-// slack is what a busy machine may take beyond that.
+// slack is the additional time for a busy machine.
 const slack = 5 * time.Second

@@ -1,4 +1,4 @@
-// Package relay_test tests the way of events from a real PostgreSQL to a real RabbitMQ that refuses some of them.
+// Package relay_test tests the delivery of events from PostgreSQL to a RabbitMQ that refuses some of them.
 package relay_test
 
 import (
@@ -32,7 +32,7 @@ type world struct {
 	conn   *pgx.Conn
 	db     *postgres.DB
 	relays []*outbox.Relay
-	topic  string // what the types of events begin with
+	topic  string // the prefix of the event types
 	cfg    rabbitmq.Config
 }
 
@@ -74,7 +74,7 @@ type unobserved struct{}
 func (unobserved) EventPublished(string, time.Duration) {}
 func (unobserved) EventFailed(string)                   {}
 
-// users makes n users.
+// users creates n users.
 func (w *world) users(n int) []uuid.UUID {
 	w.t.Helper()
 	rows, err := w.conn.Query(w.t.Context(), `
@@ -91,7 +91,7 @@ func (w *world) users(n int) []uuid.UUID {
 	return ids
 }
 
-// announce stores one event of each user, of a type that ends in word, with data of so many bytes, and returns the ids.
+// announce stores one event for each user, with a type that ends in word and data of the given size. It returns the ids.
 func (w *world) announce(word string, bytes int, users ...uuid.UUID) []string {
 	w.t.Helper()
 	ids := make([]string, len(users))
@@ -111,7 +111,7 @@ func (w *world) announce(word string, bytes int, users ...uuid.UUID) []string {
 	return ids
 }
 
-// count returns what a query counts.
+// count returns the result of a counting query.
 func (w *world) count(query string) (n int) {
 	w.t.Helper()
 	if err := w.conn.QueryRow(w.t.Context(), query).Scan(&n); err != nil {
@@ -170,14 +170,14 @@ func (w *world) refuse(word string) (heal func()) {
 	}
 }
 
-// consumer has what another consumer gets.
+// consumer holds the events that another consumer receives.
 type consumer struct {
 	mu    sync.Mutex
-	order []string             // the ids, as they come
-	first map[string]time.Time // when each came first
+	order []string             // the ids in order of arrival
+	first map[string]time.Time // time of the first arrival
 }
 
-// consume takes all events of the test.
+// consume receives all events of the test.
 func (w *world) consume() *consumer {
 	w.t.Helper()
 	channel := w.channel()
@@ -198,7 +198,7 @@ func (w *world) consume() *consumer {
 	return c
 }
 
-// has reports whether all of these events have come.
+// has reports whether all of these events have arrived.
 func (c *consumer) has(ids ...string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,7 +210,7 @@ func (c *consumer) has(ids ...string) bool {
 	return true
 }
 
-// copies returns how often the event has come that came most often.
+// copies returns the highest number of deliveries of one event.
 func (c *consumer) copies(ids ...string) (most int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -224,7 +224,7 @@ func (c *consumer) copies(ids ...string) (most int) {
 	return most
 }
 
-// times publishes n events of these users, one after the other, and returns the median time until one arrives and the longest.
+// times publishes n events of these users sequentially, and returns the median and the longest delivery time.
 func (w *world) times(c *consumer, n int, users []uuid.UUID) (median, longest time.Duration) {
 	w.t.Helper()
 	var took []time.Duration

@@ -38,8 +38,8 @@ func TestOneFullQueueBesideAHealthyOne(t *testing.T) {
 	}
 }
 
-// Test500RefusedEventsDelayNoOther measures the time of other users' events without refused events, with 500 new ones, with
-// 500 parked ones, and while all of these are retried.
+// Test500RefusedEventsDelayNoOther measures the delivery time of other users' events: without refused events, with 500 new ones,
+// and with 500 parked ones. It also measures while all of these are retried.
 func Test500RefusedEventsDelayNoOther(t *testing.T) {
 	t.Parallel()
 	const events = 100
@@ -97,7 +97,7 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	w.eventually("a refusal of each", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE refusals > 0`) == len(large) })
 	median, longest := w.times(healthy, 50, others)
 	t.Logf("median %s, longest %s", median, longest)
-	if longest > 5*time.Second { // a try of 20 events that each close the channel takes some seconds on a busy machine
+	if longest > 5*time.Second { // 20 events that each close the channel need some seconds on a busy machine
 		t.Errorf("an event of another user takes %s", longest)
 	}
 	if n := healthy.copies(fine[:len(others)]...); n > 1 {
@@ -108,7 +108,7 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	}
 }
 
-// TestABrokerThatIsAwayRefusesNothing looks at the outbox after tries without a broker.
+// TestABrokerThatIsAwayRefusesNothing checks the outbox after attempts without a broker.
 func TestABrokerThatIsAwayRefusesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

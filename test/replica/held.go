@@ -11,7 +11,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// Held is what a process holds. Connections to the database are apart, since the pool keeps them open.
+// Held counts the resources of a process. Connections to the database are separate, because the pool keeps them open.
 type Held struct{ Goroutines, Descriptors, Pool, Used int }
 
 func (h Held) String() string {
@@ -19,18 +19,18 @@ func (h Held) String() string {
 		h.Used)
 }
 
-// slack is how many more an idle process may hold at another time: its jobs and its connection to the broker need some now and then. Tests
-// send more requests than that, so that they find what each of them leaves.
+// slack is the allowed change of an idle process: its jobs and its broker connection need resources at times. Tests send more
+// requests than that, so that they find leaks of single requests.
 const slack = 10
 
-// Leaks reports whether it is more than an idle process holds.
+// Leaks reports whether the process holds more than an idle one.
 func (h Held) Leaks(idle Held) bool {
 	return h.Goroutines > idle.Goroutines+slack || h.Descriptors-h.Pool > idle.Descriptors-idle.Pool+slack || h.Used > 0
 }
 
 var metricLine = regexp.MustCompile(`^(go_goroutines|process_open_fds|db_client_connection_count\{.*state="(idle|used)"\}) (\d+)`)
 
-// Holds asks the process what it holds, and reports whether it has answered.
+// Holds reads the resources of the process, and reports whether it responded.
 func (r *Replica) Holds() (h Held, ok bool) {
 	resp, err := probes.Get(r.metrics + "/metrics") //nolint:noctx // it has a timeout
 	if err != nil {
@@ -57,7 +57,7 @@ func (r *Replica) Holds() (h Held, ok bool) {
 	return h, h.Goroutines > 0
 }
 
-// Idle returns the least that the process holds within a second in which it uses no connection.
+// Idle returns the lowest numbers within a second in which the process uses no connection.
 func (r *Replica) Idle(ctx context.Context) (idle Held) {
 	quiet := 0
 	testkit.Await(ctx, testkit.Timeout, func() bool {
@@ -78,7 +78,7 @@ func (r *Replica) Idle(ctx context.Context) (idle Held) {
 
 var peakLine = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// PeakMiB returns the most memory that the process that serves has had so far.
+// PeakMiB returns the peak memory of the serving process.
 func (r *Replica) PeakMiB() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.process.Pid))
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package replica starts the real program for tests, and tells what its process holds.
+// Package replica starts the program for tests, and measures its resources.
 package replica
 
 import (
@@ -19,7 +19,7 @@ import (
 // Secret signs the tokens of replicas.
 var Secret = rand.Text() + rand.Text()
 
-// Replica is the program, as a process of its own.
+// Replica is a process of the program.
 type Replica struct {
 	Addr    string // of the API
 	URL     string
@@ -29,7 +29,8 @@ type Replica struct {
 	t       testing.TB
 }
 
-// Start starts the program on a database until the test ends. The settings replace defaults, and the broker that the environment names.
+// Start starts the program on a database until the test ends. The settings override the defaults and the broker of the
+// environment.
 func Start(t testing.TB, program, dsn string, settings map[string]string) *Replica {
 	t.Helper()
 	r := &Replica{Addr: testkit.FreeAddress(t), metrics: "http://" + testkit.FreeAddress(t), log: filepath.Join(t.TempDir(), "log"), t: t}
@@ -74,7 +75,7 @@ func Start(t testing.TB, program, dsn string, settings map[string]string) *Repli
 // probes asks each time by a connection of its own.
 var probes = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
-// IsReady reports whether the program says that it is ready.
+// IsReady reports whether the program is ready.
 func (r *Replica) IsReady() bool {
 	resp, err := probes.Get(r.metrics + "/readyz") //nolint:noctx // it has a timeout
 	if err != nil {
@@ -84,7 +85,7 @@ func (r *Replica) IsReady() bool {
 	return resp.StatusCode == http.StatusOK
 }
 
-// tail returns the last lines of the log that are not about requests.
+// tail returns the last lines of the log, without lines about requests.
 func (r *Replica) tail(n int) string {
 	var last []string
 	r.EachLine(func(line string) {
@@ -95,7 +96,7 @@ func (r *Replica) tail(n int) string {
 	return strings.Join(last[max(0, len(last)-n):], "\n")
 }
 
-// EachLine gives each line of the log to look.
+// EachLine calls look for each line of the log.
 func (r *Replica) EachLine(look func(string)) {
 	r.t.Helper()
 	log, err := os.Open(r.log)

@@ -20,8 +20,8 @@ func TestTheTimeOfARequestForAResetTellsNothing(t *testing.T) {
 	}
 }
 
-// TestARequestForAResetThatTakesLongerIsFound holds the test above to what it is for: the answer may not wait for
-// more than its least time where there is an account.
+// TestARequestForAResetThatTakesLongerIsFound tests the test above: the response may only wait for its minimum time, with or
+// without an account.
 func TestARequestForAResetThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureResets(s); all.verdict() == "" {
@@ -29,7 +29,7 @@ func TestARequestForAResetThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// slowForSomebody looks for an account for 8 % longer than an answer takes at least, if there is one.
+// slowForSomebody searches for 8 % of the minimum response time longer if the account exists.
 type slowForSomebody struct{ user.Store }
 
 func (s slowForSomebody) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
@@ -52,12 +52,12 @@ func measureResets(s *target) comparison {
 		request("account", "known@example.com"),
 		request("unknown email", "unknown@example.com"),
 		request("disabled account", "disabled@example.com"),
-	}, func() { s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) }) // or soon no more are sent
+	}, func() { s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) }) // otherwise the limit would refuse more soon
 }
 
-// The answer to a registration says by contract whether the email is taken, so that its time need not
-// hide it, and does not quite: nothing is stored for a taken one. But the password is hashed
-// for it as well. So a search for emails costs whoever searches as much as making accounts.
+// By contract, the response to a registration says whether the email is taken, so that its time need not hide it. A taken email
+// is slightly faster, because nothing is stored. But the service hashes the password in both cases, so that searching for emails
+// costs as much as creating accounts.
 func TestARegistrationOfATakenEmailIsNotCheap(t *testing.T) {
 	s := newTarget(t, plain)
 	s.account("taken@example.com")

@@ -19,7 +19,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// burstSize is how many requests arrive at once: the quota of a minute of five addresses.
+// burstSize is the number of concurrent requests: the quota of a minute of five addresses.
 const burstSize = 300
 
 func TestTheTimesOfABurstOfResetsForOneEmailTellNothing(t *testing.T) {
@@ -36,7 +36,7 @@ func TestTheTimesOfABurstOfResetsForManyEmailsTellNothing(t *testing.T) {
 	}
 }
 
-// TestABurstOfResetsThatTakesLongerIsFound holds the first test above to what it is for, and the next one the second.
+// TestABurstOfResetsThatTakesLongerIsFound tests the first test above. The next test tests the second one.
 func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureBursts(s, one); all.verdict() == "" {
@@ -44,7 +44,8 @@ func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// TestResetsThatWaitForEachOtherAreFound: what no request alone shows, as it is below the least time of an answer.
+// TestResetsThatWaitForEachOtherAreFound delays each request by less than the minimum response time, so that only a burst shows
+// it.
 func TestResetsThatWaitForEachOtherAreFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return &oneAtATime{Store: store} })
 	if all := measureBursts(s, many); all.verdict() == "" {
@@ -52,7 +53,7 @@ func TestResetsThatWaitForEachOtherAreFound(t *testing.T) {
 	}
 }
 
-// oneAtATime works for a millisecond on each account, on one account after the other.
+// oneAtATime works for a millisecond on each account, one account after another.
 type oneAtATime struct {
 	user.Store
 
@@ -72,8 +73,8 @@ func (s *oneAtATime) ActiveUserID(ctx context.Context, email string) (uuid.UUID,
 func one(kind string, _ int) string  { return kind + "-0@example.com" }
 func many(kind string, i int) string { return fmt.Sprintf("%s-%d@example.com", kind, i) }
 
-// measureBursts compares bursts of requests for accounts with bursts for unknown emails: the median of a burst, and
-// the time that a tenth of its requests exceeds.
+// measureBursts compares bursts of requests for accounts with bursts for unknown emails. It compares the medians and the 90th
+// percentiles of the bursts.
 func measureBursts(s *target, email func(kind string, i int) string) comparison {
 	s.t.Helper()
 	s.accounts("account", burstSize)
@@ -83,7 +84,7 @@ func measureBursts(s *target, email func(kind string, i int) string) comparison 
 	var all comparison
 	began := time.Now()
 	for n := 0; n <= 12 || !all.decided() && time.Since(began) < *limit; n++ {
-		s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) // or soon no more are sent
+		s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) // otherwise the limit would refuse more soon
 		for _, k := range rand.Perm(len(kinds)) {
 			kind := kinds[k]
 			runtime.GC()
@@ -91,7 +92,7 @@ func measureBursts(s *target, email func(kind string, i int) string) comparison 
 				body := func() string { return fmt.Sprintf(`{"email": %q}`, email(kind, i)) }
 				return probe{kind, "/password-reset", body, http.StatusAccepted}
 			})
-			if err := s.users.Finish(s.t.Context()); err != nil { // the work after the answers
+			if err := s.users.Finish(s.t.Context()); err != nil { // the work after the responses
 				s.t.Fatal(err)
 			}
 			if n > 0 { // the first round opens connections
@@ -107,7 +108,7 @@ func measureBursts(s *target, email func(kind string, i int) string) comparison 
 	return all
 }
 
-// burst sends so many requests at once, and returns the seconds that each answer took, sorted.
+// burst sends size requests concurrently, and returns the sorted response times in seconds.
 func (s *target) burst(size int, request func(i int) probe) []float64 {
 	s.t.Helper()
 	took, answers := make([]float64, size), make([]*httptest.ResponseRecorder, size)
@@ -122,7 +123,7 @@ func (s *target) burst(size int, request func(i int) probe) []float64 {
 	}
 	close(start)
 	wg.Wait()
-	for i, answer := range answers { // a busy machine may refuse some, whatever they ask for: their times count too
+	for i, answer := range answers { // a busy machine may refuse some of both kinds: their times count too
 		if answer.Code != request(i).status && answer.Code != http.StatusServiceUnavailable {
 			s.t.Fatalf("%d %s", answer.Code, answer.Body)
 		}
@@ -131,7 +132,7 @@ func (s *target) burst(size int, request func(i int) probe) []float64 {
 	return took
 }
 
-// accounts makes active accounts without a password, account-0@example.com and so on.
+// accounts creates active accounts without a password: account-0@example.com and so on.
 func (s *target) accounts(name string, n int) {
 	s.t.Helper()
 	s.sql(`

@@ -14,10 +14,10 @@ import (
 	"user-service/pkg/user"
 )
 
-// imported is how many accounts another service has left.
+// imported is the number of imported accounts.
 const imported = 60
 
-// importAccounts makes accounts whose hashes cost so many iterations of PBKDF2.
+// importAccounts creates accounts with PBKDF2 hashes of this number of iterations.
 func (s *target) importAccounts(iterations int) {
 	s.t.Helper()
 	const salt = "another service's"
@@ -43,7 +43,7 @@ func (s *target) importAccounts(iterations int) {
 	}
 }
 
-// iterationsFor returns how many iterations of PBKDF2 take about so long here.
+// iterationsFor returns the number of PBKDF2 iterations with about this duration on this machine.
 func iterationsFor(t *testing.T, d time.Duration) int {
 	t.Helper()
 	const tried = 10_000
@@ -58,7 +58,7 @@ func iterationsFor(t *testing.T, d time.Duration) int {
 	return max(1, int(tried*d/best))
 }
 
-// forget puts back the counts of failures, so that nobody gets as far as a backoff.
+// forget deletes the login failures, so that no account gets a backoff.
 func (s *target) forget() {
 	s.t.Helper()
 	s.sql(`DELETE FROM password_failures`)
@@ -82,7 +82,7 @@ func TestTheTimeOfALoginTellsNothingOfImportedAccounts(t *testing.T) {
 	}
 }
 
-// TestAnUncountedImportIsFound holds the test above to what it is for.
+// TestAnUncountedImportIsFound tests the test above.
 func TestAnUncountedImportIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return uncounted{store} })
 	if all := measureImported(s); all.verdict() == "" {
@@ -90,15 +90,17 @@ func TestAnUncountedImportIsFound(t *testing.T) {
 	}
 }
 
-// uncounted knows of no imported hashes.
+// uncounted reports no imported hashes.
 type uncounted struct{ user.Store }
 
 func (uncounted) HashCosts(context.Context) ([]user.HashCost, error) { return nil, nil }
 
-// burstHash is what a hash takes in a burst: all of it is answered in the time that a request has, on a busy machine too.
+// burstHash is the duration of a hash in a burst. The whole burst then ends before the deadline of requests, even on a busy
+// machine.
 const burstHash = hashTime / 4
 
-// compareBursts compares the 90th percentiles of bursts of two kinds, in pairs, until that decides or there are most of them.
+// compareBursts compares the 90th percentiles of bursts of two kinds, in pairs. It stops when the result is decided or at the
+// highest number of pairs.
 func (s *target) compareBursts(kinds [2]string, most int, request func(kind string, burst, i int) probe) comparison {
 	s.t.Helper()
 	const least = 12
@@ -142,7 +144,7 @@ func TestABurstThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// TestABurstOfRegistrationsOfTakenEmailsIsNotCheap is TestARegistrationOfATakenEmailIsNotCheap for many at a time.
+// TestABurstOfRegistrationsOfTakenEmailsIsNotCheap is TestARegistrationOfATakenEmailIsNotCheap for many concurrent requests.
 func TestABurstOfRegistrationsOfTakenEmailsIsNotCheap(t *testing.T) {
 	s := newTargetOf(t, burstHash, plain)
 	s.importAccounts(1)
@@ -152,7 +154,7 @@ func TestABurstOfRegistrationsOfTakenEmailsIsNotCheap(t *testing.T) {
 		}
 		return probe{kind, "/register", credentials(many(fmt.Sprint(kind, "-", burst), i), goodPassword), http.StatusCreated}
 	})
-	if r := all.ratios[0].estimate; r > 2 { // of a free one to a taken one
+	if r := all.ratios[0].estimate; r > 2 { // of a free email to a taken one
 		t.Errorf("taken emails are found out at a discount: %s", all)
 	}
 }

@@ -31,7 +31,7 @@ func TestTheTimeOfABackoffTellsNothing(t *testing.T) {
 	}
 }
 
-// The tests below hold those above to what they are for.
+// The tests below test those above.
 
 func TestALoginWithoutTheDummyHashIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return noDummy{store, cheapHash(t)} })
@@ -59,7 +59,7 @@ func TestABackoffThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// slowForAnAccount looks at failures for 8 % longer than a refusal takes at least, if there is an account.
+// slowForAnAccount reads login failures for 8 % of the minimum response time longer if the account exists.
 type slowForAnAccount struct{ user.Store }
 
 func (s slowForAnAccount) LoginFailures(ctx context.Context, a user.Attempt) (user.LoginFailures, error) {
@@ -72,7 +72,7 @@ func (s slowForAnAccount) LoginFailures(ctx context.Context, a user.Attempt) (us
 
 func nothing(time.Duration) {}
 
-// slowForNobody takes some time for emails without an account.
+// slowForNobody adds time for emails without an account.
 type slowForNobody struct {
 	user.Store
 
@@ -87,8 +87,7 @@ func (s *slowForNobody) Credential(ctx context.Context, email string) (user.Cred
 	return cred, err
 }
 
-// noDummy takes the work out of the login of an unknown email, and leaves all else: it is
-// checked against a hash that costs next to nothing.
+// noDummy removes the hashing from logins with an unknown email: their dummy hash costs almost nothing. It changes nothing else.
 type noDummy struct {
 	user.Store
 
@@ -121,13 +120,13 @@ func cheapHash(t *testing.T) string {
 
 const wrongPassword = "seven green kettles sink"
 
-// measureLogins compares all logins that fail. Before, spoil is told what a login takes.
+// measureLogins compares all failing logins. Before that, it calls spoil with the usual time of a login.
 func measureLogins(s *target, spoil func(usual time.Duration)) comparison {
 	s.t.Helper()
 	s.account("known@example.com")
 	s.disabled("disabled@example.com")
 	unknown := probe{"unknown email", "/login", credentials("unknown@example.com", wrongPassword), http.StatusUnauthorized}
-	again := func() { // nobody gets as far as a backoff
+	again := func() { // keeps accounts below the backoff
 		s.sql(`UPDATE password_failures SET failures = 1`)
 		s.sql(`UPDATE login_failures SET failures = 1`)
 	}
@@ -144,8 +143,8 @@ func measureLogins(s *target, spoil func(usual time.Duration)) comparison {
 	}, again)
 }
 
-// measureBackoff compares logins during the backoff: they say that there is one, but neither whether there is an account, nor
-// whether the password was the right one.
+// measureBackoff compares logins during the backoff. Their response reveals the backoff, but neither whether there is an account
+// nor whether the password was correct.
 func measureBackoff(s *target) comparison {
 	s.t.Helper()
 	s.account("locked@example.com")

@@ -1,5 +1,5 @@
-// Package timing_test holds the time of answers to the promise that it tells nothing about
-// accounts. Its tests run one after another: two that measure at once measure each other.
+// Package timing_test checks that the time of a response reveals nothing about accounts. Its tests run sequentially, because
+// concurrent measurements would disturb each other.
 package timing_test
 
 import (
@@ -28,12 +28,12 @@ import (
 
 const goodPassword = "seven green kettles sing"
 
-// hashTime is about what a hash takes here: less than with the service's defaults, which would
-// hide more of the differences that are not of the hash.
+// hashTime is the approximate duration of a hash. It is shorter than with the service's defaults, which would hide other
+// differences.
 const hashTime = 10 * time.Millisecond
 
-// newHasher chooses the passes by the time they take, as the race detector makes a hash ten times as dear. There is little
-// memory, so that other work on the machine does not slow a hash by taking the caches away.
+// newHasher chooses the passes by their duration, because the race detector makes a hash ten times slower. It uses little memory,
+// so that other work on the machine does not slow a hash by evicting its cache lines.
 func newHasher(t *testing.T, about time.Duration) *password.Hasher {
 	t.Helper()
 	for cost := (password.Params{MemoryKiB: 1024, Iterations: 64, Parallelism: 1}); ; cost.Iterations /= 2 {
@@ -57,21 +57,21 @@ func newHasher(t *testing.T, about time.Duration) *password.Hasher {
 	}
 }
 
-// target is the API on a database of its own.
+// target is the API with a separate database.
 type target struct {
 	t     *testing.T
 	api   http.Handler
 	users *user.Service
-	pool  *pgxpool.Pool // for what no call can do
+	pool  *pgxpool.Pool // for actions that have no request
 }
 
-// newTarget serves the API; store may put something between the service and its database.
+// newTarget serves the API. store may wrap the database.
 func newTarget(t *testing.T, store func(user.Store) user.Store) *target {
 	t.Helper()
 	return newTargetOf(t, hashTime, store)
 }
 
-// newTargetOf is newTarget where a hash takes another time.
+// newTargetOf is newTarget with another duration of a hash.
 func newTargetOf(t *testing.T, hash time.Duration, store func(user.Store) user.Store) *target {
 	t.Helper()
 	dsn := postgrestest.URL(t)
@@ -104,10 +104,11 @@ func (unobserved) RefreshDone(string) {}
 func (unobserved) LoginDone(string)   {}
 func (unobserved) RateLimited(string) {}
 
-// account makes an active account.
+// account creates an active account.
 func (s *target) account(email string) {
 	s.t.Helper()
-	if _, err := s.users.Create(s.t.Context(), access.Internal(uuid.Nil), user.Registration{Email: email, Password: goodPassword}); err != nil {
+	registration := user.Registration{Email: email, Password: goodPassword}
+	if _, err := s.users.Create(s.t.Context(), access.Internal(uuid.Nil), registration); err != nil {
 		s.t.Fatal(err)
 	}
 }
@@ -125,15 +126,15 @@ func (s *target) sql(statement string, args ...any) {
 	}
 }
 
-// probe is a kind of request whose time is compared with that of others.
+// probe is a kind of request whose time is compared with other kinds.
 type probe struct {
 	name   string
 	path   string
 	body   func() string
-	status int // of the answer, so that it is that kind
+	status int // the expected status of the response
 }
 
-// send returns the seconds until the answer is there. No network is in between, whose noise would hide what is looked for.
+// send returns the seconds until the response. It uses no network, whose noise would hide differences.
 func (s *target) send(p probe) float64 {
 	s.t.Helper()
 	took, answer := s.try(p)
@@ -143,7 +144,7 @@ func (s *target) send(p probe) float64 {
 	return took
 }
 
-// try is send for requests that run concurrently: it takes any answer.
+// try is send for concurrent requests: it accepts any status.
 func (s *target) try(p probe) (seconds float64, _ *httptest.ResponseRecorder) {
 	req := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, p.path, strings.NewReader(p.body()))
 	req.Header.Set("Content-Type", "application/json")
@@ -152,22 +153,22 @@ func (s *target) try(p probe) (seconds float64, _ *httptest.ResponseRecorder) {
 	return time.Since(began).Seconds(), answer
 }
 
-// rounds says how long to measure.
+// rounds limits a measurement.
 type rounds struct {
-	least int           // rounds, so that it is no accident that they agree
-	limit time.Duration // past which no other round begins, decided or not
-	tries int           // of each kind in a round
+	least int           // rounds, so that an agreement is not a coincidence
+	limit time.Duration // no round starts later, decided or not
+	tries int           // attempts of each kind in a round
 }
 
-// measure takes samples of each kind, in each round in another order, until they decide or the time
-// is up. Reset puts back, before each round, what the last one has changed.
+// measure takes samples of each kind, in each round in a different order, until they decide or the time is up. Before each round,
+// reset reverts the changes of the previous one.
 func (s *target) measure(r rounds, probes []probe, reset func()) comparison {
 	s.t.Helper()
 	samples := make(map[string][]float64)
 	names := make([]string, len(probes))
 	for i, p := range probes {
 		names[i] = p.name
-		s.send(p) // connections are opened, statements prepared
+		s.send(p) // opens connections, prepares statements
 	}
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // garbage is collected between rounds
 	var all comparison
@@ -188,7 +189,7 @@ func (s *target) measure(r rounds, probes []probe, reset func()) comparison {
 	return all
 }
 
-// credentials is the body of a login or a registration.
+// credentials returns the body of a login or a registration.
 func credentials(email, pw string) func() string {
 	return func() string { return fmt.Sprintf(`{"email": %q, "password": %q}`, email, pw) }
 }

@@ -10,17 +10,15 @@ import (
 )
 
 const (
-	tolerance = 0.05  // how far the times of two kinds of requests may lie apart
-	mistake   = 0.001 // how often an interval may miss the true ratio
+	tolerance = 0.05  // the allowed difference between the times of two kinds of requests
+	mistake   = 0.001 // the probability that an interval misses the true ratio
 )
 
-// ratio is by how much one kind of request takes longer than another: the median over all
-// pairs of samples, and the interval in which the true median lies.
+// ratio is the factor by which one kind of request is slower than another. It has the median over all pairs of samples, and the
+// confidence interval of the true median.
 //
-// The samples are taken in pairs, one of each kind right after the other, as a machine that has other
-// work too is slow for seconds at a time: that cancels out in a pair, not in a mean over all. The
-// interval is that of the sign test, which asks nothing of the noise but that it is as
-// likely to fall on the one as on the other.
+// The samples of a pair follow each other directly. A machine with other work is slow for seconds, which affects both samples of
+// a pair. The interval is that of the sign test. It requires only that noise is equally likely in both samples.
 type ratio struct{ low, estimate, high float64 }
 
 // compare returns the ratio of the paired samples a to b.
@@ -38,9 +36,8 @@ func compare(a, b []float64) ratio {
 	return ratio{ratios[cut], ratios[n/2], ratios[n-1-cut]}
 }
 
-// outside returns how many of n sorted samples may be left out at either end so that the
-// median lies between the others, but for the chance of a mistake: the quantile of a
-// binomial distribution. It is -1 if n is too small.
+// outside returns how many of n sorted samples may be omitted at either end, so that the median lies between the others. The
+// probability of a mistake is the limit: a quantile of the binomial distribution. It returns -1 if n is too small.
 func outside(n int) int {
 	cut, sum, logP := -1, 0.0, float64(n)*math.Log(0.5)
 	for k := 0; ; k++ {
@@ -52,20 +49,20 @@ func outside(n int) int {
 	}
 }
 
-// apart reports whether the two kinds surely differ by more than the tolerance: the whole interval lies beyond it.
+// apart reports whether the two kinds surely differ by more than the tolerance: the whole interval lies beyond the tolerance.
 func (r ratio) apart() bool { return r.low > 1+tolerance || r.high < 1/(1+tolerance) }
 
-// equal reports whether they surely don't.
+// equal reports whether the whole interval lies within the tolerance.
 func (r ratio) equal() bool { return r.low > 1/(1+tolerance) && r.high < 1+tolerance }
 
-// beyond reports whether they seem to, sure or not.
+// beyond reports whether the estimate lies beyond the tolerance.
 func (r ratio) beyond() bool { return r.estimate > 1+tolerance || r.estimate < 1/(1+tolerance) }
 
 func (r ratio) String() string {
 	return fmt.Sprintf("%+.1f %% (%+.1f to %+.1f)", 100*(r.estimate-1), 100*(r.low-1), 100*(r.high-1))
 }
 
-// comparison is every kind against every other.
+// comparison compares every kind with every other kind.
 type comparison struct {
 	ratios []ratio
 	lines  []string
@@ -88,14 +85,14 @@ func (c comparison) and(other comparison) comparison {
 	return comparison{append(c.ratios, other.ratios...), append(c.lines, other.lines...)}
 }
 
-// decided reports whether more samples would tell no more: a difference is found, or there surely is none.
+// decided reports whether more samples are unnecessary: there is a difference, or there surely is none.
 func (c comparison) decided() bool {
 	open := func(r ratio) bool { return !r.equal() }
 	return len(c.ratios) > 0 && (slices.ContainsFunc(c.ratios, ratio.apart) || !slices.ContainsFunc(c.ratios, open))
 }
 
-// verdict returns what was found, or "" for no difference. Where the time was up before it was sure, the estimate
-// decides: a difference that can be seen is not let pass since the machine is busy.
+// verdict describes the differences, or returns "" for none. If the time was up before the result was sure, the estimate decides.
+// So a busy machine does not hide a visible difference.
 func (c comparison) verdict() string {
 	switch {
 	case slices.ContainsFunc(c.ratios, ratio.apart):
@@ -109,8 +106,8 @@ func (c comparison) verdict() string {
 
 func (c comparison) String() string { return strings.Join(c.lines, "\n") }
 
-// TestTheStatisticFindsSmallDifferences in samples as noisy as those of a machine with other work: it drifts by
-// half, and some samples take up to three times as long.
+// TestTheStatisticFindsSmallDifferences uses samples as noisy as those of a busy machine. The samples drift by half, and some are
+// up to three times as long.
 func TestTheStatisticFindsSmallDifferences(t *testing.T) {
 	t.Parallel()
 	for _, slow := range []float64{0.1, 0.3} {

@@ -1,5 +1,5 @@
-// Command chartschemas writes strict JSON schemas of the Kubernetes objects in this
-// repository for kubeconform, which has none of its own without the internet.
+// Command chartschemas writes strict JSON schemas of the Kubernetes objects in this repository for kubeconform, which would
+// otherwise need the internet.
 package main
 
 import (
@@ -29,13 +29,13 @@ Example:
     'schemas/{{ .ResourceKind }}_{{ .Group }}_{{ .ResourceAPIVersion }}.json' FILE
 `
 
-// kubernetes has the OpenAPI document of all built-in kinds.
+// The module with the OpenAPI document of all built-in kinds.
 const (
 	kubernetes = "k8s.io/kubernetes@v1.37.2"
 	openAPI    = "api/openapi-spec/swagger.json"
 )
 
-// definitions are modules and the CustomResourceDefinitions in them that are used here.
+// definitions are modules and their CustomResourceDefinitions that this repository uses.
 var definitions = []struct{ module, files string }{
 	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "jsonnet/prometheus-operator/*-crd.json"},
 	{"sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard/*_httproutes.yaml"},
@@ -100,7 +100,7 @@ func writeModule(ctx context.Context, module, pattern, dir string) error {
 	return nil
 }
 
-// download returns the directory that the go command keeps a module in.
+// download returns the directory of a module in the module cache.
 func download(ctx context.Context, module string) (string, error) {
 	command := exec.CommandContext(ctx, "go", "mod", "download", "-json", module) //nolint:gosec // a module that is named below
 	out, runErr := command.Output()
@@ -116,7 +116,7 @@ func download(ctx context.Context, module string) (string, error) {
 
 func write(dir, kind, group, version string, schema object) error {
 	if group == "" {
-		group = version // what kubeconform takes for the group of the core API
+		group = version // kubeconform's name of the core group
 	}
 	schema["$schema"] = "http://json-schema.org/draft-07/schema#"
 	text, err := json.Marshal(schema)

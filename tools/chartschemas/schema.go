@@ -52,7 +52,7 @@ func writeBuiltIn(file, dir string) error {
 
 const reference = "#/definitions/"
 
-// collect adds to used whatever a definition refers to, and what that refers to.
+// collect adds all direct and indirect references of a definition to used.
 func collect(node any, all map[string]object, used object) {
 	switch node := node.(type) {
 	case []any:
@@ -79,8 +79,8 @@ func (i identifier) apiVersion() string {
 	return strings.TrimPrefix(i.group+"/"+i.version, "/")
 }
 
-// identity tells the kind that a definition is of. Those of several groups, such as
-// DeleteOptions, are parts of requests and no objects.
+// identity returns the kind of a definition. Definitions of several groups, such as DeleteOptions, are parts of requests and not
+// objects.
 func identity(definition object) (identifier, bool) {
 	list, _ := definition["x-kubernetes-group-version-kind"].([]any)
 	if len(list) != 1 {
@@ -127,7 +127,7 @@ func writeCustom(file, dir string) error {
 	return nil
 }
 
-// pin requires the two members that say what an object is.
+// pin restricts apiVersion and kind to the values of the object.
 func pin(schema object, apiVersion, kind string) {
 	properties, ok := schema["properties"].(object)
 	if !ok {
@@ -144,11 +144,10 @@ func pin(schema object, apiVersion, kind string) {
 	schema["required"] = required
 }
 
-// tighten refuses members that are not listed, and turns into JSON Schema what OpenAPI
-// says in its own way.
+// tighten refuses unlisted members, and converts extensions of OpenAPI to JSON Schema.
 func tighten(schema object) {
 	delete(schema, "description")
-	delete(schema, "format") // names such as int32, which are none of JSON Schema
+	delete(schema, "format") // names such as int32, which JSON Schema does not define
 	delete(schema, "example")
 	if schema["x-kubernetes-int-or-string"] == true {
 		delete(schema, "anyOf")

@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	topWords   = 150 // how many of the most frequent words are put together
-	minWord    = 4   // letters that such a word has at least
-	longLength = 15  // the default policy: what is put together has to reach it
-	maxOther   = 3   // characters that the list leaves out and that help to reach it: spaces and punctuation
+	topWords   = 150 // The number of the most frequent words that are combined.
+	minWord    = 4   // The minimum number of letters of such a word.
+	longLength = 15  // The default policy: combined words must have this length.
+	maxOther   = 3   // The number of characters that the list omits: spaces and punctuation.
 	firstYear  = 2000
 	lastYear   = 2030
 )
@@ -27,8 +27,8 @@ var phrasesText string
 //go:embed sayings.txt
 var sayingsText string
 
-// phrases returns the words and phrases that no list has, or not high enough. Those of sayings.txt are written as one
-// writes them, and are put on the list as package password looks for them: letters and digits.
+// phrases returns words and phrases that the lists do not have, or not among the most frequent. sayings.txt has them in normal
+// spelling. The list has only letters and digits, as package password compares them.
 func phrases() []string {
 	out := strings.Fields(phrasesText)
 	for line := range strings.Lines(sayingsText) {
@@ -48,8 +48,7 @@ func lettersAndDigits(s string) string {
 	}, s)
 }
 
-// compile returns the list that is made of these words, the most frequent first, and
-// phrases: sorted, each once.
+// compile returns the sorted list of these words, the most frequent first, and phrases, without duplicates.
 func compile(words, phrases []string) []string {
 	top := frequent(words)
 	all := slices.Concat(words, phrases, seasons(), pairs(top), lengthened(phrases), lengthened(top), lengthened(twice(top)))
@@ -58,13 +57,13 @@ func compile(words, phrases []string) []string {
 	return slices.Compact(all)
 }
 
-// isNeedless reports whether a word is refused by another rule than the list.
+// isNeedless reports whether another rule already refuses a word.
 func isNeedless(word string) bool {
 	weak, found := errors.AsType[*password.PolicyError](password.Policy{MinLength: password.MinLengthFloor}.Check(word))
 	return found && weak.Reason != password.Common
 }
 
-// frequent returns the first of the words that are made of letters only.
+// frequent returns the first words that consist of letters only.
 func frequent(words []string) []string {
 	var out []string
 	for _, word := range words {
@@ -79,7 +78,7 @@ func frequent(words []string) []string {
 	return out
 }
 
-// pairs puts each two of the words together, as far as they are long enough then.
+// pairs returns the combinations of two words that are long enough.
 func pairs(words []string) []string {
 	var out []string
 	for _, a := range words {
@@ -98,10 +97,12 @@ func twice(words []string) []string {
 	return out
 }
 
-// seasons returns what people make of the time of the year, which they do when they have to change a password.
+// seasons returns common passwords with a season and a year, which people use when they must change a password.
 func seasons() []string {
 	var out []string
-	for _, season := range strings.Fields("spring summer autumn fall winter january february march april may june july august september october november december") {
+	const names = "spring summer autumn fall winter january february march april may june " +
+		"july august september october november december"
+	for _, season := range strings.Fields(names) {
 		for year := firstYear; year <= lastYear; year++ {
 			dated := season + strconv.Itoa(year)
 			out = append(out, dated, dated+season, strconv.Itoa(year)+season)
@@ -110,8 +111,8 @@ func seasons() []string {
 	return out
 }
 
-// lengthened puts an ending behind each of the words that are not long enough, as far as they are then. Digits behind the others
-// are seen by package password.
+// lengthened appends an ending to each word that is too short, and returns the results that are long enough. Package password
+// handles digits after longer words.
 func lengthened(words []string) []string {
 	var out []string
 	for _, end := range endings() {
@@ -126,7 +127,7 @@ func lengthened(words []string) []string {
 
 func isShort(word string) bool { return utf8.RuneCountInString(word) < longLength-maxOther }
 
-// endings returns what people put behind a word that is too short.
+// endings returns common endings of words that are too short.
 func endings() []string {
 	var out []string
 	for n := range len("1234567890") {

@@ -1,5 +1,5 @@
-// Command commonpasswords makes pkg/password/common.txt: the passwords that are guessed
-// first, from lists of passwords by frequency.
+// Command commonpasswords writes pkg/password/common.txt: the passwords that attackers try first, from lists of passwords by
+// frequency.
 package main
 
 import (
@@ -46,7 +46,7 @@ func main() {
 	}
 }
 
-// run writes to out what the lists in these files come to.
+// run writes the list that results from these files to out.
 func run(files []string, out io.Writer) error {
 	var words []string
 	for _, file := range files {

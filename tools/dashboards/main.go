@@ -30,7 +30,7 @@ func write(dir string) error {
 	return nil
 }
 
-// files returns the dashboards by the names of their files.
+// files returns the dashboards by file name.
 func files() map[string][]byte {
 	out := map[string][]byte{}
 	for _, d := range []dashboard{service(), slo(), rollout()} {
@@ -39,7 +39,7 @@ func files() map[string][]byte {
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
 		if err := encoder.Encode(d.json()); err != nil {
-			panic(err) // only values that JSON has are in it
+			panic(err) // the content has only JSON types
 		}
 		out[d.name+".json"] = text.Bytes()
 	}

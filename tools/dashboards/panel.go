@@ -29,15 +29,15 @@ type color struct{ names, color string }
 
 type query struct{ expr, legend string }
 
-// limit is the value from which on a panel shows red, or below which it does. With a name, the chart
-// replaces the value by that threshold of prometheusRule.thresholds.
+// limit is the value above or below which a panel is red. If name is set, the chart replaces the value by that threshold of
+// prometheusRule.thresholds.
 type limit struct {
 	name  string
 	value float64
 	below bool
 }
 
-// threshold returns the value, or the placeholder that the chart replaces, quotes included.
+// threshold returns the value, or the placeholder that the chart replaces, including its quotes.
 func (l limit) threshold() any {
 	if l.name != "" {
 		return "__THRESHOLD_" + l.name + "__"
@@ -50,7 +50,7 @@ const runbooks = "__RUNBOOK_URL__/"
 
 type object = map[string]any
 
-// step is one color of a scale, from a value on. Grafana ignores the name of the threshold.
+// step is one color of a scale, from a value upward. Grafana ignores the name of the threshold.
 type step struct {
 	Color     string `json:"color"`
 	Threshold string `json:"threshold,omitempty"`
@@ -114,7 +114,7 @@ func (p panel) json(id int, at object) object {
 	return out
 }
 
-// softMax returns the least end of the axis: a threshold is seen before it is crossed, and zero is drawn at the bottom.
+// softMax returns the lowest maximum of the axis. It makes the threshold and zero visible before values reach them.
 func (p panel) softMax() float64 {
 	switch {
 	case p.max == nil && len(p.lines) > 0:

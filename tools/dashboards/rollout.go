@@ -1,6 +1,6 @@
 package main
 
-// rollout is the dashboard for deployments and for changes of keys and data.
+// rollout returns the dashboard for deployments and for changes of keys and data.
 func rollout() dashboard {
 	return dashboard{
 		name: "rollout", title: "User service / Rollout and data", about: "Builds, schema versions, restarts, token keys and cleanup.",

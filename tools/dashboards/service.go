@@ -11,7 +11,7 @@ var (
 	passwordLatency = limit{name: "passwordLatencySeconds", value: 1}
 )
 
-// service is the dashboard for the first look during an incident.
+// service returns the dashboard for the first minutes of an incident.
 func service() dashboard {
 	return dashboard{
 		name: "service", title: "User service / Service", about: "Symptoms that users notice, and the state of each part of the service.",
@@ -124,7 +124,7 @@ func requests() []panel {
 	}
 }
 
-// results are the colors of the results of logins and refreshes. Red is a fault of the service.
+// results are the colors of the results of logins and refreshes. Red means a fault of the service.
 var results = []color{{"success", "green"}, {"invalid-.*", "yellow"}, {"too-many-requests", "orange"}, {"validation-failed", "blue"}, {"overloaded|unavailable|_OTHER", "red"}}
 
 func accounts() []panel {

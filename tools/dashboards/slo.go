@@ -1,7 +1,7 @@
 package main
 
-// slo is the dashboard for the weekly review and for burn rate alerts. It uses the recording
-// rules of the chart, so it requires prometheusRule.enabled.
+// slo returns the dashboard for the weekly review and for burn rate alerts. It uses the recording rules of the chart, so it
+// requires prometheusRule.enabled.
 func slo() dashboard {
 	return dashboard{
 		name: "slo", title: "User service / SLO", about: "Objectives and error budgets, from the recording rules that the alerts use.",

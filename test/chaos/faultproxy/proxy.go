@@ -1,4 +1,4 @@
-// Package faultproxy is a TCP proxy whose connections break in the ways in which those of a network do.
+// Package faultproxy is a TCP proxy that breaks connections in the ways in which a network breaks them.
 package faultproxy
 
 import (
@@ -10,10 +10,10 @@ import (
 	"time"
 )
 
-// dialTime is how long the proxy tries to reach its target.
+// dialTime is the deadline for connecting to the target.
 const dialTime = 2 * time.Second
 
-// Proxy passes connections on to a target. Its methods are safe for concurrent use.
+// Proxy forwards connections to a target. Its methods are safe for concurrent use.
 type Proxy struct {
 	listener net.Listener
 	ended    context.Context
@@ -28,14 +28,14 @@ type Proxy struct {
 	links   map[*link]struct{}
 }
 
-// state is what becomes of the bytes of a link.
+// state decides how the bytes of a link are handled.
 type state int
 
 const (
 	passing state = iota
-	stalled       // they wait
-	frozen        // they wait, until the proxy is closed
-	lost          // they are acknowledged and dropped
+	stalled       // bytes wait
+	frozen        // bytes wait until the proxy is closed
+	lost          // bytes are acknowledged and dropped
 	broken        // the link is closed
 )
 
@@ -45,7 +45,7 @@ type link struct {
 	state          state
 }
 
-// New returns a Proxy on a port of its own of 127.0.0.1 that leads to a target.
+// New returns a Proxy on a free port of 127.0.0.1 that forwards to a target.
 func New(target string) (*Proxy, error) {
 	listener, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -69,27 +69,27 @@ func (p *Proxy) Close() {
 	p.work.Wait()
 }
 
-// Redirect makes new connections lead to another target.
+// Redirect changes the target of new connections.
 func (p *Proxy) Redirect(target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.target = target
 }
 
-// Refuse resets new connections, or lets them through again.
+// Refuse resets new connections while on is true.
 func (p *Proxy) Refuse(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.refuse = on
 }
 
-// Cut resets all connections of now. New ones pass. It returns how many there were.
+// Cut resets all open connections and returns their number. New connections are forwarded.
 func (p *Proxy) Cut() int { return p.each(func(l *link) { l.abort() }) }
 
-// Stall holds back all bytes, those of new connections too, until Resume.
+// Stall holds back all bytes, of new connections too, until Resume.
 func (p *Proxy) Stall() { p.hold(true, passing, stalled) }
 
-// Resume passes on what Stall has held back.
+// Resume forwards the bytes that Stall has held back.
 func (p *Proxy) Resume() { p.hold(false, stalled, passing) }
 
 func (p *Proxy) hold(on bool, from, to state) {
@@ -103,15 +103,15 @@ func (p *Proxy) hold(on bool, from, to state) {
 	})
 }
 
-// Lose drops all bytes of the connections of now, both ways, and never closes them: they are half-open. New ones pass. It returns
-// how many there were.
+// Lose makes the open connections half-open: it drops all bytes in both directions and never closes them. It returns their
+// number. New connections are forwarded.
 func (p *Proxy) Lose() int { return p.each(func(l *link) { l.turn(lost) }) }
 
-// Freeze stops to read from the connections of now, both ways, and never closes them: who writes to one blocks. New ones pass.
-// It returns how many there were.
+// Freeze stops reading from the open connections and never closes them, so that writes to them block. It returns their number.
+// New connections are forwarded.
 func (p *Proxy) Freeze() int { return p.each(func(l *link) { l.turn(frozen) }) }
 
-// Links returns how many connections pass bytes.
+// Links returns the number of connections that forward bytes.
 func (p *Proxy) Links() (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -123,7 +123,8 @@ func (p *Proxy) Links() (n int) {
 	return n
 }
 
-// each changes all links that are neither frozen nor lost, and returns how many there were. Once the proxy is closed it changes those too.
+// each calls change for all links that are neither frozen nor lost, and returns their number. After Close it includes frozen and
+// lost links.
 func (p *Proxy) each(change func(*link)) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -160,7 +161,7 @@ func (p *Proxy) accept() {
 	}
 }
 
-// connect makes the link of a client.
+// connect creates the link of a client.
 func (p *Proxy) connect(client *net.TCPConn) {
 	p.mu.Lock()
 	target, refuse := p.target, p.refuse
@@ -196,8 +197,8 @@ func (p *Proxy) connect(client *net.TCPConn) {
 	_ = l.server.Close()
 }
 
-// pump passes bytes on in one direction until the source ends or the link breaks. The end of a lost or frozen link's source is
-// not passed on.
+// pump forwards bytes in one direction until the source ends or the link breaks. It does not forward the end of the source of a
+// lost or frozen link.
 func (p *Proxy) pump(l *link, from, to *net.TCPConn) {
 	buffer := make([]byte, 32<<10)
 	for {
@@ -220,7 +221,7 @@ func (p *Proxy) pump(l *link, from, to *net.TCPConn) {
 	}
 }
 
-// await returns the state of a link once its bytes need not wait.
+// await returns the state of a link as soon as its bytes need not wait.
 func (p *Proxy) await(l *link) state {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,10 +14,10 @@ import (
 	"user-service/test/chaos/faultproxy"
 )
 
-// silence is how long nothing has to arrive.
+// silence is how long no bytes may arrive.
 const silence = 100 * time.Millisecond
 
-// echo is a server that sends each line back, and says its name first.
+// echo starts a server that sends its name and then returns each line.
 func echo(t *testing.T, name string) (addr string, ended <-chan struct{}) {
 	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -70,7 +70,7 @@ func dial(t *testing.T, p *faultproxy.Proxy) *client {
 	return &client{t: t, conn: conn, in: bufio.NewReader(conn)}
 }
 
-// line sends nothing and returns the next line, or the error of waiting for one so long.
+// line returns the next line without sending anything, or the error after the deadline.
 func (c *client) line(patience time.Duration) (string, error) {
 	_ = c.conn.SetReadDeadline(time.Now().Add(patience))
 	return c.in.ReadString('\n')

@@ -5,7 +5,8 @@ import (
 	"slices"
 )
 
-// checkAudit compares the audit trail with the requests and the events: each change has one entry, and no other has one.
+// checkAudit compares the audit trail with the requests and the events: each change has exactly one entry, and there are no other
+// entries.
 func checkAudit(ix index) (all []Violation) {
 	type key struct {
 		op     int

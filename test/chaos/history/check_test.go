@@ -11,12 +11,12 @@ const (
 	s  = time.Second
 )
 
-// ada is what a state of her account looks like in these tests.
+// ada returns a state of Ada's account.
 func ada(version int, name string) *User {
 	return &User{ID: "ada", Email: "ada@example.com", Name: name, Roles: []string{"user"}, Status: "active", Version: version}
 }
 
-// request is an accepted one that takes 10 ms.
+// request returns an accepted request that lasts 10 ms.
 func request(id int, kind Kind, at time.Duration, edit func(*Op)) Op {
 	o := Op{ID: id, Kind: kind, User: "ada", Email: "ada@example.com", Start: at, End: at + 10*ms, Outcome: Accepted, Status: 200}
 	edit(&o)
@@ -27,7 +27,8 @@ func event(id, typ string, op, sequence int, at time.Duration, u *User, changed 
 	return Event{ID: id, Type: typ, Subject: "ada", Op: op, UserVersion: sequence, Time: at, User: u, Changed: changed, Body: id}
 }
 
-// good is a history without a violation: Ada registers, logs in, changes her name twice, refreshes twice, and changes her password.
+// good is a history without a violation: Ada registers, logs in, changes her name twice, refreshes twice, and changes her
+// password.
 func good() History {
 	return History{
 		Ops: []Op{
@@ -63,7 +64,7 @@ func good() History {
 	}
 }
 
-// erased is good, with Ada erased at its end.
+// erased is good with the erasure of Ada at the end.
 func erased() History {
 	h := good()
 	h.Ops = append(h.Ops, request(9, Erase, 9*s, func(*Op) {}))
@@ -112,7 +113,7 @@ func drop(h *History, id string) {
 	h.Deliveries = slices.DeleteFunc(h.Deliveries, func(e Event) bool { return e.ID == id })
 }
 
-// swap changes the order of two deliveries.
+// swap exchanges two deliveries.
 func swap(i, j int) func(*History) {
 	return func(h *History) { h.Deliveries[i], h.Deliveries[j] = h.Deliveries[j], h.Deliveries[i] }
 }

@@ -15,11 +15,11 @@ const (
 	verifyRequested = "user.email_verification_requested"
 )
 
-// effects are the events and the audit entries that an operation makes.
+// effects are the events and the audit entries of an operation.
 type effects struct {
-	event string   // that a carried out operation makes; for a change only if something changed
-	entry string   // of the audit trail, made with the event
-	also  []string // other events that it may make
+	event string   // of a completed operation; for a change only if a field changed
+	entry string   // of the audit trail, created with the event
+	also  []string // other possible events
 }
 
 var effectsOf = map[Kind]effects{
@@ -36,10 +36,10 @@ var effectsOf = map[Kind]effects{
 	Erase:        {userDeleted, "user_deleted", nil},
 }
 
-// may reports whether an operation makes events of this type.
+// may reports whether an operation can cause events of this type.
 func (e effects) may(typ string) bool { return e.event == typ || slices.Contains(e.also, typ) }
 
-// checkEvents finds events that nobody caused, two events of one change, and duplicates that differ.
+// checkEvents finds events without a request, two events of one change, and duplicates that differ.
 func checkEvents(ix index) (all []Violation) {
 	bodies := map[string]string{}
 	for _, e := range ix.Deliveries {
@@ -75,22 +75,22 @@ func checkEvents(ix index) (all []Violation) {
 	return all
 }
 
-// checkOrder finds events of one user that do not arrive in the order of the changes.
+// checkOrder finds events of one user that are not in the order of the changes.
 func checkOrder(ix index) (all []Violation) {
 	for _, id := range named(ix.byUser) {
 		version, state, deleted := 0, 0, false
-		var latest Op // of those whose events have arrived, the one that was sent last
+		var latest Op // the request that was sent last, among those whose events have arrived
 		for _, e := range ix.byUser[id] {
 			o, known := ix.ops[e.Op]
 			switch {
 			case deleted:
 				all = append(all, astray("order", e, "an event after the deletion"))
-			case known && ix.forgiven(o): // the first copy may have been returned
+			case known && ix.forgiven(o): // the broker may have returned the first copy
 			case e.UserVersion < version:
 				all = append(all, astray("order", e, "version %d arrived before", version))
 			case isState(e) && e.UserVersion == state:
 				all = append(all, astray("order", e, "another event of version %d arrived before", state))
-			case known && o.Outcome == Accepted && o.Kind != RequestReset && o.before(latest): // a requested reset is sent after its answer
+			case known && o.Outcome == Accepted && o.Kind != RequestReset && o.before(latest): // a reset event is sent after the response
 				all = append(all, astray("order", e, "the event of a later request arrived before: %s", latest))
 			}
 			version, deleted = max(version, e.UserVersion), deleted || e.Type == userDeleted
@@ -105,7 +105,7 @@ func checkOrder(ix index) (all []Violation) {
 	return all
 }
 
-// checkContents finds events that do not tell what was asked for, what was answered, or what follows from the event before.
+// checkContents finds events that contradict the request, its response, or the event before.
 func checkContents(ix index) (all []Violation) {
 	for _, id := range named(ix.byUser) {
 		states := ix.states(id)
@@ -132,10 +132,10 @@ func checkContents(ix index) (all []Violation) {
 	return all
 }
 
-// isState reports whether an event tells of a new state of an account.
+// isState reports whether an event contains a new state of an account.
 func isState(e Event) bool { return e.Type == userCreated || e.Type == userUpdated }
 
-// states returns the states of an account that events told of, by version.
+// states returns the states of an account in the events, by version.
 func (ix index) states(id string) map[int]User {
 	states := map[int]User{}
 	for _, e := range ix.byUser[id] {
@@ -146,7 +146,7 @@ func (ix index) states(id string) map[int]User {
 	return states
 }
 
-// follows reports whether two states in a row differ in what changed alone.
+// follows reports whether two consecutive states differ only in the fields in changed.
 func follows(old, u User, changed []string) bool {
 	old.Version++
 	old.UpdatedAt = u.UpdatedAt
@@ -169,7 +169,7 @@ func follows(old, u User, changed []string) bool {
 	return old.Equal(u)
 }
 
-// checkDuplicates finds events that arrived more often than once and once more for each fault while they waited.
+// checkDuplicates finds events that were delivered more often than the faults while they waited allow.
 func checkDuplicates(ix index) (all []Violation) {
 	copies := map[string]int{}
 	for _, e := range ix.Deliveries {
@@ -190,8 +190,8 @@ func checkDuplicates(ix index) (all []Violation) {
 	return all
 }
 
-// waited returns until when an event of the request may have waited in the outbox: the first sample without it that is
-// later than any commit of its transaction can have been.
+// waited returns the end of the time in which an event of the request may have waited in the outbox. That is the first sample
+// without the event after the last possible commit of its transaction.
 func (ix index) waited(op int, since time.Duration) time.Duration {
 	until := since
 	for _, s := range ix.Samples {

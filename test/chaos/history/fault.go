@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// Everywhere is the Replica of a fault that all replicas meet.
+// Everywhere is the Replica of a fault that affects all replicas.
 const Everywhere = -1
 
-// Fault is something that was done to a replica, to a server or to a network between them.
+// Fault is an injected failure of a replica, a server or the network between them.
 type Fault struct {
 	Kind        string
 	Detail      string
-	Replica     int // Everywhere, or the one that meets it
+	Replica     int // Everywhere, or the affected replica.
 	Start, End  time.Duration
-	Database    bool // requests may get a 503
-	Connections bool // the connections of the replica's clients may break: it is killed, ends or starts
-	Locks       bool // the server may not notice for LockTime that the owner of a lock is gone
-	Cuts        int  // how often it may have lost a confirm, or the removal of what was confirmed
-	Refusals    int  // how often the broker may have refused an event that another queue got
-	Slow        bool // the machine gave the test no time: answers may be late
-	Secrets     bool // a refresh token may get another form of its successor
-	Clock       bool // the database's clock was set: a refresh token may have been used longer ago than it was
-	Drops       bool // events may be returned to the publisher: the consumer's queue was not bound for a moment
+	Database    bool // Requests may get a 503.
+	Connections bool // Connections of the replica's clients may break: the process is killed, ends or starts.
+	Locks       bool // For LockTime the server may keep the locks of a vanished client.
+	Cuts        int  // How many confirms, or removals of confirmed events, it may have lost.
+	Refusals    int  // How often the broker may have refused an event that another queue received.
+	Slow        bool // The machine gave the test no CPU time: responses may be late.
+	Secrets     bool // A refresh token may get another form of its successor.
+	Clock       bool // The database's clock was set: a refresh token may seem older than it is.
+	Drops       bool // The broker may return events: the consumer's queue was not bound for a moment.
 }
 
 func (f Fault) String() string {
@@ -34,17 +34,17 @@ func (f Fault) String() string {
 	return fmt.Sprintf("%7.3f to %7.3f s  %s, %s %s", f.Start.Seconds(), f.End.Seconds(), f.Kind, where, f.Detail)
 }
 
-// The times that the service promises.
+// The durations that the service promises.
 const (
-	AnswerTime   = 2500 * time.Millisecond // no answer takes longer
-	RecoveryTime = 2 * time.Second         // after the end of a fault every replica serves again
-	SilenceTime  = 5 * time.Second         // no replica goes without a success for longer while its database has no fault
-	LockTime     = 10 * time.Second        // what belonged to a vanished client holds a lock no longer
+	AnswerTime   = 2500 * time.Millisecond // The longest time to a response.
+	RecoveryTime = 2 * time.Second         // After the end of a fault, every replica works again within this time.
+	SilenceTime  = 5 * time.Second         // A replica has a success within this time while its database has no fault.
+	LockTime     = 10 * time.Second        // Locks of a vanished client end within this time.
 )
 
 func (f Fault) meets(replica int) bool { return f.Replica == Everywhere || f.Replica == replica }
 
-// explains reports whether a request may have got a 503 for the fault.
+// explains reports whether the fault can be the reason for a 503.
 func (ix index) explains(f Fault, o Op) bool {
 	if f.Database && f.meets(o.Replica) && o.overlaps(f.Start, f.End+RecoveryTime) {
 		return true
@@ -52,15 +52,15 @@ func (ix index) explains(f Fault, o Op) bool {
 	return f.Locks && o.overlaps(f.Start, f.End+LockTime+RecoveryTime) && ix.locked(f, o)
 }
 
-// locked reports whether a request that the fault may have cut off, or one that was under way then, is about the same account.
+// locked reports whether a request that the fault interrupted, or that ran during it, concerns the same account.
 func (ix index) locked(f Fault, o Op) bool {
 	return slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
 		return p.ID != o.ID && p.Outcome == Perhaps && f.meets(p.Replica) && p.overlaps(f.Start, f.End)
 	})
 }
 
-// checkAnswers finds answers that no fault explains: every 5xx but 503 with Retry-After, a 503 without a fault, a lost
-// answer of a replica that was not ended, and all that took too long.
+// checkAnswers finds responses that no fault explains. These are every 5xx except 503 with Retry-After, a 503 without a fault,
+// and late responses. A lost response of a replica that did not end is also a violation.
 func checkAnswers(ix index) (all []Violation) {
 	for _, o := range ix.Ops {
 		switch {
@@ -82,7 +82,7 @@ func checkAnswers(ix index) (all []Violation) {
 	return all
 }
 
-// checkSilence finds a replica that only fails for SilenceTime while neither it nor its database has a fault.
+// checkSilence finds a replica that has only failures for SilenceTime while neither the replica nor its database has a fault.
 func checkSilence(ix index) (all []Violation) {
 	last := map[int]time.Duration{} // the last success, or the end of a fault
 	failures := map[int]int{}

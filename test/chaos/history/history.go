@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// History is all that is known about a run.
+// History is the record of a run.
 type History struct {
 	Ops        []Op
 	Faults     []Fault
-	Deliveries []Event // in the order in which a consumer's queue got them, with duplicates
+	Deliveries []Event // in the order of the consumer's queue, with duplicates
 	Samples    []Sample
 	Final      Final
-	Given      map[string]bool // accounts that no client made, such as an administrator of the command line
+	Given      map[string]bool // accounts that no client created, such as an administrator of the command line
 }
 
 // Event is one message of a consumer's queue.
@@ -23,11 +23,11 @@ type Event struct {
 	Subject     string
 	UserVersion int
 	Time        time.Duration
-	Op          int // the request that its trace context names; 0: none
+	Op          int // the request in its trace context; 0: none
 	User        *User
 	Changed     []string
-	Session     string // that a login opened
-	Body        string // as it arrived
+	Session     string // the session that a login opened
+	Body        string // the raw message
 }
 
 func (e Event) String() string {
@@ -38,13 +38,13 @@ func (e Event) String() string {
 	return s
 }
 
-// Sample lists the requests whose events waited in the outbox at one time.
+// Sample lists the requests whose events were in the outbox at one time.
 type Sample struct {
 	At  time.Duration
 	Ops []int
 }
 
-// Final is what the database holds after the run.
+// Final is the state of the database after the run.
 type Final struct {
 	Users    []User
 	Sessions []Session
@@ -63,20 +63,20 @@ type Session struct {
 type Entry struct {
 	Action string
 	User   string
-	Op     int // the request that its request id names; 0: none, or the user is erased
+	Op     int // the request in its request id; 0: none, or the user is erased
 }
 
-// Violation is a promise that was broken.
+// Violation is a broken promise.
 type Violation struct {
 	Rule string
 	Text string
-	User string        // the account that it is about, if one
-	At   time.Duration // when
+	User string // the affected account, if there is one
+	At   time.Duration
 }
 
 func (v Violation) String() string { return v.Rule + ": " + v.Text }
 
-// Check returns every promise that the run broke.
+// Check returns all violations of a run.
 func Check(h History) []Violation {
 	ix := newIndex(h)
 	var all []Violation
@@ -89,14 +89,14 @@ func Check(h History) []Violation {
 	return all
 }
 
-// index is a history with what many checks look up.
+// index is a history with lookup tables for the checks.
 type index struct {
 	History
 	ops    map[int]Op
 	firsts []Event            // the deliveries without duplicates
 	byUser map[string][]Event // of firsts
-	users  map[string][]Op    // the requests about each account
-	erased map[string]bool    // accounts with a deletion that was accepted or announced
+	users  map[string][]Op    // the requests on each account
+	erased map[string]bool    // accounts with an accepted or announced deletion
 	caused map[int][]Event    // of firsts, by request
 	rows   map[string]User    // of the database
 }
@@ -107,7 +107,7 @@ func newIndex(h History) index {
 		erased: map[string]bool{}, caused: map[int][]Event{}, rows: map[string]User{},
 	}
 	seen := map[string]bool{}
-	ids := map[int]string{} // of accounts whose registration was not answered
+	ids := map[int]string{} // accounts whose registration had no response
 	for _, e := range h.Deliveries {
 		if seen[e.ID] {
 			continue
@@ -141,7 +141,7 @@ func newIndex(h History) index {
 	return ix
 }
 
-// named returns the keys of a map in their order, so that a check says the same each time.
+// named returns the sorted keys of a map, so that the output of a check is always the same.
 func named[V any](m map[string]V) []string {
 	keys := make([]string, 0, len(m))
 	for k := range m {
@@ -151,12 +151,12 @@ func named[V any](m map[string]V) []string {
 	return keys
 }
 
-// breach is a violation by a request.
+// breach returns a violation by a request.
 func breach(rule string, o Op, format string, args ...any) Violation {
 	return Violation{Rule: rule, User: o.User, At: o.Start, Text: fmt.Sprintf(format, args...) + "\n\t" + o.String()}
 }
 
-// astray is a violation by an event.
+// astray returns a violation by an event.
 func astray(rule string, e Event, format string, args ...any) Violation {
 	return Violation{Rule: rule, User: e.Subject, At: e.Time, Text: fmt.Sprintf(format, args...) + "\n\t" + e.String()}
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// checkLosses finds accepted changes without their event, gaps between versions, and events that were left.
+// checkLosses finds accepted changes without an event, gaps between versions, and events left in the outbox.
 func checkLosses(ix index) (all []Violation) {
 	for _, o := range ix.Ops {
 		if o.User == "" || o.Outcome != Accepted || !ix.mustAnnounce(o) || ix.forgiven(o) {
@@ -22,8 +22,8 @@ func checkLosses(ix index) (all []Violation) {
 	return all
 }
 
-// mustAnnounce reports whether an accepted request lacks an event that it must have. A reset may be one too many for its
-// mailbox. A change may have found the account as it was asked to be: then that state has its event. An erasure drops what waits.
+// mustAnnounce reports whether an accepted request must have an event. A reset may exceed the limit of its mailbox. A change may
+// find the account in the requested state, which then has its own event. An erasure deletes waiting events.
 func (ix index) mustAnnounce(o Op) bool {
 	e := effectsOf[o.Kind]
 	switch {
@@ -37,28 +37,28 @@ func (ix index) mustAnnounce(o Op) bool {
 	}
 }
 
-// changedNothing reports whether the account had the version of the answer before the request. Then the event of that version is missed
-// with the request that made it.
+// changedNothing reports whether the account had the version of the response before the request. Then the event belongs to the
+// request that created the version.
 func (ix index) changedNothing(o Op) bool {
 	return slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
 		return p.Outcome == Accepted && p.Told != nil && p.Told.Version == o.Told.Version && p.before(o)
 	})
 }
 
-// forgiven reports whether the consumer's queue was not bound for a moment while the request's event may have been sent.
+// forgiven reports whether the consumer's queue may have been unbound when the request's event was sent.
 func (ix index) forgiven(o Op) bool {
 	until := ix.waited(o.ID, o.End)
 	return slices.ContainsFunc(ix.Faults, func(f Fault) bool { return f.Drops && f.Start <= until && f.End >= o.Start })
 }
 
-// gaps finds versions between 1 and the last one that no event told of.
+// gaps finds versions between 1 and the last one without an event.
 func (ix index) gaps(id string) (all []Violation) {
 	events := ix.byUser[id]
 	if ix.erased[id] || slices.ContainsFunc(ix.users[id], ix.forgiven) {
 		return nil
 	}
 	states := ix.states(id)
-	looked := 0 // the last version that was looked for
+	looked := 0 // the last version that was checked
 	for _, e := range events {
 		for version := looked + 1; isState(e) && version < e.UserVersion; version++ {
 			if _, known := states[version]; !known {
@@ -70,7 +70,7 @@ func (ix index) gaps(id string) (all []Violation) {
 	return all
 }
 
-// checkAccounts compares the database with the last event of each account, and with what was answered.
+// checkAccounts compares the database with the last event of each account, and with the responses.
 func checkAccounts(ix index) (all []Violation) {
 	for _, u := range ix.Final.Users {
 		last := User{}
@@ -105,12 +105,12 @@ func checkAccounts(ix index) (all []Violation) {
 
 func (ix index) forgivenAny(id string) bool { return slices.ContainsFunc(ix.users[id], ix.forgiven) }
 
-// mayBeErased reports whether a request to erase the account was not refused.
+// mayBeErased reports whether a request to erase the account was accepted or had no response.
 func (ix index) mayBeErased(id string) bool {
 	return slices.ContainsFunc(ix.users[id], func(o Op) bool { return o.Kind == Erase && o.Outcome != Refused })
 }
 
-// checkReads finds answers that show an account as it never was, or as it was no longer.
+// checkReads finds responses with a state of an account that never existed or was replaced before.
 func checkReads(ix index) (all []Violation) {
 	for _, id := range named(ix.users) {
 		states, ops := ix.states(id), ix.users[id]
@@ -137,7 +137,7 @@ func checkReads(ix index) (all []Violation) {
 	return all
 }
 
-// contradicts reports whether an accepted request that was answered before rules the later answer out.
+// contradicts reports whether an earlier accepted request excludes the later response.
 func contradicts(before, later Op) bool {
 	if before.Kind == Erase && later.Kind != RequestReset {
 		return true

@@ -1,5 +1,5 @@
-// Package history checks what clients, consumers and the database saw of a run under faults. All of it are values: what is
-// checked was collected before, and the checks are pure functions.
+// Package history checks what clients, consumers and the database observed during a run under faults. The checks are pure
+// functions of a recorded history.
 package history
 
 import (
@@ -31,47 +31,47 @@ const (
 	Erase        Kind = "erase"
 )
 
-// Outcome is what a client knows about the effect of its request.
+// Outcome is the client's knowledge of the effect of its request.
 type Outcome int
 
 // The outcomes of a request.
 const (
-	Perhaps  Outcome = iota // no answer, or a 503: it may have been carried out, at any time from its start on
+	Perhaps  Outcome = iota // no response, or a 503: it may be carried out at any time after its start
 	Accepted                // 2xx
-	Refused                 // another answer: it has no effect
+	Refused                 // another response: it has no effect
 )
 
 func (o Outcome) String() string { return [...]string{"perhaps", "accepted", "refused"}[o] }
 
-// Op is one request and its answer. Times count from the start of the run.
+// Op is a request and its response. Times count from the start of the run.
 type Op struct {
-	ID         int // also in the request id and the trace context, so that audit entries and events name it
+	ID         int // Also in the request id and the trace context: it identifies audit entries and events.
 	Kind       Kind
 	Client     int
 	Replica    int
-	User       string // the id of the account; empty for a registration without an answer
-	Email      string // of the account
+	User       string // The id of the account; empty: a registration without a response.
+	Email      string // Of the account.
 	Start, End time.Duration
 	Outcome    Outcome
-	Status     int    // 0: no answer
-	RetryAfter bool   // the answer has this header
-	Problem    string // what an answer other than 2xx says, or why there was none
-	HungUp     bool   // the client ended the request itself
+	Status     int    // 0: no response.
+	RetryAfter bool   // The response has this header.
+	Problem    string // The problem of an unsuccessful response, or the reason why there is none.
+	HungUp     bool   // The client ended the request.
 	Want       Want
-	Told       *User  // the account that the answer shows
-	Session    string // that the answer opened, or of the refresh token
-	Shown, Got uint64 // the counters of the refresh token that was sent and of the one in the answer
-	GotToken   string // the refresh token in the answer
+	Told       *User  // The account in the response.
+	Session    string // The session that the response opened, or the session of the refresh token.
+	Shown, Got uint64 // The counters of the refresh tokens in the request and in the response.
+	GotToken   string // The refresh token in the response.
 }
 
-// Want is what a request asks for. Empty members are not asked for.
+// Want holds the requested values. Empty members are not requested.
 type Want struct {
 	Name        string
 	Locale      string
 	Roles       []string
 	Status      string
-	Password    string // the one that is set, or that a login shows
-	OldPassword string // the current one, which a change of the password shows
+	Password    string // the new password, or the password of a login
+	OldPassword string // the current password in a password change
 	IfVersion   int    // the version in If-Match
 }
 
@@ -94,7 +94,7 @@ func (w Want) String() (s string) {
 	return s
 }
 
-// User is an account as answers, events and the database show it.
+// User is an account as responses, events and the database show it.
 type User struct {
 	ID        string   `json:"id"`
 	Email     string   `json:"email"`
@@ -114,16 +114,16 @@ func (u User) Equal(v User) bool {
 	return same && fmt.Sprint(u) == fmt.Sprint(v)
 }
 
-// fits reports whether a state of an account is what a request asked for.
+// fits reports whether a state of an account matches a request.
 func (w Want) fits(u User) bool {
 	return (w.Name == "" || w.Name == u.Name) && (w.Locale == "" || w.Locale == u.Locale) &&
 		(w.Status == "" || w.Status == u.Status) && (w.Roles == nil || slices.Equal(w.Roles, u.Roles))
 }
 
-// overlaps reports whether the request was under way at some time from a to b.
+// overlaps reports whether the request ran at some time from a to b.
 func (o Op) overlaps(a, b time.Duration) bool { return o.Start <= b && o.End >= a }
 
-// before reports whether the request was answered before another one was sent.
+// before reports whether the response to the request preceded the start of another one.
 func (o Op) before(p Op) bool { return o.End < p.Start }
 
 func (o Op) String() string {

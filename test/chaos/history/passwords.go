@@ -2,13 +2,12 @@ package history
 
 import "slices"
 
-// write is a request that sets the password of an account.
+// setsPassword reports whether a request sets the password of an account.
 func (o Op) setsPassword() bool {
 	return o.Kind == Register || o.Kind == Password || o.Kind == ConfirmReset
 }
 
-// checkPasswords finds logins with a password that had been replaced, or that was never set, and refused logins with the
-// right one.
+// checkPasswords finds logins with a replaced or unknown password, and refused logins with the correct one.
 func checkPasswords(ix index) (all []Violation) {
 	for _, o := range ix.Ops {
 		if o.Kind != Login || o.User == "" || ix.Given[o.User] {
@@ -25,8 +24,8 @@ func checkPasswords(ix index) (all []Violation) {
 	return all
 }
 
-// current returns the passwords that an account may have had while a request was under way: those that were set before its end, and
-// that no accepted change had replaced before its start.
+// current returns the possible passwords of an account during a request. Each was set before the end of the request, and no
+// accepted change replaced it before the start.
 func (ix index) current(o Op) (all []string) {
 	writes := ix.users[o.User]
 	for _, w := range writes {
@@ -43,7 +42,7 @@ func (ix index) current(o Op) (all []string) {
 	return all
 }
 
-// surelyActive reports whether nothing can have disabled or erased the account before the end of a request.
+// surelyActive reports whether no request before the end of o can have disabled or erased the account.
 func (ix index) surelyActive(o Op) bool {
 	return !slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
 		if p.Outcome == Refused || p.Start > o.End || p.Kind != Erase && (p.Kind != Status || p.Want.Status == "active") {
@@ -53,7 +52,7 @@ func (ix index) surelyActive(o Op) bool {
 	})
 }
 
-// enabledSince reports whether an accepted request made the account active again after p and before o.
+// enabledSince reports whether an accepted request activated the account after p and before o.
 func (ix index) enabledSince(p, o Op) bool {
 	return slices.ContainsFunc(ix.users[o.User], func(q Op) bool {
 		return q.Kind == Status && q.Want.Status == "active" && q.Outcome == Accepted && p.before(q) && q.before(o)

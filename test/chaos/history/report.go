@@ -7,10 +7,10 @@ import (
 	"time"
 )
 
-// vicinity is how much of the history around a violation is shown.
+// vicinity is the printed time before and after a violation.
 const vicinity = 3 * time.Second
 
-// Around returns the faults, the requests and the events around a violation, in the order of time.
+// Around returns the faults, requests and events around a violation, sorted by time.
 func (h History) Around(v Violation) string {
 	type line struct {
 		at   time.Duration
@@ -41,10 +41,10 @@ func (h History) Around(v Violation) string {
 	return b.String()
 }
 
-// maxLines is how many lines of a history are shown.
+// maxLines is the number of printed lines of a history.
 const maxLines = 60
 
-// ByRule tells how often each rule was broken, and from when to when.
+// ByRule returns, for each rule, the number of violations and the times of the first and the last one.
 func ByRule(violations []Violation) string {
 	type span struct {
 		count       int
@@ -66,17 +66,17 @@ func ByRule(violations []Violation) string {
 	return strings.Join(rules, "; ")
 }
 
-// Summary counts what happened in runs.
+// Summary counts the operations, events and faults of runs.
 type Summary struct {
 	Faults     map[string]int
 	Requests   int
 	Accepted   int // changes that were accepted
-	Perhaps    int // changes without an answer that tells
+	Perhaps    int // changes whose outcome is unknown
 	Events     int
 	Duplicates int
 }
 
-// Add counts a run.
+// Add adds a run to the counts.
 func (s *Summary) Add(h History) {
 	if s.Faults == nil {
 		s.Faults = map[string]int{}
@@ -116,8 +116,8 @@ func (s *Summary) String() string {
 		s.Requests, s.Accepted, s.Perhaps, s.Events, s.Duplicates, strings.Join(kinds, ", "))
 }
 
-// SlowestRecovery returns the longest time from the end of a fault of the database to the end of the first request that a replica
-// carried out after it, where no other fault kept it from that.
+// SlowestRecovery returns the longest time that a replica needed after a fault of the database to complete a request. Times in
+// which another fault continues do not count.
 func SlowestRecovery(h History) (slowest time.Duration) {
 	for _, f := range h.Faults {
 		first := map[int]time.Duration{}

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// refreshGrace is how long a used refresh token still gives its successor.
+// refreshGrace is the time in which a used refresh token still returns its successor.
 const refreshGrace = 10 * time.Second
 
-// checkSessions compares the sessions of the database with those that were opened and ended.
+// checkSessions compares the sessions of the database with the opened and ended sessions.
 func checkSessions(ix index) (all []Violation) {
 	rows := map[string]Session{}
 	opened, told := ix.opened()
@@ -39,7 +39,7 @@ func checkSessions(ix index) (all []Violation) {
 	return all
 }
 
-// opened returns the accepted requests that opened a session, and the sessions that events told of.
+// opened returns the accepted requests that opened a session, and the sessions in events.
 func (ix index) opened() (ops map[string]Op, told map[string]bool) {
 	ops, told = map[string]Op{}, map[string]bool{}
 	for _, o := range ix.Ops {
@@ -53,7 +53,7 @@ func (ix index) opened() (ops map[string]Op, told map[string]bool) {
 	return ops, told
 }
 
-// mayHaveOpened reports whether a login or a change of the password had no answer.
+// mayHaveOpened reports whether a login or a change of the password had no response.
 func (ix index) mayHaveOpened(user string) bool {
 	return slices.ContainsFunc(ix.users[user], func(o Op) bool {
 		return o.Outcome == Perhaps && (o.Kind == Login || o.Kind == Password)
@@ -63,7 +63,7 @@ func (ix index) mayHaveOpened(user string) bool {
 // forever is later than any request.
 const forever = time.Duration(1<<63 - 1)
 
-// ended reports whether an accepted request ended the session that o opened, and was answered before a time.
+// ended reports whether an accepted request ended the session that o opened, and had its response before a time.
 func (ix index) ended(o Op, before time.Duration) bool {
 	return slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
 		return p.ID != o.ID && p.ends(o.Session) && p.Outcome == Accepted && o.before(p) && p.End < before
@@ -77,7 +77,7 @@ func (ix index) mayHaveEnded(o Op, before time.Duration) bool {
 	})
 }
 
-// ends reports whether a request that is carried out ends a session of its user.
+// ends reports whether a completed request ends a session of its user.
 func (o Op) ends(session string) bool {
 	switch o.Kind {
 	case Logout:
@@ -91,14 +91,14 @@ func (o Op) ends(session string) bool {
 	}
 }
 
-// reused reports whether a refresh of the session may have been taken for a theft: its token was not the newest one.
+// reused reports whether the service may treat a refresh of the session as reuse: its token was not the newest one.
 func (ix index) reused(o Op) bool {
 	return slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
 		return p.Kind == Refresh && p.Session == o.Session && ix.mayBeReuse(p)
 	})
 }
 
-// mayBeReuse reports whether the token of a refresh may have been used more than the grace before, or twice since.
+// mayBeReuse reports whether the token of a refresh may have been used before the grace began, or may be two rotations old.
 func (ix index) mayBeReuse(o Op) bool {
 	return slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
 		if p.ID == o.ID || p.Kind != Refresh || p.Session != o.Session || p.Start > o.End || p.Outcome == Refused {
@@ -113,12 +113,12 @@ func (ix index) clockSet(start, end time.Duration) bool {
 	return slices.ContainsFunc(ix.Faults, func(f Fault) bool { return f.Clock && f.Start <= end && f.End >= start })
 }
 
-// rotated reports whether the key of tokens changed, and with it the form of the same token.
+// rotated reports whether the token key changed, which changes the form of the same token.
 func (ix index) rotated() bool {
 	return slices.ContainsFunc(ix.Faults, func(f Fault) bool { return f.Secrets })
 }
 
-// turns returns the least and the highest counter that a session can have.
+// turns returns the lowest and the highest possible counter of a session.
 func (ix index) turns(session string) (least, most uint64) {
 	for _, o := range ix.Ops {
 		if o.Kind != Refresh || o.Session != session {
@@ -134,8 +134,8 @@ func (ix index) turns(session string) (least, most uint64) {
 	return least, most
 }
 
-// checkRefreshes finds refresh tokens with two successors, successors that skip one, tokens of ended sessions, and refusals without
-// a reason.
+// checkRefreshes finds refresh tokens with two successors, skipped counters, tokens of ended sessions, and refusals without a
+// reason.
 func checkRefreshes(ix index) (all []Violation) {
 	type token struct {
 		session string

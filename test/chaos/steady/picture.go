@@ -18,7 +18,7 @@ import (
 	"gonum.org/v1/plot/vg/vgimg"
 )
 
-// Picture is a panel for each figure, and the faults in all of them.
+// Picture has a panel for each figure, and shows the faults in each panel.
 type Picture struct {
 	Title  string
 	Series []Series
@@ -26,7 +26,7 @@ type Picture struct {
 	Length time.Duration
 }
 
-// Fault is a time in which something was broken.
+// Fault is the time of an injected fault.
 type Fault struct {
 	Kind       string
 	Start, End time.Duration
@@ -131,7 +131,7 @@ func (p Picture) panel(figure Figure) (*plot.Plot, error) {
 	return out, nil
 }
 
-// ticks are those of the library, without digits that tell nothing.
+// ticks returns the ticks of the library without meaningless digits.
 func ticks(least, most float64) []plot.Tick {
 	all := plot.DefaultTicks{}.Ticks(least, most)
 	for i, tick := range all {
@@ -150,7 +150,7 @@ func points(of []Point) plotter.XYs {
 	return xys
 }
 
-// faults draws the time of each fault as ground, with its number.
+// faults draws the time of each fault in the background, with its number.
 type faults []Fault
 
 // Plot implements plot.Plotter.

@@ -11,7 +11,7 @@ import (
 	"user-service/test/chaos/steady"
 )
 
-// TestAPictureShowsEachFigure compares a picture with that of the same figures without a line.
+// TestAPictureShowsEachFigure compares a picture with one of the same figures without a line.
 func TestAPictureShowsEachFigure(t *testing.T) {
 	t.Parallel()
 	filled := run(runTime, func(time.Duration) float64 { return usually })
@@ -23,7 +23,7 @@ func TestAPictureShowsEachFigure(t *testing.T) {
 	nothing := count(draw(t, steady.Picture{Title: "a run", Series: []steady.Series{empty}, Length: runTime}))
 	for name, test := range map[string]struct {
 		picture steady.Picture
-		least   int // dots that differ from the ground, beside those of an empty picture
+		least   int // dots that differ from the background, in addition to those of an empty picture
 	}{
 		"a line":           {steady.Picture{Title: "a run", Series: []steady.Series{filled}, Length: runTime}, 300},
 		"a fault":          {steady.Picture{Title: "a run", Series: []steady.Series{empty}, Faults: faults, Length: runTime}, 300},
@@ -49,7 +49,7 @@ func draw(t *testing.T, p steady.Picture) image.Image {
 	return drawn
 }
 
-// count returns how many dots are not white.
+// count returns the number of dots that are not white.
 func count(picture image.Image) (n int) {
 	white := color.RGBAModel.Convert(color.White)
 	for y := picture.Bounds().Min.Y; y < picture.Bounds().Max.Y; y++ {

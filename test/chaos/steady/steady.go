@@ -1,4 +1,4 @@
-// Package steady tells whether the figures of a long run grow, and draws them.
+// Package steady decides whether the figures of a long run grow, and draws them.
 package steady
 
 import (
@@ -8,42 +8,42 @@ import (
 	"time"
 )
 
-// Figure is something that is measured again and again, such as the memory of a process.
+// Figure is a quantity that is measured repeatedly, such as the memory of a process.
 type Figure struct {
 	Name string // with its unit
-	// Slack is a growth that does not count, whatever the figure was before.
+	// Slack is an absolute growth that does not count.
 	Slack float64
-	// Free figures may grow: they are drawn only.
+	// Free figures may grow and are only drawn.
 	Free bool
 }
 
-// Series is a figure of one process or server, in the order of time.
+// Series holds the measurements of one process or server, sorted by time.
 type Series struct {
 	Figure Figure
-	Of     string // whose it is
+	Of     string // the process or server
 	Points []Point
 }
 
 // Point is one measurement.
 type Point struct {
-	At    time.Duration // since the begin of the run
+	At    time.Duration // since the start of the run
 	Value float64
 }
 
-// Rule says which measurements count.
+// Rule selects the measurements that count.
 type Rule struct {
-	WarmUp time.Duration // of the run: caches and pools fill in it
-	Minute time.Duration // each begins with a fault
-	Calm   time.Duration // the end of each minute, when the fault is over
+	WarmUp time.Duration // in which caches and pools fill
+	Minute time.Duration // each starts with a fault
+	Calm   time.Duration // the end of each minute, after the fault
 }
 
 const (
-	share    = 0.1 // a growth of less than this part of what was there does not count
-	spreads  = 3   // nor does one of less than so many spreads of the values
-	minCount = 6   // minutes that are needed to tell
+	share    = 0.1 // Growth below this share of the first value does not count.
+	spreads  = 3   // Growth below this multiple of the spread does not count.
+	minCount = 6   // The lowest number of minutes for a decision.
 )
 
-// Trend is the median of a figure in the first and in the last third of the minutes, and the growth that is allowed.
+// Trend is the median of a figure in the first and in the last third of the minutes, and the allowed growth.
 type Trend struct {
 	First, Last float64
 	Allowed     float64
@@ -56,9 +56,9 @@ func (t Trend) String() string {
 	return fmt.Sprintf("%.1f at first, %.1f at last; a growth of %.1f is allowed", t.First, t.Last, t.Allowed)
 }
 
-// Trend compares the first third of the minutes after the warm-up with the last third. Each minute counts by the median of its
-// calm end, and each third by the median of its minutes. So neither a fault nor one odd minute decides. It is an error if
-// too few minutes have measurements.
+// Trend compares the first third of the minutes after the warm-up with the last third. The value of a minute is the median of its
+// calm end, and the value of a third is the median of its minutes. So neither a fault nor one odd minute decides. Errors: too few
+// minutes have measurements.
 func (r Rule) Trend(s Series) (Trend, error) {
 	values := r.minutes(s.Points)
 	if len(values) < minCount {
@@ -97,7 +97,7 @@ func (r Rule) minutes(points []Point) (values []float64) {
 	return values
 }
 
-// spread is the median distance from the median.
+// spread returns the median distance from the median.
 func spread(values []float64) float64 {
 	middle := median(values)
 	distances := make([]float64, len(values))
@@ -107,7 +107,7 @@ func spread(values []float64) float64 {
 	return median(distances)
 }
 
-// median returns the value in the middle of at least one.
+// median returns the median of at least one value.
 func median(values []float64) float64 {
 	sorted := slices.SortedFunc(slices.Values(values), cmp.Compare[float64])
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2

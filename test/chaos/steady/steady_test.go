@@ -14,12 +14,12 @@ const (
 	runTime   = 30 * time.Minute
 	interval  = 5 * time.Second
 	usually   = 40.0
-	noise     = 3.0 // at most, up and down
+	noise     = 3.0 // the amplitude
 	faultTime = 30 * time.Second
 	inFaults  = 200.0
 )
 
-// run returns a figure that is what value says, beside noise and a fault at the begin of each minute.
+// run returns a figure with the given values, noise, and a fault at the start of each minute.
 func run(length time.Duration, value func(at time.Duration) float64) steady.Series {
 	rng := rand.New(rand.NewPCG(1, 2))
 	s := steady.Series{Figure: steady.Figure{Name: "goroutines", Slack: 5}, Of: "replica 1"}
@@ -78,7 +78,7 @@ func TestASteadyFigureIsNoLeak(t *testing.T) {
 	}
 }
 
-// TestGapsAreLeftOut has a process that does not run in each second minute.
+// TestGapsAreLeftOut measures a process that does not run in every second minute.
 func TestGapsAreLeftOut(t *testing.T) {
 	t.Parallel()
 	s := run(runTime, func(at time.Duration) float64 { return usually + at.Minutes() })

@@ -36,7 +36,7 @@ func TestEachButtonHasAResourceAndACommand(t *testing.T) {
 	})
 }
 
-// What a developer was promised to have at hand.
+// A developer needs these buttons.
 func TestNoButtonIsMissing(t *testing.T) {
 	t.Parallel()
 	eachStart(t, func(t *testing.T, d *declared) {
@@ -53,7 +53,7 @@ func TestNoButtonIsMissing(t *testing.T) {
 	})
 }
 
-// tilt ci ends well when all that starts by itself is well.
+// tilt ci succeeds when everything that starts automatically is healthy.
 func TestOnlyCIWaitsForTheSmokeTest(t *testing.T) {
 	t.Parallel()
 	for subcommand, want := range map[string]bool{"up": false, "ci": true} {

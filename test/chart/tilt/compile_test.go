@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// A developer's copy of the project, in which a change is saved.
+// checkout returns a developer's copy of the project, in which a change is saved.
 func checkout(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -74,14 +74,14 @@ func TestAChangeIsCompiledIntoTheImagesThatItIsFor(t *testing.T) {
 	if read(t, migrate+"/user-service") == m {
 		t.Error("a change of the migrations does not run them again")
 	}
-	for _, context := range []string{service, migrate} { // Tilt would build the image anew for any other file
+	for _, context := range []string{service, migrate} { // Tilt would rebuild the image for any other file
 		if files, _ := os.ReadDir(context); len(files) != 2 {
 			t.Errorf("%s has %v", context, files)
 		}
 	}
 }
 
-// static fails for a program that needs a library of the system, which the image does not have.
+// static fails for a program that requires a system library, because the image has none.
 func static(t *testing.T, path string) {
 	t.Helper()
 	program, err := elf.Open(path)

@@ -9,7 +9,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// declared is what a Tiltfile asks Tilt for.
+// declared holds the calls of a Tiltfile to Tilt.
 type declared struct {
 	calls     map[string][]map[string]any // the arguments of each call, by the function's name
 	objects   []object
@@ -19,19 +19,19 @@ type declared struct {
 // object is an object of Kubernetes.
 type object = map[string]any
 
-// resource is what Tilt shows as one: objects of the cluster, or commands.
+// resource is a Tilt resource: objects of the cluster, or commands.
 type resource struct {
 	options map[string]any // those of k8s_resource or local_resource
 	objects []object
-	pod     object // its pods' template, if there is one
+	pod     object // the template of its pods, if there is one
 }
 
 func newDeclared() *declared {
 	return &declared{calls: map[string][]map[string]any{}, resources: map[string]*resource{}}
 }
 
-// assemble puts objects into resources as Tilt does: a workload is one, with the Services that select
-// its pods; k8s_resource renames it and adds objects.
+// assemble groups objects into resources as Tilt does. A workload and the Services that select its pods are one resource.
+// k8s_resource renames it and adds objects.
 func (d *declared) assemble() error {
 	taken := make([]bool, len(d.objects))
 	for n, o := range d.objects {
@@ -68,7 +68,7 @@ func (d *declared) assemble() error {
 	return nil
 }
 
-// configure does what a call of k8s_resource says.
+// configure applies a call of k8s_resource.
 func (d *declared) configure(call map[string]any, taken []bool) error {
 	workload, _ := call["workload"].(string)
 	name, _ := call["new_name"].(string)
@@ -100,7 +100,7 @@ func (d *declared) configure(call map[string]any, taken []bool) error {
 	return nil
 }
 
-// template returns the pod template of a workload, and nil for other objects.
+// template returns the pod template of a workload, or nil for other objects.
 func template(o object) object {
 	switch text(o, "kind") {
 	case "Deployment", "StatefulSet", "DaemonSet", "Job":
@@ -122,7 +122,7 @@ func selects(service, pod object) bool {
 	return len(selector) > 0
 }
 
-// containers returns those of a resource's pods.
+// containers returns the containers of a resource's pods.
 func (r *resource) containers() []object {
 	var all []object
 	for _, key := range []string{"initContainers", "containers"} {
@@ -134,7 +134,7 @@ func (r *resource) containers() []object {
 	return all
 }
 
-// at goes down by keys, and returns nil where there is nothing.
+// at follows keys, and returns nil if one does not exist.
 func at(o any, keys ...string) any {
 	for _, key := range keys {
 		members, _ := o.(object)
@@ -148,7 +148,7 @@ func text(o any, keys ...string) string {
 	return s
 }
 
-// words takes one string, or a list of them.
+// words converts one string, or a list of strings.
 func words(v any) []string {
 	var all []string
 	switch v := v.(type) {
@@ -162,7 +162,7 @@ func words(v any) []string {
 	return all
 }
 
-// options takes a list of structs.
+// options converts a list of structs.
 func options(v any) []map[string]any {
 	var all []map[string]any
 	list, _ := v.([]any)
@@ -174,7 +174,7 @@ func options(v any) []map[string]any {
 
 var documentMark = regexp.MustCompile(`(?m)^---.*$`)
 
-// split parses a stream of YAML, and leaves out what is empty.
+// split parses a stream of YAML and omits empty documents.
 func split(stream string) ([]object, error) {
 	var all []object
 	for _, document := range documentMark.Split(stream, -1) {

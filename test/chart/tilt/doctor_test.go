@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// well is what the programs say on a machine that has all of them.
+// well is the output of the programs on a machine that has all of them.
 var well = map[string]string{
 	"go": "go1.26.1", "docker": "Docker version 27.1.1, build 6312585", "kind": "kind v0.27.0 go1.23.6 linux/amd64",
 	"kubectl": "Client Version: v1.33.1\nKustomize Version: v5.6.0", "helm": "v4.3.1+g0d8d1c0", "tilt": "v0.36.3, built 2026-03-05",
 	"curl": "curl 8.14.1 (x86_64-pc-linux-gnu)",
 }
 
-// doctor runs on a machine with these programs and those of the system.
+// doctor runs the doctor with these programs and those of the system.
 func doctor(t *testing.T, says map[string]string) (string, error) {
 	t.Helper()
 	bin := t.TempDir()
@@ -74,7 +74,7 @@ func TestTheDoctorNamesAllThatIsMissingAtOnce(t *testing.T) {
 	}
 }
 
-// The Tiltfile refuses an older Tilt than the doctor does, or none of the two.
+// The Tiltfile and the doctor require the same version of Tilt.
 func TestDoctorAndTiltfileAskForTheSameTilt(t *testing.T) {
 	t.Parallel()
 	d, err := run(start{})

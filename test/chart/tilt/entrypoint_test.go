@@ -19,7 +19,7 @@ type pod struct {
 	lines       chan string
 }
 
-// put makes a build: a program that does what it is told, and at SAY says what it is.
+// put creates a build: a script that runs does, and prints its name at SAY.
 func put(t *testing.T, folder, says, does string) {
 	t.Helper()
 	path := filepath.Join(folder, "user-service")
@@ -38,7 +38,7 @@ func begin(t *testing.T, does string, args ...string) *pod {
 	t.Helper()
 	p := &pod{live: t.TempDir(), image: t.TempDir(), lines: make(chan string, 100)}
 	put(t, p.image, "image", does)
-	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // a shell can't catch what it finds ignored, as under nohup
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // a shell can't trap a signal that it inherits as ignored, as under nohup
 	p.command = exec.Command("sh", append([]string{"tilt/entrypoint"}, args...)...)
 	p.command.Env = append(os.Environ(), "LIVE="+p.live, "IMAGE="+p.image)
 	out, err := p.command.StdoutPipe()

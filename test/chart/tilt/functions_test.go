@@ -13,8 +13,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// signatures are Tilt's functions whose calls are recorded, with the parameters that Tilt has and that
-// the Tiltfile may use: a call with any other fails, as it would there.
+// signatures are Tilt's functions whose calls are recorded. Each has those of Tilt's parameters that the Tiltfile may use. A call
+// with another parameter fails, as in Tilt.
 var signatures = map[string]string{
 	"version_settings":               "constraint check_updates",
 	"ci_settings":                    "timeout readiness_timeout k8s_grace_period",
@@ -39,7 +39,7 @@ var signatures = map[string]string{
 
 type builtin = func(thread *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
 
-// functions are all that a Tiltfile can call here.
+// functions are all functions that a Tiltfile can call here.
 func (i *interpreter) functions() starlark.StringDict {
 	all := starlark.StringDict{
 		"TRIGGER_MODE_MANUAL": starlark.String("manual"),
@@ -76,7 +76,7 @@ func (i *interpreter) functions() starlark.StringDict {
 	return all
 }
 
-// record keeps the arguments of a call by the parameters' names, and returns them as a struct.
+// record stores the arguments of a call by the parameters' names, and returns them as a struct.
 func (i *interpreter) record(name string, parameters []string) builtin {
 	return func(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 		given := starlark.StringDict{}
@@ -105,7 +105,7 @@ func (i *interpreter) returns(name string, value starlark.Value) *starlark.Built
 	})
 }
 
-// local answers the one question that the Tiltfile asks the cluster, and runs the one script that needs none.
+// local answers the Tiltfile's only query of the cluster, and runs the only script that does not need a cluster.
 func local(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var command *starlark.List
 	var quiet, silent bool
@@ -133,7 +133,7 @@ func fail(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []star
 	return nil, errors.New(message)
 }
 
-// parse returns the settings that were given, and refuses one that is not defined.
+// parse returns the given settings, and refuses an undefined one.
 func (i *interpreter) parse(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
 	for name, value := range i.settings {
 		kind := "config.define_string"
@@ -147,7 +147,7 @@ func (i *interpreter) parse(*starlark.Thread, *starlark.Builtin, starlark.Tuple,
 	return toStarlark(i.settings), nil
 }
 
-// k8sYAML takes a text, as what encode_yaml_stream returns is one here, or the paths of files.
+// k8sYAML accepts a text, which is what encode_yaml_stream returns here, or the paths of files.
 func (i *interpreter) k8sYAML(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 	if text, ok := starlark.AsString(args[0]); ok {
 		return starlark.None, i.add(text)

@@ -27,7 +27,7 @@ func TestTheFirstChangeIsAsTheGuideSays(t *testing.T) {
 	in := func(name string, args ...string) string {
 		command := exec.Command(name, args...)
 		command.Dir = folder
-		// The folder is part of no repository, whatever is above it.
+		// The folder must not belong to a repository in a parent folder.
 		command.Env = append(os.Environ(), "GIT_CEILING_DIRECTORIES="+filepath.Dir(folder))
 		out, err := command.CombinedOutput()
 		if err != nil {

@@ -13,10 +13,10 @@ import (
 	"go.starlark.net/syntax"
 )
 
-// start is how a developer starts Tilt.
+// start is the way in which a developer starts Tilt.
 type start struct {
-	settings   map[string]any // as config.parse returns them
-	context    string         // kubectl's
+	settings   map[string]any // the result of config.parse
+	context    string         // of kubectl
 	subcommand string         // up, ci or down
 }
 
@@ -51,7 +51,7 @@ func (i *interpreter) file(path string) (starlark.StringDict, error) {
 	thread := &starlark.Thread{Name: path, Load: func(_ *starlark.Thread, module string) (starlark.StringDict, error) {
 		return i.file(filepath.Join(filepath.Dir(path), module))
 	}}
-	options := &syntax.FileOptions{TopLevelControl: true} // as Tilt has it
+	options := &syntax.FileOptions{TopLevelControl: true} // as in Tilt
 	globals, err := starlark.ExecFileOptions(options, thread, path, nil, i.builtins)
 	if err != nil {
 		return nil, err
@@ -79,7 +79,7 @@ func helm(chart, name, namespace string, values, set []string) (string, error) {
 	return out.String(), nil
 }
 
-// toGo and toStarlark carry values over the border by their JSON-like forms.
+// toGo and toStarlark convert values through JSON types.
 func toGo(v starlark.Value) any {
 	switch v := v.(type) {
 	case starlark.String:

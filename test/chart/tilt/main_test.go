@@ -1,5 +1,5 @@
-// Package tilt_test runs the Tiltfile with functions in place of Tilt's own that record what it
-// declares, and holds that to the chart, the manifests, the scripts and the Dockerfile.
+// Package tilt_test runs the Tiltfile with functions that record its calls to Tilt. It compares the calls with the chart, the
+// manifests, the scripts and the Dockerfile.
 package tilt_test
 
 import (
@@ -10,7 +10,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if err := os.Chdir("../../.."); err != nil { // all paths here begin at the project's root
+	if err := os.Chdir("../../.."); err != nil { // all paths are relative to the root of the project
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

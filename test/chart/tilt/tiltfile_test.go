@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// starts has each setting at least once, and so each branch of the Tiltfile.
+// starts uses each setting at least once, and so each branch of the Tiltfile.
 var starts = map[string]start{
 	"as it is":           {},
 	"in CI":              {subcommand: "ci"},
@@ -32,8 +32,7 @@ var declarations = sync.OnceValue(func() map[string]func() (*declared, error) {
 	return all
 })
 
-// eachStart runs a test on what the Tiltfile declares for each start. That every object belongs to
-// one resource is found while it is put together.
+// eachStart runs a test on the declarations of each start. Assembling them checks that every object belongs to one resource.
 func eachStart(t *testing.T, test func(t *testing.T, d *declared)) {
 	t.Helper()
 	for name, run := range declarations() {
@@ -94,7 +93,7 @@ func TestWhatTheImagesAreMadeOfIsThere(t *testing.T) {
 	})
 }
 
-// The root of the pods' file system can't be written to.
+// The root file system of the pods is read-only.
 func TestANewBuildGoesWhereItCanBeWrittenAndIsRun(t *testing.T) {
 	t.Parallel()
 	eachStart(t, func(t *testing.T, d *declared) {
@@ -147,7 +146,7 @@ func TestPortsAndLinksLeadSomewhere(t *testing.T) {
 	})
 }
 
-// listens says whether a container has the port, or is told to open it.
+// listens reports whether a container declares the port, or is configured to open it.
 func (r *resource) listens(port string) bool {
 	for _, c := range r.containers() {
 		ports, _ := c["ports"].([]any)
@@ -173,7 +172,7 @@ func TestWhatPodsMountIsThere(t *testing.T) {
 	})
 }
 
-// references finds the ConfigMaps and Secrets within a pod's spec, optional ones too.
+// references finds the ConfigMaps and Secrets in a pod's spec, optional ones too.
 func references(v any) []string {
 	var all []string
 	switch v := v.(type) {
@@ -226,7 +225,7 @@ func TestDatabaseMigrationAndServiceComeInThisOrder(t *testing.T) {
 	})
 }
 
-// before returns what a resource waits for, and what that waits for.
+// before returns the direct and indirect dependencies of a resource.
 func (d *declared) before(name string) []string {
 	var all []string
 	todo := words(d.resources[name].options["resource_deps"])
@@ -268,7 +267,7 @@ func TestCommandsAndTheirFilesAreThere(t *testing.T) {
 	})
 }
 
-// runnable says whether a command is a script that is there, or a target of the Makefile.
+// runnable fails unless a command is an existing script or a target of the Makefile.
 func runnable(t *testing.T, argv []string) {
 	t.Helper()
 	switch argv[0] {

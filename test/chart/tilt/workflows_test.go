@@ -25,7 +25,7 @@ func TestWorkflowsUseCommitsAndScriptsThatAreThere(t *testing.T) {
 	for _, file := range files {
 		text := read(t, file)
 		for _, match := range uses.FindAllStringSubmatch(text, -1) {
-			if !pinned.MatchString(match[1]) && !strings.HasPrefix(match[1], "./") { // one of this commit
+			if !pinned.MatchString(match[1]) && !strings.HasPrefix(match[1], "./") { // a workflow of this commit
 				t.Errorf("%s uses %s", file, match[1])
 			}
 		}

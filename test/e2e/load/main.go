@@ -1,5 +1,5 @@
-// Command load sends mixed traffic at a steady pace until it gets SIGTERM, then prints what came of it as JSON: how
-// many requests there were, the first that failed, and how many accounts were accepted.
+// Command load sends mixed traffic at a steady rate until it gets SIGTERM. Then it prints the results as JSON: the number of
+// requests, the first failure, and the number of accepted accounts.
 //
 //	go run ./test/e2e/load -url http://127.0.0.1:8080 -rate 50
 package main
@@ -21,10 +21,10 @@ import (
 	"time"
 )
 
-// password is random, because the service refuses passwords that a document or a program has shown.
+// password is random, because the service refuses passwords that a document or a program contains.
 var password = rand.Text()
 
-// traffic is what was sent so far.
+// traffic counts the requests.
 type traffic struct {
 	url    string
 	client *http.Client
@@ -34,9 +34,9 @@ type traffic struct {
 	registered []string
 	failed     []string
 	slowest    time.Duration
-	held       string // an access token that is as old as the traffic; a run is shorter than the 15 minutes it is good for
-	latest     string // the access token that was issued last
-	refresh    string // the refresh token of the held one's session
+	held       string // An access token as old as the traffic. A run is shorter than its validity of 15 minutes.
+	latest     string // The newest access token.
+	refresh    string // The refresh token of the session.
 }
 
 func main() {
@@ -65,8 +65,8 @@ func main() {
 	}
 }
 
-// run sends one registration, one login, one refresh and one change in each second, and otherwise reads. Registrations
-// and logins are of many accounts; the rest is about the first one, in a session that goes on.
+// run sends one registration, one login, one refresh and one change in each second, and otherwise reads. Registrations and logins
+// use many accounts. The other requests use the first account in a continuing session.
 func (t *traffic) run(ctx context.Context, rate int, prefix string) {
 	holder, visitor := prefix+"-holder@example.com", prefix+"-visitor@example.com"
 	t.register(holder)
@@ -99,7 +99,7 @@ func (t *traffic) run(ctx context.Context, rate int, prefix string) {
 	}
 }
 
-// begin opens the session that goes on.
+// begin opens the continuing session.
 func (t *traffic) begin(email string) {
 	tokens := t.login(email)
 	t.mu.Lock()
@@ -107,7 +107,7 @@ func (t *traffic) begin(email string) {
 	t.held, t.refresh = tokens.Access, tokens.Refresh
 }
 
-// turn turns the refresh token. Where that fails nobody knows whether it was turned, so the session is given up.
+// turn rotates the refresh token. After a failure the state of the token is unknown, so turn opens a new session.
 func (t *traffic) turn(email string) {
 	t.mu.Lock()
 	token := t.refresh
@@ -150,7 +150,7 @@ type tokens struct {
 	Refresh string `json:"refresh_token"`
 }
 
-// issue returns the tokens that the service answers with, or none.
+// issue returns the tokens of a response, or none.
 func (t *traffic) issue(path, body string) tokens {
 	var issued tokens
 	if json.Unmarshal(t.call(http.MethodPost, path, "", body, http.StatusOK), &issued) == nil {
@@ -161,7 +161,7 @@ func (t *traffic) issue(path, body string) tokens {
 	return issued
 }
 
-// call returns the body of the wanted answer, or nil.
+// call returns the body of a response with the wanted status, or nil.
 func (t *traffic) call(method, path, token, body string, want int) []byte {
 	began := time.Now()
 	answer, err := t.send(method, path, token, body, want)

@@ -15,9 +15,9 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Exchange is a request and its answer.
+// Exchange is a request and its response.
 type Exchange struct {
-	Method, Target string // as they were sent
+	Method, Target string // as sent
 	Header         http.Header
 	Body           []byte
 
@@ -26,7 +26,7 @@ type Exchange struct {
 	ResponseBody   []byte
 }
 
-// Find returns the operation that a request is one of, and the values of its path's parameters; nil if it is none.
+// Find returns the operation of a request and the values of its path parameters. It returns nil if there is no such operation.
 func (c *Contract) Find(method, target string) (op *Operation, params map[string]string) {
 	escaped, _, _ := strings.Cut(target, "?")
 	path, err := url.PathUnescape(escaped)
@@ -48,7 +48,7 @@ func (c *Contract) Find(method, target string) (op *Operation, params map[string
 	return nil, nil
 }
 
-// asGet are the methods that do at /verify what GET does.
+// asGet are the methods that /verify handles like GET.
 var asGet = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions}
 
 // found reports whether no parameter is empty.
@@ -56,7 +56,8 @@ func found(params map[string]string) bool {
 	return !slices.Contains(slices.Collect(maps.Values(params)), "")
 }
 
-// match returns the parameters of a path; nil if it is another one. A parameter at the end of /verify takes all that follows.
+// match returns the parameters of a path; nil if the path does not match. A parameter at the end of /verify matches the rest of
+// the path.
 func match(template, path string) map[string]string {
 	params := map[string]string{}
 	if rest, ok := strings.CutPrefix(path, "/verify/"); ok && template == "/verify/{path}" {
@@ -77,7 +78,7 @@ func match(template, path string) map[string]string {
 	return params
 }
 
-// CheckAnswer returns what an answer breaks of the description.
+// CheckAnswer returns the keywords of the description that a response breaks.
 func (c *Contract) CheckAnswer(x Exchange) []Broken {
 	op, _ := c.Find(x.Method, x.Target)
 	if op == nil {
@@ -90,7 +91,7 @@ func (c *Contract) CheckAnswer(x Exchange) []Broken {
 	return response.check(x)
 }
 
-// checkUnknown checks the answer to what is not an operation: a problem document, or what OPTIONS may do.
+// checkUnknown checks the response to an unknown operation: a problem document, or a valid response to OPTIONS.
 func (c *Contract) checkUnknown(x Exchange) []Broken {
 	switch {
 	case x.Method == http.MethodOptions && x.Status == http.StatusNoContent && x.ResponseHeader.Get("Allow") != "":
@@ -103,7 +104,7 @@ func (c *Contract) checkUnknown(x Exchange) []Broken {
 	return c.problem.check(x)
 }
 
-// transport are the headers that every answer may have.
+// transport are the headers that each response may have.
 var transport = []string{"Allow", "Connection", "Content-Length", "Content-Type", "Date", "Transfer-Encoding", "X-Content-Type-Options"}
 
 func (r *Response) check(x Exchange) (all []Broken) {
@@ -130,7 +131,7 @@ func (h Header) check(name string, values []string) []Broken {
 	return h.Schema.Check(h.Schema.parse(values[0]))
 }
 
-// parse makes a value of what a header or a parameter holds.
+// parse converts the text of a header or parameter to a value.
 func (s *Schema) parse(text string) any {
 	types := s.Types()
 	for _, typ := range []string{"integer", "number", "boolean"} {
@@ -181,7 +182,7 @@ func parseBody(media string, body []byte) (any, error) {
 	return value, nil
 }
 
-// CheckRequest returns what a request breaks of the description.
+// CheckRequest returns the keywords of the description that a request breaks.
 func (c *Contract) CheckRequest(x Exchange) (all []Broken) {
 	op, path := c.Find(x.Method, x.Target)
 	if op == nil {
@@ -241,6 +242,6 @@ func JSON(value any) []byte {
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	_ = enc.Encode(value) // of this package's own making
+	_ = enc.Encode(value) // never fails: this package created the value
 	return bytes.TrimSpace(out.Bytes())
 }

@@ -1,4 +1,4 @@
-// Package contract reads an OpenAPI 3.1 description, makes values for requests from it, and holds answers to it.
+// Package contract reads an OpenAPI 3.1 description, generates request values, and checks responses.
 package contract
 
 import (
@@ -14,20 +14,20 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
-// Contract is a description.
+// Contract is a parsed description.
 type Contract struct {
 	Operations []*Operation // by path and method
 
 	root     any
 	compiler *jsonschema.Compiler
-	problem  *Response // of what is not an operation
+	problem  *Response // the response to an unknown operation
 }
 
 // Operation is a method of a path.
 type Operation struct {
 	ID, Method, Path string
 	Tag              string // the first one
-	Anonymous        bool   // whether it can be called without a token
+	Anonymous        bool   // whether it accepts requests without a token
 	Params           []Param
 	Body             *Body // nil: none
 	Responses        map[int]*Response
@@ -40,19 +40,19 @@ type Param struct {
 	Schema   *Schema
 }
 
-// Body is that of a request.
+// Body is a request body.
 type Body struct {
 	Required bool
 	Content  map[string]*Schema // by media type
 }
 
-// Response is an answer of one status.
+// Response is a response with one status.
 type Response struct {
 	Headers map[string]Header
-	Content map[string]*Schema // by media type; empty: there is no body
+	Content map[string]*Schema // by media type; empty: no body
 }
 
-// Header is one of an answer.
+// Header is a response header.
 type Header struct {
 	Required bool
 	Schema   *Schema
@@ -60,7 +60,7 @@ type Header struct {
 
 const resource = "https://contract.test/openapi.json"
 
-// New reads a description in JSON. Errors: what it does not understand of it.
+// New reads a description in JSON. Errors: unknown or unsupported parts.
 func New(description []byte) (*Contract, error) {
 	root, err := jsonschema.UnmarshalJSON(bytes.NewReader(description))
 	if err != nil {
@@ -103,7 +103,7 @@ type reader struct {
 	schemas map[string]*Schema // by their pointers
 }
 
-// node is a value of the description, where no reference stands.
+// node is a value of the description after resolving references.
 type node struct {
 	r       *reader
 	pointer string
@@ -138,12 +138,12 @@ func (r *reader) at(pointer string) node {
 	return node{r, pointer, value}
 }
 
-// escape makes a token of a JSON pointer (RFC 6901).
+// escape returns a name as a token of a JSON pointer (RFC 6901).
 func escape(name string) string { return strings.NewReplacer("~", "~0", "/", "~1").Replace(name) }
 
 func (n node) get(name string) node { return n.r.at(n.pointer + "/" + escape(name)) }
 
-// members yields the members of an object in the order of their names.
+// members yields the members of an object, sorted by name.
 func (n node) members() func(func(string, node) bool) {
 	object, _ := n.value.(map[string]any)
 	return func(yield func(string, node) bool) {
@@ -204,7 +204,7 @@ func (r *reader) content(n node) map[string]*Schema {
 	return schemas
 }
 
-// problem returns the answer to a request that is not one of an operation.
+// problem returns the response to a request for an unknown operation.
 func (r *reader) problem() *Response {
 	n := r.at("/components/responses/NotFound")
 	if n.value == nil {

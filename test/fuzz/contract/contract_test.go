@@ -29,14 +29,14 @@ func load(t *testing.T) *contract.Contract {
 
 func maker() *contract.Maker { return &contract.Maker{Rand: rand.New(rand.NewPCG(1, 1)), All: true} }
 
-// annotations are the keywords of schemas that constrain no value, or whose content does.
+// annotations are the keywords of schemas that constrain no value, or only through their subschemas.
 var annotations = []string{
 	"$ref", "properties", "items", "description", "title", "examples", "example", "default", "deprecated",
-	"readOnly", // of what an answer has
+	"readOnly", // only valid in a response
 }
 
-// TestCheckerFindsAFaultOfEachKeyword alters answers and requests so that they break one keyword, for each keyword of each schema of
-// the description, and lets the checker find it.
+// TestCheckerFindsAFaultOfEachKeyword breaks each keyword of each schema of the description in a response or request. The checker
+// must find each fault.
 func TestCheckerFindsAFaultOfEachKeyword(t *testing.T) {
 	t.Parallel()
 	c := load(t)
@@ -64,13 +64,13 @@ func TestCheckerFindsAFaultOfEachKeyword(t *testing.T) {
 	t.Logf("%d faults of %d keywords", f.count, len(f.found))
 }
 
-// faults plants faults.
+// faults creates faults.
 type faults struct {
 	t     *testing.T
 	count int
 	done  map[*contract.Schema]bool
 	found map[string]bool
-	alone map[string]bool // by the location of a keyword, whether one fault broke only that
+	alone map[string]bool // by the location of a keyword: whether a fault broke only that keyword
 }
 
 func (f *faults) ofAnswer(c *contract.Contract, op *contract.Operation, status int, response *contract.Response) {
@@ -125,7 +125,7 @@ func (f *faults) ofRequest(c *contract.Contract, op *contract.Operation) {
 	}
 }
 
-// skipped stands for a fault that can't be sent: a header or a parameter is text, which is a string if that is allowed.
+// skipped marks a fault that can't be sent. A header or a parameter is text, which is always a valid string.
 var skipped = []contract.Broken{{Keyword: "skipped"}}
 
 func asText(s *contract.Schema, value any) bool {
@@ -133,11 +133,11 @@ func asText(s *contract.Schema, value any) bool {
 	return isText || !slices.Contains(s.Types(), "string")
 }
 
-// ofValue plants each fault of a value.
+// ofValue creates each fault of a value.
 func (f *faults) ofValue(name string, schema *contract.Schema, good any, check func(any) []contract.Broken) {
 	f.t.Helper()
 	f.none(name, check(good))
-	if f.done[schema] { // by another answer that refers to the same schema
+	if f.done[schema] { // by another response that refers to the same schema
 		return
 	}
 	f.done[schema] = true
@@ -146,7 +146,7 @@ func (f *faults) ofValue(name string, schema *contract.Schema, good any, check f
 		found := check(v.Value)
 		if v.Allowed {
 			if _, isText := good.(string); isText || len(found) == 0 {
-				continue // such as a padded text that is not of its format any more
+				continue // for example, a padded text no longer has its format
 			}
 			if !onlyOf(found, "format", "pattern") {
 				f.t.Errorf("%s: %s at %s is allowed, and reported: %v", name, v.Keyword, v.Path, found)
@@ -166,7 +166,7 @@ func (f *faults) ofValue(name string, schema *contract.Schema, good any, check f
 	}
 }
 
-// alike are the keywords that a fault of one can't but break, too.
+// alike lists, for each keyword, the keywords that its faults always break too.
 var alike = map[string][]string{"type": {"type", "enum"}, "minLength": {"minLength", "format"}}
 
 func onlyOf(found []contract.Broken, keywords ...string) bool {
@@ -180,7 +180,7 @@ func (f *faults) none(name string, found []contract.Broken) {
 	}
 }
 
-// answer makes an answer that is described.
+// answer returns a valid response.
 func answer(op *contract.Operation, status int, response *contract.Response) contract.Exchange {
 	x := contract.Exchange{Method: op.Method, Target: request(op).Target, Status: status, ResponseHeader: http.Header{}}
 	for name, h := range response.Headers {
@@ -193,7 +193,7 @@ func answer(op *contract.Operation, status int, response *contract.Response) con
 	return x
 }
 
-// request makes a request that is described.
+// request returns a valid request.
 func request(op *contract.Operation) contract.Exchange {
 	x := contract.Exchange{Method: op.Method, Target: op.Path, Header: http.Header{}}
 	for _, p := range op.Params {

@@ -8,17 +8,17 @@ import (
 	"strings"
 )
 
-// Variant is a value that lies at the border of what one keyword allows, or beyond it.
+// Variant is a value at the limit of one keyword, or just beyond it.
 type Variant struct {
 	Keyword string
-	Path    string // of the altered member, as a JSON pointer
+	Path    string // of the changed member, as a JSON pointer
 	Schema  *Schema
 	Value   any // the whole value
 	Allowed bool
 }
 
-// Variants returns a value in all the ways in which one keyword of its schema allows it only just, or not any more. Where one way
-// to break a keyword may break another one too, there are several.
+// Variants returns variants of a value at the limit of each keyword of its schema, and beyond it. If breaking a keyword in one
+// way may break another keyword too, there are several variants.
 func Variants(s *Schema, value any) (all []Variant) {
 	for _, part := range s.parts() {
 		for keyword, argument := range part.keywords {
@@ -71,7 +71,7 @@ func ofMembers(s *Schema, value any) (all []Variant) {
 	return all
 }
 
-// additional returns the schema of members that are not named; nil: there is none.
+// additional returns the schema of unnamed members; nil: none.
 func additional(s *Schema) *Schema {
 	more, in := s.keyword("additionalProperties")
 	if _, isSchema := more.(map[string]any); !isSchema {
@@ -80,7 +80,7 @@ func additional(s *Schema) *Schema {
 	return in.child("additionalProperties")
 }
 
-// variant is what takes the place of a value.
+// variant replaces a value.
 type variant struct {
 	value   any
 	allowed bool
@@ -93,10 +93,10 @@ func broken(values ...any) (all []variant) {
 	return all
 }
 
-// variants makes the variants of each keyword that the description may use.
+// variants creates the variants of each supported keyword.
 var variants map[string]func(argument, value any, s *Schema) []variant
 
-func init() { // it refers to itself by Variants
+func init() { // init, because it refers to itself through Variants
 	variants = map[string]func(argument, value any, s *Schema) []variant{
 		"type": wrongTypes, "enum": outside, "const": outside,
 		"minLength": tooShort, "maxLength": tooLong, "pattern": mismatches, "format": malformed,
@@ -162,7 +162,7 @@ func tooLong(argument, value any, _ *Schema) []variant {
 		return nil
 	}
 	most := toInt(argument)
-	before := strings.Repeat("a", max(0, most+1-len([]rune(text)))) + text // an email stays one
+	before := strings.Repeat("a", max(0, most+1-len([]rune(text)))) + text // keeps a valid email
 	return append(broken(pad(text, most+1), before, strings.Repeat("ü", most+1)), variant{pad(text, most), true})
 }
 
@@ -172,7 +172,7 @@ func cut(s string, n int) string {
 	return string(runes[:min(n, len(runes))])
 }
 
-// pad makes a text n characters long.
+// pad returns a text with n characters.
 func pad(s string, n int) string { return cut(s+strings.Repeat("a", n), n) }
 
 func mismatches(_, value any, s *Schema) []variant {
@@ -228,7 +228,7 @@ func tooMany(argument, value any, _ *Schema) []variant {
 	return append(broken(repeated(items, most+1)), variant{repeated(items, most), true})
 }
 
-// repeated returns n items, the last one again and again.
+// repeated returns n items, and repeats the last one.
 func repeated(items []any, n int) []any {
 	items = slices.Clone(items)
 	for len(items) < n {

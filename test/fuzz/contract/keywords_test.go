@@ -9,7 +9,7 @@ import (
 	"user-service/test/fuzz/contract"
 )
 
-// TestCheckerKnowsTheKeywordsOfTheStandard gives an answer that breaks a keyword, for those that the description does not use today.
+// TestCheckerKnowsTheKeywordsOfTheStandard breaks keywords that the description does not use today.
 func TestCheckerKnowsTheKeywordsOfTheStandard(t *testing.T) {
 	t.Parallel()
 	for keyword, c := range map[string]struct{ schema, good, bad string }{
@@ -55,7 +55,7 @@ func TestCheckerKnowsTheKeywordsOfTheStandard(t *testing.T) {
 	}
 }
 
-// TestCheckerFindsAnAnswerOutsideTheDescription alters what stands around the body of an answer.
+// TestCheckerFindsAnAnswerOutsideTheDescription changes the status and the headers of a response.
 func TestCheckerFindsAnAnswerOutsideTheDescription(t *testing.T) {
 	t.Parallel()
 	c := load(t)
@@ -97,7 +97,7 @@ func TestCheckerFindsAnAnswerOutsideTheDescription(t *testing.T) {
 	}
 }
 
-// problem makes an answer a problem document of this status, without the headers that belong to it.
+// problem turns a response into a problem document with this status, without its required headers.
 func problem(x *contract.Exchange, status int) {
 	x.Status = status
 	x.ResponseHeader.Del("ETag")
@@ -105,7 +105,7 @@ func problem(x *contract.Exchange, status int) {
 	x.ResponseBody = fmt.Appendf(nil, `{"type": "/problems/internal", "title": "t", "status": %d, "instance": "/", "request_id": "a"}`, status)
 }
 
-// TestFindKnowsTheOperations asks for the operation of a path as it is sent.
+// TestFindKnowsTheOperations finds the operation of a path as it is sent.
 func TestFindKnowsTheOperations(t *testing.T) {
 	t.Parallel()
 	c := load(t)

@@ -25,7 +25,7 @@ type Schema struct {
 	compiled *jsonschema.Schema
 
 	once sync.Once
-	all  []*Schema // what parts returns
+	all  []*Schema // the result of parts
 }
 
 func (r *reader) schema(n node) *Schema {
@@ -61,7 +61,7 @@ func (s *Schema) child(names ...string) *Schema {
 	return s.reader.schema(s.reader.at(pointer))
 }
 
-// parts returns the schemas whose keywords all count: this one, what it refers to, and the members of allOf.
+// parts returns the schemas that apply together: this one, its $ref, and the members of allOf.
 func (s *Schema) parts() []*Schema {
 	s.once.Do(func() { s.all = s.collect() })
 	return s.all
@@ -79,7 +79,7 @@ func (s *Schema) collect() []*Schema {
 	return all
 }
 
-// keyword returns the value of a keyword, and the schema that has it; nil if none has.
+// keyword returns the value of a keyword, and the schema that contains it; nil: none.
 func (s *Schema) keyword(name string) (value any, in *Schema) {
 	for _, part := range s.parts() {
 		if v, ok := part.keywords[name]; ok {
@@ -89,7 +89,7 @@ func (s *Schema) keyword(name string) (value any, in *Schema) {
 	return nil, nil
 }
 
-// number returns the value of a keyword that is a number; otherwise its default.
+// number returns the numeric value of a keyword, or a default.
 func (s *Schema) number(name string, otherwise int) int {
 	value, _ := s.keyword(name)
 	n, ok := value.(json.Number)
@@ -100,7 +100,7 @@ func (s *Schema) number(name string, otherwise int) int {
 	return i
 }
 
-// Types returns the JSON types that a value may have; nil: any.
+// Types returns the allowed JSON types; nil: any.
 func (s *Schema) Types() []string {
 	switch types, _ := s.keyword("type"); types := types.(type) {
 	case string:
@@ -120,7 +120,7 @@ func texts(values []any) (all []string) {
 	return all
 }
 
-// properties returns the names of all properties, sorted, and the schema of each.
+// properties returns the sorted names of all properties, and the schema of each.
 func (s *Schema) properties() (names []string, schemas map[string]*Schema) {
 	schemas = map[string]*Schema{}
 	for _, part := range s.parts() {
@@ -141,7 +141,7 @@ type Broken struct {
 
 func (b Broken) String() string { return fmt.Sprintf("%s (%s): %s", b.Keyword, b.Location, b.Detail) }
 
-// Check returns every keyword that a value breaks. The value is of the types of jsonschema.UnmarshalJSON.
+// Check returns every keyword that a value breaks. The value has the types of jsonschema.UnmarshalJSON.
 func (s *Schema) Check(value any) []Broken {
 	err := s.compiled.Validate(value)
 	var invalid *jsonschema.ValidationError
@@ -174,7 +174,7 @@ func leaves(err *jsonschema.ValidationError, found []Broken) []Broken {
 	return found
 }
 
-// sent reports a member that must not go this way: readOnly in a request, writeOnly in an answer.
+// sent reports a member in the wrong direction: readOnly in a request, writeOnly in a response.
 func (s *Schema) sent(value any, mark string) (found []Broken) {
 	for _, part := range s.parts() {
 		if part.keywords[mark] == true {
@@ -199,7 +199,7 @@ func (s *Schema) sent(value any, mark string) (found []Broken) {
 	return found
 }
 
-// formats are those that package jsonschema does not know.
+// formats are the formats that package jsonschema does not know.
 var formats = []*jsonschema.Format{
 	{Name: "idn-email", Validate: checkText(func(s string) bool { return plainEmail.MatchString(s) })},
 	{Name: "int64", Validate: func(any) error { return nil }},    // a hint for code generators
@@ -207,7 +207,7 @@ var formats = []*jsonschema.Format{
 	{Name: "ip", Validate: checkText(func(s string) bool { _, err := netip.ParseAddr(s); return err == nil })},
 }
 
-// plainEmail is what every email looks like (RFC 6531), without quotes and comments.
+// plainEmail matches emails (RFC 6531) without quotes and comments.
 var plainEmail = regexp.MustCompile(`^[^\s@<>()"\\,;:\x00-\x1f\x7f]+@[^\s@<>()"\\,;:\x00-\x1f\x7f]+$`)
 
 var errFormat = errors.New("not in this format")
@@ -221,5 +221,5 @@ func checkText(ok func(string) bool) func(any) error {
 	}
 }
 
-// Location returns where the schema is in the description, as a JSON pointer.
+// Location returns the location of the schema in the description, as a JSON pointer.
 func (s *Schema) Location() string { return "#" + s.pointer }

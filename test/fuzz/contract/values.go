@@ -9,12 +9,12 @@ import (
 	"strings"
 )
 
-// Maker makes values that a schema allows.
+// Maker generates values that a schema allows.
 type Maker struct {
 	Rand *rand.Rand
-	// Hint returns a value for a member by its name, or false for one by its schema.
+	// Hint returns a value for a member by its name. If it returns false, Maker generates the value from the schema.
 	Hint func(name string) (any, bool)
-	// All adds every optional member; else about half of them are there.
+	// All adds every optional member; otherwise about half of them.
 	All bool
 }
 
@@ -43,7 +43,7 @@ func (m *Maker) Value(s *Schema) any {
 	return m.ofType(typ, s)
 }
 
-// implied returns the type of a schema that names none.
+// implied returns the type of a schema without a type keyword.
 func implied(s *Schema) string {
 	if _, in := s.keyword("properties"); in != nil {
 		return "object"
@@ -134,7 +134,7 @@ func withoutDuplicates(values []any) (unique []any) {
 	return unique
 }
 
-// samples are values of formats.
+// samples are valid values by format.
 var samples = map[string][]string{
 	"uuid":          {"019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6071", "019ab3d0-1a2b-7c3d-8e4f-5a6b7c8d9e01"},
 	"date-time":     {"2026-11-24T08:30:00.123456Z", "2024-02-29T23:59:59Z"},
