@@ -130,11 +130,6 @@ func account(b *testing.B, db *postgres.DB) (rename func(name string)) {
 	}
 }
 
-type unobserved struct{}
-
-func (unobserved) HashDone(time.Duration, time.Duration) {}
-func (unobserved) HashRefused(string)                    {}
-
 // background runs a function until the benchmark ends.
 func background(b *testing.B, run func(context.Context) error) {
 	ctx, cancel := context.WithCancel(context.Background())

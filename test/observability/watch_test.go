@@ -134,7 +134,7 @@ func (w *watch) haveFired(situation string, alerts []string) bool {
 
 // await reports whether the condition holds within some time.
 func (w *watch) await(within time.Duration, condition func() bool) bool {
-	return testkit.Await(w.stage.t.Context(), within, condition)
+	return testkit.Await(w.t.Context(), within, condition)
 }
 
 // report prints the alerts that fired and cleared, and fails for unexpected ones.
