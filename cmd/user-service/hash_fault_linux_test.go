@@ -46,7 +46,7 @@ func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	if got := c.hashes(t); got == first {
 		t.Errorf("process %d still hashes", got)
 	}
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "after 10s without an answer") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "after 10s without a response") }) {
 		t.Errorf("the log does not tell why it was killed: %s", c.log)
 	}
 }
@@ -63,7 +63,7 @@ func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
 	if err := syscall.Kill(c.hashes(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "has ended") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "has exited") }) {
 		t.Fatalf("the log does not tell of the end: %s", c.log)
 	}
 	begun := time.Now()
