@@ -18,7 +18,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestAHungHashingProcessIsReplaced stops the process that hashes. Who asks it for a hash is told to come back, and others are served.
+// TestAHungHashingProcessIsReplaced stops the hashing process. Logins get 503 with Retry-After, and other requests succeed.
 func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	c := startService(t, map[string]string{"RATE_LIMIT_PER_MINUTE": "0"})
@@ -51,7 +51,7 @@ func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAHashingProcessThatCannotBeStartedIsNoOverload takes away the right to execute the program, and kills the process that hashes.
+// TestAHashingProcessThatCannotBeStartedIsNoOverload makes the program not executable, and kills the hashing process.
 func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
 	t.Parallel()
 	program := copyOfProgram(t)
@@ -63,7 +63,7 @@ func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
 	if err := syscall.Kill(c.hashes(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "has exited") }) {
+	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "hashing process has exited") }) {
 		t.Fatalf("the log does not tell of the end: %s", c.log)
 	}
 	begun := time.Now()
@@ -76,7 +76,7 @@ func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
 	}
 	took := time.Since(begun)
 	text := c.log.String()
-	if !strings.Contains(text, "see that the file of this program is there and may be executed") {
+	if !strings.Contains(text, "check that the file of this program exists and is executable") {
 		t.Errorf("the log does not say what to do: %s", text)
 	}
 	// The delays are 1, 2, 4, 8 and 10 s.
@@ -91,7 +91,7 @@ func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
 	}
 }
 
-// copyOfProgram returns a file of the program that nobody else executes.
+// copyOfProgram returns a copy of the program that no other test executes.
 func copyOfProgram(t *testing.T) string {
 	t.Helper()
 	original, err := exec.LookPath("user-service")
@@ -109,7 +109,7 @@ func copyOfProgram(t *testing.T) string {
 	return path
 }
 
-// loginAnswer is the answer to a login.
+// loginAnswer is the response to a login.
 type loginAnswer struct {
 	status     int
 	problem    string
