@@ -154,7 +154,7 @@ func measureBackoff(s *target) comparison {
 			s.send(probe{"a failure", "/login", credentials(email, wrongPassword), http.StatusUnauthorized})
 		}
 	}
-	s.sql(`UPDATE password_failures SET blocked_until = now() + interval '1 hour'`)
+	s.sql(`UPDATE password_failures SET blocked_until = now() + interval '14 minutes'`)
 	return s.measure(rounds{least: 20, limit: *limit, tries: 5}, []probe{
 		{"wrong password", "/login", credentials("locked@example.com", wrongPassword), http.StatusTooManyRequests},
 		{"right password", "/login", credentials("locked@example.com", goodPassword), http.StatusTooManyRequests},
