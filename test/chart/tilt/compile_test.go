@@ -14,7 +14,7 @@ import (
 func checkout(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
-	copied := exec.Command("cp", "-R", "go.mod", "go.sum", "api", "cmd", "migrations", "pkg", "tilt", folder)
+	copied := exec.Command("cp", "-R", "go.mod", "go.sum", "api", "cmd", "internal", "migrations", "pkg", "tilt", folder)
 	if out, err := copied.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
