@@ -98,7 +98,7 @@ func (a *API) getUser(w http.ResponseWriter, c *call) error {
 	switch tag := etag(u.Version); {
 	case !cond.match(tag):
 		return user.ErrPrecondition()
-	case !cond.noneMatch(tag):
+	case cond.notModified(tag):
 		noStore(w)
 		w.Header().Set("ETag", tag)
 		w.WriteHeader(http.StatusNotModified)

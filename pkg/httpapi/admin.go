@@ -44,7 +44,8 @@ func (a *API) setRoles(w http.ResponseWriter, c *call) error {
 func readStatus(o *object) user.Status {
 	status := user.Status(o.text("status"))
 	if !status.Valid() {
-		o.errs.Add("/status", user.InvalidValue, `must be "active" or "disabled"`, user.Param{Name: "allowed", Value: []user.Status{user.Active, user.Disabled}})
+		allowed := user.Param{Name: "allowed", Value: []user.Status{user.Active, user.Disabled}}
+		o.errs.Add("/status", user.InvalidValue, `must be "active" or "disabled"`, allowed)
 	}
 	return status
 }

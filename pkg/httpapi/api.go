@@ -1,5 +1,5 @@
-// Package httpapi is the REST interface: routes, handlers, and the form of requests
-// and answers. What an account is and what may happen to it is decided in package user.
+// Package httpapi is the REST interface: routes, handlers, and the format of requests and responses. Package user has the rules of
+// accounts.
 package httpapi
 
 import (
@@ -14,28 +14,29 @@ import (
 	"user-service/pkg/user"
 )
 
-// Config says what is served.
+// Config configures the API.
 type Config struct {
-	DocsEnabled    bool           // serve the API's description and a page to try it
-	TrustedProxies []netip.Prefix // whose X-Forwarded-For says where a request comes from
-	// RateLimitPerMinute is how many anonymous POSTs each client address may make; 0: any number.
+	DocsEnabled    bool           // serve the OpenAPI description and a page to try the API
+	TrustedProxies []netip.Prefix // networks of the proxies whose X-Forwarded-For is believed
+	// RateLimitPerMinute limits the anonymous POSTs of each client address; 0 means no limit.
 	RateLimitPerMinute int
-	// AccountRateLimitPerMinute is how many requests that write each account may make, where a hash counts as ten; 0: any number.
+	// AccountRateLimitPerMinute limits the writing requests of each account; a hash counts as ten. 0 means no limit.
 	AccountRateLimitPerMinute int
 }
 
-// Observer is told of every request that was answered. Its methods must not block.
+// Observer receives what the API reports to metrics. Its methods must not block.
 type Observer interface {
+	// RequestStarted reports a request. The API calls done after the response.
 	RequestStarted(ctx context.Context, method string) (done func(route string, status int))
-	// LoginDone tells how a login ended: "success", or the name of the problem that was the answer.
+	// LoginDone reports the result of a login: "success" or the name of a problem type.
 	LoginDone(result string)
-	// RefreshDone tells the same of a refresh.
+	// RefreshDone reports the result of a refresh, as LoginDone does.
 	RefreshDone(result string)
-	// RateLimited is told of a request that was refused by the limit with the name policy.
+	// RateLimited reports a request that a limit has refused; policy is the name of the limit.
 	RateLimited(policy string)
 }
 
-// API answers requests. Make one with New.
+// API handles the requests of the service. Create it with New.
 type API struct {
 	cfg      Config
 	users    *user.Service
@@ -47,15 +48,19 @@ type API struct {
 	log      *slog.Logger
 }
 
-// Limits of the server, each against a kind of client that would hold it up.
+// Limits of the server. Each protects it from a client that occupies its memory or connections.
 const (
-	maxHeader      = 16 << 10               // bytes of a request's header
-	maxDepth       = user.MaxNesting        // levels of nested JSON
-	headerTimeout  = 5 * time.Second        // for a client that sends its header slowly
-	readTimeout    = 15 * time.Second       // … or its body
-	unreadTimeout  = 250 * time.Millisecond // … or sends a body that nobody reads; its answer waits so long
-	writeTimeout   = 30 * time.Second       // … or reads its answer slowly
-	idleTimeout    = 2 * time.Minute        // above those of gateways, so that they close first
+	maxHeader = 16 << 10        // bytes
+	maxDepth  = user.MaxNesting // levels of nested JSON
+
+	headerTimeout = 5 * time.Second
+	readTimeout   = 15 * time.Second       // of header and body
+	unreadTimeout = 250 * time.Millisecond // for discarding an unread body before the response
+	writeTimeout  = 30 * time.Second
+
+	// idleTimeout is longer than in gateways, because they must close idle connections first.
+	idleTimeout = 2 * time.Minute
+	// requestTimeout does not include the time for receiving the body.
 	requestTimeout = 1800 * time.Millisecond
 )
 
@@ -74,18 +79,18 @@ func (a *API) Handler() http.Handler {
 		served := a.observe(r.path, a.serve(r))
 		router.Handler(r.method, r.path, served)
 		if r.method == http.MethodGet {
-			router.Handler(http.MethodHead, r.path, served) // net/http leaves out the body
+			router.Handler(http.MethodHead, r.path, served) // net/http omits the body
 		}
 	}
-	router.NotFound = a.observe("", a.answer(errNotFound()))
+	router.NotFound = a.observe("", a.failWith(errNotFound()))
 	router.GlobalOPTIONS = a.observe("", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // the router has set Allow
 	}))
-	router.MethodNotAllowed = a.observe("", a.answer(errMethod()))
+	router.MethodNotAllowed = a.observe("", a.failWith(errMethod()))
 	return rejectEncodedSlashes(router)
 }
 
-// newRouter returns a router that never redirects: an odd path is an unknown path.
+// newRouter returns a router that never redirects: a path that differs by a slash or by case is unknown.
 func newRouter() *httprouter.Router {
 	router := httprouter.New()
 	router.RedirectTrailingSlash = false
@@ -93,7 +98,7 @@ func newRouter() *httprouter.Router {
 	return router
 }
 
-// Server returns a server for the handler with the limits of this package.
+// Server returns an HTTP server for handler, with the limits of this package. Its own messages are logged at debug level.
 func Server(addr string, handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Addr:              addr,
@@ -107,5 +112,5 @@ func Server(addr string, handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// BodyBytes returns how much of the bound of bodies is in use, in bytes.
-func (a *API) BodyBytes() int64 { return a.bodies.taken.Load() }
+// BodyBytes returns the number of bytes that request bodies reserve, of at most maxBodies.
+func (a *API) BodyBytes() int64 { return a.bodies.used.Load() }

@@ -11,71 +11,70 @@ import (
 	"user-service/pkg/user"
 )
 
-// Bounds of the bodies that are being received. Slow clients may hold a body for as long as readTimeout, and
-// there may be maxConnections of them.
+// Limits of the bodies that are being received. A slow client may take readTimeout for a body, and maxConnections clients may do so.
 const (
 	maxBody   = 64 << 10 // bytes of one body
-	smallBody = 4 << 10  // … of which only a token is wanted, at an address whose quota is spent
-	// maxBodies is how many bytes all bodies together may take, beyond the first freeBody of each: room for 136 of
-	// the largest bodies at the same time.
+	smallBody = 4 << 10  // bytes of a body that is read only for its token
+	// maxBodies limits the bytes of all bodies together, without the first uncountedBody of each body. There is room for 136 bodies
+	// of maxBody bytes.
 	maxBodies = 8 << 20
-	// freeBody is what every body may take, so that large and slow bodies keep no login out.
-	freeBody = chunkSize
-	// chunkSize is how much memory is taken when the first byte for it has arrived. It divides maxBody.
+	// uncountedBody is the number of bytes that do not count, so that large and slow bodies do not block logins.
+	uncountedBody = chunkSize
+	// chunkSize is the number of bytes that are allocated when the first of them has arrived. maxBody is a multiple of it.
 	chunkSize = 4 << 10
 )
 
 type chunk [chunkSize]byte
 
-// bodies reads bodies within a bound of bytes. It is safe for concurrent use.
+// bodies reads request bodies within a common limit of bytes. It is safe for concurrent use.
 type bodies struct {
-	most   int64
-	taken  atomic.Int64
+	limit  int64
+	used   atomic.Int64
 	chunks sync.Pool // of *chunk
 }
 
-func newBodies(most int64) *bodies {
-	return &bodies{most: most, chunks: sync.Pool{New: func() any { return new(chunk) }}}
+func newBodies(limit int64) *bodies {
+	return &bodies{limit: limit, chunks: sync.Pool{New: func() any { return new(chunk) }}}
 }
 
-// reserve takes n bytes of the bound, if so many are left.
+// reserve reserves n bytes. It reports false if the limit does not allow them.
 func (b *bodies) reserve(n int64) bool {
 	for {
-		taken := b.taken.Load()
-		if taken+n > b.most {
+		taken := b.used.Load()
+		if taken+n > b.limit {
 			return false
 		}
-		if b.taken.CompareAndSwap(taken, taken+n) {
+		if b.used.CompareAndSwap(taken, taken+n) {
 			return true
 		}
 	}
 }
 
-func (b *bodies) release(n int64) { b.taken.Add(-n) }
+func (b *bodies) release(n int64) { b.used.Add(-n) }
 
-// incoming is a body that is being received.
-type incoming struct {
+// bodyReader receives one body.
+type bodyReader struct {
 	bodies   *bodies
-	most     int
+	limit    int
 	chunks   []*chunk
 	size     int
 	reserved int64
 	first    [1]byte
 }
 
-// read returns the body of a request, at most so many bytes, and how many bytes of the bound it holds until they are released.
+// read returns the body of a request, of at most limit bytes. reserved is the number of bytes that the caller must release.
 //
-// Errors: content-too-large, malformed-request, Overloaded; then it holds none.
-func (b *bodies) read(r *http.Request, most int) (body []byte, reserved int64, err error) {
-	if r.ContentLength > int64(most) {
-		return nil, 0, errTooLarge(most)
+// Errors: content-too-large, malformed-request, Overloaded; reserved is 0 then.
+func (b *bodies) read(r *http.Request, limit int) (body []byte, reserved int64, err error) {
+	if r.ContentLength > int64(limit) {
+		return nil, 0, errTooLarge(limit)
 	}
-	in := &incoming{bodies: b, most: most}
+	in := &bodyReader{bodies: b, limit: limit}
 	for err == nil {
 		err = in.receive(r.Body)
 	}
-	if err = endOf(err); err == nil {
-		body = in.whole()
+	if err = readError(err); err == nil {
+		body = in.bytes()
 	}
 	for _, c := range in.chunks {
 		b.chunks.Put(c)
@@ -87,35 +86,35 @@ func (b *bodies) read(r *http.Request, most int) (body []byte, reserved int64, e
 	return body, in.reserved, err
 }
 
-// receive waits for a byte, and only then takes a chunk for it and what follows it. The error at the end of the body is io.EOF.
-func (in *incoming) receive(body io.Reader) error {
+// receive waits for one byte, then allocates a chunk and fills the chunk. Error at the end of the body: io.EOF.
+func (in *bodyReader) receive(body io.Reader) error {
 	n, err := body.Read(in.first[:])
 	if n == 0 {
 		return err
 	}
-	if in.size >= in.most {
-		return errTooLarge(in.most)
+	if in.size >= in.limit {
+		return errTooLarge(in.limit)
 	}
-	if in.size >= freeBody {
+	if in.size >= uncountedBody {
 		if !in.bodies.reserve(chunkSize) {
-			return errBodies()
+			return errTooManyBodies()
 		}
 		in.reserved += chunkSize
 	}
-	into := in.bodies.chunks.Get().(*chunk) // nothing else is in the pool
-	in.chunks = append(in.chunks, into)
-	into[0] = in.first[0]
+	next := in.bodies.chunks.Get().(*chunk) // the pool has nothing else
+	in.chunks = append(in.chunks, next)
+	next[0] = in.first[0]
 	filled := 1
 	for err == nil && filled < chunkSize {
-		n, err = body.Read(into[filled:])
+		n, err = body.Read(next[filled:])
 		filled += n
 	}
 	in.size += filled
 	return err
 }
 
-// whole returns the body in one piece.
-func (in *incoming) whole() []byte {
+// bytes returns the body in one piece.
+func (in *bodyReader) bytes() []byte {
 	body := make([]byte, 0, in.size)
 	for _, c := range in.chunks {
 		body = append(body, c[:min(chunkSize, in.size-len(body))]...)
@@ -123,8 +122,8 @@ func (in *incoming) whole() []byte {
 	return body
 }
 
-// endOf gives an error of receive its meaning: nil at the end of the body.
-func endOf(err error) error {
+// readError converts an error of receive to an error of read: nil at the end of the body.
+func readError(err error) error {
 	var known *user.Error
 	switch {
 	case errors.Is(err, io.EOF):
@@ -132,16 +131,16 @@ func endOf(err error) error {
 	case errors.As(err, &known):
 		return err
 	default:
-		return errMalformed("The body could not be read to its end.")
+		return errMalformed("The body could not be read completely.")
 	}
 }
 
-func errBodies() error {
+func errTooManyBodies() error {
 	return &user.Error{
-		Code: user.Overloaded, Detail: "Too many large bodies are being received at this moment; try again shortly.",
+		Code: user.Overloaded, Detail: "The service is receiving too many large bodies; try again shortly.",
 		RetryAfter: time.Second, Err: errBodiesFull,
 	}
 }
 
-// errBodiesFull is the cause of a 503 for which maxBodies is the reason.
-var errBodiesFull = errors.New("the bound of bytes of bodies is reached")
+// errBodiesFull is the cause of a 503 because of maxBodies.
+var errBodiesFull = errors.New("request bodies have reached their limit of bytes")

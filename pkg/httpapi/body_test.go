@@ -29,7 +29,7 @@ func TestABodyIsReadAsItWasSent(t *testing.T) {
 			if err != nil || !bytes.Equal(got, sent) {
 				t.Errorf("%d bytes %s: %d bytes, %v", size, name, len(got), err)
 			}
-			if want := int64(max(0, (size-1)/chunkSize*chunkSize)); reserved != want || b.taken.Load() != want {
+			if want := int64(max(0, (size-1)/chunkSize*chunkSize)); reserved != want || b.used.Load() != want {
 				t.Errorf("%d bytes %s hold %d of the bound, want %d", size, name, reserved, want)
 			}
 			b.release(reserved)
@@ -53,8 +53,8 @@ func TestABodyThatIsRefusedHoldsNothing(t *testing.T) {
 		b := newBodies(test.most)
 		body, reserved, err := b.read(test.request, maxBody)
 		var e *user.Error
-		if !errors.As(err, &e) || e.Code != test.want || body != nil || reserved != 0 || b.taken.Load() != 0 {
-			t.Errorf("%s: %d bytes, %d reserved, %d taken, %v", name, len(body), reserved, b.taken.Load(), err)
+		if !errors.As(err, &e) || e.Code != test.want || body != nil || reserved != 0 || b.used.Load() != 0 {
+			t.Errorf("%s: %d bytes, %d reserved, %d taken, %v", name, len(body), reserved, b.used.Load(), err)
 		}
 	}
 }
@@ -80,8 +80,8 @@ func TestBytesOfBodiesAreBounded(t *testing.T) {
 			}()
 			_, reserved, err := b.read(post(r), maxBody)
 			_ = r.Close()
-			if b.taken.Load() > most {
-				t.Errorf("%d bytes are taken, of %d", b.taken.Load(), most)
+			if b.used.Load() > most {
+				t.Errorf("%d bytes are taken, of %d", b.used.Load(), most)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -92,15 +92,15 @@ func TestBytesOfBodiesAreBounded(t *testing.T) {
 		})
 	}
 	arrived.Wait()
-	if got := b.taken.Load(); got != most {
+	if got := b.used.Load(); got != most {
 		t.Errorf("%d bytes are taken while bodies wait, want %d", got, most)
 	}
-	if _, _, err := b.read(post(strings.NewReader(strings.Repeat("x", freeBody))), maxBody); err != nil {
+	if _, _, err := b.read(post(strings.NewReader(strings.Repeat("x", uncountedBody))), maxBody); err != nil {
 		t.Errorf("a small body is refused: %v", err)
 	}
 	close(goOn)
 	all.Wait()
-	if counts["refused"] != clients-10 || b.taken.Load() != 0 {
-		t.Errorf("%d of %d are refused, want all but 10; %d bytes stay taken", counts["refused"], clients, b.taken.Load())
+	if counts["refused"] != clients-10 || b.used.Load() != 0 {
+		t.Errorf("%d of %d are refused, want all but 10; %d bytes stay taken", counts["refused"], clients, b.used.Load())
 	}
 }

@@ -17,48 +17,48 @@ import (
 	"user-service/pkg/user"
 )
 
-// call is one request, as far as it is understood before its handler runs.
+// call is one request, with what the API finds out before the handler runs.
 type call struct {
 	*http.Request
-	addr    netip.Addr    // where the call comes from
-	by      user.Identity // who calls; zero on routes for anyone
-	target  uuid.UUID     // the user whom the path names; nil if it names none
-	grant   access.Grant  // what the call's changes rest on
-	session uuid.UUID     // the session that the path names; nil if it names none
+	addr    netip.Addr    // of the client
+	by      user.Identity // the caller; zero on routes for anyone
+	target  uuid.UUID     // the user in the path, or uuid.Nil
+	grant   access.Grant
+	session uuid.UUID // the session in the path, or uuid.Nil
 
-	succeeded func() // runs when the handler has answered without an error; nil: nothing does
+	onSuccess func() // runs after the handler has succeeded; may be nil
 
-	base   context.Context    // that of the request, without the end that begin gives it
-	cancel context.CancelFunc // ends what begin began
+	base   context.Context    // the context of the request, without the timeout
+	cancel context.CancelFunc // cancels the context with the timeout
 
 	bodies   *bodies
-	mostBody int // bytes of the body; 0: maxBody
+	maxBytes int // limit for the body; 0 means maxBody
 	received bool
-	reserved int64   // bytes of bodies that the body holds
-	object   *object // the body
-	bodyErr  error   // why there is no object
+	reserved int64   // bytes that the body reserves in bodies
+	object   *object // the parsed body
+	bodyErr  error   // the reason why there is no object
 }
 
-// handler answers one call. What it returns as an error becomes a problem document.
+// handler responds to one call. Its error becomes a problem document.
 type handler func(http.ResponseWriter, *call) error
 
-// serve makes an http.Handler of a route: it finds out who calls, lets in whoever may, and counts the call in its quota. No
-// byte of the body is read before that, but where the body decides about the quota.
+// serve returns the http.Handler of a route. It authenticates and authorizes the caller, and counts the call in its quota. The body
+// is read after these steps, unless the quota depends on it.
 func (a *API) serve(r route) http.Handler {
-	return a.errors(func(w http.ResponseWriter, req *http.Request) error {
+	return a.handleErrors(func(w http.ResponseWriter, req *http.Request) error {
 		c := &call{Request: req, addr: clientAddr(req, a.cfg.TrustedProxies), base: req.Context(), bodies: a.bodies}
-		c.begin(requestTimeout)
+		c.startTimeout(requestTimeout)
 		defer func() { c.cancel() }()
 		defer c.release()
 		err := a.run(w, c, r)
-		a.noteDenial(c, err)
+		a.recordDenial(c, err)
 		return err
 	})
 }
 
-// run lets the handler of a route answer a call that it may make.
+// run authorizes a call, counts it and runs the handler of its route.
 func (a *API) run(w http.ResponseWriter, c *call, r route) error {
-	if err := a.admit(c, r); err != nil {
+	if err := a.authorize(c, r); err != nil {
 		return err
 	}
 	c.setOrigin()
@@ -67,26 +67,26 @@ func (a *API) run(w http.ResponseWriter, c *call, r route) error {
 	}
 	err := r.handle(w, c)
 	if err == nil {
-		c.success()
+		c.runOnSuccess()
 	}
 	return err
 }
 
-// success runs what is due when the call has succeeded, once.
-func (c *call) success() {
-	if c.succeeded != nil {
-		c.succeeded()
-		c.succeeded = nil
+// runOnSuccess calls onSuccess, once.
+func (c *call) runOnSuccess() {
+	if c.onSuccess != nil {
+		c.onSuccess()
+		c.onSuccess = nil
 	}
 }
 
-// begin bounds what the call may wait for from now on: whatever is away, an answer comes within 2 seconds.
-func (c *call) begin(left time.Duration) {
+// startTimeout gives the call a new deadline. So a response comes within 2 seconds, even if a dependency does not respond.
+func (c *call) startTimeout(left time.Duration) {
 	ctx, cancel := context.WithTimeout(c.base, left)
 	c.Request, c.cancel = c.WithContext(ctx), cancel
 }
 
-// receive reads the body, once, at the pace of the client. The time that the call has left stands still meanwhile.
+// receive reads the body, once. The time for receiving it does not count towards the timeout.
 func (c *call) receive() {
 	if c.received {
 		return
@@ -97,20 +97,20 @@ func (c *call) receive() {
 	c.cancel()
 	defer waitForClient(c.base)()
 	var body []byte
-	if body, c.reserved, c.bodyErr = c.bodies.read(c.Request, cmp.Or(c.mostBody, maxBody)); c.bodyErr == nil {
+	if body, c.reserved, c.bodyErr = c.bodies.read(c.Request, cmp.Or(c.maxBytes, maxBody)); c.bodyErr == nil {
 		c.object, c.bodyErr = parseObject(body)
 	}
-	c.begin(left)
+	c.startTimeout(left)
 }
 
-// release gives back what the body holds of the bound of all bodies.
+// release frees the bytes that the body reserves.
 func (c *call) release() {
 	c.bodies.release(c.reserved)
 	c.reserved, c.object = 0, nil
 }
 
-// peek returns a member of the body before the handler runs; "" where it is not a string.
-func (c *call) peek(name string) (s string) {
+// bodyField reads the body, if necessary, and returns one of its strings; "" if there is none. The handler can still take it.
+func (c *call) bodyField(name string) (s string) {
 	if checkMediaType(c.Header, []string{mediaJSON, mediaMergePatch}) != nil {
 		return ""
 	}
@@ -120,7 +120,7 @@ func (c *call) peek(name string) (s string) {
 	return s
 }
 
-// setOrigin adds to the context what the audit trail and the list of sessions keep of where the call comes from.
+// setOrigin adds the origin of the call to its context, for the audit trail and the list of sessions.
 func (c *call) setOrigin() {
 	c.base = user.WithOrigin(c.base, c.origin())
 	c.Request = c.WithContext(user.WithOrigin(c.Context(), c.origin()))
@@ -130,9 +130,11 @@ func (c *call) origin() user.Origin {
 	return user.Origin{ActorID: c.by.UserID, IP: c.addr, UserAgent: c.UserAgent(), RequestID: telemetry.RequestID(c.Context())}
 }
 
-// admit fills in who calls and whom the call is about, and refuses who may not call.
-func (a *API) admit(c *call, r route) error {
-	if r.who.Anonymous() {
+// authorize authenticates the caller, reads the ids in the path, and checks the permission.
+//
+// Errors: authentication-required, InvalidAccessToken, invalid-parameter, Forbidden, TooManyRequests.
+func (a *API) authorize(c *call, r route) error {
+	if r.rule.Anonymous() {
 		return nil
 	}
 	raw, err := bearer(c.Request)
@@ -152,8 +154,8 @@ func (a *API) admit(c *call, r route) error {
 	if err := c.readPath(); err != nil {
 		return err
 	}
-	c.grant = r.who.Grant(c.by.Caller, c.target)
-	if !r.who.Allows(c.by.Caller, c.target) {
+	c.grant = r.rule.Grant(c.by.Caller, c.target)
+	if !r.rule.Allows(c.by.Caller, c.target) {
 		return user.ErrForbidden()
 	}
 	return nil
@@ -191,7 +193,7 @@ func bearer(r *http.Request) (string, error) {
 	return raw, nil
 }
 
-// parseID reads a UUID in its canonical form only, so that a user has one URL.
+// parseID parses a UUID. It accepts only the canonical form, so that a user has one URL.
 func parseID(s string) (uuid.UUID, error) {
 	id, err := uuid.Parse(s)
 	if err != nil || id.String() != s {

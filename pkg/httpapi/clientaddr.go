@@ -7,12 +7,11 @@ import (
 	"strings"
 )
 
-// clientAddr returns where a request comes from: the peer's address, unless the peer is a
-// trusted proxy. Each proxy appends the address of its own peer to X-Forwarded-For, so
-// the header is read from its end for as long as whoever wrote an entry is trusted: what
-// stands before an entry of an untrusted client is that client's invention. An entry that is
-// no address ends the search at the last one that was good. The result is the zero Addr where
-// the peer has no IP address.
+// clientAddr returns the address of the client: the peer's address, unless the peer is a trusted proxy.
+//
+// Each proxy appends the address of its own peer to X-Forwarded-For. So clientAddr reads the header from its end, as long as a
+// trusted proxy has written the entry. An untrusted client can invent all entries before its own. An invalid entry ends the search,
+// and the last valid address is the result. The result is the zero Addr if the peer does not have an IP address.
 func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	addr, _ := parseAddr(r.RemoteAddr)
 	lines := r.Header["X-Forwarded-For"]
@@ -37,7 +36,7 @@ func isTrusted(addr netip.Addr, trusted []netip.Prefix) bool {
 	return slices.ContainsFunc(trusted, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// cutLast cuts the last entry off a list. more is false if it was the only one.
+// cutLast cuts the last entry off a list. more is false if there was only one entry.
 func cutLast(list string) (rest, last string, more bool) {
 	comma := strings.LastIndexByte(list, ',')
 	if comma < 0 {
@@ -46,8 +45,8 @@ func cutLast(list string) (rest, last string, more bool) {
 	return list[:comma], list[comma+1:], true
 }
 
-// parseAddr reads an address, which may have a port, brackets, or both. It gives each address
-// one form: IPv4 mapped into IPv6 becomes IPv4, and a zone, which means nothing elsewhere, is dropped.
+// parseAddr parses an IP address, which may have a port, brackets, or both. It converts an IPv4 address mapped into IPv6 to IPv4, and
+// drops the zone, which is valid on one host only.
 func parseAddr(s string) (netip.Addr, bool) {
 	s = strings.TrimSpace(s)
 	addr, err := netip.ParseAddr(s)

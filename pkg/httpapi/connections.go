@@ -12,21 +12,22 @@ import (
 )
 
 const (
-	maxConnections = 10_000 // by the file descriptors and the memory that they take
-	minConnections = 512    // however little memory there is
-	// connectionBytes is how much memory a connection takes whose request has a token and 4 KiB of a body, and waits.
+	maxConnections = 10_000 // because of file descriptors and memory
+	minConnections = 512    // even if there is little memory
+	// connectionBytes is the memory of a connection with a waiting request that has a token and a body of 4 KiB.
 	connectionBytes = 64 << 10
-	// serviceBytes is how much memory the rest of the service takes.
+	// serviceBytes is the memory of the rest of the service.
 	serviceBytes = 64 << 20
-	// socketBytes is the size of each of a connection's buffers in the kernel, which count as memory of a container. Linux doubles it.
+	// socketBytes is the size of each kernel buffer of a connection. Linux doubles it, and counts it as memory of the container.
 	socketBytes = 16 << 10
 )
 
-// LimitConnections bounds how many connections server has from listener: 10,000, or as many as fit into memory bytes.
-// At the bound, the connection that has waited for its client for longest is closed for the next one. It may be idle, or
-// in the middle of a request that the client sends slowly. While no connection waits for its client, new clients wait in the
-// backlog of the system. LimitConnections must be called before the server serves. It sets ConnState, ConnContext and
-// DisableGeneralOptionsHandler, and wraps Handler.
+// LimitConnections limits the connections of server from listener to 10,000, or to the number that fits into memory bytes.
+//
+// At the limit, a new connection closes the connection that has waited for its client for the longest time. Such a connection is idle,
+// or its client sends or reads slowly. If no connection waits for its client, new clients wait in the backlog of the system.
+//
+// Call LimitConnections before the server serves. It sets ConnState, ConnContext and DisableGeneralOptionsHandler, and wraps Handler.
 func LimitConnections(server *http.Server, listener net.Listener, memory int64) net.Listener {
 	return limitConnections(server, listener, connectionsWithin(memory))
 }
@@ -35,31 +36,31 @@ func connectionsWithin(memory int64) int {
 	return int(min(max((memory-serviceBytes)/connectionBytes, minConnections), maxConnections))
 }
 
-func limitConnections(server *http.Server, listener net.Listener, most int) *limitedListener {
-	waiting, _ := simplelru.NewLRU[net.Conn, struct{}](most, nil) // it fails for a size of 0 only
+func limitConnections(server *http.Server, listener net.Listener, limit int) *limitedListener {
+	waiting, _ := simplelru.NewLRU[net.Conn, struct{}](limit, nil) // fails only for size 0
 	l := &limitedListener{
-		Listener: listener, slots: make(chan struct{}, most), closed: make(chan struct{}), waiting: waiting,
-		answers: newAnswers(maxAnswers),
+		Listener: listener, slots: make(chan struct{}, limit), closed: make(chan struct{}), waiting: waiting,
+		responses: newResponses(maxUnreadBytes),
 	}
-	server.ConnState = l.changed
+	server.ConnState = l.stateChanged
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, connection{l, conn})
 	}
-	server.DisableGeneralOptionsHandler = true // it would keep a trailer
+	server.DisableGeneralOptionsHandler = true // it would keep a trailer in memory
 	server.Handler = trackHandler(withoutTrailer(server.Handler))
 	return l
 }
 
 type connectionKey struct{}
 
-// connection is that of a request.
+// connection is the connection of a request.
 type connection struct {
 	listener *limitedListener
 	conn     net.Conn
 }
 
-// trackHandler has the connections of requests wait for their clients but while a handler works: net/http answers some requests without one,
-// and reads what the handler has left of a body.
+// trackHandler marks the connection of a request as busy while the handler runs. Before and after, the connection waits for its
+// client: net/http responds to some requests without a handler, and discards the unread rest of a body.
 func trackHandler(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connectionKey{}).(connection); ok {
@@ -70,7 +71,7 @@ func trackHandler(handler http.Handler) http.Handler {
 	})
 }
 
-// waitForClient notes that the connection of a request waits for its client until done is called.
+// waitForClient marks the connection of a request as waiting for its client, until done is called.
 func waitForClient(ctx context.Context) (done func()) {
 	c, ok := ctx.Value(connectionKey{}).(connection)
 	if !ok {
@@ -80,20 +81,20 @@ func waitForClient(ctx context.Context) (done func()) {
 	return func() { c.listener.stopWaiting(c.conn) }
 }
 
-// limitedListener is a net.Listener whose connections each hold a slot.
+// limitedListener is a net.Listener with a slot for each connection.
 type limitedListener struct {
 	net.Listener
-	slots  chan struct{} // holds one for each connection
+	slots  chan struct{} // one element for each connection
 	closed chan struct{}
 	once   sync.Once
 
-	answers *answers // that wait for their clients
+	responses *responses
 
 	mu      sync.Mutex
-	waiting *simplelru.LRU[net.Conn, struct{}] // connections that wait for their client; the first one is the oldest
+	waiting *simplelru.LRU[net.Conn, struct{}] // connections that wait for their clients, the oldest first
 }
 
-// Accept implements net.Listener. One connection more than there are slots is open while it waits for its slot.
+// Accept implements net.Listener. One more connection than the limit is open while Accept waits for a slot.
 func (l *limitedListener) Accept() (net.Conn, error) {
 	conn, err := l.Listener.Accept()
 	if err != nil {
@@ -116,10 +117,10 @@ func (l *limitedListener) Close() error {
 	return l.Listener.Close()
 }
 
-// retryInterval is how often Accept looks for a connection to close while all are busy.
+// retryInterval is the time after which Accept looks again for a connection to close, while all connections are busy.
 const retryInterval = 10 * time.Millisecond
 
-// acquire takes a slot. It returns false when the listener is closed.
+// acquire waits for a slot. It returns false when the listener is closed.
 func (l *limitedListener) acquire() bool {
 	for {
 		select {
@@ -138,7 +139,7 @@ func (l *limitedListener) acquire() bool {
 	}
 }
 
-// closeOldest closes the connection that has waited for its client for longest.
+// closeOldest closes the connection that has waited for its client for the longest time.
 func (l *limitedListener) closeOldest() {
 	l.mu.Lock()
 	conn, _, ok := l.waiting.RemoveOldest()
@@ -148,7 +149,7 @@ func (l *limitedListener) closeOldest() {
 	}
 }
 
-// abort closes a connection and discards what it has not sent. Otherwise the kernel would keep that for minutes.
+// abort closes a connection and discards its unsent data. Otherwise the kernel would keep the data for minutes.
 func abort(conn net.Conn) {
 	if limited, ok := conn.(*limitedConn); ok {
 		limited.discard()
@@ -156,18 +157,18 @@ func abort(conn net.Conn) {
 	_ = conn.Close()
 }
 
-// changed is the ConnState of the server.
-func (l *limitedListener) changed(conn net.Conn, state http.ConnState) {
+// stateChanged is the ConnState of the server.
+func (l *limitedListener) stateChanged(conn net.Conn, state http.ConnState) {
 	if limited, ok := conn.(*limitedConn); ok {
-		limited.changed(state)
+		limited.stateChanged(state)
 	}
 	l.stopWaiting(conn)
-	if state == http.StateNew || state == http.StateActive || state == http.StateIdle { // from now on
+	if state == http.StateNew || state == http.StateActive || state == http.StateIdle {
 		_ = l.wait(conn)
 	}
 }
 
-// wait notes that a connection waits for its client. It reports whether it did not do so before.
+// wait marks a connection as waiting for its client. It returns false if the connection is closed or was marked before.
 func (l *limitedListener) wait(conn net.Conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -178,7 +179,7 @@ func (l *limitedListener) wait(conn net.Conn) bool {
 	return true
 }
 
-// close notes that a connection is closed: it must not take the place of one that waits.
+// close marks a connection as closed, so that it does not stay among the waiting connections.
 func (l *limitedListener) close(conn *limitedConn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -192,8 +193,8 @@ func (l *limitedListener) stopWaiting(conn net.Conn) {
 	l.waiting.Remove(conn)
 }
 
-// changed is called between the requests of the connection.
-func (c *limitedConn) changed(state http.ConnState) {
+// stateChanged resets the header count when the connection is idle, and notes whether a request is active.
+func (c *limitedConn) stateChanged(state http.ConnState) {
 	if state == http.StateIdle {
 		c.header = headerLines{}
 	}
@@ -205,13 +206,13 @@ type limitedConn struct {
 	net.Conn
 	listener *limitedListener
 	release  func()
-	closed   bool // under the mutex of the listener
+	closed   bool // protected by the mutex of the listener
 
-	active atomic.Bool // a request whose header has been read is being answered
-	header headerLines // of the next request
+	active atomic.Bool // a request is running; its header is complete
+	header headerLines // header of the next request
 }
 
-// Write implements net.Conn. It waits for a client that does not read what it has received.
+// Write implements net.Conn. The connection waits for its client until the client has accepted the data.
 func (c *limitedConn) Write(p []byte) (int, error) {
 	if c.header.full {
 		return 0, errHeaderLines
@@ -240,7 +241,8 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite lets net/http end a connection so that the last response is not lost: it waits for half a second then.
+// CloseWrite closes the writing side. net/http calls it before it closes a connection, and waits 500 ms, so that the client gets the
+// last response.
 func (c *limitedConn) CloseWrite() error {
 	_ = c.listener.wait(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

@@ -61,7 +61,7 @@ func serveMost(t *testing.T, most int) (s two, dial func() *client) {
 			_, _ = w.Write(make([]byte, 64<<20))
 		}
 		if r.URL.Path == "/answer" {
-			_, _ = (&statusRecorder{ResponseWriter: w, ctx: r.Context()}).Write(make([]byte, maxAnswers/2))
+			_, _ = (&statusRecorder{ResponseWriter: w, ctx: r.Context()}).Write(make([]byte, maxUnreadBytes/2))
 		}
 		if r.URL.Path == "/body" {
 			defer waitForClient(r.Context())()
@@ -78,7 +78,7 @@ func serveMost(t *testing.T, most int) (s two, dial func() *client) {
 	})}
 	s.outer, s.idled = limitConnections(server, s.inner, most), new(atomic.Int64)
 	server.ConnState = func(conn net.Conn, state http.ConnState) {
-		s.outer.changed(conn, state)
+		s.outer.stateChanged(conn, state)
 		if state == http.StateIdle {
 			s.idled.Add(1)
 		}

@@ -13,20 +13,20 @@ import (
 	"user-service/pkg/user"
 )
 
-// Limits of the entries about denied requests in the audit trail, of each replica.
+// Limits of the audit entries about denied requests, for each replica.
 const (
 	denialsPerMinute  = 10      // entries about one caller
-	maxDenialCallers  = 1 << 12 // whose denials are counted; past it, the one denied first gets its last entry early
-	maxPendingDenials = 1 << 12 // entries that wait for the database, of some 300 bytes each
+	maxDenialCallers  = 1 << 12 // counted callers; more end the oldest minute early
+	maxPendingDenials = 1 << 12 // entries of about 300 bytes that wait for the database
 	denialTimeout     = 2 * time.Second
 )
 
-// denials makes entries in the audit trail about requests of known callers that were denied. A minute begins with the
-// first denial of a caller. The first entries are made at once. The last one is made when the minute ends, about the
-// latest denial, and tells how many more there were.
+// denials writes audit entries about denied requests of known callers. A minute begins with the first denial of a caller. The first
+// entries are written immediately. The last entry is written when the minute ends. It describes the latest denial, and has the number
+// of denials without an entry.
 //
-// The entries are made after the answer, one at a time: a denial takes no longer when the database is slow, and
-// occupies one connection of the pool, however many there are.
+// The entries are written after the response, one at a time. So a slow database does not delay a denial, and all denials together use
+// one connection of the pool.
 type denials struct {
 	record func(context.Context, user.Denial) error
 	log    *slog.Logger
@@ -35,19 +35,19 @@ type denials struct {
 	callers *simplelru.LRU[caller, *denialMinute]
 	pending []denial
 	dropped int
-	done    chan struct{} // closed when nothing is pending; nil while nothing is written
+	done    chan struct{} // closed when no entry is pending; nil while no entry is being written
 }
 
-// caller tells callers apart.
+// caller identifies a caller.
 type caller struct {
 	id   uuid.UUID
-	name string // of one without an account
+	name string // of a caller without an account
 }
 
-// denialMinute is what is known of the denials of a caller.
+// denialMinute counts the denials of one caller in one minute.
 type denialMinute struct {
 	entries int
-	last    *denial // that has no entry yet
+	last    *denial // the latest denial without an entry
 	end     *time.Timer
 }
 
@@ -58,13 +58,13 @@ type denial struct {
 
 func newDenials(record func(context.Context, user.Denial) error, log *slog.Logger) *denials {
 	d := &denials{record: record, log: log}
-	d.callers, _ = simplelru.NewLRU(maxDenialCallers, d.ended) // it fails for a size of 0 only
+	d.callers, _ = simplelru.NewLRU(maxDenialCallers, d.minuteEnded) // fails only for size 0
 	return d
 }
 
-// add records a denial, now or at the end of the minute. It does not wait for the database.
+// add records a denial, immediately or at the end of the minute. It does not wait for the database.
 func (d *denials) add(from user.Origin, route string, target uuid.UUID) {
-	from.UserAgent = "" // is not recorded
+	from.UserAgent = "" // not recorded
 	denied := denial{from: from, Denial: user.Denial{Route: route, Target: target}}
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -80,7 +80,7 @@ func (d *denials) add(from user.Origin, route string, target uuid.UUID) {
 	minute.last = &denied
 }
 
-// minute returns the minute of a caller that is under way, or begins one.
+// minute returns the current minute of a caller, or begins a minute.
 func (d *denials) minute(who caller) *denialMinute {
 	if minute, ok := d.callers.Peek(who); ok {
 		return minute
@@ -97,15 +97,15 @@ func (d *denials) minute(who caller) *denialMinute {
 	return minute
 }
 
-// ended makes the last entry of a minute.
-func (d *denials) ended(_ caller, minute *denialMinute) {
+// minuteEnded enqueues the last entry of a minute.
+func (d *denials) minuteEnded(_ caller, minute *denialMinute) {
 	minute.end.Stop()
 	if minute.last != nil {
 		d.enqueue(*minute.last)
 	}
 }
 
-// enqueue lets an entry be made.
+// enqueue adds a pending entry, and starts the writer if necessary. It drops the entry if too many are pending.
 func (d *denials) enqueue(denied denial) {
 	if len(d.pending) >= maxPendingDenials {
 		d.dropped++
@@ -118,7 +118,7 @@ func (d *denials) enqueue(denied denial) {
 	}
 }
 
-// write makes the pending entries.
+// write writes the pending entries.
 func (d *denials) write() {
 	for denied, ok := d.next(); ok; denied, ok = d.next() {
 		ctx, cancel := context.WithTimeout(user.WithOrigin(context.Background(), denied.from), denialTimeout)
@@ -129,7 +129,7 @@ func (d *denials) write() {
 	}
 }
 
-// next returns the oldest pending entry.
+// next removes the oldest pending entry and returns it.
 func (d *denials) next() (denied denial, ok bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -146,7 +146,7 @@ func (d *denials) next() (denied denial, ok bool) {
 	return denied, true
 }
 
-// finish ends all minutes, and waits until their entries are made. Error: that of ctx.
+// finish ends all minutes, and waits until their entries are written. Errors: the error of ctx.
 func (d *denials) finish(ctx context.Context) error {
 	d.mu.Lock()
 	d.callers.Purge()
@@ -163,8 +163,8 @@ func (d *denials) finish(ctx context.Context) error {
 	}
 }
 
-// noteDenial records err if it is the denial of a known caller.
-func (a *API) noteDenial(c *call, err error) {
+// recordDenial records err in the audit trail if err is the denial of a known caller.
+func (a *API) recordDenial(c *call, err error) {
 	var e *user.Error
 	if !errors.As(err, &e) || e.Code != user.Forbidden {
 		return
@@ -174,5 +174,5 @@ func (a *API) noteDenial(c *call, err error) {
 	}
 }
 
-// Finish makes the entries of the audit trail that wait for the end of their minute. Error: that of ctx.
+// Finish writes the audit entries that wait for the end of their minute. Errors: the error of ctx.
 func (a *API) Finish(ctx context.Context) error { return a.denials.finish(ctx) }

@@ -11,7 +11,7 @@ import (
 	"user-service/pkg/httpapi/docspage"
 )
 
-// description is api/openapi.yaml as a JSON file.
+// description returns api/openapi.yaml as a JSON file.
 var description = sync.OnceValues(func() (*docspage.File, error) {
 	content, err := api.OpenAPIJSON()
 	if err != nil {
@@ -28,15 +28,15 @@ func (a *API) openAPI(w http.ResponseWriter, c *call) error {
 	return file.Send(w, c.Request)
 }
 
-// docs answers with a page to try the API. Its policies keep everything from elsewhere out
-// of it, and it out of the pages of others.
+// docs sends the page to try the API. Its policies allow the page to load only this service's files, and forbid other sites to
+// embed the page.
 func (a *API) docs(w http.ResponseWriter, c *call) error {
 	w.Header().Set("Content-Security-Policy", docspage.ContentSecurityPolicy)
 	w.Header().Set("Referrer-Policy", "no-referrer")
 	return docspage.Page().Send(w, c.Request)
 }
 
-// docsFile answers with a file that the page loads.
+// docsFile sends a file that the page loads.
 func (a *API) docsFile(w http.ResponseWriter, c *call) error {
 	path := httprouter.ParamsFromContext(c.Context()).ByName("file")
 	file, found := docspage.Find(strings.TrimPrefix(path, "/"))

@@ -61,7 +61,7 @@ func callWith(t *testing.T, body []byte) *call {
 	t.Helper()
 	r := &http.Request{Header: http.Header{"Content-Type": {mediaJSON}}, Body: io.NopCloser(bytes.NewReader(body))}
 	c := &call{Request: r, base: t.Context(), bodies: newBodies(maxBodies)}
-	c.begin(time.Minute)
+	c.startTimeout(time.Minute)
 	t.Cleanup(func() { c.cancel() })
 	return c
 }

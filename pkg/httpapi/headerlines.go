@@ -5,38 +5,38 @@ import (
 	"io"
 )
 
-// maxHeaderLines bounds the lines of a request's header: net/http keeps some 70 bytes for the shortest field, beside its text. Servers and
-// gateways take about a hundred.
+// maxHeaderLines limits the lines of a request's header. For the shortest field, net/http keeps about 70 bytes in addition to its text.
+// Other servers and gateways accept about a hundred lines.
 const maxHeaderLines = 128
 
-// maxHeaderCommas bounds the elements of lists in a header: net/http makes a map of those of Trailer, which takes some 70 bytes for each.
+// maxHeaderCommas limits the elements of lists in a header. net/http makes a map of the Trailer list, with about 70 bytes per element.
 const maxHeaderCommas = 256
 
-// maxRead bounds the bytes of one read from a connection, and so those that net/http has of the next request when it ends one: the lines in
-// them are not counted. Short ones are some 170 more, and so are elements.
+// maxRead limits the bytes of one read from a connection. After a request, net/http may have that many bytes of the next request, whose
+// lines are not counted. They can be about 170 short lines or list elements.
 const maxRead = 512
 
 var errHeaderLines = errors.New("the header of a request has too many fields, or elements of lists")
 
-// tooManyFields is the response to such a request, which no handler sees (RFC 6585 section 5).
+// tooManyFields is the response to a request with too many fields. Such a request does not reach a handler (RFC 6585 section 5).
 const tooManyFields = "HTTP/1.1 431 Request Header Fields Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
-// headerLines counts the lines of a header that arrives in parts, and its commas.
+// headerLines counts the lines and commas of a header that arrives in parts.
 type headerLines struct {
-	ended  bool // the empty line behind the header has arrived
-	full   bool // it has too many lines or commas
+	ended  bool // the empty line after the header has arrived
+	full   bool // the header has too many lines or commas
 	lines  int
 	commas int
-	bytes  int // of the line that has begun, without its end
+	bytes  int // bytes of the current line, without the line break
 }
 
-// add counts what has arrived.
+// add counts the lines and commas in p.
 func (h *headerLines) add(p []byte) {
 	for _, b := range p {
 		switch {
 		case h.ended || h.full:
 			return
-		case b == '\n' && h.bytes == 0 && h.lines == 0: // net/http skips it before a request
+		case b == '\n' && h.bytes == 0 && h.lines == 0: // net/http skips an empty line before a request
 		case b == '\n':
 			h.ended = h.bytes == 0
 			h.lines++
@@ -51,8 +51,8 @@ func (h *headerLines) add(p []byte) {
 	}
 }
 
-// Read implements net.Conn. It refuses a request whose header has too many lines or commas. net/http may read again then, and
-// respond once more: neither works.
+// Read implements net.Conn. It rejects a request whose header has too many lines or commas, and sends tooManyFields. All later reads and
+// writes fail, because net/http may try both. Errors: those of the connection, errHeaderLines.
 func (c *limitedConn) Read(p []byte) (int, error) {
 	if c.header.full {
 		return 0, errHeaderLines

@@ -11,27 +11,27 @@ import (
 
 const (
 	checkTimeout = time.Second
-	checkEvery   = time.Second // a report is good for so long, however often it is asked for
+	maxReportAge = time.Second // a report is reused for this time
 )
 
-// Check is one thing that readiness looks at.
+// Check is one check of readiness.
 type Check struct {
 	Name string
-	// Run returns nil if all is well, else an error fit to be shown.
+	// Run returns nil or an error. The error text is public.
 	Run func(context.Context) error
-	// NonCritical says that the check is reported but does not decide.
+	// NonCritical means that the check is reported but does not make the service unready.
 	NonCritical bool
 }
 
-// Health knows whether the service can serve. Make one with NewHealth.
+// Health reports whether the service is ready for requests. Create it with NewHealth.
 type Health struct {
 	checks   []Check
 	draining atomic.Bool
 
-	mu     sync.Mutex
-	report healthReport
-	ready  bool
-	at     time.Time
+	mu        sync.Mutex
+	report    healthReport
+	ready     bool
+	checkedAt time.Time
 }
 
 type healthReport struct {
@@ -49,31 +49,31 @@ const (
 	statusUnavailable = "unavailable"
 )
 
-// NewHealth returns a Health that looks at the checks.
+// NewHealth returns a Health with these checks.
 func NewHealth(checks ...Check) *Health { return &Health{checks: checks} }
 
-// Drain makes the service not ready for the rest of its life.
+// Drain makes the service unready until the process ends.
 func (h *Health) Drain() { h.draining.Store(true) }
 
-// check returns a report of at most checkEvery ago. Many who ask at once wait for one look.
+// check returns a report that is at most maxReportAge old. Concurrent callers wait for one run of the checks.
 func (h *Health) check(ctx context.Context) (healthReport, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	draining := h.draining.Load()
-	if time.Since(h.at) > checkEvery && !draining {
-		h.report, h.ready = h.run(context.WithoutCancel(ctx))
-		h.at = time.Now()
+	if time.Since(h.checkedAt) > maxReportAge && !draining {
+		h.report, h.ready = h.runChecks(context.WithoutCancel(ctx))
+		h.checkedAt = time.Now()
 	}
 	if !draining {
 		return h.report, h.ready
 	}
 	checks := map[string]checkReport{"shutdown": {Status: statusUnavailable, Detail: "shutting down"}}
-	maps.Copy(checks, h.report.Checks) // the last that was seen: nothing is looked at any more
+	maps.Copy(checks, h.report.Checks) // the last results: checks no longer run
 	return healthReport{Status: statusUnavailable, Checks: checks}, false
 }
 
-// run runs all checks at once.
-func (h *Health) run(ctx context.Context) (healthReport, bool) {
+// runChecks runs all checks concurrently, with checkTimeout.
+func (h *Health) runChecks(ctx context.Context) (healthReport, bool) {
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
 	errs := make([]error, len(h.checks))
@@ -96,8 +96,8 @@ func (h *Health) run(ctx context.Context) (healthReport, bool) {
 	return report, ready
 }
 
-// healthz says that the process works. It looks at nothing else: to restart the service
-// mends neither the database nor the broker.
+// healthz reports liveness: the process works. It does not check dependencies, because a restart of the service fixes neither the
+// database nor the broker.
 func (a *API) healthz(w http.ResponseWriter, _ *call) error {
 	noStore(w)
 	return writeJSON(w, http.StatusOK, healthReport{Status: statusOK, Checks: map[string]checkReport{
@@ -105,7 +105,7 @@ func (a *API) healthz(w http.ResponseWriter, _ *call) error {
 	}})
 }
 
-// readyz says whether requests should be sent here.
+// readyz reports readiness: whether this replica should get requests.
 func (a *API) readyz(w http.ResponseWriter, c *call) error {
 	report, ready := a.health.check(c.Context())
 	status := http.StatusOK

@@ -26,7 +26,7 @@ func TestALongPathIsNotRepeated(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody)
 			whole := r.URL.EscapedPath()
 			w := httptest.NewRecorder()
-			a.fail(w, r, errNotFound())
+			a.writeProblem(w, r, errNotFound())
 			if w.Body.Len() > 4<<10 {
 				t.Errorf("the answer has %d bytes", w.Body.Len())
 			}

@@ -20,35 +20,34 @@ import (
 	"user-service/pkg/telemetry"
 )
 
-// validRequestID is what a caller's own request id has to look like to be taken over.
+// validRequestID is the format of a client's own request id. Other ids are replaced.
 var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
-// observe surrounds a route with what every request gets: an id, a trace, a line in the
-// log, its place in the metrics, and a problem document if it panics. path is the route's
-// pattern, never what was asked for, which is as endless as users are; it is empty where no
-// route matched.
+// observe adds to a route what every request gets: a request id, a trace, a log line, metrics, and a problem document after a panic.
+// path is the route's pattern, not the path of the request, because metrics must not have unlimited label values. It is empty if no
+// route has matched.
 func (a *API) observe(path string, next http.Handler) http.Handler {
 	pattern := paramName.ReplaceAllString(path, "{$1}")
 	traced := otelhttp.NewHandler(a.dropForeignTrace(a.record(pattern, a.recoverPanics(next))), pattern,
 		otelhttp.WithSpanNameFormatter(spanName), otelhttp.WithPublicEndpointFn(a.isPublic))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = withRequestID(w, r)
-		r.Pattern = pattern // otelhttp names the span by it
+		r.Pattern = pattern // otelhttp uses it for the name of the span
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		traced.ServeHTTP(w, r)
 	})
 }
 
-// isPublic reports whether a request comes from outside of TRUSTED_PROXIES. Its traceparent is then a link of a
-// trace of the service's own: a stranger decides neither what is recorded nor the trace id that events carry (W3C Trace
+// isPublic reports whether a request comes from outside of TRUSTED_PROXIES. The service then starts a trace of its own and links the
+// traceparent of the request. So an untrusted client decides neither about sampling nor about the trace id of events (W3C Trace
 // Context, section 5.2.1).
 func (a *API) isPublic(r *http.Request) bool {
 	peer, _ := parseAddr(r.RemoteAddr)
 	return !isTrusted(peer, a.cfg.TrustedProxies)
 }
 
-// dropForeignTrace drops the trace of a stranger where no traces are recorded: then there is no span of the service's own, and
-// OpenTelemetry would hand on that of the request.
+// dropForeignTrace drops the trace of an untrusted client while tracing is off. Without a span of its own, OpenTelemetry would
+// propagate the client's trace.
 func (a *API) dropForeignTrace(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if trace.SpanContextFromContext(r.Context()).IsRemote() && a.isPublic(r) {
@@ -58,24 +57,24 @@ func (a *API) dropForeignTrace(next http.Handler) http.Handler {
 	})
 }
 
-// record counts, times and logs each request.
+// record reports each request to the metrics and the log, with its duration.
 func (a *API) record(pattern string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		started := time.Now()
 		done := a.observer.RequestStarted(r.Context(), r.Method)
-		recorder := &statusRecorder{ResponseWriter: w, ctx: r.Context(), status: http.StatusOK, body: watch(r)}
+		recorder := &statusRecorder{ResponseWriter: w, ctx: r.Context(), status: http.StatusOK, body: watchBody(r)}
 		next.ServeHTTP(recorder, r)
 		done(pattern, recorder.status)
 		level := slog.LevelInfo
 		if pattern == "/healthz" || pattern == "/readyz" {
-			level = slog.LevelDebug // probes ask all day
+			level = slog.LevelDebug // probes are frequent
 		}
 		a.log.Log(r.Context(), level, "request", "method", r.Method, "route", pattern, "status", recorder.status,
 			"duration_ms", float64(time.Since(started).Microseconds())/1000, "bytes", recorder.bytes)
 	})
 }
 
-// paramName finds the parameters of httprouter's patterns; OpenAPI and OpenTelemetry write {id}.
+// paramName matches the parameters in patterns of httprouter. OpenAPI and OpenTelemetry write {id} instead of :id.
 var paramName = regexp.MustCompile(`[:*]([a-z_]+)`)
 
 func spanName(_ string, r *http.Request) string { return strings.TrimSpace(r.Method + " " + r.Pattern) }
@@ -89,21 +88,20 @@ func withRequestID(w http.ResponseWriter, r *http.Request) *http.Request {
 	return r.WithContext(telemetry.WithRequestID(r.Context(), id))
 }
 
-// recoverPanics answers a request whose handler panicked, and keeps the others alive.
+// recoverPanics responds with a problem document when a handler panics.
 func (a *API) recoverPanics(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if p := recover(); p != nil {
-				a.fail(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
+				a.writeProblem(w, r, fmt.Errorf("panic: %v\n%s", p, debug.Stack()))
 			}
 		}()
 		next.ServeHTTP(w, r)
 	})
 }
 
-// rejectEncodedSlashes answers 404 to a path with an escaped slash, or two in a row: what decides by the
-// path in front of the service and the router behind it would not see the same path. What a gateway puts
-// behind /verify/ is of the application, and decides nothing here.
+// rejectEncodedSlashes responds with 404 to a path with an escaped slash or two consecutive slashes, because a gateway and the router
+// might interpret it differently. It ignores paths below /verify/: they come from the application's requests, and do not matter here.
 func rejectEncodedSlashes(next *httprouter.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.ToLower(r.URL.EscapedPath())
@@ -115,62 +113,62 @@ func rejectEncodedSlashes(next *httprouter.Router) http.Handler {
 	})
 }
 
-// statusRecorder remembers what was answered.
+// statusRecorder is an http.ResponseWriter that records the status and the number of bytes.
 type statusRecorder struct {
 	http.ResponseWriter
-	ctx    context.Context //nolint:containedctx // that of its request
-	status int
-	bytes  int
-	wrote  bool
-	body   *watchedBody
+	ctx         context.Context //nolint:containedctx // the context of its request
+	status      int
+	bytes       int
+	wroteHeader bool
+	body        *watchedBody
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (s *statusRecorder) WriteHeader(status int) {
-	if !s.wrote {
+	if !s.wroteHeader {
 		s.status = status
-		s.begin()
+		s.beginResponse()
 	}
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// begin is called before the first byte of the response. net/http reads the rest of the body first, to use the connection
-// again, for as long as readTimeout allows, and closes the connection if it can't. A large body is not read: it would take
-// memory for a refusal.
-func (s *statusRecorder) begin() {
-	s.wrote = true
+// beginResponse runs before the first byte of the response. To reuse the connection, net/http first reads the rest of the body, for up
+// to readTimeout. beginResponse shortens that to unreadTimeout. After a large unread body it closes the connection instead, because
+// reading the body would need memory.
+func (s *statusRecorder) beginResponse() {
+	s.wroteHeader = true
 	if s.body != nil && !s.body.ended {
 		if s.body.declared < 0 || s.body.declared > smallBody {
 			s.Header().Set("Connection", "close")
 		}
-		_ = waitForClient(s.ctx) // until the connection's state changes
+		_ = waitForClient(s.ctx) // until the state of the connection changes
 		_ = http.NewResponseController(s.ResponseWriter).SetReadDeadline(time.Now().Add(unreadTimeout))
 	}
 }
 
 // Write implements http.ResponseWriter.
 func (s *statusRecorder) Write(p []byte) (int, error) {
-	if !s.wrote {
-		s.begin()
+	if !s.wroteHeader {
+		s.beginResponse()
 	}
-	defer holdAnswer(s.ctx, len(p))()
+	defer trackResponse(s.ctx, len(p))()
 	n, err := s.ResponseWriter.Write(p)
 	s.bytes += n
 	return n, err
 }
 
-// Unwrap lets http.ResponseController find the writer's other abilities.
+// Unwrap returns the wrapped writer, for http.ResponseController.
 func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }
 
-// watchedBody notes that the body was read to its end.
+// watchedBody is a request body that records whether it was read completely.
 type watchedBody struct {
 	io.ReadCloser
 	declared int64 // Content-Length
 	ended    bool
 }
 
-// watch makes the body of a request a watched one; nil if it has none.
-func watch(r *http.Request) *watchedBody {
+// watchBody replaces the body of a request by a watchedBody, and returns it; nil without a body.
+func watchBody(r *http.Request) *watchedBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}

@@ -16,7 +16,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// The kinds of problem that this package finds itself; the others are those of package user.
+// The codes of this package. Package user has the others.
 const (
 	malformedRequest       user.Code = "malformed-request"
 	invalidParameter       user.Code = "invalid-parameter"
@@ -27,13 +27,13 @@ const (
 	internal               user.Code = "internal"
 )
 
-// problemType is what a code is to HTTP.
+// problemType is the HTTP status and the title of a code.
 type problemType struct {
 	status int
 	title  string
 }
 
-// problemTypes maps every code to its problem; docs/problems.md describes them.
+// problemTypes maps every code to its problem type; docs/problems.md describes them.
 var problemTypes = map[user.Code]problemType{
 	malformedRequest:              {http.StatusBadRequest, "The request is malformed"},
 	invalidParameter:              {http.StatusBadRequest, "A parameter is invalid"},
@@ -86,52 +86,54 @@ func errNoToken() error {
 	return &user.Error{Code: authenticationRequired, Detail: "Send an access token: Authorization: Bearer <token>."}
 }
 
-func errTooLarge(most int) error {
-	return &user.Error{Code: contentTooLarge, Detail: fmt.Sprintf("The body may have at most %d bytes.", most)}
+func errTooLarge(limit int) error {
+	return &user.Error{Code: contentTooLarge, Detail: fmt.Sprintf("The body may have at most %d bytes.", limit)}
 }
 
 func errMediaType(accepted string) error {
-	return &user.Error{Code: unsupportedMediaType, Detail: "Send the body as " + accepted + " in UTF-8, with that Content-Type and no Content-Encoding."}
+	return &user.Error{
+		Code:   unsupportedMediaType,
+		Detail: "Send the body as " + accepted + " in UTF-8, with that Content-Type and no Content-Encoding.",
+	}
 }
 
-// errors makes an http.Handler of a function that returns its failure.
-func (a *API) errors(serve func(http.ResponseWriter, *http.Request) error) http.Handler {
+// handleErrors returns an http.Handler that calls serve, and responds to its error with a problem document.
+func (a *API) handleErrors(serve func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := serve(w, r); err != nil {
-			a.fail(w, r, err)
+			a.writeProblem(w, r, err)
 		}
 	})
 }
 
-// answer gives every request the same error.
-func (a *API) answer(err error) http.Handler {
-	return a.errors(func(http.ResponseWriter, *http.Request) error { return err })
+// failWith returns an http.Handler that responds to every request with the problem of err.
+func (a *API) failWith(err error) http.Handler {
+	return a.handleErrors(func(http.ResponseWriter, *http.Request) error { return err })
 }
 
-// fail answers with the problem that err is. Only an error with a code tells its
-// detail; the log has the rest.
-func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
-	e := asError(r, err)
-	k := problemTypes[e.Code]
-	a.logFailure(r, k.status, err)
+// writeProblem responds with the problem document of err. It contains only the detail of an error with a code; the log has the cause.
+func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
+	e := codedError(r, err)
+	typ := problemTypes[e.Code]
+	a.logFailure(r, typ.status, err)
 	header := w.Header()
-	if k.status == http.StatusUnauthorized {
+	if typ.status == http.StatusUnauthorized {
 		header.Set("WWW-Authenticate", challenge(e.Code))
 	}
 	if e.RetryAfter > 0 {
 		header.Set("Retry-After", strconv.Itoa(wholeSeconds(e.RetryAfter)))
 	}
-	a.countRefusal(e)
+	a.countRateLimited(e)
 	if e.Limit != nil {
 		setRateLimit(header, *e.Limit, e.RetryAfter)
 	}
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Type", "application/problem+json")
-	w.WriteHeader(k.status)
+	w.WriteHeader(typ.status)
 	_ = json.NewEncoder(w).Encode(problem{
 		Type:      "/problems/" + string(e.Code),
-		Title:     k.title,
-		Status:    k.status,
+		Title:     typ.title,
+		Status:    typ.status,
 		Detail:    e.Detail,
 		Instance:  instance(r.URL),
 		RequestID: telemetry.RequestID(r.Context()),
@@ -139,25 +141,25 @@ func (a *API) fail(w http.ResponseWriter, r *http.Request, err error) {
 	})
 }
 
-// maxInstance is how many bytes of a path a problem document repeats. The longest path has 16 KiB, of which JSON would make 96 that wait
+// maxInstance limits the bytes of a path in a problem document. The longest path has 16 KiB, which can become 96 KiB of JSON that wait
 // for the client to read them.
 const maxInstance = 512
 
-// instance is a path, or how it begins.
+// instance returns the path of u, cut after maxInstance bytes.
 func instance(u *url.URL) string {
 	path := u.EscapedPath()
 	if len(path) <= maxInstance {
 		return path
 	}
 	path = path[:maxInstance]
-	if last := strings.LastIndexByte(path, '%'); last > maxInstance-len("%41") { // half of an escaped byte
+	if last := strings.LastIndexByte(path, '%'); last > maxInstance-len("%41") { // an incomplete escape
 		path = path[:last]
 	}
 	return path
 }
 
-// countRefusal counts what a limit has refused. One that knows no quota, but how many may wait, has no Limit.
-func (a *API) countRefusal(e *user.Error) {
+// countRateLimited reports a request that a limit has refused. The limits of waiting requests and of bodies have no user.Limit.
+func (a *API) countRateLimited(e *user.Error) {
 	switch {
 	case e.Limit != nil:
 		a.observer.RateLimited(e.Limit.Policy)
@@ -168,31 +170,29 @@ func (a *API) countRefusal(e *user.Error) {
 	}
 }
 
-// setRateLimit says which limit was met, and that nothing of it remains for now, in the fields of
-// draft-ietf-httpapi-ratelimit-headers.
-func setRateLimit(header http.Header, met user.Limit, reset time.Duration) {
-	header.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", met.Policy, met.Quota, wholeSeconds(met.Window)))
-	header.Set("RateLimit", fmt.Sprintf("%q;r=0;t=%d", met.Policy, wholeSeconds(reset)))
+// setRateLimit sets the header fields of draft-ietf-httpapi-ratelimit-headers: the exceeded limit, with 0 remaining requests.
+func setRateLimit(header http.Header, exceeded user.Limit, reset time.Duration) {
+	header.Set("RateLimit-Policy", fmt.Sprintf("%q;q=%d;w=%d", exceeded.Policy, exceeded.Quota, wholeSeconds(exceeded.Window)))
+	header.Set("RateLimit", fmt.Sprintf("%q;r=0;t=%d", exceeded.Policy, wholeSeconds(reset)))
 }
 
-// wholeSeconds rounds up: whoever waits so long has waited long enough.
+// wholeSeconds rounds up to seconds, so that a client that waits this time has waited long enough.
 func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// asError finds the error with a code in err, or makes one.
-func asError(r *http.Request, err error) *user.Error {
+// codedError returns the error with a code in err, or creates an error with the code Unavailable or internal.
+func codedError(r *http.Request, err error) *user.Error {
 	var e *user.Error
 	switch {
 	case errors.As(err, &e):
 		return e
 	case errors.Is(err, context.DeadlineExceeded), r.Context().Err() != nil:
-		return &user.Error{Code: user.Unavailable, Detail: "No answer was possible in time; try again shortly.", RetryAfter: time.Second}
+		return &user.Error{Code: user.Unavailable, Detail: "The service could not respond in time; try again shortly.", RetryAfter: time.Second}
 	default:
 		return &user.Error{Code: internal, Detail: "The service failed; its log tells why under this request_id."}
 	}
 }
 
-// challenge is the WWW-Authenticate header of a 401 (RFC 6750 section 3): it names an
-// error only to those who sent a token.
+// challenge returns the WWW-Authenticate header of a 401 (RFC 6750 section 3). It names an error only if the client has sent a token.
 func challenge(code user.Code) string {
 	if code == user.InvalidAccessToken {
 		return `Bearer realm="user-service", error="invalid_token", error_description="The access token is invalid or has expired"`
@@ -200,18 +200,18 @@ func challenge(code user.Code) string {
 	return `Bearer realm="user-service"`
 }
 
-// logFailure logs what is the service's fault, with its cause.
+// logFailure logs a failed request with its cause: faults of the service as errors or warnings, others at debug level.
 func (a *API) logFailure(r *http.Request, status int, err error) {
 	level := slog.LevelDebug
 	switch {
-	case r.Context().Err() != nil && errors.Is(err, context.Canceled): // the client went away
+	case r.Context().Err() != nil && errors.Is(err, context.Canceled): // the client has closed the connection
 	case status == http.StatusInternalServerError:
 		level = slog.LevelError
 	case status == http.StatusServiceUnavailable:
 		level = slog.LevelWarn
 	}
 	var known *user.Error
-	if errors.As(err, &known) && len(known.Fields) > 0 { // their pointers may hold what the client has sent
+	if errors.As(err, &known) && len(known.Fields) > 0 { // their pointers may contain text of the client
 		err = fmt.Errorf("%s: %d members of the request", known.Code, len(known.Fields))
 	}
 	a.log.Log(r.Context(), level, "request failed", "status", status, "error", err)

@@ -16,10 +16,10 @@ import (
 const (
 	defaultLimit   = 20
 	maxLimit       = 100
-	maxQueryLength = 320 // bytes of one value: more than the longest email
+	maxQueryLength = 320 // bytes of one value: longer than any email
 )
 
-// readFilter reads the query of a list of users. Parameters that it does not know are ignored.
+// readFilter parses the query of the list of users. It ignores unknown parameters. Errors: invalid-parameter.
 func readFilter(rawQuery string) (user.Filter, error) {
 	query, err := readQuery(rawQuery, "limit", "cursor", "email", "q", "role", "status")
 	if err != nil {
@@ -38,7 +38,7 @@ func readFilter(rawQuery string) (user.Filter, error) {
 	return f, err
 }
 
-// readQuery reads a query, of which each of the named parameters may be given once, and not empty.
+// readQuery parses a query. Each of the named parameters may occur once, and only cursor may be empty. Errors: invalid-parameter.
 func readQuery(raw string, names ...string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
@@ -54,13 +54,13 @@ func readQuery(raw string, names ...string) (url.Values, error) {
 
 func checkParameter(name string, values []string) error {
 	if len(values) > 1 {
-		return errParameter(fmt.Sprintf("%s may be given once.", name))
+		return errParameter(fmt.Sprintf("%s must not occur twice.", name))
 	}
 	for _, v := range values {
 		if len(v) > maxQueryLength || !utf8.ValidString(v) || strings.ContainsRune(v, 0) {
 			return errParameter(fmt.Sprintf("%s must be UTF-8 without NUL, of at most %d bytes.", name, maxQueryLength))
 		}
-		if v == "" && name != "cursor" { // such as from a variable that is not set: it does not mean everything
+		if v == "" && name != "cursor" { // probably an unset variable of a script
 			return errParameter(name + " must not be empty; leave it out.")
 		}
 	}
@@ -78,10 +78,10 @@ func readLimit(query url.Values) (int, error) {
 	return limit, nil
 }
 
-// encodeCursor makes the cursor of the page that begins after the user last.
+// encodeCursor returns the cursor of the page after the item with the id last.
 func encodeCursor(last uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(last[:]) }
 
-// decodeCursor reads a cursor; the empty one begins at the first user.
+// decodeCursor parses a cursor. An empty cursor means the first page. Errors: invalid-parameter.
 func decodeCursor(cursor string) (uuid.UUID, error) {
 	if cursor == "" {
 		return uuid.Nil, nil

@@ -21,14 +21,14 @@ func TestEveryRouteHasAQuota(t *testing.T) {
 	a := &API{cfg: Config{DocsEnabled: true}}
 	for _, r := range a.routes() {
 		name := r.method + " " + r.path
-		var want []quota
+		var want []quotaRule
 		switch {
 		case r.method == http.MethodGet, strings.HasPrefix(r.path, "/verify"), slices.Contains(endsSessions, name):
-			want = []quota{uncounted}
-		case r.who.Anonymous():
-			want = []quota{byAddress, bySession, byReset}
+			want = []quotaRule{uncounted}
+		case r.rule.Anonymous():
+			want = []quotaRule{byAddress, bySession, byReset}
 		default:
-			want = []quota{write, hash, writeOrHash}
+			want = []quotaRule{write, hash, writeOrHash}
 		}
 		if !slices.Contains(want, r.quota) {
 			t.Errorf("%s has the quota %d, want one of %v", name, r.quota, want)
@@ -121,22 +121,22 @@ func TestPeersWithoutAnAddressShareOneQuota(t *testing.T) {
 // TestWhatIsGivenBack can be taken again, and a full bucket gets no fuller.
 func TestWhatIsGivenBack(t *testing.T) {
 	t.Parallel()
-	l, c := newLimiter[string](), claim[string]{"a", &user.Limit{Policy: "account", Quota: 5, Window: time.Minute}}
+	l, c := newLimiter[string](), quotaKey[string]{"a", &user.Limit{Policy: "account", Quota: 5, Window: time.Minute}}
 	l.stop()
 	fits := func(n int) bool {
 		met, _ := l.take(n, c)
 		return met == nil
 	}
-	l.giveBack(1, c)
+	l.refund(1, c)
 	if !fits(5) || fits(1) {
 		t.Error("a new bucket does not have 5")
 	}
-	l.giveBack(2, c)
+	l.refund(2, c)
 	if !fits(2) || fits(1) {
 		t.Error("2 that are given back are not 2 to take")
 	}
-	l.giveBack(5, c)
-	l.giveBack(5, c)
+	l.refund(5, c)
+	l.refund(5, c)
 	if !fits(5) || fits(1) {
 		t.Error("a full bucket does not have 5")
 	}
@@ -147,10 +147,10 @@ func TestAQuotaSmallerThanAHash(t *testing.T) {
 	t.Parallel()
 	l, limit := newLimiter[string](), &user.Limit{Policy: "account", Quota: 5, Window: time.Minute}
 	l.stop()
-	if met, _ := l.take(hashCost, claim[string]{"a", limit}); met != nil {
+	if met, _ := l.take(hashCost, quotaKey[string]{"a", limit}); met != nil {
 		t.Error("a full bucket is not enough")
 	}
-	met, wait := l.take(hashCost, claim[string]{"a", limit})
+	met, wait := l.take(hashCost, quotaKey[string]{"a", limit})
 	if met != limit || wait != time.Minute {
 		t.Errorf("the next one meets %v and waits %s, want a minute", met, wait)
 	}
@@ -162,7 +162,7 @@ func TestAFullQueueIsTooManyRequests(t *testing.T) {
 	observer := &policies{}
 	a := limited(1, observer)
 	w := httptest.NewRecorder()
-	a.answer(&user.Error{Code: user.TooManyRequests, Detail: "Wait.", RetryAfter: time.Second}).ServeHTTP(w, httptest.NewRequest("PATCH", "/users/me", nil))
+	a.failWith(&user.Error{Code: user.TooManyRequests, Detail: "Wait.", RetryAfter: time.Second}).ServeHTTP(w, httptest.NewRequest("PATCH", "/users/me", nil))
 	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" {
 		t.Errorf("status is %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
 	}

@@ -11,16 +11,17 @@ import (
 	"user-service/pkg/user"
 )
 
-// maxBuckets bounds the memory of a limiter: a bucket takes about 370 bytes with its place in
-// the map and the list, all of them 6 MB. Past it the bucket that was used longest ago makes
-// room, and its key starts over with a full one, as it would after a minute without a request
-// anyway. A client uses a bucket for its address and for each network around it: two by IPv4, three by IPv6. A request
-// that is refused adds none, so that the quota of a network also bounds how many buckets it uses. An attacker with enough
-// networks to use them all is not held by the limiter, and would hardly be by a larger one, since each network has a quota of
-// its own: it meets the throttle of each account and the bounds of hashing. Nobody else is refused for it.
-const maxBuckets = 1 << 14
+// maxTokenBuckets limits the memory of a limiter: a token bucket needs about 370 bytes with its map and list entries, all of them 6 MB.
+// At the limit, the least recently used token bucket is removed. Its key starts again with a full one, as after a minute without a
+// request.
+//
+// A client uses a token bucket for its address and for each network around it: two with IPv4, three with IPv6. A refused request adds
+// none, so the quota of a network also limits its token buckets. The limiter does not stop an attacker with enough networks to use them
+// all. A larger limit would hardly help, because each network has a quota of its own. The backoff of each account and the limits of
+// hashing still apply. Other clients are not refused because of such an attacker.
+const maxTokenBuckets = 1 << 14
 
-// limiter bounds how often each key may be used, with a token bucket for each, which starts full.
+// limiter limits how often each key may be used. Each key has a token bucket, which is full at first. It is safe for concurrent use.
 type limiter[K comparable] struct {
 	mu      sync.Mutex
 	buckets *simplelru.LRU[K, *rate.Limiter]
@@ -28,70 +29,69 @@ type limiter[K comparable] struct {
 }
 
 func newLimiter[K comparable]() *limiter[K] {
-	buckets, _ := simplelru.NewLRU[K, *rate.Limiter](maxBuckets, nil) // it fails for a size of 0 only
+	buckets, _ := simplelru.NewLRU[K, *rate.Limiter](maxTokenBuckets, nil) // fails only for size 0
 	return &limiter[K]{buckets: buckets, now: time.Now}
 }
 
-// claim is a bucket that a request counts in.
-type claim[K comparable] struct {
+// quotaKey is a key that a request counts for, and its limit.
+type quotaKey[K comparable] struct {
 	key   K
 	limit *user.Limit
 }
 
-// take takes n tokens from the bucket of each claim, or from none: a request that is refused must not empty the
-// buckets that it shares with others. If a bucket has too few, take returns its limit and how long it will take
-// until there are enough. A key without a bucket gets one when tokens are taken, and has a full one until then.
-func (l *limiter[K]) take(n int, claims ...claim[K]) (met *user.Limit, wait time.Duration) {
+// take takes n tokens of each key, or none: a refused request must not use up a quota that the client shares with others. If a key has
+// too few tokens, take returns its limit, and the time until there are enough. A key gets its token bucket when tokens are first taken.
+func (l *limiter[K]) take(n int, keys ...quotaKey[K]) (exceeded *user.Limit, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	for _, c := range claims {
-		if missing := l.missing(c, n, now); missing > wait {
-			met, wait = c.limit, missing
+	for _, k := range keys {
+		if until := l.timeUntil(k, n, now); until > wait {
+			exceeded, wait = k.limit, until
 		}
 	}
-	if met != nil {
-		return met, wait
+	if exceeded != nil {
+		return exceeded, wait
 	}
-	for _, c := range claims {
-		l.bucket(c).AllowN(now, min(n, c.limit.Quota))
+	for _, k := range keys {
+		l.bucket(k).AllowN(now, min(n, k.limit.Quota))
 	}
 	return nil, 0
 }
 
-// giveBack returns n tokens that take took for the same claims.
-func (l *limiter[K]) giveBack(n int, claims ...claim[K]) {
+// refund returns n tokens of each key to the limiter, after take has taken them.
+func (l *limiter[K]) refund(n int, keys ...quotaKey[K]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	for _, c := range claims {
-		if bucket, ok := l.buckets.Get(c.key); ok { // else it starts with a full one
-			bucket.AllowN(now, -min(n, c.limit.Quota)) // the limiter itself never has more than its burst
+	for _, k := range keys {
+		if bucket, ok := l.buckets.Get(k.key); ok { // otherwise the key starts again with all tokens
+			bucket.AllowN(now, -min(n, k.limit.Quota)) // never more than the burst
 		}
 	}
 }
 
-// missing returns how long it will take until the bucket has n tokens, or is full.
-func (l *limiter[K]) missing(c claim[K], n int, now time.Time) time.Duration {
-	bucket, ok := l.buckets.Get(c.key)
+// timeUntil returns the time until a key has n tokens, or all of its tokens if the quota is smaller than n.
+func (l *limiter[K]) timeUntil(k quotaKey[K], n int, now time.Time) time.Duration {
+	bucket, ok := l.buckets.Get(k.key)
 	if !ok {
 		return 0
 	}
-	lacking := float64(min(n, c.limit.Quota)) - bucket.TokensAt(now)
-	return time.Duration(lacking / float64(bucket.Limit()) * float64(time.Second))
+	missing := float64(min(n, k.limit.Quota)) - bucket.TokensAt(now)
+	return time.Duration(missing / float64(bucket.Limit()) * float64(time.Second))
 }
 
-func (l *limiter[K]) bucket(c claim[K]) *rate.Limiter {
-	if bucket, ok := l.buckets.Get(c.key); ok {
+func (l *limiter[K]) bucket(k quotaKey[K]) *rate.Limiter {
+	if bucket, ok := l.buckets.Get(k.key); ok {
 		return bucket
 	}
-	bucket := rate.NewLimiter(rate.Limit(float64(c.limit.Quota)/c.limit.Window.Seconds()), c.limit.Quota)
-	l.buckets.Add(c.key, bucket)
+	bucket := rate.NewLimiter(rate.Limit(float64(k.limit.Quota)/k.limit.Window.Seconds()), k.limit.Quota)
+	l.buckets.Add(k.key, bucket)
 	return bucket
 }
 
-// The networks of a client that share a quota, and how many times the quota of one address they have. A provider gives
-// a customer an IPv6 /64 at least, to take any address from, and often a /56 or a /48.
+// The networks that share a quota, with the factor by which their quota exceeds the quota of one address. A provider assigns a customer
+// at least an IPv6 /64, and often a /56 or a /48. The customer can use all of its addresses.
 var (
 	networks4 = []network{{32, 1}, {24, 4}}
 	networks6 = []network{{64, 1}, {56, 4}, {48, 16}}
@@ -114,23 +114,23 @@ func newAddressLimits(perMinute int) addressLimits {
 	return limits
 }
 
-// claims returns the buckets of an address. All peers without an IP address share one.
-func (l addressLimits) claims(addr netip.Addr) []claim[netip.Prefix] {
+// keys returns the keys of an address. All peers without an IP address share one key.
+func (l addressLimits) keys(addr netip.Addr) []quotaKey[netip.Prefix] {
 	if !addr.IsValid() {
-		return []claim[netip.Prefix]{{netip.Prefix{}, l[networks4[0].bits]}}
+		return []quotaKey[netip.Prefix]{{netip.Prefix{}, l[networks4[0].bits]}}
 	}
 	networks := networks4
 	if addr.Is6() {
 		networks = networks6
 	}
-	claims := make([]claim[netip.Prefix], len(networks))
+	keys := make([]quotaKey[netip.Prefix], len(networks))
 	for i, n := range networks {
-		claims[i] = claim[netip.Prefix]{netip.PrefixFrom(addr, n.bits).Masked(), l[n.bits]}
+		keys[i] = quotaKey[netip.Prefix]{netip.PrefixFrom(addr, n.bits).Masked(), l[n.bits]}
 	}
-	return claims
+	return keys
 }
 
-// addressQuota bounds the requests of each address, and of the networks around it.
+// addressQuota limits the requests of each address, and of the networks around it.
 type addressQuota struct {
 	*limiter[netip.Prefix]
 	limits addressLimits
@@ -140,9 +140,9 @@ func newAddressQuota(perMinute int) *addressQuota {
 	return &addressQuota{newLimiter[netip.Prefix](), newAddressLimits(perMinute)}
 }
 
-// take counts a request of an address. giveBack makes it count for nothing. Errors: TooManyRequests.
-func (q *addressQuota) take(addr netip.Addr) (giveBack func(), refused error) {
-	claims := q.limits.claims(addr)
-	met, wait := q.limiter.take(1, claims...)
-	return func() { q.giveBack(1, claims...) }, tooMany(met, wait, "Too many requests came from this address; try again later.")
+// take counts a request of an address. refund undoes it. Errors: TooManyRequests.
+func (q *addressQuota) take(addr netip.Addr) (refund func(), refused error) {
+	keys := q.limits.keys(addr)
+	exceeded, wait := q.limiter.take(1, keys...)
+	return func() { q.refund(1, keys...) }, errTooMany(exceeded, wait, "Too many requests came from this address; try again later.")
 }

@@ -26,7 +26,7 @@ func newOne(perMinute int) one {
 }
 
 func (o one) take(addr netip.Addr) time.Duration {
-	_, wait := o.limiter.take(1, o.limits.claims(addr)...)
+	_, wait := o.limiter.take(1, o.limits.keys(addr)...)
 	return wait
 }
 
@@ -45,8 +45,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}
 	grown := heap() - before
 	t.Logf("%d buckets take %d bytes: %d each", l.buckets.Len(), grown, grown/int64(l.buckets.Len()))
-	if l.buckets.Len() != maxBuckets || grown > 8<<20 {
-		t.Errorf("after 100000 addresses there are %d buckets of at most %d, in %d bytes", l.buckets.Len(), maxBuckets, grown)
+	if l.buckets.Len() != maxTokenBuckets || grown > 8<<20 {
+		t.Errorf("after 100000 addresses there are %d buckets of at most %d, in %d bytes", l.buckets.Len(), maxTokenBuckets, grown)
 	}
 	if l.take(address(99_999)) == 0 {
 		t.Error("the newest address starts over")
@@ -66,7 +66,7 @@ func heap() int64 {
 // BenchmarkLimiterRefuses is what the decision costs, with all buckets in use.
 func BenchmarkLimiterRefuses(b *testing.B) {
 	l := newOne(1)
-	const clients = maxBuckets / 3
+	const clients = maxTokenBuckets / 3
 	for i := range clients {
 		l.take(address(i))
 	}

@@ -82,7 +82,7 @@ func TestEveryAnonymousPostIsLimited(t *testing.T) {
 		if first == http.StatusTooManyRequests {
 			t.Errorf("%s %s: the first call is refused", r.method, r.path)
 		}
-		want := r.method == "POST" && r.who.Anonymous() && r.path != "/logout" // which no quota keeps anybody from
+		want := r.method == "POST" && r.rule.Anonymous() && r.path != "/logout" // which no quota keeps anybody from
 		if got := second == http.StatusTooManyRequests; got != want {
 			t.Errorf("%s %s: limited is %t, want %t", r.method, r.path, got, want)
 		}

@@ -10,25 +10,25 @@ import (
 	"user-service/pkg/user"
 )
 
-// writeJSON answers with value. The status is sent only when value is encoded.
+// writeJSON sends value as JSON. It sends the status only after the encoding has succeeded. Errors: value can't be encoded.
 func writeJSON(w http.ResponseWriter, status int, value any) error {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(value); err != nil {
-		return fmt.Errorf("encode the answer: %w", err)
+		return fmt.Errorf("encode the response: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Content-Length", strconv.Itoa(body.Len()))
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // a client that went away misses its answer
+	_, _ = w.Write(body.Bytes()) // fails only if the client has closed the connection
 	return nil
 }
 
 // noStore keeps tokens and personal data out of caches.
 func noStore(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store") }
 
-// writeUser answers with a user and its ETag.
+// writeUser sends a user and its ETag.
 func writeUser(w http.ResponseWriter, status int, u user.User) error {
 	noStore(w)
 	w.Header().Set("ETag", etag(u.Version))

@@ -19,7 +19,7 @@ func (a *API) listRoles(w http.ResponseWriter, c *call) error {
 	}{roles})
 }
 
-// readRole reads a role as GET returned it: its name is in the path.
+// readRole reads a role from a body. It ignores the name, which is in the path, so that a client can send what GET returned.
 func readRole(o *object) access.Role {
 	o.ignore("name")
 	r := access.Role{Description: o.text("description")}

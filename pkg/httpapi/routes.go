@@ -10,19 +10,19 @@ import (
 type route struct {
 	method string
 	path   string
-	who    access.Rule // who may call it
-	quota  quota       // what it counts as
+	rule   access.Rule // the callers that may call it
+	quota  quotaRule   // how its requests count
 	handle handler
 }
 
-// routes is the whole API, as api/openapi.yaml describes it.
+// routes returns all operations of the API; api/openapi.yaml describes them.
 func (a *API) routes() []route {
 	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
 	routes := []route{
 		{post, "/register", access.Anyone(), byAddress, a.register},
 		{post, "/login", access.Anyone(), byAddress, a.login},
 		{post, "/refresh", access.Anyone(), bySession, a.refresh},
-		{post, "/logout", access.Anyone(), uncounted, a.logout}, // by either token
+		{post, "/logout", access.Anyone(), uncounted, a.logout}, // by the refresh token or the access token
 
 		{post, "/password-reset", access.Anyone(), byAddress, a.requestReset},
 		{post, "/password-reset/confirm", access.Anyone(), byReset, a.confirmReset},
@@ -53,7 +53,7 @@ func (a *API) routes() []route {
 		{get, "/healthz", access.Anyone(), uncounted, a.healthz},
 		{get, "/readyz", access.Anyone(), uncounted, a.readyz},
 	}
-	for _, method := range []string{get, post, put, patch, del, http.MethodOptions} { // a gateway may ask by that of the request
+	for _, method := range []string{get, post, put, patch, del, http.MethodOptions} { // a gateway may use the method of the original request
 		routes = append(routes,
 			route{method, "/verify", access.Authenticated(), uncounted, a.verify},
 			route{method, "/verify/*path", access.Authenticated(), uncounted, a.verifyPath},

@@ -21,7 +21,7 @@ func TestRoutesAreThoseOfTheContract(t *testing.T) {
 		if path == "/docs/{file}" || strings.HasPrefix(path, "/verify") && r.method != http.MethodGet {
 			continue // what the page loads is no operation; another method of verify is told of by that of GET
 		}
-		coded = append(coded, line(r.method, path, r.who.Anonymous()))
+		coded = append(coded, line(r.method, path, r.rule.Anonymous()))
 	}
 	for path, item := range load(t).Paths.Map() {
 		for method, op := range item.Operations() {

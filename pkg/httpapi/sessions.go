@@ -12,7 +12,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// tokenResponse is the answer of RFC 6749 section 5.1.
+// tokenResponse is the response of RFC 6749 section 5.1.
 type tokenResponse struct {
 	AccessToken  string `json:"access_token"`
 	TokenType    string `json:"token_type"`
@@ -31,7 +31,7 @@ func (a *API) login(w http.ResponseWriter, c *call) error {
 	}
 	pair, err := a.users.Login(c.Context(), in)
 	if err != nil {
-		a.observer.LoginDone(string(asError(c.Request, err).Code))
+		a.observer.LoginDone(string(codedError(c.Request, err).Code))
 		return err
 	}
 	a.observer.LoginDone("success")
@@ -51,14 +51,14 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 	}
 	pair, err := a.users.Refresh(c.Context(), token)
 	if err != nil {
-		a.observer.RefreshDone(string(asError(c.Request, err).Code))
+		a.observer.RefreshDone(string(codedError(c.Request, err).Code))
 		return err
 	}
 	a.observer.RefreshDone("success")
 	return writeTokens(w, pair)
 }
 
-// logout ends the session of the refresh token in the body. Without one, it ends that of the access token.
+// logout ends the session of the refresh token in the body, or of the access token if there is no body.
 func (a *API) logout(w http.ResponseWriter, c *call) error {
 	token, err := refreshTokenOf(c)
 	switch {
@@ -67,7 +67,7 @@ func (a *API) logout(w http.ResponseWriter, c *call) error {
 	case token != nil:
 		err = a.users.LogoutByRefreshToken(c.Context(), *token)
 	default:
-		if err = a.admit(c, route{who: access.Authenticated(), quota: uncounted}); err == nil {
+		if err = a.authorize(c, route{rule: access.Authenticated(), quota: uncounted}); err == nil {
 			c.setOrigin()
 			err = a.users.Logout(c.Context(), c.grant)
 		}
@@ -78,26 +78,26 @@ func (a *API) logout(w http.ResponseWriter, c *call) error {
 	return err
 }
 
-// refreshTokenOf returns the refresh token of an optional body; nil without one. No quota bounds how often the body is read, so it must be
-// small.
+// refreshTokenOf returns the refresh token in the optional body; nil without a body. The body must be small, because no quota limits
+// these requests.
 func refreshTokenOf(c *call) (*string, error) {
 	if c.ContentLength == 0 || c.ContentLength < 0 && c.Header.Get("Content-Type") == "" {
 		return nil, nil
 	}
-	c.mostBody = smallBody
+	c.maxBytes = smallBody
 	return decode(c, []string{mediaJSON}, func(o *object) *string { return o.change("refresh_token") }, nil)
 }
 
-// verify answers the gateways that ask whether to let a request through (nginx auth_request,
-// Traefik ForwardAuth, Caddy forward_auth). The gateway hands the headers on.
+// verify responds to gateways that ask whether to allow a request (nginx auth_request, Traefik ForwardAuth, Caddy forward_auth). The
+// gateway passes the headers to the application.
 func (a *API) verify(w http.ResponseWriter, c *call) error {
 	setIdentity(w, c)
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
 
-// verifyPath answers the gateways that put the path of the request behind that of verify. Envoy's
-// ext_authz does, and of all statuses lets nothing but 200 through.
+// verifyPath responds to gateways that append the path of the request to /verify. Envoy's ext_authz does this, and allows a request only
+// after status 200.
 func (a *API) verifyPath(w http.ResponseWriter, c *call) error {
 	setIdentity(w, c)
 	w.WriteHeader(http.StatusOK)
@@ -116,7 +116,7 @@ func setIdentity(w http.ResponseWriter, c *call) {
 	w.Header().Set("X-User-Permissions", strings.Join(permissions, ","))
 }
 
-// sessionItem is a session as its owner and administrators see it.
+// sessionItem is a session in a response.
 type sessionItem struct {
 	ID         uuid.UUID `json:"id"`
 	CreatedAt  time.Time `json:"created_at"`

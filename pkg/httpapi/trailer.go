@@ -5,22 +5,22 @@ import (
 	"net/http"
 )
 
-// withoutTrailer forgets the trailers of requests, which no handler reads: net/http makes up to 1,300 fields of one, beside the bound of
-// header lines, and would keep them until the client has read the response.
+// withoutTrailer drops the trailers of requests, because no handler reads them. The limit of header lines does not apply to a trailer.
+// Its up to 1,300 fields would be in memory until the client has read the response.
 func withoutTrailer(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Trailer = nil           // the names that the header has announced
-		if r.ContentLength >= 0 { // only a body in chunks has a trailer
+		r.Trailer = nil           // the names in the Trailer field of the header
+		if r.ContentLength >= 0 { // only a chunked body has a trailer
 			handler.ServeHTTP(w, r)
 			return
 		}
-		own := r.WithContext(r.Context()) // net/http looks at the body of its request again, and sets the trailer of that one
+		own := r.WithContext(r.Context()) // r must keep its body: net/http uses it after the handler
 		own.Body = &trailerlessBody{r.Body, r}
 		handler.ServeHTTP(w, own)
 	})
 }
 
-// trailerlessBody is the body of a request of net/http.
+// trailerlessBody is the body of a request, and drops the trailer that net/http sets during reads.
 type trailerlessBody struct {
 	io.ReadCloser
 	request *http.Request

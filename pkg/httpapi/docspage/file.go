@@ -14,24 +14,23 @@ import (
 	"sync"
 )
 
-// File is content that does not change while the process lives. Make one with NewFile.
+// File is content that does not change while the process runs. Create it with NewFile.
 type File struct {
 	mediaType  string
 	plain      func() ([]byte, error)
-	compressed []byte // the same with gzip; nil if there is none
+	compressed []byte // the content with gzip; nil if there is none
 	etag       string // without quotes
 }
 
-// partBytes is the size of a write. The content is the same for all clients, so that one that reads slowly takes no memory for the rest.
+// partBytes is the size of a write. All clients share the content, so a slow client needs memory for one part only.
 const partBytes = 4 << 10
 
-// NewFile returns a File of the content, sent as it is.
+// NewFile returns a File that sends content without compression.
 func NewFile(mediaType string, content []byte) *File {
 	return &File{mediaType: mediaType, plain: func() ([]byte, error) { return content, nil }, etag: hash(content)}
 }
 
-// newCompressed returns a File of content that is there with gzip. It is unpacked for the first
-// client that can't do that itself; hardly any can't.
+// newCompressed returns a File of gzip content. The content is decompressed when the first client does not accept gzip, which is rare.
 func newCompressed(mediaType string, compressed []byte) *File {
 	return &File{
 		mediaType: mediaType, compressed: compressed, etag: hash(compressed),
@@ -56,8 +55,8 @@ func unpack(compressed []byte) ([]byte, error) {
 	return content, nil
 }
 
-// Send answers with the file, or with 304 if the client has it already. A client may keep
-// it and asks each time whether it is still good, so that a new release is seen at once.
+// Send sends the file, or 304 if the client has it already. A client may cache the file, but revalidates it each time, so that a new
+// release is visible immediately. Errors: the content can't be decompressed.
 func (f *File) Send(w http.ResponseWriter, r *http.Request) error {
 	content, etag, err := f.choose(w.Header(), r.Header)
 	if err != nil {
@@ -65,7 +64,7 @@ func (f *File) Send(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("ETag", etag)
 	w.Header().Set("Cache-Control", "no-cache")
-	if has(r.Header, etag) {
+	if matchesETag(r.Header, etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -74,29 +73,29 @@ func (f *File) Send(w http.ResponseWriter, r *http.Request) error {
 	w.WriteHeader(http.StatusOK)
 	for part := range slices.Chunk(content, partBytes) {
 		if _, err := w.Write(part); err != nil {
-			break // the client went away
+			break // the client has closed the connection
 		}
 	}
 	return nil
 }
 
-// choose returns the content in the form that the client understands, and its entity tag.
-func (f *File) choose(answer, request http.Header) (content []byte, etag string, err error) {
+// choose returns the content in an encoding that the client accepts, and its entity tag.
+func (f *File) choose(response, request http.Header) (content []byte, etag string, err error) {
 	if f.compressed == nil {
 		content, err = f.plain()
 		return content, strconv.Quote(f.etag), err
 	}
-	answer.Set("Vary", "Accept-Encoding")
+	response.Set("Vary", "Accept-Encoding")
 	if !acceptsGzip(request) {
 		content, err = f.plain()
 		return content, strconv.Quote(f.etag), err
 	}
-	answer.Set("Content-Encoding", "gzip")
+	response.Set("Content-Encoding", "gzip")
 	return f.compressed, strconv.Quote(f.etag + "-gzip"), nil
 }
 
-// has reports whether If-None-Match names the entity tag (RFC 9110 section 13.1.2: compared weakly).
-func has(h http.Header, etag string) bool {
+// matchesETag reports whether If-None-Match names the entity tag. The comparison is weak (RFC 9110 section 13.1.2).
+func matchesETag(h http.Header, etag string) bool {
 	for tag := range strings.SplitSeq(strings.Join(h.Values("If-None-Match"), ","), ",") {
 		if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
 			return true
@@ -105,7 +104,7 @@ func has(h http.Header, etag string) bool {
 	return false
 }
 
-// acceptsGzip reads Accept-Encoding (RFC 9110 section 12.5.3).
+// acceptsGzip reports whether Accept-Encoding allows gzip (RFC 9110 section 12.5.3).
 func acceptsGzip(h http.Header) bool {
 	accepts := map[string]bool{}
 	for item := range strings.SplitSeq(strings.Join(h.Values("Accept-Encoding"), ","), ",") {

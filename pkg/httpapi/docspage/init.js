@@ -1,11 +1,10 @@
 'use strict';
 
-// A gateway may serve the API below a prefix that it strips, so everything is found from
-// where this page is.
+// A gateway may serve the API below a prefix that it strips, so all addresses are relative to this page.
 const root = new URL('.', window.location.href);
 
-// authorize takes over the access token of a login made on this page, and forgets it at the
-// logout. It lives in the page's memory alone.
+// authorize uses the access token of a login on this page, and forgets the token at the logout. The token is only in the memory of
+// the page.
 function authorize(ui, response) {
   const operation = new URL(response.url).pathname.slice(root.pathname.length);
   if (response.status === 200 && (operation === 'login' || operation === 'refresh')) {

@@ -27,7 +27,7 @@ func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 	}
 	for i, body := range bodies {
 		n, err := io.Copy(io.Discard, body)
-		if lost := err != nil; lost != (i == 0) || !lost && n != maxAnswers/2 {
+		if lost := err != nil; lost != (i == 0) || !lost && n != maxUnreadBytes/2 {
 			t.Errorf("client %d reads %d bytes, and then %v", i, n, err)
 		}
 	}
@@ -35,12 +35,12 @@ func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 
 func TestAnswersAreCountedUntilTheyAreRead(t *testing.T) {
 	t.Parallel()
-	a := newAnswers(10 * smallAnswer)
+	a := newResponses(10 * smallResponse)
 	conns := make([]net.Conn, 4)
 	for i := range conns {
 		conns[i], _ = net.Pipe()
-		a.add(conns[i], 4*smallAnswer)
-		if a.bytes > 8*smallAnswer {
+		a.add(conns[i], 4*smallResponse)
+		if a.bytes > 8*smallResponse {
 			t.Errorf("%d answers have %d bytes", i+1, a.bytes)
 		}
 	}
@@ -53,7 +53,7 @@ func TestAnswersAreCountedUntilTheyAreRead(t *testing.T) {
 	if a.bytes != 0 || a.waiting.Len() != 0 {
 		t.Errorf("%d answers are left with %d bytes", a.waiting.Len(), a.bytes)
 	}
-	a.add(conns[3], 11*smallAnswer)
+	a.add(conns[3], 11*smallResponse)
 	if _, ok := a.waiting.Get(conns[3]); !ok {
 		t.Error("a single answer above the bound is not sent")
 	}
