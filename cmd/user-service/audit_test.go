@@ -14,7 +14,8 @@ import (
 // trail returns the entries of the audit trail as "action actor ip detail", sorted.
 func trail(t *testing.T, db *pgx.Conn, where string) []string {
 	t.Helper()
-	rows, err := db.Query(t.Context(), `SELECT concat_ws(' ', action, coalesce(actor, 'no actor'), coalesce(actor_id::text, 'no id'), host(ip), detail)
+	rows, err := db.Query(t.Context(), `SELECT concat_ws(' ', action, coalesce(actor, 'no actor'),
+			coalesce(actor_id::text, 'no id'), host(ip), detail)
 		FROM audit_events WHERE `+where)
 	if err != nil {
 		t.Fatal(err)
@@ -27,13 +28,13 @@ func trail(t *testing.T, db *pgx.Conn, where string) []string {
 	return entries
 }
 
-// TestTheCommandLineIsTheActorOfItsChanges creates and imports accounts. One that is there already is left as it is, and is no
-// change.
+// TestTheCommandLineIsTheActorOfItsChanges creates and imports accounts. An existing account is unchanged, without an audit entry.
 func TestTheCommandLineIsTheActorOfItsChanges(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
 	for _, account := range [][]string{{"ada@example.com", "admin"}, {"ADA@example.com", "user"}} {
-		create := exec.CommandContext(t.Context(), "user-service", "users", "create", "--email", account[0], "--role", account[1], "--password-stdin", "--if-absent")
+		create := exec.CommandContext(t.Context(), "user-service", "users", "create",
+			"--email", account[0], "--role", account[1], "--password-stdin", "--if-absent")
 		create.Env, create.Stdin = env, strings.NewReader(secrets["PASSWORD"])
 		if out, err := create.CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
@@ -67,13 +68,15 @@ func TestAShutdownRecordsTheDenialsThatWait(t *testing.T) {
 		r.must("POST", "/register", credentials, &u)
 		r.must("POST", "/login", credentials, &tokens)
 		for range 12 {
-			if status, err := r.call("PUT", "/users/me/roles", tokens.Access, map[string]any{"roles": []string{"admin"}}, nil); err != nil || status != http.StatusForbidden {
+			body := map[string]any{"roles": []string{"admin"}}
+			if status, err := r.call("PUT", "/users/me/roles", tokens.Access, body, nil); err != nil || status != http.StatusForbidden {
 				t.Fatal(status, err)
 			}
 		}
 	})
 	entries := trail(t, connect(t, env["DATABASE_URL"]), "action = 'authz_fail' AND actor_id = user_id")
-	if last := strings.Join(entries, "\n"); len(entries) != 10 || strings.Count(last, `{"route": "PUT /users/{id}/roles"}`) != 9 || strings.Count(last, `"suppressed": 2`) != 1 {
+	if last := strings.Join(entries, "\n"); len(entries) != 10 ||
+		strings.Count(last, `{"route": "PUT /users/{id}/roles"}`) != 9 || strings.Count(last, `"suppressed": 2`) != 1 {
 		t.Errorf("%d entries: %s", len(entries), last)
 	}
 }

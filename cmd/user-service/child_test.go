@@ -14,7 +14,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// child is the service, run as a process of its own.
+// child is a process that runs the service.
 type child struct {
 	cmd *exec.Cmd
 	log *testkit.Buffer
@@ -27,7 +27,7 @@ func startService(t *testing.T, more map[string]string) *child {
 	return startProgram(t, "user-service", more)
 }
 
-// startProgram does what startService does with another file of the program.
+// startProgram is startService with another file of the program.
 func startProgram(t *testing.T, program string, more map[string]string) *child {
 	t.Helper()
 	env := environment(t)
@@ -54,7 +54,7 @@ func startProgram(t *testing.T, program string, more map[string]string) *child {
 	return c
 }
 
-// stop ends the service as an orchestrator does.
+// stop sends SIGTERM and waits, like an orchestrator.
 func (c *child) stop(t *testing.T) {
 	t.Helper()
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil {
@@ -65,8 +65,7 @@ func (c *child) stop(t *testing.T) {
 	}
 }
 
-// register makes an account within the caller's trace and returns its id. It tries again while a busy machine
-// has no time for it.
+// register creates an account within the caller's trace and returns its id. It retries after 503 on a busy machine.
 func (c *child) register(t *testing.T, email, traceparent string) string {
 	t.Helper()
 	var id string
@@ -76,7 +75,7 @@ func (c *child) register(t *testing.T, email, traceparent string) string {
 	return id
 }
 
-// tryRegister returns an empty id if the answer is 503.
+// tryRegister returns "" if the status is 503.
 func (c *child) tryRegister(t *testing.T, email, traceparent string) string {
 	t.Helper()
 	body := fmt.Sprintf(`{"email": %q, "password": "seven green kettles sing"}`, email)

@@ -35,7 +35,7 @@ func configCommand() *cobra.Command {
 	}
 }
 
-// isProblem reports whether err is about the variable name, for which no value is in force then.
+// isProblem reports whether err contains a problem of the variable.
 func isProblem(err error, name string) bool {
 	var problems *config.Problems
 	return errors.As(err, &problems) && slices.ContainsFunc(problems.List, func(p config.Problem) bool { return p.Name == name })

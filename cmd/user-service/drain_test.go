@@ -17,13 +17,13 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestAShutdownFinishesTheResetsThatWereAskedFor: their answers came before their work, so that no request waits for it.
+// TestAShutdownFinishesTheResetsThatWereAskedFor: the responses to these requests do not wait for the resets.
 func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
 	env["SHUTDOWN_DELAY"] = "0s"
 	var cfg config.Config
-	if err := config.Load(t.Context(), envconfig.MapLookuper(env), &cfg); err != nil {
+	if err := config.Load(envconfig.MapLookuper(env), &cfg); err != nil {
 		t.Fatal(err)
 	}
 	s, err := newService(t.Context(), cfg, telemetry.NewLogger(&testkit.Buffer{}, slog.LevelInfo), nil)
@@ -72,7 +72,8 @@ func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
 	}
 	testkit.Receive(t, "the end", drained)
 	var events int
-	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE type = 'user.password_reset_requested'`).Scan(&events); err != nil || events != 1 {
+	row := conn.QueryRow(t.Context(), `SELECT count(*) FROM outbox WHERE type = 'user.password_reset_requested'`)
+	if err := row.Scan(&events); err != nil || events != 1 {
 		t.Errorf("%d events of the reset (%v), want 1", events, err)
 	}
 }

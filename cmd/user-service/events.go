@@ -33,11 +33,11 @@ func eventsTailCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var env struct{ RabbitMQ config.RabbitMQ }
-			if err := load(cmd.Context(), &env); err != nil {
+			if err := load(&env); err != nil {
 				return err
 			}
 			log := telemetry.NewLogger(cmd.ErrOrStderr(), slog.LevelWarn)
-			return rabbitmq.Tail(cmd.Context(), brokerConfig(env.RabbitMQ), log, rabbitmq.Subscription{
+			return rabbitmq.Tail(cmd.Context(), brokerOf(env.RabbitMQ), log, rabbitmq.Subscription{
 				BindingKey: key,
 				Handle: func(body []byte, _ string) error {
 					if !showTokens {
@@ -46,7 +46,7 @@ func eventsTailCommand() *cobra.Command {
 					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", body)
 					return err
 				},
-				Waiting: func() { fmt.Fprintf(cmd.ErrOrStderr(), "waiting for events on %s; Ctrl-C ends\n", rabbitmq.Exchange) },
+				Connected: func() { fmt.Fprintf(cmd.ErrOrStderr(), "waiting for events on %s; Ctrl-C ends\n", rabbitmq.Exchange) },
 			})
 		},
 	}
@@ -55,8 +55,8 @@ func eventsTailCommand() *cobra.Command {
 	return cmd
 }
 
-func brokerConfig(c config.RabbitMQ) rabbitmq.Config {
-	return rabbitmq.Config{
+func brokerOf(c config.RabbitMQ) rabbitmq.Broker {
+	return rabbitmq.Broker{
 		Host: c.Host, Port: c.Port, User: c.User, Password: c.Password.Reveal(), Vhost: c.Vhost,
 		TLS: c.TLS, CAFile: c.CAFile, CertFile: c.CertFile, KeyFile: c.KeyFile,
 	}

@@ -16,7 +16,7 @@ import (
 	"user-service/pkg/postgres"
 )
 
-// parkedPage is how many parked events are read at once.
+// parkedPage is the page size of the query.
 const parkedPage = 500
 
 func eventsParkedCommand() *cobra.Command {
@@ -108,8 +108,8 @@ func (t parkedTable) end() error { return t.Flush() }
 
 // parkedArray prints a JSON array, event by event.
 type parkedArray struct {
-	out   io.Writer
-	begun bool
+	out     io.Writer
+	started bool
 }
 
 // parkedEvent is a parked event in JSON.
@@ -121,7 +121,7 @@ type parkedEvent struct {
 	ParkedAt time.Time  `json:"parked_at"`
 	RetryAt  time.Time  `json:"retry_at"`
 	Refusals int        `json:"refusals"`
-	Behind   int64      `json:"behind"` // later events of the user, which wait for this one
+	Behind   int64      `json:"behind"` // later events of the user that it blocks
 	Reason   string     `json:"reason"`
 }
 
@@ -134,17 +134,17 @@ func (a *parkedArray) write(p outbox.Parked) error {
 		return fmt.Errorf("print a parked event: %w", err)
 	}
 	separator := ",\n"
-	if !a.begun {
+	if !a.started {
 		separator = "["
 	}
-	a.begun = true
+	a.started = true
 	_, err = fmt.Fprintf(a.out, "%s%s", separator, line)
 	return err
 }
 
 func (a *parkedArray) end() error {
 	text := "]\n"
-	if !a.begun {
+	if !a.started {
 		text = "[]\n"
 	}
 	_, err := io.WriteString(a.out, text)

@@ -25,8 +25,9 @@ func eventsReplayCommand() *cobra.Command {
 		Long: "replay puts an event user.snapshot about each user into the outbox; the running service publishes them.\n" +
 			"Consumers that know a user already may ignore them. The events of changes go on meanwhile: replay waits while\n" +
 			"1000 events wait to be published. If it is interrupted, it tells how to continue.",
-		Example: "  user-service events replay\n  user-service events replay --since 24h --rate 100\n  user-service events replay --user ada@example.com",
-		Args:    noArgs,
+		Example: "  user-service events replay\n  user-service events replay --since 24h --rate 100\n" +
+			"  user-service events replay --user ada@example.com",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return withUsers(cmd, func(users *user.Service) error { return replay(cmd, users, flags) })
 		},
@@ -78,7 +79,7 @@ func (f replayFlags) replay(cmd *cobra.Command, users *user.Service) (r user.Rep
 	return r, err
 }
 
-// since reads a time, or a duration before now.
+// since parses a time, or a duration before now.
 func since(text string, now time.Time) (time.Time, error) {
 	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
 		return now.Add(-d), nil
@@ -93,7 +94,7 @@ func since(text string, now time.Time) (time.Time, error) {
 // findUser returns the id of the user with this email or id.
 func findUser(cmd *cobra.Command, users *user.Service, name string) (uuid.UUID, error) {
 	if id, err := uuid.Parse(name); err == nil {
-		if id == uuid.Nil { // which stands for all of them
+		if id == uuid.Nil { // the nil UUID would mean all users
 			return id, errors.New("no user has this id")
 		}
 		return id, nil
@@ -109,7 +110,7 @@ func findUser(cmd *cobra.Command, users *user.Service, name string) (uuid.UUID, 
 	}
 }
 
-// replayProgress tells people how far a replay is.
+// replayProgress reports the progress of a replay.
 type replayProgress struct {
 	*progress
 

@@ -35,17 +35,17 @@ func mustExec(t *testing.T, db *pgx.Conn, query string, args ...any) {
 	}
 }
 
-// parkedLine is how an event with 620 refusals is listed.
+// parkedLine is the line of an event with 620 refusals.
 var parkedLine = regexp.MustCompile(`(?m)^00000000-0000-4000-8000-000000000620 +user\.updated +\S+ +2026-01-31T12:00:00Z +` +
 	`\S+Z +620 +\S+Z +0 +refused by the broker$`)
 
-// TestAReplayWaitsForTheRelayAndContinues interrupts a replay that waits, as nothing publishes its events, and continues it.
+// TestAReplayWaitsForTheRelayAndContinues interrupts a replay that waits without a relay, and continues it.
 func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
 	mustExec(t, db, someUsers, 2500)
 	mustExec(t, db, `CREATE TABLE published AS SELECT subject, id FROM outbox`)
-	publish := func() { // as the relay does
+	publish := func() { // like the relay
 		mustExec(t, db, `WITH gone AS (DELETE FROM outbox RETURNING subject, id) INSERT INTO published SELECT * FROM gone`)
 	}
 	replay, out := events(t.Context(), env, "replay", "--rate", "0")
@@ -68,7 +68,7 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	}
 	_ = replay.Wait()
 	after := regexp.MustCompile(`continue with --after (\S+)`).FindStringSubmatch(out.String())
-	if after == nil && !strings.Contains(out.String(), "announced 2500 users") { // it may have been quicker
+	if after == nil && !strings.Contains(out.String(), "announced 2500 users") { // unless it was already finished
 		t.Fatalf("no way to continue: %s", out)
 	}
 	if after != nil {
@@ -78,7 +78,8 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 		}
 	}
 	publish()
-	if n, all := number(t, db, `SELECT count(DISTINCT subject) FROM published`), number(t, db, `SELECT count(*) FROM published`); n != 2500 || all != n {
+	n, all := number(t, db, `SELECT count(DISTINCT subject) FROM published`), number(t, db, `SELECT count(*) FROM published`)
+	if n != 2500 || all != n {
 		t.Errorf("%d users were announced by %d events, want each of 2500 once", n, all)
 	}
 }
@@ -139,7 +140,8 @@ func TestParkedEventsAreListedAndRetried(t *testing.T) {
 	env, db := migrated(t)
 	mustExec(t, db, `
 		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data, refusals, retry_at, parked_at, refusal)
-		SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid, 'user.updated', gen_random_uuid(), 1, '2026-01-31T12:00:00Z', '{"secret":1}',
+		SELECT ('00000000-0000-4000-8000-' || lpad(n::text, 12, '0'))::uuid,
+			'user.updated', gen_random_uuid(), 1, '2026-01-31T12:00:00Z', '{"secret":1}',
 			n, now() + interval '5 min', CASE WHEN n >= 20 THEN now() END, 'refused by the broker'
 		FROM generate_series(1, 620) n`)
 	cmd, out := events(t.Context(), env, "parked", "-o", "json")

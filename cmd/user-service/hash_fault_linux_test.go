@@ -46,7 +46,9 @@ func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	if got := c.hashes(t); got == first {
 		t.Errorf("process %d still hashes", got)
 	}
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "after 10s without a response") }) {
+	if !testkit.Await(context.Background(), patience, func() bool {
+		return strings.Contains(c.log.String(), "after 10s without a response")
+	}) {
 		t.Errorf("the log does not tell why it was killed: %s", c.log)
 	}
 }

@@ -17,7 +17,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestPasswordsAreHashedByAProcessBehindTheService looks at the process that hashes, kills it, and kills the service.
+// TestPasswordsAreHashedByAProcessBehindTheService checks the hashing process, kills it, and kills the service.
 func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
 	t.Parallel()
 	c := startService(t, map[string]string{"GOMEMLIMIT": "200MiB", "PASSWORD_HASH_CONCURRENCY": "1000"})
@@ -36,7 +36,7 @@ func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
 		}
 	}
 	c.register(t, "first@example.com", "")
-	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} { // as from a terminal; they are for the service
+	for _, s := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} { // a terminal also sends them to the hashing process
 		if err := syscall.Kill(first, s); err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
 	_ = c.cmd.Wait()
 }
 
-// hashes returns the process that hashes for the service, which is the only child that it has.
+// hashes returns the hashing process, which is the only child of the service.
 func (c *child) hashes(t *testing.T) (pid int) {
 	t.Helper()
 	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.cmd.Process.Pid))

@@ -11,14 +11,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// program returns the root of all commands, as it is when it runs.
+// program returns the root command.
 func program() *cobra.Command {
 	root := rootCommand()
 	root.InitDefaultHelpCmd()
 	return root
 }
 
-// commands returns a command and those below it.
+// commands returns a command and its subcommands.
 func commands(cmd *cobra.Command) []*cobra.Command {
 	all := []*cobra.Command{cmd}
 	for _, sub := range cmd.Commands() {
@@ -54,7 +54,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 	}
 }
 
-// invocation finds the program's command lines in an example.
+// invocation matches the command lines of the program in an example.
 var invocation = regexp.MustCompile(`(?:^|\| |&& |[A-Z_]+=\S+ )user-service( [^|&]*)?`)
 
 func TestEveryExampleIsACommandLineOfThisProgram(t *testing.T) {
@@ -72,7 +72,7 @@ func TestEveryExampleIsACommandLineOfThisProgram(t *testing.T) {
 	}
 }
 
-// checkCommandLine looks for the command, its flags and arguments without running it.
+// checkCommandLine checks the command, its flags and its arguments without running it.
 func checkCommandLine(t *testing.T, line string, args []string) {
 	t.Helper()
 	cmd, rest, err := program().Find(args)

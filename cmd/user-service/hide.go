@@ -6,32 +6,31 @@ import (
 	"strings"
 )
 
-// hiddenToken stands for a token that is not shown, and unreadable for a message that can't be searched for one.
+// hiddenToken replaces a token, and unreadable replaces a message that is not JSON.
 const (
 	hiddenToken = `"[hidden]"`
 	unreadable  = `"[hidden: this message is not JSON]"`
 )
 
-// hideTokens replaces the value of each member of an event whose name ends in "token", at any depth. All else stays
-// as it is, to the byte.
+// hideTokens replaces the values of all members whose names end in "token", at any depth. The other bytes are unchanged.
 func hideTokens(body []byte) []byte {
 	values, ok := tokenValues(body)
 	if !ok {
 		return []byte(unreadable)
 	}
 	var out []byte
-	shown := int64(0)
+	copied := int64(0)
 	for _, v := range values {
-		out = append(append(out, body[shown:v.from]...), hiddenToken...)
-		shown = v.to
+		out = append(append(out, body[copied:v.from]...), hiddenToken...)
+		copied = v.to
 	}
-	return append(out, body[shown:]...)
+	return append(out, body[copied:]...)
 }
 
 // span is a part of a message.
 type span struct{ from, to int64 }
 
-// tokenValues finds the values of tokens. It reports whether the message is one JSON value.
+// tokenValues returns the values of tokens. ok is false if the message is not a JSON value.
 func tokenValues(body []byte) (values []span, ok bool) {
 	if !json.Valid(body) {
 		return nil, false

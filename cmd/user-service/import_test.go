@@ -21,7 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// bcryptHash is of a password that no test needs.
+// bcryptHash is the hash of any password.
 const bcryptHash = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52"
 
 // migrated returns the environment of a migrated database and a connection to it.
@@ -49,7 +49,7 @@ func connect(t *testing.T, url string) *pgx.Conn {
 	return db
 }
 
-// number returns what a query counts.
+// number returns the result of a count.
 func number(t *testing.T, db *pgx.Conn, query string) (n int) {
 	t.Helper()
 	if err := db.QueryRow(t.Context(), query).Scan(&n); err != nil {
@@ -58,7 +58,7 @@ func number(t *testing.T, db *pgx.Conn, query string) (n int) {
 	return n
 }
 
-// imports runs the command over a file and returns its output and exit code.
+// imports imports a file, and returns the output and the exit code.
 func imports(t *testing.T, env []string, in io.Reader, args ...string) (out string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "user-service", append([]string{"users", "import"}, args...)...)
@@ -67,7 +67,7 @@ func imports(t *testing.T, env []string, in io.Reader, args ...string) (out stri
 	return string(both), cmd.ProcessState.ExitCode()
 }
 
-// lines makes JSON lines of accounts with these numbers.
+// lines returns JSON lines of accounts with these numbers.
 func lines(from, to int) string {
 	var all strings.Builder
 	for i := from; i < to; i++ {
@@ -89,14 +89,14 @@ func TestImportingTwiceIsImportingOnce(t *testing.T) {
 		}
 		complete(t, db, 2000)
 	}
-	later := lines(1990, 2010) + lines(2009, 2011) // known ones, new ones, and one twice in the file
+	later := lines(1990, 2010) + lines(2009, 2011) // existing ones, new ones, and a duplicate
 	if out, code := imports(t, env, strings.NewReader(later), "-"); out != "created 11, already there 11, refused 0\n" || code != 0 {
 		t.Errorf("exit code %d, %q", code, out)
 	}
 	complete(t, db, 2011)
 }
 
-// complete checks that there are so many accounts, each with all that belongs to it.
+// complete checks the number of accounts, and that each is complete.
 func complete(t *testing.T, db *pgx.Conn, want int) {
 	t.Helper()
 	for _, query := range []string{
@@ -117,8 +117,7 @@ func complete(t *testing.T, db *pgx.Conn, want int) {
 	}
 }
 
-// TestAnImportThatIsKilledLeavesWholeBatches kills it in the middle of its second
-// transaction, which waits for somebody else's.
+// TestAnImportThatIsKilledLeavesWholeBatches kills an import whose second transaction waits for a lock.
 func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
@@ -164,7 +163,7 @@ func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	complete(t, db, 1200)
 }
 
-// TestAnImportThatIsInterruptedFails, though its input is still open.
+// TestAnImportThatIsInterruptedFails while its input is open.
 func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
@@ -198,8 +197,7 @@ func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	complete(t, db, 500)
 }
 
-// TestImportedUsersLogIn with hashes that other people's programs made. The first login
-// replaces the hash, the second one is by the new hash.
+// TestImportedUsersLogIn uses hashes of other programs. The first login replaces the hash, and the second login uses the new hash.
 func TestImportedUsersLogIn(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("../../pkg/password/testdata/foreign.json")
@@ -211,7 +209,7 @@ func TestImportedUsersLogIn(t *testing.T) {
 	if err := json.Unmarshal(raw, &all); err != nil {
 		t.Fatal(err)
 	}
-	all = slices.DeleteFunc(all, func(v hash) bool { // those take too long under the race detector
+	all = slices.DeleteFunc(all, func(v hash) bool { // these are too slow under the race detector
 		return strings.HasSuffix(v.Format, ", defaults")
 	})
 	var file bytes.Buffer
@@ -242,7 +240,7 @@ func TestImportedUsersLogIn(t *testing.T) {
 	}
 }
 
-// login tries again as long as the service is too busy, as the costlier hashes are.
+// login retries while the service is busy, because some hashes are costly.
 func login(t *testing.T, api, email, password string) (status int) {
 	t.Helper()
 	if !testkit.Await(context.Background(), patience, func() bool {

@@ -1,5 +1,4 @@
-// Command user-service is the whole program: the service, its migrations, and the
-// tools of its operators.
+// Command user-service runs the service, its migrations, and commands for operators.
 package main
 
 import (
@@ -18,21 +17,21 @@ import (
 	"user-service/pkg/telemetry"
 )
 
-// Exit codes beside 0.
+// Exit codes other than 0.
 const (
 	exitFailed = 1
-	exitUsage  = 2 // a bad flag, argument or environment
+	exitUsage  = 2 // an invalid flag, argument or environment
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second Ctrl-C ends the program at once
+	context.AfterFunc(ctx, stop) // a second Ctrl-C kills the program
 	err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 	os.Exit(exitCode(err, os.Stderr))
 }
 
-// run executes one command line. The end of ctx is the normal end of serve and events tail;
-// to any other command it is an error, as a migration that was cut off has not succeeded.
+// run executes a command line. serve and events tail end normally with ctx. For other commands the end of ctx is an error, because an
+// interrupted migration has not succeeded.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
 	root := rootCommand()
 	root.SetArgs(args)
@@ -63,18 +62,19 @@ func rootCommand() *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(serveCommand(), migrateCommand(), usersCommand(), eventsCommand(), configCommand(), probeCommand(), hashCommand(), versionCommand())
+	root.AddCommand(serveCommand(), migrateCommand(), usersCommand(), eventsCommand(), configCommand(), probeCommand(), hashCommand(),
+		versionCommand())
 	return root
 }
 
-// group runs a command that is only there for its subcommands.
+// group runs a command that only has subcommands.
 func group(cmd *cobra.Command, _ []string) error {
 	cmd.SetOut(cmd.ErrOrStderr())
 	_ = cmd.Help()
 	return usageError{errors.New("name one of these commands")}
 }
 
-// noArgs refuses arguments as a mistake of usage.
+// noArgs returns a usageError for arguments.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -86,7 +86,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("unknown %s %q; see %s --help", kind, args[0], cmd.CommandPath())}
 }
 
-// helpCommand is cobra's own, but that it fails if there is no such command.
+// helpCommand is cobra's help command, except that it fails for an unknown command.
 func helpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "help [COMMAND]...",
@@ -106,24 +106,22 @@ func helpCommand() *cobra.Command {
 	}
 }
 
-// load reads the part of the environment that a command needs into target. The error lists all problems with it, and all variables
-// that look like misspelled ones.
-func load(ctx context.Context, target any) error {
-	err := config.Load(ctx, envconfig.OsLookuper(), target, secretChecks()...)
+// load reads the variables that a command needs into target. The error lists all problems, including misspelled variables.
+func load(target any) error {
+	err := config.Load(envconfig.OsLookuper(), target, secretChecks()...)
 	return addProblems(err, config.Misspelled(os.Environ()))
 }
 
-// loadAll reads the whole environment into cfg, that of OpenTelemetry's own variables checked with the rest. The error
-// lists all problems of both.
+// loadAll reads all variables into cfg, and checks those of OpenTelemetry. The error lists all problems.
 func loadAll(ctx context.Context, cfg *config.Config) error {
 	var more []config.Problem
-	for _, bad := range telemetry.CheckTracing(ctx) {
-		more = append(more, config.Problem(*bad))
+	for _, invalid := range telemetry.CheckTracing(ctx) {
+		more = append(more, config.Problem(*invalid))
 	}
-	return addProblems(load(ctx, cfg), more)
+	return addProblems(load(cfg), more)
 }
 
-// addProblems returns err, which may be nil, with more problems in it.
+// addProblems adds problems to err, which may be nil.
 func addProblems(err error, more []config.Problem) error {
 	var all config.Problems
 	if known := (*config.Problems)(nil); errors.As(err, &known) {
@@ -137,7 +135,7 @@ func addProblems(err error, more []config.Problem) error {
 	return &all
 }
 
-// usageError is the user's mistake, not the program's failure.
+// usageError is an error in the command line or the environment.
 type usageError struct{ error }
 
 func exitCode(err error, errOut io.Writer) int {

@@ -15,13 +15,12 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestMain puts this program on the PATH, as a process of its own.
+// TestMain puts this program on the PATH.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"user-service": main})
 }
 
-// TestScripts uses the program as its operators do: each script in testdata/script has an
-// empty database of its own, and shares the broker.
+// TestScripts runs the commands of operators. Each script in testdata/script has an empty database, and they share the broker.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -46,14 +45,14 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// secrets are what no output may show, beside the passwords of the servers.
+// secrets must not be in any output, like the passwords of the servers.
 var secrets = map[string]string{
 	"JWT_SECRET": "planted-key-" + rand.Text() + rand.Text(),
 	"EMAIL":      "planted-email@example.com",
 	"PASSWORD":   "planted password of many words",
 }
 
-// environment is a good one for a service on an empty database.
+// environment returns a valid environment with an empty database.
 func environment(t testing.TB) map[string]string {
 	t.Helper()
 	env := map[string]string{
@@ -61,9 +60,9 @@ func environment(t testing.TB) map[string]string {
 		"HTTP_ADDR":         "127.0.0.1:0",
 		"METRICS_ADDR":      "127.0.0.1:0",
 		"SHUTDOWN_DELAY":    "0s",
-		"ARGON2_MEMORY_KIB": "8", // or the tests wait for hashes
+		"ARGON2_MEMORY_KIB": "8", // for fast tests
 		"ARGON2_ITERATIONS": "1",
-		"GORACE":            "atexit_sleep_ms=0", // or each process waits a second at its end
+		"GORACE":            "atexit_sleep_ms=0", // otherwise each process waits a second at its end
 	}
 	maps.Copy(env, secrets)
 	for _, name := range []string{"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_USER", "RABBITMQ_PASS"} {
@@ -80,7 +79,7 @@ func environment(t testing.TB) map[string]string {
 	return env
 }
 
-// Whoever waits for migrate up, such as a Job, must not take an interrupted one for done.
+// A Job that runs migrate up must fail if it is interrupted.
 func TestAnInterruptedMigrationHasFailed(t *testing.T) {
 	t.Parallel()
 	ctx, interrupt := context.WithCancel(t.Context())

@@ -43,7 +43,7 @@ func migrateCommand() *cobra.Command {
 func withMigrator(do func(*cobra.Command, *postgres.Migrator) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, _ []string) error {
 		var env struct{ Database config.Database }
-		if err := load(cmd.Context(), &env); err != nil {
+		if err := load(&env); err != nil {
 			return err
 		}
 		log := telemetry.NewLogger(cmd.ErrOrStderr(), slog.LevelWarn)
@@ -97,7 +97,7 @@ func migrateStatus(cmd *cobra.Command, m *postgres.Migrator) error {
 	return nil
 }
 
-// migrationName returns the file of a migration. That of one in Go has no path.
+// migrationName returns the file of a migration. A migration in Go has no path.
 func migrationName(source *goose.Source) string {
 	if source.Path == "" {
 		return fmt.Sprintf("%05d.go", source.Version)

@@ -11,8 +11,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// probePause is how long probe waits before it asks again.
-const probePause = time.Second
+// probeInterval is the time between two requests.
+const probeInterval = time.Second
 
 func probeCommand() *cobra.Command {
 	var timeout time.Duration
@@ -47,28 +47,28 @@ func checkURLs(urls []string) error {
 	}
 	for _, u := range urls {
 		if parsed, err := url.Parse(u); err != nil || parsed.Host == "" || (parsed.Scheme != "http" && parsed.Scheme != "https") {
-			return usageError{fmt.Errorf("%q is no URL such as http://localhost:8080/readyz", u)}
+			return usageError{fmt.Errorf("%q is not a URL such as http://localhost:8080/readyz", u)}
 		}
 	}
 	return nil
 }
 
-// probe asks until the answer is 200. The error tells the last other answer.
+// probe sends requests until the status is 200. The error contains the last other result.
 func probe(ctx context.Context, target string) error {
 	for {
-		found := ask(ctx, target)
-		if found == nil {
+		err := get(ctx, target)
+		if err == nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s does not answer with 200: %w", target, found)
-		case <-time.After(probePause):
+			return fmt.Errorf("%s does not answer with 200: %w", target, err)
+		case <-time.After(probeInterval):
 		}
 	}
 }
 
-func ask(ctx context.Context, target string) error {
+func get(ctx context.Context, target string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
 	if err != nil {
 		return err

@@ -23,18 +23,18 @@ import (
 	"user-service/pkg/telemetry"
 )
 
-// replica is the service in this process, with secrets in files that it looks at all the time.
+// replica is the service in this process, with secrets in files that it reads every 20 ms.
 type replica struct {
-	t      *testing.T
-	client *http.Client
-	api    string
-	log    *testkit.Buffer
-	mount  string
-	swaps  int
-	taken  int // values that it has taken up so far
+	t       *testing.T
+	client  *http.Client
+	api     string
+	log     *testkit.Buffer
+	mount   string
+	swaps   int
+	applied int // new values so far
 }
 
-// startReplica runs a replica until the test ends. The files are the secrets that come from files.
+// startReplica runs a replica until the test ends. files are the secrets in files.
 func startReplica(t *testing.T, env, files map[string]string) *replica {
 	t.Helper()
 	r := &replica{t: t, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}, log: &testkit.Buffer{}, mount: t.TempDir()}
@@ -46,20 +46,20 @@ func startReplica(t *testing.T, env, files map[string]string) *replica {
 	}
 	lookup := envconfig.MapLookuper(env)
 	var cfg config.Config
-	if err := config.Load(t.Context(), lookup, &cfg, secretChecks()...); err != nil {
+	if err := config.Load(lookup, &cfg, secretChecks()...); err != nil {
 		t.Fatal(err)
 	}
 	s, err := newService(t.Context(), cfg, telemetry.NewLogger(r.log, slog.LevelInfo), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.watcher.Env, s.watcher.Every = lookup, 20*time.Millisecond
+	s.watcher = s.newWatcher(lookup, 20*time.Millisecond)
 	s.stopTracing = func(context.Context) error { return nil }
 	listeners, err := listen(t.Context(), cfg.HTTP)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.api = "http://" + listeners[0].Addr().String()
+	r.api = "http://" + listeners.api.Addr().String()
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan error, 1)
 	go func() { ended <- s.run(ctx, listeners) }()
@@ -73,7 +73,7 @@ func startReplica(t *testing.T, env, files map[string]string) *replica {
 	return r
 }
 
-// swap puts a directory of files in place of the last one, as Kubernetes does with a Secret.
+// swap replaces the directory of files atomically, like Kubernetes in the volume of a Secret.
 func (r *replica) swap(files map[string]string) {
 	r.t.Helper()
 	r.swaps++
@@ -87,8 +87,8 @@ func (r *replica) swap(files map[string]string) {
 	r.check(os.Rename(link, filepath.Join(r.mount, "data")))
 }
 
-// told returns what the log says beside the requests.
-func (r *replica) told() string {
+// otherLogs returns the log without the lines of requests.
+func (r *replica) otherLogs() string {
 	var lines strings.Builder
 	for line := range strings.Lines(r.log.String()) {
 		if !strings.Contains(line, `"msg":"request"`) {
@@ -105,18 +105,19 @@ func (r *replica) check(err error) {
 	}
 }
 
-// rotate swaps the files and waits until so many values of them are taken up.
+// rotate swaps the files, and waits until this number of values is applied.
 func (r *replica) rotate(files map[string]string, changes int) {
 	r.t.Helper()
 	r.swap(files)
-	r.taken += changes
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Count(r.log.String(), "took up a new value") >= r.taken }) {
-		r.t.Fatalf("the files %d were not taken up:\n%s", r.swaps, r.told())
+	r.applied += changes
+	if !testkit.Await(context.Background(), patience, func() bool {
+		return strings.Count(r.log.String(), "applied a new value") >= r.applied
+	}) {
+		r.t.Fatalf("the files %d were not taken up:\n%s", r.swaps, r.otherLogs())
 	}
 }
 
-// call sends a request and decodes the answer into out, unless that is nil. It asks again while
-// the service has no time, as a busy machine may make it.
+// call sends a request and decodes the response into out, which may be nil. It retries while the service is busy.
 func (r *replica) call(method, path, token string, in any, out any) (status int, err error) {
 	for {
 		status, err = r.send(method, path, token, in, out)
@@ -151,7 +152,7 @@ func (r *replica) send(method, path, token string, in any, out any) (int, error)
 	return resp.StatusCode, err
 }
 
-// must is call by nobody, where only success will do.
+// must sends an anonymous request that must succeed.
 func (r *replica) must(method, path string, in any, out any) {
 	r.t.Helper()
 	status, err := r.call(method, path, "", in, out)
@@ -161,7 +162,7 @@ func (r *replica) must(method, path string, in any, out any) {
 	}
 }
 
-// replicaEnvironment is a good one for replicas, without limits that a test would hit.
+// replicaEnvironment returns a valid environment with high limits.
 func replicaEnvironment(t *testing.T) map[string]string {
 	t.Helper()
 	env := environment(t)

@@ -23,9 +23,11 @@ func TestARotatedDatabasePasswordNeedsNoRestart(t *testing.T) {
 	r.must("POST", "/register", account, nil)
 
 	next := role.URL(dsn, "planted-new-password")
-	r.swap(map[string]string{"DATABASE_URL": next}) // before the server knows it
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "is refused by the server with the code 28P01") }) {
-		t.Fatalf("a password that is wrong was not told of:\n%s", r.told())
+	r.swap(map[string]string{"DATABASE_URL": next}) // before the server has it
+	if !testkit.Await(context.Background(), patience, func() bool {
+		return strings.Contains(r.log.String(), "is refused by the server with the code 28P01")
+	}) {
+		t.Fatalf("a password that is wrong was not told of:\n%s", r.otherLogs())
 	}
 	r.must("POST", "/login", account, nil)
 	role.SetPassword("planted-new-password")
@@ -36,25 +38,25 @@ func TestARotatedDatabasePasswordNeedsNoRestart(t *testing.T) {
 	}
 }
 
-// TestARotatedBrokerPasswordNeedsNoRestart starts with one that the broker refuses.
+// TestARotatedBrokerPasswordNeedsNoRestart starts with a wrong password.
 func TestARotatedBrokerPasswordNeedsNoRestart(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
 	good := env["RABBITMQ_PASS"]
 	r := startReplica(t, env, map[string]string{"RABBITMQ_PASS": "planted-wrong-password"})
 	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
-		t.Fatalf("the broker takes any password:\n%s", r.told())
+		t.Fatalf("the broker takes any password:\n%s", r.otherLogs())
 	}
 	r.rotate(map[string]string{"RABBITMQ_PASS": good}, 1)
 	if !testkit.Await(context.Background(), patience, func() bool { return r.brokerIs() == "ok" }) {
-		t.Errorf("the broker is %s: %s", r.brokerIs(), r.told())
+		t.Errorf("the broker is %s: %s", r.brokerIs(), r.otherLogs())
 	}
 	if strings.Contains(r.log.String(), good) || strings.Contains(r.log.String(), "planted-") {
 		t.Errorf("the log shows a password: %s", r.log)
 	}
 }
 
-// brokerIs returns what /readyz says of the broker.
+// brokerIs returns the state of the broker in /readyz.
 func (r *replica) brokerIs() string {
 	r.t.Helper()
 	var ready struct {
@@ -66,31 +68,33 @@ func (r *replica) brokerIs() string {
 	return ready.Checks["rabbitmq"].Status
 }
 
-// TestABrokerThatHasMovedNeedsNoRestart replaces an address where nobody answers, and then a host by another name of it.
+// TestABrokerThatHasMovedNeedsNoRestart replaces an address without a broker, and then a host by an alias.
 func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
 	files := map[string]string{"RABBITMQ_HOST": env["RABBITMQ_HOST"], "RABBITMQ_PORT": "1", "RABBITMQ_USER": "nobody"}
 	r := startReplica(t, env, files)
 	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
-		t.Fatalf("a broker answers on port 1:\n%s", r.told())
+		t.Fatalf("a broker answers on port 1:\n%s", r.otherLogs())
 	}
 	files["RABBITMQ_PORT"], files["RABBITMQ_USER"] = env["RABBITMQ_PORT"], env["RABBITMQ_USER"]
 	r.rotate(files, 2)
 	if !testkit.Await(context.Background(), patience, func() bool { return r.brokerIs() == "ok" }) {
-		t.Fatalf("the broker is %s: %s", r.brokerIs(), r.told())
+		t.Fatalf("the broker is %s: %s", r.brokerIs(), r.otherLogs())
 	}
 	files["RABBITMQ_HOST"] = "nowhere.invalid"
 	r.swap(files)
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "leads to no broker that answers") }) {
-		t.Fatalf("a host that does not exist was taken up: %s", r.told())
+	if !testkit.Await(context.Background(), patience, func() bool {
+		return strings.Contains(r.log.String(), "does not lead to a broker that responds")
+	}) {
+		t.Fatalf("a host that does not exist was taken up: %s", r.otherLogs())
 	}
 	if r.brokerIs() != "ok" {
-		t.Errorf("the broker is %s: %s", r.brokerIs(), r.told())
+		t.Errorf("the broker is %s: %s", r.brokerIs(), r.otherLogs())
 	}
 }
 
-// TestReadinessNamesWhatTheDatabaseLacks in words that anybody may read.
+// TestReadinessNamesWhatTheDatabaseLacks checks the public errors.
 func TestReadinessNamesWhatTheDatabaseLacks(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "planted-password")
@@ -108,7 +112,7 @@ func TestReadinessNamesWhatTheDatabaseLacks(t *testing.T) {
 			env["DATABASE_URL"] = test.dsn
 			r := startReplica(t, env, nil)
 			var got string
-			if !testkit.Await(context.Background(), patience, func() bool { // a busy machine may have no time to answer
+			if !testkit.Await(context.Background(), patience, func() bool { // a busy machine may be slow
 				var ready struct {
 					Checks map[string]struct{ Detail string }
 				}
@@ -126,7 +130,7 @@ func TestReadinessNamesWhatTheDatabaseLacks(t *testing.T) {
 	}
 }
 
-// ready decodes what /readyz answers, whatever the status.
+// ready decodes the response of /readyz, regardless of its status.
 func (r *replica) ready(out any) (int, error) {
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, r.api+"/readyz", nil)
 	if err != nil {

@@ -24,8 +24,8 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// TestARotationUnderLoadRefusesNoToken takes two replicas from one secret to another, from there to
-// an Ed25519 key and on to a P-256 key, one replica after the other, while clients use both.
+// TestARotationUnderLoadRefusesNoToken rotates two replicas from one secret to another, then to an Ed25519 key and to a P-256 key. It
+// changes one replica after the other while clients use both.
 func TestARotationUnderLoadRefusesNoToken(t *testing.T) {
 	t.Parallel()
 	ed, edPublic := keyPair(t, func() (crypto.Signer, error) {
@@ -56,16 +56,16 @@ func TestARotationUnderLoadRefusesNoToken(t *testing.T) {
 		maps.Copy(files, step.files)
 		for _, r := range l.replicas {
 			r.rotate(files, len(step.files))
-			// First with one replica ahead of the other; then until nobody has a token of before
-			// the step, which stands for the waiting that docs/security/rotation.md asks for.
-			l.awaitTurns()
+			// First with one replica ahead, then until no client has a token from before the step. This replaces the wait that
+			// docs/security/rotation.md requires.
+			l.awaitRotations()
 		}
 		for _, r := range l.replicas {
 			wantSigning(t, r, step.name, l.open().Access, step.signs, step.published)
 		}
 	}
 	l.stop()
-	for _, r := range l.replicas { // the rotation was a real one
+	for _, r := range l.replicas { // the last keys are in use
 		if status, err := r.call("GET", "/users/me", spent.Access, nil, nil); err != nil || status != http.StatusUnauthorized {
 			t.Errorf("an access token of the retired secret gets %d, %v", status, err)
 		}
@@ -95,7 +95,7 @@ func keyPair(t *testing.T, generate func() (crypto.Signer, error)) (private, pub
 	return encode("PRIVATE KEY", privateDER), encode("PUBLIC KEY", publicDER)
 }
 
-// wantSigning checks by what a token is signed, and that the replica publishes its key.
+// wantSigning checks the key of a token, and that the replica publishes it.
 func wantSigning(t *testing.T, r *replica, step, raw, alg string, published []string) {
 	t.Helper()
 	var set struct{ Keys []struct{ Alg, Kid string } }
@@ -119,7 +119,7 @@ func wantSigning(t *testing.T, r *replica, step, raw, alg string, published []st
 	}
 }
 
-// pair is what a login or a refresh gives.
+// pair is a token response.
 type pair struct {
 	Access  string `json:"access_token"`
 	Refresh string `json:"refresh_token"`
@@ -127,14 +127,14 @@ type pair struct {
 
 func refreshBody(token string) map[string]string { return map[string]string{"refresh_token": token} }
 
-// traffic is two replicas and the clients that use both of them.
+// traffic has two replicas and the clients that use both.
 type traffic struct {
-	t        *testing.T
-	replicas []*replica
-	login    map[string]string
-	turns    []atomic.Int64 // of each client
-	done     chan struct{}
-	clients  sync.WaitGroup
+	t         *testing.T
+	replicas  []*replica
+	login     map[string]string
+	rotations []atomic.Int64 // of each client
+	done      chan struct{}
+	clients   sync.WaitGroup
 }
 
 func startTraffic(t *testing.T, files map[string]string) *traffic {
@@ -142,13 +142,13 @@ func startTraffic(t *testing.T, files map[string]string) *traffic {
 	env := replicaEnvironment(t)
 	l := &traffic{
 		t: t, replicas: []*replica{startReplica(t, env, files), startReplica(t, env, files)},
-		login: map[string]string{"email": env["EMAIL"], "password": env["PASSWORD"]},
-		turns: make([]atomic.Int64, 4), done: make(chan struct{}),
+		login:     map[string]string{"email": env["EMAIL"], "password": env["PASSWORD"]},
+		rotations: make([]atomic.Int64, 4), done: make(chan struct{}),
 	}
 	l.replicas[0].must("POST", "/register", l.login, nil)
-	for i := range l.turns {
+	for i := range l.rotations {
 		tokens := l.open()
-		l.clients.Go(func() { l.use(&l.turns[i], tokens) })
+		l.clients.Go(func() { l.use(&l.rotations[i], tokens) })
 	}
 	t.Cleanup(l.stop)
 	return l
@@ -172,17 +172,17 @@ func (l *traffic) stop() {
 	l.clients.Wait()
 }
 
-// use is a client: it shows each access token to both replicas, and turns each refresh token at one
-// of them, or at both at once, and then goes on with either successor.
-func (l *traffic) use(turns *atomic.Int64, tokens pair) {
+// use is a client. It sends each access token to both replicas. It refreshes at one of them, or at both concurrently, and continues with
+// either successor.
+func (l *traffic) use(rotations *atomic.Int64, tokens pair) {
 	pace := time.NewTicker(20 * time.Millisecond)
 	defer pace.Stop()
 	for {
 		for _, r := range l.replicas {
 			l.want(r.call("GET", "/users/me", tokens.Access, nil, nil))
 		}
-		tokens = l.turn(tokens, turns.Load()%3 == 0)
-		turns.Add(1)
+		tokens = l.turn(tokens, rotations.Load()%3 == 0)
+		rotations.Add(1)
 		select {
 		case <-l.done:
 			return
@@ -205,7 +205,7 @@ func (l *traffic) turn(tokens pair, race bool) pair {
 	return next[mathrand.IntN(len(next))]
 }
 
-// want fails the test if a token is refused, and ends it then.
+// want stops the test if a token is refused.
 func (l *traffic) want(status int, err error) {
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the status is %d", status)
@@ -215,12 +215,12 @@ func (l *traffic) want(status int, err error) {
 	}
 }
 
-// awaitTurns waits until each client has begun and ended a turn, and with it got new tokens.
-func (l *traffic) awaitTurns() {
+// awaitRotations waits until each client has started and finished a refresh.
+func (l *traffic) awaitRotations() {
 	l.t.Helper()
-	for i := range l.turns {
-		goal := l.turns[i].Load() + 2 // the one under way may have begun before
-		if !testkit.Await(context.Background(), patience, func() bool { return l.turns[i].Load() >= goal || l.t.Failed() }) {
+	for i := range l.rotations {
+		goal := l.rotations[i].Load() + 2 // the running refresh may have started earlier
+		if !testkit.Await(context.Background(), patience, func() bool { return l.rotations[i].Load() >= goal || l.t.Failed() }) {
 			l.t.Fatalf("client %d has stopped", i)
 		}
 	}

@@ -22,12 +22,12 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// The commands that the scripts have beside those of package testscript.
+// Additional commands for the scripts.
 
-// patience is how long a script waits for what must come.
+// The timeout of a script.
 const patience = 20 * time.Second
 
-// exits runs a command that has to exit with a status: exits STATUS COMMAND [ARGUMENT]...
+// exits runs a command that must exit with a status: exits STATUS COMMAND [ARGUMENT]...
 func exits(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) < 2, "exits STATUS COMMAND [ARGUMENT]...")
 	want, err := strconv.Atoi(args[0])
@@ -61,7 +61,7 @@ func awaitMatch(ts *testscript.TestScript, file string, pattern *regexp.Regexp) 
 	return pattern.FindStringSubmatch(string(content))
 }
 
-// servingAt is what the log says when the service listens.
+// servingAt matches the log line of a listening service.
 var servingAt = regexp.MustCompile(`"msg":"serving".*"api":"(.+?)","metrics":"(.+?)"`)
 
 // serving waits for a service that logs to FILE, and sets API and METRICS to its URLs: serving FILE
@@ -72,9 +72,10 @@ func serving(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("METRICS", "http://"+found[2])
 }
 
-// request sends a request, whose answer has to have the status: http STATUS METHOD URL [FILE]
-// A GET is repeated until it has, and until the answer contains the variable CONTAINING, for as long as WITHIN says. FILE is a body of JSON. The answer's body is the command's
-// output. Once an answer had an access token in it, it is sent along.
+// request sends a request, and checks the status: http STATUS METHOD URL [FILE]
+//
+// FILE is a JSON body. The output of the command is the body of the response. A GET is retried for WITHIN, until the status matches and the
+// body contains the variable CONTAINING. After a response with an access token, later requests send the token.
 func request(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) < 3 || len(args) > 4, "http STATUS METHOD URL [FILE]")
 	var body string

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"time"
 
 	"github.com/sethvargo/go-envconfig"
 
@@ -9,22 +10,24 @@ import (
 	"user-service/pkg/token"
 )
 
-// secretChecks look closer at secrets than package config can.
+// secretChecks validate the form of keys, for package config.
 func secretChecks() []config.Check {
 	return []config.Check{
-		{Name: "JWT_PRIVATE_KEY", Look: token.CheckPrivateKey},
-		{Name: "JWT_ACCEPTED_KEYS", Look: token.CheckAcceptedKeys},
+		{Name: "JWT_PRIVATE_KEY", Validate: token.CheckPrivateKey},
+		{Name: "JWT_ACCEPTED_KEYS", Validate: token.CheckAcceptedKeys},
 	}
 }
 
-// newWatcher returns what takes up secrets whose files have changed.
-func (s *service) newWatcher() config.Watcher {
-	return config.Watcher{
-		Env: envconfig.OsLookuper(), Checks: secretChecks(), Log: s.log, OnRejected: s.metrics.SecretsRejected,
+// newWatcher returns a watcher that applies new secrets from files.
+func (s *service) newWatcher(env envconfig.Lookuper, interval time.Duration) *config.Watcher {
+	handlers := config.Handlers{
 		Database: func(ctx context.Context, d config.Database) error { return s.db.SetURL(ctx, d.URL.Reveal()) },
-		RabbitMQ: func(ctx context.Context, q config.RabbitMQ) error { return s.publisher.SetConfig(ctx, brokerConfig(q)) },
+		RabbitMQ: func(ctx context.Context, q config.RabbitMQ) error { return s.publisher.SetBroker(ctx, brokerOf(q)) },
 		Tokens:   func(_ context.Context, t config.Tokens) error { return s.tokens.SetKeys(tokenKeys(t)) },
 	}
+	return config.NewWatcher(env, handlers, config.WatcherConfig{
+		Checks: secretChecks(), Interval: interval, Log: s.log, OnRejected: s.metrics.SecretsRejected,
+	})
 }
 
 func tokenKeys(t config.Tokens) token.Keys {

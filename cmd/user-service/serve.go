@@ -37,9 +37,9 @@ func serveCommand() *cobra.Command {
 	}
 }
 
-// serve runs the service until ctx ends, then shuts it down within the time that cfg allows.
+// serve runs the service until ctx ends, and then shuts it down within cfg.HTTP.ShutdownTimeout.
 func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
-	starting := context.WithoutCancel(ctx) // an early SIGTERM finds a service that can be taken down in order
+	starting := context.WithoutCancel(ctx) // after an early SIGTERM, run shuts down in order
 	stopTracing, err := telemetry.StartTracing(starting, version, log)
 	if err != nil {
 		return usageError{err}
@@ -53,38 +53,42 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	listeners, err := listen(starting, cfg.HTTP)
+	l, err := listen(starting, cfg.HTTP)
 	if err != nil {
 		return err
 	}
-	log.Info("serving", "version", version, "api", listeners[0].Addr().String(), "metrics", listeners[1].Addr().String())
+	log.Info("serving", "version", version, "api", l.api.Addr().String(), "metrics", l.metrics.Addr().String())
 	s.stopTracing = stopTracing
-	err = s.run(ctx, listeners)
+	err = s.run(ctx, l)
 	log.Info("stopped")
 	return err
 }
 
-// listen opens the ports of the API and of the metrics.
-func listen(ctx context.Context, cfg config.HTTP) ([2]net.Listener, error) {
-	var out [2]net.Listener
-	for i, at := range []struct{ name, addr string }{{"HTTP_ADDR", cfg.Addr}, {"METRICS_ADDR", cfg.MetricsAddr}} {
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", at.addr)
-		if err != nil {
-			return out, fmt.Errorf("%s: %w; set it to an address and a port of this machine that are free", at.name, err)
-		}
-		out[i] = l
+// listeners are the open ports.
+type listeners struct{ api, metrics net.Listener }
+
+func listen(ctx context.Context, cfg config.HTTP) (l listeners, err error) {
+	if l.api, err = listenOn(ctx, "HTTP_ADDR", cfg.Addr); err != nil {
+		return l, err
 	}
-	return out, nil
+	l.metrics, err = listenOn(ctx, "METRICS_ADDR", cfg.MetricsAddr)
+	return l, err
 }
 
-// run serves until ctx ends, and then takes the service down in an order that loses nothing:
-// no more requests, the answers of those that run, the events of those, then the rest.
-func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
-	servers := [2]*http.Server{
-		httpapi.Server(s.cfg.HTTP.Addr, s.api.Handler(), s.log),
-		httpapi.Server(s.cfg.HTTP.MetricsAddr, s.operations(), s.log),
+func listenOn(ctx context.Context, variable, addr string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w; set it to a free address and port of this machine", variable, err)
 	}
-	listeners[0] = httpapi.LimitConnections(servers[0], listeners[0], debug.SetMemoryLimit(-1)) // probes and scrapes use the other port
+	return l, nil
+}
+
+// run serves until ctx ends. Then it shuts down in an order that loses nothing: requests, their responses, their events, the rest.
+func (s *service) run(ctx context.Context, l listeners) error {
+	handler := s.api.Handler()
+	api := httpapi.Server(s.cfg.HTTP.Addr, handler, s.log)
+	metrics := httpapi.Server(s.cfg.HTTP.MetricsAddr, s.operations(handler), s.log)
+	l.api = httpapi.LimitConnections(api, l.api, debug.SetMemoryLimit(-1)) // probes and scrapes use the other port
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	relaying, stopRelay := context.WithCancel(background)
@@ -98,22 +102,16 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	relay.Go(func() error { return s.relay.Run(relaying) })
 
 	serving, failed := errgroup.WithContext(ctx)
-	for i, server := range servers {
-		serving.Go(func() error {
-			if err := server.Serve(listeners[i]); !errors.Is(err, http.ErrServerClosed) {
-				return fmt.Errorf("serve %s: %w", listeners[i].Addr(), err)
-			}
-			return nil
-		})
-	}
-	<-failed.Done() // the end of ctx, or of a server
+	serving.Go(func() error { return serveOn(api, l.api) })
+	serving.Go(func() error { return serveOn(metrics, l.metrics) })
+	<-failed.Done() // ctx has ended, or a server has failed
 
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.cfg.HTTP.ShutdownTimeout)
 	defer cancel()
-	s.drain(deadline, servers[0])
+	s.drain(deadline, api)
 	stopRelay()
 	s.flush(deadline, &relay)
-	_ = servers[1].Close() // only now: metrics tell of the shutdown too
+	_ = metrics.Close() // last, so that the metrics include the shutdown
 	stopBackground()
 	err := s.until(deadline, "the end of background work", func() error {
 		return errors.Join(serving.Wait(), publisher.Wait(), others.Wait())
@@ -125,15 +123,21 @@ func (s *service) run(ctx context.Context, listeners [2]net.Listener) error {
 	return err
 }
 
-// collisionsRetry is how soon collisions are read again after an error, such as that of a schema that is not ready yet.
+// serveOn serves until the server is shut down.
+func serveOn(server *http.Server, l net.Listener) error {
+	if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", l.Addr(), err)
+	}
+	return nil
+}
+
+// collisionsRetry is the delay after an error, such as a schema that is too old.
 const collisionsRetry = 5 * time.Second
 
-// rolloutTime is how long replicas of an earlier version may serve before and beside this one. They store keys of emails by
-// other rules.
+// rolloutTime is how long replicas of an earlier version may run next to this one. They store email keys by other rules.
 const rolloutTime = 15 * time.Minute
 
-// logCollisions logs once which accounts have an email that another account holds, and makes the keys of emails anew when the
-// replicas of an earlier version have ended.
+// logCollisions logs once which accounts have the same email. After rolloutTime it recomputes the email keys of earlier versions.
 func (s *service) logCollisions(ctx context.Context) {
 	if !retry(ctx, func() error { return s.db.LogEmailCollisions(ctx, s.log) }) {
 		return
@@ -146,7 +150,7 @@ func (s *service) logCollisions(ctx context.Context) {
 	}
 }
 
-// retry calls until there is no error. It returns false if ctx ends before.
+// retry repeats the call until it succeeds. It returns false if ctx ends first.
 func retry(ctx context.Context, call func() error) bool {
 	for call() != nil {
 		select {
@@ -158,7 +162,7 @@ func retry(ctx context.Context, call func() error) bool {
 	return true
 }
 
-// until waits for something, but no longer than until ctx ends.
+// until calls wait, and returns when it does or when ctx ends.
 func (s *service) until(ctx context.Context, what string, wait func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- wait() }()
@@ -166,28 +170,27 @@ func (s *service) until(ctx context.Context, what string, wait func() error) err
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
-		s.log.Warn("the shutdown's time is over; not waiting any longer", "for", what)
+		s.log.Warn("the shutdown timed out", "for", what)
 		return nil
 	}
 }
 
-// withEarlierDeadline returns a context that ends so long before ctx does, which has a deadline.
+// withEarlierDeadline returns a context that ends d before the deadline of ctx, which must have one.
 func withEarlierDeadline(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	deadline, _ := ctx.Deadline()
 	return context.WithDeadline(ctx, deadline.Add(-d))
 }
 
-// afterRequests is how much of the shutdown's time is kept for what comes after the last answer: 2 s
-// for the relay's batch under way, 1 s for what is left in the outbox, and closeTime.
+// afterRequests is the part of the shutdown after the last response. It has 2 s for the running batch of the
+// relay, 1 s for the rest of the outbox, and closeTime.
 func (s *service) afterRequests() time.Duration {
 	return min(3*time.Second+closeTime, (s.cfg.HTTP.ShutdownTimeout-s.cfg.HTTP.ShutdownDelay)/2)
 }
 
-// closeTime is what the publisher's farewell to the broker may take.
+// closeTime bounds the close of the connection to the broker.
 const closeTime = 2 * time.Second
 
-// drain tells the load balancers to send no more, serves what they still send, and waits
-// for the last answers.
+// drain reports not ready, serves the requests that still arrive, and waits for the last responses.
 func (s *service) drain(ctx context.Context, server *http.Server) {
 	s.log.Info("shutting down", "delay", s.cfg.HTTP.ShutdownDelay.String())
 	s.health.Drain()
@@ -198,32 +201,31 @@ func (s *service) drain(ctx context.Context, server *http.Server) {
 	case <-ctx.Done():
 	}
 	if err := server.Shutdown(ctx); err != nil {
-		s.log.Warn("requests were cut off at the end of the shutdown's time", "error", err)
+		s.log.Warn("requests were aborted because the shutdown timed out", "error", err)
 		_ = server.Close()
 	}
 	if err := s.users.Finish(ctx); err != nil {
-		s.log.Warn("resets that were asked for were cut off at the end of the shutdown's time", "error", err)
+		s.log.Warn("password resets were aborted because the shutdown timed out", "error", err)
 	}
 	if err := s.api.Finish(ctx); err != nil {
-		s.log.Warn("entries of the audit trail about denied requests were cut off at the end of the shutdown's time", "error", err)
+		s.log.Warn("audit entries of denied requests were aborted because the shutdown timed out", "error", err)
 	}
 }
 
-// flush publishes what the last requests left in the outbox, if the broker takes it.
+// flush publishes the events of the last requests, if the broker is available.
 func (s *service) flush(ctx context.Context, relay *errgroup.Group) {
 	_ = s.until(ctx, "the relay's last batch", relay.Wait)
 	ctx, cancel := withEarlierDeadline(ctx, min(closeTime, s.afterRequests()/2))
 	defer cancel()
 	if err := s.relay.Flush(ctx); err != nil {
-		s.log.Info("events stay in the outbox for the next instance", "error", err)
+		s.log.Info("events stay in the outbox for the next replica", "error", err)
 	}
 }
 
-// operations is the handler of the metrics port.
-func (s *service) operations() http.Handler {
+// operations returns the handler of the metrics port.
+func (s *service) operations(api http.Handler) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", s.metrics.Handler())
-	api := s.api.Handler()
 	mux.Handle("/healthz", api)
 	mux.Handle("/readyz", api)
 	if s.cfg.HTTP.PprofEnabled {

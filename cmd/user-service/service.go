@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sethvargo/go-envconfig"
+
 	"user-service/pkg/config"
 	"user-service/pkg/event"
 	"user-service/pkg/httpapi"
@@ -19,11 +21,10 @@ import (
 	"user-service/pkg/user"
 )
 
-// hashWait is how long a password waits for its turn to be hashed: short enough that
-// the whole request is answered within 2 seconds.
+// hashWait is the longest wait for a slot. It is short enough for a response within 2 seconds.
 const hashWait = time.Second
 
-// service is the program, wired together.
+// service has all components of serve.
 type service struct {
 	cfg       config.Config
 	log       *slog.Logger
@@ -37,21 +38,23 @@ type service struct {
 	metrics   *telemetry.Metrics
 
 	tokens      *token.Tokens
-	watcher     config.Watcher
+	watcher     *config.Watcher
 	stopTracing func(context.Context) error
 }
 
-// newService wires everything together. It needs neither database nor broker to be there. Passwords are hashed by the process, or here if it is nil.
+// newService creates all components. It works while the database and the broker are unavailable. If hashing is nil, passwords are hashed in
+// this process.
 func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashing *password.Process) (*service, error) {
 	s := &service{cfg: cfg, log: log, metrics: telemetry.NewMetrics(version, eventTypes(), postgres.CleanedTables())}
 	var err error
-	s.db, err = postgres.Open(ctx, postgres.Config{URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns, MinConns: cfg.Database.MaxConns / 2, Observer: s.metrics},
-		func() { s.relay.Wake() })
+	s.db, err = postgres.Open(ctx, postgres.Config{
+		URL: cfg.Database.URL.Reveal(), MaxConns: cfg.Database.MaxConns, MinConns: cfg.Database.MaxConns / 2, Observer: s.metrics,
+	}, func() { s.relay.Wake() })
 	if err != nil {
 		return nil, usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
-	s.publisher = rabbitmq.New(brokerConfig(cfg.RabbitMQ), log, s.metrics)
-	s.relay = outbox.New(s.db, s.publisher, s.metrics, log)
+	s.publisher = rabbitmq.New(brokerOf(cfg.RabbitMQ), rabbitmq.Config{Log: log, Observer: s.metrics})
+	s.relay = outbox.New(s.db, s.publisher, outbox.Config{Log: log, Observer: s.metrics})
 	s.cleaner = &postgres.Cleaner{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
 
 	hashConfig := newHashConfig(cfg.Passwords)
@@ -62,7 +65,8 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 		return nil, err
 	}
 	s.tokens, err = token.New(token.Config{
-		Keys: tokenKeys(cfg.Tokens), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience, ClientID: cfg.Tokens.ClientID, AccessTTL: cfg.Tokens.AccessTTL,
+		Keys: tokenKeys(cfg.Tokens), Issuer: cfg.Tokens.Issuer, Audience: cfg.Tokens.Audience,
+		ClientID: cfg.Tokens.ClientID, AccessTTL: cfg.Tokens.AccessTTL,
 	})
 	if err != nil {
 		return nil, usageError{fmt.Errorf("JWT_SECRET, JWT_PRIVATE_KEY, JWT_ACCEPTED_KEYS: %w", err)}
@@ -78,7 +82,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 		Observer:             s.metrics,
 	}, s.db, hasher, s.tokens)
 
-	s.watcher = s.newWatcher()
+	s.watcher = s.newWatcher(envconfig.OsLookuper(), 0)
 
 	required, err := postgres.RequiredSchema()
 	if err != nil {
@@ -109,35 +113,35 @@ func newHashConfig(cfg config.Passwords) password.Config {
 	}
 }
 
-// checks are what readiness looks at. Their errors are shown to anybody.
+// checks returns the readiness checks. Their errors are public.
 func (s *service) checks(required int64) []httpapi.Check {
 	return []httpapi.Check{
 		{Name: "database", Run: func(ctx context.Context) error {
 			if s.db.Ping(ctx) != nil {
-				return errNoAnswer
+				return errDatabaseDown
 			}
-			return show(s.db.CheckSetup(ctx))
+			return publicError(s.db.CheckSetup(ctx))
 		}},
 		{Name: "schema", Run: func(ctx context.Context) error {
 			found, err := s.db.SchemaVersion(ctx)
 			if err != nil {
-				return fmt.Errorf("unknown: %w", show(err))
+				return fmt.Errorf("unknown: %w", publicError(err))
 			}
 			return checkSchema(found, required)
 		}},
-		{Name: "password_costs", Run: s.users.CheckCosts},             // for a bounded time
-		{Name: "rabbitmq", Run: s.publisher.Check, NonCritical: true}, // the outbox holds while the broker is away
+		{Name: "password_costs", Run: s.users.CheckCosts},             // fails for a limited time only
+		{Name: "rabbitmq", Run: s.publisher.Check, NonCritical: true}, // events wait in the outbox
 	}
 }
 
-var errNoAnswer = errors.New("the database does not answer")
+var errDatabaseDown = errors.New("the database does not answer")
 
-// show returns what anybody may know of an error of the database.
-func show(err error) error {
+// publicError returns an error that may be shown to anonymous callers.
+func publicError(err error) error {
 	if err == nil || errors.As(err, new(postgres.SetupError)) {
 		return err
 	}
-	return errNoAnswer
+	return errDatabaseDown
 }
 
 func checkSchema(found, required int64) error {
@@ -155,7 +159,7 @@ func (s *service) poolStats() telemetry.PoolStats {
 	}
 }
 
-// keys returns the keys in force and since when each is in use.
+// keys returns the current keys, and since when each is in use.
 func (s *service) keys(ctx context.Context) ([]telemetry.Key, error) {
 	inForce := s.tokens.KeysInForce()
 	ids := make([]string, len(inForce))

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// staller stands before a server and stops to pass anything on when asked, without closing a connection.
+// staller is a proxy that can stop forwarding without closing connections.
 type staller struct {
 	addr    string
 	stalled atomic.Bool
@@ -49,7 +49,7 @@ func (s *staller) pass(to io.Writer, from io.Reader) {
 	for {
 		n, err := from.Read(buf)
 		if err != nil || s.stalled.Load() {
-			return // and closes nothing
+			return // without closing the connections
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
@@ -57,12 +57,14 @@ func (s *staller) pass(to io.Writer, from io.Reader) {
 	}
 }
 
-// TestShutdownEndsInTimeWhateverTheNetworkDoes has the network to database, broker and collector of traces stall before
-// SIGTERM, after it, and in between.
+// TestShutdownEndsInTimeWhateverTheNetworkDoes stalls the network to the database, the broker and the trace collector before or after
+// SIGTERM.
 func TestShutdownEndsInTimeWhateverTheNetworkDoes(t *testing.T) {
 	t.Parallel()
 	const limit = 6 * time.Second
-	for name, stallAfter := range map[string]time.Duration{"before": 0, "while requests end": time.Second, "while events leave": 4 * time.Second} {
+	for name, stallAfter := range map[string]time.Duration{
+		"before": 0, "while requests end": time.Second, "while events leave": 4 * time.Second,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			env := environment(t)
@@ -70,7 +72,7 @@ func TestShutdownEndsInTimeWhateverTheNetworkDoes(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts traces and never answers
+			silent, err := net.Listen("tcp", "127.0.0.1:0") // accepts traces and never responds
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,8 +85,9 @@ func TestShutdownEndsInTimeWhateverTheNetworkDoes(t *testing.T) {
 				"SHUTDOWN_DELAY": "2s", "SHUTDOWN_TIMEOUT": limit.String(),
 				"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + silent.Addr().String(),
 			})
-			for n := range 8 { // so that there are connections, and traces to export
-				resp, err := http.Post(c.api+"/login", "application/json", strings.NewReader(`{"email":"a@example.com","password":"a wrong password `+string(rune('a'+n))+`"}`))
+			for n := range 8 { // to open connections and create traces
+				body := `{"email":"a@example.com","password":"a wrong password ` + string(rune('a'+n)) + `"}`
+				resp, err := http.Post(c.api+"/login", "application/json", strings.NewReader(body))
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -16,7 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// receiver is an OTLP/HTTP receiver that keeps all spans.
+// receiver is an OTLP/HTTP receiver that stores all spans.
 type receiver struct {
 	*httptest.Server
 	mu    sync.Mutex
@@ -45,12 +45,12 @@ func newReceiver(t *testing.T) *receiver {
 	return r
 }
 
-// trace returns the spans of one trace.
+// trace returns the spans of a trace.
 func (r *receiver) trace(id string) spanList {
 	return slices.DeleteFunc(r.all(), func(s *traces.Span) bool { return trace.TraceID(s.GetTraceId()).String() != id })
 }
 
-// all returns the spans that have been received.
+// all returns the received spans.
 func (r *receiver) all() spanList {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -73,7 +73,7 @@ func (l spanList) named(t *testing.T, name string, kind traces.Span_SpanKind) *t
 	return l.find(t, name, func(s *traces.Span) bool { return s.GetName() == name && s.GetKind() == kind })
 }
 
-// sql returns the span of a query that begins so.
+// sql returns the span of a query with this prefix.
 func (l spanList) sql(t *testing.T, query string) *traces.Span {
 	t.Helper()
 	begins := regexp.MustCompile(`^\s*` + regexp.QuoteMeta(query))

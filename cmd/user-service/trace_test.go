@@ -28,7 +28,7 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	const email = "traced@example.com"
 	id := s.register(t, email, callersHeader)
 	message := messages.about(t, id)
-	s.stop(t) // which exports what is left
+	s.stop(t) // exports the remaining spans
 
 	spans := received.trace(callersTrace)
 	server := spans.named(t, "POST /register", traces.Span_SPAN_KIND_SERVER)
@@ -50,7 +50,7 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	checkRequestLine(t, s.log.String(), spanID(server.GetSpanId()))
 }
 
-// TestAStrangersTraceIsALink: whoever is none of TRUSTED_PROXIES gives neither the trace nor its recording.
+// TestAStrangersTraceIsALink: a client outside TRUSTED_PROXIES determines neither the trace nor the sampling.
 func TestAStrangersTraceIsALink(t *testing.T) {
 	t.Parallel()
 	received := newReceiver(t)
@@ -100,7 +100,7 @@ func TestAStrangerDecidesNoSampling(t *testing.T) {
 	}
 }
 
-// TestWithoutTracingAStrangersTraceGoesNowhere, and that of a trusted proxy goes on.
+// TestWithoutTracingAStrangersTraceGoesNowhere: only the trace of a trusted proxy is propagated.
 func TestWithoutTracingAStrangersTraceGoesNowhere(t *testing.T) {
 	t.Parallel()
 	for proxies, want := range map[string]string{"192.0.2.1": "", "127.0.0.1": callersHeader} {
@@ -125,7 +125,7 @@ func traceparentOf(t *testing.T, message amqp.Delivery) string {
 	return event.Traceparent
 }
 
-// checkMessage checks that the event carries the span of the change, and the message that of its publishing.
+// checkMessage checks that the event has the span of the change, and the message has the span of the publishing.
 func checkMessage(t *testing.T, message amqp.Delivery, change, publishing string) {
 	t.Helper()
 	if got, want := traceparentOf(t, message), fmt.Sprintf("00-%s-%s-01", callersTrace, change); got != want {
@@ -136,7 +136,7 @@ func checkMessage(t *testing.T, message amqp.Delivery, change, publishing string
 	}
 }
 
-// checkRequestLine checks that the log's line of the request leads to its trace.
+// checkRequestLine checks that the log line of the request has the trace.
 func checkRequestLine(t *testing.T, log, span string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
@@ -153,7 +153,7 @@ func checkRequestLine(t *testing.T, log, span string) {
 	t.Errorf("no line about the request:\n%s", log)
 }
 
-// consumer has a queue of its own for user.created.
+// consumer has a queue for user.created.
 type consumer <-chan amqp.Delivery
 
 func newConsumer(t *testing.T) consumer {
@@ -184,7 +184,7 @@ func newConsumer(t *testing.T) consumer {
 	return deliveries
 }
 
-// about waits for the message about a user.
+// about waits for the message for a user.
 func (c consumer) about(t *testing.T, id string) amqp.Delivery {
 	t.Helper()
 	for message := range c {

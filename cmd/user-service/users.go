@@ -21,7 +21,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// usersEnvironment is what the users commands need of the environment.
+// usersEnvironment has the variables for the users commands.
 type usersEnvironment struct {
 	Database  config.Database
 	Passwords config.Passwords
@@ -35,10 +35,10 @@ func usersCommand() *cobra.Command {
 	return cmd
 }
 
-// withUsers runs do with the rules of accounts on the real database.
+// withUsers calls do with a user.Service on the configured database.
 func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 	var env usersEnvironment
-	if err := load(cmd.Context(), &env); err != nil {
+	if err := load(&env); err != nil {
 		return err
 	}
 	return onDatabase(cmd, env.Database, func(db *postgres.DB) error {
@@ -51,10 +51,10 @@ func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 	})
 }
 
-// withDatabase runs do on the real database.
+// withDatabase calls do with the configured database.
 func withDatabase(cmd *cobra.Command, do func(*postgres.DB) error) error {
 	var env struct{ Database config.Database }
-	if err := load(cmd.Context(), &env); err != nil {
+	if err := load(&env); err != nil {
 		return err
 	}
 	return onDatabase(cmd, env.Database, do)
@@ -76,7 +76,7 @@ func onDatabase(cmd *cobra.Command, cfg config.Database, do func(*postgres.DB) e
 	return do(db)
 }
 
-// requireSchema tells an operator what is missing before a query fails for it.
+// requireSchema returns an error with instructions if the schema is too old.
 func requireSchema(ctx context.Context, db *postgres.DB) error {
 	required, err := postgres.RequiredSchema()
 	if err != nil {
@@ -99,7 +99,8 @@ func usersCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create --email EMAIL (--password-stdin | --password-file FILE) [--role ROLE]...",
 		Short: "Create an account, such as the first admin",
-		Example: "  openssl rand -base64 18 | tee /dev/stderr | user-service users create --email ada@example.com --role admin --password-stdin\n" +
+		Example: "  openssl rand -base64 18 | tee /dev/stderr | " +
+			"user-service users create --email ada@example.com --role admin --password-stdin\n" +
 			"  user-service users create --email ada@example.com --role admin --password-file /run/secrets/admin",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -140,14 +141,13 @@ func taken(err error) bool {
 	return errors.As(err, &failed) && failed.Code == user.EmailTaken
 }
 
-// readPassword takes a password from where it is not seen by others: one trailing
-// newline is dropped.
+// readPassword reads a password from standard input or a file, where other users can't see it. It removes one newline at the end.
 func readPassword(in io.Reader, stdin bool, file string) (string, error) {
 	if stdin == (file != "") {
 		return "", usageError{errors.New("give the password by --password-stdin or --password-file, one of them")}
 	}
 	if file != "" {
-		f, err := os.Open(file) //nolint:gosec // the file that the operator names
+		f, err := os.Open(file) //nolint:gosec // the operator sets the path
 		if err != nil {
 			return "", fmt.Errorf("read the password: %w", err)
 		}
@@ -161,7 +161,7 @@ func readPassword(in io.Reader, stdin bool, file string) (string, error) {
 	return strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r"), nil
 }
 
-// plainly turns an error of the API into one for the command line.
+// plainly converts an error of pkg/user for the command line.
 func plainly(err error) error {
 	var e *user.Error
 	if !errors.As(err, &e) {
@@ -220,7 +220,8 @@ func listUsers(cmd *cobra.Command, users *user.Service, filter user.Filter, asJS
 			if asJSON {
 				err = lines.Encode(u)
 			} else {
-				_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, strings.Join(u.Roles, ","), u.Status, u.CreatedAt.Format(time.RFC3339))
+				roles, created := strings.Join(u.Roles, ","), u.CreatedAt.Format(time.RFC3339)
+				_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, roles, u.Status, created)
 			}
 			if err != nil {
 				return err

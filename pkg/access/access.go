@@ -1,4 +1,4 @@
-// Package access holds roles and permissions, and decides who may do what to whom.
+// Package access defines roles and permissions, and decides whether a caller may do an action.
 package access
 
 import (
@@ -7,23 +7,22 @@ import (
 	"github.com/google/uuid"
 )
 
-// Permission allows one kind of action on accounts that are not the caller's own.
-// An application may add permissions of its own to roles; the service carries them
-// in tokens and gives them no meaning.
+// Permission allows one kind of action on other accounts than the caller's. An application may add its own permissions to roles.
+// The service only passes them on in tokens.
 type Permission string
 
-// The permissions that the service itself asks for.
+// The permissions that the service uses.
 const (
-	UsersRead   Permission = "users:read"   // see any account
-	UsersWrite  Permission = "users:write"  // change any account, its status and sessions
-	UsersDelete Permission = "users:delete" // erase any account
-	RolesRead   Permission = "roles:read"   // see the roles
-	RolesWrite  Permission = "roles:write"  // change the roles
-	RolesAssign Permission = "roles:assign" // give and take roles
-	AuditRead   Permission = "audit:read"   // read the audit trail
+	UsersRead   Permission = "users:read"   // Read any account.
+	UsersWrite  Permission = "users:write"  // Change any account, its status and sessions.
+	UsersDelete Permission = "users:delete" // Erase any account.
+	RolesRead   Permission = "roles:read"   // Read the roles.
+	RolesWrite  Permission = "roles:write"  // Change the roles.
+	RolesAssign Permission = "roles:assign" // Change a user's roles.
+	AuditRead   Permission = "audit:read"   // Read the audit trail.
 )
 
-// Permissions lists the permissions that the service itself asks for, sorted.
+// Permissions returns the permissions that the service uses, sorted.
 func Permissions() []Permission {
 	return []Permission{AuditRead, RolesAssign, RolesRead, RolesWrite, UsersDelete, UsersRead, UsersWrite}
 }
@@ -31,7 +30,7 @@ func Permissions() []Permission {
 // The built-in roles.
 const (
 	Admin = "admin" // has every permission of the service
-	User  = "user"  // what a new account has: nothing but itself
+	User  = "user"  // the role of a new account; has no permissions
 )
 
 // Role is a named set of permissions.
@@ -46,7 +45,7 @@ func (r Role) HasAll(permissions []Permission) bool {
 	return !slices.ContainsFunc(permissions, func(p Permission) bool { return !slices.Contains(r.Permissions, p) })
 }
 
-// Caller is who makes a request, with what it may do at this moment.
+// Caller is the user who makes a request, with the current roles and permissions.
 type Caller struct {
 	UserID      uuid.UUID
 	SessionID   uuid.UUID

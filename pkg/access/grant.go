@@ -6,51 +6,48 @@ import (
 	"github.com/google/uuid"
 )
 
-// Grant is what a change rests on: a rule, and the caller whom it let in when the request
-// came. Rights can be lost while a change waits or hashes a password, so the
-// transaction of the change asks Allows again, with what it reads under its locks
-// (OWASP ASVS 5.0.0, 8.3.2 and 15.4.2). The zero Grant allows nothing.
+// Grant is the authorization of a change: a rule, and a caller that it allowed when the request arrived. The caller may lose permissions
+// while the change waits or hashes a password. So the transaction of the change calls Allows again with the data that it reads under its
+// locks (OWASP ASVS 5.0.0, 8.3.2 and 15.4.2). The zero Grant allows nothing.
 type Grant struct {
 	rule   Rule
 	caller Caller
 	target uuid.UUID
 }
 
-// Grant returns the grant of a caller to act on the user target by the rule; the nil UUID
-// stands for no user in particular. What every caller may do is about the caller's own account.
+// Grant returns the grant for a caller to act on the user target. The nil UUID means no particular user. The target of an
+// Authenticated rule is the caller.
 func (r Rule) Grant(caller Caller, target uuid.UUID) Grant {
-	if r.everybody {
+	if r.authenticated {
 		target = caller.UserID
 	}
 	return Grant{rule: r, caller: caller, target: target}
 }
 
-// Internal returns the grant of a change that no session stands behind: the command line,
-// the service itself, and a one-time token, which is its own proof.
+// Internal returns the grant of a change without a session: by the command line, by the service itself, or by a one-time token.
 func Internal(target uuid.UUID) Grant { return Anyone().Grant(Caller{}, target) }
 
-// Caller returns who asked for the change; the zero Caller if the grant is internal.
+// Caller returns the caller who requested the change, or the zero Caller for an internal grant.
 func (g Grant) Caller() Caller { return g.caller }
 
-// Target returns the user whom the change is about; the nil UUID if it is about none.
+// Target returns the user whom the change affects, or the nil UUID.
 func (g Grant) Target() uuid.UUID { return g.target }
 
-// Internal reports whether no session stands behind the change.
+// Internal reports whether the change has no session.
 func (g Grant) Internal() bool { return g.rule.Anonymous() }
 
-// Self reports whether the caller acts on its own account.
+// Self reports whether the change affects the caller's own account.
 func (g Grant) Self() bool { return !g.Internal() && g.caller.Is(g.target) }
 
-// ByPermission reports whether the change rests on a permission of the caller, which may act on its own account too.
+// ByPermission reports whether the change requires a permission of the caller. The change may affect the caller's own account.
 func (g Grant) ByPermission() bool {
-	return !g.Internal() && !g.rule.everybody && (!g.rule.self || !g.Self())
+	return !g.Internal() && !g.rule.authenticated && (!g.rule.self || !g.Self())
 }
 
-// Allows decides whether the caller, as it is now, may still make the change, when the
-// target has these roles and permissions.
+// Allows reports whether the caller, with its current permissions, may make the change to a target with these roles and permissions.
 //
 // A caller who changes or erases another account must have all permissions of that account.
-// Otherwise a new email and a password reset would give the caller the rest of them.
+// Otherwise a new email and a password reset would give the caller more permissions.
 func (g Grant) Allows(now Caller, target Holder) bool {
 	if !g.rule.Allows(now, g.target) {
 		return false
@@ -61,14 +58,14 @@ func (g Grant) Allows(now Caller, target Holder) bool {
 	return now.covers(target)
 }
 
-// Holder is somebody who has roles, and the permissions that they give.
+// Holder has roles and their permissions.
 type Holder struct {
 	Roles       []string
 	Permissions []Permission
 }
 
-// covers reports whether the caller has all permissions of another. The role admin has all
-// permissions that exist, those of applications too, although it does not list them.
+// covers reports whether the caller has all permissions of another user. The role admin covers all permissions, including those of
+// applications, which it does not list.
 func (c Caller) covers(other Holder) bool {
 	if slices.Contains(c.Roles, Admin) {
 		return true

@@ -14,28 +14,30 @@ func TestGrantsAreDecidedByTheRightsOfTheMoment(t *testing.T) {
 		return access.Caller{UserID: ada, Roles: roles, Permissions: permissions}
 	}
 	writer := caller(nil, access.UsersWrite)
-	nobody, admin := access.Holder{}, access.Holder{Roles: []string{access.Admin}, Permissions: access.Permissions()}
+	ordinary, admin := access.Holder{}, access.Holder{Roles: []string{access.Admin}, Permissions: access.Permissions()}
 	refunds := access.Holder{Permissions: []access.Permission{"orders:refund"}}
+	write := access.Only(access.UsersWrite).Grant(writer, grace)
+	remove := access.SelfOr(access.UsersDelete).Grant(writer, grace)
 	for name, c := range map[string]struct {
 		grant  access.Grant
 		now    access.Caller
 		target access.Holder
 		want   bool
 	}{
-		"as before":                        {access.Only(access.UsersWrite).Grant(writer, grace), writer, nobody, true},
-		"without the permission by now":    {access.Only(access.UsersWrite).Grant(writer, grace), caller(nil), nobody, false},
-		"over one who has more":            {access.Only(access.UsersWrite).Grant(writer, grace), writer, refunds, false},
-		"over one who has the same":        {access.Only(access.UsersWrite).Grant(writer, grace), caller(nil, access.UsersWrite, "orders:refund"), refunds, true},
-		"deletion of one who has more":     {access.SelfOr(access.UsersDelete).Grant(writer, grace), caller(nil, access.UsersDelete), refunds, false},
-		"over an admin":                    {access.Only(access.UsersWrite).Grant(writer, grace), writer, admin, false},
-		"over an admin, with all listed":   {access.Only(access.UsersWrite).Grant(writer, grace), caller(nil, access.Permissions()...), admin, false},
-		"as an admin":                      {access.Only(access.UsersWrite).Grant(writer, grace), caller([]string{access.Admin}, access.Permissions()...), refunds, true},
-		"reading one who has more":         {access.Only(access.UsersRead).Grant(writer, grace), caller(nil, access.UsersRead), admin, true},
-		"giving roles to one who has more": {access.Only(access.RolesAssign).Grant(writer, grace), caller(nil, access.RolesAssign), admin, true},
-		"oneself, with more by now":        {access.SelfOr(access.UsersWrite).Grant(writer, ada), caller(nil), admin, true},
-		"oneself only, another":            {access.Self().Grant(writer, grace), writer, nobody, false},
+		"as before":                        {write, writer, ordinary, true},
+		"without the permission now":       {write, caller(nil), ordinary, false},
+		"over a user with more":            {write, writer, refunds, false},
+		"over a user with the same":        {write, caller(nil, access.UsersWrite, "orders:refund"), refunds, true},
+		"deletion of a user with more":     {remove, caller(nil, access.UsersDelete), refunds, false},
+		"over an admin":                    {write, writer, admin, false},
+		"over an admin, with all listed":   {write, caller(nil, access.Permissions()...), admin, false},
+		"as an admin":                      {write, caller([]string{access.Admin}, access.Permissions()...), refunds, true},
+		"reading a user with more":         {access.Only(access.UsersRead).Grant(writer, grace), caller(nil, access.UsersRead), admin, true},
+		"giving roles to a user with more": {access.Only(access.RolesAssign).Grant(writer, grace), caller(nil, access.RolesAssign), admin, true},
+		"oneself, with more now":           {access.SelfOr(access.UsersWrite).Grant(writer, ada), caller(nil), admin, true},
+		"oneself only, another":            {access.Self().Grant(writer, grace), writer, ordinary, false},
 		"internal":                         {access.Internal(grace), access.Caller{}, admin, true},
-		"none":                             {access.Grant{}, writer, nobody, false},
+		"none":                             {access.Grant{}, writer, ordinary, false},
 	} {
 		if got := c.grant.Allows(c.now, c.target); got != c.want {
 			t.Errorf("%s: %t, want %t", name, got, c.want)

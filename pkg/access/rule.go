@@ -2,38 +2,37 @@ package access
 
 import "github.com/google/uuid"
 
-// Rule says who may use an endpoint.
+// Rule decides which callers may use an endpoint.
 type Rule struct {
-	anyone     bool
-	everybody  bool
-	self       bool
-	permission Permission
+	anyone        bool
+	authenticated bool
+	self          bool
+	permission    Permission
 }
 
-// Anyone lets everybody in, without a token.
+// Anyone allows every caller, without a token.
 func Anyone() Rule { return Rule{anyone: true} }
 
-// Authenticated lets everybody in who shows a good token.
-func Authenticated() Rule { return Rule{everybody: true} }
+// Authenticated allows every caller with a valid token.
+func Authenticated() Rule { return Rule{authenticated: true} }
 
-// SelfOr lets in the user whom the request is about, and whoever has the permission.
+// SelfOr allows the user whom the request affects, and callers with the permission.
 func SelfOr(p Permission) Rule { return Rule{self: true, permission: p} }
 
-// Self lets in the user whom the request is about, and nobody else.
+// Self allows only the user whom the request affects.
 func Self() Rule { return Rule{self: true} }
 
-// Only lets in whoever has the permission.
+// Only allows callers with the permission.
 func Only(p Permission) Rule { return Rule{permission: p} }
 
-// Anonymous reports whether the rule asks for no token.
+// Anonymous reports whether the rule requires no token.
 func (r Rule) Anonymous() bool { return r.anyone }
 
-// Allows decides whether the caller may act on the user target, which is the nil
-// UUID where a request is about no user in particular. The target need not exist:
-// the answer is the same, so that it tells nothing about who has an account.
+// Allows reports whether the caller may act on the user target. The nil UUID means no particular user. The result does not depend
+// on whether the target exists, so it does not reveal accounts.
 func (r Rule) Allows(c Caller, target uuid.UUID) bool {
 	switch {
-	case r.anyone, r.everybody:
+	case r.anyone, r.authenticated:
 		return true
 	case r.self && c.Is(target):
 		return true

@@ -13,7 +13,7 @@ var ada, grace = uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057"), uuid.Mu
 func TestRulesDecide(t *testing.T) {
 	t.Parallel()
 	caller := func(permissions ...access.Permission) access.Caller {
-		return access.Caller{UserID: ada, Roles: []string{access.Admin}, Permissions: permissions} // roles alone decide nothing
+		return access.Caller{UserID: ada, Roles: []string{access.Admin}, Permissions: permissions} // roles have no effect
 	}
 	reader := caller(access.RolesRead, access.UsersRead)
 	for name, c := range map[string]struct {
@@ -33,7 +33,7 @@ func TestRulesDecide(t *testing.T) {
 		"another, with another permission": {access.SelfOr(access.UsersWrite), reader, grace, false},
 		"another, with a longer one":       {access.SelfOr(access.UsersRead), caller("users:reader"), grace, false},
 		"another, in upper case":           {access.SelfOr(access.UsersRead), caller("USERS:READ"), grace, false},
-		"nobody in particular":             {access.SelfOr(access.UsersRead), caller(), uuid.Nil, false},
+		"no particular user":               {access.SelfOr(access.UsersRead), caller(), uuid.Nil, false},
 		"only, with the permission":        {access.Only(access.UsersRead), reader, uuid.Nil, true},
 		"only, without":                    {access.Only(access.UsersWrite), reader, uuid.Nil, false},
 		"only, about oneself":              {access.Only(access.UsersWrite), reader, ada, false},
@@ -52,11 +52,13 @@ func TestRulesDecide(t *testing.T) {
 func TestOnlyAnyoneNeedsNoToken(t *testing.T) {
 	t.Parallel()
 	if !access.Anyone().Anonymous() {
-		t.Error("Anyone asks for a token")
+		t.Error("Anyone requires a token")
 	}
-	for _, r := range []access.Rule{{}, access.Authenticated(), access.SelfOr(access.UsersRead), access.SelfOr(""), access.Only(access.UsersRead)} {
+	for _, r := range []access.Rule{
+		{}, access.Authenticated(), access.SelfOr(access.UsersRead), access.SelfOr(""), access.Only(access.UsersRead),
+	} {
 		if r.Anonymous() {
-			t.Errorf("%+v asks for no token", r)
+			t.Errorf("%+v requires no token", r)
 		}
 	}
 }

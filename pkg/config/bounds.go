@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// bounds are the tags min and max of a field; empty where there is none.
+// bounds are the tags min and max of a field; an empty string means no bound.
 type bounds struct {
 	min, max string
 }
@@ -17,7 +17,7 @@ func boundsOf(in reflect.StructField) bounds {
 	return bounds{min: in.Tag.Get("min"), max: in.Tag.Get("max")}
 }
 
-// String says it in words that follow "a whole number" or "a duration".
+// String returns words to be read after "a whole number" or "a duration".
 func (b bounds) String() string {
 	switch {
 	case b.max != "":
@@ -29,13 +29,12 @@ func (b bounds) String() string {
 	}
 }
 
-// hold reports whether value, a number or a duration, is within the bounds.
-func (b bounds) hold(value reflect.Value) bool {
+// contain reports whether value, a number or a duration, is within the bounds.
+func (b bounds) contain(value reflect.Value) bool {
 	return (b.min == "" || compare(value, b.min) >= 0) && (b.max == "" || compare(value, b.max) <= 0)
 }
 
-// compare compares value with a bound. A bound that can't be read is a mistake in a tag,
-// which shows as soon as the tag is used.
+// compare compares a value with a bound. It panics if the tag of the bound is invalid.
 func compare(value reflect.Value, bound string) int {
 	var limit int64
 	var err error

@@ -13,19 +13,18 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The checks of the groups: what bounds and types can't say. They find zero where a
-// variable has a problem already.
+// The check methods validate rules beyond types and bounds. A variable with a problem has its zero value.
 
-// maxWorkKiB is the most memory times iterations of a hash, password.MaxWorkKiB: with more, nobody could register or
-// change a password in the time that a request has.
+// maxWorkKiB is password.MaxWorkKiB, the maximal memory times iterations of a new hash. More would exceed the time of a request.
 const maxWorkKiB = 512 << 10
 
-// minLaneKiB is the least memory for each lane of argon2 (RFC 9106 section 3.1).
+// minLaneKiB is the smallest memory per lane of argon2 (RFC 9106 section 3.1).
 const minLaneKiB = 8
 
 func (d *Database) check(found findings) {
 	for name, url := range map[string]Secret{"DATABASE_URL": d.URL, "MIGRATION_DATABASE_URL": d.MigrationURL} {
-		found.require(!sendsValuesInText(url.Reveal()), name, "has default_query_exec_mode=simple_protocol, which sends personal data within the text of queries, and PostgreSQL logs that text with errors; exec does the same work")
+		found.require(!sendsValuesInText(url.Reveal()), name, "has default_query_exec_mode=simple_protocol, which sends personal data "+
+			"in the text of queries, and PostgreSQL logs this text with errors; use exec instead")
 	}
 	problem := databaseProblem(d.URL.Reveal())
 	found.require(problem == "", "DATABASE_URL", problem)
@@ -33,12 +32,13 @@ func (d *Database) check(found findings) {
 		problem := databaseProblem(d.MigrationURL.Reveal())
 		found.require(problem == "", "MIGRATION_DATABASE_URL", problem)
 	}
-	found.require(d.MaxConns != 1, "DATABASE_MAX_CONNS", "is 1, and the relay of events needs one beside those of the requests")
+	found.require(d.MaxConns != 1, "DATABASE_MAX_CONNS", "is 1, and the relay of events needs another one")
 }
 
 func (q *RabbitMQ) check(found findings) {
-	found.require(isHost(q.Host), "RABBITMQ_HOST", "is not a host alone")
-	for name, file := range map[string]string{"RABBITMQ_CA_FILE": q.CAFile, "RABBITMQ_CERT_FILE": q.CertFile, "RABBITMQ_KEY_FILE": q.KeyFile} {
+	found.require(isHost(q.Host), "RABBITMQ_HOST", "is not a host name or an IP address")
+	files := map[string]string{"RABBITMQ_CA_FILE": q.CAFile, "RABBITMQ_CERT_FILE": q.CertFile, "RABBITMQ_KEY_FILE": q.KeyFile}
+	for name, file := range files {
 		found.require(file == "" || q.TLS, name, "is set, and RABBITMQ_TLS is false")
 		found.require(file == "" || isReadable(file), name, "can't be read")
 	}
@@ -57,9 +57,9 @@ func (t *Tokens) check(found findings) {
 
 func (p *Passwords) check(found findings) {
 	found.require(uint64(p.MemoryKiB)*uint64(p.Iterations) <= maxWorkKiB, "ARGON2_ITERATIONS",
-		fmt.Sprintf("times ARGON2_MEMORY_KIB is more than %d KiB: a request has no time for such a hash, so that nobody could register; lower one of them", maxWorkKiB))
-	least := minLaneKiB * uint32(p.Parallelism)
-	found.require(p.MemoryKiB >= least, "ARGON2_MEMORY_KIB", fmt.Sprintf("is less than the %d that ARGON2_PARALLELISM asks for", least))
+		fmt.Sprintf("times ARGON2_MEMORY_KIB is more than %d KiB, which would exceed the time of a request; lower one of them", maxWorkKiB))
+	minKiB := minLaneKiB * uint32(p.Parallelism)
+	found.require(p.MemoryKiB >= minKiB, "ARGON2_MEMORY_KIB", fmt.Sprintf("is less than %d, which ARGON2_PARALLELISM requires", minKiB))
 }
 
 func (h *HTTP) check(found findings) {
@@ -74,19 +74,19 @@ func (l *Log) check(found findings) {
 	found.require(slices.Contains(levels, l.Level), "LOG_LEVEL", "is not a level")
 }
 
-// sendsValuesInText reports whether the values of queries are part of their text, and no parameters.
+// sendsValuesInText reports whether values are sent in the text of queries instead of as parameters.
 func sendsValuesInText(dsn string) bool {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	return err == nil && cfg.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol
 }
 
-// isHost reports whether s is a host without port, scheme or user.
+// isHost reports whether s is a host name or an IP address, without port, scheme or user.
 func isHost(s string) bool {
 	_, err := netip.ParseAddr(s)
 	return err == nil || !strings.ContainsAny(s, ":/@[] \t\r\n")
 }
 
-// isAddress reports whether s can be listened on; port 0 stands for any free one.
+// isAddress reports whether s is an address to listen on. Port 0 means any free port.
 func isAddress(s string) bool {
 	_, port, err := net.SplitHostPort(s)
 	if err != nil {

@@ -13,10 +13,10 @@ import (
 	"user-service/pkg/config"
 )
 
-// planted is in every secret of a test, and must not be in anything that is shown.
+// planted is part of every secret in the tests, and must not be printed.
 const planted = "correct-horse-battery-staple-0123456789"
 
-// required is the least environment that has no problem.
+// required returns the smallest valid environment.
 func required() map[string]string {
 	return map[string]string{
 		"DATABASE_URL":  "postgres://app:" + planted + "@db:5432/app",
@@ -28,7 +28,7 @@ func required() map[string]string {
 	}
 }
 
-// with returns the least environment with some changes; an empty value takes a variable away.
+// with returns the smallest valid environment with changes. An empty value removes a variable.
 func with(changes map[string]string) map[string]string {
 	env := required()
 	for name, value := range changes {
@@ -40,7 +40,7 @@ func with(changes map[string]string) map[string]string {
 func load(t *testing.T, env map[string]string) (config.Config, error) {
 	t.Helper()
 	var cfg config.Config
-	err := config.Load(t.Context(), envconfig.MapLookuper(env), &cfg)
+	err := config.Load(envconfig.MapLookuper(env), &cfg)
 	return cfg, err
 }
 
@@ -76,7 +76,9 @@ func TestDefaults(t *testing.T) {
 		Passwords: config.Passwords{
 			MinLength: 15, HashConcurrency: cpus, HashQueue: 32 * cpus, MemoryKiB: 19456, Iterations: 2, Parallelism: 1,
 		},
-		Accounts: config.Accounts{RegistrationEnabled: true, VerifyEmailAtRegistration: true, LoginMaxFailures: 5, AuditRetention: 9600 * time.Hour},
+		Accounts: config.Accounts{
+			RegistrationEnabled: true, VerifyEmailAtRegistration: true, LoginMaxFailures: 5, AuditRetention: 9600 * time.Hour,
+		},
 		HTTP: config.HTTP{
 			Addr: ":8080", MetricsAddr: ":9090", RateLimitPerMinute: 60, AccountRateLimitPerMinute: 300, DocsEnabled: true,
 			ShutdownDelay: 5 * time.Second, ShutdownTimeout: 25 * time.Second,
@@ -91,13 +93,16 @@ func TestEveryVariableIsTakenUp(t *testing.T) {
 	t.Parallel()
 	set := map[string]string{
 		"DATABASE_URL": "host=db user=app password=" + planted, "DATABASE_MAX_CONNS": "7", "MIGRATION_DATABASE_URL": "postgresql:///app",
-		"RABBITMQ_HOST": "::1", "RABBITMQ_PORT": "5671", "RABBITMQ_USER": "u", "RABBITMQ_PASS": "p", "RABBITMQ_VHOST": "v", "RABBITMQ_TLS": "true",
+		"RABBITMQ_HOST": "::1", "RABBITMQ_PORT": "5671", "RABBITMQ_USER": "u", "RABBITMQ_PASS": "p",
+		"RABBITMQ_VHOST": "v", "RABBITMQ_TLS": "true",
 		"RABBITMQ_CA_FILE": "/dev/null", "RABBITMQ_CERT_FILE": "/dev/null", "RABBITMQ_KEY_FILE": "/dev/null",
-		"JWT_SECRET": planted, "JWT_ACCEPTED_SECRETS": planted, "JWT_PRIVATE_KEY": "k", "JWT_ACCEPTED_KEYS": "k", "JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_CLIENT_ID": "c",
+		"JWT_SECRET": planted, "JWT_ACCEPTED_SECRETS": planted, "JWT_PRIVATE_KEY": "k", "JWT_ACCEPTED_KEYS": "k",
+		"JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_CLIENT_ID": "c",
 		"ACCESS_TOKEN_TTL": "1m30s", "REFRESH_TOKEN_IDLE_TTL": "1h30m", "REFRESH_TOKEN_TTL": "2h",
 		"PASSWORD_MIN_LENGTH": "8", "PASSWORD_HASH_CONCURRENCY": "3", "PASSWORD_HASH_QUEUE": "5",
 		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1", "ARGON2_PARALLELISM": "2",
-		"REGISTRATION_ENABLED": "false", "VERIFY_EMAIL_AT_REGISTRATION": "false", "LOGIN_MAX_FAILURES": "3", "AUDIT_RETENTION": "1h", "HTTP_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0",
+		"REGISTRATION_ENABLED": "false", "VERIFY_EMAIL_AT_REGISTRATION": "false", "LOGIN_MAX_FAILURES": "3",
+		"AUDIT_RETENTION": "1h", "HTTP_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0",
 		"TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1,fd00::/8", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "7",
 		"DOCS_ENABLED": "false", "PPROF_ENABLED": "true", "SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "1s", "LOG_LEVEL": "debug",
 	}
@@ -120,7 +125,7 @@ func TestEveryVariableIsTakenUp(t *testing.T) {
 func TestMigrationsUseTheDatabaseByDefault(t *testing.T) {
 	t.Parallel()
 	if cfg := mustLoad(t, required()); cfg.Database.Migrations() != cfg.Database.URL {
-		t.Error("without MIGRATION_DATABASE_URL migrations must use DATABASE_URL")
+		t.Error("without MIGRATION_DATABASE_URL migrations do not use DATABASE_URL")
 	}
 }
 
@@ -146,7 +151,7 @@ func TestACommandLoadsOnlyWhatItNeeds(t *testing.T) {
 	t.Run("one group", func(t *testing.T) {
 		t.Parallel()
 		var group config.RabbitMQ
-		if err := config.Load(t.Context(), envconfig.MapLookuper(broker), &group); err != nil {
+		if err := config.Load(envconfig.MapLookuper(broker), &group); err != nil {
 			t.Error(err)
 		}
 		if want := (config.RabbitMQ{Host: "h", Port: 1, User: "u", Password: "p", Vhost: "/"}); group != want {
@@ -160,7 +165,7 @@ func TestACommandLoadsOnlyWhatItNeeds(t *testing.T) {
 			Rest struct{ Log config.Log }
 		}
 		broker := map[string]string{"LOG_LEVEL": "loud"}
-		err := config.Load(t.Context(), envconfig.MapLookuper(broker), &groups)
+		err := config.Load(envconfig.MapLookuper(broker), &groups)
 		want := []string{"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_USER", "RABBITMQ_PASS", "LOG_LEVEL"}
 		if diff := cmp.Diff(want, names(t, err)); diff != "" {
 			t.Errorf("the problems differ (-want +got):\n%s", diff)
@@ -168,7 +173,7 @@ func TestACommandLoadsOnlyWhatItNeeds(t *testing.T) {
 	})
 }
 
-// TestDatabasesOfOtherPlatforms have users with an @, and parameters that the server knows.
+// TestDatabasesOfOtherPlatforms uses user names with an @, and parameters of the server.
 func TestDatabasesOfOtherPlatforms(t *testing.T) {
 	t.Parallel()
 	for _, dsn := range []string{

@@ -12,7 +12,7 @@ import (
 	"user-service/pkg/config"
 )
 
-var update = flag.Bool("update", false, "write what is made from the structs to .env.example and README.md")
+var update = flag.Bool("update", false, "write the generated texts to .env.example and README.md")
 
 const (
 	envExample = "../../.env.example"
@@ -24,29 +24,29 @@ const (
 func TestEnvExampleIsUpToDate(t *testing.T) {
 	t.Parallel()
 	want := config.EnvExample(config.Describe(&config.Config{}))
-	hold(t, envExample, func(string) string { return want })
+	compare(t, envExample, func(string) string { return want })
 }
 
 func TestReadmeIsUpToDate(t *testing.T) {
 	t.Parallel()
-	hold(t, readme, func(text string) string {
+	compare(t, readme, func(text string) string {
 		before, rest, begun := strings.Cut(text, begin)
 		_, after, ended := strings.Cut(rest, end)
 		if !begun || !ended {
-			t.Fatalf("%s has no place for the table of variables between %q and %q", readme, begin, end)
+			t.Fatalf("%s has no %q and %q around the table of variables", readme, begin, end)
 		}
 		return before + begin + config.Markdown(config.Describe(&config.Config{})) + end + after
 	})
 }
 
-// hold fails unless the file is what it should be; with -update it makes it so.
-func hold(t *testing.T, path string, should func(string) string) {
+// compare fails if the file differs from the generated text. With -update it writes the file.
+func compare(t *testing.T, path string, generate func(string) string) {
 	t.Helper()
 	content, err := os.ReadFile(path)
 	if err != nil && !*update {
 		t.Fatal(err)
 	}
-	want := should(string(content))
+	want := generate(string(content))
 	if *update {
 		if err := os.WriteFile(path, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -58,7 +58,7 @@ func hold(t *testing.T, path string, should func(string) string) {
 	}
 }
 
-// Whoever copies .env.example to .env and makes a secret can start the service.
+// TestEnvExampleCanBeLoaded: with a secret, a copy of .env.example is a valid environment.
 func TestEnvExampleCanBeLoaded(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{}
@@ -68,7 +68,7 @@ func TestEnvExampleCanBeLoaded(t *testing.T) {
 		if name == "" || !assigned || strings.HasPrefix(line, "# ") {
 			continue
 		}
-		env[strings.TrimPrefix(name, "#")] = value // the commented defaults too
+		env[strings.TrimPrefix(name, "#")] = value // includes the commented defaults
 	}
 	if env["JWT_SECRET"] != "" {
 		t.Errorf("JWT_SECRET has a published value: %s", env["JWT_SECRET"])
@@ -84,7 +84,7 @@ func TestEveryVariableIsDescribed(t *testing.T) {
 	t.Parallel()
 	for _, v := range config.Describe(&config.Config{}) {
 		if !strings.HasSuffix(v.Description, ".") || v.Accepts == "" || v.Group == "" || v.Example == "" && !v.Secret {
-			t.Errorf("the tags of %s say too little: %+v", v.Name, v)
+			t.Errorf("the description of %s is incomplete: %+v", v.Name, v)
 		}
 		if strings.Contains(v.Description+v.Accepts, "|") {
 			t.Errorf("the text of %s would break the table in the README: %+v", v.Name, v)
@@ -94,21 +94,19 @@ func TestEveryVariableIsDescribed(t *testing.T) {
 
 func TestMarkdown(t *testing.T) {
 	t.Parallel()
-	var settings struct {
-		Key     config.Secret `env:"KEY, required" is:"a text" desc:"Opens."`
-		Spare   config.Secret `env:"SPARE" is:"a text" desc:"Opens too."`
-		Workers int           `env:"WORKERS, default=4" desc:"Work."`
-		Tries   uint8         `env:"TRIES, default=3" min:"1" max:"9" desc:"Try."`
+	vars := []config.Variable{
+		{Name: "KEY", Required: true, File: true, Accepts: "a text", Description: "Opens."},
+		{Name: "SPARE", File: true, Accepts: "a text", Description: "Opens too."},
+		{Name: "TRIES", Default: "3", Accepts: "a whole number", Description: "Try."},
 	}
 	const want = `| Variable | Default | Value | |
 | --- | --- | --- | --- |
 | ` + "`KEY` or `KEY_FILE`" + ` | **required** | a text | Opens. |
 | ` + "`SPARE` or `SPARE_FILE`" + ` |  | a text | Opens too. |
-| ` + "`WORKERS` | `4`" + ` | a whole number | Work. |
-| ` + "`TRIES` | `3`" + ` | a whole number from 1 to 9 | Try. |
+| ` + "`TRIES` | `3`" + ` | a whole number | Try. |
 | ` + "`OTEL_*`" + ` | | as OpenTelemetry defines them | Traces, sent if ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` is set. |
 `
-	if diff := cmp.Diff(want, config.Markdown(config.Describe(&settings))); diff != "" {
+	if diff := cmp.Diff(want, config.Markdown(vars)); diff != "" {
 		t.Errorf("the table differs (-want +got):\n%s", diff)
 	}
 }

@@ -1,24 +1,24 @@
 package config
 
 import (
-	"context"
-	"errors"
+	"encoding"
+	"fmt"
 	"reflect"
+	"strconv"
+	"time"
 
 	"github.com/sethvargo/go-envconfig"
 )
 
-// Load fills target, a pointer to a group, to Config, or to any other struct of groups, from
-// the variables in env and from the files that they name: the value of a secret NAME, and of a variable with the tag file, may
-// also be the content of the file NAME_FILE, less one newline at its end. An empty variable
-// counts as one that is not set. The error, if any, is a *Problems with everything
-// that is missing or wrong, the findings of checks included; no secret is in it.
-func Load(ctx context.Context, env envconfig.Lookuper, target any, checks ...Check) error {
+// Load reads the variables of env into target: a pointer to a group, to Config, or to another struct of groups. If Variable.File, the
+// value may also be in the file NAME_FILE, without one newline at its end. An empty variable counts as not set. The error is a *Problems
+// with all problems, including those of checks. It contains no secret.
+func Load(env envconfig.Lookuper, target any, checks ...Check) error {
 	groups, found := groupsOf(target), findings{}
 	for _, group := range groups {
 		for _, f := range group.fields {
-			if problem := f.load(ctx, env); problem != nil {
-				found.note(*problem)
+			if problem := f.load(env); problem != nil {
+				found.add(*problem)
 			}
 		}
 	}
@@ -31,14 +31,14 @@ func Load(ctx context.Context, env envconfig.Lookuper, target any, checks ...Che
 	return found.err(groups)
 }
 
-// Check looks closer at a secret than this package can, such as at the form of a key. Its error
-// follows the name of the variable, "is too short", and shows nothing of the value.
+// Check validates a secret with code of another package, such as the form of a key. The error of Validate is to be read after the name
+// of the variable ("is too short"), and must not contain the value.
 type Check struct {
-	Name string // of the variable
-	Look func(value string) error
+	Name     string // of the variable
+	Validate func(value string) error
 }
 
-// check notes what is wrong with the group's settings.
+// check adds the problems of the group's settings.
 func (g group) check(found findings, checks []Check) {
 	if s, ok := g.settings().(interface{ check(findings) }); ok {
 		s.check(found)
@@ -46,68 +46,103 @@ func (g group) check(found findings, checks []Check) {
 	for _, f := range g.fields {
 		for _, check := range checks {
 			if secret, ok := f.value.Interface().(Secret); ok && secret != "" && check.Name == f.Name {
-				if err := check.Look(secret.Reveal()); err != nil {
-					found.note(Problem{Name: f.Name, What: err.Error()})
+				if err := check.Validate(secret.Reveal()); err != nil {
+					found.add(Problem{Name: f.Name, What: err.Error()})
 				}
 			}
 		}
 	}
 }
 
-// load sets the field, or leaves it zero and returns what is wrong with its variable.
-func (f field) load(ctx context.Context, env envconfig.Lookuper) *Problem {
+// load sets the field, or leaves it zero and returns a problem.
+func (f field) load(env envconfig.Lookuper) *Problem {
 	text, problem := f.read(env)
 	if problem != nil {
 		return problem
 	}
-	value, problem := f.parse(ctx, text)
+	value, problem := f.parse(text)
 	if problem == nil {
 		f.value.Set(value)
 	}
 	return problem
 }
 
-// parse returns what a text stands for, or what is wrong with it.
-func (f field) parse(ctx context.Context, text string) (reflect.Value, *Problem) {
-	value, err := f.decode(ctx, text)
+// parse returns the value of a text, or of the default for an empty text.
+func (f field) parse(text string) (reflect.Value, *Problem) {
+	value := reflect.New(f.value.Type())
+	if text == "" {
+		text = f.Default
+	}
 	switch {
-	case errors.Is(err, envconfig.ErrMissingRequired):
+	case text == "" && f.Required:
 		return value, &Problem{f.Name, "is not set", f.advice()}
-	case err != nil: // its message may show the value
-		return value, &Problem{f.Name, "can't be understood", f.advice()}
-	case !boundsOf(f.in).hold(value):
+	case text == "":
+		return value.Elem(), nil
+	case decode(text, value.Interface()) != nil: // the error may contain the value
+		return value, &Problem{f.Name, "can't be parsed", f.advice()}
+	case !f.bounds.contain(value.Elem()):
 		return value, &Problem{f.Name, "is out of range", f.advice()}
 	}
-	return value, nil
+	return value.Elem(), nil
 }
 
-// decode lets go-envconfig turn value, or the default if that is empty, into the field's type.
-// It stops at the first error of a struct, so each field gets a struct of its own.
-func (f field) decode(ctx context.Context, value string) (reflect.Value, error) {
-	one := reflect.New(reflect.StructOf([]reflect.StructField{f.in}))
-	lookup := envconfig.LookuperFunc(func(string) (string, bool) { return value, value != "" })
-	err := envconfig.ProcessWith(ctx, &envconfig.Config{Target: one.Interface(), Lookuper: lookup})
-	return one.Elem().Field(0), err
+// decode parses a text into the target, a pointer to the type of a field.
+func decode(text string, target any) (err error) {
+	switch t := target.(type) {
+	case *string:
+		*t = text
+	case *Secret:
+		*t = Secret(text)
+	case *bool:
+		*t, err = strconv.ParseBool(text)
+	case *time.Duration:
+		*t, err = time.ParseDuration(text)
+	case *int:
+		err = decodeInt(text, t)
+	case *int32:
+		err = decodeInt(text, t)
+	case *uint32:
+		err = decodeInt(text, t)
+	case *uint8:
+		err = decodeInt(text, t)
+	case encoding.TextUnmarshaler:
+		err = t.UnmarshalText([]byte(text))
+	default:
+		panic(fmt.Sprintf("configuration variable of the type %T", target))
+	}
+	return err
 }
 
-// findings holds the first problem of each variable, by name. What else is wrong with a
-// variable follows from it, as a missing key is also too short.
+// decodeInt parses a whole number, and fails if it overflows the type.
+func decodeInt[T int | int32 | uint32 | uint8](text string, target *T) error {
+	n, err := strconv.ParseInt(text, 0, 64)
+	if err != nil {
+		return err
+	}
+	if *target = T(n); int64(*target) != n {
+		return strconv.ErrRange
+	}
+	return nil
+}
+
+// findings holds the first problem of each variable by name. Further problems of a variable are consequences, as a missing key is also
+// too short.
 type findings map[string]Problem
 
-func (f findings) note(p Problem) {
+func (f findings) add(p Problem) {
 	if _, known := f[p.Name]; !known {
 		f[p.Name] = p
 	}
 }
 
-// require notes what is wrong with the variable name, unless ok.
+// require adds a problem with the variable if ok is false.
 func (f findings) require(ok bool, name, what string) {
 	if !ok {
-		f.note(Problem{Name: name, What: what})
+		f.add(Problem{Name: name, What: what})
 	}
 }
 
-// err returns the findings in the order of the variables, or nil if there are none.
+// err returns the findings in the order of the variables, or nil.
 func (f findings) err(groups []group) error {
 	var list []Problem
 	for _, group := range groups {

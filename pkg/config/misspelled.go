@@ -5,12 +5,11 @@ import (
 	"strings"
 )
 
-// maxEdits is by how many letters the name of a variable may differ from a known one to be taken for it.
+// maxEdits is the largest edit distance at which an unknown name counts as misspelled.
 const maxEdits = 2
 
-// Misspelled returns a problem for each variable of environ, which has the form of os.Environ, that is not known and whose name
-// differs by at most two letters from a known one. An empty variable counts as one that is not
-// set. It shows no value.
+// Misspelled returns a problem for each unknown variable of environ whose name differs by at most two letters from a known one. environ has
+// the form of os.Environ. Empty variables are ignored. The problems contain no values.
 func Misspelled(environ []string) []Problem {
 	known := names(Describe(&Config{}))
 	var found []Problem
@@ -20,14 +19,14 @@ func Misspelled(environ []string) []Problem {
 			continue
 		}
 		if i := slices.IndexFunc(known, func(k string) bool { return editDistance(name, k) <= maxEdits }); i >= 0 {
-			found = append(found, Problem{name, "is not a variable of the service", "write " + known[i] + ", or take it away"})
+			found = append(found, Problem{name, "is not a variable of the service", "write " + known[i] + ", or remove it"})
 		}
 	}
 	slices.SortFunc(found, func(a, b Problem) int { return strings.Compare(a.Name, b.Name) })
 	return found
 }
 
-// names returns the names of the variables, and those that name their files.
+// names returns the names of the variables, including those for their files.
 func names(vars []Variable) []string {
 	var all []string
 	for _, v := range vars {

@@ -34,22 +34,23 @@ func TestMisspelledVariablesAreProblems(t *testing.T) {
 		found := config.Misspelled([]string{"A=1", name + "=planted=value", "Z", "LOGS_LEVEL="})
 		if want == "" {
 			if len(found) != 0 {
-				t.Errorf("%s is taken for another one: %v", name, found)
+				t.Errorf("%s counts as misspelled: %v", name, found)
 			}
 			continue
 		}
-		if diff := cmp.Diff([]config.Problem{{Name: name, What: "is not a variable of the service", Do: "write " + want + ", or take it away"}}, found); diff != "" {
+		problem := config.Problem{Name: name, What: "is not a variable of the service", Do: "write " + want + ", or remove it"}
+		if diff := cmp.Diff([]config.Problem{problem}, found); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 		for _, p := range found {
 			if strings.Contains(p.String(), "planted") {
-				t.Errorf("the value is shown: %s", p)
+				t.Errorf("the value is printed: %s", p)
 			}
 		}
 	}
 }
 
-// TestNoKnownVariableIsTakenForAnother although some differ by two letters, such as RABBITMQ_HOST and RABBITMQ_PORT.
+// TestNoKnownVariableIsTakenForAnother: some names differ by two letters, such as RABBITMQ_HOST and RABBITMQ_PORT.
 func TestNoKnownVariableIsTakenForAnother(t *testing.T) {
 	t.Parallel()
 	for _, v := range config.Describe(&config.Config{}) {

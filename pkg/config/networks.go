@@ -6,16 +6,11 @@ import (
 	"strings"
 )
 
-// Networks are ranges of IP addresses. They are written as CIDRs, or as the address for a range
-// of one, with commas between them.
+// Networks are ranges of IP addresses, written as CIDRs or single addresses, separated by commas.
 type Networks []netip.Prefix
 
-// UnmarshalText implements encoding.TextUnmarshaler. go-envconfig gives it an empty text for a
-// variable that is not set.
+// UnmarshalText implements encoding.TextUnmarshaler.
 func (n *Networks) UnmarshalText(text []byte) error {
-	if len(text) == 0 {
-		return nil
-	}
 	var all Networks
 	for part := range strings.SplitSeq(string(text), ",") {
 		network, err := parseNetwork(strings.TrimSpace(part))
@@ -28,7 +23,7 @@ func (n *Networks) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// String writes the networks as UnmarshalText reads them.
+// String returns the form that UnmarshalText parses.
 func (n Networks) String() string {
 	parts := make([]string, len(n))
 	for i, network := range n {
@@ -39,8 +34,7 @@ func (n Networks) String() string {
 	return strings.Join(parts, ",")
 }
 
-// parseNetwork turns IPv4 that is mapped into IPv6 into IPv4, the form in which addresses are
-// compared with it.
+// parseNetwork parses a CIDR or an address. It converts IPv4-mapped IPv6 to IPv4, because client addresses have this form.
 func parseNetwork(s string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(s)
 	if err != nil {
@@ -49,7 +43,7 @@ func parseNetwork(s string) (netip.Prefix, error) {
 			return netip.Prefix{}, err
 		}
 		if addr.Zone() != "" {
-			return netip.Prefix{}, errors.New("a zone means nothing to other hosts")
+			return netip.Prefix{}, errors.New("a zone is only valid on one host")
 		}
 		network = netip.PrefixFrom(addr, addr.BitLen())
 	}

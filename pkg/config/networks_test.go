@@ -7,7 +7,7 @@ import (
 
 func TestTrustedProxies(t *testing.T) {
 	t.Parallel()
-	for written, want := range map[string]string{
+	for text, want := range map[string]string{
 		"10.0.0.0/8":                      "10.0.0.0/8",
 		"10.1.2.3/8":                      "10.0.0.0/8",
 		"10.0.0.1":                        "10.0.0.1",
@@ -17,13 +17,13 @@ func TestTrustedProxies(t *testing.T) {
 		"::ffff:10.0.0.0/104":             "10.0.0.0/8",
 		"0.0.0.0/0":                       "0.0.0.0/0",
 	} {
-		cfg := mustLoad(t, with(map[string]string{"TRUSTED_PROXIES": written}))
+		cfg := mustLoad(t, with(map[string]string{"TRUSTED_PROXIES": text}))
 		if got := cfg.HTTP.TrustedProxies.String(); got != want {
-			t.Errorf("%q is read as %q, want %q", written, got, want)
+			t.Errorf("%q is parsed as %q, want %q", text, got, want)
 		}
 	}
 	cfg := mustLoad(t, with(map[string]string{"TRUSTED_PROXIES": "::ffff:10.0.0.0/104"}))
 	if !cfg.HTTP.TrustedProxies[0].Contains(netip.MustParseAddr("10.9.9.9")) {
-		t.Error("an IPv4 network that is written as IPv6 has no IPv4 address in it")
+		t.Error("an IPv4-mapped network does not contain IPv4 addresses")
 	}
 }

@@ -5,23 +5,22 @@ import (
 	"strings"
 )
 
-// Problem is what is wrong with one variable. It never shows the value.
+// Problem is a problem of one variable. It does not contain the value.
 type Problem struct {
 	Name string // of the variable
 	What string // what is wrong
 	Do   string // what to do about it
 }
 
-// String returns "NAME: what is wrong; what to do".
+// String returns the name, the problem and the advice.
 func (p Problem) String() string { return p.Name + ": " + p.What + "; " + p.Do }
 
-// Problems is everything that is wrong with an environment, at most one Problem for
-// each variable, in the order in which Describe lists the variables.
+// Problems are the problems of an environment, at most one for each variable, in the order of Describe.
 type Problems struct {
 	List []Problem
 }
 
-// Error says how many problems there are and lists them, one on each line.
+// Error returns the number of problems, and one line for each.
 func (p *Problems) Error() string {
 	var b strings.Builder
 	if len(p.List) == 1 {

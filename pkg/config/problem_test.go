@@ -14,7 +14,7 @@ import (
 	"user-service/pkg/password"
 )
 
-// names returns the variables that err finds fault with.
+// names returns the variables with a problem in err.
 func names(t *testing.T, err error) []string {
 	t.Helper()
 	var problems *config.Problems
@@ -32,12 +32,12 @@ func TestAnEmptyEnvironmentListsAllThatIsRequired(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, nil)
 	const want = `6 problems with the environment:
-  DATABASE_URL: is not set; set it to a PostgreSQL URL such as postgres://user:password@host:5432/database; or set DATABASE_URL_FILE to the path of a file that holds it
-  RABBITMQ_HOST: is not set; set it to a host name or an IP address, such as localhost; or set RABBITMQ_HOST_FILE to the path of a file that holds it
-  RABBITMQ_PORT: is not set; set it to a whole number from 1 to 65535, such as 5672; or set RABBITMQ_PORT_FILE to the path of a file that holds it
-  RABBITMQ_USER: is not set; set it to a user name, such as guest; or set RABBITMQ_USER_FILE to the path of a file that holds it
-  RABBITMQ_PASS: is not set; set it to the password of RABBITMQ_USER; or set RABBITMQ_PASS_FILE to the path of a file that holds it
-  JWT_SECRET: is not set; set it to a random text of at least 32 bytes, as made by: openssl rand -base64 48; or set JWT_SECRET_FILE to the path of a file that holds it`
+  DATABASE_URL: is not set; set it to a PostgreSQL URL such as postgres://user:password@host:5432/database; or set DATABASE_URL_FILE to the path of a file with the value
+  RABBITMQ_HOST: is not set; set it to a host name or an IP address, such as localhost; or set RABBITMQ_HOST_FILE to the path of a file with the value
+  RABBITMQ_PORT: is not set; set it to a whole number from 1 to 65535, such as 5672; or set RABBITMQ_PORT_FILE to the path of a file with the value
+  RABBITMQ_USER: is not set; set it to a user name, such as guest; or set RABBITMQ_USER_FILE to the path of a file with the value
+  RABBITMQ_PASS: is not set; set it to the password of RABBITMQ_USER; or set RABBITMQ_PASS_FILE to the path of a file with the value
+  JWT_SECRET: is not set; set it to a random text of at least 32 bytes, as made by: openssl rand -base64 48; or set JWT_SECRET_FILE to the path of a file with the value`
 	if err == nil {
 		t.Fatal("an empty environment is accepted")
 	}
@@ -59,7 +59,7 @@ func TestAllProblemsAreListedAtOnce(t *testing.T) {
 		t.Errorf("the problems differ (-want +got):\n%s", diff)
 	}
 	if !strings.HasPrefix(err.Error(), "7 problems with the environment:\n") {
-		t.Errorf("the first line does not say how many: %s", err)
+		t.Errorf("the first line does not have the number: %s", err)
 	}
 }
 
@@ -73,46 +73,49 @@ func TestBadValues(t *testing.T) {
 		{"DATABASE_URL", "postgres://app:p%@db/app", "is not a PostgreSQL URL"},
 		{"DATABASE_URL", "db", "is not a PostgreSQL URL"},
 		{"MIGRATION_DATABASE_URL", "db", "is not a PostgreSQL URL"},
-		{"DATABASE_MAX_CONNS", "1", "the relay of events needs one"},
+		{"DATABASE_MAX_CONNS", "1", "the relay of events needs another one"},
 		{"DATABASE_MAX_CONNS", "-1", "is out of range; set it to 0 or a whole number from 2 to 10000, such as 20"},
 		{"DATABASE_MAX_CONNS", "10001", "is out of range"},
-		{"DATABASE_MAX_CONNS", "99999999999", "can't be understood"},
-		{"RABBITMQ_HOST", "amqp://broker", "is not a host alone; set it to a host name or an IP address, such as localhost"},
-		{"RABBITMQ_HOST", "broker:5672", "is not a host alone"},
-		{"RABBITMQ_HOST", "broker\n", "is not a host alone"},
+		{"DATABASE_MAX_CONNS", "99999999999", "can't be parsed"},
+		{"RABBITMQ_HOST", "amqp://broker", "is not a host name or an IP address; set it to a host name or an IP address, such as localhost"},
+		{"RABBITMQ_HOST", "broker:5672", "is not a host name or an IP address"},
+		{"RABBITMQ_HOST", "broker\n", "is not a host name or an IP address"},
 		{"RABBITMQ_PORT", "0", "is out of range; set it to a whole number from 1 to 65535, such as 5672"},
-		{"RABBITMQ_PORT", "tcp://10.0.0.1:5672", "can't be understood; set it to a whole number from 1 to 65535, such as 5672"},
-		{"RABBITMQ_TLS", "perhaps", "can't be understood; set it to true or false, such as false"},
+		{"RABBITMQ_PORT", "tcp://10.0.0.1:5672", "can't be parsed; set it to a whole number from 1 to 65535, such as 5672"},
+		{"RABBITMQ_TLS", "perhaps", "can't be parsed; set it to true or false, such as false"},
 		{"JWT_SECRET", "0123456789012345678901234567890", "has 31 bytes and needs at least 32"},
-		{"JWT_SECRET", strings.Repeat("a", 40), "repeats one text and is easy to guess; set it to a random text of at least 32 bytes, as made by: openssl rand -base64 48; or set JWT_SECRET_FILE"},
+		{"JWT_SECRET", strings.Repeat("a", 40), "repeats one text and is easy to guess; set it to a random text of at least 32 bytes, " +
+			"as made by: openssl rand -base64 48; or set JWT_SECRET_FILE"},
 		{"JWT_SECRET", strings.Repeat("0", 32), "repeats one text"},
 		{"JWT_SECRET", strings.Repeat("password", 4), "repeats one text"},
 		{"JWT_SECRET", strings.Repeat("0123456789abcdef", 3)[:37], "repeats one text"},
-		{"JWT_SECRET", "aabbccddeeffggffeeddccbbaaabacadaeafag", "has only 7 different bytes and is easy to guess"},
+		{"JWT_SECRET", "aabbccddeeffggffeeddccbbaaabacadaeafag", "has only 7 distinct bytes and is easy to guess"},
 		{"JWT_SECRET", "abcdefghijklmnopqrstuvwxyz0123456789", "is a sequence of characters and is easy to guess"},
 		{"JWT_SECRET", "ZYXWVUTSRQPONMLKJIHGFEDCBA-987654321", "is a sequence of characters"},
 		{"JWT_SECRET", "a-string-secret-at-least-256-bits-long", "is a published example"},
 		{"JWT_SECRET", "for-local-development-only-0123456789", "is a published example"},
 		{"JWT_ACCEPTED_SECRETS", planted + "," + strings.Repeat("password", 4), "has a secret that repeats one text"},
-		{"DATABASE_URL", "postgres://db/app?default_query_exec_mode=simple_protocol", "has default_query_exec_mode=simple_protocol, which sends personal data within the text of queries"},
+		{"DATABASE_URL", "postgres://db/app?default_query_exec_mode=simple_protocol", "has default_query_exec_mode=simple_protocol, " +
+			"which sends personal data in the text of queries"},
 		{"MIGRATION_DATABASE_URL", "postgres://db/app?default_query_exec_mode=simple_protocol", "has default_query_exec_mode=simple_protocol"},
-		{"DATABASE_URL", "postgres://app:p@ssw0rd-" + planted + "@127.0.0.1:5432/app", "has an @ in its host: write an @ of the password as %40"},
-		{"DATABASE_URL", "postgres://app:4711/" + planted + "@db.example:5432/users", "has a database with one of @ / : in it"},
+		{"DATABASE_URL", "postgres://app:p@ssw0rd-" + planted + "@127.0.0.1:5432/app", "has an @ in its host; write an @ of the password as %40"},
+		{"DATABASE_URL", "postgres://app:4711/" + planted + "@db.example:5432/users", "has a database name with @ / or : in it"},
 		{"DATABASE_URL", "host=p@db user=app", "has an @ in its host"},
 		{"DATABASE_URL", "postgres://app:x@db,p@other/app", "has an @ in its host"},
-		{"DATABASE_URL", "postgres://app:x@db:5432/app?sslmode=verify-full&sslrootcert=/nowhere/ca.crt", "names a file in sslrootcert that can't be read"},
-		{"DATABASE_URL", "host=db sslmode=verify-ca sslrootcert=/nowhere/ca.crt", "names a file in sslrootcert that can't be read"},
-		{"MIGRATION_DATABASE_URL", "postgres://app:x@db:5432/app?sslmode=verify-full&sslcert=/nowhere/a&sslkey=/nowhere/b", "names a file in sslcert that can't be read"},
-		{"DATABASE_URL", "postgres://app:x@db/app?gssencmode=disable", "has the parameter gssencmode, which only libpq knows; leave it out"},
+		{"DATABASE_URL", "postgres://app:x@db/app?sslmode=verify-full&sslrootcert=/no/ca.crt", "has a file in sslrootcert that can't be read"},
+		{"DATABASE_URL", "host=db sslmode=verify-ca sslrootcert=/nowhere/ca.crt", "has a file in sslrootcert that can't be read"},
+		{"MIGRATION_DATABASE_URL", "postgres://app:x@db/app?sslcert=/no/a&sslkey=/no/b", "has a file in sslcert that can't be read"},
+		{"DATABASE_URL", "postgres://app:x@db/app?gssencmode=disable", "has the parameter gssencmode, which only libpq supports; remove it"},
 		{"DATABASE_URL", "postgres://app:x@db/app?keepalives=1", "has the parameter keepalives"},
 		{"DATABASE_URL", "postgres://app:x@db:notaport/app", "is not a PostgreSQL URL"},
 		{"RABBITMQ_CA_FILE", "/nowhere/ca.crt", "is set, and RABBITMQ_TLS is false"},
-		{"JWT_ACCEPTED_SECRETS", planted + ",short", "has a secret that has 5 bytes and needs at least 32; set it to random texts of at least 32 bytes, separated by commas"},
-		{"ACCESS_TOKEN_TTL", "15", "can't be understood; set it to a duration of at least 1s, such as 15m"},
+		{"JWT_ACCEPTED_SECRETS", planted + ",short", "has a secret that has 5 bytes and needs at least 32; " +
+			"set it to random texts of at least 32 bytes, separated by commas"},
+		{"ACCESS_TOKEN_TTL", "15", "can't be parsed; set it to a duration of at least 1s, such as 15m"},
 		{"ACCESS_TOKEN_TTL", "0s", "is out of range"},
 		{"REFRESH_TOKEN_IDLE_TTL", "-1h", "is out of range"},
 		{"REFRESH_TOKEN_IDLE_TTL", "2161h", "is longer than REFRESH_TOKEN_TTL"},
-		{"REFRESH_TOKEN_TTL", "30d", "can't be understood"},
+		{"REFRESH_TOKEN_TTL", "30d", "can't be parsed"},
 		{"PASSWORD_MIN_LENGTH", "7", "is out of range; set it to a whole number from 8 to 128, such as 15"},
 		{"PASSWORD_MIN_LENGTH", "129", "is out of range"},
 		{"PASSWORD_HASH_CONCURRENCY", "-1", "is out of range"},
@@ -120,21 +123,21 @@ func TestBadValues(t *testing.T) {
 		{"ARGON2_MEMORY_KIB", "7", "is out of range; set it to a whole number from 8 to 524288, such as 19456"},
 		{"ARGON2_ITERATIONS", "0", "is out of range"},
 		{"ARGON2_PARALLELISM", "0", "is out of range"},
-		{"ARGON2_PARALLELISM", "300", "can't be understood; set it to a whole number from 1 to 64, such as 1"},
-		{"REGISTRATION_ENABLED", "on", "can't be understood"},
+		{"ARGON2_PARALLELISM", "300", "can't be parsed; set it to a whole number from 1 to 64, such as 1"},
+		{"REGISTRATION_ENABLED", "on", "can't be parsed"},
 		{"HTTP_ADDR", "8080", "is not an address; set it to an address, host:port or :port, such as :8080"},
 		{"HTTP_ADDR", ":65536", "is not an address"},
 		{"METRICS_ADDR", "localhost:http", "is not an address"},
 		{"METRICS_ADDR", ":8080", "is the same as HTTP_ADDR"},
-		{"TRUSTED_PROXIES", "proxy", "can't be understood; set it to IP addresses and CIDRs, separated by commas, such as 10.0.0.0/8,fd00::/8"},
-		{"TRUSTED_PROXIES", "10.0.0.1,", "can't be understood"},
-		{"TRUSTED_PROXIES", "10.0.0.0/33", "can't be understood"},
-		{"TRUSTED_PROXIES", "fe80::1%eth0", "can't be understood"},
-		{"ACCOUNT_RATE_LIMIT_PER_MINUTE", "many", "can't be understood; set it to a whole number from 0 to 1000000, such as 300"},
+		{"TRUSTED_PROXIES", "proxy", "can't be parsed; set it to IP addresses and CIDRs, separated by commas, such as 10.0.0.0/8,fd00::/8"},
+		{"TRUSTED_PROXIES", "10.0.0.1,", "can't be parsed"},
+		{"TRUSTED_PROXIES", "10.0.0.0/33", "can't be parsed"},
+		{"TRUSTED_PROXIES", "fe80::1%eth0", "can't be parsed"},
+		{"ACCOUNT_RATE_LIMIT_PER_MINUTE", "many", "can't be parsed; set it to a whole number from 0 to 1000000, such as 300"},
 		{"RATE_LIMIT_PER_MINUTE", "-1", "is out of range; set it to a whole number from 0 to 1000000, such as 60"},
 		{"SHUTDOWN_DELAY", "-1s", "is out of range; set it to a duration of at least 0s, such as 5s"},
 		{"SHUTDOWN_TIMEOUT", "5s", "is not longer than SHUTDOWN_DELAY"},
-		{"LOG_LEVEL", "loud", "can't be understood; set it to debug, info, warn or error, such as info"},
+		{"LOG_LEVEL", "loud", "can't be parsed; set it to debug, info, warn or error, such as info"},
 		{"LOG_LEVEL", "info+1", "is not a level; set it to debug, info, warn or error, such as info"},
 	} {
 		t.Run(test.name+"="+test.value, func(t *testing.T) {
@@ -147,7 +150,7 @@ func TestBadValues(t *testing.T) {
 				t.Errorf("%q does not begin with %q", err, want)
 			}
 			if !strings.Contains(err.Error(), test.want) {
-				t.Errorf("%q does not say %q", err, test.want)
+				t.Errorf("%q does not contain %q", err, test.want)
 			}
 		})
 	}
@@ -155,45 +158,45 @@ func TestBadValues(t *testing.T) {
 
 func TestCallersLookCloserAtSecrets(t *testing.T) {
 	t.Parallel()
-	look := func(value string) error {
+	validate := func(value string) error {
 		if value == "bad" {
-			return errors.New("is no key")
+			return errors.New("is not a key")
 		}
 		return nil
 	}
-	checks := []config.Check{{Name: "JWT_PRIVATE_KEY", Look: look}, {Name: "JWT_SECRET", Look: look}}
+	checks := []config.Check{{Name: "JWT_PRIVATE_KEY", Validate: validate}, {Name: "JWT_SECRET", Validate: validate}}
 	load := func(changes map[string]string) error {
-		return config.Load(t.Context(), envconfig.MapLookuper(with(changes)), &config.Config{}, checks...)
+		return config.Load(envconfig.MapLookuper(with(changes)), &config.Config{}, checks...)
 	}
 	err := load(map[string]string{"JWT_PRIVATE_KEY": "bad", "JWT_SECRET": "bad", "RABBITMQ_PORT": "0"})
 	want := []string{"RABBITMQ_PORT", "JWT_SECRET", "JWT_PRIVATE_KEY"}
 	if diff := cmp.Diff(want, names(t, err)); diff != "" {
 		t.Errorf("the problems differ (-want +got):\n%s", diff)
 	}
-	if want := "JWT_PRIVATE_KEY: is no key; set it to a private key in PEM"; !strings.Contains(err.Error(), want) {
-		t.Errorf("%v does not say %q", err, want)
+	if want := "JWT_PRIVATE_KEY: is not a key; set it to a private key in PEM"; !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not contain %q", err, want)
 	}
 	if want := "JWT_SECRET: has 3 bytes"; !strings.Contains(err.Error(), want) {
-		t.Errorf("%v does not say %q", err, want)
+		t.Errorf("%v does not contain %q", err, want)
 	}
 	if err := load(map[string]string{"JWT_PRIVATE_KEY": "good"}); err != nil {
 		t.Error(err)
 	}
 	if err := load(nil); err != nil {
-		t.Errorf("what is not set is looked at: %v", err)
+		t.Errorf("a secret that is not set is validated: %v", err)
 	}
 }
 
 func TestArgon2MemoryIsEnoughForEachLane(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, with(map[string]string{"ARGON2_MEMORY_KIB": "31", "ARGON2_PARALLELISM": "4"}))
-	if want := "ARGON2_MEMORY_KIB: is less than the 32 that ARGON2_PARALLELISM asks for"; err == nil || !strings.Contains(err.Error(), want) {
-		t.Errorf("%v does not say %q", err, want)
+	if want := "ARGON2_MEMORY_KIB: is less than 32, which ARGON2_PARALLELISM requires"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v does not contain %q", err, want)
 	}
 	mustLoad(t, with(map[string]string{"ARGON2_MEMORY_KIB": "32", "ARGON2_PARALLELISM": "4"}))
 }
 
-// TestSettingsWithWhichNobodyCouldRegisterAreRefused holds the bounds to those of package password.
+// TestSettingsWithWhichNobodyCouldRegisterAreRefused compares the bounds with those of package password.
 func TestSettingsWithWhichNobodyCouldRegisterAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -201,7 +204,7 @@ func TestSettingsWithWhichNobodyCouldRegisterAreRefused(t *testing.T) {
 		refused            bool
 	}{{65536, 8, false}, {65536, 9, true}, {65536, 64, true}, {524288, 1, false}, {262144, 3, true}, {8192, 64, false}} {
 		_, err := load(t, with(map[string]string{"ARGON2_MEMORY_KIB": fmt.Sprint(c.memory), "ARGON2_ITERATIONS": fmt.Sprint(c.iterations)}))
-		want := "ARGON2_ITERATIONS: times ARGON2_MEMORY_KIB is more than 524288 KiB: a request has no time for such a hash"
+		want := "ARGON2_ITERATIONS: times ARGON2_MEMORY_KIB is more than 524288 KiB, which would exceed the time of a request"
 		if refused := err != nil && strings.Contains(err.Error(), want); refused != c.refused {
 			t.Errorf("%d KiB and %d iterations: %v, want refused: %t", c.memory, c.iterations, err, c.refused)
 		}
@@ -210,7 +213,7 @@ func TestSettingsWithWhichNobodyCouldRegisterAreRefused(t *testing.T) {
 			Limits: password.Limits{Concurrency: 1, MaxWait: time.Second},
 		})
 		if refused := err != nil; refused != c.refused {
-			t.Errorf("%d KiB and %d iterations: package password says %v, want refused: %t", c.memory, c.iterations, err, c.refused)
+			t.Errorf("%d KiB and %d iterations: package password returns %v, want refused: %t", c.memory, c.iterations, err, c.refused)
 		}
 	}
 }

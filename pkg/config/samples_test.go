@@ -10,8 +10,7 @@ import (
 	"testing"
 )
 
-// assignments of a value to a secret that signs tokens: of the environment in any notation, of Go code, and of the
-// chart's values.
+// assignments match assignments of signing secrets: in environments of any notation, in Go code, and in the values of the chart.
 var assignments = func() []*regexp.Regexp {
 	const value = `(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'#,|}]+))`
 	return []*regexp.Regexp{
@@ -23,8 +22,8 @@ var assignments = func() []*regexp.Regexp {
 	}
 }()
 
-// TestNoFileHoldsASecretThatTheServiceAccepts: whoever reads this repository could sign tokens of each service that
-// was started with it. Code makes secrets when it runs.
+// TestNoFileHoldsASecretThatTheServiceAccepts: a reader of this repository could sign tokens of services with such a secret. Code generates
+// secrets at run time.
 func TestNoFileHoldsASecretThatTheServiceAccepts(t *testing.T) {
 	t.Parallel()
 	const root = "../.."
@@ -43,17 +42,16 @@ func TestNoFileHoldsASecretThatTheServiceAccepts(t *testing.T) {
 		}
 		for _, value := range assigned(content) {
 			if _, err := load(t, with(map[string]string{"JWT_SECRET": value})); err == nil {
-				t.Errorf("%s holds a secret that the service accepts: %q", file, value)
+				t.Errorf("%s contains a secret that the service accepts: %q", file, value)
 			}
 		}
 	}
 	if len(files) < 100 {
-		t.Errorf("only %d files were looked at", len(files))
+		t.Errorf("only %d files were checked", len(files))
 	}
 }
 
-// assigned returns the literal values of secrets in a file. What names another value is none: a variable, a
-// call, a template, or the path of a file.
+// assigned returns the literal secrets in a file. It ignores variables, calls, templates and paths.
 func assigned(content []byte) []string {
 	var values []string
 	for _, assignment := range assignments {
@@ -66,22 +64,23 @@ func assigned(content []byte) []string {
 	return values
 }
 
-// TestPublishedSecretsAreSeen holds the test above to what it is for.
+// TestPublishedSecretsAreSeen tests assigned.
 func TestPublishedSecretsAreSeen(t *testing.T) {
 	t.Parallel()
 	value := "for-local-" + "development-only-0123456789"
 	for _, file := range []string{
 		"JWT_SECRET=" + value, "export JWT_SECRET='" + value + "'\n", "  JWT_SECRET: " + value, `"JWT_SECRET": "` + value + `",`,
 		`"JWT_SECRET=` + value + `", "JWT_ISSUER="`, "JWT_ACCEPTED_SECRETS=" + value, "JWT_SECRET=" + value + " bin/user-service serve",
-		"jwt: {secret: " + value + ", acceptedSecrets: ''}", "--set jwt.secret=" + value + " --set x=y", "jwt:\n  keys: {}\n  secret: " + value + "\n",
+		"jwt: {secret: " + value + ", acceptedSecrets: ''}", "--set jwt.secret=" + value + " --set x=y",
+		"jwt:\n  keys: {}\n  secret: " + value + "\n",
 		"jwt:\n  acceptedSecrets: " + value, "--from-literal=jwt-secret=" + value, `t.Setenv("JWT_SECRET", "` + value + `")`,
 	} {
-		seen := false
+		matched := false
 		for _, found := range assigned([]byte(file)) {
-			seen = seen || found == value
+			matched = matched || found == value
 		}
-		if !seen {
-			t.Errorf("no secret is seen in %q, but %q", file, assigned([]byte(file)))
+		if !matched {
+			t.Errorf("no secret is found in %q, but %q", file, assigned([]byte(file)))
 		}
 	}
 }

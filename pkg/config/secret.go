@@ -6,17 +6,16 @@ import (
 	"log/slog"
 )
 
-// Secret is a value that stays hidden, whatever prints, logs or encodes it. Only Reveal
-// gives it away.
+// Secret is a value that is hidden when it is printed, logged or encoded. Only Reveal returns it.
 type Secret string
 
-// hidden is what is shown of a secret, whatever its length.
+// hidden replaces every secret.
 const hidden = "[hidden]"
 
-// Reveal returns the secret itself.
+// Reveal returns the secret.
 func (s Secret) Reveal() string { return string(s) }
 
-// String returns "[hidden]", or nothing if there is no secret.
+// String returns "[hidden]", or "" for the empty secret.
 func (s Secret) String() string {
 	if s == "" {
 		return ""
@@ -24,8 +23,7 @@ func (s Secret) String() string {
 	return hidden
 }
 
-// Format implements fmt.Formatter for all verbs. Without it fmt shows the value behind a
-// verb that does not fit strings, such as %d.
+// Format implements fmt.Formatter. Without it fmt prints the value for verbs that are invalid for strings, such as %d.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // GoString implements fmt.GoStringer.
@@ -34,5 +32,5 @@ func (s Secret) GoString() string { return s.String() }
 // LogValue implements slog.LogValuer.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// MarshalText implements encoding.TextMarshaler, by which JSON, XML and YAML encode it too.
+// MarshalText implements encoding.TextMarshaler, which the encoders of JSON, XML and YAML use.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }

@@ -18,7 +18,7 @@ import (
 	"user-service/pkg/config"
 )
 
-// withFile gives JWT_SECRET by the file at path.
+// withFile returns an environment with JWT_SECRET in a file.
 func withFile(path string) map[string]string {
 	return with(map[string]string{"JWT_SECRET": "", "JWT_SECRET_FILE": path})
 }
@@ -26,7 +26,7 @@ func withFile(path string) map[string]string {
 func TestSecretFromFile(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ content, want string }{
-		"as it is":              {planted, planted},
+		"unchanged":             {planted, planted},
 		"newline":               {planted + "\n", planted},
 		"Windows newline":       {planted + "\r\n", planted},
 		"only one newline":      {planted + "\n\n", planted + "\n"},
@@ -60,7 +60,10 @@ func TestEverySecretMayComeFromAFile(t *testing.T) {
 			fromFile = append(fromFile, v.Name)
 		}
 	}
-	want := []string{"DATABASE_URL", "MIGRATION_DATABASE_URL", "RABBITMQ_PASS", "JWT_SECRET", "JWT_ACCEPTED_SECRETS", "JWT_PRIVATE_KEY", "JWT_ACCEPTED_KEYS"}
+	want := []string{
+		"DATABASE_URL", "MIGRATION_DATABASE_URL", "RABBITMQ_PASS",
+		"JWT_SECRET", "JWT_ACCEPTED_SECRETS", "JWT_PRIVATE_KEY", "JWT_ACCEPTED_KEYS",
+	}
 	if diff := cmp.Diff(want, fromFile); diff != "" {
 		t.Errorf("the secrets differ (-want +got):\n%s", diff)
 	}
@@ -72,11 +75,11 @@ func TestBadSecretFiles(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"both":      {with(map[string]string{"JWT_SECRET_FILE": file(t, planted)}), "is set, and so is JWT_SECRET_FILE; set one of them"},
-		"missing":   {withFile(filepath.Join(t.TempDir(), planted)), "can't be read from the file that JWT_SECRET_FILE names: no such file or directory"},
-		"directory": {withFile(t.TempDir()), "can't be read from the file that JWT_SECRET_FILE names: is a directory"},
-		"NUL":       {withFile(planted + "\x00"), "can't be read from the file that JWT_SECRET_FILE names: invalid argument"},
-		"empty":     {withFile(file(t, "\n")), "is empty in the file that JWT_SECRET_FILE names"},
+		"both":      {with(map[string]string{"JWT_SECRET_FILE": file(t, planted)}), "is set, and so is JWT_SECRET_FILE; set only one of them"},
+		"missing":   {withFile(filepath.Join(t.TempDir(), planted)), "can't be read from the file of JWT_SECRET_FILE: no such file or directory"},
+		"directory": {withFile(t.TempDir()), "can't be read from the file of JWT_SECRET_FILE: is a directory"},
+		"NUL":       {withFile(planted + "\x00"), "can't be read from the file of JWT_SECRET_FILE: invalid argument"},
+		"empty":     {withFile(file(t, "\n")), "is empty in the file of JWT_SECRET_FILE"},
 		"short":     {withFile(file(t, "short\n")), "has 5 bytes and needs at least 32"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -86,10 +89,10 @@ func TestBadSecretFiles(t *testing.T) {
 				t.Fatalf("the problems differ (-want +got):\n%s", diff)
 			}
 			if !strings.Contains(err.Error(), "JWT_SECRET: "+test.want) {
-				t.Errorf("%q does not say %q", err, test.want)
+				t.Errorf("%q does not contain %q", err, test.want)
 			}
 			if strings.Contains(err.Error(), planted) {
-				t.Errorf("%q shows the secret", err)
+				t.Errorf("%q contains the secret", err)
 			}
 		})
 	}
@@ -122,11 +125,11 @@ func TestSecretsAreNeverShown(t *testing.T) {
 
 	for line := range strings.Lines(out.String()) {
 		if strings.Contains(line, planted) || strings.Contains(strings.ToLower(line), hex.EncodeToString([]byte(planted))) {
-			t.Errorf("a secret is shown: %s", line)
+			t.Errorf("a secret is printed: %s", line)
 		}
 	}
 	if got := strings.Count(out.String(), "[hidden]"); got < 100 {
-		t.Errorf("only %d times something stands in for a secret", got)
+		t.Errorf("only %d secrets are replaced", got)
 	}
 }
 
@@ -134,18 +137,18 @@ func TestSecretsAreNotInProblems(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{}
 	for _, v := range config.Describe(&config.Config{}) {
-		env[v.Name] = "://" + planted[:27] // bad for all but texts, and too short for a key
+		env[v.Name] = "://" + planted[:27] // invalid for all types except text, and too short for a key
 	}
 	_, err := load(t, env)
 	if len(names(t, err)) < 20 {
 		t.Errorf("too few problems: %v", err)
 	}
 	if strings.Contains(err.Error(), planted[:27]) {
-		t.Errorf("a value is shown: %v", err)
+		t.Errorf("a value is printed: %v", err)
 	}
 }
 
-// A handler of logs may look at the value itself, not at a form of it.
+// TestLogHandlersDoNotGetTheSecret: a handler may use the value instead of its text.
 func TestLogHandlersDoNotGetTheSecret(t *testing.T) {
 	t.Parallel()
 	if got := slog.AnyValue(config.Secret(planted)).Resolve().Any(); got != "[hidden]" {
@@ -156,11 +159,11 @@ func TestLogHandlersDoNotGetTheSecret(t *testing.T) {
 func TestNoSecret(t *testing.T) {
 	t.Parallel()
 	if got := config.Secret("").String(); got != "" {
-		t.Errorf("an empty secret is shown as %q", got)
+		t.Errorf("an empty secret is printed as %q", got)
 	}
 }
 
-// TestASecretWithBlanksAroundItCanBeAccepted: JWT_SECRET is taken as it is, so it must be possible to accept it as it is.
+// TestASecretWithBlanksAroundItCanBeAccepted: JWT_SECRET is not trimmed, so an accepted secret may have spaces too.
 func TestASecretWithBlanksAroundItCanBeAccepted(t *testing.T) {
 	t.Parallel()
 	padded := " " + planted + "\t"

@@ -9,7 +9,7 @@ import (
 	"github.com/sethvargo/go-envconfig"
 )
 
-// Source says where the value of a variable comes from.
+// Source is the origin of a value.
 type Source string
 
 // The sources of values.
@@ -19,8 +19,7 @@ const (
 	FromFile        Source = "file"
 )
 
-// source says where the value of v comes from. An empty variable counts as one
-// that is not set.
+// source returns the source of v. An empty variable counts as not set.
 func (v Variable) source(env envconfig.Lookuper) Source {
 	switch {
 	case v.File && get(env, v.FileName()) != "":
@@ -32,31 +31,30 @@ func (v Variable) source(env envconfig.Lookuper) Source {
 	}
 }
 
-// read returns the value that v is set to, empty if it is not set.
+// read returns the value of v, or "" if it is not set.
 func (v Variable) read(env envconfig.Lookuper) (string, *Problem) {
 	value := get(env, v.Name)
 	if v.source(env) != FromFile {
 		return value, nil
 	}
 	if value != "" {
-		return "", &Problem{v.Name, "is set, and so is " + v.FileName(), "set one of them, not both"}
+		return "", &Problem{v.Name, "is set, and so is " + v.FileName(), "set only one of them"}
 	}
 	content, err := readFile(get(env, v.FileName()))
-	file := "the file that " + v.FileName() + " names"
+	file := "the file of " + v.FileName()
 	switch {
 	case err != nil:
-		return "", &Problem{v.Name, "can't be read from " + file + ": " + err.Error(), "name a file that the service may read"}
+		return "", &Problem{v.Name, "can't be read from " + file + ": " + err.Error(), "set it to a file that the service can read"}
 	case content == "" && v.empty == "":
 		return "", &Problem{v.Name, "is empty in " + file, "write the value to that file"}
 	}
 	return content, nil
 }
 
-// readFile returns the content of a file without the one newline that an editor or echo
-// leaves at its end. Its error leaves out the path: whoever mistook NAME_FILE for NAME
-// has put the secret there.
+// readFile returns the content of a file without one newline at the end. Its error does not contain the path, because the operator may have
+// set NAME_FILE to the secret by mistake.
 func readFile(path string) (string, error) {
-	content, err := os.ReadFile(path) //nolint:gosec // the operator decides which file
+	content, err := os.ReadFile(path) //nolint:gosec // the operator sets the path
 	if err != nil {
 		var pathError *fs.PathError
 		if errors.As(err, &pathError) {

@@ -9,14 +9,14 @@ import (
 	"github.com/sethvargo/go-envconfig"
 )
 
-// Value is what is in force for one variable, fit to be shown.
+// Value is the current value of a variable for printing.
 type Value struct {
 	Name   string
-	Value  string // "[hidden]" for a secret; empty if there is none
+	Value  string // "[hidden]" for a secret; empty: none
 	Source Source
 }
 
-// Values returns what is in force in target after Load has filled it from env.
+// Values returns the values of target after Load from env.
 func Values(env envconfig.Lookuper, target any) []Value {
 	var all []Value
 	for _, group := range groupsOf(target) {
@@ -27,7 +27,7 @@ func Values(env envconfig.Lookuper, target any) []Value {
 	return all
 }
 
-// format writes a value the way in which it is set.
+// format returns the form in which a value is set.
 func format(value any) string {
 	switch value := value.(type) {
 	case slog.Level:
@@ -39,7 +39,7 @@ func format(value any) string {
 	}
 }
 
-// shorten turns 720h0m0s into 720h and 15m0s into 15m.
+// shorten removes zero units: 720h0m0s becomes 720h, and 15m0s becomes 15m.
 func shorten(duration string) string {
 	if minutes, ok := strings.CutSuffix(duration, "m0s"); ok {
 		duration = minutes + "m"

@@ -12,13 +12,14 @@ import (
 func TestValues(t *testing.T) {
 	t.Parallel()
 	env := with(map[string]string{
-		"JWT_SECRET": "", "JWT_SECRET_FILE": file(t, planted), "JWT_ACCEPTED_KEYS_FILE": file(t, planted), "ACCESS_TOKEN_TTL": "90m", "REFRESH_TOKEN_TTL": "2160h0m30s", "LOG_LEVEL": "WARN",
+		"JWT_SECRET": "", "JWT_SECRET_FILE": file(t, planted), "JWT_ACCEPTED_KEYS_FILE": file(t, planted),
+		"ACCESS_TOKEN_TTL": "90m", "REFRESH_TOKEN_TTL": "2160h0m30s", "LOG_LEVEL": "WARN",
 	})
 	var groups struct {
 		Tokens config.Tokens
 		Log    config.Log
 	}
-	if err := config.Load(t.Context(), envconfig.MapLookuper(env), &groups); err != nil {
+	if err := config.Load(envconfig.MapLookuper(env), &groups); err != nil {
 		t.Fatal(err)
 	}
 	want := []config.Value{
@@ -39,8 +40,7 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// A default that is written otherwise than Values writes it, or that a rule forbids, would
-// make the documentation differ from what `user-service config` prints.
+// TestDefaultsAreWrittenAsValuesAre: otherwise the documentation would differ from the output of `user-service config`.
 func TestDefaultsAreWrittenAsValuesAre(t *testing.T) {
 	t.Parallel()
 	env := envconfig.MapLookuper(required())
@@ -49,7 +49,7 @@ func TestDefaultsAreWrittenAsValuesAre(t *testing.T) {
 	described := config.Describe(&cfg)
 	for i, value := range config.Values(env, &cfg) {
 		if v := described[i]; !v.Required && !derived[v.Name] && value.Value != v.Default {
-			t.Errorf("the default of %s is %q in the tag and %q in force", v.Name, v.Default, value.Value)
+			t.Errorf("the default of %s is %q in the tag, and %q after Load", v.Name, v.Default, value.Value)
 		}
 	}
 }

@@ -8,22 +8,22 @@ import (
 	"time"
 )
 
-// Variable is one variable of the environment, as the tags of its field describe it.
+// Variable is a variable of the environment, as the tags of its field and descriptions define it.
 type Variable struct {
 	Name        string
-	Group       string // the name of the struct that it belongs to
+	Group       string // the name of its struct
 	Description string
-	Accepts     string // what a value has to be, such as "a whole number from 8 to 128"
-	Default     string // what holds while it is not set; empty if there is none
-	Example     string // a value that is good for local development
+	Accepts     string // what a value must be, such as "a whole number from 8 to 128"
+	Default     string // empty: none
+	Example     string // a value for local development
 	Required    bool
-	Secret      bool // is never shown, and may come from a file
-	File        bool // may come from a file
+	Secret      bool // its value is hidden, and may come from a file
+	File        bool // its value may come from a file
 
-	empty string // when its file may be empty, as the tag says
+	empty string // the tag empty
 }
 
-// Describe returns the variables of target, a pointer as for Load.
+// Describe returns the variables of target, which is a pointer as for Load.
 func Describe(target any) []Variable {
 	var all []Variable
 	for _, group := range groupsOf(target) {
@@ -34,17 +34,17 @@ func Describe(target any) []Variable {
 	return all
 }
 
-// FileName is the variable that names a file with the value, if File.
+// FileName returns the variable with the path of a file, if File.
 func (v Variable) FileName() string { return v.Name + "_FILE" }
 
-// advice says what to do with a variable that is missing or wrong.
+// advice returns what to do about a missing or invalid variable.
 func (v Variable) advice() string {
 	advice := "set it to " + v.Accepts
 	if !v.Secret {
 		advice += ", such as " + v.Example
 	}
 	if v.File {
-		advice += "; or set " + v.FileName() + " to the path of a file that holds it"
+		advice += "; or set " + v.FileName() + " to the path of a file with the value"
 	}
 	return advice
 }
@@ -58,25 +58,24 @@ type group struct {
 // settings returns a pointer to the struct.
 func (g group) settings() any { return g.value.Addr().Interface() }
 
-// field is where the value of a variable goes.
+// field is the struct field of a variable.
 type field struct {
 	Variable
 
-	in    reflect.StructField
-	value reflect.Value
+	bounds bounds
+	value  reflect.Value
 }
 
-// groupsOf finds the groups in the struct that target points to, at any depth; it may be
-// a group itself.
+// groupsOf returns the groups in the struct that target points to, at any depth. The struct may be a group itself.
 func groupsOf(target any) []group { return groupsIn(reflect.ValueOf(target).Elem()) }
 
-func groupsIn(whole reflect.Value) []group {
-	self := group{value: whole}
+func groupsIn(all reflect.Value) []group {
+	self := group{value: all}
 	var nested []group
-	for in, value := range whole.Fields() {
+	for in, value := range all.Fields() {
 		switch _, isVariable := in.Tag.Lookup("env"); {
 		case isVariable:
-			self.fields = append(self.fields, field{variableOf(whole.Type().Name(), in), in, value})
+			self.fields = append(self.fields, field{variableOf(all.Type().Name(), in), boundsOf(in), value})
 		case value.Kind() == reflect.Struct:
 			nested = append(nested, groupsIn(value)...)
 		}
@@ -87,22 +86,23 @@ func groupsIn(whole reflect.Value) []group {
 	return append([]group{self}, nested...)
 }
 
-// variableOf reads the tags of a field.
+// variableOf returns the variable of a field.
 func variableOf(groupName string, in reflect.StructField) Variable {
 	name, option, _ := strings.Cut(in.Tag.Get("env"), ",")
 	option = strings.TrimSpace(option)
-	byDefault, _ := strings.CutPrefix(option, "default=")
-	if option == byDefault { // no such option
-		byDefault = ""
+	defaultValue := ""
+	if value, ok := strings.CutPrefix(option, "default="); ok {
+		defaultValue = value
 	}
+	text := descriptions[name]
 	secret := in.Type == reflect.TypeFor[Secret]()
 	return Variable{
 		Name:        name,
 		Group:       groupName,
-		Description: in.Tag.Get("desc"),
-		Accepts:     accepts(in),
-		Default:     byDefault,
-		Example:     cmp.Or(in.Tag.Get("example"), byDefault),
+		Description: text.about,
+		Accepts:     cmp.Or(text.accepts, accepts(in)),
+		Default:     defaultValue,
+		Example:     cmp.Or(text.example, defaultValue),
 		Required:    option == "required",
 		Secret:      secret,
 		File:        secret || in.Tag.Get("file") == "also",
@@ -110,11 +110,8 @@ func variableOf(groupName string, in reflect.StructField) Variable {
 	}
 }
 
-// accepts says in words what a value of the field has to be.
+// accepts returns what a value must be according to the type and the bounds of the field.
 func accepts(in reflect.StructField) string {
-	if is := in.Tag.Get("is"); is != "" {
-		return is
-	}
 	switch in.Type {
 	case reflect.TypeFor[bool]():
 		return "true or false"

@@ -10,39 +10,59 @@ import (
 	"github.com/sethvargo/go-envconfig"
 )
 
-// watchEvery is how often the files are read. A new value is in force after two
-// readings at the latest, well within the 15 seconds that are promised.
-const watchEvery = 5 * time.Second
+// watchInterval is the time between two readings of the files. A new value applies at the second reading, within the documented 15 s.
+const watchInterval = 5 * time.Second
 
-// Watcher takes up new values of what comes from files, so that a rotated secret needs no
-// restart. What comes from the environment itself never changes. All is mandatory but Checks, Every and Rejected.
-type Watcher struct {
-	Env    envconfig.Lookuper
-	Checks []Check       // as for Load
-	Every  time.Duration // between two readings; 0: five seconds
-	Log    *slog.Logger
-	// OnRejected is told after each look how many variables have a new value that is not taken up; nil: nobody is.
-	OnRejected func(variables int)
-
-	// These are told of a group's settings when one of them has changed. What they refuse
-	// by an error, which must show nothing of it, stays as it was, and they are asked again.
+// Handlers apply the settings of a group when one of them has changed. An error must not contain a value. The group then keeps its
+// settings, and the handler is called again after the next reading.
+type Handlers struct {
 	Database func(context.Context, Database) error
 	RabbitMQ func(context.Context, RabbitMQ) error
 	Tokens   func(context.Context, Tokens) error
 }
 
-// Run watches until ctx ends. In the beginning cfg is in force.
-//
-// A bad new value keeps the old one and is logged, once. It keeps no other variable from changing but those
-// of the same group of keys. What changes together in a group is handed on together.
-func (w Watcher) Run(ctx context.Context, cfg Config) {
-	if w.Every == 0 {
-		w.Every = watchEvery
+// WatcherConfig configures a Watcher.
+type WatcherConfig struct {
+	Checks   []Check       // As for Load.
+	Interval time.Duration // Between two readings. 0: five seconds.
+	Log      *slog.Logger  // nil: none.
+	// OnRejected is called after each reading with the number of variables whose new value is rejected. It may be nil.
+	OnRejected func(variables int)
+}
+
+// Watcher applies new values from files, so that a rotated secret needs no restart. Values from the environment itself never change.
+type Watcher struct {
+	env      envconfig.Lookuper
+	handlers Handlers
+	cfg      WatcherConfig
+
+	groups   []group            // the current settings
+	lastRead map[string]reading // of the last poll
+	reported map[string]reading // the last logged problem of each variable
+}
+
+// NewWatcher returns a Watcher of the files that env names.
+func NewWatcher(env envconfig.Lookuper, handlers Handlers, cfg WatcherConfig) *Watcher {
+	if cfg.Interval == 0 {
+		cfg.Interval = watchInterval
 	}
-	watch := watch{Watcher: w, groups: groupsOf(&cfg), told: map[string]reading{}}
-	ticker := time.NewTicker(w.Every)
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.OnRejected == nil {
+		cfg.OnRejected = func(int) {}
+	}
+	return &Watcher{env: env, handlers: handlers, cfg: cfg}
+}
+
+// Run watches the files until ctx ends. current are the settings at the beginning. Call it once.
+//
+// The settings of a group change together or not at all. An invalid value is logged once.
+func (w *Watcher) Run(ctx context.Context, current Config) {
+	w.groups, w.reported = groupsOf(&current), map[string]reading{}
+	ticker := time.NewTicker(w.cfg.Interval)
 	defer ticker.Stop()
-	for watch.poll(ctx); len(watch.seen) > 0; watch.poll(ctx) {
+	for w.poll(ctx); len(w.lastRead) > 0; w.poll(ctx) {
 		select {
 		case <-ctx.Done():
 			return
@@ -51,46 +71,35 @@ func (w Watcher) Run(ctx context.Context, cfg Config) {
 	}
 }
 
-// watch is a Watcher at work.
-type watch struct {
-	Watcher
-
-	groups []group            // what is in force
-	seen   map[string]reading // of the last look
-	told   map[string]reading // what the log has been told about each variable
-}
-
-// reading is what was read for one variable.
+// reading is the result of reading the file of a variable.
 type reading struct {
 	value   Secret
 	problem string
 }
 
-// poll reads all files. Only when nothing has changed since the last look are new values taken
-// up: a file may be half written, and a value without the other one that belongs to it.
-func (w *watch) poll(ctx context.Context) {
+// poll reads all files. It applies new values only if nothing has changed since the last poll. A file may be half written, or may be
+// replaced before another file that belongs to it.
+func (w *Watcher) poll(ctx context.Context) {
 	now := w.read()
-	settled := maps.Equal(now, w.seen)
-	w.seen = now
+	settled := maps.Equal(now, w.lastRead)
+	w.lastRead = now
 	if !settled {
 		return
 	}
 	for _, g := range w.groups {
 		w.update(ctx, g)
 	}
-	if w.OnRejected != nil {
-		w.OnRejected(len(w.told))
-	}
+	w.cfg.OnRejected(len(w.reported))
 }
 
-func (w *watch) read() map[string]reading {
+func (w *Watcher) read() map[string]reading {
 	now := map[string]reading{}
 	for _, g := range w.groups {
 		for _, f := range g.fields {
-			if f.source(w.Env) != FromFile {
+			if f.source(w.env) != FromFile {
 				continue
 			}
-			value, problem := f.read(w.Env)
+			value, problem := f.read(w.env)
 			r := reading{value: Secret(value)}
 			if problem != nil {
 				r.problem = problem.What
@@ -101,17 +110,17 @@ func (w *watch) read() map[string]reading {
 	return now
 }
 
-// update takes up the new values of one group, those that are good and accepted.
-func (w *watch) update(ctx context.Context, g group) {
+// update applies the new values of a group, if all of them are valid and the handler accepts them.
+func (w *Watcher) update(ctx context.Context, g group) {
 	copied := reflect.New(g.value.Type())
 	copied.Elem().Set(g.value)
 	next := groupsOf(copied.Interface())[0]
-	changed, bad := w.applyAll(ctx, next)
+	changed, invalid := w.assign(next)
 	if len(changed) == 0 {
 		return
 	}
-	if bad != "" && allOrNothing(next) {
-		w.reportAll(changed, "belongs to "+bad+", which is not good")
+	if invalid != "" {
+		w.reportAll(changed, "belongs to "+invalid+", which is invalid")
 		return
 	}
 	if err := w.commit(ctx, next.settings()); err != nil {
@@ -119,47 +128,48 @@ func (w *watch) update(ctx context.Context, g group) {
 		return
 	}
 	for _, name := range changed {
-		w.Log.Info("took up a new value", "variable", name)
-		delete(w.told, name)
+		w.cfg.Log.Info("applied a new value", "variable", name)
+		delete(w.reported, name)
 	}
 	g.value.Set(next.value)
 }
 
-// allOrNothing reports whether a group is taken up as a whole or not at all. A secret that signs without its
-// predecessor among the accepted ones would make tokens refused, and a broker refuses the password of another user.
-func allOrNothing(g group) bool {
-	switch g.settings().(type) {
-	case *Tokens, *RabbitMQ:
-		return true
-	default:
-		return false
-	}
-}
-
-// applyAll puts what was read into the group, and returns which variables that changed and one whose
-// new value is bad, if any.
-func (w *watch) applyAll(ctx context.Context, g group) (changed []string, bad string) {
+// assign sets the fields of the group to the last readings. It returns the variables with a valid new value, and one with an invalid
+// value, if any. It reports invalid values.
+func (w *Watcher) assign(g group) (changed []string, invalid string) {
+	found, candidates := findings{}, map[string]bool{}
 	for _, f := range g.fields {
-		r, watched := w.seen[f.Name]
+		r, watched := w.lastRead[f.Name]
 		if !watched {
 			continue
 		}
 		old := f.value.Interface()
-		switch problem := w.apply(ctx, g, f, r); {
-		case problem != "":
-			w.report(f.Name, problem)
-			bad = f.Name
-		case f.value.Interface() != old:
-			changed = append(changed, f.Name)
-		default:
-			delete(w.told, f.Name)
+		if problem := f.assign(r); problem != "" {
+			found.add(Problem{Name: f.Name, What: problem})
+			candidates[f.Name] = true
+		} else if f.value.Interface() != old {
+			candidates[f.Name] = true
+		} else {
+			delete(w.reported, f.Name)
 		}
 	}
-	return changed, bad
+	g.check(found, w.cfg.Checks)
+	for _, f := range g.fields {
+		p, isInvalid := found[f.Name]
+		switch {
+		case !candidates[f.Name]:
+		case isInvalid:
+			w.report(f.Name, p.What)
+			invalid = f.Name
+		default:
+			changed = append(changed, f.Name)
+		}
+	}
+	return changed, invalid
 }
 
-// apply puts what was read into the field, or returns what is wrong with it.
-func (w *watch) apply(ctx context.Context, g group, f field, r reading) (problem string) {
+// assign sets the field to a reading, or returns a problem.
+func (f field) assign(r reading) (problem string) {
 	switch {
 	case r.problem != "":
 		return r.problem
@@ -168,45 +178,35 @@ func (w *watch) apply(ctx context.Context, g group, f field, r reading) (problem
 	case r.value == "" && f.empty != "always":
 		return "is empty now"
 	}
-	value, wrong := f.parse(ctx, r.value.Reveal())
-	if wrong != nil {
-		return wrong.What
-	}
-	old := reflect.ValueOf(f.value.Interface())
-	if value.Equal(old) {
-		return ""
-	}
-	f.value.Set(value)
-	found := findings{}
-	g.check(found, w.Checks)
-	if p, bad := found[f.Name]; bad {
-		f.value.Set(old)
+	value, p := f.parse(r.value.Reveal())
+	if p != nil {
 		return p.What
 	}
+	f.value.Set(value)
 	return ""
 }
 
-func (w *watch) commit(ctx context.Context, settings any) error {
+func (w *Watcher) commit(ctx context.Context, settings any) error {
 	switch s := settings.(type) {
 	case *Database:
-		return w.Database(ctx, *s)
+		return w.handlers.Database(ctx, *s)
 	case *RabbitMQ:
-		return w.RabbitMQ(ctx, *s)
+		return w.handlers.RabbitMQ(ctx, *s)
 	case *Tokens:
-		return w.Tokens(ctx, *s)
+		return w.handlers.Tokens(ctx, *s)
 	}
 	return nil
 }
 
-// report logs why a value is not taken up, unless that has been told of the same value.
-func (w *watch) report(name, problem string) {
-	if last, known := w.told[name]; !known || last != w.seen[name] {
-		w.Log.Warn("a new value is not taken up, and the old one stays in force", "variable", name, "problem", problem)
-		w.told[name] = w.seen[name]
+// report logs why a new value is rejected, once for each value.
+func (w *Watcher) report(name, problem string) {
+	if last, known := w.reported[name]; !known || last != w.lastRead[name] {
+		w.cfg.Log.Warn("a new value is rejected, and the old one stays in use", "variable", name, "problem", problem)
+		w.reported[name] = w.lastRead[name]
 	}
 }
 
-func (w *watch) reportAll(names []string, problem string) {
+func (w *Watcher) reportAll(names []string, problem string) {
 	for _, name := range names {
 		w.report(name, problem)
 	}

@@ -21,21 +21,21 @@ import (
 	"user-service/pkg/config"
 )
 
-// mount is a directory with the files of all secrets, and a watcher of it.
+// mount is a directory with the files of all secrets, and a watcher of them.
 type mount struct {
 	t   *testing.T
 	dir string
 
-	mu     sync.Mutex
-	taken  []string // what was handed on, in order
-	log    bytes.Buffer
-	broker string // whom the last settings of RabbitMQ lead to
-	refuse error
+	mu      sync.Mutex
+	applied []string // the values that the handlers got, in order
+	log     bytes.Buffer
+	broker  string // of the last settings of RabbitMQ
+	refuse  error  // of the handlers
 
-	rejected atomic.Int64 // variables with a new value that is not taken up
+	rejected atomic.Int64 // the last number that OnRejected got
 }
 
-// watched starts a watcher on good files until the test ends.
+// watched runs a watcher of valid files until the test ends.
 func watched(t *testing.T) *mount {
 	t.Helper()
 	m := &mount{t: t, dir: t.TempDir()}
@@ -49,13 +49,10 @@ func watched(t *testing.T) *mount {
 		env[name+"_FILE"] = m.path(name)
 		m.write(name, value)
 	}
-	w := config.Watcher{
-		Env: envconfig.MapLookuper(env), Every: time.Millisecond, Log: slog.New(slog.NewTextHandler(m, nil)),
-		OnRejected: func(variables int) { m.rejected.Store(int64(variables)) },
-		Checks:     []config.Check{{Name: "JWT_PRIVATE_KEY", Look: mustSayKey}, {Name: "JWT_ACCEPTED_KEYS", Look: mustSayKey}},
-		Database:   func(_ context.Context, d config.Database) error { return m.take(d.URL.Reveal()) },
+	handlers := config.Handlers{
+		Database: func(_ context.Context, d config.Database) error { return m.apply(d.URL.Reveal()) },
 		RabbitMQ: func(_ context.Context, q config.RabbitMQ) error {
-			if err := m.take(q.Password.Reveal()); err != nil {
+			if err := m.apply(q.Password.Reveal()); err != nil {
 				return err
 			}
 			m.mu.Lock()
@@ -64,9 +61,15 @@ func watched(t *testing.T) *mount {
 			return nil
 		},
 		Tokens: func(_ context.Context, k config.Tokens) error {
-			return m.take(fmt.Sprintf("%s|%s|%s|%s", k.Secret.Reveal(), k.Accepted(), k.PrivateKey.Reveal(), k.AcceptedKeys.Reveal()))
+			secrets := fmt.Sprintf("%s|%s", k.Secret.Reveal(), k.Accepted())
+			return m.apply(fmt.Sprintf("%s|%s|%s", secrets, k.PrivateKey.Reveal(), k.AcceptedKeys.Reveal()))
 		},
 	}
+	w := config.NewWatcher(envconfig.MapLookuper(env), handlers, config.WatcherConfig{
+		Interval: time.Millisecond, Log: slog.New(slog.NewTextHandler(m, nil)),
+		OnRejected: func(variables int) { m.rejected.Store(int64(variables)) },
+		Checks:     []config.Check{{Name: "JWT_PRIVATE_KEY", Validate: mustContainKey}, {Name: "JWT_ACCEPTED_KEYS", Validate: mustContainKey}},
+	})
 	cfg := mustLoad(t, env)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
@@ -78,16 +81,16 @@ func watched(t *testing.T) *mount {
 	return m
 }
 
-func mustSayKey(value string) error {
+func mustContainKey(value string) error {
 	if !strings.Contains(value, "key") {
-		return errors.New("is no key")
+		return errors.New("is not a key")
 	}
 	return nil
 }
 
 func (m *mount) path(name string) string { return filepath.Join(m.dir, name) }
 
-// write puts a whole file in place of the last one, so that it is never seen empty.
+// write replaces a file atomically.
 func (m *mount) write(name, value string) {
 	m.t.Helper()
 	next := m.path("." + name)
@@ -96,17 +99,17 @@ func (m *mount) write(name, value string) {
 	}
 }
 
-func (m *mount) take(what string) error {
+func (m *mount) apply(what string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.refuse != nil {
 		return m.refuse
 	}
-	m.taken = append(m.taken, what)
+	m.applied = append(m.applied, what)
 	return nil
 }
 
-// Write is the log's.
+// Write implements io.Writer for the log.
 func (m *mount) Write(line []byte) (int, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -119,10 +122,10 @@ func (m *mount) logged() string {
 	return m.log.String()
 }
 
-// await waits until all of this has been handed on.
+// await waits until the handlers have got these values.
 func (m *mount) await(want ...string) {
 	m.t.Helper()
-	m.until("what is handed on", func() string { return cmp.Diff(want, m.taken) })
+	m.until("the values of the handlers", func() string { return cmp.Diff(want, m.applied) })
 }
 
 // awaitLog waits for a line of the log about a variable.
@@ -157,7 +160,7 @@ func (m *mount) until(what string, missing func() string) {
 		diff = missing()
 		return diff == ""
 	}) {
-		m.t.Fatalf("waited %s for %s: %s", testkit.Timeout, what, diff)
+		m.t.Fatalf("timed out after %s waiting for %s: %s", testkit.Timeout, what, diff)
 	}
 }
 
@@ -171,10 +174,10 @@ func TestANewValueIsTakenUp(t *testing.T) {
 	m.write("DATABASE_URL", "postgres://app:"+rotated+"@db/app\r\n")
 	m.await(rotated, "postgres://app:"+rotated+"@db/app")
 	for _, name := range []string{"RABBITMQ_PASS", "DATABASE_URL"} {
-		m.awaitLog(name, "took up a new value")
+		m.awaitLog(name, "applied a new value")
 	}
 	if strings.Contains(m.logged(), rotated) {
-		t.Errorf("the log shows a value: %s", m.logged())
+		t.Errorf("the log contains a value: %s", m.logged())
 	}
 }
 
@@ -185,7 +188,9 @@ func TestKeysThatChangeTogetherAreTakenUpTogether(t *testing.T) {
 	first := planted + "|[" + rotated + "]||"
 	m.await(first)
 	next := t.TempDir()
-	for name, value := range map[string]string{"JWT_SECRET": rotated, "JWT_ACCEPTED_SECRETS": planted + ", ", "JWT_PRIVATE_KEY": "key", "JWT_ACCEPTED_KEYS": "key"} {
+	for name, value := range map[string]string{
+		"JWT_SECRET": rotated, "JWT_ACCEPTED_SECRETS": planted + ", ", "JWT_PRIVATE_KEY": "key", "JWT_ACCEPTED_KEYS": "key",
+	} {
 		if err := os.WriteFile(filepath.Join(next, name), []byte(value), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -196,17 +201,17 @@ func TestKeysThatChangeTogetherAreTakenUpTogether(t *testing.T) {
 		}
 	}
 	var last string
-	isLast := func() string { return cmp.Diff(last, m.taken[len(m.taken)-1]) }
+	isLast := func() string { return cmp.Diff(last, m.applied[len(m.applied)-1]) }
 	last = rotated + "|[" + planted + "]|key|key"
 	m.until("the last keys", isLast)
-	m.write("JWT_ACCEPTED_SECRETS", "\n") // retired
+	m.write("JWT_ACCEPTED_SECRETS", "\n") // no longer accepted
 	m.write("JWT_ACCEPTED_KEYS", "")
 	last = rotated + "|[]|key|"
 	m.until("the retired keys", isLast)
 }
 
-// TestASwappedDirectoryIsSeen changes files as Kubernetes does in the volume of a Secret: each is a
-// link through a link to a directory, which is put in place of the last one.
+// TestASwappedDirectoryIsSeen changes files like Kubernetes does in the volume of a Secret. Each file is a symbolic link through a
+// link to a directory, and the second link is replaced.
 func TestASwappedDirectoryIsSeen(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
@@ -239,12 +244,12 @@ func TestABadNewValueKeepsTheOldOne(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		variable string
-		spoil    func(*mount)
+		change   func(*mount)
 		want     string
 	}{
 		"deleted":        {"JWT_SECRET", func(m *mount) { _ = os.Remove(m.path("JWT_SECRET")) }, "no such file"},
 		"truncated":      {"JWT_SECRET", func(m *mount) { _ = os.Truncate(m.path("JWT_SECRET"), 20) }, "has 20 bytes and needs at least 32"},
-		"empty":          {"JWT_SECRET", func(m *mount) { m.write("JWT_SECRET", "") }, "is empty in the file that JWT_SECRET_FILE names"},
+		"empty":          {"JWT_SECRET", func(m *mount) { m.write("JWT_SECRET", "") }, "is empty in the file of JWT_SECRET_FILE"},
 		"only a newline": {"RABBITMQ_PASS", func(m *mount) { m.write("RABBITMQ_PASS", "\n") }, "is empty"},
 		"dangling link": {"RABBITMQ_PASS", func(m *mount) {
 			_ = errors.Join(os.Remove(m.path("RABBITMQ_PASS")), os.Symlink("gone", m.path("RABBITMQ_PASS")))
@@ -252,24 +257,26 @@ func TestABadNewValueKeepsTheOldOne(t *testing.T) {
 		"a directory": {"RABBITMQ_PASS", func(m *mount) {
 			_ = errors.Join(os.Remove(m.path("RABBITMQ_PASS")), os.Mkdir(m.path("RABBITMQ_PASS"), 0o700))
 		}, "is a directory"},
-		"no URL":          {"DATABASE_URL", func(m *mount) { m.write("DATABASE_URL", "mysql://db") }, "is not a PostgreSQL URL"},
-		"short accepted":  {"JWT_ACCEPTED_SECRETS", func(m *mount) { m.write("JWT_ACCEPTED_SECRETS", rotated+",short") }, "has a secret that has 5 bytes"},
-		"no key":          {"JWT_PRIVATE_KEY", func(m *mount) { m.write("JWT_PRIVATE_KEY", "nothing") }, "is no key"},
-		"no accepted key": {"JWT_ACCEPTED_KEYS", func(m *mount) { m.write("JWT_ACCEPTED_KEYS", "nothing") }, "is no key"},
+		"not a URL": {"DATABASE_URL", func(m *mount) { m.write("DATABASE_URL", "mysql://db") }, "is not a PostgreSQL URL"},
+		"short accepted": {"JWT_ACCEPTED_SECRETS", func(m *mount) {
+			m.write("JWT_ACCEPTED_SECRETS", rotated+",short")
+		}, "has a secret that has 5 bytes"},
+		"no key":          {"JWT_PRIVATE_KEY", func(m *mount) { m.write("JWT_PRIVATE_KEY", "nothing") }, "is not a key"},
+		"no accepted key": {"JWT_ACCEPTED_KEYS", func(m *mount) { m.write("JWT_ACCEPTED_KEYS", "nothing") }, "is not a key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := watched(t)
-			test.spoil(m)
+			test.change(m)
 			m.awaitLog(test.variable, test.want)
-			other, want := "DATABASE_URL", "postgres://app:"+rotated+"@db/app" // changes all the same
+			other, want := "DATABASE_URL", "postgres://app:"+rotated+"@db/app" // another group
 			if test.variable == other {
 				other, want = "RABBITMQ_PASS", rotated
 			}
 			m.write(other, want)
 			m.await(want)
-			if told := strings.Count(m.logged(), "variable="+test.variable+" "); told != 1 {
-				t.Errorf("it was told %d times:\n%s", told, m.logged())
+			if n := strings.Count(m.logged(), "variable="+test.variable+" "); n != 1 {
+				t.Errorf("it was logged %d times:\n%s", n, m.logged())
 			}
 		})
 	}
@@ -282,14 +289,13 @@ func TestAPrivateKeyIsNotTakenAwayWhileItSigns(t *testing.T) {
 	m.await(planted + "|[]|key|")
 	m.write("JWT_PRIVATE_KEY", "")
 	m.awaitLog("JWT_PRIVATE_KEY", "is empty now")
-	m.write("JWT_ACCEPTED_KEYS", "key too") // of the same group, so that it waits
+	m.write("JWT_ACCEPTED_KEYS", "key too") // of the same group
 	m.awaitLog("JWT_ACCEPTED_KEYS", "belongs to JWT_PRIVATE_KEY")
 	m.write("JWT_PRIVATE_KEY", "key")
 	m.await(planted+"|[]|key|", planted+"|[]|key|key too")
 }
 
-// TestKeysAreTakenUpInOnePieceOrNotAtAll: a new secret that signs while the old one is not accepted, since something
-// is wrong beside it, would refuse every token there is.
+// TestKeysAreTakenUpInOnePieceOrNotAtAll: if a new secret were applied without accepting the old one, all tokens would be refused.
 func TestKeysAreTakenUpInOnePieceOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
@@ -297,13 +303,13 @@ func TestKeysAreTakenUpInOnePieceOrNotAtAll(t *testing.T) {
 	m.write("JWT_SECRET", rotated)
 	m.awaitLog("JWT_ACCEPTED_SECRETS", "has a secret that has 5 bytes")
 	m.awaitLog("JWT_SECRET", "belongs to JWT_ACCEPTED_SECRETS")
-	m.write("RABBITMQ_PASS", rotated) // of another group
+	m.write("RABBITMQ_PASS", rotated) // another group
 	m.await(rotated)
 	m.write("JWT_ACCEPTED_SECRETS", planted)
 	m.await(rotated, rotated+"|["+planted+"]||")
 }
 
-// TestABrokerIsTakenUpInOnePieceOrNotAtAll: a password is of no use at another broker or to another user.
+// TestABrokerIsTakenUpInOnePieceOrNotAtAll: a password belongs to a broker and a user.
 func TestABrokerIsTakenUpInOnePieceOrNotAtAll(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
@@ -313,14 +319,14 @@ func TestABrokerIsTakenUpInOnePieceOrNotAtAll(t *testing.T) {
 	m.write("RABBITMQ_PASS", rotated)
 	m.awaitLog("RABBITMQ_PORT", "is out of range")
 	m.awaitLog("RABBITMQ_PASS", "belongs to RABBITMQ_PORT")
-	for value, problem := range map[string]string{"amqp": "can't be understood", "": "is empty"} {
+	for value, problem := range map[string]string{"amqp": "can't be parsed", "": "is empty"} {
 		m.write("RABBITMQ_PORT", value)
 		m.awaitLog("RABBITMQ_PORT", problem)
 	}
 	m.write("RABBITMQ_PORT", "5671")
 	m.until("the broker", func() string { return cmp.Diff("other@next.example.com:5671", m.broker) })
 	m.write("RABBITMQ_HOST", "amqp://next.example.com")
-	m.awaitLog("RABBITMQ_HOST", "is not a host alone")
+	m.awaitLog("RABBITMQ_HOST", "is not a host name or an IP address")
 	m.await(rotated) // once
 }
 
@@ -338,13 +344,13 @@ func TestARefusedValueIsOfferedAgain(t *testing.T) {
 	m.mu.Unlock()
 	m.await("postgres://app:" + rotated + "@db/app")
 	m.awaitRejected(0)
-	if told := strings.Count(m.logged(), "is refused"); told != 1 {
-		t.Errorf("it was told %d times", told)
+	if n := strings.Count(m.logged(), "is refused"); n != 1 {
+		t.Errorf("it was logged %d times", n)
 	}
 }
 
 func TestWithoutFilesNothingIsWatched(t *testing.T) {
 	t.Parallel()
-	w := config.Watcher{Env: envconfig.MapLookuper(required()), Every: time.Hour}
-	w.Run(t.Context(), mustLoad(t, required())) // returns at once
+	w := config.NewWatcher(envconfig.MapLookuper(required()), config.Handlers{}, config.WatcherConfig{Interval: time.Hour})
+	w.Run(t.Context(), mustLoad(t, required())) // returns immediately
 }

@@ -7,20 +7,20 @@ import (
 )
 
 const (
-	// minSecretBytes is the least length of a key for HS256 (RFC 7518 section 3.2), and of one for AES-256.
+	// minSecretBytes is the smallest length of a key for HS256 (RFC 7518 section 3.2) and for AES-256.
 	minSecretBytes = 32
-	// minDifferentBytes is what 32 random bytes in any encoding have, but for one in 10^12.
-	minDifferentBytes = 8
+	// minDistinctBytes is the smallest number of distinct bytes. An encoding of 32 random bytes has fewer with a probability of 10^-12.
+	minDistinctBytes = 8
 )
 
-// publishedSecrets are examples that people copy: that of jwt.io, and that of earlier versions of this repository.
+// publishedSecrets are the examples of jwt.io and of earlier versions of this repository.
 var publishedSecrets = []string{"a-string-secret-at-least-256-bits-long", "for-local-development-only-0123456789"}
 
-// weakness returns what makes a secret easy to guess, or "" if it looks random. It shows nothing of the secret.
+// weakness returns why a secret is easy to guess, or "" if it looks random. The result does not contain the secret.
 func weakness(secret string) string {
-	different := map[byte]struct{}{}
+	distinct := map[byte]struct{}{}
 	for _, b := range []byte(secret) {
-		different[b] = struct{}{}
+		distinct[b] = struct{}{}
 	}
 	switch {
 	case len(secret) < minSecretBytes:
@@ -29,8 +29,8 @@ func weakness(secret string) string {
 		return "is a published example"
 	case isRepeated(secret):
 		return "repeats one text and is easy to guess"
-	case len(different) < minDifferentBytes:
-		return fmt.Sprintf("has only %d different bytes and is easy to guess", len(different))
+	case len(distinct) < minDistinctBytes:
+		return fmt.Sprintf("has only %d distinct bytes and is easy to guess", len(distinct))
 	case isSequence(secret):
 		return "is a sequence of characters and is easy to guess"
 	default:
@@ -38,8 +38,7 @@ func weakness(secret string) string {
 	}
 }
 
-// isSequence reports whether most bytes are the same as the one before, or the next one up or down. Of random bytes in any
-// encoding, fewer than a third are.
+// isSequence reports whether most bytes differ from their predecessor by at most one. In an encoding of random bytes, less than a third do.
 func isSequence(s string) bool {
 	steps := 0
 	for i := 1; i < len(s); i++ {
@@ -50,7 +49,7 @@ func isSequence(s string) bool {
 	return 3*steps > 2*len(s)
 }
 
-// isRepeated reports whether a text repeats a shorter one at least twice, the last time perhaps cut.
+// isRepeated reports whether a text consists of at least two repetitions of a shorter one. The last one may be incomplete.
 func isRepeated(s string) bool {
 	for n := 1; 2*n <= len(s); n++ {
 		if strings.HasPrefix(s, s[n:]) {

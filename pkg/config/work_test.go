@@ -7,22 +7,22 @@ import (
 	"user-service/pkg/password"
 )
 
-// TestTheMostWorkOfAHashIsThatOfPackagePassword: what one takes and the other refuses would keep the service from starting.
+// TestTheMostWorkOfAHashIsThatOfPackagePassword: if only one package accepted a value, the service would not start.
 func TestTheMostWorkOfAHashIsThatOfPackagePassword(t *testing.T) {
 	t.Parallel()
 	const kib = password.MaxWorkKiB / 8
-	for iterations, taken := range map[int]bool{8: true, 9: false} {
+	for iterations, accepted := range map[int]bool{8: true, 9: false} {
 		env := required()
 		env["ARGON2_MEMORY_KIB"], env["ARGON2_ITERATIONS"] = strconv.Itoa(kib), strconv.Itoa(iterations)
 		_, err := load(t, env)
-		if (err == nil) != taken {
+		if (err == nil) != accepted {
 			t.Errorf("%d KiB times %d: %v", kib, iterations, err)
 		}
 		_, err = password.NewHasher(password.Config{
 			Params: password.Params{MemoryKiB: kib, Iterations: uint32(iterations), Parallelism: 1},
 			Limits: password.Limits{Concurrency: 1, MaxWait: 1},
 		})
-		if (err == nil) != taken {
+		if (err == nil) != accepted {
 			t.Errorf("package password: %d KiB times %d: %v", kib, iterations, err)
 		}
 	}

@@ -6,14 +6,13 @@ import (
 	"time"
 )
 
-// ContentType is the media type of what CloudEvent returns
-// (CloudEvents JSON event format 1.0, section 3).
+// ContentType is the media type of the result of CloudEvent (CloudEvents JSON event format 1.0, section 3).
 const ContentType = "application/cloudevents+json"
 
-// Source is the CloudEvents source of every event.
+// Source is the CloudEvents source of all events.
 const Source = "/user-service"
 
-// envelope is the structured mode of CloudEvents 1.0, with the distributed-tracing extension and one of this service.
+// envelope is a CloudEvent in structured mode, with the distributed-tracing extension and the extension userversion.
 type envelope struct {
 	SpecVersion     string          `json:"specversion"`
 	ID              string          `json:"id"`

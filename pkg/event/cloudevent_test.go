@@ -23,7 +23,7 @@ func TestAnEventIsACloudEvent(t *testing.T) {
 		Type:        event.UserUpdated,
 		Subject:     subject,
 		UserVersion: 42,
-		// What is west of Greenwich is announced in UTC, to the microsecond.
+		// The event has its time in UTC, to the microsecond.
 		Time:        time.Date(2026, 3, 1, 22, 15, 0, 123456000, time.FixedZone("", -3*3600)),
 		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Data:        json.RawMessage(`{"user":{"name":"Ada <&> \"é\""},"changed":["name"],"previous":{}}`),
@@ -62,7 +62,7 @@ func TestDataIsWrittenAsItIs(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := encode(t, e); !strings.HasSuffix(got, `"data":`+data+"}") {
-			t.Errorf("%s is written as %s", data, got)
+			t.Errorf("%s is encoded as %s", data, got)
 		}
 	}
 }
@@ -71,11 +71,11 @@ func TestDataThatIsNoJSONIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, data := range []any{json.RawMessage(`{"a":`), math.NaN(), func() {}} {
 		if e, err := event.New(event.UserCreated, subject, 1, time.Now(), data); err == nil {
-			t.Errorf("%v makes %+v", data, e)
+			t.Errorf("%v is encoded as %+v", data, e)
 		}
 	}
 	if body, err := (event.Event{Data: json.RawMessage(`{} {}`)}).CloudEvent(); err == nil {
-		t.Errorf("two values make %s", body)
+		t.Errorf("two values are encoded as %s", body)
 	}
 }
 
@@ -88,12 +88,12 @@ func TestEventIDsAreNewAndInOrder(t *testing.T) {
 			t.Fatal(err)
 		}
 		if e.ID.Version() != 7 || e.ID.Variant() != uuid.RFC4122 {
-			t.Fatalf("%s is no UUIDv7", e.ID)
+			t.Fatalf("%s is not a UUIDv7", e.ID)
 		}
 		ids[i] = e.ID.String()
 	}
 	if !slices.IsSorted(ids) {
-		t.Error("the ids do not sort by the time at which they were made")
+		t.Error("the ids are not sorted by time")
 	}
 	if n := len(slices.Compact(ids)); n != 10_000 {
 		t.Errorf("%d different ids of 10000 events", n)

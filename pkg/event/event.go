@@ -1,5 +1,4 @@
-// Package event says what the service announces to others, and in which form:
-// CloudEvents 1.0, structured mode, JSON.
+// Package event defines the events that the service publishes, and encodes them as CloudEvents 1.0 (structured mode, JSON).
 package event
 
 import (
@@ -10,11 +9,10 @@ import (
 	"github.com/google/uuid"
 )
 
-// Type names what happened. It is also the routing key under which the event is
-// published.
+// Type is the type of an event, and its routing key.
 type Type string
 
-// The types of events that the service announces.
+// The types of events.
 const (
 	UserCreated Type = "user.created" // data: Created
 	UserUpdated Type = "user.updated" // data: Updated
@@ -30,7 +28,7 @@ const (
 	Snapshot Type = "user.snapshot" // data: Created
 )
 
-// Types lists every type of event.
+// Types returns all types of events.
 func Types() []Type {
 	return []Type{
 		UserCreated, UserUpdated, UserDeleted, LoggedIn, LockedOut, PasswordChanged,
@@ -38,41 +36,40 @@ func Types() []Type {
 	}
 }
 
-// Event is one change of one account, as it waits in the outbox.
+// Event is a change of an account, as the outbox stores it.
 type Event struct {
-	// ID is a UUIDv7. A consumer that sees the same id twice has a duplicate.
+	// ID is a UUIDv7. Events with the same id are duplicates.
 	ID uuid.UUID
-	// Type is what happened.
+	// Type is the kind of change.
 	Type Type
-	// Subject is the id of the user whom it happened to.
+	// Subject is the id of the user.
 	Subject uuid.UUID
-	// UserVersion is the user's version after the change; a deletion's is one above the last, and
-	// that of an event that changes no version is the current one.
+	// UserVersion is the user's version after the event. For a deletion it is one above the last version.
 	UserVersion int64
-	// Time is when the change was made.
+	// Time is the time of the change.
 	Time time.Time
 	// Traceparent is the W3C trace context of the request that made the change, or empty.
 	Traceparent string
-	// Data is the JSON object that goes with the type.
+	// Data is a JSON object that depends on the type.
 	Data json.RawMessage
 }
 
-// Created is the data of UserCreated and Snapshot; User is the user as the API shows it.
+// Created is the data of UserCreated and Snapshot. User is the representation in the API.
 type Created struct {
 	User any `json:"user"`
 }
 
 // Updated is the data of UserUpdated.
 type Updated struct {
-	// User is the user after the change, as the API shows it.
+	// User is the representation in the API after the change.
 	User any `json:"user"`
-	// Changed names the members that changed, sorted.
+	// Changed has the names of the changed fields, sorted.
 	Changed []string `json:"changed"`
-	// Previous holds the former values of the changed members that had one.
+	// Previous has the previous values of the changed fields, except of empty ones.
 	Previous map[string]any `json:"previous"`
 }
 
-// Subject is the data of an event that tells no more than whom it is about.
+// Subject is the data of an event without details.
 type Subject struct {
 	ID uuid.UUID `json:"id"`
 }
@@ -86,23 +83,21 @@ type Session struct {
 // LockOut is the data of LockedOut.
 type LockOut struct {
 	ID    uuid.UUID `json:"id"`
-	Until time.Time `json:"until"` // when the backoff ends: of one network, or of all where the user has not logged in
+	Until time.Time `json:"until"` // the end of the backoff: for one network, or for all networks without an earlier login
 }
 
-// TokenIssued is the data of PasswordResetRequested and EmailVerificationRequested: what the
-// service that sends mail needs.
+// TokenIssued is the data of PasswordResetRequested and EmailVerificationRequested, for a service that sends mail.
 type TokenIssued struct {
 	User      any       `json:"user"`
 	Token     string    `json:"token"`
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// New makes an event of the given type about the user subject, whose version is
-// version after the change. It fails only if data is no JSON.
+// New returns an event with a new id. It fails only if data can't be encoded as JSON.
 func New(typ Type, subject uuid.UUID, userVersion int64, at time.Time, data any) (Event, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
-		return Event{}, fmt.Errorf("make an event id: %w", err)
+		return Event{}, fmt.Errorf("create an event id: %w", err)
 	}
 	raw, err := json.Marshal(data)
 	if err != nil {

@@ -3,7 +3,6 @@ package outbox_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -12,9 +11,9 @@ import (
 	"user-service/pkg/outbox"
 )
 
-// The tests of this file run on the clock of a bubble, which moves only when all sleep.
+// The tests of this file use the fake clock of synctest.
 
-func pass(d time.Duration) {
+func advance(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
@@ -22,16 +21,16 @@ func pass(d time.Duration) {
 func TestAWakePublishesAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSetting()
+		s := newFixture()
 		defer s.run(t)()
 		for range 10 {
-			s.store.add(of('a', 1))
-			for range 100 { // many wakes are one
+			s.store.add(userEvent('a', 1))
+			for range 100 { // several wakes count as one
 				s.relay.Wake()
 			}
 			synctest.Wait()
 			if _, waiting := s.store.count(); waiting != 0 {
-				t.Fatal("the event waits though the relay was woken")
+				t.Fatal("the event still waits after a wake")
 			}
 		}
 		if s.observer.age != 0 {
@@ -43,10 +42,10 @@ func TestAWakePublishesAtOnce(t *testing.T) {
 func TestAnEventWhoseWakeIsLostIsFound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSetting()
+		s := newFixture()
 		defer s.run(t)()
-		s.store.add(of('a', 1))
-		pass(time.Second)
+		s.store.add(userEvent('a', 1))
+		advance(time.Second)
 		if _, waiting := s.store.count(); waiting != 0 {
 			t.Error("the event waits for more than a second")
 		}
@@ -59,42 +58,41 @@ func TestAnEventWhoseWakeIsLostIsFound(t *testing.T) {
 func TestAnIdleRelayIsQuiet(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSetting()
+		s := newFixture()
 		defer s.run(t)()
-		pass(time.Minute)
-		if tries, _ := s.store.count(); tries < 60 || tries > 121 {
-			t.Errorf("%d looks into an empty outbox in a minute", tries)
+		advance(time.Minute)
+		if attempts, _ := s.store.count(); attempts < 60 || attempts > 121 {
+			t.Errorf("%d calls of Drain for an empty outbox in a minute", attempts)
 		}
 	})
 }
 
-// TestAWakeDoesNotCutThePauseAfterAFailure wakes the relay every millisecond, as the
-// requests do that go on while the broker or the database is away.
+// TestAWakeDoesNotCutThePauseAfterAFailure wakes the relay every millisecond, as many requests would do.
 func TestAWakeDoesNotCutThePauseAfterAFailure(t *testing.T) {
 	t.Parallel()
-	for name, fault := range map[string]func(setting){
-		"broker away":   func(s setting) { s.broker.refuse(func(event.Event) bool { return true }) },
-		"database away": func(s setting) { s.store.fail(errors.New("away")) },
+	for name, fault := range map[string]func(fixture){
+		"broker away":   func(s fixture) { s.broker.refuse(func(event.Event) bool { return true }) },
+		"database away": func(s fixture) { s.store.fail(errors.New("away")) },
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSetting(of('a', 1))
+			s := newFixture(userEvent('a', 1))
 			fault(s)
 			defer s.run(t)()
 			for range 10_000 {
 				s.relay.Wake()
-				pass(time.Millisecond)
+				advance(time.Millisecond)
 			}
-			if tries, _ := s.store.count(); tries < 5 || tries > 20 {
-				t.Errorf("%s: %d tries in 10 s, want 5 to 20", name, tries)
+			if attempts, _ := s.store.count(); attempts < 5 || attempts > 20 {
+				t.Errorf("%s: %d attempts in 10 s, want 5 to 20", name, attempts)
 			}
-			for i, pause := range pauses(s.store) {
-				if pause > 2*time.Second || i < 3 && pause > 400*time.Millisecond {
-					t.Errorf("%s: pause %d was %s", name, i, pause)
+			for i, delay := range delays(s.store) {
+				if delay > 2*time.Second || i < 3 && delay > 400*time.Millisecond {
+					t.Errorf("%s: delay %d was %s", name, i, delay)
 				}
 			}
 			s.broker.refuse(nil)
 			s.store.fail(nil)
-			pass(2 * time.Second)
+			advance(2 * time.Second)
 			if _, waiting := s.store.count(); waiting != 0 {
 				t.Errorf("%s: the event still waits 2 s after the end of the fault", name)
 			}
@@ -102,38 +100,38 @@ func TestAWakeDoesNotCutThePauseAfterAFailure(t *testing.T) {
 	}
 }
 
-func pauses(s *fakeStore) (out []time.Duration) {
+func delays(s *fakeStore) (out []time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range len(s.tries) - 1 {
-		out = append(out, s.tries[i+1].Sub(s.tries[i]))
+	for i := range len(s.attempts) - 1 {
+		out = append(out, s.attempts[i+1].Sub(s.attempts[i]))
 	}
 	return out
 }
 
 func TestAfterAFaultTheFirstPauseIsShortAgain(t *testing.T) {
 	t.Parallel()
-	for name, waiting := range map[string][]event.Event{"an event waits": {of('a', 1)}, "nothing waits": nil} {
+	for name, waiting := range map[string][]event.Event{"an event waits": {userEvent('a', 1)}, "nothing waits": nil} {
 		synctest.Test(t, func(t *testing.T) {
-			s := newSetting(waiting...)
+			s := newFixture(waiting...)
 			s.store.fail(errors.New("away"))
 			defer s.run(t)()
-			pass(time.Minute)
+			advance(time.Minute)
 			s.store.fail(nil)
-			pass(2 * time.Second)
+			advance(2 * time.Second)
 			s.store.fail(errors.New("away again"))
 			s.relay.Wake()
 			synctest.Wait()
 			before, _ := s.store.count()
-			pass(100 * time.Millisecond)
+			advance(100 * time.Millisecond)
 			if after, _ := s.store.count(); after == before {
-				t.Errorf("%s: no try within 100 ms of the first failure", name)
+				t.Errorf("%s: no attempt within 100 ms after the first failure", name)
 			}
 		})
 	}
 }
 
-// hangingBroker confirms the first event, and says nothing of the others until its time is up.
+// hangingBroker confirms the first event, and blocks for the others until ctx ends.
 type hangingBroker struct{}
 
 func (hangingBroker) Publish(ctx context.Context, events []event.Event) []error {
@@ -150,22 +148,22 @@ func (hangingBroker) Publish(ctx context.Context, events []event.Event) []error 
 func TestABrokerThatHangsIsLeftAfterSevenSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSetting(of('a', 1), of('b', 1), of('c', 1))
-		s.relay = outbox.New(s.store, hangingBroker{}, s.observer, slog.New(slog.DiscardHandler))
+		s := newFixture(userEvent('a', 1), userEvent('b', 1), userEvent('c', 1))
+		s.relay = outbox.New(s.store, hangingBroker{}, outbox.Config{Observer: s.observer})
 		start := time.Now()
 		if err := s.relay.Flush(t.Context()); err == nil {
-			t.Error("no error, though two events are left")
+			t.Error("no error, although two events remain")
 		}
 		if _, waiting := s.store.count(); waiting != 2 {
-			t.Errorf("%d events wait, want 2: what was confirmed is removed", waiting)
+			t.Errorf("%d events wait, want 2: the confirmed event is removed", waiting)
 		}
 		if took := time.Since(start); took != 7*time.Second {
-			t.Errorf("left after %s", took)
+			t.Errorf("Flush took %s", took)
 		}
-		stop := s.run(t) // and in the middle of it, when the process ends
+		stop := s.run(t) // the process ends in the middle of a batch
 		stop()
 		if _, waiting := s.store.count(); waiting == 0 {
-			t.Error("no event waits, though the broker confirms one at a time only")
+			t.Error("no event waits, although the broker confirms only the first")
 		}
 	})
 }
@@ -173,20 +171,20 @@ func TestABrokerThatHangsIsLeftAfterSevenSeconds(t *testing.T) {
 func TestARelayThatFindsAnotherAtWorkTriesAgainSoon(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSetting(of('a', 1))
+		s := newFixture(userEvent('a', 1))
 		s.store.fail(outbox.ErrBusy)
 		defer s.run(t)()
-		for range 1000 { // never longer, however often; never sooner for a wake
+		for range 1000 { // the delay neither grows nor ends with a wake
 			s.relay.Wake()
-			pass(time.Millisecond)
+			advance(time.Millisecond)
 		}
-		if tries, _ := s.store.count(); tries < 50 || tries > 101 {
-			t.Errorf("%d tries in a second, want 50 to 101", tries)
+		if attempts, _ := s.store.count(); attempts < 50 || attempts > 101 {
+			t.Errorf("%d attempts in a second, want 50 to 101", attempts)
 		}
 		s.store.fail(nil)
-		pass(20 * time.Millisecond)
+		advance(20 * time.Millisecond)
 		if _, waiting := s.store.count(); waiting != 0 {
-			t.Error("the event waits though the other relay has ended")
+			t.Error("the event waits after the other relay has ended")
 		}
 	})
 }
@@ -194,28 +192,28 @@ func TestARelayThatFindsAnotherAtWorkTriesAgainSoon(t *testing.T) {
 func TestAFullBatchIsFollowedByTheNextAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSetting()
+		s := newFixture()
 		for n := range 2000 {
-			s.store.add(of(byte(n%200), 1))
+			s.store.add(userEvent(byte(n%200), 1))
 		}
 		defer s.run(t)()
 		if _, waiting := s.store.count(); waiting != 0 {
-			t.Errorf("%d events still wait, though no time had to pass", waiting)
+			t.Errorf("%d events still wait, want 0 without any delay", waiting)
 		}
 	})
 }
 
-// TestARefusedEventDelaysNoOther publishes an event of another user while one is refused again and again.
+// TestARefusedEventDelaysNoOther publishes events of another user while the broker refuses one.
 func TestARefusedEventDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := newSetting(of('a', 1))
+		s := newFixture(userEvent('a', 1))
 		s.broker.err = refusal{}
 		s.broker.refuse(func(e event.Event) bool { return label(e) == "a1" })
 		defer s.run(t)()
 		for range 10 {
-			pass(300 * time.Millisecond)
-			s.store.add(of('b', 1))
+			advance(300 * time.Millisecond)
+			s.store.add(userEvent('b', 1))
 			s.relay.Wake()
 			synctest.Wait()
 			if _, waiting := s.store.count(); waiting != 1 {

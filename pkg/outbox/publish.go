@@ -11,19 +11,19 @@ import (
 )
 
 const (
-	// MaxRefusals is after how many refusals in a row an event is parked.
+	// MaxRefusals is the number of consecutive refusals after which an event is parked.
 	MaxRefusals = 20
-	// minRetry is the delay after the first refusal. It doubles with each further one, up to maxRetry.
+	// minRetry is the delay after the first refusal. It doubles with each further refusal, up to maxRetry.
 	minRetry = time.Second
 	maxRetry = time.Minute
-	// parkedRetry is how often a parked event is tried.
+	// parkedRetry is the delay between attempts to publish a parked event.
 	parkedRetry = 10 * time.Minute
-	// BlockedRetry is how long an event waits behind a refused one that is no longer there, because a person
-	// or a build without refusals has removed it. Usually the end of the refused event ends the wait. No delay is longer.
+	// BlockedRetry is the longest delay of a blocked event. Usually the delay ends when the refused event leaves the outbox. The limit
+	// is for refused events that an operator or an earlier version has removed.
 	BlockedRetry = time.Hour
 )
 
-// retryAfter returns how long an event is deferred that was refused so often in a row.
+// retryAfter returns the delay after this number of consecutive refusals.
 func retryAfter(refusals int) time.Duration {
 	if refusals >= MaxRefusals {
 		return parkedRetry
@@ -31,52 +31,51 @@ func retryAfter(refusals int) time.Duration {
 	return min(minRetry<<min(refusals-1, 10), maxRetry)
 }
 
-// publication is the publishing of one batch.
-type publication struct {
+// batch is a batch while it is published.
+type batch struct {
 	waiting  []Waiting
 	outcomes []Outcome
-	queues   [][]int // for each user, the indexes of the events that are not sent yet
+	queues   [][]int // the indexes of the unsent events of each user
 }
 
-// publish sends the events in rounds: each round has the oldest unsent event of each user,
-// and none of a user whose last one failed. So a failure in the middle of a round
-// can't put a user's later event before an earlier one.
+// publish sends the events in rounds. Each round has the oldest unsent event of each user, except of users whose last event failed. So a
+// failure in the middle of a round can't reorder the events of a user.
 //
-// Events that were refused before are sent apart from the others: one that makes the broker close the
-// channel would cost the others their confirms.
+// Events that were refused before are sent separately. If one of them makes the broker close the channel, the others would lose their
+// confirms.
 func (r *Relay) publish(ctx context.Context, waiting []Waiting) (outcomes []Outcome, confirmed []Waiting) {
 	ctx, cancel := context.WithTimeout(ctx, publishTime)
 	defer cancel()
-	p := publication{waiting: waiting, outcomes: make([]Outcome, len(waiting)), queues: byUser(waiting)}
-	for len(p.queues) > 0 {
+	b := batch{waiting: waiting, outcomes: make([]Outcome, len(waiting)), queues: byUser(waiting)}
+	for len(b.queues) > 0 {
 		var fresh, refused []int
-		for _, q := range p.queues {
+		for _, q := range b.queues {
 			if waiting[q[0]].Refusals == 0 {
 				fresh = append(fresh, q[0])
 			} else {
 				refused = append(refused, q[0])
 			}
 		}
-		r.send(ctx, &p, fresh)
-		r.send(ctx, &p, refused)
-		p.next()
+		r.send(ctx, &b, fresh)
+		r.send(ctx, &b, refused)
+		b.advance()
 	}
-	r.reportRefusals(&p)
-	return p.outcomes, p.confirmed()
+	r.reportRefusals(&b)
+	return b.outcomes, b.confirmed()
 }
 
-// send publishes the events with these indexes and notes their outcomes.
-func (r *Relay) send(ctx context.Context, p *publication, indexes []int) {
+// send publishes the events with these indexes and stores their outcomes.
+func (r *Relay) send(ctx context.Context, b *batch, indexes []int) {
 	if len(indexes) == 0 {
 		return
 	}
 	events := make([]event.Event, len(indexes))
 	for i, n := range indexes {
-		events[i] = p.waiting[n].Event
+		events[i] = b.waiting[n].Event
 	}
 	for i, err := range r.publisher.Publish(ctx, events) {
 		r.observe(events[i], err)
-		p.outcomes[indexes[i]] = outcome(p.waiting[indexes[i]], err)
+		b.outcomes[indexes[i]] = outcome(b.waiting[indexes[i]], err)
 	}
 }
 
@@ -95,37 +94,37 @@ func outcome(w Waiting, err error) Outcome {
 	}
 }
 
-// next leaves the users whose event was confirmed and who have another one.
-func (p *publication) next() {
+// advance keeps the users whose event was confirmed and who have another one.
+func (b *batch) advance() {
 	var queues [][]int
-	for _, q := range p.queues {
-		switch p.outcomes[q[0]].Result {
+	for _, q := range b.queues {
+		switch b.outcomes[q[0]].Result {
 		case Confirmed:
 			if len(q) > 1 {
 				queues = append(queues, q[1:])
 			}
 		case Refused:
 			for _, n := range q[1:] {
-				p.outcomes[n] = Outcome{Result: Blocked, Retry: BlockedRetry}
+				b.outcomes[n] = Outcome{Result: Blocked, Retry: BlockedRetry}
 			}
 		case Unsent, Blocked:
 		}
 	}
-	p.queues = queues
+	b.queues = queues
 }
 
-// confirmed returns the events that the broker has.
-func (p publication) confirmed() []Waiting {
+// confirmed returns the events that the broker has confirmed.
+func (b batch) confirmed() []Waiting {
 	var out []Waiting
-	for i, o := range p.outcomes {
+	for i, o := range b.outcomes {
 		if o.Result == Confirmed {
-			out = append(out, p.waiting[i])
+			out = append(out, b.waiting[i])
 		}
 	}
 	return out
 }
 
-// byUser returns the indexes of each user's events, in their order.
+// byUser groups the indexes of the events by user, in their order.
 func byUser(events []Waiting) [][]int {
 	var queues [][]int
 	queueOf := make(map[uuid.UUID]int)
@@ -149,24 +148,25 @@ func (r *Relay) observe(e event.Event, err error) {
 	r.observer.EventPublished(string(e.Type), time.Since(e.Time))
 }
 
-// reportRefusals logs that the broker refuses events, at most once in remindEvery.
-func (r *Relay) reportRefusals(p *publication) {
+// reportRefusals logs that the broker refuses events, at most once per warnInterval.
+func (r *Relay) reportRefusals(b *batch) {
 	refused, parked, first := 0, 0, -1
-	for i, o := range p.outcomes {
+	for i, o := range b.outcomes {
 		if o.Result != Refused {
 			continue
 		}
 		if refused++; first < 0 {
 			first = i
 		}
-		if p.waiting[i].Refusals+1 >= MaxRefusals {
+		if b.waiting[i].Refusals+1 >= MaxRefusals {
 			parked++
 		}
 	}
-	if refused == 0 || time.Since(r.reminded) < remindEvery {
+	if refused == 0 || time.Since(r.lastWarning) < warnInterval {
 		return
 	}
-	r.reminded = time.Now()
-	r.log.Warn("the broker refuses events; each is tried again later, and the later events of its user wait",
-		"refused", refused, "parked", parked, "type", string(p.waiting[first].Type), "event_id", p.waiting[first].ID.String(), "reason", p.outcomes[first].Reason)
+	r.lastWarning = time.Now()
+	e := b.waiting[first]
+	r.log.Warn("the broker refuses events; they are retried later, and block later events of their users",
+		"refused", refused, "parked", parked, "type", string(e.Type), "event_id", e.ID.String(), "reason", b.outcomes[first].Reason)
 }

@@ -11,58 +11,69 @@ import (
 
 const (
 	batchSize = 500
-	// retrySize is how many refused events a batch tries beside the others, which wait for them that long: each may
-	// cost a new channel.
+	// retrySize is the number of refused events in a batch. They delay the batch, because each may need a new channel.
 	retrySize = 20
 	// batchBytes bounds the memory of a batch.
 	batchBytes = 4 << 20
-	// publishTime bounds the publishing of one batch. It is less than the time after which
-	// PostgreSQL ends a relay's silent transaction.
+	// publishTime bounds the publishing of one batch. It is less than the time after which PostgreSQL ends an idle transaction of a
+	// relay.
 	publishTime = 7 * time.Second
-	// drainTime bounds the whole batch. It leaves time to wait for locks, and to remove what was confirmed
-	// while another event got no answer.
+	// drainTime bounds the whole batch. It leaves time to wait for locks, and to remove the confirmed events if another event got no
+	// confirm in publishTime.
 	drainTime = publishTime + 5*time.Second
-	// lastBatchTime is what a batch under way gets when the relay is to end.
+	// lastBatchTime is the time that a running batch gets when Run has to end.
 	lastBatchTime = 2 * time.Second
-	// pollInterval is how soon events are found whose wake was lost, with a replica that died.
+	// pollInterval is the longest delay of an event without a Wake, such as after a crash of the replica that stored it.
 	pollInterval = time.Second
-	// busyInterval is how soon a relay tries again that found another one at work.
+	// busyInterval is the delay after ErrBusy.
 	busyInterval = 20 * time.Millisecond
 	minBackoff   = 50 * time.Millisecond
 	maxBackoff   = 2 * time.Second
-	// remindEvery is how often the log tells that the broker refuses events.
-	remindEvery = time.Minute
+	// warnInterval is the shortest time between two warnings about refused events.
+	warnInterval = time.Minute
 )
 
-// Relay moves events from the outbox to the broker. Every replica runs one; the store
-// lets one at a time drain.
+// Config configures a Relay.
+type Config struct {
+	Log      *slog.Logger // nil: none
+	Observer Observer     // nil: none
+}
+
+// Relay moves events from the outbox to the broker. Every replica runs a Relay; the store allows only one at a time to drain.
 type Relay struct {
-	store     Store
-	publisher Publisher
-	observer  Observer
-	log       *slog.Logger
-	wake      chan struct{}
-	failures  int
-	reminded  time.Time
-	// unremoved events are published, and their removal has failed. Nothing is published before it has worked.
+	store       Store
+	publisher   Publisher
+	observer    Observer
+	log         *slog.Logger
+	wake        chan struct{}
+	failures    int // consecutive failed batches
+	lastWarning time.Time
+	// unremoved events are published, but could not be removed. Nothing else is published before they are removed.
 	unremoved []Waiting
 }
 
-// New returns a Relay that does nothing until it is run.
-func New(store Store, publisher Publisher, observer Observer, log *slog.Logger) *Relay {
-	return &Relay{store: store, publisher: publisher, observer: observer, log: log, wake: make(chan struct{}, 1)}
+// New returns a Relay that is not running.
+func New(store Store, publisher Publisher, cfg Config) *Relay {
+	r := &Relay{store: store, publisher: publisher, observer: cfg.Observer, log: cfg.Log, wake: make(chan struct{}, 1)}
+	if r.observer == nil {
+		r.observer = noopObserver{}
+	}
+	if r.log == nil {
+		r.log = slog.New(slog.DiscardHandler)
+	}
+	return r
 }
 
-// Wake tells the relay that the outbox has something new. It never blocks.
+// Wake makes the relay look for new events immediately. It never blocks.
 func (r *Relay) Wake() {
 	select {
 	case r.wake <- struct{}{}:
-	default: // it is awake, or will be
+	default: // a wake is pending
 	}
 }
 
-// Run drains the outbox whenever there is something in it, until ctx ends and the batch
-// under way is published: to cut it off would cost the connection, which Flush needs.
+// Run drains the outbox until ctx ends. It then finishes the running batch, because aborting it would close the connection that Flush
+// needs.
 func (r *Relay) Run(ctx context.Context) error {
 	draining, cancel := withGracePeriod(ctx, lastBatchTime)
 	defer cancel()
@@ -78,15 +89,15 @@ func (r *Relay) Run(ctx context.Context) error {
 	}
 }
 
-// withGracePeriod returns a context that ends d later than ctx.
+// withGracePeriod returns a context that ends d after ctx ends.
 func withGracePeriod(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
 	return longer, func() { stop(); cancel() }
 }
 
-// Flush drains the outbox until it holds deferred events only, an event can't be published, or ctx ends.
-// It is for the end of a process; what remains is published by the next one.
+// Flush drains the outbox until only deferred events remain. It is for the end of a process. Errors: a failed batch, or that of ctx; the
+// next process publishes the remaining events.
 func (r *Relay) Flush(ctx context.Context) error {
 	for {
 		drained, err := r.drain(ctx)
@@ -101,8 +112,8 @@ func (r *Relay) Flush(ctx context.Context) error {
 	}
 }
 
-// nextDelay decides how long to wait after a batch, and whether a wake ends the wait. While the
-// broker or the database is away a wake does not: each would be one more vain try.
+// nextDelay returns the delay after a batch, and whether Wake ends it early. While the broker or the database is unavailable, Wake does
+// not, because each attempt would fail.
 func (r *Relay) nextDelay(drained Drained, err error) (wait time.Duration, wakeable bool) {
 	switch {
 	case errors.Is(err, ErrBusy):
@@ -121,19 +132,19 @@ func (r *Relay) nextDelay(drained Drained, err error) (wait time.Duration, wakea
 	return jitter(pollInterval), true
 }
 
-// report logs the first of a row of failures, not each.
+// report logs the first of several consecutive failures.
 func (r *Relay) report(drained Drained, err error) {
 	if r.failures > 0 {
 		return
 	}
 	log := r.log.With("taken", drained.Taken, "published", drained.Removed)
-	if err != nil { // else the publisher has told why
+	if err != nil { // otherwise the publisher has logged the reason
 		log = log.With("error", err)
 	}
-	log.Warn("events can't be published at this moment; they wait in the outbox")
+	log.Warn("events can't be published now; they wait in the outbox")
 }
 
-// sleep waits, and returns false if ctx ended.
+// sleep waits, and returns false if ctx has ended.
 func (r *Relay) sleep(ctx context.Context, wait time.Duration, wakeable bool) bool {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
@@ -173,7 +184,7 @@ func (r *Relay) drain(ctx context.Context) (Drained, error) {
 	return drained, err
 }
 
-// jitter spreads the replicas' tries: from half of d to d.
+// jitter returns a random duration between d/2 and d, so that the replicas do not retry at the same time.
 func jitter(d time.Duration) time.Duration {
 	return d/2 + rand.N(d/2+1) //nolint:gosec // no secret
 }

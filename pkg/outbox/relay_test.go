@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -21,16 +20,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeStore is an outbox in memory, so that the database can fail when a test wants it to.
+// fakeStore is an outbox in memory with injected faults.
 type fakeStore struct {
-	mu     sync.Mutex
-	events []event.Event
-	err    error       // what Drain returns instead of draining
-	tries  []time.Time // when Drain was called
+	mu       sync.Mutex
+	events   []event.Event
+	err      error       // of Drain
+	attempts []time.Time // the times of calls of Drain
 
-	removal  error // what a removal fails with
+	removal  error // the error of removals
 	refusals map[uuid.UUID]int
-	deferred []time.Duration // for how long
+	deferred []time.Duration // the delays of deferred events
 }
 
 func (s *fakeStore) add(events ...event.Event) {
@@ -45,11 +44,12 @@ func (s *fakeStore) fail(err error) {
 	s.err = err
 }
 
-func (s *fakeStore) Drain(ctx context.Context, limits outbox.Limits, publish func(context.Context, []outbox.Waiting) []outbox.Outcome,
+func (s *fakeStore) Drain(
+	ctx context.Context, limits outbox.Limits, publish func(context.Context, []outbox.Waiting) []outbox.Outcome,
 ) (drained outbox.Drained, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tries = append(s.tries, time.Now())
+	s.attempts = append(s.attempts, time.Now())
 	if s.err != nil {
 		return outbox.Drained{}, s.err
 	}
@@ -71,7 +71,7 @@ func (s *fakeStore) Drain(ctx context.Context, limits outbox.Limits, publish fun
 			s.deferred = append(s.deferred, o.Retry)
 		}
 	}
-	if ctx.Err() != nil { // the database would not do it any more
+	if ctx.Err() != nil { // a real database would fail
 		return outbox.Drained{}, ctx.Err()
 	}
 	if s.removal != nil {
@@ -94,19 +94,19 @@ func (s *fakeStore) Remove(_ context.Context, published []outbox.Waiting) error 
 	return nil
 }
 
-// count returns how often Drain was called, and how many events wait.
-func (s *fakeStore) count() (tries, waiting int) {
+// count returns the number of calls of Drain, and of waiting events.
+func (s *fakeStore) count() (attempts, waiting int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.tries), len(s.events)
+	return len(s.attempts), len(s.events)
 }
 
-// fakeBroker refuses the events that a test wants to fail.
+// fakeBroker refuses the events that a test chooses.
 type fakeBroker struct {
 	mu      sync.Mutex
 	refuses func(event.Event) bool
-	err     error      // the refusal, or nil for a broker that is away
-	rounds  [][]string // what it was asked to publish, as label writes it
+	err     error      // of a refused event; nil: the broker is unavailable
+	rounds  [][]string // the labels of the events of each call
 }
 
 func (b *fakeBroker) refuse(refuses func(event.Event) bool) {
@@ -139,11 +139,11 @@ type refusal struct{}
 func (refusal) Error() string { return "full" }
 func (refusal) Refused() bool { return true }
 
-// fakeObserver counts.
+// fakeObserver counts its calls.
 type fakeObserver struct {
 	mu                sync.Mutex
 	published, failed int
-	age               time.Duration // of the last one published
+	age               time.Duration // of the last published event
 }
 
 func (o *fakeObserver) EventPublished(_ string, age time.Duration) {
@@ -159,30 +159,30 @@ func (o *fakeObserver) EventFailed(string) {
 	o.failed++
 }
 
-// of makes the n-th event of the user a letter stands for.
-func of(letter byte, n int64) event.Event {
+// userEvent returns the n-th event of a user. The letter identifies the user.
+func userEvent(letter byte, n int64) event.Event {
 	return event.Event{ID: uuid.New(), Type: event.UserUpdated, Subject: uuid.UUID{letter}, UserVersion: n, Time: time.Now()}
 }
 
-// label is the user's letter and the event's number.
+// label returns the user's letter and the event's number.
 func label(e event.Event) string { return string(e.Subject[0]) + string(rune('0'+e.UserVersion)) }
 
-// setting is a relay with all that it talks to.
-type setting struct {
+// fixture is a relay with its fakes.
+type fixture struct {
 	store    *fakeStore
 	broker   *fakeBroker
 	observer *fakeObserver
 	relay    *outbox.Relay
 }
 
-func newSetting(events ...event.Event) setting {
-	s := setting{store: &fakeStore{events: events}, broker: &fakeBroker{}, observer: &fakeObserver{}}
-	s.relay = outbox.New(s.store, s.broker, s.observer, slog.New(slog.DiscardHandler))
+func newFixture(events ...event.Event) fixture {
+	s := fixture{store: &fakeStore{events: events}, broker: &fakeBroker{}, observer: &fakeObserver{}}
+	s.relay = outbox.New(s.store, s.broker, outbox.Config{Observer: s.observer})
 	return s
 }
 
-// run runs the relay until the returned function is called, which waits for its end.
-func (s setting) run(t *testing.T) (stop func()) {
+// run runs the relay until stop is called. stop waits for its end.
+func (s fixture) run(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
@@ -198,7 +198,8 @@ func (s setting) run(t *testing.T) (stop func()) {
 
 func TestEachRoundHasOneEventOfEachUser(t *testing.T) {
 	t.Parallel()
-	s := newSetting(of('a', 1), of('a', 2), of('b', 1), of('a', 3), of('c', 1), of('b', 2))
+	s := newFixture(
+		userEvent('a', 1), userEvent('a', 2), userEvent('b', 1), userEvent('a', 3), userEvent('c', 1), userEvent('b', 2))
 	if err := s.relay.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -212,9 +213,11 @@ func TestEachRoundHasOneEventOfEachUser(t *testing.T) {
 
 func TestAFailedEventHoldsBackThoseOfItsUserOnly(t *testing.T) {
 	t.Parallel()
-	s := newSetting(of('a', 1), of('a', 2), of('b', 1), of('a', 3), of('b', 2), of('b', 3), of('c', 1))
+	s := newFixture(
+		userEvent('a', 1), userEvent('a', 2), userEvent('b', 1), userEvent('a', 3), userEvent('b', 2), userEvent('b', 3), userEvent('c', 1),
+	)
 	s.broker.refuse(func(e event.Event) bool { return label(e) == "a2" || label(e) == "c1" })
-	if err := s.relay.Flush(t.Context()); err == nil { // ends, and tells that not all is published
+	if err := s.relay.Flush(t.Context()); err == nil { // not all events are published
 		t.Error("no error")
 	}
 	if diff := cmp.Diff([][]string{{"a1", "b1", "c1"}, {"a2", "b2"}, {"b3"}}, s.broker.rounds); diff != "" {
@@ -235,21 +238,21 @@ func TestAFailedEventHoldsBackThoseOfItsUserOnly(t *testing.T) {
 
 func TestFlushTakesBatchAfterBatch(t *testing.T) {
 	t.Parallel()
-	s := newSetting()
+	s := newFixture()
 	for n := range 1700 {
-		s.store.add(of(byte(n%7)+'a', int64(n/7)))
+		s.store.add(userEvent(byte(n%7)+'a', int64(n/7)))
 	}
 	if err := s.relay.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if tries, waiting := s.store.count(); waiting != 0 || tries < 2 {
-		t.Errorf("%d events wait after %d batches", waiting, tries)
+	if attempts, waiting := s.store.count(); waiting != 0 || attempts < 2 {
+		t.Errorf("%d events wait after %d batches", waiting, attempts)
 	}
 }
 
 func TestFlushEndsWithTheDatabasesError(t *testing.T) {
 	t.Parallel()
-	s := newSetting(of('a', 1))
+	s := newFixture(userEvent('a', 1))
 	s.store.fail(outbox.ErrBusy)
 	if err := s.relay.Flush(t.Context()); !errors.Is(err, outbox.ErrBusy) {
 		t.Error(err)
@@ -258,7 +261,8 @@ func TestFlushEndsWithTheDatabasesError(t *testing.T) {
 
 func TestARefusedEventIsDeferredWithThoseBehindIt(t *testing.T) {
 	t.Parallel()
-	s := newSetting(of('a', 1), of('a', 2), of('b', 1), of('a', 3), of('c', 1))
+	s := newFixture(
+		userEvent('a', 1), userEvent('a', 2), userEvent('b', 1), userEvent('a', 3), userEvent('c', 1))
 	s.broker.err = refusal{}
 	s.broker.refuse(func(e event.Event) bool { return label(e) == "a1" })
 	if err := s.relay.Flush(t.Context()); err != nil {
@@ -274,8 +278,8 @@ func TestARefusedEventIsDeferredWithThoseBehindIt(t *testing.T) {
 
 func TestTheDelaysOfARefusedEventGrow(t *testing.T) {
 	t.Parallel()
-	e := of('a', 1)
-	s := newSetting(e)
+	e := userEvent('a', 1)
+	s := newFixture(e)
 	s.broker.err = refusal{}
 	s.broker.refuse(func(event.Event) bool { return true })
 	for n := range outbox.MaxRefusals + 1 {
@@ -293,12 +297,12 @@ func TestTheDelaysOfARefusedEventGrow(t *testing.T) {
 	}
 }
 
-// TestARefusedEventIsSentApart, since it may cost the others their confirms.
+// TestARefusedEventIsSentApart, because the others may lose their confirms.
 func TestARefusedEventIsSentApart(t *testing.T) {
 	t.Parallel()
-	bad := of('b', 1)
-	s := newSetting(of('a', 1), bad, of('c', 1), of('b', 2))
-	s.store.refusals = map[uuid.UUID]int{bad.ID: 3}
+	refused := userEvent('b', 1)
+	s := newFixture(userEvent('a', 1), refused, userEvent('c', 1), userEvent('b', 2))
+	s.store.refusals = map[uuid.UUID]int{refused.ID: 3}
 	if err := s.relay.Flush(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -307,11 +311,11 @@ func TestARefusedEventIsSentApart(t *testing.T) {
 	}
 }
 
-// TestNothingIsPublishedAfterARemovalThatFailed before one has worked.
+// TestNothingIsPublishedAfterARemovalThatFailed until a removal succeeds.
 func TestNothingIsPublishedAfterARemovalThatFailed(t *testing.T) {
 	t.Parallel()
-	s := newSetting(of('a', 1), of('b', 1))
-	s.store.removal = errors.New("no rights")
+	s := newFixture(userEvent('a', 1), userEvent('b', 1))
+	s.store.removal = errors.New("permission denied")
 	for range 5 {
 		if err := s.relay.Flush(t.Context()); !errors.Is(err, s.store.removal) {
 			t.Errorf("the error is %v", err)
@@ -320,7 +324,7 @@ func TestNothingIsPublishedAfterARemovalThatFailed(t *testing.T) {
 	if diff := cmp.Diff([][]string{{"a1", "b1"}}, s.broker.rounds); diff != "" {
 		t.Error(diff)
 	}
-	s.store.add(of('a', 2))
+	s.store.add(userEvent('a', 2))
 	s.store.removal = nil
 	if err := s.relay.Flush(t.Context()); err != nil {
 		t.Fatal(err)

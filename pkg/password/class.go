@@ -26,9 +26,9 @@ type Class int
 
 // The classes, from the largest share of the queue to the smallest.
 const (
-	Login            Class = iota // checks the password of an anonymous caller, or upgrades the stored hash
-	Other                         // the first password of an account, or the new password of a reset
-	Reauthentication              // checks or replaces the password of an authenticated caller
+	Login            Class = iota // Checks the password of an anonymous caller, or upgrades the stored hash.
+	Other                         // The first password of an account, or the new password of a reset.
+	Reauthentication              // Checks or replaces the password of an authenticated caller.
 	classes
 )
 

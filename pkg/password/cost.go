@@ -19,8 +19,8 @@ func Prefix(hash string) string {
 
 // Count is how many accounts have a cost. A cost is the part of a hash before its salt, without the dollar sign at its end.
 type Count struct {
-	Imported string // the cost of the hashes that the accounts were imported with; empty: not imported
-	Current  string // the cost of the hashes that they have now; empty: that of new hashes
+	Imported string // The cost of the imported hashes. Empty: not imported.
+	Current  string // The cost of the current hashes. Empty: the cost of new hashes.
 	Accounts int64
 }
 

@@ -192,7 +192,7 @@ func TestTheSecondHashOfARequestComesNext(t *testing.T) {
 	})
 }
 
-// TestCostlyHashesOfEachNetworkAreServedInRotation: a flood of costly hashes from one network does not delay those of another.
+// TestCostlyHashesOfEachNetworkAreServedInRotation: a flood of costly hashes from one network does not delay another network.
 func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

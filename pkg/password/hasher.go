@@ -59,9 +59,9 @@ func NewHasher(cfg Config) (*Hasher, error) {
 
 // Stored is the stored password of an account.
 type Stored struct {
-	Hash     string // "" if the account does not exist: no password matches
-	Imported bool   // another program created the hash, without normalization of the password
-	Number   uint64 // for an account that does not exist: random, and constant for its email
+	Hash     string // "" if the account does not exist: no password matches.
+	Imported bool   // Another program created the hash, without normalization of the password.
+	Number   uint64 // For an account that does not exist: random, and constant for its email.
 }
 
 // Running returns how many hashes are being computed.

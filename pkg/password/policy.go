@@ -35,13 +35,13 @@ type Reason string
 
 // The reasons for which Policy.Check refuses a password.
 const (
-	NotUTF8  Reason = "not_utf8"  // invalid UTF-8
-	TooShort Reason = "too_short" // fewer characters than Policy.MinLength
-	TooLong  Reason = "too_long"  // more characters than MaxLength
-	Personal Reason = "personal"  // consists of the user's email or name
-	Repeated Reason = "repeated"  // repeats a few characters or a short text
-	Sequence Reason = "sequence"  // a run along the alphabet, the digits or the keyboard
-	Common   Reason = "common"    // on the list of common passwords, or repeats one of them
+	NotUTF8  Reason = "not_utf8"  // Invalid UTF-8.
+	TooShort Reason = "too_short" // Fewer characters than Policy.MinLength.
+	TooLong  Reason = "too_long"  // More characters than MaxLength.
+	Personal Reason = "personal"  // Consists of the user's email or name.
+	Repeated Reason = "repeated"  // Repeats a few characters or a short text.
+	Sequence Reason = "sequence"  // A run along the alphabet, the digits or the keyboard.
+	Common   Reason = "common"    // On the list of common passwords, or repeats one of them.
 )
 
 // PolicyError is the error of a refused password.

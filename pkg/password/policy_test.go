@@ -98,8 +98,8 @@ func TestPolicyKnowsOwnWords(t *testing.T) {
 		{"Straße Straßenbahn", "STRASSE STRASSENBAHN", true},
 		{"", "seven green kettles", false},
 		{"@", "!?%&=:;~^°§|<>{}", false},
-		{"abcd@example.com", "!?%&=:;~^°§|<>{}", false}, // nothing but punctuation
-		{"abcd@example.com", "829374650192837", false},  // nothing but digits
+		{"abcd@example.com", "!?%&=:;~^°§|<>{}", false}, // only punctuation
+		{"abcd@example.com", "829374650192837", false},  // only digits
 	}
 	for _, test := range tests {
 		err := (Policy{MinLength: 15}).Check(test.password, test.word)

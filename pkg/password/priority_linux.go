@@ -12,8 +12,8 @@ import (
 )
 
 // niceness is added to the nice value of the process. Under contention the process gets about a third of a normal process's share.
-// With a lower priority (SCHED_IDLE) the 99th percentile of reads in a login storm was 4.9 ms instead of 6.6 ms, but any other
-// computing program blocked all logins.
+// With a lower priority (SCHED_IDLE) the 99th percentile of reads in a login storm was 4.9 ms instead of 6.6 ms. But any
+// other computing program blocked all logins.
 const niceness = 5
 
 // startLowPriority starts a process with a lower priority than the others of its control group, such as a container. Where each

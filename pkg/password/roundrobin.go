@@ -2,9 +2,9 @@ package password
 
 import "slices"
 
-// roundRobin serves flows round robin, by start-time fair queuing. The tag of a waiter is one above the tag of the waiter before it
-// in its flow, or one above the tag that was served last, whichever is larger. So the only waiter of a flow is next, regardless of
-// the length of other flows. The zero value has no waiters.
+// roundRobin serves flows round robin, by start-time fair queuing. The tag of a waiter is one above
+// the tag of the waiter before it in its flow. It is also above the tag that was served last. So the only waiter of a
+// flow is next, regardless of the length of other flows. The zero value has no waiters.
 type roundRobin struct {
 	last map[Flow]uint64 // the tag of the last waiter of each waiting flow
 	now  uint64          // the tag of the waiter that was served last

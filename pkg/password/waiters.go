@@ -10,10 +10,10 @@ import (
 type waiter struct {
 	flow    Flow
 	memory  int64
-	costly  bool          // the hash had a slot, and turned out to be costly
-	tag     uint64        // the position in its list, see roundRobin
-	granted chan struct{} // closed when the caller gets the slot or is refused
-	refused bool          // it was the last of the longest flow when the queue was full
+	costly  bool          // The hash had a slot, and turned out to be costly.
+	tag     uint64        // The position in its list, see roundRobin.
+	granted chan struct{} // Closed when the caller gets the slot or is refused.
+	refused bool          // It was the last of the longest flow when the queue was full.
 }
 
 // waiters are the callers that wait. The zero value has none.

@@ -3,7 +3,6 @@ package postgres_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -56,18 +55,13 @@ func (p *published) counts() (events, duplicates int) {
 	return len(p.copies), duplicates
 }
 
-type unobserved struct{}
-
-func (unobserved) EventPublished(string, time.Duration) {}
-func (unobserved) EventFailed(string)                   {}
-
 // relays runs the relays of two replicas until the returned function is called.
 func relays(t *testing.T, dsn string, p outbox.Publisher) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	for range 2 {
-		relay := outbox.New(postgrestest.Connect(t, dsn, nil), p, unobserved{}, slog.New(slog.DiscardHandler))
+		relay := outbox.New(postgrestest.Connect(t, dsn, nil), p, outbox.Config{})
 		wg.Go(func() { _ = relay.Run(ctx) })
 	}
 	stop = sync.OnceFunc(func() { cancel(); wg.Wait() })
@@ -135,7 +129,7 @@ func TestAfterAFailedRemovalTheSameRelayPublishesNothingTwice(t *testing.T) {
 	backlog(t, dsn, 600, 100)
 	execute(t, dsn, refuseRemovals)
 	var p published
-	relay := outbox.New(postgrestest.Connect(t, dsn, nil), &p, unobserved{}, slog.New(slog.DiscardHandler))
+	relay := outbox.New(postgrestest.Connect(t, dsn, nil), &p, outbox.Config{})
 	for range 3 {
 		if err := relay.Flush(t.Context()); err == nil {
 			t.Error("no error")
@@ -190,7 +184,7 @@ func TestALockOnTheTableIsWaitedForBeforePublishing(t *testing.T) {
 	}
 	var p published
 	db := postgrestest.Connect(t, dsn, nil)
-	relay := outbox.New(db, &p, unobserved{}, slog.New(slog.DiscardHandler))
+	relay := outbox.New(db, &p, outbox.Config{})
 	if err := relay.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "55P03") {
 		t.Errorf("while the table is locked: %v, want the end of lock_timeout", err)
 	}

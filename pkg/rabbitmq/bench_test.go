@@ -11,8 +11,7 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// BenchmarkPublish measures the way to the broker's confirm, of one event alone and of a full batch
-// of the outbox, with a queue in memory and with one that the broker writes to disk.
+// BenchmarkPublish measures publishing with confirms: a single event and a full batch of the outbox, to a transient and to a durable queue.
 func BenchmarkPublish(b *testing.B) {
 	for _, queue := range []struct {
 		name    string
@@ -25,19 +24,19 @@ func BenchmarkPublish(b *testing.B) {
 			b.Run(queue.name+"/"+batch.name, func(b *testing.B) {
 				typ := randomType()
 				sink(b, typ, queue.durable)
-				seen := &observer{}
-				p := start(b, broker(b), seen)
+				observed := &observer{}
+				p := start(b, broker(b), observed)
 				events := newEvents(b, typ, batch.size)
 				for b.Loop() {
 					noErrors(b, p.Publish(b.Context(), events))
 				}
-				report(b, seen, batch.size)
+				report(b, observed, batch.size)
 			})
 		}
 	}
 }
 
-// sink binds a short queue, which drops its oldest messages, and deletes it afterwards.
+// sink binds a short queue that drops its oldest messages, and deletes it after the benchmark.
 func sink(b *testing.B, typ event.Type, durable bool) {
 	b.Helper()
 	channel := dial(b)
@@ -55,10 +54,10 @@ func sink(b *testing.B, typ event.Type, durable bool) {
 	}
 }
 
-// report adds events per second and the confirm latencies.
-func report(b *testing.B, seen *observer, size int) {
+// report adds the metrics events per second and confirm latencies.
+func report(b *testing.B, observed *observer, size int) {
 	b.Helper()
-	latencies := seen.snapshot().confirmed
+	latencies := observed.snapshot().confirmed
 	slices.Sort(latencies)
 	milliseconds := func(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 	b.ReportMetric(float64(b.N*size)/b.Elapsed().Seconds(), "events/s")

@@ -9,31 +9,31 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// channel is one AMQP channel of a session.
+// channel is an AMQP channel of a session.
 type channel struct {
 	*amqp.Channel
 
-	closed chan struct{} // closed when the channel is
-	// rejection is why the broker has closed the channel, if it was because of one message. To be read when closed is closed.
+	closed chan struct{} // closed with the channel
+	// rejection is the broker's reason to close the channel, if a message was the reason. It is valid after closed is closed.
 	rejection *amqp.Error
 }
 
-// openChannel opens a channel on which the exchange is declared. Then prepare does what else the channel needs.
+// openChannel opens a channel, declares the exchange, and calls setUp.
 func (s *session) openChannel() (*channel, error) {
 	opened, err := s.declareExchange()
 	if err != nil {
 		return nil, err
 	}
 	c := &channel{Channel: opened, closed: make(chan struct{})}
-	if err := s.prepare(opened); err != nil {
+	if err := s.setUp(opened); err != nil {
 		return nil, err
 	}
 	go c.watch(s, opened.NotifyClose(make(chan *amqp.Error, 1)))
 	return c, nil
 }
 
-// declareExchange returns a channel, and makes sure that the exchange is there. An exchange that was declared with other arguments,
-// such as an alternate exchange, or that our user may not declare, is used as it is.
+// declareExchange returns a channel after it has declared the exchange. An exchange that exists with other arguments, such as an
+// alternate exchange, is used as it is. So is one that the user may not declare.
 func (s *session) declareExchange() (*amqp.Channel, error) {
 	opened, err := s.conn.Channel()
 	if err != nil {
@@ -41,10 +41,10 @@ func (s *session) declareExchange() (*amqp.Channel, error) {
 	}
 	const durable, autoDelete, internal, noWait = true, false, false, false
 	refused := opened.ExchangeDeclare(Exchange, amqp.ExchangeTopic, durable, autoDelete, internal, noWait, nil)
-	switch answer := (*amqp.Error)(nil); {
+	switch amqpErr := (*amqp.Error)(nil); {
 	case refused == nil:
 		return opened, nil
-	case !errors.As(refused, &answer) || answer.Code != amqp.PreconditionFailed && answer.Code != amqp.AccessRefused:
+	case !errors.As(refused, &amqpErr) || amqpErr.Code != amqp.PreconditionFailed && amqpErr.Code != amqp.AccessRefused:
 		return nil, fmt.Errorf("declare the exchange %s: %w", Exchange, refused)
 	}
 	if opened, err = s.conn.Channel(); err != nil { // the broker has closed the first one
@@ -53,14 +53,14 @@ func (s *session) declareExchange() (*amqp.Channel, error) {
 	if err = opened.ExchangeDeclarePassive(Exchange, amqp.ExchangeTopic, durable, autoDelete, internal, noWait, nil); err != nil {
 		return nil, fmt.Errorf("declare the exchange %s: %w; find it: %w", Exchange, refused, err)
 	}
-	if !s.borrowed {
+	if !s.passive {
 		s.log.Info("the exchange can't be declared and is used as it is", "exchange", Exchange, "reason", refused)
 	}
-	s.borrowed = true
+	s.passive = true
 	return opened, nil
 }
 
-// watch waits for the channel's end, which is the end of the session unless one message was the reason.
+// watch waits until the channel is closed, and then ends the session unless a message was the reason.
 func (c *channel) watch(s *session, closed <-chan *amqp.Error) {
 	reason := <-closed
 	switch {
@@ -74,9 +74,9 @@ func (c *channel) watch(s *session, closed <-chan *amqp.Error) {
 	close(c.closed)
 }
 
-// isRejection reports whether the broker closed a channel because of the message that it got, and would take others.
-// RabbitMQ does so with a message that is over its max_message_size, and with a topic that our user may not write to.
-// A right to write to the exchange that is missing, or an exchange that is missing, concerns all messages.
+// isRejection reports whether the broker closed a channel because of a message, and would accept others. RabbitMQ does so for a message
+// over its max_message_size, and for a topic without write permission. A missing exchange and a missing permission to write to it affect
+// all messages.
 func isRejection(reason *amqp.Error) bool {
 	switch reason.Code {
 	case amqp.PreconditionFailed, amqp.ContentTooLarge:
@@ -88,8 +88,8 @@ func isRejection(reason *amqp.Error) bool {
 	}
 }
 
-// replaceChannel opens another channel if the broker has closed the current one because of a message. The caller
-// holds the token of sending. If ctx ends first, so does the session.
+// replaceChannel opens another channel if the broker has closed the current one because of a message. The caller holds the token of
+// sending. If ctx ends first, the session ends too.
 func (s *session) replaceChannel(ctx context.Context) error {
 	if !s.channel.IsClosed() {
 		return nil

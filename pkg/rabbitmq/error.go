@@ -1,28 +1,26 @@
 package rabbitmq
 
-// Why an event was not published, or may not have been. After ErrNotConnected the broker does
-// not have it; after the others it may.
+// Errors of Publish. After ErrNotConnected the broker does not have the event. After the others it may have it.
 const (
-	// ErrNotConnected means that there is no connection to the broker now.
-	ErrNotConnected failure = "not connected"
-	// ErrBlocked means that the broker is short of memory or disk and takes no messages.
-	ErrBlocked failure = "blocked by the broker"
-	// ErrNacked means that the broker refused the event: one of its queues is full, or failed.
-	ErrNacked failure = "refused by the broker"
-	// ErrRejected means that the broker never takes this event as it is, or that the event can't be a message: it is
-	// too large, or the topic is forbidden to us.
-	ErrRejected failure = "rejected by the broker"
-	// ErrConnectionLost means that the connection ended before the broker's confirm.
-	ErrConnectionLost failure = "connection lost before the broker's confirm"
+	// ErrNotConnected means that there is no connection to the broker.
+	ErrNotConnected publishError = "not connected"
+	// ErrBlocked means that the broker is low on memory or disk and accepts no messages.
+	ErrBlocked publishError = "blocked by the broker"
+	// ErrNacked means that the broker refused the event, because a queue is full or failed.
+	ErrNacked publishError = "refused by the broker"
+	// ErrRejected means that the broker will never accept the event: it is invalid or too large, or the user may not write to the topic.
+	ErrRejected publishError = "rejected by the broker"
+	// ErrConnectionLost means that the connection was lost before the broker's confirm.
+	ErrConnectionLost publishError = "connection lost before the broker's confirm"
 )
 
-// failure is an error for errors.Is, whose text is also its type in traces.
-type failure string
+// publishError is an error for errors.Is. Its text is also the error.type in traces.
+type publishError string
 
-func (f failure) Error() string { return string(f) }
+func (e publishError) Error() string { return string(e) }
 
-// Refused reports whether the broker refuses this event, and takes others.
-func (f failure) Refused() bool { return f == ErrNacked || f == ErrRejected }
+// Refused reports whether the broker refuses this event but accepts others.
+func (e publishError) Refused() bool { return e == ErrNacked || e == ErrRejected }
 
-// ErrorType is what OpenTelemetry's semantic conventions call error.type.
-func (f failure) ErrorType() string { return string(f) }
+// ErrorType returns the attribute error.type of OpenTelemetry's semantic conventions.
+func (e publishError) ErrorType() string { return string(e) }

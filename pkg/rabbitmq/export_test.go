@@ -2,24 +2,23 @@ package rabbitmq
 
 import "time"
 
-// WithHeartbeat returns the Config with another heartbeat, in whole seconds, so that a test need
-// not wait long for a death to be noticed.
-func (c Config) WithHeartbeat(d time.Duration) Config {
-	c.heartbeat = d
-	return c
+// WithHeartbeat returns b with another heartbeat in whole seconds, so that a test need not wait long.
+func (b Broker) WithHeartbeat(d time.Duration) Broker {
+	b.heartbeat = d
+	return b
 }
 
-// ConfirmTime is how long the broker may confirm nothing.
+// ConfirmTime is the time without a confirm after which a connection is closed.
 const ConfirmTime = confirmTime
 
-// Patience is how long to wait for the next confirm.
-type Patience struct{ confirmTimeout }
+// ConfirmTimeout is the timeout for the next confirm.
+type ConfirmTimeout struct{ confirmTimeout }
 
-// Time returns it.
-func (p *Patience) Time() time.Duration { return p.time() }
+// Time returns the timeout.
+func (p *ConfirmTimeout) Time() time.Duration { return p.time() }
 
-// Confirmed notes how long a confirm took.
-func (p *Patience) Confirmed(latency time.Duration) { p.confirmed(latency) }
+// Confirmed records the latency of a confirm.
+func (p *ConfirmTimeout) Confirmed(latency time.Duration) { p.confirmed(latency) }
 
-// Silent notes that there was no confirm for so long.
-func (p *Patience) Silent(waited time.Duration) { p.silent(waited) }
+// TimedOut records that no confirm came in this time.
+func (p *ConfirmTimeout) TimedOut(waited time.Duration) { p.timedOut(waited) }

@@ -18,19 +18,19 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// slack is what a call may take beyond its deadline on a busy machine.
+// slack is the tolerance for a call on a busy machine.
 const slack = 5 * time.Second
 
 func TestConnectionCutInTheMiddle(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
-	proxy, cfg := through(t, broker(t))
-	seen := &observer{}
-	p := start(t, cfg, seen)
+	proxy, cfg := proxied(t, broker(t))
+	observed := &observer{}
+	p := start(t, cfg, observed)
 	events := newEvents(t, typ, 500)
 
-	heal := poison(t, proxy, `{"name":"cut","type":"limit_data","stream":"upstream","attributes":{"bytes":100000}}`)
+	heal := addToxic(t, proxy, `{"name":"cut","type":"limit_data","stream":"upstream","attributes":{"bytes":100000}}`)
 	errs := p.Publish(t.Context(), events)
 	failed := unpublished(events, errs)
 	if len(failed) == 0 || !errors.Is(errs[len(errs)-1], rabbitmq.ErrConnectionLost) {
@@ -43,7 +43,7 @@ func TestConnectionCutInTheMiddle(t *testing.T) {
 	if diff := cmp.Diff(ids(events), arrived.firstArrivals()); diff != "" {
 		t.Errorf("order of first arrivals (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff([]bool{true, false, true}, seen.snapshot().connected); diff != "" {
+	if diff := cmp.Diff([]bool{true, false, true}, observed.snapshot().connected); diff != "" {
 		t.Errorf("connected (-want +got):\n%s", diff)
 	}
 }
@@ -52,15 +52,15 @@ func TestHalfOpenNetwork(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
-	proxy, cfg := through(t, broker(t))
+	proxy, cfg := proxied(t, broker(t))
 	p := start(t, cfg, nil)
 	events := newEvents(t, typ, 20)
 
-	heal := silence(t, proxy)
+	heal := dropPackets(t, proxy)
 	const limit = 300 * time.Millisecond
 	errs, took := publishWithin(t, p, limit, events)
 	if took > limit+slack {
-		t.Errorf("Publish took %s of the %s it had", took, limit)
+		t.Errorf("Publish took %s with a deadline of %s", took, limit)
 	}
 	for i, err := range errs {
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -77,33 +77,33 @@ func TestHalfOpenNetwork(t *testing.T) {
 
 func TestSilentDeathIsNoticedByHeartbeats(t *testing.T) {
 	t.Parallel()
-	proxy, cfg := through(t, broker(t))
+	proxy, cfg := proxied(t, broker(t))
 	p := start(t, cfg.WithHeartbeat(time.Second), nil)
 
-	heal := silence(t, proxy)
+	heal := dropPackets(t, proxy)
 	defer heal()
-	testkit.WaitFor(t, "the heartbeat's alarm", func() bool { return errors.Is(p.Check(t.Context()), rabbitmq.ErrNotConnected) })
+	testkit.WaitFor(t, "the missed heartbeats", func() bool { return errors.Is(p.Check(t.Context()), rabbitmq.ErrNotConnected) })
 }
 
-// TestStalledWrite fills all buffers on the way to a broker that reads no more.
+// TestStalledWrite fills all buffers between the client and a broker that does not read.
 func TestStalledWrite(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
-	network, cfg := newMouthpiece(t, broker(t))
+	network, cfg := newFakeBroker(t, broker(t))
 	p := start(t, cfg, nil)
-	events := fatten(newEvents(t, typ, 40))
+	events := enlarge(newEvents(t, typ, 40))
 
-	hear := network.goDeaf(t)
+	resume := network.stopReading(t)
 	const limit = 300 * time.Millisecond
 	errs, took := publishWithin(t, p, limit, events)
 	if took > limit+slack {
-		t.Errorf("Publish took %s of the %s it had", took, limit)
+		t.Errorf("Publish took %s with a deadline of %s", took, limit)
 	}
 	if failed := unpublished(events, errs); len(failed) != len(events) {
 		t.Errorf("%d events failed, want all", len(failed))
 	}
-	hear()
+	resume()
 	publishAll(t, p, events)
 	testkit.WaitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
 	if diff := cmp.Diff(ids(events), arrived.firstArrivals()); diff != "" {
@@ -115,14 +115,14 @@ func TestBrokerWithAnAlarm(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
-	network, cfg := newMouthpiece(t, broker(t))
-	seen := &observer{}
-	p := start(t, cfg, seen)
-	events := fatten(newEvents(t, typ, 40))
+	network, cfg := newFakeBroker(t, broker(t))
+	observed := &observer{}
+	p := start(t, cfg, observed)
+	events := enlarge(newEvents(t, typ, 40))
 
-	hear := network.goDeaf(t)
+	resume := network.stopReading(t)
 	const reason = "low on memory"
-	network.say(t, 0, "\x00\x0a\x00\x3c"+string(rune(len(reason)))+reason) // connection.blocked
+	network.inject(t, 0, "\x00\x0a\x00\x3c"+string(rune(len(reason)))+reason) // connection.blocked
 	const limit = 300 * time.Millisecond
 	errs, took := publishWithin(t, p, limit, events)
 	for i, err := range errs {
@@ -131,24 +131,24 @@ func TestBrokerWithAnAlarm(t *testing.T) {
 		}
 	}
 	if took > limit+slack {
-		t.Errorf("Publish took %s of the %s it had", took, limit)
+		t.Errorf("Publish took %s with a deadline of %s", took, limit)
 	}
 	if err := p.Check(t.Context()); err == nil || err.Error() != "blocked by the broker: low on memory" {
 		t.Errorf("Check: %v", err)
 	}
 	if errs, took := publishWithin(t, p, confirmTimeout, events); took > slack || !errors.Is(errs[0], rabbitmq.ErrBlocked) {
-		t.Errorf("while blocked, Publish took %s and said %v; want ErrBlocked at once", took, errs[0])
+		t.Errorf("while blocked, Publish took %s and returned %v; want ErrBlocked immediately", took, errs[0])
 	}
 
-	network.say(t, 0, "\x00\x0a\x00\x3d") // connection.unblocked
-	hear()
+	network.inject(t, 0, "\x00\x0a\x00\x3d") // connection.unblocked
+	resume()
 	publishAll(t, p, events)
 	testkit.WaitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
 	if diff := cmp.Diff(ids(events), arrived.firstArrivals()); diff != "" {
 		t.Errorf("order of first arrivals (-want +got):\n%s", diff)
 	}
 	if n := network.connections(); n != 1 {
-		t.Errorf("%d connections were needed, want the first one to be kept", n)
+		t.Errorf("%d connections were opened, want 1", n)
 	}
 }
 
@@ -156,13 +156,13 @@ func TestChannelClosedByTheBroker(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
-	network, cfg := newMouthpiece(t, broker(t))
+	network, cfg := newFakeBroker(t, broker(t))
 	p := start(t, cfg, nil)
 
-	hear := network.goDeaf(t)                                                  // the real broker has closed nothing, and would be baffled by the answer
-	network.say(t, 1, "\x00\x14\x00\x28\x01\x94\x09NOT_FOUND\x00\x3c\x00\x28") // channel.close with 404
+	resume := network.stopReading(t)                                              // the real broker does not expect channel.close-ok
+	network.inject(t, 1, "\x00\x14\x00\x28\x01\x94\x09NOT_FOUND\x00\x3c\x00\x28") // channel.close with 404
 	testkit.WaitFor(t, "the loss", func() bool { return p.Check(t.Context()) != nil })
-	hear()
+	resume()
 	testkit.WaitFor(t, "another connection", func() bool { return network.connections() == 2 && p.Check(t.Context()) == nil })
 	noErrors(t, p.Publish(t.Context(), newEvents(t, typ, 1)))
 	testkit.WaitFor(t, "the event", func() bool { return len(arrived.received()) == 1 })
@@ -172,22 +172,22 @@ func TestSlowBroker(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
-	proxy, cfg := through(t, broker(t))
-	seen := &observer{}
-	p := start(t, cfg, seen)
+	proxy, cfg := proxied(t, broker(t))
+	observed := &observer{}
+	p := start(t, cfg, observed)
 	events := newEvents(t, typ, 100)
 
-	heal := poison(t, proxy, `{"name":"slow","type":"latency","stream":"downstream","attributes":{"latency":200}}`)
+	heal := addToxic(t, proxy, `{"name":"slow","type":"latency","stream":"downstream","attributes":{"latency":200}}`)
 	defer heal()
 	errs, took := publishWithin(t, p, confirmTimeout, events)
 	noErrors(t, errs)
 	if took > 5*time.Second {
-		t.Errorf("Publish took %s: a round trip for each event instead of one for all?", took)
+		t.Errorf("Publish took %s, as if it waited for each event separately", took)
 	}
 	testkit.WaitFor(t, "every event", func() bool { return len(arrived.received()) == len(events) })
-	for _, latency := range seen.snapshot().confirmed {
+	for _, latency := range observed.snapshot().confirmed {
 		if latency < 150*time.Millisecond {
-			t.Fatalf("a latency of %s was told, of a broker that takes 200 ms", latency)
+			t.Fatalf("a latency of %s with a network delay of 200 ms", latency)
 		}
 	}
 }
@@ -195,30 +195,30 @@ func TestSlowBroker(t *testing.T) {
 func TestWrongPasswordUntilItIsRotated(t *testing.T) {
 	t.Parallel()
 	cfg := broker(t)
-	right, wrong := cfg, cfg
+	correct, wrong := cfg, cfg
 	wrong.Password = "hunter2-not-it"
 	log := &testkit.Buffer{}
-	p := rabbitmq.New(wrong, slog.New(slog.NewJSONHandler(log, nil)), nil)
+	p := rabbitmq.New(wrong, rabbitmq.Config{Log: slog.New(slog.NewJSONHandler(log, nil))})
 	stop := run(t, p)
 
 	testkit.WaitFor(t, "a refusal", func() bool { return strings.Contains(log.String(), "no connection") })
 	if err := p.Check(t.Context()); !errors.Is(err, rabbitmq.ErrNotConnected) {
 		t.Errorf("Check: %v, want ErrNotConnected", err)
 	}
-	if err := p.SetConfig(t.Context(), right); err != nil {
+	if err := p.SetBroker(t.Context(), correct); err != nil {
 		t.Error(err)
 	}
 	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
-	if err := p.SetConfig(t.Context(), wrong); err == nil || err.Error() != "is refused by the broker with the code 403" {
-		t.Errorf("a password that does not work: %v", err)
+	if err := p.SetBroker(t.Context(), wrong); err == nil || err.Error() != "is refused by the broker with the code 403" {
+		t.Errorf("a wrong password: %v", err)
 	}
 	if err := p.Check(t.Context()); err != nil {
-		t.Errorf("after a password that does not work: %v", err)
+		t.Errorf("after a wrong password: %v", err)
 	}
 	stop()
 
 	text := log.String()
-	if strings.Contains(text, right.Password) || strings.Contains(text, wrong.Password) {
+	if strings.Contains(text, correct.Password) || strings.Contains(text, wrong.Password) {
 		t.Errorf("a password is in the log:\n%s", text)
 	}
 	var messages []string
@@ -229,11 +229,11 @@ func TestWrongPasswordUntilItIsRotated(t *testing.T) {
 		}
 		messages = append(messages, entry.Level+" "+entry.Msg)
 		if entry.Level == "WARN" && !strings.Contains(entry.Error, "username or password not allowed") {
-			t.Errorf("the log does not tell why: %q", entry.Error)
+			t.Errorf("the log has the error %q", entry.Error)
 		}
 	}
 	want := []string{
-		"WARN no connection to RabbitMQ; trying again until there is one",
+		"WARN no connection to RabbitMQ; retrying",
 		"INFO connected to RabbitMQ again",
 	}
 	if diff := cmp.Diff(want, messages); diff != "" {
@@ -241,19 +241,19 @@ func TestWrongPasswordUntilItIsRotated(t *testing.T) {
 	}
 }
 
-// TestABrokerThatHasMoved takes the broker away from its first address, while events are published.
+// TestABrokerThatHasMoved changes the address of the broker while events are published.
 func TestABrokerThatHasMoved(t *testing.T) {
 	t.Parallel()
-	now := broker(t)
-	network, first := through(t, now)
+	current := broker(t)
+	network, first := proxied(t, current)
 	p := start(t, first, nil)
-	elsewhere := first
-	elsewhere.Port = 1 // nobody listens there
-	if err := p.SetConfig(t.Context(), elsewhere); err == nil || err.Error() != "leads to no broker that answers" {
+	unused := first
+	unused.Port = 1 // nothing listens there
+	if err := p.SetBroker(t.Context(), unused); err == nil || err.Error() != "does not lead to a broker that responds" {
 		t.Errorf("an address without a broker: %v", err)
 	}
 	noErrors(t, p.Publish(t.Context(), newEvents(t, randomType(), 1)))
-	if err := p.SetConfig(t.Context(), now); err != nil {
+	if err := p.SetBroker(t.Context(), current); err != nil {
 		t.Fatal(err)
 	}
 	network.Stop()
@@ -261,22 +261,22 @@ func TestABrokerThatHasMoved(t *testing.T) {
 	noErrors(t, p.Publish(t.Context(), newEvents(t, randomType(), 1)))
 }
 
-// TestSettingsThatChangeWhileAConnectionIsMadeCount changes the address while the broker at the first one takes its time.
+// TestSettingsThatChangeWhileAConnectionIsMadeCount changes the address while the first broker does not respond.
 func TestSettingsThatChangeWhileAConnectionIsMadeCount(t *testing.T) {
 	t.Parallel()
-	now := broker(t)
-	network, first := newMouthpiece(t, now)
-	hear := network.goDeaf(t)
-	p := rabbitmq.New(first, slog.New(slog.DiscardHandler), nil)
+	current := broker(t)
+	network, first := newFakeBroker(t, current)
+	resume := network.stopReading(t)
+	p := rabbitmq.New(first, rabbitmq.Config{})
 	run(t, p)
-	testkit.WaitFor(t, "the first word", func() bool { return network.said() > 0 })
-	if err := p.SetConfig(t.Context(), now); err != nil {
+	testkit.WaitFor(t, "the first bytes", func() bool { return network.received() > 0 })
+	if err := p.SetBroker(t.Context(), current); err != nil {
 		t.Fatal(err)
 	}
-	hear()
-	testkit.WaitFor(t, "a publishing that the first address does not see", func() bool {
-		before := network.said()
-		return p.Publish(t.Context(), newEvents(t, randomType(), 1))[0] == nil && network.said() == before
+	resume()
+	testkit.WaitFor(t, "an event that the first broker does not get", func() bool {
+		before := network.received()
+		return p.Publish(t.Context(), newEvents(t, randomType(), 1))[0] == nil && network.received() == before
 	})
 }
 
@@ -284,8 +284,8 @@ func TestCloseWhilePublishing(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
-	seen := &observer{}
-	p := rabbitmq.New(broker(t), slog.New(slog.DiscardHandler), seen)
+	observed := &observer{}
+	p := rabbitmq.New(broker(t), rabbitmq.Config{Observer: observed})
 	stop := run(t, p)
 	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 
@@ -305,10 +305,10 @@ func TestCloseWhilePublishing(t *testing.T) {
 			}
 		})
 	}
-	testkit.WaitFor(t, "traffic", func() bool { return len(seen.snapshot().confirmed) > 500 })
-	began := time.Now()
+	testkit.WaitFor(t, "traffic", func() bool { return len(observed.snapshot().confirmed) > 500 })
+	start := time.Now()
 	stop()
-	if took := time.Since(began); took > 2*time.Second+slack {
+	if took := time.Since(start); took > 2*time.Second+slack {
 		t.Errorf("Run took %s to end", took)
 	}
 	wg.Wait()
@@ -332,54 +332,54 @@ func TestCloseWhilePublishing(t *testing.T) {
 	}
 }
 
-// TestEndWithoutAnAnswer ends Run when the broker can't hear the farewell any more.
+// TestEndWithoutAnAnswer ends Run when the broker no longer responds.
 func TestEndWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
-	proxy, cfg := through(t, broker(t))
-	p := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
+	proxy, cfg := proxied(t, broker(t))
+	p := rabbitmq.New(cfg, rabbitmq.Config{})
 	stop := run(t, p)
 	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 
-	heal := silence(t, proxy)
+	heal := dropPackets(t, proxy)
 	defer heal()
-	began := time.Now()
+	start := time.Now()
 	stop()
-	if took := time.Since(began); took > 2*time.Second+slack {
+	if took := time.Since(start); took > 2*time.Second+slack {
 		t.Errorf("Run took %s to end, want 2 s", took)
 	}
 }
 
-// TestEndWhileConnecting ends Run in the middle of a handshake that gets no answer.
+// TestEndWhileConnecting ends Run during a handshake without a response.
 func TestEndWhileConnecting(t *testing.T) {
 	t.Parallel()
-	network, cfg := newMouthpiece(t, broker(t))
-	hear := network.goDeaf(t)
-	p := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
+	network, cfg := newFakeBroker(t, broker(t))
+	resume := network.stopReading(t)
+	p := rabbitmq.New(cfg, rabbitmq.Config{})
 	stop := run(t, p)
-	testkit.WaitFor(t, "a try", func() bool { return network.connections() == 1 })
+	testkit.WaitFor(t, "a connect", func() bool { return network.connections() == 1 })
 
-	began := time.Now()
+	start := time.Now()
 	stop()
-	if took := time.Since(began); took > slack {
+	if took := time.Since(start); took > slack {
 		t.Errorf("Run took %s to end", took)
 	}
-	hear()
+	resume()
 }
 
-// publishWithin publishes with a deadline and tells how long it took.
+// publishWithin publishes with a deadline, and returns the time that it took.
 func publishWithin(t *testing.T, p *rabbitmq.Publisher, limit time.Duration, events []event.Event) ([]error, time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	began := time.Now()
+	start := time.Now()
 	errs := p.Publish(ctx, events)
-	return errs, time.Since(began)
+	return errs, time.Since(start)
 }
 
-// publishAll publishes as the outbox does: what failed again, in order, until all is confirmed.
+// publishAll publishes like the outbox: it retries the failed events in order until all are confirmed.
 func publishAll(t *testing.T, p *rabbitmq.Publisher, events []event.Event) {
 	t.Helper()
-	testkit.WaitFor(t, "a broker that takes the rest", func() bool {
+	testkit.WaitFor(t, "confirms of the remaining events", func() bool {
 		events = unpublished(events, p.Publish(t.Context(), events))
 		return len(events) == 0
 	})
@@ -396,8 +396,8 @@ func unpublished(events []event.Event, errs []error) []event.Event {
 	return failed
 }
 
-// fatten gives each event 400 KiB of data, so that a few of them fill the buffers of a connection.
-func fatten(events []event.Event) []event.Event {
+// enlarge sets 400 KiB of data for each event, so that a few events fill the buffers of a connection.
+func enlarge(events []event.Event) []event.Event {
 	for i := range events {
 		events[i].Data = json.RawMessage(fmt.Sprintf("%q", strings.Repeat("x", 400<<10)))
 	}

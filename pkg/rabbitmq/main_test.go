@@ -1,7 +1,6 @@
 package rabbitmq_test
 
 import (
-	"log/slog"
 	"os"
 	"strconv"
 	"sync"
@@ -17,26 +16,26 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// confirmTimeout is how long a test waits for what must come.
+// confirmTimeout is the timeout of waitFor.
 const confirmTimeout = 20 * time.Second
 
 func TestMain(m *testing.M) {
-	forget := trustTestCA()
-	// A toxiproxy whose limit_data toxic has cut a connection forgets goroutines of its own.
+	cleanup := trustTestCA()
+	// toxiproxy leaks goroutines when its limit_data toxic has cut a connection.
 	const toxiproxy = "github.com/Shopify/toxiproxy/v2"
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction(toxiproxy+"/toxics.(*NoopToxic).Pipe"),
 		goleak.IgnoreAnyFunction(toxiproxy+".(*ToxicLink).read"),
 		goleak.Cleanup(func(code int) {
-			forget()
+			cleanup()
 			os.Exit(code)
 		}))
 }
 
-// broker returns how to reach the RabbitMQ that the environment names.
-func broker(t testing.TB) rabbitmq.Config {
+// broker returns the RabbitMQ of the environment.
+func broker(t testing.TB) rabbitmq.Broker {
 	t.Helper()
-	cfg := rabbitmq.Config{
+	cfg := rabbitmq.Broker{
 		Host:  os.Getenv("RABBITMQ_HOST"),
 		User:  os.Getenv("RABBITMQ_USER"),
 		Vhost: os.Getenv("RABBITMQ_VHOST"),
@@ -44,30 +43,30 @@ func broker(t testing.TB) rabbitmq.Config {
 	cfg.Port, _ = strconv.Atoi(os.Getenv("RABBITMQ_PORT"))
 	cfg.Password = os.Getenv("RABBITMQ_PASS")
 	if cfg.Host == "" || cfg.Port == 0 || cfg.User == "" || cfg.Password == "" {
-		t.Fatal("this test needs a RabbitMQ: set RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USER and RABBITMQ_PASS, or use `make test`")
+		t.Fatal("set RABBITMQ_HOST, RABBITMQ_PORT, RABBITMQ_USER and RABBITMQ_PASS, or use `make test`")
 	}
 	return cfg
 }
 
 // start runs a Publisher until the test ends, and waits until it is connected.
-func start(t testing.TB, cfg rabbitmq.Config, o rabbitmq.Observer) *rabbitmq.Publisher {
+func start(t testing.TB, cfg rabbitmq.Broker, o rabbitmq.Observer) *rabbitmq.Publisher {
 	t.Helper()
-	p := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), o)
+	p := rabbitmq.New(cfg, rabbitmq.Config{Observer: o})
 	run(t, p)
 	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 	return p
 }
 
-// run runs p until the test ends, or until stop is called, which waits for the end.
+// run runs p until the test ends or stop is called. stop waits for its end.
 func run(t testing.TB, p *rabbitmq.Publisher) (stop func()) {
 	t.Helper()
 	return background(t, p.Run)
 }
 
-// randomType returns an event type of this test's own, so that tests on the same broker don't meet.
+// randomType returns a unique event type, so that tests can share a broker.
 func randomType() event.Type { return event.Type("test." + uuid.NewString()) }
 
-// newEvents returns n events of one type about one user, one for each version.
+// newEvents returns n events of a type and a user, with consecutive versions.
 func newEvents(t testing.TB, typ event.Type, n int) []event.Event {
 	t.Helper()
 	subject := uuid.New()
@@ -82,7 +81,7 @@ func newEvents(t testing.TB, typ event.Type, n int) []event.Event {
 	return events
 }
 
-// ids returns the events' ids, as message ids.
+// ids returns the message ids of the events.
 func ids(events []event.Event) []string {
 	all := make([]string, len(events))
 	for i, e := range events {
@@ -91,13 +90,13 @@ func ids(events []event.Event) []string {
 	return all
 }
 
-// consumer is the other side: what arrived at a queue.
+// consumer collects the messages of a queue.
 type consumer struct {
 	mu       sync.Mutex
 	messages []amqp.Delivery
 }
 
-// consume collects all messages of a type, straight from the broker.
+// consume collects all messages of a type from the broker, without any proxy.
 func consume(t testing.TB, typ event.Type) *consumer {
 	t.Helper()
 	channel := dial(t)
@@ -117,7 +116,7 @@ func consume(t testing.TB, typ event.Type) *consumer {
 	return c
 }
 
-// dial opens a channel that lives as long as the test.
+// dial opens a channel that is closed with the test.
 func dial(t testing.TB) *amqp.Channel {
 	t.Helper()
 	cfg := broker(t)
@@ -134,7 +133,7 @@ func dial(t testing.TB) *amqp.Channel {
 	return channel
 }
 
-// declare makes an exclusive queue for a type.
+// declare declares an exclusive queue for a type.
 func declare(t testing.TB, channel *amqp.Channel, typ event.Type, arguments amqp.Table) (name string) {
 	t.Helper()
 	if err := channel.ExchangeDeclare(rabbitmq.Exchange, amqp.ExchangeTopic, true, false, false, false, nil); err != nil {
@@ -160,17 +159,17 @@ func (c *consumer) received() []amqp.Delivery {
 // firstArrivals returns the message ids in the order of their first arrival.
 func (c *consumer) firstArrivals() []string {
 	var order []string
-	seen := make(map[string]bool)
+	known := make(map[string]bool)
 	for _, m := range c.received() {
-		if !seen[m.MessageId] {
-			seen[m.MessageId] = true
+		if !known[m.MessageId] {
+			known[m.MessageId] = true
 			order = append(order, m.MessageId)
 		}
 	}
 	return order
 }
 
-// observer records what a Publisher tells.
+// observer is an Observer that records its calls.
 type observer struct {
 	mu        sync.Mutex
 	connected []bool
@@ -193,7 +192,7 @@ func (o *observer) record(change func()) {
 	change()
 }
 
-// snapshot returns a copy that does not change any more.
+// snapshot returns a copy.
 func (o *observer) snapshot() *observer {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -9,21 +9,20 @@ import (
 	"user-service/pkg/event"
 )
 
-// maxType is what a routing key can hold (AMQP 0-9-1, section 4.2.5.3, short strings).
+// maxType is the longest routing key in bytes (AMQP 0-9-1 section 4.2.5.3, short strings).
 const maxType = 255
 
-// message is one event on its way.
+// message is an event that is being published.
 type message struct {
-	index      int // in the slice that Publish was called with
+	index      int // in the argument of Publish
 	publishing amqp.Publishing
 	span       trace.Span
 }
 
-// encode puts the event into the form of the contract: a persistent message whose body is the
-// CloudEvent, in structured mode.
+// encode returns a persistent message whose body is the CloudEvent in structured mode.
 func encode(e event.Event) (amqp.Publishing, error) {
 	if len(e.Type) > maxType {
-		return amqp.Publishing{}, fmt.Errorf("%w: a type of %d bytes is no routing key (%d at most)", ErrRejected, len(e.Type), maxType)
+		return amqp.Publishing{}, fmt.Errorf("%w: the type has %d bytes, and a routing key has at most %d", ErrRejected, len(e.Type), maxType)
 	}
 	body, err := e.CloudEvent()
 	if err != nil {
@@ -35,7 +34,7 @@ func encode(e event.Event) (amqp.Publishing, error) {
 		MessageId:    e.ID.String(),
 		Timestamp:    e.Time,
 		Type:         string(e.Type),
-		AppId:        product,
+		AppId:        productName,
 		Body:         body,
 	}, nil
 }

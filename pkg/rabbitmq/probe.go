@@ -7,11 +7,11 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// probeInterval is how often the broker is asked for an answer while nobody publishes, so that each replica notices a half-open
-// connection by itself, and not when its turn to publish comes.
+// probeInterval is the time between two probes while nothing is published. Probes detect a half-open connection before the replica has
+// something to publish.
 const probeInterval = time.Second
 
-// probe asks until the session is lost. It ends a session that gets no answer for confirmTime.
+// probe pings the broker until the session is lost. It ends the session if no response comes within confirmTime.
 func (s *session) probe() {
 	ticker := time.NewTicker(probeInterval)
 	defer ticker.Stop()
@@ -24,29 +24,28 @@ func (s *session) probe() {
 		select {
 		case s.sending <- struct{}{}:
 			channel := s.channel.Channel
-			<-s.sending // a batch need not wait for the answer
-			s.ask(channel)
-		default: // somebody publishes, and waits for confirms
+			<-s.sending // a batch need not wait for the response
+			s.ping(channel)
+		default: // a batch is being published, and its confirms are awaited
 		}
 	}
 }
 
-// ask waits for an answer of the broker to something that changes nothing and needs no permission: the limit of deliveries of a channel
-// that consumes nothing.
-func (s *session) ask(channel *amqp.Channel) {
-	answered := make(chan struct{})
+// ping waits for the response to a method that changes nothing and needs no permission: basic.qos on a channel without consumers.
+func (s *session) ping(channel *amqp.Channel) {
+	responded := make(chan struct{})
 	go func() {
-		defer close(answered)
-		_ = channel.Qos(0, 0, false) // it fails when channel or connection are closed, which others notice
+		defer close(responded)
+		_ = channel.Qos(0, 0, false) // fails if the channel or the connection is closed, which watch handles
 	}()
 	timer := time.NewTimer(confirmTime)
 	defer timer.Stop()
 	select {
-	case <-answered:
+	case <-responded:
 	case <-s.lost:
 	case <-timer.C:
-		if !errors.Is(s.check(), ErrBlocked) { // such a broker reads nothing
-			s.end(errSilent)
+		if !errors.Is(s.check(), ErrBlocked) { // a blocked broker does not read
+			s.end(errNoResponse)
 		}
 	}
 }

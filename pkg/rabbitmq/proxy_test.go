@@ -15,8 +15,8 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// through puts a proxy that can spoil the network in front of the broker.
-func through(t *testing.T, cfg rabbitmq.Config) (*toxiproxy.Proxy, rabbitmq.Config) {
+// proxied starts a proxy with network faults in front of the broker.
+func proxied(t *testing.T, cfg rabbitmq.Broker) (*toxiproxy.Proxy, rabbitmq.Broker) {
 	t.Helper()
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	proxy := toxiproxy.NewProxy(server, t.Name(), "127.0.0.1:0", net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))
@@ -24,11 +24,11 @@ func through(t *testing.T, cfg rabbitmq.Config) (*toxiproxy.Proxy, rabbitmq.Conf
 		t.Fatalf("start the proxy: %v", err)
 	}
 	t.Cleanup(proxy.Stop)
-	return proxy, at(t, cfg, proxy.Listen)
+	return proxy, withAddress(t, cfg, proxy.Listen)
 }
 
-// poison adds a toxic, given in toxiproxy's JSON, and returns how to take it away.
-func poison(t *testing.T, proxy *toxiproxy.Proxy, toxic string) (heal func()) {
+// addToxic adds a toxic in toxiproxy's JSON. heal removes it.
+func addToxic(t *testing.T, proxy *toxiproxy.Proxy, toxic string) (heal func()) {
 	t.Helper()
 	wrapper, err := proxy.Toxics.AddToxicJson(strings.NewReader(toxic))
 	if err != nil {
@@ -41,16 +41,16 @@ func poison(t *testing.T, proxy *toxiproxy.Proxy, toxic string) (heal func()) {
 	})
 }
 
-// silence drops all packets in both directions without closing anything: a half-open network.
-func silence(t *testing.T, proxy *toxiproxy.Proxy) (heal func()) {
+// dropPackets drops all packets in both directions without closing connections (half-open).
+func dropPackets(t *testing.T, proxy *toxiproxy.Proxy) (heal func()) {
 	t.Helper()
-	up := poison(t, proxy, `{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`)
-	down := poison(t, proxy, `{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
+	up := addToxic(t, proxy, `{"name":"up","type":"timeout","stream":"upstream","attributes":{"timeout":0}}`)
+	down := addToxic(t, proxy, `{"name":"down","type":"timeout","stream":"downstream","attributes":{"timeout":0}}`)
 	return func() { up(); down() }
 }
 
-// at returns the Config with another address.
-func at(t *testing.T, cfg rabbitmq.Config, address string) rabbitmq.Config {
+// withAddress returns cfg with another address.
+func withAddress(t *testing.T, cfg rabbitmq.Broker, address string) rabbitmq.Broker {
 	t.Helper()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
@@ -63,63 +63,63 @@ func at(t *testing.T, cfg rabbitmq.Config, address string) rabbitmq.Config {
 	return cfg
 }
 
-// mouthpiece is a proxy that can say something in the broker's name, and stop listening as a
-// broker with an alarm does. An alarm on the real broker would stop all tests that share it.
-type mouthpiece struct {
+// fakeBroker is a proxy that can inject frames of the broker, and stop reading like a broker with an alarm. An alarm on the real broker
+// would affect all tests that share it.
+type fakeBroker struct {
 	listener net.Listener
 	upstream string
 
 	mu      sync.Mutex
 	clients []net.Conn
-	bytes   int           // that clients have said
-	hears   chan struct{} // closed while it listens
+	bytes   int           // received from clients
+	reading chan struct{} // closed while the proxy forwards
 	wg      sync.WaitGroup
 }
 
-func newMouthpiece(t *testing.T, cfg rabbitmq.Config) (*mouthpiece, rabbitmq.Config) {
+func newFakeBroker(t *testing.T, cfg rabbitmq.Broker) (*fakeBroker, rabbitmq.Broker) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mouthpiece{
+	b := &fakeBroker{
 		listener: listener,
 		upstream: net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)),
-		hears:    make(chan struct{}),
+		reading:  make(chan struct{}),
 	}
-	close(m.hears)
-	m.wg.Go(m.accept)
+	close(b.reading)
+	b.wg.Go(b.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
-		m.wg.Wait()
+		b.wg.Wait()
 	})
-	return m, at(t, cfg, listener.Addr().String())
+	return b, withAddress(t, cfg, listener.Addr().String())
 }
 
-func (m *mouthpiece) accept() {
+func (b *fakeBroker) accept() {
 	for {
-		client, err := m.listener.Accept()
+		client, err := b.listener.Accept()
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", m.upstream)
+		server, err := net.Dial("tcp", b.upstream)
 		if err != nil {
 			_ = client.Close()
 			continue
 		}
-		m.mu.Lock()
-		m.clients = append(m.clients, client)
-		m.mu.Unlock()
-		m.wg.Go(func() { m.listen(server, client) })
-		m.wg.Go(func() {
+		b.mu.Lock()
+		b.clients = append(b.clients, client)
+		b.mu.Unlock()
+		b.wg.Go(func() { b.forward(server, client) })
+		b.wg.Go(func() {
 			_, _ = io.Copy(client, server)
 			_ = client.Close()
 		})
 	}
 }
 
-// listen copies from the client to the broker, but holds on to it while the proxy is deaf.
-func (m *mouthpiece) listen(server, client net.Conn) {
+// forward copies from the client to the broker, except while the proxy is stopped.
+func (b *fakeBroker) forward(server, client net.Conn) {
 	defer func() { _ = server.Close() }()
 	buffer := make([]byte, 4096)
 	for {
@@ -127,52 +127,51 @@ func (m *mouthpiece) listen(server, client net.Conn) {
 		if err != nil {
 			return
 		}
-		m.mu.Lock()
-		m.bytes += n
-		hears := m.hears
-		m.mu.Unlock()
-		<-hears
+		b.mu.Lock()
+		b.bytes += n
+		reading := b.reading
+		b.mu.Unlock()
+		<-reading
 		if _, err := server.Write(buffer[:n]); err != nil {
 			return
 		}
 	}
 }
 
-// goDeaf keeps what clients say from the broker until hear is called.
-func (m *mouthpiece) goDeaf(t *testing.T) (hear func()) {
+// stopReading stops forwarding from clients to the broker until resume is called.
+func (b *fakeBroker) stopReading(t *testing.T) (resume func()) {
 	t.Helper()
-	hears := make(chan struct{})
-	m.mu.Lock()
-	m.hears = hears
-	m.mu.Unlock()
-	hear = sync.OnceFunc(func() { close(hears) })
-	t.Cleanup(hear)
-	return hear
+	reading := make(chan struct{})
+	b.mu.Lock()
+	b.reading = reading
+	b.mu.Unlock()
+	resume = sync.OnceFunc(func() { close(reading) })
+	t.Cleanup(resume)
+	return resume
 }
 
-// say sends an AMQP 0-9-1 method frame to the newest client, which must be idle, since it would
-// otherwise land inside another frame.
-func (m *mouthpiece) say(t *testing.T, channel byte, method string) {
+// inject sends an AMQP 0-9-1 method frame to the newest client. The client must be idle, because otherwise it could split another frame.
+func (b *fakeBroker) inject(t *testing.T, channel byte, method string) {
 	t.Helper()
-	m.mu.Lock()
-	defer m.mu.Unlock()
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	frame := []byte{1, 0, channel, 0, 0, 0, byte(len(method))}
 	frame = append(append(frame, method...), 0xCE)
-	if _, err := m.clients[len(m.clients)-1].Write(frame); err != nil {
-		t.Fatalf("speak for the broker: %v", err)
+	if _, err := b.clients[len(b.clients)-1].Write(frame); err != nil {
+		t.Fatalf("inject a frame: %v", err)
 	}
 }
 
-// said returns how many bytes clients have said.
-func (m *mouthpiece) said() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.bytes
+// received returns the number of bytes received from clients.
+func (b *fakeBroker) received() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.bytes
 }
 
-// connections returns how many there have been.
-func (m *mouthpiece) connections() int {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.clients)
+// connections returns the number of connections so far.
+func (b *fakeBroker) connections() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.clients)
 }

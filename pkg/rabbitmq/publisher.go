@@ -14,97 +14,110 @@ import (
 	"user-service/pkg/event"
 )
 
-// publishTimeout bounds Publish for callers whose context has no earlier end.
+// publishTimeout bounds Publish if ctx has no earlier deadline.
 const publishTimeout = 30 * time.Second
 
-// Observer is told what the publisher does. Its methods must not block, and are called from
-// several goroutines.
+// Observer receives the measurements of a Publisher. Its methods are called concurrently and must not block.
 type Observer interface {
-	// Connected tells each change of the connection's state. It begins as false.
+	// Connected is called at each change of the connection's state, which is false initially.
 	Connected(connected bool)
-	// Confirmed tells how long the broker took to confirm one event.
+	// Confirmed is called for each confirmed event, with the time from sending to the confirm.
 	Confirmed(latency time.Duration)
-	// Nacked tells that the broker refused one event.
+	// Nacked is called for each event that the broker refused.
 	Nacked()
-	// Returned tells that no queue took an event of this type. It counts as published.
+	// Returned is called for each unroutable event. It counts as published.
 	Returned(eventType string)
 }
 
-// Publisher publishes events on a connection that Run keeps alive. Its methods may be called
-// at the same time.
-type Publisher struct {
-	cfg      atomic.Pointer[Config] // of the connections from now on
-	log      *slog.Logger
-	observer Observer
-	tracer   trace.Tracer
-	current  atomic.Pointer[session] // nil while there is none
-	patience confirmTimeout
+type noopObserver struct{}
+
+func (noopObserver) Connected(bool)          {}
+func (noopObserver) Confirmed(time.Duration) {}
+func (noopObserver) Nacked()                 {}
+func (noopObserver) Returned(string)         {}
+
+// Config configures a Publisher.
+type Config struct {
+	Log      *slog.Logger // nil: none
+	Observer Observer     // nil: none
 }
 
-// New returns a Publisher that is not connected before Run is called. A nil Observer is fine.
-func New(cfg Config, log *slog.Logger, o Observer) *Publisher {
-	if o == nil {
-		o = noopObserver{}
+// Publisher publishes events on a connection that Run maintains. Its methods may be called concurrently.
+type Publisher struct {
+	broker         atomic.Pointer[Broker] // for the next connection
+	log            *slog.Logger
+	observer       Observer
+	tracer         trace.Tracer
+	current        atomic.Pointer[session] // nil while not connected
+	confirmTimeout confirmTimeout
+}
+
+// New returns a Publisher that is not connected until Run is called.
+func New(broker Broker, cfg Config) *Publisher {
+	p := &Publisher{log: cfg.Log, observer: cfg.Observer, tracer: newTracer()}
+	if p.log == nil {
+		p.log = slog.New(slog.DiscardHandler)
 	}
-	p := &Publisher{log: log, observer: o, tracer: newTracer()}
-	p.cfg.Store(&cfg)
+	if p.observer == nil {
+		p.observer = noopObserver{}
+	}
+	p.broker.Store(&broker)
 	return p
 }
 
-// SetConfig makes the connections from now on by other settings, such as a rotated password. A connection to another broker or as
-// another user is replaced. While there is a connection, settings by which none can be made are refused, and the old
-// ones stay in force. The error shows nothing of the settings.
-func (p *Publisher) SetConfig(ctx context.Context, next Config) error {
-	if next == *p.cfg.Load() {
+// SetBroker changes the settings for future connections, such as a rotated password. If the broker or the user changes, it replaces the
+// current connection. While connected, it first tests the new settings. If the test fails, it keeps the old settings and returns an error
+// that contains no part of them.
+func (p *Publisher) SetBroker(ctx context.Context, next Broker) error {
+	if next == *p.broker.Load() {
 		return nil
 	}
 	if p.current.Load() != nil {
-		if err := p.try(ctx, next); err != nil {
+		if err := p.testConnection(ctx, next); err != nil {
 			return err
 		}
 	}
-	p.cfg.Store(&next)
-	p.closeIfMoved(p.current.Load())
+	p.broker.Store(&next)
+	p.closeIfOutdated(p.current.Load())
 	return nil
 }
 
-// closeIfMoved closes a session, if there is one, that was made by settings for another broker or user. Run opens the next one.
-func (p *Publisher) closeIfMoved(s *session) {
+// closeIfOutdated closes a session to another broker or as another user. Run then opens the next session.
+func (p *Publisher) closeIfOutdated(s *session) {
 	if s == nil {
 		return
 	}
-	now := *p.cfg.Load()
-	now.Password = s.cfg.Password // the one that stands needs none
-	if now != s.cfg {
+	want := *p.broker.Load()
+	want.Password = s.broker.Password // an open connection does not need the new password
+	if want != s.broker {
 		s.close()
 	}
 }
 
-// try makes a connection, as settings that do not work are worse than those of yesterday.
-func (p *Publisher) try(ctx context.Context, cfg Config) error {
-	s, err := open(ctx, cfg, product, p.log, func(*amqp.Channel) error { return nil })
-	if answer := (*amqp.Error)(nil); errors.As(err, &answer) {
-		return fmt.Errorf("is refused by the broker with the code %d", answer.Code)
+// testConnection opens and closes a connection with new settings.
+func (p *Publisher) testConnection(ctx context.Context, broker Broker) error {
+	s, err := open(ctx, broker, productName, p.log, func(*amqp.Channel) error { return nil })
+	if amqpErr := (*amqp.Error)(nil); errors.As(err, &amqpErr) {
+		return fmt.Errorf("is refused by the broker with the code %d", amqpErr.Code)
 	}
 	if err != nil {
-		return errors.New("leads to no broker that answers")
+		return errors.New("does not lead to a broker that responds")
 	}
 	s.close()
 	return nil
 }
 
-// Run keeps one connection to the broker until ctx ends; then it closes it within 2 s and
-// returns nil. To be called once.
+// Run maintains a connection to the broker until ctx ends. Then it closes the connection within 2 s and returns nil. Call it once.
 func (p *Publisher) Run(ctx context.Context) error {
 	connect := func(ctx context.Context) (*session, error) {
-		return open(ctx, *p.cfg.Load(), product, p.log, p.prepare)
+		return open(ctx, *p.broker.Load(), productName, p.log, p.enableConfirms)
 	}
-	stayConnected(ctx, p.log, connect, p.serve)
+	stayConnected(ctx, p.log, connect, p.serveSession)
 	return nil
 }
 
-// prepare turns on confirms and listens to returned messages.
-func (p *Publisher) prepare(channel *amqp.Channel) error {
+// enableConfirms turns on publisher confirms and counts returned messages.
+func (p *Publisher) enableConfirms(channel *amqp.Channel) error {
 	if err := channel.Confirm(false); err != nil {
 		return fmt.Errorf("turn on confirms: %w", err)
 	}
@@ -117,24 +130,23 @@ func (p *Publisher) prepare(channel *amqp.Channel) error {
 	return nil
 }
 
-// serve offers the session to Publish until it is lost.
-func (p *Publisher) serve(s *session) {
+// serveSession makes the session available to Publish until it is lost.
+func (p *Publisher) serveSession(s *session) {
 	p.current.Store(s)
 	p.observer.Connected(true)
-	p.closeIfMoved(s) // the settings may have changed while it was made
+	p.closeIfOutdated(s) // SetBroker may have been called while the session was opened
 	s.probe()
 	p.current.Store(nil)
 	p.observer.Connected(false)
 }
 
-// Check returns nil when connected to a broker that takes messages; else ErrNotConnected, or
-// ErrBlocked with the broker's reason.
+// Check returns nil if Publish can be called with success. Errors: ErrNotConnected, or ErrBlocked with the broker's reason.
 func (p *Publisher) Check(context.Context) error {
-	_, err := p.ready()
+	_, err := p.readySession()
 	return err
 }
 
-func (p *Publisher) ready() (*session, error) {
+func (p *Publisher) readySession() (*session, error) {
 	s := p.current.Load()
 	if s == nil {
 		return nil, ErrNotConnected
@@ -142,22 +154,21 @@ func (p *Publisher) ready() (*session, error) {
 	return s, s.check()
 }
 
-// Publish sends the events in their order, on one channel, and waits for the broker's
-// confirms, until ctx ends or for 30 s. It returns one error for each event, nil if and only
-// if the broker has confirmed that event. After an error the event may have been published all the
-// same, and may arrive twice if it is published again.
+// Publish sends the events in order on one channel, and waits for the broker's confirms until ctx ends, at most 30 s. It returns one
+// error for each event, which is nil if and only if the broker has confirmed the event. After an error the event may have been published.
+// Publishing it again may create a duplicate.
 //
-// Without a connection, and while the broker blocks, Publish fails at once. If the time is up while
-// a confirm is outstanding, or no confirm comes for 5 s, or for three times as long as the last one took, the connection is given
-// up for a new one, unless the broker said that it blocks: then the connection stays, and waits for the end of that.
+// Without a connection, and while the broker blocks, Publish fails immediately. It closes the connection if ctx ends before a confirm, or
+// if no confirm comes for 5 s and for three times the last latency. Run then opens another one. While the broker blocks, Publish keeps
+// the connection.
 //
-// A broker that never takes one of the events closes the channel, and does not tell which event it was. What is not
-// confirmed then is sent once more, one event at a time; the event that closes the channel again is ErrRejected.
+// If the broker rejects an event, it closes the channel without naming the event. Publish then sends the unconfirmed events once more, one
+// at a time. The event that closes the channel again gets ErrRejected.
 func (p *Publisher) Publish(ctx context.Context, events []event.Event) []error {
 	errs := make([]error, len(events))
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	s, err := p.ready()
+	s, err := p.readySession()
 	if err != nil {
 		for i := range errs {
 			errs[i] = err
@@ -179,7 +190,7 @@ func (p *Publisher) Publish(ctx context.Context, events []event.Event) []error {
 	return errs
 }
 
-// transmit sends messages and waits for the confirms. The error of each gets into errs.
+// transmit sends messages, waits for their confirms, and stores their errors in errs.
 func (p *Publisher) transmit(ctx context.Context, s *session, batch []message, errs []error) {
 	if err := s.acquire(ctx); err != nil {
 		for _, m := range batch {
@@ -187,30 +198,30 @@ func (p *Publisher) transmit(ctx context.Context, s *session, batch []message, e
 		}
 		return
 	}
-	listening, heard, stop := p.patience.listen(ctx, s)
+	confirmCtx, extend, stop := p.confirmTimeout.watch(ctx, s)
 	defer stop()
-	receipts := s.send(listening, batch)
+	receipts := s.send(confirmCtx, batch)
 	for _, m := range batch {
-		if errs[m.index] = p.awaitConfirms(listening, s, receipts); errs[m.index] == nil {
-			heard()
+		if errs[m.index] = p.awaitConfirm(confirmCtx, s, receipts); errs[m.index] == nil {
+			extend()
 		}
 	}
 }
 
-// transmitOneByOne sends the messages again that were on their way when the broker closed the channel.
+// transmitOneByOne sends the messages again that were unconfirmed when the broker closed the channel.
 func (p *Publisher) transmitOneByOne(ctx context.Context, s *session, batch []message, errs []error) {
 	for i, m := range batch {
 		if !errors.As(errs[m.index], new(channelRejection)) {
 			continue
 		}
 		p.transmit(ctx, s, batch[i:i+1], errs)
-		if errors.Is(errs[m.index], ErrNotConnected) { // the broker may have it from before
+		if errors.Is(errs[m.index], ErrNotConnected) { // the broker may have it from the first attempt
 			errs[m.index] = ErrConnectionLost
 		}
 	}
 }
 
-// messages makes a message of each event. An event that can't be one gets its error in errs.
+// messages encodes the events. The error of an invalid event is stored in errs.
 func (p *Publisher) messages(ctx context.Context, events []event.Event, errs []error) []message {
 	batch := make([]message, 0, len(events))
 	for i, e := range events {
@@ -225,8 +236,8 @@ func (p *Publisher) messages(ctx context.Context, events []event.Event, errs []e
 	return batch
 }
 
-// awaitConfirms takes the next receipt and waits for what the broker says to it.
-func (p *Publisher) awaitConfirms(ctx context.Context, s *session, receipts <-chan receipt) error {
+// awaitConfirm waits for the confirm of the next receipt.
+func (p *Publisher) awaitConfirm(ctx context.Context, s *session, receipts <-chan receipt) error {
 	r, err := s.next(ctx, receipts)
 	if err == nil {
 		err = s.confirm(ctx, r)
@@ -234,18 +245,10 @@ func (p *Publisher) awaitConfirms(ctx context.Context, s *session, receipts <-ch
 	switch {
 	case err == nil:
 		latency := time.Since(r.sent)
-		p.patience.confirmed(latency)
+		p.confirmTimeout.confirmed(latency)
 		p.observer.Confirmed(latency)
 	case errors.Is(err, ErrNacked):
 		p.observer.Nacked()
 	}
 	return err
 }
-
-// noopObserver is the Observer of those who need none.
-type noopObserver struct{}
-
-func (noopObserver) Connected(bool)          {}
-func (noopObserver) Confirmed(time.Duration) {}
-func (noopObserver) Nacked()                 {}
-func (noopObserver) Returned(string)         {}

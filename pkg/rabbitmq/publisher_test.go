@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -24,8 +23,8 @@ func TestPublishedMessage(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
-	seen := &observer{}
-	p := start(t, broker(t), seen)
+	observed := &observer{}
+	p := start(t, broker(t), observed)
 	events := newEvents(t, typ, 2)
 	events[0].Traceparent = traceparent
 
@@ -56,8 +55,8 @@ func TestPublishedMessage(t *testing.T) {
 			t.Errorf("message %d (-want +got):\n%s", i, diff)
 		}
 	}
-	if got := seen.snapshot(); len(got.confirmed) != 2 || len(got.returned)+got.nacked > 0 {
-		t.Errorf("observer saw %+v, want two confirms and nothing else", got)
+	if got := observed.snapshot(); len(got.confirmed) != 2 || len(got.returned)+got.nacked > 0 {
+		t.Errorf("the observer got %+v, want two confirms and nothing else", got)
 	}
 }
 
@@ -105,7 +104,7 @@ func TestPublishFromManyGoroutines(t *testing.T) {
 	for i, batch := range batches {
 		for j := 1; j < each; j++ {
 			if position[batch[j-1].ID.String()] >= position[batch[j].ID.String()] {
-				t.Errorf("caller %d: event %d arrived before the one in front of it", i, j)
+				t.Errorf("caller %d: event %d arrived before its predecessor", i, j)
 			}
 		}
 	}
@@ -114,13 +113,13 @@ func TestPublishFromManyGoroutines(t *testing.T) {
 func TestUnroutableIsCountedAsPublished(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
-	seen := &observer{}
-	p := start(t, broker(t), seen)
+	observed := &observer{}
+	p := start(t, broker(t), observed)
 
 	noErrors(t, p.Publish(t.Context(), newEvents(t, typ, 3)))
 
-	testkit.WaitFor(t, "the returns", func() bool { return len(seen.snapshot().returned) == 3 })
-	if diff := cmp.Diff([]string{string(typ), string(typ), string(typ)}, seen.snapshot().returned); diff != "" {
+	testkit.WaitFor(t, "the returns", func() bool { return len(observed.snapshot().returned) == 3 })
+	if diff := cmp.Diff([]string{string(typ), string(typ), string(typ)}, observed.snapshot().returned); diff != "" {
 		t.Errorf("returned (-want +got):\n%s", diff)
 	}
 }
@@ -130,11 +129,11 @@ func TestRefusedEventsAlone(t *testing.T) {
 	full, roomy := randomType(), randomType()
 	declare(t, dial(t), full, amqp.Table{"x-max-length": 1, "x-overflow": "reject-publish"})
 	arrived := consume(t, roomy)
-	seen := &observer{}
-	p := start(t, broker(t), seen)
-	fulls, roomies := newEvents(t, full, 3), newEvents(t, roomy, 2)
+	observed := &observer{}
+	p := start(t, broker(t), observed)
+	toFull, toRoomy := newEvents(t, full, 3), newEvents(t, roomy, 2)
 
-	errs := p.Publish(t.Context(), []event.Event{fulls[0], fulls[1], roomies[0], fulls[2], roomies[1]})
+	errs := p.Publish(t.Context(), []event.Event{toFull[0], toFull[1], toRoomy[0], toFull[2], toRoomy[1]})
 
 	want := []error{nil, rabbitmq.ErrNacked, nil, rabbitmq.ErrNacked, nil}
 	for i := range want {
@@ -143,20 +142,20 @@ func TestRefusedEventsAlone(t *testing.T) {
 		}
 	}
 	testkit.WaitFor(t, "the others", func() bool { return len(arrived.received()) == 2 })
-	if got := seen.snapshot(); got.nacked != 2 || len(got.confirmed) != 3 {
-		t.Errorf("observer saw %d refused and %d confirmed, want 2 and 3", got.nacked, len(got.confirmed))
+	if got := observed.snapshot(); got.nacked != 2 || len(got.confirmed) != 3 {
+		t.Errorf("the observer got %d refused and %d confirmed, want 2 and 3", got.nacked, len(got.confirmed))
 	}
 }
 
-// tooLarge is over the max_message_size of tools/dev/services.
+// tooLarge exceeds the max_message_size of tools/dev/services.
 var tooLarge = json.RawMessage(`"` + strings.Repeat("x", 600<<10) + `"`)
 
 func TestImpossibleEventsAlone(t *testing.T) {
 	t.Parallel()
-	for name, spoil := range map[string]func(*event.Event){
-		"data that is no JSON": func(e *event.Event) { e.Data = json.RawMessage(`{`) },
-		"too large a body":     func(e *event.Event) { e.Data = tooLarge },
-		"too long a type":      func(e *event.Event) { e.Type = event.Type(strings.Repeat("x", 256)) },
+	for name, breakEvent := range map[string]func(*event.Event){
+		"data that is not JSON":    func(e *event.Event) { e.Data = json.RawMessage(`{`) },
+		"a body that is too large": func(e *event.Event) { e.Data = tooLarge },
+		"a type that is too long":  func(e *event.Event) { e.Type = event.Type(strings.Repeat("x", 256)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -164,25 +163,26 @@ func TestImpossibleEventsAlone(t *testing.T) {
 			arrived := consume(t, typ)
 			p := start(t, broker(t), nil)
 			events := newEvents(t, typ, 3)
-			spoil(&events[1])
+			breakEvent(&events[1])
 
 			errs := p.Publish(t.Context(), events)
 
 			if errs[0] != nil || errs[2] != nil {
-				t.Errorf("errors of the good events: %v, %v", errs[0], errs[2])
+				t.Errorf("errors of the valid events: %v, %v", errs[0], errs[2])
 			}
 			if !errors.Is(errs[1], rabbitmq.ErrRejected) {
-				t.Errorf("error of the bad event: %v, want ErrRejected", errs[1])
+				t.Errorf("error of the invalid event: %v, want ErrRejected", errs[1])
 			}
-			testkit.WaitFor(t, "the good events", func() bool { return len(arrived.firstArrivals()) == 2 }) // one may come twice, as the channel was closed
-			noErrors(t, p.Publish(t.Context(), events[:1]))                                                 // the connection is unharmed
+			// There may be duplicates, because the channel was closed.
+			testkit.WaitFor(t, "the valid events", func() bool { return len(arrived.firstArrivals()) == 2 })
+			noErrors(t, p.Publish(t.Context(), events[:1])) // on the same connection
 		})
 	}
 }
 
 func TestNotConnected(t *testing.T) {
 	t.Parallel()
-	p := rabbitmq.New(broker(t), slog.New(slog.DiscardHandler), nil)
+	p := rabbitmq.New(broker(t), rabbitmq.Config{})
 	events := newEvents(t, randomType(), 2)
 
 	for i, err := range p.Publish(t.Context(), events) {
@@ -197,8 +197,8 @@ func TestNotConnected(t *testing.T) {
 
 func TestPublishWithEndedContext(t *testing.T) {
 	t.Parallel()
-	seen := &observer{}
-	p := start(t, broker(t), seen)
+	observed := &observer{}
+	p := start(t, broker(t), observed)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 
@@ -208,9 +208,9 @@ func TestPublishWithEndedContext(t *testing.T) {
 		}
 	}
 	if err := p.Check(t.Context()); err != nil {
-		t.Errorf("the connection suffered: %v", err)
+		t.Errorf("the connection was closed: %v", err)
 	}
-	if diff := cmp.Diff([]bool{true}, seen.snapshot().connected); diff != "" {
+	if diff := cmp.Diff([]bool{true}, observed.snapshot().connected); diff != "" {
 		t.Errorf("connected (-want +got):\n%s", diff)
 	}
 }

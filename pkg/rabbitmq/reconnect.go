@@ -12,14 +12,15 @@ import (
 const (
 	minRetry = 100 * time.Millisecond
 	maxRetry = 1200 * time.Millisecond // with the jitter of 50 % at most 1.8 s
-	// remindEvery is how often the log tells that the broker is still away.
-	remindEvery = 30 * time.Second
+	// reminderInterval is the time between two log messages during an outage.
+	reminderInterval = 30 * time.Second
 )
 
-// stayConnected opens one session after the other until ctx ends, and gives each to use, which
-// may return before the session is lost. Between two of them is a growing, jittered pause, so that
-// a broker that comes back is not met by all replicas at once.
-func stayConnected(ctx context.Context, log *slog.Logger, open func(context.Context) (*session, error), use func(*session)) {
+// stayConnected opens one session after another until ctx ends, and passes each to use, which may return before the session is lost. The
+// delay between two sessions grows and has jitter, so that the replicas do not reconnect at the same time.
+func stayConnected(
+	ctx context.Context, log *slog.Logger, open func(context.Context) (*session, error), use func(*session),
+) {
 	retry := &backoff.ExponentialBackOff{
 		InitialInterval: minRetry, MaxInterval: maxRetry, Multiplier: 2, RandomizationFactor: 0.5,
 	}
@@ -28,9 +29,9 @@ func stayConnected(ctx context.Context, log *slog.Logger, open func(context.Cont
 		opened := time.Now()
 		s, err := open(ctx)
 		if err == nil {
-			outage.over()
-			err = s.hold(ctx, use)
-			if time.Since(opened) > maxRetry { // else it may be a broker that drops us at once
+			outage.ended()
+			err = s.run(ctx, use)
+			if time.Since(opened) > maxRetry { // otherwise the broker may drop each new connection
 				retry.Reset()
 			}
 		}
@@ -53,31 +54,30 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// outage logs the broker's absence without flooding: its begin, a reminder now and
-// then, its end.
+// outage logs the start of an outage, reminders, and its end.
 type outage struct {
 	log    *slog.Logger
-	began  time.Time // zero while there is none
+	start  time.Time // zero: no outage
 	logged time.Time
 }
 
 func (o *outage) failed(err error) {
 	now := time.Now()
 	switch {
-	case o.began.IsZero():
-		o.began, o.logged = now, now
-		o.log.Warn("no connection to RabbitMQ; trying again until there is one", "error", err)
-	case now.Sub(o.logged) >= remindEvery:
+	case o.start.IsZero():
+		o.start, o.logged = now, now
+		o.log.Warn("no connection to RabbitMQ; retrying", "error", err)
+	case now.Sub(o.logged) >= reminderInterval:
 		o.logged = now
-		o.log.Warn("still no connection to RabbitMQ", "for", now.Sub(o.began).Round(time.Second).String(), "error", err)
+		o.log.Warn("still no connection to RabbitMQ", "for", now.Sub(o.start).Round(time.Second).String(), "error", err)
 	}
 }
 
-func (o *outage) over() {
-	if o.began.IsZero() {
+func (o *outage) ended() {
+	if o.start.IsZero() {
 		o.log.Info("connected to RabbitMQ")
 	} else {
-		o.log.Info("connected to RabbitMQ again", "after", time.Since(o.began).Round(time.Millisecond).String())
+		o.log.Info("connected to RabbitMQ again", "after", time.Since(o.start).Round(time.Millisecond).String())
 	}
-	o.began = time.Time{}
+	o.start = time.Time{}
 }

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// TestOutageIsNotLoggedAgainAndAgain has a clock of its own.
+// TestOutageIsNotLoggedAgainAndAgain uses a fake clock.
 func TestOutageIsNotLoggedAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -18,21 +18,21 @@ func TestOutageIsNotLoggedAgainAndAgain(t *testing.T) {
 		o := outage{log: slog.New(slog.NewTextHandler(&log, nil))}
 		count := func(message string) int { return strings.Count(log.String(), message) }
 
-		o.over()
+		o.ended()
 		for range 125 { // seconds
 			o.failed(errors.New("refused"))
 			<-time.After(time.Second)
 		}
-		if first, still := count("trying again"), count("still no connection"); first != 1 || still != 4 {
+		if first, still := count("; retrying"), count("still no connection"); first != 1 || still != 4 {
 			t.Errorf("%d first lines and %d reminders in 125 s, want 1 and 4:\n%s", first, still, &log)
 		}
-		o.over()
+		o.ended()
 		if !strings.Contains(log.String(), `msg="connected to RabbitMQ again" after=2m5s`) {
-			t.Errorf("no word of the end:\n%s", &log)
+			t.Errorf("the end is not logged:\n%s", &log)
 		}
 		o.failed(errors.New("refused"))
-		if count("trying again") != 2 {
-			t.Errorf("no word of the next outage:\n%s", &log)
+		if count("; retrying") != 2 {
+			t.Errorf("the next outage is not logged:\n%s", &log)
 		}
 	})
 }

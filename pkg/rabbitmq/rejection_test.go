@@ -15,58 +15,58 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestTheBrokerRejectsSomeOfMany publishes events of which some close the channel: they are found, the others arrive, and
-// the connection stays.
+// TestTheBrokerRejectsSomeOfMany publishes events of which some close the channel. They are rejected, the others arrive, and the connection
+// is kept.
 func TestTheBrokerRejectsSomeOfMany(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
-	network, cfg := newMouthpiece(t, broker(t))
-	seen := &observer{}
-	p := start(t, cfg, seen)
+	network, cfg := newFakeBroker(t, broker(t))
+	observed := &observer{}
+	p := start(t, cfg, observed)
 	events := newEvents(t, typ, 60)
-	bad := map[int]bool{0: true, 1: true, 30: true, 59: true}
-	var good []event.Event
+	rejected := map[int]bool{0: true, 1: true, 30: true, 59: true}
+	var accepted []event.Event
 	for i := range events {
-		if bad[i] {
+		if rejected[i] {
 			events[i].Data = tooLarge
 		} else {
-			good = append(good, events[i])
+			accepted = append(accepted, events[i])
 		}
 	}
 
-	for range 2 { // the second time is as good as the first one
+	for range 2 {
 		for i, err := range p.Publish(t.Context(), events) {
-			if bad[i] != errors.Is(err, rabbitmq.ErrRejected) || !bad[i] && err != nil {
+			if rejected[i] != errors.Is(err, rabbitmq.ErrRejected) || !rejected[i] && err != nil {
 				t.Errorf("event %d: %v", i, err)
 			}
 		}
 	}
 
-	testkit.WaitFor(t, "every good event", func() bool { return len(arrived.firstArrivals()) == len(good) })
-	if diff := cmp.Diff(ids(good), arrived.firstArrivals()); diff != "" {
+	testkit.WaitFor(t, "every accepted event", func() bool { return len(arrived.firstArrivals()) == len(accepted) })
+	if diff := cmp.Diff(ids(accepted), arrived.firstArrivals()); diff != "" {
 		t.Errorf("order of first arrivals (-want +got):\n%s", diff)
 	}
 	if n := network.connections(); n != 1 {
-		t.Errorf("%d connections were needed, want one", n)
+		t.Errorf("%d connections were opened, want 1", n)
 	}
-	if n := seen.snapshot().nacked; n != 2*len(bad) {
-		t.Errorf("the observer was told of %d refusals, want %d", n, 2*len(bad))
+	if n := observed.snapshot().nacked; n != 2*len(rejected) {
+		t.Errorf("the observer got %d refusals, want %d", n, 2*len(rejected))
 	}
 }
 
-// closeChannel is the method channel.close, which the broker says during a basic.publish.
+// closeChannel returns the method channel.close of a broker that rejects a basic.publish.
 func closeChannel(code uint16, text string) string {
 	return "\x00\x14\x00\x28" + string(binary.BigEndian.AppendUint16(nil, code)) + string([]byte{byte(len(text))}) + text + "\x00\x3c\x00\x28"
 }
 
-// TestAnotherReasonIsNotARejection closes the channel for a reason that no event is to blame for, while one event waits for
-// its confirm.
+// TestAnotherReasonIsNotARejection closes the channel while an event is unconfirmed, for a reason that affects all events.
 func TestAnotherReasonIsNotARejection(t *testing.T) {
 	t.Parallel()
 	for name, method := range map[string]string{
-		"an exchange that is missing":             closeChannel(amqp.NotFound, "NOT_FOUND - no exchange 'user_events' in vhost '/'"),
-		"no right to write to the whole exchange": closeChannel(amqp.AccessRefused, "ACCESS_REFUSED - access to exchange 'user_events' in vhost '/' refused for user 'app'"),
+		"a missing exchange": closeChannel(amqp.NotFound, "NOT_FOUND - no exchange 'user_events' in vhost '/'"),
+		"no permission to write to the exchange": closeChannel(amqp.AccessRefused,
+			"ACCESS_REFUSED - access to exchange 'user_events' in vhost '/' refused for user 'app'"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -78,44 +78,44 @@ func TestAnotherReasonIsNotARejection(t *testing.T) {
 	}
 }
 
-// TestATopicThatIsForbiddenIsARejection lets the broker refuse one topic, in the words of RabbitMQ.
+// TestATopicThatIsForbiddenIsARejection uses RabbitMQ's message for a topic without write permission.
 func TestATopicThatIsForbiddenIsARejection(t *testing.T) {
 	t.Parallel()
-	method := closeChannel(amqp.AccessRefused, "ACCESS_REFUSED - access to topic 'x' in exchange 'user_events' in vhost '/' refused for user 'app'")
+	method := closeChannel(amqp.AccessRefused,
+		"ACCESS_REFUSED - access to topic 'x' in exchange 'user_events' in vhost '/' refused for user 'app'")
 	if err := publishToABrokerThatCloses(t, method); !errors.Is(err, rabbitmq.ErrRejected) {
 		t.Errorf("the event's error is %v, want ErrRejected", err)
 	}
 }
 
-// publishToABrokerThatCloses publishes an event, and lets the broker close the channel when it has read it.
+// publishToABrokerThatCloses publishes an event to a broker that then closes the channel, and returns its error.
 func publishToABrokerThatCloses(t *testing.T, method string) error {
 	t.Helper()
-	network, cfg := newMouthpiece(t, broker(t))
+	network, cfg := newFakeBroker(t, broker(t))
 	p := start(t, cfg, nil)
-	hear := network.goDeaf(t)
-	said := network.said()
+	resume := network.stopReading(t)
+	before := network.received()
 	failed := make(chan error, 1)
 	go func() { failed <- p.Publish(t.Context(), newEvents(t, randomType(), 1))[0] }()
-	testkit.WaitFor(t, "the event", func() bool { return network.said() > said })
-	network.say(t, 1, method)
-	defer hear()
+	testkit.WaitFor(t, "the event", func() bool { return network.received() > before })
+	network.inject(t, 1, method)
+	defer resume()
 	return <-failed
 }
 
-// TestTailComesBackAfterARejection closes the channel of a consumer for the reason with which RabbitMQ closes that of one
-// that acknowledges too late.
+// TestTailComesBackAfterARejection closes the channel of a consumer as RabbitMQ does after a late acknowledgement.
 func TestTailComesBackAfterARejection(t *testing.T) {
 	t.Parallel()
-	network, cfg := newMouthpiece(t, broker(t))
+	network, cfg := newFakeBroker(t, broker(t))
 	connected := make(chan struct{}, 8)
 	background(t, func(ctx context.Context) error {
 		return rabbitmq.Tail(ctx, cfg, slog.New(slog.DiscardHandler), rabbitmq.Subscription{
-			BindingKey: string(randomType()), Waiting: func() { connected <- struct{}{} },
+			BindingKey: string(randomType()), Connected: func() { connected <- struct{}{} },
 		})
 	})
 	<-connected
-	hear := network.goDeaf(t)
-	network.say(t, 1, closeChannel(amqp.PreconditionFailed, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out"))
-	hear()
+	resume := network.stopReading(t)
+	network.inject(t, 1, closeChannel(amqp.PreconditionFailed, "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out"))
+	resume()
 	<-connected
 }

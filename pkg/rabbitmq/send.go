@@ -9,12 +9,12 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// channelRejection is the broker's reason to close a channel. One of the messages that were on their way was the cause.
+// channelRejection is the broker's reason to close a channel because of one of the unconfirmed messages.
 type channelRejection struct{ reason *amqp.Error }
 
 func (c channelRejection) Error() string { return c.reason.Error() }
 
-// receipt is what is known of a message after it was written to the connection.
+// receipt is the result of writing a message to the connection.
 type receipt struct {
 	channel      *channel
 	confirmation *amqp.DeferredConfirmation
@@ -22,8 +22,8 @@ type receipt struct {
 	err          error
 }
 
-// acquire waits until nobody else publishes on the session, and sees to it that there is a channel. Without an
-// error, send must follow, which releases it.
+// acquire waits until no other batch is sent on the session, and replaces a closed channel. If it returns nil, the caller must call send,
+// which releases the session.
 func (s *session) acquire(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return s.timeoutError(ctx)
@@ -42,11 +42,10 @@ func (s *session) acquire(ctx context.Context) error {
 	}
 }
 
-// send writes the messages in their order, until ctx ends, in a goroutine of its own:
-// a write to a connection that stalls can be ended only by ending the session. One receipt for each
-// message comes out, unless a write stalls.
+// send writes the messages in order until ctx ends, and returns their receipts. It writes in another goroutine, because only the end of the
+// session ends a stalled write. After a stalled write the remaining receipts are missing.
 func (s *session) send(ctx context.Context, batch []message) <-chan receipt {
-	receipts := make(chan receipt, len(batch)) // so that the goroutine ends even if nobody reads
+	receipts := make(chan receipt, len(batch)) // buffered, so that the goroutine ends without a reader
 	go func() {
 		defer func() { <-s.sending }()
 		for _, m := range batch {
@@ -74,7 +73,7 @@ func (s *session) write(ctx context.Context, publishing amqp.Publishing) receipt
 	return receipt{channel: channel, confirmation: confirmation, sent: sent, err: err}
 }
 
-// closedChannel returns why there is no confirm on a channel that is closed.
+// closedChannel returns the error for a message without a confirm on a closed channel.
 func (s *session) closedChannel(ctx context.Context, c *channel) error {
 	select {
 	case <-c.closed:
@@ -84,12 +83,12 @@ func (s *session) closedChannel(ctx context.Context, c *channel) error {
 		<-s.lost
 	case <-s.lost:
 	case <-ctx.Done():
-		return s.giveUp(ctx)
+		return s.timeOut(ctx)
 	}
 	return fmt.Errorf("%w: %w", ErrConnectionLost, s.cause)
 }
 
-// next returns the next receipt, or an error if ctx ends first.
+// next returns the next receipt and its error, or the error of timeOut if ctx ends first.
 func (s *session) next(ctx context.Context, receipts <-chan receipt) (receipt, error) {
 	select {
 	case r := <-receipts:
@@ -100,11 +99,11 @@ func (s *session) next(ctx context.Context, receipts <-chan receipt) (receipt, e
 	case r := <-receipts:
 		return r, r.err
 	case <-ctx.Done():
-		return receipt{}, s.giveUp(ctx)
+		return receipt{}, s.timeOut(ctx)
 	}
 }
 
-// confirm waits for the broker's answer to a message that was sent.
+// confirm waits for the broker's confirm of a message.
 func (s *session) confirm(ctx context.Context, r receipt) error {
 	select {
 	case <-r.confirmation.Done():
@@ -114,19 +113,18 @@ func (s *session) confirm(ctx context.Context, r receipt) error {
 	switch {
 	case r.confirmation.Acked():
 		return nil
-	case r.channel.IsClosed(): // amqp091-go ends all open confirmations then, as if refused
+	case r.channel.IsClosed(): // amqp091-go then ends all open confirmations as if they were refused
 		return s.closedChannel(ctx, r.channel)
 	case ctx.Err() != nil:
-		return s.giveUp(ctx)
+		return s.timeOut(ctx)
 	default:
 		return ErrNacked
 	}
 }
 
-// giveUp ends a session whose broker has not answered in time, and returns the error that
-// tells so. A broker that has said that it blocks is not to blame, and its connection
-// is kept: a new one would be blocked too.
-func (s *session) giveUp(ctx context.Context) error {
+// timeOut ends a session whose broker has not responded in time, and returns the error. A session of a blocked broker is kept, because a
+// new connection would be blocked too.
+func (s *session) timeOut(ctx context.Context) error {
 	err := s.timeoutError(ctx)
 	if !errors.Is(err, ErrBlocked) {
 		s.end(err)
@@ -134,7 +132,7 @@ func (s *session) giveUp(ctx context.Context) error {
 	return err
 }
 
-// timeoutError returns why the end of ctx came before a confirm.
+// timeoutError returns the error for a confirm that did not come before the end of ctx.
 func (s *session) timeoutError(ctx context.Context) error {
 	if err := s.check(); errors.Is(err, ErrBlocked) {
 		return err

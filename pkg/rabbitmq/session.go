@@ -13,47 +13,49 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// errClosed is the cause of a session's end that we asked for.
+// errClosed means that this process has closed the session.
 var errClosed = errors.New("closed")
 
-// session is one connection to the broker with one channel, from its opening to its
-// loss. Another session takes its place then. A channel that the broker has closed because of one message is replaced.
+// session is a connection to the broker with one channel. A lost session is replaced by another one. A channel that the broker has closed
+// because of a message is replaced within the session.
 type session struct {
-	// socket is kept beside conn because amqp091-go holds its locks while a write stalls, and
-	// then can't even close itself. To close the socket always works, and frees the rest.
+	// socket is used to end the session. amqp091-go holds its locks while a write stalls, and then can't close the connection itself.
 	socket  net.Conn
 	conn    *amqp.Connection
-	channel *channel // who holds the token of sending may replace it
-	prepare func(*amqp.Channel) error
+	channel *channel // guarded by sending
+	setUp   func(*amqp.Channel) error
 	log     *slog.Logger
-	cfg     Config // by which it was made
-	// borrowed tells that the exchange can't be declared by us, which is logged once. Who opens the channel may set it.
-	borrowed bool
+	broker  Broker
+	// passive means that the user may not declare the exchange, or with other arguments. It is logged once, and guarded like channel.
+	passive bool
 
-	sending chan struct{} // holds one token while somebody publishes
+	sending chan struct{} // holds one token while a batch is sent
 	alarm   atomic.Pointer[string]
 
-	ending sync.Once
-	lost   chan struct{} // closed at the end
-	cause  error         // why it ended; to be read when lost is closed
+	endOnce sync.Once
+	lost    chan struct{} // closed when the session ends
+	cause   error         // the reason; valid after lost is closed
 }
 
-// open connects, logs in, opens a channel and declares the exchange. Then prepare does what else
-// the channel needs. All of it takes at most dialTimeout, and ends early with ctx.
-func open(ctx context.Context, cfg Config, name string, log *slog.Logger, prepare func(*amqp.Channel) error) (*session, error) {
+// open connects, logs in, opens a channel, declares the exchange, and calls setUp for each channel. It takes at most dialTimeout.
+func open(
+	ctx context.Context, broker Broker, name string, log *slog.Logger, setUp func(*amqp.Channel) error,
+) (*session, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	socket, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "tcp", cfg.address())
+	socket, err := (&net.Dialer{Timeout: connectTimeout}).DialContext(ctx, "tcp", broker.address())
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	// amqp091-go takes no context; without its socket it gives up at once.
+	// amqp091-go does not accept a context, but fails when its socket is closed.
 	stop := context.AfterFunc(ctx, func() { _ = socket.Close() })
 
-	s := &session{socket: socket, prepare: prepare, log: log, cfg: cfg, sending: make(chan struct{}, 1), lost: make(chan struct{})}
-	err = s.shakeHands(ctx, cfg, name)
+	s := &session{
+		socket: socket, setUp: setUp, log: log, broker: broker, sending: make(chan struct{}, 1), lost: make(chan struct{}),
+	}
+	err = s.handshake(ctx, name)
 	if !stop() {
-		err = fmt.Errorf("wait for the broker's answer: %w", ctx.Err())
+		err = fmt.Errorf("wait for the broker: %w", ctx.Err())
 	}
 	if err != nil {
 		_ = socket.Close()
@@ -63,20 +65,19 @@ func open(ctx context.Context, cfg Config, name string, log *slog.Logger, prepar
 	return s, nil
 }
 
-func (s *session) shakeHands(ctx context.Context, cfg Config, name string) error {
-	stream, err := cfg.secure(ctx, s.socket)
+func (s *session) handshake(ctx context.Context, name string) error {
+	stream, err := s.broker.secure(ctx, s.socket)
 	if err != nil {
 		return err
 	}
-	if s.conn, err = amqp.Open(stream, cfg.client(name)); err != nil {
+	if s.conn, err = amqp.Open(stream, s.broker.client(name)); err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
 	s.channel, err = s.openChannel()
 	return err
 }
 
-// watch listens to what the broker says unasked. A notification that nobody takes
-// would stop the client's reader.
+// watch handles the broker's notifications. An unread notification would block the reader of amqp091-go.
 func (s *session) watch() {
 	closed := s.conn.NotifyClose(make(chan *amqp.Error, 1))
 	blockings := s.conn.NotifyBlocked(make(chan amqp.Blocking, 1))
@@ -96,15 +97,15 @@ func (s *session) watch() {
 func (s *session) setAlarm(blocking amqp.Blocking) {
 	if blocking.Active {
 		s.alarm.Store(&blocking.Reason)
-		s.log.Warn("RabbitMQ takes no messages", "reason", blocking.Reason)
+		s.log.Warn("RabbitMQ accepts no messages", "reason", blocking.Reason)
 		return
 	}
 	if s.alarm.Swap(nil) != nil {
-		s.log.Info("RabbitMQ takes messages again")
+		s.log.Info("RabbitMQ accepts messages again")
 	}
 }
 
-// check returns nil while the session lives and the broker takes messages.
+// check returns nil while the session is open and the broker accepts messages. Errors: ErrNotConnected, ErrBlocked.
 func (s *session) check() error {
 	select {
 	case <-s.lost:
@@ -117,17 +118,16 @@ func (s *session) check() error {
 	return nil
 }
 
-// end tears the session down, whatever state it is in, without waiting for anything.
+// end ends the session immediately.
 func (s *session) end(cause error) {
-	s.ending.Do(func() {
+	s.endOnce.Do(func() {
 		s.cause = cause
 		close(s.lost)
 		_ = s.socket.Close()
 	})
 }
 
-// close says goodbye to the broker, so that it has read all we sent, and ends the session
-// after closeTimeout at the latest.
+// close closes the connection with a handshake, so that the broker reads everything that was sent. It takes at most closeTimeout.
 func (s *session) close() {
 	timer := time.AfterFunc(closeTimeout, func() { s.end(errClosed) })
 	defer timer.Stop()
@@ -135,9 +135,8 @@ func (s *session) close() {
 	s.end(errClosed)
 }
 
-// hold runs use, then waits for the session's loss and returns its cause. When ctx ends it
-// closes the session.
-func (s *session) hold(ctx context.Context, use func(*session)) error {
+// run calls use, waits for the end of the session, and returns its cause. When ctx ends, it closes the session.
+func (s *session) run(ctx context.Context, use func(*session)) error {
 	stop := context.AfterFunc(ctx, s.close)
 	defer stop()
 	use(s)

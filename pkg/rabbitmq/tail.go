@@ -9,42 +9,40 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// prefetch is how many messages the broker sends ahead of the acknowledgements.
+// prefetch is the number of unacknowledged messages that the broker sends.
 const prefetch = 100
 
 var errConsumerCanceled = errors.New("the broker canceled the consumer")
 
-// Subscription says which events Tail listens to and what it does with them.
+// Subscription selects events for Tail, and handles them.
 type Subscription struct {
-	// BindingKey chooses the events by type; "*" stands for one word, "#" for any number.
+	// BindingKey matches types of events. "*" matches one word, and "#" any number of words.
 	BindingKey string
-	// Handle is called with one event after the other. An error ends Tail.
+	// Handle is called for each event, not concurrently. An error ends Tail.
 	Handle func(body []byte, routingKey string) error
-	// Waiting, if not nil, is called whenever Tail has (re)connected: from then on no event is missed.
-	Waiting func()
+	// Connected is called after each connect: from then on no event is missed. It may be nil.
+	Connected func()
 }
 
-// Tail hands the events that are published from now on to sub.Handle, until ctx ends (it then
-// returns nil) or Handle returns an error, which it returns. It listens with a queue of its own that goes
-// away with the connection. A connection that is lost is logged and replaced; events of the
-// time in between are missed.
-func Tail(ctx context.Context, cfg Config, log *slog.Logger, sub Subscription) error {
+// Tail calls sub.Handle for the events that are published from now on. It returns nil when ctx ends, or the error of Handle. Its queue is
+// deleted with the connection. A lost connection is logged and replaced, and the events in between are missed.
+func Tail(ctx context.Context, broker Broker, log *slog.Logger, sub Subscription) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var deliveries <-chan amqp.Delivery
 	connect := func(ctx context.Context) (*session, error) {
-		return open(ctx, cfg, product+" events tail", log, func(channel *amqp.Channel) (err error) {
+		return open(ctx, broker, productName+" events tail", log, func(channel *amqp.Channel) (err error) {
 			deliveries, err = sub.consume(channel)
 			return err
 		})
 	}
 	var failure error
 	stayConnected(ctx, log, connect, func(s *session) {
-		if sub.Waiting != nil {
-			sub.Waiting()
+		if sub.Connected != nil {
+			sub.Connected()
 		}
 		if failure = sub.handleAll(ctx, deliveries); failure != nil {
-			cancel() // which closes the session
+			cancel() // closes the session
 		}
 		if ctx.Err() == nil {
 			s.endConsumer(ctx)
@@ -53,7 +51,7 @@ func Tail(ctx context.Context, cfg Config, log *slog.Logger, sub Subscription) e
 	return failure
 }
 
-// endConsumer ends a session that gets no more deliveries.
+// endConsumer ends a session whose deliveries have ended.
 func (s *session) endConsumer(ctx context.Context) {
 	cause := errConsumerCanceled
 	if s.channel.IsClosed() {
@@ -62,7 +60,7 @@ func (s *session) endConsumer(ctx context.Context) {
 	s.end(cause)
 }
 
-// consume makes the queue and binds it.
+// consume declares and binds a queue, and consumes it.
 func (sub Subscription) consume(channel *amqp.Channel) (<-chan amqp.Delivery, error) {
 	if err := channel.Qos(prefetch, 0, false); err != nil {
 		return nil, fmt.Errorf("limit the prefetch: %w", err)
@@ -83,7 +81,7 @@ func (sub Subscription) consume(channel *amqp.Channel) (<-chan amqp.Delivery, er
 	return deliveries, nil
 }
 
-// handleAll returns nil when ctx ends or there are no more deliveries, and Handle's error.
+// handleAll handles the deliveries until they or ctx end. Errors: that of Handle.
 func (sub Subscription) handleAll(ctx context.Context, deliveries <-chan amqp.Delivery) error {
 	for delivery := range deliveries {
 		if ctx.Err() != nil {
@@ -92,7 +90,7 @@ func (sub Subscription) handleAll(ctx context.Context, deliveries <-chan amqp.De
 		if err := sub.Handle(delivery.Body, delivery.RoutingKey); err != nil {
 			return err
 		}
-		_ = delivery.Ack(false) // without a connection there is nothing to acknowledge to
+		_ = delivery.Ack(false) // fails only if the connection is lost
 	}
 	return nil
 }

@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// background runs f until the test ends, or until stop is called, which waits for the end.
+// background runs f until the test ends or stop is called. stop waits for its end.
 func background(t testing.TB, f func(context.Context) error) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -36,33 +36,33 @@ func background(t testing.TB, f func(context.Context) error) (stop func()) {
 	return stop
 }
 
-type heard struct{ key, body string }
+type tailedEvent struct{ key, body string }
 
 func TestTailOverALossOfTheConnection(t *testing.T) {
 	t.Parallel()
 	word := "test." + uuid.NewString()
-	proxy, cfg := through(t, broker(t))
+	proxy, cfg := proxied(t, broker(t))
 	p := start(t, broker(t), nil)
-	var waiting atomic.Int32
-	events := make(chan heard, 10)
+	var connects atomic.Int32
+	events := make(chan tailedEvent, 10)
 	stop := background(t, func(ctx context.Context) error {
 		return rabbitmq.Tail(ctx, cfg, slog.New(slog.DiscardHandler), rabbitmq.Subscription{
 			BindingKey: word + ".*",
-			Handle:     func(body []byte, key string) error { events <- heard{key, string(body)}; return nil },
-			Waiting:    func() { waiting.Add(1) },
+			Handle:     func(body []byte, key string) error { events <- tailedEvent{key, string(body)}; return nil },
+			Connected:  func() { connects.Add(1) },
 		})
 	})
 
 	for round := range int32(2) {
-		testkit.WaitFor(t, "tail to wait for events", func() bool { return waiting.Load() == round+1 })
+		testkit.WaitFor(t, "the connect of Tail", func() bool { return connects.Load() == round+1 })
 		for _, typ := range []event.Type{event.Type(word + ".a"), event.Type(word + ".b.c"), event.Type(word + ".d")} {
 			sent := newEvents(t, typ, 1)
 			noErrors(t, p.Publish(t.Context(), sent))
-			if typ == event.Type(word+".b.c") { // two words, which "*" does not stand for
+			if typ == event.Type(word+".b.c") { // two words, which "*" does not match
 				continue
 			}
 			body, _ := sent[0].CloudEvent()
-			if diff := cmp.Diff(heard{string(typ), string(body)}, receive(t, events), cmp.AllowUnexported(heard{})); diff != "" {
+			if diff := cmp.Diff(tailedEvent{string(typ), string(body)}, receive(t, events), cmp.AllowUnexported(tailedEvent{})); diff != "" {
 				t.Errorf("round %d (-want +got):\n%s", round, diff)
 			}
 		}
@@ -74,21 +74,21 @@ func TestTailOverALossOfTheConnection(t *testing.T) {
 	stop()
 }
 
-// TestTailOfMany needs acknowledgements: without them a broker stops at the prefetch.
+// TestTailOfMany: without acknowledgements the broker would stop at the prefetch.
 func TestTailOfMany(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	p := start(t, broker(t), nil)
-	waiting := make(chan struct{}, 1)
+	connected := make(chan struct{}, 1)
 	bodies := make(chan string, 300)
 	background(t, func(ctx context.Context) error {
 		return rabbitmq.Tail(ctx, broker(t), slog.New(slog.DiscardHandler), rabbitmq.Subscription{
 			BindingKey: string(typ),
 			Handle:     func(body []byte, _ string) error { bodies <- string(body); return nil },
-			Waiting:    func() { waiting <- struct{}{} },
+			Connected:  func() { connected <- struct{}{} },
 		})
 	})
-	receive(t, waiting)
+	receive(t, connected)
 	events := newEvents(t, typ, 300)
 	noErrors(t, p.Publish(t.Context(), events))
 	for i, e := range events {
@@ -103,21 +103,21 @@ func TestTailEndsWithTheHandlersError(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	p := start(t, broker(t), nil)
-	full := errors.New("standard output is closed")
-	waiting := make(chan struct{}, 1)
+	errClosed := errors.New("standard output is closed")
+	connected := make(chan struct{}, 1)
 	result := make(chan error, 1)
 	go func() {
 		result <- rabbitmq.Tail(context.Background(), broker(t), slog.New(slog.DiscardHandler), rabbitmq.Subscription{
 			BindingKey: string(typ),
-			Handle:     func([]byte, string) error { return full },
-			Waiting:    func() { waiting <- struct{}{} },
+			Handle:     func([]byte, string) error { return errClosed },
+			Connected:  func() { connected <- struct{}{} },
 		})
 	}()
 
-	receive(t, waiting)
+	receive(t, connected)
 	noErrors(t, p.Publish(t.Context(), newEvents(t, typ, 3)))
-	if err := receive(t, result); !errors.Is(err, full) {
-		t.Errorf("Tail returned %v, want %v", err, full)
+	if err := receive(t, result); !errors.Is(err, errClosed) {
+		t.Errorf("Tail returned %v, want %v", err, errClosed)
 	}
 }
 

@@ -8,41 +8,44 @@ import (
 )
 
 const (
-	// confirmTime is how long the broker may confirm nothing while events wait for that. A connection that is half-open is known
-	// to be so after it; its heartbeats tell only much later.
+	// confirmTime is the time without a confirm after which a connection counts as half-open. Heartbeats detect it much later.
 	confirmTime = 5 * time.Second
-	// slower is how much longer than the last confirm the next one may take.
-	slower = 3
+	// latencyFactor is how many times the last latency the next confirm may take.
+	latencyFactor = 3
 )
 
-// errSilent is why a connection is given up on which no confirm and no other answer comes.
-var errSilent = errors.New("no answer of the broker in time")
+// errNoResponse ends a session without a confirm or another response.
+var errNoResponse = errors.New("no response from the broker in time")
 
-// confirmTimeout is how long to wait for the next confirm. A broker that is slow, but not away, gets more time, or its events would
-// be published again and again. The zero value waits for confirmTime.
-type confirmTimeout struct{ more atomic.Int64 }
+// confirmTimeout is the timeout for the next confirm. It grows for a slow broker, because otherwise its events would be published again
+// and again. The zero value is confirmTime.
+type confirmTimeout struct{ extended atomic.Int64 }
 
-func (p *confirmTimeout) time() time.Duration { return max(confirmTime, time.Duration(p.more.Load())) }
-
-// confirmed notes how long a confirm took.
-func (p *confirmTimeout) confirmed(latency time.Duration) { p.more.Store(int64(slower * latency)) }
-
-// silent notes that there was no confirm for so long.
-func (p *confirmTimeout) silent(waited time.Duration) {
-	p.more.Store(int64(min(2*waited, publishTimeout)))
+func (c *confirmTimeout) time() time.Duration {
+	return max(confirmTime, time.Duration(c.extended.Load()))
 }
 
-// listen returns a context that ends when no confirm comes for the time of patience, unless the broker says that it blocks, and what to
-// call at each confirm and at the end.
-func (p *confirmTimeout) listen(ctx context.Context, s *session) (listening context.Context, heard, stop func()) {
-	listening, cancel := context.WithCancelCause(ctx)
-	limit := p.time()
+// confirmed records the latency of a confirm.
+func (c *confirmTimeout) confirmed(latency time.Duration) {
+	c.extended.Store(int64(latencyFactor * latency))
+}
+
+// timedOut records that no confirm came in this time.
+func (c *confirmTimeout) timedOut(waited time.Duration) {
+	c.extended.Store(int64(min(2*waited, publishTimeout)))
+}
+
+// watch returns a context that ends when no confirm comes before the timeout, unless the broker blocks. Call extend after each confirm,
+// and stop at the end.
+func (c *confirmTimeout) watch(ctx context.Context, s *session) (confirmCtx context.Context, extend, stop func()) {
+	confirmCtx, cancel := context.WithCancelCause(ctx)
+	limit := c.time()
 	timer := time.AfterFunc(limit, func() {
-		if errors.Is(s.check(), ErrBlocked) { // what was sent is published when that ends: to send it again would double it
+		if errors.Is(s.check(), ErrBlocked) { // the events are published when the broker unblocks; resending would duplicate them
 			return
 		}
-		p.silent(limit)
-		cancel(errSilent)
+		c.timedOut(limit)
+		cancel(errNoResponse)
 	})
-	return listening, func() { timer.Reset(limit) }, func() { timer.Stop(); cancel(nil) }
+	return confirmCtx, func() { timer.Reset(limit) }, func() { timer.Stop(); cancel(nil) }
 }

@@ -26,21 +26,21 @@ import (
 
 func TestTLS(t *testing.T) {
 	t.Parallel()
-	stranger := newCA()
+	otherCA := newCA()
 	for name, test := range map[string]struct {
 		ca      *authority
 		names   []string
-		problem string // in the log; none if empty
+		problem string // in the log; empty: none
 	}{
-		"good certificate":    {testCA, []string{"localhost"}, ""},
-		"for another host":    {testCA, []string{"rabbit.example"}, "certificate is valid for rabbit.example, not localhost"},
-		"of an unknown maker": {stranger, []string{"localhost"}, "certificate signed by unknown authority"},
+		"valid certificate": {testCA, []string{"localhost"}, ""},
+		"for another host":  {testCA, []string{"rabbit.example"}, "certificate is valid for rabbit.example, not localhost"},
+		"of an unknown CA":  {otherCA, []string{"localhost"}, "certificate signed by unknown authority"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			cfg := behindTLS(t, broker(t), test.ca.issue(test.names...))
+			cfg := tlsProxy(t, broker(t), test.ca.issue(test.names...))
 			log := &testkit.Buffer{}
-			p := rabbitmq.New(cfg, slog.New(slog.NewTextHandler(log, nil)), nil)
+			p := rabbitmq.New(cfg, rabbitmq.Config{Log: slog.New(slog.NewTextHandler(log, nil))})
 			run(t, p)
 			if test.problem != "" {
 				testkit.WaitFor(t, "the problem in the log", func() bool { return strings.Contains(log.String(), test.problem) })
@@ -52,22 +52,24 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestACAIsReadAgain replaces the file of the CA while the broker's certificate is of the next one.
+// TestACAIsReadAgain replaces the CA file. The broker's certificate is of the next CA.
 func TestACAIsReadAgain(t *testing.T) {
 	t.Parallel()
 	next, file := newCA(), filepath.Join(t.TempDir(), "ca.pem")
-	cfg := behindTLS(t, broker(t), next.issue("localhost"))
+	cfg := tlsProxy(t, broker(t), next.issue("localhost"))
 	cfg.CAFile = file
 	testCA.write(t, file)
 	log := &testkit.Buffer{}
-	p := rabbitmq.New(cfg, slog.New(slog.NewTextHandler(log, nil)), nil)
+	p := rabbitmq.New(cfg, rabbitmq.Config{Log: slog.New(slog.NewTextHandler(log, nil))})
 	run(t, p)
-	testkit.WaitFor(t, "the problem in the log", func() bool { return strings.Contains(log.String(), "certificate signed by unknown authority") })
+	testkit.WaitFor(t, "the problem in the log", func() bool {
+		return strings.Contains(log.String(), "certificate signed by unknown authority")
+	})
 	next.write(t, file)
 	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 }
 
-// write stores the certificate of the CA.
+// write writes the certificate of the CA to a file.
 func (a *authority) write(t *testing.T, file string) {
 	t.Helper()
 	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw}), 0o600); err != nil {
@@ -75,10 +77,11 @@ func (a *authority) write(t *testing.T, file string) {
 	}
 }
 
-// behindTLS puts a TLS endpoint named localhost in front of the broker.
-func behindTLS(t *testing.T, cfg rabbitmq.Config, certificate tls.Certificate) rabbitmq.Config {
+// tlsProxy starts a TLS endpoint named localhost in front of the broker.
+func tlsProxy(t *testing.T, cfg rabbitmq.Broker, certificate tls.Certificate) rabbitmq.Broker {
 	t.Helper()
-	listener, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12})
+	serverConfig := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	listener, err := tls.Listen("tcp", "127.0.0.1:0", serverConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,12 +100,12 @@ func behindTLS(t *testing.T, cfg rabbitmq.Config, certificate tls.Certificate) r
 		_ = listener.Close()
 		wg.Wait()
 	})
-	cfg = at(t, cfg, listener.Addr().String())
+	cfg = withAddress(t, cfg, listener.Addr().String())
 	cfg.Host, cfg.TLS = "localhost", true
 	return cfg
 }
 
-// join copies both ways until one side closes.
+// join copies in both directions until one side closes.
 func join(client net.Conn, upstream string) {
 	defer func() { _ = client.Close() }()
 	server, err := net.Dial("tcp", upstream)
@@ -122,11 +125,11 @@ type authority struct {
 	key         *ecdsa.PrivateKey
 }
 
-// testCA is trusted by this process as the system's roots are.
+// testCA is trusted by this process like the system's CAs.
 var testCA = newCA()
 
-// trustTestCA makes testCA one of the system's roots; to be called before their first use.
-func trustTestCA() (forget func()) {
+// trustTestCA adds testCA to the system's CAs. Call it before their first use.
+func trustTestCA() (cleanup func()) {
 	dir := must(os.MkdirTemp("", "rabbitmq-test-"))
 	file := filepath.Join(dir, "ca.pem")
 	content := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: testCA.certificate.Raw})
@@ -150,7 +153,7 @@ func newCA() *authority {
 	return &authority{certificate: must(x509.ParseCertificate(raw)), key: key}
 }
 
-// issue returns a server's certificate for the names.
+// issue returns a server certificate for the names.
 func (a *authority) issue(names ...string) tls.Certificate {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template := &x509.Certificate{
@@ -161,7 +164,7 @@ func (a *authority) issue(names ...string) tls.Certificate {
 	return tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}
 }
 
-// must is for what can't fail with a working crypto library and file system.
+// must panics on errors that require a broken crypto library or file system.
 func must[T any](value T, err error) T {
 	if err != nil {
 		panic(err)

@@ -20,11 +20,10 @@ func newTracer() trace.Tracer {
 	return otel.Tracer("user-service/pkg/rabbitmq", trace.WithSchemaURL(semconv.SchemaURL))
 }
 
-// startSpan starts the span of one publishing, by OpenTelemetry's conventions for messaging,
-// as a child of the request that made the event. Its context goes into the message's headers; the
-// CloudEvent in the body keeps the context of the request.
+// startSpan starts the span of publishing an event, as a child of the request that made the change. It follows OpenTelemetry's
+// conventions for messaging. The message's headers carry the context of the span; the CloudEvent in the body carries that of the request.
 func (p *Publisher) startSpan(ctx context.Context, e event.Event, publishing *amqp.Publishing) trace.Span {
-	cfg := p.cfg.Load()
+	broker := p.broker.Load()
 	ctx = propagator.Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})
 	ctx, span := p.tracer.Start(ctx, "publish "+Exchange,
 		trace.WithSpanKind(trace.SpanKindProducer),
@@ -36,8 +35,8 @@ func (p *Publisher) startSpan(ctx context.Context, e event.Event, publishing *am
 			semconv.MessagingRabbitMQDestinationRoutingKey(string(e.Type)),
 			semconv.MessagingMessageID(publishing.MessageId),
 			semconv.MessagingMessageBodySize(len(publishing.Body)),
-			semconv.ServerAddress(cfg.Host),
-			semconv.ServerPort(cfg.Port),
+			semconv.ServerAddress(broker.Host),
+			semconv.ServerPort(broker.Port),
 		))
 	headers := propagation.MapCarrier{}
 	propagator.Inject(ctx, headers)
@@ -50,7 +49,7 @@ func (p *Publisher) startSpan(ctx context.Context, e event.Event, publishing *am
 	return span
 }
 
-// endSpan ends the span with what became of the message.
+// endSpan ends the span with the result of publishing.
 func endSpan(span trace.Span, err error) {
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())

@@ -17,7 +17,7 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestTracing does not run in parallel: it sets the global tracer provider, for a moment.
+// TestTracing is not parallel, because it sets the global tracer provider.
 func TestTracing(t *testing.T) {
 	spans := tracetest.NewInMemoryExporter()
 	otel.SetTracerProvider(trace.NewTracerProvider(trace.WithSyncer(spans)))
@@ -66,8 +66,8 @@ func TestTracing(t *testing.T) {
 	}
 }
 
-// attributesOf returns what OpenTelemetry's conventions for messaging ask for.
-func attributesOf(t *testing.T, e event.Event, cfg rabbitmq.Config) map[string]any {
+// attributesOf returns the attributes of OpenTelemetry's conventions for messaging.
+func attributesOf(t *testing.T, e event.Event, cfg rabbitmq.Broker) map[string]any {
 	t.Helper()
 	body, err := e.CloudEvent()
 	if err != nil {

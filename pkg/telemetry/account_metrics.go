@@ -7,11 +7,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// loginResults are the results of a login that get a label of their own: success, or
-// the name of the problem that was the answer.
+// loginResults are the known results of a login: success, or the name of a problem.
 var loginResults = []string{"success", "invalid-credentials", "validation-failed", "too-many-requests", "overloaded", "unavailable"}
 
-// refreshResults are those of a refresh that get a label of their own.
+// refreshResults are the known results of a refresh.
 var refreshResults = []string{"success", "invalid-refresh-token", "validation-failed", "too-many-requests", "unavailable"}
 
 type accountMetrics struct {
@@ -19,7 +18,7 @@ type accountMetrics struct {
 	lockOuts, reused         prometheus.Counter
 	droppedResets            prometheus.Counter
 	cleanupRows, cleanupRuns *prometheus.CounterVec
-	tables                   []string // all tables with expired rows
+	tables                   []string // all tables that the cleanup deletes rows of
 	rejectedSecrets          prometheus.Gauge
 }
 
@@ -49,38 +48,37 @@ func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics
 	}
 }
 
-// LoginDone counts a login: "success", or the name of the problem that was the answer, such as
-// "invalid-credentials".
+// LoginDone counts a login. The result is "success" or the name of a problem, such as "invalid-credentials".
 func (m *Metrics) LoginDone(result string) {
 	m.accounts.logins.WithLabelValues(bounded(loginResults, result)).Inc()
 }
 
-// RefreshDone counts a use of a refresh token, by results as those of LoginDone.
+// RefreshDone counts a refresh. The results are as for LoginDone.
 func (m *Metrics) RefreshDone(result string) {
 	m.accounts.refreshes.WithLabelValues(bounded(refreshResults, result)).Inc()
 }
 
-// LockedOut counts the backoffs that begin after wrong passwords. It fits user.Observer.
+// LockedOut counts a backoff after login failures. It implements user.Observer.
 func (m *Metrics) LockedOut() { m.accounts.lockOuts.Inc() }
 
-// TokenReused counts a spent refresh token that ended its session. It fits user.Observer.
+// TokenReused counts the reuse of a refresh token, which ends its session. It implements user.Observer.
 func (m *Metrics) TokenReused() { m.accounts.reused.Inc() }
 
-// ResetDropped counts a requested reset that is not sent. It fits user.Observer.
+// ResetDropped counts a requested password reset that is not sent. It implements user.Observer.
 func (m *Metrics) ResetDropped() { m.accounts.droppedResets.Inc() }
 
-// SecretsRejected shows how many secrets have a new value that is not taken up.
+// SecretsRejected sets the number of variables whose new value is rejected.
 func (m *Metrics) SecretsRejected(variables int) { m.accounts.rejectedSecrets.Set(float64(variables)) }
 
-// CleanupRows counts rows that were deleted because they were over. It fits postgres.CleanupObserver.
+// CleanupRows counts expired rows that were deleted. It implements postgres.CleanupObserver.
 func (m *Metrics) CleanupRows(table string, rows int64) {
 	m.accounts.cleanupRows.WithLabelValues(bounded(m.accounts.tables, table)).Add(float64(rows))
 }
 
-// cleanupResults are the ends of a run of the cleanup.
+// cleanupResults are the results of a cleanup run.
 var cleanupResults = []string{"success", "failure"}
 
-// CleanupDone counts a run of the cleanup. It fits postgres.CleanupObserver.
+// CleanupDone counts a cleanup run. It implements postgres.CleanupObserver.
 func (m *Metrics) CleanupDone(err error) {
 	result := "success"
 	if err != nil {
@@ -89,7 +87,7 @@ func (m *Metrics) CleanupDone(err error) {
 	m.accounts.cleanupRuns.WithLabelValues(result).Inc()
 }
 
-// refusals are the reasons for which package password refuses to hash.
+// refusals are the reasons of password.Observer.HashRefused.
 var refusals = []string{"queue_full", "timeout", "process", "start"}
 
 type hashMetrics struct {
@@ -112,17 +110,18 @@ func newHashMetrics(factory promauto.Factory) hashMetrics {
 			Buckets: append([]float64{0.001}, buckets...),
 		}),
 		refused: newCounter(factory, "user_service_password_hash_refused_total",
-			"Passwords not hashed, by reason: full queue, timeout in the queue, hashing process ended, hashing process not started.", "reason", refusals),
+			"Passwords not hashed, by reason: full queue, timeout in the queue, hashing process ended, hashing process not started.",
+			"reason", refusals),
 	}
 }
 
-// HashDone notes that a password was hashed. It fits password.Observer.
+// HashDone records the times of a hash. It implements password.Observer.
 func (m *Metrics) HashDone(waited, ran time.Duration) {
 	m.hashing.wait.Observe(waited.Seconds())
 	m.hashing.duration.Observe(ran.Seconds())
 }
 
-// HashRefused counts a password that was not hashed. It fits password.Observer.
+// HashRefused counts a password that was not hashed. It implements password.Observer.
 func (m *Metrics) HashRefused(reason string) {
 	m.hashing.refused.WithLabelValues(bounded(refusals, reason)).Inc()
 }

@@ -9,9 +9,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// operations and queryErrors are the label values of queries: the statements that the service uses, and what
-// can go wrong, which is a class of PostgreSQL's error codes
-// (https://www.postgresql.org/docs/current/errcodes-appendix.html) if the server said so.
+// operations and queryErrors are the known label values of queries: the statements of the service, and the kinds of errors. Errors of the
+// server are classes of PostgreSQL's error codes (https://www.postgresql.org/docs/current/errcodes-appendix.html).
 var (
 	operations  = []string{"BEGIN", "BATCH", "COMMIT", "DELETE", "INSERT", "ROLLBACK", "SELECT", "UPDATE", "WITH"}
 	queryErrors = []string{"", "canceled", "timeout", "08", "22", "23", "25", "40", "42", "53", "55", "57", "58", "XX"}
@@ -19,8 +18,9 @@ var (
 
 func newQueryMetrics(factory promauto.Factory) *prometheus.HistogramVec {
 	vec := factory.NewHistogramVec(prometheus.HistogramOpts{
-		Name:    "db_client_operation_duration_seconds",
-		Help:    "Time of a query or a batch, until the end of its result. error_type is empty, canceled, timeout, or the class of PostgreSQL's error code.",
+		Name: "db_client_operation_duration_seconds",
+		Help: "Time of a query or a batch, until the end of its result. error_type is empty, canceled, timeout, " +
+			"or the class of PostgreSQL's error code.",
 		Buckets: []float64{0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10},
 	}, []string{"db_operation_name", "error_type"})
 	for _, operation := range operations {
@@ -29,19 +29,23 @@ func newQueryMetrics(factory promauto.Factory) *prometheus.HistogramVec {
 	return vec
 }
 
-// QueryDone notes how long a query took, and how it failed, if it did. It fits postgres.QueryObserver.
+// QueryDone records the time of a query, and its error. It implements postgres.QueryObserver.
 func (m *Metrics) QueryDone(ctx context.Context, operation string, took time.Duration, failure string) {
 	observe(ctx, m.queries.WithLabelValues(bounded(operations, operation), bounded(queryErrors, failure)), took)
 }
 
-// askTimeout is how long a scrape waits for the database.
-const askTimeout = time.Second
+// queryTimeout bounds the queries of a scrape.
+const queryTimeout = time.Second
 
-func outboxQuestion(s Sources, types []string) *question {
-	pendingDesc := newDesc("user_service_outbox_pending_events", "Events that wait to be published; at most 100000 are counted.")
-	ageDesc := newDesc("user_service_outbox_oldest_event_age_seconds", "Age of the oldest waiting event, without parked events and events behind a refused event; 0 if no event waits.")
-	parkedDesc := newDesc("user_service_outbox_parked_events", "Parked events: the broker has refused them at least 20 times in a row; at most 100000 are counted.", "type")
-	return newQuestion("user_service_outbox_scrape_errors_total", "Scrapes without the state of the outbox, because the database query failed.",
+func outboxCollector(s Sources, types []string) *queryCollector {
+	pendingDesc := newDesc("user_service_outbox_pending_events",
+		"Events that wait to be published; at most 100000 are counted.")
+	ageDesc := newDesc("user_service_outbox_oldest_event_age_seconds",
+		"Age of the oldest waiting event, without parked events and events behind a refused event; 0 if no event waits.")
+	parkedDesc := newDesc("user_service_outbox_parked_events",
+		"Parked events: the broker has refused them at least 20 times in a row; at most 100000 are counted.", "type")
+	return newQueryCollector("user_service_outbox_scrape_errors_total",
+		"Scrapes without the state of the outbox, because the database query failed.",
 		func(ctx context.Context) ([]prometheus.Metric, error) {
 			pending, oldest, err := s.Outbox(ctx)
 			if err != nil {
@@ -52,31 +56,33 @@ func outboxQuestion(s Sources, types []string) *question {
 			for typ, n := range parked {
 				counts[bounded(types, typ)] += n
 			}
-			answers := []prometheus.Metric{gauge(pendingDesc, float64(pending)), gauge(ageDesc, oldest.Seconds())}
+			metrics := []prometheus.Metric{gauge(pendingDesc, float64(pending)), gauge(ageDesc, oldest.Seconds())}
 			for _, typ := range types {
-				answers = append(answers, gauge(parkedDesc, float64(counts[typ]), typ))
+				metrics = append(metrics, gauge(parkedDesc, float64(counts[typ]), typ))
 				delete(counts, typ)
 			}
 			for typ, n := range counts {
-				answers = append(answers, gauge(parkedDesc, float64(n), typ))
+				metrics = append(metrics, gauge(parkedDesc, float64(n), typ))
 			}
-			return answers, err
+			return metrics, err
 		}, pendingDesc, ageDesc, parkedDesc)
 }
 
-func schemaQuestion(s Sources) *question {
+func schemaCollector(s Sources) *queryCollector {
 	desc := newDesc("user_service_schema_version", "Version of the database schema; 0 without a schema.")
-	return newQuestion("user_service_schema_scrape_errors_total", "Scrapes without the schema version, because the database query failed.",
+	return newQueryCollector("user_service_schema_scrape_errors_total",
+		"Scrapes without the schema version, because the database query failed.",
 		func(ctx context.Context) ([]prometheus.Metric, error) {
 			version, err := s.Schema(ctx)
 			return []prometheus.Metric{gauge(desc, float64(version))}, err
 		}, desc)
 }
 
-func keyQuestion(s Sources) *question {
+func keyCollector(s Sources) *queryCollector {
 	desc := newDesc("user_service_token_key_since_timestamp_seconds",
 		"Time of the first use of each current token key, in any replica; use is sign or accept.", "kid", "algorithm", "use")
-	return newQuestion("user_service_token_key_scrape_errors_total", "Scrapes without the age of the keys, because the database query failed.",
+	return newQueryCollector("user_service_token_key_scrape_errors_total",
+		"Scrapes without the age of the keys, because the database query failed.",
 		func(ctx context.Context) ([]prometheus.Metric, error) {
 			keys, err := s.Keys(ctx)
 			var out []prometheus.Metric
@@ -91,17 +97,17 @@ func keyQuestion(s Sources) *question {
 		}, desc)
 }
 
-// databaseCollector looks at the pool before it asks the database: the questions take connections of that pool, and in a
-// small one they would pass for load.
+// databaseCollector collects the pool before it queries the database. The queries use connections of the pool, and would count as load in
+// a small one.
 type databaseCollector struct {
-	pool      poolCollector
-	questions []*question
+	pool    poolCollector
+	queries []*queryCollector
 }
 
 // Describe implements prometheus.Collector.
 func (c databaseCollector) Describe(ch chan<- *prometheus.Desc) {
 	c.pool.Describe(ch)
-	for _, q := range c.questions {
+	for _, q := range c.queries {
 		q.Describe(ch)
 	}
 }
@@ -110,43 +116,45 @@ func (c databaseCollector) Describe(ch chan<- *prometheus.Desc) {
 func (c databaseCollector) Collect(ch chan<- prometheus.Metric) {
 	c.pool.Collect(ch)
 	var all sync.WaitGroup
-	for _, q := range c.questions {
+	for _, q := range c.queries {
 		all.Go(func() { q.Collect(ch) })
 	}
 	all.Wait()
 }
 
-// question is a collector that asks the database. Without an answer its gauges are absent, as an
-// old or zero value would pass for a good one.
-type question struct {
-	ask     func(context.Context) ([]prometheus.Metric, error)
-	answers []*prometheus.Desc
-	failed  prometheus.Counter
+// queryCollector queries the database. If the query fails, its gauges are absent, because an old or zero value would look valid.
+type queryCollector struct {
+	query  func(context.Context) ([]prometheus.Metric, error)
+	descs  []*prometheus.Desc
+	failed prometheus.Counter
 }
 
-func newQuestion(failedName, failedHelp string, ask func(context.Context) ([]prometheus.Metric, error), answers ...*prometheus.Desc) *question {
-	return &question{ask: ask, answers: answers, failed: prometheus.NewCounter(prometheus.CounterOpts{Name: failedName, Help: failedHelp})}
+func newQueryCollector(
+	failedName, failedHelp string, query func(context.Context) ([]prometheus.Metric, error), descs ...*prometheus.Desc,
+) *queryCollector {
+	failed := prometheus.NewCounter(prometheus.CounterOpts{Name: failedName, Help: failedHelp})
+	return &queryCollector{query: query, descs: descs, failed: failed}
 }
 
 // Describe implements prometheus.Collector.
-func (q *question) Describe(ch chan<- *prometheus.Desc) {
-	for _, answer := range q.answers {
-		ch <- answer
+func (q *queryCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, desc := range q.descs {
+		ch <- desc
 	}
 	q.failed.Describe(ch)
 }
 
 // Collect implements prometheus.Collector.
-func (q *question) Collect(ch chan<- prometheus.Metric) {
-	ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+func (q *queryCollector) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), queryTimeout)
 	defer cancel()
-	answers, err := q.ask(ctx)
+	metrics, err := q.query(ctx)
 	if err != nil {
 		q.failed.Inc()
-		answers = nil
+		metrics = nil
 	}
-	for _, answer := range answers {
-		ch <- answer
+	for _, metric := range metrics {
+		ch <- metric
 	}
 	q.failed.Collect(ch)
 }

@@ -86,7 +86,8 @@ func tableOf(t *testing.T, m *telemetry.Metrics) string {
 	}
 	var table strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(families)) {
-		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") || strings.HasPrefix(name, "user_service_hashing_process_") || strings.HasPrefix(name, "promhttp_") {
+		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") ||
+			strings.HasPrefix(name, "user_service_hashing_process_") || strings.HasPrefix(name, "promhttp_") {
 			continue
 		}
 		family := families[name]

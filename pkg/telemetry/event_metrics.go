@@ -8,7 +8,7 @@ import (
 )
 
 type outboxMetrics struct {
-	types     []string // all types of event
+	types     []string // all types of events
 	published *prometheus.CounterVec
 	failed    *prometheus.CounterVec
 	returned  *prometheus.CounterVec
@@ -32,19 +32,18 @@ func newOutboxMetrics(factory promauto.Factory, types []string) outboxMetrics {
 	}
 }
 
-// EventPublished notes that the broker has confirmed an event, age after its change. It fits
-// outbox.Observer.
+// EventPublished records a confirmed event and its age. It implements outbox.Observer.
 func (m *Metrics) EventPublished(eventType string, age time.Duration) {
 	m.outbox.published.WithLabelValues(bounded(m.outbox.types, eventType)).Inc()
 	m.outbox.delivery.Observe(age.Seconds())
 }
 
-// EventFailed counts a vain try to publish an event. It fits outbox.Observer.
+// EventFailed counts a failed attempt to publish an event. It implements outbox.Observer.
 func (m *Metrics) EventFailed(eventType string) {
 	m.outbox.failed.WithLabelValues(bounded(m.outbox.types, eventType)).Inc()
 }
 
-// Returned counts a published event that no queue took. It fits rabbitmq.Observer.
+// Returned counts an unroutable event. It implements rabbitmq.Observer.
 func (m *Metrics) Returned(eventType string) {
 	m.outbox.returned.WithLabelValues(bounded(m.outbox.types, eventType)).Inc()
 }
@@ -73,7 +72,7 @@ func newRabbitMQMetrics(factory promauto.Factory) rabbitMQMetrics {
 	}
 }
 
-// Connected shows whether there is a connection to the broker. It fits rabbitmq.Observer.
+// Connected sets the state of the connection to the broker. It implements rabbitmq.Observer.
 func (m *Metrics) Connected(connected bool) {
 	if connected {
 		m.rabbitmq.connected.Set(1)
@@ -82,8 +81,8 @@ func (m *Metrics) Connected(connected bool) {
 	}
 }
 
-// Confirmed notes how long the broker took to confirm an event. It fits rabbitmq.Observer.
+// Confirmed records the latency of a confirm. It implements rabbitmq.Observer.
 func (m *Metrics) Confirmed(latency time.Duration) { m.rabbitmq.confirm.Observe(latency.Seconds()) }
 
-// Nacked counts an event that the broker refused. It fits rabbitmq.Observer.
+// Nacked counts an event that the broker refused. It implements rabbitmq.Observer.
 func (m *Metrics) Nacked() { m.rabbitmq.nacked.Inc() }

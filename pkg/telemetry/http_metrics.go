@@ -12,10 +12,10 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// unmatched is the route of requests that no route matched.
+// unmatched is the route label of requests without a route.
 const unmatched = "unmatched"
 
-// methods are those that get a label of their own
+// methods are the known methods of OpenTelemetry's conventions
 // (https://opentelemetry.io/docs/specs/semconv/http/http-metrics/).
 var methods = []string{
 	http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
@@ -32,7 +32,7 @@ func newHTTPMetrics(factory promauto.Factory) httpMetrics {
 		duration: factory.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "http_server_request_duration_seconds",
 			Help:    "Time from the first handler to the end of the response.",
-			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}, // of the convention
+			Buckets: []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}, // as the convention recommends
 		}, []string{"http_request_method", "http_route", "http_response_status_code"}),
 		active: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "http_server_active_requests",
@@ -45,8 +45,8 @@ func newHTTPMetrics(factory promauto.Factory) httpMetrics {
 	return m
 }
 
-// RequestStarted notes that a request is being answered. done is to be called at its end, with
-// the pattern of the route, empty if none matched, and the status of the answer.
+// RequestStarted records the start of a request. Call done at its end, with the pattern of the route ("" without a route) and the status of
+// the response.
 func (m *Metrics) RequestStarted(ctx context.Context, method string) (done func(route string, status int)) {
 	method = bounded(methods, method)
 	active := m.http.active.WithLabelValues(method)
@@ -58,8 +58,7 @@ func (m *Metrics) RequestStarted(ctx context.Context, method string) (done func(
 	}
 }
 
-// observe puts a duration into a histogram, with the trace that it is of as an exemplar if that trace is
-// recorded: a way from a slow bucket to one of the requests in it.
+// observe adds a duration to a histogram. If the trace of ctx is recorded, it becomes the exemplar, so that slow requests lead to a trace.
 func observe(ctx context.Context, histogram prometheus.Observer, took time.Duration) {
 	span := trace.SpanContextFromContext(ctx)
 	if exemplary, ok := histogram.(prometheus.ExemplarObserver); ok && span.IsSampled() {
@@ -69,14 +68,16 @@ func observe(ctx context.Context, histogram prometheus.Observer, took time.Durat
 	histogram.Observe(took.Seconds())
 }
 
-// policies are the limits that requests can meet.
+// policies are the known rate limits.
 var policies = []string{"account", "address", "bodies", "login", "network", "queue", "session"}
 
 func newRateLimited(factory promauto.Factory) *prometheus.CounterVec {
-	return newCounter(factory, "user_service_rate_limited_total", "Requests refused by a limit, by the limit's name; bodies limits the total size of request bodies.", "policy", policies)
+	return newCounter(factory, "user_service_rate_limited_total",
+		"Requests refused by a limit, by the limit's name; bodies limits the total size of request bodies.",
+		"policy", policies)
 }
 
-// RateLimited counts a request that was refused as there were too many. It fits httpapi.Observer.
+// RateLimited counts a request that a rate limit refused. It implements httpapi.Observer.
 func (m *Metrics) RateLimited(policy string) {
 	m.limited.WithLabelValues(bounded(policies, policy)).Inc()
 }

@@ -1,5 +1,5 @@
-// Package telemetry is what the service shows of itself: logs, traces and metrics. The parts
-// that are observed know nothing of it; its methods fit the small interfaces that they declare.
+// Package telemetry provides logs, traces and metrics. Metrics implements the Observer interfaces of the other packages, which do
+// not import this package.
 package telemetry
 
 import (
@@ -10,14 +10,13 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// NewLogger returns a logger that writes JSON lines with UTC times to w, from level upward. To what
-// is logged with a context it adds request_id, and trace_id and span_id by OpenTelemetry's
-// names for logs, where the context has them.
+// NewLogger returns a logger that writes JSON lines with UTC times to w, from level upward. It adds request_id, trace_id and span_id of the
+// context, with the names of OpenTelemetry.
 func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
 	return slog.New(contextHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
 }
 
-// contextHandler adds to a record what the context knows.
+// contextHandler adds the ids of the context to a record.
 type contextHandler struct {
 	slog.Handler
 }
@@ -40,7 +39,7 @@ func (h contextHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return contextHandler{h.Handler.WithAttrs(attrs)}
 }
 
-// WithGroup implements slog.Handler. What the context knows goes into the group too.
+// WithGroup implements slog.Handler. The ids of the context are in the group too.
 func (h contextHandler) WithGroup(name string) slog.Handler {
 	return contextHandler{h.Handler.WithGroup(name)}
 }

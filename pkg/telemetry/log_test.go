@@ -16,7 +16,7 @@ import (
 	"user-service/pkg/telemetry"
 )
 
-// logged returns the members of the one line that do logs, without its time.
+// logged returns the members of the only line that do logs, without its time.
 func logged(t *testing.T, level slog.Level, do func(*slog.Logger)) map[string]any {
 	t.Helper()
 	var out bytes.Buffer
@@ -104,11 +104,11 @@ func TestLogLevel(t *testing.T) {
 	}
 }
 
-// Two handlers may get the same record: what one adds must not reach the other.
+// Two handlers may get the same record, and must not change each other's attributes.
 func TestLoggingLeavesTheRecordAlone(t *testing.T) {
 	t.Parallel()
 	record := slog.NewRecord(time.Now(), slog.LevelInfo, "hello", 0)
-	for i := range 8 { // so many that they are in a slice with room for more
+	for i := range 8 { // more than the inline attributes of a record
 		record.Add(strconv.Itoa(i), i)
 	}
 	ctx := telemetry.WithRequestID(t.Context(), "r-1")

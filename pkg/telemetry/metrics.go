@@ -12,13 +12,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// maxScrapes is how many scrapes are answered at the same time, as each asks the database.
+// maxScrapes bounds the concurrent scrapes, because each queries the database.
 const maxScrapes = 4
 
-// Metrics counts and measures what the service does, for Prometheus. Names are those of
-// OpenTelemetry's semantic conventions where it has one, else begin with user_service_. Labels have
-// few, known values: nothing that a client sends makes a new series. Its methods are
-// safe for concurrent use and don't block.
+// Metrics are the Prometheus metrics of the service. A name follows OpenTelemetry's semantic conventions, or begins with user_service_.
+// Label values are known in advance, so that a client can't create series. The methods are safe for concurrent use and don't block.
 type Metrics struct {
 	registry *prometheus.Registry
 	http     httpMetrics
@@ -30,8 +28,8 @@ type Metrics struct {
 	rabbitmq rabbitMQMetrics
 }
 
-// NewMetrics returns Metrics with a registry of their own. version is that of the program,
-// eventTypes are all types of event that it publishes, and tables those that the cleanup deletes rows of.
+// NewMetrics returns Metrics with a new registry. version is the version of the program, eventTypes are all types of events, and tables are
+// the tables that the cleanup deletes rows of.
 func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -54,8 +52,8 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 	}
 }
 
-// Handler answers scrapes, in Prometheus's text format or in OpenMetrics. What can't be collected is
-// left out, and counted in promhttp_metric_handler_errors_total.
+// Handler serves scrapes in Prometheus's text format or OpenMetrics. It omits metrics that can't be collected, and counts them in
+// promhttp_metric_handler_errors_total.
 func (m *Metrics) Handler() http.Handler {
 	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		Registry:            m.registry,
@@ -65,8 +63,7 @@ func (m *Metrics) Handler() http.Handler {
 	})
 }
 
-// revision returns the commit that the program was built from, or "unknown" if it was built
-// outside of a repository.
+// revision returns the commit of the build, or "unknown" for a build outside a repository.
 func revision() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, setting := range info.Settings {
@@ -78,10 +75,10 @@ func revision() string {
 	return "unknown"
 }
 
-// other stands for all label values that are not known, by OpenTelemetry's convention.
+// other replaces unknown label values, by OpenTelemetry's convention.
 const other = "_OTHER"
 
-// bounded returns value if it is a known one, else other.
+// bounded returns value if it is known, and other otherwise.
 func bounded(known []string, value string) string {
 	if slices.Contains(known, value) {
 		return value
@@ -89,8 +86,8 @@ func bounded(known []string, value string) string {
 	return other
 }
 
-// newCounter returns a counter with one label whose known values show 0 from the start, so that a
-// dashboard has a line and an alert has a rate before the first event.
+// newCounter returns a counter with one label. The known values have 0 from the start, so that dashboards and alerts have data before the
+// first event.
 func newCounter(factory promauto.Factory, name, help, label string, known []string) *prometheus.CounterVec {
 	counter := factory.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
 	for _, value := range known {

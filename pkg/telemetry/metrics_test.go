@@ -22,7 +22,7 @@ import (
 
 var eventTypes = []string{"user.created", "user.updated", "user.deleted"}
 
-// sources are those of a service in good health.
+// sources returns the sources of a healthy service.
 func sources() telemetry.Sources {
 	return telemetry.Sources{
 		HashRunning: func() int64 { return 2 },
@@ -44,7 +44,7 @@ func sources() telemetry.Sources {
 	}
 }
 
-// The questions take connections of the pool: the figures of a scrape are those without its own.
+// The collectors use connections of the pool, which must not count in the same scrape.
 func TestThePoolIsLookedAtBeforeTheDatabaseIsAsked(t *testing.T) {
 	t.Parallel()
 	for range 20 {
@@ -56,7 +56,7 @@ func TestThePoolIsLookedAtBeforeTheDatabaseIsAsked(t *testing.T) {
 		s.Keys = func(ctx context.Context) ([]telemetry.Key, error) { asked.Store(true); return keys(ctx) }
 		s.Pool = func() telemetry.PoolStats {
 			if asked.Load() {
-				t.Error("the database was asked first")
+				t.Error("the database was queried before the pool")
 			}
 			return pool()
 		}
@@ -70,7 +70,7 @@ func watched(s telemetry.Sources) *telemetry.Metrics {
 	return m
 }
 
-// exposition returns what a scrape gets that accepts the given formats.
+// exposition returns the response to a scrape that accepts these formats.
 func exposition(t *testing.T, m *telemetry.Metrics, accept string) *httptest.ResponseRecorder {
 	t.Helper()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
@@ -102,7 +102,7 @@ func scrape(t *testing.T, m *telemetry.Metrics) map[string]float64 {
 	return series
 }
 
-// has fails unless the series have the wanted values.
+// has checks the values of series.
 func has(t *testing.T, got, want map[string]float64) {
 	t.Helper()
 	for name, value := range want {
@@ -123,7 +123,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, problem := range problems {
-		// OpenTelemetry's name of a gauge ends as Prometheus's names of counts do.
+		// OpenTelemetry's name of this gauge ends like a counter of Prometheus.
 		if problem.Metric == "db_client_connection_count" && strings.Contains(problem.Text, `"_count" suffix`) {
 			continue
 		}
@@ -265,10 +265,10 @@ func TestBuildInfo(t *testing.T) {
 			return
 		}
 	}
-	t.Error("user_service_build_info does not tell the build")
+	t.Error("user_service_build_info has no build")
 }
 
-// Whatever clients send and however often, the number of series stays the same.
+// Clients can't increase the number of series.
 func TestSeriesStayConstant(t *testing.T) {
 	t.Parallel()
 	m := watched(sources())
@@ -294,7 +294,7 @@ func TestSeriesStayConstant(t *testing.T) {
 	all.Wait()
 	after := scrape(t, m)
 	if len(after) != before {
-		t.Errorf("1000 made-up values make %d series of %d", len(after), before)
+		t.Errorf("1000 invented values increase the series from %[2]d to %[1]d", len(after), before)
 	}
 	has(t, after, map[string]float64{
 		`user_service_logins_total{result="_OTHER"}`:                1001,
@@ -309,7 +309,7 @@ func TestWhatTheDatabaseDoesNotTellIsAbsent(t *testing.T) {
 	s := sources()
 	s.Outbox = func(context.Context) (int64, time.Duration, error) { return 0, 0, errors.New("no database") }
 	s.Schema = func(ctx context.Context) (int64, error) {
-		<-ctx.Done() // as a database that does not answer
+		<-ctx.Done() // like a database that does not respond
 		return 0, ctx.Err()
 	}
 	s.Keys = func(context.Context) ([]telemetry.Key, error) { return nil, errors.New("no database") }
@@ -342,11 +342,11 @@ func TestMetricsSpeakOpenMetrics(t *testing.T) {
 		t.Errorf("the content type is %q", got)
 	}
 	if !strings.HasSuffix(answer.Body.String(), "# EOF\n") {
-		t.Error("the answer has no end")
+		t.Error("the response has no EOF line")
 	}
 }
 
-// A slow bucket leads to the trace of a request in it, where traces are recorded.
+// A histogram has a recorded trace as exemplar.
 func TestExemplarsCarryTraces(t *testing.T) {
 	t.Parallel()
 	m := watched(sources())
@@ -367,6 +367,6 @@ func TestExemplarsCarryTraces(t *testing.T) {
 		}
 	}
 	if strings.Contains(text, "00000000000000000000000000000001") {
-		t.Error("an exemplar leads to a trace that is not recorded")
+		t.Error("an exemplar has a trace that is not recorded")
 	}
 }

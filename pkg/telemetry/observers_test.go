@@ -10,7 +10,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// Metrics fits what the other packages ask of their observers.
+// Metrics implements the observers of the other packages.
 var (
 	_ httpapi.Observer         = (*telemetry.Metrics)(nil)
 	_ outbox.Observer          = (*telemetry.Metrics)(nil)

@@ -6,15 +6,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// PoolStats are the figures of a pool of database connections.
+// PoolStats are statistics of the pool of database connections.
 type PoolStats struct {
-	Idle, Used, Max int32         // connections that nobody uses, that are in use, and that are held at most
-	Acquired        int64         // times that a connection was given out, since the start of the process
-	AcquireTime     time.Duration // what all of these took together
-	Canceled        int64         // times that the wait for a connection was given up, since the start
+	Idle, Used, Max int32         // Idle connections, connections in use, and the maximum of both together.
+	Acquired        int64         // Acquired connections since the start of the process.
+	AcquireTime     time.Duration // The total time of these acquisitions.
+	Canceled        int64         // Canceled acquisitions since the start.
 }
 
-// poolCollector shows PoolStats by OpenTelemetry's conventions for database clients
+// poolCollector exports PoolStats by OpenTelemetry's conventions for database clients
 // (https://opentelemetry.io/docs/specs/semconv/database/database-metrics/).
 type poolCollector struct {
 	stats func() PoolStats

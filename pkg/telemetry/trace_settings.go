@@ -16,31 +16,30 @@ const (
 	protocolHTTP = "http/protobuf"
 )
 
-// traceSettings is what has to be known before the SDK, which reads the rest by itself.
+// traceSettings are the settings that the SDK does not read itself.
 type traceSettings struct {
 	enabled  bool
 	protocol string
 }
 
-// BadVariable is an error that says what is wrong with a variable of the environment.
-type BadVariable struct {
+// InvalidVariable is a problem of a variable of the environment.
+type InvalidVariable struct {
 	Name string // of the variable
 	What string // what is wrong
 	Do   string // what to do about it
 }
 
 // Error implements error.
-func (b *BadVariable) Error() string { return b.Name + ": " + b.What + "; " + b.Do }
+func (v *InvalidVariable) Error() string { return v.Name + ": " + v.What + "; " + v.Do }
 
-// CheckTracing returns all that is wrong with the environment for StartTracing.
-func CheckTracing(ctx context.Context) []*BadVariable {
-	_, bad := readTraceSettings(ctx, os.Getenv)
-	return bad
+// CheckTracing returns all problems of the environment for StartTracing.
+func CheckTracing(ctx context.Context) []*InvalidVariable {
+	_, problems := readTraceSettings(ctx, os.Getenv)
+	return problems
 }
 
-// readTraceSettings reads the environment. The SDK would log a bad value and go on without it;
-// here it is an error, with all bad values at once.
-func readTraceSettings(ctx context.Context, getenv func(string) string) (traceSettings, []*BadVariable) {
+// readTraceSettings reads the environment, and returns all problems. The SDK would only log an invalid value and ignore it.
+func readTraceSettings(ctx context.Context, getenv func(string) string) (traceSettings, []*InvalidVariable) {
 	exporter := getenv("OTEL_TRACES_EXPORTER")
 	endpointName, endpoint := firstSet(getenv, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 	if strings.EqualFold(getenv("OTEL_SDK_DISABLED"), "true") || exporter == "none" || exporter == "" && endpoint == "" {
@@ -48,19 +47,20 @@ func readTraceSettings(ctx context.Context, getenv func(string) string) (traceSe
 	}
 	protocolName, protocol := firstSet(getenv, "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 	protocol = cmp.Or(protocol, protocolHTTP)
-	var bad []*BadVariable
-	unless := func(ok bool, name, what, do string) {
+	var problems []*InvalidVariable
+	require := func(ok bool, name, what, do string) {
 		if !ok {
-			bad = append(bad, &BadVariable{name, what, do})
+			problems = append(problems, &InvalidVariable{name, what, do})
 		}
 	}
-	unless(exporter == "" || exporter == "otlp", "OTEL_TRACES_EXPORTER", "is not supported", "set it to otlp or none")
-	unless(protocol == protocolGRPC || protocol == protocolHTTP, protocolName, "is not supported", "set it to "+protocolGRPC+" or "+protocolHTTP)
-	unless(endpoint == "" || isEndpoint(endpoint, protocol), endpointName, "is not a URL",
-		"set it to one such as http://localhost:4318, or http://localhost:4317 for grpc")
+	require(exporter == "" || exporter == "otlp", "OTEL_TRACES_EXPORTER", "is not supported", "set it to otlp or none")
+	require(protocol == protocolGRPC || protocol == protocolHTTP, protocolName, "is not supported",
+		"set it to "+protocolGRPC+" or "+protocolHTTP)
+	require(endpoint == "" || isEndpoint(endpoint, protocol), endpointName, "is not a URL",
+		"set it to a URL such as http://localhost:4318, or http://localhost:4317 for grpc")
 	_, err := resource.New(ctx, resource.WithFromEnv())
-	unless(err == nil, "OTEL_RESOURCE_ATTRIBUTES", "can't be understood", "set it to name=value pairs with commas between")
-	return traceSettings{enabled: true, protocol: protocol}, bad
+	require(err == nil, "OTEL_RESOURCE_ATTRIBUTES", "can't be parsed", "set it to name=value pairs, separated by commas")
+	return traceSettings{enabled: true, protocol: protocol}, problems
 }
 
 // firstSet returns the first variable that is set, and its value.
@@ -73,8 +73,7 @@ func firstSet(getenv func(string) string, names ...string) (name, value string) 
 	return "", ""
 }
 
-// isEndpoint reports whether the SDK can use endpoint. gRPC has address forms of its own,
-// such as dns:///collector:4317, which are left to it.
+// isEndpoint reports whether the SDK can use the endpoint. It does not check the address forms of gRPC, such as dns:///collector:4317.
 func isEndpoint(endpoint, protocol string) bool {
 	u, err := url.Parse(endpoint)
 	if err != nil || protocol == protocolGRPC {

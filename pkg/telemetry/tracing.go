@@ -16,18 +16,17 @@ import (
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 )
 
-// StartTracing sets up OpenTelemetry for the whole process, by the standard variables of the
-// environment (OTEL_*, https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
-// W3C trace context is passed on always. Spans are recorded and exported only if an OTLP
-// endpoint is set, or OTEL_TRACES_EXPORTER is otlp.
+// StartTracing configures OpenTelemetry for the whole process by its standard variables
+// (OTEL_*, https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/).
+// It always propagates W3C trace context. It records and exports spans only if an OTLP endpoint is set or OTEL_TRACES_EXPORTER is otlp.
 //
-// stop exports what is left, until its context ends; it has to be called. What goes wrong
-// in between is logged. CheckTracing tells beforehand which variables can't be used.
+// The caller must call stop, which exports the remaining spans until its context ends. Errors of the export are logged.
+// CheckTracing returns the invalid variables in advance.
 func StartTracing(ctx context.Context, version string, log *slog.Logger) (stop func(context.Context) error, err error) {
 	otel.SetTextMapPropagator(propagation.TraceContext{})
-	settings, bad := readTraceSettings(ctx, os.Getenv)
-	if len(bad) > 0 {
-		return nil, bad[0]
+	settings, problems := readTraceSettings(ctx, os.Getenv)
+	if len(problems) > 0 {
+		return nil, problems[0]
 	}
 	if !settings.enabled {
 		return func(context.Context) error { return nil }, nil
@@ -36,14 +35,14 @@ func StartTracing(ctx context.Context, version string, log *slog.Logger) (stop f
 	service, err := resource.New(ctx,
 		resource.WithAttributes(semconv.ServiceName("user-service"), semconv.ServiceVersion(version)),
 		resource.WithTelemetrySDK(),
-		resource.WithFromEnv(), // last, so that it prevails
+		resource.WithFromEnv(), // last, so that it overrides the others
 	)
 	if err != nil {
 		return nil, fmt.Errorf("describe the service to OpenTelemetry: %w", err)
 	}
 	exporter, err := newExporter(ctx, settings.protocol)
 	if err != nil {
-		return nil, fmt.Errorf("make the exporter of traces: %w", err)
+		return nil, fmt.Errorf("create the exporter of traces: %w", err)
 	}
 	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(exporter), sdktrace.WithResource(service))
 	otel.SetTracerProvider(provider)
@@ -57,8 +56,7 @@ func newExporter(ctx context.Context, protocol string) (sdktrace.SpanExporter, e
 	return otlptracehttp.New(ctx)
 }
 
-// logProblems makes OpenTelemetry log as the rest of the service does. By itself it
-// writes plain text to standard error.
+// logProblems makes OpenTelemetry use the service's log. By default it writes plain text to standard error.
 func logProblems(log *slog.Logger) {
 	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {

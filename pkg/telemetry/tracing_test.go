@@ -26,10 +26,9 @@ import (
 	"user-service/pkg/telemetry"
 )
 
-// The tests of this file can't run at the same time: tracing is set up by the environment,
-// for the whole process.
+// The tests of this file are not parallel, because tracing is configured by the environment for the whole process.
 
-// setenv makes the OTEL_* environment of a test.
+// setenv sets the OTEL_* environment of a test.
 func setenv(t *testing.T, env map[string]string) {
 	t.Helper()
 	for _, entry := range os.Environ() {
@@ -43,7 +42,7 @@ func setenv(t *testing.T, env map[string]string) {
 	t.Cleanup(func() { otel.SetTracerProvider(noop.NewTracerProvider()) })
 }
 
-// record starts tracing, makes a span, and stops. It returns the span's context and the log.
+// record starts tracing, records a span, and stops. It returns the span's context and the log.
 func record(t *testing.T) (span trace.SpanContext, log string) {
 	t.Helper()
 	var out bytes.Buffer
@@ -61,7 +60,7 @@ func record(t *testing.T) (span trace.SpanContext, log string) {
 	return recorded.SpanContext(), out.String()
 }
 
-// httpReceiver is an OTLP/HTTP receiver that answers with status.
+// httpReceiver is an OTLP/HTTP receiver that responds with status.
 func httpReceiver(t *testing.T, status int) (url string, received <-chan *collector.ExportTraceServiceRequest) {
 	t.Helper()
 	requests := make(chan *collector.ExportTraceServiceRequest, 1)
@@ -85,7 +84,9 @@ type grpcReceiver struct {
 	requests chan *collector.ExportTraceServiceRequest
 }
 
-func (r grpcReceiver) Export(_ context.Context, request *collector.ExportTraceServiceRequest) (*collector.ExportTraceServiceResponse, error) {
+func (r grpcReceiver) Export(
+	_ context.Context, request *collector.ExportTraceServiceRequest,
+) (*collector.ExportTraceServiceResponse, error) {
 	r.requests <- request
 	return &collector.ExportTraceServiceResponse{}, nil
 }
@@ -104,7 +105,7 @@ func newGRPCReceiver(t *testing.T) (url string, received <-chan *collector.Expor
 	return "http://" + listener.Addr().String(), receiver.requests
 }
 
-// exported checks that the one span arrived, and returns the attributes of the service.
+// exported checks that the span arrived, and returns the attributes of the resource.
 func exported(t *testing.T, received <-chan *collector.ExportTraceServiceRequest, want trace.SpanContext) map[string]string {
 	t.Helper()
 	var request *collector.ExportTraceServiceRequest
@@ -136,10 +137,10 @@ func TestTracesAreExportedByHTTP(t *testing.T) {
 	span, log := record(t)
 	want := map[string]string{"service.name": "user-service", "service.version": "1.2.3", "deployment.environment.name": "test"}
 	if diff := cmp.Diff(want, exported(t, received, span)); diff != "" {
-		t.Errorf("the service is described otherwise (-want +got):\n%s", diff)
+		t.Errorf("the resource (-want +got):\n%s", diff)
 	}
 	if strings.Contains(log, "planted") {
-		t.Errorf("the log shows a secret: %s", log)
+		t.Errorf("the log contains a secret: %s", log)
 	}
 }
 
@@ -152,7 +153,7 @@ func TestTracesAreExportedByGRPC(t *testing.T) {
 	span, _ := record(t)
 	want := map[string]string{"service.name": "accounts", "service.version": "other"}
 	if diff := cmp.Diff(want, exported(t, received, span)); diff != "" {
-		t.Errorf("the environment does not prevail (-want +got):\n%s", diff)
+		t.Errorf("the environment does not override the defaults (-want +got):\n%s", diff)
 	}
 }
 
@@ -163,11 +164,11 @@ func TestProblemsOfExportAreLogged(t *testing.T) {
 	})
 	_, log := record(t)
 	for _, want := range []string{
-		`"level":"ERROR","msg":"parse duration"`, // of the timeout, which the SDK does without
+		`"level":"ERROR","msg":"parse duration"`, // of the timeout, which the SDK ignores
 		`"level":"WARN","msg":"OpenTelemetry has a problem","error":"`,
 	} {
 		if !strings.Contains(log, want) {
-			t.Errorf("the log does not tell %s: %s", want, log)
+			t.Errorf("the log does not contain %s: %s", want, log)
 		}
 	}
 }
@@ -196,7 +197,7 @@ func TestTracingIsOffUnlessAskedFor(t *testing.T) {
 	}
 }
 
-// The trace of the caller reaches logs and events even if the service itself records nothing.
+// The trace of the caller is in logs and events even if the service records no spans.
 func TestTraceContextIsPassedOnAlways(t *testing.T) {
 	setenv(t, nil)
 	record(t)
@@ -207,7 +208,7 @@ func TestTraceContextIsPassedOnAlways(t *testing.T) {
 	passedOn := propagation.MapCarrier{}
 	otel.GetTextMapPropagator().Inject(ctx, passedOn)
 	if diff := cmp.Diff(propagation.MapCarrier{"traceparent": caller}, passedOn); diff != "" {
-		t.Errorf("passed on otherwise (-want +got):\n%s", diff)
+		t.Errorf("the propagated context (-want +got):\n%s", diff)
 	}
 }
 
@@ -226,21 +227,21 @@ func TestBadTraceSettings(t *testing.T) {
 		},
 		"endpoint": {
 			map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "localhost:4318"},
-			"OTEL_EXPORTER_OTLP_ENDPOINT: is not a URL; set it to one such as http://localhost:4318, or http://localhost:4317 for grpc",
+			"OTEL_EXPORTER_OTLP_ENDPOINT: is not a URL; set it to a URL such as http://localhost:4318, or http://localhost:4317 for grpc",
 		},
 		"endpoint for gRPC": {
 			map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "10.0.0.1:4317", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"},
-			"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: is not a URL; set it to one such as http://localhost:4318, or http://localhost:4317 for grpc",
+			"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: is not a URL; set it to a URL such as http://localhost:4318, or http://localhost:4317 for grpc",
 		},
 		"all": {
 			map[string]string{"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "?", "OTEL_EXPORTER_OTLP_ENDPOINT": "?"},
 			"OTEL_TRACES_EXPORTER: is not supported; set it to otlp or none\n" +
 				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: is not supported; set it to grpc or http/protobuf\n" +
-				"OTEL_EXPORTER_OTLP_ENDPOINT: is not a URL; set it to one such as http://localhost:4318, or http://localhost:4317 for grpc",
+				"OTEL_EXPORTER_OTLP_ENDPOINT: is not a URL; set it to a URL such as http://localhost:4318, or http://localhost:4317 for grpc",
 		},
 		"attributes": {
 			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_RESOURCE_ATTRIBUTES": "nonsense"},
-			"OTEL_RESOURCE_ATTRIBUTES: can't be understood; set it to name=value pairs with commas between",
+			"OTEL_RESOURCE_ATTRIBUTES: can't be parsed; set it to name=value pairs, separated by commas",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -9,40 +9,40 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// Sources are asked at each scrape, so that what they say is never old. They are called from
-// several goroutines at the same time.
+// Sources are called at each scrape, so that the metrics are current. They are called concurrently.
 type Sources struct {
-	HashRunning func() int64                // passwords that are being hashed
-	HashWaiting func() int64                // passwords that wait for their turn to be hashed
-	HashProcess func() (pid int, err error) // the process that hashes, nil if there is none
-	BodyBytes   func() int64                // bytes of request bodies that count in their bound
-	Pool        func() PoolStats            // the pool of database connections
+	HashRunning func() int64                // Running hashes.
+	HashWaiting func() int64                // Hashes that wait for a slot.
+	HashProcess func() (pid int, err error) // The hashing process. nil: none.
+	BodyBytes   func() int64                // Bytes of request bodies that count towards their limit.
+	Pool        func() PoolStats            // The pool of database connections.
 
-	// Outbox asks the database how many events wait to be published, and for how long the oldest
-	// has waited. It has to end when its context does.
+	// Outbox queries the number of waiting events, and the age of the oldest.
 	Outbox func(context.Context) (pending int64, oldest time.Duration, err error)
-	// Parked asks the database how many events of each type are parked. It has to end when its context does.
+	// Parked queries the number of parked events by type.
 	Parked func(context.Context) (map[string]int64, error)
-	// Schema asks the database for the version of its schema. It has to end when its context does.
+	// Schema queries the version of the schema.
 	Schema func(context.Context) (version int64, err error)
-	// Keys asks the database since when each key of tokens is in use. It has to end when its context does.
+	// Keys queries since when each token key is in use.
 	Keys func(context.Context) ([]Key, error)
-	// SchemaRequired is the least version of the schema that this build needs.
+	// SchemaRequired is the minimum version of the schema for this build.
 	SchemaRequired int64
 }
 
-// Key is one of the keys of tokens.
+// Key is a token key.
 type Key struct {
 	ID, Algorithm string
-	Signs         bool // else it is accepted only
+	Signs         bool // otherwise it is only accepted
 	Since         time.Time
 }
 
-// Watch adds what the sources say to the metrics. To be called once.
+// Watch adds the metrics of the sources. Call it once.
 func (m *Metrics) Watch(s Sources) {
 	factory := promauto.With(m.registry)
 	if s.HashProcess != nil {
-		m.registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{PidFn: s.HashProcess, Namespace: "user_service_hashing"}))
+		m.registry.MustRegister(collectors.NewProcessCollector(collectors.ProcessCollectorOpts{
+			PidFn: s.HashProcess, Namespace: "user_service_hashing",
+		}))
 	}
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "user_service_password_hash_running",
@@ -60,5 +60,8 @@ func (m *Metrics) Watch(s Sources) {
 		Name: "user_service_schema_version_required",
 		Help: "Minimum version of the database schema for this build.",
 	}).Set(float64(s.SchemaRequired))
-	m.registry.MustRegister(databaseCollector{newPoolCollector(s.Pool), []*question{outboxQuestion(s, m.outbox.types), schemaQuestion(s), keyQuestion(s)}})
+	m.registry.MustRegister(databaseCollector{
+		pool:    newPoolCollector(s.Pool),
+		queries: []*queryCollector{outboxCollector(s, m.outbox.types), schemaCollector(s), keyCollector(s)},
+	})
 }

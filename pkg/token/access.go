@@ -13,25 +13,25 @@ import (
 // accessType is the typ header of an access token (RFC 9068 section 2.1).
 const accessType = "at+jwt"
 
-// Access is what an access token says about its bearer.
+// Access is the content of an access token.
 type Access struct {
 	UserID        uuid.UUID
 	SessionID     uuid.UUID
 	AuthTime      time.Time // when the user logged in
-	AMR           []string  // how (RFC 8176)
+	AMR           []string  // the authentication methods (RFC 8176)
 	EmailVerified bool
 	Roles         []string
 	Permissions   []string
 }
 
-// Bounds of what an access token carries, in the bytes that Size counts: a token has to fit into the header of a
-// request, which takes 16 KiB here and less elsewhere.
+// Limits of the lists in an access token, in bytes as Size counts them. A token must fit into a request's header, which this service limits
+// to 16 KiB and other programs to less.
 const (
 	MaxRoles       = 2 << 10
 	MaxPermissions = 6 << 10
 )
 
-// Size is what a list of names takes in a token, before it is encoded.
+// Size returns the size of a list of names in a token, before base64, in bytes.
 func Size(names []string) (size int) {
 	for _, name := range names {
 		size += len(name) + len(`"",`)
@@ -39,8 +39,8 @@ func Size(names []string) (size int) {
 	return size
 }
 
-// claims are the claims of an access token: those of RFC 9068, sid of OpenID Connect Front-Channel Logout 1.0 section 3, and
-// email_verified of OpenID Connect Core 1.0 section 5.1.
+// claims are the claims of an access token (RFC 9068). In addition, it has sid (OpenID Connect Front-Channel Logout 1.0 section 3) and
+// email_verified (OpenID Connect Core 1.0 section 5.1).
 type claims struct {
 	jwt.RegisteredClaims
 	ClientID      string           `json:"client_id"`
@@ -52,11 +52,11 @@ type claims struct {
 	Permissions   []string         `json:"permissions"`
 }
 
-// AccessTTL is how long an access token is good for.
+// AccessTTL returns how long an access token is valid.
 func (t *Tokens) AccessTTL() time.Duration { return t.cfg.AccessTTL }
 
-// IssueAccess signs an access token. A list that is too long for one is left out as a whole, so that whoever
-// verifies the token sees too little and not a part that looks like all.
+// IssueAccess signs an access token. It replaces a list that is over its limit by an empty list, because a truncated list would look
+// complete to a verifier.
 func (t *Tokens) IssueAccess(a Access) (string, error) {
 	now, signing := t.now(), t.keys.Load().signing
 	tok := jwt.NewWithClaims(signing.method, claims{
@@ -73,8 +73,8 @@ func (t *Tokens) IssueAccess(a Access) (string, error) {
 		AuthTime:      jwt.NewNumericDate(a.AuthTime),
 		AMR:           a.AMR,
 		EmailVerified: a.EmailVerified,
-		Roles:         within(MaxRoles, a.Roles),
-		Permissions:   within(MaxPermissions, a.Permissions),
+		Roles:         limited(MaxRoles, a.Roles),
+		Permissions:   limited(MaxPermissions, a.Permissions),
 	})
 	tok.Header["typ"] = accessType
 	tok.Header["kid"] = signing.id
@@ -85,10 +85,10 @@ func (t *Tokens) IssueAccess(a Access) (string, error) {
 	return signed, nil
 }
 
-// VerifyAccess returns what an access token says, or ErrInvalid. It follows RFC 8725:
-// the key decides the algorithm, and typ, iss, aud and exp are demanded.
+// VerifyAccess verifies an access token and returns its content. It follows RFC 8725: the key determines the algorithm, and typ, iss, aud
+// and exp are required. Errors: ErrInvalid.
 func (t *Tokens) VerifyAccess(raw string) (Access, error) {
-	if strings.ContainsAny(raw, "\r\n") { // base64 skips line ends
+	if strings.ContainsAny(raw, "\r\n") { // base64 ignores line ends
 		return Access{}, fmt.Errorf("%w: not in the form of an access token", ErrInvalid)
 	}
 	var c claims
@@ -104,7 +104,8 @@ func (t *Tokens) VerifyAccess(raw string) (Access, error) {
 		return Access{}, fmt.Errorf("%w: sid is not a session id", ErrInvalid)
 	}
 	a := Access{
-		UserID: userID, SessionID: sessionID, AMR: c.AMR, EmailVerified: c.EmailVerified, Roles: c.Roles, Permissions: c.Permissions,
+		UserID: userID, SessionID: sessionID, AMR: c.AMR,
+		EmailVerified: c.EmailVerified, Roles: c.Roles, Permissions: c.Permissions,
 	}
 	if c.AuthTime != nil {
 		a.AuthTime = c.AuthTime.Time
@@ -112,14 +113,14 @@ func (t *Tokens) VerifyAccess(raw string) (Access, error) {
 	return a, nil
 }
 
-// find returns the key of an access token by its header. The key decides the algorithm: a
-// token that names another one is refused before its signature is looked at.
+// find returns the key for the header of an access token. It refuses a token with another algorithm than that of the key before the
+// signature is verified.
 func (r *keyring) find(tok *jwt.Token) (any, error) {
 	typ, _ := tok.Header["typ"].(string)
 	if typ = strings.ToLower(typ); typ != accessType && typ != "application/"+accessType {
 		return nil, fmt.Errorf("typ is not %s", accessType)
 	}
-	if _, ok := tok.Header["crit"]; ok { // RFC 7515 section 4.1.11: none is understood here
+	if _, ok := tok.Header["crit"]; ok { // RFC 7515 section 4.1.11: no extension is supported
 		return nil, errors.New("critical extension")
 	}
 	kid, _ := tok.Header["kid"].(string)
@@ -133,7 +134,7 @@ func (r *keyring) find(tok *jwt.Token) (any, error) {
 	return key.verify, nil
 }
 
-// newParser returns a parser that takes nothing but what Tokens of this cfg may sign.
+// newParser returns a parser for the tokens that this configuration issues.
 func newParser(cfg Config, now func() time.Time) *jwt.Parser {
 	return jwt.NewParser(
 		jwt.WithValidMethods([]string{"HS256", "EdDSA", "ES256", "RS256"}),
@@ -145,10 +146,9 @@ func newParser(cfg Config, now func() time.Time) *jwt.Parser {
 	)
 }
 
-// within returns the list if it is of at most so many bytes, else none. It is an empty list where null would break the
-// readers of a claim.
-func within(most int, list []string) []string {
-	if list == nil || Size(list) > most {
+// limited returns the list, or an empty list if it is over the limit. It never returns nil, because readers of a claim may not accept null.
+func limited(limit int, list []string) []string {
+	if list == nil || Size(list) > limit {
 		return []string{}
 	}
 	return list

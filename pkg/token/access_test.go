@@ -18,10 +18,10 @@ import (
 
 func TestAShortSecretIsRefused(t *testing.T) {
 	t.Parallel()
-	for size, good := range map[int]bool{0: false, 31: false, 32: true, 200: true} {
+	for size, valid := range map[int]bool{0: false, 31: false, 32: true, 200: true} {
 		cfg := config
 		cfg.Secret = strings.Repeat("x", size)
-		if _, err := token.New(cfg); (err == nil) != good {
+		if _, err := token.New(cfg); (err == nil) != valid {
 			t.Errorf("a secret of %d bytes: %v", size, err)
 		}
 	}
@@ -45,7 +45,8 @@ func TestAnAccessTokenHasTheClaimsOfItsProfile(t *testing.T) {
 		tokens := newTokens(t)
 		f := copyOf(t, issue(t, tokens))
 		kid, _ := f.header["kid"].(string)
-		if diff := cmp.Diff(object{"alg": "HS256", "typ": "at+jwt", "kid": kid}, f.header); diff != "" || kid == "" || strings.Contains(secret, kid) {
+		wantHeader := object{"alg": "HS256", "typ": "at+jwt", "kid": kid}
+		if diff := cmp.Diff(wantHeader, f.header); diff != "" || kid == "" || strings.Contains(secret, kid) {
 			t.Errorf("the header: %s", diff)
 		}
 		jti, _ := f.claims["jti"].(string)
@@ -53,7 +54,8 @@ func TestAnAccessTokenHasTheClaimsOfItsProfile(t *testing.T) {
 		want := object{
 			"iss": config.Issuer, "aud": []any{config.Audience}, "sub": bearer.UserID.String(), "sid": bearer.SessionID.String(),
 			"iat": now, "exp": now + 900, "jti": jti, "client_id": config.ClientID,
-			"auth_time": float64(bearer.AuthTime.Unix()), "amr": []any{"pwd"}, "email_verified": true, "roles": []any{"admin", "user"}, "permissions": []any{"users:read"},
+			"auth_time": float64(bearer.AuthTime.Unix()), "amr": []any{"pwd"}, "email_verified": true,
+			"roles": []any{"admin", "user"}, "permissions": []any{"users:read"},
 		}
 		if diff := cmp.Diff(want, f.claims); diff != "" {
 			t.Errorf("the claims: %s", diff)
@@ -77,8 +79,7 @@ func TestNoRolesAreAnEmptyListInAToken(t *testing.T) {
 	}
 }
 
-// TestAnAccessTokenEndsInTime begins 0.7 s after a full second: what is cut off to get
-// whole seconds must not make the token last longer.
+// TestAnAccessTokenEndsInTime also issues a token 0.7 s after a full second: rounding must not extend it.
 func TestAnAccessTokenEndsInTime(t *testing.T) {
 	t.Parallel()
 	for _, start := range []time.Duration{0, 700 * time.Millisecond} {
@@ -115,19 +116,19 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 		},
 		"HS384":                  func(f *forgery) { f.header["alg"], f.hash = "HS384", sha512.New384 },
 		"HS512":                  func(f *forgery) { f.header["alg"], f.hash = "HS512", sha512.New },
-		"HS512 said to be HS256": func(f *forgery) { f.hash = sha512.New },
+		"HS512 labeled HS256":    func(f *forgery) { f.hash = sha512.New },
 		"alg in lower case":      header("alg", "hs256"),
-		"alg is no text":         header("alg", 256),
+		"alg is not text":        header("alg", 256),
 		"alg is a list":          header("alg", []string{"HS256"}),
 		"no alg":                 noHeader("alg"),
 		"typ JWT":                header("typ", "JWT"),
 		"typ of an ID token":     header("typ", "id+jwt"),
 		"typ of a refresh token": header("typ", "rt+jwt"),
-		"typ with more after it": header("typ", "at+jwt+x"),
-		"typ is no text":         header("typ", []string{"at+jwt"}),
+		"typ with a suffix":      header("typ", "at+jwt+x"),
+		"typ is not text":        header("typ", []string{"at+jwt"}),
 		"no typ":                 noHeader("typ"),
 		"unknown kid":            header("kid", "other"),
-		"kid is no text":         header("kid", 1),
+		"kid is not text":        header("kid", 1),
 		"empty kid":              header("kid", ""),
 		"no kid":                 noHeader("kid"),
 		"critical extension":     header("crit", []string{"b64"}),
@@ -138,7 +139,7 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 		"iss is a list":          claim("iss", []string{config.Issuer}),
 		"no iss":                 noClaim("iss"),
 		"other aud":              claim("aud", "another"),
-		"aud begins like ours":   claim("aud", []string{config.Audience + "s"}),
+		"aud with a suffix":      claim("aud", []string{config.Audience + "s"}),
 		"other audiences":        claim("aud", []string{"another", "third"}),
 		"no audience in aud":     claim("aud", []string{}),
 		"no aud":                 noClaim("aud"),
@@ -150,11 +151,11 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 		"exp is 0":               claim("exp", 0),
 		"no exp":                 noClaim("exp"),
 		"not yet valid":          claim("nbf", now+3600),
-		"sub is no id":           claim("sub", "admin"),
+		"sub is not an id":       claim("sub", "admin"),
 		"no sub":                 noClaim("sub"),
-		"sid is no id":           claim("sid", "1"),
+		"sid is not an id":       claim("sid", "1"),
 		"no sid":                 noClaim("sid"),
-		"roles are no list":      claim("roles", "admin"),
+		"roles is not a list":    claim("roles", "admin"),
 		"exp is quoted":          claim("exp", fmt.Sprint(now+600)),
 		"exp is out of range":    claim("exp", 1e300),
 		"exp is negative":        claim("exp", -1),
@@ -169,29 +170,29 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 	} {
 		f := copyOf(t, issue(t, tokens))
 		forge(f)
-		wantRefused(t, tokens, name, f.signed(t))
+		wantInvalid(t, tokens, name, f.signed(t))
 	}
 }
 
-// TestClaimsAreReadStrictly replaces the text of the claims. One claim is not read in two ways, here and by other verifiers.
+// TestClaimsAreReadStrictly changes the JSON of the claims. Other verifiers must not read a claim in another way.
 func TestClaimsAreReadStrictly(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
-	good := copyOf(t, issue(t, tokens))
-	text, err := json.Marshal(good.claims)
+	valid := copyOf(t, issue(t, tokens))
+	text, err := json.Marshal(valid.claims)
 	if err != nil {
 		t.Fatal(err)
 	}
 	other := "01890a5d-ac96-774b-bcce-b30209900000"
 	for name, c := range map[string]struct {
-		last string // member of the claims
-		good bool
+		last  string // member of the claims
+		valid bool
 	}{
 		"an unknown claim":         {`"scope":"all"`, true},
-		"SUB beside sub":           {`"SUB":"` + other + `"`, true}, // which is another claim
+		"SUB and sub":              {`"SUB":"` + other + `"`, true}, // SUB is another claim
 		"sub twice":                {`"sub":"` + other + `"`, false},
 		"exp twice":                {`"exp":9999999999`, false},
-		"EXP beside an expired":    {`"EXP":9999999999`, true},
+		"EXP and exp":              {`"EXP":9999999999`, true},
 		"invalid UTF-8":            {"\"x\":\"\xff\"", false},
 		"an escaped name as sub":   {`"\u0073ub":"` + other + `"`, false},
 		"an unpaired surrogate":    {`"x":"\ud800"`, false},
@@ -201,23 +202,22 @@ func TestClaimsAreReadStrictly(t *testing.T) {
 		if name == "auth_time that is quoted" {
 			claims = strings.Replace(string(text), `"auth_time":1795000000`, c.last, 1)
 		}
-		unsigned := encodePart(t, good.header) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
-		got, err := tokens.VerifyAccess(unsigned + "." + sign(good.hash, good.key, unsigned))
-		if (err == nil) != c.good || err == nil && got.UserID != bearer.UserID {
+		unsigned := encodePart(t, valid.header) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
+		got, err := tokens.VerifyAccess(unsigned + "." + sign(valid.hash, valid.key, unsigned))
+		if (err == nil) != c.valid || err == nil && got.UserID != bearer.UserID {
 			t.Errorf("%s: got %v, %v", name, got.UserID, err)
 		}
 	}
 }
 
-func wantRefused(t *testing.T, tokens *token.Tokens, name, raw string) {
+func wantInvalid(t *testing.T, tokens *token.Tokens, name, raw string) {
 	t.Helper()
 	if got, err := tokens.VerifyAccess(raw); !errors.Is(err, token.ErrInvalid) {
 		t.Errorf("%s: got %+v, %v", name, got, err)
 	}
 }
 
-// TestTheKeyDecidesTheAlgorithm shows each token with no signature, with ours, and with a
-// made-up one.
+// TestTheKeyDecidesTheAlgorithm presents each token without a signature, with a valid one, and with an invented one.
 func TestTheKeyDecidesTheAlgorithm(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
@@ -226,9 +226,9 @@ func TestTheKeyDecidesTheAlgorithm(t *testing.T) {
 	} {
 		f := copyOf(t, issue(t, tokens))
 		f.header["alg"] = alg
-		wantRefused(t, tokens, alg+" without a signature", f.unsigned(t)+".")
-		wantRefused(t, tokens, alg+" with our signature", f.signed(t))
-		wantRefused(t, tokens, alg+" with a signature of its length", f.unsigned(t)+"."+strings.Repeat("A", 86))
+		wantInvalid(t, tokens, alg+" without a signature", f.unsigned(t)+".")
+		wantInvalid(t, tokens, alg+" with a valid signature", f.signed(t))
+		wantInvalid(t, tokens, alg+" with a signature of its length", f.unsigned(t)+"."+strings.Repeat("A", 86))
 	}
 }
 
@@ -247,9 +247,9 @@ func TestATamperedAccessTokenIsRefused(t *testing.T) {
 		"other claims":              promoted.unsigned(t) + "." + parts[2],
 		"no signature":              parts[0] + "." + parts[1],
 		"empty signature":           parts[0] + "." + parts[1] + ".",
-		"signature cut off":         raw[:len(raw)-1],
+		"truncated signature":       raw[:len(raw)-1],
 		"signature of another text": parts[0] + "." + parts[1] + "." + sign(copyOf(t, raw).hash, secret, parts[1]),
-		"a part too many":           raw + ".",
+		"an extra part":             raw + ".",
 		"encrypted":                 raw + ".." + parts[2],
 		"letter at the end":         raw + "A",
 		"newline at the end":        raw + "\n",
@@ -265,11 +265,11 @@ func TestATamperedAccessTokenIsRefused(t *testing.T) {
 		"many dots":                 strings.Repeat(".", 1<<20),
 		"a refresh token":           tokens.IssueRefresh(token.Refresh{SessionID: bearer.SessionID}),
 	} {
-		wantRefused(t, tokens, name, tampered)
+		wantInvalid(t, tokens, name, tampered)
 	}
 }
 
-// alphabet is that of base64 for URLs.
+// alphabet is the base64url alphabet.
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 func TestPaddingIsRefusedThoughItIsSigned(t *testing.T) {
@@ -277,12 +277,12 @@ func TestPaddingIsRefusedThoughItIsSigned(t *testing.T) {
 	tokens := newTokens(t)
 	f := copyOf(t, issue(t, tokens))
 	f.header["x"] = ""
-	for len(encodePart(t, f.header))%4 == 0 { // make it one that padding would lengthen
+	for len(encodePart(t, f.header))%4 == 0 { // until it needs padding
 		f.header["x"] = f.header["x"].(string) + "x"
 	}
 	text := encodePart(t, f.header)
 	text += strings.Repeat("=", 4-len(text)%4) + "." + encodePart(t, f.claims)
-	wantRefused(t, tokens, "padded header", text+"."+sign(f.hash, secret, text))
+	wantInvalid(t, tokens, "padded header", text+"."+sign(f.hash, secret, text))
 }
 
 func TestOtherFormsOfAnAccessTokenAreAccepted(t *testing.T) {
@@ -290,8 +290,8 @@ func TestOtherFormsOfAnAccessTokenAreAccepted(t *testing.T) {
 	tokens := newTokens(t)
 	for name, change := range map[string]func(*forgery){
 		"as it is":              func(*forgery) {},
-		"aud is a text":         func(f *forgery) { f.claims["aud"] = config.Audience },
-		"aud holds ours too":    func(f *forgery) { f.claims["aud"] = []string{"another", config.Audience} },
+		"aud is text":           func(f *forgery) { f.claims["aud"] = config.Audience },
+		"aud has several":       func(f *forgery) { f.claims["aud"] = []string{"another", config.Audience} },
 		"typ with its tree":     func(f *forgery) { f.header["typ"] = "application/at+jwt" },
 		"typ in upper case":     func(f *forgery) { f.header["typ"] = "AT+JWT" },
 		"unknown header":        func(f *forgery) { f.header["x"] = 1 },

@@ -10,8 +10,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// UnmarshalJSON implements json.Unmarshaler. It reads claims as other verifiers do: names are case-sensitive and occur once, dates are
-// numbers, and text is UTF-8 (RFC 7519 sections 2, 4 and 7.2). Claims that it does not know are ignored.
+// UnmarshalJSON implements json.Unmarshaler. It is strict, so that other verifiers read the same claims. Names are case-sensitive and
+// occur once, dates are numbers, and text is UTF-8 (RFC 7519 sections 2, 4 and 7.2). It ignores unknown claims.
 func (c *claims) UnmarshalJSON(data []byte) error {
 	var in struct {
 		Issuer        string           `json:"iss"`
@@ -30,7 +30,7 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 		Permissions   []string         `json:"permissions"`
 	}
 	if err := json.Unmarshal(data, &in); err != nil {
-		return errors.New("the claims are not those of an access token") // the cause could show parts of them
+		return errors.New("the claims are not those of an access token") // the cause may contain parts of the claims
 	}
 	*c = claims{
 		RegisteredClaims: jwt.RegisteredClaims{
@@ -46,10 +46,10 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 // seconds is a NumericDate (RFC 7519 section 2).
 type seconds float64
 
-// maxSeconds is the year 9999. It fits into all types of time.
+// maxSeconds is the end of the year 9999, which every type of time can hold.
 const maxSeconds = 253_402_300_799
 
-// date returns the date; nil if there is none. One that is out of range is the beginning of time, which has expired.
+// date returns the date, or nil for nil. A date out of range becomes the year 1970, which has expired.
 func (s *seconds) date() *jwt.NumericDate {
 	if s == nil {
 		return nil
@@ -61,7 +61,7 @@ func (s *seconds) date() *jwt.NumericDate {
 	return jwt.NewNumericDate(time.Unix(int64(whole), int64(part*float64(time.Second))))
 }
 
-// parseID reads a UUID in its canonical form only.
+// parseID parses a UUID in its canonical form.
 func parseID(s string) (uuid.UUID, error) {
 	id, err := uuid.Parse(s)
 	if err == nil && id.String() != s {

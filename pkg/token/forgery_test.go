@@ -37,7 +37,7 @@ func newTokens(t testing.TB, change ...func(*token.Config)) *token.Tokens {
 	return tokens
 }
 
-// bearer is what the access tokens of these tests say.
+// bearer is the content of the access tokens in these tests.
 var bearer = token.Access{
 	UserID:      uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057"),
 	SessionID:   uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8058"),
@@ -61,14 +61,14 @@ func issue(t testing.TB, tokens *token.Tokens) string {
 // object is the header or the payload of a token.
 type object map[string]any
 
-// forgery is an access token that is put together by hand.
+// forgery is a modified access token.
 type forgery struct {
 	header, claims object
 	key            string
 	hash           func() hash.Hash
 }
 
-// copyOf takes a token of ours apart.
+// copyOf decodes a valid token into a forgery.
 func copyOf(t testing.TB, raw string) *forgery {
 	t.Helper()
 	parts := strings.Split(raw, ".")

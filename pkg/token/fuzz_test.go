@@ -13,8 +13,8 @@ import (
 	"user-service/pkg/token"
 )
 
-// FuzzVerifyAccess shows each text as it is, and once more with its first two parts
-// signed by us, so that what comes after the signature is reached too.
+// FuzzVerifyAccess verifies each text. It repeats this with a valid signature of the first two parts, to reach the code after the check
+// of the signature.
 func FuzzVerifyAccess(f *testing.F) {
 	tokens := newTokens(f, func(c *token.Config) { c.AccessTTL = 24 * time.Hour })
 	good := issue(f, tokens)
@@ -42,7 +42,7 @@ func FuzzVerifyAccess(f *testing.F) {
 	})
 }
 
-// checkAccepted reads by other means what VerifyAccess accepts.
+// checkAccepted checks an accepted token with other code.
 func checkAccepted(t *testing.T, tokens *token.Tokens, raw string) {
 	t.Helper()
 	got, err := tokens.VerifyAccess(raw)
@@ -51,7 +51,7 @@ func checkAccepted(t *testing.T, tokens *token.Tokens, raw string) {
 	}
 	parts := strings.Split(raw, ".")
 	if len(parts) != 3 || parts[2] != sign(copyOf(t, raw).hash, secret, parts[0]+"."+parts[1]) {
-		t.Fatalf("%q is accepted with a signature that is not ours", raw)
+		t.Fatalf("%q is accepted with an invalid signature", raw)
 	}
 	header := decodePart(t, parts[0])
 	typ, _ := header["typ"].(string)
@@ -74,7 +74,7 @@ func checkAccepted(t *testing.T, tokens *token.Tokens, raw string) {
 		t.Errorf("accepted with the claims %q", payload)
 	}
 	if !strings.EqualFold(got.UserID.String(), claims.Sub) || !strings.EqualFold(got.SessionID.String(), claims.Sid) {
-		t.Errorf("%q is read as %+v", payload, got)
+		t.Errorf("%q is parsed as %+v", payload, got)
 	}
 }
 
@@ -88,7 +88,7 @@ func FuzzVerifyRefresh(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		if r, err := tokens.VerifyRefresh(raw); err == nil && tokens.IssueRefresh(r) != raw {
-			t.Errorf("%q is accepted as %+v, whose token it is not", raw, r)
+			t.Errorf("%q is accepted as %+v, which has another token", raw, r)
 		}
 	})
 }

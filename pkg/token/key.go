@@ -13,16 +13,16 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// minRSABits is the least size of an RSA key (RFC 7518 section 3.3).
+// minRSABits is the smallest size of an RSA key (RFC 7518 section 3.3).
 const minRSABits = 2048
 
-// key is one key of access tokens.
+// key signs or verifies access tokens.
 type key struct {
-	id     string            // the kid
-	method jwt.SigningMethod // the only one that the key is good for
-	sign   any               // the private key or the secret; nil if there is none
-	verify any               // the public key or the secret
-	signs  bool              // whether it signs now; it may have signed else
+	id     string            // The kid.
+	method jwt.SigningMethod // The only method of the key.
+	sign   any               // The private key or the secret. nil: verifies only.
+	verify any               // The public key or the secret.
+	signs  bool              // Signs now. Otherwise it may have signed earlier.
 }
 
 func newSecret(secret string) (*key, error) {
@@ -33,21 +33,21 @@ func newSecret(secret string) (*key, error) {
 	return &key{id: encodeID(id), method: jwt.SigningMethodHS256, sign: []byte(secret), verify: []byte(secret)}, nil
 }
 
-// newPair returns the key of a private key, or of a public one, which can't sign. Its
-// id is the thumbprint of RFC 7638, the same wherever it is computed.
-func newPair(pair any) (*key, error) {
-	method, err := methodOf(pair)
+// newAsymmetric returns the key for a private or a public key. A public key can't sign. The id is the thumbprint of RFC 7638, which is the
+// same in every program.
+func newAsymmetric(raw any) (*key, error) {
+	method, err := methodOf(raw)
 	if err != nil {
 		return nil, err
 	}
-	k := &key{method: method, verify: publicHalf(pair)}
-	if _, private := pair.(crypto.Signer); private {
-		k.sign = pair
+	k := &key{method: method, verify: publicKey(raw)}
+	if _, private := raw.(crypto.Signer); private {
+		k.sign = raw
 	}
 	jwk := k.jwk()
 	thumbprint, err := jwk.Thumbprint(crypto.SHA256)
 	if err != nil {
-		return nil, fmt.Errorf("the thumbprint of a key: %w", err)
+		return nil, fmt.Errorf("compute the thumbprint of a key: %w", err)
 	}
 	k.id = encodeID(thumbprint)
 	return k, nil
@@ -57,22 +57,21 @@ func (k *key) jwk() jose.JSONWebKey {
 	return jose.JSONWebKey{Key: k.verify, KeyID: k.id, Algorithm: k.method.Alg(), Use: "sig"}
 }
 
-func publicHalf(pair any) any {
-	if private, ok := pair.(crypto.Signer); ok {
+func publicKey(raw any) any {
+	if private, ok := raw.(crypto.Signer); ok {
 		return private.Public()
 	}
-	return pair
+	return raw
 }
 
-// methodOf returns the algorithm that a key, private or public, decides. The error says what
-// the key is, in words that follow its name.
-func methodOf(pair any) (jwt.SigningMethod, error) {
-	switch public := publicHalf(pair).(type) {
+// methodOf returns the algorithm of a private or public key. The error is to be read after the name of the key.
+func methodOf(raw any) (jwt.SigningMethod, error) {
+	switch public := publicKey(raw).(type) {
 	case ed25519.PublicKey:
 		return jwt.SigningMethodEdDSA, nil
 	case *ecdsa.PublicKey:
 		if public.Curve != elliptic.P256() {
-			return nil, fmt.Errorf("is on the curve %s, and of those only P-256 is taken", public.Params().Name)
+			return nil, fmt.Errorf("is on the curve %s, and only P-256 is supported", public.Params().Name)
 		}
 		return jwt.SigningMethodES256, nil
 	case *rsa.PublicKey:
@@ -81,6 +80,6 @@ func methodOf(pair any) (jwt.SigningMethod, error) {
 		}
 		return jwt.SigningMethodRS256, nil
 	default:
-		return nil, errors.New("is of another kind than Ed25519, P-256 and RSA")
+		return nil, errors.New("has an unsupported type (supported: Ed25519, P-256, RSA)")
 	}
 }

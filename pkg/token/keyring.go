@@ -9,32 +9,30 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// MinSecretBytes is the least length of a secret in bytes: the output size of the
-// hash function (RFC 7518 section 3.2).
+// MinSecretBytes is the smallest length of a secret: the output size of the hash function (RFC 7518 section 3.2).
 const MinSecretBytes = 32
 
-// Keys are what tokens are signed with, and what else they may be signed with. A key that is
-// to sign is accepted by all replicas first, and one that has signed is accepted until
-// its last token is out of date: so no token is refused while the keys change.
+// Keys are the keys that sign tokens, and further accepted keys. For a rotation without refused tokens, all replicas accept the next key
+// before it signs, and the previous key until its last token has expired.
 type Keys struct {
-	Secret          string   // signs refresh tokens, by a key derived from it, and access tokens where there is no PrivateKey
-	AcceptedSecrets []string // may have signed both as well
-	PrivateKey      string   // signs access tokens; one PEM block, of Ed25519, P-256 or RSA
-	AcceptedKeys    string   // may have signed access tokens as well; PEM blocks, public or private
+	Secret          string   // Signs access tokens without a PrivateKey. A key derived from it signs refresh tokens.
+	AcceptedSecrets []string // May have signed both.
+	PrivateKey      string   // Signs access tokens. One PEM block of Ed25519, P-256 or RSA.
+	AcceptedKeys    string   // May have signed access tokens. Public or private PEM blocks.
 }
 
-// keyring is Keys made ready for use. It never changes: other Keys make another one.
+// keyring holds the parsed Keys. It is immutable.
 type keyring struct {
 	signing *key            // signs access tokens
 	byID    map[string]*key // verify access tokens
 	refresh [][]byte        // verify refresh tokens; the first one signs them
-	emails  []byte          // makes MACs of emails
+	emails  []byte          // the key of EmailMAC
 	public  []byte          // the JWK set
 }
 
 func newKeyring(keys Keys) (*keyring, error) {
 	ring := &keyring{byID: map[string]*key{}}
-	published, err := ring.addPairs(keys)
+	published, err := ring.addAsymmetric(keys)
 	if err != nil {
 		return nil, err
 	}
@@ -47,23 +45,23 @@ func newKeyring(keys Keys) (*keyring, error) {
 	return ring, nil
 }
 
-// addPairs adds the asymmetric keys and returns the set of their public halves.
-func (r *keyring) addPairs(keys Keys) (jose.JSONWebKeySet, error) {
+// addAsymmetric adds the asymmetric keys and returns their public keys.
+func (r *keyring) addAsymmetric(keys Keys) (jose.JSONWebKeySet, error) {
 	set := jose.JSONWebKeySet{Keys: []jose.JSONWebKey{}}
-	var pairs []any
+	var all []any
 	if keys.PrivateKey != "" {
 		private, err := parsePrivateKey(keys.PrivateKey)
 		if err != nil {
 			return set, fmt.Errorf("the PEM of the private key %w", err)
 		}
-		pairs = append(pairs, private)
+		all = append(all, private)
 	}
 	accepted, err := parseKeys(keys.AcceptedKeys)
 	if err != nil {
 		return set, fmt.Errorf("the PEM of the accepted keys %w", err)
 	}
-	for i, pair := range append(pairs, accepted...) {
-		k, err := newPair(pair)
+	for i, raw := range append(all, accepted...) {
+		k, err := newAsymmetric(raw)
 		if err != nil {
 			return set, err
 		}
@@ -77,8 +75,8 @@ func (r *keyring) addPairs(keys Keys) (jose.JSONWebKeySet, error) {
 	return set, nil
 }
 
-// addSecrets adds the symmetric keys. They verify access tokens too when a private key
-// signs, so that a service can move from one to the other.
+// addSecrets adds the symmetric keys. They also verify access tokens while a private key signs, so that an operator can change from one to
+// the other.
 func (r *keyring) addSecrets(keys Keys) error {
 	var err error
 	if r.emails, err = derive(keys.Secret, "email MAC", sha256.Size); err != nil {
@@ -92,7 +90,7 @@ func (r *keyring) addSecrets(keys Keys) error {
 		if err != nil {
 			return err
 		}
-		k.signs = i == 0 // refresh tokens at least
+		k.signs = i == 0 // it signs refresh tokens
 		if i == 0 && r.signing == nil {
 			r.signing = k
 		}
@@ -107,7 +105,7 @@ func (r *keyring) addSecrets(keys Keys) error {
 	return nil
 }
 
-// add reports whether the key is a new one.
+// add adds a key, and reports whether it is new.
 func (r *keyring) add(k *key) bool {
 	_, known := r.byID[k.id]
 	if !known {

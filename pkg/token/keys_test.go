@@ -21,11 +21,11 @@ const (
 	secondSecret = "the second secret of thirty-two bytes or more"
 )
 
-// holder is what the access tokens of these tests say.
+// holder is the content of the access tokens in these tests.
 var holder = token.Access{UserID: uuid.Max, SessionID: uuid.Max, Roles: []string{"user"}}
 
-// keyed returns Tokens with these keys, and with firstSecret if they have no secret.
-func keyed(t testing.TB, keys token.Keys) *token.Tokens {
+// newTokensWith returns Tokens with these keys. The default secret is firstSecret.
+func newTokensWith(t testing.TB, keys token.Keys) *token.Tokens {
 	t.Helper()
 	if keys.Secret == "" {
 		keys.Secret = firstSecret
@@ -67,7 +67,7 @@ func wantAccepted(t testing.TB, tokens *token.Tokens, raw string) {
 	}
 }
 
-func wantUnaccepted(t testing.TB, tokens *token.Tokens, what, raw string) {
+func wantRejected(t testing.TB, tokens *token.Tokens, what, raw string) {
 	t.Helper()
 	if got, err := tokens.VerifyAccess(raw); !errors.Is(err, token.ErrInvalid) {
 		t.Errorf("%s: got %+v, %v", what, got, err)
@@ -77,7 +77,7 @@ func wantUnaccepted(t testing.TB, tokens *token.Tokens, what, raw string) {
 func TestShortSecretsAreRefused(t *testing.T) {
 	t.Parallel()
 	short := firstSecret[:token.MinSecretBytes-1]
-	tokens := keyed(t, token.Keys{})
+	tokens := newTokensWith(t, token.Keys{})
 	for _, keys := range []token.Keys{
 		{Secret: short},
 		{Secret: firstSecret, AcceptedSecrets: []string{secondSecret, short}},
@@ -90,14 +90,13 @@ func TestShortSecretsAreRefused(t *testing.T) {
 	}
 }
 
-// step is one set of keys that replicas have during a rotation, and what they must sign with.
+// step is a step of a rotation: the keys of a replica, and the algorithm that they sign with.
 type step struct {
 	keys token.Keys
 	alg  string
 }
 
-// TestARotationRefusesNoToken has one replica at each step of a rotation and another one step
-// ahead or behind: what either signs both must accept.
+// TestARotationRefusesNoToken pairs each step of a rotation with its neighbors: both replicas must accept each other's tokens.
 func TestARotationRefusesNoToken(t *testing.T) {
 	t.Parallel()
 	ed, es := pkcs8(ed25519Key()), pkcs8(p256Key())
@@ -111,19 +110,19 @@ func TestARotationRefusesNoToken(t *testing.T) {
 		{token.Keys{Secret: secondSecret, PrivateKey: ed, AcceptedKeys: pkix(p256Key())}, "EdDSA"},
 		{token.Keys{Secret: secondSecret, PrivateKey: es, AcceptedKeys: ed}, "ES256"},
 		{token.Keys{Secret: secondSecret, PrivateKey: es}, "ES256"},
-		{token.Keys{Secret: secondSecret, AcceptedKeys: es}, "HS256"}, // and back
+		{token.Keys{Secret: secondSecret, AcceptedKeys: es}, "HS256"}, // back to a secret
 	}
-	for i, here := range steps {
-		for _, there := range steps[max(0, i-1):min(len(steps), i+2)] {
-			signer, verifier := keyed(t, here.keys), keyed(t, there.keys)
+	for i, signing := range steps {
+		for _, verifying := range steps[max(0, i-1):min(len(steps), i+2)] {
+			signer, verifier := newTokensWith(t, signing.keys), newTokensWith(t, verifying.keys)
 			raw := accessToken(t, signer)
-			if alg := headerOf(t, raw)["alg"]; alg != here.alg {
-				t.Errorf("step %d signs by %v, want %s", i, alg, here.alg)
+			if alg := headerOf(t, raw)["alg"]; alg != signing.alg {
+				t.Errorf("step %d signs by %v, want %s", i, alg, signing.alg)
 			}
 			wantAccepted(t, verifier, raw)
 			refresh := token.Refresh{SessionID: holder.SessionID, Counter: 3}
 			if got, err := verifier.VerifyRefresh(signer.IssueRefresh(refresh)); err != nil || got != refresh {
-				t.Errorf("step %d: the refresh token comes back as %+v, %v", i, got, err)
+				t.Errorf("step %d: VerifyRefresh = %+v, %v", i, got, err)
 			}
 		}
 	}
@@ -131,14 +130,14 @@ func TestARotationRefusesNoToken(t *testing.T) {
 
 func TestARetiredKeyIsRefused(t *testing.T) {
 	t.Parallel()
-	tokens := keyed(t, token.Keys{PrivateKey: pkcs8(ed25519Key())})
-	bySecret, byKey := accessToken(t, keyed(t, token.Keys{})), accessToken(t, tokens)
+	tokens := newTokensWith(t, token.Keys{PrivateKey: pkcs8(ed25519Key())})
+	bySecret, byKey := accessToken(t, newTokensWith(t, token.Keys{})), accessToken(t, tokens)
 	refresh := tokens.IssueRefresh(token.Refresh{SessionID: holder.SessionID})
 	if err := tokens.SetKeys(token.Keys{Secret: secondSecret, PrivateKey: pkcs8(p256Key())}); err != nil {
 		t.Fatal(err)
 	}
-	wantUnaccepted(t, tokens, "by the old secret", bySecret)
-	wantUnaccepted(t, tokens, "by the old key", byKey)
+	wantRejected(t, tokens, "by the old secret", bySecret)
+	wantRejected(t, tokens, "by the old key", byKey)
 	if _, err := tokens.VerifyRefresh(refresh); !errors.Is(err, token.ErrInvalid) {
 		t.Errorf("a refresh token of the old secret: %v", err)
 	}
@@ -147,17 +146,17 @@ func TestARetiredKeyIsRefused(t *testing.T) {
 func TestAPrivateKeyMakesNoRefreshTokens(t *testing.T) {
 	t.Parallel()
 	refresh := token.Refresh{SessionID: holder.SessionID, Counter: 7}
-	want := keyed(t, token.Keys{}).IssueRefresh(refresh)
-	if got := keyed(t, token.Keys{PrivateKey: pkcs8(rsaKey())}).IssueRefresh(refresh); got != want {
-		t.Errorf("with a private key it is %s, want %s", got, want)
+	want := newTokensWith(t, token.Keys{}).IssueRefresh(refresh)
+	if got := newTokensWith(t, token.Keys{PrivateKey: pkcs8(rsaKey())}).IssueRefresh(refresh); got != want {
+		t.Errorf("with a private key the refresh token is %s, want %s", got, want)
 	}
 }
 
-// TestThumbprints holds the kid to the examples of RFC 7638 section 3.1 and RFC 8037 appendix A.3.
+// TestThumbprints uses the example of RFC 8037 appendix A.3.
 func TestThumbprints(t *testing.T) {
 	t.Parallel()
-	seed := made(base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"))
-	raw := accessToken(t, keyed(t, token.Keys{PrivateKey: pkcs8(ed25519.NewKeyFromSeed(seed))}))
+	seed := must(base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"))
+	raw := accessToken(t, newTokensWith(t, token.Keys{PrivateKey: pkcs8(ed25519.NewKeyFromSeed(seed))}))
 	if kid := headerOf(t, raw)["kid"]; kid != "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k" {
 		t.Errorf("the kid is %v", kid)
 	}
@@ -165,11 +164,11 @@ func TestThumbprints(t *testing.T) {
 
 func TestTheSetHasPublicKeysOnly(t *testing.T) {
 	t.Parallel()
-	if got := string(keyed(t, token.Keys{AcceptedSecrets: []string{secondSecret}}).JWKS()); got != `{"keys":[]}` {
+	if got := string(newTokensWith(t, token.Keys{AcceptedSecrets: []string{secondSecret}}).JWKS()); got != `{"keys":[]}` {
 		t.Errorf("the set of secrets is %s", got)
 	}
 	accepted := pkix(ed25519Key()) + pkcs8(rsaKey()) + pkcs8(p256Key())
-	tokens := keyed(t, token.Keys{PrivateKey: pkcs8(p256Key()), AcceptedKeys: accepted})
+	tokens := newTokensWith(t, token.Keys{PrivateKey: pkcs8(p256Key()), AcceptedKeys: accepted})
 	var set struct{ Keys []map[string]string }
 	if err := json.Unmarshal(tokens.JWKS(), &set); err != nil {
 		t.Fatal(err)
@@ -200,10 +199,10 @@ func TestKeysMayChangeWhileTheyAreUsed(t *testing.T) {
 		{Secret: firstSecret, AcceptedSecrets: []string{secondSecret}, AcceptedKeys: pkix(ed25519Key())},
 		{Secret: secondSecret, AcceptedSecrets: []string{firstSecret}, PrivateKey: pkcs8(ed25519Key())},
 	}
-	tokens := keyed(t, rotation[0])
-	var users sync.WaitGroup
+	tokens := newTokensWith(t, rotation[0])
+	var workers sync.WaitGroup
 	for range 4 {
-		users.Go(func() {
+		workers.Go(func() {
 			for counter := range uint64(200) {
 				raw, err := tokens.IssueAccess(holder)
 				if err != nil {
@@ -222,10 +221,10 @@ func TestKeysMayChangeWhileTheyAreUsed(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	users.Wait()
+	workers.Wait()
 }
 
-// signers are a private key of each kind.
+// signers returns a private key of each kind by its algorithm.
 func signers() map[string]crypto.Signer {
 	return map[string]crypto.Signer{"EdDSA": ed25519Key(), "ES256": p256Key(), "RS256": rsaKey()}
 }

@@ -9,15 +9,15 @@ import (
 	"strings"
 )
 
-// The errors of this file follow the name of a key: they say what it is, and show nothing of it.
+// The errors of this file are to be read after the name of a key. They contain no part of the key.
 
-// CheckPrivateKey reports what keeps text from being Keys.PrivateKey.
+// CheckPrivateKey returns an error if text is not a valid Keys.PrivateKey.
 func CheckPrivateKey(text string) error {
 	_, err := parsePrivateKey(text)
 	return err
 }
 
-// CheckAcceptedKeys reports what keeps text from being Keys.AcceptedKeys.
+// CheckAcceptedKeys returns an error if text is not a valid Keys.AcceptedKeys.
 func CheckAcceptedKeys(text string) error {
 	_, err := parseKeys(text)
 	return err
@@ -29,17 +29,16 @@ func parsePrivateKey(text string) (any, error) {
 		return nil, err
 	}
 	if len(keys) != 1 {
-		return nil, fmt.Errorf("has %d keys and needs one", len(keys))
+		return nil, fmt.Errorf("has %d keys, and must have one", len(keys))
 	}
 	if _, ok := keys[0].(crypto.Signer); !ok {
-		return nil, errors.New("is a public key and needs to be a private one")
+		return nil, errors.New("is a public key, and must be a private key")
 	}
 	return keys[0], nil
 }
 
-// parseKeys returns the keys of PEM blocks one after the other, each private or public. Where
-// one can't be taken none is: a file that was cut off must not pass for a shorter one. Line endings may be written as \n or \r\n, as
-// in an environment file, whose values are of one line.
+// parseKeys parses PEM blocks with private or public keys. It fails if one of them is invalid, so that a truncated file is not accepted as
+// a shorter one. Line ends may be written as the characters \n or \r\n, because values in an environment file have one line.
 func parseKeys(text string) ([]any, error) {
 	text = strings.NewReplacer(`\r\n`, "\n", `\n`, "\n").Replace(text)
 	var keys []any
@@ -51,7 +50,7 @@ func parseKeys(text string) ([]any, error) {
 		}
 		rest = after
 		found++
-		if block.Type == "EC PARAMETERS" { // openssl ecparam writes it before the key, which names its curve too
+		if block.Type == "EC PARAMETERS" { // openssl ecparam writes this block before the key, which also names the curve
 			continue
 		}
 		key, err := parseBlock(block)
@@ -64,22 +63,22 @@ func parseKeys(text string) ([]any, error) {
 		keys = append(keys, key)
 	}
 	if strings.TrimSpace(string(rest)) != "" || found != strings.Count(text, "-----BEGIN") {
-		return nil, errors.New("is not PEM, or was cut off")
+		return nil, errors.New("is not PEM, or is truncated")
 	}
 	return keys, nil
 }
 
-// numbered says which key of several an error is about; the first one needs no number.
+// numbered adds the number of the key to an error, except for the first key.
 func numbered(n int, err error) error {
 	if n == 1 {
 		return err
 	}
-	return fmt.Errorf("is bad at key %d, which %w", n, err)
+	return fmt.Errorf("is invalid at key %d, which %w", n, err)
 }
 
 func parseBlock(block *pem.Block) (key any, err error) {
 	if block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "" {
-		return nil, errors.New("is encrypted with a passphrase, and nobody is there to type it")
+		return nil, errors.New("is encrypted with a passphrase, which is not supported")
 	}
 	switch block.Type {
 	case "PRIVATE KEY":
@@ -93,10 +92,10 @@ func parseBlock(block *pem.Block) (key any, err error) {
 	case "RSA PUBLIC KEY":
 		key, err = x509.ParsePKCS1PublicKey(block.Bytes)
 	default:
-		return nil, errors.New("is a PEM block of another kind than a key")
+		return nil, errors.New("is a PEM block without a key")
 	}
-	if err != nil { // its message may tell more than it should
-		return nil, errors.New("is PEM with a content that can't be read as its label says")
+	if err != nil { // its message may contain parts of the key
+		return nil, errors.New("is PEM whose content does not match its label")
 	}
 	return key, nil
 }

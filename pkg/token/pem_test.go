@@ -18,13 +18,13 @@ import (
 	"user-service/pkg/token"
 )
 
-// Keys of every kind, made once: those of RSA take their time.
+// Keys of each kind, generated once because RSA is slow.
 var (
-	ed25519Key = sync.OnceValue(func() crypto.Signer { return made(ed25519Pair()) })
-	p256Key    = sync.OnceValue(func() crypto.Signer { return made(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
-	p384Key    = sync.OnceValue(func() crypto.Signer { return made(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
-	rsaKey     = sync.OnceValue(func() crypto.Signer { return made(rsa.GenerateKey(rand.Reader, 2048)) })
-	shortRSA   = sync.OnceValue(func() crypto.Signer { return made(rsa.GenerateKey(rand.Reader, 2040)) })
+	ed25519Key = sync.OnceValue(func() crypto.Signer { return must(ed25519Pair()) })
+	p256Key    = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)) })
+	p384Key    = sync.OnceValue(func() crypto.Signer { return must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)) })
+	rsaKey     = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2048)) })
+	shortRSA   = sync.OnceValue(func() crypto.Signer { return must(rsa.GenerateKey(rand.Reader, 2040)) })
 )
 
 func ed25519Pair() (ed25519.PrivateKey, error) {
@@ -32,7 +32,7 @@ func ed25519Pair() (ed25519.PrivateKey, error) {
 	return private, err
 }
 
-func made[T any](v T, err error) T {
+func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
@@ -44,15 +44,15 @@ func block(label string, content []byte) string {
 }
 
 func pkcs8(private any) string {
-	return block("PRIVATE KEY", made(x509.MarshalPKCS8PrivateKey(private)))
+	return block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(private)))
 }
 
 func pkix(private crypto.Signer) string {
-	return block("PUBLIC KEY", made(x509.MarshalPKIXPublicKey(private.Public())))
+	return block("PUBLIC KEY", must(x509.MarshalPKIXPublicKey(private.Public())))
 }
 
 func sec1(private crypto.Signer) string {
-	return block("EC PRIVATE KEY", made(x509.MarshalECPrivateKey(private.(*ecdsa.PrivateKey))))
+	return block("EC PRIVATE KEY", must(x509.MarshalECPrivateKey(private.(*ecdsa.PrivateKey))))
 }
 
 func pkcs1(private crypto.Signer) string {
@@ -73,23 +73,25 @@ func TestEveryFormOfAKeyIsTheSameKey(t *testing.T) {
 		"Ed25519": {"EdDSA", []string{pkcs8(ed25519Key())}, []string{pkix(ed25519Key())}},
 		"P-256": {"ES256", []string{
 			pkcs8(p256Key()), sec1(p256Key()),
-			block("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}) + sec1(p256Key()), // as openssl ecparam -genkey writes it
+			block("EC PARAMETERS", []byte{6, 8, 42, 134, 72, 206, 61, 3, 1, 7}) + sec1(p256Key()), // as written by openssl ecparam -genkey
 		}, []string{pkix(p256Key())}},
 		"RSA": {"RS256", []string{pkcs8(rsaKey()), pkcs1(rsaKey())}, []string{pkix(rsaKey()), pkcs1Public(rsaKey())}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			for _, private := range slices.Clone(test.private) {
-				test.private = append(test.private, strings.ReplaceAll(private, "\n", `\n`), strings.ReplaceAll(private, "\n", `\r\n`), strings.ReplaceAll(private, "\n", "\r\n"))
+				for _, lineEnd := range []string{`\n`, `\r\n`, "\r\n"} {
+					test.private = append(test.private, strings.ReplaceAll(private, "\n", lineEnd))
+				}
 			}
 			for _, private := range test.private {
-				signed := accessToken(t, keyed(t, token.Keys{PrivateKey: private}))
+				signed := accessToken(t, newTokensWith(t, token.Keys{PrivateKey: private}))
 				if alg := headerOf(t, signed)["alg"]; alg != test.alg {
-					t.Errorf("it signs by %v", alg)
+					t.Errorf("the alg is %v, want %s", alg, test.alg)
 				}
 				for _, accepted := range append(test.private, test.public...) {
-					wantAccepted(t, keyed(t, token.Keys{AcceptedKeys: accepted}), signed)
-					wantAccepted(t, keyed(t, token.Keys{AcceptedKeys: "a comment\n" + accepted + "\n"}), signed)
+					wantAccepted(t, newTokensWith(t, token.Keys{AcceptedKeys: accepted}), signed)
+					wantAccepted(t, newTokensWith(t, token.Keys{AcceptedKeys: "a comment\n" + accepted + "\n"}), signed)
 				}
 			}
 		})
@@ -98,7 +100,7 @@ func TestEveryFormOfAKeyIsTheSameKey(t *testing.T) {
 
 func TestBadKeysAreRefused(t *testing.T) {
 	t.Parallel()
-	good := pkcs8(ed25519Key())
+	valid := pkcs8(ed25519Key())
 	encrypted := string(pem.EncodeToMemory(&pem.Block{
 		Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, Bytes: make([]byte, 48),
 	}))
@@ -108,28 +110,28 @@ func TestBadKeysAreRefused(t *testing.T) {
 		as         int
 	}{
 		"no PEM":              {"correct horse battery staple", "is not PEM", both},
-		"base64 of a key":     {strings.Join(strings.Split(good, "\n")[1:2], ""), "is not PEM", both},
-		"cut off":             {good[:60], "was cut off", both},
-		"cut off at the end":  {good[:len(good)-5], "was cut off", both},
-		"second cut off":      {good + pkix(p256Key())[:70], "was cut off", both},
-		"first cut off":       {good[:60] + "\n" + pkix(p256Key()), "was cut off", both},
-		"text after":          {good + "x", "is not PEM", both},
+		"base64 of a key":     {strings.Join(strings.Split(valid, "\n")[1:2], ""), "is not PEM", both},
+		"truncated":           {valid[:60], "is truncated", both},
+		"cut off at the end":  {valid[:len(valid)-5], "is truncated", both},
+		"second cut off":      {valid + pkix(p256Key())[:70], "is truncated", both},
+		"first cut off":       {valid[:60] + "\n" + pkix(p256Key()), "is truncated", both},
+		"text after":          {valid + "x", "is not PEM", both},
 		"RSA of 2040 bits":    {pkcs8(shortRSA()), "is an RSA key of 2040 bits and needs at least 2048", both},
 		"public of 2040 bits": {pkix(shortRSA()), "is an RSA key of 2040 bits", both},
-		"P-384":               {pkcs8(p384Key()), "is on the curve P-384, and of those only P-256", both},
+		"P-384":               {pkcs8(p384Key()), "is on the curve P-384, and only P-256 is supported", both},
 		"P-384 in SEC1":       {sec1(p384Key()), "is on the curve P-384", both},
-		"second is P-384":     {good + pkix(p384Key()), "is bad at key 2, which is on the curve P-384", both},
-		"X25519":              {pkcs8(made(ecdh.X25519().GenerateKey(rand.Reader))), "is of another kind", both},
-		"certificate":         {block("CERTIFICATE", []byte{1}), "is a PEM block of another kind", both},
-		"SSH":                 {block("OPENSSH PRIVATE KEY", []byte{1}), "is a PEM block of another kind", both},
+		"second is P-384":     {valid + pkix(p384Key()), "is invalid at key 2, which is on the curve P-384", both},
+		"X25519":              {pkcs8(must(ecdh.X25519().GenerateKey(rand.Reader))), "has an unsupported type", both},
+		"certificate":         {block("CERTIFICATE", []byte{1}), "is a PEM block without a key", both},
+		"SSH":                 {block("OPENSSH PRIVATE KEY", []byte{1}), "is a PEM block without a key", both},
 		"encrypted":           {block("ENCRYPTED PRIVATE KEY", []byte{1}), "is encrypted with a passphrase", both},
 		"encrypted SEC1":      {encrypted, "is encrypted with a passphrase", both},
-		"another label":       {block("RSA PRIVATE KEY", made(x509.MarshalPKCS8PrivateKey(rsaKey()))), "can't be read", both},
-		"bytes cut off":       {block("PRIVATE KEY", made(x509.MarshalPKCS8PrivateKey(rsaKey()))[:1000]), "can't be read", both},
-		"empty block":         {block("PUBLIC KEY", nil), "can't be read", both},
-		"a public key":        {pkix(ed25519Key()), "is a public key and needs to be a private one", private},
-		"two keys":            {good + pkcs8(p256Key()), "has 2 keys and needs one", private},
-		"blank":               {" \n", "has 0 keys and needs one", private},
+		"another label":       {block("RSA PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(rsaKey()))), "does not match its label", both},
+		"bytes cut off":       {block("PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(rsaKey()))[:1000]), "does not match its label", both},
+		"empty block":         {block("PUBLIC KEY", nil), "does not match its label", both},
+		"a public key":        {pkix(ed25519Key()), "is a public key, and must be a private key", private},
+		"two keys":            {valid + pkcs8(p256Key()), "has 2 keys, and must have one", private},
+		"blank":               {" \n", "has 0 keys, and must have one", private},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -143,11 +145,10 @@ func TestBadKeysAreRefused(t *testing.T) {
 	}
 }
 
-// refusedKeys wants keys refused for the reason that the check gives, and tokens to go on with
-// the keys that they have.
+// refusedKeys checks that SetKeys refuses the keys with the error of the check, and keeps the current keys.
 func refusedKeys(t *testing.T, keys token.Keys, check error, want string) {
 	t.Helper()
-	tokens := keyed(t, token.Keys{PrivateKey: pkcs8(p256Key())})
+	tokens := newTokensWith(t, token.Keys{PrivateKey: pkcs8(p256Key())})
 	before, set := accessToken(t, tokens), string(tokens.JWKS())
 	err := tokens.SetKeys(keys)
 	for _, err := range []error{err, check} {
@@ -156,13 +157,14 @@ func refusedKeys(t *testing.T, keys token.Keys, check error, want string) {
 			continue
 		}
 		for line := range strings.Lines(keys.PrivateKey + keys.AcceptedKeys) {
-			if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "-----") && len(line) > 1 && strings.Contains(err.Error(), line) {
-				t.Errorf("%v shows a part of the key", err)
+			line = strings.TrimSpace(line)
+			if len(line) > 1 && !strings.HasPrefix(line, "-----") && strings.Contains(err.Error(), line) {
+				t.Errorf("%v contains a part of the key", err)
 			}
 		}
 	}
 	wantAccepted(t, tokens, before)
 	if got := string(tokens.JWKS()); got != set {
-		t.Errorf("the set is %s, want what it was: %s", got, set)
+		t.Errorf("the set is %s, want %s as before", got, set)
 	}
 }

@@ -12,22 +12,20 @@ import (
 	"github.com/google/uuid"
 )
 
-// Refresh names one refresh token of a session: the counter-th one. Nothing is
-// stored but the session's counter, and the same Refresh makes the same token.
+// Refresh identifies a refresh token of a session by a counter. Only the session's counter is stored, and equal values give the same token.
 type Refresh struct {
 	SessionID uuid.UUID
 	Counter   uint64
 }
 
-// The bytes of a refresh token: the session id, the counter, the MAC of both.
+// Sizes in bytes. A refresh token has the session id, the counter, and the MAC of both.
 const (
-	refreshNamed = 16 + 8
-	refreshSize  = refreshNamed + sha256.Size
+	refreshPayload = 16 + 8
+	refreshSize    = refreshPayload + sha256.Size
 )
 
-// IssueRefresh returns the refresh token that r names: the same one each time, until
-// Keys.Secret changes. Tokens that name the same Refresh by different secrets are one and the same to
-// a session, since only the counter counts: either of them is good for one use, and spends both.
+// IssueRefresh returns the refresh token for r. The result changes only with Keys.Secret. A session compares only counters. If two tokens
+// have the same counter by different secrets, the use of one also uses the other.
 func (t *Tokens) IssueRefresh(r Refresh) string {
 	raw := make([]byte, 0, refreshSize)
 	raw = append(raw, r.SessionID[:]...)
@@ -35,25 +33,25 @@ func (t *Tokens) IssueRefresh(r Refresh) string {
 	return base64.RawURLEncoding.EncodeToString(append(raw, refreshMAC(t.keys.Load().refresh[0], raw)...))
 }
 
-// VerifyRefresh returns what a refresh token names, or ErrInvalid. Whether the
-// session still stands is not the token's to know.
+// VerifyRefresh verifies a refresh token and returns its content. It does not check the session. Errors: ErrInvalid.
 func (t *Tokens) VerifyRefresh(encoded string) (Refresh, error) {
 	if len(encoded) != base64.RawURLEncoding.EncodedLen(refreshSize) {
-		return Refresh{}, fmt.Errorf("%w: not as long as a refresh token", ErrInvalid)
+		return Refresh{}, fmt.Errorf("%w: not the length of a refresh token", ErrInvalid)
 	}
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil || len(raw) != refreshSize || strings.ContainsAny(encoded, "\r\n") { // base64 skips line ends
+	if err != nil || len(raw) != refreshSize || strings.ContainsAny(encoded, "\r\n") { // base64 ignores line ends
 		return Refresh{}, fmt.Errorf("%w: not in the form of a refresh token", ErrInvalid)
 	}
-	named, mac := raw[:refreshNamed], raw[refreshNamed:]
-	if !slices.ContainsFunc(t.keys.Load().refresh, func(key []byte) bool { return hmac.Equal(mac, refreshMAC(key, named)) }) {
-		return Refresh{}, fmt.Errorf("%w: the MAC is not ours", ErrInvalid)
+	payload, mac := raw[:refreshPayload], raw[refreshPayload:]
+	matches := func(key []byte) bool { return hmac.Equal(mac, refreshMAC(key, payload)) }
+	if !slices.ContainsFunc(t.keys.Load().refresh, matches) {
+		return Refresh{}, fmt.Errorf("%w: wrong MAC", ErrInvalid)
 	}
-	return Refresh{SessionID: uuid.UUID(named[:16]), Counter: binary.BigEndian.Uint64(named[16:])}, nil
+	return Refresh{SessionID: uuid.UUID(payload[:16]), Counter: binary.BigEndian.Uint64(payload[16:])}, nil
 }
 
-func refreshMAC(key, named []byte) []byte {
+func refreshMAC(key, payload []byte) []byte {
 	mac := hmac.New(sha256.New, key)
-	mac.Write(named)
+	mac.Write(payload)
 	return mac.Sum(nil)
 }

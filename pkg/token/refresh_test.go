@@ -15,18 +15,18 @@ import (
 func TestARefreshTokenNamesWhatItWasMadeOf(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
-	seen := map[string]bool{}
+	known := map[string]bool{}
 	for _, session := range []uuid.UUID{uuid.Nil, bearer.SessionID, uuid.Max} {
 		for _, counter := range []uint64{0, 1, 255, 256, math.MaxInt64, math.MaxUint64} {
 			want := token.Refresh{SessionID: session, Counter: counter}
 			raw := tokens.IssueRefresh(want)
 			if got, err := tokens.VerifyRefresh(raw); err != nil || got != want {
-				t.Errorf("%+v comes back as %+v, %v", want, got, err)
+				t.Errorf("VerifyRefresh = %+v, %v; want %+v", got, err, want)
 			}
-			if seen[raw] {
-				t.Errorf("%+v has the token of another", want)
+			if known[raw] {
+				t.Errorf("the token of %+v is not unique", want)
 			}
-			seen[raw] = true
+			known[raw] = true
 		}
 	}
 }
@@ -35,25 +35,25 @@ func TestTheSameRefreshMakesTheSameToken(t *testing.T) {
 	t.Parallel()
 	r := token.Refresh{SessionID: bearer.SessionID, Counter: 7}
 	want := newTokens(t).IssueRefresh(r)
-	otherwise := newTokens(t, func(c *token.Config) { c.Issuer, c.Audience, c.AccessTTL = "x", "y", 1 })
-	if got := otherwise.IssueRefresh(r); got != want {
-		t.Errorf("%s, and on another replica %s", want, got)
+	replica := newTokens(t, func(c *token.Config) { c.Issuer, c.Audience, c.AccessTTL = "x", "y", 1 })
+	if got := replica.IssueRefresh(r); got != want {
+		t.Errorf("%s, and with another configuration %s", want, got)
 	}
 }
 
 func TestAnyFlippedBitOfARefreshTokenIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
-	good := tokens.IssueRefresh(token.Refresh{SessionID: bearer.SessionID, Counter: 7})
-	raw, err := base64.RawURLEncoding.DecodeString(good)
+	valid := tokens.IssueRefresh(token.Refresh{SessionID: bearer.SessionID, Counter: 7})
+	raw, err := base64.RawURLEncoding.DecodeString(valid)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for bit := range len(raw) * 8 {
 		wantRefreshRefused(t, tokens, base64.RawURLEncoding.EncodeToString(flip(raw, bit)))
 	}
-	for bit := range len(good) * 8 { // of the text: what decodes to the same bytes is another token too
-		wantRefreshRefused(t, tokens, string(flip([]byte(good), bit)))
+	for bit := range len(valid) * 8 { // flips bits of the text: an equivalent encoding is invalid too
+		wantRefreshRefused(t, tokens, string(flip([]byte(valid), bit)))
 	}
 }
 
@@ -74,16 +74,17 @@ func TestARefreshTokenOfOtherFormIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
 	r := token.Refresh{SessionID: bearer.SessionID, Counter: 7}
-	good := tokens.IssueRefresh(r)
-	for n := range len(good) {
-		wantRefreshRefused(t, tokens, good[:n])
-		wantRefreshRefused(t, tokens, good[n+1:])
+	valid := tokens.IssueRefresh(r)
+	for n := range len(valid) {
+		wantRefreshRefused(t, tokens, valid[:n])
+		wantRefreshRefused(t, tokens, valid[n+1:])
 	}
-	last := strings.IndexByte(alphabet, good[len(good)-1])
+	last := strings.IndexByte(alphabet, valid[len(valid)-1])
 	for _, raw := range []string{
-		good[:len(good)-1] + alphabet[last^1:last^1+1], // bits after the end
-		good + "A", good + "AA", good + "AAAA", good + "=", good + "\n", " " + good, good[:9] + "\r\n" + good[9:], good + good,
-		strings.Repeat("A", len(good)), strings.Repeat("A", 1<<20), issue(t, tokens),
+		valid[:len(valid)-1] + alphabet[last^1:last^1+1], // sets unused bits
+		valid + "A", valid + "AA", valid + "AAAA", valid + "=", valid + "\n", " " + valid, valid[:9] + "\r\n" + valid[9:],
+		valid + valid,
+		strings.Repeat("A", len(valid)), strings.Repeat("A", 1<<20), issue(t, tokens),
 		newTokens(t, func(c *token.Config) { c.Secret = otherSecret }).IssueRefresh(r),
 	} {
 		wantRefreshRefused(t, tokens, raw)

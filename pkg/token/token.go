@@ -1,6 +1,5 @@
-// Package token makes and checks the tokens of a session: signed access tokens
-// (JWT, the profile of RFC 9068) and refresh tokens (a session id and a counter
-// under a MAC).
+// Package token issues and verifies the tokens of a session. Access tokens are signed JWTs (RFC 9068). Refresh tokens have a session id and
+// a counter with a MAC.
 package token
 
 import (
@@ -15,20 +14,20 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// ErrInvalid is what every token gets that is not ours, not of its kind, or out of date.
+// ErrInvalid means that a token was not issued by this service, has another type, or has expired.
 var ErrInvalid = errors.New("invalid token")
 
-// Config says how tokens are made.
+// Config configures Tokens.
 type Config struct {
 	Keys
 
 	Issuer    string        // the iss claim
 	Audience  string        // the aud claim
 	ClientID  string        // the client_id claim
-	AccessTTL time.Duration // how long an access token is good for
+	AccessTTL time.Duration // how long an access token is valid
 }
 
-// Tokens makes and checks tokens. It is safe for concurrent use.
+// Tokens issues and verifies tokens. It is safe for concurrent use.
 type Tokens struct {
 	cfg    Config
 	keys   atomic.Pointer[keyring]
@@ -36,19 +35,19 @@ type Tokens struct {
 	now    func() time.Time
 }
 
-// New returns Tokens that sign by cfg. It fails as SetKeys does.
+// New returns Tokens. Errors: those of SetKeys.
 func New(cfg Config) (*Tokens, error) {
 	t := &Tokens{cfg: cfg, now: time.Now}
 	if err := t.SetKeys(cfg.Keys); err != nil {
 		return nil, err
 	}
-	t.cfg.Keys = Keys{} // only the keyring knows what is in force
+	t.cfg.Keys = Keys{} // they are in the keyring
 	t.parser = newParser(cfg, func() time.Time { return t.now() })
 	return t, nil
 }
 
-// SetKeys puts other keys in force, all of them at once. It fails, and leaves those that
-// are in force, if one of them is not fit to sign or to verify. The error shows nothing of a key.
+// SetKeys replaces all keys atomically. If one of the new keys is invalid, it keeps the current keys and returns an error that contains no
+// part of a key.
 func (t *Tokens) SetKeys(keys Keys) error {
 	ring, err := newKeyring(keys)
 	if err != nil {
@@ -58,18 +57,17 @@ func (t *Tokens) SetKeys(keys Keys) error {
 	return nil
 }
 
-// JWKS returns the public keys of access tokens as a JWK set (RFC 7517), the one that signs
-// first. Secrets are never in it.
+// JWKS returns the public keys of access tokens as a JWK set (RFC 7517). The signing key is the first. The set never contains secrets.
 func (t *Tokens) JWKS() []byte { return t.keys.Load().public }
 
-// KeyInfo is what may be known of a key.
+// KeyInfo is the public information about a key.
 type KeyInfo struct {
 	ID        string // the kid
-	Algorithm string // the one of RFC 7518 or RFC 8037 that access tokens name
-	Signs     bool   // whether it signs; else it is accepted only
+	Algorithm string // the alg of access tokens (RFC 7518, RFC 8037)
+	Signs     bool   // signs now; otherwise it is only accepted
 }
 
-// KeysInForce returns all keys that are in force, in no order.
+// KeysInForce returns the current keys in any order.
 func (t *Tokens) KeysInForce() []KeyInfo {
 	var out []KeyInfo
 	for _, k := range t.keys.Load().byID {
@@ -78,16 +76,16 @@ func (t *Tokens) KeysInForce() []KeyInfo {
 	return out
 }
 
-// EmailMAC returns a MAC of an email by a key derived from the secret: nobody can tell it who does not know that, and it is the
-// same at each replica.
+// EmailMAC returns a MAC of an email, by a key that is derived from the secret. It is the same in each replica, and can't be computed
+// without the secret.
 func (t *Tokens) EmailMAC(email string) []byte {
 	mac := hmac.New(sha256.New, t.keys.Load().emails)
 	mac.Write([]byte(email))
 	return mac.Sum(nil)
 }
 
-// derive makes a key of size bytes for one purpose from the secret, so that the key
-// tells nothing about the secret or about another purpose's key (HKDF, RFC 5869).
+// derive derives a key of size bytes for one purpose from the secret. The key reveals nothing about the secret or other derived keys
+// (HKDF, RFC 5869).
 func derive(secret, purpose string, size int) ([]byte, error) {
 	key, err := hkdf.Key(sha256.New, []byte(secret), nil, "user-service "+purpose, size)
 	if err != nil {

@@ -4,7 +4,6 @@ package bench_test
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"strconv"
@@ -37,8 +36,8 @@ func BenchmarkFromCommitToConfirm(b *testing.B) {
 		committed <- time.Now()
 		relay.Wake()
 	})
-	publisher := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
-	relay = outbox.New(db, publisher, confirmed, slog.New(slog.DiscardHandler))
+	publisher := rabbitmq.New(cfg, rabbitmq.Config{})
+	relay = outbox.New(db, publisher, outbox.Config{Observer: confirmed})
 	background(b, publisher.Run)
 	background(b, relay.Run)
 	testkit.WaitFor(b, "the connection", func() bool { return publisher.Check(b.Context()) == nil })
@@ -64,7 +63,7 @@ func BenchmarkBacklog(b *testing.B) {
 	keepEvents(b, cfg)
 	dsn := postgrestest.URL(b)
 	db := postgrestest.Connect(b, dsn, nil)
-	publisher := rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
+	publisher := rabbitmq.New(cfg, rabbitmq.Config{})
 	background(b, publisher.Run)
 	testkit.WaitFor(b, "the connection", func() bool { return publisher.Check(b.Context()) == nil })
 	conn, err := pgx.Connect(b.Context(), dsn)
@@ -72,7 +71,7 @@ func BenchmarkBacklog(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = conn.Close(context.Background()) }()
-	relay := outbox.New(db, publisher, unheard{}, slog.New(slog.DiscardHandler))
+	relay := outbox.New(db, publisher, outbox.Config{})
 	for b.Loop() {
 		b.StopTimer()
 		// The relay does not look up the user of a deletion.
@@ -90,12 +89,6 @@ func BenchmarkBacklog(b *testing.B) {
 	}
 	b.ReportMetric(events*float64(b.N)/b.Elapsed().Seconds(), "events/s")
 }
-
-// unheard is an outbox.Observer that discards everything.
-type unheard struct{}
-
-func (unheard) EventPublished(string, time.Duration) {}
-func (unheard) EventFailed(string)                   {}
 
 // confirms is an outbox.Observer that sends the time of each confirm.
 type confirms chan time.Time
@@ -144,21 +137,21 @@ func background(b *testing.B, run func(context.Context) error) {
 	})
 }
 
-// broker returns the configuration of the RabbitMQ that the environment names.
-func broker(b *testing.B) rabbitmq.Config {
+// broker returns the RabbitMQ that the environment names.
+func broker(b *testing.B) rabbitmq.Broker {
 	b.Helper()
 	port, err := strconv.Atoi(os.Getenv("RABBITMQ_PORT"))
 	if err != nil {
 		b.Fatal(`RABBITMQ_PORT is not set: use "make bench"`)
 	}
-	return rabbitmq.Config{
+	return rabbitmq.Broker{
 		Host: os.Getenv("RABBITMQ_HOST"), Port: port, User: os.Getenv("RABBITMQ_USER"), Vhost: "/",
 		Password: os.Getenv("RABBITMQ_PASS"),
 	}
 }
 
 // keepEvents binds a durable queue, so that the broker writes an event before its confirm.
-func keepEvents(b *testing.B, cfg rabbitmq.Config) {
+func keepEvents(b *testing.B, cfg rabbitmq.Broker) {
 	b.Helper()
 	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: cfg.Port, Username: cfg.User, Password: cfg.Password, Vhost: cfg.Vhost}
 	conn, err := amqp.Dial(uri.String())

@@ -82,8 +82,8 @@ func (b *exchanges) publisher(user, vhost string) (*testkit.Buffer, *rabbitmq.Pu
 	}
 	password := map[string]string{"app": b.password, "writer": "writer", "user_service": "change-me"}[user]
 	log := &testkit.Buffer{}
-	p := rabbitmq.New(rabbitmq.Config{Host: host, Port: port, User: user, Password: password, Vhost: vhost},
-		slog.New(slog.NewTextHandler(log, nil)), nil)
+	p := rabbitmq.New(rabbitmq.Broker{Host: host, Port: port, User: user, Password: password, Vhost: vhost},
+		rabbitmq.Config{Log: slog.New(slog.NewTextHandler(log, nil))})
 	var running sync.WaitGroup
 	running.Go(func() { _ = p.Run(b.t.Context()) }) // the context ends before the cleanups
 	b.t.Cleanup(running.Wait)

@@ -33,7 +33,7 @@ type world struct {
 	db     *postgres.DB
 	relays []*outbox.Relay
 	topic  string // the prefix of the event types
-	cfg    rabbitmq.Config
+	cfg    rabbitmq.Broker
 }
 
 func newWorld(t *testing.T) *world {
@@ -42,7 +42,7 @@ func newWorld(t *testing.T) *world {
 	if err != nil {
 		t.Fatal(`RABBITMQ_PORT is not set: run "make test", or: tools/dev/with-services go test ./test/relay`)
 	}
-	w := &world{t: t, dsn: postgrestest.URL(t), topic: "test." + uuid.NewString(), cfg: rabbitmq.Config{
+	w := &world{t: t, dsn: postgrestest.URL(t), topic: "test." + uuid.NewString(), cfg: rabbitmq.Broker{
 		Host: os.Getenv("RABBITMQ_HOST"), Port: port, User: os.Getenv("RABBITMQ_USER"), Password: os.Getenv("RABBITMQ_PASS"),
 	}}
 	if w.conn, err = pgx.Connect(t.Context(), w.dsn); err != nil {
@@ -60,19 +60,14 @@ func (w *world) run() {
 	var wg sync.WaitGroup
 	w.t.Cleanup(func() { cancel(); wg.Wait() })
 	for range 2 {
-		publisher := rabbitmq.New(w.cfg, slog.New(slog.DiscardHandler), nil)
-		relay := outbox.New(postgrestest.Connect(w.t, w.dsn, nil), publisher, unobserved{}, slog.New(slog.DiscardHandler))
+		publisher := rabbitmq.New(w.cfg, rabbitmq.Config{})
+		relay := outbox.New(postgrestest.Connect(w.t, w.dsn, nil), publisher, outbox.Config{})
 		wg.Go(func() { _ = publisher.Run(ctx) })
 		wg.Go(func() { _ = relay.Run(ctx) })
 		w.relays = append(w.relays, relay)
 		w.eventually("the connection", func() bool { return publisher.Check(ctx) == nil })
 	}
 }
-
-type unobserved struct{}
-
-func (unobserved) EventPublished(string, time.Duration) {}
-func (unobserved) EventFailed(string)                   {}
 
 // users creates n users.
 func (w *world) users(n int) []uuid.UUID {
@@ -241,5 +236,5 @@ func (w *world) times(c *consumer, n int, users []uuid.UUID) (median, longest ti
 // unconnected returns a relay whose publisher has no connection.
 func (w *world) unconnected() *outbox.Relay {
 	log := slog.New(slog.DiscardHandler)
-	return outbox.New(w.db, rabbitmq.New(w.cfg, log, nil), unobserved{}, log)
+	return outbox.New(w.db, rabbitmq.New(w.cfg, rabbitmq.Config{Log: log}), outbox.Config{Log: log})
 }

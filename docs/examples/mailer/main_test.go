@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -48,7 +47,7 @@ func newStage(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := rabbitmq.Config{
+	cfg := rabbitmq.Broker{
 		Host: env("RABBITMQ_HOST"), Port: port, User: env("RABBITMQ_USER"), Vhost: "/",
 		Password: os.Getenv("RABBITMQ_PASS"),
 	}
@@ -59,7 +58,7 @@ func newStage(t *testing.T) *stage {
 		t.Fatalf("build the mailer: %v\n%s", err, out)
 	}
 	s.connect()
-	s.publisher = rabbitmq.New(cfg, slog.New(slog.DiscardHandler), nil)
+	s.publisher = rabbitmq.New(cfg, rabbitmq.Config{})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); _ = s.publisher.Run(ctx) }()

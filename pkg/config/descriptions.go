@@ -1,0 +1,189 @@
+package config
+
+// description describes a variable for the documentation and for messages.
+type description struct {
+	about   string // The purpose, as a sentence.
+	accepts string // The valid values. Empty: derived from the type and the bounds.
+	example string // A value for .env.example and for messages. Empty: the default.
+}
+
+// descriptions are the descriptions of all variables. A random secret has no example, because people would use it.
+var descriptions = map[string]description{
+	"DATABASE_URL": {
+		about:   "URL of the database.",
+		accepts: "a PostgreSQL URL such as postgres://user:password@host:5432/database",
+		example: "postgres://user_service:user_service@localhost:5432/user_service?sslmode=disable",
+	},
+	"DATABASE_MAX_CONNS": {
+		about: "Maximum number of connections of one replica, in addition to one for readiness. From 3 on, a quarter is " +
+			"reserved for logins. 0 means four for each CPU, from 4 to 64.",
+		accepts: "0 or a whole number from 2 to 10000",
+		example: "20",
+	},
+	"MIGRATION_DATABASE_URL": {
+		about: "URL of the same database for migrations: direct, without a pooler, and with the right to change the schema. " +
+			"Default: DATABASE_URL.",
+		accepts: "a PostgreSQL URL such as postgres://owner:password@host:5432/database",
+	},
+
+	"RABBITMQ_HOST": {
+		about:   "Host of the broker.",
+		accepts: "a host name or an IP address",
+		example: "localhost",
+	},
+	"RABBITMQ_PORT": {
+		about:   "AMQP port of the broker.",
+		example: "5672",
+	},
+	"RABBITMQ_USER": {
+		about:   "User name of the service at the broker.",
+		accepts: "a user name",
+		example: "guest",
+	},
+	"RABBITMQ_PASS": {
+		about:   "Password of the service at the broker.",
+		accepts: "the password of RABBITMQ_USER",
+		example: "guest",
+	},
+	"RABBITMQ_VHOST": {
+		about:   "Virtual host at the broker.",
+		accepts: "a virtual host",
+	},
+	"RABBITMQ_TLS": {
+		about: "Connect with TLS, and verify the broker's certificate.",
+	},
+	"RABBITMQ_CA_FILE": {
+		about: "Certificate authorities for the broker's certificate, instead of the system's. The service reads this file " +
+			"and the next two at each connection.",
+		accepts: "the path of a file with certificates in PEM",
+		example: "/etc/rabbitmq/ca.crt",
+	},
+	"RABBITMQ_CERT_FILE": {
+		about:   "Client certificate for the broker.",
+		accepts: "the path of a file with a certificate in PEM",
+		example: "/etc/rabbitmq/tls.crt",
+	},
+	"RABBITMQ_KEY_FILE": {
+		about:   "Private key of RABBITMQ_CERT_FILE.",
+		accepts: "the path of a file with a private key in PEM",
+		example: "/etc/rabbitmq/tls.key",
+	},
+
+	"JWT_SECRET": {
+		about:   "Secret that signs refresh tokens, and access tokens if JWT_PRIVATE_KEY is not set.",
+		accepts: "a random text of at least 32 bytes, as made by: openssl rand -base64 48",
+	},
+	"JWT_ACCEPTED_SECRETS": {
+		about: "Further secrets whose tokens are accepted: the previous and the next JWT_SECRET, so that a rotation rejects " +
+			"no token.",
+		accepts: "random texts of at least 32 bytes, separated by commas",
+	},
+	"JWT_PRIVATE_KEY": {
+		about: "Key that signs access tokens, by EdDSA, ES256 or RS256. /.well-known/jwks.json publishes its public key.",
+		accepts: "a private key in PEM: Ed25519, P-256 or RSA of at least 2048 bits, as made by: openssl genpkey -algorithm " +
+			"ed25519; its lines may end in \\n",
+	},
+	"JWT_ACCEPTED_KEYS": {
+		about: "Further keys whose access tokens are accepted, and which are published: the previous and the next " +
+			"JWT_PRIVATE_KEY.",
+		accepts: "public or private keys in PEM, one after the other, of the kinds of JWT_PRIVATE_KEY",
+	},
+	"JWT_ISSUER": {
+		about:   "Claim iss of access tokens.",
+		accepts: "a name or a URL",
+	},
+	"JWT_AUDIENCE": {
+		about:   "Claim aud of access tokens.",
+		accepts: "a name or a URL",
+	},
+	"JWT_CLIENT_ID": {
+		about:   "Claim client_id of access tokens (RFC 9068).",
+		accepts: "a name or a URL",
+	},
+	"ACCESS_TOKEN_TTL": {
+		about: "Lifetime of an access token.",
+	},
+	"REFRESH_TOKEN_IDLE_TTL": {
+		about: "A session ends after this time without a refresh.",
+	},
+	"REFRESH_TOKEN_TTL": {
+		about: "A session ends after this time, with or without refreshes.",
+	},
+
+	"PASSWORD_MIN_LENGTH": {
+		about: "Minimum number of characters of a password.",
+	},
+	"PASSWORD_HASH_CONCURRENCY": {
+		about:   "Maximum number of concurrent password hashes. 0 means one for each CPU.",
+		example: "2",
+	},
+	"PASSWORD_HASH_QUEUE": {
+		about: "Maximum number of passwords that wait to be hashed; further requests get 503. 0 means 32 for each concurrent" +
+			" hash.",
+		example: "16",
+	},
+	"ARGON2_MEMORY_KIB": {
+		about: "Memory of one argon2id hash, in KiB. Times ARGON2_ITERATIONS, it must be at most 524288.",
+	},
+	"ARGON2_ITERATIONS": {
+		about: "Passes of argon2id over that memory.",
+	},
+	"ARGON2_PARALLELISM": {
+		about: "Lanes of argon2id.",
+	},
+
+	"REGISTRATION_ENABLED": {
+		about: "Allow anonymous callers to register.",
+	},
+	"VERIFY_EMAIL_AT_REGISTRATION": {
+		about: "At registration, send an event with a token that verifies the email.",
+	},
+	"LOGIN_MAX_FAILURES": {
+		about: "Consecutive failed logins with one email from one network (IPv4 /24, IPv6 /56) before a backoff of 1 to 15 " +
+			"minutes begins. 0 turns the backoff off. Behind a proxy, set TRUSTED_PROXIES, or all clients count as one " +
+			"network.",
+	},
+	"AUDIT_RETENTION": {
+		about: "Retention time of the audit trail.",
+	},
+
+	"HTTP_ADDR": {
+		about:   "Address of the API.",
+		accepts: "an address, host:port or :port",
+	},
+	"METRICS_ADDR": {
+		about:   "Address of /metrics, /healthz and /readyz.",
+		accepts: "an address, host:port or :port",
+	},
+	"TRUSTED_PROXIES": {
+		about: "Proxies in front of the service. Only their X-Forwarded-For (the client's address) and traceparent (the " +
+			"trace) are trusted. Without proxies, the client's address is the peer's.",
+		accepts: "IP addresses and CIDRs, separated by commas",
+		example: "10.0.0.0/8,fd00::/8",
+	},
+	"RATE_LIMIT_PER_MINUTE": {
+		about: "Requests per minute of one client address (IPv6: one /64) to costly endpoints without a token, such as " +
+			"/login, at each replica. An IPv4 /24 and an IPv6 /56 may send 4 times as many, an IPv6 /48 16 times. 0 turns" +
+			" the limit off. Behind a proxy, set TRUSTED_PROXIES, or all clients share one limit.",
+	},
+	"ACCOUNT_RATE_LIMIT_PER_MINUTE": {
+		about: "Writing requests per minute of one account, at each replica. A request that hashes a password counts as ten." +
+			" 0 turns the limit off.",
+	},
+	"DOCS_ENABLED": {
+		about: "Serve /openapi.json and /docs.",
+	},
+	"PPROF_ENABLED": {
+		about: "Serve /debug/pprof/ on METRICS_ADDR.",
+	},
+	"SHUTDOWN_DELAY": {
+		about: "After SIGTERM, how long to keep serving while not ready, so that load balancers stop sending requests.",
+	},
+	"SHUTDOWN_TIMEOUT": {
+		about: "Maximum time of the whole shutdown, including SHUTDOWN_DELAY.",
+	},
+
+	"LOG_LEVEL": {
+		about: "Least severe level that is logged.",
+	},
+}
