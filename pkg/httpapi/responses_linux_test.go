@@ -3,9 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"testing"
@@ -13,22 +11,15 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestAClosedConnectionKeepsNothingUnsent has clients read nothing of their answers. Those that lose their connections for it leave no
-// socket in the kernel that still has something to send.
+// TestAClosedConnectionKeepsNothingUnsent has clients that read nothing of their responses. The service closes the connections of two of
+// them. No socket with unsent bytes is left in the kernel.
 func TestAClosedConnectionKeepsNothingUnsent(t *testing.T) {
 	t.Parallel()
 	s, dial := serveMost(t, 10)
 	var closed []*client
 	for range 4 {
 		c := dial()
-		if _, err := io.WriteString(c, "GET /answer HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.ReadResponse(c.answers, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = resp.Body.Close() })
+		_ = c.largeResponse(t)
 		closed = append(closed, c)
 	}
 	_, port, _ := net.SplitHostPort(s.inner.Addr().String())

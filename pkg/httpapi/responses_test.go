@@ -7,23 +7,28 @@ import (
 	"testing"
 )
 
-// TestAnswersThatNobodyReadsAreBounded has three clients wait for answers of half the bound each. The first one has waited for longest, and
-// loses its connection; the others get all that they have asked for.
-func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
+// largeResponse requests a response of half the bound, and returns its unread body.
+func (c *client) largeResponse(t *testing.T) io.Reader {
+	t.Helper()
+	if _, err := io.WriteString(c, "GET /answer HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(c.answers, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = resp.Body.Close() })
+	return resp.Body
+}
+
+// TestResponsesThatNobodyReadsAreBounded requests three responses of half the bound each. The client that has waited longest loses its
+// connection. The other clients get their whole responses.
+func TestResponsesThatNobodyReadsAreBounded(t *testing.T) {
 	t.Parallel()
 	_, dial := serveMost(t, 10)
 	var bodies []io.Reader
 	for range 3 {
-		c := dial()
-		if _, err := io.WriteString(c, "GET /answer HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
-			t.Fatal(err)
-		}
-		resp, err := http.ReadResponse(c.answers, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = resp.Body.Close() })
-		bodies = append(bodies, resp.Body)
+		bodies = append(bodies, dial().largeResponse(t))
 	}
 	for i, body := range bodies {
 		n, err := io.Copy(io.Discard, body)
@@ -33,7 +38,7 @@ func TestAnswersThatNobodyReadsAreBounded(t *testing.T) {
 	}
 }
 
-func TestAnswersAreCountedUntilTheyAreRead(t *testing.T) {
+func TestResponsesAreCountedUntilTheyAreRead(t *testing.T) {
 	t.Parallel()
 	a := newResponses(10 * smallResponse)
 	conns := make([]net.Conn, 4)

@@ -46,7 +46,8 @@ const auditEntry = `
 		%s
 	FROM (SELECT at, about, ($2::uuid IS NULL OR EXISTS (SELECT FROM users WHERE id = $2))
 			AND (about IS NULL OR EXISTS (SELECT FROM users WHERE id = about)) AS known
-		FROM (SELECT clock_timestamp() AS at, CASE WHEN $8::bool THEN (SELECT id FROM users WHERE id = $4) ELSE $4::uuid END AS about) AS moment) AS entry`
+		FROM (SELECT clock_timestamp() AS at,
+			CASE WHEN $8::bool THEN (SELECT id FROM users WHERE id = $4) ELSE $4::uuid END AS about) AS moment) AS entry`
 
 const auditColumns = `INSERT INTO audit_events (id, time, action, actor_id, actor, user_id, ip, request_id, detail)`
 

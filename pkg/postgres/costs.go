@@ -26,7 +26,8 @@ const costBatch = 10_000
 // costTimeout is for one statement.
 const costTimeout = 30 * time.Second
 
-var hashCostsQuery = `SELECT ` + strings.ReplaceAll(costOf, "@", "imported_prefix") + `, ` + strings.ReplaceAll(costOf, "@", "password_hash") + `,
+var hashCostsQuery = `SELECT ` + strings.ReplaceAll(costOf, "@", "imported_prefix") + `,
+		` + strings.ReplaceAll(costOf, "@", "password_hash") + `,
 		count(*), max(user_id::text COLLATE "C")
 	FROM (SELECT user_id, imported_prefix, password_hash FROM credentials
 		WHERE imported_prefix IS NOT NULL AND user_id > $1 ORDER BY user_id LIMIT $2) AS batch

@@ -69,7 +69,8 @@ func (r *rekeying) run(ctx context.Context, since time.Time) error {
 	return nil
 }
 
-// stale returns the accounts whose keys change, of those that were changed since a time. Emails and names in ASCII keep theirs, but for domains in A-labels.
+// stale returns the accounts whose keys change, of those that were changed since a time. Emails and names in ASCII keep theirs,
+// but for domains in A-labels.
 func (r *rekeying) stale(ctx context.Context, since time.Time) (stale []keyed, err error) {
 	rows, err := r.db.QueryContext(ctx, `
 		SELECT id::text, email, email_key, coalesce(name, ''), coalesce(name_key, ''), email_verified, created_at FROM users
@@ -90,8 +91,8 @@ func (r *rekeying) stale(ctx context.Context, since time.Time) (stale []keyed, e
 	return stale, rows.Err()
 }
 
-// rekey changes the keys of an account, and what refers to them. If an account that comes before has the key, this one keeps its own. If one
-// that comes after has it, that one gets a key that no email has.
+// rekey changes the keys of an account, and what refers to them. If an account that comes before has the key, this one keeps its
+// own. If one that comes after has it, that one gets a key that no email has.
 func (r *rekeying) rekey(ctx context.Context, id string) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
@@ -102,7 +103,8 @@ func (r *rekeying) rekey(ctx context.Context, id string) error {
 		return err
 	}
 	a := keyed{id: id} // as it is now: the email may have changed since it was found, or the account is erased
-	err = tx.QueryRowContext(ctx, `SELECT email, email_key, coalesce(name, ''), email_verified, created_at FROM users WHERE id = $1 FOR UPDATE`, id).
+	err = tx.QueryRowContext(ctx, `
+		SELECT email, email_key, coalesce(name, ''), email_verified, created_at FROM users WHERE id = $1 FOR UPDATE`, id).
 		Scan(&a.email, &a.emailKey, &a.name, &a.verified, &a.created)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
@@ -143,7 +145,8 @@ func moveKey(ctx context.Context, tx *sql.Tx, id, from, to string) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE users SET email_key = $2 WHERE id = $1`, id, to); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, `UPDATE one_time_tokens SET email_key = $3 WHERE user_id = $1 AND email_key = $2`, id, from, to); err != nil {
+	if _, err := tx.ExecContext(ctx,
+		`UPDATE one_time_tokens SET email_key = $3 WHERE user_id = $1 AND email_key = $2`, id, from, to); err != nil {
 		return err
 	}
 	for _, counts := range []string{

@@ -15,7 +15,8 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// olderAccounts are stored with the keys of before: full case folding over NFC, and domains as they were typed. The first one is the oldest.
+// olderAccounts are stored with the keys of before: full case folding over NFC, and domains as they were typed. The first one is
+// the oldest.
 var olderAccounts = []struct{ email, key, name, nameKey string }{
 	{"user@bücher.example", "user@bücher.example", "", ""},               // 0
 	{"user@xn--bcher-kva.example", "user@xn--bcher-kva.example", "", ""}, // 1: as 0

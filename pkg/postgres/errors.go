@@ -128,7 +128,8 @@ func isConnectionFailure(err error) bool {
 		return false
 	}
 	return errors.As(err, &lost) || errors.As(err, &network) || errors.As(err, &record) || errors.As(err, &alert) ||
-		pgconn.SafeToRetry(err) || errors.Is(err, puddle.ErrClosedPool) || errors.Is(err, pgconn.ErrConnClosed) || errors.Is(err, context.DeadlineExceeded) ||
+		pgconn.SafeToRetry(err) || errors.Is(err, puddle.ErrClosedPool) || errors.Is(err, pgconn.ErrConnClosed) ||
+		errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, net.ErrClosed) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF)
 }
 

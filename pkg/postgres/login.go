@@ -47,7 +47,9 @@ func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded strin
 
 // RecordAttempt implements user.Store. Attempts of one email, or of one user, wait for each other, whichever replica
 // they reach; what is found by one is seen by the next.
-func (db *DB) RecordAttempt(ctx context.Context, a user.Attempt, decide func(user.LoginFailures) (user.LoginDecision, error)) (user.Identity, error) {
+func (db *DB) RecordAttempt(
+	ctx context.Context, a user.Attempt, decide func(user.LoginFailures) (user.LoginDecision, error),
+) (user.Identity, error) {
 	var identity user.Identity
 	var evicted int64
 	leave, err := db.attempts.Enter(ctx, string(subjectHash(a)))

@@ -20,7 +20,8 @@ func (tx *transaction) queueEvents(ctx context.Context, batch *pgx.Batch, events
 	}
 }
 
-// queueUserEvent stores an event with the current version of its subject. If the user does not exist, it stores nothing, after the same work.
+// queueUserEvent stores an event with the current version of its subject. If the user does not exist, it stores nothing, after the
+// same work.
 func (tx *transaction) queueUserEvent(ctx context.Context, batch *pgx.Batch, e event.Event) {
 	if e.Type == "" {
 		return
@@ -39,8 +40,8 @@ func traceparent(ctx context.Context) string {
 	return carrier.Get("traceparent")
 }
 
-// OutboxBacklog returns the number of unpublished events, up to 100,000, and the age of the oldest event that is neither parked nor blocked by
-// a refused one. Counting a million takes half a second, which is too long for a scrape.
+// OutboxBacklog returns the number of unpublished events, up to 100,000, and the age of the oldest event that is neither parked
+// nor blocked by a refused one. Counting a million takes half a second, which is too long for a scrape.
 func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Duration, err error) {
 	var seconds float64
 	err = db.pool.QueryRow(ctx, `

@@ -30,8 +30,10 @@ const loginShare = 4
 
 // Config says where the database is.
 type Config struct {
-	URL      string        // a connection URL or key=value string (libpq, pgx)
-	MaxConns int32         // connections held at most, beside one for Ping and SchemaVersion; 0 leaves it to the URL or to pgx. A quarter of them is for logins alone
+	URL string // a connection URL or key=value string (libpq, pgx)
+	// MaxConns is the maximum number of connections, in addition to the connection of Ping and SchemaVersion. 0 means the value of the
+	// URL, or pgx's default. A quarter of the connections is reserved for logins.
+	MaxConns int32
 	Observer QueryObserver // told of every query; nil: nobody is
 	// MinConns are open before anybody needs them: to connect costs PostgreSQL tens of milliseconds of work. The slowest
 	// reads at the beginning of a storm of logins took 25 to 250 ms without, 15 to 35 ms with half of the most.

@@ -141,7 +141,8 @@ func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 		WITH candidates AS MATERIALIZED (
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at IS NULL ORDER BY id LIMIT %[1]d)
 			UNION ALL
-			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at <= now() ORDER BY retry_at, id LIMIT %[2]d)
+			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at <= now()
+				ORDER BY retry_at, id LIMIT %[2]d)
 			UNION ALL -- later than the longest delay: the clock has been set back since
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at > now() + interval '%[5]d seconds'
 				ORDER BY retry_at DESC LIMIT %[2]d)
@@ -159,7 +160,8 @@ func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 				AND (e.type = '%[4]s' OR (SELECT u.id FROM users u WHERE u.id = o.subject) IS NOT NULL)),
 			(SELECT count(*) FROM candidates)
 		FROM outbox o WHERE o.id = ANY (ARRAY(SELECT id FROM picked)) ORDER BY o.id FOR UPDATE OF o`,
-		limits.Events, limits.Retries, limits.Bytes, event.UserDeleted, int(outbox.BlockedRetry.Seconds()))).Query(func(rows pgx.Rows) (err error) {
+		limits.Events, limits.Retries, limits.Bytes, event.UserDeleted, int(outbox.BlockedRetry.Seconds()),
+	)).Query(func(rows pgx.Rows) (err error) {
 		*b, err = readBatch(rows, limits)
 		return err
 	})
@@ -210,8 +212,8 @@ func (b batch) finish(outcomes []outbox.Outcome) {
 	}
 }
 
-// store commits what became of the events: it removes the confirmed events, defers the refused ones and those behind them, and releases what waited behind
-// a deferred event that is confirmed.
+// store commits what became of the events: it removes the confirmed events, defers the refused ones and those behind them, and
+// releases what waited behind a deferred event that is confirmed.
 func (b batch) store(ctx context.Context, conn *pgxpool.Conn) (outbox.Drained, error) {
 	drained := outbox.Drained{Taken: len(b.rows), More: b.more}
 	var removed []int64

@@ -11,14 +11,17 @@ import (
 )
 
 // AnnounceUsers implements user.Store.
-func (db *DB) AnnounceUsers(ctx context.Context, a user.AnnounceRequest, about func(user.User) (event.Event, error)) (done user.AnnounceResult, err error) {
+func (db *DB) AnnounceUsers(
+	ctx context.Context, a user.AnnounceRequest, about func(user.User) (event.Event, error),
+) (done user.AnnounceResult, err error) {
 	err = db.inTx(ctx, "announce users", func(tx *transaction) error {
 		ids, err := lockPage(ctx, tx, a)
 		if err != nil || len(ids) == 0 {
 			return err
 		}
 		// Read after the locks: what a change has made that was waited for is seen.
-		rows, err := tx.Query(ctx, `SELECT `+userColumns+` FROM users u WHERE u.id = ANY($1::uuid[]) AND u.updated_at >= $2 ORDER BY u.id`, ids, a.Since)
+		rows, err := tx.Query(ctx,
+			`SELECT `+userColumns+` FROM users u WHERE u.id = ANY($1::uuid[]) AND u.updated_at >= $2 ORDER BY u.id`, ids, a.Since)
 		if err != nil {
 			return err
 		}

@@ -45,7 +45,9 @@ func (db *DB) enterRole(ctx context.Context, name string) (leave func(), err err
 }
 
 // PutRole implements user.Store.
-func (db *DB) PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error, allow func(old *access.Role) error) error {
+func (db *DB) PutRole(
+	ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error, allow func(old *access.Role) error,
+) error {
 	leave, err := db.enterRole(ctx, r.Name)
 	if err != nil {
 		return err

@@ -28,7 +28,8 @@ func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purp
 	var id uuid.UUID
 	var emailKey string
 	if err := db.pool.QueryRow(ctx, `
-		SELECT u.id, t.email_key FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+validToken, hash[:], purpose).Scan(&id, &emailKey); err != nil {
+		SELECT u.id, t.email_key FROM one_time_tokens t JOIN users u ON u.id = t.user_id WHERE `+validToken,
+		hash[:], purpose).Scan(&id, &emailKey); err != nil {
 		return user.User{}, wrap("find a one-time token", err)
 	}
 	return db.change(ctx, "redeem a one-time token", access.Internal(id), decide, func(tx pgx.Tx) error {

@@ -8,13 +8,13 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// These limits let the server release the locks of a vanished client. Without them, TCP keepalive would end its session two hours later. They
-// are set with BEGIN in one round trip, and only for the transaction, so that they work behind a pooler.
+// These limits let the server release the locks of a vanished client. Without them, TCP keepalive would end its session two hours
+// later. They are set with BEGIN in one round trip, and only for the transaction, so that they work behind a pooler.
 //
 //   - idle_in_transaction_session_timeout ends a session that waits for its client.
 //   - tcp_user_timeout ends a session that can't send its result.
-//   - statement_timeout ends a statement that waits for a lock. Its client has given up before: a request takes at most 1.8 s, and the cleanup
-//     milliseconds.
+//   - statement_timeout ends a statement that waits for a lock. Its client has given up before: a request takes at most 1.8 s, and
+//     the cleanup milliseconds.
 const (
 	vanishedLimits = `set local idle_in_transaction_session_timeout = '5s'; set local tcp_user_timeout = '5s'`
 	beginRequest   = `begin; ` + vanishedLimits + `; set local statement_timeout = '2s'`
@@ -24,8 +24,8 @@ const (
 	rowLimits = `SELECT set_config('tcp_user_timeout', '5s', true)`
 )
 
-// inTx runs work in a transaction that starts with the query begin. It commits if work returns nil, and rolls back otherwise. If work has stored
-// events, it calls committed afterwards. It may run work again after a rollback.
+// inTx runs work in a transaction that starts with the query begin. It commits if work returns nil, and rolls back otherwise. If
+// work has stored events, it calls committed afterwards. It may run work again after a rollback.
 func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) error) error {
 	return p.repeat(ctx, func() error {
 		tx, err := p.begin(ctx, begin)

@@ -10,8 +10,8 @@ import (
 	"user-service/pkg/access"
 )
 
-// Detail is the detail of an audit entry. Its fields are names that the service or an administrator has chosen, ids and counts. They contain
-// no personal data and no text that a user has written.
+// Detail is the detail of an audit entry. Its fields are names that the service or an administrator has chosen, ids and counts.
+// They contain no personal data and no text that a user has written.
 type Detail struct {
 	Changed        []string    `json:"changed,omitempty"` // names of the changed fields
 	From           []string    `json:"from,omitzero"`     // the user's roles before the change

@@ -10,8 +10,8 @@ import (
 	"user-service/pkg/password"
 )
 
-// The first and the longest backoff. It doubles with each further failure. No account is locked forever, and an attacker has about a hundred
-// attempts a day (OWASP Authentication Cheat Sheet, account lockout).
+// The first and the longest backoff. It doubles with each further failure. No account is locked forever, and an attacker has about
+// a hundred attempts a day (OWASP Authentication Cheat Sheet, account lockout).
 const (
 	firstWait   = time.Minute
 	longestWait = 15 * time.Minute
@@ -45,7 +45,8 @@ func NetworkOf(ip netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(ip, bits).Masked()
 }
 
-// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48, within which one attacker can use all addresses.
+// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48, within which one attacker can use all
+// addresses.
 func flow(ctx context.Context, class password.Class) password.Flow {
 	ip := OriginOf(ctx).IP.Unmap().WithZone("")
 	bits := 48

@@ -26,16 +26,16 @@ type costCount struct {
 	settled atomic.Bool // it was done, or readiness has waited for firstCountWait
 }
 
-// credential returns the credential of an email. For an unknown email, a MAC of the email chooses the cost of its hash. Only the owner of the
-// token secret can compute that MAC.
+// credential returns the credential of an email. For an unknown email, a MAC of the email chooses the cost of its hash. Only the
+// owner of the token secret can compute that MAC.
 func (s *Service) credential(ctx context.Context, email string) (Credential, error) {
 	cred, err := s.store.Credential(ctx, email)
 	cred.number = binary.BigEndian.Uint64(s.tokens.EmailMAC(EmailKey(email)))
 	return cred, err
 }
 
-// CountCosts counts the costs of the imported hashes. From then on an unknown email costs as much as one of the accounts. After an error the
-// last count stays in force. Errors: Unavailable, and that of ctx.
+// CountCosts counts the costs of the imported hashes. From then on an unknown email costs as much as one of the accounts. After an
+// error the last count stays in force. Errors: Unavailable, and that of ctx.
 func (s *Service) CountCosts(ctx context.Context) error {
 	counts, err := s.store.HashCosts(ctx)
 	if err != nil {

@@ -17,8 +17,9 @@ func TrimEmail(email string) string { return strings.TrimSpace(email) }
 // domains converts the domains of emails (UTS #46, nontransitional).
 var domains = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.VerifyDNSLength(true))
 
-// EmailKey returns the form in which emails are compared. Two emails are equal if their local parts have the same Fold and their domains have
-// the same A-labels. The key contains U-labels, which correspond one to one, so that a search by the beginning of an email works.
+// EmailKey returns the form in which emails are compared. Two emails are equal if their local parts have the same Fold and their
+// domains have the same A-labels. The key contains U-labels, which correspond one to one, so that a search by the beginning of an
+// email works.
 func EmailKey(email string) string {
 	email = TrimEmail(email)
 	at := strings.LastIndexByte(email, '@')
@@ -78,7 +79,8 @@ var encodedWord = regexp.MustCompile(`=\?[^?]*\?[^?]*\?`)
 // parts, comments and address literals. It also refuses two forms that RFC 5322 allows: an encoded-word, and a leading hyphen, which
 // programs would read as an option (see allow_min_user of Postfix).
 func isEmail(s string) bool {
-	if len(s) > MaxEmailBytes || strings.HasPrefix(s, "-") || encodedWord.MatchString(s) || strings.ContainsAny(s, "\"()<>[]\\,;:") || strings.ContainsFunc(s, unsafeInEmail) {
+	if len(s) > MaxEmailBytes || strings.HasPrefix(s, "-") || encodedWord.MatchString(s) ||
+		strings.ContainsAny(s, "\"()<>[]\\,;:") || strings.ContainsFunc(s, unsafeInEmail) {
 		return false
 	}
 	addr, err := mail.ParseAddress(s)

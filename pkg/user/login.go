@@ -12,8 +12,8 @@ import (
 	"user-service/pkg/password"
 )
 
-// refusalTime is the minimum duration of a refusal during a backoff. An account's queries take a few hundredths of a millisecond longer than
-// those for an unknown email, which would be 3 % of the whole.
+// refusalTime is the minimum duration of a refusal during a backoff. An account's queries take a few hundredths of a millisecond
+// longer than those for an unknown email, which would be 3 % of the whole.
 const refusalTime = 20 * time.Millisecond
 
 // countTime is the minimum time for recording an attempt after its hash has used up the time of the request.

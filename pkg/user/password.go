@@ -115,7 +115,9 @@ func (p passwordTime) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 // user wait in this replica.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
-func (s *Service) reauthenticate(ctx context.Context, by Identity, pw string, failed Action) (verified passwordTime, done func(), err error) {
+func (s *Service) reauthenticate(
+	ctx context.Context, by Identity, pw string, failed Action,
+) (verified passwordTime, done func(), err error) {
 	if pw == "" {
 		return verified, nil, errReauthenticate()
 	}

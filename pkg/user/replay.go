@@ -50,8 +50,8 @@ type AnnounceResult struct {
 	Last        uuid.UUID
 }
 
-// Replay puts a snapshot of each selected user into the outbox, sorted by id, for a new consumer. It waits while many events are unpublished,
-// so that the events of changes are not delayed.
+// Replay puts a snapshot of each selected user into the outbox, sorted by id, for a new consumer. It waits while many events are
+// unpublished, so that the events of changes are not delayed.
 //
 // Errors: NotFound for an unknown User; Unavailable. The progress has the id from which to resume.
 func (s *Service) Replay(ctx context.Context, r Replay) (p ReplayProgress, err error) {

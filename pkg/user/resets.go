@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Limits of reset requests. Only an existing account needs work after the response. That work has limits of its own: if it delayed responses,
-// bursts of requests would reveal which emails have an account.
+// Limits of reset requests. Only an existing account needs work after the response. That work has limits of its own: if it delayed
+// responses, bursts of requests would reveal which emails have an account.
 const (
 	resetTime    = 100 * time.Millisecond // the minimum time of a response, and from a response to the work after it
 	resetLookups = 4                      // concurrent lookups of emails, before the response

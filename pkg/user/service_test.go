@@ -213,7 +213,8 @@ func TestChangePassword(t *testing.T) {
 		t.Errorf("the new password: %v", err)
 	}
 	admin := access.Caller{UserID: uuid.New(), Permissions: []access.Permission{access.UsersWrite}}
-	_, err = s.Update(ctx, Identity{Caller: admin}, access.SelfOr(access.UsersWrite).Grant(admin, u.ID), Replacement{Email: "new@example.com"}, nil)
+	byAdmin := access.SelfOr(access.UsersWrite).Grant(admin, u.ID)
+	_, err = s.Update(ctx, Identity{Caller: admin}, byAdmin, Replacement{Email: "new@example.com"}, nil)
 	if err != nil || m.users[u.ID].Email != "new@example.com" || len(m.sessions) != 0 {
 		t.Errorf("another's change of an email: %v, %d sessions", err, len(m.sessions))
 	}
@@ -284,7 +285,8 @@ func TestReplay(t *testing.T) {
 	m.announced = nil
 	var reports int
 	progress, err := s.Replay(t.Context(), Replay{Rate: 1_000_000, Progress: func(ReplayProgress) { reports++ }})
-	if err != nil || progress.Announced != 1 || progress.Last != u.ID || reports == 0 || !slices.Equal(m.announced, []event.Type{event.Snapshot}) {
+	if err != nil || progress.Announced != 1 || progress.Last != u.ID || reports == 0 ||
+		!slices.Equal(m.announced, []event.Type{event.Snapshot}) {
 		t.Errorf("%+v, %v after %d reports: %v", progress, err, reports, m.announced)
 	}
 	if progress, err := s.Replay(t.Context(), Replay{User: u.ID}); err != nil || progress.Announced != 1 {
@@ -303,7 +305,9 @@ func TestImport(t *testing.T) {
 		t.Fatal(err)
 	}
 	const hash = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52"
-	good := Import{ID: uuid.New(), Email: " ada@example.com ", PasswordHash: hash, Roles: []string{"admin", "user"}, Status: Disabled, CreatedAt: login}
+	good := Import{
+		ID: uuid.New(), Email: " ada@example.com ", PasswordHash: hash, Roles: []string{"admin", "user"}, Status: Disabled, CreatedAt: login,
+	}
 	for name, a := range map[string]Import{
 		"no email":        {PasswordHash: hash},
 		"no hash":         {Email: "a@example.com"},
