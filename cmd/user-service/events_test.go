@@ -79,8 +79,9 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	}
 	publish()
 	n, all := number(t, db, `SELECT count(DISTINCT subject) FROM published`), number(t, db, `SELECT count(*) FROM published`)
-	if n != 2500 || all != n {
-		t.Errorf("%d users were announced by %d events, want each of 2500 once", n, all)
+	const batch = 100 // users; the signal may interrupt a commit, and then the batch is announced again
+	if n != 2500 || all != n && all != n+batch {
+		t.Errorf("%d users were announced by %d events, want each of 2500, and at most one batch again", n, all)
 	}
 }
 
