@@ -68,7 +68,7 @@ outbox: ## publish an outbox of EVENTS=1000000 events while users work, and chec
 	@SERVICES_PG_FSYNC=on tools/dev/with-services go test ./test/load -run Outbox -count=1 -v -timeout 2h -args -rows $(EVENTS)
 
 chaos: ## inject faults while clients work, and check that no data is lost: SEEDS=30 in a row from SEED=1 on, up to two minutes each
-	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 3h -args -seed $(SEED) -seeds $(SEEDS) -length 68s -restarts 10
+	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 3h -args -seed $(SEED) -seeds $(SEEDS) -length 60s -restarts 10
 
 soak: ## run a mixed load and faults for MINUTES=30, check that resource use stays steady, and draw it into PICTURE
 	@tools/dev/with-services go test -tags soak ./test/chaos -run TestResourcesStaySteady -count=1 -v -timeout 10h -args -seed $(SEED) -minutes $(MINUTES) -picture $(abspath $(PICTURE))

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -48,16 +50,20 @@ func (db *DB) Drain(ctx context.Context, limits outbox.Limits, publish func(cont
 	return drained, err
 }
 
-// Remove implements outbox.Store. It goes by the events' ids too: after a failover to a server that lacks the last
-// commits, a position may be that of another event.
+// Remove implements outbox.Store. It compares the events' ids too: after a failover to a server that lacks the last commits, a position may
+// belong to another event. As after a batch, the events that waited behind a removed one become due.
 func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 	return db.asRelay(ctx, func(*pgx.Batch) {}, func(conn *pgxpool.Conn) error {
 		positions, ids := make([]int64, len(published)), make([]string, len(published))
+		subjects := make(map[string]bool)
 		for i, w := range published {
 			positions[i], ids[i] = w.Position, w.ID.String()
+			subjects[w.Subject.String()] = true
 		}
+		var more bool // unused: the caller drains next
 		var queries pgx.Batch
 		queries.Queue(`DELETE FROM outbox WHERE id = ANY($1::bigint[]) AND event_id = ANY($2::uuid[])`, positions, ids)
+		queueRelease(&queries, slices.Collect(maps.Keys(subjects)), &more)
 		queries.Queue(`COMMIT`)
 		if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
 			return fmt.Errorf("remove published events: %w", err)

@@ -147,6 +147,36 @@ func TestAfterAFailedRemovalTheSameRelayPublishesNothingTwice(t *testing.T) {
 	}
 }
 
+// TestALateRemovalReleasesTheEventsBehindIt has the removal of a published event fail at first. The broker had refused the event before, so
+// later events of its user wait behind it.
+func TestALateRemovalReleasesTheEventsBehindIt(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db := postgrestest.Connect(t, dsn, nil)
+	r := refuser{t: t, db: db, refuses: map[string]bool{"created 1": true}, retry: time.Hour}
+	u := create(t, db, "a@example.com")
+	r.rename(u.ID)
+	r.rename(u.ID)
+	r.wantSent("created 1")
+	if n, err := db.RetryEvents(t.Context()); n != 1 || err != nil {
+		t.Fatalf("%d events are retried (%v), want 1", n, err)
+	}
+	execute(t, dsn, refuseRemovals)
+	var p published
+	relay := outbox.New(db, &p, outbox.Config{})
+	if err := relay.Flush(t.Context()); err == nil {
+		t.Error("no error while removals fail")
+	}
+	execute(t, dsn, `DROP TRIGGER refuse ON outbox`)
+	if err := relay.Flush(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if events, duplicates := p.counts(); events != 3 || duplicates != 0 {
+		t.Errorf("%d events were published with %d duplicates, want 3 without", events, duplicates)
+	}
+	waitUntilEmptyNow(t, db)
+}
+
 // TestARemovalGoesByTheEventToo gives the position of a published event to another one, as a failover that loses the last
 // commits may.
 func TestARemovalGoesByTheEventToo(t *testing.T) {

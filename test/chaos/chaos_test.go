@@ -87,7 +87,10 @@ func (r *rig) settle(ctx context.Context, people *crowd) {
 	}
 	last.http.CloseIdleConnections()
 	if !testkit.Await(ctx, outboxTime, func() bool { return r.waiting(ctx) == 0 }) {
-		r.say("%d events are left in the outbox", r.waiting(ctx))
+		var users, deferred int
+		_ = r.sqlValue(ctx, `SELECT count(DISTINCT subject) FROM outbox`, &users)
+		_ = r.sqlValue(ctx, `SELECT count(*) FROM outbox WHERE retry_at IS NOT NULL`, &deferred)
+		r.say("%d events of %d users are left in the outbox; %d are deferred", r.waiting(ctx), users, deferred)
 	}
 	testkit.Pause(ctx, 2*sampleTime)
 	r.checkLeaks(ctx)

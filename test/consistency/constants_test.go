@@ -50,6 +50,7 @@ type sources struct {
 	parsed   map[string][]*ast.File
 }
 
+// shared is what all tests have loaded. Only load uses it, because a mutex protects it.
 var shared = sync.OnceValue(func() *sources {
 	files := token.NewFileSet()
 	return &sources{
@@ -93,15 +94,23 @@ func (s *sources) Import(path string) (*types.Package, error) {
 	return pkg, nil
 }
 
-// object returns a package-level object, such as maxBody of pkg/httpapi, or nil.
-func object(t *testing.T, dir, name string) types.Object {
+// load returns a package of pkg and its files.
+func load(t *testing.T, dir string) (*types.Package, []*ast.File) {
 	t.Helper()
 	mutex.Lock()
 	defer mutex.Unlock()
-	pkg, err := shared().Import("user-service/" + dir)
+	path := "user-service/" + dir
+	pkg, err := shared().Import(path)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return pkg, shared().parsed[path]
+}
+
+// object returns a package-level object, such as maxBody of pkg/httpapi, or nil.
+func object(t *testing.T, dir, name string) types.Object {
+	t.Helper()
+	pkg, _ := load(t, dir)
 	return pkg.Scope().Lookup(name)
 }
 
@@ -119,10 +128,11 @@ func number(t *testing.T, dir, name string) float64 {
 // texts returns the string literals in the value of a package-level variable.
 func texts(t *testing.T, dir, variable string) (all []string) {
 	t.Helper()
-	if object(t, dir, variable) == nil {
+	pkg, files := load(t, dir)
+	if pkg.Scope().Lookup(variable) == nil {
 		t.Fatalf("%s has no %s", dir, variable)
 	}
-	for _, file := range shared().parsed["user-service/"+dir] {
+	for _, file := range files {
 		ast.Inspect(file, func(n ast.Node) bool {
 			spec, ok := n.(*ast.ValueSpec)
 			if !ok || spec.Names[0].Name != variable {
