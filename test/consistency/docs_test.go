@@ -180,3 +180,19 @@ func isDefined(defined map[string]bool, test string) bool {
 	}
 	return false
 }
+
+var functionOfFile = regexp.MustCompile("(?m)^\\d+\\. `(pkg/[a-z/]+\\.go)`, `(\\w+)`")
+
+// TestFunctionsOfThePathsExist compares the list of files and functions in "Four paths through the code" with the code.
+func TestFunctionsOfThePathsExist(t *testing.T) {
+	t.Parallel()
+	found := functionOfFile.FindAllStringSubmatch(read(t, "docs/architecture.md"), -1)
+	if len(found) < 20 {
+		t.Errorf("only %d functions are compared", len(found))
+	}
+	for _, m := range found {
+		if !regexp.MustCompile(`(?m)^func (?:\([^)]*\) )?` + m[2] + `[(\[]`).MatchString(read(t, m[1])) {
+			t.Errorf("%s has no function %s", m[1], m[2])
+		}
+	}
+}
