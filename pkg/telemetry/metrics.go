@@ -39,7 +39,7 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 	factory := promauto.With(registry)
 	factory.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "user_service_build_info", Help: "Version of the running build; always 1.",
-	}, []string{"version", "revision", "goversion"}).WithLabelValues(version, revision(), runtime.Version()).Set(1)
+	}, []string{"version", "revision", "goversion"}).WithLabelValues(version, Revision(), runtime.Version()).Set(1)
 	return &Metrics{
 		registry: registry,
 		http:     newHTTPMetrics(factory),
@@ -63,8 +63,8 @@ func (m *Metrics) Handler() http.Handler {
 	})
 }
 
-// revision returns the commit of the build, or "unknown" for a build outside a repository.
-func revision() string {
+// Revision returns the commit of the build, or "unknown" for a build outside a repository.
+func Revision() string {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, setting := range info.Settings {
 			if setting.Key == "vcs.revision" {
