@@ -14,6 +14,7 @@ import (
 
 const (
 	warmUp     = 2 * time.Second
+	lastEpoch  = 72 * time.Second                        // the latest start of an epoch after the start of the seed, which has two minutes
 	lastCalm   = history.LockTime + history.RecoveryTime // long enough for the locks of vanished clients to end
 	outboxTime = 30 * time.Second                        // the deadline for publishing all events
 )
@@ -45,7 +46,7 @@ func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
 	people.start(t.Context())
 	testkit.Pause(t.Context(), warmUp)
 	ran := 0
-	for begun := r.now(); ran < len(schedule) && r.now()-begun < length; ran++ {
+	for begun := r.now(); ran < len(schedule) && r.now()-begun < length && r.now() < lastEpoch; ran++ {
 		r.run(t.Context(), schedule[ran])
 	}
 	r.inject(t.Context(), lastFault(seed))
