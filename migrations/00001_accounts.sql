@@ -4,15 +4,15 @@
 
 CREATE TABLE users (
     id             uuid        PRIMARY KEY, -- UUIDv7: sorts by the time of creation
-    email          text        NOT NULL,    -- as it was given
-    email_key      text        NOT NULL COLLATE "C", -- case-folded by the service: what makes an email unique
+    email          text        NOT NULL,    -- as the user entered it
+    email_key      text        NOT NULL COLLATE "C", -- the email, case-folded by the service; unique
     email_verified boolean     NOT NULL DEFAULT false,
     name           text,
-    name_key       text        COLLATE "C", -- case-folded by the service: what a search by name compares
+    name_key       text        COLLATE "C", -- the name, case-folded by the service; for searches by name
     picture        text,
     locale         text,
     zoneinfo       text,
-    metadata       json,                    -- json, not jsonb: numbers come back as they were sent
+    metadata       json,                    -- json, because jsonb would not return numbers as they were sent
     status         text        NOT NULL CHECK (status IN ('active', 'disabled')),
     version        bigint      NOT NULL,
     created_at     timestamptz NOT NULL,
@@ -49,9 +49,9 @@ CREATE INDEX user_roles_role ON user_roles (role, user_id);
 CREATE TABLE sessions (
     id         uuid        PRIMARY KEY,
     user_id    uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
-    counter    bigint      NOT NULL, -- which refresh token is the living one
+    counter    bigint      NOT NULL, -- the number of the current refresh token
     created_at timestamptz NOT NULL,
-    turned_at  timestamptz NOT NULL, -- when the living refresh token was made
+    turned_at  timestamptz NOT NULL, -- when the current refresh token was created
     expires_at timestamptz NOT NULL
 );
 CREATE INDEX sessions_user_id ON sessions (user_id);
@@ -59,7 +59,7 @@ CREATE INDEX sessions_user_id ON sessions (user_id);
 -- Events that are not yet confirmed. They are inserted in the transaction of the change, and deleted after the broker's confirm.
 -- subject has no foreign key, because deletions are events too.
 CREATE TABLE outbox (
-    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- one user's events in the order of the changes
+    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY, -- sorts a user's events in the order of the changes
     event_id    uuid        NOT NULL,
     type        text        NOT NULL,
     subject     uuid        NOT NULL,

@@ -10,10 +10,10 @@ CREATE INDEX sessions_expires_at ON sessions (expires_at);
 
 -- Tokens that prove the control of a mailbox. A used token is deleted.
 CREATE TABLE one_time_tokens (
-    token_hash bytea       PRIMARY KEY, -- SHA-256: who reads the table can't use a token
+    token_hash bytea       PRIMARY KEY, -- SHA-256, so that a reader of the table can't use a token
     purpose    text        NOT NULL CHECK (purpose IN ('password_reset', 'email_verification')),
     user_id    uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
-    email_key  text        NOT NULL COLLATE "C", -- whose mailbox: another email voids the token
+    email_key  text        NOT NULL COLLATE "C", -- the email to which the token was sent; a new email invalidates the token
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL
 );

@@ -3,7 +3,7 @@
 -- +goose Up
 
 CREATE TABLE erasures (
-    user_id   uuid        PRIMARY KEY, -- refers to no user: there is none any more
+    user_id   uuid        PRIMARY KEY, -- without a foreign key, because the user is deleted
     erased_at timestamptz NOT NULL DEFAULT now()
 );
 

@@ -10,7 +10,7 @@
 -- Consecutive failures, of logins by email and network, and of reauthentication.
 CREATE TABLE IF NOT EXISTS password_failures (
     subject_hash  bytea       NOT NULL, -- SHA-256 of the folded email, or of the 16 bytes of the user's id
-    network       cidr        NOT NULL, -- IPv4 /24, IPv6 /56; 0.0.0.0/0 without an address, and for a user
+    network       cidr        NOT NULL, -- IPv4 /24, IPv6 /56; 0.0.0.0/0 without an address, and for reauthentication
     failures      integer     NOT NULL,
     failed_at     timestamptz NOT NULL,
     blocked_until timestamptz NOT NULL,
@@ -49,7 +49,7 @@ DECLARE
     batch uuid[];
 BEGIN
     IF EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'login_networks'::regclass AND contype = 'f') THEN
-        RETURN; -- an earlier run came to its end
+        RETURN; -- an earlier run has completed this block
     END IF;
     LOOP
         SELECT array_agg(id ORDER BY id) INTO batch FROM (SELECT id FROM users WHERE id > last ORDER BY id LIMIT 1000) AS next;

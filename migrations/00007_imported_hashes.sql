@@ -13,7 +13,7 @@ DO $$
 BEGIN
     SET LOCAL lock_timeout = '1s';
     ALTER TABLE credentials
-        ADD COLUMN IF NOT EXISTS imported_prefix text; -- format, costs and salt of the imported hash; NULL: made here
+        ADD COLUMN IF NOT EXISTS imported_prefix text; -- format, costs and salt of the imported hash; NULL: not imported
 END
 $$;
 -- +goose StatementEnd

@@ -2,9 +2,9 @@
 
 -- +goose Up
 
-SET LOCAL lock_timeout = '1s'; -- who waits for the lock makes others wait
+SET LOCAL lock_timeout = '1s'; -- while ALTER TABLE waits for its lock, other statements wait for it
 ALTER TABLE audit_events
-    ADD COLUMN actor  text,  -- who acted without an account of its own: cli
+    ADD COLUMN actor  text,  -- an actor without an account: cli
     ADD COLUMN detail jsonb; -- names, ids and counts; no personal data
 
 -- +goose Down

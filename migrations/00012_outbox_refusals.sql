@@ -12,7 +12,7 @@ DO $$
 BEGIN
     SET LOCAL lock_timeout = '1s';
     ALTER TABLE outbox
-        ADD COLUMN IF NOT EXISTS refusals  integer NOT NULL DEFAULT 0, -- by the broker, in a row
+        ADD COLUMN IF NOT EXISTS refusals  integer NOT NULL DEFAULT 0, -- consecutive refusals by the broker
         ADD COLUMN IF NOT EXISTS retry_at  timestamptz,
         ADD COLUMN IF NOT EXISTS parked_at timestamptz,
         ADD COLUMN IF NOT EXISTS refusal   text; -- the last reason

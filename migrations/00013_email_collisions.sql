@@ -1,10 +1,10 @@
--- Accounts with the email of another account by the rules of the next migration, which computes the keys again.
+-- Accounts that have the same email as another account, by the rules of the next migration, which recomputes the keys.
 
 -- +goose Up
 
 CREATE TABLE email_collisions (
-    user_id   uuid PRIMARY KEY REFERENCES users ON DELETE CASCADE, -- keeps a key of its own, so that nobody logs in with its email
-    holder_id uuid NOT NULL                                       -- has the email
+    user_id   uuid PRIMARY KEY REFERENCES users ON DELETE CASCADE, -- has another key, so its email does not find it
+    holder_id uuid NOT NULL                                       -- the account with the key of the email
 );
 
 -- +goose Down

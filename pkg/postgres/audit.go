@@ -13,7 +13,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// appendAudit makes entries in the audit trail, in the transaction of what they tell about.
+// appendAudit adds entries to the audit trail, in the transaction of the change that they describe.
 func appendAudit(ctx context.Context, tx pgx.Tx, entries ...user.Audit) error {
 	var batch pgx.Batch
 	if err := queueAudit(ctx, &batch, entries...); err != nil {
@@ -25,20 +25,20 @@ func appendAudit(ctx context.Context, tx pgx.Tx, entries ...user.Audit) error {
 // RecordAudit implements user.Store.
 func (db *DB) RecordAudit(ctx context.Context, entry user.Audit) error {
 	pool := db.pool
-	if entry.Action == user.LoginFailed { // a refused login needs no other connections than one that is let through
+	if entry.Action == user.LoginFailed { // a refused login needs only the connections for logins, as an accepted login does
 		pool = db.logins
 	}
 	return inTx(ctx, pool, "record an audit entry", func(tx *transaction) error { return appendAudit(ctx, tx, entry) })
 }
 
-// auditEntry are the values of an entry: $1 action, $2 actor_id, $3 actor, $4 user_id, $5 ip, $6 request_id, $7 detail,
-// and $8, whether user_id is left out if there is no such account.
+// auditEntry selects the values of an entry. Its parameters are $1 action, $2 actor_id, $3 actor, $4 user_id, $5 ip, $6 request_id and
+// $7 detail. If $8 is true, user_id is NULL unless the account exists.
 //
-// Id and time are those of the database, whose clock all replicas share. The id is a UUIDv7 with the fraction of the
-// millisecond in rand_a (RFC 9562 section 6.2, method 3), so that the entries of a transaction sort as they were made.
+// The database sets the id and the time, because all replicas share its clock. The id is a UUIDv7 with the fraction of the millisecond
+// in rand_a (RFC 9562 section 6.2, method 3). So the entries of a transaction sort in the order in which they were added.
 //
-// One by, or about, a user who was erased while something went on, such as a login, does not tell where that came from.
-// Where the erasure is not committed yet, the cleanup sees to it.
+// An entry by or about a user who does not exist gets no address and no request id. The user may have been erased during the request,
+// such as a login. If the erasure is not committed yet, the cleanup removes the address and the request id later.
 const auditEntry = `
 	SELECT (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
 			|| lpad(to_hex(mod(extract(microseconds FROM at)::bigint, 1000) * 4096 / 1000), 3, '0') || substr(gen_random_uuid()::text, 20))::uuid,
@@ -53,13 +53,13 @@ const auditColumns = `INSERT INTO audit_events (id, time, action, actor_id, acto
 
 var (
 	insertAudit = auditColumns + fmt.Sprintf(auditEntry, `nullif($7::jsonb, '{}')`)
-	// endSessions ends all sessions of a user, and tells in the entry how many of them were living.
+	// endSessions ends all sessions of a user. The detail of the entry gets the number of sessions that had not expired.
 	endSessions = `WITH ended AS (DELETE FROM sessions WHERE user_id = $4 RETURNING expires_at > now() AS living) ` +
 		auditColumns + fmt.Sprintf(auditEntry,
 		`$7::jsonb || jsonb_build_object('sessions', (SELECT count(*) FROM ended WHERE living))`)
 )
 
-// queueAudit makes entries as appendAudit does.
+// queueAudit adds entries to the audit trail.
 func queueAudit(ctx context.Context, batch *pgx.Batch, entries ...user.Audit) error {
 	for _, entry := range entries {
 		args, err := auditArgs(ctx, entry)
@@ -71,7 +71,7 @@ func queueAudit(ctx context.Context, batch *pgx.Batch, entries ...user.Audit) er
 	return nil
 }
 
-// queueEndSessions ends all sessions of a user, and makes the entries about the change that ends them.
+// queueEndSessions ends all sessions of a user, and adds the entries of the change. The first entry gets the number of sessions.
 func queueEndSessions(ctx context.Context, batch *pgx.Batch, id uuid.UUID, entries ...user.Audit) error {
 	if len(entries) == 0 {
 		batch.Queue(`DELETE FROM sessions WHERE user_id = $1`, id)
@@ -85,7 +85,7 @@ func queueEndSessions(ctx context.Context, batch *pgx.Batch, id uuid.UUID, entri
 	return queueAudit(ctx, batch, entries[1:]...)
 }
 
-// auditArgs are the parameters of insertAudit.
+// auditArgs returns the parameters of insertAudit and endSessions.
 func auditArgs(ctx context.Context, entry user.Audit) ([]any, error) {
 	from, actor := user.OriginOf(ctx), entry.Actor
 	if actor == uuid.Nil {
@@ -97,12 +97,12 @@ func auditArgs(ctx context.Context, entry user.Audit) ([]any, error) {
 	}
 	return []any{
 		entry.Action, orNull(actor), from.Actor, orNull(entry.UserID), address(from.IP), from.RequestID, string(detail),
-		entry.Action == user.AccessDenied, // its user_id is what the caller has put into the path
+		entry.Action == user.AccessDenied, // its user_id is from the path of the request, and may not exist
 	}, nil
 }
 
-// AuditEvents implements user.Store. Only the conditions that the filter asks for are in the query,
-// so that each kind of list has a plan of its own.
+// AuditEvents implements user.Store. The query has only the conditions of the filter, so that PostgreSQL plans each kind of list
+// separately.
 func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPage, error) {
 	query, args := auditQuery(f)
 	events, err := collectPage(ctx, db.pool, scanAuditEvent, query, args...)
@@ -115,7 +115,7 @@ func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPa
 	return user.AuditPage{Events: events}, nil
 }
 
-// auditQuery asks for one entry more than the filter's limit, to know whether there are more.
+// auditQuery returns the query of a list. Its limit is one more than the filter's, to find out whether there are more entries.
 func auditQuery(f user.AuditFilter) (query string, args []any) {
 	var where []string
 	add := func(condition string, value any) {
@@ -150,7 +150,7 @@ func scanAuditEvent(row pgx.CollectableRow) (user.AuditEvent, error) {
 	return e, err
 }
 
-// orNull stores the nil UUID as NULL.
+// orNull returns nil, which is stored as NULL, for the nil UUID.
 func orNull(id uuid.UUID) *uuid.UUID {
 	if id == uuid.Nil {
 		return nil
@@ -158,7 +158,7 @@ func orNull(id uuid.UUID) *uuid.UUID {
 	return &id
 }
 
-// address stores the zero address as NULL.
+// address returns nil, which is stored as NULL, for the zero address.
 func address(ip netip.Addr) *netip.Addr {
 	if !ip.IsValid() {
 		return nil
@@ -166,7 +166,7 @@ func address(ip netip.Addr) *netip.Addr {
 	return &ip
 }
 
-// orZero reads NULL as the zero address.
+// orZero returns the zero address for nil, which is read from NULL.
 func orZero(ip *netip.Addr) netip.Addr {
 	if ip == nil {
 		return netip.Addr{}

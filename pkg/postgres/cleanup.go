@@ -13,13 +13,13 @@ import (
 )
 
 const (
-	cleanupLock     = 0x757365725f726561 // the advisory lock of the one replica that cleans up
+	cleanupLock     = 0x757365725f726561 // the advisory lock for a batch: one replica at a time cleans up
 	cleanupInterval = time.Minute
-	cleanupBatch    = 1000 // rows of one transaction: a few milliseconds, so that nobody waits for a lock
+	cleanupBatch    = 1000 // rows of one transaction: it takes a few milliseconds, so that no request waits for its locks
 )
 
-// Cleaner deletes what is over, so that nothing grows for ever, and what an erasure could not see. Every
-// replica runs one; one of them works at a time.
+// Cleaner deletes expired rows, and scrubs audit entries that were written during an erasure. Every replica runs a Cleaner; only one
+// works at a time.
 type Cleaner struct {
 	DB             *DB
 	AuditRetention time.Duration
@@ -27,10 +27,12 @@ type Cleaner struct {
 	Log            *slog.Logger
 }
 
-// CleanupObserver is told how many rows of a table were deleted, and how a run ended. It must not block.
+// CleanupObserver receives the measurements of a Cleaner. Its methods must not block.
 type CleanupObserver interface {
+	// CleanupRows is called after each batch with the number of deleted rows.
 	CleanupRows(table string, rows int64)
-	CleanupDone(err error) // a run is over; err is nil if nothing is left to delete
+	// CleanupDone is called after each run. err is nil if no expired rows are left, or another replica is deleting them.
+	CleanupDone(err error)
 }
 
 // CleanedTables lists the tables from which a Cleaner deletes.
@@ -38,7 +40,7 @@ func CleanedTables() []string {
 	return []string{"sessions", "one_time_tokens", "token_mailboxes", "login_failures", "password_failures", "login_networks", "audit_events"}
 }
 
-// Run cleans up once a minute until ctx ends.
+// Run cleans up about once a minute until ctx ends.
 func (r *Cleaner) Run(ctx context.Context) error {
 	for {
 		wait := time.NewTimer(cleanupInterval/2 + rand.N(cleanupInterval)) //nolint:gosec // no secret
@@ -53,19 +55,19 @@ func (r *Cleaner) Run(ctx context.Context) error {
 			r.Observer.CleanupDone(err)
 		}
 		if err != nil && ctx.Err() == nil {
-			r.Log.Warn("what is over could not be deleted; trying again in a minute", "error", err)
+			r.Log.Warn("expired rows could not be deleted; trying again in a minute", "error", err)
 		}
 	}
 }
 
-// Clean deletes all that is over by the database's clock, batch by batch, unless another replica does.
+// Clean deletes, in batches, all rows that have expired by the database's clock. It does nothing while another replica cleans up.
 func (r *Cleaner) Clean(ctx context.Context) error {
 	for _, table := range []struct {
 		name, query string
 		args        []any
 	}{
 		{"sessions", expired("sessions", `expires_at < now()`), nil},
-		// Those that were voided count for as long as the limit of tokens looks back.
+		// Invalidated tokens stay for FreshTokenAge, because they count towards the limit of tokens.
 		{"one_time_tokens", expired("one_time_tokens", `expires_at < now() AND created_at < now() - $1::interval`), []any{user.FreshTokenAge}},
 		{"token_mailboxes", expired("token_mailboxes", `sent_at < now() - $1::interval`), []any{user.FreshTokenAge}},
 		{"login_failures", expired("login_failures", `failed_at < now() - $1::interval`), []any{user.FailuresTTL}},
@@ -87,26 +89,26 @@ func (r *Cleaner) Clean(ctx context.Context) error {
 	for users := int64(erasureBatch); users == erasureBatch; {
 		var err error
 		if users, err = r.batch(ctx, scrubLateAuditEntries); err != nil {
-			return fmt.Errorf("go over erasures: %w", err)
+			return fmt.Errorf("scrub audit entries of erased users: %w", err)
 		}
 	}
 	return nil
 }
 
-// expired deletes rows that meet a condition, and counts them.
+// expired returns a query that deletes up to cleanupBatch rows that meet the condition, and returns their number.
 func expired(table, condition string) string {
 	return fmt.Sprintf(`WITH deleted AS (
 		DELETE FROM %s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE %s LIMIT %d FOR UPDATE SKIP LOCKED)) RETURNING 1)
 		SELECT count(*) FROM deleted`, table, condition, cleanupBatch)
 }
 
-// batch does work in a transaction of its own; it does nothing while another replica cleans up.
+// batch runs work in its own transaction, and returns the result of work. It does nothing while another replica cleans up.
 func (r *Cleaner) batch(ctx context.Context, work func(context.Context, pgx.Tx) (int64, error)) (done int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	err = r.DB.pool.inTx(ctx, beginCleanup, func(tx *transaction) error {
-		var mine bool
-		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(cleanupLock)).Scan(&mine); err != nil || !mine {
+		var locked bool
+		if err := tx.QueryRow(ctx, `SELECT pg_try_advisory_xact_lock($1)`, int64(cleanupLock)).Scan(&locked); err != nil || !locked {
 			return err
 		}
 		done, err = work(ctx, tx)

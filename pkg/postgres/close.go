@@ -11,29 +11,29 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// closeTime bounds the farewell of a connection: its last message, the server's end of it, and the request to cancel a
-// query. pgx itself allows 15 seconds.
-const closeTime = time.Second
+// closeTimeout bounds the closing of a connection: the last message, the server's close, and the request to cancel a query. pgx itself
+// allows 15 seconds.
+const closeTimeout = time.Second
 
-// closeSoon closes the socket of a connection at the end of closeTime, whatever pgx waits for.
+// closeSoon closes the socket of a connection after closeTimeout, even if pgx still waits for the server.
 func closeSoon(conn *pgconn.PgConn) {
 	socket := conn.Conn()
-	time.AfterFunc(closeTime, func() { _ = socket.Close() })
+	time.AfterFunc(closeTimeout, func() { _ = socket.Close() })
 }
 
-// discard takes a connection out of the pool, which frees its place at once, and closes it in the background.
+// discard removes a connection from the pool, which frees its place immediately, and closes the connection in the background.
 func discard(conn *pgxpool.Conn) {
 	dropped := conn.Hijack()
 	closeSoon(dropped.PgConn())
 	go func() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		_ = dropped.Close(ctx)
 	}()
 }
 
-// boundCancel bounds the time of a request to cancel a query. pgx makes a connection for it with the DialFunc of the one
-// that has the query.
+// boundCancel makes closeTimeout the limit of a request to cancel a query. pgx opens a connection for this request with the DialFunc of
+// the connection that runs the query.
 func boundCancel(cfg *pgx.ConnConfig) {
 	var established atomic.Bool
 	cfg.AfterConnect = func(context.Context, *pgconn.PgConn) error {
@@ -45,7 +45,7 @@ func boundCancel(cfg *pgx.ConnConfig) {
 		if !established.Load() {
 			return dial(ctx, network, addr)
 		}
-		end := time.Now().Add(closeTime)
+		end := time.Now().Add(closeTimeout)
 		ctx, cancel := context.WithDeadline(ctx, end)
 		defer cancel()
 		conn, err := dial(ctx, network, addr)

@@ -12,32 +12,32 @@ import (
 	"user-service/pkg/user"
 )
 
-// costOf is the part of a password hash, of whatever format, that tells its cost: what comes before the salt. Regular
-// expressions would take five times as long.
-const costOf = `CASE
+// hashParams selects the part of a password hash @ that determines its cost: the format and the parameters before the salt. Regular
+// expressions would need five times as long.
+const hashParams = `CASE
 	WHEN @ LIKE '$argon2%' THEN '$' || split_part(@, '$', 2) || '$' || split_part(@, '$', 3) || '$' || split_part(@, '$', 4)
 	WHEN @ LIKE 'pbkdf2%' THEN split_part(@, '$', 1) || '$' || split_part(@, '$', 2)
 	ELSE '$' || split_part(@, '$', 2) || '$' || split_part(@, '$', 3) END`
 
-// costBatch is how many imported hashes one statement reads: those of some tens of milliseconds, so that no timeout of
-// statements is too short, however many there are.
+// costBatch is the number of imported hashes that one statement reads. It reads them in a few tens of milliseconds, so that no
+// statement_timeout is too short.
 const costBatch = 10_000
 
-// costTimeout is for one statement.
+// costTimeout bounds one statement.
 const costTimeout = 30 * time.Second
 
-var hashCostsQuery = `SELECT ` + strings.ReplaceAll(costOf, "@", "imported_prefix") + `,
-		` + strings.ReplaceAll(costOf, "@", "password_hash") + `,
+var hashCostsQuery = `SELECT ` + strings.ReplaceAll(hashParams, "@", "imported_prefix") + `,
+		` + strings.ReplaceAll(hashParams, "@", "password_hash") + `,
 		count(*), max(user_id::text COLLATE "C")
 	FROM (SELECT user_id, imported_prefix, password_hash FROM credentials
 		WHERE imported_prefix IS NOT NULL AND user_id > $1 ORDER BY user_id LIMIT $2) AS batch
 	GROUP BY 1, 2`
 
-// HashCosts implements user.Store. It reads the hashes of imported accounts alone, by an index of those. How many accounts there are is
-// counted, by the index of the primary key, and only if some were imported: an estimate rises and falls, and so would the
-// cost of an unknown email, which that of an account does not.
+// HashCosts implements user.Store. It reads only the hashes of imported accounts, which have their own index. If there are any, it also
+// counts all accounts by the index of the primary key. It does not use PostgreSQL's estimate, which changes: the cost of an unknown
+// email would then change, whereas the cost of an account does not.
 func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
-	sums := make(map[user.HashCost]int64) // by costs; their Accounts are zero
+	sums := make(map[user.HashCost]int64) // accounts by cost; the Accounts of the keys are zero
 	var imported int64
 	for last, more := uuid.Nil, true; more; {
 		found, err := db.hashCostsAfter(ctx, &last, sums)
@@ -62,8 +62,8 @@ func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	return out, nil
 }
 
-// hashCostsAfter adds the imported hashes of the next users to the sums, moves last to the last of these users, and returns
-// how many they are.
+// hashCostsAfter adds up to costBatch imported hashes, of users with an id above last, to the sums. It sets last to the greatest of
+// their ids, and returns their number.
 func (db *DB) hashCostsAfter(ctx context.Context, last *uuid.UUID, sums map[user.HashCost]int64) (found int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, costTimeout)
 	defer cancel()

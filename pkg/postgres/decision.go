@@ -11,15 +11,15 @@ import (
 	"user-service/pkg/user"
 )
 
-// decision answers what a decision asks within its transaction.
+// decision implements user.Tx. It reads in the transaction that stores the decision.
 type decision struct{ tx pgx.Tx }
 
-// adminsLock is the advisory lock of whoever takes an admin away. It is not the row of the role, of which callers
-// who are admins hold a share.
+// adminsLock is the advisory lock for a change that removes an admin. A lock on the row of the role admin would not do: the transactions
+// of callers who are admins hold that row FOR SHARE.
 const adminsLock = 0x757365725f61646d
 
-// AnotherActiveAdmin implements user.Tx. The lock makes decisions about admins wait for each
-// other, so that two admins can't take each other's role concurrently.
+// AnotherActiveAdmin implements user.Tx. The lock serializes the decisions about admins. So two admins can't remove each other's role
+// concurrently.
 func (d decision) AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error) {
 	if _, err := d.tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, int64(adminsLock)); err != nil {
 		return false, err
@@ -32,8 +32,7 @@ func (d decision) AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, e
 	return another, err
 }
 
-// Roles implements user.Tx. Whoever changes one of the roles waits until the transaction ends, and sees then to whom
-// they were given.
+// Roles implements user.Tx. A change of one of these roles waits until the transaction ends, and then sees which users have the role.
 func (d decision) Roles(ctx context.Context, names []string) ([]access.Role, error) {
 	rows, err := d.tx.Query(ctx, `
 		SELECT name, description, permissions FROM roles WHERE name = ANY($1::text[]) ORDER BY name FOR SHARE`, names)

@@ -17,31 +17,32 @@ import (
 	"user-service/pkg/user"
 )
 
-// emailKeysVersion is the version of the migration that makes the keys of emails and names anew. It is in Go, as the keys are.
+// emailKeysVersion is the version of the migration that recomputes the keys of emails and names. The migration is in Go, because
+// user.EmailKey and user.Fold are.
 const emailKeysVersion = 14
 
-// emailKeys returns the migration. It can be run again after it was cut off, and beside replicas that serve. Its way back does nothing.
+// emailKeys returns the migration. It can run again after an interruption, and while replicas serve requests. Its Down does nothing.
 func emailKeys(log *slog.Logger) *goose.Migration {
 	return goose.NewGoMigration(emailKeysVersion, &goose.GoFunc{
-		RunDB: func(ctx context.Context, db *sql.DB) error { return (&rekeying{db, log}).run(ctx, time.Time{}) },
+		RunDB: func(ctx context.Context, db *sql.DB) error { return (&keyMigration{db, log}).run(ctx, time.Time{}) },
 	}, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error { return nil }})
 }
 
-// rekeying makes the keys of all accounts anew.
-type rekeying struct {
+// keyMigration recomputes the keys of accounts.
+type keyMigration struct {
 	db  *sql.DB
 	log *slog.Logger
 }
 
-// keyed is an account whose keys are not those of today.
-type keyed struct {
+// keyedUser is an account with its stored keys.
+type keyedUser struct {
 	id, email, emailKey, name, nameKey string
 	verified                           bool
 	created                            time.Time
 }
 
-// before reports whether a has the email rather than b: a verified one comes before others, and then the older one.
-func (a keyed) before(b keyed) int {
+// compare returns a negative number if a has priority over b for the same email. A verified email has priority, then the older account.
+func (a keyedUser) compare(b keyedUser) int {
 	if a.verified != b.verified {
 		if a.verified {
 			return -1
@@ -51,27 +52,27 @@ func (a keyed) before(b keyed) int {
 	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.id, b.id))
 }
 
-// run begins with the accounts that get the keys that others want too.
-func (r *rekeying) run(ctx context.Context, since time.Time) error {
-	stale, err := r.stale(ctx, since)
+// run recomputes the keys of accounts that were updated since a time. It begins with the accounts that have priority.
+func (r *keyMigration) run(ctx context.Context, since time.Time) error {
+	stale, err := r.findStale(ctx, since)
 	if err != nil {
-		return fmt.Errorf("find the emails whose keys change: %w", err)
+		return fmt.Errorf("find the accounts with outdated keys: %w", err)
 	}
-	slices.SortFunc(stale, keyed.before)
+	slices.SortFunc(stale, keyedUser.compare)
 	for i, a := range stale {
 		if err := r.rekey(ctx, a.id); err != nil {
-			return fmt.Errorf("change the key of the email of %s: %w", a.id, err)
+			return fmt.Errorf("recompute the keys of the account %s: %w", a.id, err)
 		}
 		if n := i + 1; n%1000 == 0 || n == len(stale) {
-			r.log.InfoContext(ctx, "keys of emails changed", "accounts", n, "of", len(stale))
+			r.log.InfoContext(ctx, "email keys recomputed", "accounts", n, "of", len(stale))
 		}
 	}
 	return nil
 }
 
-// stale returns the accounts whose keys change, of those that were changed since a time. Emails and names in ASCII keep theirs,
-// but for domains in A-labels.
-func (r *rekeying) stale(ctx context.Context, since time.Time) (stale []keyed, err error) {
+// findStale returns the accounts that were updated since a time and have outdated keys. It skips emails and names in ASCII, whose keys
+// do not change, except for domains with A-labels.
+func (r *keyMigration) findStale(ctx context.Context, since time.Time) (stale []keyedUser, err error) {
 	rows, err := r.db.QueryContext(ctx, `
 		SELECT id::text, email, email_key, coalesce(name, ''), coalesce(name_key, ''), email_verified, created_at FROM users
 		WHERE updated_at >= $1 AND (email ~ '[^ -~]' OR name ~ '[^ -~]' OR email ~* '[@.]xn--')`, since)
@@ -80,7 +81,7 @@ func (r *rekeying) stale(ctx context.Context, since time.Time) (stale []keyed, e
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
-		var a keyed
+		var a keyedUser
 		if err := rows.Scan(&a.id, &a.email, &a.emailKey, &a.name, &a.nameKey, &a.verified, &a.created); err != nil {
 			return nil, err
 		}
@@ -91,9 +92,9 @@ func (r *rekeying) stale(ctx context.Context, since time.Time) (stale []keyed, e
 	return stale, rows.Err()
 }
 
-// rekey changes the keys of an account, and what refers to them. If an account that comes before has the key, this one keeps its
-// own. If one that comes after has it, that one gets a key that no email has.
-func (r *rekeying) rekey(ctx context.Context, id string) error {
+// rekey recomputes the keys of an account, and changes the rows that refer to the email key. If another account has the new email key,
+// the account with priority gets that key. The other one keeps its old key, or gets a key that no email has.
+func (r *keyMigration) rekey(ctx context.Context, id string) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -102,7 +103,7 @@ func (r *rekeying) rekey(ctx context.Context, id string) error {
 	if _, err := tx.ExecContext(ctx, vanishedLimits); err != nil {
 		return err
 	}
-	a := keyed{id: id} // as it is now: the email may have changed since it was found, or the account is erased
+	a := keyedUser{id: id} // read again, because the email may have changed or the account may have been erased
 	err = tx.QueryRowContext(ctx, `
 		SELECT email, email_key, coalesce(name, ''), email_verified, created_at FROM users WHERE id = $1 FOR UPDATE`, id).
 		Scan(&a.email, &a.emailKey, &a.name, &a.verified, &a.created)
@@ -116,20 +117,20 @@ func (r *rekeying) rekey(ctx context.Context, id string) error {
 		return err
 	}
 	key := user.EmailKey(a.email)
-	var holder keyed
+	var holder keyedUser
 	err = tx.QueryRowContext(ctx, `SELECT id::text, email_verified, created_at FROM users WHERE email_key = $1 AND id <> $2 FOR UPDATE`,
 		key, a.id).Scan(&holder.id, &holder.verified, &holder.created)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		err = moveKey(ctx, tx, a.id, a.emailKey, key)
 	case err != nil:
-	case a.before(holder) < 0:
+	case a.compare(holder) < 0:
 		err = errors.Join(
 			moveKey(ctx, tx, holder.id, key, key+" "+holder.id),
 			moveKey(ctx, tx, a.id, a.emailKey, key),
-			r.collide(ctx, tx, holder.id, a.id))
+			r.recordCollision(ctx, tx, holder.id, a.id))
 	default:
-		err = r.collide(ctx, tx, a.id, holder.id)
+		err = r.recordCollision(ctx, tx, a.id, holder.id)
 	}
 	if err != nil {
 		return err
@@ -137,7 +138,8 @@ func (r *rekeying) rekey(ctx context.Context, id string) error {
 	return tx.Commit()
 }
 
-// moveKey gives a locked account another key, and takes its one-time tokens and its counted failures along.
+// moveKey changes the email key of a locked account and of its one-time tokens. It copies the login failures and the number of sent
+// tokens to the new key.
 func moveKey(ctx context.Context, tx *sql.Tx, id, from, to string) error {
 	if from == to {
 		return nil
@@ -165,40 +167,42 @@ func moveKey(ctx context.Context, tx *sql.Tx, id, from, to string) error {
 	return nil
 }
 
-func (r *rekeying) collide(ctx context.Context, tx *sql.Tx, id, holder string) error {
+// recordCollision logs and stores that the account id has the same email as holder.
+func (r *keyMigration) recordCollision(ctx context.Context, tx *sql.Tx, id, holder string) error {
 	r.log.WarnContext(ctx, collisionMessage, "user_id", id, "holder_id", holder)
 	_, err := tx.ExecContext(ctx, `INSERT INTO email_collisions (user_id, holder_id) VALUES ($1, $2) ON CONFLICT DO NOTHING`, id, holder)
 	return err
 }
 
-const collisionMessage = "two accounts have the same email; the holder logs in with it, change the email of the other one"
+const collisionMessage = "two accounts have the same email; only the holder can log in with it: change the email of the other account"
 
-// RekeyEmails makes the keys anew that a replica of an earlier version has stored since a time.
+// RekeyEmails recomputes the keys of accounts that were updated since a time, possibly by a replica of an earlier version.
 func (db *DB) RekeyEmails(ctx context.Context, since time.Time, log *slog.Logger) error {
 	conns := stdlib.OpenDBFromPool(db.pool.conns)
-	defer func() { _ = conns.Close() }() // not those of the pool
-	return wrap("make keys of emails anew", (&rekeying{conns, log}).run(ctx, since))
+	defer func() { _ = conns.Close() }() // does not close the pool
+	return wrap("recompute the email keys", (&keyMigration{conns, log}).run(ctx, since))
 }
 
-// LogEmailCollisions logs which accounts have an email that another account holds, by their ids. Those whose email was
-// changed are forgotten.
+// LogEmailCollisions logs the ids of accounts that have the same email as another account. It deletes the collisions of accounts whose
+// email has been changed.
 func (db *DB) LogEmailCollisions(ctx context.Context, log *slog.Logger) error {
 	type collision struct{ ID, Holder, Email, Key string }
 	all, err := collect(ctx, db.pool, pgx.RowToStructByPos[collision], `
 		SELECT c.user_id::text, c.holder_id::text, u.email, u.email_key FROM email_collisions c JOIN users u ON u.id = c.user_id`)
 	if err != nil {
-		return wrap("read the collisions of emails", err)
+		return wrap("read the email collisions", err)
 	}
-	var solved []string
+	var resolved []string
 	for _, c := range all {
 		if c.Key == user.EmailKey(c.Email) {
-			solved = append(solved, c.ID)
+			resolved = append(resolved, c.ID)
 			continue
 		}
 		log.WarnContext(ctx, collisionMessage, "user_id", c.ID, "holder_id", c.Holder)
 	}
-	if len(solved) == 0 {
+	if len(resolved) == 0 {
 		return nil
 	}
-	return wrap("forget collisions of emails", db.pool.Exec(ctx, `DELETE FROM email_collisions WHERE user_id = ANY($1::uuid[])`, solved))
+	err = db.pool.Exec(ctx, `DELETE FROM email_collisions WHERE user_id = ANY($1::uuid[])`, resolved)
+	return wrap("delete the resolved email collisions", err)
 }

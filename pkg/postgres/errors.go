@@ -16,49 +16,49 @@ import (
 	"user-service/pkg/user"
 )
 
-// class is what an error of the database means to the caller of the service.
+// class is the meaning of a database error for a client of the service.
 type class int
 
 const (
 	fault         class = iota // of the service or of its data: 500
-	passing                    // clears without a change of the service: 503
-	schemaMissing              // a migration is still to come: 503
+	transient                  // clears without a change of the service: 503
+	schemaMissing              // a migration has not run yet: 503
 )
 
-// classes tells what the classes of SQLSTATEs mean. A class that is missing is a fault.
+// classes has the meaning of the classes of SQLSTATEs. Other classes are faults.
 //
 // Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 var classes = map[string]class{
-	"08": passing, // connection exception; PgBouncer reports all its own errors as 08P01
-	"28": passing, // invalid authorization: a password is being rotated; behind a pooler this comes at any time
-	"40": passing, // transaction rollback: serialization, deadlock
-	"53": passing, // insufficient resources
-	"55": passing, // object not in prerequisite state: locks, maintenance
-	"57": passing, // operator intervention
-	"58": passing, // system error
+	"08": transient, // Connection exception. PgBouncer reports all its own errors as 08P01.
+	"28": transient, // Invalid authorization: a password is being rotated. A pooler may report it on an open connection.
+	"40": transient, // Transaction rollback: serialization, deadlock.
+	"53": transient, // Insufficient resources.
+	"55": transient, // Object not in prerequisite state: locks, maintenance.
+	"57": transient, // Operator intervention.
+	"58": transient, // System error.
 }
 
-// codes tells what single SQLSTATEs mean that differ from their class.
+// codes has the meaning of single SQLSTATEs that differ from their class.
 var codes = map[string]class{
-	"25006": passing,       // read-only transaction: a standby, or a database that an operator protects
-	"25P02": passing,       // failed transaction: it follows another error
-	"25P03": passing,       // idle-in-transaction timeout
-	"25P04": passing,       // transaction timeout
-	"26000": passing,       // the prepared statement was dropped
-	"3D000": passing,       // the database is not there yet, or is being restored
-	"72000": passing,       // snapshot too old
-	"42501": passing,       // insufficient privilege: rights are granted after the schema has come, and readiness names them
-	"3F000": schemaMissing, // schema
-	"42703": schemaMissing, // column
-	"42704": schemaMissing, // type or other object
-	"42883": schemaMissing, // function
-	"42P01": schemaMissing, // table
+	"25006": transient,     // Read-only transaction: a standby, or a database that an operator has made read-only.
+	"25P02": transient,     // Failed transaction: an earlier statement of the transaction failed.
+	"25P03": transient,     // Idle-in-transaction timeout.
+	"25P04": transient,     // Transaction timeout.
+	"26000": transient,     // The prepared statement was dropped.
+	"3D000": transient,     // The database does not exist yet, or is being restored.
+	"72000": transient,     // Snapshot too old.
+	"42501": transient,     // Insufficient privilege. Privileges are granted after the migrations; readiness names the missing ones.
+	"3F000": schemaMissing, // Undefined schema.
+	"42703": schemaMissing, // Undefined column.
+	"42704": schemaMissing, // Undefined type or other object.
+	"42883": schemaMissing, // Undefined function.
+	"42P01": schemaMissing, // Undefined table.
 }
 
-// classOf returns what an error of the server means.
+// classOf returns the meaning of an error of the server.
 func classOf(err *pgconn.PgError) class {
 	if isStalePlan(err) {
-		return passing
+		return transient
 	}
 	if c, known := codes[err.Code]; known {
 		return c
@@ -66,13 +66,14 @@ func classOf(err *pgconn.PgError) class {
 	return classes[err.Code[:min(len(err.Code), 2)]]
 }
 
-// isStalePlan reports whether a prepared statement returns other columns since a migration: "cached plan must not change
-// result type". The server translates the text, but not the name of its function.
+// isStalePlan reports whether a migration has changed the columns of a prepared statement: "cached plan must not change result type".
+// The server translates this text, but not the name of its function.
 func isStalePlan(err *pgconn.PgError) bool {
 	return err.Code == "0A000" && err.Routine == "RevalidateCachedQuery"
 }
 
-// wrap returns the error of a call for its caller: not found, unavailable, or a fault of the service.
+// wrap converts an error of the operation doing into a user.Error: NotFound or Unavailable. It adds the operation to other errors, and
+// does not change a user.Error.
 func wrap(doing string, err error) error {
 	var known *user.Error
 	var server *pgconn.PgError
@@ -90,8 +91,8 @@ func wrap(doing string, err error) error {
 	}
 	switch classOf(server) {
 	case schemaMissing:
-		return unavailable("The database's schema is not there yet; try again shortly.", doing, err)
-	case passing:
+		return unavailable("The database's schema is not migrated yet; try again shortly.", doing, err)
+	case transient:
 		return unavailable("The database can't serve this request at this moment; try again shortly.", doing, err)
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
@@ -102,19 +103,19 @@ func unavailable(detail, doing string, err error) error {
 	return &user.Error{Code: user.Unavailable, Detail: detail, RetryAfter: time.Second, Err: fmt.Errorf("%s: %w", doing, err)}
 }
 
-// lostError is an error of a call whose connection is closed since. That holds for whatever the driver could not read.
+// lostError is the error of a call that lost its connection. pgx also closes a connection after a message that it can't read.
 type lostError struct {
 	err   error
-	began bool // whether the call may have had an effect
+	began bool // the call may have had an effect, and must not be retried
 }
 
 func (e *lostError) Error() string { return "connection lost: " + e.err.Error() }
 func (e *lostError) Unwrap() error { return e.err }
 
-// isConnectionFailure reports whether there was no connection, no time left, or a connection that broke.
+// isConnectionFailure reports whether a call got no connection, ran out of time, or lost its connection.
 func isConnectionFailure(err error) bool {
 	var (
-		connecting *pgconn.ConnectError // for any reason: a database or a role that is not there yet, a password that changes
+		connecting *pgconn.ConnectError // for any reason, such as a missing database or role, or a password that is being rotated
 		server     *pgconn.PgError
 		lost       *lostError
 		network    net.Error

@@ -13,26 +13,25 @@ import (
 	"user-service/pkg/user"
 )
 
-// allNetworks stands for the network where there is none.
+// allNetworks is the network of attempts without an address, and of reauthentications.
 var allNetworks = user.NetworkOf(netip.Addr{})
 
-// emailHash is what failures of an email are stored by: no email of somebody without an account is stored.
+// emailHash returns the key of the failures of an email. The hash avoids storing emails that have no account.
 func emailHash(email string) []byte { return keyHash(user.EmailKey(email)) }
 
-// keyHash is the emailHash of an email that is folded.
+// keyHash returns the emailHash of an email with this key, see user.EmailKey.
 func keyHash(emailKey string) []byte {
 	sum := sha256.Sum256([]byte(emailKey))
 	return sum[:]
 }
 
-// userHash is what failures of a user who enters the password again are stored by. It is of 16 bytes without an @, so
-// that it is not that of an email.
+// userHash returns the key of the failures of a user's reauthentications.
 func userHash(id uuid.UUID) []byte {
 	sum := sha256.Sum256(id[:])
 	return sum[:]
 }
 
-// subjectHash returns the subject that failures are stored by.
+// subjectHash returns the key of the failures of an attempt.
 func subjectHash(a user.Attempt) []byte {
 	if a.UserID != uuid.Nil {
 		return userHash(a.UserID)
@@ -40,7 +39,7 @@ func subjectHash(a user.Attempt) []byte {
 	return emailHash(a.Email)
 }
 
-// networkOf returns the network that failures are stored by.
+// networkOf returns the network for which the failures of an attempt are counted.
 func networkOf(a user.Attempt) netip.Prefix {
 	if a.UserID != uuid.Nil {
 		return allNetworks
@@ -48,7 +47,7 @@ func networkOf(a user.Attempt) netip.Prefix {
 	return a.Network
 }
 
-// attemptPool returns the connections for an attempt: those for logins alone, or those of the other requests.
+// attemptPool returns the pool for an attempt: a login uses the connections that are reserved for logins.
 func (db *DB) attemptPool(a user.Attempt) *pool {
 	if a.UserID != uuid.Nil {
 		return db.pool
@@ -56,12 +55,13 @@ func (db *DB) attemptPool(a user.Attempt) *pool {
 	return db.logins
 }
 
-// queueLock makes attempts with the same subject wait until the transaction ends, also where there is no row yet that
-// could be locked.
+// queueLock makes attempts with the same subject wait until the transaction ends. It uses an advisory lock, because the rows of the
+// subject may not exist yet.
 func queueLock(batch *pgx.Batch, subject []byte) {
 	batch.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(subject))) //nolint:gosec // any 64 bits will do
 }
 
+// lockAttempts makes attempts with these subjects wait until the transaction ends.
 func lockAttempts(ctx context.Context, tx pgx.Tx, subjects ...[]byte) error {
 	var batch pgx.Batch
 	for _, subject := range subjects {
@@ -70,7 +70,7 @@ func lockAttempts(ctx context.Context, tx pgx.Tx, subjects ...[]byte) error {
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
-// loginFailuresQuery reads the counts that have not expired. The clock is read once, and after a wait for the lock.
+// loginFailuresQuery reads the counts that have not expired. It reads the clock once, after the lock has been granted.
 const loginFailuresQuery = `
 	SELECT moment.now, coalesce(here.failures, 0), coalesce(here.blocked_until, 'epoch'),
 		coalesce(total.failures, 0), coalesce(total.blocked_until, 'epoch'), u.id, known.user_id IS NOT NULL
@@ -84,51 +84,51 @@ func loginFailuresArgs(a user.Attempt) []any {
 	return []any{subjectHash(a), networkOf(a), user.EmailKey(a.Email), user.FailuresTTL, user.NetworkTTL}
 }
 
-func scanLoginFailures(row pgx.Row, a user.Attempt) (g user.LoginFailures, err error) {
+func scanLoginFailures(row pgx.Row, a user.Attempt) (f user.LoginFailures, err error) {
 	var owner *uuid.UUID
-	err = row.Scan(&g.Now, &g.Network.Count, &g.Network.BlockedUntil, &g.Total.Count, &g.Total.BlockedUntil, &owner, &g.Known)
+	err = row.Scan(&f.Now, &f.Network.Count, &f.Network.BlockedUntil, &f.Total.Count, &f.Total.BlockedUntil, &owner, &f.Known)
 	switch {
 	case a.UserID != uuid.Nil:
-		g.Known, g.UserID = true, a.UserID
+		f.Known, f.UserID = true, a.UserID
 	case owner != nil:
-		g.UserID = *owner
+		f.UserID = *owner
 	}
-	return g, err
+	return f, err
 }
 
 // LoginFailures implements user.Store.
 func (db *DB) LoginFailures(ctx context.Context, a user.Attempt) (user.LoginFailures, error) {
-	g, err := scanLoginFailures(db.attemptPool(a).QueryRow(ctx, loginFailuresQuery, loginFailuresArgs(a)...), a)
-	return g, wrap("read the failures of logins", err)
+	f, err := scanLoginFailures(db.attemptPool(a).QueryRow(ctx, loginFailuresQuery, loginFailuresArgs(a)...), a)
+	return f, wrap("read the login failures", err)
 }
 
-// lockLoginFailures reads the counts after it has made other attempts wait.
-func lockLoginFailures(ctx context.Context, tx pgx.Tx, a user.Attempt) (g user.LoginFailures, err error) {
+// lockLoginFailures locks the subject of an attempt, then reads its counts.
+func lockLoginFailures(ctx context.Context, tx pgx.Tx, a user.Attempt) (f user.LoginFailures, err error) {
 	var batch pgx.Batch
 	queueLock(&batch, subjectHash(a))
 	batch.Queue(loginFailuresQuery, loginFailuresArgs(a)...).QueryRow(func(row pgx.Row) (err error) {
-		g, err = scanLoginFailures(row, a)
+		f, err = scanLoginFailures(row, a)
 		return err
 	})
-	return g, tx.SendBatch(ctx, &batch).Close()
+	return f, tx.SendBatch(ctx, &batch).Close()
 }
 
-// queueLoginFailures stores what the verdict makes of the counts. A success leaves the one of all networks as it is: who guesses
-// elsewhere must not see it.
-func queueLoginFailures(batch *pgx.Batch, a user.Attempt, verdict user.LoginDecision) {
+// queueLoginFailures stores the counts after a decision. A success does not change the count of all networks, because an attacker on
+// another network could observe that change.
+func queueLoginFailures(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision) {
 	subject, network := subjectHash(a), networkOf(a)
-	if verdict.Success {
+	if decision.Success {
 		batch.Queue(`DELETE FROM password_failures WHERE subject_hash = $1 AND network = $2`, subject, network)
 	}
-	g := verdict.Failure
-	if g == nil {
+	f := decision.Failure
+	if f == nil {
 		return
 	}
 	batch.Queue(`
 		INSERT INTO password_failures (subject_hash, network, failures, failed_at, blocked_until) VALUES ($1, $2, $3, $4, $5)
 		ON CONFLICT (subject_hash, network) DO UPDATE
 		SET failures = excluded.failures, failed_at = excluded.failed_at, blocked_until = excluded.blocked_until`,
-		subject, network, g.Network.Count, g.Now, g.Network.BlockedUntil)
+		subject, network, f.Network.Count, f.Now, f.Network.BlockedUntil)
 	if a.UserID != uuid.Nil {
 		return
 	}
@@ -136,16 +136,17 @@ func queueLoginFailures(batch *pgx.Batch, a user.Attempt, verdict user.LoginDeci
 		INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (email_hash) DO UPDATE
 		SET failures = excluded.failures, failed_at = excluded.failed_at, blocked_until = excluded.blocked_until`,
-		subject, g.Total.Count, g.Now, g.Total.BlockedUntil)
+		subject, f.Total.Count, f.Now, f.Total.BlockedUntil)
 }
 
-// queueResetLoginFailures clears all counts of an account, in the order in which a failure stores them.
+// queueResetLoginFailures deletes all counts of an account. It deletes in the order in which a failure stores them, to avoid deadlocks.
 func queueResetLoginFailures(batch *pgx.Batch, u user.User) {
 	batch.Queue(`DELETE FROM password_failures WHERE subject_hash IN ($1, $2)`, emailHash(u.Email), userHash(u.ID))
 	batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(u.Email))
 }
 
-// queueNetwork makes a network a known one of a user, or one for longer.
+// queueNetwork records a login of a user from a network, which is then known. Above user.MaxNetworks it deletes the least recently used
+// networks.
 func queueNetwork(batch *pgx.Batch, id uuid.UUID, network netip.Prefix) {
 	batch.Queue(`
 		INSERT INTO login_networks (user_id, network, first_login_at, last_login_at) VALUES ($1, $2, clock_timestamp(), clock_timestamp())
@@ -156,7 +157,7 @@ func queueNetwork(batch *pgx.Batch, id uuid.UUID, network netip.Prefix) {
 		id, user.MaxNetworks)
 }
 
-// queueLockedOut stores an event as queueUserEvent does, unless the user had one within user.LockedOutInterval.
+// queueLockedOut stores an event as queueUserEvent does, unless the user has had such an event within user.LockedOutInterval.
 func (tx *transaction) queueLockedOut(ctx context.Context, batch *pgx.Batch, e event.Event) {
 	if e.Type == "" {
 		return

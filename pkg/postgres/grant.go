@@ -13,25 +13,24 @@ import (
 	"user-service/pkg/user"
 )
 
-// A change that a caller asks for takes its locks in this order:
+// A change by a caller locks in this order:
 //
-//  1. the users that it changes, by id, or the role; here it waits
-//  2. the user of the caller, which keeps its status and its roles as they are
-//  3. the session of the caller, which keeps it from being ended
+//  1. the users that it changes, by id, or the role; this step can wait
+//  2. the user of the caller, so that its status and its roles do not change
+//  3. the session of the caller, so that it is not ended
 //  4. the roles of the caller and of the target, by name
 //
-// Steps 2 and 4 do not wait: two callers who change each other would wait in a circle. The
-// transaction is rolled back and begun again instead. So a change that waits holds nothing
-// that keeps its caller from being shut out.
+// Steps 2 and 4 do not wait, because two callers who change each other would deadlock. Instead, the transaction is rolled back and
+// retried. So a change that waits for its target holds no lock that delays disabling or logging out its caller.
 
-// callerState is what a transaction has read of a grant under its locks.
+// callerState is the state of a grant's caller and target, read under the locks of the transaction.
 type callerState struct {
 	caller access.Caller // zero if the session has ended, or the account is not active
 	target access.Holder
 	user   user.User // the target; zero if there is none
 }
 
-// queueGrant locks all that decides about the grant, but the target, and reads it.
+// queueGrant locks the rows that decide about the grant, except for the target, and reads the caller.
 func queueGrant(batch *pgx.Batch, g access.Grant, found *callerState) {
 	caller := g.Caller()
 	if !g.Self() {
@@ -56,7 +55,7 @@ func queueGrant(batch *pgx.Batch, g access.Grant, found *callerState) {
 	})
 }
 
-// check decides by what was found, in the order of the contract: 401, 403, 404.
+// check checks the grant in the order of the API: 401, 403, 404.
 func (found callerState) check(g access.Grant) error {
 	switch {
 	case !g.Internal() && found.caller.UserID == uuid.Nil:
@@ -70,8 +69,8 @@ func (found callerState) check(g access.Grant) error {
 	}
 }
 
-// lockTarget locks the account that the grant is about, reads it, and checks the grant, in one round trip. Each
-// statement that reads follows the locks: one that waits for a lock sees other tables as they were before it waited.
+// lockTarget locks and reads the target of the grant, and checks the grant, in one round trip. The statements that read follow the
+// statements that lock: a statement that waits for a lock reads other tables as they were before the wait.
 func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, error) {
 	var batch pgx.Batch
 	var found callerState
@@ -86,13 +85,13 @@ func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, erro
 		return user.User{}, err
 	}
 	err := found.check(g)
-	if err == nil && found.user.ID == uuid.Nil { // the nil UUID, which is the id of nobody
+	if err == nil && found.user.ID == uuid.Nil { // the target is the nil UUID
 		err = pgx.ErrNoRows
 	}
 	return found.user, err
 }
 
-// queueTarget reads the locked account that the grant is about.
+// queueTarget reads the locked target of the grant.
 func queueTarget(batch *pgx.Batch, g access.Grant, found *callerState) {
 	batch.Queue(`SELECT `+userColumns+`, `+permissionsColumn+` FROM users u WHERE u.id = $1`, g.Target()).
 		QueryRow(func(row pgx.Row) error {
@@ -105,7 +104,7 @@ func queueTarget(batch *pgx.Batch, g access.Grant, found *callerState) {
 		})
 }
 
-// checkGrant checks a grant that is about no user, after all that the transaction changes is locked.
+// checkGrant checks a grant without a locked target. The transaction must already hold the locks of everything that it changes.
 func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
 	if g.Internal() {
 		return nil
@@ -119,8 +118,8 @@ func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
 	return found.check(g)
 }
 
-// account is a key of those whose changes wait for each other. Each purpose has a queue of its own: a flood of changes of
-// one's own account does not keep an administrator from disabling it, nor its user from ending sessions.
+// account is the key of a queue of changes. Each purpose has its own queue. So a flood of changes of one's own account does not prevent
+// an administrator from disabling the account, or its user from ending sessions.
 type account struct {
 	id      uuid.UUID
 	purpose purpose
@@ -149,7 +148,7 @@ func endOf(g access.Grant) account {
 	return account{g.Target(), othersEndOfSessions}
 }
 
-// inGrantedTx is inTx for work that checks a grant. It begins again as long as the user of the caller is being changed.
+// inGrantedTx is inTx for work that checks a grant. It retries while another transaction holds a lock that work does not wait for.
 func (db *DB) inGrantedTx(ctx context.Context, doing string, work func(*transaction) error) error {
 	for {
 		err := db.pool.inTx(ctx, beginRequest, work)
@@ -166,5 +165,5 @@ func (db *DB) inGrantedTx(ctx context.Context, doing string, work func(*transact
 	}
 }
 
-// isLockTaken reports whether a statement with NOWAIT found its row locked, or waited for longer than lock_timeout.
+// isLockTaken reports whether a statement with NOWAIT found its row locked, or a wait exceeded lock_timeout.
 func isLockTaken(err error) bool { return hasCode(err, "55P03") }

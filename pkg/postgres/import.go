@@ -53,8 +53,7 @@ func takenIDs(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]int
 	return pgx.CollectRows(rows, pgx.RowTo[int])
 }
 
-// importAccounts stores the accounts whose email and id are free, each with everything that belongs to it, by the statements
-// that Create uses. It returns how many it stored.
+// importAccounts stores the accounts whose email and id do not exist yet, with the statements of Create. It returns their number.
 func importAccounts(ctx context.Context, tx *transaction, accounts []user.NewAccount) (created int, err error) {
 	stored, err := importUsers(ctx, tx, accounts)
 	if err != nil {
@@ -79,9 +78,9 @@ func importAccounts(ctx context.Context, tx *transaction, accounts []user.NewAcc
 	return created, nil
 }
 
-// importUsers stores users, and reports for each account whether its user was stored. It stores the users in the order of
-// their emails, so that two concurrent imports can't deadlock. Of two users with one email the first wins; of two users with
-// one id, the user with the lower key of the email wins.
+// importUsers stores users, and reports for each account whether its user was stored. It sorts the users by email key, so that two
+// concurrent imports can't deadlock. Of two users with the same email, it stores the first. Of two users with the same id, it stores the
+// user whose email key sorts first.
 func importUsers(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) (stored []bool, err error) {
 	stored = make([]bool, len(accounts))
 	order := make([]int, len(accounts))

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// KeysSince returns when each of the keys with these ids was first asked for here, by whichever replica: replicas
-// come and go, and only the database knows how old a key is.
+// KeysSince returns the time at which a replica first called it for each of these key ids. The database keeps these times, because
+// replicas are replaced.
 func (db *DB) KeysSince(ctx context.Context, ids []string) (map[string]time.Time, error) {
 	type key struct {
 		id string
@@ -22,5 +22,5 @@ func (db *DB) KeysSince(ctx context.Context, ids []string) (map[string]time.Time
 	for _, k := range keys {
 		since[k.id] = k.at
 	}
-	return since, wrap("read the age of keys", err)
+	return since, wrap("read the age of the keys", err)
 }

@@ -45,8 +45,8 @@ func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded strin
 	return wrap("upgrade a password hash", err)
 }
 
-// RecordAttempt implements user.Store. Attempts of one email, or of one user, wait for each other, whichever replica
-// they reach; what is found by one is seen by the next.
+// RecordAttempt implements user.Store. It serializes the attempts for one email or user in all replicas, so that each attempt sees the
+// failures of the one before.
 func (db *DB) RecordAttempt(
 	ctx context.Context, a user.Attempt, decide func(user.LoginFailures) (user.LoginDecision, error),
 ) (user.Identity, error) {
@@ -66,12 +66,12 @@ func (db *DB) RecordAttempt(
 		if err != nil {
 			return err
 		}
-		var batch pgx.Batch // one way to the server and back: others may wait for this email
+		var batch pgx.Batch // one round trip, because other attempts may wait for the lock
 		if decision.Session != nil {
 			openSession(&batch, *decision.Session, decision.PasswordAt, &identity)
 			evictOldestSessions(&batch, *decision.Session, &evicted)
 		}
-		// The user is locked before failures and networks, as wherever a user is changed.
+		// The user is locked before the failures and networks, as in every change of a user.
 		tx.queueUserEvent(ctx, &batch, decision.Event)
 		tx.queueLockedOut(ctx, &batch, decision.LockedOut)
 		queueLoginFailures(&batch, a, decision)
@@ -92,18 +92,18 @@ func (db *DB) RecordAttempt(
 	return identity, err
 }
 
-// openSession stores the session of a user that is active and whose password has not been changed
-// since it was checked. The lock keeps both so until the session is there. It begins and ends by the database's clock.
+// openSession stores a session if its user is active and the password has not changed since passwordAt. The lock keeps both unchanged
+// until the transaction ends. The times of the session are by the database's clock.
 func openSession(batch *pgx.Batch, s user.Session, passwordAt time.Time, identity *user.Identity) {
 	batch.Queue(`
 		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)
 		SELECT $1, u.id, $3, now(), now(), now() + $4::interval, $5, $6 FROM users u JOIN credentials c ON c.user_id = u.id
 		WHERE u.id = $2 AND u.status = 'active' AND c.changed_at = $7 FOR SHARE`,
 		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP), passwordAt)
-	queueIdentify(batch, s, identity) // no row if none was stored
+	queueIdentify(batch, s, identity) // fails with pgx.ErrNoRows if no session was stored
 }
 
-// queueSession stores the session of a user that the transaction has locked. It begins and ends by the database's clock.
+// queueSession stores a session of a locked user. The times of the session are by the database's clock.
 func queueSession(batch *pgx.Batch, s user.Session) {
 	batch.Queue(`
 		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)
@@ -111,6 +111,7 @@ func queueSession(batch *pgx.Batch, s user.Session) {
 		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP))
 }
 
+// queueIdentify reads the caller of a session into identity.
 func queueIdentify(batch *pgx.Batch, s user.Session, identity *user.Identity) {
 	batch.Queue(identifyQuery, s.UserID, s.ID).QueryRow(func(row pgx.Row) (err error) {
 		*identity, err = scanIdentity(row)
@@ -118,8 +119,8 @@ func queueIdentify(batch *pgx.Batch, s user.Session, identity *user.Identity) {
 	})
 }
 
-// evictOldestSessions ends the sessions of a user beyond user.MaxSessions, those that were not used for longest. The one that was
-// opened just now stays.
+// evictOldestSessions ends the least recently used sessions of a user above user.MaxSessions, but never the session opened. It sets
+// ended to their number.
 func evictOldestSessions(batch *pgx.Batch, opened user.Session, ended *int64) {
 	batch.Queue(`
 		DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND expires_at > now()

@@ -20,13 +20,13 @@ func (tx *transaction) queueEvents(ctx context.Context, batch *pgx.Batch, events
 	}
 }
 
-// queueUserEvent stores an event with the current version of its subject. If the user does not exist, it stores nothing, after the
-// same work.
+// queueUserEvent stores an event with the current version of its subject. If the user does not exist, it does the same work and stores
+// nothing.
 func (tx *transaction) queueUserEvent(ctx context.Context, batch *pgx.Batch, e event.Event) {
 	if e.Type == "" {
 		return
 	}
-	// The lock orders the event with those of changes, which lock the user too.
+	// The lock keeps this event in order with the events of changes, which lock the user too.
 	batch.Queue(`
 		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, traceparent, data)
 		SELECT $1, $2, u.id, u.version, $4, $5, $6 FROM users u WHERE u.id = $3 FOR SHARE`,
@@ -40,8 +40,8 @@ func traceparent(ctx context.Context) string {
 	return carrier.Get("traceparent")
 }
 
-// OutboxBacklog returns the number of unpublished events, up to 100,000, and the age of the oldest event that is neither parked
-// nor blocked by a refused one. Counting a million takes half a second, which is too long for a scrape.
+// OutboxBacklog returns the number of unpublished events, up to 100,000. It also returns the age of the oldest event that is neither
+// parked nor blocked by a refused event. To count a million events takes half a second, which is too long for a scrape.
 func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Duration, err error) {
 	var seconds float64
 	err = db.pool.QueryRow(ctx, `
@@ -50,5 +50,5 @@ func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Dur
 				(SELECT occurred_at FROM outbox WHERE retry_at IS NULL ORDER BY id LIMIT 1),
 				(SELECT occurred_at FROM outbox WHERE refusals > 0 AND parked_at IS NULL ORDER BY id LIMIT 1)), interval '0')), 0)::float8`).
 		Scan(&pending, &seconds)
-	return pending, time.Duration(seconds * float64(time.Second)), wrap("look at the outbox", err)
+	return pending, time.Duration(seconds * float64(time.Second)), wrap("read the backlog of the outbox", err)
 }

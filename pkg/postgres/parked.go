@@ -8,7 +8,7 @@ import (
 	"user-service/pkg/outbox"
 )
 
-// ParkedEvents returns parked events in the order of the outbox, at most limit, from the one behind the position after.
+// ParkedEvents returns up to limit parked events whose position is above after, in the order of the outbox.
 func (db *DB) ParkedEvents(ctx context.Context, after int64, limit int) ([]outbox.Parked, error) {
 	events, err := collectPage(ctx, db.pool, func(row pgx.CollectableRow) (p outbox.Parked, err error) {
 		err = row.Scan(&p.Position, &p.ID, &p.Type, &p.Subject, &p.Time, &p.Refusals, &p.ParkedAt, &p.RetryAt, &p.Reason, &p.Behind)
@@ -20,8 +20,8 @@ func (db *DB) ParkedEvents(ctx context.Context, after int64, limit int) ([]outbo
 	return events, wrap("list the parked events", err)
 }
 
-// RetryEvents makes every refused event due now, parked or not, and returns how many. Events that wait behind an event
-// that somebody has removed are due too. What the relay tries at this moment is left out.
+// RetryEvents makes every refused event due now, including parked events, and returns their number. If an operator has removed a refused
+// event, the next event of its user becomes due too. RetryEvents skips events that the relay has locked.
 func (db *DB) RetryEvents(ctx context.Context) (events int64, err error) {
 	err = db.pool.QueryRow(ctx, `
 		WITH due AS (
@@ -33,7 +33,7 @@ func (db *DB) RetryEvents(ctx context.Context) (events int64, err error) {
 	return events, wrap("retry the refused events", err)
 }
 
-// ParkedCounts returns how many events of each type are parked, as far as it counts.
+// ParkedCounts returns the number of parked events of each type. It counts at most 100,000 events.
 func (db *DB) ParkedCounts(ctx context.Context) (map[string]int64, error) {
 	type count struct {
 		Type string

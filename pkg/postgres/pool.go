@@ -13,34 +13,33 @@ import (
 )
 
 const (
-	// pingTime bounds the question whether an idle connection still answers.
-	pingTime = 500 * time.Millisecond
-	// slowTime is how long a call may take before the idle connections are asked whether they answer: its own may be dead.
-	slowTime = 400 * time.Millisecond
-	// trustTime is how long a connection is used again without that question.
-	trustTime = time.Second
-	// refillTime is how often the pool opens connections up to MinConns again.
-	refillTime = 5 * time.Second
-	// repeats bounds how often one call is repeated that did nothing.
-	repeats = 2
+	// pingTimeout bounds the ping of an idle connection.
+	pingTimeout = 500 * time.Millisecond
+	// slowCall is the duration of a call after which the pool pings its idle connections, because the connection of the call may be dead.
+	slowCall = 400 * time.Millisecond
+	// pingAfterIdle is the idle time after which a connection is pinged before its next use.
+	pingAfterIdle = time.Second
+	// refillInterval is the time between two checks that at least MinConns connections are open.
+	refillInterval = 5 * time.Second
+	// maxRetries is the maximum number of retries of a call that had no effect.
+	maxRetries = 2
 )
 
-// pool lends connections. A connection that is closed frees its place at once: pgxpool itself would keep the place until
-// the server has answered, for up to 15 seconds. If one connection is dead or slow, all idle ones are asked whether they
-// answer.
+// pool lends connections. A closed connection frees its place immediately. pgxpool itself would keep the place until the server has
+// answered, for up to 15 seconds. If a connection is dead or slow, the pool pings all idle connections and closes the dead ones.
 //
-// A call that provably did nothing is repeated.
+// The pool retries calls that provably had no effect.
 type pool struct {
 	conns     *pgxpool.Pool
 	writes    *writeWatch
 	committed func()       // called after each transaction that stored events
-	acquired  atomic.Int64 // when a connection was last acquired, in nanoseconds since 1970
+	acquired  atomic.Int64 // the time of the last successful acquire, in nanoseconds since 1970
 }
 
 func newPool(ctx context.Context, cfg *pgxpool.Config, writes *writeWatch, committed func()) (*pool, error) {
-	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // acquire does
+	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // acquire pings
 	cfg.BeforeClose = func(conn *pgx.Conn) { closeSoon(conn.PgConn()) }
-	cfg.HealthCheckPeriod = min(cfg.HealthCheckPeriod, refillTime)
+	cfg.HealthCheckPeriod = min(cfg.HealthCheckPeriod, refillInterval)
 	conns, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
 		return nil, err
@@ -48,46 +47,47 @@ func newPool(ctx context.Context, cfg *pgxpool.Config, writes *writeWatch, commi
 	return &pool{conns: conns, writes: writes, committed: committed}, nil
 }
 
-// leaseKey is the key of what the pool keeps with a connection.
+// leaseKey is the key of a connection's lease in its custom data.
 const leaseKey = "user-service.usage"
 
+// lease is the state that the pool keeps for a connection.
 type lease struct {
-	returned time.Time   // zero before the first return
+	returned time.Time   // the time of the last return; zero before the first one
 	slow     *time.Timer // runs while the connection is lent
 }
 
 func leaseOf(conn *pgxpool.Conn) *lease {
 	data := conn.Conn().PgConn().CustomData()
-	u, ok := data[leaseKey].(*lease)
+	l, ok := data[leaseKey].(*lease)
 	if !ok {
-		u = &lease{}
-		data[leaseKey] = u
+		l = &lease{}
+		data[leaseKey] = l
 	}
-	return u
+	return l
 }
 
-// acquire lends a connection that answers.
+// acquire returns a working connection. It pings a connection that was idle for pingAfterIdle or longer.
 func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	for {
 		conn, err := p.conns.Acquire(ctx)
 		if err != nil {
 			return nil, err
 		}
-		u := leaseOf(conn)
-		if u.returned.IsZero() || time.Since(u.returned) < trustTime || answers(ctx, conn) {
+		l := leaseOf(conn)
+		if l.returned.IsZero() || time.Since(l.returned) < pingAfterIdle || isAlive(ctx, conn) {
 			p.acquired.Store(time.Now().UnixNano())
-			u.slow = time.AfterFunc(slowTime, func() { p.sweep(context.Background()) })
+			l.slow = time.AfterFunc(slowCall, func() { p.discardDead(context.Background()) })
 			return conn, nil
 		}
 		discard(conn)
-		p.sweep(ctx)
+		p.discardDead(ctx)
 	}
 }
 
-// answers asks whether the server answers on this connection. It closes the connection if not. A caller that goes away
-// costs no connection.
-func answers(ctx context.Context, conn *pgxpool.Conn) bool {
-	limit := time.Now().Add(pingTime)
+// isAlive pings the server on this connection, and closes the connection if the server does not answer by the deadline. A canceled
+// caller does not interrupt the ping, because that would close a working connection.
+func isAlive(ctx context.Context, conn *pgxpool.Conn) bool {
+	limit := time.Now().Add(pingTimeout)
 	if end, ok := ctx.Deadline(); ok && end.Before(limit) {
 		limit = end
 	}
@@ -96,22 +96,22 @@ func answers(ctx context.Context, conn *pgxpool.Conn) bool {
 	return conn.Ping(ctx) == nil
 }
 
-// sweep throws the idle connections away that do not answer.
-func (p *pool) sweep(ctx context.Context) {
-	var asking sync.WaitGroup
+// discardDead pings all idle connections, and discards those that do not answer.
+func (p *pool) discardDead(ctx context.Context) {
+	var pings sync.WaitGroup
 	for _, conn := range p.conns.AcquireAllIdle(ctx) {
-		asking.Go(func() {
-			if answers(context.WithoutCancel(ctx), conn) {
+		pings.Go(func() {
+			if isAlive(context.WithoutCancel(ctx), conn) {
 				p.put(conn)
 			} else {
 				discard(conn)
 			}
 		})
 	}
-	asking.Wait()
+	pings.Wait()
 }
 
-// release takes a connection back after a call that ended with err.
+// release returns a connection to the pool after a call that ended with err.
 func (p *pool) release(conn *pgxpool.Conn, err error) {
 	leaseOf(conn).slow.Stop()
 	if !conn.Conn().IsClosed() {
@@ -119,8 +119,8 @@ func (p *pool) release(conn *pgxpool.Conn, err error) {
 		return
 	}
 	discard(conn)
-	if !errors.Is(err, context.Canceled) { // the caller went away: nothing is known about other connections
-		go p.sweep(context.Background())
+	if !errors.Is(err, context.Canceled) { // a canceled call says nothing about the other connections
+		go p.discardDead(context.Background())
 	}
 }
 
@@ -129,7 +129,7 @@ func (p *pool) put(conn *pgxpool.Conn) {
 	conn.Release()
 }
 
-// with lends a connection to one call.
+// with runs a call with a connection. Its error is a lostError if the call lost the connection.
 func (p *pool) with(ctx context.Context, call func(*pgx.Conn) error) (err error) {
 	conn, err := p.acquire(ctx)
 	if err != nil {
@@ -144,12 +144,15 @@ func (p *pool) with(ctx context.Context, call func(*pgx.Conn) error) (err error)
 	return call(conn.Conn())
 }
 
-// repeat makes a call that is atomic, and repeats it if it did nothing: its plan or prepared statement was of no use any
-// more, its connection was read-only but new ones are not, or its connection was lost before it began.
-func (p *pool) repeat(ctx context.Context, call func() error) error {
+// retry runs an atomic call. It retries the call up to maxRetries times in these cases:
+//
+//   - The plan or the prepared statement was outdated.
+//   - The connection was read-only, and new connections are writable.
+//   - The connection was lost, and the call had not begun or can run twice.
+func (p *pool) retry(ctx context.Context, call func() error) error {
 	err := call()
-	for range repeats {
-		if err == nil || ctx.Err() != nil || !p.recovered(ctx, err) {
+	for range maxRetries {
+		if err == nil || ctx.Err() != nil || !p.mayRetry(ctx, err) {
 			break
 		}
 		err = call()
@@ -157,8 +160,8 @@ func (p *pool) repeat(ctx context.Context, call func() error) error {
 	return err
 }
 
-// recovered reports whether a call that failed with err did nothing and may succeed now.
-func (p *pool) recovered(ctx context.Context, err error) bool {
+// mayRetry reports whether a call that failed with err had no effect and may succeed now.
+func (p *pool) mayRetry(ctx context.Context, err error) bool {
 	var server *pgconn.PgError
 	var lost *lostError
 	isServer := errors.As(err, &server)
@@ -166,19 +169,19 @@ func (p *pool) recovered(ctx context.Context, err error) bool {
 	case isServer && server.Code == "25006":
 		return p.writes.mayWrite(ctx)
 	case isServer && (server.Code == "26000" || isStalePlan(server)):
-		p.conns.Reset() // what is prepared on the other connections is as old
+		p.conns.Reset() // the prepared statements of the other connections are outdated too
 		return true
 	case errors.As(err, &lost) && !lost.began:
-		p.sweep(ctx)
+		p.discardDead(ctx)
 		return true
 	default:
 		return false
 	}
 }
 
-// Exec runs one statement that has the same effect if it runs twice.
+// Exec runs an idempotent statement.
 func (p *pool) Exec(ctx context.Context, sql string, args ...any) error {
-	return p.repeat(ctx, func() error {
+	return p.retry(ctx, func() error {
 		return p.with(ctx, func(conn *pgx.Conn) error {
 			_, err := conn.Exec(ctx, sql, args...)
 			return err
@@ -186,23 +189,24 @@ func (p *pool) Exec(ctx context.Context, sql string, args ...any) error {
 	})
 }
 
-// QueryRow returns the first row of a query that has the same effect if it runs twice. It runs with Scan.
+// QueryRow returns the first row of an idempotent query. The query runs when Scan is called.
 func (p *pool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return row(func(dest []any) error {
-		return p.repeat(ctx, func() error {
+		return p.retry(ctx, func() error {
 			return p.with(ctx, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, sql, args...).Scan(dest...) })
 		})
 	})
 }
 
+// row is a pgx.Row that runs its query in Scan.
 type row func(dest []any) error
 
 // Scan implements pgx.Row.
 func (r row) Scan(dest ...any) error { return r(dest) }
 
-// collect returns all rows of a query that has the same effect if it runs twice.
+// collect returns all rows of an idempotent query.
 func collect[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
-	err = p.repeat(ctx, func() error {
+	err = p.retry(ctx, func() error {
 		return p.with(ctx, func(conn *pgx.Conn) error {
 			rows, err := conn.Query(ctx, sql, args...)
 			if err != nil {
@@ -215,10 +219,10 @@ func collect[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql strin
 	return all, err
 }
 
-// collectPage is collect for an answer that may not fit into the buffers of the network: the server gives up to send it
-// to a client that vanished.
+// collectPage is collect for a result that may exceed the buffers of the network. It limits the time in which the server tries to send the
+// result to a client that has vanished.
 func collectPage[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
-	err = p.repeat(ctx, func() error {
+	err = p.retry(ctx, func() error {
 		return p.with(ctx, func(conn *pgx.Conn) error {
 			var batch pgx.Batch
 			batch.Queue(rowLimits)
@@ -232,8 +236,8 @@ func collectPage[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql s
 	return all, err
 }
 
-// stuck returns an error if no connection can be lent: none was for two seconds, and none is before ctx ends. Requests
-// take less than that, so a busy pool is not stuck.
+// stuck returns an error if no call got a connection for two seconds, and none is available before ctx ends. Requests take less than two
+// seconds, so a busy pool is not stuck.
 func (p *pool) stuck(ctx context.Context) error {
 	if time.Since(time.Unix(0, p.acquired.Load())) < 2*time.Second {
 		return nil

@@ -1,5 +1,5 @@
-// Package postgres keeps everything that lasts: every line of SQL is here. It
-// implements what package user and package outbox ask for.
+// Package postgres stores all data in PostgreSQL. It contains all queries of the service, and implements the stores of package user and
+// package outbox.
 package postgres
 
 import (
@@ -20,46 +20,47 @@ import (
 	"user-service/pkg/user"
 )
 
-// connectTimeout is how long one attempt to connect may take, if the URL does not
-// say: requests have to be answered within 2 seconds.
+// connectTimeout bounds an attempt to connect, unless the URL sets another timeout. It is less than 2 seconds, in which a request must be
+// answered.
 const connectTimeout = 1500 * time.Millisecond
 
-// loginShare is the part of the connections that is for logins alone: one in four. A login holds one for some
-// milliseconds beside a hash of tens of them, so that a few serve as many logins as are hashed.
+// loginShare reserves every fourth connection for logins. A login needs a connection for a few milliseconds, and a hash for tens of
+// milliseconds. So a few connections are enough for all logins that can be hashed.
 const loginShare = 4
 
-// Config says where the database is.
+// Config configures a DB.
 type Config struct {
 	URL string // a connection URL or key=value string (libpq, pgx)
 	// MaxConns is the maximum number of connections, in addition to the connection of Ping and SchemaVersion. 0 means the value of the
 	// URL, or pgx's default. A quarter of the connections is reserved for logins.
 	MaxConns int32
-	Observer QueryObserver // told of every query; nil: nobody is
-	// MinConns are open before anybody needs them: to connect costs PostgreSQL tens of milliseconds of work. The slowest
-	// reads at the beginning of a storm of logins took 25 to 250 ms without, 15 to 35 ms with half of the most.
+	Observer QueryObserver // nil: none
+	// MinConns is the number of connections that are opened in advance, because opening a connection costs PostgreSQL tens of
+	// milliseconds. With 0, the slowest reads at the beginning of a storm of logins took 25 to 250 ms. With half of MaxConns, they took
+	// 15 to 35 ms.
 	MinConns int32
 }
 
-// DB is the database. It is safe for concurrent use.
+// DB is a client of the database. It is safe for concurrent use.
 type DB struct {
 	pool     *pool
-	logins   *pool // what only logins use, so that no other request keeps anybody from logging in
+	logins   *pool // reserved for logins, so that other requests cannot delay them
 	probe    *probe
 	writes   *writeWatch
-	target   atomic.Pointer[pgx.ConnConfig] // what new connections connect to
+	target   atomic.Pointer[pgx.ConnConfig] // the configuration of new connections
 	observer QueryObserver
 
 	accounts user.Serializer[account]
 	sessions user.Serializer[uuid.UUID]
-	logouts  user.Serializer[uuid.UUID] // by refresh tokens, so that refreshes keep nobody from ending the session
+	logouts  user.Serializer[uuid.UUID] // logouts by refresh token; separate from sessions, so that refreshes cannot delay them
 	attempts user.Serializer[string]
 	roles    user.Serializer[string]
 
 	roleChanges *semaphore.Weighted
 }
 
-// Open returns a DB; it does not wait for the database to be there. After each
-// transaction that stored events it calls committed, which may be nil.
+// Open returns a DB without waiting for the database. The DB calls committed, which may be nil, after each transaction that stored
+// events.
 func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	poolConfig, err := parse(cfg.URL)
 	if err != nil {
@@ -73,7 +74,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	}
 	poolConfig.MinConns = max(poolConfig.MinConns, cfg.MinConns)
 	reserved := max(poolConfig.MaxConns/loginShare, 1)
-	if poolConfig.MaxConns < 3 { // the relay needs one, and so do requests
+	if poolConfig.MaxConns < 3 { // one for the relay, and one for all requests
 		reserved = 0
 	}
 	db := &DB{observer: cfg.Observer, roleChanges: semaphore.NewWeighted(maxRoleChanges)}
@@ -82,7 +83,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	db.writes = newWriteWatch(db.connConfig, db.replace)
 	poolConfig.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		*c = *db.connConfig()
-		db.writes.watchRefusals(c)
+		db.writes.watch(c)
 		return nil
 	}
 	if err := db.openPools(ctx, poolConfig, reserved, committed); err != nil {
@@ -92,11 +93,12 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	return db, nil
 }
 
-// connConfig returns how a new connection is made. Certificates are read again, since they can be replaced while the service runs.
+// connConfig returns the configuration of a new connection. It reads the certificates again, because they can be replaced while the service
+// runs.
 func (db *DB) connConfig() *pgx.ConnConfig {
 	cfg := db.target.Load().Copy()
 	if url := cfg.ConnString(); namesFiles(url) {
-		if again, err := pgx.ParseConfig(url); err == nil { // otherwise those of before are good for as long as they last
+		if again, err := pgx.ParseConfig(url); err == nil { // otherwise the previous certificates stay in use
 			cfg.TLSConfig, cfg.Fallbacks = again.TLSConfig, again.Fallbacks
 		}
 	}
@@ -104,13 +106,13 @@ func (db *DB) connConfig() *pgx.ConnConfig {
 	return cfg
 }
 
-// replace has all connections replaced, each as soon as its query has ended.
+// replace replaces all connections, each after its current query.
 func (db *DB) replace() {
 	db.pool.conns.Reset()
 	db.logins.conns.Reset()
 }
 
-// openPools divides the connections between logins and all other requests.
+// openPools opens the pool of logins with the reserved connections, and the pool of all other requests with the rest.
 func (db *DB) openPools(ctx context.Context, cfg *pgxpool.Config, reserved int32, committed func()) (err error) {
 	forLogins := cfg.Copy()
 	forLogins.MaxConns, forLogins.MinConns = reserved, min(cfg.MinConns, reserved)
@@ -129,9 +131,8 @@ func (db *DB) openPools(ctx context.Context, cfg *pgxpool.Config, reserved int32
 	return err
 }
 
-// SetURL makes the connections from now on by another URL, such as one with a rotated password, if one
-// can be made by it. Those that are open are closed as soon as their queries have ended. The error
-// shows nothing of the URL.
+// SetURL replaces all connections by connections to another URL, such as a URL with a rotated password. Open connections are closed after
+// their current queries. If a test connection fails, SetURL changes nothing, and returns an error without any part of the URL.
 func (db *DB) SetURL(ctx context.Context, url string) error {
 	if url == db.target.Load().ConnString() {
 		return nil
@@ -154,7 +155,7 @@ func namesFiles(url string) bool {
 	return strings.Contains(url, "sslrootcert") || strings.Contains(url, "sslcert") || strings.Contains(url, "sslkey")
 }
 
-// testConnection makes a connection, as a password that does not work is worse than the one of yesterday.
+// testConnection opens and closes a connection. Without this test, a wrong new password would replace a working one.
 func testConnection(ctx context.Context, target *pgx.ConnConfig) error {
 	conn, err := pgx.ConnectConfig(ctx, target.Copy())
 	var server *pgconn.PgError
@@ -163,7 +164,7 @@ func testConnection(ctx context.Context, target *pgx.ConnConfig) error {
 		return conn.Close(ctx)
 	case !errors.As(err, &server):
 		return errors.New("leads to no server that answers")
-	case server.Code == "53300": // all connections are taken, by ourselves as likely as not
+	case server.Code == "53300": // too many connections, probably those of the service
 		return nil
 	default:
 		return fmt.Errorf("is refused by the server with the code %s", server.Code)
@@ -182,8 +183,8 @@ func parse(url string) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// Close closes all connections, when their queries have ended. What is still open when ctx ends stays open until the
-// process ends.
+// Close closes all connections after their current queries. If ctx ends first, Close returns, and the other connections stay open until
+// the process ends.
 func (db *DB) Close(ctx context.Context) {
 	var closing sync.WaitGroup
 	for _, closeOne := range []func(){db.writes.stop, db.probe.close, db.pool.conns.Close, db.logins.conns.Close} {
@@ -200,8 +201,8 @@ func (db *DB) Close(ctx context.Context) {
 	}
 }
 
-// Ping reports whether the database answers and connections can be had. It waits for no request: a busy service is no
-// reason to send requests elsewhere.
+// Ping returns an error if the database does not answer, or a pool is stuck. It does not wait for running requests: a busy replica
+// should still receive requests.
 func (db *DB) Ping(ctx context.Context) error {
 	if err := db.query(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) }); err != nil {
 		return err
@@ -215,18 +216,18 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// query puts a question by a connection of its own, or by one of the pool if the server refuses that one.
-func (db *DB) query(ctx context.Context, question func(context.Context, *pgx.Conn) error) error {
-	if err := db.probe.ask(ctx, question); err == nil {
+// query runs a query with the connection of the probe. If that fails, it uses a connection of the pool.
+func (db *DB) query(ctx context.Context, run func(context.Context, *pgx.Conn) error) error {
+	if err := db.probe.query(ctx, run); err == nil {
 		return nil
 	}
-	return db.pool.with(ctx, func(conn *pgx.Conn) error { return question(ctx, conn) })
+	return db.pool.with(ctx, func(conn *pgx.Conn) error { return run(ctx, conn) })
 }
 
-// Stat returns the figures of the connection pool that all requests but logins share.
+// Stat returns the statistics of the connection pool that serves all requests except logins.
 func (db *DB) Stat() *pgxpool.Stat { return db.pool.conns.Stat() }
 
-// inTx runs work in one transaction, see pool.inTx. The error names the operation, doing.
+// inTx runs work in one transaction, see pool.inTx. It wraps the error with the operation doing.
 func (db *DB) inTx(ctx context.Context, doing string, work func(*transaction) error) error {
 	return inTx(ctx, db.pool, doing, work)
 }

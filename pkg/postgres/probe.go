@@ -8,55 +8,56 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// probe asks about the database itself by a connection of its own, so that it waits for no request: a busy service is
-// no reason to send requests elsewhere, where they make the others busy.
+// probe queries the state of the database with its own connection, so that it does not wait for requests. If a busy replica failed its
+// readiness, the other replicas would get its requests and become busy too.
 type probe struct {
-	target *atomic.Pointer[pgx.ConnConfig] // what to connect to
-	turn   chan struct{}                   // holds one element while somebody asks
-	conn   *pgx.Conn                       // nil if there is none
-	by     *pgx.ConnConfig                 // what conn was made by
+	target *atomic.Pointer[pgx.ConnConfig] // the configuration of new connections
+	sem    chan struct{}                   // holds one element during a query
+	conn   *pgx.Conn                       // nil: none
+	config *pgx.ConnConfig                 // the target from which conn was opened
 	closed bool
 }
 
 func newProbe(target *atomic.Pointer[pgx.ConnConfig]) *probe {
-	return &probe{target: target, turn: make(chan struct{}, 1)}
+	return &probe{target: target, sem: make(chan struct{}, 1)}
 }
 
-// ask puts a question, one at a time. A connection that does not answer within pingTime, or was closed since the last
-// question, is replaced by a new one, which has the same time.
-func (p *probe) ask(ctx context.Context, question func(context.Context, *pgx.Conn) error) error {
+// query runs one query at a time. If the connection is closed, or does not answer within pingTimeout, it opens a new connection and
+// runs the query again, both within pingTimeout.
+func (p *probe) query(ctx context.Context, run func(context.Context, *pgx.Conn) error) error {
 	select {
-	case p.turn <- struct{}{}:
-		defer func() { <-p.turn }()
+	case p.sem <- struct{}{}:
+		defer func() { <-p.sem }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 	if p.closed {
 		return net.ErrClosed
 	}
-	if p.conn != nil && p.by == p.target.Load() {
-		if err := p.put(ctx, question); !p.conn.IsClosed() || ctx.Err() != nil {
+	if p.conn != nil && p.config == p.target.Load() {
+		if err := p.queryOpen(ctx, run); !p.conn.IsClosed() || ctx.Err() != nil {
 			return err
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, pingTime)
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
 	if err := p.connect(ctx); err != nil {
 		return err
 	}
-	return question(ctx, p.conn)
+	return run(ctx, p.conn)
 }
 
-func (p *probe) put(ctx context.Context, question func(context.Context, *pgx.Conn) error) error {
-	ctx, cancel := context.WithTimeout(ctx, pingTime)
+// queryOpen runs a query with the open connection, within pingTimeout.
+func (p *probe) queryOpen(ctx context.Context, run func(context.Context, *pgx.Conn) error) error {
+	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	return question(ctx, p.conn)
+	return run(ctx, p.conn)
 }
 
 func (p *probe) connect(ctx context.Context) (err error) {
 	p.drop()
-	p.by = p.target.Load()
-	cfg := p.by.Copy()
+	p.config = p.target.Load()
+	cfg := p.config.Copy()
 	boundCancel(cfg)
 	p.conn, err = pgx.ConnectConfig(ctx, cfg)
 	return err
@@ -66,17 +67,17 @@ func (p *probe) connect(ctx context.Context) (err error) {
 func (p *probe) drop() {
 	if p.conn != nil {
 		closeSoon(p.conn.PgConn())
-		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		_ = p.conn.Close(ctx)
 		p.conn = nil
 	}
 }
 
-// close ends the probe, after the question that is being asked.
+// close closes the connection after the current query. Later queries fail.
 func (p *probe) close() {
-	p.turn <- struct{}{}
+	p.sem <- struct{}{}
 	p.closed = true
 	p.drop()
-	<-p.turn
+	<-p.sem
 }

@@ -15,25 +15,25 @@ import (
 	"user-service/pkg/outbox"
 )
 
-// relayLock is the advisory lock of the one relay that drains. It ends with its
-// transaction, so it works behind a pooler in transaction mode and dies with its owner.
+// relayLock is the advisory lock of the relay that drains. It ends with its transaction, so it works behind a pooler in transaction mode,
+// and is released when the relay dies.
 const relayLock = 0x757365725f6f7574
 
 const (
-	// relaySilence is how long the relay's transaction may be silent, waiting for the broker,
-	// before the server takes its owner for dead.
-	relaySilence = "9s"
-	// relayStall is how long the relay may leave the server's data unread or unacknowledged, in milliseconds,
-	// before the server takes it for dead: relaySilence does not count while the server writes.
-	relayStall = "5000"
-	// relayPatience is how long a statement of the relay waits for a lock.
-	relayPatience = "3s"
-	// releaseBatch is how many deferred events of a user go on together when the refused one before them has ended.
+	// relayIdleTimeout bounds the time between two statements of the relay's transaction, in which it waits for the broker. After this time
+	// the server ends the session (idle_in_transaction_session_timeout).
+	relayIdleTimeout = "9s"
+	// relayTCPTimeout bounds the time in which the relay leaves data unread or unacknowledged, in milliseconds. After this time the server
+	// closes the connection (tcp_user_timeout). relayIdleTimeout does not run while the server sends data.
+	relayTCPTimeout = "5000"
+	// relayLockTimeout bounds the time in which a statement of the relay waits for a lock.
+	relayLockTimeout = "3s"
+	// releaseBatch is the maximum number of a user's deferred events that become due when an earlier refused event leaves the outbox.
 	releaseBatch = 100
 )
 
-// errMayNotRemove is found before anything is published.
-var errMayNotRemove = errors.New("the database role may not delete from the table outbox; grant it DELETE")
+// errMayNotDelete is returned before any event is published.
+var errMayNotDelete = errors.New("the database role may not delete from the table outbox; grant it DELETE")
 
 // Drain implements outbox.Store.
 func (db *DB) Drain(ctx context.Context, limits outbox.Limits, publish func(context.Context, []outbox.Waiting) []outbox.Outcome,
@@ -51,7 +51,7 @@ func (db *DB) Drain(ctx context.Context, limits outbox.Limits, publish func(cont
 }
 
 // Remove implements outbox.Store. It compares the events' ids too: after a failover to a server that lacks the last commits, a position may
-// belong to another event. As after a batch, the events that waited behind a removed one become due.
+// belong to another event. As after a batch, deferred events behind a removed event become due.
 func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 	return db.asRelay(ctx, func(*pgx.Batch) {}, func(conn *pgxpool.Conn) error {
 		positions, ids := make([]int64, len(published)), make([]string, len(published))
@@ -60,7 +60,7 @@ func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 			positions[i], ids[i] = w.Position, w.ID.String()
 			subjects[w.Subject.String()] = true
 		}
-		var more bool // unused: the caller drains next
+		var more bool // unused, because the caller drains next
 		var queries pgx.Batch
 		queries.Queue(`DELETE FROM outbox WHERE id = ANY($1::bigint[]) AND event_id = ANY($2::uuid[])`, positions, ids)
 		queueRelease(&queries, slices.Collect(maps.Keys(subjects)), &more)
@@ -72,9 +72,9 @@ func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 	})
 }
 
-// asRelay runs work in a transaction that no other relay has at the same time, which work commits with its last
-// statements. What queue adds runs in the same round trip as the lock: while another relay has the lock too, so it has to
-// look at the setting user_service.relay.
+// asRelay runs work in a transaction that holds relayLock. work commits the transaction with its last statements. The statements that
+// queue adds share a round trip with the lock, so they also run if another relay holds the lock. They must therefore check the setting
+// user_service.relay. Errors: outbox.ErrBusy.
 func (db *DB) asRelay(ctx context.Context, queue func(*pgx.Batch), work func(*pgxpool.Conn) error) (err error) {
 	conn, err := db.pool.acquire(ctx)
 	if err != nil {
@@ -90,11 +90,11 @@ func (db *DB) asRelay(ctx context.Context, queue func(*pgx.Batch), work func(*pg
 	return err
 }
 
-// lockOutbox begins a transaction of the one relay. In it the planner does without plans that read the whole outbox to
-// sort it: the outbox grows and shrinks faster than the statistics about it. What is switched off costs so much that the
-// rest would be compiled.
+// lockOutbox begins the transaction of a relay. It disables plans that read and sort the whole outbox, because the outbox grows and
+// shrinks faster than its statistics change. It also disables JIT compilation, which the high costs of disabled plans would trigger.
+// Errors: outbox.ErrBusy, errMayNotDelete.
 func lockOutbox(ctx context.Context, conn *pgxpool.Conn, queue func(*pgx.Batch)) error {
-	var mine, removes bool
+	var locked, mayDelete bool
 	var set string
 	var queries pgx.Batch
 	queries.Queue(`BEGIN`)
@@ -104,16 +104,17 @@ func lockOutbox(ctx context.Context, conn *pgxpool.Conn, queue func(*pgx.Batch))
 			set_config('lock_timeout', $4, true) ||
 			set_config('enable_sort', 'off', true) || set_config('enable_bitmapscan', 'off', true) ||
 			set_config('enable_seqscan', 'off', true) || set_config('jit', 'off', true)`,
-		int64(relayLock), relaySilence, relayStall, relayPatience).QueryRow(func(row pgx.Row) error { return row.Scan(&mine, &removes, &set) })
+		int64(relayLock), relayIdleTimeout, relayTCPTimeout, relayLockTimeout).
+		QueryRow(func(row pgx.Row) error { return row.Scan(&locked, &mayDelete, &set) })
 	queue(&queries)
 	if err := conn.SendBatch(ctx, &queries).Close(); err != nil {
 		return fmt.Errorf("lock and read the outbox: %w", err)
 	}
 	switch {
-	case !mine:
+	case !locked:
 		return outbox.ErrBusy
-	case !removes:
-		return errMayNotRemove
+	case !mayDelete:
+		return errMayNotDelete
 	}
 	return nil
 }
@@ -122,34 +123,35 @@ func lockOutbox(ctx context.Context, conn *pgxpool.Conn, queue func(*pgx.Batch))
 type batchRow struct {
 	outbox.Waiting
 
-	deferred bool // it was refused, or has waited behind an event that was
-	erased   bool // its user is erased, and it is not the deletion: nobody may get it any more
-	blocked  bool // an earlier event of its user is deferred, and is not in the batch
+	deferred bool // The event was refused, or has waited behind a refused event.
+	erased   bool // The user is erased, and the event is not user.deleted: it must not be published.
+	blocked  bool // An earlier event of the user is deferred, and is not in the batch.
 	outcome  outbox.Outcome
 }
 
-// batch is the part of the outbox that is published now.
+// batch is the part of the outbox that is published together.
 type batch struct {
 	rows []batchRow
-	more bool
+	more bool // the outbox may hold more events that can be published now
 }
 
-// queueOldest reads a batch into b and locks its rows. The lock on the table comes first: that of the rows does not find out
-// whether another session has locked the table against removals, as CREATE INDEX does.
+// queueOldest reads a batch into b and locks its rows. It locks the table first, because a lock on rows does not conflict with a lock
+// against DELETE, such as the lock of CREATE INDEX. The relay would then publish events that it could not remove.
 //
-// The stored size costs little to read, and is rarely above the size that is sent. Only what may fit is read to measure that.
+// The stored sizes of the data cost little to read, and are rarely above the sizes that are sent. So the query first selects the events
+// whose stored sizes fit into the limit. Then it reads their data to measure the sizes that are sent.
 //
-// All events of an erased user are dropped, so none of them blocks the deletion.
+// The relay drops all events of an erased user, so none of them blocks the event user.deleted.
 func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 	queries.Queue(`LOCK TABLE outbox IN ROW EXCLUSIVE MODE`)
-	// Without parameters the plan is made once for each connection.
+	// Without parameters, PostgreSQL plans the query only once for each connection.
 	queries.Queue(fmt.Sprintf(`
 		WITH candidates AS MATERIALIZED (
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at IS NULL ORDER BY id LIMIT %[1]d)
 			UNION ALL
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at <= now()
 				ORDER BY retry_at, id LIMIT %[2]d)
-			UNION ALL -- later than the longest delay: the clock has been set back since
+			UNION ALL -- later than the longest delay, because the clock was set back
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at > now() + interval '%[5]d seconds'
 				ORDER BY retry_at DESC LIMIT %[2]d)
 		), sized AS (
@@ -160,7 +162,7 @@ func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 			SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS before FROM measured) AS m WHERE before < %[3]d
 		)
 		SELECT o.id, o.event_id, o.type, o.subject, o.sequence, o.occurred_at, o.traceparent, o.data::text, o.refusals, o.retry_at IS NOT NULL,
-			o.type <> '%[4]s' AND (SELECT u.id FROM users u WHERE u.id = o.subject) IS NULL, -- NOT EXISTS reads all users
+			o.type <> '%[4]s' AND (SELECT u.id FROM users u WHERE u.id = o.subject) IS NULL, -- NOT EXISTS would read all users
 			EXISTS (SELECT FROM outbox e WHERE e.subject = o.subject AND e.id < o.id AND e.retry_at IS NOT NULL
 				AND e.id <> ALL (ARRAY(SELECT id FROM picked))
 				AND (e.type = '%[4]s' OR (SELECT u.id FROM users u WHERE u.id = o.subject) IS NOT NULL)),
@@ -193,7 +195,7 @@ func readBatch(rows pgx.Rows, limits outbox.Limits) (b batch, err error) {
 	return b, err
 }
 
-// publishable returns the events that may be published now.
+// publishable returns the events of the batch that may be published now.
 func (b batch) publishable() []outbox.Waiting {
 	var out []outbox.Waiting
 	for _, r := range b.rows {
@@ -204,12 +206,12 @@ func (b batch) publishable() []outbox.Waiting {
 	return out
 }
 
-// finish notes what became of the events: those of publishable in their order, and the others.
+// finish sets the outcome of each event of the batch. outcomes has those of the publishable events, in the same order.
 func (b batch) finish(outcomes []outbox.Outcome) {
 	for i := range b.rows {
 		switch r := &b.rows[i]; {
 		case r.erased:
-			r.outcome.Result = outbox.Confirmed // nobody has it, and it is to be removed as if somebody had
+			r.outcome.Result = outbox.Confirmed // removed without having been published
 		case r.blocked:
 			r.outcome = outbox.Outcome{Result: outbox.Blocked, Retry: outbox.BlockedRetry}
 		default:
@@ -218,8 +220,8 @@ func (b batch) finish(outcomes []outbox.Outcome) {
 	}
 }
 
-// store commits what became of the events: it removes the confirmed events, defers the refused ones and those behind them, and
-// releases what waited behind a deferred event that is confirmed.
+// store applies the outcomes and commits. It removes confirmed events, and defers refused and blocked events. Deferred events behind a
+// confirmed event become due.
 func (b batch) store(ctx context.Context, conn *pgxpool.Conn) (outbox.Drained, error) {
 	drained := outbox.Drained{Taken: len(b.rows), More: b.more}
 	var removed []int64
@@ -255,8 +257,8 @@ func (b batch) store(ctx context.Context, conn *pgxpool.Conn) (outbox.Drained, e
 	return drained, nil
 }
 
-// queueRemoval removes events, and all others about users whose deletion is among them: an erasure skips the events
-// that the relay has locked.
+// queueRemoval removes the events at these positions, and the remaining events of the users in deletions. The erasure of these users may
+// have skipped events that the relay had locked.
 func queueRemoval(queries *pgx.Batch, positions []int64, deletions []string) {
 	if len(positions) > 0 {
 		queries.Queue(`DELETE FROM outbox WHERE id = ANY($1::bigint[])`, positions)
@@ -268,7 +270,7 @@ func queueRemoval(queries *pgx.Batch, positions []int64, deletions []string) {
 	}
 }
 
-// deferrals are columns of events that are to be tried later.
+// deferrals has the columns of the events to defer.
 type deferrals struct {
 	positions []int64
 	refusals  []int32
@@ -299,7 +301,7 @@ func (d *deferrals) queue(queries *pgx.Batch) {
 		d.positions, d.refusals, d.seconds, d.reasons, outbox.MaxRefusals)
 }
 
-// queueRelease makes the next deferred events of these users due, and sets more if there are any.
+// queueRelease makes up to releaseBatch deferred events of each user due. It sets more if there are any.
 func queueRelease(queries *pgx.Batch, subjects []string, more *bool) {
 	if len(subjects) == 0 {
 		return

@@ -19,7 +19,7 @@ func (db *DB) AnnounceUsers(
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		// Read after the locks: what a change has made that was waited for is seen.
+		// A separate statement after the locks sees the changes for which the locks waited.
 		rows, err := tx.Query(ctx,
 			`SELECT `+userColumns+` FROM users u WHERE u.id = ANY($1::uuid[]) AND u.updated_at >= $2 ORDER BY u.id`, ids, a.Since)
 		if err != nil {
@@ -49,8 +49,8 @@ func (db *DB) AnnounceUsers(
 	return done, nil
 }
 
-// lockPage locks the next users that a chooses by id and returns their ids, as text: a list of UUIDs can't be sent
-// behind a pooler with exec mode.
+// lockPage locks the next users of a request, sorted by id, and returns their ids. The ids are text, because pgx can't send a list of
+// UUIDs in the exec mode that some poolers need.
 func lockPage(ctx context.Context, tx pgx.Tx, a user.AnnounceRequest) ([]string, error) {
 	query, from := `SELECT id::text FROM users WHERE id > $1 ORDER BY id LIMIT $2 FOR SHARE`, a.After
 	if a.User != uuid.Nil {
@@ -72,5 +72,5 @@ func (db *DB) CountUsers(ctx context.Context, after uuid.UUID) (n int, err error
 // ReadyEvents implements user.Store.
 func (db *DB) ReadyEvents(ctx context.Context, limit int) (n int, err error) {
 	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM outbox WHERE retry_at IS NULL LIMIT $1) AS ready`, limit).Scan(&n)
-	return n, wrap("count the events that wait", err)
+	return n, wrap("count the ready events", err)
 }

@@ -21,14 +21,15 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 	return roles, wrap("list the roles", err)
 }
 
-// rolesLock is the advisory lock of whoever changes a role: what two roles give a user together is judged once.
+// rolesLock is the advisory lock for changes of roles. It serializes them, because the size of a user's permissions depends on several
+// roles.
 const rolesLock = 0x757365725f726f6c
 
-// maxRoleChanges is how many changes of roles a replica makes concurrently: all of them wait for rolesLock, each with a
-// connection.
+// maxRoleChanges is the maximum number of concurrent changes of roles in a replica. Each of them holds a connection while it waits for
+// rolesLock.
 const maxRoleChanges = 2
 
-// enterRole waits for other changes of the role, and for a place among those of all roles.
+// enterRole waits for other changes of the role in this replica, then until fewer than maxRoleChanges changes of roles run.
 func (db *DB) enterRole(ctx context.Context, name string) (leave func(), err error) {
 	leaveRole, err := db.roles.Enter(ctx, name)
 	if err != nil {
@@ -82,7 +83,7 @@ func (db *DB) PutRole(
 	})
 }
 
-// lockRole locks the role, if there is one, and makes other changes of roles wait.
+// lockRole locks a role, if it exists, then takes rolesLock.
 func lockRole(ctx context.Context, tx pgx.Tx, name, strength string) error {
 	var batch pgx.Batch
 	batch.Queue(`SELECT 1 FROM roles WHERE name = $1 FOR `+strength, name)
@@ -90,7 +91,7 @@ func lockRole(ctx context.Context, tx pgx.Tx, name, strength string) error {
 	return tx.SendBatch(ctx, &batch).Close()
 }
 
-// findRole returns a role, or nil if there is none of this name.
+// findRole returns a role, or nil if it does not exist.
 func findRole(ctx context.Context, tx pgx.Tx, name string) (*access.Role, error) {
 	rows, err := tx.Query(ctx, `SELECT name, description, permissions FROM roles WHERE name = $1`, name)
 	if err != nil {
@@ -103,8 +104,8 @@ func findRole(ctx context.Context, tx pgx.Tx, name string) (*access.Role, error)
 	return role, err
 }
 
-// checkPermissionSize lets fits judge the size of the permissions that a user of a role has, as token.Size counts them. Mostly all there
-// are fit, whoever has them.
+// checkPermissionSize calls fits with the size of the largest permission set of a user with the role, in bytes as token.Size counts.
+// Usually the permissions of all roles together fit, and no user has to be checked.
 func checkPermissionSize(ctx context.Context, tx pgx.Tx, role string, fits func(size int) error) error {
 	const all = `SELECT coalesce(sum(octet_length(p) + 3), 0) FROM (SELECT DISTINCT unnest(permissions) AS p FROM roles) AS permissions`
 	var size int
@@ -117,8 +118,8 @@ func checkPermissionSize(ctx context.Context, tx pgx.Tx, role string, fits func(
 	return fits(size)
 }
 
-// largestPermissionSize is the size of the permissions of the user of a role who has most, among those who have permissions by
-// other roles too. Those are few beside the many who have one role alone.
+// largestPermissionSize selects the size of the largest permission set of a user with the role $1. It reads only users with permissions
+// from other roles too. They are few, and the permissions of a single role always fit.
 const largestPermissionSize = `
 	WITH sets AS (
 		SELECT DISTINCT array_agg(ur.role ORDER BY ur.role) AS others
@@ -130,13 +131,13 @@ const largestPermissionSize = `
 		SELECT DISTINCT unnest(r.permissions) AS p FROM roles r WHERE r.name = $1 OR r.name = ANY(others)) AS permissions)), 0)
 	FROM sets`
 
-// errGiven means that a role was given to one more user while it was about to be deleted.
-var errGiven = &user.Error{
-	Code: user.Unavailable, Detail: "The role is being given to users at this moment; try again shortly.", RetryAfter: time.Second,
+// errRoleAssigned means that a role was assigned to another user while its deletion waited for the lock.
+var errRoleAssigned = &user.Error{
+	Code: user.Unavailable, Detail: "The role is being assigned to users at this moment; try again shortly.", RetryAfter: time.Second,
 }
 
 // DeleteRole implements user.Store.
-func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, most int,
+func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, limit int,
 	allow func(*access.Role) error, decide func(user.User) (user.Change, error),
 ) error {
 	leave, err := db.enterRole(ctx, name)
@@ -145,21 +146,21 @@ func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, m
 	}
 	defer leave()
 	for range 5 {
-		err := db.deleteRole(ctx, grant, name, most, allow, decide)
-		if !errors.Is(err, errGiven) {
+		err := db.deleteRole(ctx, grant, name, limit, allow, decide)
+		if !errors.Is(err, errRoleAssigned) {
 			return err
 		}
 	}
-	return errGiven
+	return errRoleAssigned
 }
 
-// deleteRole locks the users before the role, as wherever roles are given, so that nobody waits
-// in a circle. Whoever gives the role to a user waits from then on, or has done it before.
-func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, most int,
+// deleteRole deletes a role. It locks the users before the role, as a transaction that assigns roles does, to avoid deadlocks. Once the
+// role is locked, no transaction can assign it. Errors: errRoleAssigned, if one did so before the lock.
+func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, limit int,
 	allow func(*access.Role) error, decide func(user.User) (user.Change, error),
 ) error {
 	return db.inGrantedTx(ctx, "delete a role", func(tx *transaction) error {
-		locked, err := lockHolders(ctx, tx, name, most+1)
+		locked, err := lockHolders(ctx, tx, name, limit+1)
 		if err != nil {
 			return err
 		}
@@ -179,9 +180,9 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 		if err := allow(role); err != nil {
 			return err
 		}
-		if len(locked) > most {
+		if len(locked) > limit {
 			return &user.Error{Code: user.RoleInUse, Detail: fmt.Sprintf(
-				"More than %d users have this role; take it from them first (GET /users?role=%s lists them).", most, name)}
+				"More than %d users have this role; take it from them first (GET /users?role=%s lists them).", limit, name)}
 		}
 		users, err := readHolders(ctx, tx, name)
 		if err != nil {
@@ -189,7 +190,7 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 		}
 		for _, u := range users {
 			if !slices.Contains(locked, u.ID) {
-				return errGiven
+				return errRoleAssigned
 			}
 			change, err := decide(u)
 			if err != nil {
@@ -206,11 +207,11 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, m
 	})
 }
 
-// lockHolders locks the users that have a role, at most so many.
-func lockHolders(ctx context.Context, tx pgx.Tx, role string, most int) ([]uuid.UUID, error) {
+// lockHolders locks up to limit users that have a role, and returns their ids.
+func lockHolders(ctx context.Context, tx pgx.Tx, role string, limit int) ([]uuid.UUID, error) {
 	rows, err := tx.Query(ctx, `
 		SELECT id FROM users WHERE id IN (SELECT user_id FROM user_roles WHERE role = $1)
-		ORDER BY id LIMIT $2 FOR UPDATE`, role, most)
+		ORDER BY id LIMIT $2 FOR UPDATE`, role, limit)
 	if err != nil {
 		return nil, err
 	}

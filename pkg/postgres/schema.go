@@ -19,8 +19,8 @@ import (
 	"user-service/migrations"
 )
 
-// RequiredSchema is the least version of the schema that this build runs on: that of
-// its newest migration. Newer ones only expand, so any version above is good too.
+// RequiredSchema returns the minimum version of the schema that this build requires: the version of its newest migration. Later
+// migrations only add to the schema, so every higher version works too.
 func RequiredSchema() (int64, error) {
 	files, err := fs.Glob(migrations.FS, "*.sql")
 	if err != nil || len(files) == 0 {
@@ -30,7 +30,7 @@ func RequiredSchema() (int64, error) {
 	return max(newest, emailKeysVersion), err
 }
 
-// SchemaVersion returns the version of the database's schema; 0 if it has none.
+// SchemaVersion returns the version of the database's schema, or 0 without a schema. Errors: SetupError.
 func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	var version int64
 	err := db.query(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -45,20 +45,19 @@ func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	return version, wrap("read the schema version", err)
 }
 
-// Migrator brings the schema of one database up and down, one runner at a time.
+// Migrator migrates the schema of a database up and down. A lock in the database allows one runner at a time.
 type Migrator struct {
 	db       *sql.DB
 	provider *goose.Provider
 }
 
-// migrationConnectTimeout is how long one attempt to connect for migrations may take, if the URL does not say. A database that
-// comes up late may need longer than a request has; pgx by itself waits for two minutes.
+// migrationConnectTimeout bounds an attempt to connect for migrations, unless the URL sets another timeout. A database that is starting
+// may need longer than a request can wait. Without a timeout, pgx waits for two minutes.
 const migrationConnectTimeout = 10 * time.Second
 
-// NewMigrator returns a Migrator for the database at url. The lock that keeps two
-// runners apart is a row with a lease, which holds behind a pooler too.
+// NewMigrator returns a Migrator for the database at url. Its lock is a row with a lease, which works behind a pooler too.
 func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
-	cfg, err := pgxpool.ParseConfig(url) // as Open does, so that a URL for the pool is one for migrations too
+	cfg, err := pgxpool.ParseConfig(url) // as in Open, so that migrations accept the same URLs
 	if err != nil {
 		return nil, errors.New("the database URL can't be parsed")
 	}
@@ -69,9 +68,9 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 	db := sql.OpenDB(limitedConnector{stdlib.GetConnector(*cfg.ConnConfig), cfg.ConnConfig.ConnectTimeout})
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log),
 		lock.WithTableLeaseDuration(10*time.Second), lock.WithTableHeartbeatInterval(2*time.Second),
-		lock.WithTableLockTimeout(time.Second, 300)) // a second runner waits 5 minutes at most, and goes on within a second
+		lock.WithTableLockTimeout(time.Second, 300)) // a second runner tries every second, for at most 5 minutes
 	if err != nil {
-		return nil, fmt.Errorf("make the migration lock: %w", err)
+		return nil, fmt.Errorf("create the migration lock: %w", err)
 	}
 	provider, err := goose.NewProvider(goose.DialectPostgres, db, migrations.FS,
 		goose.WithLocker(locker), goose.WithSlog(log), goose.WithDisableGlobalRegistry(true),
@@ -85,28 +84,28 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 // Close closes the connections of the Migrator.
 func (m *Migrator) Close() error { return m.db.Close() }
 
-// Up applies all migrations that are pending and returns what it did. A database whose encoding is not UTF-8 is refused.
+// Up applies all pending migrations and returns their results. Errors: SetupError, if the encoding of the database is not UTF-8.
 func (m *Migrator) Up(ctx context.Context) ([]*goose.MigrationResult, error) {
 	var encoding string
 	if err := m.db.QueryRowContext(ctx, `SELECT current_setting('server_encoding')`).Scan(&encoding); err != nil {
-		return nil, fmt.Errorf("ask for the encoding: %w", err)
+		return nil, fmt.Errorf("read the encoding: %w", err)
 	}
 	if encoding != "UTF8" {
 		return nil, wrongEncoding(encoding)
 	}
 	results, err := m.provider.Up(ctx)
 	if hasCode(err, "42501") {
-		err = fmt.Errorf("%w: the role needs the right to change the schema, as its owner has it", err)
+		err = fmt.Errorf("%w: the role may not change the schema; run the migrations as the owner of the schema", err)
 	}
 	return results, err
 }
 
-// Down takes back the last migration.
+// Down rolls back the last migration.
 func (m *Migrator) Down(ctx context.Context) (*goose.MigrationResult, error) {
 	return m.provider.Down(ctx)
 }
 
-// Status returns every migration and whether it is applied.
+// Status returns all migrations, and whether each is applied.
 func (m *Migrator) Status(ctx context.Context) ([]*goose.MigrationStatus, error) {
 	return m.provider.Status(ctx)
 }

@@ -14,7 +14,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// permissionsColumn are the permissions that the roles of users u give.
+// permissionsColumn selects the permissions that users u have through their roles.
 const permissionsColumn = `ARRAY(SELECT DISTINCT p COLLATE "C"
 	FROM user_roles ur JOIN roles r ON r.name = ur.role, unnest(r.permissions) p WHERE ur.user_id = u.id ORDER BY 1)`
 
@@ -87,7 +87,7 @@ func (db *DB) RotateSession(
 	return identity, rotation, err
 }
 
-// endRotated deletes a session whose refresh token was refused.
+// endRotated deletes a session because its refresh token was used before or has expired. reason is the action of the audit entry.
 func endRotated(ctx context.Context, tx pgx.Tx, s user.Session, reason user.Action) error {
 	if _, err := tx.Exec(ctx, `DELETE FROM sessions WHERE id = $1`, s.ID); err != nil {
 		return err
@@ -101,12 +101,12 @@ func storeRotation(ctx context.Context, tx pgx.Tx, s user.Session) error {
 	return err
 }
 
-// lockSession locks a session, then reads it and the database's time. A statement that waits for a lock may have read the time before the
-// wait.
+// lockSession locks a session, then reads the session and the database's time. It uses two statements, because a statement that waits for
+// a lock may read the time before the wait.
 func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, now time.Time, err error) {
 	s.ID = id
 	var batch pgx.Batch
-	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 FOR NO KEY UPDATE`, id) // beside changes that rest on the session
+	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 FOR NO KEY UPDATE`, id) // does not conflict with FOR KEY SHARE of queueGrant
 	batch.Queue(`SELECT user_id, counter, created_at, turned_at, expires_at, clock_timestamp() FROM sessions WHERE id = $1`, id).
 		QueryRow(func(row pgx.Row) error {
 			return row.Scan(&s.UserID, &s.Counter, &s.CreatedAt, &s.RotatedAt, &s.ExpiresAt, &now)
@@ -122,7 +122,7 @@ func (db *DB) EndSessionOfToken(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	defer leave()
-	if _, err := db.OwnerOf(ctx, id); err != nil { // a flood of tokens of ended sessions begins no transactions
+	if _, err := db.OwnerOf(ctx, id); err != nil { // so that a flood of tokens of ended sessions begins no transactions
 		var known *user.Error
 		if errors.As(err, &known) && known.Code == user.NotFound {
 			return nil
@@ -142,10 +142,9 @@ func (db *DB) EndSessionOfToken(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
-// EndSession implements user.Store. A logout locks the session alone, so that nothing that holds the account keeps
-// the user from it.
+// EndSession implements user.Store. A logout locks only the session, so that it does not wait for changes of the account.
 func (db *DB) EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error {
-	if grant.Self() && !isLogout(grant, sessionID) { // a flood of invented ids must not fill the queue
+	if grant.Self() && !isLogout(grant, sessionID) { // so that a flood of unknown ids does not fill the queue
 		if err := db.hasSession(ctx, grant.Target(), sessionID); err != nil {
 			return err
 		}
@@ -184,7 +183,7 @@ func (db *DB) hasSession(ctx context.Context, userID, sessionID uuid.UUID) error
 	return wrap("find a session", err)
 }
 
-// lockForEnd locks what decides about the end of a session, and checks the grant.
+// lockForEnd checks the grant to end a session. It locks the session for a logout, and otherwise the target of the grant.
 func lockForEnd(ctx context.Context, tx pgx.Tx, grant access.Grant, sessionID uuid.UUID) error {
 	if isLogout(grant, sessionID) {
 		if _, err := tx.Exec(ctx, `SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, sessionID); err != nil {
@@ -214,7 +213,7 @@ func (db *DB) EndSessions(ctx context.Context, grant access.Grant) error {
 
 // Sessions implements user.Store.
 func (db *DB) Sessions(ctx context.Context, userID uuid.UUID) ([]user.Session, error) {
-	found := false // there is one row at least if there is a user
+	found := false // an existing user has at least one row
 	all, err := collect(ctx, db.pool, func(row pgx.CollectableRow) (user.Session, error) {
 		found = true
 		return scanSession(row, userID)
@@ -229,7 +228,7 @@ func (db *DB) Sessions(ctx context.Context, userID uuid.UUID) ([]user.Session, e
 	return sessions, wrap("list sessions", err)
 }
 
-// scanSession reads a session of a user; it is zero for the row of a user without one.
+// scanSession reads a session of a user. It returns the zero session for the row of a user without sessions.
 func scanSession(row pgx.CollectableRow, userID uuid.UUID) (user.Session, error) {
 	var id *uuid.UUID
 	var counter *int64

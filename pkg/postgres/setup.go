@@ -8,15 +8,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// SetupError says what an operator has to change about the database before the service can use it. It may be shown to anybody.
+// SetupError describes what an operator must change in the database before the service can use it. It contains no secrets.
 type SetupError string
 
 func (e SetupError) Error() string { return string(e) }
 
-// The forms in which the service sends and reads text and times, whatever a role or a database has been given as its own. PgBouncer
-// keeps both parameters apart for each client.
+// sessionParams are the formats of text and times that the service needs. They override settings of the role and the database.
+// PgBouncer keeps both parameters separately for each client.
 var sessionParams = map[string]string{"client_encoding": "UTF8", "datestyle": "ISO, MDY"}
 
+// setSessionParams sets sessionParams. It replaces the values of the URL, whose names may be in another case.
 func setSessionParams(cfg *pgx.ConnConfig) {
 	for name, value := range sessionParams {
 		for given := range cfg.RuntimeParams {
@@ -28,15 +29,15 @@ func setSessionParams(cfg *pgx.ConnConfig) {
 	}
 }
 
-// tables are those that the service uses, and functions what it calls. docs/operations.md has the commands that grant the rights.
+// These are the tables and functions that the service uses. docs/operations.md has the commands that grant the privileges.
 const (
 	tables = "audit_events, credentials, email_collisions, erasures, login_failures, login_networks, one_time_tokens, outbox," +
 		" password_failures, roles, sessions, token_keys, token_mailboxes, user_roles, users"
 	functions = "anonymize_audit_events(uuid); delete_expired_audit_events(interval, integer)"
 )
 
-// findSetup asks for the encoding, for the schema that is in use, and for the rights that are missing. What does not exist yet is a
-// matter of migrations. The rights to the audit trail are those to read it and to add entries.
+// findSetup selects the encoding, the current schema and the missing privileges. It ignores tables and functions that do not exist,
+// because migrations create them. The audit trail requires only SELECT and INSERT.
 const findSetup = `
 	SELECT current_setting('server_encoding'), coalesce(current_schema(), ''), coalesce((
 		SELECT string_agg(privilege || ' on ' || name, '; ' ORDER BY name, privilege) FROM (
@@ -51,10 +52,10 @@ const findSetup = `
 			SELECT 'goose_db_version', 'SELECT' WHERE NOT has_table_privilege(to_regclass('goose_db_version'), 'SELECT')
 		) AS missing), '')`
 
-// maxNamed is how many missing rights a SetupError names.
+// maxNamed is the maximum number of missing privileges that a SetupError names.
 const maxNamed = 5
 
-// CheckSetup returns a SetupError if the database is not one for the service, or another error if it does not answer.
+// CheckSetup checks the encoding, the schema and the privileges. Errors: SetupError, Unavailable.
 func (db *DB) CheckSetup(ctx context.Context) error {
 	var encoding, schema, missing string
 	err := db.query(ctx, func(ctx context.Context, conn *pgx.Conn) error {
@@ -78,7 +79,7 @@ func (db *DB) CheckSetup(ctx context.Context) error {
 	return nil
 }
 
-// wrongEncoding refuses a database whose text other programs would read as something else, or that can't store all names.
+// wrongEncoding returns the error for a database that can't store all names, or whose text other programs would misread.
 func wrongEncoding(encoding string) error {
 	return SetupError("the database's encoding is " + encoding + "; create it with ENCODING 'UTF8'")
 }

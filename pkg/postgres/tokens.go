@@ -10,7 +10,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// validToken is the condition on a token t of user u: it has not expired, the user is active, and has the email that the token was sent to.
+// validToken is the condition that token t of user u is valid. The token has not expired, and the user is active and still has the email
+// to which the token was sent.
 const validToken = `t.token_hash = $1 AND t.purpose = $2 AND t.expires_at > clock_timestamp() AND t.email_key = u.email_key
 	AND u.status = 'active'`
 
@@ -21,9 +22,8 @@ func (db *DB) TokenHolder(ctx context.Context, hash user.TokenHash, purpose user
 	return u, wrap("find a one-time token", err)
 }
 
-// Redeem implements user.Store. Attempts at the password wait until it has ended, so that one that was judged before does not
-// store a count again that it clears. The user is locked before the token, as wherever a user is changed, so
-// that the two can't wait for each other.
+// Redeem implements user.Store. It makes password attempts wait, so that no earlier attempt stores a count again that Redeem deletes. It
+// locks the user before the token, as every change of a user does, to avoid deadlocks.
 func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purpose, decide user.Decide) (user.User, error) {
 	var id uuid.UUID
 	var emailKey string
@@ -45,14 +45,14 @@ func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purp
 	})
 }
 
-// queueInvalidateTokens ends the tokens of a user. They stay for the cleanup, and count until then: a change of the email or of the
-// password is no way to have more of them sent.
+// queueInvalidateTokens makes the tokens of a user expire. The cleanup deletes them later, because they still count towards the limit of
+// tokens. Otherwise a change of the email or the password would allow more of them.
 func queueInvalidateTokens(batch *pgx.Batch, id uuid.UUID, purposes ...user.Purpose) {
 	batch.Queue(`UPDATE one_time_tokens SET expires_at = now() WHERE user_id = $1 AND purpose = ANY($2::text[]) AND expires_at > now()`,
 		id, texts(purposes))
 }
 
-// texts returns values as text: a list of another type can't be sent behind a pooler with exec mode.
+// texts returns values as strings, because pgx can't send a list of another type in the exec mode that some poolers need.
 func texts[T ~string](values []T) []string {
 	out := make([]string, len(values))
 	for i, v := range values {

@@ -12,19 +12,19 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// QueryObserver is told of every query. It must not block.
+// QueryObserver receives the measurements of queries. Its methods must not block.
 type QueryObserver interface {
-	// QueryDone tells which operation it was ("SELECT", "BATCH" for several at once), how long it took,
-	// and what failed: the class of the server's error code, "timeout", "canceled", another word, or nothing.
+	// QueryDone is called after each query. operation is the first word of the query, or "BATCH" for a batch. failure is the class of
+	// the SQLSTATE, "canceled", "timeout" or "connection"; it is empty after a success.
 	QueryDone(ctx context.Context, operation string, took time.Duration, failure string)
 }
 
-// tracer returns what pgx tells of its queries.
+// tracer returns the tracer of all connections. It records spans, and calls the observer.
 func (db *DB) tracer() pgx.QueryTracer {
 	if db.observer == nil {
 		return otelpgx.NewTracer()
 	}
-	// The timer is the last one: its exemplars are of the query's own span.
+	// The timer is last, so that its exemplars refer to the span of the query.
 	return multitracer.New(otelpgx.NewTracer(), queryTimer{db.observer})
 }
 

@@ -13,8 +13,8 @@ import (
 //
 //   - idle_in_transaction_session_timeout ends a session that waits for its client.
 //   - tcp_user_timeout ends a session that can't send its result.
-//   - statement_timeout ends a statement that waits for a lock. Its client has given up before: a request takes at most 1.8 s, and
-//     the cleanup milliseconds.
+//   - statement_timeout ends a statement that waits for a lock. By then its client has given up: a request takes at most 1.8 s, and
+//     the cleanup a few milliseconds.
 const (
 	vanishedLimits = `set local idle_in_transaction_session_timeout = '5s'; set local tcp_user_timeout = '5s'`
 	beginRequest   = `begin; ` + vanishedLimits + `; set local statement_timeout = '2s'`
@@ -27,7 +27,7 @@ const (
 // inTx runs work in a transaction that starts with the query begin. It commits if work returns nil, and rolls back otherwise. If
 // work has stored events, it calls committed afterwards. It may run work again after a rollback.
 func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) error) error {
-	return p.repeat(ctx, func() error {
+	return p.retry(ctx, func() error {
 		tx, err := p.begin(ctx, begin)
 		if err != nil {
 			return err
@@ -37,7 +37,7 @@ func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) e
 		if err != nil && tx.lost {
 			err = &lostError{err: err, began: true}
 		}
-		if err == nil && tx.announced {
+		if err == nil && tx.hasEvents {
 			p.committed()
 		}
 		return err
@@ -71,7 +71,7 @@ type transaction struct {
 	pool      *pool
 	conn      *pgxpool.Conn // nil after the transaction
 	lost      bool          // the connection broke during the transaction
-	announced bool          // events were stored
+	hasEvents bool          // events were stored
 }
 
 // Commit implements pgx.Tx.
@@ -103,6 +103,6 @@ func (tx *transaction) release(err error) {
 
 // stored is the Exec callback of a statement that stores an event.
 func (tx *transaction) stored(tag pgconn.CommandTag) error {
-	tx.announced = tx.announced || tag.RowsAffected() > 0
+	tx.hasEvents = tx.hasEvents || tag.RowsAffected() > 0
 	return nil
 }

@@ -54,7 +54,7 @@ func eachColumn(format string, without ...string) string {
 }
 
 var (
-	// userColumns are what scanUser reads, of users u.
+	// userColumns are the columns of users u that scanUser reads.
 	userColumns = eachColumn("u.%") + `,
 		ARRAY(SELECT ur.role FROM user_roles ur WHERE ur.user_id = u.id ORDER BY ur.role COLLATE "C")`
 
@@ -63,11 +63,11 @@ var (
 	insertUser = `INSERT INTO users (` + eachColumn("%") + `, email_key, name_key)
 		VALUES (` + eachColumn("@%") + `, @email_key, nullif(@name_key, '')) ON CONFLICT DO NOTHING`
 
-	// updateUser stores all changes of a user but a new email, see setEmail.
+	// updateUser stores all changes of a user except a new email, see setEmail.
 	updateUser = `UPDATE users SET ` + eachColumn("% = @%", "id", "email", "created_at") + `, name_key = nullif(@name_key, '') WHERE id = @id`
 )
 
-// userArgs are the arguments of insertUser and updateUser.
+// userArgs returns the arguments of insertUser and updateUser.
 func userArgs(u user.User) pgx.NamedArgs {
 	args := pgx.NamedArgs{"email_key": user.EmailKey(u.Email), "name_key": user.Fold(u.Name)}
 	for _, c := range userFields {
@@ -111,7 +111,7 @@ func (j *nullJSON) Scan(value any) error {
 	case []byte:
 		*j = slices.Clone(value)
 	default:
-		return fmt.Errorf("a JSON document is a %T", value)
+		return fmt.Errorf("cannot read a JSON document from a %T", value)
 	}
 	return nil
 }
@@ -330,5 +330,5 @@ func (db *DB) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error)
 	var id uuid.NullUUID
 	err := db.pool.QueryRow(ctx, `SELECT (SELECT id FROM users WHERE email_key = $1 AND status = $2)`,
 		user.EmailKey(email), user.Active).Scan(&id)
-	return id.UUID, wrap("look for an account", err)
+	return id.UUID, wrap("find an account by email", err)
 }

@@ -10,29 +10,28 @@ import (
 )
 
 const (
-	// writablePause is the time between two questions whether a new connection may write.
-	writablePause = 250 * time.Millisecond
-	// writableTime bounds one question.
-	writableTime = time.Second
+	// writeCheckInterval is the time between two checks whether a new connection may write.
+	writeCheckInterval = 250 * time.Millisecond
+	// writeCheckTimeout bounds one check.
+	writeCheckTimeout = time.Second
 )
 
-// writeWatch learns from the first refused write that connections are read-only. From then on it asks with new
-// connections whether the server is writable, until it is: then it has all connections replaced. Until then reads go on.
-// While no write is refused it does nothing.
+// writeWatch starts checks when the server refuses a write because the connection is read-only. Each check opens a new connection. When
+// that connection may write, writeWatch replaces all connections and ends the checks. Meanwhile reads continue to work.
 type writeWatch struct {
 	config  func() *pgx.ConnConfig // of a new connection
 	replace func()                 // replaces all connections
 
 	mu      sync.Mutex
-	next    *writeState // nil while nothing is asked
+	next    *writeCheck // nil while no checks run
 	closing context.Context
 	close   context.CancelFunc
-	asking  sync.WaitGroup
+	running sync.WaitGroup
 }
 
-// writeState is the answer to one question.
-type writeState struct {
-	known    chan struct{} // closed when the answer is there
+// writeCheck is one check.
+type writeCheck struct {
+	done     chan struct{} // closed when mayWrite is set
 	mayWrite bool
 }
 
@@ -42,19 +41,19 @@ func newWriteWatch(config func() *pgx.ConnConfig, replace func()) *writeWatch {
 	return w
 }
 
-// refused starts the questions.
-func (w *writeWatch) refused() {
+// start starts the checks, unless they run.
+func (w *writeWatch) start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.next == nil && w.closing.Err() == nil {
-		w.next = &writeState{known: make(chan struct{})}
-		w.asking.Go(w.run)
+		w.next = &writeCheck{done: make(chan struct{})}
+		w.running.Go(w.run)
 	}
 }
 
-// mayWrite returns the answer to the next question; false if ctx ends before.
+// mayWrite waits for the next check, and reports whether new connections may write. It returns false if ctx ends first.
 func (w *writeWatch) mayWrite(ctx context.Context) bool {
-	w.refused()
+	w.start()
 	w.mu.Lock()
 	next := w.next
 	w.mu.Unlock()
@@ -62,16 +61,17 @@ func (w *writeWatch) mayWrite(ctx context.Context) bool {
 		return false
 	}
 	select {
-	case <-next.known:
+	case <-next.done:
 		return next.mayWrite
 	case <-ctx.Done():
 		return false
 	}
 }
 
+// run checks until a new connection may write, or w is stopped.
 func (w *writeWatch) run() {
 	for {
-		writable := w.ask()
+		writable := w.check()
 		if writable {
 			w.replace()
 		}
@@ -81,32 +81,32 @@ func (w *writeWatch) run() {
 		}
 		select {
 		case <-w.closing.Done():
-		case <-time.After(writablePause):
+		case <-time.After(writeCheckInterval):
 		}
 	}
 }
 
-// notify publishes an answer. It reports whether no more questions are needed.
+// notify publishes the result of a check. It reports whether the checks can end.
 func (w *writeWatch) notify(writable bool) (done bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.next.mayWrite = writable
-	close(w.next.known)
+	close(w.next.done)
 	if done = writable || w.closing.Err() != nil; done {
 		w.next = nil
 	} else {
-		w.next = &writeState{known: make(chan struct{})}
+		w.next = &writeCheck{done: make(chan struct{})}
 	}
 	return done
 }
 
-// ask reports whether new connections may write. Behind a pooler a new connection may get a session that was read-only
-// before: such a session is ended, and the question put again.
-func (w *writeWatch) ask() bool {
-	ctx, cancel := context.WithTimeout(w.closing, writableTime)
+// check reports whether new connections may write. Behind a pooler, a new connection may get an old session that is still read-only. check
+// ends such a session and tries again.
+func (w *writeWatch) check() bool {
+	ctx, cancel := context.WithTimeout(w.closing, writeCheckTimeout)
 	defer cancel()
 	for ctx.Err() == nil {
-		readOnly, ended, err := askNew(ctx, w.config())
+		readOnly, ended, err := checkNew(ctx, w.config())
 		switch {
 		case ended:
 		case err != nil:
@@ -118,20 +118,21 @@ func (w *writeWatch) ask() bool {
 	return false
 }
 
-// sessionState tells whether the session is read-only. It ends a session that is, and that is older than the last question.
+// sessionState selects whether the session is read-only. It ends a read-only session that is older than writeCheckInterval.
 const sessionState = `
 	SELECT current_setting('transaction_read_only')::boolean,
 		CASE WHEN current_setting('transaction_read_only')::boolean AND backend_start < now() - interval '250 ms'
 			THEN pg_terminate_backend(pid) ELSE false END
 	FROM pg_stat_activity WHERE pid = pg_backend_pid()`
 
-func askNew(ctx context.Context, cfg *pgx.ConnConfig) (readOnly, ended bool, err error) {
+// checkNew opens a connection, and reports whether its session is read-only, and whether sessionState has ended the session.
+func checkNew(ctx context.Context, cfg *pgx.ConnConfig) (readOnly, ended bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {
 		return false, false, err
 	}
 	defer func() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()
 		_ = conn.Close(ctx)
 	}()
@@ -139,19 +140,19 @@ func askNew(ctx context.Context, cfg *pgx.ConnConfig) (readOnly, ended bool, err
 	return readOnly, ended || hasCode(err, "57P01") || err != nil && conn.IsClosed() && ctx.Err() == nil, err
 }
 
-// watchRefusals has the watch told of each refused write on a connection.
-func (w *writeWatch) watchRefusals(cfg *pgx.ConnConfig) {
+// watch makes each refused write of a new connection start the checks.
+func (w *writeWatch) watch(cfg *pgx.ConnConfig) {
 	keep := cfg.OnPgError
 	cfg.OnPgError = func(conn *pgconn.PgConn, err *pgconn.PgError) bool {
 		if err.Code == "25006" {
-			w.refused()
+			w.start()
 		}
 		return keep(conn, err)
 	}
 }
 
-// stop ends the questions.
+// stop ends the checks.
 func (w *writeWatch) stop() {
 	w.close()
-	w.asking.Wait()
+	w.running.Wait()
 }
