@@ -32,8 +32,8 @@ func discard(conn *pgxpool.Conn) {
 	}()
 }
 
-// boundCancel makes closeTimeout the limit of a request to cancel a query. pgx opens a connection for this request with the DialFunc of
-// the connection that runs the query.
+// boundCancel bounds a request to cancel a query by closeTimeout. pgx opens a connection for this request with the DialFunc of the
+// connection that runs the query.
 func boundCancel(cfg *pgx.ConnConfig) {
 	var established atomic.Bool
 	cfg.AfterConnect = func(context.Context, *pgconn.PgConn) error {

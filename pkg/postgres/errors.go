@@ -20,9 +20,9 @@ import (
 type class int
 
 const (
-	fault         class = iota // of the service or of its data: 500
-	transient                  // clears without a change of the service: 503
-	schemaMissing              // a migration has not run yet: 503
+	fault         class = iota // An error of the service or its data: 500.
+	transient                  // A condition that clears without a change of the service: 503.
+	schemaMissing              // A migration has not run yet: 503.
 )
 
 // classes has the meaning of the classes of SQLSTATEs. Other classes are faults.
@@ -72,9 +72,9 @@ func isStalePlan(err *pgconn.PgError) bool {
 	return err.Code == "0A000" && err.Routine == "RevalidateCachedQuery"
 }
 
-// wrap converts an error of the operation doing into a user.Error: NotFound or Unavailable. It adds the operation to other errors, and
-// does not change a user.Error.
-func wrap(doing string, err error) error {
+// wrap converts an error of an operation into a user.Error: NotFound or Unavailable. It adds the operation to other errors, and does not
+// change a user.Error.
+func wrap(operation string, err error) error {
 	var known *user.Error
 	var server *pgconn.PgError
 	switch {
@@ -85,22 +85,23 @@ func wrap(doing string, err error) error {
 	case errors.Is(err, pgx.ErrNoRows):
 		return &user.Error{Code: user.NotFound, Detail: "There is nothing here."}
 	case isConnectionFailure(err):
-		return unavailable("The database can't be reached at this moment; try again shortly.", doing, err)
+		return unavailable("The database can't be reached at this moment; try again shortly.", operation, err)
 	case !errors.As(err, &server):
-		return fmt.Errorf("%s: %w", doing, err)
+		return fmt.Errorf("%s: %w", operation, err)
 	}
 	switch classOf(server) {
 	case schemaMissing:
-		return unavailable("The database's schema is not migrated yet; try again shortly.", doing, err)
+		return unavailable("The database's schema is not migrated yet; try again shortly.", operation, err)
 	case transient:
-		return unavailable("The database can't serve this request at this moment; try again shortly.", doing, err)
+		return unavailable("The database can't serve this request at this moment; try again shortly.", operation, err)
 	default:
-		return fmt.Errorf("%s: %w", doing, err)
+		return fmt.Errorf("%s: %w", operation, err)
 	}
 }
 
-func unavailable(detail, doing string, err error) error {
-	return &user.Error{Code: user.Unavailable, Detail: detail, RetryAfter: time.Second, Err: fmt.Errorf("%s: %w", doing, err)}
+// unavailable returns the user.Error for a failure that a client can retry.
+func unavailable(detail, operation string, err error) error {
+	return &user.Error{Code: user.Unavailable, Detail: detail, RetryAfter: time.Second, Err: fmt.Errorf("%s: %w", operation, err)}
 }
 
 // lostError is the error of a call that lost its connection. pgx also closes a connection after a message that it can't read.

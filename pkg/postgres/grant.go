@@ -149,18 +149,18 @@ func endOf(g access.Grant) account {
 }
 
 // inGrantedTx is inTx for work that checks a grant. It retries while another transaction holds a lock that work does not wait for.
-func (db *DB) inGrantedTx(ctx context.Context, doing string, work func(*transaction) error) error {
+func (db *DB) inGrantedTx(ctx context.Context, operation string, work func(*transaction) error) error {
 	for {
 		err := db.pool.inTx(ctx, beginRequest, work)
 		if !isLockTaken(err) {
-			return wrap(doing, err)
+			return wrap(operation, err)
 		}
 		pause := time.NewTimer(5*time.Millisecond + rand.N(20*time.Millisecond)) //nolint:gosec // no secret
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
 			pause.Stop()
-			return wrap(doing, ctx.Err())
+			return wrap(operation, ctx.Err())
 		}
 	}
 }

@@ -20,8 +20,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// connectTimeout bounds an attempt to connect, unless the URL sets another timeout. It is less than 2 seconds, in which a request must be
-// answered.
+// connectTimeout bounds an attempt to connect, unless the URL sets another timeout. It is less than 2 seconds, the maximum time of a
+// request.
 const connectTimeout = 1500 * time.Millisecond
 
 // loginShare reserves every fourth connection for logins. A login needs a connection for a few milliseconds, and a hash for tens of
@@ -227,13 +227,13 @@ func (db *DB) query(ctx context.Context, run func(context.Context, *pgx.Conn) er
 // Stat returns the statistics of the connection pool that serves all requests except logins.
 func (db *DB) Stat() *pgxpool.Stat { return db.pool.conns.Stat() }
 
-// inTx runs work in one transaction, see pool.inTx. It wraps the error with the operation doing.
-func (db *DB) inTx(ctx context.Context, doing string, work func(*transaction) error) error {
-	return inTx(ctx, db.pool, doing, work)
+// inTx runs work in one transaction, see pool.inTx. It adds the operation to the error, see wrap.
+func (db *DB) inTx(ctx context.Context, operation string, work func(*transaction) error) error {
+	return inTx(ctx, db.pool, operation, work)
 }
 
-func inTx(ctx context.Context, p *pool, doing string, work func(*transaction) error) error {
-	return wrap(doing, p.inTx(ctx, beginRequest, work))
+func inTx(ctx context.Context, p *pool, operation string, work func(*transaction) error) error {
+	return wrap(operation, p.inTx(ctx, beginRequest, work))
 }
 
 func isUndefinedTable(err error) bool { return hasCode(err, "42P01") }

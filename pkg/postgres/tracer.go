@@ -71,7 +71,7 @@ func (t queryTimer) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, end pgx.Trac
 	t.done(ctx, end.Err)
 }
 
-// operationOf returns the first word of a query.
+// operationOf returns the first word of a query, in upper case.
 func operationOf(sql string) string {
 	if words := strings.Fields(sql[:min(len(sql), 64)]); len(words) > 0 {
 		return strings.ToUpper(strings.TrimSuffix(words[0], ";"))
@@ -79,6 +79,7 @@ func operationOf(sql string) string {
 	return ""
 }
 
+// failureOf returns the failure for QueryObserver.
 func failureOf(err error) string {
 	var server *pgconn.PgError
 	switch {

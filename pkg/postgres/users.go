@@ -19,7 +19,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// userFields are the columns of users that hold a user. The statements that write and read users use this list.
+// userFields are the columns of the table users that hold a user. The statements that write and read users use this list.
 var userFields = []userField{
 	{"id", func(u *user.User) any { return &u.ID }},
 	{"email", func(u *user.User) any { return &u.Email }},
@@ -37,7 +37,7 @@ var userFields = []userField{
 
 // userField is a column of users and the field of user.User that it holds.
 type userField struct {
-	name string // also of the statement's argument
+	name string // of the column, and of the statement's argument
 	// in returns a pointer to the value in u: the argument of a statement that writes the column, and the target of a scan.
 	in func(u *user.User) any
 }
@@ -142,7 +142,7 @@ func (db *DB) Create(
 	})
 }
 
-// createUser stores a user. It returns how many tokens for a verification of the email the mailbox got recently, and the
+// createUser stores a user. It returns the number of verification tokens that were sent to the mailbox within user.FreshTokenAge, and the
 // database's time. Errors: EmailTaken.
 func createUser(ctx context.Context, tx pgx.Tx, u user.User) (fresh int, now time.Time, err error) {
 	args := userArgs(u)
@@ -156,8 +156,8 @@ func createUser(ctx context.Context, tx pgx.Tx, u user.User) (fresh int, now tim
 	return fresh, now.UTC(), err
 }
 
-// queueNewAccount stores everything that belongs to a new user, and what change adds: its audit entries, its token and its
-// events.
+// queueNewAccount stores the credential and the roles of a new user, and the audit entry user_created. It also stores the audit entries,
+// the token and the events of the change.
 func (tx *transaction) queueNewAccount(ctx context.Context, batch *pgx.Batch, a user.NewAccount, change user.Change) error {
 	batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at, imported_prefix) VALUES ($1, $2, $3, $4)`,
 		a.User.ID, a.PasswordHash, a.User.UpdatedAt, zeronull.Text(a.HashPrefix))
@@ -190,9 +190,9 @@ func (db *DB) Change(ctx context.Context, grant access.Grant, decide user.Decide
 	return db.change(ctx, "change a user", grant, decide, func(pgx.Tx) error { return nil })
 }
 
-// change locks the account of the grant, and stores the change that decide returns. The transaction begins with first.
+// change locks the target of the grant, and stores the change that decide returns. It calls first at the start of the transaction.
 func (db *DB) change(
-	ctx context.Context, doing string, grant access.Grant, decide user.Decide, first func(pgx.Tx) error,
+	ctx context.Context, operation string, grant access.Grant, decide user.Decide, first func(pgx.Tx) error,
 ) (user.User, error) {
 	leave, err := db.accounts.Enter(ctx, accountOf(grant))
 	if err != nil {
@@ -201,7 +201,7 @@ func (db *DB) change(
 	defer leave()
 	var result user.User
 	var change user.Change
-	err = db.inGrantedTx(ctx, doing, func(tx *transaction) (err error) {
+	err = db.inGrantedTx(ctx, operation, func(tx *transaction) (err error) {
 		if err := first(tx); err != nil {
 			return err
 		}
@@ -244,8 +244,7 @@ func applyChange(ctx context.Context, tx *transaction, old user.User, change use
 	return constraintError(tx.SendBatch(ctx, &batch).Close())
 }
 
-// queueChangeAudit stores the audit entries of a change of the user with this id, and ends the user's sessions if the change
-// does.
+// queueChangeAudit stores the audit entries of a change of a user. If the change ends the user's sessions, it ends them too.
 func queueChangeAudit(ctx context.Context, batch *pgx.Batch, id uuid.UUID, change user.Change) error {
 	entries := slices.Clone(change.Audit)
 	for i := range entries {
@@ -257,7 +256,7 @@ func queueChangeAudit(ctx context.Context, batch *pgx.Batch, id uuid.UUID, chang
 	return queueAudit(ctx, batch, entries...)
 }
 
-// queueSecrets stores the parts of a change that are about credentials, sessions, tokens and login failures of the account old.
+// queueSecrets stores the changes of the credential, sessions, tokens, login failures and networks of the account old.
 func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if change.PasswordHash != "" {
 		batch.Queue(`UPDATE credentials SET password_hash = $2, changed_at = clock_timestamp() WHERE user_id = $1`, old.ID, change.PasswordHash)
@@ -324,7 +323,7 @@ func (db *DB) User(ctx context.Context, id uuid.UUID) (user.User, error) {
 	return u, wrap("read a user", err)
 }
 
-// ActiveUserID implements user.Store. Every email gets one row with only the id, so the answer takes the same time with and
+// ActiveUserID implements user.Store. The query returns one row with only the id for every email, so it takes the same time with and
 // without an account.
 func (db *DB) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
 	var id uuid.NullUUID
