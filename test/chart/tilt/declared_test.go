@@ -4,134 +4,48 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"sigs.k8s.io/yaml"
 )
 
-// declared holds the calls of a Tiltfile to Tilt.
+// declared holds the calls of a Tiltfile to Tilt. "tilt ci" shows that Tilt accepts them, and that what they declare starts.
 type declared struct {
-	calls     map[string][]map[string]any // the arguments of each call, by the function's name
-	objects   []object
-	resources map[string]*resource
+	calls   map[string][]map[string]any // the arguments of each call, by the function's name
+	objects []object
 }
 
 // object is an object of Kubernetes.
 type object = map[string]any
 
-// resource is a Tilt resource: objects of the cluster, or commands.
-type resource struct {
-	options map[string]any // those of k8s_resource or local_resource
-	objects []object
-	pod     object // the template of its pods, if there is one
-}
-
-func newDeclared() *declared {
-	return &declared{calls: map[string][]map[string]any{}, resources: map[string]*resource{}}
-}
-
-// assemble groups objects into resources as Tilt does. A workload and the Services that select its pods are one resource.
-// k8s_resource renames it and adds objects.
-func (d *declared) assemble() error {
-	taken := make([]bool, len(d.objects))
-	for n, o := range d.objects {
-		pod := template(o)
-		if pod == nil {
-			continue
-		}
-		r := &resource{objects: []object{o}, pod: pod, options: map[string]any{}}
-		d.resources[text(o, "metadata", "name")] = r
-		taken[n] = true
-		for m, service := range d.objects {
-			if text(service, "kind") == "Service" && selects(service, pod) {
-				if taken[m] {
-					return fmt.Errorf("the Service %s selects the pods of two workloads", text(service, "metadata", "name"))
-				}
-				taken[m] = true
-				r.objects = append(r.objects, service)
+// resources returns the arguments of k8s_resource and local_resource by the name of the resource.
+func (d *declared) resources() map[string]map[string]any {
+	all := map[string]map[string]any{}
+	for _, call := range slices.Concat(d.calls["k8s_resource"], d.calls["local_resource"]) {
+		name := text(call, "name")
+		for _, key := range []string{"workload", "new_name"} {
+			if other := text(call, key); other != "" {
+				name = other
 			}
 		}
-	}
-	for _, call := range d.calls["local_resource"] {
-		d.resources[call["name"].(string)] = &resource{options: call}
-	}
-	for _, call := range d.calls["k8s_resource"] {
-		if err := d.configure(call, taken); err != nil {
-			return err
-		}
-	}
-	for n, o := range d.objects {
-		if !taken[n] {
-			return fmt.Errorf("no resource has the %s %s", text(o, "kind"), text(o, "metadata", "name"))
-		}
-	}
-	return nil
-}
-
-// configure applies a call of k8s_resource.
-func (d *declared) configure(call map[string]any, taken []bool) error {
-	workload, _ := call["workload"].(string)
-	name, _ := call["new_name"].(string)
-	r := d.resources[workload]
-	switch {
-	case workload == "":
-		r = &resource{}
-	case r == nil || r.pod == nil:
-		return fmt.Errorf("k8s_resource: there is no workload %s", workload)
-	case name == "":
-		name = workload
-	}
-	delete(d.resources, workload)
-	if d.resources[name] != nil {
-		return fmt.Errorf("there are two resources %s", name)
-	}
-	r.options = call
-	d.resources[name] = r
-	for _, selector := range words(call["objects"]) {
-		n := slices.IndexFunc(d.objects, func(o object) bool {
-			return strings.EqualFold(text(o, "metadata", "name")+":"+text(o, "kind"), selector)
-		})
-		if n < 0 || taken[n] {
-			return fmt.Errorf("k8s_resource %s: %s is not there, or belongs to another resource", name, selector)
-		}
-		taken[n] = true
-		r.objects = append(r.objects, d.objects[n])
-	}
-	return nil
-}
-
-// template returns the pod template of a workload, or nil for other objects.
-func template(o object) object {
-	switch text(o, "kind") {
-	case "Deployment", "StatefulSet", "DaemonSet", "Job":
-		return at(o, "spec", "template").(object)
-	case "Pod":
-		return o
-	}
-	return nil
-}
-
-func selects(service, pod object) bool {
-	selector, _ := at(service, "spec", "selector").(object)
-	labels, _ := at(pod, "metadata", "labels").(object)
-	for key, value := range selector {
-		if labels[key] != value {
-			return false
-		}
-	}
-	return len(selector) > 0
-}
-
-// containers returns the containers of a resource's pods.
-func (r *resource) containers() []object {
-	var all []object
-	for _, key := range []string{"initContainers", "containers"} {
-		list, _ := at(r.pod, "spec", key).([]any)
-		for _, c := range list {
-			all = append(all, c.(object))
-		}
+		all[name] = call
 	}
 	return all
+}
+
+// find returns the object of a kind with this name, or nil.
+func (d *declared) find(kind, name string) object {
+	for _, o := range d.objects {
+		if text(o, "kind") == kind && text(o, "metadata", "name") == name {
+			return o
+		}
+	}
+	return nil
+}
+
+// container returns the only container of the service's pods.
+func (d *declared) container() object {
+	containers, _ := at(d.find("Deployment", "user-service"), "spec", "template", "spec", "containers").([]any)
+	return containers[0].(object)
 }
 
 // at follows keys, and returns nil if one does not exist.

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -13,31 +12,32 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// signatures are Tilt's functions whose calls are recorded. Each has those of Tilt's parameters that the Tiltfile may use. A call
-// with another parameter fails, as in Tilt.
-var signatures = map[string]string{
-	"version_settings":               "constraint check_updates",
-	"ci_settings":                    "timeout readiness_timeout k8s_grace_period",
+// recorded are Tilt's functions whose calls are recorded, with the names of their positional parameters.
+var recorded = map[string]string{
+	"version_settings":               "",
+	"ci_settings":                    "",
 	"allow_k8s_contexts":             "contexts",
-	"k8s_resource":                   "workload new_name port_forwards trigger_mode resource_deps objects auto_init pod_readiness links labels",
-	"local_resource":                 "name cmd deps trigger_mode resource_deps ignore auto_init serve_cmd links env serve_env readiness_probe dir serve_dir allow_parallel labels",
-	"docker_build":                   "ref context build_args dockerfile live_update ignore only entrypoint target",
-	"port_forward":                   "local_port container_port name link_path host",
+	"k8s_resource":                   "workload",
+	"local_resource":                 "name",
+	"docker_build":                   "ref context",
+	"port_forward":                   "local_port container_port",
 	"link":                           "url name",
 	"sync":                           "local_path remote_path",
-	"run":                            "cmd trigger",
+	"run":                            "cmd",
 	"fall_back_on":                   "files",
-	"config.define_string":           "name args usage",
-	"config.define_bool":             "name args usage",
-	"v1alpha1.ui_button":             "name labels annotations location text icon_name icon_svg disabled requires_confirmation inputs",
-	"v1alpha1.cmd":                   "name labels annotations args dir env readiness_probe restart_on start_on disable_source",
-	"v1alpha1.ui_component_location": "component_id component_type",
-	"v1alpha1.ui_input_spec":         "name label text bool hidden",
-	"v1alpha1.ui_text_input_spec":    "default_value placeholder",
-	"v1alpha1.start_on_spec":         "ui_buttons",
+	"config.define_string":           "name",
+	"config.define_bool":             "name",
+	"v1alpha1.ui_button":             "",
+	"v1alpha1.cmd":                   "",
+	"v1alpha1.ui_component_location": "",
+	"v1alpha1.ui_input_spec":         "",
+	"v1alpha1.ui_text_input_spec":    "",
+	"v1alpha1.start_on_spec":         "",
 }
 
-type builtin = func(thread *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error)
+type builtin = func(
+	thread *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple,
+) (starlark.Value, error)
 
 // functions are all functions that a Tiltfile can call here.
 func (i *interpreter) functions() starlark.StringDict {
@@ -46,7 +46,7 @@ func (i *interpreter) functions() starlark.StringDict {
 		"TRIGGER_MODE_AUTO":   starlark.String("auto"),
 		"struct":              starlark.NewBuiltin("struct", starlarkstruct.Make),
 		"fail":                starlark.NewBuiltin("fail", fail),
-		"k8s_context":         i.returns("k8s_context", starlark.String(i.context)),
+		"k8s_context":         starlark.NewBuiltin("k8s_context", i.k8sContext),
 		"local":               starlark.NewBuiltin("local", local),
 		"k8s_yaml":            starlark.NewBuiltin("k8s_yaml", i.k8sYAML),
 		"helm":                starlark.NewBuiltin("helm", renderChart),
@@ -62,7 +62,7 @@ func (i *interpreter) functions() starlark.StringDict {
 		},
 		"v1alpha1": {},
 	}
-	for name, parameters := range signatures {
+	for name, parameters := range recorded {
 		recorder := starlark.NewBuiltin(name, i.record(name, strings.Fields(parameters)))
 		if module, function, ok := strings.Cut(name, "."); ok {
 			modules[module][function] = recorder
@@ -87,11 +87,7 @@ func (i *interpreter) record(name string, parameters []string) builtin {
 			given[parameters[n]] = value
 		}
 		for _, pair := range kwargs {
-			key := string(pair[0].(starlark.String))
-			if !slices.Contains(parameters, key) || given[key] != nil {
-				return nil, fmt.Errorf("%s: bad argument %s", name, key)
-			}
-			given[key] = pair[1]
+			given[string(pair[0].(starlark.String))] = pair[1]
 		}
 		value := starlarkstruct.FromStringDict(starlark.String(name), given)
 		i.calls[name] = append(i.calls[name], toGo(value).(map[string]any))
@@ -99,10 +95,8 @@ func (i *interpreter) record(name string, parameters []string) builtin {
 	}
 }
 
-func (i *interpreter) returns(name string, value starlark.Value) *starlark.Builtin {
-	return starlark.NewBuiltin(name, func(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
-		return value, nil
-	})
+func (i *interpreter) k8sContext(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+	return starlark.String(i.context), nil
 }
 
 // local answers the Tiltfile's only query of the cluster, and runs the only script that does not need a cluster.
@@ -133,17 +127,8 @@ func fail(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []star
 	return nil, errors.New(message)
 }
 
-// parse returns the given settings, and refuses an undefined one.
+// parse returns the given settings.
 func (i *interpreter) parse(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
-	for name, value := range i.settings {
-		kind := "config.define_string"
-		if _, ok := value.(bool); ok {
-			kind = "config.define_bool"
-		}
-		if !slices.ContainsFunc(i.calls[kind], func(call map[string]any) bool { return call["name"] == name }) {
-			return nil, fmt.Errorf("%s is no setting", name)
-		}
-	}
 	return toStarlark(i.settings), nil
 }
 
@@ -173,7 +158,9 @@ func (i *interpreter) add(stream string) error {
 func renderChart(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var chart, name, namespace string
 	var values, set *starlark.List
-	if err := starlark.UnpackArgs(fn.Name(), args, kwargs, "pathToChartDir", &chart, "name", &name, "namespace", &namespace, "values", &values, "set", &set); err != nil {
+	err := starlark.UnpackArgs(fn.Name(), args, kwargs,
+		"pathToChartDir", &chart, "name", &name, "namespace", &namespace, "values", &values, "set", &set)
+	if err != nil {
 		return nil, err
 	}
 	text, err := helm(chart, name, namespace, words(toGo(values)), words(toGo(set)))

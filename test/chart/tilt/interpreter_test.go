@@ -28,12 +28,12 @@ func run(s start) (*declared, error) {
 	if s.subcommand == "" {
 		s.subcommand = "up"
 	}
-	i := &interpreter{start: s, declared: newDeclared(), loaded: map[string]starlark.StringDict{}}
+	i := &interpreter{start: s, declared: &declared{calls: map[string][]map[string]any{}}, loaded: map[string]starlark.StringDict{}}
 	i.builtins = i.functions()
 	if _, err := i.file("Tiltfile"); err != nil {
 		return nil, err
 	}
-	return i.declared, i.assemble()
+	return i.declared, nil
 }
 
 // interpreter runs the Tiltfile and its parts.

@@ -16,23 +16,20 @@ func declare(t *testing.T, settings map[string]any) *declared {
 	return d
 }
 
-func TestTheDebuggerIsBuiltInAndReached(t *testing.T) {
+func TestTheDebuggerIsBuiltInAndItsPortIsForwarded(t *testing.T) {
 	t.Parallel()
 	for _, on := range []bool{false, true} {
 		d := declare(t, map[string]any{"debugger": on})
-		service := d.resources["user-service"]
-		env := fmt.Sprint(service.containers()[0]["env"])
-		compiled := words(d.calls["local_resource"][0]["cmd"])
 		got := []bool{
 			d.calls["docker_build"][0]["target"] == "debugger",
-			strings.Contains(env, "DELVE_ADDR"),
-			slices.Contains(compiled, "--debugger"),
-			strings.Contains(fmt.Sprint(service.options["port_forwards"]), "2345"),
+			strings.Contains(fmt.Sprint(d.container()["env"]), "DELVE_ADDR"),
+			slices.Contains(words(d.resources()["compile"]["cmd"]), "--debugger"),
+			strings.Contains(fmt.Sprint(d.resources()["user-service"]["port_forwards"]), "2345"),
 		}
 		if slices.Contains(got, !on) {
 			t.Errorf("debugger %v: image, environment, compiler and port are %v", on, got)
 		}
-		if d.calls["docker_build"][1]["target"] != "dev" || strings.Contains(fmt.Sprint(d.resources["migrate"].pod), "debugger") {
+		if d.calls["docker_build"][1]["target"] != "dev" {
 			t.Error("the migration runs under the debugger")
 		}
 	}
@@ -42,7 +39,7 @@ func TestTheRaceDetectorIsCompiledIn(t *testing.T) {
 	t.Parallel()
 	for _, on := range []bool{false, true} {
 		d := declare(t, map[string]any{"race": on})
-		if got := slices.Contains(words(d.calls["local_resource"][0]["cmd"]), "--race"); got != on {
+		if got := slices.Contains(words(d.resources()["compile"]["cmd"]), "--race"); got != on {
 			t.Errorf("race %v: compiled with it: %v", on, got)
 		}
 	}
@@ -55,53 +52,47 @@ func TestReplicas(t *testing.T) {
 		if given != "" {
 			settings["replicas"] = given
 		}
-		if got := fmt.Sprint(at(declare(t, settings).resources["user-service"].objects[0], "spec", "replicas")); got != want {
+		if got := fmt.Sprint(at(declare(t, settings).find("Deployment", "user-service"), "spec", "replicas")); got != want {
 			t.Errorf("replicas %q: %s pods, want %s", given, got, want)
 		}
 	}
 }
 
-func TestWithoutMonitoringNothingOfItIsLeft(t *testing.T) {
+func TestWithoutMonitoringThereAreNoObjectsOfIt(t *testing.T) {
 	t.Parallel()
 	for _, without := range []bool{false, true} {
 		d := declare(t, map[string]any{"without-monitoring": without})
-		there := 0
-		for _, o := range d.objects {
-			if name := text(o, "metadata", "name"); strings.Contains(name, "prometheus") || strings.Contains(name, "grafana") || strings.Contains(name, "dashboard") {
-				there++
-			}
-		}
-		if without == (there > 0) {
-			t.Errorf("without-monitoring %v: %d objects of it", without, there)
+		monitoring := slices.ContainsFunc(d.objects, func(o object) bool {
+			name := text(o, "metadata", "name")
+			return strings.Contains(name, "prometheus") || strings.Contains(name, "grafana") || strings.Contains(name, "dashboard")
+		})
+		if without == monitoring {
+			t.Errorf("without-monitoring %v: objects of it: %v", without, monitoring)
 		}
 	}
 }
 
-func TestTheRulesOfTheChartReachPrometheus(t *testing.T) {
+func TestPrometheusGetsTheRulesOfTheChart(t *testing.T) {
 	t.Parallel()
 	d := declare(t, nil)
-	for _, o := range d.objects {
-		if text(o, "kind") == "PrometheusRule" {
-			t.Error("a PrometheusRule, which this cluster does not know")
-		}
-		if text(o, "metadata", "name") == "prometheus-rules" {
-			if rules := text(o, "data", "user-service.yaml"); !strings.Contains(rules, "alert: UserServiceOutboxStuck") {
-				t.Errorf("the rules are:\n%s", rules)
-			}
-			return
-		}
+	if d.find("PrometheusRule", "user-service") != nil {
+		t.Error("there is a PrometheusRule, a kind that this cluster does not have")
 	}
-	t.Error("there are no rules")
+	if rules := text(d.find("ConfigMap", "prometheus-rules"), "data", "user-service.yaml"); !strings.Contains(rules, "alert: UserServiceOutboxStuck") {
+		t.Errorf("the rules are:\n%s", rules)
+	}
 }
 
-func TestWhatCanNotWorkIsRefused(t *testing.T) {
+func TestInvalidSettingsAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		start
 		want string
 	}{
-		"another cluster":          {start{context: "production"}, `start with "make dev"`},
-		"another one by name":      {start{context: "production", settings: map[string]any{"context": "mine"}}, "the dev cluster is that of mine"},
+		"another cluster": {start{context: "production"}, `start with "make dev"`},
+		"another one by name": {
+			start{context: "production", settings: map[string]any{"context": "mine"}}, "the dev cluster is that of mine",
+		},
 		"tilt down elsewhere":      {start{context: "production", subcommand: "down"}, "the context production"},
 		"no pods":                  {start{settings: map[string]any{"replicas": "0"}}, "give a number of at least 1"},
 		"no number":                {start{settings: map[string]any{"replicas": "two"}}, "give a number of at least 1"},
@@ -117,11 +108,13 @@ func TestWhatCanNotWorkIsRefused(t *testing.T) {
 	}
 }
 
-func TestOnlyTheContextThatIsMeantIsAllowed(t *testing.T) {
+func TestOnlyTheChosenContextIsAllowed(t *testing.T) {
 	t.Parallel()
-	eachStart(t, func(t *testing.T, d *declared) {
-		if got := d.calls["allow_k8s_contexts"]; len(got) != 1 || got[0]["contexts"] == nil {
-			t.Errorf("allowed: %v", got)
-		}
-	})
+	d, err := run(start{settings: map[string]any{"context": "mine"}, context: "mine"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := d.calls["allow_k8s_contexts"]; len(got) != 1 || got[0]["contexts"] != "mine" {
+		t.Errorf("allowed: %v", got)
+	}
 }
