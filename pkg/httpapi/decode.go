@@ -28,8 +28,8 @@ type object struct {
 	errs    user.FieldErrors
 }
 
-// decode reads an input from the call's body. read takes the members of the object; a member that is left is unknown. check
-// returns further errors. The answer lists all errors together.
+// decode reads an input from the call's body. read takes the members of the object; a member that is left is unknown. If there are errors,
+// check adds those of the other members, so that the answer lists all together. Otherwise the domain checks the input.
 func decode[T any](c *call, accepted []string, read func(*object) T, check func(T) user.FieldErrors) (T, error) {
 	var none T
 	if err := checkMediaType(c.Header, accepted); err != nil {
@@ -48,7 +48,7 @@ func decode[T any](c *call, accepted []string, read func(*object) T, check func(
 		}
 		obj.errs.Add(pointer(name), user.Unknown, "is not a member of this request")
 	}
-	if check != nil {
+	if check != nil && len(obj.errs) > 0 {
 		for _, e := range check(in) {
 			obj.errs.Append(e)
 		}

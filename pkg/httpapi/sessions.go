@@ -31,7 +31,9 @@ func (a *API) login(w http.ResponseWriter, c *call) error {
 	}
 	pair, err := a.users.Login(c.Context(), in)
 	if err != nil {
-		a.observer.LoginDone(string(codedError(c.Request, err).Code))
+		if code := codedError(c.Request, err).Code; code != user.Invalid { // as for a malformed body
+			a.observer.LoginDone(string(code))
+		}
 		return err
 	}
 	a.observer.LoginDone("success")
