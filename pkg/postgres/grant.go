@@ -3,8 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -147,23 +145,3 @@ func endOf(g access.Grant) account {
 	}
 	return account{g.Target(), othersEndOfSessions}
 }
-
-// inGrantedTx is inTx for work that checks a grant. It retries while another transaction holds a lock that work does not wait for.
-func (db *DB) inGrantedTx(ctx context.Context, operation string, work func(*transaction) error) error {
-	for {
-		err := db.pool.inTx(ctx, beginRequest, work)
-		if !isLockTaken(err) {
-			return wrap(operation, err)
-		}
-		pause := time.NewTimer(5*time.Millisecond + rand.N(20*time.Millisecond)) //nolint:gosec // no secret
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return wrap(operation, ctx.Err())
-		}
-	}
-}
-
-// isLockTaken reports whether a statement with NOWAIT found its row locked, or a wait exceeded lock_timeout.
-func isLockTaken(err error) bool { return hasCode(err, "55P03") }

@@ -379,3 +379,44 @@ func anySize(int) error { return nil }
 
 // anyRole agrees to a change of a role whatever it was.
 func anyRole(*access.Role) error { return nil }
+
+// TestWaitsForLockedAccountsKeepNoConnection has a pool of two connections, two accounts that another transaction has locked, and a
+// request for each of them. Another account's change must not wait for these requests.
+func TestWaitsForLockedAccountsKeepNoConnection(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, err := postgres.Open(t.Context(), postgres.Config{URL: dsn, MaxConns: 2}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close(context.Background()) })
+	first, second, other := create(t, db, "first@example.com"), create(t, db, "second@example.com"), create(t, db, "other@example.com")
+	holder, err := connect(t, dsn).Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), `SELECT 1 FROM users WHERE id <> $1 FOR UPDATE`, other.ID); err != nil {
+		t.Fatal(err)
+	}
+	waiting, giveUp := context.WithTimeout(t.Context(), time.Minute)
+	defer giveUp()
+	var requests sync.WaitGroup
+	for _, u := range []user.User{first, second} {
+		requests.Go(func() {
+			if err := rename(waiting, db, u.ID, nil); err != nil {
+				t.Errorf("after the lock has ended: %v", err)
+			}
+		})
+	}
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 1800*time.Millisecond) // the time of a request
+		if err := rename(ctx, db, other.ID, nil); err != nil {
+			t.Errorf("another account's change: %v", err)
+		}
+		cancel()
+	}
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Error(err)
+	}
+	requests.Wait()
+}

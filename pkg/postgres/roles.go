@@ -54,7 +54,7 @@ func (db *DB) PutRole(
 		return err
 	}
 	defer leave()
-	return db.inGrantedTx(ctx, "store a role", func(tx *transaction) error {
+	return db.inTx(ctx, "store a role", func(tx *transaction) error {
 		if err := lockRole(ctx, tx, r.Name, "NO KEY UPDATE"); err != nil {
 			return err
 		}
@@ -159,7 +159,7 @@ func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, l
 func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, limit int,
 	allow func(*access.Role) error, decide func(user.User) (user.Change, error),
 ) error {
-	return db.inGrantedTx(ctx, "delete a role", func(tx *transaction) error {
+	return db.inTx(ctx, "delete a role", func(tx *transaction) error {
 		locked, err := lockHolders(ctx, tx, name, limit+1)
 		if err != nil {
 			return err

@@ -156,7 +156,7 @@ func (db *DB) EndSession(ctx context.Context, grant access.Grant, sessionID uuid
 		}
 		defer leave()
 	}
-	return db.inGrantedTx(ctx, "end a session", func(tx *transaction) error {
+	return db.inTx(ctx, "end a session", func(tx *transaction) error {
 		if err := lockForEnd(ctx, tx, grant, sessionID); err != nil {
 			return err
 		}
@@ -202,7 +202,7 @@ func (db *DB) EndSessions(ctx context.Context, grant access.Grant) error {
 		return err
 	}
 	defer leave()
-	return db.inGrantedTx(ctx, "end all sessions", func(tx *transaction) error {
+	return db.inTx(ctx, "end all sessions", func(tx *transaction) error {
 		u, err := lockTarget(ctx, tx, grant)
 		if err != nil {
 			return err

@@ -2,6 +2,8 @@ package postgres
 
 import (
 	"context"
+	"math/rand/v2"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -13,20 +15,52 @@ import (
 //
 //   - idle_in_transaction_session_timeout ends a session that waits for its client.
 //   - tcp_user_timeout ends a session that can't send its result.
-//   - statement_timeout ends a statement that waits for a lock. By then its client has given up: a request takes at most 1.8 s, and
-//     the cleanup a few milliseconds.
+//   - statement_timeout ends a statement. By then its client has given up: a request takes at most 1.8 s, and the cleanup a few
+//     milliseconds.
+//   - lock_timeout ends a wait for a lock. inTx then waits without a connection.
 const (
 	vanishedLimits = `set local idle_in_transaction_session_timeout = '5s'; set local tcp_user_timeout = '5s'`
-	beginRequest   = `begin; ` + vanishedLimits + `; set local statement_timeout = '2s'`
+	beginRequest   = `begin; ` + vanishedLimits + `; set local statement_timeout = '2s'; set local lock_timeout = '25ms'`
 	beginCleanup   = `begin; ` + vanishedLimits + `; set local statement_timeout = '5s'`
 
 	// rowLimits precedes a query with a large result in the implicit transaction of a batch.
 	rowLimits = `SELECT set_config('tcp_user_timeout', '5s', true)`
 )
 
+const (
+	minLockPause = 10 * time.Millisecond
+	maxLockPause = 160 * time.Millisecond
+	// maxLockWait is the time after which the locks of a vanished client have ended.
+	maxLockWait = 10 * time.Second
+)
+
 // inTx runs work in a transaction that starts with the query begin. It commits if work returns nil, and rolls back otherwise. If
 // work has stored events, it calls committed afterwards. It may run work again after a rollback.
+//
+// While another transaction holds a lock that work needs, inTx pauses without a connection and runs work again, for maxLockWait at most.
+// So requests for locked accounts do not keep connections from other requests.
 func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) error) error {
+	start, pause := time.Now(), minLockPause
+	for {
+		err := p.tryTx(ctx, begin, work)
+		if !isLockTaken(err) || time.Since(start) > maxLockWait {
+			return err
+		}
+		timer := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // no secret
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+		pause = min(2*pause, maxLockPause)
+	}
+}
+
+// isLockTaken reports whether a statement with NOWAIT found its row locked, or a wait exceeded lock_timeout.
+func isLockTaken(err error) bool { return hasCode(err, "55P03") }
+
+func (p *pool) tryTx(ctx context.Context, begin string, work func(*transaction) error) error {
 	return p.retry(ctx, func() error {
 		tx, err := p.begin(ctx, begin)
 		if err != nil {

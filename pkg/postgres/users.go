@@ -120,7 +120,7 @@ func (j *nullJSON) Scan(value any) error {
 func (db *DB) Create(
 	ctx context.Context, grant access.Grant, u user.User, passwordHash string, decide func(fresh int, now time.Time) (user.Change, error),
 ) error {
-	return db.inGrantedTx(ctx, "create a user", func(tx *transaction) error {
+	return db.inTx(ctx, "create a user", func(tx *transaction) error {
 		if err := checkGrant(ctx, tx, grant); err != nil {
 			return err
 		}
@@ -201,7 +201,7 @@ func (db *DB) change(
 	defer leave()
 	var result user.User
 	var change user.Change
-	err = db.inGrantedTx(ctx, operation, func(tx *transaction) (err error) {
+	err = db.inTx(ctx, operation, func(tx *transaction) (err error) {
 		if err := first(tx); err != nil {
 			return err
 		}
