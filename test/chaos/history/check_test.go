@@ -318,6 +318,18 @@ func TestAnswersAreChecked(t *testing.T) {
 			[]string{"503 explained"},
 		},
 		"a 503 for a lock that stays": {good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, unsettled), nil},
+		"a 503 for the lock of a reset, which is sent after its response": {
+			good, with(Fault{Replica: 0, Start: 2 * s, End: 2 * s, Locks: true}, func(h *History) {
+				fails(503, nothing)(h)
+				h.Ops = append(h.Ops, request(11, RequestReset, 1*s, nothing))
+			}), nil,
+		},
+		"a 503 long after a reset": {
+			good, with(Fault{Replica: 0, Start: 6 * s, End: 6 * s, Locks: true}, func(h *History) {
+				fails(503, nothing)(h)
+				h.Ops = append(h.Ops, request(11, RequestReset, 1*s, nothing))
+			}), []string{"503 explained"},
+		},
 		"a lock that stays too long": {
 			good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, func(h *History) { unsettled(h); op(h, 10).Start, op(h, 10).End = 14*s, 15*s }),
 			[]string{"503 explained"},

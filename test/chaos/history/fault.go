@@ -36,6 +36,7 @@ func (f Fault) String() string {
 
 // The durations that the service promises.
 const (
+	RequestTime  = 1800 * time.Millisecond // The longest time that the service works on a request.
 	AnswerTime   = 2500 * time.Millisecond // The longest time to a response.
 	RecoveryTime = 2 * time.Second         // After the end of a fault, every replica works again within this time.
 	SilenceTime  = 5 * time.Second         // A replica has a success within this time while its database has no fault.
@@ -55,7 +56,8 @@ func (ix index) explains(f Fault, o Op) bool {
 // locked reports whether a request that the fault interrupted, or that ran during it, concerns the same account.
 func (ix index) locked(f Fault, o Op) bool {
 	return slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
-		return p.ID != o.ID && p.Outcome == Perhaps && f.meets(p.Replica) && p.overlaps(f.Start, f.End)
+		return p.ID != o.ID && (p.Outcome == Perhaps || p.Kind == RequestReset) && f.meets(p.Replica) &&
+			p.Start <= f.End && p.runsUntil() >= f.Start
 	})
 }
 

@@ -123,6 +123,15 @@ func (w Want) fits(u User) bool {
 // overlaps reports whether the request ran at some time from a to b.
 func (o Op) overlaps(a, b time.Duration) bool { return o.Start <= b && o.End >= a }
 
+// runsUntil returns when the service has ended its work on the request: it sends a reset after the response, and may continue after the
+// client hangs up.
+func (o Op) runsUntil() time.Duration {
+	if o.Kind == RequestReset || o.HungUp {
+		return o.End + RequestTime
+	}
+	return o.End
+}
+
 // before reports whether the response to the request preceded the start of another one.
 func (o Op) before(p Op) bool { return o.End < p.Start }
 
