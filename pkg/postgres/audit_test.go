@@ -13,7 +13,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestEntriesHaveTheTimeOfTheDatabase makes entries by a replica whose clock is a day ahead of the database's.
+// TestEntriesHaveTheTimeOfTheDatabase records entries from a replica whose clock is a day ahead of the database's.
 func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Connect(t, postgrestest.WithClock(t, postgrestest.URL(t), "-1 day"), nil)
@@ -24,20 +24,23 @@ func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 	}
 	page, err := db.AuditEvents(t.Context(), user.AuditFilter{Limit: 100})
 	if err != nil || len(page.Events) != 20 {
-		t.Fatalf("%d entries (%v)", len(page.Events), err)
+		t.Fatalf("the page has %d entries (%v), want 20", len(page.Events), err)
 	}
 	for _, e := range page.Events {
 		inID := time.Unix(e.ID.Time().UnixTime())
-		if late := time.Since(e.Time); late < 23*time.Hour || late > 25*time.Hour || e.ID.Version() != 7 || e.ID.Variant() != uuid.RFC4122 || inID.Sub(e.Time).Abs() > time.Millisecond {
-			t.Errorf("%s of %s, of %s by its id", e.ID, e.Time, inID)
+		if late := time.Since(e.Time); late < 23*time.Hour || late > 25*time.Hour {
+			t.Errorf("%s has the time %s, want the database's, which is a day behind", e.ID, e.Time)
+		}
+		if e.ID.Version() != 7 || e.ID.Variant() != uuid.RFC4122 || inID.Sub(e.Time).Abs() > time.Millisecond {
+			t.Errorf("%s has version %d and the time %s, want version 7 and %s", e.ID, e.ID.Version(), inID, e.Time)
 		}
 	}
 	if !slices.IsSortedFunc(page.Events, func(a, b user.AuditEvent) int { return b.Time.Compare(a.Time) }) {
-		t.Errorf("%+v", page.Events)
+		t.Errorf("the entries are %+v, want the newest first", page.Events)
 	}
 }
 
-// TestWhatIsOverIsOverByTheDatabasesClock reaps by a replica whose clock is two days behind the database's.
+// TestWhatIsOverIsOverByTheDatabasesClock cleans up on a replica whose clock is two days behind the database's.
 func TestWhatIsOverIsOverByTheDatabasesClock(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -49,14 +52,15 @@ func TestWhatIsOverIsOverByTheDatabasesClock(t *testing.T) {
 	}
 	left := countRows(t, conn)
 	if n := left["sessions"] + left["one_time_tokens"] + left["login_failures"]; n != 0 {
-		t.Errorf("%d rows are left: %v", n, left)
+		t.Errorf("%d expired rows are left, want none: %v", n, left)
 	}
-	if left["audit_events"] != 8 { // by the function's own clock, whatever the search_path is
+	if left["audit_events"] != 8 { // the function uses the real clock, because its own search_path is fixed
 		t.Errorf("%d audit entries are left, want 8", left["audit_events"])
 	}
 }
 
-// TestAMigrationLetsWhoMakesEntriesCallItsFunctions has one role that may do so by default, and one that may not.
+// TestAMigrationLetsWhoMakesEntriesCallItsFunctions migrates with one role that gets privileges on new tables, and one that
+// does not.
 func TestAMigrationLetsWhoMakesEntriesCallItsFunctions(t *testing.T) {
 	t.Parallel()
 	service, other := postgrestest.NewRole(t, "secret"), postgrestest.NewRole(t, "secret")
@@ -71,13 +75,13 @@ func TestAMigrationLetsWhoMakesEntriesCallItsFunctions(t *testing.T) {
 		for _, query := range []string{`SELECT anonymize_audit_events(gen_random_uuid())`, `SELECT delete_expired_audit_events('1 day', 1)`} {
 			var n int64
 			if err := conn.QueryRow(t.Context(), query).Scan(&n); (err == nil) != c.may {
-				t.Errorf("%s calls %s: %v", name, query, err)
+				t.Errorf("%s calls %s: %v, want success: %t", name, query, err, c.may)
 			}
 		}
 	}
 }
 
-// TestTheRetentionOfTheTrailHasALeast calls the function of the cleanup as whoever has the service's role may.
+// TestTheRetentionOfTheTrailHasALeast calls the cleanup function directly, as an attacker with the service's role can.
 func TestTheRetentionOfTheTrailHasALeast(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -89,7 +93,8 @@ func TestTheRetentionOfTheTrailHasALeast(t *testing.T) {
 	}
 	deleted := func(retention any, batch int) (n *int64) {
 		t.Helper()
-		if err := conn.QueryRow(t.Context(), `SELECT delete_expired_audit_events($1::text::interval, $2)`, retention, batch).Scan(&n); err != nil {
+		row := conn.QueryRow(t.Context(), `SELECT delete_expired_audit_events($1::text::interval, $2)`, retention, batch)
+		if err := row.Scan(&n); err != nil {
 			t.Fatal(err)
 		}
 		return n
@@ -100,11 +105,11 @@ func TestTheRetentionOfTheTrailHasALeast(t *testing.T) {
 		want      int64
 	}{{"62 minutes", 100, 3}, {"1000 years", 100, 0}, {"0", 1, 1}, {"-1 year", 100, 1}, {"1 second", 100, 0}} {
 		if n := deleted(c.retention, c.batch); n == nil || *n != c.want {
-			t.Errorf("with a retention of %v, at most %d: %v entries are deleted, want %d", c.retention, c.batch, n, c.want)
+			t.Errorf("with a retention of %v and a batch of %d, %v entries are deleted, want %d", c.retention, c.batch, n, c.want)
 		}
 	}
 	if n := deleted(nil, 100); n != nil {
-		t.Errorf("without a retention %d entries are deleted", *n)
+		t.Errorf("without a retention %d entries are deleted, want NULL", *n)
 	}
 	var left int
 	if err := conn.QueryRow(t.Context(), `SELECT count(*) FROM audit_events`).Scan(&left); err != nil || left != 5 {
@@ -112,7 +117,7 @@ func TestTheRetentionOfTheTrailHasALeast(t *testing.T) {
 	}
 }
 
-// TestEntriesAboutWhoHasAnAccountStayAsTheyAre calls the function of the erasure as whoever has the service's role may.
+// TestEntriesAboutWhoHasAnAccountStayAsTheyAre calls the erasure function directly, as an attacker with the service's role can.
 func TestEntriesAboutWhoHasAnAccountStayAsTheyAre(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -120,19 +125,20 @@ func TestEntriesAboutWhoHasAnAccountStayAsTheyAre(t *testing.T) {
 	u, gone := create(t, db, "a@example.com"), uuid.New()
 	execute(t, dsn, fmt.Sprintf(`INSERT INTO audit_events (id, time, action, actor_id, user_id, ip, request_id)
 		SELECT gen_random_uuid(), now(), action, actor::uuid, about::uuid, '198.51.100.7', 'r' FROM (VALUES
-			('user_updated', '%[1]s', '%[1]s'), ('user_updated', '%[1]s', '%[2]s'), ('user_updated', '%[2]s', NULL), ('user_deleted', '%[1]s', '%[2]s'),
-			('authn_login_fail', NULL, NULL)) AS made (action, actor, about)`, u.ID, gone))
+			('user_updated', '%[1]s', '%[1]s'), ('user_updated', '%[1]s', '%[2]s'), ('user_updated', '%[2]s', NULL),
+			('user_deleted', '%[1]s', '%[2]s'), ('authn_login_fail', NULL, NULL)) AS made (action, actor, about)`, u.ID, gone))
 	for id, want := range map[uuid.UUID]int{u.ID: 0, gone: 2, uuid.Nil: 0} {
 		var n int
 		if err := conn.QueryRow(t.Context(), `SELECT anonymize_audit_events($1)`, id).Scan(&n); err != nil || n != want {
-			t.Errorf("%d entries are changed (%v), want %d", n, err, want)
+			t.Errorf("%d entries of %s are changed (%v), want %d", n, id, err, want)
 		}
 	}
-	rows, err := conn.Query(t.Context(), `SELECT DISTINCT user_id::text FROM audit_events WHERE ip IS NULL AND request_id IS NULL AND action = 'user_updated'`)
+	rows, err := conn.Query(t.Context(),
+		`SELECT DISTINCT user_id::text FROM audit_events WHERE ip IS NULL AND request_id IS NULL AND action = 'user_updated'`)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if ids, err := pgx.CollectRows(rows, pgx.RowTo[*string]); err != nil || len(ids) != 2 {
-		t.Errorf("%v (%v)", ids, err)
+		t.Errorf("the anonymized entries are about %v (%v), want 2 different users", ids, err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// cleaned counts what a Cleaner deletes.
+// cleaned is an observer that counts the rows that a Cleaner deletes.
 type cleaned struct {
 	mu      sync.Mutex
 	rows    map[string]int64
@@ -36,7 +36,7 @@ func newCleaner(db *postgres.DB) (*postgres.Cleaner, *cleaned) {
 	return &postgres.Cleaner{DB: db, AuditRetention: 24 * time.Hour, Observer: seen, Log: slog.New(slog.DiscardHandler)}, seen
 }
 
-// fill makes n rows of each table that are over, and 7 that are not.
+// fill inserts n expired rows and 7 valid rows into each table of the cleanup.
 func fill(t *testing.T, dsn string, u user.User, n int) {
 	t.Helper()
 	for over, rows := range map[bool]int{true: n, false: 7} {
@@ -48,7 +48,8 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 			INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
 				SELECT gen_random_uuid(), '%[1]s', 0, now(), now(), now() %[3]s FROM generate_series(1, %[2]d);
 			INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
-				SELECT decode(md5(random()::text), 'hex'), 'password_reset', '%[1]s', 'a', now() %[4]s, now() %[3]s FROM generate_series(1, %[2]d);
+				SELECT decode(md5(random()::text), 'hex'), 'password_reset', '%[1]s', 'a', now() %[4]s, now() %[3]s
+				FROM generate_series(1, %[2]d);
 			INSERT INTO token_mailboxes (email_hash, purpose, sent_at)
 				SELECT decode(md5(random()::text), 'hex'), 'password_reset', now() - interval '10 minutes' %[3]s FROM generate_series(1, %[2]d);
 			INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
@@ -56,14 +57,16 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 			INSERT INTO password_failures (subject_hash, network, failures, failed_at, blocked_until)
 				SELECT decode(md5(random()::text), 'hex'), '192.0.2.0/24', 9, now() %[4]s, now() %[4]s FROM generate_series(1, %[2]d);
 			INSERT INTO login_networks (user_id, network, first_login_at, last_login_at)
-				SELECT '%[1]s', set_masklen('%[5]s'::inet + n * 256, 24)::cidr, now() - interval '200 days', now() %[4]s - interval '89 days' FROM generate_series(1, %[2]d) n;
+				SELECT '%[1]s', set_masklen('%[5]s'::inet + n * 256, 24)::cidr, now() - interval '200 days', now() %[4]s - interval '89 days'
+				FROM generate_series(1, %[2]d) n;
 			INSERT INTO audit_events (id, time, action)
-				SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 1, 15))::uuid,
+				SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0')
+					|| '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 1, 15))::uuid,
 					moment, 'user_updated' FROM generate_series(1, %[2]d) n, (SELECT now() %[4]s AS moment) m`, u.ID, rows, ends, began, from))
 	}
 }
 
-// countRows returns how many rows each table has.
+// countRows returns the number of rows in each table.
 func countRows(t *testing.T, conn *pgx.Conn) map[string]int64 {
 	t.Helper()
 	out := map[string]int64{}
@@ -81,30 +84,30 @@ func TestExpiredRowsAreDeletedInBatches(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
-	u := create(t, db, "a@example.com") // its audit entry is of today
+	u := create(t, db, "a@example.com") // its audit entry is new
 	fill(t, dsn, u, 2500)
 	cleaner, seen := newCleaner(db)
 	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	want := map[string]int64{
-		"sessions": 7, "one_time_tokens": 7, "token_mailboxes": 7, "login_failures": 7, "password_failures": 7, "login_networks": 7, "audit_events": 8,
-		"users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
+		"sessions": 7, "one_time_tokens": 7, "token_mailboxes": 7, "login_failures": 7, "password_failures": 7,
+		"login_networks": 7, "audit_events": 8, "users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
 	}
 	if diff := cmp.Diff(want, countRows(t, conn)); diff != "" {
-		t.Error(diff)
+		t.Errorf("the rows that are left (-want +got):\n%s", diff)
 	}
 	for _, table := range postgres.CleanedTables() {
 		if seen.rows[table] != 2500 {
-			t.Errorf("the observer was told of %d rows of %s, want 2500", seen.rows[table], table)
+			t.Errorf("the observer counted %d deleted rows of %s, want 2500", seen.rows[table], table)
 		}
 	}
 	if seen.largest != 1000 {
-		t.Errorf("the largest batch was of %d rows, want 1000", seen.largest)
+		t.Errorf("the largest batch has %d rows, want 1000", seen.largest)
 	}
 }
 
-// TestOneReplicaCleansUpAtATime takes the lock of a replica that is at work.
+// TestOneReplicaCleansUpAtATime holds the lock of the cleanup, as a replica does while it cleans up.
 func TestOneReplicaCleansUpAtATime(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -123,7 +126,7 @@ func TestOneReplicaCleansUpAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, countRows(t, conn)); diff != "" {
-		t.Errorf("two replicas reap at once: %s", diff)
+		t.Errorf("a second replica cleaned up concurrently (-want +got):\n%s", diff)
 	}
 	if err := other.Commit(t.Context()); err != nil {
 		t.Fatal(err)
@@ -132,11 +135,11 @@ func TestOneReplicaCleansUpAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := countRows(t, conn)["sessions"]; got != 7 {
-		t.Errorf("%d sessions after the other replica is done, want 7", got)
+		t.Errorf("%d sessions are left after the other replica ended, want 7", got)
 	}
 }
 
-// TestCleanupWaitsForNoLock locks rows that are over, as a request may.
+// TestCleanupWaitsForNoLock locks expired rows, as a request may do.
 func TestCleanupWaitsForNoLock(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -146,7 +149,8 @@ func TestCleanupWaitsForNoLock(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), `SELECT FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() LIMIT 2) FOR UPDATE`); err != nil {
+	const lockTwo = `SELECT FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() LIMIT 2) FOR UPDATE`
+	if _, err := tx.Exec(t.Context(), lockTwo); err != nil {
 		t.Fatal(err)
 	}
 	cleaner, seen := newCleaner(db)
@@ -154,6 +158,6 @@ func TestCleanupWaitsForNoLock(t *testing.T) {
 		t.Fatal(err)
 	}
 	if seen.rows["sessions"] != 3 || seen.rows["one_time_tokens"] != 5 {
-		t.Errorf("cleaned %v, want the 3 sessions that nobody has locked, and all else", seen.rows)
+		t.Errorf("the deleted rows are %v, want the 3 sessions without a lock and all 5 one-time tokens", seen.rows)
 	}
 }

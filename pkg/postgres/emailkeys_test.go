@@ -15,22 +15,22 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// olderAccounts are stored with the keys of before: full case folding over NFC, and domains as they were typed. The first one is
-// the oldest.
+// olderAccounts are stored with the keys of an earlier version: full case folding over NFC, and unconverted domains. The first
+// account is the oldest.
 var olderAccounts = []struct{ email, key, name, nameKey string }{
 	{"user@bücher.example", "user@bücher.example", "", ""},               // 0
-	{"user@xn--bcher-kva.example", "user@xn--bcher-kva.example", "", ""}, // 1: as 0
+	{"user@xn--bcher-kva.example", "user@xn--bcher-kva.example", "", ""}, // 1: equal to 0
 	{"ada@xn--mller-kva.example", "ada@xn--mller-kva.example", "", ""},   // 2
-	{"ada@müller.example", "ada@müller.example", "", ""},                 // 3: as 2
+	{"ada@müller.example", "ada@müller.example", "", ""},                 // 3: equal to 2
 	{"info@straße.example", "info@strasse.example", "Straße", "strasse"}, // 4
 	{"t\u13a0@example.com", "t\uab70@example.com", "", ""},               // 5
-	{"t\uab70@example.com", "t\u13a0@example.com", "", ""},               // 6: as 5
+	{"t\uab70@example.com", "t\u13a0@example.com", "", ""},               // 6: equal to 5
 	{"solo@xn--mller-kva.example", "solo@xn--mller-kva.example", "", ""}, // 7
 	{"Plain@Example.com", "plain@example.com", "Ada", "ada"},             // 8
 	{"zoë@example.com", "zoë@example.com", "Zoë", "zoë"},                 // 9
 }
 
-// downTo takes the last migrations back.
+// downTo rolls migrations back until the schema has the version.
 func downTo(t *testing.T, m *postgres.Migrator, dsn string, version int64) {
 	t.Helper()
 	db := postgrestest.Connect(t, dsn, nil)
@@ -63,7 +63,8 @@ func TestEmailKeysAreMadeAnew(t *testing.T) {
 	for i, a := range olderAccounts {
 		if err := conn.QueryRow(t.Context(), `
 			INSERT INTO users (id, email, email_key, name, name_key, status, version, created_at, updated_at)
-			VALUES (gen_random_uuid(), $1, $2, nullif($3, ''), nullif($4, ''), 'active', 1, now() - make_interval(days => $5), now()) RETURNING id::text`,
+			VALUES (gen_random_uuid(), $1, $2, nullif($3, ''), nullif($4, ''), 'active', 1, now() - make_interval(days => $5), now())
+			RETURNING id::text`,
 			a.email, a.key, a.name, a.nameKey, 100-i).Scan(&ids[i]); err != nil {
 			t.Fatal(err)
 		}
@@ -80,7 +81,8 @@ func TestEmailKeysAreMadeAnew(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), `INSERT INTO login_failures VALUES ($1, 70, now(), now())`, sum[:]); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := conn.Exec(t.Context(), `INSERT INTO password_failures VALUES ($1, '203.0.113.0/24', 7, now(), now() + interval '1 hour')`, sum[:]); err != nil {
+	const blocked = `INSERT INTO password_failures VALUES ($1, '203.0.113.0/24', 7, now(), now() + interval '1 hour')`
+	if _, err := conn.Exec(t.Context(), blocked, sum[:]); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.Up(t.Context()); err != nil {
@@ -88,16 +90,18 @@ func TestEmailKeysAreMadeAnew(t *testing.T) {
 	}
 
 	want := []string{
-		"user@bücher.example", "user@xn--bcher-kva.example", "ada@müller.example", "ada@müller.example " + ids[3], "info@straße.example straße",
-		"t\uab70@example.com", "t\u13a0@example.com", "solo@müller.example", "plain@example.com ada", "zoë@example.com zoë",
+		"user@bücher.example", "user@xn--bcher-kva.example", "ada@müller.example", "ada@müller.example " + ids[3],
+		"info@straße.example straße", "t\uab70@example.com", "t\u13a0@example.com", "solo@müller.example", "plain@example.com ada",
+		"zoë@example.com zoë",
 	}
-	if want[5] != "t\uab70@example.com" { // 5 has the key of today already
-		t.Fatal(want[5])
+	if want[5] != "t\uab70@example.com" { // account 5 already has the current key
+		t.Fatalf("the key of account 5 is %q, want the current one", want[5])
 	}
 	var got []string
 	for _, id := range ids {
 		var key string
-		if err := conn.QueryRow(t.Context(), `SELECT concat_ws(' ', email_key, name_key) FROM users WHERE id = $1`, id).Scan(&key); err != nil {
+		row := conn.QueryRow(t.Context(), `SELECT concat_ws(' ', email_key, name_key) FROM users WHERE id = $1`, id)
+		if err := row.Scan(&key); err != nil {
 			t.Fatal(err)
 		}
 		got = append(got, key)
@@ -108,10 +112,12 @@ func TestEmailKeysAreMadeAnew(t *testing.T) {
 	var token string
 	var failures, all int
 	newSum := sha256.Sum256([]byte("info@straße.example"))
-	if err := conn.QueryRow(t.Context(), `SELECT (SELECT email_key FROM one_time_tokens), (SELECT failures FROM password_failures WHERE subject_hash = $1),
-		(SELECT failures FROM login_failures WHERE email_hash = $1)`,
-		newSum[:]).Scan(&token, &failures, &all); err != nil || all != 70 || token != "info@straße.example" || failures != 7 {
-		t.Errorf("the token is of %q, and there are %d failures: %v", token, failures, err)
+	err = conn.QueryRow(t.Context(), `SELECT (SELECT email_key FROM one_time_tokens),
+		(SELECT failures FROM password_failures WHERE subject_hash = $1),
+		(SELECT failures FROM login_failures WHERE email_hash = $1)`, newSum[:]).Scan(&token, &failures, &all)
+	if err != nil || all != 70 || token != "info@straße.example" || failures != 7 {
+		t.Errorf("the token has the key %q, and %d and %d failures are counted (%v), want info@straße.example, 7 and 70",
+			token, failures, all, err)
 	}
 
 	db := postgrestest.Connect(t, dsn, nil)
@@ -125,23 +131,24 @@ func TestEmailKeysAreMadeAnew(t *testing.T) {
 	log := logged()
 	for _, pair := range [][2]int{{1, 0}, {3, 2}, {6, 5}} {
 		if !strings.Contains(log, "user_id="+ids[pair[0]]+" holder_id="+ids[pair[1]]) {
-			t.Errorf("the collision of %d with %d is not in %s", pair[0], pair[1], log)
+			t.Errorf("the collision of account %d with account %d is not logged:\n%s", pair[0], pair[1], log)
 		}
 	}
 	if strings.Count(log, "holder_id") != 3 || strings.Contains(log, "@") {
-		t.Errorf("the log is %s", log)
+		t.Errorf("want 3 collisions and no email in the log:\n%s", log)
 	}
-	if _, err := conn.Exec(t.Context(), `UPDATE users SET email = 'b@example.com', email_key = 'b@example.com' WHERE id = $1`, ids[1]); err != nil {
+	const changeEmail = `UPDATE users SET email = 'b@example.com', email_key = 'b@example.com' WHERE id = $1`
+	if _, err := conn.Exec(t.Context(), changeEmail, ids[1]); err != nil {
 		t.Fatal(err)
 	}
 	logged()
 	if log := logged(); strings.Count(log, "holder_id") != 2 {
-		t.Errorf("after one email was changed, the log is %s", log)
+		t.Errorf("after a change of one email, want 2 collisions in the log:\n%s", log)
 	}
 }
 
-// TestAVerifiedAccountHasTheEmail rather than an older one whose email is not verified. It comes from a replica of an earlier
-// version that still serves after the migration.
+// TestAVerifiedAccountHasTheEmail gives a shared email to the account whose email is verified, although the other account is
+// older. A replica of an earlier version may store such accounts after the migration.
 func TestAVerifiedAccountHasTheEmail(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -159,26 +166,29 @@ func TestAVerifiedAccountHasTheEmail(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store("victim@bücher.example", "victim@bücher.example", false, 9) // the key of today
+	store("victim@bücher.example", "victim@bücher.example", false, 9) // the current key
 	store("victim@xn--bcher-kva.example", "victim@xn--bcher-kva.example", true, 1)
 	store("info@straße.example", "info@strasse.example", false, 1)
 	if err := db.RekeyEmails(t.Context(), time.Now().Add(-time.Hour), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	for key, want := range map[string]string{"victim@bücher.example": "victim@xn--bcher-kva.example", "info@straße.example": "info@straße.example"} {
+	for key, want := range map[string]string{
+		"victim@bücher.example": "victim@xn--bcher-kva.example", "info@straße.example": "info@straße.example",
+	} {
 		var email string
 		if err := conn.QueryRow(t.Context(), `SELECT email FROM users WHERE email_key = $1`, key).Scan(&email); err != nil || email != want {
-			t.Errorf("%s is of %q, want %q: %v", key, email, want, err)
+			t.Errorf("the account with the key %s has the email %q (%v), want %q", key, email, err, want)
 		}
 	}
 }
 
-// TestAnAccountThatIsGoneTakesNoEmail: it had the email rather than another one when the accounts were read, and was erased since.
+// TestAnAccountThatIsGoneTakesNoEmail erases the account that was to keep a shared email, after the accounts were read. The
+// other account then keeps the email.
 func TestAnAccountThatIsGoneTakesNoEmail(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
-	conn, watch := connect(t, dsn), connect(t, dsn) // what a transaction sees of other sessions stays the same
+	conn, watch := connect(t, dsn), connect(t, dsn) // the transaction of conn would not see new waits in pg_stat_activity
 	exec := func(statement string, args ...any) {
 		t.Helper()
 		if _, err := conn.Exec(t.Context(), statement, args...); err != nil {
@@ -192,19 +202,20 @@ func TestAnAccountThatIsGoneTakesNoEmail(t *testing.T) {
 	}
 	store("first@xn--bcher-kva.example", 9)
 	store("ada@xn--bcher-kva.example", 8)
-	store("ada@bücher.example", 1) // the key of today
+	store("ada@bücher.example", 1) // the current key
 	exec(`BEGIN`)
 	exec(`SELECT FROM users WHERE email LIKE 'first@%' FOR UPDATE`)
 	done := make(chan error, 1)
 	go func() { done <- db.RekeyEmails(t.Context(), time.Now().Add(-time.Hour), slog.New(slog.DiscardHandler)) }()
-	postgrestest.WaitForLock(t, watch) // for the first account, when all are read
+	postgrestest.WaitForLock(t, watch) // of the first account, after all accounts were read
 	exec(`DELETE FROM users WHERE email = 'ada@xn--bcher-kva.example'`)
 	exec(`COMMIT`)
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
 	var key string
-	if err := conn.QueryRow(t.Context(), `SELECT email_key FROM users WHERE email = 'ada@bücher.example'`).Scan(&key); err != nil || key != "ada@bücher.example" {
-		t.Errorf("the key of the account that is left is %q: %v", key, err)
+	err := conn.QueryRow(t.Context(), `SELECT email_key FROM users WHERE email = 'ada@bücher.example'`).Scan(&key)
+	if err != nil || key != "ada@bücher.example" {
+		t.Errorf("the key of the remaining account is %q (%v), want ada@bücher.example", key, err)
 	}
 }

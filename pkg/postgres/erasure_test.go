@@ -17,15 +17,15 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestWhatRacedAnErasureIsForgottenToo erases a user while entries about what it did, and about it, are stored and not
-// committed yet. The erasure can't see them; the cleaner does, a minute later.
+// TestWhatRacedAnErasureIsForgottenToo erases a user while two audit entries are not committed yet: one by the user and one
+// about the user. The erasure can't see these entries. The cleanup anonymizes them a minute later.
 func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
 	const at, request = "198.51.100.7", "ada-at-home"
 	gone, other := create(t, db, "gone@example.com"), create(t, db, "other@example.com")
-	if err := db.PutRole(t.Context(), access.Internal(uuid.Nil), access.Role{Name: "clerk", Permissions: []access.Permission{}}, anySize, anyRole); err != nil {
+	if err := db.PutRole(t.Context(), access.Internal(uuid.Nil), clerk, anySize, anyRole); err != nil {
 		t.Fatal(err)
 	}
 	here := user.WithOrigin(t.Context(), user.Origin{ActorID: gone.ID, IP: netip.MustParseAddr(at), RequestID: request})
@@ -33,7 +33,7 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	execute(t, dsn, `
 		CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END';
 		CREATE TRIGGER hold BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.type = 'user.updated') EXECUTE FUNCTION hold()`)
-	outbox, err := conn.Begin(t.Context()) // holds up what stores an event, after it has made its entry
+	outbox, err := conn.Begin(t.Context()) // blocks a change when it stores its event, after its audit entry
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	}
 	wg.Wait()
 	if rows := postgrestest.Rows(t, dsn, "outbox"); strings.Count(rows, at) != 2 || strings.Count(rows, request) != 2 {
-		t.Fatalf("nothing has raced:\n%s", rows)
+		t.Fatalf("want 2 entries with the address and the request id after the erasure:\n%s", rows)
 	}
 
 	cleaner, _ := newCleaner(db)
@@ -76,19 +76,19 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 		return postgrestest.Rows(t, dsn, "outbox")
 	}
 	if rows := cleanUp(); !strings.Contains(rows, at) {
-		t.Error("it is not waited for what may still race")
+		t.Error("the cleanup anonymized entries within a minute of the erasure, want none: other transactions may still run")
 	}
 	execute(t, dsn, `UPDATE erasures SET erased_at = erased_at - interval '1 minute'`)
 	if rows := cleanUp(); strings.Contains(rows, at) || strings.Contains(rows, request) {
-		t.Errorf("something is left in\n%s", rows)
+		t.Errorf("the address or the request id is left in\n%s", rows)
 	}
 	var left int
 	if err := watch.QueryRow(t.Context(), `SELECT count(*) FROM erasures`).Scan(&left); err != nil || left != 0 {
-		t.Errorf("%d erasures are kept (%v)", left, err)
+		t.Errorf("%d erasures are left (%v), want none", left, err)
 	}
 }
 
-// TestManyErasuresAreGoneOver in batches.
+// TestManyErasuresAreGoneOver has more erasures than the cleanup processes in one batch.
 func TestManyErasuresAreGoneOver(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -96,20 +96,22 @@ func TestManyErasuresAreGoneOver(t *testing.T) {
 	execute(t, dsn, `
 		INSERT INTO erasures SELECT gen_random_uuid(), now() - interval '2 minutes' FROM generate_series(1, 2500);
 		INSERT INTO erasures SELECT gen_random_uuid(), now() FROM generate_series(1, 7);
-		INSERT INTO audit_events (id, time, action, user_id, ip) SELECT ('ffffffff' || substr(user_id::text, 9))::uuid, now(), 'user_updated', user_id, '198.51.100.7' FROM erasures`)
+		INSERT INTO audit_events (id, time, action, user_id, ip)
+			SELECT ('ffffffff' || substr(user_id::text, 9))::uuid, now(), 'user_updated', user_id, '198.51.100.7' FROM erasures`)
 	cleaner, _ := newCleaner(db)
 	if err := cleaner.Clean(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	var erasures, addresses int
-	err := conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM erasures), (SELECT count(ip) FROM audit_events)`).Scan(&erasures, &addresses)
+	err := conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM erasures), (SELECT count(ip) FROM audit_events)`).
+		Scan(&erasures, &addresses)
 	if err != nil || erasures != 7 || addresses != 7 {
-		t.Errorf("%d erasures and %d addresses are left (%v), want the 7 of just now", erasures, addresses, err)
+		t.Errorf("%d erasures and %d addresses are left (%v), want the 7 new ones of each", erasures, addresses, err)
 	}
 }
 
-// TestWhatWaitsAboutAnErasedUserIsNotPublished erases a user while the broker is away: the events that wait hold
-// personal data, and a token that opens nothing any more.
+// TestWhatWaitsAboutAnErasedUserIsNotPublished erases a user whose events are not published yet. These events contain personal
+// data, and may contain a token that is no longer valid.
 func TestWhatWaitsAboutAnErasedUserIsNotPublished(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -124,12 +126,12 @@ func TestWhatWaitsAboutAnErasedUserIsNotPublished(t *testing.T) {
 		published = append(published, string(e.Type)+" "+e.Subject.String())
 	}
 	if diff := cmp.Diff([]string{"user.created " + other.ID.String(), "user.deleted " + gone.ID.String()}, published); diff != "" {
-		t.Error(diff)
+		t.Errorf("the published events (-want +got):\n%s", diff)
 	}
 }
 
-// TestAnErasureDoesNotWaitForTheRelay erases a user while an event about it is locked, as by a relay that removes it. The
-// lock ends without the removal: the event is not published then.
+// TestAnErasureDoesNotWaitForTheRelay erases a user while another transaction deletes an event of the user, as a relay does. That
+// transaction is rolled back. The event must not be published afterwards.
 func TestAnErasureDoesNotWaitForTheRelay(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -147,14 +149,15 @@ func TestAnErasureDoesNotWaitForTheRelay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if events := drain(t, db); len(events) != 1 || events[0].Type != event.UserDeleted {
-		t.Errorf("published: %+v, want the deletion", events)
+		t.Errorf("the published events are %+v, want one user.deleted", events)
 	}
 	if rows := postgrestest.Rows(t, dsn); strings.Contains(rows, gone.Email) {
 		t.Errorf("the email is left in\n%s", rows)
 	}
 }
 
-// TestAnAccountThatIsImportedAgainCanBeErasedAgain under the id that it had, before the cleaner has gone over its first erasure.
+// TestAnAccountThatIsImportedAgainCanBeErasedAgain imports an account with its old id before the cleanup has processed its first
+// erasure.
 func TestAnAccountThatIsImportedAgainCanBeErasedAgain(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)

@@ -22,7 +22,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// statusOf returns what the API answers to an error.
+// statusOf returns the status of the API's response to an error, or a code of package user.
 func statusOf(err error) string {
 	var known *user.Error
 	switch {
@@ -35,7 +35,7 @@ func statusOf(err error) string {
 	}
 }
 
-// TestEachCodeOfTheServerHasItsAnswer goes through PostgreSQL's whole list of codes: that of version 15, and what newer ones have added.
+// TestEachCodeOfTheServerHasItsAnswer tests all error codes of PostgreSQL 15, and those that newer versions have added.
 func TestEachCodeOfTheServerHasItsAnswer(t *testing.T) {
 	t.Parallel()
 	list, err := os.ReadFile("testdata/errcodes.txt")
@@ -49,22 +49,22 @@ func TestEachCodeOfTheServerHasItsAnswer(t *testing.T) {
 		listed[code] = true
 		for _, err := range []error{&pgconn.PgError{Code: code}, &lostError{err: fmt.Errorf("read: %w", &pgconn.PgError{Code: code})}} {
 			if got := statusOf(wrap("do something", err)); got != want {
-				t.Errorf("%s (%s): %s, want %s: %v", code, name, got, want, err)
+				t.Errorf("%s (%s) gives %s, want %s: %v", code, name, got, want, err)
 			}
 		}
 	}
 	if len(listed) < 250 {
-		t.Fatalf("%d codes", len(listed))
+		t.Fatalf("the list has %d codes, want at least 250", len(listed))
 	}
 	for code := range codes {
 		if !listed[code] {
-			t.Errorf("the table has %s, which the list has not", code)
+			t.Errorf("the table has the code %s, which is not in the list", code)
 		}
 	}
 	checkInstalled(t, listed)
 }
 
-// checkInstalled looks for codes that an installed PostgreSQL knows and the list does not.
+// checkInstalled compares the list with the codes of each installed PostgreSQL.
 func checkInstalled(t *testing.T, listed map[string]bool) {
 	t.Helper()
 	files, err := filepath.Glob("/usr/share/postgresql*/*/errcodes.txt")
@@ -78,13 +78,14 @@ func checkInstalled(t *testing.T, listed map[string]bool) {
 		}
 		for _, found := range regexp.MustCompile(`(?m)^([0-9A-Z]{5}) +[EWS] `).FindAllSubmatch(content, -1) {
 			if !listed[string(found[1])] {
-				t.Errorf("%s has %s, which the list has not", file, found[1])
+				t.Errorf("%s has the code %s, which is not in the list", file, found[1])
 			}
 		}
 	}
 }
 
-// TestEachErrorOfTheDriverHasItsAnswer has what no code of the server tells.
+// TestEachErrorOfTheDriverHasItsAnswer tests errors of the driver that have no error code of PostgreSQL, and special cases of
+// codes.
 func TestEachErrorOfTheDriverHasItsAnswer(t *testing.T) {
 	t.Parallel()
 	stale := &pgconn.PgError{Code: "0A000", Routine: "RevalidateCachedQuery"}
@@ -92,26 +93,26 @@ func TestEachErrorOfTheDriverHasItsAnswer(t *testing.T) {
 		err  error
 		want string
 	}{
-		"nothing found":                 {pgx.ErrNoRows, string(user.NotFound)},
-		"a plan of before a migration":  {stale, "503"},
-		"a code of two letters":         {&pgconn.PgError{Code: "5"}, "500"},
-		"connecting":                    {&pgconn.ConnectError{}, "503"},
-		"no time left":                  {context.DeadlineExceeded, "503"},
-		"a reset":                       {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, "503"},
-		"a connection that is closed":   {net.ErrClosed, "503"},
-		"pgx's word for it":             {pgconn.ErrConnClosed, "503"},
-		"the end of the stream":         {io.EOF, "503"},
-		"the same in a message":         {io.ErrUnexpectedEOF, "503"},
-		"no record of TLS":              {tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, "503"},
-		"an alert of TLS":               {tls.AlertError(20), "503"},
-		"a pool that is closed":         {puddle.ErrClosedPool, "503"},
-		"what broke the connection":     {&lostError{err: errors.New("unknown message type: X")}, "503"},
-		"a certificate, when connected": {x509.UnknownAuthorityError{}, "500"},
-		"a value that can't be read":    {pgx.ScanArgError{Err: errors.New("cannot scan")}, "500"},
-		"a commit that rolled back":     {pgx.ErrTxCommitRollback, "500"},
+		"no rows":                         {pgx.ErrNoRows, string(user.NotFound)},
+		"a cached plan after a migration": {stale, "503"},
+		"a code that is too short":        {&pgconn.PgError{Code: "5"}, "500"},
+		"a failure to connect":            {&pgconn.ConnectError{}, "503"},
+		"a deadline":                      {context.DeadlineExceeded, "503"},
+		"a reset connection":              {&net.OpError{Op: "read", Err: syscall.ECONNRESET}, "503"},
+		"a closed connection":             {net.ErrClosed, "503"},
+		"a closed connection of pgx":      {pgconn.ErrConnClosed, "503"},
+		"the end of the stream":           {io.EOF, "503"},
+		"the end within a message":        {io.ErrUnexpectedEOF, "503"},
+		"an invalid TLS record":           {tls.RecordHeaderError{Msg: "first record does not look like a TLS handshake"}, "503"},
+		"a TLS alert":                     {tls.AlertError(20), "503"},
+		"a closed pool":                   {puddle.ErrClosedPool, "503"},
+		"an error of a lost connection":   {&lostError{err: errors.New("unknown message type: X")}, "503"},
+		"an unknown CA, when connected":   {x509.UnknownAuthorityError{}, "500"},
+		"a value that can't be scanned":   {pgx.ScanArgError{Err: errors.New("cannot scan")}, "500"},
+		"a commit that rolled back":       {pgx.ErrTxCommitRollback, "500"},
 	} {
 		if got := statusOf(wrap("do something", fmt.Errorf("wrapped: %w", c.err))); got != c.want {
-			t.Errorf("%s: %s, want %s", name, got, c.want)
+			t.Errorf("%s gives %s, want %s", name, got, c.want)
 		}
 	}
 }

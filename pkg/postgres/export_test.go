@@ -11,13 +11,13 @@ func (db *DB) Reset() {
 	db.probe.drop()
 }
 
-// HashCostsQuery is what reads the imported hashes.
+// HashCostsQuery is the query that reads the imported hashes.
 var HashCostsQuery = hashCostsQuery
 
-// Tables are those that a service's role needs rights to.
+// Tables are the tables on which the service's role needs privileges.
 var Tables = strings.Split(tables, ", ")
 
-// Everywhere runs SQL on each connection that is idle.
+// Everywhere runs SQL on each idle connection.
 func (db *DB) Everywhere(t *testing.T, sql string) {
 	t.Helper()
 	for _, conn := range append(db.pool.conns.AcquireAllIdle(t.Context()), db.logins.conns.AcquireAllIdle(t.Context())...) {

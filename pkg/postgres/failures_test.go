@@ -17,7 +17,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// guesses reads what is known of failures with an email from a network.
+// guesses returns the login failures with an email from a network.
 func guesses(t *testing.T, db *postgres.DB, email, network string) user.LoginFailures {
 	t.Helper()
 	g, err := db.LoginFailures(t.Context(), user.Attempt{Email: email, Network: netip.MustParsePrefix(network)})
@@ -27,10 +27,10 @@ func guesses(t *testing.T, db *postgres.DB, email, network string) user.LoginFai
 	return g
 }
 
-// isBlocked reports whether failures make the next attempt wait.
+// isBlocked reports whether a backoff is in force.
 func isBlocked(f user.FailureCount, g user.LoginFailures) bool { return f.BlockedUntil.After(g.Now) }
 
-// beforeNetworks takes back the migration that counts by network, and those after it.
+// beforeNetworks rolls back migration 6, which counts failures by network, and all later ones.
 func beforeNetworks(t *testing.T, dsn string) *postgres.Migrator {
 	t.Helper()
 	m := newMigrator(t, dsn)
@@ -45,15 +45,15 @@ func beforeNetworks(t *testing.T, dsn string) *postgres.Migrator {
 	}
 }
 
-// oldFailure is what a replica of the version before stores of a failure after which logins have to wait.
+// oldFailure records a failure that begins a backoff, as a replica of the previous version does.
 const oldFailure = `
 	INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
 	VALUES (sha256(convert_to($1, 'UTF8')), 5, now(), now() + interval '10 minutes')
 	ON CONFLICT (email_hash) DO UPDATE
 	SET failures = excluded.failures, failed_at = excluded.failed_at, blocked_until = excluded.blocked_until`
 
-// TestABackoffOutlastsTheMigration on all networks but those from which the audit trail knows logins, and so does one that
-// a replica of the version before begins later.
+// TestABackoffOutlastsTheMigration checks a backoff that begins before the migration, and one that a replica of the previous
+// version begins later. Both apply to all networks except those from which the audit trail has a login of the user.
 func TestABackoffOutlastsTheMigration(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -66,7 +66,8 @@ func TestABackoffOutlastsTheMigration(t *testing.T) {
 		logins++
 		if _, err := conn.Exec(t.Context(), `
 			INSERT INTO audit_events (id, time, action, user_id, ip)
-			SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || lpad($5::text, 3, '0') || '8' || repeat('0', 15))::uuid, at, $2, $3, nullif($4, '')::inet
+			SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || lpad($5::text, 3, '0') || '8' || repeat('0', 15))::uuid,
+				at, $2, $3, nullif($4, '')::inet
 			FROM (SELECT now() - $1::interval AS at) AS moment`, age, action, a.ID, ip, fmt.Sprint(logins)); err != nil {
 			t.Fatal(err)
 		}
@@ -93,7 +94,7 @@ func TestABackoffOutlastsTheMigration(t *testing.T) {
 		} {
 			g := guesses(t, db, email, network)
 			if !isBlocked(g.Total, g) || isBlocked(g.Network, g) || g.Total.Count != 5 || g.Known != (known && email == a.Email) {
-				t.Errorf("%s from %s: %+v", email, network, g)
+				t.Errorf("%s from %s: %+v, want 5 failures and a backoff of all networks, known %t", email, network, g, known && email == a.Email)
 			}
 		}
 	}
@@ -101,9 +102,9 @@ func TestABackoffOutlastsTheMigration(t *testing.T) {
 		check(email)
 	}
 	var first, last time.Time
-	if err := conn.QueryRow(t.Context(), `SELECT first_login_at, last_login_at FROM login_networks WHERE network = '198.51.100.0/24'`).Scan(&first, &last); err != nil ||
-		time.Since(first) < 88*24*time.Hour || time.Since(last) > 2*time.Hour {
-		t.Errorf("the logins are from %s to %s (%v)", first, last, err)
+	row := conn.QueryRow(t.Context(), `SELECT first_login_at, last_login_at FROM login_networks WHERE network = '198.51.100.0/24'`)
+	if err := row.Scan(&first, &last); err != nil || time.Since(first) < 88*24*time.Hour || time.Since(last) > 2*time.Hour {
+		t.Errorf("the first login was at %s and the last one at %s (%v), want 89 days and 1 hour ago", first, last, err)
 	}
 	if _, err := conn.Exec(t.Context(), oldFailure, "later@example.com"); err != nil {
 		t.Fatal(err)
@@ -111,7 +112,8 @@ func TestABackoffOutlastsTheMigration(t *testing.T) {
 	check("later@example.com")
 }
 
-// TestABackoffOutlastsTheWayBack of the migration, then on all networks.
+// TestABackoffOutlastsTheWayBack rolls the migration back during a backoff of one network. The backoff then applies to all
+// networks.
 func TestABackoffOutlastsTheWayBack(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -119,7 +121,8 @@ func TestABackoffOutlastsTheWayBack(t *testing.T) {
 	a := create(t, db, "a@example.com")
 	block := func(email string, wait time.Duration) {
 		t.Helper()
-		if _, err := db.RecordAttempt(t.Context(), user.Attempt{Email: email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
+		attempt := user.Attempt{Email: email, Network: home}
+		if _, err := db.RecordAttempt(t.Context(), attempt, func(g user.LoginFailures) (user.LoginDecision, error) {
 			g.Network = user.FailureCount{Count: 7, BlockedUntil: g.Now.Add(wait)}
 			g.Total.Count++
 			return user.LoginDecision{Failure: &g}, nil
@@ -135,18 +138,18 @@ func TestABackoffOutlastsTheWayBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	if failures, err := pgx.CollectRows(rows, pgx.RowTo[int]); err != nil || len(failures) != 1 || failures[0] != 7 {
-		t.Errorf("%v (%v), want the one backoff that is in force", failures, err)
+		t.Errorf("the backoffs in force have %v failures (%v), want [7]", failures, err)
 	}
 	if _, err := m.Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if g := guesses(t, db, a.Email, "203.0.113.0/24"); !isBlocked(g.Total, g) {
-		t.Errorf("%+v", g)
+		t.Errorf("after the second migration: %+v, want a backoff of all networks", g)
 	}
 }
 
-// TestAResetClearsTheCountOfAnAttemptUnderWay confirms a reset while an attempt is judged: what the attempt has read before
-// is not stored again after it.
+// TestAResetClearsTheCountOfAnAttemptUnderWay confirms a reset while the decision about an attempt runs. The attempt must not
+// store the counts again that it has read before the reset.
 func TestAResetClearsTheCountOfAnAttemptUnderWay(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -174,15 +177,15 @@ func TestAResetClearsTheCountOfAnAttemptUnderWay(t *testing.T) {
 		wg.Wait()
 		g, err := db.LoginFailures(t.Context(), attempted(u))
 		if err != nil || g.Network.Count != 0 || g.Total.Count != 0 || isBlocked(g.Network, g) || isBlocked(g.Total, g) {
-			t.Errorf("%s: %+v (%v), want nothing after the reset", name, g, err)
+			t.Errorf("%s: %+v (%v), want no failures after the reset", name, g, err)
 		}
 		if !guesses(t, db, u.Email, home.String()).Known {
-			t.Errorf("%s: the network of the reset is not known", name)
+			t.Errorf("%s: the network of the reset is unknown, want known", name)
 		}
 	}
 }
 
-// TestAnErasureTakesCountsAndNetworks of the user, whatever they are stored by.
+// TestAnErasureTakesCountsAndNetworks erases a user with counts by email, by user and by network.
 func TestAnErasureTakesCountsAndNetworks(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -208,28 +211,29 @@ func TestAnErasureTakesCountsAndNetworks(t *testing.T) {
 	}
 }
 
-// TestNetworksOfAUserAreBounded: those of its last logins stay.
+// TestNetworksOfAUserAreBounded logs in from one network more than the maximum. It replaces the least recently used network.
 func TestNetworksOfAUserAreBounded(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
 	u := create(t, db, "a@example.com")
 	execute(t, dsn, fmt.Sprintf(`
-		INSERT INTO login_networks SELECT '%s', set_masklen('10.0.0.0'::inet + n * 256, 24)::cidr, now(), now() - interval '1 day' + n * interval '1 second'
+		INSERT INTO login_networks
+		SELECT '%s', set_masklen('10.0.0.0'::inet + n * 256, 24)::cidr, now(), now() - interval '1 day' + n * interval '1 second'
 		FROM generate_series(1, %d) n`, u.ID, user.MaxNetworks))
 	session(t, db, u)
 	for network, known := range map[string]bool{home.String(): true, "10.0.1.0/24": false, "10.0.2.0/24": true} {
 		if got := guesses(t, db, u.Email, network).Known; got != known {
-			t.Errorf("%s: known is %t", network, got)
+			t.Errorf("%s: known is %t, want %t", network, got, known)
 		}
 	}
 	var n int
 	if err := connect(t, dsn).QueryRow(t.Context(), `SELECT count(*) FROM login_networks`).Scan(&n); err != nil || n != user.MaxNetworks {
-		t.Errorf("%d networks (%v)", n, err)
+		t.Errorf("%d networks are stored (%v), want %d", n, err, user.MaxNetworks)
 	}
 }
 
-// TestOneLockOutIsAnnouncedOfTwoAtOnce fails the logins and the reauthentication of one user at the same time.
+// TestOneLockOutIsAnnouncedOfTwoAtOnce begins backoffs of logins and of reauthentications of one user concurrently.
 func TestOneLockOutIsAnnouncedOfTwoAtOnce(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -255,6 +259,6 @@ func TestOneLockOutIsAnnouncedOfTwoAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if rows := postgrestest.Rows(t, dsn); strings.Count(rows, string(event.LockedOut)) != 1 {
-		t.Errorf("want one event in\n%s", rows)
+		t.Errorf("%d lock-out events are stored, want 1:\n%s", strings.Count(rows, string(event.LockedOut)), rows)
 	}
 }

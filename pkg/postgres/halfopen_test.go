@@ -15,14 +15,14 @@ import (
 )
 
 const (
-	// requestTime is what the API gives one request.
+	// requestTime is the time limit of a request in the API.
 	requestTime = 1800 * time.Millisecond
-	// soon is the time of one request and of a new connection, and ample on a busy machine. It is 15 s or more where a dead
-	// connection keeps its place, or where each costs a request.
+	// soon is the maximum time for one request and a new connection. It has a margin for a slow machine. If a dead connection
+	// stayed in the pool, or if each one failed a request, the test would need 15 s or more.
 	soon = 5 * time.Second
 )
 
-// occupy opens all connections of a DB at once, by changes that wait for each other.
+// occupy opens all connections of a DB: it runs changes that wait for each other.
 func occupy(t *testing.T, db *postgres.DB, users []user.User) {
 	t.Helper()
 	var all, done sync.WaitGroup
@@ -42,7 +42,7 @@ func occupy(t *testing.T, db *postgres.DB, users []user.User) {
 	done.Wait()
 }
 
-// several makes as many users as there are connections for other requests than logins.
+// several creates as many users as there are connections for requests other than logins.
 func several(t *testing.T, db *postgres.DB) []user.User {
 	t.Helper()
 	users := make([]user.User, 6)
@@ -52,15 +52,15 @@ func several(t *testing.T, db *postgres.DB) []user.User {
 	return users
 }
 
-// request makes a call as a request does.
+// request runs a call with the time limit of a request.
 func request(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, requestTime)
 	defer cancel()
 	return call(ctx)
 }
 
-// TestDeadConnectionsFreeTheirPlaces has all open connections fall silent while new ones work. Requests of clients that
-// try again at once succeed soon, also where the connections were in use the moment before.
+// TestDeadConnectionsFreeTheirPlaces silences all open connections. New connections work. Clients that retry immediately soon
+// succeed, even if the connections were in use just before.
 func TestDeadConnectionsFreeTheirPlaces(t *testing.T) {
 	t.Parallel()
 	for name, idle := range map[string]time.Duration{"in use": 0, "idle": 1100 * time.Millisecond} {
@@ -70,7 +70,7 @@ func TestDeadConnectionsFreeTheirPlaces(t *testing.T) {
 			db := postgrestest.Connect(t, s.dsn, nil)
 			users := several(t, db)
 			occupy(t, db, users)
-			<-time.After(idle) //nolint:forbidigo // connections that were used later than that are not asked whether they answer
+			<-time.After(idle) //nolint:forbidigo // the pool checks only connections that were idle for a second
 			s.age.Add(1)
 			began := time.Now()
 			var asking sync.WaitGroup
@@ -85,13 +85,13 @@ func TestDeadConnectionsFreeTheirPlaces(t *testing.T) {
 			}
 			asking.Wait()
 			if took := time.Since(began); took > soon {
-				t.Errorf("the last client was served after %s", took)
+				t.Errorf("the last client got a response after %s, want %s at most", took, soon)
 			}
 		})
 	}
 }
 
-// TestOneClientOutlastsDeadConnections asks one request after the other: it must not meet the dead connections one by one.
+// TestOneClientOutlastsDeadConnections sends requests one after another. They must not fail once for each dead connection.
 func TestOneClientOutlastsDeadConnections(t *testing.T) {
 	t.Parallel()
 	s := newSilencer(t)
@@ -107,11 +107,11 @@ func TestOneClientOutlastsDeadConnections(t *testing.T) {
 		}
 	}
 	if took := time.Since(began); failures > 2 || took > soon {
-		t.Errorf("%d requests failed, in %s", failures, took)
+		t.Errorf("%d requests failed in %s, want at most 2 in %s", failures, took, soon)
 	}
 }
 
-// TestCloseIsBounded closes a DB whose connections are silent: idle ones, and one in the middle of a query.
+// TestCloseIsBounded closes a DB whose connections are silent: idle ones, and one that runs a query.
 func TestCloseIsBounded(t *testing.T) {
 	t.Parallel()
 	s := newSilencer(t)
@@ -125,31 +125,31 @@ func TestCloseIsBounded(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	if _, err := db.User(ctx, users[0].ID); err == nil {
-		t.Error("a silent server answers")
+		t.Error("a query through a silent connection succeeds, want an error")
 	}
 	began := time.Now()
 	closing, cancelClosing := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancelClosing()
 	db.Close(closing)
 	if took := time.Since(began); took > time.Second {
-		t.Errorf("Close took %s of 200 ms", took)
+		t.Errorf("Close took %s, want its deadline of 200 ms, and 1 s at most", took)
 	}
-	db.Close(t.Context()) // the same without a deadline of its own
+	db.Close(t.Context()) // without a deadline
 	if took := time.Since(began); took > soon {
-		t.Errorf("the connections were closed after %s, want 1 s", took)
+		t.Errorf("the connections were closed after %s, want 1 s, and %s at most", took, soon)
 	}
 	if _, err := db.User(t.Context(), users[0].ID); !isUnavailable(err) {
-		t.Errorf("a query after that: %v, want Unavailable", err)
+		t.Errorf("a query after Close: %v, want Unavailable", err)
 	}
 }
 
-// isUnavailable reports whether a request gets 503 for an error.
+// isUnavailable reports whether the API responds to an error with 503.
 func isUnavailable(err error) bool {
 	var known *user.Error
 	return errors.As(err, &known) && known.Code == user.Unavailable && known.RetryAfter > 0
 }
 
-// TestAProbeNeedsNoConnectionOfItsOwn lets the server refuse all new connections, while those of the pool go on.
+// TestAProbeNeedsNoConnectionOfItsOwn has the server refuse all new connections. The connections of the pool still work.
 func TestAProbeNeedsNoConnectionOfItsOwn(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "secret")
@@ -164,14 +164,14 @@ func TestAProbeNeedsNoConnectionOfItsOwn(t *testing.T) {
 	}
 	role.Limit(0)
 	if err := db.Ping(t.Context()); err != nil {
-		t.Errorf("the pool serves, and Ping fails: %v", err)
+		t.Errorf("Ping fails while the pool has connections: %v", err)
 	}
 	if version, err := db.SchemaVersion(t.Context()); err != nil || version == 0 {
-		t.Errorf("the schema is %d (%v)", version, err)
+		t.Errorf("the schema has version %d (%v), want the current version", version, err)
 	}
 }
 
-// TestAPoolThatLendsNothingIsNotReady takes all connections for longer than requests do.
+// TestAPoolThatLendsNothingIsNotReady holds all connections for longer than a request may.
 func TestAPoolThatLendsNothingIsNotReady(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -198,14 +198,14 @@ func TestAPoolThatLendsNothingIsNotReady(t *testing.T) {
 		return db.Ping(ctx)
 	}
 	if err := ping(); err != nil {
-		t.Errorf("a busy pool is not ready: %v", err)
+		t.Errorf("Ping fails while the pool is busy for a short time: %v", err)
 	}
 	if !testkit.Await(t.Context(), 4*time.Second, func() bool { return ping() != nil }) {
-		t.Fatal("ready, though nobody has got a connection for 4 s")
+		t.Fatal("Ping succeeds although no caller got a connection for 4 s, want an error")
 	}
 	close(release)
 	done.Wait()
 	if err := ping(); err != nil {
-		t.Errorf("not ready again: %v", err)
+		t.Errorf("Ping fails after the connections are free again: %v", err)
 	}
 }

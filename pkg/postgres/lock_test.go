@@ -22,8 +22,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// give returns a decision that replaces a user's roles, as setting roles does. It calls meanwhile while the
-// account and the roles are locked.
+// give returns a decision that replaces a user's roles, as Service.SetRoles does. It calls meanwhile while the account and the
+// roles are locked.
 func give(meanwhile func(), roles ...string) user.Decide {
 	return func(ctx context.Context, tx user.Tx, u user.User) (user.Change, error) {
 		known, err := tx.Roles(ctx, roles)
@@ -38,7 +38,7 @@ func give(meanwhile func(), roles ...string) user.Decide {
 	}
 }
 
-// take returns a decision that takes a role away, as deleting the role does.
+// take returns a decision that removes a role from a user, as the deletion of the role does.
 func take(role string) func(user.User) (user.Change, error) {
 	return func(u user.User) (user.Change, error) {
 		rest := slices.DeleteFunc(slices.Clone(u.Roles), func(r string) bool { return r == role })
@@ -46,18 +46,18 @@ func take(role string) func(user.User) (user.Change, error) {
 	}
 }
 
-// clerk is a role that comes and goes.
+// clerk is a role that tests create and delete.
 var clerk = access.Role{Name: "clerk", Permissions: []access.Permission{}}
 
-// noRoles answers a decision that needs no transaction.
+// noRoles is a Tx that finds every role, without a database.
 type noRoles struct{ user.Tx }
 
 func (noRoles) Roles(_ context.Context, names []string) ([]access.Role, error) {
 	return make([]access.Role, len(names)), nil
 }
 
-// TestAChangeSeesTheOneThatItWaitedFor takes the roles for an example: they are rows of another table than
-// the one that is locked.
+// TestAChangeSeesTheOneThatItWaitedFor changes the roles of a user twice, concurrently. The lock is on the user's row, and the
+// roles are rows of another table.
 func TestAChangeSeesTheOneThatItWaitedFor(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -82,11 +82,11 @@ func TestAChangeSeesTheOneThatItWaitedFor(t *testing.T) {
 	}
 	wg.Wait()
 	if diff := cmp.Diff([]string{"admin", "user"}, seen); diff != "" {
-		t.Errorf("the second change saw other roles than the first one has stored: %s", diff)
+		t.Errorf("the roles that the second change reads (-want +got):\n%s", diff)
 	}
 }
 
-// TestADeletedRoleIsTakenFromEverybody gives a role to one more user while it is deleted.
+// TestADeletedRoleIsTakenFromEverybody deletes a role while a concurrent change gives the role to another user.
 func TestADeletedRoleIsTakenFromEverybody(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -114,15 +114,15 @@ func TestADeletedRoleIsTakenFromEverybody(t *testing.T) {
 	for id, version := range map[uuid.UUID]int64{before.ID: 3, during.ID: 3} {
 		u, err := db.User(t.Context(), id)
 		if err != nil || u.Version != version || !slices.Equal(u.Roles, []string{"user"}) {
-			t.Errorf("%+v (%v), want version %d and the role user", u, err, version)
+			t.Errorf("the user is %+v (%v), want version %d and the role user", u, err, version)
 		}
 	}
 	if roles, err := db.Roles(t.Context()); err != nil || len(roles) != 2 {
-		t.Errorf("%+v (%v), want the two built-in roles", roles, err)
+		t.Errorf("the roles are %+v (%v), want the two built-in ones", roles, err)
 	}
 }
 
-// TestAWaitingRefreshReadsTheClockAfterItsWait holds the lock of a session, as the refresh of a client that raced itself does.
+// TestAWaitingRefreshReadsTheClockAfterItsWait holds the lock of a session, as a concurrent refresh of the same client does.
 func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -154,11 +154,11 @@ func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
 	}
 	wg.Wait()
 	if read.Before(released) {
-		t.Errorf("it is %s to the refresh, which got the lock after %s", read, released)
+		t.Errorf("the refresh uses the time %s, want one after %s, when it got the lock", read, released)
 	}
 }
 
-// TestRefreshesKeepNobodyFromLoggingOut who logs out of the same session: as many wait for it as may.
+// TestRefreshesKeepNobodyFromLoggingOut logs out of a session while the maximum number of refreshes waits for it.
 func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -181,7 +181,7 @@ func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 100 {
 		wg.Go(func() {
-			testkit.Await(ctx, testkit.Timeout, func() bool { // a place is free again after statement_timeout
+			testkit.Await(ctx, testkit.Timeout, func() bool { // retries, because statement_timeout ends a waiting refresh
 				_ = refresh(ctx)
 				return false
 			})
@@ -191,7 +191,7 @@ func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
 	end()
 	testkit.WaitFor(t, "a full queue", func() bool { return isRefused(refresh(ended)) })
 	if err := request(t.Context(), func(ctx context.Context) error { return db.EndSessionOfToken(ctx, s.ID) }); isRefused(err) {
-		t.Errorf("the logout is refused: %v", err)
+		t.Errorf("a logout with a full queue of refreshes is refused: %v", err)
 	}
 	giveUp()
 	wg.Wait()
@@ -203,8 +203,8 @@ func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
 	}
 }
 
-// TestNothingWaitsInACircle runs everything that locks more than one row on the same few users, all
-// at once. PostgreSQL ends a deadlock with an error after a second.
+// TestNothingWaitsInACircle concurrently runs all operations that lock more than one row, on the same two users. PostgreSQL ends
+// a deadlock with an error after a second.
 func TestNothingWaitsInACircle(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -224,7 +224,8 @@ func TestNothingWaitsInACircle(t *testing.T) {
 			return err
 		},
 		func(ctx context.Context, _ user.User) error {
-			return errors.Join(db.PutRole(ctx, access.Internal(uuid.Nil), clerk, anySize, anyRole), db.DeleteRole(ctx, access.Internal(uuid.Nil), "clerk", 10, anyRole, take("clerk")))
+			return errors.Join(db.PutRole(ctx, access.Internal(uuid.Nil), clerk, anySize, anyRole),
+				db.DeleteRole(ctx, access.Internal(uuid.Nil), "clerk", 10, anyRole, take("clerk")))
 		},
 	} {
 		for n := range 4 {
@@ -234,10 +235,10 @@ func TestNothingWaitsInACircle(t *testing.T) {
 					var known *user.Error
 					err := work(ctx, users[n%2])
 					if errors.As(err, &server) && server.Code == "40P01" {
-						t.Errorf("work %d: %v", i, err)
+						t.Errorf("operation %d ended in a deadlock: %v", i, err)
 						return
 					}
-					if err == nil || errors.As(err, &known) && known.Code == user.NotFound { // by the work of another
+					if err == nil || errors.As(err, &known) && known.Code == user.NotFound { // another operation deleted the role or the token
 						done[i].Add(1)
 					}
 				}
@@ -247,7 +248,7 @@ func TestNothingWaitsInACircle(t *testing.T) {
 	wg.Wait()
 	for i := range done {
 		if done[i].Load() == 0 {
-			t.Errorf("work %d was never done", i)
+			t.Errorf("operation %d never succeeded", i)
 		}
 	}
 }
@@ -260,11 +261,13 @@ func login(ctx context.Context, db *postgres.DB, u user.User) error {
 	_, err = db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
 		session := &user.Session{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, CreatedAt: g.Now, RotatedAt: g.Now, ExpiresAt: g.Now.Add(time.Hour)}
 		e, err := event.New(event.LoggedIn, u.ID, 0, g.Now, event.Session{ID: u.ID, SessionID: session.ID})
-		return user.LoginDecision{Success: true, Session: session, PasswordAt: cred.ChangedAt, Event: e, Audit: []user.Audit{{Action: user.LoginSucceeded, UserID: u.ID}}}, err
+		audit := []user.Audit{{Action: user.LoginSucceeded, UserID: u.ID}}
+		return user.LoginDecision{Success: true, Session: session, PasswordAt: cred.ChangedAt, Event: e, Audit: audit}, err
 	})
 	return err
 }
 
+// guess records a failure that begins a backoff, with an event.
 func guess(ctx context.Context, db *postgres.DB, u user.User) error {
 	_, err := db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
 		g.Network.Count++
@@ -274,7 +277,7 @@ func guess(ctx context.Context, db *postgres.DB, u user.User) error {
 	return err
 }
 
-// fail counts a failure that begins no backoff, so that nothing locks the user.
+// fail records a failure that does not begin a backoff. So the transaction does not lock the user.
 func fail(ctx context.Context, db *postgres.DB, u user.User) error {
 	_, err := db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
 		g.Network.Count++
@@ -291,7 +294,9 @@ func newPassword(ctx context.Context, db *postgres.DB, u user.User) error {
 
 func setPassword(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 	e, err := event.New(event.PasswordChanged, u.ID, u.Version, time.Now(), event.Subject{ID: u.ID})
-	return user.Change{PasswordHash: "hash", EndSessions: true, InvalidateTokens: true, ClearFailures: true, LoginNetwork: home, Events: []event.Event{e}}, err
+	return user.Change{
+		PasswordHash: "hash", EndSessions: true, InvalidateTokens: true, ClearFailures: true, LoginNetwork: home, Events: []event.Event{e},
+	}, err
 }
 
 func redeem(ctx context.Context, db *postgres.DB, u user.User) error {
@@ -306,7 +311,7 @@ func redeem(ctx context.Context, db *postgres.DB, u user.User) error {
 	return err
 }
 
-// TestCallersWhoChangeEachOtherDontWaitInACircle has two administrators change each other all the time, and themselves.
+// TestCallersWhoChangeEachOtherDontWaitInACircle has two administrators change each other and themselves concurrently.
 func TestCallersWhoChangeEachOtherDontWaitInACircle(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -326,7 +331,8 @@ func TestCallersWhoChangeEachOtherDontWaitInACircle(t *testing.T) {
 		by, about := callers[n%2], callers[n/2%2]
 		wg.Go(func() {
 			for ctx.Err() == nil {
-				_, err := db.Change(ctx, access.SelfOr(access.UsersWrite).Grant(by, about.UserID), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+				grant := access.SelfOr(access.UsersWrite).Grant(by, about.UserID)
+				_, err := db.Change(ctx, grant, func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 					u.Version++
 					return user.Change{User: &u}, nil
 				})
@@ -335,7 +341,7 @@ func TestCallersWhoChangeEachOtherDontWaitInACircle(t *testing.T) {
 				case err == nil:
 					done[n%2].Add(1)
 				case errors.As(err, &server) && server.Code == "40P01", ctx.Err() == nil:
-					t.Errorf("change %d: %v", n, err)
+					t.Errorf("change %d fails: %v", n, err)
 					return
 				}
 			}
@@ -343,11 +349,11 @@ func TestCallersWhoChangeEachOtherDontWaitInACircle(t *testing.T) {
 	}
 	wg.Wait()
 	if done[0].Load() == 0 || done[1].Load() == 0 {
-		t.Errorf("%d and %d changes were made", done[0].Load(), done[1].Load())
+		t.Errorf("the administrators made %d and %d changes, want some of each", done[0].Load(), done[1].Load())
 	}
 }
 
-// TestARoleOnWhichAChangeRestsStaysAsItIs until the change is stored, also where callers change their own account by it.
+// TestARoleOnWhichAChangeRestsStaysAsItIs tries to lock the caller's role during a change of the caller's own account.
 func TestARoleOnWhichAChangeRestsStaysAsItIs(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -361,11 +367,12 @@ func TestARoleOnWhichAChangeRestsStaysAsItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	caller := access.Caller{UserID: u.ID, SessionID: session(t, db, u).ID, Permissions: assigns.Permissions}
-	_, err := db.Change(t.Context(), access.Only(access.RolesAssign).Grant(caller, u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
+	grant := access.Only(access.RolesAssign).Grant(caller, u.ID)
+	_, err := db.Change(t.Context(), grant, func(context.Context, user.Tx, user.User) (user.Change, error) {
 		_, err := conn.Exec(t.Context(), `SELECT 1 FROM roles WHERE name = 'assigns' FOR NO KEY UPDATE NOWAIT`)
 		var server *pgconn.PgError
 		if !errors.As(err, &server) || server.Code != "55P03" {
-			t.Errorf("the role can be changed before the change is stored: %v", err)
+			t.Errorf("the lock of the role gives %v, want lock_not_available (55P03) until the change is committed", err)
 		}
 		return user.Change{}, nil
 	})
@@ -374,10 +381,10 @@ func TestARoleOnWhichAChangeRestsStaysAsItIs(t *testing.T) {
 	}
 }
 
-// anySize agrees to a role whatever it gives.
+// anySize allows permissions of any size.
 func anySize(int) error { return nil }
 
-// anyRole agrees to a change of a role whatever it was.
+// anyRole allows a change of any role.
 func anyRole(*access.Role) error { return nil }
 
 // TestWaitsForLockedAccountsKeepNoConnection has a pool of two connections, two accounts that another transaction has locked, and a

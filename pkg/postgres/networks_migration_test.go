@@ -9,7 +9,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// loggedIn makes so many users, and an entry of the audit trail for a login of each.
+// loggedIn inserts 2500 users, and an audit entry of a login for each.
 const loggedIn = `
 	INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
 	SELECT gen_random_uuid(), n::text, n::text, 'active', 1, now(), now() FROM generate_series(1, 2500) n;
@@ -17,8 +17,8 @@ const loggedIn = `
 	SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '7' || substr(replace(id::text, '-', ''), 14))::uuid,
 		now(), 'authn_login_success', id, '198.51.100.7' FROM users`
 
-// TestTheMigrationOfNetworksLocksNoUser holds the lock of one, such as that of a change that takes long: the migration does
-// not wait for it, and so it keeps no lock of the others that changes would wait for.
+// TestTheMigrationOfNetworksLocksNoUser holds the lock of one user, as a slow change does. The migration must not wait for that
+// lock: it would block changes of other users in the meantime.
 func TestTheMigrationOfNetworksLocksNoUser(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -39,21 +39,22 @@ func TestTheMigrationOfNetworksLocksNoUser(t *testing.T) {
 		t.Fatalf("the migration waits for a user: %v", err)
 	}
 	var networks, valid int
-	if err := tx.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM login_networks),
-		(SELECT count(*) FROM pg_constraint WHERE conrelid = 'login_networks'::regclass AND contype = 'f' AND convalidated AND confdeltype = 'c')`).
-		Scan(&networks, &valid); err != nil || networks != 2500 || valid != 1 {
-		t.Errorf("%d networks of 2500 users, %d references to users, want 1 (%v)", networks, valid, err)
+	err = tx.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM login_networks), (SELECT count(*) FROM pg_constraint
+		WHERE conrelid = 'login_networks'::regclass AND contype = 'f' AND convalidated AND confdeltype = 'c')`).Scan(&networks, &valid)
+	if err != nil || networks != 2500 || valid != 1 {
+		t.Errorf("%d networks and %d validated foreign keys exist (%v), want 2500 and 1", networks, valid, err)
 	}
 }
 
-// TestAMigrationThatWaitsForALockGivesUp, as others wait for it meanwhile. When the lock is free it goes on.
+// TestAMigrationThatWaitsForALockGivesUp holds locks that the migration needs. The migration must fail soon, because requests
+// wait behind it. After the locks are released it succeeds.
 func TestAMigrationThatWaitsForALockGivesUp(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	m := beforeNetworks(t, dsn)
 	execute(t, dsn, loggedIn)
 	before := connect(t, dsn)
-	for _, table := range []string{"credentials", "users"} { // the one stops it at its beginning, the other behind what is copied
+	for _, table := range []string{"credentials", "users"} { // these block its beginning, and the part after the copy of networks
 		mode := map[string]string{"credentials": "ACCESS SHARE", "users": "ROW EXCLUSIVE"}[table]
 		tx, err := before.Begin(t.Context())
 		if err != nil {
@@ -64,7 +65,7 @@ func TestAMigrationThatWaitsForALockGivesUp(t *testing.T) {
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		if _, err := m.Up(ctx); err == nil || !strings.Contains(err.Error(), "55P03") {
-			t.Errorf("beside a lock of %s: %v, want that the lock was not to be had", table, err)
+			t.Errorf("during a lock of %s: %v, want lock_not_available (55P03)", table, err)
 		}
 		cancel()
 		if err := tx.Rollback(t.Context()); err != nil {
@@ -77,6 +78,6 @@ func TestAMigrationThatWaitsForALockGivesUp(t *testing.T) {
 	}
 	var n int
 	if err := before.QueryRow(t.Context(), `SELECT count(*) FROM login_networks`).Scan(&n); err != nil || n != 2499 {
-		t.Errorf("%d networks of 2499 users that are left (%v)", n, err)
+		t.Errorf("%d networks are stored (%v), want 2499", n, err)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// queries remembers what was observed, and how often.
+// queries is an observer that counts queries by their operation and failure.
 type queries struct {
 	mu   sync.Mutex
 	seen map[string]int
@@ -44,14 +44,14 @@ func TestQueriesAreObserved(t *testing.T) {
 	t.Parallel()
 	db, seen := observed(t, postgrestest.URL(t))
 	if err := db.EndSession(t.Context(), access.Internal(create(t, db, "a@example.com").ID), uuid.New()); err == nil {
-		t.Error("a session ended that never was")
+		t.Error("EndSession succeeds for an unknown session, want an error")
 	}
 	if _, err := db.Credential(t.Context(), "nobody@example.com"); err != nil {
 		t.Error(err)
 	}
 	for _, operation := range []string{"BEGIN", "DELETE", "ROLLBACK", "SELECT"} {
 		if seen.seen[operation] == 0 {
-			t.Errorf("no %s was observed: %v", operation, seen.seen)
+			t.Errorf("no %s was observed, only %v", operation, seen.seen)
 		}
 	}
 }
@@ -60,14 +60,14 @@ func TestFailuresOfQueriesAreObserved(t *testing.T) {
 	t.Parallel()
 	db, seen := observed(t, postgrestest.Empty(t))
 	if _, err := db.Credential(t.Context(), "nobody@example.com"); err == nil {
-		t.Error("there is an answer without a schema")
+		t.Error("Credential succeeds without a schema, want an error")
 	}
 	if seen.seen["SELECT42"] != 1 {
-		t.Errorf("the missing table was not observed: %v", seen.seen)
+		t.Errorf("%v was observed, want one SELECT with a failure of class 42", seen.seen)
 	}
 }
 
-// A key is as old on every replica as on the first one that had it.
+// TestTheAgeOfKeysIsRemembered uses a key on two replicas. Both must return the time at which the first replica used it.
 func TestTheAgeOfKeysIsRemembered(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -81,9 +81,9 @@ func TestTheAgeOfKeysIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !second["one"].Equal(first["one"]) || !second["two"].After(first["one"]) || first["one"].Before(before) {
-		t.Errorf("first %v, then %v", first, second)
+		t.Errorf("the first replica returns %v and the second one %v, want the same time for key one and a later one for key two", first, second)
 	}
 	if keys := slices.Sorted(maps.Keys(second)); !slices.Equal(keys, []string{"one", "two"}) {
-		t.Errorf("the keys are %v", keys)
+		t.Errorf("the keys are %v, want one and two", keys)
 	}
 }

@@ -20,7 +20,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// create stores a user with the event that goes with it.
+// create stores a user and its user.created event.
 func create(t *testing.T, db *postgres.DB, email string) user.User {
 	t.Helper()
 	now := time.Now().UTC().Truncate(time.Microsecond)
@@ -33,7 +33,7 @@ func create(t *testing.T, db *postgres.DB, email string) user.User {
 	return u
 }
 
-// announcing says that an account is announced by an event.
+// announcing returns a decision that stores an event.
 func announcing(e event.Event) func(int, time.Time) (user.Change, error) {
 	return func(int, time.Time) (user.Change, error) { return user.Change{Events: []event.Event{e}}, nil }
 }
@@ -47,7 +47,7 @@ func newEvent(t *testing.T, u user.User) event.Event {
 	return e
 }
 
-// rename changes a user's name to its next version, and fails after the change if fault is given.
+// rename changes a user's name. With a fault, the decision returns the fault in addition to the change.
 func rename(ctx context.Context, db *postgres.DB, id uuid.UUID, fault error) error {
 	_, err := db.Change(ctx, access.Internal(id), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 		u.Version++
@@ -58,7 +58,7 @@ func rename(ctx context.Context, db *postgres.DB, id uuid.UUID, fault error) err
 	return err
 }
 
-// drain takes everything out of the outbox, in order.
+// drain removes all events from the outbox, and returns them in order.
 func drain(t *testing.T, db *postgres.DB) []event.Event {
 	t.Helper()
 	var all []event.Event
@@ -74,7 +74,7 @@ func drain(t *testing.T, db *postgres.DB) []event.Event {
 	return all
 }
 
-// everything is a batch without limits.
+// everything sets limits that no test reaches.
 var everything = outbox.Limits{Events: 10_000, Retries: 10_000, Bytes: 1 << 30}
 
 func confirmAll(n int) []outbox.Outcome {
@@ -90,14 +90,14 @@ func TestAChangeThatFailsAnnouncesNothing(t *testing.T) {
 	db := postgrestest.Open(t, nil)
 	u := create(t, db, "a@example.com")
 	if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", announcing(newEvent(t, u))); err == nil {
-		t.Fatal("the same user twice")
+		t.Fatal("Create succeeds twice for the same user, want an error")
 	}
 	fault := errors.New("fault")
 	if err := rename(t.Context(), db, u.ID, fault); !errors.Is(err, fault) {
 		t.Fatal(err)
 	}
 	if events := drain(t, db); len(events) != 1 || events[0].Type != event.UserCreated {
-		t.Errorf("%d events, want the one of the creation", len(events))
+		t.Errorf("the events are %+v, want one user.created", events)
 	}
 }
 
@@ -117,8 +117,11 @@ func TestAnEventComesBackAsItWas(t *testing.T) {
 	}
 	got := drain(t, db)[0]
 	want := "00-" + span.TraceID().String() + "-" + span.SpanID().String() + "-01"
-	if got.ID != sent.ID || got.Subject != u.ID || got.UserVersion != 1 || !got.Time.Equal(now) || string(got.Data) != string(sent.Data) || got.Traceparent != want {
-		t.Errorf("got  %+v\nsent %+v", got, sent)
+	if got.ID != sent.ID || got.Subject != u.ID || got.UserVersion != 1 || !got.Time.Equal(now) || string(got.Data) != string(sent.Data) {
+		t.Errorf("got  %+v\nwant %+v", got, sent)
+	}
+	if got.Traceparent != want {
+		t.Errorf("the traceparent is %q, want %q", got.Traceparent, want)
 	}
 }
 
@@ -130,9 +133,11 @@ func TestCommittedIsCalledForEventsOnly(t *testing.T) {
 	if err := rename(t.Context(), db, u.ID, nil); err != nil {
 		t.Fatal(err)
 	}
-	_, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{}, nil })
+	_, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
+		return user.Change{}, nil
+	})
 	if err != nil || calls != 2 {
-		t.Errorf("%d calls (%v), want 2", calls, err)
+		t.Errorf("committed was called %d times (%v), want 2", calls, err)
 	}
 }
 
@@ -157,12 +162,12 @@ func TestOneUsersEventsAreInTheOrderOfItsChanges(t *testing.T) {
 	events := drain(t, db)
 	for _, e := range events {
 		if e.UserVersion != last[e.Subject]+1 {
-			t.Fatalf("after %d comes %d", last[e.Subject], e.UserVersion)
+			t.Fatalf("version %d follows version %d, want %d", e.UserVersion, last[e.Subject], last[e.Subject]+1)
 		}
 		last[e.Subject] = e.UserVersion
 	}
 	if len(events) != 3*81 {
-		t.Errorf("%d events, want %d", len(events), 3*81)
+		t.Errorf("%d events are stored, want %d", len(events), 3*81)
 	}
 }
 
@@ -173,9 +178,12 @@ func TestOneRelayDrainsAtATime(t *testing.T) {
 	create(t, first, "a@example.com")
 	_, err := first.Drain(t.Context(), everything, func(ctx context.Context, _ []outbox.Waiting) []outbox.Outcome {
 		called := false
-		_, err := second.Drain(ctx, everything, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome { called = true; return confirmAll(len(w)) })
+		_, err := second.Drain(ctx, everything, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome {
+			called = true
+			return confirmAll(len(w))
+		})
 		if !errors.Is(err, outbox.ErrBusy) || called {
-			t.Errorf("the second relay got %v, want ErrBusy", err)
+			t.Errorf("the second relay gets %v and publishes: %t, want ErrBusy and false", err, called)
 		}
 		return []outbox.Outcome{{Result: outbox.Unsent}}
 	})
@@ -183,10 +191,10 @@ func TestOneRelayDrainsAtATime(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := len(drain(t, second)); n != 1 {
-		t.Errorf("%d events after a failure to publish, want 1", n)
+		t.Errorf("%d events are left after a failure to publish, want 1", n)
 	}
 	if pending, oldest, err := first.OutboxBacklog(t.Context()); pending != 0 || oldest != 0 || err != nil {
-		t.Errorf("backlog %d, %s, %v", pending, oldest, err)
+		t.Errorf("the backlog has %d events, the oldest of them %s old (%v), want none", pending, oldest, err)
 	}
 }
 
@@ -198,9 +206,9 @@ func TestADeadRelaysLockIsFree(t *testing.T) {
 	ctx, kill := context.WithCancel(t.Context())
 	_, err := db.Drain(ctx, everything, func(context.Context, []outbox.Waiting) []outbox.Outcome { kill(); return confirmAll(1) })
 	if err == nil {
-		t.Fatal("a relay that died in the middle has committed")
+		t.Fatal("Drain succeeds after its context has ended, want an error")
 	}
 	if n := len(drain(t, postgrestest.Connect(t, dsn, nil))); n != 1 {
-		t.Errorf("%d events for the next relay, want 1", n)
+		t.Errorf("%d events are left for the next relay, want 1", n)
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// crowd is 100,000 users with what belongs to them, 1 % of them disabled, a few admins.
+// crowd inserts 100,000 users with their rows in other tables. 1 % of the users are disabled, and 5 are admins.
 const crowd = `
 	INSERT INTO users (id, email, email_key, name, name_key, status, version, created_at, updated_at)
 	SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, k, k, 'Name ' || n, 'name ' || n,
@@ -26,16 +26,16 @@ const crowd = `
 	INSERT INTO user_roles SELECT id, 'admin' FROM users WHERE version = 1 ORDER BY id LIMIT 5;
 	INSERT INTO sessions SELECT id, id, 0, now(), now(), now() + interval '1 hour' FROM users;
 	INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data, retry_at, refusals)
-	SELECT id, 'user.created', id, 1, now(), '{}', CASE WHEN n <= 30000 THEN now() + n * interval '1 s' END, CASE WHEN n <= 30000 THEN n % 2 ELSE 0 END
+	SELECT id, 'user.created', id, 1, now(), '{}', CASE WHEN n <= 30000 THEN now() + n * interval '1 s' END,
+		CASE WHEN n <= 30000 THEN n % 2 ELSE 0 END
 	FROM (SELECT id, row_number() OVER (ORDER BY id) n FROM users) s;
 	INSERT INTO login_networks SELECT id, '192.0.2.0/24', now(), now() FROM users;
 	INSERT INTO login_failures SELECT sha256(id::text::bytea), 1, now(), now() FROM users;
 	INSERT INTO password_failures SELECT sha256(id::text::bytea), '192.0.2.0/24', 1, now(), now() FROM users;
 	ANALYZE;`
 
-// TestHotQueriesReadFewRows runs the queries of the requests on 100,000 users, and asks
-// PostgreSQL's statistics how many rows they have read: no plan may read a table from end to
-// end, be it by a sequential scan or by walking an index.
+// TestHotQueriesReadFewRows runs the queries of requests on 100,000 users, and compares PostgreSQL's statistics of the rows
+// that were read. No plan may read a whole table, neither by a sequential scan nor by an index scan.
 func TestHotQueriesReadFewRows(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -52,7 +52,7 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for range 8 { // more often than PostgreSQL plans anew before it may settle for a generic plan
+	for range 8 { // PostgreSQL may use a generic plan after 5 executions
 		run(db.Identify(ctx, id, id))
 		run(db.User(ctx, id))
 		run(db.CredentialOf(ctx, id))
@@ -92,16 +92,19 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 		}))
 		run(nil, login(ctx, db, user.User{ID: id, Email: "somebody@example.com"}))
 		run(db.Sessions(ctx, id))
-		_, _ = db.TokenHolder(ctx, user.TokenHash{7}, user.PasswordReset) // there is none
+		_, _ = db.TokenHolder(ctx, user.TokenHash{7}, user.PasswordReset) // no such token exists
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, UserID: uuid.NullUUID{UUID: id, Valid: true}}))
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, Action: user.LoginFailed}))
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20}))
-		run(db.Drain(ctx, outbox.Limits{Events: 100, Retries: 20, Bytes: 1 << 20}, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome { return confirmAll(len(w)) }))
+		limits := outbox.Limits{Events: 100, Retries: 20, Bytes: 1 << 20}
+		run(db.Drain(ctx, limits, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome { return confirmAll(len(w)) }))
 	}
-	run(db.Change(ctx, access.Internal(id), func(context.Context, user.Tx, user.User) (user.Change, error) { return user.Change{Delete: true}, nil }))
+	run(db.Change(ctx, access.Internal(id), func(context.Context, user.Tx, user.User) (user.Change, error) {
+		return user.Change{Delete: true}, nil
+	}))
 	db.Close(t.Context())
 
-	// A list reads a page, and for a prefix what begins with it (24 users and 11 in this crowd).
+	// A list reads one page. A list by a prefix reads all users with the prefix: 24 and 11 here.
 	const most = 8 * 400
 	for table, n := range rowsRead(t, conn) {
 		if read := n - before[table]; read > most {
@@ -120,7 +123,7 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 	return conn
 }
 
-// execute runs SQL on a connection of its own.
+// execute runs SQL on a new connection.
 func execute(t *testing.T, dsn, sql string) {
 	t.Helper()
 	conn := connect(t, dsn)
@@ -132,8 +135,8 @@ func execute(t *testing.T, dsn, sql string) {
 	}
 }
 
-// rowsRead returns how many rows of each table have been read, by whatever plan. A backend
-// reports its figures at its end, so it waits for the end of all others.
+// rowsRead returns the number of rows of each table that were read, by sequential scans and by index scans. It waits until all
+// other sessions have ended, because a backend reports its statistics when it ends.
 func rowsRead(t *testing.T, conn *pgx.Conn) map[string]int64 {
 	t.Helper()
 	for others := 1; others > 0; {

@@ -16,8 +16,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestABusyPoolKeepsNobodyFromLoggingIn takes all connections that requests share: logins have one of their own, and so
-// has the question whether the database answers.
+// TestABusyPoolKeepsNobodyFromLoggingIn occupies all connections that requests share. One connection is reserved for logins, and
+// the readiness probe has its own.
 func TestABusyPoolKeepsNobodyFromLoggingIn(t *testing.T) {
 	t.Parallel()
 	const most = 3
@@ -46,43 +46,43 @@ func TestABusyPoolKeepsNobodyFromLoggingIn(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if cred, err := db.Credential(ctx, "a@example.com"); err != nil || cred.PasswordHash == "" {
-		t.Errorf("a login finds %+v (%v)", cred, err)
+		t.Errorf("a login reads the credential %+v (%v), want one with a hash", cred, err)
 	}
 	if err := guess(ctx, db, user.User{Email: "nobody@example.com"}); err != nil {
-		t.Errorf("a login is not judged: %v", err)
+		t.Errorf("a login attempt is not recorded: %v", err)
 	}
 	if err := db.Ping(ctx); err != nil {
-		t.Errorf("the database answers, and Ping does not: %v", err)
+		t.Errorf("Ping fails while the pool is busy: %v", err)
 	}
 	required, err := postgres.RequiredSchema()
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got, err := db.SchemaVersion(ctx); got != required {
-		t.Errorf("the schema is %d (%v), want %d", got, err, required)
+		t.Errorf("the schema has version %d (%v), want %d", got, err, required)
 	}
 	close(release)
 	done.Wait()
 }
 
-// silencer stands before a database, and can fall silent on the connections that there are, as a host does that is cut off.
-// New ones are served.
+// silencer is a proxy in front of a database that can silence its open connections: it forwards nothing and closes nothing, like
+// a network that drops all packets. New connections work unless all is set.
 type silencer struct {
 	dsn   string
-	age   atomic.Int64
-	conns atomic.Int64
-	all   atomic.Bool // whether new connections are silent too
-	open  sync.Map    // the service's connections
-	deaf  atomic.Bool // whether it stops to read what the server sends
+	age   atomic.Int64 // increasing it silences all open connections
+	conns atomic.Int64 // the number of connections so far
+	all   atomic.Bool  // whether new connections are silent too
+	open  sync.Map     // the service's connections
+	deaf  atomic.Bool  // whether it stops reading what the server sends
 }
 
-// stopAll makes all connections silent, new ones too.
+// stopAll silences all connections, including new ones.
 func (s *silencer) stopAll() {
 	s.all.Store(true)
 	s.age.Add(1)
 }
 
-// closeAll has the service learn that its connections are gone, and serves new ones.
+// closeAll closes the service's connections, so that it notices the loss. New connections work again.
 func (s *silencer) closeAll() {
 	s.all.Store(false)
 	s.open.Range(func(client, _ any) bool {
@@ -96,7 +96,7 @@ func newSilencer(t *testing.T) *silencer {
 	return silence(t, postgrestest.URL(t))
 }
 
-// silence returns a silencer before the server at dsn.
+// silence returns a silencer in front of the server at dsn.
 func silence(t *testing.T, dsn string) *silencer {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -136,7 +136,7 @@ func silence(t *testing.T, dsn string) *silencer {
 	return s
 }
 
-// upstreamOf is a server to which nobody listens any more once deaf is set.
+// upstreamOf is a connection to a server. Once deaf is set, nothing more is read from it.
 type upstreamOf struct {
 	net.Conn
 	deaf *atomic.Bool
@@ -154,7 +154,7 @@ func (s *silencer) copy(age int64, to io.Writer, from io.Reader) {
 	for {
 		n, err := from.Read(buf)
 		if err != nil || s.age.Load() != age {
-			return // and closes nothing
+			return // without closing the connections
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return
@@ -162,7 +162,8 @@ func (s *silencer) copy(age int64, to io.Writer, from io.Reader) {
 	}
 }
 
-// TestAProbeGoesOnByANewConnection where the one that it has is cut off without a word, or was closed by the server.
+// TestAProbeGoesOnByANewConnection silences the probe's connection, and then has the server close it. The probe succeeds with a
+// new connection.
 func TestAProbeGoesOnByANewConnection(t *testing.T) {
 	t.Parallel()
 	s := newSilencer(t)
@@ -175,9 +176,9 @@ func TestAProbeGoesOnByANewConnection(t *testing.T) {
 	if err := ping(); err != nil {
 		t.Fatal(err)
 	}
-	for round, made := 0, int64(0); s.conns.Load() != made; round++ { // on a busy machine an answer may come late
+	for round, made := 0, int64(0); s.conns.Load() != made; round++ { // on a slow machine a response may be late
 		if round > 5 {
-			t.Fatalf("%d connections, and each round of probes makes another one", s.conns.Load())
+			t.Fatalf("there are %d connections after %d rounds of probes, want the probes to reuse one", s.conns.Load(), round)
 		}
 		made = s.conns.Load()
 		for range 3 {
@@ -188,10 +189,10 @@ func TestAProbeGoesOnByANewConnection(t *testing.T) {
 	}
 	s.age.Add(1)
 	if err := ping(); err != nil {
-		t.Errorf("new connections work, and the probe fails: %v", err)
+		t.Errorf("the probe fails although new connections work: %v", err)
 	}
 	execute(t, s.dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	if err := ping(); err != nil {
-		t.Errorf("a connection that was closed is taken for a database that is away: %v", err)
+		t.Errorf("the probe fails after the server closed its connection: %v", err)
 	}
 }

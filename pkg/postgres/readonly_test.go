@@ -13,10 +13,11 @@ import (
 	"user-service/pkg/user"
 )
 
-// writableSoon is how long writes may fail after the server is writable again: a second, and the call on a busy machine.
+// writableSoon is the maximum time for which writes may fail after the server is writable again: a second, and a second for the
+// call on a slow machine.
 const writableSoon = 2 * time.Second
 
-// change makes a change of an account that nobody sees.
+// change returns a call that changes an account and publishes no event.
 func change(db *postgres.DB, u user.User) func(context.Context) error {
 	return func(ctx context.Context) error {
 		_, err := db.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
@@ -26,7 +27,7 @@ func change(db *postgres.DB, u user.User) func(context.Context) error {
 	}
 }
 
-// protect makes new sessions of a database read-only, and ends all that there are.
+// protect makes new sessions of a database read-only, and ends all others.
 func protect(t *testing.T, dsn string) {
 	t.Helper()
 	execute(t, dsn, `ALTER DATABASE `+databaseOf(t, dsn)+` SET default_transaction_read_only = on`)
@@ -63,7 +64,7 @@ func eachWay(t *testing.T, test func(t *testing.T, dsn, through string)) {
 	})
 }
 
-// TestAReadOnlyDatabaseIsReadUntilItIsWritable has all connections made while the database is read-only.
+// TestAReadOnlyDatabaseIsReadUntilItIsWritable opens all connections while the database is read-only.
 func TestAReadOnlyDatabaseIsReadUntilItIsWritable(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, dsn, through string) {
@@ -76,22 +77,22 @@ func TestAReadOnlyDatabaseIsReadUntilItIsWritable(t *testing.T) {
 		for _, u := range users { // so that all connections are read-only
 			writing.Go(func() {
 				if err := request(t.Context(), change(db, u)); !isUnavailable(err) {
-					t.Errorf("a write is refused: %v, want Unavailable", err)
+					t.Errorf("a write to a read-only database: %v, want Unavailable", err)
 				}
 			})
 		}
 		writing.Wait()
 		if err := read(); err != nil {
-			t.Errorf("a read, while writes are refused: %v", err)
+			t.Errorf("a read while writes are refused: %v, want success", err)
 		}
 		release(t, dsn)
 		for _, u := range users {
 			within(t, writableSoon, "a write", change(db, u))
 		}
-		for _, u := range users { // whichever connections there are
+		for _, u := range users { // on all connections
 			writing.Go(func() {
 				if err := request(t.Context(), change(db, u)); err != nil {
-					t.Errorf("a write after writes succeed again: %v", err)
+					t.Errorf("a write after writes succeed again: %v, want success", err)
 				}
 			})
 		}
@@ -99,8 +100,8 @@ func TestAReadOnlyDatabaseIsReadUntilItIsWritable(t *testing.T) {
 	})
 }
 
-// TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest makes connections while the database is read-only, and writes by
-// them only after that.
+// TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest opens connections while the database is read-only, and first writes on
+// them when the database is writable again.
 func TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, dsn, through string) {
@@ -115,16 +116,16 @@ func TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest(t *testing.T) {
 		}
 		reading.Wait()
 		release(t, dsn)
-		<-time.After(300 * time.Millisecond) //nolint:forbidigo // a session that is younger may be one of a server that is read-only still
+		<-time.After(300 * time.Millisecond) //nolint:forbidigo // only sessions older than 250 ms are ended, see sessionState
 		for _, u := range users {
 			if err := request(t.Context(), change(db, u)); err != nil {
-				t.Errorf("a write by a connection of before: %v", err)
+				t.Errorf("a write on an old connection: %v, want success", err)
 			}
 		}
 	})
 }
 
-// TestACleanupFindsAReadOnlyConnectionToo has nobody else write.
+// TestACleanupFindsAReadOnlyConnectionToo runs the cleanup while no request writes.
 func TestACleanupFindsAReadOnlyConnectionToo(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -133,7 +134,7 @@ func TestACleanupFindsAReadOnlyConnectionToo(t *testing.T) {
 	protect(t, dsn)
 	within(t, writableSoon, "a read", func(ctx context.Context) error { _, err := db.Roles(ctx); return err })
 	if err := cleaner.Clean(t.Context()); err == nil {
-		t.Error("rows were deleted from a read-only database")
+		t.Error("the cleanup succeeds on a read-only database, want an error")
 	}
 	release(t, dsn)
 	for began := time.Now(); ; {
