@@ -15,19 +15,19 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// refuser is a relay's publishing: it refuses the events whose label it has.
+// refuser publishes like the relay, and refuses the events in refuses.
 type refuser struct {
 	t       *testing.T
 	db      *postgres.DB
-	refuses map[string]bool
-	retry   time.Duration // how long a refused event is deferred
-	during  func()        // called while a batch is published
+	refuses map[string]bool // by say
+	retry   time.Duration   // the delay of a refused event
+	during  func()          // called while a batch is published
 }
 
-// say is what label gives: the type without "user." and the version.
+// say describes an event by its type without "user.", and its version.
 func say(e event.Event) string { return fmt.Sprintf("%s %d", e.Type[len("user."):], e.UserVersion) }
 
-// batch drains once, and returns what was sent.
+// batch drains once, and returns the events that were sent.
 func (r refuser) batch() (sent []string, drained outbox.Drained) {
 	r.t.Helper()
 	limits := outbox.Limits{Events: 500, Retries: 20, Bytes: 1 << 20}
@@ -62,7 +62,7 @@ func (r refuser) wantSent(want ...string) {
 	r.t.Helper()
 	sent, drained := r.batch()
 	if diff := cmp.Diff(want, sent); diff != "" {
-		r.t.Errorf("%s\n%+v", diff, drained)
+		r.t.Errorf("the events that were sent (-want +got):\n%s\n%+v", diff, drained)
 	}
 }
 
@@ -73,7 +73,7 @@ func (r refuser) rename(id uuid.UUID) {
 	}
 }
 
-// TestARefusedEventBlocksItsOwnUserOnly in both modes of queries: older poolers know no prepared statements.
+// TestARefusedEventBlocksItsOwnUserOnly uses both query modes, because older poolers do not support prepared statements.
 func TestARefusedEventBlocksItsOwnUserOnly(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"cache_statement", "exec"} {
@@ -96,7 +96,7 @@ func TestARefusedEventBlocksItsOwnUserOnly(t *testing.T) {
 				t.Errorf("%d events are retried (%v), want 1", n, err)
 			}
 			if sent, drained := r.batch(); len(sent) != 1 || sent[0] != "created 1" || !drained.More {
-				t.Errorf("sent %v, %+v", sent, drained)
+				t.Errorf("%v were sent (%+v), want created 1, and more", sent, drained)
 			}
 			r.rename(bad.ID)
 			r.wantSent("updated 2", "updated 3", "updated 4")
@@ -108,11 +108,11 @@ func TestARefusedEventBlocksItsOwnUserOnly(t *testing.T) {
 func waitUntilEmptyNow(t *testing.T, db *postgres.DB) {
 	t.Helper()
 	if pending, _, err := db.OutboxBacklog(t.Context()); pending != 0 || err != nil {
-		t.Errorf("%d events wait (%v)", pending, err)
+		t.Errorf("%d events are in the outbox (%v), want none", pending, err)
 	}
 }
 
-// TestManyEventsBehindARefusedOneGoOnInOrder, more than are released at once.
+// TestManyEventsBehindARefusedOneGoOnInOrder has more events behind a refused one than the relay releases in one batch.
 func TestManyEventsBehindARefusedOneGoOnInOrder(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -134,14 +134,14 @@ func TestManyEventsBehindARefusedOneGoOnInOrder(t *testing.T) {
 		sent, drained = r.batch()
 		for _, got := range sent {
 			if got != fmt.Sprintf("updated %d", want) {
-				t.Fatalf("%s comes where %d is due", got, want)
+				t.Fatalf("%s was sent, want updated %d", got, want)
 			}
 			want++
 		}
 		more = drained.More
 	}
 	if want != last+1 {
-		t.Errorf("the last event is %d", want-1)
+		t.Errorf("the last event is updated %d, want updated %d", want-1, last)
 	}
 }
 
@@ -154,27 +154,27 @@ func TestAnEventIsParkedAfterTwentyRefusals(t *testing.T) {
 	r.rename(u.ID)
 	for n := 1; n <= outbox.MaxRefusals+2; n++ {
 		r.wantSent("created 1")
-		r.wantSent() // it is not due
+		r.wantSent() // the event is not due
 		parked, err := db.ParkedEvents(t.Context(), 0, 10)
 		if err != nil || len(parked) > 1 || (len(parked) == 1) != (n >= outbox.MaxRefusals) {
-			t.Fatalf("after %d refusals %d events are parked (%v)", n, len(parked), err)
+			t.Fatalf("after %d refusals %d events are parked (%v), want 1 from %d refusals on", n, len(parked), err, outbox.MaxRefusals)
 		}
 		if len(parked) == 1 {
 			p := parked[0]
 			if p.Refusals != n || p.Type != event.UserCreated || p.Subject != u.ID || p.Behind != 1 || p.Reason != "the queue is full" ||
 				p.RetryAt.Before(time.Now()) || p.ParkedAt.After(time.Now().Add(time.Second)) {
-				t.Errorf("parked: %+v", p)
+				t.Errorf("the parked event is %+v, want user.created of %s after %d refusals, with 1 event behind", p, u.ID, n)
 			}
 			if more, err := db.ParkedEvents(t.Context(), p.Position, 10); len(more) != 0 || err != nil {
-				t.Errorf("the next page has %d events (%v)", len(more), err)
+				t.Errorf("the next page has %d events (%v), want none", len(more), err)
 			}
 		}
 		_, age, err := db.OutboxBacklog(t.Context())
 		if err != nil || (age > 0) != (n < outbox.MaxRefusals) {
-			t.Errorf("after %d refusals the oldest event is %s old (%v); a parked one does not count", n, age, err)
+			t.Errorf("after %d refusals the oldest event is %s old (%v), want 0 if the event is parked", n, age, err)
 		}
 		if counts, err := db.ParkedCounts(t.Context()); err != nil || counts["user.created"] != int64(len(parked)) {
-			t.Errorf("%v are counted (%v)", counts, err)
+			t.Errorf("the counts of parked events are %v (%v), want %d of user.created", counts, err, len(parked))
 		}
 		if _, err := db.RetryEvents(t.Context()); err != nil {
 			t.Fatal(err)
@@ -186,7 +186,7 @@ func TestAnEventIsParkedAfterTwentyRefusals(t *testing.T) {
 	waitUntilEmptyNow(t, db)
 }
 
-// TestDueEventsAreTriedAFewInEachBatch, without a command.
+// TestDueEventsAreTriedAFewInEachBatch has more due events than the relay retries in one batch, next to new events.
 func TestDueEventsAreTriedAFewInEachBatch(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -200,11 +200,12 @@ func TestDueEventsAreTriedAFewInEachBatch(t *testing.T) {
 		sizes = append(sizes, len(sent))
 	}
 	if diff := cmp.Diff([]int{50, 20, 10}, sizes); diff != "" {
-		t.Error(diff)
+		t.Errorf("the sizes of the batches (-want +got):\n%s", diff)
 	}
 }
 
-// TestWhatWaitedBehindARemovedEventIsRetried after somebody, or a build that knows no refusals, has removed the refused event.
+// TestWhatWaitedBehindARemovedEventIsRetried removes a refused event, as an operator or a replica of an earlier version may do.
+// The events behind it are retried after a command.
 func TestWhatWaitedBehindARemovedEventIsRetried(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -216,16 +217,16 @@ func TestWhatWaitedBehindARemovedEventIsRetried(t *testing.T) {
 	r.wantSent("created 1")
 	execute(t, dsn, `DELETE FROM outbox WHERE type = 'user.created'`)
 	r.rename(u.ID)
-	r.wantSent() // in front of the new one is one that waits
+	r.wantSent() // the new event waits behind earlier ones
 	if n, err := db.RetryEvents(t.Context()); n != 1 || err != nil {
-		t.Errorf("%d events are retried (%v)", n, err)
+		t.Errorf("%d events are retried (%v), want 1", n, err)
 	}
 	r.wantSent("updated 2")
 	r.wantSent("updated 3", "updated 4")
 	waitUntilEmptyNow(t, db)
 }
 
-// TestNoRetryWaitsForAClockThatWasSetBack has an event deferred by a clock that was two hours ahead.
+// TestNoRetryWaitsForAClockThatWasSetBack has an event that was deferred while the clock was two hours ahead.
 func TestNoRetryWaitsForAClockThatWasSetBack(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -235,11 +236,12 @@ func TestNoRetryWaitsForAClockThatWasSetBack(t *testing.T) {
 	execute(t, dsn, `UPDATE outbox SET refusals = 1, retry_at = now() + interval '59 minutes' WHERE id > (SELECT min(id) FROM outbox)`)
 	sent, _ := refuser{t: t, db: db}.batch()
 	if len(sent) != 1 {
-		t.Errorf("%d events are retried, want the one that is due later than the longest delay", len(sent))
+		t.Errorf("%d events are retried, want only the one whose delay is longer than the maximum", len(sent))
 	}
 }
 
-// TestADeletionIsNotBlocked by events that nobody gets any more.
+// TestADeletionIsNotBlocked erases a user whose earlier event was refused. The earlier events are dropped, so they must not block
+// user.deleted.
 func TestADeletionIsNotBlocked(t *testing.T) {
 	t.Parallel()
 	for name, erase := range map[string]func(refuser, uuid.UUID){
@@ -261,7 +263,7 @@ func TestADeletionIsNotBlocked(t *testing.T) {
 			erase(r, u.ID)
 			sent, _ := r.batch()
 			if len(sent) != 1 || sent[0][:7] != "deleted" {
-				t.Errorf("sent %v, want the deletion", sent)
+				t.Errorf("%v were sent, want one deletion", sent)
 			}
 			waitUntilEmptyNow(t, db)
 		})

@@ -18,7 +18,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// backlog stores n events of deletions, each of another user, with data of so many bytes.
+// backlog stores n user.deleted events, each of a different user, with data of about the given size in bytes.
 func backlog(t *testing.T, dsn string, n, bytes int) {
 	t.Helper()
 	execute(t, dsn, fmt.Sprintf(`
@@ -27,7 +27,7 @@ func backlog(t *testing.T, dsn string, n, bytes int) {
 			FROM generate_series(1, %d + 0 * n))) FROM generate_series(1, %d) n`, max(bytes/32, 1), n))
 }
 
-// published is an outbox.Publisher that counts how often it gets each event.
+// published is an outbox.Publisher that counts the copies of each event.
 type published struct {
 	mu     sync.Mutex
 	copies map[uuid.UUID]int
@@ -45,7 +45,7 @@ func (p *published) Publish(_ context.Context, events []event.Event) []error {
 	return make([]error, len(events))
 }
 
-// counts returns how many events were published, and how many copies there were beside the first of each.
+// counts returns the number of published events, and the number of further copies of them.
 func (p *published) counts() (events, duplicates int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -69,15 +69,18 @@ func relays(t *testing.T, dsn string, p outbox.Publisher) (stop func()) {
 	return stop
 }
 
-// TestNothingIsPublishedThatCannotBeRemoved runs two relays while events can be read but not removed.
+// TestNothingIsPublishedThatCannotBeRemoved runs two relays while events can be read but not removed. If the relay can't know this
+// before it publishes, each replica publishes one batch at most.
 func TestNothingIsPublishedThatCannotBeRemoved(t *testing.T) {
 	t.Parallel()
 	const events = 600
 	for name, fault := range map[string]struct {
-		begin, end string // of the fault; $db and $role stand for the names
-		copies     int    // that are published meanwhile, at most
+		begin, end string // SQL that begins and ends the fault; $db and $role stand for the names
+		copies     int    // the maximum number of copies that are published during the fault
 	}{
-		"read-only":      {`ALTER DATABASE $db SET default_transaction_read_only = on`, `ALTER DATABASE $db RESET default_transaction_read_only`, 0},
+		"read-only": {
+			`ALTER DATABASE $db SET default_transaction_read_only = on`, `ALTER DATABASE $db RESET default_transaction_read_only`, 0,
+		},
 		"DELETE revoked": {`REVOKE DELETE ON outbox FROM $role`, `GRANT DELETE ON outbox TO $role`, 0},
 		"removals fail":  {refuseRemovals, `DROP TRIGGER refuse ON outbox`, 1000}, // a batch for each replica
 		"commits fail":   {refuseCommits, `DROP TRIGGER refuse ON outbox`, 1000},
@@ -98,16 +101,16 @@ func TestNothingIsPublishedThatCannotBeRemoved(t *testing.T) {
 			run(fault.begin)
 			var p published
 			stop := relays(t, role.URL(dsn, "password"), &p)
-			<-time.After(4 * time.Second) //nolint:forbidigo // the copies of this time are counted; its pauses are at most 2 s
+			<-time.After(4 * time.Second) //nolint:forbidigo // counts the copies in this time; the relay pauses for at most 2 s
 			stop()
 			if events, duplicates := p.counts(); events+duplicates > fault.copies {
-				t.Errorf("%d events were published with %d duplicates, want %d copies at most", events, duplicates, fault.copies)
+				t.Errorf("%d events were published with %d duplicates during the fault, want %d copies at most", events, duplicates, fault.copies)
 			}
 			run(fault.end)
 			relays(t, role.URL(dsn, "password"), &p) // on new connections
 			waitUntilEmpty(t, dsn)
 			if got, duplicates := p.counts(); got != events || duplicates > fault.copies {
-				t.Errorf("%d events were published with %d duplicates", got, duplicates)
+				t.Errorf("%d events were published with %d duplicates, want %d and %d at most", got, duplicates, events, fault.copies)
 			}
 		})
 	}
@@ -132,23 +135,23 @@ func TestAfterAFailedRemovalTheSameRelayPublishesNothingTwice(t *testing.T) {
 	relay := outbox.New(postgrestest.Connect(t, dsn, nil), &p, outbox.Config{})
 	for range 3 {
 		if err := relay.Flush(t.Context()); err == nil {
-			t.Error("no error")
+			t.Error("Flush succeeds while removals fail, want an error")
 		}
 	}
 	if events, duplicates := p.counts(); events != 500 || duplicates != 0 {
-		t.Errorf("%d events were published with %d duplicates, want one batch", events, duplicates)
+		t.Errorf("%d events were published with %d duplicates, want one batch of 500 and no duplicates", events, duplicates)
 	}
 	execute(t, dsn, `DROP TRIGGER refuse ON outbox`)
 	if err := relay.Flush(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if events, duplicates := p.counts(); events != 600 || duplicates != 0 {
-		t.Errorf("%d events were published with %d duplicates, want each once", events, duplicates)
+		t.Errorf("%d events were published with %d duplicates, want 600 and no duplicates", events, duplicates)
 	}
 }
 
-// TestALateRemovalReleasesTheEventsBehindIt has the removal of a published event fail at first. The broker had refused the event before, so
-// later events of its user wait behind it.
+// TestALateRemovalReleasesTheEventsBehindIt has the removal of a published event fail at first. The broker had refused the event
+// before, so later events of its user wait behind it.
 func TestALateRemovalReleasesTheEventsBehindIt(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -165,20 +168,20 @@ func TestALateRemovalReleasesTheEventsBehindIt(t *testing.T) {
 	var p published
 	relay := outbox.New(db, &p, outbox.Config{})
 	if err := relay.Flush(t.Context()); err == nil {
-		t.Error("no error while removals fail")
+		t.Error("Flush succeeds while removals fail, want an error")
 	}
 	execute(t, dsn, `DROP TRIGGER refuse ON outbox`)
 	if err := relay.Flush(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if events, duplicates := p.counts(); events != 3 || duplicates != 0 {
-		t.Errorf("%d events were published with %d duplicates, want 3 without", events, duplicates)
+		t.Errorf("%d events were published with %d duplicates, want 3 and no duplicates", events, duplicates)
 	}
 	waitUntilEmptyNow(t, db)
 }
 
-// TestARemovalGoesByTheEventToo gives the position of a published event to another one, as a failover that loses the last
-// commits may.
+// TestARemovalGoesByTheEventToo removes a published event whose position belongs to another event. That can happen after a failover
+// that lost the last commits.
 func TestARemovalGoesByTheEventToo(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -196,11 +199,12 @@ func TestARemovalGoesByTheEventToo(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := len(drain(t, db)); n != 1 {
-		t.Errorf("%d events are left, want the one that was not published", n)
+		t.Errorf("%d events are left, want 1: the event that was not published", n)
 	}
 }
 
-// TestALockOnTheTableIsWaitedForBeforePublishing locks the table as CREATE INDEX does, which lets rows be locked.
+// TestALockOnTheTableIsWaitedForBeforePublishing locks the table as CREATE INDEX does. That lock blocks removals, but not locks of
+// rows.
 func TestALockOnTheTableIsWaitedForBeforePublishing(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -216,19 +220,19 @@ func TestALockOnTheTableIsWaitedForBeforePublishing(t *testing.T) {
 	db := postgrestest.Connect(t, dsn, nil)
 	relay := outbox.New(db, &p, outbox.Config{})
 	if err := relay.Flush(t.Context()); err == nil || !strings.Contains(err.Error(), "55P03") {
-		t.Errorf("while the table is locked: %v, want the end of lock_timeout", err)
+		t.Errorf("Flush while the table is locked: %v, want lock_not_available (55P03)", err)
 	}
 	if err := holder.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if events, _ := p.counts(); events != 0 {
-		t.Errorf("%d events were published that could not be removed", events)
+		t.Errorf("%d events were published while the table was locked, want none", events)
 	}
 	if err := relay.Flush(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if events, duplicates := p.counts(); events != 600 || duplicates != 0 {
-		t.Errorf("%d events were published with %d duplicates", events, duplicates)
+		t.Errorf("%d events were published with %d duplicates, want 600 and none", events, duplicates)
 	}
 }
 
@@ -249,12 +253,12 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 			for _, w := range waiting {
 				bytes += len(w.Data)
 				if w.Position <= last {
-					t.Errorf("%d comes after %d", w.Position, last)
+					t.Errorf("position %d follows position %d, want a higher one", w.Position, last)
 				}
 				last = w.Position
 			}
 			if len(waiting) > 1 && bytes > limits.Bytes+2<<20+100 {
-				t.Errorf("a batch of %d events has %d bytes", len(waiting), bytes)
+				t.Errorf("a batch of %d events has %d bytes, want at most %d", len(waiting), bytes, limits.Bytes+2<<20+100)
 			}
 			sizes = append(sizes, len(waiting))
 			return confirmAll(len(waiting))
@@ -265,7 +269,7 @@ func TestABatchIsBoundedInBytes(t *testing.T) {
 		more = drained.More
 	}
 	if diff := cmp.Diff([]int{16, 16, 16, 16, 16, 16, 5, 3}, sizes); diff != "" {
-		t.Error(diff)
+		t.Errorf("the sizes of the batches (-want +got):\n%s", diff)
 	}
 }
 

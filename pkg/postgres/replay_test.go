@@ -11,7 +11,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestSnapshotsAreInOrderWithChanges announces users while they change.
+// TestSnapshotsAreInOrderWithChanges stores snapshots of users while the users change.
 func TestSnapshotsAreInOrderWithChanges(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -32,7 +32,7 @@ func TestSnapshotsAreInOrderWithChanges(t *testing.T) {
 			return event.New(event.Snapshot, u.ID, u.Version, u.UpdatedAt, event.Created{User: u})
 		})
 		if err != nil || done.Seen != 3 || done.Users != 3 {
-			t.Fatalf("%+v, %v", done, err)
+			t.Fatalf("AnnounceUsers returns %+v (%v), want 3 users", done, err)
 		}
 	}
 	wg.Wait()
@@ -46,7 +46,7 @@ func TestSnapshotsAreInOrderWithChanges(t *testing.T) {
 			want++
 		}
 		if e.UserVersion != want {
-			t.Fatalf("%s %d comes after version %d", e.Type, e.UserVersion, versions[e.Subject])
+			t.Fatalf("%s has version %d after version %d, want %d", e.Type, e.UserVersion, versions[e.Subject], want)
 		}
 		versions[e.Subject] = want
 	}

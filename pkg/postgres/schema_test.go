@@ -36,9 +36,9 @@ func count(t *testing.T) int {
 	t.Helper()
 	files, err := fs.Glob(migrations.FS, "*.sql")
 	if err != nil || len(files) == 0 {
-		t.Fatalf("%d migrations (%v)", len(files), err)
+		t.Fatalf("there are %d migrations (%v), want at least 1", len(files), err)
 	}
-	return len(files) + 1 // the one in Go
+	return len(files) + 1 // one migration is in Go
 }
 
 func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
@@ -60,16 +60,16 @@ func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
 	}
 	wantVersion(t, db, 0)
 	if left := schema(t, dsn); len(left) != 0 {
-		t.Errorf("of the schema is left: %q", left)
+		t.Errorf("%q is left of the schema, want nothing", left)
 	}
 	up(t, m)
 	wantVersion(t, db, required)
 	if diff := cmp.Diff(before, schema(t, dsn)); diff != "" {
-		t.Errorf("the second time the schema differs: %s", diff)
+		t.Errorf("the schema differs after the second time (-first +second):\n%s", diff)
 	}
 }
 
-// up expects to run every migration.
+// up runs all migrations on an empty database.
 func up(t *testing.T, m *postgres.Migrator) {
 	t.Helper()
 	done, err := m.Up(t.Context())
@@ -85,7 +85,7 @@ func wantVersion(t *testing.T, db *postgres.DB, want int64) {
 	}
 }
 
-// schema describes every column, index and constraint that is not goose's own.
+// schema describes each column, index and constraint, except those of goose.
 func schema(t *testing.T, dsn string) []string {
 	t.Helper()
 	rows, err := connect(t, dsn).Query(t.Context(), `
@@ -126,11 +126,11 @@ func TestTwoMigratorsAtOnceRunEachMigrationOnce(t *testing.T) {
 	var rows int
 	err := connect(t, dsn).QueryRow(t.Context(), `SELECT count(*) FROM goose_db_version WHERE version_id > 0`).Scan(&rows)
 	if err != nil || rows != count(t) {
-		t.Errorf("%d versions are noted (%v), want %d", rows, err, count(t))
+		t.Errorf("%d versions are recorded (%v), want %d", rows, err, count(t))
 	}
 }
 
-// TestANewerSchemaIsLeftAlone is what an old replica finds in the middle of an upgrade.
+// TestANewerSchemaIsLeftAlone migrates with an older version of the service, as during an upgrade.
 func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -138,14 +138,14 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	execute(t, dsn, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`)
 	before := schema(t, dsn)
 	if done, err := m.Up(t.Context()); err != nil || len(done) != 0 {
-		t.Errorf("up ran %d migrations (%v), want none", len(done), err)
+		t.Errorf("Up ran %d migrations (%v), want none", len(done), err)
 	}
 	wantVersion(t, db, 99999)
 	if done, err := m.Down(t.Context()); err == nil {
-		t.Errorf("down took back %v, which this build does not know", done)
+		t.Errorf("Down rolled back %v, want an error: this version of the service does not know the schema", done)
 	}
 	if diff := cmp.Diff(before, schema(t, dsn)); diff != "" {
-		t.Error(diff)
+		t.Errorf("the schema has changed (-before +after):\n%s", diff)
 	}
 }
 
@@ -180,7 +180,7 @@ func TestMigrationsTakeTheURLOfThePool(t *testing.T) {
 	}
 }
 
-// TestMigrationsNeedAnAnswerInTime has a server that takes connections and says nothing, as one behind a broken network.
+// TestMigrationsNeedAnAnswerInTime connects to a server that accepts connections and never responds, as behind a broken network.
 func TestMigrationsNeedAnAnswerInTime(t *testing.T) {
 	t.Parallel()
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -191,7 +191,8 @@ func TestMigrationsNeedAnAnswerInTime(t *testing.T) {
 	for parameters, limit := range map[string]time.Duration{"": 10 * time.Second, "&connect_timeout=2": 2 * time.Second} {
 		t.Run(limit.String(), func(t *testing.T) {
 			t.Parallel()
-			m, err := postgres.NewMigrator("postgres://app:hunter2@"+silent.Addr().String()+"/app?sslmode=disable"+parameters, slog.New(slog.DiscardHandler))
+			dsn := "postgres://app:hunter2@" + silent.Addr().String() + "/app?sslmode=disable" + parameters
+			m, err := postgres.NewMigrator(dsn, slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -200,10 +201,10 @@ func TestMigrationsNeedAnAnswerInTime(t *testing.T) {
 			_, err = m.Up(t.Context())
 			took := time.Since(began)
 			if err == nil || !strings.Contains(err.Error(), "does not answer within "+limit.String()) || strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("Up: %v, want what to do, and no secret", err)
+				t.Errorf("Up: %v, want that the server does not answer within %s, without the password", err, limit)
 			}
 			if took < limit || took > 2*limit+10*time.Second {
-				t.Errorf("Up took %s, want %s", took, limit)
+				t.Errorf("Up took %s, want about %s", took, limit)
 			}
 		})
 	}

@@ -15,8 +15,8 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestADatabaseInAnotherEncodingIsRefused by the migrations and by readiness: other programs would read its text as something else,
-// or it can't store all names.
+// TestADatabaseInAnotherEncodingIsRefused checks the migrations and readiness. Other encodings can't store all names, or other
+// programs would misread the text.
 func TestADatabaseInAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range []string{"LATIN1", "EUC_JP", "SQL_ASCII", "WIN1252"} {
@@ -30,24 +30,26 @@ func TestADatabaseInAnotherEncodingIsRefused(t *testing.T) {
 			defer func() { _ = m.Close() }()
 			const want = "; create it with ENCODING 'UTF8'"
 			if _, err := m.Up(t.Context()); err == nil || err.Error() != "the database's encoding is "+encoding+want {
-				t.Errorf("the migrations: %v", err)
+				t.Errorf("the migrations: %v, want the encoding %s and how to fix it", err, encoding)
 			}
 			db := postgrestest.Connect(t, dsn, nil)
 			if err := db.CheckSetup(t.Context()); !errors.As(err, new(postgres.SetupError)) || !strings.Contains(err.Error(), encoding+want) {
-				t.Errorf("readiness: %v", err)
+				t.Errorf("readiness: %v, want a SetupError with the encoding %s", err, encoding)
 			}
 		})
 	}
 }
 
-// TestTextAndTimesDoNotDependOnSettings that a role has been given.
+// TestTextAndTimesDoNotDependOnSettings stores and reads a user with settings of the role and of the URL.
 func TestTextAndTimesDoNotDependOnSettings(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"cache_statement", "exec"} {
 		role := postgrestest.NewRole(t, "one")
 		dsn := postgrestest.URL(t)
 		role.Use(dsn)
-		for _, setting := range []string{"client_encoding = 'LATIN1'", "datestyle = 'German, DMY'", "timezone = 'Asia/Tokyo'", "intervalstyle = 'iso_8601'"} {
+		for _, setting := range []string{
+			"client_encoding = 'LATIN1'", "datestyle = 'German, DMY'", "timezone = 'Asia/Tokyo'", "intervalstyle = 'iso_8601'",
+		} {
 			role.Set(setting)
 		}
 		for _, given := range []string{"", "&client_encoding=LATIN1&DateStyle=German"} {
@@ -63,42 +65,44 @@ func TestTextAndTimesDoNotDependOnSettings(t *testing.T) {
 	}
 }
 
-// TestMissingRightsAreNamed takes rights from the service's role, one after the other.
+// TestMissingRightsAreNamed revokes privileges from the service's role, one after another.
 func TestMissingRightsAreNamed(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewSeparate(t, "accounts")
 	db := postgrestest.Connect(t, database.Service, nil)
 	if err := db.CheckSetup(t.Context()); err != nil {
-		t.Errorf("with the rights that are documented: %v", err)
+		t.Errorf("with the documented privileges: %v, want no error", err)
 	}
 	service, err := pgx.ParseConfig(database.Service)
 	if err != nil {
 		t.Fatal(err)
 	}
 	role := service.User
+	const anonymize = "anonymize_audit_events(uuid)"
 	for _, test := range []struct{ take, want string }{
 		{"SELECT ON users", "the service's role lacks rights: SELECT on users; grant them"},
 		{"INSERT, DELETE ON outbox", "the service's role lacks rights: DELETE on outbox, INSERT on outbox; grant them"},
 		{"INSERT ON audit_events", "the service's role lacks rights: INSERT on audit_events; grant them"},
 		{"SELECT ON goose_db_version", "the service's role lacks rights: SELECT on goose_db_version; grant them"},
-		{"EXECUTE ON FUNCTION anonymize_audit_events(uuid)", "the service's role lacks rights: EXECUTE on anonymize_audit_events(uuid); grant them"},
+		{"EXECUTE ON FUNCTION " + anonymize, "the service's role lacks rights: EXECUTE on " + anonymize + "; grant them"},
 	} {
 		execute(t, database.Owner, "REVOKE "+test.take+" FROM "+role)
 		if err := db.CheckSetup(t.Context()); !errors.As(err, new(postgres.SetupError)) || err.Error() != test.want {
-			t.Errorf("without %s: %v", test.take, err)
+			t.Errorf("without %s: %v, want %s", test.take, err, test.want)
 		}
 		if _, err := db.SchemaVersion(t.Context()); strings.Contains(test.take, "goose") != errors.As(err, new(postgres.SetupError)) {
-			t.Errorf("without %s: the schema's version: %v", test.take, err)
+			t.Errorf("without %s: SchemaVersion: %v, want a SetupError only without SELECT on goose_db_version", test.take, err)
 		}
 		execute(t, database.Owner, "GRANT "+test.take+" TO "+role)
 	}
 	execute(t, database.Owner, "REVOKE USAGE ON SCHEMA accounts FROM "+role)
-	if err := db.CheckSetup(t.Context()); err == nil || !strings.HasPrefix(err.Error(), "the service's role may use no schema of its search_path") {
-		t.Errorf("without USAGE: %v", err)
+	const noSchema = "the service's role may use no schema of its search_path"
+	if err := db.CheckSetup(t.Context()); err == nil || !strings.HasPrefix(err.Error(), noSchema) {
+		t.Errorf("without USAGE: %v, want %s", err, noSchema)
 	}
 }
 
-// TestRightsToAllTablesAreChecked compares the list with the schema.
+// TestRightsToAllTablesAreChecked compares the list of checked tables with the schema.
 func TestRightsToAllTablesAreChecked(t *testing.T) {
 	t.Parallel()
 	rows, err := connect(t, postgrestest.URL(t)).Query(t.Context(),
@@ -111,6 +115,6 @@ func TestRightsToAllTablesAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(found, postgres.Tables); diff != "" {
-		t.Errorf("the tables (-schema +list): %s", diff)
+		t.Errorf("the tables (-schema +list):\n%s", diff)
 	}
 }

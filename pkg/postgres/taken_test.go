@@ -16,8 +16,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestATakenEmailIsNoErrorOfTheServer, in races neither: what is an error there is in the server's log, and the
-// violation of a constraint with the values of its key.
+// TestATakenEmailIsNoErrorOfTheServer has concurrent changes and registrations with one email. The server must not report a
+// violated constraint: its log would contain the email.
 func TestATakenEmailIsNoErrorOfTheServer(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -36,7 +36,7 @@ func TestATakenEmailIsNoErrorOfTheServer(t *testing.T) {
 				case err == nil:
 					got.Add(1)
 				case errors.As(err, &server):
-					t.Errorf("the server says %v: %s", err, server.Detail)
+					t.Errorf("the server reports %v (%s), want EmailTaken without an error of the server", err, server.Detail)
 				default:
 					wantCode(t, err, user.EmailTaken)
 					taken.Add(1)
@@ -54,7 +54,7 @@ func TestATakenEmailIsNoErrorOfTheServer(t *testing.T) {
 			try(func() error { return db.Create(t.Context(), access.Internal(uuid.Nil), newUser(email), "hash", nil) })
 		}
 		if wg.Wait(); got.Load() != 1 || taken.Load() != 5 {
-			t.Errorf("%d have the email and %d were told that it is taken, want 1 and 5", got.Load(), taken.Load())
+			t.Errorf("%d calls got the email and %d got EmailTaken, want 1 and 5", got.Load(), taken.Load())
 		}
 	}
 }

@@ -29,7 +29,8 @@ func selfSigned(t *testing.T) (*tls.Certificate, []byte) {
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}
 	raw, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
@@ -38,7 +39,8 @@ func selfSigned(t *testing.T) (*tls.Certificate, []byte) {
 	return &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
 }
 
-// tlsServer speaks TLS in front of the server of dsn, with the certificate of the moment, and returns its address.
+// tlsServer starts a TLS proxy in front of the server of dsn, and returns its address. Each connection gets the current
+// certificate.
 func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certificate]) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -76,7 +78,7 @@ func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certifi
 	return listener.Addr().String()
 }
 
-// TestTheServersCAIsReadAgain replaces the server's certificate, and then the file of the CA.
+// TestTheServersCAIsReadAgain replaces the server's certificate and the CA file, and then connects again.
 func TestTheServersCAIsReadAgain(t *testing.T) {
 	t.Parallel()
 	dsn, file := postgrestest.URL(t), filepath.Join(t.TempDir(), "ca.pem")
@@ -106,6 +108,6 @@ func TestTheServersCAIsReadAgain(t *testing.T) {
 	}
 	db.Reset()
 	if _, err := db.Roles(t.Context()); err != nil {
-		t.Errorf("with the new CA: %v", err)
+		t.Errorf("a query with the new CA: %v, want success", err)
 	}
 }

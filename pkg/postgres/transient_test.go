@@ -9,7 +9,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestALimitOfLocksFromOutsideIsUnavailable sets lock_timeout for the role, and locks a table.
+// TestALimitOfLocksFromOutsideIsUnavailable sets lock_timeout for the role, and locks tables.
 func TestALimitOfLocksFromOutsideIsUnavailable(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "secret")
@@ -43,7 +43,7 @@ func TestALimitOfLocksFromOutsideIsUnavailable(t *testing.T) {
 	}
 }
 
-// TestStatementsOutliveAMigration has connections with prepared statements whose columns change, or that are dropped.
+// TestStatementsOutliveAMigration changes columns of prepared statements, deallocates the statements, and ends the sessions.
 func TestStatementsOutliveAMigration(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -58,20 +58,20 @@ func TestStatementsOutliveAMigration(t *testing.T) {
 				"a change": change(db, u),
 			} {
 				if err := request(t.Context(), call); err != nil {
-					t.Errorf("%s, %s: %v", what, name, err)
+					t.Errorf("%s %s: %v, want success", name, what, err)
 				}
 			}
 		}
 	}
 	occupy(t, db, users)
-	calls("before")
+	calls("before the change")
 	for _, typ := range []string{"varchar(300)", "text"} {
 		execute(t, dsn, `ALTER TABLE users ALTER COLUMN name TYPE `+typ)
-		calls("the type is " + typ)
+		calls("after a change of the type to " + typ)
 	}
 	db.Everywhere(t, `DEALLOCATE ALL`)
 	calls("without prepared statements")
 	occupy(t, db, users)
 	execute(t, dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
-	calls("after the sessions were ended")
+	calls("after the end of the sessions")
 }
