@@ -65,15 +65,15 @@ func TestABusyPoolKeepsNobodyFromLoggingIn(t *testing.T) {
 	done.Wait()
 }
 
-// silencer is a proxy in front of a database that can silence its open connections: it forwards nothing and closes nothing, like
-// a network that drops all packets. New connections work unless all is set.
+// silencer is a proxy in front of a database that can silence its open connections. It then forwards nothing and closes nothing,
+// like a network that drops all packets. New connections work unless all is set.
 type silencer struct {
 	dsn   string
-	age   atomic.Int64 // increasing it silences all open connections
-	conns atomic.Int64 // the number of connections so far
-	all   atomic.Bool  // whether new connections are silent too
+	age   atomic.Int64 // an increase silences the open connections
+	conns atomic.Int64 // counts the connections
+	all   atomic.Bool  // new connections are silent too
 	open  sync.Map     // the service's connections
-	deaf  atomic.Bool  // whether it stops reading what the server sends
+	deaf  atomic.Bool  // reads nothing more from the server
 }
 
 // stopAll silences all connections, including new ones.

@@ -13,8 +13,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// writableSoon is the maximum time for which writes may fail after the server is writable again: a second, and a second for the
-// call on a slow machine.
+// writableSoon is the maximum time for which writes may fail after the server is writable again. It includes a second for the call
+// on a slow machine.
 const writableSoon = 2 * time.Second
 
 // change returns a call that changes an account and publishes no event.

@@ -21,7 +21,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// newUser is an account that is not stored yet.
+// newUser returns an account that is not stored.
 func newUser(email string) user.User {
 	now := time.Now().UTC().Truncate(time.Microsecond)
 	return user.User{
@@ -37,7 +37,7 @@ func wantCode(t *testing.T, err error, want user.Code) {
 	}
 }
 
-// set changes a user to what change makes of it.
+// set applies change to a user and stores the result.
 func set(t *testing.T, db *postgres.DB, id uuid.UUID, change func(*user.User)) (user.User, error) {
 	t.Helper()
 	return db.Change(t.Context(), access.Internal(id), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
@@ -53,7 +53,7 @@ func wantUser(t *testing.T, db *postgres.DB, want user.User) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("the stored user (-want +got):\n%s", diff)
 	}
 }
 
@@ -80,12 +80,13 @@ func TestAUserComesBackAsItWasStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(bare, got); diff != "" {
-		t.Errorf("Change returns %s", diff)
+		t.Errorf("the user that Change returns (-want +got):\n%s", diff)
 	}
 	wantUser(t, db, bare)
 }
 
-// TestEachFieldOfAProfileIsStored by a registration, a change and an import, with and without values.
+// TestEachFieldOfAProfileIsStored stores each field of a profile, with and without a value, by a registration, an import and a
+// change.
 func TestEachFieldOfAProfileIsStored(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -107,7 +108,7 @@ func TestEachFieldOfAProfileIsStored(t *testing.T) {
 		event := event.Event{ID: uuid.New(), Type: event.UserCreated, Subject: imported.ID, UserVersion: 1, Data: []byte("{}")}
 		account := user.NewAccount{User: imported, PasswordHash: "hash", HashPrefix: "h", Created: event}
 		if n, taken, err := db.Import(t.Context(), []user.NewAccount{account, account}, false); n != 1 || len(taken) > 0 || err != nil {
-			t.Fatalf("%d imported, taken %v, %v", n, taken, err)
+			t.Fatalf("%d accounts were imported and %v are taken (%v), want 1 and none", n, taken, err)
 		}
 		wantUser(t, db, created)
 		wantUser(t, db, imported)
@@ -132,11 +133,11 @@ func TestWhatIsTheSameEmail(t *testing.T) {
 		{"straße", "STRASSE", false},
 		{"straße", "STRAẞE", true},
 		{"strase", "straße", false},
-		{"ΣΊΣΥΦΟΣ", "σίσυφος", true}, // the last letter has a form of its own
+		{"ΣΊΣΥΦΟΣ", "σίσυφος", true}, // the final sigma
 		{"\u212angström", "KNGSTRÖM", true},
-		{"o\u0323\u0302", "\u1ed8", true}, // marks composed, in upper case
-		{"\uac00", "\u1100\u1161", true},  // Hangul, and its letters
-		{"I", "i", true},                  // not Turkish: the language of an email is unknown
+		{"o\u0323\u0302", "\u1ed8", true}, // composed marks, in upper case
+		{"\uac00", "\u1100\u1161", true},  // a Hangul syllable, its letters
+		{"I", "i", true},                  // not the Turkish rule
 		{"\u0131", "i", false},            // dotless i
 		{"\u0130", "i\u0307", true},       // I with a dot
 		{"\u0130", "i", false},
@@ -152,13 +153,13 @@ func TestWhatIsTheSameEmail(t *testing.T) {
 		if c.same {
 			wantCode(t, err, user.EmailTaken)
 		} else if err != nil {
-			t.Errorf("%q and %q: %v", c.one, c.other, err)
+			t.Errorf("%q and %q are two emails, but the second account is refused: %v", c.one, c.other, err)
 		}
 		cred, err := db.Credential(t.Context(), c.other+domain)
 		if err != nil || cred.PasswordHash != "hash" || (cred.UserID == first.ID) != c.same {
-			t.Errorf("%q logs in as %v (%v)", c.other, cred, err)
+			t.Errorf("%q logs in as %v (%v), want the account of %q: %t", c.other, cred, err, c.one, c.same)
 		}
-		wantUser(t, db, first) // and is shown as it was given
+		wantUser(t, db, first) // the email is stored as it was entered
 	}
 }
 
@@ -170,13 +171,13 @@ func TestATakenEmailChangesNothing(t *testing.T) {
 	wantCode(t, err, user.EmailTaken)
 	wantUser(t, db, b)
 	if _, err := set(t, db, a.ID, func(u *user.User) { u.Email = "A@EXAMPLE.COM" }); err != nil {
-		t.Errorf("a user can't change the case of its own email: %v", err)
+		t.Errorf("a change of the case of one's own email is refused: %v", err)
 	}
 	if _, err := set(t, db, a.ID, func(u *user.User) { u.Email = "c@example.com" }); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := set(t, db, b.ID, func(u *user.User) { u.Email = "a@example.com" }); err != nil {
-		t.Errorf("an email that was given up is still taken: %v", err)
+		t.Errorf("an email that its user has changed is still taken: %v", err)
 	}
 }
 
@@ -194,17 +195,17 @@ func TestAnUnknownRoleStoresNothing(t *testing.T) {
 	wantCode(t, err, user.Invalid)
 	wantUser(t, db, u)
 	if events := drain(t, db); len(events) != 1 {
-		t.Errorf("%d events, want 1", len(events))
+		t.Errorf("%d events are stored, want 1", len(events))
 	}
 }
 
 func TestAChangeOfNobodyIsNotDecided(t *testing.T) {
 	t.Parallel()
-	_, err := set(t, postgrestest.Open(t, nil), uuid.New(), func(*user.User) { t.Error("it was asked to decide") })
+	_, err := set(t, postgrestest.Open(t, nil), uuid.New(), func(*user.User) { t.Error("the decision ran for an unknown user") })
 	wantCode(t, err, user.NotFound)
 }
 
-// home is the network that users of these tests log in from.
+// home is the network from which the users of these tests log in.
 var home = netip.MustParsePrefix("192.0.2.0/24")
 
 // session opens a session of a user.
@@ -216,7 +217,8 @@ func session(t *testing.T, db *postgres.DB, u user.User) user.Session {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.RecordAttempt(t.Context(), user.Attempt{Email: u.Email, Network: home}, func(user.LoginFailures) (user.LoginDecision, error) {
+	attempt := user.Attempt{Email: u.Email, Network: home}
+	if _, err := db.RecordAttempt(t.Context(), attempt, func(user.LoginFailures) (user.LoginDecision, error) {
 		return user.LoginDecision{Success: true, Session: &s, PasswordAt: cred.ChangedAt}, nil
 	}); err != nil {
 		t.Fatal(err)
@@ -245,31 +247,31 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 	}
 	traces := []string{gone.Email, gone.Name, at}
 	if missing := absent(postgrestest.Rows(t, dsn), traces); len(missing) != 0 {
-		t.Fatalf("%q are not found before, so that the search proves nothing", missing)
+		t.Fatalf("%q are not in the database before the erasure, want all of %q", missing, traces)
 	}
 	remove(t, db, gone.ID)
-	// One that was being guessed at while it was erased.
+	// A login failure that is recorded after the erasure.
 	if err := guess(here, db, gone); err != nil {
 		t.Fatal(err)
 	}
 	if rows := postgrestest.Rows(t, dsn, "outbox"); len(absent(rows, traces)) != len(traces) {
-		t.Errorf("of %q something is left in\n%s", traces, rows)
+		t.Errorf("want none of %q after the erasure, got\n%s", traces, rows)
 	}
 	var users, credentials, roles, sessions int
 	err := connect(t, dsn).QueryRow(t.Context(), `SELECT (SELECT count(*) FROM users), (SELECT count(*) FROM credentials),
 		(SELECT count(*) FROM user_roles), (SELECT count(*) FROM sessions)`).Scan(&users, &credentials, &roles, &sessions)
 	if got := [4]int{users, credentials, roles, sessions}; err != nil || got != [4]int{1, 1, 1, 1} {
-		t.Errorf("%v users, credentials, roles and sessions are left (%v), want one of each", got, err)
+		t.Errorf("%v users, credentials, roles and sessions are left (%v), want 1 of each", got, err)
 	}
 	wantUser(t, db, other)
 }
 
-// absent returns which of the words are not in the text.
+// absent returns the words that are not in the text.
 func absent(text string, words []string) []string {
 	return slices.DeleteFunc(slices.Clone(words), func(word string) bool { return strings.Contains(text, word) })
 }
 
-// sendToken makes a one-time token for the mailbox of a user.
+// sendToken stores a one-time token for a user.
 func sendToken(ctx context.Context, db *postgres.DB, u user.User) error {
 	_, err := db.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 		token := user.OneTimeToken{Purpose: user.PasswordReset, Email: u.Email, CreatedAt: time.Now(), ExpiresAt: time.Now().Add(time.Hour)}
@@ -285,7 +287,7 @@ func TestAllSessionsOfOneUserEndAtOnce(t *testing.T) {
 	ended := []user.Session{session(t, db, a), session(t, db, a)}
 	kept := session(t, db, b)
 	_, err := db.Identify(t.Context(), b.ID, ended[0].ID)
-	wantCode(t, err, user.NotFound) // a session is its own user's only
+	wantCode(t, err, user.NotFound) // the session belongs to another user
 	_, err = db.Change(t.Context(), access.Internal(a.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 		return user.Change{EndSessions: true}, nil
 	})
@@ -297,12 +299,12 @@ func TestAllSessionsOfOneUserEndAtOnce(t *testing.T) {
 		wantCode(t, err, user.NotFound)
 	}
 	if _, err := db.Identify(t.Context(), b.ID, kept.ID); err != nil {
-		t.Errorf("another user's session: %v", err)
+		t.Errorf("the session of another user has ended: %v", err)
 	}
 }
 
-// TestPagesHoldStillWhileUsersComeAndGo registers and deletes between the pages: whoever was
-// there all the time is listed once, in the order of registration, and so is who came later.
+// TestPagesHoldStillWhileUsersComeAndGo creates and erases users between the pages. Users who exist during the whole list, and new
+// users, are listed once, in the order of registration.
 func TestPagesHoldStillWhileUsersComeAndGo(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -327,16 +329,16 @@ func TestPagesHoldStillWhileUsersComeAndGo(t *testing.T) {
 		filter.After = p.Users[len(p.Users)-1].ID
 		if page < 2 {
 			register()
-			remove(t, db, filter.After) // the one that the next page begins after
+			remove(t, db, filter.After) // the last user of this page, after whom the next page begins
 			remove(t, db, all[4+4*page].ID)
 		}
 	}
-	want := []string{"0", "1", "2", "3", "5", "6", "7", "9", "10", "11"} // 4 and 8 were gone when it came to them
+	want := []string{"0", "1", "2", "3", "5", "6", "7", "9", "10", "11"} // 4 and 8 were erased before their page was read
 	for i := range want {
 		want[i] += "@example.com"
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("the listed users (-want +got):\n%s", diff)
 	}
 }
 

@@ -17,11 +17,11 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// staller is a proxy in front of PostgreSQL that stops reading from both sides, and closes nothing.
+// staller is a proxy in front of PostgreSQL that can stall: it stops reading from both sides and closes nothing.
 type staller struct {
 	listener net.Listener
 	server   string
-	limit    atomic.Int64 // bytes of the server after which it stalls
+	limit    atomic.Int64 // the number of bytes from the server after which it stalls
 	once     sync.Once
 	stalled  chan struct{}
 	conns    sync.Map
@@ -32,7 +32,7 @@ func stallAfter(t *testing.T, dsn string, bytes int64) (through string, s *stall
 	t.Helper()
 	u, err := url.Parse(dsn)
 	if err != nil {
-		t.Fatal("the URL of the database is none")
+		t.Fatal("the URL of the database is invalid")
 	}
 	s = &staller{server: u.Host, stalled: make(chan struct{})}
 	s.limit.Store(bytes)
@@ -92,8 +92,8 @@ func (s *staller) close() {
 	s.conns.Range(func(c, _ any) bool { _ = c.(net.Conn).Close(); return true })
 }
 
-// TestAVanishedRelayLosesItsLock stalls the network of a relay, while the server sends it a batch and while it publishes,
-// and looks how long the other replicas wait.
+// TestAVanishedRelayLosesItsLock stalls the network of a relay while the server sends a batch, and while the relay publishes. It
+// measures the time until another replica gets the lock.
 func TestAVanishedRelayLosesItsLock(t *testing.T) {
 	t.Parallel()
 	limits := outbox.Limits{Events: 500, Retries: 20, Bytes: 1 << 30}
@@ -129,22 +129,24 @@ func TestAVanishedRelayLosesItsLock(t *testing.T) {
 			began := time.Now()
 			other := postgrestest.Connect(t, dsn, nil)
 			testkit.WaitFor(t, "the relay's lock", func() bool {
-				_, err := other.Drain(t.Context(), limits, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome { return confirmAll(len(w)) })
+				_, err := other.Drain(t.Context(), limits, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome {
+					return confirmAll(len(w))
+				})
 				if err != nil && !errors.Is(err, outbox.ErrBusy) {
-					t.Fatalf("after %s: %v", time.Since(began), err)
+					t.Fatalf("Drain fails after %s: %v, want ErrBusy or success", time.Since(began), err)
 				}
 				return err == nil
 			})
 			if took := time.Since(began); took > 10*time.Second {
 				t.Errorf("a vanished relay held its lock for %s, want 10 s at most", took)
 			} else {
-				t.Logf("free after %s", took)
+				t.Logf("the lock was released after %s", took)
 			}
 		})
 	}
 }
 
-// waitForState waits until a session that has the relay's lock waits for this.
+// waitForState waits until a session with the relay's lock waits for the event.
 func waitForState(t *testing.T, conn *pgx.Conn, event string) {
 	t.Helper()
 	testkit.WaitFor(t, "a relay that waits in "+event, func() (found bool) {

@@ -18,10 +18,10 @@ import (
 	"user-service/pkg/user"
 )
 
-// lockTime is how long the locks of a vanished client may last.
+// lockTime is the maximum time for which a vanished client may hold locks.
 const lockTime = 10 * time.Second
 
-// brief returns a context for a request that is not waited for.
+// brief returns a context with a short deadline.
 func brief(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
@@ -29,7 +29,7 @@ func brief(t *testing.T) context.Context {
 	return ctx
 }
 
-// within makes requests until one succeeds. It fails if that takes longer than limit.
+// within repeats requests until one succeeds. The test fails after limit, or at an error other than Unavailable.
 func within(t *testing.T, limit time.Duration, what string, call func(context.Context) error) {
 	t.Helper()
 	began := time.Now()
@@ -37,16 +37,16 @@ func within(t *testing.T, limit time.Duration, what string, call func(context.Co
 		err := request(t.Context(), call)
 		switch took := time.Since(began); {
 		case took > limit:
-			t.Fatalf("%s: after %s still %v", what, took, err)
+			t.Fatalf("%s took %s, the last error is %v, want success within %s", what, took, err, limit)
 		case err == nil:
 			return
 		case !isUnavailable(err):
-			t.Fatalf("%s: %v, want Unavailable until it succeeds", what, err)
+			t.Fatalf("%s: %v, want Unavailable until success", what, err)
 		}
 	}
 }
 
-// TestTheLocksOfAVanishedClientEnd has the network swallow all packets of a replica in the middle of a transaction.
+// TestTheLocksOfAVanishedClientEnd has the network drop all packets of a replica during a transaction.
 func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
 	t.Parallel()
 	for name, through := range map[string]func(*testing.T, string) string{
@@ -62,14 +62,16 @@ func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
 				return err
 			},
 			"an attempt at a password": func(ctx context.Context, db *postgres.DB, u user.User, middle func()) error {
-				_, err := db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
+				attempt := user.Attempt{Email: u.Email, Network: home}
+				_, err := db.RecordAttempt(ctx, attempt, func(g user.LoginFailures) (user.LoginDecision, error) {
 					middle()
 					return user.LoginDecision{Failure: &g}, nil
 				})
 				return err
 			},
 			"a change of a role": func(ctx context.Context, db *postgres.DB, _ user.User, middle func()) error {
-				return db.PutRole(ctx, access.Internal(uuid.Nil), access.Role{Name: "clerk", Permissions: []access.Permission{"a:b"}}, func(int) error {
+				role := access.Role{Name: "clerk", Permissions: []access.Permission{"a:b"}}
+				return db.PutRole(ctx, access.Internal(uuid.Nil), role, func(int) error {
 					middle()
 					return nil
 				}, anyRole)
@@ -82,9 +84,9 @@ func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
 				u := create(t, other, "a@example.com")
 				network := silence(t, through(t, dsn))
 				if err := transaction(brief(t), postgrestest.Connect(t, network.dsn, nil), u, network.stopAll); !isUnavailable(err) {
-					t.Fatalf("the network swallows everything: %v", err)
+					t.Fatalf("a transaction without a network: %v, want Unavailable", err)
 				}
-				within(t, lockTime, "the same at another replica", func(ctx context.Context) error {
+				within(t, lockTime, "the same transaction on another replica", func(ctx context.Context) error {
 					return transaction(ctx, other, u, func() {})
 				})
 			})
@@ -92,8 +94,8 @@ func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
 	}
 }
 
-// TestAVanishedClientThatWaitsForALockHoldsNoOther has a replica vanish while its transaction waits for one lock and
-// holds another.
+// TestAVanishedClientThatWaitsForALockHoldsNoOther has a replica vanish while its transaction holds one lock and waits for
+// another.
 func TestAVanishedClientThatWaitsForALockHoldsNoOther(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -113,7 +115,7 @@ func TestAVanishedClientThatWaitsForALockHoldsNoOther(t *testing.T) {
 		if _, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 			return user.Change{EndSessions: true}, nil
 		}); !isUnavailable(err) {
-			t.Errorf("a change without a network: %v", err)
+			t.Errorf("a change without a network: %v, want Unavailable", err)
 		}
 	})
 	postgrestest.WaitForLock(t, connect(t, dsn))
@@ -131,7 +133,7 @@ func TestAVanishedClientThatWaitsForALockHoldsNoOther(t *testing.T) {
 	}
 }
 
-// waitForTheClient returns when the server can't send an answer.
+// waitForTheClient waits until the server can't send a response.
 func waitForTheClient(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	testkit.WaitFor(t, "a session that waits for its client", func() (waits bool) {
@@ -143,7 +145,7 @@ func waitForTheClient(t *testing.T, conn *pgx.Conn) {
 	})
 }
 
-// TestAVanishedReaderHoldsNoTable has a replica vanish in the middle of a long answer, which the server can't send.
+// TestAVanishedReaderHoldsNoTable has a replica vanish during a long response, which the server can't finish sending.
 func TestAVanishedReaderHoldsNoTable(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -152,31 +154,32 @@ func TestAVanishedReaderHoldsNoTable(t *testing.T) {
 	create(t, db, "a@example.com")
 	execute(t, dsn, fmt.Sprintf(`
 		INSERT INTO users (id, email, email_key, metadata, status, version, created_at, updated_at)
-		SELECT gen_random_uuid(), n || '@example.com', n || '@example.com', '{"x": "%s"}', 'active', 1, now(), now() FROM generate_series(1, 2000) n`,
+		SELECT gen_random_uuid(), n || '@example.com', n || '@example.com', '{"x": "%s"}', 'active', 1, now(), now()
+		FROM generate_series(1, 2000) n`,
 		strings.Repeat("x", 8000)))
-	if _, err := db.Users(t.Context(), user.Filter{Limit: 1}); err != nil { // so that the statement is prepared
+	if _, err := db.Users(t.Context(), user.Filter{Limit: 1}); err != nil { // prepares the statement
 		t.Fatal(err)
 	}
 	network.deaf.Store(true)
-	network.all.Store(true) // nor does a request to cancel arrive
+	network.all.Store(true) // cancel requests do not arrive either
 	if _, err := db.Users(brief(t), user.Filter{Limit: 2000}); !isUnavailable(err) {
-		t.Fatalf("an answer that is not read: %v", err)
+		t.Fatalf("a query whose response is not read: %v, want Unavailable", err)
 	}
 	waitForTheClient(t, conn)
 	ctx, cancel := context.WithTimeout(t.Context(), lockTime+2*time.Second)
 	defer cancel()
 	if _, err := conn.Exec(ctx, `ALTER TABLE users ADD COLUMN another text`); err != nil {
-		t.Errorf("the table is locked: %v", err)
+		t.Errorf("the table is still locked after %s: %v", lockTime+2*time.Second, err)
 	}
 }
 
-// TestAVanishedMigrationHoldsNoTable has the network swallow all packets of a migration that has locked a table.
+// TestAVanishedMigrationHoldsNoTable has the network drop all packets of a migration that has locked a table.
 func TestAVanishedMigrationHoldsNoTable(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, dsn, through string) {
 		network := silence(t, through)
 		m, conn := newMigrator(t, network.dsn), connect(t, dsn)
-		for done := int64(0); done != 10; { // the next one changes a table in a transaction
+		for done := int64(0); done != 10; { // the migration below, 9, changes a table in a transaction
 			result, err := m.Down(t.Context())
 			if err != nil {
 				t.Fatal(err)
@@ -193,7 +196,7 @@ func TestAVanishedMigrationHoldsNoTable(t *testing.T) {
 		var migrating sync.WaitGroup
 		migrating.Go(func() {
 			if _, err := m.Down(t.Context()); err == nil {
-				t.Error("a migration without a network succeeds")
+				t.Error("a migration without a network succeeds, want an error")
 			}
 		})
 		postgrestest.WaitForLock(t, conn)
@@ -204,7 +207,7 @@ func TestAVanishedMigrationHoldsNoTable(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), lockTime)
 		defer cancel()
 		if _, err := conn.Exec(ctx, `SELECT 1 FROM audit_events`); err != nil {
-			t.Errorf("the table is locked: %v", err)
+			t.Errorf("the table is still locked after %s: %v", lockTime, err)
 		}
 		network.closeAll()
 		migrating.Wait()

@@ -20,8 +20,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// PgBouncer starts a PgBouncer in transaction mode in front of the database at dsn, with so many connections to it. It
-// returns the URL through it, and ends with the test.
+// PgBouncer starts PgBouncer in transaction mode in front of the database at dsn, and returns the URL of the database through it.
+// PgBouncer opens up to conns connections to the database. It ends with the test.
 func PgBouncer(t testing.TB, dsn string, conns int) (pooled string) {
 	t.Helper()
 	return StartPooler(t, dsn, conns).URL + "&connect_timeout=30"
@@ -31,10 +31,10 @@ func PgBouncer(t testing.TB, dsn string, conns int) (pooled string) {
 // console. Its methods are safe for concurrent use.
 type Pooler struct {
 	Addr string
-	URL  string // of the database through it
+	URL  string // of the database, through the pooler
 
 	path, dir string
-	user      *syscall.SysProcAttr // who runs it
+	user      *syscall.SysProcAttr // the user of the process
 
 	mu    sync.Mutex
 	log   *bytes.Buffer
@@ -42,17 +42,17 @@ type Pooler struct {
 	ended chan struct{} // closed when the process has ended
 }
 
-// StartPooler starts a Pooler for the database at dsn, with so many connections to it. It ends with the test.
+// StartPooler starts a Pooler with up to conns connections to the database at dsn. It ends with the test.
 func StartPooler(t testing.TB, dsn string, conns int) *Pooler {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // ends at once
+	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns immediately
 	if err != nil {
 		t.Fatal(err)
 	}
 	p := &Pooler{Addr: listener.Addr().String(), path: pgBouncerPath(t)}
 	_ = listener.Close()
 	p.URL = fmt.Sprintf("postgres://app@%s/app?sslmode=disable%s", p.Addr, execMode(t, p.path))
-	if p.dir, err = os.MkdirTemp("", "user-service-pgbouncer-"); err != nil { // t.TempDir is for its owner only
+	if p.dir, err = os.MkdirTemp("", "user-service-pgbouncer-"); err != nil { // other users can't read below t.TempDir
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -73,7 +73,7 @@ func StartPooler(t testing.TB, dsn string, conns int) *Pooler {
 
 func (p *Pooler) config() string { return filepath.Join(p.dir, "pgbouncer.ini") }
 
-// Start starts the process unless it runs, and waits until it listens.
+// Start starts the process if it is not running, and waits until it listens.
 func (p *Pooler) Start() error {
 	_, err := p.Revive()
 	return err
@@ -94,7 +94,7 @@ func (p *Pooler) Revive() (had bool, err error) {
 	}
 	go func() {
 		defer close(ended)
-		_ = cmd.Wait() // its log tells why it ended
+		_ = cmd.Wait() // the log contains the reason
 	}()
 	p.cmd, p.ended = cmd, ended
 	return true, p.awaitListener()
@@ -116,7 +116,7 @@ func (p *Pooler) awaitListener() error {
 	var err error
 	if !testkit.Await(context.Background(), testkit.Timeout, func() bool {
 		var conn net.Conn
-		if conn, err = net.Dial("tcp", p.Addr); err == nil { //nolint:noctx // on this machine
+		if conn, err = net.Dial("tcp", p.Addr); err == nil { //nolint:noctx // a local address
 			_ = conn.Close()
 		}
 		return err == nil
@@ -136,7 +136,7 @@ func (p *Pooler) Kill() {
 	}
 }
 
-// Close ends the process, and deletes its folder.
+// Close ends the process and deletes its directory.
 func (p *Pooler) Close() {
 	p.Kill()
 	_ = os.RemoveAll(p.dir)
@@ -148,7 +148,8 @@ func tail(log []byte) []byte {
 	return bytes.Join(lines[max(0, len(lines)-20):], []byte("\n"))
 }
 
-// pgBouncerPath looks in /usr/sbin too, which not every user's PATH has, and installs what is missing.
+// pgBouncerPath returns the path of PgBouncer, and installs it if necessary. It also searches /usr/sbin, which is not in every
+// user's PATH.
 func pgBouncerPath(t testing.TB) string {
 	t.Helper()
 	find := func() (string, error) {
@@ -162,7 +163,7 @@ func pgBouncerPath(t testing.TB) string {
 	if err == nil {
 		return path
 	}
-	out, err := exec.Command("../../tools/dev/packages", "pgbouncer").CombinedOutput() //nolint:noctx // as long as it takes
+	out, err := exec.Command("../../tools/dev/packages", "pgbouncer").CombinedOutput() //nolint:noctx // has no time limit
 	if err == nil {
 		path, err = find()
 	}
@@ -194,7 +195,8 @@ max_client_conn = 100
 `, u.Hostname(), u.Port(), u.Path[1:], u.User.Username(), password, host, port, conns)
 }
 
-// ordinaryUser gives files to somebody who is not root, whom PgBouncer refuses to be.
+// ordinaryUser gives files to the user nobody, and returns the attributes of a process of that user: PgBouncer refuses to run as
+// root. It returns nil if the test does not run as root.
 func ordinaryUser(t testing.TB, files ...string) *syscall.SysProcAttr {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -216,13 +218,13 @@ func ordinaryUser(t testing.TB, files ...string) *syscall.SysProcAttr {
 
 var pgBouncerVersion = regexp.MustCompile(`PgBouncer (\d+)\.(\d+)`)
 
-// execMode returns the parameter for a PgBouncer before 1.21, which knows no prepared statements.
+// execMode returns the URL parameter for PgBouncer before version 1.21, which does not support prepared statements.
 func execMode(t testing.TB, path string) string {
 	t.Helper()
-	out, err := exec.Command(path, "--version").Output() //nolint:noctx // ends at once
+	out, err := exec.Command(path, "--version").Output() //nolint:noctx // ends immediately
 	version := pgBouncerVersion.FindSubmatch(out)
 	if err != nil || version == nil {
-		t.Fatalf("the version of PgBouncer: %v, %s", err, out)
+		t.Fatalf("read the version of PgBouncer: %v: %s", err, out)
 	}
 	major, _ := strconv.Atoi(string(version[1]))
 	minor, _ := strconv.Atoi(string(version[2]))

@@ -1,5 +1,4 @@
-// Package postgrestest gives each test a real database of its own: a clone of a template
-// that has been migrated once.
+// Package postgrestest gives each test its own real database: a clone of a template that was migrated once.
 package postgrestest
 
 import (
@@ -24,10 +23,10 @@ import (
 	"user-service/pkg/postgres"
 )
 
-// templateLock keeps the test binaries that run at once from making the template twice.
+// templateLock is an advisory lock, so that concurrent test binaries create the template only once.
 const templateLock = 0x74656d706c617465
 
-// ServerURL is the URL of a server on which the role may create databases and roles: DATABASE_URL.
+// ServerURL returns DATABASE_URL: the URL of a server on which the role may create databases and roles.
 func ServerURL(t testing.TB) string {
 	t.Helper()
 	server := os.Getenv("DATABASE_URL")
@@ -37,31 +36,29 @@ func ServerURL(t testing.TB) string {
 	return server
 }
 
-// URL returns the URL of a fresh database with the schema. It is dropped when the test ends.
+// URL returns the URL of a new database with the schema. It is dropped when the test ends.
 func URL(t testing.TB) string {
 	t.Helper()
 	server := ServerURL(t)
 	if err := makeTemplate(server); err != nil {
-		t.Fatalf("make the template database: %v", err)
+		t.Fatalf("create the template database: %v", err)
 	}
 	return create(t, server, "TEMPLATE "+templateName())
 }
 
-// Empty returns the URL of a fresh database without a schema. It is dropped when the test ends.
+// Empty returns the URL of a new database without a schema. It is dropped when the test ends.
 func Empty(t testing.TB) string {
 	t.Helper()
 	return create(t, ServerURL(t), "")
 }
 
-// InEncoding returns the URL of a fresh database without a schema, whose text is stored in an encoding. It is dropped when the
-// test ends.
+// InEncoding returns the URL of a new database without a schema, with an encoding. It is dropped when the test ends.
 func InEncoding(t testing.TB, encoding string) string {
 	t.Helper()
 	return create(t, ServerURL(t), "TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C' ENCODING '"+encoding+"'")
 }
 
-// Open returns a fresh database with the schema; committed is that of postgres.Open. It is
-// dropped when the test ends.
+// Open returns a new database with the schema. committed is passed to postgres.Open. The database is dropped when the test ends.
 func Open(t testing.TB, committed func()) *postgres.DB {
 	t.Helper()
 	return Connect(t, URL(t), committed)
@@ -91,7 +88,7 @@ func create(t testing.TB, server, options string) string {
 func drop(t testing.TB, server, name string) {
 	t.Helper()
 	var err error
-	if !testkit.Await(context.Background(), testkit.Timeout, func() bool { // a vacuum in it ends soon; the test must not end it
+	if !testkit.Await(context.Background(), testkit.Timeout, func() bool { // fails while a vacuum runs, which ends soon
 		err = execute(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		return err == nil
 	}) {
@@ -111,14 +108,14 @@ func WaitForLock(t testing.TB, conn *pgx.Conn) {
 	})
 }
 
-// templateName changes with the migrations, so that a template is never out of date.
+// templateName contains a hash of the migrations, so that tests never use an outdated template.
 var templateName = sync.OnceValue(func() string {
 	sum := sha256.New()
 	files, _ := fs.Glob(migrations.FS, "*.sql")
 	for _, file := range files {
 		content, err := migrations.FS.ReadFile(file)
 		if err != nil {
-			panic(err) // embedded
+			panic(err) // not possible: the files are embedded
 		}
 		sum.Write(content)
 	}
@@ -127,7 +124,7 @@ var templateName = sync.OnceValue(func() string {
 
 var templates sync.Map // server URL → func() error
 
-// makeTemplate makes the template database unless it is there.
+// makeTemplate creates the template database if it does not exist.
 func makeTemplate(server string) error {
 	once, _ := templates.LoadOrStore(server, sync.OnceValue(func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
@@ -144,7 +141,7 @@ func makeTemplate(server string) error {
 	return once.(func() error)()
 }
 
-// migrateTemplate migrates under another name first: a half-made template is never used.
+// migrateTemplate migrates a database under another name, and then renames it, so that tests never use an incomplete template.
 func migrateTemplate(ctx context.Context, conn *pgx.Conn, server string) error {
 	draft := templateName() + "_draft"
 	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+draft+" WITH (FORCE)"); err != nil {
@@ -171,7 +168,7 @@ func locked(ctx context.Context, server string, do func(*pgx.Conn) error) error 
 	if err != nil {
 		return err
 	}
-	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // and the lock with it
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // also releases the lock
 	if _, err := conn.Exec(ctx, "SELECT pg_advisory_lock($1)", int64(templateLock)); err != nil {
 		return err
 	}
@@ -197,7 +194,7 @@ func withDatabase(server, name string) string {
 	}
 	u.Path = "/" + name
 	query := u.Query()
-	query.Set("connect_timeout", "30") // on a busy machine that is no failure
+	query.Set("connect_timeout", "30") // a slow machine must not fail the tests
 	u.RawQuery = query.Encode()
 	return u.String()
 }

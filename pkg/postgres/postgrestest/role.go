@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// Role is a role of the server whose password may change.
+// Role is a role of the server.
 type Role struct {
 	t      testing.TB
 	server string
 	name   string
 }
 
-// NewRole makes a role. It is dropped when the test ends, after the databases that the test makes later.
+// NewRole creates a role with a password. The role is dropped when the test ends, after the databases that the test creates later.
 func NewRole(t testing.TB, password string) *Role {
 	t.Helper()
 	r := &Role{t: t, server: ServerURL(t), name: "test_" + strings.ToLower(rand.Text())}
@@ -33,37 +33,37 @@ func (r *Role) SetPassword(password string) {
 	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", r.name, password))
 }
 
-// Limit bounds how many connections the role may have. Those that are open stay open.
+// Limit sets the maximum number of connections of the role. Open connections stay open.
 func (r *Role) Limit(connections int) {
 	r.t.Helper()
 	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT %d", r.name, connections))
 }
 
-// Set gives the role a setting of its own for new sessions.
+// Set changes a setting of the role for new sessions, such as "lock_timeout = '100ms'".
 func (r *Role) Set(setting string) {
 	r.t.Helper()
 	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s SET %s", r.name, setting))
 }
 
-// Use lets the role use all that is in the database at dsn.
+// Use grants the role all tables and functions in the database at dsn.
 func (r *Role) Use(dsn string) {
 	r.t.Helper()
 	r.execute(dsn, "GRANT ALL ON ALL TABLES IN SCHEMA public TO "+r.name)
 	r.execute(dsn, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO "+r.name)
 }
 
-// UseTablesToCome lets the role use all tables that are made in the database at dsn from now on.
+// UseTablesToCome grants the role all tables that are created later in the database at dsn.
 func (r *Role) UseTablesToCome(dsn string) {
 	r.t.Helper()
 	r.execute(dsn, "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO "+r.name)
 }
 
-// URL returns dsn as the role connects to it with the password.
+// URL returns dsn with the role and the password.
 func (r *Role) URL(dsn, password string) string {
 	r.t.Helper()
 	u, err := url.Parse(dsn)
 	if err != nil {
-		r.t.Fatal("the database's URL is none")
+		r.t.Fatal("the database's URL is invalid")
 	}
 	u.User = url.UserPassword(r.name, password)
 	return u.String()
@@ -72,6 +72,6 @@ func (r *Role) URL(dsn, password string) string {
 func (r *Role) execute(dsn, sql string) {
 	r.t.Helper()
 	if err := execute(dsn, sql); err != nil {
-		r.t.Fatalf("the role of DATABASE_URL has to be one that may make roles: %v", err)
+		r.t.Fatalf("the role of DATABASE_URL must be allowed to create roles: %v", err)
 	}
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// Rows returns every row of every table as JSON, a line each, except those of the tables that are left out: what
-// an erased account has left behind can be searched for in it.
+// Rows returns each row of each table as a line of JSON, without the tables in except. Tests search the lines for data of erased
+// accounts.
 func Rows(t testing.TB, dsn string, except ...string) string {
 	t.Helper()
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -28,7 +28,8 @@ func Rows(t testing.TB, dsn string, except ...string) string {
 
 func tables(t testing.TB, conn *pgx.Conn, except []string) []string {
 	t.Helper()
-	return texts(t, conn, `SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL($1::text[])`, append([]string{}, except...))
+	const query = `SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename <> ALL($1::text[])`
+	return texts(t, conn, query, append([]string{}, except...))
 }
 
 func texts(t testing.TB, conn *pgx.Conn, query string, args ...any) []string {

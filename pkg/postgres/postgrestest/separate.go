@@ -12,12 +12,13 @@ import (
 	"user-service/pkg/postgres"
 )
 
-// Separate is a database of which the migrations and the service have roles of their own.
+// Separate is a database with separate roles for the migrations and the service.
 type Separate struct {
-	Owner, Service string // the URLs by which they connect
+	Owner, Service string // the URLs of the migrations and of the service
 }
 
-// NewSeparate makes such a database in a schema by the commands of docs/operations.md. It is dropped when the test ends.
+// NewSeparate creates a database with the schema and separate roles, by the commands in docs/operations.md. It is dropped when the
+// test ends.
 func NewSeparate(t testing.TB, schema string) Separate {
 	t.Helper()
 	server, name := ServerURL(t), "test_"+strings.ToLower(rand.Text())
@@ -37,9 +38,12 @@ func NewSeparate(t testing.TB, schema string) Separate {
 		}
 	}
 	run(server, create[:2]...)
-	run(server, "GRANT "+name+"_owner, "+name+"_service TO CURRENT_USER") // or only a superuser may make and drop the database
+	run(server, "GRANT "+name+"_owner, "+name+"_service TO CURRENT_USER") // otherwise only a superuser may create and drop the database
 	run(server, create[2:]...)
-	s := Separate{Owner: asRole(t, server, name, name+"_owner", "change-me"), Service: asRole(t, server, name, name+"_service", "change-me-too")}
+	s := Separate{
+		Owner:   asRole(t, server, name, name+"_owner", "change-me"),
+		Service: asRole(t, server, name, name+"_service", "change-me-too"),
+	}
 	if schema != "public" {
 		run(s.Owner, "CREATE SCHEMA "+schema)
 		for _, role := range []string{"_owner", "_service"} {
@@ -51,10 +55,11 @@ func NewSeparate(t testing.TB, schema string) Separate {
 	return s
 }
 
-// block finds the commands of a page.
+// block matches a block of SQL commands in a page.
 var block = regexp.MustCompile("(?s)```sql\n(.*?)```")
 
-// separateCommands returns what makes roles and a database, and what the service's role may do, with other names.
+// separateCommands returns the commands of docs/operations.md, with names for a test. create creates the roles and the database, and
+// grant grants the service's role its privileges.
 func separateCommands(t testing.TB, name, schema string) (create, grant []string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operations.md")
@@ -66,14 +71,16 @@ func separateCommands(t testing.TB, name, schema string) (create, grant []string
 	if len(blocks) < 2 {
 		t.Fatal("docs/operations.md has no commands for separate database roles")
 	}
-	names := strings.NewReplacer("users_owner", name+"_owner", "users_service", name+"_service", "DATABASE users ", "DATABASE "+name+" ", "SCHEMA public", "SCHEMA "+schema)
+	names := strings.NewReplacer(
+		"users_owner", name+"_owner", "users_service", name+"_service",
+		"DATABASE users ", "DATABASE "+name+" ", "SCHEMA public", "SCHEMA "+schema)
 	commands := func(n int) []string {
 		return strings.Split(strings.TrimSpace(names.Replace(blocks[n][1])), "\n")
 	}
 	return commands(0), commands(1)
 }
 
-// Migrate brings the schema of a database up.
+// Migrate runs all migrations on a database.
 func Migrate(t testing.TB, dsn string) {
 	t.Helper()
 	m, err := postgres.NewMigrator(dsn, slog.New(slog.DiscardHandler))
