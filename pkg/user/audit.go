@@ -21,9 +21,9 @@ const (
 	PasswordChanged      Action = "authn_password_change"
 	PasswordChangeFailed Action = "authn_password_change_fail"
 	TokenCreated         Action = "authn_token_created" // a one-time token
-	TokenRevoked         Action = "authn_token_revoked" // sessions were ended
-	TokenReused          Action = "authn_token_reuse"   // a used refresh token was presented, and its session ended
-	TokenRefused         Action = "authn_token_fail"    // an unknown, used or expired refresh token or one-time token was presented
+	TokenRevoked         Action = "authn_token_revoked" // ended sessions
+	TokenReused          Action = "authn_token_reuse"   // a used refresh token; its session ended
+	TokenRefused         Action = "authn_token_fail"    // an unknown, used or expired refresh token or one-time token
 	SessionUsedAfterEnd  Action = "session_use_after_expire"
 	RolesChanged         Action = "authz_change"
 	PermissionsChanged   Action = "privilege_permissions_changed" // a role was created, changed or deleted
@@ -82,7 +82,7 @@ func (s *Service) AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, er
 // maxUserAgent is the maximum length of a stored User-Agent.
 const maxUserAgent = 256 // bytes
 
-// Origin is the origin of a request.
+// Origin is the source of a request, for the audit trail.
 type Origin struct {
 	ActorID   uuid.UUID  // the caller; the nil UUID if anonymous
 	Actor     string     // a caller without an account, such as CLI
@@ -93,7 +93,8 @@ type Origin struct {
 
 type originKey struct{}
 
-// WithOrigin returns a context with an origin for the audit trail. It removes control, format and invisible characters from the UserAgent.
+// WithOrigin returns a context with an Origin. It removes control, format and invisible characters from the UserAgent, and shortens
+// it to maxUserAgent.
 func WithOrigin(ctx context.Context, o Origin) context.Context {
 	agent := visible(o.UserAgent)
 	o.UserAgent = strings.ToValidUTF8(agent[:min(len(agent), maxUserAgent)], "")

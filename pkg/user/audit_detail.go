@@ -13,11 +13,11 @@ import (
 // Detail is the detail of an audit entry. Its fields are names that the service or an administrator has chosen, ids and counts.
 // They contain no personal data and no text that a user has written.
 type Detail struct {
-	Changed        []string    `json:"changed,omitempty"` // names of the changed fields
-	From           []string    `json:"from,omitzero"`     // the user's roles before the change
-	To             []string    `json:"to,omitzero"`       // the user's roles after it
-	Roles          []string    `json:"roles,omitzero"`    // roles of a new user
-	Status         Status      `json:"status,omitempty"`  // the new status; for a new user only if it is not active
+	Changed        []string    `json:"changed,omitempty"` // names of fields
+	From           []string    `json:"from,omitzero"`     // the roles before the change
+	To             []string    `json:"to,omitzero"`       // the roles after it
+	Roles          []string    `json:"roles,omitzero"`    // of a new user
+	Status         Status      `json:"status,omitempty"`  // the new status; empty for a new active user
 	PreviousStatus Status      `json:"previous_status,omitempty"`
 	SessionID      uuid.UUID   `json:"session_id,omitzero"` // the session that was opened, ended or used
 	Sessions       int64       `json:"sessions,omitempty"`  // the number of sessions that were ended; see Change.EndSessions

@@ -10,8 +10,8 @@ import (
 	"user-service/pkg/password"
 )
 
-// The first and the longest backoff. It doubles with each further failure. No account is locked forever, and an attacker has about
-// a hundred attempts a day (OWASP Authentication Cheat Sheet, account lockout).
+// The first and the longest backoff. The backoff doubles with each further failure. No account is locked forever, and an attacker has
+// about a hundred attempts a day (OWASP Authentication Cheat Sheet, account lockout).
 const (
 	firstWait   = time.Minute
 	longestWait = 15 * time.Minute
@@ -32,8 +32,8 @@ const (
 	LockedOutInterval = time.Hour
 )
 
-// NetworkOf returns the network for which the failures of an address are counted: its /24 for IPv4, and its /56 for IPv6, the size that
-// providers assign to one customer. Requests without an address share 0.0.0.0/0.
+// NetworkOf returns the network for which the failures of an address are counted: its IPv4 /24 or its IPv6 /56. Providers assign a /56
+// to one customer. Requests without an address share 0.0.0.0/0.
 func NetworkOf(ip netip.Addr) netip.Prefix {
 	bits := 56
 	switch ip = ip.Unmap().WithZone(""); {
@@ -45,15 +45,15 @@ func NetworkOf(ip netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(ip, bits).Masked()
 }
 
-// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48, within which one attacker can use all
-// addresses.
+// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48. One attacker may use all addresses of such
+// a network.
 func flow(ctx context.Context, class password.Class) password.Flow {
 	ip := OriginOf(ctx).IP.Unmap().WithZone("")
 	bits := 48
 	if ip.Is4() {
 		bits = 24
 	}
-	source, _ := ip.Prefix(bits) // the zero one without an address
+	source, _ := ip.Prefix(bits) // the zero Prefix without an address
 	return password.Flow{Class: class, Source: source}
 }
 
@@ -63,7 +63,8 @@ func second(f password.Flow) password.Flow {
 	return f
 }
 
-// Attempt identifies the counter of an attempt: a login with an email from a network, or a reauthentication of a user. Each has its own.
+// Attempt identifies the counter of an attempt: a login with an email from a network, or a reauthentication of a user. Each has its own
+// counter.
 type Attempt struct {
 	Email   string
 	Network netip.Prefix
@@ -94,11 +95,14 @@ func (f FailureCount) backoff(now time.Time) time.Duration {
 
 // LoginFailures are the counts for an attempt. They exist for unknown emails too.
 type LoginFailures struct {
-	Network FailureCount // of the email from this network, or of the user
-	Total   FailureCount // of the email from all networks; none for a user
-	Known   bool         // Total does not apply: the owner has logged in from this network, or reauthenticates
-	UserID  uuid.UUID    // the user with the email; the nil UUID if it is unknown
-	Now     time.Time    // the database's time
+	// Network counts the failures of the email from this network, or those of the user's reauthentications.
+	Network FailureCount
+	// Total counts the failures of the email from all networks. It is zero for a reauthentication.
+	Total FailureCount
+	// Known means that Total does not apply: the owner has logged in from this network, or reauthenticates.
+	Known  bool
+	UserID uuid.UUID // the user with the email, or the nil UUID
+	Now    time.Time // the database's time
 }
 
 // backoffAfter returns the backoff after a number of consecutive failures.

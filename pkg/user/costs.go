@@ -15,8 +15,8 @@ const (
 	countAgainSoon = time.Second // after a failure while readiness waits for the first count
 )
 
-// firstCountWait is the maximum time that readiness waits for the first count. Until there is one, an unknown email costs as much as a hash
-// with the current parameters. Working logins matter more than what their time may reveal until then.
+// firstCountWait is the maximum time for which readiness waits for the first count. Before that count, an unknown email costs as much as
+// a hash with the current parameters. Its time may reveal that the email is unknown, but working logins matter more.
 const firstCountWait = 30 * time.Second
 
 var errNotCounted = errors.New("the costs of imported password hashes are not counted yet")

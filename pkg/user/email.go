@@ -76,8 +76,8 @@ func checkEmail(email string, errs *FieldErrors) {
 var encodedWord = regexp.MustCompile(`=\?[^?]*\?[^?]*\?`)
 
 // isEmail accepts a plain address: RFC 5322 addr-spec with a dot-atom, RFC 6531 for other scripts. It refuses display names, quoted local
-// parts, comments and address literals. It also refuses two forms that RFC 5322 allows: an encoded-word, and a leading hyphen, which
-// programs would read as an option (see allow_min_user of Postfix).
+// parts, comments and address literals. It also refuses two forms that RFC 5322 allows: an encoded-word and a leading hyphen. Programs
+// would read an address with a leading hyphen as an option (see allow_min_user of Postfix).
 func isEmail(s string) bool {
 	if len(s) > MaxEmailBytes || strings.HasPrefix(s, "-") || encodedWord.MatchString(s) ||
 		strings.ContainsAny(s, "\"()<>[]\\,;:") || strings.ContainsFunc(s, unsafeInEmail) {
@@ -95,7 +95,7 @@ func isEmail(s string) bool {
 	return err == nil
 }
 
-// unsafeInEmail is what makes two emails look the same.
+// unsafeInEmail reports whether a character can make two emails look the same.
 func unsafeInEmail(r rune) bool {
 	return unicode.IsControl(r) || unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || isInvisible(r)
 }

@@ -35,8 +35,9 @@ const (
 
 // Error is an error that the caller can act on. Any other error is a fault of the service.
 type Error struct {
-	Code       Code
-	Detail     string        // for people: what is wrong and what to do; it never reveals whether an account exists
+	Code Code
+	// Detail says what is wrong and what to do, for people. It never reveals whether an account exists.
+	Detail     string
 	Fields     []FieldError  // for Invalid: all errors
 	RetryAfter time.Duration // for TooManyRequests, Overloaded and Unavailable
 	Limit      *Limit        // for TooManyRequests: the exceeded limit

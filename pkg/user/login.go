@@ -12,8 +12,8 @@ import (
 	"user-service/pkg/password"
 )
 
-// refusalTime is the minimum duration of a refusal during a backoff. An account's queries take a few hundredths of a millisecond
-// longer than those for an unknown email, which would be 3 % of the whole.
+// refusalTime is the minimum duration of a refusal during a backoff. The queries for an account take a few hundredths of a millisecond
+// longer than the queries for an unknown email. Without the minimum, that would be 3 % of the whole duration.
 const refusalTime = 20 * time.Millisecond
 
 // countTime is the minimum time for recording an attempt after its hash has used up the time of the request.
@@ -21,13 +21,16 @@ const countTime = 150 * time.Millisecond
 
 // LoginDecision is the result of an attempt. The zero LoginDecision changes nothing.
 type LoginDecision struct {
-	Failure    *LoginFailures // the counts after one more failure
-	Success    bool           // reset the count of this network; with a Session, record the network as known
-	Session    *Session       // the session to open
-	PasswordAt time.Time      // open the session only if the password was last changed at this time
-	Event      event.Event    // about the user
-	LockedOut  event.Event    // about the user, unless there was one within LockedOutInterval
-	Audit      []Audit
+	Failure *LoginFailures // the counts after one more failure
+	// Success resets the count of this network. With a Session, the network becomes known.
+	Success bool
+	Session *Session // the session to open
+	// PasswordAt is the time of the last change of the password. If the stored time differs, the session is not opened.
+	PasswordAt time.Time
+	Event      event.Event // about the user
+	// LockedOut is an event about the user. It is not stored if the user had one within LockedOutInterval.
+	LockedOut event.Event
+	Audit     []Audit
 }
 
 // Login opens a session. An unknown email, a wrong password and a disabled account get the same response after the same work. During a
@@ -70,13 +73,13 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 // passwordCheck is the result of verifying a password.
 type passwordCheck struct {
 	cred    Credential // zero for an unknown email
-	ok      bool       // the password is correct and the account is active
+	ok      bool       // correct password of an active account
 	failed  Action     // the audit action of a failure
-	session *Session   // the session to open on success; nil for a reauthentication
+	session *Session   // to open on success; nil for a reauthentication
 }
 
 // verifyPassword checks a password against the credential that read returns, unless there is a backoff. An unknown email costs the same
-// hash. An attempt whose hash does not end in time, or whose client disconnects, is recorded as a failure: a client could otherwise request
+// hash. An attempt is recorded as a failure if its hash does not end in time or its client disconnects. Otherwise a client could request
 // expensive hashes without a limit. An attempt that the hash queue refuses is not recorded.
 //
 // Errors: TooManyRequests, Overloaded, those of read.

@@ -44,7 +44,7 @@ type OneTimeToken struct {
 	ExpiresAt time.Time
 }
 
-// issue returns the Change that creates and announces a token for u. It is the zero Change above maxFreshTokens.
+// issue returns the Change that creates and announces a token for u. After maxFreshTokens recent tokens it returns the zero Change.
 func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl time.Duration, typ event.Type) (Change, error) {
 	fresh, now, err := tx.FreshTokens(ctx, u, purpose)
 	if err != nil {

@@ -151,7 +151,7 @@ func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *Service) verifyCurrentPassword(ctx context.Context, by Identity, pw string, failed Action) (passwordTime, error) {
 	var none passwordTime
 	again := Attempt{UserID: by.UserID}
-	cred, err := s.store.CredentialOf(ctx, by.UserID) // before the slot: logins may wait for it
+	cred, err := s.store.CredentialOf(ctx, by.UserID) // before it has a slot, for which logins may wait
 	if isNotFound(err) {                              // erased since the request arrived
 		err = ErrSessionEnded()
 	}

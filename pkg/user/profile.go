@@ -37,7 +37,7 @@ var ProfileFields = []ProfileField{
 
 // ProfileField is a field of a profile.
 type ProfileField struct {
-	Name string // in requests, answers, events and imports
+	Name string // in requests, responses, events and imports
 	// In returns a pointer to the field of p: a *string, or a *json.RawMessage for a JSON object.
 	In    func(p *Profile) any
 	check func(pointer, value string, errs *FieldErrors) // adds what is wrong with a value that is not empty

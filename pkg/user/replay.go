@@ -20,19 +20,20 @@ const (
 
 // Replay selects the users of a replay. The zero value selects all users and has no rate limit.
 type Replay struct {
-	After    uuid.UUID            // only users with an id above this one, to resume a replay
-	Since    time.Time            // only users that were changed after this time
-	User     uuid.UUID            // only this user
-	Rate     int                  // maximum users a second; 0: no limit
-	Progress func(ReplayProgress) // called after each batch and when the replay starts to wait; may be nil
+	After uuid.UUID // only users with a higher id, to resume
+	Since time.Time // only users that were changed later
+	User  uuid.UUID // only this user
+	Rate  int       // maximum users a second; 0: no limit
+	// Progress is called after each batch, and when the replay starts to wait. It may be nil.
+	Progress func(ReplayProgress)
 }
 
 // ReplayProgress is the progress of a replay.
 type ReplayProgress struct {
-	Total     int       // users to read, counted at the start
+	Total     int       // users to read, at the start
 	Seen      int       // users that were read
 	Announced int       // users with an event
-	Last      uuid.UUID // the last user that was read
+	Last      uuid.UUID // the last read user
 	Waiting   bool      // the replay waits for the relay
 }
 

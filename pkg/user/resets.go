@@ -14,13 +14,20 @@ import (
 // Limits of reset requests. Only an existing account needs work after the response. That work has limits of its own: if it delayed
 // responses, bursts of requests would reveal which emails have an account.
 const (
-	resetTime    = 100 * time.Millisecond // the minimum time of a response, and from a response to the work after it
-	resetLookups = 4                      // concurrent lookups of emails, before the response
-	resetWait    = time.Second            // for a lookup, including its wait
-	resetBacklog = 1024                   // accounts that wait for the work after the response; more are dropped
-	resetSenders = 4                      // accounts processed concurrently
-	resetTimeout = 10 * time.Second       // for the work after the response, including its wait
-	resetWork    = 2 * time.Second        // for the work alone, so that a locked row delays the others by at most this time
+	// resetTime is the minimum time of a response, and the time from a response to the work after it.
+	resetTime = 100 * time.Millisecond
+	// resetLookups is the maximum number of concurrent lookups of emails, before the response.
+	resetLookups = 4
+	// resetWait is the maximum time of a lookup, including its wait.
+	resetWait = time.Second
+	// resetBacklog is the maximum number of accounts that wait for the work after the response. Further ones are dropped.
+	resetBacklog = 1024
+	// resetSenders is the maximum number of accounts whose work runs concurrently.
+	resetSenders = 4
+	// resetTimeout is the maximum time of the work after the response, including its wait.
+	resetTimeout = 10 * time.Second
+	// resetWork is the maximum time of the work alone. A locked row delays other accounts by at most this time.
+	resetWork = 2 * time.Second
 )
 
 var errBacklogFull = errors.New("too many resets are waiting")

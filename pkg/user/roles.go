@@ -102,8 +102,8 @@ func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.s
 
 // PutRole creates or replaces a role. The change takes effect on the next request of each user of the role.
 //
-// Errors: those of a grant, Invalid (also if the permissions of one of its users would not fit into a token), PreconditionFailed,
-// BuiltInRole (admin would lose a permission of the service), Unavailable.
+// Errors: those of a grant, Invalid, PreconditionFailed, BuiltInRole (admin would lose a permission of the service), Unavailable. Invalid
+// also means that the permissions of one of its users would not fit into a token.
 func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role, cond RolePrecondition) (access.Role, error) {
 	errs := CheckRole(r)
 	if !ValidRoleName(r.Name) {

@@ -161,8 +161,8 @@ func (s *Service) VerifyAccess(accessToken string) (token.Access, error) {
 	return claims, nil
 }
 
-// Identify returns the caller with an access token. An ended session, a disabled or erased user, and changed roles take
-// effect immediately, at the cost of the one query that reads the caller's account.
+// Identify returns the caller with an access token. An ended session, a disabled or erased user, and changed roles take effect
+// immediately, because it reads the caller's account in one query.
 //
 // Errors: InvalidAccessToken, Unavailable.
 func (s *Service) Identify(ctx context.Context, claims token.Access) (Identity, error) {

@@ -12,7 +12,7 @@ import (
 )
 
 // Store is the storage of accounts. Each method is one transaction: a change, its events and its audit entries are stored together or not
-// at all. The errors are those of this package where the caller can act on them (NotFound, EmailTaken, TooManyRequests, Unavailable).
+// at all. If the caller can act on an error, it is an Error (NotFound, EmailTaken, TooManyRequests, Unavailable).
 //
 // A method with a grant checks it in its transaction, under locks that keep the permissions of the caller as they are until the commit.
 // Its errors are InvalidAccessToken, if the session of the caller has ended, and Forbidden; then nothing is stored.
@@ -27,9 +27,9 @@ type Store interface {
 
 // AccountStore stores users.
 type AccountStore interface {
-	// Create stores a new account with its roles, its password hash, and the events, the token and the audit entries of the Change that
-	// decide returns. fresh is the number of tokens that were sent to its mailbox within FreshTokenAge to verify an email. now is the
-	// database's time.
+	// Create stores a new account with its roles and its password hash. It also stores the events, the token and the audit entries of the
+	// Change that decide returns. fresh is the number of tokens that were sent to its mailbox within FreshTokenAge to verify an email. now
+	// is the database's time.
 	Create(
 		ctx context.Context, grant access.Grant, u User, passwordHash string, decide func(fresh int, now time.Time) (Change, error),
 	) error
@@ -101,8 +101,8 @@ type OneTimeTokenStore interface {
 type RoleStore interface {
 	// Roles returns all roles, sorted by name.
 	Roles(ctx context.Context) ([]access.Role, error)
-	// PutRole creates or replaces a role. allow gets the stored role, or nil; its error aborts. If the role gets more permissions, fits
-	// gets the size (see token.Size) of the largest permission set that a user with the role would then have; its error aborts.
+	// PutRole creates or replaces a role. allow gets the stored role, or nil. If the role gets more permissions, fits gets the size (see
+	// token.Size) of the largest permission set that a user with the role would have. An error of allow or fits aborts.
 	PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error, allow func(old *access.Role) error) error
 	// DeleteRole changes all users that have a role by decide, then deletes the role. An error of allow aborts. Errors: NotFound, and
 	// RoleInUse if more than limit users have it.
@@ -122,7 +122,7 @@ type AuditStore interface {
 // Decide returns the change of a locked account.
 type Decide func(context.Context, Tx, User) (Change, error)
 
-// Tx is what a decision may read in the transaction that stores it.
+// Tx reads in the transaction that stores a decision.
 type Tx interface {
 	// AnotherActiveAdmin reports whether an active admin other than id exists. That holds until the transaction ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
@@ -130,8 +130,8 @@ type Tx interface {
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// PasswordAt returns when the password of the locked account was last changed.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
-	// FreshTokens returns how many one-time tokens were created within FreshTokenAge for the user, or for its mailbox if those are more.
-	// Invalid tokens count too, and for a mailbox also those of other accounts. now is the database's time.
+	// FreshTokens returns how many one-time tokens were created within FreshTokenAge for the user, or for its mailbox if that is more.
+	// Invalid tokens count too, and for a mailbox also tokens of other accounts. now is the database's time.
 	FreshTokens(ctx context.Context, u User, purpose Purpose) (n int, now time.Time, err error)
 }
 
@@ -145,16 +145,18 @@ type NewAccount struct {
 
 // Change describes how a locked account changes. The zero Change changes nothing.
 type Change struct {
-	User             *User         // the new state of the account; nil: unchanged
-	Delete           bool          // erase the account
-	PasswordHash     string        // the new hash; empty: unchanged
-	EndSessions      bool          // end all sessions
-	NewSession       *NewSession   // a session to open after that
+	User         *User  // the new state of the account; nil: unchanged
+	Delete       bool   // erase the account
+	PasswordHash string // the new hash; empty: unchanged
+	// EndSessions ends all sessions, before NewSession is opened.
+	EndSessions      bool
+	NewSession       *NewSession
 	Token            *OneTimeToken // a token to store
 	InvalidateTokens bool          // invalidate all reset tokens
-	ClearFailures    bool          // delete the login failures of the email and of the user
-	LoginNetwork     netip.Prefix  // a network to record as known
-	Events           []event.Event
+	// ClearFailures deletes the login failures of the email and of the user.
+	ClearFailures bool
+	LoginNetwork  netip.Prefix // a network to record as known
+	Events        []event.Event
 	// Audit are the audit entries about the account. If the change ends sessions, the first entry gets their number.
 	Audit []Audit
 }
@@ -170,10 +172,10 @@ type RotationOutcome int
 
 // The outcomes of presenting a refresh token.
 const (
-	Repeated RotationOutcome = iota // the previous token within its grace: nothing changes
-	Rotated                         // the current token: the session gets a new one
+	Repeated RotationOutcome = iota // the previous token within the grace: nothing changes
+	Rotated                         // the current token: it is replaced
 	Reused                          // a used token: the session ends
-	Expired                         // the session had expired, and ends
+	Expired                         // an expired session: it ends
 )
 
 // Rotation is the decision about a locked session.

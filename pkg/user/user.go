@@ -50,8 +50,8 @@ type Session struct {
 	Counter   uint64    // the number of the current refresh token
 	CreatedAt time.Time // when the user logged in
 	RotatedAt time.Time // when the current refresh token was issued
-	ExpiresAt time.Time // when the session ends
-	UserAgent string    // of the last login or refresh
+	ExpiresAt time.Time
+	UserAgent string // of the last login or refresh
 	IP        netip.Addr
 }
 
@@ -67,16 +67,16 @@ type Credential struct {
 	number uint64 // see password.Stored
 }
 
-// HashCost is the number of imported accounts with hashes of one cost. The one without a cost counts all other accounts.
+// HashCost is the number of imported accounts with hashes of one cost. The HashCost without a cost counts all other accounts.
 type HashCost = password.Count
 
 // Filter selects users. Empty fields select all.
 type Filter struct {
-	Limit  int       // the maximum number of users
+	Limit  int
 	After  uuid.UUID // only users with an id above this one
-	Email  string    // the email, by EmailKey
+	Email  string    // compared by EmailKey
 	Prefix string    // the beginning of the email or the name, case-insensitive
-	Role   string    // only users with this role
+	Role   string
 	Status Status
 }
 
