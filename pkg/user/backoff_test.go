@@ -20,11 +20,11 @@ func TestNetworkOf(t *testing.T) {
 		"2001:db8:ffff:ffff:f::ff": "2001:db8:ffff:ff00::/56",
 	} {
 		if got := NetworkOf(netip.MustParseAddr(addr)).String(); got != want {
-			t.Errorf("%s is of %s, want %s", addr, got, want)
+			t.Errorf("the network of %s is %s, want %s", addr, got, want)
 		}
 	}
 	if got := NetworkOf(netip.Addr{}).String(); got != "0.0.0.0/0" {
-		t.Errorf("no address is of %s", got)
+		t.Errorf("the network without an address is %s, want 0.0.0.0/0", got)
 	}
 }
 
@@ -34,27 +34,27 @@ func TestBackoff(t *testing.T) {
 	inForce := FailureCount{Count: 7, BlockedUntil: now.Add(time.Minute)}
 	ended := FailureCount{Count: 7, BlockedUntil: now}
 	longest := FailureCount{Count: 7, BlockedUntil: now.Add(longestWait)}
-	setBack := FailureCount{Count: 7, BlockedUntil: now.Add(longestWait + time.Second)} // the clock
+	setBack := FailureCount{Count: 7, BlockedUntil: now.Add(longestWait + time.Second)} // the clock was set back
 	s := &Service{cfg: Config{MaxFailures: 5}}
 	for name, c := range map[string]struct {
-		guesses LoginFailures
-		service *Service
-		blocked bool
+		failures LoginFailures
+		service  *Service
+		blocked  bool
 	}{
-		"nothing":                      {LoginFailures{}, s, false},
-		"of the network":               {LoginFailures{Network: inForce}, s, true},
-		"of a known network":           {LoginFailures{Network: inForce, Known: true}, s, true},
-		"of all networks":              {LoginFailures{Network: ended, Total: inForce}, s, true},
-		"of all networks, a known one": {LoginFailures{Total: inForce, Known: true}, s, false},
-		"has ended":                    {LoginFailures{Network: ended, Total: ended}, s, false},
-		"of the longest time":          {LoginFailures{Network: longest}, s, true},
-		"before the clock was set":     {LoginFailures{Network: setBack, Total: setBack}, s, false},
-		"of all networks, after it":    {LoginFailures{Network: setBack, Total: inForce}, s, true},
-		"turned off":                   {LoginFailures{Network: inForce, Total: inForce}, &Service{}, false},
+		"none":                              {LoginFailures{}, s, false},
+		"of the network":                    {LoginFailures{Network: inForce}, s, true},
+		"of a known network":                {LoginFailures{Network: inForce, Known: true}, s, true},
+		"of all networks":                   {LoginFailures{Network: ended, Total: inForce}, s, true},
+		"of all networks, from a known one": {LoginFailures{Total: inForce, Known: true}, s, false},
+		"ended":                             {LoginFailures{Network: ended, Total: ended}, s, false},
+		"the longest":                       {LoginFailures{Network: longest}, s, true},
+		"the clock was set back":            {LoginFailures{Network: setBack, Total: setBack}, s, false},
+		"the clock was set back, of all networks": {LoginFailures{Network: setBack, Total: inForce}, s, true},
+		"disabled": {LoginFailures{Network: inForce, Total: inForce}, &Service{}, false},
 	} {
-		c.guesses.Now = now
-		if err := c.service.backoffError(c.guesses); (err != nil) != c.blocked {
-			t.Errorf("%s: %v", name, err)
+		c.failures.Now = now
+		if err := c.service.backoffError(c.failures); (err != nil) != c.blocked {
+			t.Errorf("%s: %v, want a refusal: %t", name, err, c.blocked)
 		}
 	}
 }
@@ -63,10 +63,10 @@ func TestFailuresMakeLongerWaits(t *testing.T) {
 	t.Parallel()
 	s := &Service{cfg: Config{MaxFailures: 5}}
 	for name, c := range map[string]struct {
-		network, total int // failures before
+		network, total int // earlier failures
 		known          bool
-		wait           time.Duration // of the network
-		shared         bool          // whether all networks wait
+		wait           time.Duration // the backoff of the network
+		shared         bool          // whether all networks have a backoff
 	}{
 		"the fourth":                      {3, 3, false, 0, false},
 		"the fifth":                       {4, 4, false, time.Minute, false},
@@ -98,15 +98,16 @@ func TestFailuresMakeLongerWaits(t *testing.T) {
 	}
 }
 
-// TestThereIsTimeToCount an attempt after a hash that has used up the time of its request, or of a client that has hung up.
+// TestThereIsTimeToCount checks the time for recording an attempt after the deadline of its request, and after its client has
+// disconnected.
 func TestThereIsTimeToCount(t *testing.T) {
 	t.Parallel()
 	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Minute))
 	defer cancel()
-	for name, ctx := range map[string]context.Context{"time is over": over, "hung up": canceled(t.Context())} {
+	for name, ctx := range map[string]context.Context{"after the deadline": over, "disconnected": canceled(t.Context())} {
 		counting, cancel := withTimeToCount(ctx)
 		if end, ok := counting.Deadline(); counting.Err() != nil || ok && time.Until(end) > countTime {
-			t.Errorf("%s: %v until %s", name, counting.Err(), end)
+			t.Errorf("%s: error %v and deadline %s, want no error and at most %s", name, counting.Err(), end, countTime)
 		}
 		cancel()
 	}
@@ -115,7 +116,7 @@ func TestThereIsTimeToCount(t *testing.T) {
 	counting, cancel := withTimeToCount(later)
 	defer cancel()
 	if end, _ := counting.Deadline(); time.Until(end) < 59*time.Minute {
-		t.Errorf("until %s", end)
+		t.Errorf("the deadline is %s, want that of the request, in an hour", end)
 	}
 }
 

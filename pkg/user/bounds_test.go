@@ -8,22 +8,23 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestWorkBeforeTheHashIsBounded: what is longer than any good value is refused by its length alone.
+// TestWorkBeforeTheHashIsBounded has values that are longer than any valid value. They are refused because of their length alone.
 func TestWorkBeforeTheHashIsBounded(t *testing.T) {
 	t.Parallel()
 	const heavy = "\ufdfa" // 18 characters after NFKC
+	long := strings.Repeat(heavy, 21_000)
 	text := func(n int) string { return strings.Repeat("x", n) }
 	metadata := func(n int) string { return `{"` + text(n-len(`{"":0}`)) + `":0}` }
 	zone := "E" + strings.Repeat("x/", 30_000)
 	for name, test := range map[string]struct {
 		errs    user.FieldErrors
-		pointer string // of what is refused
+		pointer string // of the refused field; empty: nothing is refused
 	}{
-		"password of a login":       {user.Login{Email: "a@b.c", Password: strings.Repeat(heavy, 21_000)}.Check(), "/password"},
+		"password of a login":       {user.Login{Email: "a@b.c", Password: long}.Check(), "/password"},
 		"longest email of a login":  {user.Login{Email: text(254), Password: "x"}.Check(), ""},
 		"email of a login":          {user.Login{Email: text(255), Password: "x"}.Check(), "/email"},
-		"current password of PUT":   {user.Replacement{Email: "a@b.c", CurrentPassword: strings.Repeat(heavy, 21_000)}.Check(), "/current_password"},
-		"current password of PATCH": {user.Patch{CurrentPassword: strings.Repeat(heavy, 21_000)}.Check(), "/current_password"},
+		"current password of PUT":   {user.Replacement{Email: "a@b.c", CurrentPassword: long}.Check(), "/current_password"},
+		"current password of PATCH": {user.Patch{CurrentPassword: long}.Check(), "/current_password"},
 		"largest metadata of PATCH": {user.Patch{Profile: user.ProfilePatch{"metadata": metadata(24 << 10)}}.Check(), ""},
 		"metadata of PATCH":         {user.Patch{Profile: user.ProfilePatch{"metadata": metadata(24<<10 + 1)}}.Check(), "/metadata"},
 		"zoneinfo":                  {user.Patch{Profile: user.ProfilePatch{"zoneinfo": zone}}.Check(), "/zoneinfo"},
@@ -32,7 +33,7 @@ func TestWorkBeforeTheHashIsBounded(t *testing.T) {
 		"roles":                     {user.CheckRoles(slices.Repeat([]string{"user"}, 31)), "/roles"},
 	} {
 		if test.pointer == "" && test.errs != nil || test.pointer != "" && (len(test.errs) != 1 || test.errs[0].Pointer != test.pointer) {
-			t.Errorf("%s: %v", name, test.errs)
+			t.Errorf("%s: %v, want one error at %q, or none without a pointer", name, test.errs, test.pointer)
 		}
 	}
 }

@@ -14,7 +14,7 @@ import (
 	"user-service/pkg/password"
 )
 
-// countedStore answers HashCosts alone.
+// countedStore is a Store that has only HashCosts.
 type countedStore struct {
 	Store
 
@@ -56,8 +56,10 @@ func after(d time.Duration) func(context.Context) error {
 	}
 }
 
-// counting runs a test, in a bubble, of a service that counts its store, which begins with this answer. The count ends with the test.
-func counting(t *testing.T, answer func(context.Context) error, test func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer)) {
+// counting runs a test with KeepCostsCounted in a synctest bubble. The first counts of the store end as answer does.
+func counting(
+	t *testing.T, answer func(context.Context) error, test func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer),
+) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		hasher, err := password.NewHasher(password.Config{
@@ -79,7 +81,7 @@ func counting(t *testing.T, answer func(context.Context) error, test func(t *tes
 	})
 }
 
-// passes lets time pass, and what is due then happen.
+// passes waits for a time, and until all goroutines of the bubble are blocked.
 func passes(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -90,30 +92,30 @@ func TestReadinessWaitsForTheFirstCountAndForNoOther(t *testing.T) {
 	counting(t, after(5*time.Second), func(t *testing.T, s *Service, store *countedStore, _ *bytes.Buffer) {
 		passes(4 * time.Second)
 		if err := s.CheckCosts(t.Context()); !errors.Is(err, errNotCounted) {
-			t.Errorf("CheckCosts = %v before the end of the first count", err)
+			t.Errorf("CheckCosts = %v during the first count, want %v", err, errNotCounted)
 		}
 		passes(time.Second)
 		if err := s.CheckCosts(t.Context()); err != nil || store.made() != 1 {
-			t.Errorf("CheckCosts = %v after %d counts, want one", err, store.made())
+			t.Errorf("CheckCosts = %v after %d counts, want nil after 1", err, store.made())
 		}
 		passes(countEvery)
 		if err := s.CheckCosts(t.Context()); err != nil || store.made() != 2 {
-			t.Errorf("CheckCosts = %v during %d counts, want the second one to be made", err, store.made())
+			t.Errorf("CheckCosts = %v during count %d, want nil during count 2", err, store.made())
 		}
 	})
 }
 
-// TestACountThatTakesLongIsNotGivenUp: readiness waits for some of it, and the costs are there at its end.
+// TestACountThatTakesLongIsNotGivenUp has a count that takes longer than readiness waits. The count continues and succeeds.
 func TestACountThatTakesLongIsNotGivenUp(t *testing.T) {
 	t.Parallel()
 	counting(t, after(10*time.Minute), func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer) {
 		passes(firstCountWait)
 		if err := s.CheckCosts(t.Context()); err != nil {
-			t.Errorf("CheckCosts = %v after %s", err, firstCountWait)
+			t.Errorf("CheckCosts = %v after %s, want nil", err, firstCountWait)
 		}
 		passes(10 * time.Minute)
 		if store.made() != 1 || logs.Len() != 0 {
-			t.Errorf("%d counts, and %q is logged; want one that ended well", store.made(), logs)
+			t.Errorf("%d counts were made and %q was logged, want 1 and nothing", store.made(), logs)
 		}
 	})
 }
@@ -124,39 +126,39 @@ func TestAFailedCountIsRepeatedSoon(t *testing.T) {
 	counting(t, fails(away), func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer) {
 		passes(3 * time.Second)
 		if err := s.CheckCosts(t.Context()); !errors.Is(err, errNotCounted) || store.made() != 4 {
-			t.Errorf("CheckCosts = %v after %d counts, want one each second", err, store.made())
+			t.Errorf("CheckCosts = %v after %d counts, want %v after 4", err, store.made(), errNotCounted)
 		}
 		store.then(fails(nil))
 		passes(time.Second)
 		if err := s.CheckCosts(t.Context()); err != nil || store.made() != 5 || logs.Len() != 0 {
-			t.Errorf("CheckCosts = %v after %d counts, with %q in the log", err, store.made(), logs)
+			t.Errorf("CheckCosts = %v after %d counts with the log %q, want nil after 5 with an empty log", err, store.made(), logs)
 		}
 		store.then(fails(away))
 		passes(countEvery)
 		passes(2 * countAgain)
 		if err := s.CheckCosts(t.Context()); err != nil || store.made() != 8 {
-			t.Errorf("CheckCosts = %v after %d counts, want 3 more within two minutes", err, store.made())
+			t.Errorf("CheckCosts = %v after %d counts, want nil after 8", err, store.made())
 		}
 		if n := strings.Count(logs.String(), "level=WARN"); n != 3 {
-			t.Errorf("%d warnings in the log, want 3:\n%s", n, logs)
+			t.Errorf("the log has %d warnings, want 3:\n%s", n, logs)
 		}
 	})
 }
 
-// TestAFirstCountThatFailsKeepsNobodyOutForLong, such as one that may not read the table.
+// TestAFirstCountThatFailsKeepsNobodyOutForLong has a first count that always fails, such as without the privilege to read the table.
+// Readiness does not wait for it longer than firstCountWait.
 func TestAFirstCountThatFailsKeepsNobodyOutForLong(t *testing.T) {
 	t.Parallel()
 	counting(t, fails(errors.New("denied")), func(t *testing.T, s *Service, _ *countedStore, logs *bytes.Buffer) {
 		passes(firstCountWait + countAgainSoon)
 		if err := s.CheckCosts(t.Context()); err != nil || !strings.Contains(logs.String(), "denied") {
-			t.Errorf("CheckCosts = %v, with %q in the log", err, logs)
+			t.Errorf("CheckCosts = %v with the log %q, want nil and the error in the log", err, logs)
 		}
 	})
 }
 
 func TestACountEndsWithTheService(t *testing.T) {
 	t.Parallel()
-	counting(t, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }, func(*testing.T, *Service, *countedStore, *bytes.Buffer) {
-		passes(time.Hour)
-	})
+	endless := func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	counting(t, endless, func(*testing.T, *Service, *countedStore, *bytes.Buffer) { passes(time.Hour) })
 }

@@ -16,13 +16,13 @@ import (
 	"user-service/pkg/event"
 )
 
-// deciding is a service whose decisions need no store.
+// deciding is a service for decisions that need no store.
 var deciding = &Service{
 	cfg: Config{MaxFailures: 5, RefreshIdleTTL: idle, RefreshTTL: absolute},
 	now: func() time.Time { return login },
 }
 
-// answers is a Tx with fixed answers.
+// answers is a Tx with fixed results.
 type answers struct {
 	otherAdmin bool
 	roles      []access.Role
@@ -95,6 +95,7 @@ func summary(change Change) string {
 	return strings.Join(parts, ", ")
 }
 
+// never is a Precondition that never holds.
 func never(int64) bool { return false }
 
 func TestDecideUpdate(t *testing.T) {
@@ -123,10 +124,10 @@ func TestDecideUpdate(t *testing.T) {
 	} {
 		change, err := deciding.decideUpdate(t.Context(), c.tx, person("user"), c.update)
 		if got := summary(change); got != c.want || codeOf(err) != c.code {
-			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+			t.Errorf("%s: %q (%v), want %q (%s)", name, got, err, c.want, c.code)
 		}
 		if change.Token != nil && change.User.EmailVerified {
-			t.Errorf("%s: the new email is verified", name)
+			t.Errorf("%s: the new email is verified, want unverified", name)
 		}
 	}
 }
@@ -156,7 +157,7 @@ func TestTheLastAdminStays(t *testing.T) {
 			{disabledAdmin, false, ""},
 		} {
 			if _, err := decide(answers{otherAdmin: c.another, roles: known}, c.old); codeOf(err) != c.code {
-				t.Errorf("%s: %v with roles %v, status %s and another admin %t", name, err, c.old.Roles, c.old.Status, c.another)
+				t.Errorf("%s with roles %v, status %s and another admin %t: %v, want %q", name, c.old.Roles, c.old.Status, c.another, err, c.code)
 			}
 		}
 	}
@@ -189,11 +190,11 @@ func TestDecideStatusAndErasure(t *testing.T) {
 	} {
 		change, err := c.change()
 		if got := summary(change); got != c.want || codeOf(err) != c.code {
-			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+			t.Errorf("%s: %q (%v), want %q (%s)", name, got, err, c.want, c.code)
 		}
 	}
 	if erased, err := deciding.decideErasure(t.Context(), answers{}, person("user"), nil); err != nil || erased.Events[0].UserVersion != 4 {
-		t.Errorf("the deletion has not the version above the last one: %+v, %v", erased.Events, err)
+		t.Errorf("the events of the erasure are %+v (%v), want user.deleted with version 4", erased.Events, err)
 	}
 }
 
@@ -221,12 +222,12 @@ func TestDecideRoles(t *testing.T) {
 	} {
 		change, err := deciding.decideRoles(t.Context(), answers{roles: known}, person("user"), c.roles, c.cond)
 		if got := summary(change); got != c.want || codeOf(err) != c.code {
-			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
+			t.Errorf("%s: %q (%v), want %q (%s)", name, got, err, c.want, c.code)
 		}
 	}
 	change, err := deciding.decideWithoutRole(person("clerk", "user"), "clerk")
 	if err != nil || !slices.Equal(change.User.Roles, []string{"user"}) {
-		t.Errorf("without the deleted role: %v, %v", change.User, err)
+		t.Errorf("after the deletion of the role: %v (%v), want only the role user", change.User, err)
 	}
 }
 
@@ -240,7 +241,7 @@ func TestDecidePasswordAndReset(t *testing.T) {
 	}
 	_, err = deciding.decidePassword(t.Context(), answers{passwordAt: login.Add(1)}, person("user"), passwordTime(login), "hash", session)
 	if codeOf(err) != ReauthenticationRequired {
-		t.Errorf("a password that was changed in between: %v", err)
+		t.Errorf("a password that was changed in between: %v, want %s", err, ReauthenticationRequired)
 	}
 
 	unverified := person("user")
@@ -282,11 +283,11 @@ func TestDecideVerification(t *testing.T) {
 			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
 		}
 		if change.Token != nil && (change.Token.ExpiresAt.Sub(change.Token.CreatedAt) != 24*time.Hour || change.Token.Email != c.user.Email) {
-			t.Errorf("%s: the token is %+v", name, change.Token)
+			t.Errorf("%s: the token is %+v, want one for %s and 24 hours", name, change.Token, c.user.Email)
 		}
 	}
 	if change, err := deciding.decideVerified(unverified); err != nil || !change.User.EmailVerified || change.User.Version != 4 {
-		t.Errorf("a verified email: %+v, %v", change.User, err)
+		t.Errorf("a verification: %+v (%v), want a verified email and version 4", change.User, err)
 	}
 }
 
@@ -354,29 +355,29 @@ func TestRolesThatCanChange(t *testing.T) {
 		err  error
 		code Code
 	}{
-		"replace admin":            {allowPut(&admin, admin, nil), ""},
-		"admin with less":          {allowPut(&admin, less, nil), BuiltInRole},
-		"a new role":               {allowPut(nil, access.Role{Name: "clerk"}, nil), ""},
-		"a condition":              {allowPut(nil, access.Role{Name: "clerk"}, refused), PreconditionFailed},
-		"delete a role":            {allowDelete(&admin, "clerk", nil), ""},
-		"delete admin":             {allowDelete(&admin, "admin", nil), BuiltInRole},
-		"delete user":              {allowDelete(&admin, "user", nil), BuiltInRole},
-		"delete with a condition":  {allowDelete(&admin, "clerk", refused), PreconditionFailed},
-		"permissions that fit":     {fits(100), ""},
-		"permissions for no token": {fits(100_000), Invalid},
+		"replace admin":               {allowPut(&admin, admin, nil), ""},
+		"admin loses a permission":    {allowPut(&admin, less, nil), BuiltInRole},
+		"a new role":                  {allowPut(nil, access.Role{Name: "clerk"}, nil), ""},
+		"failed precondition":         {allowPut(nil, access.Role{Name: "clerk"}, refused), PreconditionFailed},
+		"delete a role":               {allowDelete(&admin, "clerk", nil), ""},
+		"delete admin":                {allowDelete(&admin, "admin", nil), BuiltInRole},
+		"delete user":                 {allowDelete(&admin, "user", nil), BuiltInRole},
+		"delete, failed precondition": {allowDelete(&admin, "clerk", refused), PreconditionFailed},
+		"permissions that fit":        {fits(100), ""},
+		"permissions that don't":      {fits(100_000), Invalid},
 	} {
 		if codeOf(c.err) != c.code {
-			t.Errorf("%s: %v", name, c.err)
+			t.Errorf("%s: %v, want %q", name, c.err, c.code)
 		}
 	}
 	audit := RoleStored(&less, admin)
 	if audit.Detail.Change != RoleUpdated || !slices.Equal(audit.Detail.Added, access.Permissions()[:1]) || len(audit.Detail.Removed) != 0 {
-		t.Errorf("a role that gains a permission: %+v", audit.Detail)
+		t.Errorf("a role that gains a permission: %+v, want one added permission", audit.Detail)
 	}
 	if audit := RoleStored(nil, admin); audit.Detail.Change != RoleCreated || len(audit.Detail.Added) != len(access.Permissions()) {
-		t.Errorf("a new role: %+v", audit.Detail)
+		t.Errorf("a new role: %+v, want all its permissions as added", audit.Detail)
 	}
 	if audit := RoleRemoved(less); audit.Detail.Change != RoleDeleted || len(audit.Detail.Removed) != len(less.Permissions) {
-		t.Errorf("a deleted role: %+v", audit.Detail)
+		t.Errorf("a deleted role: %+v, want all its permissions as removed", audit.Detail)
 	}
 }

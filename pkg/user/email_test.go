@@ -25,7 +25,7 @@ func TestTheSameEmail(t *testing.T) {
 	} {
 		for _, other := range same[1:] {
 			if got, want := user.EmailKey(other), user.EmailKey(same[0]); got != want {
-				t.Errorf("%+q is %+q, and %+q is %+q", other, got, same[0], want)
+				t.Errorf("the key of %+q is %+q, want %+q, the key of %+q", other, got, want, same[0])
 			}
 		}
 	}
@@ -40,12 +40,12 @@ func TestTheSameEmail(t *testing.T) {
 		{"１@example.com", "1@example.com"},
 	} {
 		if user.EmailKey(different[0]) == user.EmailKey(different[1]) {
-			t.Errorf("%+q and %+q are the same", different[0], different[1])
+			t.Errorf("%+q and %+q have the same key, want two keys", different[0], different[1])
 		}
 	}
 }
 
-// TestKeysStay what they are: a key is an email with the same key, whatever its case and its composition.
+// TestKeysStay checks that a key has itself as its key, and that Fold ignores case and composition.
 func TestKeysStay(t *testing.T) {
 	t.Parallel()
 	for r := rune(0x21); r <= unicode.MaxRune; r++ {
@@ -53,7 +53,10 @@ func TestKeysStay(t *testing.T) {
 			continue
 		}
 		key := user.Fold(string(r))
-		for _, same := range []string{key, string(unicode.SimpleFold(r)), norm.NFD.String(string(r)), norm.NFC.String(string(r)), norm.NFD.String(key)} {
+		forms := []string{
+			key, string(unicode.SimpleFold(r)), norm.NFD.String(string(r)), norm.NFC.String(string(r)), norm.NFD.String(key),
+		}
+		for _, same := range forms {
 			if got := user.Fold(same); got != key {
 				t.Fatalf("%U: %+q folds to %+q, want %+q", r, same, got, key)
 			}
@@ -61,7 +64,7 @@ func TestKeysStay(t *testing.T) {
 	}
 	for _, email := range []string{"user@xn--bcher-kva.example", "info@straße.example", "a@例子。公司", "ada@a-b--c.example"} {
 		if key := user.EmailKey(email); user.EmailKey(key) != key {
-			t.Errorf("%s has the key %s, whose key is %s", email, key, user.EmailKey(key))
+			t.Errorf("the key of %s is %s, and the key of that is %s, want the same", email, key, user.EmailKey(key))
 		}
 	}
 }

@@ -15,10 +15,10 @@ import (
 	"user-service/pkg/token"
 )
 
-// memory is a Store for one goroutine, so that tests of the rules run in milliseconds. It has no locks, transactions or
-// permissions: the tests of package postgres and httpapi use PostgreSQL.
+// memory is a Store for one goroutine, so that tests of the rules run in milliseconds. It has no locks, transactions or permissions:
+// the tests of the packages postgres and httpapi use PostgreSQL.
 type memory struct {
-	Store // its other methods panic
+	Store // nil: methods that memory does not have panic
 
 	users     map[uuid.UUID]User
 	hashes    map[uuid.UUID]string

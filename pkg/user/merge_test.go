@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestMetadataIsMergedByTheRFC runs the examples of RFC 7396, appendix A, and some of our own.
+// TestMetadataIsMergedByTheRFC runs the examples of RFC 7396, appendix A, and further ones.
 func TestMetadataIsMergedByTheRFC(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ target, patch, want string }{
@@ -28,12 +28,15 @@ func TestMetadataIsMergedByTheRFC(t *testing.T) {
 		{``, `{"a":{"b":null,"c":1}}`, `{"a":{"c":1}}`},
 		{``, `null`, ``},
 		{`{"a":1}`, `{}`, `{"a":1}`},
-		{`{"a":1.10,"b":1E+2}`, `{"big":123456789012345678901234567890,"z":-0.0}`, `{"a":1.10,"b":1E+2,"big":123456789012345678901234567890,"z":-0.0}`},
+		{
+			`{"a":1.10,"b":1E+2}`, `{"big":123456789012345678901234567890,"z":-0.0}`,
+			`{"a":1.10,"b":1E+2,"big":123456789012345678901234567890,"z":-0.0}`,
+		},
 		{`{"html":"<&>"}`, `{"a":[null,{"b":null}]}`, `{"a":[null,{"b":null}],"html":"<&>"}`},
 	} {
 		got, err := mergeJSON(json.RawMessage(c.target), json.RawMessage(c.patch))
 		if err != nil || string(got) != c.want || (got == nil) != (c.want == "") {
-			t.Errorf("%s with %s gives %s (%v), want %s", c.target, c.patch, got, err, c.want)
+			t.Errorf("%s patched with %s gives %s (%v), want %s", c.target, c.patch, got, err, c.want)
 		}
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// TestTheBacklogOfResetsIsBoundedAndNeverWaits: what does not fit is dropped and reported, at once.
+// TestTheBacklogOfResetsIsBoundedAndNeverWaits adds more accounts than fit. The excess accounts are dropped and reported immediately.
 func TestTheBacklogOfResetsIsBoundedAndNeverWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -29,25 +29,25 @@ func TestTheBacklogOfResetsIsBoundedAndNeverWaits(t *testing.T) {
 		for range resetBacklog + 3 {
 			r.enqueue(t.Context(), uuid.New(), work, func(err error) {
 				if dropped.Add(1); !errors.Is(err, errBacklogFull) {
-					t.Errorf("dropped for %v", err)
+					t.Errorf("an account was dropped because of %v, want %v", err, errBacklogFull)
 				}
 			})
 		}
 		if time.Since(began) != 0 || dropped.Load() != 3 {
-			t.Errorf("%d were dropped after %s, want 3 at once", dropped.Load(), time.Since(began))
+			t.Errorf("%d accounts were dropped after %s, want 3 after 0s", dropped.Load(), time.Since(began))
 		}
 		<-time.After(2 * resetTime)
 		if most.Load() != resetSenders {
-			t.Errorf("%d are at work concurrently, want %d", most.Load(), resetSenders)
+			t.Errorf("the work of %d accounts runs concurrently, want %d", most.Load(), resetSenders)
 		}
 		close(release)
 		if err := r.finish(t.Context()); err != nil || done.Load() != resetBacklog {
-			t.Errorf("%d were done, want %d; %v", done.Load(), resetBacklog, err)
+			t.Errorf("the work of %d accounts was done (%v), want %d", done.Load(), err, resetBacklog)
 		}
 	})
 }
 
-// TestTheWorkForOneAccountIsMerged while it waits and while it runs, and not after that.
+// TestTheWorkForOneAccountIsMerged requests a reset while an earlier one waits or runs, and again after its end.
 func TestTheWorkForOneAccountIsMerged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -58,14 +58,14 @@ func TestTheWorkForOneAccountIsMerged(t *testing.T) {
 				<-time.After(time.Second)
 				done.Add(1)
 				return nil
-			}, func(err error) { t.Errorf("dropped: %v", err) })
+			}, func(err error) { t.Errorf("the account was dropped: %v", err) })
 		}
 		for range 300 {
 			request()
 		}
 		<-time.After(resetTime + time.Second/2)
 		if request(); done.Load() != 0 {
-			t.Error("the work did not begin after the answers")
+			t.Error("the work ended before the last request, want it to be running")
 		}
 		_ = r.finish(t.Context())
 		request()
@@ -75,7 +75,7 @@ func TestTheWorkForOneAccountIsMerged(t *testing.T) {
 	})
 }
 
-// TestResetsThatWaitTooLongAreDropped: the backlog of a database that does not answer empties itself.
+// TestResetsThatWaitTooLongAreDropped has a database that does not respond. All accounts of the backlog are dropped.
 func TestResetsThatWaitTooLongAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -87,13 +87,14 @@ func TestResetsThatWaitTooLongAreDropped(t *testing.T) {
 		}
 		began := time.Now()
 		if err := r.finish(t.Context()); err != nil || dropped.Load() != 100 || time.Since(began) > resetTimeout+resetWork {
-			t.Errorf("%d were dropped after %s, want 100; %v", dropped.Load(), time.Since(began), err)
+			t.Errorf("%d accounts were dropped after %s (%v), want 100 within %s",
+				dropped.Load(), time.Since(began), err, resetTimeout+resetWork)
 		}
 	})
 }
 
-// TestLookupsAreMergedAndBounded whatever they find: concurrent requests for one email share one, those of a client
-// that has gone away too, and many emails wait for each other, each for a second.
+// TestLookupsAreMergedAndBounded sends concurrent requests for one email, which share a lookup even if the first client has
+// disconnected. It then sends requests for many emails. Their lookups wait for each other, for a second at most.
 func TestLookupsAreMergedAndBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -111,7 +112,7 @@ func TestLookupsAreMergedAndBounded(t *testing.T) {
 		find := func(ctx context.Context, email string, want error) {
 			wg.Go(func() {
 				if got, err := r.find(ctx, email, lookup); !errors.Is(err, want) || err == nil && got != id {
-					t.Errorf("found %s, %v for %s", got, err, email)
+					t.Errorf("find returns %s and %v for %s, want %s and %v", got, err, email, id, want)
 				}
 			})
 		}
@@ -122,7 +123,7 @@ func TestLookupsAreMergedAndBounded(t *testing.T) {
 			find(t.Context(), "Ada@Example.com", nil)
 		}
 		if wg.Wait(); lookups.Load() != 1 {
-			t.Errorf("%d lookups for one email", lookups.Load())
+			t.Errorf("%d lookups were made for one email, want 1", lookups.Load())
 		}
 		var refused atomic.Int32
 		for range 300 {
@@ -136,7 +137,8 @@ func TestLookupsAreMergedAndBounded(t *testing.T) {
 		}
 		wg.Wait()
 		if most.Load() != resetLookups || refused.Load() != 300-4*resetLookups {
-			t.Errorf("%d lookups ran concurrently and %d were refused", most.Load(), refused.Load())
+			t.Errorf("%d lookups ran concurrently and %d were refused, want %d and %d",
+				most.Load(), refused.Load(), resetLookups, 300-4*resetLookups)
 		}
 	})
 }

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestOneAtATimeForEachKey enters concurrently, and looks at who works.
+// TestOneAtATimeForEachKey enters two keys concurrently, and counts the running requests of each.
 func TestOneAtATimeForEachKey(t *testing.T) {
 	t.Parallel()
 	var s Serializer[int]
@@ -23,18 +23,18 @@ func TestOneAtATimeForEachKey(t *testing.T) {
 			}
 			defer leave()
 			if working[n%2].Add(1) != 1 {
-				t.Error("two work on one key")
+				t.Error("two requests run concurrently for one key")
 			}
 			working[n%2].Add(-1)
 		})
 	}
 	wg.Wait()
 	if len(s.queues) != 0 {
-		t.Errorf("%d keys are kept", len(s.queues))
+		t.Errorf("%d queues are left, want none", len(s.queues))
 	}
 }
 
-// TestSoManyWaitForOneKey fills the places of one key: one more is told to come back, and other keys are free.
+// TestSoManyWaitForOneKey fills the queue of one key. A further request is refused with a time for a retry, and other keys are free.
 func TestSoManyWaitForOneKey(t *testing.T) {
 	t.Parallel()
 	var s Serializer[string]
@@ -45,9 +45,9 @@ func TestSoManyWaitForOneKey(t *testing.T) {
 	ctx, giveUp := context.WithCancel(t.Context())
 	var waiting sync.WaitGroup
 	for range maxWaiting {
-		l := s.join("ada") // has a place
+		l := s.join("ada")
 		if l == nil {
-			t.Fatal("a place is missing")
+			t.Fatalf("the queue is full, want room for %d requests", maxWaiting)
 		}
 		waiting.Go(func() {
 			_ = l.running.Acquire(ctx, 1)
@@ -56,7 +56,7 @@ func TestSoManyWaitForOneKey(t *testing.T) {
 	}
 	var known *Error
 	if _, err := s.Enter(t.Context(), "ada"); !errors.As(err, &known) || known.Code != TooManyRequests || known.RetryAfter == 0 {
-		t.Errorf("one too many: %v", err)
+		t.Errorf("a request with a full queue: %v, want %s with a time for a retry", err, TooManyRequests)
 	}
 	other, err := s.Enter(t.Context(), "grace")
 	if err != nil {
@@ -68,10 +68,10 @@ func TestSoManyWaitForOneKey(t *testing.T) {
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := s.Enter(ended, "ada"); err == nil {
-		t.Error("who gave up has entered")
+		t.Error("Enter succeeds with an ended context, want an error")
 	}
 	leave()
 	if len(s.queues) != 0 {
-		t.Errorf("%d keys are kept", len(s.queues))
+		t.Errorf("%d queues are left, want none", len(s.queues))
 	}
 }

@@ -21,7 +21,7 @@ const (
 
 func rand32() string { return rand.Text() + rand.Text() }
 
-// registered is a service with one account.
+// registered returns a service with one account.
 func registered(t *testing.T) (*memory, *Service, User) {
 	t.Helper()
 	m, s := newMemory(t)
@@ -32,7 +32,7 @@ func registered(t *testing.T) (*memory, *Service, User) {
 	return m, s, u
 }
 
-// from is a context of a request from a network.
+// from returns the context of a request from a network.
 func from(t *testing.T) context.Context {
 	t.Helper()
 	return WithOrigin(t.Context(), Origin{IP: netip.MustParseAddr("192.0.2.1"), UserAgent: "test"})
@@ -42,7 +42,7 @@ func TestRegister(t *testing.T) {
 	t.Parallel()
 	m, s, u := registered(t)
 	if !slices.Equal(m.announced, []event.Type{event.UserCreated, event.EmailVerificationRequested}) || u.Version != 1 || u.EmailVerified {
-		t.Errorf("%v for %+v", m.announced, u)
+		t.Errorf("a registration stores %+v with the events %v, want version 1 and a request for a verification", u, m.announced)
 	}
 	for name, c := range map[string]struct {
 		r    Registration
@@ -54,19 +54,19 @@ func TestRegister(t *testing.T) {
 		"a weak password": {Registration{Email: "b@example.com", Password: "short"}, Invalid},
 	} {
 		if _, err := s.Register(t.Context(), c.r); codeOf(err) != c.code {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want %s", name, err, c.code)
 		}
 	}
 	if !slices.Contains(m.audit, UserCreateFailed) {
-		t.Error("a taken email is not in the audit trail")
+		t.Errorf("the audit trail is %v, want %s for the taken email", m.audit, UserCreateFailed)
 	}
 	_, err := s.Create(t.Context(), access.Internal(uuid.Nil), Registration{Email: "c@example.com", Password: goodPassword}, "user", "boss")
 	if codeOf(err) != Invalid {
-		t.Errorf("an unknown role: %v", err)
+		t.Errorf("an unknown role: %v, want %s", err, Invalid)
 	}
 	s.cfg.RegistrationEnabled = false
 	if _, err := s.Register(t.Context(), Registration{}); codeOf(err) != RegistrationDisabled {
-		t.Errorf("registration is disabled: %v", err)
+		t.Errorf("with registration disabled: %v, want %s", err, RegistrationDisabled)
 	}
 }
 
@@ -86,13 +86,13 @@ func TestLogin(t *testing.T) {
 		"too long to check": {Login{"ada@example.com", string(make([]byte, 600))}, Invalid},
 	} {
 		if _, err := s.Login(ctx, c.login); codeOf(err) != c.code {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want %q", name, err, c.code)
 		}
 	}
 	u.Status = Disabled
 	m.users[u.ID] = u
 	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); codeOf(err) != InvalidCredentials {
-		t.Errorf("a disabled account: %v", err)
+		t.Errorf("a disabled account: %v, want %s", err, InvalidCredentials)
 	}
 	u.Status = Active
 	m.users[u.ID] = u
@@ -100,15 +100,15 @@ func TestLogin(t *testing.T) {
 		_, _ = s.Login(ctx, Login{"ada@example.com", newPassword})
 	}
 	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); codeOf(err) != TooManyRequests {
-		t.Errorf("during a backoff: %v", err)
+		t.Errorf("during a backoff: %v, want %s", err, TooManyRequests)
 	}
 	m.now = m.now.Add(longestWait + time.Second)
 	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); err != nil {
-		t.Errorf("after the backoff: %v", err)
+		t.Errorf("after the backoff: %v, want success", err)
 	}
 	m.hashes[u.ID] = "an unknown format"
 	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); codeOf(err) != InvalidCredentials {
-		t.Errorf("a hash of an unknown format: %v", err)
+		t.Errorf("a hash of an unknown format: %v, want %s", err, InvalidCredentials)
 	}
 }
 
@@ -122,45 +122,45 @@ func TestRefreshAndLogout(t *testing.T) {
 	}
 	claims, err := s.VerifyAccess(first.Access)
 	if err != nil || claims.UserID != u.ID {
-		t.Fatalf("%+v, %v", claims, err)
+		t.Fatalf("the claims are %+v (%v), want those of user %s", claims, err, u.ID)
 	}
 	second, err := s.Refresh(ctx, first.Refresh)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if again, err := s.Refresh(ctx, first.Refresh); err != nil || again.Refresh != second.Refresh {
-		t.Errorf("within the grace the successor is another one: %v", err)
+		t.Errorf("a used token within the grace: %v, same successor %t, want success and true", err, again.Refresh == second.Refresh)
 	}
 	if caller, err := s.Identify(ctx, claims); err != nil || caller.UserID != u.ID {
-		t.Errorf("the caller is %+v, %v", caller, err)
+		t.Errorf("the caller is %+v (%v), want user %s", caller, err, u.ID)
 	}
 	session, issued := s.SessionOf(second.Refresh)
 	if owner, active, err := s.OwnerOf(ctx, session); owner != u.ID || !active || !issued || err != nil {
-		t.Errorf("the session is that of %s, active %t: %v", owner, active, err)
+		t.Errorf("the session belongs to %s, active %t (%v), want %s and true", owner, active, err, u.ID)
 	}
 	m.now = m.now.Add(time.Minute)
 	if _, err := s.Refresh(ctx, first.Refresh); codeOf(err) != InvalidRefreshToken || len(m.sessions) != 0 {
-		t.Errorf("a reused token: %v, %d sessions", err, len(m.sessions))
+		t.Errorf("a used token after the grace: %v and %d sessions, want %s and none", err, len(m.sessions), InvalidRefreshToken)
 	}
 	if _, err := s.Refresh(ctx, second.Refresh); codeOf(err) != InvalidRefreshToken || !slices.Contains(m.audit, SessionUsedAfterEnd) {
-		t.Errorf("a token of an ended session: %v", err)
+		t.Errorf("a token of an ended session: %v, want %s and an audit entry", err, InvalidRefreshToken)
 	}
 	if _, err := s.Identify(ctx, claims); codeOf(err) != InvalidAccessToken {
-		t.Errorf("the caller of an ended session: %v", err)
+		t.Errorf("the caller of an ended session: %v, want %s", err, InvalidAccessToken)
 	}
 	if _, active, err := s.OwnerOf(ctx, session); active || err != nil {
-		t.Errorf("an ended session is active: %t, %v", active, err)
+		t.Errorf("an ended session: active %t (%v), want false", active, err)
 	}
 	for _, bad := range []string{"", "x.y", first.Access} {
 		if _, err := s.Refresh(ctx, bad); codeOf(err) != InvalidRefreshToken {
-			t.Errorf("%q is refreshed: %v", bad, err)
+			t.Errorf("a refresh with %q: %v, want %s", bad, err, InvalidRefreshToken)
 		}
 		if err := s.LogoutByRefreshToken(ctx, bad); codeOf(err) != InvalidRefreshToken {
-			t.Errorf("%q logs out: %v", bad, err)
+			t.Errorf("a logout with %q: %v, want %s", bad, err, InvalidRefreshToken)
 		}
 	}
 	if err := s.LogoutByRefreshToken(ctx, second.Refresh); err != nil {
-		t.Errorf("a logout after the end of the session: %v", err)
+		t.Errorf("a logout after the end of the session: %v, want success", err)
 	}
 	third, err := s.Login(ctx, Login{"ada@example.com", goodPassword})
 	if err != nil {
@@ -168,7 +168,7 @@ func TestRefreshAndLogout(t *testing.T) {
 	}
 	m.now = m.now.Add(idle + time.Second)
 	if _, err := s.Refresh(ctx, third.Refresh); codeOf(err) != InvalidRefreshToken || len(m.sessions) != 0 {
-		t.Errorf("an expired session is refreshed: %v", err)
+		t.Errorf("a refresh of an expired session: %v and %d sessions, want %s and none", err, len(m.sessions), InvalidRefreshToken)
 	}
 }
 
@@ -190,33 +190,34 @@ func TestChangePassword(t *testing.T) {
 		change NewPassword
 		code   Code
 	}{
-		"no current one":        {NewPassword{"", newPassword}, Invalid},
-		"no new one":            {NewPassword{goodPassword, ""}, Invalid},
-		"a weak one":            {NewPassword{goodPassword, "password"}, Invalid},
-		"a wrong current one":   {NewPassword{newPassword, newPassword}, ReauthenticationRequired},
-		"the user's own email ": {NewPassword{goodPassword, "ada@example.com"}, Invalid},
+		"no current password":      {NewPassword{"", newPassword}, Invalid},
+		"no new password":          {NewPassword{goodPassword, ""}, Invalid},
+		"a weak password":          {NewPassword{goodPassword, "password"}, Invalid},
+		"a wrong current password": {NewPassword{newPassword, newPassword}, ReauthenticationRequired},
+		"the user's own email":     {NewPassword{goodPassword, "ada@example.com"}, Invalid},
 	} {
 		if _, err := s.ChangePassword(ctx, caller, grant, c.change); codeOf(err) != c.code {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want %s", name, err, c.code)
 		}
 	}
 	if _, err := s.ChangePassword(ctx, caller, grant, NewPassword{goodPassword, newPassword}); err != nil {
 		t.Fatal(err)
 	}
 	if len(m.sessions) != 1 {
-		t.Errorf("there are %d sessions, want the new one", len(m.sessions))
+		t.Errorf("there are %d sessions, want only the new one", len(m.sessions))
 	}
 	if _, err := s.Login(ctx, Login{"ada@example.com", goodPassword}); codeOf(err) != InvalidCredentials {
-		t.Errorf("the old password: %v", err)
+		t.Errorf("a login with the old password: %v, want %s", err, InvalidCredentials)
 	}
 	if _, err := s.Login(ctx, Login{"ada@example.com", newPassword}); err != nil {
-		t.Errorf("the new password: %v", err)
+		t.Errorf("a login with the new password: %v, want success", err)
 	}
 	admin := access.Caller{UserID: uuid.New(), Permissions: []access.Permission{access.UsersWrite}}
 	byAdmin := access.SelfOr(access.UsersWrite).Grant(admin, u.ID)
 	_, err = s.Update(ctx, Identity{Caller: admin}, byAdmin, Replacement{Email: "new@example.com"}, nil)
 	if err != nil || m.users[u.ID].Email != "new@example.com" || len(m.sessions) != 0 {
-		t.Errorf("another's change of an email: %v, %d sessions", err, len(m.sessions))
+		t.Errorf("an administrator's change of the email: %v, email %q and %d sessions, want new@example.com and none",
+			err, m.users[u.ID].Email, len(m.sessions))
 	}
 }
 
@@ -236,23 +237,23 @@ func TestConfirmReset(t *testing.T) {
 		"the user's email": {Reset{token, "ada@example.com"}, Invalid},
 	} {
 		if err := s.ConfirmReset(ctx, c.reset); codeOf(err) != c.code {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want %s", name, err, c.code)
 		}
 	}
 	if valid, err := s.IsReset(ctx, token); !valid || err != nil {
-		t.Errorf("the token is valid: %t, %v", valid, err)
+		t.Errorf("the token is valid: %t (%v), want true", valid, err)
 	}
 	if err := s.ConfirmReset(ctx, Reset{token, newPassword}); err != nil || !m.users[u.ID].EmailVerified {
-		t.Errorf("%v, verified %t", err, m.users[u.ID].EmailVerified)
+		t.Errorf("a reset: %v, verified %t, want success and true", err, m.users[u.ID].EmailVerified)
 	}
 	if err := s.ConfirmReset(ctx, Reset{token, newPassword}); codeOf(err) != InvalidToken {
-		t.Errorf("a used token: %v", err)
+		t.Errorf("a reset with a used token: %v, want %s", err, InvalidToken)
 	}
 	if valid, err := s.IsReset(ctx, token); valid || err != nil {
-		t.Errorf("a used token is valid: %t, %v", valid, err)
+		t.Errorf("the used token is valid: %t (%v), want false", valid, err)
 	}
 	if _, err := s.Login(ctx, Login{"ada@example.com", newPassword}); err != nil {
-		t.Errorf("the new password: %v", err)
+		t.Errorf("a login with the new password: %v, want success", err)
 	}
 }
 
@@ -262,7 +263,7 @@ func TestRequestsForTokens(t *testing.T) {
 	m.announced = nil
 	for _, email := range []string{"ada@example.com", "nobody@example.com"} {
 		if err := s.RequestReset(from(t), email); err != nil {
-			t.Errorf("%s: %v", email, err)
+			t.Errorf("a request for a reset of %s: %v, want success", email, err)
 		}
 	}
 	if err := s.Finish(t.Context()); err != nil {
@@ -272,10 +273,10 @@ func TestRequestsForTokens(t *testing.T) {
 		t.Error(err)
 	}
 	if !slices.Equal(m.announced, []event.Type{event.PasswordResetRequested, event.EmailVerificationRequested}) {
-		t.Errorf("the events are %v", m.announced)
+		t.Errorf("the events are %v, want a request for a reset and one for a verification", m.announced)
 	}
 	if err := s.RequestReset(from(t), "not an email"); codeOf(err) != Invalid {
-		t.Errorf("not an email: %v", err)
+		t.Errorf("a request with an invalid email: %v, want %s", err, Invalid)
 	}
 }
 
@@ -287,13 +288,13 @@ func TestReplay(t *testing.T) {
 	progress, err := s.Replay(t.Context(), Replay{Rate: 1_000_000, Progress: func(ReplayProgress) { reports++ }})
 	if err != nil || progress.Announced != 1 || progress.Last != u.ID || reports == 0 ||
 		!slices.Equal(m.announced, []event.Type{event.Snapshot}) {
-		t.Errorf("%+v, %v after %d reports: %v", progress, err, reports, m.announced)
+		t.Errorf("a replay: %+v (%v) after %d reports with the events %v, want one snapshot", progress, err, reports, m.announced)
 	}
 	if progress, err := s.Replay(t.Context(), Replay{User: u.ID}); err != nil || progress.Announced != 1 {
-		t.Errorf("one user: %+v, %v", progress, err)
+		t.Errorf("a replay of one user: %+v (%v), want one snapshot", progress, err)
 	}
 	if _, err := s.Replay(t.Context(), Replay{User: uuid.New()}); codeOf(err) != NotFound {
-		t.Errorf("an unknown user: %v", err)
+		t.Errorf("a replay of an unknown user: %v, want %s", err, NotFound)
 	}
 }
 
@@ -317,19 +318,19 @@ func TestImport(t *testing.T) {
 		"in the future":   {Email: "a@example.com", PasswordHash: hash, CreatedAt: time.Now().Add(time.Hour)},
 	} {
 		if _, _, err := importer.Import(t.Context(), []Import{a}, false); codeOf(err) != Invalid {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v, want %s", name, err, Invalid)
 		}
 	}
 	if created, _, err := importer.Import(t.Context(), []Import{good}, true); created != 1 || len(m.users) != 0 || err != nil {
-		t.Errorf("a dry run: %d, %v", created, err)
+		t.Errorf("a dry run: %d created and %d stored (%v), want 1 and 0", created, len(m.users), err)
 	}
 	if created, _, err := importer.Import(t.Context(), []Import{good}, false); created != 1 || err != nil {
-		t.Errorf("%d are created, %v", created, err)
+		t.Errorf("%d accounts are created (%v), want 1", created, err)
 	}
 	if u := m.users[good.ID]; u.Email != "ada@example.com" || u.Status != Disabled || !u.CreatedAt.Equal(login) {
-		t.Errorf("the account is %+v", u)
+		t.Errorf("the account is %+v, want that of %+v", u, good)
 	}
 	if _, taken, err := importer.Import(t.Context(), []Import{good}, false); len(taken) != 1 || err != nil {
-		t.Errorf("an id that exists: %v, %v", taken, err)
+		t.Errorf("an import of an existing id: taken %v (%v), want one", taken, err)
 	}
 }

@@ -15,10 +15,11 @@ var (
 	login    = time.Date(2026, 1, 1, 12, 0, 0, 900_000_000, time.UTC) // 0.1 s before the next full second
 )
 
-// service has no clock: a refresh gets the time from the database.
+// service has no clock: refreshes use the time of the database.
 var service = &Service{cfg: Config{RefreshIdleTTL: idle, RefreshTTL: absolute}}
 
-// TestWhatARefreshTokenDoesToItsSession presents tokens of a session whose current token is number 5, an hour after the login.
+// TestWhatARefreshTokenDoesToItsSession presents tokens of a session whose current token has the number 5. The session was last
+// rotated an hour after the login.
 func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
 	t.Parallel()
 	at := login.Add(time.Hour)
@@ -33,28 +34,29 @@ func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
 		after   time.Duration
 		want    Rotation
 	}{
-		"current, immediately":                  {5, 0, rotated(0)},
-		"current, later":                        {5, time.Hour, rotated(time.Hour)},
-		"current, in a fraction of a second":    {5, 123456 * time.Microsecond, rotated(123456 * time.Microsecond)},
-		"used, immediately":                     {4, 0, repeated},
-		"used, by a clock that is behind":       {4, -time.Second, repeated},
-		"used, clock set back since":            {4, -time.Hour, reused},
-		"used, just within the grace":           {4, 10*time.Second - time.Microsecond, repeated},
-		"used, after exactly the grace":         {4, 10 * time.Second, repeated},
-		"used, just over the grace":             {4, 10*time.Second + time.Microsecond, reused},
-		"used, over by less than a second":      {4, 10*time.Second + 50*time.Millisecond, reused},
-		"used, a second over":                   {4, 11 * time.Second, reused},
-		"used, long ago":                        {4, 24 * time.Hour, reused},
-		"used twice, immediately":               {3, 0, reused},
-		"the first, immediately":                {0, 0, reused},
-		"one that does not exist yet":           {6, 0, reused},
-		"one that does not exist yet, by a lot": {1 << 63, 0, reused},
-		"current, in the last microsecond":      {5, idle - time.Microsecond, rotated(idle - time.Microsecond)},
-		"current, the session expired":          {5, idle, expired},
-		"used, the session expired":             {4, idle, expired},
+		"current, immediately":                     {5, 0, rotated(0)},
+		"current, later":                           {5, time.Hour, rotated(time.Hour)},
+		"current, after a fraction of a second":    {5, 123456 * time.Microsecond, rotated(123456 * time.Microsecond)},
+		"used, immediately":                        {4, 0, repeated},
+		"used, by a clock that is behind":          {4, -time.Second, repeated},
+		"used, clock set back since":               {4, -time.Hour, reused},
+		"used, just within the grace":              {4, 10*time.Second - time.Microsecond, repeated},
+		"used, after exactly the grace":            {4, 10 * time.Second, repeated},
+		"used, a microsecond after the grace":      {4, 10*time.Second + time.Microsecond, reused},
+		"used, less than a second after the grace": {4, 10*time.Second + 50*time.Millisecond, reused},
+		"used, a second after the grace":           {4, 11 * time.Second, reused},
+		"used, long ago":                           {4, 24 * time.Hour, reused},
+		"used, before the previous one":            {3, 0, reused},
+		"the first, immediately":                   {0, 0, reused},
+		"the next, not issued yet":                 {6, 0, reused},
+		"a far later one, not issued yet":          {1 << 63, 0, reused},
+		"current, in the last microsecond":         {5, idle - time.Microsecond, rotated(idle - time.Microsecond)},
+		"current, the session expired":             {5, idle, expired},
+		"used, the session expired":                {4, idle, expired},
 	} {
-		if diff := cmp.Diff(c.want, service.rotate(Origin{}, session, c.counter, at.Add(c.after)), cmpopts.EquateComparable(netip.Addr{})); diff != "" {
-			t.Errorf("%s: %s", name, diff)
+		got := service.rotate(Origin{}, session, c.counter, at.Add(c.after))
+		if diff := cmp.Diff(c.want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 	}
 }
@@ -62,18 +64,18 @@ func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
 func TestASessionEndsWhenUnusedOrOld(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ used, want time.Duration }{
-		"just begun":                     {0, idle},
-		"used after some time":           {time.Hour + time.Microsecond, time.Hour + time.Microsecond + idle},
-		"used when the rest is idle":     {absolute - idle, absolute},
-		"used a little before that":      {absolute - idle - time.Microsecond, absolute - time.Microsecond},
-		"used a little after that":       {absolute - idle + time.Microsecond, absolute},
-		"used at the end of its time":    {absolute, absolute},
-		"used in its last microsecond":   {absolute - time.Microsecond, absolute},
-		"used by a clock that is behind": {-time.Second, idle - time.Second},
+		"new":                               {0, idle},
+		"used after some time":              {time.Hour + time.Microsecond, time.Hour + time.Microsecond + idle},
+		"used when both limits are equal":   {absolute - idle, absolute},
+		"used a microsecond before that":    {absolute - idle - time.Microsecond, absolute - time.Microsecond},
+		"used a microsecond after that":     {absolute - idle + time.Microsecond, absolute},
+		"used at its absolute end":          {absolute, absolute},
+		"used a microsecond before the end": {absolute - time.Microsecond, absolute},
+		"used by a clock that is behind":    {-time.Second, idle - time.Second},
 	} {
 		got := service.expiry(Session{CreatedAt: login, RotatedAt: login.Add(c.used)})
 		if want := login.Add(c.want); !got.Equal(want) {
-			t.Errorf("%s: ends at %s, want %s", name, got, want)
+			t.Errorf("%s: the session ends at %s, want %s", name, got, want)
 		}
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"user-service/pkg/access"
 )
 
-// ignorable are the ranges of Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 15.0; the property
-// is stable for what is assigned.
+// ignorable are the ranges of Default_Ignorable_Code_Point in DerivedCoreProperties.txt of Unicode 15.0. The property is stable for
+// assigned code points.
 var ignorable = [][2]rune{
 	{0x00AD, 0x00AD},
 	{0x034F, 0x034F},
@@ -41,14 +41,14 @@ func TestTheInvisibleCharactersAreThoseOfUnicode(t *testing.T) {
 		}
 	}
 	if len(published) != 4174 {
-		t.Errorf("%d code points, want the 4174 of the file", len(published))
+		t.Errorf("the ranges have %d code points, want the 4174 of the file", len(published))
 	}
 	for r := rune(0); r <= unicode.MaxRune; r++ {
 		if isDefaultIgnorable(r) != published[r] {
-			t.Errorf("U+%04X: default ignorable is %t", r, !published[r])
+			t.Errorf("U+%04X: default ignorable is %t, want %t", r, !published[r], published[r])
 		}
 		if published[r] && (!isInvisible(r) || isVisible(r)) {
-			t.Errorf("U+%04X is visible", r)
+			t.Errorf("U+%04X: visible, want invisible", r)
 		}
 	}
 }
@@ -58,16 +58,20 @@ func TestAnEmailHasNoInvisibleCharacter(t *testing.T) {
 	refused := func(email string) bool { return len(CheckEmail(email)) != 0 }
 	for _, span := range append(ignorable, [2]rune{0x2800, 0x2800}) {
 		for r := span[0]; r <= span[1]; r++ {
-			for _, email := range []string{fmt.Sprintf("bo%css@example.com", r), fmt.Sprintf("boss%c@example.com", r), fmt.Sprintf("boss@exam%cple.com", r)} {
-				if !refused(email) {
-					t.Errorf("U+%04X: %+q is taken", r, email)
+			for _, format := range []string{"bo%css@example.com", "boss%c@example.com", "boss@exam%cple.com"} {
+				if email := fmt.Sprintf(format, r); !refused(email) {
+					t.Errorf("U+%04X: %+q is valid, want invalid", r, email)
 				}
 			}
 		}
 	}
-	for _, email := range []string{"boss@example.com", "пример@пример.рф", "수신@예시.한국", "प्रेषक@उदाहरण.भारत"} {
+	valid := []string{
+		"boss@example.com", "пример@пример.рф",
+		"수신@예시.한국", "प्रेषक@उदाहरण.भारत",
+	}
+	for _, email := range valid {
 		if refused(email) {
-			t.Errorf("%s is refused", email)
+			t.Errorf("%s is invalid, want valid", email)
 		}
 	}
 }
@@ -82,10 +86,10 @@ func TestATextThatIsShownHasAVisibleCharacter(t *testing.T) {
 		var errs FieldErrors
 		Profile{Name: text}.check(&errs)
 		if good != (len(errs) == 0) {
-			t.Errorf("the name %+q: %v", text, errs)
+			t.Errorf("the name %+q: %v, want valid to be %t", text, errs, good)
 		}
 		if errs := CheckRole(access.Role{Name: "r", Description: text}); good != (len(errs) == 0) {
-			t.Errorf("the description %+q: %v", text, errs)
+			t.Errorf("the description %+q: %v, want valid to be %t", text, errs, good)
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestZonesAreThoseOfGo compares the names with those of Go's copy of the database.
+// TestZonesAreThoseOfGo compares the names with Go's copy of the time zone database.
 func TestZonesAreThoseOfGo(t *testing.T) {
 	t.Parallel()
 	root, err := exec.Command("go", "env", "GOROOT").Output()
@@ -29,6 +29,7 @@ func TestZonesAreThoseOfGo(t *testing.T) {
 	}
 	slices.Sort(names)
 	if !slices.Equal(names, zones()) {
-		t.Errorf("zones.txt has %d names, Go's database has %d: write these to it, sorted, one on each line", len(zones()), len(names))
+		t.Errorf("zones.txt has %d names, want the %d names of Go's database, sorted, one on each line:\n%s",
+			len(zones()), len(names), strings.Join(names, "\n"))
 	}
 }
