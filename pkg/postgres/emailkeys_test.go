@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// olderAccounts are stored with the keys of an earlier version: full case folding over NFC, and unconverted domains. The first
+// olderAccounts are accounts with keys of an earlier version: full case folding over NFC, and unconverted domains. The first
 // account is the oldest.
 var olderAccounts = []struct{ email, key, name, nameKey string }{
 	{"user@bücher.example", "user@bücher.example", "", ""},               // 0

@@ -80,7 +80,7 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	}
 	execute(t, dsn, `UPDATE erasures SET erased_at = erased_at - interval '1 minute'`)
 	if rows := cleanUp(); strings.Contains(rows, at) || strings.Contains(rows, request) {
-		t.Errorf("the address or the request id is left in\n%s", rows)
+		t.Errorf("the address or the request id is left after the cleanup, want neither:\n%s", rows)
 	}
 	var left int
 	if err := watch.QueryRow(t.Context(), `SELECT count(*) FROM erasures`).Scan(&left); err != nil || left != 0 {
@@ -119,7 +119,7 @@ func TestWhatWaitsAboutAnErasedUserIsNotPublished(t *testing.T) {
 	gone, other := create(t, db, "gone@example.com"), create(t, db, "other@example.com")
 	remove(t, db, gone.ID)
 	if rows := postgrestest.Rows(t, dsn); strings.Contains(rows, gone.Email) {
-		t.Errorf("the email is left in\n%s", rows)
+		t.Errorf("the email is left after the erasure, want none:\n%s", rows)
 	}
 	var published []string
 	for _, e := range drain(t, db) {
@@ -152,7 +152,7 @@ func TestAnErasureDoesNotWaitForTheRelay(t *testing.T) {
 		t.Errorf("the published events are %+v, want one user.deleted", events)
 	}
 	if rows := postgrestest.Rows(t, dsn); strings.Contains(rows, gone.Email) {
-		t.Errorf("the email is left in\n%s", rows)
+		t.Errorf("the email is left after the erasure, want none:\n%s", rows)
 	}
 }
 

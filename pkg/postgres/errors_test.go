@@ -22,7 +22,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// statusOf returns the status of the API's response to an error, or a code of package user.
+// statusOf returns the status of the API's response to an error: "500", "503", or the Code of another user.Error.
 func statusOf(err error) string {
 	var known *user.Error
 	switch {

@@ -185,7 +185,7 @@ func TestAResetClearsTheCountOfAnAttemptUnderWay(t *testing.T) {
 	}
 }
 
-// TestAnErasureTakesCountsAndNetworks erases a user with counts by email, by user and by network.
+// TestAnErasureTakesCountsAndNetworks erases a user with login failures by email and by user, and with a known network.
 func TestAnErasureTakesCountsAndNetworks(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

@@ -303,7 +303,7 @@ func TestAllSessionsOfOneUserEndAtOnce(t *testing.T) {
 	}
 }
 
-// TestPagesHoldStillWhileUsersComeAndGo creates and erases users between the pages. Users who exist during the whole list, and new
+// TestPagesHoldStillWhileUsersComeAndGo creates and erases users between the pages. Users who exist until the last page, and new
 // users, are listed once, in the order of registration.
 func TestPagesHoldStillWhileUsersComeAndGo(t *testing.T) {
 	t.Parallel()

@@ -45,14 +45,14 @@ func (r *Role) Set(setting string) {
 	r.execute(r.server, fmt.Sprintf("ALTER ROLE %s SET %s", r.name, setting))
 }
 
-// Use grants the role all tables and functions in the database at dsn.
+// Use grants the role all privileges on the tables and functions in the database at dsn.
 func (r *Role) Use(dsn string) {
 	r.t.Helper()
 	r.execute(dsn, "GRANT ALL ON ALL TABLES IN SCHEMA public TO "+r.name)
 	r.execute(dsn, "GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO "+r.name)
 }
 
-// UseTablesToCome grants the role all tables that are created later in the database at dsn.
+// UseTablesToCome lets the role read and write all tables that are created later in the database at dsn.
 func (r *Role) UseTablesToCome(dsn string) {
 	r.t.Helper()
 	r.execute(dsn, "ALTER DEFAULT PRIVILEGES GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO "+r.name)

@@ -58,8 +58,8 @@ func NewSeparate(t testing.TB, schema string) Separate {
 // block matches a block of SQL commands in a page.
 var block = regexp.MustCompile("(?s)```sql\n(.*?)```")
 
-// separateCommands returns the commands of docs/operations.md, with names for a test. create creates the roles and the database, and
-// grant grants the service's role its privileges.
+// separateCommands returns the commands of docs/operations.md, with names for a test. The commands in create create the roles and the
+// database. The commands in grant give the service's role its privileges.
 func separateCommands(t testing.TB, name, schema string) (create, grant []string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operations.md")
