@@ -40,8 +40,8 @@ func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 	}
 }
 
-// TestWhatIsOverIsOverByTheDatabasesClock cleans up on a replica whose clock is two days behind the database's.
-func TestWhatIsOverIsOverByTheDatabasesClock(t *testing.T) {
+// TestExpiryUsesTheDatabasesClock cleans up on a replica whose clock is two days behind the database's.
+func TestExpiryUsesTheDatabasesClock(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, postgrestest.WithClock(t, dsn, "2 days"), nil), connect(t, dsn)
@@ -59,9 +59,9 @@ func TestWhatIsOverIsOverByTheDatabasesClock(t *testing.T) {
 	}
 }
 
-// TestAMigrationLetsWhoMakesEntriesCallItsFunctions migrates with one role that gets privileges on new tables, and one that
+// TestMigrationsGrantTheAuditFunctions migrates with one role that gets privileges on new tables, and one that
 // does not.
-func TestAMigrationLetsWhoMakesEntriesCallItsFunctions(t *testing.T) {
+func TestMigrationsGrantTheAuditFunctions(t *testing.T) {
 	t.Parallel()
 	service, other := postgrestest.NewRole(t, "secret"), postgrestest.NewRole(t, "secret")
 	dsn := postgrestest.Empty(t)
@@ -81,8 +81,8 @@ func TestAMigrationLetsWhoMakesEntriesCallItsFunctions(t *testing.T) {
 	}
 }
 
-// TestTheRetentionOfTheTrailHasALeast calls the cleanup function directly, as an attacker with the service's role can.
-func TestTheRetentionOfTheTrailHasALeast(t *testing.T) {
+// TestAuditRetentionHasAMinimum calls the cleanup function directly, as an attacker with the service's role can.
+func TestAuditRetentionHasAMinimum(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	conn := connect(t, dsn)
@@ -117,8 +117,8 @@ func TestTheRetentionOfTheTrailHasALeast(t *testing.T) {
 	}
 }
 
-// TestEntriesAboutWhoHasAnAccountStayAsTheyAre calls the erasure function directly, as an attacker with the service's role can.
-func TestEntriesAboutWhoHasAnAccountStayAsTheyAre(t *testing.T) {
+// TestEntriesOfExistingAccountsAreNotAnonymized calls the erasure function directly, as an attacker with the service's role can.
+func TestEntriesOfExistingAccountsAreNotAnonymized(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)

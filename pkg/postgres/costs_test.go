@@ -59,8 +59,8 @@ func TestHashCostsAreCounted(t *testing.T) {
 	}
 }
 
-// TestManyHashCostsAreCountedInPortions has more imported accounts than one statement reads.
-func TestManyHashCostsAreCountedInPortions(t *testing.T) {
+// TestManyHashCostsAreCountedInBatches has more imported accounts than one statement reads.
+func TestManyHashCostsAreCountedInBatches(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
@@ -81,8 +81,8 @@ func TestManyHashCostsAreCountedInPortions(t *testing.T) {
 	}
 }
 
-// TestACountReadsNoHashThatWasMadeHere checks the plan of the count with and without statistics of the table.
-func TestACountReadsNoHashThatWasMadeHere(t *testing.T) {
+// TestACountReadsOnlyImportedHashes checks the plan of the count with and without statistics of the table.
+func TestACountReadsOnlyImportedHashes(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	execute(t, dsn, `INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)

@@ -48,7 +48,7 @@ func downTo(t *testing.T, m *postgres.Migrator, dsn string, version int64) {
 	}
 }
 
-func TestEmailKeysAreMadeAnew(t *testing.T) {
+func TestEmailKeysAreRecomputed(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.Empty(t)
 	m := newMigrator(t, dsn)
@@ -147,9 +147,9 @@ func TestEmailKeysAreMadeAnew(t *testing.T) {
 	}
 }
 
-// TestAVerifiedAccountHasTheEmail gives a shared email to the account whose email is verified, although the other account is
+// TestAVerifiedAccountKeepsTheEmail gives a shared email to the account whose email is verified, although the other account is
 // older. A replica of an earlier version may store such accounts after the migration.
-func TestAVerifiedAccountHasTheEmail(t *testing.T) {
+func TestAVerifiedAccountKeepsTheEmail(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
@@ -182,9 +182,9 @@ func TestAVerifiedAccountHasTheEmail(t *testing.T) {
 	}
 }
 
-// TestAnAccountThatIsGoneTakesNoEmail erases the account that was to keep a shared email, after the accounts were read. The
+// TestAnErasedAccountKeepsNoEmail erases the account that was to keep a shared email, after the accounts were read. The
 // other account then keeps the email.
-func TestAnAccountThatIsGoneTakesNoEmail(t *testing.T) {
+func TestAnErasedAccountKeepsNoEmail(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)

@@ -17,9 +17,9 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestWhatRacedAnErasureIsForgottenToo erases a user while two audit entries are not committed yet: one by the user and one
+// TestEntriesThatRaceAnErasureAreAnonymized erases a user while two audit entries are not committed yet: one by the user and one
 // about the user. The erasure can't see these entries. The cleanup anonymizes them a minute later.
-func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
+func TestEntriesThatRaceAnErasureAreAnonymized(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
@@ -88,8 +88,8 @@ func TestWhatRacedAnErasureIsForgottenToo(t *testing.T) {
 	}
 }
 
-// TestManyErasuresAreGoneOver has more erasures than the cleanup processes in one batch.
-func TestManyErasuresAreGoneOver(t *testing.T) {
+// TestManyErasuresAreProcessedInBatches has more erasures than the cleanup processes in one batch.
+func TestManyErasuresAreProcessedInBatches(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
@@ -110,9 +110,9 @@ func TestManyErasuresAreGoneOver(t *testing.T) {
 	}
 }
 
-// TestWhatWaitsAboutAnErasedUserIsNotPublished erases a user whose events are not published yet. These events contain personal
+// TestPendingEventsOfAnErasedUserAreNotPublished erases a user whose events are not published yet. These events contain personal
 // data, and may contain a token that is no longer valid.
-func TestWhatWaitsAboutAnErasedUserIsNotPublished(t *testing.T) {
+func TestPendingEventsOfAnErasedUserAreNotPublished(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)

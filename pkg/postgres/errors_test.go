@@ -35,8 +35,8 @@ func statusOf(err error) string {
 	}
 }
 
-// TestEachCodeOfTheServerHasItsAnswer tests all error codes of PostgreSQL 15, and those that newer versions have added.
-func TestEachCodeOfTheServerHasItsAnswer(t *testing.T) {
+// TestEachErrorCodeOfTheServerHasAStatus tests all error codes of PostgreSQL 15, and those that newer versions have added.
+func TestEachErrorCodeOfTheServerHasAStatus(t *testing.T) {
 	t.Parallel()
 	list, err := os.ReadFile("testdata/errcodes.txt")
 	if err != nil {
@@ -84,9 +84,9 @@ func checkInstalled(t *testing.T, listed map[string]bool) {
 	}
 }
 
-// TestEachErrorOfTheDriverHasItsAnswer tests errors of the driver that have no error code of PostgreSQL, and special cases of
+// TestEachErrorOfTheDriverHasAStatus tests errors of the driver that have no error code of PostgreSQL, and special cases of
 // codes.
-func TestEachErrorOfTheDriverHasItsAnswer(t *testing.T) {
+func TestEachErrorOfTheDriverHasAStatus(t *testing.T) {
 	t.Parallel()
 	stale := &pgconn.PgError{Code: "0A000", Routine: "RevalidateCachedQuery"}
 	for name, c := range map[string]struct {

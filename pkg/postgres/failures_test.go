@@ -112,9 +112,9 @@ func TestABackoffOutlastsTheMigration(t *testing.T) {
 	check("later@example.com")
 }
 
-// TestABackoffOutlastsTheWayBack rolls the migration back during a backoff of one network. The backoff then applies to all
+// TestABackoffOutlastsTheRollback rolls the migration back during a backoff of one network. The backoff then applies to all
 // networks.
-func TestABackoffOutlastsTheWayBack(t *testing.T) {
+func TestABackoffOutlastsTheRollback(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
@@ -148,9 +148,9 @@ func TestABackoffOutlastsTheWayBack(t *testing.T) {
 	}
 }
 
-// TestAResetClearsTheCountOfAnAttemptUnderWay confirms a reset while the decision about an attempt runs. The attempt must not
+// TestAResetClearsTheCountOfAConcurrentAttempt confirms a reset while the decision about an attempt runs. The attempt must not
 // store the counts again that it has read before the reset.
-func TestAResetClearsTheCountOfAnAttemptUnderWay(t *testing.T) {
+func TestAResetClearsTheCountOfAConcurrentAttempt(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
@@ -185,8 +185,8 @@ func TestAResetClearsTheCountOfAnAttemptUnderWay(t *testing.T) {
 	}
 }
 
-// TestAnErasureTakesCountsAndNetworks erases a user with login failures by email and by user, and with a known network.
-func TestAnErasureTakesCountsAndNetworks(t *testing.T) {
+// TestAnErasureDeletesFailuresAndNetworks erases a user with login failures by email and by user, and with a known network.
+func TestAnErasureDeletesFailuresAndNetworks(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
@@ -233,8 +233,8 @@ func TestNetworksOfAUserAreBounded(t *testing.T) {
 	}
 }
 
-// TestOneLockOutIsAnnouncedOfTwoAtOnce begins backoffs of logins and of reauthentications of one user concurrently.
-func TestOneLockOutIsAnnouncedOfTwoAtOnce(t *testing.T) {
+// TestConcurrentLockOutsPublishOneEvent begins backoffs of logins and of reauthentications of one user concurrently.
+func TestConcurrentLockOutsPublishOneEvent(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)

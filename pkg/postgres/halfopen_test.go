@@ -59,9 +59,9 @@ func request(ctx context.Context, call func(context.Context) error) error {
 	return call(ctx)
 }
 
-// TestDeadConnectionsFreeTheirPlaces silences all open connections. New connections work. Clients that retry immediately soon
+// TestDeadConnectionsAreReplaced silences all open connections. New connections work. Clients that retry immediately soon
 // succeed, even if the connections were in use just before.
-func TestDeadConnectionsFreeTheirPlaces(t *testing.T) {
+func TestDeadConnectionsAreReplaced(t *testing.T) {
 	t.Parallel()
 	for name, idle := range map[string]time.Duration{"in use": 0, "idle": 1100 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
@@ -91,8 +91,8 @@ func TestDeadConnectionsFreeTheirPlaces(t *testing.T) {
 	}
 }
 
-// TestOneClientOutlastsDeadConnections sends requests one after another. They must not fail once for each dead connection.
-func TestOneClientOutlastsDeadConnections(t *testing.T) {
+// TestOneClientRecoversFromDeadConnections sends requests one after another. They must not fail once for each dead connection.
+func TestOneClientRecoversFromDeadConnections(t *testing.T) {
 	t.Parallel()
 	s := newSilencer(t)
 	db := postgrestest.Connect(t, s.dsn, nil)
@@ -171,8 +171,8 @@ func TestAProbeNeedsNoConnectionOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestAPoolThatLendsNothingIsNotReady holds all connections for longer than a request may.
-func TestAPoolThatLendsNothingIsNotReady(t *testing.T) {
+// TestAnExhaustedPoolIsNotReady holds all connections for longer than a request may.
+func TestAnExhaustedPoolIsNotReady(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	users := several(t, db)

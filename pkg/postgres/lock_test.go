@@ -56,9 +56,9 @@ func (noRoles) Roles(_ context.Context, names []string) ([]access.Role, error) {
 	return make([]access.Role, len(names)), nil
 }
 
-// TestAChangeSeesTheOneThatItWaitedFor changes the roles of a user twice, concurrently. The lock is on the user's row, and the
+// TestAChangeSeesTheChangeThatItWaitedFor changes the roles of a user twice, concurrently. The lock is on the user's row, and the
 // roles are rows of another table.
-func TestAChangeSeesTheOneThatItWaitedFor(t *testing.T) {
+func TestAChangeSeesTheChangeThatItWaitedFor(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, other, conn := postgrestest.Connect(t, dsn, nil), postgrestest.Connect(t, dsn, nil), connect(t, dsn)
@@ -86,8 +86,8 @@ func TestAChangeSeesTheOneThatItWaitedFor(t *testing.T) {
 	}
 }
 
-// TestADeletedRoleIsTakenFromEverybody deletes a role while a concurrent change gives the role to another user.
-func TestADeletedRoleIsTakenFromEverybody(t *testing.T) {
+// TestADeletedRoleIsRemovedFromAllUsers deletes a role while a concurrent change gives the role to another user.
+func TestADeletedRoleIsRemovedFromAllUsers(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
@@ -158,8 +158,8 @@ func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
 	}
 }
 
-// TestRefreshesKeepNobodyFromLoggingOut logs out of a session while the maximum number of refreshes waits for it.
-func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
+// TestRefreshesDoNotBlockALogout logs out of a session while the maximum number of refreshes waits for it.
+func TestRefreshesDoNotBlockALogout(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, holder := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
@@ -203,9 +203,9 @@ func TestRefreshesKeepNobodyFromLoggingOut(t *testing.T) {
 	}
 }
 
-// TestNothingWaitsInACircle concurrently runs all operations that lock more than one row, on the same two users. PostgreSQL ends
+// TestTransactionsDoNotDeadlock concurrently runs all operations that lock more than one row, on the same two users. PostgreSQL ends
 // a deadlock with an error after a second.
-func TestNothingWaitsInACircle(t *testing.T) {
+func TestTransactionsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	users := []user.User{create(t, db, "a@example.com"), create(t, db, "b@example.com")}
@@ -311,8 +311,8 @@ func redeem(ctx context.Context, db *postgres.DB, u user.User) error {
 	return err
 }
 
-// TestCallersWhoChangeEachOtherDontWaitInACircle has two administrators change each other and themselves concurrently.
-func TestCallersWhoChangeEachOtherDontWaitInACircle(t *testing.T) {
+// TestCallersWhoChangeEachOtherDoNotDeadlock has two administrators change each other and themselves concurrently.
+func TestCallersWhoChangeEachOtherDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
@@ -353,8 +353,8 @@ func TestCallersWhoChangeEachOtherDontWaitInACircle(t *testing.T) {
 	}
 }
 
-// TestARoleOnWhichAChangeRestsStaysAsItIs tries to lock the caller's role during a change of the caller's own account.
-func TestARoleOnWhichAChangeRestsStaysAsItIs(t *testing.T) {
+// TestTheRoleOfACallerIsLockedDuringAChange tries to lock the caller's role during a change of the caller's own account.
+func TestTheRoleOfACallerIsLockedDuringAChange(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)

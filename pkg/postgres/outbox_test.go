@@ -85,7 +85,7 @@ func confirmAll(n int) []outbox.Outcome {
 	return out
 }
 
-func TestAChangeThatFailsAnnouncesNothing(t *testing.T) {
+func TestAFailedChangePublishesNothing(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	u := create(t, db, "a@example.com")
@@ -101,7 +101,7 @@ func TestAChangeThatFailsAnnouncesNothing(t *testing.T) {
 	}
 }
 
-func TestAnEventComesBackAsItWas(t *testing.T) {
+func TestAnEventIsReadAsItWasStored(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	span := trace.NewSpanContext(trace.SpanContextConfig{
@@ -198,7 +198,7 @@ func TestOneRelayDrainsAtATime(t *testing.T) {
 	}
 }
 
-func TestADeadRelaysLockIsFree(t *testing.T) {
+func TestADeadRelayReleasesItsLock(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)

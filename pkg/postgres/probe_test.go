@@ -16,9 +16,9 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestABusyPoolKeepsNobodyFromLoggingIn occupies all connections that requests share. One connection is reserved for logins, and
+// TestABusyPoolDoesNotBlockLogins occupies all connections that requests share. One connection is reserved for logins, and
 // the readiness probe has its own.
-func TestABusyPoolKeepsNobodyFromLoggingIn(t *testing.T) {
+func TestABusyPoolDoesNotBlockLogins(t *testing.T) {
 	t.Parallel()
 	const most = 3
 	db, err := postgres.Open(t.Context(), postgres.Config{URL: postgrestest.URL(t), MaxConns: most + 1}, nil)
@@ -162,9 +162,9 @@ func (s *silencer) copy(age int64, to io.Writer, from io.Reader) {
 	}
 }
 
-// TestAProbeGoesOnByANewConnection silences the probe's connection, and then has the server close it. The probe succeeds with a
+// TestAProbeReconnects silences the probe's connection, and then has the server close it. The probe succeeds with a
 // new connection.
-func TestAProbeGoesOnByANewConnection(t *testing.T) {
+func TestAProbeReconnects(t *testing.T) {
 	t.Parallel()
 	s := newSilencer(t)
 	db := postgrestest.Connect(t, s.dsn, nil)

@@ -100,9 +100,9 @@ func TestAReadOnlyDatabaseIsReadUntilItIsWritable(t *testing.T) {
 	})
 }
 
-// TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest opens connections while the database is read-only, and first writes on
+// TestAnOldReadOnlyConnectionFailsNoRequest opens connections while the database is read-only, and first writes on
 // them when the database is writable again.
-func TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest(t *testing.T) {
+func TestAnOldReadOnlyConnectionFailsNoRequest(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, dsn, through string) {
 		db := postgrestest.Connect(t, through, nil)
@@ -125,8 +125,8 @@ func TestAConnectionThatIsFoundReadOnlyLaterCostsNoRequest(t *testing.T) {
 	})
 }
 
-// TestACleanupFindsAReadOnlyConnectionToo runs the cleanup while no request writes.
-func TestACleanupFindsAReadOnlyConnectionToo(t *testing.T) {
+// TestACleanupReplacesReadOnlyConnections runs the cleanup while no request writes.
+func TestACleanupReplacesReadOnlyConnections(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)

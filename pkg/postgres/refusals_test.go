@@ -112,8 +112,8 @@ func waitUntilEmptyNow(t *testing.T, db *postgres.DB) {
 	}
 }
 
-// TestManyEventsBehindARefusedOneGoOnInOrder has more events behind a refused one than the relay releases in one batch.
-func TestManyEventsBehindARefusedOneGoOnInOrder(t *testing.T) {
+// TestManyEventsBehindARefusedOneStayInOrder has more events behind a refused one than the relay releases in one batch.
+func TestManyEventsBehindARefusedOneStayInOrder(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	r := refuser{t: t, db: db, refuses: map[string]bool{"updated 3": true}}
@@ -186,8 +186,8 @@ func TestAnEventIsParkedAfterTwentyRefusals(t *testing.T) {
 	waitUntilEmptyNow(t, db)
 }
 
-// TestDueEventsAreTriedAFewInEachBatch has more due events than the relay retries in one batch, next to new events.
-func TestDueEventsAreTriedAFewInEachBatch(t *testing.T) {
+// TestRetriesOfABatchAreLimited has more due events than the relay retries in one batch, next to new events.
+func TestRetriesOfABatchAreLimited(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
@@ -204,9 +204,9 @@ func TestDueEventsAreTriedAFewInEachBatch(t *testing.T) {
 	}
 }
 
-// TestWhatWaitedBehindARemovedEventIsRetried removes a refused event, as an operator or a replica of an earlier version may do.
+// TestEventsBehindARemovedOneAreRetried removes a refused event, as an operator or a replica of an earlier version may do.
 // The events behind it are retried after a command.
-func TestWhatWaitedBehindARemovedEventIsRetried(t *testing.T) {
+func TestEventsBehindARemovedOneAreRetried(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
@@ -226,8 +226,8 @@ func TestWhatWaitedBehindARemovedEventIsRetried(t *testing.T) {
 	waitUntilEmptyNow(t, db)
 }
 
-// TestNoRetryWaitsForAClockThatWasSetBack has an event that was deferred while the clock was two hours ahead.
-func TestNoRetryWaitsForAClockThatWasSetBack(t *testing.T) {
+// TestARetryIsDueAfterTheClockWasSetBack has an event that was deferred while the clock was two hours ahead.
+func TestARetryIsDueAfterTheClockWasSetBack(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)

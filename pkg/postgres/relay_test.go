@@ -69,9 +69,9 @@ func relays(t *testing.T, dsn string, p outbox.Publisher) (stop func()) {
 	return stop
 }
 
-// TestNothingIsPublishedThatCannotBeRemoved runs two relays while events can be read but not removed. If the relay can't know this
+// TestDuplicatesAreLimitedWhileRemovalsFail runs two relays while events can be read but not removed. If the relay can't know this
 // before it publishes, each replica publishes one batch at most.
-func TestNothingIsPublishedThatCannotBeRemoved(t *testing.T) {
+func TestDuplicatesAreLimitedWhileRemovalsFail(t *testing.T) {
 	t.Parallel()
 	const events = 600
 	for name, fault := range map[string]struct {
@@ -125,8 +125,8 @@ const (
 		CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON outbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`
 )
 
-// TestAfterAFailedRemovalTheSameRelayPublishesNothingTwice ends the fault while the relay runs.
-func TestAfterAFailedRemovalTheSameRelayPublishesNothingTwice(t *testing.T) {
+// TestARelayPublishesNothingTwiceAfterAFailedRemoval ends the fault while the relay runs.
+func TestARelayPublishesNothingTwiceAfterAFailedRemoval(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	backlog(t, dsn, 600, 100)
@@ -180,9 +180,9 @@ func TestALateRemovalReleasesTheEventsBehindIt(t *testing.T) {
 	waitUntilEmptyNow(t, db)
 }
 
-// TestARemovalGoesByTheEventToo removes a published event whose position belongs to another event. That can happen after a failover
+// TestARemovalComparesTheEventID removes a published event whose position belongs to another event. That can happen after a failover
 // that lost the last commits.
-func TestARemovalGoesByTheEventToo(t *testing.T) {
+func TestARemovalComparesTheEventID(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)
@@ -203,9 +203,9 @@ func TestARemovalGoesByTheEventToo(t *testing.T) {
 	}
 }
 
-// TestALockOnTheTableIsWaitedForBeforePublishing locks the table as CREATE INDEX does. That lock blocks removals, but not locks of
+// TestNothingIsPublishedWhileTheTableIsLocked locks the table as CREATE INDEX does. That lock blocks removals, but not locks of
 // rows.
-func TestALockOnTheTableIsWaitedForBeforePublishing(t *testing.T) {
+func TestNothingIsPublishedWhileTheTableIsLocked(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	backlog(t, dsn, 600, 100)

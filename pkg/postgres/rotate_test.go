@@ -10,8 +10,8 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestARotatedPasswordIsTakenUp changes the password first in the server and then in the URL, while queries run.
-func TestARotatedPasswordIsTakenUp(t *testing.T) {
+// TestARotatedPasswordIsUsed changes the password first in the server and then in the URL, while queries run.
+func TestARotatedPasswordIsUsed(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "old")
 	dsn := postgrestest.URL(t)
@@ -49,7 +49,7 @@ func TestARotatedPasswordIsTakenUp(t *testing.T) {
 	}
 }
 
-func TestAURLThatDoesNotWorkIsNotTakenUp(t *testing.T) {
+func TestAURLThatDoesNotWorkIsNotUsed(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "good")
 	dsn := postgrestest.URL(t)

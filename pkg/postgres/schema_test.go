@@ -104,7 +104,7 @@ func schema(t *testing.T, dsn string) []string {
 	return out
 }
 
-func TestTwoMigratorsAtOnceRunEachMigrationOnce(t *testing.T) {
+func TestConcurrentMigratorsRunEachMigrationOnce(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.Empty(t)
 	var ran atomic.Int64
@@ -130,8 +130,8 @@ func TestTwoMigratorsAtOnceRunEachMigrationOnce(t *testing.T) {
 	}
 }
 
-// TestANewerSchemaIsLeftAlone migrates with an older version of the service, as during an upgrade.
-func TestANewerSchemaIsLeftAlone(t *testing.T) {
+// TestANewerSchemaIsNotChanged migrates with an older version of the service, as during an upgrade.
+func TestANewerSchemaIsNotChanged(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, m := postgrestest.Connect(t, dsn, nil), newMigrator(t, dsn)
@@ -149,7 +149,7 @@ func TestANewerSchemaIsLeftAlone(t *testing.T) {
 	}
 }
 
-func TestADatabaseThatIsNotThereYetIsUnavailable(t *testing.T) {
+func TestAMissingDatabaseIsUnavailable(t *testing.T) {
 	t.Parallel()
 	missing, err := url.Parse(postgrestest.Empty(t))
 	if err != nil {
@@ -161,7 +161,7 @@ func TestADatabaseThatIsNotThereYetIsUnavailable(t *testing.T) {
 	wantCode(t, err, user.Unavailable)
 }
 
-func TestMigrationsTakeTheURLOfThePool(t *testing.T) {
+func TestMigrationsAcceptTheURLOfThePool(t *testing.T) {
 	t.Parallel()
 	dsn, err := url.Parse(postgrestest.Empty(t))
 	if err != nil {
@@ -180,8 +180,8 @@ func TestMigrationsTakeTheURLOfThePool(t *testing.T) {
 	}
 }
 
-// TestMigrationsNeedAnAnswerInTime connects to a server that accepts connections and never responds, as behind a broken network.
-func TestMigrationsNeedAnAnswerInTime(t *testing.T) {
+// TestMigrationsTimeOut connects to a server that accepts connections and never responds, as behind a broken network.
+func TestMigrationsTimeOut(t *testing.T) {
 	t.Parallel()
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -65,8 +65,8 @@ func TestTextAndTimesDoNotDependOnSettings(t *testing.T) {
 	}
 }
 
-// TestMissingRightsAreNamed revokes privileges from the service's role, one after another.
-func TestMissingRightsAreNamed(t *testing.T) {
+// TestMissingPrivilegesAreReported revokes privileges from the service's role, one after another.
+func TestMissingPrivilegesAreReported(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewSeparate(t, "accounts")
 	db := postgrestest.Connect(t, database.Service, nil)
@@ -102,8 +102,8 @@ func TestMissingRightsAreNamed(t *testing.T) {
 	}
 }
 
-// TestRightsToAllTablesAreChecked compares the list of checked tables with the schema.
-func TestRightsToAllTablesAreChecked(t *testing.T) {
+// TestPrivilegesOnAllTablesAreChecked compares the list of checked tables with the schema.
+func TestPrivilegesOnAllTablesAreChecked(t *testing.T) {
 	t.Parallel()
 	rows, err := connect(t, postgrestest.URL(t)).Query(t.Context(),
 		`SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename NOT LIKE 'goose%' ORDER BY tablename COLLATE "C"`)

@@ -16,9 +16,9 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestATakenEmailIsNoErrorOfTheServer has concurrent changes and registrations with one email. The server must not report a
+// TestATakenEmailCausesNoServerError has concurrent changes and registrations with one email. The server must not report a
 // violated constraint: its log would contain the email.
-func TestATakenEmailIsNoErrorOfTheServer(t *testing.T) {
+func TestATakenEmailCausesNoServerError(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	for round := range 20 {

@@ -78,8 +78,8 @@ func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certifi
 	return listener.Addr().String()
 }
 
-// TestTheServersCAIsReadAgain replaces the server's certificate and the CA file, and then connects again.
-func TestTheServersCAIsReadAgain(t *testing.T) {
+// TestTheServersCAIsReloaded replaces the server's certificate and the CA file, and then connects again.
+func TestTheServersCAIsReloaded(t *testing.T) {
 	t.Parallel()
 	dsn, file := postgrestest.URL(t), filepath.Join(t.TempDir(), "ca.pem")
 	var certificate atomic.Pointer[tls.Certificate]

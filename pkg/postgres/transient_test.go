@@ -9,8 +9,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestALimitOfLocksFromOutsideIsUnavailable sets lock_timeout for the role, and locks tables.
-func TestALimitOfLocksFromOutsideIsUnavailable(t *testing.T) {
+// TestALockTimeoutIsUnavailable sets lock_timeout for the role, and locks tables.
+func TestALockTimeoutIsUnavailable(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "secret")
 	dsn := postgrestest.URL(t)
@@ -43,8 +43,8 @@ func TestALimitOfLocksFromOutsideIsUnavailable(t *testing.T) {
 	}
 }
 
-// TestStatementsOutliveAMigration changes columns of prepared statements, deallocates the statements, and ends the sessions.
-func TestStatementsOutliveAMigration(t *testing.T) {
+// TestPreparedStatementsSurviveAMigration changes columns of prepared statements, deallocates the statements, and ends the sessions.
+func TestPreparedStatementsSurviveAMigration(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db := postgrestest.Connect(t, dsn, nil)

@@ -57,7 +57,7 @@ func wantUser(t *testing.T, db *postgres.DB, want user.User) {
 	}
 }
 
-func TestAUserComesBackAsItWasStored(t *testing.T) {
+func TestAUserIsReadAsItWasStored(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	full := newUser("Ada@Example.com")
@@ -123,7 +123,7 @@ func TestEachFieldOfAProfileIsStored(t *testing.T) {
 	}
 }
 
-func TestWhatIsTheSameEmail(t *testing.T) {
+func TestEquivalentEmailsAreTaken(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	for i, c := range []struct {
@@ -199,7 +199,7 @@ func TestAnUnknownRoleStoresNothing(t *testing.T) {
 	}
 }
 
-func TestAChangeOfNobodyIsNotDecided(t *testing.T) {
+func TestAChangeOfAnUnknownUserIsNotFound(t *testing.T) {
 	t.Parallel()
 	_, err := set(t, postgrestest.Open(t, nil), uuid.New(), func(*user.User) { t.Error("the decision ran for an unknown user") })
 	wantCode(t, err, user.NotFound)
@@ -280,7 +280,7 @@ func sendToken(ctx context.Context, db *postgres.DB, u user.User) error {
 	return err
 }
 
-func TestAllSessionsOfOneUserEndAtOnce(t *testing.T) {
+func TestEndSessionsEndsAllSessionsOfOneUser(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	a, b := create(t, db, "a@example.com"), create(t, db, "b@example.com")
@@ -303,9 +303,9 @@ func TestAllSessionsOfOneUserEndAtOnce(t *testing.T) {
 	}
 }
 
-// TestPagesHoldStillWhileUsersComeAndGo creates and erases users between the pages. Users who exist until the last page, and new
+// TestPagesAreStableWhileUsersChange creates and erases users between the pages. Users who exist until the last page, and new
 // users, are listed once, in the order of registration.
-func TestPagesHoldStillWhileUsersComeAndGo(t *testing.T) {
+func TestPagesAreStableWhileUsersChange(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	var all []user.User

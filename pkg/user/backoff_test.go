@@ -59,7 +59,7 @@ func TestBackoff(t *testing.T) {
 	}
 }
 
-func TestFailuresMakeLongerWaits(t *testing.T) {
+func TestBackoffGrowsWithFailures(t *testing.T) {
 	t.Parallel()
 	s := &Service{cfg: Config{MaxFailures: 5}}
 	for name, c := range map[string]struct {
@@ -98,9 +98,9 @@ func TestFailuresMakeLongerWaits(t *testing.T) {
 	}
 }
 
-// TestThereIsTimeToCount checks the time for recording an attempt after the deadline of its request, and after its client has
+// TestAnAttemptHasTimeToBeRecorded checks the time for recording an attempt after the deadline of its request, and after its client has
 // disconnected.
-func TestThereIsTimeToCount(t *testing.T) {
+func TestAnAttemptHasTimeToBeRecorded(t *testing.T) {
 	t.Parallel()
 	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Minute))
 	defer cancel()

@@ -87,7 +87,7 @@ func passes(d time.Duration) {
 	synctest.Wait()
 }
 
-func TestReadinessWaitsForTheFirstCountAndForNoOther(t *testing.T) {
+func TestReadinessWaitsOnlyForTheFirstCount(t *testing.T) {
 	t.Parallel()
 	counting(t, after(5*time.Second), func(t *testing.T, s *Service, store *countedStore, _ *bytes.Buffer) {
 		passes(4 * time.Second)
@@ -105,8 +105,8 @@ func TestReadinessWaitsForTheFirstCountAndForNoOther(t *testing.T) {
 	})
 }
 
-// TestACountThatTakesLongIsNotGivenUp has a count that takes longer than readiness waits. The count continues and succeeds.
-func TestACountThatTakesLongIsNotGivenUp(t *testing.T) {
+// TestASlowCountContinues has a count that takes longer than readiness waits. The count continues and succeeds.
+func TestASlowCountContinues(t *testing.T) {
 	t.Parallel()
 	counting(t, after(10*time.Minute), func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer) {
 		passes(firstCountWait)
@@ -120,7 +120,7 @@ func TestACountThatTakesLongIsNotGivenUp(t *testing.T) {
 	})
 }
 
-func TestAFailedCountIsRepeatedSoon(t *testing.T) {
+func TestAFailedCountIsRetriedSoon(t *testing.T) {
 	t.Parallel()
 	away := &Error{Code: Unavailable}
 	counting(t, fails(away), func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer) {
@@ -145,9 +145,9 @@ func TestAFailedCountIsRepeatedSoon(t *testing.T) {
 	})
 }
 
-// TestAFirstCountThatFailsKeepsNobodyOutForLong has a first count that always fails, such as without the privilege to read the table.
+// TestReadinessStopsWaitingForAFailingCount has a first count that always fails, such as without the privilege to read the table.
 // Readiness does not wait for it longer than firstCountWait.
-func TestAFirstCountThatFailsKeepsNobodyOutForLong(t *testing.T) {
+func TestReadinessStopsWaitingForAFailingCount(t *testing.T) {
 	t.Parallel()
 	counting(t, fails(errors.New("denied")), func(t *testing.T, s *Service, _ *countedStore, logs *bytes.Buffer) {
 		passes(firstCountWait + countAgainSoon)

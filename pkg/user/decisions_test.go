@@ -346,7 +346,7 @@ func TestDecideAttempt(t *testing.T) {
 	}
 }
 
-func TestRolesThatCanChange(t *testing.T) {
+func TestAllowedChangesOfRoles(t *testing.T) {
 	t.Parallel()
 	admin := access.Role{Name: "admin", Permissions: access.Permissions()}
 	less := access.Role{Name: "admin", Permissions: access.Permissions()[1:]}

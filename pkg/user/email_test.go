@@ -9,7 +9,7 @@ import (
 	"user-service/pkg/user"
 )
 
-func TestTheSameEmail(t *testing.T) {
+func TestEquivalentEmailsHaveOneKey(t *testing.T) {
 	t.Parallel()
 	for _, same := range [][]string{
 		{"ada@example.com", "ADA@EXAMPLE.COM", " ada@example.com", "ada@example.com\t", "\u00a0Ada@Example.com\u2003"},
@@ -45,8 +45,8 @@ func TestTheSameEmail(t *testing.T) {
 	}
 }
 
-// TestKeysStay checks that a key has itself as its key, and that Fold ignores case and composition.
-func TestKeysStay(t *testing.T) {
+// TestKeysAreIdempotent checks that a key has itself as its key, and that Fold ignores case and composition.
+func TestKeysAreIdempotent(t *testing.T) {
 	t.Parallel()
 	for r := rune(0x21); r <= unicode.MaxRune; r++ {
 		if !unicode.IsGraphic(r) {

@@ -136,7 +136,7 @@ func TestMetadataIsMeasuredInBytes(t *testing.T) {
 		[]string{of(8193), of(100_000), `{"n":1e309}`, `{"a":[{"b":-2e400}]}`})
 }
 
-func TestAllThatIsWrongIsTold(t *testing.T) {
+func TestAllInvalidFieldsAreReported(t *testing.T) {
 	t.Parallel()
 	got := wrong("", user.Profile{Name: strings.Repeat("\n", 300), Picture: "x", Locale: "?", Zoneinfo: "?", Metadata: make([]byte, 9000)})
 	if diff := cmp.Diff([]string{"/email", "/name", "/picture", "/locale", "/zoneinfo", "/metadata"}, got); diff != "" {

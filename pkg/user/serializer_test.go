@@ -34,8 +34,8 @@ func TestOneAtATimeForEachKey(t *testing.T) {
 	}
 }
 
-// TestSoManyWaitForOneKey fills the queue of one key. A further request is refused with a time for a retry, and other keys are free.
-func TestSoManyWaitForOneKey(t *testing.T) {
+// TestTheQueueOfAKeyIsBounded fills the queue of one key. A further request is refused with a time for a retry, and other keys are free.
+func TestTheQueueOfAKeyIsBounded(t *testing.T) {
 	t.Parallel()
 	var s Serializer[string]
 	leave, err := s.Enter(t.Context(), "ada")

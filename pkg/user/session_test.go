@@ -18,9 +18,9 @@ var (
 // service has no clock: refreshes use the time of the database.
 var service = &Service{cfg: Config{RefreshIdleTTL: idle, RefreshTTL: absolute}}
 
-// TestWhatARefreshTokenDoesToItsSession presents tokens of a session whose current token has the number 5. The session was last
+// TestOutcomesOfARefreshToken presents tokens of a session whose current token has the number 5. The session was last
 // rotated an hour after the login.
-func TestWhatARefreshTokenDoesToItsSession(t *testing.T) {
+func TestOutcomesOfARefreshToken(t *testing.T) {
 	t.Parallel()
 	at := login.Add(time.Hour)
 	session := Session{Counter: 5, CreatedAt: login, RotatedAt: at, ExpiresAt: at.Add(idle)}

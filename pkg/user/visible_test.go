@@ -94,7 +94,7 @@ func TestATextThatIsShownHasAVisibleCharacter(t *testing.T) {
 	}
 }
 
-func TestAUserAgentIsStoredAsItCanBeShown(t *testing.T) {
+func TestAUserAgentIsStoredWithoutInvisibleCharacters(t *testing.T) {
 	t.Parallel()
 	for agent, want := range map[string]string{
 		"Mozilla/5.0 (X11; Linux x86_64) é": "Mozilla/5.0 (X11; Linux x86_64) é",
