@@ -8,7 +8,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestWorkBeforeTheHashIsBounded has values that are longer than any valid value. They are refused because of their length alone.
+// TestWorkBeforeTheHashIsBounded has values of the maximum length and longer ones. The longer ones are refused because of their
+// length alone.
 func TestWorkBeforeTheHashIsBounded(t *testing.T) {
 	t.Parallel()
 	const heavy = "\ufdfa" // 18 characters after NFKC
