@@ -31,7 +31,11 @@ func TestEntriesThatRaceAnErasureAreAnonymized(t *testing.T) {
 	here := user.WithOrigin(t.Context(), user.Origin{ActorID: gone.ID, IP: netip.MustParseAddr(at), RequestID: request})
 
 	execute(t, dsn, `
-		CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN NEW; END';
+		CREATE FUNCTION hold() RETURNS trigger LANGUAGE plpgsql AS '
+			BEGIN
+				WHILE NOT pg_try_advisory_xact_lock_shared(1) LOOP PERFORM pg_sleep(0.02); END LOOP;
+				RETURN NEW;
+			END';
 		CREATE TRIGGER hold BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.type = 'user.updated') EXECUTE FUNCTION hold()`)
 	outbox, err := conn.Begin(t.Context()) // blocks a change when it stores its event, after its audit entry
 	if err != nil {
@@ -55,7 +59,7 @@ func TestEntriesThatRaceAnErasureAreAnonymized(t *testing.T) {
 		t.Fatal(err)
 	}
 	watch := connect(t, dsn)
-	postgrestest.WaitForLock(t, watch)
+	postgrestest.WaitForSleep(t, watch)
 	remove(t, db, gone.ID)
 	for _, tx := range []pgx.Tx{outbox, about} {
 		if err := tx.Commit(t.Context()); err != nil {

@@ -99,9 +99,20 @@ func drop(t testing.TB, server, name string) {
 // WaitForLock waits until a session waits for a lock in the database of conn.
 func WaitForLock(t testing.TB, conn *pgx.Conn) {
 	t.Helper()
-	testkit.WaitFor(t, "a session that waits for a lock", func() (waits bool) {
+	waitForEvent(t, conn, "wait_event_type = 'Lock'")
+}
+
+// WaitForSleep waits until a session runs pg_sleep in the database of conn.
+func WaitForSleep(t testing.TB, conn *pgx.Conn) {
+	t.Helper()
+	waitForEvent(t, conn, "wait_event = 'PgSleep'")
+}
+
+func waitForEvent(t testing.TB, conn *pgx.Conn, event string) {
+	t.Helper()
+	testkit.WaitFor(t, "a session with "+event, func() (waits bool) {
 		if err := conn.QueryRow(context.Background(), `SELECT EXISTS (SELECT FROM pg_stat_activity
-			WHERE datname = current_database() AND wait_event_type = 'Lock')`).Scan(&waits); err != nil {
+			WHERE datname = current_database() AND `+event+`)`).Scan(&waits); err != nil {
 			t.Fatal(err)
 		}
 		return waits
