@@ -8,14 +8,14 @@ import (
 	"testing"
 )
 
-// TestWhatCountsInTheQuotaOfAnAccount spends a quota of 30 in every way.
+// TestAccountQuotaCountsWritesAndHashes uses up an account quota of 30 with each kind of request. A password check costs ten times as much.
 func TestWhatCountsInTheQuotaOfAnAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 30 })
 	for name, test := range map[string]struct {
 		method, path string
 		body         any
-		most         int // of 40 requests
+		most         int // accepted of 40 requests
 	}{
 		"PATCH":              {"PATCH", "/users/me", `{"name":"Ada"}`, 30},
 		"an invalid PATCH":   {"PATCH", "/users/me", `{"name":1}`, 30},
@@ -33,15 +33,16 @@ func TestWhatCountsInTheQuotaOfAnAccount(t *testing.T) {
 			for i := range 40 {
 				got := s.call(test.method, test.path, test.body, as(a.token))
 				if refused := got.status == 429 && got.header.Get("RateLimit-Policy") == `"account";q=30;w=60`; refused != (i >= test.most) {
-					t.Fatalf("request %d is answered with %d %s", i+1, got.status, got.header.Get("RateLimit-Policy"))
+					t.Fatalf("request %d: status is %d with the policy %q, want %d accepted requests",
+						i+1, got.status, got.header.Get("RateLimit-Policy"), test.most)
 				}
 			}
-			s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(s.register().token)).want(t, 200) // nobody else is refused
+			s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(s.register().token)).want(t, 200) // other accounts have their own quota
 		})
 	}
 }
 
-// TestARefusedHashTakesNothing from the quota of the account.
+// TestARefusedHashUsesNoQuota checks that a request refused for its hash leaves the rest of the account quota to cheaper requests.
 func TestARefusedHashTakesNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 12 })
@@ -53,8 +54,8 @@ func TestARefusedHashTakesNothing(t *testing.T) {
 	for range 10 {
 		got := patch(`{"name":"Ada","current_password":"seven"}`)
 		got.wantProblem(t, 429, "too-many-requests")
-		if wait := got.header.Get("Retry-After"); wait != "15" { // for three more of 12 a minute
-			t.Errorf("Retry-After is %q", wait)
+		if wait := got.header.Get("Retry-After"); wait != "15" { // three units are missing, and 12 return per minute
+			t.Errorf("Retry-After is %q, want 15", wait)
 		}
 	}
 	for range 7 {
@@ -63,7 +64,7 @@ func TestARefusedHashTakesNothing(t *testing.T) {
 	patch(`{"name":"Ada"}`).want(t, 429)
 }
 
-// TestAnotherAccountCountsAsNoHash: nobody's password is checked there.
+// TestAnAdminsChangeCountsAsNoHash checks that a change of another account costs one unit: the service checks no password.
 func TestAnotherAccountCountsAsNoHash(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 12 })
@@ -74,7 +75,7 @@ func TestAnotherAccountCountsAsNoHash(t *testing.T) {
 	s.call("PATCH", a.path(), `{"name":"Ada"}`, as(admin.token)).want(t, 429)
 }
 
-// TestNoQuotaKeepsSessionsAlive: whoever is attacked gets the attacker out.
+// TestEndingSessionsNeedsNoQuota checks that a user without quota can still end an attacker's session.
 func TestNoQuotaKeepsSessionsAlive(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 2 })
@@ -86,8 +87,9 @@ func TestNoQuotaKeepsSessionsAlive(t *testing.T) {
 	got := s.call("PATCH", "/users/me", `{"name":"Bob"}`, as(a.token))
 	got.wantProblem(t, 429, "too-many-requests")
 	wait := got.header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(wait); err != nil || seconds < 1 || seconds > 30 || got.header.Get("RateLimit") != `"account";r=0;t=`+wait {
-		t.Errorf("Retry-After is %q, RateLimit %q", wait, got.header.Get("RateLimit"))
+	limit := got.header.Get("RateLimit")
+	if seconds, err := strconv.Atoi(wait); err != nil || seconds < 1 || seconds > 30 || limit != `"account";r=0;t=`+wait {
+		t.Errorf("Retry-After is %q and RateLimit %q, want 1 to 30 seconds in both", wait, limit)
 	}
 	sessions := decode[struct{ Items []struct{ ID string } }](t, s.call("GET", "/users/me/sessions", nil, as(a.token)).want(t, 200)).Items
 	s.call("DELETE", "/users/me/sessions/"+sessions[0].ID, nil, as(a.token)).want(t, 204) // the newest
@@ -97,7 +99,7 @@ func TestNoQuotaKeepsSessionsAlive(t *testing.T) {
 	s.call("DELETE", "/users/me/sessions", nil, as(a.token)).want(t, 204)
 }
 
-// TestSoManyWaitToEndSessions holds the refusal of one too many to the contract: it has no quota to tell of.
+// TestWaitingRequestsToEndSessionsAreBounded checks the refusal of a request above the bound. It names no quota.
 func TestSoManyWaitToEndSessions(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/users/me/sessions", "/users/me/sessions/"} {
@@ -106,11 +108,11 @@ func TestSoManyWaitToEndSessions(t *testing.T) {
 			s := start(t)
 			other := s.register()
 			a := s.login(other)
-			if strings.HasSuffix(path, "/") { // logout, by its id too, waits for nobody
-				path += s.sessions("/users/me", a.token)[1].ID.String() // the older one
+			if strings.HasSuffix(path, "/") { // not the own session: a logout does not wait for the lock
+				path += s.sessions("/users/me", a.token)[1].ID.String() // the older session
 			}
 			unlock := s.lockTarget(pending{target: a})
-			const most = 66 // one that works, 64 that wait, and one too many
+			const most = 66 // one runs, 64 wait, and one is refused
 			answers := make(chan answer, most)
 			for range most {
 				go func() { answers <- s.call("DELETE", path, nil, as(a.token)) }()
@@ -119,7 +121,7 @@ func TestSoManyWaitToEndSessions(t *testing.T) {
 			unlock()
 			tooMany.wantProblem(t, 429, "too-many-requests")
 			if policy, has := tooMany.header["Ratelimit-Policy"]; has {
-				t.Errorf("RateLimit-Policy is %q", policy)
+				t.Errorf("RateLimit-Policy is %q, want no such header", policy)
 			}
 			for range most - 1 {
 				<-answers
@@ -128,7 +130,7 @@ func TestSoManyWaitToEndSessions(t *testing.T) {
 	}
 }
 
-// spent is the API with an address whose quota is spent.
+// spent starts the API and uses up the quota of one address. It returns an option that sends requests from there.
 func spent(t *testing.T, limit int) (s *server, a account, there option) {
 	t.Helper()
 	s = start(t, func(set *settings) {
@@ -143,7 +145,8 @@ func spent(t *testing.T, limit int) (s *server, a account, there option) {
 	return s, a, there
 }
 
-func TestARefreshCountsByItsSession(t *testing.T) {
+// TestARefreshFallsBackToTheSessionQuota checks that valid refresh tokens work at an address without quota, up to a quota of their session.
+func TestARefreshFallsBackToTheSessionQuota(t *testing.T) {
 	t.Parallel()
 	s, a, there := spent(t, 4)
 	other := s.login(a)
@@ -156,14 +159,15 @@ func TestARefreshCountsByItsSession(t *testing.T) {
 	}
 	got := refresh(a.refresh)
 	got.wantProblem(t, 429, "too-many-requests")
-	if policy := got.header.Get("RateLimit-Policy"); policy != `"session";q=4;w=60` {
-		t.Errorf("RateLimit-Policy is %q", policy)
+	const sessionPolicy, addressPolicy = `"session";q=4;w=60`, `"address";q=4;w=60`
+	if policy := got.header.Get("RateLimit-Policy"); policy != sessionPolicy {
+		t.Errorf("RateLimit-Policy is %q, want %q", policy, sessionPolicy)
 	}
-	refresh(first).want(t, 429)         // by its session, whatever its number
-	refresh(other.refresh).want(t, 200) // which has a quota of its own
+	refresh(first).want(t, 429)         // all tokens of a session share its quota
+	refresh(other.refresh).want(t, 200) // another session has its own quota
 	for _, forged := range []string{"", "x", flipped(first), first + "A"} {
-		if policy := refresh(forged).want(t, 429).header.Get("RateLimit-Policy"); policy != `"address";q=4;w=60` {
-			t.Errorf("%q: RateLimit-Policy is %q", forged, policy)
+		if policy := refresh(forged).want(t, 429).header.Get("RateLimit-Policy"); policy != addressPolicy {
+			t.Errorf("%q: RateLimit-Policy is %q, want %q", forged, policy, addressPolicy)
 		}
 	}
 	for _, body := range []string{``, `{`, `{"refresh_token":1}`, `[]`} {
@@ -171,7 +175,7 @@ func TestARefreshCountsByItsSession(t *testing.T) {
 	}
 }
 
-// TestAnAccountRefreshesAsOftenAsItWrites, in however many sessions.
+// TestAnAccountQuotaLimitsRefreshes checks that all sessions of an account share one quota for refreshes.
 func TestAnAccountRefreshesAsOftenAsItWrites(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limit, set.account = 100, 6 })
@@ -188,16 +192,17 @@ func TestAnAccountRefreshesAsOftenAsItWrites(t *testing.T) {
 		refresh(&a.refresh).want(t, 200)
 		refresh(&b.refresh).want(t, 200)
 	}
+	const want = `"account";q=6;w=60`
 	for _, token := range []*string{&a.refresh, &b.refresh} {
-		if policy := refresh(token).want(t, 429).header.Get("RateLimit-Policy"); policy != `"account";q=6;w=60` {
-			t.Errorf("RateLimit-Policy is %q", policy)
+		if policy := refresh(token).want(t, 429).header.Get("RateLimit-Policy"); policy != want {
+			t.Errorf("RateLimit-Policy is %q, want %q", policy, want)
 		}
 	}
 	other := s.register()
 	refresh(&other.refresh).want(t, 200)
 }
 
-// TestTokensOfEndedSessionsCountByAddress, of however many sessions they are.
+// TestTokensOfEndedSessionsCountByAddress checks that tokens of many ended sessions share the quota of their address.
 func TestTokensOfEndedSessionsCountByAddress(t *testing.T) {
 	t.Parallel()
 	const limit = 4
@@ -217,7 +222,7 @@ func TestTokensOfEndedSessionsCountByAddress(t *testing.T) {
 		statuses[s.call("POST", "/refresh", map[string]any{"refresh_token": token}, there).status]++
 	}
 	if statuses[401] != limit || statuses[429] != 2*limit {
-		t.Errorf("statuses are %v, want %d times 401, and 429", statuses, limit)
+		t.Errorf("statuses are %v, want 401 %d times and 429 %d times", statuses, limit, 2*limit)
 	}
 	conn := s.connect()
 	defer func() { _ = conn.Close(t.Context()) }()
@@ -229,7 +234,7 @@ func TestTokensOfEndedSessionsCountByAddress(t *testing.T) {
 	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}, there).want(t, 200)
 }
 
-// TestALargeBodyIsNoTokenAtASpentAddress: a refusal costs no more than reading a token.
+// TestALargeRefreshBodyCountsByAddress checks that an address without quota cannot make the service read a large body.
 func TestALargeBodyIsNoTokenAtASpentAddress(t *testing.T) {
 	t.Parallel()
 	s, a, there := spent(t, 4)
@@ -239,10 +244,10 @@ func TestALargeBodyIsNoTokenAtASpentAddress(t *testing.T) {
 	}
 	refresh(4<<10+1, there).want(t, 429)
 	a.refresh = decode[tokens](t, refresh(4<<10, there).want(t, 200)).RefreshToken
-	refresh(64<<10).want(t, 200) // elsewhere
+	refresh(64<<10).want(t, 200) // another address has quota
 }
 
-// flipped is a token with another first character.
+// flipped returns the token with another first character.
 func flipped(token string) string {
 	if token[0] == 'A' {
 		return "B" + token[1:]
@@ -261,11 +266,11 @@ func TestAResetIsConfirmedWhateverOthersDoAtTheAddress(t *testing.T) {
 	confirm("x", newPassword).want(t, 429)
 	confirm(token, "weak").want(t, 422)
 	confirm(token, newPassword).want(t, 204)
-	confirm(token, newPassword).want(t, 429) // it is no live one any more
+	confirm(token, newPassword).want(t, 429) // the token is used
 }
 
-// TestForgedResetsHaveFewLookups sends forged tokens: an address looks up as many as its quota, and as many again when
-// that is spent.
+// TestForgedResetTokensCauseFewQueries sends forged tokens. An address causes as many queries as its quota allows, and as many again
+// after the quota is used up.
 func TestForgedResetsHaveFewLookups(t *testing.T) {
 	t.Parallel()
 	database := newCounter(t)
@@ -279,36 +284,36 @@ func TestForgedResetsHaveFewLookups(t *testing.T) {
 	for i := range 4 {
 		confirm(forged(i), there).want(t, 400)
 	}
+	const want = `"address";q=4;w=60`
 	before := database.queries.Load()
 	for i := range 50 {
-		if policy := confirm(forged(i), there).want(t, 429).header.Get("RateLimit-Policy"); policy != `"address";q=4;w=60` {
-			t.Errorf("RateLimit-Policy is %q", policy)
+		if policy := confirm(forged(i), there).want(t, 429).header.Get("RateLimit-Policy"); policy != want {
+			t.Errorf("RateLimit-Policy is %q, want %q", policy, want)
 		}
 	}
 	if n := database.queries.Load() - before; n != 4 {
-		t.Errorf("50 forged tokens of an address whose quota is spent took %d queries, want 4", n)
+		t.Errorf("50 forged tokens from an address without quota caused %d queries, want 4", n)
 	}
 	confirm(forged(0), elsewhere).want(t, 400)
 }
 
-// forged returns the i-th of many texts with the form of a one-time token.
+// forged returns the i-th invalid one-time token, in the form of a valid one.
 func forged(i int) string { return fmt.Sprintf("%043d", i) }
 
-// TestOneResetHashesOnceAtATime sends one token as often as requests wait for each other, and once more, while nothing can be
-// hashed: one hash waits.
+// TestOneHashWaitsForAResetToken confirms one token in 66 concurrent requests while no slot is free. Only one hash waits.
 func TestOneResetHashesOnceAtATime(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
 	token := s.askForReset(s.register().Email)
 	has, release := s.takeTurn()
 	<-has
-	const most = 66 // one that works, 64 that wait, and one too many
+	const most = 66 // one runs, 64 wait, and one is refused
 	answers := make(chan answer, most)
 	for range most {
 		go func() { answers <- s.confirmReset(token, newPassword) }()
 	}
 	(<-answers).wantProblem(t, 429, "too-many-requests")
-	s.waitForHashes(1) // the first one is on its way
+	s.waitForHashes(1)
 	for range 20 {
 		s.call("GET", "/healthz", nil).want(t, 200)
 		if n := s.hasher.Waiting(); n != 1 {
@@ -321,11 +326,11 @@ func TestOneResetHashesOnceAtATime(t *testing.T) {
 		statuses[(<-answers).status]++
 	}
 	if statuses[204] > 1 || statuses[204]+statuses[400]+statuses[503] != most-1 {
-		t.Errorf("statuses are %v, want one 204 at most, and refusals", statuses)
+		t.Errorf("statuses are %v, want at most one 204, and refusals", statuses)
 	}
 }
 
-// TestAConfirmedResetCountsForNothing at an address that has its quota.
+// TestAConfirmedResetUsesNoQuota checks that an address keeps its whole quota for other requests.
 func TestAConfirmedResetCountsForNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) {

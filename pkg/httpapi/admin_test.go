@@ -40,7 +40,7 @@ func TestListPageByPage(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff(want, got); diff != "" || pages != 4 {
-		t.Errorf("%d pages: %s", pages, diff)
+		t.Errorf("%d pages, want 4; the ids (-want +got):\n%s", pages, diff)
 	}
 	if n := len(decode[page](t, s.call("GET", "/users", nil, as(admin.token)).want(t, 200)).Items); n != 20 {
 		t.Errorf("the default page has %d users, want 20", n)
@@ -86,7 +86,7 @@ func TestListFilters(t *testing.T) {
 			got = append(got, u.Email)
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%s: %s", query, diff)
+			t.Errorf("%s (-want +got):\n%s", query, diff)
 		}
 	}
 }
@@ -96,7 +96,8 @@ func TestListRefusesBadQueries(t *testing.T) {
 	s := start(t)
 	admin := s.admin()
 	for _, query := range []string{
-		"limit=0", "limit=101", "limit=x", "limit=", "limit=1&limit=2", "cursor=x", "cursor=AAAA", "cursor=" + admin.ID.String(), "status=gone",
+		"limit=0", "limit=101", "limit=x", "limit=", "limit=1&limit=2",
+		"cursor=x", "cursor=AAAA", "cursor=" + admin.ID.String(), "status=gone",
 		"q=%00", "q=%ff", "q=%zz", "email=a%00b", "a;b=1", "email=", "role=", "status=", "q=",
 	} {
 		s.call("GET", "/users?"+query, nil, as(admin.token)).wantProblem(t, 400, "invalid-parameter")
@@ -108,21 +109,24 @@ func TestRoles(t *testing.T) {
 	s := start(t)
 	admin, a := s.admin(), s.register()
 	roles := decode[struct{ Items []access.Role }](t, s.call("GET", "/roles", nil, as(admin.token)).want(t, 200)).Items
-	if len(roles) != 2 || roles[0].Name != "admin" || len(roles[0].Permissions) != 7 || roles[1].Name != "user" || roles[1].Permissions == nil {
-		t.Errorf("%+v", roles)
+	if len(roles) != 2 || roles[0].Name != "admin" || len(roles[0].Permissions) != 7 ||
+		roles[1].Name != "user" || roles[1].Permissions == nil {
+		t.Errorf("roles are %+v, want admin with 7 permissions and user with an empty list", roles)
 	}
 	u := decode[user.User](t, s.call("PUT", a.path()+"/roles", `{"roles":["user","admin","admin"]}`, as(admin.token)).want(t, 200))
 	if diff := cmp.Diff([]string{"admin", "user"}, u.Roles); diff != "" || u.Version != 2 {
-		t.Errorf("version %d: %s", u.Version, diff)
+		t.Errorf("version is %d, want 2; the roles (-want +got):\n%s", u.Version, diff)
 	}
-	s.call("GET", "/users", nil, as(a.token)).want(t, 200) // the old token has the new role at once
+	s.call("GET", "/users", nil, as(a.token)).want(t, 200) // the old token has the new role immediately
 	s.call("PUT", a.path()+"/roles", `{"roles":[]}`, as(admin.token)).want(t, 200)
 	s.call("GET", "/users", nil, as(a.token)).wantProblem(t, 403, "forbidden")
 	for body, pointer := range map[string]string{
-		`{"roles":["user","king"]}`: "/roles/1", `{"roles":"admin"}`: "/roles", `{}`: "/roles", `{"roles":[1]}`: "/roles/0", `{"roles":[null]}`: "/roles/0",
+		`{"roles":["user","king"]}`: "/roles/1", `{"roles":"admin"}`: "/roles", `{}`: "/roles",
+		`{"roles":[1]}`: "/roles/0", `{"roles":[null]}`: "/roles/0",
 	} {
-		if p := s.call("PUT", a.path()+"/roles", body, as(admin.token)).wantProblem(t, 422, "validation-failed"); !containsPointer(p.Errors, pointer) {
-			t.Errorf("%s: %+v", body, p.Errors)
+		p := s.call("PUT", a.path()+"/roles", body, as(admin.token)).wantProblem(t, 422, "validation-failed")
+		if !containsPointer(p.Errors, pointer) {
+			t.Errorf("%s: errors are %+v, want one for %s", body, p.Errors, pointer)
 		}
 	}
 	s.call("PUT", a.path()+"/status", `{"status":"asleep"}`, as(admin.token)).wantProblem(t, 422, "validation-failed")
@@ -141,7 +145,7 @@ func TestTheLastAdminStays(t *testing.T) {
 	s.call("DELETE", second.path(), nil, as(admin.token)).want(t, 204)
 }
 
-// TestAdminsCantTakeEachOtherOut lets all admins leave at once: one has to stay.
+// TestConcurrentErasuresLeaveOneAdmin has all administrators erase their accounts concurrently. One erasure is refused.
 func TestAdminsCantTakeEachOtherOut(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -160,11 +164,11 @@ func TestAdminsCantTakeEachOtherOut(t *testing.T) {
 	}
 	wg.Wait()
 	if left.Load() != int32(len(admins)-1) {
-		t.Errorf("%d of %d admins left, want all but one", left.Load(), len(admins))
+		t.Errorf("%d of %d admins are erased, want all but one", left.Load(), len(admins))
 	}
 }
 
-// TestNotAllowedTellsNothing holds 403 to be the same whether the target exists or not.
+// TestForbiddenDoesNotRevealTheAccount checks that a 403 is the same whether or not the target exists.
 func TestNotAllowedTellsNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -182,7 +186,7 @@ func TestNotAllowedTellsNothing(t *testing.T) {
 			details = append(details, p.Detail)
 		}
 		if details[0] != details[1] {
-			t.Errorf("%s: %v", op.method, details)
+			t.Errorf("%s: details are %q, want the same one twice", op.method, details)
 		}
 	}
 }
@@ -204,7 +208,9 @@ func TestMalformedIDs(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
-	for _, id := range []string{"1", "ME", "0196e4c2-0000-7000-8000-00000000000g", "{" + a.ID.String() + "}", "urn:uuid:" + a.ID.String(), "%00", "%F0%9F%98%80"} {
+	for _, id := range []string{
+		"1", "ME", "0196e4c2-0000-7000-8000-00000000000g", "{" + a.ID.String() + "}", "urn:uuid:" + a.ID.String(), "%00", "%F0%9F%98%80",
+	} {
 		s.call("GET", "/users/"+id, nil, as(a.token)).wantProblem(t, 400, "invalid-parameter")
 		s.call("GET", "/users/"+id, nil).wantProblem(t, 401, "authentication-required")
 	}

@@ -15,10 +15,10 @@ import (
 	"user-service/pkg/user"
 )
 
-// noted is an entry of the audit trail in short: what, by whom, about whom, in which request.
+// noted is the short form of an audit entry: the action with its detail, the actor, the user and the request id.
 type noted struct{ what, actor, about, request string }
 
-// trail returns the newest entries that the query chooses, in the order of time, with the names of the accounts.
+// trail returns the newest entries that match the query, oldest first. Ids of accounts are replaced by their names.
 func (s *server) trail(token, query string, names map[uuid.UUID]string) []noted {
 	s.t.Helper()
 	name := func(id *uuid.UUID) string {
@@ -30,7 +30,7 @@ func (s *server) trail(token, query string, names map[uuid.UUID]string) []noted 
 	var out []noted
 	for _, e := range s.audit(token, query) {
 		if e.IP != "127.0.0.1" || time.Since(e.Time) > time.Minute || time.Since(e.Time) < -time.Second {
-			s.t.Errorf("%+v", e)
+			s.t.Errorf("the entry is %+v, want the address 127.0.0.1 and about the current time", e)
 		}
 		out = append(out, noted{e.what(), name(e.ActorID), name(e.UserID), e.RequestID})
 	}
@@ -38,13 +38,13 @@ func (s *server) trail(token, query string, names map[uuid.UUID]string) []noted 
 	return out
 }
 
-// noting makes requests, and keeps the entries that they have to leave in the audit trail.
+// noting sends requests and collects the audit entries that they must create.
 type noting struct {
 	*server
 	want []noted
 }
 
-// do makes a request that has to leave an entry, or none if what is empty.
+// do sends a request that must create one audit entry, or none if what is empty.
 func (n *noting) do(method, path string, body any, status int, what, actor, about string, options ...option) answer {
 	n.t.Helper()
 	id := fmt.Sprint("request-", len(n.want))
@@ -54,16 +54,15 @@ func (n *noting) do(method, path string, body any, status int, what, actor, abou
 	return n.call(method, path, body, append(options, header("X-Request-Id", id))...).want(n.t, status)
 }
 
-// check compares the newest entries with those that have to be there.
+// check compares the newest entries with the expected ones.
 func (n *noting) check(token string, names map[uuid.UUID]string) {
 	n.t.Helper()
 	if diff := cmp.Diff(n.want, n.trail(token, fmt.Sprint("limit=", len(n.want)), names), cmp.AllowUnexported(noted{})); diff != "" {
-		n.t.Error(diff)
+		n.t.Errorf("audit entries (-want +got):\n%s", diff)
 	}
 }
 
-// TestEveryActionIsNoted makes each kind of entry, and reads them all again after the account that they are
-// about is erased: what is left of them are ids.
+// TestEveryActionIsAudited creates entries of all kinds. It reads them again after the erasure of the account: the entries keep only ids.
 func TestEveryActionIsNoted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -73,8 +72,11 @@ func TestEveryActionIsNoted(t *testing.T) {
 	n := &noting{server: s}
 	do := n.do
 	credentials := func(pw string) map[string]any { return map[string]any{"email": email, "password": pw} }
+	const resetCreated = `authn_token_created {"purpose":"password_reset"}`
+	const sessionRevoked = `authn_token_revoked {"session_id":"…"}`
 
-	a := account{User: decode[user.User](t, do("POST", "/register", credentials(goodPassword), 201, `user_created {"roles":["user"]}`, "", "ada"))}
+	registered := do("POST", "/register", credentials(goodPassword), 201, `user_created {"roles":["user"]}`, "", "ada")
+	a := account{User: decode[user.User](t, registered)}
 	names[a.ID] = "ada"
 	me, ada := as(""), as(admin.token)
 	login := func(pw string) {
@@ -85,23 +87,27 @@ func TestEveryActionIsNoted(t *testing.T) {
 	do("POST", "/login", credentials(wrong), 401, "authn_login_fail", "", "ada")
 	do("POST", "/login", map[string]any{"email": "nobody@example.com", "password": wrong}, 401, "authn_login_fail", "", "")
 	do("PUT", "/users/me/password", change(wrong, newPassword), 403, "authn_password_change_fail", "ada", "ada", me)
-	pair := decode[tokens](t, do("PUT", "/users/me/password", change(goodPassword, newPassword), 200, `authn_password_change {"session_id":"…","sessions":1}`, "ada", "ada", me))
+	pair := decode[tokens](t, do("PUT", "/users/me/password", change(goodPassword, newPassword), 200,
+		`authn_password_change {"session_id":"…","sessions":1}`, "ada", "ada", me))
 	me = as(pair.AccessToken)
 	do("PATCH", "/users/me", `{"name":"Ada"}`, 200, `user_updated {"changed":["name"]}`, "ada", "ada", me)
 	do("PATCH", "/users/me", `{"name":"Ada"}`, 200, "", "", "", me) // nothing has changed
 	do("GET", "/users/me", nil, 200, "", "", "", me)
 	do("POST", "/email-verification", nil, 202, `authn_token_created {"purpose":"email_verification"}`, "ada", "ada", me)
 	_, issued := lastEvent[tokenIssued](t, s, event.EmailVerificationRequested)
-	do("POST", "/email-verification/confirm", map[string]any{"token": issued.Token}, 204, `user_updated {"changed":["email_verified"]}`, "", "ada")
-	do("POST", "/password-reset", map[string]any{"email": email}, 202, `authn_token_created {"purpose":"password_reset"}`, "", "ada")
+	do("POST", "/email-verification/confirm", map[string]any{"token": issued.Token}, 204,
+		`user_updated {"changed":["email_verified"]}`, "", "ada")
+	do("POST", "/password-reset", map[string]any{"email": email}, 202, resetCreated, "", "ada")
 	_, issued = lastEvent[tokenIssued](t, s, event.PasswordResetRequested)
 	do("POST", "/password-reset", `{"email":"nobody@example.com"}`, 202, "", "", "")
-	do("POST", "/password-reset/confirm", map[string]any{"token": issued.Token, "new_password": goodPassword}, 204, `authn_password_change {"sessions":1}`, "", "ada")
-	do("POST", a.path()+"/password-reset", nil, 202, `authn_token_created {"purpose":"password_reset"}`, "admin", "ada", ada)
+	do("POST", "/password-reset/confirm", map[string]any{"token": issued.Token, "new_password": goodPassword}, 204,
+		`authn_password_change {"sessions":1}`, "", "ada")
+	do("POST", a.path()+"/password-reset", nil, 202, resetCreated, "admin", "ada", ada)
 	login(goodPassword)
-	do("POST", "/logout", nil, 204, `authn_token_revoked {"session_id":"…"}`, "ada", "ada", me)
+	do("POST", "/logout", nil, 204, sessionRevoked, "ada", "ada", me)
 	login(goodPassword)
-	do("DELETE", a.path()+"/sessions/"+s.sessions(a.path(), admin.token)[0].ID.String(), nil, 204, `authn_token_revoked {"session_id":"…"}`, "admin", "ada", ada)
+	session := s.sessions(a.path(), admin.token)[0].ID.String()
+	do("DELETE", a.path()+"/sessions/"+session, nil, 204, sessionRevoked, "admin", "ada", ada)
 	login(goodPassword)
 	login(goodPassword)
 	do("DELETE", a.path()+"/sessions", nil, 204, `authn_token_revoked {"sessions":2}`, "admin", "ada", ada)
@@ -115,7 +121,7 @@ func TestEveryActionIsNoted(t *testing.T) {
 	kept := 0
 	for _, e := range s.audit(admin.token, "limit=100&user_id="+a.ID.String()) {
 		if kept++; e.Action != string(user.UserDeleted) && e.IP+e.RequestID != "" || e.Action == "" || e.Time.IsZero() {
-			t.Errorf("after the erasure: %+v", e)
+			t.Errorf("after the erasure the entry is %+v, want no address and no request id", e)
 		}
 	}
 	if about := slices.DeleteFunc(n.want, func(n noted) bool { return n.about == "" }); kept != len(about) {
@@ -124,7 +130,7 @@ func TestEveryActionIsNoted(t *testing.T) {
 	s.wantNoSecrets(email, admin.Email, "nobody@", "Ada", goodPassword, newPassword, a.token, a.refresh, issued.Token)
 }
 
-// TestWhatAdministratorsChangeIsNoted with what it was before and is after.
+// TestAdminChangesAreAudited checks that the entries contain the values before and after each change.
 func TestWhatAdministratorsChangeIsNoted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -132,21 +138,31 @@ func TestWhatAdministratorsChangeIsNoted(t *testing.T) {
 	names := map[uuid.UUID]string{admin.ID: "admin", a.ID: "ada"}
 	n := &noting{server: s}
 	do, ada := n.do, as(admin.token)
-	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:refund"]}`, 200, `privilege_permissions_changed {"added":["orders:read","orders:refund"],"change":"created","role":"support"}`, "admin", "", ada)
-	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:write"]}`, 200, `privilege_permissions_changed {"added":["orders:write"],"change":"updated","removed":["orders:refund"],"role":"support"}`, "admin", "", ada)
-	do("PUT", a.path()+"/roles", `{"roles":["user","support"]}`, 200, `authz_change {"changed":["roles"],"from":["user"],"to":["support","user"]}`, "admin", "ada", ada)
-	do("DELETE", "/roles/support", nil, 204, `authz_change {"changed":["roles"],"from":["support","user"],"to":["user"]}`, "admin", "ada", ada)
-	n.want = append(n.want, noted{`privilege_permissions_changed {"change":"deleted","removed":["orders:read","orders:write"],"role":"support"}`, "admin", "", n.want[len(n.want)-1].request})
+	also := func(what, about string) { // a second entry of the same request
+		n.want = append(n.want, noted{what, "admin", about, n.want[len(n.want)-1].request})
+	}
+	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:refund"]}`, 200,
+		`privilege_permissions_changed {"added":["orders:read","orders:refund"],"change":"created","role":"support"}`, "admin", "", ada)
+	do("PUT", "/roles/support", `{"permissions":["orders:read","orders:write"]}`, 200,
+		`privilege_permissions_changed {"added":["orders:write"],"change":"updated","removed":["orders:refund"],"role":"support"}`,
+		"admin", "", ada)
+	do("PUT", a.path()+"/roles", `{"roles":["user","support"]}`, 200,
+		`authz_change {"changed":["roles"],"from":["user"],"to":["support","user"]}`, "admin", "ada", ada)
+	do("DELETE", "/roles/support", nil, 204,
+		`authz_change {"changed":["roles"],"from":["support","user"],"to":["user"]}`, "admin", "ada", ada)
+	also(`privilege_permissions_changed {"change":"deleted","removed":["orders:read","orders:write"],"role":"support"}`, "")
 	do("PUT", a.path()+"/roles", `{"roles":[]}`, 200, `authz_change {"changed":["roles"],"from":["user"],"to":[]}`, "admin", "ada", ada)
-	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, `user_updated {"changed":["status"],"previous_status":"active","sessions":1,"status":"disabled"}`, "admin", "ada", ada)
+	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200,
+		`user_updated {"changed":["status"],"previous_status":"active","sessions":1,"status":"disabled"}`, "admin", "ada", ada)
 	do("PUT", a.path()+"/status", `{"status":"disabled"}`, 200, "", "", "", ada) // nothing has changed
-	do("PUT", a.path()+"/status", `{"status":"active"}`, 200, `user_updated {"changed":["status"],"previous_status":"disabled","status":"active"}`, "admin", "ada", ada)
+	do("PUT", a.path()+"/status", `{"status":"active"}`, 200,
+		`user_updated {"changed":["status"],"previous_status":"disabled","status":"active"}`, "admin", "ada", ada)
 	do("PATCH", a.path(), `{"email":"ada@example.com"}`, 200, `user_updated {"changed":["email"],"sessions":0}`, "admin", "ada", ada)
-	n.want = append(n.want, noted{`authn_token_created {"purpose":"email_verification"}`, "admin", "ada", n.want[len(n.want)-1].request})
+	also(`authn_token_created {"purpose":"email_verification"}`, "ada")
 	n.check(admin.token, names)
 }
 
-// TestATakenEmailIsNoted, without the email, wherever it is tried.
+// TestATakenEmailIsAudited checks each request that can set an email. The entries do not contain the email.
 func TestATakenEmailIsNoted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -154,15 +170,17 @@ func TestATakenEmailIsNoted(t *testing.T) {
 	names := map[uuid.UUID]string{admin.ID: "admin", a.ID: "ada"}
 	n := &noting{server: s}
 	do, ada, me := n.do, as(admin.token), as(a.token)
-	do("PATCH", a.path(), map[string]any{"email": admin.Email}, 409, `user_update_fail {"reason":"email_taken"}`, "admin", "ada", ada)
-	do("PATCH", "/users/me", map[string]any{"email": admin.Email, "current_password": goodPassword}, 409, `user_update_fail {"reason":"email_taken"}`, "ada", "ada", me)
-	do("POST", "/register", map[string]any{"email": admin.Email, "password": goodPassword}, 409, `user_create_fail {"reason":"email_taken"}`, "", "")
+	const updateFailed, createFailed = `user_update_fail {"reason":"email_taken"}`, `user_create_fail {"reason":"email_taken"}`
+	do("PATCH", a.path(), map[string]any{"email": admin.Email}, 409, updateFailed, "admin", "ada", ada)
+	ownChange := map[string]any{"email": admin.Email, "current_password": goodPassword}
+	do("PATCH", "/users/me", ownChange, 409, updateFailed, "ada", "ada", me)
+	do("POST", "/register", map[string]any{"email": admin.Email, "password": goodPassword}, 409, createFailed, "", "")
 	n.check(admin.token, names)
 	do("DELETE", "/users/me", nil, 204, `user_deleted`, "ada", "ada", me)
 	s.wantNoSecrets(admin.Email)
 }
 
-// TestARefusedTokenIsNoted shows tokens that are none, or not any more, and one that is good.
+// TestAnInvalidTokenIsAudited presents unknown, used and expired tokens, and one valid token, which creates no entry.
 func TestARefusedTokenIsNoted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -180,19 +198,20 @@ func TestARefusedTokenIsNoted(t *testing.T) {
 		want = append(want, noted{what: what, about: about, request: fmt.Sprint("request-", len(want))})
 		s.call("POST", path, body, header("X-Request-Id", want[len(want)-1].request)).want(t, status)
 	}
-	refused("/password-reset/confirm", map[string]any{"token": spent, "new_password": goodPassword}, 400, `authn_token_fail {"purpose":"password_reset"}`, "")
+	usedReset := map[string]any{"token": spent, "new_password": goodPassword}
+	refused("/password-reset/confirm", usedReset, 400, `authn_token_fail {"purpose":"password_reset"}`, "")
 	refused("/email-verification/confirm", map[string]any{"token": spent}, 400, `authn_token_fail {"purpose":"email_verification"}`, "")
 	refused("/refresh", map[string]any{"refresh_token": "x" + a.refresh[1:]}, 401, `authn_token_fail {"purpose":"refresh"}`, "")
 	refused("/refresh", map[string]any{"refresh_token": ended.refresh}, 401, `session_use_after_expire {"session_id":"…"}`, "")
-	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200) // is not noted
+	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200) // creates no entry
 	s.execute(`UPDATE sessions SET expires_at = now() WHERE user_id = $1`, a.ID)
 	refused("/refresh", map[string]any{"refresh_token": a.refresh}, 401, `session_use_after_expire {"session_id":"…"}`, "ada")
 	if diff := cmp.Diff(want, s.trail(admin.token, fmt.Sprint("limit=", len(want)), names), cmp.AllowUnexported(noted{})); diff != "" {
-		t.Error(diff)
+		t.Errorf("audit entries (-want +got):\n%s", diff)
 	}
 }
 
-// wantNoSecrets looks for secrets and personal data in everything that the audit trail stores.
+// wantNoSecrets checks that no entry of the audit trail contains one of the secrets or personal data.
 func (s *server) wantNoSecrets(secrets ...string) {
 	s.t.Helper()
 	conn := s.connect()
@@ -202,11 +221,11 @@ func (s *server) wantNoSecrets(secrets ...string) {
 		s.t.Fatal(err)
 	}
 	if !json.Valid([]byte(all)) || !strings.Contains(all, "user_deleted") {
-		s.t.Fatalf("%.200s", all)
+		s.t.Fatalf("the audit trail is %.200s, want JSON with the erasure", all)
 	}
 	for _, secret := range secrets {
 		if strings.Contains(all, secret) {
-			s.t.Errorf("the trail has %q", secret)
+			s.t.Errorf("the audit trail contains %q, want no secrets and no personal data", secret)
 		}
 	}
 }
@@ -231,7 +250,7 @@ func TestTheTrailIsReadPageByPage(t *testing.T) {
 	}
 	newestFirst := slices.IsSortedFunc(got, func(a, b entry) int { return b.Time.Compare(a.Time) })
 	if len(got) != 9 || pages != 3 || !newestFirst || got[8].Action != string(user.UserCreated) {
-		t.Errorf("%d pages: %+v", pages, got)
+		t.Errorf("%d entries on %d pages, want 9 on 3 pages, newest first: %+v", len(got), pages, got)
 	}
 	for query, want := range map[string]int{
 		"user_id=" + a.ID.String(): 7, "user_id=me": 2, "action=user_updated": 5, "action=user_updated&user_id=me": 0,
@@ -241,7 +260,9 @@ func TestTheTrailIsReadPageByPage(t *testing.T) {
 			t.Errorf("%s: %d entries, want %d", query, n, want)
 		}
 	}
-	for _, query := range []string{"limit=0", "limit=101", "cursor=x", "user_id=1", "user_id=ME", "action=a&action=b", "action=%00", "user_id=", "action="} {
+	for _, query := range []string{
+		"limit=0", "limit=101", "cursor=x", "user_id=1", "user_id=ME", "action=a&action=b", "action=%00", "user_id=", "action=",
+	} {
 		s.call("GET", "/audit-events?"+query, nil, as(admin.token)).wantProblem(t, 400, "invalid-parameter")
 	}
 }

@@ -23,14 +23,16 @@ func TestABodyIsReadAsItWasSent(t *testing.T) {
 	for _, size := range []int{0, 1, chunkSize - 1, chunkSize, chunkSize + 1, 3 * chunkSize, maxBody - 1, maxBody} {
 		sent := bytes.Repeat([]byte("0123456789abcde"), size/15+1)[:size]
 		for name, reader := range map[string]io.Reader{
-			"at once": bytes.NewReader(sent), "by bytes": iotest.OneByteReader(bytes.NewReader(sent)), "with its end": iotest.DataErrReader(bytes.NewReader(sent)),
+			"in one read":       bytes.NewReader(sent),
+			"byte by byte":      iotest.OneByteReader(bytes.NewReader(sent)),
+			"with EOF and data": iotest.DataErrReader(bytes.NewReader(sent)),
 		} {
 			got, reserved, err := b.read(post(reader), maxBody)
 			if err != nil || !bytes.Equal(got, sent) {
-				t.Errorf("%d bytes %s: %d bytes, %v", size, name, len(got), err)
+				t.Errorf("%d bytes %s: read %d bytes, error %v; want the bytes that were sent", size, name, len(got), err)
 			}
 			if want := int64(max(0, (size-1)/chunkSize*chunkSize)); reserved != want || b.used.Load() != want {
-				t.Errorf("%d bytes %s hold %d of the bound, want %d", size, name, reserved, want)
+				t.Errorf("%d bytes %s reserve %d bytes of the bound (%d in total), want %d", size, name, reserved, b.used.Load(), want)
 			}
 			b.release(reserved)
 		}
@@ -40,26 +42,29 @@ func TestABodyIsReadAsItWasSent(t *testing.T) {
 func TestABodyThatIsRefusedHoldsNothing(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", maxBody+1)
+	failing := iotest.ErrReader(errors.New("read"))
+	cutOff := io.MultiReader(strings.NewReader(long[:9000]), iotest.ErrReader(io.ErrUnexpectedEOF))
 	for name, test := range map[string]struct {
 		most    int64
 		request *http.Request
 		want    user.Code
 	}{
-		"too long":             {maxBody, post(strings.NewReader(long)), contentTooLarge},
-		"too long, by its own": {maxBody, &http.Request{Body: io.NopCloser(iotest.ErrReader(errors.New("read"))), ContentLength: maxBody + 1}, contentTooLarge},
-		"cut off":              {maxBody, post(io.MultiReader(strings.NewReader(long[:9000]), iotest.ErrReader(io.ErrUnexpectedEOF))), malformedRequest},
-		"past the bound":       {chunkSize, post(strings.NewReader(long[:3*chunkSize])), user.Overloaded},
+		"too long":                   {maxBody, post(strings.NewReader(long)), contentTooLarge},
+		"too long by Content-Length": {maxBody, &http.Request{Body: io.NopCloser(failing), ContentLength: maxBody + 1}, contentTooLarge},
+		"cut off":                    {maxBody, post(cutOff), malformedRequest},
+		"above the bound":            {chunkSize, post(strings.NewReader(long[:3*chunkSize])), user.Overloaded},
 	} {
 		b := newBodies(test.most)
 		body, reserved, err := b.read(test.request, maxBody)
 		var e *user.Error
 		if !errors.As(err, &e) || e.Code != test.want || body != nil || reserved != 0 || b.used.Load() != 0 {
-			t.Errorf("%s: %d bytes, %d reserved, %d taken, %v", name, len(body), reserved, b.used.Load(), err)
+			t.Errorf("%s: %d bytes read, %d reserved, %d in use, error %v; want 0 bytes and the code %s",
+				name, len(body), reserved, b.used.Load(), err, test.want)
 		}
 	}
 }
 
-// TestBytesOfBodiesAreBounded receives many bodies at the same time, which together are more than the bound.
+// TestBytesOfBodiesAreBounded receives many bodies concurrently. Their total size exceeds the bound.
 func TestBytesOfBodiesAreBounded(t *testing.T) {
 	t.Parallel()
 	const most, clients = 10 * chunkSize, 40
@@ -73,7 +78,7 @@ func TestBytesOfBodiesAreBounded(t *testing.T) {
 		all.Go(func() {
 			r, w := io.Pipe()
 			go func() {
-				_, _ = w.Write(make([]byte, 2*chunkSize)) // returns when all is read, or the body is refused
+				_, _ = w.Write(make([]byte, 2*chunkSize)) // returns when everything is read or the body is refused
 				arrived.Done()
 				<-goOn
 				_ = w.Close()
@@ -81,7 +86,7 @@ func TestBytesOfBodiesAreBounded(t *testing.T) {
 			_, reserved, err := b.read(post(r), maxBody)
 			_ = r.Close()
 			if b.used.Load() > most {
-				t.Errorf("%d bytes are taken, of %d", b.used.Load(), most)
+				t.Errorf("%d bytes are in use, want at most %d", b.used.Load(), most)
 			}
 			mu.Lock()
 			defer mu.Unlock()
@@ -93,14 +98,15 @@ func TestBytesOfBodiesAreBounded(t *testing.T) {
 	}
 	arrived.Wait()
 	if got := b.used.Load(); got != most {
-		t.Errorf("%d bytes are taken while bodies wait, want %d", got, most)
+		t.Errorf("%d bytes are in use while bodies wait, want %d", got, most)
 	}
 	if _, _, err := b.read(post(strings.NewReader(strings.Repeat("x", uncountedBody))), maxBody); err != nil {
-		t.Errorf("a small body is refused: %v", err)
+		t.Errorf("a small body is refused with %v, want it read", err)
 	}
 	close(goOn)
 	all.Wait()
 	if counts["refused"] != clients-10 || b.used.Load() != 0 {
-		t.Errorf("%d of %d are refused, want all but 10; %d bytes stay taken", counts["refused"], clients, b.used.Load())
+		t.Errorf("%d of %d bodies are refused and %d bytes stay in use, want %d and 0",
+			counts["refused"], clients, b.used.Load(), clients-10)
 	}
 }

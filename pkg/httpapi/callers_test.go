@@ -13,7 +13,7 @@ import (
 	"user-service/pkg/event"
 )
 
-// who is the kind of caller that an operation is for.
+// who describes the callers that an operation allows: anonymous callers, every authenticated caller, the user itself, or a permission.
 type who struct {
 	anyone, everybody, self bool
 	permission              access.Permission
@@ -28,15 +28,15 @@ var (
 func only(p access.Permission) who   { return who{permission: p} }
 func selfOr(p access.Permission) who { return who{self: true, permission: p} }
 
-// operations says of each operation who may call it, what success is, and which body it takes for the user target. An
-// operation of the contract that is missing here fails the test.
+// operations lists for each operation the allowed callers, the status of success, and the body for a target user. An operation of
+// api/openapi.yaml that is missing here fails the test.
 var operations = map[string]struct {
 	who    who
 	status int
 	body   func(s *server, target account) any
 }{
 	"register":                 {anyone, 201, newcomer},
-	"login":                    {anyone, 200, func(_ *server, a account) any { return map[string]any{"email": a.Email, "password": a.password} }},
+	"login":                    {anyone, 200, credentialsOf},
 	"refresh":                  {anyone, 200, func(_ *server, a account) any { return map[string]any{"refresh_token": a.refresh} }},
 	"logout":                   {everybody, 204, nil},
 	"verify":                   {everybody, 204, nil},
@@ -48,7 +48,7 @@ var operations = map[string]struct {
 
 	"listUsers":         {only(access.UsersRead), 200, nil},
 	"getUser":           {selfOr(access.UsersRead), 200, nil},
-	"replaceUser":       {selfOr(access.UsersWrite), 200, func(_ *server, a account) any { return map[string]any{"email": a.Email, "name": "Ada"} }},
+	"replaceUser":       {selfOr(access.UsersWrite), 200, replacementOf},
 	"patchUser":         {selfOr(access.UsersWrite), 200, text(`{"name":"Ada"}`)},
 	"deleteUser":        {selfOr(access.UsersDelete), 204, nil},
 	"setRoles":          {only(access.RolesAssign), 200, text(`{"roles":[]}`)},
@@ -73,6 +73,14 @@ var operations = map[string]struct {
 
 func text(body string) func(*server, account) any { return func(*server, account) any { return body } }
 
+func credentialsOf(_ *server, a account) any {
+	return map[string]any{"email": a.Email, "password": a.password}
+}
+
+func replacementOf(_ *server, a account) any {
+	return map[string]any{"email": a.Email, "name": "Ada"}
+}
+
 func newcomer(*server, account) any {
 	return map[string]any{"email": strings.ToLower(rand.Text()) + "@example.com", "password": goodPassword}
 }
@@ -87,7 +95,7 @@ func verificationOf(s *server, a account) any {
 	return map[string]any{"token": issued.Token}
 }
 
-// callers returns the tokens of one caller of each kind but the user that a call is about.
+// callers returns an access token for each kind of caller, except for the target user of a call.
 func (s *server) callers(admin account) map[string]string {
 	s.t.Helper()
 	disabled, ended := s.register(), s.register()
@@ -103,7 +111,7 @@ func (s *server) callers(admin account) map[string]string {
 	return tokens
 }
 
-// expired returns the same token, signed again, as of the past.
+// expired returns the token with an expiry in the past, signed again.
 func expired(t *testing.T, token string) string {
 	t.Helper()
 	claims := jwt.MapClaims{}
@@ -119,7 +127,7 @@ func expired(t *testing.T, token string) string {
 	return signed
 }
 
-// refusal is the status for a caller whom an operation is not for, or 0.
+// refusal returns the status for a caller that may not call an operation, or 0 if the caller may.
 func (w who) refusal(caller string) int {
 	switch {
 	case w.anyone:
@@ -133,8 +141,7 @@ func (w who) refusal(caller string) int {
 	}
 }
 
-// TestEveryOperationForEveryCaller calls each operation of the contract, about a user of its own, as each kind of
-// caller.
+// TestEveryOperationForEveryCaller calls each operation of api/openapi.yaml as each kind of caller, with a target user of its own.
 func TestEveryOperationForEveryCaller(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -149,24 +156,24 @@ func TestEveryOperationForEveryCaller(t *testing.T) {
 		for method, operation := range item.Operations() {
 			name := operation.OperationID
 			if _, known := operations[name]; !known {
-				t.Errorf("%s %s (%s): say in this test who may call it", method, path, name)
+				t.Errorf("%s %s (%s) is missing in the table of operations, want an entry with its callers", method, path, name)
 				continue
 			}
 			seen++
 			callers := shared
 			if name == "logout" {
-				callers = s.callers(admin) // it ends them
+				callers = s.callers(admin) // a logout ends their sessions
 			}
 			s.callAsEverybody(method, path, name, callers, admin)
 		}
 	}
 	if seen != len(operations) {
-		t.Errorf("this test knows %d operations, the contract %d", len(operations), seen)
+		t.Errorf("the table has %d operations, want %d as in api/openapi.yaml", len(operations), seen)
 	}
 }
 
-// callAsEverybody lets those call first who may not: they change nothing. Each of the others calls about a user
-// of its own.
+// callAsEverybody first calls as each caller that is refused, about one user, and checks that the user keeps access. Then each other
+// caller calls about a new user.
 func (s *server) callAsEverybody(method, path, name string, callers map[string]string, admin account) {
 	s.t.Helper()
 	op := operations[name]
@@ -179,7 +186,7 @@ func (s *server) callAsEverybody(method, path, name string, callers map[string]s
 	if status := op.who.refusal("self"); status != 0 {
 		s.callAbout(target, method, path, name, "self", target.token, status)
 	}
-	s.call("GET", "/users/me", nil, as(target.token)).want(s.t, 200) // nobody has done it any harm
+	s.call("GET", "/users/me", nil, as(target.token)).want(s.t, 200) // the refused calls did not change the user
 	for caller, token := range callers {
 		if op.who.refusal(caller) == 0 {
 			s.call("PUT", "/roles/spare", `{"permissions":[]}`, as(admin.token)).want(s.t, 200)
@@ -196,9 +203,10 @@ func (s *server) callAbout(target account, method, path, name, caller, token str
 	op := operations[name]
 	sessions, err := s.users.Sessions(s.t.Context(), target.ID)
 	if err != nil || len(sessions) == 0 {
-		s.t.Fatalf("%s as %s: the target has no session (%v)", name, caller, err)
+		s.t.Fatalf("%s as %s: the target has no session (error %v), want one", name, caller, err)
 	}
-	path = strings.NewReplacer("{id}", target.ID.String(), "{session_id}", sessions[0].ID.String(), "{name}", "spare", "{path}", "orders").Replace(path)
+	params := []string{"{id}", target.ID.String(), "{session_id}", sessions[0].ID.String(), "{name}", "spare", "{path}", "orders"}
+	path = strings.NewReplacer(params...).Replace(path)
 	var body any
 	if op.body != nil {
 		body = op.body(s, target)
@@ -212,6 +220,6 @@ func (s *server) callAbout(target account, method, path, name, caller, token str
 		s.t.Errorf("%s as %s: status is %d, want %d: %s", name, caller, got.status, status, got.body)
 	}
 	if problem := fmt.Sprintf(`"status":%d`, status); status >= 400 && !strings.Contains(string(got.body), problem) {
-		s.t.Errorf("%s as %s: %s", name, caller, got.body)
+		s.t.Errorf("%s as %s: the problem is %s, want %s in it", name, caller, got.body, problem)
 	}
 }

@@ -35,20 +35,20 @@ const (
 	secret       = "a secret of these tests, 32 bytes at least"
 )
 
-// server is the API on a database of its own.
+// server is the API with its own database.
 type server struct {
 	*httptest.Server
 	t     *testing.T
 	db    *postgres.DB
 	users *user.Service
 	api   *httpapi.API
-	keys  func(token.Keys) error // changes the keys of tokens
+	keys  func(token.Keys) error // replaces the keys of access tokens
 	logs  *testkit.Buffer
 	dsn   string
 
 	hashes  *hashes
 	hasher  *password.Hasher
-	hangUps atomic.Int64 // requests whose client was gone before the answer
+	hangUps atomic.Int64 // requests whose client closed the connection before the response
 }
 
 type settings struct {
@@ -56,10 +56,10 @@ type settings struct {
 	limits   password.Limits
 	docs     bool
 	limit    int // anonymous POSTs per minute and address
-	account  int // requests that write per minute and account
+	account  int // writes per minute and account
 	proxies  []netip.Prefix
 	checks   []httpapi.Check
-	database string // another database than a fresh one
+	database string // DSN of an existing database; empty: a new one
 }
 
 // start runs the API for one test.
@@ -86,7 +86,9 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tokens, err := token.New(token.Config{Keys: token.Keys{Secret: secret}, Issuer: "user-service", Audience: "user-service", AccessTTL: 10 * time.Minute})
+	tokens, err := token.New(token.Config{
+		Keys: token.Keys{Secret: secret}, Issuer: "user-service", Audience: "user-service", AccessTTL: 10 * time.Minute,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +97,10 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	set.cfg.Log = log
 	s.users = user.New(set.cfg, s.db, hasher, tokens)
 	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
-	s.api = httpapi.New(httpapi.Config{DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit, AccountRateLimitPerMinute: set.account}, s.users, health, unobserved{}, log)
+	cfg := httpapi.Config{
+		DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit, AccountRateLimitPerMinute: set.account,
+	}
+	s.api = httpapi.New(cfg, s.users, health, unobserved{}, log)
 	s.api.StopClock()
 	handler := s.countHangUps(s.api.Handler())
 	s.Server = httptest.NewUnstartedServer(handler)
@@ -116,7 +121,7 @@ func (unobserved) RateLimited(string)                    {}
 func (unobserved) HashDone(time.Duration, time.Duration) {}
 func (unobserved) HashRefused(string)                    {}
 
-// answer is what the API said.
+// answer is a response of the API.
 type answer struct {
 	status int
 	header http.Header
@@ -130,8 +135,8 @@ func as(token string) option    { return header("Authorization", "Bearer "+token
 func header(k, v string) option { return func(r *http.Request) { r.Header.Set(k, v) } }
 func mergePatch() option        { return header("Content-Type", "application/merge-patch+json") }
 
-// call sends a request and holds it and its answer to the contract. A body is text or is
-// encoded as JSON.
+// call sends a request and checks the request and its response against api/openapi.yaml. A string is sent as the body, any other value
+// as JSON.
 func (s *server) call(method, path string, body any, options ...option) answer {
 	s.t.Helper()
 	raw := encode(s.t, body)
@@ -175,21 +180,22 @@ func encode(t *testing.T, body any) []byte {
 	}
 }
 
-// checkContract validates an answer against api/openapi.yaml, and the request too if it was
-// good enough for the service.
+// checkContract validates a response against api/openapi.yaml, and also the request if the service accepted it.
 func (s *server) checkContract(req *http.Request, body []byte, a answer) {
 	s.t.Helper()
 	if a.header.Get("X-Request-Id") == "" {
-		s.t.Errorf("%s %s: no X-Request-Id", req.Method, req.URL.Path)
+		s.t.Errorf("%s %s: the response has no X-Request-Id, want one", req.Method, req.URL.Path)
 	}
 	check := req.Clone(context.Background())
 	check.URL.Scheme, check.URL.Host, check.Host = "", "", ""
 	check.Body = io.NopCloser(bytes.NewReader(body))
 	route, params, err := contract.router.FindRoute(check)
 	if err != nil {
-		asset := strings.HasPrefix(req.URL.Path, "/docs/") || strings.HasPrefix(req.URL.Path, "/verify") // the files of a page are no operations, nor are other methods and longer paths of verify
-		if a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed && req.Method != http.MethodHead && req.Method != http.MethodOptions && !asset {
-			s.t.Errorf("%s %s answers %d and is not in api/openapi.yaml", req.Method, req.URL.Path, a.status)
+		// The contract lists neither the files of the documentation page nor all methods and paths of verify.
+		unlisted := strings.HasPrefix(req.URL.Path, "/docs/") || strings.HasPrefix(req.URL.Path, "/verify") ||
+			req.Method == http.MethodHead || req.Method == http.MethodOptions
+		if a.status != http.StatusNotFound && a.status != http.StatusMethodNotAllowed && !unlisted {
+			s.t.Errorf("%s %s is not in api/openapi.yaml: status is %d, want 404 or 405", req.Method, req.URL.Path, a.status)
 		}
 		return
 	}
@@ -203,27 +209,27 @@ func (s *server) checkContract(req *http.Request, body []byte, a answer) {
 	}
 	if a.status < 300 {
 		if err := openapi3filter.ValidateRequest(s.t.Context(), in); err != nil {
-			s.t.Errorf("%s %s succeeds with a request that api/openapi.yaml does not allow: %v", req.Method, req.URL.Path, err)
+			s.t.Errorf("%s %s: the service accepts a request that api/openapi.yaml does not allow: %v", req.Method, req.URL.Path, err)
 		}
 	}
 	out := &openapi3filter.ResponseValidationInput{RequestValidationInput: in, Status: a.status, Header: a.header, Options: in.Options}
 	out.SetBodyBytes(a.body)
 	if err := openapi3filter.ValidateResponse(s.t.Context(), out); err != nil {
-		s.t.Errorf("%s %s: the answer %d is not in api/openapi.yaml: %v\n%s", req.Method, req.URL.Path, a.status, err, a.body)
+		s.t.Errorf("%s %s: the response %d does not match api/openapi.yaml: %v\n%s", req.Method, req.URL.Path, a.status, err, a.body)
 	}
 }
 
-// decode reads a JSON answer.
+// decode parses a JSON response.
 func decode[T any](t *testing.T, a answer) T {
 	t.Helper()
 	var v T
 	if err := json.Unmarshal(a.body, &v); err != nil {
-		t.Fatalf("answer %d is no JSON: %v\n%s", a.status, err, a.body)
+		t.Fatalf("the response %d is not JSON: %v\n%s", a.status, err, a.body)
 	}
 	return v
 }
 
-// want checks the status and returns the answer.
+// want checks the status and returns the response.
 func (a answer) want(t *testing.T, status int) answer {
 	t.Helper()
 	if a.status != status {
@@ -239,16 +245,16 @@ type problem struct {
 	Errors                        []user.FieldError
 }
 
-// wantProblem checks that the answer is a problem document of this status and name.
+// wantProblem checks that the response is a problem document with this status and type.
 func (a answer) wantProblem(t *testing.T, status int, name string) problem {
 	t.Helper()
 	a.want(t, status)
 	p := decode[problem](t, a)
 	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
-		t.Errorf("Content-Type is %q", got)
+		t.Errorf("Content-Type is %q, want application/problem+json", got)
 	}
 	if p.Type != "/problems/"+name || p.Status != status || p.RequestID != a.header.Get("X-Request-Id") || p.Title == "" {
-		t.Errorf("problem is %+v, want %s", p, name)
+		t.Errorf("the problem is %+v, want /problems/%s with the status %d", p, name, status)
 	}
 	return p
 }
@@ -261,7 +267,7 @@ type account struct {
 	refresh  string
 }
 
-// register makes an account with a fresh email and logs it in.
+// register creates an account with a new email and logs in.
 func (s *server) register() account {
 	s.t.Helper()
 	return s.registerAs(strings.ToLower(rand.Text()) + "@example.com")
@@ -287,13 +293,13 @@ func (s *server) login(a account, with ...option) account {
 	return a
 }
 
-// admin makes an account with the role admin, as the command line does.
+// admin creates an account with the role admin, as the command line does, and logs in.
 func (s *server) admin() account {
 	s.t.Helper()
 	return s.with(access.Admin)
 }
 
-// with makes an account with these roles.
+// with creates an account with these roles and logs in.
 func (s *server) with(roles ...string) account {
 	s.t.Helper()
 	r := user.Registration{Email: strings.ToLower(rand.Text()) + "@example.com", Password: goodPassword}

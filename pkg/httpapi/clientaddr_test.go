@@ -28,18 +28,18 @@ func TestClientAddress(t *testing.T) {
 		"a chain":                         {"10.0.0.1:4711", []string{"203.0.113.7,192.168.1.1 ,\t10.9.9.9"}, "203.0.113.7"},
 		"a chain over several lines":      {"10.0.0.1:4711", []string{"198.51.100.1", "203.0.113.7, 192.168.1.1", "10.9.9.9"}, "203.0.113.7"},
 		"proxies only":                    {"10.0.0.1:4711", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
-		"a proxy that says nothing":       {"10.0.0.1:4711", nil, "10.0.0.1"},
+		"a proxy without the header":      {"10.0.0.1:4711", nil, "10.0.0.1"},
 		"a proxy with an empty header":    {"10.0.0.1:4711", []string{""}, "10.0.0.1"},
-		"an address beside a trusted one": {"10.0.0.1:4711", []string{"203.0.113.7, 192.168.1.2"}, "192.168.1.2"},
+		"an address next to a proxy's":    {"10.0.0.1:4711", []string{"203.0.113.7, 192.168.1.2"}, "192.168.1.2"},
 		"garbage":                         {"10.0.0.1:4711", []string{"203.0.113.7, unknown"}, "10.0.0.1"},
 		"garbage behind a proxy":          {"10.0.0.1:4711", []string{"203.0.113.7, _hidden, 10.0.0.2"}, "10.0.0.2"},
 		"garbage before the client":       {"10.0.0.1:4711", []string{"<script>, 203.0.113.7"}, "203.0.113.7"},
-		"an entry without anything":       {"10.0.0.1:4711", []string{"203.0.113.7,, 10.0.0.2"}, "10.0.0.2"},
+		"an empty entry":                  {"10.0.0.1:4711", []string{"203.0.113.7,, 10.0.0.2"}, "10.0.0.2"},
 		"an address that is out of range": {"10.0.0.1:4711", []string{"203.0.113.256"}, "10.0.0.1"},
-		"a range is no address":           {"10.0.0.1:4711", []string{"203.0.113.0/24"}, "10.0.0.1"},
-		"another way to write IPv4":       {"10.0.0.1:4711", []string{"0313.0.0161.07"}, "10.0.0.1"},
+		"a network":                       {"10.0.0.1:4711", []string{"203.0.113.0/24"}, "10.0.0.1"},
+		"IPv4 in octal":                   {"10.0.0.1:4711", []string{"0313.0.0161.07"}, "10.0.0.1"},
 		"a port":                          {"10.0.0.1:4711", []string{"203.0.113.7:567"}, "203.0.113.7"},
-		"a port that is none":             {"10.0.0.1:4711", []string{"203.0.113.7:99999"}, "10.0.0.1"},
+		"an invalid port":                 {"10.0.0.1:4711", []string{"203.0.113.7:99999"}, "10.0.0.1"},
 		"IPv6":                            {"[2001:db8::1]:4711", nil, "2001:db8::1"},
 		"IPv6 behind a proxy":             {"10.0.0.1:4711", []string{"2001:DB8:0::0001"}, "2001:db8::1"},
 		"IPv6 in brackets":                {"10.0.0.1:4711", []string{"[2001:db8::1]"}, "2001:db8::1"},
@@ -66,7 +66,7 @@ func TestClientAddress(t *testing.T) {
 				r.Header.Set(other, "198.51.100.1")
 			}
 			if got := clientAddr(r, proxies); got.String() != test.want {
-				t.Errorf("the client is %s, want %s", got, test.want)
+				t.Errorf("the client address is %s, want %s", got, test.want)
 			}
 		})
 	}
@@ -78,6 +78,6 @@ func TestNobodyIsTrustedByDefault(t *testing.T) {
 	r.RemoteAddr = "127.0.0.1:4711"
 	r.Header.Set("X-Forwarded-For", "203.0.113.7")
 	if got := clientAddr(r, nil); got.String() != "127.0.0.1" {
-		t.Errorf("the client is %s", got)
+		t.Errorf("the client address is %s, want the peer 127.0.0.1", got)
 	}
 }

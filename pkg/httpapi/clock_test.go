@@ -9,7 +9,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestSessionsAndTokensLastByTheDatabasesClock at a replica whose own clock is hours off.
+// TestExpiryUsesTheDatabaseClock checks the expiry of sessions and tokens while the clocks of the replica and the database differ by hours.
 func TestSessionsAndTokensLastByTheDatabasesClock(t *testing.T) {
 	t.Parallel()
 	for wrong, off := range map[string]time.Duration{"3 hours": 3 * time.Hour, "-3 hours": -3 * time.Hour} {
@@ -25,7 +25,7 @@ func TestSessionsAndTokensLastByTheDatabasesClock(t *testing.T) {
 			a.password = newPassword
 			a = s.login(a)
 			s.wantLasting("sessions", time.Hour)
-			changed := s.call("PUT", "/users/me/password", map[string]any{"current_password": newPassword, "new_password": goodPassword}, as(a.token))
+			changed := s.call("PUT", "/users/me/password", change(newPassword, goodPassword), as(a.token))
 			changed.want(t, http.StatusOK)
 			s.wantLasting("sessions", time.Hour)
 			refresh := decode[map[string]any](t, changed)["refresh_token"]
@@ -35,7 +35,7 @@ func TestSessionsAndTokensLastByTheDatabasesClock(t *testing.T) {
 	}
 }
 
-// wantLasting compares how long the newest row of a table lasts, by the database's clock.
+// wantLasting checks the remaining lifetime of the newest row of a table, by the database's clock.
 func (s *server) wantLasting(table string, want time.Duration) {
 	s.t.Helper()
 	var lasts float64
@@ -45,6 +45,6 @@ func (s *server) wantLasting(table string, want time.Duration) {
 		s.t.Fatal(err)
 	}
 	if got := time.Duration(lasts * float64(time.Second)); (got - want).Abs() > time.Minute {
-		s.t.Errorf("the newest of %s last for %s, want %s", table, got, want)
+		s.t.Errorf("the newest row of %s expires in %s, want %s", table, got, want)
 	}
 }
