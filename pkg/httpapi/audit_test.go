@@ -72,8 +72,7 @@ func TestEveryActionIsNoted(t *testing.T) {
 	n := &noting{server: s}
 	do := n.do
 	credentials := func(pw string) map[string]any { return map[string]any{"email": email, "password": pw} }
-	const resetCreated = `authn_token_created {"purpose":"password_reset"}`
-	const sessionRevoked = `authn_token_revoked {"session_id":"…"}`
+	const resetCreated, sessionRevoked = `authn_token_created {"purpose":"password_reset"}`, `authn_token_revoked {"session_id":"…"}`
 
 	registered := do("POST", "/register", credentials(goodPassword), 201, `user_created {"roles":["user"]}`, "", "ada")
 	a := account{User: decode[user.User](t, registered)}

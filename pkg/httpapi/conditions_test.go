@@ -7,8 +7,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestConditionsHold on every operation whose target has an ETag (RFC 9110 section 13). In each row, first the condition that does not
-// hold is sent, which must change nothing, and then the one that holds.
+// TestPreconditionsAreEvaluated covers every operation whose target has an ETag (RFC 9110 section 13). For each operation it first sends
+// preconditions that are false, which must change nothing, and then preconditions that are true.
 func TestConditionsHold(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -17,7 +17,7 @@ func TestConditionsHold(t *testing.T) {
 	role := map[string]any{"permissions": []string{"orders:refund"}}
 	roleTag := s.call("PUT", "/roles/clerk", role, as(admin.token)).want(t, 200).header.Get("ETag")
 	if len(roleTag) < 10 {
-		t.Fatalf("the ETag of a role is %q", roleTag)
+		t.Fatalf("the ETag of a role is %q, want at least 10 characters", roleTag)
 	}
 	get := func() user.User {
 		return decode[user.User](t, s.call("GET", a.path(), nil, as(admin.token)).want(t, 200))
@@ -44,24 +44,27 @@ func TestConditionsHold(t *testing.T) {
 			want := 412
 			got := s.call(c.method, c.path, c.body, as(admin.token), failing)
 			if c.method == "GET" && got.status == 304 {
-				want = 304 // of If-None-Match
+				want = 304 // a GET with If-None-Match
 			}
 			if got.status != want {
 				t.Errorf("%s: status is %d, want %d", c.name, got.status, want)
 			}
 		}
-		s.call(c.method, c.path, c.body, as(admin.token), header("If-Match", current), header("If-None-Match", current)).want(t, map[bool]int{true: 304, false: 412}[c.method == "GET"])
-		s.call(c.method, c.path, c.body, as(admin.token), header("If-Match", `"99"`), header("If-None-Match", current)).want(t, 412) // the first one decides
-		if after := get(); after.Version != before.Version {
-			t.Errorf("%s: the version is %d after refusals, and was %d", c.name, after.Version, before.Version)
+		send := func(ifMatch, ifNoneMatch string) answer {
+			return s.call(c.method, c.path, c.body, as(admin.token), header("If-Match", ifMatch), header("If-None-Match", ifNoneMatch))
 		}
-		s.call(c.method, c.path, c.body, as(admin.token), header("If-Match", `"99", `+current), header("If-None-Match", `"99"`)).want(t, c.status)
+		send(current, current).want(t, map[bool]int{true: 304, false: 412}[c.method == "GET"])
+		send(`"99"`, current).want(t, 412) // If-Match is evaluated first
+		if after := get(); after.Version != before.Version {
+			t.Errorf("%s: after the refusals the version is %d, want %d", c.name, after.Version, before.Version)
+		}
+		send(`"99", `+current, `"99"`).want(t, c.status)
 	}
 	s.call("DELETE", a.path(), nil, as(admin.token), header("If-None-Match", "*")).want(t, 412)
 	s.call("DELETE", a.path(), nil, as(admin.token), header("If-Match", "*")).want(t, 204)
 }
 
-// TestConditionsOfARole that does not exist, and of one that is deleted.
+// TestPreconditionsOfARole covers a role that does not exist yet, an existing role and a deleted role.
 func TestConditionsOfARole(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -76,14 +79,14 @@ func TestConditionsOfARole(t *testing.T) {
 	second := put(`{"permissions":["a:c"]}`, header("If-Match", first)).want(t, 200).header.Get("ETag")
 	put(`{"permissions":["a:d"]}`, header("If-Match", first)).want(t, 412)
 	if again := put(`{"permissions":["a:c"]}`).want(t, 200).header.Get("ETag"); again != second || again == first {
-		t.Errorf("the tags are %s, %s and %s", first, second, again)
+		t.Errorf("the ETags are %s, %s and %s, want the last two equal and the first different", first, second, again)
 	}
 	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", first)).want(t, 412)
 	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", second)).want(t, 204)
-	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", second)).want(t, 404) // before the condition
+	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", second)).want(t, 404) // checked before the precondition
 }
 
-// TestAConditionIsCheckedInItsOrder: after 401, 403, 404, 415 and 422, before 409.
+// TestPreconditionsAreCheckedInOrder checks that 412 comes after 401, 403, 404 and 422, and before 409.
 func TestAConditionIsCheckedInItsOrder(t *testing.T) {
 	t.Parallel()
 	s := start(t)

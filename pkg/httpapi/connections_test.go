@@ -33,7 +33,7 @@ func (l *acceptCount) Accept() (net.Conn, error) {
 	return conn, err
 }
 
-// two is a server of two connections at most.
+// two is a server with a small limit of connections, usually two.
 type two struct {
 	t     *testing.T
 	inner *acceptCount
@@ -41,13 +41,13 @@ type two struct {
 	idled *atomic.Int64 // how many times a connection has become idle
 }
 
-// serveTwo serves at most two connections. The answer to /wait and OPTIONS * ends when the client is gone or the test ends.
+// serveTwo serves at most two connections. The response to /wait and OPTIONS * ends when the client disconnects or the test ends.
 func serveTwo(t *testing.T) (s two, dial func() *client) {
 	t.Helper()
 	return serveMost(t, 2)
 }
 
-// serveMost serves at most so many connections.
+// serveMost serves at most the given number of connections.
 func serveMost(t *testing.T, most int) (s two, dial func() *client) {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -89,7 +89,7 @@ func serveMost(t *testing.T, most int) (s two, dial func() *client) {
 		close(done)
 		_ = server.Close()
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
-			t.Errorf("the server ends with %v", err)
+			t.Errorf("the server ends with %v, want %v", err, http.ErrServerClosed)
 		}
 	})
 	return s, func() *client {
@@ -103,7 +103,7 @@ func serveMost(t *testing.T, most int) (s two, dial func() *client) {
 	}
 }
 
-// waitUntilIdle returns when connections have become idle so many times: a client has its answer before.
+// waitUntilIdle waits until connections have become idle the given number of times. A client gets its response earlier.
 func (s two) waitUntilIdle(times int64) {
 	s.t.Helper()
 	testkit.WaitFor(s.t, fmt.Sprintf("%d idle connections", times), func() bool { return s.idled.Load() == times })
@@ -114,7 +114,7 @@ type client struct {
 	answers *bufio.Reader
 }
 
-// get sends a request and returns the error of reading the head of its answer.
+// get sends a request and returns the error of reading the header of its response.
 func (c *client) get(path string) error {
 	if _, err := io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 		return err
@@ -126,7 +126,8 @@ func (c *client) get(path string) error {
 	return err
 }
 
-func TestAnIdleConnectionMakesRoom(t *testing.T) {
+// TestIdleConnectionsAreClosedAtTheLimit opens connections above the limit while the others are idle. The longest idle one is closed.
+func TestIdleConnectionsAreClosedAtTheLimit(t *testing.T) {
 	t.Parallel()
 	s, dial := serveTwo(t)
 	first, second := dial(), dial()
@@ -138,13 +139,13 @@ func TestAnIdleConnectionMakesRoom(t *testing.T) {
 	s.waitUntilIdle(2)
 	for n := range int64(3) {
 		if err := dial().get("/"); err != nil {
-			t.Fatalf("a new connection gets no answer beside idle ones: %v", err)
+			t.Fatalf("a new connection gets %v while the others are idle, want a response", err)
 		}
 		s.waitUntilIdle(3 + n)
 	}
 	for _, c := range []*client{first, second} {
 		if _, err := c.answers.ReadByte(); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
-			t.Errorf("a connection that was idle for longest is there: %v", err)
+			t.Errorf("reading from one of the longest idle connections returns %v, want it closed", err)
 		}
 	}
 }
@@ -163,28 +164,29 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 	go func() { answered <- third.get("/") }()
 	select {
 	case err := <-answered:
-		t.Fatalf("a third connection is served beside two that are busy: %v", err)
+		t.Fatalf("a third connection is served with two busy ones (error %v), want it to wait", err)
 	case <-time.After(10 * retryInterval): //nolint:forbidigo // in this time the server looks for a free slot ten times
 	}
-	if n := s.inner.accepted.Load(); n != 3 { // the third one waits for its slot
+	if n := s.inner.accepted.Load(); n != 3 { // the third connection waits for a slot
 		t.Fatalf("%d connections are accepted, want 3", n)
 	}
 	_ = busy[0].Close()
 	if err := <-answered; err != nil {
-		t.Fatalf("no answer after a slot was released: %v", err)
+		t.Fatalf("the third connection gets %v after a slot was released, want a response", err)
 	}
 }
 
-// TestASlowClientMakesRoom: of those that wait for their client, the connection that has waited for longest is closed.
+// TestSlowClientsAreClosedAtTheLimit opens connections above the limit while the server waits for slow clients. The connection that has
+// waited longest is closed.
 func TestASlowClientMakesRoom(t *testing.T) {
 	t.Parallel()
 	const part = "Host: x\r\nContent-Length: 10\r\n\r\n12345"
 	for name, c := range map[string]struct{ slow, answer string }{
-		"sends nothing":            {"", ""},
-		"sends a part of a header": {"GET / HTTP/1.1\r\nHost:", ""},
-		"sends a part of a body":   {"POST /body HTTP/1.1\r\nExpect: 100-continue\r\n" + part, "100 Continue"},
-		"sends one that is unread": {"POST / HTTP/1.1\r\n" + part, ""},
-		"expects what is not":      {"POST / HTTP/1.1\r\nExpect: more\r\n" + part, "417 Expectation Failed"},
+		"sends nothing":                        {"", ""},
+		"sends a part of a header":             {"GET / HTTP/1.1\r\nHost:", ""},
+		"sends a part of a body":               {"POST /body HTTP/1.1\r\nExpect: 100-continue\r\n" + part, "100 Continue"},
+		"sends a part of an unread body":       {"POST / HTTP/1.1\r\n" + part, ""},
+		"sends an expectation that is not met": {"POST / HTTP/1.1\r\nExpect: more\r\n" + part, "417 Expectation Failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -193,9 +195,9 @@ func TestASlowClientMakesRoom(t *testing.T) {
 			if _, err := io.WriteString(first, c.slow); err != nil {
 				t.Fatal(err)
 			}
-			if c.answer != "" { // the server waits for the rest of the body now
+			if c.answer != "" { // the server then waits for the rest of the body
 				if line, err := first.answers.ReadString('\n'); err != nil || !strings.Contains(line, c.answer) {
-					t.Fatalf("the answer is %q, %v", line, err)
+					t.Fatalf("the response is %q (error %v), want %s", line, err, c.answer)
 				}
 			}
 			testkit.WaitFor(t, "the slow connection", func() bool { return s.inner.accepted.Load() >= 1 })
@@ -203,16 +205,16 @@ func TestASlowClientMakesRoom(t *testing.T) {
 				t.Fatal(err)
 			}
 			if err := dial().get("/"); err != nil {
-				t.Fatalf("a new connection gets no answer beside a slow one: %v", err)
+				t.Fatalf("a new connection gets %v next to a slow one, want a response", err)
 			}
 			if _, err := io.Copy(io.Discard, first.answers); errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Error("the slow connection is still there")
+				t.Error("the slow connection is still open, want it closed")
 			}
 		})
 	}
 }
 
-// TestAClientThatReadsNothingMakesRoom: its response waits until it is read.
+// TestClientsThatDoNotReadAreClosedAtTheLimit opens a connection above the limit while the server waits for clients to read responses.
 func TestAClientThatReadsNothingMakesRoom(t *testing.T) {
 	t.Parallel()
 	s, dial := serveTwo(t)
@@ -221,20 +223,20 @@ func TestAClientThatReadsNothingMakesRoom(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	testkit.WaitFor(t, "two connections that wait", func() bool { return s.waitingForClients() == 2 })
+	testkit.WaitFor(t, "two connections that wait for their clients", func() bool { return s.waitingForClients() == 2 })
 	if err := dial().get("/"); err != nil {
-		t.Fatalf("a new connection gets no answer: %v", err)
+		t.Fatalf("a new connection gets %v, want a response", err)
 	}
 }
 
-// waitingForClients returns how many connections wait for their client.
+// waitingForClients returns the number of connections that wait for their client.
 func (s two) waitingForClients() int {
 	s.outer.mu.Lock()
 	defer s.outer.mu.Unlock()
 	return s.outer.waiting.Len()
 }
 
-// TestManyHeaderFieldsAreRefused, however short they are: each takes memory of its own.
+// TestManyHeaderFieldsAreRefused checks the limit of header fields. Even an empty field uses memory.
 func TestManyHeaderFieldsAreRefused(t *testing.T) {
 	t.Parallel()
 	fields := func(n int) string {
@@ -251,13 +253,13 @@ func TestManyHeaderFieldsAreRefused(t *testing.T) {
 		next    string // if the status is 200
 	}{
 		"many":                    {get + fields(maxHeaderLines) + "\r\n", 431, ""},
-		"many, without an end":    {get + fields(3000), 431, ""},
+		"many, not terminated":    {get + fields(3000), 431, ""},
 		"a hundred":               {get + fields(100) + "\r\n", 200, get + fields(500)},
 		"a body of many lines":    {post + "Content-Length: 1000\r\n\r\n" + strings.Repeat("\n", 1000), 200, get + fields(500)},
 		"many in a later request": {get + "\r\n", 200, get + fields(500)},
-		"many behind empty lines": {post + "Content-Length: 0\r\n\r\n", 200, "\r\n\n" + get + fields(2000) + "\r\n"},
-		"many sent along":         {get + "\r\n" + get + fields(500) + "\r\n", 200, ""},
-		"many sent along a body":  {post + "Content-Length: 1\r\n\r\nx" + get + fields(500) + "\r\n", 200, ""},
+		"many after empty lines":  {post + "Content-Length: 0\r\n\r\n", 200, "\r\n\n" + get + fields(2000) + "\r\n"},
+		"many in a pipeline":      {get + "\r\n" + get + fields(500) + "\r\n", 200, ""},
+		"many after a body":       {post + "Content-Length: 1\r\n\r\nx" + get + fields(500) + "\r\n", 200, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -281,13 +283,13 @@ func TestManyHeaderFieldsAreRefused(t *testing.T) {
 				}
 			}
 			if more, err := io.ReadAll(conn.answers); len(more) > 0 || errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("after the refusal comes %q, %v", more, err)
+				t.Errorf("after the refusal the server sends %q (error %v), want a closed connection", more, err)
 			}
 		})
 	}
 }
 
-// TestAClosedConnectionTakesNoPlace in the list of those that wait for their client.
+// TestAClosedConnectionIsNotWaiting checks that a closed connection does not replace another one in the list of waiting connections.
 func TestAClosedConnectionTakesNoPlace(t *testing.T) {
 	t.Parallel()
 	l := limitConnections(&http.Server{ReadHeaderTimeout: time.Minute}, nil, 2)
@@ -301,20 +303,20 @@ func TestAClosedConnectionTakesNoPlace(t *testing.T) {
 	l.wait(b)
 	_ = closed.Close()
 	if l.wait(closed) || !l.waiting.Contains(a) || !l.waiting.Contains(b) {
-		t.Error("a closed connection waits in the place of a living one")
+		t.Error("a closed connection replaces an open one in the list, want only the two open connections")
 	}
 }
 
 func TestConnectionsWithinMemory(t *testing.T) {
 	t.Parallel()
 	for memory, want := range map[int64]int{
-		math.MaxInt64:                       maxConnections, // there is no limit
+		math.MaxInt64:                       maxConnections, // no memory limit
 		1 << 30:                             maxConnections,
 		serviceBytes + 1000*connectionBytes: 1000,
 		serviceBytes / 2:                    minConnections,
 	} {
 		if got := connectionsWithin(memory); got != want {
-			t.Errorf("%d bytes hold %d connections, want %d", memory, got, want)
+			t.Errorf("%d bytes allow %d connections, want %d", memory, got, want)
 		}
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// execute changes the server's database behind its back, to let time pass for one. It returns how many rows
-// were changed.
+// execute runs a statement in the database without the service, for example to simulate that time has passed. It returns the number of
+// affected rows.
 func (s *server) execute(query string, args ...any) int64 {
 	s.t.Helper()
 	conn := s.connect()
@@ -34,7 +34,7 @@ func (s *server) connect() *pgx.Conn {
 	return conn
 }
 
-// events returns the events of one type that wait in the outbox, in order, those of what goes on after an answer too.
+// events finishes the background work and returns the events of one type from the outbox, in order.
 func (s *server) events(typ event.Type) []event.Event {
 	s.t.Helper()
 	if err := s.users.Finish(s.t.Context()); err != nil {
@@ -55,12 +55,12 @@ func (s *server) events(typ event.Type) []event.Event {
 	return events
 }
 
-// lastEvent returns the newest event of a type, and its data.
+// lastEvent returns the newest event of a type and its data.
 func lastEvent[T any](t *testing.T, s *server, typ event.Type) (event.Event, T) {
 	t.Helper()
 	events := s.events(typ)
 	if len(events) == 0 {
-		t.Fatalf("there is no %s", typ)
+		t.Fatalf("the outbox has no event %s, want one", typ)
 	}
 	var data T
 	e := events[len(events)-1]
@@ -104,11 +104,11 @@ func (e entry) what() string {
 	if _, named := e.Detail["session_id"]; named {
 		e.Detail["session_id"] = "…"
 	}
-	raw, _ := json.Marshal(e.Detail) // sorts the members
+	raw, _ := json.Marshal(e.Detail) // sorts the fields
 	return e.Action + " " + string(raw)
 }
 
-// current reads the account again.
+// current returns the user as it is stored now.
 func (s *server) current(a account) user.User {
 	s.t.Helper()
 	u, err := s.users.Get(s.t.Context(), a.ID)

@@ -18,12 +18,12 @@ import (
 	"user-service/pkg/user"
 )
 
-// recorder keeps the entries that denials make, in short: the caller's number, the route, how many are suppressed.
+// recorder collects the recorded denials in a short form: the caller's number, the route and the number of suppressed denials.
 type recorder struct {
 	mu      sync.Mutex
 	entries []string
 	fail    error
-	hold    chan struct{} // until it is closed, no entry is made
+	hold    chan struct{} // blocks record until it is closed
 }
 
 func (r *recorder) record(ctx context.Context, d user.Denial) error {
@@ -59,8 +59,8 @@ func routes(first, last int) (out []string) {
 	return out
 }
 
-// TestTheLastEntryOfAMinuteCountsTheDenialsWithoutOne denies requests of one caller, of another one meanwhile, and again in
-// the next minute.
+// TestSuppressedDenialsAreCounted denies requests of two callers. The last entry of a minute contains the number of denials that have no
+// entry of their own.
 func TestTheLastEntryOfAMinuteCountsTheDenialsWithoutOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestTheLastEntryOfAMinuteCountsTheDenialsWithoutOne(t *testing.T) {
 		want := func(what string, entries ...string) {
 			t.Helper()
 			if diff := cmp.Diff(entries, made.take()); diff != "" {
-				t.Errorf("%s: %s", what, diff)
+				t.Errorf("%s (-want +got):\n%s", what, diff)
 			}
 		}
 		for n := range 10 {
@@ -81,21 +81,21 @@ func TestTheLastEntryOfAMinuteCountsTheDenialsWithoutOne(t *testing.T) {
 			d.add(from(1), fmt.Sprint(n+1), uuid.Nil)
 		}
 		d.add(from(2), "x", uuid.Nil)
-		want("the minute is not over, and another caller begins one", "2 x 0")
+		want("before the end of the minute, with a second caller", "2 x 0")
 		<-time.After(time.Second)
-		want("the minute is over", "1 15 5")
+		want("after the minute", "1 15 5")
 		for n := range 10 {
 			d.add(from(1), fmt.Sprint(n+1), uuid.Nil)
 		}
 		want("the next minute", routes(1, 9)...)
 		<-time.After(time.Minute)
-		want("it had ten", "1 10 0")
+		want("after the next minute with ten denials", "1 10 0")
 		<-time.After(time.Hour)
-		want("nothing is denied any more")
+		want("after an hour without denials")
 	})
 }
 
-// TestDenialsThatWaitAreRecordedAtTheEnd finishes in the middle of a minute.
+// TestPendingDenialsAreRecordedAtShutdown shuts down in the middle of a minute.
 func TestDenialsThatWaitAreRecordedAtTheEnd(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -110,13 +110,13 @@ func TestDenialsThatWaitAreRecordedAtTheEnd(t *testing.T) {
 		}
 		entries := made.take()
 		if last := entries[len(entries)-2:]; len(entries) != 20 || !slices.Contains(last, "1 a 2") || !slices.Contains(last, "2 b 2") {
-			t.Errorf("%d entries at the end: %v", len(entries), entries)
+			t.Errorf("%d entries after the shutdown, want 20 that end with the counts of both callers: %v", len(entries), entries)
 		}
 	})
 }
 
-// TestDenialsNeverWaitForTheDatabase lets no entry be made. Memory is bounded, the end does not wait longer than
-// it may, and what is not recorded is logged.
+// TestDenialsNeverWaitForTheDatabase blocks the recording of denials. Memory stays bounded, the shutdown keeps its deadline, and
+// denials that are not recorded are logged.
 func TestDenialsNeverWaitForTheDatabase(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -130,21 +130,22 @@ func TestDenialsNeverWaitForTheDatabase(t *testing.T) {
 			}
 		}
 		if waited := time.Since(began); waited != 0 {
-			t.Errorf("a denial waited %s", waited)
+			t.Errorf("the denials waited %s, want no wait", waited)
 		}
 		if len(d.pending) > maxPendingDenials || d.callers.Len() > maxDenialCallers {
-			t.Errorf("%d entries wait, of %d callers", len(d.pending), d.callers.Len())
+			t.Errorf("%d entries wait and %d callers are known, want at most %d and %d",
+				len(d.pending), d.callers.Len(), maxPendingDenials, maxDenialCallers)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := d.finish(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("the end: %v", err)
+			t.Errorf("the shutdown returns %v, want %v", err, context.DeadlineExceeded)
 		}
 		made.fail = errors.New("no such luck")
 		close(made.hold)
 		made.take()
 		if !strings.Contains(log.String(), "too many entries waited") || !strings.Contains(log.String(), made.fail.Error()) {
-			t.Errorf("the log: %.500s", log.String())
+			t.Errorf("the log is %.500s, want the dropped entries and the error %q in it", log.String(), made.fail)
 		}
 	})
 }

@@ -13,7 +13,7 @@ import (
 	"user-service/pkg/postgres"
 )
 
-// denied returns the entries about denied requests of a caller, oldest first, as "caller target detail".
+// denied returns the audit entries of denied requests, oldest first, in the form "caller target detail".
 func (s *server) denied(admin account, names map[uuid.UUID]string) (out []string) {
 	s.t.Helper()
 	if err := s.api.Finish(s.t.Context()); err != nil {
@@ -25,8 +25,8 @@ func (s *server) denied(admin account, names map[uuid.UUID]string) (out []string
 	return out
 }
 
-// TestADeniedRequestIsRecorded makes requests that the caller may not make. Those of callers who are not known are not
-// recorded, nor those that are refused for another reason.
+// TestADeniedRequestIsRecorded sends requests for which the caller lacks the permission. Requests of anonymous callers and requests that
+// are refused for another reason are not recorded.
 func TestADeniedRequestIsRecorded(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -45,7 +45,7 @@ func TestADeniedRequestIsRecorded(t *testing.T) {
 	} {
 		s.call(c.method, c.path, `{}`, me).wantProblem(t, 403, "forbidden")
 	}
-	// Only the transaction of the change finds that the target may do more than the caller.
+	// Only the transaction of the change finds that the target has more permissions than the caller.
 	s.call("PATCH", admin.path(), `{"name":"Ada"}`, as(clerk.token)).wantProblem(t, 403, "forbidden")
 	s.call("GET", "/users", nil).want(t, 401)
 	s.call("PATCH", "/users/me", `{"email":"a@example.com"}`, me).wantProblem(t, 403, "reauthentication-required")
@@ -54,13 +54,13 @@ func TestADeniedRequestIsRecorded(t *testing.T) {
 		`ada  {"route":"GET /users"}`,
 		`ada ada {"route":"PUT /users/{id}/roles"}`,
 		`ada grace {"route":"PATCH /users/{id}"}`,
-		`ada  {"route":"DELETE /users/{id}"}`, // there is no such account, and the address is kept all the same
+		`ada  {"route":"DELETE /users/{id}"}`, // the target does not exist; the caller's address is still recorded
 		`ada  {"route":"GET /audit-events"}`,
 		`ada  {"route":"PUT /roles/{name}"}`,
 		`clerk admin {"route":"PATCH /users/{id}"}`,
 	}
 	if diff := cmp.Diff(want, s.denied(admin, names)); diff != "" {
-		t.Error(diff)
+		t.Errorf("entries of denied requests (-want +got):\n%s", diff)
 	}
 }
 
@@ -75,11 +75,11 @@ func TestTenDeniedRequestsAMinuteAreRecorded(t *testing.T) {
 	const once, last = `ada  {"route":"GET /roles"}`, `ada  {"route":"GET /roles","suppressed":15}`
 	want := []string{once, once, once, once, once, once, once, once, once, last}
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("entries of denied requests (-want +got):\n%s", diff)
 	}
 }
 
-// TestADenialIsAnsweredWhileTheTrailCanNotBeWritten locks the trail.
+// TestADenialDoesNotWaitForTheAuditTrail denies requests while the table of the audit trail is locked.
 func TestADenialIsAnsweredWhileTheTrailCanNotBeWritten(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -97,19 +97,19 @@ func TestADenialIsAnsweredWhileTheTrailCanNotBeWritten(t *testing.T) {
 	for range 9 {
 		s.call("GET", "/roles", nil, as(ada.token)).want(t, 403)
 	}
-	if took := time.Since(began); took > 10*time.Second { // a request that waits for the trail takes 1.8 s
-		t.Errorf("nine denials took %s", took)
+	if took := time.Since(began); took > 10*time.Second { // a request that waits for the lock needs 1.8 s
+		t.Errorf("nine denials took %s, want at most 10 s", took)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.denied(admin, nil); len(got) == 0 {
-		t.Error("none of the denials is in the trail")
+		t.Error("the audit trail has no denials, want some")
 	}
 }
 
-// TestADenialByWhoIsErasedSinceKeepsIDsOnly makes entries after the erasure, and perhaps beside it: the cleaner sees to
-// those.
+// TestADenialOfAnErasedCallerKeepsIDsOnly records denials after the erasure of the caller, and perhaps concurrently with it. The cleaner
+// removes the address and the request id from them.
 func TestADenialByWhoIsErasedSinceKeepsIDsOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -129,7 +129,7 @@ func TestADenialByWhoIsErasedSinceKeepsIDsOnly(t *testing.T) {
 	entries := s.audit(admin.token, "limit=100&action=authz_fail")
 	for _, e := range entries {
 		if *e.ActorID != ada.ID || e.IP+e.RequestID != "" {
-			t.Errorf("after the erasure: %+v", e)
+			t.Errorf("after the erasure the entry is %+v, want the caller's id, no address and no request id", e)
 		}
 	}
 	if len(entries) != 10 {

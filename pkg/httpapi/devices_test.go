@@ -9,7 +9,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// session is a session as the API shows it.
+// session is a session as the API returns it.
 type session struct {
 	ID         uuid.UUID
 	CreatedAt  time.Time `json:"created_at"`
@@ -25,7 +25,7 @@ func (s *server) sessions(path, token string) []session {
 	return decode[struct{ Items []session }](s.t, s.call("GET", path+"/sessions", nil, as(token)).want(s.t, 200)).Items
 }
 
-// loginFrom logs in with a device that calls itself agent.
+// loginFrom logs in with a User-Agent.
 func (s *server) loginFrom(a account, agent string) account {
 	s.t.Helper()
 	in := map[string]any{"email": a.Email, "password": a.password}
@@ -41,23 +41,25 @@ func TestAUserSeesItsDevices(t *testing.T) {
 	phone := s.loginFrom(a, "a phone \xff")
 	list := s.sessions("/users/me", phone.token)
 	if len(list) != 2 || list[0].UserAgent != "a phone " || !list[0].Current || list[1].Current {
-		t.Fatalf("%+v, want the phone that asks, and another one", list)
+		t.Fatalf("sessions are %+v, want the phone as the current one, then another one", list)
 	}
 	for _, device := range list {
 		idle := device.ExpiresAt.Sub(device.LastUsedAt)
-		if device.IP != "127.0.0.1" || !device.LastUsedAt.Equal(device.CreatedAt) || idle != time.Hour || time.Since(device.CreatedAt) > time.Minute {
-			t.Errorf("%+v", device)
+		unused := device.LastUsedAt.Equal(device.CreatedAt)
+		if device.IP != "127.0.0.1" || !unused || idle != time.Hour || time.Since(device.CreatedAt) > time.Minute {
+			t.Errorf("the session is %+v, want a new one from 127.0.0.1 that expires after an hour", device)
 		}
 	}
 	if other := s.sessions("/users/me", a.token); other[0].Current || !other[1].Current {
-		t.Errorf("%+v, want the second one to be the current one", other)
+		t.Errorf("sessions are %+v, want the second as the current one", other)
 	}
 
 	in := map[string]any{"refresh_token": phone.refresh}
 	s.call("POST", "/refresh", in, header("User-Agent", "the phone, updated")).want(t, 200)
-	turned := s.sessions("/users/me", phone.token)[0]
-	if turned.ID != list[0].ID || turned.UserAgent != "the phone, updated" || !turned.LastUsedAt.After(list[0].LastUsedAt) || !turned.ExpiresAt.After(list[0].ExpiresAt) {
-		t.Errorf("%+v after a refresh, was %+v", turned, list[0])
+	rotated := s.sessions("/users/me", phone.token)[0]
+	later := rotated.LastUsedAt.After(list[0].LastUsedAt) && rotated.ExpiresAt.After(list[0].ExpiresAt)
+	if rotated.ID != list[0].ID || rotated.UserAgent != "the phone, updated" || !later {
+		t.Errorf("after a refresh the session is %+v, want a new User-Agent and later times than in %+v", rotated, list[0])
 	}
 }
 
@@ -79,11 +81,11 @@ func TestSessionsAreEnded(t *testing.T) {
 	s.isOut(phone)
 	s.isOut(a)
 	if u := s.current(s.login(a)); u.Version != 1 {
-		t.Errorf("version is %d: a session is no change of the user", u.Version)
+		t.Errorf("version is %d, want 1: the end of a session does not change the user", u.Version)
 	}
 }
 
-// isOut checks that neither token of a's session is good any more.
+// isOut checks that the access token and the refresh token of a's session are refused.
 func (s *server) isOut(a account) {
 	s.t.Helper()
 	s.call("GET", "/users/me", nil, as(a.token)).wantProblem(s.t, 401, "invalid-access-token")
@@ -96,13 +98,13 @@ func TestSessionsOfOthers(t *testing.T) {
 	a, other, admin := s.register(), s.register(), s.admin()
 	mine, theirs := s.sessions("/users/me", a.token)[0].ID.String(), s.sessions(other.path(), admin.token)
 	if len(theirs) != 1 || theirs[0].Current {
-		t.Errorf("%+v, want one that is not the admin's", theirs)
+		t.Errorf("sessions are %+v, want one that is not the admin's", theirs)
 	}
-	// A session is found with its own user only.
+	// A session is found only below its own user.
 	s.call("DELETE", "/users/me/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 404, "not-found")
 	s.call("DELETE", other.path()+"/sessions/"+mine, nil, as(admin.token)).wantProblem(t, 404, "not-found")
 	s.call("DELETE", other.path()+"/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 403, "forbidden")
-	for _, path := range []string{"/users/me", other.path()} { // whoever asks, about whomever
+	for _, path := range []string{"/users/me", other.path()} { // the caller's own sessions and those of another user
 		s.call("DELETE", path+"/sessions/1", nil, as(a.token)).wantProblem(t, 400, "invalid-parameter")
 		s.call("DELETE", path+"/sessions/me", nil, as(a.token)).wantProblem(t, 400, "invalid-parameter")
 	}
@@ -119,7 +121,7 @@ func TestSessionsOfOthers(t *testing.T) {
 	s.call("DELETE", nobody, nil, as(admin.token)).wantProblem(t, 404, "not-found")
 	s.call("DELETE", nobody+"/"+mine, nil, as(admin.token)).wantProblem(t, 404, "not-found")
 	if left := s.sessions(a.path(), admin.token); left == nil || len(left) != 0 {
-		t.Errorf("%+v, want an empty list", left)
+		t.Errorf("sessions are %+v, want an empty list", left)
 	}
 }
 
@@ -129,7 +131,7 @@ func TestAnExpiredSessionIsNotListed(t *testing.T) {
 	a, admin := s.register(), s.admin()
 	s.execute(`UPDATE sessions SET expires_at = now() WHERE user_id = $1`, a.ID)
 	if list := s.sessions(a.path(), admin.token); len(list) != 0 {
-		t.Errorf("%+v", list)
+		t.Errorf("sessions are %+v, want none", list)
 	}
 	s.isOut(a)
 }
@@ -147,11 +149,12 @@ func TestAStolenRefreshTokenEndsItsSessionOnly(t *testing.T) {
 	s.call("GET", "/users/me", nil, as(other.token)).want(t, 200)
 	entries := s.audit(admin.token, "action="+string(user.TokenReused))
 	if len(entries) != 1 || *entries[0].UserID != a.ID || entries[0].ActorID != nil || entries[0].RequestID != "thief" {
-		t.Errorf("%+v", entries)
+		t.Errorf("entries are %+v, want one about the user, without an actor, with the request id thief", entries)
 	}
 }
 
-// TestOneSessionTooManyEndsTheOldest counts as old what was not used for longest; what is out of date does not count.
+// TestTheLeastRecentlyUsedSessionIsEnded opens sessions above the limit. The least recently used session ends. Expired sessions do not
+// count.
 func TestOneSessionTooManyEndsTheOldest(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -162,14 +165,14 @@ func TestOneSessionTooManyEndsTheOldest(t *testing.T) {
 	s.execute(`INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
 		SELECT gen_random_uuid(), $1, 0, now(), now(), now() FROM generate_series(1, 9) n`, a.ID)
 	for _, device := range s.sessions("/users/me", a.token) {
-		if device.Current { // the one that was opened first, and asks here, was not used for longest
+		if device.Current { // a's own session was opened first; make it the least recently used one
 			s.execute(`UPDATE sessions SET turned_at = now() - interval '1 hour' WHERE id = $1`, device.ID)
 		}
 	}
-	s.login(a) // the hundredth
+	s.login(a) // the hundredth session
 	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200)
 	if n := len(s.audit(admin.token, "action="+string(user.TokenRevoked))); n != 0 {
-		t.Errorf("%d sessions were ended for the hundredth one", n)
+		t.Errorf("%d sessions were ended for the hundredth one, want none", n)
 	}
 	last := s.login(a)
 	s.isOut(a)
@@ -180,7 +183,7 @@ func TestOneSessionTooManyEndsTheOldest(t *testing.T) {
 	s.call("GET", "/users/me", nil, as(other.token)).want(t, 200)
 	ended := s.audit(admin.token, "user_id="+a.ID.String()+"&action="+string(user.TokenRevoked))
 	if len(ended) != 1 || ended[0].what() != `authn_token_revoked {"reason":"too_many_sessions","sessions":1}` {
-		t.Errorf("the entries about the session that was ended: %+v", ended)
+		t.Errorf("entries about the ended session are %+v, want one with the reason too_many_sessions", ended)
 	}
 }
 

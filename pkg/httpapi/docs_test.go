@@ -25,7 +25,8 @@ func TestDescriptionIsServed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !json.Valid(got.body) || !bytes.Equal(got.body, want) || got.header.Get("Content-Type") != jsonType {
-		t.Errorf("%s: %.100s", got.header.Get("Content-Type"), got.body)
+		t.Errorf("the description has the type %s and begins with %.100s, want api/openapi.yaml as JSON",
+			got.header.Get("Content-Type"), got.body)
 	}
 	s.call("GET", "/openapi.json", nil, header("If-None-Match", got.header.Get("ETag"))).want(t, 304)
 }
@@ -48,40 +49,41 @@ func TestDocsPageIsShutToOthers(t *testing.T) {
 		}
 	}
 	for name, value := range map[string]string{
-		"Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-cache",
+		"Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff",
+		"Referrer-Policy": "no-referrer", "Cache-Control": "no-cache",
 	} {
 		if got.header.Get(name) != value {
 			t.Errorf("%s is %q, want %q", name, got.header.Get(name), value)
 		}
 	}
 	if inline := regexp.MustCompile(`<script>|<style|\son\w+=|\sstyle=`).Find(got.body); inline != nil {
-		t.Errorf("the page has %q, which its policy forbids", inline)
+		t.Errorf("the page contains %q, want nothing that its policy forbids", inline)
 	}
 }
 
-// TestDocsPageIsWhole asks for everything that the page names: relative to itself, so that it
-// works below any prefix, and nothing from elsewhere.
+// TestDocsPageLoadsOnlyServedFiles requests every file that the page refers to. All references are relative, so the page works below any
+// prefix and loads nothing from other servers.
 func TestDocsPageIsWhole(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	page := s.call("GET", "/docs", nil).want(t, 200)
 	links := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllSubmatch(page.body, -1)
 	if len(links) < 4 {
-		t.Fatalf("the page names only %d files", len(links))
+		t.Fatalf("the page refers to %d files, want at least 4", len(links))
 	}
 	for _, link := range links {
 		path := string(link[1])
 		if strings.HasPrefix(path, "/") || strings.Contains(path, ":") {
-			t.Errorf("%s is not relative", path)
+			t.Errorf("the page refers to %s, want a relative reference", path)
 		}
 		got := s.call("GET", "/"+path, nil).want(t, 200)
 		if len(got.body) == 0 || got.header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s: %d bytes, %v", path, len(got.body), got.header)
+			t.Errorf("%s has %d bytes and the header %v, want content and nosniff", path, len(got.body), got.header)
 		}
 		s.call("GET", "/"+path, nil, header("If-None-Match", got.header.Get("ETag"))).want(t, 304)
 		head := s.call("HEAD", "/"+path, nil).want(t, 200)
 		if len(head.body) != 0 {
-			t.Errorf("HEAD %s has a body", path)
+			t.Errorf("HEAD %s returns %d bytes, want no body", path, len(head.body))
 		}
 	}
 }
@@ -92,27 +94,28 @@ func TestDocsFilesSuitTheClient(t *testing.T) {
 	const path = "/docs/swagger-ui.css"
 	plain := s.call("GET", path, nil, header("Accept-Encoding", "identity")).want(t, 200)
 	if !strings.Contains(string(plain.body), ".swagger-ui") || plain.header.Get("Content-Encoding") != "" {
-		t.Errorf("%v %.60q", plain.header, plain.body)
+		t.Errorf("the header is %v and the body begins with %.60q, want the plain style sheet", plain.header, plain.body)
 	}
 	for accept, packed := range map[string]bool{
 		"gzip": true, "br, GZIP;q=0.5": true, "*": true, "gzip;q=0": false, "gzip;q=0.0, *": false, "br": false, "*;q=0": false, "gzipped": false,
 	} {
 		got := s.call("GET", path, nil, header("Accept-Encoding", accept)).want(t, 200)
 		if (got.header.Get("Content-Encoding") == "gzip") != packed || got.header.Get("Vary") != "Accept-Encoding" {
-			t.Errorf("Accept-Encoding %q: %v", accept, got.header)
+			t.Errorf("Accept-Encoding %q: the header is %v, want gzip: %t, and Vary", accept, got.header, packed)
 			continue
 		}
 		if packed {
 			got.body = unpack(t, got.body)
 		}
 		if !bytes.Equal(got.body, plain.body) {
-			t.Errorf("Accept-Encoding %q gives another content", accept)
+			t.Errorf("Accept-Encoding %q: the content differs from the plain file, want it equal", accept)
 		}
 		if same := got.header.Get("ETag") == plain.header.Get("ETag"); same == packed {
-			t.Errorf("Accept-Encoding %q: the ETag is %s", accept, got.header.Get("ETag"))
+			t.Errorf("Accept-Encoding %q: the ETag is %s, want another one for each encoding", accept, got.header.Get("ETag"))
 		}
 	}
-	for tag, status := range map[string]int{"*": 304, "W/" + plain.header.Get("ETag"): 304, `"x", ` + plain.header.Get("ETag"): 304, `"x"`: 200} {
+	etag := plain.header.Get("ETag")
+	for tag, status := range map[string]int{"*": 304, "W/" + etag: 304, `"x", ` + etag: 304, `"x"`: 200} {
 		s.call("GET", path, nil, header("If-None-Match", tag), header("Accept-Encoding", "identity")).want(t, status)
 	}
 }
@@ -133,7 +136,9 @@ func unpack(t *testing.T, body []byte) []byte {
 func TestDocsHasNothingElse(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	for _, path := range []string{"/docs/", "/docs/index.html", "/docs/../docs", "/docs/swagger-ui.css.gz", "/docs/init.js/", "/docs//init.js"} {
+	for _, path := range []string{
+		"/docs/", "/docs/index.html", "/docs/../docs", "/docs/swagger-ui.css.gz", "/docs/init.js/", "/docs//init.js",
+	} {
 		s.call("GET", path, nil).wantProblem(t, 404, "not-found")
 	}
 	s.call("POST", "/docs", nil).wantProblem(t, 405, "method-not-allowed")

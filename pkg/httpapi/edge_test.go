@@ -22,7 +22,8 @@ func TestUnknownPaths(t *testing.T) {
 	s := start(t)
 	a := s.register()
 	for _, path := range []string{
-		"/", "/user", "/users/", "//users", "/users//roles", "/users//sessions", "/users/me/", "/Users/me", "/users/me/nothing", "/users/me%2Froles", "/users%2fme", "/login/", "/favicon.ico", "/metrics",
+		"/", "/user", "/users/", "//users", "/users//roles", "/users//sessions", "/users/me/", "/Users/me", "/users/me/nothing",
+		"/users/me%2Froles", "/users%2fme", "/login/", "/favicon.ico", "/metrics",
 	} {
 		s.call("GET", path, nil).wantProblem(t, 404, "not-found") // before authentication
 		s.call("GET", path, nil, as(a.token)).wantProblem(t, 404, "not-found")
@@ -33,7 +34,8 @@ func TestOtherMethods(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for path, allow := range map[string]string{
-		"/login": "OPTIONS, POST", "/users": "GET, HEAD, OPTIONS", "/users/me": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "/users/me/roles": "OPTIONS, PUT",
+		"/login": "OPTIONS, POST", "/users": "GET, HEAD, OPTIONS",
+		"/users/me": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "/users/me/roles": "OPTIONS, PUT",
 	} {
 		got := s.call("TRACE", path, nil)
 		got.wantProblem(t, 405, "method-not-allowed")
@@ -54,7 +56,7 @@ func TestRequestIDs(t *testing.T) {
 	} {
 		got := s.call("GET", "/healthz", nil, header("X-Request-Id", id)).header.Get("X-Request-Id")
 		if (got == id) != sane || got == "" {
-			t.Errorf("sent %q, got %q", id, got)
+			t.Errorf("sent %q, got %q, want it returned: %t", id, got, sane)
 		}
 	}
 }
@@ -66,16 +68,16 @@ func TestHealth(t *testing.T) {
 	s.call("GET", "/healthz", nil).want(t, 200)
 	got := patiently(func() answer { return s.call("GET", "/readyz", nil) }).want(t, 200)
 	if !strings.Contains(string(got.body), `"rabbitmq":{"status":"unavailable","detail":"not connected"}`) {
-		t.Errorf("%s", got.body)
+		t.Errorf("readiness is %s, want rabbitmq unavailable with its detail", got.body)
 	}
 	s.db.Close(t.Context())
 	if !testkit.Await(t.Context(), 5*time.Second, func() bool { return s.call("GET", "/readyz", nil).status == 503 }) {
-		t.Fatal("ready without a database for 5 s")
+		t.Fatal("the service is still ready 5 s after the database was closed, want 503")
 	}
 	s.call("GET", "/healthz", nil).want(t, 200)
 }
 
-// TestDatabaseAway freezes the database: every answer has to come within 2 seconds.
+// TestRequestsFailFastWithoutADatabase stops all traffic with the database. Every response must arrive within 2 seconds.
 func TestDatabaseAway(t *testing.T) {
 	t.Parallel()
 	proxy := newFreezer(t)
@@ -94,20 +96,20 @@ func TestDatabaseAway(t *testing.T) {
 		started := time.Now()
 		got := s.call(c.method, c.path, c.body, as(a.token))
 		if took := time.Since(started); took > 2*time.Second {
-			t.Errorf("%s %s took %s", c.method, c.path, took)
+			t.Errorf("%s %s took %s, want at most 2 s", c.method, c.path, took)
 		}
 		got.wantProblem(t, 503, "unavailable")
 		if got.header.Get("Retry-After") == "" {
-			t.Errorf("%s %s: no Retry-After", c.method, c.path)
+			t.Errorf("%s %s: the response has no Retry-After, want one", c.method, c.path)
 		}
 	}
 	proxy.thaw()
 	if !testkit.Await(t.Context(), 10*time.Second, func() bool { return s.call("GET", "/users/me", nil, as(a.token)).status == 200 }) {
-		t.Fatal("no recovery after the database came back")
+		t.Fatal("no request succeeds in 10 s after the database is reachable again, want 200")
 	}
 }
 
-// TestSlowClientsAreCutOff sends a header and a body that never end.
+// TestSlowClientsAreCutOff sends incomplete headers and bodies.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -128,7 +130,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 			_, _ = io.WriteString(conn, c.sent)
 			_ = conn.SetReadDeadline(time.Now().Add(c.limit))
 			if _, err := io.Copy(io.Discard, conn); err != nil {
-				t.Errorf("the connection was still open after %s: %v", c.limit, err)
+				t.Errorf("the connection is still open after %s (error %v), want it closed", c.limit, err)
 			}
 		})
 	}
@@ -149,12 +151,11 @@ func TestHugeHeadersAreRefused(t *testing.T) {
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-		t.Errorf("status is %d", resp.StatusCode)
+		t.Errorf("status is %d, want 431", resp.StatusCode)
 	}
 }
 
-// TestLogsHoldNoSecrets plants secrets and personal data in every place that a client can
-// reach, and looks for them in the log.
+// TestLogsHoldNoSecrets sends secrets and personal data in every part of a request and searches the log for them.
 func TestLogsHoldNoSecrets(t *testing.T) {
 	t.Parallel()
 	proxy := newFreezer(t)
@@ -177,18 +178,18 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 
 	logged := s.logs.String()
 	if !strings.Contains(logged, `"route":"/users/{id}"`) {
-		t.Fatal("nothing was logged")
+		t.Fatal("the log has no requests, want some")
 	}
 	for _, secret := range []string{planted, pair.AccessToken, pair.RefreshToken, strings.Split(pair.AccessToken, ".")[2]} {
 		for line := range strings.Lines(logged) {
 			if strings.Contains(line, secret) {
-				t.Errorf("the log shows %q: %s", secret, line)
+				t.Errorf("the log contains %q, want no secrets: %s", secret, line)
 			}
 		}
 	}
 }
 
-// TestTooManyRequests holds the refusal to the contract on every operation that has it.
+// TestTooManyRequests checks the 429 response of the operations that have an address quota.
 func TestTooManyRequests(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) {
@@ -212,7 +213,7 @@ func TestTooManyRequests(t *testing.T) {
 			}
 		}
 		if seconds, err := strconv.Atoi(wait); err != nil || seconds < 1 || seconds > 9 {
-			t.Errorf("%s: Retry-After is %q", path, wait)
+			t.Errorf("%s: Retry-After is %q, want 1 to 9 seconds", path, wait)
 		}
 	}
 	s.call("POST", "/login", login, from("203.0.113.2")).want(t, 200)

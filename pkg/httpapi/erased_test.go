@@ -8,8 +8,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestACallerWhoIsErasedMeanwhileHasNoSession erases an account after a request of its user was let in. The answer is that to an ended
-// session, and not 404, which tells nothing of the caller.
+// TestAnErasedCallerGetsInvalidAccessToken erases an account while a request of its user runs. The request fails as for an ended session,
+// not with 404, which would describe the target instead of the caller.
 func TestACallerWhoIsErasedMeanwhileHasNoSession(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -45,7 +45,7 @@ func TestACallerWhoIsErasedMeanwhileHasNoSession(t *testing.T) {
 			s.call("DELETE", a.path(), nil, as(admin.token)).want(t, 204)
 			var refused *user.Error
 			if err := change(by, access.Self().Grant(by.Caller, a.ID)); !errors.As(err, &refused) || refused.Code != user.InvalidAccessToken {
-				t.Errorf("the error is %v", err)
+				t.Errorf("the error is %v, want the code %s", err, user.InvalidAccessToken)
 			}
 		})
 	}

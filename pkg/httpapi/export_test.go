@@ -2,10 +2,10 @@ package httpapi
 
 import "time"
 
-// MaxBodies is the bound of bytes of bodies, for tests from outside.
+// MaxBodies exports maxBodies, in bytes, to the tests of the external test package.
 const MaxBodies = maxBodies
 
-// StopClock keeps all quotas from refilling, so that no test depends on its own pace.
+// StopClock stops the refill of all quotas, so that no test depends on its own speed.
 func (a *API) StopClock() {
 	if q := a.quotas; q.addresses != nil {
 		q.addresses.stop()

@@ -10,41 +10,57 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestEachRuleHasACode that programs can tell, with what a message needs.
+// TestEachFieldErrorHasACode checks the machine-readable code of each field error, and the parameters for a message.
 func TestEachRuleHasACode(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()
 	a := s.register()
 	type fields []user.FieldError
+	expected := func(typ string) map[string]any { return map[string]any{"expected": typ} }
+	allowed := map[string]any{"allowed": []any{"active", "disabled"}}
+	const invalid = `{"email":"x","password":"short","name":"\u200b","locale":1,"picture":"http://x.example",` +
+		`"zoneinfo":"Mars/Base","plan":"pro"}`
 	for name, c := range map[string]struct {
 		method, path string
 		body         any
 		by           string
 		want         fields
 	}{
-		"registration": {"POST", "/register", `{"email":"x","password":"short","name":"\u200b","locale":1,"picture":"http://x.example","zoneinfo":"Mars/Base","plan":"pro"}`, "", fields{
+		"registration": {"POST", "/register", invalid, "", fields{
 			{Pointer: "/email", Code: user.InvalidFormat},
-			{Pointer: "/locale", Code: user.InvalidType, Params: map[string]any{"expected": "string"}},
+			{Pointer: "/locale", Code: user.InvalidType, Params: expected("string")},
 			{Pointer: "/name", Code: user.Invisible},
 			{Pointer: "/password", Code: "too_short", Params: map[string]any{"min": 15.0}},
 			{Pointer: "/picture", Code: user.InvalidFormat},
 			{Pointer: "/plan", Code: user.Unknown},
 			{Pointer: "/zoneinfo", Code: user.InvalidValue},
 		}},
-		"nothing":         {"POST", "/register", `{}`, "", fields{{Pointer: "/email", Code: user.Required}, {Pointer: "/password", Code: user.Required}}},
-		"common password": {"POST", "/register", `{"email":"a@example.com","password":"passwordpassword"}`, "", fields{{Pointer: "/password", Code: "common"}}},
-		"metadata":        {"PATCH", "/users/me", `{"metadata":[]}`, a.token, fields{{Pointer: "/metadata", Code: user.InvalidType, Params: map[string]any{"expected": "object"}}}},
-		"large number":    {"PATCH", "/users/me", `{"metadata":{"n":1e400}}`, a.token, fields{{Pointer: "/metadata", Code: user.OutOfRange}}},
-		"read-only":       {"PATCH", "/users/me", `{"id":"x"}`, a.token, fields{{Pointer: "/id", Code: user.ReadOnly}}},
-		"status":          {"PUT", a.path() + "/status", `{"status":"gone"}`, admin.token, fields{{Pointer: "/status", Code: user.InvalidValue, Params: map[string]any{"allowed": []any{"active", "disabled"}}}}},
-		"roles":           {"PUT", a.path() + "/roles", `{"roles":["nothing",1]}`, admin.token, fields{{Pointer: "/roles/1", Code: user.InvalidType, Params: map[string]any{"expected": "string"}}}},
-		"unknown role":    {"PUT", a.path() + "/roles", `{"roles":["nothing"]}`, admin.token, fields{{Pointer: "/roles/0", Code: user.UnknownRole}}},
+		"nothing": {"POST", "/register", `{}`, "", fields{
+			{Pointer: "/email", Code: user.Required}, {Pointer: "/password", Code: user.Required},
+		}},
+		"common password": {"POST", "/register", `{"email":"a@example.com","password":"passwordpassword"}`, "", fields{
+			{Pointer: "/password", Code: "common"},
+		}},
+		"metadata": {"PATCH", "/users/me", `{"metadata":[]}`, a.token, fields{
+			{Pointer: "/metadata", Code: user.InvalidType, Params: expected("object")},
+		}},
+		"large number": {"PATCH", "/users/me", `{"metadata":{"n":1e400}}`, a.token, fields{{Pointer: "/metadata", Code: user.OutOfRange}}},
+		"read-only":    {"PATCH", "/users/me", `{"id":"x"}`, a.token, fields{{Pointer: "/id", Code: user.ReadOnly}}},
+		"status": {"PUT", a.path() + "/status", `{"status":"gone"}`, admin.token, fields{
+			{Pointer: "/status", Code: user.InvalidValue, Params: allowed},
+		}},
+		"roles": {"PUT", a.path() + "/roles", `{"roles":["nothing",1]}`, admin.token, fields{
+			{Pointer: "/roles/1", Code: user.InvalidType, Params: expected("string")},
+		}},
+		"unknown role": {"PUT", a.path() + "/roles", `{"roles":["nothing"]}`, admin.token, fields{
+			{Pointer: "/roles/0", Code: user.UnknownRole},
+		}},
 	} {
 		got := decode[struct{ Errors fields }](t, s.call(c.method, c.path, c.body, as(c.by)).want(t, 422)).Errors
 		for i := range got {
 			if got[i].Detail == "" {
-				t.Errorf("%s: %s has no detail", name, got[i].Pointer)
+				t.Errorf("%s: the error of %s has no detail, want one", name, got[i].Pointer)
 			}
 			got[i].Detail = ""
 		}
@@ -54,20 +70,21 @@ func TestEachRuleHasACode(t *testing.T) {
 	}
 }
 
-// TestTheCodesAreThoseOfTheContract compares the codes with the enum of the description.
+// TestTheCodesAreThoseOfTheContract compares the codes with the enum in api/openapi.yaml.
 func TestTheCodesAreThoseOfTheContract(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		string(password.NotUTF8), string(password.TooShort), string(password.Personal), string(password.Repeated), string(password.Sequence), string(password.Common),
+		string(password.NotUTF8), string(password.TooShort), string(password.Personal),
+		string(password.Repeated), string(password.Sequence), string(password.Common),
 	}
 	for _, code := range []user.FieldCode{
-		user.Required, user.Unknown, user.ReadOnly, user.InvalidType, user.InvalidFormat, user.InvalidValue, user.InvalidCharacters, user.Invisible,
-		user.OutOfRange, user.TooLong, user.TooLarge, user.TooMany, user.UnknownRole,
+		user.Required, user.Unknown, user.ReadOnly, user.InvalidType, user.InvalidFormat, user.InvalidValue, user.InvalidCharacters,
+		user.Invisible, user.OutOfRange, user.TooLong, user.TooLarge, user.TooMany, user.UnknownRole,
 	} {
 		want = append(want, string(code))
 	}
 	if string(password.TooLong) != string(user.TooLong) {
-		t.Errorf("a password that is too long has the code %q", password.TooLong)
+		t.Errorf("the code for a too long password is %q, want %q", password.TooLong, user.TooLong)
 	}
 	var got []string
 	for _, value := range contract.doc.Components.Schemas["FieldError"].Value.Properties["code"].Value.Enum {

@@ -11,8 +11,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// freezer stands between the service and a database of its own, and stops all traffic
-// when asked, without closing a connection.
+// freezer is a proxy between the service and its own database. It can stop all traffic without closing a connection.
 type freezer struct {
 	t     *testing.T
 	proxy *toxiproxy.Proxy
@@ -38,8 +37,8 @@ func newFreezer(t *testing.T) *freezer {
 func (f *freezer) freeze() {
 	f.t.Helper()
 	for _, stream := range []string{"upstream", "downstream"} {
-		_, err := f.proxy.Toxics.AddToxicJson(strings.NewReader(`{"name":"freeze-` + stream + `","type":"timeout","stream":"` + stream + `","attributes":{"timeout":0}}`))
-		if err != nil {
+		toxic := `{"name":"freeze-` + stream + `","type":"timeout","stream":"` + stream + `","attributes":{"timeout":0}}`
+		if _, err := f.proxy.Toxics.AddToxicJson(strings.NewReader(toxic)); err != nil {
 			f.t.Fatal(err)
 		}
 	}

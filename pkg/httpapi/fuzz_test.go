@@ -20,7 +20,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// seeds are where the search for a body that breaks the decoder begins.
+// seeds are the first inputs of FuzzDecode.
 var seeds = []string{
 	"", " ", "null", "[]", "{", "}", "{}", "{}{}", "{} x", "\ufeff{}", "\x00{}", `"{}"`, "1e400",
 	`{"email":"ada@example.com","password":"seven green kettles sing","name":"Ada","metadata":{"n":1.10}}`,
@@ -32,6 +32,7 @@ var seeds = []string{
 	`{"a":` + strings.Repeat(`{"a":`, maxDepth) + "1" + strings.Repeat("}", maxDepth+1), "{\"a\":1,}", "{'a':1}", "{\"a\" :\t1\r\n}",
 }
 
+// FuzzDecode checks that the decoder accepts only bodies that encoding/json reads in the same way, and refuses the others with a 4xx.
 func FuzzDecode(f *testing.F) {
 	for _, body := range seeds {
 		f.Add([]byte(body))
@@ -56,7 +57,7 @@ func FuzzDecode(f *testing.F) {
 	})
 }
 
-// callWith returns a call with a body.
+// callWith returns a call with the body.
 func callWith(t *testing.T, body []byte) *call {
 	t.Helper()
 	r := &http.Request{Header: http.Header{"Content-Type": {mediaJSON}}, Body: io.NopCloser(bytes.NewReader(body))}
@@ -66,50 +67,50 @@ func callWith(t *testing.T, body []byte) *call {
 	return c
 }
 
-// checkRefusal demands an error that tells the client what it did wrong.
+// checkRefusal checks that the error has a detail for the client and a 4xx status.
 func checkRefusal(t *testing.T, err error) {
 	t.Helper()
 	var e *user.Error
 	if !errors.As(err, &e) || e.Detail == "" {
-		t.Fatalf("refused with %v", err)
+		t.Fatalf("the error is %v, want a user.Error with a detail", err)
 	}
 	if status := problemTypes[e.Code].status; status < 400 || status > 499 {
-		t.Fatalf("%v is answered with %d", err, status)
+		t.Fatalf("%v has the status %d, want a 4xx", err, status)
 	}
 	if e.Code == user.Invalid && len(e.Fields) == 0 {
-		t.Errorf("%v names no member", err)
+		t.Errorf("%v names no field, want at least one", err)
 	}
 }
 
-// checkMembers reads with the standard library what parseObject accepts.
+// checkMembers reads a body that parseObject has accepted with encoding/json, and compares the field names.
 func checkMembers(t *testing.T, body []byte, obj *object) {
 	t.Helper()
 	if !utf8.Valid(body) {
-		t.Fatalf("%q is no UTF-8", body)
+		t.Fatalf("%q is accepted, want only UTF-8", body)
 	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.UseNumber()
 	w := walker{dec: dec}
 	names, err := w.value()
 	if err != nil {
-		t.Fatalf("%q: %v", body, err)
+		t.Fatalf("%q is accepted, but encoding/json returns %v", body, err)
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		t.Fatalf("%q: after the object comes more (%v)", body, err)
+		t.Fatalf("%q: after the object encoding/json returns %v, want EOF", body, err)
 	}
 	slices.Sort(names)
 	if diff := cmp.Diff(names, slices.Sorted(maps.Keys(obj.members))); diff != "" {
-		t.Fatalf("%q: %s", body, diff)
+		t.Fatalf("%q: field names (-encoding/json +parseObject):\n%s", body, diff)
 	}
 }
 
-// walker reads JSON and fails on what no body may have.
+// walker reads JSON. It fails on NUL characters, duplicate names and too deep nesting.
 type walker struct {
 	dec   *json.Decoder
 	depth int
 }
 
-// value reads one value, and returns its names if it is an object.
+// value reads one value. For an object it returns the names of the fields.
 func (w *walker) value() (names []string, err error) {
 	token, err := w.dec.Token()
 	if err != nil {
@@ -137,16 +138,16 @@ func (w *walker) value() (names []string, err error) {
 		return nil, err
 	}
 	w.depth--
-	_, err = w.dec.Token() // what closes it
+	_, err = w.dec.Token() // the closing delimiter
 	return names, err
 }
 
-// name reads the name of a member and adds it to those that were before.
+// name reads the name of a field and appends it to the names before it.
 func (w *walker) name(before []string) ([]string, error) {
 	token, err := w.dec.Token()
 	name, _ := token.(string)
 	if slices.Contains(before, name) || strings.Contains(name, "\x00") {
-		return nil, fmt.Errorf("the name %q is there twice, or has a NUL", name)
+		return nil, fmt.Errorf("the name %q is a duplicate or contains NUL", name)
 	}
 	return append(before, name), err
 }
@@ -158,13 +159,14 @@ func checkMetadata(t *testing.T, metadata json.RawMessage) {
 	}
 	var compact bytes.Buffer
 	if err := json.Compact(&compact, metadata); err != nil || metadata[0] != '{' {
-		t.Fatalf("metadata is %q (%v)", metadata, err)
+		t.Fatalf("metadata is %q (error %v), want a JSON object", metadata, err)
 	}
 	if !bytes.Equal(compact.Bytes(), metadata) {
-		t.Errorf("metadata is not compact: %q", metadata)
+		t.Errorf("metadata is %q, want the compact form %q", metadata, compact.Bytes())
 	}
 }
 
+// FuzzCursor checks that each id has exactly one cursor, and that other non-empty texts are refused.
 func FuzzCursor(f *testing.F) {
 	id := uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057")
 	cursor := encodeCursor(id)
@@ -179,14 +181,14 @@ func FuzzCursor(f *testing.F) {
 		if got, err := decodeCursor(text); err != nil {
 			checkRefusal(t, err)
 		} else if text != "" && encodeCursor(got) != text {
-			t.Errorf("%q is read as %s, whose cursor is %s", text, got, encodeCursor(got))
+			t.Errorf("%q is accepted as the cursor of %s, want only %s", text, got, encodeCursor(got))
 		}
 		if len(id) != len(uuid.Nil) {
 			return
 		}
 		want := uuid.UUID(id)
 		if got, err := decodeCursor(encodeCursor(want)); err != nil || got != want {
-			t.Errorf("%s comes back as %s, %v", want, got, err)
+			t.Errorf("the cursor of %s is decoded as %s, error %v", want, got, err)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// slow is the hash of a password that takes some tenths of a second.
+// slow returns a hash of the password that needs some tenths of a second to verify.
 func slow(t *testing.T, pw string) string {
 	t.Helper()
 	const iterations = 800_000
@@ -27,7 +27,8 @@ func slow(t *testing.T, pw string) string {
 	return fmt.Sprintf("pbkdf2_sha256$%d$salt$%s", iterations, base64.StdEncoding.EncodeToString(key))
 }
 
-// TestAHashThatNobodyWaitsForCounts: neither hanging up nor an expensive hash is a way to have passwords hashed without end.
+// TestAnAbandonedHashCountsAsAFailure cancels logins while their slow hashes run. Each counts as a login failure, so canceled requests
+// cannot cause an unlimited number of hashes.
 func TestAHashThatNobodyWaitsForCounts(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -44,19 +45,19 @@ func TestAHashThatNobodyWaitsForCounts(t *testing.T) {
 		testkit.WaitFor(t, "the hash", func() bool { return s.hasher.Running() != 0 })
 		hangUp()
 		if err := <-done; !errors.Is(err, context.Canceled) {
-			t.Errorf("the error is %v", err)
+			t.Errorf("the error is %v, want %v", err, context.Canceled)
 		}
-		testkit.WaitFor(t, "the end of the hash", func() bool { return s.hasher.Running() == 0 }) // the work goes on
+		testkit.WaitFor(t, "the end of the hash", func() bool { return s.hasher.Running() == 0 }) // the hash is not canceled
 	}
 	if n := len(s.audit(admin.token, "action=authn_login_fail&user_id="+a.ID.String())); n != 3 {
-		t.Errorf("%d failures are noted, want 3", n)
+		t.Errorf("%d failures are in the audit trail, want 3", n)
 	}
 	if n := s.execute(`DELETE FROM password_failures WHERE failures = 3 AND network = '203.0.113.0/24'`); n != 1 {
-		t.Error("3 failures are not counted")
+		t.Errorf("%d rows count 3 failures of the network, want 1", n)
 	}
 }
 
-// TestAnAttemptWithoutATurnDoesNotCount: a busy service makes nobody back off.
+// TestAnAttemptWithoutASlotDoesNotCount checks that an overloaded service causes no backoff.
 func TestAnAttemptWithoutATurnDoesNotCount(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second} })
@@ -76,7 +77,7 @@ func TestAnAttemptWithoutATurnDoesNotCount(t *testing.T) {
 	}).want(t, 200)
 }
 
-// TestRequestsWithoutAnAddressAreOneNetwork, as over a socket that has none.
+// TestRequestsWithoutAnAddressAreOneNetwork covers peers without an IP address, such as those of a Unix socket.
 func TestRequestsWithoutAnAddressAreOneNetwork(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -97,11 +98,11 @@ func TestRequestsWithoutAnAddressAreOneNetwork(t *testing.T) {
 	}
 	for range 5 {
 		if got := code(login("wrong")); got != user.InvalidCredentials {
-			t.Errorf("%s", got)
+			t.Errorf("the code is %s, want %s", got, user.InvalidCredentials)
 		}
 	}
 	if got := code(login(a.password)); got != user.TooManyRequests {
-		t.Errorf("%s, want the sixth attempt to wait", got)
+		t.Errorf("the code of the sixth attempt is %s, want %s", got, user.TooManyRequests)
 	}
 	s.try(home, a.Email, a.password).want(t, 200)
 }

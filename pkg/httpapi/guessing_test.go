@@ -11,14 +11,14 @@ import (
 	"user-service/pkg/event"
 )
 
-// Addresses of three networks, and the second one of one of them.
+// Addresses of three networks. home and homeToo are in the same network.
 const (
 	home, homeToo = "198.51.100.7", "198.51.100.250"
 	travel        = "203.0.113.9"
 	elsewhere     = "192.0.2.1"
 )
 
-// startBehindAProxy runs the API where the tests say from which address a request comes.
+// startBehindAProxy runs the API behind a trusted proxy, so that a test can choose the client address of a request.
 func startBehindAProxy(t *testing.T, change ...func(*settings)) *server {
 	t.Helper()
 	return start(t, append(change, func(set *settings) { set.proxies = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")} })...)
@@ -32,16 +32,16 @@ func (s *server) try(addr, email, pw string) answer {
 	return s.call("POST", "/login", map[string]any{"email": email, "password": pw}, from(addr))
 }
 
-// guess fails to log in from an address.
+// guess attempts a login with a wrong password from an address.
 func (s *server) guess(addr, email string) answer {
 	s.t.Helper()
 	return s.try(addr, email, "wrong "+goodPassword)
 }
 
-// stranger returns an address of the n-th network of somebody who has many.
+// stranger returns an address of the n-th network of an attacker.
 func stranger(n int) string { return fmt.Sprintf("100.64.%d.%d", n, n+1) }
 
-// guessEverywhere guesses from so many networks of strangers, five times from each: all are judged.
+// guessEverywhere guesses five times from each of the attacker's networks. The service checks every password.
 func (s *server) guessEverywhere(email string, networks int) {
 	s.t.Helper()
 	for n := range networks {
@@ -51,17 +51,17 @@ func (s *server) guessEverywhere(email string, networks int) {
 	}
 }
 
-// wantShared checks the refusal of who shares one attempt with all networks.
+// wantShared checks the refusal of an attempt while all unknown networks share one attempt per 15 minutes.
 func wantShared(t *testing.T, got answer) {
 	t.Helper()
 	got.wantProblem(t, 429, "too-many-requests")
-	if policy := got.header.Get("RateLimit-Policy"); policy != `"login";q=1;w=900` {
-		t.Errorf("RateLimit-Policy is %q", policy)
+	const want = `"login";q=1;w=900`
+	if policy := got.header.Get("RateLimit-Policy"); policy != want {
+		t.Errorf("RateLimit-Policy is %q, want %q", policy, want)
 	}
 }
 
-// TestGuessesKeepNobodyOutElsewhere guesses for as long as one likes from one network: its attempts wait, and those of
-// no other network.
+// TestLoginFailuresDoNotBlockOtherNetworks guesses many times from one network. Only that network has to back off.
 func TestGuessesKeepNobodyOutElsewhere(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -83,7 +83,7 @@ func TestGuessesKeepNobodyOutElsewhere(t *testing.T) {
 	}
 }
 
-// TestAnOwnerLogsInWhereItHasLoggedInBefore guesses from as many networks as one likes.
+// TestAUserLogsInFromAKnownNetwork guesses from many networks. The user can still log in from a network of an earlier login.
 func TestAnOwnerLogsInWhereItHasLoggedInBefore(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -94,7 +94,7 @@ func TestAnOwnerLogsInWhereItHasLoggedInBefore(t *testing.T) {
 		wantShared(t, s.guess(stranger(20), email))
 		wantShared(t, s.try(travel, email, goodPassword))
 		s.letTimePass()
-		s.guess(stranger(21), email).wantProblem(t, 401, "invalid-credentials") // one attempt for all of them
+		s.guess(stranger(21), email).wantProblem(t, 401, "invalid-credentials") // the attempt that all unknown networks share
 		wantShared(t, s.guess(stranger(22), email))
 		wantShared(t, s.try(travel, email, goodPassword))
 	}
@@ -102,28 +102,30 @@ func TestAnOwnerLogsInWhereItHasLoggedInBefore(t *testing.T) {
 		s.guess(homeToo, a.Email).wantProblem(t, 401, "invalid-credentials")
 	}
 	a.token = decode[tokens](t, s.try(home, a.Email, a.password).want(t, 200)).AccessToken
-	s.call("PATCH", "/users/me", map[string]any{"email": "other-" + a.Email, "current_password": a.password}, as(a.token), from(travel)).want(t, 200)
-	s.call("PATCH", "/users/me", map[string]any{"email": a.Email, "current_password": a.password}, as(a.token), from(travel)).want(t, 200)
+	for _, email := range []string{"other-" + a.Email, a.Email} {
+		edit := map[string]any{"email": email, "current_password": a.password}
+		s.call("PATCH", "/users/me", edit, as(a.token), from(travel)).want(t, 200)
+	}
 	s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token), from(travel)).want(t, 200)
 	s.try(home, a.Email, newPassword).want(t, 200)
 	wantShared(t, s.try(travel, a.Email, newPassword))
 	for range 5 {
 		s.guess(home, a.Email).wantProblem(t, 401, "invalid-credentials")
 	}
-	wantLimit(t, s.try(homeToo, a.Email, newPassword), 60) // a known network has a backoff of its own
+	wantLimit(t, s.try(homeToo, a.Email, newPassword), 60) // a known network has its own backoff
 
 	s.execute(`DELETE FROM password_failures`)
 	s.try(home, a.Email, newPassword).want(t, 200)
 	s.execute(`UPDATE login_networks SET last_login_at = last_login_at - interval '90 days'`)
 	wantShared(t, s.try(home, a.Email, newPassword))
 	s.letTimePass()
-	s.try(home, a.Email, newPassword).want(t, 200) // which makes it a known one again, and uses up no attempt of others
+	s.try(home, a.Email, newPassword).want(t, 200) // the network is known again, and the shared attempt is still available
 	s.guess(stranger(23), a.Email).wantProblem(t, 401, "invalid-credentials")
 	wantShared(t, s.guess(stranger(24), a.Email))
 	s.try(home, a.Email, newPassword).want(t, 200)
 }
 
-// TestAGuesserDoesNotSeeALogin compares what one who guesses gets before and after the owner has logged in elsewhere.
+// TestAnAttackerCannotDetectALogin checks that a login of the user from another network does not change the responses to an attacker.
 func TestAGuesserDoesNotSeeALogin(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -136,7 +138,7 @@ func TestAGuesserDoesNotSeeALogin(t *testing.T) {
 		s.guess(elsewhere, email).want(t, 401)
 		s.guess(elsewhere, email).want(t, 429)
 
-		s.guessEverywhere(email, 18) // 95 failures now
+		s.guessEverywhere(email, 18) // 95 failures in total
 		s.guess(home, email).want(t, 401)
 		s.try(home, a.Email, a.password).want(t, 200)
 		for range 4 {
@@ -149,8 +151,8 @@ func TestAGuesserDoesNotSeeALogin(t *testing.T) {
 	}
 }
 
-// TestAResetLetsTheOwnerIn: strangers go on guessing, one or ten times a second, while the owner takes some seconds to type
-// the new password.
+// TestAUserLogsInAfterAResetDuringAnAttack resets the password while an attacker guesses once or ten times a second. The user needs some
+// seconds to enter the new password and can then log in.
 func TestAResetLetsTheOwnerIn(t *testing.T) {
 	t.Parallel()
 	for name, guesses := range map[string]int{"8 seconds at 1 a second": 8, "3 seconds at 10 a second": 30, "15 seconds at 10 a second": 150} {
@@ -172,7 +174,7 @@ func TestAResetLetsTheOwnerIn(t *testing.T) {
 			}
 			s.try(travel, a.Email, newPassword).want(t, 200)
 
-			for n := range 100 { // until they share one attempt again
+			for n := range 100 { // until the unknown networks share one attempt again
 				s.guess(stranger(100+n), a.Email)
 			}
 			wantShared(t, s.guess(stranger(200), a.Email))
@@ -181,8 +183,7 @@ func TestAResetLetsTheOwnerIn(t *testing.T) {
 	}
 }
 
-// TestAResetStartsTheCountsAnew also for the network that it comes from: somebody there who goes on guessing has as many
-// attempts as before, and the owner meanwhile gets in.
+// TestAResetClearsTheFailures covers the network of the reset, too. An attacker there has four attempts again, and the user can log in.
 func TestAResetStartsTheCountsAnew(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -192,7 +193,8 @@ func TestAResetStartsTheCountsAnew(t *testing.T) {
 		s.call("PATCH", "/users/me", map[string]any{"email": "b@example.com", "current_password": "wrong"}, as(a.token)).want(t, 403)
 	}
 	s.guess(home, a.Email).want(t, 429)
-	s.call("POST", "/password-reset/confirm", map[string]any{"token": s.askForReset(a.Email), "new_password": newPassword}, from(home)).want(t, 204)
+	reset := map[string]any{"token": s.askForReset(a.Email), "new_password": newPassword}
+	s.call("POST", "/password-reset/confirm", reset, from(home)).want(t, 204)
 	for range 4 {
 		s.guess(homeToo, a.Email).want(t, 401)
 	}
@@ -200,7 +202,7 @@ func TestAResetStartsTheCountsAnew(t *testing.T) {
 	s.call("PATCH", "/users/me", map[string]any{"email": "b@example.com", "current_password": newPassword}, as(a.token)).want(t, 200)
 }
 
-// TestAResetHoldsAgainstGuessesAtOnce confirms a reset while strangers guess from many networks as fast as they can.
+// TestAResetSucceedsDuringConcurrentGuesses confirms a reset while an attacker guesses from many networks as fast as possible.
 func TestAResetHoldsAgainstGuessesAtOnce(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -230,8 +232,10 @@ func TestAResetHoldsAgainstGuessesAtOnce(t *testing.T) {
 func TestOneNetworkIsOneCount(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
-	for name, c := range map[string]struct{ within, beside []string }{
-		"an IPv6 /56":         {[]string{"2001:db8:0:aa00::1", "2001:db8:0:aaff::1", "2001:db8:0:aa7f:1:2:3:4"}, []string{"2001:db8:0:ab00::1", "2001:db8:1:aa00::1"}},
+	for name, c := range map[string]struct{ within, outside []string }{
+		"an IPv6 /56": {
+			[]string{"2001:db8:0:aa00::1", "2001:db8:0:aaff::1", "2001:db8:0:aa7f:1:2:3:4"}, []string{"2001:db8:0:ab00::1", "2001:db8:1:aa00::1"},
+		},
 		"an IPv4 /24":         {[]string{"198.51.100.0", "198.51.100.255", "::ffff:198.51.100.9"}, []string{"198.51.101.0", "198.51.99.255"}},
 		"an IPv4 /24 as IPv6": {[]string{"::ffff:192.0.2.1", "192.0.2.77"}, []string{"::ffff:192.0.3.1"}},
 	} {
@@ -244,14 +248,14 @@ func TestOneNetworkIsOneCount(t *testing.T) {
 			for _, addr := range c.within {
 				s.guess(addr, email).want(t, 429)
 			}
-			for _, addr := range c.beside {
+			for _, addr := range c.outside {
 				s.guess(addr, email).want(t, 401)
 			}
 		})
 	}
 }
 
-// TestABackoffCostsNoHash: nothing is hashed during the backoff, whether or not there is an account, at no replica.
+// TestABackoffCostsNoHash checks that no replica computes a hash during the backoff, with and without an account.
 func TestABackoffCostsNoHash(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -289,11 +293,12 @@ func TestABackoffCostsNoHash(t *testing.T) {
 		s.letTimePass()
 	}
 	if n := len(s.audit(admin.token, "limit=100&user_id="+a.ID.String()+"&action=authn_login_fail")); n < 20 {
-		t.Errorf("%d entries, want one for each attempt that was refused", n)
+		t.Errorf("%d entries in the audit trail, want at least 20: one for each refused attempt", n)
 	}
 }
 
-// TestCountsExpire a day after the last failure, before they are deleted. An attempt that is refused is not a failure.
+// TestLoginFailuresExpire checks that counts expire a day after the last failure, before their rows are deleted. A refused attempt is not
+// a failure.
 func TestCountsExpire(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -313,8 +318,10 @@ func TestCountsExpire(t *testing.T) {
 	for range 3 {
 		s.guess(travel, email).want(t, 429)
 	}
-	if n := s.execute(`UPDATE password_failures SET failed_at = blocked_until - interval '1 minute' WHERE failed_at = blocked_until - interval '1 minute'`); n != 1 {
-		t.Error("refused attempts keep the count alive")
+	n := s.execute(`UPDATE password_failures SET failed_at = blocked_until - interval '1 minute'
+		WHERE failed_at = blocked_until - interval '1 minute'`)
+	if n != 1 {
+		t.Errorf("%d counts have the time of the last checked attempt, want 1: refused attempts must not extend a count", n)
 	}
 	s.guessEverywhere(email, 19)
 	wantShared(t, s.guess(home, email))
@@ -324,7 +331,8 @@ func TestCountsExpire(t *testing.T) {
 	s.guess(home, email).want(t, 401)
 }
 
-// TestALockOutIsAnnouncedOnceAnHour for each user, whatever it is that fails; never for nobody.
+// TestALockOutIsAnnouncedOnceAnHour checks that each user has at most one event per hour, for failed logins and for failed
+// reauthentications. An unknown email has no event.
 func TestALockOutIsAnnouncedOnceAnHour(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -345,11 +353,12 @@ func TestALockOutIsAnnouncedOnceAnHour(t *testing.T) {
 			s.call("PATCH", "/users/me", map[string]any{"email": "b@example.com", "current_password": "wrong"}, as(a.token))
 		}
 		if n := len(s.events(event.LockedOut)); n != want {
-			t.Errorf("%d events, want %d", n, want)
+			t.Errorf("%d lockout events, want %d", n, want)
 		}
 		e, data := lastEvent[lockOut](t, s, event.LockedOut)
-		if wait := time.Until(data.Until); data.ID != a.ID.String() || e.Subject != a.ID || e.UserVersion != 1 || wait < 0 || wait > time.Minute {
-			t.Errorf("%+v %+v", e, data)
+		wait := time.Until(data.Until)
+		if data.ID != a.ID.String() || e.Subject != a.ID || e.UserVersion != 1 || wait < 0 || wait > time.Minute {
+			t.Errorf("the event is %+v with %+v, want one about the user with a backoff of at most a minute", e, data)
 		}
 		if i == 1 {
 			s.execute(`UPDATE credentials SET locked_out_at = locked_out_at - interval '1 hour'`)
@@ -359,11 +368,11 @@ func TestALockOutIsAnnouncedOnceAnHour(t *testing.T) {
 		s.guess(travel, b.Email).want(t, 401)
 	}
 	if e, _ := lastEvent[lockOut](t, s, event.LockedOut); e.Subject != b.ID {
-		t.Errorf("%+v, want one of another user too", e)
+		t.Errorf("the last event is %+v, want one about the second user", e)
 	}
 }
 
-// TestWithoutALimitThereIsNoTotal either.
+// TestZeroMaxFailuresDisablesTheTotal checks that MaxFailures 0 also disables the limit of failures over all networks.
 func TestWithoutALimitThereIsNoTotal(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t, func(set *settings) { set.cfg.MaxFailures = 0 })
@@ -371,6 +380,6 @@ func TestWithoutALimitThereIsNoTotal(t *testing.T) {
 	s.guessEverywhere(a.Email, 21)
 	s.try(travel, a.Email, a.password).want(t, 200)
 	if n := len(s.events(event.LockedOut)); n != 0 {
-		t.Errorf("%d events", n)
+		t.Errorf("%d lockout events, want none", n)
 	}
 }

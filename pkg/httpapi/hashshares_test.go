@@ -8,8 +8,8 @@ import (
 	"user-service/pkg/password"
 )
 
-// TestAccountsThatChangeTheirPasswordsKeepNobodyOut has accounts fill the places of the hash queue that they may
-// have, and the first of them wait before anybody else does: a login and a registration are served before it.
+// TestPasswordChangesDoNotDelayLogins fills the share of the hash queue that password changes may use. A later login and a later
+// registration get a slot before the waiting change.
 func TestAccountsThatChangeTheirPasswordsKeepNobodyOut(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 4, MaxWait: time.Minute} })
@@ -26,7 +26,7 @@ func TestAccountsThatChangeTheirPasswordsKeepNobodyOut(t *testing.T) {
 	var changed, served sync.WaitGroup
 	changed.Go(func() {
 		if got := changePassword(waits); got.status >= 300 {
-			t.Errorf("a change that waits gets %d: %s", got.status, got.body)
+			t.Errorf("the waiting change gets %d, want a 2xx: %s", got.status, got.body)
 		}
 	})
 	s.waitForHashes(2)
@@ -37,10 +37,10 @@ func TestAccountsThatChangeTheirPasswordsKeepNobodyOut(t *testing.T) {
 	})
 	s.waitForHashes(4)
 	release()
-	served.Wait() // though nobody else is served before releaseFirst
+	served.Wait() // the change gets no slot before releaseFirst
 	<-comesFirst
 	if n := s.hasher.Waiting(); n != 1 {
-		t.Errorf("%d changes of a password wait, want 1: none came before the login", n)
+		t.Errorf("%d password changes wait, want 1 after the login and the registration", n)
 	}
 	again, releaseAgain := s.takeTurn()
 	s.waitForHashes(2)

@@ -10,7 +10,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// importAccount makes an account with this hash.
+// importAccount imports an account with this hash.
 func (s *server) importAccount(email, hash string) {
 	s.t.Helper()
 	importer, err := s.users.NewImporter(s.t.Context())
@@ -18,11 +18,11 @@ func (s *server) importAccount(email, hash string) {
 		s.t.Fatal(err)
 	}
 	if n, _, err := importer.Import(s.t.Context(), []user.Import{{Email: email, PasswordHash: hash}}, false); err != nil || n != 1 {
-		s.t.Fatalf("%d accounts are imported, %v", n, err)
+		s.t.Fatalf("%d accounts are imported, error %v; want 1", n, err)
 	}
 }
 
-// isImported reports whether the hash of an account is still the imported one.
+// isImported reports whether the hash of an account is an imported one.
 func (s *server) isImported(email string) (is bool) {
 	s.t.Helper()
 	cred, err := s.db.Credential(s.t.Context(), email)
@@ -32,8 +32,8 @@ func (s *server) isImported(email string) (is bool) {
 	return cred.Imported
 }
 
-// TestAnImportedHashIsOfWhatWasTypedUntilItIsReplaced logs in with a ligature, by a hash of argon2 with the parameters of
-// today: another program has not normalized it, this one does.
+// TestAnImportedHashIsOfTheUnnormalizedPassword logs in with a password that contains a ligature. The other service hashed the password
+// as entered, with the current Argon2 parameters. The first login replaces that hash by one of the normalized password.
 func TestAnImportedHashIsOfWhatWasTypedUntilItIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -42,7 +42,7 @@ func TestAnImportedHashIsOfWhatWasTypedUntilItIsReplaced(t *testing.T) {
 	key := argon2.IDKey([]byte(typed), []byte(salt), 1, 64, 1, 32)
 	s.importAccount(email, fmt.Sprintf("$argon2id$v=19$p=1,m=64,t=1$%s$%s", encode([]byte(salt)), encode(key)))
 	if !s.isImported(email) {
-		t.Error("the hash is not marked as imported")
+		t.Error("the hash is not marked as imported, want it marked")
 	}
 	login := func(pw string) answer {
 		return s.call("POST", "/login", map[string]any{"email": email, "password": pw})
@@ -54,7 +54,7 @@ func TestAnImportedHashIsOfWhatWasTypedUntilItIsReplaced(t *testing.T) {
 	}
 	login(typed).want(t, 200)
 	if s.isImported(email) {
-		t.Error("the hash that replaces the imported one is marked as imported")
+		t.Error("the new hash is marked as imported, want it not marked")
 	}
 	for _, pw := range []string{typed, normal} {
 		before := s.hashes.Load()
@@ -65,19 +65,19 @@ func TestAnImportedHashIsOfWhatWasTypedUntilItIsReplaced(t *testing.T) {
 	}
 }
 
-// TestANewPasswordIsNotImported sets one by a change, which replaces an imported hash as a login does.
+// TestAPasswordChangeReplacesAnImportedHash checks that the hash of the new password is not marked as imported.
 func TestANewPasswordIsNotImported(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
 	s.execute(`UPDATE credentials SET imported_prefix = left(password_hash, 50) WHERE user_id = $1`, a.ID)
 	if !s.isImported(a.Email) {
-		t.Fatal("the hash is not marked as imported")
+		t.Fatal("the hash is not marked as imported, want it marked")
 	}
 	if got := s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token)); got.status >= 300 {
-		t.Fatalf("%d: %s", got.status, got.body)
+		t.Fatalf("the change gets %d, want a 2xx: %s", got.status, got.body)
 	}
 	if s.isImported(a.Email) {
-		t.Error("the hash of the new password is marked as imported")
+		t.Error("the hash of the new password is marked as imported, want it not marked")
 	}
 }

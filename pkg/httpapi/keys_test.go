@@ -37,11 +37,11 @@ func TestASecretIsNotPublished(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	if got := string(s.call("GET", "/.well-known/jwks.json", nil).want(t, 200).body); got != `{"keys":[]}` {
-		t.Errorf("the set is %s", got)
+		t.Errorf("the key set is %s, want an empty one", got)
 	}
 }
 
-// TestAKeyIsPublishedBeforeItSigns takes a service from a secret to a key in two steps.
+// TestAKeyIsPublishedBeforeItSigns replaces a secret by a private key in two steps.
 func TestAKeyIsPublishedBeforeItSigns(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -59,19 +59,19 @@ func TestAKeyIsPublishedBeforeItSigns(t *testing.T) {
 		}
 		set := decode[keySet](t, s.call("GET", "/.well-known/jwks.json", nil).want(t, 200))
 		if len(set.Keys) != 1 || set.Keys[0].Alg != "EdDSA" {
-			t.Fatalf("the set is %+v", set)
+			t.Fatalf("the key set is %+v, want one key for EdDSA", set)
 		}
-		s.call("GET", "/users/me", nil, as(account.token)).want(t, 200) // the token of the last step
+		s.call("GET", "/users/me", nil, as(account.token)).want(t, 200) // the token of the previous step
 		account = s.login(account)
 		unverified, _, err := jwt.NewParser().ParseUnverified(account.token, jwt.MapClaims{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if alg := unverified.Header["alg"]; alg != step.alg {
-			t.Errorf("tokens are signed by %v, want %s", alg, step.alg)
+			t.Errorf("tokens are signed with %v, want %s", alg, step.alg)
 		}
 		if published := unverified.Header["kid"] == set.Keys[0].Kid; published != (step.alg == "EdDSA") {
-			t.Errorf("tokens are signed by the key %v, and %s is published", unverified.Header["kid"], set.Keys[0].Kid)
+			t.Errorf("tokens have the kid %v and %s is published, want them equal only with EdDSA", unverified.Header["kid"], set.Keys[0].Kid)
 		}
 		s.call("GET", "/users/me", nil, as(account.token)).want(t, 200)
 	}
@@ -82,7 +82,7 @@ func TestTheKeysMayBeKept(t *testing.T) {
 	s := start(t)
 	got := s.call("GET", "/.well-known/jwks.json", nil).want(t, 200)
 	if got.header.Get("Content-Type") != "application/jwk-set+json" || got.header.Get("Cache-Control") != "public, max-age=300" {
-		t.Errorf("the header is %v", got.header)
+		t.Errorf("the header is %v, want a JWK set that may be cached for 300 seconds", got.header)
 	}
 	tag := header("If-None-Match", got.header.Get("ETag"))
 	s.call("GET", "/.well-known/jwks.json", nil, tag).want(t, 304)
@@ -91,6 +91,6 @@ func TestTheKeysMayBeKept(t *testing.T) {
 	}
 	s.call("GET", "/.well-known/jwks.json", nil, tag).want(t, 200)
 	if head := s.call("HEAD", "/.well-known/jwks.json", nil).want(t, 200); len(head.body) != 0 {
-		t.Errorf("HEAD answers with %s", head.body)
+		t.Errorf("HEAD returns %q, want no body", head.body)
 	}
 }

@@ -10,15 +10,15 @@ import (
 	"testing"
 )
 
-// TestALongPathIsNotRepeated in a problem document, which would wait for its client in six times the size.
+// TestALongPathIsTruncated checks the instance of a problem document. JSON could make a path up to six times as long.
 func TestALongPathIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	a := &API{log: slog.New(slog.DiscardHandler)}
 	for name, path := range map[string]string{
 		"characters that JSON escapes": "/" + strings.Repeat("&", 16000),
 		"escaped bytes":                "/" + strings.Repeat("%26", 5000),
-		"more of them":                 "/a" + strings.Repeat("%26", 5000),
-		"most of them":                 "/ab" + strings.Repeat("%26", 5000),
+		"escaped bytes, one later":     "/a" + strings.Repeat("%26", 5000),
+		"escaped bytes, two later":     "/ab" + strings.Repeat("%26", 5000),
 		"bytes that URLs escape":       "/" + strings.Repeat("\xff", 16000),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -28,14 +28,14 @@ func TestALongPathIsNotRepeated(t *testing.T) {
 			w := httptest.NewRecorder()
 			a.writeProblem(w, r, errNotFound())
 			if w.Body.Len() > 4<<10 {
-				t.Errorf("the answer has %d bytes", w.Body.Len())
+				t.Errorf("the response has %d bytes, want at most %d", w.Body.Len(), 4<<10)
 			}
 			var p problem
 			if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := url.ParseRequestURI(p.Instance); err != nil || len(p.Instance) < 500 || !strings.HasPrefix(whole, p.Instance) {
-				t.Errorf("instance is %q, %v", p.Instance, err)
+				t.Errorf("instance is %q (error %v), want a valid prefix of the path with at least 500 bytes", p.Instance, err)
 			}
 		})
 	}

@@ -18,8 +18,8 @@ type unobservedCleanup struct{}
 func (unobservedCleanup) CleanupRows(string, int64) {}
 func (unobservedCleanup) CleanupDone(error)         {}
 
-// TestAChangeSendsNoMoreMail: tokens that a change of the email or of the password has voided count all the same, or
-// anybody could fill mailboxes by changing one or the other, after the cleaner has been at work too.
+// TestTheMailLimitSurvivesChanges checks that invalidated tokens still count toward the limit of mails per mailbox. Otherwise a user could
+// send unlimited mail by changing the email or the password. A run of the cleaner does not reset the count either.
 func TestAChangeSendsNoMoreMail(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -41,7 +41,7 @@ func TestAChangeSendsNoMoreMail(t *testing.T) {
 	}
 	for _, typ := range []event.Type{event.PasswordResetRequested, event.EmailVerificationRequested} {
 		if n := len(s.events(typ)); n != 5 {
-			t.Errorf("%d × %s, want 5", n, typ)
+			t.Errorf("%d events %s, want 5", n, typ)
 		}
 	}
 	s.execute(`UPDATE one_time_tokens SET created_at = created_at - interval '10 minutes'`)
@@ -49,12 +49,12 @@ func TestAChangeSendsNoMoreMail(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := s.execute(`DELETE FROM one_time_tokens WHERE expires_at < now()`); n != 0 {
-		t.Errorf("%d voided tokens are kept when they don't count any more", n)
+		t.Errorf("%d invalidated tokens are left after they no longer count, want none", n)
 	}
 }
 
-// TestAMailboxGetsNoMoreWhicheverAccountAsks: accounts take the same email one after the other, and are erased or leave
-// it. How the email is written makes no difference.
+// TestTheMailLimitCoversAllAccounts has several accounts use the same email one after another. Each is then erased or gets another email.
+// The case of the email makes no difference.
 func TestAMailboxGetsNoMoreWhicheverAccountAsks(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -69,7 +69,7 @@ func TestAMailboxGetsNoMoreWhicheverAccountAsks(t *testing.T) {
 			s.call("POST", "/password-reset", map[string]any{"email": email}).want(t, 202)
 			s.events(event.PasswordResetRequested) // or the requests are merged
 		}
-		for typ, ids := range sent { // an erasure takes those that wait
+		for typ, ids := range sent { // an erasure deletes the events of its user, so they are counted before
 			for _, e := range s.events(typ) {
 				if strings.Contains(strings.ToLower(string(e.Data)), "victim@") {
 					ids[e.ID] = true
@@ -84,11 +84,11 @@ func TestAMailboxGetsNoMoreWhicheverAccountAsks(t *testing.T) {
 	}
 	for typ, ids := range sent {
 		if len(ids) != 5 {
-			t.Errorf("%d × %s, want 5", len(ids), typ)
+			t.Errorf("%d events %s, want 5", len(ids), typ)
 		}
 	}
 	if n := s.execute(`DELETE FROM token_mailboxes WHERE strpos(token_mailboxes::text, 'ictim') > 0`); n != 0 {
-		t.Errorf("%d rows show whose mailbox it is", n)
+		t.Errorf("%d rows contain the email, want none", n)
 	}
 	s.execute(`UPDATE token_mailboxes SET sent_at = sent_at - interval '10 minutes'`)
 	a := s.register()
@@ -96,7 +96,7 @@ func TestAMailboxGetsNoMoreWhicheverAccountAsks(t *testing.T) {
 	before := len(s.events(event.EmailVerificationRequested))
 	s.call("POST", "/email-verification", nil, as(a.token)).want(t, 202)
 	if n := len(s.events(event.EmailVerificationRequested)); n != before+1 {
-		t.Errorf("%d verifications more after 10 minutes, want 1", n-before)
+		t.Errorf("%d new verification events after 10 minutes, want 1", n-before)
 	}
 }
 

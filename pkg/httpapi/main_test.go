@@ -15,12 +15,12 @@ import (
 	"user-service/api"
 )
 
-// contract is api/openapi.yaml, to which every exchange of these tests is held.
+// contract is api/openapi.yaml. The tests check every request and response against it.
 var contract struct {
 	router routers.Router
 	doc    *openapi3.T
 	mu     sync.Mutex
-	seen   map[string]bool // operation ids
+	seen   map[string]bool // ids of the operations that a test has called
 }
 
 func TestMain(m *testing.M) {
@@ -50,7 +50,7 @@ func loadContract() error {
 	return err
 }
 
-// reportUncalled fails the run for each operation of the contract that no test has called.
+// reportUncalled reports each operation of api/openapi.yaml that no test has called, and returns the exit code.
 func reportUncalled() (code int) {
 	for path, item := range contract.doc.Paths.Map() {
 		for method, operation := range item.Operations() {

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// TestANestedBodyTakesNoStack that the goroutine of its connection would keep. The test is not parallel, as it measures stacks.
+// TestANestedBodyUsesLittleStack parses deeply nested bodies. The goroutine of a connection would keep a large stack. The test is not
+// parallel, because it measures stacks.
 func TestANestedBodyTakesNoStack(t *testing.T) {
 	const connections, most = 20, 64 << 10
 	for _, level := range []string{"[", `[{"a":`, `{"a":`} {
@@ -19,7 +20,7 @@ func TestANestedBodyTakesNoStack(t *testing.T) {
 		for range connections {
 			done.Go(func() {
 				if _, err := parseObject(body); err == nil {
-					t.Errorf("%s… is an object", level)
+					t.Errorf("%s… is accepted, want an error", level)
 				}
 				parsed.Done()
 				<-read
@@ -27,7 +28,7 @@ func TestANestedBodyTakesNoStack(t *testing.T) {
 		}
 		parsed.Wait()
 		if each := (stacks() - before) / connections; each > most {
-			t.Errorf("%s…: a connection takes %d bytes of stack, want at most %d", level, each, most)
+			t.Errorf("%s…: a connection uses %d bytes of stack, want at most %d", level, each, most)
 		}
 		close(read)
 		done.Wait()

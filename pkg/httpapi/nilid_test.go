@@ -8,7 +8,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestNilUUIDIsTheIDOfNobody asks for all that has a user's id with the id that no user has, and that the code has for "no user".
+// TestNilUUIDIsNotAUser sends the nil UUID as the user id to each route that has one. In the code, uuid.Nil stands for "no user".
 func TestNilUUIDIsTheIDOfNobody(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -36,11 +36,11 @@ func TestNilUUIDIsTheIDOfNobody(t *testing.T) {
 		})
 	}
 	if after := s.execute(`UPDATE outbox SET type = type`); after != before {
-		t.Errorf("%d events are announced about nobody", after-before)
+		t.Errorf("%d new events about the nil UUID, want none", after-before)
 	}
 	page := decode[struct{ Items []user.AuditEvent }](t, s.call("GET", "/audit-events?user_id="+uuid.Nil.String(), nil,
 		as(admin.token)).want(t, 200))
 	if len(page.Items) > 0 {
-		t.Errorf("%d entries are about nobody", len(page.Items))
+		t.Errorf("%d audit entries about the nil UUID, want none", len(page.Items))
 	}
 }

@@ -20,7 +20,7 @@ func change(current, next string) map[string]any {
 	return map[string]any{"current_password": current, "new_password": next}
 }
 
-// changePassword changes the password, and returns the account with the new session.
+// changePassword changes the password and returns the account with the new session.
 func (s *server) changePassword(a account, next string) account {
 	s.t.Helper()
 	got := decode[tokens](s.t, s.call("PUT", "/users/me/password", change(a.password, next), as(a.token)).want(s.t, 200))
@@ -28,8 +28,7 @@ func (s *server) changePassword(a account, next string) account {
 	return a
 }
 
-// TestANewPasswordEndsEverySession holds the answer to ASVS 7.2.4: a copy of the session from which the password is
-// changed is over too.
+// TestANewPasswordEndsEverySession checks ASVS 7.2.4: a password change also ends the session of the request and returns a new one.
 func TestANewPasswordEndsEverySession(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -44,7 +43,7 @@ func TestANewPasswordEndsEverySession(t *testing.T) {
 	s.call("GET", "/users/me", nil, as(changed.token)).want(t, 200)
 	s.call("POST", "/refresh", map[string]any{"refresh_token": changed.refresh}).want(t, 200)
 	if all := s.sessions("/users/me", changed.token); len(all) != 1 || !all[0].Current {
-		t.Errorf("sessions after the change: %+v, want the new one", all)
+		t.Errorf("sessions after the change are %+v, want only the new one", all)
 	}
 	s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).wantProblem(t, 401, "invalid-credentials")
 	s.call("POST", "/password-reset/confirm", map[string]any{"token": reset.Token, "new_password": goodPassword}).
@@ -54,10 +53,10 @@ func TestANewPasswordEndsEverySession(t *testing.T) {
 
 	e, data := lastEvent[map[string]any](t, s, event.PasswordChanged)
 	if e.Subject != a.ID || e.UserVersion != 1 || len(data) != 1 || data["id"] != a.ID.String() {
-		t.Errorf("%+v %v", e, data)
+		t.Errorf("the event is %+v with the data %v, want only the user's id", e, data)
 	}
 	if u := s.current(a); u.Version != 1 || !u.UpdatedAt.Equal(a.UpdatedAt) {
-		t.Errorf("%+v: a new password is no change of what the user shows", u)
+		t.Errorf("the user is %+v, want it unchanged by a new password", u)
 	}
 }
 
@@ -73,7 +72,7 @@ func TestAPasswordChangeHasToBeGood(t *testing.T) {
 		"short":     {change(a.password, "short"), []string{"/new_password"}},
 		"own email": {change(a.password, a.Email), []string{"/new_password"}},
 		"long":      {change(strings.Repeat("x", 129), strings.Repeat("x", 129)), []string{"/current_password", "/new_password"}},
-		"one too many": {
+		"unknown field": {
 			map[string]any{"current_password": a.password, "new_password": newPassword, "password": newPassword}, []string{"/password"},
 		},
 	} {
@@ -83,7 +82,7 @@ func TestAPasswordChangeHasToBeGood(t *testing.T) {
 			got = append(got, e.Pointer)
 		}
 		if fmt.Sprint(got) != fmt.Sprint(c.pointers) {
-			t.Errorf("%s: %v, want %v", name, p.Errors, c.pointers)
+			t.Errorf("%s: errors are %v, want the pointers %v", name, p.Errors, c.pointers)
 		}
 	}
 	s.call("PUT", "/users/me/password", change("wrong "+a.password, newPassword), as(a.token)).
@@ -91,12 +90,12 @@ func TestAPasswordChangeHasToBeGood(t *testing.T) {
 	s.call("PUT", a.path()+"/password", change(a.password, newPassword), as(admin.token)).wantProblem(t, 403, "forbidden")
 	s.login(a)
 	if n := len(s.events(event.PasswordChanged)); n != 0 {
-		t.Errorf("%d events of changes that were refused", n)
+		t.Errorf("%d events of refused changes, want none", n)
 	}
 }
 
-// TestAnOldPasswordOpensNothingAfterAChange logs in all the time while the password is changed: whatever
-// session came of the old one has to be over once the change is answered.
+// TestNoSessionOfTheOldPasswordOutlivesAChange logs in concurrently with a password change. After the response to the change, no session
+// of the old password is valid.
 func TestAnOldPasswordOpensNothingAfterAChange(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -118,8 +117,8 @@ func TestAnOldPasswordOpensNothingAfterAChange(t *testing.T) {
 			})
 			if got.status == 200 {
 				a.token = decode[tokens](t, got).AccessToken
-			} else if got.status != 401 { // it was changed by a call that got no answer in time
-				t.Errorf("status is %d: %s", got.status, got.body)
+			} else if got.status != 401 { // 401: an earlier attempt changed the password despite its 503
+				t.Errorf("status is %d, want 200 or 401: %s", got.status, got.body)
 			}
 		})
 		wg.Wait()
@@ -129,13 +128,13 @@ func TestAnOldPasswordOpensNothingAfterAChange(t *testing.T) {
 			}
 		}
 		if got := s.call("GET", "/users/me/sessions", nil, as(a.token)); got.status == 200 && bytes.Count(got.body, []byte(`"created_at"`)) != 1 {
-			t.Errorf("round %d: want one session after the change: %s", round, got.body)
+			t.Errorf("round %d: sessions after the change are %s, want one", round, got.body)
 		}
 	}
 }
 
-// TestOfTwoNewPasswordsOneWins changes the password from two sessions at once, one of which a thief may have: whoever
-// comes second shows a password that is the old one by then.
+// TestOneOfConcurrentPasswordChangesSucceeds changes the password concurrently from four sessions. The later requests send a password that
+// is no longer the current one.
 func TestOfTwoNewPasswordsOneWins(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -149,19 +148,19 @@ func TestOfTwoNewPasswordsOneWins(t *testing.T) {
 				got := s.call("PUT", "/users/me/password", change(a.password, fmt.Sprint(newPassword, i)), as(session.token))
 				if got.status == 200 {
 					changed.Add(1)
-				} else if got.status != 401 && got.status != 403 && got.status != 503 { // 503: another one of the user was under way
-					t.Errorf("status is %d: %s", got.status, got.body)
+				} else if got.status != 401 && got.status != 403 && got.status != 503 { // 503: another change of the user was running
+					t.Errorf("status is %d, want 200, 401, 403 or 503: %s", got.status, got.body)
 				}
 			})
 		}
 		wg.Wait()
 		if changed.Load() != 1 {
-			t.Fatalf("%d changes of one old password succeeded", changed.Load())
+			t.Fatalf("%d of the concurrent changes succeeded, want 1", changed.Load())
 		}
 	}
 }
 
-// TestAWrongCurrentPasswordCounts holds a stolen token to be not a way to guess the password. Logins go on meanwhile.
+// TestAWrongCurrentPasswordCounts checks that a stolen access token does not allow unlimited guesses of the password. Logins are not affected.
 func TestAWrongCurrentPasswordCounts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -174,7 +173,7 @@ func TestAWrongCurrentPasswordCounts(t *testing.T) {
 	}
 	s.call("PATCH", "/users/me", map[string]any{"email": "b@example.com", "current_password": "wrong " + a.password}, as(a.token)).
 		wantProblem(t, 403, "reauthentication-required")
-	for _, session := range []account{a, s.login(a)} { // a login neither waits nor ends the backoff
+	for _, session := range []account{a, s.login(a)} { // a login neither backs off nor ends the backoff
 		for name, call := range s.changesWithAPassword(session, a.password) {
 			t.Log(name)
 			got := call()
@@ -182,15 +181,15 @@ func TestAWrongCurrentPasswordCounts(t *testing.T) {
 			wantLimit(t, got, 60)
 		}
 	}
-	s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token)).want(t, 200) // what needs no password goes on
+	s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token)).want(t, 200) // a change without the password is still accepted
 	if u := s.current(a); u.Email != a.Email {
-		t.Errorf("email is %s", u.Email)
+		t.Errorf("email is %s, want %s", u.Email, a.Email)
 	}
 	if n := len(s.events(event.LockedOut)); n != 1 {
-		t.Errorf("%d events, want one for the fifth failure", n)
+		t.Errorf("%d lockout events, want one for the fifth failure", n)
 	}
 	for range 4 {
-		s.fail(a.Email).want(t, 401) // none of the five counts as a login
+		s.fail(a.Email).want(t, 401) // the failed reauthentications do not count as failed logins
 	}
 	s.login(a)
 	s.letTimePass()
@@ -204,29 +203,29 @@ func TestAWrongCurrentPasswordCounts(t *testing.T) {
 	s.changePassword(a, goodPassword)
 }
 
-// wantLimit checks the headers of an answer that tells to wait for at most so many seconds.
+// wantLimit checks the headers of a response with a backoff of at most window seconds.
 func wantLimit(t *testing.T, a answer, window int) {
 	t.Helper()
 	var wait, reset int
 	if _, err := fmt.Sscanf(a.header.Get("RateLimit"), `"login";r=0;t=%d`, &reset); err != nil {
-		t.Errorf("RateLimit is %q", a.header.Get("RateLimit"))
+		t.Errorf("RateLimit is %q, want \"login\" with r=0", a.header.Get("RateLimit"))
 	}
 	_, _ = fmt.Sscan(a.header.Get("Retry-After"), &wait)
 	if wait != reset || wait > window || wait < window-30 {
-		t.Errorf("Retry-After is %d and t %d, want them the same, and at most %d", wait, reset, window)
+		t.Errorf("Retry-After is %d and t is %d, want them equal and from %d to %d", wait, reset, window-30, window)
 	}
 	if got, want := a.header.Get("RateLimit-Policy"), fmt.Sprintf(`"login";q=5;w=%d`, window); got != want {
 		t.Errorf("RateLimit-Policy is %q, want %q", got, want)
 	}
 }
 
-// fail shows a wrong password once.
+// fail attempts a login with a wrong password.
 func (s *server) fail(email string) answer {
 	s.t.Helper()
 	return s.call("POST", "/login", map[string]any{"email": email, "password": "wrong " + goodPassword})
 }
 
-// TestTheThrottleIsTurnedOffAtOnce starts a service without a limit beside one that has made an email wait.
+// TestTheBackoffCanBeDisabled starts a replica without a limit while another replica's backoff for an email is running.
 func TestTheThrottleIsTurnedOffAtOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -240,7 +239,7 @@ func TestTheThrottleIsTurnedOffAtOnce(t *testing.T) {
 	off.login(a)
 }
 
-// patiently repeats a call while a busy machine refuses it with 503. After [testkit.Timeout] it returns that answer.
+// patiently repeats a call while a busy machine refuses it with 503. After [testkit.Timeout] it returns that response.
 func patiently(call func() answer) (got answer) {
 	testkit.Await(context.Background(), testkit.Timeout, func() bool {
 		got = call()
@@ -249,7 +248,7 @@ func patiently(call func() answer) (got answer) {
 	return got
 }
 
-// letTimePass ends the wait of everybody.
+// letTimePass ends all backoffs.
 func (s *server) letTimePass() {
 	s.t.Helper()
 	s.execute(`UPDATE login_failures SET blocked_until = now()`)
@@ -265,7 +264,7 @@ func TestGuessingHasToWait(t *testing.T) {
 			s.fail(strings.ToUpper(email)).wantProblem(t, 401, "invalid-credentials")
 		}
 		for _, wait := range []int{60, 120, 240, 480, 900, 900} {
-			for range 3 { // tries during the wait don't make it longer
+			for range 3 { // attempts during the backoff do not extend it
 				got := s.fail(email)
 				got.wantProblem(t, 429, "too-many-requests")
 				wantLimit(t, got, wait)
@@ -279,7 +278,7 @@ func TestGuessingHasToWait(t *testing.T) {
 	}
 	s.letTimePass()
 	s.login(a)
-	s.fail(a.Email).want(t, 401) // the count has started anew
+	s.fail(a.Email).want(t, 401) // the login has cleared the count
 	s.login(a)
 }
 
@@ -294,15 +293,14 @@ func TestASuccessBeforeTheFifthFailureClearsTheCount(t *testing.T) {
 		s.login(a)
 	}
 	if n := len(s.events(event.LockedOut)); n != 0 {
-		t.Errorf("%d events", n)
+		t.Errorf("%d lockout events, want none", n)
 	}
 	if n := s.execute(`DELETE FROM password_failures`); n != 0 {
-		t.Errorf("%d rows of failures are left", n)
+		t.Errorf("%d rows of failures are left, want none", n)
 	}
 }
 
-// TestGuessesOverTwoReplicasCountAsOverOne also guesses from many at once: no more than five may find out whether
-// they are right.
+// TestLoginFailuresCountAcrossReplicas sends 50 concurrent guesses to two replicas. The service checks the password of at most five.
 func TestGuessesOverTwoReplicasCountAsOverOne(t *testing.T) {
 	t.Parallel()
 	first := start(t)
@@ -319,7 +317,7 @@ func TestGuessesOverTwoReplicasCountAsOverOne(t *testing.T) {
 		}
 		wg.Wait()
 		if wrong, wait := statuses[401].Load(), statuses[429].Load(); wrong > 5 || wrong < 1 || wrong+wait != 50 {
-			t.Errorf("%d were told that the password is wrong and %d to wait, want at most 5 and all others", wrong, wait)
+			t.Errorf("%d attempts get 401 and %d get 429, want at most 5 and all others", wrong, wait)
 		}
 	}
 	second.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).want(t, 429)
@@ -339,7 +337,7 @@ func TestManyMayLogInAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if n := len(s.events(event.LoggedIn)); n < 21 {
-		t.Errorf("%d events, want 21 at least", n)
+		t.Errorf("%d login events, want at least 21", n)
 	}
 }
 
@@ -362,16 +360,16 @@ func TestALoginIsAnnounced(t *testing.T) {
 		Session string `json:"session_id"`
 	}](t, s, event.LoggedIn)
 	if e.Subject != a.ID || e.UserVersion != 1 || data.ID != a.ID.String() || data.Session != s.sessions("/users/me", a.token)[0].ID.String() {
-		t.Errorf("%+v %+v", e, data)
+		t.Errorf("the event is %+v with %+v, want the ids of the user and the session", e, data)
 	}
 	s.call("PUT", a.path()+"/status", `{"status":"disabled"}`, as(s.admin().token)).want(t, 200)
 	s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).want(t, 401)
 	for _, e := range s.events(event.LoggedIn)[1:] {
 		if e.Subject == a.ID {
-			t.Error("a login that was refused is announced")
+			t.Error("a refused login has an event, want none")
 		}
 	}
 	if u := s.current(a); u.Status != user.Disabled {
-		t.Errorf("%+v", u)
+		t.Errorf("status is %s, want %s", u.Status, user.Disabled)
 	}
 }

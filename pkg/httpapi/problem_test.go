@@ -12,8 +12,7 @@ import (
 	"user-service/api"
 )
 
-// TestProblemsAreDocumented holds the table of problems, api/openapi.yaml and
-// docs/problems.md to each other.
+// TestProblemsAreDocumented compares the problem types of the code with api/openapi.yaml and docs/problems.md.
 func TestProblemsAreDocumented(t *testing.T) {
 	t.Parallel()
 	coded := map[string]string{}
@@ -46,7 +45,7 @@ func load(t *testing.T) *openapi3.T {
 	return doc
 }
 
-// problemsOfPage returns the rows of the table: the status of each type.
+// problemsOfPage returns the status of each type in the table of docs/problems.md.
 func problemsOfPage(t *testing.T) map[string]string {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/problems.md")
@@ -60,8 +59,8 @@ func problemsOfPage(t *testing.T) map[string]string {
 	return found
 }
 
-// problemsOfExamples also holds the title of each example to the code's. No operation
-// answers 405: it is said to the methods that are none.
+// problemsOfExamples returns the status of each type in the examples of api/openapi.yaml, and compares their titles with the code. No
+// operation has a 405, because only methods without an operation get it.
 func problemsOfExamples(t *testing.T) map[string]string {
 	t.Helper()
 	titles := map[any]string{}
@@ -77,7 +76,7 @@ func problemsOfExamples(t *testing.T) map[string]string {
 		}
 		found[problem] = fmt.Sprint(value["status"])
 		if value["title"] != titles[problem] {
-			t.Errorf("example %s has the title %q, the code says %q", name, value["title"], titles[problem])
+			t.Errorf("example %s has the title %q, want %q as in the code", name, value["title"], titles[problem])
 		}
 	}
 	return found

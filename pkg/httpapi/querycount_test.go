@@ -12,7 +12,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// counter stands between the service and its database, and counts the queries.
+// counter is a proxy between the service and its database that counts queries.
 type counter struct {
 	dsn     string
 	queries atomic.Int64
@@ -55,8 +55,8 @@ func (c *counter) serve(client net.Conn, server string) {
 	_ = c.count(client, upstream)
 }
 
-// count hands the client's messages on. The first one has no type; each of the others begins with its type and its
-// length (PostgreSQL documentation, Frontend/Backend Protocol, Message Formats).
+// count forwards the client's messages and counts the queries. The first message has no type. Each other message begins with its type and
+// its length (PostgreSQL documentation, Frontend/Backend Protocol, Message Formats).
 func (c *counter) count(client io.Reader, upstream io.Writer) error {
 	for typed := 0; ; typed = 1 {
 		head := make([]byte, typed+4)
@@ -67,7 +67,7 @@ func (c *counter) count(client io.Reader, upstream io.Writer) error {
 		if _, err := io.ReadFull(client, body); err != nil {
 			return err
 		}
-		ping := strings.HasPrefix(string(body), "-- ping") // the pool's, on a connection that was idle
+		ping := strings.HasPrefix(string(body), "-- ping") // the pool's check of an idle connection
 		if typed == 1 && (head[0] == 'E' || head[0] == 'Q' && !ping) {
 			c.queries.Add(1)
 		}
@@ -77,8 +77,8 @@ func (c *counter) count(client io.Reader, upstream io.Writer) error {
 	}
 }
 
-// TestOneQueryReadsTheCallersAccount holds revocation that is seen at once to cost nothing: who calls, whether
-// the session stands, what the caller may do and the account that is read come from one query.
+// TestOneQueryReadsTheCallersAccount checks that immediate revocation needs no additional query. One query returns the caller, the state of
+// the session, the permissions and the account.
 func TestOneQueryReadsTheCallersAccount(t *testing.T) {
 	t.Parallel()
 	c := newCounter(t)
@@ -87,7 +87,7 @@ func TestOneQueryReadsTheCallersAccount(t *testing.T) {
 	for path, want := range map[string]int64{"/users/me": 1, "/verify": 1, a.path(): 1, "/users/me/sessions": 2} {
 		before := c.queries.Load()
 		if got := s.call("GET", path, nil, as(a.token)); got.status != 200 && got.status != 204 {
-			t.Fatalf("status is %d", got.status)
+			t.Fatalf("GET %s: status is %d, want 200 or 204", path, got.status)
 		}
 		if n := c.queries.Load() - before; n != want {
 			t.Errorf("GET %s took %d queries, want %d", path, n, want)
