@@ -8,7 +8,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestNilUUIDIsNotAUser sends the nil UUID as the user id to each route that has one. In the code, uuid.Nil stands for "no user".
+// TestNilUUIDIsNotAUser sends the nil UUID as the user id to the routes that have one. In the code, uuid.Nil stands for "no user".
 func TestNilUUIDIsTheIDOfNobody(t *testing.T) {
 	t.Parallel()
 	s := start(t)

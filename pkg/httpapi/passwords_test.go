@@ -160,7 +160,8 @@ func TestOfTwoNewPasswordsOneWins(t *testing.T) {
 	}
 }
 
-// TestAWrongCurrentPasswordCounts checks that a stolen access token does not allow unlimited guesses of the password. Logins are not affected.
+// TestAWrongCurrentPasswordCounts checks that a stolen access token does not allow unlimited guesses of the password. Logins are not
+// affected.
 func TestAWrongCurrentPasswordCounts(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -12,10 +12,10 @@ import (
 	"user-service/pkg/user"
 )
 
-// endsSessions are the routes that get an attacked user to safety, which no quota may keep.
+// endsSessions are the routes that end sessions. They have no quota, so that an attacked user can always end the attacker's session.
 var endsSessions = []string{"POST /logout", "DELETE /users/:id/sessions", "DELETE /users/:id/sessions/:session_id"}
 
-// TestEveryRouteHasAQuota that fits it: what writes or hashes counts, unless it ends sessions.
+// TestEveryRouteHasAQuota checks that each route that writes or hashes has a quota, except for routes that end sessions.
 func TestEveryRouteHasAQuota(t *testing.T) {
 	t.Parallel()
 	a := &API{cfg: Config{DocsEnabled: true}}
@@ -36,13 +36,13 @@ func TestEveryRouteHasAQuota(t *testing.T) {
 	}
 }
 
-// TestNetworksShareAQuota spends each quota from many addresses of the network, none of which has spent its own.
+// TestNetworksShareAQuota uses up the quota of each network from many addresses. No address exceeds its own quota.
 func TestNetworksShareAQuota(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		first string
 		step  int // byte of the address that changes
-		in    int // requests that are let in, with a limit of 3
+		in    int // accepted requests, with a limit of 3
 		next  string
 	}{
 		"IPv4 /24": {"203.0.113.0", 15, 12, "203.0.114.1"},
@@ -62,31 +62,32 @@ func TestNetworksShareAQuota(t *testing.T) {
 				}
 			}
 			if in != test.in {
-				t.Errorf("%d are let in, want %d", in, test.in)
+				t.Errorf("%d requests are accepted, want %d", in, test.in)
 			}
 			if got := last.Header().Get("RateLimit-Policy"); !strings.HasPrefix(got, `"network";q=`) {
-				t.Errorf("RateLimit-Policy is %q", got)
+				t.Errorf("RateLimit-Policy is %q, want \"network\"", got)
 			}
 			if tries(api, 1, test.next) != 1 {
-				t.Error("the next network is refused")
+				t.Error("a request of the next network is refused, want it accepted")
 			}
 		})
 	}
 }
 
-// TestARefusedRequestTakesNothing from the quota that an address shares with its neighbors.
+// TestARefusedRequestUsesNoQuota checks that refused requests of one address leave the quota of its network to other addresses.
 func TestARefusedRequestTakesNothing(t *testing.T) {
 	t.Parallel()
 	api := limited(3, &counter{}).Handler()
 	if got := tries(api, 1000, "2001:db8:0:1::1"); got != 3 {
-		t.Errorf("%d are let in, want 3", got)
+		t.Errorf("%d requests are accepted, want 3", got)
 	}
 	if got := tries(api, 5, "2001:db8:0:2::1"); got != 3 {
-		t.Errorf("%d of a neighbor are let in, want 3", got)
+		t.Errorf("%d requests of another address are accepted, want 3", got)
 	}
 }
 
-// TestARefusedRequestAddsNoBucket floods from every /64 of a /48 whose quota is spent: nobody else's bucket makes room for them.
+// TestRefusedRequestsAddNoState sends requests from every /64 of a /48 that has used up its quota. The state of other addresses is not
+// evicted.
 func TestARefusedRequestAddsNoBucket(t *testing.T) {
 	t.Parallel()
 	l := newOne(3)
@@ -99,26 +100,27 @@ func TestARefusedRequestAddsNoBucket(t *testing.T) {
 		l.take(netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 1, byte(i >> 8), byte(i), 15: 1}))
 	}
 	if l.take(neighbor) == 0 {
-		t.Error("an address whose quota is spent starts over")
+		t.Error("the quota of another address starts over, want it still used up")
 	}
-	if n := l.buckets.Len(); n != 2+1+4+48 { // those of the neighbor, the /48, four /56, and the 48 /64 whose request is let in
-		t.Errorf("there are %d buckets", n)
+	const want = 2 + 1 + 4 + 48 // two of the other address, the /48, four /56, and the 48 /64 with an accepted request
+	if n := l.buckets.Len(); n != want {
+		t.Errorf("there are %d buckets, want %d", n, want)
 	}
 }
 
-// TestPeersWithoutAnAddressShareOneQuota, which is that of one address.
+// TestPeersWithoutAnAddressShareOneQuota checks that all of them have the quota of a single address.
 func TestPeersWithoutAnAddressShareOneQuota(t *testing.T) {
 	t.Parallel()
 	l := newOne(3)
 	l.stop()
 	for i := range 5 {
 		if refused := l.take(netip.Addr{}) > 0; refused != (i >= 3) {
-			t.Errorf("request %d is refused: %t", i+1, refused)
+			t.Errorf("request %d is refused: %t, want %t", i+1, refused, i >= 3)
 		}
 	}
 }
 
-// TestWhatIsGivenBack can be taken again, and a full bucket gets no fuller.
+// TestARefundIsBounded checks that refunded quota can be used again, and that a refund does not exceed the quota.
 func TestWhatIsGivenBack(t *testing.T) {
 	t.Parallel()
 	l, c := newLimiter[string](), quotaKey[string]{"a", &user.Limit{Policy: "account", Quota: 5, Window: time.Minute}}
@@ -129,54 +131,55 @@ func TestWhatIsGivenBack(t *testing.T) {
 	}
 	l.refund(1, c)
 	if !fits(5) || fits(1) {
-		t.Error("a new bucket does not have 5")
+		t.Error("a refund to an unused quota changes it, want exactly 5")
 	}
 	l.refund(2, c)
 	if !fits(2) || fits(1) {
-		t.Error("2 that are given back are not 2 to take")
+		t.Error("after a refund of 2 the quota differs, want exactly 2")
 	}
 	l.refund(5, c)
 	l.refund(5, c)
 	if !fits(5) || fits(1) {
-		t.Error("a full bucket does not have 5")
+		t.Error("after a refund of 10 the quota differs, want exactly 5")
 	}
 }
 
-// TestAQuotaSmallerThanAHash lets one through when the bucket is full.
+// TestAQuotaSmallerThanAHash checks that one hash is accepted when the whole quota is available.
 func TestAQuotaSmallerThanAHash(t *testing.T) {
 	t.Parallel()
 	l, limit := newLimiter[string](), &user.Limit{Policy: "account", Quota: 5, Window: time.Minute}
 	l.stop()
 	if met, _ := l.take(hashCost, quotaKey[string]{"a", limit}); met != nil {
-		t.Error("a full bucket is not enough")
+		t.Error("a hash is refused with an unused quota, want it accepted")
 	}
 	met, wait := l.take(hashCost, quotaKey[string]{"a", limit})
 	if met != limit || wait != time.Minute {
-		t.Errorf("the next one meets %v and waits %s, want a minute", met, wait)
+		t.Errorf("the next hash is refused by %v for %s, want %v for a minute", met, wait, limit)
 	}
 }
 
-// TestAFullQueueIsTooManyRequests: such a refusal has no quota to tell of.
+// TestAFullQueueIsTooManyRequests checks that a refusal by a full queue names no quota.
 func TestAFullQueueIsTooManyRequests(t *testing.T) {
 	t.Parallel()
 	observer := &policies{}
 	a := limited(1, observer)
 	w := httptest.NewRecorder()
-	a.failWith(&user.Error{Code: user.TooManyRequests, Detail: "Wait.", RetryAfter: time.Second}).ServeHTTP(w, httptest.NewRequest("PATCH", "/users/me", nil))
+	refused := &user.Error{Code: user.TooManyRequests, Detail: "Wait.", RetryAfter: time.Second}
+	a.failWith(refused).ServeHTTP(w, httptest.NewRequest("PATCH", "/users/me", nil))
 	if w.Code != http.StatusTooManyRequests || w.Header().Get("Retry-After") != "1" {
-		t.Errorf("status is %d, Retry-After %q", w.Code, w.Header().Get("Retry-After"))
+		t.Errorf("status is %d and Retry-After %q, want 429 and 1", w.Code, w.Header().Get("Retry-After"))
 	}
 	for _, name := range []string{"RateLimit", "RateLimit-Policy"} {
 		if got, has := w.Header()[name]; has {
-			t.Errorf("%s is %q", name, got)
+			t.Errorf("%s is %q, want no such header", name, got)
 		}
 	}
 	if !slices.Equal(observer.seen, []string{"queue"}) {
-		t.Errorf("counted as %v", observer.seen)
+		t.Errorf("the observed policies are %v, want queue", observer.seen)
 	}
 }
 
-// policies is an Observer that keeps the names of the limits that were met.
+// policies is an Observer that collects the names of the exceeded limits.
 type policies struct {
 	counter
 	seen []string

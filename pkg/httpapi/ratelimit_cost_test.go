@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// address returns the i-th of many addresses, no two in one /48.
+// address returns the i-th of many addresses. No two of them are in the same /48.
 func address(i int) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 0x01, byte(i >> 24), byte(i >> 16), byte(i >> 8), byte(i), 15: 1})
 }
 
-// one takes a token of the bucket of an address and its networks.
+// one is a limiter of addresses and their networks.
 type one struct {
 	*limiter[netip.Prefix]
 	limits addressLimits
@@ -30,7 +30,8 @@ func (o one) take(addr netip.Addr) time.Duration {
 	return wait
 }
 
-// TestMemoryIsBounded is not parallel, as it measures the heap.
+// TestMemoryIsBounded checks the memory of the limiter after requests from many addresses. The test is not parallel, because it measures
+// the heap.
 func TestMemoryIsBounded(t *testing.T) {
 	before := heap()
 	l := newOne(1)
@@ -40,19 +41,20 @@ func TestMemoryIsBounded(t *testing.T) {
 	for i := range 100_000 {
 		l.take(address(i))
 		if i%1000 == 0 && l.take(mine) == 0 {
-			t.Fatalf("after %d other addresses a busy one starts over", i)
+			t.Fatalf("after %d other addresses the quota of a busy address starts over, want it used up", i)
 		}
 	}
 	grown := heap() - before
-	t.Logf("%d buckets take %d bytes: %d each", l.buckets.Len(), grown, grown/int64(l.buckets.Len()))
+	t.Logf("%d buckets use %d bytes: %d each", l.buckets.Len(), grown, grown/int64(l.buckets.Len()))
 	if l.buckets.Len() != maxTokenBuckets || grown > 8<<20 {
-		t.Errorf("after 100000 addresses there are %d buckets of at most %d, in %d bytes", l.buckets.Len(), maxTokenBuckets, grown)
+		t.Errorf("after 100000 addresses %d buckets use %d bytes, want %d buckets in at most %d bytes",
+			l.buckets.Len(), grown, maxTokenBuckets, 8<<20)
 	}
 	if l.take(address(99_999)) == 0 {
-		t.Error("the newest address starts over")
+		t.Error("the quota of the newest address starts over, want it used up")
 	}
 	if l.take(address(0)) != 0 {
-		t.Error("the oldest address is still known")
+		t.Error("the quota of the oldest address is still used up, want it evicted")
 	}
 }
 
@@ -63,7 +65,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// BenchmarkLimiterRefuses is what the decision costs, with all buckets in use.
+// BenchmarkLimiterRefuses measures a decision of the limiter with its maximum number of entries.
 func BenchmarkLimiterRefuses(b *testing.B) {
 	l := newOne(1)
 	const clients = maxTokenBuckets / 3
@@ -76,7 +78,7 @@ func BenchmarkLimiterRefuses(b *testing.B) {
 	}
 }
 
-// BenchmarkRefusedRequest is what a whole request costs that is refused, but for the network.
+// BenchmarkRefusedRequest measures a whole refused request without the network.
 func BenchmarkRefusedRequest(b *testing.B) {
 	api := limited(1, &counter{}).Handler()
 	r := httptest.NewRequest("POST", "/login", http.NoBody)
@@ -86,7 +88,7 @@ func BenchmarkRefusedRequest(b *testing.B) {
 	}
 }
 
-// silent is an http.ResponseWriter for which nobody waits.
+// silent is an http.ResponseWriter that discards the response.
 type silent struct{ header http.Header }
 
 func (s silent) Header() http.Header         { return s.header }

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// counter is an Observer that counts what was refused.
+// counter is an Observer that counts the requests refused by the quota of an address.
 type counter struct{ refused atomic.Int64 }
 
 func (*counter) RequestStarted(context.Context, string) func(string, int) {
@@ -36,21 +36,20 @@ func (c *counter) RateLimited(policy string) {
 	}
 }
 
-// limited returns the API without what is behind it: enough for requests that it refuses. Its quotas don't refill.
+// limited returns an API without a user service, which suffices for refused requests. Its quotas do not refill.
 func limited(perMinute int, observer Observer) *API {
 	a := refilled(perMinute, observer)
 	a.StopClock()
 	return a
 }
 
-// refilled returns the same with quotas that refill.
+// refilled returns the same API with quotas that refill.
 func refilled(perMinute int, observer Observer) *API {
 	cfg := Config{DocsEnabled: true, TrustedProxies: proxies, RateLimitPerMinute: perMinute}
 	return New(cfg, nil, NewHealth(), observer, slog.New(slog.DiscardHandler))
 }
 
-// ask sends a request without a body from a peer. One that is let in gets a 4xx other than 429 on
-// the routes that are limited.
+// ask sends a request without a body from a peer. On the limited routes, an accepted request gets a 4xx other than 429.
 func ask(api http.Handler, method, path, peer string, forwarded ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, path, nil)
 	r.RemoteAddr = netip.AddrPortFrom(netip.MustParseAddr(peer), 4711).String()
@@ -60,7 +59,7 @@ func ask(api http.Handler, method, path, peer string, forwarded ...string) *http
 	return w
 }
 
-// tries counts how many logins of n are let in.
+// tries sends n logins and returns the number of accepted ones.
 func tries(api http.Handler, n int, peer string, forwarded ...string) (in int) {
 	for range n {
 		if ask(api, "POST", "/login", peer, forwarded...).Code != http.StatusTooManyRequests {
@@ -76,20 +75,20 @@ func TestEveryAnonymousPostIsLimited(t *testing.T) {
 	api := a.Handler()
 	found := map[string]bool{}
 	for i, r := range a.routes() {
-		peer := fmt.Sprintf("203.0.%d.1", i) // each in a network of its own
+		peer := fmt.Sprintf("203.0.%d.1", i) // each in its own network
 		path := strings.NewReplacer(":id", "me", "*file", "init.js").Replace(r.path)
 		first, second := ask(api, r.method, path, peer).Code, ask(api, r.method, path, peer).Code
 		if first == http.StatusTooManyRequests {
-			t.Errorf("%s %s: the first call is refused", r.method, r.path)
+			t.Errorf("%s %s: the first request is refused, want it accepted", r.method, r.path)
 		}
-		want := r.method == "POST" && r.rule.Anonymous() && r.path != "/logout" // which no quota keeps anybody from
+		want := r.method == "POST" && r.rule.Anonymous() && r.path != "/logout" // a logout has no quota
 		if got := second == http.StatusTooManyRequests; got != want {
 			t.Errorf("%s %s: limited is %t, want %t", r.method, r.path, got, want)
 		}
 		found[r.path] = want
 	}
 	if !found["/register"] || !found["/login"] || !found["/refresh"] || found["/logout"] || found["/healthz"] {
-		t.Errorf("limited are: %v", found)
+		t.Errorf("limited routes are %v, want register, login and refresh, without logout and healthz", found)
 	}
 }
 
@@ -99,7 +98,7 @@ func TestTheLimitHasOneBucketForAllRoutes(t *testing.T) {
 	ask(api, "POST", "/login", "203.0.113.1")
 	ask(api, "POST", "/register", "203.0.113.1")
 	if got := ask(api, "POST", "/refresh", "203.0.113.1").Code; got != http.StatusTooManyRequests {
-		t.Errorf("the third call gets %d", got)
+		t.Errorf("status of the third request is %d, want 429", got)
 	}
 }
 
@@ -108,14 +107,14 @@ func TestUnknownPathsAndMethodsStayWhatTheyAre(t *testing.T) {
 	api := limited(1, &counter{}).Handler()
 	for range 3 {
 		if got := ask(api, "POST", "/nothing", "203.0.113.1").Code; got != http.StatusNotFound {
-			t.Errorf("an unknown path gets %d", got)
+			t.Errorf("status of an unknown path is %d, want 404", got)
 		}
 		if got := ask(api, "PUT", "/login", "203.0.113.1").Code; got != http.StatusMethodNotAllowed {
-			t.Errorf("another method gets %d", got)
+			t.Errorf("status of another method is %d, want 405", got)
 		}
 	}
 	if got := tries(api, 5, "203.0.113.1"); got != 1 {
-		t.Errorf("%d logins are let in, want 1", got)
+		t.Errorf("%d logins are accepted, want 1", got)
 	}
 }
 
@@ -145,11 +144,11 @@ func TestWhoSharesALimit(t *testing.T) {
 			t.Parallel()
 			api := limited(3, &counter{}).Handler()
 			if got := tries(api, 5, test.spent[0], test.spent[1:]...); got != 3 {
-				t.Fatalf("%d of the first are let in, want 3", got)
+				t.Fatalf("%d requests of the first client are accepted, want 3", got)
 			}
 			got := tries(api, 5, test.next[0], test.next[1:]...)
 			if want := map[bool]int{true: 0, false: 3}[test.shared]; got != want {
-				t.Errorf("%d of the next are let in, want %d", got, want)
+				t.Errorf("%d requests of the second client are accepted, want %d", got, want)
 			}
 		})
 	}
@@ -166,13 +165,13 @@ func TestABucketRefills(t *testing.T) {
 		}{{0, 60}, {0, 0}, {999 * time.Millisecond, 0}, {time.Millisecond, 1}, {10 * time.Second, 10}, {time.Hour, 60}} {
 			<-time.After(step.after)
 			if got := tries(api, 100, peer); got != step.in {
-				t.Errorf("%s later %d of 100 are let in, want %d", step.after, got, step.in)
+				t.Errorf("%s later %d of 100 requests are accepted, want %d", step.after, got, step.in)
 			}
 		}
 	})
 }
 
-// TestRetryAfterIsHonest spends buckets of many sizes, at odd moments, and comes back when told.
+// TestARequestSucceedsAfterRetryAfter uses up quotas of many sizes at different times and retries after Retry-After.
 func TestRetryAfterIsHonest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -187,11 +186,11 @@ func TestRetryAfterIsHonest(t *testing.T) {
 				}
 				seconds, err := strconv.Atoi(w.Header().Get("Retry-After"))
 				if err != nil || seconds < 1 || seconds > 60/quota+1 {
-					t.Fatalf("quota %d: Retry-After is %q", quota, w.Header().Get("Retry-After"))
+					t.Fatalf("quota %d: Retry-After is %q, want 1 to %d seconds", quota, w.Header().Get("Retry-After"), 60/quota+1)
 				}
 				<-time.After(time.Duration(seconds) * time.Second)
 				if got := tries(api, 1, "203.0.113.1"); got != 1 {
-					t.Fatalf("quota %d: refused after the %d s of Retry-After", quota, seconds)
+					t.Fatalf("quota %d: the request is refused after the %d s of Retry-After, want it accepted", quota, seconds)
 				}
 				tries(api, quota, "203.0.113.1")
 			}
@@ -201,7 +200,7 @@ func TestRetryAfterIsHonest(t *testing.T) {
 
 func TestManyAtOnceGetWhatOneWouldGet(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) { // time stands still
+	synctest.Test(t, func(t *testing.T) { // the clock does not advance
 		observer := &counter{}
 		api := limited(50, observer).Handler()
 		var in atomic.Int64
@@ -210,13 +209,13 @@ func TestManyAtOnceGetWhatOneWouldGet(t *testing.T) {
 			all.Go(func() {
 				for range 10 {
 					in.Add(int64(tries(api, 1, "203.0.113.1")))
-					tries(api, 1, fmt.Sprintf("198.51.100.%d", i)) // others come and go
+					tries(api, 1, fmt.Sprintf("198.51.100.%d", i)) // another address
 				}
 			})
 		}
 		all.Wait()
 		if in.Load() != 50 || observer.refused.Load() != 150 {
-			t.Errorf("of 200 calls %d are let in and %d counted as refused, want 50 and 150", in.Load(), observer.refused.Load())
+			t.Errorf("of 200 requests %d are accepted and %d counted as refused, want 50 and 150", in.Load(), observer.refused.Load())
 		}
 	})
 }
@@ -224,7 +223,7 @@ func TestManyAtOnceGetWhatOneWouldGet(t *testing.T) {
 func TestZeroTurnsTheLimitOff(t *testing.T) {
 	t.Parallel()
 	if got := tries(limited(0, &counter{}).Handler(), 1000, "203.0.113.1"); got != 1000 {
-		t.Errorf("%d of 1000 are let in", got)
+		t.Errorf("%d of 1000 requests are accepted, want all", got)
 	}
 }
 
@@ -240,7 +239,7 @@ func TestARefusalReadsNoBody(t *testing.T) {
 		r.Header.Set("Content-Type", mediaJSON)
 		api.ServeHTTP(w, r)
 		if read := body.Len() == 0; w.Code != want.status || read != want.read {
-			t.Errorf("status is %d and the body read: %t; want %d, %t", w.Code, read, want.status, want.read)
+			t.Errorf("status is %d and the body is read: %t; want %d and %t", w.Code, read, want.status, want.read)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestReadinessTellsAChangeInTime stops all traffic with the database, and lets it flow again, several times.
+// TestReadinessFollowsTheDatabase stops and resumes all traffic with the database several times.
 func TestReadinessTellsAChangeInTime(t *testing.T) {
 	t.Parallel()
 	f := newFreezer(t)
@@ -15,14 +15,14 @@ func TestReadinessTellsAChangeInTime(t *testing.T) {
 	await := func(status int) {
 		t.Helper()
 		if !testkit.Await(t.Context(), 5*time.Second, func() bool { return s.call("GET", "/readyz", nil).status == status }) {
-			t.Fatalf("not %d after 5 s", status)
+			t.Fatalf("readiness has another status after 5 s, want %d", status)
 		}
 	}
 	for range 2 {
 		await(200)
 		f.freeze()
 		await(503)
-		for range 2 { // each fails at the end of its time
+		for range 2 { // each request fails at its deadline
 			s.call("POST", "/login", map[string]any{"email": "a@example.com", "password": goodPassword}).want(t, 503)
 		}
 		f.thaw()

@@ -14,7 +14,7 @@ import (
 	"user-service/pkg/password"
 )
 
-// hashes counts the hashes that were computed.
+// hashes counts the computed hashes.
 type hashes struct{ atomic.Int64 }
 
 // HashDone implements password.Observer.
@@ -23,7 +23,7 @@ func (h *hashes) HashDone(time.Duration, time.Duration) { h.Add(1) }
 // HashRefused implements password.Observer.
 func (h *hashes) HashRefused(string) {}
 
-// changesWithAPassword are the calls for which a user shows its password.
+// changesWithAPassword returns the requests that need the current password.
 func (s *server) changesWithAPassword(a account, pw string) map[string]func() answer {
 	return map[string]func() answer{
 		"password": func() answer {
@@ -38,15 +38,15 @@ func (s *server) changesWithAPassword(a account, pw string) map[string]func() an
 	}
 }
 
-// TestAWaitCostsNoHash: whoever has to wait after failures can't have passwords hashed with a token meanwhile, at no
-// replica.
+// TestAReauthenticationBackoffCostsNoHash checks that no replica computes a hash for a user during the backoff after wrong passwords.
 func TestAWaitCostsNoHash(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	other := start(t, func(set *settings) { set.database = s.dsn })
 	a, admin := s.register(), s.admin()
+	wrong := map[string]any{"email": "b@example.com", "current_password": "wrong " + a.password}
 	for range 5 {
-		s.call("PATCH", "/users/me", map[string]any{"email": "b@example.com", "current_password": "wrong " + a.password}, as(a.token)).want(t, 403)
+		s.call("PATCH", "/users/me", wrong, as(a.token)).want(t, 403)
 	}
 	before := s.hashes.Load() + other.hashes.Load()
 	for _, replica := range []*server{s, other} {
@@ -58,24 +58,24 @@ func TestAWaitCostsNoHash(t *testing.T) {
 		}
 	}
 	if n := s.hashes.Load() + other.hashes.Load() - before; n != 0 {
-		t.Errorf("%d hashes during the wait, want none", n)
+		t.Errorf("%d hashes during the backoff, want none", n)
 	}
 	if n := len(s.audit(admin.token, "user_id="+a.ID.String()+"&action=authn_password_change_fail")); n != 2 {
-		t.Errorf("%d refused changes of the password are noted, want 2", n)
+		t.Errorf("%d refused password changes are in the audit trail, want 2", n)
 	}
 	s.letTimePass()
 	s.changePassword(a, newPassword)
 }
 
-// TestOneUserHashesOnceAtATime sends as many changes of one password as wait for each other, and one more, while nothing
-// can be hashed: one hash waits. One of the changes is made then; the others have the wrong password by that.
+// TestOneHashWaitsForAUser sends 66 concurrent password changes of one user while no slot is free. Only one hash waits. Then at most one
+// change succeeds, because the old password is wrong for the others.
 func TestOneUserHashesOnceAtATime(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
 	a := s.register()
 	has, release := s.takeTurn()
 	<-has
-	const most = 66 // one that works, 64 that wait, and one too many
+	const most = 66 // one runs, 64 wait, and one is refused
 	answers := make(chan answer, most)
 	for range most {
 		go func() { answers <- s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token)) }()
@@ -83,7 +83,7 @@ func TestOneUserHashesOnceAtATime(t *testing.T) {
 	tooMany := <-answers
 	tooMany.wantProblem(t, 429, "too-many-requests")
 	if after := tooMany.header.Get("Retry-After"); after != "1" {
-		t.Errorf("Retry-After is %q", after)
+		t.Errorf("Retry-After is %q, want 1", after)
 	}
 	if n := s.hasher.Waiting(); n != 1 {
 		t.Errorf("%d hashes of one user wait, want 1", n)
@@ -94,12 +94,12 @@ func TestOneUserHashesOnceAtATime(t *testing.T) {
 		statuses[(<-answers).status]++
 	}
 	if statuses[200] > 1 || statuses[200]+statuses[401]+statuses[403]+statuses[429]+statuses[503] != most-1 {
-		t.Errorf("statuses are %v, want one 200 at most, and refusals", statuses)
+		t.Errorf("statuses are %v, want at most one 200, and refusals", statuses)
 	}
 }
 
-// TestNoUserHashesMoreByHangingUp gives up a change while its password waits for a hash, the current or the new one, and
-// makes another: it waits, as the first may still cost that hash.
+// TestAbandonedRequestsDoNotAddHashes closes the connection of a password change while the hash of the current or of the new password
+// waits. A second change of the user has to wait, because the first may still cause that hash.
 func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 	t.Parallel()
 	for _, awaited := range []string{"current", "new"} {
@@ -108,7 +108,8 @@ func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 		has, release := s.takeTurn()
 		<-has
 		ctx, hangUp := context.WithCancel(t.Context())
-		req, err := http.NewRequestWithContext(ctx, "PUT", s.URL+"/users/me/password", bytes.NewReader(encode(t, change(a.password, newPassword))))
+		body := bytes.NewReader(encode(t, change(a.password, newPassword)))
+		req, err := http.NewRequestWithContext(ctx, "PUT", s.URL+"/users/me/password", body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,17 +127,17 @@ func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 		if awaited == "new" {
 			has, next := s.takeTurn()
 			s.waitForHashes(2)
-			release() // to the current one, which has it before next
+			release() // the hash of the current password gets the slot first
 			<-has
 			release = next
 			s.waitForHashes(1)
 		}
 		hangUp()
 		if err := <-gone; err == nil {
-			t.Error("the change is answered before it is given up")
+			t.Error("the change has a response before the connection is closed, want none")
 		}
 		s.waitForHangUps(1)
-		t.Logf("the hash of the %s password is waited for", awaited)
+		t.Logf("the hash of the %s password waits", awaited)
 		second := make(chan answer)
 		go func() { second <- s.changesWithAPassword(a, a.password)["PATCH of the email"]() }()
 		for range 20 {
@@ -150,32 +151,33 @@ func TestNoUserHashesMoreByHangingUp(t *testing.T) {
 	}
 }
 
-// takeTurn waits for the turn of a reauthentication, and hashes nothing until release is called. has is closed when the turn has come.
+// takeTurn waits for a slot as a reauthentication, and holds the slot until release is called. has is closed when it has the slot.
 func (s *server) takeTurn() (has <-chan struct{}, release func()) {
-	came, over := make(chan struct{}), make(chan struct{})
+	acquired, released := make(chan struct{}), make(chan struct{})
+	hold := func(context.Context) (password.Stored, error) {
+		close(acquired)
+		<-released
+		return password.Stored{}, context.Canceled
+	}
 	go func() {
-		_, _ = s.hasher.Verify(context.Background(), password.Flow{Class: password.Reauthentication}, "", func(context.Context) (password.Stored, error) {
-			close(came)
-			<-over
-			return password.Stored{}, context.Canceled
-		})
+		_, _ = s.hasher.Verify(context.Background(), password.Flow{Class: password.Reauthentication}, "", hold)
 	}()
-	return came, sync.OnceFunc(func() { close(over) })
+	return acquired, sync.OnceFunc(func() { close(released) })
 }
 
-// waitForHashes returns when so many wait for their turn.
+// waitForHashes waits until n hashes wait for a slot.
 func (s *server) waitForHashes(n int64) {
 	s.t.Helper()
 	testkit.WaitFor(s.t, fmt.Sprintf("%d hashes that wait", n), func() bool { return s.hasher.Waiting() == n })
 }
 
-// waitForHangUps waits until the server has seen that the clients of n requests under way are gone.
+// waitForHangUps waits until the server has noticed that the clients of n running requests have closed their connections.
 func (s *server) waitForHangUps(n int64) {
 	s.t.Helper()
-	testkit.WaitFor(s.t, fmt.Sprintf("%d clients that are gone", n), func() bool { return s.hangUps.Load() == n })
+	testkit.WaitFor(s.t, fmt.Sprintf("%d closed connections", n), func() bool { return s.hangUps.Load() == n })
 }
 
-// countHangUps counts the requests whose client is gone before the answer.
+// countHangUps counts the requests whose client closes the connection before the response.
 func (s *server) countHangUps(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer context.AfterFunc(r.Context(), func() { s.hangUps.Add(1) })()
@@ -183,7 +185,7 @@ func (s *server) countHangUps(next http.Handler) http.Handler {
 	})
 }
 
-// TestAFloodWithOneTokenLeavesLoginsAlone floods a service that hashes one password at a time and lets few wait.
+// TestAFloodWithOneTokenDoesNotBlockLogins floods a service that has one slot and a queue of one.
 func TestAFloodWithOneTokenLeavesLoginsAlone(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 1, MaxWait: 10 * time.Second} })
@@ -193,7 +195,8 @@ func TestAFloodWithOneTokenLeavesLoginsAlone(t *testing.T) {
 	for i := range 16 {
 		wg.Go(func() {
 			for n := 0; !stop.Load(); n++ {
-				s.call("PATCH", "/users/me", map[string]any{"email": fmt.Sprintf("t%d-%d@example.com", i, n), "current_password": thief.password}, as(thief.token))
+				edit := map[string]any{"email": fmt.Sprintf("t%d-%d@example.com", i, n), "current_password": thief.password}
+				s.call("PATCH", "/users/me", edit, as(thief.token))
 			}
 		})
 	}

@@ -13,7 +13,7 @@ import (
 	"user-service/pkg/event"
 )
 
-// askForResets asks for a reset of an account and of nobody, and wants the same answer in the same time.
+// askForResets requests a reset for an account and for an unknown email, and checks that both responses are equal and fast.
 func (s *server) askForResets(known string) {
 	s.t.Helper()
 	var answers []string
@@ -22,22 +22,23 @@ func (s *server) askForResets(known string) {
 		got := s.call("POST", "/password-reset", map[string]any{"email": email}).want(s.t, 202)
 		answers = append(answers, string(got.body))
 		if took := time.Since(began); took > time.Second {
-			s.t.Errorf("%s is answered after %s", email, took)
+			s.t.Errorf("the response for %s needs %s, want at most 1 s", email, took)
 		}
 	}
 	if answers[0] != answers[1] {
-		s.t.Errorf("answers are %q", answers)
+		s.t.Errorf("responses are %q, want the same one twice", answers)
 	}
 }
 
-// drops counts the resets that are not sent.
+// drops counts the dropped resets.
 type drops struct{ resets atomic.Int32 }
 
 func (d *drops) LockedOut()    {}
 func (d *drops) TokenReused()  {}
 func (d *drops) ResetDropped() { d.resets.Add(1) }
 
-// TestAResetThatCantBeStoredTellsNothing: only an account needs a write, so its failure must not show.
+// TestAFailedResetDoesNotRevealTheAccount makes the database read-only. Only a reset for an existing account writes, so the response must
+// not show that the write has failed.
 func TestAResetThatCantBeStoredTellsNothing(t *testing.T) {
 	t.Parallel()
 	before := start(t)
@@ -47,20 +48,20 @@ func TestAResetThatCantBeStoredTellsNothing(t *testing.T) {
 	s := start(t, func(set *settings) { set.database, set.cfg.Observer = before.dsn, drops }) // with new connections
 	s.askForResets(a.Email)
 	if n := len(s.events(event.PasswordResetRequested)); n != 0 {
-		t.Errorf("%d events in a database that takes none", n)
+		t.Errorf("%d events in a read-only database, want none", n)
 	}
 	if n := drops.resets.Load(); n != 1 {
 		t.Errorf("%d dropped resets are counted, want 1", n)
 	}
 	if logs := s.logs.String(); !strings.Contains(logs, "was not sent") || strings.Contains(logs, a.Email) {
-		t.Errorf("the log has to tell of the failure and not of whom: %s", logs)
+		t.Errorf("the log is %s, want the failure without the email", logs)
 	}
 	if got := s.call("POST", a.path()+"/password-reset", nil, as(admin.token)); got.status < 500 {
-		t.Errorf("an admin is told %d", got.status)
+		t.Errorf("an admin gets %d, want a 5xx", got.status)
 	}
 }
 
-// TestAResetOfALockedUserTellsNothing: the row of an account may be held by another change for long.
+// TestALockedRowDoesNotRevealTheAccount requests a reset while another transaction holds a lock on the user's row.
 func TestAResetOfALockedUserTellsNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -79,12 +80,12 @@ func TestAResetOfALockedUserTellsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := len(s.events(event.PasswordResetRequested)); n != 1 {
-		t.Errorf("%d events, want one for the request that had to wait", n)
+		t.Errorf("%d events, want one for the delayed request", n)
 	}
 }
 
-// TestTheWorkAfterAnAnswerHoldsUpNoAnswer: however many accounts wait for theirs, and however often they are asked
-// for, others are answered. Each account gets what it was asked for once.
+// TestBackgroundWorkDoesNotDelayResponses requests resets for several accounts several times, while the work after the responses is
+// blocked. Later requests get their responses, and each account gets one reset.
 func TestTheWorkAfterAnAnswerHoldsUpNoAnswer(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -112,7 +113,7 @@ func TestTheWorkAfterAnAnswerHoldsUpNoAnswer(t *testing.T) {
 	}
 	for id, n := range perUser {
 		if n != 1 || len(perUser) != len(emails) {
-			t.Errorf("%d resets for %s, of %d accounts, want 1 for each of %d", n, id, len(perUser), len(emails))
+			t.Errorf("%d resets for %s and %d accounts with resets, want 1 and %d", n, id, len(perUser), len(emails))
 		}
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestAClosedConnectionKeepsNothingUnsent has clients that read nothing of their responses. The service closes the connections of two of
+// TestAClosedConnectionKeepsNothingUnsent has clients that do not read their responses. The service closes the connections of two of
 // them. No socket with unsent bytes is left in the kernel.
 func TestAClosedConnectionKeepsNothingUnsent(t *testing.T) {
 	t.Parallel()
@@ -27,11 +27,11 @@ func TestAClosedConnectionKeepsNothingUnsent(t *testing.T) {
 		testkit.WaitFor(t, "the kernel to drop the unsent data of a closed connection", func() bool { return !unsent(t, port, c.LocalAddr()) })
 	}
 	if !unsent(t, port, closed[3].LocalAddr()) {
-		t.Error("a connection that waits has nothing to send: the test shows nothing")
+		t.Error("an open connection has no unsent data, want some: otherwise the test proves nothing")
 	}
 }
 
-// unsent reports whether the socket between the port and a client has something to send.
+// unsent reports whether the socket between the port and a client has unsent data.
 func unsent(t *testing.T, port string, peer net.Addr) bool {
 	t.Helper()
 	file, err := os.Open("/proc/net/tcp")

@@ -33,7 +33,7 @@ func TestResponsesThatNobodyReadsAreBounded(t *testing.T) {
 	for i, body := range bodies {
 		n, err := io.Copy(io.Discard, body)
 		if lost := err != nil; lost != (i == 0) || !lost && n != maxUnreadBytes/2 {
-			t.Errorf("client %d reads %d bytes, and then %v", i, n, err)
+			t.Errorf("client %d reads %d bytes and gets the error %v, want an error only for client 0", i, n, err)
 		}
 	}
 }
@@ -46,20 +46,20 @@ func TestResponsesAreCountedUntilTheyAreRead(t *testing.T) {
 		conns[i], _ = net.Pipe()
 		a.add(conns[i], 4*smallResponse)
 		if a.bytes > 8*smallResponse {
-			t.Errorf("%d answers have %d bytes", i+1, a.bytes)
+			t.Errorf("after %d responses %d bytes are counted, want at most %d", i+1, a.bytes, 8*smallResponse)
 		}
 	}
 	if oldest, _, _ := a.waiting.GetOldest(); oldest != conns[2] {
-		t.Error("the connection that has waited for longest is not the third")
+		t.Error("another connection has waited longest, want the third")
 	}
 	for _, conn := range conns {
 		a.remove(conn)
 	}
 	if a.bytes != 0 || a.waiting.Len() != 0 {
-		t.Errorf("%d answers are left with %d bytes", a.waiting.Len(), a.bytes)
+		t.Errorf("%d responses with %d bytes are left, want none", a.waiting.Len(), a.bytes)
 	}
 	a.add(conns[3], 11*smallResponse)
 	if _, ok := a.waiting.Get(conns[3]); !ok {
-		t.Error("a single answer above the bound is not sent")
+		t.Error("a single response above the bound is not accepted, want it accepted")
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/access"
 )
 
-// writing is an operation of the contract that writes, as one kind of caller calls it.
+// writing is a writing operation of api/openapi.yaml, called by one kind of caller.
 type writing struct {
 	method, path, name string
 	self               bool // the caller acts on its own account
@@ -29,8 +29,8 @@ func (w writing) String() string {
 	return w.name + " by permission"
 }
 
-// writings lists all operations by which a caller with a token changes something. A new one is among them as soon as
-// it is in the contract, which lists every route. A logout is not: it is a way to lose a right itself.
+// writings returns all operations by which an authenticated caller changes something, from api/openapi.yaml. A logout is not one of them,
+// because it is a revocation itself.
 func writings(t *testing.T) []writing {
 	t.Helper()
 	var out []writing
@@ -49,7 +49,7 @@ func writings(t *testing.T) []writing {
 		}
 	}
 	if len(out) < 15 {
-		t.Fatalf("only %d operations that write are found", len(out))
+		t.Fatalf("%d writing operations are found, want at least 15", len(out))
 	}
 	slices.SortFunc(out, func(a, b writing) int { return strings.Compare(a.String(), b.String()) })
 	return out
@@ -63,7 +63,7 @@ type pending struct {
 	body           any
 }
 
-// prepare makes the accounts of a request. Who needs permissions has them by the role operator.
+// prepare creates the accounts for a request. A caller that needs permissions has the role operator.
 func (s *server) prepare(w writing, admin account) pending {
 	s.t.Helper()
 	admin = s.login(admin) // an access token of these tests is valid for a minute
@@ -89,7 +89,7 @@ func (s *server) sendPending(p pending) answer {
 	return s.call(p.method, p.path, p.body, as(p.caller.token))
 }
 
-// state is all that these requests change: what is stored about a user, a role, and the events that wait.
+// state returns everything that these requests can change: the rows of the user, the role spare and the user's events in the outbox.
 func (s *server) state(conn *pgx.Conn, id uuid.UUID) (state string) {
 	s.t.Helper()
 	err := conn.QueryRow(context.Background(), `SELECT concat_ws(E'\n',
@@ -106,11 +106,11 @@ func (s *server) state(conn *pgx.Conn, id uuid.UUID) (state string) {
 	return state
 }
 
-// losses are the ways to lose a right.
+// losses are the ways in which a caller loses access or a permission.
 var losses = map[string]struct {
-	refusal int  // the answer to who has lost it
-	self    bool // who acts on its own account can lose the right so
-	success int
+	refusal int  // status of a request of the caller after the loss
+	self    bool // also applies to callers that act on their own account
+	success int  // status of the request that causes the loss
 	lose    func(s *server, caller, admin account) answer
 }{
 	"logout": {401, true, 204, func(s *server, caller, _ account) answer {
@@ -133,7 +133,7 @@ var losses = map[string]struct {
 	}},
 }
 
-// TestEveryWriteChangesSomething holds the tests below to what they look at.
+// TestEveryWriteChangesSomething checks that the tests below can detect the change of each operation.
 func TestEveryWriteChangesSomething(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -144,13 +144,13 @@ func TestEveryWriteChangesSomething(t *testing.T) {
 		before := s.state(conn, p.target.ID)
 		s.sendPending(p).want(t, operations[w.name].status)
 		if s.state(conn, p.target.ID) == before {
-			t.Errorf("%s changes nothing that is looked at", w)
+			t.Errorf("%s does not change the compared state, want a change", w)
 		}
 	}
 }
 
-// TestAWaitingWriteIsRefusedOnceItsCallerLostTheRight makes each request wait for a row that somebody else has locked,
-// and takes the right of the caller away meanwhile, at another replica.
+// TestAWaitingWriteIsRefusedAfterRevocation makes each request wait for a locked row. Meanwhile the caller loses access or the permission
+// through another replica.
 func TestAWaitingWriteIsRefusedOnceItsCallerLostTheRight(t *testing.T) {
 	t.Parallel()
 	for how, loss := range losses {
@@ -176,14 +176,14 @@ func TestAWaitingWriteIsRefusedOnceItsCallerLostTheRight(t *testing.T) {
 					t.Errorf("%s: status is %d, want %d: %s", w, got.status, loss.refusal, got.body)
 				}
 				if after := s.state(conn, p.target.ID); after != before {
-					t.Errorf("%s changes\n%s\nto\n%s", w, before, after)
+					t.Errorf("%s is refused but changes the state from\n%s\nto\n%s", w, before, after)
 				}
 			}
 		})
 	}
 }
 
-// lockTarget locks what the request is about, until unlock is called.
+// lockTarget locks the row that the request changes until unlock is called.
 func (s *server) lockTarget(p pending) (unlock func()) {
 	s.t.Helper()
 	conn := s.connect()
@@ -204,8 +204,8 @@ func (s *server) lockTarget(p pending) (unlock func()) {
 	}
 }
 
-// TestNoWriteFollowsTheLossOfTheRight sends each request while the right of its caller is taken away at another replica:
-// once that is answered, the request changes nothing.
+// TestNoWriteFollowsARevocation sends each request while its caller loses access or the permission through another replica. After the
+// response to the revocation, the request changes nothing.
 func TestNoWriteFollowsTheLossOfTheRight(t *testing.T) {
 	t.Parallel()
 	const rounds = 20
@@ -229,23 +229,23 @@ func TestNoWriteFollowsTheLossOfTheRight(t *testing.T) {
 	}
 }
 
-// race sends a request, and a moment later takes the right to it away.
+// race sends a request and revokes the caller's access or permission up to 3 ms later.
 func (s *server) race(conn *pgx.Conn, p pending, success int, lose func() answer) {
 	s.t.Helper()
 	answered := make(chan answer)
 	go func() { answered <- s.sendPending(p) }()
-	<-time.After(rand.N(3 * time.Millisecond))                              //nolint:forbidigo // the moment of the loss is random
+	<-time.After(rand.N(3 * time.Millisecond))                              //nolint:forbidigo // the time of the revocation is random
 	if got := patiently(lose); got.status != success && got.status != 401 { // 401: the request itself has ended the session
 		s.t.Fatalf("status is %d, want %d: %s", got.status, success, got.body)
 	}
 	before := s.state(conn, p.target.ID)
 	got := <-answered
 	if after := s.state(conn, p.target.ID); after != before {
-		s.t.Errorf("%s: status %d after the right was lost changes\n%s\nto\n%s", p.writing, got.status, before, after)
+		s.t.Errorf("%s (status %d) changes the state after the revocation from\n%s\nto\n%s", p.writing, got.status, before, after)
 	}
 }
 
-// TestNobodyGainsPermissionsByAnothersAccount holds users:write and users:delete to accounts that have no more
+// TestNoPrivilegeEscalationThroughAnotherAccount checks that users:write and users:delete apply only to accounts that have no more
 // permissions than the caller.
 func TestNobodyGainsPermissionsByAnothersAccount(t *testing.T) {
 	t.Parallel()
@@ -272,16 +272,16 @@ func TestNobodyGainsPermissionsByAnothersAccount(t *testing.T) {
 			p.caller = c.caller
 			before := s.state(conn, p.target.ID)
 			if got := s.sendPending(p); got.status != 403 || before != s.state(conn, p.target.ID) {
-				t.Errorf("%s over an account with the roles %v: status is %d, want 403 and no change: %s", w, c.target, got.status, got.body)
+				t.Errorf("%s on an account with the roles %v: status is %d, want 403 and no change: %s", w, c.target, got.status, got.body)
 			}
 			s.call("PUT", p.target.path()+"/roles", `{"roles":["user"]}`, as(admin.token)).want(t, 200)
 			s.sendPending(p).want(t, operations[w.name].status)
 		}
 	}
-	s.call("DELETE", s.with(access.Admin, "refunds").path(), nil, as(admin.token)).want(t, 204) // admin has all, those of applications too
+	s.call("DELETE", s.with(access.Admin, "refunds").path(), nil, as(admin.token)).want(t, 204) // admin covers every permission
 }
 
-// TestAnAdminsChangeOfAnEmailEndsTheSessions of the user: whoever had taken the account over is out.
+// TestAnAdminsChangeOfAnEmailEndsTheSessions checks that an attacker who has taken over the account loses access.
 func TestAnAdminsChangeOfAnEmailEndsTheSessions(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -31,24 +31,24 @@ func TestARoleOfOnesOwn(t *testing.T) {
 	want := access.Role{Name: "support", Description: "Answers", Permissions: []access.Permission{"orders:refund", "users:read"}}
 	got := put(`{"name":"ignored","description":"Answers","permissions":["users:read","orders:refund","users:read"]}`)
 	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
+		t.Errorf("the role in the response (-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(want, s.roles(admin.token)["support"]); diff != "" {
-		t.Error(diff)
+		t.Errorf("the listed role (-want +got):\n%s", diff)
 	}
 
 	s.call("GET", "/users", nil, as(a.token)).wantProblem(t, 403, "forbidden")
 	s.call("PUT", a.path()+"/roles", `{"roles":["user","support"]}`, as(admin.token)).want(t, 200)
-	s.call("GET", "/users", nil, as(a.token)).want(t, 200) // with the token of before
+	s.call("GET", "/users", nil, as(a.token)).want(t, 200) // with the same token
 	wantIdentity(t, s.call("GET", "/verify", nil, as(a.token)), a, "support,user", "orders:refund,users:read")
 
 	if r := put(`{"permissions":[]}`); r.Description != "" || r.Permissions == nil || len(r.Permissions) != 0 {
-		t.Errorf("%+v, want what was left out to be cleared", r)
+		t.Errorf("the role is %+v, want the omitted fields cleared", r)
 	}
 	s.call("GET", "/users", nil, as(a.token)).wantProblem(t, 403, "forbidden")
 	wantIdentity(t, s.call("GET", "/verify", nil, as(a.token)), a, "support,user", "")
 	if u := s.current(a); u.Version != 2 {
-		t.Errorf("version is %d: what a role is, is no change of who has it", u.Version)
+		t.Errorf("version is %d, want 2: a change of a role does not change its holders", u.Version)
 	}
 }
 
@@ -61,7 +61,7 @@ func TestADeletedRoleIsGone(t *testing.T) {
 	s.call("DELETE", "/roles/support", nil, as(admin.token)).want(t, 204)
 	s.call("DELETE", "/roles/support", nil, as(admin.token)).wantProblem(t, 404, "not-found")
 	if _, there := s.roles(admin.token)["support"]; there {
-		t.Error("the role is still listed")
+		t.Error("the role is still listed, want it deleted")
 	}
 	s.call("GET", "/users", nil, as(holder.token)).wantProblem(t, 403, "forbidden")
 	for _, c := range []struct {
@@ -70,17 +70,17 @@ func TestADeletedRoleIsGone(t *testing.T) {
 		version int64
 	}{{holder, []string{"user"}, 2}, {only, []string{}, 2}, {other, []string{"user"}, 1}} {
 		if u := s.current(c.account); u.Version != c.version || !slices.Equal(u.Roles, c.roles) {
-			t.Errorf("%+v, want version %d and the roles %v", u, c.version, c.roles)
+			t.Errorf("the user is %+v, want version %d and the roles %v", u, c.version, c.roles)
 		}
 	}
 	events := s.events(event.UserUpdated)
 	e, change := lastEvent[updated](t, s, event.UserUpdated)
 	if len(events) != 2 || events[0].Subject != holder.ID || e.Subject != only.ID || e.UserVersion != 2 {
-		t.Errorf("%+v, want one for each of the two", events)
+		t.Errorf("events are %+v, want one for each of the two holders", events)
 	}
 	want := updated{User: s.current(only), Changed: []string{"roles"}, Previous: map[string]any{"roles": []any{"support"}}}
 	if diff := cmp.Diff(want, change); diff != "" {
-		t.Error(diff)
+		t.Errorf("the data of the event (-want +got):\n%s", diff)
 	}
 	s.call("PUT", other.path()+"/roles", `{"roles":["support"]}`, as(admin.token)).wantProblem(t, 422, "validation-failed")
 }
@@ -136,11 +136,11 @@ func TestARoleHasToBeGood(t *testing.T) {
 	} {
 		p := s.call("PUT", "/roles/support", c.body, as(admin.token)).wantProblem(t, 422, "validation-failed")
 		if len(p.Errors) != 1 || !containsPointer(p.Errors, c.pointer) {
-			t.Errorf("%s: %+v, want %s", name, p.Errors, c.pointer)
+			t.Errorf("%s: errors are %+v, want one for %s", name, p.Errors, c.pointer)
 		}
 	}
 	if n := len(s.roles(admin.token)); n != 2 {
-		t.Errorf("%d roles", n)
+		t.Errorf("%d roles, want the two built-in ones", n)
 	}
 }
 
@@ -155,12 +155,13 @@ func TestARoleThatTooManyHaveStays(t *testing.T) {
 	s.call("DELETE", "/roles/support", nil, as(admin.token)).wantProblem(t, 409, "role-in-use")
 }
 
-// wantIdentity checks the answer that gateways ask for.
+// wantIdentity checks the identity headers of a response of /verify.
 func wantIdentity(t *testing.T, got answer, a account, roles, permissions string) {
 	t.Helper()
 	got.want(t, 204)
 	for name, want := range map[string]string{
-		"X-User-Id": a.ID.String(), "X-User-Email-Verified": "false", "X-User-Roles": roles, "X-User-Permissions": permissions, "Cache-Control": "no-store",
+		"X-User-Id": a.ID.String(), "X-User-Email-Verified": "false",
+		"X-User-Roles": roles, "X-User-Permissions": permissions, "Cache-Control": "no-store",
 	} {
 		if values := got.header.Values(name); len(values) != 1 || values[0] != want {
 			t.Errorf("%s is %q, want %q", name, values, want)
@@ -177,14 +178,14 @@ func TestVerifySeesEverythingAtOnce(t *testing.T) {
 		"audit:read,roles:assign,roles:read,roles:write,users:delete,users:read,users:write")
 	got := s.call("GET", "/verify", nil)
 	got.wantProblem(t, 401, "authentication-required")
-	if strings.Contains(got.header.Get("WWW-Authenticate"), "error") {
-		t.Errorf("%v", got.header)
+	if challenge := got.header.Get("WWW-Authenticate"); strings.Contains(challenge, "error") {
+		t.Errorf("WWW-Authenticate is %q, want no error without a token", challenge)
 	}
 	s.call("GET", "/verify", nil, as("x")).wantProblem(t, 401, "invalid-access-token")
 
 	s.call("PUT", a.path()+"/roles", `{"roles":["admin"]}`, as(admin.token)).want(t, 200)
 	if roles := s.call("GET", "/verify", nil, as(a.token)).want(t, 204).header.Get("X-User-Roles"); roles != "admin" {
-		t.Errorf("roles are %q", roles)
+		t.Errorf("X-User-Roles is %q, want admin", roles)
 	}
 	s.call("PUT", a.path()+"/roles", `{"roles":[]}`, as(admin.token)).want(t, 200)
 	wantIdentity(t, s.call("GET", "/verify", nil, as(a.token)), a, "", "")
@@ -194,8 +195,8 @@ func TestVerifySeesEverythingAtOnce(t *testing.T) {
 	for _, gone := range []account{a, disabled, erased} {
 		got := s.call("GET", "/verify", nil, as(gone.token))
 		got.wantProblem(t, 401, "invalid-access-token")
-		if got.header.Get("X-User-Id") != "" {
-			t.Errorf("%v", got.header)
+		if id := got.header.Get("X-User-Id"); id != "" {
+			t.Errorf("X-User-Id is %q, want no such header", id)
 		}
 	}
 }

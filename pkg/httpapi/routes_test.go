@@ -10,8 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestRoutesAreThoseOfTheContract holds the table of routes and api/openapi.yaml to each other, down to whether
-// a token is asked for.
+// TestRoutesAreThoseOfTheContract compares the table of routes with api/openapi.yaml, including whether a route needs a token.
 func TestRoutesAreThoseOfTheContract(t *testing.T) {
 	t.Parallel()
 	var coded, written []string
@@ -19,7 +18,7 @@ func TestRoutesAreThoseOfTheContract(t *testing.T) {
 	for _, r := range a.routes() {
 		path := paramName.ReplaceAllString(r.path, "{$1}")
 		if path == "/docs/{file}" || strings.HasPrefix(path, "/verify") && r.method != http.MethodGet {
-			continue // what the page loads is no operation; another method of verify is told of by that of GET
+			continue // the contract lists neither the files of the page nor the other methods of verify
 		}
 		coded = append(coded, line(r.method, path, r.rule.Anonymous()))
 	}

@@ -16,8 +16,8 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestTheServiceNeedsNoRightToChangeTheAuditTrail does all that the service does, by a database role of its own that may
-// not change or delete entries of the audit trail.
+// TestTheServiceNeedsNoPrivilegeOnTheAuditTrail runs every operation with a database role that may not change or delete entries of the
+// audit trail.
 func TestTheServiceNeedsNoRightToChangeTheAuditTrail(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{"public", "accounts"} {
@@ -41,7 +41,7 @@ func TestTheServiceNeedsNoRightToChangeTheAuditTrail(t *testing.T) {
 	}
 }
 
-// callAllowed calls an operation once as somebody who may, about a user of its own.
+// callAllowed calls an operation once as an allowed caller, with a new target user.
 func (s *server) callAllowed(method, path, name string) {
 	s.t.Helper()
 	target, op := s.register(), operations[name]
@@ -55,14 +55,14 @@ func (s *server) callAllowed(method, path, name string) {
 	s.callAbout(target, method, path, name, caller, token, op.status)
 }
 
-// relayAndReap takes what waits out of the outbox, and lets the cleaner find something of each kind.
+// relayAndReap removes the events from the outbox and runs the cleaner with work of each kind.
 func (s *server) relayAndReap(owner string) {
 	s.t.Helper()
 	erased := s.register()
 	s.call("DELETE", "/users/me", nil, as(erased.token)).want(s.t, 204)
 	admin := s.admin()
 	if entries := s.audit(admin.token, "user_id="+erased.ID.String()); len(entries) == 0 || entries[0].IP != "" {
-		s.t.Errorf("an erased user has left %+v", entries)
+		s.t.Errorf("the entries of the erased user are %+v, want some without an address", entries)
 	}
 	conn, err := pgx.Connect(s.t.Context(), owner)
 	if err != nil {
@@ -71,8 +71,11 @@ func (s *server) relayAndReap(owner string) {
 	defer func() { _ = conn.Close(s.t.Context()) }()
 	if _, err := conn.Exec(s.t.Context(), `
 		UPDATE erasures SET erased_at = now() - interval '1 hour';
-		INSERT INTO audit_events (id, time, action, user_id, ip) SELECT '00000000-0000-7000-8000-000000000001', now(), 'authn_login_fail', NULL, '198.51.100.7';
-		INSERT INTO audit_events (id, time, action, user_id, ip) SELECT 'ffffffff-0000-7000-8000-000000000001', now(), 'authn_login_fail', user_id, '198.51.100.8' FROM erasures ORDER BY erased_at DESC LIMIT 1`); err != nil {
+		INSERT INTO audit_events (id, time, action, user_id, ip)
+			SELECT '00000000-0000-7000-8000-000000000001', now(), 'authn_login_fail', NULL, '198.51.100.7';
+		INSERT INTO audit_events (id, time, action, user_id, ip)
+			SELECT 'ffffffff-0000-7000-8000-000000000001', now(), 'authn_login_fail', user_id, '198.51.100.8'
+			FROM erasures ORDER BY erased_at DESC LIMIT 1`); err != nil {
 		s.t.Fatal(err)
 	}
 	limits := outbox.Limits{Events: 1000, Retries: 1000, Bytes: 1 << 20}
@@ -89,12 +92,13 @@ func (s *server) relayAndReap(owner string) {
 		s.t.Error(err)
 	}
 	var left int
-	if err := conn.QueryRow(s.t.Context(), `SELECT count(*) FROM audit_events WHERE ip << '198.51.100.0/24'`).Scan(&left); err != nil || left != 0 {
-		s.t.Errorf("%d entries are left that are over or of who is erased (%v)", left, err)
+	err = conn.QueryRow(s.t.Context(), `SELECT count(*) FROM audit_events WHERE ip << '198.51.100.0/24'`).Scan(&left)
+	if err != nil || left != 0 {
+		s.t.Errorf("%d expired entries or addresses of erased users are left (error %v), want none", left, err)
 	}
 }
 
-// wantTrailUnchangeable tries to change the trail as the service's role.
+// wantTrailUnchangeable checks that PostgreSQL refuses each change of the audit trail by the service's role.
 func (s *server) wantTrailUnchangeable() {
 	s.t.Helper()
 	conn := s.connect()
@@ -112,7 +116,7 @@ func (s *server) wantTrailUnchangeable() {
 		_, err := conn.Exec(s.t.Context(), command)
 		var refused *pgconn.PgError
 		if !errors.As(err, &refused) || refused.Code != "42501" {
-			s.t.Errorf("%s: %v, want that it is not permitted", command, err)
+			s.t.Errorf("%s: the error is %v, want insufficient_privilege", command, err)
 		}
 	}
 	ask := func(query string, args ...any) (n int) {
@@ -122,13 +126,13 @@ func (s *server) wantTrailUnchangeable() {
 		}
 		return n
 	}
-	living := s.register()
-	if n := ask(`SELECT anonymize_audit_events($1)`, living.ID); n != 0 {
-		s.t.Errorf("%d entries about a user who has an account are changed", n)
+	existing := s.register()
+	if n := ask(`SELECT anonymize_audit_events($1)`, existing.ID); n != 0 {
+		s.t.Errorf("%d entries about an existing user are changed, want none", n)
 	}
 	for _, least := range []string{"0", "-1 year", "59 minutes", "1 second", "100 years"} {
 		if n := ask(`SELECT delete_expired_audit_events($1::text::interval, 100000)`, least); n != 0 {
-			s.t.Errorf("%d fresh entries are deleted with a retention of %s", n, least)
+			s.t.Errorf("%d new entries are deleted with a retention of %s, want none", n, least)
 		}
 	}
 }

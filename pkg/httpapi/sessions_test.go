@@ -23,7 +23,7 @@ func TestLoginGivesTokens(t *testing.T) {
 	got := s.call("POST", "/login", map[string]any{"email": strings.ToUpper(a.Email), "password": a.password}).want(t, 200)
 	pair := decode[tokens](t, got)
 	if pair.TokenType != "Bearer" || pair.ExpiresIn != 600 || pair.RefreshToken == "" || got.header.Get("Cache-Control") != "no-store" {
-		t.Errorf("%+v %v", pair, got.header)
+		t.Errorf("the response is %+v with the header %v, want Bearer tokens for 600 s and no-store", pair, got.header)
 	}
 	claims := jwt.MapClaims{}
 	tok, err := jwt.ParseWithClaims(pair.AccessToken, claims, func(*jwt.Token) (any, error) { return []byte(secret), nil },
@@ -32,17 +32,16 @@ func TestLoginGivesTokens(t *testing.T) {
 		t.Fatal(err)
 	}
 	if tok.Header["typ"] != "at+jwt" || tok.Header["alg"] != "HS256" || tok.Header["kid"] == "" {
-		t.Errorf("header is %v", tok.Header)
+		t.Errorf("the header of the token is %v, want at+jwt, HS256 and a kid", tok.Header)
 	}
 	for _, name := range []string{"iss", "aud", "sub", "iat", "exp", "jti", "sid", "roles", "permissions"} {
 		if _, ok := claims[name]; !ok {
-			t.Errorf("the token has no %s", name)
+			t.Errorf("the token has no claim %s, want one", name)
 		}
 	}
 }
 
-// TestLoginTellsNothing holds the answers to an unknown email, a wrong password and a
-// disabled account to be the very same.
+// TestLoginDoesNotRevealTheAccount checks that the responses to an unknown email, a wrong password and a disabled account are equal.
 func TestLoginTellsNothing(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -59,7 +58,7 @@ func TestLoginTellsNothing(t *testing.T) {
 		got := s.call("POST", "/login", in, header("X-Request-Id", "same"))
 		got.wantProblem(t, 401, "invalid-credentials")
 		if strings.Contains(got.header.Get("WWW-Authenticate"), "error=") {
-			t.Errorf("WWW-Authenticate is %q", got.header.Get("WWW-Authenticate"))
+			t.Errorf("WWW-Authenticate is %q, want no error", got.header.Get("WWW-Authenticate"))
 		}
 		bodies = append(bodies, string(got.body))
 	}
@@ -70,8 +69,8 @@ func TestLoginTellsNothing(t *testing.T) {
 	}
 }
 
-// TestALoginThatIsOvertakenIsAFailure lets logins with the right password come to the user's row while it is locked by a
-// change after which they are wrong.
+// TestALoginFailsAfterAConcurrentChange logs in with the correct password while another transaction disables the account or changes the
+// password. The login waits for that transaction and then fails.
 func TestALoginThatIsOvertakenIsAFailure(t *testing.T) {
 	t.Parallel()
 	for name, overtake := range map[string]string{
@@ -101,16 +100,16 @@ func TestALoginThatIsOvertakenIsAFailure(t *testing.T) {
 			}
 			wg.Wait()
 			if e := s.audit(admin.token, "user_id="+a.ID.String())[0]; e.Action != string(user.LoginFailed) {
-				t.Errorf("the trail ends with %+v", e)
+				t.Errorf("the newest audit entry is %+v, want %s", e, user.LoginFailed)
 			}
 			if n := s.execute(`DELETE FROM password_failures WHERE failures = 1`); n != 1 {
-				t.Errorf("%d emails have one failure, want 1", n)
+				t.Errorf("%d rows have one failure, want 1", n)
 			}
 		})
 	}
 }
 
-// waitForLock waits until a session waits for a lock in the database.
+// waitForLock waits until a database session waits for a lock.
 func (s *server) waitForLock() {
 	s.t.Helper()
 	conn := s.connect()
@@ -136,17 +135,17 @@ func TestRefreshRotates(t *testing.T) {
 	a := s.register()
 	first := decode[tokens](t, s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200))
 	if first.RefreshToken == a.refresh {
-		t.Error("the refresh token did not rotate")
+		t.Error("the refresh returns the same refresh token, want a new one")
 	}
 	again := decode[tokens](t, s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200))
 	if again.RefreshToken != first.RefreshToken {
-		t.Error("within the grace a spent token gives another successor")
+		t.Error("within the grace the used token returns another successor, want the same one")
 	}
 	second := decode[tokens](t, s.call("POST", "/refresh", map[string]any{"refresh_token": first.RefreshToken}).want(t, 200))
 	s.call("GET", "/users/me", nil, as(second.AccessToken)).want(t, 200)
 
 	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).wantProblem(t, 401, "invalid-refresh-token")
-	for _, token := range []string{second.RefreshToken, first.RefreshToken} { // the reuse has ended the session
+	for _, token := range []string{second.RefreshToken, first.RefreshToken} { // the reuse ended the session
 		s.call("POST", "/refresh", map[string]any{"refresh_token": token}).wantProblem(t, 401, "invalid-refresh-token")
 	}
 	s.call("GET", "/users/me", nil, as(second.AccessToken)).wantProblem(t, 401, "invalid-access-token")
@@ -172,7 +171,7 @@ func TestTwentyRefreshOneToken(t *testing.T) {
 	wg.Wait()
 	for _, p := range pairs {
 		if p.RefreshToken != pairs[0].RefreshToken || p.AccessToken == "" {
-			t.Fatalf("%+v differs from %+v", p, pairs[0])
+			t.Fatalf("the tokens are %+v, want an access token and the refresh token of %+v", p, pairs[0])
 		}
 	}
 	s.call("POST", "/refresh", map[string]any{"refresh_token": pairs[0].RefreshToken}).want(t, 200)
@@ -221,7 +220,7 @@ func TestBearer(t *testing.T) {
 		got.wantProblem(t, 401, c.problem)
 		challenge := got.header.Get("WWW-Authenticate")
 		if !strings.HasPrefix(challenge, "Bearer") || strings.Contains(challenge, `error="invalid_token"`) != c.error {
-			t.Errorf("%s: WWW-Authenticate is %q", name, challenge)
+			t.Errorf("%s: WWW-Authenticate is %q, want Bearer, with invalid_token: %t", name, challenge, c.error)
 		}
 	}
 	s.call("GET", "/users/me", nil, header("Authorization", "bearer "+a.token)).want(t, 200)
@@ -241,7 +240,7 @@ func TestOverloadIsRefused(t *testing.T) {
 			if got.status == 503 {
 				got.wantProblem(t, 503, "overloaded")
 				if got.header.Get("Retry-After") == "" {
-					t.Error("no Retry-After")
+					t.Error("the response has no Retry-After, want one")
 				}
 			}
 			mu.Lock()
@@ -251,7 +250,7 @@ func TestOverloadIsRefused(t *testing.T) {
 	}
 	wg.Wait()
 	if statuses[401]+statuses[503] != 40 || statuses[401] == 0 || statuses[503] == 0 {
-		t.Errorf("statuses are %v, want 401 and 503", statuses)
+		t.Errorf("statuses are %v, want 401 and 503, each at least once", statuses)
 	}
 }
 
@@ -270,14 +269,16 @@ func TestDisabledUserIsOutAtOnce(t *testing.T) {
 	s.login(a)
 }
 
-// TestAUserAgentIsShownWithoutInvisibleCharacters, or it could turn the line of a terminal or of a list around.
+// TestAUserAgentIsShownWithoutInvisibleCharacters checks that invisible characters are removed. They could change the text direction or
+// the state of a terminal.
 func TestAUserAgentIsShownWithoutInvisibleCharacters(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
 	agent := header("User-Agent", "Mozilla\u202e/5.0 \u009b31m(\u200bX11\u3164)")
 	s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}, agent).want(t, 200)
-	if got := s.call("GET", "/users/me/sessions", nil, as(a.token)).want(t, 200); !strings.Contains(string(got.body), `"Mozilla/5.0 31m(X11)"`) {
-		t.Errorf("the sessions are %s", got.body)
+	got, want := s.call("GET", "/users/me/sessions", nil, as(a.token)).want(t, 200), `"Mozilla/5.0 31m(X11)"`
+	if !strings.Contains(string(got.body), want) {
+		t.Errorf("the sessions are %s, want one with %s", got.body, want)
 	}
 }

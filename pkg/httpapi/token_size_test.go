@@ -18,7 +18,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// bigRole makes a role of so many permissions with names of 96 bytes.
+// bigRole creates a role with the given number of permissions. Each name has 96 bytes.
 func (s *server) bigRole(admin account, name string, permissions int) {
 	s.t.Helper()
 	s.tryBigRole(admin, name, permissions).want(s.t, 200)
@@ -33,7 +33,7 @@ func (s *server) tryBigRole(admin account, name string, permissions int) answer 
 	return s.call("PUT", "/roles/"+name, map[string]any{"permissions": list}, as(admin.token))
 }
 
-// roleNames makes so many roles without permissions, with names as long as can be.
+// roleNames creates n roles without permissions and returns their names, which have the maximum length.
 func (s *server) roleNames(admin account, n int) []string {
 	s.t.Helper()
 	names := make([]string, n)
@@ -44,11 +44,11 @@ func (s *server) roleNames(admin account, n int) []string {
 	return names
 }
 
-// TestTheBiggestTokenIsGood for a call of this service: it fits into the header of a request.
+// TestTheLargestTokenFitsIntoARequest calls the service with the largest possible access token.
 func TestTheBiggestTokenIsGood(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	key, err := rsa.GenerateKey(rand.Reader, 4096) // whose signatures are the longest
+	key, err := rsa.GenerateKey(rand.Reader, 4096) // the key with the longest signatures
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,8 @@ func TestTheBiggestTokenIsGood(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.keys(token.Keys{Secret: secret, PrivateKey: string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}); err != nil {
+	private := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err := s.keys(token.Keys{Secret: secret, PrivateKey: private}); err != nil {
 		t.Fatal(err)
 	}
 	admin, a := s.admin(), s.register()
@@ -70,24 +71,26 @@ func TestTheBiggestTokenIsGood(t *testing.T) {
 	for _, roles := range [][]string{{"one", "two", "three"}, append(names, "one", "two")} {
 		p := set(roles...).wantProblem(t, 422, "validation-failed")
 		if len(p.Errors) != 1 || !containsPointer(p.Errors, "/roles") {
-			t.Errorf("%+v", p.Errors)
+			t.Errorf("errors are %+v, want one for /roles", p.Errors)
 		}
-		_, err := s.users.Create(t.Context(), access.Internal(uuid.Nil), user.Registration{Email: "b@example.com", Password: goodPassword}, roles...)
+		registration := user.Registration{Email: "b@example.com", Password: goodPassword}
+		_, err := s.users.Create(t.Context(), access.Internal(uuid.Nil), registration, roles...)
 		if err == nil || !strings.Contains(err.Error(), "/roles") {
-			t.Errorf("an account is made with roles that it can't be given later: %v", err)
+			t.Errorf("creating an account with these roles returns %v, want an error for /roles", err)
 		}
 	}
 	biggest := append(names[:28:28], "one", "two")
 	set(biggest...).want(t, 200)
 	a = s.login(a)
-	if t.Logf("a token of %d bytes", len(a.token)); len(a.token) < 11700 {
-		t.Error("is not the biggest one")
+	if t.Logf("the token has %d bytes", len(a.token)); len(a.token) < 11700 {
+		t.Errorf("the token has %d bytes, want at least 11700", len(a.token))
 	}
 	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200)
 	s.call("GET", "/verify", nil, as(a.token)).want(t, 204)
 }
 
-// TestARoleGrowsAsFarAsTheTokensOfItsUsers: what would make one of them too big is refused, and what takes away is not.
+// TestTheSizeOfARoleIsLimitedByItsHolders checks that a change of a role is refused if the token of a holder would be too large. A change
+// that only removes permissions is accepted.
 func TestARoleGrowsAsFarAsTheTokensOfItsUsers(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -102,23 +105,23 @@ func TestARoleGrowsAsFarAsTheTokensOfItsUsers(t *testing.T) {
 	grow("one", 42).want(t, 200)
 	p := grow("two", 21).wantProblem(t, 422, "validation-failed") // 63 × (96 + 3) = 6237 bytes
 	if len(p.Errors) != 1 || p.Errors[0].Pointer != "/permissions" || !strings.Contains(p.Errors[0].Detail, "6237 bytes") {
-		t.Errorf("%+v", p.Errors)
+		t.Errorf("errors are %+v, want one for /permissions with 6237 bytes", p.Errors)
 	}
-	for name, n := range map[string]int{"two": 20, "three": 42, "alone": 42, "new": 42} { // nobody has both of two big ones
+	for name, n := range map[string]int{"two": 20, "three": 42, "alone": 42, "new": 42} { // no user has two of the large roles
 		grow(name, n).want(t, 200)
 	}
 	s.execute(`DELETE FROM user_roles WHERE role = 'one'`)
 	grow("two", 42).want(t, 200)
 	s.execute(`INSERT INTO user_roles SELECT user_id, 'one' FROM user_roles WHERE role = 'two'`)
-	grow("two", 41).want(t, 200) // less than there was, if still too much
+	grow("two", 41).want(t, 200) // still too large, but smaller than before
 	grow("two", 42).wantProblem(t, 422, "validation-failed")
 	grow("two", 20).want(t, 200)
 	if n := len(s.audit(admin.token, "action=privilege_permissions_changed")); n != 12 {
-		t.Errorf("%d changes are noted, want those 12 that were made", n)
+		t.Errorf("%d changes are in the audit trail, want the 12 accepted ones", n)
 	}
 }
 
-// TestNoRaceMakesATokenTooBig gives a role to users while it and another one of theirs grow, over two replicas.
+// TestConcurrentChangesDoNotExceedTheTokenSize assigns two roles to a user while both roles grow, through two replicas.
 func TestNoRaceMakesATokenTooBig(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -139,20 +142,20 @@ func TestNoRaceMakesATokenTooBig(t *testing.T) {
 		} {
 			wg.Go(func() {
 				if got := try(); got.status != 200 && got.status != 422 {
-					t.Errorf("status is %d: %s", got.status, got.body)
+					t.Errorf("status is %d, want 200 or 422: %s", got.status, got.body)
 				}
 			})
 		}
 		wg.Wait()
 		got := s.call("GET", "/verify", nil, as(a.token)).want(t, 204)
 		if n := len(got.header.Get("X-User-Permissions")); n > 6144 {
-			t.Fatalf("the user has %d bytes of permissions", n)
+			t.Fatalf("the user has %d bytes of permissions, want at most 6144", n)
 		}
 		s.call("PUT", a.path()+"/roles", `{"roles":["user"]}`, as(admin.token)).want(t, 200)
 	}
 }
 
-// TestATokenStaysSmallWhateverIsStored: too much is left out as a whole, and the service itself still knows it.
+// TestATokenOmitsTooLargePermissions checks that a token omits all permissions if they are too large. The service still applies them.
 func TestATokenStaysSmallWhateverIsStored(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -170,10 +173,10 @@ func TestATokenStaysSmallWhateverIsStored(t *testing.T) {
 		t.Fatal(err)
 	}
 	if len(claims.Permissions) != 0 || len(claims.Roles) != 2 {
-		t.Errorf("%d permissions and the roles %v", len(claims.Permissions), claims.Roles)
+		t.Errorf("the token has %d permissions and the roles %v, want none and two roles", len(claims.Permissions), claims.Roles)
 	}
 	got := s.call("GET", "/verify", nil, as(a.token)).want(t, 204)
 	if n := strings.Count(got.header.Get("X-User-Permissions"), ",") + 1; n != 84 {
-		t.Errorf("%d permissions, want all 84", n)
+		t.Errorf("X-User-Permissions has %d permissions, want all 84", n)
 	}
 }

@@ -11,16 +11,17 @@ import (
 
 const chunked = " HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
 
-// names are the shortest names of n header fields.
+// names returns n distinct names of header fields with two characters each.
 func names(n int) []string {
+	const letters = "0123456789!#$%&'*+-.^_|~abcdefghijklmnopqrstuvwxyz"
 	all := make([]string, n)
 	for i := range all {
-		all[i] = fmt.Sprintf("%c%c", "0123456789!#$%&'*+-.^_|~abcdefghijklmnopqrstuvwxyz"[i%50], "0123456789!#$%&'*+-.^_|~abcdefghijklmnopqrstuvwxyz"[i/50])
+		all[i] = fmt.Sprintf("%c%c", letters[i%50], letters[i/50])
 	}
 	return all
 }
 
-// TestManyTrailersAreRefused where a header announces them, by requests that no handler sees too.
+// TestManyTrailersAreRefused announces many trailers, also in requests that do not reach a handler.
 func TestManyTrailersAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, request := range map[string]string{
@@ -46,7 +47,7 @@ func TestManyTrailersAreRefused(t *testing.T) {
 	}
 }
 
-// TestTrailersTakeNoMemory while a handler works. The test is not parallel, as it measures the heap.
+// TestTrailersUseLittleMemory measures the memory of trailers while a handler runs. The test is not parallel, because it measures the heap.
 func TestTrailersTakeNoMemory(t *testing.T) {
 	const connections, most = 50, connectionBytes
 	announced := "Trailer: " + strings.Join(names(maxHeaderCommas), ",") + "\r\n"
@@ -62,12 +63,12 @@ func TestTrailersTakeNoMemory(t *testing.T) {
 				t.Fatal(err)
 			}
 			if line, err := conn.answers.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") && !strings.Contains(line, " 200 ") {
-				t.Fatalf("%s: the answer is %q, %v", name, line, err)
+				t.Fatalf("%s: the response is %q (error %v), want 100 or 200", name, line, err)
 			}
 		}
-		<-time.After(100 * time.Millisecond) //nolint:forbidigo // nothing shows when the server has read the trailers
+		<-time.After(100 * time.Millisecond) //nolint:forbidigo // no event shows that the server has read the trailers
 		if each := (heap() - before) / connections; each > most {
-			t.Errorf("%s: a connection takes %d bytes of the heap, want at most %d", name, each, most)
+			t.Errorf("%s: a connection uses %d bytes of the heap, want at most %d", name, each, most)
 		}
 	}
 }

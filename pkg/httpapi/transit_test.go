@@ -14,13 +14,13 @@ import (
 	"user-service/pkg/httpapi"
 )
 
-// rawCall is a request whose body does not have to come.
+// rawCall is the connection of a request whose body may be incomplete.
 type rawCall struct {
 	net.Conn
 	t *testing.T
 }
 
-// send sends the header of a request with a body of so many bytes, and the beginning of the body.
+// send sends the header of a request with a Content-Length of length, and the beginning of the body.
 func (s *server) send(line, headers string, length int, body string) rawCall {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
@@ -29,14 +29,14 @@ func (s *server) send(line, headers string, length int, body string) rawCall {
 	}
 	s.t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
-	_, err = fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s", line, length, headers, body)
-	if err != nil {
+	const format = "%s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s"
+	if _, err = fmt.Fprintf(conn, format, line, length, headers, body); err != nil {
 		s.t.Fatal(err)
 	}
 	return rawCall{conn, s.t}
 }
 
-// status returns the status of what comes back first.
+// status returns the status of the first response.
 func (c rawCall) status() int {
 	c.t.Helper()
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
@@ -47,13 +47,13 @@ func (c rawCall) status() int {
 	return resp.StatusCode
 }
 
-// TestWhatIsDecidedBeforeTheBody is answered although the body never comes.
+// TestRequestsAreRefusedBeforeTheBody checks the responses that do not depend on the body. The requests never send one.
 func TestWhatIsDecidedBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) {
 		set.limit, set.account = 2, 4
 	})
-	a, b := s.with("user"), s.with("user") // which spend the quota of the address
+	a, b := s.with("user"), s.with("user") // their logins use up the quota of the address
 	for range 4 {
 		s.call("PATCH", "/users/me", `{}`, as(a.token)).want(t, 200)
 	}
@@ -67,9 +67,9 @@ func TestWhatIsDecidedBeforeTheBody(t *testing.T) {
 		"PUT /users/me":                 {bearer("x"), 10, 401},
 		"PUT /users/not-an-id":          {bearer(b.token), 10, 400},
 		"PUT /users/me/roles":           {bearer(b.token), 10, 403},
-		"DELETE /users/me":              {bearer(a.token), 10, 429}, // by session, before a query
-		"PATCH /users/" + a.ID.String(): {bearer(a.token), 10, 429}, // by account
-		"POST /login":                   {"", 10, 429},              // by address
+		"DELETE /users/me":              {bearer(a.token), 10, 429}, // session quota, before a query
+		"PATCH /users/" + a.ID.String(): {bearer(a.token), 10, 429}, // account quota
+		"POST /login":                   {"", 10, 429},              // address quota
 		"POST /nothing":                 {"", 10, 404},
 		"POST /users/me":                {"", 10, 405},
 		"POST /refresh":                 {"", 4097, 429}, // a token is shorter
@@ -82,15 +82,15 @@ func TestWhatIsDecidedBeforeTheBody(t *testing.T) {
 		}
 		expected := s.send(line, test.headers+"Expect: 100-continue\r\n", test.length, "").status()
 		if expected != test.status {
-			t.Errorf("%s: the status is %d for who asks before it sends, want %d", line, expected, test.status)
+			t.Errorf("%s with Expect: 100-continue: status is %d, want %d", line, expected, test.status)
 		}
 	}
 	if got := s.send("DELETE /users/me/sessions", bearer(a.token), 10, "").status(); got != 204 {
-		t.Errorf("ending sessions needs no body, and answers %d", got)
+		t.Errorf("DELETE /users/me/sessions without its body: status is %d, want 204", got)
 	}
 }
 
-// TestARefusalKeepsTheConnection of a client that has sent its whole body.
+// TestARefusalKeepsTheConnection checks that the connection stays open if the client has sent the whole body.
 func TestARefusalKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -106,7 +106,7 @@ func TestARefusalKeepsTheConnection(t *testing.T) {
 		}
 		_ = resp.Body.Close()
 		if resp.StatusCode != 401 || resp.Close {
-			t.Fatalf("status is %d, the connection is closed: %t", resp.StatusCode, resp.Close)
+			t.Fatalf("status is %d and the connection is closed: %t, want 401 and false", resp.StatusCode, resp.Close)
 		}
 		if _, err := io.WriteString(conn, "PATCH /users/me HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"); err != nil {
 			t.Fatal(err)
@@ -114,14 +114,14 @@ func TestARefusalKeepsTheConnection(t *testing.T) {
 	}
 }
 
-// TestWhoAsksFirstIsToldToGoOn: a body that is wanted is asked for.
+// TestExpectContinue checks that a request with Expect: 100-continue gets a 100 if the service wants the body (RFC 9110, 10.1.1).
 func TestWhoAsksFirstIsToldToGoOn(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	conn := s.send("POST /login", "Expect: 100-continue\r\n", 2, "")
 	answers := bufio.NewReader(conn)
 	if line, err := answers.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" {
-		t.Fatalf("%q, %v", line, err)
+		t.Fatalf("the response is %q (error %v), want 100 Continue", line, err)
 	}
 	_, _ = answers.ReadString('\n')
 	_, _ = io.WriteString(conn, "{}")
@@ -131,11 +131,11 @@ func TestWhoAsksFirstIsToldToGoOn(t *testing.T) {
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode != 422 {
-		t.Errorf("status is %d", resp.StatusCode)
+		t.Errorf("status is %d, want 422", resp.StatusCode)
 	}
 }
 
-// TestLargeBodiesKeepNoLoginOut takes the whole bound of bytes by slow clients.
+// TestLargeBodiesDoNotBlockLogins uses up the bound of bytes in bodies by slow clients. Requests with small bodies are still accepted.
 func TestLargeBodiesKeepNoLoginOut(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -150,7 +150,7 @@ func TestLargeBodiesKeepNoLoginOut(t *testing.T) {
 	refused := s.call("POST", "/login", large)
 	refused.wantProblem(t, 503, "overloaded")
 	if refused.header.Get("Retry-After") != "1" {
-		t.Errorf("Retry-After is %q", refused.header.Get("Retry-After"))
+		t.Errorf("Retry-After is %q, want 1", refused.header.Get("Retry-After"))
 	}
 	s.login(a)
 	s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token)).want(t, 200)

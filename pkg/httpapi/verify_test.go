@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// TestAGatewayMayAskByAnyMethodAndPath sends what Envoy's ext_authz sends: the method of the request, and
-// its path behind /verify. Envoy takes 200 alone for a yes; the others take any 2xx.
+// TestVerifyAcceptsAnyMethodAndPath sends the requests of Envoy's ext_authz: the method of the original request, and its path after
+// /verify. Envoy accepts only 200 as success; other gateways accept any 2xx.
 func TestAGatewayMayAskByAnyMethodAndPath(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -19,21 +19,21 @@ func TestAGatewayMayAskByAnyMethodAndPath(t *testing.T) {
 		} {
 			got := s.call(method, path, nil, as(a.token), header("Content-Length", "0")).want(t, status)
 			if len(got.body) != 0 || got.header.Get("X-User-Id") != a.ID.String() || got.header.Get("X-User-Roles") != "user" {
-				t.Errorf("%s %s: %v %s", method, path, got.header, got.body)
+				t.Errorf("%s %s: the header is %v and the body %q, want the id, the role user and no body", method, path, got.header, got.body)
 			}
 			for _, token := range []string{ended.token, "x"} {
 				refused := s.call(method, path, nil, as(token)).want(t, 401)
 				if refused.header.Get("X-User-Id") != "" {
-					t.Errorf("%s %s names a user who has left: %v", method, path, refused.header)
+					t.Errorf("%s %s: the header of a refusal is %v, want no X-User-Id", method, path, refused.header)
 				}
 			}
 			s.call(method, path, nil).want(t, 401)
 		}
 	}
-	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200) // asking by DELETE has deleted nobody
+	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200) // the DELETE requests did not delete the user
 }
 
-// TestVerifyIgnoresABody of whatever length and type, as a gateway may hand on that of the request.
+// TestVerifyIgnoresABody covers bodies of any length and type, because a gateway may pass the body of the original request.
 func TestVerifyIgnoresABody(t *testing.T) {
 	t.Parallel()
 	s := start(t)
