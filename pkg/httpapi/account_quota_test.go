@@ -145,8 +145,8 @@ func spent(t *testing.T, limit int) (s *server, a account, there option) {
 	return s, a, there
 }
 
-// TestARefreshFallsBackToTheSessionQuota checks that valid refresh tokens work at an address without quota, up to a quota of their session.
-func TestARefreshFallsBackToTheSessionQuota(t *testing.T) {
+// TestARefreshCountsByItsSession refreshes at an address without quota. Each session has its own quota there. Forged tokens are refused.
+func TestARefreshCountsByItsSession(t *testing.T) {
 	t.Parallel()
 	s, a, there := spent(t, 4)
 	other := s.login(a)

@@ -104,7 +104,7 @@ func TestSessionsOfOthers(t *testing.T) {
 	s.call("DELETE", "/users/me/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 404, "not-found")
 	s.call("DELETE", other.path()+"/sessions/"+mine, nil, as(admin.token)).wantProblem(t, 404, "not-found")
 	s.call("DELETE", other.path()+"/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 403, "forbidden")
-	for _, path := range []string{"/users/me", other.path()} { // the caller's own sessions and those of another user
+	for _, path := range []string{"/users/me", other.path()} { // the caller itself and another user
 		s.call("DELETE", path+"/sessions/1", nil, as(a.token)).wantProblem(t, 400, "invalid-parameter")
 		s.call("DELETE", path+"/sessions/me", nil, as(a.token)).wantProblem(t, 400, "invalid-parameter")
 	}

@@ -38,15 +38,15 @@ func (s *server) guess(addr, email string) answer {
 	return s.try(addr, email, "wrong "+goodPassword)
 }
 
-// stranger returns an address of the n-th network of an attacker.
-func stranger(n int) string { return fmt.Sprintf("100.64.%d.%d", n, n+1) }
+// attacker returns an address in the n-th network of an attacker.
+func attacker(n int) string { return fmt.Sprintf("100.64.%d.%d", n, n+1) }
 
 // guessEverywhere guesses five times from each of the attacker's networks. The service checks every password.
 func (s *server) guessEverywhere(email string, networks int) {
 	s.t.Helper()
 	for n := range networks {
 		for range 5 {
-			s.guess(stranger(n), email).want(s.t, 401)
+			s.guess(attacker(n), email).want(s.t, 401)
 		}
 	}
 }
@@ -91,11 +91,11 @@ func TestAnOwnerLogsInWhereItHasLoggedInBefore(t *testing.T) {
 	s.try(home, a.Email, a.password).want(t, 200)
 	for _, email := range []string{"nobody@example.com", a.Email} {
 		s.guessEverywhere(email, 20)
-		wantShared(t, s.guess(stranger(20), email))
+		wantShared(t, s.guess(attacker(20), email))
 		wantShared(t, s.try(travel, email, goodPassword))
 		s.letTimePass()
-		s.guess(stranger(21), email).wantProblem(t, 401, "invalid-credentials") // the attempt that all unknown networks share
-		wantShared(t, s.guess(stranger(22), email))
+		s.guess(attacker(21), email).wantProblem(t, 401, "invalid-credentials") // the attempt that all unknown networks share
+		wantShared(t, s.guess(attacker(22), email))
 		wantShared(t, s.try(travel, email, goodPassword))
 	}
 	for range 4 {
@@ -120,8 +120,8 @@ func TestAnOwnerLogsInWhereItHasLoggedInBefore(t *testing.T) {
 	wantShared(t, s.try(home, a.Email, newPassword))
 	s.letTimePass()
 	s.try(home, a.Email, newPassword).want(t, 200) // the network is known again, and the shared attempt is still available
-	s.guess(stranger(23), a.Email).wantProblem(t, 401, "invalid-credentials")
-	wantShared(t, s.guess(stranger(24), a.Email))
+	s.guess(attacker(23), a.Email).wantProblem(t, 401, "invalid-credentials")
+	wantShared(t, s.guess(attacker(24), a.Email))
 	s.try(home, a.Email, newPassword).want(t, 200)
 }
 
@@ -145,9 +145,9 @@ func TestAGuesserDoesNotSeeALogin(t *testing.T) {
 			s.guess(travel, email).want(t, 401)
 		}
 		wantShared(t, s.guess(travel, email))
-		wantShared(t, s.guess(stranger(20), email))
+		wantShared(t, s.guess(attacker(20), email))
 		s.try(home, a.Email, a.password).want(t, 200)
-		wantShared(t, s.guess(stranger(20), email))
+		wantShared(t, s.guess(attacker(20), email))
 	}
 }
 
@@ -166,18 +166,18 @@ func TestAResetLetsTheOwnerIn(t *testing.T) {
 			s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": newPassword}, from(travel)).want(t, 204)
 			for n := range guesses {
 				s.guess(elsewhere, a.Email)
-				s.guess(stranger(n), a.Email)
+				s.guess(attacker(n), a.Email)
 			}
 			s.guess(elsewhere, a.Email).want(t, 429)
 			if guesses > 100 {
-				wantShared(t, s.guess(stranger(200), a.Email))
+				wantShared(t, s.guess(attacker(200), a.Email))
 			}
 			s.try(travel, a.Email, newPassword).want(t, 200)
 
 			for n := range 100 { // until the unknown networks share one attempt again
-				s.guess(stranger(100+n), a.Email)
+				s.guess(attacker(100+n), a.Email)
 			}
-			wantShared(t, s.guess(stranger(200), a.Email))
+			wantShared(t, s.guess(attacker(200), a.Email))
 			s.try(travel, a.Email, newPassword).want(t, 200)
 		})
 	}
@@ -215,7 +215,7 @@ func TestAResetHoldsAgainstGuessesAtOnce(t *testing.T) {
 	for n := range 6 {
 		wg.Go(func() {
 			for i := n; !stop.Load(); i += 6 {
-				[]*server{s, other}[i%2].guess(stranger(i%200), a.Email)
+				[]*server{s, other}[i%2].guess(attacker(i%200), a.Email)
 			}
 		})
 	}
@@ -345,7 +345,7 @@ func TestALockOutIsAnnouncedOnceAnHour(t *testing.T) {
 		for _, email := range []string{a.Email, "nobody@example.com"} {
 			for n := range 3 {
 				for range 5 {
-					s.guess(stranger(3*i+n), email).want(t, 401)
+					s.guess(attacker(3*i+n), email).want(t, 401)
 				}
 			}
 		}

@@ -29,8 +29,8 @@ func (w writing) String() string {
 	return w.name + " by permission"
 }
 
-// writings returns all operations by which an authenticated caller changes something, from api/openapi.yaml. A logout is not one of them,
-// because it is a revocation itself.
+// writings returns all operations of api/openapi.yaml by which an authenticated caller changes something. A logout is not one of them. It
+// is a revocation itself.
 func writings(t *testing.T) []writing {
 	t.Helper()
 	var out []writing
@@ -108,9 +108,9 @@ func (s *server) state(conn *pgx.Conn, id uuid.UUID) (state string) {
 
 // losses are the ways in which a caller loses access or a permission.
 var losses = map[string]struct {
-	refusal int  // status of a request of the caller after the loss
-	self    bool // also applies to callers that act on their own account
-	success int  // status of the request that causes the loss
+	refusal int  // Status of the caller's requests after the loss.
+	self    bool // Whether callers that act on their own account are affected.
+	success int  // Status of the request that causes the loss.
 	lose    func(s *server, caller, admin account) answer
 }{
 	"logout": {401, true, 204, func(s *server, caller, _ account) answer {

@@ -16,7 +16,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestTheServiceNeedsNoPrivilegeOnTheAuditTrail runs every operation with a database role that may not change or delete entries of the
+// TestTheServiceNeedsNoPrivilegeToChangeTheAuditTrail runs every operation with a database role that may not change or delete entries of the
 // audit trail.
 func TestTheServiceNeedsNoRightToChangeTheAuditTrail(t *testing.T) {
 	t.Parallel()
