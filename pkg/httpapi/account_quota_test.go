@@ -9,7 +9,7 @@ import (
 )
 
 // TestAccountQuotaCountsWritesAndHashes uses up an account quota of 30 with each kind of request. A password check costs ten times as much.
-func TestWhatCountsInTheQuotaOfAnAccount(t *testing.T) {
+func TestAccountQuotaCountsWritesAndHashes(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 30 })
 	for name, test := range map[string]struct {
@@ -43,7 +43,7 @@ func TestWhatCountsInTheQuotaOfAnAccount(t *testing.T) {
 }
 
 // TestARefusedHashUsesNoQuota checks that a request refused for its hash leaves the rest of the account quota to cheaper requests.
-func TestARefusedHashTakesNothing(t *testing.T) {
+func TestARefusedHashUsesNoQuota(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 12 })
 	a := s.register()
@@ -65,7 +65,7 @@ func TestARefusedHashTakesNothing(t *testing.T) {
 }
 
 // TestAnAdminsChangeCountsAsNoHash checks that a change of another account costs one unit: the service checks no password.
-func TestAnotherAccountCountsAsNoHash(t *testing.T) {
+func TestAnAdminsChangeCountsAsNoHash(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 12 })
 	a, admin := s.register(), s.admin()
@@ -76,7 +76,7 @@ func TestAnotherAccountCountsAsNoHash(t *testing.T) {
 }
 
 // TestEndingSessionsNeedsNoQuota checks that a user without quota can still end an attacker's session.
-func TestNoQuotaKeepsSessionsAlive(t *testing.T) {
+func TestEndingSessionsNeedsNoQuota(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 2 })
 	a := s.register()
@@ -100,7 +100,7 @@ func TestNoQuotaKeepsSessionsAlive(t *testing.T) {
 }
 
 // TestWaitingRequestsToEndSessionsAreBounded checks the refusal of a request above the bound. It names no quota.
-func TestSoManyWaitToEndSessions(t *testing.T) {
+func TestWaitingRequestsToEndSessionsAreBounded(t *testing.T) {
 	t.Parallel()
 	for _, path := range []string{"/users/me/sessions", "/users/me/sessions/"} {
 		t.Run(path, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestARefreshCountsByItsSession(t *testing.T) {
 }
 
 // TestAnAccountQuotaLimitsRefreshes checks that all sessions of an account share one quota for refreshes.
-func TestAnAccountRefreshesAsOftenAsItWrites(t *testing.T) {
+func TestAnAccountQuotaLimitsRefreshes(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limit, set.account = 100, 6 })
 	a := s.register()
@@ -235,7 +235,7 @@ func TestTokensOfEndedSessionsCountByAddress(t *testing.T) {
 }
 
 // TestALargeRefreshBodyCountsByAddress checks that an address without quota cannot make the service read a large body.
-func TestALargeBodyIsNoTokenAtASpentAddress(t *testing.T) {
+func TestALargeRefreshBodyCountsByAddress(t *testing.T) {
 	t.Parallel()
 	s, a, there := spent(t, 4)
 	refresh := func(size int, from ...option) answer {
@@ -255,7 +255,7 @@ func flipped(token string) string {
 	return "A" + token[1:]
 }
 
-func TestAResetIsConfirmedWhateverOthersDoAtTheAddress(t *testing.T) {
+func TestAResetIsConfirmedAtAnAddressWithoutQuota(t *testing.T) {
 	t.Parallel()
 	s, a, there := spent(t, 4)
 	confirm := func(token, pw string) answer {
@@ -271,7 +271,7 @@ func TestAResetIsConfirmedWhateverOthersDoAtTheAddress(t *testing.T) {
 
 // TestForgedResetTokensCauseFewQueries sends forged tokens. An address causes as many queries as its quota allows, and as many again
 // after the quota is used up.
-func TestForgedResetsHaveFewLookups(t *testing.T) {
+func TestForgedResetTokensCauseFewQueries(t *testing.T) {
 	t.Parallel()
 	database := newCounter(t)
 	s := start(t, func(set *settings) {
@@ -301,7 +301,7 @@ func TestForgedResetsHaveFewLookups(t *testing.T) {
 func forged(i int) string { return fmt.Sprintf("%043d", i) }
 
 // TestOneHashWaitsForAResetToken confirms one token in 66 concurrent requests while no slot is free. Only one hash waits.
-func TestOneResetHashesOnceAtATime(t *testing.T) {
+func TestOneHashWaitsForAResetToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
 	token := s.askForReset(s.register().Email)
@@ -331,7 +331,7 @@ func TestOneResetHashesOnceAtATime(t *testing.T) {
 }
 
 // TestAConfirmedResetUsesNoQuota checks that an address keeps its whole quota for other requests.
-func TestAConfirmedResetCountsForNothing(t *testing.T) {
+func TestAConfirmedResetUsesNoQuota(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) {
 		set.limit, set.proxies = 4, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}

@@ -19,7 +19,7 @@ import (
 	"user-service/pkg/user"
 )
 
-func TestRegisterShowsTheUser(t *testing.T) {
+func TestRegisterReturnsTheUser(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.call("POST", "/register", map[string]any{
@@ -53,7 +53,7 @@ func TestRegisterShowsTheUser(t *testing.T) {
 	}
 }
 
-func TestRegisterTellsAllThatIsWrongAtOnce(t *testing.T) {
+func TestRegisterReportsAllErrors(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.call("POST", "/register", `{"email":"nobody","password":"short","name":7,"picture":"http://x/y.png","locale":"en_US",`+
@@ -135,7 +135,7 @@ func TestRegisterRefusesInvalidRequests(t *testing.T) {
 }
 
 // TestErrorsOfAHostileBodyAreBounded sends bodies with thousands of errors. The pointer to each error has thousands of bytes.
-func TestAHostileBodyGetsAShortAnswer(t *testing.T) {
+func TestErrorsOfAHostileBodyAreBounded(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	nest := func(values string) string {
@@ -224,7 +224,7 @@ func TestEmailIsUniqueWhateverItsCase(t *testing.T) {
 	}
 }
 
-func TestFiftyRegisterOneEmail(t *testing.T) {
+func TestConcurrentRegistrationsCreateOneAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	var created, taken, unanswered atomic.Int32
@@ -264,7 +264,7 @@ func TestFiftyRegisterOneEmail(t *testing.T) {
 	}
 }
 
-func TestReadOneself(t *testing.T) {
+func TestAUserReadsItsOwnAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
@@ -285,7 +285,7 @@ func TestReadOneself(t *testing.T) {
 	}
 }
 
-func TestPutReplacesAndIgnoresReadOnly(t *testing.T) {
+func TestPutReplacesTheUserAndIgnoresReadOnlyFields(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()

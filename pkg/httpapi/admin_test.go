@@ -146,7 +146,7 @@ func TestTheLastAdminStays(t *testing.T) {
 }
 
 // TestConcurrentErasuresLeaveOneAdmin has all administrators erase their accounts concurrently. One erasure is refused.
-func TestAdminsCantTakeEachOtherOut(t *testing.T) {
+func TestConcurrentErasuresLeaveOneAdmin(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admins := make([]account, 8)
@@ -169,7 +169,7 @@ func TestAdminsCantTakeEachOtherOut(t *testing.T) {
 }
 
 // TestForbiddenDoesNotRevealTheAccount checks that a 403 is the same whether or not the target exists.
-func TestNotAllowedTellsNothing(t *testing.T) {
+func TestForbiddenDoesNotRevealTheAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, other := s.register(), s.register()
@@ -191,7 +191,7 @@ func TestNotAllowedTellsNothing(t *testing.T) {
 	}
 }
 
-func TestAdminsSeeWhatIsMissing(t *testing.T) {
+func TestAdminsGetNotFoundForUnknownUsers(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()

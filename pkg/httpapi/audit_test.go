@@ -63,7 +63,7 @@ func (n *noting) check(token string, names map[uuid.UUID]string) {
 }
 
 // TestEveryActionIsAudited creates entries of all kinds. It reads them again after the erasure of the account: the entries keep only ids.
-func TestEveryActionIsNoted(t *testing.T) {
+func TestEveryActionIsAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()
@@ -130,7 +130,7 @@ func TestEveryActionIsNoted(t *testing.T) {
 }
 
 // TestAdminChangesAreAudited checks that the entries contain the values before and after each change.
-func TestWhatAdministratorsChangeIsNoted(t *testing.T) {
+func TestAdminChangesAreAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, a := s.admin(), s.register()
@@ -162,7 +162,7 @@ func TestWhatAdministratorsChangeIsNoted(t *testing.T) {
 }
 
 // TestATakenEmailIsAudited checks each request that can set an email. The entries do not contain the email.
-func TestATakenEmailIsNoted(t *testing.T) {
+func TestATakenEmailIsAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, a := s.admin(), s.register()
@@ -180,7 +180,7 @@ func TestATakenEmailIsNoted(t *testing.T) {
 }
 
 // TestAnInvalidTokenIsAudited presents unknown, used and expired tokens, and one valid token, which creates no entry.
-func TestARefusedTokenIsNoted(t *testing.T) {
+func TestAnInvalidTokenIsAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, a := s.admin(), s.register()

@@ -39,7 +39,7 @@ func TestABodyIsReadAsItWasSent(t *testing.T) {
 	}
 }
 
-func TestABodyThatIsRefusedHoldsNothing(t *testing.T) {
+func TestARefusedBodyReservesNothing(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("x", maxBody+1)
 	failing := iotest.ErrReader(errors.New("read"))

@@ -10,7 +10,7 @@ import (
 )
 
 // TestExpiryUsesTheDatabaseClock checks the expiry of sessions and tokens while the clocks of the replica and the database differ by hours.
-func TestSessionsAndTokensLastByTheDatabasesClock(t *testing.T) {
+func TestExpiryUsesTheDatabaseClock(t *testing.T) {
 	t.Parallel()
 	for wrong, off := range map[string]time.Duration{"3 hours": 3 * time.Hour, "-3 hours": -3 * time.Hour} {
 		t.Run(wrong, func(t *testing.T) {

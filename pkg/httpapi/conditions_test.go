@@ -9,7 +9,7 @@ import (
 
 // TestPreconditionsAreEvaluated covers every operation whose target has an ETag (RFC 9110 section 13). For each operation it first sends
 // preconditions that are false, which must change nothing, and then preconditions that are true.
-func TestConditionsHold(t *testing.T) {
+func TestPreconditionsAreEvaluated(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()
@@ -65,7 +65,7 @@ func TestConditionsHold(t *testing.T) {
 }
 
 // TestPreconditionsOfARole covers a role that does not exist yet, an existing role and a deleted role.
-func TestConditionsOfARole(t *testing.T) {
+func TestPreconditionsOfARole(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()
@@ -87,7 +87,7 @@ func TestConditionsOfARole(t *testing.T) {
 }
 
 // TestPreconditionsAreCheckedInOrder checks that 412 comes after 401, 403, 404 and 422, and before 409.
-func TestAConditionIsCheckedInItsOrder(t *testing.T) {
+func TestPreconditionsAreCheckedInOrder(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, a := s.admin(), s.register()

@@ -178,7 +178,7 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 
 // TestSlowClientsAreClosedAtTheLimit opens connections above the limit while the server waits for slow clients. The connection that has
 // waited longest is closed.
-func TestASlowClientMakesRoom(t *testing.T) {
+func TestSlowClientsAreClosedAtTheLimit(t *testing.T) {
 	t.Parallel()
 	const part = "Host: x\r\nContent-Length: 10\r\n\r\n12345"
 	for name, c := range map[string]struct{ slow, answer string }{
@@ -215,7 +215,7 @@ func TestASlowClientMakesRoom(t *testing.T) {
 }
 
 // TestClientsThatDoNotReadAreClosedAtTheLimit opens a connection above the limit while the server waits for clients to read responses.
-func TestAClientThatReadsNothingMakesRoom(t *testing.T) {
+func TestClientsThatDoNotReadAreClosedAtTheLimit(t *testing.T) {
 	t.Parallel()
 	s, dial := serveTwo(t)
 	for range 2 {
@@ -290,7 +290,7 @@ func TestManyHeaderFieldsAreRefused(t *testing.T) {
 }
 
 // TestAClosedConnectionIsNotWaiting checks that a closed connection does not replace another one in the list of waiting connections.
-func TestAClosedConnectionTakesNoPlace(t *testing.T) {
+func TestAClosedConnectionIsNotWaiting(t *testing.T) {
 	t.Parallel()
 	l := limitConnections(&http.Server{ReadHeaderTimeout: time.Minute}, nil, 2)
 	conn := func() *limitedConn {

@@ -61,7 +61,7 @@ func routes(first, last int) (out []string) {
 
 // TestSuppressedDenialsAreCounted denies requests of two callers. The last entry of a minute contains the number of denials that have no
 // entry of their own.
-func TestTheLastEntryOfAMinuteCountsTheDenialsWithoutOne(t *testing.T) {
+func TestSuppressedDenialsAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		made := &recorder{}
@@ -96,7 +96,7 @@ func TestTheLastEntryOfAMinuteCountsTheDenialsWithoutOne(t *testing.T) {
 }
 
 // TestPendingDenialsAreRecordedAtShutdown shuts down in the middle of a minute.
-func TestDenialsThatWaitAreRecordedAtTheEnd(t *testing.T) {
+func TestPendingDenialsAreRecordedAtShutdown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		made := &recorder{}

@@ -80,7 +80,7 @@ func TestTenDeniedRequestsAMinuteAreRecorded(t *testing.T) {
 }
 
 // TestADenialDoesNotWaitForTheAuditTrail denies requests while the table of the audit trail is locked.
-func TestADenialIsAnsweredWhileTheTrailCanNotBeWritten(t *testing.T) {
+func TestADenialDoesNotWaitForTheAuditTrail(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, ada := s.admin(), s.register()
@@ -110,7 +110,7 @@ func TestADenialIsAnsweredWhileTheTrailCanNotBeWritten(t *testing.T) {
 
 // TestADenialOfAnErasedCallerKeepsIDsOnly records denials after the erasure of the caller, and perhaps concurrently with it. The cleaner
 // removes the address and the request id from them.
-func TestADenialByWhoIsErasedSinceKeepsIDsOnly(t *testing.T) {
+func TestADenialOfAnErasedCallerKeepsIDsOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, ada := s.admin(), s.register()

@@ -34,7 +34,7 @@ func (s *server) loginFrom(a account, agent string) account {
 	return a
 }
 
-func TestAUserSeesItsDevices(t *testing.T) {
+func TestAUserListsItsSessions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
@@ -92,7 +92,7 @@ func (s *server) isOut(a account) {
 	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).wantProblem(s.t, 401, "invalid-refresh-token")
 }
 
-func TestSessionsOfOthers(t *testing.T) {
+func TestSessionsOfOtherUsers(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, other, admin := s.register(), s.register(), s.admin()
@@ -136,7 +136,7 @@ func TestAnExpiredSessionIsNotListed(t *testing.T) {
 	s.isOut(a)
 }
 
-func TestAStolenRefreshTokenEndsItsSessionOnly(t *testing.T) {
+func TestRefreshTokenReuseEndsItsSessionOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, admin := s.register(), s.admin()
@@ -155,7 +155,7 @@ func TestAStolenRefreshTokenEndsItsSessionOnly(t *testing.T) {
 
 // TestTheLeastRecentlyUsedSessionIsEnded opens sessions above the limit. The least recently used session ends. Expired sessions do not
 // count.
-func TestOneSessionTooManyEndsTheOldest(t *testing.T) {
+func TestTheLeastRecentlyUsedSessionIsEnded(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, other, admin := s.register(), s.register(), s.admin()

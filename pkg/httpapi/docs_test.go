@@ -31,7 +31,7 @@ func TestDescriptionIsServed(t *testing.T) {
 	s.call("GET", "/openapi.json", nil, header("If-None-Match", got.header.Get("ETag"))).want(t, 304)
 }
 
-func TestDocsPageIsShutToOthers(t *testing.T) {
+func TestDocsPageHasAContentSecurityPolicy(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	got := s.call("GET", "/docs", nil).want(t, 200)
@@ -63,7 +63,7 @@ func TestDocsPageIsShutToOthers(t *testing.T) {
 
 // TestDocsPageLoadsOnlyServedFiles requests every file that the page refers to. All references are relative, so the page works below any
 // prefix and loads nothing from other servers.
-func TestDocsPageIsWhole(t *testing.T) {
+func TestDocsPageLoadsOnlyServedFiles(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	page := s.call("GET", "/docs", nil).want(t, 200)
@@ -88,7 +88,7 @@ func TestDocsPageIsWhole(t *testing.T) {
 	}
 }
 
-func TestDocsFilesSuitTheClient(t *testing.T) {
+func TestDocsFilesAreCompressedOnRequest(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	const path = "/docs/swagger-ui.css"
@@ -133,7 +133,7 @@ func unpack(t *testing.T, body []byte) []byte {
 	return plain
 }
 
-func TestDocsHasNothingElse(t *testing.T) {
+func TestDocsServesNoOtherPath(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for _, path := range []string{

@@ -78,7 +78,7 @@ func TestHealth(t *testing.T) {
 }
 
 // TestRequestsFailFastWithoutADatabase stops all traffic with the database. Every response must arrive within 2 seconds.
-func TestDatabaseAway(t *testing.T) {
+func TestRequestsFailFastWithoutADatabase(t *testing.T) {
 	t.Parallel()
 	proxy := newFreezer(t)
 	s := start(t, func(set *settings) { set.database = proxy.dsn })

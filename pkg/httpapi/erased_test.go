@@ -10,7 +10,7 @@ import (
 
 // TestAnErasedCallerGetsInvalidAccessToken erases an account while a request of its user runs. The request fails as for an ended session,
 // not with 404, which would describe the target instead of the caller.
-func TestACallerWhoIsErasedMeanwhileHasNoSession(t *testing.T) {
+func TestAnErasedCallerGetsInvalidAccessToken(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()

@@ -11,7 +11,7 @@ import (
 )
 
 // TestEachFieldErrorHasACode checks the machine-readable code of each field error, and the parameters for a message.
-func TestEachRuleHasACode(t *testing.T) {
+func TestEachFieldErrorHasACode(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()

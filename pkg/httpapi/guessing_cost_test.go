@@ -29,7 +29,7 @@ func slow(t *testing.T, pw string) string {
 
 // TestAnAbandonedHashCountsAsAFailure cancels logins while their slow hashes run. Each counts as a login failure, so canceled requests
 // cannot cause an unlimited number of hashes.
-func TestAHashThatNobodyWaitsForCounts(t *testing.T) {
+func TestAnAbandonedHashCountsAsAFailure(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
 	a, admin := s.register(), s.admin()
@@ -58,7 +58,7 @@ func TestAHashThatNobodyWaitsForCounts(t *testing.T) {
 }
 
 // TestAnAttemptWithoutASlotDoesNotCount checks that an overloaded service causes no backoff.
-func TestAnAttemptWithoutATurnDoesNotCount(t *testing.T) {
+func TestAnAttemptWithoutASlotDoesNotCount(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second} })
 	a := s.register()

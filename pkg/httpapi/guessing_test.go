@@ -62,7 +62,7 @@ func wantShared(t *testing.T, got answer) {
 }
 
 // TestLoginFailuresDoNotBlockOtherNetworks guesses many times from one network. Only that network has to back off.
-func TestGuessesKeepNobodyOutElsewhere(t *testing.T) {
+func TestLoginFailuresDoNotBlockOtherNetworks(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
 	a := s.register()
@@ -84,7 +84,7 @@ func TestGuessesKeepNobodyOutElsewhere(t *testing.T) {
 }
 
 // TestAUserLogsInFromAKnownNetwork guesses from many networks. The user can still log in from a network of an earlier login.
-func TestAnOwnerLogsInWhereItHasLoggedInBefore(t *testing.T) {
+func TestAUserLogsInFromAKnownNetwork(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
 	a := s.register()
@@ -126,7 +126,7 @@ func TestAnOwnerLogsInWhereItHasLoggedInBefore(t *testing.T) {
 }
 
 // TestAnAttackerCannotDetectALogin checks that a login of the user from another network does not change the responses to an attacker.
-func TestAGuesserDoesNotSeeALogin(t *testing.T) {
+func TestAnAttackerCannotDetectALogin(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
 	a := s.register()
@@ -153,7 +153,7 @@ func TestAGuesserDoesNotSeeALogin(t *testing.T) {
 
 // TestAUserLogsInAfterAResetDuringAnAttack resets the password while an attacker guesses once or ten times a second. The user needs some
 // seconds to enter the new password and can then log in.
-func TestAResetLetsTheOwnerIn(t *testing.T) {
+func TestAUserLogsInAfterAResetDuringAnAttack(t *testing.T) {
 	t.Parallel()
 	for name, guesses := range map[string]int{"8 seconds at 1 a second": 8, "3 seconds at 10 a second": 30, "15 seconds at 10 a second": 150} {
 		t.Run(name, func(t *testing.T) {
@@ -184,7 +184,7 @@ func TestAResetLetsTheOwnerIn(t *testing.T) {
 }
 
 // TestAResetClearsTheFailures covers the network of the reset, too. An attacker there has four attempts again, and the user can log in.
-func TestAResetStartsTheCountsAnew(t *testing.T) {
+func TestAResetClearsTheFailures(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
 	a := s.register()
@@ -203,7 +203,7 @@ func TestAResetStartsTheCountsAnew(t *testing.T) {
 }
 
 // TestAResetSucceedsDuringConcurrentGuesses confirms a reset while an attacker guesses from many networks as fast as possible.
-func TestAResetHoldsAgainstGuessesAtOnce(t *testing.T) {
+func TestAResetSucceedsDuringConcurrentGuesses(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
 	other := startBehindAProxy(t, func(set *settings) { set.database = s.dsn })
@@ -229,7 +229,7 @@ func TestAResetHoldsAgainstGuessesAtOnce(t *testing.T) {
 	}
 }
 
-func TestOneNetworkIsOneCount(t *testing.T) {
+func TestLoginFailuresCountPerNetwork(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
 	for name, c := range map[string]struct{ within, outside []string }{
@@ -299,7 +299,7 @@ func TestABackoffCostsNoHash(t *testing.T) {
 
 // TestLoginFailuresExpire checks that counts expire a day after the last failure, before their rows are deleted. A refused attempt is not
 // a failure.
-func TestCountsExpire(t *testing.T) {
+func TestLoginFailuresExpire(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
 	const email = "nobody@example.com"
@@ -373,7 +373,7 @@ func TestALockOutIsAnnouncedOnceAnHour(t *testing.T) {
 }
 
 // TestZeroMaxFailuresDisablesTheTotal checks that MaxFailures 0 also disables the limit of failures over all networks.
-func TestWithoutALimitThereIsNoTotal(t *testing.T) {
+func TestZeroMaxFailuresDisablesTheTotal(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t, func(set *settings) { set.cfg.MaxFailures = 0 })
 	a := s.register()

@@ -9,7 +9,7 @@ import (
 
 // TestAHashAboveTheMemoryLimitIsRefused stores and imports a hash that needs too much memory. A login with it counts as a failure, and
 // the log names the setting that would accept the hash.
-func TestAHashOfTooMuchMemoryLogsNobodyIn(t *testing.T) {
+func TestAHashAboveTheMemoryLimitIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, admin := s.register(), s.admin()

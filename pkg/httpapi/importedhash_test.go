@@ -34,7 +34,7 @@ func (s *server) isImported(email string) (is bool) {
 
 // TestAnImportedHashIsOfTheUnnormalizedPassword logs in with a password that contains a ligature. The other service hashed the password
 // as entered, with the current Argon2 parameters. The first login replaces that hash by one of the normalized password.
-func TestAnImportedHashIsOfWhatWasTypedUntilItIsReplaced(t *testing.T) {
+func TestAnImportedHashIsOfTheUnnormalizedPassword(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	const typed, normal, email, salt = "ﬁve green kettles sing", "five green kettles sing", "ada@example.com", "sixteen bytes in"
@@ -66,7 +66,7 @@ func TestAnImportedHashIsOfWhatWasTypedUntilItIsReplaced(t *testing.T) {
 }
 
 // TestAPasswordChangeReplacesAnImportedHash checks that the hash of the new password is not marked as imported.
-func TestANewPasswordIsNotImported(t *testing.T) {
+func TestAPasswordChangeReplacesAnImportedHash(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()

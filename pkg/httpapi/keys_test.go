@@ -77,7 +77,7 @@ func TestAKeyIsPublishedBeforeItSigns(t *testing.T) {
 	}
 }
 
-func TestTheKeysMayBeKept(t *testing.T) {
+func TestTheKeySetIsCacheable(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	got := s.call("GET", "/.well-known/jwks.json", nil).want(t, 200)

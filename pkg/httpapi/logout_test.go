@@ -7,7 +7,7 @@ import (
 )
 
 // TestLogoutWithARefreshToken covers valid and invalid access tokens, and used and unused refresh tokens.
-func TestARefreshTokenLogsOut(t *testing.T) {
+func TestLogoutWithARefreshToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limit = 100 })
 	a := s.register()

@@ -11,7 +11,7 @@ import (
 )
 
 // TestALongPathIsTruncated checks the instance of a problem document. JSON could make a path up to six times as long.
-func TestALongPathIsNotRepeated(t *testing.T) {
+func TestALongPathIsTruncated(t *testing.T) {
 	t.Parallel()
 	a := &API{log: slog.New(slog.DiscardHandler)}
 	for name, path := range map[string]string{

@@ -20,7 +20,7 @@ func (unobservedCleanup) CleanupDone(error)         {}
 
 // TestTheMailLimitSurvivesChanges checks that invalidated tokens still count toward the limit of mails per mailbox. Otherwise a user could
 // send unlimited mail by changing the email or the password. A run of the cleaner does not reset the count either.
-func TestAChangeSendsNoMoreMail(t *testing.T) {
+func TestTheMailLimitSurvivesChanges(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
@@ -55,7 +55,7 @@ func TestAChangeSendsNoMoreMail(t *testing.T) {
 
 // TestTheMailLimitCoversAllAccounts has several accounts use the same email one after another. Each is then erased or gets another email.
 // The case of the email makes no difference.
-func TestAMailboxGetsNoMoreWhicheverAccountAsks(t *testing.T) {
+func TestTheMailLimitCoversAllAccounts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	sent := map[event.Type]map[uuid.UUID]bool{event.PasswordResetRequested: {}, event.EmailVerificationRequested: {}}

@@ -9,7 +9,7 @@ import (
 
 // TestANestedBodyUsesLittleStack parses deeply nested bodies. The goroutine of a connection would keep a large stack. The test is not
 // parallel, because it measures stacks.
-func TestANestedBodyTakesNoStack(t *testing.T) {
+func TestANestedBodyUsesLittleStack(t *testing.T) {
 	const connections, most = 20, 64 << 10
 	for _, level := range []string{"[", `[{"a":`, `{"a":`} {
 		body := []byte(strings.Repeat(level, maxBody/len(level)))

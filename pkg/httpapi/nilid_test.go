@@ -9,7 +9,7 @@ import (
 )
 
 // TestNilUUIDIsNotAUser sends the nil UUID as the user id to the routes that have one. In the code, uuid.Nil stands for "no user".
-func TestNilUUIDIsTheIDOfNobody(t *testing.T) {
+func TestNilUUIDIsNotAUser(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()

@@ -60,7 +60,7 @@ func TestANewPasswordEndsEverySession(t *testing.T) {
 	}
 }
 
-func TestAPasswordChangeHasToBeGood(t *testing.T) {
+func TestAnInvalidPasswordChangeIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, admin := s.register(), s.admin()
@@ -96,7 +96,7 @@ func TestAPasswordChangeHasToBeGood(t *testing.T) {
 
 // TestNoSessionOfTheOldPasswordOutlivesAChange logs in concurrently with a password change. After the response to the change, no session
 // of the old password is valid.
-func TestAnOldPasswordOpensNothingAfterAChange(t *testing.T) {
+func TestNoSessionOfTheOldPasswordOutlivesAChange(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for round := range 8 {
@@ -135,7 +135,7 @@ func TestAnOldPasswordOpensNothingAfterAChange(t *testing.T) {
 
 // TestOneOfConcurrentPasswordChangesSucceeds changes the password concurrently from four sessions. The later requests send a password that
 // is no longer the current one.
-func TestOfTwoNewPasswordsOneWins(t *testing.T) {
+func TestOneOfConcurrentPasswordChangesSucceeds(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for range 8 {
@@ -227,7 +227,7 @@ func (s *server) fail(email string) answer {
 }
 
 // TestTheBackoffCanBeDisabled starts a replica without a limit while another replica's backoff for an email is running.
-func TestTheThrottleIsTurnedOffAtOnce(t *testing.T) {
+func TestTheBackoffCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	off := start(t, func(set *settings) { set.cfg.MaxFailures, set.database = 0, s.dsn })
@@ -256,7 +256,7 @@ func (s *server) letTimePass() {
 	s.execute(`UPDATE password_failures SET blocked_until = now()`)
 }
 
-func TestGuessingHasToWait(t *testing.T) {
+func TestLoginFailuresCauseABackoff(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
@@ -302,7 +302,7 @@ func TestASuccessBeforeTheFifthFailureClearsTheCount(t *testing.T) {
 }
 
 // TestLoginFailuresCountAcrossReplicas sends 50 concurrent guesses to two replicas. The service checks the password of at most five.
-func TestGuessesOverTwoReplicasCountAsOverOne(t *testing.T) {
+func TestLoginFailuresCountAcrossReplicas(t *testing.T) {
 	t.Parallel()
 	first := start(t)
 	second := start(t, func(set *settings) { set.database = first.dsn })
@@ -324,7 +324,7 @@ func TestGuessesOverTwoReplicasCountAsOverOne(t *testing.T) {
 	second.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).want(t, 429)
 }
 
-func TestManyMayLogInAtOnce(t *testing.T) {
+func TestConcurrentLoginsSucceed(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
@@ -342,7 +342,7 @@ func TestManyMayLogInAtOnce(t *testing.T) {
 	}
 }
 
-func TestWithoutALimitNobodyWaits(t *testing.T) {
+func TestZeroMaxFailuresDisablesTheBackoff(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.cfg.MaxFailures = 0 })
 	a := s.register()

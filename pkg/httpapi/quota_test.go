@@ -75,7 +75,7 @@ func TestNetworksShareAQuota(t *testing.T) {
 }
 
 // TestARefusedRequestUsesNoQuota checks that refused requests of one address leave the quota of its network to other addresses.
-func TestARefusedRequestTakesNothing(t *testing.T) {
+func TestARefusedRequestUsesNoQuota(t *testing.T) {
 	t.Parallel()
 	api := limited(3, &counter{}).Handler()
 	if got := tries(api, 1000, "2001:db8:0:1::1"); got != 3 {
@@ -88,7 +88,7 @@ func TestARefusedRequestTakesNothing(t *testing.T) {
 
 // TestRefusedRequestsAddNoState sends requests from every /64 of a /48 that has used up its quota. The state of other addresses is not
 // evicted.
-func TestARefusedRequestAddsNoBucket(t *testing.T) {
+func TestRefusedRequestsAddNoState(t *testing.T) {
 	t.Parallel()
 	l := newOne(3)
 	l.stop()
@@ -121,7 +121,7 @@ func TestPeersWithoutAnAddressShareOneQuota(t *testing.T) {
 }
 
 // TestARefundIsBounded checks that refunded quota can be used again, and that a refund does not exceed the quota.
-func TestWhatIsGivenBack(t *testing.T) {
+func TestARefundIsBounded(t *testing.T) {
 	t.Parallel()
 	l, c := newLimiter[string](), quotaKey[string]{"a", &user.Limit{Policy: "account", Quota: 5, Window: time.Minute}}
 	l.stop()

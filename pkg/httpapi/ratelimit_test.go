@@ -92,7 +92,7 @@ func TestEveryAnonymousPostIsLimited(t *testing.T) {
 	}
 }
 
-func TestTheLimitHasOneBucketForAllRoutes(t *testing.T) {
+func TestAllRoutesShareOneQuota(t *testing.T) {
 	t.Parallel()
 	api := limited(2, &counter{}).Handler()
 	ask(api, "POST", "/login", "203.0.113.1")
@@ -102,7 +102,7 @@ func TestTheLimitHasOneBucketForAllRoutes(t *testing.T) {
 	}
 }
 
-func TestUnknownPathsAndMethodsStayWhatTheyAre(t *testing.T) {
+func TestUnknownPathsAndMethodsUseNoQuota(t *testing.T) {
 	t.Parallel()
 	api := limited(1, &counter{}).Handler()
 	for range 3 {
@@ -118,7 +118,7 @@ func TestUnknownPathsAndMethodsStayWhatTheyAre(t *testing.T) {
 	}
 }
 
-func TestWhoSharesALimit(t *testing.T) {
+func TestWhichClientsShareAQuota(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		spent, next []string // a peer and its X-Forwarded-For
@@ -154,7 +154,7 @@ func TestWhoSharesALimit(t *testing.T) {
 	}
 }
 
-func TestABucketRefills(t *testing.T) {
+func TestAQuotaRefills(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		api := refilled(60, &counter{}).Handler()
@@ -172,7 +172,7 @@ func TestABucketRefills(t *testing.T) {
 }
 
 // TestARequestSucceedsAfterRetryAfter uses up quotas of many sizes at different times and retries after Retry-After.
-func TestRetryAfterIsHonest(t *testing.T) {
+func TestARequestSucceedsAfterRetryAfter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, quota := range []int{1, 2, 3, 7, 11, 49, 60, 61, 97, 600, 1000} {
@@ -198,7 +198,7 @@ func TestRetryAfterIsHonest(t *testing.T) {
 	})
 }
 
-func TestManyAtOnceGetWhatOneWouldGet(t *testing.T) {
+func TestConcurrentRequestsShareTheQuota(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) { // the clock does not advance
 		observer := &counter{}
@@ -220,7 +220,7 @@ func TestManyAtOnceGetWhatOneWouldGet(t *testing.T) {
 	})
 }
 
-func TestZeroTurnsTheLimitOff(t *testing.T) {
+func TestZeroDisablesTheLimit(t *testing.T) {
 	t.Parallel()
 	if got := tries(limited(0, &counter{}).Handler(), 1000, "203.0.113.1"); got != 1000 {
 		t.Errorf("%d of 1000 requests are accepted, want all", got)

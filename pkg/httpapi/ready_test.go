@@ -8,7 +8,7 @@ import (
 )
 
 // TestReadinessFollowsTheDatabase stops and resumes all traffic with the database several times.
-func TestReadinessTellsAChangeInTime(t *testing.T) {
+func TestReadinessFollowsTheDatabase(t *testing.T) {
 	t.Parallel()
 	f := newFreezer(t)
 	s := start(t, func(set *settings) { set.database = f.dsn })

@@ -39,7 +39,7 @@ func (s *server) changesWithAPassword(a account, pw string) map[string]func() an
 }
 
 // TestAReauthenticationBackoffCostsNoHash checks that no replica computes a hash for a user during the backoff after wrong passwords.
-func TestAWaitCostsNoHash(t *testing.T) {
+func TestAReauthenticationBackoffCostsNoHash(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	other := start(t, func(set *settings) { set.database = s.dsn })
@@ -69,7 +69,7 @@ func TestAWaitCostsNoHash(t *testing.T) {
 
 // TestOneHashWaitsForAUser sends 66 concurrent password changes of one user while no slot is free. Only one hash waits. Then at most one
 // change succeeds, because the old password is wrong for the others.
-func TestOneUserHashesOnceAtATime(t *testing.T) {
+func TestOneHashWaitsForAUser(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
 	a := s.register()
@@ -100,7 +100,7 @@ func TestOneUserHashesOnceAtATime(t *testing.T) {
 
 // TestAbandonedRequestsDoNotAddHashes closes the connection of a password change while the hash of the current or of the new password
 // waits. A second change of the user has to wait, because the first may still cause that hash.
-func TestNoUserHashesMoreByHangingUp(t *testing.T) {
+func TestAbandonedRequestsDoNotAddHashes(t *testing.T) {
 	t.Parallel()
 	for _, awaited := range []string{"current", "new"} {
 		s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
@@ -186,7 +186,7 @@ func (s *server) countHangUps(next http.Handler) http.Handler {
 }
 
 // TestAFloodWithOneTokenDoesNotBlockLogins floods a service that has one slot and a queue of one.
-func TestAFloodWithOneTokenLeavesLoginsAlone(t *testing.T) {
+func TestAFloodWithOneTokenDoesNotBlockLogins(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 1, MaxWait: 10 * time.Second} })
 	thief, victim := s.register(), s.register()

@@ -39,7 +39,7 @@ func (d *drops) ResetDropped() { d.resets.Add(1) }
 
 // TestAFailedResetDoesNotRevealTheAccount makes the database read-only. Only a reset for an existing account writes, so the response must
 // not show that the write has failed.
-func TestAResetThatCantBeStoredTellsNothing(t *testing.T) {
+func TestAFailedResetDoesNotRevealTheAccount(t *testing.T) {
 	t.Parallel()
 	before := start(t)
 	a, admin := before.register(), before.admin()
@@ -62,7 +62,7 @@ func TestAResetThatCantBeStoredTellsNothing(t *testing.T) {
 }
 
 // TestALockedRowDoesNotRevealTheAccount requests a reset while another transaction holds a lock on the user's row.
-func TestAResetOfALockedUserTellsNothing(t *testing.T) {
+func TestALockedRowDoesNotRevealTheAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
@@ -86,7 +86,7 @@ func TestAResetOfALockedUserTellsNothing(t *testing.T) {
 
 // TestBackgroundWorkDoesNotDelayResponses requests resets for several accounts several times, while the work after the responses is
 // blocked. Later requests get their responses, and each account gets one reset.
-func TestTheWorkAfterAnAnswerHoldsUpNoAnswer(t *testing.T) {
+func TestBackgroundWorkDoesNotDelayResponses(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	var emails []string

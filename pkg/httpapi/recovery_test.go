@@ -61,7 +61,7 @@ func TestAForgottenPassword(t *testing.T) {
 	}
 }
 
-func TestAResetIsAnsweredTheSameForEverybody(t *testing.T) {
+func TestAResetDoesNotRevealTheAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, disabled := s.register(), s.register()
@@ -104,7 +104,7 @@ func TestAResetTokenWorksOnce(t *testing.T) {
 	}
 }
 
-func TestARefusedPasswordDoesNotSpendTheToken(t *testing.T) {
+func TestARefusedPasswordDoesNotUseTheToken(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
@@ -120,7 +120,7 @@ func TestARefusedPasswordDoesNotSpendTheToken(t *testing.T) {
 	s.confirmReset(token, newPassword).want(t, 204)
 }
 
-func TestABadTokenIsRefused(t *testing.T) {
+func TestAnInvalidTokenIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, admin := s.register(), s.admin()
@@ -140,7 +140,7 @@ func TestABadTokenIsRefused(t *testing.T) {
 	s.confirmReset(before, newPassword).wantProblem(t, 400, "invalid-token")
 }
 
-func TestAMailboxIsNotFilled(t *testing.T) {
+func TestMailsToAMailboxAreLimited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, admin := s.register(), s.admin()

@@ -151,7 +151,7 @@ func TestEveryWriteChangesSomething(t *testing.T) {
 
 // TestAWaitingWriteIsRefusedAfterRevocation makes each request wait for a locked row. Meanwhile the caller loses access or the permission
 // through another replica.
-func TestAWaitingWriteIsRefusedOnceItsCallerLostTheRight(t *testing.T) {
+func TestAWaitingWriteIsRefusedAfterRevocation(t *testing.T) {
 	t.Parallel()
 	for how, loss := range losses {
 		t.Run(how, func(t *testing.T) {
@@ -206,7 +206,7 @@ func (s *server) lockTarget(p pending) (unlock func()) {
 
 // TestNoWriteFollowsARevocation sends each request while its caller loses access or the permission through another replica. After the
 // response to the revocation, the request changes nothing.
-func TestNoWriteFollowsTheLossOfTheRight(t *testing.T) {
+func TestNoWriteFollowsARevocation(t *testing.T) {
 	t.Parallel()
 	const rounds = 20
 	for how, loss := range losses {
@@ -247,7 +247,7 @@ func (s *server) race(conn *pgx.Conn, p pending, success int, lose func() answer
 
 // TestNoPrivilegeEscalationThroughAnotherAccount checks that users:write and users:delete apply only to accounts that have no more
 // permissions than the caller.
-func TestNobodyGainsPermissionsByAnothersAccount(t *testing.T) {
+func TestNoPrivilegeEscalationThroughAnotherAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, conn := s.admin(), s.connect()

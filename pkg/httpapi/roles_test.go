@@ -21,7 +21,7 @@ func (s *server) roles(token string) map[string]access.Role {
 	return byName
 }
 
-func TestARoleOfOnesOwn(t *testing.T) {
+func TestACustomRole(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, a := s.admin(), s.register()
@@ -85,7 +85,7 @@ func TestADeletedRoleIsGone(t *testing.T) {
 	s.call("PUT", other.path()+"/roles", `{"roles":["support"]}`, as(admin.token)).wantProblem(t, 422, "validation-failed")
 }
 
-func TestTheBuiltInRolesStay(t *testing.T) {
+func TestTheBuiltInRolesAreProtected(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, a := s.admin(), s.register()
@@ -104,7 +104,7 @@ func TestTheBuiltInRolesStay(t *testing.T) {
 	wantIdentity(t, s.call("GET", "/verify", nil, as(a.token)), a, "user", "orders:read")
 }
 
-func TestARoleHasToBeGood(t *testing.T) {
+func TestAnInvalidRoleIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()
@@ -144,7 +144,7 @@ func TestARoleHasToBeGood(t *testing.T) {
 	}
 }
 
-func TestARoleThatTooManyHaveStays(t *testing.T) {
+func TestARoleWithTooManyHoldersCannotBeDeleted(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()
@@ -169,7 +169,7 @@ func wantIdentity(t *testing.T, got answer, a account, roles, permissions string
 	}
 }
 
-func TestVerifySeesEverythingAtOnce(t *testing.T) {
+func TestVerifyReflectsChangesImmediately(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, a, disabled, erased := s.admin(), s.register(), s.register(), s.register()

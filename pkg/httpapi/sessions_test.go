@@ -16,7 +16,7 @@ import (
 	"user-service/pkg/user"
 )
 
-func TestLoginGivesTokens(t *testing.T) {
+func TestLoginReturnsTokens(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
@@ -42,7 +42,7 @@ func TestLoginGivesTokens(t *testing.T) {
 }
 
 // TestLoginDoesNotRevealTheAccount checks that the responses to an unknown email, a wrong password and a disabled account are equal.
-func TestLoginTellsNothing(t *testing.T) {
+func TestLoginDoesNotRevealTheAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, disabled := s.register(), s.register()
@@ -71,7 +71,7 @@ func TestLoginTellsNothing(t *testing.T) {
 
 // TestALoginFailsAfterAConcurrentChange logs in with the correct password while another transaction disables the account or changes the
 // password. The login waits for that transaction and then fails.
-func TestALoginThatIsOvertakenIsAFailure(t *testing.T) {
+func TestALoginFailsAfterAConcurrentChange(t *testing.T) {
 	t.Parallel()
 	for name, overtake := range map[string]string{
 		"by the end of the account": `UPDATE users SET status = 'disabled' WHERE id = $1`,
@@ -155,7 +155,7 @@ func TestRefreshRotates(t *testing.T) {
 	s.call("POST", "/refresh", `{}`).wantProblem(t, 422, "validation-failed")
 }
 
-func TestTwentyRefreshOneToken(t *testing.T) {
+func TestConcurrentRefreshesReturnOneSuccessor(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()
@@ -254,7 +254,7 @@ func TestOverloadIsRefused(t *testing.T) {
 	}
 }
 
-func TestDisabledUserIsOutAtOnce(t *testing.T) {
+func TestADisabledUserLosesAccessImmediately(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, admin := s.register(), s.admin()

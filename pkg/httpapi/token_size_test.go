@@ -45,7 +45,7 @@ func (s *server) roleNames(admin account, n int) []string {
 }
 
 // TestTheLargestTokenFitsIntoARequest calls the service with the largest possible access token.
-func TestTheBiggestTokenIsGood(t *testing.T) {
+func TestTheLargestTokenFitsIntoARequest(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	key, err := rsa.GenerateKey(rand.Reader, 4096) // the key with the longest signatures
@@ -91,7 +91,7 @@ func TestTheBiggestTokenIsGood(t *testing.T) {
 
 // TestTheSizeOfARoleIsLimitedByItsHolders checks that a change of a role is refused if the token of a holder would be too large. A change
 // that only removes permissions is accepted.
-func TestARoleGrowsAsFarAsTheTokensOfItsUsers(t *testing.T) {
+func TestTheSizeOfARoleIsLimitedByItsHolders(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()
@@ -122,7 +122,7 @@ func TestARoleGrowsAsFarAsTheTokensOfItsUsers(t *testing.T) {
 }
 
 // TestConcurrentChangesDoNotExceedTheTokenSize assigns two roles to a user while both roles grow, through two replicas.
-func TestNoRaceMakesATokenTooBig(t *testing.T) {
+func TestConcurrentChangesDoNotExceedTheTokenSize(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	other := start(t, func(set *settings) { set.database = s.dsn })
@@ -156,7 +156,7 @@ func TestNoRaceMakesATokenTooBig(t *testing.T) {
 }
 
 // TestATokenOmitsTooLargePermissions checks that a token omits all permissions if they are too large. The service still applies them.
-func TestATokenStaysSmallWhateverIsStored(t *testing.T) {
+func TestATokenOmitsTooLargePermissions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin := s.admin()

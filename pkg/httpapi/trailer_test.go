@@ -48,7 +48,7 @@ func TestManyTrailersAreRefused(t *testing.T) {
 }
 
 // TestTrailersUseLittleMemory measures the memory of trailers while a handler runs. The test is not parallel, because it measures the heap.
-func TestTrailersTakeNoMemory(t *testing.T) {
+func TestTrailersUseLittleMemory(t *testing.T) {
 	const connections, most = 50, connectionBytes
 	announced := "Trailer: " + strings.Join(names(maxHeaderCommas), ",") + "\r\n"
 	for name, request := range map[string]string{

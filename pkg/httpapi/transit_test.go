@@ -48,7 +48,7 @@ func (c rawCall) status() int {
 }
 
 // TestRequestsAreRefusedBeforeTheBody checks the responses that do not depend on the body. The requests never send one.
-func TestWhatIsDecidedBeforeTheBody(t *testing.T) {
+func TestRequestsAreRefusedBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) {
 		set.limit, set.account = 2, 4
@@ -115,7 +115,7 @@ func TestARefusalKeepsTheConnection(t *testing.T) {
 }
 
 // TestExpectContinue checks that a request with Expect: 100-continue gets a 100 if the service wants the body (RFC 9110, 10.1.1).
-func TestWhoAsksFirstIsToldToGoOn(t *testing.T) {
+func TestExpectContinue(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	conn := s.send("POST /login", "Expect: 100-continue\r\n", 2, "")
@@ -136,7 +136,7 @@ func TestWhoAsksFirstIsToldToGoOn(t *testing.T) {
 }
 
 // TestLargeBodiesDoNotBlockLogins uses up the bound of bytes in bodies by slow clients. Requests with small bodies are still accepted.
-func TestLargeBodiesKeepNoLoginOut(t *testing.T) {
+func TestLargeBodiesDoNotBlockLogins(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a := s.register()

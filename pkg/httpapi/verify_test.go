@@ -7,7 +7,7 @@ import (
 
 // TestVerifyAcceptsAnyMethodAndPath sends the requests of Envoy's ext_authz: the method of the original request, and its path after
 // /verify. Envoy accepts only 200 as success; other gateways accept any 2xx.
-func TestAGatewayMayAskByAnyMethodAndPath(t *testing.T) {
+func TestVerifyAcceptsAnyMethodAndPath(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	a, ended := s.register(), s.register()
