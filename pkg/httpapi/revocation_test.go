@@ -66,7 +66,7 @@ type pending struct {
 // prepare creates the accounts for a request. A caller that needs permissions has the role operator.
 func (s *server) prepare(w writing, admin account) pending {
 	s.t.Helper()
-	admin = s.login(admin) // an access token of these tests is valid for a minute
+	admin = s.login(admin) // the test may run longer than an access token is valid
 	p := pending{writing: w, target: s.register()}
 	p.caller = p.target
 	if !w.self {

@@ -16,8 +16,8 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestTheServiceNeedsNoPrivilegeToChangeTheAuditTrail runs every operation with a database role that may not change or delete entries of
-// the audit trail.
+// TestTheServiceNeedsNoPrivilegeToChangeTheAuditTrail runs every operation with a database role that may not change or delete entries
+// of the audit trail.
 func TestTheServiceNeedsNoPrivilegeToChangeTheAuditTrail(t *testing.T) {
 	t.Parallel()
 	for _, schema := range []string{"public", "accounts"} {
