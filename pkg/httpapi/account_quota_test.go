@@ -130,8 +130,8 @@ func TestWaitingRequestsToEndSessionsAreBounded(t *testing.T) {
 	}
 }
 
-// spent starts the API and uses up the quota of one address. It returns an option that sends requests from there.
-func spent(t *testing.T, limit int) (s *server, a account, there option) {
+// withoutQuota starts the API and uses up the quota of one address. It returns an option that sends requests from there.
+func withoutQuota(t *testing.T, limit int) (s *server, a account, there option) {
 	t.Helper()
 	s = start(t, func(set *settings) {
 		set.limit, set.proxies = limit, []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
@@ -148,7 +148,7 @@ func spent(t *testing.T, limit int) (s *server, a account, there option) {
 // TestARefreshCountsByItsSession refreshes at an address without quota. Each session has its own quota there. Forged tokens are refused.
 func TestARefreshCountsByItsSession(t *testing.T) {
 	t.Parallel()
-	s, a, there := spent(t, 4)
+	s, a, there := withoutQuota(t, 4)
 	other := s.login(a)
 	refresh := func(token string) answer {
 		return s.call("POST", "/refresh", map[string]any{"refresh_token": token}, there)
@@ -237,7 +237,7 @@ func TestTokensOfEndedSessionsCountByAddress(t *testing.T) {
 // TestALargeRefreshBodyCountsByAddress checks that an address without quota cannot make the service read a large body.
 func TestALargeRefreshBodyCountsByAddress(t *testing.T) {
 	t.Parallel()
-	s, a, there := spent(t, 4)
+	s, a, there := withoutQuota(t, 4)
 	refresh := func(size int, from ...option) answer {
 		body := fmt.Sprintf(`{"refresh_token":%q}`, a.refresh)
 		return s.call("POST", "/refresh", body+strings.Repeat(" ", size-len(body)), from...)
@@ -257,7 +257,7 @@ func flipped(token string) string {
 
 func TestAResetIsConfirmedAtAnAddressWithoutQuota(t *testing.T) {
 	t.Parallel()
-	s, a, there := spent(t, 4)
+	s, a, there := withoutQuota(t, 4)
 	confirm := func(token, pw string) answer {
 		return s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": pw}, there)
 	}
@@ -305,7 +305,7 @@ func TestOneHashWaitsForAResetToken(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
 	token := s.askForReset(s.register().Email)
-	has, release := s.takeTurn()
+	has, release := s.takeSlot()
 	<-has
 	const most = 66 // one runs, 64 wait, and one is refused
 	answers := make(chan answer, most)

@@ -186,8 +186,8 @@ func TestAnInvalidTokenIsAudited(t *testing.T) {
 	admin, a := s.admin(), s.register()
 	ended := s.login(a)
 	s.call("POST", "/logout", nil, as(ended.token)).want(t, 204)
-	spent := s.askForReset(a.Email)
-	s.confirmReset(spent, newPassword).want(t, 204)
+	used := s.askForReset(a.Email)
+	s.confirmReset(used, newPassword).want(t, 204)
 	a.password = newPassword
 	a = s.login(a)
 	names := map[uuid.UUID]string{a.ID: "ada"}
@@ -197,9 +197,9 @@ func TestAnInvalidTokenIsAudited(t *testing.T) {
 		want = append(want, noted{what: what, about: about, request: fmt.Sprint("request-", len(want))})
 		s.call("POST", path, body, header("X-Request-Id", want[len(want)-1].request)).want(t, status)
 	}
-	usedReset := map[string]any{"token": spent, "new_password": goodPassword}
+	usedReset := map[string]any{"token": used, "new_password": goodPassword}
 	refused("/password-reset/confirm", usedReset, 400, `authn_token_fail {"purpose":"password_reset"}`, "")
-	refused("/email-verification/confirm", map[string]any{"token": spent}, 400, `authn_token_fail {"purpose":"email_verification"}`, "")
+	refused("/email-verification/confirm", map[string]any{"token": used}, 400, `authn_token_fail {"purpose":"email_verification"}`, "")
 	refused("/refresh", map[string]any{"refresh_token": "x" + a.refresh[1:]}, 401, `authn_token_fail {"purpose":"refresh"}`, "")
 	refused("/refresh", map[string]any{"refresh_token": ended.refresh}, 401, `session_use_after_expire {"session_id":"…"}`, "")
 	s.call("POST", "/refresh", map[string]any{"refresh_token": a.refresh}).want(t, 200) // creates no entry

@@ -62,7 +62,7 @@ func TestAnAttemptWithoutASlotDoesNotCount(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second} })
 	a := s.register()
-	has, release := s.takeTurn()
+	has, release := s.takeSlot()
 	<-has
 	for range 6 {
 		s.fail(a.Email).wantProblem(t, 503, "overloaded")

@@ -18,9 +18,9 @@ func TestPasswordChangesDoNotDelayLogins(t *testing.T) {
 		return s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token))
 	}
 
-	has, release := s.takeTurn()
+	has, release := s.takeSlot()
 	<-has
-	comesFirst, releaseFirst := s.takeTurn()
+	comesFirst, releaseFirst := s.takeSlot()
 	defer releaseFirst()
 	s.waitForHashes(1)
 	var changed, served sync.WaitGroup
@@ -42,7 +42,7 @@ func TestPasswordChangesDoNotDelayLogins(t *testing.T) {
 	if n := s.hasher.Waiting(); n != 1 {
 		t.Errorf("%d password changes wait, want 1 after the login and the registration", n)
 	}
-	again, releaseAgain := s.takeTurn()
+	again, releaseAgain := s.takeSlot()
 	s.waitForHashes(2)
 	changePassword(refused).wantProblem(t, 503, "overloaded")
 	releaseFirst()

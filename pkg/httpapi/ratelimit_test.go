@@ -121,7 +121,7 @@ func TestUnknownPathsAndMethodsUseNoQuota(t *testing.T) {
 func TestWhichClientsShareAQuota(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		spent, next []string // a peer and its X-Forwarded-For
+		first, next []string // a peer and its X-Forwarded-For
 		shared      bool
 	}{
 		"the same address":                  {[]string{"203.0.113.1"}, []string{"203.0.113.1"}, true},
@@ -143,7 +143,7 @@ func TestWhichClientsShareAQuota(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			api := limited(3, &counter{}).Handler()
-			if got := tries(api, 5, test.spent[0], test.spent[1:]...); got != 3 {
+			if got := tries(api, 5, test.first[0], test.first[1:]...); got != 3 {
 				t.Fatalf("%d requests of the first client are accepted, want 3", got)
 			}
 			got := tries(api, 5, test.next[0], test.next[1:]...)

@@ -73,7 +73,7 @@ func TestOneHashWaitsForAUser(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
 	a := s.register()
-	has, release := s.takeTurn()
+	has, release := s.takeSlot()
 	<-has
 	const most = 66 // one runs, 64 wait, and one is refused
 	answers := make(chan answer, most)
@@ -105,7 +105,7 @@ func TestAbandonedRequestsDoNotAddHashes(t *testing.T) {
 	for _, awaited := range []string{"current", "new"} {
 		s := start(t, func(set *settings) { set.limits.Concurrency = 1 })
 		a := s.register()
-		has, release := s.takeTurn()
+		has, release := s.takeSlot()
 		<-has
 		ctx, hangUp := context.WithCancel(t.Context())
 		body := bytes.NewReader(encode(t, change(a.password, newPassword)))
@@ -125,7 +125,7 @@ func TestAbandonedRequestsDoNotAddHashes(t *testing.T) {
 		}()
 		s.waitForHashes(1)
 		if awaited == "new" {
-			has, next := s.takeTurn()
+			has, next := s.takeSlot()
 			s.waitForHashes(2)
 			release() // the hash of the current password gets the slot first
 			<-has
@@ -151,8 +151,8 @@ func TestAbandonedRequestsDoNotAddHashes(t *testing.T) {
 	}
 }
 
-// takeTurn waits for a slot as a reauthentication, and holds the slot until release is called. has is closed when it has the slot.
-func (s *server) takeTurn() (has <-chan struct{}, release func()) {
+// takeSlot waits for a slot as a reauthentication, and holds the slot until release is called. has is closed when it has the slot.
+func (s *server) takeSlot() (has <-chan struct{}, release func()) {
 	acquired, released := make(chan struct{}), make(chan struct{})
 	hold := func(context.Context) (password.Stored, error) {
 		close(acquired)

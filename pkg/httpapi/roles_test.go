@@ -132,7 +132,7 @@ func TestAnInvalidRoleIsRefused(t *testing.T) {
 		"too much":    {map[string]any{"permissions": slices.Repeat([]string{strings.Repeat("a", 128)}, 33)}, "/permissions"},
 		"many":        {map[string]any{"permissions": many}, "/permissions"},
 		"description": {map[string]any{"permissions": []string{}, "description": strings.Repeat("ü", 257)}, "/description"},
-		"member":      {`{"permissions":[],"users":[]}`, "/users"},
+		"unknown":     {`{"permissions":[],"users":[]}`, "/users"},
 	} {
 		p := s.call("PUT", "/roles/support", c.body, as(admin.token)).wantProblem(t, 422, "validation-failed")
 		if len(p.Errors) != 1 || !containsPointer(p.Errors, c.pointer) {
