@@ -100,7 +100,7 @@ func TestReadinessNamesWhatTheDatabaseLacks(t *testing.T) {
 	role := postgrestest.NewRole(t, "planted-password")
 	env := replicaEnvironment(t)
 	restricted := role.URL(env["DATABASE_URL"], "planted-password")
-	const rights = "EXECUTE on anonymize_audit_events(uuid), INSERT on audit_events, SELECT on audit_events, DELETE on credentials, "
+	const rights = "EXECUTE on anonymize_audit_events(uuid, integer), INSERT on audit_events, SELECT on audit_events, DELETE on credentials, "
 	for name, test := range map[string]struct{ dsn, check, want string }{
 		"no rights":     {restricted, "schema", "unknown: the service's role may not read goose_db_version; grant it SELECT"},
 		"the rights":    {restricted, "database", "the service's role lacks rights: " + rights},

@@ -110,7 +110,7 @@ func (s *server) wantTrailUnchangeable() {
 		`TRUNCATE audit_events`,
 		`DROP TABLE audit_events`,
 		`ALTER TABLE audit_events DISABLE TRIGGER ALL`,
-		`CREATE OR REPLACE FUNCTION anonymize_audit_events(erased uuid) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'`,
+		`CREATE OR REPLACE FUNCTION anonymize_audit_events(erased uuid, batch integer) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'`,
 		`DELETE FROM goose_db_version WHERE false`,
 	} {
 		_, err := conn.Exec(s.t.Context(), command)
@@ -127,7 +127,7 @@ func (s *server) wantTrailUnchangeable() {
 		return n
 	}
 	existing := s.register()
-	if n := ask(`SELECT anonymize_audit_events($1)`, existing.ID); n != 0 {
+	if n := ask(`SELECT anonymize_audit_events($1, 1000)`, existing.ID); n != 0 {
 		s.t.Errorf("%d entries about an existing user are changed, want none", n)
 	}
 	for _, least := range []string{"0", "-1 year", "59 minutes", "1 second", "100 years"} {

@@ -72,7 +72,7 @@ func TestMigrationsGrantTheAuditFunctions(t *testing.T) {
 		may  bool
 	}{"the service": {service, true}, "another": {other, false}} {
 		conn := connect(t, c.role.URL(dsn, "secret"))
-		for _, query := range []string{`SELECT anonymize_audit_events(gen_random_uuid())`, `SELECT delete_expired_audit_events('1 day', 1)`} {
+		for _, query := range []string{`SELECT anonymize_audit_events(gen_random_uuid(), 10)`, `SELECT delete_expired_audit_events('1 day', 1)`} {
 			var n int64
 			if err := conn.QueryRow(t.Context(), query).Scan(&n); (err == nil) != c.may {
 				t.Errorf("%s calls %s: %v, want success: %t", name, query, err, c.may)
@@ -129,7 +129,7 @@ func TestEntriesOfExistingAccountsAreNotAnonymized(t *testing.T) {
 			('user_deleted', '%[1]s', '%[2]s'), ('authn_login_fail', NULL, NULL)) AS made (action, actor, about)`, u.ID, gone))
 	for id, want := range map[uuid.UUID]int{u.ID: 0, gone: 2, uuid.Nil: 0} {
 		var n int
-		if err := conn.QueryRow(t.Context(), `SELECT anonymize_audit_events($1)`, id).Scan(&n); err != nil || n != want {
+		if err := conn.QueryRow(t.Context(), `SELECT anonymize_audit_events($1, 10)`, id).Scan(&n); err != nil || n != want {
 			t.Errorf("%d entries of %s are changed (%v), want %d", n, id, err, want)
 		}
 	}

@@ -88,7 +88,7 @@ func (r *Cleaner) Clean(ctx context.Context) error {
 	}
 	for users := int64(erasureBatch); users == erasureBatch; {
 		var err error
-		if users, err = r.batch(ctx, scrubLateAuditEntries); err != nil {
+		if users, err = r.batch(ctx, scrubRemainingAudit); err != nil {
 			return fmt.Errorf("scrub audit entries of erased users: %w", err)
 		}
 	}

@@ -12,13 +12,16 @@ const (
 	// erasureGrace is the time after an erasure in which requests that read the user before may still write. It is many times the
 	// maximum time of a request.
 	erasureGrace = time.Minute
-	// erasureBatch is the number of erasures whose audit entries one transaction scrubs.
+	// erasureBatch is the number of erasures whose audit entries one transaction of the cleanup scrubs.
 	erasureBatch = 100
+	// scrubBatch is the number of an erased user's audit entries that a transaction scrubs. Failed logins of others may have added many
+	// more entries than a request has time for.
+	scrubBatch = 1000
 )
 
 // queueErasure erases a user with its credential, roles, sessions, tokens and waiting events. It skips events that the relay has
-// locked, because the relay drops the events of erased users. It records the erasure for the cleanup, because concurrent requests may
-// still add entries to the audit trail.
+// locked, because the relay drops the events of erased users. It records the erasure for the cleanup, which scrubs the audit entries that
+// remain: those above scrubBatch, and those that concurrent requests still add.
 func queueErasure(batch *pgx.Batch, id uuid.UUID) {
 	batch.Queue(`DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE subject = $1 FOR UPDATE SKIP LOCKED)`, id)
 	batch.Queue(`DELETE FROM users WHERE id = $1`, id)
@@ -27,19 +30,18 @@ func queueErasure(batch *pgx.Batch, id uuid.UUID) {
 	queueScrubAudit(batch, id)
 }
 
-// queueScrubAudit removes addresses and request ids from the audit entries by and about an erased user. An entry about the erasure by
-// another user keeps them. The SQL function has the privileges of the schema's owner, so that the service's role needs no UPDATE.
-func queueScrubAudit(batch *pgx.Batch, id uuid.UUID) {
-	batch.Queue(`SELECT anonymize_audit_events($1::uuid)`, id)
+// queueScrubAudit removes addresses and request ids from up to scrubBatch audit entries by and about an erased user. An entry about the
+// erasure by another user keeps them. The SQL function has the privileges of the schema's owner, so that the service's role needs no
+// UPDATE.
+func queueScrubAudit(batch *pgx.Batch, id uuid.UUID) *pgx.QueuedQuery {
+	return batch.Queue(`SELECT anonymize_audit_events($1::uuid, $2)`, id, scrubBatch)
 }
 
-// scrubLateAuditEntries scrubs audit entries that were added during an erasure. It handles up to erasureBatch users, and returns their
-// number.
-func scrubLateAuditEntries(ctx context.Context, tx pgx.Tx) (users int64, err error) {
+// scrubRemainingAudit scrubs audit entries that remained after an erasure, of up to erasureBatch users. It forgets the erasures without
+// such entries. It returns erasureBatch if there is more to do.
+func scrubRemainingAudit(ctx context.Context, tx pgx.Tx) (users int64, err error) {
 	rows, err := tx.Query(ctx, `
-		DELETE FROM erasures WHERE ctid = ANY(ARRAY(
-			SELECT ctid FROM erasures WHERE erased_at < now() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED))
-		RETURNING user_id`, erasureGrace, erasureBatch)
+		SELECT user_id FROM erasures WHERE erased_at < now() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED`, erasureGrace, erasureBatch)
 	if err != nil {
 		return 0, err
 	}
@@ -47,9 +49,24 @@ func scrubLateAuditEntries(ctx context.Context, tx pgx.Tx) (users int64, err err
 	if err != nil {
 		return 0, err
 	}
+	users = int64(len(ids))
+	var done []uuid.UUID
 	var batch pgx.Batch
 	for _, id := range ids {
-		queueScrubAudit(&batch, id)
+		queueScrubAudit(&batch, id).QueryRow(func(row pgx.Row) error {
+			var scrubbed int
+			err := row.Scan(&scrubbed)
+			if scrubbed < scrubBatch {
+				done = append(done, id)
+			} else {
+				users = erasureBatch
+			}
+			return err
+		})
 	}
-	return int64(len(ids)), tx.SendBatch(ctx, &batch).Close()
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
+		return 0, err
+	}
+	_, err = tx.Exec(ctx, `DELETE FROM erasures WHERE user_id = ANY($1)`, done)
+	return users, err
 }

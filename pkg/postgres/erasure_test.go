@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"strings"
 	"sync"
@@ -89,6 +90,40 @@ func TestEntriesThatRaceAnErasureAreAnonymized(t *testing.T) {
 	var left int
 	if err := watch.QueryRow(t.Context(), `SELECT count(*) FROM erasures`).Scan(&left); err != nil || left != 0 {
 		t.Errorf("%d erasures are left (%v), want none", left, err)
+	}
+}
+
+// TestAnErasureScrubsALimitedNumberOfEntries, because others can add entries about a user, for example by failed logins. The cleanup scrubs
+// the remaining entries.
+func TestAnErasureScrubsALimitedNumberOfEntries(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	u := create(t, db, "gone@example.com")
+	execute(t, dsn, fmt.Sprintf(`INSERT INTO audit_events (id, time, action, user_id, ip, request_id)
+		SELECT gen_random_uuid(), now(), 'authn_login_fail', '%s', '198.51.100.7', 'r' FROM generate_series(1, 3500)`, u.ID))
+	remaining := func() (n int) {
+		t.Helper()
+		err := conn.QueryRow(t.Context(), `SELECT count(*) FROM audit_events WHERE ip IS NOT NULL OR request_id IS NOT NULL`).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	remove(t, db, u.ID)
+	if n := remaining(); n != 2500 {
+		t.Errorf("%d of 3500 entries have their origin after the erasure, want 2500", n)
+	}
+	execute(t, dsn, `UPDATE erasures SET erased_at = erased_at - interval '1 minute'`)
+	cleaner, _ := newCleaner(db)
+	if err := cleaner.Clean(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := remaining(); n != 0 {
+		t.Errorf("%d entries have their origin after the cleanup, want none", n)
+	}
+	if rows := postgrestest.Rows(t, dsn, "audit_events", "outbox"); strings.Contains(rows, "erasures: ") {
+		t.Error("the erasure is left after the cleanup, want none")
 	}
 }
 

@@ -33,7 +33,7 @@ func setSessionParams(cfg *pgx.ConnConfig) {
 const (
 	tables = "audit_events, credentials, email_collisions, erasures, login_failures, login_networks, one_time_tokens, outbox," +
 		" password_failures, roles, sessions, token_keys, token_mailboxes, user_roles, users"
-	functions = "anonymize_audit_events(uuid); delete_expired_audit_events(interval, integer)"
+	functions = "anonymize_audit_events(uuid, integer); delete_expired_audit_events(interval, integer)"
 )
 
 // findSetup selects the encoding, the current schema and the missing privileges. It ignores tables and functions that do not exist,

@@ -78,7 +78,7 @@ func TestMissingPrivilegesAreReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	role := service.User
-	const anonymize = "anonymize_audit_events(uuid)"
+	const anonymize = "anonymize_audit_events(uuid, integer)"
 	for _, test := range []struct{ take, want string }{
 		{"SELECT ON users", "the service's role lacks rights: SELECT on users; grant them"},
 		{"INSERT, DELETE ON outbox", "the service's role lacks rights: DELETE on outbox, INSERT on outbox; grant them"},
