@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"strconv"
@@ -99,35 +100,68 @@ func TestEndingSessionsNeedsNoQuota(t *testing.T) {
 	s.call("DELETE", "/users/me/sessions", nil, as(a.token)).want(t, 204)
 }
 
-// TestWaitingRequestsToEndSessionsAreBounded checks the refusal of a request above the bound. It names no quota.
-func TestWaitingRequestsToEndSessionsAreBounded(t *testing.T) {
+// TestWaitingRequestsForOneAccountAreBounded sends requests for one account while its row is locked. The queue refuses one too many, without a quota.
+// The waiting requests hold at most one connection, so that another account is served.
+func TestWaitingRequestsForOneAccountAreBounded(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{"/users/me/sessions", "/users/me/sessions/"} {
-		t.Run(path, func(t *testing.T) {
+	for name, test := range map[string]struct {
+		method, path string
+		body         any
+		byAdmin      bool
+	}{
+		"changes of one's own account":   {"PATCH", "/users/me", `{"name":"Ada"}`, false},
+		"changes by an administrator":    {"PATCH", "/users/{id}", `{"name":"Ada"}`, true},
+		"ends of all sessions":           {"DELETE", "/users/me/sessions", nil, false},
+		"ends of a session":              {"DELETE", "/users/me/sessions/{session_id}", nil, false}, // a logout, by its id too, waits for nobody
+		"ends of sessions of an account": {"DELETE", "/users/{id}/sessions", nil, true},
+	} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t)
-			other := s.register()
-			a := s.login(other)
-			if strings.HasSuffix(path, "/") { // not the own session: a logout does not wait for the lock
-				path += s.sessions("/users/me", a.token)[1].ID.String() // the older session
+			older := s.register()
+			a, other := s.login(older), s.register()
+			caller := a
+			if test.byAdmin {
+				caller = s.admin()
 			}
+			path := strings.NewReplacer("{id}", a.ID.String(), "{session_id}", s.sessions("/users/me", a.token)[1].ID.String()).Replace(test.path)
 			unlock := s.lockTarget(pending{target: a})
 			const most = 66 // one runs, 64 wait, and one is refused
 			answers := make(chan answer, most)
 			for range most {
-				go func() { answers <- s.call("DELETE", path, nil, as(a.token)) }()
+				go func() { answers <- s.call(test.method, path, test.body, as(caller.token)) }()
 			}
 			tooMany := <-answers
+			read := s.call("GET", "/users/me", nil, as(other.token))
+			s.login(other)
+			waiting := s.waitingForLocks()
 			unlock()
 			tooMany.wantProblem(t, 429, "too-many-requests")
-			if policy, has := tooMany.header["Ratelimit-Policy"]; has {
-				t.Errorf("RateLimit-Policy is %q, want no such header", policy)
+			if policy, has := tooMany.header["Ratelimit-Policy"]; has || tooMany.header.Get("Retry-After") != "1" {
+				t.Errorf("RateLimit-Policy is %q and Retry-After %q, want none and 1", policy, tooMany.header.Get("Retry-After"))
+			}
+			read.want(t, 200)
+			if waiting > 1 {
+				t.Errorf("%d connections wait for the account, want at most 1", waiting)
 			}
 			for range most - 1 {
 				<-answers
 			}
 		})
 	}
+}
+
+// waitingForLocks returns how many connections to the database of s wait for a lock.
+func (s *server) waitingForLocks() (n int) {
+	s.t.Helper()
+	conn := s.connect()
+	defer func() { _ = conn.Close(context.Background()) }()
+	err := conn.QueryRow(s.t.Context(), `SELECT count(*) FROM pg_stat_activity
+		WHERE datname = current_database() AND wait_event_type = 'Lock'`).Scan(&n)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
 }
 
 // withoutQuota starts the API and uses up the quota of one address. It returns an option that sends requests from there.

@@ -253,6 +253,7 @@ func TestManyHeaderFieldsAreRefused(t *testing.T) {
 		next    string // if the status is 200
 	}{
 		"many":                    {get + fields(maxHeaderLines) + "\r\n", 431, ""},
+		"many, without CR":        {strings.ReplaceAll(get+fields(maxHeaderLines), "\r", "") + "\n", 431, ""},
 		"many, not terminated":    {get + fields(3000), 431, ""},
 		"a hundred":               {get + fields(100) + "\r\n", 200, get + fields(500)},
 		"a body of many lines":    {post + "Content-Length: 1000\r\n\r\n" + strings.Repeat("\n", 1000), 200, get + fields(500)},

@@ -155,6 +155,44 @@ func TestHugeHeadersAreRefused(t *testing.T) {
 	}
 }
 
+// TestLineBreaksWithoutCR shows where a line may end with LF alone: in a header (RFC 9112 section 2.2), but not in a
+// chunked body, whose end a gateway could find elsewhere.
+func TestLineBreaksWithoutCR(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	const login = "POST /login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+	for name, c := range map[string]struct {
+		request string
+		status  int
+	}{
+		"header":                    {"GET /healthz HTTP/1.1\nHost: x\n\n", 200},
+		"CR within a header":        {"GET /healthz HTTP/1.1\r\nHost: x\r\nX-A: b\rX-C: d\r\n\r\n", 400},
+		"chunks":                    {login + "2\r\n{}\r\n0\r\n\r\n", 422},
+		"chunk's length without CR": {login + "2\n{}\r\n0\r\n\r\n", 400},
+		"chunk's data without CR":   {login + "2\r\n{}\n0\r\n\r\n", 400},
+		"last chunk without CR":     {login + "2\r\n{}\r\n0\n\r\n", 400},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			conn, err := net.Dial("tcp", s.Listener.Addr().String())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = conn.Close() }()
+			_ = conn.SetDeadline(time.Now().Add(time.Minute))
+			_, _ = io.WriteString(conn, c.request)
+			resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != c.status {
+				t.Errorf("status is %d, want %d", resp.StatusCode, c.status)
+			}
+		})
+	}
+}
+
 // TestLogsHoldNoSecrets sends secrets and personal data in every part of a request and searches the log for them.
 func TestLogsHoldNoSecrets(t *testing.T) {
 	t.Parallel()

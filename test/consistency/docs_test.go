@@ -181,6 +181,28 @@ func isDefined(defined map[string]bool, test string) bool {
 	return false
 }
 
+var citedPath = regexp.MustCompile("`((?:api|charts|cmd|docs|internal|k8s|migrations|pkg|test|tilt|tools)/[\\w./-]+)")
+
+// TestCitedPathsExist looks for each file and folder of the repository that the documentation cites in backticks.
+func TestCitedPathsExist(t *testing.T) {
+	t.Parallel()
+	cited := 0
+	eachFile(t, ".", ".md", func(name, text string) {
+		for _, m := range citedPath.FindAllStringSubmatch(text, -1) {
+			if strings.Contains(m[1], "NNNNN") { // stands for the number of a migration
+				continue
+			}
+			cited++
+			if _, err := os.Stat(filepath.Join(root, m[1])); err != nil {
+				t.Errorf("%s cites %s, which does not exist", name, m[1])
+			}
+		}
+	})
+	if cited < 200 {
+		t.Errorf("only %d citations are found", cited)
+	}
+}
+
 var functionOfFile = regexp.MustCompile("(?m)^\\d+\\. `(pkg/[a-z/]+\\.go)`, `(\\w+)`")
 
 // TestFunctionsOfThePathsExist compares the list of files and functions in "Four paths through the code" with the code.
