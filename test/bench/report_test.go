@@ -108,8 +108,9 @@ func floodTable() string {
 		return ""
 	}
 	var table strings.Builder
-	table.WriteString("\nControl → flood; times are p50/p99 in ms of what was served; in time: served, and at most twice the control's p50.\n\n" +
-		"| flood | logins served | in time | logins | p50 ratio | reads served | reads | p50 ratio | serve MiB | load | answers to the flood | notes |\n" +
+	table.WriteString("\nControl → flood; times: p50/p99 in ms of served requests; in time: served within twice the control's p50.\n\n" +
+		"| flood | logins served | in time | logins | p50 ratio | reads served | reads | p50 ratio " +
+		"| serve MiB | load | answers to the flood | notes |\n" +
 		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range results {
 		q, f := r.quiet, r.flooded

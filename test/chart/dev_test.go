@@ -10,7 +10,8 @@ import (
 // Grafana has no sidecar there that finds ConfigMaps by their label.
 func TestGrafanaOfDevShowsTheDashboardsOfTheChart(t *testing.T) {
 	t.Parallel()
-	objects := run(t, nil, "helm", "template", "user-service", chart, "--values", base, "--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml")
+	objects := run(t, nil, "helm", "template", "user-service", chart, "--values", base,
+		"--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml")
 	var made, shown []string
 	for _, document := range documents(t, []byte(objects)) {
 		made = append(made, decodes(t, document).(*corev1.ConfigMap).Name)

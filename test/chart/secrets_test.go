@@ -27,7 +27,8 @@ var secretValues = []struct {
 	secrets     []string
 }{
 	{"by value", "rabbitmq.host=mq.example.com,rabbitmq.user=app", []string{
-		"database.url=postgres://app:?@db.example.com/app", "rabbitmq.password=?", "jwt.secret=?", "jwt.acceptedSecrets=?", "admin.email=?@example.com",
+		"database.url=postgres://app:?@db.example.com/app", "rabbitmq.password=?",
+		"jwt.secret=?", "jwt.acceptedSecrets=?", "admin.email=?@example.com",
 	}},
 	{"quickstart", "quickstart.enabled=true", []string{
 		"quickstart.postgresql.password=?", "quickstart.rabbitmq.password=?", "jwt.secret=?", "admin.email=?@example.com",
@@ -51,7 +52,8 @@ func TestOnlySecretsDependOnWhatIsSecret(t *testing.T) {
 			firstSecrets, first := secretsAndRest()
 			secondSecrets, second := secretsAndRest()
 			if len(first) == 0 || !slices.Equal(first, second) {
-				t.Errorf("with other secrets, the objects beside the Secrets differ:\n%s\nand\n%s", strings.Join(first, "---\n"), strings.Join(second, "---\n"))
+				t.Errorf("with other secrets, objects that are not Secrets differ:\n%s\nand\n%s",
+					strings.Join(first, "---\n"), strings.Join(second, "---\n"))
 			}
 			if slices.Equal(firstSecrets, secondSecrets) || len(firstSecrets) != 4 {
 				t.Errorf("the %d Secrets do not have the secrets", len(firstSecrets))
@@ -121,15 +123,18 @@ func TestConfigRefusesWhatElseIsSecret(t *testing.T) {
 	t.Parallel()
 	for _, set := range []string{
 		"OTEL_EXPORTER_OTLP_HEADERS=api-key=x", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=x", "OTEL_EXPORTER_OTLP_METRICS_HEADERS=x",
-		"OTEL_EXPORTER_OTLP_LOGS_HEADERS=x", "OTEL_EXPORTER_OTLP_ENDPOINT=https://u:p@c.example.com", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://key@c.example.com",
+		"OTEL_EXPORTER_OTLP_LOGS_HEADERS=x", "OTEL_EXPORTER_OTLP_ENDPOINT=https://u:p@c.example.com",
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://key@c.example.com",
 		"OTEL_EXPORTER_JAEGER_PASSWORD=x", "DATA_KEY=x", "DATA_ACCEPTED_KEYS=x", "SMTP_URL=smtps://u:p@smtp.example.com", "PGPASSWORD=x",
 		"HTTPS_PROXY=http://u:p@proxy.example.com:3128", "AWS_SECRET_ACCESS_KEY=x", "VAULT_TOKEN=x",
 	} {
 		refuses(t, "config."+set, "config."+strings.SplitN(set, "=", 2)[0])
 	}
 	for _, set := range []string{
-		"OTEL_EXPORTER_OTLP_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example.com/@x",
-		"ACCESS_TOKEN_TTL=10m", "PASSWORD_MIN_LENGTH=20", "DATA_KEY_FILE=/secrets/data-key", "SMTP_URL=smtps://smtp.example.com", "WEBAUTHN_ORIGINS=https://example.com",
+		"OTEL_EXPORTER_OTLP_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY=/tls/key.pem",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example.com/@x",
+		"ACCESS_TOKEN_TTL=10m", "PASSWORD_MIN_LENGTH=20", "DATA_KEY_FILE=/secrets/data-key",
+		"SMTP_URL=smtps://smtp.example.com", "WEBAUTHN_ORIGINS=https://example.com",
 	} {
 		if _, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", "config."+set); err != nil {
 			t.Errorf("%s is refused: %s", set, message)
@@ -165,5 +170,6 @@ func TestNoFileHasAKeyThatSignsTokens(t *testing.T) {
 	}
 }
 
-// writtenKey is a value for a key that signs or encrypts, long enough for the service to take it.
-var writtenKey = regexp.MustCompile(`(?i)(?:^|[^a-z])(secret|acceptedSecrets|jwt-secret|accepted-secrets|JWT_[A-Z_]+|DATA_[A-Z_]+): *["']?[-+/=\w]{32,}`)
+// writtenKey matches a key that signs or encrypts, and that is long enough for the service.
+var writtenKey = regexp.MustCompile(`(?i)(?:^|[^a-z])` +
+	`(secret|acceptedSecrets|jwt-secret|accepted-secrets|JWT_[A-Z_]+|DATA_[A-Z_]+): *["']?[-+/=\w]{32,}`)

@@ -30,7 +30,8 @@ func TestATypeScriptClientIsMadeFromTheDescription(t *testing.T) {
 	node := installed(t, "node", "node")
 	run(installed(t, "npm", "node"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 	run(node, "-e",
-		`fetch(process.argv[1]).then((r) => r.text()).then((d) => require('fs').writeFileSync('openapi.json', d))`, "http://"+s.addr+"/openapi.json")
+		`fetch(process.argv[1]).then((r) => r.text()).then((d) => require('fs').writeFileSync('openapi.json', d))`,
+		"http://"+s.addr+"/openapi.json")
 	run(node, "node_modules/openapi-typescript/bin/cli.js", "openapi.json", "-o", "api.ts")
 	run(node, "node_modules/typescript/bin/tsc")
 

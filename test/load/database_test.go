@@ -120,8 +120,9 @@ func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest /
 // demandRecovery checks that requests succeed again, and that the process holds no more resources than before.
 func (s *service) demandRecovery(a account, idle replica.Held) {
 	s.t.Helper()
-	if !testkit.Await(s.t.Context(), testkit.Timeout, func() bool { return s.call("PATCH", "/users/me", a.token, `{"name": "Ada"}`).status == 200 }) {
-		s.t.Error("requests do not succeed any more")
+	works := func() bool { return s.call("PATCH", "/users/me", a.token, `{"name": "Ada"}`).status == 200 }
+	if !testkit.Await(s.t.Context(), testkit.Timeout, works) {
+		s.t.Error("requests no longer succeed")
 	}
 	s.client.CloseIdleConnections()
 	var now replica.Held

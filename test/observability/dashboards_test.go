@@ -89,7 +89,10 @@ func TestThresholdsAreThoseOfTheAlerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	drawn := 0
-	for _, changed := range []map[string]float64{values.PrometheusRule.Thresholds, {"outboxAgeSeconds": 77, "latencySeconds": 0.5, "poolUsedPercent": 80}} {
+	for _, changed := range []map[string]float64{
+		values.PrometheusRule.Thresholds,
+		{"outboxAgeSeconds": 77, "latencySeconds": 0.5, "poolUsedPercent": 80},
+	} {
 		for name, d := range dashboards(t, settings(changed)...) {
 			for _, p := range d.Panels {
 				for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {

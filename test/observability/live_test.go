@@ -46,7 +46,8 @@ func (s *stage) suffer() {
 	s.database.set(true)
 	s.await("server errors and unknown schema", func() bool {
 		s.call(http.MethodPost, "/login", "", map[string]any{"email": "a@example.com", "password": password})
-		return len(s.values(`increase(http_server_request_duration_seconds_count{http_response_status_code="503"}[1m]) > 0 and on () (user_service_schema_scrape_errors_total > 0)`)) > 0
+		return len(s.values(`increase(http_server_request_duration_seconds_count{http_response_status_code="503"}[1m]) > 0
+			and on () (user_service_schema_scrape_errors_total > 0)`)) > 0
 	})
 	s.broker.set(false)
 	s.database.set(false)

@@ -111,7 +111,8 @@ func (now *situation) start(t *testing.T) {
 		now.secrets = t.TempDir()
 		now.write(t, "secret", firstSecret)
 		now.write(t, "accepted", "")
-		env = append(env, "JWT_SECRET=", "JWT_SECRET_FILE="+filepath.Join(now.secrets, "secret"), "JWT_ACCEPTED_SECRETS_FILE="+filepath.Join(now.secrets, "accepted"))
+		env = append(env, "JWT_SECRET=", "JWT_SECRET_FILE="+filepath.Join(now.secrets, "secret"),
+			"JWT_ACCEPTED_SECRETS_FILE="+filepath.Join(now.secrets, "accepted"))
 	}
 	for i := range 1 + now.more {
 		now.pods = append(now.pods, newService(t, now.name, string(rune('a'+i)), dsn, slices.Clone(env)...))

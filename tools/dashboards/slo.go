@@ -65,7 +65,8 @@ func objective(what, budget, bad, alert string, at limit) []panel {
 		{
 			title: "Burn rate, " + what, wide: 12, unit: "short",
 			about: "Use of the budget, as a multiple of the allowed rate. " +
-				"An alert fires if two windows exceed its line: 14.4 for 1h and 5m, 6 for 6h and 30m, 3 for 1d and 2h, 1 for 3d and " + "6h.",
+				"An alert fires if two windows exceed its line: 14.4 for 1h and 5m, 6 for 6h and 30m, 3 for 1d and 2h, " +
+				"1 for 3d and 6h.",
 			alert: alert, lines: []line{{1, "yellow"}, {3, "orange"}, {6, "red"}, {14.4, "red"}},
 			queries: []query{burn("5m"), burn("30m"), burn("1h"), burn("2h"), burn("6h"), burn("1d"), burn("3d")},
 		},

@@ -217,7 +217,8 @@ func TestWhatTheMailerCannotReadIsSetAside(t *testing.T) {
 	s.start()
 	unreadable := []string{
 		"no JSON", `{"id":"019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6072"}`,
-		fmt.Sprintf(`{"id":%q,"type":"user.password_reset_requested","data":{"user":{"email":"a@b.c\r\nBcc: eve@example.com"},"token":"t","expires_at":"2100-01-01T00:00:00Z"}}`, uuid.New()),
+		fmt.Sprintf(`{"id":%q,"type":"user.password_reset_requested","data":{"user":{"email":"a@b.c\r\nBcc: eve@example.com"},`+
+			`"token":"t","expires_at":"2100-01-01T00:00:00Z"}}`, uuid.New()),
 	}
 	for _, body := range unreadable { // only to this queue
 		if err := s.broker.PublishWithContext(t.Context(), "", s.queue, true, false, amqp.Publishing{Body: []byte(body)}); err != nil {

@@ -331,7 +331,10 @@ func TestAnswersAreChecked(t *testing.T) {
 			}), []string{"503 explained"},
 		},
 		"a lock that stays too long": {
-			good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, func(h *History) { unsettled(h); op(h, 10).Start, op(h, 10).End = 14*s, 15*s }),
+			good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, func(h *History) {
+				unsettled(h)
+				op(h, 10).Start, op(h, 10).End = 14*s, 15*s
+			}),
 			[]string{"503 explained"},
 		},
 		"no answer":                 {good, fails(0, nothing), []string{"answered"}},

@@ -52,7 +52,9 @@ func TestTheDoctorIsContentWithAMachineThatHasAll(t *testing.T) {
 
 func TestTheDoctorNamesAllThatIsMissingAtOnce(t *testing.T) {
 	t.Parallel()
-	says := map[string]string{"go": well["go"], "docker": "", "kubectl": "Client Version: v1.9.11", "helm": "v3.2.0", "curl": well["curl"], "brew": "Homebrew"}
+	says := map[string]string{
+		"go": well["go"], "docker": "", "kubectl": "Client Version: v1.9.11", "helm": "v3.2.0", "curl": well["curl"], "brew": "Homebrew",
+	}
 	out, err := doctor(t, says)
 	if err == nil {
 		t.Error("it is content")
@@ -81,7 +83,8 @@ func TestDoctorAndTiltfileAskForTheSameTilt(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := d.calls["version_settings"][0]["constraint"]; got != ">=0.36.0" || !strings.Contains(read(t, "tools/dev/doctor"), "tilt     0.36 ") {
-		t.Errorf("the Tiltfile wants Tilt %v", got)
+	got := d.calls["version_settings"][0]["constraint"]
+	if got != ">=0.36.0" || !strings.Contains(read(t, "tools/dev/doctor"), "tilt     0.36 ") {
+		t.Errorf("the Tiltfile requires Tilt %v", got)
 	}
 }

@@ -23,7 +23,8 @@ type pod struct {
 func put(t *testing.T, folder, says, does string) {
 	t.Helper()
 	path := filepath.Join(folder, "user-service")
-	if err := os.WriteFile(path+".new", []byte("#!/bin/sh\n"+strings.Replace(does, "SAY", "echo "+says+" \"$@\"", 1)+"\n"), 0o755); err != nil {
+	script := "#!/bin/sh\n" + strings.Replace(does, "SAY", "echo "+says+" \"$@\"", 1) + "\n"
+	if err := os.WriteFile(path+".new", []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
