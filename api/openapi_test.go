@@ -91,8 +91,8 @@ func TestOperationsAreDescribed(t *testing.T) {
 	})
 }
 
-// TestOperationsTellEveryAnswer checks that each operation describes the responses that follow from its form.
-func TestOperationsTellEveryAnswer(t *testing.T) {
+// TestOperationsDescribeEveryResponse checks that each operation describes the responses that follow from its form.
+func TestOperationsDescribeEveryResponse(t *testing.T) {
 	t.Parallel()
 	eachOperation(t, func(t *testing.T, _ *openapi3.T, path string, op *openapi3.Operation) {
 		want := []int{500}
@@ -130,7 +130,7 @@ func TestOperationsTellEveryAnswer(t *testing.T) {
 	})
 }
 
-func TestAnswersAreDescribed(t *testing.T) {
+func TestResponsesAreDescribed(t *testing.T) {
 	t.Parallel()
 	headers := map[int][]string{
 		http.StatusCreated: {"Location", "ETag"}, http.StatusNotModified: {"ETag"},

@@ -17,8 +17,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestAShutdownFinishesTheResetsThatWereAskedFor: the responses to these requests do not wait for the resets.
-func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
+// TestAShutdownFinishesRequestedResets: the responses to these requests do not wait for the resets.
+func TestAShutdownFinishesRequestedResets(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
 	env["SHUTDOWN_DELAY"] = "0s"

@@ -85,7 +85,7 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	}
 }
 
-func TestAReplayTellsWhereToContinueWhenTheDatabaseGoes(t *testing.T) {
+func TestAReplayReportsWhereToContinueAfterADatabaseFailure(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
 	mustExec(t, db, someUsers, 1100)
@@ -105,7 +105,7 @@ func TestAReplayTellsWhereToContinueWhenTheDatabaseGoes(t *testing.T) {
 	}
 }
 
-func TestAReplayHasARateAndChoosesUsers(t *testing.T) {
+func TestAReplayHasARateAndSelectsUsers(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
 	mustExec(t, db, someUsers, 300)

@@ -53,8 +53,8 @@ func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAHashingProcessThatCannotBeStartedIsNoOverload makes the program not executable, and kills the hashing process.
-func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
+// TestAFailedStartOfTheHashingProcessIsNotAnOverload makes the program not executable, and kills the hashing process.
+func TestAFailedStartOfTheHashingProcessIsNotAnOverload(t *testing.T) {
 	t.Parallel()
 	program := copyOfProgram(t)
 	c := startProgram(t, program, map[string]string{"RATE_LIMIT_PER_MINUTE": "0"})

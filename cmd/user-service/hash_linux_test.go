@@ -17,8 +17,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestPasswordsAreHashedByAProcessBehindTheService checks the hashing process, kills it, and kills the service.
-func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
+// TestPasswordsAreHashedByAChildProcess checks the hashing process, kills it, and kills the service.
+func TestPasswordsAreHashedByAChildProcess(t *testing.T) {
 	t.Parallel()
 	c := startService(t, map[string]string{"GOMEMLIMIT": "200MiB", "PASSWORD_HASH_CONCURRENCY": "1000"})
 	first := c.hashes(t)

@@ -76,7 +76,7 @@ func lines(from, to int) string {
 	return all.String()
 }
 
-func TestImportingTwiceIsImportingOnce(t *testing.T) {
+func TestImportIsIdempotent(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
 	file := filepath.Join(t.TempDir(), "accounts.jsonl")

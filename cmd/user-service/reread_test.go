@@ -94,8 +94,8 @@ func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
 	}
 }
 
-// TestReadinessNamesWhatTheDatabaseLacks checks the public errors.
-func TestReadinessNamesWhatTheDatabaseLacks(t *testing.T) {
+// TestReadinessReportsProblemsOfTheDatabase checks the public errors.
+func TestReadinessReportsProblemsOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "planted-password")
 	env := replicaEnvironment(t)

@@ -57,9 +57,9 @@ func (s *staller) pass(to io.Writer, from io.Reader) {
 	}
 }
 
-// TestShutdownEndsInTimeWhateverTheNetworkDoes stalls the network to the database, the broker and the trace collector before or after
+// TestShutdownEndsInTimeDespiteNetworkFaults stalls the network to the database, the broker and the trace collector before or after
 // SIGTERM.
-func TestShutdownEndsInTimeWhateverTheNetworkDoes(t *testing.T) {
+func TestShutdownEndsInTimeDespiteNetworkFaults(t *testing.T) {
 	t.Parallel()
 	const limit = 6 * time.Second
 	for name, stallAfter := range map[string]time.Duration{

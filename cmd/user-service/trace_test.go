@@ -50,8 +50,8 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	checkRequestLine(t, s.log.String(), spanID(server.GetSpanId()))
 }
 
-// TestAStrangersTraceIsALink: a client outside TRUSTED_PROXIES determines neither the trace nor the sampling.
-func TestAStrangersTraceIsALink(t *testing.T) {
+// TestAnUntrustedTraceBecomesALink: a client outside TRUSTED_PROXIES determines neither the trace nor the sampling.
+func TestAnUntrustedTraceBecomesALink(t *testing.T) {
 	t.Parallel()
 	received := newReceiver(t)
 	messages := newConsumer(t)
@@ -71,7 +71,7 @@ func TestAStrangersTraceIsALink(t *testing.T) {
 	}
 }
 
-func TestAStrangerDecidesNoSampling(t *testing.T) {
+func TestAnUntrustedClientDoesNotDecideSampling(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		ratio, flags string
@@ -100,8 +100,8 @@ func TestAStrangerDecidesNoSampling(t *testing.T) {
 	}
 }
 
-// TestWithoutTracingAStrangersTraceGoesNowhere: only the trace of a trusted proxy is propagated.
-func TestWithoutTracingAStrangersTraceGoesNowhere(t *testing.T) {
+// TestWithoutTracingAnUntrustedTraceIsNotPropagated: only the trace of a trusted proxy is propagated.
+func TestWithoutTracingAnUntrustedTraceIsNotPropagated(t *testing.T) {
 	t.Parallel()
 	for proxies, want := range map[string]string{"192.0.2.1": "", "127.0.0.1": callersHeader} {
 		t.Run(proxies, func(t *testing.T) {

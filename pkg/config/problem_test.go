@@ -51,7 +51,7 @@ func TestAnEmptyEnvironmentListsAllThatIsRequired(t *testing.T) {
 	}
 }
 
-func TestAllProblemsAreListedAtOnce(t *testing.T) {
+func TestAllProblemsAreListedTogether(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, with(map[string]string{
 		"DATABASE_URL": "", "RABBITMQ_PORT": "70000", "JWT_SECRET": "short", "ACCESS_TOKEN_TTL": "15 minutes",
@@ -161,7 +161,7 @@ func TestBadValues(t *testing.T) {
 	}
 }
 
-func TestCallersLookCloserAtSecrets(t *testing.T) {
+func TestCallersCanValidateSecrets(t *testing.T) {
 	t.Parallel()
 	validate := func(value string) error {
 		if value == "bad" {
@@ -201,8 +201,8 @@ func TestArgon2MemoryIsEnoughForEachLane(t *testing.T) {
 	mustLoad(t, with(map[string]string{"ARGON2_MEMORY_KIB": "32", "ARGON2_PARALLELISM": "4"}))
 }
 
-// TestSettingsWithWhichNobodyCouldRegisterAreRefused compares the bounds with those of package password.
-func TestSettingsWithWhichNobodyCouldRegisterAreRefused(t *testing.T) {
+// TestSettingsThatPreventRegistrationAreRefused compares the bounds with those of package password.
+func TestSettingsThatPreventRegistrationAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		memory, iterations uint32

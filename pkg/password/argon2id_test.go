@@ -113,7 +113,7 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
-func TestParseTakesTheBounds(t *testing.T) {
+func TestParseAcceptsTheBounds(t *testing.T) {
 	t.Parallel()
 	for _, phc := range []string{
 		"$argon2id$v=19$m=8,t=1,p=1$" + text(8) + "$" + text(16),

@@ -42,8 +42,8 @@ func TestEachNetworkIsServedInRotation(t *testing.T) {
 	}
 }
 
-// TestAFullQueueRefusesTheNetworkThatHasMostPlaces: it does not refuse the last arrival.
-func TestAFullQueueRefusesTheNetworkThatHasMostPlaces(t *testing.T) {
+// TestAFullQueueRefusesTheNetworkWithTheMostCallers: it does not refuse the last arrival.
+func TestAFullQueueRefusesTheNetworkWithTheMostCallers(t *testing.T) {
 	t.Parallel()
 	for arrivals, want := range map[string]string{
 		"aaaab":     "baaa a", // the served networks in any order, and the refused ones
@@ -83,8 +83,8 @@ func sorted(s string) string {
 	return strings.Join(letters, "")
 }
 
-// TestASlotIsNotForReauthentications: with at least two slots, a login does not wait for reauthentications.
-func TestASlotIsNotForReauthentications(t *testing.T) {
+// TestReauthenticationsLeaveASlotToOthers: with at least two slots, a login does not wait for reauthentications.
+func TestReauthenticationsLeaveASlotToOthers(t *testing.T) {
 	t.Parallel()
 	for concurrency, want := range map[int]int64{1: 1, 2: 1, 3: 2, 8: 7} {
 		synctest.Test(t, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestCostlyHashesLeaveASlotToOthers(t *testing.T) {
 	})
 }
 
-func TestWhatIsCostly(t *testing.T) {
+func TestCostlyHashes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
 		"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA":  false,
@@ -237,8 +237,8 @@ func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 	})
 }
 
-// TestACostlyHashLeavesTurnsToOthersWhereItTakesAll uses hashes that need the only slot, or all memory.
-func TestACostlyHashLeavesTurnsToOthersWhereItTakesAll(t *testing.T) {
+// TestACostlyHashThatNeedsAllAlternatesWithOthers uses hashes that need the only slot, or all memory.
+func TestACostlyHashThatNeedsAllAlternatesWithOthers(t *testing.T) {
 	t.Parallel()
 	for concurrency, memory := range map[int]int64{1: 10, 3: 100} {
 		synctest.Test(t, func(t *testing.T) {

@@ -124,7 +124,7 @@ var invalidForeign = map[string]struct{ hash, message string }{
 
 const bcryptText = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52" // by bcrypt, see testdata
 
-func TestCheckSaysWhatIsWrong(t *testing.T) {
+func TestCheckReportsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	if err := h.Check(bcryptText); err != nil {

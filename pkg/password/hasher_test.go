@@ -25,7 +25,7 @@ func newHasher(t testing.TB, cfg Config) *Hasher {
 	return h
 }
 
-func TestNewHasherRefusesWhatIsOutOfBounds(t *testing.T) {
+func TestNewHasherRefusesValuesOutOfBounds(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		params Params
@@ -45,7 +45,7 @@ func TestNewHasherRefusesWhatIsOutOfBounds(t *testing.T) {
 	}
 }
 
-func TestHashMakesWhatVerifyTakes(t *testing.T) {
+func TestVerifyAcceptsWhatHashReturns(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: owasp, Limits: wideLimits})
 	const password = "seven green kettles sing"
@@ -95,8 +95,8 @@ func TestPasswordsAreNormalized(t *testing.T) {
 	}
 }
 
-// TestImportedHashesAreOfWhatWasTyped: even an imported hash with the current parameters is replaced.
-func TestImportedHashesAreOfWhatWasTyped(t *testing.T) {
+// TestImportedHashesAreOfThePasswordAsTyped: even an imported hash with the current parameters is replaced.
+func TestImportedHashesAreOfThePasswordAsTyped(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	foreign := newArgon2id(lowCost)
@@ -112,7 +112,7 @@ func TestImportedHashesAreOfWhatWasTyped(t *testing.T) {
 	}
 }
 
-func TestVerifyTellsWhatToHashAgain(t *testing.T) {
+func TestVerifyReportsWhatToRehash(t *testing.T) {
 	t.Parallel()
 	current := Params{MemoryKiB: 128, Iterations: 2, Parallelism: 2}
 	h := newHasher(t, Config{Params: current, Limits: wideLimits})
@@ -141,7 +141,7 @@ func TestVerifyTellsWhatToHashAgain(t *testing.T) {
 	}
 }
 
-func TestVerifyOfABrokenHash(t *testing.T) {
+func TestVerifyWithAnInvalidHash(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	for name, phc := range invalidHashes {
@@ -155,9 +155,9 @@ func TestVerifyOfABrokenHash(t *testing.T) {
 	}
 }
 
-// TestWorkIsTheSameWhateverIsStored measures the memory that each path allocates, nearly all of it for argon2. It is not parallel,
+// TestTheWorkDoesNotDependOnTheStoredHash measures the memory that each path allocates, nearly all of it for argon2. It is not parallel,
 // because other tests allocate memory too.
-func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // see above
+func TestTheWorkDoesNotDependOnTheStoredHash(t *testing.T) { //nolint:paralleltest // see above
 	var observed recorder
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, Config{Params: params, Limits: wideLimits, Observer: &observed})
@@ -186,8 +186,8 @@ func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // 
 	}
 }
 
-// TestAPasswordThatIsNotNormalCostsOneHash for each result of load.
-func TestAPasswordThatIsNotNormalCostsOneHash(t *testing.T) { //nolint:paralleltest // counts memory
+// TestAnUnnormalizedPasswordCostsOneHash for each result of load.
+func TestAnUnnormalizedPasswordCostsOneHash(t *testing.T) { //nolint:paralleltest // counts memory
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, Config{Params: params, Limits: wideLimits})
 	const right, wrong = "decomposed e\u0301", "decomposed a\u0301"
@@ -227,8 +227,8 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestATurnEndsWhateverTheDatabaseDoes: the slot is released after an error or a panic of load.
-func TestATurnEndsWhateverTheDatabaseDoes(t *testing.T) {
+// TestASlotIsReleasedIfTheDatabaseFails: the slot is released after an error or a panic of load.
+func TestASlotIsReleasedIfTheDatabaseFails(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}})
 	errAway := errors.New("away")
@@ -245,8 +245,8 @@ func TestATurnEndsWhateverTheDatabaseDoes(t *testing.T) {
 	}
 }
 
-// TestNobodyAsksTheDatabaseBeforeItsTurn: a login storm must not use up the database connections.
-func TestNobodyAsksTheDatabaseBeforeItsTurn(t *testing.T) {
+// TestTheDatabaseIsNotQueriedBeforeASlotIsFree: a login storm must not use up the database connections.
+func TestTheDatabaseIsNotQueriedBeforeASlotIsFree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 1, MaxWait: time.Second}})
@@ -261,8 +261,8 @@ func TestNobodyAsksTheDatabaseBeforeItsTurn(t *testing.T) {
 	})
 }
 
-// TestAllWaysToHashAreBounded: every call uses the queue, and a busy Hasher does not reveal which hashes are invalid.
-func TestAllWaysToHashAreBounded(t *testing.T) {
+// TestEveryHashUsesTheQueue: every call uses the queue, and a busy Hasher does not reveal which hashes are invalid.
+func TestEveryHashUsesTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var observed recorder
@@ -293,7 +293,7 @@ func TestAllWaysToHashAreBounded(t *testing.T) {
 	})
 }
 
-func TestAHashTakesTheMemoryThatItNeeds(t *testing.T) {
+func TestAHashReservesTheMemoryThatItNeeds(t *testing.T) {
 	t.Parallel()
 	limits := Limits{Concurrency: 4, Queue: 1, MaxWait: time.Second}
 	h := newHasher(t, Config{Params: Params{MemoryKiB: 100, Iterations: 1, Parallelism: 1}, Limits: limits})

@@ -10,7 +10,7 @@ import (
 
 var adasWords = []string{"Ada.Lovelace@example.com", "Ada King, Countess of Lovelace"}
 
-func TestPolicyTakesGoodPasswords(t *testing.T) {
+func TestPolicyAcceptsGoodPasswords(t *testing.T) {
 	t.Parallel()
 	for _, password := range []string{
 		"seven green kettles sing", "xK9#mQ2$vL5@nR8",
@@ -82,7 +82,7 @@ func TestPolicyRefusesWeakPasswords(t *testing.T) {
 	}
 }
 
-func TestPolicyKnowsOwnWords(t *testing.T) {
+func TestPolicyRefusesOwnWords(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		word, password string
@@ -111,7 +111,7 @@ func TestPolicyKnowsOwnWords(t *testing.T) {
 	}
 }
 
-func TestPolicySaysWhatToDo(t *testing.T) {
+func TestPolicyGivesAdvice(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		minLength int

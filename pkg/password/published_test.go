@@ -39,8 +39,8 @@ func documents(t *testing.T) []string {
 	return all
 }
 
-// TestNoPasswordOfTheDocumentsIsTaken: attackers try published passwords first. Examples generate one, or show one of the list.
-func TestNoPasswordOfTheDocumentsIsTaken(t *testing.T) {
+// TestPasswordsInTheDocumentationAreRefused: attackers try published passwords first. Examples generate one, or show one of the list.
+func TestPasswordsInTheDocumentationAreRefused(t *testing.T) {
 	t.Parallel()
 	found := 0
 	for _, file := range documents(t) {

@@ -84,7 +84,7 @@ func TestQueueRunsAtMostConcurrency(t *testing.T) {
 	})
 }
 
-func TestQueueRefusesAtOnceWhenFull(t *testing.T) {
+func TestQueueRefusesImmediatelyWhenFull(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestQueueHonorsTheCallersContext(t *testing.T) {
 	})
 }
 
-func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
+func TestQueueServesInOrderOfArrival(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 3, Queue: 10, MaxWait: time.Minute}, 3, nil)
@@ -204,7 +204,7 @@ func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
 	})
 }
 
-func TestQueueTellsHowLongItTook(t *testing.T) {
+func TestQueueReportsDurations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var observed recorder

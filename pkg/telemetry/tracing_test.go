@@ -173,7 +173,7 @@ func TestProblemsOfExportAreLogged(t *testing.T) {
 	}
 }
 
-func TestTracingIsOffUnlessAskedFor(t *testing.T) {
+func TestTracingIsOffUnlessConfigured(t *testing.T) {
 	url, received := httpReceiver(t, http.StatusOK)
 	for name, env := range map[string]map[string]string{
 		"by default":     {},
@@ -198,7 +198,7 @@ func TestTracingIsOffUnlessAskedFor(t *testing.T) {
 }
 
 // The trace of the caller is in logs and events even if the service records no spans.
-func TestTraceContextIsPassedOnAlways(t *testing.T) {
+func TestTraceContextIsAlwaysPropagated(t *testing.T) {
 	setenv(t, nil)
 	record(t)
 	const caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

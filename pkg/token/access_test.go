@@ -27,7 +27,7 @@ func TestAShortSecretIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnAccessTokenSaysWhatItWasGiven(t *testing.T) {
+func TestAnAccessTokenKeepsItsContent(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
 	got, err := tokens.VerifyAccess(issue(t, tokens))
@@ -79,8 +79,8 @@ func TestNoRolesAreAnEmptyListInAToken(t *testing.T) {
 	}
 }
 
-// TestAnAccessTokenEndsInTime also issues a token 0.7 s after a full second: rounding must not extend it.
-func TestAnAccessTokenEndsInTime(t *testing.T) {
+// TestAnAccessTokenExpiresInTime also issues a token 0.7 s after a full second: rounding must not extend it.
+func TestAnAccessTokenExpiresInTime(t *testing.T) {
 	t.Parallel()
 	for _, start := range []time.Duration{0, 700 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestATamperedAccessTokenIsRefused(t *testing.T) {
 // alphabet is the base64url alphabet.
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-func TestPaddingIsRefusedThoughItIsSigned(t *testing.T) {
+func TestSignedPaddingIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
 	f := copyOf(t, issue(t, tokens))

@@ -19,9 +19,9 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestAnExchangeThatIsThereIsUsed publishes to an exchange that the operator has declared with other arguments. The user has only
+// TestAnExistingExchangeIsUsed publishes to an exchange that the operator has declared with other arguments. The user has only
 // the permission to write. Without an exchange, such a user connects as soon as the operator declares one.
-func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to those of the schedules
+func TestAnExistingExchangeIsUsed(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to those of the schedules
 	b := &exchanges{t: t, broker: newBroker(t, 1)}
 	if err := b.up(); err != nil {
 		t.Fatal(err)

@@ -162,7 +162,7 @@ func describe(epochs []epoch) string {
 	return b.String()
 }
 
-func TestAScheduleIsThatOfItsSeed(t *testing.T) {
+func TestASeedDeterminesItsSchedule(t *testing.T) {
 	t.Parallel()
 	for seed := range int64(6) {
 		topology := topologyOf(seed)

@@ -8,7 +8,7 @@ import (
 )
 
 // Grafana has no sidecar there that finds ConfigMaps by their label.
-func TestGrafanaOfDevShowsTheDashboardsOfTheChart(t *testing.T) {
+func TestGrafanaInDevShowsTheDashboardsOfTheChart(t *testing.T) {
 	t.Parallel()
 	objects := run(t, nil, "helm", "template", "user-service", chart, "--values", base,
 		"--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml")

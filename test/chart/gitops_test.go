@@ -32,7 +32,7 @@ func TestArgoCDAndFluxInstallTheProductionValues(t *testing.T) {
 	}
 }
 
-func TestTheSecretsOfTheOperatorsFitAsTheyAre(t *testing.T) {
+func TestTheSecretsOfTheOperatorsFit(t *testing.T) {
 	t.Parallel()
 	deployment := ""
 	for _, document := range documents(t, []byte(render(t, "helm", production+"values.yaml"))) {

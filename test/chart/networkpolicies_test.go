@@ -71,7 +71,7 @@ func bound(t *testing.T, meta *metav1.ObjectMeta, policies []*networkingv1.Netwo
 }
 
 // Port 53 can leak data, unless its peer is the cluster's DNS.
-func TestPort53IsThatOfTheClustersDNS(t *testing.T) {
+func TestPort53IsOnlyForTheClustersDNS(t *testing.T) {
 	t.Parallel()
 	stream := run(t, nil, "helm", "template", "accounts", chart, "--values", chart+"/ci/quickstart-values.yaml")
 	want := []networkingv1.NetworkPolicyPeer{{

@@ -164,7 +164,7 @@ const policies = "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock
 	"networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
 
 // A user who sets many values wants to see all problems together.
-func TestAllProblemsAreTold(t *testing.T) {
+func TestAllProblemsAreReported(t *testing.T) {
 	t.Parallel()
 	_, message, err := try(nil, "helm", "template", "accounts", chart, "--set", "networkPolicy.enabled=true,serviceMonitor.enabled=true,"+
 		"config.DATA_KEY=x,config.SHUTDOWN_TIMEOUT=25,config.PASSWORD_HASH_CONCURRENCY=null,"+
@@ -184,7 +184,7 @@ func TestAllProblemsAreTold(t *testing.T) {
 }
 
 // An explicit setting is rendered.
-func TestAWideChoiceIsTaken(t *testing.T) {
+func TestExplicitWideSettingsAreAccepted(t *testing.T) {
 	t.Parallel()
 	for _, set := range []string{
 		strings.TrimSuffix(policies, ","),
@@ -196,7 +196,7 @@ func TestAWideChoiceIsTaken(t *testing.T) {
 	}
 }
 
-func TestBadValuesAreRefusedInOneLineThatSaysWhatToChange(t *testing.T) {
+func TestInvalidValuesAreRefusedWithOneLineOfAdvice(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range refusals {
 		t.Run(refusal.name, func(t *testing.T) {

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestHelmLintHasNoComplaint(t *testing.T) {
+func TestHelmLintFindsNothing(t *testing.T) {
 	t.Parallel()
 	eachValues(t, func(t *testing.T, files ...string) {
 		args := []string{"lint", "--strict", chart}

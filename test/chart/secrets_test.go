@@ -37,7 +37,7 @@ var secretValues = []struct {
 
 // More people can read names, annotations and arguments than Secrets. Even a hash in one of these lets an attacker test guesses.
 // So a different secret must change only Secrets, and so must a different email of the first admin.
-func TestOnlySecretsDependOnWhatIsSecret(t *testing.T) {
+func TestOnlySecretsDependOnSecretValues(t *testing.T) {
 	t.Parallel()
 	for _, values := range secretValues {
 		t.Run(values.name, func(t *testing.T) {
@@ -119,7 +119,7 @@ func TestConfigRefusesEverySecretOfTheService(t *testing.T) {
 }
 
 // Variables that OpenTelemetry, libraries and tools treat as secrets, and variables that only have a similar name.
-func TestConfigRefusesWhatElseIsSecret(t *testing.T) {
+func TestConfigRefusesOtherSecrets(t *testing.T) {
 	t.Parallel()
 	for _, set := range []string{
 		"OTEL_EXPORTER_OTLP_HEADERS=api-key=x", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=x", "OTEL_EXPORTER_OTLP_METRICS_HEADERS=x",

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-func TestTheREADMEIsMadeFromTheValues(t *testing.T) {
+func TestTheREADMEIsGeneratedFromTheValues(t *testing.T) {
 	t.Parallel()
 	want := run(t, nil, "helm-docs", "--dry-run", "--chart-search-root", chart, "--log-level", "warning")
 	got := string(read(t, chart+"/README.md"))
@@ -103,7 +103,7 @@ func kubernetes(path string) bool {
 // valuePath matches .Values.key, and $v.key where $v is .Values.
 var valuePath = regexp.MustCompile(`(?:\.Values|\$v)\.([a-zA-Z]+)`)
 
-func TestNoTemplateUsesAValueThatIsNotThere(t *testing.T) {
+func TestTemplatesUseOnlyExistingValues(t *testing.T) {
 	t.Parallel()
 	values := parse[map[string]any](t, read(t, chart+"/values.yaml"))
 	files, err := filepath.Glob(chart + "/templates/*")

@@ -24,9 +24,9 @@ var (
 	unitsOfMemory = map[string]float64{"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 )
 
-// TestLimitsInTheDocumentationAreThoseOfTheCode compares each table row that names constants of a package, such as
+// TestLimitsInTheDocumentationMatchTheCode compares each table row that names constants of a package, such as
 // `httpapi.maxBody`, or configuration variables, with their values. The second cell has the values in the order of the names.
-func TestLimitsInTheDocumentationAreThoseOfTheCode(t *testing.T) {
+func TestLimitsInTheDocumentationMatchTheCode(t *testing.T) {
 	t.Parallel()
 	compared := 0
 	eachFile(t, "docs", ".md", func(name, text string) {

@@ -107,8 +107,8 @@ func TestJoseVerifiesAccessTokensByThePublishedKeys(t *testing.T) {
 	}
 }
 
-// TestVerifiersOfTheProfileTakeAccessTokens uses verifiers that require each claim of RFC 9068 section 2.2.
-func TestVerifiersOfTheProfileTakeAccessTokens(t *testing.T) {
+// TestVerifiersOfTheProfileAcceptAccessTokens uses verifiers that require each claim of RFC 9068 section 2.2.
+func TestVerifiersOfTheProfileAcceptAccessTokens(t *testing.T) {
 	t.Parallel()
 	key, text := newKey(t)
 	s, v := startService(t, "JWT_PRIVATE_KEY="+text), newVerifier(t)

@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestATypeScriptClientIsMadeFromTheDescription generates types from the served description with openapi-typescript. It compiles
+// TestATypeScriptClientIsGeneratedFromTheDescription generates types from the served description with openapi-typescript. It compiles
 // a program that uses them, and runs it.
-func TestATypeScriptClientIsMadeFromTheDescription(t *testing.T) {
+func TestATypeScriptClientIsGeneratedFromTheDescription(t *testing.T) {
 	t.Parallel()
 	s, dir := startService(t), t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("typescript")); err != nil {

@@ -26,9 +26,9 @@ func stallable(t *testing.T) (proxy *faultproxy.Proxy, settings map[string]strin
 	return proxy, map[string]string{"RABBITMQ_HOST": host, "RABBITMQ_PORT": port}
 }
 
-// TestAStalledBrokerIsInTheWayOfNoRequest makes each kind of change that queues an event while the broker is stalled. All
+// TestAStalledBrokerDelaysNoRequest makes each kind of change that queues an event while the broker is stalled. All
 // succeed, and the events are published later. BenchmarkStalledBroker measures the speed.
-func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
+func TestAStalledBrokerDelaysNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
 	proxy, settings := stallable(t)
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, settings)
@@ -79,9 +79,9 @@ func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:parallelte
 	}
 }
 
-// TestRequestsDoNotKnowTheBroker checks imports: the packages of requests, of account rules and of the store do not import the
+// TestRequestsDoNotDependOnTheBroker checks imports: the packages of requests, of account rules and of the store do not import the
 // broker's packages.
-func TestRequestsDoNotKnowTheBroker(t *testing.T) {
+func TestRequestsDoNotDependOnTheBroker(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "user-service/pkg/httpapi", "user-service/pkg/user",
 		"user-service/pkg/postgres").Output()

@@ -51,9 +51,9 @@ func delay(t *testing.T, dsn string) (through string, proxy *toxiproxy.Proxy) {
 	return u.String(), proxy
 }
 
-// TestASlowDatabaseMakesNothingPileUp sends requests of 150 clients while each query waits for a lock or the network. All get
+// TestASlowDatabaseDoesNotExhaustResources sends requests of 150 clients while each query waits for a lock or the network. All get
 // responses in time. The process has only the goroutines that clients need, and only its allowed connections.
-func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest // it measures time
+func TestASlowDatabaseDoesNotExhaustResources(t *testing.T) { //nolint:paralleltest // it measures time
 	for name, slow := range map[string]func(t *testing.T, dsn string, proxy *toxiproxy.Proxy) (heal func()){
 		"lock": func(t *testing.T, dsn string, _ *toxiproxy.Proxy) func() {
 			t.Helper()
@@ -131,9 +131,9 @@ func (s *service) demandRecovery(a account, idle replica.Held) {
 	}
 }
 
-// TestAClientThatGoesAwayStopsItsQuery disconnects clients while their queries wait for a lock. The queries must end in
+// TestADisconnectedClientStopsItsQuery disconnects clients while their queries wait for a lock. The queries must end in
 // PostgreSQL.
-func TestAClientThatGoesAwayStopsItsQuery(t *testing.T) { //nolint:paralleltest // as above
+func TestADisconnectedClientStopsItsQuery(t *testing.T) { //nolint:paralleltest // as above
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, nil)
 	people := s.accounts(maxConns)
@@ -186,9 +186,9 @@ func (s *service) demandStop(call func(context.Context)) {
 	s.t.Error("no query ended when its client had gone")
 }
 
-// TestAnExhaustedPoolRefusesAndHangsNot makes changes wait for locked accounts until the pool has no connection for requests. The
+// TestAnExhaustedPoolRefusesRequestsInTime makes changes wait for locked accounts until the pool has no connection for requests. The
 // service refuses other requests in time. Logins and readiness have reserved connections.
-func TestAnExhaustedPoolRefusesAndHangsNot(t *testing.T) { //nolint:paralleltest // as above
+func TestAnExhaustedPoolRefusesRequestsInTime(t *testing.T) { //nolint:paralleltest // as above
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, nil)
 	people := s.accounts(3 * maxConns)

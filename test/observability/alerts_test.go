@@ -24,10 +24,10 @@ const (
 	clearWithin = 8 * time.Minute // the longest window that must be clean is 6 hours
 )
 
-// TestAlertsFireAndClearForReal is run by make alerts. Each situation is a release with its own pods, database and rules, in one
+// TestAlertsFireAndClearUnderFaults is run by make alerts. Each situation is a release with its own pods, database and rules, in one
 // Prometheus. Its fault lasts until its alerts have fired. After the end of the fault, no alert may fire. Other alerts are
 // failures.
-func TestAlertsFireAndClearForReal(t *testing.T) {
+func TestAlertsFireAndClearUnderFaults(t *testing.T) {
 	w := newWatch(t)
 	var rules []string
 	var all []*stage

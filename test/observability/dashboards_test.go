@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func TestDashboardsCanBeReadAtNight(t *testing.T) {
+func TestDashboardsAreComplete(t *testing.T) {
 	t.Parallel()
 	all := dashboards(t)
 	if len(all) != 3 {
@@ -79,7 +79,7 @@ func checkBurnRates(t *testing.T, p panel, budget float64, rules []alert) int {
 }
 
 // A changed threshold of an alert must appear in the dashboards.
-func TestThresholdsAreThoseOfTheAlerts(t *testing.T) {
+func TestThresholdsMatchTheAlerts(t *testing.T) {
 	t.Parallel()
 	var values struct {
 		PrometheusRule struct{ Thresholds map[string]float64 } `yaml:"prometheusRule"`

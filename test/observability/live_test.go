@@ -56,7 +56,7 @@ func (s *stage) suffer() {
 	})
 }
 
-func TestPanelsAndRulesAskForWhatTheServiceShows(t *testing.T) {
+func TestPanelsAndRulesQueryExistingMetrics(t *testing.T) {
 	t.Parallel()
 	file, rules := ruleFile(t)
 	s := newStage(t, file)

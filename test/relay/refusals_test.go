@@ -8,8 +8,8 @@ import (
 	"user-service/pkg/outbox"
 )
 
-// TestOneFullQueueBesideAHealthyOne publishes events of 20 users that one consumer's queue refuses.
-func TestOneFullQueueBesideAHealthyOne(t *testing.T) {
+// TestAFullQueueDoesNotAffectAHealthyQueue publishes events of 20 users that one consumer's queue refuses.
+func TestAFullQueueDoesNotAffectAHealthyQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	healthy := w.consume()
@@ -108,8 +108,8 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	}
 }
 
-// TestABrokerThatIsAwayRefusesNothing checks the outbox after attempts without a broker.
-func TestABrokerThatIsAwayRefusesNothing(t *testing.T) {
+// TestAnUnavailableBrokerRefusesNothing checks the outbox after attempts without a broker.
+func TestAnUnavailableBrokerRefusesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	healthy := w.consume()

@@ -13,16 +13,16 @@ import (
 	"user-service/pkg/user"
 )
 
-func TestTheTimeOfARequestForAResetTellsNothing(t *testing.T) {
+func TestTheTimeOfAResetRequestRevealsNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureResets(s); all.verdict() != "" {
 		t.Errorf("the time of a request tells of the account: %s\n%s", all.verdict(), all)
 	}
 }
 
-// TestARequestForAResetThatTakesLongerIsFound tests the test above: the response may only wait for its minimum time, with or
+// TestAResetRequestThatTakesLongerIsFound tests the test above: the response may only wait for its minimum time, with or
 // without an account.
-func TestARequestForAResetThatTakesLongerIsFound(t *testing.T) {
+func TestAResetRequestThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureResets(s); all.verdict() == "" {
 		t.Errorf("nothing is found in a service that takes longer for an account:\n%s", all)

@@ -22,14 +22,14 @@ import (
 // burstSize is the number of concurrent requests: the quota of a minute of five addresses.
 const burstSize = 300
 
-func TestTheTimesOfABurstOfResetsForOneEmailTellNothing(t *testing.T) {
+func TestTheTimesOfABurstOfResetsForOneEmailRevealNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureBursts(s, one); all.verdict() != "" {
 		t.Errorf("a burst of requests tells of the account: %s\n%s", all.verdict(), all)
 	}
 }
 
-func TestTheTimesOfABurstOfResetsForManyEmailsTellNothing(t *testing.T) {
+func TestTheTimesOfABurstOfResetsForManyEmailsRevealNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureBursts(s, many); all.verdict() != "" {
 		t.Errorf("a burst of requests tells of the accounts: %s\n%s", all.verdict(), all)

@@ -75,7 +75,7 @@ func measureImported(s *target) comparison {
 	}, s.forget)
 }
 
-func TestTheTimeOfALoginTellsNothingOfImportedAccounts(t *testing.T) {
+func TestTheTimeOfALoginRevealsNothingAboutImportedAccounts(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureImported(s); all.verdict() != "" {
 		t.Errorf("the time of a login tells of the account: %s\n%s", all.verdict(), all)
@@ -130,7 +130,7 @@ func measureLoginBursts(s *target) comparison {
 	})
 }
 
-func TestTheTimeOfABurstOfLoginsTellsNothing(t *testing.T) {
+func TestTheTimeOfABurstOfLoginsRevealsNothing(t *testing.T) {
 	s := newTargetOf(t, burstHash, plain)
 	if all := measureLoginBursts(s); all.verdict() != "" {
 		t.Errorf("the time of a burst of logins tells of the accounts: %s\n%s", all.verdict(), all)

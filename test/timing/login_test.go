@@ -17,14 +17,14 @@ import (
 
 var limit = flag.Duration("limit", time.Minute, "how long a busy machine may take to decide")
 
-func TestTheTimeOfALoginTellsNothing(t *testing.T) {
+func TestTheTimeOfALoginRevealsNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureLogins(s, nothing); all.verdict() != "" {
 		t.Errorf("the time of a login tells of the account: %s\n%s", all.verdict(), all)
 	}
 }
 
-func TestTheTimeOfABackoffTellsNothing(t *testing.T) {
+func TestTheTimeOfABackoffRevealsNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureBackoff(s); all.verdict() != "" {
 		t.Errorf("the time of a refused login tells of the account: %s\n%s", all.verdict(), all)

@@ -208,7 +208,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	}
 }
 
-func TestWhatTheMailerCannotReadIsSetAside(t *testing.T) {
+func TestTheMailerSetsUnreadableMessagesAside(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	if err := declare(s.broker, s.queue); err != nil {

@@ -53,7 +53,7 @@ func TestALeakIsFound(t *testing.T) {
 	}
 }
 
-func TestASteadyFigureIsNoLeak(t *testing.T) {
+func TestASteadyFigureIsNotALeak(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]func(time.Duration) float64{
 		"the same":          func(time.Duration) float64 { return usually },
@@ -94,7 +94,7 @@ func TestGapsAreLeftOut(t *testing.T) {
 	}
 }
 
-func TestAShortRunTellsNothing(t *testing.T) {
+func TestAShortRunDecidesNothing(t *testing.T) {
 	t.Parallel()
 	if trend, err := rule.Trend(run(8*time.Minute, func(time.Duration) float64 { return usually })); err == nil {
 		t.Errorf("5 minutes after the warm-up are %s, want an error", trend)

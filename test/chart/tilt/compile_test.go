@@ -42,7 +42,7 @@ func edit(t *testing.T, path, from, to string) {
 
 var copied = regexp.MustCompile(`(?m)^COPY ([^-].*) /$`)
 
-func TestAChangeIsCompiledIntoTheImagesThatItIsFor(t *testing.T) {
+func TestAChangeIsCompiledOnlyIntoItsImages(t *testing.T) {
 	t.Parallel()
 	folder := checkout(t)
 	service, migrate := filepath.Join(folder, "bin/tilt/service"), filepath.Join(folder, "bin/tilt/migrate")

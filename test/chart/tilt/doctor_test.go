@@ -43,14 +43,14 @@ func doctor(t *testing.T, says map[string]string) (string, error) {
 	return string(out), err
 }
 
-func TestTheDoctorIsContentWithAMachineThatHasAll(t *testing.T) {
+func TestTheDoctorAcceptsACompleteMachine(t *testing.T) {
 	t.Parallel()
 	if out, err := doctor(t, well); err != nil || out != "" {
 		t.Errorf("%v: %s", err, out)
 	}
 }
 
-func TestTheDoctorNamesAllThatIsMissingAtOnce(t *testing.T) {
+func TestTheDoctorListsEveryMissingTool(t *testing.T) {
 	t.Parallel()
 	says := map[string]string{
 		"go": well["go"], "docker": "", "kubectl": "Client Version: v1.9.11", "helm": "v3.2.0", "curl": well["curl"], "brew": "Homebrew",
@@ -77,7 +77,7 @@ func TestTheDoctorNamesAllThatIsMissingAtOnce(t *testing.T) {
 }
 
 // The Tiltfile and the doctor require the same version of Tilt.
-func TestDoctorAndTiltfileAskForTheSameTilt(t *testing.T) {
+func TestDoctorAndTiltfileRequireTheSameTilt(t *testing.T) {
 	t.Parallel()
 	d, err := run(start{})
 	if err != nil {

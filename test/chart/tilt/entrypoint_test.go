@@ -90,7 +90,7 @@ func TestASignalStartsTheNewestBuild(t *testing.T) {
 	}
 }
 
-func TestABuildThatEndsIsWaitedFor(t *testing.T) {
+func TestTheEntrypointWaitsForANewBuild(t *testing.T) {
 	t.Parallel()
 	p := begin(t, "SAY; exit 7", "serve")
 	p.says(t, "image serve")
@@ -100,7 +100,7 @@ func TestABuildThatEndsIsWaitedFor(t *testing.T) {
 	p.says(t, "mended serve")
 }
 
-func TestTheEndOfThePodIsPassedOn(t *testing.T) {
+func TestSIGTERMIsForwarded(t *testing.T) {
 	t.Parallel()
 	p := begin(t, "trap 'echo draining; exit 0' TERM; SAY; while :; do sleep 0.05; done", "serve")
 	p.says(t, "image serve")
@@ -112,7 +112,7 @@ func TestTheEndOfThePodIsPassedOn(t *testing.T) {
 }
 
 // Commands in a pod, such as those of the migration and of tilt/actions, are those of the newest build, and end.
-func TestAnotherCommandIsTheNewestBuilds(t *testing.T) {
+func TestOtherCommandsUseTheNewestBuild(t *testing.T) {
 	t.Parallel()
 	p := begin(t, "SAY; exit 3", "migrate", "up")
 	p.says(t, "image migrate up")

@@ -19,9 +19,9 @@ var (
 // maxFiles is the limit for the files that a new profile field changes, including the migration and two pages of documentation.
 const maxFiles = 8
 
-// TestTheFirstChangeIsAsTheGuideSays applies the guide's patches to a copy of the project, and runs the tests of the new field
+// TestTheFirstChangeOfTheGuideWorks applies the guide's patches to a copy of the project, and runs the tests of the new field
 // against PostgreSQL.
-func TestTheFirstChangeIsAsTheGuideSays(t *testing.T) {
+func TestTheFirstChangeOfTheGuideWorks(t *testing.T) {
 	t.Parallel()
 	folder := checkout(t)
 	in := func(name string, args ...string) string {
