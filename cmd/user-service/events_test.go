@@ -163,7 +163,7 @@ func TestParkedEventsAreListedAndRetried(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	cmd, out = events(t.Context(), env, "retry")
-	if err := cmd.Run(); err != nil || out.String() != "620 events are tried again\n" {
+	if err := cmd.Run(); err != nil || out.String() != "620 events will be retried\n" {
 		t.Errorf("%v: %s", err, out)
 	}
 	if n := number(t, db, `SELECT count(*) FROM outbox WHERE retry_at > now()`); n != 0 {

@@ -190,7 +190,7 @@ func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	want := "created 500, already there 0, refused 0\nuser-service: interrupted: stopped before the end; " +
-		"what the summary tells is done, import again for the rest\n"
+		"the accounts in the summary are imported, import the file again for the rest\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" || cmd.ProcessState.ExitCode() != exitFailed {
 		t.Errorf("exit code %d (-want +got):\n%s", cmd.ProcessState.ExitCode(), diff)
 	}

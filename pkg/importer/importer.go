@@ -16,7 +16,7 @@ import (
 const batchSize = 500
 
 // ErrStopped reports an import whose context was canceled. It is not the context's error, which commands take for success.
-var ErrStopped = errors.New("stopped before the end; what the summary tells is done, import again for the rest")
+var ErrStopped = errors.New("stopped before the end; the accounts in the summary are imported, import the file again for the rest")
 
 // Accounts checks and stores imported accounts. user.Importer implements it.
 type Accounts interface {
