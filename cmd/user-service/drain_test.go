@@ -61,10 +61,10 @@ func TestAShutdownFinishesRequestedResets(t *testing.T) {
 		s.drain(deadline, server)
 	}()
 	testkit.Receive(t, "the shutdown", closing)
-	postgrestest.WaitForLock(t, conn) // the reset is under way
+	postgrestest.WaitForLock(t, conn) // the reset is in progress
 	select {
 	case <-drained:
-		t.Error("drained while a reset is under way")
+		t.Error("drained while a reset is in progress")
 	default:
 	}
 	if err := other.Rollback(t.Context()); err != nil {

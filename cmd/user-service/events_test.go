@@ -61,7 +61,7 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 		publish()
 	}
 	if !testkit.Await(context.Background(), patience, func() bool { return number(t, db, `SELECT count(*) FROM outbox`) > 0 }) {
-		t.Fatal("the replay does not go on")
+		t.Fatal("the replay does not continue")
 	}
 	if err := replay.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	_ = replay.Wait()
 	after := regexp.MustCompile(`continue with --after (\S+)`).FindStringSubmatch(out.String())
 	if after == nil && !strings.Contains(out.String(), "announced 2500 users") { // unless it was already finished
-		t.Fatalf("no way to continue: %s", out)
+		t.Fatalf("the output has no command to continue: %s", out)
 	}
 	if after != nil {
 		again, out := events(t.Context(), env, "replay", "--after", after[1])
@@ -98,7 +98,7 @@ func TestAReplayReportsWhereToContinueAfterADatabaseFailure(t *testing.T) {
 	}
 	mustExec(t, db, `ALTER TABLE outbox RENAME TO away`)
 	if err := replay.Wait(); err == nil {
-		t.Error("the replay has succeeded")
+		t.Error("the replay succeeds without the database")
 	}
 	if !strings.Contains(out.String(), "1000 are announced, continue with --after 00000000-0000-7000-8000-0000000003e8\n") {
 		t.Error(out)

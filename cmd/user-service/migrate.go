@@ -79,7 +79,7 @@ func migrateDown(cmd *cobra.Command, m *postgres.Migrator) error {
 	if err != nil {
 		return fmt.Errorf("migrate down: %w", err)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "took back %s in %s\n", migrationName(r.Source), r.Duration.Round(time.Millisecond))
+	fmt.Fprintf(cmd.OutOrStdout(), "reverted %s in %s\n", migrationName(r.Source), r.Duration.Round(time.Millisecond))
 	return nil
 }
 

@@ -56,7 +56,7 @@ func awaitMatch(ts *testscript.TestScript, file string, pattern *regexp.Regexp) 
 		content, _ = os.ReadFile(ts.MkAbs(file))
 		return pattern.Match(content)
 	}) {
-		ts.Fatalf("waited in vain for %s in %s:\n%s", pattern, file, content)
+		ts.Fatalf("timed out waiting for %s in %s:\n%s", pattern, file, content)
 	}
 	return pattern.FindStringSubmatch(string(content))
 }

@@ -71,8 +71,8 @@ func TestAnIdleRelayIsQuiet(t *testing.T) {
 func TestAWakeDoesNotShortenTheDelayAfterAFailure(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(fixture){
-		"broker away":   func(s fixture) { s.broker.refuse(func(event.Event) bool { return true }) },
-		"database away": func(s fixture) { s.store.fail(errors.New("away")) },
+		"broker away":          func(s fixture) { s.broker.refuse(func(event.Event) bool { return true }) },
+		"database unavailable": func(s fixture) { s.store.fail(errors.New("unavailable")) },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newFixture(userEvent('a', 1))
@@ -114,12 +114,12 @@ func TestAfterAFaultTheFirstDelayIsShortAgain(t *testing.T) {
 	for name, waiting := range map[string][]event.Event{"an event waits": {userEvent('a', 1)}, "nothing waits": nil} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newFixture(waiting...)
-			s.store.fail(errors.New("away"))
+			s.store.fail(errors.New("unavailable"))
 			defer s.run(t)()
 			advance(time.Minute)
 			s.store.fail(nil)
 			advance(2 * time.Second)
-			s.store.fail(errors.New("away again"))
+			s.store.fail(errors.New("unavailable again"))
 			s.relay.Wake()
 			synctest.Wait()
 			before, _ := s.store.count()

@@ -123,7 +123,7 @@ func (b *fakeBroker) Publish(_ context.Context, events []event.Event) []error {
 	for i, e := range events {
 		round = append(round, label(e))
 		if b.refuses != nil && b.refuses(e) {
-			errs[i] = errors.New("away")
+			errs[i] = errors.New("unavailable")
 			if b.err != nil {
 				errs[i] = fmt.Errorf("publish: %w", b.err)
 			}

@@ -219,7 +219,7 @@ func TestHashesThatNeedAllMemoryDoNotBlockOthers(t *testing.T) {
 			t.Errorf("the order (-want +got):\n%s", diff)
 		}
 		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
-			t.Errorf("at the end %d of memory is free and %d callers wait", q.memory, q.waiting())
+			t.Errorf("at the end, %d units of memory are free and %d callers wait", q.memory, q.waiting())
 		}
 	})
 }
@@ -267,7 +267,7 @@ func TestACanceledCallerReleasesItsSlotAndMemory(t *testing.T) {
 		release()
 		synctest.Wait()
 		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
-			t.Errorf("at the end %d of memory is free and %d callers wait", q.memory, q.waiting())
+			t.Errorf("at the end, %d units of memory are free and %d callers wait", q.memory, q.waiting())
 		}
 	})
 }

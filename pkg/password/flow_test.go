@@ -107,7 +107,7 @@ func TestReauthenticationsLeaveASlotToOthers(t *testing.T) {
 			close(ended)
 			synctest.Wait()
 			if q.slots != concurrency || q.memory != int64(concurrency) || q.reauths != 0 {
-				t.Errorf("at the end %d slots and %d of memory are free, and %d reauthentications run", q.slots, q.memory, q.reauths)
+				t.Errorf("at the end, %d slots and %d units of memory are free, and %d reauthentications run", q.slots, q.memory, q.reauths)
 			}
 		})
 	}
@@ -150,7 +150,7 @@ func TestCostlyHashesLeaveASlotToOthers(t *testing.T) {
 			}
 		}
 		if q.slots != 2 || q.memory != 100 || q.costly != 0 {
-			t.Errorf("at the end %d slots and %d of memory are free, and %d costly hashes run", q.slots, q.memory, q.costly)
+			t.Errorf("at the end, %d slots and %d units of memory are free, and %d costly hashes run", q.slots, q.memory, q.costly)
 		}
 	})
 }

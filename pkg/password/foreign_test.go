@@ -135,7 +135,7 @@ func TestCheckReportsWhatIsWrong(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), v.message) {
 			t.Errorf("%s: %v; want an error with %q", name, err, v.message)
 		} else if strings.Contains(err.Error(), v.hash[len(v.hash)-12:]) {
-			t.Errorf("%s: the error shows the hash: %v", name, err)
+			t.Errorf("%s: the error contains the hash: %v", name, err)
 		}
 	}
 }

@@ -31,12 +31,12 @@ func TestNewHasherRefusesValuesOutOfBounds(t *testing.T) {
 		params Params
 		limits Limits
 	}{
-		"no parameters":      {Params{}, wideLimits},
-		"memory for no lane": {Params{MemoryKiB: 7, Iterations: 1, Parallelism: 1}, wideLimits},
-		"too much work":      {Params{MemoryKiB: 1 << 18, Iterations: 3, Parallelism: 1}, wideLimits},
-		"no concurrency":     {lowCost, Limits{Concurrency: 0, Queue: 1, MaxWait: time.Second}},
-		"negative queue":     {lowCost, Limits{Concurrency: 1, Queue: -1, MaxWait: time.Second}},
-		"no time to wait":    {lowCost, Limits{Concurrency: 1, Queue: 1}},
+		"no parameters":                 {Params{}, wideLimits},
+		"memory for less than one lane": {Params{MemoryKiB: 7, Iterations: 1, Parallelism: 1}, wideLimits},
+		"too much work":                 {Params{MemoryKiB: 1 << 18, Iterations: 3, Parallelism: 1}, wideLimits},
+		"no concurrency":                {lowCost, Limits{Concurrency: 0, Queue: 1, MaxWait: time.Second}},
+		"negative queue":                {lowCost, Limits{Concurrency: 1, Queue: -1, MaxWait: time.Second}},
+		"no maximum wait":               {lowCost, Limits{Concurrency: 1, Queue: 1}},
 	}
 	for name, test := range tests {
 		if _, err := NewHasher(Config{Params: test.params, Limits: test.limits}); err == nil {
@@ -231,7 +231,7 @@ func allocated(work func()) uint64 {
 func TestASlotIsReleasedIfTheDatabaseFails(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}})
-	errAway := errors.New("away")
+	errAway := errors.New("unavailable")
 	fails := func(context.Context) (Stored, error) { return Stored{}, errAway }
 	if _, err := h.Verify(t.Context(), Flow{}, "a", fails); !errors.Is(err, errAway) {
 		t.Errorf("Verify = %v, want the error of the database", err)
@@ -288,7 +288,7 @@ func TestEveryHashUsesTheQueue(t *testing.T) {
 			}
 		}
 		if h.Running() != 1 || h.Waiting() != 0 || len(observed.refused) != len(ways) {
-			t.Errorf("%d run, %d wait, %d were refused; want 1, 0, %d", h.Running(), h.Waiting(), len(observed.refused), len(ways))
+			t.Errorf("%d hashes run, %d wait and %d were refused; want 1, 0 and %d", h.Running(), h.Waiting(), len(observed.refused), len(ways))
 		}
 	})
 }

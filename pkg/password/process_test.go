@@ -101,7 +101,7 @@ func TestBothProcessesComputeTheSameHashes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := local.Verify(t.Context(), Flow{}, "\xff\xfe", always(bytes)); err != nil || !got.OK {
-		t.Errorf("the process gets other bytes if they are not UTF-8: %+v, %v", got, err)
+		t.Errorf("the process gets changed bytes if they are not UTF-8: %+v, %v", got, err)
 	}
 	if n := len(started()); n != 1 {
 		t.Errorf("%d processes were started", n)
@@ -209,7 +209,7 @@ func TestAClosedProcessComputesNoHashes(t *testing.T) {
 		t.Errorf("the process still exists: %v", err)
 	}
 	if _, err := h.Hash(t.Context(), Flow{}, "seven green kettles sing"); err == nil {
-		t.Error("a closed process hashes")
+		t.Error("a closed process computes a hash")
 	}
 	select {
 	case err := <-exits:

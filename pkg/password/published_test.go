@@ -55,7 +55,7 @@ func TestPasswordsInTheDocumentationAreRefused(t *testing.T) {
 					continue
 				}
 				if err := (Policy{}).Check(match[1]); err == nil {
-					t.Errorf("%s shows the password %q, and the policy accepts it: add it to tools/commonpasswords/sayings.txt, "+
+					t.Errorf("%s contains the password %q, and the policy accepts it: add it to tools/commonpasswords/sayings.txt, "+
 						"or generate one with openssl rand", file, match[1])
 				}
 			}

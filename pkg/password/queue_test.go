@@ -187,7 +187,7 @@ func TestQueueServesInOrderOfArrival(t *testing.T) {
 			group.Go(func() {
 				_ = q.run(t.Context(), Flow{}, memory, func() error {
 					if memory == 3 && q.running.Load() != 1 {
-						t.Errorf("%d run next to the hash that needs all memory", q.running.Load()-1)
+						t.Errorf("%d hashes run next to the hash that needs all memory", q.running.Load()-1)
 					}
 					order <- memory
 					<-time.After(time.Duration(memory) * time.Second)

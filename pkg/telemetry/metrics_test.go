@@ -56,7 +56,7 @@ func TestThePoolIsReadBeforeTheDatabaseIsQueried(t *testing.T) {
 		s.Keys = func(ctx context.Context) ([]telemetry.Key, error) { asked.Store(true); return keys(ctx) }
 		s.Pool = func() telemetry.PoolStats {
 			if asked.Load() {
-				t.Error("the database was queried before the pool")
+				t.Error("the database was queried before the pool was read")
 			}
 			return pool()
 		}

@@ -164,7 +164,7 @@ func TestProblemsOfExportAreLogged(t *testing.T) {
 	})
 	_, log := record(t)
 	for _, want := range []string{
-		`"level":"ERROR","msg":"parse duration"`, // of the timeout, which the SDK ignores
+		`"level":"ERROR","msg":"parse duration"`, // about the timeout, which the SDK ignores
 		`"level":"WARN","msg":"OpenTelemetry has a problem","error":"`,
 	} {
 		if !strings.Contains(log, want) {

@@ -176,7 +176,7 @@ func sharedMiB(pid int) (float64, error) {
 	}
 	found := pssLine.FindSubmatch(content)
 	if found == nil {
-		return 0, errors.New("the system does not tell the memory of a process")
+		return 0, errors.New("the system does not report the memory of a process")
 	}
 	kib, err := strconv.ParseFloat(string(found[1]), 64)
 	return kib / 1024, err

@@ -24,7 +24,7 @@ func TestGrafanaInDevShowsTheDashboardsOfTheChart(t *testing.T) {
 	slices.Sort(made)
 	slices.Sort(shown)
 	if len(made) == 0 || !slices.Equal(made, shown) {
-		t.Errorf("the chart makes %v, and Grafana shows %v", made, shown)
+		t.Errorf("the chart renders %v, but Grafana mounts %v", made, shown)
 	}
 }
 

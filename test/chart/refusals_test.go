@@ -19,18 +19,18 @@ var refusals = []struct{ name, set, say string }{
 	{"two brokers", "rabbitmq.existingSecret=mq", "rabbitmq.password and rabbitmq.existingSecret are both set: leave one"},
 	{"a broker without host", "rabbitmq.host=", "rabbitmq.password is set: set rabbitmq.host"},
 	{"two JWT secrets", "jwt.secret=" + randomSecret(), "jwt.secret and jwt.existingSecret are both set: leave one"},
-	{"accepted secrets beside a Secret", "jwt.acceptedSecrets=" + randomSecret(), "jwt.acceptedSecrets goes with jwt.secret: put"},
+	{"accepted secrets and a Secret", "jwt.acceptedSecrets=" + randomSecret(), "jwt.acceptedSecrets goes with jwt.secret: put"},
 	{
 		"a key's name without a Secret", "jwt.existingSecret=,jwt.secret=" + randomSecret() + ",jwt.keys.privateKey=key",
 		"jwt.keys.privateKey and jwt.keys.acceptedKeys name keys of jwt.existingSecret, which is empty: set it",
 	},
-	{"a JWT secret that no cluster can keep", "jwt.existingSecret=", "No cluster answers here"},
+	{"a JWT secret without a cluster to keep it", "jwt.existingSecret=", "No cluster answers here"},
 	{
 		"two emails of an admin", "migration.enabled=true,admin.email=ada@example.com,admin.existingSecret=first",
 		"admin.email and admin.existingSecret are both set: leave admin.email empty",
 	},
 	{"an admin without a migration", "admin.existingSecret=first", "admin.email and admin.existingSecret need the migration Job"},
-	{"an admin whose password no cluster can keep", "migration.enabled=true,admin.email=ada@example.com", "No cluster answers here"},
+	{"an admin's password without a cluster to keep it", "migration.enabled=true,admin.email=ada@example.com", "No cluster answers here"},
 	{
 		"quickstart with a database",
 		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,rabbitmq.host=,rabbitmq.password=",
@@ -87,7 +87,7 @@ var refusals = []struct{ name, set, say string }{
 		"migration.resources.limits.memory is 128Mi, and the Job needs 162Mi",
 	},
 	{
-		"fewer pods at most than at least", "autoscaling.enabled=true,autoscaling.minReplicas=5,autoscaling.maxReplicas=3",
+		"a maximum below the minimum", "autoscaling.enabled=true,autoscaling.minReplicas=5,autoscaling.maxReplicas=3",
 		"autoscaling.minReplicas is 5, more than maxReplicas, 3: change one",
 	},
 	{
@@ -105,7 +105,7 @@ var refusals = []struct{ name, set, say string }{
 		"networkPolicy.enabled needs networkPolicy.rabbitmqTo: set where the broker is",
 	},
 	{
-		"metrics that nobody may read", policies + "serviceMonitor.enabled=true",
+		"metrics without a reader", policies + "serviceMonitor.enabled=true",
 		"networkPolicy.metricsFrom is empty, so Prometheus could not read",
 	},
 	{
@@ -118,45 +118,45 @@ var refusals = []struct{ name, set, say string }{
 		"networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo",
 	},
 	{
-		"names asked for anywhere", policies + "networkPolicy.dnsTo=null",
+		"DNS to anywhere", policies + "networkPolicy.dnsTo=null",
 		"networkPolicy.dnsTo is empty, which would be any address: set where the cluster's DNS is",
 	},
 	{"an empty peer", policies + "networkPolicy.dnsTo[0].podSelector=null", "at '/networkPolicy/dnsTo/0/podSelector': got null, want object"},
 	{
-		"a peer that is misspelled", policies + "networkPolicy.otlpTo[0].podselector.matchLabels.a=b",
+		"a misspelled peer", policies + "networkPolicy.otlpTo[0].podselector.matchLabels.a=b",
 		"at '/networkPolicy/otlpTo/0': additional properties 'podselector' not allowed",
 	},
 
 	// Routes without a destination.
 	{"an Ingress without a host", "ingress.enabled=true", "ingress.enabled needs ingress.hosts: set"},
 	{
-		"metrics for everybody", "ingress.enabled=true,ingress.hosts={a.example.com},ingress.path=/metrics",
+		"public metrics", "ingress.enabled=true,ingress.hosts={a.example.com},ingress.path=/metrics",
 		"ingress.path is that of the metrics",
 	},
 	{"an HTTPRoute without a Gateway", "httpRoute.enabled=true", "httpRoute.enabled needs httpRoute.parentRefs: set"},
-	{"one port for two", "service.port=9090", "service.port and service.metricsPort are the same: change one"},
+	{"the same port twice", "service.port=9090", "service.port and service.metricsPort are the same: change one"},
 
 	// Invalid values.
-	{"a value that is misspelled", "serviceMonitr.enabled=true", "at '': additional properties 'serviceMonitr' not allowed"},
-	{"a member that is misspelled", "image.repo=x", "at '/image': additional properties 'repo' not allowed"},
-	{"a number that is none", "replicaCount=two", "at '/replicaCount': got string, want integer"},
+	{"a misspelled value", "serviceMonitr.enabled=true", "at '': additional properties 'serviceMonitr' not allowed"},
+	{"a misspelled member", "image.repo=x", "at '/image': additional properties 'repo' not allowed"},
+	{"an invalid number", "replicaCount=two", "at '/replicaCount': got string, want integer"},
 	{"a negative number of pods", "replicaCount=-1", "at '/replicaCount': minimum: got -1, want 0"},
-	{"a switch that is neither on nor off", "autoscaling.enabled=yes", "at '/autoscaling/enabled': got string, want boolean"},
+	{"an invalid boolean", "autoscaling.enabled=yes", "at '/autoscaling/enabled': got string, want boolean"},
 	{"an unknown pull policy", "image.pullPolicy=Sometimes", "at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'"},
 	{
 		"an unknown type of Service", "service.type=Internal",
 		"at '/service/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'",
 	},
-	{"a tag that is none", "image.tag=a:b", "at '/image/tag': 'a:b' does not match pattern"},
-	{"a digest that is none", "image.digest=sha256:abc", "at '/image/digest': 'sha256:abc' does not match pattern"},
+	{"an invalid tag", "image.tag=a:b", "at '/image/tag': 'a:b' does not match pattern"},
+	{"an invalid digest", "image.digest=sha256:abc", "at '/image/digest': 'sha256:abc' does not match pattern"},
 	{
 		"a repository with a tag", "image.repository=ghcr.io/user-service/user-service:1",
 		"at '/image/repository': 'ghcr.io/user-service/user-service:1' does not match pattern",
 	},
-	{"memory without a unit that exists", "resources.limits.memory=256MB", "at '/resources/limits/memory': '256MB' does not match pattern"},
-	{"a port that is none", "service.port=70000", "at '/service/port': maximum: got 70,000, want 65,535"},
+	{"memory with an unknown unit", "resources.limits.memory=256MB", "at '/resources/limits/memory': '256MB' does not match pattern"},
+	{"an invalid port", "service.port=70000", "at '/service/port': maximum: got 70,000, want 65,535"},
 	{"a name in capitals", "fullnameOverride=Users", "at '/fullnameOverride': 'Users' does not match pattern"},
-	{"an email that is none", "admin.email=ada,migration.enabled=true", "at '/admin/email': 'ada' does not match pattern"},
+	{"an invalid email", "admin.email=ada,migration.enabled=true", "at '/admin/email': 'ada' does not match pattern"},
 }
 
 // policies are the values that NetworkPolicies require in addition to the base.
@@ -179,7 +179,7 @@ func TestAllProblemsAreReported(t *testing.T) {
 		"networkPolicy.metricsFrom is", "ingress.enabled needs",
 	}
 	if err == nil || !slices.Equal(got, want) {
-		t.Errorf("the complaints begin with\n%q and should with\n%q in\n%s", got, want, message)
+		t.Errorf("the problems begin with\n%q, want\n%q, in\n%s", got, want, message)
 	}
 }
 
@@ -203,11 +203,11 @@ func TestInvalidValuesAreRefusedWithOneLineOfAdvice(t *testing.T) {
 			t.Parallel()
 			out, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", refusal.set)
 			if err == nil {
-				t.Fatalf("it renders %d bytes", len(out))
+				t.Fatalf("the chart renders %d bytes", len(out))
 			}
 			lines := complaints(message)
 			if len(lines) != 1 || !strings.HasPrefix(lines[0], refusal.say) {
-				t.Errorf("the complaint should begin with\n%s\nand is\n%s\nin\n%s", refusal.say, strings.Join(lines, "\n"), message)
+				t.Errorf("the problem should begin with\n%s\nbut is\n%s\nin\n%s", refusal.say, strings.Join(lines, "\n"), message)
 			}
 		})
 	}

@@ -56,10 +56,10 @@ func TestOnlySecretsDependOnSecretValues(t *testing.T) {
 					strings.Join(first, "---\n"), strings.Join(second, "---\n"))
 			}
 			if slices.Equal(firstSecrets, secondSecrets) || len(firstSecrets) != 4 {
-				t.Errorf("the %d Secrets do not have the secrets", len(firstSecrets))
+				t.Errorf("the %d Secrets do not contain the secrets", len(firstSecrets))
 			}
 			if names(t, firstSecrets) != names(t, secondSecrets) {
-				t.Error("the names or annotations of the Secrets depend on what is in them")
+				t.Error("the names or annotations of the Secrets depend on their content")
 			}
 		})
 	}
@@ -150,11 +150,11 @@ func refuses(t *testing.T, set, say string) {
 		return
 	}
 	if lines := complaints(message); len(lines) != 1 || !strings.HasPrefix(lines[0], say) {
-		t.Errorf("%s: the complaint should begin with %q and is %q", set, say, lines)
+		t.Errorf("%s: the problem should begin with %q, but is %q", set, say, lines)
 	}
 }
 
-// The keys of files that users copy, and of the chart's own tests, would sign tokens for somebody.
+// A key in a file that users copy, or in a test of the chart, could sign tokens in somebody's cluster.
 func TestNoFileHasAKeyThatSignsTokens(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{chart + "/ci/*.yaml", chart + "/values.yaml", chart + "/tests/*.yaml", "k8s/*/*.yaml", "tilt/*.yaml"} {

@@ -109,7 +109,7 @@ func valueInCode(t *testing.T, page, folder, name string) (value any, ok bool) {
 	return n, true
 }
 
-// parse returns the value of a default, unless it stands for a computed value.
+// parse returns the value of a default, unless the default means a computed value.
 func parse(text string) (value any, ok bool) {
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return d, true

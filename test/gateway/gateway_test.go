@@ -142,7 +142,7 @@ func (s *stage) wantIdentity(t *testing.T, token string, more, identity map[stri
 		}
 	}
 	if diff := cmp.Diff(arrival{Request: "POST /orders?page=2 one tea", Identity: identity}, got); diff != "" {
-		t.Errorf("what the app sees (-want +got):\n%s", diff)
+		t.Errorf("the request at the app (-want +got):\n%s", diff)
 	}
 }
 

@@ -44,6 +44,6 @@ func TestATypeScriptClientIsGeneratedFromTheDescription(t *testing.T) {
 		"same": true, "plan": "team", "roles": []any{"user"}, "broken": []any{[]any{"/zoneinfo", "invalid_value"}},
 	}
 	if diff := cmp.Diff(want, printed); diff != "" {
-		t.Errorf("what the program has seen (-want +got):\n%s", diff)
+		t.Errorf("the output of the program (-want +got):\n%s", diff)
 	}
 }

@@ -34,7 +34,7 @@ func TestAStalledBrokerDelaysNoRequest(t *testing.T) { //nolint:paralleltest // 
 	s := newService(t, dsn, dsn, settings)
 	people := s.accounts(2)
 	if !testkit.Await(t.Context(), testkit.Timeout, func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
-		t.Fatal("events do not leave before the stall")
+		t.Fatal("events are not published before the stall")
 	}
 	proxy.Stall()
 	machine := s.watchMachine()
@@ -75,7 +75,7 @@ func TestAStalledBrokerDelaysNoRequest(t *testing.T) { //nolint:paralleltest // 
 		a.check(t, busy)
 	}
 	if !testkit.Await(t.Context(), testkit.Timeout, func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
-		t.Error("events do not leave after the stall")
+		t.Error("events are not published after the stall")
 	}
 }
 
@@ -94,6 +94,6 @@ func TestRequestsDoNotDependOnTheBroker(t *testing.T) {
 		}
 	}
 	if !strings.Contains(string(out), "user-service/pkg/postgres") {
-		t.Error("the list is not of these packages")
+		t.Error("go list did not list these packages")
 	}
 }

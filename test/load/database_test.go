@@ -127,7 +127,7 @@ func (s *service) demandRecovery(a account, idle replica.Held) {
 	s.client.CloseIdleConnections()
 	var now replica.Held
 	if !testkit.Await(s.t.Context(), testkit.Timeout, func() (ok bool) { now, ok = s.Holds(); return ok && !now.Leaks(idle) }) {
-		s.t.Errorf("the process holds %s, and held %s", now, idle)
+		s.t.Errorf("the process holds %s, and held %s before", now, idle)
 	}
 }
 
@@ -175,15 +175,15 @@ func (s *service) demandStop(call func(context.Context)) {
 		disconnect()
 		<-done
 		if !testkit.Await(s.t.Context(), testkit.Timeout, func() bool { return s.count(waiting) == 0 }) {
-			s.t.Fatal("the query goes on without its client")
+			s.t.Fatal("the query continues without its client")
 		}
 		if took := time.Since(gone); seen && took < time.Second && time.Since(began) < 1500*time.Millisecond {
-			s.t.Logf("the query ended %s after its client had gone, and %s after it began", took.Round(time.Millisecond),
+			s.t.Logf("the query ended %s after its client disconnected, and %s after it began", took.Round(time.Millisecond),
 				time.Since(began).Round(time.Millisecond))
 			return
 		}
 	}
-	s.t.Error("no query ended when its client had gone")
+	s.t.Error("no query ended after its client disconnected")
 }
 
 // TestAnExhaustedPoolRefusesRequestsInTime makes changes wait for locked accounts until the pool has no connection for requests. The
@@ -214,7 +214,7 @@ func TestAnExhaustedPoolRefusesRequestsInTime(t *testing.T) { //nolint:parallelt
 			t.Errorf("a login gets %d after %s: %s", a.status, a.took, a.body)
 		}
 		if !s.IsReady() {
-			t.Error("not ready, though the database answers")
+			t.Error("not ready, although the database responds")
 		}
 	}
 	release()

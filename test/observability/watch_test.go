@@ -149,7 +149,7 @@ func (w *watch) report() {
 			switch {
 			case slices.Contains(now.must, name):
 			case slices.ContainsFunc(now.may, belongs):
-				note = "goes with it"
+				note = "allowed"
 			default:
 				note = "SHOULD NOT FIRE"
 				w.t.Errorf("%s: %s should not fire", now.name, name)

@@ -86,7 +86,7 @@ func (r *Replica) PeakMiB() (float64, error) {
 	}
 	found := peakLine.FindSubmatch(status)
 	if found == nil {
-		return 0, fmt.Errorf("the system does not tell the memory of process %d", r.process.Pid)
+		return 0, fmt.Errorf("the system does not report the memory of process %d", r.process.Pid)
 	}
 	kib, err := strconv.ParseFloat(string(found[1]), 64)
 	return kib / 1024, err

@@ -25,14 +25,14 @@ const burstSize = 300
 func TestTheTimesOfABurstOfResetsForOneEmailRevealNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureBursts(s, one); all.verdict() != "" {
-		t.Errorf("a burst of requests tells of the account: %s\n%s", all.verdict(), all)
+		t.Errorf("a burst of requests reveals the account: %s\n%s", all.verdict(), all)
 	}
 }
 
 func TestTheTimesOfABurstOfResetsForManyEmailsRevealNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureBursts(s, many); all.verdict() != "" {
-		t.Errorf("a burst of requests tells of the accounts: %s\n%s", all.verdict(), all)
+		t.Errorf("a burst of requests reveals the accounts: %s\n%s", all.verdict(), all)
 	}
 }
 
@@ -40,7 +40,7 @@ func TestTheTimesOfABurstOfResetsForManyEmailsRevealNothing(t *testing.T) {
 func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureBursts(s, one); all.verdict() == "" {
-		t.Errorf("nothing is found in a service that takes longer for an account:\n%s", all)
+		t.Errorf("no difference is found in a service that takes longer for an account:\n%s", all)
 	}
 }
 
@@ -49,7 +49,7 @@ func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 func TestResetsThatWaitForEachOtherAreFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return &oneAtATime{Store: store} })
 	if all := measureBursts(s, many); all.verdict() == "" {
-		t.Errorf("nothing is found in a service whose requests for accounts wait for each other:\n%s", all)
+		t.Errorf("no difference is found in a service whose requests for accounts wait for each other:\n%s", all)
 	}
 }
 

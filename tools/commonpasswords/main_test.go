@@ -32,7 +32,7 @@ func TestRunReadsBothFormsOfAList(t *testing.T) {
 	}
 	got := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
-		t.Error("the list is not sorted, or has one twice")
+		t.Error("the list is not sorted, or has a duplicate")
 	}
 	for word, want := range map[string]bool{
 		"trustworthy9": true, "velvetunderground": true, "correcthorsebatterystaple": true,

@@ -121,10 +121,10 @@ func swap(i, j int) func(*History) {
 func TestEventsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
-		"nothing is wrong":         {good, func(*History) {}, nil},
-		"nothing is wrong, erased": {erased, func(*History) {}, nil},
-		"an event is lost":         {good, func(h *History) { drop(h, "e3") }, []string{"audit", "nothing lost"}},
-		"the last event is lost":   {good, func(h *History) { drop(h, "e4") }, []string{"accounts", "audit", "nothing lost"}},
+		"no violation":           {good, func(*History) {}, nil},
+		"no violation, erased":   {erased, func(*History) {}, nil},
+		"an event is lost":       {good, func(h *History) { drop(h, "e3") }, []string{"audit", "nothing lost"}},
+		"the last event is lost": {good, func(h *History) { drop(h, "e4") }, []string{"accounts", "audit", "nothing lost"}},
 		"a queue dropped an event, and a later change changed nothing": {good, func(h *History) {
 			drop(h, "e4")
 			h.Faults = append(h.Faults, Fault{Kind: "queue deleted", Drops: true, Start: 3900 * ms, End: 5 * s})
@@ -135,7 +135,7 @@ func TestEventsAreChecked(t *testing.T) {
 		"two events are swapped":     {good, swap(2, 3), []string{"order"}},
 		"an event after a deletion":  {erased, swap(4, 5), []string{"order"}},
 		"events of one version swap": {good, swap(3, 4), []string{"order"}},
-		"an event that nobody caused": {good, func(h *History) {
+		"an event without a cause": {good, func(h *History) {
 			h.Deliveries = append(h.Deliveries, event("e6", loggedIn, 99, 3, 8*s, nil))
 		}, []string{"no phantom"}},
 		"an event without a request": {good, func(h *History) {
@@ -183,7 +183,7 @@ func TestEventsAreChecked(t *testing.T) {
 			good, func(h *History) { h.Deliveries[3].User = ada(3, "Byron") },
 			[]string{"accounts", "contents", "nothing lost", "stale"},
 		},
-		"an event that changes more than it tells": {good, func(h *History) {
+		"an event with a change outside of its changed fields": {good, func(h *History) {
 			h.Deliveries[3].User.Roles, h.Final.Users[0].Roles = []string{"admin"}, []string{"admin"}
 			op(h, 4).Told.Roles, op(h, 8).Told.Roles = []string{"admin"}, []string{"admin"}
 		}, []string{"contents"}},
@@ -202,9 +202,11 @@ func TestEventsAreChecked(t *testing.T) {
 func TestAccountsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
-		"a change is lost":             {good, func(h *History) { h.Final.Users = []User{*ada(2, "Countess")} }, []string{"accounts"}},
-		"an account is lost":           {good, func(h *History) { h.Final.Users = nil }, []string{"accounts"}},
-		"an account that nobody made":  {good, func(h *History) { h.Final.Users = append(h.Final.Users, User{ID: "eve"}) }, []string{"accounts"}},
+		"a change is lost":   {good, func(h *History) { h.Final.Users = []User{*ada(2, "Countess")} }, []string{"accounts"}},
+		"an account is lost": {good, func(h *History) { h.Final.Users = nil }, []string{"accounts"}},
+		"an account without a registration": {good, func(h *History) {
+			h.Final.Users = append(h.Final.Users, User{ID: "eve"})
+		}, []string{"accounts"}},
 		"an erased account comes back": {erased, func(h *History) { h.Final.Users = []User{*ada(3, "Lovelace")} }, []string{"accounts"}},
 		"an older version is read":     {good, func(h *History) { op(h, 8).Told = ada(2, "Countess") }, []string{"stale"}},
 		"a state that never was":       {good, func(h *History) { op(h, 8).Told = ada(3, "Byron") }, []string{"stale"}},
@@ -215,11 +217,11 @@ func TestAccountsAreChecked(t *testing.T) {
 			op(h, 4).Outcome, op(h, 4).Told, op(h, 4).HungUp, op(h, 4).Status = Perhaps, nil, true, 0
 		}, nil},
 		"an entry of the audit is missing": {good, func(h *History) { h.Final.Audit = h.Final.Audit[1:] }, []string{"audit"}},
-		"an entry is there twice": {
+		"a duplicate entry": {
 			good, func(h *History) { h.Final.Audit = append(h.Final.Audit, h.Final.Audit[3]) },
 			[]string{"audit"},
 		},
-		"an entry that nobody caused": {good, func(h *History) {
+		"an entry without a cause": {good, func(h *History) {
 			h.Final.Audit = append(h.Final.Audit, Entry{"user_updated", "ada", 99})
 		}, []string{"audit"}},
 		"an erasure without its entry": {erased, func(h *History) { h.Final.Audit = h.Final.Audit[:5] }, []string{"audit"}},
@@ -230,10 +232,10 @@ func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
 		"a session is lost": {good, func(h *History) { h.Final.Sessions = nil }, []string{"sessions"}},
-		"an ended session lives": {good, func(h *History) {
+		"an ended session is valid": {good, func(h *History) {
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s1", User: "ada", Counter: 2})
 		}, []string{"sessions"}},
-		"a session that nobody opened": {
+		"a session without a login": {
 			good, func(h *History) { h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"}) },
 			[]string{"sessions"},
 		},
@@ -254,20 +256,20 @@ func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 			h.Ops = append(h.Ops, request(10, Refresh, 5*s, func(o *Op) { o.Session, o.Shown, o.Got, o.GotToken = "s1", 0, 1, "s1.1" }))
 		}, nil},
 		"a successor that skips one": {good, func(h *History) { op(h, 6).Got = 3 }, []string{"refresh tokens"}},
-		"a good token is refused":    {good, func(h *History) { op(h, 6).Outcome, op(h, 6).Status = Refused, 401 }, []string{"refresh tokens"}},
+		"a valid token is refused":   {good, func(h *History) { op(h, 6).Outcome, op(h, 6).Status = Refused, 401 }, []string{"refresh tokens"}},
 		"a token of an ended session": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Refresh, 8*s, func(o *Op) { o.Session, o.Shown, o.Got, o.GotToken = "s1", 2, 3, "s1.3" }))
 		}, []string{"refresh tokens"}},
 		"a used token is refused": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Refresh, 6500*ms, func(o *Op) { o.Session, o.Shown, o.Outcome, o.Status = "s1", 0, Refused, 401 }))
 		}, nil},
-		"a replaced password is taken": {good, func(h *History) {
+		"a replaced password is accepted": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Session = "one", "s3" }))
 			h.Deliveries = append(h.Deliveries, event("e6", loggedIn, 10, 3, 9*s, nil))
 			h.Final.Audit = append(h.Final.Audit, Entry{"authn_login_success", "ada", 10})
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"})
 		}, []string{"passwords"}},
-		"the right password is refused": {good, func(h *History) {
+		"the correct password is refused": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Outcome, o.Status = "two", Refused, 401 }))
 		}, []string{"passwords"}},
 		"a disabled user is refused": {good, func(h *History) {

@@ -119,7 +119,7 @@ func checkContents(ix index) (all []Violation) {
 			case e.User.Version != e.UserVersion || e.User.ID != e.Subject:
 				all = append(all, astray("contents", e, "the event and its user disagree"))
 			case isState(e) && !o.Want.fits(*e.User):
-				all = append(all, astray("contents", e, "not what was asked for: %s", o))
+				all = append(all, astray("contents", e, "not what the request changed: %s", o))
 			case isState(e) && o.Told != nil && !o.Told.Equal(*e.User):
 				all = append(all, astray("contents", e, "not what was answered: %+v", *o.Told))
 			case e.Type == userUpdated && known && !follows(before, *e.User, e.Changed):

@@ -89,7 +89,7 @@ func checkAccounts(ix index) (all []Violation) {
 	for _, o := range ix.Ops {
 		_, exists := ix.rows[o.User]
 		if o.Outcome == Accepted && o.Kind == Register && !exists && !ix.mayBeErased(o.User) {
-			all = append(all, breach("accounts", o, "an account is not in the database any more"))
+			all = append(all, breach("accounts", o, "an account is no longer in the database"))
 		}
 		if u := ix.rows[o.User]; o.Outcome == Accepted && o.Told != nil && exists && u.Version < o.Told.Version {
 			all = append(all, breach("accounts", o, "an accepted change is lost: the database has %+v", u))

@@ -19,7 +19,7 @@ func checkSessions(ix index) (all []Violation) {
 			continue
 		}
 		if _, known := opened[s.ID]; !known && !ix.mayHaveOpened(s.User) {
-			all = append(all, Violation{Rule: "sessions", User: s.User, Text: fmt.Sprintf("nobody opened the session %+v", s)})
+			all = append(all, Violation{Rule: "sessions", User: s.User, Text: fmt.Sprintf("no login opened the session %+v", s)})
 		}
 	}
 	for _, id := range named(opened) {

@@ -57,7 +57,7 @@ func TestTheDoctorListsEveryMissingTool(t *testing.T) {
 	}
 	out, err := doctor(t, says)
 	if err == nil {
-		t.Error("it is content")
+		t.Error("the doctor accepts the machine")
 	}
 	for _, want := range []string{
 		"docker   does not print its version; 24.0 or later", "docker   does not answer",
@@ -68,11 +68,11 @@ func TestTheDoctorListsEveryMissingTool(t *testing.T) {
 		"6 to fix",
 	} {
 		if !strings.Contains(out, want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the doctor does not print %q:\n%s", want, out)
 		}
 	}
 	if strings.Contains(out, "go  ") || strings.Contains(out, "curl  ") {
-		t.Errorf("it complains of what is there:\n%s", out)
+		t.Errorf("the doctor reports tools that are installed:\n%s", out)
 	}
 }
 

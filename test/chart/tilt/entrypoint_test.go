@@ -65,10 +65,10 @@ func (p *pod) says(t *testing.T, want string) {
 	select {
 	case line := <-p.lines:
 		if !strings.Contains(line, want) {
-			t.Fatalf("it says %q, want %q", line, want)
+			t.Fatalf("the output is %q, want %q", line, want)
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatalf("it does not say %q", want)
+		t.Fatalf("the output does not contain %q", want)
 	}
 }
 
@@ -95,9 +95,9 @@ func TestTheEntrypointWaitsForANewBuild(t *testing.T) {
 	p := begin(t, "SAY; exit 7", "serve")
 	p.says(t, "image serve")
 	p.says(t, "ended with 7; waiting for the next build")
-	put(t, p.live, "mended", serves)
+	put(t, p.live, "fixed", serves)
 	p.signal(t, syscall.SIGHUP)
-	p.says(t, "mended serve")
+	p.says(t, "fixed serve")
 }
 
 func TestSIGTERMIsForwarded(t *testing.T) {
@@ -117,6 +117,6 @@ func TestOtherCommandsUseTheNewestBuild(t *testing.T) {
 	p := begin(t, "SAY; exit 3", "migrate", "up")
 	p.says(t, "image migrate up")
 	if err := p.command.Wait(); err == nil || p.command.ProcessState.ExitCode() != 3 {
-		t.Errorf("it ends with %v", err)
+		t.Errorf("the command ends with %v", err)
 	}
 }
