@@ -131,7 +131,7 @@ func TestAReplayHasARateAndSelectsUsers(t *testing.T) {
 			t.Errorf("%v: %d users were announced, want %d", test.args, n, test.users)
 		}
 		if took := time.Since(began); took < test.least {
-			t.Errorf("%v: it took %s, want %s at least", test.args, took, test.least)
+			t.Errorf("%v took %s, want at least %s", test.args, took, test.least)
 		}
 	}
 }

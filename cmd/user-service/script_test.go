@@ -167,7 +167,7 @@ func hides(ts *testscript.TestScript, neg bool, args []string) {
 		for _, file := range args {
 			for line := range bytes.Lines([]byte(ts.ReadFile(file))) {
 				if bytes.Contains(line, []byte(secret)) {
-					ts.Fatalf("%s shows %s: %s", file, name, line)
+					ts.Fatalf("%s contains %s: %s", file, name, line)
 				}
 			}
 		}

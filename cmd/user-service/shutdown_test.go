@@ -106,7 +106,7 @@ func TestShutdownEndsInTimeDespiteNetworkFaults(t *testing.T) {
 			began := time.Now()
 			c.stop(t)
 			if took := time.Since(began); took > limit+time.Second/2 {
-				t.Errorf("it took %s of %s:\n%s", took, limit, c.log)
+				t.Errorf("the shutdown took %s, want at most %s:\n%s", took, limit, c.log)
 			}
 		})
 	}

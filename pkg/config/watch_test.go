@@ -276,7 +276,7 @@ func TestABadNewValueKeepsTheOldOne(t *testing.T) {
 			m.write(other, want)
 			m.await(want)
 			if n := strings.Count(m.logged(), "variable="+test.variable+" "); n != 1 {
-				t.Errorf("it was logged %d times:\n%s", n, m.logged())
+				t.Errorf("the problem was logged %d times:\n%s", n, m.logged())
 			}
 		})
 	}
@@ -345,7 +345,7 @@ func TestARefusedValueIsRetried(t *testing.T) {
 	m.await("postgres://app:" + rotated + "@db/app")
 	m.awaitRejected(0)
 	if n := strings.Count(m.logged(), "is refused"); n != 1 {
-		t.Errorf("it was logged %d times", n)
+		t.Errorf("the problem was logged %d times", n)
 	}
 }
 

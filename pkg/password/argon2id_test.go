@@ -53,7 +53,7 @@ func text(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byt
 var (
 	salt16 = text(16)
 	key32  = text(32)
-	// invalidHashes are invalid stored hashes, by what is wrong with them.
+	// invalidHashes are invalid stored hashes, by their fault.
 	invalidHashes = map[string]string{
 		"empty":               "",
 		"plain text":          "hunter2hunter2",

@@ -314,7 +314,7 @@ func TestANetworkLeavesASlotToOthers(t *testing.T) {
 		<-time.After(time.Minute)
 		flood()
 		if n := q.running.Load(); n != 3 {
-			t.Errorf("a minute after the other network, it has %d of 3 slots, want 3", n)
+			t.Errorf("a minute after the other network's last login, the first one has %d of 3 slots, want 3", n)
 		}
 		<-time.After(time.Minute)
 		synctest.Wait()

@@ -76,7 +76,7 @@ func TestBcryptSeesSeventyTwoBytes(t *testing.T) {
 	}
 }
 
-// invalidForeign are invalid hashes in the formats of other programs, by what is wrong with them, and a part of the error.
+// invalidForeign are invalid hashes in the formats of other programs, and a part of the error, by their fault.
 var invalidForeign = map[string]struct{ hash, message string }{
 	"bcrypt, too short":          {bcryptText[:59], "60 characters"},
 	"bcrypt, too long":           {bcryptText + "u", "60 characters"},

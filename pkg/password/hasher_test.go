@@ -209,7 +209,7 @@ func TestAnUnnormalizedPasswordCostsOneHash(t *testing.T) { //nolint:paralleltes
 	}
 }
 
-// always returns a load function for an own hash.
+// always returns a load function for a hash that this service computed.
 func always(phc string) func(context.Context) (Stored, error) {
 	return func(context.Context) (Stored, error) { return Stored{Hash: phc}, nil }
 }

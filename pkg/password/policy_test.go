@@ -185,7 +185,7 @@ func TestTheLongestPasswordInCodePoints(t *testing.T) {
 	}
 }
 
-// TestLongTextIsNotNormalized is not parallel, because it measures allocations. The normal form of the text has a megabyte.
+// TestLongTextIsNotNormalized is not parallel, because it measures allocations. The normal form of the text would have a megabyte.
 func TestLongTextIsNotNormalized(t *testing.T) {
 	long := strings.Repeat("\ufdfa", 21_000)
 	_ = Policy{}.Check("seven green kettles sing") // parses the list of common passwords once

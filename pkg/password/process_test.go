@@ -108,7 +108,7 @@ func TestBothProcessesComputeTheSameHashes(t *testing.T) {
 	}
 }
 
-// TestAKilledProcessIsReplaced kills it while it hashes.
+// TestAKilledProcessIsReplaced kills the process while it computes a hash.
 func TestAKilledProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	p, started, exits := startProcess(t)

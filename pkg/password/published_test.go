@@ -39,7 +39,8 @@ func documents(t *testing.T) []string {
 	return all
 }
 
-// TestPasswordsInTheDocumentationAreRefused: attackers try published passwords first. Examples generate one, or show one of the list.
+// TestPasswordsInTheDocumentationAreRefused: attackers try published passwords first. Examples generate a password, or contain a
+// refused one.
 func TestPasswordsInTheDocumentationAreRefused(t *testing.T) {
 	t.Parallel()
 	found := 0

@@ -182,7 +182,7 @@ func TestSlowBroker(t *testing.T) {
 	errs, took := publishWithin(t, p, confirmTimeout, events)
 	noErrors(t, errs)
 	if took > 5*time.Second {
-		t.Errorf("Publish took %s, as if it waited for each event separately", took)
+		t.Errorf("Publish took %s, as if it waited for each confirm separately", took)
 	}
 	testkit.WaitFor(t, "every event", func() bool { return len(arrived.received()) == len(events) })
 	for _, latency := range observed.snapshot().confirmed {

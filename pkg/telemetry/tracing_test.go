@@ -176,12 +176,12 @@ func TestProblemsOfExportAreLogged(t *testing.T) {
 func TestTracingIsOffUnlessConfigured(t *testing.T) {
 	url, received := httpReceiver(t, http.StatusOK)
 	for name, env := range map[string]map[string]string{
-		"by default":     {},
-		"disabled":       {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SDK_DISABLED": "TRUE"},
-		"no exporter":    {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_TRACES_EXPORTER": "none"},
-		"empty":          {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
-		"bad, but off":   {"OTEL_EXPORTER_OTLP_ENDPOINT": "?", "OTEL_EXPORTER_OTLP_PROTOCOL": "?", "OTEL_SDK_DISABLED": "true"},
-		"only a service": {"OTEL_SERVICE_NAME": "accounts"},
+		"by default":       {},
+		"disabled":         {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SDK_DISABLED": "TRUE"},
+		"no exporter":      {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_TRACES_EXPORTER": "none"},
+		"empty":            {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
+		"invalid, but off": {"OTEL_EXPORTER_OTLP_ENDPOINT": "?", "OTEL_EXPORTER_OTLP_PROTOCOL": "?", "OTEL_SDK_DISABLED": "true"},
+		"only a service":   {"OTEL_SERVICE_NAME": "accounts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, env)

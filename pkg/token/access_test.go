@@ -174,7 +174,7 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 	}
 }
 
-// TestClaimsAreReadStrictly changes the JSON of the claims. Other verifiers must not read a claim in another way.
+// TestClaimsAreReadStrictly changes the JSON of the claims. Other verifiers must not interpret a claim differently.
 func TestClaimsAreReadStrictly(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
@@ -289,7 +289,7 @@ func TestOtherFormsOfAnAccessTokenAreAccepted(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
 	for name, change := range map[string]func(*forgery){
-		"as it is":              func(*forgery) {},
+		"unchanged":             func(*forgery) {},
 		"aud is text":           func(f *forgery) { f.claims["aud"] = config.Audience },
 		"aud has several":       func(f *forgery) { f.claims["aud"] = []string{"another", config.Audience} },
 		"typ with its tree":     func(f *forgery) { f.header["typ"] = "application/at+jwt" },

@@ -136,7 +136,7 @@ func (r *rig) judge(h history.History, schedule string) {
 	if len(violations) == 0 {
 		return
 	}
-	r.t.Errorf("seed %d: %d violations. To run it again: make chaos SEED=%d SEEDS=1\n%s", r.seed, len(violations), r.seed, schedule)
+	r.t.Errorf("seed %d: %d violations. To repeat the run: make chaos SEED=%d SEEDS=1\n%s", r.seed, len(violations), r.seed, schedule)
 	shown := map[string]int{}
 	for _, v := range violations {
 		if shown[v.Rule]++; shown[v.Rule] <= maxShown {

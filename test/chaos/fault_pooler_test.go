@@ -30,7 +30,7 @@ func newPooler(t *testing.T, database string) *pooler {
 	return p
 }
 
-// restart ends the process and starts it again after a while.
+// restart ends the process, and starts it after a delay.
 func (p *pooler) restart(ctx context.Context, after time.Duration) error {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()

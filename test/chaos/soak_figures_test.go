@@ -216,7 +216,7 @@ func (s *soak) measureTables(ctx context.Context) {
 func (s *soak) measureBroker(ctx context.Context) {
 	out, err := s.broker.node(0).control(ctx, "rabbitmqctl", "list_connections", "-q", "--no-table-headers", "channels")
 	if err != nil {
-		s.t.Errorf("ask RabbitMQ for its connections: %v", err)
+		s.t.Errorf("list the connections of RabbitMQ: %v", err)
 		return
 	}
 	channels := 0

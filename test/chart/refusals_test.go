@@ -163,7 +163,7 @@ var refusals = []struct{ name, set, say string }{
 const policies = "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0," +
 	"networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
 
-// A user who sets many values wants to see all problems together.
+// All problems are reported together, so that a user can fix them in one step.
 func TestAllProblemsAreReported(t *testing.T) {
 	t.Parallel()
 	_, message, err := try(nil, "helm", "template", "accounts", chart, "--set", "networkPolicy.enabled=true,serviceMonitor.enabled=true,"+

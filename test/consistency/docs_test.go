@@ -42,7 +42,7 @@ func TestLimitsInTheDocumentationMatchTheCode(t *testing.T) {
 	}
 }
 
-// compareRow returns how many values it has compared.
+// compareRow returns the number of compared values.
 func compareRow(t *testing.T, page, names, values string) (compared int) {
 	t.Helper()
 	names = inBrackets.ReplaceAllString(names, "")

@@ -45,7 +45,7 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 		return
 	}
 	f.all()
-	t.Logf("%d requests in %s; the slowest answer took %s; %d were sent again", f.sent.Load(), time.Since(began).Round(time.Second),
+	t.Logf("%d requests in %s; the slowest response took %s; %d were repeated", f.sent.Load(), time.Since(began).Round(time.Second),
 		f.slowest, f.again)
 	t.Log(f.table())
 	f.demandSuccesses()

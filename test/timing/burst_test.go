@@ -104,7 +104,7 @@ func measureBursts(s *target, email func(kind string, i int) string) comparison 
 			all = compareAll(kinds, medians).and(compareAll(kinds, tails))
 		}
 	}
-	s.t.Logf("%d bursts of each in %.1f s, decided: %t\n%s", len(medians[kinds[0]]), time.Since(began).Seconds(), all.decided(), all)
+	s.t.Logf("%d bursts of each kind in %.1f s, decided: %t\n%s", len(medians[kinds[0]]), time.Since(began).Seconds(), all.decided(), all)
 	return all
 }
 

@@ -165,7 +165,7 @@ func TestEventsAreChecked(t *testing.T) {
 			h.Faults = []Fault{{Replica: Everywhere, Start: 7 * s, End: 8 * s, Cuts: 1}}
 			h.Deliveries = append(h.Deliveries, h.Deliveries[4])
 		}, nil},
-		"an event that comes again and again": {good, func(h *History) {
+		"an event with many duplicates": {good, func(h *History) {
 			h.Faults = []Fault{{Replica: Everywhere, Start: 7 * s, End: 8 * s, Cuts: 1}}
 			h.Deliveries = append(h.Deliveries, h.Deliveries[4], h.Deliveries[4])
 		}, []string{"few duplicates"}},
@@ -187,7 +187,7 @@ func TestEventsAreChecked(t *testing.T) {
 			h.Deliveries[3].User.Roles, h.Final.Users[0].Roles = []string{"admin"}, []string{"admin"}
 			op(h, 4).Told.Roles, op(h, 8).Told.Roles = []string{"admin"}, []string{"admin"}
 		}, []string{"contents"}},
-		"events that are left": {good, func(h *History) { h.Final.Outbox = 1 }, []string{"nothing lost"}},
+		"events in the outbox at the end": {good, func(h *History) { h.Final.Outbox = 1 }, []string{"nothing lost"}},
 		"an event that was returned and sent again": {good, func(h *History) {
 			h.Faults = []Fault{{Replica: Everywhere, Start: 3 * s, End: 3500 * ms, Drops: true}}
 			swap(2, 3)(h)
@@ -207,13 +207,13 @@ func TestAccountsAreChecked(t *testing.T) {
 		"an account without a registration": {good, func(h *History) {
 			h.Final.Users = append(h.Final.Users, User{ID: "eve"})
 		}, []string{"accounts"}},
-		"an erased account comes back": {erased, func(h *History) { h.Final.Users = []User{*ada(3, "Lovelace")} }, []string{"accounts"}},
-		"an older version is read":     {good, func(h *History) { op(h, 8).Told = ada(2, "Countess") }, []string{"stale"}},
-		"a state that never was":       {good, func(h *History) { op(h, 8).Told = ada(3, "Byron") }, []string{"stale"}},
-		"an erased account is read":    {erased, func(h *History) { op(h, 8).Start, op(h, 8).End = 10*s, 11*s }, []string{"stale"}},
-		"If-Match on another version":  {good, func(h *History) { op(h, 4).Want.IfVersion = 1 }, []string{"stale"}},
-		"If-Match on the version":      {good, func(h *History) { op(h, 4).Want.IfVersion = 2 }, nil},
-		"an unanswered change was made": {good, func(h *History) {
+		"an erased account exists again": {erased, func(h *History) { h.Final.Users = []User{*ada(3, "Lovelace")} }, []string{"accounts"}},
+		"an older version is read":       {good, func(h *History) { op(h, 8).Told = ada(2, "Countess") }, []string{"stale"}},
+		"a state that never existed":     {good, func(h *History) { op(h, 8).Told = ada(3, "Byron") }, []string{"stale"}},
+		"an erased account is read":      {erased, func(h *History) { op(h, 8).Start, op(h, 8).End = 10*s, 11*s }, []string{"stale"}},
+		"If-Match on another version":    {good, func(h *History) { op(h, 4).Want.IfVersion = 1 }, []string{"stale"}},
+		"If-Match on the version":        {good, func(h *History) { op(h, 4).Want.IfVersion = 2 }, nil},
+		"a change without a response was made": {good, func(h *History) {
 			op(h, 4).Outcome, op(h, 4).Told, op(h, 4).HungUp, op(h, 4).Status = Perhaps, nil, true, 0
 		}, nil},
 		"an entry of the audit is missing": {good, func(h *History) { h.Final.Audit = h.Final.Audit[1:] }, []string{"audit"}},
@@ -239,11 +239,11 @@ func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 			good, func(h *History) { h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"}) },
 			[]string{"sessions"},
 		},
-		"a session of a lost answer": {good, func(h *History) {
+		"a session of a lost response": {good, func(h *History) {
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"})
 			h.Ops = append(h.Ops, request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Outcome, o.Status, o.HungUp = "two", Perhaps, 0, true }))
 		}, nil},
-		"a counter that went back": {good, func(h *History) {
+		"a counter that decreased": {good, func(h *History) {
 			h.Ops = slices.DeleteFunc(h.Ops, func(o Op) bool { return o.ID == 7 })
 			drop(h, "e5")
 			h.Final.Audit = h.Final.Audit[:4]
@@ -255,8 +255,10 @@ func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 		"the same successor again": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Refresh, 5*s, func(o *Op) { o.Session, o.Shown, o.Got, o.GotToken = "s1", 0, 1, "s1.1" }))
 		}, nil},
-		"a successor that skips one": {good, func(h *History) { op(h, 6).Got = 3 }, []string{"refresh tokens"}},
-		"a valid token is refused":   {good, func(h *History) { op(h, 6).Outcome, op(h, 6).Status = Refused, 401 }, []string{"refresh tokens"}},
+		"a successor with a wrong counter": {good, func(h *History) { op(h, 6).Got = 3 }, []string{"refresh tokens"}},
+		"a valid token is refused": {good, func(h *History) {
+			op(h, 6).Outcome, op(h, 6).Status = Refused, 401
+		}, []string{"refresh tokens"}},
 		"a token of an ended session": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Refresh, 8*s, func(o *Op) { o.Session, o.Shown, o.Got, o.GotToken = "s1", 2, 3, "s1.3" }))
 		}, []string{"refresh tokens"}},
@@ -307,7 +309,7 @@ func TestAnswersAreChecked(t *testing.T) {
 		"a 503 without Retry-After": {good, with(down, fails(503, func(o *Op) { o.RetryAfter = false })), []string{"only 503"}},
 		"a 503 without a fault":     {good, fails(503, nothing), []string{"503 explained"}},
 		"a 503 after a fault":       {good, with(down, fails(503, nothing)), nil},
-		"a 503 too long after it": {
+		"a 503 too long after a fault": {
 			good, with(Fault{Replica: 1, Start: 6 * s, End: 6500 * ms, Database: true}, fails(503, nothing)),
 			[]string{"503 explained"},
 		},
@@ -339,11 +341,11 @@ func TestAnswersAreChecked(t *testing.T) {
 			}),
 			[]string{"503 explained"},
 		},
-		"no answer":                 {good, fails(0, nothing), []string{"answered"}},
-		"no answer, client gone":    {good, fails(0, func(o *Op) { o.HungUp = true }), nil},
-		"no answer, replica killed": {good, with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil},
-		"a late answer":             {good, func(h *History) { op(h, 8).End += 3 * s }, []string{"in time"}},
-		"a late answer, busy machine": {
+		"no response":                      {good, fails(0, nothing), []string{"answered"}},
+		"no response, client disconnected": {good, fails(0, func(o *Op) { o.HungUp = true }), nil},
+		"no response, replica killed":      {good, with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil},
+		"a late response":                  {good, func(h *History) { op(h, 8).End += 3 * s }, []string{"in time"}},
+		"a late response, busy machine": {
 			good, with(Fault{Replica: Everywhere, Start: 9 * s, End: 10 * s, Slow: true}, func(h *History) { op(h, 8).End += 3 * s }),
 			nil,
 		},

@@ -48,7 +48,7 @@ func TestALeakIsFound(t *testing.T) {
 	} {
 		trend, err := rule.Trend(run(runTime, value))
 		if err != nil || !trend.Grows() {
-			t.Errorf("%s: %s, %v; want that it grows", name, trend, err)
+			t.Errorf("%s: %s, %v; want growth", name, trend, err)
 		}
 	}
 }
@@ -73,7 +73,7 @@ func TestASteadyFigureIsNotALeak(t *testing.T) {
 	} {
 		trend, err := rule.Trend(run(runTime, value))
 		if err != nil || trend.Grows() {
-			t.Errorf("%s: %s, %v; want that it is steady", name, trend, err)
+			t.Errorf("%s: %s, %v; want no growth", name, trend, err)
 		}
 	}
 }
@@ -90,7 +90,7 @@ func TestGapsAreLeftOut(t *testing.T) {
 	}
 	s.Points = some
 	if trend, err := rule.Trend(s); err != nil || !trend.Grows() {
-		t.Errorf("%s, %v; want that it grows", trend, err)
+		t.Errorf("%s, %v; want growth", trend, err)
 	}
 }
 

@@ -39,7 +39,7 @@ func TestTheFirstChangeOfTheGuideWorks(t *testing.T) {
 	in("tilt/actions", "migration", "nickname")
 	made, err := filepath.Glob(filepath.Join(folder, "migrations/*_nickname.sql"))
 	if err != nil || len(made) != 1 {
-		t.Fatalf("tilt/actions makes %v", made)
+		t.Fatalf("tilt/actions creates %v", made)
 	}
 	if err := os.WriteFile(made[0], []byte(sql.FindStringSubmatch(guide)[1]), 0o600); err != nil {
 		t.Fatal(err)
