@@ -14,9 +14,9 @@ import (
 
 const (
 	warmUp     = 2 * time.Second
-	lastEpoch  = 72 * time.Second                        // the latest start of an epoch after the start of the seed, which has two minutes
-	lastCalm   = history.LockTime + history.RecoveryTime // long enough for the locks of vanished clients to end
-	outboxTime = 30 * time.Second                        // the deadline for publishing all events
+	lastEpoch  = 72 * time.Second                        // The latest start of an epoch. A seed has two minutes.
+	lastCalm   = history.LockTime + history.RecoveryTime // Long enough for the locks of vanished clients to end.
+	outboxTime = 30 * time.Second                        // The deadline for publishing all events.
 )
 
 // TestPromisesHoldUnderFaults runs seeds sequentially, because they measure time.
