@@ -78,7 +78,8 @@ func TestPrometheusGetsTheRulesOfTheChart(t *testing.T) {
 	if d.find("PrometheusRule", "user-service") != nil {
 		t.Error("the dev cluster gets a PrometheusRule, a kind that it does not have")
 	}
-	if rules := text(d.find("ConfigMap", "prometheus-rules"), "data", "user-service.yaml"); !strings.Contains(rules, "alert: UserServiceOutboxStuck") {
+	rules := text(d.find("ConfigMap", "prometheus-rules"), "data", "user-service.yaml")
+	if !strings.Contains(rules, "alert: UserServiceOutboxStuck") {
 		t.Errorf("the rules are:\n%s", rules)
 	}
 }
