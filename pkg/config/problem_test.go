@@ -32,16 +32,16 @@ func TestAnEmptyEnvironmentListsAllThatIsRequired(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, nil)
 	want := "6 problems with the environment:"
-	for _, variable := range [][2]string{
-		{"DATABASE_URL", "a PostgreSQL URL such as postgres://user:password@host:5432/database"},
-		{"RABBITMQ_HOST", "a host name or an IP address, such as localhost"},
-		{"RABBITMQ_PORT", "a whole number from 1 to 65535, such as 5672"},
-		{"RABBITMQ_USER", "a user name, such as guest"},
-		{"RABBITMQ_PASS", "the password of RABBITMQ_USER"},
-		{"JWT_SECRET", "a random text of at least 32 bytes, as made by: openssl rand -base64 48"},
+	for _, problem := range []string{
+		"DATABASE_URL: is not set; set it to a PostgreSQL URL such as postgres://user:password@host:5432/database",
+		"RABBITMQ_HOST: is not set; set it to a host name or an IP address, such as localhost",
+		"RABBITMQ_PORT: is not set; set it to a whole number from 1 to 65535, such as 5672",
+		"RABBITMQ_USER: is not set; set it to a user name, such as guest",
+		"RABBITMQ_PASS: is not set; set it to the password of RABBITMQ_USER",
+		"JWT_SECRET: is not set; set it to a random text of at least 32 bytes, as made by: openssl rand -base64 48",
 	} {
-		name, value := variable[0], variable[1]
-		want += "\n  " + name + ": is not set; set it to " + value + "; or set " + name + "_FILE to the path of a file with the value"
+		name, _, _ := strings.Cut(problem, ":")
+		want += "\n  " + problem + "; or set " + name + "_FILE to the path of a file with the value"
 	}
 	if err == nil {
 		t.Fatal("an empty environment is accepted")
