@@ -81,7 +81,7 @@ dashboards: ## draw the dashboards into docs/images, from a service with half an
 	@tools/dev/with-services go test -tags draw ./test/observability -run TestDraw -count=1 -timeout 45m
 
 alerts: ## fire and clear each alert by a real fault, with a minute of the rules shortened to a second
-	@tools/dev/with-services go test -tags alerts ./test/observability -run TestAlertsFireAndClearForReal -count=1 -v -timeout 20m
+	@tools/dev/with-services go test -tags alerts ./test/observability -run TestAlertsFireAndClearUnderFaults -count=1 -v -timeout 20m
 
 clean: ## delete build results
 	@rm -rf bin .bin

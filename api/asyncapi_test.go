@@ -123,7 +123,7 @@ func TestAsyncAPIDescribesEveryType(t *testing.T) {
 		channel := doc.Channels[operation.Channel.Ref[len("#/channels/"):]]
 		sent = append(sent, channel.Address)
 		if operation.Action != "send" {
-			t.Errorf("%s is to %s", name, operation.Action)
+			t.Errorf("%s has the action %s", name, operation.Action)
 		}
 	}
 	for name, message := range doc.Components.Messages {
@@ -200,7 +200,7 @@ func TestEventsFitTheirSchemas(t *testing.T) {
 	for _, typ := range event.Types() {
 		data, ok := data[typ]
 		if !ok {
-			t.Errorf("this test makes no %s", typ)
+			t.Errorf("this test creates no %s", typ)
 			continue
 		}
 		e, err := event.New(typ, u.ID, u.Version, now, data)

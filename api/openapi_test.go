@@ -62,7 +62,7 @@ func TestOperationsAreDescribed(t *testing.T) {
 	ids := map[string]bool{}
 	eachOperation(t, func(t *testing.T, doc *openapi3.T, _ string, op *openapi3.Operation) {
 		if op.OperationID == "" || ids[op.OperationID] {
-			t.Errorf("operationId is %q: missing, or there already", op.OperationID)
+			t.Errorf("operationId is %q: missing or a duplicate", op.OperationID)
 		}
 		ids[op.OperationID] = true
 		if op.Summary == "" || op.Description == "" {
@@ -91,8 +91,8 @@ func TestOperationsAreDescribed(t *testing.T) {
 	})
 }
 
-// TestOperationsTellEveryAnswer checks that each operation describes the responses that follow from its form.
-func TestOperationsTellEveryAnswer(t *testing.T) {
+// TestOperationsDescribeEveryResponse checks that each operation describes the responses that follow from its form.
+func TestOperationsDescribeEveryResponse(t *testing.T) {
 	t.Parallel()
 	eachOperation(t, func(t *testing.T, _ *openapi3.T, path string, op *openapi3.Operation) {
 		want := []int{500}
@@ -105,7 +105,7 @@ func TestOperationsTellEveryAnswer(t *testing.T) {
 		if strings.Contains(path, "{id}") {
 			want = append(want, 400, 403)
 		}
-		if strings.Contains(path, "{id}") && op.OperationID != "changePassword" { // the caller's own user always exists
+		if strings.Contains(path, "{id}") && op.OperationID != "changePassword" { // the caller's own account always exists
 			want = append(want, 404)
 		}
 		if op.Parameters.GetByInAndName("header", "If-Match") != nil {
@@ -120,17 +120,17 @@ func TestOperationsTellEveryAnswer(t *testing.T) {
 		}
 		for _, status := range want {
 			if op.Responses.Status(status) == nil {
-				t.Errorf("no answer %d", status)
+				t.Errorf("no response %d", status)
 			}
 		}
 		statuses := slices.Collect(maps.Keys(op.Responses.Map()))
 		if !slices.ContainsFunc(statuses, func(status string) bool { return status[0] == '2' }) {
-			t.Errorf("answers are %v, none of success", statuses)
+			t.Errorf("the responses are %v, want a successful one", statuses)
 		}
 	})
 }
 
-func TestAnswersAreDescribed(t *testing.T) {
+func TestResponsesAreDescribed(t *testing.T) {
 	t.Parallel()
 	headers := map[int][]string{
 		http.StatusCreated: {"Location", "ETag"}, http.StatusNotModified: {"ETag"},
@@ -140,17 +140,17 @@ func TestAnswersAreDescribed(t *testing.T) {
 		for text, response := range op.Responses.Map() {
 			status, err := strconv.Atoi(text)
 			if err != nil {
-				t.Errorf("answer %q is no status", text)
+				t.Errorf("response %q is not a status", text)
 			}
 			for _, name := range append(headers[status], "X-Request-Id") {
 				if h := response.Value.Headers[name]; h == nil || !h.Value.Required {
-					t.Errorf("answer %d: %s is not there or not required", status, name)
+					t.Errorf("response %d: %s is missing or not required", status, name)
 				}
 			}
 			for media, content := range response.Value.Content {
 				checkExamples(t, text, content)
 				if problem := media == "application/problem+json"; problem != (status >= 400) && path != "/readyz" {
-					t.Errorf("answer %d is of type %s", status, media)
+					t.Errorf("response %d has the media type %s", status, media)
 				}
 			}
 		}
@@ -177,7 +177,7 @@ func TestProblemsHaveExamples(t *testing.T) {
 	}
 	for _, problem := range doc.Components.Schemas["Problem"].Value.Properties["type"].Value.Enum {
 		if !shown[problem] {
-			t.Errorf("no answer shows %s", problem)
+			t.Errorf("no response has an example of %s", problem)
 		}
 	}
 }
@@ -193,7 +193,7 @@ func checkExamples(t *testing.T, name string, content *openapi3.MediaType) {
 	for key, example := range content.Examples {
 		value, isObject := example.Value.Value.(map[string]any)
 		if status, isProblem := value["status"].(float64); isObject && isProblem && strconv.Itoa(int(status)) != name {
-			t.Errorf("answer %s: the example %s is of status %v", name, key, status)
+			t.Errorf("response %s: the example %s has the status %v", name, key, status)
 		}
 	}
 }

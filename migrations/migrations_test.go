@@ -9,9 +9,9 @@ import (
 
 var alters = regexp.MustCompile(`(?m)^\s*ALTER TABLE (\w+)`)
 
-// TestNoMigrationWaitsForALockWithoutEnd requires a lock timeout: while a statement waits for a table, all later statements wait
+// TestNoMigrationWaitsForALockForever requires a lock timeout: while a statement waits for a table, all later statements wait
 // too.
-func TestNoMigrationWaitsForALockWithoutEnd(t *testing.T) {
+func TestNoMigrationWaitsForALockForever(t *testing.T) {
 	t.Parallel()
 	files, err := fs.Glob(FS, "*.sql")
 	if err != nil || len(files) < 10 {

@@ -56,8 +56,8 @@ func TestTheCommandLineIsTheActorOfItsChanges(t *testing.T) {
 	}
 }
 
-// TestAShutdownRecordsTheDenialsThatWait ends a replica in the middle of a minute.
-func TestAShutdownRecordsTheDenialsThatWait(t *testing.T) {
+// TestAShutdownRecordsPendingDenials ends a replica in the middle of a minute.
+func TestAShutdownRecordsPendingDenials(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
 	t.Run("a replica", func(t *testing.T) {

@@ -48,7 +48,7 @@ func startProgram(t *testing.T, program string, more map[string]string) *child {
 	}
 	t.Cleanup(func() { _ = c.cmd.Process.Kill() })
 	if !testkit.Await(context.Background(), patience, func() bool { return servingAt.MatchString(c.log.String()) }) {
-		t.Fatalf("it does not serve: %s", c.log)
+		t.Fatalf("the service does not serve: %s", c.log)
 	}
 	c.api = "http://" + servingAt.FindStringSubmatch(c.log.String())[1]
 	return c
@@ -70,7 +70,7 @@ func (c *child) register(t *testing.T, email, traceparent string) string {
 	t.Helper()
 	var id string
 	if !testkit.Await(context.Background(), patience, func() bool { id = c.tryRegister(t, email, traceparent); return id != "" }) {
-		t.Fatalf("no account can be made: %s", c.log)
+		t.Fatalf("no account can be created: %s", c.log)
 	}
 	return id
 }

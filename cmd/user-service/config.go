@@ -15,9 +15,9 @@ import (
 func configCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "config",
-		Short: "Print the configuration that is in force, secrets hidden",
-		Long: "config prints every environment variable with the value that is in force, secrets hidden, and its source.\n" +
-			"It exits with 2 if a variable is missing or wrong, after listing each problem.",
+		Short: "Print the current configuration, with secrets hidden",
+		Long: "config prints every environment variable with its current value and its source. Secrets are hidden.\n" +
+			"It exits with 2 if a variable is missing or invalid, after listing each problem.",
 		Example: "  user-service config\n  JWT_SECRET_FILE=/run/secrets/jwt user-service config",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

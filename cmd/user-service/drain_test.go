@@ -17,8 +17,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestAShutdownFinishesTheResetsThatWereAskedFor: the responses to these requests do not wait for the resets.
-func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
+// TestAShutdownFinishesRequestedResets: the responses to these requests do not wait for the resets.
+func TestAShutdownFinishesRequestedResets(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
 	env["SHUTDOWN_DELAY"] = "0s"
@@ -61,10 +61,10 @@ func TestAShutdownFinishesTheResetsThatWereAskedFor(t *testing.T) {
 		s.drain(deadline, server)
 	}()
 	testkit.Receive(t, "the shutdown", closing)
-	postgrestest.WaitForLock(t, conn) // the reset is under way
+	postgrestest.WaitForLock(t, conn) // the reset is in progress
 	select {
 	case <-drained:
-		t.Error("drained while a reset is under way")
+		t.Error("drained while a reset is in progress")
 	default:
 	}
 	if err := other.Rollback(t.Context()); err != nil {

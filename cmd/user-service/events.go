@@ -13,7 +13,7 @@ import (
 
 func eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "events", Short: "Watch the events that the service announces, announce users again, or see to refused events",
+		Use: "events", Short: "Watch events, announce users again, or manage refused events",
 		Example: "  user-service events tail", Args: noArgs, RunE: group,
 	}
 	cmd.AddCommand(eventsTailCommand(), eventsReplayCommand(), eventsParkedCommand(), eventsRetryCommand())
@@ -25,10 +25,10 @@ func eventsTailCommand() *cobra.Command {
 	var showTokens bool
 	cmd := &cobra.Command{
 		Use:   "tail",
-		Short: "Print events as they arrive from RabbitMQ, a line each",
-		Long: "tail prints the events that are published from now on, each as a line of JSON. It uses a queue of\n" +
-			"its own, which is gone when it ends; no other consumer misses anything. Ctrl-C ends it.\n" +
-			"One-time tokens are hidden: whoever has one can take over the account. --show-tokens prints them too.",
+		Short: "Print events as they arrive from RabbitMQ, one per line",
+		Long: "tail prints the events that are published from now on, each as a line of JSON. It uses a temporary queue of\n" +
+			"its own, so no other consumer misses an event. Ctrl-C ends it.\n" +
+			"One-time tokens are hidden, because anyone with a token can take over the account. --show-tokens prints them.",
 		Example: "  user-service events tail\n  user-service events tail --type user.deleted | jq .subject",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

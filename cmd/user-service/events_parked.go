@@ -24,8 +24,8 @@ func eventsParkedCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "parked",
 		Short: "List the events that the broker has refused 20 times in a row",
-		Long: "parked lists the events that the broker has refused 20 times in a row, oldest first. Each is tried again every\n" +
-			"10 minutes, and blocks the later events of its own user. events retry tries all of them now.",
+		Long: "parked lists the events that the broker has refused 20 times in a row, oldest first. Each is retried every\n" +
+			"10 minutes, and blocks the later events of its user. events retry retries all of them now.",
 		Example: "  user-service events parked\n  user-service events parked -o json | jq -r '.[].reason' | sort | uniq -c",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -48,9 +48,9 @@ func eventsParkedCommand() *cobra.Command {
 func eventsRetryCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "retry",
-		Short: "Let the service publish the events now that the broker has refused",
-		Long: "retry makes all events due now that the broker has refused, parked or not. The running service publishes them\n" +
-			"within a second or so, and the later events of their users after them.",
+		Short: "Retry all refused events now",
+		Long: "retry makes all refused events due now, parked or not. The running service publishes them within about a\n" +
+			"second, and then the later events of their users.",
 		Example: "  user-service events retry",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -59,7 +59,7 @@ func eventsRetryCommand() *cobra.Command {
 				if err != nil {
 					return plainly(err)
 				}
-				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d events are tried again\n", n)
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "%d events will be retried\n", n)
 				return err
 			})
 		},

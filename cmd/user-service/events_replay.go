@@ -21,10 +21,10 @@ func eventsReplayCommand() *cobra.Command {
 	var flags replayFlags
 	cmd := &cobra.Command{
 		Use:   "replay",
-		Short: "Announce users as they are now, for a consumer that is new",
-		Long: "replay puts an event user.snapshot about each user into the outbox; the running service publishes them.\n" +
-			"Consumers that know a user already may ignore them. The events of changes go on meanwhile: replay waits while\n" +
-			"1000 events wait to be published. If it is interrupted, it tells how to continue.",
+		Short: "Announce all users in their current state, for a new consumer",
+		Long: "replay puts a user.snapshot event about each user into the outbox; the running service publishes them.\n" +
+			"Consumers that already know a user may ignore them. To let other events through, replay pauses while 1000\n" +
+			"events wait to be published. After an interruption, it prints how to continue.",
 		Example: "  user-service events replay\n  user-service events replay --since 24h --rate 100\n" +
 			"  user-service events replay --user ada@example.com",
 		Args: noArgs,
@@ -34,8 +34,8 @@ func eventsReplayCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&flags.since, "since", "", "only users that have changed since this time (RFC 3339) or for this long (24h)")
 	cmd.Flags().StringVar(&flags.user, "user", "", "only the user with this email or id")
-	cmd.Flags().StringVar(&flags.after, "after", "", "continue behind the user with this id")
-	cmd.Flags().IntVar(&flags.rate, "rate", 1000, "users a second at most; 0: no limit")
+	cmd.Flags().StringVar(&flags.after, "after", "", "continue after the user with this id")
+	cmd.Flags().IntVar(&flags.rate, "rate", 1000, "maximum number of users per second; 0: no limit")
 	return cmd
 }
 
@@ -119,7 +119,7 @@ type replayProgress struct {
 
 func (p *replayProgress) show(now user.ReplayProgress) {
 	if now.Waiting && !p.waits {
-		p.say("waiting, as 1000 events wait to be published: is the service running, and the broker there?")
+		p.say("waiting, because 1000 events wait to be published: are the service and the broker running?")
 	}
 	p.waits = now.Waiting
 	p.move(now.Seen, now.Total)

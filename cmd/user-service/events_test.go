@@ -61,7 +61,7 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 		publish()
 	}
 	if !testkit.Await(context.Background(), patience, func() bool { return number(t, db, `SELECT count(*) FROM outbox`) > 0 }) {
-		t.Fatal("the replay does not go on")
+		t.Fatal("the replay does not continue")
 	}
 	if err := replay.Process.Signal(syscall.SIGINT); err != nil {
 		t.Fatal(err)
@@ -69,7 +69,7 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	_ = replay.Wait()
 	after := regexp.MustCompile(`continue with --after (\S+)`).FindStringSubmatch(out.String())
 	if after == nil && !strings.Contains(out.String(), "announced 2500 users") { // unless it was already finished
-		t.Fatalf("no way to continue: %s", out)
+		t.Fatalf("the output has no command to continue: %s", out)
 	}
 	if after != nil {
 		again, out := events(t.Context(), env, "replay", "--after", after[1])
@@ -85,7 +85,7 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	}
 }
 
-func TestAReplayTellsWhereToContinueWhenTheDatabaseGoes(t *testing.T) {
+func TestAReplayReportsWhereToContinueAfterADatabaseFailure(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
 	mustExec(t, db, someUsers, 1100)
@@ -98,14 +98,14 @@ func TestAReplayTellsWhereToContinueWhenTheDatabaseGoes(t *testing.T) {
 	}
 	mustExec(t, db, `ALTER TABLE outbox RENAME TO away`)
 	if err := replay.Wait(); err == nil {
-		t.Error("the replay has succeeded")
+		t.Error("the replay succeeds without the database")
 	}
 	if !strings.Contains(out.String(), "1000 are announced, continue with --after 00000000-0000-7000-8000-0000000003e8\n") {
 		t.Error(out)
 	}
 }
 
-func TestAReplayHasARateAndChoosesUsers(t *testing.T) {
+func TestAReplayHasARateAndSelectsUsers(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
 	mustExec(t, db, someUsers, 300)
@@ -131,7 +131,7 @@ func TestAReplayHasARateAndChoosesUsers(t *testing.T) {
 			t.Errorf("%v: %d users were announced, want %d", test.args, n, test.users)
 		}
 		if took := time.Since(began); took < test.least {
-			t.Errorf("%v: it took %s, want %s at least", test.args, took, test.least)
+			t.Errorf("%v took %s, want at least %s", test.args, took, test.least)
 		}
 	}
 }
@@ -163,7 +163,7 @@ func TestParkedEventsAreListedAndRetried(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	cmd, out = events(t.Context(), env, "retry")
-	if err := cmd.Run(); err != nil || out.String() != "620 events are tried again\n" {
+	if err := cmd.Run(); err != nil || out.String() != "620 events will be retried\n" {
 		t.Errorf("%v: %s", err, out)
 	}
 	if n := number(t, db, `SELECT count(*) FROM outbox WHERE retry_at > now()`); n != 0 {

@@ -29,7 +29,7 @@ func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	}
 	stopped := time.Now()
 	if a := c.answer(t, "first@example.com"); a.status != http.StatusServiceUnavailable || a.retryAfter < 1 {
-		t.Errorf("the login that it has is answered with %+v, want 503 and when to come back", a)
+		t.Errorf("the login in progress gets %+v, want 503 with Retry-After", a)
 	}
 	resp, err := http.Get(c.api + "/healthz")
 	if err != nil {
@@ -37,24 +37,24 @@ func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	}
 	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		t.Errorf("/healthz is answered with %d meanwhile", resp.StatusCode)
+		t.Errorf("/healthz responds with %d while the process hangs", resp.StatusCode)
 	}
 	if !testkit.Await(context.Background(), 2*patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
-		t.Fatalf("nobody can log in: %s", c.log)
+		t.Fatalf("logins still fail: %s", c.log)
 	}
 	t.Logf("logins worked again %s after the process was stopped", time.Since(stopped).Round(time.Millisecond))
 	if got := c.hashes(t); got == first {
-		t.Errorf("process %d still hashes", got)
+		t.Errorf("process %d still computes hashes", got)
 	}
 	if !testkit.Await(context.Background(), patience, func() bool {
 		return strings.Contains(c.log.String(), "after 10s without a response")
 	}) {
-		t.Errorf("the log does not tell why it was killed: %s", c.log)
+		t.Errorf("the log does not have the reason of the kill: %s", c.log)
 	}
 }
 
-// TestAHashingProcessThatCannotBeStartedIsNoOverload makes the program not executable, and kills the hashing process.
-func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
+// TestAFailedStartOfTheHashingProcessIsNotAnOverload makes the program not executable, and kills the hashing process.
+func TestAFailedStartOfTheHashingProcessIsNotAnOverload(t *testing.T) {
 	t.Parallel()
 	program := copyOfProgram(t)
 	c := startProgram(t, program, map[string]string{"RATE_LIMIT_PER_MINUTE": "0"})
@@ -66,14 +66,14 @@ func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "hashing process has exited") }) {
-		t.Fatalf("the log does not tell of the end: %s", c.log)
+		t.Fatalf("the log does not report the end of the process: %s", c.log)
 	}
 	begun := time.Now()
 	const tries = 20
 	for range tries {
 		a := c.answer(t, "first@example.com")
 		if a.status != http.StatusServiceUnavailable || a.problem != "/problems/unavailable" || a.retryAfter < 1 || a.retryAfter > 10 {
-			t.Errorf("a login is answered with %+v, want 503 /problems/unavailable and the time of the next try", a)
+			t.Errorf("a login gets %+v, want 503 /problems/unavailable with Retry-After", a)
 		}
 	}
 	took := time.Since(begun)
@@ -83,13 +83,13 @@ func TestAHashingProcessThatCannotBeStartedIsNoOverload(t *testing.T) {
 	}
 	// The delays are 1, 2, 4, 8 and 10 s.
 	if n := strings.Count(text, "passwords can't be hashed"); n == 0 || float64(n) > 1+took.Seconds() {
-		t.Errorf("in %s it was started %d times", took, n)
+		t.Errorf("within %s it was started %d times", took, n)
 	}
 	if err := os.Chmod(program, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if !testkit.Await(context.Background(), 2*patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
-		t.Errorf("nobody can log in: %s", c.log)
+		t.Errorf("logins still fail: %s", c.log)
 	}
 }
 

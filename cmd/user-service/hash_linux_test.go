@@ -17,8 +17,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestPasswordsAreHashedByAProcessBehindTheService checks the hashing process, kills it, and kills the service.
-func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
+// TestPasswordsAreHashedByAChildProcess checks the hashing process, kills it, and kills the service.
+func TestPasswordsAreHashedByAChildProcess(t *testing.T) {
 	t.Parallel()
 	c := startService(t, map[string]string{"GOMEMLIMIT": "200MiB", "PASSWORD_HASH_CONCURRENCY": "1000"})
 	first := c.hashes(t)
@@ -29,10 +29,10 @@ func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
 	for pair := range strings.SplitSeq(strings.Trim(string(env), "\x00"), "\x00") {
 		name, value, _ := strings.Cut(pair, "=")
 		if !slices.Contains([]string{"GOMAXPROCS", "GOMEMLIMIT"}, name) {
-			t.Errorf("its environment has %s", pair)
+			t.Errorf("the environment of the hashing process has %s", pair)
 		}
 		if cpus := strconv.Itoa(runtime.GOMAXPROCS(0)); name == "GOMAXPROCS" && value != cpus {
-			t.Errorf("it may use %s CPUs of %s", value, cpus)
+			t.Errorf("the hashing process may use %s CPUs of %s", value, cpus)
 		}
 	}
 	c.register(t, "first@example.com", "")
@@ -50,10 +50,10 @@ func TestPasswordsAreHashedByAProcessBehindTheService(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "signal: killed") }) {
-		t.Errorf("the log does not tell of the end: %s", c.log)
+		t.Errorf("the log does not report the end of the process: %s", c.log)
 	}
 	if !testkit.Await(context.Background(), patience, func() bool { return c.login(t, "first@example.com") == http.StatusOK }) {
-		t.Errorf("nobody can log in: %s", c.log)
+		t.Errorf("logins still fail: %s", c.log)
 	}
 	second := c.hashes(t)
 
@@ -79,7 +79,7 @@ func (c *child) hashes(t *testing.T) (pid int) {
 		found = append(found, strings.Fields(string(children))...)
 	}
 	if len(found) != 1 {
-		t.Fatalf("the service has the processes %v beside it, want one: %s", found, c.log)
+		t.Fatalf("the service has the child processes %v, want one: %s", found, c.log)
 	}
 	pid, err = strconv.Atoi(found[0])
 	if err != nil {

@@ -38,16 +38,16 @@ func TestEveryCommandHasHelp(t *testing.T) {
 				t.Fatalf("%v, %s", err, &errOut)
 			}
 			if cmd.Short == "" || cmd.Example == "" {
-				t.Error("it has no description or no example")
+				t.Error("the command has no description or no example")
 			}
 			for _, part := range []string{cmp.Or(cmd.Long, cmd.Short), "Usage:\n  " + cmd.CommandPath(), "Examples:\n" + cmd.Example} {
 				if !strings.Contains(out.String(), part) {
-					t.Errorf("the help lacks %q:\n%s", part, &out)
+					t.Errorf("the help does not contain %q:\n%s", part, &out)
 				}
 			}
 			cmd.LocalFlags().VisitAll(func(f *pflag.Flag) {
 				if f.Usage == "" {
-					t.Errorf("--%s is not explained", f.Name)
+					t.Errorf("--%s has no description", f.Name)
 				}
 			})
 		})
@@ -86,6 +86,6 @@ func checkCommandLine(t *testing.T, line string, args []string) {
 		t.Errorf("%q: %v", line, err)
 	}
 	if cmd.HasSubCommands() {
-		t.Errorf("%q names a group of commands", line)
+		t.Errorf("%q is a group of commands", line)
 	}
 }

@@ -38,7 +38,7 @@ func usersImportCommand() *cobra.Command {
 				format = formatOf(name)
 			}
 			if !slices.Contains([]string{importer.JSONLines, importer.CSV}, format) {
-				return usageError{errors.New("say by --format whether the file is jsonl or csv")}
+				return usageError{errors.New("set --format to jsonl or csv")}
 			}
 			return withUsers(cmd, func(users *user.Service) error {
 				return importFile(cmd, users, name, format, dryRun)

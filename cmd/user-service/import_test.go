@@ -76,7 +76,7 @@ func lines(from, to int) string {
 	return all.String()
 }
 
-func TestImportingTwiceIsImportingOnce(t *testing.T) {
+func TestImportIsIdempotent(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
 	file := filepath.Join(t.TempDir(), "accounts.jsonl")
@@ -113,7 +113,7 @@ func complete(t *testing.T, db *pgx.Conn, want int) {
 		}
 	}
 	if shown := number(t, db, `SELECT count(*) FROM outbox WHERE data::text LIKE '%$2b$%'`); shown > 0 {
-		t.Errorf("%d events show a hash", shown)
+		t.Errorf("%d events contain a hash", shown)
 	}
 }
 
@@ -143,7 +143,7 @@ func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	if !testkit.Await(context.Background(), patience, func() bool {
 		return number(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'`) > 0
 	}) {
-		t.Fatal("the import does not wait")
+		t.Fatal("the import does not wait for the lock")
 	}
 	_ = cmd.Process.Kill()
 	_ = cmd.Wait()
@@ -153,7 +153,7 @@ func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	if !testkit.Await(context.Background(), patience, func() bool {
 		return number(t, db, `SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()`) <= 2
 	}) {
-		t.Fatal("the killed import's connection stays")
+		t.Fatal("the connection of the killed import stays open")
 	}
 	complete(t, db, 500)
 
@@ -190,7 +190,7 @@ func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	}
 	_ = cmd.Wait()
 	want := "created 500, already there 0, refused 0\nuser-service: interrupted: stopped before the end; " +
-		"what the summary tells is done, import again for the rest\n"
+		"the accounts in the summary are imported, import the file again for the rest\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" || cmd.ProcessState.ExitCode() != exitFailed {
 		t.Errorf("exit code %d (-want +got):\n%s", cmd.ProcessState.ExitCode(), diff)
 	}
@@ -227,15 +227,15 @@ func TestImportedUsersLogIn(t *testing.T) {
 	for i, v := range all {
 		email := fmt.Sprintf("user%d@example.com", i)
 		if status := login(t, service.api, email, "x"+v.Password); status != http.StatusUnauthorized {
-			t.Errorf("%s of %s: a wrong password gives %d", v.Format, v.By, status)
+			t.Errorf("%s of %s: a wrong password gets %d", v.Format, v.By, status)
 		}
 		for range 2 {
 			if status := login(t, service.api, email, v.Password); status != http.StatusOK {
-				t.Errorf("%s of %s: the password %q gives %d", v.Format, v.By, v.Password, status)
+				t.Errorf("%s of %s: the password %q gets %d", v.Format, v.By, v.Password, status)
 			}
 		}
 		if got := number(t, db, upgraded); got != i+1 {
-			t.Fatalf("%s of %s: %d hashes are by today's parameters, want %d", v.Format, v.By, got, i+1)
+			t.Fatalf("%s of %s: %d hashes have the current parameters, want %d", v.Format, v.By, got, i+1)
 		}
 	}
 }
@@ -247,7 +247,7 @@ func login(t *testing.T, api, email, password string) (status int) {
 		status = loginOnce(t, api, email, password)
 		return status != http.StatusServiceUnavailable
 	}) {
-		t.Fatalf("%s: always busy", email)
+		t.Fatalf("%s: every login gets 503", email)
 	}
 	return status
 }

@@ -16,9 +16,10 @@ import (
 
 func migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "migrate",
-		Short:   "Bring the database's schema up or down",
-		Long:    "migrate changes the schema of the database at MIGRATION_DATABASE_URL, or else DATABASE_URL.\nTwo at once wait for each other.",
+		Use:   "migrate",
+		Short: "Bring the database's schema up or down",
+		Long: "migrate changes the schema of the database at MIGRATION_DATABASE_URL, or else DATABASE_URL.\n" +
+			"Concurrent runs wait for each other.",
 		Example: "  user-service migrate up",
 		Args:    noArgs,
 		RunE:    group,
@@ -29,7 +30,7 @@ func migrateCommand() *cobra.Command {
 			Args: noArgs, RunE: withMigrator(migrateUp),
 		},
 		&cobra.Command{
-			Use: "down", Short: "Take back the last migration; what it added is lost", Example: "  user-service migrate down",
+			Use: "down", Short: "Revert the last migration; the data that it added is lost", Example: "  user-service migrate down",
 			Args: noArgs, RunE: withMigrator(migrateDown),
 		},
 		&cobra.Command{
@@ -78,7 +79,7 @@ func migrateDown(cmd *cobra.Command, m *postgres.Migrator) error {
 	if err != nil {
 		return fmt.Errorf("migrate down: %w", err)
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "took back %s in %s\n", migrationName(r.Source), r.Duration.Round(time.Millisecond))
+	fmt.Fprintf(cmd.OutOrStdout(), "reverted %s in %s\n", migrationName(r.Source), r.Duration.Round(time.Millisecond))
 	return nil
 }
 

@@ -18,9 +18,9 @@ func probeCommand() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "probe URL...",
-		Short: "Ask URLs until each answers with 200",
-		Long: "probe asks each URL until it answers with 200, and fails if that takes longer than --timeout.\n" +
-			"It is there for images that have no shell, such as this program's own.",
+		Short: "Request URLs until each responds with 200",
+		Long: "probe requests each URL until it responds with 200, and fails if that takes longer than --timeout.\n" +
+			"It is for images without a shell, such as this program's own.",
 		Example: "  user-service probe --timeout 30s http://user-service/readyz",
 		RunE: func(cmd *cobra.Command, urls []string) error {
 			if err := checkURLs(urls); err != nil {
@@ -37,13 +37,13 @@ func probeCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "how long to ask, for all of them together")
+	cmd.Flags().DurationVar(&timeout, "timeout", time.Minute, "time limit for all URLs together")
 	return cmd
 }
 
 func checkURLs(urls []string) error {
 	if len(urls) == 0 {
-		return usageError{errors.New("give the URLs to ask, such as http://localhost:8080/readyz")}
+		return usageError{errors.New("give the URLs to request, such as http://localhost:8080/readyz")}
 	}
 	for _, u := range urls {
 		if parsed, err := url.Parse(u); err != nil || parsed.Host == "" || (parsed.Scheme != "http" && parsed.Scheme != "https") {

@@ -113,7 +113,7 @@ func (r *replica) rotate(files map[string]string, changes int) {
 	if !testkit.Await(context.Background(), patience, func() bool {
 		return strings.Count(r.log.String(), "applied a new value") >= r.applied
 	}) {
-		r.t.Fatalf("the files %d were not taken up:\n%s", r.swaps, r.otherLogs())
+		r.t.Fatalf("the files %d were not applied:\n%s", r.swaps, r.otherLogs())
 	}
 }
 

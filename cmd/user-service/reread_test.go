@@ -27,14 +27,14 @@ func TestARotatedDatabasePasswordNeedsNoRestart(t *testing.T) {
 	if !testkit.Await(context.Background(), patience, func() bool {
 		return strings.Contains(r.log.String(), "is refused by the server with the code 28P01")
 	}) {
-		t.Fatalf("a password that is wrong was not told of:\n%s", r.otherLogs())
+		t.Fatalf("a wrong password was not reported:\n%s", r.otherLogs())
 	}
 	r.must("POST", "/login", account, nil)
 	role.SetPassword("planted-new-password")
 	r.rotate(map[string]string{"DATABASE_URL": next}, 1)
 	r.must("POST", "/login", account, nil)
 	if strings.Contains(r.log.String(), "planted-") {
-		t.Errorf("the log shows a password or an email: %s", r.log)
+		t.Errorf("the log contains a password or an email: %s", r.log)
 	}
 }
 
@@ -45,14 +45,14 @@ func TestARotatedBrokerPasswordNeedsNoRestart(t *testing.T) {
 	good := env["RABBITMQ_PASS"]
 	r := startReplica(t, env, map[string]string{"RABBITMQ_PASS": "planted-wrong-password"})
 	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
-		t.Fatalf("the broker takes any password:\n%s", r.otherLogs())
+		t.Fatalf("the broker accepts any password:\n%s", r.otherLogs())
 	}
 	r.rotate(map[string]string{"RABBITMQ_PASS": good}, 1)
 	if !testkit.Await(context.Background(), patience, func() bool { return r.brokerIs() == "ok" }) {
 		t.Errorf("the broker is %s: %s", r.brokerIs(), r.otherLogs())
 	}
 	if strings.Contains(r.log.String(), good) || strings.Contains(r.log.String(), "planted-") {
-		t.Errorf("the log shows a password: %s", r.log)
+		t.Errorf("the log contains a password: %s", r.log)
 	}
 }
 
@@ -75,7 +75,7 @@ func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
 	files := map[string]string{"RABBITMQ_HOST": env["RABBITMQ_HOST"], "RABBITMQ_PORT": "1", "RABBITMQ_USER": "nobody"}
 	r := startReplica(t, env, files)
 	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
-		t.Fatalf("a broker answers on port 1:\n%s", r.otherLogs())
+		t.Fatalf("a broker accepts connections on port 1:\n%s", r.otherLogs())
 	}
 	files["RABBITMQ_PORT"], files["RABBITMQ_USER"] = env["RABBITMQ_PORT"], env["RABBITMQ_USER"]
 	r.rotate(files, 2)
@@ -87,25 +87,25 @@ func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
 	if !testkit.Await(context.Background(), patience, func() bool {
 		return strings.Contains(r.log.String(), "does not lead to a broker that responds")
 	}) {
-		t.Fatalf("a host that does not exist was taken up: %s", r.otherLogs())
+		t.Fatalf("a host that does not exist was applied: %s", r.otherLogs())
 	}
 	if r.brokerIs() != "ok" {
 		t.Errorf("the broker is %s: %s", r.brokerIs(), r.otherLogs())
 	}
 }
 
-// TestReadinessNamesWhatTheDatabaseLacks checks the public errors.
-func TestReadinessNamesWhatTheDatabaseLacks(t *testing.T) {
+// TestReadinessReportsProblemsOfTheDatabase checks the public errors.
+func TestReadinessReportsProblemsOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "planted-password")
 	env := replicaEnvironment(t)
 	restricted := role.URL(env["DATABASE_URL"], "planted-password")
 	const rights = "EXECUTE on anonymize_audit_events(uuid, integer), INSERT on audit_events, SELECT on audit_events, DELETE on credentials, "
 	for name, test := range map[string]struct{ dsn, check, want string }{
-		"no rights":     {restricted, "schema", "unknown: the service's role may not read goose_db_version; grant it SELECT"},
-		"the rights":    {restricted, "database", "the service's role lacks rights: " + rights},
-		"the encoding":  {postgrestest.InEncoding(t, "LATIN1"), "database", "the database's encoding is LATIN1; create it with"},
-		"the migration": {postgrestest.Empty(t), "schema", "version 0 is below"},
+		"no permissions": {restricted, "schema", "unknown: the service's role may not read goose_db_version; grant it SELECT"},
+		"the rights":     {restricted, "database", "the service's role lacks rights: " + rights},
+		"the encoding":   {postgrestest.InEncoding(t, "LATIN1"), "database", "the database's encoding is LATIN1; create it with"},
+		"the migration":  {postgrestest.Empty(t), "schema", "version 0 is below"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := maps.Clone(env)

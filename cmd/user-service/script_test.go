@@ -56,7 +56,7 @@ func awaitMatch(ts *testscript.TestScript, file string, pattern *regexp.Regexp) 
 		content, _ = os.ReadFile(ts.MkAbs(file))
 		return pattern.Match(content)
 	}) {
-		ts.Fatalf("waited in vain for %s in %s:\n%s", pattern, file, content)
+		ts.Fatalf("timed out waiting for %s in %s:\n%s", pattern, file, content)
 	}
 	return pattern.FindStringSubmatch(string(content))
 }
@@ -167,7 +167,7 @@ func hides(ts *testscript.TestScript, neg bool, args []string) {
 		for _, file := range args {
 			for line := range bytes.Lines([]byte(ts.ReadFile(file))) {
 				if bytes.Contains(line, []byte(secret)) {
-					ts.Fatalf("%s shows %s: %s", file, name, line)
+					ts.Fatalf("%s contains %s: %s", file, name, line)
 				}
 			}
 		}

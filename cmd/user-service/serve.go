@@ -23,8 +23,8 @@ func serveCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "serve",
 		Short: "Run the service until SIGTERM or Ctrl-C",
-		Long: "serve answers the API on HTTP_ADDR and /metrics on METRICS_ADDR, and publishes events to RabbitMQ. It\n" +
-			"starts while database, schema or broker are still missing, and is ready when they are there.",
+		Long: "serve serves the API on HTTP_ADDR and /metrics on METRICS_ADDR, and publishes events to RabbitMQ. It\n" +
+			"starts even if the database, the schema or the broker is missing, and is ready when they are available.",
 		Example: "  user-service serve",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

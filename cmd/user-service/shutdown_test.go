@@ -57,9 +57,9 @@ func (s *staller) pass(to io.Writer, from io.Reader) {
 	}
 }
 
-// TestShutdownEndsInTimeWhateverTheNetworkDoes stalls the network to the database, the broker and the trace collector before or after
+// TestShutdownEndsInTimeDespiteNetworkFaults stalls the network to the database, the broker and the trace collector before or after
 // SIGTERM.
-func TestShutdownEndsInTimeWhateverTheNetworkDoes(t *testing.T) {
+func TestShutdownEndsInTimeDespiteNetworkFaults(t *testing.T) {
 	t.Parallel()
 	const limit = 6 * time.Second
 	for name, stallAfter := range map[string]time.Duration{
@@ -106,7 +106,7 @@ func TestShutdownEndsInTimeWhateverTheNetworkDoes(t *testing.T) {
 			began := time.Now()
 			c.stop(t)
 			if took := time.Since(began); took > limit+time.Second/2 {
-				t.Errorf("it took %s of %s:\n%s", took, limit, c.log)
+				t.Errorf("the shutdown took %s, want at most %s:\n%s", took, limit, c.log)
 			}
 		})
 	}

@@ -63,7 +63,7 @@ func (l spanList) find(t *testing.T, what string, is func(*traces.Span) bool) *t
 	t.Helper()
 	i := slices.IndexFunc(l, is)
 	if i < 0 {
-		t.Fatalf("there is no %s in the trace: %v", what, l)
+		t.Fatalf("the trace has no %s: %v", what, l)
 	}
 	return l[i]
 }

@@ -13,7 +13,7 @@ import (
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// The caller's trace, and the span in it that calls the service.
+// The caller's trace, and its span that calls the service.
 const (
 	callersTrace  = "4bf92f3577b34da6a3ce929d0e0e4736"
 	callersSpan   = "00f067aa0ba902b7"
@@ -33,30 +33,30 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	spans := received.trace(callersTrace)
 	server := spans.named(t, "POST /register", traces.Span_SPAN_KIND_SERVER)
 	if spanID(server.GetParentSpanId()) != callersSpan {
-		t.Errorf("the server's span has the parent %s, not the caller's", spanID(server.GetParentSpanId()))
+		t.Errorf("the parent of the server's span is %s, not the caller's span", spanID(server.GetParentSpanId()))
 	}
 	insert := spans.sql(t, "INSERT INTO outbox")
 	if !spans.isWithin(insert, server) {
-		t.Errorf("the SQL span %s is not within the server's", insert)
+		t.Errorf("the SQL span %s is not within the server's span", insert)
 	}
 	publish := spans.named(t, "publish user_events", traces.Span_SPAN_KIND_PRODUCER)
 	if !spans.isWithin(publish, server) {
 		t.Errorf("the publishing %s is not within the server's span", publish)
 	}
 	if strings.Contains(fmt.Sprint(spans), email) {
-		t.Errorf("the trace shows personal data: %v", spans)
+		t.Errorf("the trace contains personal data: %v", spans)
 	}
 	checkMessage(t, message, spanID(publish.GetParentSpanId()), spanID(publish.GetSpanId()))
 	checkRequestLine(t, s.log.String(), spanID(server.GetSpanId()))
 }
 
-// TestAStrangersTraceIsALink: a client outside TRUSTED_PROXIES determines neither the trace nor the sampling.
-func TestAStrangersTraceIsALink(t *testing.T) {
+// TestAnUntrustedTraceBecomesALink: a client outside TRUSTED_PROXIES determines neither the trace nor the sampling.
+func TestAnUntrustedTraceBecomesALink(t *testing.T) {
 	t.Parallel()
 	received := newReceiver(t)
 	messages := newConsumer(t)
 	s := startService(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "TRUSTED_PROXIES": "192.0.2.1"})
-	message := messages.about(t, s.register(t, "stranger@example.com", callersHeader))
+	message := messages.about(t, s.register(t, "untrusted@example.com", callersHeader))
 	s.stop(t)
 	if spans := received.trace(callersTrace); len(spans) > 0 {
 		t.Errorf("%d spans are in the caller's trace", len(spans))
@@ -64,14 +64,14 @@ func TestAStrangersTraceIsALink(t *testing.T) {
 	server := received.all().named(t, "POST /register", traces.Span_SPAN_KIND_SERVER)
 	own := trace.TraceID(server.GetTraceId()).String()
 	if links := server.GetLinks(); len(links) != 1 || trace.TraceID(links[0].GetTraceId()).String() != callersTrace {
-		t.Errorf("the span of the request has the links %v, want the caller's", links)
+		t.Errorf("the span of the request has the links %v, want the caller's span", links)
 	}
 	if got := traceparentOf(t, message); !strings.HasPrefix(got, "00-"+own+"-") {
 		t.Errorf("the event's traceparent is %q, want the trace %s", got, own)
 	}
 }
 
-func TestAStrangerDecidesNoSampling(t *testing.T) {
+func TestAnUntrustedClientDoesNotDecideSampling(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		ratio, flags string
@@ -91,7 +91,7 @@ func TestAStrangerDecidesNoSampling(t *testing.T) {
 			s.stop(t)
 			requests := slices.DeleteFunc(received.all(), func(s *traces.Span) bool { return s.GetName() != "POST /register" })
 			if recorded := len(requests) > 0; recorded != test.recorded {
-				t.Errorf("the request is recorded: %t", recorded)
+				t.Errorf("recorded: %t", recorded)
 			}
 			if got := traceparentOf(t, message); strings.Contains(got, callersTrace) || strings.HasSuffix(got, "-01") != test.recorded {
 				t.Errorf("the event's traceparent is %q", got)
@@ -100,8 +100,8 @@ func TestAStrangerDecidesNoSampling(t *testing.T) {
 	}
 }
 
-// TestWithoutTracingAStrangersTraceGoesNowhere: only the trace of a trusted proxy is propagated.
-func TestWithoutTracingAStrangersTraceGoesNowhere(t *testing.T) {
+// TestWithoutTracingAnUntrustedTraceIsNotPropagated: only the trace of a trusted proxy is propagated.
+func TestWithoutTracingAnUntrustedTraceIsNotPropagated(t *testing.T) {
 	t.Parallel()
 	for proxies, want := range map[string]string{"192.0.2.1": "", "127.0.0.1": callersHeader} {
 		t.Run(proxies, func(t *testing.T) {
@@ -150,7 +150,7 @@ func checkRequestLine(t *testing.T, log, span string) {
 		}
 		return
 	}
-	t.Errorf("no line about the request:\n%s", log)
+	t.Errorf("the request is not logged:\n%s", log)
 }
 
 // consumer has a queue for user.created.

@@ -105,7 +105,7 @@ func usersCreateCommand() *cobra.Command {
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if email == "" {
-				return usageError{errors.New("give the email by --email")}
+				return usageError{errors.New("give the email with --email")}
 			}
 			pw, err := readPassword(cmd.InOrStdin(), stdin, file)
 			if err != nil {
@@ -116,7 +116,7 @@ func usersCreateCommand() *cobra.Command {
 					Email: user.TrimEmail(email), Password: pw, Profile: user.Profile{Name: name},
 				}, roles...)
 				if taken(err) && ifAbsent {
-					_, err = fmt.Fprintln(cmd.OutOrStdout(), "the account is there already")
+					_, err = fmt.Fprintln(cmd.OutOrStdout(), "the account already exists")
 					return err
 				}
 				if err != nil {
@@ -132,7 +132,7 @@ func usersCreateCommand() *cobra.Command {
 	cmd.Flags().StringArrayVar(&roles, "role", []string{access.User}, "a role of the account; may be repeated")
 	cmd.Flags().BoolVar(&stdin, "password-stdin", false, "read the password from standard input")
 	cmd.Flags().StringVar(&file, "password-file", "", "read the password from this file")
-	cmd.Flags().BoolVar(&ifAbsent, "if-absent", false, "leave an account as it is that is there already, and succeed")
+	cmd.Flags().BoolVar(&ifAbsent, "if-absent", false, "leave an existing account unchanged, and succeed")
 	return cmd
 }
 
@@ -144,7 +144,7 @@ func taken(err error) bool {
 // readPassword reads a password from standard input or a file, where other users can't see it. It removes one newline at the end.
 func readPassword(in io.Reader, stdin bool, file string) (string, error) {
 	if stdin == (file != "") {
-		return "", usageError{errors.New("give the password by --password-stdin or --password-file, one of them")}
+		return "", usageError{errors.New("give the password with either --password-stdin or --password-file")}
 	}
 	if file != "" {
 		f, err := os.Open(file) //nolint:gosec // the operator sets the path
@@ -199,7 +199,7 @@ func usersListCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print each account as a line of JSON")
 	cmd.Flags().StringVar(&filter.Email, "email", "", "only the account with this email")
-	cmd.Flags().StringVar(&filter.Prefix, "q", "", "only accounts whose email or name begins so")
+	cmd.Flags().StringVar(&filter.Prefix, "q", "", "only accounts whose email or name begins with this text")
 	cmd.Flags().StringVar(&filter.Role, "role", "", "only accounts with this role")
 	cmd.Flags().StringVar(&status, "status", "", "only active or disabled accounts")
 	return cmd

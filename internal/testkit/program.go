@@ -31,7 +31,8 @@ func WithProgram(program *string, run func() int) int {
 // Build builds the program into a directory, and returns its path.
 func Build(dir string) (string, error) {
 	path := filepath.Join(dir, "user-service")
-	out, err := exec.Command("go", "build", "-o", path, "user-service/cmd/user-service").CombinedOutput() //nolint:gosec,noctx // the test's deadline ends it
+	build := exec.Command("go", "build", "-o", path, "user-service/cmd/user-service") //nolint:gosec,noctx // the test's deadline ends it
+	out, err := build.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build the program: %w\n%s", err, out)
 	}

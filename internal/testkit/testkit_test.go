@@ -15,19 +15,19 @@ func TestAwaitHasALimit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
 		if testkit.Await(t.Context(), time.Second, func() bool { return false }) {
-			t.Error("a condition that is false has held")
+			t.Error("a false condition is reported as true")
 		}
 		if took := time.Since(began); took != time.Second {
 			t.Errorf("it took %s, want 1s", took)
 		}
 		ready := began.Add(3 * time.Second)
 		if !testkit.Await(t.Context(), time.Minute, func() bool { return !time.Now().Before(ready) }) {
-			t.Error("a condition that became true has not held")
+			t.Error("a condition that became true is reported as false")
 		}
 		ended, end := context.WithCancel(t.Context())
 		end()
 		if testkit.Await(ended, time.Minute, func() bool { return false }) {
-			t.Error("it does not end with its context")
+			t.Error("Await does not end with its context")
 		}
 	})
 }

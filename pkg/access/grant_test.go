@@ -8,7 +8,7 @@ import (
 	"user-service/pkg/access"
 )
 
-func TestGrantsAreDecidedByTheRightsOfTheMoment(t *testing.T) {
+func TestGrantsUseCurrentPermissions(t *testing.T) {
 	t.Parallel()
 	caller := func(roles []string, permissions ...access.Permission) access.Caller {
 		return access.Caller{UserID: ada, Roles: roles, Permissions: permissions}
@@ -45,7 +45,7 @@ func TestGrantsAreDecidedByTheRightsOfTheMoment(t *testing.T) {
 	}
 }
 
-func TestWhatEveryCallerMayDoIsAboutItself(t *testing.T) {
+func TestGrantWithoutATargetIsForTheCaller(t *testing.T) {
 	t.Parallel()
 	g := access.Authenticated().Grant(access.Caller{UserID: ada}, uuid.Nil)
 	if g.Target() != ada || !g.Self() || g.Internal() {

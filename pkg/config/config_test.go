@@ -89,7 +89,7 @@ func TestDefaults(t *testing.T) {
 	}
 }
 
-func TestEveryVariableIsTakenUp(t *testing.T) {
+func TestEveryVariableIsLoaded(t *testing.T) {
 	t.Parallel()
 	set := map[string]string{
 		"DATABASE_URL": "host=db user=app password=" + planted, "DATABASE_MAX_CONNS": "7", "MIGRATION_DATABASE_URL": "postgresql:///app",

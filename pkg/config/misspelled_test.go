@@ -50,8 +50,8 @@ func TestMisspelledVariablesAreProblems(t *testing.T) {
 	}
 }
 
-// TestNoKnownVariableIsTakenForAnother: some names differ by two letters, such as RABBITMQ_HOST and RABBITMQ_PORT.
-func TestNoKnownVariableIsTakenForAnother(t *testing.T) {
+// TestNoKnownVariableIsReportedAsMisspelled: some names differ by two letters, such as RABBITMQ_HOST and RABBITMQ_PORT.
+func TestNoKnownVariableIsReportedAsMisspelled(t *testing.T) {
 	t.Parallel()
 	for _, v := range config.Describe(&config.Config{}) {
 		if found := config.Misspelled([]string{v.Name + "=x", v.FileName() + "=x"}); v.File && len(found) != 0 {

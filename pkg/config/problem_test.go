@@ -31,13 +31,18 @@ func names(t *testing.T, err error) []string {
 func TestAnEmptyEnvironmentListsAllThatIsRequired(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, nil)
-	const want = `6 problems with the environment:
-  DATABASE_URL: is not set; set it to a PostgreSQL URL such as postgres://user:password@host:5432/database; or set DATABASE_URL_FILE to the path of a file with the value
-  RABBITMQ_HOST: is not set; set it to a host name or an IP address, such as localhost; or set RABBITMQ_HOST_FILE to the path of a file with the value
-  RABBITMQ_PORT: is not set; set it to a whole number from 1 to 65535, such as 5672; or set RABBITMQ_PORT_FILE to the path of a file with the value
-  RABBITMQ_USER: is not set; set it to a user name, such as guest; or set RABBITMQ_USER_FILE to the path of a file with the value
-  RABBITMQ_PASS: is not set; set it to the password of RABBITMQ_USER; or set RABBITMQ_PASS_FILE to the path of a file with the value
-  JWT_SECRET: is not set; set it to a random text of at least 32 bytes, as made by: openssl rand -base64 48; or set JWT_SECRET_FILE to the path of a file with the value`
+	want := "6 problems with the environment:"
+	for _, problem := range []string{
+		"DATABASE_URL: is not set; set it to a PostgreSQL URL such as postgres://user:password@host:5432/database",
+		"RABBITMQ_HOST: is not set; set it to a host name or an IP address, such as localhost",
+		"RABBITMQ_PORT: is not set; set it to a whole number from 1 to 65535, such as 5672",
+		"RABBITMQ_USER: is not set; set it to a user name, such as guest",
+		"RABBITMQ_PASS: is not set; set it to the password of RABBITMQ_USER",
+		"JWT_SECRET: is not set; set it to a random text of at least 32 bytes, as made by: openssl rand -base64 48",
+	} {
+		name, _, _ := strings.Cut(problem, ":")
+		want += "\n  " + problem + "; or set " + name + "_FILE to the path of a file with the value"
+	}
 	if err == nil {
 		t.Fatal("an empty environment is accepted")
 	}
@@ -46,7 +51,7 @@ func TestAnEmptyEnvironmentListsAllThatIsRequired(t *testing.T) {
 	}
 }
 
-func TestAllProblemsAreListedAtOnce(t *testing.T) {
+func TestAllProblemsAreListedTogether(t *testing.T) {
 	t.Parallel()
 	_, err := load(t, with(map[string]string{
 		"DATABASE_URL": "", "RABBITMQ_PORT": "70000", "JWT_SECRET": "short", "ACCESS_TOKEN_TTL": "15 minutes",
@@ -156,7 +161,7 @@ func TestBadValues(t *testing.T) {
 	}
 }
 
-func TestCallersLookCloserAtSecrets(t *testing.T) {
+func TestCallersCanValidateSecrets(t *testing.T) {
 	t.Parallel()
 	validate := func(value string) error {
 		if value == "bad" {
@@ -196,8 +201,8 @@ func TestArgon2MemoryIsEnoughForEachLane(t *testing.T) {
 	mustLoad(t, with(map[string]string{"ARGON2_MEMORY_KIB": "32", "ARGON2_PARALLELISM": "4"}))
 }
 
-// TestSettingsWithWhichNobodyCouldRegisterAreRefused compares the bounds with those of package password.
-func TestSettingsWithWhichNobodyCouldRegisterAreRefused(t *testing.T) {
+// TestSettingsThatPreventRegistrationAreRefused compares the bounds with those of package password.
+func TestSettingsThatPreventRegistrationAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		memory, iterations uint32

@@ -22,9 +22,9 @@ var assignments = func() []*regexp.Regexp {
 	}
 }()
 
-// TestNoFileHoldsASecretThatTheServiceAccepts: a reader of this repository could sign tokens of services with such a secret. Code generates
-// secrets at run time.
-func TestNoFileHoldsASecretThatTheServiceAccepts(t *testing.T) {
+// TestNoFileContainsASecretThatTheServiceAccepts: a reader of this repository could sign tokens with such a secret. Code
+// generates secrets at run time.
+func TestNoFileContainsASecretThatTheServiceAccepts(t *testing.T) {
 	t.Parallel()
 	const root = "../.."
 	list, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "-z").Output()
@@ -64,8 +64,8 @@ func assigned(content []byte) []string {
 	return values
 }
 
-// TestPublishedSecretsAreSeen tests assigned.
-func TestPublishedSecretsAreSeen(t *testing.T) {
+// TestPublishedSecretsAreFound tests assigned.
+func TestPublishedSecretsAreFound(t *testing.T) {
 	t.Parallel()
 	value := "for-local-" + "development-only-0123456789"
 	for _, file := range []string{

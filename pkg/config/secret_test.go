@@ -106,7 +106,7 @@ func TestOnlySecretsComeFromFiles(t *testing.T) {
 	}
 }
 
-func TestSecretsAreNeverShown(t *testing.T) {
+func TestSecretsAreNeverPrinted(t *testing.T) {
 	t.Parallel()
 	cfg := mustLoad(t, with(map[string]string{"MIGRATION_DATABASE_URL": "postgres://o:" + planted + "@db/app"}))
 	var out bytes.Buffer
@@ -163,8 +163,8 @@ func TestNoSecret(t *testing.T) {
 	}
 }
 
-// TestASecretWithBlanksAroundItCanBeAccepted: JWT_SECRET is not trimmed, so an accepted secret may have spaces too.
-func TestASecretWithBlanksAroundItCanBeAccepted(t *testing.T) {
+// TestAnAcceptedSecretMayHaveSurroundingSpaces: JWT_SECRET is not trimmed, so an accepted secret may have spaces too.
+func TestAnAcceptedSecretMayHaveSurroundingSpaces(t *testing.T) {
 	t.Parallel()
 	padded := " " + planted + "\t"
 	cfg := mustLoad(t, with(map[string]string{"JWT_SECRET": padded}))

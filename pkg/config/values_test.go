@@ -40,8 +40,8 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestDefaultsAreWrittenAsValuesAre: otherwise the documentation would differ from the output of `user-service config`.
-func TestDefaultsAreWrittenAsValuesAre(t *testing.T) {
+// TestDefaultsAndValuesHaveTheSameFormat: otherwise the documentation would differ from the output of `user-service config`.
+func TestDefaultsAndValuesHaveTheSameFormat(t *testing.T) {
 	t.Parallel()
 	env := envconfig.MapLookuper(required())
 	cfg := mustLoad(t, required())

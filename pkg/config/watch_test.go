@@ -166,7 +166,7 @@ func (m *mount) until(what string, missing func() string) {
 
 const rotated = "rotated-battery-staple-0123456789-01"
 
-func TestANewValueIsTakenUp(t *testing.T) {
+func TestANewValueIsApplied(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
 	m.write("RABBITMQ_PASS", rotated+"\n")
@@ -181,7 +181,7 @@ func TestANewValueIsTakenUp(t *testing.T) {
 	}
 }
 
-func TestKeysThatChangeTogetherAreTakenUpTogether(t *testing.T) {
+func TestKeysThatChangeTogetherAreAppliedTogether(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
 	m.write("JWT_ACCEPTED_SECRETS", rotated)
@@ -210,9 +210,9 @@ func TestKeysThatChangeTogetherAreTakenUpTogether(t *testing.T) {
 	m.until("the retired keys", isLast)
 }
 
-// TestASwappedDirectoryIsSeen changes files like Kubernetes does in the volume of a Secret. Each file is a symbolic link through a
+// TestASwappedDirectoryIsNoticed changes files like Kubernetes does in the volume of a Secret. Each file is a symbolic link through a
 // link to a directory, and the second link is replaced.
-func TestASwappedDirectoryIsSeen(t *testing.T) {
+func TestASwappedDirectoryIsNoticed(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
 	generation := func(n int, pass, secret string) {
@@ -276,13 +276,13 @@ func TestABadNewValueKeepsTheOldOne(t *testing.T) {
 			m.write(other, want)
 			m.await(want)
 			if n := strings.Count(m.logged(), "variable="+test.variable+" "); n != 1 {
-				t.Errorf("it was logged %d times:\n%s", n, m.logged())
+				t.Errorf("the problem was logged %d times:\n%s", n, m.logged())
 			}
 		})
 	}
 }
 
-func TestAPrivateKeyIsNotTakenAwayWhileItSigns(t *testing.T) {
+func TestAnEmptiedPrivateKeyStaysInUse(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
 	m.write("JWT_PRIVATE_KEY", "key")
@@ -295,8 +295,8 @@ func TestAPrivateKeyIsNotTakenAwayWhileItSigns(t *testing.T) {
 	m.await(planted+"|[]|key|", planted+"|[]|key|key too")
 }
 
-// TestKeysAreTakenUpInOnePieceOrNotAtAll: if a new secret were applied without accepting the old one, all tokens would be refused.
-func TestKeysAreTakenUpInOnePieceOrNotAtAll(t *testing.T) {
+// TestKeysAreAppliedAllOrNothing: if a new secret were applied without accepting the old one, all tokens would be refused.
+func TestKeysAreAppliedAllOrNothing(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
 	m.write("JWT_ACCEPTED_SECRETS", planted+",short")
@@ -309,8 +309,8 @@ func TestKeysAreTakenUpInOnePieceOrNotAtAll(t *testing.T) {
 	m.await(rotated, rotated+"|["+planted+"]||")
 }
 
-// TestABrokerIsTakenUpInOnePieceOrNotAtAll: a password belongs to a broker and a user.
-func TestABrokerIsTakenUpInOnePieceOrNotAtAll(t *testing.T) {
+// TestBrokerSettingsAreAppliedAllOrNothing: a password belongs to a broker and a user.
+func TestBrokerSettingsAreAppliedAllOrNothing(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
 	m.write("RABBITMQ_PORT", "70000")
@@ -330,7 +330,7 @@ func TestABrokerIsTakenUpInOnePieceOrNotAtAll(t *testing.T) {
 	m.await(rotated) // once
 }
 
-func TestARefusedValueIsOfferedAgain(t *testing.T) {
+func TestARefusedValueIsRetried(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
 	m.mu.Lock()
@@ -345,7 +345,7 @@ func TestARefusedValueIsOfferedAgain(t *testing.T) {
 	m.await("postgres://app:" + rotated + "@db/app")
 	m.awaitRejected(0)
 	if n := strings.Count(m.logged(), "is refused"); n != 1 {
-		t.Errorf("it was logged %d times", n)
+		t.Errorf("the problem was logged %d times", n)
 	}
 }
 

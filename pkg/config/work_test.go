@@ -7,8 +7,8 @@ import (
 	"user-service/pkg/password"
 )
 
-// TestTheMostWorkOfAHashIsThatOfPackagePassword: if only one package accepted a value, the service would not start.
-func TestTheMostWorkOfAHashIsThatOfPackagePassword(t *testing.T) {
+// TestTheWorkLimitOfAHashIsThatOfPackagePassword: if only one package accepted a value, the service would not start.
+func TestTheWorkLimitOfAHashIsThatOfPackagePassword(t *testing.T) {
 	t.Parallel()
 	const kib = password.MaxWorkKiB / 8
 	for iterations, accepted := range map[int]bool{8: true, 9: false} {

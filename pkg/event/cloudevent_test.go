@@ -50,7 +50,7 @@ func encode(t *testing.T, e event.Event) string {
 	return string(body)
 }
 
-func TestDataIsWrittenAsItIs(t *testing.T) {
+func TestDataIsEncodedUnchanged(t *testing.T) {
 	t.Parallel()
 	for _, data := range []string{
 		`{"n":1.10,"e":1E+2,"big":123456789012345678901234567890,"zero":-0.0}`,
@@ -67,7 +67,7 @@ func TestDataIsWrittenAsItIs(t *testing.T) {
 	}
 }
 
-func TestDataThatIsNoJSONIsRefused(t *testing.T) {
+func TestDataThatIsNotJSONIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, data := range []any{json.RawMessage(`{"a":`), math.NaN(), func() {}} {
 		if e, err := event.New(event.UserCreated, subject, 1, time.Now(), data); err == nil {
@@ -100,7 +100,7 @@ func TestEventIDsAreNewAndInOrder(t *testing.T) {
 	}
 }
 
-func TestADeletionTellsTheIDOnly(t *testing.T) {
+func TestADeletionContainsOnlyTheID(t *testing.T) {
 	t.Parallel()
 	e, err := event.New(event.UserDeleted, subject, 9, time.Now(), event.Subject{ID: subject})
 	if err != nil {

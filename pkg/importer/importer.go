@@ -15,8 +15,8 @@ import (
 // batchSize is how many accounts one transaction stores.
 const batchSize = 500
 
-// ErrStopped reports an import whose context was canceled. It is not the context's error, which commands take for success.
-var ErrStopped = errors.New("stopped before the end; what the summary tells is done, import again for the rest")
+// ErrStopped reports an import whose context was canceled. It is not the context's error, which commands treat as success.
+var ErrStopped = errors.New("stopped before the end; the accounts in the summary are imported, import the file again for the rest")
 
 // Accounts checks and stores imported accounts. user.Importer implements it.
 type Accounts interface {

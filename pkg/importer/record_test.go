@@ -51,10 +51,14 @@ func TestFilesOfAllKindsAreRead(t *testing.T) {
 		},
 		"a long last line": {JSONLines, strings.Repeat("x", 2*maxRecord), []string{"1 " + tooLong}},
 		"the longest line": {
-			JSONLines, "{\"email\":\"a\"" + strings.Repeat(" ", maxRecord-len("{\"email\":\"a\"}\n")) + "}\n{\"email\":\"b\"}", []string{"1 a||[]|", "2 b||[]|"},
+			JSONLines, "{\"email\":\"a\"" + strings.Repeat(" ", maxRecord-len("{\"email\":\"a\"}\n")) + "}\n{\"email\":\"b\"}",
+			[]string{"1 a||[]|", "2 b||[]|"},
 		},
 		"two objects in a line": {JSONLines, "{\"email\":\"a\"}{\"email\":\"b\"}\n", []string{"1 is not a JSON object in UTF-8"}},
-		"not UTF-8":             {JSONLines, "{\"email\":\"\xff\"}\n{\"email\":\"\\ud800\"}", []string{"1 is not a JSON object in UTF-8", "2 is not a JSON object in UTF-8"}},
+		"not UTF-8": {
+			JSONLines, "{\"email\":\"\xff\"}\n{\"email\":\"\\ud800\"}",
+			[]string{"1 is not a JSON object in UTF-8", "2 is not a JSON object in UTF-8"},
+		},
 		"deep metadata": {
 			JSONLines, `{"metadata":` + strings.Repeat(`{"a":`, 65) + "1" + strings.Repeat("}", 65) + "}\n" +
 				`{"metadata":` + strings.Repeat(`{"a":`, 64) + "1" + strings.Repeat("}", 64) + "}\n",

@@ -18,7 +18,7 @@ func advance(d time.Duration) {
 	synctest.Wait()
 }
 
-func TestAWakePublishesAtOnce(t *testing.T) {
+func TestAWakePublishesImmediately(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFixture()
@@ -39,7 +39,7 @@ func TestAWakePublishesAtOnce(t *testing.T) {
 	})
 }
 
-func TestAnEventWhoseWakeIsLostIsFound(t *testing.T) {
+func TestAnEventWithALostWakeIsFound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFixture()
@@ -67,12 +67,12 @@ func TestAnIdleRelayIsQuiet(t *testing.T) {
 	})
 }
 
-// TestAWakeDoesNotCutThePauseAfterAFailure wakes the relay every millisecond, as many requests would do.
-func TestAWakeDoesNotCutThePauseAfterAFailure(t *testing.T) {
+// TestAWakeDoesNotShortenTheDelayAfterAFailure wakes the relay every millisecond, as many requests would do.
+func TestAWakeDoesNotShortenTheDelayAfterAFailure(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(fixture){
-		"broker away":   func(s fixture) { s.broker.refuse(func(event.Event) bool { return true }) },
-		"database away": func(s fixture) { s.store.fail(errors.New("away")) },
+		"broker away":          func(s fixture) { s.broker.refuse(func(event.Event) bool { return true }) },
+		"database unavailable": func(s fixture) { s.store.fail(errors.New("unavailable")) },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newFixture(userEvent('a', 1))
@@ -109,17 +109,17 @@ func delays(s *fakeStore) (out []time.Duration) {
 	return out
 }
 
-func TestAfterAFaultTheFirstPauseIsShortAgain(t *testing.T) {
+func TestAfterAFaultTheFirstDelayIsShortAgain(t *testing.T) {
 	t.Parallel()
 	for name, waiting := range map[string][]event.Event{"an event waits": {userEvent('a', 1)}, "nothing waits": nil} {
 		synctest.Test(t, func(t *testing.T) {
 			s := newFixture(waiting...)
-			s.store.fail(errors.New("away"))
+			s.store.fail(errors.New("unavailable"))
 			defer s.run(t)()
 			advance(time.Minute)
 			s.store.fail(nil)
 			advance(2 * time.Second)
-			s.store.fail(errors.New("away again"))
+			s.store.fail(errors.New("unavailable again"))
 			s.relay.Wake()
 			synctest.Wait()
 			before, _ := s.store.count()
@@ -145,7 +145,7 @@ func (hangingBroker) Publish(ctx context.Context, events []event.Event) []error 
 	return errs
 }
 
-func TestABrokerThatHangsIsLeftAfterSevenSeconds(t *testing.T) {
+func TestAHangingBrokerIsAbandonedAfterSevenSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFixture(userEvent('a', 1), userEvent('b', 1), userEvent('c', 1))
@@ -168,7 +168,7 @@ func TestABrokerThatHangsIsLeftAfterSevenSeconds(t *testing.T) {
 	})
 }
 
-func TestARelayThatFindsAnotherAtWorkTriesAgainSoon(t *testing.T) {
+func TestARelayRetriesSoonWhileAnotherRelayPublishes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFixture(userEvent('a', 1))
@@ -189,7 +189,7 @@ func TestARelayThatFindsAnotherAtWorkTriesAgainSoon(t *testing.T) {
 	})
 }
 
-func TestAFullBatchIsFollowedByTheNextAtOnce(t *testing.T) {
+func TestAFullBatchIsFollowedImmediatelyByTheNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newFixture()

@@ -123,7 +123,7 @@ func (b *fakeBroker) Publish(_ context.Context, events []event.Event) []error {
 	for i, e := range events {
 		round = append(round, label(e))
 		if b.refuses != nil && b.refuses(e) {
-			errs[i] = errors.New("away")
+			errs[i] = errors.New("unavailable")
 			if b.err != nil {
 				errs[i] = fmt.Errorf("publish: %w", b.err)
 			}
@@ -211,7 +211,7 @@ func TestEachRoundHasOneEventOfEachUser(t *testing.T) {
 	}
 }
 
-func TestAFailedEventHoldsBackThoseOfItsUserOnly(t *testing.T) {
+func TestAFailedEventDelaysOnlyEventsOfItsUser(t *testing.T) {
 	t.Parallel()
 	s := newFixture(
 		userEvent('a', 1), userEvent('a', 2), userEvent('b', 1), userEvent('a', 3), userEvent('b', 2), userEvent('b', 3), userEvent('c', 1),
@@ -259,7 +259,7 @@ func TestFlushEndsWithTheDatabasesError(t *testing.T) {
 	}
 }
 
-func TestARefusedEventIsDeferredWithThoseBehindIt(t *testing.T) {
+func TestARefusedEventIsDeferredWithItsUsersLaterEvents(t *testing.T) {
 	t.Parallel()
 	s := newFixture(
 		userEvent('a', 1), userEvent('a', 2), userEvent('b', 1), userEvent('a', 3), userEvent('c', 1))
@@ -297,8 +297,8 @@ func TestTheDelaysOfARefusedEventGrow(t *testing.T) {
 	}
 }
 
-// TestARefusedEventIsSentApart, because the others may lose their confirms.
-func TestARefusedEventIsSentApart(t *testing.T) {
+// TestARefusedEventIsSentSeparately, because the others may lose their confirms.
+func TestARefusedEventIsSentSeparately(t *testing.T) {
 	t.Parallel()
 	refused := userEvent('b', 1)
 	s := newFixture(userEvent('a', 1), refused, userEvent('c', 1), userEvent('b', 2))
@@ -311,8 +311,8 @@ func TestARefusedEventIsSentApart(t *testing.T) {
 	}
 }
 
-// TestNothingIsPublishedAfterARemovalThatFailed until a removal succeeds.
-func TestNothingIsPublishedAfterARemovalThatFailed(t *testing.T) {
+// TestNothingIsPublishedAfterAFailedRemoval until a removal succeeds.
+func TestNothingIsPublishedAfterAFailedRemoval(t *testing.T) {
 	t.Parallel()
 	s := newFixture(userEvent('a', 1), userEvent('b', 1))
 	s.store.removal = errors.New("permission denied")

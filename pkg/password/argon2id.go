@@ -22,7 +22,7 @@ type Params struct {
 }
 
 // Bounds of the costs. They keep an imported or maliciously inserted hash from exceeding the time of a request or the memory. The work
-// is memory times iterations: 1 GiB takes about 1 s of one core (TestNoHashTakesLongerThanARequestHas).
+// is memory times iterations: 1 GiB takes about 1 s of one core (TestEveryHashFitsIntoTheTimeLimitOfARequest).
 const (
 	maxMemoryKiB   = 1 << 19 // 512 MiB
 	maxIterations  = 64

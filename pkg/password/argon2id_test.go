@@ -53,7 +53,7 @@ func text(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byt
 var (
 	salt16 = text(16)
 	key32  = text(32)
-	// invalidHashes are invalid stored hashes, by what is wrong with them.
+	// invalidHashes are invalid stored hashes, by their fault.
 	invalidHashes = map[string]string{
 		"empty":               "",
 		"plain text":          "hunter2hunter2",
@@ -90,7 +90,7 @@ var (
 		"65 lanes":            "$argon2id$v=19$m=1024,t=1,p=65$" + salt16 + "$" + key32,
 		"no iterations":       "$argon2id$v=19$m=64,t=0,p=1$" + salt16 + "$" + key32,
 		"65 iterations":       "$argon2id$v=19$m=64,t=65,p=1$" + salt16 + "$" + key32,
-		"too little memory":   "$argon2id$v=19$m=15,t=1,p=2$" + salt16 + "$" + key32,
+		"not enough memory":   "$argon2id$v=19$m=15,t=1,p=2$" + salt16 + "$" + key32,
 		"more than 512 MiB":   "$argon2id$v=19$m=524289,t=1,p=1$" + salt16 + "$" + key32,
 		"512 MiB 3 times":     "$argon2id$v=19$m=524288,t=3,p=1$" + salt16 + "$" + key32,
 		"64 MiB 17 times":     "$argon2id$v=19$m=65536,t=17,p=1$" + salt16 + "$" + key32,
@@ -108,12 +108,12 @@ func TestParseRefuses(t *testing.T) {
 			continue
 		}
 		if len(phc) > 20 && strings.Contains(err.Error(), phc[len(phc)-15:]) {
-			t.Errorf("%s: the error shows the hash: %v", name, err)
+			t.Errorf("%s: the error contains the hash: %v", name, err)
 		}
 	}
 }
 
-func TestParseTakesTheBounds(t *testing.T) {
+func TestParseAcceptsTheBounds(t *testing.T) {
 	t.Parallel()
 	for _, phc := range []string{
 		"$argon2id$v=19$m=8,t=1,p=1$" + text(8) + "$" + text(16),

@@ -10,7 +10,7 @@ import (
 )
 
 // Bounds of bcrypt's cost. bcrypt itself requires at least 4. Each step doubles the time of one core: the usual 12 takes about
-// 0.25 s, and 14 about 1 s. More would exceed the time of a request (TestNoHashTakesLongerThanARequestHas).
+// 0.25 s, and 14 about 1 s. More would exceed the time of a request (TestEveryHashFitsIntoTheTimeLimitOfARequest).
 const (
 	minBcryptCost = 4
 	maxBcryptCost = 14

@@ -7,8 +7,8 @@ import "net/netip"
 type Flow struct {
 	Class  Class
 	Source netip.Prefix // the client's network
-	// Second marks the second hash of a request. It is computed before all first hashes: if the request is refused now, its first
-	// hash was computed for nothing.
+	// Second marks the second hash of a request. It is computed before all first hashes, because a refusal of the request would
+	// waste its first hash.
 	Second bool
 }
 

@@ -131,8 +131,8 @@ func TestNoClassStarves(t *testing.T) {
 	}
 }
 
-// TestAQuarterOfThePlacesIsForLogins fills the share of each class.
-func TestAQuarterOfThePlacesIsForLogins(t *testing.T) {
+// TestAQuarterOfTheQueueIsForLogins fills the share of each class.
+func TestAQuarterOfTheQueueIsForLogins(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ size, logins, others, reauthentications int }{
 		{0, 0, 0, 0}, {1, 1, 0, 0}, {2, 2, 1, 1}, {3, 3, 2, 1}, {4, 4, 3, 2}, {64, 64, 48, 32},
@@ -172,8 +172,8 @@ func isRefused(t *testing.T, q *queue, class Class) bool {
 	}
 }
 
-// TestHashesThatNeedAllMemoryLetOthersStart: as many others start first as there are slots.
-func TestHashesThatNeedAllMemoryLetOthersStart(t *testing.T) {
+// TestHashesThatNeedAllMemoryDoNotBlockOthers: as many others start first as there are slots.
+func TestHashesThatNeedAllMemoryDoNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 2, Queue: 2, MaxWait: time.Hour}, 2, nil)
@@ -219,13 +219,13 @@ func TestHashesThatNeedAllMemoryLetOthersStart(t *testing.T) {
 			t.Errorf("the order (-want +got):\n%s", diff)
 		}
 		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
-			t.Errorf("at the end %d of memory is free and %d callers wait", q.memory, q.waiting())
+			t.Errorf("at the end, %d units of memory are free and %d callers wait", q.memory, q.waiting())
 		}
 	})
 }
 
-// TestACostlyHashWaitsNoLongerThanOthers: MaxWait bounds the sum of both waits.
-func TestACostlyHashWaitsNoLongerThanOthers(t *testing.T) {
+// TestACostlyHashWaitsAtMostMaxWait: MaxWait bounds the sum of both waits.
+func TestACostlyHashWaitsAtMostMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var observed recorder
@@ -248,8 +248,8 @@ func TestACostlyHashWaitsNoLongerThanOthers(t *testing.T) {
 	})
 }
 
-// TestWhoGivesUpLeavesItsPlaceAndItsUnits ends contexts while callers wait, and at the moment when they get their slots.
-func TestWhoGivesUpLeavesItsPlaceAndItsUnits(t *testing.T) {
+// TestACanceledCallerReleasesItsSlotAndMemory ends contexts while callers wait, and at the moment when they get their slots.
+func TestACanceledCallerReleasesItsSlotAndMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 2, Queue: 10, MaxWait: time.Hour}, 2, nil)
@@ -267,7 +267,7 @@ func TestWhoGivesUpLeavesItsPlaceAndItsUnits(t *testing.T) {
 		release()
 		synctest.Wait()
 		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
-			t.Errorf("at the end %d of memory is free and %d callers wait", q.memory, q.waiting())
+			t.Errorf("at the end, %d units of memory are free and %d callers wait", q.memory, q.waiting())
 		}
 	})
 }

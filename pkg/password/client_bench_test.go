@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// BenchmarkWaysToAProcess compares JSON and net/rpc for a request and its response through pipes. The hash is the cheapest possible.
-func BenchmarkWaysToAProcess(b *testing.B) {
+// BenchmarkProcessProtocols compares JSON and net/rpc for a request and its response through pipes. The hash is the cheapest possible.
+func BenchmarkProcessProtocols(b *testing.B) {
 	hash := newArgon2id(Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1})
 	req := request{Derive: true, Hash: hash.String(), Password: []byte(examplePassword)}
 	b.Run("JSON", func(b *testing.B) {

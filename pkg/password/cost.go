@@ -27,16 +27,16 @@ type Count struct {
 // minShare is the smallest share of all accounts from which on a cost is hidden.
 const minShare = 0.01
 
-// costs decide the cost of verifying a password for an account that does not exist, in proportion to the existing accounts.
+// costs determine the cost of verifying a password for an unknown account, in proportion to the existing accounts.
 //
-// The number of such an account picks a cost, in proportion to the imported hashes, and a position between 0 and 1. It has this cost
-// while its position is below the share of hashes that still have it, and then the cost of new hashes. So its cost changes as that of
-// an existing account does. The first proportion is constant when hashes are replaced, and the second one only falls.
+// The number of an unknown account selects a cost, in proportion to the imported hashes, and a position between 0 and 1. The account
+// has this cost while its position is below the share of hashes that are not yet replaced. Then it has the cost of new hashes. So
+// its cost changes like that of an existing account. Replacing hashes does not change the selected cost, and only lowers the share.
 type costs []cost
 
 type cost struct {
 	end       float64 // the sum of the shares of imported accounts up to this cost
-	remaining float64 // the share of its accounts that still have it
+	remaining float64 // the share of its hashes that are not yet replaced
 	hash      string  // matches no password
 }
 

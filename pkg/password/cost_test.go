@@ -29,7 +29,7 @@ func picked(t *testing.T, h *Hasher) map[string]float64 {
 	return shares
 }
 
-func TestAccountsThatDoNotExistCostAsThoseThatDo(t *testing.T) {
+func TestUnknownAccountsCostAsMuchAsExistingAccounts(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	const current = "argon2id m=64,t=1,p=1"
@@ -84,9 +84,9 @@ func TestAccountsThatDoNotExistCostAsThoseThatDo(t *testing.T) {
 	}
 }
 
-// TestTheCostOfAnAccountThatDoesNotExistChangesAsThatOfOneThatDoes simulates logins of three imports at different rates, and
+// TestTheCostOfUnknownAccountsFollowsThatOfExistingAccounts simulates logins of three imports at different rates, and
 // registrations. It checks the costs of the same unknown accounts each hour.
-func TestTheCostOfAnAccountThatDoesNotExistChangesAsThatOfOneThatDoes(t *testing.T) {
+func TestTheCostOfUnknownAccountsFollowsThatOfExistingAccounts(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	random := rand.New(rand.NewPCG(3, 4))
@@ -142,8 +142,8 @@ func (s *spy) matches(stored Stored, _ string) (bool, error) {
 	return false, nil
 }
 
-// TestAnUnknownAccountDoesTheWorkOfAnImportedOne: it also reserves the same memory.
-func TestAnUnknownAccountDoesTheWorkOfAnImportedOne(t *testing.T) {
+// TestAnUnknownAccountCostsAsMuchAsAnImportedAccount: it also reserves the same memory.
+func TestAnUnknownAccountCostsAsMuchAsAnImportedAccount(t *testing.T) {
 	t.Parallel()
 	const cost = "$argon2id$v=19$m=128,t=3,p=2"
 	h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 4, MaxWait: 1}})

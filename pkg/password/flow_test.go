@@ -42,8 +42,8 @@ func TestEachNetworkIsServedInRotation(t *testing.T) {
 	}
 }
 
-// TestAFullQueueRefusesTheNetworkThatHasMostPlaces: it does not refuse the last arrival.
-func TestAFullQueueRefusesTheNetworkThatHasMostPlaces(t *testing.T) {
+// TestAFullQueueRefusesTheNetworkWithTheMostCallers: it does not refuse the last arrival.
+func TestAFullQueueRefusesTheNetworkWithTheMostCallers(t *testing.T) {
 	t.Parallel()
 	for arrivals, want := range map[string]string{
 		"aaaab":     "baaa a", // the served networks in any order, and the refused ones
@@ -83,8 +83,8 @@ func sorted(s string) string {
 	return strings.Join(letters, "")
 }
 
-// TestASlotIsNotForReauthentications: with at least two slots, a login does not wait for reauthentications.
-func TestASlotIsNotForReauthentications(t *testing.T) {
+// TestReauthenticationsLeaveASlotToOthers: with at least two slots, a login does not wait for reauthentications.
+func TestReauthenticationsLeaveASlotToOthers(t *testing.T) {
 	t.Parallel()
 	for concurrency, want := range map[int]int64{1: 1, 2: 1, 3: 2, 8: 7} {
 		synctest.Test(t, func(t *testing.T) {
@@ -107,7 +107,7 @@ func TestASlotIsNotForReauthentications(t *testing.T) {
 			close(ended)
 			synctest.Wait()
 			if q.slots != concurrency || q.memory != int64(concurrency) || q.reauths != 0 {
-				t.Errorf("at the end %d slots and %d of memory are free, and %d reauthentications run", q.slots, q.memory, q.reauths)
+				t.Errorf("at the end, %d slots and %d units of memory are free, and %d reauthentications run", q.slots, q.memory, q.reauths)
 			}
 		})
 	}
@@ -150,12 +150,12 @@ func TestCostlyHashesLeaveASlotToOthers(t *testing.T) {
 			}
 		}
 		if q.slots != 2 || q.memory != 100 || q.costly != 0 {
-			t.Errorf("at the end %d slots and %d of memory are free, and %d costly hashes run", q.slots, q.memory, q.costly)
+			t.Errorf("at the end, %d slots and %d units of memory are free, and %d costly hashes run", q.slots, q.memory, q.costly)
 		}
 	})
 }
 
-func TestWhatIsCostly(t *testing.T) {
+func TestCostlyHashes(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
 		"$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAA":  false,
@@ -237,8 +237,8 @@ func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 	})
 }
 
-// TestACostlyHashLeavesTurnsToOthersWhereItTakesAll uses hashes that need the only slot, or all memory.
-func TestACostlyHashLeavesTurnsToOthersWhereItTakesAll(t *testing.T) {
+// TestACostlyHashThatNeedsAllAlternatesWithOthers uses hashes that need the only slot, or all memory.
+func TestACostlyHashThatNeedsAllAlternatesWithOthers(t *testing.T) {
 	t.Parallel()
 	for concurrency, memory := range map[int]int64{1: 10, 3: 100} {
 		synctest.Test(t, func(t *testing.T) {
@@ -314,7 +314,7 @@ func TestANetworkLeavesASlotToOthers(t *testing.T) {
 		<-time.After(time.Minute)
 		flood()
 		if n := q.running.Load(); n != 3 {
-			t.Errorf("a minute after the other network, it has %d of 3 slots, want 3", n)
+			t.Errorf("a minute after the other network's last login, the first one has %d of 3 slots, want 3", n)
 		}
 		<-time.After(time.Minute)
 		synctest.Wait()

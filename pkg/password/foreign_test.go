@@ -76,7 +76,7 @@ func TestBcryptSeesSeventyTwoBytes(t *testing.T) {
 	}
 }
 
-// invalidForeign are invalid hashes in the formats of other programs, by what is wrong with them, and a part of the error.
+// invalidForeign are invalid hashes in the formats of other programs, and a part of the error, by their fault.
 var invalidForeign = map[string]struct{ hash, message string }{
 	"bcrypt, too short":          {bcryptText[:59], "60 characters"},
 	"bcrypt, too long":           {bcryptText + "u", "60 characters"},
@@ -124,7 +124,7 @@ var invalidForeign = map[string]struct{ hash, message string }{
 
 const bcryptText = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52" // by bcrypt, see testdata
 
-func TestCheckSaysWhatIsWrong(t *testing.T) {
+func TestCheckReportsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	if err := h.Check(bcryptText); err != nil {
@@ -135,7 +135,7 @@ func TestCheckSaysWhatIsWrong(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), v.message) {
 			t.Errorf("%s: %v; want an error with %q", name, err, v.message)
 		} else if strings.Contains(err.Error(), v.hash[len(v.hash)-12:]) {
-			t.Errorf("%s: the error shows the hash: %v", name, err)
+			t.Errorf("%s: the error contains the hash: %v", name, err)
 		}
 	}
 }

@@ -15,7 +15,7 @@ type Config struct {
 	Observer Observer // nil: none
 }
 
-// minMemoryCapKiB is the memory that every stored hash may use, whatever is configured: the default of argon2-cffi until its
+// minMemoryCapKiB is the memory that every stored hash may use, regardless of the configuration: the default of argon2-cffi until its
 // release 21.2.
 const minMemoryCapKiB = 100 << 10
 

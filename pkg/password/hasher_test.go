@@ -25,18 +25,18 @@ func newHasher(t testing.TB, cfg Config) *Hasher {
 	return h
 }
 
-func TestNewHasherRefusesWhatIsOutOfBounds(t *testing.T) {
+func TestNewHasherRefusesValuesOutOfBounds(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		params Params
 		limits Limits
 	}{
-		"no parameters":      {Params{}, wideLimits},
-		"memory for no lane": {Params{MemoryKiB: 7, Iterations: 1, Parallelism: 1}, wideLimits},
-		"too much work":      {Params{MemoryKiB: 1 << 18, Iterations: 3, Parallelism: 1}, wideLimits},
-		"no concurrency":     {lowCost, Limits{Concurrency: 0, Queue: 1, MaxWait: time.Second}},
-		"negative queue":     {lowCost, Limits{Concurrency: 1, Queue: -1, MaxWait: time.Second}},
-		"no time to wait":    {lowCost, Limits{Concurrency: 1, Queue: 1}},
+		"no parameters":                 {Params{}, wideLimits},
+		"memory for less than one lane": {Params{MemoryKiB: 7, Iterations: 1, Parallelism: 1}, wideLimits},
+		"too much work":                 {Params{MemoryKiB: 1 << 18, Iterations: 3, Parallelism: 1}, wideLimits},
+		"no concurrency":                {lowCost, Limits{Concurrency: 0, Queue: 1, MaxWait: time.Second}},
+		"negative queue":                {lowCost, Limits{Concurrency: 1, Queue: -1, MaxWait: time.Second}},
+		"no maximum wait":               {lowCost, Limits{Concurrency: 1, Queue: 1}},
 	}
 	for name, test := range tests {
 		if _, err := NewHasher(Config{Params: test.params, Limits: test.limits}); err == nil {
@@ -45,7 +45,7 @@ func TestNewHasherRefusesWhatIsOutOfBounds(t *testing.T) {
 	}
 }
 
-func TestHashMakesWhatVerifyTakes(t *testing.T) {
+func TestVerifyAcceptsWhatHashReturns(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: owasp, Limits: wideLimits})
 	const password = "seven green kettles sing"
@@ -95,8 +95,8 @@ func TestPasswordsAreNormalized(t *testing.T) {
 	}
 }
 
-// TestImportedHashesAreOfWhatWasTyped: even an imported hash with the current parameters is replaced.
-func TestImportedHashesAreOfWhatWasTyped(t *testing.T) {
+// TestImportedHashesAreOfThePasswordAsTyped: even an imported hash with the current parameters is replaced.
+func TestImportedHashesAreOfThePasswordAsTyped(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	foreign := newArgon2id(lowCost)
@@ -112,7 +112,7 @@ func TestImportedHashesAreOfWhatWasTyped(t *testing.T) {
 	}
 }
 
-func TestVerifyTellsWhatToHashAgain(t *testing.T) {
+func TestVerifyReportsWhatToRehash(t *testing.T) {
 	t.Parallel()
 	current := Params{MemoryKiB: 128, Iterations: 2, Parallelism: 2}
 	h := newHasher(t, Config{Params: current, Limits: wideLimits})
@@ -141,7 +141,7 @@ func TestVerifyTellsWhatToHashAgain(t *testing.T) {
 	}
 }
 
-func TestVerifyOfABrokenHash(t *testing.T) {
+func TestVerifyWithAnInvalidHash(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
 	for name, phc := range invalidHashes {
@@ -155,9 +155,9 @@ func TestVerifyOfABrokenHash(t *testing.T) {
 	}
 }
 
-// TestWorkIsTheSameWhateverIsStored measures the memory that each path allocates, nearly all of it for argon2. It is not parallel,
+// TestTheWorkDoesNotDependOnTheStoredHash measures the memory that each path allocates, nearly all of it for argon2. It is not parallel,
 // because other tests allocate memory too.
-func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // see above
+func TestTheWorkDoesNotDependOnTheStoredHash(t *testing.T) { //nolint:paralleltest // see above
 	var observed recorder
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, Config{Params: params, Limits: wideLimits, Observer: &observed})
@@ -186,8 +186,8 @@ func TestWorkIsTheSameWhateverIsStored(t *testing.T) { //nolint:paralleltest // 
 	}
 }
 
-// TestAPasswordThatIsNotNormalCostsOneHash for each result of load.
-func TestAPasswordThatIsNotNormalCostsOneHash(t *testing.T) { //nolint:paralleltest // counts memory
+// TestAnUnnormalizedPasswordCostsOneHash for each result of load.
+func TestAnUnnormalizedPasswordCostsOneHash(t *testing.T) { //nolint:paralleltest // counts memory
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, Config{Params: params, Limits: wideLimits})
 	const right, wrong = "decomposed e\u0301", "decomposed a\u0301"
@@ -209,7 +209,7 @@ func TestAPasswordThatIsNotNormalCostsOneHash(t *testing.T) { //nolint:parallelt
 	}
 }
 
-// always returns a load function for an own hash.
+// always returns a load function for a hash that this service computed.
 func always(phc string) func(context.Context) (Stored, error) {
 	return func(context.Context) (Stored, error) { return Stored{Hash: phc}, nil }
 }
@@ -227,11 +227,11 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestATurnEndsWhateverTheDatabaseDoes: the slot is released after an error or a panic of load.
-func TestATurnEndsWhateverTheDatabaseDoes(t *testing.T) {
+// TestASlotIsReleasedIfTheDatabaseFails: the slot is released after an error or a panic of load.
+func TestASlotIsReleasedIfTheDatabaseFails(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}})
-	errAway := errors.New("away")
+	errAway := errors.New("unavailable")
 	fails := func(context.Context) (Stored, error) { return Stored{}, errAway }
 	if _, err := h.Verify(t.Context(), Flow{}, "a", fails); !errors.Is(err, errAway) {
 		t.Errorf("Verify = %v, want the error of the database", err)
@@ -245,8 +245,8 @@ func TestATurnEndsWhateverTheDatabaseDoes(t *testing.T) {
 	}
 }
 
-// TestNobodyAsksTheDatabaseBeforeItsTurn: a login storm must not use up the database connections.
-func TestNobodyAsksTheDatabaseBeforeItsTurn(t *testing.T) {
+// TestTheDatabaseIsNotQueriedBeforeASlotIsFree: a login storm must not use up the database connections.
+func TestTheDatabaseIsNotQueriedBeforeASlotIsFree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 1, MaxWait: time.Second}})
@@ -261,8 +261,8 @@ func TestNobodyAsksTheDatabaseBeforeItsTurn(t *testing.T) {
 	})
 }
 
-// TestAllWaysToHashAreBounded: every call uses the queue, and a busy Hasher does not reveal which hashes are invalid.
-func TestAllWaysToHashAreBounded(t *testing.T) {
+// TestEveryHashUsesTheQueue: every call uses the queue, and a busy Hasher does not reveal which hashes are invalid.
+func TestEveryHashUsesTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var observed recorder
@@ -288,12 +288,12 @@ func TestAllWaysToHashAreBounded(t *testing.T) {
 			}
 		}
 		if h.Running() != 1 || h.Waiting() != 0 || len(observed.refused) != len(ways) {
-			t.Errorf("%d run, %d wait, %d were refused; want 1, 0, %d", h.Running(), h.Waiting(), len(observed.refused), len(ways))
+			t.Errorf("%d hashes run, %d wait and %d were refused; want 1, 0 and %d", h.Running(), h.Waiting(), len(observed.refused), len(ways))
 		}
 	})
 }
 
-func TestAHashTakesTheMemoryThatItNeeds(t *testing.T) {
+func TestAHashReservesTheMemoryThatItNeeds(t *testing.T) {
 	t.Parallel()
 	limits := Limits{Concurrency: 4, Queue: 1, MaxWait: time.Second}
 	h := newHasher(t, Config{Params: Params{MemoryKiB: 100, Iterations: 1, Parallelism: 1}, Limits: limits})

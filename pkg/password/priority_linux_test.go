@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestAProcessStandsBehindOthers checks the priority of each thread of a hashing process, and of threads of this program.
-func TestAProcessStandsBehindOthers(t *testing.T) {
+// TestTheHashingProcessHasLowPriority checks the priority of each thread of a hashing process, and of threads of this program.
+func TestTheHashingProcessHasLowPriority(t *testing.T) {
 	t.Parallel()
 	own, err := nicenessOf(unix.Gettid())
 	if err != nil {

@@ -54,7 +54,7 @@ func (p *Process) PID() (int, error) {
 	return p.process.Pid, nil
 }
 
-// Close kills the process, and waits until it has exited. Hashes under way fail.
+// Close kills the process, and waits until it has exited. Hashes in progress fail.
 func (p *Process) Close() {
 	p.mu.Lock()
 	p.closed = true

@@ -70,7 +70,7 @@ func newHasherWith(t *testing.T, params Params, p *Process) *Hasher {
 	return newHasher(t, Config{Params: params, Limits: wideLimits, Process: p})
 }
 
-func TestAProcessHashesAsThisOneDoes(t *testing.T) {
+func TestBothProcessesComputeTheSameHashes(t *testing.T) {
 	t.Parallel()
 	p, started, _ := startProcess(t)
 	remote, local := newHasherWith(t, lowCost, p), newHasher(t, Config{Params: lowCost, Limits: wideLimits})
@@ -101,15 +101,15 @@ func TestAProcessHashesAsThisOneDoes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := local.Verify(t.Context(), Flow{}, "\xff\xfe", always(bytes)); err != nil || !got.OK {
-		t.Errorf("the process gets other bytes if they are not UTF-8: %+v, %v", got, err)
+		t.Errorf("the process gets changed bytes if they are not UTF-8: %+v, %v", got, err)
 	}
 	if n := len(started()); n != 1 {
 		t.Errorf("%d processes were started", n)
 	}
 }
 
-// TestAProcessThatDiesIsReplaced kills it while it hashes.
-func TestAProcessThatDiesIsReplaced(t *testing.T) {
+// TestAKilledProcessIsReplaced kills the process while it computes a hash.
+func TestAKilledProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	p, started, exits := startProcess(t)
 	var observed recorder
@@ -141,8 +141,8 @@ func TestAProcessThatDiesIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAProcessThatHangsKeepsNobodyWaiting stops the process. The caller returns in time, and its slot is not free.
-func TestAProcessThatHangsKeepsNobodyWaiting(t *testing.T) {
+// TestAHangingProcessDoesNotBlockItsCaller stops the process. The caller returns in time, and its slot is not free.
+func TestAHangingProcessDoesNotBlockItsCaller(t *testing.T) {
 	t.Parallel()
 	p, started, _ := startProcess(t)
 	h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 0, MaxWait: time.Minute}, Process: p})
@@ -180,7 +180,7 @@ func eventuallyHashes(h *Hasher, pw string) (err error) {
 	return err
 }
 
-func TestAProcessThatCannotBeStartedIsToldOf(t *testing.T) {
+func TestAFailedStartIsReported(t *testing.T) {
 	t.Parallel()
 	missing := filepath.Join(t.TempDir(), "missing")
 	p := NewProcess(ProcessConfig{Command: func() *exec.Cmd { return exec.Command(missing) }})
@@ -196,7 +196,7 @@ func TestAProcessThatCannotBeStartedIsToldOf(t *testing.T) {
 	p.Close()
 }
 
-func TestAClosedProcessHashesNoMore(t *testing.T) {
+func TestAClosedProcessComputesNoHashes(t *testing.T) {
 	t.Parallel()
 	p, started, exits := startProcess(t)
 	h := newHasherWith(t, lowCost, p)
@@ -209,7 +209,7 @@ func TestAClosedProcessHashesNoMore(t *testing.T) {
 		t.Errorf("the process still exists: %v", err)
 	}
 	if _, err := h.Hash(t.Context(), Flow{}, "seven green kettles sing"); err == nil {
-		t.Error("a closed process hashes")
+		t.Error("a closed process computes a hash")
 	}
 	select {
 	case err := <-exits:

@@ -39,8 +39,9 @@ func documents(t *testing.T) []string {
 	return all
 }
 
-// TestNoPasswordOfTheDocumentsIsTaken: attackers try published passwords first. Examples generate one, or show one of the list.
-func TestNoPasswordOfTheDocumentsIsTaken(t *testing.T) {
+// TestPasswordsInTheDocumentationAreRefused: attackers try published passwords first. Examples generate a password, or contain a
+// refused one.
+func TestPasswordsInTheDocumentationAreRefused(t *testing.T) {
 	t.Parallel()
 	found := 0
 	for _, file := range documents(t) {
@@ -55,7 +56,7 @@ func TestNoPasswordOfTheDocumentsIsTaken(t *testing.T) {
 					continue
 				}
 				if err := (Policy{}).Check(match[1]); err == nil {
-					t.Errorf("%s shows the password %q, and the policy accepts it: add it to tools/commonpasswords/sayings.txt, "+
+					t.Errorf("%s contains the password %q, and the policy accepts it: add it to tools/commonpasswords/sayings.txt, "+
 						"or generate one with openssl rand", file, match[1])
 				}
 			}

@@ -43,7 +43,7 @@ func occupy(q *queue) (release func()) {
 	return func() { close(ended) }
 }
 
-// call starts a hash that takes no time, and returns a function that waits for its error.
+// call starts a hash that ends immediately, and returns a function that waits for its error.
 func call(ctx context.Context, q *queue) (result func() error) {
 	errs := make(chan error, 1)
 	go func() { errs <- q.run(ctx, Flow{}, 1, func() error { return nil }) }()
@@ -84,7 +84,7 @@ func TestQueueRunsAtMostConcurrency(t *testing.T) {
 	})
 }
 
-func TestQueueRefusesAtOnceWhenFull(t *testing.T) {
+func TestQueueRefusesImmediatelyWhenFull(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{0, 1, 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestQueueHonorsTheCallersContext(t *testing.T) {
 	})
 }
 
-func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
+func TestQueueServesInOrderOfArrival(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(Limits{Concurrency: 3, Queue: 10, MaxWait: time.Minute}, 3, nil)
@@ -187,7 +187,7 @@ func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
 			group.Go(func() {
 				_ = q.run(t.Context(), Flow{}, memory, func() error {
 					if memory == 3 && q.running.Load() != 1 {
-						t.Errorf("%d run next to the hash that needs all memory", q.running.Load()-1)
+						t.Errorf("%d hashes run next to the hash that needs all memory", q.running.Load()-1)
 					}
 					order <- memory
 					<-time.After(time.Duration(memory) * time.Second)
@@ -204,7 +204,7 @@ func TestQueueServesInOrderWhoeverTakesMoreTurns(t *testing.T) {
 	})
 }
 
-func TestQueueTellsHowLongItTook(t *testing.T) {
+func TestQueueReportsDurations(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var observed recorder

@@ -44,8 +44,8 @@ func TestAStoppedProcessIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAProcessThatNeverAnswersIsNotStartedAtOnceAgain starts two processes that never respond.
-func TestAProcessThatNeverAnswersIsNotStartedAtOnceAgain(t *testing.T) {
+// TestAProcessThatNeverRespondsIsRestartedWithADelay starts two processes that never respond.
+func TestAProcessThatNeverRespondsIsRestartedWithADelay(t *testing.T) {
 	t.Parallel()
 	p, started, exits := startProcessThat(t, "never")
 	p.timeout = 50 * time.Millisecond
@@ -68,8 +68,8 @@ func TestAProcessThatNeverAnswersIsNotStartedAtOnceAgain(t *testing.T) {
 	}
 }
 
-// TestAProcessThatEndsAtOnceIsStartedAFewTimesOnly requests hashes in a loop for some seconds.
-func TestAProcessThatEndsAtOnceIsStartedAFewTimesOnly(t *testing.T) {
+// TestAProcessThatEndsImmediatelyIsRestartedWithADelay requests hashes in a loop for some seconds.
+func TestAProcessThatEndsImmediatelyIsRestartedWithADelay(t *testing.T) {
 	t.Parallel()
 	p, started, _ := startProcessThat(t, "exit")
 	h := newHasherWith(t, lowCost, p)
@@ -85,9 +85,9 @@ func TestAProcessThatEndsAtOnceIsStartedAFewTimesOnly(t *testing.T) {
 	}
 }
 
-// TestAProcessThatCannotBeStartedIsTriedAgainAfterADelay requests many hashes while the program is missing, and one after it was
+// TestAFailedStartIsRetriedAfterADelay requests many hashes while the program is missing, and one after it was
 // created.
-func TestAProcessThatCannotBeStartedIsTriedAgainAfterADelay(t *testing.T) {
+func TestAFailedStartIsRetriedAfterADelay(t *testing.T) {
 	t.Parallel()
 	var attempts, failures atomic.Int32
 	program := filepath.Join(t.TempDir(), "missing")
@@ -135,7 +135,7 @@ func TestAProcessThatCannotBeStartedIsTriedAgainAfterADelay(t *testing.T) {
 	}
 }
 
-func TestAStartErrorSaysWhatToDo(t *testing.T) {
+func TestAStartErrorGivesAdvice(t *testing.T) {
 	t.Parallel()
 	for cause, want := range map[error]string{
 		syscall.ENOENT: "file of this program", syscall.EACCES: "file of this program", syscall.ENOEXEC: "file of this program",

@@ -32,8 +32,8 @@ func (s *session) openChannel() (*channel, error) {
 	return c, nil
 }
 
-// declareExchange returns a channel after it has declared the exchange. An exchange that exists with other arguments, such as an
-// alternate exchange, is used as it is. So is one that the user may not declare.
+// declareExchange returns a channel after it has declared the exchange. It uses an existing exchange unchanged if the user may not
+// declare it, or if it has other arguments, such as an alternate exchange.
 func (s *session) declareExchange() (*amqp.Channel, error) {
 	opened, err := s.conn.Channel()
 	if err != nil {

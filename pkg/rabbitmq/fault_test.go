@@ -75,7 +75,7 @@ func TestHalfOpenNetwork(t *testing.T) {
 	testkit.WaitFor(t, "every event", func() bool { return len(arrived.firstArrivals()) == len(events) })
 }
 
-func TestSilentDeathIsNoticedByHeartbeats(t *testing.T) {
+func TestHeartbeatsDetectASilentBroker(t *testing.T) {
 	t.Parallel()
 	proxy, cfg := proxied(t, broker(t))
 	p := start(t, cfg.WithHeartbeat(time.Second), nil)
@@ -182,7 +182,7 @@ func TestSlowBroker(t *testing.T) {
 	errs, took := publishWithin(t, p, confirmTimeout, events)
 	noErrors(t, errs)
 	if took > 5*time.Second {
-		t.Errorf("Publish took %s, as if it waited for each event separately", took)
+		t.Errorf("Publish took %s, as if it waited for each confirm separately", took)
 	}
 	testkit.WaitFor(t, "every event", func() bool { return len(arrived.received()) == len(events) })
 	for _, latency := range observed.snapshot().confirmed {
@@ -261,8 +261,8 @@ func TestABrokerThatHasMoved(t *testing.T) {
 	noErrors(t, p.Publish(t.Context(), newEvents(t, randomType(), 1)))
 }
 
-// TestSettingsThatChangeWhileAConnectionIsMadeCount changes the address while the first broker does not respond.
-func TestSettingsThatChangeWhileAConnectionIsMadeCount(t *testing.T) {
+// TestSettingsThatChangeDuringAHandshakeAreUsed changes the address while the first broker does not respond.
+func TestSettingsThatChangeDuringAHandshakeAreUsed(t *testing.T) {
 	t.Parallel()
 	current := broker(t)
 	network, first := newFakeBroker(t, current)
@@ -332,8 +332,8 @@ func TestCloseWhilePublishing(t *testing.T) {
 	}
 }
 
-// TestEndWithoutAnAnswer ends Run when the broker no longer responds.
-func TestEndWithoutAnAnswer(t *testing.T) {
+// TestRunEndsWithoutAResponse ends Run when the broker no longer responds.
+func TestRunEndsWithoutAResponse(t *testing.T) {
 	t.Parallel()
 	proxy, cfg := proxied(t, broker(t))
 	p := rabbitmq.New(cfg, rabbitmq.Config{})
@@ -349,8 +349,8 @@ func TestEndWithoutAnAnswer(t *testing.T) {
 	}
 }
 
-// TestEndWhileConnecting ends Run during a handshake without a response.
-func TestEndWhileConnecting(t *testing.T) {
+// TestRunEndsWhileConnecting ends Run during a handshake without a response.
+func TestRunEndsWhileConnecting(t *testing.T) {
 	t.Parallel()
 	network, cfg := newFakeBroker(t, broker(t))
 	resume := network.stopReading(t)

@@ -124,7 +124,7 @@ func TestUnroutableIsCountedAsPublished(t *testing.T) {
 	}
 }
 
-func TestRefusedEventsAlone(t *testing.T) {
+func TestOnlyRefusedEventsFail(t *testing.T) {
 	t.Parallel()
 	full, roomy := randomType(), randomType()
 	declare(t, dial(t), full, amqp.Table{"x-max-length": 1, "x-overflow": "reject-publish"})
@@ -150,7 +150,7 @@ func TestRefusedEventsAlone(t *testing.T) {
 // tooLarge exceeds the max_message_size of tools/dev/services.
 var tooLarge = json.RawMessage(`"` + strings.Repeat("x", 600<<10) + `"`)
 
-func TestImpossibleEventsAlone(t *testing.T) {
+func TestOnlyInvalidEventsFail(t *testing.T) {
 	t.Parallel()
 	for name, breakEvent := range map[string]func(*event.Event){
 		"data that is not JSON":    func(e *event.Event) { e.Data = json.RawMessage(`{`) },
@@ -195,7 +195,7 @@ func TestNotConnected(t *testing.T) {
 	}
 }
 
-func TestPublishWithEndedContext(t *testing.T) {
+func TestPublishWithCanceledContext(t *testing.T) {
 	t.Parallel()
 	observed := &observer{}
 	p := start(t, broker(t), observed)

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// TestOutageIsNotLoggedAgainAndAgain uses a fake clock.
-func TestOutageIsNotLoggedAgainAndAgain(t *testing.T) {
+// TestAnOutageIsLoggedOnceWithReminders uses a fake clock.
+func TestAnOutageIsLoggedOnceWithReminders(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer

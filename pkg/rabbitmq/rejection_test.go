@@ -103,8 +103,8 @@ func publishToABrokerThatCloses(t *testing.T, method string) error {
 	return <-failed
 }
 
-// TestTailComesBackAfterARejection closes the channel of a consumer as RabbitMQ does after a late acknowledgement.
-func TestTailComesBackAfterARejection(t *testing.T) {
+// TestTailContinuesAfterARejection closes the channel of a consumer as RabbitMQ does after a late acknowledgement.
+func TestTailContinuesAfterARejection(t *testing.T) {
 	t.Parallel()
 	network, cfg := newFakeBroker(t, broker(t))
 	connected := make(chan struct{}, 8)

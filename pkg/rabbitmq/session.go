@@ -26,7 +26,7 @@ type session struct {
 	setUp   func(*amqp.Channel) error
 	log     *slog.Logger
 	broker  Broker
-	// passive means that the user may not declare the exchange, or with other arguments. It is logged once, and guarded like channel.
+	// passive means that the exchange is used without declaring it. It is logged once, and guarded like channel.
 	passive bool
 
 	sending chan struct{} // holds one token while a batch is sent

@@ -38,7 +38,7 @@ func background(t testing.TB, f func(context.Context) error) (stop func()) {
 
 type tailedEvent struct{ key, body string }
 
-func TestTailOverALossOfTheConnection(t *testing.T) {
+func TestTailContinuesAfterALostConnection(t *testing.T) {
 	t.Parallel()
 	word := "test." + uuid.NewString()
 	proxy, cfg := proxied(t, broker(t))
@@ -74,8 +74,8 @@ func TestTailOverALossOfTheConnection(t *testing.T) {
 	stop()
 }
 
-// TestTailOfMany: without acknowledgements the broker would stop at the prefetch.
-func TestTailOfMany(t *testing.T) {
+// TestTailAcknowledgesEvents: without acknowledgements the broker would stop at the prefetch.
+func TestTailAcknowledgesEvents(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	p := start(t, broker(t), nil)

@@ -13,8 +13,8 @@ import (
 	"user-service/test/chaos/faultproxy"
 )
 
-// TestAHalfOpenConnectionIsGivenUpLongBeforeTheDeadline makes the current connection half-open. New connections work.
-func TestAHalfOpenConnectionIsGivenUpLongBeforeTheDeadline(t *testing.T) {
+// TestAHalfOpenConnectionIsClosedLongBeforeTheDeadline makes the current connection half-open. New connections work.
+func TestAHalfOpenConnectionIsClosedLongBeforeTheDeadline(t *testing.T) {
 	t.Parallel()
 	typ := randomType()
 	arrived := consume(t, typ)
@@ -63,8 +63,8 @@ func TestASlowBrokerGetsMoreTime(t *testing.T) {
 	wantTimeout(5 * time.Second)
 }
 
-// TestAnIdleHalfOpenConnectionIsGivenUp: the probe detects it.
-func TestAnIdleHalfOpenConnectionIsGivenUp(t *testing.T) {
+// TestAnIdleHalfOpenConnectionIsClosed: the probe detects it.
+func TestAnIdleHalfOpenConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	cfg := broker(t)
 	proxy, err := faultproxy.New(net.JoinHostPort(cfg.Host, strconv.Itoa(cfg.Port)))

@@ -128,7 +128,7 @@ type authority struct {
 // testCA is trusted by this process like the system's CAs.
 var testCA = newCA()
 
-// trustTestCA adds testCA to the system's CAs. Call it before their first use.
+// trustTestCA adds testCA to the system's CAs. Call it before the first use of the system's CAs.
 func trustTestCA() (cleanup func()) {
 	dir := must(os.MkdirTemp("", "rabbitmq-test-"))
 	file := filepath.Join(dir, "ca.pem")

@@ -18,7 +18,7 @@ type accountMetrics struct {
 	lockOuts, reused         prometheus.Counter
 	droppedResets            prometheus.Counter
 	cleanupRows, cleanupRuns *prometheus.CounterVec
-	tables                   []string // all tables that the cleanup deletes rows of
+	tables                   []string // all tables from which the cleanup deletes rows
 	rejectedSecrets          prometheus.Gauge
 }
 

@@ -76,7 +76,7 @@ func exercised(t *testing.T) *telemetry.Metrics {
 	return m
 }
 
-// tableOf returns a row for each metric of the service's own.
+// tableOf returns a row for each metric that the service defines.
 func tableOf(t *testing.T, m *telemetry.Metrics) string {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)

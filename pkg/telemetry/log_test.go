@@ -40,7 +40,7 @@ func inTrace(ctx context.Context) context.Context {
 	}))
 }
 
-func TestLogsCarryTheIDsOfTheirContext(t *testing.T) {
+func TestLogsHaveTheIDsOfTheirContext(t *testing.T) {
 	t.Parallel()
 	const traceID, spanID = "4bf90000000000000000000000000036", "00f00000000000b7"
 	request := telemetry.WithRequestID(t.Context(), "r-1")
@@ -105,7 +105,7 @@ func TestLogLevel(t *testing.T) {
 }
 
 // Two handlers may get the same record, and must not change each other's attributes.
-func TestLoggingLeavesTheRecordAlone(t *testing.T) {
+func TestLoggingDoesNotChangeTheRecord(t *testing.T) {
 	t.Parallel()
 	record := slog.NewRecord(time.Now(), slog.LevelInfo, "hello", 0)
 	for i := range 8 { // more than the inline attributes of a record

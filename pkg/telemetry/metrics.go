@@ -29,7 +29,7 @@ type Metrics struct {
 }
 
 // NewMetrics returns Metrics with a new registry. version is the version of the program, eventTypes are all types of events, and tables are
-// the tables that the cleanup deletes rows of.
+// the tables from which the cleanup deletes rows.
 func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
@@ -86,8 +86,8 @@ func bounded(known []string, value string) string {
 	return other
 }
 
-// newCounter returns a counter with one label. The known values have 0 from the start, so that dashboards and alerts have data before the
-// first event.
+// newCounter returns a counter with one label. The known values start at 0, so that dashboards and alerts have data before the first
+// event.
 func newCounter(factory promauto.Factory, name, help, label string, known []string) *prometheus.CounterVec {
 	counter := factory.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, []string{label})
 	for _, value := range known {

@@ -45,7 +45,7 @@ func sources() telemetry.Sources {
 }
 
 // The collectors use connections of the pool, which must not count in the same scrape.
-func TestThePoolIsLookedAtBeforeTheDatabaseIsAsked(t *testing.T) {
+func TestThePoolIsReadBeforeTheDatabaseIsQueried(t *testing.T) {
 	t.Parallel()
 	for range 20 {
 		s := sources()
@@ -56,7 +56,7 @@ func TestThePoolIsLookedAtBeforeTheDatabaseIsAsked(t *testing.T) {
 		s.Keys = func(ctx context.Context) ([]telemetry.Key, error) { asked.Store(true); return keys(ctx) }
 		s.Pool = func() telemetry.PoolStats {
 			if asked.Load() {
-				t.Error("the database was queried before the pool")
+				t.Error("the database was queried before the pool was read")
 			}
 			return pool()
 		}
@@ -131,7 +131,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	}
 }
 
-func TestWhatHasNotHappenedIsZero(t *testing.T) {
+func TestMetricsStartAtZero(t *testing.T) {
 	t.Parallel()
 	has(t, scrape(t, watched(sources())), map[string]float64{
 		`user_service_logins_total{result="success"}`:                                          0,
@@ -167,7 +167,7 @@ func TestWhatHasNotHappenedIsZero(t *testing.T) {
 	})
 }
 
-func TestMetricsTellWhatHappened(t *testing.T) {
+func TestMetricsCountWhatHappened(t *testing.T) {
 	t.Parallel()
 	m := watched(sources())
 	m.LoginDone("success")
@@ -304,7 +304,7 @@ func TestSeriesStayConstant(t *testing.T) {
 	})
 }
 
-func TestWhatTheDatabaseDoesNotTellIsAbsent(t *testing.T) {
+func TestMetricsOfAFailedQueryAreAbsent(t *testing.T) {
 	t.Parallel()
 	s := sources()
 	s.Outbox = func(context.Context) (int64, time.Duration, error) { return 0, 0, errors.New("no database") }
@@ -335,7 +335,7 @@ func TestWhatTheDatabaseDoesNotTellIsAbsent(t *testing.T) {
 	})
 }
 
-func TestMetricsSpeakOpenMetrics(t *testing.T) {
+func TestMetricsSupportOpenMetrics(t *testing.T) {
 	t.Parallel()
 	answer := exposition(t, watched(sources()), "application/openmetrics-text;version=1.0.0")
 	if got := answer.Header().Get("Content-Type"); !strings.HasPrefix(got, "application/openmetrics-text") {

@@ -164,7 +164,7 @@ func TestProblemsOfExportAreLogged(t *testing.T) {
 	})
 	_, log := record(t)
 	for _, want := range []string{
-		`"level":"ERROR","msg":"parse duration"`, // of the timeout, which the SDK ignores
+		`"level":"ERROR","msg":"parse duration"`, // about the timeout, which the SDK ignores
 		`"level":"WARN","msg":"OpenTelemetry has a problem","error":"`,
 	} {
 		if !strings.Contains(log, want) {
@@ -173,15 +173,15 @@ func TestProblemsOfExportAreLogged(t *testing.T) {
 	}
 }
 
-func TestTracingIsOffUnlessAskedFor(t *testing.T) {
+func TestTracingIsOffUnlessConfigured(t *testing.T) {
 	url, received := httpReceiver(t, http.StatusOK)
 	for name, env := range map[string]map[string]string{
-		"by default":     {},
-		"disabled":       {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SDK_DISABLED": "TRUE"},
-		"no exporter":    {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_TRACES_EXPORTER": "none"},
-		"empty":          {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
-		"bad, but off":   {"OTEL_EXPORTER_OTLP_ENDPOINT": "?", "OTEL_EXPORTER_OTLP_PROTOCOL": "?", "OTEL_SDK_DISABLED": "true"},
-		"only a service": {"OTEL_SERVICE_NAME": "accounts"},
+		"by default":       {},
+		"disabled":         {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SDK_DISABLED": "TRUE"},
+		"no exporter":      {"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_TRACES_EXPORTER": "none"},
+		"empty":            {"OTEL_EXPORTER_OTLP_ENDPOINT": ""},
+		"invalid, but off": {"OTEL_EXPORTER_OTLP_ENDPOINT": "?", "OTEL_EXPORTER_OTLP_PROTOCOL": "?", "OTEL_SDK_DISABLED": "true"},
+		"only a service":   {"OTEL_SERVICE_NAME": "accounts"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, env)
@@ -198,7 +198,7 @@ func TestTracingIsOffUnlessAskedFor(t *testing.T) {
 }
 
 // The trace of the caller is in logs and events even if the service records no spans.
-func TestTraceContextIsPassedOnAlways(t *testing.T) {
+func TestTraceContextIsAlwaysPropagated(t *testing.T) {
 	setenv(t, nil)
 	record(t)
 	const caller = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

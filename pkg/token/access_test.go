@@ -27,7 +27,7 @@ func TestAShortSecretIsRefused(t *testing.T) {
 	}
 }
 
-func TestAnAccessTokenSaysWhatItWasGiven(t *testing.T) {
+func TestAnAccessTokenKeepsItsContent(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
 	got, err := tokens.VerifyAccess(issue(t, tokens))
@@ -79,8 +79,8 @@ func TestNoRolesAreAnEmptyListInAToken(t *testing.T) {
 	}
 }
 
-// TestAnAccessTokenEndsInTime also issues a token 0.7 s after a full second: rounding must not extend it.
-func TestAnAccessTokenEndsInTime(t *testing.T) {
+// TestAnAccessTokenExpiresInTime also issues a token 0.7 s after a full second: rounding must not extend it.
+func TestAnAccessTokenExpiresInTime(t *testing.T) {
 	t.Parallel()
 	for _, start := range []time.Duration{0, 700 * time.Millisecond} {
 		synctest.Test(t, func(t *testing.T) {
@@ -174,7 +174,7 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 	}
 }
 
-// TestClaimsAreReadStrictly changes the JSON of the claims. Other verifiers must not read a claim in another way.
+// TestClaimsAreReadStrictly changes the JSON of the claims. Other verifiers must not interpret a claim differently.
 func TestClaimsAreReadStrictly(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
@@ -272,7 +272,7 @@ func TestATamperedAccessTokenIsRefused(t *testing.T) {
 // alphabet is the base64url alphabet.
 const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
-func TestPaddingIsRefusedThoughItIsSigned(t *testing.T) {
+func TestSignedPaddingIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
 	f := copyOf(t, issue(t, tokens))
@@ -289,7 +289,7 @@ func TestOtherFormsOfAnAccessTokenAreAccepted(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
 	for name, change := range map[string]func(*forgery){
-		"as it is":              func(*forgery) {},
+		"unchanged":             func(*forgery) {},
 		"aud is text":           func(f *forgery) { f.claims["aud"] = config.Audience },
 		"aud has several":       func(f *forgery) { f.claims["aud"] = []string{"another", config.Audience} },
 		"typ with its tree":     func(f *forgery) { f.header["typ"] = "application/at+jwt" },

@@ -42,8 +42,8 @@ func newTokensOfEachKind(t *testing.T) (*token.Tokens, map[string]string) {
 	return newTokensWith(t, token.Keys{AcceptedKeys: accepted}), kids
 }
 
-// TestEachKeyIsGoodForOneAlgorithm signs tokens by each key, with the alg and the kid of each other key in the header.
-func TestEachKeyIsGoodForOneAlgorithm(t *testing.T) {
+// TestEachKeyIsValidForOneAlgorithm signs tokens by each key, with the alg and the kid of each other key in the header.
+func TestEachKeyIsValidForOneAlgorithm(t *testing.T) {
 	t.Parallel()
 	tokens, kids := newTokensOfEachKind(t)
 	keys := map[string]any{"HS256": []byte(firstSecret)}
@@ -64,8 +64,8 @@ func TestEachKeyIsGoodForOneAlgorithm(t *testing.T) {
 	}
 }
 
-// TestAPublicKeyIsNoSecret uses each encoding of a public key as an HMAC secret (RFC 8725 section 2.1).
-func TestAPublicKeyIsNoSecret(t *testing.T) {
+// TestAPublicKeyIsNotAnHMACSecret uses each encoding of a public key as an HMAC secret (RFC 8725 section 2.1).
+func TestAPublicKeyIsNotAnHMACSecret(t *testing.T) {
 	t.Parallel()
 	tokens, kids := newTokensOfEachKind(t)
 	for alg, key := range signers() {
@@ -109,9 +109,9 @@ func TestOtherAlgorithmsOfAKeyAreRefused(t *testing.T) {
 	}
 }
 
-// TestAStrangersKeyIsRefused uses unknown keys: with their own kid, with a known kid, and with the key in the header (RFC 8725 section
+// TestAnUnknownKeyIsRefused uses unknown keys: with their own kid, with a known kid, and with the key in the header (RFC 8725 section
 // 3.10).
-func TestAStrangersKeyIsRefused(t *testing.T) {
+func TestAnUnknownKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens, kids := newTokensOfEachKind(t)
 	unknown := map[string]crypto.Signer{

@@ -143,7 +143,7 @@ func TestARetiredKeyIsRefused(t *testing.T) {
 	}
 }
 
-func TestAPrivateKeyMakesNoRefreshTokens(t *testing.T) {
+func TestAPrivateKeyDoesNotSignRefreshTokens(t *testing.T) {
 	t.Parallel()
 	refresh := token.Refresh{SessionID: holder.SessionID, Counter: 7}
 	want := newTokensWith(t, token.Keys{}).IssueRefresh(refresh)
@@ -162,7 +162,7 @@ func TestThumbprints(t *testing.T) {
 	}
 }
 
-func TestTheSetHasPublicKeysOnly(t *testing.T) {
+func TestTheJWKSHasPublicKeysOnly(t *testing.T) {
 	t.Parallel()
 	if got := string(newTokensWith(t, token.Keys{AcceptedSecrets: []string{secondSecret}}).JWKS()); got != `{"keys":[]}` {
 		t.Errorf("the set of secrets is %s", got)

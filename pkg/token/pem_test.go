@@ -109,7 +109,7 @@ func TestBadKeysAreRefused(t *testing.T) {
 		text, want string
 		as         int
 	}{
-		"no PEM":              {"correct horse battery staple", "is not PEM", both},
+		"not PEM":             {"correct horse battery staple", "is not PEM", both},
 		"base64 of a key":     {strings.Join(strings.Split(valid, "\n")[1:2], ""), "is not PEM", both},
 		"truncated":           {valid[:60], "is truncated", both},
 		"cut off at the end":  {valid[:len(valid)-5], "is truncated", both},

@@ -12,7 +12,7 @@ import (
 	"user-service/pkg/token"
 )
 
-func TestARefreshTokenNamesWhatItWasMadeOf(t *testing.T) {
+func TestARefreshTokenContainsSessionAndCounter(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
 	known := map[string]bool{}
@@ -31,7 +31,7 @@ func TestARefreshTokenNamesWhatItWasMadeOf(t *testing.T) {
 	}
 }
 
-func TestTheSameRefreshMakesTheSameToken(t *testing.T) {
+func TestTheSameRefreshHasTheSameToken(t *testing.T) {
 	t.Parallel()
 	r := token.Refresh{SessionID: bearer.SessionID, Counter: 7}
 	want := newTokens(t).IssueRefresh(r)
@@ -70,7 +70,7 @@ func wantRefreshRefused(t *testing.T, tokens *token.Tokens, raw string) {
 	}
 }
 
-func TestARefreshTokenOfOtherFormIsRefused(t *testing.T) {
+func TestAMalformedRefreshTokenIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
 	r := token.Refresh{SessionID: bearer.SessionID, Counter: 7}

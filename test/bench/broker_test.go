@@ -65,7 +65,7 @@ func BenchmarkStalledBroker(b *testing.B) {
 		name++
 		all := openLoop(changeRate, stallTime, change)
 		if served(all) < 1 {
-			b.Errorf("changes are answered with %s", all)
+			b.Errorf("the responses to changes are %s", all)
 		}
 		took := all.times(http.StatusOK)
 		return milliseconds(took.at(0.5)), milliseconds(took.at(0.99))

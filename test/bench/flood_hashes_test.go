@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// BenchmarkFloodOfPasswordChanges makes 100 accounts at one address change their passwords back and forth.
+// BenchmarkFloodOfPasswordChanges lets 100 accounts at one address change their passwords repeatedly.
 func BenchmarkFloodOfPasswordChanges(b *testing.B) {
 	const rate = 145
 	s := newSite(b, nil)
@@ -53,8 +53,7 @@ func (p *passwordChanger) change(s *site) int {
 	return r.status
 }
 
-// BenchmarkFloodOfEmailProbes makes one account probe, through email changes with the correct password, which emails have an
-// account.
+// BenchmarkFloodOfEmailProbes uses one account to find registered emails, through email changes with the correct password.
 func BenchmarkFloodOfEmailProbes(b *testing.B) {
 	const rate = 21
 	s := newSite(b, nil)

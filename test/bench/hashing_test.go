@@ -229,7 +229,8 @@ func overlayOf(edits []edit, dir string) (string, error) {
 func hashTable(threads int, measured map[string][]hashResult) string {
 	var table strings.Builder
 	fmt.Fprintf(&table, "\nGOMAXPROCS %d, medians of %d rounds\n\n"+
-		"| hashes | reads alone p50, p99 | in the storm p50, p99 | times | logins/s | CPU/login | MiB |\n| --- | --- | --- | --- | --- | --- | --- |\n",
+		"| hashes | reads alone p50, p99 | in the storm p50, p99 | times | logins/s | CPU/login | MiB |\n"+
+		"| --- | --- | --- | --- | --- | --- | --- |\n",
 		threads, *hashRounds)
 	for _, p := range places {
 		of := func(value func(hashResult) float64) float64 {

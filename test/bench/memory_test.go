@@ -19,7 +19,7 @@ func (s *replica) peakMiB(b *testing.B) float64 {
 	sum := s.servePeakMiB(b)
 	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", s.cmd.Process.Pid))
 	if err != nil || len(lists) == 0 {
-		b.Fatalf("the system does not tell the children of a process: %v", err)
+		b.Fatalf("the system does not report the children of a process: %v", err)
 	}
 	for _, list := range lists {
 		children, _ := os.ReadFile(list) // a thread may have ended
@@ -46,7 +46,7 @@ func peakOf(b *testing.B, pid string) (mib float64) {
 	}
 	found := peakLine.FindStringSubmatch(string(status))
 	if found == nil {
-		b.Fatal("the program has ended, or the system does not tell the memory of a process")
+		b.Fatal("the program has ended, or the system does not report the memory of the process")
 	}
 	kib, err := strconv.ParseFloat(found[1], 64)
 	if err != nil {
@@ -98,7 +98,7 @@ func (g *memoryGroup) peakMiB(b *testing.B) (mib float64, killed int) {
 				return string(content)
 			}
 		}
-		b.Fatalf("the control group tells none of %v", names)
+		b.Fatalf("the control group has none of %v", names)
 		return ""
 	}
 	peak, err := strconv.ParseFloat(strings.TrimSpace(read("memory.peak", "memory.max_usage_in_bytes")), 64)

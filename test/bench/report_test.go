@@ -54,7 +54,7 @@ func report(b *testing.B, r result, f flood) {
 		fail(b, "the process that serves took %.0f MiB", r.floodMiB)
 	}
 	if part := served(r.quiet.logins); part < servedAtLeast {
-		b.Errorf("%.0f %% of logins were served before the flood: the machine is too busy to tell what the flood does", 100*part)
+		b.Errorf("%.0f %% of logins were served before the flood: the machine is too busy to measure the effect of the flood", 100*part)
 		return
 	}
 	checkLogins(b, r)
@@ -86,7 +86,7 @@ func checkFlood(b *testing.B, sent answers, done []int) {
 	b.Helper()
 	refused := []int{0, http.StatusTooManyRequests, http.StatusServiceUnavailable}
 	if len(sent.times(done...)) == 0 || len(sent.times(append(refused, done...)...)) < len(sent) {
-		b.Errorf("the flood is answered with %s; not refused would be %v", sent, done)
+		b.Errorf("the responses to the flood are %s, want %v, 429 or 503", sent, done)
 	}
 }
 
@@ -108,8 +108,9 @@ func floodTable() string {
 		return ""
 	}
 	var table strings.Builder
-	table.WriteString("\nControl → flood; times are p50/p99 in ms of what was served; in time: served, and at most twice the control's p50.\n\n" +
-		"| flood | logins served | in time | logins | p50 ratio | reads served | reads | p50 ratio | serve MiB | load | answers to the flood | notes |\n" +
+	table.WriteString("\nControl → flood; times: p50/p99 in ms of served requests; in time: served within twice the control's p50.\n\n" +
+		"| flood | logins served | in time | logins | p50 ratio | reads served | reads | p50 ratio " +
+		"| serve MiB | load | answers to the flood | notes |\n" +
 		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range results {
 		q, f := r.quiet, r.flooded

@@ -117,7 +117,7 @@ func (s *storm) reads(b *testing.B, during time.Duration) times {
 	})
 	took := all.times(http.StatusOK)
 	if len(took) < len(all) {
-		b.Errorf("reads are answered with %s", all)
+		b.Errorf("the responses to reads are %s", all)
 	}
 	return took
 }
@@ -141,7 +141,7 @@ func (s *storm) logins(b *testing.B, meanwhile func()) map[int]int {
 				r := s.login(n%stormAccounts, n%2 == 0)
 				mine[r.status]++
 				if r.status >= 429 && r.header.Get("Retry-After") == "" {
-					b.Errorf("a refusal with %d names no time to come back", r.status)
+					b.Errorf("a refusal with %d has no Retry-After", r.status)
 				}
 			}
 			mu.Lock()
@@ -156,7 +156,7 @@ func (s *storm) logins(b *testing.B, meanwhile func()) map[int]int {
 	clients.Wait()
 	for status := range maps.Keys(answers) {
 		if !slices.Contains([]int{200, 401, 429, 503}, status) {
-			b.Errorf("logins are answered with %d", status)
+			b.Errorf("a login gets %d", status)
 		}
 	}
 	return answers

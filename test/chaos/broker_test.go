@@ -83,7 +83,7 @@ func (r *rig) deliveries() (events []history.Event, err error) {
 			return err
 		}
 		if !confirmed.Wait() {
-			return errors.New("the queue takes no message")
+			return errors.New("the queue accepts no message")
 		}
 		deliveries, err := channel.Consume(everything, "", true, true, false, false, nil)
 		if err != nil {
@@ -99,7 +99,7 @@ func (r *rig) deliveries() (events []history.Event, err error) {
 			}
 			events = append(events, e)
 		}
-		return errors.New("the connection broke")
+		return errors.New("the connection was lost")
 	})
 	return events, err
 }

@@ -14,9 +14,9 @@ import (
 
 const (
 	warmUp     = 2 * time.Second
-	lastEpoch  = 72 * time.Second                        // the latest start of an epoch after the start of the seed, which has two minutes
-	lastCalm   = history.LockTime + history.RecoveryTime // long enough for the locks of vanished clients to end
-	outboxTime = 30 * time.Second                        // the deadline for publishing all events
+	lastEpoch  = 72 * time.Second                        // The latest start of an epoch. A seed has two minutes.
+	lastCalm   = history.LockTime + history.RecoveryTime // Long enough for the locks of vanished clients to end.
+	outboxTime = 30 * time.Second                        // The deadline for publishing all events.
 )
 
 // TestPromisesHoldUnderFaults runs seeds sequentially, because they measure time.
@@ -136,7 +136,7 @@ func (r *rig) judge(h history.History, schedule string) {
 	if len(violations) == 0 {
 		return
 	}
-	r.t.Errorf("seed %d: %d violations. To run it again: make chaos SEED=%d SEEDS=1\n%s", r.seed, len(violations), r.seed, schedule)
+	r.t.Errorf("seed %d: %d violations. To repeat the run: make chaos SEED=%d SEEDS=1\n%s", r.seed, len(violations), r.seed, schedule)
 	shown := map[string]int{}
 	for _, v := range violations {
 		if shown[v.Rule]++; shown[v.Rule] <= maxShown {

@@ -211,7 +211,7 @@ func (r *rig) makeAdmin() {
 			method: "PUT", path: "/roles/" + role, token: r.adminToken, body: map[string]any{"permissions": []string{}},
 		})
 		if o.Outcome != history.Accepted {
-			r.t.Fatalf("make the role %s: %s", role, o)
+			r.t.Fatalf("create the role %s: %s", role, o)
 		}
 	}
 }

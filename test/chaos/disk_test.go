@@ -28,7 +28,7 @@ func newDisk(t *testing.T, r *rig) *disk {
 	d := &disk{dir: dir}
 	cleanUp(t, func() { _ = os.RemoveAll(dir) })
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+diskSize, "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Logf("no file system can be mounted, so none gets full: %v: %s", err, out)
+		t.Logf("no file system can be mounted, so the disk never gets full: %v: %s", err, out)
 		return d
 	}
 	d.mounted = true

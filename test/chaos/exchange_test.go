@@ -19,9 +19,9 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestAnExchangeThatIsThereIsUsed publishes to an exchange that the operator has declared with other arguments. The user has only
+// TestAnExistingExchangeIsUsed publishes to an exchange that the operator has declared with different arguments. The user has only
 // the permission to write. Without an exchange, such a user connects as soon as the operator declares one.
-func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to those of the schedules
+func TestAnExistingExchangeIsUsed(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to those of the schedules
 	b := &exchanges{t: t, broker: newBroker(t, 1)}
 	if err := b.up(); err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestAnExchangeThatIsThereIsUsed(t *testing.T) { //nolint:paralleltest // it
 		testkit.WaitFor(t, user+" to connect", func() bool { return p.Check(t.Context()) == nil })
 		b.mustPublish(p)
 		if n := strings.Count(log.Tail(all), "is used as it is"); n != 1 {
-			t.Errorf("%s: the log tells %d times that the exchange is used as it is:\n%s", user, n, log.Tail(all))
+			t.Errorf("%s: the log reports %d times that the existing exchange is used:\n%s", user, n, log.Tail(all))
 		}
 	}
 

@@ -38,7 +38,7 @@ var clusterFaults = []fault{
 			_, err = on.control(ctx, "rabbitmq-queues", "delete_member", everything, f.Detail)
 			testkit.Pause(ctx, s.lasts)
 			var added error
-			testkit.Await(ctx, testkit.Timeout, func() bool { // the removal may still go on
+			testkit.Await(ctx, testkit.Timeout, func() bool { // the removal may still be running
 				_, added = on.control(ctx, "rabbitmq-queues", "add_member", everything, f.Detail)
 				return added == nil
 			})

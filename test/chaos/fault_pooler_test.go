@@ -30,7 +30,7 @@ func newPooler(t *testing.T, database string) *pooler {
 	return p
 }
 
-// restart ends the process and starts it again after a while.
+// restart ends the process, and starts it after a delay.
 func (p *pooler) restart(ctx context.Context, after time.Duration) error {
 	p.restarting.Lock()
 	defer p.restarting.Unlock()
@@ -123,7 +123,7 @@ func (r *rig) resumePooler(ctx context.Context) (err error) {
 // with "bad client state" when a client disconnects at an unexpected moment.
 func (r *rig) keepPooler(ctx context.Context) {
 	for r.pooler != nil {
-		f := history.Fault{Kind: "PgBouncer ended by itself", Replica: poolerReplica, Database: true, Cuts: 1, Start: r.now()}
+		f := history.Fault{Kind: "PgBouncer crashed", Replica: poolerReplica, Database: true, Cuts: 1, Start: r.now()}
 		if !testkit.Pause(ctx, 50*time.Millisecond) {
 			return
 		}

@@ -87,7 +87,7 @@ var postgresFaults = []fault{
 	},
 }
 
-// restartOfPostgreSQL returns a fault that ends the server and starts it again.
+// restartOfPostgreSQL returns a fault that restarts the server.
 func restartOfPostgreSQL(kind string, end func(database) error) fault {
 	return fault{
 		kind: kind, lane: postgreSQL, least: 0, most: time.Second,

@@ -91,7 +91,7 @@ var rabbitFaults = []fault{
 // maxRefusals is the number of refusals after which an event is parked.
 const maxRefusals = 20
 
-// restartOfRabbitMQ returns a fault that ends the broker and starts it again.
+// restartOfRabbitMQ returns a fault that restarts the broker.
 func restartOfRabbitMQ(kind string, end func(*brokerNode) error) fault {
 	return fault{
 		kind: kind, lane: rabbitMQ, least: 0, most: time.Second,

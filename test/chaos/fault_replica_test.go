@@ -9,7 +9,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// replicaFaults end a replica, and start it again.
+// replicaFaults restart a replica.
 var replicaFaults = []fault{
 	{
 		kind: "replica killed", lane: replicas, least: 100 * time.Millisecond, most: time.Second, local: true,

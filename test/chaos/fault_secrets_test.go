@@ -22,7 +22,7 @@ var secretFaults = []fault{{
 	},
 }}
 
-// rotationTime covers reading the files again, and the lifetime of what the replicas sign in the meantime.
+// rotationTime covers reading the files again, and the lifetime of the tokens that the replicas sign in the meantime.
 const rotationTime = 20 * time.Second
 
 // secretFiles are the files from which the replicas read their secrets.

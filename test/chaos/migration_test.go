@@ -172,7 +172,7 @@ func (m *migrations) commands(database string, version int64) (n int) {
 	m.t.Helper()
 	m.query(database, fmt.Sprintf(`SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM chaos.commands_%d`, version), &n)
 	if n == 0 {
-		m.t.Fatalf("migration %d has no command at which it can be killed", version)
+		m.t.Fatalf("migration %d has no command after which it can be killed", version)
 	}
 	return n
 }
@@ -204,7 +204,7 @@ func (m *migrations) kill(version int64, at killPoint) bool {
 		testkit.WaitFor(m.t, "the end of the migration", p.hasEnded)
 	}
 	if came == p.cmd.ProcessState.Success() {
-		m.t.Errorf("migration %d, killed %+v: %t; it ended so: %s\n%s", version, at, came, p.cmd.ProcessState, p.log.Tail(5))
+		m.t.Errorf("migration %d, killed %+v: %t; its end: %s\n%s", version, at, came, p.cmd.ProcessState, p.log.Tail(5))
 	}
 	m.sql("killed", `DELETE FROM chaos.gate`)
 	testkit.WaitFor(m.t, "the end of the session", func() (ended bool) {

@@ -15,7 +15,7 @@ import (
 
 // process is a program that a test starts, ends, and may start again.
 type process struct {
-	user  *syscall.SysProcAttr // who runs it; nil: the user of the test
+	user  *syscall.SysProcAttr // the user of the process; nil: the user of the test
 	log   testkit.Buffer
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when the process has ended

@@ -177,7 +177,7 @@ func (b *broker) node(variant int) *brokerNode { return b.nodes[variant%len(b.no
 func (b *broker) await(ctx context.Context) error {
 	for _, node := range b.nodes {
 		if !testkit.Await(ctx, startTime, func() bool { return listens(node.addr) }) {
-			return fmt.Errorf("%s does not come back", node.name)
+			return fmt.Errorf("%s does not accept connections again", node.name)
 		}
 	}
 	return nil

@@ -213,7 +213,7 @@ func (r *rig) awaitDatabase(ctx context.Context, replica int) error {
 			continue
 		}
 		if !testkit.Await(ctx, testkit.Timeout, func() bool { return probe(ctx, url) == nil }) {
-			return errors.New("the database does not come back")
+			return errors.New("the database does not accept connections again")
 		}
 	}
 	return nil

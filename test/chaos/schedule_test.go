@@ -162,7 +162,7 @@ func describe(epochs []epoch) string {
 	return b.String()
 }
 
-func TestAScheduleIsThatOfItsSeed(t *testing.T) {
+func TestASeedDeterminesItsSchedule(t *testing.T) {
 	t.Parallel()
 	for seed := range int64(6) {
 		topology := topologyOf(seed)
@@ -190,7 +190,7 @@ func TestThreeSeedsBeginWithAllFaults(t *testing.T) {
 	}
 	for _, f := range faults {
 		if f.only == "" && !dealt[f.kind] {
-			t.Errorf("%s is not dealt", f.kind)
+			t.Errorf("no seed begins with %s", f.kind)
 		}
 	}
 }
@@ -204,7 +204,7 @@ func TestTheFaultsOfAnEpochDoNotShareALane(t *testing.T) {
 			for _, s := range e.steps {
 				dealt[s.fault.kind]++
 				if lanes[s.fault.lane] {
-					t.Errorf("two faults of %s in an epoch: %v", s.fault.lane, e.steps)
+					t.Errorf("an epoch has two faults of %s: %v", s.fault.lane, e.steps)
 				}
 				lanes[s.fault.lane] = true
 			}
@@ -212,7 +212,7 @@ func TestTheFaultsOfAnEpochDoNotShareALane(t *testing.T) {
 	}
 	for _, f := range faults {
 		if dealt[f.kind] == 0 {
-			t.Errorf("%s is never dealt", f.kind)
+			t.Errorf("%s is in no schedule", f.kind)
 		}
 	}
 }

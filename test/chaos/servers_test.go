@@ -65,7 +65,7 @@ func (s *server) up() error {
 		env[line[1]] = line[2]
 	}
 	if s.env != nil && !maps.Equal(s.env, env) {
-		return errors.New("PostgreSQL came back at another place")
+		return errors.New("PostgreSQL restarted at a different address")
 	}
 	s.env = env
 	return nil

@@ -176,7 +176,7 @@ func sharedMiB(pid int) (float64, error) {
 	}
 	found := pssLine.FindSubmatch(content)
 	if found == nil {
-		return 0, errors.New("the system does not tell the memory of a process")
+		return 0, errors.New("the system does not report the memory of a process")
 	}
 	kib, err := strconv.ParseFloat(string(found[1]), 64)
 	return kib / 1024, err
@@ -216,7 +216,7 @@ func (s *soak) measureTables(ctx context.Context) {
 func (s *soak) measureBroker(ctx context.Context) {
 	out, err := s.broker.node(0).control(ctx, "rabbitmqctl", "list_connections", "-q", "--no-table-headers", "channels")
 	if err != nil {
-		s.t.Errorf("ask RabbitMQ for its connections: %v", err)
+		s.t.Errorf("list the connections of RabbitMQ: %v", err)
 		return
 	}
 	channels := 0

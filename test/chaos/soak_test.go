@@ -106,8 +106,9 @@ func (s *soak) startSlowly(ctx context.Context, c *crowd) {
 func (s *soak) list(ctx context.Context) {
 	c := s.newClient(clientCount + 2)
 	defer c.http.CloseIdleConnections()
+	paths := []string{"/users?limit=50", "/users?q=person&limit=20", "/audit-events?limit=50", "/users/me/sessions", "/roles"}
 	for testkit.Pause(ctx, soakThinkTime) {
-		path := [...]string{"/users?limit=50", "/users?q=person&limit=20", "/audit-events?limit=50", "/users/me/sessions", "/roles"}[c.rng.IntN(5)]
+		path := paths[c.rng.IntN(len(paths))]
 		c.send(history.Op{Kind: "list"}, call{method: "GET", path: path, token: s.adminToken})
 	}
 }

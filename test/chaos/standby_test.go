@@ -166,7 +166,7 @@ func (s *standbyServer) try() error {
 		return up || s.hasEnded()
 	})
 	if !up {
-		return errors.New("a standby does not answer")
+		return errors.New("a standby does not accept connections")
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -52,7 +53,8 @@ func emptyCluster(t *testing.T) string {
 func resources(groupVersion string, kinds ...string) string {
 	var list []string
 	for _, kind := range kinds {
-		list = append(list, fmt.Sprintf(`{"name": %q, "namespaced": true, "kind": %q, "verbs": ["get", "list"]}`, strings.ToLower(kind)+"s", kind))
+		resource := strings.ToLower(kind) + "s"
+		list = append(list, fmt.Sprintf(`{"name": %q, "namespaced": true, "kind": %q, "verbs": ["get", "list"]}`, resource, kind))
 	}
 	return fmt.Sprintf(`{"kind": "APIResourceList", "groupVersion": %q, "resources": [%s]}`, groupVersion, strings.Join(list, ","))
 }
@@ -60,6 +62,6 @@ func resources(groupVersion string, kinds ...string) string {
 // renderInCluster renders the chart as helm install does on an empty cluster.
 func renderInCluster(t *testing.T, args ...string) string {
 	t.Helper()
-	flags := append([]string{"template", "accounts", chart, "--kubeconfig", emptyCluster(t), "--dry-run=server", "--disable-openapi-validation"}, apis...)
-	return run(t, nil, "helm", append(flags, args...)...)
+	flags := []string{"template", "accounts", chart, "--kubeconfig", emptyCluster(t), "--dry-run=server", "--disable-openapi-validation"}
+	return run(t, nil, "helm", slices.Concat(flags, apis, args)...)
 }

@@ -8,9 +8,10 @@ import (
 )
 
 // Grafana has no sidecar there that finds ConfigMaps by their label.
-func TestGrafanaOfDevShowsTheDashboardsOfTheChart(t *testing.T) {
+func TestGrafanaInDevShowsTheDashboardsOfTheChart(t *testing.T) {
 	t.Parallel()
-	objects := run(t, nil, "helm", "template", "user-service", chart, "--values", base, "--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml")
+	objects := run(t, nil, "helm", "template", "user-service", chart, "--values", base,
+		"--set", "dashboards.enabled=true", "--show-only", "templates/dashboards.yaml")
 	var made, shown []string
 	for _, document := range documents(t, []byte(objects)) {
 		made = append(made, decodes(t, document).(*corev1.ConfigMap).Name)
@@ -23,7 +24,7 @@ func TestGrafanaOfDevShowsTheDashboardsOfTheChart(t *testing.T) {
 	slices.Sort(made)
 	slices.Sort(shown)
 	if len(made) == 0 || !slices.Equal(made, shown) {
-		t.Errorf("the chart makes %v, and Grafana shows %v", made, shown)
+		t.Errorf("the chart renders %v, but Grafana mounts %v", made, shown)
 	}
 }
 

@@ -32,7 +32,7 @@ func TestArgoCDAndFluxInstallTheProductionValues(t *testing.T) {
 	}
 }
 
-func TestTheSecretsOfTheOperatorsFitAsTheyAre(t *testing.T) {
+func TestTheSecretsOfTheOperatorsFit(t *testing.T) {
 	t.Parallel()
 	deployment := ""
 	for _, document := range documents(t, []byte(render(t, "helm", production+"values.yaml"))) {
@@ -40,7 +40,7 @@ func TestTheSecretsOfTheOperatorsFitAsTheyAre(t *testing.T) {
 			deployment = string(document)
 		}
 		if object := parse[struct{ Kind string }](t, document); object.Kind == "Secret" {
-			t.Errorf("the chart makes a Secret of its own:\n%s", document)
+			t.Errorf("the chart renders an additional Secret:\n%s", document)
 		}
 	}
 	for _, name := range []string{

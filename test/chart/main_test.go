@@ -53,7 +53,8 @@ func try(input []byte, tool string, args ...string) (out, message string, err er
 	command := exec.Command(filepath.Join(".bin", tool), args...)
 	command.Stdin, command.Stdout, command.Stderr = bytes.NewReader(input), &stdout, &stderr
 	// Ignore the user's configuration and clusters.
-	command.Env = append(os.Environ(), "KUBECONFIG=/dev/null", "HELM_NAMESPACE=identity", "HELM_CONFIG_HOME="+filepath.Join(os.TempDir(), "no-helm-config"))
+	command.Env = append(os.Environ(),
+		"KUBECONFIG=/dev/null", "HELM_NAMESPACE=identity", "HELM_CONFIG_HOME="+filepath.Join(os.TempDir(), "no-helm-config"))
 	err = command.Run()
 	return stdout.String(), stderr.String(), err
 }

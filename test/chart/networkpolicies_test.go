@@ -30,7 +30,7 @@ func TestPoliciesAllowNamedPeersAndPortsOnly(t *testing.T) {
 		}
 		for _, meta := range pods {
 			if len(policies) > 0 && !bound(t, meta, policies) {
-				t.Errorf("no policy binds the pods with the labels %v", meta.Labels)
+				t.Errorf("no policy selects the pods with the labels %v", meta.Labels)
 			}
 		}
 	})
@@ -40,18 +40,18 @@ func narrow(t *testing.T, policy *networkingv1.NetworkPolicy) {
 	t.Helper()
 	for _, rule := range policy.Spec.Egress {
 		if len(rule.Ports) == 0 || len(rule.To) == 0 {
-			t.Errorf("%s lets traffic out to any port or any address: %+v", policy.Name, rule)
+			t.Errorf("%s allows traffic to any port or any address: %+v", policy.Name, rule)
 		}
 		for _, peer := range rule.To {
 			if peer.IPBlock == nil && peer.PodSelector == nil && len(peer.NamespaceSelector.MatchLabels) == 0 {
-				t.Errorf("%s lets traffic out to every namespace", policy.Name)
+				t.Errorf("%s allows traffic to every namespace", policy.Name)
 			}
 		}
 	}
 	for _, rule := range policy.Spec.Ingress {
 		api := len(rule.Ports) == 1 && rule.Ports[0].Port.StrVal == "http"
 		if len(rule.Ports) == 0 || len(rule.From) == 0 && !api {
-			t.Errorf("%s lets anybody in beside the API: %+v", policy.Name, rule)
+			t.Errorf("%s allows traffic from anywhere to other ports than the API: %+v", policy.Name, rule)
 		}
 	}
 }
@@ -71,7 +71,7 @@ func bound(t *testing.T, meta *metav1.ObjectMeta, policies []*networkingv1.Netwo
 }
 
 // Port 53 can leak data, unless its peer is the cluster's DNS.
-func TestPort53IsThatOfTheClustersDNS(t *testing.T) {
+func TestPort53IsOnlyForTheClustersDNS(t *testing.T) {
 	t.Parallel()
 	stream := run(t, nil, "helm", "template", "accounts", chart, "--values", chart+"/ci/quickstart-values.yaml")
 	want := []networkingv1.NetworkPolicyPeer{{
@@ -90,12 +90,12 @@ func TestPort53IsThatOfTheClustersDNS(t *testing.T) {
 			}
 			found++
 			if !reflect.DeepEqual(rule.To, want) {
-				t.Errorf("%s lets DNS out to %+v", policy.Name, rule.To)
+				t.Errorf("%s allows DNS to %+v", policy.Name, rule.To)
 			}
 		}
 	}
 	if found != 3 {
-		t.Errorf("%d policies let DNS out, and there are the service, the migration and the test", found)
+		t.Errorf("%d policies allow DNS, want those of the service, the migration and the test", found)
 	}
 }
 

@@ -16,7 +16,7 @@ func TestEveryPodIsRestricted(t *testing.T) {
 	t.Parallel()
 	eachValues(t, func(t *testing.T, files ...string) {
 		if restricted(t, []byte(render(t, "helm", files...))) == 0 {
-			t.Error("there is no pod")
+			t.Error("the chart renders no pod")
 		}
 	})
 	pods := 0
@@ -24,7 +24,7 @@ func TestEveryPodIsRestricted(t *testing.T) {
 		pods += restricted(t, read(t, file))
 	}
 	if pods != 4 {
-		t.Errorf("k8s has %d pods, not 4", pods)
+		t.Errorf("k8s has %d pods, want 4", pods)
 	}
 }
 
@@ -48,7 +48,7 @@ func restricted(t *testing.T, stream []byte) int {
 			t.Errorf("%s in:\n%s", result.ForbiddenDetail(), document)
 		}
 		if spec.EnableServiceLinks == nil || *spec.EnableServiceLinks {
-			t.Errorf("service links are on in:\n%s", document)
+			t.Errorf("service links are enabled in:\n%s", document)
 		}
 	}
 	return pods

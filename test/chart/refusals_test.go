@@ -19,114 +19,195 @@ var refusals = []struct{ name, set, say string }{
 	{"two brokers", "rabbitmq.existingSecret=mq", "rabbitmq.password and rabbitmq.existingSecret are both set: leave one"},
 	{"a broker without host", "rabbitmq.host=", "rabbitmq.password is set: set rabbitmq.host"},
 	{"two JWT secrets", "jwt.secret=" + randomSecret(), "jwt.secret and jwt.existingSecret are both set: leave one"},
-	{"accepted secrets beside a Secret", "jwt.acceptedSecrets=" + randomSecret(), "jwt.acceptedSecrets goes with jwt.secret: put"},
-	{"a key's name without a Secret", "jwt.existingSecret=,jwt.secret=" + randomSecret() + ",jwt.keys.privateKey=key", "jwt.keys.privateKey and jwt.keys.acceptedKeys name keys of jwt.existingSecret, which is empty: set it"},
-	{"a JWT secret that no cluster can keep", "jwt.existingSecret=", "No cluster answers here"},
-	{"two emails of an admin", "migration.enabled=true,admin.email=ada@example.com,admin.existingSecret=first", "admin.email and admin.existingSecret are both set: leave admin.email empty"},
+	{"accepted secrets and a Secret", "jwt.acceptedSecrets=" + randomSecret(), "jwt.acceptedSecrets goes with jwt.secret: put"},
+	{
+		"a key's name without a Secret", "jwt.existingSecret=,jwt.secret=" + randomSecret() + ",jwt.keys.privateKey=key",
+		"jwt.keys.privateKey and jwt.keys.acceptedKeys name keys of jwt.existingSecret, which is empty: set it",
+	},
+	{"a JWT secret without a cluster to keep it", "jwt.existingSecret=", "No cluster answers here"},
+	{
+		"two emails of an admin", "migration.enabled=true,admin.email=ada@example.com,admin.existingSecret=first",
+		"admin.email and admin.existingSecret are both set: leave admin.email empty",
+	},
 	{"an admin without a migration", "admin.existingSecret=first", "admin.email and admin.existingSecret need the migration Job"},
-	{"an admin whose password no cluster can keep", "migration.enabled=true,admin.email=ada@example.com", "No cluster answers here"},
-	{"quickstart with a database", "quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,rabbitmq.host=,rabbitmq.password=", "quickstart.enabled brings a database of its own: leave database.url"},
-	{"quickstart with a broker", "quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=", "quickstart.enabled brings a broker of its own: leave rabbitmq.host"},
+	{"an admin's password without a cluster to keep it", "migration.enabled=true,admin.email=ada@example.com", "No cluster answers here"},
+	{
+		"quickstart with a database",
+		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,rabbitmq.host=,rabbitmq.password=",
+		"quickstart.enabled brings a database of its own: leave database.url",
+	},
+	{
+		"quickstart with a broker",
+		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=",
+		"quickstart.enabled brings a broker of its own: leave rabbitmq.host",
+	},
 
 	// Values with which the service would not start.
 	{"a short JWT secret", "jwt.existingSecret=,jwt.secret=short", "jwt.secret has 5 characters and needs at least 32: use a random one"},
-	{"a JWT secret of few characters", "jwt.existingSecret=,jwt.secret=" + strings.Repeat("a", 40), "jwt.secret has fewer than 8 different characters: use a random one"},
-	{"a JWT secret that repeats", "jwt.existingSecret=,jwt.secret=" + strings.Repeat("0123456789", 4) + "012", "jwt.secret repeats a shorter text: use a random one"},
-	{"a short accepted secret", "jwt.existingSecret=,jwt.secret=" + randomSecret() + `,jwt.acceptedSecrets=` + randomSecret() + `\,short`, "A secret of jwt.acceptedSecrets has 5 characters and needs"},
+	{
+		"a JWT secret of few characters", "jwt.existingSecret=,jwt.secret=" + strings.Repeat("a", 40),
+		"jwt.secret has fewer than 8 different characters: use a random one",
+	},
+	{
+		"a JWT secret that repeats", "jwt.existingSecret=,jwt.secret=" + strings.Repeat("0123456789", 4) + "012",
+		"jwt.secret repeats a shorter text: use a random one",
+	},
+	{
+		"a short accepted secret",
+		"jwt.existingSecret=,jwt.secret=" + randomSecret() + `,jwt.acceptedSecrets=` + randomSecret() + `\,short`,
+		"A secret of jwt.acceptedSecrets has 5 characters and needs",
+	},
 	{"another database", "database.url=mysql://db/app", "database.url is not a PostgreSQL URL: write it as postgres://"},
 	{"a variable of the chart", "config.DATABASE_URL=x", "config.DATABASE_URL is set by the chart: use database instead"},
 	{"a file of the chart", "config.JWT_SECRET_FILE=x", "config.JWT_SECRET_FILE is set by the chart: use jwt instead"},
-	{"a variable of the chart in extraEnv", "extraEnv[0].name=RABBITMQ_PASS,extraEnv[0].value=x", "extraEnv has RABBITMQ_PASS, which is set by the chart: use rabbitmq"},
+	{
+		"a variable of the chart in extraEnv", "extraEnv[0].name=RABBITMQ_PASS,extraEnv[0].value=x",
+		"extraEnv has RABBITMQ_PASS, which is set by the chart: use rabbitmq",
+	},
 	{"a variable twice", "extraEnv[0].name=LOG_LEVEL,extraEnv[0].value=x", "LOG_LEVEL is in config and in extraEnv: leave one"},
 	{"a variable in lower case", "config.log_level=debug", "at '/config': additional properties 'log_level' not allowed"},
 	{"a variable that is a list", "config.TRUSTED_PROXIES={a,b}", "at '/config/TRUSTED_PROXIES': got array, want boolean or number or string"},
 
 	// Pods that would be killed or not scale.
-	{"a grace period shorter than the drain", "terminationGracePeriodSeconds=20", "terminationGracePeriodSeconds is 20, shorter than the shutdown of 30"},
-	{"a shutdown without a unit", "config.SHUTDOWN_TIMEOUT=25", "config.SHUTDOWN_TIMEOUT is 25, which is not a duration: write it with its unit"},
+	{
+		"a grace period shorter than the drain", "terminationGracePeriodSeconds=20",
+		"terminationGracePeriodSeconds is 20, shorter than the shutdown of 30",
+	},
+	{
+		"a shutdown without a unit", "config.SHUTDOWN_TIMEOUT=25",
+		"config.SHUTDOWN_TIMEOUT is 25, which is not a duration: write it with its unit",
+	},
 	{"as many hashes as the node has CPUs", "config.PASSWORD_HASH_CONCURRENCY=null", "config.PASSWORD_HASH_CONCURRENCY is empty"},
 	{"more hashes than the memory holds", "config.PASSWORD_HASH_CONCURRENCY=20", "resources.limits.memory is 256Mi, and a pod needs 444Mi"},
 	{"larger hashes than the memory holds", "config.ARGON2_MEMORY_KIB=131072", "resources.limits.memory is 256Mi, and a pod needs 320Mi"},
 	{"a small memory limit", "resources.limits.memory=163Mi", "resources.limits.memory is 163Mi, and a pod needs 164Mi"},
-	{"a Job that can't hash", "migration.enabled=true,admin.existingSecret=first,config.ARGON2_MEMORY_KIB=100000,resources.limits.memory=1Gi", "migration.resources.limits.memory is 128Mi, and the Job needs 162Mi"},
-	{"fewer pods at most than at least", "autoscaling.enabled=true,autoscaling.minReplicas=5,autoscaling.maxReplicas=3", "autoscaling.minReplicas is 5, more than maxReplicas, 3: change one"},
-	{"autoscaling without a request", "autoscaling.enabled=true,resources.requests.cpu=null", "autoscaling looks at the CPU in percent of the request: set resources.requests.cpu"},
+	{
+		"a Job that can't hash",
+		"migration.enabled=true,admin.existingSecret=first,config.ARGON2_MEMORY_KIB=100000,resources.limits.memory=1Gi",
+		"migration.resources.limits.memory is 128Mi, and the Job needs 162Mi",
+	},
+	{
+		"a maximum below the minimum", "autoscaling.enabled=true,autoscaling.minReplicas=5,autoscaling.maxReplicas=3",
+		"autoscaling.minReplicas is 5, more than maxReplicas, 3: change one",
+	},
+	{
+		"autoscaling without a request", "autoscaling.enabled=true,resources.requests.cpu=null",
+		"autoscaling looks at the CPU in percent of the request: set resources.requests.cpu",
+	},
 
 	// Policies that would allow all traffic or no traffic.
-	{"a database anywhere", "networkPolicy.enabled=true,networkPolicy.rabbitmqTo[0].ipBlock.cidr=192.0.2.0/24", "networkPolicy.enabled needs networkPolicy.databaseTo: set where the database is"},
-	{"a broker anywhere", "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=192.0.2.0/24", "networkPolicy.enabled needs networkPolicy.rabbitmqTo: set where the broker is"},
-	{"metrics that nobody may read", policies + "serviceMonitor.enabled=true", "networkPolicy.metricsFrom is empty, so Prometheus could not read"},
-	{"traces to anywhere", policies + "config.OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318", "networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo: set where traces are sent"},
-	{"traces to anywhere by extraEnv", policies + "extraEnv[0].name=OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,extraEnv[0].value=http://collector:4318", "networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo"},
-	{"names asked for anywhere", policies + "networkPolicy.dnsTo=null", "networkPolicy.dnsTo is empty, which would be any address: set where the cluster's DNS is"},
+	{
+		"a database anywhere", "networkPolicy.enabled=true,networkPolicy.rabbitmqTo[0].ipBlock.cidr=192.0.2.0/24",
+		"networkPolicy.enabled needs networkPolicy.databaseTo: set where the database is",
+	},
+	{
+		"a broker anywhere", "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=192.0.2.0/24",
+		"networkPolicy.enabled needs networkPolicy.rabbitmqTo: set where the broker is",
+	},
+	{
+		"metrics without a reader", policies + "serviceMonitor.enabled=true",
+		"networkPolicy.metricsFrom is empty, so Prometheus could not read",
+	},
+	{
+		"traces to anywhere", policies + "config.OTEL_EXPORTER_OTLP_ENDPOINT=http://collector:4318",
+		"networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo: set where traces are sent",
+	},
+	{
+		"traces to anywhere by extraEnv",
+		policies + "extraEnv[0].name=OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,extraEnv[0].value=http://collector:4318",
+		"networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo",
+	},
+	{
+		"DNS to anywhere", policies + "networkPolicy.dnsTo=null",
+		"networkPolicy.dnsTo is empty, which would be any address: set where the cluster's DNS is",
+	},
 	{"an empty peer", policies + "networkPolicy.dnsTo[0].podSelector=null", "at '/networkPolicy/dnsTo/0/podSelector': got null, want object"},
-	{"a peer that is misspelled", policies + "networkPolicy.otlpTo[0].podselector.matchLabels.a=b", "at '/networkPolicy/otlpTo/0': additional properties 'podselector' not allowed"},
+	{
+		"a misspelled peer", policies + "networkPolicy.otlpTo[0].podselector.matchLabels.a=b",
+		"at '/networkPolicy/otlpTo/0': additional properties 'podselector' not allowed",
+	},
 
 	// Routes without a destination.
 	{"an Ingress without a host", "ingress.enabled=true", "ingress.enabled needs ingress.hosts: set"},
-	{"metrics for everybody", "ingress.enabled=true,ingress.hosts={a.example.com},ingress.path=/metrics", "ingress.path is that of the metrics"},
+	{
+		"public metrics", "ingress.enabled=true,ingress.hosts={a.example.com},ingress.path=/metrics",
+		"ingress.path is that of the metrics",
+	},
 	{"an HTTPRoute without a Gateway", "httpRoute.enabled=true", "httpRoute.enabled needs httpRoute.parentRefs: set"},
-	{"one port for two", "service.port=9090", "service.port and service.metricsPort are the same: change one"},
+	{"the same port twice", "service.port=9090", "service.port and service.metricsPort are the same: change one"},
 
 	// Invalid values.
-	{"a value that is misspelled", "serviceMonitr.enabled=true", "at '': additional properties 'serviceMonitr' not allowed"},
-	{"a member that is misspelled", "image.repo=x", "at '/image': additional properties 'repo' not allowed"},
-	{"a number that is none", "replicaCount=two", "at '/replicaCount': got string, want integer"},
+	{"a misspelled value", "serviceMonitr.enabled=true", "at '': additional properties 'serviceMonitr' not allowed"},
+	{"a misspelled member", "image.repo=x", "at '/image': additional properties 'repo' not allowed"},
+	{"an invalid number", "replicaCount=two", "at '/replicaCount': got string, want integer"},
 	{"a negative number of pods", "replicaCount=-1", "at '/replicaCount': minimum: got -1, want 0"},
-	{"a switch that is neither on nor off", "autoscaling.enabled=yes", "at '/autoscaling/enabled': got string, want boolean"},
+	{"an invalid boolean", "autoscaling.enabled=yes", "at '/autoscaling/enabled': got string, want boolean"},
 	{"an unknown pull policy", "image.pullPolicy=Sometimes", "at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'"},
-	{"an unknown type of Service", "service.type=Internal", "at '/service/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'"},
-	{"a tag that is none", "image.tag=a:b", "at '/image/tag': 'a:b' does not match pattern"},
-	{"a digest that is none", "image.digest=sha256:abc", "at '/image/digest': 'sha256:abc' does not match pattern"},
-	{"a repository with a tag", "image.repository=ghcr.io/user-service/user-service:1", "at '/image/repository': 'ghcr.io/user-service/user-service:1' does not match pattern"},
-	{"memory without a unit that exists", "resources.limits.memory=256MB", "at '/resources/limits/memory': '256MB' does not match pattern"},
-	{"a port that is none", "service.port=70000", "at '/service/port': maximum: got 70,000, want 65,535"},
+	{
+		"an unknown type of Service", "service.type=Internal",
+		"at '/service/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'",
+	},
+	{"an invalid tag", "image.tag=a:b", "at '/image/tag': 'a:b' does not match pattern"},
+	{"an invalid digest", "image.digest=sha256:abc", "at '/image/digest': 'sha256:abc' does not match pattern"},
+	{
+		"a repository with a tag", "image.repository=ghcr.io/user-service/user-service:1",
+		"at '/image/repository': 'ghcr.io/user-service/user-service:1' does not match pattern",
+	},
+	{"memory with an unknown unit", "resources.limits.memory=256MB", "at '/resources/limits/memory': '256MB' does not match pattern"},
+	{"an invalid port", "service.port=70000", "at '/service/port': maximum: got 70,000, want 65,535"},
 	{"a name in capitals", "fullnameOverride=Users", "at '/fullnameOverride': 'Users' does not match pattern"},
-	{"an email that is none", "admin.email=ada,migration.enabled=true", "at '/admin/email': 'ada' does not match pattern"},
+	{"an invalid email", "admin.email=ada,migration.enabled=true", "at '/admin/email': 'ada' does not match pattern"},
 }
 
 // policies are the values that NetworkPolicies require in addition to the base.
-const policies = "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0,networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
+const policies = "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0," +
+	"networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
 
-// A user who sets many values wants to see all problems together.
-func TestAllProblemsAreTold(t *testing.T) {
+// All problems are reported together, so that a user can fix them in one step.
+func TestAllProblemsAreReported(t *testing.T) {
 	t.Parallel()
 	_, message, err := try(nil, "helm", "template", "accounts", chart, "--set", "networkPolicy.enabled=true,serviceMonitor.enabled=true,"+
-		"config.DATA_KEY=x,config.SHUTDOWN_TIMEOUT=25,config.PASSWORD_HASH_CONCURRENCY=null,ingress.enabled=true,admin.email=ada@example.com,migration.enabled=false")
+		"config.DATA_KEY=x,config.SHUTDOWN_TIMEOUT=25,config.PASSWORD_HASH_CONCURRENCY=null,"+
+		"ingress.enabled=true,admin.email=ada@example.com,migration.enabled=false")
 	var got []string
 	for _, line := range complaints(message) {
 		got = append(got, strings.Fields(line)[0]+" "+strings.Fields(line)[1])
 	}
 	want := []string{
 		"admin.email and", "No database:", "No broker:", "No cluster", "No cluster", "config.DATA_KEY has", "config.SHUTDOWN_TIMEOUT is",
-		"config.PASSWORD_HASH_CONCURRENCY is", "networkPolicy.enabled needs", "networkPolicy.enabled needs", "networkPolicy.metricsFrom is", "ingress.enabled needs",
+		"config.PASSWORD_HASH_CONCURRENCY is", "networkPolicy.enabled needs", "networkPolicy.enabled needs",
+		"networkPolicy.metricsFrom is", "ingress.enabled needs",
 	}
 	if err == nil || !slices.Equal(got, want) {
-		t.Errorf("the complaints begin with\n%q and should with\n%q in\n%s", got, want, message)
+		t.Errorf("the problems begin with\n%q, want\n%q, in\n%s", got, want, message)
 	}
 }
 
 // An explicit setting is rendered.
-func TestAWideChoiceIsTaken(t *testing.T) {
+func TestExplicitWideSettingsAreAccepted(t *testing.T) {
 	t.Parallel()
-	run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", strings.TrimSuffix(policies, ","))
-	run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", policies+"config.OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318")
-	run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", policies+"config.OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318,config.OTEL_SDK_DISABLED=true")
-	run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", "resources.limits.memory=164Mi")
+	for _, set := range []string{
+		strings.TrimSuffix(policies, ","),
+		policies + "config.OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
+		policies + "config.OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318,config.OTEL_SDK_DISABLED=true",
+		"resources.limits.memory=164Mi",
+	} {
+		run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", set)
+	}
 }
 
-func TestBadValuesAreRefusedInOneLineThatSaysWhatToChange(t *testing.T) {
+func TestInvalidValuesAreRefusedWithOneLineOfAdvice(t *testing.T) {
 	t.Parallel()
 	for _, refusal := range refusals {
 		t.Run(refusal.name, func(t *testing.T) {
 			t.Parallel()
 			out, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", refusal.set)
 			if err == nil {
-				t.Fatalf("it renders %d bytes", len(out))
+				t.Fatalf("the chart renders %d bytes", len(out))
 			}
 			lines := complaints(message)
 			if len(lines) != 1 || !strings.HasPrefix(lines[0], refusal.say) {
-				t.Errorf("the complaint should begin with\n%s\nand is\n%s\nin\n%s", refusal.say, strings.Join(lines, "\n"), message)
+				t.Errorf("the problem should begin with\n%s\nbut is\n%s\nin\n%s", refusal.say, strings.Join(lines, "\n"), message)
 			}
 		})
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestHelmLintHasNoComplaint(t *testing.T) {
+func TestHelmLintFindsNothing(t *testing.T) {
 	t.Parallel()
 	eachValues(t, func(t *testing.T, files ...string) {
 		args := []string{"lint", "--strict", chart}
@@ -37,7 +37,7 @@ func TestTwoRendersAreTheSame(t *testing.T) {
 	eachValues(t, func(t *testing.T, files ...string) {
 		first, second := render(t, "helm", files...), render(t, "helm", files...)
 		if first != second {
-			t.Error("two renders of the same values differ: Argo CD would never come to rest")
+			t.Error("two renders of the same values differ: Argo CD would sync forever")
 		}
 	})
 }

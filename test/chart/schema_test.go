@@ -67,7 +67,7 @@ func TestTheObjectsDecodeStrictly(t *testing.T) {
 	}
 }
 
-func TestKindTakesItsConfiguration(t *testing.T) {
+func TestKindAcceptsItsConfiguration(t *testing.T) {
 	t.Parallel()
 	var cluster kind.Cluster
 	if err := yaml.UnmarshalStrict(read(t, "k8s/kind/cluster.yaml"), &cluster); err != nil {

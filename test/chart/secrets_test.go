@@ -27,7 +27,8 @@ var secretValues = []struct {
 	secrets     []string
 }{
 	{"by value", "rabbitmq.host=mq.example.com,rabbitmq.user=app", []string{
-		"database.url=postgres://app:?@db.example.com/app", "rabbitmq.password=?", "jwt.secret=?", "jwt.acceptedSecrets=?", "admin.email=?@example.com",
+		"database.url=postgres://app:?@db.example.com/app", "rabbitmq.password=?",
+		"jwt.secret=?", "jwt.acceptedSecrets=?", "admin.email=?@example.com",
 	}},
 	{"quickstart", "quickstart.enabled=true", []string{
 		"quickstart.postgresql.password=?", "quickstart.rabbitmq.password=?", "jwt.secret=?", "admin.email=?@example.com",
@@ -36,7 +37,7 @@ var secretValues = []struct {
 
 // More people can read names, annotations and arguments than Secrets. Even a hash in one of these lets an attacker test guesses.
 // So a different secret must change only Secrets, and so must a different email of the first admin.
-func TestOnlySecretsDependOnWhatIsSecret(t *testing.T) {
+func TestOnlySecretsDependOnSecretValues(t *testing.T) {
 	t.Parallel()
 	for _, values := range secretValues {
 		t.Run(values.name, func(t *testing.T) {
@@ -51,13 +52,14 @@ func TestOnlySecretsDependOnWhatIsSecret(t *testing.T) {
 			firstSecrets, first := secretsAndRest()
 			secondSecrets, second := secretsAndRest()
 			if len(first) == 0 || !slices.Equal(first, second) {
-				t.Errorf("with other secrets, the objects beside the Secrets differ:\n%s\nand\n%s", strings.Join(first, "---\n"), strings.Join(second, "---\n"))
+				t.Errorf("with other secrets, objects that are not Secrets differ:\n%s\nand\n%s",
+					strings.Join(first, "---\n"), strings.Join(second, "---\n"))
 			}
 			if slices.Equal(firstSecrets, secondSecrets) || len(firstSecrets) != 4 {
-				t.Errorf("the %d Secrets do not have the secrets", len(firstSecrets))
+				t.Errorf("the %d Secrets do not contain the secrets", len(firstSecrets))
 			}
 			if names(t, firstSecrets) != names(t, secondSecrets) {
-				t.Error("the names or annotations of the Secrets depend on what is in them")
+				t.Error("the names or annotations of the Secrets depend on their content")
 			}
 		})
 	}
@@ -117,19 +119,22 @@ func TestConfigRefusesEverySecretOfTheService(t *testing.T) {
 }
 
 // Variables that OpenTelemetry, libraries and tools treat as secrets, and variables that only have a similar name.
-func TestConfigRefusesWhatElseIsSecret(t *testing.T) {
+func TestConfigRefusesOtherSecrets(t *testing.T) {
 	t.Parallel()
 	for _, set := range []string{
 		"OTEL_EXPORTER_OTLP_HEADERS=api-key=x", "OTEL_EXPORTER_OTLP_TRACES_HEADERS=x", "OTEL_EXPORTER_OTLP_METRICS_HEADERS=x",
-		"OTEL_EXPORTER_OTLP_LOGS_HEADERS=x", "OTEL_EXPORTER_OTLP_ENDPOINT=https://u:p@c.example.com", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://key@c.example.com",
+		"OTEL_EXPORTER_OTLP_LOGS_HEADERS=x", "OTEL_EXPORTER_OTLP_ENDPOINT=https://u:p@c.example.com",
+		"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT=https://key@c.example.com",
 		"OTEL_EXPORTER_JAEGER_PASSWORD=x", "DATA_KEY=x", "DATA_ACCEPTED_KEYS=x", "SMTP_URL=smtps://u:p@smtp.example.com", "PGPASSWORD=x",
 		"HTTPS_PROXY=http://u:p@proxy.example.com:3128", "AWS_SECRET_ACCESS_KEY=x", "VAULT_TOKEN=x",
 	} {
 		refuses(t, "config."+set, "config."+strings.SplitN(set, "=", 2)[0])
 	}
 	for _, set := range []string{
-		"OTEL_EXPORTER_OTLP_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example.com/@x",
-		"ACCESS_TOKEN_TTL=10m", "PASSWORD_MIN_LENGTH=20", "DATA_KEY_FILE=/secrets/data-key", "SMTP_URL=smtps://smtp.example.com", "WEBAUTHN_ORIGINS=https://example.com",
+		"OTEL_EXPORTER_OTLP_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY=/tls/key.pem",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example.com/@x",
+		"ACCESS_TOKEN_TTL=10m", "PASSWORD_MIN_LENGTH=20", "DATA_KEY_FILE=/secrets/data-key",
+		"SMTP_URL=smtps://smtp.example.com", "WEBAUTHN_ORIGINS=https://example.com",
 	} {
 		if _, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", "config."+set); err != nil {
 			t.Errorf("%s is refused: %s", set, message)
@@ -145,11 +150,11 @@ func refuses(t *testing.T, set, say string) {
 		return
 	}
 	if lines := complaints(message); len(lines) != 1 || !strings.HasPrefix(lines[0], say) {
-		t.Errorf("%s: the complaint should begin with %q and is %q", set, say, lines)
+		t.Errorf("%s: the problem should begin with %q, but is %q", set, say, lines)
 	}
 }
 
-// The keys of files that users copy, and of the chart's own tests, would sign tokens for somebody.
+// A key in a file that users copy, or in a test of the chart, could sign tokens in somebody's cluster.
 func TestNoFileHasAKeyThatSignsTokens(t *testing.T) {
 	t.Parallel()
 	for _, pattern := range []string{chart + "/ci/*.yaml", chart + "/values.yaml", chart + "/tests/*.yaml", "k8s/*/*.yaml", "tilt/*.yaml"} {
@@ -165,5 +170,6 @@ func TestNoFileHasAKeyThatSignsTokens(t *testing.T) {
 	}
 }
 
-// writtenKey is a value for a key that signs or encrypts, long enough for the service to take it.
-var writtenKey = regexp.MustCompile(`(?i)(?:^|[^a-z])(secret|acceptedSecrets|jwt-secret|accepted-secrets|JWT_[A-Z_]+|DATA_[A-Z_]+): *["']?[-+/=\w]{32,}`)
+// writtenKey matches a key that signs or encrypts, and that is long enough for the service.
+var writtenKey = regexp.MustCompile(`(?i)(?:^|[^a-z])` +
+	`(secret|acceptedSecrets|jwt-secret|accepted-secrets|JWT_[A-Z_]+|DATA_[A-Z_]+): *["']?[-+/=\w]{32,}`)

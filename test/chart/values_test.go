@@ -10,12 +10,12 @@ import (
 	"testing"
 )
 
-func TestTheREADMEIsMadeFromTheValues(t *testing.T) {
+func TestTheREADMEIsGeneratedFromTheValues(t *testing.T) {
 	t.Parallel()
 	want := run(t, nil, "helm-docs", "--dry-run", "--chart-search-root", chart, "--log-level", "warning")
 	got := string(read(t, chart+"/README.md"))
 	if strings.TrimSpace(got) != strings.TrimSpace(want) {
-		t.Error("charts/user-service/README.md is out of date: run .bin/helm-docs --chart-search-root charts/user-service")
+		t.Error("charts/user-service/README.md differs from values.yaml: run .bin/helm-docs --chart-search-root charts/user-service")
 	}
 }
 
@@ -78,7 +78,7 @@ func compare(t *testing.T, path string, value any, schema, definitions map[strin
 		return
 	}
 	if schema["additionalProperties"] != false {
-		t.Errorf("values.schema.json lets anything through at %q", path)
+		t.Errorf("values.schema.json allows additional properties at %q", path)
 	}
 	for _, key := range slices.Sorted(maps.Keys(members)) {
 		sub, ok := properties[key].(map[string]any)
@@ -103,7 +103,7 @@ func kubernetes(path string) bool {
 // valuePath matches .Values.key, and $v.key where $v is .Values.
 var valuePath = regexp.MustCompile(`(?:\.Values|\$v)\.([a-zA-Z]+)`)
 
-func TestNoTemplateUsesAValueThatIsNotThere(t *testing.T) {
+func TestTemplatesUseOnlyExistingValues(t *testing.T) {
 	t.Parallel()
 	values := parse[map[string]any](t, read(t, chart+"/values.yaml"))
 	files, err := filepath.Glob(chart + "/templates/*")

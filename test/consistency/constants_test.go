@@ -1,4 +1,4 @@
-// Package consistency_test compares facts that stand in more than one place: limits and defaults in the code, the chart, the
+// Package consistency_test compares facts that are stated in more than one place: limits and defaults in the code, the chart, the
 // dashboards and the documentation.
 package consistency_test
 
@@ -36,7 +36,7 @@ func match(t *testing.T, file, pattern string) string {
 	t.Helper()
 	found := regexp.MustCompile(pattern).FindAllStringSubmatch(read(t, file), -1)
 	if len(found) != 1 {
-		t.Fatalf("%s has %d times %s", file, len(found), pattern)
+		t.Fatalf("%s has %d matches of %s", file, len(found), pattern)
 	}
 	return found[0][1]
 }
@@ -50,7 +50,7 @@ type sources struct {
 	parsed   map[string][]*ast.File
 }
 
-// shared is what all tests have loaded. Only load uses it, because a mutex protects it.
+// shared has the packages that tests have loaded. Only load uses it, because a mutex protects it.
 var shared = sync.OnceValue(func() *sources {
 	files := token.NewFileSet()
 	return &sources{

@@ -24,9 +24,9 @@ var (
 	unitsOfMemory = map[string]float64{"": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 )
 
-// TestLimitsInTheDocumentationAreThoseOfTheCode compares each table row that names constants of a package, such as
+// TestLimitsInTheDocumentationMatchTheCode compares each table row that names constants of a package, such as
 // `httpapi.maxBody`, or configuration variables, with their values. The second cell has the values in the order of the names.
-func TestLimitsInTheDocumentationAreThoseOfTheCode(t *testing.T) {
+func TestLimitsInTheDocumentationMatchTheCode(t *testing.T) {
 	t.Parallel()
 	compared := 0
 	eachFile(t, "docs", ".md", func(name, text string) {
@@ -42,7 +42,7 @@ func TestLimitsInTheDocumentationAreThoseOfTheCode(t *testing.T) {
 	}
 }
 
-// compareRow returns how many values it has compared.
+// compareRow returns the number of compared values.
 func compareRow(t *testing.T, page, names, values string) (compared int) {
 	t.Helper()
 	names = inBrackets.ReplaceAllString(names, "")
@@ -109,7 +109,7 @@ func valueInCode(t *testing.T, page, folder, name string) (value any, ok bool) {
 	return n, true
 }
 
-// parse returns the value of a default, unless it stands for a computed value.
+// parse returns the value of a default, unless the default means a computed value.
 func parse(text string) (value any, ok bool) {
 	if d, err := time.ParseDuration(text); err == nil && d > 0 {
 		return d, true

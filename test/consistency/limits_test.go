@@ -24,7 +24,8 @@ func TestRepeatedLimitsAreEqual(t *testing.T) {
 			fmt.Sprint(token.MinSecretBytes), match(t, validation, `needs at least (\d+)`),
 		},
 		"work of a hash, description": {
-			fmt.Sprint(number(t, "pkg/password", "MaxWorkKiB")), match(t, "pkg/config/descriptions.go", `ARGON2_ITERATIONS, it must be at most (\d+)`),
+			fmt.Sprint(number(t, "pkg/password", "MaxWorkKiB")),
+			match(t, "pkg/config/descriptions.go", `ARGON2_ITERATIONS, it must be at most (\d+)`),
 		},
 		"work of a hash, config": {number(t, "pkg/password", "MaxWorkKiB"), number(t, "pkg/config", "maxWorkKiB")},
 		"memory of a hash, chart": {

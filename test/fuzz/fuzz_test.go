@@ -45,14 +45,14 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 		return
 	}
 	f.all()
-	t.Logf("%d requests in %s; the slowest answer took %s; %d were sent again", f.sent.Load(), time.Since(began).Round(time.Second),
+	t.Logf("%d requests in %s; the slowest response took %s; %d were repeated", f.sent.Load(), time.Since(began).Round(time.Second),
 		f.slowest, f.again)
 	t.Log(f.table())
 	f.demandSuccesses()
 	f.demandQuiet()
 	after := replica.Held{}
 	if !testkit.Await(t.Context(), testkit.Timeout, func() (ok bool) { after, ok = r.Holds(); return ok && !after.Leaks(before) }) {
-		t.Errorf("the process holds %s, and held %s", after, before)
+		t.Errorf("the process holds %s, and held %s before", after, before)
 	}
 	t.Logf("before: %s; after: %s", before, after)
 }
@@ -231,7 +231,7 @@ func (f *fuzzer) demandSuccesses() {
 			}
 		}
 		if n == 0 {
-			f.t.Errorf("%s has never succeeded", op.ID)
+			f.t.Errorf("%s never succeeded", op.ID)
 		}
 	}
 }
@@ -244,7 +244,7 @@ func (f *fuzzer) demandQuiet() {
 		isSecret := strings.Contains(line, "@example.com") || strings.Contains(line, "seven green kettles") || strings.Contains(line,
 			"nine violet anchors")
 		if told < 5 && (isError || isSecret) {
-			f.t.Errorf("the log says %.500s", line)
+			f.t.Errorf("the log contains %.500s", line)
 			told++
 		}
 	})

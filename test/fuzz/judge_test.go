@@ -24,7 +24,7 @@ func (g *generator) judge(a answered) (wrong []string) {
 	case a.err != nil && g.malformed: // the connection may be closed
 		return nil
 	case a.err != nil:
-		return []string{"there is no answer: " + a.err.Error()}
+		return []string{"no response: " + a.err.Error()}
 	case g.malformed && a.ResponseHeader.Get("X-Request-Id") == "" && slices.Contains(ofServer, a.Status):
 		return nil
 	case g.isPage(a): // the files of the page are not operations

@@ -122,7 +122,7 @@ func (p *people) make(k kind) person {
 	it := person{email: fmt.Sprintf("person-%d@example.com", n), password: fmt.Sprintf("seven green kettles sing %d", n)}
 	u, err := p.users.Create(p.t.Context(), access.Internal(uuid.Nil), user.Registration{Email: it.email, Password: it.password}, roles[k]...)
 	if err != nil {
-		p.t.Errorf("make an account: %v", err)
+		p.t.Errorf("create an account: %v", err)
 		return it
 	}
 	it.id = u.ID.String()

@@ -69,7 +69,7 @@ func (o *oneTimeTokens) take(raw []byte) {
 	}
 }
 
-// know makes it keep the tokens of an account.
+// know makes o keep the tokens of an account.
 func (o *oneTimeTokens) know(id string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -142,7 +142,7 @@ func (s *stage) wantIdentity(t *testing.T, token string, more, identity map[stri
 		}
 	}
 	if diff := cmp.Diff(arrival{Request: "POST /orders?page=2 one tea", Identity: identity}, got); diff != "" {
-		t.Errorf("what the app sees (-want +got):\n%s", diff)
+		t.Errorf("the request at the app (-want +got):\n%s", diff)
 	}
 }
 
@@ -153,7 +153,7 @@ var forged = map[string]string{
 	"x-user-id": "forged", "X_User_Id": "forged", "X_USER_ROLES": "forged", "X-User_Permissions": "forged", "X_User-Id": "forged",
 }
 
-func TestAGatewayRefusesARequestWithoutAGoodToken(t *testing.T) {
+func TestAGatewayRefusesARequestWithoutAValidToken(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		s.wantRefusal(t, "", nil)
 		s.wantRefusal(t, "", forged)
@@ -161,7 +161,7 @@ func TestAGatewayRefusesARequestWithoutAGoodToken(t *testing.T) {
 	})
 }
 
-func TestAGatewayTellsTheAppWhoCalls(t *testing.T) {
+func TestAGatewayPassesTheIdentityToTheApp(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		admin, user := s.logIn("admin"), s.logIn("user")
 		s.wantIdentity(t, user.token, nil, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
@@ -172,14 +172,14 @@ func TestAGatewayTellsTheAppWhoCalls(t *testing.T) {
 	})
 }
 
-func TestAGatewayLetsNobodyForgeAnIdentity(t *testing.T) {
+func TestAGatewayReplacesForgedIdentities(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		user := s.logIn("user")
 		s.wantIdentity(t, user.token, forged, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
 	})
 }
 
-func TestAGatewaySeesTheEndOfASessionAtOnce(t *testing.T) {
+func TestAGatewayRefusesAnEndedSessionImmediately(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		user := s.logIn("user")
 		s.wantIdentity(t, user.token, nil, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
@@ -188,8 +188,8 @@ func TestAGatewaySeesTheEndOfASessionAtOnce(t *testing.T) {
 	})
 }
 
-// TestAGatewayLetsTheLargestUserThrough uses a token and headers of the maximum length.
-func TestAGatewayLetsTheLargestUserThrough(t *testing.T) {
+// TestAGatewayAcceptsTheLargestUser uses a token and headers of the maximum length.
+func TestAGatewayAcceptsTheLargestUser(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		admin := s.logIn("admin")
 		var roles, permissions []string

@@ -95,11 +95,11 @@ func TestJoseVerifiesAccessTokensByThePublishedKeys(t *testing.T) {
 	const forgery, claim = "ERR_JWS_SIGNATURE_VERIFICATION_FAILED", "ERR_JWT_CLAIM_VALIDATION_FAILED"
 	tampered := replaced(t, user.token, 1, user.id, "0198c0de-0000-7000-8000-000000000000")
 	for name, c := range map[string]struct{ token, issuer, audience, want string }{
-		"tampered":             {tampered, issuer, audience, forgery},
-		"signed by a stranger": {signed(user.token, stranger), issuer, audience, forgery},
-		"another issuer":       {user.token, "https://else.example.com", audience, claim},
-		"another audience":     {user.token, issuer, "else", claim},
-		"another type":         {signed(replaced(t, user.token, 0, "at+jwt", "JWT"), key), issuer, audience, claim},
+		"tampered":                 {tampered, issuer, audience, forgery},
+		"signed by an unknown key": {signed(user.token, stranger), issuer, audience, forgery},
+		"another issuer":           {user.token, "https://else.example.com", audience, claim},
+		"another audience":         {user.token, issuer, "else", claim},
+		"another type":             {signed(replaced(t, user.token, 0, "at+jwt", "JWT"), key), issuer, audience, claim},
 	} {
 		if printed, got := v.verify(c.token, keys, c.issuer, c.audience); got != c.want || printed != "" {
 			t.Errorf("%s: %s%s, want %s", name, printed, got, c.want)
@@ -107,15 +107,15 @@ func TestJoseVerifiesAccessTokensByThePublishedKeys(t *testing.T) {
 	}
 }
 
-// TestVerifiersOfTheProfileTakeAccessTokens uses verifiers that require each claim of RFC 9068 section 2.2.
-func TestVerifiersOfTheProfileTakeAccessTokens(t *testing.T) {
+// TestVerifiersOfTheProfileAcceptAccessTokens uses verifiers that require each claim of RFC 9068 section 2.2.
+func TestVerifiersOfTheProfileAcceptAccessTokens(t *testing.T) {
 	t.Parallel()
 	key, text := newKey(t)
 	s, v := startService(t, "JWT_PRIVATE_KEY="+text), newVerifier(t)
 	user, keys := s.logIn("user"), "http://"+s.addr+"/.well-known/jwks.json"
 	printed, failure := v.run("profile.mjs", user.token, keys, issuer, audience)
 	if n := strings.Count(printed, `"sub":"`+user.id+`"`); n != 2 || failure != "" {
-		t.Errorf("%d of 2 verifiers take the token: %s%s", n, printed, failure)
+		t.Errorf("%d of 2 verifiers accept the token: %s%s", n, printed, failure)
 	}
 	for _, claim := range []string{"client_id", "jti", "sub", "iat", "exp", "aud", "iss"} {
 		without := signed(replaced(t, user.token, 1, `"`+claim+`":`, `"not_`+claim+`":`), key)

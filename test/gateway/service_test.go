@@ -84,7 +84,7 @@ func (s *service) logIn(role string) caller {
 	create.Env, create.Stdin = s.env, strings.NewReader(secret)
 	id, err := create.Output()
 	if err != nil {
-		s.t.Fatalf("make an account: %v", err)
+		s.t.Fatalf("create an account: %v", err)
 	}
 	return caller{id: strings.TrimSpace(string(id)), email: email, token: s.token(email)}
 }

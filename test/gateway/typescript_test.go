@@ -9,9 +9,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// TestATypeScriptClientIsMadeFromTheDescription generates types from the served description with openapi-typescript. It compiles
+// TestATypeScriptClientIsGeneratedFromTheDescription generates types from the served description with openapi-typescript. It compiles
 // a program that uses them, and runs it.
-func TestATypeScriptClientIsMadeFromTheDescription(t *testing.T) {
+func TestATypeScriptClientIsGeneratedFromTheDescription(t *testing.T) {
 	t.Parallel()
 	s, dir := startService(t), t.TempDir()
 	if err := os.CopyFS(dir, os.DirFS("typescript")); err != nil {
@@ -30,7 +30,8 @@ func TestATypeScriptClientIsMadeFromTheDescription(t *testing.T) {
 	node := installed(t, "node", "node")
 	run(installed(t, "npm", "node"), "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
 	run(node, "-e",
-		`fetch(process.argv[1]).then((r) => r.text()).then((d) => require('fs').writeFileSync('openapi.json', d))`, "http://"+s.addr+"/openapi.json")
+		`fetch(process.argv[1]).then((r) => r.text()).then((d) => require('fs').writeFileSync('openapi.json', d))`,
+		"http://"+s.addr+"/openapi.json")
 	run(node, "node_modules/openapi-typescript/bin/cli.js", "openapi.json", "-o", "api.ts")
 	run(node, "node_modules/typescript/bin/tsc")
 
@@ -43,6 +44,6 @@ func TestATypeScriptClientIsMadeFromTheDescription(t *testing.T) {
 		"same": true, "plan": "team", "roles": []any{"user"}, "broken": []any{[]any{"/zoneinfo", "invalid_value"}},
 	}
 	if diff := cmp.Diff(want, printed); diff != "" {
-		t.Errorf("what the program has seen (-want +got):\n%s", diff)
+		t.Errorf("the output of the program (-want +got):\n%s", diff)
 	}
 }

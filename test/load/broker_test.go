@@ -26,15 +26,15 @@ func stallable(t *testing.T) (proxy *faultproxy.Proxy, settings map[string]strin
 	return proxy, map[string]string{"RABBITMQ_HOST": host, "RABBITMQ_PORT": port}
 }
 
-// TestAStalledBrokerIsInTheWayOfNoRequest makes each kind of change that queues an event while the broker is stalled. All
+// TestAStalledBrokerDelaysNoRequest makes each kind of change that queues an event while the broker is stalled. All
 // succeed, and the events are published later. BenchmarkStalledBroker measures the speed.
-func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
+func TestAStalledBrokerDelaysNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
 	proxy, settings := stallable(t)
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, settings)
 	people := s.accounts(2)
 	if !testkit.Await(t.Context(), testkit.Timeout, func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
-		t.Fatal("events do not leave before the stall")
+		t.Fatal("events are not published before the stall")
 	}
 	proxy.Stall()
 	machine := s.watchMachine()
@@ -75,13 +75,13 @@ func TestAStalledBrokerIsInTheWayOfNoRequest(t *testing.T) { //nolint:parallelte
 		a.check(t, busy)
 	}
 	if !testkit.Await(t.Context(), testkit.Timeout, func() bool { return s.count(`SELECT count(*) FROM outbox`) == 0 }) {
-		t.Error("events do not leave after the stall")
+		t.Error("events are not published after the stall")
 	}
 }
 
-// TestRequestsDoNotKnowTheBroker checks imports: the packages of requests, of account rules and of the store do not import the
+// TestRequestsDoNotDependOnTheBroker checks imports: the packages of requests, of account rules and of the store do not import the
 // broker's packages.
-func TestRequestsDoNotKnowTheBroker(t *testing.T) {
+func TestRequestsDoNotDependOnTheBroker(t *testing.T) {
 	t.Parallel()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-deps", "user-service/pkg/httpapi", "user-service/pkg/user",
 		"user-service/pkg/postgres").Output()
@@ -94,6 +94,6 @@ func TestRequestsDoNotKnowTheBroker(t *testing.T) {
 		}
 	}
 	if !strings.Contains(string(out), "user-service/pkg/postgres") {
-		t.Error("the list is not of these packages")
+		t.Error("go list did not list these packages")
 	}
 }

@@ -51,9 +51,9 @@ func delay(t *testing.T, dsn string) (through string, proxy *toxiproxy.Proxy) {
 	return u.String(), proxy
 }
 
-// TestASlowDatabaseMakesNothingPileUp sends requests of 150 clients while each query waits for a lock or the network. All get
+// TestASlowDatabaseDoesNotExhaustResources sends requests of 150 clients while each query waits for a lock or the network. All get
 // responses in time. The process has only the goroutines that clients need, and only its allowed connections.
-func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest // it measures time
+func TestASlowDatabaseDoesNotExhaustResources(t *testing.T) { //nolint:paralleltest // it measures time
 	for name, slow := range map[string]func(t *testing.T, dsn string, proxy *toxiproxy.Proxy) (heal func()){
 		"lock": func(t *testing.T, dsn string, _ *toxiproxy.Proxy) func() {
 			t.Helper()
@@ -120,19 +120,20 @@ func TestASlowDatabaseMakesNothingPileUp(t *testing.T) { //nolint:paralleltest /
 // demandRecovery checks that requests succeed again, and that the process holds no more resources than before.
 func (s *service) demandRecovery(a account, idle replica.Held) {
 	s.t.Helper()
-	if !testkit.Await(s.t.Context(), testkit.Timeout, func() bool { return s.call("PATCH", "/users/me", a.token, `{"name": "Ada"}`).status == 200 }) {
-		s.t.Error("requests do not succeed any more")
+	works := func() bool { return s.call("PATCH", "/users/me", a.token, `{"name": "Ada"}`).status == 200 }
+	if !testkit.Await(s.t.Context(), testkit.Timeout, works) {
+		s.t.Error("requests no longer succeed")
 	}
 	s.client.CloseIdleConnections()
 	var now replica.Held
 	if !testkit.Await(s.t.Context(), testkit.Timeout, func() (ok bool) { now, ok = s.Holds(); return ok && !now.Leaks(idle) }) {
-		s.t.Errorf("the process holds %s, and held %s", now, idle)
+		s.t.Errorf("the process holds %s, and held %s before", now, idle)
 	}
 }
 
-// TestAClientThatGoesAwayStopsItsQuery disconnects clients while their queries wait for a lock. The queries must end in
+// TestADisconnectedClientStopsItsQuery disconnects clients while their queries wait for a lock. The queries must end in
 // PostgreSQL.
-func TestAClientThatGoesAwayStopsItsQuery(t *testing.T) { //nolint:paralleltest // as above
+func TestADisconnectedClientStopsItsQuery(t *testing.T) { //nolint:paralleltest // as above
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, nil)
 	people := s.accounts(maxConns)
@@ -174,20 +175,20 @@ func (s *service) demandStop(call func(context.Context)) {
 		disconnect()
 		<-done
 		if !testkit.Await(s.t.Context(), testkit.Timeout, func() bool { return s.count(waiting) == 0 }) {
-			s.t.Fatal("the query goes on without its client")
+			s.t.Fatal("the query continues without its client")
 		}
 		if took := time.Since(gone); seen && took < time.Second && time.Since(began) < 1500*time.Millisecond {
-			s.t.Logf("the query ended %s after its client had gone, and %s after it began", took.Round(time.Millisecond),
+			s.t.Logf("the query ended %s after its client disconnected, and %s after it began", took.Round(time.Millisecond),
 				time.Since(began).Round(time.Millisecond))
 			return
 		}
 	}
-	s.t.Error("no query ended when its client had gone")
+	s.t.Error("no query ended after its client disconnected")
 }
 
-// TestAnExhaustedPoolRefusesAndHangsNot makes changes wait for locked accounts until the pool has no connection for requests. The
+// TestAnExhaustedPoolRefusesRequestsInTime makes changes wait for locked accounts until the pool has no connection for requests. The
 // service refuses other requests in time. Logins and readiness have reserved connections.
-func TestAnExhaustedPoolRefusesAndHangsNot(t *testing.T) { //nolint:paralleltest // as above
+func TestAnExhaustedPoolRefusesRequestsInTime(t *testing.T) { //nolint:paralleltest // as above
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, nil)
 	people := s.accounts(3 * maxConns)
@@ -213,7 +214,7 @@ func TestAnExhaustedPoolRefusesAndHangsNot(t *testing.T) { //nolint:paralleltest
 			t.Errorf("a login gets %d after %s: %s", a.status, a.took, a.body)
 		}
 		if !s.IsReady() {
-			t.Error("not ready, though the database answers")
+			t.Error("not ready, although the database responds")
 		}
 	}
 	release()

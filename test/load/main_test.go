@@ -108,7 +108,7 @@ type answer struct {
 func (a answer) want(t *testing.T, status int) []byte {
 	t.Helper()
 	if a.status != status {
-		t.Fatalf("the answer is %d %s, want %d", a.status, a.body, status)
+		t.Fatalf("the response is %d %s, want %d", a.status, a.body, status)
 	}
 	return a.body
 }
@@ -148,7 +148,7 @@ func (a answer) check(t *testing.T, busy time.Duration) {
 	wait, _ := strconv.Atoi(a.header.Get("Retry-After"))
 	refused := (a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests) && wait > 0
 	if a.took > answerTime+busy || a.status/100 != 2 && !refused {
-		t.Errorf("the answer is %d after %s (the machine adds %s), Retry-After %q: %s", a.status, a.took, busy, a.header.Get("Retry-After"),
+		t.Errorf("the response is %d after %s (the machine adds %s), Retry-After %q: %s", a.status, a.took, busy, a.header.Get("Retry-After"),
 			a.body)
 	}
 }

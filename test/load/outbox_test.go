@@ -65,7 +65,7 @@ func TestALargeOutboxDrainsSteadily(t *testing.T) { //nolint:paralleltest // it 
 		t.Errorf("a tenth of the events took %s, want at most %s", sorted[len(sorted)-1], most)
 	}
 	if mib > serveMiB {
-		t.Errorf("the process took %.0f MiB, want at most %.0f", mib, serveMiB)
+		t.Errorf("the process used %.0f MiB, want at most %.0f", mib, serveMiB)
 	}
 	if most := readsOfEvent * *rows; read > most {
 		t.Errorf("%d rows of the outbox were read, want at most %d", read, most)
@@ -74,7 +74,7 @@ func TestALargeOutboxDrainsSteadily(t *testing.T) { //nolint:paralleltest // it 
 		t.Errorf("a statement took %s", slowest)
 	}
 	if n := counts(answers)[http.StatusNoContent]; n == 0 {
-		t.Error("no account was erased meanwhile")
+		t.Error("no account was erased during the test")
 	}
 }
 
@@ -142,7 +142,7 @@ func (s *service) watchDrain(events int, began time.Time) (tenths []time.Duratio
 			last = time.Now()
 		}
 		if time.Since(progress) > testkit.Timeout {
-			s.t.Fatalf("%d of %d events are published, and no more", done, events)
+			s.t.Fatalf("only %d of %d events are published", done, events)
 		}
 		slowest = max(slowest, s.slowestStatement())
 	}

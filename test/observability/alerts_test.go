@@ -24,10 +24,10 @@ const (
 	clearWithin = 8 * time.Minute // the longest window that must be clean is 6 hours
 )
 
-// TestAlertsFireAndClearForReal is run by make alerts. Each situation is a release with its own pods, database and rules, in one
+// TestAlertsFireAndClearUnderFaults is run by make alerts. Each situation is a release with its own pods, database and rules, in one
 // Prometheus. Its fault lasts until its alerts have fired. After the end of the fault, no alert may fire. Other alerts are
 // failures.
-func TestAlertsFireAndClearForReal(t *testing.T) {
+func TestAlertsFireAndClearUnderFaults(t *testing.T) {
 	w := newWatch(t)
 	var rules []string
 	var all []*stage
@@ -81,19 +81,19 @@ func (now *situation) play(w *watch) {
 	defer stop()
 	testkit.Pause(context.Background(), settle)
 	if found := w.firing(now.name); len(found) > 0 {
-		w.t.Errorf("%s: before its fault there is %v", now.name, found)
+		w.t.Errorf("%s: %v fires before the fault", now.name, found)
 	}
 	now.struck = time.Now()
 	w.say("%s: %s", now.name, now.fault)
 	mend := now.strike(now)
 	if !w.await(firesWithin, func() bool { return w.haveFired(now.name, now.must) }) {
-		w.t.Errorf("%s: not all of %v have fired; now there is %v", now.name, now.must, w.firing(now.name))
+		w.t.Errorf("%s: not all of %v have fired; %v fires now", now.name, now.must, w.firing(now.name))
 	}
 	now.mended = time.Now()
-	w.say("%s: mended", now.name)
+	w.say("%s: fixed", now.name)
 	mend()
 	if !w.await(clearWithin, func() bool { return w.clear(now.name) }) {
-		w.t.Errorf("%s: %v fires though the fault is mended", now.name, w.firing(now.name))
+		w.t.Errorf("%s: %v fires although the fault has ended", now.name, w.firing(now.name))
 	}
 	w.say("%s: all clear", now.name)
 }

@@ -9,7 +9,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-func TestDashboardsCanBeReadAtNight(t *testing.T) {
+func TestDashboardsAreComplete(t *testing.T) {
 	t.Parallel()
 	all := dashboards(t)
 	if len(all) != 3 {
@@ -44,7 +44,7 @@ func lintDashboard(t *testing.T, name string, d dashboard) {
 		t.Errorf("%s: uid %q, title %q, description %q, tags %v", name, d.UID, d.Title, d.Description, d.Tags)
 	}
 	if len(d.Links) != 2 || d.Links[0].Type != "dashboards" || !strings.HasSuffix(d.Links[1].URL, "/docs/runbooks/") {
-		t.Errorf("%s leads to %v, and not to the others and to the runbooks", name, d.Links)
+		t.Errorf("%s links to %v, not to the other dashboards and the runbooks", name, d.Links)
 	}
 }
 
@@ -55,10 +55,10 @@ func lintPanel(t *testing.T, name string, p panel) {
 	}
 	for _, target := range p.Targets {
 		if p.Datasource.UID != "${datasource}" || target.Datasource.UID != "${datasource}" {
-			t.Errorf("%s asks a data source of its own", name)
+			t.Errorf("%s uses a different data source", name)
 		}
 		if !strings.Contains(target.Expr, `namespace="$namespace",job="$job"`) {
-			t.Errorf("%s looks at other releases too: %s", name, target.Expr)
+			t.Errorf("%s also selects other releases: %s", name, target.Expr)
 		}
 	}
 }
@@ -72,14 +72,14 @@ func checkBurnRates(t *testing.T, p panel, budget float64, rules []alert) int {
 		if !slices.ContainsFunc(rules, func(r alert) bool {
 			return r.Alert != "" && strings.HasSuffix(p.Links[0].URL, "/"+r.Alert+".md") && strings.Contains(r.Expr, limit)
 		}) {
-			t.Errorf("%s has a line at %v, which no alert has", p.Title, *step.Value)
+			t.Errorf("%s has a line at %v, which is not a threshold of an alert", p.Title, *step.Value)
 		}
 	}
 	return len(steps)
 }
 
 // A changed threshold of an alert must appear in the dashboards.
-func TestThresholdsAreThoseOfTheAlerts(t *testing.T) {
+func TestThresholdsMatchTheAlerts(t *testing.T) {
 	t.Parallel()
 	var values struct {
 		PrometheusRule struct{ Thresholds map[string]float64 } `yaml:"prometheusRule"`
@@ -89,7 +89,10 @@ func TestThresholdsAreThoseOfTheAlerts(t *testing.T) {
 		t.Fatal(err)
 	}
 	drawn := 0
-	for _, changed := range []map[string]float64{values.PrometheusRule.Thresholds, {"outboxAgeSeconds": 77, "latencySeconds": 0.5, "poolUsedPercent": 80}} {
+	for _, changed := range []map[string]float64{
+		values.PrometheusRule.Thresholds,
+		{"outboxAgeSeconds": 77, "latencySeconds": 0.5, "poolUsedPercent": 80},
+	} {
 		for name, d := range dashboards(t, settings(changed)...) {
 			for _, p := range d.Panels {
 				for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {

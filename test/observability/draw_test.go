@@ -21,7 +21,8 @@ import (
 // database, and a storm of logins. Each lasts until its alerts fire.
 func TestDrawDashboards(t *testing.T) {
 	file, _ := ruleFile(t)
-	s := newStage(t, file, "ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1", "PASSWORD_HASH_QUEUE=8", "DATABASE_MAX_CONNS=10", "ACCESS_TOKEN_TTL=1h")
+	s := newStage(t, file, "ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1",
+		"PASSWORD_HASH_QUEUE=8", "DATABASE_MAX_CONNS=10", "ACCESS_TOKEN_TTL=1h")
 	s.await("a ready service", func() bool { status, _ := s.call(http.MethodGet, "/readyz", "", nil); return status == http.StatusOK })
 	began := time.Now()
 	readers := s.keep(12, s.reading())
@@ -47,7 +48,8 @@ func TestDrawDashboards(t *testing.T) {
 	testkit.Pause(context.Background(), time.Minute)
 
 	args := []string{
-		"run", "./tools/dashboardview", "-prometheus", s.prometheus, "-last", time.Since(began).Round(time.Second).String(), "-out", "docs/images",
+		"run", "./tools/dashboardview", "-out", "docs/images",
+		"-prometheus", s.prometheus, "-last", time.Since(began).Round(time.Second).String(),
 		"-var", "namespace=" + namespace, "-var", "job=" + release,
 	}
 	dir := t.TempDir()

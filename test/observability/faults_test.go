@@ -91,7 +91,9 @@ func (s *stage) hold(sql string) (end func()) {
 		}
 	}
 	return func() {
-		s.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction' AND pid = $1`, conn.PgConn().PID())
+		s.query(`
+			SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+			WHERE datname = current_database() AND state = 'idle in transaction' AND pid = $1`, conn.PgConn().PID())
 	}
 }
 
@@ -114,7 +116,8 @@ func parkEvent(now *situation) func() {
 
 func guess(now *situation) func() {
 	return now.pods[0].keep(2, func() {
-		_, _, _ = now.pods[0].try(http.MethodPost, "/login", "", map[string]any{"email": rand.Text() + "@example.com", "password": "not " + password})
+		login := map[string]any{"email": rand.Text() + "@example.com", "password": "not " + password}
+		_, _, _ = now.pods[0].try(http.MethodPost, "/login", "", login)
 	})
 }
 

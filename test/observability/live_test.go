@@ -46,16 +46,17 @@ func (s *stage) suffer() {
 	s.database.set(true)
 	s.await("server errors and unknown schema", func() bool {
 		s.call(http.MethodPost, "/login", "", map[string]any{"email": "a@example.com", "password": password})
-		return len(s.values(`increase(http_server_request_duration_seconds_count{http_response_status_code="503"}[1m]) > 0 and on () (user_service_schema_scrape_errors_total > 0)`)) > 0
+		return len(s.values(`increase(http_server_request_duration_seconds_count{http_response_status_code="503"}[1m]) > 0
+			and on () (user_service_schema_scrape_errors_total > 0)`)) > 0
 	})
 	s.broker.set(false)
 	s.database.set(false)
-	s.await("a service that is well again", func() bool {
+	s.await("a healthy service", func() bool {
 		return len(s.values(`user_service_rabbitmq_connected == 1 and user_service_outbox_oldest_event_age_seconds == 0`)) > 0
 	})
 }
 
-func TestPanelsAndRulesAskForWhatTheServiceShows(t *testing.T) {
+func TestPanelsAndRulesQueryExistingMetrics(t *testing.T) {
 	t.Parallel()
 	file, rules := ruleFile(t)
 	s := newStage(t, file)
@@ -140,12 +141,12 @@ func (s *stage) checkLabels(query, metric string, labels []string) {
 	s.t.Helper()
 	var series []map[string]string
 	if err := s.ask("series", url.Values{"match[]": {metric}}, &series); err != nil || len(series) == 0 {
-		s.t.Errorf("the service does not show %s, which is asked for by %s: %v", metric, query, err)
+		s.t.Errorf("the service does not have %s, which a query uses: %s: %v", metric, query, err)
 		return
 	}
 	for _, label := range labels {
 		if !slices.ContainsFunc(series, func(one map[string]string) bool { return one[label] != "" }) {
-			s.t.Errorf("%s has no label %s, which is asked for by %s", metric, label, query)
+			s.t.Errorf("%s has no label %s, which a query uses: %s", metric, label, query)
 		}
 	}
 }
@@ -165,7 +166,7 @@ func (s *stage) checkUnused(asked map[string]bool) {
 		ours := strings.HasPrefix(name, "user_service_") || strings.HasPrefix(name, "http_") || strings.HasPrefix(name, "db_")
 		usual := strings.HasPrefix(name, "user_service_hashing_process_") // Prometheus' standard metrics of a process
 		if ours && !usual && !used[family(name)] {
-			s.t.Errorf("no panel and no rule asks for %s", name)
+			s.t.Errorf("no panel and no rule uses %s", name)
 		}
 	}
 }
@@ -196,7 +197,7 @@ func (s *stage) checkRandomPaths() {
 		ask()
 	}
 	if after := s.series(); after != before {
-		s.t.Errorf("after 1000 made-up paths there are %d series, and %d before", after, before)
+		s.t.Errorf("1000 random paths change the number of series from %[2]d to %[1]d", after, before)
 	}
 }
 

@@ -46,11 +46,11 @@ func one(series, values string) map[string]string { return map[string]string{ser
 const days = "80h"
 
 var stories = []story{
-	{"nothing bad", "3h", answers("/users/{id}", "200", "0+600x300", "0+600x300", "0.25"), nil},
-	{"a tenth fails", "40m", both(
+	{"no failure", "3h", answers("/users/{id}", "200", "0+600x300", "0+600x300", "0.25"), nil},
+	{"a tenth of the requests fails", "40m", both(
 		answers("/users/{id}", "200", "0+540x100", "0+540x100", "0.25"), answers("/users/{id}", "503", "0+60x100", "0+60x100", "0.25"),
 	), []string{"UserServiceErrorBudgetBurn/critical"}},
-	{"few fail, for days", days, both(
+	{"a few requests fail for days", days, both(
 		answers("/users/{id}", "200", "0+998x500", "0+998x500", "0.25"), answers("/users/{id}", "503", "0+2x500", "0+2x500", "0.25"),
 	), []string{"UserServiceErrorBudgetBurn/warning"}},
 	{"within the budget", days, both(
@@ -59,53 +59,120 @@ var stories = []story{
 	{"one of three requests of a night fails", "70m", both(
 		answers("/users/{id}", "200", "0x30 2x100", "0x30 2x100", "0.25"), answers("/users/{id}", "503", "0x30 1x100", "0x30 1x100", "0.25"),
 	), nil},
-	{"a failure that is over", "150m", both(
-		answers("/users/{id}", "200", "0+600x200", "0+600x200", "0.25"), answers("/users/{id}", "503", "0+60x10 600x200", "0+60x10 600x200", "0.25"),
+	{"a failure that has ended", "150m", both(
+		answers("/users/{id}", "200", "0+600x200", "0+600x200", "0.25"),
+		answers("/users/{id}", "503", "0+60x10 600x200", "0+60x10 600x200", "0.25"),
 	), nil},
-	{"a fifth comes late", "40m", answers("/users/{id}", "200", "0+600x100", "0+480x100", "0.25"), []string{"UserServiceLatencyBudgetBurn/critical"}},
+	{
+		"a fifth is late", "40m", answers("/users/{id}", "200", "0+600x100", "0+480x100", "0.25"),
+		[]string{"UserServiceLatencyBudgetBurn/critical"},
+	},
 	{"Prometheus 3 writes whole buckets with a point", "70m", answers("/login", "200", "0+600x100", "0+600x100", "1.0"), nil},
 	{"slow logins", "40m", answers("/login", "200", "0+600x100", "0+480x100", "1"), []string{"UserServiceLatencyBudgetBurn/critical"}},
-	{"logins may take longer", "70m", both(answers("/login", "200", "0+600x100", "0+600x100", "1"), one(fmt.Sprintf(bucket, "/login", "200", "0.25"), "0x100")), nil},
+	{
+		"logins may take longer", "70m",
+		both(answers("/login", "200", "0+600x100", "0+600x100", "1"), one(fmt.Sprintf(bucket, "/login", "200", "0.25"), "0x100")), nil,
+	},
 
 	{"an old event", "5m", one(`user_service_outbox_oldest_event_age_seconds{@}`, "0+60x10"), []string{"UserServiceOutboxStuck/critical"}},
-	{"a parked event", "5m", one(`user_service_outbox_parked_events{@,type="user.updated"}`, "0x1 1x10"), []string{"UserServiceEventsParked/critical"}},
+	{
+		"a parked event", "5m", one(`user_service_outbox_parked_events{@,type="user.updated"}`, "0x1 1x10"),
+		[]string{"UserServiceEventsParked/critical"},
+	},
 	{"no parked event", "5m", one(`user_service_outbox_parked_events{@,type="user.updated"}`, "0x10"), nil},
 	{"a young event", "5m", one(`user_service_outbox_oldest_event_age_seconds{@}`, "50x10"), nil},
 	{
-		"most logins fail", "20m", both(one(`user_service_logins_total{@,result="success"}`, "0+10x30"), one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+90x30")),
+		"most logins fail", "20m",
+		both(
+			one(`user_service_logins_total{@,result="success"}`, "0+10x30"),
+			one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+90x30"),
+		),
 		[]string{"UserServiceLoginsFail/critical"},
 	},
-	{"some logins fail", "20m", both(one(`user_service_logins_total{@,result="success"}`, "0+70x30"), one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+30x30")), nil},
-	{"the only login of a night fails", "20m", both(one(`user_service_logins_total{@,result="success"}`, "0x30"), one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+1x30")), nil},
 	{
-		"passwords are refused", "15m", both(one(`user_service_password_hash_refused_total{@,reason="timeout"}`, "0+20x20"), one(`user_service_password_hash_duration_seconds_count{@}`, "0+600x20")),
+		"some logins fail", "20m",
+		both(
+			one(`user_service_logins_total{@,result="success"}`, "0+70x30"),
+			one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+30x30"),
+		),
+		nil,
+	},
+	{
+		"the only login of a night fails", "20m",
+		both(
+			one(`user_service_logins_total{@,result="success"}`, "0x30"),
+			one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+1x30"),
+		),
+		nil,
+	},
+	{
+		"passwords are refused", "15m",
+		both(
+			one(`user_service_password_hash_refused_total{@,reason="timeout"}`, "0+20x20"),
+			one(`user_service_password_hash_duration_seconds_count{@}`, "0+600x20"),
+		),
 		[]string{"UserServiceHashingSaturated/warning"},
 	},
-	{"few passwords are refused", "15m", both(one(`user_service_password_hash_refused_total{@,reason="timeout"}`, "0+1x20"), one(`user_service_password_hash_duration_seconds_count{@}`, "0+600x20")), nil},
 	{
-		"no connection is left", "10m", both(one(`db_client_connection_count{@,db_client_connection_state="used"}`, "10x20"), one(`db_client_connection_max{@}`, "10x20")),
+		"few passwords are refused", "15m",
+		both(
+			one(`user_service_password_hash_refused_total{@,reason="timeout"}`, "0+1x20"),
+			one(`user_service_password_hash_duration_seconds_count{@}`, "0+600x20"),
+		),
+		nil,
+	},
+	{
+		"no connection is free", "10m",
+		both(
+			one(`db_client_connection_count{@,db_client_connection_state="used"}`, "10x20"), one(`db_client_connection_max{@}`, "10x20"),
+		),
 		[]string{"UserServiceDatabasePoolExhausted/warning"},
 	},
-	{"some connections are left", "10m", both(one(`db_client_connection_count{@,db_client_connection_state="used"}`, "8x20"), one(`db_client_connection_max{@}`, "10x20")), nil},
-	{"the broker is away", "10m", one(`user_service_rabbitmq_connected{@}`, "1x3 0x10"), []string{"UserServiceBrokerAway/warning"}},
-	{"the broker comes back", "10m", one(`user_service_rabbitmq_connected{@}`, "1x3 0x3 1x10"), nil},
-	{"the schema is old", "15m", both(one(`user_service_schema_version{@}`, "3x20"), one(`user_service_schema_version_required{@}`, "4x20")), []string{"UserServiceSchemaBehind/warning"}},
-	{"the schema is newer", "15m", both(one(`user_service_schema_version{@}`, "5x20"), one(`user_service_schema_version_required{@}`, "4x20")), nil},
+	{
+		"some connections are free", "10m",
+		both(one(`db_client_connection_count{@,db_client_connection_state="used"}`, "8x20"), one(`db_client_connection_max{@}`, "10x20")),
+		nil,
+	},
+	{"the broker is unavailable", "10m", one(`user_service_rabbitmq_connected{@}`, "1x3 0x10"), []string{"UserServiceBrokerAway/warning"}},
+	{"the broker is available again", "10m", one(`user_service_rabbitmq_connected{@}`, "1x3 0x3 1x10"), nil},
+	{
+		"the schema is old", "15m",
+		both(one(`user_service_schema_version{@}`, "3x20"), one(`user_service_schema_version_required{@}`, "4x20")),
+		[]string{"UserServiceSchemaBehind/warning"},
+	},
+	{
+		"the schema is newer", "15m",
+		both(one(`user_service_schema_version{@}`, "5x20"), one(`user_service_schema_version_required{@}`, "4x20")), nil,
+	},
 	{"no pod answers", "20m", one(`up{@}`, "0x30"), []string{"UserServiceDown/critical"}},
-	{"no pod is there", "5m", one(`up{namespace="other",job="user-service"}`, "1x10"), []string{"UserServiceDown/critical"}},
+	{"no pod exists", "5m", one(`up{namespace="other",job="user-service"}`, "1x10"), []string{"UserServiceDown/critical"}},
 	{"one of two pods answers", "4m", both(one(`up{@}`, "0x10"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x10")), nil},
 	{
-		"one of two pods has not answered for long", "20m", both(one(`up{@}`, "0x30"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x30")),
+		"one of two pods has not answered for long", "20m",
+		both(one(`up{@}`, "0x30"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x30")),
 		[]string{"UserServicePodUnreachable/warning"},
 	},
-	{"a pod that did not answer is gone", "20m", both(one(`up{@}`, "1x5 0x3 stale"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x30")), nil},
-	{"a pod is slow to start", "20m", both(one(`up{@}`, "_x5 0x3 1x20"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x30")), nil},
-	{"a pod starts again and again", "12m", one(`process_start_time_seconds{@}`, "0 0 100 100 200 200 400 400 600 600 600 600 600 600"), []string{"UserServiceCrashLoop/warning"}},
+	{
+		"a pod that did not answer is gone", "20m",
+		both(one(`up{@}`, "1x5 0x3 stale"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x30")), nil,
+	},
+	{
+		"a pod is slow to start", "20m",
+		both(one(`up{@}`, "_x5 0x3 1x20"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x30")), nil,
+	},
+	{
+		"a pod starts again and again", "12m",
+		one(`process_start_time_seconds{@}`, "0 0 100 100 200 200 400 400 600 600 600 600 600 600"),
+		[]string{"UserServiceCrashLoop/warning"},
+	},
 	{"a pod starts", "12m", one(`process_start_time_seconds{@}`, "0 0 100x20"), nil},
-	{"an old key signs", "3h", one(`user_service_token_key_since_timestamp_seconds{@,kid="k",use="sign"}`, "-29000000x300"), []string{"UserServiceKeyNearItsEnd/warning"}},
+	{
+		"an old key signs", "3h", one(`user_service_token_key_since_timestamp_seconds{@,kid="k",use="sign"}`, "-29000000x300"),
+		[]string{"UserServiceKeyNearItsEnd/warning"},
+	},
 	{"an old key is accepted", "3h", one(`user_service_token_key_since_timestamp_seconds{@,kid="k",use="accept"}`, "-29000000x300"), nil},
-	{"a secret is not taken up", "10m", one(`user_service_secrets_reload_failed{@}`, "1x20"), []string{"UserServiceSecretRejected/warning"}},
-	{"all secrets are taken up", "10m", one(`user_service_secrets_reload_failed{@}`, "0x20"), nil},
+	{"a secret is rejected", "10m", one(`user_service_secrets_reload_failed{@}`, "1x20"), []string{"UserServiceSecretRejected/warning"}},
+	{"no secret is rejected", "10m", one(`user_service_secrets_reload_failed{@}`, "0x20"), nil},
 }
 
 func TestAlertsFireAndStaySilent(t *testing.T) {
@@ -146,8 +213,8 @@ func TestBudgetLeft(t *testing.T) {
 		left      float64
 		good      map[string]string
 	}{
-		{"a half", "0+1x4000", 0.5, answers("/users/{id}", "200", "0+1999x4000", "0+1999x4000", "0.25")},
-		{"twice as much is gone", "0+4x4000", -1, answers("/users/{id}", "200", "0+1996x4000", "0+1996x4000", "0.25")},
+		{"half the budget is used", "0+1x4000", 0.5, answers("/users/{id}", "200", "0+1999x4000", "0+1999x4000", "0.25")},
+		{"twice the budget is used", "0+4x4000", -1, answers("/users/{id}", "200", "0+1996x4000", "0+1996x4000", "0.25")},
 	} {
 		text, err := yaml.Marshal(map[string]any{
 			"rule_files": []string{rules}, "evaluation_interval": "10m", "tests": []any{map[string]any{
@@ -157,7 +224,9 @@ func TestBudgetLeft(t *testing.T) {
 					"exp_samples": []any{map[string]any{"labels": `{namespace="identity",job="user-service"}`, "value": s.left}},
 				}, map[string]any{
 					"expr": `job:http_server_latency_budget_left:ratio30d`, "eval_time": "60h",
-					"exp_samples": []any{map[string]any{"labels": `job:http_server_latency_budget_left:ratio30d{namespace="identity",job="user-service"}`, "value": 1}},
+					"exp_samples": []any{
+						map[string]any{"labels": `job:http_server_latency_budget_left:ratio30d{namespace="identity",job="user-service"}`, "value": 1},
+					},
 				}},
 			}},
 		})
@@ -175,7 +244,7 @@ func TestBudgetLeft(t *testing.T) {
 // test returns the story as a test of promtool. Other alerts must not fire.
 func (s story) test(interval string) map[string]any {
 	series := []map[string]string{}
-	if s.input["up{@}"] == "" && s.name != "no pod is there" {
+	if s.input["up{@}"] == "" && s.name != "no pod exists" {
 		series = append(series, map[string]string{"series": pod("up{@}"), "values": "1x500"})
 	}
 	series = append(series, input(s.input)...)
@@ -225,10 +294,10 @@ func TestEveryAlertLeadsToARunbookAndADashboard(t *testing.T) {
 		}
 		_, rest, _ := strings.Cut(r.Annotations["dashboard_url"], "/d/")
 		if uid, _, _ := strings.Cut(rest, "?"); !known[uid] {
-			t.Errorf("%s has the dashboard %q, which the chart does not make", r.Alert, uid)
+			t.Errorf("%s has the dashboard %q, which the chart does not contain", r.Alert, uid)
 		}
 		if r.Annotations["summary"] == "" || r.Annotations["description"] == "" || r.Labels["severity"] == "" || r.For == "" {
-			t.Errorf("%s says too little: %+v", r.Alert, r)
+			t.Errorf("%s has no summary, description, severity or duration: %+v", r.Alert, r)
 		}
 	}
 	told := map[string]bool{}
@@ -246,7 +315,7 @@ func TestEveryAlertLeadsToARunbookAndADashboard(t *testing.T) {
 	err := filepath.WalkDir("docs/runbooks", func(path string, entry fs.DirEntry, err error) error {
 		name := strings.TrimSuffix(entry.Name(), ".md")
 		if !entry.IsDir() && name != "README" && !alerts[name] {
-			err = errors.Join(err, fmt.Errorf("%s is of no alert", path))
+			err = errors.Join(err, fmt.Errorf("%s does not belong to an alert", path))
 		}
 		return err
 	})

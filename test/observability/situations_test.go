@@ -41,7 +41,7 @@ const (
 var situations = []*situation{
 	{name: "ordinary", fault: "none, ordinary use", users: 1, used: ordinary},
 	{
-		name: "broker-away", fault: "RabbitMQ is away", users: 1, used: ordinary, strike: shutBroker,
+		name: "broker-away", fault: "RabbitMQ is unavailable", users: 1, used: ordinary, strike: shutBroker,
 		must: []string{"UserServiceOutboxStuck/critical", "UserServiceBrokerAway/warning"},
 	},
 	{
@@ -90,7 +90,7 @@ var situations = []*situation{
 		must: []string{"UserServiceSecretRejected/warning"},
 	},
 	{
-		name: "database-away", fault: "PostgreSQL is away", users: 2, used: ordinary, strike: shutDatabase,
+		name: "database-away", fault: "PostgreSQL is unavailable", users: 2, used: ordinary, strike: shutDatabase,
 		must: burns(errorBurn), may: []string{latencyBurn, "UserServiceLoginsFail", "UserServiceDatabasePoolExhausted"},
 	},
 	{
@@ -111,7 +111,8 @@ func (now *situation) start(t *testing.T) {
 		now.secrets = t.TempDir()
 		now.write(t, "secret", firstSecret)
 		now.write(t, "accepted", "")
-		env = append(env, "JWT_SECRET=", "JWT_SECRET_FILE="+filepath.Join(now.secrets, "secret"), "JWT_ACCEPTED_SECRETS_FILE="+filepath.Join(now.secrets, "accepted"))
+		env = append(env, "JWT_SECRET=", "JWT_SECRET_FILE="+filepath.Join(now.secrets, "secret"),
+			"JWT_ACCEPTED_SECRETS_FILE="+filepath.Join(now.secrets, "accepted"))
 	}
 	for i := range 1 + now.more {
 		now.pods = append(now.pods, newService(t, now.name, string(rune('a'+i)), dsn, slices.Clone(env)...))

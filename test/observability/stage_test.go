@@ -139,7 +139,7 @@ func (s *stage) await(what string, condition func() bool) {
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
 	if !testkit.Await(t.Context(), 2*testkit.Timeout, condition) {
-		t.Fatalf("waited for %s without success", what)
+		t.Fatalf("timed out waiting for %s", what)
 	}
 }
 

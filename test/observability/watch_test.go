@@ -149,12 +149,13 @@ func (w *watch) report() {
 			switch {
 			case slices.Contains(now.must, name):
 			case slices.ContainsFunc(now.may, belongs):
-				note = "goes with it"
+				note = "allowed"
 			default:
 				note = "SHOULD NOT FIRE"
 				w.t.Errorf("%s: %s should not fire", now.name, name)
 			}
-			fmt.Fprintf(table, "%s\t%s\t%.0f s\t%.0f s\t%s\n", name, now.fault, s.fired.Sub(now.struck).Seconds(), s.cleared.Sub(now.mended).Seconds(), note)
+			fired, cleared := s.fired.Sub(now.struck).Seconds(), s.cleared.Sub(now.mended).Seconds()
+			fmt.Fprintf(table, "%s\t%s\t%.0f s\t%.0f s\t%s\n", name, now.fault, fired, cleared, note)
 		}
 		if len(spells) == 0 {
 			fmt.Fprintf(table, "none\t%s\t\t\tsilent for %.0f s\n", now.fault, time.Since(w.began).Seconds())

@@ -74,7 +74,8 @@ func (w *world) users(n int) []uuid.UUID {
 	w.t.Helper()
 	rows, err := w.conn.Query(w.t.Context(), `
 		INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
-		SELECT id, id || '@example.com', id || '@example.com', 'active', 1, now(), now() FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $1)) AS s
+		SELECT id, id || '@example.com', id || '@example.com', 'active', 1, now(), now()
+		FROM (SELECT gen_random_uuid() AS id FROM generate_series(1, $1)) AS s
 		RETURNING id`, n)
 	if err != nil {
 		w.t.Fatal(err)
@@ -94,7 +95,9 @@ func (w *world) announce(word string, bytes int, users ...uuid.UUID) []string {
 	for i, u := range users {
 		id := uuid.New()
 		ids[i] = id.String()
-		batch.Queue(`INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data) VALUES ($1, $2, $3, 1, now(), to_json(repeat('x', $4)))`,
+		batch.Queue(`
+			INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data)
+			VALUES ($1, $2, $3, 1, now(), to_json(repeat('x', $4)))`,
 			id, w.topic+"."+word, u, bytes)
 	}
 	if err := w.conn.SendBatch(w.t.Context(), &batch).Close(); err != nil {

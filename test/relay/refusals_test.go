@@ -8,8 +8,8 @@ import (
 	"user-service/pkg/outbox"
 )
 
-// TestOneFullQueueBesideAHealthyOne publishes events of 20 users that one consumer's queue refuses.
-func TestOneFullQueueBesideAHealthyOne(t *testing.T) {
+// TestAFullQueueDoesNotAffectAHealthyQueue publishes events of 20 users that one consumer's queue refuses.
+func TestAFullQueueDoesNotAffectAHealthyQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	healthy := w.consume()
@@ -25,7 +25,7 @@ func TestOneFullQueueBesideAHealthyOne(t *testing.T) {
 		t.Errorf("the healthy queue got %d copies of an event after 3 refusals", n)
 	}
 	if healthy.copies(behind...) > 0 {
-		t.Error("an event came before the one that is refused")
+		t.Error("an event arrived before an earlier event that is refused")
 	}
 
 	heal()
@@ -33,7 +33,7 @@ func TestOneFullQueueBesideAHealthyOne(t *testing.T) {
 	w.eventually("all events", func() bool { return healthy.has(bad...) && healthy.has(behind...) })
 	for i := range bad {
 		if slices.Index(healthy.order, behind[i]) < slices.Index(healthy.order, bad[i]) {
-			t.Errorf("the events of user %d come in the wrong order", i)
+			t.Errorf("the events of user %d arrived in the wrong order", i)
 		}
 	}
 }
@@ -49,12 +49,12 @@ func Test500RefusedEventsDelayNoOther(t *testing.T) {
 	w.run()
 	users, others := w.users(500), w.users(20)
 	usual, longest := w.times(healthy, events, others)
-	t.Logf("usually: median %s, longest %s", usual, longest)
+	t.Logf("without refused events: median %s, longest %s", usual, longest)
 	check := func(when string) {
 		median, longest := w.times(healthy, events, others)
 		t.Logf("%s: median %s, longest %s", when, median, longest)
 		if median > 5*usual+20*time.Millisecond || longest > 2*time.Second {
-			t.Errorf("%s, the events of others take %s (median) and %s (the longest)", when, median, longest)
+			t.Errorf("%s, events of other users take %s (median) and %s (maximum)", when, median, longest)
 		}
 	}
 
@@ -72,7 +72,7 @@ func Test500RefusedEventsDelayNoOther(t *testing.T) {
 	}
 	check("while 500 events are retried")
 	if n := healthy.copies(bad...); n > copies+1 {
-		t.Errorf("one retry has made %d copies", n-copies)
+		t.Errorf("one retry caused %d copies", n-copies)
 	}
 	w.eventually("the end of the retries", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE retry_at <= now()`) == 0 })
 
@@ -101,15 +101,15 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 		t.Errorf("an event of another user takes %s", longest)
 	}
 	if n := healthy.copies(fine[:len(others)]...); n > 1 {
-		t.Errorf("another user's event came %d times", n)
+		t.Errorf("another user's event arrived %d times", n)
 	}
 	if n := healthy.copies(append(large, fine[len(others):]...)...); n > 0 {
-		t.Error("something came of a user whose first event is refused")
+		t.Error("an event of a user arrived whose first event is refused")
 	}
 }
 
-// TestABrokerThatIsAwayRefusesNothing checks the outbox after attempts without a broker.
-func TestABrokerThatIsAwayRefusesNothing(t *testing.T) {
+// TestAnUnavailableBrokerRefusesNothing checks the outbox after attempts without a broker.
+func TestAnUnavailableBrokerRefusesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
 	healthy := w.consume()

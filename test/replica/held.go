@@ -82,11 +82,11 @@ var peakLine = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 func (r *Replica) PeakMiB() (float64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", r.process.Pid))
 	if err != nil {
-		return 0, fmt.Errorf("look at the memory of the program: %w", err)
+		return 0, fmt.Errorf("read the memory of the program: %w", err)
 	}
 	found := peakLine.FindSubmatch(status)
 	if found == nil {
-		return 0, fmt.Errorf("the system does not tell the memory of process %d", r.process.Pid)
+		return 0, fmt.Errorf("the system does not report the memory of process %d", r.process.Pid)
 	}
 	kib, err := strconv.ParseFloat(string(found[1]), 64)
 	return kib / 1024, err

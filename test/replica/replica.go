@@ -72,7 +72,7 @@ func Start(t testing.TB, program, dsn string, settings map[string]string) *Repli
 	return r
 }
 
-// probes asks each time by a connection of its own.
+// probes sends each request through a new connection.
 var probes = &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 
 // IsReady reports whether the program is ready.

@@ -13,19 +13,19 @@ import (
 	"user-service/pkg/user"
 )
 
-func TestTheTimeOfARequestForAResetTellsNothing(t *testing.T) {
+func TestTheTimeOfAResetRequestRevealsNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureResets(s); all.verdict() != "" {
-		t.Errorf("the time of a request tells of the account: %s\n%s", all.verdict(), all)
+		t.Errorf("the time of a request reveals the account: %s\n%s", all.verdict(), all)
 	}
 }
 
-// TestARequestForAResetThatTakesLongerIsFound tests the test above: the response may only wait for its minimum time, with or
+// TestAResetRequestThatTakesLongerIsFound tests the test above: the response may only wait for its minimum time, with or
 // without an account.
-func TestARequestForAResetThatTakesLongerIsFound(t *testing.T) {
+func TestAResetRequestThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureResets(s); all.verdict() == "" {
-		t.Errorf("nothing is found in a service that takes longer for an account:\n%s", all)
+		t.Errorf("no difference is found in a service that takes longer for an account:\n%s", all)
 	}
 }
 
@@ -71,6 +71,6 @@ func TestARegistrationOfATakenEmailIsNotCheap(t *testing.T) {
 		{"taken email", "/register", credentials("taken@example.com", goodPassword), http.StatusConflict},
 	}, func() {})
 	if all.ratios[0].estimate < 0.5 {
-		t.Errorf("a taken email is found out at a discount: %s", all)
+		t.Errorf("searching for taken emails is cheap: %s", all)
 	}
 }

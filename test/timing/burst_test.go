@@ -22,17 +22,17 @@ import (
 // burstSize is the number of concurrent requests: the quota of a minute of five addresses.
 const burstSize = 300
 
-func TestTheTimesOfABurstOfResetsForOneEmailTellNothing(t *testing.T) {
+func TestTheTimesOfABurstOfResetsForOneEmailRevealNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureBursts(s, one); all.verdict() != "" {
-		t.Errorf("a burst of requests tells of the account: %s\n%s", all.verdict(), all)
+		t.Errorf("a burst of requests reveals the account: %s\n%s", all.verdict(), all)
 	}
 }
 
-func TestTheTimesOfABurstOfResetsForManyEmailsTellNothing(t *testing.T) {
+func TestTheTimesOfABurstOfResetsForManyEmailsRevealNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureBursts(s, many); all.verdict() != "" {
-		t.Errorf("a burst of requests tells of the accounts: %s\n%s", all.verdict(), all)
+		t.Errorf("a burst of requests reveals the accounts: %s\n%s", all.verdict(), all)
 	}
 }
 
@@ -40,7 +40,7 @@ func TestTheTimesOfABurstOfResetsForManyEmailsTellNothing(t *testing.T) {
 func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureBursts(s, one); all.verdict() == "" {
-		t.Errorf("nothing is found in a service that takes longer for an account:\n%s", all)
+		t.Errorf("no difference is found in a service that takes longer for an account:\n%s", all)
 	}
 }
 
@@ -49,7 +49,7 @@ func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 func TestResetsThatWaitForEachOtherAreFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return &oneAtATime{Store: store} })
 	if all := measureBursts(s, many); all.verdict() == "" {
-		t.Errorf("nothing is found in a service whose requests for accounts wait for each other:\n%s", all)
+		t.Errorf("no difference is found in a service whose requests for accounts wait for each other:\n%s", all)
 	}
 }
 
@@ -104,7 +104,7 @@ func measureBursts(s *target, email func(kind string, i int) string) comparison 
 			all = compareAll(kinds, medians).and(compareAll(kinds, tails))
 		}
 	}
-	s.t.Logf("%d bursts of each in %.1f s, decided: %t\n%s", len(medians[kinds[0]]), time.Since(began).Seconds(), all.decided(), all)
+	s.t.Logf("%d bursts of each kind in %.1f s, decided: %t\n%s", len(medians[kinds[0]]), time.Since(began).Seconds(), all.decided(), all)
 	return all
 }
 

@@ -75,10 +75,10 @@ func measureImported(s *target) comparison {
 	}, s.forget)
 }
 
-func TestTheTimeOfALoginTellsNothingOfImportedAccounts(t *testing.T) {
+func TestTheTimeOfALoginRevealsNothingAboutImportedAccounts(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureImported(s); all.verdict() != "" {
-		t.Errorf("the time of a login tells of the account: %s\n%s", all.verdict(), all)
+		t.Errorf("the time of a login reveals the account: %s\n%s", all.verdict(), all)
 	}
 }
 
@@ -86,7 +86,7 @@ func TestTheTimeOfALoginTellsNothingOfImportedAccounts(t *testing.T) {
 func TestAnUncountedImportIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return uncounted{store} })
 	if all := measureImported(s); all.verdict() == "" {
-		t.Errorf("nothing is found in a service that does not know what imported hashes cost:\n%s", all)
+		t.Errorf("no difference is found in a service that does not know what imported hashes cost:\n%s", all)
 	}
 }
 
@@ -130,17 +130,17 @@ func measureLoginBursts(s *target) comparison {
 	})
 }
 
-func TestTheTimeOfABurstOfLoginsTellsNothing(t *testing.T) {
+func TestTheTimeOfABurstOfLoginsRevealsNothing(t *testing.T) {
 	s := newTargetOf(t, burstHash, plain)
 	if all := measureLoginBursts(s); all.verdict() != "" {
-		t.Errorf("the time of a burst of logins tells of the accounts: %s\n%s", all.verdict(), all)
+		t.Errorf("the time of a burst of logins reveals the accounts: %s\n%s", all.verdict(), all)
 	}
 }
 
 func TestABurstThatTakesLongerIsFound(t *testing.T) {
 	s := newTargetOf(t, burstHash, func(store user.Store) user.Store { return uncounted{store} })
 	if all := measureLoginBursts(s); all.verdict() == "" {
-		t.Errorf("nothing is found in a service that does not know what imported hashes cost:\n%s", all)
+		t.Errorf("no difference is found in a service that does not know what imported hashes cost:\n%s", all)
 	}
 }
 
@@ -155,6 +155,6 @@ func TestABurstOfRegistrationsOfTakenEmailsIsNotCheap(t *testing.T) {
 		return probe{kind, "/register", credentials(many(fmt.Sprint(kind, "-", burst), i), goodPassword), http.StatusCreated}
 	})
 	if r := all.ratios[0].estimate; r > 2 { // of a free email to a taken one
-		t.Errorf("taken emails are found out at a discount: %s", all)
+		t.Errorf("searching for taken emails is cheap: %s", all)
 	}
 }

@@ -17,17 +17,17 @@ import (
 
 var limit = flag.Duration("limit", time.Minute, "how long a busy machine may take to decide")
 
-func TestTheTimeOfALoginTellsNothing(t *testing.T) {
+func TestTheTimeOfALoginRevealsNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureLogins(s, nothing); all.verdict() != "" {
-		t.Errorf("the time of a login tells of the account: %s\n%s", all.verdict(), all)
+		t.Errorf("the time of a login reveals the account: %s\n%s", all.verdict(), all)
 	}
 }
 
-func TestTheTimeOfABackoffTellsNothing(t *testing.T) {
+func TestTheTimeOfABackoffRevealsNothing(t *testing.T) {
 	s := newTarget(t, plain)
 	if all := measureBackoff(s); all.verdict() != "" {
-		t.Errorf("the time of a refused login tells of the account: %s\n%s", all.verdict(), all)
+		t.Errorf("the time of a refused login reveals the account: %s\n%s", all.verdict(), all)
 	}
 }
 
@@ -36,7 +36,7 @@ func TestTheTimeOfABackoffTellsNothing(t *testing.T) {
 func TestALoginWithoutTheDummyHashIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return noDummy{store, cheapHash(t)} })
 	if all := measureLogins(s, nothing); all.verdict() == "" {
-		t.Errorf("nothing is found in a service that does not hash for unknown emails:\n%s", all)
+		t.Errorf("no difference is found in a service that does not hash for unknown emails:\n%s", all)
 	}
 }
 
@@ -48,14 +48,14 @@ func TestALoginThatTakesALittleLongerIsFound(t *testing.T) {
 	})
 	all := measureLogins(s, func(usual time.Duration) { slow.burn = usual * 8 / 100 })
 	if all.verdict() == "" {
-		t.Errorf("nothing is found in a service that takes 8 %% longer for unknown emails:\n%s", all)
+		t.Errorf("no difference is found in a service that takes 8 %% longer for unknown emails:\n%s", all)
 	}
 }
 
 func TestABackoffThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForAnAccount{store} })
 	if all := measureBackoff(s); all.verdict() == "" {
-		t.Errorf("nothing is found in a service that takes longer where there is an account:\n%s", all)
+		t.Errorf("no difference is found in a service that takes longer where there is an account:\n%s", all)
 	}
 }
 

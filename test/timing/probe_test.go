@@ -185,7 +185,7 @@ func (s *target) measure(r rounds, probes []probe, reset func()) comparison {
 			all = compareAll(names, samples)
 		}
 	}
-	s.t.Logf("%d of each in %.1f s, decided: %t\n%s", len(samples[names[0]]), time.Since(began).Seconds(), all.decided(), all)
+	s.t.Logf("%d requests of each kind in %.1f s, decided: %t\n%s", len(samples[names[0]]), time.Since(began).Seconds(), all.decided(), all)
 	return all
 }
 

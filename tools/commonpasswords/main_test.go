@@ -32,7 +32,7 @@ func TestRunReadsBothFormsOfAList(t *testing.T) {
 	}
 	got := strings.Split(strings.TrimSuffix(out.String(), "\n"), "\n")
 	if !slices.IsSorted(got) || len(slices.Compact(slices.Clone(got))) != len(got) {
-		t.Error("the list is not sorted, or has one twice")
+		t.Error("the list is not sorted, or has a duplicate")
 	}
 	for word, want := range map[string]bool{
 		"trustworthy9": true, "velvetunderground": true, "correcthorsebatterystaple": true,
@@ -47,7 +47,7 @@ func TestRunReadsBothFormsOfAList(t *testing.T) {
 	}
 }
 
-func TestRunTellsOfBadFiles(t *testing.T) {
+func TestRunReportsBadFiles(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{filepath.Join(t.TempDir(), "absent.txt"), write(t, "bad.json", `{"a": 1}`)} {
 		if err := run([]string{file}, &bytes.Buffer{}); err == nil || !strings.Contains(err.Error(), file) {
@@ -56,7 +56,7 @@ func TestRunTellsOfBadFiles(t *testing.T) {
 	}
 }
 
-func TestCompilePutsFrequentWordsTogether(t *testing.T) {
+func TestCompileCombinesFrequentWords(t *testing.T) {
 	t.Parallel()
 	got := compile([]string{"velvet", "x1", "underground"}, []string{"openthecellar"})
 	for _, want := range []string{

@@ -116,7 +116,8 @@ var tails = []color{{"p50", "green"}, {"p95", "yellow"}, {"p99", "orange"}}
 func quantiles(histogram, chosen string) []query {
 	var out []query
 	for _, q := range []struct{ q, legend string }{{"0.5", "p50"}, {"0.95", "p95"}, {"0.99", "p99"}} {
-		out = append(out, query{"histogram_quantile(" + q.q + ", sum by (le) (rate(" + histogram + "_bucket{" + chosen + "}[$__rate_interval]))) >= 0", q.legend})
+		buckets := "sum by (le) (rate(" + histogram + "_bucket{" + chosen + "}[$__rate_interval]))"
+		out = append(out, query{"histogram_quantile(" + q.q + ", " + buckets + ") >= 0", q.legend})
 	}
 	return out
 }

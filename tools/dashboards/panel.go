@@ -104,7 +104,8 @@ func (p panel) json(id int, at object) object {
 		"fieldConfig": object{"defaults": defaults, "overrides": p.overrides()},
 	}
 	if p.names {
-		defaults["links"] = []object{{"title": "Runbook of ${__field.labels.alertname}", "url": runbooks + "${__field.labels.alertname}.md", "targetBlank": true}}
+		alert := "${__field.labels.alertname}"
+		defaults["links"] = []object{{"title": "Runbook of " + alert, "url": runbooks + alert + ".md", "targetBlank": true}}
 		out["links"] = []object{{"title": "All runbooks", "url": runbooks + "README.md", "targetBlank": true}}
 	}
 	if p.alert != "" {
@@ -146,7 +147,8 @@ func (p panel) style(out, defaults object) {
 		out["type"] = "table"
 		out["options"] = object{"showHeader": true}
 		out["transformations"] = []object{{"id": "organize", "options": object{"excludeByName": object{
-			"Time": true, "__name__": true, "job": true, "namespace": true, "instance": true, "container": true, "endpoint": true, "service": true, "Value": true,
+			"Time": true, "__name__": true, "job": true, "namespace": true, "instance": true,
+			"container": true, "endpoint": true, "service": true, "Value": true,
 		}}}}
 	case p.stat:
 		out["type"] = "stat"
@@ -155,7 +157,10 @@ func (p panel) style(out, defaults object) {
 		if p.names {
 			text, colored = "name", "background"
 		}
-		out["options"] = object{"colorMode": colored, "graphMode": "none", "textMode": text, "reduceOptions": object{"calcs": []string{"lastNotNull"}}}
+		out["options"] = object{
+			"colorMode": colored, "graphMode": "none", "textMode": text,
+			"reduceOptions": object{"calcs": []string{"lastNotNull"}},
+		}
 	default:
 		out["type"] = "timeseries"
 		custom := object{"lineWidth": 1, "fillOpacity": 0, "showPoints": "never", "spanNulls": false}

@@ -28,10 +28,18 @@ func builds() []panel {
 			alert: "UserServiceCrashLoop", limit: limit{name: "crashLoopRestarts", value: 3},
 			queries: []query{{`max by (pod) (changes(process_start_time_seconds{@}[15m]))`, "{{pod}}"}},
 		},
-		{title: "Age of the process", unit: "s", decimals: 0, about: "Time since the start of each pod's process.", queries: []query{{`time() - max by (pod) (process_start_time_seconds{@})`, "{{pod}}"}}},
+		{
+			title: "Age of the process", unit: "s", decimals: 0,
+			about:   "Time since the start of each pod's process.",
+			queries: []query{{`time() - max by (pod) (process_start_time_seconds{@})`, "{{pod}}"}},
+		},
 		{
 			title: "Server errors by pod", unit: "reqps", about: "5xx per second by pod. During a rollout, compare the pods of the new build.",
-			queries: []query{{`sum by (pod) (rate(http_server_request_duration_seconds_count{@,` + probes + `,http_response_status_code=~"5.."}[$__rate_interval])) or 0 * sum by (pod) (up{@})`, "{{pod}}"}},
+			queries: []query{{
+				`sum by (pod) (rate(http_server_request_duration_seconds_count{@,` + probes +
+					`,http_response_status_code=~"5.."}[$__rate_interval])) or 0 * sum by (pod) (up{@})`,
+				"{{pod}}",
+			}},
 		},
 	}
 }
@@ -39,25 +47,37 @@ func builds() []panel {
 func schema() []panel {
 	return []panel{
 		{
-			title: "Schema", unit: "short", about: "Version of the schema, and the minimum version for each pod. A pod that needs a newer schema is not ready.",
-			queries: []query{{`min(user_service_schema_version{@})`, "schema"}, {`max by (pod) (user_service_schema_version_required{@})`, "needed by {{pod}}"}},
+			title: "Schema", unit: "short",
+			about: "Version of the schema, and the minimum version for each pod. A pod that needs a newer schema is not ready.",
+			queries: []query{
+				{`min(user_service_schema_version{@})`, "schema"},
+				{`max by (pod) (user_service_schema_version_required{@})`, "needed by {{pod}}"},
+			},
 		},
 		{
 			title: "Pods waiting for the schema", unit: "short", about: "1 for each pod that needs a newer schema.",
 			alert: "UserServiceSchemaBehind", limit: limit{value: 1},
-			queries: []query{{`min by (pod) (user_service_schema_version{@}) < bool min by (pod) (user_service_schema_version_required{@})`, "{{pod}}"}},
+			queries: []query{{
+				`min by (pod) (user_service_schema_version{@}) < bool min by (pod) (user_service_schema_version_required{@})`, "{{pod}}",
+			}},
 		},
 		{
 			title: "Rejected secrets", unit: "short", about: "Changed secrets that a pod rejects. The log contains the variable and the reason.",
-			alert: "UserServiceSecretRejected", limit: limit{value: 1}, queries: []query{{`max by (pod) (user_service_secrets_reload_failed{@})`, "{{pod}}"}},
+			alert: "UserServiceSecretRejected", limit: limit{value: 1},
+			queries: []query{{`max by (pod) (user_service_secrets_reload_failed{@})`, "{{pod}}"}},
 		},
 		{
-			title: "Age of keys", unit: "d", decimals: 1, wide: 12, about: "Time since the first use of each token key. Replace a signing key before it reaches the line.",
+			title: "Age of keys", unit: "d", decimals: 1, wide: 12,
+			about: "Time since the first use of each token key. Replace a signing key before it reaches the line.",
 			alert: "UserServiceKeyNearItsEnd", limit: limit{name: "keyAgeDays", value: 335},
-			queries: []query{{`(time() - max by (kid, algorithm, use) (user_service_token_key_since_timestamp_seconds{@})) / 86400`, "{{kid}} {{algorithm}} {{use}}"}},
+			queries: []query{{
+				`(time() - max by (kid, algorithm, use) (user_service_token_key_since_timestamp_seconds{@})) / 86400`,
+				"{{kid}} {{algorithm}} {{use}}",
+			}},
 		},
 		{
-			title: "Scrapes without data from the database", unit: "ops", wide: 12, about: "Scrapes per second without metrics of the outbox, the schema or the keys, because the database query failed.",
+			title: "Scrapes without data from the database", unit: "ops", wide: 12,
+			about: "Scrapes per second without metrics of the outbox, the schema or the keys, because the database query failed.",
 			queries: []query{
 				{`sum(rate(user_service_outbox_scrape_errors_total{@}[$__rate_interval]))`, "outbox"},
 				{`sum(rate(user_service_schema_scrape_errors_total{@}[$__rate_interval]))`, "schema"},
@@ -74,7 +94,8 @@ func data() []panel {
 			queries: []query{{`sum by (table) (increase(user_service_cleanup_rows_total{@}[5m]))`, "{{table}}"}},
 		},
 		{
-			title: "Cleanup runs", unit: "short", wide: 12, about: "Cleanup runs within 15 minutes, by result. Each pod runs the cleanup once a minute. If all runs fail, the tables grow.",
+			title: "Cleanup runs", unit: "short", wide: 12,
+			about:   "Cleanup runs within 15 minutes, by result. Each pod runs the cleanup once a minute. If all runs fail, the tables grow.",
 			queries: []query{{`sum by (result) (increase(user_service_cleanup_runs_total{@}[15m]))`, "{{result}}"}},
 		},
 	}

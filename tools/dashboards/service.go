@@ -28,17 +28,20 @@ func service() dashboard {
 	}
 }
 
-const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_count{@,` + probes + `,http_response_status_code=~"5.."}[5m])) or vector(0)) / sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`
+const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_count{@,` + probes +
+	`,http_response_status_code=~"5.."}[5m])) or vector(0)) / sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`
 
 const loginShare = `100 * sum(rate(user_service_logins_total{@,result="success"}[10m])) / sum(rate(user_service_logins_total{@}[10m]))`
 
 // firing returns the firing alerts, or a series with the name none.
-const firing = `max by (alertname, severity) (ALERTS{` + release + `,alertstate="firing"}) or on () label_replace(vector(0), "alertname", "none", "", "")`
+const firing = `max by (alertname, severity) (ALERTS{` + release + `,alertstate="firing"}) ` +
+	`or on () label_replace(vector(0), "alertname", "none", "", "")`
 
 func glance() []panel {
 	return []panel{
 		{
-			title: "Firing alerts", stat: true, names: true, wide: 12, unit: "short", about: "Alerts that fire now, for any pod. Each alert links to its runbook.",
+			title: "Firing alerts", stat: true, names: true, wide: 12, unit: "short",
+			about: "Alerts that fire now, for any pod. Each alert links to its runbook.",
 			limit: limit{value: 1}, queries: []query{{firing, "{{alertname}} {{severity}}"}},
 		},
 		{
@@ -46,27 +49,43 @@ func glance() []panel {
 			queries: []query{{`sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`, ""}},
 		},
 		{
-			title: "Availability", stat: true, unit: "percent", decimals: 2, about: "Share of requests without a server error. Red: below the 30-day objective.",
-			alert: "UserServiceErrorBudgetBurn", limit: limit{name: "availabilityPercent", value: 99.9, below: true}, queries: []query{{goodShare, ""}},
+			title: "Availability", stat: true, unit: "percent", decimals: 2,
+			about: "Share of requests without a server error. Red: below the 30-day objective.",
+			alert: "UserServiceErrorBudgetBurn", limit: limit{name: "availabilityPercent", value: 99.9, below: true},
+			queries: []query{{goodShare, ""}},
 		},
 		{
-			title: "Requests in time", stat: true, unit: "percent", decimals: 2, about: "Share of requests answered in time, by all pods. Red: below the 30-day objective. Uses recording rules, so it requires prometheusRule.enabled.",
+			title: "Requests in time", stat: true, unit: "percent", decimals: 2,
+			about: "Share of requests answered in time, by all pods. Red: below the 30-day objective. " +
+				"Uses recording rules, so it requires prometheusRule.enabled.",
 			alert: "UserServiceLatencyBudgetBurn", limit: limit{name: "latencyPercent", value: 99, below: true},
 			queries: []query{{`100 * (1 - job:http_server_requests_slow:rate5m` + chosen + ` / job:http_server_requests:rate5m` + chosen + `)`, ""}},
 		},
 		{
-			title: "Successful logins", stat: true, unit: "percent", decimals: 1, about: "Share of successful logins. A value far below normal means a fault or password guessing.",
+			title: "Successful logins", stat: true, unit: "percent", decimals: 1,
+			about: "Share of successful logins. A value far below normal means a fault or password guessing.",
 			alert: "UserServiceLoginsFail", limit: limit{name: "loginSuccessPercent", value: 50, below: true}, queries: []query{{loginShare, ""}},
 		},
 		{
-			title: "Passwords refused", stat: true, unit: "percent", decimals: 1, about: "Share of passwords refused with 503: the hashing queue is full, the wait is too long, or no hashing process runs.",
+			title: "Passwords refused", stat: true, unit: "percent", decimals: 1,
+			about: "Share of passwords refused with 503: the hashing queue is full, the wait is too long, or no hashing process runs.",
 			alert: "UserServiceHashingSaturated", limit: limit{name: "hashRefusedPercent", value: 1},
-			queries: []query{{`100 * sum(rate(user_service_password_hash_refused_total{@}[5m])) / (sum(rate(user_service_password_hash_refused_total{@}[5m])) + sum(rate(user_service_password_hash_duration_seconds_count{@}[5m])))`, ""}},
+			queries: []query{{
+				`100 * sum(rate(user_service_password_hash_refused_total{@}[5m])) ` +
+					`/ (sum(rate(user_service_password_hash_refused_total{@}[5m])) ` +
+					`+ sum(rate(user_service_password_hash_duration_seconds_count{@}[5m])))`,
+				"",
+			}},
 		},
 		{
-			title: "Database connections", stat: true, unit: "percent", decimals: 0, about: "Share of database connections in use, on the pod with the fewest free connections.",
+			title: "Database connections", stat: true, unit: "percent", decimals: 0,
+			about: "Share of database connections in use, on the pod with the fewest free connections.",
 			alert: "UserServiceDatabasePoolExhausted", limit: limit{name: "poolUsedPercent", value: 90},
-			queries: []query{{`100 * max(sum by (pod) (db_client_connection_count{@,db_client_connection_state="used"}) / sum by (pod) (db_client_connection_max{@}))`, ""}},
+			queries: []query{{
+				`100 * max(sum by (pod) (db_client_connection_count{@,db_client_connection_state="used"}) ` +
+					`/ sum by (pod) (db_client_connection_max{@}))`,
+				"",
+			}},
 		},
 		{
 			title: "Oldest event", stat: true, unit: "s", about: "Age of the oldest event that waits to be published; 0 if no event waits.",
@@ -74,7 +93,8 @@ func glance() []panel {
 			queries: []query{{`max(user_service_outbox_oldest_event_age_seconds{@})`, ""}},
 		},
 		{
-			title: "Pods without RabbitMQ", stat: true, unit: "short", about: "Pods without a connection to RabbitMQ. They still serve requests. Their events wait if no other pod publishes them.",
+			title: "Pods without RabbitMQ", stat: true, unit: "short",
+			about: "Pods without a connection to RabbitMQ. They still serve requests. Their events wait if no other pod publishes them.",
 			alert: "UserServiceBrokerAway", limit: limit{value: 1}, queries: []query{{`sum(1 - user_service_rabbitmq_connected{@})`, ""}},
 		},
 		{
@@ -82,7 +102,8 @@ func glance() []panel {
 			alert: "UserServiceDown", limit: limit{value: 1, below: true}, queries: []query{{`sum(up{@})`, ""}},
 		},
 		{
-			title: "Alerts over time", wide: 24, high: 6, unit: "short", decimals: 0, stacked: true, about: "Alerts that fired, stacked. All panels mark these times.",
+			title: "Alerts over time", wide: 24, high: 6, unit: "short", decimals: 0, stacked: true,
+			about:   "Alerts that fired, stacked. All panels mark these times.",
 			queries: []query{{firing, "{{alertname}} {{severity}}"}},
 		},
 	}
@@ -91,16 +112,19 @@ func glance() []panel {
 func requests() []panel {
 	return []panel{
 		{
-			title: "Requests by route", unit: "reqps", stacked: true, about: "Requests per second by route pattern. unmatched: paths that do not exist.",
+			title: "Requests by route", unit: "reqps", stacked: true,
+			about:   "Requests per second by route pattern. unmatched: paths that do not exist.",
 			queries: []query{rateBy("http_server_request_duration_seconds_count", "http_route")},
 		},
 		{
-			title: "Responses by status", unit: "reqps", stacked: true, about: "Responses per second by status. 5xx: server errors. 429: rate limits and backoff. 401 on /login: wrong passwords.",
+			title: "Responses by status", unit: "reqps", stacked: true,
+			about:   "Responses per second by status. 5xx: server errors. 429: rate limits and backoff. 401 on /login: wrong passwords.",
 			colors:  []color{{"2..", "green"}, {"3..", "blue"}, {"4..", "yellow"}, {"5..", "red"}},
 			queries: []query{rateBy("http_server_request_duration_seconds_count", "http_response_status_code")},
 		},
 		{
-			title: "Requests in flight", unit: "short", stacked: true, about: "Requests in progress. A growing number means that a dependency is slow.",
+			title: "Requests in flight", unit: "short", stacked: true,
+			about:   "Requests in progress. A growing number means that a dependency is slow.",
 			queries: []query{{`sum by (pod) (http_server_active_requests{@})`, "{{pod}}"}},
 		},
 		{
@@ -109,37 +133,54 @@ func requests() []panel {
 			queries: quantiles("http_server_request_duration_seconds", `@,`+probes+`,http_route!~"`+hashing+`"`),
 		},
 		{
-			title: "Time to answer with a password", unit: "s", about: "Response time of requests that hash a password. Hashing is slow by design and has a queue. The line is the objective.",
+			title: "Time to answer with a password", unit: "s",
+			about: "Response time of requests that hash a password. Hashing is slow by design and has a queue. The line is the objective.",
 			alert: "UserServiceLatencyBudgetBurn", limit: passwordLatency, colors: tails,
 			queries: quantiles("http_server_request_duration_seconds", `@,http_route=~"`+hashing+`"`),
 		},
 		{
-			title: "Refused by limits", unit: "reqps", about: "Requests refused by a limit, by its name. address and network: anonymous requests. session: refreshes. account: changes. login: backoff after wrong passwords. queue: waiting requests. bodies: total size of request bodies.",
+			title: "Refused by limits", unit: "reqps",
+			about: "Requests refused by a limit, by its name. address and network: anonymous requests. session: refreshes. " +
+				"account: changes. login: backoff after wrong passwords. queue: waiting requests. bodies: total size of request bodies.",
 			queries: []query{rateBy("user_service_rate_limited_total", "policy")},
 		},
 		{
-			title: "Bodies in transit", unit: "bytes", about: "Bytes of request bodies that each pod is receiving, without the first 4 KiB of each body. At 8 MiB, further large bodies get 503.",
+			title: "Bodies in transit", unit: "bytes",
+			about: "Bytes of request bodies that each pod is receiving, without the first 4 KiB of each body. " +
+				"At 8 MiB, further large bodies get 503.",
 			queries: []query{{`sum by (pod) (user_service_request_body_bytes{@})`, "{{pod}}"}},
 		},
 	}
 }
 
 // results are the colors of the results of logins and refreshes. Red means a fault of the service.
-var results = []color{{"success", "green"}, {"invalid-.*", "yellow"}, {"too-many-requests", "orange"}, {"validation-failed", "blue"}, {"overloaded|unavailable|_OTHER", "red"}}
+var results = []color{
+	{"success", "green"},
+	{"invalid-.*", "yellow"},
+	{"too-many-requests", "orange"},
+	{"validation-failed", "blue"},
+	{"overloaded|unavailable|_OTHER", "red"},
+}
 
 func accounts() []panel {
 	return []panel{
 		{
-			title: "Logins by result", unit: "reqps", stacked: true, about: "Logins per second by result. overloaded and unavailable: faults of the service. too-many-requests: backoff after wrong passwords.",
+			title: "Logins by result", unit: "reqps", stacked: true,
+			about: "Logins per second by result. overloaded and unavailable: faults of the service. " +
+				"too-many-requests: backoff after wrong passwords.",
 			colors: results, queries: []query{rateBy("user_service_logins_total", "result")},
 		},
 		{
-			title: "Refreshes by result", unit: "reqps", stacked: true, about: "Refreshes per second by result. Many invalid tokens: sessions ended, the old secret is no longer accepted, or tokens were stolen.",
+			title: "Refreshes by result", unit: "reqps", stacked: true,
+			about: "Refreshes per second by result. Many invalid tokens: sessions ended, the old secret is no longer accepted, or " +
+				"tokens were stolen.",
 			colors:  results,
 			queries: []query{rateBy("user_service_refreshes_total", "result")},
 		},
 		{
-			title: "Signs of an attack", unit: "short", about: "Within 5 minutes: backoffs that began after wrong passwords, reuses of refresh tokens, which ended their sessions, and dropped password resets.",
+			title: "Signs of an attack", unit: "short",
+			about: "Within 5 minutes: backoffs that began after wrong passwords, reuses of refresh tokens, which ended their sessions, " +
+				"and dropped password resets.",
 			queries: []query{
 				{`sum(increase(user_service_lockouts_total{@}[5m]))`, "lockouts"},
 				{`sum(increase(user_service_refresh_token_reuses_total{@}[5m]))`, "tokens reused"},
@@ -152,20 +193,30 @@ func accounts() []panel {
 func passwords() []panel {
 	return []panel{
 		{
-			title: "Running and waiting", unit: "short", about: "Passwords being hashed, and passwords in the queue. The queue is bounded: further requests get 503.",
+			title: "Running and waiting", unit: "short",
+			about:   "Passwords being hashed, and passwords in the queue. The queue is bounded: further requests get 503.",
 			queries: []query{{`sum(user_service_password_hash_running{@})`, "running"}, {`sum(user_service_password_hash_queued{@})`, "waiting"}},
 		},
 		{
-			title: "Wait and hash", unit: "s", about: "Time of passwords in the queue, and time of one hash. A slower hash means that the CPU is throttled, shared, or busy with other requests, which have priority.",
+			title: "Wait and hash", unit: "s",
+			about: "Time of passwords in the queue, and time of one hash. " +
+				"A slower hash means that the CPU is throttled, shared, or busy with other requests, which have priority.",
 			queries: []query{
 				{quantiles("user_service_password_hash_wait_seconds", "@")[1].expr, "wait, p95"},
 				{quantiles("user_service_password_hash_duration_seconds", "@")[1].expr, "hash, p95"},
 			},
 		},
 		{
-			title: "Refused passwords", unit: "percent", about: "Share of passwords refused with 503, by reason: the queue is full, the wait is too long, the hashing process ended, or it did not start.",
+			title: "Refused passwords", unit: "percent",
+			about: "Share of passwords refused with 503, by reason: the queue is full, the wait is too long, the hashing process " +
+				"ended, or it did not start.",
 			alert: "UserServiceHashingSaturated", limit: limit{name: "hashRefusedPercent", value: 1},
-			queries: []query{{`100 * sum by (reason) (rate(user_service_password_hash_refused_total{@}[5m])) / on () group_left () (sum(rate(user_service_password_hash_refused_total{@}[5m])) + sum(rate(user_service_password_hash_duration_seconds_count{@}[5m])))`, "{{reason}}"}},
+			queries: []query{{
+				`100 * sum by (reason) (rate(user_service_password_hash_refused_total{@}[5m])) ` +
+					`/ on () group_left () (sum(rate(user_service_password_hash_refused_total{@}[5m])) ` +
+					`+ sum(rate(user_service_password_hash_duration_seconds_count{@}[5m])))`,
+				"{{reason}}",
+			}},
 		},
 	}
 }
@@ -174,21 +225,44 @@ func database() []panel {
 	return []panel{
 		{
 			title: "Query time", unit: "s", about: "95th percentile of the query time by operation. BATCH: several queries in one round trip.",
-			queries: []query{{`histogram_quantile(0.95, sum by (le, db_operation_name) (rate(db_client_operation_duration_seconds_bucket{@}[$__rate_interval]))) >= 0`, "{{db_operation_name}}"}},
+			queries: []query{{
+				`histogram_quantile(0.95, sum by (le, db_operation_name) ` +
+					`(rate(db_client_operation_duration_seconds_bucket{@}[$__rate_interval]))) >= 0`,
+				"{{db_operation_name}}",
+			}},
 		},
-		{title: "Queries", unit: "ops", stacked: true, about: "Queries per second by operation.", queries: []query{rateBy("db_client_operation_duration_seconds_count", "db_operation_name")}},
 		{
-			title: "Failed queries", unit: "ops", stacked: true, about: "Failed queries per second, by the class of PostgreSQL's error code. 08: connection. 23: constraint violation, which is normal. 40: conflict. 53: resources. 57: shutdown.",
-			queries: []query{{`sum by (error_type) (rate(db_client_operation_duration_seconds_count{@,error_type!=""}[$__rate_interval])) or on () label_replace(0 * sum(up{@}), "error_type", "none", "", "")`, "{{error_type}}"}},
+			title: "Queries", unit: "ops", stacked: true,
+			about:   "Queries per second by operation.",
+			queries: []query{rateBy("db_client_operation_duration_seconds_count", "db_operation_name")},
 		},
 		{
-			title: "Connections in use", unit: "percent", max: 100, about: "Share of each pod's connections in use. At 100 %, requests wait, and get 503 after 1.8 s.",
+			title: "Failed queries", unit: "ops", stacked: true,
+			about: "Failed queries per second, by the class of PostgreSQL's error code. 08: connection. " +
+				"23: constraint violation, which is normal. 40: conflict. 53: resources. 57: shutdown.",
+			queries: []query{{
+				`sum by (error_type) (rate(db_client_operation_duration_seconds_count{@,error_type!=""}[$__rate_interval])) ` +
+					`or on () label_replace(0 * sum(up{@}), "error_type", "none", "", "")`,
+				"{{error_type}}",
+			}},
+		},
+		{
+			title: "Connections in use", unit: "percent", max: 100,
+			about: "Share of each pod's connections in use. At 100 %, requests wait, and get 503 after 1.8 s.",
 			alert: "UserServiceDatabasePoolExhausted", limit: limit{name: "poolUsedPercent", value: 90},
-			queries: []query{{`100 * sum by (pod) (db_client_connection_count{@,db_client_connection_state="used"}) / sum by (pod) (db_client_connection_max{@})`, "{{pod}}"}},
+			queries: []query{{
+				`100 * sum by (pod) (db_client_connection_count{@,db_client_connection_state="used"}) ` +
+					`/ sum by (pod) (db_client_connection_max{@})`,
+				"{{pod}}",
+			}},
 		},
 		{
 			title: "Wait for a connection", unit: "s", about: "Average time to get a connection from the pool.",
-			queries: []query{{`sum by (pod) (rate(db_client_connection_wait_time_seconds_sum{@}[$__rate_interval])) / sum by (pod) (rate(db_client_connection_wait_time_seconds_count{@}[$__rate_interval])) >= 0`, "{{pod}}"}},
+			queries: []query{{
+				`sum by (pod) (rate(db_client_connection_wait_time_seconds_sum{@}[$__rate_interval])) ` +
+					`/ sum by (pod) (rate(db_client_connection_wait_time_seconds_count{@}[$__rate_interval])) >= 0`,
+				"{{pod}}",
+			}},
 		},
 		{
 			title: "Connection timeouts", unit: "ops", about: "Failed waits for a connection. The request or the scrape then fails.",
@@ -200,22 +274,38 @@ func database() []panel {
 func events() []panel {
 	return []panel{
 		{
-			title: "Age of the oldest event", unit: "s", about: "Age of the oldest waiting event. It grows while RabbitMQ is unavailable, and is 0 when all events are published.",
+			title: "Age of the oldest event", unit: "s",
+			about: "Age of the oldest waiting event. It grows while RabbitMQ is unavailable, and is 0 when all events are published.",
 			alert: "UserServiceOutboxStuck", limit: limit{name: "outboxAgeSeconds", value: 60},
 			queries: []query{{`max(user_service_outbox_oldest_event_age_seconds{@})`, "age"}},
 		},
-		{title: "Waiting events", unit: "short", about: "Events in the outbox; at most 100000 are counted.", queries: []query{{`max(user_service_outbox_pending_events{@})`, "waiting"}}},
 		{
-			title: "Parked events", unit: "short", about: "Events that RabbitMQ has refused 20 times in a row. Each blocks the later events of its user, and is retried every 10 minutes.",
-			alert: "UserServiceEventsParked", limit: limit{value: 1}, queries: []query{{`max by (type) (user_service_outbox_parked_events{@})`, "{{type}}"}},
+			title: "Waiting events", unit: "short",
+			about:   "Events in the outbox; at most 100000 are counted.",
+			queries: []query{{`max(user_service_outbox_pending_events{@})`, "waiting"}},
 		},
 		{
-			title: "Connected to RabbitMQ", unit: "short", max: 1, about: "1 for each pod with a connection to RabbitMQ. Pods without a connection still serve requests.",
-			alert: "UserServiceBrokerAway", limit: limit{value: 1, below: true}, queries: []query{{`sum by (pod) (user_service_rabbitmq_connected{@})`, "{{pod}}"}},
+			title: "Parked events", unit: "short",
+			about: "Events that RabbitMQ has refused 20 times in a row. " +
+				"Each blocks the later events of its user, and is retried every 10 minutes.",
+			alert: "UserServiceEventsParked", limit: limit{value: 1},
+			queries: []query{{`max by (type) (user_service_outbox_parked_events{@})`, "{{type}}"}},
 		},
-		{title: "Published events", unit: "ops", stacked: true, about: "Events confirmed by RabbitMQ per second, by type.", queries: []query{rateBy("user_service_outbox_published_total", "type")}},
 		{
-			title: "Retried, refused and unroutable events", unit: "ops", about: "Events per second that are retried after a failure, that RabbitMQ refused, or that are unroutable. Unroutable events can mean that a consumer's queue is missing.",
+			title: "Connected to RabbitMQ", unit: "short", max: 1,
+			about: "1 for each pod with a connection to RabbitMQ. Pods without a connection still serve requests.",
+			alert: "UserServiceBrokerAway", limit: limit{value: 1, below: true},
+			queries: []query{{`sum by (pod) (user_service_rabbitmq_connected{@})`, "{{pod}}"}},
+		},
+		{
+			title: "Published events", unit: "ops", stacked: true,
+			about:   "Events confirmed by RabbitMQ per second, by type.",
+			queries: []query{rateBy("user_service_outbox_published_total", "type")},
+		},
+		{
+			title: "Retried, refused and unroutable events", unit: "ops",
+			about: "Events per second that are retried after a failure, that RabbitMQ refused, or that are unroutable. " +
+				"Unroutable events can mean that a consumer's queue is missing.",
 			queries: []query{
 				{`sum(rate(user_service_outbox_failed_total{@}[$__rate_interval]))`, "retried"},
 				{`sum(rate(user_service_rabbitmq_nacked_total{@}[$__rate_interval]))`, "refused"},
@@ -235,17 +325,28 @@ func events() []panel {
 
 func process() []panel {
 	return []panel{
-		{title: "CPU", unit: "short", about: "CPU usage of each pod's main process and of its hashing process, which has a lower priority.", queries: []query{
-			{`sum by (pod) (rate(process_cpu_seconds_total{@}[$__rate_interval]))`, "{{pod}}"},
-			{`sum by (pod) (rate(user_service_hashing_process_cpu_seconds_total{@}[$__rate_interval]))`, "{{pod}} hashes"},
-		}},
 		{
-			title: "Memory", unit: "bytes", about: "Memory of each pod's main process and of its hashing process. The pod is killed if both together exceed its memory limit. The number of concurrent hashes bounds the hashing process.",
+			title: "CPU", unit: "short",
+			about: "CPU usage of each pod's main process and of its hashing process, which has a lower priority.",
+			queries: []query{
+				{`sum by (pod) (rate(process_cpu_seconds_total{@}[$__rate_interval]))`, "{{pod}}"},
+				{`sum by (pod) (rate(user_service_hashing_process_cpu_seconds_total{@}[$__rate_interval]))`, "{{pod}} hashes"},
+			},
+		},
+		{
+			title: "Memory", unit: "bytes",
+			about: "Memory of each pod's main process and of its hashing process. " +
+				"The pod is killed if both together exceed its memory limit. " +
+				"The number of concurrent hashes bounds the hashing process.",
 			queries: []query{
 				{`sum by (pod) (process_resident_memory_bytes{@})`, "{{pod}}"},
 				{`sum by (pod) (user_service_hashing_process_resident_memory_bytes{@})`, "{{pod}} hashes"},
 			},
 		},
-		{title: "Goroutines", unit: "short", about: "Goroutines of each pod. A number that never falls is a leak.", queries: []query{{`sum by (pod) (go_goroutines{@})`, "{{pod}}"}}},
+		{
+			title: "Goroutines", unit: "short",
+			about:   "Goroutines of each pod. A number that never falls is a leak.",
+			queries: []query{{`sum by (pod) (go_goroutines{@})`, "{{pod}}"}},
+		},
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// canvas turns moments and values into places.
+// canvas converts times and values to coordinates.
 type canvas struct {
 	from, to    time.Time
-	bottom, top float64 // the least and the greatest value
+	bottom, top float64 // the minimum and the maximum of the axis
 	w, h, left  float64
 }
 
@@ -23,7 +23,7 @@ func (c canvas) y(value float64) float64 {
 	return c.h - (value-c.bottom)/(c.top-c.bottom)*(c.h-8)
 }
 
-// chart draws the curves of a panel, its threshold, its legend, and the alerts that fired.
+// chart draws the curves, the thresholds, the legend and the firing alerts of a panel.
 func (p *panel) chart(d *dashboard, w, h int) string {
 	legend, high := p.legend(w, h)
 	c := canvas{from: d.from, to: d.to, w: float64(w), h: float64(h - high - 22), left: 64}
@@ -37,21 +37,23 @@ func (p *panel) chart(d *dashboard, w, h int) string {
 	fmt.Fprintf(&out, `<svg width="%d" height="%d" style="display:block">`, w, h)
 	c.marks(&out, d.marks)
 	c.axes(&out, p, step)
-	for i := len(p.series) - 1; i >= 0; i-- { // those below are drawn over those above
+	for i := len(p.series) - 1; i >= 0; i-- { // lower curves are drawn over higher ones
 		c.curve(&out, p.series[i], p.FieldConfig.Defaults.Custom.FillOpacity/100)
 	}
 	if p.FieldConfig.Defaults.Custom.ThresholdsStyle.Mode == "line" {
 		for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
 			if step.Value != nil && *step.Value >= c.bottom && *step.Value <= c.top {
 				y := c.y(*step.Value)
-				fmt.Fprintf(&out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="%s" stroke-width="1.5" stroke-dasharray="7 5"/>`, c.left, c.w-12, y, y, shade(strings.ReplaceAll(step.Color, "green", "red"), 0)) // below a green one is bad
+				color := shade(strings.ReplaceAll(step.Color, "green", "red"), 0) // values below a green threshold are bad
+				fmt.Fprintf(&out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="%s" stroke-width="1.5" stroke-dasharray="7 5"/>`,
+					c.left, c.w-12, y, y, color)
 			}
 		}
 	}
 	return out.String() + legend + "</svg>"
 }
 
-// stack puts each series on those before it.
+// stack adds to each series the sum of the series before it.
 func (p *panel) stack(d *dashboard) {
 	sum := map[int64]float64{}
 	for i, s := range p.series {
@@ -65,7 +67,7 @@ func (p *panel) stack(d *dashboard) {
 	}
 }
 
-// scale chooses an axis: where it begins and ends, and its round steps.
+// scale returns the ends of the axis, and the distance of its lines, which is a round number.
 func (p *panel) scale() (bottom, top, step float64) {
 	least, most := math.Inf(1), math.Inf(-1)
 	for _, s := range p.series {
@@ -87,7 +89,7 @@ func (p *panel) scale() (bottom, top, step float64) {
 	return math.Floor(least/step) * step, math.Ceil(most/step-1e-9) * step, step
 }
 
-// step is a round one that is not less than the least.
+// step returns a round number that is at least least.
 func (p *panel) step(least float64) float64 {
 	switch p.FieldConfig.Defaults.Unit {
 	case "bytes":
@@ -106,7 +108,7 @@ func (p *panel) step(least float64) float64 {
 	return round(least)
 }
 
-// whole reports whether there are whole numbers only.
+// whole reports whether all values are whole numbers.
 func (p *panel) whole() bool {
 	for _, s := range p.series {
 		for _, value := range s.points {
@@ -129,32 +131,36 @@ func round(value float64) float64 {
 	return 10 * unit
 }
 
-// marks draws what fired as red ground, and other marks as lines.
+// marks draws firing alerts as a red background, and other marks as lines.
 func (c canvas) marks(out *strings.Builder, marks []mark) {
 	for _, m := range marks {
 		from, to := c.x(m.from), c.x(m.to)
 		if m.area {
-			fmt.Fprintf(out, `<rect x="%.1f" y="8" width="%.1f" height="%.1f" fill="%s" opacity="0.09"/>`, from, max(to-from, 2), c.h-8, shade(m.color, 0))
+			fmt.Fprintf(out, `<rect x="%.1f" y="8" width="%.1f" height="%.1f" fill="%s" opacity="0.09"/>`,
+				from, max(to-from, 2), c.h-8, shade(m.color, 0))
 		}
-		fmt.Fprintf(out, `<line x1="%.1f" x2="%.1f" y1="8" y2="%.1f" stroke="%s" stroke-dasharray="3 3" opacity="0.8"/>`, from, from, c.h, shade(m.color, 0))
+		fmt.Fprintf(out, `<line x1="%.1f" x2="%.1f" y1="8" y2="%.1f" stroke="%s" stroke-dasharray="3 3" opacity="0.8"/>`,
+			from, from, c.h, shade(m.color, 0))
 	}
 }
 
 func (c canvas) axes(out *strings.Builder, p *panel, step float64) {
 	for value := c.bottom; value <= c.top+step/2; value += step {
-		fmt.Fprintf(out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="#2a2d33"/><text x="%.0f" y="%.1f" fill="#a0a3ab" font-size="11" text-anchor="end">%s</text>`,
-			c.left, c.w-12, c.y(value), c.y(value), c.left-6, c.y(value)+4, format(math.Round(value/step*1000)/1000*step, p.FieldConfig.Defaults.Unit, nil))
+		y, text := c.y(value), format(math.Round(value/step*1000)/1000*step, p.FieldConfig.Defaults.Unit, nil)
+		fmt.Fprintf(out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="#2a2d33"/>`, c.left, c.w-12, y, y)
+		fmt.Fprintf(out, `<text x="%.0f" y="%.1f" fill="#a0a3ab" font-size="11" text-anchor="end">%s</text>`, c.left-6, y+4, text)
 	}
 	minutes := c.to.Sub(c.from).Minutes()
 	between := time.Duration(max(1, math.Ceil(minutes/6/5)*5)) * time.Minute
 	for at := c.from.Truncate(between).Add(between); at.Before(c.to); at = at.Add(between) {
 		if x := c.x(at.Unix()); x > c.left+14 && x < c.w-24 {
-			fmt.Fprintf(out, `<text x="%.0f" y="%.0f" fill="#a0a3ab" font-size="11" text-anchor="middle">%s</text>`, x, c.h+15, at.UTC().Format("15:04"))
+			fmt.Fprintf(out, `<text x="%.0f" y="%.0f" fill="#a0a3ab" font-size="11" text-anchor="middle">%s</text>`,
+				x, c.h+15, at.UTC().Format("15:04"))
 		}
 	}
 }
 
-// ground is the way back from the last point to the first, along what the series stands on.
+// ground returns the path back from the last point to the first, along the axis or the series below.
 func (c canvas) ground(s series, first, last int64) string {
 	if s.under == nil {
 		return fmt.Sprintf("%.1f,%.1f %.1f,%.1f", c.x(last), c.h, c.x(first), c.h)
@@ -166,7 +172,7 @@ func (c canvas) ground(s series, first, last int64) string {
 	return path.String()
 }
 
-// curve draws one series; where there is no point there is a gap.
+// curve draws one series, with gaps where points are missing.
 func (c canvas) curve(out *strings.Builder, s series, opacity float64) {
 	var path strings.Builder
 	var first, last int64
@@ -174,7 +180,8 @@ func (c canvas) curve(out *strings.Builder, s series, opacity float64) {
 		if first == 0 {
 			return
 		}
-		fmt.Fprintf(out, `<path d="M%s L%s Z" fill="%s" stroke="none" opacity="%.2f"/>`, path.String(), c.ground(s, first, last), s.color, opacity)
+		fmt.Fprintf(out, `<path d="M%s L%s Z" fill="%s" stroke="none" opacity="%.2f"/>`,
+			path.String(), c.ground(s, first, last), s.color, opacity)
 		fmt.Fprintf(out, `<path d="M%s" fill="none" stroke="%s" stroke-width="1.6" stroke-linejoin="round"/>`, path.String(), s.color)
 		path.Reset()
 		first = 0
@@ -194,7 +201,7 @@ func (c canvas) curve(out *strings.Builder, s series, opacity float64) {
 	end()
 }
 
-// legend names the series, in as many lines as they take, and returns how high it is.
+// legend returns the names of the series in lines, and their total height.
 func (p *panel) legend(w, h int) (text string, high int) {
 	const line, letter = 17, 7
 	var lines []strings.Builder
@@ -204,7 +211,9 @@ func (p *panel) legend(w, h int) (text string, high int) {
 		if left+long > w {
 			lines, left = append(lines, strings.Builder{}), 10
 		}
-		fmt.Fprintf(&lines[len(lines)-1], `<rect x="%d" y="-4" width="14" height="4" rx="2" fill="%s"/><text x="%d" font-size="12" fill="#ccccdc">%s</text>`, left, s.color, left+19, html.EscapeString(s.name))
+		current := &lines[len(lines)-1]
+		fmt.Fprintf(current, `<rect x="%d" y="-4" width="14" height="4" rx="2" fill="%s"/>`, left, s.color)
+		fmt.Fprintf(current, `<text x="%d" font-size="12" fill="#ccccdc">%s</text>`, left+19, html.EscapeString(s.name))
 		left += long
 	}
 	high = len(lines)*line + 6

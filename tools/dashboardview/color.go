@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// palette is for series that have no color of their own.
+// palette has the colors of series without an override.
 var palette = []string{"green", "yellow", "blue", "orange", "purple", "red", "teal", "pink"}
 
 var known = map[string][3]int{
@@ -15,7 +15,7 @@ var known = map[string][3]int{
 	"red": {242, 73, 92}, "teal": {90, 200, 200}, "pink": {255, 150, 180}, "text": {204, 204, 220},
 }
 
-// shade is a color, darker the greater n is.
+// shade returns a color as #rrggbb. A greater n, modulo 4, is darker.
 func shade(name string, n int) string {
 	rgb := known[name]
 	for range n % 4 {
@@ -26,7 +26,7 @@ func shade(name string, n int) string {
 	return fmt.Sprintf("#%02x%02x%02x", rgb[0], rgb[1], rgb[2])
 }
 
-// named are all shades.
+// named returns all shades.
 func named() []color.Color {
 	var out []color.Color
 	for name := range known {
@@ -39,7 +39,7 @@ func named() []color.Color {
 	return out
 }
 
-// paint gives each series the color of the panel's override that matches its name, else one of the palette.
+// paint sets the color of each series: that of the panel's override that matches its name, or one of the palette.
 func (p *panel) paint() {
 	times := map[string]int{}
 	for i := range p.series {
@@ -56,7 +56,7 @@ func (p *panel) paint() {
 	}
 }
 
-// ofThreshold is the color of a value.
+// ofThreshold returns the color of a value.
 func (p *panel) ofThreshold(value float64) string {
 	color := ""
 	for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {

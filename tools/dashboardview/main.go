@@ -1,5 +1,5 @@
-// The program dashboardview draws the dashboards of the chart on the data of a Prometheus, so that a change
-// to one can be looked at without a Grafana: a plain picture of the same panels, queries, units and thresholds.
+// Command dashboardview draws the dashboards of the chart with the data of a Prometheus server. So a change to a dashboard is
+// visible without Grafana: the picture has the same panels, queries, units and thresholds.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 	"time"
 )
 
-// settings are what to draw, and on which data.
+// settings select the time and the data of the pictures.
 type settings struct {
 	prometheus string
 	last       time.Duration
@@ -24,8 +24,8 @@ type settings struct {
 
 func main() {
 	s := settings{variables: map[string]string{"pod": ".*"}}
-	flag.StringVar(&s.prometheus, "prometheus", "http://127.0.0.1:9090", "the address of Prometheus")
-	flag.DurationVar(&s.last, "last", time.Hour, "how much time to draw, until now")
+	flag.StringVar(&s.prometheus, "prometheus", "http://127.0.0.1:9090", "the URL of Prometheus")
+	flag.DurationVar(&s.last, "last", time.Hour, "the time to draw, until now")
 	flag.StringVar(&s.out, "out", ".", "the directory of the pictures")
 	flag.Func("var", "a variable, as name=value", func(text string) error {
 		name, value, ok := strings.Cut(text, "=")
@@ -44,7 +44,7 @@ func main() {
 	}
 }
 
-// draw makes a PNG of the dashboard in file. A page beside it is what Chromium took the picture of.
+// draw writes a PNG of the dashboard in file. Chromium renders it from a temporary HTML page.
 func (s settings) draw(ctx context.Context, file string) error {
 	d, err := read(file)
 	if err != nil {
@@ -55,7 +55,7 @@ func (s settings) draw(ctx context.Context, file string) error {
 	}
 	dir, err := os.MkdirTemp("", "dashboardview-")
 	if err != nil {
-		return fmt.Errorf("make a directory for the page: %w", err)
+		return fmt.Errorf("create a directory for the page: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	page := filepath.Join(dir, "page.html")
@@ -63,11 +63,14 @@ func (s settings) draw(ctx context.Context, file string) error {
 		return fmt.Errorf("write the page: %w", err)
 	}
 	shot := filepath.Join(dir, "shot.png")
-	const frame = 200                                                                                                   // Chromium takes its own share of the window
-	browser := exec.CommandContext(ctx, "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", //nolint:gosec // its arguments are ours
-		"--disable-background-networking", "--user-data-dir="+dir, fmt.Sprintf("--window-size=%d,%d", width, d.height()+frame), "--screenshot="+shot, "file://"+page)
+	const frame = 200 // the height that Chromium uses for its frame
+	args := []string{
+		"--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking", "--user-data-dir=" + dir,
+		fmt.Sprintf("--window-size=%d,%d", width, d.height()+frame), "--screenshot=" + shot, "file://" + page,
+	}
+	browser := exec.CommandContext(ctx, "chromium", args...) //nolint:gosec // the arguments come from this program
 	if out, err := browser.CombinedOutput(); err != nil {
-		return fmt.Errorf("take a picture with chromium: %w: %s", err, out)
+		return fmt.Errorf("take a screenshot with chromium: %w: %s", err, out)
 	}
 	return cut(shot, filepath.Join(s.out, strings.TrimSuffix(filepath.Base(file), ".json")+".png"), d.height())
 }

@@ -10,9 +10,9 @@ import (
 
 const (
 	width = 1680 // of the page
-	cell  = 38   // the height of one of Grafana's rows
-	head  = 48   // above the panels
-	below = 10   // under them
+	cell  = 38   // the height of a grid row of Grafana
+	head  = 48   // the height above the panels
+	below = 10   // the height below the panels
 )
 
 func (d *dashboard) height() int {
@@ -26,13 +26,16 @@ func (d *dashboard) height() int {
 func (d *dashboard) html() string {
 	var out strings.Builder
 	fmt.Fprintf(&out, `<!doctype html><meta charset="utf-8"><style>
-body{margin:0;background:#111217;color:#ccccdc;font:13px Inter,"DejaVu Sans",sans-serif;width:%dpx}svg text{font-family:Inter,"DejaVu Sans",sans-serif}
+body{margin:0;background:#111217;color:#ccccdc;font:13px Inter,"DejaVu Sans",sans-serif;width:%dpx}
+svg text{font-family:Inter,"DejaVu Sans",sans-serif}
 h1{font-size:20px;font-weight:600;margin:0;padding:12px 10px}h1 small{font-weight:400;font-size:14px;color:#a0a3ab;margin-left:12px}
 .p{position:absolute;background:#181b1f;border:1px solid #2a2d33;border-radius:3px;box-sizing:border-box;overflow:hidden}
-.t{font-size:14px;font-weight:500;padding:6px 10px 2px;white-space:nowrap}.r{position:absolute;font-size:16px;font-weight:600;padding:10px 10px}
+.t{font-size:14px;font-weight:500;padding:6px 10px 2px;white-space:nowrap}
+.r{position:absolute;font-size:16px;font-weight:600;padding:10px 10px}
 .n{font-size:36px;font-weight:500;text-align:center;padding-top:28px}
 .names{display:flex;gap:6px;padding:4px 8px 8px;height:calc(100%% - 32px);box-sizing:border-box}
-.names div{flex:1;display:flex;align-items:center;justify-content:center;border-radius:3px;color:#111217;font-size:16px;font-weight:600;text-align:center;padding:4px}
+.names div{flex:1;display:flex;align-items:center;justify-content:center;border-radius:3px;
+color:#111217;font-size:16px;font-weight:600;text-align:center;padding:4px}
 td,th{padding:5px 10px;text-align:left;white-space:nowrap}th{color:#6e9fff;font-weight:500}</style>
 <h1>%s<small>%s to %s UTC</small></h1>`, width, html.EscapeString(d.Title), d.from.UTC().Format("15:04:05"), d.to.UTC().Format("15:04:05"))
 	for _, p := range d.Panels {
@@ -59,7 +62,7 @@ func (p *panel) body(d *dashboard, w, h int) string {
 	}
 }
 
-// number is the last value of the first series, in the color of its threshold, or the names of all.
+// number returns the last value of the first series in the color of its threshold, or the names of all series.
 func (p *panel) number() string {
 	if p.Options.TextMode == "name" {
 		var out strings.Builder
@@ -71,10 +74,11 @@ func (p *panel) number() string {
 	}
 	for _, s := range p.series {
 		if value, ok := s.last(); ok {
-			return fmt.Sprintf(`<div class="n" style="color:%s">%s</div>`, p.ofThreshold(value), format(value, p.FieldConfig.Defaults.Unit, p.FieldConfig.Defaults.Decimals))
+			text := format(value, p.FieldConfig.Defaults.Unit, p.FieldConfig.Defaults.Decimals)
+			return fmt.Sprintf(`<div class="n" style="color:%s">%s</div>`, p.ofThreshold(value), text)
 		}
 	}
-	return `<div class="n">no traffic</div>` // not a number
+	return `<div class="n">no traffic</div>` // the value is NaN
 }
 
 func (s series) last() (value float64, ok bool) {
@@ -97,7 +101,7 @@ func (p *panel) table() string {
 	return out.String() + "</table>"
 }
 
-// format writes a value with its unit as Grafana does, more or less.
+// format returns a value with its unit, in a form similar to that of Grafana.
 func format(value float64, unit string, decimals *int) string {
 	switch unit {
 	case "percent":
@@ -115,7 +119,7 @@ func format(value float64, unit string, decimals *int) string {
 	}
 }
 
-// span writes seconds.
+// span returns a number of seconds as a duration.
 func span(value float64, decimals *int) string {
 	switch {
 	case value == 0:

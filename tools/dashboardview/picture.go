@@ -12,9 +12,9 @@ import (
 	"slices"
 )
 
-// cut takes off what is below the panels of a screenshot, and makes a small file of it.
+// cut removes the part of a screenshot below the panels, and writes a small file.
 func cut(from, to string, height int) error {
-	in, err := os.Open(from) //nolint:gosec // made by us
+	in, err := os.Open(from) //nolint:gosec // a file of this program
 	if err != nil {
 		return fmt.Errorf("open the screenshot: %w", err)
 	}
@@ -23,15 +23,15 @@ func cut(from, to string, height int) error {
 	if err != nil {
 		return fmt.Errorf("read the screenshot: %w", err)
 	}
-	out, err := os.Create(to) //nolint:gosec // named by who runs the program
+	out, err := os.Create(to) //nolint:gosec // the user names the folder
 	if err != nil {
-		return fmt.Errorf("make the picture: %w", err)
+		return fmt.Errorf("create the picture: %w", err)
 	}
 	encoder := png.Encoder{CompressionLevel: png.BestCompression}
 	return errors.Join(encoder.Encode(out, reduce(shot, image.Rect(0, 0, width, height))), out.Close())
 }
 
-// reduce leaves a picture 256 colors: those of curves, and those that it has most of. The others are at the edges of letters.
+// reduce limits a picture to 256 colors: those of curves, and the most frequent ones. The other colors are at the edges of letters.
 func reduce(shot image.Image, bounds image.Rectangle) *image.Paletted {
 	times := map[color.Color]int{}
 	for y := range bounds.Max.Y {

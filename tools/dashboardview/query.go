@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// dashboard is what is drawn of one of Grafana's.
+// dashboard is the part of a Grafana dashboard that is drawn.
 type dashboard struct {
 	Title       string
 	Panels      []*panel
@@ -67,7 +67,7 @@ type series struct {
 	labels      map[string]string
 	name, color string
 	points      map[int64]float64 // by second
-	under       map[int64]float64 // in a stack: what it stands on
+	under       map[int64]float64 // in a stack: the sum of the series below
 }
 
 // mark is a time that all panels show.
@@ -78,7 +78,7 @@ type mark struct {
 }
 
 func read(file string) (*dashboard, error) {
-	text, err := os.ReadFile(file) //nolint:gosec // named by who runs the program
+	text, err := os.ReadFile(file) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, fmt.Errorf("read the dashboard: %w", err)
 	}
@@ -89,10 +89,10 @@ func read(file string) (*dashboard, error) {
 	return d, nil
 }
 
-// step is between two points.
+// step is the time between two points.
 const step = 5 * time.Second
 
-// fill asks for what the panels show. A panel without data is an error.
+// fill queries the data of the panels. A panel without data is an error.
 func (s settings) fill(ctx context.Context, d *dashboard) error {
 	d.to = time.Now().Truncate(step)
 	d.from = d.to.Add(-s.last)
@@ -113,7 +113,7 @@ func (s settings) fill(ctx context.Context, d *dashboard) error {
 	return errors.Join(append(errs, s.mark(ctx, d))...)
 }
 
-// mark asks for the annotations. What lasts is an area.
+// mark queries the annotations. Alerts are drawn as areas.
 func (s settings) mark(ctx context.Context, d *dashboard) error {
 	for _, a := range d.Annotations.List {
 		found, err := s.ask(ctx, d, a.Expr, "", false)
@@ -127,7 +127,7 @@ func (s settings) mark(ctx context.Context, d *dashboard) error {
 	return nil
 }
 
-// spells are the times at which a series has points.
+// spells returns the periods in which a series has points.
 func (s series) spells(d *dashboard, color string, area bool) []mark {
 	var out []mark
 	for at := d.from.Unix(); at <= d.to.Unix(); at += int64(step.Seconds()) {
@@ -159,11 +159,11 @@ func (s settings) ask(ctx context.Context, d *dashboard, expr, legend string, in
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.prometheus+"/api/v1/"+path+"?"+query.Encode(), nil)
 	if err != nil {
-		return nil, fmt.Errorf("make the request: %w", err)
+		return nil, fmt.Errorf("create the request: %w", err)
 	}
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, fmt.Errorf("ask Prometheus: %w", err)
+		return nil, fmt.Errorf("query Prometheus: %w", err)
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var answer struct {
@@ -177,7 +177,7 @@ func (s settings) ask(ctx context.Context, d *dashboard, expr, legend string, in
 		}
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || answer.Error != "" {
-		return nil, fmt.Errorf("the answer of Prometheus: %s %w", answer.Error, err)
+		return nil, fmt.Errorf("the response of Prometheus: %s %w", answer.Error, err)
 	}
 	var out []series
 	for _, r := range answer.Data.Result {

@@ -105,7 +105,7 @@ func (s *stage) start() {
 	s.t.Cleanup(func() {
 		s.stop()
 		if s.t.Failed() {
-			s.t.Logf("the mailer said:\n%s", said.String())
+			s.t.Logf("the output of the mailer:\n%s", said.String())
 		}
 	})
 }
@@ -187,7 +187,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 		mail := mails[e.ID.String()]
 		for _, want := range []string{`To: "Ada" <ada@example.com>`, "https://app.example.com" + path + "#token=" + token} {
 			if !strings.Contains(mail, want) {
-				t.Errorf("the mail for %s lacks %q:\n%s", e.Type, want, mail)
+				t.Errorf("the mail for %s does not contain %q:\n%s", e.Type, want, mail)
 			}
 		}
 	}
@@ -199,7 +199,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	}
 	for _, secret := range []string{token, "ada@example.com"} {
 		if strings.Contains(s.said, secret) {
-			t.Errorf("the mailer shows %q", secret)
+			t.Errorf("the mailer prints %q", secret)
 		}
 	}
 	testkit.WaitFor(s.t, "an empty queue", func() bool { return s.waiting(s.queue) == 0 })
@@ -208,7 +208,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	}
 }
 
-func TestWhatTheMailerCannotReadIsSetAside(t *testing.T) {
+func TestTheMailerSetsUnreadableMessagesAside(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	if err := declare(s.broker, s.queue); err != nil {
@@ -216,8 +216,9 @@ func TestWhatTheMailerCannotReadIsSetAside(t *testing.T) {
 	}
 	s.start()
 	unreadable := []string{
-		"no JSON", `{"id":"019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6072"}`,
-		fmt.Sprintf(`{"id":%q,"type":"user.password_reset_requested","data":{"user":{"email":"a@b.c\r\nBcc: eve@example.com"},"token":"t","expires_at":"2100-01-01T00:00:00Z"}}`, uuid.New()),
+		"not JSON", `{"id":"019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6072"}`,
+		fmt.Sprintf(`{"id":%q,"type":"user.password_reset_requested","data":{"user":{"email":"a@b.c\r\nBcc: eve@example.com"},`+
+			`"token":"t","expires_at":"2100-01-01T00:00:00Z"}}`, uuid.New()),
 	}
 	for _, body := range unreadable { // only to this queue
 		if err := s.broker.PublishWithContext(t.Context(), "", s.queue, true, false, amqp.Publishing{Body: []byte(body)}); err != nil {

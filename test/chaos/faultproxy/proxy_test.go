@@ -157,7 +157,7 @@ func TestEachFaultOfAConnection(t *testing.T) {
 	}
 }
 
-func TestTheServerOfALostConnectionDoesNotSeeItsClientGo(t *testing.T) {
+func TestTheServerOfALostConnectionDoesNotNoticeTheEnd(t *testing.T) {
 	t.Parallel()
 	addr, ended := echo(t, "server")
 	p := through(t, addr)
@@ -193,7 +193,7 @@ func TestNewConnectionsGoToAnotherTarget(t *testing.T) {
 	old.wantLine("as before")
 }
 
-func TestAnEndIsPassedOn(t *testing.T) {
+func TestTheEndOfAConnectionIsForwarded(t *testing.T) {
 	t.Parallel()
 	addr, ended := echo(t, "server")
 	p := through(t, addr)

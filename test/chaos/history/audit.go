@@ -22,7 +22,7 @@ func checkAudit(ix index) (all []Violation) {
 		entries[key{e.Op, e.Action}]++
 		if !known || o.Outcome == Refused && effectsOf[o.Kind].entry == e.Action {
 			all = append(all, Violation{
-				Rule: "audit", User: e.User, At: o.Start, Text: fmt.Sprintf("an entry of a change that was not made: %+v\n\t%s", e, o),
+				Rule: "audit", User: e.User, At: o.Start, Text: fmt.Sprintf("an entry without its change: %+v\n\t%s", e, o),
 			})
 		}
 	}

@@ -121,10 +121,10 @@ func swap(i, j int) func(*History) {
 func TestEventsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
-		"nothing is wrong":         {good, func(*History) {}, nil},
-		"nothing is wrong, erased": {erased, func(*History) {}, nil},
-		"an event is lost":         {good, func(h *History) { drop(h, "e3") }, []string{"audit", "nothing lost"}},
-		"the last event is lost":   {good, func(h *History) { drop(h, "e4") }, []string{"accounts", "audit", "nothing lost"}},
+		"no violation":           {good, func(*History) {}, nil},
+		"no violation, erased":   {erased, func(*History) {}, nil},
+		"an event is lost":       {good, func(h *History) { drop(h, "e3") }, []string{"audit", "nothing lost"}},
+		"the last event is lost": {good, func(h *History) { drop(h, "e4") }, []string{"accounts", "audit", "nothing lost"}},
 		"a queue dropped an event, and a later change changed nothing": {good, func(h *History) {
 			drop(h, "e4")
 			h.Faults = append(h.Faults, Fault{Kind: "queue deleted", Drops: true, Start: 3900 * ms, End: 5 * s})
@@ -135,7 +135,7 @@ func TestEventsAreChecked(t *testing.T) {
 		"two events are swapped":     {good, swap(2, 3), []string{"order"}},
 		"an event after a deletion":  {erased, swap(4, 5), []string{"order"}},
 		"events of one version swap": {good, swap(3, 4), []string{"order"}},
-		"an event that nobody caused": {good, func(h *History) {
+		"an event without a cause": {good, func(h *History) {
 			h.Deliveries = append(h.Deliveries, event("e6", loggedIn, 99, 3, 8*s, nil))
 		}, []string{"no phantom"}},
 		"an event without a request": {good, func(h *History) {
@@ -165,7 +165,7 @@ func TestEventsAreChecked(t *testing.T) {
 			h.Faults = []Fault{{Replica: Everywhere, Start: 7 * s, End: 8 * s, Cuts: 1}}
 			h.Deliveries = append(h.Deliveries, h.Deliveries[4])
 		}, nil},
-		"an event that comes again and again": {good, func(h *History) {
+		"an event with many duplicates": {good, func(h *History) {
 			h.Faults = []Fault{{Replica: Everywhere, Start: 7 * s, End: 8 * s, Cuts: 1}}
 			h.Deliveries = append(h.Deliveries, h.Deliveries[4], h.Deliveries[4])
 		}, []string{"few duplicates"}},
@@ -183,11 +183,11 @@ func TestEventsAreChecked(t *testing.T) {
 			good, func(h *History) { h.Deliveries[3].User = ada(3, "Byron") },
 			[]string{"accounts", "contents", "nothing lost", "stale"},
 		},
-		"an event that changes more than it tells": {good, func(h *History) {
+		"an event with a change outside of its changed fields": {good, func(h *History) {
 			h.Deliveries[3].User.Roles, h.Final.Users[0].Roles = []string{"admin"}, []string{"admin"}
 			op(h, 4).Told.Roles, op(h, 8).Told.Roles = []string{"admin"}, []string{"admin"}
 		}, []string{"contents"}},
-		"events that are left": {good, func(h *History) { h.Final.Outbox = 1 }, []string{"nothing lost"}},
+		"events in the outbox at the end": {good, func(h *History) { h.Final.Outbox = 1 }, []string{"nothing lost"}},
 		"an event that was returned and sent again": {good, func(h *History) {
 			h.Faults = []Fault{{Replica: Everywhere, Start: 3 * s, End: 3500 * ms, Drops: true}}
 			swap(2, 3)(h)
@@ -202,24 +202,26 @@ func TestEventsAreChecked(t *testing.T) {
 func TestAccountsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
-		"a change is lost":             {good, func(h *History) { h.Final.Users = []User{*ada(2, "Countess")} }, []string{"accounts"}},
-		"an account is lost":           {good, func(h *History) { h.Final.Users = nil }, []string{"accounts"}},
-		"an account that nobody made":  {good, func(h *History) { h.Final.Users = append(h.Final.Users, User{ID: "eve"}) }, []string{"accounts"}},
-		"an erased account comes back": {erased, func(h *History) { h.Final.Users = []User{*ada(3, "Lovelace")} }, []string{"accounts"}},
-		"an older version is read":     {good, func(h *History) { op(h, 8).Told = ada(2, "Countess") }, []string{"stale"}},
-		"a state that never was":       {good, func(h *History) { op(h, 8).Told = ada(3, "Byron") }, []string{"stale"}},
-		"an erased account is read":    {erased, func(h *History) { op(h, 8).Start, op(h, 8).End = 10*s, 11*s }, []string{"stale"}},
-		"If-Match on another version":  {good, func(h *History) { op(h, 4).Want.IfVersion = 1 }, []string{"stale"}},
-		"If-Match on the version":      {good, func(h *History) { op(h, 4).Want.IfVersion = 2 }, nil},
-		"an unanswered change was made": {good, func(h *History) {
+		"a change is lost":   {good, func(h *History) { h.Final.Users = []User{*ada(2, "Countess")} }, []string{"accounts"}},
+		"an account is lost": {good, func(h *History) { h.Final.Users = nil }, []string{"accounts"}},
+		"an account without a registration": {good, func(h *History) {
+			h.Final.Users = append(h.Final.Users, User{ID: "eve"})
+		}, []string{"accounts"}},
+		"an erased account exists again": {erased, func(h *History) { h.Final.Users = []User{*ada(3, "Lovelace")} }, []string{"accounts"}},
+		"an older version is read":       {good, func(h *History) { op(h, 8).Told = ada(2, "Countess") }, []string{"stale"}},
+		"a state that never existed":     {good, func(h *History) { op(h, 8).Told = ada(3, "Byron") }, []string{"stale"}},
+		"an erased account is read":      {erased, func(h *History) { op(h, 8).Start, op(h, 8).End = 10*s, 11*s }, []string{"stale"}},
+		"If-Match on another version":    {good, func(h *History) { op(h, 4).Want.IfVersion = 1 }, []string{"stale"}},
+		"If-Match on the version":        {good, func(h *History) { op(h, 4).Want.IfVersion = 2 }, nil},
+		"a change without a response was made": {good, func(h *History) {
 			op(h, 4).Outcome, op(h, 4).Told, op(h, 4).HungUp, op(h, 4).Status = Perhaps, nil, true, 0
 		}, nil},
 		"an entry of the audit is missing": {good, func(h *History) { h.Final.Audit = h.Final.Audit[1:] }, []string{"audit"}},
-		"an entry is there twice": {
+		"a duplicate entry": {
 			good, func(h *History) { h.Final.Audit = append(h.Final.Audit, h.Final.Audit[3]) },
 			[]string{"audit"},
 		},
-		"an entry that nobody caused": {good, func(h *History) {
+		"an entry without a cause": {good, func(h *History) {
 			h.Final.Audit = append(h.Final.Audit, Entry{"user_updated", "ada", 99})
 		}, []string{"audit"}},
 		"an erasure without its entry": {erased, func(h *History) { h.Final.Audit = h.Final.Audit[:5] }, []string{"audit"}},
@@ -230,18 +232,18 @@ func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 	t.Parallel()
 	checkAll(t, map[string]broken{
 		"a session is lost": {good, func(h *History) { h.Final.Sessions = nil }, []string{"sessions"}},
-		"an ended session lives": {good, func(h *History) {
+		"an ended session is valid": {good, func(h *History) {
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s1", User: "ada", Counter: 2})
 		}, []string{"sessions"}},
-		"a session that nobody opened": {
+		"a session without a login": {
 			good, func(h *History) { h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"}) },
 			[]string{"sessions"},
 		},
-		"a session of a lost answer": {good, func(h *History) {
+		"a session of a lost response": {good, func(h *History) {
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"})
 			h.Ops = append(h.Ops, request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Outcome, o.Status, o.HungUp = "two", Perhaps, 0, true }))
 		}, nil},
-		"a counter that went back": {good, func(h *History) {
+		"a counter that decreased": {good, func(h *History) {
 			h.Ops = slices.DeleteFunc(h.Ops, func(o Op) bool { return o.ID == 7 })
 			drop(h, "e5")
 			h.Final.Audit = h.Final.Audit[:4]
@@ -253,21 +255,23 @@ func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 		"the same successor again": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Refresh, 5*s, func(o *Op) { o.Session, o.Shown, o.Got, o.GotToken = "s1", 0, 1, "s1.1" }))
 		}, nil},
-		"a successor that skips one": {good, func(h *History) { op(h, 6).Got = 3 }, []string{"refresh tokens"}},
-		"a good token is refused":    {good, func(h *History) { op(h, 6).Outcome, op(h, 6).Status = Refused, 401 }, []string{"refresh tokens"}},
+		"a successor with a wrong counter": {good, func(h *History) { op(h, 6).Got = 3 }, []string{"refresh tokens"}},
+		"a valid token is refused": {good, func(h *History) {
+			op(h, 6).Outcome, op(h, 6).Status = Refused, 401
+		}, []string{"refresh tokens"}},
 		"a token of an ended session": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Refresh, 8*s, func(o *Op) { o.Session, o.Shown, o.Got, o.GotToken = "s1", 2, 3, "s1.3" }))
 		}, []string{"refresh tokens"}},
 		"a used token is refused": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Refresh, 6500*ms, func(o *Op) { o.Session, o.Shown, o.Outcome, o.Status = "s1", 0, Refused, 401 }))
 		}, nil},
-		"a replaced password is taken": {good, func(h *History) {
+		"a replaced password is accepted": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Session = "one", "s3" }))
 			h.Deliveries = append(h.Deliveries, event("e6", loggedIn, 10, 3, 9*s, nil))
 			h.Final.Audit = append(h.Final.Audit, Entry{"authn_login_success", "ada", 10})
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"})
 		}, []string{"passwords"}},
-		"the right password is refused": {good, func(h *History) {
+		"the correct password is refused": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Outcome, o.Status = "two", Refused, 401 }))
 		}, []string{"passwords"}},
 		"a disabled user is refused": {good, func(h *History) {
@@ -305,7 +309,7 @@ func TestAnswersAreChecked(t *testing.T) {
 		"a 503 without Retry-After": {good, with(down, fails(503, func(o *Op) { o.RetryAfter = false })), []string{"only 503"}},
 		"a 503 without a fault":     {good, fails(503, nothing), []string{"503 explained"}},
 		"a 503 after a fault":       {good, with(down, fails(503, nothing)), nil},
-		"a 503 too long after it": {
+		"a 503 too long after a fault": {
 			good, with(Fault{Replica: 1, Start: 6 * s, End: 6500 * ms, Database: true}, fails(503, nothing)),
 			[]string{"503 explained"},
 		},
@@ -331,14 +335,17 @@ func TestAnswersAreChecked(t *testing.T) {
 			}), []string{"503 explained"},
 		},
 		"a lock that stays too long": {
-			good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, func(h *History) { unsettled(h); op(h, 10).Start, op(h, 10).End = 14*s, 15*s }),
+			good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, func(h *History) {
+				unsettled(h)
+				op(h, 10).Start, op(h, 10).End = 14*s, 15*s
+			}),
 			[]string{"503 explained"},
 		},
-		"no answer":                 {good, fails(0, nothing), []string{"answered"}},
-		"no answer, client gone":    {good, fails(0, func(o *Op) { o.HungUp = true }), nil},
-		"no answer, replica killed": {good, with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil},
-		"a late answer":             {good, func(h *History) { op(h, 8).End += 3 * s }, []string{"in time"}},
-		"a late answer, busy machine": {
+		"no response":                      {good, fails(0, nothing), []string{"answered"}},
+		"no response, client disconnected": {good, fails(0, func(o *Op) { o.HungUp = true }), nil},
+		"no response, replica killed":      {good, with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil},
+		"a late response":                  {good, func(h *History) { op(h, 8).End += 3 * s }, []string{"in time"}},
+		"a late response, busy machine": {
 			good, with(Fault{Replica: Everywhere, Start: 9 * s, End: 10 * s, Slow: true}, func(h *History) { op(h, 8).End += 3 * s }),
 			nil,
 		},

@@ -64,7 +64,7 @@ func checkEvents(ix index) (all []Violation) {
 		case o.Outcome == Refused:
 			all = append(all, astray("no phantom", e, "the request was refused: %s", o))
 		case !effectsOf[o.Kind].may(e.Type):
-			all = append(all, astray("no phantom", e, "the request makes no such event: %s", o))
+			all = append(all, astray("no phantom", e, "the request does not cause such an event: %s", o))
 		case o.User != "" && o.User != e.Subject:
 			all = append(all, astray("no phantom", e, "the request is about another account: %s", o))
 		case made[cause{e.Op, e.Type}]:
@@ -117,15 +117,15 @@ func checkContents(ix index) (all []Violation) {
 			before, known := states[e.UserVersion-1]
 			switch {
 			case e.User.Version != e.UserVersion || e.User.ID != e.Subject:
-				all = append(all, astray("contents", e, "the event and its user disagree"))
+				all = append(all, astray("contents", e, "the id or the version of the user differs from that of the event"))
 			case isState(e) && !o.Want.fits(*e.User):
-				all = append(all, astray("contents", e, "not what was asked for: %s", o))
+				all = append(all, astray("contents", e, "not what the request changed: %s", o))
 			case isState(e) && o.Told != nil && !o.Told.Equal(*e.User):
-				all = append(all, astray("contents", e, "not what was answered: %+v", *o.Told))
+				all = append(all, astray("contents", e, "differs from the response: %+v", *o.Told))
 			case e.Type == userUpdated && known && !follows(before, *e.User, e.Changed):
-				all = append(all, astray("contents", e, "it does not follow from %+v", before))
+				all = append(all, astray("contents", e, "is not a successor of %+v", before))
 			case e.Type == userCreated && e.UserVersion != 1:
-				all = append(all, astray("contents", e, "an account begins at version 1"))
+				all = append(all, astray("contents", e, "the first version is not 1"))
 			}
 		}
 	}
@@ -183,7 +183,7 @@ func checkDuplicates(ix index) (all []Violation) {
 			}
 		}
 		if copies[e.ID] > allowed {
-			all = append(all, astray("few duplicates", e, "it arrived %d times; faults while it waited, until %.3f s, explain %d",
+			all = append(all, astray("few duplicates", e, "arrived %d times; faults while it waited, until %.3f s, explain %d",
 				copies[e.ID], until.Seconds(), allowed))
 		}
 	}

@@ -73,12 +73,12 @@ func checkAnswers(ix index) (all []Violation) {
 		case o.Status == 0 && !o.HungUp && !slices.ContainsFunc(ix.Faults, func(f Fault) bool {
 			return f.Connections && f.meets(o.Replica) && o.overlaps(f.Start, f.End)
 		}):
-			all = append(all, breach("answered", o, "no answer, though the replica was neither killed nor ended"))
+			all = append(all, breach("answered", o, "no response, although the replica was neither killed nor stopped"))
 		}
 		if took := o.End - o.Start; took > AnswerTime && !slices.ContainsFunc(ix.Faults, func(f Fault) bool {
 			return f.Slow && o.overlaps(f.Start, f.End)
 		}) {
-			all = append(all, breach("in time", o, "it took %s", took.Round(time.Millisecond)))
+			all = append(all, breach("in time", o, "the response took %s", took.Round(time.Millisecond)))
 		}
 	}
 	return all

@@ -89,7 +89,7 @@ func checkAccounts(ix index) (all []Violation) {
 	for _, o := range ix.Ops {
 		_, exists := ix.rows[o.User]
 		if o.Outcome == Accepted && o.Kind == Register && !exists && !ix.mayBeErased(o.User) {
-			all = append(all, breach("accounts", o, "an account is not in the database any more"))
+			all = append(all, breach("accounts", o, "an account is no longer in the database"))
 		}
 		if u := ix.rows[o.User]; o.Outcome == Accepted && o.Told != nil && exists && u.Version < o.Told.Version {
 			all = append(all, breach("accounts", o, "an accepted change is lost: the database has %+v", u))
@@ -120,14 +120,14 @@ func checkReads(ix index) (all []Violation) {
 			}
 			for _, p := range ops {
 				if p.Outcome == Accepted && p.before(o) && contradicts(p, o) {
-					all = append(all, breach("stale", o, "an earlier answer contradicts this one: %s", p))
+					all = append(all, breach("stale", o, "an earlier response contradicts this one: %s", p))
 				}
 			}
 			if o.Told == nil {
 				continue
 			}
 			if state, known := states[o.Told.Version]; known && !state.Equal(*o.Told) {
-				all = append(all, breach("stale", o, "the answer shows %+v, the event of this version %+v", *o.Told, state))
+				all = append(all, breach("stale", o, "the response has %+v, the event of this version %+v", *o.Told, state))
 			}
 			if o.Want.IfVersion > 0 && (o.Told.Version < o.Want.IfVersion || o.Told.Version > o.Want.IfVersion+1) {
 				all = append(all, breach("stale", o, "the change began at another version than its If-Match"))

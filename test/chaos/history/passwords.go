@@ -18,7 +18,7 @@ func checkPasswords(ix index) (all []Violation) {
 		case o.Outcome == Accepted && !slices.Contains(current, o.Want.Password):
 			all = append(all, breach("passwords", o, "a password that is not the current one (%q)", current))
 		case o.Outcome == Refused && o.Status == 401 && len(current) == 1 && current[0] == o.Want.Password && ix.surelyActive(o):
-			all = append(all, breach("passwords", o, "the right password was refused"))
+			all = append(all, breach("passwords", o, "the correct password was refused"))
 		}
 	}
 	return all

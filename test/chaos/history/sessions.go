@@ -19,7 +19,7 @@ func checkSessions(ix index) (all []Violation) {
 			continue
 		}
 		if _, known := opened[s.ID]; !known && !ix.mayHaveOpened(s.User) {
-			all = append(all, Violation{Rule: "sessions", User: s.User, Text: fmt.Sprintf("nobody opened the session %+v", s)})
+			all = append(all, Violation{Rule: "sessions", User: s.User, Text: fmt.Sprintf("no login opened the session %+v", s)})
 		}
 	}
 	for _, id := range named(opened) {
@@ -29,7 +29,7 @@ func checkSessions(ix index) (all []Violation) {
 		case exists && ix.ended(o, forever):
 			all = append(all, breach("sessions", o, "an ended session is in the database"))
 		case !exists && !ix.mayHaveEnded(o, forever) && !ix.reused(o):
-			all = append(all, breach("sessions", o, "a session is gone"))
+			all = append(all, breach("sessions", o, "a session is missing"))
 		case exists:
 			if least, most := ix.turns(id); row.Counter < least || row.Counter > most {
 				all = append(all, breach("sessions", o, "the counter is %d, not from %d to %d", row.Counter, least, most))
@@ -157,7 +157,7 @@ func checkRefreshes(ix index) (all []Violation) {
 		case o.Outcome == Accepted && ix.ended(opened[o.Session], o.Start):
 			all = append(all, breach("refresh tokens", o, "a token of an ended session"))
 		case o.Outcome == Refused && o.Status == 401 && !ix.mayBeReuse(o) && !ix.reused(o) && !ix.mayHaveEnded(opened[o.Session], o.End):
-			all = append(all, breach("refresh tokens", o, "a good token was refused"))
+			all = append(all, breach("refresh tokens", o, "a valid token was refused"))
 		}
 		if o.Outcome == Accepted && !known {
 			successors[shown] = o

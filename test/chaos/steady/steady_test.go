@@ -48,12 +48,12 @@ func TestALeakIsFound(t *testing.T) {
 	} {
 		trend, err := rule.Trend(run(runTime, value))
 		if err != nil || !trend.Grows() {
-			t.Errorf("%s: %s, %v; want that it grows", name, trend, err)
+			t.Errorf("%s: %s, %v; want growth", name, trend, err)
 		}
 	}
 }
 
-func TestASteadyFigureIsNoLeak(t *testing.T) {
+func TestASteadyFigureIsNotALeak(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]func(time.Duration) float64{
 		"the same":          func(time.Duration) float64 { return usually },
@@ -73,7 +73,7 @@ func TestASteadyFigureIsNoLeak(t *testing.T) {
 	} {
 		trend, err := rule.Trend(run(runTime, value))
 		if err != nil || trend.Grows() {
-			t.Errorf("%s: %s, %v; want that it is steady", name, trend, err)
+			t.Errorf("%s: %s, %v; want no growth", name, trend, err)
 		}
 	}
 }
@@ -90,11 +90,11 @@ func TestGapsAreLeftOut(t *testing.T) {
 	}
 	s.Points = some
 	if trend, err := rule.Trend(s); err != nil || !trend.Grows() {
-		t.Errorf("%s, %v; want that it grows", trend, err)
+		t.Errorf("%s, %v; want growth", trend, err)
 	}
 }
 
-func TestAShortRunTellsNothing(t *testing.T) {
+func TestAShortRunDecidesNothing(t *testing.T) {
 	t.Parallel()
 	if trend, err := rule.Trend(run(8*time.Minute, func(time.Duration) float64 { return usually })); err == nil {
 		t.Errorf("5 minutes after the warm-up are %s, want an error", trend)

@@ -47,7 +47,7 @@ func TestDevelopersHaveTheseButtons(t *testing.T) {
 	}
 	for _, name := range []string{"register", "admin", "rotate", "migration", "psql", "stop-broker", "start-broker"} {
 		if !slices.ContainsFunc(d.calls["v1alpha1.ui_button"], func(b map[string]any) bool { return b["name"] == name }) {
-			t.Errorf("there is no button %s", name)
+			t.Errorf("the button %s is missing", name)
 		}
 	}
 }

@@ -42,7 +42,7 @@ func edit(t *testing.T, path, from, to string) {
 
 var copied = regexp.MustCompile(`(?m)^COPY ([^-].*) /$`)
 
-func TestAChangeIsCompiledIntoTheImagesThatItIsFor(t *testing.T) {
+func TestAChangeIsCompiledOnlyIntoItsImages(t *testing.T) {
 	t.Parallel()
 	folder := checkout(t)
 	service, migrate := filepath.Join(folder, "bin/tilt/service"), filepath.Join(folder, "bin/tilt/migrate")
@@ -50,7 +50,7 @@ func TestAChangeIsCompiledIntoTheImagesThatItIsFor(t *testing.T) {
 	for _, context := range []string{service, migrate} {
 		for _, file := range strings.Fields(copied.FindStringSubmatch(read(t, "tilt/Dockerfile"))[1]) {
 			if info, err := os.Stat(filepath.Join(context, file)); err != nil || info.Mode()&0o005 != 0o005 {
-				t.Errorf("the image can't have %s: %v", file, err)
+				t.Errorf("the image can't contain %s: %v", file, err)
 			}
 		}
 	}
@@ -59,7 +59,7 @@ func TestAChangeIsCompiledIntoTheImagesThatItIsFor(t *testing.T) {
 
 	compile(t, folder, "--arch", "amd64")
 	if read(t, service+"/user-service") != s {
-		t.Error("the same code gives another program")
+		t.Error("the same code results in a different program")
 	}
 	edit(t, filepath.Join(folder, "pkg/user/profile.go"), "must be a BCP 47 language tag", "must be a tag")
 	compile(t, folder, "--arch", "amd64")
@@ -67,12 +67,12 @@ func TestAChangeIsCompiledIntoTheImagesThatItIsFor(t *testing.T) {
 		t.Error("a change of the code is not compiled")
 	}
 	if read(t, migrate+"/user-service") != m {
-		t.Error("a change of the code runs the migrations again")
+		t.Error("a change of the code repeats the migrations")
 	}
 	edit(t, filepath.Join(folder, "migrations/00004_token_keys.sql"), "-- +goose Up", "-- A change.\n-- +goose Up")
 	compile(t, folder, "--arch", "amd64")
 	if read(t, migrate+"/user-service") == m {
-		t.Error("a change of the migrations does not run them again")
+		t.Error("a change of the migrations does not repeat them")
 	}
 	for _, context := range []string{service, migrate} { // Tilt would rebuild the image for any other file
 		if files, _ := os.ReadDir(context); len(files) != 2 {

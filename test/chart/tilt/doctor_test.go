@@ -43,19 +43,21 @@ func doctor(t *testing.T, says map[string]string) (string, error) {
 	return string(out), err
 }
 
-func TestTheDoctorIsContentWithAMachineThatHasAll(t *testing.T) {
+func TestTheDoctorAcceptsACompleteMachine(t *testing.T) {
 	t.Parallel()
 	if out, err := doctor(t, well); err != nil || out != "" {
 		t.Errorf("%v: %s", err, out)
 	}
 }
 
-func TestTheDoctorNamesAllThatIsMissingAtOnce(t *testing.T) {
+func TestTheDoctorListsEveryMissingTool(t *testing.T) {
 	t.Parallel()
-	says := map[string]string{"go": well["go"], "docker": "", "kubectl": "Client Version: v1.9.11", "helm": "v3.2.0", "curl": well["curl"], "brew": "Homebrew"}
+	says := map[string]string{
+		"go": well["go"], "docker": "", "kubectl": "Client Version: v1.9.11", "helm": "v3.2.0", "curl": well["curl"], "brew": "Homebrew",
+	}
 	out, err := doctor(t, says)
 	if err == nil {
-		t.Error("it is content")
+		t.Error("the doctor accepts the machine")
 	}
 	for _, want := range []string{
 		"docker   does not print its version; 24.0 or later", "docker   does not answer",
@@ -66,22 +68,23 @@ func TestTheDoctorNamesAllThatIsMissingAtOnce(t *testing.T) {
 		"6 to fix",
 	} {
 		if !strings.Contains(out, want) {
-			t.Errorf("it does not say %q:\n%s", want, out)
+			t.Errorf("the doctor does not print %q:\n%s", want, out)
 		}
 	}
 	if strings.Contains(out, "go  ") || strings.Contains(out, "curl  ") {
-		t.Errorf("it complains of what is there:\n%s", out)
+		t.Errorf("the doctor reports tools that are installed:\n%s", out)
 	}
 }
 
 // The Tiltfile and the doctor require the same version of Tilt.
-func TestDoctorAndTiltfileAskForTheSameTilt(t *testing.T) {
+func TestDoctorAndTiltfileRequireTheSameTilt(t *testing.T) {
 	t.Parallel()
 	d, err := run(start{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := d.calls["version_settings"][0]["constraint"]; got != ">=0.36.0" || !strings.Contains(read(t, "tools/dev/doctor"), "tilt     0.36 ") {
-		t.Errorf("the Tiltfile wants Tilt %v", got)
+	got := d.calls["version_settings"][0]["constraint"]
+	if got != ">=0.36.0" || !strings.Contains(read(t, "tools/dev/doctor"), "tilt     0.36 ") {
+		t.Errorf("the Tiltfile requires Tilt %v", got)
 	}
 }

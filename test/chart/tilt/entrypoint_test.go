@@ -23,7 +23,8 @@ type pod struct {
 func put(t *testing.T, folder, says, does string) {
 	t.Helper()
 	path := filepath.Join(folder, "user-service")
-	if err := os.WriteFile(path+".new", []byte("#!/bin/sh\n"+strings.Replace(does, "SAY", "echo "+says+" \"$@\"", 1)+"\n"), 0o755); err != nil {
+	script := "#!/bin/sh\n" + strings.Replace(does, "SAY", "echo "+says+" \"$@\"", 1) + "\n"
+	if err := os.WriteFile(path+".new", []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Rename(path+".new", path); err != nil {
@@ -64,10 +65,10 @@ func (p *pod) says(t *testing.T, want string) {
 	select {
 	case line := <-p.lines:
 		if !strings.Contains(line, want) {
-			t.Fatalf("it says %q, want %q", line, want)
+			t.Fatalf("the output is %q, want %q", line, want)
 		}
 	case <-time.After(20 * time.Second):
-		t.Fatalf("it does not say %q", want)
+		t.Fatalf("the output does not contain %q", want)
 	}
 }
 
@@ -89,17 +90,17 @@ func TestASignalStartsTheNewestBuild(t *testing.T) {
 	}
 }
 
-func TestABuildThatEndsIsWaitedFor(t *testing.T) {
+func TestTheEntrypointWaitsForANewBuild(t *testing.T) {
 	t.Parallel()
 	p := begin(t, "SAY; exit 7", "serve")
 	p.says(t, "image serve")
 	p.says(t, "ended with 7; waiting for the next build")
-	put(t, p.live, "mended", serves)
+	put(t, p.live, "fixed", serves)
 	p.signal(t, syscall.SIGHUP)
-	p.says(t, "mended serve")
+	p.says(t, "fixed serve")
 }
 
-func TestTheEndOfThePodIsPassedOn(t *testing.T) {
+func TestSIGTERMIsForwarded(t *testing.T) {
 	t.Parallel()
 	p := begin(t, "trap 'echo draining; exit 0' TERM; SAY; while :; do sleep 0.05; done", "serve")
 	p.says(t, "image serve")
@@ -111,11 +112,11 @@ func TestTheEndOfThePodIsPassedOn(t *testing.T) {
 }
 
 // Commands in a pod, such as those of the migration and of tilt/actions, are those of the newest build, and end.
-func TestAnotherCommandIsTheNewestBuilds(t *testing.T) {
+func TestOtherCommandsUseTheNewestBuild(t *testing.T) {
 	t.Parallel()
 	p := begin(t, "SAY; exit 3", "migrate", "up")
 	p.says(t, "image migrate up")
 	if err := p.command.Wait(); err == nil || p.command.ProcessState.ExitCode() != 3 {
-		t.Errorf("it ends with %v", err)
+		t.Errorf("the command ends with %v", err)
 	}
 }

@@ -19,9 +19,9 @@ var (
 // maxFiles is the limit for the files that a new profile field changes, including the migration and two pages of documentation.
 const maxFiles = 8
 
-// TestTheFirstChangeIsAsTheGuideSays applies the guide's patches to a copy of the project, and runs the tests of the new field
+// TestTheFirstChangeOfTheGuideWorks applies the guide's patches to a copy of the project, and runs the tests of the new field
 // against PostgreSQL.
-func TestTheFirstChangeIsAsTheGuideSays(t *testing.T) {
+func TestTheFirstChangeOfTheGuideWorks(t *testing.T) {
 	t.Parallel()
 	folder := checkout(t)
 	in := func(name string, args ...string) string {
@@ -39,7 +39,7 @@ func TestTheFirstChangeIsAsTheGuideSays(t *testing.T) {
 	in("tilt/actions", "migration", "nickname")
 	made, err := filepath.Glob(filepath.Join(folder, "migrations/*_nickname.sql"))
 	if err != nil || len(made) != 1 {
-		t.Fatalf("tilt/actions makes %v", made)
+		t.Fatalf("tilt/actions creates %v", made)
 	}
 	if err := os.WriteFile(made[0], []byte(sql.FindStringSubmatch(guide)[1]), 0o600); err != nil {
 		t.Fatal(err)

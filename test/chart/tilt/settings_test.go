@@ -58,7 +58,7 @@ func TestReplicas(t *testing.T) {
 	}
 }
 
-func TestWithoutMonitoringThereAreNoObjectsOfIt(t *testing.T) {
+func TestWithoutMonitoringItsObjectsAreMissing(t *testing.T) {
 	t.Parallel()
 	for _, without := range []bool{false, true} {
 		d := declare(t, map[string]any{"without-monitoring": without})
@@ -67,7 +67,7 @@ func TestWithoutMonitoringThereAreNoObjectsOfIt(t *testing.T) {
 			return strings.Contains(name, "prometheus") || strings.Contains(name, "grafana") || strings.Contains(name, "dashboard")
 		})
 		if without == monitoring {
-			t.Errorf("without-monitoring %v: objects of it: %v", without, monitoring)
+			t.Errorf("without-monitoring %v: objects of the monitoring: %v", without, monitoring)
 		}
 	}
 }
@@ -76,9 +76,10 @@ func TestPrometheusGetsTheRulesOfTheChart(t *testing.T) {
 	t.Parallel()
 	d := declare(t, nil)
 	if d.find("PrometheusRule", "user-service") != nil {
-		t.Error("there is a PrometheusRule, a kind that this cluster does not have")
+		t.Error("the dev cluster gets a PrometheusRule, a kind that it does not have")
 	}
-	if rules := text(d.find("ConfigMap", "prometheus-rules"), "data", "user-service.yaml"); !strings.Contains(rules, "alert: UserServiceOutboxStuck") {
+	rules := text(d.find("ConfigMap", "prometheus-rules"), "data", "user-service.yaml")
+	if !strings.Contains(rules, "alert: UserServiceOutboxStuck") {
 		t.Errorf("the rules are:\n%s", rules)
 	}
 }
@@ -90,7 +91,7 @@ func TestInvalidSettingsAreRefused(t *testing.T) {
 		want string
 	}{
 		"another cluster": {start{context: "production"}, `start with "make dev"`},
-		"another one by name": {
+		"another cluster, by name": {
 			start{context: "production", settings: map[string]any{"context": "mine"}}, "the dev cluster is that of mine",
 		},
 		"tilt down elsewhere":      {start{context: "production", subcommand: "down"}, "the context production"},

@@ -31,7 +31,7 @@ func TestANewBuildIsSyncedToAWritableFolder(t *testing.T) {
 			t.Errorf("no writable volume is mounted at %s", filepath.Dir(remote))
 		}
 		if filepath.Dir(remote) != "/live" || !strings.Contains(read(t, "tilt/entrypoint"), "LIVE:-/live") {
-			t.Errorf("tilt/entrypoint does not look at %s", remote)
+			t.Errorf("tilt/entrypoint does not read %s", remote)
 		}
 	}
 	if synced != 1 {

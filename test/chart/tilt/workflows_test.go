@@ -15,7 +15,7 @@ var (
 )
 
 // A tag can be moved to other code; a commit can't.
-func TestWorkflowsUseCommitsAndScriptsThatAreThere(t *testing.T) {
+func TestWorkflowsUseCommitsAndExistingScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(".github/workflows/*.yaml")
 	if err != nil || len(files) != 3 {

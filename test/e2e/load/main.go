@@ -44,7 +44,7 @@ func main() {
 	rate := flag.Int("rate", 50, "requests a second")
 	prefix := flag.String("prefix", fmt.Sprintf("load-%d", os.Getpid()), "how the emails begin")
 	accepted := flag.String("accepted", "", "a file to write the emails to that were registered")
-	tolerant := flag.Bool("tolerant", false, "succeed whatever failed")
+	tolerant := flag.Bool("tolerant", false, "succeed even if requests failed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()

@@ -126,7 +126,7 @@ func (h Header) check(name string, values []string) []Broken {
 	case len(values) == 0:
 		return nil
 	case len(values) > 1:
-		return []Broken{{"headers", name, "is there more than once"}}
+		return []Broken{{"headers", name, "appears more than once"}}
 	}
 	return h.Schema.Check(h.Schema.parse(values[0]))
 }
@@ -213,7 +213,7 @@ func (p Param) check(values []string) []Broken {
 	case len(values) == 0:
 		return nil
 	case len(values) > 1:
-		return []Broken{{"parameters", p.Name, "is there more than once"}}
+		return []Broken{{"parameters", p.Name, "appears more than once"}}
 	}
 	return p.Schema.Check(p.Schema.parse(values[0]))
 }
@@ -221,7 +221,7 @@ func (p Param) check(values []string) []Broken {
 func (b *Body) check(x Exchange) []Broken {
 	if len(x.Body) == 0 {
 		if b.Required {
-			return []Broken{{"required", "body", "there is none"}}
+			return []Broken{{"required", "body", "is missing"}}
 		}
 		return nil
 	}

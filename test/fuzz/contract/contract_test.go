@@ -53,7 +53,7 @@ func TestCheckerFindsAFaultOfEachKeyword(t *testing.T) {
 	}
 	for keyword := range keywordsOf(t, raw) {
 		if !slices.Contains(annotations, keyword) && !f.found[keyword] {
-			t.Errorf("no fault of %s was planted and found", keyword)
+			t.Errorf("no fault of %s was created and found", keyword)
 		}
 	}
 	for where, alone := range f.alone {
@@ -149,7 +149,7 @@ func (f *faults) ofValue(name string, schema *contract.Schema, good any, check f
 				continue // for example, a padded text no longer has its format
 			}
 			if !onlyOf(found, "format", "pattern") {
-				f.t.Errorf("%s: %s at %s is allowed, and reported: %v", name, v.Keyword, v.Path, found)
+				f.t.Errorf("%s: %s at %s is allowed, but reported: %v", name, v.Keyword, v.Path, found)
 			}
 			continue
 		}
@@ -158,7 +158,7 @@ func (f *faults) ofValue(name string, schema *contract.Schema, good any, check f
 		}
 		f.count++
 		if len(found) == 0 {
-			f.t.Errorf("%s: %s at %q is broken by %.100v, and nothing is reported", name, v.Keyword, v.Path, v.Value)
+			f.t.Errorf("%s: %s at %q is broken by %.100v, but not reported", name, v.Keyword, v.Path, v.Value)
 		}
 		named := slices.ContainsFunc(found, func(b contract.Broken) bool { return b.Keyword == v.Keyword })
 		f.found[v.Keyword] = f.found[v.Keyword] || named
@@ -176,7 +176,7 @@ func onlyOf(found []contract.Broken, keywords ...string) bool {
 func (f *faults) none(name string, found []contract.Broken) {
 	f.t.Helper()
 	if len(found) > 0 {
-		f.t.Errorf("%s: what is right is reported: %v", name, found)
+		f.t.Errorf("%s: a valid value is reported: %v", name, found)
 	}
 }
 

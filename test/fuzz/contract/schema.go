@@ -178,7 +178,7 @@ func leaves(err *jsonschema.ValidationError, found []Broken) []Broken {
 func (s *Schema) sent(value any, mark string) (found []Broken) {
 	for _, part := range s.parts() {
 		if part.keywords[mark] == true {
-			return []Broken{{mark, "#" + part.pointer + "/" + mark, "is there"}}
+			return []Broken{{mark, "#" + part.pointer + "/" + mark, "is present"}}
 		}
 	}
 	switch value := value.(type) {
