@@ -34,11 +34,11 @@ type secretFiles struct {
 	rotated time.Time
 }
 
-// rotate makes the next key the current one, accepts a new next key, and changes the URLs of the database. It does nothing until
-// all replicas have read the files of the previous rotation.
+// rotate makes the next key the current one, accepts a new next key, and changes the URLs of the database. Errors:
+// errNotInjected until all replicas have read the files of the previous rotation.
 func (s *secretFiles) rotate() error {
 	if time.Since(s.rotated) < rotationTime {
-		return nil
+		return fmt.Errorf("%w: the previous rotation is too recent", errNotInjected)
 	}
 	s.keys, s.rotated = append([]string{newSecret()}, s.keys...), time.Now()
 	s.turn++

@@ -39,7 +39,7 @@ type rig struct {
 	toRabbit   [replicaCount]*faultproxy.Proxy
 
 	mu         sync.Mutex
-	faults     []history.Fault
+	faults     []*history.Fault
 	ops        []history.Op
 	samples    []history.Sample
 	violations []history.Violation // found during the run
@@ -55,6 +55,7 @@ func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 	t.Helper()
 	r := &rig{t: t, seed: seed, program: program, began: time.Now(), given: map[string]bool{}, mail: map[string][]string{}}
 	postgres := newPostgreSQL(t)
+	r.sayImpossible(topology)
 	nodes := 1
 	if topology.has(cluster) {
 		nodes = 3
@@ -77,7 +78,7 @@ func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 		t.Fatal(err)
 	}
 	switch {
-	case topology.has(plain):
+	case topology.has(plain) && mountable() == nil:
 		r.disk = newDisk(t, r)
 	case topology.has(standby):
 		r.standby = newStandby(t, r)
