@@ -33,6 +33,7 @@ type rig struct {
 	broker   *broker
 	disk     *disk
 	secrets  *secretFiles
+	password string // of the service's role, since the last change
 	replicas [replicaCount]*service
 
 	toPostgres [replicaCount]*faultproxy.Proxy
@@ -98,7 +99,7 @@ func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 func (r *rig) startReplicas() {
 	r.t.Helper()
 	dir := r.t.TempDir()
-	r.secrets = &secretFiles{dir: dir, keys: []string{newSecret(), newSecret()}}
+	r.secrets = &secretFiles{dir: dir, keys: []string{newSecret(), newSecret()}, broker: r.broker.password}
 	for i := range r.replicas {
 		u := r.primary.as("app")
 		if i == poolerReplica && r.pooler != nil {
@@ -112,7 +113,7 @@ func (r *rig) startReplicas() {
 		r.replicas[i] = newService(r.t, r.program, settings{
 			"DATABASE_URL_FILE": r.secrets.path(urlFile(i)),
 			"JWT_SECRET_FILE":   r.secrets.path("key"), "JWT_ACCEPTED_SECRETS_FILE": r.secrets.path("accepted"),
-			"RABBITMQ_HOST": host, "RABBITMQ_PORT": port, "RABBITMQ_USER": r.broker.user, "RABBITMQ_PASS": r.broker.password,
+			"RABBITMQ_HOST": host, "RABBITMQ_PORT": port, "RABBITMQ_USER": r.broker.user, "RABBITMQ_PASS_FILE": r.secrets.path("broker"),
 			"DATABASE_MAX_CONNS": connections(i, r.seed),
 		})
 	}
@@ -209,11 +210,11 @@ func (r *rig) sqlValue(ctx context.Context, query string, value any) error {
 
 // awaitDatabase waits until new connections of a replica, or of all replicas, work and may write.
 func (r *rig) awaitDatabase(ctx context.Context, replica int) error {
-	for i, url := range r.secrets.urls {
+	for i := range r.replicas {
 		if replica != history.Everywhere && replica != i {
 			continue
 		}
-		if !testkit.Await(ctx, testkit.Timeout, func() bool { return probe(ctx, url) == nil }) {
+		if !testkit.Await(ctx, testkit.Timeout, func() bool { return probe(ctx, r.secrets.url(i)) == nil }) {
 			return errors.New("the database does not come back")
 		}
 	}
