@@ -28,7 +28,7 @@ var old = flag.String("old", "7c0bd3a,a793d13", "the commits, or the tags, of th
 // the old schema, which this build's migrations change. Then this build is rolled back.
 func TestAnUpgradeUnderFaultKeepsEveryPromise(t *testing.T) { //nolint:paralleltest // it measures time
 	for commit := range strings.SplitSeq(*old, ",") {
-		t.Run(commit, func(t *testing.T) { //nolint:paralleltest // it measures time
+		t.Run(commit, func(t *testing.T) {
 			before := buildOf(t, commit)
 			for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
 				t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) { runUpgrade(t, seed, commit, before) })
