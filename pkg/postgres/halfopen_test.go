@@ -66,27 +66,29 @@ func TestDeadConnectionsAreReplaced(t *testing.T) {
 	for name, idle := range map[string]time.Duration{"in use": 0, "idle": 1100 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := newSilencer(t)
-			db := postgrestest.Connect(t, s.dsn, nil)
-			users := several(t, db)
-			occupy(t, db, users)
-			<-time.After(idle) //nolint:forbidigo // the pool checks only connections that were idle for a second
-			s.age.Add(1)
-			began := time.Now()
-			var asking sync.WaitGroup
-			for _, u := range users {
-				asking.Go(func() {
-					for request(t.Context(), func(ctx context.Context) error { _, err := db.User(ctx, u.ID); return err }) != nil {
-						if t.Context().Err() != nil {
-							return
+			eachWay(t, func(t *testing.T, _, through string) {
+				s := silence(t, through)
+				db := postgrestest.Connect(t, s.dsn, nil)
+				users := several(t, db)
+				occupy(t, db, users)
+				<-time.After(idle) //nolint:forbidigo // the pool checks only connections that were idle for a second
+				s.age.Add(1)
+				began := time.Now()
+				var asking sync.WaitGroup
+				for _, u := range users {
+					asking.Go(func() {
+						for request(t.Context(), func(ctx context.Context) error { _, err := db.User(ctx, u.ID); return err }) != nil {
+							if t.Context().Err() != nil {
+								return
+							}
 						}
-					}
-				})
-			}
-			asking.Wait()
-			if took := time.Since(began); took > soon {
-				t.Errorf("the last client got a response after %s, want %s at most", took, soon)
-			}
+					})
+				}
+				asking.Wait()
+				if took := time.Since(began); took > soon {
+					t.Errorf("the last client got a response after %s, want %s at most", took, soon)
+				}
+			})
 		})
 	}
 }
@@ -94,53 +96,57 @@ func TestDeadConnectionsAreReplaced(t *testing.T) {
 // TestOneClientRecoversFromDeadConnections sends requests one after another. They must not fail once for each dead connection.
 func TestOneClientRecoversFromDeadConnections(t *testing.T) {
 	t.Parallel()
-	s := newSilencer(t)
-	db := postgrestest.Connect(t, s.dsn, nil)
-	users := several(t, db)
-	occupy(t, db, users)
-	s.age.Add(1)
-	failures := 0
-	began := time.Now()
-	for ; failures < 10; failures++ {
-		if request(t.Context(), func(ctx context.Context) error { _, err := db.User(ctx, users[0].ID); return err }) == nil {
-			break
+	eachWay(t, func(t *testing.T, _, through string) {
+		s := silence(t, through)
+		db := postgrestest.Connect(t, s.dsn, nil)
+		users := several(t, db)
+		occupy(t, db, users)
+		s.age.Add(1)
+		failures := 0
+		began := time.Now()
+		for ; failures < 10; failures++ {
+			if request(t.Context(), func(ctx context.Context) error { _, err := db.User(ctx, users[0].ID); return err }) == nil {
+				break
+			}
 		}
-	}
-	if took := time.Since(began); failures > 2 || took > soon {
-		t.Errorf("%d requests failed in %s, want at most 2 in %s", failures, took, soon)
-	}
+		if took := time.Since(began); failures > 2 || took > soon {
+			t.Errorf("%d requests failed in %s, want at most 2 in %s", failures, took, soon)
+		}
+	})
 }
 
 // TestCloseIsBounded closes a DB whose connections are silent: idle ones, and one that runs a query.
 func TestCloseIsBounded(t *testing.T) {
 	t.Parallel()
-	s := newSilencer(t)
-	db := postgrestest.Connect(t, s.dsn, nil)
-	users := several(t, db)
-	occupy(t, db, users)
-	if err := db.Ping(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s.stopAll()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
-	defer cancel()
-	if _, err := db.User(ctx, users[0].ID); err == nil {
-		t.Error("a query through a silent connection succeeds, want an error")
-	}
-	began := time.Now()
-	closing, cancelClosing := context.WithTimeout(t.Context(), 200*time.Millisecond)
-	defer cancelClosing()
-	db.Close(closing)
-	if took := time.Since(began); took > time.Second {
-		t.Errorf("Close took %s, want its deadline of 200 ms, and 1 s at most", took)
-	}
-	db.Close(t.Context()) // without a deadline
-	if took := time.Since(began); took > soon {
-		t.Errorf("the connections were closed after %s, want 1 s, and %s at most", took, soon)
-	}
-	if _, err := db.User(t.Context(), users[0].ID); !isUnavailable(err) {
-		t.Errorf("a query after Close: %v, want Unavailable", err)
-	}
+	eachWay(t, func(t *testing.T, _, through string) {
+		s := silence(t, through)
+		db := postgrestest.Connect(t, s.dsn, nil)
+		users := several(t, db)
+		occupy(t, db, users)
+		if err := db.Ping(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.stopAll()
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if _, err := db.User(ctx, users[0].ID); err == nil {
+			t.Error("a query through a silent connection succeeds, want an error")
+		}
+		began := time.Now()
+		closing, cancelClosing := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancelClosing()
+		db.Close(closing)
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("Close took %s, want its deadline of 200 ms, and 1 s at most", took)
+		}
+		db.Close(t.Context()) // without a deadline
+		if took := time.Since(began); took > soon {
+			t.Errorf("the connections were closed after %s, want 1 s, and %s at most", took, soon)
+		}
+		if _, err := db.User(t.Context(), users[0].ID); !isUnavailable(err) {
+			t.Errorf("a query after Close: %v, want Unavailable", err)
+		}
+	})
 }
 
 // isUnavailable reports whether the API responds to an error with 503.

@@ -52,16 +52,33 @@ func databaseOf(t *testing.T, dsn string) string {
 // eachWay runs a test with the URL of a database itself, and through PgBouncer.
 func eachWay(t *testing.T, test func(t *testing.T, dsn, through string)) {
 	t.Helper()
-	t.Run("directly", func(t *testing.T) {
-		t.Parallel()
-		dsn := postgrestest.URL(t)
-		test(t, dsn, dsn)
-	})
-	t.Run("behind PgBouncer", func(t *testing.T) {
-		t.Parallel()
-		dsn := postgrestest.URL(t)
-		test(t, dsn, postgrestest.PgBouncer(t, dsn, 6))
-	})
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dsn := postgrestest.URL(t)
+			test(t, dsn, way(t, dsn))
+		})
+	}
+}
+
+// eachWayAs does the same with a role of the test. Only the URL through which the test connects is of that role.
+func eachWayAs(t *testing.T, test func(t *testing.T, role *postgrestest.Role, dsn, through string)) {
+	t.Helper()
+	for name, way := range ways {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			role := postgrestest.NewRole(t, "password")
+			dsn := postgrestest.URL(t)
+			role.Use(dsn)
+			test(t, role, dsn, way(t, role.URL(dsn, "password")))
+		})
+	}
+}
+
+// ways are the ways to a database.
+var ways = map[string]func(t *testing.T, dsn string) string{
+	"directly":         func(_ *testing.T, dsn string) string { return dsn },
+	"behind PgBouncer": func(t *testing.T, dsn string) string { t.Helper(); return postgrestest.PgBouncer(t, dsn, 6) },
 }
 
 // TestAReadOnlyDatabaseIsReadUntilItIsWritable opens all connections while the database is read-only.

@@ -87,31 +87,30 @@ func TestDuplicatesAreLimitedWhileRemovalsFail(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			role := postgrestest.NewRole(t, "password")
-			dsn := postgrestest.URL(t)
-			backlog(t, dsn, events, 100)
-			role.Use(dsn)
-			run := func(sql string) {
-				at := dsn
-				if strings.HasPrefix(sql, "ALTER DATABASE") {
-					at = postgrestest.ServerURL(t) // where transactions are not read-only
+			eachWayAs(t, func(t *testing.T, role *postgrestest.Role, dsn, through string) {
+				backlog(t, dsn, events, 100)
+				run := func(sql string) {
+					at := dsn
+					if strings.HasPrefix(sql, "ALTER DATABASE") {
+						at = postgrestest.ServerURL(t) // where transactions are not read-only
+					}
+					execute(t, at, strings.NewReplacer("$db", databaseOf(t, dsn), "$role", role.Name()).Replace(sql))
 				}
-				execute(t, at, strings.NewReplacer("$db", databaseOf(t, dsn), "$role", role.Name()).Replace(sql))
-			}
-			run(fault.begin)
-			var p published
-			stop := relays(t, role.URL(dsn, "password"), &p)
-			<-time.After(4 * time.Second) //nolint:forbidigo // counts the copies in this time; the relay pauses for at most 2 s
-			stop()
-			if events, duplicates := p.counts(); events+duplicates > fault.copies {
-				t.Errorf("%d events were published with %d duplicates during the fault, want %d copies at most", events, duplicates, fault.copies)
-			}
-			run(fault.end)
-			relays(t, role.URL(dsn, "password"), &p) // on new connections
-			waitUntilEmpty(t, dsn)
-			if got, duplicates := p.counts(); got != events || duplicates > fault.copies {
-				t.Errorf("%d events were published with %d duplicates, want %d and %d at most", got, duplicates, events, fault.copies)
-			}
+				run(fault.begin)
+				var p published
+				stop := relays(t, through, &p)
+				<-time.After(4 * time.Second) //nolint:forbidigo // counts the copies in this time; the relay pauses for at most 2 s
+				stop()
+				if events, duplicates := p.counts(); events+duplicates > fault.copies {
+					t.Errorf("%d events were published with %d duplicates during the fault, want %d copies at most", events, duplicates, fault.copies)
+				}
+				run(fault.end)
+				relays(t, through, &p) // on new connections
+				waitUntilEmpty(t, dsn)
+				if got, duplicates := p.counts(); got != events || duplicates > fault.copies {
+					t.Errorf("%d events were published with %d duplicates, want %d and %d at most", got, duplicates, events, fault.copies)
+				}
+			})
 		})
 	}
 }

@@ -12,35 +12,34 @@ import (
 // TestALockTimeoutIsUnavailable sets lock_timeout for the role, and locks tables.
 func TestALockTimeoutIsUnavailable(t *testing.T) {
 	t.Parallel()
-	role := postgrestest.NewRole(t, "secret")
-	dsn := postgrestest.URL(t)
-	role.Use(dsn)
-	role.Set("lock_timeout = '100ms'")
-	db, conn := postgrestest.Connect(t, role.URL(dsn, "secret"), nil), connect(t, dsn)
-	u := create(t, db, "a@example.com")
-	s := session(t, db, u)
-	tx, err := conn.Begin(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := tx.Exec(t.Context(), `LOCK TABLE users, sessions`); err != nil {
-		t.Fatal(err)
-	}
-	for what, call := range map[string]func(context.Context) error{
-		"a read":   func(ctx context.Context) error { _, err := db.User(ctx, u.ID); return err },
-		"a change": change(db, u),
-		"a refresh": func(ctx context.Context) error {
-			_, _, err := db.RotateSession(ctx, s.ID, func(user.Session, time.Time) user.Rotation { return user.Rotation{} })
-			return err
-		},
-	} {
-		if err := request(t.Context(), call); !isUnavailable(err) {
-			t.Errorf("%s: %v, want Unavailable", what, err)
+	eachWayAs(t, func(t *testing.T, role *postgrestest.Role, dsn, through string) {
+		role.Set("lock_timeout = '100ms'")
+		db, conn := postgrestest.Connect(t, through, nil), connect(t, dsn)
+		u := create(t, db, "a@example.com")
+		s := session(t, db, u)
+		tx, err := conn.Begin(t.Context())
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if err := tx.Rollback(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+		if _, err := tx.Exec(t.Context(), `LOCK TABLE users, sessions`); err != nil {
+			t.Fatal(err)
+		}
+		for what, call := range map[string]func(context.Context) error{
+			"a read":   func(ctx context.Context) error { _, err := db.User(ctx, u.ID); return err },
+			"a change": change(db, u),
+			"a refresh": func(ctx context.Context) error {
+				_, _, err := db.RotateSession(ctx, s.ID, func(user.Session, time.Time) user.Rotation { return user.Rotation{} })
+				return err
+			},
+		} {
+			if err := request(t.Context(), call); !isUnavailable(err) {
+				t.Errorf("%s: %v, want Unavailable", what, err)
+			}
+		}
+		if err := tx.Rollback(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
 
 // TestPreparedStatementsSurviveAMigration changes columns of prepared statements, deallocates the statements, and ends the sessions.

@@ -100,48 +100,49 @@ func TestAVanishedRelayLosesItsLock(t *testing.T) {
 	for name, stallIn := range map[string]string{"while the server sends": "ClientWrite", "while it publishes": "ClientRead"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dsn := postgrestest.URL(t)
-			watch := connect(t, dsn)
-			bytes := int64(1 << 40)
-			if stallIn == "ClientWrite" {
-				backlog(t, dsn, 500, 64<<10)
-				bytes = 100 << 10
-			} else {
-				backlog(t, dsn, 5, 100)
-			}
-			through, network := stallAfter(t, dsn, bytes)
-			vanishing := postgrestest.Connect(t, through, nil)
-			ctx, end := context.WithCancel(t.Context())
-			defer end()
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			defer end()
-			wg.Go(func() {
-				_, _ = vanishing.Drain(ctx, limits, func(ctx context.Context, w []outbox.Waiting) []outbox.Outcome {
-					network.stall()
-					<-ctx.Done()
-					return confirmAll(len(w))
-				})
-			})
-			<-network.stalled
-			waitForState(t, watch, stallIn)
-
-			began := time.Now()
-			other := postgrestest.Connect(t, dsn, nil)
-			testkit.WaitFor(t, "the relay's lock", func() bool {
-				_, err := other.Drain(t.Context(), limits, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome {
-					return confirmAll(len(w))
-				})
-				if err != nil && !errors.Is(err, outbox.ErrBusy) {
-					t.Fatalf("Drain fails after %s: %v, want ErrBusy or success", time.Since(began), err)
+			eachWay(t, func(t *testing.T, dsn, through string) {
+				watch := connect(t, dsn)
+				bytes := int64(1 << 40)
+				if stallIn == "ClientWrite" {
+					backlog(t, dsn, 500, 64<<10)
+					bytes = 100 << 10
+				} else {
+					backlog(t, dsn, 5, 100)
 				}
-				return err == nil
+				stalling, network := stallAfter(t, through, bytes)
+				vanishing := postgrestest.Connect(t, stalling, nil)
+				ctx, end := context.WithCancel(t.Context())
+				defer end()
+				var wg sync.WaitGroup
+				defer wg.Wait()
+				defer end()
+				wg.Go(func() {
+					_, _ = vanishing.Drain(ctx, limits, func(ctx context.Context, w []outbox.Waiting) []outbox.Outcome {
+						network.stall()
+						<-ctx.Done()
+						return confirmAll(len(w))
+					})
+				})
+				<-network.stalled
+				waitForState(t, watch, stallIn)
+
+				began := time.Now()
+				other := postgrestest.Connect(t, dsn, nil)
+				testkit.WaitFor(t, "the relay's lock", func() bool {
+					_, err := other.Drain(t.Context(), limits, func(_ context.Context, w []outbox.Waiting) []outbox.Outcome {
+						return confirmAll(len(w))
+					})
+					if err != nil && !errors.Is(err, outbox.ErrBusy) {
+						t.Fatalf("Drain fails after %s: %v, want ErrBusy or success", time.Since(began), err)
+					}
+					return err == nil
+				})
+				if took := time.Since(began); took > lockTime+2*time.Second { // time for the test itself on a busy machine
+					t.Errorf("a vanished relay held its lock for %s, want %s at most", took, lockTime)
+				} else {
+					t.Logf("the lock was released after %s", took)
+				}
 			})
-			if took := time.Since(began); took > 10*time.Second {
-				t.Errorf("a vanished relay held its lock for %s, want 10 s at most", took)
-			} else {
-				t.Logf("the lock was released after %s", took)
-			}
 		})
 	}
 }

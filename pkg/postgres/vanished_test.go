@@ -49,10 +49,7 @@ func within(t *testing.T, limit time.Duration, what string, call func(context.Co
 // TestTheLocksOfAVanishedClientEnd has the network drop all packets of a replica during a transaction.
 func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
 	t.Parallel()
-	for name, through := range map[string]func(*testing.T, string) string{
-		"directly":         func(_ *testing.T, dsn string) string { return dsn },
-		"behind PgBouncer": func(t *testing.T, dsn string) string { return postgrestest.PgBouncer(t, dsn, 6) },
-	} {
+	for name, through := range ways {
 		for what, transaction := range map[string]func(ctx context.Context, db *postgres.DB, u user.User, middle func()) error{
 			"a change of an account": func(ctx context.Context, db *postgres.DB, u user.User, middle func()) error {
 				_, err := db.Change(ctx, access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {

@@ -108,7 +108,10 @@ func (r *rig) history(ctx context.Context) (h history.History, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h.Ops = slices.SortedFunc(slices.Values(r.ops), func(a, b history.Op) int { return a.ID - b.ID })
-	h.Faults, h.Samples, h.Given = slices.Clone(r.faults), slices.Clone(r.samples), r.given
+	for _, f := range r.faults {
+		h.Faults = append(h.Faults, *f)
+	}
+	h.Samples, h.Given = slices.Clone(r.samples), r.given
 	return h, nil
 }
 

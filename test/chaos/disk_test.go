@@ -1,21 +1,47 @@
 package chaos_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 )
 
 // diskSize is larger than the outbox and small enough to be filled quickly.
 const diskSize = "16m"
 
-// disk is a small file system that holds only the outbox. If the test can't mount one, fill does nothing.
-type disk struct {
-	dir     string
-	mounted bool
+// disk is a small file system that holds only the outbox.
+type disk struct{ dir string }
+
+// mountable returns nil if the test can mount a file system.
+var mountable = sync.OnceValue(func() error {
+	dir, err := os.MkdirTemp("", "user-service-disk-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(dir) }()
+	if err := mount(dir); err != nil {
+		return err
+	}
+	return unmount(dir)
+})
+
+func mount(dir string) error {
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+diskSize, "tmpfs", dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("mount a file system: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func unmount(dir string) error {
+	if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil {
+		return fmt.Errorf("unmount a file system: %w: %s", err, bytes.TrimSpace(out))
+	}
+	return nil
 }
 
 // newDisk moves the outbox to a separate file system.
@@ -27,14 +53,12 @@ func newDisk(t *testing.T, r *rig) *disk {
 	}
 	d := &disk{dir: dir}
 	cleanUp(t, func() { _ = os.RemoveAll(dir) })
-	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+diskSize, "tmpfs", dir).CombinedOutput(); err != nil {
-		t.Logf("no file system can be mounted, so the disk never gets full: %v: %s", err, out)
-		return d
+	if err := mount(dir); err != nil {
+		t.Fatal(err)
 	}
-	d.mounted = true
 	cleanUp(t, func() {
-		if out, err := exec.Command("umount", "--lazy", dir).CombinedOutput(); err != nil {
-			t.Logf("unmount a file system: %v: %s", err, out)
+		if err := unmount(dir); err != nil {
+			t.Log(err)
 		}
 	})
 	data := filepath.Join(dir, "data")
@@ -55,9 +79,6 @@ func newDisk(t *testing.T, r *rig) *disk {
 
 // fill fills the file system and returns the number of bytes written.
 func (d *disk) fill() (filled int64, err error) {
-	if !d.mounted {
-		return 0, nil
-	}
 	f, err := os.Create(d.file())
 	if err != nil {
 		return 0, fmt.Errorf("fill a file system: %w", err)
@@ -72,11 +93,6 @@ func (d *disk) fill() (filled int64, err error) {
 }
 
 // empty frees the space again.
-func (d *disk) empty() error {
-	if !d.mounted {
-		return nil
-	}
-	return os.Remove(d.file())
-}
+func (d *disk) empty() error { return os.Remove(d.file()) }
 
 func (d *disk) file() string { return filepath.Join(d.dir, "full") }

@@ -94,31 +94,37 @@ const stateTime = time.Second
 // awaitState waits until a session of a replica is in the state that the variant selects, or else in any transaction. It returns
 // the state.
 func (r *rig) awaitState(ctx context.Context, replica, variant int) string {
+	_, state := r.awaitSession(ctx, replica, variant)
+	return state
+}
+
+// awaitSession waits as awaitState does. It also returns the process id of the session, or 0 if no session is in a transaction.
+func (r *rig) awaitSession(ctx context.Context, replica, variant int) (pid int, state string) {
 	chosen := [...]string{
 		`state = 'idle in transaction'`,
 		`state = 'idle in transaction' AND query ~ 'FOR (NO KEY )?UPDATE'`,
 		`state = 'active' AND query ~* '^(update|insert|delete|commit)'`,
 	}[variant%3]
 	for _, condition := range []string{chosen, `state <> 'idle'`} {
-		if r.seesSession(ctx, replica, condition) {
-			return "when " + condition
+		if pid := r.findSession(ctx, replica, condition); pid != 0 {
+			return pid, "when " + condition
 		}
 	}
-	return "in no transaction"
+	return 0, "in no transaction"
 }
 
-// seesSession reports whether a session of a replica was in a state within stateTime.
-func (r *rig) seesSession(ctx context.Context, replica int, condition string) (found bool) {
+// findSession returns the process id of a session of a replica that is in a state within stateTime, or 0.
+func (r *rig) findSession(ctx context.Context, replica int, condition string) (pid int) {
 	ctx, cancel := context.WithTimeout(ctx, stateTime)
 	defer cancel()
 	_ = r.admin(ctx, func(conn *pgx.Conn) error {
-		for !found && ctx.Err() == nil {
-			if err := conn.QueryRow(ctx, `SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = $1 AND `+condition+`)`,
-				applicationName(replica)).Scan(&found); err != nil {
+		for pid == 0 && ctx.Err() == nil {
+			if err := conn.QueryRow(ctx, `SELECT coalesce(min(pid), 0) FROM pg_stat_activity WHERE application_name = $1 AND `+condition,
+				applicationName(replica)).Scan(&pid); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return found
+	return pid
 }

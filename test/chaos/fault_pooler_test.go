@@ -23,9 +23,12 @@ type pooler struct {
 	restarting sync.Mutex
 }
 
+// queryWait is a PgBouncer setting: a request that gets no connection to the server within 1 s loses its own connection.
+const queryWait = "query_wait_timeout = 1"
+
 func newPooler(t *testing.T, database string) *pooler {
 	t.Helper()
-	p := &pooler{Pooler: postgrestest.StartPooler(t, database, 8)}
+	p := &pooler{Pooler: postgrestest.StartPooler(t, database, 8, queryWait)}
 	cleanUp(t, p.Close)
 	return p
 }
@@ -104,6 +107,17 @@ func (r *rig) reconnectPooler(ctx context.Context) (err error) {
 		return err == nil
 	})
 	return err
+}
+
+// reloadPooler makes PgBouncer read its configuration. A PgBouncer that does not run reads it when it starts.
+func (r *rig) reloadPooler(ctx context.Context) error {
+	if r.pooler == nil {
+		return nil
+	}
+	if !testkit.Await(ctx, testkit.Timeout, func() bool { return r.pooler.do(ctx, "RELOAD") == nil }) {
+		return errors.New("PgBouncer does not read its configuration")
+	}
+	return nil
 }
 
 // resumePooler resumes PgBouncer. After a restart PgBouncer is not paused and returns an error, which is ignored.

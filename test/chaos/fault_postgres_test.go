@@ -30,6 +30,26 @@ var postgresFaults = []fault{
 		},
 	},
 	{
+		// The session may hold locks of the server itself, for which the sessions of all replicas wait.
+		kind: "a session of PostgreSQL paused", lane: postgreSQL, least: 300 * time.Millisecond, most: 3 * time.Second,
+		means: history.Fault{Database: true, Locks: true, Cuts: 1},
+		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
+			pid, state := r.awaitSession(ctx, s.replica, s.variant)
+			if pid == 0 {
+				return fmt.Errorf("%w: replica %d is %s", errNotInjected, s.replica, state)
+			}
+			f.Start = r.now()
+			f.Detail = fmt.Sprintf("of replica %d %s", s.replica, state)
+			if err := syscall.Kill(pid, syscall.SIGSTOP); errors.Is(err, syscall.ESRCH) {
+				return fmt.Errorf("%w: the session has ended", errNotInjected)
+			} else if err != nil {
+				return fmt.Errorf("pause a session: %w", err)
+			}
+			testkit.Pause(ctx, s.lasts)
+			return syscall.Kill(pid, syscall.SIGCONT)
+		},
+	},
+	{
 		kind: "sessions of PostgreSQL terminated", lane: postgreSQL, least: 0, most: time.Second,
 		means: history.Fault{Database: true, Cuts: 2},
 		inject: func(ctx context.Context, r *rig, s step, _ *history.Fault) error {
@@ -76,7 +96,7 @@ var postgresFaults = []fault{
 		},
 	},
 	{
-		kind: "disk of the outbox full", lane: postgreSQL, only: plain, least: 500 * time.Millisecond, most: 3 * time.Second,
+		kind: "disk of the outbox full", lane: postgreSQL, only: plain, possible: mountable, least: 500 * time.Millisecond, most: 3 * time.Second,
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			filled, err := r.disk.fill()

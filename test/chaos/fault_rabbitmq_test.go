@@ -128,7 +128,7 @@ func (r *rig) onBroker(use func(*amqp.Channel) error) error {
 	var conn *amqp.Connection
 	var err error
 	for _, node := range r.broker.nodes {
-		u := url.URL{Scheme: "amqp", User: url.UserPassword(r.broker.user, r.broker.password), Host: node.addr, Path: "/"}
+		u := url.URL{Scheme: "amqp", User: url.UserPassword(r.broker.user, r.broker.secret()), Host: node.addr, Path: "/"}
 		if conn, err = amqp.DialConfig(u.String(), amqp.Config{Dial: amqp.DefaultDial(10 * time.Second)}); err == nil {
 			break
 		}

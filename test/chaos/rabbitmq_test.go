@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +21,7 @@ import (
 
 // broker is a RabbitMQ of one test: one node, or a cluster.
 type broker struct {
+	changing       sync.Mutex // held while the password changes
 	user, password string
 	cookie         string // shared by the nodes
 	nodes          []*brokerNode
@@ -107,6 +109,13 @@ func startPortMapper(t *testing.T) (port string) {
 	cleanUp(t, mapper.kill)
 	testkit.WaitFor(t, "Erlang's port mapper", func() bool { return listens(addr) })
 	return port
+}
+
+// secret returns the password.
+func (b *broker) secret() string {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	return b.password
 }
 
 // prepare creates the folder and the configuration of a node. A cluster uses the configuration of the cluster operator: a node

@@ -33,13 +33,14 @@ type rig struct {
 	broker   *broker
 	disk     *disk
 	secrets  *secretFiles
+	password string // of the service's role, since the last change
 	replicas [replicaCount]*service
 
 	toPostgres [replicaCount]*faultproxy.Proxy
 	toRabbit   [replicaCount]*faultproxy.Proxy
 
 	mu         sync.Mutex
-	faults     []history.Fault
+	faults     []*history.Fault
 	ops        []history.Op
 	samples    []history.Sample
 	violations []history.Violation // found during the run
@@ -55,6 +56,7 @@ func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 	t.Helper()
 	r := &rig{t: t, seed: seed, program: program, began: time.Now(), given: map[string]bool{}, mail: map[string][]string{}}
 	postgres := newPostgreSQL(t)
+	r.sayImpossible(topology)
 	nodes := 1
 	if topology.has(cluster) {
 		nodes = 3
@@ -77,7 +79,7 @@ func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 		t.Fatal(err)
 	}
 	switch {
-	case topology.has(plain):
+	case topology.has(plain) && mountable() == nil:
 		r.disk = newDisk(t, r)
 	case topology.has(standby):
 		r.standby = newStandby(t, r)
@@ -97,7 +99,7 @@ func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 func (r *rig) startReplicas() {
 	r.t.Helper()
 	dir := r.t.TempDir()
-	r.secrets = &secretFiles{dir: dir, keys: []string{newSecret(), newSecret()}}
+	r.secrets = &secretFiles{dir: dir, keys: []string{newSecret(), newSecret()}, broker: r.broker.password}
 	for i := range r.replicas {
 		u := r.primary.as("app")
 		if i == poolerReplica && r.pooler != nil {
@@ -111,7 +113,7 @@ func (r *rig) startReplicas() {
 		r.replicas[i] = newService(r.t, r.program, settings{
 			"DATABASE_URL_FILE": r.secrets.path(urlFile(i)),
 			"JWT_SECRET_FILE":   r.secrets.path("key"), "JWT_ACCEPTED_SECRETS_FILE": r.secrets.path("accepted"),
-			"RABBITMQ_HOST": host, "RABBITMQ_PORT": port, "RABBITMQ_USER": r.broker.user, "RABBITMQ_PASS": r.broker.password,
+			"RABBITMQ_HOST": host, "RABBITMQ_PORT": port, "RABBITMQ_USER": r.broker.user, "RABBITMQ_PASS_FILE": r.secrets.path("broker"),
 			"DATABASE_MAX_CONNS": connections(i, r.seed),
 		})
 	}
@@ -208,11 +210,11 @@ func (r *rig) sqlValue(ctx context.Context, query string, value any) error {
 
 // awaitDatabase waits until new connections of a replica, or of all replicas, work and may write.
 func (r *rig) awaitDatabase(ctx context.Context, replica int) error {
-	for i, url := range r.secrets.urls {
+	for i := range r.replicas {
 		if replica != history.Everywhere && replica != i {
 			continue
 		}
-		if !testkit.Await(ctx, testkit.Timeout, func() bool { return probe(ctx, url) == nil }) {
+		if !testkit.Await(ctx, testkit.Timeout, func() bool { return probe(ctx, r.secrets.url(i)) == nil }) {
 			return errors.New("the database does not accept connections again")
 		}
 	}

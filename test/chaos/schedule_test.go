@@ -1,12 +1,16 @@
 package chaos_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"user-service/test/chaos/history"
 )
 
 // lane is the target of a fault. Each has at most one fault at a time.
@@ -98,10 +102,10 @@ type deck struct {
 	left []fault
 }
 
-// faultsOf returns the faults of a topology.
+// faultsOf returns the faults of a topology that this machine allows.
 func faultsOf(topology topology) (all []fault) {
 	for _, f := range faults {
-		if f.only == "" || topology.has(f.only) {
+		if f.fits(topology) {
 			all = append(all, f)
 		}
 	}
@@ -176,6 +180,22 @@ func TestASeedDeterminesItsSchedule(t *testing.T) {
 	}
 }
 
+func TestAFaultThatIsNotInjectedIsNotRecorded(t *testing.T) {
+	t.Parallel()
+	absent := errors.New("the machine has no such disk")
+	if f := (fault{only: plain, possible: func() error { return absent }}); f.fits(topology{plain, single}) {
+		t.Error("a schedule has a fault that the machine does not allow")
+	}
+	for err, want := range map[error]int{nil: 1, errNotInjected: 0} {
+		r := &rig{t: t, began: time.Now()}
+		inject := func(context.Context, *rig, step, *history.Fault) error { return err }
+		r.inject(t.Context(), step{fault: fault{kind: "a fault of this test", inject: inject}})
+		if len(r.faults) != want {
+			t.Errorf("%d faults are recorded after the error %v, want %d", len(r.faults), err, want)
+		}
+	}
+}
+
 func TestThreeSeedsBeginWithAllFaults(t *testing.T) {
 	t.Parallel()
 	dealt := map[string]bool{}
@@ -189,7 +209,7 @@ func TestThreeSeedsBeginWithAllFaults(t *testing.T) {
 		}
 	}
 	for _, f := range faults {
-		if f.only == "" && !dealt[f.kind] {
+		if f.only == "" && f.isPossible() == nil && !dealt[f.kind] {
 			t.Errorf("no seed begins with %s", f.kind)
 		}
 	}
@@ -211,8 +231,8 @@ func TestTheFaultsOfAnEpochDoNotShareALane(t *testing.T) {
 		}
 	}
 	for _, f := range faults {
-		if dealt[f.kind] == 0 {
-			t.Errorf("%s is in no schedule", f.kind)
+		if impossible := f.isPossible() != nil; impossible != (dealt[f.kind] == 0) {
+			t.Errorf("%s is scheduled %d times; impossible on this machine: %t", f.kind, dealt[f.kind], impossible)
 		}
 	}
 }

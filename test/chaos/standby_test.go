@@ -25,8 +25,7 @@ var standbyFaults = []fault{{
 	means: history.Fault{Database: true, Cuts: 2, Locks: true},
 	inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 		if r.standby == nil {
-			f.Detail = "none is left"
-			return nil
+			return fmt.Errorf("%w: no standby is left", errNotInjected)
 		}
 		return r.promote(ctx, s, f)
 	},

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,16 +20,20 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// old is the last build with an older schema. Its schema has version 11, and it recovers from the faults below as this build
-// does.
-var old = flag.String("old", "a793d13", "the commit, or the tag, of the build that is upgraded")
+// old names the builds that are upgraded: the last one with an older schema, which is version 13, and an earlier one with
+// version 11. They recover from the faults below as this build does.
+var old = flag.String("old", "7c0bd3a,a793d13", "the commits, or the tags, of the builds that are upgraded, separated by commas")
 
 // TestAnUpgradeUnderFaultKeepsEveryPromise runs an old build and this one side by side while faults are injected. They first use
 // the old schema, which this build's migrations change. Then this build is rolled back.
 func TestAnUpgradeUnderFaultKeepsEveryPromise(t *testing.T) { //nolint:paralleltest // it measures time
-	before := buildOf(t, *old)
-	for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
-		t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) { runUpgrade(t, seed, before) })
+	for commit := range strings.SplitSeq(*old, ",") {
+		t.Run(commit, func(t *testing.T) {
+			before := buildOf(t, commit)
+			for seed := *firstSeed; seed < *firstSeed+*seedCount; seed++ {
+				t.Run(fmt.Sprintf("seed-%d", seed), func(t *testing.T) { runUpgrade(t, seed, commit, before) })
+			}
+		})
 	}
 }
 
@@ -45,9 +50,9 @@ func buildOf(t *testing.T, commit string) (path string) {
 }
 
 // runUpgrade upgrades two replicas, rolls one back, and checks the history.
-func runUpgrade(t *testing.T, seed int64, before string) {
+func runUpgrade(t *testing.T, seed int64, commit, before string) {
 	r := newRig(t, seed, topology{plain, single}, before)
-	r.say("two replicas of %s are ready", *old)
+	r.say("two replicas of %s are ready", commit)
 	epochs := planOf(&deck{rng: rand.New(rand.NewPCG(uint64(seed), 0)), all: upgradeFaults()})
 	background, stop := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup

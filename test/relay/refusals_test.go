@@ -84,7 +84,8 @@ func Test500RefusedEventsDelayNoOther(t *testing.T) {
 	w.eventually("all events", func() bool { return healthy.has(bad...) })
 }
 
-// TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther publishes 20 events over the broker's max_message_size.
+// TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther publishes 20 events over the broker's max_message_size, and
+// checks that they are parked after the last attempt.
 func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -105,6 +106,27 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	}
 	if n := healthy.copies(append(large, fine[len(others):]...)...); n > 0 {
 		t.Error("an event of a user arrived whose first event is refused")
+	}
+
+	const lastAttempt = `UPDATE outbox SET refusals = $1, retry_at = now() WHERE refusals > 0`
+	if _, err := w.conn.Exec(t.Context(), lastAttempt, outbox.MaxRefusals-1); err != nil {
+		t.Fatal(err)
+	}
+	w.eventually("each large event parked", func() bool {
+		return w.count(`SELECT count(*) FROM outbox WHERE parked_at IS NOT NULL`) == len(large)
+	})
+	parked, err := w.db.ParkedEvents(t.Context(), 0, len(large)+1)
+	if err != nil || len(parked) != len(large) {
+		t.Errorf("%d events are listed as parked (%v), want %d", len(parked), err, len(large))
+	}
+	if _, longest = w.times(healthy, 50, others); longest > 5*time.Second {
+		t.Errorf("beside parked events, an event of another user takes %s", longest)
+	}
+	if n := healthy.copies(fine[:len(others)]...); n > 1 {
+		t.Errorf("another user's event came %d times", n)
+	}
+	if n := healthy.copies(append(large, fine[len(others):]...)...); n > 0 {
+		t.Error("something came of a user whose first event is parked")
 	}
 }
 

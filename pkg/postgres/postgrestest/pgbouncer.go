@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -42,8 +43,9 @@ type Pooler struct {
 	ended chan struct{} // closed when the process has ended
 }
 
-// StartPooler starts a Pooler with up to conns connections to the database at dsn. It ends with the test.
-func StartPooler(t testing.TB, dsn string, conns int) *Pooler {
+// StartPooler starts a Pooler with up to conns connections to the database at dsn. settings are more lines of its configuration. The
+// Pooler ends with the test.
+func StartPooler(t testing.TB, dsn string, conns int, settings ...string) *Pooler {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns immediately
 	if err != nil {
@@ -61,7 +63,7 @@ func StartPooler(t testing.TB, dsn string, conns int) *Pooler {
 			t.Logf("the log of PgBouncer:\n%s", tail(p.log.Bytes()))
 		}
 	})
-	if err := os.WriteFile(p.config(), []byte(pgBouncerConfig(t, dsn, p.Addr, conns)), 0o600); err != nil {
+	if err := os.WriteFile(p.config(), []byte(pgBouncerConfig(t, dsn, p.Addr, conns, settings...)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	p.user = ordinaryUser(t, p.dir, p.config())
@@ -126,6 +128,19 @@ func (p *Pooler) awaitListener() error {
 	return nil
 }
 
+// SetPassword changes the password in the configuration, which the command RELOAD reads.
+func (p *Pooler) SetPassword(old, password string) error {
+	content, err := os.ReadFile(p.config())
+	if err != nil {
+		return fmt.Errorf("configuration of PgBouncer: %w", err)
+	}
+	content = bytes.ReplaceAll(content, []byte("password="+old), []byte("password="+password))
+	if err := os.WriteFile(p.config(), content, 0o600); err != nil {
+		return fmt.Errorf("configuration of PgBouncer: %w", err)
+	}
+	return nil
+}
+
 // Kill ends the process by SIGKILL.
 func (p *Pooler) Kill() {
 	p.mu.Lock()
@@ -173,7 +188,7 @@ func pgBouncerPath(t testing.TB) string {
 	return path
 }
 
-func pgBouncerConfig(t testing.TB, dsn, addr string, conns int) string {
+func pgBouncerConfig(t testing.TB, dsn, addr string, conns int, settings ...string) string {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	if err != nil {
@@ -192,7 +207,8 @@ admin_users = app
 pool_mode = transaction
 default_pool_size = %d
 max_client_conn = 100
-`, u.Hostname(), u.Port(), u.Path[1:], u.User.Username(), password, host, port, conns)
+%s
+`, u.Hostname(), u.Port(), u.Path[1:], u.User.Username(), password, host, port, conns, strings.Join(settings, "\n"))
 }
 
 // ordinaryUser gives files to the user nobody, and returns the attributes of a process of that user: PgBouncer refuses to run as
