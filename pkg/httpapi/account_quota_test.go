@@ -100,7 +100,8 @@ func TestEndingSessionsNeedsNoQuota(t *testing.T) {
 	s.call("DELETE", "/users/me/sessions", nil, as(a.token)).want(t, 204)
 }
 
-// TestWaitingRequestsForOneAccountAreBounded sends requests for one account while its row is locked. The queue refuses one too many, without a quota.
+// TestWaitingRequestsForOneAccountAreBounded sends requests for one account while its row is locked. The queue refuses one too many,
+// without a quota.
 // The waiting requests hold at most one connection, so that another account is served.
 func TestWaitingRequestsForOneAccountAreBounded(t *testing.T) {
 	t.Parallel()

@@ -29,7 +29,7 @@ type object struct {
 }
 
 // decode reads an input from the call's body. read takes the members of the object; a member that is left is unknown. If there are errors,
-// check adds those of the other members, so that the answer lists all together. Otherwise the domain checks the input.
+// decode also calls check, so that the answer lists all errors together. Otherwise the domain checks the input.
 func decode[T any](c *call, accepted []string, read func(*object) T, check func(T) user.FieldErrors) (T, error) {
 	var none T
 	if err := checkMediaType(c.Header, accepted); err != nil {

@@ -155,8 +155,8 @@ func TestHugeHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// TestLineBreaksWithoutCR shows where a line may end with LF alone: in a header (RFC 9112 section 2.2), but not in a
-// chunked body, whose end a gateway could find elsewhere.
+// TestLineBreaksWithoutCR shows where a line may end with LF alone. A header allows it (RFC 9112 section 2.2). A chunked body does not,
+// because a gateway could find another end of the body.
 func TestLineBreaksWithoutCR(t *testing.T) {
 	t.Parallel()
 	s := start(t)
