@@ -66,7 +66,8 @@ var refusals = []struct{ name, set, say string }{
 	{"an Ingress without a host", "ingress.enabled=true", "ingress.enabled needs ingress.hosts: set"},
 	{"metrics for everybody", "ingress.enabled=true,ingress.hosts={a.example.com},ingress.path=/metrics", "ingress.path is that of the metrics"},
 	{"an HTTPRoute without a Gateway", "httpRoute.enabled=true", "httpRoute.enabled needs httpRoute.parentRefs: set"},
-	{"one port for two", "service.port=9090", "service.port and service.metricsPort are the same: change one"},
+	{"an HTTPRoute of the metrics", "httpRoute.enabled=true,httpRoute.parentRefs[0].name=a,httpRoute.path=/metrics", "httpRoute.path is that of the metrics"},
+	{"an Ingress of one path only", "ingress.enabled=true,ingress.hosts={a.example.com},ingress.pathType=Exact", "at '/ingress/pathType': value must be one of 'Prefix', 'ImplementationSpecific'"},
 
 	// Invalid values.
 	{"a value that is misspelled", "serviceMonitr.enabled=true", "at '': additional properties 'serviceMonitr' not allowed"},
