@@ -1,6 +1,7 @@
 package httpapi_test
 
 import (
+	"crypto/rand"
 	"net/http"
 	"strings"
 	"testing"
@@ -138,6 +139,33 @@ func checkIfMatch(t *testing.T, s *server, path string) {
 
 // line adds a line to the header. Another line of the same name stays.
 func line(name, value string) option { return func(r *http.Request) { r.Header.Add(name, value) } }
+
+// TestOneMailboxIsOneAccount by both forms of its domain, with blanks and in another case.
+func TestOneMailboxIsOneAccount(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.admin()
+	local := strings.ToLower(rand.Text())
+	a := s.registerAs("  " + local + "@bücher.example ")
+	if a.Email != local+"@bücher.example" {
+		t.Errorf("the email is %q", a.Email)
+	}
+	ascii := local + "@xn--bcher-kva.example"
+	for _, other := range []string{ascii, strings.ToUpper(ascii), local + "@BÜCHER.example", " " + ascii} {
+		body := map[string]any{"email": other, "password": goodPassword}
+		s.call("POST", "/register", body).wantProblem(t, 409, "email-taken")
+		if got := s.login(account{User: user.User{Email: other}, password: goodPassword}); got.token == "" {
+			t.Errorf("%q does not log in", other)
+		}
+	}
+	for _, query := range []string{"email=" + ascii, "q=" + ascii, "q=" + strings.ToUpper(local) + "@b%C3%BC"} {
+		var page struct{ Items []user.User }
+		page = decode[struct{ Items []user.User }](t, s.call("GET", "/users?"+query, nil, as(admin.token)).want(t, 200))
+		if len(page.Items) != 1 || page.Items[0].ID != a.ID {
+			t.Errorf("%s finds %d users", query, len(page.Items))
+		}
+	}
+}
 
 // TestConditionsOnSeveralLines are one list (RFC 9110 section 5.3).
 func TestConditionsOnSeveralLines(t *testing.T) {
