@@ -8,10 +8,12 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"user-service/pkg/config"
 	"user-service/pkg/telemetry"
@@ -56,6 +58,8 @@ func rootCommand() *cobra.Command {
 		SilenceErrors: true,
 		Args:          noArgs,
 		RunE:          group,
+
+		PersistentPreRunE: noEmptyFlags,
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{fmt.Errorf("%w; see %s --help", err, cmd.CommandPath())}
@@ -72,6 +76,17 @@ func group(cmd *cobra.Command, _ []string) error {
 	cmd.SetOut(cmd.ErrOrStderr())
 	_ = cmd.Help()
 	return usageError{errors.New("name one of these commands")}
+}
+
+// noEmptyFlags returns a usageError for an empty flag, which is probably an unset variable of a script. Otherwise the flag would mean no
+// restriction, such as all users.
+func noEmptyFlags(cmd *cobra.Command, _ []string) (err error) {
+	cmd.Flags().Visit(func(flag *pflag.Flag) { // only flags of the command line
+		if err == nil && flag.Value.Type() == "string" && flag.Name != "name" && strings.TrimSpace(flag.Value.String()) == "" {
+			err = usageError{fmt.Errorf("--%s must not be empty", flag.Name)}
+		}
+	})
+	return err
 }
 
 // noArgs returns a usageError for arguments.

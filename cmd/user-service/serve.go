@@ -225,13 +225,13 @@ func (s *service) flush(ctx context.Context, relay *errgroup.Group) {
 // operations returns the handler of the metrics port.
 func (s *service) operations(api http.Handler) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", s.metrics.Handler())
+	mux.Handle("GET /metrics", s.metrics.Handler())
 	mux.Handle("/healthz", api)
 	mux.Handle("/readyz", api)
 	if s.cfg.HTTP.PprofEnabled {
-		mux.HandleFunc("/debug/pprof/", pprof.Index)
-		mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	return mux
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"net/url"
 	"os"
 	"slices"
@@ -28,10 +29,10 @@ func databaseProblem(dsn string) string {
 	}
 	cfg, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
-		if name := unreadable(dsn); name != "" {
-			return "has a file in " + name + " that can't be read"
-		}
-		return notURL
+		return cmp.Or(parseProblem(dsn, err), notURL)
+	}
+	if hasMislaidAt(dsn) {
+		return "has an @ in its parameters; percent-encode special characters of the password, such as ? as %3F and @ as %40"
 	}
 	for name := range cfg.ConnConfig.RuntimeParams {
 		if slices.Contains(libpqOnly, name) {
@@ -56,6 +57,80 @@ func databaseProblem(dsn string) string {
 		}
 	}
 	return ""
+}
+
+// checked are the parameters of which the driver checks the value. Others could be parts of a password.
+var checked = append([]string{
+	"sslmode", "sslnegotiation", "sslcertmode", "sslpassword", "connect_timeout", "target_session_attrs", "min_protocol_version",
+	"max_protocol_version", "channel_binding", "require_auth", "service", "pool_max_conns", "pool_min_conns", "pool_min_idle_conns",
+	"pool_max_conn_lifetime", "pool_max_conn_idle_time", "pool_max_conn_lifetime_jitter", "pool_health_check_period", "pool_ping_timeout",
+	"statement_cache_capacity", "description_cache_capacity", "default_query_exec_mode",
+}, files...)
+
+// parseProblem returns the problem of a connection string that the driver refuses with err, or "".
+func parseProblem(dsn string, err error) string {
+	if name := unreadable(dsn); name != "" {
+		return "has a file in " + name + " that can't be read"
+	}
+	if strings.HasSuffix(err.Error(), "invalid port") {
+		return "has a port that is not a number from 1 to 65535; percent-encode a : in the password as %3A"
+	}
+	for _, name := range checked {
+		rest, found := without(dsn, name)
+		if !found || !parses(rest) {
+			continue
+		}
+		if slices.Contains(files, name) {
+			return "has a file in " + name + " that holds no certificate or key of the expected form"
+		}
+		return "has a value of the parameter " + name + " that can't be used"
+	}
+	if rest, found := without(dsn, "sslcert", "sslkey"); found && parses(rest) {
+		return "has files in sslcert and sslkey that are not a certificate and its key"
+	}
+	if strings.HasPrefix(dsn, "postgres://") || strings.HasPrefix(dsn, "postgresql://") {
+		return "has a character that must be percent-encoded, such as % in the password (%25)"
+	}
+	return ""
+}
+
+func parses(dsn string) bool {
+	_, err := pgxpool.ParseConfig(dsn)
+	return err == nil
+}
+
+// without removes parameters from a connection string. It reports whether there was one.
+func without(dsn string, names ...string) (rest string, found bool) {
+	before, query, separator := "", dsn, " "
+	if strings.Contains(dsn, "://") {
+		at := strings.LastIndexByte(dsn, '?') + 1
+		before, query, separator = dsn[:at], dsn[at:], "&"
+		if at == 0 {
+			return dsn, false
+		}
+	}
+	pairs := strings.Split(query, separator)
+	kept := slices.DeleteFunc(slices.Clone(pairs), func(pair string) bool {
+		name, _, _ := strings.Cut(pair, "=")
+		return slices.Contains(names, strings.TrimSpace(name))
+	})
+	return before + strings.Join(kept, separator), len(kept) < len(pairs)
+}
+
+// hasMislaidAt reports whether a URL has an @ in its parameters. The password then contains a question mark, which ended the host.
+// A user or an application name may contain an @.
+func hasMislaidAt(dsn string) bool {
+	_, query, _ := strings.Cut(dsn, "?")
+	if !strings.Contains(dsn, "://") {
+		return false
+	}
+	for pair := range strings.SplitSeq(query, "&") {
+		name, _, _ := strings.Cut(pair, "=")
+		if strings.Contains(pair, "@") && !slices.Contains([]string{"user", "password", "application_name"}, name) {
+			return true
+		}
+	}
+	return false
 }
 
 // unreadable returns the first parameter whose file can't be read, or "".

@@ -75,7 +75,7 @@ func TestBadValues(t *testing.T) {
 		want        string // a part of the message
 	}{
 		{"DATABASE_URL", "mysql://db/app", "is not a PostgreSQL URL"},
-		{"DATABASE_URL", "postgres://app:p%@db/app", "is not a PostgreSQL URL"},
+		{"DATABASE_URL", "postgres://app:p%@db/app", "has a character that must be percent-encoded"},
 		{"DATABASE_URL", "db", "is not a PostgreSQL URL"},
 		{"MIGRATION_DATABASE_URL", "db", "is not a PostgreSQL URL"},
 		{"DATABASE_MAX_CONNS", "1", "the relay of events needs another one"},
@@ -112,7 +112,32 @@ func TestBadValues(t *testing.T) {
 		{"MIGRATION_DATABASE_URL", "postgres://app:x@db/app?sslcert=/no/a&sslkey=/no/b", "has a file in sslcert that can't be read"},
 		{"DATABASE_URL", "postgres://app:x@db/app?gssencmode=disable", "has the parameter gssencmode, which only libpq supports; remove it"},
 		{"DATABASE_URL", "postgres://app:x@db/app?keepalives=1", "has the parameter keepalives"},
-		{"DATABASE_URL", "postgres://app:x@db:notaport/app", "is not a PostgreSQL URL"},
+		{"DATABASE_URL", "postgres://app:planted@db:notaport/app", "has a port that is not a number from 1 to 65535"},
+		{"DATABASE_URL", "postgres://app:planted@db:65536/app", "has a port that is not a number from 1 to 65535"},
+		{"DATABASE_URL", "postgres://app:planted@db:0/app", "has a port that is not a number from 1 to 65535"},
+		{"DATABASE_URL", "postgres://app:planted@db:5432,other:x/app", "has a port that is not a number from 1 to 65535"},
+		{"DATABASE_URL", "postgres://app@db/app?port=planted", "has a port that is not a number from 1 to 65535"},
+		{"DATABASE_URL", "host=db port=planted", "has a port that is not a number from 1 to 65535"},
+		{"DATABASE_URL", "postgres://app:p%planted@db/app", "has a character that must be percent-encoded, such as % in the password (%25)"},
+		{"DATABASE_URL", "postgres://app:pla nted@db/app name", "has a character that must be percent-encoded"},
+		{"DATABASE_URL", "postgres://app:x@db/app?sslmode=planted", "has a value of the parameter sslmode that can't be used"},
+		{"DATABASE_URL", "postgres://app:x@db/app?connect_timeout=planted", "has a value of the parameter connect_timeout that can't be used"},
+		{"DATABASE_URL", "postgres://app:x@db/app?pool_max_conns=planted", "has a value of the parameter pool_max_conns that can't be used"},
+		{
+			"DATABASE_URL", "postgres://app:x@db/app?target_session_attrs=planted",
+			"has a value of the parameter target_session_attrs that can't be used",
+		},
+		{"DATABASE_URL", "host=db sslmode=planted", "has a value of the parameter sslmode that can't be used"},
+		{
+			"DATABASE_URL", "postgres://app:x@db/app?sslmode=verify-full&sslrootcert=database.go",
+			"has a file in sslrootcert that holds no certificate or key of the expected form",
+		},
+		{
+			"DATABASE_URL", "postgres://app:x@db/app?sslmode=verify-full&sslcert=database.go&sslkey=database.go",
+			"has files in sslcert and sslkey that are not a certificate and its key",
+		},
+		{"DATABASE_URL", "app:planted@db/users", "is not a PostgreSQL URL"},
+		{"DATABASE_URL", "postgres://app:pl@anted?wo=rd@db/users", "percent-encode special characters of the password"},
 		{"RABBITMQ_CA_FILE", "/nowhere/ca.crt", "is set, and RABBITMQ_TLS is false"},
 		{"JWT_ACCEPTED_SECRETS", planted + ",short", "has a secret that has 5 bytes and needs at least 32; " +
 			"set it to random texts of at least 32 bytes, separated by commas"},
@@ -156,6 +181,11 @@ func TestBadValues(t *testing.T) {
 			}
 			if !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%q does not contain %q", err, test.want)
+			}
+			for _, part := range []string{"planted", "anted", "ssw0rd", "4711", "database.go", "/nowhere", "/no/", "notaport", "65536/", "wo=rd"} {
+				if strings.Contains(test.value, part) && strings.Contains(err.Error(), part) {
+					t.Errorf("%q contains %q of the value", err, part)
+				}
 			}
 		})
 	}

@@ -1,6 +1,9 @@
 package httpapi_test
 
 import (
+	"crypto/rand"
+	"net/http"
+	"strings"
 	"testing"
 
 	"user-service/pkg/access"
@@ -117,4 +120,81 @@ func TestPreconditionsAreCheckedInOrder(t *testing.T) {
 	}
 	s.call("DELETE", "/roles/"+access.User, nil, as(admin.token)).want(t, 409)
 	s.call("PUT", "/roles/"+access.Admin, `{"permissions":[]}`, as(admin.token)).want(t, 409)
+}
+
+// checkIfMatch sends If-Match to a path that everybody can read.
+func checkIfMatch(t *testing.T, s *server, path string) {
+	t.Helper()
+	current := s.call("GET", path, nil).want(t, 200).header.Get("ETag")
+	for _, value := range []string{`"99"`, "W/" + current, "", strings.Trim(current, `"`)} {
+		s.call("GET", path, nil, header("If-Match", value)).wantProblem(t, 412, "precondition-failed")
+		s.call("HEAD", path, nil, header("If-Match", value)).want(t, 412)
+		s.call("GET", path, nil, header("If-Match", value), header("If-None-Match", current)).want(t, 412) // If-Match decides first
+	}
+	for _, value := range []string{current, "*", `"99", ` + current} {
+		s.call("GET", path, nil, header("If-Match", value)).want(t, 200)
+		s.call("GET", path, nil, header("If-Match", value), header("If-None-Match", current)).want(t, 304)
+	}
+}
+
+// line adds a line to the header. Another line of the same name stays.
+func line(name, value string) option { return func(r *http.Request) { r.Header.Add(name, value) } }
+
+// TestOneMailboxIsOneAccount by both forms of its domain, with blanks and in another case.
+func TestOneMailboxIsOneAccount(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	admin := s.admin()
+	local := strings.ToLower(rand.Text())
+	a := s.registerAs("  " + local + "@bücher.example ")
+	if a.Email != local+"@bücher.example" {
+		t.Errorf("the email is %q", a.Email)
+	}
+	ascii := local + "@xn--bcher-kva.example"
+	for _, other := range []string{ascii, strings.ToUpper(ascii), local + "@BÜCHER.example", " " + ascii} {
+		body := map[string]any{"email": other, "password": goodPassword}
+		s.call("POST", "/register", body).wantProblem(t, 409, "email-taken")
+		if got := s.login(account{User: user.User{Email: other}, password: goodPassword}); got.token == "" {
+			t.Errorf("%q does not log in", other)
+		}
+	}
+	for _, query := range []string{"email=" + ascii, "q=" + ascii, "q=" + strings.ToUpper(local) + "@b%C3%BC"} {
+		var page struct{ Items []user.User }
+		page = decode[struct{ Items []user.User }](t, s.call("GET", "/users?"+query, nil, as(admin.token)).want(t, 200))
+		if len(page.Items) != 1 || page.Items[0].ID != a.ID {
+			t.Errorf("%s finds %d users", query, len(page.Items))
+		}
+	}
+}
+
+// TestConditionsOnSeveralLines are one list (RFC 9110 section 5.3).
+func TestConditionsOnSeveralLines(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	current := s.call("GET", "/users/me", nil, as(a.token)).want(t, 200).header.Get("ETag")
+	for path, tag := range map[string]string{
+		"/users/me": current, "/openapi.json": s.call("GET", "/openapi.json", nil).want(t, 200).header.Get("ETag"),
+	} {
+		for _, c := range []struct {
+			name          string
+			first, second string
+			status        int
+		}{
+			{"If-Match", `"98"`, tag, 200},
+			{"If-Match", tag, `"98"`, 200},
+			{"If-Match", `"98"`, `"99"`, 412},
+			{"If-None-Match", `"98"`, tag, 304},
+			{"If-None-Match", tag, `"98"`, 304},
+			{"If-None-Match", `"98"`, `"99"`, 200},
+		} {
+			if got := s.call("GET", path, nil, as(a.token), line(c.name, c.first), line(c.name, c.second)).status; got != c.status {
+				t.Errorf("%s with %s %s and %s: status is %d, want %d", path, c.name, c.first, c.second, got, c.status)
+			}
+		}
+	}
+	change := map[string]any{"name": "Ada"}
+	s.call("PATCH", "/users/me", change, as(a.token), line("If-Match", `"98"`), line("If-Match", `"99"`)).want(t, 412)
+	s.call("PATCH", "/users/me", change, as(a.token), line("If-None-Match", `"98"`), line("If-None-Match", current)).want(t, 412)
+	s.call("PATCH", "/users/me", change, as(a.token), line("If-Match", `"98"`), line("If-Match", current)).want(t, 200)
 }

@@ -25,7 +25,7 @@ func (a *API) openAPI(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
-	return file.Send(w, c.Request)
+	return send(file, w, c.Request)
 }
 
 // docs sends the page to try the API. Its policies allow the page to load only this service's files, and forbid other sites to
@@ -33,7 +33,7 @@ func (a *API) openAPI(w http.ResponseWriter, c *call) error {
 func (a *API) docs(w http.ResponseWriter, c *call) error {
 	w.Header().Set("Content-Security-Policy", docspage.ContentSecurityPolicy)
 	w.Header().Set("Referrer-Policy", "no-referrer")
-	return docspage.Page().Send(w, c.Request)
+	return send(docspage.Page(), w, c.Request)
 }
 
 // docsFile sends a file that the page loads.
@@ -43,5 +43,14 @@ func (a *API) docsFile(w http.ResponseWriter, c *call) error {
 	if !found {
 		return errNotFound()
 	}
-	return file.Send(w, c.Request)
+	return send(file, w, c.Request)
+}
+
+// send sends a file under the conditions of the request. Errors: PreconditionFailed, those of docspage.File.Send.
+func send(file *docspage.File, w http.ResponseWriter, r *http.Request) error {
+	cond := conditionsOf(r)
+	if !cond.match(file.ETag(r.Header)) {
+		return errChanged()
+	}
+	return file.Send(w, r, cond.notModified)
 }

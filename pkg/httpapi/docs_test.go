@@ -29,6 +29,9 @@ func TestDescriptionIsServed(t *testing.T) {
 			got.header.Get("Content-Type"), got.body)
 	}
 	s.call("GET", "/openapi.json", nil, header("If-None-Match", got.header.Get("ETag"))).want(t, 304)
+	for _, path := range []string{"/openapi.json", "/docs", "/docs/init.js"} {
+		checkIfMatch(t, s, path)
+	}
 }
 
 func TestDocsPageHasAContentSecurityPolicy(t *testing.T) {

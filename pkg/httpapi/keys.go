@@ -13,9 +13,13 @@ const keysCacheControl = "public, max-age=300"
 func (a *API) keys(w http.ResponseWriter, c *call) error {
 	set := a.users.PublicKeys()
 	tag := tagOf(set)
+	cond := conditionsOf(c.Request)
+	if !cond.match(tag) {
+		return errChanged()
+	}
 	w.Header().Set("Cache-Control", keysCacheControl)
 	w.Header().Set("ETag", tag)
-	if conditionsOf(c.Request).notModified(tag) {
+	if cond.notModified(tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

@@ -86,6 +86,7 @@ func TestTheKeySetIsCacheable(t *testing.T) {
 	}
 	tag := header("If-None-Match", got.header.Get("ETag"))
 	s.call("GET", "/.well-known/jwks.json", nil, tag).want(t, 304)
+	checkIfMatch(t, s, "/.well-known/jwks.json")
 	if err := s.keys(token.Keys{Secret: secret, PrivateKey: privateKey(t)}); err != nil {
 		t.Fatal(err)
 	}

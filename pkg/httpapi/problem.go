@@ -78,6 +78,11 @@ func errParameter(detail string) error { return &user.Error{Code: invalidParamet
 
 func errNotFound() error { return &user.Error{Code: user.NotFound, Detail: "There is nothing here."} }
 
+// errChanged is for content that does not have the tag of If-Match.
+func errChanged() error {
+	return &user.Error{Code: user.PreconditionFailed, Detail: "If-Match does not name the current ETag; read the content again without it."}
+}
+
 func errMethod() error {
 	return &user.Error{Code: methodNotAllowed, Detail: "The Allow header lists the methods of this path."}
 }

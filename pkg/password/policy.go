@@ -2,6 +2,7 @@ package password
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/cases"
@@ -87,5 +88,6 @@ func IsTooLong(password string) bool {
 	return utf8.RuneCountInString(password) > maxCodePoints || utf8.RuneCountInString(norm.NFKC.String(password)) > MaxLength
 }
 
-// simplify returns the form in which passwords and words are compared. It ignores case and different encodings of a character.
-func simplify(s string) string { return cases.Fold().String(norm.NFKC.String(s)) }
+// simplify returns the form in which passwords and words are compared. It ignores case and different encodings of a character. Upper case
+// comes first, because cases.Fold exchanges the cases of Cherokee.
+func simplify(s string) string { return cases.Fold().String(strings.ToUpper(norm.NFKC.String(s))) }

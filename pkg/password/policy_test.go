@@ -33,6 +33,19 @@ func TestPolicyAcceptsGoodPasswords(t *testing.T) {
 	}
 }
 
+// unicode.ToLower and full folding map Cherokee in different directions.
+func TestPersonalWordsAreFoundInEachCase(t *testing.T) {
+	t.Parallel()
+	for word, password := range map[string]string{
+		"ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᏣᎳᎩ": "ꮳꮃꭹ ꭶꮼꮒꭿꮝꮧ ꮳꮃꭹ", "ꮳꮃꭹ ꭶꮼꮒꭿꮝꮧ ꮳꮃꭹ": "ᏣᎳᎩ ᎦᏬᏂᎯᏍᏗ ᏣᎳᎩ", "ΟΔΥΣΣΕΥΣ ΛΑΕΡΤΙΑΔΗΣ": "οδυσσευς λαερτιαδης",
+		"Strasse der Gruße 1": "STRASSE DER GRUẞE 1",
+	} {
+		if err := (Policy{MinLength: 8}).Check(password, word); err == nil {
+			t.Errorf("the name %s is allowed as the password %s", word, password)
+		}
+	}
+}
+
 func TestPolicyRefusesWeakPasswords(t *testing.T) {
 	t.Parallel()
 	tests := map[Reason][]string{

@@ -1,14 +1,22 @@
 package postgres
 
 import (
+	"context"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Reset closes all connections, so that the next query needs a new one.
 func (db *DB) Reset() {
 	db.replace()
 	db.probe.drop()
+}
+
+// Probe queries with the connection of readiness, and not with the pool.
+func (db *DB) Probe(ctx context.Context) error {
+	return db.probe.query(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) })
 }
 
 // HashCostsQuery is the query that reads the imported hashes.

@@ -89,7 +89,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	if err := db.openPools(ctx, poolConfig, reserved, committed); err != nil {
 		return nil, fmt.Errorf("open the database pool: %w", err)
 	}
-	db.probe = newProbe(&db.target)
+	db.probe = newProbe(&db.target, db.connConfig)
 	return db, nil
 }
 

@@ -8,18 +8,19 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// probe queries the state of the database with its own connection, so that it does not wait for requests. If a busy replica failed its
-// readiness, the other replicas would get its requests and become busy too.
+// probe queries the state of the database with its own connection, so that it does not wait for requests. A busy replica stays ready:
+// otherwise the other replicas would get its requests and become busy too.
 type probe struct {
-	target *atomic.Pointer[pgx.ConnConfig] // the configuration of new connections
-	sem    chan struct{}                   // holds one element during a query
-	conn   *pgx.Conn                       // nil: none
-	config *pgx.ConnConfig                 // the target from which conn was opened
-	closed bool
+	target     *atomic.Pointer[pgx.ConnConfig] // changes with the URL
+	connConfig func() *pgx.ConnConfig          // of a new connection, with the current certificates
+	sem        chan struct{}                   // holds one element during a query
+	conn       *pgx.Conn                       // nil: none
+	config     *pgx.ConnConfig                 // the target from which conn was opened
+	closed     bool
 }
 
-func newProbe(target *atomic.Pointer[pgx.ConnConfig]) *probe {
-	return &probe{target: target, sem: make(chan struct{}, 1)}
+func newProbe(target *atomic.Pointer[pgx.ConnConfig], connConfig func() *pgx.ConnConfig) *probe {
+	return &probe{target: target, connConfig: connConfig, sem: make(chan struct{}, 1)}
 }
 
 // query runs one query at a time. If the connection is closed, or does not answer within pingTimeout, it opens a new connection and
@@ -57,9 +58,7 @@ func (p *probe) queryOpen(ctx context.Context, run func(context.Context, *pgx.Co
 func (p *probe) connect(ctx context.Context) (err error) {
 	p.drop()
 	p.config = p.target.Load()
-	cfg := p.config.Copy()
-	boundCancel(cfg)
-	p.conn, err = pgx.ConnectConfig(ctx, cfg)
+	p.conn, err = pgx.ConnectConfig(ctx, p.connConfig())
 	return err
 }
 

@@ -101,6 +101,9 @@ func TestTheServersCAIsReloaded(t *testing.T) {
 	if _, err := db.Roles(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	if err := db.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	second, ca := selfSigned(t)
 	certificate.Store(second)
 	if err := os.WriteFile(file, ca, 0o600); err != nil {
@@ -109,5 +112,8 @@ func TestTheServersCAIsReloaded(t *testing.T) {
 	db.Reset()
 	if _, err := db.Roles(t.Context()); err != nil {
 		t.Errorf("a query with the new CA: %v, want success", err)
+	}
+	if err := db.Probe(t.Context()); err != nil {
+		t.Errorf("the connection of readiness, with the new CA: %v", err)
 	}
 }

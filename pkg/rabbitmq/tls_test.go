@@ -69,6 +69,40 @@ func TestACAIsReadAgain(t *testing.T) {
 	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 }
 
+// TestAClientCertificateIsReadAgain replaces the certificate and its key. The server trusts only the next one.
+func TestAClientCertificateIsReadAgain(t *testing.T) {
+	t.Parallel()
+	next, dir := newCA(), t.TempDir()
+	trusted := x509.NewCertPool()
+	trusted.AddCert(next.certificate)
+	cfg := tlsProxy(t, broker(t), testCA.issue("localhost"), func(server *tls.Config) {
+		server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, trusted
+	})
+	cfg.CertFile, cfg.KeyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
+	writePair(t, cfg, testCA.issue("client"))
+	p := rabbitmq.New(cfg, rabbitmq.Config{Log: slog.New(slog.DiscardHandler)})
+	run(t, p)
+	time.Sleep(time.Second)
+	if p.Check(t.Context()) == nil {
+		t.Error("the server accepts a certificate of another CA")
+	}
+	writePair(t, cfg, next.issue("client"))
+	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
+}
+
+// writePair writes a certificate and its key to the files of the broker's client certificate.
+func writePair(t *testing.T, cfg rabbitmq.Broker, certificate tls.Certificate) {
+	t.Helper()
+	key := must(x509.MarshalPKCS8PrivateKey(certificate.PrivateKey))
+	for file, block := range map[string]*pem.Block{
+		cfg.CertFile: {Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}, cfg.KeyFile: {Type: "PRIVATE KEY", Bytes: key},
+	} {
+		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // write writes the certificate of the CA to a file.
 func (a *authority) write(t *testing.T, file string) {
 	t.Helper()
@@ -78,9 +112,12 @@ func (a *authority) write(t *testing.T, file string) {
 }
 
 // tlsProxy starts a TLS endpoint named localhost in front of the broker.
-func tlsProxy(t *testing.T, cfg rabbitmq.Broker, certificate tls.Certificate) rabbitmq.Broker {
+func tlsProxy(t *testing.T, cfg rabbitmq.Broker, certificate tls.Certificate, more ...func(*tls.Config)) rabbitmq.Broker {
 	t.Helper()
 	serverConfig := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
+	for _, change := range more {
+		change(serverConfig)
+	}
 	listener, err := tls.Listen("tcp", "127.0.0.1:0", serverConfig)
 	if err != nil {
 		t.Fatal(err)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+	dto "github.com/prometheus/client_model/go"
 )
 
 // maxScrapes bounds the concurrent scrapes, because each queries the database.
@@ -55,12 +56,18 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 // Handler serves scrapes in Prometheus's text format or OpenMetrics. It omits metrics that can't be collected, and counts them in
 // promhttp_metric_handler_errors_total.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+	return promhttp.HandlerFor(prometheus.GathererFunc(m.gather), promhttp.HandlerOpts{
 		Registry:            m.registry,
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 		EnableOpenMetrics:   true,
 	})
+}
+
+// gather omits go_memstats_alloc_bytes_total. In OpenMetrics its family would have the name of the gauge go_memstats_alloc_bytes.
+func (m *Metrics) gather() ([]*dto.MetricFamily, error) {
+	families, err := m.registry.Gather()
+	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "go_memstats_alloc_bytes_total" }), err
 }
 
 // Revision returns the commit of the build, or "unknown" for a build outside a repository.

@@ -344,6 +344,28 @@ func TestMetricsSupportOpenMetrics(t *testing.T) {
 	if !strings.HasSuffix(answer.Body.String(), "# EOF\n") {
 		t.Error("the response has no EOF line")
 	}
+	seen := map[string]string{}
+	families := regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(answer.Body.String(), -1)
+	if len(families) < 30 {
+		t.Errorf("the response has only %d families", len(families))
+	}
+	for _, family := range families {
+		if kind, twice := seen[family[1]]; twice {
+			t.Errorf("%s is a %s and a %s", family[1], kind, family[2])
+		}
+		seen[family[1]] = family[2]
+	}
+	// A sample with a reserved suffix must not have the name of another family (OpenMetrics 1.0, "MetricFamily").
+	suffixes := map[string][]string{
+		"counter": {"_total", "_created"}, "histogram": {"_bucket", "_count", "_sum", "_created"}, "summary": {"_count", "_sum", "_created"},
+	}
+	for name, kind := range seen {
+		for _, suffix := range suffixes[kind] {
+			if other, clash := seen[name+suffix]; clash {
+				t.Errorf("the sample %s%s of a %s has the name of a %s", name, suffix, kind, other)
+			}
+		}
+	}
 }
 
 // A histogram has a recorded trace as exemplar.

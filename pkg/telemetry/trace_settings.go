@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/sdk/resource"
+	"golang.org/x/net/http/httpguts"
 )
 
 // The protocols of OTLP that are supported.
@@ -60,6 +61,10 @@ func readTraceSettings(ctx context.Context, getenv func(string) string) (traceSe
 		"set it to a URL such as http://localhost:4318, or http://localhost:4317 for grpc")
 	_, err := resource.New(ctx, resource.WithFromEnv())
 	require(err == nil, "OTEL_RESOURCE_ATTRIBUTES", "can't be parsed", "set it to name=value pairs, separated by commas")
+	for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+		require(areHeaders(getenv(name)), name, "has a header that can't be parsed",
+			"set it to name=value pairs, separated by commas, with percent-encoded values")
+	}
 	return traceSettings{enabled: true, protocol: protocol}, problems
 }
 
@@ -80,4 +85,20 @@ func isEndpoint(endpoint, protocol string) bool {
 		return err == nil
 	}
 	return (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
+}
+
+// areHeaders reports whether the SDK can use all headers of the list.
+func areHeaders(list string) bool {
+	if strings.TrimSpace(list) == "" {
+		return true
+	}
+	for header := range strings.SplitSeq(list, ",") {
+		name, value, found := strings.Cut(header, "=")
+		value, err := url.PathUnescape(value)
+		if !found || err != nil || !httpguts.ValidHeaderFieldName(strings.TrimSpace(name)) ||
+			!httpguts.ValidHeaderFieldValue(strings.TrimSpace(value)) {
+			return false
+		}
+	}
+	return true
 }

@@ -58,8 +58,33 @@ func newExporter(ctx context.Context, protocol string) (sdktrace.SpanExporter, e
 
 // logProblems makes OpenTelemetry use the service's log. By default it writes plain text to standard error.
 func logProblems(log *slog.Logger) {
-	otel.SetLogger(logr.FromSlogHandler(log.Handler()))
+	otel.SetLogger(logr.New(messages{log}))
 	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) {
 		log.Warn("OpenTelemetry has a problem", "error", err)
 	}))
 }
+
+// messages logs the messages of OpenTelemetry without errors and values, because they can contain a header or a URL.
+type messages struct{ log *slog.Logger }
+
+// Init implements logr.LogSink.
+func (messages) Init(logr.RuntimeInfo) {}
+
+// Enabled implements logr.LogSink. It converts levels like logr.FromSlogHandler.
+func (m messages) Enabled(level int) bool {
+	return m.log.Enabled(context.Background(), slog.Level(-level))
+}
+
+// Info implements logr.LogSink.
+func (m messages) Info(level int, message string, _ ...any) {
+	m.log.Log(context.Background(), slog.Level(-level), message)
+}
+
+// Error implements logr.LogSink.
+func (m messages) Error(_ error, message string, _ ...any) { m.log.Error(message) }
+
+// WithValues implements logr.LogSink.
+func (m messages) WithValues(...any) logr.LogSink { return m }
+
+// WithName implements logr.LogSink.
+func (m messages) WithName(string) logr.LogSink { return m }

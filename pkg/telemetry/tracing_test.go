@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracehttp"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"go.opentelemetry.io/otel/trace/noop"
@@ -173,6 +174,33 @@ func TestProblemsOfExportAreLogged(t *testing.T) {
 	}
 }
 
+const malformedHeader = ": has a header that can't be parsed; set it to name=value pairs, separated by commas, " +
+	"with percent-encoded values"
+
+// TestNoPartOfAHeaderIsLogged, although the SDK logs a header that it cannot parse.
+func TestNoPartOfAHeaderIsLogged(t *testing.T) {
+	for _, headers := range []string{
+		"planted", "Bearer planted", "authorization=Bearer%20x,planted", "a=%zzplanted", "a=planted%", "plan ted=x",
+	} {
+		for _, name := range []string{"OTEL_EXPORTER_OTLP_HEADERS", "OTEL_EXPORTER_OTLP_TRACES_HEADERS"} {
+			var out bytes.Buffer
+			log := telemetry.NewLogger(&out, slog.LevelDebug)
+			telemetry.LogProblems(log)
+			t.Setenv(name, headers)
+			if _, err := otlptracehttp.New(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if strings.Contains(out.String(), "planted") || strings.Contains(out.String(), "zzp") || strings.Contains(out.String(), "plan ted") {
+				t.Errorf("%s=%s: the log contains a secret: %s", name, headers, out.String())
+			}
+			if !strings.Contains(out.String(), `"level":"ERROR","msg":"`) {
+				t.Errorf("%s=%s: the log does not contain the problem: %s", name, headers, out.String())
+			}
+			t.Setenv(name, "")
+		}
+	}
+}
+
 func TestTracingIsOffUnlessConfigured(t *testing.T) {
 	url, received := httpReceiver(t, http.StatusOK)
 	for name, env := range map[string]map[string]string{
@@ -242,6 +270,30 @@ func TestBadTraceSettings(t *testing.T) {
 		"attributes": {
 			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_RESOURCE_ATTRIBUTES": "nonsense"},
 			"OTEL_RESOURCE_ATTRIBUTES: can't be parsed; set it to name=value pairs, separated by commas",
+		},
+		"a header without =": {
+			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "authorization=x,Bearer planted"},
+			"OTEL_EXPORTER_OTLP_HEADERS" + malformedHeader,
+		},
+		"a header with a bad escape": {
+			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "a=%zzplanted"},
+			"OTEL_EXPORTER_OTLP_HEADERS" + malformedHeader,
+		},
+		"a percent sign at the end": {
+			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "a=planted%"},
+			"OTEL_EXPORTER_OTLP_TRACES_HEADERS" + malformedHeader,
+		},
+		"a header with a bad name": {
+			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "plan ted=x"},
+			"OTEL_EXPORTER_OTLP_TRACES_HEADERS" + malformedHeader,
+		},
+		"a comma at the end": {
+			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "a=b,"},
+			"OTEL_EXPORTER_OTLP_HEADERS" + malformedHeader,
+		},
+		"a line break in a header": {
+			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_HEADERS": "a=b%0Aplanted"},
+			"OTEL_EXPORTER_OTLP_HEADERS" + malformedHeader,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

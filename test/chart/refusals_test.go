@@ -134,7 +134,14 @@ var refusals = []struct{ name, set, say string }{
 		"ingress.path is that of the metrics",
 	},
 	{"an HTTPRoute without a Gateway", "httpRoute.enabled=true", "httpRoute.enabled needs httpRoute.parentRefs: set"},
-	{"the same port twice", "service.port=9090", "service.port and service.metricsPort are the same: change one"},
+	{
+		"an HTTPRoute of the metrics", "httpRoute.enabled=true,httpRoute.parentRefs[0].name=a,httpRoute.path=/metrics",
+		"httpRoute.path is that of the metrics",
+	},
+	{
+		"an Ingress of one path only", "ingress.enabled=true,ingress.hosts={a.example.com},ingress.pathType=Exact",
+		"at '/ingress/pathType': value must be one of 'Prefix', 'ImplementationSpecific'",
+	},
 
 	// Invalid values.
 	{"a misspelled value", "serviceMonitr.enabled=true", "at '': additional properties 'serviceMonitr' not allowed"},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 
 	"user-service/pkg/token"
 )
@@ -52,6 +53,64 @@ func TestRepeatedLimitsAreEqual(t *testing.T) {
 	for route := range strings.SplitSeq(routes, "|") {
 		if !strings.Contains(read(t, "api/openapi.yaml"), "\n  "+route+":\n") {
 			t.Errorf("no route %s", route)
+		}
+	}
+}
+
+// TestTheDescriptionHasTheLimitsOfTheCode compares lengths of api/openapi.yaml with constants.
+func TestTheDescriptionHasTheLimitsOfTheCode(t *testing.T) {
+	t.Parallel()
+	var description struct {
+		Components struct{ Schemas map[string]limited }
+	}
+	if err := yaml.Unmarshal([]byte(read(t, "api/openapi.yaml")), &description); err != nil {
+		t.Fatal(err)
+	}
+	schemas := description.Components.Schemas
+	for name, pair := range map[string]struct {
+		got  float64
+		want float64
+	}{
+		"Email":             {schemas["Email"].MaxLength, number(t, "pkg/user", "MaxEmailBytes")},
+		"User.email":        {schemas["User"].Properties["email"].MaxLength, number(t, "pkg/user", "MaxEmailBytes")},
+		"Name":              {schemas["Name"].MaxLength, number(t, "pkg/user", "MaxNameLength")},
+		"User.name":         {schemas["User"].Properties["name"].MaxLength, number(t, "pkg/user", "MaxNameLength")},
+		"Picture":           {schemas["Picture"].MaxLength, number(t, "pkg/user", "MaxPictureBytes")},
+		"User.picture":      {schemas["User"].Properties["picture"].MaxLength, number(t, "pkg/user", "MaxPictureBytes")},
+		"Locale":            {schemas["Locale"].MaxLength, number(t, "pkg/user", "MaxLocaleBytes")},
+		"User.locale":       {schemas["User"].Properties["locale"].MaxLength, number(t, "pkg/user", "MaxLocaleBytes")},
+		"User.roles":        {schemas["User"].Properties["roles"].MaxItems, number(t, "pkg/user", "maxRoles")},
+		"UserPage.items":    {schemas["UserPage"].Properties["items"].MaxItems, number(t, "pkg/httpapi", "maxLimit")},
+		"SessionList.items": {schemas["SessionList"].Properties["items"].MaxItems, number(t, "pkg/user", "MaxSessions")},
+		"Problem.errors":    {schemas["Problem"].Properties["errors"].MaxItems, number(t, "pkg/user", "maxFieldErrors")},
+	} {
+		if pair.got != pair.want {
+			t.Errorf("%s: the description has %v, and the code %v", name, pair.got, pair.want)
+		}
+	}
+}
+
+// limited is a schema of OpenAPI.
+type limited struct {
+	MaxLength  float64            `yaml:"maxLength"`
+	MaxItems   float64            `yaml:"maxItems"`
+	Properties map[string]limited `yaml:"properties"`
+}
+
+// TestEachPageHasTheTimeOfAChangedSecret: 15 s after its file has changed.
+func TestEachPageHasTheTimeOfAChangedSecret(t *testing.T) {
+	t.Parallel()
+	for file, text := range map[string]string{
+		"docs/runbooks/UserServiceSecretRejected.md": "within 15 s after the file has a valid value",
+		"docs/runbooks/UserServiceBrokerAway.md":     "after two and a half minutes",
+		"docs/runbooks/UserServiceKeyNearItsEnd.md":  "after two and a half minutes",
+		"docs/operations.md":                         "15 s after the file has changed",
+		"docs/security/rotation.md":                  "15 s after the file has changed",
+		"charts/user-service/README.md":              "15 s after its file has changed",
+		"tilt/actions":                               "15 s after the file has changed",
+	} {
+		if !strings.Contains(read(t, file), text) {
+			t.Errorf("%s does not contain %q", file, text)
 		}
 	}
 }

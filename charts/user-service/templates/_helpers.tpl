@@ -53,6 +53,10 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{- define "user-service.metricsService" -}}
+{{ include "user-service.fullname" . }}-metrics
+{{- end }}
+
 {{- define "user-service.serviceAccountName" -}}
 {{- if .Values.serviceAccount.create -}}
 {{ default (include "user-service.fullname" .) .Values.serviceAccount.name }}

@@ -324,8 +324,9 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{-   $problems = append $problems
         "ingress.path is that of the metrics, which are not served to the outside: use another." -}}
 {{- end -}}
-{{- if eq (int $v.service.port) (int $v.service.metricsPort) -}}
-{{-   $problems = append $problems "service.port and service.metricsPort are the same: change one of them." -}}
+{{- if and $v.httpRoute.enabled (not $v.httpRoute.filters) (hasPrefix "/metrics" $v.httpRoute.path) -}}
+{{-   $problems = append $problems
+        "httpRoute.path is that of the metrics, which are not served to the outside: use another." -}}
 {{- end -}}
 {{ toJson $problems }}
 {{- end }}

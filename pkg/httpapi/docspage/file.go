@@ -55,16 +55,25 @@ func unpack(compressed []byte) ([]byte, error) {
 	return content, nil
 }
 
-// Send sends the file, or 304 if the client has it already. A client may cache the file, but revalidates it each time, so that a new
-// release is visible immediately. Errors: the content can't be decompressed.
-func (f *File) Send(w http.ResponseWriter, r *http.Request) error {
-	content, etag, err := f.choose(w.Header(), r.Header)
+// ETag returns the entity tag of the encoding that the client accepts.
+func (f *File) ETag(request http.Header) string {
+	if f.compressed != nil && acceptsGzip(request) {
+		return strconv.Quote(f.etag + "-gzip")
+	}
+	return strconv.Quote(f.etag)
+}
+
+// Send sends the file, or 304 if notModified is true for its entity tag. A client may cache the file, but revalidates it each time, so that
+// a new release is visible immediately. Errors: the content can't be decompressed.
+func (f *File) Send(w http.ResponseWriter, r *http.Request, notModified func(etag string) bool) error {
+	content, err := f.choose(w.Header(), r.Header)
 	if err != nil {
 		return err
 	}
+	etag := f.ETag(r.Header)
 	w.Header().Set("ETag", etag)
 	w.Header().Set("Cache-Control", "no-cache")
-	if matchesETag(r.Header, etag) {
+	if notModified(etag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
@@ -79,29 +88,17 @@ func (f *File) Send(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// choose returns the content in an encoding that the client accepts, and its entity tag.
-func (f *File) choose(response, request http.Header) (content []byte, etag string, err error) {
+// choose returns the content in an encoding that the client accepts.
+func (f *File) choose(response, request http.Header) (content []byte, err error) {
 	if f.compressed == nil {
-		content, err = f.plain()
-		return content, strconv.Quote(f.etag), err
+		return f.plain()
 	}
 	response.Set("Vary", "Accept-Encoding")
 	if !acceptsGzip(request) {
-		content, err = f.plain()
-		return content, strconv.Quote(f.etag), err
+		return f.plain()
 	}
 	response.Set("Content-Encoding", "gzip")
-	return f.compressed, strconv.Quote(f.etag + "-gzip"), nil
-}
-
-// matchesETag reports whether If-None-Match names the entity tag. The comparison is weak (RFC 9110 section 13.1.2).
-func matchesETag(h http.Header, etag string) bool {
-	for tag := range strings.SplitSeq(strings.Join(h.Values("If-None-Match"), ","), ",") {
-		if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == etag {
-			return true
-		}
-	}
-	return false
+	return f.compressed, nil
 }
 
 // acceptsGzip reports whether Accept-Encoding allows gzip (RFC 9110 section 12.5.3).

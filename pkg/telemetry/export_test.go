@@ -1,0 +1,4 @@
+package telemetry
+
+// LogProblems is what StartTracing calls.
+var LogProblems = logProblems
