@@ -12,7 +12,7 @@ import (
 // otherwise the other replicas would get its requests and become busy too.
 type probe struct {
 	target     *atomic.Pointer[pgx.ConnConfig] // changes with the URL
-	connConfig func() *pgx.ConnConfig          // of a new connection, with the current certificates
+	connConfig func() *pgx.ConnConfig          // with the current certificates
 	sem        chan struct{}                   // holds one element during a query
 	conn       *pgx.Conn                       // nil: none
 	config     *pgx.ConnConfig                 // the target from which conn was opened
