@@ -159,8 +159,7 @@ func TestOneMailboxIsOneAccount(t *testing.T) {
 		}
 	}
 	for _, query := range []string{"email=" + ascii, "q=" + ascii, "q=" + strings.ToUpper(local) + "@b%C3%BC"} {
-		var page struct{ Items []user.User }
-		page = decode[struct{ Items []user.User }](t, s.call("GET", "/users?"+query, nil, as(admin.token)).want(t, 200))
+		page := decode[struct{ Items []user.User }](t, s.call("GET", "/users?"+query, nil, as(admin.token)).want(t, 200))
 		if len(page.Items) != 1 || page.Items[0].ID != a.ID {
 			t.Errorf("%s finds %d users", query, len(page.Items))
 		}

@@ -154,13 +154,13 @@ func TestAbandonedRequestsDoNotAddHashes(t *testing.T) {
 // takeSlot waits for a slot as a reauthentication, and holds the slot until release is called. has is closed when it has the slot.
 func (s *server) takeSlot() (has <-chan struct{}, release func()) {
 	acquired, released := make(chan struct{}), make(chan struct{})
-	hold := func(context.Context) (password.Stored, error) {
-		close(acquired)
-		<-released
-		return password.Stored{}, context.Canceled
-	}
+	flow := password.Flow{Class: password.Reauthentication}
 	go func() {
-		_, _ = s.hasher.Verify(context.Background(), password.Flow{Class: password.Reauthentication}, "", hold)
+		_, _ = s.hasher.Verify(context.Background(), flow, "", func(context.Context) (password.Stored, error) {
+			close(acquired)
+			<-released
+			return password.Stored{}, context.Canceled
+		})
 	}()
 	return acquired, sync.OnceFunc(func() { close(released) })
 }

@@ -41,19 +41,15 @@ func (a *API) login(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) refresh(w http.ResponseWriter, c *call) error {
-	token, err := decode(c, []string{mediaJSON}, func(o *object) string { return o.text("refresh_token") },
-		func(token string) (errs user.FieldErrors) {
-			if token == "" {
-				errs.Add("/refresh_token", user.Required, "is required")
-			}
-			return errs
-		})
+	token, err := decode(c, []string{mediaJSON}, func(o *object) string { return o.text("refresh_token") }, user.CheckRefreshToken)
 	if err != nil {
 		return err
 	}
 	pair, err := a.users.Refresh(c.Context(), token)
 	if err != nil {
-		a.observer.RefreshDone(string(codedError(c.Request, err).Code))
+		if code := codedError(c.Request, err).Code; code != user.Invalid { // as for a malformed body
+			a.observer.RefreshDone(string(code))
+		}
 		return err
 	}
 	a.observer.RefreshDone("success")

@@ -70,14 +70,8 @@ func TestEmailKeysAreRecomputed(t *testing.T) {
 		}
 	}
 	sum := sha256.Sum256([]byte("info@strasse.example"))
-	for _, statement := range []string{
-		`INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
-			SELECT '\x01', 'password_reset', id, email_key, now(), now() + interval '1 hour' FROM users WHERE email_key = 'info@strasse.example'`,
-	} {
-		if _, err := conn.Exec(t.Context(), statement); err != nil {
-			t.Fatal(err)
-		}
-	}
+	execute(t, dsn, `INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
+		SELECT '\x01', 'password_reset', id, email_key, now(), now() + interval '1 hour' FROM users WHERE email_key = 'info@strasse.example'`)
 	if _, err := conn.Exec(t.Context(), `INSERT INTO login_failures VALUES ($1, 70, now(), now())`, sum[:]); err != nil {
 		t.Fatal(err)
 	}
@@ -93,9 +87,6 @@ func TestEmailKeysAreRecomputed(t *testing.T) {
 		"user@bücher.example", "user@xn--bcher-kva.example", "ada@müller.example", "ada@müller.example " + ids[3],
 		"info@straße.example straße", "t\uab70@example.com", "t\u13a0@example.com", "solo@müller.example", "plain@example.com ada",
 		"zoë@example.com zoë",
-	}
-	if want[5] != "t\uab70@example.com" { // account 5 already has the current key
-		t.Fatalf("the key of account 5 is %q, want the current one", want[5])
 	}
 	var got []string
 	for _, id := range ids {

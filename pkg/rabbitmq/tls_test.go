@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -75,14 +76,19 @@ func TestAClientCertificateIsReadAgain(t *testing.T) {
 	next, dir := newCA(), t.TempDir()
 	trusted := x509.NewCertPool()
 	trusted.AddCert(next.certificate)
+	var attempts atomic.Int64
 	cfg := tlsProxy(t, broker(t), testCA.issue("localhost"), func(server *tls.Config) {
 		server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, trusted
+		server.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			attempts.Add(1)
+			return nil, nil // the configuration of the server
+		}
 	})
 	cfg.CertFile, cfg.KeyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	writePair(t, cfg, testCA.issue("client"))
 	p := rabbitmq.New(cfg, rabbitmq.Config{Log: slog.New(slog.DiscardHandler)})
 	run(t, p)
-	time.Sleep(time.Second)
+	testkit.WaitFor(t, "a second attempt to connect", func() bool { return attempts.Load() > 1 })
 	if p.Check(t.Context()) == nil {
 		t.Error("the server accepts a certificate of another CA")
 	}

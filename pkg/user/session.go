@@ -25,11 +25,23 @@ type TokenPair struct {
 	Refresh   string
 }
 
+// CheckRefreshToken returns an error if the token is empty.
+func CheckRefreshToken(token string) FieldErrors {
+	var errs FieldErrors
+	if token == "" {
+		errs.Add("/refresh_token", Required, "is required")
+	}
+	return errs
+}
+
 // Refresh rotates a refresh token and returns new tokens. A used token ends its session (RFC 9700 section 4.14.2). Within the grace, the
 // token before the current one returns the same successor, byte by byte unless the signing secret was changed in between.
 //
-// Errors: InvalidRefreshToken, Unavailable.
+// Errors: Invalid, InvalidRefreshToken, Unavailable.
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, error) {
+	if err := CheckRefreshToken(refreshToken).Err(); err != nil {
+		return TokenPair{}, err
+	}
 	presented, err := s.tokens.VerifyRefresh(refreshToken)
 	if err != nil {
 		return TokenPair{}, s.recordRefusal(ctx, Audit{Action: TokenRefused, Detail: Detail{Purpose: RefreshToken}}, errRefreshToken(err))

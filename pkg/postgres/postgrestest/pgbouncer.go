@@ -135,7 +135,7 @@ func (p *Pooler) SetPassword(old, password string) error {
 		return fmt.Errorf("configuration of PgBouncer: %w", err)
 	}
 	content = bytes.ReplaceAll(content, []byte("password="+old), []byte("password="+password))
-	if err := os.WriteFile(p.config(), content, 0o600); err != nil {
+	if err := os.WriteFile(p.config(), content, 0o600); err != nil { //nolint:gosec // a file of this test
 		return fmt.Errorf("configuration of PgBouncer: %w", err)
 	}
 	return nil
