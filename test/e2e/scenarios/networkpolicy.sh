@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
 # Pods try to connect, to check that the NetworkPolicies allow only the required connections.
 scenario_networkpolicy() {
-  local api=https://kubernetes.default.svc http=http://us-user-service metrics=http://us-user-service:9090/metrics
+  local api=https://kubernetes.default.svc http=http://us-user-service metrics=http://us-user-service-metrics:9090/metrics
   local database=http://us-user-service-postgresql:5432 broker=http://us-user-service-rabbitmq:5672
   # Port 53 of other pods would let data leave the cluster. The DNS pods have other ports too.
   local port53 dns_metrics
