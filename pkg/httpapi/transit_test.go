@@ -76,6 +76,7 @@ func TestRequestsAreRefusedBeforeTheBody(t *testing.T) {
 		"POST /password-reset/confirm":  {"", 4097, 429},
 		"DELETE /users/me/sessions":     {"", 10, 401},
 		"PUT /users/" + b.ID.String():   {bearer(b.token), 70000, 413},
+		"PATCH /users/" + b.ID.String(): {bearer(b.token) + "Content-Type: text/plain\r\n", 10, 415},
 		"POST /verify":                  {bearer(a.token), 10, 204},
 	} {
 		if got := s.send(line, test.headers, test.length, "").status(); got != test.status {

@@ -1,6 +1,8 @@
 package postgres_test
 
 import (
+	"bytes"
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -39,9 +41,24 @@ func selfSigned(t *testing.T) (*tls.Certificate, []byte) {
 	return &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
 }
 
+// writePair writes a certificate, also as its own CA, and its key to files in dir.
+func writePair(t *testing.T, dir string, pair *tls.Certificate, certificate []byte) {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	for name, content := range map[string][]byte{"ca.pem": certificate, "tls.crt": certificate, "tls.key": key} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // tlsServer starts a TLS proxy in front of the server of dsn, and returns its address. Each connection gets the current
-// certificate.
-func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certificate]) string {
+// certificate. presented gets the client's certificate of the last connection.
+func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certificate], presented *atomic.Pointer[x509.Certificate]) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -64,7 +81,13 @@ func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certifi
 					return
 				}
 				_, _ = client.Write([]byte("S"))
-				secure := tls.Server(client, &tls.Config{Certificates: []tls.Certificate{*certificate.Load()}, MinVersion: tls.VersionTLS12})
+				secure := tls.Server(client, &tls.Config{
+					Certificates: []tls.Certificate{*certificate.Load()}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAnyClientCert,
+					VerifyConnection: func(state tls.ConnectionState) error {
+						presented.Store(state.PeerCertificates[0])
+						return nil
+					},
+				})
 				server, err := net.Dial("tcp", u.Host)
 				if err != nil {
 					return
@@ -78,42 +101,44 @@ func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certifi
 	return listener.Addr().String()
 }
 
-// TestTheServersCAIsReloaded replaces the server's certificate and the CA file, and then connects again.
-func TestTheServersCAIsReloaded(t *testing.T) {
+// TestCertificatesAreReloaded replaces the server's certificate, the CA file and the client's certificate, and then connects again.
+func TestCertificatesAreReloaded(t *testing.T) {
 	t.Parallel()
-	dsn, file := postgrestest.URL(t), filepath.Join(t.TempDir(), "ca.pem")
+	dsn, dir := postgrestest.URL(t), t.TempDir()
 	var certificate atomic.Pointer[tls.Certificate]
+	var presented atomic.Pointer[x509.Certificate]
 	first, ca := selfSigned(t)
 	certificate.Store(first)
-	if err := os.WriteFile(file, ca, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writePair(t, dir, first, ca)
 	u, err := url.Parse(dsn)
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Host = tlsServer(t, dsn, &certificate)
+	u.Host = tlsServer(t, dsn, &certificate, &presented)
 	query := u.Query()
 	query.Set("sslmode", "verify-full")
-	query.Set("sslrootcert", file)
+	query.Set("sslrootcert", filepath.Join(dir, "ca.pem"))
+	query.Set("sslcert", filepath.Join(dir, "tls.crt"))
+	query.Set("sslkey", filepath.Join(dir, "tls.key"))
 	u.RawQuery = query.Encode()
 	db := postgrestest.Connect(t, u.String(), nil)
-	if _, err := db.Roles(t.Context()); err != nil {
-		t.Fatal(err)
+	check := func(pair *tls.Certificate) {
+		t.Helper()
+		for name, connect := range map[string]func(context.Context) error{
+			"a query":   func(ctx context.Context) error { _, err := db.Roles(ctx); return err },
+			"readiness": db.Probe,
+		} {
+			if err := connect(t.Context()); err != nil {
+				t.Errorf("%s: %v, want success", name, err)
+			} else if !bytes.Equal(presented.Load().Raw, pair.Certificate[0]) {
+				t.Errorf("%s presents another certificate than that of the file", name)
+			}
+		}
 	}
-	if err := db.Probe(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	check(first)
 	second, ca := selfSigned(t)
 	certificate.Store(second)
-	if err := os.WriteFile(file, ca, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writePair(t, dir, second, ca)
 	db.Reset()
-	if _, err := db.Roles(t.Context()); err != nil {
-		t.Errorf("a query with the new CA: %v, want success", err)
-	}
-	if err := db.Probe(t.Context()); err != nil {
-		t.Errorf("the connection of readiness, with the new CA: %v", err)
-	}
+	check(second)
 }

@@ -1,6 +1,7 @@
 package chaos_test
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net"
@@ -41,6 +42,7 @@ func TestAnExistingExchangeIsUsed(t *testing.T) { //nolint:paralleltest // it st
 	if strings.Contains(log.Tail(all), "is used as it is") {
 		t.Errorf("the documented user has not declared the exchange:\n%s", log.Tail(all))
 	}
+	b.wantTail(p)
 	b.onExchange("", func(channel *amqp.Channel) error { return channel.ExchangeDelete(rabbitmq.Exchange, false, false) })
 	b.declare("", amqp.Table{"alternate-exchange": "amq.fanout"})
 	for _, user := range []string{"app", "user_service", "writer"} {
@@ -72,6 +74,17 @@ type exchanges struct {
 // publisher runs a Publisher until the test ends.
 func (b *exchanges) publisher(user, vhost string) (*testkit.Buffer, *rabbitmq.Publisher) {
 	b.t.Helper()
+	log := &testkit.Buffer{}
+	p := rabbitmq.New(b.settings(user, vhost), rabbitmq.Config{Log: slog.New(slog.NewTextHandler(log, nil))})
+	var running sync.WaitGroup
+	running.Go(func() { _ = p.Run(b.t.Context()) }) // the context ends before the cleanups
+	b.t.Cleanup(running.Wait)
+	return log, p
+}
+
+// settings returns how a user connects.
+func (b *exchanges) settings(user, vhost string) rabbitmq.Broker {
+	b.t.Helper()
 	host, number, err := net.SplitHostPort(b.node(0).addr)
 	if err != nil {
 		b.t.Fatal(err)
@@ -80,14 +93,8 @@ func (b *exchanges) publisher(user, vhost string) (*testkit.Buffer, *rabbitmq.Pu
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	password := map[string]string{"app": b.password, "writer": "writer", "user_service": "change-me"}[user]
-	log := &testkit.Buffer{}
-	p := rabbitmq.New(rabbitmq.Broker{Host: host, Port: port, User: user, Password: password, Vhost: vhost},
-		rabbitmq.Config{Log: slog.New(slog.NewTextHandler(log, nil))})
-	var running sync.WaitGroup
-	running.Go(func() { _ = p.Run(b.t.Context()) }) // the context ends before the cleanups
-	b.t.Cleanup(running.Wait)
-	return log, p
+	password := map[string]string{"app": b.password, "writer": "writer", "user_service": "change-me", "events_tail": "change-me"}[user]
+	return rabbitmq.Broker{Host: host, Port: port, User: user, Password: password, Vhost: vhost}
 }
 
 func (b *exchanges) mustPublish(p *rabbitmq.Publisher) {
@@ -95,6 +102,26 @@ func (b *exchanges) mustPublish(p *rabbitmq.Publisher) {
 	e := event.Event{ID: uuid.New(), Type: event.UserDeleted, Subject: uuid.New(), UserVersion: 2, Time: time.Now(), Data: []byte("{}")}
 	if err := p.Publish(b.t.Context(), []event.Event{e})[0]; err != nil {
 		b.t.Error(err)
+	}
+}
+
+// wantTail checks that the documented user of "events tail" gets an event.
+func (b *exchanges) wantTail(p *rabbitmq.Publisher) {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), testkit.Timeout)
+	defer cancel()
+	received := false
+	err := rabbitmq.Tail(ctx, b.settings("events_tail", ""), slog.New(slog.DiscardHandler), rabbitmq.Subscription{
+		BindingKey: "#",
+		Connected:  func() { b.mustPublish(p) },
+		Handle: func([]byte, string) error {
+			received = true
+			cancel()
+			return nil
+		},
+	})
+	if err != nil || !received {
+		b.t.Errorf("events tail: received an event: %t, error %v; want true and none", received, err)
 	}
 }
 
@@ -130,12 +157,13 @@ func documentedCommands(t *testing.T) (commands [][]string) {
 		t.Fatal(err)
 	}
 	_, section, _ := strings.Cut(string(page), "\n## Rights at the broker\n")
-	_, section, _ = strings.Cut(section, "```sh\n")
-	block, _, found := strings.Cut(section, "```")
-	for line := range strings.Lines(block) {
-		commands = append(commands, strings.Fields(strings.ReplaceAll(strings.TrimPrefix(line, "rabbitmqctl "), "'", "")))
+	section, _, _ = strings.Cut(section, "\n## ")
+	for line := range strings.Lines(section) {
+		if command, ok := strings.CutPrefix(line, "rabbitmqctl "); ok {
+			commands = append(commands, strings.Fields(strings.ReplaceAll(command, "'", "")))
+		}
 	}
-	if !found || len(commands) != 2 {
+	if len(commands) != 4 {
 		t.Fatalf("docs/operations.md has the commands %q", commands)
 	}
 	return commands
