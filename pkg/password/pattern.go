@@ -96,7 +96,7 @@ func isPersonal(simple string, personal []string) bool {
 		if len(word) > maxPersonalBytes {
 			continue
 		}
-		word = simplify(word)
+		word = Simplify(word)
 		local, _, _ := strings.Cut(word, "@")
 		if consistsOf(letters, lettersAndDigits(word)) || consistsOf(letters, lettersAndDigits(local)) {
 			return true

@@ -63,7 +63,7 @@ func (p Policy) Check(password string, personal ...string) error {
 		advice := fmt.Sprintf("must have at most %d characters", MaxLength)
 		return &PolicyError{Reason: TooLong, Advice: advice, Params: map[string]int{"max": MaxLength}}
 	}
-	simple := simplify(password)
+	simple := Simplify(password)
 	minLength := max(p.MinLength, MinLengthFloor)
 	const another = "; choose another, such as four random words"
 	switch length := utf8.RuneCountInString(norm.NFKC.String(password)); {
@@ -88,6 +88,6 @@ func IsTooLong(password string) bool {
 	return utf8.RuneCountInString(password) > maxCodePoints || utf8.RuneCountInString(norm.NFKC.String(password)) > MaxLength
 }
 
-// simplify returns the form in which passwords and words are compared. It ignores case and different encodings of a character. Upper case
+// Simplify returns the form in which passwords and words are compared. It ignores case and different encodings of a character. Upper case
 // comes first, because cases.Fold exchanges the cases of Cherokee.
-func simplify(s string) string { return cases.Fold().String(strings.ToUpper(norm.NFKC.String(s))) }
+func Simplify(s string) string { return cases.Fold().String(strings.ToUpper(norm.NFKC.String(s))) }

@@ -154,7 +154,7 @@ func TestCommonList(t *testing.T) {
 		t.Error("the list is not sorted, or has duplicates")
 	}
 	for _, word := range words {
-		if simplify(word) != word {
+		if Simplify(word) != word {
 			t.Errorf("%q is not in the form of simplify", word)
 		}
 		refused, ok := errors.AsType[*PolicyError](Policy{}.Check(word))

@@ -32,7 +32,7 @@ var sayingsText string
 func phrases() []string {
 	out := strings.Fields(phrasesText)
 	for line := range strings.Lines(sayingsText) {
-		if phrase := lettersAndDigits(simplify(line)); !strings.HasPrefix(line, "#") && phrase != "" {
+		if phrase := lettersAndDigits(password.Simplify(line)); !strings.HasPrefix(line, "#") && phrase != "" {
 			out = append(out, phrase)
 		}
 	}

@@ -13,21 +13,20 @@ import (
 	"slices"
 	"strings"
 
-	"golang.org/x/text/cases"
-	"golang.org/x/text/unicode/norm"
+	"user-service/pkg/password"
 )
 
 const usage = `Usage: commonpasswords LIST... > common.txt
 
-Makes the list of common passwords that package password refuses, and prints it.
+Prints the list of common passwords that package password refuses.
 
 Each LIST is a file of passwords, the most frequent first: a JSON array of strings if
-its name ends in .json, else one on a line. People who have to make a password longer
-put two words together, or digits or a year behind one: the same is done to the most
-frequent words, and the latter to the phrases of phrases.txt and sayings.txt, which are on the list too.
-What the other rules of package password refuse anyway is left out.
+its name ends in .json, otherwise one password per line. The list also contains pairs of the
+most frequent words, and these words and the phrases of phrases.txt and sayings.txt with digits
+or a year at the end, because people lengthen their passwords in these ways.
+The list omits passwords that another rule of package password refuses.
 
-pkg/password/NOTICE says which lists common.txt is made from. To make it again:
+pkg/password/NOTICE names the lists that common.txt was made from. To make it again:
   npm pack @zxcvbn-ts/language-common@4.1.3
   tar xzf zxcvbn-ts-language-common-4.1.3.tgz package/src/passwords.json
   go run ./tools/commonpasswords package/src/passwords.json > pkg/password/common.txt
@@ -83,9 +82,7 @@ func read(file string) ([]string, error) {
 		words = slices.Collect(strings.Lines(string(data)))
 	}
 	for i, word := range words {
-		words[i] = simplify(strings.TrimRight(word, "\r\n"))
+		words[i] = password.Simplify(strings.TrimRight(word, "\r\n"))
 	}
 	return words, nil
 }
-
-func simplify(s string) string { return cases.Fold().String(norm.NFKC.String(s)) }
