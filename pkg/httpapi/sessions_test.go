@@ -69,13 +69,14 @@ func TestLoginDoesNotRevealTheAccount(t *testing.T) {
 	}
 }
 
-// TestALoginFailsAfterAConcurrentChange logs in with the correct password while another transaction disables the account or changes the
-// password. The login waits for that transaction and then fails.
+// TestALoginFailsAfterAConcurrentChange logs in with the correct password while another transaction disables the account or changes its
+// password or email. The login waits for that transaction and then fails.
 func TestALoginFailsAfterAConcurrentChange(t *testing.T) {
 	t.Parallel()
 	for name, overtake := range map[string]string{
 		"by the end of the account": `UPDATE users SET status = 'disabled' WHERE id = $1`,
 		"by a new password":         `UPDATE credentials SET changed_at = clock_timestamp() WHERE user_id = $1`,
+		"by a new email":            `UPDATE users SET email = 'new@example.com', email_key = 'new@example.com' WHERE id = $1`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,7 +3,6 @@ package postgres
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -68,7 +67,7 @@ func (db *DB) RecordAttempt(
 		}
 		var batch pgx.Batch // one round trip, because other attempts may wait for the lock
 		if decision.Session != nil {
-			openSession(&batch, *decision.Session, decision.PasswordAt, &identity)
+			openSession(&batch, a, decision, &identity)
 			evictOldestSessions(&batch, *decision.Session, &evicted)
 		}
 		// The user is locked before the failures and networks, as in every change of a user.
@@ -92,14 +91,16 @@ func (db *DB) RecordAttempt(
 	return identity, err
 }
 
-// openSession stores a session if its user is active and the password has not changed since passwordAt. The lock keeps both unchanged
-// until the transaction ends. The times of the session are by the database's clock.
-func openSession(batch *pgx.Batch, s user.Session, passwordAt time.Time, identity *user.Identity) {
+// openSession stores the session of a decision if its user is active, has the email of the attempt, and has not changed the password since
+// it was verified. The lock keeps all three unchanged until the transaction ends. The times of the session are by the database's clock.
+func openSession(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, identity *user.Identity) {
+	s := *decision.Session
 	batch.Queue(`
 		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)
 		SELECT $1, u.id, $3, now(), now(), now() + $4::interval, $5, $6 FROM users u JOIN credentials c ON c.user_id = u.id
-		WHERE u.id = $2 AND u.status = 'active' AND c.changed_at = $7 FOR SHARE`,
-		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP), passwordAt)
+		WHERE u.id = $2 AND u.status = 'active' AND c.changed_at = $7 AND u.email_key = $8 FOR SHARE`,
+		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP), decision.PasswordAt,
+		user.EmailKey(a.Email))
 	queueIdentify(batch, s, identity) // fails with pgx.ErrNoRows if no session was stored
 }
 

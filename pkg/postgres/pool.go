@@ -179,12 +179,36 @@ func (p *pool) mayRetry(ctx context.Context, err error) bool {
 	}
 }
 
+// cancelGrace is the time that a read has to end after its client has disconnected. pgx closes the connection of a canceled query, and a
+// new connection costs more than most reads. So clients that disconnect would exhaust the pool.
+const cancelGrace = 200 * time.Millisecond
+
+// withCancelGrace returns a context that ends at the deadline of ctx, or cancelGrace after ctx is canceled.
+func withCancelGrace(ctx context.Context) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return context.WithCancel(ctx)
+	}
+	graceful, cancel := context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(cancelGrace, cancel) })
+	return graceful, func() { stop(); cancel() }
+}
+
 // Exec runs an idempotent statement.
 func (p *pool) Exec(ctx context.Context, sql string, args ...any) error {
+	return p.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, sql, args...)
+		return err
+	})
+}
+
+// read runs an idempotent call with a connection. It retries the call, see retry. The context of the call has a grace, see withCancelGrace.
+func (p *pool) read(ctx context.Context, call func(context.Context, *pgx.Conn) error) error {
 	return p.retry(ctx, func() error {
 		return p.with(ctx, func(conn *pgx.Conn) error {
-			_, err := conn.Exec(ctx, sql, args...)
-			return err
+			graceful, cancel := withCancelGrace(ctx)
+			defer cancel()
+			return call(graceful, conn)
 		})
 	})
 }
@@ -192,9 +216,7 @@ func (p *pool) Exec(ctx context.Context, sql string, args ...any) error {
 // QueryRow returns the first row of an idempotent query. The query runs when Scan is called.
 func (p *pool) QueryRow(ctx context.Context, sql string, args ...any) pgx.Row {
 	return row(func(dest []any) error {
-		return p.retry(ctx, func() error {
-			return p.with(ctx, func(conn *pgx.Conn) error { return conn.QueryRow(ctx, sql, args...).Scan(dest...) })
-		})
+		return p.read(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.QueryRow(ctx, sql, args...).Scan(dest...) })
 	})
 }
 
@@ -206,15 +228,13 @@ func (r row) Scan(dest ...any) error { return r(dest) }
 
 // collect returns all rows of an idempotent query.
 func collect[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
-	err = p.retry(ctx, func() error {
-		return p.with(ctx, func(conn *pgx.Conn) error {
-			rows, err := conn.Query(ctx, sql, args...)
-			if err != nil {
-				return err
-			}
-			all, err = pgx.CollectRows(rows, to)
+	err = p.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, sql, args...)
+		if err != nil {
 			return err
-		})
+		}
+		all, err = pgx.CollectRows(rows, to)
+		return err
 	})
 	return all, err
 }
@@ -222,16 +242,14 @@ func collect[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql strin
 // collectPage is collect for a result that may exceed the buffers of the network. It limits the time in which the server tries to send the
 // result to a client that has vanished.
 func collectPage[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
-	err = p.retry(ctx, func() error {
-		return p.with(ctx, func(conn *pgx.Conn) error {
-			var batch pgx.Batch
-			batch.Queue(rowLimits)
-			batch.Queue(sql, args...).Query(func(rows pgx.Rows) error {
-				all, err = pgx.CollectRows(rows, to)
-				return err
-			})
-			return conn.SendBatch(ctx, &batch).Close()
+	err = p.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		var batch pgx.Batch
+		batch.Queue(rowLimits)
+		batch.Queue(sql, args...).Query(func(rows pgx.Rows) error {
+			all, err = pgx.CollectRows(rows, to)
+			return err
 		})
+		return conn.SendBatch(ctx, &batch).Close()
 	})
 	return all, err
 }
