@@ -37,7 +37,9 @@ const loginShare = `100 * sum(rate(user_service_logins_total{@,result="success"}
 const firing = `max by (alertname, severity) (ALERTS{` + release + `,alertstate="firing"}) ` +
 	`or on () label_replace(vector(0), "alertname", "none", "", "")`
 
-func glance() []panel {
+func glance() []panel { return append(glanceAtRequests(), glanceAtResources()...) }
+
+func glanceAtRequests() []panel {
 	return []panel{
 		{
 			title: "Firing alerts", stat: true, names: true, wide: 12, unit: "short",
@@ -77,6 +79,11 @@ func glance() []panel {
 				"",
 			}},
 		},
+	}
+}
+
+func glanceAtResources() []panel {
+	return []panel{
 		{
 			title: "Database connections", stat: true, unit: "percent", decimals: 0,
 			about: "Share of database connections in use, on the pod with the fewest free connections.",
