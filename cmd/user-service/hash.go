@@ -34,7 +34,7 @@ func hashCommand() *cobra.Command {
 	}
 }
 
-// processOverhead is the memory of the hashing process in addition to that of the hashes, in bytes. It is less than one hash, so Go
+// processOverhead is the memory of the hashing process in addition to the memory of the hashes, in bytes. It is less than one hash, so Go
 // returns fragmented memory before it allocates more.
 const processOverhead = 12 << 20
 

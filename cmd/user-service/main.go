@@ -127,7 +127,7 @@ func load(target any) error {
 	return addProblems(err, config.Misspelled(os.Environ()))
 }
 
-// loadAll reads all variables into cfg, and checks those of OpenTelemetry. The error lists all problems.
+// loadAll reads all variables into cfg, and checks the variables of OpenTelemetry. The error lists all problems.
 func loadAll(ctx context.Context, cfg *config.Config) error {
 	var more []config.Problem
 	for _, invalid := range telemetry.CheckTracing(ctx) {

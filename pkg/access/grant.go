@@ -33,7 +33,7 @@ func (g Grant) Caller() Caller { return g.caller }
 // Target returns the user whom the change affects, or the nil UUID.
 func (g Grant) Target() uuid.UUID { return g.target }
 
-// Internal reports whether the change has no session.
+// Internal reports whether the change is made without a session.
 func (g Grant) Internal() bool { return g.rule.Anonymous() }
 
 // Self reports whether the change affects the caller's own account.

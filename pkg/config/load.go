@@ -12,7 +12,7 @@ import (
 
 // Load reads the variables of env into target: a pointer to a group, to Config, or to another struct of groups. If Variable.File, the
 // value may also be in the file NAME_FILE, without one newline at its end. An empty variable counts as not set. The error is a *Problems
-// with all problems, including those of checks. It contains no secret.
+// with all problems, including the problems that checks find. It contains no secret.
 func Load(env envconfig.Lookuper, target any, checks ...Check) error {
 	groups, found := groupsOf(target), findings{}
 	for _, group := range groups {

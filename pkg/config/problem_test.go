@@ -234,7 +234,7 @@ func TestArgon2MemoryIsEnoughForEachLane(t *testing.T) {
 	mustLoad(t, with(map[string]string{"ARGON2_MEMORY_KIB": "32", "ARGON2_PARALLELISM": "4"}))
 }
 
-// TestSettingsThatPreventRegistrationAreRefused compares the bounds with those of package password.
+// TestSettingsThatPreventRegistrationAreRefused compares the bounds with the bounds in package password.
 func TestSettingsThatPreventRegistrationAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -97,7 +97,7 @@ func TestADenialDoesNotWaitForTheAuditTrail(t *testing.T) {
 	for range 9 {
 		s.call("GET", "/roles", nil, as(ada.token)).want(t, 403)
 	}
-	if took := time.Since(began); took > 10*time.Second { // a request that waits for the lock needs 1.8 s
+	if took := time.Since(began); took > 10*time.Second { // a request that waits for the lock takes 1.8 s
 		t.Errorf("nine denials took %s, want at most 10 s", took)
 	}
 	if err := tx.Rollback(t.Context()); err != nil {

@@ -46,7 +46,7 @@ func (a *API) docsFile(w http.ResponseWriter, c *call) error {
 	return send(file, w, c.Request)
 }
 
-// send sends a file under the conditions of the request. Errors: PreconditionFailed, those of docspage.File.Send.
+// send sends a file under the conditions of the request. Errors: PreconditionFailed, the errors of docspage.File.Send.
 func send(file *docspage.File, w http.ResponseWriter, r *http.Request) error {
 	cond := conditionsOf(r)
 	if !cond.match(file.ETag(r.Header)) {

@@ -16,7 +16,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// slow returns a hash of the password that needs some tenths of a second to verify.
+// slow returns a hash of the password that takes some tenths of a second to verify.
 func slow(t *testing.T, pw string) string {
 	t.Helper()
 	const iterations = 800_000
@@ -77,7 +77,7 @@ func TestAnAttemptWithoutASlotDoesNotCount(t *testing.T) {
 	}).want(t, 200)
 }
 
-// TestRequestsWithoutAnAddressAreOneNetwork covers peers without an IP address, such as those of a Unix socket.
+// TestRequestsWithoutAnAddressAreOneNetwork covers peers without an IP address, such as the peers of a Unix socket.
 func TestRequestsWithoutAnAddressAreOneNetwork(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)

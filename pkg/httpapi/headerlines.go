@@ -52,7 +52,7 @@ func (h *headerLines) add(p []byte) {
 }
 
 // Read implements net.Conn. It rejects a request whose header has too many lines or commas, and sends tooManyFields. All later reads and
-// writes fail, because net/http may try both. Errors: those of the connection, errHeaderLines.
+// writes fail, because net/http may try both. Errors: the connection's errors, errHeaderLines.
 func (c *limitedConn) Read(p []byte) (int, error) {
 	if c.header.full {
 		return 0, errHeaderLines

@@ -11,8 +11,8 @@ import (
 // quotaRule is the rule by which requests of a route count: in which quota, and as how many requests.
 type quotaRule int
 
-// The rules. Requests without a token that need a hash, a write or a mail count by the address of the client. Requests with a token that
-// write or hash count by the account of the caller; a hash counts as ten.
+// The rules. Requests without a token that need a hash, a write or a mail count against the quota of the client's address. Requests
+// with a token that write or hash count against the quota of the caller's account; a hash counts as ten.
 const (
 	// uncounted requests read, or end sessions, which an attacked user must always be able to do.
 	uncounted quotaRule = iota + 1
@@ -115,7 +115,7 @@ func (a *API) countSession(c *call) error {
 	if err != nil {
 		return err
 	}
-	if !current { // the token of an ended session counts by address
+	if !current { // the token of an ended session counts against the address
 		return refused
 	}
 	c.runOnSuccess()

@@ -96,8 +96,8 @@ func withGracePeriod(ctx context.Context, d time.Duration) (context.Context, con
 	return longer, func() { stop(); cancel() }
 }
 
-// Flush drains the outbox until only deferred events remain. It is for the end of a process. Errors: a failed batch, or that of ctx; the
-// next process publishes the remaining events.
+// Flush drains the outbox until only deferred events remain. It is for the end of a process. Errors: a failed batch, or the error of ctx;
+// the next process publishes the remaining events.
 func (r *Relay) Flush(ctx context.Context) error {
 	for {
 		drained, err := r.drain(ctx)

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 )
 
-// request asks for a key (Derive), or whether the hash is that of the password.
+// request asks for a key (Derive), or whether the hash belongs to the password.
 type request struct {
 	ID       uint64
 	Derive   bool
@@ -81,7 +81,7 @@ func newClient(in io.WriteCloser) *client {
 
 var errExited = errors.New("the hashing process has exited")
 
-// call sends a request and returns its response. Errors: errExited, or that of writing.
+// call sends a request and returns its response. Errors: errExited, or the error of writing.
 func (c *client) call(req request) (response, error) {
 	reply := make(chan response, 1)
 	if err := c.send(req, reply); err != nil {

@@ -27,11 +27,12 @@ type Count struct {
 // minShare is the smallest share of all accounts from which on a cost is hidden.
 const minShare = 0.01
 
-// costs determine the cost of verifying a password for an unknown account, in proportion to the existing accounts.
+// costs determine the cost of verifying a password for an unknown account. Unknown accounts have the same distribution of costs as existing
+// accounts.
 //
-// The number of an unknown account selects a cost, in proportion to the imported hashes, and a position between 0 and 1. The account
+// The number of an unknown account selects a cost, by its share of the imported hashes, and a position between 0 and 1. The account
 // has this cost while its position is below the share of hashes that are not yet replaced. Then it has the cost of new hashes. So
-// its cost changes like that of an existing account. Replacing hashes does not change the selected cost, and only lowers the share.
+// its cost changes like the cost of an existing account. Replacing hashes does not change the selected cost, and only lowers the share.
 type costs []cost
 
 type cost struct {
@@ -86,7 +87,7 @@ func (h *Hasher) SetCosts(counts []Count) {
 }
 
 // addCost returns the name of the cost of hashes with this prefix, and adds a dummy hash of this cost. The name is empty if the cost is
-// that of new hashes. It is also empty for invalid hashes, because Verify then costs the same as a new hash.
+// the cost of new hashes. It is also empty for invalid hashes, because Verify then costs the same as a new hash.
 func (h *Hasher) addCost(prefix string, hashes map[string]string) string {
 	text := dummyHash(prefix)
 	hash, err := h.parse(text)

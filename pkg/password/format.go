@@ -10,7 +10,7 @@ var ErrUnknownFormat = errors.New("unknown password hash format")
 
 // stored is a stored password hash. Each format has a file with a type that implements stored, and a case in parse.
 type stored interface {
-	// matches reports whether the hash is that of the password. Its time depends on the hash only: it always derives one key.
+	// matches reports whether the hash belongs to the password. Its time depends on the hash only: it always derives one key.
 	//
 	// Hashes of this service are of the password's NFKC form. Imported hashes are of the password as it was typed, because no other
 	// program that writes these formats normalizes it.

@@ -19,7 +19,7 @@ type Config struct {
 // release 21.2.
 const minMemoryCapKiB = 100 << 10
 
-// MemoryKiB returns the memory that all running hashes may use together: that of Concurrency new hashes, or of one stored hash.
+// MemoryKiB returns the memory that all running hashes may use together: the memory of Concurrency new hashes, or of one stored hash.
 func (c Config) MemoryKiB() uint64 {
 	return max(uint64(c.Limits.Concurrency)*uint64(c.Params.MemoryKiB), minMemoryCapKiB) //nolint:gosec // at least 1
 }
@@ -70,7 +70,7 @@ func (h *Hasher) Running() int64 { return h.queue.running.Load() }
 // Waiting returns how many hashes wait for a slot.
 func (h *Hasher) Waiting() int64 { return int64(h.queue.waiting()) }
 
-// Hash returns the PHC string of a password with a new salt. Errors: ErrBusy, or that of ctx.
+// Hash returns the PHC string of a password with a new salt. Errors: ErrBusy, or the error of ctx.
 func (h *Hasher) Hash(ctx context.Context, flow Flow, password string) (string, error) {
 	hash := newArgon2id(h.params)
 	var key []byte
@@ -87,7 +87,7 @@ func (h *Hasher) Hash(ctx context.Context, flow Flow, password string) (string, 
 //
 // An account that does not exist costs the same as an existing one, see SetCosts. A stored hash that can't be read or needs too much
 // memory costs the same as a new hash. So the time does not reveal which accounts exist. Errors: ErrUnknownFormat for a hash that
-// can't be read, ErrBusy, that of load, or that of ctx.
+// can't be read, ErrBusy, the error of load, or the error of ctx.
 func (h *Hasher) Verify(
 	ctx context.Context, flow Flow, password string, load func(context.Context) (Stored, error),
 ) (Result, error) {
@@ -150,7 +150,7 @@ func (h *Hasher) parse(text string) (stored, error) {
 	return hash, nil
 }
 
-// memory returns how much memory a hash reserves, in KiB: at least that of a new hash, and more if an imported hash needs more.
+// memory returns how much memory a hash reserves, in KiB: at least as much as for a new hash, and more if an imported hash needs more.
 func (h *Hasher) memory(hash stored) int64 {
 	return int64(max(hash.memoryKiB(), h.params.MemoryKiB))
 }

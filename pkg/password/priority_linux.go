@@ -17,7 +17,7 @@ import (
 const niceness = 5
 
 // startLowPriority starts a process with a lower priority than the others of its control group, such as a container. Where each
-// session is a group (autogroup), its priority is lower than that of other sessions (sched(7)).
+// session is a group (autogroup), its priority is lower than the priority of other sessions (sched(7)).
 func startLowPriority(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	started := make(chan error)

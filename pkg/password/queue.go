@@ -87,7 +87,7 @@ type slot struct {
 	waited  time.Duration
 }
 
-// acquire waits for a slot and memory. Errors: ErrBusy, or that of ctx.
+// acquire waits for a slot and memory. Errors: ErrBusy, or the error of ctx.
 func (q *queue) acquire(ctx context.Context, flow Flow, memory int64) (slot, error) {
 	s := slot{q: q, flow: flow, memory: memory, arrived: time.Now()}
 	if ctx.Err() != nil { // the caller no longer waits for the result
@@ -96,7 +96,7 @@ func (q *queue) acquire(ctx context.Context, flow Flow, memory int64) (slot, err
 	return s.wait(ctx, q.enqueue(&waiter{flow: flow, memory: memory, granted: make(chan struct{})}))
 }
 
-// exchange releases the slot, and waits for a slot for a costly hash with this memory. Errors: ErrBusy, or that of ctx.
+// exchange releases the slot, and waits for a slot for a costly hash with this memory. Errors: ErrBusy, or the error of ctx.
 func (s slot) exchange(ctx context.Context, memory int64) (slot, error) {
 	s.q.mu.Lock()
 	s.q.free(s)
@@ -167,7 +167,7 @@ func refusal(err error) string {
 	return RefusedProcess
 }
 
-// run acquires a slot and runs work in it. Errors: ErrBusy, that of work, or that of ctx.
+// run acquires a slot and runs work in it. Errors: ErrBusy, the error of work, or the error of ctx.
 func (q *queue) run(ctx context.Context, flow Flow, memory int64, work func() error) error {
 	s, err := q.acquire(ctx, flow, memory)
 	if err != nil {
@@ -265,7 +265,7 @@ var (
 	errFull    = fmt.Errorf("%w: the queue is full", ErrBusy)
 )
 
-// wait waits until the waiter gets its slot, at most Limits.MaxWait after its arrival. Errors: ErrBusy, or that of ctx.
+// wait waits until the waiter gets its slot, at most Limits.MaxWait after its arrival. Errors: ErrBusy, or the error of ctx.
 func (s slot) wait(ctx context.Context, w *waiter) (slot, error) {
 	timer := time.NewTimer(s.q.limits.MaxWait - time.Since(s.arrived))
 	defer timer.Stop()

@@ -43,7 +43,7 @@ func occupy(q *queue) (release func()) {
 	return func() { close(ended) }
 }
 
-// call starts a hash that ends immediately, and returns a function that waits for its error.
+// call submits a job that ends immediately, and returns a function that waits for its error.
 func call(ctx context.Context, q *queue) (result func() error) {
 	errs := make(chan error, 1)
 	go func() { errs <- q.run(ctx, Flow{}, 1, func() error { return nil }) }()

@@ -14,7 +14,7 @@ import (
 const requestTime = 1800 * time.Millisecond
 
 // TestEveryHashFitsIntoTheTimeLimitOfARequest measures the CPU time of the costliest accepted hash of each format, on one thread. CPU time
-// depends little on the load of the machine. Under the race detector a hash needs ten times as long.
+// depends little on the load of the machine. Under the race detector a hash takes ten times as long.
 func TestEveryHashFitsIntoTheTimeLimitOfARequest(t *testing.T) { //nolint:paralleltest // it measures CPU time
 	for name, text := range map[string]string{
 		"argon2id":     "$argon2id$v=19$m=524288,t=2,p=1$" + salt16 + "$" + key32,

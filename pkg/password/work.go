@@ -4,7 +4,7 @@ package password
 type computer interface {
 	// derive returns the key of the password by the parameters and the salt of the hash.
 	derive(hash argon2id, password string) ([]byte, error)
-	// matches reports whether the stored hash is that of the password.
+	// matches reports whether the stored hash belongs to the password.
 	matches(s Stored, password string) (bool, error)
 }
 

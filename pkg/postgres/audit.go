@@ -115,7 +115,7 @@ func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPa
 	return user.AuditPage{Events: events}, nil
 }
 
-// auditQuery returns the query of a list. Its limit is one more than the filter's, to find out whether there are more entries.
+// auditQuery returns the query that lists audit entries. Its limit is one more than the filter's, to find out whether more entries exist.
 func auditQuery(f user.AuditFilter) (query string, args []any) {
 	var where []string
 	add := func(condition string, value any) {

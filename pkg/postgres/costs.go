@@ -13,7 +13,7 @@ import (
 )
 
 // hashParams selects the part of a password hash @ that determines its cost: the format and the parameters before the salt. Regular
-// expressions would need five times as long.
+// expressions would take five times as long.
 const hashParams = `CASE
 	WHEN @ LIKE '$argon2%' THEN '$' || split_part(@, '$', 2) || '$' || split_part(@, '$', 3) || '$' || split_part(@, '$', 4)
 	WHEN @ LIKE 'pbkdf2%' THEN split_part(@, '$', 1) || '$' || split_part(@, '$', 2)

@@ -35,7 +35,7 @@ func statusOf(err error) string {
 	}
 }
 
-// TestEachErrorCodeOfTheServerHasAStatus tests all error codes of PostgreSQL 15, and those that newer versions have added.
+// TestEachErrorCodeOfTheServerHasAStatus tests all error codes of PostgreSQL 15, and the codes that newer versions have added.
 func TestEachErrorCodeOfTheServerHasAStatus(t *testing.T) {
 	t.Parallel()
 	list, err := os.ReadFile("testdata/errcodes.txt")

@@ -18,7 +18,7 @@ const (
 	// requestTime is the time limit of a request in the API.
 	requestTime = 1800 * time.Millisecond
 	// soon is the maximum time for one request and a new connection. It has a margin for a slow machine. If a dead connection
-	// stayed in the pool, or if each one failed a request, the test would need 15 s or more.
+	// stayed in the pool, or if each one failed a request, the test would take 15 s or more.
 	soon = 5 * time.Second
 )
 

@@ -24,7 +24,7 @@ import (
 // request.
 const connectTimeout = 1500 * time.Millisecond
 
-// loginShare reserves every fourth connection for logins. A login needs a connection for a few milliseconds, and a hash for tens of
+// loginShare reserves every fourth connection for logins. A login uses a connection for a few milliseconds, and a hash takes tens of
 // milliseconds. So a few connections are enough for all logins that can be hashed.
 const loginShare = 4
 
@@ -164,7 +164,7 @@ func testConnection(ctx context.Context, target *pgx.ConnConfig) error {
 		return conn.Close(ctx)
 	case !errors.As(err, &server):
 		return errors.New("leads to no server that answers")
-	case server.Code == "53300": // too many connections, probably those of the service
+	case server.Code == "53300": // too many connections, probably the service's connections
 		return nil
 	default:
 		return fmt.Errorf("is refused by the server with the code %s", server.Code)

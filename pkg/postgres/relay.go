@@ -206,7 +206,7 @@ func (b batch) publishable() []outbox.Waiting {
 	return out
 }
 
-// finish sets the outcome of each event of the batch. outcomes has those of the publishable events, in the same order.
+// finish sets the outcome of each event of the batch. outcomes has the outcomes of the publishable events, in the same order.
 func (b batch) finish(outcomes []outbox.Outcome) {
 	for i := range b.rows {
 		switch r := &b.rows[i]; {

@@ -52,7 +52,7 @@ type Migrator struct {
 }
 
 // migrationConnectTimeout bounds an attempt to connect for migrations, unless the URL sets another timeout. A database that is starting
-// may need longer than a request can wait. Without a timeout, pgx waits for two minutes.
+// may take longer than a request can wait. Without a timeout, pgx waits for two minutes.
 const migrationConnectTimeout = 10 * time.Second
 
 // NewMigrator returns a Migrator for the database at url. Its lock is a row with a lease, which works behind a pooler too.

@@ -85,7 +85,7 @@ func wantVersion(t *testing.T, db *postgres.DB, want int64) {
 	}
 }
 
-// schema describes each column, index and constraint, except those of goose.
+// schema describes each column, index and constraint, except goose's.
 func schema(t *testing.T, dsn string) []string {
 	t.Helper()
 	rows, err := connect(t, dsn).Query(t.Context(), `

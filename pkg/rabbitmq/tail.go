@@ -81,7 +81,7 @@ func (sub Subscription) consume(channel *amqp.Channel) (<-chan amqp.Delivery, er
 	return deliveries, nil
 }
 
-// handleAll handles the deliveries until they or ctx end. Errors: that of Handle.
+// handleAll handles the deliveries until they or ctx end. Errors: the error of Handle.
 func (sub Subscription) handleAll(ctx context.Context, deliveries <-chan amqp.Delivery) error {
 	for delivery := range deliveries {
 		if ctx.Err() != nil {

@@ -113,7 +113,7 @@ func (t *Tokens) VerifyAccess(raw string) (Access, error) {
 	return a, nil
 }
 
-// find returns the key for the header of an access token. It refuses a token with another algorithm than that of the key before the
+// find returns the key for the header of an access token. It refuses a token with another algorithm than the key's before the
 // signature is verified.
 func (r *keyring) find(tok *jwt.Token) (any, error) {
 	typ, _ := tok.Header["typ"].(string)

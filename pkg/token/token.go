@@ -35,7 +35,7 @@ type Tokens struct {
 	now    func() time.Time
 }
 
-// New returns Tokens. Errors: those of SetKeys.
+// New returns Tokens. Errors: the errors of SetKeys.
 func New(cfg Config) (*Tokens, error) {
 	t := &Tokens{cfg: cfg, now: time.Now}
 	if err := t.SetKeys(cfg.Keys); err != nil {

@@ -95,7 +95,7 @@ func (f FailureCount) backoff(now time.Time) time.Duration {
 
 // LoginFailures are the counts for an attempt. They exist for unknown emails too.
 type LoginFailures struct {
-	// Network counts the failures of the email from this network, or those of the user's reauthentications.
+	// Network counts the failures of the email from this network, or the failures of the user's reauthentications.
 	Network FailureCount
 	// Total counts the failures of the email from all networks. It is zero for a reauthentication.
 	Total FailureCount

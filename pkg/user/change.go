@@ -26,7 +26,7 @@ func ErrPrecondition() error {
 // Update changes the writable fields of the grant's target. Users who change their own email must enter their password. If somebody else
 // changes it, the user's sessions end. A new email is unverified, and a verification token is sent to it.
 //
-// Errors: those of a grant, Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
+// Errors: the errors of a grant, Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
 // TooManyRequests, Overloaded, Unavailable.
 func (s *Service) Update(ctx context.Context, by Identity, grant access.Grant, edit Edit, cond Precondition) (User, error) {
 	if err := edit.Check().Err(); err != nil {
@@ -78,7 +78,7 @@ func (s *Service) decideUpdate(ctx context.Context, tx Tx, old User, up update) 
 
 // SetRoles replaces the roles of an account.
 //
-// Errors: those of a grant, Invalid (an unknown role, or too many), NotFound, PreconditionFailed, LastAdmin, Unavailable.
+// Errors: the errors of a grant, Invalid (an unknown role, or too many), NotFound, PreconditionFailed, LastAdmin, Unavailable.
 func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []string, cond Precondition) (User, error) {
 	if err := CheckRoles(roles).Err(); err != nil {
 		return User{}, err
@@ -109,7 +109,7 @@ func (s *Service) decideRoles(ctx context.Context, tx Tx, old User, roles []stri
 
 // SetStatus enables or disables an account. Disabling ends all its sessions and invalidates its reset tokens.
 //
-// Errors: those of a grant, NotFound, PreconditionFailed, LastAdmin, Unavailable.
+// Errors: the errors of a grant, NotFound, PreconditionFailed, LastAdmin, Unavailable.
 func (s *Service) SetStatus(ctx context.Context, grant access.Grant, status Status, cond Precondition) (User, error) {
 	return s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		return s.decideStatus(ctx, tx, old, status, cond)
@@ -132,7 +132,7 @@ func (s *Service) decideStatus(ctx context.Context, tx Tx, old User, status Stat
 
 // Delete erases an account and its personal data.
 //
-// Errors: those of a grant, NotFound, LastAdmin, PreconditionFailed, Unavailable.
+// Errors: the errors of a grant, NotFound, LastAdmin, PreconditionFailed, Unavailable.
 func (s *Service) Delete(ctx context.Context, grant access.Grant, cond Precondition) error {
 	_, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, old User) (Change, error) {
 		return s.decideErasure(ctx, tx, old, cond)

@@ -35,7 +35,7 @@ func (s *Service) credential(ctx context.Context, email string) (Credential, err
 }
 
 // CountCosts counts the costs of the imported hashes. From then on an unknown email costs as much as one of the accounts. After an
-// error the last count stays in force. Errors: Unavailable, and that of ctx.
+// error the last count stays in force. Errors: Unavailable, and the error of ctx.
 func (s *Service) CountCosts(ctx context.Context) error {
 	counts, err := s.store.HashCosts(ctx)
 	if err != nil {

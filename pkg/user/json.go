@@ -15,7 +15,7 @@ const MaxNesting = 64
 var ErrNesting = errors.New("nested too deeply")
 
 // ScanJSON reads one JSON value, and calls nul after each string that contains NUL, which PostgreSQL can't store. It reads
-// tokens, because dec.ReadValue would call itself once for each level of hostile JSON. Errors: ErrNesting, and those of dec.
+// tokens, because dec.ReadValue would call itself once for each level of hostile JSON. Errors: ErrNesting, and the errors of dec.
 func ScanJSON(dec *jsontext.Decoder, nul func()) error {
 	for {
 		token, err := dec.ReadToken()

@@ -82,7 +82,7 @@ type passwordCheck struct {
 // hash. An attempt is recorded as a failure if its hash does not end in time or its client disconnects. Otherwise a client could request
 // expensive hashes without a limit. An attempt that the hash queue refuses is not recorded.
 //
-// Errors: TooManyRequests, Overloaded, those of read.
+// Errors: TooManyRequests, Overloaded, the errors of read.
 func (s *Service) verifyPassword(
 	ctx context.Context, a Attempt, failed Action, pw string, read func(context.Context) (Credential, error),
 ) (passwordCheck, password.Result, error) {
@@ -137,7 +137,7 @@ func (s *Service) checkBackoff(ctx context.Context, a Attempt, failed Action) er
 	return refusal
 }
 
-// recordAttempt decides about an attempt whose hash was computed and stores the decision, even if the client has disconnected. If a backoff
+// recordAttempt accepts or refuses an attempt whose hash was computed and stores the decision, even if the client has disconnected. If a backoff
 // has begun in the meantime, the attempt is refused.
 func (s *Service) recordAttempt(ctx context.Context, a Attempt, check passwordCheck) (Identity, error) {
 	ctx, cancel := withTimeToCount(ctx)
@@ -158,7 +158,7 @@ func (s *Service) recordAttempt(ctx context.Context, a Attempt, check passwordCh
 	return identity, refusal
 }
 
-// decideAttempt decides about an attempt. It returns a refusal during a backoff. Such an attempt does not extend the backoff.
+// decideAttempt accepts or refuses an attempt. It returns a refusal during a backoff. Such an attempt does not extend the backoff.
 func (s *Service) decideAttempt(f LoginFailures, check passwordCheck) (decision LoginDecision, refusal, err error) {
 	if refusal = s.backoffError(f); refusal != nil {
 		return LoginDecision{Audit: []Audit{{Action: check.failed, UserID: check.cred.UserID}}}, refusal, nil

@@ -34,7 +34,7 @@ func (s *Service) CheckNewPassword(by Identity, p NewPassword) FieldErrors {
 // ChangePassword replaces the caller's own password. It ends all sessions, including the calling one, and opens a new one (OWASP ASVS
 // 5.0.0, 7.2.4).
 //
-// Errors: those of a grant, Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
+// Errors: the errors of a grant, Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.Grant, p NewPassword) (TokenPair, error) {
 	if err := s.CheckNewPassword(by, p).Err(); err != nil {
 		return TokenPair{}, err

@@ -60,10 +60,10 @@ func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 	})
 }
 
-// Finish waits for the resets that are sent after a response. Errors: that of ctx.
+// Finish waits for the resets that are sent after a response. Errors: the error of ctx.
 func (s *Service) Finish(ctx context.Context) error { return s.resets.finish(ctx) }
 
-// SendReset sends a reset token to a user. Errors: those of a grant, NotFound, Unavailable.
+// SendReset sends a reset token to a user. Errors: the errors of a grant, NotFound, Unavailable.
 func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {
 	_, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, u User) (Change, error) {
 		return s.issue(ctx, tx, u, PasswordReset, resetTTL, event.PasswordResetRequested)

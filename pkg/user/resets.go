@@ -52,7 +52,7 @@ func newResetQueue() *resetQueue {
 
 // find returns the result of lookup for an email. Its limit and its work are the same for every email.
 //
-// Errors: Overloaded, those of lookup, and that of ctx.
+// Errors: Overloaded, the errors of lookup, and the error of ctx.
 func (r *resetQueue) find(ctx context.Context, email string, lookup func(context.Context) (uuid.UUID, error)) (uuid.UUID, error) {
 	shared := context.WithoutCancel(ctx) // other requests may share the lookup
 	found := r.lookups.DoChan(EmailKey(email), func() (any, error) {
@@ -109,7 +109,7 @@ func (r *resetQueue) send(ctx context.Context, work func(context.Context) error)
 	return work(ctx)
 }
 
-// finish waits until the backlog is empty. Errors: that of ctx.
+// finish waits until the backlog is empty. Errors: the error of ctx.
 func (r *resetQueue) finish(ctx context.Context) error {
 	if err := r.backlog.Acquire(ctx, resetBacklog); err != nil {
 		return err

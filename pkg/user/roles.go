@@ -102,8 +102,8 @@ func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.s
 
 // PutRole creates or replaces a role. The change takes effect on the next request of each user of the role.
 //
-// Errors: those of a grant, Invalid, PreconditionFailed, BuiltInRole (admin would lose a permission of the service), Unavailable. Invalid
-// also means that the permissions of one of its users would not fit into a token.
+// Errors: the errors of a grant, Invalid, PreconditionFailed, BuiltInRole (admin would lose a permission of the service), Unavailable.
+// Invalid also means that the permissions of one of its users would not fit into a token.
 func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role, cond RolePrecondition) (access.Role, error) {
 	errs := CheckRole(r)
 	if !ValidRoleName(r.Name) {
@@ -140,7 +140,7 @@ func fits(size int) error {
 
 // DeleteRole removes a role from its users and deletes it.
 //
-// Errors: those of a grant, NotFound, PreconditionFailed, BuiltInRole, RoleInUse (more than 1000 users have it), Unavailable.
+// Errors: the errors of a grant, NotFound, PreconditionFailed, BuiltInRole, RoleInUse (more than 1000 users have it), Unavailable.
 func (s *Service) DeleteRole(ctx context.Context, grant access.Grant, name string, cond RolePrecondition) error {
 	return s.store.DeleteRole(ctx, grant, name, maxHolders,
 		func(old *access.Role) error { return allowDelete(old, name, cond) },

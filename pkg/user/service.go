@@ -103,7 +103,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 
 // Create creates an account with roles, whether or not registration is enabled.
 //
-// Errors: those of a grant, and as Register; an unknown role is Invalid.
+// Errors: the errors of a grant, and as Register; an unknown role is Invalid.
 func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration, roles ...string) (User, error) {
 	return s.create(ctx, grant, r, false, roles...)
 }

@@ -134,16 +134,16 @@ func (s *Service) issueTokens(id Identity, counter uint64) (TokenPair, error) {
 	}, nil
 }
 
-// Logout ends the session of the caller. Errors: those of a grant, Unavailable.
+// Logout ends the session of the caller. Errors: the errors of a grant, Unavailable.
 func (s *Service) Logout(ctx context.Context, grant access.Grant) error {
 	return s.store.EndSession(ctx, grant, grant.Caller().SessionID)
 }
 
-// LogoutByRefreshToken ends the session of a refresh token, whether or not the token was used. It does nothing if the session has ended.
+// LogoutByRefreshToken ends the session of a refresh token, even if the token has been exchanged. It does nothing if the session has ended.
 // Errors: InvalidRefreshToken (the service has not issued the token), Unavailable.
 func (s *Service) LogoutByRefreshToken(ctx context.Context, refreshToken string) error {
 	session, ok := s.SessionOf(refreshToken)
-	if !ok { // not recorded: no quota limits such requests
+	if !ok { // the refusal is not recorded, because no quota limits such requests
 		return errRefreshToken(nil)
 	}
 	return s.store.EndSessionOfToken(ctx, session)
@@ -154,12 +154,12 @@ func (s *Service) Sessions(ctx context.Context, id uuid.UUID) ([]Session, error)
 	return s.store.Sessions(ctx, id)
 }
 
-// EndSession ends one session of a user. Errors: those of a grant, NotFound, Unavailable.
+// EndSession ends one session of a user. Errors: the errors of a grant, NotFound, Unavailable.
 func (s *Service) EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error {
 	return s.store.EndSession(ctx, grant, sessionID)
 }
 
-// EndSessions ends all sessions of a user. Errors: those of a grant, NotFound, Unavailable.
+// EndSessions ends all sessions of a user. Errors: the errors of a grant, NotFound, Unavailable.
 func (s *Service) EndSessions(ctx context.Context, grant access.Grant) error {
 	return s.store.EndSessions(ctx, grant)
 }

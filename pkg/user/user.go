@@ -23,7 +23,7 @@ const (
 // Valid reports whether s is a known status.
 func (s Status) Valid() bool { return s == Active || s == Disabled }
 
-// User is an account as the API and the events show it. Its field names are those of OpenID Connect Core 1.0 section 5.1 where they exist.
+// User is an account as the API and the events show it. Its fields have the names of OpenID Connect Core 1.0 section 5.1 where these exist.
 type User struct {
 	ID            uuid.UUID `json:"id"`
 	Email         string    `json:"email"` // as it was given; unique by EmailKey

@@ -7,7 +7,7 @@ import (
 	"user-service/pkg/event"
 )
 
-// RequestVerification sends a verification token to a user whose email is not verified yet. Errors: those of a grant, NotFound,
+// RequestVerification sends a verification token to a user whose email is not verified yet. Errors: the errors of a grant, NotFound,
 // Unavailable.
 func (s *Service) RequestVerification(ctx context.Context, grant access.Grant) error {
 	_, err := s.store.Change(ctx, grant, s.decideVerification)

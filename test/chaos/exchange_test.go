@@ -22,7 +22,7 @@ import (
 
 // TestAnExistingExchangeIsUsed publishes to an exchange that the operator has declared with different arguments. The user has only
 // the permission to write. Without an exchange, such a user connects as soon as the operator declares one.
-func TestAnExistingExchangeIsUsed(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to those of the schedules
+func TestAnExistingExchangeIsUsed(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to the brokers of the schedules
 	b := &exchanges{t: t, broker: newBroker(t, 1)}
 	if err := b.up(); err != nil {
 		t.Fatal(err)

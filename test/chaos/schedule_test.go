@@ -112,7 +112,7 @@ func faultsOf(topology topology) (all []fault) {
 	return all
 }
 
-// firstOf returns the first faults of a seed: those of its topology, and a third of the others. So three consecutive seeds cover
+// firstOf returns the first faults of a seed: the faults of its topology, and a third of the others. So three consecutive seeds cover
 // all faults that are not specific to a topology.
 func firstOf(seed int64, topology topology, rng *rand.Rand) (first []fault) {
 	var others []fault

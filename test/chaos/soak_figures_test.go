@@ -88,7 +88,7 @@ func (s *soak) latest() string {
 	return strings.Join(parts, ", ")
 }
 
-// measure reads the figures until ctx ends. It skips figures that can't be read, such as those of an ended process.
+// measure reads the figures until ctx ends. It skips figures that can't be read, such as the figures of an ended process.
 func (s *soak) measure(ctx context.Context) {
 	s.counted.at = s.now()
 	for testkit.Pause(ctx, measureEvery) {

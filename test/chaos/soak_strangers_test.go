@@ -40,7 +40,7 @@ func (s *soak) eraseStrangers(ctx context.Context) {
 	}
 }
 
-// used returns the accounts that a client uses, and those that no client created.
+// used returns the accounts that a client uses, and the accounts that no client created.
 func (s *soak) used() map[string]bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

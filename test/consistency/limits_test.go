@@ -57,7 +57,7 @@ func TestRepeatedLimitsAreEqual(t *testing.T) {
 	}
 }
 
-// TestTheDescriptionHasTheLimitsOfTheCode compares lengths of api/openapi.yaml with constants.
+// TestTheDescriptionHasTheLimitsOfTheCode compares length limits in api/openapi.yaml with constants.
 func TestTheDescriptionHasTheLimitsOfTheCode(t *testing.T) {
 	t.Parallel()
 	var description struct {

@@ -98,7 +98,7 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	w.eventually("a refusal of each", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE refusals > 0`) == len(large) })
 	median, longest := w.times(healthy, 50, others)
 	t.Logf("median %s, longest %s", median, longest)
-	if longest > 5*time.Second { // 20 events that each close the channel need some seconds on a busy machine
+	if longest > 5*time.Second { // 20 events that each close the channel take some seconds on a busy machine
 		t.Errorf("an event of another user takes %s", longest)
 	}
 	if n := healthy.copies(fine[:len(others)]...); n > 1 {

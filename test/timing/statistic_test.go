@@ -18,7 +18,7 @@ const (
 // confidence interval of the true median.
 //
 // The samples of a pair follow each other directly. A machine with other work is slow for seconds, which affects both samples of
-// a pair. The interval is that of the sign test. It requires only that noise is equally likely in both samples.
+// a pair. The interval is the interval of the sign test. It requires only that noise is equally likely in both samples.
 type ratio struct{ low, estimate, high float64 }
 
 // compare returns the ratio of the paired samples a to b.
@@ -106,7 +106,7 @@ func (c comparison) verdict() string {
 
 func (c comparison) String() string { return strings.Join(c.lines, "\n") }
 
-// TestTheStatisticFindsSmallDifferences uses samples as noisy as those of a busy machine. The samples drift by half, and some are
+// TestTheStatisticFindsSmallDifferences uses samples as noisy as measurements on a busy machine. The samples drift by half, and some are
 // up to three times as long.
 func TestTheStatisticFindsSmallDifferences(t *testing.T) {
 	t.Parallel()

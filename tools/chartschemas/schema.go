@@ -11,7 +11,7 @@ import (
 
 type object = map[string]any
 
-// writeBuiltIn writes a schema for each kind of an OpenAPI 2 document.
+// writeBuiltIn writes a schema for each kind in an OpenAPI 2 document.
 func writeBuiltIn(file, dir string) error {
 	text, err := os.ReadFile(file) //nolint:gosec // a file of a Go module that is named above
 	if err != nil {

@@ -39,7 +39,7 @@ func named() []color.Color {
 	return out
 }
 
-// paint sets the color of each series: that of the panel's override that matches its name, or one of the palette.
+// paint sets the color of each series: the color of the panel's override that matches its name, or one of the palette.
 func (p *panel) paint() {
 	times := map[string]int{}
 	for i := range p.series {

@@ -101,7 +101,7 @@ func (p *panel) table() string {
 	return out.String() + "</table>"
 }
 
-// format returns a value with its unit, in a form similar to that of Grafana.
+// format returns a value with its unit, in a form similar to Grafana's.
 func format(value float64, unit string, decimals *int) string {
 	switch unit {
 	case "percent":

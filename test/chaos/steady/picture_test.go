@@ -23,7 +23,7 @@ func TestAPictureShowsEachFigure(t *testing.T) {
 	nothing := count(draw(t, steady.Picture{Title: "a run", Series: []steady.Series{empty}, Length: runTime}))
 	for name, test := range map[string]struct {
 		picture steady.Picture
-		least   int // dots that differ from the background, in addition to those of an empty picture
+		least   int // dots that differ from the background, in addition to the dots of an empty picture
 	}{
 		"a line":           {steady.Picture{Title: "a run", Series: []steady.Series{filled}, Length: runTime}, 300},
 		"a fault":          {steady.Picture{Title: "a run", Series: []steady.Series{empty}, Faults: faults, Length: runTime}, 300},

@@ -15,7 +15,7 @@ var well = map[string]string{
 	"curl": "curl 8.14.1 (x86_64-pc-linux-gnu)",
 }
 
-// doctor runs the doctor with these programs and those of the system.
+// doctor runs the doctor with these programs and the system's programs.
 func doctor(t *testing.T, says map[string]string) (string, error) {
 	t.Helper()
 	bin := t.TempDir()

@@ -111,7 +111,7 @@ func TestSIGTERMIsForwarded(t *testing.T) {
 	}
 }
 
-// Commands in a pod, such as those of the migration and of tilt/actions, are those of the newest build, and end.
+// Commands in a pod, such as the commands of the migration and of tilt/actions, run the newest build, and end.
 func TestOtherCommandsUseTheNewestBuild(t *testing.T) {
 	t.Parallel()
 	p := begin(t, "SAY; exit 3", "migrate", "up")
