@@ -150,7 +150,7 @@ func (h *Hasher) parse(text string) (stored, error) {
 	return hash, nil
 }
 
-// memory returns how much memory a hash reserves, in KiB: at least as much as for a new hash, and more if an imported hash needs more.
+// memory returns how much memory a hash reserves, in KiB: the memory of a new hash, or more if an imported hash needs more.
 func (h *Hasher) memory(hash stored) int64 {
 	return int64(max(hash.memoryKiB(), h.params.MemoryKiB))
 }

@@ -20,8 +20,8 @@ const (
 )
 
 // queueErasure erases a user with its credential, roles, sessions, tokens and waiting events. It skips events that the relay has
-// locked, because the relay drops the events of erased users. It records the erasure for the cleanup, which scrubs the audit entries that
-// remain: the entries above scrubBatch, and the entries that concurrent requests still add.
+// locked, because the relay drops the events of erased users. It records the erasure for the cleanup. The cleanup scrubs the audit
+// entries beyond scrubBatch, and the entries that concurrent requests still add.
 func queueErasure(batch *pgx.Batch, id uuid.UUID) {
 	batch.Queue(`DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE subject = $1 FOR UPDATE SKIP LOCKED)`, id)
 	batch.Queue(`DELETE FROM users WHERE id = $1`, id)

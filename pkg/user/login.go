@@ -137,7 +137,7 @@ func (s *Service) checkBackoff(ctx context.Context, a Attempt, failed Action) er
 	return refusal
 }
 
-// recordAttempt accepts or refuses an attempt whose hash was computed and stores the decision, even if the client has disconnected. If a backoff
+// recordAttempt decides an attempt whose hash was computed and stores the decision, even if the client has disconnected. If a backoff
 // has begun in the meantime, the attempt is refused.
 func (s *Service) recordAttempt(ctx context.Context, a Attempt, check passwordCheck) (Identity, error) {
 	ctx, cancel := withTimeToCount(ctx)
@@ -158,7 +158,7 @@ func (s *Service) recordAttempt(ctx context.Context, a Attempt, check passwordCh
 	return identity, refusal
 }
 
-// decideAttempt accepts or refuses an attempt. It returns a refusal during a backoff. Such an attempt does not extend the backoff.
+// decideAttempt decides an attempt. It returns a refusal during a backoff. Such an attempt does not extend the backoff.
 func (s *Service) decideAttempt(f LoginFailures, check passwordCheck) (decision LoginDecision, refusal, err error) {
 	if refusal = s.backoffError(f); refusal != nil {
 		return LoginDecision{Audit: []Audit{{Action: check.failed, UserID: check.cred.UserID}}}, refusal, nil
