@@ -33,7 +33,7 @@ func newLimiter[K comparable]() *limiter[K] {
 	return &limiter[K]{buckets: buckets, now: time.Now}
 }
 
-// quotaKey is a key that a request counts for, and its limit.
+// quotaKey is the key whose quota a request uses, and its limit.
 type quotaKey[K comparable] struct {
 	key   K
 	limit *user.Limit
