@@ -91,8 +91,8 @@ func (db *DB) RecordAttempt(
 	return identity, err
 }
 
-// openSession stores the session of a decision if its user is active, has the email of the attempt, and has not changed the password since
-// it was verified. The lock keeps all three unchanged until the transaction ends. The times of the session are by the database's clock.
+// openSession stores the session of a decision. The user must be active, must have the email of the attempt, and must still have the
+// password that was verified. The lock keeps all three unchanged until the transaction ends. The times of the session are by the database's clock.
 func openSession(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, identity *user.Identity) {
 	s := *decision.Session
 	batch.Queue(`
