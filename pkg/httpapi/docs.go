@@ -31,9 +31,12 @@ func (a *API) openAPI(w http.ResponseWriter, c *call) error {
 // docs sends the page to try the API. Its policies allow the page to load only this service's files, and forbid other sites to
 // embed the page.
 func (a *API) docs(w http.ResponseWriter, c *call) error {
-	w.Header().Set("Content-Security-Policy", docspage.ContentSecurityPolicy)
-	w.Header().Set("Referrer-Policy", "no-referrer")
-	return send(docspage.Page(), w, c.Request)
+	page := docspage.Page()
+	if conditionsOf(c.Request).match(page.ETag(c.Header)) {
+		w.Header().Set("Content-Security-Policy", docspage.ContentSecurityPolicy)
+		w.Header().Set("Referrer-Policy", "no-referrer")
+	}
+	return send(page, w, c.Request)
 }
 
 // docsFile sends a file that the page loads.

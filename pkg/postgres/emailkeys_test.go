@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
 )
@@ -51,7 +52,8 @@ func downTo(t *testing.T, m *postgres.Migrator, dsn string, version int64) {
 func TestEmailKeysAreRecomputed(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.Empty(t)
-	m := newMigrator(t, dsn)
+	var migrated testkit.Buffer
+	m := newLoggedMigrator(t, dsn, slog.New(slog.NewTextHandler(&migrated, nil)))
 	up(t, m)
 	downTo(t, m, dsn, 12)
 	conn, err := pgx.Connect(t.Context(), dsn)
@@ -119,14 +121,15 @@ func TestEmailKeysAreRecomputed(t *testing.T) {
 		}
 		return out.String()
 	}
-	log := logged()
-	for _, pair := range [][2]int{{1, 0}, {3, 2}, {6, 5}} {
-		if !strings.Contains(log, "user_id="+ids[pair[0]]+" holder_id="+ids[pair[1]]) {
-			t.Errorf("the collision of account %d with account %d is not logged:\n%s", pair[0], pair[1], log)
+	for name, log := range map[string]string{"the migration": migrated.String(), "the service": logged()} {
+		for _, pair := range [][2]int{{1, 0}, {3, 2}, {6, 5}} {
+			if !strings.Contains(log, "user_id="+ids[pair[0]]+" holder_id="+ids[pair[1]]) {
+				t.Errorf("%s does not log the collision of account %d with account %d:\n%s", name, pair[0], pair[1], log)
+			}
 		}
-	}
-	if strings.Count(log, "holder_id") != 3 || strings.Contains(log, "@") {
-		t.Errorf("want 3 collisions and no email in the log:\n%s", log)
+		if strings.Count(log, "holder_id") != 3 || strings.Contains(log, "@") {
+			t.Errorf("%s: want 3 collisions and no email in the log:\n%s", name, log)
+		}
 	}
 	const changeEmail = `UPDATE users SET email = 'b@example.com', email_key = 'b@example.com' WHERE id = $1`
 	if _, err := conn.Exec(t.Context(), changeEmail, ids[1]); err != nil {

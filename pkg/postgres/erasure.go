@@ -50,14 +50,14 @@ func scrubRemainingAudit(ctx context.Context, tx pgx.Tx) (users int64, err error
 		return 0, err
 	}
 	users = int64(len(ids))
-	var done []uuid.UUID
+	var done []string
 	var batch pgx.Batch
 	for _, id := range ids {
 		queueScrubAudit(&batch, id).QueryRow(func(row pgx.Row) error {
 			var scrubbed int
 			err := row.Scan(&scrubbed)
 			if scrubbed < scrubBatch {
-				done = append(done, id)
+				done = append(done, id.String())
 			} else {
 				users = erasureBatch
 			}
@@ -67,6 +67,6 @@ func scrubRemainingAudit(ctx context.Context, tx pgx.Tx) (users int64, err error
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
 		return 0, err
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM erasures WHERE user_id = ANY($1)`, done)
+	_, err = tx.Exec(ctx, `DELETE FROM erasures WHERE user_id = ANY($1::uuid[])`, done)
 	return users, err
 }

@@ -90,7 +90,9 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 			e, err := event.New(event.LockedOut, id, 0, g.Now, event.LockOut{ID: id})
 			return user.LoginDecision{Failure: &g, LockedOut: e, Audit: []user.Audit{{Action: user.LoginFailed, UserID: id}}}, err
 		}))
-		run(nil, login(ctx, db, user.User{ID: id, Email: "somebody@example.com"}))
+		u, err := db.User(ctx, id)
+		run(u, err)
+		run(nil, login(ctx, db, u))
 		run(db.Sessions(ctx, id))
 		_, _ = db.TokenHolder(ctx, user.TokenHash{7}, user.PasswordReset) // no such token exists
 		run(db.AuditEvents(ctx, user.AuditFilter{Limit: 20, UserID: uuid.NullUUID{UUID: id, Valid: true}}))

@@ -23,7 +23,12 @@ import (
 
 func newMigrator(t *testing.T, dsn string) *postgres.Migrator {
 	t.Helper()
-	m, err := postgres.NewMigrator(dsn, slog.New(slog.DiscardHandler))
+	return newLoggedMigrator(t, dsn, slog.New(slog.DiscardHandler))
+}
+
+func newLoggedMigrator(t *testing.T, dsn string, log *slog.Logger) *postgres.Migrator {
+	t.Helper()
+	m, err := postgres.NewMigrator(dsn, log)
 	if err != nil {
 		t.Fatal(err)
 	}

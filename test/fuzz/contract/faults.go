@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -219,12 +220,18 @@ func tooFew(argument, value any, _ *Schema) []variant {
 	return append(broken(items[:least-1]), variant{items[:least], true})
 }
 
-func tooMany(argument, value any, _ *Schema) []variant {
+func tooMany(argument, value any, s *Schema) []variant {
 	items, isArray := value.([]any)
 	if !isArray || len(items) == 0 {
 		return nil
 	}
 	most := toInt(argument)
+	if unique, _ := s.keyword("uniqueItems"); unique == true { // of texts
+		items = nil
+		for n := range most + 1 {
+			items = append(items, fmt.Sprint("item ", n))
+		}
+	}
 	return append(broken(repeated(items, most+1)), variant{repeated(items, most), true})
 }
 
