@@ -23,12 +23,13 @@ type pooler struct {
 	restarting sync.Mutex
 }
 
-// queryWait is a PgBouncer setting: a request that gets no connection to the server within 1 s loses its own connection.
-const queryWait = "query_wait_timeout = 1"
+// poolerSettings are the settings that docs/operations.md recommends. With its own default, PgBouncer waits 15 s for a
+// connection to the server that does not answer, and opens none for 15 s after a failed attempt.
+var poolerSettings = []string{"server_connect_timeout = 1", "server_login_retry = 1", "query_wait_timeout = 1"}
 
 func newPooler(t *testing.T, database string) *pooler {
 	t.Helper()
-	p := &pooler{Pooler: postgrestest.StartPooler(t, database, 8, queryWait)}
+	p := &pooler{Pooler: postgrestest.StartPooler(t, database, 8, poolerSettings...)}
 	cleanUp(t, p.Close)
 	return p
 }
