@@ -86,7 +86,7 @@ func (r *Cleaner) Clean(ctx context.Context) error {
 			r.Observer.CleanupRows(table.name, rows)
 		}
 	}
-	for users := int64(erasureBatch); users == erasureBatch; {
+	for users := int64(1); users > 0; {
 		var err error
 		if users, err = r.batch(ctx, scrubRemainingAudit); err != nil {
 			return fmt.Errorf("scrub audit entries of erased users: %w", err)

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,8 +13,6 @@ const (
 	// erasureGrace is the time after an erasure in which requests that read the user before may still write. It is many times the
 	// maximum time of a request.
 	erasureGrace = time.Minute
-	// erasureBatch is the number of erasures whose audit entries one transaction of the cleanup scrubs.
-	erasureBatch = 100
 	// scrubBatch is the number of an erased user's audit entries that a transaction scrubs. Failed logins of others may have added many
 	// more entries than a request has time for.
 	scrubBatch = 1000
@@ -37,36 +36,31 @@ func queueScrubAudit(batch *pgx.Batch, id uuid.UUID) *pgx.QueuedQuery {
 	return batch.Queue(`SELECT anonymize_audit_events($1::uuid, $2)`, id, scrubBatch)
 }
 
-// scrubRemainingAudit scrubs audit entries that remained after an erasure, of up to erasureBatch users. It forgets the erasures without
-// such entries. It returns erasureBatch if there is more to do.
+// scrubRemainingAudit scrubs audit entries that remained after the erasure of one user. It forgets the erasure when no such entry is left.
+// It returns the number of users: 0 if no erasure is old enough. The user is chosen at random, so that the entries of one user that
+// can't be scrubbed in time do not keep those of other users.
 func scrubRemainingAudit(ctx context.Context, tx pgx.Tx) (users int64, err error) {
-	rows, err := tx.Query(ctx, `
-		SELECT user_id FROM erasures WHERE erased_at < now() - $1::interval LIMIT $2 FOR UPDATE SKIP LOCKED`, erasureGrace, erasureBatch)
+	var id uuid.UUID
+	err = tx.QueryRow(ctx, `
+		SELECT user_id FROM erasures WHERE erased_at < now() - $1::interval ORDER BY random() LIMIT 1 FOR UPDATE SKIP LOCKED`,
+		erasureGrace).Scan(&id)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return 0, nil
+	}
 	if err != nil {
 		return 0, err
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	if err != nil {
-		return 0, err
-	}
-	users = int64(len(ids))
-	var done []string
+	var scrubbed int
 	var batch pgx.Batch
-	for _, id := range ids {
-		queueScrubAudit(&batch, id).QueryRow(func(row pgx.Row) error {
-			var scrubbed int
-			err := row.Scan(&scrubbed)
-			if scrubbed < scrubBatch {
-				done = append(done, id.String())
-			} else {
-				users = erasureBatch
-			}
-			return err
-		})
+	queueScrubAudit(&batch, id).QueryRow(func(row pgx.Row) error { return row.Scan(&scrubbed) })
+	// An entry that another transaction has locked was skipped. An id may belong to a user again after an import.
+	batch.Queue(`
+		DELETE FROM erasures WHERE user_id = $1 AND (EXISTS (SELECT FROM users WHERE id = $1) OR NOT EXISTS (
+			SELECT FROM audit_events WHERE (ip IS NOT NULL OR request_id IS NOT NULL)
+				AND (actor_id = $1 OR user_id = $1 AND action <> 'user_deleted')))`, id)
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil || scrubbed > 0 {
+		return 1, err
 	}
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil {
-		return 0, err
-	}
-	_, err = tx.Exec(ctx, `DELETE FROM erasures WHERE user_id = ANY($1::uuid[])`, done)
-	return users, err
+	_, err = tx.Exec(ctx, `UPDATE erasures SET erased_at = now() WHERE user_id = $1`, id) // tried again after erasureGrace
+	return 1, err
 }

@@ -213,3 +213,36 @@ func TestAnAccountThatIsImportedAgainCanBeErasedAgain(t *testing.T) {
 		}
 	}
 }
+
+// TestAnEntryThatIsLockedDuringTheCleanupIsScrubbedLater: the cleanup skips locked entries, and must not forget them.
+func TestAnEntryThatIsLockedDuringTheCleanupIsScrubbedLater(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	execute(t, dsn, `
+		INSERT INTO erasures VALUES (gen_random_uuid(), now() - interval '2 minutes');
+		INSERT INTO audit_events (id, time, action, user_id, ip) SELECT gen_random_uuid(), now(), 'user_updated', user_id, '198.51.100.7' FROM erasures`)
+	holder, err := conn.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Exec(t.Context(), `SELECT 1 FROM audit_events FOR UPDATE`); err != nil {
+		t.Fatal(err)
+	}
+	cleaner, _ := newCleaner(db)
+	if err := cleaner.Clean(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Rollback(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	execute(t, dsn, `UPDATE erasures SET erased_at = erased_at - interval '2 minutes'`)
+	if err := cleaner.Clean(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var erasures, addresses int
+	err = conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM erasures), (SELECT count(ip) FROM audit_events)`).Scan(&erasures, &addresses)
+	if err != nil || erasures != 0 || addresses != 0 {
+		t.Errorf("%d erasures and %d addresses are left (%v), want none", erasures, addresses, err)
+	}
+}

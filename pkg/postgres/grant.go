@@ -16,10 +16,14 @@ import (
 //  1. the users that it changes, by id, or the role; this step can wait
 //  2. the user of the caller, so that its status and its roles do not change
 //  3. the session of the caller, so that it is not ended
-//  4. the roles of the caller and of the target, by name
+//  4. rolesLock and the roles of the caller and of the target, by name
 //
 // Steps 2 and 4 do not wait, because two callers who change each other would deadlock. Instead, the transaction is rolled back and
 // retried. So a change that waits for its target holds no lock that delays disabling or logging out its caller.
+//
+// Many changes must not delay a change of their caller or of its roles either. PostgreSQL grants a shared lock on a row although another
+// transaction waits for an exclusive lock, so shared locks that overlap would delay it forever. Therefore step 2 is exclusive: a caller
+// has one running change of others. Step 4 fails while a change of a role waits for rolesLock.
 
 // callerState is the state of a grant's caller and target, read under the locks of the transaction.
 type callerState struct {
@@ -32,13 +36,11 @@ type callerState struct {
 func queueGrant(batch *pgx.Batch, g access.Grant, found *callerState) {
 	caller := g.Caller()
 	if !g.Self() {
-		batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR SHARE NOWAIT`, caller.UserID)
+		batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE NOWAIT`, caller.UserID)
 	}
 	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 FOR KEY SHARE`, caller.SessionID, caller.UserID)
 	if g.ByPermission() {
-		batch.Queue(`
-			SELECT 1 FROM roles WHERE name IN (SELECT role FROM user_roles WHERE user_id IN ($1, $2))
-			ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, caller.UserID, g.Target())
+		queueShareRoles(batch, caller.UserID, g.Target())
 	}
 	batch.Queue(identifyQuery, caller.UserID, caller.SessionID).QueryRow(func(row pgx.Row) error {
 		identity, err := scanIdentity(row)
@@ -117,10 +119,12 @@ func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
 }
 
 // account is the key of a queue of changes. Each purpose has its own queue. So a flood of changes of one's own account does not prevent
-// an administrator from disabling the account, or its user from ending sessions.
+// an administrator from disabling the account, or its user from ending sessions. Requests that end sessions count against no quota, so
+// each caller has its own queue.
 type account struct {
 	id      uuid.UUID
 	purpose purpose
+	caller  uuid.UUID // othersEndOfSessions
 }
 
 type purpose int
@@ -134,14 +138,14 @@ const (
 
 func accountOf(g access.Grant) account {
 	if g.Self() {
-		return account{g.Target(), ownChange}
+		return account{id: g.Target(), purpose: ownChange}
 	}
-	return account{g.Target(), othersChange}
+	return account{id: g.Target(), purpose: othersChange}
 }
 
 func endOf(g access.Grant) account {
 	if g.Self() {
-		return account{g.Target(), ownEndOfSessions}
+		return account{id: g.Target(), purpose: ownEndOfSessions}
 	}
-	return account{g.Target(), othersEndOfSessions}
+	return account{id: g.Target(), purpose: othersEndOfSessions, caller: g.Caller().UserID}
 }

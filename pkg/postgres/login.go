@@ -57,6 +57,7 @@ func (db *DB) RecordAttempt(
 	}
 	defer leave()
 	err = inTx(ctx, db.attemptPool(a), "record a login attempt", func(tx *transaction) error {
+		evicted = 0 // a transaction that was rolled back may have set it
 		failures, err := lockLoginFailures(ctx, tx, a)
 		if err != nil {
 			return err

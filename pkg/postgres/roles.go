@@ -22,8 +22,28 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 }
 
 // rolesLock is the advisory lock for changes of roles. It serializes them, because the size of a user's permissions depends on several
-// roles.
+// roles. Changes that depend on roles share it.
 const rolesLock = 0x757365725f726f6c
+
+// rolesLockTimeout is longer than the changes that share rolesLock take.
+const rolesLockTimeout = "100ms"
+
+// queueShareRoles locks the roles of two users against changes, without waiting. While a change of a role runs or waits, it fails with
+// errLockTaken.
+func queueShareRoles(batch *pgx.Batch, one, other uuid.UUID) {
+	batch.Queue(`SELECT set_config('user_service.roles', pg_try_advisory_xact_lock_shared($1)::text, true)::boolean`, int64(rolesLock)).
+		QueryRow(func(row pgx.Row) error {
+			var locked bool
+			if err := row.Scan(&locked); err != nil || locked {
+				return err
+			}
+			return errLockTaken
+		})
+	batch.Queue(`
+		SELECT 1 FROM roles WHERE current_setting('user_service.roles')::boolean
+			AND name IN (SELECT role FROM user_roles WHERE user_id IN ($1, $2))
+		ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, one, other)
+}
 
 // maxRoleChanges is the maximum number of concurrent changes of roles in a replica. Each of them holds a connection while it waits for
 // rolesLock.
@@ -83,11 +103,12 @@ func (db *DB) PutRole(
 	})
 }
 
-// lockRole locks a role, if it exists, then takes rolesLock.
+// lockRole takes rolesLock, then locks the role, if it exists.
 func lockRole(ctx context.Context, tx pgx.Tx, name, strength string) error {
 	var batch pgx.Batch
-	batch.Queue(`SELECT 1 FROM roles WHERE name = $1 FOR `+strength, name)
+	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, rolesLockTimeout)
 	batch.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(rolesLock))
+	batch.Queue(`SELECT 1 FROM roles WHERE name = $1 FOR `+strength, name)
 	return tx.SendBatch(ctx, &batch).Close()
 }
 

@@ -2,12 +2,15 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"user-service/pkg/user"
 )
 
 // These limits let the server release the locks of a vanished client. Without them, TCP keepalive would end its session two hours
@@ -51,14 +54,22 @@ func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) e
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return ctx.Err()
+			if errors.Is(ctx.Err(), context.Canceled) {
+				return ctx.Err()
+			}
+			return errLockTaken
 		}
 		pause = min(2*pause, maxLockPause)
 	}
 }
 
-// isLockTaken reports whether a statement with NOWAIT found its row locked, or a wait exceeded lock_timeout.
-func isLockTaken(err error) bool { return hasCode(err, "55P03") }
+// errLockTaken means that another change holds a lock, or waits for it.
+var errLockTaken = &user.Error{
+	Code: user.Unavailable, Detail: "Another change of the same account or role is running; try again shortly.", RetryAfter: time.Second,
+}
+
+// isLockTaken reports whether a statement found a lock taken, or its wait exceeded lock_timeout.
+func isLockTaken(err error) bool { return errors.Is(err, errLockTaken) || hasCode(err, "55P03") }
 
 func (p *pool) tryTx(ctx context.Context, begin string, work func(*transaction) error) error {
 	return p.retry(ctx, func() error {

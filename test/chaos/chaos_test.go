@@ -14,7 +14,7 @@ import (
 
 const (
 	warmUp     = 2 * time.Second
-	lastEpoch  = 62 * time.Second                        // The latest start of an epoch. A seed has two minutes.
+	lastEpoch  = 52 * time.Second                        // The latest start of an epoch. A seed has two minutes.
 	lastCalm   = history.LockTime + history.RecoveryTime // Long enough for the locks of vanished clients to end.
 	outboxTime = 30 * time.Second                        // The deadline for publishing all events.
 )

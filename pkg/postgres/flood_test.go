@@ -1,0 +1,129 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"user-service/pkg/access"
+	"user-service/pkg/postgres"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/user"
+)
+
+// support is the role of the callers whose changes follow each other without a pause.
+var support = access.Role{Name: "support", Permissions: []access.Permission{access.UsersWrite}}
+
+// supporters returns callers with the role support.
+func supporters(t *testing.T, db *postgres.DB, n int) []access.Caller {
+	t.Helper()
+	if err := db.PutRole(t.Context(), access.Internal(uuid.Nil), support, anySize, anyRole); err != nil {
+		t.Fatal(err)
+	}
+	callers := make([]access.Caller, n)
+	for i := range callers {
+		u := create(t, db, fmt.Sprintf("support-%d@example.com", i))
+		if _, err := db.Change(t.Context(), access.Internal(u.ID), give(func() {}, "support", "user")); err != nil {
+			t.Fatal(err)
+		}
+		callers[i] = access.Caller{UserID: u.ID, SessionID: session(t, db, u).ID, Permissions: support.Permissions}
+	}
+	return callers
+}
+
+// flood makes the callers change other accounts until the returned function is called, which returns the number of changes. Each change
+// holds its locks for 5 ms, so that the locks of concurrent changes overlap.
+func flood(t *testing.T, dsn string, callers []access.Caller) (stop func() int64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	var changes atomic.Int64
+	var wg sync.WaitGroup
+	replicas := []*postgres.DB{postgrestest.Connect(t, dsn, nil), postgrestest.Connect(t, dsn, nil), postgrestest.Connect(t, dsn, nil)}
+	for i := range 24 {
+		db := replicas[i%len(replicas)]
+		grant := access.SelfOr(access.UsersWrite).Grant(callers[i%len(callers)], create(t, db, fmt.Sprintf("victim-%d@example.com", i)).ID)
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, err := db.Change(ctx, grant, func(ctx context.Context, _ user.Tx, _ user.User) (user.Change, error) {
+					holding, release := context.WithTimeout(ctx, 5*time.Millisecond)
+					defer release()
+					<-holding.Done()
+					return user.Change{}, nil
+				})
+				if err == nil {
+					changes.Add(1)
+				}
+			}
+		})
+	}
+	return func() int64 {
+		cancel()
+		wg.Wait()
+		return changes.Load()
+	}
+}
+
+// withRetries makes a request up to three times, because the machine may be busy.
+func withRetries(t *testing.T, call func(context.Context) error) (err error) {
+	t.Helper()
+	for range 3 {
+		if err = request(t.Context(), call); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// TestManyChangesDoNotKeepTheirCallerFromBeingDisabled: shared locks that overlap would delay an exclusive lock forever.
+func TestManyChangesDoNotKeepTheirCallerFromBeingDisabled(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	admins := postgrestest.Connect(t, dsn, nil)
+	caller := supporters(t, admins, 1)[0]
+	stop := flood(t, dsn, []access.Caller{caller})
+	for range 5 {
+		err := withRetries(t, func(ctx context.Context) error {
+			_, err := admins.Change(ctx, access.Internal(caller.UserID), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+				u.Version++
+				return user.Change{User: &u}, nil
+			})
+			return err
+		})
+		if err != nil {
+			t.Errorf("the caller can't be changed: %v", err)
+		}
+	}
+	if stop() == 0 {
+		t.Error("the caller made no change")
+	}
+}
+
+// TestManyChangesDoNotKeepARoleFromBeingNarrowed has callers whose changes depend on the role.
+func TestManyChangesDoNotKeepARoleFromBeingNarrowed(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	admins := postgrestest.Connect(t, dsn, nil)
+	stop := flood(t, dsn, supporters(t, admins, 4))
+	for range 5 {
+		err := withRetries(t, func(ctx context.Context) error {
+			return admins.PutRole(ctx, access.Internal(uuid.Nil), support, anySize, anyRole)
+		})
+		if err != nil {
+			t.Errorf("the role can't be changed: %v", err)
+		}
+	}
+	err := withRetries(t, func(ctx context.Context) error {
+		return admins.DeleteRole(ctx, access.Internal(uuid.Nil), "support", 10, anyRole, take("support"))
+	})
+	if err != nil {
+		t.Errorf("the role can't be deleted: %v", err)
+	}
+	if stop() == 0 {
+		t.Error("the callers made no change")
+	}
+}
