@@ -66,20 +66,54 @@ func Pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// FreeAddress returns an address on which a process can listen repeatedly: its port is below those that systems give to
-// outgoing connections.
+// ports are the ports that FreeAddress returns next. A process owns the ports of a block while it listens on the first one. So test
+// processes that run concurrently get different ports.
+var ports struct {
+	mu        sync.Mutex
+	next, end int
+	owned     []net.Listener
+}
+
+// The ports are below those that systems give to outgoing connections.
+const (
+	firstPort  = 10_000
+	portBlocks = 200
+	blockSize  = 50
+)
+
+// FreeAddress returns an address on which a process can listen repeatedly.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
-	for range 100 {
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.N(10_000))) //nolint:gosec,noctx // any port, immediately
-		if err != nil {
+	ports.mu.Lock()
+	defer ports.mu.Unlock()
+	for range 1000 {
+		if ports.next == ports.end && !ownPorts() {
 			continue
 		}
-		_ = l.Close()
-		return l.Addr().String()
+		ports.next++
+		if l, err := listen(ports.next - 1); err == nil {
+			_ = l.Close()
+			return l.Addr().String()
+		}
 	}
 	t.Fatal("no port is free")
 	return ""
+}
+
+// ownPorts chooses a block of ports, and reports whether no other process owns it.
+func ownPorts() bool {
+	first := firstPort + blockSize*rand.N(portBlocks) //nolint:gosec // any block
+	l, err := listen(first)
+	if err != nil {
+		return false
+	}
+	ports.owned = append(ports.owned, l)
+	ports.next, ports.end = first+1, first+blockSize
+	return true
+}
+
+func listen(port int) (net.Listener, error) {
+	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // immediately
 }
 
 // Buffer is a log that a test reads while it is written. The zero value is empty.

@@ -32,13 +32,21 @@ func TestAwaitHasALimit(t *testing.T) {
 	})
 }
 
-func TestFreeAddressIsFree(t *testing.T) {
+func TestFreeAddressesAreFreeAndDiffer(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", testkit.FreeAddress(t))
-	if err != nil {
-		t.Fatal(err)
+	given := map[string]bool{}
+	for range 200 {
+		addr := testkit.FreeAddress(t)
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
+		if given[addr] {
+			t.Errorf("%s is given twice", addr)
+		}
+		given[addr] = true
 	}
-	_ = l.Close()
 }
 
 func TestBufferTail(t *testing.T) {
