@@ -15,8 +15,8 @@ var descriptions = map[string]description{
 		example: "postgres://user_service:user_service@localhost:5432/user_service?sslmode=disable",
 	},
 	"DATABASE_MAX_CONNS": {
-		about: "Maximum number of connections of one replica, in addition to one for readiness. From 3 on, a quarter is " +
-			"reserved for logins. 0 means four for each CPU, from 4 to 64.",
+		about: "Maximum number of connections of one replica, in addition to one for readiness. With 3 or more, a quarter of " +
+			"them (at least one) is reserved for logins. 0 means four for each CPU, but at least 4 and at most 64.",
 		accepts: "0 or a whole number from 2 to 10000",
 		example: "20",
 	},
@@ -53,8 +53,8 @@ var descriptions = map[string]description{
 		about: "Connect with TLS, and verify the broker's certificate.",
 	},
 	"RABBITMQ_CA_FILE": {
-		about: "Certificate authorities for the broker's certificate, instead of the system's. The service reads this file " +
-			"and the next two at each connection.",
+		about: "Certificate authorities for the broker's certificate, instead of the system's. The service reads this file, " +
+			"RABBITMQ_CERT_FILE and RABBITMQ_KEY_FILE each time it connects.",
 		accepts: "the path of a file with certificates in PEM",
 		example: "/etc/rabbitmq/ca.crt",
 	},
@@ -81,7 +81,7 @@ var descriptions = map[string]description{
 	"JWT_PRIVATE_KEY": {
 		about: "Key that signs access tokens, by EdDSA, ES256 or RS256. /.well-known/jwks.json publishes its public key.",
 		accepts: "a private key in PEM: Ed25519, P-256 or RSA (minimum 2048 bits), as made by: openssl genpkey -algorithm " +
-			"ed25519; lines may end in \\n",
+			"ed25519; its line breaks may be written as the two characters \\n",
 	},
 	"JWT_ACCEPTED_KEYS": {
 		about: "Further keys whose access tokens are accepted, and which are published: the previous and the next " +
@@ -123,7 +123,8 @@ var descriptions = map[string]description{
 		example: "16",
 	},
 	"ARGON2_MEMORY_KIB": {
-		about: "Memory of one argon2id hash, in KiB. Times ARGON2_ITERATIONS, it must be at most 524288.",
+		about: "Memory of one argon2id hash, in KiB. The product of this value and ARGON2_ITERATIONS " +
+			"must be at most 524288.",
 	},
 	"ARGON2_ITERATIONS": {
 		about: "Passes of argon2id over that memory.",
