@@ -304,8 +304,8 @@ func TestAResetIsConfirmedAtAnAddressWithoutQuota(t *testing.T) {
 	confirm(token, newPassword).want(t, 429) // the token is used
 }
 
-// TestForgedResetTokensCauseFewQueries sends forged tokens. An address causes as many queries as its quota allows, and as many again
-// after the quota is used up.
+// TestForgedResetTokensCauseFewQueries sends forged tokens. An address causes as many queries as its quota allows. After its quota is
+// used up, the service looks up as many tokens again, because a valid token needs no quota. Further tokens cause no query.
 func TestForgedResetTokensCauseFewQueries(t *testing.T) {
 	t.Parallel()
 	database := newCounter(t)
