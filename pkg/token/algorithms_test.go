@@ -109,8 +109,8 @@ func TestOtherAlgorithmsOfAKeyAreRefused(t *testing.T) {
 	}
 }
 
-// TestAnUnknownKeyIsRefused uses unknown keys: with their own kid, with a known kid, and with the key in the header (RFC 8725 section
-// 3.10).
+// TestAnUnknownKeyIsRefused signs with unknown keys. The tokens have the kid of the unknown key, a known kid, or the key itself in the
+// header. A verifier must not trust these parts of the header (RFC 8725 section 3.10).
 func TestAnUnknownKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens, kids := newTokensOfEachKind(t)
