@@ -16,7 +16,7 @@ import (
 // Timeout is how long a test waits for a condition.
 const Timeout = time.Minute
 
-// interval is the time between two looks at a condition.
+// interval is the time between two checks of a condition.
 const interval = 10 * time.Millisecond
 
 // WaitFor waits until the condition holds, and ends the test after [Timeout]. The name of the condition is a noun phrase,
@@ -66,8 +66,8 @@ func Pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// FreeAddress returns an address on which a process can listen repeatedly: its port is below those that systems give to
-// outgoing connections.
+// FreeAddress returns an address on which a process can listen repeatedly: its port is below the range that systems use for outgoing
+// connections, so that no such connection takes it.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
