@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/token"
 )
 
-// forge signs valid claims by the method and the key. The header has another alg and kid.
+// forge signs valid claims with the method and the key. The header contains alg and kid, even if they do not belong to the key.
 func forge(t *testing.T, method jwt.SigningMethod, alg, kid string, key any) string {
 	t.Helper()
 	tok := jwt.NewWithClaims(method, jwt.MapClaims{
@@ -30,7 +30,7 @@ func forge(t *testing.T, method jwt.SigningMethod, alg, kid string, key any) str
 	return raw
 }
 
-// all returns Tokens that accept a key of each kind, and the kids by algorithm.
+// newTokensOfEachKind returns Tokens that accept a key of each kind, and the kids by algorithm.
 func newTokensOfEachKind(t *testing.T) (*token.Tokens, map[string]string) {
 	t.Helper()
 	kids := map[string]string{"HS256": headerOf(t, accessToken(t, newTokensWith(t, token.Keys{})))["kid"].(string)}
