@@ -97,7 +97,8 @@ type limited struct {
 	Properties map[string]limited `yaml:"properties"`
 }
 
-// TestEachPageHasTheTimeOfAChangedSecret: 15 s after its file has changed.
+// TestEachPageHasTheTimeOfAChangedSecret checks that each page says when a changed secret takes effect: within 15 s after its file has
+// changed.
 func TestEachPageHasTheTimeOfAChangedSecret(t *testing.T) {
 	t.Parallel()
 	for file, text := range map[string]string{
