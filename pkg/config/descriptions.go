@@ -21,8 +21,8 @@ var descriptions = map[string]description{
 		example: "20",
 	},
 	"MIGRATION_DATABASE_URL": {
-		about: "URL of the same database for migrations: direct, without a pooler, and with the right to change the schema. " +
-			"Default: DATABASE_URL.",
+		about: "URL of the same database for migrations. It must bypass poolers, and its role must be allowed to change the " +
+			"schema. Default: DATABASE_URL.",
 		accepts: "a PostgreSQL URL such as postgres://owner:password@host:5432/database",
 	},
 
@@ -86,7 +86,7 @@ var descriptions = map[string]description{
 	"JWT_ACCEPTED_KEYS": {
 		about: "Further keys whose access tokens are accepted, and which are published: the previous and the next " +
 			"JWT_PRIVATE_KEY.",
-		accepts: "public or private keys in PEM, one after the other, of the kinds of JWT_PRIVATE_KEY",
+		accepts: "public or private keys in PEM, one after the other, of the same kinds as JWT_PRIVATE_KEY",
 	},
 	"JWT_ISSUER": {
 		about:   "Claim iss of access tokens.",
@@ -123,11 +123,11 @@ var descriptions = map[string]description{
 		example: "16",
 	},
 	"ARGON2_MEMORY_KIB": {
-		about: "Memory of one argon2id hash, in KiB. The product of this value and ARGON2_ITERATIONS " +
-			"must be at most 524288.",
+		about: "Memory of one argon2id hash, in KiB. " +
+			"The product of this value and ARGON2_ITERATIONS must be at most 524288.",
 	},
 	"ARGON2_ITERATIONS": {
-		about: "Passes of argon2id over that memory.",
+		about: "Passes of argon2id over the memory of a hash.",
 	},
 	"ARGON2_PARALLELISM": {
 		about: "Lanes of argon2id.",
@@ -163,8 +163,8 @@ var descriptions = map[string]description{
 		example: "10.0.0.0/8,fd00::/8",
 	},
 	"RATE_LIMIT_PER_MINUTE": {
-		about: "Requests per minute of one client address (IPv6: one /64) to costly endpoints without a token, such as " +
-			"/login, at each replica. An IPv4 /24 and an IPv6 /56 may send 4 times as many, an IPv6 /48 16 times. 0 turns" +
+		about: "Requests without a token per minute that one client address (IPv6: one /64) may send to costly endpoints, such " +
+			"as /login, at each replica. An IPv4 /24 and an IPv6 /56 may send 4 times as many, an IPv6 /48 16 times. 0 turns" +
 			" the limit off. Behind a proxy, set TRUSTED_PROXIES, or all clients share one limit.",
 	},
 	"ACCOUNT_RATE_LIMIT_PER_MINUTE": {
@@ -178,7 +178,7 @@ var descriptions = map[string]description{
 		about: "Serve /debug/pprof/ on METRICS_ADDR.",
 	},
 	"SHUTDOWN_DELAY": {
-		about: "After SIGTERM, how long to keep serving while not ready, so that load balancers stop sending requests.",
+		about: "Time after SIGTERM in which the service is not ready but still serves, so that load balancers stop sending requests.",
 	},
 	"SHUTDOWN_TIMEOUT": {
 		about: "Maximum time of the whole shutdown, including SHUTDOWN_DELAY.",
