@@ -163,8 +163,8 @@ var descriptions = map[string]description{
 		example: "10.0.0.0/8,fd00::/8",
 	},
 	"RATE_LIMIT_PER_MINUTE": {
-		about: "Requests without a token per minute that one client address (IPv6: one /64) may send to costly endpoints, such " +
-			"as /login, at each replica. An IPv4 /24 and an IPv6 /56 may send 4 times as many, an IPv6 /48 16 times. 0 turns" +
+		about: "Requests per minute without a token from one client address (IPv6: one /64) to costly endpoints such as " +
+			"/login, at each replica. An IPv4 /24 and an IPv6 /56 may send 4 times as many, an IPv6 /48 16 times. 0 turns" +
 			" the limit off. Behind a proxy, set TRUSTED_PROXIES, or all clients share one limit.",
 	},
 	"ACCOUNT_RATE_LIMIT_PER_MINUTE": {

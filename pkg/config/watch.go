@@ -78,8 +78,8 @@ type reading struct {
 	problem string
 }
 
-// poll reads all files. It applies new values only if nothing has changed since the last poll, because a file may be half written, or
-// may be replaced before another file that belongs to it.
+// poll reads all files. It applies new values only if nothing has changed since the last poll. While files change, one may be half
+// written, or replaced before another file that belongs to it.
 func (w *Watcher) poll(ctx context.Context) {
 	now := w.read()
 	settled := maps.Equal(now, w.lastRead)
