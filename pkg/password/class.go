@@ -12,7 +12,7 @@ type Flow struct {
 	Second bool
 }
 
-// key returns the flow that is served round robin with others: a source has one flow for its reauthentications and one for all its
+// key returns the flow that is served round robin with others. A source has one flow for its reauthentications and one for all its
 // other requests.
 func (f Flow) key() Flow {
 	if f.Class != Reauthentication {

@@ -12,7 +12,7 @@ import (
 )
 
 // niceness is added to the nice value of the process. Under contention, the process gets about a third of the CPU time that a normal
-// process gets. With a lower priority (SCHED_IDLE), the 99th percentile of reads in a login storm was 4.9 ms instead of 6.6 ms, but
+// process gets. With a lower priority (SCHED_IDLE), the 99th percentile of reads in a login storm was 4.9 ms instead of 6.6 ms. But
 // then any other computing program blocked all logins.
 const niceness = 5
 

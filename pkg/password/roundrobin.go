@@ -2,9 +2,9 @@ package password
 
 import "slices"
 
-// roundRobin serves flows round robin, by start-time fair queuing. A waiter's tag is one above the tag of the waiter before it in its
-// flow, or one above the tag that was served last, whichever is higher. So if a flow has only one waiter, that waiter comes next,
-// regardless of the length of other flows. The zero value has no waiters.
+// roundRobin serves flows round robin, by start-time fair queuing. A waiter's tag is one above the higher of two tags: the tag of the
+// waiter before it in its flow, and the last served tag. So if a flow has only one waiter, that waiter comes next, regardless of the
+// length of other flows. The zero value has no waiters.
 type roundRobin struct {
 	last map[Flow]uint64 // the tag of the last waiter of each waiting flow
 	now  uint64          // the tag of the waiter that was served last
