@@ -70,7 +70,7 @@ func (found callerState) check(g access.Grant) error {
 }
 
 // lockTarget locks and reads the target of the grant, and checks the grant, in one round trip. The statements that read come after the
-// statements that lock, because a statement that waits for a lock reads other tables as they were before the wait.
+// statements that lock, because a waiting statement reads other tables as they were before its wait.
 func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, error) {
 	var batch pgx.Batch
 	var found callerState
