@@ -12,8 +12,8 @@ import (
 // MinSecretBytes is the smallest length of a secret: the output size of the hash function (RFC 7518 section 3.2).
 const MinSecretBytes = 32
 
-// Keys are the keys that sign tokens, and further accepted keys. So that a rotation refuses no token, all replicas must accept the next
-// key before it signs, and the previous key until its last token has expired.
+// Keys are the keys that sign tokens, and further accepted keys. A rotation refuses no token if all replicas accept the next key before
+// it signs, and the previous key until its last token has expired.
 type Keys struct {
 	Secret          string   // Signs access tokens if there is no PrivateKey. A key derived from it signs refresh tokens.
 	AcceptedSecrets []string // May have signed access tokens and refresh tokens.

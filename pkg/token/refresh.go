@@ -25,7 +25,7 @@ const (
 )
 
 // IssueRefresh returns the refresh token for r. For the same r and Keys.Secret, it always returns the same token. A session compares
-// only counters, so two tokens that differ only in the secret that signed them count as one: the use of either uses up both.
+// only counters. So two tokens that differ only in the secret that signed them count as one: the use of either uses up both.
 func (t *Tokens) IssueRefresh(r Refresh) string {
 	raw := make([]byte, 0, refreshSize)
 	raw = append(raw, r.SessionID[:]...)
