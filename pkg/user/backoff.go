@@ -45,8 +45,8 @@ func NetworkOf(ip netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(ip, bits).Masked()
 }
 
-// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48, because one attacker may use all addresses
-// of such a network.
+// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48. The key is a network because one attacker
+// may use all addresses of such a network.
 func flow(ctx context.Context, class password.Class) password.Flow {
 	ip := OriginOf(ctx).IP.Unmap().WithZone("")
 	bits := 48

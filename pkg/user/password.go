@@ -111,7 +111,7 @@ func (p passwordTime) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 // token does not help to guess the password. Reauthentications have a counter of their own, so that failed logins do not prevent a user
 // from changing the password.
 //
-// One token can't occupy the hash slots, because nothing is hashed during a backoff, and because other reauthentications of the same
+// One token can't occupy the hash slots, because nothing is hashed during a backoff. In addition, other reauthentications of the same
 // user wait in this replica until done is called.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
