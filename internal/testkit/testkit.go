@@ -67,7 +67,7 @@ func Pause(ctx context.Context, d time.Duration) bool {
 }
 
 // FreeAddress returns an address on which a process can listen repeatedly: its port is below the range that systems use for outgoing
-// connections, so that no such connection takes it.
+// connections.
 func FreeAddress(t testing.TB) string {
 	t.Helper()
 	for range 100 {
