@@ -3,8 +3,8 @@ package password
 import "slices"
 
 // roundRobin serves flows round robin, by start-time fair queuing. A waiter's tag is one above the higher of two tags: the tag of the
-// waiter before it in its flow, and the last served tag. So if a flow has only one waiter, that waiter comes next, regardless of the
-// length of other flows. The zero value has no waiters.
+// waiter before it in its flow, and the last served tag. So the only waiter of a flow does not wait for all waiters of the longer
+// flows. The zero value has no waiters.
 type roundRobin struct {
 	last map[Flow]uint64 // the tag of the last waiter of each waiting flow
 	now  uint64          // the tag of the waiter that was served last
@@ -39,8 +39,8 @@ func (r *roundRobin) removed(w *waiter, lists ...[]*waiter) {
 	delete(r.last, flow)
 }
 
-// lastOfLongest returns the last waiter of the longest flow in the lists. If w's flow is among several equally long ones, it is
-// preferred.
+// lastOfLongest returns the last waiter of the longest flow in the lists. If w's flow is one of several longest flows, the result is
+// the last waiter of w's flow.
 func lastOfLongest(w *waiter, lists ...[]*waiter) *waiter {
 	length := map[Flow]int{}
 	for _, list := range lists {

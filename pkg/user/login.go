@@ -79,8 +79,9 @@ type passwordCheck struct {
 }
 
 // verifyPassword checks a password against the credential that read returns, unless there is a backoff. For an unknown email, a hash
-// with the same cost is computed. An attempt is recorded as a failure if its hash does not end in time or its client disconnects.
-// Otherwise a client could request expensive hashes without a limit. An attempt that the hash queue refuses is not recorded.
+// with the cost of an account is computed. An attempt is recorded as a failure if its hash does not end in time or its client
+// disconnects. Otherwise a client could request expensive hashes without a limit. An attempt that the hash queue refuses is not
+// recorded.
 //
 // Errors: TooManyRequests, Overloaded, the errors of read.
 func (s *Service) verifyPassword(
