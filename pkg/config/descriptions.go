@@ -81,7 +81,7 @@ var descriptions = map[string]description{
 	"JWT_PRIVATE_KEY": {
 		about: "Key that signs access tokens, by EdDSA, ES256 or RS256. /.well-known/jwks.json publishes its public key.",
 		accepts: "a private key in PEM: Ed25519, P-256 or RSA (minimum 2048 bits), as made by: openssl genpkey -algorithm " +
-			"ed25519; its line breaks may be written as the two characters \\n",
+			"ed25519; \\n may replace line breaks",
 	},
 	"JWT_ACCEPTED_KEYS": {
 		about: "Further keys whose access tokens are accepted, and which are published: the previous and the next " +
