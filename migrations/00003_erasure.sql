@@ -1,4 +1,4 @@
--- The audit entries by actor: the erasure of an account removes its addresses from them.
+-- An index of the audit entries by actor, because the erasure of an account removes the account's addresses from its entries.
 
 -- +goose NO TRANSACTION
 -- +goose Up

@@ -18,7 +18,7 @@ CREATE TABLE IF NOT EXISTS password_failures (
 );
 CREATE INDEX IF NOT EXISTS password_failures_failed_at ON password_failures (failed_at);
 
--- The foreign key to users comes last: with it, each inserted row locks its user until the end of the transaction.
+-- The foreign key to users comes last, because with it each inserted row locks its user until the end of the transaction.
 CREATE TABLE IF NOT EXISTS login_networks (
     user_id        uuid        NOT NULL,
     network        cidr        NOT NULL, -- as above
@@ -28,8 +28,9 @@ CREATE TABLE IF NOT EXISTS login_networks (
 );
 CREATE INDEX IF NOT EXISTS login_networks_last_login_at ON login_networks (last_login_at);
 
--- The time of the last user.locked_out event, at most one an hour. The block is a transaction: while it waits for its lock, other
--- statements wait for it. After a second the migration fails, and can be repeated after the long transaction has ended.
+-- The time of the last user.locked_out event, at most one an hour. The block is a transaction with a lock timeout, because
+-- while it waits for its lock, other statements wait for it. After a second the migration fails, and can be repeated after
+-- the long transaction has ended.
 -- +goose StatementBegin
 DO $$
 BEGIN

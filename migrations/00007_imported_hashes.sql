@@ -1,13 +1,15 @@
 -- Marks imported password hashes: they are hashes of the password as typed, with the costs of their origin.
 --
--- Accounts that were imported before this migration have NULL, as all others. Their argon2id hashes match only the NFKC form of
--- the password, and logins do not imitate their costs. Nothing was released then, and trying both forms would cost a second hash.
+-- Accounts that were imported before this migration have NULL, as accounts that were not imported. Their argon2id hashes
+-- match only the NFKC form of the password, and logins do not imitate their costs. This is accepted, because nothing was
+-- released then, and trying both forms would cost a second hash.
 
 -- +goose NO TRANSACTION
 -- +goose Up
 
 -- A hash is the imported one while it has this prefix. The prefix stays when the hash is replaced, and so records the costs of
--- imported accounts permanently. The block is a transaction: while it waits for its lock, other statements wait for it.
+-- imported accounts permanently. The block is a transaction with a lock timeout, because while it waits for its lock, other
+-- statements wait for it.
 -- +goose StatementBegin
 DO $$
 BEGIN

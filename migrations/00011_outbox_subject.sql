@@ -1,4 +1,4 @@
--- The waiting events of one user: an erasure removes them.
+-- An index of the waiting events by user, because an erasure removes the user's events.
 
 -- +goose NO TRANSACTION
 -- +goose Up

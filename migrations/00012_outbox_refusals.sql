@@ -4,9 +4,9 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- An event with retry_at is deferred: it was refused, or it waits behind a refused event of its user. The block is a transaction:
--- while it waits for its lock, other statements wait for it. After a second the migration fails, and can be repeated after the
--- long transaction has ended.
+-- An event with retry_at is deferred: it was refused, or it waits behind a refused event of its user. The block is a
+-- transaction with a lock timeout, because while it waits for its lock, other statements wait for it. After a second the
+-- migration fails, and can be repeated after the long transaction has ended.
 -- +goose StatementBegin
 DO $$
 BEGIN

@@ -9,8 +9,8 @@ import (
 
 var alters = regexp.MustCompile(`(?m)^\s*ALTER TABLE (\w+)`)
 
-// TestNoMigrationWaitsForALockForever requires a lock timeout: while a statement waits for a table, all later statements wait
-// too.
+// TestNoMigrationWaitsForALockForever requires a lock timeout, because while a statement waits for the lock of a table, all later
+// statements on the table wait too.
 func TestNoMigrationWaitsForALockForever(t *testing.T) {
 	t.Parallel()
 	files, err := fs.Glob(FS, "*.sql")

@@ -28,7 +28,7 @@ func trail(t *testing.T, db *pgx.Conn, where string) []string {
 	return entries
 }
 
-// TestTheCommandLineIsTheActorOfItsChanges creates and imports accounts. An existing account is unchanged, without an audit entry.
+// TestTheCommandLineIsTheActorOfItsChanges creates and imports accounts. An existing account stays unchanged, and gets no audit entry.
 func TestTheCommandLineIsTheActorOfItsChanges(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)

@@ -17,7 +17,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestAShutdownFinishesRequestedResets: the responses to these requests do not wait for the resets.
+// TestAShutdownFinishesRequestedResets ends the service after the responses to reset requests, because these responses do not wait for
+// the resets.
 func TestAShutdownFinishesRequestedResets(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)

@@ -18,8 +18,8 @@ import (
 	"user-service/pkg/password"
 )
 
-// hashCommand computes hashes for serve, which starts it. It ends when its input ends, which is when serve ends for any reason. It
-// ignores the signals to stop, because a terminal sends them to both processes if they share a session.
+// hashCommand computes hashes for serve, which starts it. Its input ends when serve ends for any reason, and then hashCommand ends too.
+// It ignores the signals to stop, because a terminal sends them to both processes if they share a session.
 func hashCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "hash",
@@ -34,8 +34,8 @@ func hashCommand() *cobra.Command {
 	}
 }
 
-// processOverhead is the memory of the hashing process in addition to the memory of the hashes, in bytes. It is less than one hash, so Go
-// returns fragmented memory before it allocates more.
+// processOverhead is the memory of the hashing process in addition to the memory of the hashes, in bytes. It is less than the memory of
+// one hash, so that Go returns fragmented memory before it allocates more.
 const processOverhead = 12 << 20
 
 // startHashing starts this program as the hashing process, and reserves a part of the memory limit for it.

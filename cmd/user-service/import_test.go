@@ -163,7 +163,7 @@ func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	complete(t, db, 1200)
 }
 
-// TestAnImportThatIsInterruptedFails while its input is open.
+// TestAnImportThatIsInterruptedFails interrupts an import while its input is open.
 func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)

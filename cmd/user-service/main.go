@@ -32,8 +32,8 @@ func main() {
 	os.Exit(exitCode(err, os.Stderr))
 }
 
-// run executes a command line. serve and events tail end normally with ctx. For other commands the end of ctx is an error, because an
-// interrupted migration has not succeeded.
+// run executes a command line. serve and events tail end normally with ctx. For other commands, the end of ctx is an error, because an
+// interrupted migration, for example, has not succeeded.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
 	root := rootCommand()
 	root.SetArgs(args)
@@ -78,10 +78,10 @@ func group(cmd *cobra.Command, _ []string) error {
 	return usageError{errors.New("name one of these commands")}
 }
 
-// noEmptyFlags returns a usageError for an empty flag, which is probably an unset variable of a script. Otherwise the flag would mean no
-// restriction, such as all users.
+// noEmptyFlags returns a usageError for an empty flag, which is probably an unset variable of a script. Without this error, an empty
+// flag would mean no restriction, and so select all users, for example.
 func noEmptyFlags(cmd *cobra.Command, _ []string) (err error) {
-	cmd.Flags().Visit(func(flag *pflag.Flag) { // only flags of the command line
+	cmd.Flags().Visit(func(flag *pflag.Flag) { // visits only flags that the command line sets
 		if err == nil && flag.Value.Type() == "string" && flag.Name != "name" && strings.TrimSpace(flag.Value.String()) == "" {
 			err = usageError{fmt.Errorf("--%s must not be empty", flag.Name)}
 		}

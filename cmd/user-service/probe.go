@@ -53,7 +53,7 @@ func checkURLs(urls []string) error {
 	return nil
 }
 
-// probe sends requests until the status is 200. The error contains the last other result.
+// probe sends requests until the status is 200. If ctx ends first, the error contains the last result.
 func probe(ctx context.Context, target string) error {
 	for {
 		err := get(ctx, target)

@@ -56,8 +56,8 @@ func TestARotationUnderLoadRefusesNoToken(t *testing.T) {
 		maps.Copy(files, step.files)
 		for _, r := range l.replicas {
 			r.rotate(files, len(step.files))
-			// First with one replica ahead, then until no client has a token from before the step. This replaces the wait that
-			// docs/security/rotation.md requires.
+			// After the first replica, the clients use both replicas while one of them is ahead. After the second replica, the test
+			// waits until no client has a token from before the step, in place of the time that docs/security/rotation.md requires.
 			l.awaitRotations()
 		}
 		for _, r := range l.replicas {

@@ -83,7 +83,8 @@ func listenOn(ctx context.Context, variable, addr string) (net.Listener, error) 
 	return l, nil
 }
 
-// run serves until ctx ends. Then it shuts down in an order that loses nothing: requests, their responses, their events, the rest.
+// run serves until ctx ends. Then it shuts down in an order that loses nothing: first the requests and their responses, then their
+// events, then the rest.
 func (s *service) run(ctx context.Context, l listeners) error {
 	handler := s.api.Handler()
 	api := httpapi.Server(s.cfg.HTTP.Addr, handler, s.log)
@@ -137,7 +138,8 @@ const collisionsRetry = 5 * time.Second
 // rolloutTime is how long replicas of an earlier version may run next to this one. They store email keys by other rules.
 const rolloutTime = 15 * time.Minute
 
-// logCollisions logs once which accounts have the same email. After rolloutTime it recomputes the email keys of earlier versions.
+// logCollisions logs once which accounts have the same email. After rolloutTime it recomputes the email keys that replicas of earlier
+// versions have stored.
 func (s *service) logCollisions(ctx context.Context) {
 	if !retry(ctx, func() error { return s.db.LogEmailCollisions(ctx, s.log) }) {
 		return
@@ -162,7 +164,7 @@ func retry(ctx context.Context, call func() error) bool {
 	return true
 }
 
-// until calls wait, and returns when it does or when ctx ends.
+// until calls wait, and returns when wait returns or ctx ends.
 func (s *service) until(ctx context.Context, what string, wait func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- wait() }()

@@ -49,7 +49,7 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	checkRequestLine(t, s.log.String(), spanID(server.GetSpanId()))
 }
 
-// TestAnUntrustedTraceBecomesALink: a client outside TRUSTED_PROXIES determines neither the trace nor the sampling.
+// TestAnUntrustedTraceBecomesALink checks that a client outside TRUSTED_PROXIES determines neither the trace nor the sampling.
 func TestAnUntrustedTraceBecomesALink(t *testing.T) {
 	t.Parallel()
 	received := newReceiver(t)
@@ -99,7 +99,7 @@ func TestAnUntrustedClientDoesNotDecideSampling(t *testing.T) {
 	}
 }
 
-// TestWithoutTracingAnUntrustedTraceIsNotPropagated: only the trace of a trusted proxy is propagated.
+// TestWithoutTracingAnUntrustedTraceIsNotPropagated checks that only the trace of a trusted proxy is propagated.
 func TestWithoutTracingAnUntrustedTraceIsNotPropagated(t *testing.T) {
 	t.Parallel()
 	for proxies, want := range map[string]string{"192.0.2.1": "", "127.0.0.1": callersHeader} {

@@ -16,7 +16,7 @@ import (
 // Timeout is how long a test waits for a condition.
 const Timeout = time.Minute
 
-// interval is the time between two looks at a condition.
+// interval is the time between two checks of a condition.
 const interval = 10 * time.Millisecond
 
 // WaitFor waits until the condition holds, and ends the test after [Timeout]. The name of the condition is a noun phrase,

@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Permission allows one kind of action on other accounts than the caller's. An application may add its own permissions to roles.
-// The service only passes them on in tokens.
+// Permission allows one kind of action beyond the caller's own account. An application may add its own permissions to roles. The
+// service only passes the application's permissions on in tokens.
 type Permission string
 
 // The permissions that the service uses.

@@ -39,7 +39,8 @@ func (g Grant) Internal() bool { return g.rule.Anonymous() }
 // Self reports whether the change affects the caller's own account.
 func (g Grant) Self() bool { return !g.Internal() && g.caller.Is(g.target) }
 
-// ByPermission reports whether the change requires a permission of the caller. The change may affect the caller's own account.
+// ByPermission reports whether the change requires a permission of the caller. Some changes of the caller's own account require one
+// too.
 func (g Grant) ByPermission() bool {
 	return !g.Internal() && !g.rule.authenticated && (!g.rule.self || !g.Self())
 }
@@ -64,8 +65,8 @@ type Holder struct {
 	Permissions []Permission
 }
 
-// covers reports whether the caller has all permissions of another user. The role admin covers all permissions, including those of
-// applications, which it does not list.
+// covers reports whether the caller has all permissions of another user. The role admin covers all permissions, even permissions of
+// applications, which the role does not list.
 func (c Caller) covers(other Holder) bool {
 	if slices.Contains(c.Roles, Admin) {
 		return true

@@ -10,7 +10,7 @@ type Rule struct {
 	permission    Permission
 }
 
-// Anyone allows every caller, without a token.
+// Anyone allows every caller, even without a token.
 func Anyone() Rule { return Rule{anyone: true} }
 
 // Authenticated allows every caller with a valid token.

@@ -17,7 +17,7 @@ func boundsOf(in reflect.StructField) bounds {
 	return bounds{min: in.Tag.Get("min"), max: in.Tag.Get("max")}
 }
 
-// String returns words to be read after "a whole number" or "a duration".
+// String returns words that can follow "a whole number" or "a duration".
 func (b bounds) String() string {
 	switch {
 	case b.max != "":

@@ -13,9 +13,10 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// The check methods validate rules beyond types and bounds. A variable with a problem has its zero value.
+// The check methods validate rules beyond types and bounds. A variable that Load has already refused has its zero value.
 
-// maxWorkKiB is password.MaxWorkKiB, the maximal memory times iterations of a new hash. More would exceed the time of a request.
+// maxWorkKiB equals password.MaxWorkKiB: the maximum product of memory and iterations of a new hash. With a larger product, a hash
+// would take longer than a request may take.
 const maxWorkKiB = 512 << 10
 
 // minLaneKiB is the smallest memory per lane of argon2 (RFC 9106 section 3.1).

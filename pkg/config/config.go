@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Config has all settings. A command that needs fewer loads a struct of the groups that it needs.
+// Config has all settings. A command that needs only some settings loads a struct of the groups that it needs.
 type Config struct {
 	Database  Database
 	RabbitMQ  RabbitMQ
@@ -105,8 +105,8 @@ func (d Database) Migrations() Secret {
 	return d.URL
 }
 
-// Accepted returns the accepted secrets. Empty entries are ignored. An entry with spaces around it is accepted trimmed and as written,
-// because the spaces may belong to the secret.
+// Accepted returns the accepted secrets. Empty entries are ignored. An entry with spaces around it is returned twice, with and without
+// the spaces, because they may belong to the secret.
 func (t Tokens) Accepted() []string {
 	var list []string
 	for entry := range strings.SplitSeq(t.AcceptedSecrets.Reveal(), ",") {

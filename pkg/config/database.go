@@ -39,7 +39,8 @@ func databaseProblem(dsn string) string {
 			return "has the parameter " + name + ", which only libpq supports; remove it"
 		}
 	}
-	// A user name may contain an @. In the name of a database it means that a slash in the password ended the host too early.
+	// A user name may contain an @. An @ in the name of the database means that the password contains an unescaped slash, so the name
+	// began too early.
 	if strings.Contains(dsn, "://") && strings.ContainsAny(cfg.ConnConfig.Database, "@/:") {
 		return "has a database name with @ / or : in it; percent-encode special characters of the password"
 	}
@@ -59,7 +60,8 @@ func databaseProblem(dsn string) string {
 	return ""
 }
 
-// checked are the parameters of which the driver checks the value. Others could be parts of a password.
+// checked are the parameters whose values the driver checks. A problem never names other parameters, because they could be parts of a
+// password.
 var checked = append([]string{
 	"sslmode", "sslnegotiation", "sslcertmode", "sslpassword", "connect_timeout", "target_session_attrs", "min_protocol_version",
 	"max_protocol_version", "channel_binding", "require_auth", "service", "pool_max_conns", "pool_min_conns", "pool_min_idle_conns",
@@ -117,8 +119,8 @@ func without(dsn string, names ...string) (rest string, found bool) {
 	return before + strings.Join(kept, separator), len(kept) < len(pairs)
 }
 
-// hasMislaidAt reports whether a URL has an @ in its parameters. The password then contains a question mark, which ended the host.
-// A user or an application name may contain an @.
+// hasMislaidAt reports whether the parameters of a URL contain an @. Then the password contains an unescaped question mark, so the
+// parameters begin too early. The parameters user, password and application_name are exempt: their values may contain an @.
 func hasMislaidAt(dsn string) bool {
 	_, query, _ := strings.Cut(dsn, "?")
 	if !strings.Contains(dsn, "://") {

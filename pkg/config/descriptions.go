@@ -15,14 +15,14 @@ var descriptions = map[string]description{
 		example: "postgres://user_service:user_service@localhost:5432/user_service?sslmode=disable",
 	},
 	"DATABASE_MAX_CONNS": {
-		about: "Maximum number of connections of one replica, in addition to one for readiness. From 3 on, a quarter is " +
-			"reserved for logins. 0 means four for each CPU, from 4 to 64.",
+		about: "Maximum number of connections of one replica, in addition to one for readiness. With 3 or more, a quarter of " +
+			"them (at least one) is reserved for logins. 0 means four for each CPU, but at least 4 and at most 64.",
 		accepts: "0 or a whole number from 2 to 10000",
 		example: "20",
 	},
 	"MIGRATION_DATABASE_URL": {
-		about: "URL of the same database for migrations: direct, without a pooler, and with the right to change the schema. " +
-			"Default: DATABASE_URL.",
+		about: "URL of the same database for migrations. It must bypass poolers, and its role must be allowed to change the " +
+			"schema. Default: DATABASE_URL.",
 		accepts: "a PostgreSQL URL such as postgres://owner:password@host:5432/database",
 	},
 
@@ -53,8 +53,8 @@ var descriptions = map[string]description{
 		about: "Connect with TLS, and verify the broker's certificate.",
 	},
 	"RABBITMQ_CA_FILE": {
-		about: "Certificate authorities for the broker's certificate, instead of the system's. The service reads this file " +
-			"and the next two at each connection.",
+		about: "Certificate authorities for the broker's certificate, instead of the system's. The service reads this file, " +
+			"RABBITMQ_CERT_FILE and RABBITMQ_KEY_FILE each time it connects.",
 		accepts: "the path of a file with certificates in PEM",
 		example: "/etc/rabbitmq/ca.crt",
 	},
@@ -81,12 +81,12 @@ var descriptions = map[string]description{
 	"JWT_PRIVATE_KEY": {
 		about: "Key that signs access tokens, by EdDSA, ES256 or RS256. /.well-known/jwks.json publishes its public key.",
 		accepts: "a private key in PEM: Ed25519, P-256 or RSA (minimum 2048 bits), as made by: openssl genpkey -algorithm " +
-			"ed25519; lines may end in \\n",
+			"ed25519; \\n may replace line breaks",
 	},
 	"JWT_ACCEPTED_KEYS": {
 		about: "Further keys whose access tokens are accepted, and which are published: the previous and the next " +
 			"JWT_PRIVATE_KEY.",
-		accepts: "public or private keys in PEM, one after the other, of the kinds of JWT_PRIVATE_KEY",
+		accepts: "public or private keys in PEM, one after the other, of the same kinds as JWT_PRIVATE_KEY",
 	},
 	"JWT_ISSUER": {
 		about:   "Claim iss of access tokens.",
@@ -123,10 +123,11 @@ var descriptions = map[string]description{
 		example: "16",
 	},
 	"ARGON2_MEMORY_KIB": {
-		about: "Memory of one argon2id hash, in KiB. Times ARGON2_ITERATIONS, it must be at most 524288.",
+		about: "Memory of one argon2id hash, in KiB. " +
+			"The product of this value and ARGON2_ITERATIONS must be at most 524288.",
 	},
 	"ARGON2_ITERATIONS": {
-		about: "Passes of argon2id over that memory.",
+		about: "Passes of argon2id over the memory of a hash.",
 	},
 	"ARGON2_PARALLELISM": {
 		about: "Lanes of argon2id.",
@@ -162,7 +163,7 @@ var descriptions = map[string]description{
 		example: "10.0.0.0/8,fd00::/8",
 	},
 	"RATE_LIMIT_PER_MINUTE": {
-		about: "Requests per minute of one client address (IPv6: one /64) to costly endpoints without a token, such as " +
+		about: "Requests per minute without a token from one client address (IPv6: one /64) to costly endpoints such as " +
 			"/login, at each replica. An IPv4 /24 and an IPv6 /56 may send 4 times as many, an IPv6 /48 16 times. 0 turns" +
 			" the limit off. Behind a proxy, set TRUSTED_PROXIES, or all clients share one limit.",
 	},
@@ -177,7 +178,7 @@ var descriptions = map[string]description{
 		about: "Serve /debug/pprof/ on METRICS_ADDR.",
 	},
 	"SHUTDOWN_DELAY": {
-		about: "After SIGTERM, how long to keep serving while not ready, so that load balancers stop sending requests.",
+		about: "Time after SIGTERM in which the service is not ready but still serves, so that load balancers stop sending requests.",
 	},
 	"SHUTDOWN_TIMEOUT": {
 		about: "Maximum time of the whole shutdown, including SHUTDOWN_DELAY.",

@@ -52,8 +52,8 @@ const envFoot = `
 #OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318
 `
 
-// EnvExample returns the content of .env.example. It assigns the examples of required variables, and has the others as comments with their
-// defaults.
+// EnvExample returns the content of .env.example. It assigns an example to each required variable, and contains the other variables as
+// comments with their defaults.
 func EnvExample(vars []Variable) string {
 	var b strings.Builder
 	b.WriteString(envHead)

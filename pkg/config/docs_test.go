@@ -58,7 +58,7 @@ func compare(t *testing.T, path string, generate func(string) string) {
 	}
 }
 
-// TestEnvExampleCanBeLoaded: with a secret, a copy of .env.example is a valid environment.
+// TestEnvExampleCanBeLoaded checks that a copy of .env.example is a valid environment once it has a secret.
 func TestEnvExampleCanBeLoaded(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{}
@@ -75,7 +75,7 @@ func TestEnvExampleCanBeLoaded(t *testing.T) {
 	}
 	env["JWT_SECRET"] = rand.Text() + rand.Text()
 	cfg := mustLoad(t, env)
-	if want := len(config.Describe(&cfg)) + 1; len(env) != want { // and OTEL_EXPORTER_OTLP_ENDPOINT
+	if want := len(config.Describe(&cfg)) + 1; len(env) != want { // one more: OTEL_EXPORTER_OTLP_ENDPOINT
 		t.Errorf("%d variables are in the file, want %d", len(env), want)
 	}
 }

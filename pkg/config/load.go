@@ -10,9 +10,9 @@ import (
 	"github.com/sethvargo/go-envconfig"
 )
 
-// Load reads the variables of env into target: a pointer to a group, to Config, or to another struct of groups. If Variable.File, the
-// value may also be in the file NAME_FILE, without one newline at its end. An empty variable counts as not set. The error is a *Problems
-// with all problems, including the problems that checks find. It contains no secret.
+// Load reads the variables of env into target: a pointer to a group, to Config, or to another struct of groups. If Variable.File is
+// true, NAME_FILE may name a file with the value instead. Load ignores one newline at the end of the file. An empty variable counts as
+// not set. The error is a *Problems with all problems, including the problems that checks find. It contains no secret.
 func Load(env envconfig.Lookuper, target any, checks ...Check) error {
 	groups, found := groupsOf(target), findings{}
 	for _, group := range groups {
@@ -31,8 +31,8 @@ func Load(env envconfig.Lookuper, target any, checks ...Check) error {
 	return found.err(groups)
 }
 
-// Check validates a secret with code of another package, such as the form of a key. The error of Validate is to be read after the name
-// of the variable ("is too short"), and must not contain the value.
+// Check validates a secret with code of another package, such as the form of a key. The error of Validate must be able to follow the
+// name of the variable ("is too short"), and must not contain the value.
 type Check struct {
 	Name     string // of the variable
 	Validate func(value string) error
@@ -125,8 +125,8 @@ func decodeInt[T int | int32 | uint32 | uint8](text string, target *T) error {
 	return nil
 }
 
-// findings holds the first problem of each variable by name. Further problems of a variable are consequences, as a missing key is also
-// too short.
+// findings holds the first problem of each variable, by the variable's name. Further problems of a variable are consequences of the
+// first one: a missing key, for example, is also too short.
 type findings map[string]Problem
 
 func (f findings) add(p Problem) {

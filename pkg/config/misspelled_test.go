@@ -19,7 +19,7 @@ func TestMisspelledVariablesAreProblems(t *testing.T) {
 		"DATABASE_URL_FLE":           "DATABASE_URL_FILE",
 		"JWT_SECRETS":                "JWT_SECRET",
 		"RABBITMQ_PASSWD":            "RABBITMQ_PASS",
-		"TRUSTED_PROXY":              "", // three letters
+		"TRUSTED_PROXY":              "", // differs by three letters
 		"HTTP_PROXY":                 "",
 		"NO_PROXY":                   "",
 		"RABBITMQ_SERVICE_HOST":      "",
@@ -50,7 +50,8 @@ func TestMisspelledVariablesAreProblems(t *testing.T) {
 	}
 }
 
-// TestNoKnownVariableIsReportedAsMisspelled: some names differ by two letters, such as RABBITMQ_HOST and RABBITMQ_PORT.
+// TestNoKnownVariableIsReportedAsMisspelled sets all known variables, because some names differ by only two letters, such as
+// RABBITMQ_HOST and RABBITMQ_PORT.
 func TestNoKnownVariableIsReportedAsMisspelled(t *testing.T) {
 	t.Parallel()
 	for _, v := range config.Describe(&config.Config{}) {

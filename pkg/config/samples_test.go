@@ -22,8 +22,8 @@ var assignments = func() []*regexp.Regexp {
 	}
 }()
 
-// TestNoFileContainsASecretThatTheServiceAccepts: a reader of this repository could sign tokens with such a secret. Code
-// generates secrets at run time.
+// TestNoFileContainsASecretThatTheServiceAccepts searches all files, because a reader of this repository could sign tokens with such a
+// secret. Code must generate its secrets at run time.
 func TestNoFileContainsASecretThatTheServiceAccepts(t *testing.T) {
 	t.Parallel()
 	const root = "../.."

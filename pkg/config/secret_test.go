@@ -148,7 +148,7 @@ func TestSecretsAreNotInProblems(t *testing.T) {
 	}
 }
 
-// TestLogHandlersDoNotGetTheSecret: a handler may use the value instead of its text.
+// TestLogHandlersDoNotGetTheSecret checks the resolved value, because a handler may use it instead of its text.
 func TestLogHandlersDoNotGetTheSecret(t *testing.T) {
 	t.Parallel()
 	if got := slog.AnyValue(config.Secret(planted)).Resolve().Any(); got != "[hidden]" {
@@ -163,7 +163,8 @@ func TestNoSecret(t *testing.T) {
 	}
 }
 
-// TestAnAcceptedSecretMayHaveSurroundingSpaces: JWT_SECRET is not trimmed, so an accepted secret may have spaces too.
+// TestAnAcceptedSecretMayHaveSurroundingSpaces accepts a former JWT_SECRET with spaces around it. JWT_SECRET itself is not trimmed, so
+// it may have such spaces.
 func TestAnAcceptedSecretMayHaveSurroundingSpaces(t *testing.T) {
 	t.Parallel()
 	padded := " " + planted + "\t"

@@ -40,7 +40,8 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestDefaultsAndValuesHaveTheSameFormat: otherwise the documentation would differ from the output of `user-service config`.
+// TestDefaultsAndValuesHaveTheSameFormat compares both, because otherwise the documentation would differ from the output of
+// `user-service config`.
 func TestDefaultsAndValuesHaveTheSameFormat(t *testing.T) {
 	t.Parallel()
 	env := envconfig.MapLookuper(required())

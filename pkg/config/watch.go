@@ -10,11 +10,12 @@ import (
 	"github.com/sethvargo/go-envconfig"
 )
 
-// watchInterval is the time between two readings of the files. A new value applies at the second reading, within the documented 15 s.
+// watchInterval is the time between two readings of the files. A new value takes effect when two consecutive readings have found it,
+// and so within the documented 15 s.
 const watchInterval = 5 * time.Second
 
-// Handlers apply the settings of a group when one of them has changed. An error must not contain a value. The group then keeps its
-// settings, and the handler is called again after the next reading.
+// Handlers apply the settings of a group when one of the settings has changed. If a handler returns an error, the group keeps its
+// settings, and the handler is called again after the next reading. The error must not contain a value.
 type Handlers struct {
 	Database func(context.Context, Database) error
 	RabbitMQ func(context.Context, RabbitMQ) error
@@ -77,8 +78,8 @@ type reading struct {
 	problem string
 }
 
-// poll reads all files. It applies new values only if nothing has changed since the last poll. A file may be half written, or may be
-// replaced before another file that belongs to it.
+// poll reads all files. It applies new values only if nothing has changed since the last poll. While files change, one may be half
+// written, or replaced before another file that belongs to it.
 func (w *Watcher) poll(ctx context.Context) {
 	now := w.read()
 	settled := maps.Equal(now, w.lastRead)
@@ -134,8 +135,8 @@ func (w *Watcher) update(ctx context.Context, g group) {
 	g.value.Set(next.value)
 }
 
-// assign sets the fields of the group to the last readings. It returns the variables with a valid new value, and one with an invalid
-// value, if any. It reports invalid values.
+// assign sets the fields of the group to the last readings. It returns the variables with a valid new value, and one variable with an
+// invalid value, if there is any. It reports invalid values.
 func (w *Watcher) assign(g group) (changed []string, invalid string) {
 	found, candidates := findings{}, map[string]bool{}
 	for _, f := range g.fields {

@@ -295,7 +295,8 @@ func TestAnEmptiedPrivateKeyStaysInUse(t *testing.T) {
 	m.await(planted+"|[]|key|", planted+"|[]|key|key too")
 }
 
-// TestKeysAreAppliedAllOrNothing: if a new secret were applied without accepting the old one, all tokens would be refused.
+// TestKeysAreAppliedAllOrNothing changes two secrets, one of them to an invalid value. If the service signed with a new secret without
+// accepting the old one, it would refuse all tokens.
 func TestKeysAreAppliedAllOrNothing(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
@@ -309,7 +310,7 @@ func TestKeysAreAppliedAllOrNothing(t *testing.T) {
 	m.await(rotated, rotated+"|["+planted+"]||")
 }
 
-// TestBrokerSettingsAreAppliedAllOrNothing: a password belongs to a broker and a user.
+// TestBrokerSettingsAreAppliedAllOrNothing changes several settings, because a password belongs to one broker and one user.
 func TestBrokerSettingsAreAppliedAllOrNothing(t *testing.T) {
 	t.Parallel()
 	m := watched(t)

@@ -9,7 +9,8 @@ import (
 const (
 	// minSecretBytes is the smallest length of a key for HS256 (RFC 7518 section 3.2) and for AES-256.
 	minSecretBytes = 32
-	// minDistinctBytes is the smallest number of distinct bytes. An encoding of 32 random bytes has fewer with a probability of 10^-12.
+	// minDistinctBytes is the smallest number of distinct bytes in a secret. An encoding of 32 random bytes contains fewer with a
+	// probability of only 10^-12.
 	minDistinctBytes = 8
 )
 

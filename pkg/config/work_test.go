@@ -7,7 +7,8 @@ import (
 	"user-service/pkg/password"
 )
 
-// TestTheWorkLimitOfAHashIsThatOfPackagePassword: if only one package accepted a value, the service would not start.
+// TestTheWorkLimitOfAHashIsThatOfPackagePassword compares the limits of both packages, because with a value that only package config
+// accepts, the service could not start.
 func TestTheWorkLimitOfAHashIsThatOfPackagePassword(t *testing.T) {
 	t.Parallel()
 	const kib = password.MaxWorkKiB / 8

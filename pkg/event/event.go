@@ -65,7 +65,7 @@ type Updated struct {
 	User any `json:"user"`
 	// Changed has the names of the changed fields, sorted.
 	Changed []string `json:"changed"`
-	// Previous has the previous values of the changed fields, except of empty ones.
+	// Previous has the previous values of the changed fields. It omits fields that were empty.
 	Previous map[string]any `json:"previous"`
 }
 

@@ -43,7 +43,8 @@ func TestAccountQuotaCountsWritesAndHashes(t *testing.T) {
 	}
 }
 
-// TestARefusedHashUsesNoQuota checks that a request refused for its hash leaves the rest of the account quota to cheaper requests.
+// TestARefusedHashUsesNoQuota checks that a request that is refused because of its hash leaves the rest of the account quota to cheaper
+// requests.
 func TestARefusedHashUsesNoQuota(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 12 })
@@ -100,9 +101,9 @@ func TestEndingSessionsNeedsNoQuota(t *testing.T) {
 	s.call("DELETE", "/users/me/sessions", nil, as(a.token)).want(t, 204)
 }
 
-// TestWaitingRequestsForOneAccountAreBounded sends requests for one account while its row is locked. The queue refuses one too many,
-// without a quota.
-// The waiting requests hold at most one connection, so that another account is served.
+// TestWaitingRequestsForOneAccountAreBounded sends requests for one account while its row is locked. The queue refuses the one request
+// that is too many, and the refusal names no quota. The waiting requests hold at most one connection, so that another account is
+// served.
 func TestWaitingRequestsForOneAccountAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -113,7 +114,7 @@ func TestWaitingRequestsForOneAccountAreBounded(t *testing.T) {
 		"changes of one's own account":   {"PATCH", "/users/me", `{"name":"Ada"}`, false},
 		"changes by an administrator":    {"PATCH", "/users/{id}", `{"name":"Ada"}`, true},
 		"ends of all sessions":           {"DELETE", "/users/me/sessions", nil, false},
-		"ends of a session":              {"DELETE", "/users/me/sessions/{session_id}", nil, false}, // a logout, by its id too, waits for nobody
+		"ends of a session":              {"DELETE", "/users/me/sessions/{session_id}", nil, false}, // not the caller's own: a logout waits for nothing
 		"ends of sessions of an account": {"DELETE", "/users/{id}/sessions", nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -304,8 +305,8 @@ func TestAResetIsConfirmedAtAnAddressWithoutQuota(t *testing.T) {
 	confirm(token, newPassword).want(t, 429) // the token is used
 }
 
-// TestForgedResetTokensCauseFewQueries sends forged tokens. An address causes as many queries as its quota allows, and as many again
-// after the quota is used up.
+// TestForgedResetTokensCauseFewQueries sends forged tokens. An address causes as many queries as its quota allows. After its quota is
+// used up, the service looks up as many tokens again, because a valid token needs no quota. Further tokens cause no query.
 func TestForgedResetTokensCauseFewQueries(t *testing.T) {
 	t.Parallel()
 	database := newCounter(t)

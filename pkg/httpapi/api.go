@@ -98,7 +98,7 @@ func newRouter() *httprouter.Router {
 	return router
 }
 
-// Server returns an HTTP server for handler, with the limits of this package. Its own messages are logged at debug level.
+// Server returns an HTTP server for handler, with the limits of this package. The server's own messages are logged at debug level.
 func Server(addr string, handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Addr:              addr,
@@ -112,5 +112,5 @@ func Server(addr string, handler http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// BodyBytes returns the number of bytes that request bodies reserve, of at most maxBodies.
+// BodyBytes returns the number of bytes that request bodies reserve at present, which is at most maxBodies.
 func (a *API) BodyBytes() int64 { return a.bodies.used.Load() }

@@ -11,16 +11,17 @@ import (
 	"user-service/pkg/user"
 )
 
-// Limits of the bodies that are being received. A slow client may take readTimeout for a body, and maxConnections clients may do so.
+// Limits of the bodies that are being received. A slow client may take readTimeout to send a body, and as many as maxConnections
+// clients may do so at the same time.
 const (
 	maxBody   = 64 << 10 // bytes of one body
 	smallBody = 4 << 10  // bytes of a body that is read only for its token
-	// maxBodies limits the bytes of all bodies together, without the first uncountedBody of each body. There is room for 136 bodies
-	// of maxBody bytes.
+	// maxBodies limits the bytes of all bodies together, not counting the first uncountedBody bytes of each. So there is room for 136
+	// bodies of maxBody bytes.
 	maxBodies = 8 << 20
 	// uncountedBody is the number of bytes that do not count, so that large and slow bodies do not block logins.
 	uncountedBody = chunkSize
-	// chunkSize is the number of bytes that are allocated when the first of them has arrived. maxBody is a multiple of it.
+	// chunkSize is the number of bytes that are allocated as soon as the first byte has arrived. maxBody is a multiple of it.
 	chunkSize = 4 << 10
 )
 
@@ -64,7 +65,7 @@ type bodyReader struct {
 
 // read returns the body of a request, of at most limit bytes. reserved is the number of bytes that the caller must release.
 //
-// Errors: content-too-large, malformed-request, Overloaded; reserved is 0 then.
+// Errors: content-too-large, malformed-request, Overloaded. With an error, reserved is 0.
 func (b *bodies) read(r *http.Request, limit int) (body []byte, reserved int64, err error) {
 	if r.ContentLength > int64(limit) {
 		return nil, 0, errTooLarge(limit)

@@ -109,7 +109,8 @@ func (c *call) release() {
 	c.reserved, c.object = 0, nil
 }
 
-// bodyField reads the body, if necessary, and returns one of its strings; "" if there is none. The handler can still take it.
+// bodyField reads the body, if necessary, and returns the string member with this name, or "" if there is none. The member stays in the
+// body, so the handler can still take it.
 func (c *call) bodyField(name string) (s string) {
 	if checkMediaType(c.Header, []string{mediaJSON, mediaMergePatch}) != nil {
 		return ""

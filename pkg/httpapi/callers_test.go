@@ -172,8 +172,8 @@ func TestEveryOperationForEveryCaller(t *testing.T) {
 	}
 }
 
-// callAsEverybody first calls as each caller that is refused, about one user, and checks that the user keeps access. Then each other
-// caller calls about a new user.
+// callAsEverybody first calls the operation about one user, as each caller that must be refused, and checks that this user keeps
+// access. Then it calls the operation as each other caller, each time about a new user.
 func (s *server) callAsEverybody(method, path, name string, callers map[string]string, admin account) {
 	s.t.Helper()
 	op := operations[name]

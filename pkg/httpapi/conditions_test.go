@@ -140,7 +140,7 @@ func checkIfMatch(t *testing.T, s *server, path string) {
 // line adds a line to the header. Another line of the same name stays.
 func line(name, value string) option { return func(r *http.Request) { r.Header.Add(name, value) } }
 
-// TestOneMailboxIsOneAccount by both forms of its domain, with blanks and in another case.
+// TestOneMailboxIsOneAccount writes an email with both forms of its domain, with blanks, and in another case.
 func TestOneMailboxIsOneAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -166,7 +166,7 @@ func TestOneMailboxIsOneAccount(t *testing.T) {
 	}
 }
 
-// TestConditionsOnSeveralLines are one list (RFC 9110 section 5.3).
+// TestConditionsOnSeveralLines checks that several lines of a condition are one list (RFC 9110 section 5.3).
 func TestConditionsOnSeveralLines(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -103,7 +103,8 @@ func serveMost(t *testing.T, most int) (s two, dial func() *client) {
 	}
 }
 
-// waitUntilIdle waits until connections have become idle the given number of times. A client gets its response earlier.
+// waitUntilIdle waits until connections have become idle the given number of times, because a client gets its response before its
+// connection is idle.
 func (s two) waitUntilIdle(times int64) {
 	s.t.Helper()
 	testkit.WaitFor(s.t, fmt.Sprintf("%d idle connections", times), func() bool { return s.idled.Load() == times })

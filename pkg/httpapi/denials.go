@@ -16,14 +16,14 @@ import (
 // Limits of the audit entries about denied requests, for each replica.
 const (
 	denialsPerMinute  = 10      // entries about one caller
-	maxDenialCallers  = 1 << 12 // counted callers; more end the oldest minute early
+	maxDenialCallers  = 1 << 12 // counted callers; one more caller ends the oldest minute early
 	maxPendingDenials = 1 << 12 // entries of about 300 bytes that wait for the database
 	denialTimeout     = 2 * time.Second
 )
 
 // denials writes audit entries about denied requests of known callers. A minute begins with the first denial of a caller. The first
-// entries are written immediately. The last entry is written when the minute ends. It describes the latest denial, and has the number
-// of denials without an entry.
+// entries are written immediately. The last entry is written when the minute ends. It describes the latest denial, and contains the
+// number of denials that got no entry.
 //
 // The entries are written after the response, one at a time. So a slow database does not delay a denial, and all denials together use
 // one connection of the pool.

@@ -12,8 +12,8 @@ const maxHeaderLines = 128
 // maxHeaderCommas limits the elements of lists in a header. net/http makes a map of the Trailer list, with about 70 bytes per element.
 const maxHeaderCommas = 256
 
-// maxRead limits the bytes of one read from a connection. After a request, net/http may have that many bytes of the next request, whose
-// lines are not counted. They can be about 170 short lines or list elements.
+// maxRead limits the bytes of one read from a connection. When a request ends, net/http may already have read that many bytes of the
+// next request. The lines in these bytes, at most about 170 short lines or list elements, are not counted.
 const maxRead = 512
 
 var errHeaderLines = errors.New("the header of a request has too many fields, or elements of lists")

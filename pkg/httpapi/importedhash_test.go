@@ -33,7 +33,7 @@ func (s *server) isImported(email string) (is bool) {
 }
 
 // TestAnImportedHashIsOfTheUnnormalizedPassword logs in with a password that contains a ligature. The other service hashed the password
-// as entered, with the current Argon2 parameters. The first login replaces that hash by one of the normalized password.
+// as entered, with the current Argon2 parameters. The first login replaces that hash by a hash of the normalized password.
 func TestAnImportedHashIsOfTheUnnormalizedPassword(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -67,7 +67,7 @@ func TestTheMailLimitCoversAllAccounts(t *testing.T) {
 		}
 		for range 2 {
 			s.call("POST", "/password-reset", map[string]any{"email": email}).want(t, 202)
-			s.events(event.PasswordResetRequested) // or the requests are merged
+			s.events(event.PasswordResetRequested) // waits for the background work; otherwise the requests would be merged
 		}
 		for typ, ids := range sent { // an erasure deletes the events of its user, so they are counted before
 			for _, e := range s.events(typ) {

@@ -133,8 +133,8 @@ func (s *statusRecorder) WriteHeader(status int) {
 }
 
 // beginResponse runs before the first byte of the response. To reuse the connection, net/http first reads the rest of the body, for up
-// to readTimeout. beginResponse shortens that to unreadTimeout. After a large unread body it closes the connection instead, because
-// reading the body would need memory.
+// to readTimeout. beginResponse shortens that time to unreadTimeout. If a large body is unread, beginResponse has the connection closed
+// instead, because reading the body would need memory.
 func (s *statusRecorder) beginResponse() {
 	s.wroteHeader = true
 	if s.body != nil && !s.body.ended {

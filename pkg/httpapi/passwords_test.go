@@ -174,7 +174,7 @@ func TestAWrongCurrentPasswordCounts(t *testing.T) {
 	}
 	s.call("PATCH", "/users/me", map[string]any{"email": "b@example.com", "current_password": "wrong " + a.password}, as(a.token)).
 		wantProblem(t, 403, "reauthentication-required")
-	for _, session := range []account{a, s.login(a)} { // a login neither backs off nor ends the backoff
+	for _, session := range []account{a, s.login(a)} { // a login is not refused by this backoff, and does not end it
 		for name, call := range s.changesWithAPassword(session, a.password) {
 			t.Log(name)
 			got := call()

@@ -78,7 +78,7 @@ func errParameter(detail string) error { return &user.Error{Code: invalidParamet
 
 func errNotFound() error { return &user.Error{Code: user.NotFound, Detail: "There is nothing here."} }
 
-// errChanged is for content that does not have the tag of If-Match.
+// errChanged returns the error for content whose tag is not in If-Match.
 func errChanged() error {
 	return &user.Error{Code: user.PreconditionFailed, Detail: "If-Match does not name the current ETag; read the content again without it."}
 }
@@ -146,8 +146,8 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	})
 }
 
-// maxInstance limits the bytes of a path in a problem document. The longest path has 16 KiB, which can become 96 KiB of JSON that wait
-// for the client to read them.
+// maxInstance limits the bytes of a path in a problem document. The longest path has 16 KiB, which can become 96 KiB of JSON. All of
+// the JSON stays in memory until the client has read it.
 const maxInstance = 512
 
 // instance returns the path of u, cut after maxInstance bytes.
@@ -163,7 +163,8 @@ func instance(u *url.URL) string {
 	return path
 }
 
-// countRateLimited reports a request that a limit has refused. The limits of waiting requests and of bodies have no user.Limit.
+// countRateLimited reports a request that a limit has refused. The limits of waiting requests and of bodies have no user.Limit, so they
+// get names of their own.
 func (a *API) countRateLimited(e *user.Error) {
 	switch {
 	case e.Limit != nil:

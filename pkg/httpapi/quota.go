@@ -18,7 +18,8 @@ const (
 	uncounted quotaRule = iota + 1
 	// byAddress counts one for the address, before the body is read.
 	byAddress
-	// bySession counts one for the session and the account of the refresh token in the body; without a valid token as byAddress.
+	// bySession counts one for the session and the account of the refresh token in the body. Without a valid token, it counts as
+	// byAddress.
 	bySession
 	// byReset counts as byAddress, but does not count a confirmed reset.
 	byReset
@@ -33,11 +34,11 @@ const (
 const (
 	// hashCost is the number of requests that a hash counts as.
 	hashCost = 10
-	// refreshLookupFactor is the number of session lookups of an address for each request of its quota. A lookup of a current session
-	// counts only while it runs, so this limits the concurrent lookups of an address.
+	// refreshLookupFactor is the number of session lookups that an address has for each request of its quota. A lookup that finds a
+	// current session counts only while it runs. So for valid tokens, the factor limits only the concurrent lookups of an address.
 	refreshLookupFactor = 16
-	// sessionQueryFactor is the number of account queries of a session for each request of the quota of the account. It is more than 1
-	// because a request that the service refuses after the query counts too.
+	// sessionQueryFactor is the number of account queries that a session has for each request of its account's quota. It is more than 1
+	// because requests that the service refuses after the query count too.
 	sessionQueryFactor = 2
 )
 
@@ -51,7 +52,7 @@ type quotas struct {
 	session  *user.Limit
 	accounts *limiter[uuid.UUID]
 	account  *user.Limit
-	// sessionQueries is the limit of each session, before the query for its account.
+	// sessionQueries limits the requests of each session, before the query for its account.
 	sessionQueries *user.Limit
 }
 
@@ -166,8 +167,9 @@ func (a *API) countTokenRequest(c *call, member string, lookups *addressQuota) (
 	return token, refused
 }
 
-// countBeforeQuery counts a call by the session of its token, so that one caller can't occupy the pool. After the query, the call counts
-// in the quota of the account. A token of an ended session must not use up that quota. Errors: TooManyRequests.
+// countBeforeQuery counts a call by the session of its token, so that one caller can't occupy the pool. The call counts in the quota of
+// the account only after the query. The query detects tokens of ended sessions, which must not use up that quota. Errors:
+// TooManyRequests.
 func (a *API) countBeforeQuery(q quotaRule, session uuid.UUID) error {
 	if a.quotas.accounts == nil || q == uncounted {
 		return nil

@@ -108,7 +108,7 @@ func TestRefusedRequestsAddNoState(t *testing.T) {
 	}
 }
 
-// TestPeersWithoutAnAddressShareOneQuota checks that all of them have the quota of a single address.
+// TestPeersWithoutAnAddressShareOneQuota checks that all such peers together have the quota of a single address.
 func TestPeersWithoutAnAddressShareOneQuota(t *testing.T) {
 	t.Parallel()
 	l := newOne(3)

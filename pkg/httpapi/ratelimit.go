@@ -11,14 +11,14 @@ import (
 	"user-service/pkg/user"
 )
 
-// maxTokenBuckets limits the memory of a limiter: a token bucket needs about 370 bytes with its map and list entries, all of them 6 MB.
-// At the limit, the least recently used token bucket is removed. Its key starts again with a full one, as after a minute without a
-// request.
+// maxTokenBuckets limits the memory of a limiter: with its map and list entries, a token bucket needs about 370 bytes. So all of them
+// need 6 MB. At the limit, the least recently used token bucket is removed. Its key starts again with a full one, as after a minute
+// without a request.
 //
-// A client uses a token bucket for its address and for each network around it: two with IPv4, three with IPv6. A refused request adds
-// none, so the quota of a network also limits its token buckets. The limiter does not stop an attacker with enough networks to use them
-// all. A larger limit would hardly help, because each network has a quota of its own. The backoff of each account and the limits of
-// hashing still apply. Other clients are not refused because of such an attacker.
+// A client uses one token bucket for its address and one for each network around it: two with IPv4, three with IPv6. A refused request
+// adds none, so the quota of a network also limits its token buckets. An attacker with enough networks can use all token buckets. A
+// larger maximum would hardly help, because each network has a quota of its own. But such an attack causes no refusals of other
+// clients, and the backoff of each account and the limits of hashing still apply.
 const maxTokenBuckets = 1 << 14
 
 // limiter limits how often each key may be used. Each key has a token bucket, which is full at first. It is safe for concurrent use.

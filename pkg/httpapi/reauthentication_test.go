@@ -99,7 +99,7 @@ func TestOneHashWaitsForAUser(t *testing.T) {
 }
 
 // TestAbandonedRequestsDoNotAddHashes closes the connection of a password change while the hash of the current or of the new password
-// waits. A second change of the user has to wait, because the first may still cause that hash.
+// waits. Another change by the same user has to wait, because the abandoned change may still compute its hash.
 func TestAbandonedRequestsDoNotAddHashes(t *testing.T) {
 	t.Parallel()
 	for _, awaited := range []string{"current", "new"} {

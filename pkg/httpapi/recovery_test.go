@@ -318,8 +318,8 @@ func TestAResetVerifiesItsMailbox(t *testing.T) {
 	}
 }
 
-// TestADisabledUsersTokensAreRefused disables a user who has one-time tokens. Both are refused. After the user is enabled again, the
-// verification token is valid and the reset token is not.
+// TestADisabledUsersTokensAreRefused disables a user who has a reset token and a verification token. Both tokens are refused. After the
+// user is enabled again, the verification token is valid and the reset token is not.
 func TestADisabledUsersTokensAreRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -29,8 +29,8 @@ func (w writing) String() string {
 	return w.name + " by permission"
 }
 
-// writings returns all operations of api/openapi.yaml by which an authenticated caller changes something. A logout is not one of them. It
-// is a revocation itself.
+// writings returns all operations of api/openapi.yaml by which an authenticated caller changes something. A logout is not one of them,
+// because it is a revocation itself.
 func writings(t *testing.T) []writing {
 	t.Helper()
 	var out []writing

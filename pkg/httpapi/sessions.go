@@ -31,7 +31,7 @@ func (a *API) login(w http.ResponseWriter, c *call) error {
 	}
 	pair, err := a.users.Login(c.Context(), in)
 	if err != nil {
-		if code := codedError(c.Request, err).Code; code != user.Invalid { // as for a malformed body
+		if code := codedError(c.Request, err).Code; code != user.Invalid { // an invalid input is not counted, and neither is a malformed body
 			a.observer.LoginDone(string(code))
 		}
 		return err
@@ -47,7 +47,7 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 	}
 	pair, err := a.users.Refresh(c.Context(), token)
 	if err != nil {
-		if code := codedError(c.Request, err).Code; code != user.Invalid { // as for a malformed body
+		if code := codedError(c.Request, err).Code; code != user.Invalid { // an invalid input is not counted, and neither is a malformed body
 			a.observer.RefreshDone(string(code))
 		}
 		return err

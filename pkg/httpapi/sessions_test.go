@@ -270,8 +270,8 @@ func TestADisabledUserLosesAccessImmediately(t *testing.T) {
 	s.login(a)
 }
 
-// TestAUserAgentIsShownWithoutInvisibleCharacters checks that invisible characters are removed. They could change the text direction or
-// the state of a terminal.
+// TestAUserAgentIsShownWithoutInvisibleCharacters checks that invisible characters are removed, because they could change the text
+// direction or the state of a terminal.
 func TestAUserAgentIsShownWithoutInvisibleCharacters(t *testing.T) {
 	t.Parallel()
 	s := start(t)

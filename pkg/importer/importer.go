@@ -43,7 +43,8 @@ func (c Counts) Lines() int { return c.Created + c.Existing + c.Refused }
 
 // Run imports the accounts of a file in a format of FormatOf. It returns what it has counted, also with an error.
 //
-// Errors: ErrStopped; an error of accounts.Import, which ends the import; an error of the file, before which all accounts are stored.
+// Errors: ErrStopped; an error of accounts.Import, which ends the import; an error of the file, after the accounts before the error
+// have been stored.
 func Run(ctx context.Context, accounts Accounts, cfg Config, in io.Reader, format string) (Counts, error) {
 	if cfg.Refused == nil {
 		cfg.Refused = func(int, string) {}

@@ -107,7 +107,8 @@ func TestFilesOfAllKindsAreRead(t *testing.T) {
 	}
 }
 
-// TestATruncatedFileIsAnError: only the end of the file counts as its end.
+// TestATruncatedFileIsAnError reads from a source that fails in the middle of a record. Such a failure must not count as the end of the
+// file.
 func TestATruncatedFileIsAnError(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{JSONLines: "{\"email\":\"a\"}\n{\"ema", CSV: "email,password_hash\na,h\nb"}
@@ -120,7 +121,7 @@ func TestATruncatedFileIsAnError(t *testing.T) {
 	}
 }
 
-// TestEachFieldOfAProfileIsImported from both formats.
+// TestEachFieldOfAProfileIsImported imports each field from both formats.
 func TestEachFieldOfAProfileIsImported(t *testing.T) {
 	t.Parallel()
 	for _, f := range user.ProfileFields {

@@ -94,7 +94,7 @@ func outcome(w Waiting, err error) Outcome {
 	}
 }
 
-// advance keeps the users whose event was confirmed and who have another one.
+// advance keeps the users whose event was confirmed and who have another event.
 func (b *batch) advance() {
 	var queues [][]int
 	for _, q := range b.queues {

@@ -23,7 +23,7 @@ const (
 	drainTime = publishTime + 5*time.Second
 	// lastBatchTime is the time that a running batch gets when Run has to end.
 	lastBatchTime = 2 * time.Second
-	// pollInterval is the longest delay of an event without a Wake, such as after a crash of the replica that stored it.
+	// pollInterval is the longest delay of an event for which no Wake came, for example because the replica that stored it has crashed.
 	pollInterval = time.Second
 	// busyInterval is the delay after ErrBusy.
 	busyInterval = 20 * time.Millisecond

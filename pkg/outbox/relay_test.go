@@ -297,7 +297,8 @@ func TestTheDelaysOfARefusedEventGrow(t *testing.T) {
 	}
 }
 
-// TestARefusedEventIsSentSeparately, because the others may lose their confirms.
+// TestARefusedEventIsSentSeparately checks the rounds of a batch with a refused event, because the other events of its round could lose
+// their confirms.
 func TestARefusedEventIsSentSeparately(t *testing.T) {
 	t.Parallel()
 	refused := userEvent('b', 1)
@@ -311,7 +312,7 @@ func TestARefusedEventIsSentSeparately(t *testing.T) {
 	}
 }
 
-// TestNothingIsPublishedAfterAFailedRemoval until a removal succeeds.
+// TestNothingIsPublishedAfterAFailedRemoval checks that the relay publishes nothing until a removal has succeeded.
 func TestNothingIsPublishedAfterAFailedRemoval(t *testing.T) {
 	t.Parallel()
 	s := newFixture(userEvent('a', 1), userEvent('b', 1))

@@ -22,7 +22,7 @@ type Params struct {
 }
 
 // Bounds of the costs. They keep an imported or maliciously inserted hash from exceeding the time of a request or the memory. The work
-// is memory times iterations: 1 GiB takes about 1 s of one core (TestEveryHashFitsIntoTheTimeLimitOfARequest).
+// is the product of memory and iterations: a work of 1 GiB takes about 1 s of one core (TestEveryHashFitsIntoTheTimeLimitOfARequest).
 const (
 	maxMemoryKiB   = 1 << 19 // 512 MiB
 	maxIterations  = 64
@@ -76,7 +76,7 @@ func newArgon2id(p Params) argon2id {
 	return h
 }
 
-// derive computes the key of a password by the hash's parameters and salt. It normalizes the password, because keyboards may send
+// derive computes the key of a password with the hash's parameters and salt. It normalizes the password, because keyboards may send
 // different code points for the same character (NIST SP 800-63B-4 section 3.1.1.2).
 func (h argon2id) derive(password string) []byte { return h.deriveTyped(norm.NFKC.String(password)) }
 

@@ -9,15 +9,15 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Bounds of bcrypt's cost. bcrypt itself requires at least 4. Each step doubles the time of one core: the usual 12 takes about
-// 0.25 s, and 14 about 1 s. More would exceed the time of a request (TestEveryHashFitsIntoTheTimeLimitOfARequest).
+// Bounds of bcrypt's cost. bcrypt itself requires at least 4. Each step doubles the time of one core: the usual 12 takes about 0.25 s,
+// and 14 takes about 1 s. A higher cost would exceed the time of a request (TestEveryHashFitsIntoTheTimeLimitOfARequest).
 const (
 	minBcryptCost = 4
 	maxBcryptCost = 14
 )
 
-// bcryptMaxBytes is how many bytes of a password bcrypt uses. The programs that write these hashes ignore the rest, so matches ignores
-// it too. The hash that replaces it at login is of the whole password.
+// bcryptMaxBytes is how many bytes of a password bcrypt uses. The programs that write these hashes ignore the rest of the password, so
+// matches ignores it too. The hash that replaces the imported one at login is of the whole password.
 const bcryptMaxBytes = 72
 
 // bcryptHash is a bcrypt hash with the prefix $2a$, $2b$ or $2y$. The prefixes differ only in bugs of the programs that wrote them. It
@@ -59,7 +59,7 @@ var (
 )
 
 // parseBcrypt parses a bcrypt hash within the bounds above. The unused bits of the salt may have any value, because some programs set
-// them. The unused bits of the key are zero in every hash that can match.
+// them. The unused bits of the digest must be zero: a computed hash always has zeros there, so any other hash matches no password.
 func parseBcrypt(text string) (bcryptHash, error) {
 	if len(text) != bcryptLength || text[bcryptSaltAt-1] != '$' {
 		return bcryptHash{}, errBcrypt

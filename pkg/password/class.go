@@ -12,7 +12,8 @@ type Flow struct {
 	Second bool
 }
 
-// key returns the flow that is served round robin with others: a source has one for its reauthentications and one for the rest.
+// key returns the flow that is served round robin with others. A source has one flow for its reauthentications and one for all its
+// other requests.
 func (f Flow) key() Flow {
 	if f.Class != Reauthentication {
 		f.Class = Login
@@ -21,7 +22,7 @@ func (f Flow) key() Flow {
 	return f
 }
 
-// Class is the purpose of a hash. Each class has a share of the queue, so that none of them fills all of it.
+// Class is the purpose of a hash. Each class has a share of the queue, so that no class fills the whole queue.
 type Class int
 
 // The classes, from the largest share of the queue to the smallest.

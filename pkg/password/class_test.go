@@ -172,7 +172,7 @@ func isRefused(t *testing.T, q *queue, class Class) bool {
 	}
 }
 
-// TestHashesThatNeedAllMemoryDoNotBlockOthers: as many others start first as there are slots.
+// TestHashesThatNeedAllMemoryDoNotBlockOthers checks that before such a hash, as many other hashes start as there are slots.
 func TestHashesThatNeedAllMemoryDoNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -224,7 +224,7 @@ func TestHashesThatNeedAllMemoryDoNotBlockOthers(t *testing.T) {
 	})
 }
 
-// TestACostlyHashWaitsAtMostMaxWait: MaxWait bounds the sum of both waits.
+// TestACostlyHashWaitsAtMostMaxWait checks that MaxWait bounds the sum of both waits of such a hash.
 func TestACostlyHashWaitsAtMostMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -27,7 +27,7 @@ func isListed(simple string) bool {
 	return listed
 }
 
-// longPhrase is the length in characters from which on digits after a listed phrase do not make it stronger.
+// longPhrase is a length in characters. Digits after a listed phrase of at least this length do not make it stronger.
 const longPhrase = 15
 
 // isCommon reports whether a password is on the list, or repeats a password of the list. Spaces and punctuation are ignored, because

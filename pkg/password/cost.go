@@ -17,22 +17,24 @@ func Prefix(hash string) string {
 	return hash[:strings.LastIndexByte(hash, '$')+1]
 }
 
-// Count is how many accounts have a cost. A cost is the part of a hash before its salt, without the dollar sign at its end.
+// Count is how many accounts have a cost. A cost is the part of a hash before its salt, without the dollar sign at the end of that
+// part.
 type Count struct {
 	Imported string // The cost of the imported hashes. Empty: not imported.
 	Current  string // The cost of the current hashes. Empty: the cost of new hashes.
 	Accounts int64
 }
 
-// minShare is the smallest share of all accounts from which on a cost is hidden.
+// minShare is a share of all accounts. Unknown accounts imitate a cost only if at least this share of the accounts has it.
 const minShare = 0.01
 
 // costs determine the cost of verifying a password for an unknown account. Unknown accounts have the same distribution of costs as existing
 // accounts.
 //
-// The number of an unknown account selects a cost, by its share of the imported hashes, and a position between 0 and 1. The account
-// has this cost while its position is below the share of hashes that are not yet replaced. Then it has the cost of new hashes. So
-// its cost changes like the cost of an existing account. Replacing hashes does not change the selected cost, and only lowers the share.
+// The number of an unknown account selects a cost, with a probability that is the cost's share of the imported hashes. It also selects
+// a position between 0 and 1. The account has the selected cost while its position is below the share of these hashes that are not yet
+// replaced. After that, it has the cost of new hashes. So its cost changes as the cost of an existing account does: replacing hashes
+// does not change the selected cost, and only lowers the share.
 type costs []cost
 
 type cost struct {
@@ -56,7 +58,7 @@ func (c costs) pick(number uint64) string {
 	return ""
 }
 
-// SetCosts sets the costs of the stored hashes. From then on Verify for an account that does not exist has one of these costs.
+// SetCosts sets the costs of the stored hashes. From then on, Verify for an account that does not exist has one of these costs.
 func (h *Hasher) SetCosts(counts []Count) {
 	imported, current, hashes := make(map[string]float64), make(map[string]float64), make(map[string]string)
 	var total, totalImported float64

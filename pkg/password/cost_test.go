@@ -142,7 +142,7 @@ func (s *spy) matches(stored Stored, _ string) (bool, error) {
 	return false, nil
 }
 
-// TestAnUnknownAccountCostsAsMuchAsAnImportedAccount: it also reserves the same memory.
+// TestAnUnknownAccountCostsAsMuchAsAnImportedAccount checks that an unknown account also reserves the same memory.
 func TestAnUnknownAccountCostsAsMuchAsAnImportedAccount(t *testing.T) {
 	t.Parallel()
 	const cost = "$argon2id$v=19$m=128,t=3,p=2"

@@ -42,7 +42,7 @@ func TestEachNetworkIsServedInRotation(t *testing.T) {
 	}
 }
 
-// TestAFullQueueRefusesTheNetworkWithTheMostCallers: it does not refuse the last arrival.
+// TestAFullQueueRefusesTheNetworkWithTheMostCallers checks that a full queue does not simply refuse the last arrival.
 func TestAFullQueueRefusesTheNetworkWithTheMostCallers(t *testing.T) {
 	t.Parallel()
 	for arrivals, want := range map[string]string{
@@ -83,7 +83,7 @@ func sorted(s string) string {
 	return strings.Join(letters, "")
 }
 
-// TestReauthenticationsLeaveASlotToOthers: with at least two slots, a login does not wait for reauthentications.
+// TestReauthenticationsLeaveASlotToOthers checks that with at least two slots, a login does not wait for reauthentications.
 func TestReauthenticationsLeaveASlotToOthers(t *testing.T) {
 	t.Parallel()
 	for concurrency, want := range map[int]int64{1: 1, 2: 1, 3: 2, 8: 7} {
@@ -113,7 +113,7 @@ func TestReauthenticationsLeaveASlotToOthers(t *testing.T) {
 	}
 }
 
-// TestCostlyHashesLeaveASlotToOthers: regardless of their number, while there is memory.
+// TestCostlyHashesLeaveASlotToOthers checks that while there is memory, costly hashes leave a slot free, regardless of their number.
 func TestCostlyHashesLeaveASlotToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -176,7 +176,8 @@ func TestCostlyHashes(t *testing.T) {
 	}
 }
 
-// TestTheSecondHashOfARequestComesNext: a request hashes the new password after the current one. Both count as reauthentications.
+// TestTheSecondHashOfARequestComesNext queues the second hash of a password change, which hashes the new password after the current
+// one. Both hashes count as reauthentications.
 func TestTheSecondHashOfARequestComesNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -192,7 +193,8 @@ func TestTheSecondHashOfARequestComesNext(t *testing.T) {
 	})
 }
 
-// TestCostlyHashesOfEachNetworkAreServedInRotation: a flood of costly hashes from one network does not delay another network.
+// TestCostlyHashesOfEachNetworkAreServedInRotation checks that a flood of costly hashes from one network does not delay another
+// network.
 func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -282,7 +284,7 @@ func TestACostlyHashThatNeedsAllAlternatesWithOthers(t *testing.T) {
 	}
 }
 
-// TestANetworkLeavesASlotToOthers: a network uses all slots only while no other network logs in.
+// TestANetworkLeavesASlotToOthers checks that a network uses all slots only while no other network logs in.
 func TestANetworkLeavesASlotToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

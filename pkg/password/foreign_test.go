@@ -50,7 +50,7 @@ func TestHashesOfOtherProgramsLogIn(t *testing.T) {
 	}
 }
 
-// TestBcryptSeesSeventyTwoBytes: a password that another program truncated still matches.
+// TestBcryptSeesSeventyTwoBytes checks that a password still matches if the other program truncated it.
 func TestBcryptSeesSeventyTwoBytes(t *testing.T) {
 	t.Parallel()
 	tested := 0

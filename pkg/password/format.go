@@ -12,8 +12,8 @@ var ErrUnknownFormat = errors.New("unknown password hash format")
 type stored interface {
 	// matches reports whether the hash belongs to the password. Its time depends on the hash only: it always derives one key.
 	//
-	// Hashes of this service are of the password's NFKC form. Imported hashes are of the password as it was typed, because no other
-	// program that writes these formats normalizes it.
+	// This service hashes the password's NFKC form. Imported hashes are hashes of the password as it was typed, because no other
+	// program that writes these formats normalizes passwords.
 	matches(password string, imported bool) bool
 	// memoryKiB is the memory that matches uses, in KiB.
 	memoryKiB() uint32
@@ -21,7 +21,7 @@ type stored interface {
 	costly() bool
 	// cost names the algorithm and its costs. It is equal for hashes that cost the same.
 	cost() string
-	// hasParams reports whether a new hash by these parameters would have the same format and cost.
+	// hasParams reports whether a new hash with these parameters would have the same format and cost.
 	hasParams(p Params) bool
 }
 

@@ -27,7 +27,7 @@ func (c Config) MemoryKiB() uint64 {
 // Result is the result of a verification.
 type Result struct {
 	OK     bool // the password is correct
-	Rehash bool // the stored hash does not have the current parameters: if OK, store a new one
+	Rehash bool // the stored hash does not have the current parameters; if the password is correct, store a new hash
 }
 
 // Hasher creates argon2id hashes and verifies stored ones, with a bounded concurrency. It is safe for concurrent use.
@@ -82,8 +82,8 @@ func (h *Hasher) Hash(ctx context.Context, flow Flow, password string) (string, 
 	return hash.String(), nil
 }
 
-// Verify checks a password against the result of load. It calls load when it has a slot, so that hashing bounds the database
-// connections that logins use.
+// Verify checks a password against the result of load. It calls load only when it has a slot, so that the number of slots also bounds
+// the database connections that logins use.
 //
 // An account that does not exist costs the same as an existing one, see SetCosts. A stored hash that can't be read or needs too much
 // memory costs the same as a new hash. So the time does not reveal which accounts exist. Errors: ErrUnknownFormat for a hash that
@@ -116,7 +116,8 @@ func (h *Hasher) Verify(
 	return Result{OK: ok, Rehash: found.Imported || !hash.hasParams(h.params)}, invalid
 }
 
-// read parses the stored hash. If the account does not exist or its hash is invalid, it replaces both by a dummy hash.
+// read parses the stored hash. If the account does not exist or its hash is invalid, read returns a dummy hash, and also puts it into
+// found.
 func (h *Hasher) read(found *Stored) (hash stored, invalid error) {
 	if found.Hash == "" {
 		*found = Stored{Hash: (*h.costs.Load()).pick(found.Number), Imported: true}
@@ -131,8 +132,8 @@ func (h *Hasher) read(found *Stored) (hash stored, invalid error) {
 	return h.dummy, invalid
 }
 
-// Check returns nil if a login with this stored hash can succeed. Otherwise the error says what is wrong, to be read after the name
-// of the field. The error contains no part of the hash.
+// Check returns nil if a login with this stored hash can succeed. Otherwise the error says what is wrong. Its text is worded so that it
+// can follow the name of the field, and contains no part of the hash.
 func (h *Hasher) Check(hash string) error {
 	_, err := h.parse(hash)
 	return err

@@ -95,7 +95,7 @@ func TestPasswordsAreNormalized(t *testing.T) {
 	}
 }
 
-// TestImportedHashesAreOfThePasswordAsTyped: even an imported hash with the current parameters is replaced.
+// TestImportedHashesAreOfThePasswordAsTyped checks that even an imported hash with the current parameters is replaced.
 func TestImportedHashesAreOfThePasswordAsTyped(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
@@ -186,7 +186,7 @@ func TestTheWorkDoesNotDependOnTheStoredHash(t *testing.T) { //nolint:parallelte
 	}
 }
 
-// TestAnUnnormalizedPasswordCostsOneHash for each result of load.
+// TestAnUnnormalizedPasswordCostsOneHash measures the memory of a verification for each result of load.
 func TestAnUnnormalizedPasswordCostsOneHash(t *testing.T) { //nolint:paralleltest // counts memory
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, Config{Params: params, Limits: wideLimits})
@@ -227,7 +227,7 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestASlotIsReleasedIfTheDatabaseFails: the slot is released after an error or a panic of load.
+// TestASlotIsReleasedIfTheDatabaseFails checks that the slot is released after an error or a panic of load.
 func TestASlotIsReleasedIfTheDatabaseFails(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}})
@@ -245,7 +245,7 @@ func TestASlotIsReleasedIfTheDatabaseFails(t *testing.T) {
 	}
 }
 
-// TestTheDatabaseIsNotQueriedBeforeASlotIsFree: a login storm must not use up the database connections.
+// TestTheDatabaseIsNotQueriedBeforeASlotIsFree checks this order, because a login storm must not use up the database connections.
 func TestTheDatabaseIsNotQueriedBeforeASlotIsFree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -261,7 +261,7 @@ func TestTheDatabaseIsNotQueriedBeforeASlotIsFree(t *testing.T) {
 	})
 }
 
-// TestEveryHashUsesTheQueue: every call uses the queue, and a busy Hasher does not reveal which hashes are invalid.
+// TestEveryHashUsesTheQueue checks that every call uses the queue, and that a busy Hasher does not reveal which hashes are invalid.
 func TestEveryHashUsesTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 )
 
 // Bounds of PBKDF2. Django raises its iterations with each release, to 1200000 in 6.0. The maximum takes about 0.4 s of one core with
-// SHA instructions and 1.3 s without. More would exceed the time of a request. A low count is accepted, because the hash is replaced
-// at login.
+// SHA instructions, and 1.3 s without them. More iterations would exceed the time of a request. A low count is accepted, because the
+// hash is replaced at login.
 const (
 	maxPBKDF2Iterations = 2_000_000
 	maxPBKDF2SaltBytes  = 128

@@ -14,11 +14,12 @@ const (
 	MinLengthFloor = 8   // the smallest effective Policy.MinLength
 	MaxLength      = 128 // longer passwords are refused, never truncated
 
-	// maxCodePoints is the number of code points above which a password is too long in any normal form. NFKC composes at most four
-	// code points into one (such as U+1F82), and expands one into at most 18 (U+FDFA).
+	// maxCodePoints is a number of code points. A password with more is too long in any normal form. NFKC composes at most four code
+	// points into one (such as U+1F82), and expands one into at most 18 (U+FDFA).
 	maxCodePoints = 4 * MaxLength
 
-	// maxPersonalBytes is the length of the user's own words above which they are not compared. Longer words are refused elsewhere.
+	// maxPersonalBytes is the length up to which the user's own words are compared with the password. Longer words are refused
+	// elsewhere.
 	maxPersonalBytes = 1 << 10
 
 	// maxPattern is the longest repetition or run that is refused, in characters. Attackers do not try longer ones first.
@@ -48,7 +49,7 @@ const (
 // PolicyError is the error of a refused password.
 type PolicyError struct {
 	Reason Reason
-	Advice string         // for people, to be read after "The password"; does not contain the password
+	Advice string         // for people; can follow "The password", and does not contain the password
 	Params map[string]int // min or max, in characters
 }
 
@@ -88,6 +89,6 @@ func IsTooLong(password string) bool {
 	return utf8.RuneCountInString(password) > maxCodePoints || utf8.RuneCountInString(norm.NFKC.String(password)) > MaxLength
 }
 
-// Simplify returns the form in which passwords and words are compared. It ignores case and different encodings of a character. Upper case
-// comes first, because cases.Fold exchanges the cases of Cherokee.
+// Simplify returns the form in which passwords and words are compared. It ignores case and different encodings of a character. It
+// converts to upper case first, because cases.Fold exchanges the cases of Cherokee.
 func Simplify(s string) string { return cases.Fold().String(strings.ToUpper(norm.NFKC.String(s))) }

@@ -11,13 +11,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// niceness is added to the nice value of the process. Under contention the process gets about a third of a normal process's share.
-// With a lower priority (SCHED_IDLE) the 99th percentile of reads in a login storm was 4.9 ms instead of 6.6 ms. But any
-// other computing program blocked all logins.
+// niceness is added to the nice value of the process. Under contention, the process gets about a third of the CPU time that a normal
+// process gets. With a lower priority (SCHED_IDLE), the 99th percentile of reads in a login storm was 4.9 ms instead of 6.6 ms. But
+// then any other computing program blocked all logins.
 const niceness = 5
 
-// startLowPriority starts a process with a lower priority than the others of its control group, such as a container. Where each
-// session is a group (autogroup), its priority is lower than the priority of other sessions (sched(7)).
+// startLowPriority starts a process with a lower priority than the others of its control group, such as a container. Where the kernel
+// puts each session into a group (autogroup), the process also has a lower priority than other sessions (sched(7)).
 func startLowPriority(cmd *exec.Cmd) error {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	started := make(chan error)

@@ -19,7 +19,7 @@ type ProcessConfig struct {
 	OnStartError func(*StartError)
 }
 
-// Process computes hashes in another process that has a lower priority. If the process exits, the next hash starts another. If it
+// Process computes hashes in another process that has a lower priority. If that process exits, the next hash starts another one. If it
 // does not respond within responseTimeout, it is killed. A Process is safe for concurrent use.
 type Process struct {
 	cfg     ProcessConfig

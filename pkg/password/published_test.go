@@ -39,8 +39,8 @@ func documents(t *testing.T) []string {
 	return all
 }
 
-// TestPasswordsInTheDocumentationAreRefused: attackers try published passwords first. Examples generate a password, or contain a
-// refused one.
+// TestPasswordsInTheDocumentationAreRefused searches the documents for passwords, because attackers try published passwords first. So
+// examples must generate a password, or contain one that the service refuses.
 func TestPasswordsInTheDocumentationAreRefused(t *testing.T) {
 	t.Parallel()
 	found := 0

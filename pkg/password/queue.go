@@ -134,8 +134,8 @@ func (q *queue) free(s slot) {
 	}
 }
 
-// compute runs work for one hash, and then releases the slot. If ctx ends earlier, compute returns its error, but the slot is
-// released only when work has returned.
+// compute runs work for one hash, and then releases the slot. If ctx ends earlier, compute returns the error of ctx immediately, but
+// the slot is released only when work has returned.
 func (s slot) compute(ctx context.Context, work func() error) error {
 	done := make(chan error, 1)
 	go func() {
@@ -176,8 +176,8 @@ func (q *queue) run(ctx context.Context, flow Flow, memory int64, work func() er
 	return s.compute(ctx, work)
 }
 
-// enqueue adds a waiter, which may get its slot immediately. If the queue is then over its size, the last waiter of the longest flow
-// is refused, which may be w.
+// enqueue adds a waiter, which may get its slot immediately. If the queue is then over its size, the last waiter of the longest flow is
+// refused. This waiter may be w.
 func (q *queue) enqueue(w *waiter) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -229,8 +229,8 @@ func (q *queue) grant() {
 	}
 }
 
-// yields reports whether a costly hash starts after another one. It yields if it would leave the others no slot or no memory, until
-// as many others have started as there are slots.
+// yields reports whether a costly hash must wait until another hash has started. It yields if it would leave no slot or no memory to
+// other hashes, until as many of them have started as there are slots.
 func (q *queue) yields(costly, other *waiter) bool {
 	return other != nil && (q.limits.Concurrency == 1 || costly.memory+other.memory > q.total) &&
 		q.waiters.sinceCostly < q.limits.Concurrency

@@ -2,9 +2,9 @@ package password
 
 import "slices"
 
-// roundRobin serves flows round robin, by start-time fair queuing. The tag of a waiter is one above
-// the tag of the waiter before it in its flow. It is also above the tag that was served last. So the only waiter of a
-// flow is next, regardless of the length of other flows. The zero value has no waiters.
+// roundRobin serves flows round robin, by start-time fair queuing. A waiter's tag is one above the tag of the
+// waiter before it in its flow, or one above the last served tag if that is higher. So the only waiter of a flow does not wait for all
+// waiters of the longer flows. The zero value has no waiters.
 type roundRobin struct {
 	last map[Flow]uint64 // the tag of the last waiter of each waiting flow
 	now  uint64          // the tag of the waiter that was served last
@@ -39,8 +39,8 @@ func (r *roundRobin) removed(w *waiter, lists ...[]*waiter) {
 	delete(r.last, flow)
 }
 
-// lastOfLongest returns the last waiter of the longest flow in the lists. If several flows are the longest and the flow of w is one of
-// them, it is the flow of w.
+// lastOfLongest returns the last waiter of the longest flow in the lists. If w's flow is one of several longest flows, the result is
+// the last waiter of w's flow.
 func lastOfLongest(w *waiter, lists ...[]*waiter) *waiter {
 	length := map[Flow]int{}
 	for _, list := range lists {

@@ -10,7 +10,7 @@ import (
 
 const (
 	// responseTimeout is how long the process may take for a hash before it is killed. It is about five times the time of a request,
-	// which bounds the cost of a hash.
+	// within which every hash should fit.
 	responseTimeout = 10 * time.Second
 	// minRestart is the delay after a failed start. It doubles with each further failure, up to maxRestart.
 	minRestart = time.Second
@@ -77,7 +77,7 @@ func (b *startBackoff) failed(err error) *StartError {
 // exitedEarly records that a process exited before its first response. The first time may be an accident and causes no delay.
 func (b *startBackoff) exitedEarly(err error) {
 	if b.failures > 0 {
-		_ = b.failed(err) // the next call of check returns it
+		_ = b.failed(err) // the next call of check returns the error
 		return
 	}
 	b.failures = 1

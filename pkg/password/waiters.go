@@ -38,7 +38,8 @@ type arrival struct {
 	at     time.Time
 }
 
-// otherSourceWindow is the time after the last arrival of another source after which a source may use all slots.
+// otherSourceWindow is how long a source must leave a slot free after the last arrival of another source. After that time, the source
+// may use all slots.
 const otherSourceWindow = 10 * time.Second
 
 // add adds a waiter for the first hash of a request.
@@ -60,7 +61,7 @@ func (ws *waiters) atLimit(source netip.Prefix, limit int) bool {
 // addCostly adds a waiter for a costly hash.
 func (ws *waiters) addCostly(w *waiter) { ws.costlyOrder.insert(&ws.costly, w) }
 
-// waiting returns how many waiters for a first hash are of a class or a class after it.
+// waiting returns how many waiters for a first hash belong to the class from or to a class after it.
 func (ws *waiters) waiting(from Class) int {
 	n := 0
 	for _, list := range ws.first[from:] {

@@ -38,7 +38,7 @@ func (db *DB) RecordAudit(ctx context.Context, entry user.Audit) error {
 // in rand_a (RFC 9562 section 6.2, method 3). So the entries of a transaction sort in the order in which they were added.
 //
 // An entry by or about a user who does not exist gets no address and no request id. The user may have been erased during the request,
-// such as a login. If the erasure is not committed yet, the cleanup removes the address and the request id later.
+// for example during a login. If the erasure is not committed yet, the cleanup removes the address and the request id later.
 const auditEntry = `
 	SELECT (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
 			|| lpad(to_hex(mod(extract(microseconds FROM at)::bigint, 1000) * 4096 / 1000), 3, '0') || substr(gen_random_uuid()::text, 20))::uuid,

@@ -43,8 +43,8 @@ func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 // TestExpiryUsesTheDatabasesClock cleans up while the database's clock is two days ahead of the replica's, or behind it.
 func TestExpiryUsesTheDatabasesClock(t *testing.T) {
 	t.Parallel()
-	// The function that deletes audit entries uses the real clock, because its own search_path is fixed. With a clock two days behind, it
-	// deletes the entry of the account's creation.
+	// The function that deletes audit entries uses the real clock, because its own search_path is fixed. So with a clock two days
+	// behind, it deletes the entry of the account's creation.
 	for difference, want := range map[string]struct{ rows, entries int64 }{"2 days": {0, 8}, "-2 days": {12, 7}} {
 		t.Run(difference, func(t *testing.T) {
 			t.Parallel()

@@ -19,8 +19,8 @@ const hashParams = `CASE
 	WHEN @ LIKE 'pbkdf2%' THEN split_part(@, '$', 1) || '$' || split_part(@, '$', 2)
 	ELSE '$' || split_part(@, '$', 2) || '$' || split_part(@, '$', 3) END`
 
-// costBatch is the number of imported hashes that one statement reads. It reads them in a few tens of milliseconds, so that no
-// statement_timeout is too short.
+// costBatch is the number of imported hashes that one statement reads. The statement takes a few tens of milliseconds, so that even a
+// short statement_timeout does not end it.
 const costBatch = 10_000
 
 // costTimeout bounds one statement.
@@ -34,8 +34,8 @@ var hashCostsQuery = `SELECT ` + strings.ReplaceAll(hashParams, "@", "imported_p
 	GROUP BY 1, 2`
 
 // HashCosts implements user.Store. It reads only the hashes of imported accounts, which have their own index. If there are any, it also
-// counts all accounts by the index of the primary key. It does not use PostgreSQL's estimate, which changes: the cost of an unknown
-// email would then change, whereas the cost of an account does not.
+// counts all accounts by the index of the primary key. It does not use PostgreSQL's estimate of this number, because the estimate
+// changes. The cost of an unknown email would change with it, whereas the cost of an account does not change.
 func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	sums := make(map[user.HashCost]int64) // accounts by cost; the Accounts of the keys are zero
 	var imported int64
@@ -62,8 +62,8 @@ func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	return out, nil
 }
 
-// hashCostsAfter adds up to costBatch imported hashes, of users with an id above last, to the sums. It sets last to the greatest of
-// their ids, and returns their number.
+// hashCostsAfter adds up to costBatch imported hashes, of users with an id above last, to the sums. It sets last to the greatest id of
+// these users, and returns the number of hashes.
 func (db *DB) hashCostsAfter(ctx context.Context, last *uuid.UUID, sums map[user.HashCost]int64) (found int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, costTimeout)
 	defer cancel()

@@ -14,8 +14,8 @@ import (
 // decision implements user.Tx. It reads in the transaction that stores the decision.
 type decision struct{ tx pgx.Tx }
 
-// adminsLock is the advisory lock for a change that removes an admin. A lock on the row of the role admin would not do: the transactions
-// of callers who are admins hold a shared lock on that row.
+// adminsLock is the advisory lock for a change that removes an admin. A lock on the row of the role admin would not work: the transactions
+// of admins hold a shared lock on that row.
 const adminsLock = 0x757365725f61646d
 
 // AnotherActiveAdmin implements user.Tx. The lock serializes the decisions about admins. So two admins can't remove each other's role

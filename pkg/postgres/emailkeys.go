@@ -70,8 +70,8 @@ func (r *keyMigration) run(ctx context.Context, since time.Time) error {
 	return nil
 }
 
-// findStale returns the accounts that were updated since a time and have outdated keys. It skips emails and names in ASCII, whose keys
-// do not change, except for domains with A-labels.
+// findStale returns the accounts that were updated since a time and have outdated keys. It skips emails and names in ASCII, because
+// their keys do not change. It does not skip emails whose domains have A-labels.
 func (r *keyMigration) findStale(ctx context.Context, since time.Time) (stale []keyedUser, err error) {
 	rows, err := r.db.QueryContext(ctx, `
 		SELECT id::text, email, email_key, coalesce(name, ''), coalesce(name_key, ''), email_verified, created_at FROM users
@@ -93,7 +93,7 @@ func (r *keyMigration) findStale(ctx context.Context, since time.Time) (stale []
 }
 
 // rekey recomputes the keys of an account, and changes the rows that refer to the email key. If another account has the new email key,
-// the account with priority gets that key. The other one keeps its old key, or gets a key that no email has.
+// the account with priority gets that key. The other account keeps its old key, or gets a key that no email has.
 func (r *keyMigration) rekey(ctx context.Context, id string) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// erasureGrace is the time after an erasure in which requests that read the user before may still write. It is many times the
-	// maximum time of a request.
+	// erasureGrace is the time after an erasure in which requests that read the user before the erasure may still write. It is many
+	// times the maximum time of a request.
 	erasureGrace = time.Minute
-	// scrubBatch is the number of an erased user's audit entries that a transaction scrubs. Failed logins of others may have added many
-	// more entries than a request has time for.
+	// scrubBatch is the number of an erased user's audit entries that one transaction scrubs. A user can have more entries than a
+	// request has time to scrub, because other people's failed logins with the user's email add entries too.
 	scrubBatch = 1000
 )
 
@@ -29,16 +29,16 @@ func queueErasure(batch *pgx.Batch, id uuid.UUID) {
 	queueScrubAudit(batch, id)
 }
 
-// queueScrubAudit removes addresses and request ids from up to scrubBatch audit entries by and about an erased user. An entry about the
-// erasure by another user keeps them. The SQL function has the privileges of the schema's owner, so that the service's role needs no
-// UPDATE.
+// queueScrubAudit removes addresses and request ids from up to scrubBatch audit entries by and about an erased user. If another user
+// erased this user, the entry about the erasure keeps them. The SQL function has the privileges of the schema's owner, so that the
+// service's role needs no UPDATE.
 func queueScrubAudit(batch *pgx.Batch, id uuid.UUID) *pgx.QueuedQuery {
 	return batch.Queue(`SELECT anonymize_audit_events($1::uuid, $2)`, id, scrubBatch)
 }
 
-// scrubRemainingAudit scrubs audit entries that remained after the erasure of one user. It forgets the erasure when no such entry is left.
-// It returns the number of users: 0 if no erasure is old enough. The user is chosen at random, so that the entries of one user that
-// can't be scrubbed in time do not keep those of other users.
+// scrubRemainingAudit scrubs audit entries that remained after the erasure of one user. It deletes the erasure when no such entry is
+// left. It returns the number of users: 0 if no erasure is old enough. The user is chosen at random, because the entries of one user
+// may be too many for a transaction. The cleanup then fails, and must reach the other users at its next run.
 func scrubRemainingAudit(ctx context.Context, tx pgx.Tx) (users int64, err error) {
 	var id uuid.UUID
 	err = tx.QueryRow(ctx, `

@@ -145,8 +145,8 @@ func queueResetLoginFailures(batch *pgx.Batch, u user.User) {
 	batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(u.Email))
 }
 
-// queueNetwork records a login of a user from a network, which is then known. Above user.MaxNetworks it deletes the least recently used
-// networks.
+// queueNetwork records a login of a user from a network, which is then known. If the user then has more than user.MaxNetworks networks,
+// it deletes the least recently used ones.
 func queueNetwork(batch *pgx.Batch, id uuid.UUID, network netip.Prefix) {
 	batch.Queue(`
 		INSERT INTO login_networks (user_id, network, first_login_at, last_login_at) VALUES ($1, $2, clock_timestamp(), clock_timestamp())

@@ -211,7 +211,7 @@ func TestAnErasureDeletesFailuresAndNetworks(t *testing.T) {
 	}
 }
 
-// TestNetworksOfAUserAreBounded logs in from one network more than the maximum. It replaces the least recently used network.
+// TestNetworksOfAUserAreBounded logs in from one network more than the maximum. The new network replaces the least recently used one.
 func TestNetworksOfAUserAreBounded(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

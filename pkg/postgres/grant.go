@@ -18,12 +18,12 @@ import (
 //  3. the session of the caller, so that it is not ended
 //  4. rolesLock and the roles of the caller and of the target, by name
 //
-// Steps 2 and 4 do not wait, because two callers who change each other would deadlock. Instead, the transaction is rolled back and
-// retried. So a change that waits for its target holds no lock that delays disabling or logging out its caller.
+// Steps 2 and 4 do not wait for locks, because two callers who change each other would deadlock. If a lock is not free, the transaction
+// is rolled back and retried. So a change that waits for its target holds no lock that delays disabling or logging out its caller.
 //
 // Many changes must not delay a change of their caller or of its roles either. PostgreSQL grants a shared lock on a row although another
-// transaction waits for an exclusive lock, so shared locks that overlap would delay it forever. Therefore step 2 is exclusive: a caller
-// has one running change of others. Step 4 fails while a change of a role waits for rolesLock.
+// transaction waits for an exclusive lock. Shared locks that overlap would therefore delay that transaction forever. So step 2 is
+// exclusive: a caller has one running change of others. Step 4 fails while a change of a role waits for rolesLock.
 
 // callerState is the state of a grant's caller and target, read under the locks of the transaction.
 type callerState struct {
@@ -69,8 +69,8 @@ func (found callerState) check(g access.Grant) error {
 	}
 }
 
-// lockTarget locks and reads the target of the grant, and checks the grant, in one round trip. The statements that read follow the
-// statements that lock: a statement that waits for a lock reads other tables as they were before the wait.
+// lockTarget locks and reads the target of the grant, and checks the grant, in one round trip. The statements that read come after the
+// statements that lock, because a waiting statement reads other tables as they were before its wait.
 func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, error) {
 	var batch pgx.Batch
 	var found callerState

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// KeysSince returns the time at which a replica first called it for each of these key ids. The database keeps these times, because
-// replicas are replaced.
+// KeysSince returns for each of these key ids the time at which a replica first passed the id to KeysSince. The database keeps these
+// times, because replicas are replaced.
 func (db *DB) KeysSince(ctx context.Context, ids []string) (map[string]time.Time, error) {
 	type key struct {
 		id string

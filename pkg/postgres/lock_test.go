@@ -56,7 +56,7 @@ func (noRoles) Roles(_ context.Context, names []string) ([]access.Role, error) {
 	return make([]access.Role, len(names)), nil
 }
 
-// TestAChangeSeesTheChangeThatItWaitedFor changes the roles of a user twice, concurrently. The lock is on the user's row, and the
+// TestAChangeSeesTheChangeThatItWaitedFor changes the roles of a user twice, concurrently. The lock is on the user's row, whereas the
 // roles are rows of another table.
 func TestAChangeSeesTheChangeThatItWaitedFor(t *testing.T) {
 	t.Parallel()

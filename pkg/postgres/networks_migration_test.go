@@ -17,8 +17,8 @@ const loggedIn = `
 	SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '7' || substr(replace(id::text, '-', ''), 14))::uuid,
 		now(), 'authn_login_success', id, '198.51.100.7' FROM users`
 
-// TestTheMigrationOfNetworksLocksNoUser holds the lock of one user, as a slow change does. The migration must not wait for that
-// lock: it would block changes of other users in the meantime.
+// TestTheMigrationOfNetworksLocksNoUser holds the lock of one user, as a slow change does. The migration must not wait for that lock,
+// because it would block changes of other users in the meantime.
 func TestTheMigrationOfNetworksLocksNoUser(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -54,7 +54,7 @@ func TestAMigrationThatWaitsForALockGivesUp(t *testing.T) {
 	m := beforeNetworks(t, dsn)
 	execute(t, dsn, loggedIn)
 	before := connect(t, dsn)
-	for _, table := range []string{"credentials", "users"} { // these block its beginning, and the part after the copy of networks
+	for _, table := range []string{"credentials", "users"} { // block the beginning, and the part after the copy of networks
 		mode := map[string]string{"credentials": "ACCESS SHARE", "users": "ROW EXCLUSIVE"}[table]
 		tx, err := before.Begin(t.Context())
 		if err != nil {

@@ -40,8 +40,8 @@ func traceparent(ctx context.Context) string {
 	return carrier.Get("traceparent")
 }
 
-// OutboxBacklog returns the number of unpublished events, up to 100,000. It also returns the age of the oldest event that is neither
-// parked nor blocked by a refused event. To count a million events takes half a second, which is too long for a scrape.
+// OutboxBacklog returns the number of unpublished events. It counts up to 100,000, because counting a million takes half a second,
+// which is too long for a scrape. It also returns the age of the oldest event that is neither parked nor blocked by a refused event.
 func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Duration, err error) {
 	var seconds float64
 	err = db.pool.QueryRow(ctx, `

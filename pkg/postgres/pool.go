@@ -180,7 +180,7 @@ func (p *pool) mayRetry(ctx context.Context, err error) bool {
 }
 
 // cancelGrace is the time that a read has to end after its client has disconnected. pgx closes the connection of a canceled query, and a
-// new connection costs more than most reads. So clients that disconnect would exhaust the pool.
+// new connection costs more than most reads. So without this grace, clients that disconnect would exhaust the pool.
 const cancelGrace = 200 * time.Millisecond
 
 // withCancelGrace returns a context that ends at the deadline of ctx, or cancelGrace after ctx is canceled.

@@ -32,7 +32,7 @@ const loginShare = 4
 type Config struct {
 	URL string // a connection URL or key=value string (libpq, pgx)
 	// MaxConns is the maximum number of connections, in addition to the connection of Ping and SchemaVersion. 0 means the value of the
-	// URL, or pgx's default. A quarter of the connections is reserved for logins.
+	// URL, or pgx's default. With 3 or more, a quarter of the connections (at least one) is reserved for logins.
 	MaxConns int32
 	Observer QueryObserver // nil: none
 	// MinConns is the number of connections that are opened in advance, because opening a connection costs PostgreSQL tens of

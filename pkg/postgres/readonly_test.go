@@ -61,7 +61,7 @@ func eachWay(t *testing.T, test func(t *testing.T, dsn, through string)) {
 	}
 }
 
-// eachWayAs does the same with a role of the test. Only the URL through which the test connects is of that role.
+// eachWayAs does the same as eachWay with a role of the test. Only the URL through belongs to that role.
 func eachWayAs(t *testing.T, test func(t *testing.T, role *postgrestest.Role, dsn, through string)) {
 	t.Helper()
 	for name, way := range ways {

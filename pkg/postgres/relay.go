@@ -15,8 +15,8 @@ import (
 	"user-service/pkg/outbox"
 )
 
-// relayLock is the advisory lock of the relay that drains. It ends with its transaction, so it works behind a pooler in transaction mode,
-// and is released when the relay dies.
+// relayLock is the advisory lock of the relay that drains. The lock ends with the relay's transaction. So it works behind a pooler in
+// transaction mode, and is released when the relay dies.
 const relayLock = 0x757365725f6f7574
 
 const (
@@ -50,8 +50,8 @@ func (db *DB) Drain(ctx context.Context, limits outbox.Limits, publish func(cont
 	return drained, err
 }
 
-// Remove implements outbox.Store. It compares the events' ids too: after a failover to a server that lacks the last commits, a position may
-// belong to another event. As after a batch, deferred events behind a removed event become due.
+// Remove implements outbox.Store. It compares the events' ids too, because after a failover to a server that lacks the last commits, a
+// position may belong to another event. As after a batch, deferred events behind a removed event become due.
 func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 	return db.asRelay(ctx, func(*pgx.Batch) {}, func(conn *pgxpool.Conn) error {
 		positions, ids := make([]int64, len(published)), make([]string, len(published))
@@ -136,7 +136,7 @@ type batch struct {
 }
 
 // queueOldest reads a batch into b and locks its rows. It locks the table first, because a lock on rows does not conflict with a lock
-// against DELETE, such as the lock of CREATE INDEX. The relay would then publish events that it could not remove.
+// against DELETE, such as the lock of CREATE INDEX. Without the lock on the table, the relay could publish events that it can't remove.
 //
 // The stored sizes of the data cost little to read, and are rarely above the sizes that are sent. So the query first selects the events
 // whose stored sizes fit into the limit. Then it reads their data to measure the sizes that are sent.
@@ -144,7 +144,7 @@ type batch struct {
 // The relay drops all events of an erased user, so none of them blocks the event user.deleted.
 func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 	queries.Queue(`LOCK TABLE outbox IN ROW EXCLUSIVE MODE`)
-	// Without parameters, PostgreSQL plans the query only once for each connection.
+	// The query has no parameters, so that PostgreSQL plans it only once for each connection.
 	queries.Queue(fmt.Sprintf(`
 		WITH candidates AS MATERIALIZED (
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at IS NULL ORDER BY id LIMIT %[1]d)
@@ -301,7 +301,7 @@ func (d *deferrals) queue(queries *pgx.Batch) {
 		d.positions, d.refusals, d.seconds, d.reasons, outbox.MaxRefusals)
 }
 
-// queueRelease makes up to releaseBatch deferred events of each user due. It sets more if there are any.
+// queueRelease makes up to releaseBatch deferred events of each user due. It sets more to true if an event has become due.
 func queueRelease(queries *pgx.Batch, subjects []string, more *bool) {
 	if len(subjects) == 0 {
 		return

@@ -125,8 +125,8 @@ func findRole(ctx context.Context, tx pgx.Tx, name string) (*access.Role, error)
 	return role, err
 }
 
-// checkPermissionSize calls fits with the size of the largest permission set of a user with the role, in bytes as token.Size counts.
-// Usually the permissions of all roles together fit, and no user has to be checked.
+// checkPermissionSize calls fits with the size of the largest permission set that any user with the role has, in bytes as token.Size
+// counts. Usually even the permissions of all roles together fit, so that no user has to be checked.
 func checkPermissionSize(ctx context.Context, tx pgx.Tx, role string, fits func(size int) error) error {
 	const all = `SELECT coalesce(sum(octet_length(p) + 3), 0) FROM (SELECT DISTINCT unnest(permissions) AS p FROM roles) AS permissions`
 	var size int
@@ -139,8 +139,8 @@ func checkPermissionSize(ctx context.Context, tx pgx.Tx, role string, fits func(
 	return fits(size)
 }
 
-// largestPermissionSize selects the size of the largest permission set of a user with the role $1. It reads only users with permissions
-// from other roles too. They are few, and the permissions of a single role always fit.
+// largestPermissionSize selects the size of the largest permission set that any user with the role $1 has. It reads only the few users
+// who also have permissions from other roles, because the permissions of a single role always fit.
 const largestPermissionSize = `
 	WITH sets AS (
 		SELECT DISTINCT array_agg(ur.role ORDER BY ur.role) AS others
@@ -176,7 +176,7 @@ func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, l
 }
 
 // deleteRole deletes a role. It locks the users before the role, as a transaction that assigns roles does, to avoid deadlocks. Once the
-// role is locked, no transaction can assign it. Errors: errRoleAssigned, if one did so before the lock.
+// role is locked, no transaction can assign it. Errors: errRoleAssigned, if a transaction assigned the role before the lock.
 func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, limit int,
 	allow func(*access.Role) error, decide func(user.User) (user.Change, error),
 ) error {

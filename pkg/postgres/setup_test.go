@@ -15,8 +15,8 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestADatabaseInAnotherEncodingIsRefused checks the migrations and readiness. Other encodings can't store all names, or other
-// programs would misread the text.
+// TestADatabaseInAnotherEncodingIsRefused checks the migrations and readiness. In any encoding but UTF8, either some names can't be
+// stored, or other programs misread the stored text.
 func TestADatabaseInAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range []string{"LATIN1", "EUC_JP", "SQL_ASCII", "WIN1252"} {

@@ -22,8 +22,8 @@ func (db *DB) TokenHolder(ctx context.Context, hash user.TokenHash, purpose user
 	return u, wrap("find a one-time token", err)
 }
 
-// Redeem implements user.Store. It makes password attempts wait, so that no earlier attempt stores a count again that Redeem deletes. It
-// locks the user before the token, as every change of a user does, to avoid deadlocks.
+// Redeem implements user.Store. It makes password attempts wait, so that an attempt that has already begun can't store a count that
+// Redeem has deleted. It locks the user before the token, as every change of a user does, to avoid deadlocks.
 func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purpose, decide user.Decide) (user.User, error) {
 	var id uuid.UUID
 	var emailKey string
@@ -46,7 +46,7 @@ func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purp
 }
 
 // queueInvalidateTokens makes the tokens of a user expire. The cleanup deletes them later, because they still count towards the limit of
-// tokens. Otherwise a change of the email or the password would allow more of them.
+// tokens. Otherwise, after a change of the email or the password, more tokens could be sent.
 func queueInvalidateTokens(batch *pgx.Batch, id uuid.UUID, purposes ...user.Purpose) {
 	batch.Queue(`UPDATE one_time_tokens SET expires_at = now() WHERE user_id = $1 AND purpose = ANY($2::text[]) AND expires_at > now()`,
 		id, texts(purposes))

@@ -13,8 +13,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// These limits let the server release the locks of a vanished client. Without them, TCP keepalive would end its session two hours
-// later. They are set with BEGIN in one round trip, and only for the transaction, so that they work behind a pooler.
+// These limits let the server release the locks of a vanished client. Without them, only TCP keepalive would end the client's session,
+// two hours later. They are set with BEGIN in one round trip, and only for the transaction, so that they work behind a pooler.
 //
 //   - idle_in_transaction_session_timeout ends a session that waits for its client.
 //   - tcp_user_timeout ends a session that can't send its result.

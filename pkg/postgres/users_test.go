@@ -250,7 +250,7 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 		t.Fatalf("%q are not in the database before the erasure, want all of %q", missing, traces)
 	}
 	remove(t, db, gone.ID)
-	// A login failure that is recorded after the erasure.
+	// This login failure is recorded after the erasure.
 	if err := guess(here, db, gone); err != nil {
 		t.Fatal(err)
 	}

@@ -22,7 +22,8 @@ const Exchange = "user_events"
 const (
 	productName = "user-service" // shown to the broker's operators
 
-	// connectTimeout bounds the TCP connect. The kernel retries after 1 s and 3 s; a new connect recovers sooner from an outage.
+	// connectTimeout bounds the TCP connect. The kernel retries only after 1 s and 3 s, so a new connect recovers sooner from an
+	// outage.
 	connectTimeout = time.Second
 	// dialTimeout bounds the whole setup of a session.
 	dialTimeout = 5 * time.Second

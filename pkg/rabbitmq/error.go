@@ -1,6 +1,6 @@
 package rabbitmq
 
-// Errors of Publish. After ErrNotConnected the broker does not have the event. After the others it may have it.
+// Errors of Publish. After ErrNotConnected, the broker does not have the event. After any other error, the broker may have it.
 const (
 	// ErrNotConnected means that there is no connection to the broker.
 	ErrNotConnected publishError = "not connected"

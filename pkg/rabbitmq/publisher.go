@@ -25,7 +25,7 @@ type Observer interface {
 	Confirmed(latency time.Duration)
 	// Nacked is called for each event that the broker refused.
 	Nacked()
-	// Returned is called for each unroutable event. It counts as published.
+	// Returned is called for each unroutable event. Such an event counts as published.
 	Returned(eventType string)
 }
 
@@ -159,8 +159,8 @@ func (p *Publisher) readySession() (*session, error) {
 // Publishing it again may create a duplicate.
 //
 // Without a connection, and while the broker blocks, Publish fails immediately. It closes the connection if ctx ends before a confirm, or
-// if no confirm comes for 5 s and for three times the last latency. Run then opens another one. While the broker blocks, Publish keeps
-// the connection.
+// if no confirm comes for 5 s and for three times the last latency. Run then opens another connection. While the broker blocks, Publish
+// keeps the connection.
 //
 // If the broker rejects an event, it closes the channel without naming the event. Publish then sends the unconfirmed events once more, one
 // at a time. The event that closes the channel again gets ErrRejected.

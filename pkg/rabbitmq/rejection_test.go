@@ -15,8 +15,8 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestTheBrokerRejectsSomeOfMany publishes events of which some close the channel. They are rejected, the others arrive, and the connection
-// is kept.
+// TestTheBrokerRejectsSomeOfMany publishes events, some of which close the channel. These events are rejected, the others arrive, and
+// the connection is kept.
 func TestTheBrokerRejectsSomeOfMany(t *testing.T) {
 	t.Parallel()
 	typ := randomType()

@@ -63,7 +63,7 @@ func (s *session) write(ctx context.Context, publishing amqp.Publishing) receipt
 		ctx, Exchange, publishing.Type, mandatory, immediate, publishing)
 	switch {
 	case err == nil:
-	case errors.Is(err, ctx.Err()): // it was not sent
+	case errors.Is(err, ctx.Err()): // the message was not sent
 		err = s.timeoutError(ctx)
 	case channel.IsClosed():
 		err = s.closedChannel(ctx, channel)

@@ -74,7 +74,8 @@ func TestTailContinuesAfterALostConnection(t *testing.T) {
 	stop()
 }
 
-// TestTailAcknowledgesEvents: without acknowledgements the broker would stop at the prefetch.
+// TestTailAcknowledgesEvents publishes more events than prefetch, because without acknowledgements the broker would send only that
+// many.
 func TestTailAcknowledgesEvents(t *testing.T) {
 	t.Parallel()
 	typ := randomType()

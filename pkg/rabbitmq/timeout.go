@@ -17,8 +17,8 @@ const (
 // errNoResponse ends a session without a confirm or another response.
 var errNoResponse = errors.New("no response from the broker in time")
 
-// confirmTimeout is the timeout for the next confirm. It grows for a slow broker, because otherwise its events would be published again
-// and again. The zero value is confirmTime.
+// confirmTimeout is the timeout for the next confirm. It grows for a slow broker, because otherwise the same events would be published
+// again and again. The zero value is confirmTime.
 type confirmTimeout struct{ extended atomic.Int64 }
 
 func (c *confirmTimeout) time() time.Duration {

@@ -63,7 +63,7 @@ func TestASlowBrokerGetsMoreTime(t *testing.T) {
 	wantTimeout(5 * time.Second)
 }
 
-// TestAnIdleHalfOpenConnectionIsClosed: the probe detects it.
+// TestAnIdleHalfOpenConnectionIsClosed checks that the probe detects such a connection.
 func TestAnIdleHalfOpenConnectionIsClosed(t *testing.T) {
 	t.Parallel()
 	cfg := broker(t)
@@ -85,7 +85,7 @@ func TestAnIdleHalfOpenConnectionIsClosed(t *testing.T) {
 	}
 }
 
-// TestAnIdleConnectionIsKept: probes do not close a working connection.
+// TestAnIdleConnectionIsKept checks that probes do not close a working connection.
 func TestAnIdleConnectionIsKept(t *testing.T) {
 	t.Parallel()
 	network, cfg := newFakeBroker(t, broker(t))

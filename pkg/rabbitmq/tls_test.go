@@ -53,7 +53,7 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-// TestACAIsReadAgain replaces the CA file. The broker's certificate is of the next CA.
+// TestACAIsReadAgain replaces the CA file. The new CA has issued the broker's certificate.
 func TestACAIsReadAgain(t *testing.T) {
 	t.Parallel()
 	next, file := newCA(), filepath.Join(t.TempDir(), "ca.pem")
@@ -70,7 +70,7 @@ func TestACAIsReadAgain(t *testing.T) {
 	testkit.WaitFor(t, "the connection", func() bool { return p.Check(t.Context()) == nil })
 }
 
-// TestAClientCertificateIsReadAgain replaces the certificate and its key. The server trusts only the next one.
+// TestAClientCertificateIsReadAgain replaces the certificate and its key. The server trusts only the new certificate.
 func TestAClientCertificateIsReadAgain(t *testing.T) {
 	t.Parallel()
 	next, dir := newCA(), t.TempDir()

@@ -97,8 +97,8 @@ func keyCollector(s Sources) *queryCollector {
 		}, desc)
 }
 
-// databaseCollector collects the pool before it queries the database. The queries use connections of the pool, and would count as load in
-// a small one.
+// databaseCollector collects the pool before it queries the database. The queries use connections of the pool, so in a small pool they
+// would count as load.
 type databaseCollector struct {
 	pool    poolCollector
 	queries []*queryCollector

@@ -35,7 +35,7 @@ recent requests. Names and labels follow
 
 Labels have few, known values: routes are patterns, and unknown values are ` + "`_OTHER`" + `. Clients cannot create new
 series. Counters exist with the value 0 before their first event, so that rates and alerts work from the first event on.
-Metrics that query the database are absent while the database does not respond.
+Metrics whose values come from a query of the database are absent while the database does not respond.
 Counters end in ` + "`_total`" + ` and start at 0 with the process. A histogram has ` + "`_bucket`, `_sum` and `_count`" + `.
 
 In addition to the metrics below, there are the standard metrics of the process (` + "`process_*`" + `), of Go (` + "`go_*`" + `) and

@@ -64,7 +64,8 @@ func (m *Metrics) Handler() http.Handler {
 	})
 }
 
-// gather omits go_memstats_alloc_bytes_total. In OpenMetrics its family would have the name of the gauge go_memstats_alloc_bytes.
+// gather omits go_memstats_alloc_bytes_total, because in OpenMetrics its family would have the name of the gauge
+// go_memstats_alloc_bytes.
 func (m *Metrics) gather() ([]*dto.MetricFamily, error) {
 	families, err := m.registry.Gather()
 	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "go_memstats_alloc_bytes_total" }), err

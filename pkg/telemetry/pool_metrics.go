@@ -10,7 +10,7 @@ import (
 type PoolStats struct {
 	Idle, Used, Max int32         // Idle connections, connections in use, and the maximum of both together.
 	Acquired        int64         // Acquired connections since the start of the process.
-	AcquireTime     time.Duration // The total time of these acquisitions.
+	AcquireTime     time.Duration // The total time that callers waited for these connections.
 	Canceled        int64         // Canceled acquisitions since the start.
 }
 

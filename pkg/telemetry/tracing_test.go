@@ -177,7 +177,7 @@ func TestProblemsOfExportAreLogged(t *testing.T) {
 const malformedHeader = ": has a header that can't be parsed; set it to name=value pairs, separated by commas, " +
 	"with percent-encoded values"
 
-// TestNoPartOfAHeaderIsLogged, although the SDK logs a header that it cannot parse.
+// TestNoPartOfAHeaderIsLogged sets headers that the SDK cannot parse. The SDK itself would log such a header.
 func TestNoPartOfAHeaderIsLogged(t *testing.T) {
 	for _, headers := range []string{
 		"planted", "Bearer planted", "authorization=Bearer%20x,planted", "a=%zzplanted", "a=planted%", "plan ted=x",

@@ -79,7 +79,7 @@ func TestNoRolesAreAnEmptyListInAToken(t *testing.T) {
 	}
 }
 
-// TestAnAccessTokenExpiresInTime also issues a token 0.7 s after a full second: rounding must not extend it.
+// TestAnAccessTokenExpiresInTime also issues a token 0.7 s after a full second: rounding must not extend its lifetime.
 func TestAnAccessTokenExpiresInTime(t *testing.T) {
 	t.Parallel()
 	for _, start := range []time.Duration{0, 700 * time.Millisecond} {
@@ -175,7 +175,8 @@ func TestAForgedAccessTokenIsRefused(t *testing.T) {
 	}
 }
 
-// TestClaimsAreReadStrictly changes the JSON of the claims. Other verifiers must not interpret a claim differently.
+// TestClaimsAreReadStrictly changes the JSON of the claims. The service must refuse claims that other verifiers could interpret
+// differently.
 func TestClaimsAreReadStrictly(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)

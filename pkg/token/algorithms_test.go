@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/token"
 )
 
-// forge signs valid claims by the method and the key. The header has another alg and kid.
+// forge signs valid claims with the method and the key. The header contains alg and kid, even if they do not belong to the key.
 func forge(t *testing.T, method jwt.SigningMethod, alg, kid string, key any) string {
 	t.Helper()
 	tok := jwt.NewWithClaims(method, jwt.MapClaims{
@@ -30,7 +30,7 @@ func forge(t *testing.T, method jwt.SigningMethod, alg, kid string, key any) str
 	return raw
 }
 
-// all returns Tokens that accept a key of each kind, and the kids by algorithm.
+// newTokensOfEachKind returns Tokens that accept a key of each kind, and the kids by algorithm.
 func newTokensOfEachKind(t *testing.T) (*token.Tokens, map[string]string) {
 	t.Helper()
 	kids := map[string]string{"HS256": headerOf(t, accessToken(t, newTokensWith(t, token.Keys{})))["kid"].(string)}
@@ -109,8 +109,8 @@ func TestOtherAlgorithmsOfAKeyAreRefused(t *testing.T) {
 	}
 }
 
-// TestAnUnknownKeyIsRefused uses unknown keys: with their own kid, with a known kid, and with the key in the header (RFC 8725 section
-// 3.10).
+// TestAnUnknownKeyIsRefused signs with unknown keys. The tokens have the kid of the unknown key, a known kid, or the key itself in the
+// header. A verifier must not trust these parts of the header (RFC 8725 section 3.10).
 func TestAnUnknownKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens, kids := newTokensOfEachKind(t)

@@ -49,7 +49,8 @@ type seconds float64
 // maxSeconds is the end of the year 9999, which every type of time can hold.
 const maxSeconds = 253_402_300_799
 
-// date returns the date, or nil for nil. A date out of range becomes the year 1970, which has expired.
+// date returns the date, or nil for nil. A date out of range becomes the beginning of 1970, so that an exp claim out of range has
+// expired.
 func (s *seconds) date() *jwt.NumericDate {
 	if s == nil {
 		return nil

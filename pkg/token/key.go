@@ -64,7 +64,7 @@ func publicKey(raw any) any {
 	return raw
 }
 
-// methodOf returns the algorithm of a private or public key. The error is to be read after the name of the key.
+// methodOf returns the algorithm of a private or public key. The error can follow the name of the key.
 func methodOf(raw any) (jwt.SigningMethod, error) {
 	switch public := publicKey(raw).(type) {
 	case ed25519.PublicKey:

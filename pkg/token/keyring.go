@@ -12,11 +12,11 @@ import (
 // MinSecretBytes is the smallest length of a secret: the output size of the hash function (RFC 7518 section 3.2).
 const MinSecretBytes = 32
 
-// Keys are the keys that sign tokens, and further accepted keys. For a rotation without refused tokens, all replicas accept the next key
-// before it signs, and the previous key until its last token has expired.
+// Keys are the keys that sign tokens, and further accepted keys. A rotation refuses no token if all replicas accept the next key before
+// it signs, and the previous key until its last token has expired.
 type Keys struct {
-	Secret          string   // Signs access tokens without a PrivateKey. A key derived from it signs refresh tokens.
-	AcceptedSecrets []string // May have signed both.
+	Secret          string   // Signs access tokens if there is no PrivateKey. A key derived from it signs refresh tokens.
+	AcceptedSecrets []string // May have signed access tokens and refresh tokens.
 	PrivateKey      string   // Signs access tokens. One PEM block of Ed25519, P-256 or RSA.
 	AcceptedKeys    string   // May have signed access tokens. Public or private PEM blocks.
 }

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The errors of this file are to be read after the name of a key. They contain no part of the key.
+// The errors of this file can follow the name of a key. They contain no part of the key.
 
 // CheckPrivateKey returns an error if text is not a valid Keys.PrivateKey.
 func CheckPrivateKey(text string) error {

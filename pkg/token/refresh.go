@@ -24,8 +24,8 @@ const (
 	refreshSize    = refreshPayload + sha256.Size
 )
 
-// IssueRefresh returns the refresh token for r. The result changes only with Keys.Secret. A session compares only counters. If two tokens
-// have the same counter by different secrets, the use of one also uses the other.
+// IssueRefresh returns the refresh token for r. For the same r and Keys.Secret, it always returns the same token. A session compares
+// only counters. So two tokens that differ only in the secret that signed them count as one: the use of either uses up both.
 func (t *Tokens) IssueRefresh(r Refresh) string {
 	raw := make([]byte, 0, refreshSize)
 	raw = append(raw, r.SessionID[:]...)

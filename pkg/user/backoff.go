@@ -17,8 +17,8 @@ const (
 	longestWait = 15 * time.Minute
 )
 
-// maxTotal is the number of failures with one email from all networks together. After it, all networks share one attempt in longestWait,
-// except the networks from which the owner of the email has logged in.
+// maxTotal is a number of failures with one email from all networks together. After that many failures, all networks share one attempt
+// in longestWait, except the networks from which the owner of the email has logged in.
 const maxTotal = 100
 
 const (
@@ -26,7 +26,7 @@ const (
 	FailuresTTL = 24 * time.Hour
 	// NetworkTTL is the time from a login until its network is no longer known.
 	NetworkTTL = 90 * 24 * time.Hour
-	// MaxNetworks is the maximum number of known networks of a user. One more replaces the least recently used one.
+	// MaxNetworks is the maximum number of known networks of a user. A further network replaces the least recently used one.
 	MaxNetworks = 100
 	// LockedOutInterval is the minimum time between two event.LockedOut of a user.
 	LockedOutInterval = time.Hour
@@ -45,8 +45,8 @@ func NetworkOf(ip netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(ip, bits).Masked()
 }
 
-// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48. One attacker may use all addresses of such
-// a network.
+// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48. The key is a network because one attacker
+// may use all addresses of such a network.
 func flow(ctx context.Context, class password.Class) password.Flow {
 	ip := OriginOf(ctx).IP.Unmap().WithZone("")
 	bits := 48
@@ -85,7 +85,8 @@ type FailureCount struct {
 	BlockedUntil time.Time
 }
 
-// backoff returns the rest of the backoff. It returns 0 for more than longestWait: the clock was set back since the backoff began.
+// backoff returns the rest of the backoff. It returns 0 if the rest is longer than longestWait, because then the clock was set back
+// after the backoff had begun.
 func (f FailureCount) backoff(now time.Time) time.Duration {
 	if left := f.BlockedUntil.Sub(now); left > 0 && left <= longestWait {
 		return left

@@ -23,8 +23,8 @@ func ErrPrecondition() error {
 	return &Error{Code: PreconditionFailed, Detail: "A condition of the request does not hold; read the user again and repeat the request."}
 }
 
-// Update changes the writable fields of the grant's target. Users who change their own email must enter their password. If somebody else
-// changes it, the user's sessions end. A new email is unverified, and a verification token is sent to it.
+// Update changes the writable fields of the grant's target. Users who change their own email must enter their password. If somebody
+// else changes the email, the user's sessions end. A new email is unverified, and a verification token is sent to it.
 //
 // Errors: the errors of a grant, Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
 // TooManyRequests, Overloaded, Unavailable.

@@ -15,15 +15,16 @@ const (
 	countAgainSoon = time.Second // after a failure while readiness waits for the first count
 )
 
-// firstCountWait is the maximum time for which readiness waits for the first count. Before that count, an unknown email costs as much as
-// a hash with the current parameters. Its time may reveal that the email is unknown, but working logins matter more.
+// firstCountWait is the maximum time for which readiness waits for the first count. After that time, the service becomes ready even
+// without a count. Until the first count, the login of an unknown email costs as much as a hash with the current parameters. So its
+// response time may reveal that the email is unknown, but working logins matter more.
 const firstCountWait = 30 * time.Second
 
 var errNotCounted = errors.New("the costs of imported password hashes are not counted yet")
 
 // costCount is the state of the first count.
 type costCount struct {
-	settled atomic.Bool // it was done, or readiness has waited for firstCountWait
+	settled atomic.Bool // the first count was done, or readiness has waited for firstCountWait
 }
 
 // credential returns the credential of an email. For an unknown email, a MAC of the email chooses the cost of its hash. Only the

@@ -56,7 +56,7 @@ func after(d time.Duration) func(context.Context) error {
 	}
 }
 
-// counting runs a test with KeepCostsCounted in a synctest bubble. The first counts of the store end as answer does.
+// counting runs a test with KeepCostsCounted in a synctest bubble. Each count of the store calls answer, and ends with its error.
 func counting(
 	t *testing.T, answer func(context.Context) error, test func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer),
 ) {

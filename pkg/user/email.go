@@ -18,8 +18,8 @@ func TrimEmail(email string) string { return strings.TrimSpace(email) }
 var domains = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.VerifyDNSLength(true))
 
 // EmailKey returns the form in which emails are compared. Two emails are equal if their local parts have the same Fold and their
-// domains have the same A-labels. The key contains U-labels, which correspond one to one, so that a search by the beginning of an
-// email works.
+// domains have the same A-labels. The key contains the U-labels that correspond to these A-labels, so that a search by the beginning of
+// an email works.
 func EmailKey(email string) string {
 	email = TrimEmail(email)
 	at := strings.LastIndexByte(email, '@')

@@ -109,7 +109,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // FieldErrors collects the errors of an input, up to maxFieldErrors.
 type FieldErrors []FieldError
 
-// maxFieldErrors limits the errors in a response. A hostile body has thousands, and Append compares each with the earlier ones.
+// maxFieldErrors limits the errors in a response. A hostile body can cause thousands of errors, and Append compares each with the
+// earlier ones.
 const maxFieldErrors = 100
 
 // Full reports whether Add ignores further errors.

@@ -74,7 +74,7 @@ func (im *Importer) Import(ctx context.Context, batch []Import, dryRun bool) (cr
 }
 
 // account returns the new account of an Import. It keeps a UUID of the other service, because other systems know the user by
-// this id. Lists are sorted by id, so imported accounts are not in the order of their creation.
+// this id. Lists are sorted by id, so imported accounts may not be in the order of their creation.
 func (a Import) account(now time.Time) (NewAccount, error) {
 	id := a.ID
 	if id == uuid.Nil {

@@ -75,8 +75,8 @@ type Patch struct {
 	CurrentPassword string
 }
 
-// ProfilePatch has the changes of a profile by the names of its fields. The change of a text is the new text; an empty one
-// clears the field. The change of a JSON object is a JSON merge patch; null clears the field.
+// ProfilePatch maps the names of profile fields to their changes. The change of a text is the new text; an empty text clears the field.
+// The change of a JSON object is a JSON merge patch; null clears the field.
 type ProfilePatch map[string]string
 
 // Check implements Edit.

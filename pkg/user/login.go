@@ -13,7 +13,7 @@ import (
 )
 
 // refusalTime is the minimum duration of a refusal during a backoff. The queries for an account take a few hundredths of a millisecond
-// longer than the queries for an unknown email. Without the minimum, that would be 3 % of the whole duration.
+// longer than the queries for an unknown email. Without the minimum, this difference would be 3 % of the whole duration.
 const refusalTime = 20 * time.Millisecond
 
 // countTime is the minimum time for recording an attempt after its hash has used up the time of the request.
@@ -78,9 +78,10 @@ type passwordCheck struct {
 	session *Session   // to open on success; nil for a reauthentication
 }
 
-// verifyPassword checks a password against the credential that read returns, unless there is a backoff. An unknown email costs the same
-// hash. An attempt is recorded as a failure if its hash does not end in time or its client disconnects. Otherwise a client could request
-// expensive hashes without a limit. An attempt that the hash queue refuses is not recorded.
+// verifyPassword checks a password against the credential that read returns, unless there is a backoff. For an unknown email, a hash
+// with the cost of an account is computed. An attempt is recorded as a failure if its hash does not end in time or its client
+// disconnects. Otherwise a client could request expensive hashes without a limit. An attempt that the hash queue refuses is not
+// recorded.
 //
 // Errors: TooManyRequests, Overloaded, the errors of read.
 func (s *Service) verifyPassword(
@@ -209,7 +210,7 @@ func (c passwordCheck) success(f LoginFailures) (LoginDecision, error) {
 	}, err
 }
 
-// upgrade stores the password's hash with the current parameters. After an error, the next login does it.
+// upgrade stores the password's hash with the current parameters. After an error, the next login stores it.
 func (s *Service) upgrade(ctx context.Context, cred Credential, pw string) {
 	if hash, err := s.hasher.Hash(ctx, second(flow(ctx, password.Login)), pw); err == nil {
 		_ = s.store.UpgradeHash(ctx, cred.UserID, cred.PasswordHash, hash)

@@ -15,8 +15,8 @@ import (
 	"user-service/pkg/token"
 )
 
-// memory is a Store for one goroutine, so that tests of the rules run in milliseconds. It has no locks, transactions or permissions:
-// the tests of the packages postgres and httpapi use PostgreSQL.
+// memory is a Store for one goroutine, so that tests of the rules run in milliseconds. It has no locks, transactions or permissions.
+// The tests of the packages postgres and httpapi cover them with PostgreSQL.
 type memory struct {
 	Store // nil: methods that memory does not have panic
 

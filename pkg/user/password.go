@@ -108,11 +108,11 @@ func (p passwordTime) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 }
 
 // reauthenticate verifies the password of an authenticated caller. Its failures have the same backoff as login failures, so that a stolen
-// token does not help to guess the password. They have a counter of their own: failed logins do not prevent a user from changing the
-// password.
+// token does not help to guess the password. Reauthentications have a counter of their own, so that failed logins do not prevent a user
+// from changing the password.
 //
-// One token can't occupy the hash slots. Nothing is hashed during a backoff, and until done is called, other reauthentications of the same
-// user wait in this replica.
+// One token can't occupy the hash slots, because nothing is hashed during a backoff. In addition, other reauthentications of the same
+// user wait in this replica until done is called.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) reauthenticate(
@@ -137,8 +137,8 @@ func (s *Service) reauthenticate(
 	return verified, done, err
 }
 
-// withoutCancel keeps ctx's deadline and ignores its cancellation. A hash continues after its client has disconnected: otherwise the client
-// could start another one in the meantime.
+// withoutCancel keeps ctx's deadline and ignores its cancellation. A hash continues after its client has disconnected, because
+// otherwise the client could start another hash in the meantime.
 func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 	uncanceled := context.WithoutCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -151,7 +151,7 @@ func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *Service) verifyCurrentPassword(ctx context.Context, by Identity, pw string, failed Action) (passwordTime, error) {
 	var none passwordTime
 	again := Attempt{UserID: by.UserID}
-	cred, err := s.store.CredentialOf(ctx, by.UserID) // before it has a slot, for which logins may wait
+	cred, err := s.store.CredentialOf(ctx, by.UserID) // before it gets a slot, because a slot that waits for a query delays logins
 	if isNotFound(err) {                              // erased since the request arrived
 		err = ErrSessionEnded()
 	}

@@ -40,8 +40,8 @@ func (s *Service) RequestReset(ctx context.Context, email string) error {
 	return err
 }
 
-// sendResetLater sends a reset token after the response. Failures are only logged and counted: the response must not depend on whether the
-// account exists.
+// sendResetLater sends a reset token after the response. Failures are only logged and counted, because the response must not depend on
+// whether the account exists.
 func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 	send := func(ctx context.Context) error {
 		_, err := s.store.Change(ctx, access.Internal(id), func(ctx context.Context, tx Tx, u User) (Change, error) {
@@ -101,8 +101,9 @@ func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
 }
 
 // ConfirmReset sets a new password, ends all sessions, resets the login failures and verifies the email that the token was sent to. The
-// network of the request becomes a known one: the owner can log in from there while others keep guessing from elsewhere. A refused password
-// leaves the token valid. Requests with the same token are serialized, so that only one password is hashed, even if the client disconnects.
+// network of the request becomes known, so that the owner can log in from there while others keep guessing from elsewhere. A refused
+// password leaves the token valid. Requests with the same token are serialized, so that only one password is hashed, even if the client
+// disconnects.
 //
 // Errors: Invalid, InvalidToken, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {

@@ -12,7 +12,8 @@ import (
 const (
 	// replayBatch is the number of users that one transaction locks and reads.
 	replayBatch = 100
-	// replayBacklog is the number of unpublished events at which a replay waits. Events of changes are queued behind them.
+	// replayBacklog is the number of unpublished events at which a replay waits. It is small, because events of changes are queued
+	// behind these events.
 	replayBacklog = 1000
 	// replayPoll is the interval at which a waiting replay checks the backlog.
 	replayPoll = 100 * time.Millisecond

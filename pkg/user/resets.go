@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Limits of reset requests. Only an existing account needs work after the response. That work has limits of its own: if it delayed
-// responses, bursts of requests would reveal which emails have an account.
+// Limits of reset requests. Only an existing account needs work after the response. That work has limits of its own, because if it
+// delayed responses, bursts of requests would reveal which emails have an account.
 const (
 	// resetTime is the minimum time of a response, and the time from a response to the work after it.
 	resetTime = 100 * time.Millisecond
@@ -20,7 +20,8 @@ const (
 	resetLookups = 4
 	// resetWait is the maximum time of a lookup, including its wait.
 	resetWait = time.Second
-	// resetBacklog is the maximum number of accounts that wait for the work after the response. Further ones are dropped.
+	// resetBacklog is the maximum number of accounts that wait for the work after the response. The work for further accounts is
+	// dropped.
 	resetBacklog = 1024
 	// resetSenders is the maximum number of accounts whose work runs concurrently.
 	resetSenders = 4

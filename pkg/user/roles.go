@@ -11,13 +11,14 @@ import (
 	"user-service/pkg/token"
 )
 
-// Bounds of a role. A token carries its user's permissions, so there can't be many.
+// Bounds of a role. A token carries its user's permissions, so a user can't have many.
 const (
 	maxDescription     = 256 // characters
 	maxPermissions     = 100
 	maxPermissionBytes = 4096 // of all names: a token has to fit into a request's header
 	maxRoles           = 30   // of a user
-	// maxHolders is the maximum number of users of a role that is deleted. Each of them changes, with an event, in one transaction.
+	// maxHolders is the maximum number of users of a role that is deleted. One transaction changes all of them, and stores an event for
+	// each.
 	maxHolders = 1000
 )
 
@@ -103,7 +104,7 @@ func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.s
 // PutRole creates or replaces a role. The change takes effect on the next request of each user of the role.
 //
 // Errors: the errors of a grant, Invalid, PreconditionFailed, BuiltInRole (admin would lose a permission of the service), Unavailable.
-// Invalid also means that the permissions of one of its users would not fit into a token.
+// Invalid can also mean that the permissions of a user with the role would not fit into a token.
 func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role, cond RolePrecondition) (access.Role, error) {
 	errs := CheckRole(r)
 	if !ValidRoleName(r.Name) {
@@ -128,7 +129,7 @@ func allowPut(old *access.Role, r access.Role, cond RolePrecondition) error {
 	return nil
 }
 
-// fits refuses a role if the permissions of one of its users would have this size and not fit into a token. Errors: Invalid.
+// fits refuses a role with which the permissions of a user would have this size, if they would not fit into a token. Errors: Invalid.
 func fits(size int) error {
 	var errs FieldErrors
 	if size > token.MaxPermissions {

@@ -12,7 +12,8 @@ import (
 const maxWaiting = 64
 
 // Serializer runs one request at a time for each key, such as an account. The others wait in the order of their arrival, before they take a
-// connection or a hash slot. So concurrent requests for one account hold at most one of each. The zero Serializer is ready to use.
+// connection or a hash slot. So all concurrent requests for one account hold at most one connection and one slot. The zero Serializer
+// is ready to use.
 type Serializer[K comparable] struct {
 	mu     sync.Mutex
 	queues map[K]*keyQueue

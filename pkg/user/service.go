@@ -142,7 +142,8 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 	})
 }
 
-// checkGiven validates the roles of a new account. A single role always fits into a token, and its foreign key checks that it exists.
+// checkGiven validates the roles of a new account. It queries nothing for a single role: such a role always fits into a token, and a
+// foreign key checks that it exists.
 func (s *Service) checkGiven(ctx context.Context, roles []string) error {
 	if len(roles) < 2 {
 		return nil

@@ -15,7 +15,7 @@ import (
 // at all. If the caller can act on an error, it is an Error (NotFound, EmailTaken, TooManyRequests, Unavailable).
 //
 // A method with a grant checks it in its transaction, under locks that keep the permissions of the caller as they are until the commit.
-// Its errors are InvalidAccessToken, if the session of the caller has ended, and Forbidden; then nothing is stored.
+// Its errors are InvalidAccessToken, if the session of the caller has ended, and Forbidden. After either error, nothing is stored.
 type Store interface {
 	AccountStore
 	LoginStore
@@ -28,8 +28,8 @@ type Store interface {
 // AccountStore stores users.
 type AccountStore interface {
 	// Create stores a new account with its roles and its password hash. It also stores the events, the token and the audit entries of the
-	// Change that decide returns. fresh is the number of tokens that were sent to its mailbox within FreshTokenAge to verify an email. now
-	// is the database's time.
+	// Change that decide returns. fresh is the number of tokens for email verification that were sent to the account's mailbox within
+	// FreshTokenAge. now is the database's time.
 	Create(
 		ctx context.Context, grant access.Grant, u User, passwordHash string, decide func(fresh int, now time.Time) (Change, error),
 	) error
@@ -104,7 +104,7 @@ type RoleStore interface {
 	// PutRole creates or replaces a role. allow gets the stored role, or nil. If the role gets more permissions, fits gets the size (see
 	// token.Size) of the largest permission set that a user with the role would have. An error of allow or fits aborts.
 	PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error, allow func(old *access.Role) error) error
-	// DeleteRole changes all users that have a role by decide, then deletes the role. An error of allow aborts. Errors: NotFound, and
+	// DeleteRole applies decide to all users that have a role, then deletes the role. An error of allow aborts. Errors: NotFound, and
 	// RoleInUse if more than limit users have it.
 	DeleteRole(
 		ctx context.Context, grant access.Grant, name string, limit int, allow func(old *access.Role) error, decide func(User) (Change, error),
@@ -124,14 +124,14 @@ type Decide func(context.Context, Tx, User) (Change, error)
 
 // Tx reads in the transaction that stores a decision.
 type Tx interface {
-	// AnotherActiveAdmin reports whether an active admin other than id exists. That holds until the transaction ends.
+	// AnotherActiveAdmin reports whether an active admin other than id exists. The result holds until the transaction ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
 	// Roles returns the roles that exist among the names. They do not change until the transaction ends.
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// PasswordAt returns when the password of the locked account was last changed.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
-	// FreshTokens returns how many one-time tokens were created within FreshTokenAge for the user, or for its mailbox if that is more.
-	// Invalid tokens count too, and for a mailbox also tokens of other accounts. now is the database's time.
+	// FreshTokens returns how many one-time tokens were created within FreshTokenAge for the user or for the user's mailbox, whichever
+	// is more. Invalid tokens count too. For a mailbox, tokens of other accounts count as well. now is the database's time.
 	FreshTokens(ctx context.Context, u User, purpose Purpose) (n int, now time.Time, err error)
 }
 

@@ -33,7 +33,7 @@ type place struct {
 	extra  int    // GOMAXPROCS beyond the threads, for each slot
 }
 
-// places are the variants that record 0008 compares. In all but the first, the second process is idle.
+// places are the variants that record 0008 compares. In all variants except the first, the second process is idle.
 var places = []place{
 	{name: "second process"},
 	{name: "one process", edits: []edit{hashHere}},

@@ -92,7 +92,7 @@ func (s *replica) open(client *http.Client, a *session) error {
 		}
 		return got
 	}
-	// A retry of a registration that was stored without a response in time is a conflict.
+	// A registration may have been stored although its response was late. Its retry is then a conflict.
 	if r := post("/register"); r.status != http.StatusCreated && r.status != http.StatusConflict {
 		return fmt.Errorf("register: %d %s", r.status, r.body)
 	}

@@ -10,9 +10,9 @@ import (
 
 // The requirements of the contract for other users during a flood.
 const (
-	servedAtLeast  = 0.9                   // Of logins, with at most slowerAtMost times the median without the flood.
+	servedAtLeast  = 0.9                   // Share of logins that take at most slowerAtMost times the median without the flood.
 	slowerAtMost   = 2.0                   // Relative to the time without the flood.
-	readsMayTake   = 10 * time.Millisecond // Valid even beyond slowerAtMost.
+	readsMayTake   = 10 * time.Millisecond // Allowed even beyond slowerAtMost.
 	serveMiBAtMost = 150.0                 // With bodies of 5,000 connections.
 )
 

@@ -144,7 +144,8 @@ func (r *rig) waiting(ctx context.Context) (n int) {
 	return n
 }
 
-// An idle replica has at most this number: its pool, its broker, its hashing process and its ports need some.
+// An idle replica has at most these numbers of goroutines and descriptors. Its pool, its broker, its hashing process and its ports need
+// some.
 const (
 	idleGoroutines  = 45
 	idleDescriptors = 45

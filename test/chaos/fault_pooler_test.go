@@ -23,8 +23,8 @@ type pooler struct {
 	restarting sync.Mutex
 }
 
-// poolerSettings are the settings that docs/operations.md recommends. With its own default, PgBouncer waits 15 s for a
-// connection to the server that does not answer, and opens none for 15 s after a failed attempt.
+// poolerSettings are the settings that docs/operations.md recommends. With its own defaults, PgBouncer waits 15 s for a connection to a
+// server that does not answer. After a failed attempt, it opens no connection for 15 s.
 var poolerSettings = []string{"server_connect_timeout = 1", "server_login_retry = 1", "query_wait_timeout = 1"}
 
 func newPooler(t *testing.T, database string) *pooler {

@@ -51,8 +51,8 @@ type soak struct {
 }
 
 // TestResourcesStaySteady runs a mixed load over two replicas with a fault in each minute. Memory, goroutines, connections and
-// descriptors must not grow. Neither may tables that hold only current data. The promises of the other runs must hold too, except
-// those about time.
+// descriptors must not grow, and tables that hold only current data must not grow either. The promises of the other runs must hold too,
+// except the promises about time.
 //
 // Faults that end a replica affect only replica 0, so that the processes of replica 1 run from start to end.
 func TestResourcesStaySteady(t *testing.T) { //nolint:paralleltest // it measures time

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// Users copy these files, so each contains the values, and the values are the same.
+// Users copy these files, so each file contains all values, and the values of all files must be the same.
 func TestArgoCDAndFluxInstallTheProductionValues(t *testing.T) {
 	t.Parallel()
 	want := parse[map[string]any](t, read(t, production+"values.yaml"))

@@ -220,8 +220,8 @@ func TestInvalidValuesAreRefusedWithOneLineOfAdvice(t *testing.T) {
 	}
 }
 
-// A cluster of that age would ignore preStop.sleep without a message. Helm without a version, such as Helm 3 from go install
-// without a cluster, renders.
+// An older cluster would ignore preStop.sleep without a message, so the chart refuses it. But the chart renders if Helm does not know
+// the version of the cluster, as Helm 3 from go install does not without a cluster.
 func TestAnOldClusterIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, helm := range []string{"helm", "helm3"} {

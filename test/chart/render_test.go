@@ -53,8 +53,8 @@ func TestTheUnitTestsOfTheChartPass(t *testing.T) {
 	}
 }
 
-// kube-score checks the production values. Hashes may use idle CPUs, so there is no CPU limit. An image with a version or digest
-// needs no registry lookup.
+// kube-score checks the production values, except for two rules. The rule for CPU limits does not apply, because hashes may use idle
+// CPUs. The rule for the pull policy does not apply, because an image with a version or digest needs no registry lookup.
 func TestKubeScoreFindsNothingCritical(t *testing.T) {
 	t.Parallel()
 	for _, file := range []string{chart + "/ci/everything-values.yaml", production + "values.yaml"} {

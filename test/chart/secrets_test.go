@@ -92,7 +92,8 @@ func names(t *testing.T, secrets []string) string {
 // serviceSecret matches the variables that pkg/config declares as secrets.
 var serviceSecret = regexp.MustCompile("\\bSecret\\s+`env:\"([A-Z0-9_]+)")
 
-// A pod's description shows its environment. So config must not contain a secret of the service, and extraEnv must not contain its value.
+// A pod's description shows its environment. So config must not contain a secret of the service, and extraEnv must not contain the
+// value of such a secret.
 func TestConfigRefusesEverySecretOfTheService(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("pkg/config/*.go")

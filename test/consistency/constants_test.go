@@ -41,8 +41,8 @@ func match(t *testing.T, file, pattern string) string {
 	return found[0][1]
 }
 
-// sources type-checks the packages of pkg, as far as their constants need it: of other modules and of the standard library it
-// imports only time.
+// sources type-checks the packages of pkg, as far as their constants need it. Of the packages outside this repository, it imports only
+// time.
 type sources struct {
 	files    *token.FileSet
 	standard types.Importer

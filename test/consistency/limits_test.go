@@ -26,7 +26,7 @@ func TestRepeatedLimitsAreEqual(t *testing.T) {
 		},
 		"work of a hash, description": {
 			fmt.Sprint(number(t, "pkg/password", "MaxWorkKiB")),
-			match(t, "pkg/config/descriptions.go", `ARGON2_ITERATIONS, it must be at most (\d+)`),
+			match(t, "pkg/config/descriptions.go", `ARGON2_ITERATIONS must be at most (\d+)`),
 		},
 		"work of a hash, config": {number(t, "pkg/password", "MaxWorkKiB"), number(t, "pkg/config", "maxWorkKiB")},
 		"memory of a hash, chart": {
@@ -97,7 +97,8 @@ type limited struct {
 	Properties map[string]limited `yaml:"properties"`
 }
 
-// TestEachPageHasTheTimeOfAChangedSecret: 15 s after its file has changed.
+// TestEachPageHasTheTimeOfAChangedSecret checks that each page says when a changed secret takes effect: within 15 s after its file has
+// changed.
 func TestEachPageHasTheTimeOfAChangedSecret(t *testing.T) {
 	t.Parallel()
 	for file, text := range map[string]string{

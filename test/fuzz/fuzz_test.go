@@ -23,7 +23,7 @@ const (
 	workers    = 4
 	pairs      = 8    // Percentage of requests with a concurrent second request.
 	mostFaults = 20   // The test stops reporting after this number.
-	busy       = 1000 // One in 1000 responses may be late or a 503 if a retry is neither, because the machine may be busy.
+	busy       = 1000 // One in 1000 responses may be late or a 503, because the machine may be busy. A retry must be neither.
 )
 
 // TestAnswersToRandomRequestsAreDescribed sends valid and invalid requests, generated from the description, by all kinds of

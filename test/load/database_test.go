@@ -51,8 +51,8 @@ func delay(t *testing.T, dsn string) (through string, proxy *toxiproxy.Proxy) {
 	return u.String(), proxy
 }
 
-// TestASlowDatabaseDoesNotExhaustResources sends requests of 150 clients while each query waits for a lock or the network. All get
-// responses in time. The process has only the goroutines that clients need, and only its allowed connections.
+// TestASlowDatabaseDoesNotExhaustResources sends requests of 150 clients while each query waits for a lock or the network. All clients
+// get responses in time. The process has only the goroutines that clients need, and only its allowed connections.
 func TestASlowDatabaseDoesNotExhaustResources(t *testing.T) { //nolint:paralleltest // it measures time
 	for name, slow := range map[string]func(t *testing.T, dsn string, proxy *toxiproxy.Proxy) (heal func()){
 		"lock": func(t *testing.T, dsn string, _ *toxiproxy.Proxy) func() {

@@ -14,8 +14,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// hurry divides the durations of the rules, so that a minute becomes a second. These are windows and the time before an alert
-// fires. Thresholds do not change.
+// hurry is the factor by which the durations of the rules are shortened, so that a minute becomes a second. The durations are the
+// windows, and the time before an alert fires. Thresholds do not change.
 const hurry = 60
 
 const (
@@ -64,7 +64,8 @@ var duration = regexp.MustCompile(`(for: |\[)(\d+)([mhd])\b`)
 // hurriedRules returns the file of the chart's rules with shortened durations.
 func hurriedRules(t *testing.T, namespace string) string {
 	t.Helper()
-	// To count requests, the rules multiply a rate by the seconds of the original window.
+	// To count requests, the rules multiply a rate by the seconds of the original window. So in a shortened window, the counts are too
+	// high by the factor hurry.
 	object := renderIn(t, namespace, "prometheusrule.yaml", fmt.Sprintf("prometheusRule.thresholds.minBadRequests=%d", 10*hurry))
 	file, _ := writeRules(t, duration.ReplaceAllStringFunc(object, func(found string) string {
 		part := duration.FindStringSubmatch(found)

@@ -106,7 +106,8 @@ func holdRelay(now *situation) func() {
 	return now.pods[0].hold(`SELECT pg_advisory_xact_lock(x'757365725f6f7574'::bigint)`)
 }
 
-// parkEvent stores an event as after 20 refusals. Its result ends the fault as events retry does.
+// parkEvent stores an event in the state that it has after 20 refusals. The returned function ends the fault as the command events
+// retry does.
 func parkEvent(now *situation) func() {
 	now.pods[0].query(`
 		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data, refusals, retry_at, parked_at)
@@ -187,7 +188,7 @@ func (now *situation) write(t *testing.T, name, content string) {
 	}
 }
 
-// ageKey uses an old key. Its result ends the fault as the runbook describes.
+// ageKey uses an old key. The returned function ends the fault as the runbook describes.
 func ageKey(now *situation) func() {
 	s := now.pods[0]
 	s.query(`UPDATE token_keys SET first_used_at = now() - interval '340 days'`)

@@ -190,7 +190,7 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 	for interval, all := range tests {
 		text, err := yaml.Marshal(map[string]any{
 			"rule_files": []string{rules}, "evaluation_interval": interval, "tests": all,
-			// Alerts run after their recording rules, which would otherwise be stale at long intervals.
+			// Alerts run after their recording rules, because the results of these rules would otherwise be stale at long intervals.
 			"group_eval_order": []string{release + "-slo", release + "-budget", release + "-symptoms"},
 		})
 		if err != nil {

@@ -10,8 +10,8 @@ import (
 	"user-service/test/chaos/faultproxy"
 )
 
-// TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork puts both relays behind one network that breaks in several ways. A fault ends
-// when a new connection works. For half-open connections that is immediately, because new ones work.
+// TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork puts both relays behind one network that breaks in several ways. A fault ends when a
+// new connection works. A fault that makes connections half-open ends immediately, because new connections work.
 func TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

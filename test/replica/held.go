@@ -19,8 +19,8 @@ func (h Held) String() string {
 		h.Used)
 }
 
-// slack is the allowed change of an idle process: its jobs and its broker connection need resources at times. Tests send more
-// requests than that, so that they find leaks of single requests.
+// slack is by how much the resources of an idle process may differ, because its jobs and its broker connection need resources at times.
+// Tests send more requests than that, so that they find a leak even if each request leaks only one resource.
 const slack = 10
 
 // Leaks reports whether the process holds more than an idle one.

@@ -20,8 +20,8 @@ func TestTheTimeOfAResetRequestRevealsNothing(t *testing.T) {
 	}
 }
 
-// TestAResetRequestThatTakesLongerIsFound tests the test above: the response may only wait for its minimum time, with or
-// without an account.
+// TestAResetRequestThatTakesLongerIsFound checks that the test above finds a response that takes longer than its minimum time if there
+// is an account.
 func TestAResetRequestThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureResets(s); all.verdict() == "" {
@@ -29,7 +29,7 @@ func TestAResetRequestThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// slowForSomebody searches for 8 % of the minimum response time longer if the account exists.
+// slowForSomebody needs 8 % more than the minimum response time to find an account that exists.
 type slowForSomebody struct{ user.Store }
 
 func (s slowForSomebody) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
@@ -55,9 +55,9 @@ func measureResets(s *target) comparison {
 	}, func() { s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) }) // otherwise the limit would refuse more soon
 }
 
-// By contract, the response to a registration says whether the email is taken, so that its time need not hide it. A taken email
-// is slightly faster, because nothing is stored. But the service hashes the password in both cases, so that searching for emails
-// costs as much as creating accounts.
+// By contract, the response to a registration says whether the email is taken, so the response time need not hide that. A taken email
+// is slightly faster, because nothing is stored. But the service hashes the password in both cases, so that searching for emails costs
+// as much as creating accounts.
 func TestARegistrationOfATakenEmailIsNotCheap(t *testing.T) {
 	s := newTarget(t, plain)
 	s.account("taken@example.com")

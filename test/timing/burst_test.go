@@ -19,7 +19,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// burstSize is the number of concurrent requests: the quota of a minute of five addresses.
+// burstSize is the number of concurrent requests: as many as the quotas of five addresses allow in a minute.
 const burstSize = 300
 
 func TestTheTimesOfABurstOfResetsForOneEmailRevealNothing(t *testing.T) {
@@ -36,7 +36,8 @@ func TestTheTimesOfABurstOfResetsForManyEmailsRevealNothing(t *testing.T) {
 	}
 }
 
-// TestABurstOfResetsThatTakesLongerIsFound tests the first test above. The next test tests the second one.
+// TestABurstOfResetsThatTakesLongerIsFound checks that the test with one email finds a difference.
+// TestResetsThatWaitForEachOtherAreFound checks that the test with many emails does.
 func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureBursts(s, one); all.verdict() == "" {

@@ -31,7 +31,7 @@ func TestTheTimeOfABackoffRevealsNothing(t *testing.T) {
 	}
 }
 
-// The tests below test those above.
+// The tests below check that the tests above find a difference.
 
 func TestALoginWithoutTheDummyHashIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return noDummy{store, cheapHash(t)} })
@@ -59,7 +59,7 @@ func TestABackoffThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// slowForAnAccount reads login failures for 8 % of the minimum response time longer if the account exists.
+// slowForAnAccount needs 8 % more than the minimum response time to read the login failures of an account that exists.
 type slowForAnAccount struct{ user.Store }
 
 func (s slowForAnAccount) LoginFailures(ctx context.Context, a user.Attempt) (user.LoginFailures, error) {

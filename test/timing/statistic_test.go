@@ -36,8 +36,9 @@ func compare(a, b []float64) ratio {
 	return ratio{ratios[cut], ratios[n/2], ratios[n-1-cut]}
 }
 
-// outside returns how many of n sorted samples may be omitted at either end, so that the median lies between the others. The
-// probability of a mistake is the limit: a quantile of the binomial distribution. It returns -1 if n is too small.
+// outside returns how many of n sorted samples may be omitted at either end so that the true median still lies between the others. The
+// probability that it does not is at most mistake, so the result is a quantile of the binomial distribution. outside returns -1 if n is
+// too small.
 func outside(n int) int {
 	cut, sum, logP := -1, 0.0, float64(n)*math.Log(0.5)
 	for k := 0; ; k++ {

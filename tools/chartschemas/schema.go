@@ -79,8 +79,8 @@ func (i identifier) apiVersion() string {
 	return strings.TrimPrefix(i.group+"/"+i.version, "/")
 }
 
-// identity returns the kind of a definition. Definitions of several groups, such as DeleteOptions, are parts of requests and not
-// objects.
+// identity returns the kind of a definition. It returns false for a definition that belongs to several groups, such as DeleteOptions,
+// because such definitions are parts of requests and not objects.
 func identity(definition object) (identifier, bool) {
 	list, _ := definition["x-kubernetes-group-version-kind"].([]any)
 	if len(list) != 1 {

@@ -27,8 +27,8 @@ var phrasesText string
 //go:embed sayings.txt
 var sayingsText string
 
-// phrases returns words and phrases that the lists do not have, or not among the most frequent. sayings.txt has them in normal
-// spelling. The list has only letters and digits, as package password compares them.
+// phrases returns words and phrases that the source lists lack, or do not rank among the most frequent. sayings.txt has them in normal
+// spelling. The result contains only letters and digits, as package password compares them.
 func phrases() []string {
 	out := strings.Fields(phrasesText)
 	for line := range strings.Lines(sayingsText) {
@@ -48,7 +48,8 @@ func lettersAndDigits(s string) string {
 	}, s)
 }
 
-// compile returns the sorted list of these words, the most frequent first, and phrases, without duplicates.
+// compile returns a sorted list of the words, the phrases and their combinations, without duplicates. The most frequent words must come
+// first in words.
 func compile(words, phrases []string) []string {
 	top := frequent(words)
 	all := slices.Concat(words, phrases, seasons(), pairs(top), lengthened(phrases), lengthened(top), lengthened(twice(top)))

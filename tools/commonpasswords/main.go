@@ -1,5 +1,5 @@
-// Command commonpasswords writes pkg/password/common.txt: the passwords that attackers try first, from lists of passwords by
-// frequency.
+// Command commonpasswords writes pkg/password/common.txt: the passwords that attackers try first, from lists of passwords that are
+// sorted by frequency.
 package main
 
 import (

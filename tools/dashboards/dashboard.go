@@ -111,8 +111,8 @@ func variables() []object {
 // tails are the colors of quantiles.
 var tails = []color{{"p50", "green"}, {"p95", "yellow"}, {"p99", "orange"}}
 
-// quantiles returns queries for the median and the tail of a histogram with the given labels. The comparison drops NaN, the value
-// of a histogram without data, which Grafana would draw.
+// quantiles returns queries for the median and the tail of a histogram with the given labels. The comparison in each query drops NaN,
+// because Grafana would draw it. A histogram without data has the value NaN.
 func quantiles(histogram, chosen string) []query {
 	var out []query
 	for _, q := range []struct{ q, legend string }{{"0.5", "p50"}, {"0.95", "p95"}, {"0.99", "p99"}} {

@@ -89,7 +89,7 @@ func (p panel) json(id int, at object) object {
 	if p.max != nil {
 		defaults["max"] = p.max
 	}
-	if p.max == 100 && p.limit.below { // values near 100 % would all be at the top
+	if p.max == 100 && p.limit.below { // on an axis from 0, values near 100 % would all be at the top
 		delete(defaults, "min")
 	}
 	if p.decimals != nil {

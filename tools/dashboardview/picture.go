@@ -31,7 +31,8 @@ func cut(from, to string, height int) error {
 	return errors.Join(encoder.Encode(out, reduce(shot, image.Rect(0, 0, width, height))), out.Close())
 }
 
-// reduce limits a picture to 256 colors: the colors of curves, and the most frequent ones. The other colors are at the edges of letters.
+// reduce limits a picture to 256 colors: the colors of curves, and the most frequent ones. The omitted colors occur only at the edges
+// of letters.
 func reduce(shot image.Image, bounds image.Rectangle) *image.Paletted {
 	times := map[color.Color]int{}
 	for y := range bounds.Max.Y {

@@ -234,7 +234,8 @@ func ordinaryUser(t testing.TB, files ...string) *syscall.SysProcAttr {
 
 var pgBouncerVersion = regexp.MustCompile(`PgBouncer (\d+)\.(\d+)`)
 
-// execMode returns the URL parameter for PgBouncer before version 1.21, which does not support prepared statements.
+// execMode returns the URL parameter that PgBouncer needs before version 1.21, because these versions do not support prepared
+// statements.
 func execMode(t testing.TB, path string) string {
 	t.Helper()
 	out, err := exec.Command(path, "--version").Output() //nolint:noctx // ends immediately

@@ -123,7 +123,7 @@ func (p *Proxy) Links() (n int) {
 	return n
 }
 
-// each calls change for all links that are neither frozen nor lost, and returns their number. After Close it includes frozen and
+// each calls change for all links that are neither frozen nor lost, and returns their number. After Close, it also includes frozen and
 // lost links.
 func (p *Proxy) each(change func(*link)) (n int) {
 	p.mu.Lock()

@@ -61,8 +61,8 @@ func (ix index) locked(f Fault, o Op) bool {
 	})
 }
 
-// checkAnswers finds responses that no fault explains. These are every 5xx except 503 with Retry-After, a 503 without a fault,
-// and late responses. A lost response of a replica that did not end is also a violation.
+// checkAnswers finds responses that no fault explains. It finds every 5xx that is not a 503 with Retry-After, every 503 that no fault
+// explains, and every late response. A lost response is also a violation, unless the replica ended.
 func checkAnswers(ix index) (all []Violation) {
 	for _, o := range ix.Ops {
 		switch {

@@ -22,8 +22,9 @@ func checkLosses(ix index) (all []Violation) {
 	return all
 }
 
-// mustAnnounce reports whether an accepted request must have an event. A reset may exceed the limit of its mailbox. A change may
-// find the account in the requested state, which then has its own event. An erasure deletes waiting events.
+// mustAnnounce reports whether an accepted request must have an event. There are three exceptions. A reset may exceed the limit of its
+// mailbox. A change may find the account already in the requested state, and the request that caused this state has the event. An
+// erasure deletes the user's waiting events.
 func (ix index) mustAnnounce(o Op) bool {
 	e := effectsOf[o.Kind]
 	switch {
@@ -110,7 +111,7 @@ func (ix index) mayBeErased(id string) bool {
 	return slices.ContainsFunc(ix.users[id], func(o Op) bool { return o.Kind == Erase && o.Outcome != Refused })
 }
 
-// checkReads finds responses with a state of an account that never existed or was replaced before.
+// checkReads finds responses with a state that the account never had, or that was replaced before the request.
 func checkReads(ix index) (all []Violation) {
 	for _, id := range named(ix.users) {
 		states, ops := ix.states(id), ix.users[id]

@@ -123,8 +123,8 @@ func (w Want) fits(u User) bool {
 // overlaps reports whether the request ran at some time from a to b.
 func (o Op) overlaps(a, b time.Duration) bool { return o.Start <= b && o.End >= a }
 
-// runsUntil returns when the service has ended its work on the request. It sends a reset after the response. It may also continue
-// after the client disconnects.
+// runsUntil returns when the service has ended its work on the request. The service sends a reset only after the response. It may also
+// continue after the client disconnects.
 func (o Op) runsUntil() time.Duration {
 	if o.Kind == RequestReset || o.HungUp {
 		return o.End + RequestTime

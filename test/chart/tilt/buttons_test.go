@@ -52,7 +52,8 @@ func TestDevelopersHaveTheseButtons(t *testing.T) {
 	}
 }
 
-// TestOnlyCIWaitsForTheSmokeTest: tilt ci succeeds when everything that starts automatically is healthy.
+// TestOnlyCIWaitsForTheSmokeTest checks that the smoke test starts automatically only in tilt ci, which succeeds when everything that
+// starts automatically is healthy.
 func TestOnlyCIWaitsForTheSmokeTest(t *testing.T) {
 	t.Parallel()
 	for subcommand, want := range map[string]bool{"up": false, "ci": true} {

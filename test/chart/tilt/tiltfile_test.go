@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestANewBuildIsSyncedToAWritableFolder, because the root file system of the pods is read-only. "tilt ci" changes no file.
+// TestANewBuildIsSyncedToAWritableFolder checks the folder, because the root file system of the pods is read-only. "tilt ci" would not
+// find the fault, because it changes no file.
 func TestANewBuildIsSyncedToAWritableFolder(t *testing.T) {
 	t.Parallel()
 	d := declare(t, nil)
@@ -39,7 +40,7 @@ func TestANewBuildIsSyncedToAWritableFolder(t *testing.T) {
 	}
 }
 
-// TestResourcesStartInOrder: without the order, "tilt ci" also succeeds, because pods are restarted.
+// TestResourcesStartInOrder checks the declared order. "tilt ci" also succeeds without the order, because pods are restarted.
 func TestResourcesStartInOrder(t *testing.T) {
 	t.Parallel()
 	resources := declare(t, nil).resources()
@@ -53,7 +54,7 @@ func TestResourcesStartInOrder(t *testing.T) {
 	}
 }
 
-// TestLinksLeadToForwardedPorts: nothing follows the links in "tilt ci".
+// TestLinksLeadToForwardedPorts checks the links, because "tilt ci" does not follow them.
 func TestLinksLeadToForwardedPorts(t *testing.T) {
 	t.Parallel()
 	for name, r := range declare(t, nil).resources() {

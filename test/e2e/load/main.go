@@ -34,7 +34,7 @@ type traffic struct {
 	registered []string
 	failed     []string
 	slowest    time.Duration
-	held       string // An access token as old as the traffic. A run is shorter than its validity of 15 minutes.
+	held       string // An access token as old as the traffic. A run is shorter than the 15 minutes for which the token is valid.
 	latest     string // The newest access token.
 	refresh    string // The refresh token of the session.
 }
