@@ -2,9 +2,9 @@ package password
 
 import "slices"
 
-// roundRobin serves flows round robin, by start-time fair queuing. A waiter's tag is one above the tag of the
-// waiter before it in its flow, or one above the last served tag if that is higher. So the only waiter of a flow does not wait for all
-// waiters of the longer flows. The zero value has no waiters.
+// roundRobin serves flows round robin, by start-time fair queuing. A waiter's tag is one above
+// the tag of the waiter before it in its flow, but at least one above the last served tag. So the only waiter of a flow does not
+// wait for all waiters of the longer flows. The zero value has no waiters.
 type roundRobin struct {
 	last map[Flow]uint64 // the tag of the last waiter of each waiting flow
 	now  uint64          // the tag of the waiter that was served last
