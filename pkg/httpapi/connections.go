@@ -59,8 +59,8 @@ type connection struct {
 	conn     net.Conn
 }
 
-// trackHandler marks the connection of a request as busy while the handler runs. Before and after, the connection waits for its
-// client: net/http responds to some requests without a handler, and discards the unread rest of a body.
+// trackHandler marks the connection of a request as busy while the handler runs. Outside the handler, the connection counts
+// as waiting for its client, even while net/http responds to a request without a handler, or discards the rest of a body.
 func trackHandler(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connectionKey{}).(connection); ok {

@@ -13,7 +13,8 @@ const maxHeaderLines = 128
 const maxHeaderCommas = 256
 
 // maxRead limits the bytes of one read from a connection. When a request ends, net/http may already have read that many bytes of the
-// next request. The lines in these bytes, at most about 170 short lines or list elements, are not counted.
+// next request. Header lines and list elements in these bytes are not counted. A line or an element has at
+// least three bytes, so there are at most 170.
 const maxRead = 512
 
 var errHeaderLines = errors.New("the header of a request has too many fields, or elements of lists")

@@ -168,8 +168,7 @@ func (a *API) countTokenRequest(c *call, member string, lookups *addressQuota) (
 }
 
 // countBeforeQuery counts a call by the session of its token, so that one caller can't occupy the pool. The call counts in the quota of
-// the account only after the query. The query detects tokens of ended sessions, which must not use up that quota. Errors:
-// TooManyRequests.
+// the account only after the query, because tokens of ended sessions must not use up that quota. Errors: TooManyRequests.
 func (a *API) countBeforeQuery(q quotaRule, session uuid.UUID) error {
 	if a.quotas.accounts == nil || q == uncounted {
 		return nil

@@ -88,8 +88,8 @@ func plainCSV(err error) error {
 	return err
 }
 
-// checkHeader checks the names of the columns. Errors repeat a name only if it has the form of a name. In a file without a header, the
-// first line contains a password hash, which must not be printed.
+// checkHeader checks the names of the columns. Errors quote a name only if it consists of letters and underscores. In a file without a
+// header, the first line is data and can contain a password hash, which must not be printed.
 func checkHeader(header []string) error {
 	for i, name := range header {
 		switch _, known := fields[name]; {

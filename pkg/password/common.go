@@ -30,8 +30,8 @@ func isListed(simple string) bool {
 // longPhrase is a length in characters. Digits after a listed phrase of at least this length do not make it stronger.
 const longPhrase = 15
 
-// isCommon reports whether a password is on the list, or repeats a password of the list. Spaces and punctuation are ignored, because
-// the list has phrases without them. Digits after a long phrase are ignored too.
+// isCommon reports whether a password is on the list, or consists of a listed password several times. Spaces and punctuation are ignored,
+// because the list stores phrases without them. Digits after a long phrase are ignored too.
 func isCommon(simple string) bool {
 	letters := lettersAndDigits(simple)
 	phrase := strings.TrimRightFunc(letters, unicode.IsDigit)

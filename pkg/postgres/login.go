@@ -92,8 +92,8 @@ func (db *DB) RecordAttempt(
 	return identity, err
 }
 
-// openSession stores the session of a decision. The user must be active, must have the email of the attempt, and must still have the
-// password that was verified. The lock keeps all three unchanged until the transaction ends. The times of the session are by the database's clock.
+// openSession stores the session of a decision, only if the user is active, has the email of the attempt, and still has the password
+// that was verified. The lock keeps all three unchanged until the transaction ends. The session's times come from the database's clock.
 func openSession(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, identity *user.Identity) {
 	s := *decision.Session
 	batch.Queue(`
@@ -105,7 +105,7 @@ func openSession(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, 
 	queueIdentify(batch, s, identity) // fails with pgx.ErrNoRows if no session was stored
 }
 
-// queueSession stores a session of a locked user. The times of the session are by the database's clock.
+// queueSession stores a session of a locked user. The session's times come from the database's clock.
 func queueSession(batch *pgx.Batch, s user.Session) {
 	batch.Queue(`
 		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)

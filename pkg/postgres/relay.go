@@ -72,9 +72,9 @@ func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 	})
 }
 
-// asRelay runs work in a transaction that holds relayLock. work commits the transaction with its last statements. The statements that
-// queue adds share a round trip with the lock, so they also run if another relay holds the lock. They must therefore check the setting
-// user_service.relay. Errors: outbox.ErrBusy.
+// asRelay runs work in a transaction that holds relayLock. work must commit the transaction, in the round trip of its last statements.
+// The statements that queue adds share a round trip with the lock, so they run even if another relay holds the lock. They must therefore
+// check the setting user_service.relay. Errors: outbox.ErrBusy.
 func (db *DB) asRelay(ctx context.Context, queue func(*pgx.Batch), work func(*pgxpool.Conn) error) (err error) {
 	conn, err := db.pool.acquire(ctx)
 	if err != nil {

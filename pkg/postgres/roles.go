@@ -21,11 +21,11 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 	return roles, wrap("list the roles", err)
 }
 
-// rolesLock is the advisory lock for changes of roles. It serializes them, because the size of a user's permissions depends on several
-// roles. Changes that depend on roles share it.
+// rolesLock is the advisory lock for changes of roles. It serializes them, because the limit for the size of a user's permissions
+// concerns several roles together. Changes of users that depend on roles take it in shared mode.
 const rolesLock = 0x757365725f726f6c
 
-// rolesLockTimeout is longer than the changes that share rolesLock take.
+// rolesLockTimeout exceeds the usual duration of a change that holds rolesLock in shared mode.
 const rolesLockTimeout = "100ms"
 
 // queueShareRoles locks the roles of two users against changes, without waiting. While a change of a role runs or waits, it fails with

@@ -14,8 +14,8 @@ import (
 
 // QueryObserver receives the measurements of queries. Its methods must not block.
 type QueryObserver interface {
-	// QueryDone is called after each query. operation is the first word of the query, or "BATCH" for a batch. failure is the class of
-	// the SQLSTATE, "canceled", "timeout" or "connection"; it is empty after a success.
+	// QueryDone is called after each query. operation is the first word of the query, or "BATCH" for a batch. failure is
+	// "canceled", "timeout", "connection" or the class of the SQLSTATE. It is empty after a success.
 	QueryDone(ctx context.Context, operation string, took time.Duration, failure string)
 }
 

@@ -323,8 +323,8 @@ func (db *DB) User(ctx context.Context, id uuid.UUID) (user.User, error) {
 	return u, wrap("read a user", err)
 }
 
-// ActiveUserID implements user.Store. The query returns one row with only the id for every email, so it takes the same time with and
-// without an account.
+// ActiveUserID implements user.Store. The query always returns one row. Its id is NULL if no active account has the email. So the
+// duration does not reveal whether an account exists.
 func (db *DB) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
 	var id uuid.NullUUID
 	err := db.pool.QueryRow(ctx, `SELECT (SELECT id FROM users WHERE email_key = $1 AND status = $2)`,

@@ -75,8 +75,8 @@ func (r *keyring) addAsymmetric(keys Keys) (jose.JSONWebKeySet, error) {
 	return set, nil
 }
 
-// addSecrets adds the symmetric keys. They also verify access tokens while a private key signs, so that an operator can change from one to
-// the other.
+// addSecrets adds the symmetric keys. They verify access tokens even when a private key signs new ones. So an operator can replace a
+// symmetric key by a private key, and the reverse.
 func (r *keyring) addSecrets(keys Keys) error {
 	var err error
 	if r.emails, err = derive(keys.Secret, "email MAC", sha256.Size); err != nil {

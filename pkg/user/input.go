@@ -75,8 +75,8 @@ type Patch struct {
 	CurrentPassword string
 }
 
-// ProfilePatch maps the names of profile fields to their changes. The change of a text is the new text; an empty text clears the field.
-// The change of a JSON object is a JSON merge patch; null clears the field.
+// ProfilePatch maps the names of profile fields to their changes. For a text, the change is the new text; an empty text clears the
+// field. For a JSON object, the change is a JSON merge patch; null clears the field.
 type ProfilePatch map[string]string
 
 // Check implements Edit.

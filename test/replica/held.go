@@ -19,7 +19,7 @@ func (h Held) String() string {
 		h.Used)
 }
 
-// slack is by how much the resources of an idle process may differ, because its jobs and its broker connection need resources at times.
+// slack is how many more resources an idle process may hold at times, for its jobs and its connection to the broker.
 // Tests send more requests than that, so that they find a leak even if each request leaks only one resource.
 const slack = 10
 

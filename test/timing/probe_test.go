@@ -160,8 +160,8 @@ type rounds struct {
 	tries int           // attempts of each kind in a round
 }
 
-// measure takes samples of each kind, in each round in a different order, until the samples decide the result or the time is up. Before
-// each round, reset reverts the changes of the previous one.
+// measure takes samples of all probes in rounds, until the samples decide the result or the time is up. Each round has another order of
+// probes. Before a round, reset reverts the changes of the previous one.
 func (s *target) measure(r rounds, probes []probe, reset func()) comparison {
 	s.t.Helper()
 	samples := make(map[string][]float64)
