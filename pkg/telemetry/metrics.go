@@ -55,9 +55,11 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 
 // Handler serves scrapes in Prometheus's text format or OpenMetrics. It omits metrics that can't be collected, and counts them in
 // promhttp_metric_handler_errors_total.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(prometheus.GathererFunc(m.gather), promhttp.HandlerOpts{
-		Registry:            m.registry,
+func (m *Metrics) Handler() http.Handler { return handlerFor(prometheus.GathererFunc(m.gather), m.registry) }
+
+func handlerFor(gatherer prometheus.Gatherer, registry *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
+		Registry:            registry,
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 		EnableOpenMetrics:   true,
