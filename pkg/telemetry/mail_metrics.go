@@ -71,7 +71,7 @@ func NewMailMetrics(version string, kinds, results []string) *MailMetrics {
 }
 
 // Handler serves scrapes, as Metrics.Handler does.
-func (m *MailMetrics) Handler() http.Handler { return handlerFor(m.registry, m.registry) }
+func (m *MailMetrics) Handler() http.Handler { return handlerFor(m.registry) }
 
 // MailHandled counts an event. It implements mail.Observer.
 func (m *MailMetrics) MailHandled(kind, result string) {
