@@ -23,7 +23,7 @@ import (
 var from = netmail.Address{Name: "Ada's Shop", Address: "no-reply@shop.example.com"}
 
 // sendTo sends a mail to the server with this URL.
-func sendTo(t *testing.T, ctx context.Context, url string) (*mail.Transport, error) { //nolint:revive // the test comes first
+func sendTo(t *testing.T, ctx context.Context, url string) (*mail.Transport, error) {
 	t.Helper()
 	transport, err := mail.NewTransport(url)
 	if err != nil {
