@@ -1,0 +1,187 @@
+package main
+
+import (
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+
+	"user-service/internal/testkit"
+	"user-service/pkg/mail/mailtest"
+)
+
+// mailerProcess is a process of user-service mail.
+type mailerProcess struct {
+	t       *testing.T
+	env     []string
+	cmd     *exec.Cmd
+	log     *testkit.Buffer
+	metrics string // the URL of the metrics port
+}
+
+var sendingAt = regexp.MustCompile(`"msg":"sending mails".*"metrics":"(.+?)"`)
+
+// start starts the process, and waits until it is ready.
+func (m *mailerProcess) start() {
+	m.t.Helper()
+	m.log = &testkit.Buffer{}
+	m.cmd = exec.CommandContext(m.t.Context(), "user-service", "mail")
+	m.cmd.Env, m.cmd.Stderr = m.env, m.log
+	if err := m.cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	process, log := m.cmd, m.log
+	m.t.Cleanup(func() {
+		_ = process.Process.Kill()
+		_ = process.Wait()
+		if m.t.Failed() {
+			m.t.Logf("a mailer has logged:\n%s", log)
+		}
+		for _, secret := range []string{"@example.com", "planted", "#token="} {
+			if strings.Contains(log.String(), secret) {
+				m.t.Errorf("the log of a mailer contains %q", secret)
+			}
+		}
+	})
+	testkit.WaitFor(m.t, "the mailer", func() bool {
+		if found := sendingAt.FindStringSubmatch(m.log.String()); found != nil {
+			m.metrics = "http://" + found[1]
+		}
+		return m.metrics != "" && m.get("/readyz") != ""
+	})
+}
+
+// get returns the response of the metrics port, or "" if the status is not 200.
+func (m *mailerProcess) get(path string) string {
+	m.t.Helper()
+	resp, err := http.Get(m.metrics + path)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(body)
+}
+
+// kill ends the process like kill -9.
+func (m *mailerProcess) kill() {
+	_ = m.cmd.Process.Kill()
+	_ = m.cmd.Wait()
+}
+
+// terminate ends the process with SIGTERM, and checks its exit status.
+func (m *mailerProcess) terminate() {
+	m.t.Helper()
+	if err := m.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := m.cmd.Wait(); err != nil {
+		m.t.Errorf("the mailer exits with %v", err)
+	}
+}
+
+// deleteMailQueues deletes the queues of the mailer at the end of the test, because other tests use the same broker.
+func deleteMailQueues(t *testing.T, env map[string]string) {
+	t.Helper()
+	conn, err := amqp.Dial("amqp://" + env["RABBITMQ_USER"] + ":" + env["RABBITMQ_PASS"] + "@" + env["RABBITMQ_HOST"] + ":" + env["RABBITMQ_PORT"] + "/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	channel, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for _, suffix := range []string{"", ".parked", ".retry.10s", ".retry.1m", ".retry.10m"} {
+			if _, err := channel.QueueDelete(mailQueue+suffix, false, false, false); err != nil {
+				t.Error(err)
+			}
+		}
+		_ = conn.Close()
+	})
+}
+
+// tokenIn matches the token of a link, in the text of a mail that is not longer than its lines.
+var tokenIn = regexp.MustCompile(`http://localhost:3000/([a-z-]+)#token=([\w.-]+)`)
+
+// linkOf returns the page and the token of a mail's link.
+func linkOf(t *testing.T, m mailtest.Mail) (page, token string) {
+	t.Helper()
+	unfolded := strings.NewReplacer("=\r\n", "", "=3D", "=").Replace(string(m.Raw))
+	found := tokenIn.FindStringSubmatch(unfolded)
+	if found == nil {
+		t.Fatalf("the mail has no link:\n%s", m.Raw)
+	}
+	return found[1], found[2]
+}
+
+// TestTheMailerLosesNoMail registers a user, and resets the password while the mail server is unavailable and a mailer is killed.
+func TestTheMailerLosesNoMail(t *testing.T) {
+	t.Parallel()
+	env := replicaEnvironment(t)
+	service, server := startReplica(t, env, nil), mailtest.Start(t, mailtest.Options{})
+	deleteMailQueues(t, env)
+	settings := maps.Clone(env)
+	settings["SMTP_URL"], settings["MAIL_FROM"] = "smtp://"+server.Address+"?tls=none", "Shop <shop@example.com>"
+	settings["MAIL_LINKS_BASE_URL"], settings["JWT_SECRET"] = "http://localhost:3000", ""
+	list := []string{"PATH=" + os.Getenv("PATH")}
+	for name, value := range settings {
+		list = append(list, name+"="+value)
+	}
+	mailers := []*mailerProcess{{t: t, env: list}, {t: t, env: list}}
+	mailers[0].start()
+	mailers[1].start()
+	mail := func(n int) mailtest.Mail {
+		t.Helper()
+		testkit.WaitFor(t, "a mail", func() bool { return len(server.Mails()) >= n })
+		return server.Mails()[n-1]
+	}
+	account := map[string]any{"email": "ada@example.com", "password": "planted password of many words", "locale": "de", "name": "Buy now"}
+	service.must(http.MethodPost, "/register", account, nil)
+	page, token := linkOf(t, mail(1))
+	service.must(http.MethodPost, "/email-verification/confirm", map[string]string{"token": token}, nil)
+	if language := mail(1).Message(t).Header.Get("Content-Language"); page != "verify-email" || language != "de" {
+		t.Errorf("the page is %s, and the language %s", page, language)
+	}
+
+	server.Stop()
+	service.must(http.MethodPost, "/password-reset", map[string]string{"email": "ada@example.com"}, nil)
+	testkit.WaitFor(t, "a failed attempt", func() bool {
+		return strings.Contains(mailers[0].log.String()+mailers[1].log.String(), `"result":"retried"`)
+	})
+	mailers[0].kill()
+	mailers[1].kill()
+	server.Listen()
+	mailers[0].start()
+	page, token = linkOf(t, mail(2))
+	service.must(http.MethodPost, "/password-reset/confirm", map[string]string{"token": token, "new_password": "another password of words"}, nil)
+	if notice := mail(3); page != "reset-password" || !strings.Contains(string(notice.Raw), "Passwort") {
+		t.Errorf("the page is %s, and the notice\n%s", page, notice.Raw)
+	}
+	metrics := mailers[0].get("/metrics")
+	for _, line := range []string{
+		`user_service_mailer_events_total{kind="password_reset",result="sent"} 1`, `user_service_mailer_events_total{kind="password_changed",result="sent"} 1`,
+		"user_service_mailer_rabbitmq_connected 1", `user_service_mailer_queue_messages{state="parked"} 0`, "user_service_mailer_send_duration_seconds_count 2",
+	} {
+		if !strings.Contains(metrics, line+"\n") {
+			t.Errorf("the metrics lack %s", line)
+		}
+	}
+	if ready := mailers[0].get("/readyz"); !strings.Contains(ready, `"smtp":{"status":"ok"}`) {
+		t.Errorf("the readiness is %s", ready)
+	}
+	mailers[0].terminate()
+	if n := len(server.Mails()); n != 3 {
+		t.Errorf("%d mails were sent, want 3", n)
+	}
+}
