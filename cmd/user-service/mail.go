@@ -37,16 +37,33 @@ func mailRetries() []time.Duration {
 	return []time.Duration{10 * time.Second, time.Minute, 10 * time.Minute}
 }
 
+// mailQueues describes the queues of the mailer.
+func mailQueues() rabbitmq.Queue {
+	return rabbitmq.Queue{Name: mailQueue, Types: mail.EventTypes(), Retries: mailRetries()}
+}
+
 func mailCommand() *cobra.Command {
-	return &cobra.Command{
+	var list, again bool
+	cmd := &cobra.Command{
 		Use:   "mail",
 		Short: "Send the mails that belong to events until SIGTERM or Ctrl-C",
 		Long: "mail sends links with one-time tokens, and notices about changed accounts, to the mail server at SMTP_URL.\n" +
 			"It gets the events from a durable queue, " + mailQueue + ". Several mailers share the queue. It answers\n" +
-			"/metrics, /healthz and /readyz on METRICS_ADDR.",
-		Example: "  SMTP_URL=smtp://localhost:1025?tls=none MAIL_FROM=shop@example.com MAIL_LINKS_BASE_URL=http://localhost:3000 user-service mail",
-		Args:    noArgs,
+			"/metrics, /healthz and /readyz on METRICS_ADDR.\n" +
+			"An event whose mail the server refuses, or does not accept for a day, is parked. --parked lists such\n" +
+			"events, and --retry-parked moves them back to the queue.",
+		Example: "  SMTP_URL=smtp://localhost:1025?tls=none MAIL_FROM=shop@example.com MAIL_LINKS_BASE_URL=http://localhost:3000 user-service mail\n" +
+			"  user-service mail --parked",
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case list && again:
+				return usageError{errors.New("set only one of --parked and --retry-parked")}
+			case list:
+				return listParkedMails(cmd)
+			case again:
+				return retryParkedMails(cmd)
+			}
 			var cfg config.Mailer
 			if err := loadAll(cmd.Context(), &cfg); err != nil {
 				return err
@@ -54,6 +71,9 @@ func mailCommand() *cobra.Command {
 			return sendMails(cmd.Context(), cfg, telemetry.NewLogger(cmd.ErrOrStderr(), cfg.Log.Level))
 		},
 	}
+	cmd.Flags().BoolVar(&list, "parked", false, "list the parked events, and exit")
+	cmd.Flags().BoolVar(&again, "retry-parked", false, "move the parked events back to the queue, and exit")
+	return cmd
 }
 
 // sendMails runs the mailer until ctx ends, and then shuts it down within cfg.HTTP.ShutdownTimeout.
@@ -108,9 +128,7 @@ func newMailer(ctx context.Context, cfg config.Mailer, log *slog.Logger) (*maile
 		return nil, usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
 	sender := mail.New(m.db, templates, m.transport, mail.Config{From: *from, Log: log, Observer: m.metrics})
-	m.consumer = rabbitmq.NewConsumer(brokerOf(cfg.RabbitMQ), rabbitmq.Queue{
-		Name: mailQueue, Types: mail.EventTypes(), Retries: mailRetries(),
-	}, rabbitmq.ConsumerConfig{
+	m.consumer = rabbitmq.NewConsumer(brokerOf(cfg.RabbitMQ), mailQueues(), rabbitmq.ConsumerConfig{
 		Handle: handleWith(sender), Workers: mailWorkers, Grace: m.grace(), Log: log, Observer: m.metrics,
 	})
 	required, err := postgres.RequiredSchema()

@@ -180,8 +180,43 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	if ready := mailers[0].get("/readyz"); !strings.Contains(ready, `"smtp":{"status":"ok"}`) {
 		t.Errorf("the readiness is %s", ready)
 	}
+	mailers[0].checkParked(service, server)
 	mailers[0].terminate()
-	if n := len(server.Mails()); n != 3 {
-		t.Errorf("%d mails were sent, want 3", n)
+	if n := len(server.Mails()); n != 4 {
+		t.Errorf("%d mails were sent, want 4", n)
 	}
+}
+
+// checkParked parks a mail that the server refuses, lists it, and retries it: mail 4.
+func (m *mailerProcess) checkParked(service *replica, server *mailtest.Server) {
+	m.t.Helper()
+	server.Answer(func(command string) error {
+		if command == "RCPT" {
+			return mailtest.Refuse(550, 5)
+		}
+		return nil
+	})
+	service.must(http.MethodPost, "/password-reset", map[string]string{"email": "ada@example.com"}, nil)
+	operator := func(flag string) string {
+		cmd := exec.CommandContext(m.t.Context(), "user-service", "mail", flag)
+		cmd.Env = m.env
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			m.t.Fatalf("mail %s: %v: %s", flag, err, out)
+		}
+		return string(out)
+	}
+	var list string
+	testkit.WaitFor(m.t, "a parked event", func() bool {
+		list = operator("--parked")
+		return strings.Contains(list, "user.password_reset_requested")
+	})
+	if !strings.Contains(list, "the mail server refuses the mail: sending SMTP RCPT TO command: 550 5.1.1") || strings.Contains(list, "@example.com") {
+		m.t.Errorf("the list is\n%s", list)
+	}
+	server.Answer(nil)
+	if out := operator("--retry-parked"); out != "1 events moved back to the queue\n" {
+		m.t.Errorf("the retry prints %s", out)
+	}
+	testkit.WaitFor(m.t, "the mail", func() bool { return len(server.Mails()) == 4 })
 }

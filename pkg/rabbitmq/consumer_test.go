@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -342,6 +343,48 @@ func TestDeletedQueuesAreDeclaredAgain(t *testing.T) {
 	d.await("a second attempt", func() bool { return len(d.handled("a")) == 2 })
 	if m := d.parked(); string(m.Body) != "a" {
 		t.Errorf("the parked message is %s", m.Body)
+	}
+}
+
+func TestParkedMessagesAreListedAndRetried(t *testing.T) {
+	t.Parallel()
+	log := slog.New(slog.DiscardHandler)
+	var mu sync.Mutex
+	verdict, reason := rabbitmq.Park, "enough"
+	d := newDesk(t, broker(t), func(string) (rabbitmq.Verdict, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		return verdict, reason
+	})
+	for n := range 5 {
+		d.publish(fmt.Sprint(n), nil)
+	}
+	for range 2 { // a list changes nothing
+		var list []rabbitmq.ParkedMessage
+		d.await("five parked messages", func() bool {
+			var err error
+			if list, err = rabbitmq.Parked(t.Context(), broker(t), d.queue, log); err != nil {
+				t.Fatal(err)
+			}
+			return len(list) == 5
+		})
+		if m := list[0]; m.ID == "" || m.Reason != "enough" || m.Attempts != 1 || m.ParkedAt == "" || m.First == "" {
+			t.Errorf("the first one is %+v", m)
+		}
+	}
+	mu.Lock()
+	verdict, reason = rabbitmq.Done, ""
+	mu.Unlock()
+	d.await("all messages in the queue", func() bool { return d.length(d.queue.Name+".parked") == 5 })
+	if moved, err := rabbitmq.RetryParked(t.Context(), broker(t), d.queue, log); moved != 5 || err != nil {
+		t.Errorf("%d messages were moved, %v", moved, err)
+	}
+	for n := range 5 {
+		d.await("a second attempt", func() bool { return len(d.handled(fmt.Sprint(n))) == 2 })
+	}
+	missing := rabbitmq.Queue{Name: "test.missing"}
+	if _, err := rabbitmq.Parked(t.Context(), broker(t), missing, log); err == nil {
+		t.Error("a missing queue has messages")
 	}
 }
 

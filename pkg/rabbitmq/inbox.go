@@ -14,6 +14,10 @@ import (
 // makes the process crash would otherwise be delivered forever.
 const deliveryLimit = 100
 
+// parkedLimit is the limit for parked messages, which an operator may list many times. By default, RabbitMQ 4 drops a message after 20
+// deliveries.
+const parkedLimit = 1 << 30
+
 // moveTimeout bounds the move of a message to another queue.
 const moveTimeout = 10 * time.Second
 
@@ -76,7 +80,7 @@ func (q Queue) declare(channel *amqp.Channel) error {
 		name      string
 		arguments amqp.Table
 	}{
-		{q.parked(), amqp.Table{}},
+		{q.parked(), amqp.Table{"x-delivery-limit": int64(parkedLimit)}},
 		{q.Name, leaving(q.parked(), amqp.Table{"x-delivery-limit": int64(deliveryLimit)})},
 	}
 	for _, delay := range q.Retries {
