@@ -3,6 +3,8 @@ package postgres_test
 import (
 	"context"
 	"errors"
+	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,5 +86,47 @@ func wantState(t *testing.T, db mail.Store, id uuid.UUID, want mail.ClaimState) 
 	t.Helper()
 	if _, state, err := db.ClaimMail(t.Context(), id, mail.StaleClaim); err != nil || state != want {
 		t.Errorf("the state is %d, %v, want %d", state, err, want)
+	}
+}
+
+// TestTheMailerNeedsFewPrivileges runs the commands of docs/mail.md.
+func TestTheMailerNeedsFewPrivileges(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../../docs/mail.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, commands, _ := strings.Cut(string(page), "\n```sql\n")
+	commands, _, _ = strings.Cut(commands, "```")
+	_, grants, found := strings.Cut(commands, "'change-me';\n")
+	if !found {
+		t.Fatalf("docs/mail.md has the commands %q", commands)
+	}
+	role := postgrestest.NewRole(t, "change-me") // dropped after the database
+	dsn := postgrestest.URL(t)
+	u := create(t, postgrestest.Connect(t, dsn, nil), "ada@example.com")
+	execute(t, dsn, strings.ReplaceAll(grants, "users_mailer", role.Name()))
+	db := postgrestest.Connect(t, role.URL(dsn, "change-me"), nil)
+	if _, err := db.MailAccount(t.Context(), u.ID); err != nil {
+		t.Error(err)
+	}
+	id := uuid.New()
+	for range 2 {
+		claim, state, err := db.ClaimMail(t.Context(), id, mail.StaleClaim)
+		if err != nil || state != mail.Claimed {
+			t.Errorf("the state is %d, %v", state, err)
+		}
+		if err := db.ReleaseMail(t.Context(), claim); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := db.MarkMailSent(t.Context(), mail.Claim{Event: id}); err != nil {
+		t.Error(err)
+	}
+	if version, err := db.SchemaVersion(t.Context()); err != nil || version == 0 {
+		t.Errorf("the version of the schema is %d, %v", version, err)
+	}
+	if _, err := db.User(t.Context(), u.ID); err == nil {
+		t.Error("the mailer can read the whole account")
 	}
 }
