@@ -17,7 +17,7 @@ type Variable struct {
 	Default     string // empty: none
 	Example     string // a value for local development
 	Required    bool
-	RequiredBy  string // the only command that requires it; empty: all commands that read it, if Required
+	RequiredBy  string // the only command that requires it; empty: all or none
 	Secret      bool   // its value is hidden, and may come from a file
 	File        bool   // its value may come from a file
 

@@ -37,10 +37,10 @@ var paths = map[Kind]string{
 // hasLink reports whether mails of this kind have a link with a one-time token.
 func (k Kind) hasLink() bool { return paths[k] != "" }
 
-// Mail is a mail that belongs to an event. It contains no text of the account except the address, because anybody may have entered the text.
+// Mail is a mail that belongs to an event. It contains no text of the account except the address, because anybody can enter such text.
 type Mail struct {
-	Event   uuid.UUID
-	Account uuid.UUID
+	Event   uuid.UUID // its id
+	Account uuid.UUID // its id
 	Kind    Kind
 	To      string    // the address; empty: the account's current address
 	At      time.Time // the time of the event

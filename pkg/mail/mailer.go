@@ -73,7 +73,7 @@ const (
 	ResultSent      = "sent"
 	ResultDuplicate = "duplicate" // the mail was sent before
 	ResultExpired   = "expired"   // the token has expired
-	ResultOutdated  = "outdated"  // the account does not exist anymore, or the token was for an earlier address
+	ResultOutdated  = "outdated"  // the account no longer exists, or the token was for an earlier address
 	ResultUnneeded  = "unneeded"  // no mail belongs to the event
 	ResultRetried   = "retried"
 	ResultParked    = "parked"
@@ -175,7 +175,7 @@ func (m *Mailer) report(plan Mail, o outcome) {
 	m.cfg.Log.Log(context.Background(), level, "mail", attrs...)
 }
 
-// process sends a mail, unless it is not needed anymore.
+// process sends a mail, unless it is no longer needed.
 func (m *Mailer) process(ctx context.Context, plan Mail) outcome {
 	account, err := call(ctx, func(ctx context.Context) (Account, error) { return m.store.MailAccount(ctx, plan.Account) })
 	switch {

@@ -35,8 +35,8 @@ type Site struct {
 	URL     string // its base URL without a slash at the end; the links begin with it
 }
 
-// Data is what the templates of a mail may use. It has no text of the account, so that nobody can send text to the address of another
-// person.
+// Data is what the templates of a mail may use. It has no text of the account. So nobody can send text to the address of
+// another person.
 type Data struct {
 	Product string
 	Site    string    // the base URL
@@ -63,8 +63,8 @@ type Templates struct {
 }
 
 // LoadTemplates returns the embedded templates. A file of dir replaces the embedded file of its name, or adds a language. dir may be
-// empty. Each template is executed once with sample data. Errors: a file that can't be read, parsed or executed, a file whose name is
-// unknown, a missing file of an added language, a missing link, an invalid subject.
+// empty. Each template is executed once with sample data. Errors: an unknown name, an unreadable or invalid file, a missing file
+// of an added language, a missing link, an invalid subject.
 func LoadTemplates(dir string, site Site) (*Templates, error) {
 	files, err := readFiles(dir)
 	if err != nil {

@@ -63,8 +63,8 @@ func (q Queue) consume(channel *amqp.Channel, prefetch int) (*inbox, error) {
 	return in, nil
 }
 
-// declare declares the queues and binds the first one. A message that leaves a queue by its limit or its time to live is removed only after
-// the next queue has confirmed it ("at-least-once", https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
+// declare declares the queues and binds the first one. A message leaves a queue at its limit or after its time to live. The broker
+// removes the message only after the next queue has confirmed it (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
 func (q Queue) declare(channel *amqp.Channel) error {
 	leaving := func(to string, more amqp.Table) amqp.Table {
 		arguments := amqp.Table{
@@ -104,7 +104,7 @@ func (q Queue) declare(channel *amqp.Channel) error {
 	return nil
 }
 
-// errReturned means that a queue does not exist anymore.
+// errReturned means that a queue no longer exists.
 var errReturned = errors.New("the queue does not exist")
 
 // move publishes a copy of a message to another queue, and waits for the broker's confirm.

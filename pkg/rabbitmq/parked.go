@@ -12,8 +12,8 @@ import (
 type ParkedMessage struct {
 	ID       string // of the event
 	Type     string // of the event
-	ParkedAt string // RFC 3339; empty: the broker has parked the message, after too many deliveries
-	First    string // the time of the first attempt, likewise
+	ParkedAt string // RFC 3339. Empty: the broker has parked the message, after too many deliveries.
+	First    string // The time of the first attempt.
 	Attempts int64
 	Reason   string
 }
