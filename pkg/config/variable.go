@@ -11,17 +11,17 @@ import (
 // Variable is a variable of the environment, as the tags of its field and descriptions define it.
 type Variable struct {
 	Name        string
-	Group       string // the name of its struct
+	Group       string // The name of its struct.
 	Description string
-	Accepts     string // what a value must be, such as "a whole number from 8 to 128"
-	Default     string // empty: none
-	Example     string // a value for local development
+	Accepts     string // What a value must be, such as "a whole number from 8 to 128".
+	Default     string // Empty: none.
+	Example     string // A value for local development.
 	Required    bool
-	RequiredBy  string // the only command that requires it; empty: all or none
-	Secret      bool   // its value is hidden, and may come from a file
-	File        bool   // its value may come from a file
+	RequiredBy  string // The only command that requires it; empty: all or none.
+	Secret      bool   // Its value is hidden, and may come from a file.
+	File        bool   // Its value may come from a file.
 
-	empty string // the tag empty
+	empty string // The tag empty.
 }
 
 // Describe returns the variables of target, which is a pointer as for Load.

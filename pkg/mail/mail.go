@@ -39,21 +39,21 @@ func (k Kind) hasLink() bool { return paths[k] != "" }
 
 // Mail is a mail that belongs to an event. It contains no text of the account except the address, because anybody can enter such text.
 type Mail struct {
-	Event   uuid.UUID // its id
-	Account uuid.UUID // its id
+	Event   uuid.UUID // Its id.
+	Account uuid.UUID // Its id.
 	Kind    Kind
-	To      string    // the address; empty: the account's current address
-	At      time.Time // the time of the event
-	Token   string    // of a link
-	Expires time.Time // of the token
-	Factor  string    // the type of a second factor, such as totp
-	ByAdmin bool      // somebody other than the user made the change
+	To      string    // The address; empty: the account's current address.
+	At      time.Time // The time of the event.
+	Token   string    // Of a link.
+	Expires time.Time // Of the token.
+	Factor  string    // The type of a second factor, such as totp.
+	ByAdmin bool      // Somebody other than the user made the change.
 }
 
 // Account is what a mail needs to know of an account.
 type Account struct {
 	Email   string
-	Locale  string // BCP 47; empty: unknown
+	Locale  string // BCP 47; empty: unknown.
 	Created time.Time
-	Now     time.Time // by the database's clock
+	Now     time.Time // By the database's clock.
 }

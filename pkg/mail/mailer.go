@@ -71,10 +71,10 @@ const (
 // The results of an event, for logs and metrics.
 const (
 	ResultSent      = "sent"
-	ResultDuplicate = "duplicate" // the mail was sent before
-	ResultExpired   = "expired"   // the token has expired
-	ResultOutdated  = "outdated"  // the account no longer exists, or the token was for an earlier address
-	ResultUnneeded  = "unneeded"  // no mail belongs to the event
+	ResultDuplicate = "duplicate" // The mail was sent before.
+	ResultExpired   = "expired"   // The token has expired.
+	ResultOutdated  = "outdated"  // The account no longer exists, or the token was for an earlier address.
+	ResultUnneeded  = "unneeded"  // No mail belongs to the event.
 	ResultRetried   = "retried"
 	ResultParked    = "parked"
 )

@@ -39,15 +39,15 @@ type Site struct {
 // another person.
 type Data struct {
 	Product string
-	Site    string    // the base URL
-	Lang    string    // the language of the template
-	Subject string    // only for HTML
-	Link    string    // with a one-time token; empty for notices
-	Expires time.Time // of the link
-	Created time.Time // of the account
-	Time    time.Time // of the change
-	Factor  string    // totp, passkey, or another type
-	ByAdmin bool      // an administrator made the change
+	Site    string    // The base URL.
+	Lang    string    // The language of the template.
+	Subject string    // Only for HTML.
+	Link    string    // With a one-time token; empty for notices.
+	Expires time.Time // Of the link.
+	Created time.Time // Of the account.
+	Time    time.Time // Of the change.
+	Factor  string    // Totp, passkey, or another type.
+	ByAdmin bool      // An administrator made the change.
 }
 
 // Text is the text of a mail.
