@@ -13,7 +13,7 @@ type Variable struct {
 	Name        string
 	Group       string // The name of its struct.
 	Description string
-	Accepts     string // What a value must be, such as "a whole number from 8 to 128".
+	Accepts     string // The valid values, such as "a whole number from 8 to 128".
 	Default     string // Empty: none.
 	Example     string // A value for local development.
 	Required    bool

@@ -46,7 +46,7 @@ type Data struct {
 	Expires time.Time // Of the link.
 	Created time.Time // Of the account.
 	Time    time.Time // Of the change.
-	Factor  string    // Totp, passkey, or another type.
+	Factor  string    // The type of a second factor, such as totp or passkey.
 	ByAdmin bool      // An administrator made the change.
 }
 
