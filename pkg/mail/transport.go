@@ -89,13 +89,16 @@ func (t *Transport) send(ctx context.Context, msg *gomail.Msg, name string) erro
 	return err
 }
 
-// write writes a mail to the folder, for development. A file never exists in part.
+// write writes a mail to the folder, for development. The text is not encoded, so that its link can be copied. A file never exists in part.
 func (s *server) write(msg *gomail.Msg, name string) error {
 	file, err := os.CreateTemp(s.folder, ".draft-")
 	if err != nil {
 		return temporary("create a file: %v", err)
 	}
 	defer func() { _ = os.Remove(file.Name()) }()
+	for _, part := range msg.GetParts() {
+		part.SetEncoding(gomail.NoEncoding)
+	}
 	_, err = msg.WriteTo(file)
 	if err := errors.Join(err, file.Close()); err != nil {
 		return temporary("write a file: %v", err)
