@@ -52,7 +52,8 @@ func mailCommand() *cobra.Command {
 			"/metrics, /healthz and /readyz on METRICS_ADDR.\n" +
 			"An event whose mail the server refuses, or does not accept for a day, is parked. --parked lists such\n" +
 			"events, and --retry-parked moves them back to the queue.",
-		Example: "  SMTP_URL=smtp://localhost:1025?tls=none MAIL_FROM=shop@example.com MAIL_LINKS_BASE_URL=http://localhost:3000 user-service mail\n" +
+		Example: "  SMTP_URL=smtp://localhost:1025?tls=none MAIL_FROM=shop@example.com \\\n" +
+			"    MAIL_LINKS_BASE_URL=http://localhost:3000 user-service mail\n" +
 			"  user-service mail --parked",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -226,7 +227,9 @@ func (m *mailer) run(ctx context.Context, l net.Listener) error {
 	err := until(deadline, m.log, "mails in progress", consumer.Wait)
 	_ = server.Close() // after the last mail, so that the metrics include it
 	stopBackground()
-	err = errors.Join(err, until(deadline, m.log, "the end of background work", func() error { return errors.Join(running.Wait(), others.Wait()) }))
+	err = errors.Join(err, until(deadline, m.log, "the end of background work", func() error {
+		return errors.Join(running.Wait(), others.Wait())
+	}))
 	m.db.Close(deadline)
 	if flushErr := m.stopTracing(deadline); flushErr != nil {
 		m.log.Warn("the last traces were not exported", "error", flushErr)

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -94,7 +95,8 @@ func (m *mailerProcess) terminate() {
 // broker.
 func mailChannel(t *testing.T, env map[string]string) *amqp.Channel {
 	t.Helper()
-	conn, err := amqp.Dial("amqp://" + env["RABBITMQ_USER"] + ":" + env["RABBITMQ_PASS"] + "@" + env["RABBITMQ_HOST"] + ":" + env["RABBITMQ_PORT"] + "/")
+	address := net.JoinHostPort(env["RABBITMQ_HOST"], env["RABBITMQ_PORT"])
+	conn, err := amqp.Dial("amqp://" + env["RABBITMQ_USER"] + ":" + env["RABBITMQ_PASS"] + "@" + address + "/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,13 +169,16 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	server.Listen()
 	mailers[0].start()
 	page, token = linkOf(t, mail(2))
-	service.must(http.MethodPost, "/password-reset/confirm", map[string]string{"token": token, "new_password": "another password of words"}, nil)
+	confirm := map[string]string{"token": token, "new_password": "nine blue lanterns hum"}
+	service.must(http.MethodPost, "/password-reset/confirm", confirm, nil)
 	if notice := mail(3); page != "reset-password" || !strings.Contains(string(notice.Raw), "Passwort") {
 		t.Errorf("the page is %s, and the notice\n%s", page, notice.Raw)
 	}
 	for _, line := range []string{
-		`user_service_mailer_events_total{kind="password_reset",result="sent"} 1`, `user_service_mailer_events_total{kind="password_changed",result="sent"} 1`,
-		"user_service_mailer_rabbitmq_connected 1", `user_service_mailer_queue_messages{state="parked"} 0`, "user_service_mailer_send_duration_seconds_count 2",
+		`user_service_mailer_events_total{kind="password_reset",result="sent"} 1`,
+		`user_service_mailer_events_total{kind="password_changed",result="sent"} 1`,
+		"user_service_mailer_rabbitmq_connected 1", `user_service_mailer_queue_messages{state="parked"} 0`,
+		"user_service_mailer_send_duration_seconds_count 2",
 	} {
 		testkit.WaitFor(t, "the metric "+line, func() bool { return strings.Contains(mailers[0].get("/metrics"), line+"\n") })
 	}
@@ -211,7 +216,8 @@ func (m *mailerProcess) checkParked(service *replica, server *mailtest.Server) {
 		list = operator("--parked")
 		return strings.Contains(list, "user.password_reset_requested")
 	})
-	if !strings.Contains(list, "the mail server refuses the mail: sending SMTP RCPT TO command: 550 5.1.1") || strings.Contains(list, "@example.com") {
+	const reason = "the mail server refuses the mail: sending SMTP RCPT TO command: 550 5.1.1"
+	if !strings.Contains(list, reason) || strings.Contains(list, "@example.com") {
 		m.t.Errorf("the list is\n%s", list)
 	}
 	server.Answer(nil)

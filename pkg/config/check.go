@@ -98,7 +98,10 @@ func (m *Mail) check(found findings) {
 // isBaseURL reports whether links can begin with s.
 func isBaseURL(s string) bool {
 	u, err := url.Parse(s)
-	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery || strings.Contains(s, "#") || strings.HasSuffix(s, "/") {
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery {
+		return false
+	}
+	if strings.Contains(s, "#") || strings.HasSuffix(s, "/") {
 		return false
 	}
 	addr, err := netip.ParseAddr(u.Hostname())

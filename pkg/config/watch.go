@@ -57,7 +57,8 @@ func NewWatcher(env envconfig.Lookuper, handlers Handlers, cfg WatcherConfig) *W
 	return &Watcher{env: env, handlers: handlers, cfg: cfg}
 }
 
-// Run watches the files until ctx ends. current is a pointer to the settings at the beginning, as for Load, which Run changes. Call it once.
+// Run watches the files until ctx ends. current is a pointer to the settings at the beginning, as for Load. Run changes the settings. Call
+// Run once.
 //
 // The settings of a group change together or not at all. An invalid value is logged once.
 func (w *Watcher) Run(ctx context.Context, current any) {

@@ -89,14 +89,16 @@ func (s *stage) account(email, locale string) uuid.UUID {
 	s.t.Helper()
 	id := uuid.New()
 	s.execute(`INSERT INTO users (id, email, email_key, name, metadata, locale, status, version, created_at, updated_at)
-		VALUES ($1, $2, $2, 'Buy now at evil.example', '{"note":"Buy now"}', nullif($3, ''), 'active', 1, '2026-02-03T04:05:06Z', now())`, id, email, locale)
+		VALUES ($1, $2, $2, 'Buy now at evil.example', '{"note":"Buy now"}', nullif($3, ''), 'active', 1, '2026-02-03T04:05:06Z', now())`,
+		id, email, locale)
 	return id
 }
 
 // message returns the message of a new event. In data, EMAIL is the address, and SOON a time in an hour.
 func (s *stage) message(typ string, account uuid.UUID, email, data string) []byte {
 	s.t.Helper()
-	data = strings.NewReplacer("EMAIL", email, "SOON", time.Now().Add(time.Hour).UTC().Format(time.RFC3339), "TOKEN", secretToken).Replace(data)
+	soon := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
+	data = strings.NewReplacer("EMAIL", email, "SOON", soon, "TOKEN", secretToken).Replace(data)
 	body, err := event.Event{ID: uuid.New(), Type: event.Type(typ), Subject: account, Time: time.Now(), Data: []byte(data)}.CloudEvent()
 	if err != nil {
 		s.t.Fatal(err)
@@ -104,7 +106,8 @@ func (s *stage) message(typ string, account uuid.UUID, email, data string) []byt
 	return body
 }
 
-const tokenData = `{"user":{"email":"EMAIL","name":"Buy now at evil.example","metadata":{"note":"Buy now"}},"token":"TOKEN","expires_at":"SOON"}`
+const tokenData = `{"user":{"email":"EMAIL","name":"Buy now at evil.example","metadata":{"note":"Buy now"}},
+	"token":"TOKEN","expires_at":"SOON"}`
 
 // reset returns the message of an event for a new account.
 func (s *stage) reset() []byte {
@@ -145,7 +148,9 @@ func TestEachKindIsSentWithoutTextOfTheAccount(t *testing.T) {
 			data, to := tokenData, ada
 			switch typ {
 			case "user.updated":
-				data, to = `{"user":{"email":"EMAIL","name":"Buy now"},"changed":["email","name"],"previous":{"email":"old@example.com","name":"Buy now"}}`, "old@example.com"
+				to = "old@example.com"
+				data = `{"user":{"email":"EMAIL","name":"Buy now"},"changed":["email","name"],
+					"previous":{"email":"old@example.com","name":"Buy now"}}`
 			case "user.password_changed":
 				data = `{"id":"x"}`
 			case "user.factor_added", "user.factor_removed":
@@ -290,7 +295,8 @@ func TestAMailIsParkedAfterADay(t *testing.T) {
 	s.server.Stop()
 	body := s.reset()
 	s.handle(body, 24*time.Hour-time.Second, mail.Retry, "connection refused")
-	s.handle(body, 24*time.Hour, mail.Park, "not sent within 24h0m0s; last reason: the mail server does not accept the mail: connect: dial: connect: connection refused")
+	s.handle(body, 24*time.Hour, mail.Park,
+		"not sent within 24h0m0s; last reason: the mail server does not accept the mail: connect: dial: connect: connection refused")
 	s.server.Listen()
 	s.handle(body, 24*time.Hour, mail.Done, "")
 	s.wantsOne("password_reset retried", "password_reset parked", "password_reset sent")

@@ -31,7 +31,8 @@ func cloudEvent(t testing.TB, typ, data string) []byte {
 }
 
 // token is the data of an event with a token.
-const token = `{"user":{"email":"ada@example.com","name":"Buy now","created_at":"2026-02-03T04:05:06Z"},"token":"t0ken-_","expires_at":"2026-03-01T13:00:00Z"}`
+const token = `{"user":{"email":"ada@example.com","name":"Buy now","created_at":"2026-02-03T04:05:06Z"},
+	"token":"t0ken-_","expires_at":"2026-03-01T13:00:00Z"}`
 
 // planned returns a mail of the event of these tests.
 func planned(kind mail.Kind, change func(*mail.Mail)) mail.Mail {

@@ -153,7 +153,8 @@ func languagesOf(files map[string]string) []string {
 func (t *Templates) add(files map[string]string, kind Kind, lang string) error {
 	name := string(kind) + "." + lang
 	funcs := template.FuncMap{"date": func(at time.Time) string { return date(lang, at) }}
-	plain, page := template.New("plain").Funcs(funcs).Option("missingkey=error"), htmltemplate.New("page").Funcs(funcs).Option("missingkey=error")
+	plain := template.New("plain").Funcs(funcs).Option("missingkey=error")
+	page := htmltemplate.New("page").Funcs(funcs).Option("missingkey=error")
 	for _, part := range []string{"layout." + lang, name} {
 		for _, ending := range []string{".txt", ".html"} {
 			text, ok := files[part+ending]

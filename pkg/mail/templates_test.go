@@ -38,12 +38,24 @@ var created = time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 // wanted are texts of each mail by kind and language. Each mail also names the sender, and its reason.
 var wanted = map[mail.Kind]map[string][]string{
 	mail.EmailVerification: {
-		"en": {"Confirm your email address for Ada's <Shop>", "created on 3 February 2026, 04:05 UTC", "If you did not create this account", "/verify-email#token=t0ken-_", "until 1 March 2026, 13:00 UTC"},
-		"de": {"E-Mail-Adresse für Ada's <Shop> bestätigen", "am 3. Februar 2026, 04:05 Uhr (UTC) angelegt", "Wenn Sie dieses Konto nicht angelegt haben", "/verify-email#token=t0ken-_", "bis 1. März 2026, 13:00 Uhr (UTC)"},
+		"en": {
+			"Confirm your email address for Ada's <Shop>", "created on 3 February 2026, 04:05 UTC",
+			"If you did not create this account", "/verify-email#token=t0ken-_", "until 1 March 2026, 13:00 UTC",
+		},
+		"de": {
+			"E-Mail-Adresse für Ada's <Shop> bestätigen", "am 3. Februar 2026, 04:05 Uhr (UTC) angelegt",
+			"Wenn Sie dieses Konto nicht angelegt haben", "/verify-email#token=t0ken-_", "bis 1. März 2026, 13:00 Uhr (UTC)",
+		},
 	},
 	mail.PasswordReset: {
-		"en": {"Set a new password for", "If you did not request a new password, ignore this mail", "/reset-password#token=t0ken-_", "until 1 March 2026, 13:00 UTC"},
-		"de": {"Neues Passwort für", "Wenn Sie kein neues Passwort angefordert haben, ignorieren Sie", "/reset-password#token=t0ken-_", "bis 1. März 2026"},
+		"en": {
+			"Set a new password for", "If you did not request a new password, ignore this mail",
+			"/reset-password#token=t0ken-_", "until 1 March 2026, 13:00 UTC",
+		},
+		"de": {
+			"Neues Passwort für", "Wenn Sie kein neues Passwort angefordert haben, ignorieren Sie",
+			"/reset-password#token=t0ken-_", "bis 1. März 2026",
+		},
 	},
 	mail.Invitation: {
 		"en": {"Your account at", "an account with this email address on 3 February 2026", "If you do not know", "/invitation#token=t0ken-_"},
@@ -176,14 +188,16 @@ func TestAFileReplacesATemplate(t *testing.T) {
 func TestFilesAddALanguage(t *testing.T) {
 	t.Parallel()
 	files := map[string]string{
-		"layout.fr.txt": `{{define "layout"}}{{template "content" .}}{{end}}`, "layout.fr.html": `{{define "layout"}}{{template "content" .}}{{end}}`,
+		"layout.fr.txt":  `{{define "layout"}}{{template "content" .}}{{end}}`,
+		"layout.fr.html": `{{define "layout"}}{{template "content" .}}{{end}}`,
 	}
 	for _, kind := range mail.Kinds() {
 		files[string(kind)+".fr.txt"] = `{{define "subject"}}Bonjour{{end}}{{define "content"}}{{date .Time}} {{.Link}}{{end}}`
 		files[string(kind)+".fr.html"] = `{{define "content"}}<a href="{{.Link}}">{{.Link}}</a>{{end}}`
 	}
 	text, err := load(t, dirOf(t, files)).Render(mailOf(mail.Invitation), mail.Account{Locale: "fr-CA"})
-	if want := "2026-03-01 12:00 UTC " + shop.URL + "/invitation#token=t0ken-_"; err != nil || text.Subject != "Bonjour" || text.Plain != want {
+	want := "2026-03-01 12:00 UTC " + shop.URL + "/invitation#token=t0ken-_"
+	if err != nil || text.Subject != "Bonjour" || text.Plain != want {
 		t.Errorf("%+v, %v", text, err)
 	}
 	delete(files, "factor_added.fr.html")
@@ -197,12 +211,18 @@ func TestInvalidTemplatesAreRefused(t *testing.T) {
 	for _, test := range []struct{ name, content, want string }{
 		{"password_reset.en.txt", `{{define "subject"}}`, "password_reset.en.txt: template: plain"},
 		{"password_reset.en.html", `{{define "content"}}{{.Link}{{end}}`, "password_reset.en.html: template: page"},
-		{"password_reset.en.txt", `{{define "subject"}}New{{end}}{{define "content"}}no link{{end}}`, "password_reset.en: the text or the HTML has no {{.Link}}"},
+		{
+			"password_reset.en.txt", `{{define "subject"}}New{{end}}{{define "content"}}no link{{end}}`,
+			"password_reset.en: the text or the HTML has no {{.Link}}",
+		},
 		{"invitation.de.html", `{{define "content"}}no link{{end}}`, "invitation.de: the text or the HTML has no {{.Link}}"},
 		{"password_changed.en.txt", `{{define "subject"}}{{.Name}}{{end}}{{define "content"}}{{end}}`, "can't evaluate field Name"},
 		{"password_changed.en.txt", `{{define "subject"}} {{end}}{{define "content"}}{{end}}`, "the subject must be one line"},
 		{"password_changed.en.txt", "{{define \"subject\"}}a\nb{{end}}{{define \"content\"}}{{end}}", "the subject must be one line"},
-		{"factor_removed.de.txt", `{{define "subject"}}a{{end}}{{define "content"}}{{if .ByAdmin}}{{.Wrong}}{{end}}{{end}}`, "can't evaluate field Wrong"},
+		{
+			"factor_removed.de.txt", `{{define "subject"}}a{{end}}{{define "content"}}{{if .ByAdmin}}{{.Wrong}}{{end}}{{end}}`,
+			"can't evaluate field Wrong",
+		},
 		{"passwort_reset.en.txt", "", "passwort_reset.en.txt is not the name of a template, such as password_reset.en.txt"},
 		{"password_reset.txt", "", "password_reset.txt is not the name of a template"},
 	} {

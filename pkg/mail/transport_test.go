@@ -104,8 +104,12 @@ func TestTLSAndAuthentication(t *testing.T) {
 		want    string // a part of the error; empty: the mail is sent encrypted
 	}{
 		"STARTTLS":             {mailtest.Options{TLS: tlsConfig(testCA)}, "smtp://@", ""},
-		"STARTTLS with a name": {mailtest.Options{TLS: tlsConfig(testCA), User: "ada", Password: secret}, "smtp://ada:p%40ss%2Fword@@?tls=required", ""},
-		"implicit TLS":         {mailtest.Options{TLS: tlsConfig(testCA), Implicit: true, User: "ada", Password: secret}, "smtps://ada:p%40ss%2Fword@@", ""},
+		"STARTTLS with a name": {
+			mailtest.Options{TLS: tlsConfig(testCA), User: "ada", Password: secret}, "smtp://ada:p%40ss%2Fword@@?tls=required", "",
+		},
+		"implicit TLS": {
+			mailtest.Options{TLS: tlsConfig(testCA), Implicit: true, User: "ada", Password: secret}, "smtps://ada:p%40ss%2Fword@@", "",
+		},
 		"opportunistic":        {mailtest.Options{TLS: tlsConfig(testCA)}, "smtp://@?tls=opportunistic", ""},
 		"no STARTTLS":          {mailtest.Options{}, "smtp://@", "does not offer what is required"},
 		"unknown certificate":  {mailtest.Options{TLS: tlsConfig(otherCA)}, "smtp://@", "certificate is not valid"},
@@ -241,7 +245,8 @@ func TestAFolderInPlaceOfAServer(t *testing.T) {
 func TestURLsOfServers(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
-		"smtp://mail.example.com", "smtp://a:b@mail.example.com:587?tls=required", "smtp://mail:25/?tls=opportunistic", "smtp://[::1]:1025?tls=none",
+		"smtp://mail.example.com", "smtp://a:b@mail.example.com:587?tls=required", "smtp://mail:25/?tls=opportunistic",
+		"smtp://[::1]:1025?tls=none",
 		"smtps://a%40b:c%2Fd@mail.example.com:465", "smtp://a:b@localhost:1025?tls=none", "file:///var/mails",
 	} {
 		if err := mail.CheckURL(url); err != nil {

@@ -23,7 +23,8 @@ func TestTheAccountForAMail(t *testing.T) {
 	db := postgrestest.Open(t, nil)
 	u := create(t, db, "ada@example.com")
 	got, err := db.MailAccount(t.Context(), u.ID)
-	if err != nil || got.Email != "ada@example.com" || got.Locale != u.Locale || !got.Created.Equal(u.CreatedAt) || time.Since(got.Now).Abs() > time.Minute {
+	if err != nil || got.Email != "ada@example.com" || got.Locale != u.Locale || !got.Created.Equal(u.CreatedAt) ||
+		time.Since(got.Now).Abs() > time.Minute {
 		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {

@@ -11,8 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promauto"
 )
 
-// MailMetrics are the Prometheus metrics of the mailer. Their names differ from those of the service, so that no alert or panel of the service
-// counts the mailer as a replica. The methods are safe for concurrent use and don't block.
+// MailMetrics are the Prometheus metrics of the mailer. Their names differ from the names of the service's metrics, so that no alert or
+// panel of the service counts the mailer as a replica. The methods are safe for concurrent use and don't block.
 type MailMetrics struct {
 	registry  *prometheus.Registry
 	kinds     []string
@@ -25,8 +25,8 @@ type MailMetrics struct {
 	queries   *prometheus.HistogramVec
 }
 
-// NewMailMetrics returns MailMetrics with a new registry. version is the version of the program. kinds and results are all kinds of mails, and
-// the results of events.
+// NewMailMetrics returns MailMetrics with a new registry. version is the version of the program. kinds and results are all kinds of mails,
+// and all results of events.
 func NewMailMetrics(version string, kinds, results []string) *MailMetrics {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(
