@@ -34,7 +34,7 @@ const (
 
 // mailRetries are the delays between two attempts to send a mail.
 func mailRetries() []time.Duration {
-	return []time.Duration{10 * time.Second, time.Minute, 10 * time.Minute}
+	return []time.Duration{10 * time.Second, time.Minute, 5 * time.Minute}
 }
 
 // mailQueues describes the queues of the mailer.

@@ -105,7 +105,7 @@ func mailChannel(t *testing.T, env map[string]string) *amqp.Channel {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for _, suffix := range []string{"", ".parked", ".retry.10s", ".retry.1m", ".retry.10m"} {
+		for _, suffix := range []string{"", ".parked", ".retry.10s", ".retry.1m", ".retry.5m"} {
 			if _, err := channel.QueueDelete(mailQueue+suffix, false, false, false); err != nil {
 				t.Error(err)
 			}

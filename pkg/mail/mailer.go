@@ -10,13 +10,17 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
 )
 
 const (
 	// Retention is how long the ids of sent mails are stored. A duplicate of an older event would be sent again.
 	Retention = 30 * 24 * time.Hour
 	// StaleClaim is the age after which another process takes over a claim. It is longer than any attempt to send.
-	StaleClaim = 2 * time.Minute
+	StaleClaim = time.Minute
 	// MaxAge is the time since the first attempt after which a mail is parked.
 	MaxAge = 24 * time.Hour
 
@@ -88,14 +92,15 @@ func Results() []string {
 type Observer interface {
 	// MailHandled is called for each event with the result. kind is empty if no mail belongs to the event.
 	MailHandled(kind, result string)
-	// MailAttempted is called for each conversation with the mail server, with its duration.
-	MailAttempted(took time.Duration)
+	// MailAttempted is called for each attempt to send a mail, with its duration. available is false if the attempt failed for a reason
+	// that concerns all mails.
+	MailAttempted(took time.Duration, available bool)
 }
 
 type noopObserver struct{}
 
-func (noopObserver) MailHandled(string, string)  {}
-func (noopObserver) MailAttempted(time.Duration) {}
+func (noopObserver) MailHandled(string, string)        {}
+func (noopObserver) MailAttempted(time.Duration, bool) {}
 
 // Config configures a Mailer.
 type Config struct {
@@ -110,6 +115,7 @@ type Mailer struct {
 	templates *Templates
 	transport *Transport
 	cfg       Config
+	tracer    trace.Tracer
 }
 
 // New returns a Mailer.
@@ -120,7 +126,7 @@ func New(store Store, templates *Templates, transport *Transport, cfg Config) *M
 	if cfg.Observer == nil {
 		cfg.Observer = noopObserver{}
 	}
-	return &Mailer{store: store, templates: templates, transport: transport, cfg: cfg}
+	return &Mailer{store: store, templates: templates, transport: transport, cfg: cfg, tracer: otel.Tracer("user-service/pkg/mail")}
 }
 
 // outcome is the result of an event.
@@ -224,8 +230,16 @@ func (m *Mailer) claim(ctx context.Context, event uuid.UUID) (claim Claim, state
 // send sends a claimed mail. It then marks the mail as sent, or releases the claim.
 func (m *Mailer) send(ctx context.Context, plan Mail, text Text, claim Claim) outcome {
 	began := time.Now()
-	err := m.transport.send(ctx, newMessage(m.cfg.From, plan.To, plan, text), plan.Event.String())
-	m.cfg.Observer.MailAttempted(time.Since(began))
+	sending, span := m.tracer.Start(ctx, "send mail", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attribute.String("mail.kind", string(plan.Kind))))
+	err := m.transport.send(sending, newMessage(m.cfg.From, plan.To, plan, text), plan.Event.String())
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
+	var failure *SendError
+	refused := errors.As(err, &failure)
+	m.cfg.Observer.MailAttempted(time.Since(began), !refused || !failure.AllMails)
 	if err == nil {
 		m.mark(ctx, claim)
 		return outcome{ResultSent, ""}
@@ -235,8 +249,7 @@ func (m *Mailer) send(ctx context.Context, plan Mail, text Text, claim Claim) ou
 	}); err != nil { // the claim becomes stale
 		m.cfg.Log.Warn("the claim of a mail that was not sent can't be released", "event", plan.Event, "error", err)
 	}
-	var failure *SendError
-	if errors.As(err, &failure) && failure.Permanent {
+	if refused && failure.Permanent {
 		return outcome{ResultParked, "the mail server refuses the mail: " + failure.Reason}
 	}
 	return outcome{ResultRetried, fmt.Sprintf("the mail server does not accept the mail: %v", err)}

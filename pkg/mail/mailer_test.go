@@ -67,7 +67,7 @@ func (s *stage) MailHandled(kind, result string) {
 	s.results = append(s.results, strings.TrimSpace(kind+" "+result))
 }
 
-func (s *stage) MailAttempted(time.Duration) {}
+func (s *stage) MailAttempted(time.Duration, bool) {}
 
 // execute runs a statement, and returns the number of rows that it has changed.
 func (s *stage) execute(sql string, args ...any) int64 {
@@ -223,9 +223,9 @@ func TestAClaimOfADeadProcessIsTakenOver(t *testing.T) {
 		t.Fatal(state, err)
 	}
 	s.handle(body, 0, mail.Retry, "another process")
-	s.execute(`UPDATE mails_sent SET claimed_at = claimed_at - interval '90 seconds'`)
+	s.execute(`UPDATE mails_sent SET claimed_at = claimed_at - interval '40 seconds'`)
 	s.handle(body, 0, mail.Retry, "another process")
-	s.execute(`UPDATE mails_sent SET claimed_at = claimed_at - interval '30 seconds'`)
+	s.execute(`UPDATE mails_sent SET claimed_at = claimed_at - interval '20 seconds'`)
 	s.handle(body, 0, mail.Done, "")
 	if err := store.ReleaseMail(t.Context(), dead); err != nil { // the process was only slow
 		t.Fatal(err)

@@ -29,13 +29,16 @@ const (
 type SendError struct {
 	// Permanent means that the server will never accept this mail. Otherwise a later attempt may succeed.
 	Permanent bool
-	Reason    string
+	// AllMails means that the reason is not this mail or its recipient, so that no mail can be sent now.
+	AllMails bool
+	Reason   string
 }
 
 func (e *SendError) Error() string { return e.Reason }
 
-func temporary(format string, args ...any) *SendError {
-	return &SendError{Reason: fmt.Sprintf(format, args...)}
+// unavailable returns the SendError of a server that accepts no mail now.
+func unavailable(format string, args ...any) *SendError {
+	return &SendError{AllMails: true, Reason: fmt.Sprintf(format, args...)}
 }
 
 // Transport hands mails to a mail server, or writes them to a folder.
@@ -60,7 +63,7 @@ func (t *Transport) SetURL(url string) error {
 	return nil
 }
 
-// Check returns an error if the last conversation with the server failed for a reason that concerns all mails.
+// Check returns an error if the last attempt failed for a reason that concerns all mails.
 func (t *Transport) Check(context.Context) error {
 	if reason := t.last.Load(); reason != nil {
 		return errors.New("the mail server does not accept mails: " + *reason)
@@ -81,7 +84,7 @@ func (t *Transport) send(ctx context.Context, msg *gomail.Msg, name string) erro
 		err = s.deliver(ctx, msg)
 	}
 	var failure *SendError
-	if errors.As(err, &failure) && !failure.Permanent {
+	if errors.As(err, &failure) && failure.AllMails {
 		t.last.Store(&failure.Reason)
 	} else {
 		t.last.Store(nil)
@@ -93,7 +96,7 @@ func (t *Transport) send(ctx context.Context, msg *gomail.Msg, name string) erro
 func (s *server) write(msg *gomail.Msg, name string) error {
 	file, err := os.CreateTemp(s.folder, ".draft-")
 	if err != nil {
-		return temporary("create a file: %v", err)
+		return unavailable("create a file: %v", err)
 	}
 	defer func() { _ = os.Remove(file.Name()) }()
 	for _, part := range msg.GetParts() {
@@ -101,10 +104,10 @@ func (s *server) write(msg *gomail.Msg, name string) error {
 	}
 	_, err = msg.WriteTo(file)
 	if err := errors.Join(err, file.Close()); err != nil {
-		return temporary("write a file: %v", err)
+		return unavailable("write a file: %v", err)
 	}
 	if err := os.Rename(file.Name(), filepath.Join(s.folder, name+".eml")); err != nil {
-		return temporary("rename a file: %v", err)
+		return unavailable("rename a file: %v", err)
 	}
 	return nil
 }
@@ -113,7 +116,7 @@ func (s *server) write(msg *gomail.Msg, name string) error {
 func (s *server) deliver(ctx context.Context, msg *gomail.Msg) error {
 	err := s.converse(ctx, msg)
 	if err != nil && ctx.Err() != nil {
-		return temporary("the conversation with the server took too long, or was aborted")
+		return unavailable("the conversation with the server took too long, or was aborted")
 	}
 	return err
 }
@@ -121,11 +124,11 @@ func (s *server) deliver(ctx context.Context, msg *gomail.Msg) error {
 func (s *server) converse(ctx context.Context, msg *gomail.Msg) error {
 	client, err := s.client(ctx)
 	if err != nil {
-		return temporary("prepare the connection: %v", err)
+		return unavailable("prepare the connection: %v", err)
 	}
 	conn, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
-		return temporary("connect: %s", describe(err))
+		return unavailable("connect: %s", describe(err))
 	}
 	defer func() { _ = conn.Close() }()
 	err = client.SendWithSMTPClient(conn, msg)
@@ -175,25 +178,27 @@ func (s *server) dial(ctx, dialing context.Context, network string) (net.Conn, e
 	return stream, nil
 }
 
-// accountCodes are the codes of a server that refuses this client, not the mail (RFC 4954 section 6).
-var accountCodes = []int{530, 534, 535, 538}
+// serverCodes are the codes of a server that shuts down (RFC 5321 section 3.8), or that refuses this client and not the mail
+// (RFC 4954 section 6).
+var serverCodes = []int{421, 530, 534, 535, 538}
 
 // classify returns the SendError of a mail that the server did not accept.
 func classify(err error) error {
 	var failure *gomail.SendError
 	if !errors.As(err, &failure) {
-		return temporary("send: %s", describe(err))
+		return unavailable("send: %s", describe(err))
 	}
 	code := failure.ErrorCode()
 	if code == 0 {
-		return temporary("%s: no answer", failure.Reason)
+		return unavailable("%s: no answer", failure.Reason)
 	}
-	forMail := slices.Contains([]gomail.SendErrReason{gomail.ErrSMTPRcptTo, gomail.ErrSMTPData, gomail.ErrSMTPDataClose}, failure.Reason)
+	aboutMail := slices.Contains([]gomail.SendErrReason{gomail.ErrSMTPRcptTo, gomail.ErrSMTPData, gomail.ErrSMTPDataClose}, failure.Reason) &&
+		!slices.Contains(serverCodes, code)
 	reason := fmt.Sprintf("%s: %d", failure.Reason, code)
 	if status := failure.EnhancedStatusCode(); status != "" {
 		reason += " " + status
 	}
-	return &SendError{Permanent: code >= 500 && forMail && !slices.Contains(accountCodes, code), Reason: reason}
+	return &SendError{Permanent: aboutMail && code >= 500, AllMails: !aboutMail, Reason: reason}
 }
 
 // describe returns the kind of an error without addresses and without texts of the server.

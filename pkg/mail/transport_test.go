@@ -154,19 +154,21 @@ func TestAnswersOfTheServer(t *testing.T) {
 		command   string
 		answer    error
 		permanent bool
+		allMails  bool
 		want      string
 	}{
-		"greylisting":            {"RCPT", mailtest.Refuse(451, 4), false, "RCPT TO command: 451 4.1.1"},
-		"mailbox full":           {"RCPT", mailtest.Refuse(452, 4), false, "452"},
-		"no such mailbox":        {"RCPT", mailtest.Refuse(550, 5), true, "RCPT TO command: 550 5.1.1"},
-		"refused sender":         {"MAIL", mailtest.Refuse(550, 5), false, "MAIL FROM command: 550"},
-		"busy":                   {"MAIL", mailtest.Refuse(421, 4), false, "421"},
-		"refused content":        {"DATA", mailtest.Refuse(554, 5), true, "554"},
-		"content refused so far": {"DATA", mailtest.Refuse(451, 4), false, "451"},
-		"authentication needed":  {"RCPT", mailtest.Refuse(530, 5), false, "530"},
-		"cut at MAIL":            {"MAIL", mailtest.ErrCut, false, "no answer"},
-		"cut at RCPT":            {"RCPT", mailtest.ErrCut, false, "no answer"},
-		"cut at DATA":            {"DATA", mailtest.ErrCut, false, "no answer"},
+		"greylisting":            {"RCPT", mailtest.Refuse(451, 4), false, false, "RCPT TO command: 451 4.1.1"},
+		"mailbox full":           {"RCPT", mailtest.Refuse(452, 4), false, false, "452"},
+		"no such mailbox":        {"RCPT", mailtest.Refuse(550, 5), true, false, "RCPT TO command: 550 5.1.1"},
+		"refused sender":         {"MAIL", mailtest.Refuse(550, 5), false, true, "MAIL FROM command: 550"},
+		"busy":                   {"MAIL", mailtest.Refuse(421, 4), false, true, "421"},
+		"shutdown":               {"RCPT", mailtest.Refuse(421, 4), false, true, "421"},
+		"refused content":        {"DATA", mailtest.Refuse(554, 5), true, false, "554"},
+		"content refused so far": {"DATA", mailtest.Refuse(451, 4), false, false, "451"},
+		"authentication needed":  {"RCPT", mailtest.Refuse(530, 5), false, true, "530"},
+		"cut at MAIL":            {"MAIL", mailtest.ErrCut, false, true, "no answer"},
+		"cut at RCPT":            {"RCPT", mailtest.ErrCut, false, true, "no answer"},
+		"cut at DATA":            {"DATA", mailtest.ErrCut, false, true, "no answer"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -179,7 +181,7 @@ func TestAnswersOfTheServer(t *testing.T) {
 			})
 			transport, err := sendTo(t, t.Context(), "smtp://"+server.Address+"?tls=none")
 			checkFailure(t, err, test.permanent, test.want)
-			if failed := transport.Check(t.Context()) != nil; failed == test.permanent {
+			if failed := transport.Check(t.Context()) != nil; failed != test.allMails {
 				t.Errorf("the check fails: %t", failed)
 			}
 			if len(server.Mails()) != 0 {
@@ -233,6 +235,9 @@ func TestAFolderInPlaceOfAServer(t *testing.T) {
 	files, err := os.ReadDir(dir)
 	if err != nil || len(files) != 1 || files[0].Name() != eventID.String()+".eml" {
 		t.Fatalf("%v, %v", files, err)
+	}
+	if info, err := files[0].Info(); err != nil || info.Mode() != 0o600 { // the link is a secret
+		t.Errorf("the mode of the file is %v, %v", info.Mode(), err)
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, files[0].Name()))
 	if err != nil || !strings.Contains(string(raw), "\nhttps://shop.example.com/de/reset-password#token=t0ken-_\n") {

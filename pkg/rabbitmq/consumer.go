@@ -2,6 +2,7 @@ package rabbitmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Verdict is what a Consumer does with a message after its handler.
@@ -89,6 +91,7 @@ type Consumer struct {
 	current atomic.Pointer[session]
 	queue   Queue
 	cfg     ConsumerConfig
+	tracer  trace.Tracer
 }
 
 // NewConsumer returns a Consumer that is not connected until Run is called.
@@ -99,7 +102,7 @@ func NewConsumer(broker Broker, queue Queue, cfg ConsumerConfig) *Consumer {
 	if cfg.Observer == nil {
 		cfg.Observer = noopConsumerObserver{}
 	}
-	c := &Consumer{queue: queue, cfg: cfg}
+	c := &Consumer{queue: queue, cfg: cfg, tracer: newTracer()}
 	c.broker.Store(&broker)
 	return c
 }
@@ -190,9 +193,24 @@ func (c *Consumer) work(ctx, handling context.Context, s *session, in *inbox) er
 	return nil
 }
 
+// handle handles one message in a span of its own.
 func (c *Consumer) handle(ctx context.Context, s *session, in *inbox, delivery amqp.Delivery) error {
+	ctx, span := c.startSpan(ctx, delivery)
 	history := historyOf(delivery)
 	verdict, reason := c.cfg.Handle(ctx, Job{Body: delivery.Body, Age: history.age()})
+	err := c.settle(ctx, s, in, delivery, verdict, history, reason)
+	if err == nil && verdict != Done {
+		endSpan(span, errors.New(reason))
+		return nil
+	}
+	endSpan(span, err)
+	return err
+}
+
+// settle moves a message to another queue if necessary, and acknowledges it.
+func (c *Consumer) settle(
+	ctx context.Context, s *session, in *inbox, delivery amqp.Delivery, verdict Verdict, history history, reason string,
+) error {
 	switch verdict {
 	case Retry:
 		delay := c.queue.Retries[min(history.attempts, len(c.queue.Retries)-1)]

@@ -19,6 +19,7 @@ type MailMetrics struct {
 	results   []string
 	handled   *prometheus.CounterVec
 	attempts  prometheus.Histogram
+	available prometheus.Gauge
 	connected prometheus.Gauge
 	queues    *prometheus.GaugeVec
 	rejected  prometheus.Gauge
@@ -45,8 +46,12 @@ func NewMailMetrics(version string, kinds, results []string) *MailMetrics {
 		}, []string{"kind", "result"}),
 		attempts: factory.NewHistogram(prometheus.HistogramOpts{
 			Name:    "user_service_mailer_send_duration_seconds",
-			Help:    "Time of a conversation with the mail server, successful or not.",
+			Help:    "Time of an attempt to send a mail, successful or not.",
 			Buckets: []float64{0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30},
+		}),
+		available: factory.NewGauge(prometheus.GaugeOpts{
+			Name: "user_service_mailer_smtp_available",
+			Help: "0 if the last attempt to send a mail failed for a reason that concerns all mails, otherwise 1.",
 		}),
 		connected: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "user_service_mailer_rabbitmq_connected",
@@ -62,6 +67,7 @@ func NewMailMetrics(version string, kinds, results []string) *MailMetrics {
 		}),
 		queries: newQueryMetrics(factory),
 	}
+	m.available.Set(1) // until the first attempt
 	for _, kind := range kinds {
 		for _, result := range results {
 			m.handled.WithLabelValues(kind, result)
@@ -78,16 +84,20 @@ func (m *MailMetrics) MailHandled(kind, result string) {
 	m.handled.WithLabelValues(bounded(m.kinds, kind), bounded(m.results, result)).Inc()
 }
 
-// MailAttempted records the duration of a conversation with the mail server. It implements mail.Observer.
-func (m *MailMetrics) MailAttempted(took time.Duration) { m.attempts.Observe(took.Seconds()) }
+// MailAttempted records the duration of an attempt to send a mail, and whether the mail server is available. It implements mail.Observer.
+func (m *MailMetrics) MailAttempted(took time.Duration, available bool) {
+	m.attempts.Observe(took.Seconds())
+	m.available.Set(oneIf(available))
+}
 
 // Connected sets the state of the connection to the broker. It implements rabbitmq.ConsumerObserver.
-func (m *MailMetrics) Connected(connected bool) {
-	if connected {
-		m.connected.Set(1)
-	} else {
-		m.connected.Set(0)
+func (m *MailMetrics) Connected(connected bool) { m.connected.Set(oneIf(connected)) }
+
+func oneIf(condition bool) float64 {
+	if condition {
+		return 1
 	}
+	return 0
 }
 
 // QueueLengths sets the lengths of the queues. It implements rabbitmq.ConsumerObserver.
