@@ -159,11 +159,11 @@ func mailKinds() []string {
 }
 
 // handleWith returns a handler of messages that sends mails.
-func handleWith(sender *mail.Mailer) func(context.Context, rabbitmq.Job) (rabbitmq.Verdict, string) {
-	verdicts := map[mail.Verdict]rabbitmq.Verdict{mail.Done: rabbitmq.Done, mail.Retry: rabbitmq.Retry, mail.Park: rabbitmq.Park}
-	return func(ctx context.Context, job rabbitmq.Job) (rabbitmq.Verdict, string) {
-		verdict, reason := sender.Handle(ctx, job.Body, job.Age)
-		return verdicts[verdict], reason
+func handleWith(sender *mail.Mailer) func(context.Context, rabbitmq.Job) (rabbitmq.Disposition, string) {
+	dispositions := map[mail.Disposition]rabbitmq.Disposition{mail.Done: rabbitmq.Done, mail.Retry: rabbitmq.Retry, mail.Park: rabbitmq.Park}
+	return func(ctx context.Context, job rabbitmq.Job) (rabbitmq.Disposition, string) {
+		disposition, reason := sender.Handle(ctx, job.Body, job.Age)
+		return dispositions[disposition], reason
 	}
 }
 

@@ -62,12 +62,12 @@ type Store interface {
 	ReleaseMail(ctx context.Context, claim Claim) error
 }
 
-// Verdict is what to do with the message of an event.
-type Verdict int
+// Disposition is what to do with the message of an event.
+type Disposition int
 
-// The verdicts.
+// The dispositions.
 const (
-	Done  Verdict = iota // acknowledge it
+	Done  Disposition = iota // acknowledge it
 	Retry                // deliver it again later
 	Park                 // set it aside for an operator
 )
@@ -132,10 +132,10 @@ func New(store Store, templates *Templates, transport *Transport, cfg Config) *M
 // outcome is the result of an event.
 type outcome struct{ result, reason string }
 
-// Handle sends the mail of an event, if a mail belongs to it. age is the time since the first attempt. reason explains the verdicts Retry
-// and Park. It contains no personal data.
-func (m *Mailer) Handle(ctx context.Context, body []byte, age time.Duration) (v Verdict, reason string) {
-	plan, needed, err := Plan(body)
+// Handle sends the mail of an event, if a mail belongs to it. age is the time since the first attempt. reason explains the dispositions
+// Retry and Park. It contains no personal data.
+func (m *Mailer) Handle(ctx context.Context, body []byte, age time.Duration) (v Disposition, reason string) {
+	plan, needed, err := ForEvent(body)
 	var o outcome
 	switch {
 	case err != nil:

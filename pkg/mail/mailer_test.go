@@ -115,12 +115,12 @@ func (s *stage) reset() []byte {
 	return s.message("user.password_reset_requested", s.account("ada@example.com", ""), "ada@example.com", tokenData)
 }
 
-// handle handles a message, and checks the verdict and a part of the reason.
-func (s *stage) handle(body []byte, age time.Duration, want mail.Verdict, part string) {
+// handle handles a message, and checks the disposition and a part of the reason.
+func (s *stage) handle(body []byte, age time.Duration, want mail.Disposition, part string) {
 	s.t.Helper()
-	verdict, reason := s.mailer.Handle(s.t.Context(), body, age)
-	if verdict != want || !strings.Contains(reason, part) || (reason == "") != (want == mail.Done) {
-		s.t.Errorf("the verdict is %d, %q, want %d, %q", verdict, reason, want, part)
+	disposition, reason := s.mailer.Handle(s.t.Context(), body, age)
+	if disposition != want || !strings.Contains(reason, part) || (reason == "") != (want == mail.Done) {
+		s.t.Errorf("the disposition is %d, %q, want %d, %q", disposition, reason, want, part)
 	}
 }
 
@@ -199,8 +199,8 @@ func TestTwoMailersSendOnce(t *testing.T) {
 			all.Go(func() { _, _ = mailers[n%2].Handle(t.Context(), body, 0) })
 		}
 		all.Wait()
-		if verdict, reason := mailers[1].Handle(t.Context(), body, 0); verdict != mail.Done {
-			t.Errorf("afterwards the verdict is %d, %s", verdict, reason)
+		if disposition, reason := mailers[1].Handle(t.Context(), body, 0); disposition != mail.Done {
+			t.Errorf("afterwards the disposition is %d, %s", disposition, reason)
 		}
 	}
 	if got := len(s.server.Mails()); got != 5 {
@@ -213,7 +213,7 @@ func TestAClaimOfADeadProcessIsTakenOver(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
 	body := s.reset()
-	m, _, err := mail.Plan(body)
+	m, _, err := mail.ForEvent(body)
 	if err != nil {
 		t.Fatal(err)
 	}

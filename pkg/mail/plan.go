@@ -53,9 +53,9 @@ type cloudEvent struct {
 	Data    json.RawMessage `json:"data"`
 }
 
-// Plan returns the mail that belongs to an event, a CloudEvent in JSON. needed is false if no mail belongs to it. The error of an
+// ForEvent returns the mail that belongs to an event, a CloudEvent in JSON. needed is false if no mail belongs to it. The error of an
 // unreadable event contains no part of it.
-func Plan(body []byte) (m Mail, needed bool, err error) {
+func ForEvent(body []byte) (m Mail, needed bool, err error) {
 	var e cloudEvent
 	if json.Unmarshal(body, &e) != nil || e.ID == uuid.Nil || e.Subject == uuid.Nil || e.Type == "" {
 		return Mail{}, false, errUnreadable

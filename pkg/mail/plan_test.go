@@ -71,7 +71,7 @@ func TestTheMailOfAnEvent(t *testing.T) {
 		},
 		{"user.factor_removed", `{"factor":{"type":"totp"}}`, planned(mail.FactorRemoved, func(m *mail.Mail) { m.Factor = "totp" })},
 	} {
-		got, needed, err := mail.Plan(cloudEvent(t, test.typ, test.data))
+		got, needed, err := mail.ForEvent(cloudEvent(t, test.typ, test.data))
 		if err != nil || !needed {
 			t.Errorf("%s %s: needed %t, %v", test.typ, test.data, needed, err)
 		}
@@ -90,12 +90,12 @@ func TestOtherEventsNeedNoMail(t *testing.T) {
 		"user.updated":   `{"user":{"email":"ada@example.com","name":"b"},"changed":["name"],"previous":{"name":"a"}}`,
 		"user.updated ":  `{}`,
 	} {
-		if m, needed, err := mail.Plan(cloudEvent(t, typ, data)); err != nil || needed {
+		if m, needed, err := mail.ForEvent(cloudEvent(t, typ, data)); err != nil || needed {
 			t.Errorf("%s: %+v, %v", typ, m, err)
 		}
 	}
 	sameMailbox := `{"user":{"email":"Ada@Example.com"},"changed":["email"],"previous":{"email":"ada@example.com"}}`
-	if m, needed, err := mail.Plan(cloudEvent(t, "user.updated", sameMailbox)); err != nil || needed {
+	if m, needed, err := mail.ForEvent(cloudEvent(t, "user.updated", sameMailbox)); err != nil || needed {
 		t.Errorf("another case of the letters: %+v, %v", m, err)
 	}
 }
@@ -114,7 +114,7 @@ func TestUnreadableEvents(t *testing.T) {
 		string(cloudEvent(t, "user.updated", `{"changed":["email"],"previous":{"email":7}}`)),
 		string(cloudEvent(t, "user.factor_added", `{"factor":"secret"}`)),
 	} {
-		m, _, err := mail.Plan([]byte(body))
+		m, _, err := mail.ForEvent([]byte(body))
 		if err == nil || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %+v, %v", body, m, err)
 		}
@@ -126,7 +126,7 @@ func TestEveryTypeOfEventHasAKind(t *testing.T) {
 	t.Parallel()
 	found := map[mail.Kind]bool{}
 	for _, typ := range mail.EventTypes() {
-		m, _, err := mail.Plan(fmt.Appendf(nil, `{"id":%q,"subject":%q,"type":%q,"data":%s}`, eventID, accountID, typ,
+		m, _, err := mail.ForEvent(fmt.Appendf(nil, `{"id":%q,"subject":%q,"type":%q,"data":%s}`, eventID, accountID, typ,
 			`{"user":{"email":"a@b.c"},"token":"t","expires_at":"2026-03-01T13:00:00Z"}`))
 		if err != nil || m.Kind == "" {
 			t.Errorf("%s: %+v, %v", typ, m, err)

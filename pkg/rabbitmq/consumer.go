@@ -13,12 +13,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Verdict is what a Consumer does with a message after its handler.
-type Verdict int
+// Disposition is what a Consumer does with a message after its handler.
+type Disposition int
 
-// The verdicts.
+// The dispositions.
 const (
-	Done  Verdict = iota // acknowledge the message
+	Done  Disposition = iota // acknowledge the message
 	Retry                // deliver the message again after a delay
 	Park                 // move the message to the queue of parked messages
 )
@@ -75,7 +75,7 @@ func (noopConsumerObserver) QueueLengths(int, int, int) {}
 type ConsumerConfig struct {
 	// Handle handles a message, concurrently with others. The reason for Retry or Park is stored with the message, so it must not contain
 	// secrets.
-	Handle func(context.Context, Job) (v Verdict, reason string)
+	Handle func(context.Context, Job) (v Disposition, reason string)
 	// Workers is the number of messages that are handled concurrently, and of messages that the broker sends without an acknowledgement.
 	Workers int
 	// Grace is the time that running handlers get after the end of Run's context.
@@ -197,9 +197,9 @@ func (c *Consumer) work(ctx, handling context.Context, s *session, in *inbox) er
 func (c *Consumer) handle(ctx context.Context, s *session, in *inbox, delivery amqp.Delivery) error {
 	ctx, span := c.startSpan(ctx, delivery)
 	history := historyOf(delivery)
-	verdict, reason := c.cfg.Handle(ctx, Job{Body: delivery.Body, Age: history.age()})
-	err := c.settle(ctx, s, in, delivery, verdict, history, reason)
-	if err == nil && verdict != Done {
+	disposition, reason := c.cfg.Handle(ctx, Job{Body: delivery.Body, Age: history.age()})
+	err := c.settle(ctx, s, in, delivery, disposition, history, reason)
+	if err == nil && disposition != Done {
 		endSpan(span, errors.New(reason))
 		return nil
 	}
@@ -209,9 +209,9 @@ func (c *Consumer) handle(ctx context.Context, s *session, in *inbox, delivery a
 
 // settle moves a message to another queue if necessary, and acknowledges it.
 func (c *Consumer) settle(
-	ctx context.Context, s *session, in *inbox, delivery amqp.Delivery, verdict Verdict, history history, reason string,
+	ctx context.Context, s *session, in *inbox, delivery amqp.Delivery, disposition Disposition, history history, reason string,
 ) error {
-	switch verdict {
+	switch disposition {
 	case Retry:
 		delay := c.queue.Retries[min(history.attempts, len(c.queue.Retries)-1)]
 		if err := in.move(ctx, s, delivery, c.queue.retry(delay), history.again(reason)); err != nil {

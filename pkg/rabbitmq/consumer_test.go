@@ -20,8 +20,8 @@ import (
 // retries are short delays, so that a test need not wait long.
 var retries = []time.Duration{50 * time.Millisecond, 100 * time.Millisecond}
 
-// desk is a Consumer with queues of its own.
-type desk struct {
+// fixture is a Consumer with queues of its own.
+type fixture struct {
 	t        *testing.T
 	queue    rabbitmq.Queue
 	channel  *amqp.Channel
@@ -29,24 +29,24 @@ type desk struct {
 	stop     func()
 
 	mu      sync.Mutex
-	verdict func(body string) (rabbitmq.Verdict, string)
+	disposition func(body string) (rabbitmq.Disposition, string)
 	jobs    []rabbitmq.Job
 	lengths [3]int
 }
 
-func (d *desk) Connected(bool) {}
+func (d *fixture) Connected(bool) {}
 
-func (d *desk) QueueLengths(ready, retrying, parked int) {
+func (d *fixture) QueueLengths(ready, retrying, parked int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lengths = [3]int{ready, retrying, parked}
 }
 
-// newDesk runs a Consumer at a broker until the test ends. verdict decides about each message.
-func newDesk(t *testing.T, broker rabbitmq.Broker, verdict func(body string) (rabbitmq.Verdict, string)) *desk {
+// startConsumer runs a Consumer at a broker until the test ends. disposition decides about each message.
+func startConsumer(t *testing.T, broker rabbitmq.Broker, disposition func(body string) (rabbitmq.Disposition, string)) *fixture {
 	t.Helper()
 	name := "test." + uuid.NewString()
-	d := &desk{t: t, queue: rabbitmq.Queue{Name: name, Types: []string{name}, Retries: retries}, channel: dial(t), verdict: verdict}
+	d := &fixture{t: t, queue: rabbitmq.Queue{Name: name, Types: []string{name}, Retries: retries}, channel: dial(t), disposition: disposition}
 	t.Cleanup(func() {
 		for _, queue := range []string{name, name + ".parked", name + ".retry.50ms", name + ".retry.100ms"} {
 			_, _ = d.channel.QueueDelete(queue, false, false, false)
@@ -56,7 +56,7 @@ func newDesk(t *testing.T, broker rabbitmq.Broker, verdict func(body string) (ra
 	return d
 }
 
-func (d *desk) start(broker rabbitmq.Broker) {
+func (d *fixture) start(broker rabbitmq.Broker) {
 	d.t.Helper()
 	d.consumer = rabbitmq.NewConsumer(broker, d.queue, rabbitmq.ConsumerConfig{
 		Handle: d.handle, Workers: 2, Grace: time.Second, Observer: d,
@@ -65,15 +65,15 @@ func (d *desk) start(broker rabbitmq.Broker) {
 	d.await("the connection", func() bool { return d.consumer.Check(d.t.Context()) == nil })
 }
 
-func (d *desk) handle(_ context.Context, job rabbitmq.Job) (rabbitmq.Verdict, string) {
+func (d *fixture) handle(_ context.Context, job rabbitmq.Job) (rabbitmq.Disposition, string) {
 	d.mu.Lock()
 	d.jobs = append(d.jobs, job)
 	d.mu.Unlock()
-	return d.verdict(string(job.Body))
+	return d.disposition(string(job.Body))
 }
 
 // handled returns the attempts at a message.
-func (d *desk) handled(body string) (jobs []rabbitmq.Job) {
+func (d *fixture) handled(body string) (jobs []rabbitmq.Job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for _, job := range d.jobs {
@@ -84,13 +84,13 @@ func (d *desk) handled(body string) (jobs []rabbitmq.Job) {
 	return jobs
 }
 
-func (d *desk) await(what string, condition func() bool) {
+func (d *fixture) await(what string, condition func() bool) {
 	d.t.Helper()
 	testkit.WaitFor(d.t, what, condition)
 }
 
 // publish publishes a message to the queue.
-func (d *desk) publish(body string, headers amqp.Table) {
+func (d *fixture) publish(body string, headers amqp.Table) {
 	d.t.Helper()
 	if err := d.channel.PublishWithContext(d.t.Context(), "", d.queue.Name, true, false, amqp.Publishing{
 		Body: []byte(body), MessageId: body, Headers: headers, DeliveryMode: amqp.Persistent,
@@ -100,7 +100,7 @@ func (d *desk) publish(body string, headers amqp.Table) {
 }
 
 // length returns the number of ready messages in a queue.
-func (d *desk) length(queue string) int {
+func (d *fixture) length(queue string) int {
 	d.t.Helper()
 	found, err := d.channel.QueueDeclarePassive(queue, true, false, false, false, nil)
 	if err != nil {
@@ -110,7 +110,7 @@ func (d *desk) length(queue string) int {
 }
 
 // parked waits for a parked message, and returns it.
-func (d *desk) parked() (m amqp.Delivery) {
+func (d *fixture) parked() (m amqp.Delivery) {
 	d.t.Helper()
 	d.await("a parked message", func() bool {
 		var ok bool
@@ -123,13 +123,13 @@ func (d *desk) parked() (m amqp.Delivery) {
 	return m
 }
 
-func always(verdict rabbitmq.Verdict, reason string) func(string) (rabbitmq.Verdict, string) {
-	return func(string) (rabbitmq.Verdict, string) { return verdict, reason }
+func always(disposition rabbitmq.Disposition, reason string) func(string) (rabbitmq.Disposition, string) {
+	return func(string) (rabbitmq.Disposition, string) { return disposition, reason }
 }
 
 func TestAConsumerGetsTheEventsOfItsTypes(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, broker(t), always(rabbitmq.Done, ""))
+	d := startConsumer(t, broker(t), always(rabbitmq.Done, ""))
 	p := start(t, broker(t), nil)
 	events := newEvents(t, event.Type(d.queue.Name), 20)
 	noErrors(t, p.Publish(t.Context(), events))
@@ -149,7 +149,7 @@ func TestARetryComesAfterADelay(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var times []time.Time
-	d := newDesk(t, broker(t), func(string) (rabbitmq.Verdict, string) {
+	d := startConsumer(t, broker(t), func(string) (rabbitmq.Disposition, string) {
 		mu.Lock()
 		defer mu.Unlock()
 		if times = append(times, time.Now()); len(times) < 5 {
@@ -173,7 +173,7 @@ func TestARetryComesAfterADelay(t *testing.T) {
 
 func TestTheAgeIsThatOfTheFirstAttempt(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, broker(t), func(body string) (rabbitmq.Verdict, string) {
+	d := startConsumer(t, broker(t), func(body string) (rabbitmq.Disposition, string) {
 		if body == "old" {
 			return rabbitmq.Park, "too old"
 		}
@@ -211,7 +211,7 @@ func TestNothingIsLostWithTheConnection(t *testing.T) {
 	proxy, cfg := proxied(t, broker(t))
 	var mu sync.Mutex
 	attempts := map[string]int{}
-	d := newDesk(t, cfg, func(body string) (rabbitmq.Verdict, string) {
+	d := startConsumer(t, cfg, func(body string) (rabbitmq.Disposition, string) {
 		mu.Lock()
 		defer mu.Unlock()
 		if attempts[body]++; attempts[body] == 1 {
@@ -255,7 +255,7 @@ func TestAMessageOfADeadProcessIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	proxy, cfg := proxied(t, broker(t))
 	entered, release := make(chan struct{}, 10), make(chan struct{})
-	d := newDesk(t, cfg, func(string) (rabbitmq.Verdict, string) {
+	d := startConsumer(t, cfg, func(string) (rabbitmq.Disposition, string) {
 		entered <- struct{}{}
 		<-release
 		return rabbitmq.Done, ""
@@ -275,7 +275,7 @@ func TestAMessageOfADeadProcessIsDeliveredAgain(t *testing.T) {
 func TestAShutdownFinishesWhatRuns(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}, 10), make(chan struct{})
-	d := newDesk(t, broker(t), func(string) (rabbitmq.Verdict, string) {
+	d := startConsumer(t, broker(t), func(string) (rabbitmq.Disposition, string) {
 		entered <- struct{}{}
 		<-release
 		return rabbitmq.Retry, "later"
@@ -307,7 +307,7 @@ func TestAShutdownAbortsWhatTakesTooLong(t *testing.T) {
 		}
 	})
 	c := rabbitmq.NewConsumer(broker(t), rabbitmq.Queue{Name: name, Retries: []time.Duration{time.Hour}}, rabbitmq.ConsumerConfig{
-		Handle: func(ctx context.Context, _ rabbitmq.Job) (rabbitmq.Verdict, string) {
+		Handle: func(ctx context.Context, _ rabbitmq.Job) (rabbitmq.Disposition, string) {
 			entered <- struct{}{}
 			<-ctx.Done()
 			return rabbitmq.Retry, "aborted"
@@ -330,7 +330,7 @@ func TestAShutdownAbortsWhatTakesTooLong(t *testing.T) {
 func TestDeletedQueuesAreDeclaredAgain(t *testing.T) {
 	t.Parallel()
 	deleted := make(chan struct{})
-	d := newDesk(t, broker(t), func(string) (rabbitmq.Verdict, string) {
+	d := startConsumer(t, broker(t), func(string) (rabbitmq.Disposition, string) {
 		<-deleted
 		return rabbitmq.Park, "enough"
 	})
@@ -350,11 +350,11 @@ func TestParkedMessagesAreListedAndRetried(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	var mu sync.Mutex
-	verdict, reason := rabbitmq.Park, "enough"
-	d := newDesk(t, broker(t), func(string) (rabbitmq.Verdict, string) {
+	disposition, reason := rabbitmq.Park, "enough"
+	d := startConsumer(t, broker(t), func(string) (rabbitmq.Disposition, string) {
 		mu.Lock()
 		defer mu.Unlock()
-		return verdict, reason
+		return disposition, reason
 	})
 	for n := range 5 {
 		d.publish(fmt.Sprint(n), nil)
@@ -373,7 +373,7 @@ func TestParkedMessagesAreListedAndRetried(t *testing.T) {
 		}
 	}
 	mu.Lock()
-	verdict, reason = rabbitmq.Done, ""
+	disposition, reason = rabbitmq.Done, ""
 	mu.Unlock()
 	d.await("all messages in the queue", func() bool { return d.length(d.queue.Name+".parked") == 5 })
 	if moved, err := rabbitmq.RetryParked(t.Context(), broker(t), d.queue, log); moved != 5 || err != nil {
@@ -390,7 +390,7 @@ func TestParkedMessagesAreListedAndRetried(t *testing.T) {
 
 func TestQueueLengths(t *testing.T) {
 	t.Parallel()
-	d := newDesk(t, broker(t), always(rabbitmq.Park, "enough"))
+	d := startConsumer(t, broker(t), always(rabbitmq.Park, "enough"))
 	d.publish("a", nil)
 	d.publish("b", nil)
 	d.await("parked messages", func() bool { return d.length(d.queue.Name+".parked") == 2 })
@@ -406,7 +406,7 @@ func TestQueueLengths(t *testing.T) {
 func TestAConsumerFollowsTheBroker(t *testing.T) {
 	t.Parallel()
 	proxy, cfg := proxied(t, broker(t))
-	d := newDesk(t, broker(t), always(rabbitmq.Done, ""))
+	d := startConsumer(t, broker(t), always(rabbitmq.Done, ""))
 	wrong := cfg
 	wrong.Password = "wrong"
 	if err := d.consumer.SetBroker(t.Context(), wrong); err == nil {

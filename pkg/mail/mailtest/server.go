@@ -34,7 +34,7 @@ type Server struct {
 	options Options
 	mu      sync.Mutex
 	mails   []Mail
-	dialogs int
+	sessions int
 	answer  func(command string) error
 	server  *smtp.Server
 	ended   chan struct{}
@@ -121,33 +121,33 @@ func (s *Server) Mails() []Mail {
 	return append([]Mail(nil), s.mails...)
 }
 
-// Dialogs returns the number of connections.
-func (s *Server) Dialogs() int {
+// Sessions returns the number of connections.
+func (s *Server) Sessions() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dialogs
+	return s.sessions
 }
 
 func (s *Server) open(c *smtp.Conn) (smtp.Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dialogs++
-	d := &dialog{server: s, conn: c, authenticated: s.options.User == ""}
+	s.sessions++
+	d := &session{server: s, conn: c, authenticated: s.options.User == ""}
 	if s.options.User == "" {
 		return d, nil
 	}
-	return authDialog{d}, nil
+	return authSession{d}, nil
 }
 
-// dialog is a connection.
-type dialog struct {
+// session is a connection.
+type session struct {
 	server        *Server
 	conn          *smtp.Conn
 	authenticated bool
 	mail          Mail
 }
 
-func (d *dialog) answer(command string) error {
+func (d *session) answer(command string) error {
 	d.server.mu.Lock()
 	answer := d.server.answer
 	d.server.mu.Unlock()
@@ -162,7 +162,7 @@ func (d *dialog) answer(command string) error {
 }
 
 // Mail implements smtp.Session.
-func (d *dialog) Mail(from string, _ *smtp.MailOptions) error {
+func (d *session) Mail(from string, _ *smtp.MailOptions) error {
 	if !d.authenticated {
 		return &smtp.SMTPError{Code: 530, EnhancedCode: smtp.EnhancedCode{5, 7, 0}, Message: "authenticate first"}
 	}
@@ -172,13 +172,13 @@ func (d *dialog) Mail(from string, _ *smtp.MailOptions) error {
 }
 
 // Rcpt implements smtp.Session.
-func (d *dialog) Rcpt(to string, _ *smtp.RcptOptions) error {
+func (d *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	d.mail.To = to
 	return d.answer("RCPT")
 }
 
 // Data implements smtp.Session.
-func (d *dialog) Data(r io.Reader) error {
+func (d *session) Data(r io.Reader) error {
 	var err error
 	if d.mail.Raw, err = io.ReadAll(r); err != nil {
 		return err
@@ -193,19 +193,19 @@ func (d *dialog) Data(r io.Reader) error {
 }
 
 // Reset implements smtp.Session.
-func (d *dialog) Reset() {}
+func (d *session) Reset() {}
 
 // Logout implements smtp.Session.
-func (d *dialog) Logout() error { return nil }
+func (d *session) Logout() error { return nil }
 
-// authDialog is a connection whose client must authenticate.
-type authDialog struct{ *dialog }
+// authSession is a connection whose client must authenticate.
+type authSession struct{ *session }
 
 // AuthMechanisms implements smtp.AuthSession.
-func (d authDialog) AuthMechanisms() []string { return []string{sasl.Plain} }
+func (d authSession) AuthMechanisms() []string { return []string{sasl.Plain} }
 
 // Auth implements smtp.AuthSession.
-func (d authDialog) Auth(string) (sasl.Server, error) {
+func (d authSession) Auth(string) (sasl.Server, error) {
 	return sasl.NewPlainServer(func(_, user, password string) error {
 		if user != d.server.options.User || password != d.server.options.Password {
 			return smtp.ErrAuthFailed
