@@ -2,13 +2,12 @@ package main
 
 import (
 	"io"
-	"maps"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -91,10 +90,15 @@ func (m *mailerProcess) terminate() {
 	}
 }
 
-// mailChannel returns a channel of the broker. At the end of the test it deletes the queues of the mailer, because other tests use the same
-// broker.
+// usingQueue is locked by a test with mailers, because all mailers at the broker of the tests share one queue.
+var usingQueue sync.Mutex
+
+// mailChannel returns a channel of the broker, after the end of other tests with mailers. At the end of the test it deletes the queues of
+// the mailer, because other tests use the same broker.
 func mailChannel(t *testing.T, env map[string]string) *amqp.Channel {
 	t.Helper()
+	usingQueue.Lock()
+	t.Cleanup(usingQueue.Unlock)
 	address := net.JoinHostPort(env["RABBITMQ_HOST"], env["RABBITMQ_PORT"])
 	conn, err := amqp.Dial("amqp://" + env["RABBITMQ_USER"] + ":" + env["RABBITMQ_PASS"] + "@" + address + "/")
 	if err != nil {
@@ -135,13 +139,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	env := replicaEnvironment(t)
 	service, server := startReplica(t, env, nil), mailtest.Start(t, mailtest.Options{})
 	channel := mailChannel(t, env)
-	settings := maps.Clone(env)
-	settings["SMTP_URL"], settings["MAIL_FROM"] = "smtp://"+server.Address+"?tls=none", "Shop <shop@example.com>"
-	settings["MAIL_LINKS_BASE_URL"], settings["JWT_SECRET"] = "http://localhost:3000", ""
-	list := []string{"PATH=" + os.Getenv("PATH")}
-	for name, value := range settings {
-		list = append(list, name+"="+value)
-	}
+	list := mailerEnvironment(env, server.Address)
 	mailers := []*mailerProcess{{t: t, env: list}, {t: t, env: list}}
 	mailers[0].start()
 	mailers[1].start()
@@ -150,7 +148,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 		testkit.WaitFor(t, "a mail", func() bool { return len(server.Mails()) >= n })
 		return server.Mails()[n-1]
 	}
-	account := map[string]any{"email": "ada@example.com", "password": "planted password of many words", "locale": "de", "name": "Buy now"}
+	account := map[string]any{"email": "ada@example.com", "password": "seven green kettles sing", "locale": "de", "name": "Buy now"}
 	service.must(http.MethodPost, "/register", account, nil)
 	page, token := linkOf(t, mail(1))
 	service.must(http.MethodPost, "/email-verification/confirm", map[string]string{"token": token}, nil)
