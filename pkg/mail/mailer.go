@@ -68,8 +68,8 @@ type Disposition int
 // The dispositions.
 const (
 	Done  Disposition = iota // acknowledge it
-	Retry                // deliver it again later
-	Park                 // set it aside for an operator
+	Retry                    // deliver it again later
+	Park                     // set it aside for an operator
 )
 
 // The results of an event, for logs and metrics.

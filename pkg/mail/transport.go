@@ -178,8 +178,7 @@ func (s *server) dial(ctx, dialing context.Context, network string) (net.Conn, e
 	return stream, nil
 }
 
-// serverCodes are the codes of a server that shuts down (RFC 5321 section 3.8), or that refuses this client and not the mail
-// (RFC 4954 section 6).
+// serverCodes are not about the mail. The server shuts down (RFC 5321 section 3.8), or refuses this client (RFC 4954 section 6).
 var serverCodes = []int{421, 530, 534, 535, 538}
 
 // classify returns the SendError of a mail that the server did not accept.

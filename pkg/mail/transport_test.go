@@ -103,20 +103,20 @@ func TestTLSAndAuthentication(t *testing.T) {
 		url     string // @ stands for the address
 		want    string // a part of the error; empty: the mail is sent encrypted
 	}{
-		"STARTTLS":             {mailtest.Options{TLS: tlsConfig(testCA)}, "smtp://@", ""},
+		"STARTTLS": {mailtest.Options{TLS: tlsConfig(testCA)}, "smtp://@", ""},
 		"STARTTLS with a name": {
 			mailtest.Options{TLS: tlsConfig(testCA), User: "ada", Password: secret}, "smtp://ada:p%40ss%2Fword@@?tls=required", "",
 		},
 		"implicit TLS": {
 			mailtest.Options{TLS: tlsConfig(testCA), Implicit: true, User: "ada", Password: secret}, "smtps://ada:p%40ss%2Fword@@", "",
 		},
-		"opportunistic":        {mailtest.Options{TLS: tlsConfig(testCA)}, "smtp://@?tls=opportunistic", ""},
-		"no STARTTLS":          {mailtest.Options{}, "smtp://@", "does not offer what is required"},
-		"unknown certificate":  {mailtest.Options{TLS: tlsConfig(otherCA)}, "smtp://@", "certificate is not valid"},
-		"unknown, implicit":    {mailtest.Options{TLS: tlsConfig(otherCA), Implicit: true}, "smtps://@", "certificate is not valid"},
-		"not TLS":              {mailtest.Options{}, "smtps://@", "does not speak TLS"},
-		"wrong password":       {mailtest.Options{TLS: tlsConfig(testCA), User: "ada", Password: secret}, "smtp://ada:wrong@@", "535"},
-		"no password":          {mailtest.Options{TLS: tlsConfig(testCA), User: "ada", Password: secret}, "smtp://@", "530"},
+		"opportunistic":       {mailtest.Options{TLS: tlsConfig(testCA)}, "smtp://@?tls=opportunistic", ""},
+		"no STARTTLS":         {mailtest.Options{}, "smtp://@", "does not offer what is required"},
+		"unknown certificate": {mailtest.Options{TLS: tlsConfig(otherCA)}, "smtp://@", "certificate is not valid"},
+		"unknown, implicit":   {mailtest.Options{TLS: tlsConfig(otherCA), Implicit: true}, "smtps://@", "certificate is not valid"},
+		"not TLS":             {mailtest.Options{}, "smtps://@", "does not speak TLS"},
+		"wrong password":      {mailtest.Options{TLS: tlsConfig(testCA), User: "ada", Password: secret}, "smtp://ada:wrong@@", "535"},
+		"no password":         {mailtest.Options{TLS: tlsConfig(testCA), User: "ada", Password: secret}, "smtp://@", "530"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -19,8 +19,8 @@ type Disposition int
 // The dispositions.
 const (
 	Done  Disposition = iota // acknowledge the message
-	Retry                // deliver the message again after a delay
-	Park                 // move the message to the queue of parked messages
+	Retry                    // deliver the message again after a delay
+	Park                     // move the message to the queue of parked messages
 )
 
 // Job is a message for the handler of a Consumer.

@@ -28,10 +28,10 @@ type fixture struct {
 	consumer *rabbitmq.Consumer
 	stop     func()
 
-	mu      sync.Mutex
+	mu          sync.Mutex
 	disposition func(body string) (rabbitmq.Disposition, string)
-	jobs    []rabbitmq.Job
-	lengths [3]int
+	jobs        []rabbitmq.Job
+	lengths     [3]int
 }
 
 func (d *fixture) Connected(bool) {}

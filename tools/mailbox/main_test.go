@@ -76,7 +76,7 @@ func TestMailsAndPagesOfTheirLinks(t *testing.T) {
 			t.Errorf("%s lacks %s:\n%s", path, want, body)
 		}
 	}
-	resp, err := http.Post(server.URL+"/email-verification/confirm", "application/json", strings.NewReader(`{"token":"t"}`)) //nolint:noctx // short
+	resp, err := http.Post(server.URL+"/email-verification/confirm", "application/json", strings.NewReader(`{"token":"t"}`))
 	if err != nil {
 		t.Fatal(err)
 	}

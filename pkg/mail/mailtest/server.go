@@ -30,14 +30,14 @@ type Options struct {
 type Server struct {
 	Address string
 
-	t       testing.TB
-	options Options
-	mu      sync.Mutex
-	mails   []Mail
+	t        testing.TB
+	options  Options
+	mu       sync.Mutex
+	mails    []Mail
 	sessions int
-	answer  func(command string) error
-	server  *smtp.Server
-	ended   chan struct{}
+	answer   func(command string) error
+	server   *smtp.Server
+	ended    chan struct{}
 }
 
 // Mail is a mail that the server has accepted.
