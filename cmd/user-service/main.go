@@ -32,8 +32,8 @@ func main() {
 	os.Exit(exitCode(err, os.Stderr))
 }
 
-// run executes a command line. serve and events tail end normally with ctx. For other commands, the end of ctx is an error, because an
-// interrupted migration, for example, has not succeeded.
+// run executes a command line. serve, mail and events tail end normally with ctx. For other commands, the end of ctx is an error, because
+// an interrupted migration, for example, has not succeeded.
 func run(ctx context.Context, args []string, in io.Reader, out, errOut io.Writer) error {
 	root := rootCommand()
 	root.SetArgs(args)
@@ -66,8 +66,8 @@ func rootCommand() *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(serveCommand(), migrateCommand(), usersCommand(), eventsCommand(), configCommand(), probeCommand(), hashCommand(),
-		versionCommand())
+	root.AddCommand(serveCommand(), migrateCommand(), usersCommand(), eventsCommand(), mailCommand(), configCommand(), probeCommand(),
+		hashCommand(), versionCommand())
 	return root
 }
 
@@ -127,13 +127,13 @@ func load(target any) error {
 	return addProblems(err, config.Misspelled(os.Environ()))
 }
 
-// loadAll reads all variables into cfg, and checks the variables of OpenTelemetry. The error lists all problems.
-func loadAll(ctx context.Context, cfg *config.Config) error {
+// loadAll reads variables into target, and checks the variables of OpenTelemetry. The error lists all problems.
+func loadAll(ctx context.Context, target any) error {
 	var more []config.Problem
 	for _, invalid := range telemetry.CheckTracing(ctx) {
 		more = append(more, config.Problem(*invalid))
 	}
-	return addProblems(load(cfg), more)
+	return addProblems(load(target), more)
 }
 
 // addProblems adds problems to err, which may be nil.

@@ -7,14 +7,16 @@ import (
 	"github.com/sethvargo/go-envconfig"
 
 	"user-service/pkg/config"
+	"user-service/pkg/mail"
 	"user-service/pkg/token"
 )
 
-// secretChecks validate the form of keys, for package config.
+// secretChecks validate the form of keys and URLs, for package config.
 func secretChecks() []config.Check {
 	return []config.Check{
 		{Name: "JWT_PRIVATE_KEY", Validate: token.CheckPrivateKey},
 		{Name: "JWT_ACCEPTED_KEYS", Validate: token.CheckAcceptedKeys},
+		{Name: "SMTP_URL", Validate: mail.CheckURL},
 	}
 }
 

@@ -88,7 +88,7 @@ func listenOn(ctx context.Context, variable, addr string) (net.Listener, error) 
 func (s *service) run(ctx context.Context, l listeners) error {
 	handler := s.api.Handler()
 	api := httpapi.Server(s.cfg.HTTP.Addr, handler, s.log)
-	metrics := httpapi.Server(s.cfg.HTTP.MetricsAddr, s.operations(handler), s.log)
+	metrics := httpapi.Server(s.cfg.HTTP.MetricsAddr, operations(s.metrics.Handler(), handler, s.cfg.HTTP.PprofEnabled), s.log)
 	l.api = httpapi.LimitConnections(api, l.api, debug.SetMemoryLimit(-1)) // probes and scrapes use the other port
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
@@ -99,7 +99,8 @@ func (s *service) run(ctx context.Context, l listeners) error {
 	others.Go(func() error { return s.cleaner.Run(background) })
 	others.Go(func() error { s.users.KeepCostsCounted(background); return nil })
 	others.Go(func() error { s.logCollisions(background); return nil })
-	others.Go(func() error { s.watcher.Run(background, s.cfg); return nil })
+	watched := s.cfg // which the watcher changes
+	others.Go(func() error { s.watcher.Run(background, &watched); return nil })
 	relay.Go(func() error { return s.relay.Run(relaying) })
 
 	serving, failed := errgroup.WithContext(ctx)
@@ -166,13 +167,17 @@ func retry(ctx context.Context, call func() error) bool {
 
 // until calls wait, and returns when wait returns or ctx ends.
 func (s *service) until(ctx context.Context, what string, wait func() error) error {
+	return until(ctx, s.log, what, wait)
+}
+
+func until(ctx context.Context, log *slog.Logger, what string, wait func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- wait() }()
 	select {
 	case err := <-ended:
 		return err
 	case <-ctx.Done():
-		s.log.Warn("the shutdown timed out", "for", what)
+		log.Warn("the shutdown timed out", "for", what)
 		return nil
 	}
 }
@@ -225,12 +230,12 @@ func (s *service) flush(ctx context.Context, relay *errgroup.Group) {
 }
 
 // operations returns the handler of the metrics port.
-func (s *service) operations(api http.Handler) http.Handler {
+func operations(metrics, probes http.Handler, withPprof bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", s.metrics.Handler())
-	mux.Handle("/healthz", api)
-	mux.Handle("/readyz", api)
-	if s.cfg.HTTP.PprofEnabled {
+	mux.Handle("GET /metrics", metrics)
+	mux.Handle("/healthz", probes)
+	mux.Handle("/readyz", probes)
+	if withPprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)

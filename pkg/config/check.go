@@ -4,13 +4,18 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/mail"
 	"net/netip"
+	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"golang.org/x/net/idna"
 )
 
 // The check methods validate rules beyond types and bounds. A variable that Load has already refused has its zero value.
@@ -21,6 +26,9 @@ const maxWorkKiB = 512 << 10
 
 // minLaneKiB is the smallest memory per lane of argon2 (RFC 9106 section 3.1).
 const minLaneKiB = 8
+
+// maxProductName is the longest name of the product in bytes, so that it fits into subjects.
+const maxProductName = 60
 
 func (d *Database) check(found findings) {
 	for name, url := range map[string]Secret{"DATABASE_URL": d.URL, "MIGRATION_DATABASE_URL": d.MigrationURL} {
@@ -68,6 +76,37 @@ func (h *HTTP) check(found findings) {
 	found.require(isAddress(h.MetricsAddr), "METRICS_ADDR", "is not an address")
 	found.require(h.MetricsAddr != h.Addr || strings.HasSuffix(h.Addr, ":0"), "METRICS_ADDR", "is the same as HTTP_ADDR")
 	found.require(h.ShutdownDelay < h.ShutdownTimeout, "SHUTDOWN_TIMEOUT", "is not longer than SHUTDOWN_DELAY")
+}
+
+func (m *Mail) check(found findings) {
+	from, err := mail.ParseAddress(m.From)
+	found.require(m.From == "" || err == nil, "MAIL_FROM", "is not an address")
+	if err == nil {
+		_, err = idna.Lookup.ToASCII(from.Address[strings.LastIndexByte(from.Address, '@')+1:])
+		found.require(err == nil, "MAIL_FROM", "has a domain that is not valid")
+	}
+	found.require(m.LinksBaseURL == "" || isBaseURL(m.LinksBaseURL), "MAIL_LINKS_BASE_URL",
+		"is not an https URL (http is valid for localhost) without query, fragment and slash at the end")
+	found.require(!strings.ContainsFunc(m.ProductName, unicode.IsControl) && len(m.ProductName) <= maxProductName, "MAIL_PRODUCT_NAME",
+		fmt.Sprintf("is not one line of at most %d bytes", maxProductName))
+	if m.TemplatesDir != "" {
+		info, err := os.Stat(m.TemplatesDir)
+		found.require(err == nil && info.IsDir(), "MAIL_TEMPLATES_DIR", "is not a directory that can be read")
+	}
+}
+
+// isBaseURL reports whether links can begin with s.
+func isBaseURL(s string) bool {
+	u, err := url.Parse(s)
+	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery {
+		return false
+	}
+	if strings.Contains(s, "#") || strings.HasSuffix(s, "/") {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	local := u.Hostname() == "localhost" || strings.HasSuffix(u.Hostname(), ".localhost") || err == nil && addr.IsLoopback()
+	return u.Scheme == "https" || u.Scheme == "http" && local
 }
 
 func (l *Log) check(found findings) {

@@ -3,7 +3,7 @@
 // The tags of a field and the entry of its variable in descriptions define the variable for the loader, the messages and the
 // documentation. The tags are:
 //
-//	env      the name, then "required" or "default=…"
+//	env      the name, then "required", "required by COMMAND" or "default=…". COMMAND is the tag command of the group's own field.
 //	min, max the bounds of a number or a duration, both inclusive
 //	file     "also": a value that is not a secret may also come from a file, like a secret
 //	empty    when the file of a secret may be empty, which means not set: "at start", or "always", also while the service runs
@@ -24,7 +24,17 @@ type Config struct {
 	Passwords Passwords
 	Accounts  Accounts
 	HTTP      HTTP
+	Mail      Mail
 	Log       Log
+}
+
+// Mailer has the settings of the command mail.
+type Mailer struct {
+	Database Database
+	RabbitMQ RabbitMQ
+	HTTP     HTTP
+	Mail     Mail `command:"mail"`
+	Log      Log
 }
 
 // Database configures the connections to PostgreSQL.
@@ -90,6 +100,15 @@ type HTTP struct {
 	PprofEnabled              bool          `env:"PPROF_ENABLED, default=false"`
 	ShutdownDelay             time.Duration `env:"SHUTDOWN_DELAY, default=5s" min:"0s"`
 	ShutdownTimeout           time.Duration `env:"SHUTDOWN_TIMEOUT, default=25s" min:"1s"`
+}
+
+// Mail configures the command mail.
+type Mail struct {
+	URL          Secret `env:"SMTP_URL, required by mail"`
+	From         string `env:"MAIL_FROM, required by mail"`
+	LinksBaseURL string `env:"MAIL_LINKS_BASE_URL, required by mail"`
+	ProductName  string `env:"MAIL_PRODUCT_NAME"`
+	TemplatesDir string `env:"MAIL_TEMPLATES_DIR"`
 }
 
 // Log configures logging.

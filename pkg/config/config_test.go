@@ -105,6 +105,8 @@ func TestEveryVariableIsLoaded(t *testing.T) {
 		"AUDIT_RETENTION": "1h", "HTTP_ADDR": "127.0.0.1:0", "METRICS_ADDR": "127.0.0.1:0",
 		"TRUSTED_PROXIES": "10.0.0.0/8,192.0.2.1,fd00::/8", "RATE_LIMIT_PER_MINUTE": "0", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "7",
 		"DOCS_ENABLED": "false", "PPROF_ENABLED": "true", "SHUTDOWN_DELAY": "0s", "SHUTDOWN_TIMEOUT": "1s", "LOG_LEVEL": "debug",
+		"SMTP_URL": "smtp://mail", "MAIL_FROM": "Shop <a@example.com>", "MAIL_LINKS_BASE_URL": "https://example.com/shop",
+		"MAIL_PRODUCT_NAME": "Shop", "MAIL_TEMPLATES_DIR": "/",
 	}
 	cfg := mustLoad(t, set)
 	env := envconfig.MapLookuper(set)
@@ -171,6 +173,21 @@ func TestACommandLoadsOnlyWhatItNeeds(t *testing.T) {
 			t.Errorf("the problems differ (-want +got):\n%s", diff)
 		}
 	})
+}
+
+func TestOnlyTheMailerRequiresAMailServer(t *testing.T) {
+	t.Parallel()
+	mustLoad(t, required())
+	env := with(map[string]string{"JWT_SECRET": ""})
+	err := config.Load(envconfig.MapLookuper(env), &config.Mailer{})
+	want := []string{"SMTP_URL", "MAIL_FROM", "MAIL_LINKS_BASE_URL"}
+	if diff := cmp.Diff(want, names(t, err)); diff != "" {
+		t.Errorf("the problems of the mailer differ (-want +got):\n%s", diff)
+	}
+	env["SMTP_URL"], env["MAIL_FROM"], env["MAIL_LINKS_BASE_URL"] = "smtp://mail", "shop@example.com", "http://localhost:3000"
+	if err := config.Load(envconfig.MapLookuper(env), &config.Mailer{}); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestDatabasesOfOtherPlatforms uses user names with an @, and parameters of the server.

@@ -184,6 +184,33 @@ var descriptions = map[string]description{
 		about: "Maximum time of the whole shutdown, including SHUTDOWN_DELAY.",
 	},
 
+	"SMTP_URL": {
+		about: "Mail server of the command mail. STARTTLS is required unless the URL ends in ?tls=opportunistic or ?tls=none. " +
+			"file:///folder writes the mails to files, for development.",
+		accepts: "a URL such as smtp://user:password@smtp.example.com:587 or smtps://user:password@smtp.example.com:465",
+	},
+	"MAIL_FROM": {
+		about:   "Sender of the mails.",
+		accepts: "an address with or without a name",
+		example: "Example Shop <no-reply@example.com>",
+	},
+	"MAIL_LINKS_BASE_URL": {
+		about: "URL of the application, with which the links in mails begin. Its pages /verify-email, /reset-password and " +
+			"/invitation send the token to the service.",
+		accepts: "an https URL without a slash at the end; http for localhost",
+		example: "https://shop.example.com",
+	},
+	"MAIL_PRODUCT_NAME": {
+		about:   "Name of the application in the mails. Default: the host of MAIL_LINKS_BASE_URL.",
+		accepts: "a name",
+		example: "Example Shop",
+	},
+	"MAIL_TEMPLATES_DIR": {
+		about:   "Directory with templates that replace those of the program, file by file.",
+		accepts: "the path of a directory",
+		example: "/etc/user-service/templates",
+	},
+
 	"LOG_LEVEL": {
 		about: "Least severe level that is logged.",
 	},

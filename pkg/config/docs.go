@@ -25,8 +25,10 @@ func nameCell(v Variable) string {
 
 func defaultCell(v Variable) string {
 	switch {
-	case v.Required:
+	case v.Required && v.RequiredBy == "":
 		return "**required**"
+	case v.RequiredBy != "":
+		return "**required** by `" + v.RequiredBy + "`"
 	case v.Default == "":
 		return ""
 	default:

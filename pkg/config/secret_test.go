@@ -62,7 +62,7 @@ func TestEverySecretMayComeFromAFile(t *testing.T) {
 	}
 	want := []string{
 		"DATABASE_URL", "MIGRATION_DATABASE_URL", "RABBITMQ_PASS",
-		"JWT_SECRET", "JWT_ACCEPTED_SECRETS", "JWT_PRIVATE_KEY", "JWT_ACCEPTED_KEYS",
+		"JWT_SECRET", "JWT_ACCEPTED_SECRETS", "JWT_PRIVATE_KEY", "JWT_ACCEPTED_KEYS", "SMTP_URL",
 	}
 	if diff := cmp.Diff(want, fromFile); diff != "" {
 		t.Errorf("the secrets differ (-want +got):\n%s", diff)

@@ -11,16 +11,17 @@ import (
 // Variable is a variable of the environment, as the tags of its field and descriptions define it.
 type Variable struct {
 	Name        string
-	Group       string // the name of its struct
+	Group       string // The name of its struct.
 	Description string
-	Accepts     string // what a value must be, such as "a whole number from 8 to 128"
-	Default     string // empty: none
-	Example     string // a value for local development
+	Accepts     string // The valid values, such as "a whole number from 8 to 128".
+	Default     string // Empty: none.
+	Example     string // A value for local development.
 	Required    bool
-	Secret      bool // its value is hidden, and may come from a file
-	File        bool // its value may come from a file
+	RequiredBy  string // The only command that requires it; empty: all or none.
+	Secret      bool   // Its value is hidden, and may come from a file.
+	File        bool   // Its value may come from a file.
 
-	empty string // the tag empty
+	empty string // The tag empty.
 }
 
 // Describe returns the variables of target, which is a pointer as for Load.
@@ -67,17 +68,18 @@ type field struct {
 }
 
 // groupsOf returns the groups in the struct that target points to, at any depth. The struct may be a group itself.
-func groupsOf(target any) []group { return groupsIn(reflect.ValueOf(target).Elem()) }
+func groupsOf(target any) []group { return groupsIn(reflect.ValueOf(target).Elem(), "") }
 
-func groupsIn(all reflect.Value) []group {
+// groupsIn returns the groups for a command, which may be empty.
+func groupsIn(all reflect.Value, command string) []group {
 	self := group{value: all}
 	var nested []group
 	for in, value := range all.Fields() {
 		switch _, isVariable := in.Tag.Lookup("env"); {
 		case isVariable:
-			self.fields = append(self.fields, field{variableOf(all.Type().Name(), in), boundsOf(in), value})
+			self.fields = append(self.fields, field{variableOf(all.Type().Name(), in, command), boundsOf(in), value})
 		case value.Kind() == reflect.Struct:
-			nested = append(nested, groupsIn(value)...)
+			nested = append(nested, groupsIn(value, in.Tag.Get("command"))...)
 		}
 	}
 	if len(self.fields) == 0 {
@@ -86,13 +88,17 @@ func groupsIn(all reflect.Value) []group {
 	return append([]group{self}, nested...)
 }
 
-// variableOf returns the variable of a field.
-func variableOf(groupName string, in reflect.StructField) Variable {
+// variableOf returns the variable of a field for a command.
+func variableOf(groupName string, in reflect.StructField, command string) Variable {
 	name, option, _ := strings.Cut(in.Tag.Get("env"), ",")
 	option = strings.TrimSpace(option)
 	defaultValue := ""
 	if value, ok := strings.CutPrefix(option, "default="); ok {
 		defaultValue = value
+	}
+	requiredBy, _ := strings.CutPrefix(option, "required by ")
+	if requiredBy == option {
+		requiredBy = ""
 	}
 	text := descriptions[name]
 	secret := in.Type == reflect.TypeFor[Secret]()
@@ -103,7 +109,8 @@ func variableOf(groupName string, in reflect.StructField) Variable {
 		Accepts:     cmp.Or(text.accepts, accepts(in)),
 		Default:     defaultValue,
 		Example:     cmp.Or(text.example, defaultValue),
-		Required:    option == "required",
+		Required:    option == "required" || requiredBy != "" && requiredBy == command,
+		RequiredBy:  requiredBy,
 		Secret:      secret,
 		File:        secret || in.Tag.Get("file") == "also",
 		empty:       in.Tag.Get("empty"),

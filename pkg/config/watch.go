@@ -20,6 +20,7 @@ type Handlers struct {
 	Database func(context.Context, Database) error
 	RabbitMQ func(context.Context, RabbitMQ) error
 	Tokens   func(context.Context, Tokens) error
+	Mail     func(context.Context, Mail) error
 }
 
 // WatcherConfig configures a Watcher.
@@ -56,11 +57,12 @@ func NewWatcher(env envconfig.Lookuper, handlers Handlers, cfg WatcherConfig) *W
 	return &Watcher{env: env, handlers: handlers, cfg: cfg}
 }
 
-// Run watches the files until ctx ends. current are the settings at the beginning. Call it once.
+// Run watches the files until ctx ends. current is a pointer to the settings at the beginning, as for Load. Run changes the settings. Call
+// Run once.
 //
 // The settings of a group change together or not at all. An invalid value is logged once.
-func (w *Watcher) Run(ctx context.Context, current Config) {
-	w.groups, w.reported = groupsOf(&current), map[string]reading{}
+func (w *Watcher) Run(ctx context.Context, current any) {
+	w.groups, w.reported = groupsOf(current), map[string]reading{}
 	ticker := time.NewTicker(w.cfg.Interval)
 	defer ticker.Stop()
 	for w.poll(ctx); len(w.lastRead) > 0; w.poll(ctx) {
@@ -195,6 +197,10 @@ func (w *Watcher) commit(ctx context.Context, settings any) error {
 		return w.handlers.RabbitMQ(ctx, *s)
 	case *Tokens:
 		return w.handlers.Tokens(ctx, *s)
+	case *Mail:
+		if w.handlers.Mail != nil {
+			return w.handlers.Mail(ctx, *s)
+		}
 	}
 	return nil
 }

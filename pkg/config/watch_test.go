@@ -73,7 +73,7 @@ func watched(t *testing.T) *mount {
 	cfg := mustLoad(t, env)
 	ctx, stop := context.WithCancel(t.Context())
 	var running sync.WaitGroup
-	running.Go(func() { w.Run(ctx, cfg) })
+	running.Go(func() { w.Run(ctx, &cfg) })
 	t.Cleanup(func() {
 		stop()
 		running.Wait()
@@ -353,5 +353,6 @@ func TestARefusedValueIsRetried(t *testing.T) {
 func TestWithoutFilesNothingIsWatched(t *testing.T) {
 	t.Parallel()
 	w := config.NewWatcher(envconfig.MapLookuper(required()), config.Handlers{}, config.WatcherConfig{Interval: time.Hour})
-	w.Run(t.Context(), mustLoad(t, required())) // returns immediately
+	cfg := mustLoad(t, required())
+	w.Run(t.Context(), &cfg) // returns immediately
 }

@@ -96,18 +96,26 @@ func (h *Health) runChecks(ctx context.Context) (healthReport, bool) {
 	return report, ready
 }
 
-// healthz reports liveness: the process works. It does not check dependencies, because a restart of the service fixes neither the
+// Handler serves /healthz and /readyz alone, for a program without the API.
+func (h *Health) Handler() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _ = writeAlive(w) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { _ = h.writeReady(r.Context(), w) })
+	return mux
+}
+
+// writeAlive reports liveness: the process works. It does not check dependencies, because a restart of the service fixes neither the
 // database nor the broker.
-func (a *API) healthz(w http.ResponseWriter, _ *call) error {
+func writeAlive(w http.ResponseWriter) error {
 	noStore(w)
 	return writeJSON(w, http.StatusOK, healthReport{Status: statusOK, Checks: map[string]checkReport{
 		"process": {Status: statusOK},
 	}})
 }
 
-// readyz reports readiness: whether this replica should get requests.
-func (a *API) readyz(w http.ResponseWriter, c *call) error {
-	report, ready := a.health.check(c.Context())
+// writeReady reports readiness: whether this replica should get requests.
+func (h *Health) writeReady(ctx context.Context, w http.ResponseWriter) error {
+	report, ready := h.check(ctx)
 	status := http.StatusOK
 	if !ready {
 		status = http.StatusServiceUnavailable
@@ -115,4 +123,12 @@ func (a *API) readyz(w http.ResponseWriter, c *call) error {
 	}
 	noStore(w)
 	return writeJSON(w, status, report)
+}
+
+// healthz is the handler of /healthz.
+func (a *API) healthz(w http.ResponseWriter, _ *call) error { return writeAlive(w) }
+
+// readyz is the handler of /readyz.
+func (a *API) readyz(w http.ResponseWriter, c *call) error {
+	return a.health.writeReady(c.Context(), w)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"user-service/pkg/mail"
 	"user-service/pkg/user"
 )
 
@@ -37,7 +38,9 @@ type CleanupObserver interface {
 
 // CleanedTables lists the tables from which a Cleaner deletes.
 func CleanedTables() []string {
-	return []string{"sessions", "one_time_tokens", "token_mailboxes", "login_failures", "password_failures", "login_networks", "audit_events"}
+	return []string{
+		"sessions", "one_time_tokens", "token_mailboxes", "login_failures", "password_failures", "login_networks", "mails_sent", "audit_events",
+	}
 }
 
 // Run cleans up about once a minute until ctx ends.
@@ -73,6 +76,7 @@ func (r *Cleaner) Clean(ctx context.Context) error {
 		{"login_failures", expired("login_failures", `failed_at < now() - $1::interval`), []any{user.FailuresTTL}},
 		{"password_failures", expired("password_failures", `failed_at < now() - $1::interval`), []any{user.FailuresTTL}},
 		{"login_networks", expired("login_networks", `last_login_at < now() - $1::interval`), []any{user.NetworkTTL}},
+		{"mails_sent", expired("mails_sent", `claimed_at < now() - $1::interval`), []any{mail.Retention}},
 		{"audit_events", `SELECT delete_expired_audit_events($1::interval, $2::integer)`, []any{r.AuditRetention, cleanupBatch}},
 	} {
 		for rows := int64(cleanupBatch); rows == cleanupBatch; {

@@ -59,6 +59,8 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 			INSERT INTO login_networks (user_id, network, first_login_at, last_login_at)
 				SELECT '%[1]s', set_masklen('%[5]s'::inet + n * 256, 24)::cidr, now() - interval '200 days', now() %[4]s - interval '89 days'
 				FROM generate_series(1, %[2]d) n;
+			INSERT INTO mails_sent (event_id, claimed_at, sent_at)
+				SELECT gen_random_uuid(), now() %[4]s - interval '29 days', now() FROM generate_series(1, %[2]d);
 			INSERT INTO audit_events (id, time, action)
 				SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0')
 					|| '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 1, 15))::uuid,
@@ -91,8 +93,8 @@ func TestExpiredRowsAreDeletedInBatches(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]int64{
-		"sessions": 7, "one_time_tokens": 7, "token_mailboxes": 7, "login_failures": 7, "password_failures": 7,
-		"login_networks": 7, "audit_events": 8, "users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
+		"sessions": 7, "one_time_tokens": 7, "token_mailboxes": 7, "login_failures": 7, "password_failures": 7, "login_networks": 7,
+		"mails_sent": 7, "audit_events": 8, "users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
 	}
 	if diff := cmp.Diff(want, countRows(t, conn)); diff != "" {
 		t.Errorf("the rows that are left (-want +got):\n%s", diff)

@@ -69,42 +69,7 @@ func New(broker Broker, cfg Config) *Publisher {
 // current connection. While connected, it first tests the new settings. If the test fails, it keeps the old settings and returns an error
 // that contains no part of them.
 func (p *Publisher) SetBroker(ctx context.Context, next Broker) error {
-	if next == *p.broker.Load() {
-		return nil
-	}
-	if p.current.Load() != nil {
-		if err := p.testConnection(ctx, next); err != nil {
-			return err
-		}
-	}
-	p.broker.Store(&next)
-	p.closeIfOutdated(p.current.Load())
-	return nil
-}
-
-// closeIfOutdated closes a session to another broker or as another user. Run then opens the next session.
-func (p *Publisher) closeIfOutdated(s *session) {
-	if s == nil {
-		return
-	}
-	want := *p.broker.Load()
-	want.Password = s.broker.Password // an open connection does not need the new password
-	if want != s.broker {
-		s.close()
-	}
-}
-
-// testConnection opens and closes a connection with new settings.
-func (p *Publisher) testConnection(ctx context.Context, broker Broker) error {
-	s, err := open(ctx, broker, productName, p.log, func(*amqp.Channel) error { return nil })
-	if amqpErr := (*amqp.Error)(nil); errors.As(err, &amqpErr) {
-		return fmt.Errorf("is refused by the broker with the code %d", amqpErr.Code)
-	}
-	if err != nil {
-		return errors.New("does not lead to a broker that responds")
-	}
-	s.close()
-	return nil
+	return setBroker(ctx, &p.broker, &p.current, next, p.log)
 }
 
 // Run maintains a connection to the broker until ctx ends. Then it closes the connection within 2 s and returns nil. Call it once.
@@ -134,7 +99,7 @@ func (p *Publisher) enableConfirms(channel *amqp.Channel) error {
 func (p *Publisher) serveSession(s *session) {
 	p.current.Store(s)
 	p.observer.Connected(true)
-	p.closeIfOutdated(s) // SetBroker may have been called while the session was opened
+	closeIfOutdated(s, *p.broker.Load()) // SetBroker may have been called while the session was opened
 	s.probe()
 	p.current.Store(nil)
 	p.observer.Connected(false)

@@ -49,7 +49,31 @@ func (p *Publisher) startSpan(ctx context.Context, e event.Event, publishing *am
 	return span
 }
 
-// endSpan ends the span with the result of publishing.
+// startSpan starts the span of handling a message, as a child of the span that published it.
+func (c *Consumer) startSpan(ctx context.Context, delivery amqp.Delivery) (context.Context, trace.Span) {
+	headers := propagation.MapCarrier{}
+	for _, name := range propagator.Fields() {
+		if value, ok := delivery.Headers[name].(string); ok {
+			headers[name] = value
+		}
+	}
+	broker := c.broker.Load()
+	return c.tracer.Start(propagator.Extract(ctx, headers), "process "+c.queue.Name,
+		trace.WithSpanKind(trace.SpanKindConsumer),
+		trace.WithAttributes(
+			semconv.MessagingSystemRabbitMQ,
+			semconv.MessagingOperationTypeProcess,
+			semconv.MessagingOperationName("process"),
+			semconv.MessagingDestinationName(c.queue.Name),
+			semconv.MessagingRabbitMQDestinationRoutingKey(delivery.Type),
+			semconv.MessagingMessageID(delivery.MessageId),
+			semconv.MessagingMessageBodySize(len(delivery.Body)),
+			semconv.ServerAddress(broker.Host),
+			semconv.ServerPort(broker.Port),
+		))
+}
+
+// endSpan ends the span with the result of publishing, or of handling a message.
 func endSpan(span trace.Span, err error) {
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())

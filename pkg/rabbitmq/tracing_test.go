@@ -66,6 +66,35 @@ func TestTracing(t *testing.T) {
 	}
 }
 
+// TestTheSpanOfAConsumer is not parallel, because it sets the global tracer provider.
+func TestTheSpanOfAConsumer(t *testing.T) {
+	spans := tracetest.NewInMemoryExporter()
+	otel.SetTracerProvider(trace.NewTracerProvider(trace.WithSyncer(spans)))
+	t.Cleanup(func() { otel.SetTracerProvider(noop.NewTracerProvider()) })
+	d := startConsumer(t, broker(t), func(body string) (rabbitmq.Disposition, string) {
+		if body == "refused" {
+			return rabbitmq.Park, "a reason"
+		}
+		return rabbitmq.Done, ""
+	})
+	d.publish("accepted", amqp.Table{"traceparent": traceparent})
+	d.await("the first span", func() bool { return len(spans.GetSpans()) == 1 })
+	d.publish("refused", nil)
+	d.parked()
+	d.await("both spans", func() bool { return len(spans.GetSpans()) == 2 })
+
+	first, second := spans.GetSpans()[0], spans.GetSpans()[1]
+	if first.Name != "process "+d.queue.Name || first.SpanKind != api.SpanKindConsumer || first.Status.Code != codes.Unset {
+		t.Errorf("span %q of kind %v with status %+v", first.Name, first.SpanKind, first.Status)
+	}
+	if first.SpanContext.TraceID().String() != traceparent[3:35] || first.Parent.SpanID().String() != traceparent[36:52] {
+		t.Errorf("trace %s, parent %s; want those of %s", first.SpanContext.TraceID(), first.Parent.SpanID(), traceparent)
+	}
+	if second.Parent.IsValid() || second.Status.Code != codes.Error || second.Status.Description != "a reason" {
+		t.Errorf("second span has parent %v and status %+v", second.Parent, second.Status)
+	}
+}
+
 // attributesOf returns the attributes of OpenTelemetry's conventions for messaging.
 func attributesOf(t *testing.T, e event.Event, cfg rabbitmq.Broker) map[string]any {
 	t.Helper()

@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/common/model"
 
 	"user-service/pkg/event"
+	"user-service/pkg/mail"
 	"user-service/pkg/postgres"
 	"user-service/pkg/telemetry"
 )
@@ -41,13 +42,24 @@ Counters end in ` + "`_total`" + ` and start at 0 with the process. A histogram 
 In addition to the metrics below, there are the standard metrics of the process (` + "`process_*`" + `), of Go (` + "`go_*`" + `) and
 of the scrapes (` + "`promhttp_*`" + `). ` + "`user_service_hashing_process_*`" + ` are the process metrics of the hashing process.
 
-| Metric | Kind | Labels | Meaning |
+## Service
+
+`
+
+const mailer = `
+## Mailer
+
+` + "`user-service mail`" + ` has metrics of its own on its ` + "`METRICS_ADDR`" + `.
+
+`
+
+const table = `| Metric | Kind | Labels | Meaning |
 | --- | --- | --- | --- |
 `
 
 func TestMetricsAreDocumented(t *testing.T) {
 	t.Parallel()
-	want := introduction + tableOf(t, exercised(t))
+	want := introduction + table + tableOf(t, exercised(t)) + mailer + table + tableOf(t, mailMetrics(t))
 	if *update {
 		if err := os.WriteFile(docs, []byte(want), 0o644); err != nil {
 			t.Fatal(err)
@@ -76,24 +88,37 @@ func exercised(t *testing.T) *telemetry.Metrics {
 	return m
 }
 
-// tableOf returns a row for each metric that the service defines.
-func tableOf(t *testing.T, m *telemetry.Metrics) string {
+// mailMetrics returns the metrics of the mailer.
+func mailMetrics(t *testing.T) *telemetry.MailMetrics {
+	t.Helper()
+	var kinds []string
+	for _, kind := range mail.Kinds() {
+		kinds = append(kinds, string(kind))
+	}
+	m := telemetry.NewMailMetrics("1.2.3", kinds, mail.Results())
+	m.MailHandled("", mail.ResultUnneeded)
+	m.QueueLengths(0, 0, 0)
+	return m
+}
+
+// tableOf returns a row for each metric that the program defines.
+func tableOf(t *testing.T, m handler) string {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
 	families, err := parser.TextToMetricFamilies(exposition(t, m, "text/plain").Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var table strings.Builder
+	var rows strings.Builder
 	for _, name := range slices.Sorted(maps.Keys(families)) {
 		if strings.HasPrefix(name, "go_") || strings.HasPrefix(name, "process_") ||
 			strings.HasPrefix(name, "user_service_hashing_process_") || strings.HasPrefix(name, "promhttp_") {
 			continue
 		}
 		family := families[name]
-		fmt.Fprintf(&table, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(family.GetType().String()), labelsOf(family), family.GetHelp())
+		fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(family.GetType().String()), labelsOf(family), family.GetHelp())
 	}
-	return table.String()
+	return rows.String()
 }
 
 // labelsOf lists the labels of a family, with their values where these are few and the same everywhere.

@@ -55,9 +55,11 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 
 // Handler serves scrapes in Prometheus's text format or OpenMetrics. It omits metrics that can't be collected, and counts them in
 // promhttp_metric_handler_errors_total.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(prometheus.GathererFunc(m.gather), promhttp.HandlerOpts{
-		Registry:            m.registry,
+func (m *Metrics) Handler() http.Handler { return handlerFor(m.registry) }
+
+func handlerFor(registry *prometheus.Registry) http.Handler {
+	return promhttp.HandlerFor(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return gather(registry) }), promhttp.HandlerOpts{
+		Registry:            registry,
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,
 		EnableOpenMetrics:   true,
@@ -66,8 +68,8 @@ func (m *Metrics) Handler() http.Handler {
 
 // gather omits go_memstats_alloc_bytes_total, because in OpenMetrics its family would have the name of the gauge
 // go_memstats_alloc_bytes.
-func (m *Metrics) gather() ([]*dto.MetricFamily, error) {
-	families, err := m.registry.Gather()
+func gather(registry *prometheus.Registry) ([]*dto.MetricFamily, error) {
+	families, err := registry.Gather()
 	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "go_memstats_alloc_bytes_total" }), err
 }
 

@@ -70,8 +70,11 @@ func watched(s telemetry.Sources) *telemetry.Metrics {
 	return m
 }
 
+// handler is what serves the metrics of the service or of the mailer.
+type handler interface{ Handler() http.Handler }
+
 // exposition returns the response to a scrape that accepts these formats.
-func exposition(t *testing.T, m *telemetry.Metrics, accept string) *httptest.ResponseRecorder {
+func exposition(t *testing.T, m handler, accept string) *httptest.ResponseRecorder {
 	t.Helper()
 	request := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil)
 	request.Header.Set("Accept", accept)
@@ -84,7 +87,7 @@ func exposition(t *testing.T, m *telemetry.Metrics, accept string) *httptest.Res
 }
 
 // scrape returns the values of all series by name and labels.
-func scrape(t *testing.T, m *telemetry.Metrics) map[string]float64 {
+func scrape(t *testing.T, m handler) map[string]float64 {
 	t.Helper()
 	series := map[string]float64{}
 	for line := range strings.Lines(exposition(t, m, "text/plain").Body.String()) {

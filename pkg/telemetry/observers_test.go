@@ -2,6 +2,7 @@ package telemetry_test
 
 import (
 	"user-service/pkg/httpapi"
+	"user-service/pkg/mail"
 	"user-service/pkg/outbox"
 	"user-service/pkg/password"
 	"user-service/pkg/postgres"
@@ -10,7 +11,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// Metrics implements the observers of the other packages.
+// Metrics and MailMetrics implement the observers of the other packages.
 var (
 	_ httpapi.Observer         = (*telemetry.Metrics)(nil)
 	_ outbox.Observer          = (*telemetry.Metrics)(nil)
@@ -19,4 +20,8 @@ var (
 	_ postgres.CleanupObserver = (*telemetry.Metrics)(nil)
 	_ user.Observer            = (*telemetry.Metrics)(nil)
 	_ rabbitmq.Observer        = (*telemetry.Metrics)(nil)
+
+	_ mail.Observer             = (*telemetry.MailMetrics)(nil)
+	_ postgres.QueryObserver    = (*telemetry.MailMetrics)(nil)
+	_ rabbitmq.ConsumerObserver = (*telemetry.MailMetrics)(nil)
 )

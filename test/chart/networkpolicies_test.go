@@ -94,8 +94,8 @@ func TestPort53IsOnlyForTheClustersDNS(t *testing.T) {
 			}
 		}
 	}
-	if found != 3 {
-		t.Errorf("%d policies allow DNS, want those of the service, the migration and the test", found)
+	if found != 4 {
+		t.Errorf("%d policies allow DNS, want the policies of the service, the migration, the mailer and the test", found)
 	}
 }
 

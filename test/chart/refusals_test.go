@@ -127,6 +127,52 @@ var refusals = []struct{ name, set, say string }{
 		"at '/networkPolicy/otlpTo/0': additional properties 'podselector' not allowed",
 	},
 
+	// A mailer that could not send a mail.
+	{"mails without a sender", mailer + "mailer.from=", "mailer.enabled needs mailer.from: set"},
+	{"mails without an application", mailer + "mailer.linksBaseURL=", "mailer.enabled needs mailer.linksBaseURL: set"},
+	{"no mail server", mailer + "mailer.smtp.existingSecret=", "mailer.enabled needs a mail server: set mailer.smtp.existingSecret"},
+	{
+		"two mail servers", mailer + "mailer.smtp.url=smtp://smtp.example.com",
+		"mailer.smtp.url and mailer.smtp.existingSecret are both set: leave one",
+	},
+	{
+		"a mailer with the service's user", mailer + "mailer.rabbitmq.existingSecret=",
+		"mailer.enabled needs a user of its own at the broker: set mailer.rabbitmq.existingSecret",
+	},
+	{
+		"a password of the mailer without a user", mailer + "mailer.rabbitmq.existingSecret=,mailer.rabbitmq.password=x",
+		"mailer.enabled needs a user of its own at the broker",
+	},
+	{
+		"two passwords of the mailer", mailer + "mailer.rabbitmq.password=x",
+		"mailer.rabbitmq.password and mailer.rabbitmq.existingSecret are both set: leave one",
+	},
+	{
+		"quickstart with a user for the mailer",
+		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=,rabbitmq.host=," +
+			"rabbitmq.password=," + mailer,
+		"quickstart.enabled has one user at its broker: leave mailer.rabbitmq empty",
+	},
+	{"a variable of the mailer", "config.MAIL_FROM=a@example.com", "config.MAIL_FROM is set by the chart: use mailer.from instead"},
+	{
+		"a variable of the mailer twice", mailer + "mailer.extraEnv[0].name=LOG_LEVEL,mailer.extraEnv[0].value=x",
+		"LOG_LEVEL is in config and in mailer.extraEnv: leave one",
+	},
+	{
+		"a mail server anywhere", policies + strings.TrimSuffix(mailer, ","),
+		"networkPolicy.enabled and mailer.enabled need networkPolicy.smtpTo: set where the mail server is",
+	},
+	{
+		"traces of the mailer to anywhere",
+		policies + mailer + "networkPolicy.smtpTo[0].ipBlock.cidr=192.0.2.0/24,mailer.config.OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318",
+		"networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo",
+	},
+	{"a sender without an address", mailer + "mailer.from=shop", "at '/mailer/from': 'shop' does not match pattern"},
+	{
+		"a base URL with a slash", mailer + "mailer.linksBaseURL=https://shop.example.com/",
+		"at '/mailer/linksBaseURL': 'https://shop.example.com/' does not match pattern",
+	},
+
 	// Routes without a destination.
 	{"an Ingress without a host", "ingress.enabled=true", "ingress.enabled needs ingress.hosts: set"},
 	{
@@ -165,6 +211,10 @@ var refusals = []struct{ name, set, say string }{
 	{"a name in capitals", "fullnameOverride=Users", "at '/fullnameOverride': 'Users' does not match pattern"},
 	{"an invalid email", "admin.email=ada,migration.enabled=true", "at '/admin/email': 'ada' does not match pattern"},
 }
+
+// mailer are values with which the chart renders the mailer, in addition to the base.
+const mailer = "mailer.enabled=true,mailer.from=shop@example.com,mailer.linksBaseURL=https://shop.example.com," +
+	"mailer.smtp.existingSecret=smtp,mailer.rabbitmq.existingSecret=mailer,"
 
 // policies are the values that NetworkPolicies require in addition to the base.
 const policies = "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0," +

@@ -21,18 +21,25 @@ func randomSecret() string {
 	return hex.EncodeToString(random)
 }
 
+// mailing are the values that the mailer requires, without its Secrets.
+const mailing = "mailer.enabled=true,mailer.from=shop@example.com,mailer.linksBaseURL=https://shop.example.com," +
+	"networkPolicy.smtpTo[0].ipBlock.cidr=192.0.2.0/24"
+
 // secretValues are all values of the chart's Secrets, with ? for the secret part, and the values that they require.
 var secretValues = []struct {
 	name, fixed string
 	secrets     []string
+	objects     int
 }{
-	{"by value", "rabbitmq.host=mq.example.com,rabbitmq.user=app", []string{
+	{"by value", "rabbitmq.host=mq.example.com,rabbitmq.user=app,mailer.rabbitmq.user=mailer," + mailing, []string{
 		"database.url=postgres://app:?@db.example.com/app", "rabbitmq.password=?",
 		"jwt.secret=?", "jwt.acceptedSecrets=?", "admin.email=?@example.com",
-	}},
-	{"quickstart", "quickstart.enabled=true", []string{
+		"mailer.rabbitmq.password=?", "mailer.smtp.url=smtp://mailer:?@smtp.example.com",
+	}, 6},
+	{"quickstart", "quickstart.enabled=true," + mailing, []string{
 		"quickstart.postgresql.password=?", "quickstart.rabbitmq.password=?", "jwt.secret=?", "admin.email=?@example.com",
-	}},
+		"mailer.smtp.url=smtp://mailer:?@smtp.example.com",
+	}, 5},
 }
 
 // More people can read names, annotations and arguments than Secrets. Even a hash in one of these lets an attacker test guesses.
@@ -55,7 +62,7 @@ func TestOnlySecretsDependOnSecretValues(t *testing.T) {
 				t.Errorf("with other secrets, objects that are not Secrets differ:\n%s\nand\n%s",
 					strings.Join(first, "---\n"), strings.Join(second, "---\n"))
 			}
-			if slices.Equal(firstSecrets, secondSecrets) || len(firstSecrets) != 4 {
+			if slices.Equal(firstSecrets, secondSecrets) || len(firstSecrets) != values.objects {
 				t.Errorf("the %d Secrets do not contain the secrets", len(firstSecrets))
 			}
 			if names(t, firstSecrets) != names(t, secondSecrets) {
@@ -116,6 +123,8 @@ func TestConfigRefusesEverySecretOfTheService(t *testing.T) {
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
 		refuses(t, "config."+name+"=postgres://u:p@h/d", "config."+name)
 		refuses(t, "extraEnv[0].name="+name+",extraEnv[0].value=postgres://u:p@h/d", "extraEnv has")
+		refuses(t, mailer+"mailer.config."+name+"=postgres://u:p@h/d", "mailer.config."+name)
+		refuses(t, mailer+"mailer.extraEnv[0].name="+name+",mailer.extraEnv[0].value=postgres://u:p@h/d", "mailer.extraEnv has")
 	}
 }
 
@@ -135,7 +144,7 @@ func TestConfigRefusesOtherSecrets(t *testing.T) {
 		"OTEL_EXPORTER_OTLP_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY=/tls/key.pem",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example.com/@x",
 		"ACCESS_TOKEN_TTL=10m", "PASSWORD_MIN_LENGTH=20", "DATA_KEY_FILE=/secrets/data-key",
-		"SMTP_URL=smtps://smtp.example.com", "WEBAUTHN_ORIGINS=https://example.com",
+		"WEBAUTHN_ORIGINS=https://example.com",
 	} {
 		if _, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", "config."+set); err != nil {
 			t.Errorf("%s is refused: %s", set, message)

@@ -43,10 +43,11 @@ func renderIn(t *testing.T, namespace, template string, set ...string) string {
 	return tool(t, "helm", args...)
 }
 
-// ruleFile writes the rules in Prometheus' format, and returns the file's path and the rules.
+// ruleFile writes the rules of a release with a mailer in Prometheus' format, and returns the file's path and the rules.
 func ruleFile(t *testing.T) (string, []alert) {
 	t.Helper()
-	return writeRules(t, render(t, "prometheusrule.yaml"))
+	return writeRules(t, render(t, "prometheusrule.yaml", `mailer={"enabled":true,"from":"shop@example.com",`+
+		`"linksBaseURL":"https://shop.example.com","smtp":{"existingSecret":"d"},"rabbitmq":{"existingSecret":"e"}}`))
 }
 
 // writeRules writes the rules of a PrometheusRule.

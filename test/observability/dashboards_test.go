@@ -57,7 +57,8 @@ func lintPanel(t *testing.T, name string, p panel) {
 		if p.Datasource.UID != "${datasource}" || target.Datasource.UID != "${datasource}" {
 			t.Errorf("%s uses a different data source", name)
 		}
-		if !strings.Contains(target.Expr, `namespace="$namespace",job="$job"`) {
+		if !strings.Contains(target.Expr, `namespace="$namespace",job="$job"`) &&
+			!strings.Contains(target.Expr, `namespace="$namespace",job="$job-mailer"`) {
 			t.Errorf("%s also selects other releases: %s", name, target.Expr)
 		}
 	}

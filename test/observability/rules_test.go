@@ -16,7 +16,7 @@ import (
 type story struct {
 	name  string
 	at    string
-	input map[string]string // values of promtool, one for each scrape, by series; {@} is replaced by the labels of a pod
+	input map[string]string // values of promtool, one for each scrape, by series; @ stands for the labels of a pod, + for a mailer's
 	fires []string          // none: no alert fires
 }
 
@@ -172,6 +172,33 @@ var stories = []story{
 	},
 	{"an old key is accepted", "3h", one(`user_service_token_key_since_timestamp_seconds{@,kid="k",use="accept"}`, "-29000000x300"), nil},
 	{"a secret is rejected", "10m", one(`user_service_secrets_reload_failed{@}`, "1x20"), []string{"UserServiceSecretRejected/warning"}},
+	{
+		"the mail server is unavailable", "20m", one(`user_service_mailer_smtp_available{+}`, "1x3 0x30"),
+		[]string{"UserServiceMailsNotSent/critical"},
+	},
+	{"the mail server was unavailable for some minutes", "20m", one(`user_service_mailer_smtp_available{+}`, "1x3 0x8 1x30"), nil},
+	{
+		"the mail server is available to one of two mailers", "20m", both(
+			one(`user_service_mailer_smtp_available{+}`, "0x30"),
+			one(`user_service_mailer_smtp_available{namespace="identity",job="user-service-mailer",pod="n"}`, "1x30"),
+		), nil,
+	},
+	{
+		"no mailer is connected to the broker", "20m", one(`user_service_mailer_rabbitmq_connected{+}`, "1x3 0x30"),
+		[]string{"UserServiceMailsNotSent/critical"},
+	},
+	{"no mailer answers", "20m", one(`up{+}`, "0x30"), []string{"UserServiceMailsNotSent/critical"}},
+	{"no mailer exists", "20m", one(`up{namespace="other",job="user-service-mailer"}`, "1x30"), []string{"UserServiceMailsNotSent/critical"}},
+	{
+		"many mails are parked", "20m", one(`user_service_mailer_queue_messages{+,state="parked"}`, "3x3 11x30"),
+		[]string{"UserServiceMailsParked/warning"},
+	},
+	{
+		"a few mails are parked, and many wait", "20m", both(
+			one(`user_service_mailer_queue_messages{+,state="parked"}`, "10x30"),
+			one(`user_service_mailer_queue_messages{+,state="retrying"}`, "100x30"),
+		), nil,
+	},
 	{"no secret is rejected", "10m", one(`user_service_secrets_reload_failed{@}`, "0x20"), nil},
 }
 
@@ -247,6 +274,9 @@ func (s story) test(interval string) map[string]any {
 	if s.input["up{@}"] == "" && s.name != "no pod exists" {
 		series = append(series, map[string]string{"series": pod("up{@}"), "values": "1x500"})
 	}
+	if s.input["up{+}"] == "" && s.name != "no mailer exists" {
+		series = append(series, map[string]string{"series": pod("up{+}"), "values": "1x500"})
+	}
 	series = append(series, input(s.input)...)
 	firing := []map[string]any{}
 	for _, alert := range s.fires {
@@ -272,7 +302,9 @@ func input(values map[string]string) []map[string]string {
 }
 
 func pod(series string) string {
-	return strings.ReplaceAll(series, "@", `namespace="identity",job="user-service",pod="a"`)
+	return strings.NewReplacer(
+		"@", `namespace="identity",job="user-service",pod="a"`, "+", `namespace="identity",job="user-service-mailer",pod="m"`,
+	).Replace(series)
 }
 
 func TestEveryAlertLeadsToARunbookAndADashboard(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"os/exec"
@@ -16,9 +17,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"user-service/internal/testkit"
+	"user-service/pkg/mail"
 	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/telemetry"
 )
 
 // stage is a running service whose servers can be disconnected, and a Prometheus that scrapes it.
@@ -26,6 +30,7 @@ type stage struct {
 	t                *testing.T
 	namespace, pod   string // the labels in Prometheus
 	api, metrics     string
+	mailer           string // the address of the mailer's metrics
 	dsn              string // of its database, without the gate
 	prometheus       string
 	database, broker *gate
@@ -42,8 +47,24 @@ var servingAt = regexp.MustCompile(`"msg":"serving".*"api":"(.+?)".*"metrics":"(
 func newStage(t *testing.T, rules string, more ...string) *stage {
 	t.Helper()
 	s := newService(t, namespace, "a", postgrestest.URL(t), more...)
+	s.mailer = serveMailMetrics(t)
 	s.prometheus = scrape(t, "2s", []string{rules}, s)
 	return s
+}
+
+// serveMailMetrics serves the metrics of a mailer that has handled one event, and returns the address. A second mailer at the broker of
+// the tests would take events from the mailer that the tests of the command run.
+func serveMailMetrics(t *testing.T) string {
+	t.Helper()
+	m := telemetry.NewMailMetrics("1.2.3", []string{string(mail.PasswordReset)}, mail.Results())
+	m.MailHandled(string(mail.PasswordReset), mail.ResultSent)
+	m.MailAttempted(time.Second, true)
+	m.Connected(true)
+	m.QueueLengths(0, 0, 0)
+	m.SecretsRejected(0)
+	server := httptest.NewServer(m.Handler())
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
 }
 
 // newService starts a service. Only Prometheus uses its namespace and name.
@@ -89,10 +110,16 @@ func scrape(t *testing.T, every string, rules []string, services ...*stage) stri
 	for _, s := range services {
 		targets = append(targets, object{"targets": []string{s.metrics}, "labels": object{"namespace": s.namespace, "pod": s.pod}})
 	}
+	jobs := []object{{"job_name": release, "static_configs": targets}}
+	if mailer := services[0].mailer; mailer != "" {
+		labels := object{"namespace": services[0].namespace, "pod": "m"}
+		target := []object{{"targets": []string{mailer}, "labels": labels}}
+		jobs = append(jobs, object{"job_name": release + "-mailer", "static_configs": target})
+	}
 	config, err := json.Marshal(object{
 		"global":         object{"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": "1s"},
 		"rule_files":     rules,
-		"scrape_configs": []object{{"job_name": release, "static_configs": targets}},
+		"scrape_configs": jobs,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -23,6 +23,7 @@ func service() dashboard {
 			{"Password hashing", passwords()},
 			{"PostgreSQL", database()},
 			{"Events and RabbitMQ", events()},
+			{"Mails", mails()},
 			{"Process", process()},
 		},
 	}
@@ -326,6 +327,67 @@ func events() []panel {
 				{quantiles("user_service_outbox_delivery_seconds", "@")[2].expr, "from the change, p99"},
 				{quantiles("user_service_rabbitmq_confirm_duration_seconds", "@")[2].expr, "confirm, p99"},
 			},
+		},
+	}
+}
+
+// ofMailer are the labels of the mailer's pods, which are not among the pods of the variable.
+const ofMailer = `namespace="$namespace",job="$job-mailer"`
+
+// mailResults are the colors of the results of events. Red means that nobody gets the mail.
+var mailResults = []color{
+	{"sent", "green"},
+	{"duplicate|expired|outdated|unneeded", "blue"},
+	{"retried", "orange"},
+	{"parked", "red"},
+}
+
+// mails returns the panels of the mailer, which have no data without a mailer.
+func mails() []panel {
+	return []panel{
+		{
+			title: "Mailer", unit: "short", max: 1,
+			about: "1 while the mail server accepts mails, and while a mailer is connected to RabbitMQ. Without a mailer, there is no data.",
+			alert: "UserServiceMailsNotSent", limit: limit{value: 1, below: true},
+			queries: []query{
+				{`max(user_service_mailer_smtp_available{` + ofMailer + `})`, "mail server"},
+				{`max(user_service_mailer_rabbitmq_connected{` + ofMailer + `})`, "RabbitMQ"},
+			},
+		},
+		{
+			title: "Mails by result", unit: "ops", stacked: true,
+			about: "Events that the mailer handles per second, by result. retried: each attempt that is repeated later. " +
+				"duplicate, expired, outdated and unneeded: no mail is sent, as intended.",
+			colors: mailResults,
+			queries: []query{
+				{`sum by (result) (rate(user_service_mailer_events_total{` + ofMailer + `}[$__rate_interval]))`, "{{result}}"},
+			},
+		},
+		{
+			title: "Mails that wait", unit: "short",
+			about: "Events in the queue of the mailer, and events that wait for another attempt.",
+			queries: []query{
+				{`max by (state) (user_service_mailer_queue_messages{` + ofMailer + `,state!="parked"})`, "{{state}}"},
+			},
+		},
+		{
+			title: "Parked mails", unit: "short",
+			about: "Events whose mails the mail server refused, or did not accept for a day. An operator must look at them.",
+			alert: "UserServiceMailsParked", limit: limit{name: "parkedMails", value: 10},
+			queries: []query{{`max(user_service_mailer_queue_messages{` + ofMailer + `,state="parked"})`, "parked"}},
+		},
+		{
+			title: "Time to send", unit: "s", about: "Time of an attempt to send a mail, successful or not.", colors: tails,
+			queries: quantiles("user_service_mailer_send_duration_seconds", ofMailer),
+		},
+		{
+			title: "Pods of the mailer", unit: "short", about: "Running pods of the mailer by version.",
+			queries: []query{{`sum by (version) (user_service_mailer_build_info{` + ofMailer + `})`, "{{version}}"}},
+		},
+		{
+			title: "Rejected secrets of the mailer", unit: "short",
+			about:   "Variables of the mailer whose new value from a file is rejected, by pod. The old value stays in use.",
+			queries: []query{{`max by (pod) (user_service_mailer_secrets_reload_failed{` + ofMailer + `})`, "{{pod}}"}},
 		},
 	}
 }

@@ -104,9 +104,9 @@ projected:
           {{- end }}
 {{- end }}
 
-{{/* 90 % of the memory limit, so that Go collects garbage before the kernel kills the process. */}}
+{{/* 90 % of the memory limit, so that Go collects garbage before the kernel kills the process. Parameter: the resources. */}}
 {{- define "user-service.memoryLimitEnv" -}}
-{{- with ((.Values.resources).limits).memory }}
+{{- with ((.).limits).memory }}
 - name: GOMEMLIMIT
   value: {{ printf "%dMiB" (div (mul (include "user-service.mebibytes" . | int) 9) 10) }}
 {{- end }}

@@ -90,6 +90,18 @@ annotations:
 {{ default (printf "%s-admin" (include "user-service.fullname" .)) .Values.admin.existingSecret }}
 {{- end }}
 
+{{- define "user-service.mailerName" -}}
+{{ include "user-service.fullname" . }}-mailer
+{{- end }}
+
+{{- define "user-service.mailerServiceAccountName" -}}
+{{- if .Values.serviceAccount.create -}}
+{{ include "user-service.mailerName" . }}
+{{- else -}}
+{{ include "user-service.serviceAccountName" . }}
+{{- end -}}
+{{- end }}
+
 {{- define "user-service.hasAdmin" -}}
 {{- if or .Values.admin.email .Values.admin.existingSecret }}yes{{ end -}}
 {{- end }}
@@ -109,9 +121,12 @@ cluster, user-service.validate has already failed. Parameters: root ($), value, 
 {{- end -}}
 {{- end }}
 
-{{/* The variables of config as env. Helm parses numbers as floats, which print large integers with an exponent. */}}
+{{/*
+Variables as env. Helm parses numbers as floats, which print large integers with an exponent. Parameter: the variables
+by name, as in config.
+*/}}
 {{- define "user-service.config" -}}
-{{- range $name, $value := .Values.config }}
+{{- range $name, $value := . }}
 {{- if and (kindIs "float64" $value) (eq (float64 $value) (floor $value)) }}
 {{- $value = int64 $value }}
 {{- end }}
@@ -150,6 +165,15 @@ cluster, user-service.validate has already failed. Parameters: root ($), value, 
 {{- end -}}
 {{- end }}
 
+{{/* The port in mailer.smtp.url, or the default port of its scheme, or networkPolicy.smtpPort without a URL. */}}
+{{- define "user-service.smtpPort" -}}
+{{- $url := .Values.mailer.smtp.url -}}
+{{- $authority := regexReplaceAll "^[a-z]+://([^@/]*@)?" $url "" -}}
+{{- $port := regexFind ":[0-9]+(/|\\?|$)" $authority | trimAll ":/?" -}}
+{{- $default := ternary "465" .Values.networkPolicy.smtpPort (hasPrefix "smtps:" $url) -}}
+{{ default $default $port }}
+{{- end }}
+
 {{- define "user-service.rabbitmqPort" -}}
 {{- if .Values.quickstart.enabled -}}
 5672
@@ -160,12 +184,12 @@ cluster, user-service.validate has already failed. Parameters: root ($), value, 
 
 {{/*
 The endpoint of traces, if they leave the pod. Like OpenTelemetry, the chart prefers the variable for traces to the one
-for all signals. Variables of extraEnv replace those of config.
+for all signals. Variables of extraEnv replace those of config. Parameters: config, extraEnv.
 */}}
 {{- define "user-service.tracesEndpoint" -}}
 {{- $env := dict -}}
-{{- range .Values.extraEnv }}{{ $_ := set $env .name .value }}{{ end -}}
-{{- $env = merge $env .Values.config -}}
+{{- range .extraEnv }}{{ $_ := set $env .name .value }}{{ end -}}
+{{- $env = merge $env .config -}}
 {{- $endpoint := coalesce $env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT $env.OTEL_EXPORTER_OTLP_ENDPOINT | default "" -}}
 {{- $off := or (eq (toString $env.OTEL_SDK_DISABLED | lower) "true") (eq (toString $env.OTEL_TRACES_EXPORTER) "none") -}}
 {{- if not (or $off (regexMatch "^([a-z]+://)?(localhost|127\\.[0-9.]+|\\[::1\\])(:|/|$)" (lower $endpoint))) -}}

@@ -4,7 +4,8 @@ Each subject is a template of its own, which returns a JSON list of messages.
 */}}
 {{- define "user-service.validate" -}}
 {{- $problems := list -}}
-{{- range list "cluster" "sources" "generated" "quickstart" "jwt" "config" "extraEnv" "pods" "memory" "networkPolicy" "routes" -}}
+{{- range list "cluster" "sources" "generated" "quickstart" "jwt" "config" "extraEnv" "pods" "memory" "networkPolicy" "routes"
+    "mailer" -}}
 {{-   $problems = concat $problems (include (printf "user-service.problems.%s" .) $ | fromJsonArray) -}}
 {{- end -}}
 {{- if $problems -}}
@@ -168,41 +169,60 @@ JWT_ACCEPTED_KEYS: jwt.keys.acceptedKeys
 HTTP_ADDR: service.port
 METRICS_ADDR: service.metricsPort
 GOMEMLIMIT: resources.limits.memory
+SMTP_URL: mailer.smtp
+MAIL_FROM: mailer.from
+MAIL_LINKS_BASE_URL: mailer.linksBaseURL
+MAIL_PRODUCT_NAME: mailer.productName
+MAIL_TEMPLATES_DIR: mailer.templatesConfigMap
 OTEL_EXPORTER_OTLP_HEADERS: otlpHeaders.existingSecret
 OTEL_EXPORTER_OTLP_TRACES_HEADERS: otlpHeaders.existingSecret
 {{- end }}
 
 {{- define "user-service.problems.config" -}}
+{{- include "user-service.problemsOfConfig" (dict "config" .Values.config "prefix" "") -}}
+{{- end }}
+
+{{/* Parameters: config, and prefix, the path of the values that contain config. */}}
+{{- define "user-service.problemsOfConfig" -}}
 {{- $problems := list -}}
 {{- $chartVariables := include "user-service.chartVariables" . | fromYaml -}}
-{{- range $name, $value := .Values.config -}}
+{{- $prefix := .prefix -}}
+{{- range $name, $value := .config -}}
 {{-   $plain := trimSuffix "_FILE" $name -}}
+{{-   $path := printf "%sconfig.%s" $prefix $name -}}
 {{-   if hasKey $chartVariables $plain -}}
-{{-     $problems = append $problems (printf "config.%s is set by the chart: use %s instead." $name (get $chartVariables $plain)) -}}
+{{-     $problems = append $problems (printf "%s is set by the chart: use %s instead." $path (get $chartVariables $plain)) -}}
 {{-   else if or (kindIs "map" $value) (kindIs "slice" $value) (kindIs "invalid" $value) -}}
-{{-     $problems = append $problems (printf (print "config.%s is not a text, number or boolean: "
-          "write its value as the environment variable has it.") $name) -}}
+{{-     $problems = append $problems (printf (print "%s is not a text, number or boolean: "
+          "write its value as the environment variable has it.") $path) -}}
 {{-   else if include "user-service.isSecret" (dict "name" $name "value" $value) -}}
-{{-     $problems = append $problems (printf (print "config.%s has a secret, which the description of every pod would show: "
-          "take it from a Secret, by extraEnv with valueFrom.secretKeyRef.") $name) -}}
+{{-     $problems = append $problems (printf (print "%s has a secret, which the description of every pod would show: "
+          "take it from a Secret, by %sextraEnv with valueFrom.secretKeyRef.") $path $prefix) -}}
 {{-   end -}}
 {{- end -}}
 {{ toJson $problems }}
 {{- end }}
 
 {{- define "user-service.problems.extraEnv" -}}
+{{- include "user-service.problemsOfExtraEnv" (dict "config" .Values.config "extraEnv" .Values.extraEnv "prefix" "") -}}
+{{- end }}
+
+{{/* Parameters: extraEnv, config, and prefix, the path of the values that contain extraEnv. */}}
+{{- define "user-service.problemsOfExtraEnv" -}}
 {{- $problems := list -}}
 {{- $chartVariables := include "user-service.chartVariables" . | fromYaml -}}
-{{- range .Values.extraEnv -}}
+{{- $prefix := .prefix -}}
+{{- $config := .config -}}
+{{- range .extraEnv -}}
 {{-   $plain := trimSuffix "_FILE" .name -}}
 {{-   if hasKey $chartVariables $plain -}}
 {{-     $problems = append $problems
-          (printf "extraEnv has %s, which is set by the chart: use %s instead." .name (get $chartVariables $plain)) -}}
-{{-   else if hasKey $.Values.config .name -}}
-{{-     $problems = append $problems (printf "%s is in config and in extraEnv: leave one of them." .name) -}}
+          (printf "%sextraEnv has %s, which is set by the chart: use %s instead." $prefix .name (get $chartVariables $plain)) -}}
+{{-   else if hasKey $config .name -}}
+{{-     $problems = append $problems (printf "%s is in config and in %sextraEnv: leave one of them." .name $prefix) -}}
 {{-   else if and .value (include "user-service.isSecret" (dict "name" .name "value" .value)) -}}
-{{-     $problems = append $problems (printf (print "extraEnv has the secret %s as a value, which the description of every pod "
-          "would show: take it from a Secret, by valueFrom.secretKeyRef.") .name) -}}
+{{-     $problems = append $problems (printf (print "%sextraEnv has the secret %s as a value, which the description of every pod "
+          "would show: take it from a Secret, by valueFrom.secretKeyRef.") $prefix .name) -}}
 {{-   end -}}
 {{- end -}}
 {{ toJson $problems }}
@@ -302,7 +322,12 @@ requests and for one imported hash. The migration Job computes one hash, that of
           "serviceMonitor.enabled and prometheusRule.enabled ask for: set where it runs, "
           "such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}].") -}}
 {{-   end -}}
-{{-   if and (include "user-service.tracesEndpoint" .) (not $np.otlpTo) -}}
+{{-   if and $v.mailer.enabled (not $np.smtpTo) -}}
+{{-     $problems = append $problems (printf (print "networkPolicy.enabled and mailer.enabled need networkPolicy.smtpTo: "
+          "set where the mail server is, as a NetworkPolicy's to %s.") $any) -}}
+{{-   end -}}
+{{-   $mailerTraces := and $v.mailer.enabled (include "user-service.tracesEndpoint" (include "user-service.mailerEnvironment" . | fromYaml)) -}}
+{{-   if and (or (include "user-service.tracesEndpoint" $v) $mailerTraces) (not $np.otlpTo) -}}
 {{-     $problems = append $problems (printf (print "networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo: "
           "set where traces are sent, as a NetworkPolicy's to, "
           "such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}] %s.") $any) -}}
@@ -327,6 +352,48 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.filters) (hasPrefix "/metrics" $v.httpRoute.path) -}}
 {{-   $problems = append $problems
         "httpRoute.path is that of the metrics, which are not served to the outside: use another." -}}
+{{- end -}}
+{{ toJson $problems }}
+{{- end }}
+
+{{- define "user-service.problems.mailer" -}}
+{{- $problems := list -}}
+{{- $v := .Values -}}
+{{- $m := $v.mailer -}}
+{{- if $m.enabled -}}
+{{-   if not $m.from -}}
+{{-     $problems = append $problems "mailer.enabled needs mailer.from: set the sender of the mails." -}}
+{{-   end -}}
+{{-   if not $m.linksBaseURL -}}
+{{-     $problems = append $problems "mailer.enabled needs mailer.linksBaseURL: set the URL of the application." -}}
+{{-   end -}}
+{{-   if and $m.smtp.url $m.smtp.existingSecret -}}
+{{-     $problems = append $problems "mailer.smtp.url and mailer.smtp.existingSecret are both set: leave one of them empty." -}}
+{{-   else if not (or $m.smtp.url $m.smtp.existingSecret) -}}
+{{-     $problems = append $problems "mailer.enabled needs a mail server: set mailer.smtp.existingSecret (or mailer.smtp.url)." -}}
+{{-   end -}}
+{{-   $problems = concat $problems (include "user-service.problems.mailerRabbitmq" . | fromJsonArray) -}}
+{{-   $problems = concat $problems
+        (include "user-service.problemsOfConfig" (dict "config" $m.config "prefix" "mailer.") | fromJsonArray) -}}
+{{-   $environment := dict "config" (merge dict $m.config $v.config) "extraEnv" $m.extraEnv "prefix" "mailer." -}}
+{{-   $problems = concat $problems (include "user-service.problemsOfExtraEnv" $environment | fromJsonArray) -}}
+{{- end -}}
+{{ toJson $problems }}
+{{- end }}
+
+{{- define "user-service.problems.mailerRabbitmq" -}}
+{{- $problems := list -}}
+{{- $v := .Values -}}
+{{- $rabbitmq := $v.mailer.rabbitmq -}}
+{{- if $v.quickstart.enabled -}}
+{{-   if or $rabbitmq.user $rabbitmq.password $rabbitmq.existingSecret -}}
+{{-     $problems = append $problems "quickstart.enabled has one user at its broker: leave mailer.rabbitmq empty." -}}
+{{-   end -}}
+{{- else if and $rabbitmq.password $rabbitmq.existingSecret -}}
+{{-   $problems = append $problems "mailer.rabbitmq.password and mailer.rabbitmq.existingSecret are both set: leave one of them empty." -}}
+{{- else if not (or $rabbitmq.existingSecret (and $rabbitmq.user $rabbitmq.password)) -}}
+{{-   $problems = append $problems (print "mailer.enabled needs a user of its own at the broker: set mailer.rabbitmq.existingSecret "
+        "(or mailer.rabbitmq.user and password).") -}}
 {{- end -}}
 {{ toJson $problems }}
 {{- end }}

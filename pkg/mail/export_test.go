@@ -1,0 +1,11 @@
+package mail
+
+import (
+	"context"
+	"net/mail"
+)
+
+// Send sends a mail without a database.
+func (t *Transport) Send(ctx context.Context, from mail.Address, to string, m Mail, text Text) error {
+	return t.send(ctx, newMessage(from, to, m, text), m.Event.String())
+}

@@ -1,0 +1,59 @@
+// Package mail sends the mails that belong to events: links with one-time tokens, and notices about changes of an account. It knows no AMQP
+// and no SQL.
+package mail
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Kind is a kind of mail. It is also the first part of the names of its templates.
+type Kind string
+
+// The kinds of mails.
+const (
+	EmailVerification Kind = "email_verification" // has a link
+	PasswordReset     Kind = "password_reset"     // has a link
+	Invitation        Kind = "invitation"         // has a link
+	EmailChanged      Kind = "email_changed"      // goes to the previous address
+	PasswordChanged   Kind = "password_changed"
+	FactorAdded       Kind = "factor_added"
+	FactorRemoved     Kind = "factor_removed"
+)
+
+// Kinds returns all kinds of mails.
+func Kinds() []Kind {
+	return []Kind{EmailVerification, PasswordReset, Invitation, EmailChanged, PasswordChanged, FactorAdded, FactorRemoved}
+}
+
+// paths are the pages of the application that send a token to the service, by the kind of mail.
+var paths = map[Kind]string{
+	EmailVerification: "/verify-email",
+	PasswordReset:     "/reset-password",
+	Invitation:        "/invitation",
+}
+
+// hasLink reports whether mails of this kind have a link with a one-time token.
+func (k Kind) hasLink() bool { return paths[k] != "" }
+
+// Mail is a mail that belongs to an event. It contains no text of the account except the address, because anybody can enter such text.
+type Mail struct {
+	Event   uuid.UUID // Its id.
+	Account uuid.UUID // Its id.
+	Kind    Kind
+	To      string    // The address; empty: the account's current address.
+	At      time.Time // The time of the event.
+	Token   string    // Of a link.
+	Expires time.Time // Of the token.
+	Factor  string    // The type of a second factor, such as totp.
+	ByAdmin bool      // Somebody other than the user made the change.
+}
+
+// Account is what a mail needs to know of an account.
+type Account struct {
+	Email   string
+	Locale  string // BCP 47; empty: unknown.
+	Created time.Time
+	Now     time.Time // By the database's clock.
+}

@@ -1,0 +1,283 @@
+package mail
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/mail"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+)
+
+const (
+	// Retention is how long the ids of sent mails are stored. A duplicate of an older event would be sent again.
+	Retention = 30 * 24 * time.Hour
+	// StaleClaim is the age after which another process takes over a claim. It is longer than any attempt to send.
+	StaleClaim = time.Minute
+	// MaxAge is the time since the first attempt after which a mail is parked.
+	MaxAge = 24 * time.Hour
+
+	// The delays between two attempts to mark a mail as sent.
+	minMarkDelay = 100 * time.Millisecond
+	maxMarkDelay = 5 * time.Second
+	// storeTimeout bounds one call of the store.
+	storeTimeout = 5 * time.Second
+)
+
+// ErrNoAccount is the error of Store.MailAccount for an account that does not exist.
+var ErrNoAccount = errors.New("there is no such account")
+
+// Claim is the right of one process to send the mail of an event.
+type Claim struct {
+	Event uuid.UUID
+	At    time.Time // distinguishes this claim from a later claim of the same mail
+}
+
+// ClaimState is the result of a claim.
+type ClaimState int
+
+// The results of a claim.
+const (
+	Claimed     ClaimState = iota // the caller may send the mail
+	AlreadySent                   // the mail was sent before
+	ClaimedElse                   // another process is sending it
+)
+
+// Store reads accounts, and stores which mails were sent.
+type Store interface {
+	// MailAccount returns the account with this id. Errors: ErrNoAccount.
+	MailAccount(ctx context.Context, id uuid.UUID) (Account, error)
+	// ClaimMail claims the mail of an event, unless it was sent, or another claim is not yet older than stale.
+	ClaimMail(ctx context.Context, event uuid.UUID, stale time.Duration) (Claim, ClaimState, error)
+	// MarkMailSent stores that a claimed mail was sent.
+	MarkMailSent(ctx context.Context, claim Claim) error
+	// ReleaseMail removes a claim whose mail was not sent.
+	ReleaseMail(ctx context.Context, claim Claim) error
+}
+
+// Disposition is what to do with the message of an event.
+type Disposition int
+
+// The dispositions.
+const (
+	Done  Disposition = iota // acknowledge it
+	Retry                    // deliver it again later
+	Park                     // set it aside for an operator
+)
+
+// The results of an event, for logs and metrics.
+const (
+	ResultSent      = "sent"
+	ResultDuplicate = "duplicate" // The mail was sent before.
+	ResultExpired   = "expired"   // The token has expired.
+	ResultOutdated  = "outdated"  // The account no longer exists, or the token was for an earlier address.
+	ResultUnneeded  = "unneeded"  // No mail belongs to the event.
+	ResultRetried   = "retried"
+	ResultParked    = "parked"
+)
+
+// Results returns all results.
+func Results() []string {
+	return []string{ResultSent, ResultDuplicate, ResultExpired, ResultOutdated, ResultUnneeded, ResultRetried, ResultParked}
+}
+
+// Observer receives the measurements of a Mailer. Its methods are called concurrently and must not block.
+type Observer interface {
+	// MailHandled is called for each event with the result. kind is empty if no mail belongs to the event.
+	MailHandled(kind, result string)
+	// MailAttempted is called for each attempt to send a mail, with its duration. available is false if the attempt failed for a reason
+	// that concerns all mails.
+	MailAttempted(took time.Duration, available bool)
+}
+
+type noopObserver struct{}
+
+func (noopObserver) MailHandled(string, string)        {}
+func (noopObserver) MailAttempted(time.Duration, bool) {}
+
+// Config configures a Mailer.
+type Config struct {
+	From     mail.Address // the sender of all mails
+	Log      *slog.Logger // nil: none
+	Observer Observer     // nil: none
+}
+
+// Mailer sends the mails of events. Its methods may be called concurrently.
+type Mailer struct {
+	store     Store
+	templates *Templates
+	transport *Transport
+	cfg       Config
+	tracer    trace.Tracer
+}
+
+// New returns a Mailer.
+func New(store Store, templates *Templates, transport *Transport, cfg Config) *Mailer {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Observer == nil {
+		cfg.Observer = noopObserver{}
+	}
+	return &Mailer{store: store, templates: templates, transport: transport, cfg: cfg, tracer: otel.Tracer("user-service/pkg/mail")}
+}
+
+// outcome is the result of an event.
+type outcome struct{ result, reason string }
+
+// Handle sends the mail of an event, if a mail belongs to it. age is the time since the first attempt. reason explains the dispositions
+// Retry and Park. It contains no personal data.
+func (m *Mailer) Handle(ctx context.Context, body []byte, age time.Duration) (v Disposition, reason string) {
+	plan, needed, err := ForEvent(body)
+	var o outcome
+	switch {
+	case err != nil:
+		o = outcome{ResultParked, err.Error()}
+	case !needed:
+		o = outcome{ResultUnneeded, ""}
+	default:
+		o = m.process(ctx, plan)
+	}
+	if o.result == ResultRetried && age >= MaxAge {
+		o = outcome{ResultParked, "not sent within " + MaxAge.String() + "; last reason: " + o.reason}
+	}
+	m.report(plan, o)
+	switch o.result {
+	case ResultRetried:
+		return Retry, o.reason
+	case ResultParked:
+		return Park, o.reason
+	default:
+		return Done, ""
+	}
+}
+
+func (m *Mailer) report(plan Mail, o outcome) {
+	kind := string(plan.Kind)
+	if o.result == ResultUnneeded {
+		kind = ""
+	}
+	m.cfg.Observer.MailHandled(kind, o.result)
+	level := slog.LevelInfo
+	switch o.result {
+	case ResultUnneeded:
+		level = slog.LevelDebug
+	case ResultRetried:
+		level = slog.LevelWarn
+	case ResultParked:
+		level = slog.LevelError
+	}
+	attrs := []any{"kind", kind, "result", o.result, "event", plan.Event}
+	if o.reason != "" {
+		attrs = append(attrs, "reason", o.reason)
+	}
+	m.cfg.Log.Log(context.Background(), level, "mail", attrs...)
+}
+
+// process sends a mail, unless it is no longer needed.
+func (m *Mailer) process(ctx context.Context, plan Mail) outcome {
+	account, err := call(ctx, func(ctx context.Context) (Account, error) { return m.store.MailAccount(ctx, plan.Account) })
+	switch {
+	case errors.Is(err, ErrNoAccount):
+		return outcome{ResultOutdated, ""}
+	case err != nil:
+		return m.storeFailed(err)
+	case plan.Token != "" && !account.Now.Before(plan.Expires):
+		return outcome{ResultExpired, ""}
+	case plan.Token != "" && !strings.EqualFold(plan.To, account.Email): // the change has invalidated the token
+		return outcome{ResultOutdated, ""}
+	}
+	if plan.To == "" {
+		plan.To = account.Email
+	}
+	text, err := m.templates.Render(plan, account)
+	if err != nil {
+		return outcome{ResultParked, "a template fails: " + err.Error()}
+	}
+	claim, state, err := m.claim(ctx, plan.Event)
+	switch {
+	case err != nil:
+		return m.storeFailed(err)
+	case state == AlreadySent:
+		return outcome{ResultDuplicate, ""}
+	case state == ClaimedElse:
+		return outcome{ResultRetried, "another process is sending the mail, or was, up to " + StaleClaim.String() + " ago"}
+	}
+	return m.send(ctx, plan, text, claim)
+}
+
+// storeFailed logs an error of the database. The reason does not contain it.
+func (m *Mailer) storeFailed(err error) outcome {
+	m.cfg.Log.Warn("the database does not answer", "error", err)
+	return outcome{ResultRetried, "the database does not answer"}
+}
+
+func (m *Mailer) claim(ctx context.Context, event uuid.UUID) (claim Claim, state ClaimState, err error) {
+	claim, err = call(ctx, func(ctx context.Context) (Claim, error) {
+		claim, state, err = m.store.ClaimMail(ctx, event, StaleClaim)
+		return claim, err
+	})
+	return claim, state, err
+}
+
+// send sends a claimed mail. It then marks the mail as sent, or releases the claim.
+func (m *Mailer) send(ctx context.Context, plan Mail, text Text, claim Claim) outcome {
+	began := time.Now()
+	sending, span := m.tracer.Start(ctx, "send mail", trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithAttributes(attribute.String("mail.kind", string(plan.Kind))))
+	err := m.transport.send(sending, newMessage(m.cfg.From, plan.To, plan, text), plan.Event.String())
+	if err != nil {
+		span.SetStatus(codes.Error, err.Error())
+	}
+	span.End()
+	var failure *SendError
+	refused := errors.As(err, &failure)
+	m.cfg.Observer.MailAttempted(time.Since(began), !refused || !failure.AllMails)
+	if err == nil {
+		m.mark(ctx, claim)
+		return outcome{ResultSent, ""}
+	}
+	if _, err := call(context.WithoutCancel(ctx), func(ctx context.Context) (struct{}, error) {
+		return struct{}{}, m.store.ReleaseMail(ctx, claim)
+	}); err != nil { // the claim becomes stale
+		m.cfg.Log.Warn("the claim of a mail that was not sent can't be released", "event", plan.Event, "error", err)
+	}
+	if refused && failure.Permanent {
+		return outcome{ResultParked, "the mail server refuses the mail: " + failure.Reason}
+	}
+	return outcome{ResultRetried, fmt.Sprintf("the mail server does not accept the mail: %v", err)}
+}
+
+// mark stores that a mail was sent. It retries until ctx ends: without the mark, a duplicate of the event would be sent again.
+func (m *Mailer) mark(ctx context.Context, claim Claim) {
+	for delay := minMarkDelay; ; delay = min(2*delay, maxMarkDelay) {
+		_, err := call(context.WithoutCancel(ctx), func(ctx context.Context) (struct{}, error) {
+			return struct{}{}, m.store.MarkMailSent(ctx, claim)
+		})
+		if err == nil {
+			return
+		}
+		m.cfg.Log.Warn("the database can't store that a mail was sent; retrying", "event", claim.Event, "error", err)
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		}
+	}
+}
+
+// call bounds one call of the store.
+func call[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	return do(ctx)
+}

@@ -1,0 +1,139 @@
+package mail_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"user-service/pkg/event"
+	"user-service/pkg/mail"
+)
+
+var (
+	eventID   = uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8058")
+	accountID = uuid.MustParse("01890a5d-ac96-774b-bcce-b302099a8057")
+	noon      = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	later     = noon.Add(time.Hour)
+)
+
+// cloudEvent returns an event in the form of its message.
+func cloudEvent(t testing.TB, typ, data string) []byte {
+	t.Helper()
+	body, err := event.Event{ID: eventID, Type: event.Type(typ), Subject: accountID, Time: noon, Data: []byte(data)}.CloudEvent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return body
+}
+
+// token is the data of an event with a token.
+const token = `{"user":{"email":"ada@example.com","name":"Buy now","created_at":"2026-02-03T04:05:06Z"},
+	"token":"t0ken-_","expires_at":"2026-03-01T13:00:00Z"}`
+
+// planned returns a mail of the event of these tests.
+func planned(kind mail.Kind, change func(*mail.Mail)) mail.Mail {
+	m := mail.Mail{Event: eventID, Account: accountID, Kind: kind, At: noon}
+	change(&m)
+	return m
+}
+
+func TestTheMailOfAnEvent(t *testing.T) {
+	t.Parallel()
+	withToken := func(m *mail.Mail) { m.To, m.Token, m.Expires = "ada@example.com", "t0ken-_", later }
+	unchanged := func(*mail.Mail) {}
+	for _, test := range []struct {
+		typ, data string
+		want      mail.Mail
+	}{
+		{"user.email_verification_requested", token, planned(mail.EmailVerification, withToken)},
+		{"user.password_reset_requested", token, planned(mail.PasswordReset, withToken)},
+		{"user.invitation_requested", token, planned(mail.Invitation, withToken)},
+		{"user.password_changed", `{"id":"01890a5d-ac96-774b-bcce-b302099a8057"}`, planned(mail.PasswordChanged, unchanged)},
+		{
+			"user.updated", `{"user":{"email":"new@example.com"},"changed":["email","email_verified"],"previous":{"email":"old@example.com"}}`,
+			planned(mail.EmailChanged, func(m *mail.Mail) { m.To = "old@example.com" }),
+		},
+		{
+			"user.factor_added", `{"id":"x","factor":{"id":"y","type":"totp","name":"My phone"},"by":"01890a5d-ac96-774b-bcce-b302099a8057"}`,
+			planned(mail.FactorAdded, func(m *mail.Mail) { m.Factor = "totp" }),
+		},
+		{
+			"user.factor_removed", `{"factor":{"type":"passkey"},"by":"01890a5d-ac96-774b-bcce-b302099a9999"}`,
+			planned(mail.FactorRemoved, func(m *mail.Mail) { m.Factor, m.ByAdmin = "passkey", true }),
+		},
+		{
+			"user.factor_removed", `{"factor":{"type":"passkey"},"by":"cli"}`,
+			planned(mail.FactorRemoved, func(m *mail.Mail) { m.Factor, m.ByAdmin = "passkey", true }),
+		},
+		{"user.factor_removed", `{"factor":{"type":"totp"}}`, planned(mail.FactorRemoved, func(m *mail.Mail) { m.Factor = "totp" })},
+	} {
+		got, needed, err := mail.ForEvent(cloudEvent(t, test.typ, test.data))
+		if err != nil || !needed {
+			t.Errorf("%s %s: needed %t, %v", test.typ, test.data, needed, err)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s %s (-want +got):\n%s", test.typ, test.data, diff)
+		}
+	}
+}
+
+func TestOtherEventsNeedNoMail(t *testing.T) {
+	t.Parallel()
+	for typ, data := range map[string]string{
+		"user.created":   `{"user":{"email":"ada@example.com"}}`,
+		"user.logged_in": `{}`,
+		"order.created":  `7`,
+		"user.updated":   `{"user":{"email":"ada@example.com","name":"b"},"changed":["name"],"previous":{"name":"a"}}`,
+		"user.updated ":  `{}`,
+	} {
+		if m, needed, err := mail.ForEvent(cloudEvent(t, typ, data)); err != nil || needed {
+			t.Errorf("%s: %+v, %v", typ, m, err)
+		}
+	}
+	sameMailbox := `{"user":{"email":"Ada@Example.com"},"changed":["email"],"previous":{"email":"ada@example.com"}}`
+	if m, needed, err := mail.ForEvent(cloudEvent(t, "user.updated", sameMailbox)); err != nil || needed {
+		t.Errorf("another case of the letters: %+v, %v", m, err)
+	}
+}
+
+// TestUnreadableEvents: the error must not contain the message, because it is logged.
+func TestUnreadableEvents(t *testing.T) {
+	t.Parallel()
+	for _, body := range []string{
+		"", "secret", `{"id":"secret"}`, `{"id":"01890a5d-ac96-774b-bcce-b302099a8058","type":"user.updated"}`,
+		string(cloudEvent(t, "user.password_reset_requested", `"secret"`)),
+		string(cloudEvent(t, "user.password_reset_requested", `{"user":{"email":"ada@example.com"},"token":"secret"}`)),
+		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, `"t0ken-_"`, `""`, 1))),
+		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", "a@b.c,secret@", 1))),
+		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", `Ada\r\nBcc: secret@`, 1))),
+		string(cloudEvent(t, "user.updated", `{"user":{"email":"a@b.c"},"changed":["email"],"previous":{"email":"secret"}}`)),
+		string(cloudEvent(t, "user.updated", `{"changed":["email"],"previous":{"email":7}}`)),
+		string(cloudEvent(t, "user.factor_added", `{"factor":"secret"}`)),
+	} {
+		m, _, err := mail.ForEvent([]byte(body))
+		if err == nil || strings.Contains(err.Error(), "secret") {
+			t.Errorf("%s: %+v, %v", body, m, err)
+		}
+	}
+}
+
+// TestEveryTypeOfEventHasAKind compares the binding keys with the mails.
+func TestEveryTypeOfEventHasAKind(t *testing.T) {
+	t.Parallel()
+	found := map[mail.Kind]bool{}
+	for _, typ := range mail.EventTypes() {
+		m, _, err := mail.ForEvent(fmt.Appendf(nil, `{"id":%q,"subject":%q,"type":%q,"data":%s}`, eventID, accountID, typ,
+			`{"user":{"email":"a@b.c"},"token":"t","expires_at":"2026-03-01T13:00:00Z"}`))
+		if err != nil || m.Kind == "" {
+			t.Errorf("%s: %+v, %v", typ, m, err)
+		}
+		found[m.Kind] = true
+	}
+	if len(found) != len(mail.Kinds()) || len(found) != len(mail.EventTypes()) {
+		t.Errorf("%d kinds and %d types of events, want %d", len(found), len(mail.EventTypes()), len(mail.Kinds()))
+	}
+}

@@ -1,0 +1,232 @@
+package mail
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/textproto"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	gomail "github.com/wneessen/go-mail"
+)
+
+const (
+	// connectTimeout bounds the connect, including TLS from the start.
+	connectTimeout = 10 * time.Second
+	// sendTimeout bounds the whole conversation with the server.
+	sendTimeout = 30 * time.Second
+)
+
+// SendError is the reason why a mail was not sent. It contains no address and no text of the server, which often contains one.
+type SendError struct {
+	// Permanent means that the server will never accept this mail. Otherwise a later attempt may succeed.
+	Permanent bool
+	// AllMails means that the reason is not this mail or its recipient, so that no mail can be sent now.
+	AllMails bool
+	Reason   string
+}
+
+func (e *SendError) Error() string { return e.Reason }
+
+// unavailable returns the SendError of a server that accepts no mail now.
+func unavailable(format string, args ...any) *SendError {
+	return &SendError{AllMails: true, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Transport hands mails to a mail server, or writes them to a folder.
+type Transport struct {
+	server atomic.Pointer[server]
+	last   atomic.Pointer[string] // why the last conversation failed; nil: it did not
+}
+
+// NewTransport returns a Transport for the URL of a mail server or of a folder. It does not connect.
+func NewTransport(url string) (*Transport, error) {
+	t := &Transport{}
+	return t, t.SetURL(url)
+}
+
+// SetURL changes the server for future mails.
+func (t *Transport) SetURL(url string) error {
+	s, err := parseURL(url)
+	if err != nil {
+		return err
+	}
+	t.server.Store(&s)
+	return nil
+}
+
+// Check returns an error if the last attempt failed for a reason that concerns all mails.
+func (t *Transport) Check(context.Context) error {
+	if reason := t.last.Load(); reason != nil {
+		return errors.New("the mail server does not accept mails: " + *reason)
+	}
+	return nil
+}
+
+// send sends a mail in at most sendTimeout, or until ctx ends. The error is a *SendError. If the connection was lost at the end of the mail,
+// the server may have accepted the mail.
+func (t *Transport) send(ctx context.Context, msg *gomail.Msg, name string) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	s := t.server.Load()
+	var err error
+	if s.folder != "" {
+		err = s.write(msg, name)
+	} else {
+		err = s.deliver(ctx, msg)
+	}
+	var failure *SendError
+	if errors.As(err, &failure) && failure.AllMails {
+		t.last.Store(&failure.Reason)
+	} else {
+		t.last.Store(nil)
+	}
+	return err
+}
+
+// write writes a mail to the folder, for development. The text is not encoded, so that its link can be copied. A file never exists in part.
+func (s *server) write(msg *gomail.Msg, name string) error {
+	file, err := os.CreateTemp(s.folder, ".draft-")
+	if err != nil {
+		return unavailable("create a file: %v", err)
+	}
+	defer func() { _ = os.Remove(file.Name()) }()
+	for _, part := range msg.GetParts() {
+		part.SetEncoding(gomail.NoEncoding)
+	}
+	_, err = msg.WriteTo(file)
+	if err := errors.Join(err, file.Close()); err != nil {
+		return unavailable("write a file: %v", err)
+	}
+	if err := os.Rename(file.Name(), filepath.Join(s.folder, name+".eml")); err != nil {
+		return unavailable("rename a file: %v", err)
+	}
+	return nil
+}
+
+// deliver sends a mail on a connection of its own.
+func (s *server) deliver(ctx context.Context, msg *gomail.Msg) error {
+	err := s.converse(ctx, msg)
+	if err != nil && ctx.Err() != nil {
+		return unavailable("the conversation with the server took too long, or was aborted")
+	}
+	return err
+}
+
+func (s *server) converse(ctx context.Context, msg *gomail.Msg) error {
+	client, err := s.client(ctx)
+	if err != nil {
+		return unavailable("prepare the connection: %v", err)
+	}
+	conn, err := client.DialToSMTPClientWithContext(ctx)
+	if err != nil {
+		return unavailable("connect: %s", describe(err))
+	}
+	defer func() { _ = conn.Close() }()
+	err = client.SendWithSMTPClient(conn, msg)
+	if msg.IsDelivered() { // an error after the server's confirm changes nothing
+		_ = client.CloseWithSMTPClient(conn)
+		return nil
+	}
+	return classify(err)
+}
+
+// client returns a client for one connection, which is closed when ctx ends.
+func (s *server) client(ctx context.Context) (*gomail.Client, error) {
+	dial := func(dialing context.Context, network, _ string) (net.Conn, error) {
+		dialing, cancel := context.WithTimeout(dialing, connectTimeout)
+		defer cancel()
+		return s.dial(ctx, dialing, network)
+	}
+	options := []gomail.Option{
+		gomail.WithPort(s.port), gomail.WithTimeout(sendTimeout), gomail.WithoutNoop(), gomail.WithDialContextFunc(dial),
+		gomail.WithTLSPolicy(s.policy),
+	}
+	if s.implicitTLS {
+		options = append(options, gomail.WithSSL())
+	}
+	if s.user != "" {
+		options = append(options, gomail.WithUsername(s.user), gomail.WithPassword(s.password),
+			gomail.WithOpportunisticSMTPAuth(gomail.SMTPAuthSCRAMSHA256, gomail.SMTPAuthPlain, gomail.SMTPAuthLogin))
+	}
+	return gomail.NewClient(s.host, options...)
+}
+
+// dial connects until dialing ends. The connection is closed when ctx ends.
+func (s *server) dial(ctx, dialing context.Context, network string) (net.Conn, error) {
+	socket, err := new(net.Dialer).DialContext(dialing, network, s.address())
+	if err != nil {
+		return nil, err
+	}
+	context.AfterFunc(ctx, func() { _ = socket.Close() })
+	if !s.implicitTLS {
+		return socket, nil
+	}
+	stream := tls.Client(socket, &tls.Config{ServerName: s.host, MinVersion: tls.VersionTLS12})
+	if err := stream.HandshakeContext(dialing); err != nil {
+		_ = socket.Close()
+		return nil, fmt.Errorf("TLS handshake: %w", err)
+	}
+	return stream, nil
+}
+
+// serverCodes are not about the mail. The server shuts down (RFC 5321 section 3.8), or refuses this client (RFC 4954 section 6).
+var serverCodes = []int{421, 530, 534, 535, 538}
+
+// classify returns the SendError of a mail that the server did not accept.
+func classify(err error) error {
+	var failure *gomail.SendError
+	if !errors.As(err, &failure) {
+		return unavailable("send: %s", describe(err))
+	}
+	code := failure.ErrorCode()
+	if code == 0 {
+		return unavailable("%s: no answer", failure.Reason)
+	}
+	aboutMail := slices.Contains([]gomail.SendErrReason{gomail.ErrSMTPRcptTo, gomail.ErrSMTPData, gomail.ErrSMTPDataClose}, failure.Reason) &&
+		!slices.Contains(serverCodes, code)
+	reason := fmt.Sprintf("%s: %d", failure.Reason, code)
+	if status := failure.EnhancedStatusCode(); status != "" {
+		reason += " " + status
+	}
+	return &SendError{Permanent: aboutMail && code >= 500, AllMails: !aboutMail, Reason: reason}
+}
+
+// describe returns the kind of an error without addresses and without texts of the server.
+func describe(err error) string {
+	var (
+		reply     *textproto.Error
+		operation *net.OpError
+		unknown   x509.UnknownAuthorityError
+		hostname  x509.HostnameError
+		invalid   x509.CertificateInvalidError
+		record    tls.RecordHeaderError
+		network   net.Error
+	)
+	switch {
+	case errors.As(err, &reply):
+		return fmt.Sprintf("the server answers %d", reply.Code)
+	case errors.As(err, &unknown), errors.As(err, &hostname), errors.As(err, &invalid):
+		return "the server's certificate is not valid for this host"
+	case errors.As(err, &record):
+		return "the server does not speak TLS"
+	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return "timeout"
+	case errors.As(err, &operation):
+		return operation.Op + ": " + operation.Err.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return "connection lost"
+	case errors.Is(err, gomail.ErrNoSupportedAuthDiscovered):
+		return "the server offers no supported authentication"
+	default:
+		return "the server does not offer what is required (STARTTLS, authentication)"
+	}
+}

@@ -1,0 +1,281 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+	"go.opentelemetry.io/otel/trace"
+)
+
+// Disposition is what a Consumer does with a message after its handler.
+type Disposition int
+
+// The dispositions.
+const (
+	Done  Disposition = iota // acknowledge the message
+	Retry                    // deliver the message again after a delay
+	Park                     // move the message to the queue of parked messages
+)
+
+// Job is a message for the handler of a Consumer.
+type Job struct {
+	Body []byte
+	Age  time.Duration // since the first attempt; 0 at the first attempt
+}
+
+// Queue describes the queues of a Consumer.
+type Queue struct {
+	// Name is the name of the durable queue. The names of its retry queues and of its queue for parked messages begin with it.
+	Name string
+	// Types are the types of events that the queue gets.
+	Types []string
+	// Retries are the delays before the second attempt, the third, and so on. The last one applies to all further attempts.
+	Retries []time.Duration
+}
+
+// parked is the name of the queue for parked messages.
+func (q Queue) parked() string { return q.Name + ".parked" }
+
+// retry is the name of the queue in which messages wait for this delay.
+func (q Queue) retry(delay time.Duration) string { return q.Name + ".retry." + shorten(delay) }
+
+// shorten returns a duration without zero units, such as 10m.
+func shorten(d time.Duration) string {
+	switch {
+	case d%time.Hour == 0:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	case d%time.Minute == 0:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	default:
+		return d.String()
+	}
+}
+
+// ConsumerObserver receives the measurements of a Consumer. Its methods are called concurrently and must not block.
+type ConsumerObserver interface {
+	// Connected is called at each change of the connection's state, which is false initially.
+	Connected(connected bool)
+	// QueueLengths is called every ten seconds with the number of messages in the queue, in all retry queues, and in the queue of
+	// parked messages.
+	QueueLengths(ready, retrying, parked int)
+}
+
+type noopConsumerObserver struct{}
+
+func (noopConsumerObserver) Connected(bool)             {}
+func (noopConsumerObserver) QueueLengths(int, int, int) {}
+
+// ConsumerConfig configures a Consumer.
+type ConsumerConfig struct {
+	// Handle handles a message, concurrently with others. The reason for Retry or Park is stored with the message, so it must not contain
+	// secrets.
+	Handle func(context.Context, Job) (v Disposition, reason string)
+	// Workers is the number of messages that are handled concurrently, and of messages that the broker sends without an acknowledgement.
+	Workers int
+	// Grace is the time that running handlers get after the end of Run's context.
+	Grace    time.Duration
+	Log      *slog.Logger     // nil: none
+	Observer ConsumerObserver // nil: none
+}
+
+// Consumer handles the messages of a durable queue. A message is acknowledged after its handler, or after the broker has confirmed its copy
+// in another queue. So a message can be handled twice, but is never lost.
+type Consumer struct {
+	broker  atomic.Pointer[Broker] // for the next connection
+	current atomic.Pointer[session]
+	queue   Queue
+	cfg     ConsumerConfig
+	tracer  trace.Tracer
+}
+
+// NewConsumer returns a Consumer that is not connected until Run is called.
+func NewConsumer(broker Broker, queue Queue, cfg ConsumerConfig) *Consumer {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Observer == nil {
+		cfg.Observer = noopConsumerObserver{}
+	}
+	c := &Consumer{queue: queue, cfg: cfg, tracer: newTracer()}
+	c.broker.Store(&broker)
+	return c
+}
+
+// SetBroker changes the settings for future connections, as Publisher.SetBroker does.
+func (c *Consumer) SetBroker(ctx context.Context, next Broker) error {
+	return setBroker(ctx, &c.broker, &c.current, next, c.cfg.Log)
+}
+
+// Check returns nil while the Consumer gets messages. Error: ErrNotConnected.
+func (c *Consumer) Check(context.Context) error {
+	if c.current.Load() == nil {
+		return ErrNotConnected
+	}
+	return nil
+}
+
+// Run handles messages until ctx ends. It replaces a lost connection. After the end of ctx it starts no handler, and returns when the
+// running ones have ended. Call it once.
+func (c *Consumer) Run(ctx context.Context) error {
+	sessions, endSessions := context.WithCancel(context.WithoutCancel(ctx))
+	defer endSessions()
+	handling, abort := context.WithCancel(context.WithoutCancel(ctx))
+	defer abort()
+	var serving atomic.Bool
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(c.cfg.Grace, abort)
+		if !serving.Load() { // otherwise the running handlers need the session
+			endSessions()
+		}
+	})
+	defer stop()
+
+	var in *inbox
+	connect := func(ctx context.Context) (*session, error) {
+		return open(ctx, *c.broker.Load(), productName+" "+c.queue.Name, c.cfg.Log, func(channel *amqp.Channel) (err error) {
+			in, err = c.queue.consume(channel, c.cfg.Workers)
+			return err
+		})
+	}
+	stayConnected(sessions, c.cfg.Log, connect, func(s *session) {
+		serving.Store(true)
+		defer serving.Store(false)
+		c.serve(ctx, handling, s, in)
+		if ctx.Err() != nil {
+			endSessions()
+			return
+		}
+		s.endConsumer(ctx)
+	})
+	return nil
+}
+
+// serve handles messages until ctx ends or the session is lost.
+func (c *Consumer) serve(ctx, handling context.Context, s *session, in *inbox) {
+	c.current.Store(s)
+	c.cfg.Observer.Connected(true)
+	closeIfOutdated(s, *c.broker.Load()) // SetBroker may have been called while the session was opened
+	go s.probe()
+	go c.measure(s)
+	var workers sync.WaitGroup
+	for range c.cfg.Workers {
+		workers.Go(func() {
+			if err := c.work(ctx, handling, s, in); err != nil {
+				s.end(err)
+			}
+		})
+	}
+	workers.Wait()
+	c.current.Store(nil)
+	c.cfg.Observer.Connected(false)
+}
+
+// work handles messages until ctx ends or there are no more.
+func (c *Consumer) work(ctx, handling context.Context, s *session, in *inbox) error {
+	for ctx.Err() == nil {
+		select {
+		case <-ctx.Done():
+		case delivery, open := <-in.deliveries:
+			if !open || ctx.Err() != nil { // an unhandled message returns to the queue with the session
+				return nil
+			}
+			if err := c.handle(handling, s, in, delivery); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// handle handles one message in a span of its own.
+func (c *Consumer) handle(ctx context.Context, s *session, in *inbox, delivery amqp.Delivery) error {
+	ctx, span := c.startSpan(ctx, delivery)
+	history := historyOf(delivery)
+	disposition, reason := c.cfg.Handle(ctx, Job{Body: delivery.Body, Age: history.age()})
+	err := c.settle(ctx, s, in, delivery, disposition, history, reason)
+	if err == nil && disposition != Done {
+		endSpan(span, errors.New(reason))
+		return nil
+	}
+	endSpan(span, err)
+	return err
+}
+
+// settle moves a message to another queue if necessary, and acknowledges it.
+func (c *Consumer) settle(
+	ctx context.Context, s *session, in *inbox, delivery amqp.Delivery, disposition Disposition, history history, reason string,
+) error {
+	switch disposition {
+	case Retry:
+		delay := c.queue.Retries[min(history.attempts, len(c.queue.Retries)-1)]
+		if err := in.move(ctx, s, delivery, c.queue.retry(delay), history.again(reason)); err != nil {
+			return fmt.Errorf("defer a message: %w", err)
+		}
+	case Park:
+		if err := in.move(ctx, s, delivery, c.queue.parked(), history.parked(reason)); err != nil {
+			return fmt.Errorf("park a message: %w", err)
+		}
+	case Done:
+	}
+	if err := delivery.Ack(false); err != nil {
+		return fmt.Errorf("acknowledge a message: %w", err)
+	}
+	return nil
+}
+
+// measureInterval is the time between two measurements of the queues.
+const measureInterval = 10 * time.Second
+
+// measure reports the lengths of the queues until the session ends. If a queue is missing, it ends the session, because the next one
+// declares the queue again.
+func (c *Consumer) measure(s *session) {
+	channel, err := s.conn.Channel() // a failed passive declaration closes the channel
+	if err != nil {
+		s.end(err)
+		return
+	}
+	ticker := time.NewTicker(measureInterval)
+	defer ticker.Stop()
+	for {
+		if err := c.measureOnce(channel); err != nil {
+			s.end(fmt.Errorf("measure the queues: %w", err))
+			return
+		}
+		select {
+		case <-s.lost:
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (c *Consumer) measureOnce(channel *amqp.Channel) error {
+	length := func(queue string) (int, error) {
+		found, err := channel.QueueDeclarePassive(queue, true, false, false, false, nil)
+		return found.Messages, err
+	}
+	ready, err := length(c.queue.Name)
+	if err != nil {
+		return err
+	}
+	parked, err := length(c.queue.parked())
+	if err != nil {
+		return err
+	}
+	retrying := 0
+	for _, delay := range c.queue.Retries {
+		n, err := length(c.queue.retry(delay))
+		if err != nil {
+			return err
+		}
+		retrying += n
+	}
+	c.cfg.Observer.QueueLengths(ready, retrying, parked)
+	return nil
+}
