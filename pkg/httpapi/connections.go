@@ -60,7 +60,7 @@ type connection struct {
 }
 
 // trackHandler marks the connection of a request as busy while the handler runs. Outside the handler, the connection counts
-// as waiting for its client, even while net/http responds to a request without a handler, or discards the rest of a body.
+// as waiting for its client. This includes the time in which net/http responds without a handler, or discards the rest of a body.
 func trackHandler(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connectionKey{}).(connection); ok {

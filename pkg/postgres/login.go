@@ -92,8 +92,8 @@ func (db *DB) RecordAttempt(
 	return identity, err
 }
 
-// openSession stores the session of a decision, only if the user is active, has the email of the attempt, and still has the password
-// that was verified. The lock keeps all three unchanged until the transaction ends. The session's times come from the database's clock.
+// openSession stores the session of a decision. It stores nothing unless the user is active, and still has the email and the password
+// that the attempt verified. The lock keeps all three unchanged until the transaction ends. The session's times come from the database's clock.
 func openSession(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, identity *user.Identity) {
 	s := *decision.Session
 	batch.Queue(`
