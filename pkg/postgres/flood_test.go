@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"user-service/internal/testkit"
 	"user-service/pkg/access"
 	"user-service/pkg/postgres"
 	"user-service/pkg/postgres/postgrestest"
@@ -101,6 +102,46 @@ func TestManyChangesDoNotKeepTheirCallerFromBeingDisabled(t *testing.T) {
 	if stop() == 0 {
 		t.Error("the caller made no change")
 	}
+}
+
+// TestManyChangesOfRolesDoNotKeepOthersFromChangingUsers has callers that change roles, which others' permissions depend on.
+func TestManyChangesOfRolesDoNotKeepOthersFromChangingUsers(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	admins := postgrestest.Connect(t, dsn, nil)
+	admin, other := supporters(t, admins, 1)[0], create(t, admins, "other@example.com")
+	ctx, cancel := context.WithCancel(t.Context())
+	var changes atomic.Int64
+	var wg sync.WaitGroup
+	for replica := range 3 {
+		db := postgrestest.Connect(t, dsn, nil)
+		for i := range 4 {
+			role := access.Role{Name: fmt.Sprintf("junk-%d-%d", replica, i), Permissions: []access.Permission{}}
+			wg.Go(func() {
+				for ctx.Err() == nil {
+					if db.PutRole(ctx, access.Internal(uuid.Nil), role, anySize, anyRole) == nil {
+						changes.Add(1)
+					}
+				}
+			})
+		}
+	}
+	testkit.WaitFor(t, "changes of roles", func() bool { return changes.Load() > 100 })
+	for range 5 {
+		err := withRetries(t, func(ctx context.Context) error {
+			_, err := admins.Change(ctx, access.SelfOr(access.UsersWrite).Grant(admin, other.ID),
+				func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+					u.Version++
+					return user.Change{User: &u}, nil
+				})
+			return err
+		})
+		if err != nil {
+			t.Errorf("a user can't be changed: %v", err)
+		}
+	}
+	cancel()
+	wg.Wait()
 }
 
 // TestManyChangesDoNotKeepARoleFromBeingNarrowed has callers whose changes depend on the role.

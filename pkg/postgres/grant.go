@@ -16,14 +16,14 @@ import (
 //  1. the users that it changes, by id, or the role; this step can wait
 //  2. the user of the caller, so that its status and its roles do not change
 //  3. the session of the caller, so that it is not ended
-//  4. rolesLock and the roles of the caller and of the target, by name
+//  4. rolesLock, shared, and the roles of the caller and of the target, by name
 //
-// Steps 2 and 4 do not wait for locks, because two callers who change each other would deadlock. If a lock is not free, the transaction
-// is rolled back and retried. So a change that waits for its target holds no lock that delays disabling or logging out its caller.
+// The row locks of steps 2 and 4 do not wait, because two callers who change each other would deadlock. If a lock is not free, the
+// transaction is rolled back and retried. So a change that waits for its target holds no lock that delays disabling or logging out its caller.
 //
 // Many changes must not delay a change of their caller or of its roles either. PostgreSQL grants a shared lock on a row although another
 // transaction waits for an exclusive lock. Shared locks that overlap would therefore delay that transaction forever. So step 2 is
-// exclusive: a caller has one running change of others. Step 4 fails while a change of a role waits for rolesLock.
+// exclusive: a caller has one running change of others. Step 4 waits for rolesLock in the order of arrival.
 
 // callerState is the state of a grant's caller and target, read under the locks of the transaction.
 type callerState struct {

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,29 +26,22 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 // concerns several roles together. Changes of users that depend on roles take it in shared mode.
 const rolesLock = 0x757365725f726f6c
 
-// rolesLockTimeout exceeds the usual duration of a change that holds rolesLock in shared mode.
+// rolesLockTimeout exceeds the usual duration of one change with rolesLock for each replica.
 const rolesLockTimeout = "100ms"
 
-// queueShareRoles locks the roles of two users against changes, without waiting. While a change of a role runs or waits, it fails with
-// errLockTaken.
+// queueShareRoles locks the roles of two users against changes. PostgreSQL grants rolesLock in the order of arrival. So changes of users
+// do not delay a change of a role forever, and changes of roles do not delay changes of users forever. The transaction takes no lock
+// after it that a holder of rolesLock waits for.
 func queueShareRoles(batch *pgx.Batch, one, other uuid.UUID) {
-	batch.Queue(`SELECT set_config('user_service.roles', pg_try_advisory_xact_lock_shared($1)::text, true)::boolean`, int64(rolesLock)).
-		QueryRow(func(row pgx.Row) error {
-			var locked bool
-			if err := row.Scan(&locked); err != nil || locked {
-				return err
-			}
-			return errLockTaken
-		})
+	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, rolesLockTimeout)
+	batch.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, int64(rolesLock))
 	batch.Queue(`
-		SELECT 1 FROM roles WHERE current_setting('user_service.roles')::boolean
-			AND name IN (SELECT role FROM user_roles WHERE user_id IN ($1, $2))
+		SELECT 1 FROM roles WHERE name IN (SELECT role FROM user_roles WHERE user_id IN ($1, $2))
 		ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, one, other)
 }
 
-// maxRoleChanges is the maximum number of concurrent changes of roles in a replica. Each of them holds a connection while it waits for
-// rolesLock.
-const maxRoleChanges = 2
+// maxRoleChanges is the maximum number of concurrent changes of roles in a replica. Changes of users wait for rolesLock behind them.
+const maxRoleChanges = 1
 
 // enterRole waits for other changes of the role in this replica, then until fewer than maxRoleChanges changes of roles run.
 func (db *DB) enterRole(ctx context.Context, name string) (leave func(), err error) {
@@ -175,12 +169,43 @@ func (db *DB) DeleteRole(ctx context.Context, grant access.Grant, name string, l
 	return errRoleAssigned
 }
 
+func errRoleInUse(name string, limit int) error {
+	return &user.Error{Code: user.RoleInUse, Detail: fmt.Sprintf(
+		"More than %d users have this role; take it from them first (GET /users?role=%s lists them).", limit, name)}
+}
+
+// refuseDeletion refuses the deletion of a role before it locks the users with the role, where that is possible.
+func refuseDeletion(
+	ctx context.Context, tx pgx.Tx, grant access.Grant, name string, limit int, allow func(*access.Role) error,
+) error {
+	role, err := findRole(ctx, tx, name)
+	if err != nil || role == nil {
+		return err
+	}
+	var holders int
+	if err := tx.QueryRow(ctx, `SELECT count(*) FROM (SELECT FROM user_roles WHERE role = $1 LIMIT $2) AS holders`, name, limit+1).
+		Scan(&holders); err != nil {
+		return err
+	}
+	refused := allow(role)
+	if refused == nil && holders > limit {
+		refused = errRoleInUse(name, limit)
+	}
+	if refused == nil {
+		return nil
+	}
+	return cmp.Or(checkGrant(ctx, tx, grant), refused)
+}
+
 // deleteRole deletes a role. It locks the users before the role, as a transaction that assigns roles does, to avoid deadlocks. Once the
 // role is locked, no transaction can assign it. Errors: errRoleAssigned, if a transaction assigned the role before the lock.
 func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, limit int,
 	allow func(*access.Role) error, decide func(user.User) (user.Change, error),
 ) error {
 	return db.inTx(ctx, "delete a role", func(tx *transaction) error {
+		if err := refuseDeletion(ctx, tx, grant, name, limit, allow); err != nil {
+			return err
+		}
 		locked, err := lockHolders(ctx, tx, name, limit+1)
 		if err != nil {
 			return err
@@ -202,8 +227,7 @@ func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, l
 			return err
 		}
 		if len(locked) > limit {
-			return &user.Error{Code: user.RoleInUse, Detail: fmt.Sprintf(
-				"More than %d users have this role; take it from them first (GET /users?role=%s lists them).", limit, name)}
+			return errRoleInUse(name, limit)
 		}
 		users, err := readHolders(ctx, tx, name)
 		if err != nil {

@@ -63,13 +63,13 @@ func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) e
 	}
 }
 
-// errLockTaken means that another change holds a lock, or waits for it.
+// errLockTaken means that other changes held a lock for the whole time of the request.
 var errLockTaken = &user.Error{
 	Code: user.Unavailable, Detail: "Another change of the same account or role is running; try again shortly.", RetryAfter: time.Second,
 }
 
-// isLockTaken reports whether a statement found a lock taken, or its wait exceeded lock_timeout.
-func isLockTaken(err error) bool { return errors.Is(err, errLockTaken) || hasCode(err, "55P03") }
+// isLockTaken reports whether a statement with NOWAIT found its row locked, or a wait exceeded lock_timeout.
+func isLockTaken(err error) bool { return hasCode(err, "55P03") }
 
 func (p *pool) tryTx(ctx context.Context, begin string, work func(*transaction) error) error {
 	return p.retry(ctx, func() error {

@@ -51,8 +51,8 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	})
 	switch {
 	case isNotFound(err):
-		ended := Audit{Action: SessionUsedAfterEnd, Detail: Detail{SessionID: presented.SessionID}}
-		return TokenPair{}, s.recordRefusal(ctx, ended, errRefreshToken(err))
+		// Without the id of the session: by that id, the address in the entry could be assigned to a user who is erased.
+		return TokenPair{}, s.recordRefusal(ctx, Audit{Action: SessionUsedAfterEnd}, errRefreshToken(err))
 	case err != nil:
 		return TokenPair{}, err
 	case rotation.Outcome == Reused:
