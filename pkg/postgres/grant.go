@@ -16,7 +16,7 @@ import (
 //  1. the users that it changes, by id, or the role; this step can wait
 //  2. the user of the caller, so that its status and its roles do not change
 //  3. the session of the caller, so that it is not ended
-//  4. rolesLock, shared, and the roles of the caller and of the target, by name
+//  4. rolesLock in shared mode, then the roles of the caller and of the target, by name
 //
 // The row locks of steps 2 and 4 do not wait, because two callers who change each other would deadlock. If a lock is not free, the
 // transaction is rolled back and retried. So a change that waits for its target holds no lock that delays disabling or logging out its caller.
