@@ -42,8 +42,8 @@ type call struct {
 // handler responds to one call. Its error becomes a problem document.
 type handler func(http.ResponseWriter, *call) error
 
-// serve returns the http.Handler of a route. It authenticates and authorizes the caller, and counts the call in its quota. The body
-// is read after these steps, unless the quota depends on it.
+// serve returns the http.Handler of a route. The handler authenticates and authorizes the caller, and counts the call in the quota of the
+// caller. It reads the body after these steps, unless the quota depends on the body.
 func (a *API) serve(r route) http.Handler {
 	return a.handleErrors(func(w http.ResponseWriter, req *http.Request) error {
 		c := &call{Request: req, addr: clientAddr(req, a.cfg.TrustedProxies), base: req.Context(), bodies: a.bodies}

@@ -35,8 +35,8 @@ type Site struct {
 	URL     string // its base URL without a slash at the end; the links begin with it
 }
 
-// Data is what the templates of a mail may use. It has no text of the account. So nobody can send text to the address of
-// another person.
+// Data is what the templates of a mail may use. It has no text that a user chose, such as a name. Otherwise anybody could register with
+// the address of another person, and the mailer would send that text to this address.
 type Data struct {
 	Product string
 	Site    string    // The base URL.

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Bounds of bcrypt's cost. bcrypt itself requires at least 4. Each step doubles the time of one core: the usual 12 takes about 0.25 s,
-// and 14 takes about 1 s. A higher cost would exceed the time of a request (TestEveryHashFitsIntoTheTimeLimitOfARequest).
+// Bounds of bcrypt's cost. bcrypt itself requires at least 4. Each step doubles the CPU time: the usual 12 takes about 0.25 s,
+// and 14 takes about 1 s. A higher cost would exceed the time limit of a request (TestEveryHashFitsIntoTheTimeLimitOfARequest).
 const (
 	minBcryptCost = 4
 	maxBcryptCost = 14
@@ -20,8 +20,8 @@ const (
 // matches ignores it too. The hash that replaces the imported one at login is of the whole password.
 const bcryptMaxBytes = 72
 
-// bcryptHash is a bcrypt hash with the prefix $2a$, $2b$ or $2y$. The prefixes differ only in bugs of the programs that wrote them. It
-// implements stored.
+// bcryptHash is a bcrypt hash with the prefix $2a$, $2b$ or $2y$. The algorithm is the same for all of them. The prefixes
+// say which bugs the program that wrote the hash had fixed. bcryptHash implements the interface stored.
 type bcryptHash struct{ text string }
 
 func (h bcryptHash) matches(password string, _ bool) bool {

@@ -13,7 +13,7 @@ import (
 
 // niceness is added to the nice value of the process. Under contention, the process gets about a third of the CPU time that a normal
 // process gets. With a lower priority (SCHED_IDLE), the 99th percentile of reads in a login storm was 4.9 ms instead of 6.6 ms. But
-// then any other computing program blocked all logins.
+// then any other CPU-bound program blocked all logins.
 const niceness = 5
 
 // startLowPriority starts a process with a lower priority than the others of its control group, such as a container. Where the kernel

@@ -93,8 +93,8 @@ func TestEntriesThatRaceAnErasureAreAnonymized(t *testing.T) {
 	}
 }
 
-// TestAnErasureScrubsALimitedNumberOfEntries erases a user with many audit entries. Others can add entries about a user, for example by
-// failed logins. The cleanup scrubs the remaining entries.
+// TestAnErasureScrubsALimitedNumberOfEntries erases a user with more audit entries than one erasure scrubs. The number is limited, because
+// others can add any number of entries about a user, for example by failed logins. The cleanup scrubs the rest.
 func TestAnErasureScrubsALimitedNumberOfEntries(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

@@ -17,12 +17,12 @@ import (
 const (
 	// requestTime is the time limit of a request in the API.
 	requestTime = 1800 * time.Millisecond
-	// soon is the maximum time for one request and a new connection. It has a margin for a slow machine. If a dead connection
-	// stayed in the pool, or if each one failed a request, the test would take 15 s or more.
+	// soon is the maximum time for one request and a new connection. It has a margin for a slow machine. If dead connections
+	// stayed in the pool, or if each of them made a request fail, the test would take 15 s or more.
 	soon = 5 * time.Second
 )
 
-// occupy opens all connections of a DB: it runs changes that wait for each other.
+// occupy opens all connections of a DB, by changes that run until all of them have begun.
 func occupy(t *testing.T, db *postgres.DB, users []user.User) {
 	t.Helper()
 	var all, done sync.WaitGroup

@@ -18,7 +18,7 @@ const loggedIn = `
 		now(), 'authn_login_success', id, '198.51.100.7' FROM users`
 
 // TestTheMigrationOfNetworksLocksNoUser holds the lock of one user, as a slow change does. The migration must not wait for that lock,
-// because it would block changes of other users in the meantime.
+// because a waiting migration would block changes of other users.
 func TestTheMigrationOfNetworksLocksNoUser(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

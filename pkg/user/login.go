@@ -138,8 +138,8 @@ func (s *Service) checkBackoff(ctx context.Context, a Attempt, failed Action) er
 	return refusal
 }
 
-// recordAttempt decides an attempt whose hash was computed and stores the decision, even if the client has disconnected. If a backoff
-// has begun in the meantime, the attempt is refused.
+// recordAttempt decides whether an attempt succeeds, after its hash was computed. It stores the outcome even if the client has
+// disconnected. If a backoff has begun in the meantime, the attempt is refused.
 func (s *Service) recordAttempt(ctx context.Context, a Attempt, check passwordCheck) (Identity, error) {
 	ctx, cancel := withTimeToCount(ctx)
 	defer cancel()

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Limits of reset requests. Only an existing account needs work after the response. That work has limits of its own, because if it
-// delayed responses, bursts of requests would reveal which emails have an account.
+// Limits of reset requests. Only an existing account needs work after the response. That work has separate limits, so
+// that it does not delay other responses. Otherwise, slower responses would reveal which emails of a burst have an account.
 const (
-	// resetTime is the minimum time of a response, and the time from a response to the work after it.
+	// resetTime is the minimum duration of a response, and also the delay between the response and the work after it.
 	resetTime = 100 * time.Millisecond
 	// resetLookups is the maximum number of concurrent lookups of emails, before the response.
 	resetLookups = 4
@@ -76,8 +76,8 @@ func (r *resetQueue) find(ctx context.Context, email string, lookup func(context
 	}
 }
 
-// enqueue runs work for an account after the response, without blocking. Requests for an account that already waits or runs are merged. If
-// the work was not done, failed gets the reason.
+// enqueue runs work for an account after the response, without blocking. If work for the account already waits or
+// runs, enqueue does nothing. If accepted work was not done, failed gets the reason.
 func (r *resetQueue) enqueue(ctx context.Context, id uuid.UUID, work func(context.Context) error, failed func(error)) {
 	if _, waits := r.pending.LoadOrStore(id, nil); waits {
 		return

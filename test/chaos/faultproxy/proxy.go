@@ -197,8 +197,8 @@ func (p *Proxy) connect(client *net.TCPConn) {
 	_ = l.server.Close()
 }
 
-// pump forwards bytes in one direction until the source ends or the link breaks. It does not forward the end of the source of a
-// lost or frozen link.
+// pump forwards bytes in one direction until the source ends or the link breaks. If the link is lost or frozen, pump does not
+// forward the source's end of file.
 func (p *Proxy) pump(l *link, from, to *net.TCPConn) {
 	buffer := make([]byte, 32<<10)
 	for {
