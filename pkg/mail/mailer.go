@@ -197,6 +197,9 @@ func (m *Mailer) process(ctx context.Context, plan Mail) outcome {
 	if plan.To == "" {
 		plan.To = account.Email
 	}
+	if !isAddress(plan.To) {
+		return outcome{ResultParked, errUnreadable.Error()}
+	}
 	text, err := m.templates.Render(plan, account)
 	if err != nil {
 		return outcome{ResultParked, "a template fails: " + err.Error()}

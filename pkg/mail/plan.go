@@ -134,8 +134,9 @@ func (m *Mail) readFactor(data []byte) error {
 	return nil
 }
 
-// isAddress reports whether s is an email address without a name. So it has no line breaks, which would add headers.
+// isAddress reports whether s is an email address without a name. So it has no line breaks, which would add headers. It must not contain a
+// second domain either (user%domain@local, domain!user@local): some mail servers forward such a mail to that domain.
 func isAddress(s string) bool {
 	a, err := mail.ParseAddress(s)
-	return err == nil && a.Address == s && a.Name == ""
+	return err == nil && a.Address == s && a.Name == "" && !strings.ContainsAny(s, "%!")
 }

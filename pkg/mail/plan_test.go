@@ -109,6 +109,8 @@ func TestUnreadableEvents(t *testing.T) {
 		string(cloudEvent(t, "user.password_reset_requested", `{"user":{"email":"ada@example.com"},"token":"secret"}`)),
 		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, `"t0ken-_"`, `""`, 1))),
 		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", "a@b.c,secret@", 1))),
+		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", "secret%other.example@", 1))),
+		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", "other.example!secret@", 1))),
 		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", `Ada\r\nBcc: secret@`, 1))),
 		string(cloudEvent(t, "user.updated", `{"user":{"email":"a@b.c"},"changed":["email"],"previous":{"email":"secret"}}`)),
 		string(cloudEvent(t, "user.updated", `{"changed":["email"],"previous":{"email":7}}`)),
