@@ -52,8 +52,7 @@ func mailCommand() *cobra.Command {
 			"/metrics, /healthz and /readyz on METRICS_ADDR.\n" +
 			"An event whose mail the server refuses, or does not accept for a day, is parked. --parked lists such\n" +
 			"events, and --retry-parked moves them back to the queue.",
-		Example: "  SMTP_URL=smtp://localhost:1025?tls=none MAIL_FROM=shop@example.com \\\n" +
-			"    MAIL_LINKS_BASE_URL=http://localhost:3000 user-service mail\n" +
+		Example: "  SMTP_URL=file:///tmp/mails MAIL_FROM=shop@example.com MAIL_LINKS_BASE_URL=http://localhost:3000 user-service mail\n" +
 			"  user-service mail --parked",
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -52,17 +52,20 @@ func newStage(t *testing.T, rules string, more ...string) *stage {
 	return s
 }
 
-// serveMailMetrics serves the metrics of a mailer that has handled one event, and returns the address. A second mailer at the broker of
-// the tests would take events from the mailer that the tests of the command run.
+// serveMailMetrics serves the metrics of a mailer that handles one event before each scrape, and returns the address. A second mailer at
+// the broker of the tests would take events from the mailer that the tests of the command run.
 func serveMailMetrics(t *testing.T) string {
 	t.Helper()
 	m := telemetry.NewMailMetrics("1.2.3", []string{string(mail.PasswordReset)}, mail.Results())
-	m.MailHandled(string(mail.PasswordReset), mail.ResultSent)
-	m.MailAttempted(time.Second, true)
 	m.Connected(true)
 	m.QueueLengths(0, 0, 0)
 	m.SecretsRejected(0)
-	server := httptest.NewServer(m.Handler())
+	metrics := m.Handler()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		m.MailHandled(string(mail.PasswordReset), mail.ResultSent)
+		m.MailAttempted(time.Second, true)
+		metrics.ServeHTTP(w, r)
+	}))
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String()
 }
