@@ -221,7 +221,8 @@ func TestAnEntryThatIsLockedDuringTheCleanupIsScrubbedLater(t *testing.T) {
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
 	execute(t, dsn, `
 		INSERT INTO erasures VALUES (gen_random_uuid(), now() - interval '2 minutes');
-		INSERT INTO audit_events (id, time, action, user_id, ip) SELECT gen_random_uuid(), now(), 'user_updated', user_id, '198.51.100.7' FROM erasures`)
+		INSERT INTO audit_events (id, time, action, user_id, ip)
+			SELECT gen_random_uuid(), now(), 'user_updated', user_id, '198.51.100.7' FROM erasures`)
 	holder, err := conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +242,8 @@ func TestAnEntryThatIsLockedDuringTheCleanupIsScrubbedLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	var erasures, addresses int
-	err = conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM erasures), (SELECT count(ip) FROM audit_events)`).Scan(&erasures, &addresses)
+	err = conn.QueryRow(t.Context(), `SELECT (SELECT count(*) FROM erasures), (SELECT count(ip) FROM audit_events)`).
+		Scan(&erasures, &addresses)
 	if err != nil || erasures != 0 || addresses != 0 {
 		t.Errorf("%d erasures and %d addresses are left (%v), want none", erasures, addresses, err)
 	}

@@ -19,7 +19,8 @@ import (
 //  4. rolesLock in shared mode, then the roles of the caller and of the target, by name
 //
 // The row locks of steps 2 and 4 do not wait, because two callers who change each other would deadlock. If a lock is not free, the
-// transaction is rolled back and retried. So a change that waits for its target holds no lock that delays disabling or logging out its caller.
+// transaction is rolled back and retried. So a change that waits for its target holds no lock that delays disabling or logging out
+// its caller.
 //
 // Many changes must not delay a change of their caller or of its roles either. PostgreSQL grants a shared lock on a row although another
 // transaction waits for an exclusive lock. Shared locks that overlap would therefore delay that transaction forever. So step 2 is

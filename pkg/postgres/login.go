@@ -93,7 +93,8 @@ func (db *DB) RecordAttempt(
 }
 
 // openSession stores the session of a decision. It stores nothing unless the user is active, and still has the email and the password
-// that the attempt verified. The lock keeps all three unchanged until the transaction ends. The session's times come from the database's clock.
+// that the attempt verified. The lock keeps all three unchanged until the transaction ends. The session's times come from the
+// database's clock.
 func openSession(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, identity *user.Identity) {
 	s := *decision.Session
 	batch.Queue(`

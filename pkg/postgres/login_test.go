@@ -33,7 +33,8 @@ func TestALoginThatIsDecidedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	decisions := 0
-	_, err = db.RecordAttempt(t.Context(), user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
+	attempt := user.Attempt{Email: u.Email, Network: home}
+	_, err = db.RecordAttempt(t.Context(), attempt, func(g user.LoginFailures) (user.LoginDecision, error) {
 		if decisions++; decisions == 1 {
 			s := user.Session{ID: uuid.New(), UserID: u.ID, CreatedAt: g.Now, RotatedAt: g.Now, ExpiresAt: g.Now.Add(time.Hour)}
 			return user.LoginDecision{Success: true, Session: &s, PasswordAt: cred.ChangedAt}, nil

@@ -17,8 +17,8 @@ type Separate struct {
 	Owner, Service string // the URLs of the migrations and of the service
 }
 
-// NewSeparate creates a database with the schema, and with a role for the migrations and a role for the service, by the commands in docs/operations.md. It is dropped when the
-// test ends.
+// NewSeparate creates a database with the schema, and with a role for the migrations and a role for the service, by the
+// commands in docs/operations.md. The database is dropped when the test ends.
 func NewSeparate(t testing.TB, schema string) Separate {
 	t.Helper()
 	server, name := ServerURL(t), "test_"+strings.ToLower(rand.Text())
