@@ -80,6 +80,8 @@ func wrap(operation string, err error) error {
 	switch {
 	case err == nil:
 		return nil
+	case errors.Is(err, errLockTaken):
+		return unavailable("Another change of the same account or role is running; try again shortly.", operation, err)
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, pgx.ErrNoRows):

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -83,6 +84,32 @@ func TestAChangeSeesTheChangeThatItWaitedFor(t *testing.T) {
 	wg.Wait()
 	if diff := cmp.Diff([]string{"admin", "user"}, seen); diff != "" {
 		t.Errorf("the roles that the second change reads (-want +got):\n%s", diff)
+	}
+}
+
+// TestAChangeThatNeverGetsItsLockNamesItsOperation changes a user whose row another transaction keeps locked.
+func TestAChangeThatNeverGetsItsLockNamesItsOperation(t *testing.T) {
+	t.Parallel()
+	dsn := postgrestest.URL(t)
+	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
+	u := create(t, db, "a@example.com")
+	tx, err := conn.Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), `SELECT FROM users WHERE id = $1 FOR UPDATE`, u.ID)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.Background()) }()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = db.Change(ctx, access.Internal(u.ID), give(func() {}, "user"))
+	var known *user.Error
+	if !errors.As(err, &known) || known.Code != user.Unavailable || known.RetryAfter == 0 || known.Err == nil {
+		t.Fatalf("the error is %#v, want Unavailable with a cause", err)
+	}
+	if cause := known.Err.Error(); !strings.HasPrefix(cause, "change a user: ") || !strings.Contains(cause, "55P03") {
+		t.Errorf("the cause is %q, want the operation and the code of the last try", cause)
 	}
 }
 

@@ -3,14 +3,13 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
-
-	"user-service/pkg/user"
 )
 
 // These limits let the server release the locks of a vanished client. Without them, only TCP keepalive would end the client's session,
@@ -57,16 +56,14 @@ func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) e
 			if errors.Is(ctx.Err(), context.Canceled) {
 				return ctx.Err()
 			}
-			return errLockTaken
+			return fmt.Errorf("%w: %w", errLockTaken, err)
 		}
 		pause = min(2*pause, maxLockPause)
 	}
 }
 
 // errLockTaken means that other changes held a lock for the whole time of the request.
-var errLockTaken = &user.Error{
-	Code: user.Unavailable, Detail: "Another change of the same account or role is running; try again shortly.", RetryAfter: time.Second,
-}
+var errLockTaken = errors.New("locked by other changes")
 
 // isLockTaken reports whether a statement with NOWAIT found its row locked, or a wait exceeded lock_timeout.
 func isLockTaken(err error) bool { return hasCode(err, "55P03") }
