@@ -32,7 +32,7 @@ func (c *client) as(p *person, o history.Op, r call) history.Op {
 
 // asAdmin sends a request as the administrator.
 func (c *client) asAdmin(p *person, o history.Op, r call) history.Op {
-	r.token = c.r.adminToken
+	r.token, o.ByPermission = c.r.adminToken, true
 	o, _ = c.send(o, r)
 	p.learn(o)
 	return o

@@ -46,7 +46,7 @@ var networkFaults = []fault{
 		inject: cut(toRabbit),
 	}, {
 		kind: "network to RabbitMQ stalled", lane: toRabbitMQ, least: 500 * time.Millisecond, most: 4 * time.Second, local: true,
-		means:  history.Fault{Cuts: 1},
+		means:  history.Fault{Cuts: 1, Delays: true},
 		inject: stall(toRabbit),
 	}, {
 		kind: "connections to RabbitMQ half-open", lane: toRabbitMQ, least: 0, most: 0, local: true,

@@ -21,7 +21,7 @@ var rabbitFaults = []fault{
 	restartOfRabbitMQ("RabbitMQ killed", (*brokerNode).crash),
 	{
 		kind: "RabbitMQ paused", lane: rabbitMQ, least: 300 * time.Millisecond, most: 4 * time.Second,
-		means: history.Fault{Cuts: 1},
+		means: history.Fault{Cuts: 1, Delays: true},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			node := r.broker.node(s.variant)
 			f.Detail = node.name
@@ -42,7 +42,7 @@ var rabbitFaults = []fault{
 	},
 	{
 		kind: "RabbitMQ out of memory", lane: rabbitMQ, least: 500 * time.Millisecond, most: 4 * time.Second,
-		means: history.Fault{Cuts: 1},
+		means: history.Fault{Cuts: 1, Delays: true},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			node := r.broker.node(s.variant)
 			f.Detail = node.name

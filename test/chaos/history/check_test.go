@@ -130,10 +130,22 @@ func TestEventsAreChecked(t *testing.T) {
 			h.Faults = append(h.Faults, Fault{Kind: "queue deleted", Drops: true, Start: 3900 * ms, End: 5 * s})
 			h.Ops = append(h.Ops, request(9, Patch, 9*s, func(o *Op) { o.Want = Want{Name: "Lovelace"}; o.Told = ada(3, "Lovelace") }))
 		}, nil},
-		"a deletion is lost":         {erased, func(h *History) { drop(h, "e9") }, []string{"nothing lost"}},
-		"an erasure drops events":    {erased, func(h *History) { drop(h, "e3"); drop(h, "e4") }, nil},
-		"two events are swapped":     {good, swap(2, 3), []string{"order"}},
-		"an event after a deletion":  {erased, swap(4, 5), []string{"order"}},
+		"a deletion is lost":        {erased, func(h *History) { drop(h, "e9") }, []string{"nothing lost"}},
+		"an erasure drops events":   {erased, func(h *History) { drop(h, "e3"); drop(h, "e4") }, nil},
+		"two events are swapped":    {good, swap(2, 3), []string{"order"}},
+		"an event after a deletion": {erased, swap(4, 5), []string{"order"}},
+		"an event that a broker kept unread arrives after a deletion": {
+			erased, func(h *History) {
+				h.Faults = []Fault{{Replica: Everywhere, Start: 4 * s, End: 20 * s, Delays: true}}
+				swap(4, 5)(h)
+			}, nil,
+		},
+		"a broker that reads again": {
+			erased, func(h *History) {
+				h.Faults = []Fault{{Replica: Everywhere, Start: 0, End: 1 * ms, Delays: true}}
+				swap(4, 5)(h)
+			}, []string{"order"},
+		},
 		"events of one version swap": {good, swap(3, 4), []string{"order"}},
 		"an event without a cause": {good, func(h *History) {
 			h.Deliveries = append(h.Deliveries, event("e6", loggedIn, 99, 3, 8*s, nil))
@@ -332,6 +344,22 @@ func TestAnswersAreChecked(t *testing.T) {
 			good, with(Fault{Replica: 0, Start: 6 * s, End: 6 * s, Locks: true}, func(h *History) {
 				fails(503, nothing)(h)
 				h.Ops = append(h.Ops, request(11, RequestReset, 1*s, nothing))
+			}), []string{"503 explained"},
+		},
+		"a 503 for the lock of the administrator's account": {
+			good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, func(h *History) {
+				fails(503, func(o *Op) { o.ByPermission = true })(h)
+				h.Ops = append(h.Ops, request(11, Roles, 1*s, func(o *Op) {
+					o.User, o.ByPermission, o.Outcome, o.Status, o.HungUp = "bob", true, Perhaps, 0, true
+				}))
+			}), nil,
+		},
+		"a 503 for a user's own request during a lock of the administrator's account": {
+			good, with(Fault{Replica: 0, Start: 1 * s, End: 1 * s, Locks: true}, func(h *History) {
+				fails(503, nothing)(h)
+				h.Ops = append(h.Ops, request(11, Roles, 1*s, func(o *Op) {
+					o.User, o.ByPermission, o.Outcome, o.Status, o.HungUp = "bob", true, Perhaps, 0, true
+				}))
 			}), []string{"503 explained"},
 		},
 		"a lock that stays too long": {

@@ -83,9 +83,9 @@ func checkOrder(ix index) (all []Violation) {
 		for _, e := range ix.byUser[id] {
 			o, known := ix.ops[e.Op]
 			switch {
-			case deleted:
+			case deleted && (!known || !ix.delayed(o)):
 				all = append(all, astray("order", e, "an event after the deletion"))
-			case known && ix.forgiven(o): // the broker may have returned the first copy
+			case deleted || known && ix.forgiven(o): // the broker may have returned the first copy
 			case e.UserVersion < version:
 				all = append(all, astray("order", e, "version %d arrived before", version))
 			case isState(e) && e.UserVersion == state:

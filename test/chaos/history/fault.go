@@ -23,6 +23,7 @@ type Fault struct {
 	Slow        bool // The machine gave the test no CPU time: responses may be late.
 	Secrets     bool // A refresh token may get another form of its successor.
 	Clock       bool // The database's clock was set: a refresh token may seem older than it is.
+	Delays      bool // The broker does not read from its connections: an event may arrive after the publisher has given up.
 	Drops       bool // The broker may return events: the consumer's queue was not bound for a moment.
 }
 
@@ -53,9 +54,14 @@ func (ix index) explains(f Fault, o Op) bool {
 	return f.Locks && o.overlaps(f.Start, f.End+LockTime+RecoveryTime) && ix.locked(f, o)
 }
 
-// locked reports whether a request that the fault interrupted, or that ran during it, concerns the same account.
+// locked reports whether a request that the fault interrupted, or that ran during it, locks an account that the request needs. All
+// requests by permission need the account of the administrator.
 func (ix index) locked(f Fault, o Op) bool {
-	return slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
+	lockers := ix.users[o.User]
+	if o.ByPermission {
+		lockers = append(slices.Clone(lockers), ix.byPermission...)
+	}
+	return slices.ContainsFunc(lockers, func(p Op) bool {
 		return p.ID != o.ID && (p.Outcome == Perhaps || p.Kind == RequestReset) && f.meets(p.Replica) &&
 			p.Start <= f.End && p.runsUntil() >= f.Start
 	})

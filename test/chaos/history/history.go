@@ -92,13 +92,14 @@ func Check(h History) []Violation {
 // index is a history with lookup tables for the checks.
 type index struct {
 	History
-	ops    map[int]Op
-	firsts []Event            // the deliveries without duplicates
-	byUser map[string][]Event // of firsts
-	users  map[string][]Op    // the requests on each account
-	erased map[string]bool    // accounts with an accepted or announced deletion
-	caused map[int][]Event    // of firsts, by request
-	rows   map[string]User    // of the database
+	ops          map[int]Op
+	firsts       []Event            // the deliveries without duplicates
+	byUser       map[string][]Event // of firsts
+	users        map[string][]Op    // the requests on each account
+	byPermission []Op               // the requests of the administrator
+	erased       map[string]bool    // accounts with an accepted or announced deletion
+	caused       map[int][]Event    // of firsts, by request
+	rows         map[string]User    // of the database
 }
 
 func newIndex(h History) index {
@@ -130,6 +131,9 @@ func newIndex(h History) index {
 		ix.ops[o.ID] = o
 		if o.User != "" {
 			ix.users[o.User] = append(ix.users[o.User], o)
+		}
+		if o.ByPermission {
+			ix.byPermission = append(ix.byPermission, o)
 		}
 		if o.Kind == Erase && o.Outcome == Accepted {
 			ix.erased[o.User] = true

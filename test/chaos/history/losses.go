@@ -52,6 +52,13 @@ func (ix index) forgiven(o Op) bool {
 	return slices.ContainsFunc(ix.Faults, func(f Fault) bool { return f.Drops && f.Start <= until && f.End >= o.Start })
 }
 
+// delayed reports whether the broker may have kept the request's event unread. The event can then arrive after the deletion of its user,
+// even though the outbox no longer has it.
+func (ix index) delayed(o Op) bool {
+	until := ix.waited(o.ID, o.End)
+	return slices.ContainsFunc(ix.Faults, func(f Fault) bool { return f.Delays && f.Start <= until && f.End >= o.Start })
+}
+
 // gaps finds versions between 1 and the last one without an event.
 func (ix index) gaps(id string) (all []Violation) {
 	events := ix.byUser[id]

@@ -57,11 +57,13 @@ type Op struct {
 	RetryAfter bool   // The response has this header.
 	Problem    string // The problem of an unsuccessful response, or the reason why there is none.
 	HungUp     bool   // The client ended the request.
-	Want       Want
-	Told       *User  // The account in the response.
-	Session    string // The session that the response opened, or the session of the refresh token.
-	Shown, Got uint64 // The counters of the refresh tokens in the request and in the response.
-	GotToken   string // The refresh token in the response.
+	// ByPermission means that the administrator sent the request.
+	ByPermission bool
+	Want         Want
+	Told         *User  // The account in the response.
+	Session      string // The session that the response opened, or the session of the refresh token.
+	Shown, Got   uint64 // The counters of the refresh tokens in the request and in the response.
+	GotToken     string // The refresh token in the response.
 }
 
 // Want holds the requested values. Empty members are not requested.
