@@ -15,6 +15,7 @@ import (
 	"user-service/pkg/outbox"
 	"user-service/pkg/password"
 	"user-service/pkg/postgres"
+	"user-service/pkg/pwned"
 	"user-service/pkg/rabbitmq"
 	"user-service/pkg/telemetry"
 	"user-service/pkg/token"
@@ -76,6 +77,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 		VerifyAtRegistration: cfg.Accounts.VerifyEmailAtRegistration,
 		MaxFailures:          cfg.Accounts.LoginMaxFailures,
 		Passwords:            password.Policy{MinLength: cfg.Passwords.MinLength},
+		Breaches:             newBreaches(cfg.Passwords, pwned.Config{Log: log, Observer: s.metrics}),
 		RefreshIdleTTL:       cfg.Tokens.RefreshIdleTTL,
 		RefreshTTL:           cfg.Tokens.RefreshTTL,
 		Log:                  log,
@@ -103,6 +105,15 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 		Outbox: s.db.OutboxBacklog, Parked: s.db.ParkedCounts, Schema: s.db.SchemaVersion, SchemaRequired: required, Keys: s.keys,
 	})
 	return s, nil
+}
+
+// newBreaches returns nil if PWNED_PASSWORDS_URL is not set.
+func newBreaches(cfg config.Passwords, client pwned.Config) user.Breaches {
+	if cfg.PwnedURL == "" {
+		return nil
+	}
+	client.URL, client.Agent = cfg.PwnedURL, "user-service/"+version
+	return pwned.New(client)
 }
 
 // newHashConfig returns the parameters and limits of the configuration.

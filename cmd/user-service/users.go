@@ -18,6 +18,7 @@ import (
 	"user-service/pkg/config"
 	"user-service/pkg/password"
 	"user-service/pkg/postgres"
+	"user-service/pkg/pwned"
 	"user-service/pkg/user"
 )
 
@@ -47,7 +48,9 @@ func withUsers(cmd *cobra.Command, do func(*user.Service) error) error {
 			return err
 		}
 		cmd.SetContext(user.WithOrigin(cmd.Context(), user.Origin{Actor: user.CLI}))
-		return do(user.New(user.Config{Passwords: password.Policy{MinLength: env.Passwords.MinLength}}, db, hasher, nil))
+		return do(user.New(user.Config{
+			Passwords: password.Policy{MinLength: env.Passwords.MinLength}, Breaches: newBreaches(env.Passwords, pwned.Config{}),
+		}, db, hasher, nil))
 	})
 }
 

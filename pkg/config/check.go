@@ -65,6 +65,10 @@ func (t *Tokens) check(found findings) {
 }
 
 func (p *Passwords) check(found findings) {
+	const end = "/range/"
+	base, ok := strings.CutSuffix(p.PwnedURL, end)
+	found.require(p.PwnedURL == "" || ok && isBaseURL(base), "PWNED_PASSWORDS_URL",
+		"is not an https URL (http is valid for localhost) without query and fragment that ends in "+end)
 	found.require(uint64(p.MemoryKiB)*uint64(p.Iterations) <= maxWorkKiB, "ARGON2_ITERATIONS",
 		fmt.Sprintf("times ARGON2_MEMORY_KIB is more than %d KiB, which would exceed the time of a request; lower one of them", maxWorkKiB))
 	minKiB := minLaneKiB * uint32(p.Parallelism)

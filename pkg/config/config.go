@@ -74,6 +74,7 @@ type Tokens struct {
 // Passwords configures the password policy and the cost of hashing.
 type Passwords struct {
 	MinLength       int    `env:"PASSWORD_MIN_LENGTH, default=15" min:"8" max:"128"`
+	PwnedURL        string `env:"PWNED_PASSWORDS_URL"`
 	HashConcurrency int    `env:"PASSWORD_HASH_CONCURRENCY, default=0" min:"0" max:"1024"`
 	HashQueue       int    `env:"PASSWORD_HASH_QUEUE, default=0" min:"0" max:"100000"`
 	MemoryKiB       uint32 `env:"ARGON2_MEMORY_KIB, default=19456" min:"8" max:"524288"`

@@ -113,6 +113,12 @@ var descriptions = map[string]description{
 	"PASSWORD_MIN_LENGTH": {
 		about: "Minimum number of characters of a password.",
 	},
+	"PWNED_PASSWORDS_URL": {
+		about: "URL of a range API in the form of Have I Been Pwned. The service refuses a new password that this API knows. It sends only " +
+			"the first five digits of the password's hash. If the API fails, the password is accepted. Empty: passwords are not looked up.",
+		accepts: "an https URL that ends in /range/",
+		example: "https://api.pwnedpasswords.com/range/",
+	},
 	"PASSWORD_HASH_CONCURRENCY": {
 		about:   "Maximum number of concurrent password hashes. 0 means one for each CPU.",
 		example: "2",

@@ -166,6 +166,8 @@ var badValues = []struct {
 	{"RATE_LIMIT_PER_MINUTE", "-1", "is out of range; set it to a whole number from 0 to 1000000, such as 60"},
 	{"SHUTDOWN_DELAY", "-1s", "is out of range; set it to a duration of at least 0s, such as 5s"},
 	{"SHUTDOWN_TIMEOUT", "5s", "is not longer than SHUTDOWN_DELAY"},
+	{"PWNED_PASSWORDS_URL", "https://pwned.example.com/", "that ends in /range/; set it to an https URL that ends in /range/"},
+	{"PWNED_PASSWORDS_URL", "http://pwned.example.com/range/", "is not an https URL (http is valid for localhost)"},
 	{"MAIL_FROM", "Shop", "is not an address; set it to an address with or without a name"},
 	{"MAIL_FROM", "Shop <a@example..com>", "is not an address"},
 	{"MAIL_LINKS_BASE_URL", "http://shop.example.com", "is not an https URL (http is valid for localhost)"},

@@ -79,7 +79,7 @@ func TestTheCodesAreThoseOfTheContract(t *testing.T) {
 	}
 	for _, code := range []user.FieldCode{
 		user.Required, user.Unknown, user.ReadOnly, user.InvalidType, user.InvalidFormat, user.InvalidValue, user.InvalidCharacters,
-		user.Invisible, user.OutOfRange, user.TooLong, user.TooLarge, user.TooMany, user.UnknownRole,
+		user.Invisible, user.OutOfRange, user.TooLong, user.TooLarge, user.TooMany, user.UnknownRole, user.Breached,
 	} {
 		want = append(want, string(code))
 	}

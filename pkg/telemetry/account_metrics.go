@@ -20,6 +20,7 @@ type accountMetrics struct {
 	cleanupRows, cleanupRuns *prometheus.CounterVec
 	tables                   []string // all tables from which the cleanup deletes rows
 	rejectedSecrets          prometheus.Gauge
+	pwned                    *prometheus.CounterVec
 }
 
 func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics {
@@ -41,6 +42,8 @@ func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics
 		cleanupRows: newCounter(factory, "user_service_cleanup_rows_total", "Expired rows deleted by the cleanup, by table.", "table", tables),
 		cleanupRuns: newCounter(factory, "user_service_cleanup_runs_total", "Cleanup runs by result.", "result", cleanupResults),
 		tables:      tables,
+		pwned: newCounter(factory, "user_service_pwned_passwords_queries_total",
+			"New passwords that were looked up at PWNED_PASSWORDS_URL, by result. After a failure, the password is accepted.", "result", pwnedResults),
 		rejectedSecrets: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "user_service_secrets_reload_failed",
 			Help: "Secrets with a new value that the service rejects; the old value stays in use.",
@@ -66,6 +69,14 @@ func (m *Metrics) TokenReused() { m.accounts.reused.Inc() }
 
 // ResetDropped counts a requested password reset that is not sent. It implements user.Observer.
 func (m *Metrics) ResetDropped() { m.accounts.droppedResets.Inc() }
+
+// pwnedResults are the results of a query at PWNED_PASSWORDS_URL.
+var pwnedResults = []string{"found", "not_found", "failed"}
+
+// PwnedPasswordsQueried counts a query. It implements pwned.Observer.
+func (m *Metrics) PwnedPasswordsQueried(result string) {
+	m.accounts.pwned.WithLabelValues(bounded(pwnedResults, result)).Inc()
+}
 
 // SecretsRejected sets the number of variables whose new value is rejected.
 func (m *Metrics) SecretsRejected(variables int) { m.accounts.rejectedSecrets.Set(float64(variables)) }

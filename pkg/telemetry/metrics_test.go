@@ -284,6 +284,7 @@ func TestSeriesStayConstant(t *testing.T) {
 		m.QueryDone(context.Background(), made, time.Second, made)
 		m.RateLimited(made)
 		m.HashRefused(made)
+		m.PwnedPasswordsQueried(made)
 		m.EventPublished(made, time.Second)
 		m.EventFailed(made)
 		m.Returned(made)

@@ -77,6 +77,7 @@ const (
 	TooLarge          FieldCode = "too_large" // max, in bytes
 	TooMany           FieldCode = "too_many"  // max
 	UnknownRole       FieldCode = "unknown_role"
+	Breached          FieldCode = "breached" // the password is in a known data breach
 )
 
 // Param is a value of FieldError.Params.

@@ -46,9 +46,9 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.
 	defer done()
 	uncanceled, cancel := withoutCancel(ctx)
 	defer cancel()
-	hash, err := s.hasher.Hash(uncanceled, second(flow(ctx, password.Reauthentication)), p.New)
+	hash, err := s.hashNew(uncanceled, second(flow(ctx, password.Reauthentication)), "/new_password", p.New)
 	if err != nil {
-		return TokenPair{}, hashError(err)
+		return TokenPair{}, err
 	}
 	session, err := s.newSession(ctx, by.UserID)
 	if err != nil {
@@ -84,6 +84,23 @@ func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
 	if err := s.cfg.Passwords.Check(pw, u.Email, u.Name); err != nil {
 		errs.addPassword(pointer, err)
 	}
+}
+
+// hashNew hashes a new password, and refuses a password that is known from a data breach (NIST SP 800-63B-4 section 3.1.1.2). It asks
+// before the password waits for a slot, because the answer may take a second. pointer is the member of the request.
+//
+// Errors: Invalid, Overloaded, Unavailable.
+func (s *Service) hashNew(ctx context.Context, flow password.Flow, pointer, pw string) (string, error) {
+	if s.cfg.Breaches != nil && s.cfg.Breaches.Contains(ctx, pw) {
+		var errs FieldErrors
+		errs.Add(pointer, Breached, "is known from a data breach, and attackers try such passwords first; choose another")
+		return "", errs.Err()
+	}
+	hash, err := s.hasher.Hash(ctx, flow, pw)
+	if err != nil {
+		return "", hashError(err)
+	}
+	return hash, nil
 }
 
 // passwordChange returns the Change to a new password. It ends all sessions and invalidates the reset tokens.

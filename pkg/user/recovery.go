@@ -126,9 +126,9 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	}
 	uncanceled, cancel := withoutCancel(ctx)
 	defer cancel()
-	hash, err := s.hasher.Hash(uncanceled, flow(ctx, password.Other), r.NewPassword) // a transaction must not wait for a slot
+	hash, err := s.hashNew(uncanceled, flow(ctx, password.Other), "/new_password", r.NewPassword) // a transaction must not wait for a slot
 	if err != nil {
-		return hashError(err)
+		return err
 	}
 	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(ctx context.Context, _ Tx, u User) (Change, error) {
 		return s.decideReset(u, hash, NetworkOf(OriginOf(ctx).IP))

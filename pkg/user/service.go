@@ -22,10 +22,17 @@ type Config struct {
 	VerifyAtRegistration bool
 	MaxFailures          int // consecutive failures from one network before a backoff; 0: no backoff
 	Passwords            password.Policy
+	Breaches             Breaches      // nil: new passwords are not looked up
 	RefreshIdleTTL       time.Duration // a session ends when it was unused for this time
 	RefreshTTL           time.Duration // a session ends after this time
 	Log                  *slog.Logger  // of failures after a response; nil: discarded
 	Observer             Observer      // nil: discarded
+}
+
+// Breaches knows the passwords of data breaches.
+type Breaches interface {
+	// Contains reports whether a password is known. It returns false if it can't find out.
+	Contains(ctx context.Context, password string) bool
 }
 
 // Observer counts signs of an attack. Its methods must not block.
@@ -116,9 +123,9 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 	if err := s.checkGiven(ctx, roles); err != nil {
 		return User{}, err
 	}
-	hash, err := s.hasher.Hash(ctx, flow(ctx, password.Other), r.Password)
+	hash, err := s.hashNew(ctx, flow(ctx, password.Other), "/password", r.Password)
 	if err != nil {
-		return User{}, hashError(err)
+		return User{}, err
 	}
 	id, err := uuid.NewV7()
 	if err != nil {

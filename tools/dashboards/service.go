@@ -226,6 +226,12 @@ func passwords() []panel {
 				"{{reason}}",
 			}},
 		},
+		{
+			title: "Breached passwords", unit: "ops", stacked: true,
+			about: "New passwords that were looked up at PWNED_PASSWORDS_URL, by result. A breached password is refused. While lookups fail, " +
+				"passwords are accepted.",
+			queries: []query{rateBy("user_service_pwned_passwords_queries_total", "result")},
+		},
 	}
 }
 
