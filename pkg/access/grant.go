@@ -53,7 +53,7 @@ func (g Grant) Allows(now Caller, target Holder) bool {
 	if !g.rule.Allows(now, g.target) {
 		return false
 	}
-	if g.Self() || g.rule.permission != UsersWrite && g.rule.permission != UsersDelete {
+	if g.Self() || !slices.Contains(g.rule.permissions, UsersWrite) && !slices.Contains(g.rule.permissions, UsersDelete) {
 		return true
 	}
 	return now.covers(target)

@@ -1,13 +1,17 @@
 package access
 
-import "github.com/google/uuid"
+import (
+	"slices"
+
+	"github.com/google/uuid"
+)
 
 // Rule decides which callers may use an endpoint.
 type Rule struct {
 	anyone        bool
 	authenticated bool
 	self          bool
-	permission    Permission
+	permissions   []Permission // all of them are required
 }
 
 // Anyone allows every caller, even without a token.
@@ -16,14 +20,14 @@ func Anyone() Rule { return Rule{anyone: true} }
 // Authenticated allows every caller with a valid token.
 func Authenticated() Rule { return Rule{authenticated: true} }
 
-// SelfOr allows the user whom the request affects, and callers with the permission.
-func SelfOr(p Permission) Rule { return Rule{self: true, permission: p} }
+// SelfOr allows the user whom the request affects, and callers with all the permissions.
+func SelfOr(all ...Permission) Rule { return Rule{self: true, permissions: all} }
 
 // Self allows only the user whom the request affects.
 func Self() Rule { return Rule{self: true} }
 
 // Only allows callers with the permission.
-func Only(p Permission) Rule { return Rule{permission: p} }
+func Only(p Permission) Rule { return Rule{permissions: []Permission{p}} }
 
 // Anonymous reports whether the rule requires no token.
 func (r Rule) Anonymous() bool { return r.anyone }
@@ -37,6 +41,6 @@ func (r Rule) Allows(c Caller, target uuid.UUID) bool {
 	case r.self && c.Is(target):
 		return true
 	default:
-		return r.permission != "" && c.May(r.permission)
+		return len(r.permissions) > 0 && !slices.ContainsFunc(r.permissions, func(p Permission) bool { return !c.May(p) })
 	}
 }

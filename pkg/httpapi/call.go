@@ -162,6 +162,23 @@ func (a *API) authorize(c *call, r route) error {
 	return nil
 }
 
+// reauthorize authorizes the call again, because a long response must not continue after a revocation.
+//
+// Errors: InvalidAccessToken, Forbidden, Unavailable.
+func (a *API) reauthorize(c *call) error {
+	now, err := a.users.IdentifyAgain(c.Context(), c.by)
+	if err == nil && !c.grant.Allows(now.Caller, access.Holder{}) {
+		err = user.ErrForbidden()
+	}
+	return err
+}
+
+// restartTimeout gives the next part of a long response as much time as a request.
+func (c *call) restartTimeout() {
+	c.cancel()
+	c.startTimeout(requestTimeout)
+}
+
 // readPath reads the ids in the path.
 func (c *call) readPath() (err error) {
 	params := httprouter.ParamsFromContext(c.Context())

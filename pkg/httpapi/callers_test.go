@@ -58,6 +58,7 @@ var operations = map[string]struct {
 	"listSessions":      {selfOr(access.UsersRead), 200, nil},
 	"endSessions":       {selfOr(access.UsersWrite), 204, nil},
 	"endSession":        {selfOr(access.UsersWrite), 204, nil},
+	"exportUser":        {selfOr("users:read and audit:read"), 200, nil}, // of the callers here, only the admin has both
 
 	"listRoles":       {only(access.RolesRead), 200, nil},
 	"putRole":         {only(access.RolesWrite), 200, text(`{"permissions":["orders:refund"]}`)},

@@ -27,6 +27,8 @@ const (
 	write
 	// hash counts ten for the account, before the body is read.
 	hash
+	// export counts ten for the account.
+	export
 	// writeOrHash counts as write, and nine more for a current_password in the body if the account is the caller's own.
 	writeOrHash
 )
@@ -34,6 +36,8 @@ const (
 const (
 	// hashCost is the number of requests that a hash counts as.
 	hashCost = 10
+	// exportCost is the number of requests that an export counts as.
+	exportCost = 10
 	// refreshLookupFactor is the number of session lookups that an address has for each request of its quota. A lookup that finds a
 	// current session counts only while it runs. So for valid tokens, the factor limits only the concurrent lookups of an address.
 	refreshLookupFactor = 16
@@ -82,6 +86,8 @@ func (a *API) count(c *call, q quotaRule) error {
 		return a.countAccount(c, 1)
 	case hash:
 		return a.countAccount(c, hashCost)
+	case export:
+		return a.countAccount(c, exportCost)
 	case writeOrHash:
 		return a.countWriteOrHash(c)
 	default:

@@ -41,6 +41,7 @@ func (a *API) routes() []route {
 		{get, "/users/:id/sessions", access.SelfOr(access.UsersRead), uncounted, a.listSessions},
 		{del, "/users/:id/sessions", access.SelfOr(access.UsersWrite), uncounted, a.endSessions},
 		{del, "/users/:id/sessions/:session_id", access.SelfOr(access.UsersWrite), uncounted, a.endSession},
+		{get, "/users/:id/export", access.SelfOr(access.UsersRead, access.AuditRead), export, a.exportUser},
 
 		{get, "/roles", access.Only(access.RolesRead), uncounted, a.listRoles},
 		{put, "/roles/:name", access.Only(access.RolesWrite), write, a.putRole},

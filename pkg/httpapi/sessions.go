@@ -130,20 +130,25 @@ func (a *API) listSessions(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	noStore(w)
+	return writeJSON(w, http.StatusOK, struct {
+		Items []sessionItem `json:"items"`
+	}{sessionItems(sessions, c.by.SessionID)})
+}
+
+// sessionItems returns sessions for a response. current is the session of the caller.
+func sessionItems(sessions []user.Session, current uuid.UUID) []sessionItem {
 	items := make([]sessionItem, len(sessions))
 	for i, s := range sessions {
 		items[i] = sessionItem{
 			ID: s.ID, CreatedAt: s.CreatedAt, LastUsedAt: s.RotatedAt, ExpiresAt: s.ExpiresAt,
-			UserAgent: s.UserAgent, Current: s.ID == c.by.SessionID,
+			UserAgent: s.UserAgent, Current: s.ID == current,
 		}
 		if s.IP.IsValid() {
 			items[i].IP = s.IP.String()
 		}
 	}
-	noStore(w)
-	return writeJSON(w, http.StatusOK, struct {
-		Items []sessionItem `json:"items"`
-	}{items})
+	return items
 }
 
 func (a *API) endSessions(w http.ResponseWriter, c *call) error {

@@ -101,6 +101,8 @@ func auditArgs(ctx context.Context, entry user.Audit) ([]any, error) {
 	}, nil
 }
 
+const auditEventColumns = `id, time, action, actor_id, coalesce(actor, ''), user_id, ip, coalesce(request_id, ''), detail`
+
 // AuditEvents implements user.Store. The query has only the conditions of the filter, so that PostgreSQL plans each kind of list
 // separately.
 func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPage, error) {
@@ -131,7 +133,7 @@ func auditQuery(f user.AuditFilter) (query string, args []any) {
 	if f.Action != "" {
 		add("action = $%d", f.Action)
 	}
-	query = `SELECT id, time, action, actor_id, coalesce(actor, ''), user_id, ip, coalesce(request_id, ''), detail FROM audit_events`
+	query = `SELECT ` + auditEventColumns + ` FROM audit_events`
 	if len(where) > 0 {
 		query += ` WHERE ` + strings.Join(where, " AND ")
 	}

@@ -178,7 +178,18 @@ func (s *Service) VerifyAccess(accessToken string) (token.Access, error) {
 //
 // Errors: InvalidAccessToken, Unavailable.
 func (s *Service) Identify(ctx context.Context, claims token.Access) (Identity, error) {
-	identity, err := s.store.Identify(ctx, claims.UserID, claims.SessionID)
+	return s.identify(ctx, claims.UserID, claims.SessionID)
+}
+
+// IdentifyAgain returns the caller of a long request with its current roles and permissions.
+//
+// Errors: InvalidAccessToken, if the session has ended, and Unavailable.
+func (s *Service) IdentifyAgain(ctx context.Context, by Identity) (Identity, error) {
+	return s.identify(ctx, by.UserID, by.SessionID)
+}
+
+func (s *Service) identify(ctx context.Context, id, session uuid.UUID) (Identity, error) {
+	identity, err := s.store.Identify(ctx, id, session)
 	if isNotFound(err) {
 		return Identity{}, errAccessToken(err)
 	}
