@@ -152,6 +152,36 @@ func TestAsyncAPINamesTheExchange(t *testing.T) {
 	}
 }
 
+// TestEventSchemasAreForGenerators requires one flat schema with a title for each event, and a title for its data. Modelina makes a wrong
+// type of an event that is composed of several schemas, and names a schema without a title by a number.
+func TestEventSchemasAreForGenerators(t *testing.T) {
+	t.Parallel()
+	var doc struct {
+		Components struct{ Schemas map[string]map[string]any }
+	}
+	if err := yaml.Unmarshal(api.AsyncAPI(), &doc); err != nil {
+		t.Fatal(err)
+	}
+	for _, message := range readAsyncAPI(t).Components.Messages {
+		name := strings.TrimPrefix(message.Payload.Ref, "#/components/schemas/")
+		schema := doc.Components.Schemas[name]
+		if schema["title"] != name || schema["type"] != "object" || schema["allOf"] != nil {
+			t.Errorf("%s has the title %v and the type %v, want a flat object with its name as the title", name, schema["title"], schema["type"])
+		}
+		properties, _ := schema["properties"].(map[string]any)
+		data, _ := properties["data"].(map[string]any)
+		if ref, ok := data["$ref"].(string); ok {
+			data = doc.Components.Schemas[strings.TrimPrefix(ref, "#/components/schemas/")]
+		}
+		if data["title"] == nil || data["allOf"] != nil {
+			t.Errorf("the data of %s is %v, want a flat object with a title", name, data)
+		}
+		if typ, _ := properties["type"].(map[string]any); typ["const"] != message.Name || typ["type"] != "string" {
+			t.Errorf("the type of %s is %v, want the constant %s", name, typ, message.Name)
+		}
+	}
+}
+
 func TestAsyncAPIExamplesFitTheirSchemas(t *testing.T) {
 	t.Parallel()
 	doc := readAsyncAPI(t)

@@ -9,16 +9,33 @@ import (
 )
 
 // toJSON converts YAML to JSON and keeps the order of members. Documentation pages show operations and examples in this order.
-func toJSON(raw []byte) ([]byte, error) {
-	var doc yaml.Node
-	if err := yaml.Unmarshal(raw, &doc); err != nil {
-		return nil, err
-	}
+func toJSON(doc *yaml.Node) ([]byte, error) {
 	var out bytes.Buffer
-	if err := write(jsontext.NewEncoder(&out), &doc); err != nil {
+	if err := write(jsontext.NewEncoder(&out), doc); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+// find returns the value at a path of names in a document; nil if there is none.
+func find(doc *yaml.Node, path ...string) *yaml.Node {
+	node := doc.Content[0]
+	for _, name := range path {
+		if node = valueOf(node, name); node == nil {
+			return nil
+		}
+	}
+	return node
+}
+
+// valueOf returns a value of an object; nil if there is none.
+func valueOf(object *yaml.Node, name string) *yaml.Node {
+	for i := 1; i < len(object.Content); i += 2 { // names and values alternate
+		if object.Content[i-1].Value == name {
+			return object.Content[i]
+		}
+	}
+	return nil
 }
 
 func write(enc *jsontext.Encoder, node *yaml.Node) error {

@@ -40,7 +40,7 @@ func eachOperation(t *testing.T, check func(t *testing.T, doc *openapi3.T, path 
 
 func TestJSONIsTheSameDescription(t *testing.T) {
 	t.Parallel()
-	raw, err := api.OpenAPIJSON()
+	raw, err := api.OpenAPIJSON(api.Limits{PasswordMinLength: 15})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,6 +54,73 @@ func TestJSONIsTheSameDescription(t *testing.T) {
 	}
 	if string(fromJSON) != string(fromYAML) {
 		t.Error("the JSON form differs from openapi.yaml")
+	}
+}
+
+// TestJSONStatesTheLimits checks that only the schema of new passwords depends on the limit.
+func TestJSONStatesTheLimits(t *testing.T) {
+	t.Parallel()
+	raw, err := api.OpenAPIJSON(api.Limits{PasswordMinLength: 9})
+	if err != nil {
+		t.Fatal(err)
+	}
+	doc := load(t, raw)
+	password := doc.Components.Schemas["Password"].Value
+	if password.MinLength != 9 {
+		t.Errorf("the minimum length of a password is %d, want 9", password.MinLength)
+	}
+	password.MinLength = load(t, api.OpenAPI()).Components.Schemas["Password"].Value.MinLength
+	want, _ := json.Marshal(load(t, api.OpenAPI()))
+	if got, err := json.Marshal(doc); err != nil || string(got) != string(want) {
+		t.Errorf("the description with another limit differs in more than the limit, %v", err)
+	}
+}
+
+// TestSchemasAreForGenerators checks what code generators need: an object without fields of its own says what it may contain, because
+// openapi-typescript makes such an object empty otherwise. No field is read-only, because oapi-codegen makes such fields optional.
+func TestSchemasAreForGenerators(t *testing.T) {
+	t.Parallel()
+	raw, err := api.OpenAPIJSON(api.Limits{PasswordMinLength: 15})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var doc any
+	if err := json.Unmarshal(raw, &doc); err != nil {
+		t.Fatal(err)
+	}
+	objects := 0
+	eachObject(doc, "", func(at string, o map[string]any) {
+		if o["readOnly"] != nil && !strings.HasSuffix(at, "/properties") {
+			t.Errorf("%s is read-only", at)
+		}
+		isObject := o["type"] == "object"
+		if types, ok := o["type"].([]any); ok {
+			isObject = slices.Contains(types, any("object"))
+		}
+		if isObject && o["properties"] == nil {
+			objects++
+			if o["additionalProperties"] == nil {
+				t.Errorf("%s does not say what it contains", at)
+			}
+		}
+	})
+	if objects < 4 {
+		t.Errorf("%d objects without fields were found, want more", objects)
+	}
+}
+
+// eachObject calls do for each JSON object in value, with its JSON pointer.
+func eachObject(value any, at string, do func(at string, o map[string]any)) {
+	switch v := value.(type) {
+	case map[string]any:
+		do(at, v)
+		for name, member := range v {
+			eachObject(member, at+"/"+name, do)
+		}
+	case []any:
+		for i, item := range v {
+			eachObject(item, at+"/"+strconv.Itoa(i), do)
+		}
 	}
 }
 

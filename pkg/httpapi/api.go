@@ -11,6 +11,8 @@ import (
 
 	"github.com/julienschmidt/httprouter"
 
+	"user-service/api"
+	"user-service/pkg/httpapi/docspage"
 	"user-service/pkg/user"
 )
 
@@ -46,6 +48,8 @@ type API struct {
 	denials  *denials
 	observer Observer
 	log      *slog.Logger
+
+	description func() (*docspage.File, error) // the OpenAPI description
 }
 
 // Limits of the server. Each protects it from a client that occupies its memory or connections.
@@ -68,7 +72,8 @@ const (
 func New(cfg Config, users *user.Service, health *Health, observer Observer, log *slog.Logger) *API {
 	return &API{
 		cfg: cfg, users: users, health: health, quotas: newQuotas(cfg), bodies: newBodies(maxBodies), observer: observer, log: log,
-		denials: newDenials(users.RecordDenial, log),
+		denials:     newDenials(users.RecordDenial, log),
+		description: descriptionOf(api.Limits{PasswordMinLength: users.PasswordMinLength()}),
 	}
 }
 

@@ -11,17 +11,19 @@ import (
 	"user-service/pkg/httpapi/docspage"
 )
 
-// description returns api/openapi.yaml as a JSON file.
-var description = sync.OnceValues(func() (*docspage.File, error) {
-	content, err := api.OpenAPIJSON()
-	if err != nil {
-		return nil, err
-	}
-	return docspage.NewFile(mediaJSON, content), nil
-})
+// descriptionOf returns a function that returns api/openapi.yaml as a JSON file, with these limits. The function converts once.
+func descriptionOf(limits api.Limits) func() (*docspage.File, error) {
+	return sync.OnceValues(func() (*docspage.File, error) {
+		content, err := api.OpenAPIJSON(limits)
+		if err != nil {
+			return nil, err
+		}
+		return docspage.NewFile(mediaJSON, content), nil
+	})
+}
 
 func (a *API) openAPI(w http.ResponseWriter, c *call) error {
-	file, err := description()
+	file, err := a.description()
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 
 	"user-service/api"
+	"user-service/pkg/user"
 )
 
 func init() { openapi3filter.RegisterBodyDecoder("text/html", openapi3filter.PlainBodyDecoder) }
@@ -20,7 +21,7 @@ func TestDescriptionIsServed(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	got := s.call("GET", "/openapi.json", nil).want(t, 200)
-	want, err := api.OpenAPIJSON()
+	want, err := api.OpenAPIJSON(api.Limits{PasswordMinLength: 15})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +32,23 @@ func TestDescriptionIsServed(t *testing.T) {
 	s.call("GET", "/openapi.json", nil, header("If-None-Match", got.header.Get("ETag"))).want(t, 304)
 	for _, path := range []string{"/openapi.json", "/docs", "/docs/init.js"} {
 		checkIfMatch(t, s, path)
+	}
+}
+
+// TestTheDescriptionStatesThePasswordLength compares the served minimum length with the length that a refusal names.
+func TestTheDescriptionStatesThePasswordLength(t *testing.T) {
+	t.Parallel()
+	for configured, want := range map[int]int{15: 15, 9: 9, 24: 24, 1: 8} {
+		s := start(t, func(set *settings) { set.cfg.Passwords.MinLength = configured })
+		served := decode[struct {
+			Components struct {
+				Schemas struct{ Password struct{ MinLength int } }
+			}
+		}](t, s.call("GET", "/openapi.json", nil).want(t, 200)).Components.Schemas.Password.MinLength
+		refused := decode[struct{ Errors []user.FieldError }](t, s.call("POST", "/register", `{"email":"a@example.com","password":"x"}`).want(t, 422))
+		if got := refused.Errors[0].Params["min"]; served != want || got != float64(want) {
+			t.Errorf("a minimum of %d: the description states %d and the refusal %v, want %d", configured, served, got, want)
+		}
 	}
 }
 

@@ -1,7 +1,10 @@
 package httpapi_test
 
 import (
+	"os"
+	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -70,7 +73,7 @@ func TestEachFieldErrorHasACode(t *testing.T) {
 	}
 }
 
-// TestTheCodesAreThoseOfTheContract compares the codes with the enum in api/openapi.yaml.
+// TestTheCodesAreThoseOfTheContract compares the codes with the enum in api/openapi.yaml and the table in docs/problems.md.
 func TestTheCodesAreThoseOfTheContract(t *testing.T) {
 	t.Parallel()
 	want := []string{
@@ -94,5 +97,30 @@ func TestTheCodesAreThoseOfTheContract(t *testing.T) {
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("the enum (-code +description):\n%s", diff)
+	}
+	page, err := os.ReadFile("../../docs/problems.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var listed []string
+	for _, row := range regexp.MustCompile("(?m)^\\| `([a-z_0-9]+)` \\|").FindAllSubmatch(page, -1) {
+		listed = append(listed, string(row[1]))
+	}
+	slices.Sort(listed)
+	if diff := cmp.Diff(want, listed); diff != "" {
+		t.Errorf("the table (-code +page):\n%s", diff)
+	}
+}
+
+// TestProblemsHaveNoHTMLEscapes reads the detail about the Authorization header, and a path with an ampersand.
+func TestProblemsHaveNoHTMLEscapes(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for path, want := range map[string]string{
+		"/users/me": `"Send an access token: Authorization: Bearer <token>."`, "/else/a&b": `"instance":"/else/a&b"`,
+	} {
+		if got := s.call("GET", path, nil); !strings.Contains(string(got.body), want) {
+			t.Errorf("%s: the problem is %s, want %s in it", path, got.body, want)
+		}
 	}
 }

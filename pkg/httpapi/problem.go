@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -135,7 +134,7 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(typ.status)
-	_ = json.NewEncoder(w).Encode(problem{
+	_ = encoder(w).Encode(problem{
 		Type:      "/problems/" + string(e.Code),
 		Title:     typ.title,
 		Status:    typ.status,

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strconv"
 
@@ -13,9 +14,7 @@ import (
 // writeJSON sends value as JSON. It sends the status only after the encoding has succeeded. Errors: value can't be encoded.
 func writeJSON(w http.ResponseWriter, status int, value any) error {
 	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(value); err != nil {
+	if err := encoder(&body).Encode(value); err != nil {
 		return fmt.Errorf("encode the response: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -23,6 +22,13 @@ func writeJSON(w http.ResponseWriter, status int, value any) error {
 	w.WriteHeader(status)
 	_, _ = w.Write(body.Bytes()) // fails only if the client has closed the connection
 	return nil
+}
+
+// encoder returns an encoder that does not escape the characters of HTML. The service sends JSON only as a body with a JSON media type.
+func encoder(w io.Writer) *json.Encoder {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc
 }
 
 // noStore keeps tokens and personal data out of caches.

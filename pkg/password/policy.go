@@ -65,7 +65,7 @@ func (p Policy) Check(password string, personal ...string) error {
 		return &PolicyError{Reason: TooLong, Advice: advice, Params: map[string]int{"max": MaxLength}}
 	}
 	simple := Simplify(password)
-	minLength := max(p.MinLength, MinLengthFloor)
+	minLength := p.EffectiveMinLength()
 	const another = "; choose another, such as four random words"
 	switch length := utf8.RuneCountInString(norm.NFKC.String(password)); {
 	case length < minLength:
@@ -82,6 +82,9 @@ func (p Policy) Check(password string, personal ...string) error {
 	}
 	return nil
 }
+
+// EffectiveMinLength returns the minimum number of characters that Check requires.
+func (p Policy) EffectiveMinLength() int { return max(p.MinLength, MinLengthFloor) }
 
 // IsTooLong reports whether a password has more than MaxLength characters. It does not normalize a password that is certainly too
 // long, because normalizing costs much more than counting.

@@ -89,6 +89,9 @@ func (s *Service) CheckRegistration(r Registration) FieldErrors {
 	return errs
 }
 
+// PasswordMinLength returns the minimum number of characters of a new password.
+func (s *Service) PasswordMinLength() int { return s.cfg.Passwords.EffectiveMinLength() }
+
 // MayRegister returns nil if registration is enabled. Errors: RegistrationDisabled.
 func (s *Service) MayRegister() error {
 	if s.cfg.RegistrationEnabled {

@@ -16,7 +16,7 @@ import (
 
 func load(t *testing.T) *contract.Contract {
 	t.Helper()
-	raw, err := api.OpenAPIJSON()
+	raw, err := api.OpenAPIJSON(api.Limits{PasswordMinLength: 15})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestCheckerFindsAFaultOfEachKeyword(t *testing.T) {
 		}
 		f.ofRequest(c, op)
 	}
-	raw, err := api.OpenAPIJSON()
+	raw, err := api.OpenAPIJSON(api.Limits{PasswordMinLength: 15})
 	if err != nil {
 		t.Fatal(err)
 	}
