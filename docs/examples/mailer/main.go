@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"syscall"
@@ -17,31 +18,61 @@ import (
 )
 
 func main() {
-	url := flag.String("url", os.Getenv("AMQP_URL"), "the broker, amqp://user:password@host:port/vhost; by default AMQP_URL")
-	queue := flag.String("queue", "mailer", "the queue, shared by all replicas of this program")
+	m := mailer{log: os.Stdout}
+	flag.StringVar(&m.url, "url", os.Getenv("AMQP_URL"), "the broker, amqp://user:password@host:port/vhost; by default AMQP_URL")
+	flag.StringVar(&m.queue, "queue", "mailer", "the queue, shared by all replicas of this program")
 	dir := flag.String("dir", "mails", "the folder for the emails")
 	flag.Parse()
+	m.outgoing = folder(*dir)
+	if err := m.check(); err != nil {
+		fmt.Fprintln(os.Stderr, "mailer:", err)
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-
-	m := mailer{url: *url, queue: *queue, outgoing: folder(*dir), log: os.Stdout}
-	for ctx.Err() == nil {
-		if err := m.consume(ctx); err != nil {
-			fmt.Fprintln(os.Stderr, "mailer:", err)
-			wait(ctx, time.Second)
-		}
-	}
+	m.run(ctx)
 }
 
-// mailer consumes events from a queue and sends an email for each event.
+// mailer consumes events from a queue and sends an email for each event with a token.
 type mailer struct {
 	url, queue string
 	outgoing   folder
 	log        io.Writer
 }
 
-// consume handles events until ctx ends or the connection is lost.
-func (m mailer) consume(ctx context.Context) error {
+// check returns what is wrong with the configuration. The error does not contain the password in the URL.
+func (m mailer) check() error {
+	if m.url == "" {
+		return errors.New("AMQP_URL is not set: set it to the broker, such as amqp://user:password@127.0.0.1:5672/")
+	}
+	if _, err := amqp.ParseURI(m.url); err != nil {
+		var syntax *url.Error
+		if errors.As(err, &syntax) {
+			err = syntax.Err // without the URL
+		}
+		return fmt.Errorf("AMQP_URL is not the URL of a broker, such as amqp://user:password@127.0.0.1:5672/: %w", err)
+	}
+	return m.outgoing.check()
+}
+
+// run consumes events until ctx ends. It connects again after a failure, and reports each failure once.
+func (m mailer) run(ctx context.Context) {
+	reported := ""
+	for pause := time.Second; ctx.Err() == nil; pause = min(2*pause, 30*time.Second) {
+		err := m.consume(ctx, func() {
+			fmt.Fprintf(m.log, "waiting for events on the queue %s; the broker sends them to one replica at a time\n", m.queue)
+			reported, pause = "", time.Second
+		})
+		if err != nil && err.Error() != reported {
+			reported = err.Error()
+			fmt.Fprintf(os.Stderr, "mailer: %s; trying again\n", reported)
+		}
+		wait(ctx, pause)
+	}
+}
+
+// consume handles events until ctx ends or the connection is lost. It calls ready when the broker has accepted the consumer.
+func (m mailer) consume(ctx context.Context, ready func()) error {
 	conn, err := amqp.Dial(m.url)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -54,7 +85,7 @@ func (m mailer) consume(ctx context.Context) error {
 	if err := declare(channel, m.queue); err != nil {
 		return err
 	}
-	// The broker sends at most ten unacknowledged events; the other events stay available to other replicas.
+	// The broker sends at most ten unacknowledged events. This program handles them one after the other.
 	if err := channel.Qos(10, 0, false); err != nil {
 		return fmt.Errorf("set the prefetch: %w", err)
 	}
@@ -62,6 +93,7 @@ func (m mailer) consume(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("consume: %w", err)
 	}
+	ready()
 	for delivery := range deliveries {
 		if err := m.settle(ctx, delivery); err != nil {
 			return fmt.Errorf("answer the broker: %w", err)
@@ -73,36 +105,46 @@ func (m mailer) consume(ctx context.Context) error {
 	return errors.New("the connection is lost")
 }
 
-// settle handles one event, then acknowledges, requeues or dead-letters the event.
+// maxAttempts is the number of attempts to handle an event, within about four minutes.
+const maxAttempts = 10
+
+// settle handles one event, then acknowledges or dead-letters it. After a failure, it tries the same event again. Events that are
+// requeued would come after later events of the same user.
 func (m mailer) settle(ctx context.Context, delivery amqp.Delivery) error {
-	done, err := m.handle(delivery.Body)
-	var unreadable *unreadableError
-	switch {
-	case errors.As(err, &unreadable): // a retry cannot help: dead-letter the event
-		fmt.Fprintln(m.log, "dead-lettered", delivery.MessageId, err)
-		return delivery.Nack(false, false)
-	case err != nil: // requeue after a moment; the queue's delivery limit ends the retries
-		fmt.Fprintln(m.log, "requeued", delivery.MessageId, err)
-		wait(ctx, time.Second)
-		return delivery.Nack(false, true)
-	default:
-		fmt.Fprintln(m.log, done, delivery.MessageId) // without the token and the email
-		return delivery.Ack(false)
+	for attempt := 1; ; attempt++ {
+		done, err := m.handle(delivery.Body)
+		var unreadable *unreadableError
+		switch {
+		case err == nil:
+			fmt.Fprintln(m.log, done, delivery.MessageId) // without the token and the email
+			return delivery.Ack(false)
+		case errors.As(err, &unreadable), attempt == maxAttempts:
+			fmt.Fprintln(m.log, "dead-lettered", delivery.MessageId, err)
+			return delivery.Nack(false, false)
+		}
+		fmt.Fprintln(m.log, "failed, trying again", delivery.MessageId, err)
+		if wait(ctx, min(time.Second<<(attempt-1), 30*time.Second)); ctx.Err() != nil {
+			return nil // the broker delivers the event again, because it is not acknowledged
+		}
 	}
 }
 
-// handle sends the email of an event, and returns a description of the result for the log.
+// handle handles an event, and returns a description of the result for the log.
 func (m mailer) handle(body []byte) (done string, err error) {
 	e, err := read(body)
-	if err != nil {
+	switch {
+	case err != nil:
 		return "", err
-	}
-	if time.Now().After(e.Data.ExpiresAt) {
+	case e.Type == userDeleted:
+		return "erased a user by", m.outgoing.erase(e.Subject)
+	case time.Now().After(e.Data.ExpiresAt):
 		return "dropped an expired token of", nil // the token has expired while the event was in the queue
 	}
-	switch err := m.outgoing.send(e.ID, e.mail()); {
+	switch err := m.outgoing.send(e); {
 	case errors.Is(err, errSent):
 		return "dropped a duplicate of", nil
+	case errors.Is(err, errErased):
+		return "dropped an event of an erased user:", nil
 	case err != nil:
 		return "", err
 	default:
