@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/uuid"
+
 	"user-service/pkg/user"
 )
 
@@ -52,7 +54,7 @@ func Run(ctx context.Context, accounts Accounts, cfg Config, in io.Reader, forma
 	if cfg.Stored == nil {
 		cfg.Stored = func(Counts) {}
 	}
-	r := run{accounts: accounts, cfg: cfg}
+	r := run{accounts: accounts, cfg: cfg, ids: map[uuid.UUID]string{}}
 	err := r.all(ctx, read(ctx, in, format))
 	return r.counts, err
 }
@@ -79,9 +81,13 @@ type run struct {
 	accounts Accounts
 	cfg      Config
 	batch    []user.Import
-	lines    []int // of the accounts of the batch
+	lines    []int                // of the accounts of the batch
+	ids      map[uuid.UUID]string // the email keys of the accounts of the batch with an id
 	counts   Counts
 }
+
+// idTaken is the problem of an id that another account has.
+const idTaken = "id belongs to an account with another email"
 
 func (r *run) all(ctx context.Context, in <-chan record) error {
 	for {
@@ -116,7 +122,12 @@ func (r *run) add(rec record) {
 	for _, e := range r.accounts.Check(account) {
 		errs.Append(e)
 	}
-	if len(errs) == 0 {
+	switch {
+	case len(errs) > 0:
+	case r.isTaken(account):
+		r.refuse(rec.line, idTaken)
+		return
+	default:
 		r.batch, r.lines = append(r.batch, account), append(r.lines, rec.line)
 		return
 	}
@@ -126,6 +137,20 @@ func (r *run) add(rec record) {
 	}
 	slices.Sort(all)
 	r.refuse(rec.line, all...)
+}
+
+// isTaken reports whether an account with another email in the batch has the id. So the first line with an id wins, because the
+// database stores a batch in another order.
+func (r *run) isTaken(a user.Import) bool {
+	if a.ID == uuid.Nil {
+		return false
+	}
+	key := user.EmailKey(user.TrimEmail(a.Email))
+	first, found := r.ids[a.ID]
+	if !found {
+		r.ids[a.ID] = key
+	}
+	return found && first != key
 }
 
 func (r *run) refuse(line int, problems ...string) {
@@ -147,9 +172,10 @@ func (r *run) store(ctx context.Context) error {
 	r.counts.Created += created
 	r.counts.Existing += len(r.batch) - created - len(taken)
 	for _, i := range taken {
-		r.refuse(r.lines[i], "id belongs to an account with another email")
+		r.refuse(r.lines[i], idTaken)
 	}
 	r.batch, r.lines = r.batch[:0], r.lines[:0]
+	clear(r.ids)
 	r.cfg.Stored(r.counts)
 	return nil
 }

@@ -79,8 +79,7 @@ func importAccounts(ctx context.Context, tx *transaction, accounts []user.NewAcc
 }
 
 // importUsers stores users, and reports for each account whether its user was stored. It sorts the users by email key, so that two
-// concurrent imports can't deadlock. Of two users with the same email, it stores the one that comes first in accounts. Of two users
-// with the same id, it stores the user whose email key sorts first.
+// concurrent imports can't deadlock. Of two users with the same email, it stores the one that comes first in accounts.
 func importUsers(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) (stored []bool, err error) {
 	stored = make([]bool, len(accounts))
 	order := make([]int, len(accounts))
