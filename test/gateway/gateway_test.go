@@ -25,7 +25,7 @@ var gateways = map[string]func(t *testing.T, listen, userService, app string){
 
 func startNginx(t *testing.T, listen, userService, app string) {
 	t.Helper()
-	path, dir := installed(t, "nginx", "nginx"), t.TempDir()
+	path, dir := testkit.Installed(t, "nginx", "nginx"), t.TempDir()
 	example, err := os.ReadFile("../../docs/examples/nginx.conf")
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func startNginx(t *testing.T, listen, userService, app string) {
 
 func startCaddy(t *testing.T, listen, userService, app string) {
 	t.Helper()
-	path, dir := installed(t, "caddy", "caddy"), t.TempDir()
+	path, dir := testkit.Installed(t, "caddy", "caddy"), t.TempDir()
 	example, err := filepath.Abs("../../docs/examples/Caddyfile")
 	if err != nil {
 		t.Fatal(err)

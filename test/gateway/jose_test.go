@@ -11,6 +11,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"user-service/internal/testkit"
 )
 
 // verifier runs the scripts in jose/ with their libraries.
@@ -18,8 +20,8 @@ type verifier struct{ node, dir string }
 
 func newVerifier(t *testing.T) verifier {
 	t.Helper()
-	npm := installed(t, "npm", "node")
-	v := verifier{node: installed(t, "node", "node"), dir: t.TempDir()}
+	npm := testkit.Installed(t, "npm", "node")
+	v := verifier{node: testkit.Installed(t, "node", "node"), dir: t.TempDir()}
 	if err := os.CopyFS(v.dir, os.DirFS("jose")); err != nil {
 		t.Fatal(err)
 	}

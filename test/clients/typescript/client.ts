@@ -1,11 +1,22 @@
-// Registers a user, logs in, and writes and reads metadata by a client that is made from the description.
-// Usage: node program.js URL EMAIL PASSWORD
+// Registers a user, logs in, changes and erases the account with a client from the OpenAPI description.
+// Usage: node client.js URL EMAIL PASSWORD
 import createClient from 'openapi-fetch';
-import type { paths } from './api.js';
+import type { components, paths } from './api.js';
 
-declare const process: { argv: string[] };
 const [baseUrl, email, password] = process.argv.slice(2) as [string, string, string];
 const client = createClient<paths>({ baseUrl });
+
+// The messages of a form in another language. The compiler requires one for each code of the description.
+type Code = components['schemas']['FieldError']['code'];
+const german: Partial<Record<Code, (params?: components['schemas']['FieldError']['params']) => string>> = {
+  too_short: (params) => `mindestens ${params?.min} Zeichen`,
+  invalid_value: () => 'kein gültiger Wert',
+};
+const messages = (problem: components['schemas']['Problem']) =>
+  problem.errors?.map(({ pointer, code, params, detail }) => [pointer, german[code]?.(params) ?? detail]);
+
+const short = await client.POST('/register', { body: { email, password: 'short' } });
+if (!short.error) throw new Error('a short password is accepted');
 
 const registered = await client.POST('/register', {
   body: { email, password, name: 'Ada', metadata: { plan: 'free', seats: 3, tags: ['a', 'b'] } },
@@ -17,14 +28,21 @@ const session = await client.POST('/login', { body: { email, password } });
 if (!session.data) throw new Error(session.error?.detail);
 const headers = { Authorization: `Bearer ${session.data.access_token}` };
 
-const changed = await client.PATCH('/users/{id}', {
-  params: { path: { id: 'me' } },
-  headers,
-  body: { metadata: { plan: 'team', seats: null } },
-});
+const me = { path: { id: 'me' } };
+const changed = await client.PATCH('/users/{id}', { params: me, headers, body: { name: null, metadata: { plan: 'team', seats: null } } });
 if (!changed.data) throw new Error(changed.error?.detail);
 const plan: unknown = changed.data.metadata?.['plan'];
+// @ts-expect-error Responses have required fields, so the compiler knows that a version is not a string.
+const version: string = changed.data.version;
 
 const refused = await client.PATCH('/users/{id}', { params: { path: { id } }, headers, body: { zoneinfo: 'Nowhere/Land' } });
-const broken = refused.error && 'errors' in refused.error ? refused.error.errors : [];
-console.log(JSON.stringify({ same: changed.data.id === id, plan, roles: changed.data.roles, broken: broken?.map((e) => [e.pointer, e.code]) }));
+if (!refused.error) throw new Error('an unknown time zone is accepted');
+
+const { response: erased } = await client.DELETE('/users/{id}', { params: me, headers });
+const { response: out } = await client.POST('/logout', { body: { refresh_token: session.data.refresh_token } });
+console.log(
+  JSON.stringify({
+    same: changed.data.id === id, name: changed.data.name ?? null, plan, version, roles: changed.data.roles,
+    broken: [messages(short.error), messages(refused.error)], statuses: [erased.status, out.status],
+  }),
+);
