@@ -8,6 +8,9 @@ import (
 // maxEdits is the largest edit distance at which an unknown name counts as misspelled.
 const maxEdits = 2
 
+// foreign are variables of other programs whose names are similar to a name of the service. AMQP_URL is a setting of consumers.
+var foreign = []string{"AMQP_URL"}
+
 // Misspelled returns a problem for each unknown variable of environ whose name differs by at most two letters from a known one. environ has
 // the form of os.Environ. Empty variables are ignored. The problems contain no values.
 func Misspelled(environ []string) []Problem {
@@ -15,7 +18,7 @@ func Misspelled(environ []string) []Problem {
 	var found []Problem
 	for _, pair := range environ {
 		name, value, _ := strings.Cut(pair, "=")
-		if value == "" || slices.Contains(known, name) {
+		if value == "" || slices.Contains(known, name) || slices.Contains(foreign, name) {
 			continue
 		}
 		if i := slices.IndexFunc(known, func(k string) bool { return editDistance(name, k) <= maxEdits }); i >= 0 {

@@ -27,6 +27,7 @@ func TestMisspelledVariablesAreProblems(t *testing.T) {
 		"USER_SERVICE_PORT":          "",
 		"DATABASE_URL":               "",
 		"RABBITMQ_HOST_FILE":         "",
+		"AMQP_URL":                   "",
 		"PATH":                       "",
 		"GOMEMLIMIT":                 "",
 		"OTEL_EXPORTER_OTLP_HEADERS": "",
