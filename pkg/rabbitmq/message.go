@@ -12,6 +12,9 @@ import (
 // maxType is the longest routing key in bytes (AMQP 0-9-1 section 4.2.5.3, short strings).
 const maxType = 255
 
+// subjectHeader is the header with the user's id, by which a consistent hash exchange distributes events to queues.
+const subjectHeader = "subject"
+
 // message is an event that is being published.
 type message struct {
 	index      int // in the argument of Publish
@@ -35,6 +38,7 @@ func encode(e event.Event) (amqp.Publishing, error) {
 		Timestamp:    e.Time,
 		Type:         string(e.Type),
 		AppId:        productName,
+		Headers:      amqp.Table{subjectHeader: e.Subject.String()},
 		Body:         body,
 	}, nil
 }

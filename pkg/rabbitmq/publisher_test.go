@@ -45,10 +45,11 @@ func TestPublishedMessage(t *testing.T) {
 			AppId:        "user-service",
 			Exchange:     "user_events",
 			RoutingKey:   string(typ),
+			Headers:      amqp.Table{"subject": events[i].Subject.String()},
 			Body:         body,
 		}
 		if i == 0 {
-			want.Headers = amqp.Table{"traceparent": traceparent}
+			want.Headers["traceparent"] = traceparent
 		}
 		got.Acknowledger, got.ConsumerTag, got.DeliveryTag = nil, "", 0
 		if diff := cmp.Diff(want, got, cmp.Comparer(time.Time.Equal)); diff != "" {

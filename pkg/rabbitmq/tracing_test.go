@@ -58,7 +58,7 @@ func TestTracing(t *testing.T) {
 		t.Fatalf("get: %t, %v", ok, err)
 	}
 	header := "00-" + first.SpanContext.TraceID().String() + "-" + first.SpanContext.SpanID().String() + "-01"
-	if diff := cmp.Diff(amqp.Table{"traceparent": header}, delivery.Headers); diff != "" {
+	if diff := cmp.Diff(amqp.Table{"traceparent": header, "subject": events[0].Subject.String()}, delivery.Headers); diff != "" {
 		t.Errorf("headers (-want +got):\n%s", diff)
 	}
 	if body, _ := events[0].CloudEvent(); string(body) != string(delivery.Body) {

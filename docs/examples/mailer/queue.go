@@ -14,7 +14,7 @@ const exchange = "user_events"
 var types = []string{"user.password_reset_requested", "user.email_verification_requested", userDeleted}
 
 // declare creates two durable queues. The first queue keeps events while this program is not running. The second queue is for dead
-// letters, and has an exchange of its own: to the default exchange, only a user with the right to write to every queue may dead-letter.
+// letters. It has its own exchange, because dead-lettering to the default exchange requires the right to write to every queue.
 func declare(channel *amqp.Channel, queue string) error {
 	dead := queue + ".dead"
 	if err := channel.ExchangeDeclare(dead, amqp.ExchangeFanout, true, false, false, false, nil); err != nil {
@@ -28,7 +28,7 @@ func declare(channel *amqp.Channel, queue string) error {
 	}
 	_, err := channel.QueueDeclare(queue, true, false, false, false, amqp.Table{
 		"x-queue-type":             "quorum", // replicated, and counts deliveries
-		"x-single-active-consumer": true,     // of several replicas, one gets all events, so that they stay in order
+		"x-single-active-consumer": true,     // one replica gets all events, in order
 		"x-delivery-limit":         10,       // for an event that ends this program each time
 		"x-dead-letter-exchange":   dead,
 	})
