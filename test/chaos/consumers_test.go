@@ -19,8 +19,8 @@ import (
 	"user-service/pkg/event"
 )
 
-// TestTheConsumersOfTheGuide runs each command of docs/consumers.md on a broker: the sample mailer has enough rights, a copy of users may
-// bind no event with a token, and partitions keep the order of a user's events.
+// TestTheConsumersOfTheGuide runs each command of docs/consumers.md on a broker. The sample mailer has enough rights. A copy of users may
+// bind no event with a token. Partitions keep the order of a user's events.
 func TestTheConsumersOfTheGuide(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to the brokers of the schedules
 	b := &exchanges{t: t, broker: newBroker(t, 1)}
 	if err := b.up(); err != nil {
@@ -140,7 +140,7 @@ func (b *exchanges) waiting(queue string) (n int) {
 	return n
 }
 
-// wantBindings binds the queue of a consumer, as its user, with each key. The map tells which keys are allowed.
+// wantBindings binds the queue of a consumer, as its user, with each key. The map contains whether a key is allowed.
 func (b *exchanges) wantBindings(consumer string, allowed map[string]bool) {
 	b.t.Helper()
 	conn, err := amqp.Dial(b.url(consumer))
