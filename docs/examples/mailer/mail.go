@@ -22,14 +22,13 @@ type cloudEvent struct {
 	Data    struct {
 		User struct {
 			Email string `json:"email"`
-			Name  string `json:"name"`
 		} `json:"user"`
 		Token     string    `json:"token"`
 		ExpiresAt time.Time `json:"expires_at"`
 	} `json:"data"`
 }
 
-// unreadableError means that a message is not a known event.
+// unreadableError means that a message is not an event, or lacks a part of it.
 type unreadableError struct{ reason string }
 
 func (e *unreadableError) Error() string { return "can't be read: " + e.reason }
@@ -53,23 +52,23 @@ func read(body []byte) (e cloudEvent, err error) {
 	switch {
 	case e.ID == uuid.Nil || e.Subject == uuid.Nil:
 		return e, &unreadableError{"id or subject is missing"}
-	case e.Type == userDeleted:
-		return e, nil
 	case subjects[e.Type] == "":
-		return e, &unreadableError{"another type of event"}
+		return e, nil
 	case e.Data.Token == "" || e.Data.ExpiresAt.IsZero():
 		return e, &unreadableError{"token or expires_at is missing"}
 	}
-	if _, err := mail.ParseAddress(e.Data.User.Email); err != nil { // prevents line breaks in a header
+	// A plain address has no line breaks, which would add headers.
+	if address, err := mail.ParseAddress(e.Data.User.Email); err != nil || address.Address != e.Data.User.Email {
 		return e, &unreadableError{"no email"}
 	}
 	return e, nil
 }
 
-// mail returns the email with its headers. The token is in the fragment of the link, which no server logs.
+// mail returns the email with its headers. The token is in the fragment of the link, which no server logs. The email does not contain
+// the user's name: a stranger could register the recipient's address, and send them any text in the name.
 func (e cloudEvent) mail() string {
 	from := mail.Address{Name: "Example", Address: "no-reply@example.com"}
-	to := mail.Address{Name: e.Data.User.Name, Address: e.Data.User.Email}
+	to := mail.Address{Address: e.Data.User.Email}
 	link := url.URL{Scheme: "https", Host: "app.example.com", Path: paths[e.Type], Fragment: "token=" + e.Data.Token}
 	return fmt.Sprintf("From: %s\r\nTo: %s\r\nDate: %s\r\nSubject: %s\r\nMessage-Id: <%s@example.com>\r\n\r\n"+
 		"Open this link until %s:\r\n\r\n%s\r\n\r\nIf you did not ask for this mail, ignore it.\r\n",

@@ -137,6 +137,8 @@ func (m mailer) handle(body []byte) (done string, err error) {
 		return "", err
 	case e.Type == userDeleted:
 		return "erased a user by", m.outgoing.erase(e.Subject)
+	case subjects[e.Type] == "":
+		return "ignored an event of another type:", nil
 	case time.Now().After(e.Data.ExpiresAt):
 		return "dropped an expired token of", nil // the token has expired while the event was in the queue
 	}

@@ -155,13 +155,16 @@ func (s *stage) mails() map[string]string {
 	return mails
 }
 
-const token = "a-token-of-these-tests"
+const (
+	token   = "a-token-of-these-tests"
+	anyText = "You have won! Open https://example.net" // in the name of a user whom a stranger registered
+)
 
 // request creates an event of a new user, with a token to be sent by email.
 func (s *stage) request(typ event.Type, expires time.Time) event.Event {
 	s.t.Helper()
 	return s.event(typ, uuid.New(), event.TokenIssued{
-		User: map[string]string{"email": "ada@example.com", "name": "Ada"}, Token: token, ExpiresAt: expires,
+		User: map[string]string{"email": "ada@example.com", "name": anyText}, Token: token, ExpiresAt: expires,
 	})
 }
 
@@ -203,10 +206,13 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	}
 	for e, path := range map[*event.Event]string{&reset: "/new-password", &verification: "/confirm-email"} {
 		mail := mails[e.ID.String()]
-		for _, want := range []string{`From: "Example" <`, `To: "Ada" <ada@example.com>`, "Date: ", "https://app.example.com" + path + "#token=" + token} {
+		for _, want := range []string{`From: "Example" <`, "To: <ada@example.com>\r\n", "Date: ", "https://app.example.com" + path + "#token=" + token} {
 			if !strings.Contains(mail, want) {
 				t.Errorf("the mail for %s does not contain %q:\n%s", e.Type, want, mail)
 			}
+		}
+		if strings.Contains(mail, "won") {
+			t.Errorf("the mail for %s contains the name of the user:\n%s", e.Type, mail)
 		}
 	}
 	s.stop()
@@ -239,7 +245,8 @@ func TestTheMailerSetsUnreadableMessagesAside(t *testing.T) {
 		fmt.Sprintf(`{"id":%q,"subject":%q,"type":"user.password_reset_requested","data":{"user":{"email":"a@b.c\r\nBcc: eve@example.com"},`+
 			`"token":"t","expires_at":"2100-01-01T00:00:00Z"}}`, uuid.New(), uuid.New()),
 	}
-	for _, body := range unreadable { // only to this queue
+	unknown := fmt.Sprintf(`{"id":%q,"subject":%q,"type":"user.of_a_later_version","data":{}}`, uuid.New(), uuid.New())
+	for _, body := range append(unreadable, unknown) { // only to this queue
 		if err := s.broker.PublishWithContext(t.Context(), "", s.queue, true, false, amqp.Publishing{Body: []byte(body)}); err != nil {
 			t.Fatal(err)
 		}
@@ -247,6 +254,9 @@ func TestTheMailerSetsUnreadableMessagesAside(t *testing.T) {
 	testkit.WaitFor(s.t, "the dead letters", func() bool { return s.waiting(s.queue+".dead") == len(unreadable) })
 	s.publish(s.request(event.PasswordResetRequested, time.Now().Add(time.Hour)))
 	testkit.WaitFor(s.t, "the mail after them", func() bool { return len(s.mails()) == 1 })
+	if dead := s.waiting(s.queue + ".dead"); dead != len(unreadable) || !strings.Contains(s.said.String(), "ignored an event of another type") {
+		t.Errorf("%d events are dead-lettered, want %d; the output is\n%s", dead, len(unreadable), s.said)
+	}
 }
 
 // TestADuplicateRestoresNoErasedUser delivers events of a user again after the erasure of the user.
