@@ -110,7 +110,8 @@ func plain(name string) string {
 	return name
 }
 
-// strictUUID is a UUID in its canonical form of 36 characters. The nil UUID is refused.
+// strictUUID is a UUID in its canonical form of 36 characters. The nil UUID is refused, because it means that there is no id
+// (RFC 9562 section 5.9).
 type strictUUID uuid.UUID
 
 // UnmarshalText implements encoding.TextUnmarshaler.
