@@ -177,6 +177,16 @@ func (o *object) asText(name string, value jsontext.Value) string {
 	return s
 }
 
+// optional takes a string that may be absent. The result is nil for an absent member and null.
+func (o *object) optional(name string) *string {
+	value, _ := o.take(name)
+	if value == nil {
+		return nil
+	}
+	s := o.asText(name, value)
+	return &s
+}
+
 // document takes a JSON object and compacts it. The result is nil for an absent member and null.
 func (o *object) document(name string) json.RawMessage {
 	value, _ := o.take(name)

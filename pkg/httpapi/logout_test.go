@@ -36,10 +36,15 @@ func TestLogoutWithARefreshToken(t *testing.T) {
 	logout(`{"refresh_token":"`+strings.Repeat("x", 5000)+`"}`, as(c.token)).wantProblem(t, 413, "content-too-large")
 	plainText := func(r *http.Request) { r.Header.Set("Content-Type", "text/plain") }
 	logout(`{}`, plainText, as(c.token)).wantProblem(t, 415, "unsupported-media-type")
-	logout(nil).wantProblem(t, 401, "authentication-required")
+	for _, body := range []any{nil, `{}`, `{"refresh_token":null}`} {
+		logout(body).wantProblem(t, 401, "authentication-required")
+	}
 	s.call("GET", "/users/me", nil, as(c.token)).want(t, 200) // the refused requests did not end the session
 	logout(`{}`, as(c.token)).want(t, 204)
 	s.call("GET", "/users/me", nil, as(c.token)).want(t, 401)
+	d := s.login(a)
+	logout(`{"refresh_token":null}`, as(d.token)).want(t, 204)
+	s.call("GET", "/users/me", nil, as(d.token)).want(t, 401)
 }
 
 // TestAPatchOfAReadOnlyFieldIsRefused checks that the error names the field and the request that changes it.

@@ -56,7 +56,7 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 	return writeTokens(w, pair)
 }
 
-// logout ends the session of the refresh token in the body, or of the access token if there is no body.
+// logout ends the session of the refresh token in the body, or of the access token if the body has none.
 func (a *API) logout(w http.ResponseWriter, c *call) error {
 	token, err := refreshTokenOf(c)
 	switch {
@@ -76,14 +76,14 @@ func (a *API) logout(w http.ResponseWriter, c *call) error {
 	return err
 }
 
-// refreshTokenOf returns the refresh token in the optional body; nil without a body. The body must be small, because no quota limits
+// refreshTokenOf returns the refresh token in the optional body; nil without one. The body must be small, because no quota limits
 // these requests.
 func refreshTokenOf(c *call) (*string, error) {
 	if c.ContentLength == 0 || c.ContentLength < 0 && c.Header.Get("Content-Type") == "" {
 		return nil, nil
 	}
 	c.maxBytes = smallBody
-	return decode(c, []string{mediaJSON}, func(o *object) *string { return o.change("refresh_token") }, nil)
+	return decode(c, []string{mediaJSON}, func(o *object) *string { return o.optional("refresh_token") }, nil)
 }
 
 // verify responds to gateways that ask whether to allow a request (nginx auth_request, Traefik ForwardAuth, Caddy forward_auth). The
