@@ -180,6 +180,7 @@ func (b *exchanges) wantPartitions() {
 	if err := errors.Join(p.Publish(b.t.Context(), events)...); err != nil {
 		b.t.Fatal(err)
 	}
+	testkit.WaitFor(b.t, "the events in the queues", func() bool { return b.waiting("search.1")+b.waiting("search.2") >= len(events) })
 	seen := 0
 	for _, queue := range []string{"search.1", "search.2"} {
 		got := b.drain(queue, want)
