@@ -6,7 +6,7 @@ import type { components, paths } from './api.js';
 const [baseUrl, email, password] = process.argv.slice(2) as [string, string, string];
 const client = createClient<paths>({ baseUrl });
 
-// The messages of a form in another language. The compiler requires one for each code of the description.
+// The messages of a form in another language. The compiler refuses a code that the description does not have.
 type Code = components['schemas']['FieldError']['code'];
 const german: Partial<Record<Code, (params?: components['schemas']['FieldError']['params']) => string>> = {
   too_short: (params) => `mindestens ${params?.min} Zeichen`,
