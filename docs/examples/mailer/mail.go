@@ -65,7 +65,7 @@ func read(body []byte) (e cloudEvent, err error) {
 }
 
 // mail returns the email with its headers. The token is in the fragment of the link, which no server logs. The email does not contain
-// the user's name: a stranger could register the recipient's address, and send them any text in the name.
+// the user's name: anybody can register the address of another person, with any text as the name.
 func (e cloudEvent) mail() string {
 	from := mail.Address{Name: "Example", Address: "no-reply@example.com"}
 	to := mail.Address{Address: e.Data.User.Email}

@@ -157,7 +157,7 @@ func (s *stage) mails() map[string]string {
 
 const (
 	token   = "a-token-of-these-tests"
-	anyText = "You have won! Open https://example.net" // in the name of a user whom a stranger registered
+	anyText = "You have won! Open https://example.net" // as the name of an account
 )
 
 // request creates an event of a new user, with a token to be sent by email.
