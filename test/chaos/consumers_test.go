@@ -74,7 +74,7 @@ func (b *exchanges) operate(commands ...[]string) {
 	node := b.node(0)
 	for _, words := range commands {
 		args := append([]string{"-n", node.name}, words[1:]...)
-		cmd := exec.CommandContext(b.t.Context(), rabbitProgram(words[0]), args...) //nolint:gosec // commands of the documentation
+		cmd := exec.CommandContext(b.t.Context(), rabbitProgram(words[0]), args...)
 		cmd.Env = node.env
 		if out, err := cmd.CombinedOutput(); err != nil {
 			b.t.Fatalf("%q: %v: %s", words, err, out)

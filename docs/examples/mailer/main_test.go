@@ -52,8 +52,10 @@ func newStage(t *testing.T) *stage {
 		Password: os.Getenv("RABBITMQ_PASS"),
 	}
 	uri := amqp.URI{Scheme: "amqp", Host: cfg.Host, Port: port, Username: cfg.User, Password: env("RABBITMQ_PASS"), Vhost: "/"}
-	s := &stage{t: t, url: uri.String(), said: &testkit.Buffer{},
-		queue: "mailer-" + strings.ToLower(rand.Text()), dir: filepath.Join(t.TempDir(), "mails")}
+	s := &stage{
+		t: t, url: uri.String(), said: &testkit.Buffer{},
+		queue: "mailer-" + strings.ToLower(rand.Text()), dir: filepath.Join(t.TempDir(), "mails"),
+	}
 	s.program = filepath.Join(t.TempDir(), "mailer")
 	if out, err := exec.Command("go", "build", "-o", s.program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("build the mailer: %v\n%s", err, out)
@@ -95,7 +97,7 @@ func (s *stage) connect() {
 func (s *stage) start() (said *testkit.Buffer) {
 	s.t.Helper()
 	said = &testkit.Buffer{}
-	cmd := exec.CommandContext(context.Background(), s.program, "-queue", s.queue, "-dir", s.dir) //nolint:gosec // the program of this test
+	cmd := exec.CommandContext(context.Background(), s.program, "-queue", s.queue, "-dir", s.dir)
 	cmd.Env = []string{"AMQP_URL=" + s.url}
 	cmd.Stdout = io.MultiWriter(said, s.said)
 	cmd.Stderr = cmd.Stdout
@@ -379,7 +381,7 @@ func TestMisconfigurationIsReported(t *testing.T) {
 		"an existing queue": {s.url, []string{"-queue", classic}, "it exists with other arguments, so delete it", -1},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		cmd := exec.CommandContext(ctx, s.program, append([]string{"-dir", t.TempDir()}, c.args...)...) //nolint:gosec // the program of this test
+		cmd := exec.CommandContext(ctx, s.program, append([]string{"-dir", t.TempDir()}, c.args...)...)
 		said := &testkit.Buffer{}
 		cmd.Env, cmd.Stdout, cmd.Stderr = []string{"AMQP_URL=" + c.url}, said, said
 		if err := cmd.Start(); err != nil {
