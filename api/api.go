@@ -23,7 +23,7 @@ func AsyncAPI() []byte { return asyncAPI }
 // OpenAPIJSON returns the result of OpenAPI in JSON. The conversion runs once. Errors: the embedded file is not valid YAML, which
 // this package's tests exclude.
 var OpenAPIJSON = sync.OnceValues(func() ([]byte, error) {
-	raw, err := toJSON(openAPI)
+	raw, err := ToJSON(openAPI)
 	if err != nil {
 		return nil, fmt.Errorf("convert openapi.yaml to JSON: %w", err)
 	}

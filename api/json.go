@@ -8,8 +8,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// toJSON converts YAML to JSON and keeps the order of members. Documentation pages show operations and examples in this order.
-func toJSON(raw []byte) ([]byte, error) {
+// ToJSON converts YAML to JSON and keeps the order of members. Documentation pages show operations and examples in this order. Errors: raw is
+// not valid YAML, or has a value that JSON does not have.
+func ToJSON(raw []byte) ([]byte, error) {
 	var doc yaml.Node
 	if err := yaml.Unmarshal(raw, &doc); err != nil {
 		return nil, err
