@@ -53,6 +53,7 @@ bench-devloop: ## measure on the cluster of KUBECONFIG how long a saved change n
 generate: ## generate files from the code, such as .env.example, docs/events.md and the dashboards
 	@go test ./pkg/config ./pkg/telemetry -update
 	@go run ./tools/reference .
+	@go test ./cmd/user-service -run TestTheReference -update
 	@go run ./tools/dashboards charts/user-service/dashboards
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)
