@@ -17,7 +17,7 @@ import (
 const root = "../.."
 
 // files are the files and folders that make run needs.
-var files = []string{".env.example", "Makefile", "api", "cmd", "go.mod", "go.sum", "migrations", "pkg", "tools/dev"}
+var files = []string{".env.example", "Makefile", "api", "cmd", "go.mod", "go.sum", "migrations", "pkg", "tools"}
 
 // TestAnUnchangedCopyOfTheExampleRuns: with a copy of .env.example, make run starts its own servers and generates JWT_SECRET.
 func TestAnUnchangedCopyOfTheExampleRuns(t *testing.T) {
