@@ -149,8 +149,10 @@ func TestTheProgramAcceptsTheGeneratedSecrets(t *testing.T) {
 		t.Fatalf("build the program: %v: %s", err, out)
 	}
 	command := exec.CommandContext(t.Context(), path, "config")
-	for variable, value := range project.Services["service"].Environment {
-		command.Env = append(command.Env, variable+"="+strings.Replace(*value, secrets, dir, 1))
+	for _, name := range []string{"service", "mailer"} {
+		for variable, value := range project.Services[name].Environment {
+			command.Env = append(command.Env, variable+"="+strings.Replace(*value, secrets, dir, 1))
+		}
 	}
 	if out, err := command.CombinedOutput(); err != nil {
 		t.Errorf("user-service config: %v\n%s", err, out)

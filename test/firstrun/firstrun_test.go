@@ -33,7 +33,8 @@ func TestAnUnchangedCopyOfTheExampleRuns(t *testing.T) {
 	build(t, dir)
 	addr := testkit.FreeAddress(t)
 	temp := folderForServers(t)
-	output := makeRun(t, dir, "TMPDIR="+temp, "HTTP_ADDR="+addr, "METRICS_ADDR="+testkit.FreeAddress(t))
+	output := makeRun(t, dir, "TMPDIR="+temp, "HTTP_ADDR="+addr, "METRICS_ADDR="+testkit.FreeAddress(t),
+		"MAILBOX_ADDR="+testkit.FreeAddress(t))
 	testkit.WaitFor(t, "the service or the failure of make run", func() bool {
 		return strings.Contains(output.String(), "The service is ready") || strings.Contains(output.String(), "make: ***")
 	})
