@@ -76,11 +76,16 @@ func EnvExample(vars []Variable) string {
 	return b.String()
 }
 
+// requirement returns a sentence about who requires the variable, or nothing.
 func requirement(v Variable) string {
-	if v.Required {
+	switch {
+	case v.RequiredBy != "":
+		return " Required by the command " + v.RequiredBy + "."
+	case v.Required:
 		return " Required."
+	default:
+		return ""
 	}
-	return ""
 }
 
 // exampleOf returns the value in .env.example.
