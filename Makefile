@@ -50,8 +50,10 @@ e2e: ## test image and chart on the cluster of KUBECONFIG, or on a new kind clus
 bench-devloop: ## measure on the cluster of KUBECONFIG how long a saved change needs until it runs
 	@test/devloop/run
 
-generate: ## generate files from the code, such as .env.example, docs/metrics.md and the dashboards
+generate: ## generate files from the code, such as .env.example, docs/events.md and the dashboards
 	@go test ./pkg/config ./pkg/telemetry -update
+	@go run ./tools/reference .
+	@go test ./cmd/user-service -run TestTheReference -update
 	@go run ./tools/dashboards charts/user-service/dashboards
 
 fuzz: ## run each fuzz target for FUZZTIME (30s)

@@ -8,6 +8,15 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
+// ToJSON converts YAML to JSON as toJSON does. Errors: raw is not valid YAML, or has a value that JSON does not have.
+func ToJSON(raw []byte) ([]byte, error) {
+	var doc yaml.Node
+	if err := yaml.Unmarshal(raw, &doc); err != nil {
+		return nil, err
+	}
+	return toJSON(&doc)
+}
+
 // toJSON converts YAML to JSON and keeps the order of members. Documentation pages show operations and examples in this order.
 func toJSON(doc *yaml.Node) ([]byte, error) {
 	var out bytes.Buffer

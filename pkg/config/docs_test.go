@@ -12,11 +12,11 @@ import (
 	"user-service/pkg/config"
 )
 
-var update = flag.Bool("update", false, "write the generated texts to .env.example and README.md")
+var update = flag.Bool("update", false, "write the generated texts to .env.example and docs/configuration.md")
 
 const (
 	envExample = "../../.env.example"
-	readme     = "../../README.md"
+	page       = "../../docs/configuration.md"
 	begin      = "<!-- config:begin -->\n"
 	end        = "<!-- config:end -->"
 )
@@ -27,13 +27,13 @@ func TestEnvExampleIsUpToDate(t *testing.T) {
 	compare(t, envExample, func(string) string { return want })
 }
 
-func TestReadmeIsUpToDate(t *testing.T) {
+func TestTheReferenceIsUpToDate(t *testing.T) {
 	t.Parallel()
-	compare(t, readme, func(text string) string {
+	compare(t, page, func(text string) string {
 		before, rest, begun := strings.Cut(text, begin)
 		_, after, ended := strings.Cut(rest, end)
 		if !begun || !ended {
-			t.Fatalf("%s has no %q and %q around the table of variables", readme, begin, end)
+			t.Fatalf("%s has no %q and %q around the variables", page, begin, end)
 		}
 		return before + begin + config.Markdown(config.Describe(&config.Config{})) + end + after
 	})
@@ -58,7 +58,8 @@ func compare(t *testing.T, path string, generate func(string) string) {
 	}
 }
 
-// TestEnvExampleCanBeLoaded checks that a copy of .env.example is a valid environment once it has a secret.
+// TestEnvExampleCanBeLoaded: an unchanged copy of .env.example sets no variable. If all its lines are uncommented and JWT_SECRET is set,
+// it is a valid environment.
 func TestEnvExampleCanBeLoaded(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{}
@@ -68,7 +69,10 @@ func TestEnvExampleCanBeLoaded(t *testing.T) {
 		if name == "" || !assigned || strings.HasPrefix(line, "# ") {
 			continue
 		}
-		env[strings.TrimPrefix(name, "#")] = value // includes the commented defaults
+		if !strings.HasPrefix(line, "#") {
+			t.Errorf("%s has a value, but a copy of the file must set no variable", name)
+		}
+		env[strings.TrimPrefix(name, "#")] = value
 	}
 	if env["JWT_SECRET"] != "" {
 		t.Errorf("JWT_SECRET has a published value: %s", env["JWT_SECRET"])
@@ -87,7 +91,7 @@ func TestEveryVariableIsDescribed(t *testing.T) {
 			t.Errorf("the description of %s is incomplete: %+v", v.Name, v)
 		}
 		if strings.Contains(v.Description+v.Accepts, "|") {
-			t.Errorf("the text of %s would break the table in the README: %+v", v.Name, v)
+			t.Errorf("the text of %s would break its table: %+v", v.Name, v)
 		}
 	}
 }
@@ -95,18 +99,26 @@ func TestEveryVariableIsDescribed(t *testing.T) {
 func TestMarkdown(t *testing.T) {
 	t.Parallel()
 	vars := []config.Variable{
-		{Name: "KEY", Required: true, File: true, Accepts: "a text", Description: "Opens."},
-		{Name: "SPARE", File: true, Accepts: "a text", Description: "Opens too."},
-		{Name: "TRIES", Default: "3", Accepts: "a whole number", Description: "Try."},
+		{Name: "KEY", Group: "Doors", Required: true, File: true, Accepts: "a text", Description: "Opens."},
+		{Name: "SPARE", Group: "Doors", File: true, Accepts: "a text", Description: "Opens too."},
+		{Name: "TRIES", Group: "Guards", Default: "3", Accepts: "a whole number", Description: "Try."},
 	}
-	const want = `| Variable | Default | Value | |
+	const want = `
+## Doors
+
+| Variable | Default | Value | |
 | --- | --- | --- | --- |
 | ` + "`KEY` or `KEY_FILE`" + ` | **required** | a text | Opens. |
 | ` + "`SPARE` or `SPARE_FILE`" + ` |  | a text | Opens too. |
+
+## Guards
+
+| Variable | Default | Value | |
+| --- | --- | --- | --- |
 | ` + "`TRIES` | `3`" + ` | a whole number | Try. |
-| ` + "`OTEL_*`" + ` | | as OpenTelemetry defines them | Traces, sent if ` + "`OTEL_EXPORTER_OTLP_ENDPOINT`" + ` is set. |
+
 `
 	if diff := cmp.Diff(want, config.Markdown(vars)); diff != "" {
-		t.Errorf("the table differs (-want +got):\n%s", diff)
+		t.Errorf("the sections differ (-want +got):\n%s", diff)
 	}
 }

@@ -30,25 +30,39 @@ func (a *API) openAPI(w http.ResponseWriter, c *call) error {
 	return send(file, w, c.Request)
 }
 
-// docs sends the page on which users can try the API. Its policies allow the page to load only this service's files, and forbid
-// other sites to embed the page.
-func (a *API) docs(w http.ResponseWriter, c *call) error {
-	page := docspage.Page()
-	if conditionsOf(c.Request).match(page.ETag(c.Header)) {
-		w.Header().Set("Content-Security-Policy", docspage.ContentSecurityPolicy)
-		w.Header().Set("Referrer-Policy", "no-referrer")
-	}
-	return send(page, w, c.Request)
+// root redirects to the page on which users can try the API. The reference is relative, so it works below any prefix.
+func (a *API) root(w http.ResponseWriter, _ *call) error {
+	w.Header().Set("Location", "docs")
+	w.WriteHeader(http.StatusSeeOther)
+	return nil
 }
 
-// docsFile sends a file that the page loads.
+// docs sends the page on which users can try the API.
+func (a *API) docs(w http.ResponseWriter, c *call) error {
+	return sendPage(docspage.Page(), w, c.Request)
+}
+
+// docsFile sends a reference page, or a file that the pages load.
 func (a *API) docsFile(w http.ResponseWriter, c *call) error {
-	path := httprouter.ParamsFromContext(c.Context()).ByName("file")
-	file, found := docspage.Find(strings.TrimPrefix(path, "/"))
+	name := strings.TrimPrefix(httprouter.ParamsFromContext(c.Context()).ByName("file"), "/")
+	if page, found := docspage.FindPage(name); found {
+		return sendPage(page, w, c.Request)
+	}
+	file, found := docspage.Find(name)
 	if !found {
 		return errNotFound()
 	}
 	return send(file, w, c.Request)
+}
+
+// sendPage sends a page with its policies. They allow the page to load only this service's files, and forbid other sites
+// to embed the page.
+func sendPage(page *docspage.File, w http.ResponseWriter, r *http.Request) error {
+	if conditionsOf(r).match(page.ETag(r.Header)) {
+		w.Header().Set("Content-Security-Policy", docspage.ContentSecurityPolicy)
+		w.Header().Set("Referrer-Policy", "no-referrer")
+	}
+	return send(page, w, r)
 }
 
 // send sends a file under the conditions of the request. Errors: PreconditionFailed, the errors of docspage.File.Send.

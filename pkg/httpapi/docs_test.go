@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/json"
 	"io"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -52,61 +53,135 @@ func TestTheDescriptionStatesThePasswordLength(t *testing.T) {
 	}
 }
 
-func TestDocsPageHasAContentSecurityPolicy(t *testing.T) {
+func TestDocsPagesHaveAContentSecurityPolicy(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	got := s.call("GET", "/docs", nil).want(t, 200)
-	policy := map[string]string{}
-	for directive := range strings.SplitSeq(got.header.Get("Content-Security-Policy"), ";") {
-		name, sources, _ := strings.Cut(strings.TrimSpace(directive), " ")
-		policy[name] = sources
-	}
-	for name, sources := range map[string]string{
-		"default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'",
-		"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'",
-	} {
-		if policy[name] != sources {
-			t.Errorf("%s is %q, want %q", name, policy[name], sources)
+	for _, path := range docsPages {
+		got := s.call("GET", path, nil).want(t, 200)
+		policy := map[string]string{}
+		for directive := range strings.SplitSeq(got.header.Get("Content-Security-Policy"), ";") {
+			name, sources, _ := strings.Cut(strings.TrimSpace(directive), " ")
+			policy[name] = sources
 		}
-	}
-	for name, value := range map[string]string{
-		"Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff",
-		"Referrer-Policy": "no-referrer", "Cache-Control": "no-cache",
-	} {
-		if got.header.Get(name) != value {
-			t.Errorf("%s is %q, want %q", name, got.header.Get(name), value)
+		for name, sources := range map[string]string{
+			"default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "img-src": "'self' data:", "connect-src": "'self'",
+			"base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'",
+		} {
+			if policy[name] != sources {
+				t.Errorf("%s: %s is %q, want %q", path, name, policy[name], sources)
+			}
 		}
-	}
-	if inline := regexp.MustCompile(`<script>|<style|\son\w+=|\sstyle=`).Find(got.body); inline != nil {
-		t.Errorf("the page contains %q, want nothing that its policy forbids", inline)
+		for name, value := range map[string]string{
+			"Content-Type": "text/html; charset=utf-8", "X-Content-Type-Options": "nosniff",
+			"Referrer-Policy": "no-referrer", "Cache-Control": "no-cache",
+		} {
+			if got.header.Get(name) != value {
+				t.Errorf("%s: %s is %q, want %q", path, name, got.header.Get(name), value)
+			}
+		}
+		if inline := regexp.MustCompile(`<script>|<style|\son\w+=|\sstyle=`).Find(got.body); inline != nil {
+			t.Errorf("%s contains %q, want nothing that its policy forbids", path, inline)
+		}
 	}
 }
 
-// TestDocsPageLoadsOnlyServedFiles requests every file that the page refers to. All references are relative, so the page works below any
-// prefix and loads nothing from other servers.
-func TestDocsPageLoadsOnlyServedFiles(t *testing.T) {
+// docsPages are the pages about the API.
+var docsPages = []string{"/docs", "/docs/events", "/docs/problems"}
+
+// TestDocsPagesReferOnlyToServedFiles requests every file of the service that a page refers to. These references are relative, so the pages
+// work below any prefix. A page loads nothing from other servers.
+func TestDocsPagesReferOnlyToServedFiles(t *testing.T) {
 	t.Parallel()
 	s := start(t)
-	page := s.call("GET", "/docs", nil).want(t, 200)
-	links := regexp.MustCompile(`(?:src|href)="([^"]*)"`).FindAllSubmatch(page.body, -1)
-	if len(links) < 4 {
-		t.Fatalf("the page refers to %d files, want at least 4", len(links))
+	for _, path := range docsPages {
+		page := s.call("GET", path, nil).want(t, 200)
+		if external := regexp.MustCompile(`<(?:img|link|script)[^>]*(?:src|href)="(?:[a-z]+:|/)[^"]*"`).Find(page.body); external != nil {
+			t.Errorf("%s loads %s, want a relative reference", path, external)
+		}
+		links := regexp.MustCompile(`(?:src|href)="([^"#]+)`).FindAllSubmatch(page.body, -1)
+		if len(links) < 4 {
+			t.Fatalf("%s refers to %d files, want at least 4", path, len(links))
+		}
+		for _, link := range links {
+			reference, err := url.Parse(string(link[1]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if target := (&url.URL{Path: path}).ResolveReference(reference); target.Host == "" {
+				checkServedFile(t, s, target.Path)
+			}
+		}
+	}
+}
+
+func checkServedFile(t *testing.T, s *server, path string) {
+	t.Helper()
+	got := s.call("GET", path, nil).want(t, 200)
+	if len(got.body) == 0 || got.header.Get("X-Content-Type-Options") != "nosniff" {
+		t.Errorf("%s has %d bytes and the header %v, want content and nosniff", path, len(got.body), got.header)
+	}
+	s.call("GET", path, nil, header("If-None-Match", got.header.Get("ETag"))).want(t, 304)
+	head := s.call("HEAD", path, nil).want(t, 200)
+	if len(head.body) != 0 {
+		t.Errorf("HEAD %s returns %d bytes, want no body", path, len(head.body))
+	}
+}
+
+// TestDocsPageLinksToOperations compares the links to operations with the tags and the ids in api/openapi.yaml.
+func TestDocsPageLinksToOperations(t *testing.T) {
+	t.Parallel()
+	page := start(t).call("GET", "/docs", nil).want(t, 200)
+	links := regexp.MustCompile(`href="#/(\w+)/(\w+)"`).FindAllSubmatch(page.body, -1)
+	if len(links) != 3 {
+		t.Errorf("the page has %d links to operations, want 3", len(links))
 	}
 	for _, link := range links {
-		path := string(link[1])
-		if strings.HasPrefix(path, "/") || strings.Contains(path, ":") {
-			t.Errorf("the page refers to %s, want a relative reference", path)
-		}
-		got := s.call("GET", "/"+path, nil).want(t, 200)
-		if len(got.body) == 0 || got.header.Get("X-Content-Type-Options") != "nosniff" {
-			t.Errorf("%s has %d bytes and the header %v, want content and nosniff", path, len(got.body), got.header)
-		}
-		s.call("GET", "/"+path, nil, header("If-None-Match", got.header.Get("ETag"))).want(t, 304)
-		head := s.call("HEAD", "/"+path, nil).want(t, 200)
-		if len(head.body) != 0 {
-			t.Errorf("HEAD %s returns %d bytes, want no body", path, len(head.body))
+		operation := `operationId: ` + string(link[2]) + `\n(?:(?:      .*)?\n)*?      tags: \[` + string(link[1]) + `\]\n`
+		if !regexp.MustCompile(operation).Match(api.OpenAPI()) {
+			t.Errorf("no operation %s has the tag %s", link[2], link[1])
 		}
 	}
+}
+
+// TestDocsPageReplacesPublishedPasswords: the service would refuse the passwords of the examples in api/openapi.yaml.
+func TestDocsPageReplacesPublishedPasswords(t *testing.T) {
+	t.Parallel()
+	script := string(start(t).call("GET", "/docs/init.js", nil).want(t, 200).body)
+	passwords := regexp.MustCompile(`password: ([a-z][a-z ]+[a-z])[,}\n]`).FindAllSubmatch(api.OpenAPI(), -1)
+	if len(passwords) < 5 {
+		t.Errorf("the description has %d passwords, want at least 5", len(passwords))
+	}
+	for _, m := range passwords {
+		if !strings.Contains(script, "replaceAll('"+string(m[1])+"'") {
+			t.Errorf("the page does not replace %q", m[1])
+		}
+	}
+}
+
+// TestEveryProblemTypeHasAnAnchor: docs/problems#not-found is the row of /problems/not-found.
+func TestEveryProblemTypeHasAnAnchor(t *testing.T) {
+	t.Parallel()
+	page := string(start(t).call("GET", "/docs/problems", nil).want(t, 200).body)
+	types := regexp.MustCompile(`<code>/problems/([a-z-]+)</code></td>`).FindAllStringSubmatch(page, -1)
+	if len(types) < 20 {
+		t.Errorf("the page has %d problem types, want at least 20", len(types))
+	}
+	for _, m := range types {
+		if !strings.Contains(page, `id="`+m[1]+`"`) {
+			t.Errorf("%s has no anchor", m[1])
+		}
+	}
+}
+
+func TestTheRootRedirectsToTheDocsPage(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	for _, method := range []string{"GET", "HEAD"} {
+		if got := s.call(method, "/", nil).want(t, 303).header.Get("Location"); got != "docs" {
+			t.Errorf("%s /: Location is %q, want a reference that works below a prefix", method, got)
+		}
+	}
+	s.call("POST", "/", nil).wantProblem(t, 405, "method-not-allowed")
 }
 
 func TestDocsFilesAreCompressedOnRequest(t *testing.T) {
@@ -168,7 +243,7 @@ func TestDocsServesNoOtherPath(t *testing.T) {
 func TestDocsCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.docs = false })
-	for _, path := range []string{"/openapi.json", "/docs", "/docs/init.js"} {
+	for _, path := range append(docsPages, "/", "/openapi.json", "/docs/init.js") {
 		s.call("GET", path, nil).wantProblem(t, 404, "not-found")
 	}
 }

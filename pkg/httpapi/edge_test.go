@@ -22,7 +22,7 @@ func TestUnknownPaths(t *testing.T) {
 	s := start(t)
 	a := s.register()
 	for _, path := range []string{
-		"/", "/user", "/users/", "//users", "/users//roles", "/users//sessions", "/users/me/", "/Users/me", "/users/me/nothing",
+		"/user", "/users/", "//users", "/users//roles", "/users//sessions", "/users/me/", "/Users/me", "/users/me/nothing",
 		"/users/me%2Froles", "/users%2fme", "/login/", "/favicon.ico", "/metrics",
 	} {
 		s.call("GET", path, nil).wantProblem(t, 404, "not-found") // before authentication

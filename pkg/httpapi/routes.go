@@ -62,6 +62,7 @@ func (a *API) routes() []route {
 	}
 	if a.cfg.DocsEnabled {
 		routes = append(routes,
+			route{get, "/", access.Anyone(), uncounted, a.root},
 			route{get, "/openapi.json", access.Anyone(), uncounted, a.openAPI},
 			route{get, "/docs", access.Anyone(), uncounted, a.docs},
 			route{get, "/docs/*file", access.Anyone(), uncounted, a.docsFile},

@@ -17,8 +17,8 @@ func TestRoutesAreThoseOfTheContract(t *testing.T) {
 	a := &API{cfg: Config{DocsEnabled: true}}
 	for _, r := range a.routes() {
 		path := paramName.ReplaceAllString(r.path, "{$1}")
-		if path == "/docs/{file}" || strings.HasPrefix(path, "/verify") && r.method != http.MethodGet {
-			continue // the contract lists neither the files of the page nor the other methods of verify
+		if path == "/" || path == "/docs/{file}" || strings.HasPrefix(path, "/verify") && r.method != http.MethodGet {
+			continue // the contract lists neither the redirect, the files of the page nor the other methods of verify
 		}
 		coded = append(coded, line(r.method, path, r.rule.Anonymous()))
 	}

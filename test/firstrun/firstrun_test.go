@@ -1,0 +1,138 @@
+// Package firstrun_test runs the commands of a new user in a copy of the repository.
+package firstrun_test
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"user-service/internal/testkit"
+)
+
+const root = "../.."
+
+// files are the files and folders that make run needs.
+var files = []string{".env.example", "Makefile", "api", "cmd", "go.mod", "go.sum", "migrations", "pkg", "tools"}
+
+// TestAnUnchangedCopyOfTheExampleRuns: with a copy of .env.example, make run starts its own servers and generates JWT_SECRET.
+func TestAnUnchangedCopyOfTheExampleRuns(t *testing.T) {
+	t.Parallel()
+	dir := copyOfTheRepository(t)
+	example, err := os.ReadFile(filepath.Join(dir, ".env.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, ".env"), example, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	build(t, dir)
+	addr := testkit.FreeAddress(t)
+	temp := folderForServers(t)
+	output := makeRun(t, dir, "TMPDIR="+temp, "HTTP_ADDR="+addr, "METRICS_ADDR="+testkit.FreeAddress(t),
+		"MAILBOX_ADDR="+testkit.FreeAddress(t))
+	testkit.WaitFor(t, "the service or the failure of make run", func() bool {
+		return strings.Contains(output.String(), "The service is ready") || strings.Contains(output.String(), "make: ***")
+	})
+	if status := statusOf("http://" + addr + "/readyz"); status != http.StatusOK {
+		t.Errorf("/readyz has the status %d, want 200; make run printed:\n%s", status, output)
+	}
+	secrets, err := filepath.Glob(filepath.Join(temp, "user-service-*", "jwt-secret"))
+	if err != nil || len(secrets) != 1 {
+		t.Errorf("generated secrets: %v, %v, want one", secrets, err)
+	}
+}
+
+// copyOfTheRepository returns a folder with the files that make run needs.
+func copyOfTheRepository(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range files {
+		target := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.CommandContext(t.Context(), "cp", "-R", filepath.Join(root, name), target).CombinedOutput(); err != nil {
+			t.Fatalf("copy %s: %v: %s", name, err, out)
+		}
+	}
+	return dir
+}
+
+// build runs the step of make run that takes minutes at the first time.
+func build(t *testing.T, dir string) {
+	t.Helper()
+	command := exec.CommandContext(t.Context(), "make", "build")
+	command.Dir, command.Env = dir, withoutServers(os.Environ())
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("make build: %v: %s", err, out)
+	}
+}
+
+// folderForServers returns a folder that the users of the servers can reach.
+func folderForServers(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "firstrun-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// makeRun starts make run, and returns its output. The end of the test stops it and its servers.
+func makeRun(t *testing.T, dir string, env ...string) *testkit.Buffer {
+	t.Helper()
+	output := &testkit.Buffer{}
+	command := exec.Command("make", "run") // the cleanup stops it
+	command.Dir, command.Stdout, command.Stderr = dir, output, output
+	command.Env = append(withoutServers(os.Environ()), env...)
+	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as in a terminal: Ctrl-C reaches the group
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Kill(-command.Process.Pid, syscall.SIGINT); err != nil {
+			t.Errorf("stop make run: %v", err)
+		}
+		_ = command.Wait()
+		if t.Failed() {
+			t.Logf("make run printed:\n%s", output)
+		}
+	})
+	return output
+}
+
+// withoutServers removes the servers of this test run, and the settings of make test itself.
+func withoutServers(env []string) (kept []string) {
+	for _, entry := range env {
+		name, _, _ := strings.Cut(entry, "=")
+		if strings.HasPrefix(name, "DATABASE_") || strings.HasPrefix(name, "RABBITMQ_") || strings.HasPrefix(name, "MAKE") || name == "MFLAGS" {
+			continue
+		}
+		kept = append(kept, entry)
+	}
+	return kept
+}
+
+// statusOf returns the status of the response, or 0.
+func statusOf(url string) int {
+	resp, err := http.Get(url) //nolint:noctx // a local server
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
