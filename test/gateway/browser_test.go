@@ -52,6 +52,7 @@ type tab struct {
 	ctx    context.Context
 	origin string
 	broken testkit.Buffer // exceptions, and violations of the content security policy
+	sent   string         // the action of the form that was sent last
 }
 
 // newPerson opens the first tab of a person, who has no cookies yet.
@@ -113,6 +114,7 @@ func (p *tab) open(address string) {
 // send fills the form with this action, and presses its button.
 func (p *tab) send(action string, fields ...string) {
 	p.t.Helper()
+	p.sent = action
 	form := fmt.Sprintf("form[action=%q] ", action)
 	for i := 0; i < len(fields); i += 2 {
 		field := chromedp.CSS(fmt.Sprintf("%s[name=%s]", form, fields[i]))
@@ -122,13 +124,13 @@ func (p *tab) send(action string, fields ...string) {
 	p.do(chromedp.WaitVisible(button), chromedp.Click(button))
 }
 
-// see waits until the page shows a text. While the page asks to try again, as it does on a busy machine, see presses its button again.
+// see waits until the page shows a text. While the page asks to try again, see sends the form again.
 func (p *tab) see(text string) {
 	p.t.Helper()
 	testkit.WaitFor(p.t, fmt.Sprintf("a page with %q", text), func() bool {
 		page := p.value("document.body.innerText")
 		if !strings.Contains(page, text) && strings.Contains(page, "try again shortly") {
-			p.value("document.querySelector('form button').click()")
+			p.value(fmt.Sprintf(`document.querySelector('form[action="%s"] button').click()`, p.sent))
 		}
 		return strings.Contains(page, text)
 	})
