@@ -118,7 +118,8 @@ func (p *tab) send(action string, fields ...string) {
 	form := fmt.Sprintf("form[action=%q] ", action)
 	for i := 0; i < len(fields); i += 2 {
 		field := chromedp.CSS(fmt.Sprintf("%s[name=%s]", form, fields[i]))
-		p.do(chromedp.WaitVisible(field), chromedp.Clear(field), chromedp.SendKeys(field, fields[i+1]))
+		// chromedp.Clear changes only the default value, which a field ignores once it has a value.
+		p.do(chromedp.WaitVisible(field), chromedp.SetValue(field, ""), chromedp.SendKeys(field, fields[i+1]))
 	}
 	button := chromedp.CSS(form + "button")
 	p.do(chromedp.WaitVisible(button), chromedp.Click(button))

@@ -27,8 +27,41 @@ func TestTheGuideExplainsTheVariablesOfTheGateways(t *testing.T) {
 			if !strings.Contains(guide, "`"+v+"`") {
 				t.Errorf("the guide has no row for %s of %s", v, name)
 			}
-			if command := v + "="; name == "nginx.conf" && !(strings.Contains(guide, command) && strings.Contains(guide, "$"+v)) {
+			if name == "nginx.conf" && (!strings.Contains(guide, v+"=") || !strings.Contains(guide, "$"+v)) {
 				t.Errorf("the command of the guide does not set %s", v)
+			}
+		}
+	}
+}
+
+// linkOfAMail matches a row of the table of links: the page, the request of the page, and the members of its body.
+var linkOfAMail = regexp.MustCompile("(?m)^\\| `(/[a-z-]+)#token=…` \\| `POST (/[a-z/-]+)` with (.+) \\|$")
+
+// TestTheShopHasThePagesOfTheMails looks up each link of docs/mail.md in the pages, the BFF and the gateways.
+func TestTheShopHasThePagesOfTheMails(t *testing.T) {
+	t.Parallel()
+	links := linkOfAMail.FindAllStringSubmatch(read(t, "../../docs/mail.md"), -1)
+	if len(links) != 3 {
+		t.Fatalf("the table has %d links, want 3", len(links))
+	}
+	bff := read(t, "../../docs/examples/shop/bff/main.go")
+	for _, link := range links {
+		page, request := read(t, "../../docs/examples/shop/pages"+link[1]+".html"), link[2]
+		if !strings.Contains(page, `action="/bff`+request+`"`) {
+			t.Errorf("the page %s does not send %s", link[1], request)
+		}
+		for _, member := range strings.Split(link[3], " and ") {
+			if !strings.Contains(page, `name="`+strings.Trim(member, "`")+`"`) {
+				t.Errorf("the page %s has no field %s", link[1], member)
+			}
+		}
+		if !strings.Contains(bff, `"POST `+request+`"`) {
+			t.Errorf("the BFF does not forward %s", request)
+		}
+		for _, gateway := range []string{"nginx.conf", "Caddyfile"} {
+			pattern := regexp.MustCompile(`\^/auth/\S+\$`).FindString(read(t, "../../docs/examples/"+gateway))
+			if !regexp.MustCompile(pattern).MatchString("/auth" + request) {
+				t.Errorf("%s does not publish %s", gateway, request)
 			}
 		}
 	}

@@ -48,6 +48,33 @@ func TestASessionContinuesAtOtherReplicasOfTheBFF(t *testing.T) {
 	})
 }
 
+// TestALogoutCanBeRepeated logs out at a BFF that can't reach the user service, and then at another one, twice.
+func TestALogoutCanBeRepeated(t *testing.T) {
+	inEachShop(t, "", func(t *testing.T, s *shop) {
+		user := s.logIn("user")
+		_, cookie := s.ask(t, http.MethodPost, s.bff, "/bff/login", "", `{"email":"`+user.email+`","password":"`+secret+`"}`)
+		cut := testkit.FreeAddress(t)
+		startSample(t, "bff", "-listen", cut, "-shop", s.origin(), "-users", "http://"+testkit.FreeAddress(t))
+		testkit.WaitFor(t, "the BFF", func() bool { return accepts(cut) })
+		for _, attempt := range []struct {
+			bff    string
+			status int
+			set    string
+		}{
+			{cut, http.StatusBadGateway, ""},
+			{s.bff, http.StatusNoContent, "__Host-Http-session="},
+			{s.bff, http.StatusNoContent, "__Host-Http-session="},
+		} {
+			if status, set := s.ask(t, http.MethodPost, attempt.bff, "/bff/logout", cookie, ""); status != attempt.status || set != attempt.set {
+				t.Errorf("a logout gets %d and sets %q, want %d, %q", status, set, attempt.status, attempt.set)
+			}
+		}
+		if status, _ := s.ask(t, http.MethodGet, s.bff, "/bff/users/me", cookie, ""); status != http.StatusUnauthorized {
+			t.Errorf("after the logout: %d, want 401", status)
+		}
+	})
+}
+
 // ask sends a request to a BFF, and returns the status and the cookie that it sets.
 func (s *shop) ask(t *testing.T, method, bff, path, cookie, body string) (status int, set string) {
 	t.Helper()

@@ -65,6 +65,9 @@ func (s *shop) startBFF(t *testing.T, address string) {
 		if r.URL.Path == "/refresh" {
 			s.refreshes.Add(1)
 		}
+		if r.Header.Get("Cookie") != "" {
+			t.Errorf("the BFF passes on the cookie to %s", r.URL.Path)
+		}
 		forward.ServeHTTP(w, r)
 	}))
 	t.Cleanup(users.Close)

@@ -21,18 +21,16 @@ func main() {
 	users := flag.String("users", "http://127.0.0.1:8080", "the user service")
 	api := flag.String("api", "http://127.0.0.1:3002/api", "the guarded API, at the internal address of the gateway")
 	flag.Parse()
-	b := &bff{users: *users, cookie: http.Cookie{Name: "session", Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}}
-	if strings.HasPrefix(*shop, "https:") { // RFC 10017 section 6.1.3.2
-		b.cookie.Name, b.cookie.Secure = "__Host-Http-session", true
-	}
+	tls := strings.HasPrefix(*shop, "https:") // RFC 10017 section 6.1.3.2 has the rules for cookies
+	b := &bff{users: *users, secure: tls, cookie: map[bool]string{false: "session", true: "__Host-Http-session"}[tls]}
 	log.Fatal((&http.Server{Addr: *listen, Handler: b.handler(*api), ReadHeaderTimeout: 10 * time.Second}).ListenAndServe())
 }
 
 // bff finds the session of a request by its refresh token, which is in the cookie.
 type bff struct {
-	users    string
-	cookie   http.Cookie
-	sessions sync.Map
+	users, cookie string // the address of the user service, the name of the cookie
+	secure        bool
+	sessions      sync.Map
 }
 
 type session struct {
@@ -55,11 +53,14 @@ func (b *bff) handler(api string) http.Handler {
 			mux.Handle(operation, &httputil.ReverseProxy{Transport: as, ModifyResponse: change, Rewrite: func(r *httputil.ProxyRequest) {
 				r.SetURL(target)
 				r.Out.Header["X-Forwarded-For"] = r.In.Header["X-Forwarded-For"]
+				if as == nil { // no session
+					r.Out.Header.Del("Cookie")
+				}
 			}})
 		}
 	}
-	forward(b.users, nil, nil, "POST /register", "POST /password-reset", "POST /password-reset/confirm", "POST /email-verification/confirm")
-	forward(b.users, nil, b.openSession, "POST /login")
+	forward(b.users, nil, b.openSession, "POST /login", "POST /register", "POST /email-verification/confirm", "POST /invitation/confirm",
+		"POST /password-reset", "POST /password-reset/confirm")
 	forward(b.users, b, b.openSession, "PUT /users/me/password")
 	forward(b.users, b, nil, "GET /users/me", "POST /email-verification", "POST /logout")
 	forward(api, b, nil, "GET /orders", "POST /orders")
@@ -97,7 +98,7 @@ func (b *bff) keep(s *session, resp *http.Response) error {
 
 // RoundTrip sends a request with the access token of its session. If the session has ended, it deletes the cookie.
 func (b *bff) RoundTrip(r *http.Request) (resp *http.Response, err error) {
-	cookie, err := r.Cookie(b.cookie.Name)
+	cookie, err := r.Cookie(b.cookie)
 	if err != nil {
 		return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
 	}
@@ -133,16 +134,16 @@ func (b *bff) authorize(r *http.Request, cookie string) (refresh string, failure
 // show sends a refresh token to the user service, and ignores that the browser leaves: the response may have the next one.
 func (b *bff) show(refresh, path string, r *http.Request) (*http.Response, error) {
 	body, _ := json.Marshal(map[string]string{"refresh_token": refresh})
-	req, _ := http.NewRequestWithContext(context.WithoutCancel(r.Context()), http.MethodPost, b.users+path, strings.NewReader(string(body)))
-	req.Header = http.Header{"Content-Type": {"application/json"}}
-	req.Header["User-Agent"], req.Header["X-Forwarded-For"] = r.Header["User-Agent"], r.Header["X-Forwarded-For"]
-	return http.DefaultTransport.RoundTrip(req)
+	q, _ := http.NewRequestWithContext(context.WithoutCancel(r.Context()), http.MethodPost, b.users+path, strings.NewReader(string(body)))
+	q.Header = http.Header{"Content-Type": {"application/json"}, "User-Agent": {r.UserAgent()}, "X-Forwarded-For": r.Header["X-Forwarded-For"]}
+	return http.DefaultTransport.RoundTrip(q)
 }
 
 // cookieWith returns the cookie of a session, or deletes the cookie after a logout and if the session has ended.
 func (b *bff) cookieWith(refresh string, status int) string {
-	c := b.cookie
-	if c.Value, c.MaxAge = refresh, 90*24*60*60; refresh == "" || status == http.StatusUnauthorized { // REFRESH_TOKEN_TTL
+	//nolint:gosec // G124: http://localhost has no TLS, so Secure is not constant
+	c := http.Cookie{Name: b.cookie, Value: refresh, Path: "/", HttpOnly: true, Secure: b.secure, SameSite: http.SameSiteStrictMode}
+	if c.MaxAge = 90 * 24 * 60 * 60; refresh == "" || status == http.StatusUnauthorized { // REFRESH_TOKEN_TTL
 		c.Value, c.MaxAge = "", -1
 	}
 	return c.String()

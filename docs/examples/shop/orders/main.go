@@ -53,7 +53,7 @@ func (s *shop) list(w http.ResponseWriter, r *http.Request) {
 
 func (s *shop) add(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("X-User-Email-Verified") != "true" {
-		http.Error(w, "verify your email first", http.StatusForbidden)
+		http.Error(w, "Please confirm your email before you order.", http.StatusForbidden)
 		return
 	}
 	var o order

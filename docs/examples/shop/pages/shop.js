@@ -7,6 +7,8 @@ const messages = {
   common: () => 'is easy to guess',
 };
 
+const status = document.querySelector('[role=status]');
+
 async function call(method, path, body) {
   const headers = { 'X-Shop': '1' };
   if (body) headers['Content-Type'] = 'application/json';
@@ -39,10 +41,11 @@ async function submit(event) {
   const answer = await call(form.dataset.method ?? 'POST', form.getAttribute('action'), form.elements.length > 1 ? fields : undefined)
     .catch(() => ({ status: 0, data: { detail: 'The shop does not answer. Are you online?' } }));
   button.disabled = false;
-  if (alert) alert.textContent = answer.ok ? '' : explain(form, answer);
-  if (!answer.ok && (alert || answer.status !== 401)) return; // 401 to a logout: the session has ended already
-  if (form.dataset.next) return location.assign(form.dataset.next);
-  document.querySelector('[role=status]').textContent = form.dataset.done;
+  const done = answer.ok || (!alert && answer.status === 401); // a logout: the session has ended already
+  if (done && form.dataset.next) return location.assign(form.dataset.next);
+  (alert ?? status).textContent = done ? '' : explain(form, answer);
+  if (!done) return;
+  status.textContent = form.dataset.done;
   form.reset();
   await show();
 }
@@ -58,7 +61,9 @@ async function show() {
   const list = document.getElementById('orders');
   if (!list) return;
   const { ok: listed, data: orders } = await call('GET', '/bff/orders');
-  if (listed) list.replaceChildren(...orders.items.map(({ item }) => Object.assign(document.createElement('li'), { textContent: item })));
+  if (!listed) return;
+  const lines = orders.items.map(({ item, time }) => `${item}, ${new Date(time).toLocaleString()}`);
+  list.replaceChildren(...lines.map((textContent) => Object.assign(document.createElement('li'), { textContent })));
 }
 
 // A link in a mail has its token in the fragment. Take it out of the address, and so out of the history.
@@ -67,6 +72,8 @@ const field = document.querySelector('input[name=token]');
 if (token && field) {
   field.defaultValue = token;
   history.replaceState(null, '', location.pathname);
+} else if (field) {
+  status.textContent = 'The link is incomplete. Please open the link in the mail again.';
 }
 document.addEventListener('submit', submit);
 await show();
