@@ -117,9 +117,10 @@ func (p *tab) send(action string, fields ...string) {
 	p.sent = action
 	form := fmt.Sprintf("form[action=%q] ", action)
 	for i := 0; i < len(fields); i += 2 {
-		field := chromedp.CSS(fmt.Sprintf("%s[name=%s]", form, fields[i]))
+		selector := fmt.Sprintf("%s[name=%s]", form, fields[i])
+		field, empty := chromedp.CSS(selector), fmt.Sprintf("document.querySelector(%q).value = ''", selector)
 		// chromedp.Clear changes only the default value, which a field ignores once it has a value.
-		p.do(chromedp.WaitVisible(field), chromedp.SetValue(field, ""), chromedp.SendKeys(field, fields[i+1]))
+		p.do(chromedp.WaitVisible(field), chromedp.Evaluate[chromedp.Void](empty), chromedp.SendKeys(field, fields[i+1]))
 	}
 	button := chromedp.CSS(form + "button")
 	p.do(chromedp.WaitVisible(button), chromedp.Click(button))
