@@ -1,7 +1,7 @@
 # Scripts in tools/dev and test do most of the work; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run dev dev-down bench-devloop test lint fmt build image e2e tail-events fuzz fuzz-http bench outbox chaos soak upgrade generate dashboards alerts clean
+.PHONY: help run shop dev dev-down bench-devloop test lint fmt build image e2e tail-events fuzz fuzz-http bench outbox chaos soak upgrade generate dashboards alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -19,6 +19,9 @@ help: ## show this list
 
 run: ## run the service locally, with a private PostgreSQL and RabbitMQ unless the environment names others
 	@tools/dev/run
+
+shop: ## run the sample shop of docs/front-ends.md in front of make run
+	@tools/dev/shop
 
 dev: ## run it in a kind cluster with its dependencies, and with each saved change; lists missing programs (docker, kind, tilt, …); SETTINGS=--debugger
 	@tools/dev/loop $(SETTINGS)

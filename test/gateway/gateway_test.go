@@ -5,73 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"user-service/internal/testkit"
-
 	"github.com/google/go-cmp/cmp"
 )
-
-// gateways start a gateway with the configuration of docs/examples until the test ends.
-var gateways = map[string]func(t *testing.T, listen, userService, app string){
-	"nginx": startNginx,
-	"Caddy": startCaddy,
-}
-
-func startNginx(t *testing.T, listen, userService, app string) {
-	t.Helper()
-	path, dir := testkit.Installed(t, "nginx", "nginx"), t.TempDir()
-	example, err := os.ReadFile("../../docs/examples/nginx.conf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var conf strings.Builder
-	if os.Geteuid() == 0 {
-		conf.WriteString("user root;\n") // the owner of this directory
-	}
-	fmt.Fprintf(&conf, "daemon off;\nworker_processes 1;\npid %s/pid;\nerror_log stderr;\nevents {}\nhttp {\naccess_log off;\n", dir)
-	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
-		fmt.Fprintf(&conf, "%s_temp_path %s/%s;\n", kind, dir, kind)
-	}
-	addresses := strings.NewReplacer("${LISTEN}", listen, "${USER_SERVICE}", userService, "${APP}", app)
-	conf.WriteString(addresses.Replace(string(example)) + "}\n")
-	file := filepath.Join(dir, "nginx.conf")
-	if err := os.WriteFile(file, []byte(conf.String()), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	startProcess(t, exec.Command(path, "-p", dir, "-e", "stderr", "-c", file))
-}
-
-func startCaddy(t *testing.T, listen, userService, app string) {
-	t.Helper()
-	path, dir := testkit.Installed(t, "caddy", "caddy"), t.TempDir()
-	example, err := filepath.Abs("../../docs/examples/Caddyfile")
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(dir, "Caddyfile")
-	conf := "{\n\tadmin off\n}\nimport " + example + "\n"
-	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(path, "run", "--config", file, "--adapter", "caddyfile")
-	cmd.Env = []string{
-		"HOME=" + dir, "XDG_CONFIG_HOME=" + dir, "XDG_DATA_HOME=" + dir,
-		"LISTEN=" + listen, "USER_SERVICE=" + userService, "APP=" + app,
-	}
-	startProcess(t, cmd)
-}
 
 // stage is a gateway in front of an app, and the service that authenticates its requests.
 type stage struct {
 	*service
+	*edge
 	app *app
-	url string
 }
 
 // behindEach runs a test behind each of the gateways.
@@ -81,10 +26,9 @@ func behindEach(t *testing.T, test func(*testing.T, *stage)) {
 	for name, start := range gateways {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, listen := &stage{service: one.of(t), app: startApp(t)}, testkit.FreeAddress(t)
-			s.url = "http://" + listen
-			start(t, listen, s.addr, s.app.addr)
-			testkit.WaitFor(t, name, func() bool { return accepts(listen) })
+			s := &stage{service: one.of(t), app: startApp(t)}
+			s.edge = newEdge(t, s.addr, s.app.addr)
+			start(t, s.edge)
 			test(t, s)
 		})
 	}
@@ -93,7 +37,7 @@ func behindEach(t *testing.T, test func(*testing.T, *stage)) {
 // post sends a request through the gateway, with the token if there is one.
 func (s *stage) post(t *testing.T, token string, more map[string]string) (status int, challenge string, got arrival) {
 	t.Helper()
-	req, err := http.NewRequest(http.MethodPost, s.url+"/orders?page=2", strings.NewReader("one tea"))
+	req, err := http.NewRequest(http.MethodPost, "http://"+s.shop+"/api/orders?page=2", strings.NewReader("one tea"))
 	if err != nil {
 		t.Fatal(err)
 	}

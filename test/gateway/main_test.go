@@ -1,5 +1,5 @@
-// Package gateway_test runs gateways in front of a service, and lets them authenticate requests with the program. It also
-// verifies tokens in another language.
+// Package gateway_test runs gateways in front of a service, and lets them authenticate requests with the program. It opens the
+// sample shop behind them in a browser, and verifies tokens in another language.
 package gateway_test
 
 import (
@@ -13,7 +13,11 @@ import (
 // program is the path of the user-service that was built for these tests.
 var program string
 
-func TestMain(m *testing.M) { os.Exit(testkit.Main(m, &program)) }
+func TestMain(m *testing.M) {
+	code := testkit.Main(m, &program)
+	chromium.stop()
+	os.Exit(code)
+}
 
 func accepts(addr string) bool {
 	conn, err := net.Dial("tcp", addr)

@@ -141,3 +141,22 @@ func (s *service) logOut(c caller) {
 		s.t.Fatalf("log out: %s", resp.Status)
 	}
 }
+
+// session is one entry of GET /users/me/sessions.
+type session struct{ IP string }
+
+func (s *service) sessions(t *testing.T, c caller) []session {
+	t.Helper()
+	req, _ := http.NewRequest(http.MethodGet, "http://"+s.addr+"/users/me/sessions", nil)
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var list struct{ Items []session }
+	if err := json.NewDecoder(resp.Body).Decode(&list); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("list sessions: %s, %v", resp.Status, err)
+	}
+	return list.Items
+}

@@ -41,8 +41,8 @@ var subjects = map[string]string{
 
 // paths are the application's pages that send the token to the user service, by event type.
 var paths = map[string]string{
-	"user.password_reset_requested":     "/new-password",
-	"user.email_verification_requested": "/confirm-email",
+	"user.password_reset_requested":     "/reset-password",
+	"user.email_verification_requested": "/verify-email",
 }
 
 func read(body []byte) (e cloudEvent, err error) {

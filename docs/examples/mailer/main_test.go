@@ -206,7 +206,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	if len(mails) != 3 {
 		t.Errorf("%d mails were sent, want 3", len(mails))
 	}
-	for e, path := range map[*event.Event]string{&reset: "/new-password", &verification: "/confirm-email"} {
+	for e, path := range map[*event.Event]string{&reset: "/reset-password", &verification: "/verify-email"} {
 		mail := mails[e.ID.String()]
 		for _, want := range []string{`From: "Example" <`, "To: <ada@example.com>\r\n", "Date: ", "https://app.example.com" + path + "#token=" + token} {
 			if !strings.Contains(mail, want) {
