@@ -18,14 +18,14 @@ import (
 // Config are the settings of the account rules.
 type Config struct {
 	RegistrationEnabled bool
-	// VerifyAtRegistration sends a verification token to the email of each registration.
+	// VerifyAtRegistration makes each registration send a verification token to the new email.
 	VerifyAtRegistration bool
 	MaxFailures          int // consecutive failures from one network before a backoff; 0: no backoff
 	Passwords            password.Policy
 	Breaches             Breaches      // nil: new passwords are not looked up
 	RefreshIdleTTL       time.Duration // a session ends when it was unused for this time
 	RefreshTTL           time.Duration // a session ends after this time
-	Log                  *slog.Logger  // of failures after a response; nil: discarded
+	Log                  *slog.Logger  // for failures after a response; nil: discarded
 	Observer             Observer      // nil: discarded
 }
 
@@ -62,7 +62,7 @@ type Service struct {
 	confirmations     Serializer[TokenHash] // of resets
 }
 
-// New returns a Service. tokens may be nil in a program that issues none.
+// New returns a Service. tokens may be nil in a program that issues no tokens.
 func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens) *Service {
 	if cfg.Observer == nil {
 		cfg.Observer = noopObserver{}
@@ -73,7 +73,7 @@ func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens)
 	return &Service{cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: newResetQueue(), now: databaseNow}
 }
 
-// databaseNow returns the time in the database's resolution, so that a returned value equals the stored one.
+// databaseNow returns the time in the resolution of the database, so that a time equals its stored value.
 func databaseNow() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // CheckRegistration validates a registration. It does not check whether the email is taken.
@@ -110,7 +110,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 
 // Create creates an account with roles, whether or not registration is enabled.
 //
-// Errors: the errors of a grant, and as Register; an unknown role is Invalid.
+// Errors: the errors of a grant, Invalid (also for an unknown role), EmailTaken, Overloaded, Unavailable.
 func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration, roles ...string) (User, error) {
 	return s.create(ctx, grant, r, false, roles...)
 }
@@ -149,8 +149,8 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 	})
 }
 
-// checkGiven validates the roles of a new account. It queries nothing for a single role: such a role always fits into a token, and a
-// foreign key checks that it exists.
+// checkGiven validates the roles of a new account. For a single role it needs no query: a single role always fits into a token, and a
+// foreign key ensures that the role exists.
 func (s *Service) checkGiven(ctx context.Context, roles []string) error {
 	if len(roles) < 2 {
 		return nil
