@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Markdown returns a table of the variables.
+// Markdown returns a Markdown table of the variables.
 func Markdown(vars []Variable) string {
 	var b strings.Builder
 	b.WriteString("| Variable | Default | Value | |\n| --- | --- | --- | --- |\n")
