@@ -35,9 +35,9 @@ func (db *DB) RecordAudit(ctx context.Context, entry user.Audit) error {
 // $5 ip, $6 request_id and $7 detail. If $8 is true, user_id is NULL unless the account exists.
 //
 // The database sets the id and the time, because all replicas share its clock. The id is a UUIDv7. Its rand_a bits hold the fraction of
-// the millisecond (RFC 9562 section 6.2, method 3), so the entries of a transaction sort in the order in which they were added.
+// the millisecond (RFC 9562 section 6.2, method 3). So the entries of a transaction sort in the order in which they were added.
 //
-// If the actor or the user of an entry does not exist, the entry gets no address and no request id: the user may have been erased during
+// If the actor or the user of an entry does not exist, the entry gets no address and no request id. The user may have been erased during
 // the request, for example during a login. If the erasure commits only after this query, the cleanup removes the address and the request
 // id later.
 const auditEntry = `

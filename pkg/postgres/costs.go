@@ -33,10 +33,10 @@ var hashCostsQuery = `SELECT ` + strings.ReplaceAll(hashParams, "@", "imported_p
 		WHERE imported_prefix IS NOT NULL AND user_id > $1 ORDER BY user_id LIMIT $2) AS batch
 	GROUP BY 1, 2`
 
-// HashCosts implements user.Store. It reads only the hashes of imported accounts, which have their own index. If such accounts exist, it
-// also counts all accounts, through the index of the primary key. PostgreSQL's estimate of this number is not used, because the estimate
-// varies. The cost of a login with an unknown email would vary with the estimate, whereas the cost of a login with a known email does not
-// change.
+// HashCosts implements user.Store. It reads only the hashes of imported accounts, which have their own index. If there are imported
+// accounts, it also counts all accounts, through the index of the primary key. PostgreSQL's estimate of this number is not used, because
+// the estimate varies. The cost of a login with an unknown email would then vary too, whereas the cost of a login with a known email does
+// not change.
 func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	sums := make(map[user.HashCost]int64) // the number of accounts for each cost; in the keys, the field Accounts is zero
 	var imported int64

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	// erasureGrace is the time after an erasure in which a request may still add audit entries, if it read the user before the erasure.
-	// It is many times the maximum time of a request.
+	// erasureGrace is the time after an erasure in which requests that read the user before the erasure may still add audit entries. It
+	// is many times the maximum time of a request.
 	erasureGrace = time.Minute
 	// scrubBatch is the maximum number of audit entries that one transaction scrubs. A user can have more entries than a request has time
-	// to scrub, because failed logins of other people with the user's email add entries too.
+	// to scrub: other people's failed logins with the user's email add entries too.
 	scrubBatch = 1000
 )
 

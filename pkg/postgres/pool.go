@@ -25,7 +25,7 @@ const (
 	maxRetries = 2
 )
 
-// pool lends connections. When it closes a connection, the place in the pool is free immediately; pgxpool alone would keep the place
+// pool lends connections. When it closes a connection, the place in the pool is free immediately. pgxpool alone would keep the place
 // until the server has answered, for up to 15 seconds. If a connection is dead or slow, the pool pings all idle connections and closes
 // the dead ones.
 //

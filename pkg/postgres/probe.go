@@ -23,8 +23,8 @@ func newProbe(target *atomic.Pointer[pgx.ConnConfig], connConfig func() *pgx.Con
 	return &probe{target: target, connConfig: connConfig, sem: make(chan struct{}, 1)}
 }
 
-// query runs one query at a time. If the connection is closed, or the server does not answer within pingTimeout, query opens a new
-// connection and runs the query again. Connecting and querying again may take another pingTimeout together.
+// query runs one query at a time. If the connection is closed or does not answer within pingTimeout, query opens a new connection and
+// runs the query again. Both steps together may take another pingTimeout.
 func (p *probe) query(ctx context.Context, run func(context.Context, *pgx.Conn) error) error {
 	select {
 	case p.sem <- struct{}{}:

@@ -22,8 +22,8 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 	return roles, wrap("list the roles", err)
 }
 
-// rolesLock is the key of the advisory lock that serializes changes of roles: the limit for the size of a user's permissions concerns
-// several roles together. Changes of users that depend on roles take this lock in shared mode.
+// rolesLock is the key of the advisory lock that serializes changes of roles. They are serialized because the limit for a user's
+// permissions concerns several roles together. Changes of users that depend on roles take this lock in shared mode.
 const rolesLock = 0x757365725f726f6c
 
 // rolesLockTimeout is the maximum time of a wait for rolesLock. It is longer than one change of a role on each replica usually takes.

@@ -10,8 +10,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// validToken is the condition under which the token t of the user u is valid: the token has not expired, the user is active, and the user
-// still has the email to which the token was sent.
+// validToken is the condition under which the token t of the user u is valid. The token must not have expired. The user must be active,
+// and must still have the email to which the token was sent.
 const validToken = `t.token_hash = $1 AND t.purpose = $2 AND t.expires_at > clock_timestamp() AND t.email_key = u.email_key
 	AND u.status = 'active'`
 
@@ -46,7 +46,7 @@ func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purp
 }
 
 // queueInvalidateTokens queues a statement that makes the tokens of a user expire. It does not delete them, because they must still count
-// towards the limit of tokens: otherwise more tokens could be sent after each change of the email or the password. The cleanup deletes
+// towards the limit of tokens. Otherwise more tokens could be sent after each change of the email or the password. The cleanup deletes
 // them later.
 func queueInvalidateTokens(batch *pgx.Batch, id uuid.UUID, purposes ...user.Purpose) {
 	batch.Queue(`UPDATE one_time_tokens SET expires_at = now() WHERE user_id = $1 AND purpose = ANY($2::text[]) AND expires_at > now()`,
