@@ -39,8 +39,8 @@ func databaseProblem(dsn string) string {
 			return "has the parameter " + name + ", which only libpq supports; remove it"
 		}
 	}
-	// A user name may contain an @. However, if the name of the database contains an @, the password contains an unescaped slash: the
-	// driver takes the rest of the password for a part of the name.
+	// A user name may contain an @. However, if the name of the database contains an @, the password contains an unescaped slash. The
+	// driver then takes the rest of the password for a part of the name.
 	if strings.Contains(dsn, "://") && strings.ContainsAny(cfg.ConnConfig.Database, "@/:") {
 		return "has a database name with @ / or : in it; percent-encode special characters of the password"
 	}

@@ -88,7 +88,7 @@ func plainCSV(err error) error {
 	return err
 }
 
-// checkHeader checks the names of the columns. An error contains a name only if plain accepts it: in a file without a header, the first
+// checkHeader checks the names of the columns. An error contains a name only if plain accepts it. In a file without a header, the first
 // line is data and may contain a password hash, which must not be printed.
 func checkHeader(header []string) error {
 	for i, name := range header {

@@ -32,9 +32,9 @@ type Store interface {
 
 // Limits are the limits of one batch.
 type Limits struct {
-	Events  int // the number of events that are not deferred
-	Retries int // the number of deferred events that are due
-	Bytes   int // the size of the data; the first event may be larger
+	Events  int // The number of events that are not deferred.
+	Retries int // The number of deferred events that are due.
+	Bytes   int // The size of the data. The first event may be larger.
 }
 
 // Waiting is an event in the outbox.
@@ -57,10 +57,10 @@ type Result int
 
 // The results. An Unsent event is retried with the next batch.
 const (
-	Unsent    Result = iota // the broker did not confirm the event, or there is no connection
-	Confirmed               // the broker has confirmed the event
-	Refused                 // the broker has refused the event
-	Blocked                 // the event was not sent, because an earlier event of the same user was refused
+	Unsent    Result = iota // The broker did not confirm the event, or there is no connection.
+	Confirmed               // The broker has confirmed the event.
+	Refused                 // The broker has refused the event.
+	Blocked                 // The event was not sent, because an earlier event of the same user was refused.
 )
 
 // Drained is the result of one batch.

@@ -20,7 +20,7 @@ const (
 // password, so matches ignores it too. The hash that replaces an imported hash at login covers the whole password.
 const bcryptMaxBytes = 72
 
-// bcryptHash is a bcrypt hash with the prefix $2a$, $2b$ or $2y$. The algorithm is the same for all three prefixes: a prefix tells which
+// bcryptHash is a bcrypt hash with the prefix $2a$, $2b$ or $2y$. The algorithm is the same for all three prefixes. A prefix shows which
 // bugs were fixed in the program that wrote the hash. bcryptHash implements stored.
 type bcryptHash struct{ text string }
 
@@ -59,7 +59,7 @@ var (
 )
 
 // parseBcrypt parses a bcrypt hash whose cost is within the limits above. The unused bits of the salt may have any value, because some
-// programs set them. The unused bits of the digest must be zero: in a computed hash they are always zero, so a hash with other bits
+// programs set them. The unused bits of the digest must be zero. In a computed hash they are always zero, so a hash with other bits
 // matches no password.
 func parseBcrypt(text string) (bcryptHash, error) {
 	if len(text) != bcryptLength || text[bcryptSaltAt-1] != '$' {

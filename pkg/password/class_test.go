@@ -89,7 +89,7 @@ func TestWhileOthersWaitEveryFourthHashIsAReauthentication(t *testing.T) {
 	}
 }
 
-// TestNoClassStarves runs so many callers of each class that hashes of all classes always wait. Each class must get its share of the
+// TestNoClassStarves runs many callers of each class, so that hashes of all classes always wait. Each class must get its share of the
 // hashes.
 func TestNoClassStarves(t *testing.T) {
 	t.Parallel()

@@ -32,15 +32,15 @@ const minShare = 0.01
 // existing accounts.
 //
 // The number of an unknown account selects one of these costs and a position between 0 and 1. The probability of a cost is its share of
-// the imported hashes. The account has the selected cost while its position is below the share of the hashes with this cost that are not
-// yet replaced. After that, the account has the cost of new hashes. So the cost of an unknown account changes like that of an existing
-// account: when a hash is replaced, no other cost is selected, and only the share becomes lower.
+// the imported hashes. Of the hashes with this cost, a share is not yet replaced. The account has the selected cost while its position is
+// below this share. After that, the account has the cost of new hashes. So the cost of an unknown account changes like that of an
+// existing account. When a hash is replaced, the selected cost stays the same, and only the share becomes lower.
 type costs []cost
 
 type cost struct {
-	end       float64 // the sum of the shares of imported accounts with this cost and the costs before it
-	remaining float64 // the share of the hashes with this cost that are not yet replaced
-	hash      string  // matches no password
+	end       float64 // The sum of the shares of imported accounts with this cost and the costs before it.
+	remaining float64 // The share of the hashes with this cost that are not yet replaced.
+	hash      string  // Matches no password.
 }
 
 // pick returns the dummy hash for the account with this number, or "" for the cost of new hashes.

@@ -14,9 +14,9 @@ var ErrBusy = errors.New("too many passwords are being hashed")
 
 // Limits limit the resources for hashing: Concurrency limits the memory, Queue and MaxWait limit the waiting.
 type Limits struct {
-	Concurrency int           // the number of hashes that run concurrently, at least 1
-	Queue       int           // the number of hashes that wait for a slot; 0: none
-	MaxWait     time.Duration // the maximum wait for a slot, more than 0
+	Concurrency int           // The number of hashes that run concurrently, at least 1.
+	Queue       int           // The number of hashes that wait for a slot. 0: none.
+	MaxWait     time.Duration // The maximum wait for a slot, more than 0.
 }
 
 func (l Limits) check() error {
@@ -54,11 +54,11 @@ type queue struct {
 	running  atomic.Int64
 
 	mu      sync.Mutex
-	slots   int   // the number of free slots; Limits.Concurrency in total
-	total   int64 // the total memory, in any unit
-	memory  int64 // free memory
-	reauths int   // reauthentications that have a slot
-	costly  int   // costly hashes that have a slot
+	slots   int   // The number of free slots. Limits.Concurrency in total.
+	total   int64 // The total memory, in any unit.
+	memory  int64 // The free memory.
+	reauths int   // The reauthentications that have a slot.
+	costly  int   // The costly hashes that have a slot.
 	waiters waiters
 }
 
@@ -201,7 +201,7 @@ func (q *queue) enqueue(w *waiter) *waiter {
 	return w
 }
 
-// refuse removes a waiter from the queue and tells its caller that it is refused.
+// refuse removes a waiter from the queue and makes its caller return an error.
 func (q *queue) refuse(w *waiter) {
 	q.waiters.remove(w)
 	w.refused = true

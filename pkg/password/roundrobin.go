@@ -2,9 +2,9 @@ package password
 
 import "slices"
 
-// roundRobin serves flows round robin (start-time fair queuing): waiters are served in the order of their tags. The tag of a waiter is
-// one above the tag of the previous waiter of the same flow, but at least one above the tag that was served last. So a flow with a single
-// waiter does not wait for all waiters of longer flows. The zero value has no waiters.
+// roundRobin serves flows round robin (start-time fair queuing). It serves waiters in the order of their tags. The tag of a waiter is one
+// above the tag of the flow's previous waiter, but at least one above the last served tag. So a flow with a single waiter does not wait
+// for all waiters of longer flows. The zero value has no waiters.
 type roundRobin struct {
 	last map[Flow]uint64 // the tag of the last waiter of each waiting flow
 	now  uint64          // the tag of the waiter that was served last

@@ -35,8 +35,7 @@ var hashCostsQuery = `SELECT ` + strings.ReplaceAll(hashParams, "@", "imported_p
 
 // HashCosts implements user.Store. It reads only the hashes of imported accounts, which have their own index. If there are imported
 // accounts, it also counts all accounts, through the index of the primary key. PostgreSQL's estimate of this number is not used, because
-// the estimate varies. The cost of a login with an unknown email would then vary too, whereas the cost of a login with a known email does
-// not change.
+// the estimate varies. The cost of a login with an unknown email would then vary too. The cost of a login with a known email does not.
 func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	sums := make(map[user.HashCost]int64) // the number of accounts for each cost; in the keys, the field Accounts is zero
 	var imported int64

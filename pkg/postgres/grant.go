@@ -120,9 +120,9 @@ func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
 	return found.check(g)
 }
 
-// account is the key of a queue of changes. Each purpose has its own queue. So a flood of changes by the user of an account does not
-// prevent an administrator from disabling the account, or the user from ending sessions. Requests that end another user's sessions count
-// against no quota, so they have one queue for each caller.
+// account is the key of a queue of changes. Each purpose has its own queue. So a flood of changes by a user does not prevent an
+// administrator from disabling the account, or the user from ending sessions. Requests that end another user's sessions count against no
+// quota, so they have one queue for each caller.
 type account struct {
 	id      uuid.UUID
 	purpose purpose

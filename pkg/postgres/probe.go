@@ -8,8 +8,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// probe queries the state of the database through a connection of its own, so that it does not wait for requests. A busy replica must
-// stay ready: otherwise the other replicas would get its requests and become busy too.
+// probe queries the state of the database through a connection of its own. So it does not wait for requests. A busy replica must stay
+// ready: otherwise the other replicas would get its requests and become busy too.
 type probe struct {
 	target     *atomic.Pointer[pgx.ConnConfig] // changes with the URL
 	connConfig func() *pgx.ConnConfig          // returns a configuration with the current certificates

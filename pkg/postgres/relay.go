@@ -50,7 +50,7 @@ func (db *DB) Drain(ctx context.Context, limits outbox.Limits, publish func(cont
 	return drained, err
 }
 
-// Remove implements outbox.Store. It removes an event only if its id matches too: after a failover to a server that lacks the last
+// Remove implements outbox.Store. It removes an event only if its id matches too. After a failover to a server that lacks the last
 // commits, the position may belong to another event. Deferred events behind a removed event become due, as after a batch.
 func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 	return db.asRelay(ctx, func(*pgx.Batch) {}, func(conn *pgxpool.Conn) error {

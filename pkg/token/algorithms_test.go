@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/token"
 )
 
-// forge signs valid claims with the method and the key. The header contains alg and kid, which may be those of another key.
+// forge signs valid claims with the method and the key. The header contains alg and kid, which may belong to another key.
 func forge(t *testing.T, method jwt.SigningMethod, alg, kid string, key any) string {
 	t.Helper()
 	tok := jwt.NewWithClaims(method, jwt.MapClaims{

@@ -12,8 +12,8 @@ import (
 // MinSecretBytes is the minimum length of a secret. It equals the output size of the hash function (RFC 7518 section 3.2).
 const MinSecretBytes = 32
 
-// Keys are the keys that sign tokens, and additional accepted keys. During a rotation no token is refused under two conditions: all
-// replicas accept the next key before it signs, and they accept the previous key until its last token has expired.
+// Keys are the keys that sign tokens, and additional accepted keys. A rotation must not refuse a token. So all replicas must accept the
+// next key before it signs, and the previous key until its last token has expired.
 type Keys struct {
 	Secret          string   // Signs access tokens if there is no PrivateKey. A key derived from Secret signs refresh tokens.
 	AcceptedSecrets []string // May have signed access tokens and refresh tokens.
@@ -23,11 +23,11 @@ type Keys struct {
 
 // keyring holds the parsed Keys. It is immutable.
 type keyring struct {
-	signing *key            // signs access tokens
-	byID    map[string]*key // verify access tokens
-	refresh [][]byte        // the keys that verify refresh tokens; the first one also signs them
-	emails  []byte          // the key of EmailMAC
-	public  []byte          // the JWK set
+	signing *key            // Signs access tokens.
+	byID    map[string]*key // The keys that verify access tokens.
+	refresh [][]byte        // The keys that verify refresh tokens. The first one also signs them.
+	emails  []byte          // The key of EmailMAC.
+	public  []byte          // The JWK set.
 }
 
 func newKeyring(keys Keys) (*keyring, error) {

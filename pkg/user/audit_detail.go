@@ -14,8 +14,8 @@ import (
 // They contain no personal data and no text that a user has written.
 type Detail struct {
 	Changed        []string    `json:"changed,omitempty"` // names of fields
-	From           []string    `json:"from,omitzero"`     // the roles before the change
-	To             []string    `json:"to,omitzero"`       // the roles after the change
+	From           []string    `json:"from,omitzero"`     // the old roles
+	To             []string    `json:"to,omitzero"`       // the new roles
 	Roles          []string    `json:"roles,omitzero"`    // the roles of a new user
 	Status         Status      `json:"status,omitempty"`  // the new status; empty for a new active user
 	PreviousStatus Status      `json:"previous_status,omitempty"`

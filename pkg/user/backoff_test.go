@@ -98,8 +98,8 @@ func TestBackoffGrowsWithFailures(t *testing.T) {
 	}
 }
 
-// TestAnAttemptHasTimeToBeRecorded checks how much time remains for recording an attempt: after the deadline of its request, after its
-// client has disconnected, and well before the deadline.
+// TestAnAttemptHasTimeToBeRecorded checks how much time remains for recording an attempt. It checks this after the deadline of the
+// request, after the client has disconnected, and well before the deadline.
 func TestAnAttemptHasTimeToBeRecorded(t *testing.T) {
 	t.Parallel()
 	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Minute))

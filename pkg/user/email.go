@@ -75,8 +75,8 @@ func checkEmail(email string, errs *FieldErrors) {
 var encodedWord = regexp.MustCompile(`=\?[^?]*\?[^?]*\?`)
 
 // isEmail accepts a plain address: RFC 5322 addr-spec with a dot-atom, RFC 6531 for other scripts. It refuses display names, quoted local
-// parts, comments and address literals. It also refuses two forms that RFC 5322 allows: an encoded-word, and a leading hyphen, which
-// programs may take for the beginning of an option (see allow_min_user of Postfix).
+// parts, comments and address literals. It also refuses two forms that RFC 5322 allows: an encoded-word, and a leading hyphen. Programs
+// may take a leading hyphen for the beginning of an option (see allow_min_user of Postfix).
 func isEmail(s string) bool {
 	if len(s) > MaxEmailBytes || strings.HasPrefix(s, "-") || encodedWord.MatchString(s) ||
 		strings.ContainsAny(s, "\"()<>[]\\,;:") || strings.ContainsFunc(s, unsafeInEmail) {

@@ -36,7 +36,7 @@ const (
 // Error is an error on which the caller can act. Any other error is a fault of the service.
 type Error struct {
 	Code Code
-	// Detail tells people what is wrong and what to do. It never reveals whether an account exists.
+	// Detail explains to people what is wrong and what to do. It never reveals whether an account exists.
 	Detail     string
 	Fields     []FieldError  // for Invalid: all errors
 	RetryAfter time.Duration // for TooManyRequests, Overloaded and Unavailable

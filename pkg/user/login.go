@@ -76,12 +76,12 @@ type passwordCheck struct {
 	cred    Credential // zero for an unknown email
 	ok      bool       // correct password of an active account
 	failed  Action     // the audit action of a failure
-	session *Session   // the session to open on success; nil for a reauthentication
+	session *Session   // the session to open; nil for a reauthentication
 }
 
 // verifyPassword checks a password against the credential that read returns, unless a backoff is in force. For an unknown email it
 // computes a hash with the cost of one of the accounts. If the hash does not end in time, or the client disconnects, it records a
-// failure: otherwise a client could request expensive hashes without a limit. It does not record an attempt that the hash queue refuses.
+// failure. Otherwise a client could request expensive hashes without a limit. It does not record an attempt that the hash queue refuses.
 //
 // Errors: TooManyRequests, Overloaded, the errors of read.
 func (s *Service) verifyPassword(

@@ -128,8 +128,8 @@ func (p passwordTime) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 // token does not help to guess the password. Reauthentications have their own counter, so that failed logins do not prevent a user from
 // changing the password.
 //
-// The holder of one token can't occupy all hash slots: no hash is computed during a backoff, and other reauthentications of the same user
-// wait in this replica until done is called.
+// The holder of one token can't occupy all hash slots. No hash is computed during a backoff. In addition, other reauthentications of the
+// same user wait in this replica until done is called.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) reauthenticate(

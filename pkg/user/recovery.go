@@ -101,7 +101,7 @@ func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
 }
 
 // ConfirmReset sets a new password, ends all sessions, clears the login failures and verifies the email to which the token was sent. The
-// network of the request becomes a known network, so that the owner can log in from there while other people keep guessing passwords from
+// network of the request becomes a known network. So the owner can log in from there while other people keep guessing passwords from
 // elsewhere. If the new password is refused, the token stays valid. Requests with the same token are serialized, so that only one of them
 // computes a hash at a time, even if the client disconnects.
 //

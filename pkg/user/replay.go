@@ -21,21 +21,21 @@ const (
 
 // Replay selects the users of a replay. The zero value selects all users and has no rate limit.
 type Replay struct {
-	After uuid.UUID // only users with a higher id, to resume a replay
-	Since time.Time // only users that were changed at this time or later
-	User  uuid.UUID // only this user
-	Rate  int       // maximum users a second; 0: no limit
+	After uuid.UUID // Only users with a higher id, to resume a replay.
+	Since time.Time // Only users that were changed at this time or later.
+	User  uuid.UUID // Only this user.
+	Rate  int       // The maximum number of users a second. 0: no limit.
 	// Progress is called after each batch, and when the replay starts to wait. It may be nil.
 	Progress func(ReplayProgress)
 }
 
 // ReplayProgress is the progress of a replay.
 type ReplayProgress struct {
-	Total     int       // the number of users to read, counted at the start
-	Seen      int       // the number of users that were read
-	Announced int       // the number of users for which an event was stored
-	Last      uuid.UUID // the last read user
-	Waiting   bool      // the replay waits for the relay
+	Total     int       // The number of users to read, counted at the start.
+	Seen      int       // The number of users that were read.
+	Announced int       // The number of users for which an event was stored.
+	Last      uuid.UUID // The last user that was read.
+	Waiting   bool      // The replay waits for the relay.
 }
 
 // AnnounceRequest selects the users of one call of Store.AnnounceUsers.

@@ -12,7 +12,7 @@ import (
 )
 
 // Limits of reset requests. Only for an existing account there is work after the response. This work has separate limits, so that it does
-// not delay other responses: otherwise, the response times of many concurrent requests would reveal which of the emails have an account.
+// not delay other responses. Otherwise, the response times of many concurrent requests would reveal which of the emails have an account.
 const (
 	// resetTime is the minimum duration of a response, and also the delay between the response and the work after it.
 	resetTime = 100 * time.Millisecond

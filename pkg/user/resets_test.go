@@ -77,8 +77,8 @@ func TestTheWorkForOneAccountIsMerged(t *testing.T) {
 	})
 }
 
-// TestResetsThatWaitTooLongAreDropped enqueues work that never ends by itself, as with a database that does not respond. All accounts of
-// the backlog must be dropped in time.
+// TestResetsThatWaitTooLongAreDropped enqueues work that ends only with its context, as with a database that does not respond. All
+// accounts of the backlog must be dropped in time.
 func TestResetsThatWaitTooLongAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

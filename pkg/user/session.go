@@ -52,7 +52,7 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	})
 	switch {
 	case isNotFound(err):
-		// The entry does not contain the id of the session: with this id, the address in the entry could be linked to a user who was
+		// The entry does not contain the id of the session. With this id, the address in the entry could be linked to a user who was
 		// erased.
 		return TokenPair{}, s.recordRefusal(ctx, Audit{Action: SessionUsedAfterEnd}, errRefreshToken(err))
 	case err != nil:

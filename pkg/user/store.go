@@ -72,8 +72,8 @@ type LoginStore interface {
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error
 	// RecordAttempt serializes the attempts for one email or user. It calls decide with the counts of failures, and stores the decision.
 	// It does the same work for each decision without a session. For a decision with a session, it returns the caller of the opened
-	// session, and ends the least recently used session if the user has more than MaxSessions. Errors: NotFound (the user of the session
-	// has been disabled or erased, or the password has been changed).
+	// session. If the user then has more than MaxSessions, it ends the least recently used session. Errors: NotFound (the user of the
+	// session has been disabled or erased, or the password has been changed).
 	RecordAttempt(ctx context.Context, a Attempt, decide func(LoginFailures) (LoginDecision, error)) (Identity, error)
 }
 
