@@ -138,8 +138,8 @@ func (w *Watcher) update(ctx context.Context, g group) {
 	g.value.Set(next.value)
 }
 
-// assign sets the fields of the group to the last readings. It returns the names of the variables with a valid new value, and the name of
-// one variable with an invalid value if there is any. It reports invalid values.
+// assign sets the fields of the group to the last readings. It returns the names of the variables with a valid new value. If some values
+// are invalid, it reports them, and returns the name of one of these variables.
 func (w *Watcher) assign(g group) (changed []string, invalid string) {
 	found, candidates := findings{}, map[string]bool{}
 	for _, f := range g.fields {

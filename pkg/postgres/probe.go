@@ -11,11 +11,11 @@ import (
 // probe queries the state of the database through a connection of its own. So it does not wait for requests. A busy replica must stay
 // ready: otherwise the other replicas would get its requests and become busy too.
 type probe struct {
-	target     *atomic.Pointer[pgx.ConnConfig] // changes with the URL
-	connConfig func() *pgx.ConnConfig          // returns a configuration with the current certificates
-	sem        chan struct{}                   // holds one element during a query
-	conn       *pgx.Conn                       // nil: none
-	config     *pgx.ConnConfig                 // the target from which conn was opened
+	target     *atomic.Pointer[pgx.ConnConfig] // Changes with the URL.
+	connConfig func() *pgx.ConnConfig          // Returns a configuration with the current certificates.
+	sem        chan struct{}                   // Holds one element during a query.
+	conn       *pgx.Conn                       // nil: none.
+	config     *pgx.ConnConfig                 // The target from which conn was opened.
 	closed     bool
 }
 
