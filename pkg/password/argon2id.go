@@ -168,7 +168,8 @@ func parseParams(text string) (p Params, ok bool) {
 	return p, true
 }
 
-// decode decodes unpadded base64 to minBytes to maxBytes bytes. It rejects newlines, which the decoder of the standard library ignores.
+// decode decodes unpadded base64. It rejects results with fewer than minBytes or more than maxBytes bytes. It rejects newlines, which the
+// decoder of the standard library ignores.
 func decode(text string, minBytes, maxBytes int) ([]byte, bool) {
 	data, err := base64.RawStdEncoding.Strict().DecodeString(text)
 	inBounds := len(data) >= minBytes && len(data) <= maxBytes

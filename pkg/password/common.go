@@ -30,8 +30,8 @@ func isListed(simple string) bool {
 // longPhrase is a length in characters. Digits after a listed phrase of at least this length do not make it stronger.
 const longPhrase = 15
 
-// isCommon reports whether a password is on the list, or repeats a listed password. It also ignores spaces and punctuation, because the
-// list contains phrases without them, and digits after a long phrase.
+// isCommon reports whether a password is on the list, or repeats a listed password. It ignores spaces and punctuation, because the list
+// contains phrases without them. It also ignores digits after a long phrase.
 func isCommon(simple string) bool {
 	letters := lettersAndDigits(simple)
 	phrase := strings.TrimRightFunc(letters, unicode.IsDigit)

@@ -2,7 +2,7 @@ package password
 
 import "runtime"
 
-// largeKiB is the memory of a hash from which on a garbage collection after the hash is worth its cost.
+// largeKiB is the minimum memory of a hash after which a garbage collection is worth its cost, in KiB.
 const largeKiB = 4 << 10
 
 // reclaim frees the memory of a computed hash for the next one. Without reclaim, the heap would double before each garbage collection. It

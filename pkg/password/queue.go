@@ -57,8 +57,8 @@ type queue struct {
 	slots   int   // The number of free slots. Limits.Concurrency in total.
 	total   int64 // The total memory, in any unit.
 	memory  int64 // The free memory.
-	reauths int   // The reauthentications that have a slot.
-	costly  int   // The costly hashes that have a slot.
+	reauths int   // The number of reauthentications that have a slot.
+	costly  int   // The number of costly hashes that have a slot.
 	waiters waiters
 }
 
