@@ -25,7 +25,8 @@ const (
 	schemaMissing              // A migration has not run yet: 503.
 )
 
-// classes maps each class of SQLSTATEs, which is their first two characters, to its meaning. Classes that are not listed are faults.
+// classes maps classes of SQLSTATEs to their meaning. A class is the first two characters of an SQLSTATE. Classes that are not listed are
+// faults.
 //
 // Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 var classes = map[string]class{

@@ -45,7 +45,7 @@ func beforeNetworks(t *testing.T, dsn string) *postgres.Migrator {
 	}
 }
 
-// oldFailure records a login failure that begins a backoff, in the form in which a replica of the previous version does.
+// oldFailure records a login failure that begins a backoff, as a replica of the previous version records it.
 const oldFailure = `
 	INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
 	VALUES (sha256(convert_to($1, 'UTF8')), 5, now(), now() + interval '10 minutes')

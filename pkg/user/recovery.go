@@ -60,7 +60,7 @@ func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 	})
 }
 
-// Finish waits until all resets are sent whose requests were already answered. Errors: the error of ctx.
+// Finish waits until the resets of all answered requests are sent or have failed. Errors: the error of ctx.
 func (s *Service) Finish(ctx context.Context) error { return s.resets.finish(ctx) }
 
 // SendReset sends a reset token to a user. Errors: the errors of a grant, NotFound, Unavailable.

@@ -12,8 +12,8 @@ import (
 const (
 	// replayBatch is the number of users that one transaction locks and reads.
 	replayBatch = 100
-	// replayBacklog is the number of unpublished events from which on a replay waits. It is small, because events of changes queue behind
-	// these events.
+	// replayBacklog is the number of unpublished events at which a replay starts to wait. It is small, because events of changes queue
+	// behind these events.
 	replayBacklog = 1000
 	// replayPoll is the interval at which a waiting replay checks the backlog.
 	replayPoll = 100 * time.Millisecond

@@ -11,8 +11,9 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Limits of reset requests. Only for an existing account there is work after the response. This work has separate limits, so that it does
-// not delay other responses. Otherwise, the response times of many concurrent requests would reveal which of the emails have an account.
+// Limits of reset requests. Only a request for an existing account causes work after the response. This work has separate limits, so that
+// it does not delay other responses. Otherwise, the response times of many concurrent requests would reveal which of the emails have an
+// account.
 const (
 	// resetTime is the minimum duration of a response, and also the delay between the response and the work after it.
 	resetTime = 100 * time.Millisecond

@@ -17,8 +17,8 @@ const (
 	maxPermissions     = 100
 	maxPermissionBytes = 4096 // of all names together: a token has to fit into a header of a request
 	maxRoles           = 30   // of a user
-	// maxHolders is the maximum number of users whose role can be deleted. One transaction changes all these users, and stores an event
-	// for each user.
+	// maxHolders is the maximum number of users that a role may have when it is deleted. One transaction changes all these users, and
+	// stores an event for each user.
 	maxHolders = 1000
 )
 
