@@ -86,8 +86,9 @@ func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
 	}
 }
 
-// hashNew hashes a new password, and refuses a password that is known from a data breach (NIST SP 800-63B-4 section 3.1.1.2). It asks
-// before the password waits for a slot, because the answer may take a second. pointer is the member of the request.
+// hashNew hashes a new password. It refuses a password that is known from a data breach (NIST SP 800-63B-4 section 3.1.1.2). It looks the
+// password up before it waits for a slot, because the lookup may take a second. pointer is the member of the request that contains the
+// password.
 //
 // Errors: Invalid, Overloaded, Unavailable.
 func (s *Service) hashNew(ctx context.Context, flow password.Flow, pointer, pw string) (string, error) {

@@ -29,9 +29,9 @@ type Config struct {
 	Observer             Observer      // nil: discarded
 }
 
-// Breaches knows the passwords of data breaches.
+// Breaches finds out whether passwords are known from data breaches.
 type Breaches interface {
-	// Contains reports whether a password is known. It returns false if it can't find out.
+	// Contains reports whether a password is known from a data breach. It returns false if it can't find out.
 	Contains(ctx context.Context, password string) bool
 }
 

@@ -183,7 +183,7 @@ func (s *Service) Identify(ctx context.Context, claims token.Access) (Identity, 
 	return s.identify(ctx, claims.UserID, claims.SessionID)
 }
 
-// IdentifyAgain returns the caller of a long request with its current roles and permissions.
+// IdentifyAgain returns the caller of a long request again, with the caller's current roles and permissions.
 //
 // Errors: InvalidAccessToken, if the session has ended, and Unavailable.
 func (s *Service) IdentifyAgain(ctx context.Context, by Identity) (Identity, error) {

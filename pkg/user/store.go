@@ -51,7 +51,7 @@ type AccountStore interface {
 	CountUsers(ctx context.Context, after uuid.UUID) (int, error)
 	// ReadyEvents returns the number of events that wait to be published and are not deferred, up to limit.
 	ReadyEvents(ctx context.Context, limit int) (int, error)
-	// Export returns what is stored about a user, except for the audit trail. Errors: NotFound.
+	// Export returns all data that is stored about a user, except for the audit trail. Errors: NotFound.
 	Export(ctx context.Context, id uuid.UUID) (Export, error)
 	// Users returns a page of accounts, sorted by id.
 	Users(ctx context.Context, f Filter) (Page, error)
@@ -125,7 +125,8 @@ type RoleStore interface {
 type AuditStore interface {
 	// RecordAudit adds an entry about an operation that changed nothing.
 	RecordAudit(ctx context.Context, entry Audit) error
-	// AuditEventsOf returns a page of the entries by or about a user, newest first, before the entry with the id before.
+	// AuditEventsOf returns a page of the audit entries by or about a user, newest first. The page has only entries that are older than
+	// the entry with the id before.
 	AuditEventsOf(ctx context.Context, id, before uuid.UUID, limit int) (AuditPage, error)
 	// AuditEvents returns a page of the audit trail, newest first.
 	AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, error)
