@@ -20,13 +20,13 @@ type Config struct {
 	RegistrationEnabled bool
 	// VerifyAtRegistration makes each registration send a verification token to the new email.
 	VerifyAtRegistration bool
-	MaxFailures          int // consecutive failures from one network before a backoff; 0: no backoff
+	MaxFailures          int // Consecutive failures from one network before a backoff. 0: no backoff.
 	Passwords            password.Policy
-	Breaches             Breaches      // nil: new passwords are not looked up
-	RefreshIdleTTL       time.Duration // a session ends when it was unused for this time
-	RefreshTTL           time.Duration // a session ends after this time
-	Log                  *slog.Logger  // for failures after a response; nil: discarded
-	Observer             Observer      // nil: discarded
+	Breaches             Breaches      // nil: new passwords are not looked up.
+	RefreshIdleTTL       time.Duration // A session ends when it was unused for this time.
+	RefreshTTL           time.Duration // A session ends after this time.
+	Log                  *slog.Logger  // For failures after a response. nil: discarded.
+	Observer             Observer      // nil: discarded.
 }
 
 // Breaches finds out whether passwords are known from data breaches.
