@@ -152,7 +152,7 @@ func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 			UNION ALL
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at <= now()
 				ORDER BY retry_at, id LIMIT %[2]d)
-			UNION ALL -- due later than after the longest delay, because the clock was set back
+			UNION ALL -- due later than the longest delay allows, because the clock was set back
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at > now() + interval '%[5]d seconds'
 				ORDER BY retry_at DESC LIMIT %[2]d)
 		), sized AS (
