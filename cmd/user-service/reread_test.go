@@ -103,7 +103,7 @@ func TestReadinessReportsProblemsOfTheDatabase(t *testing.T) {
 	const rights = "EXECUTE on anonymize_audit_events(uuid, integer), INSERT on audit_events, SELECT on audit_events, DELETE on credentials, "
 	for name, test := range map[string]struct{ dsn, check, want string }{
 		"no permissions": {restricted, "schema", "unknown: the service's role may not read goose_db_version; grant it SELECT"},
-		"the rights":     {restricted, "database", "the service's role lacks rights: " + rights},
+		"the rights":     {restricted, "database", "the service's role lacks privileges: " + rights},
 		"the encoding":   {postgrestest.InEncoding(t, "LATIN1"), "database", "the database's encoding is LATIN1; create it with"},
 		"the migration":  {postgrestest.Empty(t), "schema", "version 0 is below"},
 	} {

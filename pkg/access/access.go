@@ -7,8 +7,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Permission allows one kind of action beyond the caller's own account. An application may add its own permissions to roles. The
-// service only passes the application's permissions on in tokens.
+// Permission allows one kind of action that is not limited to the caller's own account. An application may add its own permissions to
+// roles. The service does not use the permissions of applications, but includes them in tokens.
 type Permission string
 
 // The permissions that the service uses.

@@ -6,9 +6,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// Grant is the authorization of a change: a rule, and a caller that it allowed when the request arrived. The caller may lose permissions
-// while the change waits or hashes a password. So the transaction of the change calls Allows again with the data that it reads under its
-// locks (OWASP ASVS 5.0.0, 8.3.2 and 15.4.2). The zero Grant allows nothing.
+// Grant is the authorization of a change: a rule, and a caller whom the rule allowed when the request arrived. The caller may lose
+// permissions while the change waits or a password is hashed. So the transaction of the change calls Allows again, with the data that the
+// transaction reads under its locks (OWASP ASVS 5.0.0, 8.3.2 and 15.4.2). The zero Grant allows nothing.
 type Grant struct {
 	rule   Rule
 	caller Caller
@@ -39,13 +39,13 @@ func (g Grant) Internal() bool { return g.rule.Anonymous() }
 // Self reports whether the change affects the caller's own account.
 func (g Grant) Self() bool { return !g.Internal() && g.caller.Is(g.target) }
 
-// ByPermission reports whether the change requires a permission of the caller. Some changes of the caller's own account require one
-// too.
+// ByPermission reports whether the caller needs a permission for the change. Some changes of the caller's own account need one too.
 func (g Grant) ByPermission() bool {
 	return !g.Internal() && !g.rule.authenticated && (!g.rule.self || !g.Self())
 }
 
-// Allows reports whether the caller, with its current permissions, may make the change to a target with these roles and permissions.
+// Allows reports whether the caller may make the change. now is the caller with the current permissions. target has the current roles and
+// permissions of the target.
 //
 // A caller who changes or erases another account must have all permissions of that account.
 // Otherwise a new email and a password reset would give the caller more permissions.
@@ -66,7 +66,7 @@ type Holder struct {
 }
 
 // covers reports whether the caller has all permissions of another user. The role admin covers all permissions, even permissions of
-// applications, which the role does not list.
+// applications that the role does not list.
 func (c Caller) covers(other Holder) bool {
 	if slices.Contains(c.Roles, Admin) {
 		return true

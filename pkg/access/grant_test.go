@@ -49,9 +49,9 @@ func TestGrantWithoutATargetIsForTheCaller(t *testing.T) {
 	t.Parallel()
 	g := access.Authenticated().Grant(access.Caller{UserID: ada}, uuid.Nil)
 	if g.Target() != ada || !g.Self() || g.Internal() {
-		t.Errorf("%+v", g)
+		t.Errorf("the grant is %+v, want one for the caller", g)
 	}
 	if g := access.Internal(ada); g.Self() || !g.Internal() {
-		t.Errorf("%+v", g)
+		t.Errorf("the grant is %+v, want an internal one", g)
 	}
 }

@@ -11,7 +11,7 @@ type Rule struct {
 	anyone        bool
 	authenticated bool
 	self          bool
-	permissions   []Permission // all of them are required
+	permissions   []Permission // the caller needs all of them
 }
 
 // Anyone allows every caller, even without a token.

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// bounds are the tags min and max of a field; an empty string means no bound.
+// bounds has the values of the tags min and max of a field; an empty string means no bound.
 type bounds struct {
 	min, max string
 }
@@ -17,7 +17,7 @@ func boundsOf(in reflect.StructField) bounds {
 	return bounds{min: in.Tag.Get("min"), max: in.Tag.Get("max")}
 }
 
-// String returns words that can follow "a whole number" or "a duration".
+// String describes the bounds in words that can follow "a whole number" or "a duration".
 func (b bounds) String() string {
 	switch {
 	case b.max != "":

@@ -18,16 +18,16 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// The check methods validate rules beyond types and bounds. A variable that Load has already refused has its zero value.
+// The check methods validate rules in addition to types and bounds. If Load has already refused a variable, its field has the zero value.
 
-// maxWorkKiB equals password.MaxWorkKiB: the maximum product of memory and iterations of a new hash. With a larger product, a hash
-// would take longer than a request may take.
+// maxWorkKiB is the maximum product of memory and iterations of a new hash, in KiB. A hash with a larger product would take longer than a
+// request may take. It equals password.MaxWorkKiB.
 const maxWorkKiB = 512 << 10
 
-// minLaneKiB is the smallest memory per lane of argon2 (RFC 9106 section 3.1).
+// minLaneKiB is the minimum memory of argon2 for each lane, in KiB (RFC 9106 section 3.1).
 const minLaneKiB = 8
 
-// maxProductName is the longest name of the product in bytes, so that it fits into subjects.
+// maxProductName is the maximum length of the product's name in bytes, so that the name fits into the subjects of mails.
 const maxProductName = 60
 
 func (d *Database) check(found findings) {
@@ -99,7 +99,7 @@ func (m *Mail) check(found findings) {
 	}
 }
 
-// isBaseURL reports whether links can begin with s.
+// isBaseURL reports whether s can be the beginning of links in mails.
 func isBaseURL(s string) bool {
 	u, err := url.Parse(s)
 	if err != nil || u.Host == "" || u.User != nil || u.RawQuery != "" || u.ForceQuery {
@@ -118,7 +118,7 @@ func (l *Log) check(found findings) {
 	found.require(slices.Contains(levels, l.Level), "LOG_LEVEL", "is not a level")
 }
 
-// sendsValuesInText reports whether values are sent in the text of queries instead of as parameters.
+// sendsValuesInText reports whether the driver would send values in the text of queries and not as parameters.
 func sendsValuesInText(dsn string) bool {
 	cfg, err := pgxpool.ParseConfig(dsn)
 	return err == nil && cfg.ConnConfig.DefaultQueryExecMode == pgx.QueryExecModeSimpleProtocol

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// Config has all settings. A command that needs only some settings loads a struct of the groups that it needs.
+// Config has all settings. A command that needs only some settings loads a struct with only these groups.
 type Config struct {
 	Database  Database
 	RabbitMQ  RabbitMQ
@@ -125,8 +125,8 @@ func (d Database) Migrations() Secret {
 	return d.URL
 }
 
-// Accepted returns the accepted secrets. Empty entries are ignored. An entry with spaces around it is returned twice, with and without
-// the spaces, because they may belong to the secret.
+// Accepted returns the accepted secrets. Empty entries are ignored. An entry with spaces around it is returned twice, without and with
+// the spaces, because the spaces may belong to the secret.
 func (t Tokens) Accepted() []string {
 	var list []string
 	for entry := range strings.SplitSeq(t.AcceptedSecrets.Reveal(), ",") {
@@ -142,8 +142,8 @@ func (t Tokens) Accepted() []string {
 	return list
 }
 
-// derive sets the default that depends on the number of CPUs. The upper bound is for large machines: one replica must not use most of the
-// 100 connections that PostgreSQL allows by default.
+// derive sets the default that depends on the number of CPUs. The maximum of 64 is for large machines: one replica must not use most of
+// the 100 connections that PostgreSQL allows by default.
 func (d *Database) derive() {
 	if d.MaxConns == 0 {
 		d.MaxConns = int32(min(max(4, 4*runtime.GOMAXPROCS(0)), 64))

@@ -13,10 +13,10 @@ import (
 	"user-service/pkg/config"
 )
 
-// planted is part of every secret in the tests, and must not be printed.
+// planted is a part of every secret in the tests, so that the tests can check that no secret is printed.
 const planted = "correct-horse-battery-staple-0123456789"
 
-// required returns the smallest valid environment.
+// required returns an environment with only the required variables.
 func required() map[string]string {
 	return map[string]string{
 		"DATABASE_URL":  "postgres://app:" + planted + "@db:5432/app",
@@ -28,7 +28,7 @@ func required() map[string]string {
 	}
 }
 
-// with returns the smallest valid environment with changes. An empty value removes a variable.
+// with returns the environment of required with changes. An empty value means that a variable is not set.
 func with(changes map[string]string) map[string]string {
 	env := required()
 	for name, value := range changes {
@@ -120,7 +120,7 @@ func TestEveryVariableIsLoaded(t *testing.T) {
 		}
 	}
 	if got := cfg.Database.Migrations(); got != "postgresql:///app" {
-		t.Errorf("migrations use %q", got.Reveal())
+		t.Errorf("migrations use %q, want MIGRATION_DATABASE_URL", got.Reveal())
 	}
 }
 
@@ -190,7 +190,8 @@ func TestOnlyTheMailerRequiresAMailServer(t *testing.T) {
 	}
 }
 
-// TestDatabasesOfOtherPlatforms uses user names with an @, and parameters of the server.
+// TestDatabasesOfOtherPlatforms loads valid connection strings of several platforms: for example a user name with an @, parameters of the
+// server, and several hosts.
 func TestDatabasesOfOtherPlatforms(t *testing.T) {
 	t.Parallel()
 	for _, dsn := range []string{

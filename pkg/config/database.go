@@ -13,15 +13,15 @@ import (
 // files are the parameters of a connection string with paths of files.
 var files = []string{"sslrootcert", "sslcert", "sslkey", "passfile", "servicefile"}
 
-// libpqOnly are parameters of libpq that the driver would send to the server, which rejects them.
+// libpqOnly are parameters that only libpq supports. The driver would send these parameters to the server, which would reject them.
 var libpqOnly = []string{
 	"gssencmode", "gssdelegation", "gsslib", "keepalives", "keepalives_count", "keepalives_idle", "keepalives_interval",
 	"sslcompression", "sslcrl", "sslcrldir", "sslcertmode", "requirepeer", "hostaddr", "load_balance_hosts", "fallback_application_name",
 	"replication", "ssl_min_protocol_version", "ssl_max_protocol_version",
 }
 
-// databaseProblem returns the problem of a connection string, or "". The string is a URL or pairs keyword=value. The problem contains only
-// names of parameters: the driver's own error may contain the password.
+// databaseProblem returns the problem of a connection string, or "". The string is a URL or pairs of the form keyword=value. The problem
+// may contain names of parameters, but not the error of the driver, which may contain the password.
 func databaseProblem(dsn string) string {
 	const notURL = "is not a PostgreSQL URL"
 	if !strings.ContainsAny(dsn, ":=") { // the driver accepts the empty string
@@ -31,7 +31,7 @@ func databaseProblem(dsn string) string {
 	if err != nil {
 		return cmp.Or(parseProblem(dsn, err), notURL)
 	}
-	if hasMislaidAt(dsn) {
+	if hasAtSignInParameters(dsn) {
 		return "has an @ in its parameters; percent-encode special characters of the password, such as ? as %3F and @ as %40"
 	}
 	for name := range cfg.ConnConfig.RuntimeParams {
@@ -39,8 +39,8 @@ func databaseProblem(dsn string) string {
 			return "has the parameter " + name + ", which only libpq supports; remove it"
 		}
 	}
-	// A user name may contain an @. An @ in the name of the database means that the password contains an unescaped slash, so the name
-	// began too early.
+	// A user name may contain an @. However, if the name of the database contains an @, the password contains an unescaped slash. The
+	// driver then takes the rest of the password for a part of the name.
 	if strings.Contains(dsn, "://") && strings.ContainsAny(cfg.ConnConfig.Database, "@/:") {
 		return "has a database name with @ / or : in it; percent-encode special characters of the password"
 	}
@@ -60,7 +60,7 @@ func databaseProblem(dsn string) string {
 	return ""
 }
 
-// checked are the parameters whose values the driver checks. A problem never names other parameters, because they could be parts of a
+// checked are the parameters whose values the driver checks. A problem names no other parameters, because their names could be parts of a
 // password.
 var checked = append([]string{
 	"sslmode", "sslnegotiation", "sslcertmode", "sslpassword", "connect_timeout", "target_session_attrs", "min_protocol_version",
@@ -101,7 +101,7 @@ func parses(dsn string) bool {
 	return err == nil
 }
 
-// without removes parameters from a connection string. It reports whether there was one.
+// without removes the named parameters from a connection string. It reports whether the string contained any of them.
 func without(dsn string, names ...string) (rest string, found bool) {
 	before, query, separator := "", dsn, " "
 	if strings.Contains(dsn, "://") {
@@ -119,9 +119,10 @@ func without(dsn string, names ...string) (rest string, found bool) {
 	return before + strings.Join(kept, separator), len(kept) < len(pairs)
 }
 
-// hasMislaidAt reports whether the parameters of a URL contain an @. Then the password contains an unescaped question mark, so the
-// parameters begin too early. The parameters user, password and application_name are exempt: their values may contain an @.
-func hasMislaidAt(dsn string) bool {
+// hasAtSignInParameters reports whether a parameter of a URL contains an @. In such a URL, the password probably contains an unescaped
+// question mark, so that the driver takes the rest of the password for parameters. The parameters user, password and application_name are
+// exempt, because their values may contain an @.
+func hasAtSignInParameters(dsn string) bool {
 	_, query, _ := strings.Cut(dsn, "?")
 	if !strings.Contains(dsn, "://") {
 		return false
@@ -135,7 +136,7 @@ func hasMislaidAt(dsn string) bool {
 	return false
 }
 
-// unreadable returns the first parameter whose file can't be read, or "".
+// unreadable returns the name of the first parameter whose file can't be read, or "".
 func unreadable(dsn string) string {
 	values := url.Values{}
 	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {

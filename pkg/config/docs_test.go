@@ -39,7 +39,7 @@ func TestTheReferenceIsUpToDate(t *testing.T) {
 	})
 }
 
-// compare fails if the file differs from the generated text. With -update it writes the file.
+// compare fails the test if a file differs from the generated text. With -update it writes the text to the file.
 func compare(t *testing.T, path string, generate func(string) string) {
 	t.Helper()
 	content, err := os.ReadFile(path)
@@ -79,7 +79,7 @@ func TestEnvExampleCanBeLoaded(t *testing.T) {
 	}
 	env["JWT_SECRET"] = rand.Text() + rand.Text()
 	cfg := mustLoad(t, env)
-	if want := len(config.Describe(&cfg)) + 1; len(env) != want { // one more: OTEL_EXPORTER_OTLP_ENDPOINT
+	if want := len(config.Describe(&cfg)) + 1; len(env) != want { // the additional one is OTEL_EXPORTER_OTLP_ENDPOINT
 		t.Errorf("%d variables are in the file, want %d", len(env), want)
 	}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/sethvargo/go-envconfig"
 )
 
-// Load reads the variables of env into target: a pointer to a group, to Config, or to another struct of groups. If Variable.File is
-// true, NAME_FILE may name a file with the value instead. Load ignores one newline at the end of the file. An empty variable counts as
-// not set. The error is a *Problems with all problems, including the problems that checks find. It contains no secret.
+// Load reads the variables of env into target, which is a pointer to a group, to Config, or to another struct of groups. For a variable
+// with Variable.File, NAME_FILE may be the path of a file with the value. Load ignores one newline at the end of the file. An empty
+// variable counts as not set. Errors: *Problems, with all problems including those that checks find. The error contains no secret.
 func Load(env envconfig.Lookuper, target any, checks ...Check) error {
 	groups, found := groupsOf(target), findings{}
 	for _, group := range groups {
@@ -31,14 +31,14 @@ func Load(env envconfig.Lookuper, target any, checks ...Check) error {
 	return found.err(groups)
 }
 
-// Check validates a secret with code of another package, such as the form of a key. The error of Validate must be able to follow the
+// Check validates a secret with code of another package, for example the form of a key. The text of the error of Validate follows the
 // name of the variable ("is too short"), and must not contain the value.
 type Check struct {
 	Name     string // of the variable
 	Validate func(value string) error
 }
 
-// check adds the problems of the group's settings.
+// check adds the problems of the group's settings to found.
 func (g group) check(found findings, checks []Check) {
 	if s, ok := g.settings().(interface{ check(findings) }); ok {
 		s.check(found)
@@ -54,7 +54,7 @@ func (g group) check(found findings, checks []Check) {
 	}
 }
 
-// load sets the field, or leaves it zero and returns a problem.
+// load sets the field to its value, or returns a problem and leaves the field unchanged.
 func (f field) load(env envconfig.Lookuper) *Problem {
 	text, problem := f.read(env)
 	if problem != nil {
@@ -67,7 +67,7 @@ func (f field) load(env envconfig.Lookuper) *Problem {
 	return problem
 }
 
-// parse returns the value of a text, or of the default for an empty text.
+// parse returns the value that a text stands for. An empty text stands for the default.
 func (f field) parse(text string) (reflect.Value, *Problem) {
 	value := reflect.New(f.value.Type())
 	if text == "" {
@@ -125,8 +125,8 @@ func decodeInt[T int | int32 | uint32 | uint8](text string, target *T) error {
 	return nil
 }
 
-// findings holds the first problem of each variable, by the variable's name. Further problems of a variable are consequences of the
-// first one: a missing key, for example, is also too short.
+// findings holds the first problem of each variable under the name of the variable. Further problems of a variable are consequences of
+// the first one. For example, a missing key is also too short.
 type findings map[string]Problem
 
 func (f findings) add(p Problem) {

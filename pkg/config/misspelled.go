@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// maxEdits is the largest edit distance at which an unknown name counts as misspelled.
+// maxEdits is the maximum edit distance between an unknown name and a known one at which the unknown name counts as misspelled.
 const maxEdits = 2
 
 // foreign are variables of other programs whose names are similar to a name of the service. AMQP_URL is a setting of consumers.
 var foreign = []string{"AMQP_URL"}
 
-// Misspelled returns a problem for each unknown variable of environ whose name differs by at most two letters from a known one. environ has
-// the form of os.Environ. Empty variables are ignored. The problems contain no values.
+// Misspelled returns a problem for each unknown variable of environ whose name differs by at most maxEdits letters from that of a known
+// variable. environ has the form of os.Environ. Misspelled ignores empty variables. The problems contain no values.
 func Misspelled(environ []string) []Problem {
 	known := names(Describe(&Config{}))
 	var found []Problem

@@ -34,7 +34,8 @@ func (n Networks) String() string {
 	return strings.Join(parts, ",")
 }
 
-// parseNetwork parses a CIDR or an address. It converts IPv4-mapped IPv6 to IPv4, because client addresses have this form.
+// parseNetwork parses a CIDR or an address. It converts IPv4-mapped IPv6 addresses to IPv4, because the addresses of clients are
+// converted in the same way.
 func parseNetwork(s string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(s)
 	if err != nil {

@@ -5,11 +5,11 @@ import (
 	"strings"
 )
 
-// Problem is a problem of one variable. It does not contain the value.
+// Problem is a problem of one variable. It does not contain the value of the variable.
 type Problem struct {
 	Name string // of the variable
 	What string // what is wrong
-	Do   string // what to do about it
+	Do   string // what the operator must do
 }
 
 // String returns the name, the problem and the advice.

@@ -14,7 +14,7 @@ import (
 	"user-service/pkg/password"
 )
 
-// names returns the variables with a problem in err.
+// names returns the names of the variables that have a problem in err.
 func names(t *testing.T, err error) []string {
 	t.Helper()
 	var problems *config.Problems
@@ -68,7 +68,7 @@ func TestAllProblemsAreListedTogether(t *testing.T) {
 	}
 }
 
-// badValues are invalid values, and a part of the message about each.
+// badValues are invalid values, each with a part of the expected message.
 var badValues = []struct {
 	name, value string
 	want        string // a part of the message
@@ -244,7 +244,8 @@ func TestArgon2MemoryIsEnoughForEachLane(t *testing.T) {
 	mustLoad(t, with(map[string]string{"ARGON2_MEMORY_KIB": "32", "ARGON2_PARALLELISM": "4"}))
 }
 
-// TestSettingsThatPreventRegistrationAreRefused compares the bounds with the bounds in package password.
+// TestSettingsThatPreventRegistrationAreRefused loads several costs of hashes, and compares the results with those of package password.
+// Both packages must refuse the same costs.
 func TestSettingsThatPreventRegistrationAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

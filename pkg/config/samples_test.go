@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// assignments match assignments of signing secrets: in environments of any notation, in Go code, and in the values of the chart.
+// assignments match assignments of values to signing secrets: in environments of any notation, in Go code, and in values of the chart.
 var assignments = func() []*regexp.Regexp {
 	const value = `(?:"([^"\n]+)"|'([^'\n]+)'|([^\s"'#,|}]+))`
 	return []*regexp.Regexp{
@@ -22,8 +22,8 @@ var assignments = func() []*regexp.Regexp {
 	}
 }()
 
-// TestNoFileContainsASecretThatTheServiceAccepts searches all files, because a reader of this repository could sign tokens with such a
-// secret. Code must generate its secrets at run time.
+// TestNoFileContainsASecretThatTheServiceAccepts searches all files for signing secrets. With a secret that the service accepts, a reader
+// of this repository could sign tokens. Code must generate its secrets at run time.
 func TestNoFileContainsASecretThatTheServiceAccepts(t *testing.T) {
 	t.Parallel()
 	const root = "../.."
@@ -34,7 +34,7 @@ func TestNoFileContainsASecretThatTheServiceAccepts(t *testing.T) {
 	files := strings.Split(strings.TrimRight(string(list), "\x00"), "\x00")
 	for _, file := range files {
 		content, err := os.ReadFile(filepath.Join(root, file))
-		if os.IsNotExist(err) { // deleted, and not yet committed
+		if os.IsNotExist(err) { // the file was deleted, but the deletion is not committed yet
 			continue
 		}
 		if err != nil {
@@ -47,7 +47,7 @@ func TestNoFileContainsASecretThatTheServiceAccepts(t *testing.T) {
 		}
 	}
 	if len(files) < 100 {
-		t.Errorf("only %d files were checked", len(files))
+		t.Errorf("only %d files were checked, want at least 100", len(files))
 	}
 }
 
@@ -64,7 +64,7 @@ func assigned(content []byte) []string {
 	return values
 }
 
-// TestPublishedSecretsAreFound tests assigned.
+// TestPublishedSecretsAreFound checks that assigned finds a secret in each notation.
 func TestPublishedSecretsAreFound(t *testing.T) {
 	t.Parallel()
 	value := "for-local-" + "development-only-0123456789"
@@ -80,7 +80,7 @@ func TestPublishedSecretsAreFound(t *testing.T) {
 			matched = matched || found == value
 		}
 		if !matched {
-			t.Errorf("no secret is found in %q, but %q", file, assigned([]byte(file)))
+			t.Errorf("in %q assigned finds %q, want the secret", file, assigned([]byte(file)))
 		}
 	}
 }

@@ -6,10 +6,10 @@ import (
 	"log/slog"
 )
 
-// Secret is a value that is hidden when it is printed, logged or encoded. Only Reveal returns it.
+// Secret is a secret value. When it is printed, logged or encoded, hidden appears in its place. Only Reveal returns the value.
 type Secret string
 
-// hidden replaces every secret.
+// hidden appears in the place of a secret.
 const hidden = "[hidden]"
 
 // Reveal returns the secret.
@@ -23,7 +23,7 @@ func (s Secret) String() string {
 	return hidden
 }
 
-// Format implements fmt.Formatter. Without it fmt prints the value for verbs that are invalid for strings, such as %d.
+// Format implements fmt.Formatter. Without this method, fmt would print the value for verbs that are invalid for strings, such as %d.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
 // GoString implements fmt.GoStringer.

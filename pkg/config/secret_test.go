@@ -129,7 +129,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 		}
 	}
 	if got := strings.Count(out.String(), "[hidden]"); got < 100 {
-		t.Errorf("only %d secrets are replaced", got)
+		t.Errorf("only %d secrets are hidden, want at least 100", got)
 	}
 }
 
@@ -148,7 +148,8 @@ func TestSecretsAreNotInProblems(t *testing.T) {
 	}
 }
 
-// TestLogHandlersDoNotGetTheSecret checks the resolved value, because a handler may use it instead of its text.
+// TestLogHandlersDoNotGetTheSecret checks the resolved value that slog passes to handlers, because a handler may use this value and not
+// its text.
 func TestLogHandlersDoNotGetTheSecret(t *testing.T) {
 	t.Parallel()
 	if got := slog.AnyValue(config.Secret(planted)).Resolve().Any(); got != "[hidden]" {
@@ -163,8 +164,8 @@ func TestNoSecret(t *testing.T) {
 	}
 }
 
-// TestAnAcceptedSecretMayHaveSurroundingSpaces accepts a former JWT_SECRET with spaces around it. JWT_SECRET itself is not trimmed, so
-// it may have such spaces.
+// TestAnAcceptedSecretMayHaveSurroundingSpaces moves a JWT_SECRET with spaces around it to JWT_ACCEPTED_SECRETS. It must be accepted with
+// the spaces, because JWT_SECRET is not trimmed.
 func TestAnAcceptedSecretMayHaveSurroundingSpaces(t *testing.T) {
 	t.Parallel()
 	padded := " " + planted + "\t"

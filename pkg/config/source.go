@@ -51,8 +51,8 @@ func (v Variable) read(env envconfig.Lookuper) (string, *Problem) {
 	return content, nil
 }
 
-// readFile returns the content of a file without one newline at the end. Its error does not contain the path, because the operator may have
-// set NAME_FILE to the secret by mistake.
+// readFile returns the content of a file without one newline at the end. The error does not contain the path, because the operator may
+// have set NAME_FILE to the secret by mistake.
 func readFile(path string) (string, error) {
 	content, err := os.ReadFile(path) //nolint:gosec // the operator sets the path
 	if err != nil {

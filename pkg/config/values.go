@@ -27,7 +27,7 @@ func Values(env envconfig.Lookuper, target any) []Value {
 	return all
 }
 
-// format returns the form in which a value is set.
+// format returns a value in the form in which the variable is set.
 func format(value any) string {
 	switch value := value.(type) {
 	case slog.Level:

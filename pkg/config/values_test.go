@@ -40,8 +40,8 @@ func TestValues(t *testing.T) {
 	}
 }
 
-// TestDefaultsAndValuesHaveTheSameFormat compares both, because otherwise the documentation would differ from the output of
-// `user-service config`.
+// TestDefaultsAndValuesHaveTheSameFormat compares the defaults in the tags with the values after Load. If their formats differed, the
+// documentation would differ from the output of `user-service config`.
 func TestDefaultsAndValuesHaveTheSameFormat(t *testing.T) {
 	t.Parallel()
 	env := envconfig.MapLookuper(required())

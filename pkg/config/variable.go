@@ -17,9 +17,9 @@ type Variable struct {
 	Default     string // Empty: none.
 	Example     string // A value for local development.
 	Required    bool
-	RequiredBy  string // The only command that requires it; empty: all or none.
-	Secret      bool   // Its value is hidden, and may come from a file.
-	File        bool   // Its value may come from a file.
+	RequiredBy  string // The only command that requires the variable. Empty: all commands require it, or none.
+	Secret      bool   // The value is hidden, and may come from a file.
+	File        bool   // The value may come from a file.
 
 	empty string // The tag empty.
 }
@@ -35,7 +35,7 @@ func Describe(target any) []Variable {
 	return all
 }
 
-// FileName returns the variable with the path of a file, if File.
+// FileName returns the name of the variable with the path of a file. Only a variable with File has one.
 func (v Variable) FileName() string { return v.Name + "_FILE" }
 
 // advice returns what to do about a missing or invalid variable.
@@ -70,7 +70,7 @@ type field struct {
 // groupsOf returns the groups in the struct that target points to, at any depth. The struct may be a group itself.
 func groupsOf(target any) []group { return groupsIn(reflect.ValueOf(target).Elem(), "") }
 
-// groupsIn returns the groups for a command, which may be empty.
+// groupsIn returns the groups in a struct for a command. The command may be empty.
 func groupsIn(all reflect.Value, command string) []group {
 	self := group{value: all}
 	var nested []group
@@ -88,7 +88,7 @@ func groupsIn(all reflect.Value, command string) []group {
 	return append([]group{self}, nested...)
 }
 
-// variableOf returns the variable of a field for a command.
+// variableOf returns the variable that the tags of a field define for a command.
 func variableOf(groupName string, in reflect.StructField, command string) Variable {
 	name, option, _ := strings.Cut(in.Tag.Get("env"), ",")
 	option = strings.TrimSpace(option)
@@ -117,7 +117,7 @@ func variableOf(groupName string, in reflect.StructField, command string) Variab
 	}
 }
 
-// accepts returns what a value must be according to the type and the bounds of the field.
+// accepts describes the valid values of a field according to its type and its bounds.
 func accepts(in reflect.StructField) string {
 	switch in.Type {
 	case reflect.TypeFor[bool]():

@@ -10,11 +10,11 @@ import (
 	"github.com/sethvargo/go-envconfig"
 )
 
-// watchInterval is the time between two readings of the files. A new value takes effect when two consecutive readings have found it,
-// and so within the documented 15 s.
+// watchInterval is the time between two readings of the files. A new value takes effect when two consecutive readings have found it. So
+// it takes effect within the documented 15 s.
 const watchInterval = 5 * time.Second
 
-// Handlers apply the settings of a group when one of the settings has changed. If a handler returns an error, the group keeps its
+// Handlers apply the settings of a group when one of them has changed. If a handler returns an error, the group keeps its previous
 // settings, and the handler is called again after the next reading. The error must not contain a value.
 type Handlers struct {
 	Database func(context.Context, Database) error
@@ -26,24 +26,25 @@ type Handlers struct {
 // WatcherConfig configures a Watcher.
 type WatcherConfig struct {
 	Checks   []Check       // As for Load.
-	Interval time.Duration // Between two readings. 0: five seconds.
+	Interval time.Duration // The time between two readings. 0: watchInterval.
 	Log      *slog.Logger  // nil: none.
 	// OnRejected is called after each reading with the number of variables whose new value is rejected. It may be nil.
 	OnRejected func(variables int)
 }
 
-// Watcher applies new values from files, so that a rotated secret needs no restart. Values from the environment itself never change.
+// Watcher applies new values from files, so that the service needs no restart after a rotation of a secret. Values from the environment
+// itself never change.
 type Watcher struct {
 	env      envconfig.Lookuper
 	handlers Handlers
 	cfg      WatcherConfig
 
 	groups   []group            // the current settings
-	lastRead map[string]reading // of the last poll
-	reported map[string]reading // the last logged problem of each variable
+	lastRead map[string]reading // the readings of the last poll
+	reported map[string]reading // the reading whose problem was logged last, for each rejected variable
 }
 
-// NewWatcher returns a Watcher of the files that env names.
+// NewWatcher returns a Watcher for the files that env names.
 func NewWatcher(env envconfig.Lookuper, handlers Handlers, cfg WatcherConfig) *Watcher {
 	if cfg.Interval == 0 {
 		cfg.Interval = watchInterval
@@ -57,10 +58,10 @@ func NewWatcher(env envconfig.Lookuper, handlers Handlers, cfg WatcherConfig) *W
 	return &Watcher{env: env, handlers: handlers, cfg: cfg}
 }
 
-// Run watches the files until ctx ends. current is a pointer to the settings at the beginning, as for Load. Run changes the settings. Call
-// Run once.
+// Run watches the files until ctx ends. current is a pointer to the loaded settings, as for Load. Run updates these settings. Call Run
+// only once.
 //
-// The settings of a group change together or not at all. An invalid value is logged once.
+// The settings of a group change together or not at all. Run logs an invalid value once.
 func (w *Watcher) Run(ctx context.Context, current any) {
 	w.groups, w.reported = groupsOf(current), map[string]reading{}
 	ticker := time.NewTicker(w.cfg.Interval)
@@ -80,8 +81,8 @@ type reading struct {
 	problem string
 }
 
-// poll reads all files. It applies new values only if nothing has changed since the last poll. While files change, one may be half
-// written, or replaced before another file that belongs to it.
+// poll reads all files. It applies new values only if nothing has changed since the last poll. While files are being changed, a file may
+// be incomplete. Or it may be new while another file of the same group is still old.
 func (w *Watcher) poll(ctx context.Context) {
 	now := w.read()
 	settled := maps.Equal(now, w.lastRead)
@@ -137,8 +138,8 @@ func (w *Watcher) update(ctx context.Context, g group) {
 	g.value.Set(next.value)
 }
 
-// assign sets the fields of the group to the last readings. It returns the variables with a valid new value, and one variable with an
-// invalid value, if there is any. It reports invalid values.
+// assign sets the fields of the group to the last readings. It returns the names of the variables with a valid new value. If some values
+// are invalid, it reports them, and returns the name of one of these variables.
 func (w *Watcher) assign(g group) (changed []string, invalid string) {
 	found, candidates := findings{}, map[string]bool{}
 	for _, f := range g.fields {
@@ -205,7 +206,7 @@ func (w *Watcher) commit(ctx context.Context, settings any) error {
 	return nil
 }
 
-// report logs why a new value is rejected, once for each value.
+// report logs once for each new value why it is rejected.
 func (w *Watcher) report(name, problem string) {
 	if last, known := w.reported[name]; !known || last != w.lastRead[name] {
 		w.cfg.Log.Warn("a new value is rejected, and the old one stays in use", "variable", name, "problem", problem)

@@ -21,7 +21,7 @@ import (
 	"user-service/pkg/config"
 )
 
-// mount is a directory with the files of all secrets, and a watcher of them.
+// mount is a directory with the files of several variables, and a Watcher for these files.
 type mount struct {
 	t   *testing.T
 	dir string
@@ -29,13 +29,13 @@ type mount struct {
 	mu      sync.Mutex
 	applied []string // the values that the handlers got, in order
 	log     bytes.Buffer
-	broker  string // of the last settings of RabbitMQ
-	refuse  error  // of the handlers
+	broker  string // user, host and port of the last settings of RabbitMQ
+	refuse  error  // the error that the handlers return
 
 	rejected atomic.Int64 // the last number that OnRejected got
 }
 
-// watched runs a watcher of valid files until the test ends.
+// watched runs a Watcher for valid files until the test ends.
 func watched(t *testing.T) *mount {
 	t.Helper()
 	m := &mount{t: t, dir: t.TempDir()}
@@ -128,7 +128,7 @@ func (m *mount) await(want ...string) {
 	m.until("the values of the handlers", func() string { return cmp.Diff(want, m.applied) })
 }
 
-// awaitLog waits for a line of the log about a variable.
+// awaitLog waits until the log has a line about the variable that contains the text.
 func (m *mount) awaitLog(variable, text string) {
 	m.t.Helper()
 	m.until("the log about "+variable, func() string {
@@ -210,8 +210,8 @@ func TestKeysThatChangeTogetherAreAppliedTogether(t *testing.T) {
 	m.until("the retired keys", isLast)
 }
 
-// TestASwappedDirectoryIsNoticed changes files like Kubernetes does in the volume of a Secret. Each file is a symbolic link through a
-// link to a directory, and the second link is replaced.
+// TestASwappedDirectoryIsNoticed changes files as Kubernetes does in the volume of a Secret. Each file is a symbolic link to a path
+// through ..data, which is a link to a directory. To change all files, ..data is replaced.
 func TestASwappedDirectoryIsNoticed(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
@@ -276,7 +276,7 @@ func TestABadNewValueKeepsTheOldOne(t *testing.T) {
 			m.write(other, want)
 			m.await(want)
 			if n := strings.Count(m.logged(), "variable="+test.variable+" "); n != 1 {
-				t.Errorf("the problem was logged %d times:\n%s", n, m.logged())
+				t.Errorf("the problem was logged %d times, want once:\n%s", n, m.logged())
 			}
 		})
 	}
@@ -295,8 +295,8 @@ func TestAnEmptiedPrivateKeyStaysInUse(t *testing.T) {
 	m.await(planted+"|[]|key|", planted+"|[]|key|key too")
 }
 
-// TestKeysAreAppliedAllOrNothing changes two secrets, one of them to an invalid value. If the service signed with a new secret without
-// accepting the old one, it would refuse all tokens.
+// TestKeysAreAppliedAllOrNothing changes two secrets, one of them to an invalid value. Neither may take effect: if the service signed
+// with the new secret without accepting the old one, it would refuse all earlier tokens.
 func TestKeysAreAppliedAllOrNothing(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
@@ -310,7 +310,8 @@ func TestKeysAreAppliedAllOrNothing(t *testing.T) {
 	m.await(rotated, rotated+"|["+planted+"]||")
 }
 
-// TestBrokerSettingsAreAppliedAllOrNothing changes several settings, because a password belongs to one broker and one user.
+// TestBrokerSettingsAreAppliedAllOrNothing changes several settings of the broker, one of them to an invalid value. The others must not
+// take effect, because a password belongs to one broker and one user.
 func TestBrokerSettingsAreAppliedAllOrNothing(t *testing.T) {
 	t.Parallel()
 	m := watched(t)
@@ -346,7 +347,7 @@ func TestARefusedValueIsRetried(t *testing.T) {
 	m.await("postgres://app:" + rotated + "@db/app")
 	m.awaitRejected(0)
 	if n := strings.Count(m.logged(), "is refused"); n != 1 {
-		t.Errorf("the problem was logged %d times", n)
+		t.Errorf("the problem was logged %d times, want once", n)
 	}
 }
 

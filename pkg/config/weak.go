@@ -7,10 +7,10 @@ import (
 )
 
 const (
-	// minSecretBytes is the smallest length of a key for HS256 (RFC 7518 section 3.2) and for AES-256.
+	// minSecretBytes is the minimum length of a key for HS256 (RFC 7518 section 3.2) and for AES-256.
 	minSecretBytes = 32
-	// minDistinctBytes is the smallest number of distinct bytes in a secret. An encoding of 32 random bytes contains fewer with a
-	// probability of only 10^-12.
+	// minDistinctBytes is the minimum number of distinct bytes in a secret. The probability that an encoding of 32 random bytes has fewer
+	// is only 10^-12.
 	minDistinctBytes = 8
 )
 
@@ -39,7 +39,8 @@ func weakness(secret string) string {
 	}
 }
 
-// isSequence reports whether most bytes differ from their predecessor by at most one. In an encoding of random bytes, less than a third do.
+// isSequence reports whether more than two thirds of the bytes differ from the byte before by at most one. In an encoding of random
+// bytes, this is true for less than a third.
 func isSequence(s string) bool {
 	steps := 0
 	for i := 1; i < len(s); i++ {
@@ -50,7 +51,7 @@ func isSequence(s string) bool {
 	return 3*steps > 2*len(s)
 }
 
-// isRepeated reports whether a text consists of at least two repetitions of a shorter one. The last one may be incomplete.
+// isRepeated reports whether a text consists of at least two repetitions of a shorter text. The last repetition may be incomplete.
 func isRepeated(s string) bool {
 	for n := 1; 2*n <= len(s); n++ {
 		if strings.HasPrefix(s, s[n:]) {

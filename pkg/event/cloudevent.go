@@ -6,13 +6,13 @@ import (
 	"time"
 )
 
-// ContentType is the media type of the result of CloudEvent (CloudEvents JSON event format 1.0, section 3).
+// ContentType is the media type of the documents that CloudEvent returns (CloudEvents JSON event format 1.0, section 3).
 const ContentType = "application/cloudevents+json"
 
 // Source is the CloudEvents source of all events.
 const Source = "/user-service"
 
-// envelope is a CloudEvent in structured mode, with the distributed-tracing extension and the extension userversion.
+// envelope is a CloudEvent in structured mode. It has the extension for distributed tracing (traceparent) and the extension userversion.
 type envelope struct {
 	SpecVersion     string          `json:"specversion"`
 	ID              string          `json:"id"`

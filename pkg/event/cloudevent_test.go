@@ -23,7 +23,7 @@ func TestAnEventIsACloudEvent(t *testing.T) {
 		Type:        event.UserUpdated,
 		Subject:     subject,
 		UserVersion: 42,
-		// The event has its time in UTC, to the microsecond.
+		// The encoded event must have this time in UTC, with microseconds.
 		Time:        time.Date(2026, 3, 1, 22, 15, 0, 123456000, time.FixedZone("", -3*3600)),
 		Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 		Data:        json.RawMessage(`{"user":{"name":"Ada <&> \"é\""},"changed":["name"],"previous":{}}`),
@@ -71,11 +71,11 @@ func TestDataThatIsNotJSONIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, data := range []any{json.RawMessage(`{"a":`), math.NaN(), func() {}} {
 		if e, err := event.New(event.UserCreated, subject, 1, time.Now(), data); err == nil {
-			t.Errorf("%v is encoded as %+v", data, e)
+			t.Errorf("%v is encoded as %+v, want an error", data, e)
 		}
 	}
 	if body, err := (event.Event{Data: json.RawMessage(`{} {}`)}).CloudEvent(); err == nil {
-		t.Errorf("two values are encoded as %s", body)
+		t.Errorf("two values are encoded as %s, want an error", body)
 	}
 }
 
@@ -96,7 +96,7 @@ func TestEventIDsAreNewAndInOrder(t *testing.T) {
 		t.Error("the ids are not sorted by time")
 	}
 	if n := len(slices.Compact(ids)); n != 10_000 {
-		t.Errorf("%d different ids of 10000 events", n)
+		t.Errorf("10000 events have %d different ids, want 10000", n)
 	}
 }
 

@@ -44,7 +44,7 @@ type Event struct {
 	Type Type
 	// Subject is the id of the user.
 	Subject uuid.UUID
-	// UserVersion is the user's version after the event. For a deletion it is one above the last version.
+	// UserVersion is the version of the user after the event. For UserDeleted it is the last version plus one.
 	UserVersion int64
 	// Time is the time of the change.
 	Time time.Time
@@ -54,14 +54,14 @@ type Event struct {
 	Data json.RawMessage
 }
 
-// Created is the data of UserCreated and Snapshot. User is the representation in the API.
+// Created is the data of UserCreated and Snapshot. User is the user as the API shows it.
 type Created struct {
 	User any `json:"user"`
 }
 
 // Updated is the data of UserUpdated.
 type Updated struct {
-	// User is the representation in the API after the change.
+	// User is the user after the change, as the API shows it.
 	User any `json:"user"`
 	// Changed has the names of the changed fields, sorted.
 	Changed []string `json:"changed"`
@@ -80,10 +80,10 @@ type Session struct {
 	SessionID uuid.UUID `json:"session_id"`
 }
 
-// LockOut is the data of LockedOut.
+// LockOut is the data of LockedOut. The backoff applies to one network, or to all networks from which the user has not logged in.
 type LockOut struct {
 	ID    uuid.UUID `json:"id"`
-	Until time.Time `json:"until"` // the end of the backoff: for one network, or for all networks without an earlier login
+	Until time.Time `json:"until"` // the end of the backoff
 }
 
 // TokenIssued is the data of PasswordResetRequested and EmailVerificationRequested, for a service that sends mail.
@@ -93,7 +93,7 @@ type TokenIssued struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// New returns an event with a new id. It fails only if data can't be encoded as JSON.
+// New returns an event with a new id. It returns an error only if data can't be encoded as JSON.
 func New(typ Type, subject uuid.UUID, userVersion int64, at time.Time, data any) (Event, error) {
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// allowance is a reader that fails after the limit of one record. Without the limit, the CSV reader would read the rest of the
-// file into memory after an open quote.
+// allowance is a reader that fails when a record exceeds its limit. Without the limit, the CSV reader would read the rest of the file
+// into memory after an unclosed quote.
 type allowance struct {
 	in   io.Reader
 	left int
@@ -60,7 +60,7 @@ func readCSV(in io.Reader, yield func(record) bool) {
 	}
 }
 
-// readRow returns the record of a row or of an error that the CSV reader returned.
+// readRow returns the record for a row, or for the error that the CSV reader returned.
 func readRow(rows *csv.Reader, header, cells []string, err error) record {
 	var parsing *csv.ParseError
 	switch {
@@ -88,8 +88,8 @@ func plainCSV(err error) error {
 	return err
 }
 
-// checkHeader checks the names of the columns. Errors quote a name only if it consists of letters and underscores. In a file without a
-// header, the first line is data and can contain a password hash, which must not be printed.
+// checkHeader checks the names of the columns. An error contains a name only if plain accepts it. In a file without a header, the first
+// line is data and may contain a password hash, which must not be printed.
 func checkHeader(header []string) error {
 	for i, name := range header {
 		switch _, known := fields[name]; {
@@ -107,7 +107,7 @@ func checkHeader(header []string) error {
 	return nil
 }
 
-// cellsToJSON returns the members of a JSON line that has the same values as a row. An empty cell counts as absent.
+// cellsToJSON returns the cells of a row as the members of a JSON line. It omits empty cells.
 func cellsToJSON(header, cells []string) (out map[string]jsontext.Value, broken string) {
 	out = make(map[string]jsontext.Value, len(cells))
 	for i, cell := range cells {
@@ -121,7 +121,8 @@ func cellsToJSON(header, cells []string) (out map[string]jsontext.Value, broken 
 	return out, ""
 }
 
-// cellToJSON returns the JSON of a cell. A cell of the wrong kind becomes a string, which is refused later as in a JSON line.
+// cellToJSON returns the value of a cell as JSON. A cell of the wrong kind becomes a string, which is refused later like a value of the
+// wrong type in a JSON line.
 func cellToJSON(of kind, cell string) jsontext.Value {
 	if of == kindObject && jsontext.Value(cell).IsValid() {
 		return jsontext.Value(cell)

@@ -22,7 +22,7 @@ type field struct {
 	kind kind
 }
 
-// fields are the fields of an imported account by name.
+// fields maps names to the fields of an imported account.
 var fields = func() map[string]field {
 	all := map[string]field{
 		"id":             {func(a *user.Import) any { return (*strictUUID)(&a.ID) }, kindID},
@@ -59,8 +59,8 @@ const (
 	kindID     kind = "must be a UUID such as 0198c0de-1a2b-7c3d-8e4f-5a6b7c8d9e0f, and not all zeros"
 )
 
-// account returns the account of a record, and an error for each unknown member and each value of the wrong type. Null counts
-// as absent.
+// account returns the account of a record, and an error for each unknown member and each value of the wrong type. It ignores members with
+// the value null.
 func (r record) account() (user.Import, user.FieldErrors) {
 	var a user.Import
 	var errs user.FieldErrors
@@ -82,7 +82,7 @@ func (r record) account() (user.Import, user.FieldErrors) {
 	return a, errs
 }
 
-// readObject returns a JSON object, compact, or adds what is wrong with it.
+// readObject returns a JSON object in compact form. If the value is invalid, it adds an error and returns nil.
 func readObject(pointer string, value jsontext.Value, errs *user.FieldErrors) json.RawMessage {
 	hasNUL := false
 	err := user.ScanJSON(jsontext.NewDecoder(bytes.NewReader(value)), func() { hasNUL = true })
@@ -102,7 +102,7 @@ func readObject(pointer string, value jsontext.Value, errs *user.FieldErrors) js
 
 var plainName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,40}$`)
 
-// plain returns a name that has the form of a name, and otherwise "", so that no hash is printed.
+// plain returns the name if it has the form of a name, and otherwise "". So no password hash is printed.
 func plain(name string) string {
 	if !plainName.MatchString(name) {
 		return ""

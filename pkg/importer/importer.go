@@ -14,10 +14,11 @@ import (
 	"user-service/pkg/user"
 )
 
-// batchSize is how many accounts one transaction stores.
+// batchSize is the number of accounts that one transaction stores.
 const batchSize = 500
 
-// ErrStopped reports an import whose context was canceled. It is not the context's error, which commands treat as success.
+// ErrStopped is the error of an import whose context was canceled. It differs from the error of the context, because commands treat that
+// error as success.
 var ErrStopped = errors.New("stopped before the end; the accounts in the summary are imported, import the file again for the rest")
 
 // Accounts checks and stores imported accounts. user.Importer implements it.
@@ -33,9 +34,9 @@ type Config struct {
 	Stored  func(Counts)                   // called after each batch; nil: not reported
 }
 
-// Counts are the results of an import by line.
+// Counts are the numbers of imported lines by their result.
 type Counts struct {
-	Created  int // or would be created, in a dry run
+	Created  int // in a dry run: would be created
 	Existing int // the email has an account, which the import leaves unchanged
 	Refused  int
 }
@@ -43,10 +44,10 @@ type Counts struct {
 // Lines returns the number of lines that are counted.
 func (c Counts) Lines() int { return c.Created + c.Existing + c.Refused }
 
-// Run imports the accounts of a file in a format of FormatOf. It returns what it has counted, also with an error.
+// Run imports the accounts of a file. format is a result of FormatOf. Run returns its counts, also together with an error.
 //
-// Errors: ErrStopped; an error of accounts.Import, which ends the import; an error of the file, after the accounts before the error
-// have been stored.
+// Errors: ErrStopped, the error of accounts.Import, an error in reading the file. After an error in reading the file, the accounts before
+// this error are stored.
 func Run(ctx context.Context, accounts Accounts, cfg Config, in io.Reader, format string) (Counts, error) {
 	if cfg.Refused == nil {
 		cfg.Refused = func(int, string) {}
@@ -59,8 +60,8 @@ func Run(ctx context.Context, accounts Accounts, cfg Config, in io.Reader, forma
 	return r.counts, err
 }
 
-// read sends the records of a file until the file ends or ctx does. It reads concurrently, so that an open standard input
-// does not keep the program from ending.
+// read sends the records of a file until the file or ctx ends. It reads in a goroutine of its own, so that the program can end while it
+// still waits for standard input.
 func read(ctx context.Context, in io.Reader, format string) <-chan record {
 	out := make(chan record)
 	go func() {
@@ -81,8 +82,8 @@ type run struct {
 	accounts Accounts
 	cfg      Config
 	batch    []user.Import
-	lines    []int                // of the accounts of the batch
-	ids      map[uuid.UUID]string // the email keys of the accounts of the batch with an id
+	lines    []int                // the lines of the accounts in the batch
+	ids      map[uuid.UUID]string // the email keys of the accounts in the batch that have an id
 	counts   Counts
 }
 
@@ -112,7 +113,7 @@ func (r *run) all(ctx context.Context, in <-chan record) error {
 	}
 }
 
-// add adds the account of a record to the batch, or reports everything that is wrong with it.
+// add adds the account of a record to the batch. If the record is invalid, it reports all problems of the record.
 func (r *run) add(rec record) {
 	if rec.broken != "" {
 		r.refuse(rec.line, rec.broken)

@@ -35,12 +35,12 @@ func FormatOf(file string) string {
 // record is one account of a file.
 type record struct {
 	line    int                       // the first line of the record.
-	members map[string]jsontext.Value // by name; for CSV, the JSON of each cell.
+	members map[string]jsontext.Value // the members by name; for CSV, the cells as JSON.
 	broken  string                    // the reason why this record can't be read.
-	fatal   error                     // the reason why the rest of the file can't be read. The record is the last one.
+	fatal   error                     // the reason why the rest of the file can't be read. No record follows.
 }
 
-// maxRecord limits the memory of a record, in bytes. The largest valid account is much smaller.
+// maxRecord is the maximum size of a record in bytes, which limits the memory. The largest valid account is much smaller.
 const maxRecord = 64 << 10
 
 // records reads a file one record at a time.
@@ -64,7 +64,7 @@ func readJSON(in io.Reader, yield func(record) bool) {
 	for line := 1; ; line++ {
 		text, err := lines.ReadSlice('\n')
 		tooLong := errors.Is(err, bufio.ErrBufferFull)
-		for errors.Is(err, bufio.ErrBufferFull) { // to the end of the line
+		for errors.Is(err, bufio.ErrBufferFull) { // skips the rest of the line
 			_, err = lines.ReadSlice('\n')
 		}
 		if err != nil && !errors.Is(err, io.EOF) {

@@ -14,7 +14,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// describe returns a line for each record of a file.
+// describe returns a line of text for each record of a file.
 func describe(in io.Reader, format string) []string {
 	var all []string
 	for r := range records(in, format) {
@@ -107,7 +107,7 @@ func TestFilesOfAllKindsAreRead(t *testing.T) {
 	}
 }
 
-// TestATruncatedFileIsAnError reads from a source that fails in the middle of a record. Such a failure must not count as the end of the
+// TestATruncatedFileIsAnError reads from a source that fails in the middle of a record. This failure must not count as the end of the
 // file.
 func TestATruncatedFileIsAnError(t *testing.T) {
 	t.Parallel()
@@ -116,12 +116,12 @@ func TestATruncatedFileIsAnError(t *testing.T) {
 		broken := io.MultiReader(strings.NewReader(file), iotest.ErrReader(errors.New("the disk is gone")))
 		got := describe(broken, format)
 		if last := got[len(got)-1]; len(got) != 2 || !strings.HasPrefix(last, "fatal: ") || !strings.HasSuffix(last, "the disk is gone") {
-			t.Errorf("%s: %q", format, got)
+			t.Errorf("%s: the records are %q, want one account and a fatal error", format, got)
 		}
 	}
 }
 
-// TestEachFieldOfAProfileIsImported imports each field from both formats.
+// TestEachFieldOfAProfileIsImported imports each field of a profile from both formats.
 func TestEachFieldOfAProfileIsImported(t *testing.T) {
 	t.Parallel()
 	for _, f := range user.ProfileFields {

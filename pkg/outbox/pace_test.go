@@ -62,12 +62,13 @@ func TestAnIdleRelayIsQuiet(t *testing.T) {
 		defer s.run(t)()
 		advance(time.Minute)
 		if attempts, _ := s.store.count(); attempts < 60 || attempts > 121 {
-			t.Errorf("%d calls of Drain for an empty outbox in a minute", attempts)
+			t.Errorf("%d calls of Drain for an empty outbox in a minute, want 60 to 121", attempts)
 		}
 	})
 }
 
-// TestAWakeDoesNotShortenTheDelayAfterAFailure wakes the relay every millisecond, as many requests would do.
+// TestAWakeDoesNotShortenTheDelayAfterAFailure wakes the relay every millisecond while publishing fails, as many requests would do. The
+// delays between the attempts must not become shorter.
 func TestAWakeDoesNotShortenTheDelayAfterAFailure(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]func(fixture){
@@ -87,7 +88,7 @@ func TestAWakeDoesNotShortenTheDelayAfterAFailure(t *testing.T) {
 			}
 			for i, delay := range delays(s.store) {
 				if delay > 2*time.Second || i < 3 && delay > 400*time.Millisecond {
-					t.Errorf("%s: delay %d was %s", name, i, delay)
+					t.Errorf("%s: delay %d was %s, want at most 2 s, and at most 400 ms for the first three", name, i, delay)
 				}
 			}
 			s.broker.refuse(nil)
@@ -131,7 +132,7 @@ func TestAfterAFaultTheFirstDelayIsShortAgain(t *testing.T) {
 	}
 }
 
-// hangingBroker confirms the first event, and blocks for the others until ctx ends.
+// hangingBroker confirms the first event, but only when ctx ends. It does not confirm the other events.
 type hangingBroker struct{}
 
 func (hangingBroker) Publish(ctx context.Context, events []event.Event) []error {
@@ -152,13 +153,13 @@ func TestAHangingBrokerIsAbandonedAfterSevenSeconds(t *testing.T) {
 		s.relay = outbox.New(s.store, hangingBroker{}, outbox.Config{Observer: s.observer})
 		start := time.Now()
 		if err := s.relay.Flush(t.Context()); err == nil {
-			t.Error("no error, although two events remain")
+			t.Error("Flush succeeds although two events remain, want an error")
 		}
 		if _, waiting := s.store.count(); waiting != 2 {
 			t.Errorf("%d events wait, want 2: the confirmed event is removed", waiting)
 		}
 		if took := time.Since(start); took != 7*time.Second {
-			t.Errorf("Flush took %s", took)
+			t.Errorf("Flush took %s, want 7 s", took)
 		}
 		stop := s.run(t) // the process ends in the middle of a batch
 		stop()
@@ -203,7 +204,8 @@ func TestAFullBatchIsFollowedImmediatelyByTheNext(t *testing.T) {
 	})
 }
 
-// TestARefusedEventDelaysNoOther publishes events of another user while the broker refuses one.
+// TestARefusedEventDelaysNoOther stores events of one user while the broker refuses an event of another user. The stored events must be
+// published immediately.
 func TestARefusedEventDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -217,7 +219,7 @@ func TestARefusedEventDelaysNoOther(t *testing.T) {
 			s.relay.Wake()
 			synctest.Wait()
 			if _, waiting := s.store.count(); waiting != 1 {
-				t.Fatal("another user's event waits")
+				t.Fatal("the event of the other user waits behind the refused event")
 			}
 		}
 	})

@@ -18,8 +18,8 @@ const (
 	maxRetry = time.Minute
 	// parkedRetry is the delay between attempts to publish a parked event.
 	parkedRetry = 10 * time.Minute
-	// BlockedRetry is the longest delay of a blocked event. Usually the delay ends when the refused event leaves the outbox. The limit
-	// is for refused events that an operator or an earlier version has removed.
+	// BlockedRetry is the maximum delay of a blocked event. Usually the delay ends earlier, when the refused event leaves the outbox. The
+	// maximum is for cases in which an operator or an earlier version has removed the refused event.
 	BlockedRetry = time.Hour
 )
 
@@ -31,18 +31,18 @@ func retryAfter(refusals int) time.Duration {
 	return min(minRetry<<min(refusals-1, 10), maxRetry)
 }
 
-// batch is a batch while it is published.
+// batch is a batch of events that is being published.
 type batch struct {
 	waiting  []Waiting
 	outcomes []Outcome
 	queues   [][]int // the indexes of the unsent events of each user
 }
 
-// publish sends the events in rounds. Each round has the oldest unsent event of each user, except of users whose last event failed. So a
-// failure in the middle of a round can't reorder the events of a user.
+// publish sends the events in rounds. A round has the oldest unsent event of each user, except for users whose event failed in an earlier
+// round. So a failure in the middle of a round can't change the order of a user's events.
 //
-// Events that were refused before are sent separately. If one of them makes the broker close the channel, the others would lose their
-// confirms.
+// publish sends events that were refused before separately from all others. If such an event makes the broker close the channel, the
+// other events do not lose their confirms.
 func (r *Relay) publish(ctx context.Context, waiting []Waiting) (outcomes []Outcome, confirmed []Waiting) {
 	ctx, cancel := context.WithTimeout(ctx, publishTime)
 	defer cancel()
@@ -94,7 +94,7 @@ func outcome(w Waiting, err error) Outcome {
 	}
 }
 
-// advance keeps the users whose event was confirmed and who have another event.
+// advance prepares the next round: it keeps the users whose event was confirmed and who have another event.
 func (b *batch) advance() {
 	var queues [][]int
 	for _, q := range b.queues {
@@ -124,7 +124,7 @@ func (b batch) confirmed() []Waiting {
 	return out
 }
 
-// byUser groups the indexes of the events by user, in their order.
+// byUser groups the indexes of the events by user. It keeps their order.
 func byUser(events []Waiting) [][]int {
 	var queues [][]int
 	queueOf := make(map[uuid.UUID]int)

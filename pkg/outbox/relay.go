@@ -11,25 +11,27 @@ import (
 
 const (
 	batchSize = 500
-	// retrySize is the number of refused events in a batch. They delay the batch, because each may need a new channel.
+	// retrySize is the maximum number of deferred events in a batch. It is small, because each event that is refused again may need a new
+	// channel, which delays the batch.
 	retrySize = 20
-	// batchBytes bounds the memory of a batch.
+	// batchBytes is the maximum size of the data in a batch.
 	batchBytes = 4 << 20
-	// publishTime bounds the publishing of one batch. It is less than the time after which PostgreSQL ends an idle transaction of a
-	// relay.
+	// publishTime is the maximum time for publishing one batch. It is less than the time after which PostgreSQL ends an idle transaction
+	// of a relay.
 	publishTime = 7 * time.Second
-	// drainTime bounds the whole batch. It leaves time to wait for locks, and to remove the confirmed events if another event got no
-	// confirm in publishTime.
+	// drainTime is the maximum time for the whole batch. It leaves time to wait for locks. It also leaves time to remove the confirmed
+	// events after other events got no confirm within publishTime.
 	drainTime = publishTime + 5*time.Second
-	// lastBatchTime is the time that a running batch gets when Run has to end.
+	// lastBatchTime is the time that a running batch still gets after the context of Run has ended.
 	lastBatchTime = 2 * time.Second
-	// pollInterval is the longest delay of an event for which no Wake came, for example because the replica that stored it has crashed.
+	// pollInterval is the maximum delay of an event for which Wake was not called, for example because the replica that stored the event
+	// has crashed.
 	pollInterval = time.Second
 	// busyInterval is the delay after ErrBusy.
 	busyInterval = 20 * time.Millisecond
 	minBackoff   = 50 * time.Millisecond
 	maxBackoff   = 2 * time.Second
-	// warnInterval is the shortest time between two warnings about refused events.
+	// warnInterval is the minimum time between two warnings about refused events.
 	warnInterval = time.Minute
 )
 
@@ -48,7 +50,7 @@ type Relay struct {
 	wake        chan struct{}
 	failures    int // consecutive failed batches
 	lastWarning time.Time
-	// unremoved events are published, but could not be removed. Nothing else is published before they are removed.
+	// unremoved are events that were published but could not be removed. The relay publishes nothing else until they are removed.
 	unremoved []Waiting
 }
 
@@ -72,8 +74,8 @@ func (r *Relay) Wake() {
 	}
 }
 
-// Run drains the outbox until ctx ends. It then finishes the running batch, because aborting it would close the connection that Flush
-// needs.
+// Run drains the outbox until ctx ends. It then finishes the running batch, because aborting the batch would close the connection that
+// Flush needs.
 func (r *Relay) Run(ctx context.Context) error {
 	draining, cancel := withGracePeriod(ctx, lastBatchTime)
 	defer cancel()
@@ -96,8 +98,8 @@ func withGracePeriod(ctx context.Context, d time.Duration) (context.Context, con
 	return longer, func() { stop(); cancel() }
 }
 
-// Flush drains the outbox until only deferred events remain. It is for the end of a process. Errors: a failed batch, or the error of ctx;
-// the next process publishes the remaining events.
+// Flush drains the outbox until only deferred events remain. It is called at the end of a process. Errors: the error of a batch, the
+// error of ctx. After an error, the next process publishes the remaining events.
 func (r *Relay) Flush(ctx context.Context) error {
 	for {
 		drained, err := r.drain(ctx)
@@ -112,8 +114,8 @@ func (r *Relay) Flush(ctx context.Context) error {
 	}
 }
 
-// nextDelay returns the delay after a batch, and whether Wake ends it early. While the broker or the database is unavailable, Wake does
-// not, because each attempt would fail.
+// nextDelay returns the delay after a batch, and whether Wake ends this delay early. While the broker or the database is unavailable,
+// Wake does not end it, because each attempt would fail.
 func (r *Relay) nextDelay(drained Drained, err error) (wait time.Duration, wakeable bool) {
 	switch {
 	case errors.Is(err, ErrBusy):

@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// fakeStore is an outbox in memory with injected faults.
+// fakeStore is an outbox in memory in which tests can inject faults.
 type fakeStore struct {
 	mu       sync.Mutex
 	events   []event.Event
@@ -94,18 +94,18 @@ func (s *fakeStore) Remove(_ context.Context, published []outbox.Waiting) error 
 	return nil
 }
 
-// count returns the number of calls of Drain, and of waiting events.
+// count returns the number of calls of Drain, and the number of waiting events.
 func (s *fakeStore) count() (attempts, waiting int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.attempts), len(s.events)
 }
 
-// fakeBroker refuses the events that a test chooses.
+// fakeBroker is a Publisher that refuses the events that a test chooses.
 type fakeBroker struct {
 	mu      sync.Mutex
 	refuses func(event.Event) bool
-	err     error      // of a refused event; nil: the broker is unavailable
+	err     error      // the error for these events; nil: as if the broker were unavailable
 	rounds  [][]string // the labels of the events of each call
 }
 
@@ -133,7 +133,7 @@ func (b *fakeBroker) Publish(_ context.Context, events []event.Event) []error {
 	return errs
 }
 
-// refusal is the error of an event that the broker refuses.
+// refusal is the error for an event that the broker refuses.
 type refusal struct{}
 
 func (refusal) Error() string { return "full" }
@@ -159,15 +159,15 @@ func (o *fakeObserver) EventFailed(string) {
 	o.failed++
 }
 
-// userEvent returns the n-th event of a user. The letter identifies the user.
+// userEvent returns an event of a user with the version n. The letter identifies the user.
 func userEvent(letter byte, n int64) event.Event {
 	return event.Event{ID: uuid.New(), Type: event.UserUpdated, Subject: uuid.UUID{letter}, UserVersion: n, Time: time.Now()}
 }
 
-// label returns the user's letter and the event's number.
+// label returns the letter of the user and the version of the event.
 func label(e event.Event) string { return string(e.Subject[0]) + string(rune('0'+e.UserVersion)) }
 
-// fixture is a relay with its fakes.
+// fixture is a relay with a fake store, broker and observer.
 type fixture struct {
 	store    *fakeStore
 	broker   *fakeBroker
@@ -181,7 +181,7 @@ func newFixture(events ...event.Event) fixture {
 	return s
 }
 
-// run runs the relay until stop is called. stop waits for its end.
+// run runs the relay. stop ends the relay and waits until Run has returned.
 func (s fixture) run(t *testing.T) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -207,7 +207,7 @@ func TestEachRoundHasOneEventOfEachUser(t *testing.T) {
 		t.Error(diff)
 	}
 	if _, waiting := s.store.count(); waiting != 0 || s.observer.published != 6 || s.observer.failed != 0 {
-		t.Errorf("%d events wait, %+v", waiting, s.observer)
+		t.Errorf("%d events wait and the observer got %+v, want none and 6 published events", waiting, s.observer)
 	}
 }
 
@@ -218,7 +218,7 @@ func TestAFailedEventDelaysOnlyEventsOfItsUser(t *testing.T) {
 	)
 	s.broker.refuse(func(e event.Event) bool { return label(e) == "a2" || label(e) == "c1" })
 	if err := s.relay.Flush(t.Context()); err == nil { // not all events are published
-		t.Error("no error")
+		t.Error("Flush succeeds although not all events are published, want an error")
 	}
 	if diff := cmp.Diff([][]string{{"a1", "b1", "c1"}, {"a2", "b2"}, {"b3"}}, s.broker.rounds); diff != "" {
 		t.Error(diff)
@@ -246,7 +246,7 @@ func TestFlushTakesBatchAfterBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	if attempts, waiting := s.store.count(); waiting != 0 || attempts < 2 {
-		t.Errorf("%d events wait after %d batches", waiting, attempts)
+		t.Errorf("%d events wait after %d batches, want none after at least 2", waiting, attempts)
 	}
 }
 
@@ -297,8 +297,8 @@ func TestTheDelaysOfARefusedEventGrow(t *testing.T) {
 	}
 }
 
-// TestARefusedEventIsSentSeparately checks the rounds of a batch with a refused event, because the other events of its round could lose
-// their confirms.
+// TestARefusedEventIsSentSeparately publishes a batch with an event that was refused before. The event must not be sent together with
+// others, because they could lose their confirms.
 func TestARefusedEventIsSentSeparately(t *testing.T) {
 	t.Parallel()
 	refused := userEvent('b', 1)
@@ -312,7 +312,8 @@ func TestARefusedEventIsSentSeparately(t *testing.T) {
 	}
 }
 
-// TestNothingIsPublishedAfterAFailedRemoval checks that the relay publishes nothing until a removal has succeeded.
+// TestNothingIsPublishedAfterAFailedRemoval lets the removal of published events fail several times. The relay must publish nothing until
+// the removal succeeds.
 func TestNothingIsPublishedAfterAFailedRemoval(t *testing.T) {
 	t.Parallel()
 	s := newFixture(userEvent('a', 1), userEvent('b', 1))

@@ -7,8 +7,8 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// argon2i is a hash by argon2i version 19 (RFC 9106), as older releases of argon2-cffi and PHP wrote it. Only the function differs
-// from argon2id. It implements stored.
+// argon2i is a hash by argon2i version 19 (RFC 9106), as older releases of argon2-cffi and PHP wrote hashes. Only the hash function
+// differs from argon2id. argon2i implements stored.
 type argon2i struct{ as argon2id }
 
 func (h argon2i) matches(password string, _ bool) bool {

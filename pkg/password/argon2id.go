@@ -21,16 +21,17 @@ type Params struct {
 	Parallelism uint8  // lanes, from 1 to 64
 }
 
-// Bounds of the costs. They keep an imported or maliciously inserted hash from exceeding the time of a request or the memory. The work
-// is the product of memory and iterations: a work of 1 GiB takes about 1 s of one core (TestEveryHashFitsIntoTheTimeLimitOfARequest).
+// Limits of the costs. They ensure that an imported or maliciously inserted hash does not exceed the time of a request or the available
+// memory. The work is the product of memory and iterations: a work of 1 GiB takes about 1 s on one core
+// (TestEveryHashFitsIntoTheTimeLimitOfARequest).
 const (
 	maxMemoryKiB   = 1 << 19 // 512 MiB
 	maxIterations  = 64
 	maxParallelism = 64
 	maxWorkKiB     = 1 << 20 // of a stored hash
 
-	// MaxWorkKiB is the maximal work of a new hash. It is half of maxWorkKiB, because a password change verifies one hash and creates
-	// another.
+	// MaxWorkKiB is the maximum work of a new hash. It is half of maxWorkKiB, because a password change verifies one hash and creates
+	// another one.
 	MaxWorkKiB = maxWorkKiB / 2
 )
 
@@ -54,7 +55,7 @@ func (p Params) String() string {
 	return fmt.Sprintf("m=%d,t=%d,p=%d", p.MemoryKiB, p.Iterations, p.Parallelism)
 }
 
-// Lengths in bytes of new salts and keys (RFC 9106 section 3.1), and bounds of stored ones.
+// Lengths in bytes: of new salts and keys (RFC 9106 section 3.1), and the limits for stored salts and keys.
 const (
 	saltBytes, minSaltBytes, maxSaltBytes = 16, 8, 64
 	keyBytes, minKeyBytes, maxKeyBytes    = 32, 16, 64
@@ -76,11 +77,11 @@ func newArgon2id(p Params) argon2id {
 	return h
 }
 
-// derive computes the key of a password with the hash's parameters and salt. It normalizes the password, because keyboards may send
-// different code points for the same character (NIST SP 800-63B-4 section 3.1.1.2).
+// derive computes the key of a password with the hash's parameters and salt. derive normalizes the password first, because keyboards may
+// send different code points for the same character (NIST SP 800-63B-4 section 3.1.1.2).
 func (h argon2id) derive(password string) []byte { return h.deriveTyped(norm.NFKC.String(password)) }
 
-// deriveTyped is derive without the normalization.
+// deriveTyped does the same as derive, without the normalization.
 func (h argon2id) deriveTyped(password string) []byte {
 	//nolint:gosec // a key has at most 64 bytes
 	return argon2.IDKey([]byte(password), h.salt, h.Iterations, h.MemoryKiB, h.Parallelism, uint32(len(h.key)))
@@ -114,8 +115,8 @@ func (h argon2id) String() string {
 
 var errArgon2 = errors.New("is not a PHC string of argon2 version 19 with a salt of 8 to 64 bytes and a key of 16 to 64 bytes")
 
-// parseArgon2id parses a PHC string within the bounds above, without padding, spaces or leading zeros. The parameters may be in any
-// order.
+// parseArgon2id parses a PHC string whose values are within the limits above. It refuses padding, spaces and leading zeros. The
+// parameters may be in any order.
 func parseArgon2id(phc string) (argon2id, error) {
 	fields := strings.Split(phc, "$") // "", "argon2id", version, costs, salt, key
 	if len(phc) > maxPHCBytes || len(fields) != 6 || fields[0] != "" || fields[1] != "argon2id" || fields[2] != argon2Version {
@@ -136,7 +137,7 @@ func parseArgon2id(phc string) (argon2id, error) {
 
 var argon2Version = fmt.Sprint("v=", argon2.Version)
 
-// parseParams parses m=…, t=… and p=…, each exactly once.
+// parseParams parses the parameters m=…, t=… and p=…. Each must occur exactly once.
 func parseParams(text string) (p Params, ok bool) {
 	fields := strings.Split(text, ",")
 	if len(fields) != 3 {
@@ -167,7 +168,8 @@ func parseParams(text string) (p Params, ok bool) {
 	return p, true
 }
 
-// decode decodes unpadded base64 within bounds in bytes. It rejects newlines, which the decoder ignores.
+// decode decodes unpadded base64. It rejects results with fewer than minBytes or more than maxBytes bytes. It rejects newlines, which the
+// decoder of the standard library ignores.
 func decode(text string, minBytes, maxBytes int) ([]byte, bool) {
 	data, err := base64.RawStdEncoding.Strict().DecodeString(text)
 	inBounds := len(data) >= minBytes && len(data) <= maxBytes

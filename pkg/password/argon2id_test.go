@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// argon2Vectors are hashes by the argon2 command and by python3-argon2 of Debian 12. Both use the reference implementation in C.
+// argon2Vectors are hashes that the argon2 command and python3-argon2 of Debian 12 computed. Both use the reference implementation in C.
 var argon2Vectors = []struct{ by, password, phc string }{
 	{"argon2", "correct horse battery staple", "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHRzb21lc2FsdA$" +
 		"ISO7kkvFzh19GM8qB7patN3C3Y9HHsjlVTfEZ9T600Y"},
@@ -39,7 +39,7 @@ func TestArgon2idMatchesOthers(t *testing.T) {
 			t.Errorf("%s is formatted as %s", v.phc, h)
 		}
 		if !h.matches(v.password, true) {
-			t.Errorf("%s of %s does not match %q", v.phc, v.by, v.password)
+			t.Errorf("%s, computed by %s, does not match %q", v.phc, v.by, v.password)
 		}
 		if h.matches(v.password+" ", true) {
 			t.Errorf("%s matches another password", v.phc)
@@ -47,13 +47,13 @@ func TestArgon2idMatchesOthers(t *testing.T) {
 	}
 }
 
-// text returns n bytes in unpadded base64.
+// text returns n zero bytes in unpadded base64.
 func text(n int) string { return base64.RawStdEncoding.EncodeToString(make([]byte, n)) }
 
 var (
 	salt16 = text(16)
 	key32  = text(32)
-	// invalidHashes are invalid stored hashes, by their fault.
+	// invalidHashes are invalid stored hashes. Each key names what is wrong.
 	invalidHashes = map[string]string{
 		"empty":               "",
 		"plain text":          "hunter2hunter2",
@@ -126,7 +126,7 @@ func TestParseAcceptsTheBounds(t *testing.T) {
 	}
 }
 
-// TestParametersComeInAnyOrder parses a hash of the argon2 command with its parameters in each order.
+// TestParametersComeInAnyOrder parses a hash of the argon2 command with the parameters in each possible order.
 func TestParametersComeInAnyOrder(t *testing.T) {
 	t.Parallel()
 	for _, params := range []string{"m=64,t=1,p=2", "m=64,p=2,t=1", "t=1,m=64,p=2", "t=1,p=2,m=64", "p=2,m=64,t=1", "p=2,t=1,m=64"} {
@@ -140,7 +140,7 @@ func TestParametersComeInAnyOrder(t *testing.T) {
 	}
 }
 
-// TestParseReadsWhatStringWrites uses random hashes within the bounds.
+// TestParseReadsWhatStringWrites formats random hashes within the limits, and parses the results. They must be equal to the hashes.
 func TestParseReadsWhatStringWrites(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(1, 2))

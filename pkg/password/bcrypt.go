@@ -9,19 +9,19 @@ import (
 	"golang.org/x/crypto/bcrypt"
 )
 
-// Bounds of bcrypt's cost. bcrypt itself requires at least 4. Each step doubles the CPU time: the usual 12 takes about 0.25 s,
-// and 14 takes about 1 s. A higher cost would exceed the time limit of a request (TestEveryHashFitsIntoTheTimeLimitOfARequest).
+// Limits of the cost of bcrypt. bcrypt itself requires at least 4. Each step doubles the CPU time: the usual cost of 12 takes about 0.25
+// s, and a cost of 14 about 1 s. A higher cost would exceed the time limit of a request (TestEveryHashFitsIntoTheTimeLimitOfARequest).
 const (
 	minBcryptCost = 4
 	maxBcryptCost = 14
 )
 
-// bcryptMaxBytes is how many bytes of a password bcrypt uses. The programs that write these hashes ignore the rest of the password, so
-// matches ignores it too. The hash that replaces the imported one at login is of the whole password.
+// bcryptMaxBytes is the number of bytes of a password that bcrypt uses. The programs that write these hashes ignore the rest of the
+// password, so matches ignores it too. The hash that replaces an imported hash at login covers the whole password.
 const bcryptMaxBytes = 72
 
-// bcryptHash is a bcrypt hash with the prefix $2a$, $2b$ or $2y$. The algorithm is the same for all of them. The prefixes
-// say which bugs the program that wrote the hash had fixed. bcryptHash implements the interface stored.
+// bcryptHash is a bcrypt hash with the prefix $2a$, $2b$ or $2y$. The algorithm is the same for all three prefixes. A prefix shows which
+// bugs were fixed in the program that wrote the hash. bcryptHash implements stored.
 type bcryptHash struct{ text string }
 
 func (h bcryptHash) matches(password string, _ bool) bool {
@@ -58,8 +58,9 @@ var (
 	errBcryptCost = fmt.Errorf("has a bcrypt cost that is not between %d and %d", minBcryptCost, maxBcryptCost)
 )
 
-// parseBcrypt parses a bcrypt hash within the bounds above. The unused bits of the salt may have any value, because some programs set
-// them. The unused bits of the digest must be zero: a computed hash always has zeros there, so any other hash matches no password.
+// parseBcrypt parses a bcrypt hash whose cost is within the limits above. The unused bits of the salt may have any value, because some
+// programs set them. The unused bits of the digest must be zero. In a computed hash they are always zero, so a hash with other bits
+// matches no password.
 func parseBcrypt(text string) (bcryptHash, error) {
 	if len(text) != bcryptLength || text[bcryptSaltAt-1] != '$' {
 		return bcryptHash{}, errBcrypt
@@ -75,7 +76,8 @@ func parseBcrypt(text string) (bcryptHash, error) {
 	return bcryptHash{text}, nil
 }
 
-// isBcryptBase64 also rejects newlines, which the decoder ignores.
+// isBcryptBase64 reports whether a text is valid in this encoding. It rejects newlines, which the decoder of the standard library
+// ignores.
 func isBcryptBase64(encoding *base64.Encoding, text string) bool {
 	data, err := encoding.DecodeString(text)
 	return err == nil && encoding.EncodedLen(len(data)) == len(text)

@@ -2,17 +2,17 @@ package password
 
 import "net/netip"
 
-// Flow identifies the requests that a hash is computed for. The flows of a class are served round robin (fair queuing), so that
-// one source does not keep the others waiting.
+// Flow groups the requests for hashes by class and source. The flows of a class are served round robin (fair queuing), so that
+// the requests of one source do not make other sources wait.
 type Flow struct {
 	Class  Class
 	Source netip.Prefix // the client's network
-	// Second marks the second hash of a request. It is computed before all first hashes, because a refusal of the request would
-	// waste its first hash.
+	// Second marks the second hash of a request. Second hashes are computed before all first hashes, because the refusal of a second hash
+	// would waste the first hash of the same request.
 	Second bool
 }
 
-// key returns the flow that is served round robin with others. A source has one flow for its reauthentications and one for all its
+// key returns the flow with which f is served round robin. A source has one flow for its reauthentications, and one flow for all its
 // other requests.
 func (f Flow) key() Flow {
 	if f.Class != Reauthentication {
@@ -25,7 +25,7 @@ func (f Flow) key() Flow {
 // Class is the purpose of a hash. Each class has a share of the queue, so that no class fills the whole queue.
 type Class int
 
-// The classes, from the largest share of the queue to the smallest.
+// The classes, in the order of their shares of the queue: the largest share comes first.
 const (
 	Login            Class = iota // Checks the password of an anonymous caller, or upgrades the stored hash.
 	Other                         // The first password of an account, or the new password of a reset.
@@ -33,8 +33,8 @@ const (
 	classes
 )
 
-// limit returns how many hashes of a class and of the classes after it may wait in a queue of this size. A quarter of the queue is
-// for logins alone, and another quarter for anonymous callers.
+// limit returns how many hashes of the class c and of the classes after c may wait together in a queue of this size. One quarter of the
+// queue is only for logins, and another quarter only for anonymous callers.
 func (c Class) limit(size int) int {
 	switch c {
 	case Login:
@@ -46,5 +46,6 @@ func (c Class) limit(size int) int {
 	}
 }
 
-// othersPerReauthentication is how many hashes of other classes start between two reauthentications while both wait.
+// othersPerReauthentication is the number of hashes of other classes that start between two reauthentications while hashes of both kinds
+// wait.
 const othersPerReauthentication = 3

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// testQueue is a queue whose callers wait, in the order of their calls.
+// testQueue is a queue with callers who wait in the order of their calls to join.
 type testQueue struct {
 	q       *queue
 	release func()
@@ -21,7 +21,7 @@ type testQueue struct {
 	results []func() error
 }
 
-// newTestQueue returns a testQueue whose slots are all occupied. The caller runs in synctest.Test.
+// newTestQueue returns a testQueue whose slots are all occupied. It must be called in synctest.Test.
 func newTestQueue(l Limits) *testQueue {
 	q := newQueue(l, int64(l.Concurrency), nil)
 	return &testQueue{q: q, release: occupy(q), started: make(chan string, 1000)}
@@ -62,7 +62,8 @@ func (l *testQueue) order(t *testing.T) string {
 	return order
 }
 
-// TestWhileOthersWaitEveryFourthHashIsAReauthentication queues reauthentications before others.
+// TestWhileOthersWaitEveryFourthHashIsAReauthentication queues reauthentications and other hashes in several orders. While other hashes
+// wait, only every fourth hash that starts may be a reauthentication.
 func TestWhileOthersWaitEveryFourthHashIsAReauthentication(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct{ arrivals, want string }{
@@ -88,7 +89,8 @@ func TestWhileOthersWaitEveryFourthHashIsAReauthentication(t *testing.T) {
 	}
 }
 
-// TestNoClassStarves keeps more hashes of each class waiting than can be computed.
+// TestNoClassStarves runs many callers of each class, so that hashes of all classes always wait. Each class must get its share of the
+// hashes.
 func TestNoClassStarves(t *testing.T) {
 	t.Parallel()
 	for _, concurrency := range []int{1, 2, 3} {
@@ -118,20 +120,21 @@ func TestNoClassStarves(t *testing.T) {
 			}
 			all := served[Login] + served[Other] + served[Reauthentication]
 			if all < 190*int64(concurrency) {
-				t.Errorf("%d hashes in 200 s with a concurrency of %d", all, concurrency)
+				t.Errorf("%d hashes in 200 s with a concurrency of %d, want at least %d", all, concurrency, 190*concurrency)
 			}
 			if part := served[Reauthentication] * 100 / all; part < 20 || part > 25 {
 				t.Errorf("%d %% of the hashes are reauthentications, want 20 to 25 %%", part)
 			}
 			if min(served[Login], served[Other])*100/all < 30 {
-				t.Errorf("%v hashes of each class, want as many logins as others", served)
+				t.Errorf("%v hashes of each class, want about as many of class Login as of class Other", served)
 			}
 			<-time.After(2 * time.Second) // for the running hashes
 		})
 	}
 }
 
-// TestAQuarterOfTheQueueIsForLogins fills the share of each class.
+// TestAQuarterOfTheQueueIsForLogins fills the queue with hashes of one class until a hash is refused, and checks how many hashes of this
+// class wait.
 func TestAQuarterOfTheQueueIsForLogins(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ size, logins, others, reauthentications int }{
@@ -151,7 +154,7 @@ func TestAQuarterOfTheQueueIsForLogins(t *testing.T) {
 				}
 				fill(Login)
 				if q.waiting() != test.size {
-					t.Errorf("%d wait, want %d", q.waiting(), test.size)
+					t.Errorf("%d hashes wait after logins have filled the queue, want %d", q.waiting(), test.size)
 				}
 			})
 		}
@@ -172,7 +175,8 @@ func isRefused(t *testing.T, q *queue, class Class) bool {
 	}
 }
 
-// TestHashesThatNeedAllMemoryDoNotBlockOthers checks that before such a hash, as many other hashes start as there are slots.
+// TestHashesThatNeedAllMemoryDoNotBlockOthers queues hashes that need all memory together with other hashes. Before such a hash starts,
+// as many other hashes must start as there are slots.
 func TestHashesThatNeedAllMemoryDoNotBlockOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -219,12 +223,13 @@ func TestHashesThatNeedAllMemoryDoNotBlockOthers(t *testing.T) {
 			t.Errorf("the order (-want +got):\n%s", diff)
 		}
 		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
-			t.Errorf("at the end, %d units of memory are free and %d callers wait", q.memory, q.waiting())
+			t.Errorf("at the end, %d units of memory are free and %d callers wait, want 2 and none", q.memory, q.waiting())
 		}
 	})
 }
 
-// TestACostlyHashWaitsAtMostMaxWait checks that MaxWait bounds the sum of both waits of such a hash.
+// TestACostlyHashWaitsAtMostMaxWait makes a costly hash wait for its first slot, and again when it exchanges this slot. MaxWait must
+// limit the sum of both waits.
 func TestACostlyHashWaitsAtMostMaxWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -248,7 +253,8 @@ func TestACostlyHashWaitsAtMostMaxWait(t *testing.T) {
 	})
 }
 
-// TestACanceledCallerReleasesItsSlotAndMemory ends contexts while callers wait, and at the moment when they get their slots.
+// TestACanceledCallerReleasesItsSlotAndMemory ends the contexts of callers who wait, at the moment when they get their slots. At the end,
+// all slots and all memory must be free.
 func TestACanceledCallerReleasesItsSlotAndMemory(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -267,7 +273,7 @@ func TestACanceledCallerReleasesItsSlotAndMemory(t *testing.T) {
 		release()
 		synctest.Wait()
 		if q.memory != 2 || q.slots != 2 || q.waiting() != 0 {
-			t.Errorf("at the end, %d units of memory are free and %d callers wait", q.memory, q.waiting())
+			t.Errorf("at the end, %d units of memory are free and %d callers wait, want 2 and none", q.memory, q.waiting())
 		}
 	})
 }

@@ -8,13 +8,13 @@ import (
 	"sync/atomic"
 )
 
-// request asks for a key (Derive), or whether the hash belongs to the password.
+// request asks for the key of the password (Derive), or whether the hash belongs to the password.
 type request struct {
 	ID       uint64
 	Derive   bool
 	Hash     string
 	Imported bool
-	Password []byte // any bytes: a JSON string must be UTF-8
+	Password []byte // not a string: the password may be any bytes, but a JSON string must be UTF-8
 }
 
 // response answers the request with its ID.
@@ -25,8 +25,8 @@ type response struct {
 	Err string
 }
 
-// Serve computes hashes for the Process of another process. It reads requests from in and writes responses to out, both as JSON.
-// Requests are computed concurrently. The error is nil at the end of in.
+// Serve computes hashes for a Process that runs in another program. It reads requests from in and writes responses to out, both as JSON.
+// It computes requests concurrently. It returns nil at the end of in.
 func Serve(in io.Reader, out io.Writer) error {
 	requests, responses := json.NewDecoder(in), json.NewEncoder(out)
 	var mu sync.Mutex // guards responses
@@ -41,7 +41,7 @@ func Serve(in io.Reader, out io.Writer) error {
 			resp := compute(req)
 			mu.Lock()
 			defer mu.Unlock()
-			_ = responses.Encode(resp) // fails only if the other process has ended, and then in ends too
+			_ = responses.Encode(resp) // fails only after the other program has ended; then in ends too
 		}()
 	}
 }
@@ -110,7 +110,7 @@ func (c *client) send(req request, reply chan<- response) error {
 	return nil
 }
 
-// read delivers the responses until the output ends.
+// read delivers responses to their callers until the output of the process ends.
 func (c *client) read(out io.ReadCloser) {
 	defer func() { _ = out.Close() }()
 	responses := json.NewDecoder(out)
@@ -129,7 +129,7 @@ func (c *client) read(out io.ReadCloser) {
 	c.close()
 }
 
-// close fails all pending calls.
+// close makes all pending calls fail.
 func (c *client) close() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"testing"
 )
 
-// BenchmarkProcessProtocols compares JSON and net/rpc for a request and its response through pipes. The hash is the cheapest possible.
+// BenchmarkProcessProtocols compares JSON and net/rpc for sending a request and its response through pipes. The hash has the lowest
+// possible cost.
 func BenchmarkProcessProtocols(b *testing.B) {
 	hash := newArgon2id(Params{MemoryKiB: 8, Iterations: 1, Parallelism: 1})
 	req := request{Derive: true, Hash: hash.String(), Password: []byte(examplePassword)}
@@ -44,7 +45,7 @@ func BenchmarkProcessProtocols(b *testing.B) {
 // RPCHashes is the service for net/rpc, which requires exported types.
 type RPCHashes struct{}
 
-// RPCRequest and RPCResponse are request and response for net/rpc.
+// RPCRequest and RPCResponse are the types request and response for net/rpc.
 type (
 	RPCRequest  request
 	RPCResponse response

@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// Prefix returns the part of a stored hash before its key: the format, the costs and the salt. The salt makes it unique.
+// Prefix returns the part of a stored hash before its key: the format, the costs and the salt. The salt makes this prefix unique.
 func Prefix(hash string) string {
 	if isBcrypt(hash) {
 		return hash[:min(bcryptKeyAt, len(hash))]
@@ -17,30 +17,30 @@ func Prefix(hash string) string {
 	return hash[:strings.LastIndexByte(hash, '$')+1]
 }
 
-// Count is how many accounts have a cost. A cost is the part of a hash before its salt, without the dollar sign at the end of that
-// part.
+// Count is the number of accounts whose hashes have a cost. A cost is written as the part of a hash before the salt, without the dollar
+// sign at the end.
 type Count struct {
 	Imported string // The cost of the imported hashes. Empty: not imported.
 	Current  string // The cost of the current hashes. Empty: the cost of new hashes.
 	Accounts int64
 }
 
-// minShare is a share of all accounts. Unknown accounts imitate a cost only if at least this share of the accounts has it.
+// minShare is the share of all accounts that must have a cost for unknown accounts to imitate this cost.
 const minShare = 0.01
 
-// costs determine the cost of verifying a password for an unknown account. Unknown accounts have the same distribution of costs as existing
-// accounts.
+// costs determine what it costs to verify a password for an unknown account. Unknown accounts have the same distribution of costs as
+// existing accounts.
 //
-// The number of an unknown account selects a cost, with a probability that is the cost's share of the imported hashes. It also selects
-// a position between 0 and 1. The account has the selected cost while its position is below the share of these hashes that are not yet
-// replaced. After that, it has the cost of new hashes. So its cost changes as the cost of an existing account does: replacing hashes
-// does not change the selected cost, and only lowers the share.
+// The number of an unknown account selects one of these costs and a position between 0 and 1. The probability of a cost is its share of
+// the imported hashes. Of the hashes with this cost, a share is not yet replaced. The account has the selected cost while its position is
+// below this share. After that, the account has the cost of new hashes. So the cost of an unknown account changes like that of an
+// existing account. When a hash is replaced, the selected cost stays the same, and only the share becomes lower.
 type costs []cost
 
 type cost struct {
-	end       float64 // the sum of the shares of imported accounts up to this cost
-	remaining float64 // the share of its hashes that are not yet replaced
-	hash      string  // matches no password
+	end       float64 // The sum of the shares of imported accounts with this cost and the costs before it.
+	remaining float64 // The share of the hashes with this cost that are not yet replaced.
+	hash      string  // Matches no password.
 }
 
 // pick returns the dummy hash for the account with this number, or "" for the cost of new hashes.
@@ -58,7 +58,7 @@ func (c costs) pick(number uint64) string {
 	return ""
 }
 
-// SetCosts sets the costs of the stored hashes. From then on, Verify for an account that does not exist has one of these costs.
+// SetCosts sets the costs of the stored hashes. From then on, Verify has one of these costs for an account that does not exist.
 func (h *Hasher) SetCosts(counts []Count) {
 	imported, current, hashes := make(map[string]float64), make(map[string]float64), make(map[string]string)
 	var total, totalImported float64
@@ -89,7 +89,7 @@ func (h *Hasher) SetCosts(counts []Count) {
 }
 
 // addCost returns the name of the cost of hashes with this prefix, and adds a dummy hash of this cost. The name is empty if the cost is
-// the cost of new hashes. It is also empty for invalid hashes, because Verify then costs the same as a new hash.
+// the cost of new hashes. It is also empty for an invalid prefix, because Verify of an invalid hash costs the same as a new hash.
 func (h *Hasher) addCost(prefix string, hashes map[string]string) string {
 	text := dummyHash(prefix)
 	hash, err := h.parse(text)

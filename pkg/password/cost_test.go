@@ -12,7 +12,7 @@ import (
 
 const newCost = "$argon2id$v=19$m=64,t=1,p=1" // the cost of lowCost
 
-// picked returns the share of each cost among accounts that do not exist.
+// picked returns for each cost the share of unknown accounts that have it.
 func picked(t *testing.T, h *Hasher) map[string]float64 {
 	t.Helper()
 	const n = 20_000
@@ -84,8 +84,8 @@ func TestUnknownAccountsCostAsMuchAsExistingAccounts(t *testing.T) {
 	}
 }
 
-// TestTheCostOfUnknownAccountsFollowsThatOfExistingAccounts simulates logins of three imports at different rates, and
-// registrations. It checks the costs of the same unknown accounts each hour.
+// TestTheCostOfUnknownAccountsFollowsThatOfExistingAccounts simulates registrations, and logins to accounts from three imports at
+// different rates. It checks the costs of the same unknown accounts each hour: a cost may change only to the cost of new hashes.
 func TestTheCostOfUnknownAccountsFollowsThatOfExistingAccounts(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
@@ -142,7 +142,8 @@ func (s *spy) matches(stored Stored, _ string) (bool, error) {
 	return false, nil
 }
 
-// TestAnUnknownAccountCostsAsMuchAsAnImportedAccount checks that an unknown account also reserves the same memory.
+// TestAnUnknownAccountCostsAsMuchAsAnImportedAccount verifies a password for an unknown account after an import. The cost and the
+// reserved memory must be those of the imported account.
 func TestAnUnknownAccountCostsAsMuchAsAnImportedAccount(t *testing.T) {
 	t.Parallel()
 	const cost = "$argon2id$v=19$m=128,t=3,p=2"
@@ -152,7 +153,7 @@ func TestAnUnknownAccountCostsAsMuchAsAnImportedAccount(t *testing.T) {
 	h.SetCosts([]Count{{cost, cost, 1}})
 	got, err := h.Verify(t.Context(), Flow{}, "password", func(context.Context) (Stored, error) { return Stored{Number: 7}, nil })
 	if err != nil || got.OK {
-		t.Errorf("Verify = %+v, %v", got, err)
+		t.Errorf("Verify = %+v, %v; want no match", got, err)
 	}
 	if len(computer.requested) != 1 || !strings.HasPrefix(computer.requested[0].Hash, cost+"$") || !computer.requested[0].Imported {
 		t.Fatalf("the password is checked against %+v", computer.requested)

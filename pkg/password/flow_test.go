@@ -17,11 +17,11 @@ func loginFrom(letter rune) Flow {
 	return Flow{Source: netip.PrefixFrom(netip.AddrFrom4([4]byte{byte(letter | 0x20)}), 8)}
 }
 
-// TestEachNetworkIsServedInRotation queues logins of several networks. Each letter is a network.
+// TestEachNetworkIsServedInRotation queues logins from several networks. Each letter stands for a network.
 func TestEachNetworkIsServedInRotation(t *testing.T) {
 	t.Parallel()
 	for arrivals, want := range map[string]string{
-		"aaaaaab":   "abaaaaa", // b is not behind all of a
+		"aaaaaab":   "abaaaaa", // b does not wait for all logins from a
 		"aaaabbbbc": "abcabab" + "ab",
 		"aaabc":     "abcaa",
 		"abcabc":    "abcabc",
@@ -42,11 +42,12 @@ func TestEachNetworkIsServedInRotation(t *testing.T) {
 	}
 }
 
-// TestAFullQueueRefusesTheNetworkWithTheMostCallers checks that a full queue does not simply refuse the last arrival.
+// TestAFullQueueRefusesTheNetworkWithTheMostCallers queues more logins than the queue can hold. A login from the network with the most
+// waiting logins must be refused, not always the last login.
 func TestAFullQueueRefusesTheNetworkWithTheMostCallers(t *testing.T) {
 	t.Parallel()
 	for arrivals, want := range map[string]string{
-		"aaaab":     "baaa a", // the served networks in any order, and the refused ones
+		"aaaab":     "baaa a", // the networks of the served logins in any order, then those of the refused logins
 		"aaaabcdef": "abcd aaaef",
 		"aaaaa":     "aaaa a",
 		"abcde":     "abcd e",
@@ -113,7 +114,8 @@ func TestReauthenticationsLeaveASlotToOthers(t *testing.T) {
 	}
 }
 
-// TestCostlyHashesLeaveASlotToOthers checks that while there is memory, costly hashes leave a slot free, regardless of their number.
+// TestCostlyHashesLeaveASlotToOthers queues several costly hashes. While memory is free, they must leave one slot to other hashes,
+// regardless of their number.
 func TestCostlyHashesLeaveASlotToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -171,13 +173,13 @@ func TestCostlyHashes(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 		} else if hash.costly() != want {
-			t.Errorf("%s: costly is %t", text, hash.costly())
+			t.Errorf("%s: costly is %t, want %t", text, hash.costly(), want)
 		}
 	}
 }
 
-// TestTheSecondHashOfARequestComesNext queues the second hash of a password change, which hashes the new password after the current
-// one. Both hashes count as reauthentications.
+// TestTheSecondHashOfARequestComesNext queues the second hash of a password change, which hashes the new password. This hash must start
+// before all others. It counts as a reauthentication, like the first hash.
 func TestTheSecondHashOfARequestComesNext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -193,8 +195,8 @@ func TestTheSecondHashOfARequestComesNext(t *testing.T) {
 	})
 }
 
-// TestCostlyHashesOfEachNetworkAreServedInRotation checks that a flood of costly hashes from one network does not delay another
-// network.
+// TestCostlyHashesOfEachNetworkAreServedInRotation queues many costly hashes from one network, then one costly hash from another network.
+// This hash must not wait for all hashes of the first network.
 func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -231,7 +233,7 @@ func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 			got += name
 		}
 		if got != "aabaa" || refused != 3 { // one runs and four wait
-			t.Errorf("the order is %s, and %d are refused; want aabaa and 3", got, refused)
+			t.Errorf("the order is %s, and %d hashes are refused; want aabaa and 3", got, refused)
 		}
 		if len(q.waiters.costlyOrder.last) != 0 || q.waiting() != 0 {
 			t.Errorf("at the end %d flows are kept and %d callers wait", len(q.waiters.costlyOrder.last), q.waiting())
@@ -239,7 +241,8 @@ func TestCostlyHashesOfEachNetworkAreServedInRotation(t *testing.T) {
 	})
 }
 
-// TestACostlyHashThatNeedsAllAlternatesWithOthers uses hashes that need the only slot, or all memory.
+// TestACostlyHashThatNeedsAllAlternatesWithOthers queues costly hashes that need the only slot or all memory, and other hashes. They must
+// alternate as described at yields.
 func TestACostlyHashThatNeedsAllAlternatesWithOthers(t *testing.T) {
 	t.Parallel()
 	for concurrency, memory := range map[int]int64{1: 10, 3: 100} {
@@ -284,7 +287,7 @@ func TestACostlyHashThatNeedsAllAlternatesWithOthers(t *testing.T) {
 	}
 }
 
-// TestANetworkLeavesASlotToOthers checks that a network uses all slots only while no other network logs in.
+// TestANetworkLeavesASlotToOthers checks that one network may use all slots only while no other network logs in.
 func TestANetworkLeavesASlotToOthers(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -311,7 +314,7 @@ func TestANetworkLeavesASlotToOthers(t *testing.T) {
 		}
 		start := time.Now()
 		if err := q.run(t.Context(), loginFrom('b'), 1, func() error { return nil }); err != nil || time.Since(start) != 0 {
-			t.Errorf("the other network waits %s: %v", time.Since(start), err)
+			t.Errorf("the login of the other network waits %s (%v), want no wait", time.Since(start), err)
 		}
 		<-time.After(time.Minute)
 		flood()
@@ -321,7 +324,7 @@ func TestANetworkLeavesASlotToOthers(t *testing.T) {
 		<-time.After(time.Minute)
 		synctest.Wait()
 		if len(q.waiters.running) != 0 || q.slots != 3 {
-			t.Errorf("%v run at the end, %d slots are free", q.waiters.running, q.slots)
+			t.Errorf("at the end %v run and %d slots are free, want none and 3", q.waiters.running, q.slots)
 		}
 	})
 }

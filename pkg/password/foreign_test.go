@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// foreignJSON was written by testdata/foreign.py with bcrypt, passlib, argon2-cffi and Django of Debian 12.
+// foreignJSON is the output of testdata/foreign.py, which uses bcrypt, passlib, argon2-cffi and Django of Debian 12.
 //
 //go:embed testdata/foreign.json
 var foreignJSON []byte
@@ -50,7 +50,8 @@ func TestHashesOfOtherProgramsLogIn(t *testing.T) {
 	}
 }
 
-// TestBcryptSeesSeventyTwoBytes checks that a password still matches if the other program truncated it.
+// TestBcryptSeesSeventyTwoBytes checks bcrypt hashes of passwords with at least 72 bytes. Only the first 72 bytes may matter, because the
+// other programs ignored the rest.
 func TestBcryptSeesSeventyTwoBytes(t *testing.T) {
 	t.Parallel()
 	tested := 0
@@ -76,7 +77,8 @@ func TestBcryptSeesSeventyTwoBytes(t *testing.T) {
 	}
 }
 
-// invalidForeign are invalid hashes in the formats of other programs, and a part of the error, by their fault.
+// invalidForeign are invalid hashes in the formats of other programs, each with a part of the expected error. Each key names what is
+// wrong.
 var invalidForeign = map[string]struct{ hash, message string }{
 	"bcrypt, too short":          {bcryptText[:59], "60 characters"},
 	"bcrypt, too long":           {bcryptText + "u", "60 characters"},
@@ -182,7 +184,7 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// TestArgon2OfUpTo100MiBLogsInByDefault uses a hash by the defaults of argon2-cffi until its release 21.2, with its parameters in
+// TestArgon2OfUpTo100MiBLogsInByDefault verifies a hash with the default parameters of argon2-cffi before 21.2, with the parameters in
 // several orders.
 func TestArgon2OfUpTo100MiBLogsInByDefault(t *testing.T) {
 	t.Parallel()

@@ -1,4 +1,4 @@
-// Package password hashes passwords with bounded resources, and checks new ones against a policy.
+// Package password hashes passwords with bounded resources, and checks new passwords against a policy.
 package password
 
 import (
@@ -15,11 +15,11 @@ type Config struct {
 	Observer Observer // nil: none
 }
 
-// minMemoryCapKiB is the memory that every stored hash may use, regardless of the configuration: the default of argon2-cffi until its
-// release 21.2.
+// minMemoryCapKiB is the memory that a stored hash may use with every configuration. It is the default of argon2-cffi before 21.2.
 const minMemoryCapKiB = 100 << 10
 
-// MemoryKiB returns the memory that all running hashes may use together: the memory of Concurrency new hashes, or of one stored hash.
+// MemoryKiB returns the memory that all running hashes may use together, in KiB. It is the memory of Concurrency new hashes, but at least
+// minMemoryCapKiB.
 func (c Config) MemoryKiB() uint64 {
 	return max(uint64(c.Limits.Concurrency)*uint64(c.Params.MemoryKiB), minMemoryCapKiB) //nolint:gosec // at least 1
 }
@@ -30,13 +30,13 @@ type Result struct {
 	Rehash bool // the stored hash does not have the current parameters; if the password is correct, store a new hash
 }
 
-// Hasher creates argon2id hashes and verifies stored ones, with a bounded concurrency. It is safe for concurrent use.
+// Hasher creates argon2id hashes and verifies stored hashes, with a bounded concurrency. It is safe for concurrent use.
 type Hasher struct {
 	params   Params
-	capKiB   uint64 // the largest memory of a stored hash
+	capKiB   uint64 // the maximum memory of a stored hash
 	queue    *queue
 	computer computer
-	dummy    argon2id // is verified for unknown accounts that cost as much as a new hash
+	dummy    argon2id // is verified for unknown accounts that have the cost of a new hash
 	costs    atomic.Pointer[costs]
 }
 
@@ -85,9 +85,9 @@ func (h *Hasher) Hash(ctx context.Context, flow Flow, password string) (string, 
 // Verify checks a password against the result of load. It calls load only when it has a slot, so that the number of slots also bounds
 // the database connections that logins use.
 //
-// An account that does not exist costs the same as an existing one, see SetCosts. A stored hash that can't be read or needs too much
-// memory costs the same as a new hash. So the time does not reveal which accounts exist. Errors: ErrUnknownFormat for a hash that
-// can't be read, ErrBusy, the error of load, or the error of ctx.
+// Verify costs the same for an account that does not exist as for an existing account, see SetCosts. For a stored hash that can't be read
+// or needs too much memory, it costs the same as for a new hash. So the time does not reveal which accounts exist. Errors:
+// ErrUnknownFormat for a hash that can't be read, ErrBusy, the error of load, or the error of ctx.
 func (h *Hasher) Verify(
 	ctx context.Context, flow Flow, password string, load func(context.Context) (Stored, error),
 ) (Result, error) {
@@ -102,7 +102,7 @@ func (h *Hasher) Verify(
 	}
 	hash, invalid := h.read(&found)
 	s := first
-	first = slot{} // exchange or compute release it
+	first = slot{} // exchange or compute will release the slot
 	if need := h.memory(hash); need > s.memory || hash.costly() {
 		if s, err = s.exchange(ctx, need); err != nil {
 			return Result{}, err
@@ -132,8 +132,8 @@ func (h *Hasher) read(found *Stored) (hash stored, invalid error) {
 	return h.dummy, invalid
 }
 
-// Check returns nil if a login with this stored hash can succeed. Otherwise the error says what is wrong. Its text is worded so that it
-// can follow the name of the field, and contains no part of the hash.
+// Check returns nil if a login with this stored hash can succeed. Otherwise the error says what is wrong. The text of the error can
+// follow the name of a field, and contains no part of the hash.
 func (h *Hasher) Check(hash string) error {
 	_, err := h.parse(hash)
 	return err

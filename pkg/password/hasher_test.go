@@ -40,7 +40,7 @@ func TestNewHasherRefusesValuesOutOfBounds(t *testing.T) {
 	}
 	for name, test := range tests {
 		if _, err := NewHasher(Config{Params: test.params, Limits: test.limits}); err == nil {
-			t.Errorf("%s: NewHasher succeeds", name)
+			t.Errorf("%s: NewHasher succeeds, want an error", name)
 		}
 	}
 }
@@ -74,10 +74,11 @@ func TestVerifyAcceptsWhatHashReturns(t *testing.T) {
 
 const (
 	typed = "ﬁsh and 10 Å"  // with a ligature and the ångström sign
-	nfkc  = "fish and 10 Å" // the same in NFKC
+	nfkc  = "fish and 10 Å" // the same text in NFKC
 )
 
-// TestPasswordsAreNormalized uses hashes of the NFKC form by python3-argon2 and by Hash.
+// TestPasswordsAreNormalized verifies different forms of a password against hashes of its NFKC form, which python3-argon2 and Hash
+// computed. All forms must match.
 func TestPasswordsAreNormalized(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
@@ -95,7 +96,8 @@ func TestPasswordsAreNormalized(t *testing.T) {
 	}
 }
 
-// TestImportedHashesAreOfThePasswordAsTyped checks that even an imported hash with the current parameters is replaced.
+// TestImportedHashesAreOfThePasswordAsTyped verifies passwords against an imported hash. Only the password as it was typed may match, and
+// the hash must be replaced even if it has the current parameters.
 func TestImportedHashesAreOfThePasswordAsTyped(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: wideLimits})
@@ -155,8 +157,8 @@ func TestVerifyWithAnInvalidHash(t *testing.T) {
 	}
 }
 
-// TestTheWorkDoesNotDependOnTheStoredHash measures the memory that each path allocates, nearly all of it for argon2. It is not parallel,
-// because other tests allocate memory too.
+// TestTheWorkDoesNotDependOnTheStoredHash measures how much memory a verification allocates for each kind of stored hash. Nearly all
+// memory is allocated for argon2, so it shows the work. The test is not parallel, because other tests allocate memory too.
 func TestTheWorkDoesNotDependOnTheStoredHash(t *testing.T) { //nolint:paralleltest // see above
 	var observed recorder
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
@@ -181,12 +183,13 @@ func TestTheWorkDoesNotDependOnTheStoredHash(t *testing.T) { //nolint:parallelte
 			t.Errorf("%s: allocates %d bytes, want %d and at most 5 %% more", name, got, want)
 		}
 		if len(observed.done) != 1 {
-			t.Errorf("%s: %d hashes, want 1", name, len(observed.done))
+			t.Errorf("%s: %d hashes were computed, want 1", name, len(observed.done))
 		}
 	}
 }
 
-// TestAnUnnormalizedPasswordCostsOneHash measures the memory of a verification for each result of load.
+// TestAnUnnormalizedPasswordCostsOneHash measures how much memory a verification of a password that is not in NFKC allocates. It must be
+// the memory of one hash for each kind of stored hash.
 func TestAnUnnormalizedPasswordCostsOneHash(t *testing.T) { //nolint:paralleltest // counts memory
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, Config{Params: params, Limits: wideLimits})
@@ -245,7 +248,8 @@ func TestASlotIsReleasedIfTheDatabaseFails(t *testing.T) {
 	}
 }
 
-// TestTheDatabaseIsNotQueriedBeforeASlotIsFree checks this order, because a login storm must not use up the database connections.
+// TestTheDatabaseIsNotQueriedBeforeASlotIsFree checks that load is not called while all slots are occupied. Otherwise many concurrent
+// logins would use up the database connections.
 func TestTheDatabaseIsNotQueriedBeforeASlotIsFree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -261,7 +265,8 @@ func TestTheDatabaseIsNotQueriedBeforeASlotIsFree(t *testing.T) {
 	})
 }
 
-// TestEveryHashUsesTheQueue checks that every call uses the queue, and that a busy Hasher does not reveal which hashes are invalid.
+// TestEveryHashUsesTheQueue calls each method while the queue is full, and with a canceled context. Each call must return only this
+// error, so that a busy Hasher does not reveal which stored hashes are invalid.
 func TestEveryHashUsesTheQueue(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -299,7 +304,7 @@ func TestAHashReservesTheMemoryThatItNeeds(t *testing.T) {
 	h := newHasher(t, Config{Params: Params{MemoryKiB: 100, Iterations: 1, Parallelism: 1}, Limits: limits})
 	for memory, want := range map[uint32]int64{8: 100, 100: 100, 101: 101, 400: 400} {
 		if got := h.memory(argon2id{Params: Params{MemoryKiB: memory}}); got != want {
-			t.Errorf("a hash of %d KiB reserves %d, want %d", memory, got, want)
+			t.Errorf("a hash of %d KiB reserves %d KiB, want %d", memory, got, want)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// isRepeated reports whether a password has few distinct characters, or repeats a text that is shorter than any password may be.
+// isRepeated reports whether a password has few distinct characters, or repeats a text with fewer than MinLengthFloor characters.
 // Punctuation and spaces between the repetitions do not matter.
 func isRepeated(simple string) bool {
 	const minDistinct = 5
@@ -23,8 +23,8 @@ func hasShortUnit(s string) bool {
 	return unit != "" && utf8.RuneCountInString(unit) < MinLengthFloor
 }
 
-// shortestUnit returns the shortest string that s contains at least twice in a row and nothing else, or "". The last repetition may
-// be incomplete.
+// shortestUnit returns the shortest string whose repetition gives s, or "". s must contain the string at least twice; the last repetition
+// may be incomplete.
 func shortestUnit(s string) string {
 	for n := range s {
 		if n > 0 && 2*n <= len(s) && strings.HasPrefix(s, s[n:]) {
@@ -34,7 +34,7 @@ func shortestUnit(s string) string {
 	return ""
 }
 
-// rows are digits, alphabets, and the rows and columns of the keyboards of several countries.
+// rows are the digits, alphabets, and the rows and columns of keyboards of several countries.
 var rows = []string{
 	"01234567890", "abcdefghijklmnopqrstuvwxyz", "абвгдеёжзийклмнопрстуфхцчшщъыьэюя", "!@#$%^&*()_+",
 	"qwertyuiop[]", "asdfghjkl;'", "zxcvbnm,./",
@@ -55,7 +55,7 @@ var sequences = func() string {
 	return out.String()
 }()
 
-// isSequence reports whether a password consists of runs along the rows, with at most a few other characters.
+// isSequence reports whether a password consists of runs along the rows and at most a few other characters.
 func isSequence(simple string) bool {
 	const maxOther = 3
 	other := 0
@@ -70,7 +70,8 @@ func isSequence(simple string) bool {
 	return other <= maxOther
 }
 
-// runLength returns the length in bytes of the run along a row at the beginning of s. It is 0 for fewer than three characters.
+// runLength returns the length in bytes of the run along a row at the beginning of s. A run has at least three characters; without one,
+// the length is 0.
 func runLength(s string) int {
 	const minRun = 3
 	length, characters := 0, 0
@@ -88,8 +89,8 @@ func runLength(s string) int {
 	return length
 }
 
-// isPersonal reports whether a password is one of the user's own words: an email, its local part, or a name. Case and punctuation are
-// ignored. A word of at least four characters may also be repeated, or followed by digits.
+// isPersonal reports whether a password consists of one of the user's own words: an email, its local part, or a name. It ignores case and
+// punctuation. If the word has at least four characters, it also finds repetitions of the word, and digits after the word.
 func isPersonal(simple string, personal []string) bool {
 	letters := lettersAndDigits(simple)
 	for _, word := range personal {

@@ -12,9 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// Bounds of PBKDF2. Django raises its iterations with each release, to 1200000 in 6.0. The maximum takes about 0.4 s of one core with
-// SHA instructions, and 1.3 s without them. More iterations would exceed the time of a request. A low count is accepted, because the
-// hash is replaced at login.
+// Limits of PBKDF2. Django raises its number of iterations with each release, to 1200000 in 6.0. The maximum below takes about 0.4 s on
+// one core with SHA instructions, and 1.3 s without them. More iterations would exceed the time of a request. Low numbers are accepted,
+// because the hash is replaced at login.
 const (
 	maxPBKDF2Iterations = 2_000_000
 	maxPBKDF2SaltBytes  = 128
@@ -80,7 +80,7 @@ func parsePasslib(text string) (pbkdf2SHA256, error) {
 	return newPBKDF2(fields[2], salt, key, errPasslib)
 }
 
-// newPBKDF2 checks the bounds. malformed is the error for values that the format does not allow.
+// newPBKDF2 returns a hash if its values are within the limits. malformed is the error for values that the format does not allow.
 func newPBKDF2(iterations string, salt, key []byte, malformed error) (pbkdf2SHA256, error) {
 	n, err := strconv.Atoi(iterations)
 	switch {

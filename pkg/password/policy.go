@@ -9,25 +9,26 @@ import (
 	"golang.org/x/text/unicode/norm"
 )
 
-// Bounds of a password's length in characters (NIST SP 800-63B-4 section 3.1.1.2).
+// Limits of the length of a password in characters (NIST SP 800-63B-4 section 3.1.1.2).
 const (
-	MinLengthFloor = 8   // the smallest effective Policy.MinLength
+	MinLengthFloor = 8   // applies if Policy.MinLength is smaller
 	MaxLength      = 128 // longer passwords are refused, never truncated
 
-	// maxCodePoints is a number of code points. A password with more is too long in any normal form. NFKC composes at most four code
-	// points into one (such as U+1F82), and expands one into at most 18 (U+FDFA).
+	// maxCodePoints is the maximum number of code points: a password with more code points is too long in any normal form. NFKC composes
+	// at most four code points into one (for example U+1F82), and expands one code point into at most 18 (U+FDFA).
 	maxCodePoints = 4 * MaxLength
 
-	// maxPersonalBytes is the length up to which the user's own words are compared with the password. Longer words are refused
-	// elsewhere.
+	// maxPersonalBytes is the maximum length of the user's own words that are compared with the password. Other checks refuse longer
+	// words.
 	maxPersonalBytes = 1 << 10
 
-	// maxPattern is the longest repetition or run that is refused, in characters. Attackers do not try longer ones first.
+	// maxPattern is the maximum length of a password that is refused as a repetition or a sequence, in characters. Attackers do not try
+	// longer passwords of this kind first.
 	maxPattern = 32
 )
 
-// Policy decides which new passwords are accepted. It requires a minimal length and refuses passwords that attackers try first. It has
-// no rules about kinds of characters (NIST SP 800-63B-4 section 3.1.1.2).
+// Policy decides which new passwords are accepted. It requires a minimum length and refuses passwords that attackers try first. It has no
+// rules about kinds of characters (NIST SP 800-63B-4 section 3.1.1.2).
 type Policy struct {
 	MinLength int // in characters after NFKC; at least MinLengthFloor applies
 }
@@ -40,16 +41,16 @@ const (
 	NotUTF8  Reason = "not_utf8"  // Invalid UTF-8.
 	TooShort Reason = "too_short" // Fewer characters than Policy.MinLength.
 	TooLong  Reason = "too_long"  // More characters than MaxLength.
-	Personal Reason = "personal"  // Consists of the user's email or name.
+	Personal Reason = "personal"  // Consists of the email or the name of the user.
 	Repeated Reason = "repeated"  // Repeats a few characters or a short text.
 	Sequence Reason = "sequence"  // A run along the alphabet, the digits or the keyboard.
-	Common   Reason = "common"    // On the list of common passwords, or repeats one of them.
+	Common   Reason = "common"    // Is on the list of common passwords, or repeats a listed password.
 )
 
 // PolicyError is the error of a refused password.
 type PolicyError struct {
 	Reason Reason
-	Advice string         // for people; can follow "The password", and does not contain the password
+	Advice string         // a text for people that can follow "The password"; does not contain the password
 	Params map[string]int // min or max, in characters
 }
 
@@ -92,6 +93,6 @@ func IsTooLong(password string) bool {
 	return utf8.RuneCountInString(password) > maxCodePoints || utf8.RuneCountInString(norm.NFKC.String(password)) > MaxLength
 }
 
-// Simplify returns the form in which passwords and words are compared. It ignores case and different encodings of a character. It
-// converts to upper case first, because cases.Fold exchanges the cases of Cherokee.
+// Simplify returns the form in which passwords and words are compared. This form is the same for upper and lower case, and for different
+// encodings of a character. Simplify converts to upper case first, because cases.Fold exchanges the cases of Cherokee.
 func Simplify(s string) string { return cases.Fold().String(strings.ToUpper(norm.NFKC.String(s))) }

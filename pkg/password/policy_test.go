@@ -19,7 +19,7 @@ func TestPolicyAcceptsGoodPasswords(t *testing.T) {
 		"🐙🎈🌵🚲🧀🪁🍋🎻🦉🧲🪐🥁🧵🪴🛶",
 		"   seven     kettles   ", "fifteen letters",
 		"ﬁve ﬂat tires", // 15 characters after NFKC, 13 before
-		strings.Repeat("seven green kettles; ", 7)[:128],                             // the maximal length
+		strings.Repeat("seven green kettles; ", 7)[:128],                             // the maximum length
 		strings.Repeat("a", 33), strings.Repeat("a", 64), strings.Repeat("ab1!", 32), // longer than maxPattern
 		"ada likes lovely lace", "lovelace and babbage", // personal words among others
 		"the 12345 monkeys of abcdefgh",
@@ -33,7 +33,8 @@ func TestPolicyAcceptsGoodPasswords(t *testing.T) {
 	}
 }
 
-// unicode.ToLower and full folding map Cherokee in different directions.
+// TestPersonalWordsAreFoundInEachCase checks words in the other case. Cherokee is special: unicode.ToLower and full case folding map its
+// letters in opposite directions.
 func TestPersonalWordsAreFoundInEachCase(t *testing.T) {
 	t.Parallel()
 	for word, password := range map[string]string{
@@ -143,19 +144,19 @@ func TestPolicyGivesAdvice(t *testing.T) {
 	}
 }
 
-// TestCommonList checks the list that tools/commonpasswords generates.
+// TestCommonList checks the size, the order and the entries of the list that tools/commonpasswords generates.
 func TestCommonList(t *testing.T) {
 	t.Parallel()
 	words := strings.Split(strings.TrimSuffix(commonText, "\n"), "\n")
 	if len(words) < 10_000 || len(words) > 100_000 || len(commonText) >= 1<<20 {
-		t.Errorf("%d passwords in %d bytes", len(words), len(commonText))
+		t.Errorf("the list has %d passwords in %d bytes, want 10,000 to 100,000 in less than 1 MiB", len(words), len(commonText))
 	}
 	if !slices.IsSorted(words) || len(commonSet()) != len(words) {
 		t.Error("the list is not sorted, or has duplicates")
 	}
 	for _, word := range words {
 		if Simplify(word) != word {
-			t.Errorf("%q is not in the form of simplify", word)
+			t.Errorf("%q is not in the form of Simplify", word)
 		}
 		refused, ok := errors.AsType[*PolicyError](Policy{}.Check(word))
 		if !ok || refused.Reason != Common {
@@ -198,7 +199,8 @@ func TestTheLongestPasswordInCodePoints(t *testing.T) {
 	}
 }
 
-// TestLongTextIsNotNormalized is not parallel, because it measures allocations. The normal form of the text would have a megabyte.
+// TestLongTextIsNotNormalized checks texts whose normal form would have about a megabyte. The checks must allocate much less. The test is
+// not parallel, because it measures allocations.
 func TestLongTextIsNotNormalized(t *testing.T) {
 	long := strings.Repeat("\ufdfa", 21_000)
 	_ = Policy{}.Check("seven green kettles sing") // parses the list of common passwords once

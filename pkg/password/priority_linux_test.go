@@ -11,7 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// TestTheHashingProcessHasLowPriority checks the priority of each thread of a hashing process, and of threads of this program.
+// TestTheHashingProcessHasLowPriority checks that each thread of a hashing process has a low priority, and that the threads of this
+// program keep their priority.
 func TestTheHashingProcessHasLowPriority(t *testing.T) {
 	t.Parallel()
 	own, err := nicenessOf(unix.Gettid())
@@ -34,7 +35,7 @@ func TestTheHashingProcessHasLowPriority(t *testing.T) {
 		wantNiceness(t, id, own+niceness)
 	}
 
-	const others = 20 // more than exist, so that some are new
+	const others = 20 // more threads than exist, so that some of them are new
 	var locked, done sync.WaitGroup
 	locked.Add(others)
 	for range others {

@@ -19,8 +19,9 @@ type ProcessConfig struct {
 	OnStartError func(*StartError)
 }
 
-// Process computes hashes in another process that has a lower priority. If that process exits, the next hash starts another one. If it
-// does not respond within responseTimeout, it is killed. A Process is safe for concurrent use.
+// Process computes hashes in a separate operating-system process with a lower priority, the hashing process. If the hashing process
+// exits, the next hash starts another one. If it does not respond within responseTimeout, it is killed. A Process is safe for concurrent
+// use.
 type Process struct {
 	cfg     ProcessConfig
 	timeout time.Duration // for one response
@@ -33,10 +34,10 @@ type Process struct {
 	running sync.WaitGroup
 }
 
-// NewProcess returns a Process that starts with the first hash, or with Start.
+// NewProcess returns a Process. The hashing process starts with the first hash, or with Start.
 func NewProcess(cfg ProcessConfig) *Process { return &Process{cfg: cfg, timeout: responseTimeout} }
 
-// Start starts the process before the first hash. Errors: StartError.
+// Start starts the hashing process before the first hash. Errors: StartError.
 func (p *Process) Start() error {
 	_, err := p.connect()
 	return err
@@ -44,7 +45,7 @@ func (p *Process) Start() error {
 
 var errNotRunning = errors.New("no hashing process is running")
 
-// PID returns the id of the running process. It fails while none runs.
+// PID returns the id of the hashing process. It fails while none runs.
 func (p *Process) PID() (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -54,12 +55,12 @@ func (p *Process) PID() (int, error) {
 	return p.process.Pid, nil
 }
 
-// Close kills the process, and waits until it has exited. Hashes in progress fail.
+// Close kills the hashing process, and waits until it has exited. Hashes in progress fail.
 func (p *Process) Close() {
 	p.mu.Lock()
 	p.closed = true
 	if p.current != nil {
-		_ = p.process.Kill() // closing its input is not enough: it may be stopped, or computing
+		_ = p.process.Kill() // closing its input is not enough, because the process may be stopped or busy
 	}
 	p.mu.Unlock()
 	p.running.Wait()
@@ -135,7 +136,8 @@ func (p *Process) waitForExit(cmd *exec.Cmd, c *client) {
 	}
 }
 
-// call has one hash computed. Errors: ErrBusy if the process exits or can't be started, because the next call may succeed.
+// call sends a request to the hashing process and returns the response. Errors: ErrBusy, if the process exits or can't be started,
+// because the next call may succeed.
 func (p *Process) call(req request) (response, error) {
 	c, err := p.connect()
 	if err != nil {
@@ -165,7 +167,7 @@ func (p *Process) killHung(c *client) {
 	if p.current == c {
 		c.hung.Store(true)
 		p.current = nil
-		_ = p.process.Kill() // fails if it has exited
+		_ = p.process.Kill() // fails only if the process has already exited
 	}
 }
 

@@ -22,7 +22,7 @@ func TestMain(m *testing.M) {
 	switch os.Getenv("SERVE_HASHES") {
 	case "":
 		os.Exit(m.Run())
-	case "never": // respond
+	case "never": // never responds
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		return
 	case "exit":
@@ -42,7 +42,7 @@ func startProcess(t *testing.T) (p *Process, started func() []*exec.Cmd, exits c
 // busyTimeout is the timeout for a response on a busy machine.
 const busyTimeout = time.Minute
 
-// startProcessThat is startProcess with a mode of TestMain.
+// startProcessThat does the same as startProcess, with another value of SERVE_HASHES, see TestMain.
 func startProcessThat(t *testing.T, mode string) (p *Process, started func() []*exec.Cmd, exits chan error) {
 	t.Helper()
 	var mu sync.Mutex
@@ -101,14 +101,15 @@ func TestBothProcessesComputeTheSameHashes(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got, err := local.Verify(t.Context(), Flow{}, "\xff\xfe", always(bytes)); err != nil || !got.OK {
-		t.Errorf("the process gets changed bytes if they are not UTF-8: %+v, %v", got, err)
+		t.Errorf("a password that is not UTF-8 reaches the process changed: %+v, %v", got, err)
 	}
 	if n := len(started()); n != 1 {
-		t.Errorf("%d processes were started", n)
+		t.Errorf("%d processes were started, want 1", n)
 	}
 }
 
-// TestAKilledProcessIsReplaced kills the process while it computes a hash.
+// TestAKilledProcessIsReplaced kills the process while it computes a hash. This hash must fail with ErrBusy, and the next hash must start
+// another process.
 func TestAKilledProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	p, started, exits := startProcess(t)
@@ -131,7 +132,7 @@ func TestAKilledProcessIsReplaced(t *testing.T) {
 		t.Errorf("the observer gets %v and %v, want one refusal with the reason process", observed.done, observed.refused)
 	}
 	if err := <-exits; !strings.Contains(err.Error(), "killed") {
-		t.Errorf("OnExit gets %v", err)
+		t.Errorf("OnExit gets %v, want that the process was killed", err)
 	}
 	if _, err := newHasherWith(t, lowCost, p).Hash(t.Context(), Flow{}, "seven green kettles sing"); err != nil {
 		t.Errorf("the next hash: %v", err)
@@ -141,7 +142,8 @@ func TestAKilledProcessIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAHangingProcessDoesNotBlockItsCaller stops the process. The caller returns in time, and its slot is not free.
+// TestAHangingProcessDoesNotBlockItsCaller stops the process. A call must return at its deadline, and its slot must stay occupied until
+// the process continues.
 func TestAHangingProcessDoesNotBlockItsCaller(t *testing.T) {
 	t.Parallel()
 	p, started, _ := startProcess(t)
@@ -160,7 +162,7 @@ func TestAHangingProcessDoesNotBlockItsCaller(t *testing.T) {
 		t.Errorf("Verify = %v, want the error of its context", err)
 	}
 	if _, err := h.Hash(t.Context(), Flow{}, pw); !errors.Is(err, ErrBusy) || h.Running() != 1 {
-		t.Errorf("Hash = %v while %d run, want ErrBusy while 1 runs", err, h.Running())
+		t.Errorf("Hash = %v while %d hashes run, want ErrBusy while 1 runs", err, h.Running())
 	}
 	if err := child.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)
@@ -185,10 +187,10 @@ func TestAFailedStartIsReported(t *testing.T) {
 	missing := filepath.Join(t.TempDir(), "missing")
 	p := NewProcess(ProcessConfig{Command: func() *exec.Cmd { return exec.Command(missing) }})
 	if err := p.Start(); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("Start = %v", err)
+		t.Errorf("Start = %v, want that the file does not exist", err)
 	}
 	if _, err := p.PID(); err == nil {
-		t.Error("PID returns an id while no process runs")
+		t.Error("PID returns an id while no process runs, want an error")
 	}
 	if _, err := newHasherWith(t, lowCost, p).Hash(t.Context(), Flow{}, "seven green kettles sing"); !errors.Is(err, ErrBusy) {
 		t.Errorf("Hash = %v, want ErrBusy, because a later start may succeed", err)
@@ -209,7 +211,7 @@ func TestAClosedProcessComputesNoHashes(t *testing.T) {
 		t.Errorf("the process still exists: %v", err)
 	}
 	if _, err := h.Hash(t.Context(), Flow{}, "seven green kettles sing"); err == nil {
-		t.Error("a closed process computes a hash")
+		t.Error("Hash succeeds after Close, want an error")
 	}
 	select {
 	case err := <-exits:

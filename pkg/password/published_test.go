@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// passwordPatterns find passwords in documents: in JSON and YAML members, in the input of a pipe, and in variables.
+// passwordPatterns find passwords in documents: in members of JSON and YAML, in the input of pipes, and in variables.
 var passwordPatterns = []*regexp.Regexp{
 	regexp.MustCompile(`(?i)"[a-z_]*password" *: *\\?"([^"\\]+)`),
 	regexp.MustCompile(`[{ ](?:current_|new_)?password: ([a-z][a-z ]+[a-z])[,}]`),
@@ -39,8 +39,8 @@ func documents(t *testing.T) []string {
 	return all
 }
 
-// TestPasswordsInTheDocumentationAreRefused searches the documents for passwords, because attackers try published passwords first. So
-// examples must generate a password, or contain one that the service refuses.
+// TestPasswordsInTheDocumentationAreRefused searches the documents for passwords. Attackers try published passwords first, so each
+// example must generate a password or contain one that the service refuses.
 func TestPasswordsInTheDocumentationAreRefused(t *testing.T) {
 	t.Parallel()
 	found := 0
@@ -63,11 +63,11 @@ func TestPasswordsInTheDocumentationAreRefused(t *testing.T) {
 		}
 	}
 	if found < 5 {
-		t.Errorf("the test finds only %d passwords in the documents", found)
+		t.Errorf("the test finds only %d passwords in the documents, want at least 5", found)
 	}
 }
 
-// TestKnownPhrasesAreRefused uses several spellings.
+// TestKnownPhrasesAreRefused checks well-known phrases in several spellings. They must be refused, and similar phrases must be accepted.
 func TestKnownPhrasesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, password := range []string{

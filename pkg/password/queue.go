@@ -12,11 +12,11 @@ import (
 // ErrBusy means that the queue is full, or that no slot was free in time. The same call may succeed a moment later.
 var ErrBusy = errors.New("too many passwords are being hashed")
 
-// Limits bound the resources of hashing: memory by Concurrency, waiting by Queue and MaxWait.
+// Limits limit the resources for hashing: Concurrency limits the memory, Queue and MaxWait limit the waiting.
 type Limits struct {
-	Concurrency int           // hashes that run concurrently, at least 1
-	Queue       int           // hashes that wait for a slot; 0: none
-	MaxWait     time.Duration // the longest wait for a slot, more than 0
+	Concurrency int           // The number of hashes that run concurrently, at least 1.
+	Queue       int           // The number of hashes that wait for a slot. 0: none.
+	MaxWait     time.Duration // The maximum wait for a slot, more than 0.
 }
 
 func (l Limits) check() error {
@@ -26,7 +26,7 @@ func (l Limits) check() error {
 	return nil
 }
 
-// The reasons that an Observer gets for a refusal.
+// The reasons for which a hash is refused.
 const (
 	RefusedQueueFull = "queue_full" // Limits.Queue hashes are waiting
 	RefusedTimeout   = "timeout"    // no slot was free within Limits.MaxWait
@@ -47,18 +47,18 @@ type noopObserver struct{}
 func (noopObserver) HashDone(time.Duration, time.Duration) {}
 func (noopObserver) HashRefused(string)                    {}
 
-// queue bounds how many hashes run concurrently and how many callers wait. Its waiters decide who is next.
+// queue limits how many hashes run concurrently and how many callers wait. waiters determines the order in which callers get slots.
 type queue struct {
 	limits   Limits
 	observer Observer
 	running  atomic.Int64
 
 	mu      sync.Mutex
-	slots   int   // free slots, of Limits.Concurrency
-	total   int64 // memory, in any unit
-	memory  int64 // free memory
-	reauths int   // reauthentications that have a slot
-	costly  int   // costly hashes that have a slot
+	slots   int   // The number of free slots. Limits.Concurrency in total.
+	total   int64 // The total memory, in any unit.
+	memory  int64 // The free memory.
+	reauths int   // The number of reauthentications that have a slot.
+	costly  int   // The number of costly hashes that have a slot.
 	waiters waiters
 }
 
@@ -90,17 +90,17 @@ type slot struct {
 // acquire waits for a slot and memory. Errors: ErrBusy, or the error of ctx.
 func (q *queue) acquire(ctx context.Context, flow Flow, memory int64) (slot, error) {
 	s := slot{q: q, flow: flow, memory: memory, arrived: time.Now()}
-	if ctx.Err() != nil { // the caller no longer waits for the result
+	if ctx.Err() != nil { // the caller has already stopped waiting
 		return slot{}, contextError(ctx)
 	}
 	return s.wait(ctx, q.enqueue(&waiter{flow: flow, memory: memory, granted: make(chan struct{})}))
 }
 
-// exchange releases the slot, and waits for a slot for a costly hash with this memory. Errors: ErrBusy, or the error of ctx.
+// exchange releases the slot, and waits for another slot, for a costly hash that needs this memory. Errors: ErrBusy, or the error of ctx.
 func (s slot) exchange(ctx context.Context, memory int64) (slot, error) {
 	s.q.mu.Lock()
 	s.q.free(s)
-	s.q.waiters.sinceCostly-- // start counted this hash as cheap
+	s.q.waiters.sinceCostly-- // start had counted this hash as not costly
 	w := &waiter{flow: s.flow, memory: memory, costly: true, granted: make(chan struct{})}
 	s.q.waiters.addCostly(w)
 	s.q.grant()
@@ -159,7 +159,7 @@ func (s slot) compute(ctx context.Context, work func() error) error {
 	}
 }
 
-// refusal returns the reason for an error of the work.
+// refusal returns the reason that HashRefused gets for an error of the work.
 func refusal(err error) string {
 	if errors.As(err, new(*StartError)) {
 		return RefusedStart
@@ -176,8 +176,8 @@ func (q *queue) run(ctx context.Context, flow Flow, memory int64, work func() er
 	return s.compute(ctx, work)
 }
 
-// enqueue adds a waiter, which may get its slot immediately. If the queue is then over its size, the last waiter of the longest flow is
-// refused. This waiter may be w.
+// enqueue adds a waiter, which may get its slot immediately. If the queue is then longer than its limit, enqueue refuses the last waiter
+// of the longest flow. This waiter may be w itself.
 func (q *queue) enqueue(w *waiter) *waiter {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -201,15 +201,15 @@ func (q *queue) enqueue(w *waiter) *waiter {
 	return w
 }
 
-// refuse removes a waiter from the queue and wakes it.
+// refuse removes a waiter from the queue and makes its caller return an error.
 func (q *queue) refuse(w *waiter) {
 	q.waiters.remove(w)
 	w.refused = true
 	close(w.granted)
 }
 
-// grant gives free slots to the next waiters. If there are at least two slots, reauthentications, costly hashes and a single source
-// each leave one slot to others.
+// grant gives free slots to the next waiters. If the queue has at least two slots, reauthentications may not occupy all of them. The same
+// is true for costly hashes, and for one source while other sources use the queue.
 func (q *queue) grant() {
 	limit := max(1, q.limits.Concurrency-1)
 	for q.slots > 0 {
@@ -218,7 +218,7 @@ func (q *queue) grant() {
 			switch {
 			case costly.memory <= q.memory:
 				w = costly
-			case q.costly == 0: // reserve its memory; otherwise it gets the memory of the running costly hash
+			case q.costly == 0: // reserve memory for this hash; if another costly hash runs, it gets the memory of that hash
 				memory -= costly.memory
 			}
 		}
@@ -229,8 +229,8 @@ func (q *queue) grant() {
 	}
 }
 
-// yields reports whether a costly hash must wait until another hash has started. It yields if it would leave no slot or no memory to
-// other hashes, until as many of them have started as there are slots.
+// yields reports whether a costly hash must wait until another hash has started. This is so if the costly hash would leave no slot or no
+// memory to other hashes. It then waits until as many other hashes have started as there are slots.
 func (q *queue) yields(costly, other *waiter) bool {
 	return other != nil && (q.limits.Concurrency == 1 || costly.memory+other.memory > q.total) &&
 		q.waiters.sinceCostly < q.limits.Concurrency

@@ -33,7 +33,7 @@ func (r *recorder) HashRefused(reason string) {
 	r.refused = append(r.refused, reason)
 }
 
-// occupy acquires all slots of the queue until release is called.
+// occupy acquires all slots of the queue. release frees them.
 func occupy(q *queue) (release func()) {
 	ended := make(chan struct{})
 	for range q.limits.Concurrency {
@@ -43,7 +43,7 @@ func occupy(q *queue) (release func()) {
 	return func() { close(ended) }
 }
 
-// call submits a job that ends immediately, and returns a function that waits for its error.
+// call submits a hash that ends immediately, and returns a function that waits for its error.
 func call(ctx context.Context, q *queue) (result func() error) {
 	errs := make(chan error, 1)
 	go func() { errs <- q.run(ctx, Flow{}, 1, func() error { return nil }) }()
@@ -76,10 +76,10 @@ func TestQueueRunsAtMostConcurrency(t *testing.T) {
 		}
 		group.Wait()
 		if highest.Load() != concurrency {
-			t.Errorf("%d ran concurrently, want %d", highest.Load(), concurrency)
+			t.Errorf("%d hashes ran concurrently, want %d", highest.Load(), concurrency)
 		}
 		if took, want := time.Since(start), 17*time.Second; took != want { // 50 calls / 3, rounded up
-			t.Errorf("took %s, want %s", took, want)
+			t.Errorf("the calls took %s, want %s", took, want)
 		}
 	})
 }
@@ -104,7 +104,7 @@ func TestQueueRefusesImmediatelyWhenFull(t *testing.T) {
 				t.Errorf("one more: %v, want ErrBusy", err)
 			}
 			if time.Since(start) != 0 {
-				t.Errorf("the refusal took %s", time.Since(start))
+				t.Errorf("the refusal took %s, want no time", time.Since(start))
 			}
 			release()
 			for _, result := range waiting {
@@ -171,7 +171,7 @@ func TestQueueHonorsTheCallersContext(t *testing.T) {
 			t.Errorf("canceled before: %v, want context.Canceled", err)
 		}
 		if len(observed.refused) != 0 || q.waiting() != 0 {
-			t.Errorf("refused %v, and %d callers wait; want none", observed.refused, q.waiting())
+			t.Errorf("refusals %v, and %d callers wait; want none", observed.refused, q.waiting())
 		}
 	})
 }
@@ -187,7 +187,7 @@ func TestQueueServesInOrderOfArrival(t *testing.T) {
 			group.Go(func() {
 				_ = q.run(t.Context(), Flow{}, memory, func() error {
 					if memory == 3 && q.running.Load() != 1 {
-						t.Errorf("%d hashes run next to the hash that needs all memory", q.running.Load()-1)
+						t.Errorf("%d hashes run at the same time as the hash that needs all memory, want none", q.running.Load()-1)
 					}
 					order <- memory
 					<-time.After(time.Duration(memory) * time.Second)
@@ -199,7 +199,7 @@ func TestQueueServesInOrderOfArrival(t *testing.T) {
 		release()
 		group.Wait()
 		if first := <-order; first != 3 || len(order) != 2 {
-			t.Errorf("the first hash needs a memory of %d, and %d others ran; want 3 and 2", first, len(order))
+			t.Errorf("the first hash needs %d units of memory, and %d others ran; want 3 and 2", first, len(order))
 		}
 	})
 }

@@ -2,9 +2,9 @@ package password
 
 import "slices"
 
-// roundRobin serves flows round robin, by start-time fair queuing. A waiter's tag is one above
-// the tag of the waiter before it in its flow, but at least one above the last served tag. So the only waiter of a flow does not
-// wait for all waiters of the longer flows. The zero value has no waiters.
+// roundRobin serves flows round robin (start-time fair queuing). It serves waiters in the order of their tags. The tag of a waiter is one
+// above the tag of the flow's previous waiter, but at least one above the last served tag. So a flow with a single waiter does not wait
+// for all waiters of longer flows. The zero value has no waiters.
 type roundRobin struct {
 	last map[Flow]uint64 // the tag of the last waiter of each waiting flow
 	now  uint64          // the tag of the waiter that was served last
@@ -28,7 +28,7 @@ func (r *roundRobin) insert(list *[]*waiter, w *waiter) {
 // served records that a waiter was served.
 func (r *roundRobin) served(w *waiter) { r.now = max(r.now, w.tag) }
 
-// removed records that a waiter was removed from its list. The lists are all lists of r.
+// removed records that a waiter was removed from its list. lists must be all lists of r.
 func (r *roundRobin) removed(w *waiter, lists ...[]*waiter) {
 	flow := w.flow.key()
 	for _, list := range lists {
@@ -39,8 +39,8 @@ func (r *roundRobin) removed(w *waiter, lists ...[]*waiter) {
 	delete(r.last, flow)
 }
 
-// lastOfLongest returns the last waiter of the longest flow in the lists. If w's flow is one of several longest flows, the result is
-// the last waiter of w's flow.
+// lastOfLongest returns the last waiter of the longest flow in the lists. If several flows are the longest and w belongs to one of these,
+// it returns the last waiter of that flow.
 func lastOfLongest(w *waiter, lists ...[]*waiter) *waiter {
 	length := map[Flow]int{}
 	for _, list := range lists {

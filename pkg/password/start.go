@@ -9,10 +9,10 @@ import (
 )
 
 const (
-	// responseTimeout is how long the process may take for a hash before it is killed. It is about five times the time of a request,
-	// within which every hash should fit.
+	// responseTimeout is the maximum time of the hashing process for one hash. After this time, the process is killed. It is about five
+	// times the time of a request, and every hash should take less than the time of a request.
 	responseTimeout = 10 * time.Second
-	// minRestart is the delay after a failed start. It doubles with each further failure, up to maxRestart.
+	// minRestart is the delay after the first failed start. The delay doubles with each further failure, up to maxRestart.
 	minRestart = time.Second
 	maxRestart = 10 * time.Second
 )
@@ -23,7 +23,7 @@ type StartError struct {
 	Err   error
 }
 
-// Error returns the cause and what to do about it.
+// Error returns the cause and what an operator can do.
 func (e *StartError) Error() string {
 	return fmt.Sprintf("the hashing process can't be started: %v; %s", e.Err, advice(e.Err))
 }
@@ -43,11 +43,11 @@ func advice(err error) string {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
 		return "raise the limit of open files (ulimit -n)"
 	default:
-		return "see the log for its exit status"
+		return "see the log for the exit status of the process"
 	}
 }
 
-// startBackoff decides when a process may be started. The zero value allows a start now.
+// startBackoff decides when a process may be started. The zero value allows a start immediately.
 type startBackoff struct {
 	failures int // consecutive
 	earliest time.Time
@@ -74,7 +74,7 @@ func (b *startBackoff) failed(err error) *StartError {
 	return &StartError{Retry: delay, Err: err}
 }
 
-// exitedEarly records that a process exited before its first response. The first time may be an accident and causes no delay.
+// exitedEarly records that a process exited before its first response. The first such exit may be an accident, and causes no delay.
 func (b *startBackoff) exitedEarly(err error) {
 	if b.failures > 0 {
 		_ = b.failed(err) // the next call of check returns the error

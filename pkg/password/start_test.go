@@ -17,7 +17,8 @@ import (
 
 const examplePassword = "seven green kettles sing"
 
-// TestAStoppedProcessIsReplaced stops a process, requests a hash from it, and then another hash.
+// TestAStoppedProcessIsReplaced stops a process with SIGSTOP and requests a hash. The process must be killed after its timeout, and
+// another process must compute the next hash.
 func TestAStoppedProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	p, started, exits := startProcess(t)
@@ -33,7 +34,7 @@ func TestAStoppedProcessIsReplaced(t *testing.T) {
 		t.Errorf("the hash of the stopped process: %v, want ErrBusy", err)
 	}
 	if err := <-exits; !strings.Contains(err.Error(), "killed") || !strings.Contains(err.Error(), "after 300ms without a response") {
-		t.Errorf("OnExit gets %v", err)
+		t.Errorf("OnExit gets %v, want that the process was killed after 300ms without a response", err)
 	}
 	p.timeout = busyTimeout
 	if err := eventuallyHashes(h, examplePassword); err != nil {
@@ -44,7 +45,7 @@ func TestAStoppedProcessIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAProcessThatNeverRespondsIsRestartedWithADelay starts two processes that never respond.
+// TestAProcessThatNeverRespondsIsRestartedWithADelay starts two processes that never respond. The third start must be delayed.
 func TestAProcessThatNeverRespondsIsRestartedWithADelay(t *testing.T) {
 	t.Parallel()
 	p, started, exits := startProcessThat(t, "never")
@@ -55,7 +56,7 @@ func TestAProcessThatNeverRespondsIsRestartedWithADelay(t *testing.T) {
 			t.Errorf("Hash = %v, want ErrBusy that is not a StartError", err)
 		}
 		if err := <-exits; !strings.Contains(err.Error(), "without a response") {
-			t.Errorf("OnExit gets %v", err)
+			t.Errorf("OnExit gets %v, want an exit without a response", err)
 		}
 	}
 	_, err := h.Hash(t.Context(), Flow{}, examplePassword)
@@ -68,7 +69,8 @@ func TestAProcessThatNeverRespondsIsRestartedWithADelay(t *testing.T) {
 	}
 }
 
-// TestAProcessThatEndsImmediatelyIsRestartedWithADelay requests hashes in a loop for some seconds.
+// TestAProcessThatEndsImmediatelyIsRestartedWithADelay requests hashes in a loop for some seconds while each process exits immediately.
+// Only a few processes may be started.
 func TestAProcessThatEndsImmediatelyIsRestartedWithADelay(t *testing.T) {
 	t.Parallel()
 	p, started, _ := startProcessThat(t, "exit")
@@ -79,14 +81,14 @@ func TestAProcessThatEndsImmediatelyIsRestartedWithADelay(t *testing.T) {
 			t.Fatalf("Hash = %v, want ErrBusy", err)
 		}
 	}
-	// The first process, another immediately, and one 2 s later.
+	// One process starts at first, another one immediately, and a third one 2 s later.
 	if n := len(started()); n > 3+int(time.Since(start)/(3*minRestart)) {
-		t.Errorf("%d processes were started in %s", n, time.Since(start))
+		t.Errorf("%d processes were started in %s, want at most 3 in 3 s", n, time.Since(start))
 	}
 }
 
-// TestAFailedStartIsRetriedAfterADelay requests many hashes while the program is missing, and one after it was
-// created.
+// TestAFailedStartIsRetriedAfterADelay requests many hashes while the program is missing, and again after it was created. There must be
+// one attempt to start the missing program, and one after the delay.
 func TestAFailedStartIsRetriedAfterADelay(t *testing.T) {
 	t.Parallel()
 	var attempts, failures atomic.Int32
@@ -101,7 +103,7 @@ func TestAFailedStartIsRetriedAfterADelay(t *testing.T) {
 		OnStartError: func(err *StartError) {
 			failures.Add(1)
 			if !errors.Is(err, os.ErrNotExist) || err.Retry != minRestart {
-				t.Errorf("OnStartError gets %v with a delay of %s", err, err.Retry)
+				t.Errorf("OnStartError gets %v with a delay of %s, want a missing file and the first delay", err, err.Retry)
 			}
 		},
 	})
@@ -131,7 +133,7 @@ func TestAFailedStartIsRetriedAfterADelay(t *testing.T) {
 		return err == nil
 	})
 	if attempts.Load() != 2 {
-		t.Errorf("%d attempts, want 2", attempts.Load())
+		t.Errorf("the program was started %d times, want 2", attempts.Load())
 	}
 }
 
@@ -152,7 +154,7 @@ func TestAStartErrorGivesAdvice(t *testing.T) {
 	}
 }
 
-// TestTheDelayGrows simulates failed starts.
+// TestTheDelayGrows simulates failed starts. The delay must double after each of them, up to 10 s, and end after a response.
 func TestTheDelayGrows(t *testing.T) {
 	t.Parallel()
 	var b startBackoff

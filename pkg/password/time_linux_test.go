@@ -13,8 +13,9 @@ import (
 // requestTime is the time limit of a request. On an idle machine the costliest hashes take about 1 s.
 const requestTime = 1800 * time.Millisecond
 
-// TestEveryHashFitsIntoTheTimeLimitOfARequest measures the CPU time of the costliest accepted hash of each format, on one thread. CPU time
-// depends little on the load of the machine. Under the race detector a hash takes ten times as long.
+// TestEveryHashFitsIntoTheTimeLimitOfARequest measures the CPU time of the costliest accepted hash of each format, on one thread. It
+// measures CPU time because this depends little on the load of the machine. It does not run under the race detector, where a hash takes
+// ten times as long.
 func TestEveryHashFitsIntoTheTimeLimitOfARequest(t *testing.T) { //nolint:paralleltest // it measures CPU time
 	for name, text := range map[string]string{
 		"argon2id":     "$argon2id$v=19$m=524288,t=2,p=1$" + salt16 + "$" + key32,
@@ -29,7 +30,7 @@ func TestEveryHashFitsIntoTheTimeLimitOfARequest(t *testing.T) { //nolint:parall
 			continue
 		}
 		limit := requestTime
-		if name == "new argon2id" { // a password change computes two
+		if name == "new argon2id" { // a password change computes two hashes
 			limit /= 2
 		}
 		took := cpuTime(t, limit, func() { h.matches("password", false) })
@@ -40,7 +41,7 @@ func TestEveryHashFitsIntoTheTimeLimitOfARequest(t *testing.T) { //nolint:parall
 	}
 }
 
-// cpuTime returns the CPU time of work: the shortest of three runs, or the first that is at most enough.
+// cpuTime runs work up to three times, and returns the shortest CPU time. It stops after a run that takes at most enough.
 func cpuTime(t *testing.T, enough time.Duration, work func()) time.Duration {
 	t.Helper()
 	shortest := time.Hour

@@ -10,26 +10,26 @@ import (
 type waiter struct {
 	flow    Flow
 	memory  int64
-	costly  bool          // The hash had a slot, and turned out to be costly.
-	tag     uint64        // The position in its list, see roundRobin.
+	costly  bool          // The hash already had a slot, but turned out to be costly.
+	tag     uint64        // Determines the position in the list, see roundRobin.
 	granted chan struct{} // Closed when the caller gets the slot or is refused.
-	refused bool          // It was the last of the longest flow when the queue was full.
+	refused bool          // It was the last waiter of the longest flow when the queue was full.
 }
 
-// waiters are the callers that wait. The zero value has none.
+// waiters are the callers that wait. The zero value has no waiters.
 type waiters struct {
-	second []*waiter // for the second hash of a request: they are served before all others
+	second []*waiter // waiters for the second hash of a request; they are served before all others
 
-	first       [classes][]*waiter // for the first hash of a request
+	first       [classes][]*waiter // waiters for the first hash of a request
 	firstOrder  roundRobin
-	sinceReauth int // hashes of other classes that started since the last reauthentication
+	sinceReauth int // the number of hashes of other classes that started since the last reauthentication
 
-	running map[netip.Prefix]int // running hashes by source
+	running map[netip.Prefix]int // the number of running hashes of each source
 	recent  [2]arrival           // the last arrivals of the two most recent sources
 
-	costly      []*waiter // for a costly hash
+	costly      []*waiter // waiters for a costly hash
 	costlyOrder roundRobin
-	sinceCostly int // other hashes that started since the last costly one
+	sinceCostly int // the number of other hashes that started since the last costly hash
 }
 
 // arrival is the time of the last request of a source.
@@ -38,8 +38,8 @@ type arrival struct {
 	at     time.Time
 }
 
-// otherSourceWindow is how long a source must leave a slot free after the last arrival of another source. After that time, the source
-// may use all slots.
+// otherSourceWindow is the time after the last request of another source for which a source must leave a slot free. After this time, the
+// source may use all slots.
 const otherSourceWindow = 10 * time.Second
 
 // add adds a waiter for the first hash of a request.
@@ -51,7 +51,7 @@ func (ws *waiters) add(w *waiter) {
 	ws.recent[0] = arrival{w.flow.Source, time.Now()}
 }
 
-// atLimit reports whether a source has all slots that it may have while other sources use the queue.
+// atLimit reports whether a source already has limit slots while other sources use the queue.
 func (ws *waiters) atLimit(source netip.Prefix, limit int) bool {
 	return ws.running[source] >= limit && slices.ContainsFunc(ws.recent[:], func(other arrival) bool {
 		return other.source != source && time.Since(other.at) < otherSourceWindow
@@ -61,7 +61,7 @@ func (ws *waiters) atLimit(source netip.Prefix, limit int) bool {
 // addCostly adds a waiter for a costly hash.
 func (ws *waiters) addCostly(w *waiter) { ws.costlyOrder.insert(&ws.costly, w) }
 
-// waiting returns how many waiters for a first hash belong to the class from or to a class after it.
+// waiting returns the number of waiters for a first hash in the class from and in the classes after it.
 func (ws *waiters) waiting(from Class) int {
 	n := 0
 	for _, list := range ws.first[from:] {
@@ -73,9 +73,9 @@ func (ws *waiters) waiting(from Class) int {
 // count returns the number of waiters.
 func (ws *waiters) count() int { return len(ws.second) + ws.waiting(Login) + len(ws.costly) }
 
-// next returns the next waiter whose hash is not known to be costly, or nil. Second hashes come first, then the lowest tag of all
-// classes. While other classes wait, three of their hashes start between two reauthentications. Two kinds of waiters are skipped:
-// reauthentications if reauthenticate is false, and sources that are at their limit of slots.
+// next returns the next waiter whose hash is not known to be costly, or nil. Waiters for second hashes come first, then the waiter with
+// the lowest tag of all classes. While hashes of other classes wait, three of them start between two reauthentications. next skips
+// reauthentications if reauthenticate is false, and waiters whose source has reached its limit of slots.
 func (ws *waiters) next(reauthenticate bool, limit int) *waiter {
 	for _, second := range ws.second {
 		if second.flow.Class != Reauthentication || reauthenticate {
@@ -109,7 +109,7 @@ func (ws *waiters) started(w *waiter) {
 		ws.running = map[netip.Prefix]int{}
 	}
 	ws.running[w.flow.Source]++
-	if w.costly { // its flow was counted when it got its first slot
+	if w.costly { // firstOrder has already recorded this hash, when it got its first slot
 		ws.costlyOrder.served(w)
 		ws.sinceCostly = 0
 		return
@@ -119,7 +119,7 @@ func (ws *waiters) started(w *waiter) {
 	switch {
 	case w.flow.Class != Reauthentication:
 		ws.sinceReauth++
-	case w.flow.Second: // three more hashes of other classes are due
+	case w.flow.Second: // three more hashes of other classes must start before the next reauthentication
 		ws.sinceReauth -= othersPerReauthentication
 	default:
 		ws.sinceReauth = 0

@@ -2,7 +2,7 @@ package password
 
 // computer computes hashes. Its methods are called concurrently.
 type computer interface {
-	// derive returns the key of the password by the parameters and the salt of the hash.
+	// derive returns the key of the password, computed with the parameters and the salt of the hash.
 	derive(hash argon2id, password string) ([]byte, error)
 	// matches reports whether the stored hash belongs to the password.
 	matches(s Stored, password string) (bool, error)

@@ -25,20 +25,21 @@ func appendAudit(ctx context.Context, tx pgx.Tx, entries ...user.Audit) error {
 // RecordAudit implements user.Store.
 func (db *DB) RecordAudit(ctx context.Context, entry user.Audit) error {
 	pool := db.pool
-	if entry.Action == user.LoginFailed { // a refused login needs only the connections for logins, as an accepted login does
+	if entry.Action == user.LoginFailed { // like an accepted login, a refused login uses only the connections reserved for logins
 		pool = db.logins
 	}
 	return inTx(ctx, pool, "record an audit entry", func(tx *transaction) error { return appendAudit(ctx, tx, entry) })
 }
 
-// auditEntry selects the values of an entry. Its parameters are $1 action, $2 actor_id, $3 actor, $4 user_id, $5 ip, $6 request_id and
-// $7 detail. If $8 is true, user_id is NULL unless the account exists.
+// auditEntry is the query that computes the values of one audit entry. Its parameters are $1 action, $2 actor_id, $3 actor, $4 user_id,
+// $5 ip, $6 request_id and $7 detail. If $8 is true, user_id is NULL unless the account exists.
 //
-// The database sets the id and the time, because all replicas share its clock. The id is a UUIDv7 with the fraction of the millisecond
-// in rand_a (RFC 9562 section 6.2, method 3). So the entries of a transaction sort in the order in which they were added.
+// The database sets the id and the time, because all replicas share its clock. The id is a UUIDv7. Its rand_a bits hold the fraction of
+// the millisecond (RFC 9562 section 6.2, method 3). So the entries of a transaction sort in the order in which they were added.
 //
-// An entry by or about a user who does not exist gets no address and no request id. The user may have been erased during the request,
-// for example during a login. If the erasure is not committed yet, the cleanup removes the address and the request id later.
+// If the actor or the user of an entry does not exist, the entry gets no address and no request id. The user may have been erased during
+// the request, for example during a login. If the erasure commits only after this query, the cleanup removes the address and the request
+// id later.
 const auditEntry = `
 	SELECT (lpad(to_hex(floor(extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7'
 			|| lpad(to_hex(mod(extract(microseconds FROM at)::bigint, 1000) * 4096 / 1000), 3, '0') || substr(gen_random_uuid()::text, 20))::uuid,
@@ -53,13 +54,14 @@ const auditColumns = `INSERT INTO audit_events (id, time, action, actor_id, acto
 
 var (
 	insertAudit = auditColumns + fmt.Sprintf(auditEntry, `nullif($7::jsonb, '{}')`)
-	// endSessions ends all sessions of a user. The detail of the entry gets the number of sessions that had not expired.
+	// endSessions ends all sessions of a user and adds an audit entry. The detail of the entry states how many of these sessions had not
+	// expired.
 	endSessions = `WITH ended AS (DELETE FROM sessions WHERE user_id = $4 RETURNING expires_at > now() AS living) ` +
 		auditColumns + fmt.Sprintf(auditEntry,
 		`$7::jsonb || jsonb_build_object('sessions', (SELECT count(*) FROM ended WHERE living))`)
 )
 
-// queueAudit adds entries to the audit trail.
+// queueAudit queues the statements that add entries to the audit trail.
 func queueAudit(ctx context.Context, batch *pgx.Batch, entries ...user.Audit) error {
 	for _, entry := range entries {
 		args, err := auditArgs(ctx, entry)
@@ -71,7 +73,8 @@ func queueAudit(ctx context.Context, batch *pgx.Batch, entries ...user.Audit) er
 	return nil
 }
 
-// queueEndSessions ends all sessions of a user, and adds the entries of the change. The first entry gets the number of sessions.
+// queueEndSessions queues the statements that end all sessions of a user and add the audit entries of the change. The detail of the first
+// entry gets the number of ended sessions.
 func queueEndSessions(ctx context.Context, batch *pgx.Batch, id uuid.UUID, entries ...user.Audit) error {
 	if len(entries) == 0 {
 		batch.Queue(`DELETE FROM sessions WHERE user_id = $1`, id)
@@ -97,14 +100,14 @@ func auditArgs(ctx context.Context, entry user.Audit) ([]any, error) {
 	}
 	return []any{
 		entry.Action, orNull(actor), from.Actor, orNull(entry.UserID), address(from.IP), from.RequestID, string(detail),
-		entry.Action == user.AccessDenied, // its user_id is from the path of the request, and may not exist
+		entry.Action == user.AccessDenied, // the user_id of such an entry comes from the path of the request; the account may not exist
 	}, nil
 }
 
 const auditEventColumns = `id, time, action, actor_id, coalesce(actor, ''), user_id, ip, coalesce(request_id, ''), detail`
 
-// AuditEvents implements user.Store. The query has only the conditions of the filter, so that PostgreSQL plans each kind of list
-// separately.
+// AuditEvents implements user.Store. The query contains only the conditions that the filter sets, so that PostgreSQL plans each
+// combination separately.
 func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPage, error) {
 	query, args := auditQuery(f)
 	events, err := collectPage(ctx, db.pool, scanAuditEvent, query, args...)
@@ -117,7 +120,8 @@ func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPa
 	return user.AuditPage{Events: events}, nil
 }
 
-// auditQuery returns the query that lists audit entries. Its limit is one more than the filter's, to find out whether more entries exist.
+// auditQuery returns the query that lists audit entries. The query asks for one entry more than f.Limit, to find out whether more entries
+// exist.
 func auditQuery(f user.AuditFilter) (query string, args []any) {
 	var where []string
 	add := func(condition string, value any) {

@@ -13,7 +13,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestEntriesHaveTheTimeOfTheDatabase records entries from a replica whose clock is a day ahead of the database's.
+// TestEntriesHaveTheTimeOfTheDatabase records entries from a replica whose clock is a day ahead of the database's clock. The times and
+// ids of the entries must come from the database's clock.
 func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Connect(t, postgrestest.WithClock(t, postgrestest.URL(t), "-1 day"), nil)
@@ -29,7 +30,7 @@ func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 	for _, e := range page.Events {
 		inID := time.Unix(e.ID.Time().UnixTime())
 		if late := time.Since(e.Time); late < 23*time.Hour || late > 25*time.Hour {
-			t.Errorf("%s has the time %s, want the database's, which is a day behind", e.ID, e.Time)
+			t.Errorf("the entry %s has the time %s, want the time of the database's clock, which is a day behind", e.ID, e.Time)
 		}
 		if e.ID.Version() != 7 || e.ID.Variant() != uuid.RFC4122 || inID.Sub(e.Time).Abs() > time.Millisecond {
 			t.Errorf("%s has version %d and the time %s, want version 7 and %s", e.ID, e.ID.Version(), inID, e.Time)
@@ -40,11 +41,13 @@ func TestEntriesHaveTheTimeOfTheDatabase(t *testing.T) {
 	}
 }
 
-// TestExpiryUsesTheDatabasesClock cleans up while the database's clock is two days ahead of the replica's, or behind it.
+// TestExpiryUsesTheDatabasesClock runs the cleanup with a database clock that is two days ahead of the replica's clock, and with one that
+// is two days behind. The database's clock must decide which rows have expired.
 func TestExpiryUsesTheDatabasesClock(t *testing.T) {
 	t.Parallel()
-	// The function that deletes audit entries uses the real clock, because its own search_path is fixed. So with a clock two days
-	// behind, it deletes the entry of the account's creation.
+	// WithClock changes the clock through the search_path. The function that deletes audit entries sets its own search_path, so it sees
+	// the real clock. With a clock two days behind, the entry about the account's creation is therefore two days old for this function,
+	// which deletes the entry.
 	for difference, want := range map[string]struct{ rows, entries int64 }{"2 days": {0, 8}, "-2 days": {12, 7}} {
 		t.Run(difference, func(t *testing.T) {
 			t.Parallel()
@@ -68,8 +71,8 @@ func TestExpiryUsesTheDatabasesClock(t *testing.T) {
 	}
 }
 
-// TestMigrationsGrantTheAuditFunctions migrates with one role that gets privileges on new tables, and one that
-// does not.
+// TestMigrationsGrantTheAuditFunctions migrates a database that has two roles. Only one role has default privileges on new tables: only
+// this role may call the audit functions after the migrations.
 func TestMigrationsGrantTheAuditFunctions(t *testing.T) {
 	t.Parallel()
 	service, other := postgrestest.NewRole(t, "secret"), postgrestest.NewRole(t, "secret")
@@ -90,7 +93,8 @@ func TestMigrationsGrantTheAuditFunctions(t *testing.T) {
 	}
 }
 
-// TestAuditRetentionHasAMinimum calls the cleanup function directly, as an attacker with the service's role can.
+// TestAuditRetentionHasAMinimum calls the cleanup function directly, as an attacker with the service's role can. No retention may delete
+// entries of the last hour.
 func TestAuditRetentionHasAMinimum(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -126,7 +130,7 @@ func TestAuditRetentionHasAMinimum(t *testing.T) {
 	}
 }
 
-// TestEntriesOfExistingAccountsAreNotAnonymized calls the erasure function directly, as an attacker with the service's role can.
+// TestEntriesOfExistingAccountsAreNotAnonymized calls anonymize_audit_events directly, as an attacker with the service's role can.
 func TestEntriesOfExistingAccountsAreNotAnonymized(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

@@ -9,9 +9,9 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestCanceledReadsKeepTheirConnections cancels reads at random times, as clients that disconnect do. The connections must stay open,
-// because a new one costs more than a read. The test allows a few new connections: on a busy machine, some reads take longer than the
-// grace.
+// TestCanceledReadsKeepTheirConnections cancels reads at random times, as happens when clients disconnect. The connections must stay
+// open, because a new connection costs more than a read. The test allows a few new connections: on a busy machine, some reads take longer
+// than cancelGrace.
 func TestCanceledReadsKeepTheirConnections(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)

@@ -14,13 +14,15 @@ import (
 )
 
 const (
-	cleanupLock     = 0x757365725f726561 // the advisory lock for a batch: one replica at a time cleans up
+	cleanupLock     = 0x757365725f726561 // the key of the advisory lock that each batch takes, so that one replica at a time cleans up
 	cleanupInterval = time.Minute
-	cleanupBatch    = 1000 // rows of one transaction: it takes a few milliseconds, so that no request waits for its locks
+	// cleanupBatch is the maximum number of rows that one transaction deletes. The transaction takes a few milliseconds, so that requests
+	// do not wait long for its locks.
+	cleanupBatch = 1000
 )
 
-// Cleaner deletes expired rows, and scrubs audit entries that were written during an erasure. Every replica runs a Cleaner; only one
-// works at a time.
+// Cleaner deletes expired rows. It also removes addresses and request ids from the audit entries of erased users that the erasure itself
+// did not reach. Every replica runs a Cleaner; only one works at a time.
 type Cleaner struct {
 	DB             *DB
 	AuditRetention time.Duration
@@ -32,7 +34,7 @@ type Cleaner struct {
 type CleanupObserver interface {
 	// CleanupRows is called after each batch with the number of deleted rows.
 	CleanupRows(table string, rows int64)
-	// CleanupDone is called after each run. err is nil if no expired rows are left, or another replica is deleting them.
+	// CleanupDone is called after each run. err is nil if the run succeeded, or if another replica was cleaning up.
 	CleanupDone(err error)
 }
 
@@ -63,7 +65,8 @@ func (r *Cleaner) Run(ctx context.Context) error {
 	}
 }
 
-// Clean deletes, in batches, all rows that have expired by the database's clock. It does nothing while another replica cleans up.
+// Clean deletes all rows that have expired by the database's clock, in batches. It then scrubs the audit entries of erased users. It does
+// nothing while another replica cleans up.
 func (r *Cleaner) Clean(ctx context.Context) error {
 	for _, table := range []struct {
 		name, query string
@@ -99,7 +102,8 @@ func (r *Cleaner) Clean(ctx context.Context) error {
 	return nil
 }
 
-// expired returns a query that deletes up to cleanupBatch rows that meet the condition, and returns their number.
+// expired returns a query that deletes up to cleanupBatch rows of the table, and returns their number. The query deletes rows that meet
+// the condition and are not locked.
 func expired(table, condition string) string {
 	return fmt.Sprintf(`WITH deleted AS (
 		DELETE FROM %s WHERE ctid = ANY(ARRAY(SELECT ctid FROM %[1]s WHERE %s LIMIT %d FOR UPDATE SKIP LOCKED)) RETURNING 1)

@@ -36,7 +36,7 @@ func newCleaner(db *postgres.DB) (*postgres.Cleaner, *cleaned) {
 	return &postgres.Cleaner{DB: db, AuditRetention: 24 * time.Hour, Observer: seen, Log: slog.New(slog.DiscardHandler)}, seen
 }
 
-// fill inserts n expired rows and 7 valid rows into each table of the cleanup.
+// fill inserts n expired rows and 7 valid rows into each table that the cleanup deletes from.
 func fill(t *testing.T, dsn string, u user.User, n int) {
 	t.Helper()
 	for over, rows := range map[bool]int{true: n, false: 7} {
@@ -86,7 +86,7 @@ func TestExpiredRowsAreDeletedInBatches(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	db, conn := postgrestest.Connect(t, dsn, nil), connect(t, dsn)
-	u := create(t, db, "a@example.com") // its audit entry is new
+	u := create(t, db, "a@example.com") // adds an audit entry, which has not expired
 	fill(t, dsn, u, 2500)
 	cleaner, seen := newCleaner(db)
 	if err := cleaner.Clean(t.Context()); err != nil {
@@ -109,7 +109,8 @@ func TestExpiredRowsAreDeletedInBatches(t *testing.T) {
 	}
 }
 
-// TestOneReplicaCleansUpAtATime holds the lock of the cleanup, as a replica does while it cleans up.
+// TestOneReplicaCleansUpAtATime holds the lock of the cleanup, as a replica does while it cleans up. A second replica must delete nothing
+// until the lock is free.
 func TestOneReplicaCleansUpAtATime(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -141,7 +142,8 @@ func TestOneReplicaCleansUpAtATime(t *testing.T) {
 	}
 }
 
-// TestCleanupWaitsForNoLock locks expired rows, as a request may do.
+// TestCleanupWaitsForNoLock locks two expired sessions, as a request may do. The cleanup must skip these two and delete all other expired
+// rows.
 func TestCleanupWaitsForNoLock(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

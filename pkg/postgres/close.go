@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// closeTimeout bounds the closing of a connection: the last message, the server's close, and the request to cancel a query. pgx itself
-// allows 15 seconds.
+// closeTimeout is the maximum time for closing a connection, that is, for sending the last message and waiting until the server closes.
+// It also limits a request to cancel a query. pgx itself allows 15 seconds.
 const closeTimeout = time.Second
 
 // closeSoon closes the socket of a connection after closeTimeout, even if pgx still waits for the server.
@@ -21,7 +21,7 @@ func closeSoon(conn *pgconn.PgConn) {
 	time.AfterFunc(closeTimeout, func() { _ = socket.Close() })
 }
 
-// discard removes a connection from the pool, which frees its place immediately, and closes the connection in the background.
+// discard removes a connection from the pool and closes it in the background, so that its place in the pool is free immediately.
 func discard(conn *pgxpool.Conn) {
 	dropped := conn.Hijack()
 	closeSoon(dropped.PgConn())
@@ -32,8 +32,8 @@ func discard(conn *pgxpool.Conn) {
 	}()
 }
 
-// boundCancel bounds a request to cancel a query by closeTimeout. pgx opens a connection for this request with the DialFunc of the
-// connection that runs the query.
+// boundCancel limits each request to cancel a query to closeTimeout. pgx sends such a request through a connection of its own, which it
+// opens with the DialFunc of the connection that runs the query.
 func boundCancel(cfg *pgx.ConnConfig) {
 	var established atomic.Bool
 	cfg.AfterConnect = func(context.Context, *pgconn.PgConn) error {

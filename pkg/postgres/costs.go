@@ -12,8 +12,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// hashParams selects the part of a password hash @ that determines its cost: the format and the parameters before the salt. Regular
-// expressions would take five times as long.
+// hashParams is an SQL expression for the part of a password hash that determines its cost: the format and the parameters before the
+// salt. @ stands for the hash. Regular expressions would take five times as long.
 const hashParams = `CASE
 	WHEN @ LIKE '$argon2%' THEN '$' || split_part(@, '$', 2) || '$' || split_part(@, '$', 3) || '$' || split_part(@, '$', 4)
 	WHEN @ LIKE 'pbkdf2%' THEN split_part(@, '$', 1) || '$' || split_part(@, '$', 2)
@@ -33,11 +33,11 @@ var hashCostsQuery = `SELECT ` + strings.ReplaceAll(hashParams, "@", "imported_p
 		WHERE imported_prefix IS NOT NULL AND user_id > $1 ORDER BY user_id LIMIT $2) AS batch
 	GROUP BY 1, 2`
 
-// HashCosts implements user.Store. It reads only the hashes of imported accounts, which have their own index. If there are any, it also
-// counts all accounts by the index of the primary key. It does not use PostgreSQL's estimate of this number, because the estimate
-// changes. The cost of an unknown email would change with it, whereas the cost of an account does not change.
+// HashCosts implements user.Store. It reads only the hashes of imported accounts, which have their own index. If there are imported
+// accounts, it also counts all accounts, through the index of the primary key. PostgreSQL's estimate of this number is not used, because
+// the estimate varies. The cost of a login with an unknown email would then vary too. The cost of a login with a known email does not.
 func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
-	sums := make(map[user.HashCost]int64) // accounts by cost; the Accounts of the keys are zero
+	sums := make(map[user.HashCost]int64) // the number of accounts for each cost; in the keys, the field Accounts is zero
 	var imported int64
 	for last, more := uuid.Nil, true; more; {
 		found, err := db.hashCostsAfter(ctx, &last, sums)
@@ -62,8 +62,8 @@ func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	return out, nil
 }
 
-// hashCostsAfter adds up to costBatch imported hashes, of users with an id above last, to the sums. It sets last to the greatest id of
-// these users, and returns the number of hashes.
+// hashCostsAfter reads the imported hashes of up to costBatch users, those with the lowest ids above last. It adds their numbers to sums,
+// sets last to the greatest of these ids, and returns the number of hashes.
 func (db *DB) hashCostsAfter(ctx context.Context, last *uuid.UUID, sums map[user.HashCost]int64) (found int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, costTimeout)
 	defer cancel()

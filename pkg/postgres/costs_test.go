@@ -45,7 +45,7 @@ func TestHashCostsAreCounted(t *testing.T) {
 	}
 	const today = "$argon2id$v=19$m=19456,t=2,p=1"
 	want := []user.HashCost{
-		{Accounts: 3}, // not imported, with different parameters
+		{Accounts: 3}, // not imported: one sum, although the parameters differ
 		{Imported: "$argon2i$v=19$m=512,t=2,p=2", Current: "$argon2i$v=19$m=512,t=2,p=2", Accounts: 1},
 		{Imported: "$2b$12", Current: "$2b$12", Accounts: 2},
 		{Imported: "$2b$12", Current: today, Accounts: 2},
@@ -59,7 +59,7 @@ func TestHashCostsAreCounted(t *testing.T) {
 	}
 }
 
-// TestManyHashCostsAreCountedInBatches has more imported accounts than one statement reads.
+// TestManyHashCostsAreCountedInBatches counts more imported accounts than one statement reads. After Close, the count must fail.
 func TestManyHashCostsAreCountedInBatches(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -81,7 +81,8 @@ func TestManyHashCostsAreCountedInBatches(t *testing.T) {
 	}
 }
 
-// TestACountReadsOnlyImportedHashes checks the plan of the count with and without statistics of the table.
+// TestACountReadsOnlyImportedHashes checks the plan of the count with and without statistics of the table. Both plans must use the index
+// of the imported hashes.
 func TestACountReadsOnlyImportedHashes(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

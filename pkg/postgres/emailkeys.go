@@ -21,14 +21,15 @@ import (
 // user.EmailKey and user.Fold are.
 const emailKeysVersion = 14
 
-// emailKeys returns the migration. It can run again after an interruption, and while replicas serve requests. Its Down does nothing.
+// emailKeys returns the migration. It can be repeated after an interruption, and can run while replicas serve requests. Its down
+// migration does nothing.
 func emailKeys(log *slog.Logger) *goose.Migration {
 	return goose.NewGoMigration(emailKeysVersion, &goose.GoFunc{
 		RunDB: func(ctx context.Context, db *sql.DB) error { return (&keyMigration{db, log}).run(ctx, time.Time{}) },
 	}, &goose.GoFunc{RunDB: func(context.Context, *sql.DB) error { return nil }})
 }
 
-// keyMigration recomputes the keys of accounts.
+// keyMigration recomputes the keys of the emails and names of accounts.
 type keyMigration struct {
 	db  *sql.DB
 	log *slog.Logger
@@ -52,7 +53,7 @@ func (a keyedUser) compare(b keyedUser) int {
 	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.id, b.id))
 }
 
-// run recomputes the keys of accounts that were updated since a time. It begins with the accounts that have priority.
+// run recomputes the keys of the accounts that were updated at or after since. It begins with the accounts that have priority.
 func (r *keyMigration) run(ctx context.Context, since time.Time) error {
 	stale, err := r.findStale(ctx, since)
 	if err != nil {
@@ -70,8 +71,8 @@ func (r *keyMigration) run(ctx context.Context, since time.Time) error {
 	return nil
 }
 
-// findStale returns the accounts that were updated since a time and have outdated keys. It skips emails and names in ASCII, because
-// their keys do not change. It does not skip emails whose domains have A-labels.
+// findStale returns the accounts that were updated at or after since and have outdated keys. It skips accounts whose email and name are
+// in ASCII, because these keys do not change. It does not skip emails whose domains have A-labels.
 func (r *keyMigration) findStale(ctx context.Context, since time.Time) (stale []keyedUser, err error) {
 	rows, err := r.db.QueryContext(ctx, `
 		SELECT id::text, email, email_key, coalesce(name, ''), coalesce(name_key, ''), email_verified, created_at FROM users
@@ -92,18 +93,18 @@ func (r *keyMigration) findStale(ctx context.Context, since time.Time) (stale []
 	return stale, rows.Err()
 }
 
-// rekey recomputes the keys of an account, and changes the rows that refer to the email key. If another account has the new email key,
-// the account with priority gets that key. The other account keeps its old key, or gets a key that no email has.
+// rekey recomputes the keys of an account, and updates the rows that refer to its email key. If another account already has the new email
+// key, the account with priority gets this key. The account without priority keeps its old key, or gets a key that matches no email.
 func (r *keyMigration) rekey(ctx context.Context, id string) error {
 	tx, err := r.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = tx.Rollback() }()
-	if _, err := tx.ExecContext(ctx, vanishedLimits); err != nil {
+	if _, err := tx.ExecContext(ctx, vanishedClientLimits); err != nil {
 		return err
 	}
-	a := keyedUser{id: id} // read again, because the email may have changed or the account may have been erased
+	a := keyedUser{id: id} // the account is read again, because its email may have changed or it may have been erased
 	err = tx.QueryRowContext(ctx, `
 		SELECT email, email_key, coalesce(name, ''), email_verified, created_at FROM users WHERE id = $1 FOR UPDATE`, id).
 		Scan(&a.email, &a.emailKey, &a.name, &a.verified, &a.created)
@@ -176,15 +177,16 @@ func (r *keyMigration) recordCollision(ctx context.Context, tx *sql.Tx, id, hold
 
 const collisionMessage = "two accounts have the same email; only the holder can log in with it: change the email of the other account"
 
-// RekeyEmails recomputes the keys of accounts that were updated since a time, possibly by a replica of an earlier version.
+// RekeyEmails recomputes the keys of the accounts that were updated at or after since: a replica of an earlier version may have stored
+// outdated keys.
 func (db *DB) RekeyEmails(ctx context.Context, since time.Time, log *slog.Logger) error {
 	conns := stdlib.OpenDBFromPool(db.pool.conns)
 	defer func() { _ = conns.Close() }() // does not close the pool
 	return wrap("recompute the email keys", (&keyMigration{conns, log}).run(ctx, since))
 }
 
-// LogEmailCollisions logs the ids of accounts that have the same email as another account. It deletes the collisions of accounts whose
-// email has been changed.
+// LogEmailCollisions logs the ids of accounts that have the same email as another account. It deletes the records of collisions that a
+// change of the email has resolved.
 func (db *DB) LogEmailCollisions(ctx context.Context, log *slog.Logger) error {
 	type collision struct{ ID, Holder, Email, Key string }
 	all, err := collect(ctx, db.pool, pgx.RowToStructByPos[collision], `

@@ -16,8 +16,8 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// olderAccounts are accounts with keys of an earlier version: full case folding over NFC, and unconverted domains. The first
-// account is the oldest.
+// olderAccounts are accounts with keys as an earlier version computed them, with full case folding after NFC and with unconverted
+// domains. The first account is the oldest.
 var olderAccounts = []struct{ email, key, name, nameKey string }{
 	{"user@bücher.example", "user@bücher.example", "", ""},               // 0
 	{"user@xn--bcher-kva.example", "user@xn--bcher-kva.example", "", ""}, // 1: equal to 0
@@ -141,8 +141,8 @@ func TestEmailKeysAreRecomputed(t *testing.T) {
 	}
 }
 
-// TestAVerifiedAccountKeepsTheEmail gives a shared email to the account whose email is verified, although the other account is
-// older. A replica of an earlier version may store such accounts after the migration.
+// TestAVerifiedAccountKeepsTheEmail recomputes the keys of two accounts with the same email. The account with the verified email must get
+// the key, although the other account is older. A replica of an earlier version may store such accounts after the migration.
 func TestAVerifiedAccountKeepsTheEmail(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -160,7 +160,7 @@ func TestAVerifiedAccountKeepsTheEmail(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	store("victim@bücher.example", "victim@bücher.example", false, 9) // the current key
+	store("victim@bücher.example", "victim@bücher.example", false, 9) // already has the current key
 	store("victim@xn--bcher-kva.example", "victim@xn--bcher-kva.example", true, 1)
 	store("info@straße.example", "info@strasse.example", false, 1)
 	if err := db.RekeyEmails(t.Context(), time.Now().Add(-time.Hour), slog.New(slog.DiscardHandler)); err != nil {
@@ -176,8 +176,8 @@ func TestAVerifiedAccountKeepsTheEmail(t *testing.T) {
 	}
 }
 
-// TestAnErasedAccountKeepsNoEmail erases the account that was to keep a shared email, after the accounts were read. The
-// other account then keeps the email.
+// TestAnErasedAccountKeepsNoEmail recomputes the keys of two accounts with the same email. It erases the account with priority after the
+// accounts were read. The remaining account must keep its key.
 func TestAnErasedAccountKeepsNoEmail(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -196,12 +196,12 @@ func TestAnErasedAccountKeepsNoEmail(t *testing.T) {
 	}
 	store("first@xn--bcher-kva.example", 9)
 	store("ada@xn--bcher-kva.example", 8)
-	store("ada@bücher.example", 1) // the current key
+	store("ada@bücher.example", 1) // already has the current key
 	exec(`BEGIN`)
 	exec(`SELECT FROM users WHERE email LIKE 'first@%' FOR UPDATE`)
 	done := make(chan error, 1)
 	go func() { done <- db.RekeyEmails(t.Context(), time.Now().Add(-time.Hour), slog.New(slog.DiscardHandler)) }()
-	postgrestest.WaitForLock(t, watch) // of the first account, after all accounts were read
+	postgrestest.WaitForLock(t, watch) // RekeyEmails has read all accounts, and waits for the first one
 	exec(`DELETE FROM users WHERE email = 'ada@xn--bcher-kva.example'`)
 	exec(`COMMIT`)
 	if err := <-done; err != nil {

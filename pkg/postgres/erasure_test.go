@@ -18,8 +18,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestEntriesThatRaceAnErasureAreAnonymized erases a user while two audit entries are not committed yet: one by the user and one
-// about the user. The erasure can't see these entries. The cleanup anonymizes them a minute later.
+// TestEntriesThatRaceAnErasureAreAnonymized erases a user while two audit entries are not committed yet: one by the user and one about
+// the user. The erasure can't see these two entries. The cleanup must anonymize them, but not within a minute of the erasure.
 func TestEntriesThatRaceAnErasureAreAnonymized(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -38,7 +38,7 @@ func TestEntriesThatRaceAnErasureAreAnonymized(t *testing.T) {
 				RETURN NEW;
 			END';
 		CREATE TRIGGER hold BEFORE INSERT ON outbox FOR EACH ROW WHEN (NEW.type = 'user.updated') EXECUTE FUNCTION hold()`)
-	outbox, err := conn.Begin(t.Context()) // blocks a change when it stores its event, after its audit entry
+	outbox, err := conn.Begin(t.Context()) // blocks the change below when it stores its event; it has already added its audit entry
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,8 +93,9 @@ func TestEntriesThatRaceAnErasureAreAnonymized(t *testing.T) {
 	}
 }
 
-// TestAnErasureScrubsALimitedNumberOfEntries erases a user with more audit entries than one erasure scrubs. The number is limited, because
-// others can add any number of entries about a user, for example by failed logins. The cleanup scrubs the rest.
+// TestAnErasureScrubsALimitedNumberOfEntries erases a user with more audit entries than the erasure itself scrubs. This number is
+// limited, because other people can add any number of entries about a user, for example by failed logins. The cleanup must scrub the
+// rest.
 func TestAnErasureScrubsALimitedNumberOfEntries(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -112,7 +113,7 @@ func TestAnErasureScrubsALimitedNumberOfEntries(t *testing.T) {
 	}
 	remove(t, db, u.ID)
 	if n := remaining(); n != 2500 {
-		t.Errorf("%d of 3500 entries have their origin after the erasure, want 2500", n)
+		t.Errorf("%d of 3500 entries have an address or a request id after the erasure, want 2500", n)
 	}
 	execute(t, dsn, `UPDATE erasures SET erased_at = erased_at - interval '1 minute'`)
 	cleaner, _ := newCleaner(db)
@@ -120,14 +121,15 @@ func TestAnErasureScrubsALimitedNumberOfEntries(t *testing.T) {
 		t.Fatal(err)
 	}
 	if n := remaining(); n != 0 {
-		t.Errorf("%d entries have their origin after the cleanup, want none", n)
+		t.Errorf("%d entries have an address or a request id after the cleanup, want none", n)
 	}
 	if rows := postgrestest.Rows(t, dsn, "audit_events", "outbox"); strings.Contains(rows, "erasures: ") {
 		t.Error("the erasure is left after the cleanup, want none")
 	}
 }
 
-// TestManyErasuresAreProcessedInBatches has more erasures than the cleanup processes in one batch.
+// TestManyErasuresAreProcessedInBatches runs the cleanup with 2500 old and 7 new erasures. One run must process all old ones and leave
+// the new ones.
 func TestManyErasuresAreProcessedInBatches(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -169,8 +171,8 @@ func TestPendingEventsOfAnErasedUserAreNotPublished(t *testing.T) {
 	}
 }
 
-// TestAnErasureDoesNotWaitForTheRelay erases a user while another transaction deletes an event of the user, as a relay does. That
-// transaction is rolled back. The event must not be published afterwards.
+// TestAnErasureDoesNotWaitForTheRelay erases a user while another transaction deletes an event of the user, as the relay does. The
+// erasure must not wait for this transaction. The transaction is then rolled back, and the event must not be published.
 func TestAnErasureDoesNotWaitForTheRelay(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -195,8 +197,8 @@ func TestAnErasureDoesNotWaitForTheRelay(t *testing.T) {
 	}
 }
 
-// TestAnAccountThatIsImportedAgainCanBeErasedAgain imports an account with its old id before the cleanup has processed its first
-// erasure.
+// TestAnAccountThatIsImportedAgainCanBeErasedAgain creates and erases an account twice with the same id. The cleanup has not yet
+// processed the first erasure when the second one is recorded.
 func TestAnAccountThatIsImportedAgainCanBeErasedAgain(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -214,7 +216,8 @@ func TestAnAccountThatIsImportedAgainCanBeErasedAgain(t *testing.T) {
 	}
 }
 
-// TestAnEntryThatIsLockedDuringTheCleanupIsScrubbedLater: the cleanup skips locked entries, and must not forget them.
+// TestAnEntryThatIsLockedDuringTheCleanupIsScrubbedLater locks an audit entry of an erased user during the cleanup. The cleanup skips the
+// locked entry; a later run must scrub it.
 func TestAnEntryThatIsLockedDuringTheCleanupIsScrubbedLater(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

@@ -25,7 +25,8 @@ const (
 	schemaMissing              // A migration has not run yet: 503.
 )
 
-// classes has the meaning of the classes of SQLSTATEs. Other classes are faults.
+// classes maps classes of SQLSTATEs to their meaning. A class is the first two characters of an SQLSTATE. Classes that are not listed are
+// faults.
 //
 // Source: https://www.postgresql.org/docs/current/errcodes-appendix.html
 var classes = map[string]class{
@@ -38,7 +39,7 @@ var classes = map[string]class{
 	"58": transient, // System error.
 }
 
-// codes has the meaning of single SQLSTATEs that differ from their class.
+// codes maps single SQLSTATEs to their meaning, where it differs from the meaning of their class.
 var codes = map[string]class{
 	"25006": transient,     // Read-only transaction: a standby, or a database that an operator has made read-only.
 	"25P02": transient,     // Failed transaction: an earlier statement of the transaction failed.
@@ -66,14 +67,14 @@ func classOf(err *pgconn.PgError) class {
 	return classes[err.Code[:min(len(err.Code), 2)]]
 }
 
-// isStalePlan reports whether a migration has changed the columns of a prepared statement: "cached plan must not change result type".
-// The server translates this text, but not the name of its function.
+// isStalePlan reports whether a statement failed because a migration has changed its columns after it was prepared: "cached plan must not
+// change result type". The server may translate this message, but not the name of the function that reports it.
 func isStalePlan(err *pgconn.PgError) bool {
 	return err.Code == "0A000" && err.Routine == "RevalidateCachedQuery"
 }
 
-// wrap converts an error of an operation into a user.Error: NotFound or Unavailable. It adds the operation to other errors, and does not
-// change a user.Error.
+// wrap returns a user.Error unchanged. It converts pgx.ErrNoRows to a user.Error NotFound, and errors that a client can retry to a
+// user.Error Unavailable. It adds the operation to all other errors.
 func wrap(operation string, err error) error {
 	var known *user.Error
 	var server *pgconn.PgError

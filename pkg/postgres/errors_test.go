@@ -35,7 +35,8 @@ func statusOf(err error) string {
 	}
 }
 
-// TestEachErrorCodeOfTheServerHasAStatus tests all error codes of PostgreSQL 15, and the codes that newer versions have added.
+// TestEachErrorCodeOfTheServerHasAStatus checks the status for each error code of PostgreSQL 15, and for each code that newer versions
+// have added.
 func TestEachErrorCodeOfTheServerHasAStatus(t *testing.T) {
 	t.Parallel()
 	list, err := os.ReadFile("testdata/errcodes.txt")
@@ -84,8 +85,8 @@ func checkInstalled(t *testing.T, listed map[string]bool) {
 	}
 }
 
-// TestEachErrorOfTheDriverHasAStatus tests errors of the driver that have no error code of PostgreSQL, and special cases of
-// codes.
+// TestEachErrorOfTheDriverHasAStatus checks the status for errors of the driver that have no error code of PostgreSQL, and for special
+// cases of error codes.
 func TestEachErrorOfTheDriverHasAStatus(t *testing.T) {
 	t.Parallel()
 	stale := &pgconn.PgError{Code: "0A000", Routine: "RevalidateCachedQuery"}

@@ -31,7 +31,7 @@ func (db *DB) Export(ctx context.Context, id uuid.UUID) (e user.Export, err erro
 	return e, wrap("export a user", err)
 }
 
-// into returns a callback that collects the rows of a query of a batch.
+// into returns the callback for a query of a batch. The callback collects the rows into all.
 func into[T any](all *[]T, scan pgx.RowToFunc[T]) func(pgx.Rows) error {
 	return func(rows pgx.Rows) (err error) {
 		*all, err = pgx.CollectRows(rows, scan)
@@ -51,7 +51,7 @@ func scanIssuedToken(row pgx.CollectableRow) (t user.IssuedToken, err error) {
 	return t, err
 }
 
-// auditEventsOf reads a page by two indexes. UNION removes the entries that are both by and about the user.
+// auditEventsOf reads a page through two indexes. UNION removes duplicates: the entries that are both by and about the user.
 const auditEventsOf = `
 	(SELECT ` + auditEventColumns + ` FROM audit_events WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3)
 	UNION

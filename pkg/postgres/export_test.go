@@ -14,7 +14,7 @@ func (db *DB) Reset() {
 	db.probe.drop()
 }
 
-// Probe queries with the connection of readiness, and not with the pool.
+// Probe queries through the connection that is reserved for readiness, not through the pool.
 func (db *DB) Probe(ctx context.Context) error {
 	return db.probe.query(ctx, func(ctx context.Context, conn *pgx.Conn) error { return conn.Ping(ctx) })
 }
@@ -25,7 +25,7 @@ var HashCostsQuery = hashCostsQuery
 // Tables are the tables on which the service's role needs privileges.
 var Tables = strings.Split(tables, ", ")
 
-// Everywhere runs SQL on each idle connection.
+// Everywhere runs an SQL statement on each idle connection of both pools.
 func (db *DB) Everywhere(t *testing.T, sql string) {
 	t.Helper()
 	for _, conn := range append(db.pool.conns.AcquireAllIdle(t.Context()), db.logins.conns.AcquireAllIdle(t.Context())...) {

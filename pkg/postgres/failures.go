@@ -16,22 +16,23 @@ import (
 // allNetworks is the network of attempts without an address, and of reauthentications.
 var allNetworks = user.NetworkOf(netip.Addr{})
 
-// emailHash returns the key of the failures of an email. The hash avoids storing emails that have no account.
+// emailHash returns the key under which the failures of an email are counted. The key is a hash, so that the database stores no emails
+// without an account.
 func emailHash(email string) []byte { return keyHash(user.EmailKey(email)) }
 
-// keyHash returns the emailHash of an email with this key, see user.EmailKey.
+// keyHash returns the emailHash of the email that has this user.EmailKey.
 func keyHash(emailKey string) []byte {
 	sum := sha256.Sum256([]byte(emailKey))
 	return sum[:]
 }
 
-// userHash returns the key of the failures of a user's reauthentications.
+// userHash returns the key under which the failed reauthentications of a user are counted.
 func userHash(id uuid.UUID) []byte {
 	sum := sha256.Sum256(id[:])
 	return sum[:]
 }
 
-// subjectHash returns the key of the failures of an attempt.
+// subjectHash returns the key under which the failure of an attempt is counted.
 func subjectHash(a user.Attempt) []byte {
 	if a.UserID != uuid.Nil {
 		return userHash(a.UserID)
@@ -39,7 +40,7 @@ func subjectHash(a user.Attempt) []byte {
 	return emailHash(a.Email)
 }
 
-// networkOf returns the network for which the failures of an attempt are counted.
+// networkOf returns the network for which the failure of an attempt is counted.
 func networkOf(a user.Attempt) netip.Prefix {
 	if a.UserID != uuid.Nil {
 		return allNetworks
@@ -47,7 +48,7 @@ func networkOf(a user.Attempt) netip.Prefix {
 	return a.Network
 }
 
-// attemptPool returns the pool for an attempt: a login uses the connections that are reserved for logins.
+// attemptPool returns the pool for an attempt. Logins have a pool that is reserved for them.
 func (db *DB) attemptPool(a user.Attempt) *pool {
 	if a.UserID != uuid.Nil {
 		return db.pool
@@ -55,13 +56,13 @@ func (db *DB) attemptPool(a user.Attempt) *pool {
 	return db.logins
 }
 
-// queueLock makes attempts with the same subject wait until the transaction ends. It uses an advisory lock, because the rows of the
-// subject may not exist yet.
+// queueLock queues a statement that locks a subject until the transaction ends, so that attempts with the same subject wait. The lock is
+// an advisory lock, because the rows of the subject may not exist yet.
 func queueLock(batch *pgx.Batch, subject []byte) {
 	batch.Queue(`SELECT pg_advisory_xact_lock($1)`, int64(binary.BigEndian.Uint64(subject))) //nolint:gosec // any 64 bits will do
 }
 
-// lockAttempts makes attempts with these subjects wait until the transaction ends.
+// lockAttempts locks these subjects until the transaction ends, so that attempts with one of them wait.
 func lockAttempts(ctx context.Context, tx pgx.Tx, subjects ...[]byte) error {
 	var batch pgx.Batch
 	for _, subject := range subjects {
@@ -113,8 +114,8 @@ func lockLoginFailures(ctx context.Context, tx pgx.Tx, a user.Attempt) (f user.L
 	return f, tx.SendBatch(ctx, &batch).Close()
 }
 
-// queueLoginFailures stores the counts after a decision. A success does not change the count of all networks, because an attacker on
-// another network could observe that change.
+// queueLoginFailures queues the statements that store the counts after a decision. A success does not change the count of all networks
+// together, because an attacker on another network could observe the change.
 func queueLoginFailures(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision) {
 	subject, network := subjectHash(a), networkOf(a)
 	if decision.Success {
@@ -139,14 +140,15 @@ func queueLoginFailures(batch *pgx.Batch, a user.Attempt, decision user.LoginDec
 		subject, f.Total.Count, f.Now, f.Total.BlockedUntil)
 }
 
-// queueResetLoginFailures deletes all counts of an account. It deletes in the order in which a failure stores them, to avoid deadlocks.
+// queueResetLoginFailures queues the statements that delete all counts of an account. To avoid deadlocks, their order is that in which a
+// failure stores the counts.
 func queueResetLoginFailures(batch *pgx.Batch, u user.User) {
 	batch.Queue(`DELETE FROM password_failures WHERE subject_hash IN ($1, $2)`, emailHash(u.Email), userHash(u.ID))
 	batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(u.Email))
 }
 
-// queueNetwork records a login of a user from a network, which is then known. If the user then has more than user.MaxNetworks networks,
-// it deletes the least recently used ones.
+// queueNetwork queues the statements that record a login of a user from a network. From then on, this is a known network of the user. If
+// the user has more than user.MaxNetworks known networks, the least recently used ones are deleted.
 func queueNetwork(batch *pgx.Batch, id uuid.UUID, network netip.Prefix) {
 	batch.Queue(`
 		INSERT INTO login_networks (user_id, network, first_login_at, last_login_at) VALUES ($1, $2, clock_timestamp(), clock_timestamp())
@@ -157,7 +159,8 @@ func queueNetwork(batch *pgx.Batch, id uuid.UUID, network netip.Prefix) {
 		id, user.MaxNetworks)
 }
 
-// queueLockedOut stores an event as queueUserEvent does, unless the user has had such an event within user.LockedOutInterval.
+// queueLockedOut queues a statement that stores an event as queueUserEvent does. If such an event was already stored for the user within
+// user.LockedOutInterval, the statement stores nothing.
 func (tx *transaction) queueLockedOut(ctx context.Context, batch *pgx.Batch, e event.Event) {
 	if e.Type == "" {
 		return

@@ -17,8 +17,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// guesses returns the login failures with an email from a network.
-func guesses(t *testing.T, db *postgres.DB, email, network string) user.LoginFailures {
+// failuresFor returns the counts of the login failures for an email and a network.
+func failuresFor(t *testing.T, db *postgres.DB, email, network string) user.LoginFailures {
 	t.Helper()
 	g, err := db.LoginFailures(t.Context(), user.Attempt{Email: email, Network: netip.MustParsePrefix(network)})
 	if err != nil {
@@ -45,15 +45,16 @@ func beforeNetworks(t *testing.T, dsn string) *postgres.Migrator {
 	}
 }
 
-// oldFailure records a failure that begins a backoff, as a replica of the previous version does.
+// oldFailure records a login failure that begins a backoff, as a replica of the previous version records it.
 const oldFailure = `
 	INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
 	VALUES (sha256(convert_to($1, 'UTF8')), 5, now(), now() + interval '10 minutes')
 	ON CONFLICT (email_hash) DO UPDATE
 	SET failures = excluded.failures, failed_at = excluded.failed_at, blocked_until = excluded.blocked_until`
 
-// TestABackoffOutlastsTheMigration checks a backoff that begins before the migration, and one that a replica of the previous
-// version begins later. Both apply to all networks except those from which the audit trail has a login of the user.
+// TestABackoffOutlastsTheMigration checks a backoff that begins before the migration, and one that a replica of the previous version
+// begins after it. Both must apply to all networks together. The networks of logins that the audit trail records must be known networks
+// of the user.
 func TestABackoffOutlastsTheMigration(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -92,9 +93,9 @@ func TestABackoffOutlastsTheMigration(t *testing.T) {
 		for network, known := range map[string]bool{
 			"198.51.100.0/24": true, "2001:db8:0:aa00::/56": true, "203.0.113.0/24": false, "192.0.2.0/24": false, "0.0.0.0/0": false,
 		} {
-			g := guesses(t, db, email, network)
+			g := failuresFor(t, db, email, network)
 			if !isBlocked(g.Total, g) || isBlocked(g.Network, g) || g.Total.Count != 5 || g.Known != (known && email == a.Email) {
-				t.Errorf("%s from %s: %+v, want 5 failures and a backoff of all networks, known %t", email, network, g, known && email == a.Email)
+				t.Errorf("%s from %s: %+v, want 5 failures, a backoff of all networks, known %t", email, network, g, known && email == a.Email)
 			}
 		}
 	}
@@ -112,7 +113,7 @@ func TestABackoffOutlastsTheMigration(t *testing.T) {
 	check("later@example.com")
 }
 
-// TestABackoffOutlastsTheRollback rolls the migration back during a backoff of one network. The backoff then applies to all
+// TestABackoffOutlastsTheRollback rolls the migration back during a backoff of one network. Afterwards the backoff must apply to all
 // networks.
 func TestABackoffOutlastsTheRollback(t *testing.T) {
 	t.Parallel()
@@ -143,13 +144,13 @@ func TestABackoffOutlastsTheRollback(t *testing.T) {
 	if _, err := m.Up(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if g := guesses(t, db, a.Email, "203.0.113.0/24"); !isBlocked(g.Total, g) {
+	if g := failuresFor(t, db, a.Email, "203.0.113.0/24"); !isBlocked(g.Total, g) {
 		t.Errorf("after the second migration: %+v, want a backoff of all networks", g)
 	}
 }
 
-// TestAResetClearsTheCountOfAConcurrentAttempt confirms a reset while the decision about an attempt runs. The attempt must not
-// store the counts again that it has read before the reset.
+// TestAResetClearsTheCountOfAConcurrentAttempt confirms a password reset while an attempt is being decided. The attempt must not store
+// again the counts that it read before the reset.
 func TestAResetClearsTheCountOfAConcurrentAttempt(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -179,13 +180,14 @@ func TestAResetClearsTheCountOfAConcurrentAttempt(t *testing.T) {
 		if err != nil || g.Network.Count != 0 || g.Total.Count != 0 || isBlocked(g.Network, g) || isBlocked(g.Total, g) {
 			t.Errorf("%s: %+v (%v), want no failures after the reset", name, g, err)
 		}
-		if !guesses(t, db, u.Email, home.String()).Known {
+		if !failuresFor(t, db, u.Email, home.String()).Known {
 			t.Errorf("%s: the network of the reset is unknown, want known", name)
 		}
 	}
 }
 
-// TestAnErasureDeletesFailuresAndNetworks erases a user with login failures by email and by user, and with a known network.
+// TestAnErasureDeletesFailuresAndNetworks erases a user who has failed logins, failed reauthentications and a known network. Only the
+// rows of the other user may remain.
 func TestAnErasureDeletesFailuresAndNetworks(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -211,7 +213,8 @@ func TestAnErasureDeletesFailuresAndNetworks(t *testing.T) {
 	}
 }
 
-// TestNetworksOfAUserAreBounded logs in from one network more than the maximum. The new network replaces the least recently used one.
+// TestNetworksOfAUserAreBounded logs in from a new network while the user already has the maximum number of known networks. The new
+// network must replace the least recently used one.
 func TestNetworksOfAUserAreBounded(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -223,7 +226,7 @@ func TestNetworksOfAUserAreBounded(t *testing.T) {
 		FROM generate_series(1, %d) n`, u.ID, user.MaxNetworks))
 	session(t, db, u)
 	for network, known := range map[string]bool{home.String(): true, "10.0.1.0/24": false, "10.0.2.0/24": true} {
-		if got := guesses(t, db, u.Email, network).Known; got != known {
+		if got := failuresFor(t, db, u.Email, network).Known; got != known {
 			t.Errorf("%s: known is %t, want %t", network, got, known)
 		}
 	}
@@ -233,7 +236,8 @@ func TestNetworksOfAUserAreBounded(t *testing.T) {
 	}
 }
 
-// TestConcurrentLockOutsPublishOneEvent begins backoffs of logins and of reauthentications of one user concurrently.
+// TestConcurrentLockOutsPublishOneEvent concurrently begins several backoffs for the logins and the reauthentications of one user. Only
+// one event may be stored.
 func TestConcurrentLockOutsPublishOneEvent(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

@@ -17,10 +17,10 @@ import (
 	"user-service/pkg/user"
 )
 
-// support is the role of the callers whose changes follow each other without a pause.
+// support is the role of the callers in these tests, who make one change after another without a pause.
 var support = access.Role{Name: "support", Permissions: []access.Permission{access.UsersWrite}}
 
-// supporters returns callers with the role support.
+// supporters creates n users with the role support, and returns them as callers.
 func supporters(t *testing.T, db *postgres.DB, n int) []access.Caller {
 	t.Helper()
 	if err := db.PutRole(t.Context(), access.Internal(uuid.Nil), support, anySize, anyRole); err != nil {
@@ -37,8 +37,8 @@ func supporters(t *testing.T, db *postgres.DB, n int) []access.Caller {
 	return callers
 }
 
-// flood makes the callers change other accounts until the returned function is called, which returns the number of changes. Each change
-// holds its locks for 5 ms, so that the locks of concurrent changes overlap.
+// flood starts goroutines in which each caller repeatedly changes accounts other than its own. stop ends them and returns the number of
+// changes. Each change holds its locks for 5 ms, so that the locks of concurrent changes overlap.
 func flood(t *testing.T, dsn string, callers []access.Caller) (stop func() int64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -69,7 +69,7 @@ func flood(t *testing.T, dsn string, callers []access.Caller) (stop func() int64
 	}
 }
 
-// withRetries makes a request up to three times, because the machine may be busy.
+// withRetries makes a request up to three times until it succeeds: on a busy machine, a request may time out.
 func withRetries(t *testing.T, call func(context.Context) error) (err error) {
 	t.Helper()
 	for range 3 {
@@ -80,7 +80,8 @@ func withRetries(t *testing.T, call func(context.Context) error) (err error) {
 	return err
 }
 
-// TestManyChangesDoNotKeepTheirCallerFromBeingDisabled: shared locks that overlap would delay an exclusive lock forever.
+// TestManyChangesDoNotKeepTheirCallerFromBeingDisabled changes a caller who changes other accounts without a pause. If these changes held
+// overlapping shared locks on the caller, the change of the caller would wait forever.
 func TestManyChangesDoNotKeepTheirCallerFromBeingDisabled(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -104,7 +105,8 @@ func TestManyChangesDoNotKeepTheirCallerFromBeingDisabled(t *testing.T) {
 	}
 }
 
-// TestManyChangesOfRolesDoNotKeepOthersFromChangingUsers has callers that change roles, which others' permissions depend on.
+// TestManyChangesOfRolesDoNotKeepOthersFromChangingUsers changes roles without a pause. Meanwhile, an administrator must be able to
+// change a user: this change locks the roles that its permission comes from.
 func TestManyChangesOfRolesDoNotKeepOthersFromChangingUsers(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -144,7 +146,8 @@ func TestManyChangesOfRolesDoNotKeepOthersFromChangingUsers(t *testing.T) {
 	wg.Wait()
 }
 
-// TestManyChangesDoNotKeepARoleFromBeingNarrowed has callers whose changes depend on the role.
+// TestManyChangesDoNotKeepARoleFromBeingNarrowed changes and deletes a role while callers with this role change other accounts without a
+// pause.
 func TestManyChangesDoNotKeepARoleFromBeingNarrowed(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

@@ -18,13 +18,14 @@ import (
 //  3. the session of the caller, so that it is not ended
 //  4. rolesLock in shared mode, then the roles of the caller and of the target, by name
 //
-// The row locks of steps 2 and 4 do not wait, because two callers who change each other would deadlock. If a lock is not free, the
-// transaction is rolled back and retried. So a change that waits for its target holds no lock that delays disabling or logging out
-// its caller.
+// The transaction does not wait for the row locks of steps 2 and 4, because two callers who change each other would deadlock. If such a
+// lock is not free, the transaction is rolled back and retried. So a change that waits for its target holds no lock that would delay
+// disabling its caller or ending the caller's session.
 //
-// Many changes must not delay a change of their caller or of its roles either. PostgreSQL grants a shared lock on a row although another
-// transaction waits for an exclusive lock. Shared locks that overlap would therefore delay that transaction forever. So step 2 is
-// exclusive: a caller has one running change of others. Step 4 waits for rolesLock in the order of arrival.
+// A caller who makes many changes must not delay a change of the caller's own account or roles. PostgreSQL grants a shared lock on a row
+// even while another transaction waits for an exclusive lock on it. Overlapping shared locks would therefore delay that transaction
+// forever. So step 2 takes an exclusive lock: a caller changes one other account at a time. Step 4 waits for rolesLock, which PostgreSQL
+// grants in the order of the requests.
 
 // callerState is the state of a grant's caller and target, read under the locks of the transaction.
 type callerState struct {
@@ -33,7 +34,7 @@ type callerState struct {
 	user   user.User // the target; zero if there is none
 }
 
-// queueGrant locks the rows that decide about the grant, except for the target, and reads the caller.
+// queueGrant queues the statements that lock the rows on which the grant depends, except for the target, and that read the caller.
 func queueGrant(batch *pgx.Batch, g access.Grant, found *callerState) {
 	caller := g.Caller()
 	if !g.Self() {
@@ -70,8 +71,8 @@ func (found callerState) check(g access.Grant) error {
 	}
 }
 
-// lockTarget locks and reads the target of the grant, and checks the grant, in one round trip. The statements that read come after the
-// statements that lock, because a waiting statement reads other tables as they were before its wait.
+// lockTarget locks and reads the target of the grant, and checks the grant, in one round trip. Separate statements lock and then read: a
+// statement that waits for a lock would read the other tables as they were before its wait.
 func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, error) {
 	var batch pgx.Batch
 	var found callerState
@@ -92,7 +93,7 @@ func lockTarget(ctx context.Context, tx pgx.Tx, g access.Grant) (user.User, erro
 	return found.user, err
 }
 
-// queueTarget reads the locked target of the grant.
+// queueTarget queues the statement that reads the locked target of the grant.
 func queueTarget(batch *pgx.Batch, g access.Grant, found *callerState) {
 	batch.Queue(`SELECT `+userColumns+`, `+permissionsColumn+` FROM users u WHERE u.id = $1`, g.Target()).
 		QueryRow(func(row pgx.Row) error {
@@ -119,13 +120,13 @@ func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
 	return found.check(g)
 }
 
-// account is the key of a queue of changes. Each purpose has its own queue. So a flood of changes of one's own account does not prevent
-// an administrator from disabling the account, or its user from ending sessions. Requests that end sessions count against no quota, so
-// each caller has its own queue.
+// account is the key of a queue of changes. Each purpose has its own queue. So a flood of changes by a user does not prevent an
+// administrator from disabling the account, or the user from ending sessions. Requests that end another user's sessions count against no
+// quota, so they have one queue for each caller.
 type account struct {
 	id      uuid.UUID
 	purpose purpose
-	caller  uuid.UUID // othersEndOfSessions
+	caller  uuid.UUID // only for othersEndOfSessions
 }
 
 type purpose int

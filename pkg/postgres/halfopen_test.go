@@ -17,12 +17,13 @@ import (
 const (
 	// requestTime is the time limit of a request in the API.
 	requestTime = 1800 * time.Millisecond
-	// soon is the maximum time for one request and a new connection. It has a margin for a slow machine. If dead connections
-	// stayed in the pool, or if each of them made a request fail, the test would take 15 s or more.
+	// soon is the maximum time for one request and a new connection, with a margin for a slow machine. If dead connections stayed in the
+	// pool, or if each dead connection made a request fail, the test would take 15 s or more.
 	soon = 5 * time.Second
 )
 
-// occupy opens all connections of a DB, by changes that run until all of them have begun.
+// occupy opens all connections of a DB. It runs one change for each user, and each change keeps its connection until all changes have
+// begun.
 func occupy(t *testing.T, db *postgres.DB, users []user.User) {
 	t.Helper()
 	var all, done sync.WaitGroup
@@ -59,8 +60,8 @@ func request(ctx context.Context, call func(context.Context) error) error {
 	return call(ctx)
 }
 
-// TestDeadConnectionsAreReplaced silences all open connections. New connections work. Clients that retry immediately soon
-// succeed, even if the connections were in use just before.
+// TestDeadConnectionsAreReplaced silences all open connections, while new connections work. Clients that retry immediately must soon
+// succeed, whether the connections were in use just before or idle.
 func TestDeadConnectionsAreReplaced(t *testing.T) {
 	t.Parallel()
 	for name, idle := range map[string]time.Duration{"in use": 0, "idle": 1100 * time.Millisecond} {
@@ -93,7 +94,8 @@ func TestDeadConnectionsAreReplaced(t *testing.T) {
 	}
 }
 
-// TestOneClientRecoversFromDeadConnections sends requests one after another. They must not fail once for each dead connection.
+// TestOneClientRecoversFromDeadConnections sends requests one after another while all open connections are dead. At most two requests may
+// fail, not one for each dead connection.
 func TestOneClientRecoversFromDeadConnections(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, _, through string) {
@@ -115,7 +117,7 @@ func TestOneClientRecoversFromDeadConnections(t *testing.T) {
 	})
 }
 
-// TestCloseIsBounded closes a DB whose connections are silent: idle ones, and one that runs a query.
+// TestCloseIsBounded closes a DB whose connections are silent. One connection is running a query; the others are idle.
 func TestCloseIsBounded(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, _, through string) {
@@ -137,7 +139,7 @@ func TestCloseIsBounded(t *testing.T) {
 		defer cancelClosing()
 		db.Close(closing)
 		if took := time.Since(began); took > time.Second {
-			t.Errorf("Close took %s, want its deadline of 200 ms, and 1 s at most", took)
+			t.Errorf("Close took %s, want 200 ms, its deadline, and at most 1 s", took)
 		}
 		db.Close(t.Context()) // without a deadline
 		if took := time.Since(began); took > soon {
@@ -155,7 +157,8 @@ func isUnavailable(err error) bool {
 	return errors.As(err, &known) && known.Code == user.Unavailable && known.RetryAfter > 0
 }
 
-// TestAProbeNeedsNoConnectionOfItsOwn has the server refuse all new connections. The connections of the pool still work.
+// TestAProbeNeedsNoConnectionOfItsOwn makes the server refuse all new connections, while the connections of the pool still work. The
+// checks of readiness must succeed.
 func TestAProbeNeedsNoConnectionOfItsOwn(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "secret")
@@ -177,7 +180,8 @@ func TestAProbeNeedsNoConnectionOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestAnExhaustedPoolIsNotReady holds all connections for longer than a request may.
+// TestAnExhaustedPoolIsNotReady holds all connections for longer than a request may take. Readiness must fail, and must succeed again
+// after the connections are free.
 func TestAnExhaustedPoolIsNotReady(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)

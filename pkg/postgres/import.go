@@ -53,7 +53,8 @@ func takenIDs(ctx context.Context, tx pgx.Tx, accounts []user.NewAccount) ([]int
 	return pgx.CollectRows(rows, pgx.RowTo[int])
 }
 
-// importAccounts stores the accounts whose email and id do not exist yet, with the statements of Create. It returns their number.
+// importAccounts stores the accounts whose email and id do not exist yet, with the same statements as Create. It returns the number of
+// stored accounts.
 func importAccounts(ctx context.Context, tx *transaction, accounts []user.NewAccount) (created int, err error) {
 	stored, err := importUsers(ctx, tx, accounts)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// KeysSince returns for each of these key ids the time at which a replica first passed the id to KeysSince. The database keeps these
-// times, because replicas are replaced.
+// KeysSince returns for each key id the time at which a replica first passed this id to KeysSince. The times are stored in the database,
+// because replicas are replaced.
 func (db *DB) KeysSince(ctx context.Context, ids []string) (map[string]time.Time, error) {
 	type key struct {
 		id string

@@ -11,8 +11,8 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 )
 
-// limitedConnector opens connections for migrations, whose transactions have vanishedLimits. Without these limits, a runner that vanishes
-// during a transaction would keep its tables locked for hours.
+// limitedConnector opens the connections for migrations. Each transaction on them has vanishedClientLimits: without these limits, a
+// migrating process that disappears during a transaction would keep its tables locked for hours.
 type limitedConnector struct {
 	driver.Connector
 
@@ -34,13 +34,13 @@ func (c limitedConnector) Connect(ctx context.Context) (driver.Conn, error) {
 
 type limitedConn struct{ *stdlib.Conn }
 
-// BeginTx implements driver.ConnBeginTx. It sets vanishedLimits for the transaction.
+// BeginTx implements driver.ConnBeginTx. It sets vanishedClientLimits for the transaction.
 func (c limitedConn) BeginTx(ctx context.Context, opts driver.TxOptions) (driver.Tx, error) {
 	tx, err := c.Conn.BeginTx(ctx, opts)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.Conn.Conn().Exec(ctx, vanishedLimits); err != nil {
+	if _, err := c.Conn.Conn().Exec(ctx, vanishedClientLimits); err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}
 	return tx, nil

@@ -11,7 +11,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// Users implements user.Store. The query has only the conditions of the filter, so that PostgreSQL plans each kind of list
+// Users implements user.Store. The query contains only the conditions that the filter sets, so that PostgreSQL plans each combination
 // separately.
 func (db *DB) Users(ctx context.Context, f user.Filter) (user.Page, error) {
 	query, args := listQuery(f)
@@ -25,7 +25,7 @@ func (db *DB) Users(ctx context.Context, f user.Filter) (user.Page, error) {
 	return user.Page{Users: users}, nil
 }
 
-// listQuery returns the query of a list. Its limit is one more than the filter's, to find out whether there are more users.
+// listQuery returns the query that lists users. The query asks for one user more than f.Limit, to find out whether more users exist.
 func listQuery(f user.Filter) (query string, args []any) {
 	var where []string
 	arg := func(value any) string {

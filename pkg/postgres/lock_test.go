@@ -23,8 +23,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// give returns a decision that replaces a user's roles, as Service.SetRoles does. It calls meanwhile while the account and the
-// roles are locked.
+// give returns a decision that replaces a user's roles, as Service.SetRoles does. It calls the function meanwhile at the time when the
+// account and the roles are locked.
 func give(meanwhile func(), roles ...string) user.Decide {
 	return func(ctx context.Context, tx user.Tx, u user.User) (user.Change, error) {
 		known, err := tx.Roles(ctx, roles)
@@ -57,8 +57,8 @@ func (noRoles) Roles(_ context.Context, names []string) ([]access.Role, error) {
 	return make([]access.Role, len(names)), nil
 }
 
-// TestAChangeSeesTheChangeThatItWaitedFor changes the roles of a user twice, concurrently. The lock is on the user's row, whereas the
-// roles are rows of another table.
+// TestAChangeSeesTheChangeThatItWaitedFor starts a second change of a user while a first one replaces the user's roles. The second change
+// waits for the user's row, and must then see the new roles, although these are rows of another table.
 func TestAChangeSeesTheChangeThatItWaitedFor(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -113,7 +113,8 @@ func TestAChangeThatNeverGetsItsLockNamesItsOperation(t *testing.T) {
 	}
 }
 
-// TestADeletedRoleIsRemovedFromAllUsers deletes a role while a concurrent change gives the role to another user.
+// TestADeletedRoleIsRemovedFromAllUsers deletes a role that a user has, while a concurrent change gives the role to another user. Neither
+// may have it afterwards.
 func TestADeletedRoleIsRemovedFromAllUsers(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -149,7 +150,8 @@ func TestADeletedRoleIsRemovedFromAllUsers(t *testing.T) {
 	}
 }
 
-// TestAWaitingRefreshReadsTheClockAfterItsWait holds the lock of a session, as a concurrent refresh of the same client does.
+// TestAWaitingRefreshReadsTheClockAfterItsWait makes a refresh wait for the lock of its session, as for a concurrent refresh of the same
+// client. The time that the refresh reads must be later than its wait.
 func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -181,11 +183,11 @@ func TestAWaitingRefreshReadsTheClockAfterItsWait(t *testing.T) {
 	}
 	wg.Wait()
 	if read.Before(released) {
-		t.Errorf("the refresh uses the time %s, want one after %s, when it got the lock", read, released)
+		t.Errorf("the refresh reads the time %s, want a time after %s, when the lock was released", read, released)
 	}
 }
 
-// TestRefreshesDoNotBlockALogout logs out of a session while the maximum number of refreshes waits for it.
+// TestRefreshesDoNotBlockALogout ends a session while the maximum number of refreshes waits for it. The logout must not be refused.
 func TestRefreshesDoNotBlockALogout(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -230,8 +232,8 @@ func TestRefreshesDoNotBlockALogout(t *testing.T) {
 	}
 }
 
-// TestTransactionsDoNotDeadlock concurrently runs all operations that lock more than one row, on the same two users. PostgreSQL ends
-// a deadlock with an error after a second.
+// TestTransactionsDoNotDeadlock concurrently runs all operations that lock more than one row, on the same two users. PostgreSQL would end
+// a deadlock after a second, with an error in one of the transactions.
 func TestTransactionsDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -242,7 +244,7 @@ func TestTransactionsDoNotDeadlock(t *testing.T) {
 	var wg sync.WaitGroup
 	for i, work := range []func(context.Context, user.User) error{
 		func(ctx context.Context, u user.User) error { return login(ctx, db, u) },
-		func(ctx context.Context, u user.User) error { return guess(ctx, db, u) },
+		func(ctx context.Context, u user.User) error { return failWithBackoff(ctx, db, u) },
 		func(ctx context.Context, u user.User) error { return fail(ctx, db, u) },
 		func(ctx context.Context, u user.User) error { return newPassword(ctx, db, u) },
 		func(ctx context.Context, u user.User) error { return redeem(ctx, db, u) },
@@ -294,8 +296,8 @@ func login(ctx context.Context, db *postgres.DB, u user.User) error {
 	return err
 }
 
-// guess records a failure that begins a backoff, with an event.
-func guess(ctx context.Context, db *postgres.DB, u user.User) error {
+// failWithBackoff records a login failure that begins a backoff, with an event.
+func failWithBackoff(ctx context.Context, db *postgres.DB, u user.User) error {
 	_, err := db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
 		g.Network.Count++
 		e, err := event.New(event.LockedOut, u.ID, 0, g.Now, event.LockOut{ID: u.ID})
@@ -304,7 +306,7 @@ func guess(ctx context.Context, db *postgres.DB, u user.User) error {
 	return err
 }
 
-// fail records a failure that does not begin a backoff. So the transaction does not lock the user.
+// fail records a login failure that does not begin a backoff. This transaction does not lock the user.
 func fail(ctx context.Context, db *postgres.DB, u user.User) error {
 	_, err := db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
 		g.Network.Count++
@@ -338,7 +340,7 @@ func redeem(ctx context.Context, db *postgres.DB, u user.User) error {
 	return err
 }
 
-// TestCallersWhoChangeEachOtherDoNotDeadlock has two administrators change each other and themselves concurrently.
+// TestCallersWhoChangeEachOtherDoNotDeadlock makes two administrators change each other and themselves concurrently.
 func TestCallersWhoChangeEachOtherDoNotDeadlock(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -380,7 +382,8 @@ func TestCallersWhoChangeEachOtherDoNotDeadlock(t *testing.T) {
 	}
 }
 
-// TestTheRoleOfACallerIsLockedDuringAChange tries to lock the caller's role during a change of the caller's own account.
+// TestTheRoleOfACallerIsLockedDuringAChange tries to lock the caller's role during a change of the caller's own account. The role must be
+// locked until the change is committed.
 func TestTheRoleOfACallerIsLockedDuringAChange(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -408,14 +411,14 @@ func TestTheRoleOfACallerIsLockedDuringAChange(t *testing.T) {
 	}
 }
 
-// anySize allows permissions of any size.
+// anySize allows permissions of any total size.
 func anySize(int) error { return nil }
 
 // anyRole allows a change of any role.
 func anyRole(*access.Role) error { return nil }
 
-// TestWaitsForLockedAccountsKeepNoConnection has a pool of two connections, two accounts that another transaction has locked, and a
-// request for each of them. Another account's change must not wait for these requests.
+// TestWaitsForLockedAccountsKeepNoConnection sends a request for each of two accounts that another transaction has locked, with a pool of
+// two connections. Requests for a third account must succeed meanwhile.
 func TestWaitsForLockedAccountsKeepNoConnection(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -438,14 +441,14 @@ func TestWaitsForLockedAccountsKeepNoConnection(t *testing.T) {
 	for _, u := range []user.User{first, second} {
 		requests.Go(func() {
 			if err := rename(waiting, db, u.ID, nil); err != nil {
-				t.Errorf("after the lock has ended: %v", err)
+				t.Errorf("a request fails after the lock was released: %v", err)
 			}
 		})
 	}
 	for range 20 {
 		ctx, cancel := context.WithTimeout(t.Context(), 1800*time.Millisecond) // the time of a request
 		if err := rename(ctx, db, other.ID, nil); err != nil {
-			t.Errorf("another account's change: %v", err)
+			t.Errorf("the change of another account fails: %v", err)
 		}
 		cancel()
 	}

@@ -45,7 +45,7 @@ func (db *DB) UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded strin
 }
 
 // RecordAttempt implements user.Store. It serializes the attempts for one email or user in all replicas, so that each attempt sees the
-// failures of the one before.
+// failures of all earlier ones.
 func (db *DB) RecordAttempt(
 	ctx context.Context, a user.Attempt, decide func(user.LoginFailures) (user.LoginDecision, error),
 ) (user.Identity, error) {
@@ -57,7 +57,7 @@ func (db *DB) RecordAttempt(
 	}
 	defer leave()
 	err = inTx(ctx, db.attemptPool(a), "record a login attempt", func(tx *transaction) error {
-		evicted = 0 // a transaction that was rolled back may have set it
+		evicted = 0 // a transaction that was rolled back may have set the number
 		failures, err := lockLoginFailures(ctx, tx, a)
 		if err != nil {
 			return err
@@ -92,9 +92,9 @@ func (db *DB) RecordAttempt(
 	return identity, err
 }
 
-// openSession stores the session of a decision. It stores nothing unless the user is active, and still has the email and the password
-// that the attempt verified. The lock keeps all three unchanged until the transaction ends. The session's times come from the
-// database's clock.
+// openSession queues the statements that store the session of a decision. They store it only if the user is active and still has the
+// email and the password that the attempt verified. Row locks keep these three unchanged until the transaction ends. The session's times
+// come from the database's clock.
 func openSession(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, identity *user.Identity) {
 	s := *decision.Session
 	batch.Queue(`
@@ -106,7 +106,7 @@ func openSession(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, 
 	queueIdentify(batch, s, identity) // fails with pgx.ErrNoRows if no session was stored
 }
 
-// queueSession stores a session of a locked user. The session's times come from the database's clock.
+// queueSession queues a statement that stores a session of a locked user. The session's times come from the database's clock.
 func queueSession(batch *pgx.Batch, s user.Session) {
 	batch.Queue(`
 		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)
@@ -114,7 +114,7 @@ func queueSession(batch *pgx.Batch, s user.Session) {
 		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP))
 }
 
-// queueIdentify reads the caller of a session into identity.
+// queueIdentify queues a query that reads the caller of a session into identity.
 func queueIdentify(batch *pgx.Batch, s user.Session, identity *user.Identity) {
 	batch.Queue(identifyQuery, s.UserID, s.ID).QueryRow(func(row pgx.Row) (err error) {
 		*identity, err = scanIdentity(row)
@@ -122,8 +122,8 @@ func queueIdentify(batch *pgx.Batch, s user.Session, identity *user.Identity) {
 	})
 }
 
-// evictOldestSessions ends the least recently used sessions of a user above user.MaxSessions, but never the session opened. It sets
-// ended to their number.
+// evictOldestSessions queues a statement that ends the least recently used sessions of a user who has more than user.MaxSessions. It
+// never ends the session opened. It sets ended to the number of ended sessions.
 func evictOldestSessions(batch *pgx.Batch, opened user.Session, ended *int64) {
 	batch.Queue(`
 		DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE user_id = $1 AND id <> $2 AND expires_at > now()

@@ -11,8 +11,9 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestALoginThatIsDecidedAgain has a login whose first transaction ends an old session and then finds a lock taken. In the second
-// transaction a backoff is in force.
+// TestALoginThatIsDecidedAgain logs in a user who already has the maximum number of sessions. The first transaction ends the oldest
+// session, then fails at a lock and is rolled back. The second transaction rejects the login because of a backoff. So no session may be
+// ended.
 func TestALoginThatIsDecidedAgain(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

@@ -25,7 +25,7 @@ func TestTheAccountForAMail(t *testing.T) {
 	got, err := db.MailAccount(t.Context(), u.ID)
 	if err != nil || got.Email != "ada@example.com" || got.Locale != u.Locale || !got.Created.Equal(u.CreatedAt) ||
 		time.Since(got.Now).Abs() > time.Minute {
-		t.Errorf("%+v, %v", got, err)
+		t.Errorf("the account is %+v (%v), want the email, the locale and both times", got, err)
 	}
 	if _, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 		return user.Change{Delete: true}, nil
@@ -33,11 +33,12 @@ func TestTheAccountForAMail(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := db.MailAccount(t.Context(), u.ID); !errors.Is(err, mail.ErrNoAccount) {
-		t.Errorf("the account of an erased user: %v", err)
+		t.Errorf("the account of an erased user gives %v, want ErrNoAccount", err)
 	}
 }
 
-// TestAMailIsClaimedOnce: of many processes, one gets the claim.
+// TestAMailIsClaimedOnce claims a mail from many goroutines concurrently. One of them must get the claim. A released mail can be claimed
+// again; a sent mail can't.
 func TestAMailIsClaimedOnce(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -56,13 +57,13 @@ func TestAMailIsClaimedOnce(t *testing.T) {
 				claims.Add(1)
 				claim = got
 			case state != mail.ClaimedElse:
-				t.Errorf("the state is %d", state)
+				t.Errorf("the state is %d, want Claimed or ClaimedElse", state)
 			}
 		})
 	}
 	all.Wait()
 	if claims.Load() != 1 {
-		t.Fatalf("%d processes have the claim", claims.Load())
+		t.Fatalf("%d goroutines have the claim, want 1", claims.Load())
 	}
 	if err := db.ReleaseMail(t.Context(), mail.Claim{Event: id, At: claim.At.Add(-time.Microsecond)}); err != nil { // an earlier claim
 		t.Error(err)
@@ -90,7 +91,8 @@ func wantState(t *testing.T, db mail.Store, id uuid.UUID, want mail.ClaimState) 
 	}
 }
 
-// TestTheMailerNeedsFewPrivileges runs the commands of docs/mail.md.
+// TestTheMailerNeedsFewPrivileges creates a role with the privileges that docs/mail.md grants to the mailer. This role must be able to do
+// what the mailer does, but not to read a whole account.
 func TestTheMailerNeedsFewPrivileges(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../docs/mail.md")
@@ -115,7 +117,7 @@ func TestTheMailerNeedsFewPrivileges(t *testing.T) {
 	for range 2 {
 		claim, state, err := db.ClaimMail(t.Context(), id, mail.StaleClaim)
 		if err != nil || state != mail.Claimed {
-			t.Errorf("the state is %d, %v", state, err)
+			t.Errorf("the state is %d (%v), want Claimed", state, err)
 		}
 		if err := db.ReleaseMail(t.Context(), claim); err != nil {
 			t.Error(err)
@@ -125,9 +127,9 @@ func TestTheMailerNeedsFewPrivileges(t *testing.T) {
 		t.Error(err)
 	}
 	if version, err := db.SchemaVersion(t.Context()); err != nil || version == 0 {
-		t.Errorf("the version of the schema is %d, %v", version, err)
+		t.Errorf("the schema has version %d (%v), want the current version", version, err)
 	}
 	if _, err := db.User(t.Context(), u.ID); err == nil {
-		t.Error("the mailer can read the whole account")
+		t.Error("the mailer can read the whole account, want an error")
 	}
 }

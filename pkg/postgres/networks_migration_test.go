@@ -9,7 +9,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// loggedIn inserts 2500 users, and an audit entry of a login for each.
+// loggedIn inserts 2500 users, and for each user an audit entry about a login.
 const loggedIn = `
 	INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
 	SELECT gen_random_uuid(), n::text, n::text, 'active', 1, now(), now() FROM generate_series(1, 2500) n;
@@ -17,8 +17,8 @@ const loggedIn = `
 	SELECT (lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0') || '7' || substr(replace(id::text, '-', ''), 14))::uuid,
 		now(), 'authn_login_success', id, '198.51.100.7' FROM users`
 
-// TestTheMigrationOfNetworksLocksNoUser holds the lock of one user, as a slow change does. The migration must not wait for that lock,
-// because a waiting migration would block changes of other users.
+// TestTheMigrationOfNetworksLocksNoUser locks one user, as a slow change does. The migration must not wait for this lock, because a
+// waiting migration would block changes of other users.
 func TestTheMigrationOfNetworksLocksNoUser(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -46,15 +46,16 @@ func TestTheMigrationOfNetworksLocksNoUser(t *testing.T) {
 	}
 }
 
-// TestAMigrationThatWaitsForALockGivesUp holds locks that the migration needs. The migration must fail soon, because requests
-// wait behind it. After the locks are released it succeeds.
+// TestAMigrationThatWaitsForALockGivesUp holds locks that the migration needs. The migration must soon fail, because requests would wait
+// behind it. After the locks are released, it must succeed.
 func TestAMigrationThatWaitsForALockGivesUp(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
 	m := beforeNetworks(t, dsn)
 	execute(t, dsn, loggedIn)
 	before := connect(t, dsn)
-	for _, table := range []string{"credentials", "users"} { // block the beginning, and the part after the copy of networks
+	// The first lock blocks the beginning of the migration, the second lock the part after the migration has copied the networks.
+	for _, table := range []string{"credentials", "users"} {
 		mode := map[string]string{"credentials": "ACCESS SHARE", "users": "ROW EXCLUSIVE"}[table]
 		tx, err := before.Begin(t.Context())
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// queries is an observer that counts queries by their operation and failure.
+// queries is an observer that counts queries for each operation and failure.
 type queries struct {
 	mu   sync.Mutex
 	seen map[string]int
@@ -67,7 +67,8 @@ func TestFailuresOfQueriesAreObserved(t *testing.T) {
 	}
 }
 
-// TestTheAgeOfKeysIsRemembered uses a key on two replicas. Both must return the time at which the first replica used it.
+// TestTheAgeOfKeysIsRemembered passes a key id to KeysSince on two replicas. Both must return the time at which the first replica passed
+// it.
 func TestTheAgeOfKeysIsRemembered(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

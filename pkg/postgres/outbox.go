@@ -10,7 +10,7 @@ import (
 	"user-service/pkg/event"
 )
 
-// queueEvents stores the events of a change in its transaction, with the trace context of the request.
+// queueEvents queues the statements that store the events of a change, with the trace context of the request.
 func (tx *transaction) queueEvents(ctx context.Context, batch *pgx.Batch, events []event.Event) {
 	for _, e := range events {
 		batch.Queue(`
@@ -20,8 +20,8 @@ func (tx *transaction) queueEvents(ctx context.Context, batch *pgx.Batch, events
 	}
 }
 
-// queueUserEvent stores an event with the current version of its subject. If the user does not exist, it does the same work and stores
-// nothing.
+// queueUserEvent queues a statement that stores an event with the current version of its user. If the user does not exist, the statement
+// does the same work but stores nothing.
 func (tx *transaction) queueUserEvent(ctx context.Context, batch *pgx.Batch, e event.Event) {
 	if e.Type == "" {
 		return
@@ -40,7 +40,7 @@ func traceparent(ctx context.Context) string {
 	return carrier.Get("traceparent")
 }
 
-// OutboxBacklog returns the number of unpublished events. It counts up to 100,000, because counting a million takes half a second,
+// OutboxBacklog returns the number of unpublished events. It stops counting at 100,000: counting a million events takes half a second,
 // which is too long for a scrape. It also returns the age of the oldest event that is neither parked nor blocked by a refused event.
 func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Duration, err error) {
 	var seconds float64

@@ -33,7 +33,7 @@ func create(t *testing.T, db *postgres.DB, email string) user.User {
 	return u
 }
 
-// announcing returns a decision that stores an event.
+// announcing returns a decision for Create that stores an event.
 func announcing(e event.Event) func(int, time.Time) (user.Change, error) {
 	return func(int, time.Time) (user.Change, error) { return user.Change{Events: []event.Event{e}}, nil }
 }
@@ -47,7 +47,7 @@ func newEvent(t *testing.T, u user.User) event.Event {
 	return e
 }
 
-// rename changes a user's name. With a fault, the decision returns the fault in addition to the change.
+// rename changes a user's name. If fault is not nil, the decision returns this error together with the change.
 func rename(ctx context.Context, db *postgres.DB, id uuid.UUID, fault error) error {
 	_, err := db.Change(ctx, access.Internal(id), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
 		u.Version++
@@ -74,7 +74,7 @@ func drain(t *testing.T, db *postgres.DB) []event.Event {
 	return all
 }
 
-// everything sets limits that no test reaches.
+// everything are limits that no test reaches.
 var everything = outbox.Limits{Events: 10_000, Retries: 10_000, Bytes: 1 << 30}
 
 func confirmAll(n int) []outbox.Outcome {
@@ -162,7 +162,7 @@ func TestOneUsersEventsAreInTheOrderOfItsChanges(t *testing.T) {
 	events := drain(t, db)
 	for _, e := range events {
 		if e.UserVersion != last[e.Subject]+1 {
-			t.Fatalf("version %d follows version %d, want %d", e.UserVersion, last[e.Subject], last[e.Subject]+1)
+			t.Fatalf("an event with version %d follows version %d, want %d", e.UserVersion, last[e.Subject], last[e.Subject]+1)
 		}
 		last[e.Subject] = e.UserVersion
 	}
@@ -183,7 +183,7 @@ func TestOneRelayDrainsAtATime(t *testing.T) {
 			return confirmAll(len(w))
 		})
 		if !errors.Is(err, outbox.ErrBusy) || called {
-			t.Errorf("the second relay gets %v and publishes: %t, want ErrBusy and false", err, called)
+			t.Errorf("the second relay gets the error %v (published: %t), want ErrBusy and nothing published", err, called)
 		}
 		return []outbox.Outcome{{Result: outbox.Unsent}}
 	})

@@ -20,8 +20,8 @@ func (db *DB) ParkedEvents(ctx context.Context, after int64, limit int) ([]outbo
 	return events, wrap("list the parked events", err)
 }
 
-// RetryEvents makes every refused event due now, including parked events, and returns their number. If an operator has removed a refused
-// event, the next event of its user becomes due too. RetryEvents skips events that the relay has locked.
+// RetryEvents makes every refused event due immediately, including parked events. It returns the number of these events. If an operator
+// has deleted a refused event, the next event of the same user becomes due too. RetryEvents skips events that the relay has locked.
 func (db *DB) RetryEvents(ctx context.Context) (events int64, err error) {
 	err = db.pool.QueryRow(ctx, `
 		WITH due AS (

@@ -34,8 +34,8 @@ const crowd = `
 	INSERT INTO password_failures SELECT sha256(id::text::bytea), '192.0.2.0/24', 1, now(), now() FROM users;
 	ANALYZE;`
 
-// TestHotQueriesReadFewRows runs the queries of requests on 100,000 users, and compares PostgreSQL's statistics of the rows
-// that were read. No plan may read a whole table, neither by a sequential scan nor by an index scan.
+// TestHotQueriesReadFewRows runs the queries of requests on a database with 100,000 users. It then checks in PostgreSQL's statistics how
+// many rows were read. No plan may read a whole table, neither by a sequential scan nor by an index scan.
 func TestHotQueriesReadFewRows(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -106,7 +106,7 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 	}))
 	db.Close(t.Context())
 
-	// A list reads one page. A list by a prefix reads all users with the prefix: 24 and 11 here.
+	// A list reads one page. A list by a prefix reads all users with this prefix: 24 and 11 users here.
 	const most = 8 * 400
 	for table, n := range rowsRead(t, conn) {
 		if read := n - before[table]; read > most {
@@ -125,7 +125,7 @@ func connect(t *testing.T, dsn string) *pgx.Conn {
 	return conn
 }
 
-// execute runs SQL on a new connection.
+// execute runs SQL statements on a new connection.
 func execute(t *testing.T, dsn, sql string) {
 	t.Helper()
 	conn := connect(t, dsn)
@@ -137,8 +137,8 @@ func execute(t *testing.T, dsn, sql string) {
 	}
 }
 
-// rowsRead returns the number of rows of each table that were read, by sequential scans and by index scans. It waits until all
-// other sessions have ended, because a backend reports its statistics when it ends.
+// rowsRead returns for each table how many rows were read, by sequential scans and by index scans together. It first waits until all
+// other sessions have ended, because a backend reports its last statistics when it ends.
 func rowsRead(t *testing.T, conn *pgx.Conn) map[string]int64 {
 	t.Helper()
 	for others := 1; others > 0; {

@@ -25,8 +25,9 @@ const (
 	maxRetries = 2
 )
 
-// pool lends connections. A closed connection frees its place immediately. pgxpool itself would keep the place until the server has
-// answered, for up to 15 seconds. If a connection is dead or slow, the pool pings all idle connections and closes the dead ones.
+// pool lends connections. When it closes a connection, the place in the pool is free immediately. pgxpool alone would keep the place
+// until the server has answered, for up to 15 seconds. If a connection is dead or slow, the pool pings all idle connections and closes
+// the dead ones.
 //
 // The pool retries calls that provably had no effect.
 type pool struct {
@@ -84,8 +85,8 @@ func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	}
 }
 
-// isAlive pings the server on this connection, and closes the connection if the server does not answer by the deadline. A canceled
-// caller does not interrupt the ping, because that would close a working connection.
+// isAlive pings the server on this connection. If the server does not answer by the deadline, the connection is closed. Canceling ctx
+// does not interrupt the ping, because an interruption would close a working connection.
 func isAlive(ctx context.Context, conn *pgxpool.Conn) bool {
 	limit := time.Now().Add(pingTimeout)
 	if end, ok := ctx.Deadline(); ok && end.Before(limit) {
@@ -119,7 +120,7 @@ func (p *pool) release(conn *pgxpool.Conn, err error) {
 		return
 	}
 	discard(conn)
-	if !errors.Is(err, context.Canceled) { // a canceled call says nothing about the other connections
+	if !errors.Is(err, context.Canceled) { // the cancellation of a call says nothing about the other connections
 		go p.discardDead(context.Background())
 	}
 }
@@ -129,7 +130,7 @@ func (p *pool) put(conn *pgxpool.Conn) {
 	conn.Release()
 }
 
-// with runs a call with a connection. Its error is a lostError if the call lost the connection.
+// with runs a call with a connection. Errors: lostError, if the connection was lost during the call.
 func (p *pool) with(ctx context.Context, call func(*pgx.Conn) error) (err error) {
 	conn, err := p.acquire(ctx)
 	if err != nil {
@@ -144,7 +145,7 @@ func (p *pool) with(ctx context.Context, call func(*pgx.Conn) error) (err error)
 	return call(conn.Conn())
 }
 
-// retry runs an atomic call. It retries the call up to maxRetries times in these cases:
+// retry runs a call that takes effect completely or not at all. It retries the call up to maxRetries times in these cases:
 //
 //   - The plan or the prepared statement was outdated.
 //   - The connection was read-only, and new connections are writable.
@@ -179,8 +180,8 @@ func (p *pool) mayRetry(ctx context.Context, err error) bool {
 	}
 }
 
-// cancelGrace is the time that a read has to end after its client has disconnected. pgx closes the connection of a canceled query, and a
-// new connection costs more than most reads. So without this grace, clients that disconnect would exhaust the pool.
+// cancelGrace is the time that a read may still take after its client has disconnected. pgx closes the connection of a canceled query,
+// and a new connection costs more than most reads. So without this time, clients that disconnect would exhaust the pool.
 const cancelGrace = 200 * time.Millisecond
 
 // withCancelGrace returns a context that ends at the deadline of ctx, or cancelGrace after ctx is canceled.
@@ -202,7 +203,7 @@ func (p *pool) Exec(ctx context.Context, sql string, args ...any) error {
 	})
 }
 
-// read runs an idempotent call with a connection. It retries the call, see retry. The context of the call has a grace, see withCancelGrace.
+// read runs an idempotent call with a connection. It retries the call as retry does. The call gets the context of withCancelGrace.
 func (p *pool) read(ctx context.Context, call func(context.Context, *pgx.Conn) error) error {
 	return p.retry(ctx, func() error {
 		return p.with(ctx, func(conn *pgx.Conn) error {
@@ -239,8 +240,8 @@ func collect[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql strin
 	return all, err
 }
 
-// collectPage is collect for a result that may exceed the buffers of the network. It limits the time in which the server tries to send the
-// result to a client that has vanished.
+// collectPage is collect for a result that may exceed the buffers of the network. It limits the time for which the server tries to send
+// the result to a client that has disappeared.
 func collectPage[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql string, args ...any) (all []T, err error) {
 	err = p.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		var batch pgx.Batch
@@ -254,8 +255,8 @@ func collectPage[T any](ctx context.Context, p *pool, to pgx.RowToFunc[T], sql s
 	return all, err
 }
 
-// stuck returns an error if no call got a connection for two seconds, and none is available before ctx ends. Requests take less than two
-// seconds, so a busy pool is not stuck.
+// stuck returns an error if no call has got a connection for two seconds and no connection becomes free before ctx ends. Requests take
+// less than two seconds, so a pool that is only busy is not stuck.
 func (p *pool) stuck(ctx context.Context) error {
 	if time.Since(time.Unix(0, p.acquired.Load())) < 2*time.Second {
 		return nil

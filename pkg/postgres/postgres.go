@@ -20,24 +20,24 @@ import (
 	"user-service/pkg/user"
 )
 
-// connectTimeout bounds an attempt to connect, unless the URL sets another timeout. It is less than 2 seconds, the maximum time of a
-// request.
+// connectTimeout is the maximum time of an attempt to connect, unless the URL sets another timeout. It is less than the maximum time of a
+// request, which is 2 seconds.
 const connectTimeout = 1500 * time.Millisecond
 
 // loginShare reserves every fourth connection for logins. A login uses a connection for a few milliseconds, and a hash takes tens of
-// milliseconds. So a few connections are enough for all logins that can be hashed.
+// milliseconds. So a few connections are enough for all logins whose passwords the service can hash.
 const loginShare = 4
 
 // Config configures a DB.
 type Config struct {
 	URL string // a connection URL or key=value string (libpq, pgx)
-	// MaxConns is the maximum number of connections, in addition to the connection of Ping and SchemaVersion. 0 means the value of the
+	// MaxConns is the maximum number of connections, in addition to the connection of Ping and SchemaVersion. 0 means the value in the
 	// URL, or pgx's default. With 3 or more, a quarter of the connections (at least one) is reserved for logins.
 	MaxConns int32
 	Observer QueryObserver // nil: none
 	// MinConns is the number of connections that are opened in advance, because opening a connection costs PostgreSQL tens of
-	// milliseconds. With 0, the slowest reads at the beginning of a storm of logins took 25 to 250 ms. With half of MaxConns, they took
-	// 15 to 35 ms.
+	// milliseconds. With 0, the slowest reads at the beginning of many concurrent logins took 25 to 250 ms. With half of MaxConns, they
+	// took 15 to 35 ms.
 	MinConns int32
 }
 
@@ -59,7 +59,7 @@ type DB struct {
 	roleChanges *semaphore.Weighted
 }
 
-// Open returns a DB without waiting for the database. The DB calls committed, which may be nil, after each transaction that stored
+// Open returns a DB and does not wait for the database. The DB calls committed, which may be nil, after each transaction that stored
 // events.
 func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	poolConfig, err := parse(cfg.URL)
@@ -74,7 +74,7 @@ func Open(ctx context.Context, cfg Config, committed func()) (*DB, error) {
 	}
 	poolConfig.MinConns = max(poolConfig.MinConns, cfg.MinConns)
 	reserved := max(poolConfig.MaxConns/loginShare, 1)
-	if poolConfig.MaxConns < 3 { // one for the relay, and one for all requests
+	if poolConfig.MaxConns < 3 { // one connection for the relay, and one for all requests
 		reserved = 0
 	}
 	db := &DB{observer: cfg.Observer, roleChanges: semaphore.NewWeighted(maxRoleChanges)}
@@ -106,7 +106,7 @@ func (db *DB) connConfig() *pgx.ConnConfig {
 	return cfg
 }
 
-// replace replaces all connections, each after its current query.
+// replace replaces all connections. It closes each connection after its current query.
 func (db *DB) replace() {
 	db.pool.conns.Reset()
 	db.logins.conns.Reset()
@@ -131,7 +131,7 @@ func (db *DB) openPools(ctx context.Context, cfg *pgxpool.Config, reserved int32
 	return err
 }
 
-// SetURL replaces all connections by connections to another URL, such as a URL with a rotated password. Open connections are closed after
+// SetURL replaces all connections with new ones to url, for example after its password was rotated. It closes open connections after
 // their current queries. If a test connection fails, SetURL changes nothing, and returns an error without any part of the URL.
 func (db *DB) SetURL(ctx context.Context, url string) error {
 	if url == db.target.Load().ConnString() {
@@ -164,7 +164,7 @@ func testConnection(ctx context.Context, target *pgx.ConnConfig) error {
 		return conn.Close(ctx)
 	case !errors.As(err, &server):
 		return errors.New("leads to no server that answers")
-	case server.Code == "53300": // too many connections, probably the service's connections
+	case server.Code == "53300": // too many connections, probably those of the service: the server has accepted the password
 		return nil
 	default:
 		return fmt.Errorf("is refused by the server with the code %s", server.Code)
@@ -183,8 +183,8 @@ func parse(url string) (*pgxpool.Config, error) {
 	return cfg, nil
 }
 
-// Close closes all connections after their current queries. If ctx ends first, Close returns, and the other connections stay open until
-// the process ends.
+// Close closes each connection after its current query. If ctx ends first, Close returns, and the connections that are still in use stay
+// open until the process ends.
 func (db *DB) Close(ctx context.Context) {
 	var closing sync.WaitGroup
 	for _, closeOne := range []func(){db.writes.stop, db.probe.close, db.pool.conns.Close, db.logins.conns.Close} {
@@ -216,7 +216,7 @@ func (db *DB) Ping(ctx context.Context) error {
 	return nil
 }
 
-// query runs a query with the connection of the probe. If that fails, it uses a connection of the pool.
+// query runs a query with the connection of the probe. If this query fails, it uses a connection of the pool.
 func (db *DB) query(ctx context.Context, run func(context.Context, *pgx.Conn) error) error {
 	if err := db.probe.query(ctx, run); err == nil {
 		return nil

@@ -8,14 +8,14 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// probe queries the state of the database with its own connection, so that it does not wait for requests. A busy replica stays ready:
-// otherwise the other replicas would get its requests and become busy too.
+// probe queries the state of the database through a connection of its own. So it does not wait for requests. A busy replica must stay
+// ready: otherwise the other replicas would get its requests and become busy too.
 type probe struct {
-	target     *atomic.Pointer[pgx.ConnConfig] // changes with the URL
-	connConfig func() *pgx.ConnConfig          // with the current certificates
-	sem        chan struct{}                   // holds one element during a query
-	conn       *pgx.Conn                       // nil: none
-	config     *pgx.ConnConfig                 // the target from which conn was opened
+	target     *atomic.Pointer[pgx.ConnConfig] // Changes with the URL.
+	connConfig func() *pgx.ConnConfig          // Returns a configuration with the current certificates.
+	sem        chan struct{}                   // Holds one element during a query.
+	conn       *pgx.Conn                       // nil: none.
+	config     *pgx.ConnConfig                 // The target from which conn was opened.
 	closed     bool
 }
 
@@ -23,8 +23,8 @@ func newProbe(target *atomic.Pointer[pgx.ConnConfig], connConfig func() *pgx.Con
 	return &probe{target: target, connConfig: connConfig, sem: make(chan struct{}, 1)}
 }
 
-// query runs one query at a time. If the connection is closed, or does not answer within pingTimeout, query opens a new connection
-// and runs the query again. These two steps together may take another pingTimeout.
+// query runs one query at a time. If the connection is closed or does not answer within pingTimeout, query opens a new connection and
+// runs the query again. Both steps together may take another pingTimeout.
 func (p *probe) query(ctx context.Context, run func(context.Context, *pgx.Conn) error) error {
 	select {
 	case p.sem <- struct{}{}:

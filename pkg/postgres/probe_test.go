@@ -16,8 +16,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestABusyPoolDoesNotBlockLogins occupies all connections that requests share. One connection is reserved for logins, and
-// the readiness probe has its own.
+// TestABusyPoolDoesNotBlockLogins occupies all connections that requests share. Logins and the readiness probe must still succeed: each
+// has a reserved connection.
 func TestABusyPoolDoesNotBlockLogins(t *testing.T) {
 	t.Parallel()
 	const most = 3
@@ -46,9 +46,9 @@ func TestABusyPoolDoesNotBlockLogins(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	if cred, err := db.Credential(ctx, "a@example.com"); err != nil || cred.PasswordHash == "" {
-		t.Errorf("a login reads the credential %+v (%v), want one with a hash", cred, err)
+		t.Errorf("a login reads the credential %+v (%v), want a credential with a hash", cred, err)
 	}
-	if err := guess(ctx, db, user.User{Email: "nobody@example.com"}); err != nil {
+	if err := failWithBackoff(ctx, db, user.User{Email: "nobody@example.com"}); err != nil {
 		t.Errorf("a login attempt is not recorded: %v", err)
 	}
 	if err := db.Ping(ctx); err != nil {
@@ -65,15 +65,15 @@ func TestABusyPoolDoesNotBlockLogins(t *testing.T) {
 	done.Wait()
 }
 
-// silencer is a proxy in front of a database that can silence its open connections. It then forwards nothing and closes nothing,
-// like a network that drops all packets. New connections work unless all is set.
+// silencer is a proxy in front of a database that can silence its open connections. On a silenced connection it forwards nothing and
+// closes nothing, like a network that drops all packets. New connections work unless all is set.
 type silencer struct {
 	dsn   string
 	age   atomic.Int64 // an increase silences the open connections
 	conns atomic.Int64 // counts the connections
 	all   atomic.Bool  // new connections are silent too
 	open  sync.Map     // the service's connections
-	deaf  atomic.Bool  // reads nothing more from the server
+	deaf  atomic.Bool  // the proxy reads nothing more from the server
 }
 
 // stopAll silences all connections, including new ones.
@@ -82,7 +82,7 @@ func (s *silencer) stopAll() {
 	s.age.Add(1)
 }
 
-// closeAll closes the service's connections, so that it notices the loss. New connections work again.
+// closeAll closes the service's connections, so that the service notices their loss. New connections work again.
 func (s *silencer) closeAll() {
 	s.all.Store(false)
 	s.open.Range(func(client, _ any) bool {
@@ -136,7 +136,7 @@ func silence(t *testing.T, dsn string) *silencer {
 	return s
 }
 
-// upstreamOf is a connection to a server. Once deaf is set, nothing more is read from it.
+// upstreamOf is a connection to a server. Once deaf is set, the proxy reads nothing more from it.
 type upstreamOf struct {
 	net.Conn
 	deaf *atomic.Bool
@@ -162,8 +162,8 @@ func (s *silencer) copy(age int64, to io.Writer, from io.Reader) {
 	}
 }
 
-// TestAProbeReconnects silences the probe's connection, and then has the server close it. The probe succeeds with a
-// new connection.
+// TestAProbeReconnects silences the probe's connection, and later makes the server close its new connection. Each time, the probe must
+// succeed with another connection.
 func TestAProbeReconnects(t *testing.T) {
 	t.Parallel()
 	s := newSilencer(t)
@@ -176,7 +176,8 @@ func TestAProbeReconnects(t *testing.T) {
 	if err := ping(); err != nil {
 		t.Fatal(err)
 	}
-	for round, made := 0, int64(0); s.conns.Load() != made; round++ { // on a slow machine a response may be late
+	// On a slow machine a response may be late. So the rounds repeat until the probes reuse a connection.
+	for round, made := 0, int64(0); s.conns.Load() != made; round++ {
 		if round > 5 {
 			t.Fatalf("there are %d connections after %d rounds of probes, want the probes to reuse one", s.conns.Load(), round)
 		}

@@ -27,7 +27,7 @@ func change(db *postgres.DB, u user.User) func(context.Context) error {
 	}
 }
 
-// protect makes new sessions of a database read-only, and ends all others.
+// protect makes new sessions of a database read-only, and ends all open sessions.
 func protect(t *testing.T, dsn string) {
 	t.Helper()
 	execute(t, dsn, `ALTER DATABASE `+databaseOf(t, dsn)+` SET default_transaction_read_only = on`)
@@ -49,7 +49,7 @@ func databaseOf(t *testing.T, dsn string) string {
 	return u.Path[1:]
 }
 
-// eachWay runs a test with the URL of a database itself, and through PgBouncer.
+// eachWay runs a test twice: with a direct connection to the database, and through PgBouncer.
 func eachWay(t *testing.T, test func(t *testing.T, dsn, through string)) {
 	t.Helper()
 	for name, way := range ways {
@@ -61,7 +61,7 @@ func eachWay(t *testing.T, test func(t *testing.T, dsn, through string)) {
 	}
 }
 
-// eachWayAs does the same as eachWay with a role of the test. Only the URL through belongs to that role.
+// eachWayAs does the same as eachWay with a role that the test can change. The URL through uses this role; dsn does not.
 func eachWayAs(t *testing.T, test func(t *testing.T, role *postgrestest.Role, dsn, through string)) {
 	t.Helper()
 	for name, way := range ways {
@@ -75,13 +75,14 @@ func eachWayAs(t *testing.T, test func(t *testing.T, role *postgrestest.Role, ds
 	}
 }
 
-// ways are the ways to a database.
+// ways are the ways to connect to a database. Each function returns the URL for its way.
 var ways = map[string]func(t *testing.T, dsn string) string{
 	"directly":         func(_ *testing.T, dsn string) string { return dsn },
 	"behind PgBouncer": func(t *testing.T, dsn string) string { t.Helper(); return postgrestest.PgBouncer(t, dsn, 6) },
 }
 
-// TestAReadOnlyDatabaseIsReadUntilItIsWritable opens all connections while the database is read-only.
+// TestAReadOnlyDatabaseIsReadUntilItIsWritable opens all connections while the database is read-only. Reads must succeed, writes must
+// fail with Unavailable, and soon after the database is writable again, all writes must succeed.
 func TestAReadOnlyDatabaseIsReadUntilItIsWritable(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, dsn, through string) {
@@ -117,8 +118,8 @@ func TestAReadOnlyDatabaseIsReadUntilItIsWritable(t *testing.T) {
 	})
 }
 
-// TestAnOldReadOnlyConnectionFailsNoRequest opens connections while the database is read-only, and first writes on
-// them when the database is writable again.
+// TestAnOldReadOnlyConnectionFailsNoRequest opens connections while the database is read-only, and makes the first writes after the
+// database is writable again. These writes must succeed.
 func TestAnOldReadOnlyConnectionFailsNoRequest(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, dsn, through string) {
@@ -142,7 +143,8 @@ func TestAnOldReadOnlyConnectionFailsNoRequest(t *testing.T) {
 	})
 }
 
-// TestACleanupReplacesReadOnlyConnections runs the cleanup while no request writes.
+// TestACleanupReplacesReadOnlyConnections writes only through the cleanup. The cleanup must succeed soon after the database is writable
+// again.
 func TestACleanupReplacesReadOnlyConnections(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

@@ -15,11 +15,11 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// refuser publishes like the relay, and refuses the events in refuses.
+// refuser publishes events as the relay does, with a broker that refuses the events in refuses.
 type refuser struct {
 	t       *testing.T
 	db      *postgres.DB
-	refuses map[string]bool // by say
+	refuses map[string]bool // the events, as say describes them
 	retry   time.Duration   // the delay of a refused event
 	during  func()          // called while a batch is published
 }
@@ -27,7 +27,7 @@ type refuser struct {
 // say describes an event by its type without "user.", and its version.
 func say(e event.Event) string { return fmt.Sprintf("%s %d", e.Type[len("user."):], e.UserVersion) }
 
-// batch drains once, and returns the events that were sent.
+// batch drains one batch, and returns the events that were sent.
 func (r refuser) batch() (sent []string, drained outbox.Drained) {
 	r.t.Helper()
 	limits := outbox.Limits{Events: 500, Retries: 20, Bytes: 1 << 20}
@@ -73,7 +73,8 @@ func (r refuser) rename(id uuid.UUID) {
 	}
 }
 
-// TestARefusedEventBlocksItsOwnUserOnly uses both query modes, because older poolers do not support prepared statements.
+// TestARefusedEventBlocksItsOwnUserOnly refuses an event of one user. Later events of this user must wait, and events of another user
+// must not. The test runs in both query modes, because older poolers do not support prepared statements.
 func TestARefusedEventBlocksItsOwnUserOnly(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"cache_statement", "exec"} {
@@ -89,7 +90,7 @@ func TestARefusedEventBlocksItsOwnUserOnly(t *testing.T) {
 			other := create(t, db, "other@example.com")
 			r.rename(bad.ID)
 			r.rename(other.ID)
-			r.wantSent("created 1", "updated 2") // of the other user
+			r.wantSent("created 1", "updated 2") // both are events of the other user
 			r.wantSent()
 
 			if n, err := db.RetryEvents(t.Context()); n != 1 || err != nil {
@@ -112,7 +113,7 @@ func waitUntilEmptyNow(t *testing.T, db *postgres.DB) {
 	}
 }
 
-// TestManyEventsBehindARefusedOneStayInOrder has more events behind a refused one than the relay releases in one batch.
+// TestManyEventsBehindARefusedOneStayInOrder puts more events behind a refused event than the relay releases in one batch.
 func TestManyEventsBehindARefusedOneStayInOrder(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -157,7 +158,7 @@ func TestAnEventIsParkedAfterTwentyRefusals(t *testing.T) {
 		r.wantSent() // the event is not due
 		parked, err := db.ParkedEvents(t.Context(), 0, 10)
 		if err != nil || len(parked) > 1 || (len(parked) == 1) != (n >= outbox.MaxRefusals) {
-			t.Fatalf("after %d refusals %d events are parked (%v), want 1 from %d refusals on", n, len(parked), err, outbox.MaxRefusals)
+			t.Fatalf("after %d refusals %d events are parked (%v), want 1 event after %d or more refusals", n, len(parked), err, outbox.MaxRefusals)
 		}
 		if len(parked) == 1 {
 			p := parked[0]
@@ -186,7 +187,7 @@ func TestAnEventIsParkedAfterTwentyRefusals(t *testing.T) {
 	waitUntilEmptyNow(t, db)
 }
 
-// TestRetriesOfABatchAreLimited has more due events than the relay retries in one batch, next to new events.
+// TestRetriesOfABatchAreLimited stores new events, and more due events than the relay retries in one batch.
 func TestRetriesOfABatchAreLimited(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -204,8 +205,8 @@ func TestRetriesOfABatchAreLimited(t *testing.T) {
 	}
 }
 
-// TestEventsBehindARemovedOneAreRetried removes a refused event, as an operator or a replica of an earlier version may do.
-// The events behind it are retried after a command.
+// TestEventsBehindARemovedOneAreRetried deletes a refused event, as an operator or a replica of an earlier version may do. RetryEvents
+// must make the events behind this event due.
 func TestEventsBehindARemovedOneAreRetried(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -226,7 +227,8 @@ func TestEventsBehindARemovedOneAreRetried(t *testing.T) {
 	waitUntilEmptyNow(t, db)
 }
 
-// TestARetryIsDueAfterTheClockWasSetBack has an event that was deferred while the clock was two hours ahead.
+// TestARetryIsDueAfterTheClockWasSetBack stores an event whose retry is due later than the maximum delay, as after a clock that was ahead
+// was set back. The event must be retried immediately.
 func TestARetryIsDueAfterTheClockWasSetBack(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -236,11 +238,11 @@ func TestARetryIsDueAfterTheClockWasSetBack(t *testing.T) {
 	execute(t, dsn, `UPDATE outbox SET refusals = 1, retry_at = now() + interval '59 minutes' WHERE id > (SELECT min(id) FROM outbox)`)
 	sent, _ := refuser{t: t, db: db}.batch()
 	if len(sent) != 1 {
-		t.Errorf("%d events are retried, want only the one whose delay is longer than the maximum", len(sent))
+		t.Errorf("%d events are retried, want only the event whose delay is longer than the maximum", len(sent))
 	}
 }
 
-// TestADeletionIsNotBlocked erases a user whose earlier event was refused. The earlier events are dropped, so they must not block
+// TestADeletionIsNotBlocked erases a user after an event of the user was refused. The relay drops this event, so it must not block
 // user.deleted.
 func TestADeletionIsNotBlocked(t *testing.T) {
 	t.Parallel()

@@ -15,24 +15,24 @@ import (
 	"user-service/pkg/outbox"
 )
 
-// relayLock is the advisory lock of the relay that drains. The lock ends with the relay's transaction. So it works behind a pooler in
-// transaction mode, and is released when the relay dies.
+// relayLock is the key of the advisory lock of the relay that drains. The lock ends with the relay's transaction. So it works behind a
+// pooler in transaction mode, and is released when the relay's process ends.
 const relayLock = 0x757365725f6f7574
 
 const (
-	// relayIdleTimeout bounds the time between two statements of the relay's transaction, in which it waits for the broker. After this time
-	// the server ends the session (idle_in_transaction_session_timeout).
+	// relayIdleTimeout is the maximum time between two statements of the relay's transaction: between them, the relay waits for the
+	// broker. After this time the server ends the session (idle_in_transaction_session_timeout).
 	relayIdleTimeout = "9s"
-	// relayTCPTimeout bounds the time in which the relay leaves data unread or unacknowledged, in milliseconds. After this time the server
-	// closes the connection (tcp_user_timeout). relayIdleTimeout does not run while the server sends data.
+	// relayTCPTimeout is the maximum time for which the relay may leave data unread or unacknowledged, in milliseconds. After this time
+	// the server closes the connection (tcp_user_timeout). relayIdleTimeout does not apply while the server sends data.
 	relayTCPTimeout = "5000"
-	// relayLockTimeout bounds the time in which a statement of the relay waits for a lock.
+	// relayLockTimeout is the maximum time for which a statement of the relay waits for a lock.
 	relayLockTimeout = "3s"
 	// releaseBatch is the maximum number of a user's deferred events that become due when an earlier refused event leaves the outbox.
 	releaseBatch = 100
 )
 
-// errMayNotDelete is returned before any event is published.
+// errMayNotDelete is the error without the privilege to delete events. It is returned before any event is published.
 var errMayNotDelete = errors.New("the database role may not delete from the table outbox; grant it DELETE")
 
 // Drain implements outbox.Store.
@@ -50,8 +50,8 @@ func (db *DB) Drain(ctx context.Context, limits outbox.Limits, publish func(cont
 	return drained, err
 }
 
-// Remove implements outbox.Store. It compares the events' ids too, because after a failover to a server that lacks the last commits, a
-// position may belong to another event. As after a batch, deferred events behind a removed event become due.
+// Remove implements outbox.Store. It removes an event only if its id matches too. After a failover to a server that lacks the last
+// commits, the position may belong to another event. Deferred events behind a removed event become due, as after a batch.
 func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 	return db.asRelay(ctx, func(*pgx.Batch) {}, func(conn *pgxpool.Conn) error {
 		positions, ids := make([]int64, len(published)), make([]string, len(published))
@@ -72,9 +72,9 @@ func (db *DB) Remove(ctx context.Context, published []outbox.Waiting) error {
 	})
 }
 
-// asRelay runs work in a transaction that holds relayLock. work must commit the transaction, in the round trip of its last statements.
-// The statements that queue adds share a round trip with the lock, so they run even if another relay holds the lock. They must therefore
-// check the setting user_service.relay. Errors: outbox.ErrBusy.
+// asRelay runs work in a transaction that holds relayLock. work must commit the transaction itself, in the round trip of its last
+// statements. The statements that queue adds are sent in the same round trip as the statement that takes the lock. So they run even if
+// another relay holds the lock, and must check the setting user_service.relay. Errors: outbox.ErrBusy, errMayNotDelete.
 func (db *DB) asRelay(ctx context.Context, queue func(*pgx.Batch), work func(*pgxpool.Conn) error) (err error) {
 	conn, err := db.pool.acquire(ctx)
 	if err != nil {
@@ -135,13 +135,14 @@ type batch struct {
 	more bool // the outbox may hold more events that can be published now
 }
 
-// queueOldest reads a batch into b and locks its rows. It locks the table first, because a lock on rows does not conflict with a lock
-// against DELETE, such as the lock of CREATE INDEX. Without the lock on the table, the relay could publish events that it can't remove.
+// queueOldest queues the statements that read a batch into b and lock its rows. They lock the table first, because a row lock does not
+// conflict with a table lock against DELETE, such as that of CREATE INDEX. Without its own table lock, the relay could publish events
+// that it can't remove.
 //
-// The stored sizes of the data cost little to read, and are rarely above the sizes that are sent. So the query first selects the events
-// whose stored sizes fit into the limit. Then it reads their data to measure the sizes that are sent.
+// The stored size of an event's data costs little to read, and is rarely above the size that is sent. So the query first selects events
+// whose stored sizes fit into the limit. Then it reads the data of these events to measure the sizes that are sent.
 //
-// The relay drops all events of an erased user, so none of them blocks the event user.deleted.
+// The relay drops all other events of an erased user, so none of these events blocks user.deleted.
 func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 	queries.Queue(`LOCK TABLE outbox IN ROW EXCLUSIVE MODE`)
 	// The query has no parameters, so that PostgreSQL plans it only once for each connection.
@@ -151,7 +152,7 @@ func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 			UNION ALL
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at <= now()
 				ORDER BY retry_at, id LIMIT %[2]d)
-			UNION ALL -- later than the longest delay, because the clock was set back
+			UNION ALL -- due later than the longest delay allows, because the clock was set back
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at > now() + interval '%[5]d seconds'
 				ORDER BY retry_at DESC LIMIT %[2]d)
 		), sized AS (
@@ -211,7 +212,7 @@ func (b batch) finish(outcomes []outbox.Outcome) {
 	for i := range b.rows {
 		switch r := &b.rows[i]; {
 		case r.erased:
-			r.outcome.Result = outbox.Confirmed // removed without having been published
+			r.outcome.Result = outbox.Confirmed // removed although it was not published
 		case r.blocked:
 			r.outcome = outbox.Outcome{Result: outbox.Blocked, Retry: outbox.BlockedRetry}
 		default:
@@ -257,8 +258,8 @@ func (b batch) store(ctx context.Context, conn *pgxpool.Conn) (outbox.Drained, e
 	return drained, nil
 }
 
-// queueRemoval removes the events at these positions, and the remaining events of the users in deletions. The erasure of these users may
-// have skipped events that the relay had locked.
+// queueRemoval queues the statements that remove the events at these positions, and the remaining events of the erased users in
+// deletions. The erasures of these users may have skipped events that the relay had locked.
 func queueRemoval(queries *pgx.Batch, positions []int64, deletions []string) {
 	if len(positions) > 0 {
 		queries.Queue(`DELETE FROM outbox WHERE id = ANY($1::bigint[])`, positions)
@@ -270,7 +271,7 @@ func queueRemoval(queries *pgx.Batch, positions []int64, deletions []string) {
 	}
 }
 
-// deferrals has the columns of the events to defer.
+// deferrals holds the events to defer, one slice for each column of the update.
 type deferrals struct {
 	positions []int64
 	refusals  []int32
@@ -284,7 +285,7 @@ func (d *deferrals) add(r batchRow) {
 		refusals++
 	}
 	d.positions = append(d.positions, r.Position)
-	d.refusals = append(d.refusals, int32(refusals)) //nolint:gosec // one a second for 68 years
+	d.refusals = append(d.refusals, int32(refusals)) //nolint:gosec // an int32 is enough for a refusal every second for 68 years
 	d.seconds = append(d.seconds, r.outcome.Retry.Seconds())
 	d.reasons = append(d.reasons, r.outcome.Reason)
 }
@@ -301,7 +302,8 @@ func (d *deferrals) queue(queries *pgx.Batch) {
 		d.positions, d.refusals, d.seconds, d.reasons, outbox.MaxRefusals)
 }
 
-// queueRelease makes up to releaseBatch deferred events of each user due. It sets more to true if an event has become due.
+// queueRelease queues a statement that makes up to releaseBatch deferred events of each user due. It sets more to true if an event has
+// become due.
 func queueRelease(queries *pgx.Batch, subjects []string, more *bool) {
 	if len(subjects) == 0 {
 		return

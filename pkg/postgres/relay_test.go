@@ -45,7 +45,7 @@ func (p *published) Publish(_ context.Context, events []event.Event) []error {
 	return make([]error, len(events))
 }
 
-// counts returns the number of published events, and the number of further copies of them.
+// counts returns the number of published events, and how many additional copies of these events were published.
 func (p *published) counts() (events, duplicates int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -55,7 +55,7 @@ func (p *published) counts() (events, duplicates int) {
 	return len(p.copies), duplicates
 }
 
-// relays runs the relays of two replicas until the returned function is called.
+// relays runs the relays of two replicas until stop is called, or the test ends.
 func relays(t *testing.T, dsn string, p outbox.Publisher) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -69,8 +69,8 @@ func relays(t *testing.T, dsn string, p outbox.Publisher) (stop func()) {
 	return stop
 }
 
-// TestDuplicatesAreLimitedWhileRemovalsFail runs two relays while events can be read but not removed. If the relay can't know this
-// before it publishes, each replica publishes one batch at most.
+// TestDuplicatesAreLimitedWhileRemovalsFail runs two relays while events can be read but not removed. A relay that can find this out
+// before it publishes must publish nothing. Otherwise each replica may publish at most one batch.
 func TestDuplicatesAreLimitedWhileRemovalsFail(t *testing.T) {
 	t.Parallel()
 	const events = 600
@@ -102,13 +102,13 @@ func TestDuplicatesAreLimitedWhileRemovalsFail(t *testing.T) {
 				<-time.After(4 * time.Second) //nolint:forbidigo // counts the copies in this time; the relay pauses for at most 2 s
 				stop()
 				if events, duplicates := p.counts(); events+duplicates > fault.copies {
-					t.Errorf("%d events were published with %d duplicates during the fault, want %d copies at most", events, duplicates, fault.copies)
+					t.Errorf("%d events were published with %d duplicates during the fault, want at most %d", events, duplicates, fault.copies)
 				}
 				run(fault.end)
 				relays(t, through, &p) // on new connections
 				waitUntilEmpty(t, dsn)
 				if got, duplicates := p.counts(); got != events || duplicates > fault.copies {
-					t.Errorf("%d events were published with %d duplicates, want %d and %d at most", got, duplicates, events, fault.copies)
+					t.Errorf("%d events were published with %d duplicates, want %d with at most %d", got, duplicates, events, fault.copies)
 				}
 			})
 		})
@@ -124,7 +124,8 @@ const (
 		CREATE CONSTRAINT TRIGGER refuse AFTER DELETE ON outbox DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()`
 )
 
-// TestARelayPublishesNothingTwiceAfterAFailedRemoval ends the fault while the relay runs.
+// TestARelayPublishesNothingTwiceAfterAFailedRemoval lets the removal of published events fail several times, then succeed. The same
+// relay must publish each event only once.
 func TestARelayPublishesNothingTwiceAfterAFailedRemoval(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -149,8 +150,8 @@ func TestARelayPublishesNothingTwiceAfterAFailedRemoval(t *testing.T) {
 	}
 }
 
-// TestALateRemovalReleasesTheEventsBehindIt has the removal of a published event fail at first. The broker had refused the event
-// before, so later events of its user wait behind it.
+// TestALateRemovalReleasesTheEventsBehindIt lets the removal of a published event fail once. The broker had refused this event before, so
+// later events of the same user wait behind it. After the removal succeeds, these events must be published.
 func TestALateRemovalReleasesTheEventsBehindIt(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -179,8 +180,8 @@ func TestALateRemovalReleasesTheEventsBehindIt(t *testing.T) {
 	waitUntilEmptyNow(t, db)
 }
 
-// TestARemovalComparesTheEventID removes a published event whose position belongs to another event. That can happen after a failover
-// that lost the last commits.
+// TestARemovalComparesTheEventID removes a published event whose position now belongs to another event, as can happen after a failover
+// that lost the last commits. The other event must stay.
 func TestARemovalComparesTheEventID(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -202,8 +203,7 @@ func TestARemovalComparesTheEventID(t *testing.T) {
 	}
 }
 
-// TestNothingIsPublishedWhileTheTableIsLocked locks the table as CREATE INDEX does. That lock blocks removals, but not locks of
-// rows.
+// TestNothingIsPublishedWhileTheTableIsLocked locks the table as CREATE INDEX does. This lock blocks removals, but not row locks.
 func TestNothingIsPublishedWhileTheTableIsLocked(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -231,11 +231,11 @@ func TestNothingIsPublishedWhileTheTableIsLocked(t *testing.T) {
 		t.Error(err)
 	}
 	if events, duplicates := p.counts(); events != 600 || duplicates != 0 {
-		t.Errorf("%d events were published with %d duplicates, want 600 and none", events, duplicates)
+		t.Errorf("%d events were published with %d duplicates, want 600 and no duplicates", events, duplicates)
 	}
 }
 
-// TestABatchIsBoundedInBytes drains events of 64 KiB, and one that is larger than a batch.
+// TestABatchIsBoundedInBytes drains events of 64 KiB, and one event that alone is larger than the limit of a batch.
 func TestABatchIsBoundedInBytes(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

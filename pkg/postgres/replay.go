@@ -19,7 +19,7 @@ func (db *DB) AnnounceUsers(
 		if err != nil || len(ids) == 0 {
 			return err
 		}
-		// A separate statement after the locks sees the changes for which the locks waited.
+		// The users are read in a separate statement, which sees the changes that lockPage has waited for.
 		rows, err := tx.Query(ctx,
 			`SELECT `+userColumns+` FROM users u WHERE u.id = ANY($1::uuid[]) AND u.updated_at >= $2 ORDER BY u.id`, ids, a.Since)
 		if err != nil {
@@ -49,8 +49,8 @@ func (db *DB) AnnounceUsers(
 	return done, nil
 }
 
-// lockPage locks the next users of a request, sorted by id, and returns their ids. The ids are text, because pgx can't send a list of
-// UUIDs in the exec mode that some poolers need.
+// lockPage locks the next users of a request in the order of their ids, and returns these ids. The ids are text: in the exec mode that
+// some poolers need, pgx can't send a list of UUIDs.
 func lockPage(ctx context.Context, tx pgx.Tx, a user.AnnounceRequest) ([]string, error) {
 	query, from := `SELECT id::text FROM users WHERE id > $1 ORDER BY id LIMIT $2 FOR SHARE`, a.After
 	if a.User != uuid.Nil {

@@ -11,7 +11,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestSnapshotsAreInOrderWithChanges stores snapshots of users while the users change.
+// TestSnapshotsAreInOrderWithChanges stores snapshots of users while the users change. Each snapshot must have the version of the event
+// before it.
 func TestSnapshotsAreInOrderWithChanges(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)

@@ -22,16 +22,16 @@ func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 	return roles, wrap("list the roles", err)
 }
 
-// rolesLock is the advisory lock for changes of roles. It serializes them, because the limit for the size of a user's permissions
-// concerns several roles together. Changes of users that depend on roles take it in shared mode.
+// rolesLock is the key of the advisory lock that serializes changes of roles. They are serialized because the limit for a user's
+// permissions concerns several roles together. Changes of users that depend on roles take this lock in shared mode.
 const rolesLock = 0x757365725f726f6c
 
-// rolesLockTimeout exceeds the usual duration of one change with rolesLock for each replica.
+// rolesLockTimeout is the maximum time of a wait for rolesLock. It is longer than one change of a role on each replica usually takes.
 const rolesLockTimeout = "100ms"
 
-// queueShareRoles locks the roles of two users against changes. PostgreSQL grants rolesLock in the order of arrival. So changes of users
-// do not delay a change of a role forever, and changes of roles do not delay changes of users forever. The transaction takes no lock
-// after it that a holder of rolesLock waits for.
+// queueShareRoles queues the statements that lock the roles of two users against changes. PostgreSQL grants rolesLock in the order of the
+// requests. So changes of users can't delay a change of a role forever, nor the other way round. After these statements, the transaction
+// takes no lock that a holder of rolesLock waits for.
 func queueShareRoles(batch *pgx.Batch, one, other uuid.UUID) {
 	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, rolesLockTimeout)
 	batch.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, int64(rolesLock))
@@ -40,10 +40,11 @@ func queueShareRoles(batch *pgx.Batch, one, other uuid.UUID) {
 		ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, one, other)
 }
 
-// maxRoleChanges is the maximum number of concurrent changes of roles in a replica. Changes of users wait for rolesLock behind them.
+// maxRoleChanges is the maximum number of concurrent changes of roles in a replica. It is low because changes of users wait for rolesLock
+// behind changes of roles.
 const maxRoleChanges = 1
 
-// enterRole waits for other changes of the role in this replica, then until fewer than maxRoleChanges changes of roles run.
+// enterRole waits until no other change of this role runs in this replica, then until fewer than maxRoleChanges changes of any roles run.
 func (db *DB) enterRole(ctx context.Context, name string) (leave func(), err error) {
 	leaveRole, err := db.roles.Enter(ctx, name)
 	if err != nil {
@@ -97,7 +98,7 @@ func (db *DB) PutRole(
 	})
 }
 
-// lockRole takes rolesLock, then locks the role, if it exists.
+// lockRole takes rolesLock, and then locks the row of the role if the role exists.
 func lockRole(ctx context.Context, tx pgx.Tx, name, strength string) error {
 	var batch pgx.Batch
 	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, rolesLockTimeout)
@@ -119,8 +120,8 @@ func findRole(ctx context.Context, tx pgx.Tx, name string) (*access.Role, error)
 	return role, err
 }
 
-// checkPermissionSize calls fits with the size of the largest permission set that any user with the role has, in bytes as token.Size
-// counts. Usually even the permissions of all roles together fit, so that no user has to be checked.
+// checkPermissionSize calls fits with the size of the largest permission set of any user with the role, in bytes as token.Size counts
+// them. Usually even the permissions of all roles together fit, so that it reads no users.
 func checkPermissionSize(ctx context.Context, tx pgx.Tx, role string, fits func(size int) error) error {
 	const all = `SELECT coalesce(sum(octet_length(p) + 3), 0) FROM (SELECT DISTINCT unnest(permissions) AS p FROM roles) AS permissions`
 	var size int
@@ -133,8 +134,8 @@ func checkPermissionSize(ctx context.Context, tx pgx.Tx, role string, fits func(
 	return fits(size)
 }
 
-// largestPermissionSize selects the size of the largest permission set that any user with the role $1 has. It reads only the few users
-// who also have permissions from other roles, because the permissions of a single role always fit.
+// largestPermissionSize selects the size of the largest permission set of any user with the role $1. It considers only the few users who
+// also have permissions from other roles, because the permissions of a single role always fit.
 const largestPermissionSize = `
 	WITH sets AS (
 		SELECT DISTINCT array_agg(ur.role ORDER BY ur.role) AS others
@@ -146,7 +147,7 @@ const largestPermissionSize = `
 		SELECT DISTINCT unnest(r.permissions) AS p FROM roles r WHERE r.name = $1 OR r.name = ANY(others)) AS permissions)), 0)
 	FROM sets`
 
-// errRoleAssigned means that a role was assigned to another user while its deletion waited for the lock.
+// errRoleAssigned means that a transaction assigned a role to another user while the deletion of this role waited for the lock.
 var errRoleAssigned = &user.Error{
 	Code: user.Unavailable, Detail: "The role is being assigned to users at this moment; try again shortly.", RetryAfter: time.Second,
 }
@@ -174,7 +175,7 @@ func errRoleInUse(name string, limit int) error {
 		"More than %d users have this role; take it from them first (GET /users?role=%s lists them).", limit, name)}
 }
 
-// refuseDeletion refuses the deletion of a role before it locks the users with the role, where that is possible.
+// refuseDeletion returns an error if the deletion of a role can be refused before the users with the role are locked.
 func refuseDeletion(
 	ctx context.Context, tx pgx.Tx, grant access.Grant, name string, limit int, allow func(*access.Role) error,
 ) error {
@@ -197,8 +198,9 @@ func refuseDeletion(
 	return cmp.Or(checkGrant(ctx, tx, grant), refused)
 }
 
-// deleteRole deletes a role. It locks the users before the role, as a transaction that assigns roles does, to avoid deadlocks. Once the
-// role is locked, no transaction can assign it. Errors: errRoleAssigned, if a transaction assigned the role before the lock.
+// deleteRole deletes a role. To avoid deadlocks, it locks the users with the role before the role itself, as a transaction that assigns
+// roles does. Once the role is locked, no transaction can assign it. Errors: errRoleAssigned, if the role was assigned to another user
+// before it was locked.
 func (db *DB) deleteRole(ctx context.Context, grant access.Grant, name string, limit int,
 	allow func(*access.Role) error, decide func(user.User) (user.Change, error),
 ) error {

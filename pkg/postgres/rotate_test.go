@@ -10,7 +10,7 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestARotatedPasswordIsUsed changes the password first in the server and then in the URL, while queries run.
+// TestARotatedPasswordIsUsed changes the password first on the server and then in the URL, while queries run. No query may fail.
 func TestARotatedPasswordIsUsed(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "old")

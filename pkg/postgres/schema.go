@@ -45,17 +45,17 @@ func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 	return version, wrap("read the schema version", err)
 }
 
-// Migrator migrates the schema of a database up and down. A lock in the database allows one runner at a time.
+// Migrator migrates the schema of a database up and down. A lock in the database ensures that only one process migrates at a time.
 type Migrator struct {
 	db       *sql.DB
 	provider *goose.Provider
 }
 
-// migrationConnectTimeout bounds an attempt to connect for migrations, unless the URL sets another timeout. A database that is starting
-// may take longer than a request can wait. Without a timeout, pgx waits for two minutes.
+// migrationConnectTimeout is the maximum time of an attempt to connect for migrations, unless the URL sets another timeout. It is longer
+// than connectTimeout, because the database may just be starting. Without a timeout, pgx waits for two minutes.
 const migrationConnectTimeout = 10 * time.Second
 
-// NewMigrator returns a Migrator for the database at url. Its lock is a row with a lease, which works behind a pooler too.
+// NewMigrator returns a Migrator for the database at url. Its lock is a row with a lease, so that it works behind a pooler too.
 func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 	cfg, err := pgxpool.ParseConfig(url) // as in Open, so that migrations accept the same URLs
 	if err != nil {
@@ -68,7 +68,7 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 	db := sql.OpenDB(limitedConnector{stdlib.GetConnector(*cfg.ConnConfig), cfg.ConnConfig.ConnectTimeout})
 	locker, err := lock.NewPostgresTableLocker(lock.WithTableLogger(log),
 		lock.WithTableLeaseDuration(10*time.Second), lock.WithTableHeartbeatInterval(2*time.Second),
-		lock.WithTableLockTimeout(time.Second, 300)) // a second runner tries every second, for at most 5 minutes
+		lock.WithTableLockTimeout(time.Second, 300)) // another process that migrates retries every second, for at most 5 minutes
 	if err != nil {
 		return nil, fmt.Errorf("create the migration lock: %w", err)
 	}
@@ -105,7 +105,7 @@ func (m *Migrator) Down(ctx context.Context) (*goose.MigrationResult, error) {
 	return m.provider.Down(ctx)
 }
 
-// Status returns all migrations, and whether each is applied.
+// Status returns all migrations with their state: applied or pending.
 func (m *Migrator) Status(ctx context.Context) ([]*goose.MigrationStatus, error) {
 	return m.provider.Status(ctx)
 }

@@ -70,11 +70,11 @@ func TestMigrationsGoUpDownAndUpAgain(t *testing.T) {
 	up(t, m)
 	wantVersion(t, db, required)
 	if diff := cmp.Diff(before, schema(t, dsn)); diff != "" {
-		t.Errorf("the schema differs after the second time (-first +second):\n%s", diff)
+		t.Errorf("the schema differs after the migrations ran again (-first +second):\n%s", diff)
 	}
 }
 
-// up runs all migrations on an empty database.
+// up runs all migrations on an empty database, and checks their number.
 func up(t *testing.T, m *postgres.Migrator) {
 	t.Helper()
 	done, err := m.Up(t.Context())
@@ -90,7 +90,7 @@ func wantVersion(t *testing.T, db *postgres.DB, want int64) {
 	}
 }
 
-// schema describes each column, index and constraint, except goose's.
+// schema describes each column, index and constraint, except those of goose.
 func schema(t *testing.T, dsn string) []string {
 	t.Helper()
 	rows, err := connect(t, dsn).Query(t.Context(), `
@@ -135,7 +135,7 @@ func TestConcurrentMigratorsRunEachMigrationOnce(t *testing.T) {
 	}
 }
 
-// TestANewerSchemaIsNotChanged migrates with an older version of the service, as during an upgrade.
+// TestANewerSchemaIsNotChanged runs migrations while the schema is newer than this version of the service, as during an upgrade.
 func TestANewerSchemaIsNotChanged(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -185,7 +185,7 @@ func TestMigrationsAcceptTheURLOfThePool(t *testing.T) {
 	}
 }
 
-// TestMigrationsTimeOut connects to a server that accepts connections and never responds, as behind a broken network.
+// TestMigrationsTimeOut connects to a server that accepts connections but never responds, as behind a broken network.
 func TestMigrationsTimeOut(t *testing.T) {
 	t.Parallel()
 	silent, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -206,7 +206,7 @@ func TestMigrationsTimeOut(t *testing.T) {
 			_, err = m.Up(t.Context())
 			took := time.Since(began)
 			if err == nil || !strings.Contains(err.Error(), "does not answer within "+limit.String()) || strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("Up: %v, want that the server does not answer within %s, without the password", err, limit)
+				t.Errorf("Up: %v, want the error that the database does not answer within %s, without the password", err, limit)
 			}
 			if took < limit || took > 2*limit+10*time.Second {
 				t.Errorf("Up took %s, want about %s", took, limit)

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestPersonalDataInTheServersLogIsFound tests the script that searches PostgreSQL's log for personal data after all tests.
+// TestPersonalDataInTheServersLogIsFound checks the script that searches PostgreSQL's log for personal data at the end of the tests.
 func TestPersonalDataInTheServersLogIsFound(t *testing.T) {
 	t.Parallel()
 	const good = "LOG:  starting PostgreSQL\nERROR:  duplicate key value\nDETAIL:  Key (id)=(7) already exists.\n"

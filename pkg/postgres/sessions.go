@@ -14,7 +14,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// permissionsColumn selects the permissions that users u have through their roles.
+// permissionsColumn selects the permissions that the user u has through roles.
 const permissionsColumn = `ARRAY(SELECT DISTINCT p COLLATE "C"
 	FROM user_roles ur JOIN roles r ON r.name = ur.role, unnest(r.permissions) p WHERE ur.user_id = u.id ORDER BY 1)`
 
@@ -102,7 +102,7 @@ func storeRotation(ctx context.Context, tx pgx.Tx, s user.Session) error {
 }
 
 // lockSession locks a session, then reads the session and the database's time. It uses two statements, because a statement that waits for
-// a lock may read the time before the wait.
+// a lock may already have read the time before its wait.
 func lockSession(ctx context.Context, tx pgx.Tx, id uuid.UUID) (s user.Session, now time.Time, err error) {
 	s.ID = id
 	var batch pgx.Batch
@@ -122,7 +122,7 @@ func (db *DB) EndSessionOfToken(ctx context.Context, id uuid.UUID) error {
 		return err
 	}
 	defer leave()
-	if _, err := db.OwnerOf(ctx, id); err != nil { // so that a flood of tokens of ended sessions begins no transactions
+	if _, err := db.OwnerOf(ctx, id); err != nil { // so that tokens of ended sessions begin no transactions, however many there are
 		var known *user.Error
 		if errors.As(err, &known) && known.Code == user.NotFound {
 			return nil
@@ -142,9 +142,10 @@ func (db *DB) EndSessionOfToken(ctx context.Context, id uuid.UUID) error {
 	})
 }
 
-// EndSession implements user.Store. A logout locks only the session, so that it does not wait for changes of the account.
+// EndSession implements user.Store. A logout locks only the session and not the account, so that it does not wait for changes of the
+// account.
 func (db *DB) EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error {
-	if grant.Self() && !isLogout(grant, sessionID) { // so that a flood of unknown ids does not fill the queue
+	if grant.Self() && !isLogout(grant, sessionID) { // so that many requests with unknown ids do not fill the queue
 		if err := db.hasSession(ctx, grant.Target(), sessionID); err != nil {
 			return err
 		}
@@ -183,7 +184,7 @@ func (db *DB) hasSession(ctx context.Context, userID, sessionID uuid.UUID) error
 	return wrap("find a session", err)
 }
 
-// lockForEnd checks the grant to end a session. It locks the session for a logout, and otherwise the target of the grant.
+// lockForEnd checks the grant to end a session. For a logout it locks the session, otherwise the target of the grant.
 func lockForEnd(ctx context.Context, tx pgx.Tx, grant access.Grant, sessionID uuid.UUID) error {
 	if isLogout(grant, sessionID) {
 		if _, err := tx.Exec(ctx, `SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE`, sessionID); err != nil {

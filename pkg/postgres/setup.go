@@ -29,15 +29,15 @@ func setSessionParams(cfg *pgx.ConnConfig) {
 	}
 }
 
-// These are the tables and functions that the service uses. docs/operations.md has the commands that grant the privileges.
+// These are the tables and functions that the service uses. docs/operations.md has the commands that grant the privileges on them.
 const (
 	tables = "audit_events, credentials, email_collisions, erasures, login_failures, login_networks, mails_sent, one_time_tokens," +
 		" outbox, password_failures, roles, sessions, token_keys, token_mailboxes, user_roles, users"
 	functions = "anonymize_audit_events(uuid, integer); delete_expired_audit_events(interval, integer)"
 )
 
-// findSetup selects the encoding, the current schema and the missing privileges. It ignores tables and functions that do not exist,
-// because migrations create them. The audit trail requires only SELECT and INSERT.
+// findSetup selects the encoding, the current schema and the missing privileges. It ignores tables and functions that do not exist yet,
+// because migrations create them. On the audit trail, the service needs only SELECT and INSERT.
 const findSetup = `
 	SELECT current_setting('server_encoding'), coalesce(current_schema(), ''), coalesce((
 		SELECT string_agg(privilege || ' on ' || name, '; ' ORDER BY name, privilege) FROM (
@@ -69,17 +69,18 @@ func (db *DB) CheckSetup(ctx context.Context) error {
 	case schema == "":
 		return SetupError("the service's role may use no schema of its search_path; grant it USAGE, or set a search_path")
 	case missing != "":
-		rights := strings.Split(missing, "; ")
+		privileges := strings.Split(missing, "; ")
 		more := ""
-		if n := len(rights) - maxNamed; n > 0 {
-			rights, more = rights[:maxNamed], fmt.Sprintf(" and %d more", n)
+		if n := len(privileges) - maxNamed; n > 0 {
+			privileges, more = privileges[:maxNamed], fmt.Sprintf(" and %d more", n)
 		}
-		return SetupError("the service's role lacks rights: " + strings.Join(rights, ", ") + more + "; grant them")
+		return SetupError("the service's role lacks privileges: " + strings.Join(privileges, ", ") + more + "; grant them")
 	}
 	return nil
 }
 
-// wrongEncoding returns the error for a database that can't store all names, or whose text other programs would misread.
+// wrongEncoding returns the error for a database with another encoding than UTF-8. Such a database can't store all names, or other
+// programs would misread its text.
 func wrongEncoding(encoding string) error {
 	return SetupError("the database's encoding is " + encoding + "; create it with ENCODING 'UTF8'")
 }

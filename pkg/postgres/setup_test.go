@@ -15,8 +15,8 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// TestADatabaseInAnotherEncodingIsRefused checks the migrations and readiness. In any encoding but UTF8, either some names can't be
-// stored, or other programs misread the stored text.
+// TestADatabaseInAnotherEncodingIsRefused checks the errors of the migrations and of readiness for a database whose encoding is not UTF8.
+// Such a database can't store some names, or other programs misread its text.
 func TestADatabaseInAnotherEncodingIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, encoding := range []string{"LATIN1", "EUC_JP", "SQL_ASCII", "WIN1252"} {
@@ -40,7 +40,7 @@ func TestADatabaseInAnotherEncodingIsRefused(t *testing.T) {
 	}
 }
 
-// TestTextAndTimesDoNotDependOnSettings stores and reads a user with settings of the role and of the URL.
+// TestTextAndTimesDoNotDependOnSettings stores and reads a user while the role and the URL set other formats of text and times.
 func TestTextAndTimesDoNotDependOnSettings(t *testing.T) {
 	t.Parallel()
 	for _, mode := range []string{"cache_statement", "exec"} {
@@ -65,7 +65,8 @@ func TestTextAndTimesDoNotDependOnSettings(t *testing.T) {
 	}
 }
 
-// TestMissingPrivilegesAreReported revokes privileges from the service's role, one after another.
+// TestMissingPrivilegesAreReported revokes privileges from the service's role, one after another. CheckSetup must name each missing
+// privilege.
 func TestMissingPrivilegesAreReported(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.NewSeparate(t, "accounts")
@@ -80,11 +81,11 @@ func TestMissingPrivilegesAreReported(t *testing.T) {
 	role := service.User
 	const anonymize = "anonymize_audit_events(uuid, integer)"
 	for _, test := range []struct{ take, want string }{
-		{"SELECT ON users", "the service's role lacks rights: SELECT on users; grant them"},
-		{"INSERT, DELETE ON outbox", "the service's role lacks rights: DELETE on outbox, INSERT on outbox; grant them"},
-		{"INSERT ON audit_events", "the service's role lacks rights: INSERT on audit_events; grant them"},
-		{"SELECT ON goose_db_version", "the service's role lacks rights: SELECT on goose_db_version; grant them"},
-		{"EXECUTE ON FUNCTION " + anonymize, "the service's role lacks rights: EXECUTE on " + anonymize + "; grant them"},
+		{"SELECT ON users", "the service's role lacks privileges: SELECT on users; grant them"},
+		{"INSERT, DELETE ON outbox", "the service's role lacks privileges: DELETE on outbox, INSERT on outbox; grant them"},
+		{"INSERT ON audit_events", "the service's role lacks privileges: INSERT on audit_events; grant them"},
+		{"SELECT ON goose_db_version", "the service's role lacks privileges: SELECT on goose_db_version; grant them"},
+		{"EXECUTE ON FUNCTION " + anonymize, "the service's role lacks privileges: EXECUTE on " + anonymize + "; grant them"},
 	} {
 		execute(t, database.Owner, "REVOKE "+test.take+" FROM "+role)
 		if err := db.CheckSetup(t.Context()); !errors.As(err, new(postgres.SetupError)) || err.Error() != test.want {

@@ -16,8 +16,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestATakenEmailCausesNoServerError has concurrent changes and registrations with one email. The server must not report a violated
-// constraint, because its log would contain the email.
+// TestATakenEmailCausesNoServerError concurrently registers accounts and changes accounts with the same email. The server must not report
+// a violated constraint, because its log would then contain the email.
 func TestATakenEmailCausesNoServerError(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)

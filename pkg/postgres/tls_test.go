@@ -41,7 +41,7 @@ func selfSigned(t *testing.T) (*tls.Certificate, []byte) {
 	return &tls.Certificate{Certificate: [][]byte{raw}, PrivateKey: key}, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: raw})
 }
 
-// writePair writes a certificate, also as its own CA, and its key to files in dir.
+// writePair writes a certificate and its key to files in dir. The certificate is also the CA file.
 func writePair(t *testing.T, dir string, pair *tls.Certificate, certificate []byte) {
 	t.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
@@ -56,8 +56,8 @@ func writePair(t *testing.T, dir string, pair *tls.Certificate, certificate []by
 	}
 }
 
-// tlsServer starts a TLS proxy in front of the server of dsn, and returns its address. Each connection gets the current
-// certificate. presented gets the client's certificate of the last connection.
+// tlsServer starts a TLS proxy in front of the server of dsn, and returns its address. The proxy presents the current certificate on each
+// connection. It stores the client certificate of the last connection in presented.
 func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certificate], presented *atomic.Pointer[x509.Certificate]) string {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -101,7 +101,8 @@ func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certifi
 	return listener.Addr().String()
 }
 
-// TestCertificatesAreReloaded replaces the server's certificate, the CA file and the client's certificate, and then connects again.
+// TestCertificatesAreReloaded replaces the server's certificate, the CA file and the client's certificate. New connections must then use
+// all three.
 func TestCertificatesAreReloaded(t *testing.T) {
 	t.Parallel()
 	dsn, dir := postgrestest.URL(t), t.TempDir()
@@ -131,7 +132,7 @@ func TestCertificatesAreReloaded(t *testing.T) {
 			if err := connect(t.Context()); err != nil {
 				t.Errorf("%s: %v, want success", name, err)
 			} else if !bytes.Equal(presented.Load().Raw, pair.Certificate[0]) {
-				t.Errorf("%s presents another certificate than that of the file", name)
+				t.Errorf("%s presents a certificate that differs from the one in the file", name)
 			}
 		}
 	}

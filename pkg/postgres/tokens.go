@@ -10,8 +10,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// validToken is the condition that token t of user u is valid. The token has not expired, and the user is active and still has the email
-// to which the token was sent.
+// validToken is the condition under which the token t of the user u is valid. The token must not have expired. The user must be active,
+// and must still have the email to which the token was sent.
 const validToken = `t.token_hash = $1 AND t.purpose = $2 AND t.expires_at > clock_timestamp() AND t.email_key = u.email_key
 	AND u.status = 'active'`
 
@@ -22,8 +22,8 @@ func (db *DB) TokenHolder(ctx context.Context, hash user.TokenHash, purpose user
 	return u, wrap("find a one-time token", err)
 }
 
-// Redeem implements user.Store. It makes password attempts wait, so that an attempt that has already begun can't store a count that
-// Redeem has deleted. It locks the user before the token, as every change of a user does, to avoid deadlocks.
+// Redeem implements user.Store. It makes password attempts wait, so that an attempt that has already begun can't store again a count that
+// Redeem has deleted. To avoid deadlocks, it locks the user before the token, as every change of a user does.
 func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purpose, decide user.Decide) (user.User, error) {
 	var id uuid.UUID
 	var emailKey string
@@ -45,8 +45,9 @@ func (db *DB) Redeem(ctx context.Context, hash user.TokenHash, purpose user.Purp
 	})
 }
 
-// queueInvalidateTokens makes the tokens of a user expire. The cleanup deletes them later, because they still count towards the limit of
-// tokens. Otherwise, after a change of the email or the password, more tokens could be sent.
+// queueInvalidateTokens queues a statement that makes the tokens of a user expire. It does not delete them, because they must still count
+// towards the limit of tokens. Otherwise more tokens could be sent after each change of the email or the password. The cleanup deletes
+// them later.
 func queueInvalidateTokens(batch *pgx.Batch, id uuid.UUID, purposes ...user.Purpose) {
 	batch.Queue(`UPDATE one_time_tokens SET expires_at = now() WHERE user_id = $1 AND purpose = ANY($2::text[]) AND expires_at > now()`,
 		id, texts(purposes))

@@ -24,7 +24,7 @@ func (db *DB) tracer() pgx.QueryTracer {
 	if db.observer == nil {
 		return otelpgx.NewTracer()
 	}
-	// The timer is last, so that its exemplars refer to the span of the query.
+	// The timer comes last, so that the exemplars of its measurements refer to the span of the query.
 	return multitracer.New(otelpgx.NewTracer(), queryTimer{db.observer})
 }
 
@@ -79,7 +79,7 @@ func operationOf(sql string) string {
 	return ""
 }
 
-// failureOf returns the failure for QueryObserver.
+// failureOf returns the failure that QueryDone gets for err.
 func failureOf(err error) string {
 	var server *pgconn.PgError
 	switch {

@@ -12,8 +12,9 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// These limits let the server release the locks of a vanished client. Without them, only TCP keepalive would end the client's session,
-// two hours later. They are set with BEGIN in one round trip, and only for the transaction, so that they work behind a pooler.
+// These limits let the server release the locks of a client that has disappeared. Without these limits, only TCP keepalive would end the
+// client's session, after two hours. They are set in the same round trip as BEGIN, and only for the transaction, so that they work behind
+// a pooler.
 //
 //   - idle_in_transaction_session_timeout ends a session that waits for its client.
 //   - tcp_user_timeout ends a session that can't send its result.
@@ -21,26 +22,27 @@ import (
 //     milliseconds.
 //   - lock_timeout ends a wait for a lock. inTx then waits without a connection.
 const (
-	vanishedLimits = `set local idle_in_transaction_session_timeout = '5s'; set local tcp_user_timeout = '5s'`
-	beginRequest   = `begin; ` + vanishedLimits + `; set local statement_timeout = '2s'; set local lock_timeout = '25ms'`
-	beginCleanup   = `begin; ` + vanishedLimits + `; set local statement_timeout = '5s'`
+	vanishedClientLimits = `set local idle_in_transaction_session_timeout = '5s'; set local tcp_user_timeout = '5s'`
+	beginRequest         = `begin; ` + vanishedClientLimits + `; set local statement_timeout = '2s'; set local lock_timeout = '25ms'`
+	beginCleanup         = `begin; ` + vanishedClientLimits + `; set local statement_timeout = '5s'`
 
-	// rowLimits precedes a query with a large result in the implicit transaction of a batch.
+	// rowLimits is the first statement of a batch whose query may have a large result. It applies to the implicit transaction of the
+	// batch.
 	rowLimits = `SELECT set_config('tcp_user_timeout', '5s', true)`
 )
 
 const (
 	minLockPause = 10 * time.Millisecond
 	maxLockPause = 160 * time.Millisecond
-	// maxLockWait is the time after which the locks of a vanished client have ended.
+	// maxLockWait is the time by which the server has released the locks of a client that has disappeared.
 	maxLockWait = 10 * time.Second
 )
 
-// inTx runs work in a transaction that starts with the query begin. It commits if work returns nil, and rolls back otherwise. If
-// work has stored events, it calls committed afterwards. It may run work again after a rollback.
+// inTx runs work in a transaction that starts with the query begin. It commits if work returns nil, and rolls back otherwise. After the
+// commit it calls committed if work has stored events. It may run work again after a rollback.
 //
-// While another transaction holds a lock that work needs, inTx pauses without a connection and runs work again, for maxLockWait at most.
-// So requests for locked accounts do not keep connections from other requests.
+// If another transaction holds a lock that work needs, inTx returns its connection, pauses and runs work again. It does so for at most
+// maxLockWait. So requests for locked accounts take no connections away from other requests.
 func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) error) error {
 	start, pause := time.Now(), minLockPause
 	for {
@@ -65,7 +67,8 @@ func (p *pool) inTx(ctx context.Context, begin string, work func(*transaction) e
 // errLockTaken means that other changes held a lock for the whole time of the request.
 var errLockTaken = errors.New("locked by other changes")
 
-// isLockTaken reports whether a statement with NOWAIT found its row locked, or a wait exceeded lock_timeout.
+// isLockTaken reports whether a statement with NOWAIT found its row locked, or a statement waited for a lock for longer than
+// lock_timeout.
 func isLockTaken(err error) bool { return hasCode(err, "55P03") }
 
 func (p *pool) tryTx(ctx context.Context, begin string, work func(*transaction) error) error {
@@ -107,7 +110,7 @@ func (p *pool) begin(ctx context.Context, query string) (*transaction, error) {
 	return &transaction{Tx: tx, pool: p, conn: conn}, nil
 }
 
-// transaction is a transaction that returns its connection to the pool.
+// transaction is a transaction that returns its connection to the pool when it ends.
 type transaction struct {
 	pgx.Tx
 	pool      *pool

@@ -9,7 +9,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestALockTimeoutIsUnavailable sets lock_timeout for the role, and locks tables.
+// TestALockTimeoutIsUnavailable sets a short lock_timeout for the role, and locks tables. Reads and changes must fail with Unavailable.
 func TestALockTimeoutIsUnavailable(t *testing.T) {
 	t.Parallel()
 	eachWayAs(t, func(t *testing.T, role *postgrestest.Role, dsn, through string) {
@@ -42,7 +42,8 @@ func TestALockTimeoutIsUnavailable(t *testing.T) {
 	})
 }
 
-// TestPreparedStatementsSurviveAMigration changes columns of prepared statements, deallocates the statements, and ends the sessions.
+// TestPreparedStatementsSurviveAMigration changes a column that prepared statements use, then deallocates the statements, then ends the
+// sessions. No call may fail.
 func TestPreparedStatementsSurviveAMigration(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

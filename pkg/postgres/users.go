@@ -19,7 +19,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// userFields are the columns of the table users that hold a user. The statements that write and read users use this list.
+// userFields are the columns of the table users that hold the fields of a user.User. The statements that write and read users are built
+// from this list.
 var userFields = []userField{
 	{"id", func(u *user.User) any { return &u.ID }},
 	{"email", func(u *user.User) any { return &u.Email }},
@@ -42,7 +43,8 @@ type userField struct {
 	in func(u *user.User) any
 }
 
-// eachColumn formats the name of each column with format, for a list in SQL. It omits the columns without.
+// eachColumn returns a list for SQL that contains format for each column. In format, % stands for the name of the column. The columns in
+// without are omitted.
 func eachColumn(format string, without ...string) string {
 	var all []string
 	for _, c := range userFields {
@@ -58,12 +60,12 @@ var (
 	userColumns = eachColumn("u.%") + `,
 		ARRAY(SELECT ur.role FROM user_roles ur WHERE ur.user_id = u.id ORDER BY ur.role COLLATE "C")`
 
-	// insertUser stores a user if the email and the id are free. A taken email violates no constraint: PostgreSQL would log the
-	// email with the violation.
+	// insertUser stores a user if the email and the id are free. ON CONFLICT prevents an error for a taken email, because PostgreSQL
+	// would log the email with this error.
 	insertUser = `INSERT INTO users (` + eachColumn("%") + `, email_key, name_key)
 		VALUES (` + eachColumn("@%") + `, @email_key, nullif(@name_key, '')) ON CONFLICT DO NOTHING`
 
-	// updateUser stores all changes of a user except a new email, see setEmail.
+	// updateUser stores all changes of a user except a new email, which setEmail stores.
 	updateUser = `UPDATE users SET ` + eachColumn("% = @%", "id", "email", "created_at") + `, name_key = nullif(@name_key, '') WHERE id = @id`
 )
 
@@ -76,7 +78,7 @@ func userArgs(u user.User) pgx.NamedArgs {
 	return args
 }
 
-// scanUser reads userColumns and the columns that follow.
+// scanUser reads userColumns into a user, and the columns that follow into more.
 func scanUser(row pgx.Row, more ...any) (user.User, error) {
 	var u user.User
 	var targets []any
@@ -156,8 +158,8 @@ func createUser(ctx context.Context, tx pgx.Tx, u user.User) (fresh int, now tim
 	return fresh, now.UTC(), err
 }
 
-// queueNewAccount stores the credential and the roles of a new user, and the audit entry user_created. It also stores the audit entries,
-// the token and the events of the change.
+// queueNewAccount queues the statements that store the credential, the roles and the audit entry user_created of a new user. It also
+// queues those for the audit entries, the token and the events of the change.
 func (tx *transaction) queueNewAccount(ctx context.Context, batch *pgx.Batch, a user.NewAccount, change user.Change) error {
 	batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at, imported_prefix) VALUES ($1, $2, $3, $4)`,
 		a.User.ID, a.PasswordHash, a.User.UpdatedAt, zeronull.Text(a.HashPrefix))
@@ -190,7 +192,8 @@ func (db *DB) Change(ctx context.Context, grant access.Grant, decide user.Decide
 	return db.change(ctx, "change a user", grant, decide, func(pgx.Tx) error { return nil })
 }
 
-// change locks the target of the grant, and stores the change that decide returns. It calls first at the start of the transaction.
+// change locks the target of the grant, and stores the change that decide returns. At the start of the transaction it calls the function
+// first.
 func (db *DB) change(
 	ctx context.Context, operation string, grant access.Grant, decide user.Decide, first func(pgx.Tx) error,
 ) (user.User, error) {
@@ -236,7 +239,7 @@ func applyChange(ctx context.Context, tx *transaction, old user.User, change use
 	if err := queueChangeAudit(ctx, &batch, old.ID, change); err != nil {
 		return err
 	}
-	queueSecrets(&batch, old, change) // after the end of the old sessions, because it may open a new one
+	queueSecrets(&batch, old, change) // after the statement that ends the old sessions, because queueSecrets may open a new session
 	if change.Delete {
 		queueErasure(&batch, old.ID)
 	}
@@ -244,7 +247,8 @@ func applyChange(ctx context.Context, tx *transaction, old user.User, change use
 	return constraintError(tx.SendBatch(ctx, &batch).Close())
 }
 
-// queueChangeAudit stores the audit entries of a change of a user. If the change ends the user's sessions, it ends them too.
+// queueChangeAudit queues the statements that store the audit entries of a change. If the change ends the user's sessions, these
+// statements also end them.
 func queueChangeAudit(ctx context.Context, batch *pgx.Batch, id uuid.UUID, change user.Change) error {
 	entries := slices.Clone(change.Audit)
 	for i := range entries {
@@ -256,7 +260,7 @@ func queueChangeAudit(ctx context.Context, batch *pgx.Batch, id uuid.UUID, chang
 	return queueAudit(ctx, batch, entries...)
 }
 
-// queueSecrets stores the changes of the credential, sessions, tokens, login failures and networks of the account old.
+// queueSecrets queues the statements that change the credential, sessions, tokens, login failures and networks of the account old.
 func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if change.PasswordHash != "" {
 		batch.Queue(`UPDATE credentials SET password_hash = $2, changed_at = clock_timestamp() WHERE user_id = $1`, old.ID, change.PasswordHash)
@@ -277,7 +281,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	}
 }
 
-// queueToken stores a one-time token and counts it for its mailbox. Without a token it does nothing.
+// queueToken queues the statements that store a one-time token and count it for its mailbox. If t is nil, it does nothing.
 func queueToken(batch *pgx.Batch, id uuid.UUID, t *user.OneTimeToken) {
 	if t == nil {
 		return
@@ -289,10 +293,10 @@ func queueToken(batch *pgx.Batch, id uuid.UUID, t *user.OneTimeToken) {
 	batch.Queue(`INSERT INTO token_mailboxes (email_hash, purpose, sent_at) VALUES ($1, $2, now())`, emailHash(t.Email), t.Purpose)
 }
 
-// queueUpdate stores the new state of a locked user, except for a new email, which setEmail has stored.
+// queueUpdate queues the statements that store the new state of a locked user, except for a new email, which setEmail has already stored.
 func queueUpdate(batch *pgx.Batch, old, u user.User) {
 	batch.Queue(updateUser, userArgs(u))
-	if old.Email != u.Email { // permanently, even if the user returns to the old email
+	if old.Email != u.Email { // the tokens stay invalid even if the user later returns to the old email
 		queueInvalidateTokens(batch, u.ID, user.PasswordReset, user.EmailVerification)
 	}
 	if !slices.Equal(old.Roles, u.Roles) {
@@ -323,7 +327,7 @@ func (db *DB) User(ctx context.Context, id uuid.UUID) (user.User, error) {
 	return u, wrap("read a user", err)
 }
 
-// ActiveUserID implements user.Store. The query always returns one row. Its id is NULL if no active account has the email. So the
+// ActiveUserID implements user.Store. The query always returns one row, with the id NULL if no active account has the email. So its
 // duration does not reveal whether an account exists.
 func (db *DB) ActiveUserID(ctx context.Context, email string) (uuid.UUID, error) {
 	var id uuid.NullUUID

@@ -85,8 +85,7 @@ func TestAUserIsReadAsItWasStored(t *testing.T) {
 	wantUser(t, db, bare)
 }
 
-// TestEachFieldOfAProfileIsStored stores each field of a profile, with and without a value, by a registration, an import and a
-// change.
+// TestEachFieldOfAProfileIsStored stores each field of a profile, with and without a value, through Create, Import and Change.
 func TestEachFieldOfAProfileIsStored(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
@@ -136,7 +135,7 @@ func TestEquivalentEmailsAreTaken(t *testing.T) {
 		{"ΣΊΣΥΦΟΣ", "σίσυφος", true}, // the final sigma
 		{"\u212angström", "KNGSTRÖM", true},
 		{"o\u0323\u0302", "\u1ed8", true}, // composed marks, in upper case
-		{"\uac00", "\u1100\u1161", true},  // a Hangul syllable, its letters
+		{"\uac00", "\u1100\u1161", true},  // a Hangul syllable and its letters
 		{"I", "i", true},                  // not the Turkish rule
 		{"\u0131", "i", false},            // dotless i
 		{"\u0130", "i\u0307", true},       // I with a dot
@@ -153,11 +152,11 @@ func TestEquivalentEmailsAreTaken(t *testing.T) {
 		if c.same {
 			wantCode(t, err, user.EmailTaken)
 		} else if err != nil {
-			t.Errorf("%q and %q are two emails, but the second account is refused: %v", c.one, c.other, err)
+			t.Errorf("%q and %q are different emails, but the second account is refused: %v", c.one, c.other, err)
 		}
 		cred, err := db.Credential(t.Context(), c.other+domain)
 		if err != nil || cred.PasswordHash != "hash" || (cred.UserID == first.ID) != c.same {
-			t.Errorf("%q logs in as %v (%v), want the account of %q: %t", c.other, cred, err, c.one, c.same)
+			t.Errorf("%q leads to the credential %v (%v), want that of %q: %t", c.other, cred, err, c.one, c.same)
 		}
 		wantUser(t, db, first) // the email is stored as it was entered
 	}
@@ -240,7 +239,7 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 	for _, u := range []user.User{gone, gone, other} {
 		session(t, db, u)
 	}
-	for _, try := range []error{guess(here, db, gone), sendToken(here, db, gone)} {
+	for _, try := range []error{failWithBackoff(here, db, gone), sendToken(here, db, gone)} {
 		if try != nil {
 			t.Fatal(try)
 		}
@@ -251,7 +250,7 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 	}
 	remove(t, db, gone.ID)
 	// This login failure is recorded after the erasure.
-	if err := guess(here, db, gone); err != nil {
+	if err := failWithBackoff(here, db, gone); err != nil {
 		t.Fatal(err)
 	}
 	if rows := postgrestest.Rows(t, dsn, "outbox"); len(absent(rows, traces)) != len(traces) {
@@ -266,7 +265,7 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 	wantUser(t, db, other)
 }
 
-// absent returns the words that are not in the text.
+// absent returns the words that the text does not contain.
 func absent(text string, words []string) []string {
 	return slices.DeleteFunc(slices.Clone(words), func(word string) bool { return strings.Contains(text, word) })
 }
@@ -303,8 +302,8 @@ func TestEndSessionsEndsAllSessionsOfOneUser(t *testing.T) {
 	}
 }
 
-// TestPagesAreStableWhileUsersChange creates and erases users between the pages. Users who exist until the last page, and new
-// users, are listed once, in the order of registration.
+// TestPagesAreStableWhileUsersChange creates and erases users between reading the pages of a list. Users who exist until the last page is
+// read, and new users, must be listed once, in the order of registration.
 func TestPagesAreStableWhileUsersChange(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)

@@ -17,17 +17,18 @@ import (
 	"user-service/pkg/postgres/postgrestest"
 )
 
-// staller is a proxy in front of PostgreSQL that can stall: it stops reading from both sides and closes nothing.
+// staller is a proxy in front of PostgreSQL that can stall: it then reads nothing more from either side, and closes nothing.
 type staller struct {
 	listener net.Listener
 	server   string
-	limit    atomic.Int64 // the number of bytes from the server after which it stalls
+	limit    atomic.Int64 // the remaining number of bytes from the server until the proxy stalls
 	once     sync.Once
 	stalled  chan struct{}
 	conns    sync.Map
 }
 
-// stallAfter returns the URL of a staller in front of dsn.
+// stallAfter starts a staller in front of the server of dsn, and returns its URL. The staller stalls after it has got this number of
+// bytes from the server.
 func stallAfter(t *testing.T, dsn string, bytes int64) (through string, s *staller) {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -92,8 +93,8 @@ func (s *staller) close() {
 	s.conns.Range(func(c, _ any) bool { _ = c.(net.Conn).Close(); return true })
 }
 
-// TestAVanishedRelayLosesItsLock stalls the network of a relay while the server sends a batch, and while the relay publishes. It
-// measures the time until another replica gets the lock.
+// TestAVanishedRelayLosesItsLock stalls the network of a relay while the server sends a batch, or while the relay publishes. Another
+// replica must get the relay's lock within lockTime.
 func TestAVanishedRelayLosesItsLock(t *testing.T) {
 	t.Parallel()
 	limits := outbox.Limits{Events: 500, Retries: 20, Bytes: 1 << 30}
@@ -137,8 +138,8 @@ func TestAVanishedRelayLosesItsLock(t *testing.T) {
 					}
 					return err == nil
 				})
-				if took := time.Since(began); took > lockTime+2*time.Second { // time for the test itself on a busy machine
-					t.Errorf("a vanished relay held its lock for %s, want %s at most", took, lockTime)
+				if took := time.Since(began); took > lockTime+2*time.Second { // 2 s are for the test itself, on a busy machine
+					t.Errorf("a vanished relay held its lock for %s, want at most %s", took, lockTime)
 				} else {
 					t.Logf("the lock was released after %s", took)
 				}
@@ -147,7 +148,7 @@ func TestAVanishedRelayLosesItsLock(t *testing.T) {
 	}
 }
 
-// waitForState waits until a session with the relay's lock waits for the event.
+// waitForState waits until a session that holds an advisory lock waits for this event of PostgreSQL.
 func waitForState(t *testing.T, conn *pgx.Conn, event string) {
 	t.Helper()
 	testkit.WaitFor(t, "a relay that waits in "+event, func() (found bool) {

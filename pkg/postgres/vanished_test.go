@@ -18,7 +18,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// lockTime is the maximum time for which a vanished client may hold locks.
+// lockTime is the maximum time for which a client that has disappeared may hold locks.
 const lockTime = 10 * time.Second
 
 // brief returns a context with a short deadline.
@@ -46,7 +46,8 @@ func within(t *testing.T, limit time.Duration, what string, call func(context.Co
 	}
 }
 
-// TestTheLocksOfAVanishedClientEnd has the network drop all packets of a replica during a transaction.
+// TestTheLocksOfAVanishedClientEnd drops all packets of a replica during a transaction. Another replica must get the locks within
+// lockTime.
 func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
 	t.Parallel()
 	for name, through := range ways {
@@ -91,8 +92,8 @@ func TestTheLocksOfAVanishedClientEnd(t *testing.T) {
 	}
 }
 
-// TestAVanishedClientThatWaitsForALockHoldsNoOther has a replica vanish while its transaction holds one lock and waits for
-// another.
+// TestAVanishedClientThatWaitsForALockHoldsNoOther drops all packets of a replica while its transaction holds one lock and waits for
+// another lock. Another replica must get the held lock within lockTime.
 func TestAVanishedClientThatWaitsForALockHoldsNoOther(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -130,7 +131,7 @@ func TestAVanishedClientThatWaitsForALockHoldsNoOther(t *testing.T) {
 	}
 }
 
-// waitForTheClient waits until the server can't send a response.
+// waitForTheClient waits until the server is blocked while it sends a response.
 func waitForTheClient(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
 	testkit.WaitFor(t, "a session that waits for its client", func() (waits bool) {
@@ -142,7 +143,8 @@ func waitForTheClient(t *testing.T, conn *pgx.Conn) {
 	})
 }
 
-// TestAVanishedReaderHoldsNoTable has a replica vanish during a long response, which the server can't finish sending.
+// TestAVanishedReaderHoldsNoTable drops all packets of a replica during a long response, so that the server can't finish sending. The
+// server must release the table soon after lockTime.
 func TestAVanishedReaderHoldsNoTable(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)
@@ -170,13 +172,14 @@ func TestAVanishedReaderHoldsNoTable(t *testing.T) {
 	}
 }
 
-// TestAVanishedMigrationHoldsNoTable has the network drop all packets of a migration that has locked a table.
+// TestAVanishedMigrationHoldsNoTable drops all packets of a migration that waits for a lock on a table. The server must release the table
+// within lockTime.
 func TestAVanishedMigrationHoldsNoTable(t *testing.T) {
 	t.Parallel()
 	eachWay(t, func(t *testing.T, dsn, through string) {
 		network := silence(t, through)
 		m, conn := newMigrator(t, network.dsn), connect(t, dsn)
-		for done := int64(0); done != 10; { // the migration below, 9, changes a table in a transaction
+		for done := int64(0); done != 10; { // the next migration to roll back, 9, changes a table in a transaction
 			result, err := m.Down(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -10,16 +10,16 @@ import (
 )
 
 const (
-	// writeCheckInterval is the time between two checks whether a new connection may write.
+	// writeCheckInterval is the time between two checks. A check finds out whether a new connection may write.
 	writeCheckInterval = 250 * time.Millisecond
-	// writeCheckTimeout bounds one check.
+	// writeCheckTimeout is the maximum time of one check.
 	writeCheckTimeout = time.Second
 )
 
 // writeWatch starts checks when the server refuses a write because the connection is read-only. Each check opens a new connection. When
-// that connection may write, writeWatch replaces all connections and ends the checks. Meanwhile reads continue to work.
+// this new connection may write, writeWatch replaces all connections and ends the checks. During the checks, reads continue to work.
 type writeWatch struct {
-	config  func() *pgx.ConnConfig // of a new connection
+	config  func() *pgx.ConnConfig // returns the configuration of a new connection
 	replace func()                 // replaces all connections
 
 	mu      sync.Mutex
@@ -41,7 +41,7 @@ func newWriteWatch(config func() *pgx.ConnConfig, replace func()) *writeWatch {
 	return w
 }
 
-// start starts the checks, unless they run.
+// start starts the checks, unless they already run.
 func (w *writeWatch) start() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -100,8 +100,8 @@ func (w *writeWatch) notify(writable bool) (done bool) {
 	return done
 }
 
-// check reports whether new connections may write. Behind a pooler, a new connection may get an old session that is still read-only. check
-// ends such a session and tries again.
+// check reports whether new connections may write. Behind a pooler, a new connection may get an old session that is still read-only.
+// check ends such a session and retries.
 func (w *writeWatch) check() bool {
 	ctx, cancel := context.WithTimeout(w.closing, writeCheckTimeout)
 	defer cancel()
@@ -125,7 +125,8 @@ const sessionState = `
 			THEN pg_terminate_backend(pid) ELSE false END
 	FROM pg_stat_activity WHERE pid = pg_backend_pid()`
 
-// checkNew opens a connection, and reports whether its session is read-only, and whether sessionState has ended the session.
+// checkNew opens a connection. It reports whether the session of this connection is read-only, and whether sessionState has ended the
+// session.
 func checkNew(ctx context.Context, cfg *pgx.ConnConfig) (readOnly, ended bool, err error) {
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	if err != nil {

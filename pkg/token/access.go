@@ -24,14 +24,14 @@ type Access struct {
 	Permissions   []string
 }
 
-// Limits of the lists in an access token, in bytes as Size counts them. A token must fit into a request's header, which this service limits
-// to 16 KiB and other programs to less.
+// Limits of the lists in an access token, in bytes as Size counts them. A token must fit into the header of a request. This service
+// accepts headers of up to 16 KiB; other programs accept less.
 const (
 	MaxRoles       = 2 << 10
 	MaxPermissions = 6 << 10
 )
 
-// Size returns the size of a list of names in a token, before base64, in bytes.
+// Size returns the size of a list of names in a token in bytes, before it is encoded in base64.
 func Size(names []string) (size int) {
 	for _, name := range names {
 		size += len(name) + len(`"",`)
@@ -39,8 +39,8 @@ func Size(names []string) (size int) {
 	return size
 }
 
-// claims are the claims of an access token (RFC 9068). In addition, it has sid (OpenID Connect Front-Channel Logout 1.0 section 3) and
-// email_verified (OpenID Connect Core 1.0 section 5.1).
+// claims are the claims of an access token (RFC 9068). In addition, the token has sid (OpenID Connect Front-Channel Logout 1.0 section 3)
+// and email_verified (OpenID Connect Core 1.0 section 5.1).
 type claims struct {
 	jwt.RegisteredClaims
 	ClientID      string           `json:"client_id"`
@@ -55,7 +55,7 @@ type claims struct {
 // AccessTTL returns how long an access token is valid.
 func (t *Tokens) AccessTTL() time.Duration { return t.cfg.AccessTTL }
 
-// IssueAccess signs an access token. It replaces a list that is over its limit by an empty list, because a truncated list would look
+// IssueAccess signs an access token. It replaces a list that exceeds its limit with an empty list, because a truncated list would look
 // complete to a verifier.
 func (t *Tokens) IssueAccess(a Access) (string, error) {
 	now, signing := t.now(), t.keys.Load().signing
@@ -85,8 +85,8 @@ func (t *Tokens) IssueAccess(a Access) (string, error) {
 	return signed, nil
 }
 
-// VerifyAccess verifies an access token and returns its content. It follows RFC 8725: the key determines the algorithm, and typ, iss, aud
-// and exp are required. Errors: ErrInvalid.
+// VerifyAccess verifies an access token and returns its content. It follows RFC 8725: the key determines the algorithm, and the token
+// must have typ, iss, aud and exp. Errors: ErrInvalid.
 func (t *Tokens) VerifyAccess(raw string) (Access, error) {
 	if strings.ContainsAny(raw, "\r\n") { // base64 ignores line ends
 		return Access{}, fmt.Errorf("%w: not in the form of an access token", ErrInvalid)
@@ -113,7 +113,7 @@ func (t *Tokens) VerifyAccess(raw string) (Access, error) {
 	return a, nil
 }
 
-// find returns the key for the header of an access token. It refuses a token with another algorithm than the key's before the
+// find returns the key that the header of an access token names. It refuses a token whose algorithm is not that of the key, before the
 // signature is verified.
 func (r *keyring) find(tok *jwt.Token) (any, error) {
 	typ, _ := tok.Header["typ"].(string)
@@ -146,7 +146,8 @@ func newParser(cfg Config, now func() time.Time) *jwt.Parser {
 	)
 }
 
-// limited returns the list, or an empty list if it is over the limit. It never returns nil, because readers of a claim may not accept null.
+// limited returns the list, or an empty list if the list exceeds the limit. It never returns nil, because programs that read a claim may
+// not accept null.
 func limited(limit int, list []string) []string {
 	if list == nil || Size(list) > limit {
 		return []string{}

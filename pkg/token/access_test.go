@@ -22,7 +22,7 @@ func TestAShortSecretIsRefused(t *testing.T) {
 		cfg := config
 		cfg.Secret = strings.Repeat("x", size)
 		if _, err := token.New(cfg); (err == nil) != valid {
-			t.Errorf("a secret of %d bytes: %v", size, err)
+			t.Errorf("a secret of %d bytes: %v, want accepted: %t", size, err, valid)
 		}
 	}
 }
@@ -61,7 +61,7 @@ func TestAnAccessTokenHasTheClaimsOfItsProfile(t *testing.T) {
 			t.Errorf("the claims: %s", diff)
 		}
 		if next := copyOf(t, issue(t, tokens)).claims["jti"]; jti == "" || next == jti {
-			t.Errorf("jti is %v, and %v in the next token", jti, next)
+			t.Errorf("jti is %v, and %v in the next token, want two different values", jti, next)
 		}
 	})
 }
@@ -79,7 +79,8 @@ func TestNoRolesAreAnEmptyListInAToken(t *testing.T) {
 	}
 }
 
-// TestAnAccessTokenExpiresInTime also issues a token 0.7 s after a full second: rounding must not extend its lifetime.
+// TestAnAccessTokenExpiresInTime verifies tokens just before and at the end of their lifetime. One token is issued 0.7 s after a full
+// second: rounding must not extend its lifetime.
 func TestAnAccessTokenExpiresInTime(t *testing.T) {
 	t.Parallel()
 	for _, start := range []time.Duration{0, 700 * time.Millisecond} {
@@ -89,11 +90,11 @@ func TestAnAccessTokenExpiresInTime(t *testing.T) {
 			raw := issue(t, tokens)
 			<-time.After(config.AccessTTL - start - time.Nanosecond)
 			if _, err := tokens.VerifyAccess(raw); err != nil {
-				t.Errorf("a nanosecond before its end: %v", err)
+				t.Errorf("a nanosecond before its end: %v, want success", err)
 			}
 			<-time.After(time.Nanosecond)
 			if _, err := tokens.VerifyAccess(raw); !errors.Is(err, token.ErrInvalid) {
-				t.Errorf("at its end: %v", err)
+				t.Errorf("at its end: %v, want ErrInvalid", err)
 			}
 		})
 	}
@@ -187,7 +188,7 @@ func TestClaimsAreReadStrictly(t *testing.T) {
 	}
 	other := "01890a5d-ac96-774b-bcce-b30209900000"
 	for name, c := range map[string]struct {
-		last  string // member of the claims
+		last  string // the last member of the claims
 		valid bool
 	}{
 		"an unknown claim":         {`"scope":"all"`, true},
@@ -207,7 +208,7 @@ func TestClaimsAreReadStrictly(t *testing.T) {
 		unsigned := encodePart(t, valid.header) + "." + base64.RawURLEncoding.EncodeToString([]byte(claims))
 		got, err := tokens.VerifyAccess(unsigned + "." + sign(valid.hash, valid.key, unsigned))
 		if (err == nil) != c.valid || err == nil && got.UserID != bearer.UserID {
-			t.Errorf("%s: got %v, %v", name, got.UserID, err)
+			t.Errorf("%s: got %v, %v; want accepted: %t", name, got.UserID, err, c.valid)
 		}
 	}
 }
@@ -215,11 +216,12 @@ func TestClaimsAreReadStrictly(t *testing.T) {
 func wantInvalid(t *testing.T, tokens *token.Tokens, name, raw string) {
 	t.Helper()
 	if got, err := tokens.VerifyAccess(raw); !errors.Is(err, token.ErrInvalid) {
-		t.Errorf("%s: got %+v, %v", name, got, err)
+		t.Errorf("%s: got %+v, %v; want ErrInvalid", name, got, err)
 	}
 }
 
-// TestTheKeyDecidesTheAlgorithm presents each token without a signature, with a valid one, and with an invented one.
+// TestTheKeyDecidesTheAlgorithm presents tokens with other algorithms in the header: each without a signature, with the valid signature
+// of HS256, and with an invented signature.
 func TestTheKeyDecidesTheAlgorithm(t *testing.T) {
 	t.Parallel()
 	tokens := newTokens(t)
@@ -279,7 +281,7 @@ func TestSignedPaddingIsRefused(t *testing.T) {
 	tokens := newTokens(t)
 	f := copyOf(t, issue(t, tokens))
 	f.header["x"] = ""
-	for len(encodePart(t, f.header))%4 == 0 { // until it needs padding
+	for len(encodePart(t, f.header))%4 == 0 { // until the encoding needs padding
 		f.header["x"] = f.header["x"].(string) + "x"
 	}
 	text := encodePart(t, f.header)
@@ -303,7 +305,7 @@ func TestOtherFormsOfAnAccessTokenAreAccepted(t *testing.T) {
 		f := copyOf(t, issue(t, tokens))
 		change(f)
 		if got, err := tokens.VerifyAccess(f.signed(t)); err != nil || got.UserID != bearer.UserID {
-			t.Errorf("%s: got %+v, %v", name, got, err)
+			t.Errorf("%s: got %+v, %v; want the valid token", name, got, err)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/token"
 )
 
-// forge signs valid claims with the method and the key. The header contains alg and kid, even if they do not belong to the key.
+// forge signs valid claims with the method and the key. The header contains alg and kid, which may belong to another key.
 func forge(t *testing.T, method jwt.SigningMethod, alg, kid string, key any) string {
 	t.Helper()
 	tok := jwt.NewWithClaims(method, jwt.MapClaims{
@@ -30,7 +30,7 @@ func forge(t *testing.T, method jwt.SigningMethod, alg, kid string, key any) str
 	return raw
 }
 
-// newTokensOfEachKind returns Tokens that accept a key of each kind, and the kids by algorithm.
+// newTokensOfEachKind returns Tokens that accept a key of each kind, and the kid of the key for each algorithm.
 func newTokensOfEachKind(t *testing.T) (*token.Tokens, map[string]string) {
 	t.Helper()
 	kids := map[string]string{"HS256": headerOf(t, accessToken(t, newTokensWith(t, token.Keys{})))["kid"].(string)}
@@ -42,7 +42,8 @@ func newTokensOfEachKind(t *testing.T) (*token.Tokens, map[string]string) {
 	return newTokensWith(t, token.Keys{AcceptedKeys: accepted}), kids
 }
 
-// TestEachKeyIsValidForOneAlgorithm signs tokens by each key, with the alg and the kid of each other key in the header.
+// TestEachKeyIsValidForOneAlgorithm signs tokens with each key, with every combination of alg and kid in the header. Only a token with
+// the alg and the kid of its own key may be accepted.
 func TestEachKeyIsValidForOneAlgorithm(t *testing.T) {
 	t.Parallel()
 	tokens, kids := newTokensOfEachKind(t)
@@ -64,7 +65,8 @@ func TestEachKeyIsValidForOneAlgorithm(t *testing.T) {
 	}
 }
 
-// TestAPublicKeyIsNotAnHMACSecret uses each encoding of a public key as an HMAC secret (RFC 8725 section 2.1).
+// TestAPublicKeyIsNotAnHMACSecret signs tokens with HMAC and an encoding of a public key as the secret (RFC 8725 section 2.1). All must
+// be rejected.
 func TestAPublicKeyIsNotAnHMACSecret(t *testing.T) {
 	t.Parallel()
 	tokens, kids := newTokensOfEachKind(t)
@@ -109,8 +111,8 @@ func TestOtherAlgorithmsOfAKeyAreRefused(t *testing.T) {
 	}
 }
 
-// TestAnUnknownKeyIsRefused signs with unknown keys. The tokens have the kid of the unknown key, a known kid, or the key itself in the
-// header. A verifier must not trust these parts of the header (RFC 8725 section 3.10).
+// TestAnUnknownKeyIsRefused signs tokens with unknown keys. The header has an invented kid, a known kid, or the unknown key itself. A
+// verifier must not trust these parts of the header (RFC 8725 section 3.10).
 func TestAnUnknownKeyIsRefused(t *testing.T) {
 	t.Parallel()
 	tokens, kids := newTokensOfEachKind(t)

@@ -10,8 +10,9 @@ import (
 	"github.com/google/uuid"
 )
 
-// UnmarshalJSON implements json.Unmarshaler. It is strict, so that other verifiers read the same claims. Names are case-sensitive and
-// occur once, dates are numbers, and text is UTF-8 (RFC 7519 sections 2, 4 and 7.2). It ignores unknown claims.
+// UnmarshalJSON implements json.Unmarshaler. It is strict, so that the service reads the same claims as other verifiers. Names are
+// case-sensitive and must be unique, dates must be numbers, and text must be UTF-8 (RFC 7519 sections 2, 4 and 7.2). It ignores unknown
+// claims.
 func (c *claims) UnmarshalJSON(data []byte) error {
 	var in struct {
 		Issuer        string           `json:"iss"`
@@ -49,8 +50,8 @@ type seconds float64
 // maxSeconds is the end of the year 9999, which every type of time can hold.
 const maxSeconds = 253_402_300_799
 
-// date returns the date, or nil for nil. A date out of range becomes the beginning of 1970, so that an exp claim out of range has
-// expired.
+// date returns the date, or nil for nil. For a date out of range it returns the beginning of 1970. So a token whose exp claim is out of
+// range has expired.
 func (s *seconds) date() *jwt.NumericDate {
 	if s == nil {
 		return nil

@@ -61,7 +61,7 @@ func issue(t testing.TB, tokens *token.Tokens) string {
 // object is the header or the payload of a token.
 type object map[string]any
 
-// forgery is a modified access token.
+// forgery is an access token that a test can modify and sign again.
 type forgery struct {
 	header, claims object
 	key            string

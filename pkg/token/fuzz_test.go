@@ -13,8 +13,8 @@ import (
 	"user-service/pkg/token"
 )
 
-// FuzzVerifyAccess verifies each text. It repeats this with a valid signature of the first two parts, to reach the code after the check
-// of the signature.
+// FuzzVerifyAccess verifies each text as an access token. It then signs the first two parts of the text and verifies the result, to reach
+// the code after the check of the signature.
 func FuzzVerifyAccess(f *testing.F) {
 	tokens := newTokens(f, func(c *token.Config) { c.AccessTTL = 24 * time.Hour })
 	good := issue(f, tokens)
@@ -42,7 +42,7 @@ func FuzzVerifyAccess(f *testing.F) {
 	})
 }
 
-// checkAccepted checks an accepted token with other code.
+// checkAccepted verifies a token. If it is accepted, checkAccepted checks the token again with independent code.
 func checkAccepted(t *testing.T, tokens *token.Tokens, raw string) {
 	t.Helper()
 	got, err := tokens.VerifyAccess(raw)
@@ -64,7 +64,7 @@ func checkAccepted(t *testing.T, tokens *token.Tokens, raw string) {
 	}
 	var claims struct {
 		Iss, Sub, Sid string
-		Aud           jwt.ClaimStrings // a text or a list
+		Aud           jwt.ClaimStrings // a string or a list
 		Exp           float64
 	}
 	if err := json.Unmarshal(payload, &claims); err != nil {
@@ -88,7 +88,7 @@ func FuzzVerifyRefresh(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, raw string) {
 		if r, err := tokens.VerifyRefresh(raw); err == nil && tokens.IssueRefresh(r) != raw {
-			t.Errorf("%q is accepted as %+v, which has another token", raw, r)
+			t.Errorf("%q is accepted as %+v, for which IssueRefresh returns another token", raw, r)
 		}
 	})
 }

@@ -13,16 +13,16 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// minRSABits is the smallest size of an RSA key (RFC 7518 section 3.3).
+// minRSABits is the minimum size of an RSA key (RFC 7518 section 3.3).
 const minRSABits = 2048
 
 // key signs or verifies access tokens.
 type key struct {
 	id     string            // The kid.
-	method jwt.SigningMethod // The only method of the key.
-	sign   any               // The private key or the secret. nil: verifies only.
+	method jwt.SigningMethod // The only algorithm of the key.
+	sign   any               // The private key or the secret. nil: the key can only verify.
 	verify any               // The public key or the secret.
-	signs  bool              // Signs now. Otherwise it may have signed earlier.
+	signs  bool              // The key signs new tokens. Otherwise it is only accepted.
 }
 
 func newSecret(secret string) (*key, error) {
@@ -33,8 +33,8 @@ func newSecret(secret string) (*key, error) {
 	return &key{id: encodeID(id), method: jwt.SigningMethodHS256, sign: []byte(secret), verify: []byte(secret)}, nil
 }
 
-// newAsymmetric returns the key for a private or a public key. A public key can't sign. The id is the thumbprint of RFC 7638, which is the
-// same in every program.
+// newAsymmetric returns the key for a private or a public key. A public key can only verify. The id is the thumbprint of RFC 7638, which
+// is the same in every program.
 func newAsymmetric(raw any) (*key, error) {
 	method, err := methodOf(raw)
 	if err != nil {
@@ -64,7 +64,7 @@ func publicKey(raw any) any {
 	return raw
 }
 
-// methodOf returns the algorithm of a private or public key. The error can follow the name of the key.
+// methodOf returns the algorithm of a private or public key. The text of the error can follow the name of the key.
 func methodOf(raw any) (jwt.SigningMethod, error) {
 	switch public := publicKey(raw).(type) {
 	case ed25519.PublicKey:

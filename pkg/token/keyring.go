@@ -9,13 +9,13 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// MinSecretBytes is the smallest length of a secret: the output size of the hash function (RFC 7518 section 3.2).
+// MinSecretBytes is the minimum length of a secret. It equals the output size of the hash function (RFC 7518 section 3.2).
 const MinSecretBytes = 32
 
-// Keys are the keys that sign tokens, and further accepted keys. A rotation refuses no token if all replicas accept the next key before
-// it signs, and the previous key until its last token has expired.
+// Keys are the keys that sign tokens, and additional accepted keys. A rotation must not refuse a token. So all replicas must accept the
+// next key before it signs, and the previous key until its last token has expired.
 type Keys struct {
-	Secret          string   // Signs access tokens if there is no PrivateKey. A key derived from it signs refresh tokens.
+	Secret          string   // Signs access tokens if there is no PrivateKey. A key derived from Secret signs refresh tokens.
 	AcceptedSecrets []string // May have signed access tokens and refresh tokens.
 	PrivateKey      string   // Signs access tokens. One PEM block of Ed25519, P-256 or RSA.
 	AcceptedKeys    string   // May have signed access tokens. Public or private PEM blocks.
@@ -23,11 +23,11 @@ type Keys struct {
 
 // keyring holds the parsed Keys. It is immutable.
 type keyring struct {
-	signing *key            // signs access tokens
-	byID    map[string]*key // verify access tokens
-	refresh [][]byte        // verify refresh tokens; the first one signs them
-	emails  []byte          // the key of EmailMAC
-	public  []byte          // the JWK set
+	signing *key            // Signs access tokens.
+	byID    map[string]*key // The keys that verify access tokens.
+	refresh [][]byte        // The keys that verify refresh tokens. The first one also signs them.
+	emails  []byte          // The key of EmailMAC.
+	public  []byte          // The JWK set.
 }
 
 func newKeyring(keys Keys) (*keyring, error) {
@@ -75,8 +75,8 @@ func (r *keyring) addAsymmetric(keys Keys) (jose.JSONWebKeySet, error) {
 	return set, nil
 }
 
-// addSecrets adds the symmetric keys. They verify access tokens even when a private key signs new ones. So an operator can replace a
-// symmetric key by a private key, and the reverse.
+// addSecrets adds the symmetric keys. They verify access tokens even while a private key signs new ones. So an operator can replace a
+// symmetric key with a private key, or a private key with a symmetric one.
 func (r *keyring) addSecrets(keys Keys) error {
 	var err error
 	if r.emails, err = derive(keys.Secret, "email MAC", sha256.Size); err != nil {

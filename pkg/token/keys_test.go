@@ -63,14 +63,14 @@ func headerOf(t testing.TB, raw string) map[string]any {
 func wantAccepted(t testing.TB, tokens *token.Tokens, raw string) {
 	t.Helper()
 	if got, err := tokens.VerifyAccess(raw); err != nil || got.UserID != holder.UserID {
-		t.Errorf("got %+v, %v", got, err)
+		t.Errorf("got %+v, %v; want the valid token", got, err)
 	}
 }
 
 func wantRejected(t testing.TB, tokens *token.Tokens, what, raw string) {
 	t.Helper()
 	if got, err := tokens.VerifyAccess(raw); !errors.Is(err, token.ErrInvalid) {
-		t.Errorf("%s: got %+v, %v", what, got, err)
+		t.Errorf("%s: got %+v, %v; want ErrInvalid", what, got, err)
 	}
 }
 
@@ -85,18 +85,19 @@ func TestShortSecretsAreRefused(t *testing.T) {
 		{PrivateKey: pkcs8(ed25519Key())}, // refresh tokens need a secret
 	} {
 		if err := tokens.SetKeys(keys); err == nil || strings.Contains(err.Error(), short) {
-			t.Errorf("the error is %v", err)
+			t.Errorf("the error is %v, want one that does not contain the secret", err)
 		}
 	}
 }
 
-// step is a step of a rotation: the keys of a replica, and the algorithm that they sign with.
+// step is a step of a rotation: the keys of a replica, and the algorithm with which they sign.
 type step struct {
 	keys token.Keys
 	alg  string
 }
 
-// TestARotationRefusesNoToken pairs each step of a rotation with its neighbors: both replicas must accept each other's tokens.
+// TestARotationRefusesNoToken issues tokens with the keys of each step of a rotation. Replicas with the keys of the same step, the
+// previous step and the next step must accept these tokens.
 func TestARotationRefusesNoToken(t *testing.T) {
 	t.Parallel()
 	ed, es := pkcs8(ed25519Key()), pkcs8(p256Key())
@@ -117,7 +118,7 @@ func TestARotationRefusesNoToken(t *testing.T) {
 			signer, verifier := newTokensWith(t, signing.keys), newTokensWith(t, verifying.keys)
 			raw := accessToken(t, signer)
 			if alg := headerOf(t, raw)["alg"]; alg != signing.alg {
-				t.Errorf("step %d signs by %v, want %s", i, alg, signing.alg)
+				t.Errorf("step %d signs with %v, want %s", i, alg, signing.alg)
 			}
 			wantAccepted(t, verifier, raw)
 			refresh := token.Refresh{SessionID: holder.SessionID, Counter: 3}
@@ -139,7 +140,7 @@ func TestARetiredKeyIsRefused(t *testing.T) {
 	wantRejected(t, tokens, "by the old secret", bySecret)
 	wantRejected(t, tokens, "by the old key", byKey)
 	if _, err := tokens.VerifyRefresh(refresh); !errors.Is(err, token.ErrInvalid) {
-		t.Errorf("a refresh token of the old secret: %v", err)
+		t.Errorf("a refresh token of the old secret: %v, want ErrInvalid", err)
 	}
 }
 
@@ -152,13 +153,13 @@ func TestAPrivateKeyDoesNotSignRefreshTokens(t *testing.T) {
 	}
 }
 
-// TestThumbprints uses the example of RFC 8037 appendix A.3.
+// TestThumbprints compares the kid of a key with the thumbprint in RFC 8037 appendix A.3.
 func TestThumbprints(t *testing.T) {
 	t.Parallel()
 	seed := must(base64.RawURLEncoding.DecodeString("nWGxne_9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A"))
 	raw := accessToken(t, newTokensWith(t, token.Keys{PrivateKey: pkcs8(ed25519.NewKeyFromSeed(seed))}))
 	if kid := headerOf(t, raw)["kid"]; kid != "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k" {
-		t.Errorf("the kid is %v", kid)
+		t.Errorf("the kid is %v, want the thumbprint", kid)
 	}
 }
 
@@ -224,7 +225,7 @@ func TestKeysMayChangeWhileTheyAreUsed(t *testing.T) {
 	workers.Wait()
 }
 
-// signers returns a private key of each kind by its algorithm.
+// signers returns a private key for each algorithm.
 func signers() map[string]crypto.Signer {
 	return map[string]crypto.Signer{"EdDSA": ed25519Key(), "ES256": p256Key(), "RS256": rsaKey()}
 }

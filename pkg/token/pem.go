@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// The errors of this file can follow the name of a key. They contain no part of the key.
+// The errors in this file can follow the name of a key. They contain no part of the key.
 
 // CheckPrivateKey returns an error if text is not a valid Keys.PrivateKey.
 func CheckPrivateKey(text string) error {
@@ -37,8 +37,9 @@ func parsePrivateKey(text string) (any, error) {
 	return keys[0], nil
 }
 
-// parseKeys parses PEM blocks with private or public keys. It fails if one of them is invalid, so that a truncated file is not accepted as
-// a shorter one. Line ends may be written as the characters \n or \r\n, because values in an environment file have one line.
+// parseKeys parses PEM blocks with private or public keys. It fails if one of the blocks is invalid, so that a truncated file is not
+// accepted as a list with fewer keys. Line ends may be written as the characters \n or \r\n, because a value in an environment file must
+// be a single line.
 func parseKeys(text string) ([]any, error) {
 	text = strings.NewReplacer(`\r\n`, "\n", `\n`, "\n").Replace(text)
 	var keys []any
@@ -50,7 +51,7 @@ func parseKeys(text string) ([]any, error) {
 		}
 		rest = after
 		found++
-		if block.Type == "EC PARAMETERS" { // openssl ecparam writes this block before the key, which also names the curve
+		if block.Type == "EC PARAMETERS" { // openssl ecparam writes this block before the key; the block of the key also names the curve
 			continue
 		}
 		key, err := parseBlock(block)
@@ -68,7 +69,7 @@ func parseKeys(text string) ([]any, error) {
 	return keys, nil
 }
 
-// numbered adds the number of the key to an error, except for the first key.
+// numbered adds the number of the key to an error, unless it is the first key.
 func numbered(n int, err error) error {
 	if n == 1 {
 		return err

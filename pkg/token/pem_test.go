@@ -145,7 +145,8 @@ func TestBadKeysAreRefused(t *testing.T) {
 	}
 }
 
-// refusedKeys checks that SetKeys refuses the keys with the error of the check, and keeps the current keys.
+// refusedKeys checks that SetKeys refuses the keys and keeps the current ones. Its error and the error check must contain want and no
+// part of a key.
 func refusedKeys(t *testing.T, keys token.Keys, check error, want string) {
 	t.Helper()
 	tokens := newTokensWith(t, token.Keys{PrivateKey: pkcs8(p256Key())})

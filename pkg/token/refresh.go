@@ -12,7 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// Refresh identifies a refresh token of a session by a counter. Only the session's counter is stored, and equal values give the same token.
+// Refresh identifies a refresh token of a session by a counter. Only the counter of a session is stored. Equal values of Refresh give the
+// same token.
 type Refresh struct {
 	SessionID uuid.UUID
 	Counter   uint64
@@ -24,8 +25,8 @@ const (
 	refreshSize    = refreshPayload + sha256.Size
 )
 
-// IssueRefresh returns the refresh token for r. For the same r and Keys.Secret, it always returns the same token. A session compares
-// only counters. So two tokens that differ only in the secret that signed them count as one: the use of either uses up both.
+// IssueRefresh returns the refresh token for r. For the same r and Keys.Secret, it always returns the same token. A session compares only
+// counters. So two tokens that differ only in the secret that signed them count as one token: after one of them is used, both are used.
 func (t *Tokens) IssueRefresh(r Refresh) string {
 	raw := make([]byte, 0, refreshSize)
 	raw = append(raw, r.SessionID[:]...)

@@ -37,7 +37,7 @@ func TestTheSameRefreshHasTheSameToken(t *testing.T) {
 	want := newTokens(t).IssueRefresh(r)
 	replica := newTokens(t, func(c *token.Config) { c.Issuer, c.Audience, c.AccessTTL = "x", "y", 1 })
 	if got := replica.IssueRefresh(r); got != want {
-		t.Errorf("%s, and with another configuration %s", want, got)
+		t.Errorf("the token is %s, and with another configuration %s; want the same", want, got)
 	}
 }
 
@@ -52,7 +52,7 @@ func TestAnyFlippedBitOfARefreshTokenIsRefused(t *testing.T) {
 	for bit := range len(raw) * 8 {
 		wantRefreshRefused(t, tokens, base64.RawURLEncoding.EncodeToString(flip(raw, bit)))
 	}
-	for bit := range len(valid) * 8 { // flips bits of the text: an equivalent encoding is invalid too
+	for bit := range len(valid) * 8 { // flips bits of the text: another encoding of the same bytes is invalid too
 		wantRefreshRefused(t, tokens, string(flip([]byte(valid), bit)))
 	}
 }
@@ -66,7 +66,7 @@ func flip(data []byte, bit int) []byte {
 func wantRefreshRefused(t *testing.T, tokens *token.Tokens, raw string) {
 	t.Helper()
 	if got, err := tokens.VerifyRefresh(raw); !errors.Is(err, token.ErrInvalid) {
-		t.Errorf("%q: got %+v, %v", raw, got, err)
+		t.Errorf("%q: got %+v, %v; want ErrInvalid", raw, got, err)
 	}
 }
 

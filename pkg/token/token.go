@@ -1,5 +1,5 @@
-// Package token issues and verifies the tokens of a session. Access tokens are signed JWTs (RFC 9068). Refresh tokens have a session id and
-// a counter with a MAC.
+// Package token issues and verifies the tokens of a session. Access tokens are signed JWTs (RFC 9068). A refresh token consists of a
+// session id, a counter and a MAC of both.
 package token
 
 import (
@@ -41,7 +41,7 @@ func New(cfg Config) (*Tokens, error) {
 	if err := t.SetKeys(cfg.Keys); err != nil {
 		return nil, err
 	}
-	t.cfg.Keys = Keys{} // they are in the keyring
+	t.cfg.Keys = Keys{} // the keyring holds them
 	t.parser = newParser(cfg, func() time.Time { return t.now() })
 	return t, nil
 }
@@ -64,7 +64,7 @@ func (t *Tokens) JWKS() []byte { return t.keys.Load().public }
 type KeyInfo struct {
 	ID        string // the kid
 	Algorithm string // the alg of access tokens (RFC 7518, RFC 8037)
-	Signs     bool   // signs now; otherwise it is only accepted
+	Signs     bool   // the key signs new tokens; otherwise it is only accepted
 }
 
 // KeysInForce returns the current keys in any order.
@@ -76,8 +76,8 @@ func (t *Tokens) KeysInForce() []KeyInfo {
 	return out
 }
 
-// EmailMAC returns a MAC of an email, by a key that is derived from the secret. It is the same in each replica, and can't be computed
-// without the secret.
+// EmailMAC returns a MAC of an email under a key that is derived from the secret. The MAC is the same in each replica, and can't be
+// computed without the secret.
 func (t *Tokens) EmailMAC(email string) []byte {
 	mac := hmac.New(sha256.New, t.keys.Load().emails)
 	mac.Write([]byte(email))

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Action is an action in the terms of the OWASP Logging Vocabulary Cheat Sheet.
+// Action is an action of the audit trail. Its values are terms of the OWASP Logging Vocabulary Cheat Sheet.
 type Action string
 
 // The actions of the audit trail.
@@ -35,10 +35,10 @@ const (
 	UserDeleted          Action = "user_deleted"
 )
 
-// CLI is the actor of a change by a command of the operator.
+// CLI is the actor of a change that an operator makes with a command.
 const CLI = "cli"
 
-// Audit is a new entry of the audit trail. The Origin of the context has its actor and its address.
+// Audit is a new entry of the audit trail. The store takes the actor and the address from the Origin of the context.
 type Audit struct {
 	Action Action
 	UserID uuid.UUID // the user that the entry concerns, or the nil UUID
@@ -56,14 +56,14 @@ type AuditEvent struct {
 	UserID    *uuid.UUID `json:"user_id,omitempty"`
 	IP        string     `json:"ip,omitempty"`
 	RequestID string     `json:"request_id,omitempty"`
-	// Detail is the stored Detail. A newer replica may have stored fields that this one does not know.
+	// Detail is the stored Detail as JSON. A newer replica may have stored fields that this replica does not know.
 	Detail json.RawMessage `json:"detail,omitempty"`
 }
 
-// AuditFilter selects entries of the audit trail. Empty fields select all.
+// AuditFilter selects entries of the audit trail. An empty field does not restrict the selection.
 type AuditFilter struct {
 	Limit  int
-	Before uuid.UUID // only entries older than the one with this id
+	Before uuid.UUID // only entries before the entry with this id
 	UserID uuid.NullUUID
 	Action Action
 }
@@ -82,7 +82,7 @@ func (s *Service) AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, er
 // maxUserAgent is the maximum length of a stored User-Agent.
 const maxUserAgent = 256 // bytes
 
-// Origin is the source of a request, for the audit trail.
+// Origin describes where a request comes from, for the audit trail.
 type Origin struct {
 	ActorID   uuid.UUID  // the caller; the nil UUID if anonymous
 	Actor     string     // a caller without an account, such as CLI

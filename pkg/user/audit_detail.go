@@ -14,14 +14,14 @@ import (
 // They contain no personal data and no text that a user has written.
 type Detail struct {
 	Changed        []string    `json:"changed,omitempty"` // names of fields
-	From           []string    `json:"from,omitzero"`     // the roles before the change
-	To             []string    `json:"to,omitzero"`       // the roles after it
-	Roles          []string    `json:"roles,omitzero"`    // of a new user
+	From           []string    `json:"from,omitzero"`     // the old roles
+	To             []string    `json:"to,omitzero"`       // the new roles
+	Roles          []string    `json:"roles,omitzero"`    // the roles of a new user
 	Status         Status      `json:"status,omitempty"`  // the new status; empty for a new active user
 	PreviousStatus Status      `json:"previous_status,omitempty"`
 	SessionID      uuid.UUID   `json:"session_id,omitzero"` // the session that was opened, ended or used
-	Sessions       int64       `json:"sessions,omitempty"`  // the number of sessions that were ended; see Change.EndSessions
-	Purpose        Purpose     `json:"purpose,omitempty"`   // of a one-time token, or RefreshToken
+	Sessions       int64       `json:"sessions,omitempty"`  // the number of ended sessions; see Change.EndSessions
+	Purpose        Purpose     `json:"purpose,omitempty"`   // the purpose of a one-time token, or RefreshToken
 	Reason         Reason      `json:"reason,omitempty"`
 	Role           string      `json:"role,omitempty"` // the role that changed
 	Change         RoleChange  `json:"change,omitempty"`
@@ -37,7 +37,7 @@ type Permissions = []access.Permission
 // RefreshToken is the Purpose of a refresh token in the audit trail.
 const RefreshToken Purpose = "refresh"
 
-// Reason is the reason of a refusal or a change.
+// Reason is the reason for a refusal or a change.
 type Reason string
 
 // The reasons.

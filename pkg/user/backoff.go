@@ -10,25 +10,25 @@ import (
 	"user-service/pkg/password"
 )
 
-// The first and the longest backoff. The backoff doubles with each further failure. No account is locked forever, and an attacker has
-// about a hundred attempts a day (OWASP Authentication Cheat Sheet, account lockout).
+// The first and the longest backoff. The backoff doubles with each further failure. No account is locked forever, and an attacker on one
+// network has about a hundred attempts a day (OWASP Authentication Cheat Sheet, account lockout).
 const (
 	firstWait   = time.Minute
 	longestWait = 15 * time.Minute
 )
 
-// maxTotal is a number of failures with one email from all networks together. After that many failures, all networks share one attempt
-// in longestWait, except the networks from which the owner of the email has logged in.
+// maxTotal is the number of failures for one email from all networks together after which all networks share one attempt in longestWait.
+// The networks from which the owner of the email has logged in are exempt.
 const maxTotal = 100
 
 const (
-	// FailuresTTL is the time from its last failure until a count expires.
+	// FailuresTTL is the time after which a count of failures expires. It starts at the last failure.
 	FailuresTTL = 24 * time.Hour
-	// NetworkTTL is the time from a login until its network is no longer known.
+	// NetworkTTL is the time for which a network stays known after the last login from it.
 	NetworkTTL = 90 * 24 * time.Hour
 	// MaxNetworks is the maximum number of known networks of a user. A further network replaces the least recently used one.
 	MaxNetworks = 100
-	// LockedOutInterval is the minimum time between two event.LockedOut of a user.
+	// LockedOutInterval is the minimum time between two events of the type event.LockedOut for one user.
 	LockedOutInterval = time.Hour
 )
 
@@ -45,8 +45,8 @@ func NetworkOf(ip netip.Addr) netip.Prefix {
 	return netip.PrefixFrom(ip, bits).Masked()
 }
 
-// flow returns the hash queue's key for a request: its class, and its IPv4 /24 or IPv6 /48. The key is a network because one attacker
-// may use all addresses of such a network.
+// flow returns the key of a request in the hash queue: the class, and the IPv4 /24 or IPv6 /48 network of its address. The key has a
+// network because one attacker may use all addresses of such a network.
 func flow(ctx context.Context, class password.Class) password.Flow {
 	ip := OriginOf(ctx).IP.Unmap().WithZone("")
 	bits := 48
@@ -63,8 +63,8 @@ func second(f password.Flow) password.Flow {
 	return f
 }
 
-// Attempt identifies the counter of an attempt: a login with an email from a network, or a reauthentication of a user. Each has its own
-// counter.
+// Attempt identifies the counter in which an attempt counts. Logins have one counter for each email and network; reauthentications have
+// one counter for each user.
 type Attempt struct {
 	Email   string
 	Network netip.Prefix
@@ -85,8 +85,8 @@ type FailureCount struct {
 	BlockedUntil time.Time
 }
 
-// backoff returns the rest of the backoff. It returns 0 if the rest is longer than longestWait, because then the clock was set back
-// after the backoff had begun.
+// backoff returns the remaining time of the backoff. It returns 0 if this time is longer than longestWait, because then the clock was set
+// back after the backoff had begun.
 func (f FailureCount) backoff(now time.Time) time.Duration {
 	if left := f.BlockedUntil.Sub(now); left > 0 && left <= longestWait {
 		return left
@@ -94,15 +94,16 @@ func (f FailureCount) backoff(now time.Time) time.Duration {
 	return 0
 }
 
-// LoginFailures are the counts for an attempt. They exist for unknown emails too.
+// LoginFailures are the counts for an attempt. Attempts with unknown emails are counted too.
 type LoginFailures struct {
-	// Network counts the failures of the email from this network, or the failures of the user's reauthentications.
+	// Network counts the failures for the email from this network, or the failed reauthentications of the user.
 	Network FailureCount
-	// Total counts the failures of the email from all networks. It is zero for a reauthentication.
+	// Total counts the failures for the email from all networks together. It is zero for a reauthentication.
 	Total FailureCount
-	// Known means that Total does not apply: the owner has logged in from this network, or reauthenticates.
+	// Known means that Total does not apply: the owner of the email has logged in from this network, or the attempt is a
+	// reauthentication.
 	Known  bool
-	UserID uuid.UUID // the user with the email, or the nil UUID
+	UserID uuid.UUID // the user with the email, or who reauthenticates; otherwise the nil UUID
 	Now    time.Time // the database's time
 }
 
@@ -115,7 +116,7 @@ func (s *Service) backoffAfter(failures int) time.Duration {
 	return min(firstWait<<min(over, 10), longestWait)
 }
 
-// backoffError returns the refusal of an attempt during a backoff, or nil.
+// backoffError returns the error with which an attempt is refused during a backoff, or nil without a backoff.
 func (s *Service) backoffError(g LoginFailures) error {
 	if s.cfg.MaxFailures == 0 {
 		return nil
@@ -133,7 +134,7 @@ func (s *Service) backoffError(g LoginFailures) error {
 	}
 }
 
-// countFailure returns the counts after one more failure. until is the end of a backoff that begins with it, or zero.
+// countFailure returns the counts after one more failure. until is the end of the backoff that begins with this failure, or zero.
 func (s *Service) countFailure(g LoginFailures) (counts LoginFailures, until time.Time) {
 	g.Network.Count++
 	g.Total.Count++

@@ -98,8 +98,8 @@ func TestBackoffGrowsWithFailures(t *testing.T) {
 	}
 }
 
-// TestAnAttemptHasTimeToBeRecorded checks the time for recording an attempt after the deadline of its request, and after its client has
-// disconnected.
+// TestAnAttemptHasTimeToBeRecorded checks how much time remains for recording an attempt. It checks this after the deadline of the
+// request, after the client has disconnected, and well before the deadline.
 func TestAnAttemptHasTimeToBeRecorded(t *testing.T) {
 	t.Parallel()
 	over, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Minute))
@@ -116,7 +116,7 @@ func TestAnAttemptHasTimeToBeRecorded(t *testing.T) {
 	counting, cancel := withTimeToCount(later)
 	defer cancel()
 	if end, _ := counting.Deadline(); time.Until(end) < 59*time.Minute {
-		t.Errorf("the deadline is %s, want that of the request, in an hour", end)
+		t.Errorf("the deadline is %s, want the deadline of the request, in an hour", end)
 	}
 }
 

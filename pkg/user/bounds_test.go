@@ -8,8 +8,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestWorkBeforeTheHashIsBounded has values of the maximum length and longer ones. The longer ones are refused because of their
-// length alone.
+// TestWorkBeforeTheHashIsBounded checks values of the maximum length and longer values. The longer values must be refused because of
+// their length alone.
 func TestWorkBeforeTheHashIsBounded(t *testing.T) {
 	t.Parallel()
 	const heavy = "\ufdfa" // 18 characters after NFKC
@@ -19,7 +19,7 @@ func TestWorkBeforeTheHashIsBounded(t *testing.T) {
 	zone := "E" + strings.Repeat("x/", 30_000)
 	for name, test := range map[string]struct {
 		errs    user.FieldErrors
-		pointer string // of the refused field; empty: nothing is refused
+		pointer string // of the refused field; empty: the value is accepted
 	}{
 		"password of a login":       {user.Login{Email: "a@b.c", Password: long}.Check(), "/password"},
 		"longest email of a login":  {user.Login{Email: text(254), Password: "x"}.Check(), ""},
@@ -34,7 +34,7 @@ func TestWorkBeforeTheHashIsBounded(t *testing.T) {
 		"roles":                     {user.CheckRoles(slices.Repeat([]string{"user"}, 31)), "/roles"},
 	} {
 		if test.pointer == "" && test.errs != nil || test.pointer != "" && (len(test.errs) != 1 || test.errs[0].Pointer != test.pointer) {
-			t.Errorf("%s: %v, want one error at %q, or none without a pointer", name, test.errs, test.pointer)
+			t.Errorf("%s: the errors are %v, want one at %q, or none for an empty pointer", name, test.errs, test.pointer)
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"user-service/pkg/event"
 )
 
-// Precondition reports whether a change may apply to a version of an account. Nil allows all versions.
+// Precondition reports whether a change may be made to this version of an account. A nil Precondition allows all versions.
 type Precondition func(version int64) bool
 
 func (p Precondition) check(u User) error {
@@ -23,8 +23,8 @@ func ErrPrecondition() error {
 	return &Error{Code: PreconditionFailed, Detail: "A condition of the request does not hold; read the user again and repeat the request."}
 }
 
-// Update changes the writable fields of the grant's target. Users who change their own email must enter their password. If somebody
-// else changes the email, the user's sessions end. A new email is unverified, and a verification token is sent to it.
+// Update changes the writable fields of the grant's target. Users who change their own email must enter their password. If another caller
+// changes the email, the user's sessions end. A new email is unverified, and Update sends a verification token to it.
 //
 // Errors: the errors of a grant, Invalid, NotFound, EmailTaken, PreconditionFailed, ReauthenticationRequired,
 // TooManyRequests, Overloaded, Unavailable.
@@ -78,7 +78,7 @@ func (s *Service) decideUpdate(ctx context.Context, tx Tx, old User, up update) 
 
 // SetRoles replaces the roles of an account.
 //
-// Errors: the errors of a grant, Invalid (an unknown role, or too many), NotFound, PreconditionFailed, LastAdmin, Unavailable.
+// Errors: the errors of a grant, Invalid (unknown or too many roles), NotFound, PreconditionFailed, LastAdmin, Unavailable.
 func (s *Service) SetRoles(ctx context.Context, grant access.Grant, roles []string, cond Precondition) (User, error) {
 	if err := CheckRoles(roles).Err(); err != nil {
 		return User{}, err
@@ -151,7 +151,7 @@ func (s *Service) decideErasure(ctx context.Context, tx Tx, old User, cond Preco
 	return Change{Delete: true, Events: []event.Event{deleted}, Audit: []Audit{{Action: UserDeleted}}}, err
 }
 
-// changed returns the Change from old to u with its event. It returns the zero Change if they are the same.
+// changed returns the Change from old to u with its event. It returns the zero Change if old and u do not differ.
 func (s *Service) changed(old, u User, cond Precondition, action Action) (Change, error) {
 	if err := cond.check(old); err != nil {
 		return Change{}, err
@@ -169,7 +169,7 @@ func (s *Service) changed(old, u User, cond Precondition, action Action) (Change
 	}, err
 }
 
-// checkLastAdmin refuses a change from old to u after which no active admin would exist. Errors: LastAdmin.
+// checkLastAdmin refuses a change from old to u if no active admin would remain. Errors: LastAdmin.
 func checkLastAdmin(ctx context.Context, tx Tx, old, u User) error {
 	if !isActiveAdmin(old) || isActiveAdmin(u) {
 		return nil

@@ -16,27 +16,27 @@ const (
 )
 
 // firstCountWait is the maximum time for which readiness waits for the first count. After that time, the service becomes ready even
-// without a count. Until the first count, the login of an unknown email costs as much as a hash with the current parameters. So its
-// response time may reveal that the email is unknown, but working logins matter more.
+// without a count. Until the first count, a login with an unknown email costs as much as a hash with the current parameters. So its
+// response time may reveal that the email is unknown. This is accepted, because users must be able to log in.
 const firstCountWait = 30 * time.Second
 
 var errNotCounted = errors.New("the costs of imported password hashes are not counted yet")
 
 // costCount is the state of the first count.
 type costCount struct {
-	settled atomic.Bool // the first count was done, or readiness has waited for firstCountWait
+	settled atomic.Bool // the first count has succeeded, or readiness has waited for firstCountWait
 }
 
-// credential returns the credential of an email. For an unknown email, a MAC of the email chooses the cost of its hash. Only the
-// owner of the token secret can compute that MAC.
+// credential returns the credential of an email. For an unknown email, a MAC of the email determines the cost of the hash. Only the owner
+// of the token secret can compute this MAC.
 func (s *Service) credential(ctx context.Context, email string) (Credential, error) {
 	cred, err := s.store.Credential(ctx, email)
 	cred.number = binary.BigEndian.Uint64(s.tokens.EmailMAC(EmailKey(email)))
 	return cred, err
 }
 
-// CountCosts counts the costs of the imported hashes. From then on an unknown email costs as much as one of the accounts. After an
-// error the last count stays in force. Errors: Unavailable, and the error of ctx.
+// CountCosts counts the costs of the imported hashes. From then on, a login with an unknown email costs as much as a login to one of the
+// accounts. After an error, the previous count stays in force. Errors: Unavailable, and the error of ctx.
 func (s *Service) CountCosts(ctx context.Context) error {
 	counts, err := s.store.HashCosts(ctx)
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *Service) countAndWait(ctx context.Context) time.Duration {
 	switch {
 	case err == nil:
 		return countEvery
-	case !s.costs.settled.Load(): // readiness reports it
+	case !s.costs.settled.Load(): // readiness reports the failure
 		return countAgainSoon
 	case ctx.Err() == nil:
 		s.cfg.Log.WarnContext(ctx, "the costs of imported password hashes are not counted; trying again in a minute", "error", err)

@@ -14,7 +14,7 @@ import (
 	"user-service/pkg/password"
 )
 
-// countedStore is a Store that has only HashCosts.
+// countedStore is a Store that implements only HashCosts. It counts the calls, and returns the result of answer.
 type countedStore struct {
 	Store
 
@@ -56,7 +56,7 @@ func after(d time.Duration) func(context.Context) error {
 	}
 }
 
-// counting runs a test with KeepCostsCounted in a synctest bubble. Each count of the store calls answer, and ends with its error.
+// counting runs KeepCostsCounted and a test in a synctest bubble. Each call of HashCosts calls answer, and returns its error.
 func counting(
 	t *testing.T, answer func(context.Context) error, test func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer),
 ) {
@@ -81,7 +81,7 @@ func counting(
 	})
 }
 
-// passes waits for a time, and until all goroutines of the bubble are blocked.
+// passes waits for d, and then until all other goroutines of the bubble are blocked.
 func passes(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -105,7 +105,7 @@ func TestReadinessWaitsOnlyForTheFirstCount(t *testing.T) {
 	})
 }
 
-// TestASlowCountContinues has a count that takes longer than readiness waits. The count continues and succeeds.
+// TestASlowCountContinues makes the first count take longer than readiness waits. The count must continue and succeed.
 func TestASlowCountContinues(t *testing.T) {
 	t.Parallel()
 	counting(t, after(10*time.Minute), func(t *testing.T, s *Service, store *countedStore, logs *bytes.Buffer) {
@@ -145,8 +145,8 @@ func TestAFailedCountIsRetriedSoon(t *testing.T) {
 	})
 }
 
-// TestReadinessStopsWaitingForAFailingCount has a first count that always fails, such as without the privilege to read the table.
-// Readiness does not wait for it longer than firstCountWait.
+// TestReadinessStopsWaitingForAFailingCount makes each count fail, for example because the database user may not read the table.
+// Readiness must not wait for a first count longer than firstCountWait.
 func TestReadinessStopsWaitingForAFailingCount(t *testing.T) {
 	t.Parallel()
 	counting(t, fails(errors.New("denied")), func(t *testing.T, s *Service, _ *countedStore, logs *bytes.Buffer) {

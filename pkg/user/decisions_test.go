@@ -16,7 +16,7 @@ import (
 	"user-service/pkg/event"
 )
 
-// deciding is a service for decisions that need no store.
+// deciding is a service without a store, for tests of decisions.
 var deciding = &Service{
 	cfg: Config{MaxFailures: 5, RefreshIdleTTL: idle, RefreshTTL: absolute},
 	now: func() time.Time { return login },
@@ -49,7 +49,7 @@ func person(roles ...string) User {
 	}
 }
 
-// codeOf returns the code of an error, or an empty one.
+// codeOf returns the code of an error, or an empty code if the error is not an Error.
 func codeOf(err error) Code {
 	var e *Error
 	errors.As(err, &e)
@@ -283,7 +283,7 @@ func TestDecideVerification(t *testing.T) {
 			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
 		}
 		if change.Token != nil && (change.Token.ExpiresAt.Sub(change.Token.CreatedAt) != 24*time.Hour || change.Token.Email != c.user.Email) {
-			t.Errorf("%s: the token is %+v, want one for %s and 24 hours", name, change.Token, c.user.Email)
+			t.Errorf("%s: the token is %+v, want a token for %s that is valid for 24 hours", name, change.Token, c.user.Email)
 		}
 	}
 	if change, err := deciding.decideVerified(unverified); err != nil || !change.User.EmailVerified || change.User.Version != 4 {

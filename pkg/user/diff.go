@@ -6,8 +6,8 @@ import (
 	"slices"
 )
 
-// diff returns the sorted names of the fields that differ between two states of an account. previous has their old values,
-// without empty ones.
+// diff returns the sorted names of the fields that differ between two states of an account. previous has the old values of these fields,
+// except empty values.
 func diff(old, u User) (changed []string, previous map[string]any) {
 	previous = map[string]any{}
 	add := func(name string, differs, had bool, value any) {
@@ -38,8 +38,8 @@ func diff(old, u User) (changed []string, previous map[string]any) {
 	return changed, previous
 }
 
-// sameJSON reports whether two JSON values are equal. The order of members does not matter. Numbers are equal only if they
-// are written alike.
+// sameJSON reports whether two JSON values are equal. The order of members does not matter. Numbers are equal only if they are written in
+// the same way.
 func sameJSON(a, b json.RawMessage) bool {
 	if bytes.Equal(a, b) {
 		return true

@@ -66,7 +66,7 @@ func TestTheDifferenceOfTwoStatesOfAnAccount(t *testing.T) {
 	}
 }
 
-// TestEachFieldOfAProfileIsInADifference has one case for each entry of ProfileFields.
+// TestEachFieldOfAProfileIsInADifference clears each field of ProfileFields in turn. diff must find the change.
 func TestEachFieldOfAProfileIsInADifference(t *testing.T) {
 	t.Parallel()
 	for _, f := range ProfileFields {

@@ -14,12 +14,11 @@ import (
 // TrimEmail removes the blanks around an email, which phone keyboards add.
 func TrimEmail(email string) string { return strings.TrimSpace(email) }
 
-// domains converts the domains of emails (UTS #46, nontransitional).
+// domains converts the domains of emails to A-labels and U-labels (UTS #46, nontransitional).
 var domains = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.VerifyDNSLength(true))
 
-// EmailKey returns the form in which emails are compared. Two emails are equal if their local parts have the same Fold and their
-// domains have the same A-labels. The key contains the U-labels that correspond to these A-labels, so that a search by the beginning of
-// an email works.
+// EmailKey returns the form in which emails are compared. Two emails are equal if their local parts have the same Fold and their domains
+// have the same A-labels. The key contains U-labels and not A-labels, so that a search by the beginning of an email works.
 func EmailKey(email string) string {
 	email = TrimEmail(email)
 	at := strings.LastIndexByte(email, '@')
@@ -31,7 +30,7 @@ func EmailKey(email string) string {
 
 func domainKey(domain string) string {
 	ascii, err := domains.ToASCII(domain)
-	if err != nil { // not a domain, or only its beginning
+	if err != nil { // the text is not a domain, or only the beginning of a domain
 		return Fold(domain)
 	}
 	key, err := domains.ToUnicode(ascii)
@@ -41,8 +40,8 @@ func domainKey(domain string) string {
 	return key
 }
 
-// Fold returns the form in which names and local parts are compared: NFD, Unicode simple case folding, NFC. Simple folding keeps ß and ss
-// apart.
+// Fold returns the form in which names and local parts are compared: NFD, Unicode simple case folding, NFC. With simple folding, ß and ss
+// remain different.
 func Fold(s string) string {
 	return norm.NFC.String(strings.Map(foldRune, norm.NFD.String(s)))
 }
@@ -56,7 +55,7 @@ func foldRune(r rune) rune {
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
 		first = min(first, next)
 	}
-	if first == r && unicode.SimpleFold(r) == r { // such as the dotless i, which shares its upper case with i
+	if first == r && unicode.SimpleFold(r) == r { // the character has no other case: for example the dotless i, whose upper case is that of i
 		return r
 	}
 	return unicode.ToLower(unicode.ToUpper(first))
@@ -71,13 +70,13 @@ func checkEmail(email string, errs *FieldErrors) {
 	}
 }
 
-// encodedWord matches the beginning of an encoded-word (RFC 2047). Some mail software decodes it inside an address and so sends the mail to
-// another address.
+// encodedWord matches the beginning of an encoded-word (RFC 2047). Some mail software decodes an encoded-word inside an address, and then
+// sends the mail to another address.
 var encodedWord = regexp.MustCompile(`=\?[^?]*\?[^?]*\?`)
 
 // isEmail accepts a plain address: RFC 5322 addr-spec with a dot-atom, RFC 6531 for other scripts. It refuses display names, quoted local
-// parts, comments and address literals. It also refuses two forms that RFC 5322 allows: an encoded-word and a leading hyphen. Programs
-// would read an address with a leading hyphen as an option (see allow_min_user of Postfix).
+// parts, comments and address literals. It also refuses two forms that RFC 5322 allows: an encoded-word, and a leading hyphen. Programs
+// may take a leading hyphen for the beginning of an option (see allow_min_user of Postfix).
 func isEmail(s string) bool {
 	if len(s) > MaxEmailBytes || strings.HasPrefix(s, "-") || encodedWord.MatchString(s) ||
 		strings.ContainsAny(s, "\"()<>[]\\,;:") || strings.ContainsFunc(s, unsafeInEmail) {

@@ -45,7 +45,7 @@ func TestEquivalentEmailsHaveOneKey(t *testing.T) {
 	}
 }
 
-// TestKeysAreIdempotent checks that a key has itself as its key, and that Fold ignores case and composition.
+// TestKeysAreIdempotent checks that the key of a key is the same key, and that Fold ignores case and composition.
 func TestKeysAreIdempotent(t *testing.T) {
 	t.Parallel()
 	for r := rune(0x21); r <= unicode.MaxRune; r++ {
@@ -64,7 +64,7 @@ func TestKeysAreIdempotent(t *testing.T) {
 	}
 	for _, email := range []string{"user@xn--bcher-kva.example", "info@straße.example", "a@例子。公司", "ada@a-b--c.example"} {
 		if key := user.EmailKey(email); user.EmailKey(key) != key {
-			t.Errorf("the key of %s is %s, and the key of that is %s, want the same", email, key, user.EmailKey(key))
+			t.Errorf("the key of %s is %s, and the key of this key is %s, want the same key", email, key, user.EmailKey(key))
 		}
 	}
 }

@@ -33,10 +33,10 @@ const (
 	Unavailable              Code = "unavailable"
 )
 
-// Error is an error that the caller can act on. Any other error is a fault of the service.
+// Error is an error on which the caller can act. Any other error is a fault of the service.
 type Error struct {
 	Code Code
-	// Detail says what is wrong and what to do, for people. It never reveals whether an account exists.
+	// Detail explains to people what is wrong and what to do. It never reveals whether an account exists.
 	Detail     string
 	Fields     []FieldError  // for Invalid: all errors
 	RetryAfter time.Duration // for TooManyRequests, Overloaded and Unavailable
@@ -46,7 +46,7 @@ type Error struct {
 
 // Limit is a quota.
 type Limit struct {
-	Policy string // its name
+	Policy string // the name of the quota
 	Quota  int    // the number of attempts in the window
 	Window time.Duration
 }
@@ -54,15 +54,15 @@ type Limit struct {
 // FieldError is an error in one field of the input.
 type FieldError struct {
 	Pointer string         `json:"pointer"` // RFC 6901, such as /email
-	Code    FieldCode      `json:"code"`    // for programs, which show messages of their own
+	Code    FieldCode      `json:"code"`    // for programs that show their own messages
 	Params  map[string]any `json:"params,omitempty"`
 	Detail  string         `json:"detail"` // for people
 }
 
-// FieldCode names a kind of rule that a member breaks. The comments name the params.
+// FieldCode names the kind of rule that a member breaks. The comments below name the Params of each kind.
 type FieldCode string
 
-// The kinds of rules. Those of a password are password.Reason.
+// The kinds of rules. The rules for a password have the codes of password.Reason.
 const (
 	Required          FieldCode = "required"
 	Unknown           FieldCode = "unknown"
@@ -110,8 +110,8 @@ func (e *Error) Unwrap() error { return e.Err }
 // FieldErrors collects the errors of an input, up to maxFieldErrors.
 type FieldErrors []FieldError
 
-// maxFieldErrors limits the errors in a response. A hostile body can cause thousands of errors, and Append compares each with the
-// earlier ones.
+// maxFieldErrors is the maximum number of errors in a response. A hostile body can cause thousands of errors, and Append compares each
+// error with all earlier ones.
 const maxFieldErrors = 100
 
 // Full reports whether Add ignores further errors.

@@ -8,7 +8,7 @@ import (
 	"github.com/google/uuid"
 )
 
-// Export is what is stored about a user, except for the audit trail (GDPR Art. 15 and 20). It contains no secrets.
+// Export has all data that is stored about a user, except for the audit trail (GDPR Art. 15 and 20). It contains no secrets.
 type Export struct {
 	User              User
 	PasswordChangedAt time.Time
@@ -31,13 +31,14 @@ type IssuedToken struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// Export returns what is stored about a user, except for the audit trail. Errors: NotFound, Unavailable.
+// Export returns all data that is stored about a user, except for the audit trail. Errors: NotFound, Unavailable.
 func (s *Service) Export(ctx context.Context, id uuid.UUID) (Export, error) {
 	return s.store.Export(ctx, id)
 }
 
-// ExportAudit returns a page of the audit entries by or about a user, before the entry with the id before. The nil UUID means the first
-// page. In entries of other actors, it removes the address and the request id, which are personal data of others.
+// ExportAudit returns a page of the audit entries by or about a user, newest first. The page begins after the entry with the id before;
+// the nil UUID means the first page. In entries that the user has not caused, ExportAudit removes the address and the request id, which
+// are personal data of others.
 //
 // Errors: Unavailable.
 func (s *Service) ExportAudit(ctx context.Context, id, before uuid.UUID, limit int) (AuditPage, error) {

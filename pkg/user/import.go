@@ -12,14 +12,14 @@ import (
 	"user-service/pkg/password"
 )
 
-// Import is an account of another service.
+// Import is an account of another service that is to be imported.
 type Import struct {
-	ID            uuid.UUID // uuid.Nil: a new id
+	ID            uuid.UUID // uuid.Nil: the account gets a new id
 	Email         string
 	EmailVerified bool
 	PasswordHash  string // in a format that package password reads; replaced at the first login
 	Profile       Profile
-	Roles         []string  // nil: the role of a new account
+	Roles         []string  // nil: the role user, as for a new account
 	Status        Status    // empty: Active
 	CreatedAt     time.Time // when the other service created it; zero: now
 }
@@ -36,7 +36,7 @@ func (s *Service) NewImporter(ctx context.Context) (*Importer, error) {
 	return &Importer{service: s, roles: roles}, err
 }
 
-// Check returns what is wrong with an account, apart from the email being taken.
+// Check returns what is wrong with an account. It does not check whether the email is taken.
 func (im *Importer) Check(a Import) FieldErrors {
 	var errs FieldErrors
 	checkEmail(TrimEmail(a.Email), &errs)
@@ -55,9 +55,9 @@ func (im *Importer) Check(a Import) FieldErrors {
 	return append(errs, checkRoles(a.Roles, im.roles)...)
 }
 
-// Import creates an account for each item of the batch whose email has no account, in one transaction, and returns how many
-// accounts it created. It leaves existing accounts unchanged, so that an interrupted import can run again. taken has the indexes of
-// the items whose id belongs to an account with another email. A dry run returns the same results and stores nothing.
+// Import creates an account for each item of the batch whose email has no account yet, in one transaction. It returns the number of
+// created accounts. It leaves existing accounts unchanged, so that an interrupted import can be repeated. taken has the indexes of the
+// items whose id belongs to an account with another email. A dry run returns the same results but stores nothing.
 //
 // Errors: Invalid (Check finds an error in one of the items), Unavailable.
 func (im *Importer) Import(ctx context.Context, batch []Import, dryRun bool) (created int, taken []int, err error) {

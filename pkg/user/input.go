@@ -27,7 +27,7 @@ func (l Login) Check() FieldErrors {
 	var errs FieldErrors
 	if l.Email == "" {
 		errs.Add("/email", Required, "is required")
-	} else if len(l.Email) > MaxEmailBytes { // no account has such an email, and comparing a long one is expensive
+	} else if len(l.Email) > MaxEmailBytes { // no account has such an email, and its key would be expensive to compute
 		errs.Add("/email", TooLarge, fmt.Sprintf("must have at most %d bytes", MaxEmailBytes), most(MaxEmailBytes))
 	}
 	if l.Password == "" {
@@ -39,7 +39,7 @@ func (l Login) Check() FieldErrors {
 
 // Edit is a change of the writable fields of an account.
 type Edit interface {
-	// Check returns what is wrong with the edit, as far as this is known without the account.
+	// Check returns what is wrong with the edit. It finds the errors that can be found without the account.
 	Check() FieldErrors
 	apply(*User) error
 	currentPassword() string
@@ -75,8 +75,8 @@ type Patch struct {
 	CurrentPassword string
 }
 
-// ProfilePatch maps the names of profile fields to their changes. For a text, the change is the new text; an empty text clears the
-// field. For a JSON object, the change is a JSON merge patch; null clears the field.
+// ProfilePatch maps the names of profile fields to their changes. The change of a text field is its new text; an empty text clears the
+// field. The change of a JSON object is a JSON merge patch; null clears the field.
 type ProfilePatch map[string]string
 
 // Check implements Edit.
@@ -128,8 +128,8 @@ func (p Patch) apply(u *User) error {
 	return errs.Err()
 }
 
-// maxMetadataPatch is the limit in bytes for a patch of metadata. It allows a patch that removes every member of the largest
-// metadata and adds as many.
+// maxMetadataPatch is the maximum size of a patch of metadata, in bytes. It allows a patch that removes every member of the largest
+// metadata and adds new members up to the same size.
 const maxMetadataPatch = 3 * MaxMetadataBytes
 
 // mergeJSON applies a JSON merge patch (RFC 7396 section 2). Numbers stay as they were written. The patch null returns nil.

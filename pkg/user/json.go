@@ -8,14 +8,14 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// MaxNesting is the limit for the levels of nested JSON in a request and in metadata.
+// MaxNesting is the maximum number of nested levels of JSON in a request and in metadata.
 const MaxNesting = 64
 
 // ErrNesting reports JSON with more levels than MaxNesting.
 var ErrNesting = errors.New("nested too deeply")
 
-// ScanJSON reads one JSON value, and calls nul after each string that contains NUL, which PostgreSQL can't store. It reads
-// tokens, because dec.ReadValue would call itself once for each level of hostile JSON. Errors: ErrNesting, and the errors of dec.
+// ScanJSON reads one JSON value. It calls nul after each string that contains the character NUL, which PostgreSQL can't store. It reads
+// token by token, because dec.ReadValue would call itself once for each level of hostile JSON. Errors: ErrNesting, and the errors of dec.
 func ScanJSON(dec *jsontext.Decoder, nul func()) error {
 	for {
 		token, err := dec.ReadToken()
@@ -34,7 +34,7 @@ func ScanJSON(dec *jsontext.Decoder, nul func()) error {
 	}
 }
 
-// AddNUL adds the error of a string that contains NUL.
+// AddNUL adds the error for a string that contains the character NUL.
 func (f *FieldErrors) AddNUL(pointer string) {
 	f.Add(pointer, InvalidCharacters, "must not contain the character NUL (\\u0000)")
 }

@@ -12,29 +12,30 @@ import (
 	"user-service/pkg/password"
 )
 
-// refusalTime is the minimum duration of a refusal during a backoff. The queries for an account take a few hundredths of a millisecond
-// longer than the queries for an unknown email. Without the minimum, this difference would be 3 % of the whole duration.
+// refusalTime is the minimum time after which an attempt is refused during a backoff. The queries for an existing account take a few
+// hundredths of a millisecond longer than those for an unknown email. Without the minimum, this difference would be 3 % of the response
+// time.
 const refusalTime = 20 * time.Millisecond
 
-// countTime is the minimum time for recording an attempt after its hash has used up the time of the request.
+// countTime is the minimum time that remains for recording an attempt after its hash has used up the time of the request.
 const countTime = 150 * time.Millisecond
 
-// LoginDecision is the result of an attempt. The zero LoginDecision changes nothing.
+// LoginDecision is the decision about an attempt. The zero LoginDecision changes nothing.
 type LoginDecision struct {
 	Failure *LoginFailures // the counts after one more failure
 	// Success resets the count of this network. With a Session, the network becomes known.
 	Success bool
 	Session *Session // the session to open
-	// PasswordAt is the time of the last change of the password. If the stored time differs, the session is not opened.
+	// PasswordAt is the time at which the verified password was last changed. If the stored time differs, the session is not opened.
 	PasswordAt time.Time
 	Event      event.Event // about the user
-	// LockedOut is an event about the user. It is not stored if the user had one within LockedOutInterval.
+	// LockedOut is an event about the user. It is not stored if such an event was stored for the user within LockedOutInterval.
 	LockedOut event.Event
 	Audit     []Audit
 }
 
-// Login opens a session. An unknown email, a wrong password and a disabled account get the same response after the same work. During a
-// backoff nothing is hashed, and the correct password is refused too.
+// Login opens a session. For an unknown email, a wrong password and a disabled account, the response and the work are the same. During a
+// backoff no hash is computed, and the correct password is refused too.
 //
 // Errors: Invalid, InvalidCredentials, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
@@ -54,7 +55,7 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 		}
 	}
 	identity, err := s.recordAttempt(ctx, login, check)
-	if isNotFound(err) { // disabled, erased or with another password since the credential was read: a failure like any other
+	if isNotFound(err) { // since the credential was read, the account was disabled or erased, or its password was changed: record a failure
 		check.ok = false
 		_, err = s.recordAttempt(ctx, login, check)
 	}
@@ -64,7 +65,7 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	case !check.ok:
 		return TokenPair{}, errCredentials()
 	}
-	if result.Rehash { // only now: a refused attempt must not take longer with the correct password
+	if result.Rehash { // not earlier: a refused attempt must not take longer if its password is correct
 		s.upgrade(ctx, check.cred, l.Password)
 	}
 	return s.issueTokens(identity, check.session.Counter)
@@ -75,13 +76,12 @@ type passwordCheck struct {
 	cred    Credential // zero for an unknown email
 	ok      bool       // correct password of an active account
 	failed  Action     // the audit action of a failure
-	session *Session   // to open on success; nil for a reauthentication
+	session *Session   // the session to open; nil for a reauthentication
 }
 
-// verifyPassword checks a password against the credential that read returns, unless there is a backoff. For an unknown email, a hash
-// with the cost of an account is computed. An attempt is recorded as a failure if its hash does not end in time or its client
-// disconnects. Otherwise a client could request expensive hashes without a limit. An attempt that the hash queue refuses is not
-// recorded.
+// verifyPassword checks a password against the credential that read returns, unless a backoff is in force. For an unknown email it
+// computes a hash with the cost of one of the accounts. If the hash does not end in time, or the client disconnects, it records a
+// failure. Otherwise a client could request expensive hashes without a limit. It does not record an attempt that the hash queue refuses.
 //
 // Errors: TooManyRequests, Overloaded, the errors of read.
 func (s *Service) verifyPassword(
@@ -101,7 +101,7 @@ func (s *Service) verifyPassword(
 	switch {
 	case readErr != nil:
 		return check, password.Result{}, readErr
-	case errors.Is(err, password.ErrUnknownFormat): // no password matches it
+	case errors.Is(err, password.ErrUnknownFormat): // no password matches such a hash
 		s.cfg.Log.WarnContext(ctx, "a stored password hash has an unknown format", "error", err)
 		return check, password.Result{}, nil
 	case err != nil && started && !errors.Is(err, password.ErrBusy):
@@ -138,8 +138,8 @@ func (s *Service) checkBackoff(ctx context.Context, a Attempt, failed Action) er
 	return refusal
 }
 
-// recordAttempt decides whether an attempt succeeds, after its hash was computed. It stores the outcome even if the client has
-// disconnected. If a backoff has begun in the meantime, the attempt is refused.
+// recordAttempt decides whether an attempt succeeds after its hash was computed, and stores the decision even if the client has
+// disconnected. If a backoff has begun in the meantime, it refuses the attempt.
 func (s *Service) recordAttempt(ctx context.Context, a Attempt, check passwordCheck) (Identity, error) {
 	ctx, cancel := withTimeToCount(ctx)
 	defer cancel()
@@ -159,7 +159,8 @@ func (s *Service) recordAttempt(ctx context.Context, a Attempt, check passwordCh
 	return identity, refusal
 }
 
-// decideAttempt decides an attempt. It returns a refusal during a backoff. Such an attempt does not extend the backoff.
+// decideAttempt decides whether an attempt succeeds. During a backoff it returns a refusal, and does not count the attempt, so that the
+// attempt does not extend the backoff.
 func (s *Service) decideAttempt(f LoginFailures, check passwordCheck) (decision LoginDecision, refusal, err error) {
 	if refusal = s.backoffError(f); refusal != nil {
 		return LoginDecision{Audit: []Audit{{Action: check.failed, UserID: check.cred.UserID}}}, refusal, nil
@@ -172,7 +173,7 @@ func (s *Service) decideAttempt(f LoginFailures, check passwordCheck) (decision 
 	return decision, nil, err
 }
 
-// withTimeToCount returns a context that outlives the client's connection, and lasts for at least countTime.
+// withTimeToCount returns a context that does not end when the client disconnects, and that lasts for at least countTime.
 func withTimeToCount(ctx context.Context) (context.Context, context.CancelFunc) {
 	uncanceled := context.WithoutCancel(ctx)
 	deadline, ok := ctx.Deadline()
@@ -210,7 +211,7 @@ func (c passwordCheck) success(f LoginFailures) (LoginDecision, error) {
 	}, err
 }
 
-// upgrade stores the password's hash with the current parameters. After an error, the next login stores it.
+// upgrade replaces a stored hash with a hash of the password with the current parameters. If this fails, the next login repeats it.
 func (s *Service) upgrade(ctx context.Context, cred Credential, pw string) {
 	if hash, err := s.hasher.Hash(ctx, second(flow(ctx, password.Login)), pw); err == nil {
 		_ = s.store.UpgradeHash(ctx, cred.UserID, cred.PasswordHash, hash)

@@ -15,10 +15,10 @@ import (
 	"user-service/pkg/token"
 )
 
-// memory is a Store for one goroutine, so that tests of the rules run in milliseconds. It has no locks, transactions or permissions.
-// The tests of the packages postgres and httpapi cover them with PostgreSQL.
+// memory is a Store for one goroutine, with which tests of the rules run in milliseconds. It implements no locks, transactions or
+// permissions: the tests of the packages postgres and httpapi check these with PostgreSQL.
 type memory struct {
-	Store // nil: methods that memory does not have panic
+	Store // nil: methods that memory does not implement panic
 
 	users     map[uuid.UUID]User
 	hashes    map[uuid.UUID]string

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestMetadataIsMergedByTheRFC runs the examples of RFC 7396, appendix A, and further ones.
+// TestMetadataIsMergedByTheRFC checks the examples of RFC 7396, appendix A, and further examples.
 func TestMetadataIsMergedByTheRFC(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ target, patch, want string }{

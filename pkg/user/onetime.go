@@ -19,11 +19,12 @@ const (
 	EmailVerification Purpose = "email_verification"
 )
 
-// Bounds of one-time tokens (OWASP Forgot Password Cheat Sheet).
+// Limits of one-time tokens (OWASP Forgot Password Cheat Sheet).
 const (
 	resetTTL        = time.Hour
 	verificationTTL = 24 * time.Hour
-	// FreshTokenAge is the window in which a mailbox gets at most maxFreshTokens tokens for one purpose, from all accounts together.
+	// FreshTokenAge is the window in which at most maxFreshTokens tokens for one purpose are sent to a mailbox, for all accounts
+	// together.
 	FreshTokenAge  = 10 * time.Minute
 	maxFreshTokens = 5
 
@@ -35,7 +36,7 @@ type TokenHash [sha256.Size]byte
 
 func hashToken(token string) TokenHash { return sha256.Sum256([]byte(token)) }
 
-// OneTimeToken is a stored token.
+// OneTimeToken is a one-time token as it is stored.
 type OneTimeToken struct {
 	Hash      TokenHash
 	Purpose   Purpose
@@ -53,7 +54,7 @@ func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl
 	return issue(u, purpose, ttl, typ, fresh, now)
 }
 
-// issue is Service.issue for a number of fresh tokens and the database's time.
+// issue does the same as Service.issue with a given number of fresh tokens and a given time.
 func issue(u User, purpose Purpose, ttl time.Duration, typ event.Type, fresh int, now time.Time) (Change, error) {
 	if fresh >= maxFreshTokens {
 		return Change{}, nil

@@ -76,7 +76,7 @@ func (s *Service) decidePassword(
 	return change, err
 }
 
-// checkPassword validates a new password of u. It accepts an empty password, which the caller checks.
+// checkPassword validates a new password of u. It accepts an empty password: the caller checks for this case.
 func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
 	if pw == "" {
 		return
@@ -86,8 +86,9 @@ func (s *Service) checkPassword(pointer, pw string, u User, errs *FieldErrors) {
 	}
 }
 
-// hashNew hashes a new password, and refuses a password that is known from a data breach (NIST SP 800-63B-4 section 3.1.1.2). It asks
-// before the password waits for a slot, because the answer may take a second. pointer is the member of the request.
+// hashNew hashes a new password. It refuses a password that is known from a data breach (NIST SP 800-63B-4 section 3.1.1.2). It looks the
+// password up before it waits for a slot, because the lookup may take a second. pointer is the member of the request that contains the
+// password.
 //
 // Errors: Invalid, Overloaded, Unavailable.
 func (s *Service) hashNew(ctx context.Context, flow password.Flow, pointer, pw string) (string, error) {
@@ -112,7 +113,7 @@ func (s *Service) passwordChange(u User, hash string) (Change, error) {
 	}, err
 }
 
-// passwordTime is when the verified password was last changed. It is zero if no password was verified.
+// passwordTime is the time at which the verified password was last changed. It is zero if no password was verified.
 type passwordTime time.Time
 
 // check refuses a change if the verified password is not the current one of the locked account. Errors: ReauthenticationRequired.
@@ -124,12 +125,12 @@ func (p passwordTime) check(ctx context.Context, tx Tx, id uuid.UUID) error {
 	return errReauthenticate()
 }
 
-// reauthenticate verifies the password of an authenticated caller. Its failures have the same backoff as login failures, so that a stolen
-// token does not help to guess the password. Reauthentications have a counter of their own, so that failed logins do not prevent a user
-// from changing the password.
+// reauthenticate verifies the password of an authenticated caller. Failures lead to the same backoff as login failures, so that a stolen
+// token does not help to guess the password. Reauthentications have their own counter, so that failed logins do not prevent a user from
+// changing the password.
 //
-// One token can't occupy the hash slots, because nothing is hashed during a backoff. In addition, other reauthentications of the same
-// user wait in this replica until done is called.
+// The holder of one token can't occupy all hash slots. No hash is computed during a backoff. In addition, other reauthentications of the
+// same user wait in this replica until done is called.
 //
 // Errors: ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) reauthenticate(
@@ -154,8 +155,8 @@ func (s *Service) reauthenticate(
 	return verified, done, err
 }
 
-// withoutCancel keeps ctx's deadline and ignores its cancellation. A hash continues after its client has disconnected, because
-// otherwise the client could start another hash in the meantime.
+// withoutCancel returns a context with the deadline of ctx that does not end when ctx is canceled. So a hash continues after its client
+// has disconnected. Otherwise the client could start one hash after another without waiting.
 func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 	uncanceled := context.WithoutCancel(ctx)
 	if deadline, ok := ctx.Deadline(); ok {
@@ -168,8 +169,9 @@ func withoutCancel(ctx context.Context) (context.Context, context.CancelFunc) {
 func (s *Service) verifyCurrentPassword(ctx context.Context, by Identity, pw string, failed Action) (passwordTime, error) {
 	var none passwordTime
 	again := Attempt{UserID: by.UserID}
-	cred, err := s.store.CredentialOf(ctx, by.UserID) // before it gets a slot, because a slot that waits for a query delays logins
-	if isNotFound(err) {                              // erased since the request arrived
+	// The query runs before the request gets a slot, because a slot that waits for a query delays logins.
+	cred, err := s.store.CredentialOf(ctx, by.UserID)
+	if isNotFound(err) { // the user was erased since the request arrived
 		err = ErrSessionEnded()
 	}
 	if err != nil {
@@ -189,8 +191,8 @@ func (s *Service) verifyCurrentPassword(ctx context.Context, by Identity, pw str
 	return passwordTime(check.cred.ChangedAt), nil
 }
 
-// reauthenticateForEmail verifies the password if the caller changes their own email. It decides by the account as it was read before the
-// lock; decideUpdate checks again.
+// reauthenticateForEmail verifies the password if callers change their own email. It compares with the account as it was read before the
+// lock; decideUpdate compares again under the lock.
 func (s *Service) reauthenticateForEmail(ctx context.Context, by Identity, grant access.Grant, edit Edit) (passwordTime, func(), error) {
 	u := by.User
 	if !grant.Self() || edit.apply(&u) != nil || u.Email == by.User.Email {

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of an account's own fields.
+// Limits of the fields of an account.
 const (
 	MaxEmailBytes    = 254 // RFC 5321 section 4.5.3.1.3, without the angle brackets
 	MaxNameLength    = 256 // characters
@@ -17,16 +17,16 @@ const (
 	MaxMetadataBytes = 8 << 10
 )
 
-// Profile is what users say about themselves. A field without a value is empty. ProfileFields has an entry for each field.
+// Profile has the fields in which users describe themselves. A field without a value is empty. ProfileFields has an entry for each field.
 type Profile struct {
 	Name     string          `json:"name,omitempty"`
 	Picture  string          `json:"picture,omitempty"`  // an https URL
 	Locale   string          `json:"locale,omitempty"`   // BCP 47
 	Zoneinfo string          `json:"zoneinfo,omitempty"` // IANA time zone
-	Metadata json.RawMessage `json:"metadata,omitempty"` // a JSON object that belongs to the application, compact
+	Metadata json.RawMessage `json:"metadata,omitempty"` // a compact JSON object for the application
 }
 
-// ProfileFields are the fields of a profile. Requests, changes, events and imports use this list.
+// ProfileFields lists the fields of a profile. The code for requests, changes, events and imports uses this list.
 var ProfileFields = []ProfileField{
 	{"name", func(p *Profile) any { return &p.Name }, checkName},
 	{"picture", func(p *Profile) any { return &p.Picture }, checkPicture},
@@ -40,13 +40,13 @@ type ProfileField struct {
 	Name string // in requests, responses, events and imports
 	// In returns a pointer to the field of p: a *string, or a *json.RawMessage for a JSON object.
 	In    func(p *Profile) any
-	check func(pointer, value string, errs *FieldErrors) // adds what is wrong with a value that is not empty
+	check func(pointer, value string, errs *FieldErrors) // adds the errors of a value that is not empty
 }
 
 // Pointer returns the RFC 6901 pointer of the field in a request.
 func (f ProfileField) Pointer() string { return "/" + f.Name }
 
-// text returns the value of the field as text, empty without a value.
+// text returns the value of the field as text, or an empty text without a value.
 func (f ProfileField) text(p *Profile) string {
 	if object, ok := f.In(p).(*json.RawMessage); ok {
 		return string(*object)
@@ -54,7 +54,7 @@ func (f ProfileField) text(p *Profile) string {
 	return *f.In(p).(*string)
 }
 
-// check adds what is wrong with the profile.
+// check adds the errors of the profile.
 func (p Profile) check(errs *FieldErrors) {
 	for _, f := range ProfileFields {
 		if value := f.text(&p); value != "" {

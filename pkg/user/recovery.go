@@ -19,8 +19,8 @@ func CheckEmail(email string) FieldErrors {
 	return errs
 }
 
-// RequestReset sends a reset token to an email that belongs to an active account. The response and its time are the same for an unknown
-// email: the token is created after the response.
+// RequestReset sends a reset token to an email if it belongs to an active account. The response and the response time are the same for an
+// unknown email, because the token is created after the response.
 //
 // Errors: Invalid, Overloaded, Unavailable.
 func (s *Service) RequestReset(ctx context.Context, email string) error {
@@ -53,14 +53,14 @@ func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 		return err
 	}
 	s.resets.enqueue(ctx, id, send, func(err error) {
-		if !isNotFound(err) { // erased or disabled in the meantime
+		if !isNotFound(err) { // otherwise the account was erased in the meantime
 			s.cfg.Observer.ResetDropped()
 			s.cfg.Log.WarnContext(ctx, "a requested reset was not sent", "error", err)
 		}
 	})
 }
 
-// Finish waits for the resets that are sent after a response. Errors: the error of ctx.
+// Finish waits until the resets of all answered requests are sent or have failed. Errors: the error of ctx.
 func (s *Service) Finish(ctx context.Context) error { return s.resets.finish(ctx) }
 
 // SendReset sends a reset token to a user. Errors: the errors of a grant, NotFound, Unavailable.
@@ -71,13 +71,13 @@ func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {
 	return err
 }
 
-// Reset is a new password with a reset token.
+// Reset is the input of a reset: a reset token and the new password.
 type Reset struct {
 	Token       string
 	NewPassword string
 }
 
-// CheckReset validates a reset as far as is possible without the account.
+// CheckReset validates a reset. It finds the errors that can be found without the account.
 func (s *Service) CheckReset(r Reset) FieldErrors {
 	var errs FieldErrors
 	checkToken(r.Token, &errs)
@@ -100,10 +100,10 @@ func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
 	return err == nil, err
 }
 
-// ConfirmReset sets a new password, ends all sessions, resets the login failures and verifies the email that the token was sent to. The
-// network of the request becomes known, so that the owner can log in from there while others keep guessing from elsewhere. A refused
-// password leaves the token valid. Requests with the same token are serialized, so that only one password is hashed, even if the client
-// disconnects.
+// ConfirmReset sets a new password, ends all sessions, clears the login failures and verifies the email to which the token was sent. The
+// network of the request becomes a known network. So the owner can log in from there while other people keep guessing passwords from
+// elsewhere. If the new password is refused, the token stays valid. Requests with the same token are serialized, so that only one of them
+// computes a hash at a time, even if the client disconnects.
 //
 // Errors: Invalid, InvalidToken, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
@@ -126,7 +126,8 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	}
 	uncanceled, cancel := withoutCancel(ctx)
 	defer cancel()
-	hash, err := s.hashNew(uncanceled, flow(ctx, password.Other), "/new_password", r.NewPassword) // a transaction must not wait for a slot
+	// The hash is computed before the transaction, because a transaction must not wait for a slot.
+	hash, err := s.hashNew(uncanceled, flow(ctx, password.Other), "/new_password", r.NewPassword)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 const (
 	// replayBatch is the number of users that one transaction locks and reads.
 	replayBatch = 100
-	// replayBacklog is the number of unpublished events at which a replay waits. It is small, because events of changes are queued
+	// replayBacklog is the number of unpublished events at which a replay starts to wait. It is small, because events of changes queue
 	// behind these events.
 	replayBacklog = 1000
 	// replayPoll is the interval at which a waiting replay checks the backlog.
@@ -21,21 +21,21 @@ const (
 
 // Replay selects the users of a replay. The zero value selects all users and has no rate limit.
 type Replay struct {
-	After uuid.UUID // only users with a higher id, to resume
-	Since time.Time // only users that were changed later
-	User  uuid.UUID // only this user
-	Rate  int       // maximum users a second; 0: no limit
+	After uuid.UUID // Only users with a higher id, to resume a replay.
+	Since time.Time // Only users that were changed at this time or later.
+	User  uuid.UUID // Only this user.
+	Rate  int       // The maximum number of users a second. 0: no limit.
 	// Progress is called after each batch, and when the replay starts to wait. It may be nil.
 	Progress func(ReplayProgress)
 }
 
 // ReplayProgress is the progress of a replay.
 type ReplayProgress struct {
-	Total     int       // users to read, at the start
-	Seen      int       // users that were read
-	Announced int       // users with an event
-	Last      uuid.UUID // the last read user
-	Waiting   bool      // the replay waits for the relay
+	Total     int       // The number of users to read, counted at the start.
+	Seen      int       // The number of users that were read.
+	Announced int       // The number of users for which an event was stored.
+	Last      uuid.UUID // The last user that was read.
+	Waiting   bool      // The replay waits for the relay.
 }
 
 // AnnounceRequest selects the users of one call of Store.AnnounceUsers.
@@ -52,8 +52,8 @@ type AnnounceResult struct {
 	Last        uuid.UUID
 }
 
-// Replay puts a snapshot of each selected user into the outbox, sorted by id, for a new consumer. It waits while many events are
-// unpublished, so that the events of changes are not delayed.
+// Replay puts an event with a snapshot of each selected user into the outbox, sorted by id, for a new consumer. It waits while many
+// events are unpublished, so that it does not delay the events of changes.
 //
 // Errors: NotFound for an unknown User; Unavailable. The progress has the id from which to resume.
 func (s *Service) Replay(ctx context.Context, r Replay) (p ReplayProgress, err error) {

@@ -11,21 +11,22 @@ import (
 	"golang.org/x/sync/singleflight"
 )
 
-// Limits of reset requests. Only an existing account needs work after the response. That work has separate limits, so
-// that it does not delay other responses. Otherwise, slower responses would reveal which emails of a burst have an account.
+// Limits of reset requests. Only a request for an existing account causes work after the response. This work has separate limits, so that
+// it does not delay other responses. Otherwise, the response times of many concurrent requests would reveal which of the emails have an
+// account.
 const (
 	// resetTime is the minimum duration of a response, and also the delay between the response and the work after it.
 	resetTime = 100 * time.Millisecond
 	// resetLookups is the maximum number of concurrent lookups of emails, before the response.
 	resetLookups = 4
-	// resetWait is the maximum time of a lookup, including its wait.
+	// resetWait is the maximum time of a lookup, including the time for which the lookup waits.
 	resetWait = time.Second
 	// resetBacklog is the maximum number of accounts that wait for the work after the response. The work for further accounts is
 	// dropped.
 	resetBacklog = 1024
 	// resetSenders is the maximum number of accounts whose work runs concurrently.
 	resetSenders = 4
-	// resetTimeout is the maximum time of the work after the response, including its wait.
+	// resetTimeout is the maximum time of the work after the response, including the time for which the work waits.
 	resetTimeout = 10 * time.Second
 	// resetWork is the maximum time of the work alone. A locked row delays other accounts by at most this time.
 	resetWork = 2 * time.Second
@@ -35,10 +36,10 @@ var errBacklogFull = errors.New("too many resets are waiting")
 
 // resetQueue limits the work of reset requests before and after their responses.
 type resetQueue struct {
-	lookups singleflight.Group // by email: concurrent requests for one email share a lookup
+	lookups singleflight.Group // the key is the email: concurrent requests for one email share a lookup
 	looking *semaphore.Weighted
 
-	pending sync.Map // ids of the accounts in the backlog; further requests for them are merged
+	pending sync.Map // the ids of the accounts in the backlog; further requests for these accounts are dropped
 	backlog *semaphore.Weighted
 	sending *semaphore.Weighted
 }
@@ -51,7 +52,7 @@ func newResetQueue() *resetQueue {
 	}
 }
 
-// find returns the result of lookup for an email. Its limit and its work are the same for every email.
+// find returns the result of lookup for an email. Its limits and its work are the same for every email.
 //
 // Errors: Overloaded, the errors of lookup, and the error of ctx.
 func (r *resetQueue) find(ctx context.Context, email string, lookup func(context.Context) (uuid.UUID, error)) (uuid.UUID, error) {
@@ -76,8 +77,8 @@ func (r *resetQueue) find(ctx context.Context, email string, lookup func(context
 	}
 }
 
-// enqueue runs work for an account after the response, without blocking. If work for the account already waits or
-// runs, enqueue does nothing. If accepted work was not done, failed gets the reason.
+// enqueue runs work for an account after the response. It does not block. If work for the account already waits or runs, enqueue does
+// nothing. If the work is dropped or fails, it calls failed with the reason.
 func (r *resetQueue) enqueue(ctx context.Context, id uuid.UUID, work func(context.Context) error, failed func(error)) {
 	if _, waits := r.pending.LoadOrStore(id, nil); waits {
 		return
@@ -96,7 +97,8 @@ func (r *resetQueue) enqueue(ctx context.Context, id uuid.UUID, work func(contex
 	}()
 }
 
-// send runs the work of one account. It starts after the other responses of a burst, so that it does not delay them.
+// send runs the work of one account. It starts after a delay of resetTime, so that it does not delay the responses of concurrent
+// requests.
 func (r *resetQueue) send(ctx context.Context, work func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, resetTimeout)
 	defer cancel()

@@ -12,7 +12,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// TestTheBacklogOfResetsIsBoundedAndNeverWaits adds more accounts than fit. The excess accounts are dropped and reported immediately.
+// TestTheBacklogOfResetsIsBoundedAndNeverWaits adds more accounts than the backlog can hold. The excess accounts must be dropped and
+// reported immediately.
 func TestTheBacklogOfResetsIsBoundedAndNeverWaits(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -47,7 +48,8 @@ func TestTheBacklogOfResetsIsBoundedAndNeverWaits(t *testing.T) {
 	})
 }
 
-// TestTheWorkForOneAccountIsMerged requests a reset while an earlier one waits or runs, and again after its end.
+// TestTheWorkForOneAccountIsMerged requests resets for one account while an earlier reset waits or runs, and one after that reset has
+// ended. Only the first and the last request may lead to work.
 func TestTheWorkForOneAccountIsMerged(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -75,7 +77,8 @@ func TestTheWorkForOneAccountIsMerged(t *testing.T) {
 	})
 }
 
-// TestResetsThatWaitTooLongAreDropped has a database that does not respond. All accounts of the backlog are dropped.
+// TestResetsThatWaitTooLongAreDropped enqueues work that ends only with its context, as with a database that does not respond. All
+// accounts of the backlog must be dropped in time.
 func TestResetsThatWaitTooLongAreDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -93,8 +96,9 @@ func TestResetsThatWaitTooLongAreDropped(t *testing.T) {
 	})
 }
 
-// TestLookupsAreMergedAndBounded sends concurrent requests for one email, which share a lookup even if the first client has
-// disconnected. It then sends requests for many emails. Their lookups wait for each other, for a second at most.
+// TestLookupsAreMergedAndBounded sends concurrent requests for one email. They must share one lookup, even if the first client has
+// disconnected. It then sends concurrent requests for many emails. At most resetLookups lookups may run concurrently; requests that would
+// wait longer than a second must be refused.
 func TestLookupsAreMergedAndBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

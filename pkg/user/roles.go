@@ -11,14 +11,14 @@ import (
 	"user-service/pkg/token"
 )
 
-// Bounds of a role. A token carries its user's permissions, so a user can't have many.
+// Limits of roles. An access token contains all permissions of its user, so their number is limited.
 const (
 	maxDescription     = 256 // characters
 	maxPermissions     = 100
-	maxPermissionBytes = 4096 // of all names: a token has to fit into a request's header
+	maxPermissionBytes = 4096 // of all names together: a token has to fit into a header of a request
 	maxRoles           = 30   // of a user
-	// maxHolders is the maximum number of users of a role that is deleted. One transaction changes all of them, and stores an event for
-	// each.
+	// maxHolders is the maximum number of users that a role may have when it is deleted. One transaction changes all these users, and
+	// stores an event for each user.
 	maxHolders = 1000
 )
 
@@ -51,7 +51,7 @@ func CheckRole(r access.Role) FieldErrors {
 	return errs
 }
 
-// CheckRoles validates a list of roles without knowing which roles exist.
+// CheckRoles validates a list of roles. It does not check whether the roles exist.
 func CheckRoles(names []string) FieldErrors {
 	var errs FieldErrors
 	if len(names) > maxRoles {
@@ -60,7 +60,7 @@ func CheckRoles(names []string) FieldErrors {
 	return errs
 }
 
-// checkRoles validates the roles of a user: each must be known, and their permissions must fit into a token.
+// checkRoles validates the roles of a user: each role must be known, and the permissions of all roles must fit into a token.
 func checkRoles(names []string, known []access.Role) FieldErrors {
 	errs := CheckRoles(names)
 	var permissions []string
@@ -88,7 +88,8 @@ func permissionBytes(permissions []access.Permission) (size int) {
 	return size
 }
 
-// RolePrecondition reports whether a change may apply to a role; old is nil if the role does not exist. A nil RolePrecondition allows all.
+// RolePrecondition reports whether a role may be changed; old is nil if the role does not exist. A nil RolePrecondition allows every
+// change.
 type RolePrecondition func(old *access.Role) bool
 
 func (p RolePrecondition) check(old *access.Role) error {
@@ -118,7 +119,7 @@ func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role
 	return r, s.store.PutRole(ctx, grant, r, fits, func(old *access.Role) error { return allowPut(old, r, cond) })
 }
 
-// allowPut refuses to replace old by r. Errors: PreconditionFailed, BuiltInRole.
+// allowPut returns an error if r may not replace old. Errors: PreconditionFailed, BuiltInRole.
 func allowPut(old *access.Role, r access.Role, cond RolePrecondition) error {
 	if err := cond.check(old); err != nil {
 		return err
@@ -129,7 +130,8 @@ func allowPut(old *access.Role, r access.Role, cond RolePrecondition) error {
 	return nil
 }
 
-// fits refuses a role with which the permissions of a user would have this size, if they would not fit into a token. Errors: Invalid.
+// fits returns an error if permissions of this size do not fit into a token. A change of a role must not give a user such permissions.
+// Errors: Invalid.
 func fits(size int) error {
 	var errs FieldErrors
 	if size > token.MaxPermissions {
@@ -141,14 +143,15 @@ func fits(size int) error {
 
 // DeleteRole removes a role from its users and deletes it.
 //
-// Errors: the errors of a grant, NotFound, PreconditionFailed, BuiltInRole, RoleInUse (more than 1000 users have it), Unavailable.
+// Errors: the errors of a grant, NotFound, PreconditionFailed, BuiltInRole, RoleInUse (more than maxHolders users have the role),
+// Unavailable.
 func (s *Service) DeleteRole(ctx context.Context, grant access.Grant, name string, cond RolePrecondition) error {
 	return s.store.DeleteRole(ctx, grant, name, maxHolders,
 		func(old *access.Role) error { return allowDelete(old, name, cond) },
 		func(old User) (Change, error) { return s.decideWithoutRole(old, name) })
 }
 
-// allowDelete refuses to delete a role. Errors: PreconditionFailed, BuiltInRole.
+// allowDelete returns an error if a role may not be deleted. Errors: PreconditionFailed, BuiltInRole.
 func allowDelete(old *access.Role, name string, cond RolePrecondition) error {
 	if err := cond.check(old); err != nil {
 		return err

@@ -11,9 +11,9 @@ import (
 // maxWaiting is the maximum number of requests that wait for one key.
 const maxWaiting = 64
 
-// Serializer runs one request at a time for each key, such as an account. The others wait in the order of their arrival, before they take a
-// connection or a hash slot. So all concurrent requests for one account hold at most one connection and one slot. The zero Serializer
-// is ready to use.
+// Serializer runs one request at a time for each key, such as an account. Other requests wait in the order of their arrival, before they
+// take a connection or a hash slot. So all concurrent requests for one account hold at most one connection and one slot. The zero
+// Serializer is ready to use.
 type Serializer[K comparable] struct {
 	mu     sync.Mutex
 	queues map[K]*keyQueue
@@ -22,11 +22,11 @@ type Serializer[K comparable] struct {
 // keyQueue is the queue of one key.
 type keyQueue struct {
 	running *semaphore.Weighted
-	size    int // the running request and the waiting ones
+	size    int // the number of requests that run or wait
 }
 
-// Enter waits until no other request runs for a key. The caller calls leave after its work. Errors: TooManyRequests if maxWaiting others
-// wait, Unavailable if ctx ends first.
+// Enter waits until no other request runs for a key. The caller calls leave after its work. Errors: TooManyRequests (maxWaiting requests
+// already wait), Unavailable (ctx ends first).
 func (s *Serializer[K]) Enter(ctx context.Context, key K) (leave func(), err error) {
 	q := s.join(key)
 	if q == nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// TestOneAtATimeForEachKey enters two keys concurrently, and counts the running requests of each.
+// TestOneAtATimeForEachKey runs concurrent requests with two keys. For each key, at most one request may run at a time.
 func TestOneAtATimeForEachKey(t *testing.T) {
 	t.Parallel()
 	var s Serializer[int]
@@ -34,7 +34,8 @@ func TestOneAtATimeForEachKey(t *testing.T) {
 	}
 }
 
-// TestTheQueueOfAKeyIsBounded fills the queue of one key. A further request is refused with a time for a retry, and other keys are free.
+// TestTheQueueOfAKeyIsBounded fills the queue of one key. A further request for this key must be refused with a time for a retry. A
+// request for another key must not be refused.
 func TestTheQueueOfAKeyIsBounded(t *testing.T) {
 	t.Parallel()
 	var s Serializer[string]

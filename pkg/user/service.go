@@ -18,20 +18,20 @@ import (
 // Config are the settings of the account rules.
 type Config struct {
 	RegistrationEnabled bool
-	// VerifyAtRegistration sends a verification token to the email of each registration.
+	// VerifyAtRegistration makes each registration send a verification token to the new email.
 	VerifyAtRegistration bool
-	MaxFailures          int // consecutive failures from one network before a backoff; 0: no backoff
+	MaxFailures          int // Consecutive failures from one network before a backoff. 0: no backoff.
 	Passwords            password.Policy
-	Breaches             Breaches      // nil: new passwords are not looked up
-	RefreshIdleTTL       time.Duration // a session ends when it was unused for this time
-	RefreshTTL           time.Duration // a session ends after this time
-	Log                  *slog.Logger  // of failures after a response; nil: discarded
-	Observer             Observer      // nil: discarded
+	Breaches             Breaches      // nil: new passwords are not looked up.
+	RefreshIdleTTL       time.Duration // A session ends when it was unused for this time.
+	RefreshTTL           time.Duration // A session ends after this time.
+	Log                  *slog.Logger  // For failures after a response. nil: discarded.
+	Observer             Observer      // nil: discarded.
 }
 
-// Breaches knows the passwords of data breaches.
+// Breaches finds out whether passwords are known from data breaches.
 type Breaches interface {
-	// Contains reports whether a password is known. It returns false if it can't find out.
+	// Contains reports whether a password is known from a data breach. It returns false if it can't find out.
 	Contains(ctx context.Context, password string) bool
 }
 
@@ -62,7 +62,7 @@ type Service struct {
 	confirmations     Serializer[TokenHash] // of resets
 }
 
-// New returns a Service. tokens may be nil in a program that issues none.
+// New returns a Service. tokens may be nil in a program that issues no tokens.
 func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens) *Service {
 	if cfg.Observer == nil {
 		cfg.Observer = noopObserver{}
@@ -73,7 +73,7 @@ func New(cfg Config, store Store, hasher *password.Hasher, tokens *token.Tokens)
 	return &Service{cfg: cfg, store: store, hasher: hasher, tokens: tokens, resets: newResetQueue(), now: databaseNow}
 }
 
-// databaseNow returns the time in the database's resolution, so that a returned value equals the stored one.
+// databaseNow returns the time in the resolution of the database, so that a time equals its stored value.
 func databaseNow() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
 
 // CheckRegistration validates a registration. It does not check whether the email is taken.
@@ -113,7 +113,7 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 
 // Create creates an account with roles, whether or not registration is enabled.
 //
-// Errors: the errors of a grant, and as Register; an unknown role is Invalid.
+// Errors: the errors of a grant, Invalid (also for an unknown role), EmailTaken, Overloaded, Unavailable.
 func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration, roles ...string) (User, error) {
 	return s.create(ctx, grant, r, false, roles...)
 }
@@ -152,8 +152,8 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 	})
 }
 
-// checkGiven validates the roles of a new account. It queries nothing for a single role: such a role always fits into a token, and a
-// foreign key checks that it exists.
+// checkGiven validates the roles of a new account. For a single role it needs no query: a single role always fits into a token, and a
+// foreign key ensures that the role exists.
 func (s *Service) checkGiven(ctx context.Context, roles []string) error {
 	if len(roles) < 2 {
 		return nil

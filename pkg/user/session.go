@@ -11,11 +11,11 @@ import (
 	"user-service/pkg/token"
 )
 
-// refreshGrace is the time after a rotation in which the previous refresh token still returns the current one. A client that sends two
+// refreshGrace is the time after a rotation in which the previous refresh token still returns the current one. So a client that sends two
 // refreshes concurrently keeps its session.
 const refreshGrace = 10 * time.Second
 
-// MaxSessions is the maximum number of sessions of a user. A login above it ends the least recently used session.
+// MaxSessions is the maximum number of sessions of a user. A login beyond this number ends the least recently used session.
 const MaxSessions = 100
 
 // TokenPair is the result of a login or a refresh.
@@ -34,8 +34,9 @@ func CheckRefreshToken(token string) FieldErrors {
 	return errs
 }
 
-// Refresh rotates a refresh token and returns new tokens. A used token ends its session (RFC 9700 section 4.14.2). Within the grace, the
-// token before the current one returns the same successor, byte by byte unless the signing secret was changed in between.
+// Refresh rotates a refresh token and returns new tokens. If a used token is presented, its session ends (RFC 9700 section 4.14.2).
+// Within the grace, the token just before the current one returns the current token again. The returned token is the same byte by byte,
+// unless the signing secret was changed in between.
 //
 // Errors: Invalid, InvalidRefreshToken, Unavailable.
 func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, error) {
@@ -51,7 +52,8 @@ func (s *Service) Refresh(ctx context.Context, refreshToken string) (TokenPair, 
 	})
 	switch {
 	case isNotFound(err):
-		// Without the id of the session: by that id, the address in the entry could be assigned to a user who is erased.
+		// The entry does not contain the id of the session. With this id, the address in the entry could be linked to a user who was
+		// erased.
 		return TokenPair{}, s.recordRefusal(ctx, Audit{Action: SessionUsedAfterEnd}, errRefreshToken(err))
 	case err != nil:
 		return TokenPair{}, err
@@ -80,7 +82,7 @@ func (s *Service) OwnerOf(ctx context.Context, session uuid.UUID) (owner uuid.UU
 	return owner, err == nil, err
 }
 
-// rotate decides what happens to a session whose refresh token with this counter is presented now.
+// rotate decides what happens to a session when its refresh token with this counter is presented.
 func (s *Service) rotate(from Origin, session Session, counter uint64, now time.Time) Rotation {
 	switch {
 	case !session.ExpiresAt.After(now):
@@ -106,7 +108,7 @@ func (s *Service) recordRefusal(ctx context.Context, entry Audit, refusal error)
 	return refusal
 }
 
-// expiry returns when a session ends unless it is rotated again.
+// expiry returns the time at which a session ends if it is not rotated again.
 func (s *Service) expiry(session Session) time.Time {
 	idle, absolute := session.RotatedAt.Add(s.cfg.RefreshIdleTTL), session.CreatedAt.Add(s.cfg.RefreshTTL)
 	if idle.Before(absolute) {
@@ -139,7 +141,7 @@ func (s *Service) Logout(ctx context.Context, grant access.Grant) error {
 	return s.store.EndSession(ctx, grant, grant.Caller().SessionID)
 }
 
-// LogoutByRefreshToken ends the session of a refresh token, even if the token has been exchanged. It does nothing if the session has ended.
+// LogoutByRefreshToken ends the session of a refresh token, even if the token was already used. It does nothing if the session has ended.
 // Errors: InvalidRefreshToken (the service has not issued the token), Unavailable.
 func (s *Service) LogoutByRefreshToken(ctx context.Context, refreshToken string) error {
 	session, ok := s.SessionOf(refreshToken)
@@ -173,15 +175,15 @@ func (s *Service) VerifyAccess(accessToken string) (token.Access, error) {
 	return claims, nil
 }
 
-// Identify returns the caller with an access token. An ended session, a disabled or erased user, and changed roles take effect
-// immediately, because it reads the caller's account in one query.
+// Identify returns the caller for the claims of an access token. It reads the session, the account and the roles of the caller in one
+// query, so that every change of these takes effect immediately.
 //
 // Errors: InvalidAccessToken, Unavailable.
 func (s *Service) Identify(ctx context.Context, claims token.Access) (Identity, error) {
 	return s.identify(ctx, claims.UserID, claims.SessionID)
 }
 
-// IdentifyAgain returns the caller of a long request with its current roles and permissions.
+// IdentifyAgain returns the caller of a long request again, with the caller's current roles and permissions.
 //
 // Errors: InvalidAccessToken, if the session has ended, and Unavailable.
 func (s *Service) IdentifyAgain(ctx context.Context, by Identity) (Identity, error) {
@@ -216,12 +218,12 @@ func errRefreshToken(cause error) error {
 	return &Error{Code: InvalidRefreshToken, Detail: "The refresh token is invalid or has expired; log in again.", Err: cause}
 }
 
-// ErrForbidden returns the error of a caller who lacks a permission.
+// ErrForbidden returns the error for a caller who lacks a permission.
 func ErrForbidden() error {
 	return &Error{Code: Forbidden, Detail: "The caller lacks a permission that this request requires."}
 }
 
-// ErrSessionEnded returns the error of a caller whose session has ended, or whose account is not active.
+// ErrSessionEnded returns the error for a caller whose session has ended or whose account is not active.
 func ErrSessionEnded() error { return errAccessToken(nil) }
 
 func errReauthenticate() error {

@@ -18,8 +18,8 @@ var (
 // service has no clock: refreshes use the time of the database.
 var service = &Service{cfg: Config{RefreshIdleTTL: idle, RefreshTTL: absolute}}
 
-// TestOutcomesOfARefreshToken presents tokens of a session whose current token has the number 5. The session was last
-// rotated an hour after the login.
+// TestOutcomesOfARefreshToken presents tokens of a session at several times after its last rotation. The current token has the number 5,
+// and the last rotation was an hour after the login.
 func TestOutcomesOfARefreshToken(t *testing.T) {
 	t.Parallel()
 	at := login.Add(time.Hour)

@@ -12,10 +12,11 @@ import (
 )
 
 // Store is the storage of accounts. Each method is one transaction: a change, its events and its audit entries are stored together or not
-// at all. If the caller can act on an error, it is an Error (NotFound, EmailTaken, TooManyRequests, Unavailable).
+// at all. An error on which the caller can act is an Error (NotFound, EmailTaken, TooManyRequests, Unavailable).
 //
-// A method with a grant checks it in its transaction, under locks that keep the permissions of the caller as they are until the commit.
-// Its errors are InvalidAccessToken, if the session of the caller has ended, and Forbidden. After either error, nothing is stored.
+// A method with a grant checks the grant in its transaction, under locks that keep the permissions of the caller unchanged until the
+// commit. If the grant does not hold, the method stores nothing. The errors of a grant are InvalidAccessToken (the session of the caller
+// has ended) and Forbidden.
 type Store interface {
 	AccountStore
 	LoginStore
@@ -33,22 +34,24 @@ type AccountStore interface {
 	Create(
 		ctx context.Context, grant access.Grant, u User, passwordHash string, decide func(fresh int, now time.Time) (Change, error),
 	) error
-	// Import stores the accounts whose email and id do not exist yet, each as Create does. It returns their number, and the indexes of
-	// accounts whose id belongs to another email. A dry run counts them and stores nothing.
+	// Import stores the accounts whose email and id do not exist yet, as Create stores an account. It returns the number of stored
+	// accounts, and the indexes of the accounts whose id already belongs to a user with another email. A dry run returns the same results
+	// but stores nothing.
 	Import(ctx context.Context, accounts []NewAccount, dryRun bool) (created int, taken []int, err error)
 	// Change locks the target of the grant, calls decide with it, and stores the returned Change.
 	Change(ctx context.Context, grant access.Grant, decide Decide) (User, error)
 	// User returns an account. Errors: NotFound.
 	User(ctx context.Context, id uuid.UUID) (User, error)
-	// ActiveUserID returns the id of the active account with this email, or the nil UUID. Its work is the same for every email.
+	// ActiveUserID returns the id of the active account with this email, or the nil UUID. It does the same work for every email.
 	ActiveUserID(ctx context.Context, email string) (uuid.UUID, error)
-	// AnnounceUsers locks the next users of a request, sorted by id, and stores one event for each. It reads at most a.Limit users.
+	// AnnounceUsers locks the next users that the request selects, in the order of their ids, and stores one event for each user. It
+	// reads at most a.Limit users.
 	AnnounceUsers(ctx context.Context, a AnnounceRequest, about func(User) (event.Event, error)) (AnnounceResult, error)
 	// CountUsers returns the number of users with an id above after.
 	CountUsers(ctx context.Context, after uuid.UUID) (int, error)
 	// ReadyEvents returns the number of events that wait to be published and are not deferred, up to limit.
 	ReadyEvents(ctx context.Context, limit int) (int, error)
-	// Export returns what is stored about a user, except for the audit trail. Errors: NotFound.
+	// Export returns all data that is stored about a user, except for the audit trail. Errors: NotFound.
 	Export(ctx context.Context, id uuid.UUID) (Export, error)
 	// Users returns a page of accounts, sorted by id.
 	Users(ctx context.Context, f Filter) (Page, error)
@@ -60,15 +63,17 @@ type LoginStore interface {
 	Credential(ctx context.Context, email string) (Credential, error)
 	// CredentialOf returns the credential of a user. Errors: NotFound.
 	CredentialOf(ctx context.Context, id uuid.UUID) (Credential, error)
-	// LoginFailures returns the counts for an attempt. Its work is the same whether or not the account exists.
+	// LoginFailures returns the counts for an attempt. It does the same work whether or not the account exists.
 	LoginFailures(ctx context.Context, a Attempt) (LoginFailures, error)
-	// HashCosts returns the number of accounts for each cost of an imported hash. The entry without a cost counts hashes of this service.
+	// HashCosts returns the number of accounts for each cost of an imported hash. The entry without a cost counts the accounts that were
+	// not imported.
 	HashCosts(ctx context.Context) ([]HashCost, error)
-	// UpgradeHash replaces a password hash if it is still the old one.
+	// UpgradeHash replaces the stored password hash if it still equals old.
 	UpgradeHash(ctx context.Context, id uuid.UUID, old, upgraded string) error
-	// RecordAttempt serializes the attempts for one email or user, calls decide with their failures, and stores the decision. Its work is
-	// the same for each decision without a session. It returns the caller of the session that it opened. Errors: NotFound, if the user
-	// of that session is disabled, erased or has another password since. Above MaxSessions it ends the least recently used session.
+	// RecordAttempt serializes the attempts for one email or user. It calls decide with the counts of failures, and stores the decision.
+	// It does the same work for each decision without a session. For a decision with a session, it returns the caller of the opened
+	// session. If the user then has more than MaxSessions, it ends the least recently used session. Errors: NotFound (the user of the
+	// session has been disabled or erased, or the password has been changed).
 	RecordAttempt(ctx context.Context, a Attempt, decide func(LoginFailures) (LoginDecision, error)) (Identity, error)
 }
 
@@ -78,10 +83,11 @@ type SessionStore interface {
 	Sessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
 	// OwnerOf returns the user of an active session. Errors: NotFound.
 	OwnerOf(ctx context.Context, session uuid.UUID) (uuid.UUID, error)
-	// EndSessionOfToken ends the session of a refresh token. It does nothing if there is no such session.
+	// EndSessionOfToken ends the session with this id, which is that of a refresh token. It does nothing if the session does not exist.
 	EndSessionOfToken(ctx context.Context, id uuid.UUID) error
 	// RotateSession locks the session of an active user, calls decide with it and the database's time, and stores the rotation. It
-	// returns the caller unless the rotation ended the session. An expired session may still exist. Errors: NotFound.
+	// returns the caller unless the rotation ended the session. The session may have expired: an expired session can still be stored.
+	// Errors: NotFound.
 	RotateSession(ctx context.Context, id uuid.UUID, decide func(s Session, now time.Time) Rotation) (Identity, Rotation, error)
 	// EndSession ends one session of the target of the grant. Errors: NotFound.
 	EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error
@@ -95,7 +101,8 @@ type SessionStore interface {
 type OneTimeTokenStore interface {
 	// TokenHolder returns the user of a valid one-time token. Errors: NotFound.
 	TokenHolder(ctx context.Context, hash TokenHash, purpose Purpose) (User, error)
-	// Redeem deletes a valid one-time token and changes its user as Change does. An error of decide keeps the token. Errors: NotFound.
+	// Redeem deletes a valid one-time token and changes its user as Change does. If decide returns an error, the token stays valid.
+	// Errors: NotFound.
 	Redeem(ctx context.Context, hash TokenHash, purpose Purpose, decide Decide) (User, error)
 }
 
@@ -104,10 +111,11 @@ type RoleStore interface {
 	// Roles returns all roles, sorted by name.
 	Roles(ctx context.Context) ([]access.Role, error)
 	// PutRole creates or replaces a role. allow gets the stored role, or nil. If the role gets more permissions, fits gets the size (see
-	// token.Size) of the largest permission set that a user with the role would have. An error of allow or fits aborts.
+	// token.Size) of the largest permission set that a user with the role would have. If allow or fits returns an error, nothing is
+	// stored.
 	PutRole(ctx context.Context, grant access.Grant, r access.Role, fits func(size int) error, allow func(old *access.Role) error) error
-	// DeleteRole applies decide to all users that have a role, then deletes the role. An error of allow aborts. Errors: NotFound, and
-	// RoleInUse if more than limit users have it.
+	// DeleteRole applies decide to all users who have a role, and then deletes the role. If allow returns an error, nothing is changed.
+	// Errors: NotFound, RoleInUse (more than limit users have the role).
 	DeleteRole(
 		ctx context.Context, grant access.Grant, name string, limit int, allow func(old *access.Role) error, decide func(User) (Change, error),
 	) error
@@ -117,7 +125,8 @@ type RoleStore interface {
 type AuditStore interface {
 	// RecordAudit adds an entry about an operation that changed nothing.
 	RecordAudit(ctx context.Context, entry Audit) error
-	// AuditEventsOf returns a page of the entries by or about a user, newest first, before the entry with the id before.
+	// AuditEventsOf returns a page of the audit entries by or about a user, newest first. The page has only entries that are older than
+	// the entry with the id before.
 	AuditEventsOf(ctx context.Context, id, before uuid.UUID, limit int) (AuditPage, error)
 	// AuditEvents returns a page of the audit trail, newest first.
 	AuditEvents(ctx context.Context, f AuditFilter) (AuditPage, error)
@@ -126,16 +135,17 @@ type AuditStore interface {
 // Decide returns the change of a locked account.
 type Decide func(context.Context, Tx, User) (Change, error)
 
-// Tx reads in the transaction that stores a decision.
+// Tx reads data in the transaction that stores a decision.
 type Tx interface {
 	// AnotherActiveAdmin reports whether an active admin other than id exists. The result holds until the transaction ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
-	// Roles returns the roles that exist among the names. They do not change until the transaction ends.
+	// Roles returns those of the named roles that exist. These roles do not change until the transaction ends.
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// PasswordAt returns when the password of the locked account was last changed.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
-	// FreshTokens returns how many one-time tokens were created within FreshTokenAge for the user or for the user's mailbox, whichever
-	// is more. Invalid tokens count too. For a mailbox, tokens of other accounts count as well. now is the database's time.
+	// FreshTokens returns how many one-time tokens were created within FreshTokenAge: for the user, or for the user's mailbox, whichever
+	// number is greater. The number for a mailbox includes tokens of other accounts. Tokens that are no longer valid count too. now is
+	// the database's time.
 	FreshTokens(ctx context.Context, u User, purpose Purpose) (n int, now time.Time, err error)
 }
 
@@ -157,11 +167,11 @@ type Change struct {
 	NewSession       *NewSession
 	Token            *OneTimeToken // a token to store
 	InvalidateTokens bool          // invalidate all reset tokens
-	// ClearFailures deletes the login failures of the email and of the user.
+	// ClearFailures deletes the counts of failures of the email's logins and of the user's reauthentications.
 	ClearFailures bool
-	LoginNetwork  netip.Prefix // a network to record as known
+	LoginNetwork  netip.Prefix // a network that becomes a known network of the user
 	Events        []event.Event
-	// Audit are the audit entries about the account. If the change ends sessions, the first entry gets their number.
+	// Audit are the audit entries about the account. If the change ends sessions, the first entry gets the number of these sessions.
 	Audit []Audit
 }
 

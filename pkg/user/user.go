@@ -67,10 +67,10 @@ type Credential struct {
 	number uint64 // see password.Stored
 }
 
-// HashCost is the number of imported accounts with hashes of one cost. The HashCost without a cost counts all other accounts.
+// HashCost is the number of imported accounts whose hashes have one cost. The HashCost without a cost counts all other accounts.
 type HashCost = password.Count
 
-// Filter selects users. Empty fields select all.
+// Filter selects users. An empty field does not restrict the selection.
 type Filter struct {
 	Limit  int
 	After  uuid.UUID // only users with an id above this one

@@ -13,8 +13,8 @@ import (
 	"sync"
 )
 
-// zoneNames are the names of the IANA time zone database, including links. The names are a copy from Go's own database, so that
-// every machine accepts the same names. TestZonesAreThoseOfGo compares them.
+// zoneNames are the names of the IANA time zone database, including links. The names are a copy of those in Go's own database, so that
+// the service accepts the same names on every machine. TestZonesAreThoseOfGo compares the copy with Go's database.
 //
 //go:embed zones.txt
 var zoneNames string
@@ -26,7 +26,8 @@ func isZone(s string) bool {
 	return found
 }
 
-// httpsURI matches an absolute https URI (RFC 3986 section 3) without user information. The groups are host and port.
+// httpsURI matches an absolute https URI (RFC 3986 section 3) without user information. The groups of the expression are the host and the
+// port.
 var httpsURI = func() *regexp.Regexp {
 	const char = `[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2}`
 	return regexp.MustCompile(`^(?i:https)://(\[[0-9A-Fa-f:.]+\]|(?:` + char + `)+)(?::([0-9]*))?(?:/(?:` + char + `|[:@/])*)?` +
@@ -51,7 +52,7 @@ func isPicture(s string) bool {
 	return parts[2] == "" || err == nil && port <= 65535
 }
 
-// languageTag matches a BCP 47 language tag (RFC 5646 section 2.1). The group is its extensions.
+// languageTag matches a BCP 47 language tag (RFC 5646 section 2.1). The group of the expression is the extensions.
 var languageTag = regexp.MustCompile(`^(?i)(?:` +
 	`(?:[a-z]{2,3}(?:-[a-z]{3}){0,3}|[a-z]{4}|[a-z]{5,8})` + // language
 	`(?:-[a-z]{4})?` + // script
@@ -82,7 +83,7 @@ func isLocale(s string) bool {
 	return true
 }
 
-// hasDoubles reports whether all numbers of a JSON document fit into an IEEE 754 double: parsers in other languages can't hold
+// hasDoubles reports whether all numbers of a JSON document fit into an IEEE 754 double. Many parsers in other languages can't represent
 // other numbers.
 func hasDoubles(document string) bool {
 	dec := json.NewDecoder(strings.NewReader(document))

@@ -5,14 +5,15 @@ import (
 	"unicode"
 )
 
-// isInvisible reports whether a character has no visible shape: one with the property Default_Ignorable_Code_Point, or the Braille blank,
-// which Unicode classifies as a symbol.
+// isInvisible reports whether a character has no visible shape. Such characters have the property Default_Ignorable_Code_Point. The
+// Braille blank is invisible too, although Unicode classifies it as a symbol.
 func isInvisible(r rune) bool {
 	const blankBraille = '\u2800'
 	return r == blankBraille || isDefaultIgnorable(r)
 }
 
-// isDefaultIgnorable computes the property by its definition in DerivedCoreProperties.txt of the Unicode Character Database.
+// isDefaultIgnorable reports whether a character has the property Default_Ignorable_Code_Point. It follows the definition in
+// DerivedCoreProperties.txt of the Unicode Character Database.
 func isDefaultIgnorable(r rune) bool {
 	if !unicode.In(r, unicode.Other_Default_Ignorable_Code_Point, unicode.Cf, unicode.Variation_Selector) {
 		return false

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestZonesAreThoseOfGo compares the names with Go's copy of the time zone database.
+// TestZonesAreThoseOfGo compares zones.txt with the names in Go's copy of the time zone database.
 func TestZonesAreThoseOfGo(t *testing.T) {
 	t.Parallel()
 	root, err := exec.Command("go", "env", "GOROOT").Output()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// WithClock returns a URL with which the database's clock is wrong by an interval, such as "-1 day". Its search_path begins with
-// a schema that has other functions now and clock_timestamp.
+// WithClock returns a URL for which the database's clock is wrong by an interval, such as "-1 day". The search_path of this URL begins
+// with a schema that has its own functions now and clock_timestamp.
 func WithClock(t testing.TB, dsn, wrong string) string {
 	t.Helper()
 	if err := execute(dsn, fmt.Sprintf(`

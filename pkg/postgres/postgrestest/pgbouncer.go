@@ -22,14 +22,14 @@ import (
 )
 
 // PgBouncer starts PgBouncer in transaction mode in front of the database at dsn, and returns the URL of the database through it.
-// PgBouncer opens up to conns connections to the database. It ends with the test.
+// PgBouncer opens up to conns connections to the database. PgBouncer is stopped when the test ends.
 func PgBouncer(t testing.TB, dsn string, conns int) (pooled string) {
 	t.Helper()
 	return StartPooler(t, dsn, conns).URL + "&connect_timeout=30"
 }
 
-// Pooler is a process of PgBouncer in transaction mode, in front of a database. Its clients need no password, and may use its
-// console. Its methods are safe for concurrent use.
+// Pooler is a process of PgBouncer in transaction mode, in front of a database. Clients need no password, and may use the console of
+// PgBouncer. Its methods are safe for concurrent use.
 type Pooler struct {
 	Addr string
 	URL  string // of the database, through the pooler
@@ -43,8 +43,8 @@ type Pooler struct {
 	ended chan struct{} // closed when the process has ended
 }
 
-// StartPooler starts a Pooler with up to conns connections to the database at dsn. settings are more lines of its configuration. The
-// Pooler ends with the test.
+// StartPooler starts a Pooler with up to conns connections to the database at dsn. settings are additional lines of its configuration.
+// The Pooler is stopped when the test ends.
 func StartPooler(t testing.TB, dsn string, conns int, settings ...string) *Pooler {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // returns immediately
@@ -54,7 +54,7 @@ func StartPooler(t testing.TB, dsn string, conns int, settings ...string) *Poole
 	p := &Pooler{Addr: listener.Addr().String(), path: pgBouncerPath(t)}
 	_ = listener.Close()
 	p.URL = fmt.Sprintf("postgres://app@%s/app?sslmode=disable%s", p.Addr, execMode(t, p.path))
-	if p.dir, err = os.MkdirTemp("", "user-service-pgbouncer-"); err != nil { // other users can't read below t.TempDir
+	if p.dir, err = os.MkdirTemp("", "user-service-pgbouncer-"); err != nil { // not t.TempDir, because other users can't read files there
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -81,7 +81,7 @@ func (p *Pooler) Start() error {
 	return err
 }
 
-// Revive starts the process if it has ended, waits until it listens, and reports whether it had ended.
+// Revive starts the process if it is not running, and waits until it listens. It reports whether it had to start the process.
 func (p *Pooler) Revive() (had bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -132,16 +132,16 @@ func (p *Pooler) awaitListener() error {
 func (p *Pooler) SetPassword(old, password string) error {
 	content, err := os.ReadFile(p.config())
 	if err != nil {
-		return fmt.Errorf("configuration of PgBouncer: %w", err)
+		return fmt.Errorf("read the configuration of PgBouncer: %w", err)
 	}
 	content = bytes.ReplaceAll(content, []byte("password="+old), []byte("password="+password))
 	if err := os.WriteFile(p.config(), content, 0o600); err != nil { //nolint:gosec // a file of this test
-		return fmt.Errorf("configuration of PgBouncer: %w", err)
+		return fmt.Errorf("write the configuration of PgBouncer: %w", err)
 	}
 	return nil
 }
 
-// Kill ends the process by SIGKILL.
+// Kill ends the process with SIGKILL.
 func (p *Pooler) Kill() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -234,8 +234,8 @@ func ordinaryUser(t testing.TB, files ...string) *syscall.SysProcAttr {
 
 var pgBouncerVersion = regexp.MustCompile(`PgBouncer (\d+)\.(\d+)`)
 
-// execMode returns the URL parameter that PgBouncer needs before version 1.21, because these versions do not support prepared
-// statements.
+// execMode returns the URL parameter for versions of PgBouncer before 1.21, which do not support prepared statements. For later versions
+// it returns nothing.
 func execMode(t testing.TB, path string) string {
 	t.Helper()
 	out, err := exec.Command(path, "--version").Output() //nolint:noctx // ends immediately

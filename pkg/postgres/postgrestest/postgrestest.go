@@ -1,4 +1,4 @@
-// Package postgrestest gives each test its own real database: a clone of a template that was migrated once.
+// Package postgrestest gives each test a real database of its own, as a copy of a template that was migrated once.
 package postgrestest
 
 import (
@@ -23,7 +23,7 @@ import (
 	"user-service/pkg/postgres"
 )
 
-// templateLock is an advisory lock, so that concurrent test binaries create the template only once.
+// templateLock is the key of an advisory lock, which makes concurrent test binaries create the template only once.
 const templateLock = 0x74656d706c617465
 
 // ServerURL returns DATABASE_URL: the URL of a server on which the role may create databases and roles.
@@ -88,7 +88,7 @@ func create(t testing.TB, server, options string) string {
 func drop(t testing.TB, server, name string) {
 	t.Helper()
 	var err error
-	if !testkit.Await(context.Background(), testkit.Timeout, func() bool { // fails while a vacuum runs, which ends soon
+	if !testkit.Await(context.Background(), testkit.Timeout, func() bool { // fails while a vacuum of the database runs, but a vacuum ends soon
 		err = execute(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		return err == nil
 	}) {
@@ -152,7 +152,8 @@ func makeTemplate(server string) error {
 	return once.(func() error)()
 }
 
-// migrateTemplate migrates a database under another name, and then renames it, so that tests never use an incomplete template.
+// migrateTemplate creates and migrates a database under another name, and then renames the database. So tests never use an incomplete
+// template.
 func migrateTemplate(ctx context.Context, conn *pgx.Conn, server string) error {
 	draft := templateName() + "_draft"
 	if _, err := conn.Exec(ctx, "DROP DATABASE IF EXISTS "+draft+" WITH (FORCE)"); err != nil {

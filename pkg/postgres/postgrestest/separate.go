@@ -17,8 +17,8 @@ type Separate struct {
 	Owner, Service string // the URLs of the migrations and of the service
 }
 
-// NewSeparate creates a database with the schema, and with a role for the migrations and a role for the service, by the
-// commands in docs/operations.md. The database is dropped when the test ends.
+// NewSeparate creates a database with the schema, a role for the migrations and a role for the service. It uses the commands in
+// docs/operations.md. The database is dropped when the test ends.
 func NewSeparate(t testing.TB, schema string) Separate {
 	t.Helper()
 	server, name := ServerURL(t), "test_"+strings.ToLower(rand.Text())
@@ -58,8 +58,8 @@ func NewSeparate(t testing.TB, schema string) Separate {
 // block matches a block of SQL commands in a page.
 var block = regexp.MustCompile("(?s)```sql\n(.*?)```")
 
-// separateCommands returns the commands of docs/operations.md, with names for a test. The commands in create create the roles and the
-// database. The commands in grant give the service's role its privileges.
+// separateCommands returns the commands of docs/operations.md, with the names of a test. The list create has the commands for the roles
+// and the database. The list grant has the commands that give the service's role its privileges.
 func separateCommands(t testing.TB, name, schema string) (create, grant []string) {
 	t.Helper()
 	page, err := os.ReadFile("../../docs/operations.md")
