@@ -28,8 +28,8 @@ func (a *API) openAPI(w http.ResponseWriter, c *call) error {
 	return send(file, w, c.Request)
 }
 
-// docs sends the page on which users can try the API. Its policies allow the page to load only this service's files, and forbid
-// other sites to embed the page.
+// docs sends the page on which users can try the API. The Content-Security-Policy allows the page to load only files of this service, and
+// forbids other sites to embed the page.
 func (a *API) docs(w http.ResponseWriter, c *call) error {
 	page := docspage.Page()
 	if conditionsOf(c.Request).match(page.ETag(c.Header)) {

@@ -1,4 +1,5 @@
-// Package docspage has the page to read and try the API: Swagger UI, embedded in the binary. The page loads nothing from other sites.
+// Package docspage contains the page on which users read and try the API: Swagger UI, embedded in the binary. The page loads nothing from
+// other sites.
 package docspage
 
 import (
@@ -7,8 +8,8 @@ import (
 	"github.com/swaggest/swgui/v5/static"
 )
 
-// ContentSecurityPolicy allows only what the page needs (CSP level 3). Scripts and styles come from files of this package, and images
-// may be part of the style sheet.
+// ContentSecurityPolicy allows only what the page needs (CSP level 3). Scripts and styles must be files of this package. Images must be
+// files of this package or data URLs, which the style sheet contains.
 const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
