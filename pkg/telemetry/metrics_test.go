@@ -70,7 +70,7 @@ func watched(s telemetry.Sources) *telemetry.Metrics {
 	return m
 }
 
-// handler is what serves the metrics of the service or of the mailer.
+// handler is implemented by the metrics of the service and by the metrics of the mailer.
 type handler interface{ Handler() http.Handler }
 
 // exposition returns the response to a scrape that accepts these formats.
@@ -268,7 +268,7 @@ func TestBuildInfo(t *testing.T) {
 			return
 		}
 	}
-	t.Error("user_service_build_info has no build")
+	t.Error("user_service_build_info has no series with the value 1, the revision and the version 1.2.3, want one")
 }
 
 // Clients can't increase the number of series.
