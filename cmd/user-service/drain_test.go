@@ -17,8 +17,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestAShutdownFinishesRequestedResets ends the service after the responses to reset requests, because these responses do not wait for
-// the resets.
+// TestAShutdownFinishesRequestedResets requests a reset and shuts down while the reset waits for a lock. The service answers such a request
+// before it has processed it. The shutdown must wait until the reset is processed.
 func TestAShutdownFinishesRequestedResets(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)

@@ -39,7 +39,8 @@ func mustExec(t *testing.T, db *pgx.Conn, query string, args ...any) {
 var parkedLine = regexp.MustCompile(`(?m)^00000000-0000-4000-8000-000000000620 +user\.updated +\S+ +2026-01-31T12:00:00Z +` +
 	`\S+Z +620 +\S+Z +0 +refused by the broker$`)
 
-// TestAReplayWaitsForTheRelayAndContinues interrupts a replay that waits without a relay, and continues it.
+// TestAReplayWaitsForTheRelayAndContinues runs a replay without a relay, so that the replay waits for the test to empty the outbox. It
+// interrupts the replay, and continues it in a second process.
 func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
@@ -81,7 +82,7 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	n, all := number(t, db, `SELECT count(DISTINCT subject) FROM published`), number(t, db, `SELECT count(*) FROM published`)
 	const batch = 100 // users; the signal may interrupt a commit, and then the batch is announced again
 	if n != 2500 || all != n && all != n+batch {
-		t.Errorf("%d users were announced by %d events, want each of 2500, and at most one batch again", n, all)
+		t.Errorf("%d users were announced by %d events, want all 2500 users, and at most one batch twice", n, all)
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// bcryptHash is the hash of any password.
+// bcryptHash is a bcrypt hash. No test uses its password.
 const bcryptHash = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52"
 
 // migrated returns the environment of a migrated database and a connection to it.
@@ -58,7 +58,7 @@ func number(t *testing.T, db *pgx.Conn, query string) (n int) {
 	return n
 }
 
-// imports imports a file, and returns the output and the exit code.
+// imports runs users import, and returns its output and its exit code.
 func imports(t *testing.T, env []string, in io.Reader, args ...string) (out string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "user-service", append([]string{"users", "import"}, args...)...)
@@ -96,7 +96,7 @@ func TestImportIsIdempotent(t *testing.T) {
 	complete(t, db, 2011)
 }
 
-// complete checks the number of accounts, and that each is complete.
+// complete checks the number of accounts, and that each account has its hash, its role and its event.
 func complete(t *testing.T, db *pgx.Conn, want int) {
 	t.Helper()
 	for _, query := range []string{
@@ -117,7 +117,8 @@ func complete(t *testing.T, db *pgx.Conn, want int) {
 	}
 }
 
-// TestAnImportThatIsKilledLeavesWholeBatches kills an import whose second transaction waits for a lock.
+// TestAnImportThatIsKilledLeavesWholeBatches kills an import whose second transaction waits for a lock. Only the first batch must be
+// stored, and a second import must add the rest.
 func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
@@ -163,7 +164,7 @@ func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	complete(t, db, 1200)
 }
 
-// TestAnImportThatIsInterruptedFails interrupts an import while its input is open.
+// TestAnImportThatIsInterruptedFails interrupts an import while its input is open. The command must report what it has imported, and fail.
 func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
@@ -197,7 +198,8 @@ func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	complete(t, db, 500)
 }
 
-// TestImportedUsersLogIn uses hashes of other programs. The first login replaces the hash, and the second login uses the new hash.
+// TestImportedUsersLogIn imports hashes that other programs have computed. The first login must replace the hash, and the second login must
+// succeed with the new hash.
 func TestImportedUsersLogIn(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("../../pkg/password/testdata/foreign.json")

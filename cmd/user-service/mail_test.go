@@ -90,10 +90,10 @@ func (m *mailerProcess) terminate() {
 	}
 }
 
-// usingQueue is locked by a test with mailers, because all mailers at the broker of the tests share one queue.
+// usingQueue is locked during each test that runs mailers, because all mailers of the tests share one queue at one broker.
 var usingQueue sync.Mutex
 
-// mailChannel returns a channel of the broker, after the end of other tests with mailers. At the end of the test it deletes the queues of
+// mailChannel waits until no other test runs mailers, and returns a channel of the broker. At the end of the test it deletes the queues of
 // the mailer, because other tests use the same broker.
 func mailChannel(t *testing.T, env map[string]string) *amqp.Channel {
 	t.Helper()
@@ -119,7 +119,7 @@ func mailChannel(t *testing.T, env map[string]string) *amqp.Channel {
 	return channel
 }
 
-// tokenIn matches the token of a link, in the text of a mail that is not longer than its lines.
+// tokenIn matches a link with a token. The soft line breaks of quoted-printable must have been removed from the text.
 var tokenIn = regexp.MustCompile(`http://localhost:3000/([a-z-]+)#token=([\w.-]+)`)
 
 // linkOf returns the page and the token of a mail's link.
@@ -133,7 +133,8 @@ func linkOf(t *testing.T, m mailtest.Mail) (page, token string) {
 	return found[1], found[2]
 }
 
-// TestTheMailerLosesNoMail registers a user, and resets the password while the mail server is unavailable and a mailer is killed.
+// TestTheMailerLosesNoMail registers a user, and requests a reset while the mail server is unavailable. It kills both mailers before the
+// server is available again. All mails must arrive.
 func TestTheMailerLosesNoMail(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
@@ -190,7 +191,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	}
 }
 
-// checkParked parks a mail that the server refuses, lists it, and retries it: mail 4.
+// checkParked makes the server refuse the fourth mail, so that the event of the mail is parked. It lists the parked event and retries it.
 func (m *mailerProcess) checkParked(service *replica, server *mailtest.Server) {
 	m.t.Helper()
 	server.Answer(func(command string) error {

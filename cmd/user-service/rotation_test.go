@@ -172,8 +172,8 @@ func (l *traffic) stop() {
 	l.clients.Wait()
 }
 
-// use is a client. It sends each access token to both replicas. It refreshes at one of them, or at both concurrently, and continues with
-// either successor.
+// use runs one client. The client sends each access token to both replicas. It refreshes at one replica, or at both concurrently, and
+// continues with either successor.
 func (l *traffic) use(rotations *atomic.Int64, tokens pair) {
 	pace := time.NewTicker(20 * time.Millisecond)
 	defer pace.Stop()
@@ -205,7 +205,7 @@ func (l *traffic) turn(tokens pair, race bool) pair {
 	return next[mathrand.IntN(len(next))]
 }
 
-// want stops the test if a token is refused.
+// want fails the test if a token is refused.
 func (l *traffic) want(status int, err error) {
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the status is %d", status)

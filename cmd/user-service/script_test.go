@@ -24,7 +24,7 @@ import (
 
 // Additional commands for the scripts.
 
-// The timeout of a script.
+// patience is the longest time that a test or a command of a script waits.
 const patience = 20 * time.Second
 
 // exits runs a command that must exit with a status: exits STATUS COMMAND [ARGUMENT]...

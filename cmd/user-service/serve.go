@@ -99,7 +99,7 @@ func (s *service) run(ctx context.Context, l listeners) error {
 	others.Go(func() error { return s.cleaner.Run(background) })
 	others.Go(func() error { s.users.KeepCostsCounted(background); return nil })
 	others.Go(func() error { s.logCollisions(background); return nil })
-	watched := s.cfg // which the watcher changes
+	watched := s.cfg // a copy, because the watcher changes it
 	others.Go(func() error { s.watcher.Run(background, &watched); return nil })
 	relay.Go(func() error { return s.relay.Run(relaying) })
 

@@ -152,7 +152,7 @@ func checkRequestLine(t *testing.T, log, span string) {
 	t.Errorf("the request is not logged:\n%s", log)
 }
 
-// consumer has a queue for user.created.
+// consumer receives the messages of a queue for user.created.
 type consumer <-chan amqp.Delivery
 
 func newConsumer(t *testing.T) consumer {
