@@ -34,7 +34,7 @@ func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltes
 		if err := r.replicas[1].start(); err != nil {
 			t.Fatal(err)
 		}
-		for !r.balancesTo(1) { // clients are sent to the other one until then
+		for !r.balancesTo(1) { // until then, balance sends the clients to the other replica
 			if !testkit.Pause(t.Context(), 10*time.Millisecond) {
 				t.FailNow()
 			}
@@ -58,7 +58,7 @@ func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltes
 	r.judge(h, "")
 }
 
-// takeDown terminates a replica as an orchestrator does. Readiness fails well before the replica stops accepting requests.
+// takeDown terminates a replica as an orchestrator does. Readiness must fail well before the replica stops accepting requests.
 func (r *rig) takeDown(ctx context.Context, replica int) {
 	r.t.Helper()
 	begun := time.Now()

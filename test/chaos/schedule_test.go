@@ -13,7 +13,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// lane is the target of a fault. Each has at most one fault at a time.
+// lane is the target of a fault. Each lane has at most one fault at a time.
 type lane string
 
 const (
@@ -95,7 +95,7 @@ func planOf(deck *deck) []epoch {
 	return epochs
 }
 
-// deck returns each fault once before it repeats one.
+// deck draws each fault once before it repeats a fault.
 type deck struct {
 	rng  *rand.Rand
 	all  []fault

@@ -128,7 +128,8 @@ func TestConfigRefusesEverySecretOfTheService(t *testing.T) {
 	}
 }
 
-// Variables that OpenTelemetry, libraries and tools treat as secrets, and variables that only have a similar name.
+// config must not contain variables that OpenTelemetry, libraries and tools treat as secrets. It may contain variables that only have a
+// similar name.
 func TestConfigRefusesOtherSecrets(t *testing.T) {
 	t.Parallel()
 	for _, set := range []string{

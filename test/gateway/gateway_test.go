@@ -188,7 +188,7 @@ func TestAGatewayRefusesAnEndedSessionImmediately(t *testing.T) {
 	})
 }
 
-// TestAGatewayAcceptsTheLargestUser uses a token and headers of the maximum length.
+// TestAGatewayAcceptsTheLargestUser sends a token of the maximum length. The app must get identity headers of the maximum length.
 func TestAGatewayAcceptsTheLargestUser(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		admin := s.logIn("admin")

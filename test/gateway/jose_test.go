@@ -107,7 +107,8 @@ func TestJoseVerifiesAccessTokensByThePublishedKeys(t *testing.T) {
 	}
 }
 
-// TestVerifiersOfTheProfileAcceptAccessTokens uses verifiers that require each claim of RFC 9068 section 2.2.
+// TestVerifiersOfTheProfileAcceptAccessTokens verifies access tokens with two libraries that require each claim of RFC 9068 section 2.2.
+// Both must accept a token of the service, and reject a token without one of the claims.
 func TestVerifiersOfTheProfileAcceptAccessTokens(t *testing.T) {
 	t.Parallel()
 	key, text := newKey(t)

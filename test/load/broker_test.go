@@ -26,8 +26,8 @@ func stallable(t *testing.T) (proxy *faultproxy.Proxy, settings map[string]strin
 	return proxy, map[string]string{"RABBITMQ_HOST": host, "RABBITMQ_PORT": port}
 }
 
-// TestAStalledBrokerDelaysNoRequest makes each kind of change that queues an event while the broker is stalled. All
-// succeed, and the events are published later. BenchmarkStalledBroker measures the speed.
+// TestAStalledBrokerDelaysNoRequest sends each kind of request that queues an event, while the broker is stalled. All requests must
+// succeed, and the events must be published later. BenchmarkStalledBroker measures the speed.
 func TestAStalledBrokerDelaysNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
 	proxy, settings := stallable(t)
 	dsn := postgrestest.URL(t)

@@ -8,7 +8,8 @@ import (
 	"user-service/pkg/outbox"
 )
 
-// TestAFullQueueDoesNotAffectAHealthyQueue publishes events of 20 users that one consumer's queue refuses.
+// TestAFullQueueDoesNotAffectAHealthyQueue publishes events of 20 users, which the queue of one consumer refuses. Meanwhile another
+// consumer must get the events of other users. When the refusals end, all events must arrive in order.
 func TestAFullQueueDoesNotAffectAHealthyQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -38,8 +39,8 @@ func TestAFullQueueDoesNotAffectAHealthyQueue(t *testing.T) {
 	}
 }
 
-// Test500RefusedEventsDelayNoOther measures the delivery time of other users' events: without refused events, with 500 new ones,
-// and with 500 parked ones. It also measures while all of these are retried.
+// Test500RefusedEventsDelayNoOther measures the delivery time of other users' events. It measures without refused events, with 500 refused
+// events, with 500 parked events, and while the parked events are retried.
 func Test500RefusedEventsDelayNoOther(t *testing.T) {
 	t.Parallel()
 	const events = 100
@@ -105,10 +106,10 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	}
 	notDelayed("with refused events")
 	if n := healthy.copies(fine[:len(others)]...); n > 1 {
-		t.Errorf("another user's event arrived %d times", n)
+		t.Errorf("another user's event arrived %d times, want at most once", n)
 	}
 	if n := healthy.copies(append(large, fine[len(others):]...)...); n > 0 {
-		t.Error("an event of a user arrived whose first event is refused")
+		t.Error("an event arrived although the user's first event is refused, want none")
 	}
 
 	const lastAttempt = `UPDATE outbox SET refusals = $1, retry_at = now() WHERE refusals > 0`
@@ -124,14 +125,14 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	}
 	notDelayed("with parked events")
 	if n := healthy.copies(fine[:len(others)]...); n > 1 {
-		t.Errorf("another user's event came %d times", n)
+		t.Errorf("after the parking, another user's event arrived %d times, want at most once", n)
 	}
 	if n := healthy.copies(append(large, fine[len(others):]...)...); n > 0 {
-		t.Error("something came of a user whose first event is parked")
+		t.Error("an event arrived although the user's first event is parked, want none")
 	}
 }
 
-// TestAnUnavailableBrokerRefusesNothing checks the outbox after attempts without a broker.
+// TestAnUnavailableBrokerRefusesNothing tries to publish without a broker. No event may count as refused, be deferred or be parked.
 func TestAnUnavailableBrokerRefusesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

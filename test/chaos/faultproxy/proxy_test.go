@@ -14,7 +14,7 @@ import (
 	"user-service/test/chaos/faultproxy"
 )
 
-// silence is how long no bytes may arrive.
+// silence is the time for which the tests check that no bytes arrive.
 const silence = 100 * time.Millisecond
 
 // echo starts a server that sends its name and then returns each line.

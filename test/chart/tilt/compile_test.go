@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// checkout returns a developer's copy of the project, in which a change is saved.
+// checkout copies the project to a folder in which a test can change files, as a developer does.
 func checkout(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()

@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-// pod is a container of the dev image, whose programs are scripts here.
+// pod is a container of the dev image. In these tests, scripts take the place of its programs.
 type pod struct {
 	live, image string
 	command     *exec.Cmd
 	lines       chan string
 }
 
-// put creates a build: a script that runs does, and prints its name at SAY.
+// put creates a build of the service: a script with the commands does. In does, SAY stands for a command that prints says and the
+// arguments.
 func put(t *testing.T, folder, says, does string) {
 	t.Helper()
 	path := filepath.Join(folder, "user-service")

@@ -105,7 +105,7 @@ func problem(x *contract.Exchange, status int) {
 	x.ResponseBody = fmt.Appendf(nil, `{"type": "/problems/internal", "title": "t", "status": %d, "instance": "/", "request_id": "a"}`, status)
 }
 
-// TestFindKnowsTheOperations finds the operation of a path as it is sent.
+// TestFindKnowsTheOperations checks which operation Find returns for a path in the form in which a client sends it.
 func TestFindKnowsTheOperations(t *testing.T) {
 	t.Parallel()
 	c := load(t)
