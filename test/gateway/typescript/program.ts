@@ -1,5 +1,5 @@
-// Registers a user, logs in, and writes and reads metadata by a client that is made from the description.
-// Usage: node program.js URL EMAIL PASSWORD
+// Registers a user, logs in, and writes and reads metadata, with a client that is generated from the OpenAPI description. Usage: node
+// program.js URL EMAIL PASSWORD
 import createClient from 'openapi-fetch';
 import type { paths } from './api.js';
 
