@@ -100,7 +100,7 @@ func TestLogLevel(t *testing.T) {
 		log.Warn("enough")
 	})
 	if got["msg"] != "enough" {
-		t.Errorf("logged %v", got)
+		t.Errorf("the line is %v, want the message enough", got)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestLoggingDoesNotChangeTheRecord(t *testing.T) {
 	for range 2 {
 		got := logged(t, slog.LevelInfo, func(log *slog.Logger) { _ = log.Handler().Handle(ctx, record) })
 		if want := 8 + 3; len(got) != want { // and level, msg, request_id
-			t.Errorf("logged %v", got)
+			t.Errorf("the line has %d members, want %d: %v", len(got), want, got)
 		}
 	}
 }
