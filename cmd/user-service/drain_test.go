@@ -65,7 +65,7 @@ func TestAShutdownFinishesRequestedResets(t *testing.T) {
 	postgrestest.WaitForLock(t, conn) // the reset is in progress
 	select {
 	case <-drained:
-		t.Error("drained while a reset is in progress")
+		t.Error("the shutdown ends while a reset is in progress, want it to wait")
 	default:
 	}
 	if err := other.Rollback(t.Context()); err != nil {

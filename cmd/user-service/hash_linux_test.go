@@ -30,10 +30,10 @@ func TestPasswordsAreHashedByAChildProcess(t *testing.T) {
 	for pair := range strings.SplitSeq(strings.Trim(string(env), "\x00"), "\x00") {
 		name, value, _ := strings.Cut(pair, "=")
 		if !slices.Contains([]string{"GOMAXPROCS", "GOMEMLIMIT"}, name) {
-			t.Errorf("the environment of the hashing process has %s", pair)
+			t.Errorf("the environment of the hashing process has %s, want only GOMAXPROCS and GOMEMLIMIT", pair)
 		}
 		if cpus := strconv.Itoa(runtime.GOMAXPROCS(0)); name == "GOMAXPROCS" && value != cpus {
-			t.Errorf("the hashing process may use %s CPUs of %s", value, cpus)
+			t.Errorf("the hashing process may use %s CPUs, want %s", value, cpus)
 		}
 	}
 	c.register(t, "first@example.com", "")

@@ -91,7 +91,7 @@ func TestImportIsIdempotent(t *testing.T) {
 	}
 	later := lines(1990, 2010) + lines(2009, 2011) // existing ones, new ones, and a duplicate
 	if out, code := imports(t, env, strings.NewReader(later), "-"); out != "created 11, already there 11, refused 0\n" || code != 0 {
-		t.Errorf("exit code %d, %q", code, out)
+		t.Errorf("exit code %d, %q; want 0, 11 created and 11 already there", code, out)
 	}
 	complete(t, db, 2011)
 }
@@ -159,7 +159,7 @@ func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	complete(t, db, 500)
 
 	if out, code := imports(t, env, strings.NewReader(lines(0, 1200))); out != "created 700, already there 500, refused 0\n" || code != 0 {
-		t.Errorf("exit code %d, %q", code, out)
+		t.Errorf("exit code %d, %q; want 0, 700 created and 500 already there", code, out)
 	}
 	complete(t, db, 1200)
 }
@@ -229,11 +229,11 @@ func TestImportedUsersLogIn(t *testing.T) {
 	for i, v := range all {
 		email := fmt.Sprintf("user%d@example.com", i)
 		if status := login(t, service.api, email, "x"+v.Password); status != http.StatusUnauthorized {
-			t.Errorf("%s of %s: a wrong password gets %d", v.Format, v.By, status)
+			t.Errorf("%s of %s: a wrong password gets %d, want 401", v.Format, v.By, status)
 		}
 		for range 2 {
 			if status := login(t, service.api, email, v.Password); status != http.StatusOK {
-				t.Errorf("%s of %s: the password %q gets %d", v.Format, v.By, v.Password, status)
+				t.Errorf("%s of %s: the password %q gets %d, want 200", v.Format, v.By, v.Password, status)
 			}
 		}
 		if got := number(t, db, upgraded); got != i+1 {

@@ -161,7 +161,7 @@ func TestAnotherMailServer(t *testing.T) {
 	}
 	twice := server.mails(unanswered)
 	if a, b := messageID(twice[0]), messageID(twice[1]); a == "" || a != b {
-		t.Errorf("the copies of a mail have the ids %q and %q", a, b)
+		t.Errorf("the two copies of a mail have the lines %q and %q, want one Message-ID", a, b)
 	}
 }
 

@@ -154,7 +154,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	page, token := linkOf(t, mail(1))
 	service.must(http.MethodPost, "/email-verification/confirm", map[string]string{"token": token}, nil)
 	if language := mail(1).Message(t).Header.Get("Content-Language"); page != "verify-email" || language != "de" {
-		t.Errorf("the page is %s, and the language %s", page, language)
+		t.Errorf("the link leads to %s and the language is %s, want verify-email and de", page, language)
 	}
 
 	server.Stop()
@@ -171,7 +171,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	confirm := map[string]string{"token": token, "new_password": "nine blue lanterns hum"}
 	service.must(http.MethodPost, "/password-reset/confirm", confirm, nil)
 	if notice := mail(3); page != "reset-password" || !strings.Contains(string(notice.Raw), "Passwort") {
-		t.Errorf("the page is %s, and the notice\n%s", page, notice.Raw)
+		t.Errorf("the link leads to %s, want reset-password; the notice, which must be in German, is\n%s", page, notice.Raw)
 	}
 	for _, line := range []string{
 		`user_service_mailer_events_total{kind="password_reset",result="sent"} 1`,
@@ -182,7 +182,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 		testkit.WaitFor(t, "the metric "+line, func() bool { return strings.Contains(mailers[0].get("/metrics"), line+"\n") })
 	}
 	if ready := mailers[0].get("/readyz"); !strings.Contains(ready, `"smtp":{"status":"ok"}`) {
-		t.Errorf("the readiness is %s", ready)
+		t.Errorf("the readiness is %s, want smtp with the status ok", ready)
 	}
 	mailers[0].checkParked(service, server)
 	mailers[0].terminate()
@@ -217,11 +217,11 @@ func (m *mailerProcess) checkParked(service *replica, server *mailtest.Server) {
 	})
 	const reason = "the mail server refuses the mail: sending SMTP RCPT TO command: 550 5.1.1"
 	if !strings.Contains(list, reason) || strings.Contains(list, "@example.com") {
-		m.t.Errorf("the list is\n%s", list)
+		m.t.Errorf("the list of parked events is\n%s\nwant the reason %q and no address", list, reason)
 	}
 	server.Answer(nil)
 	if out := operator("--retry-parked"); out != "1 events moved back to the queue\n" {
-		m.t.Errorf("the retry prints %s", out)
+		m.t.Errorf("mail --retry-parked prints %s, want one event moved", out)
 	}
 	testkit.WaitFor(m.t, "the mail", func() bool { return len(server.Mails()) == 4 })
 }

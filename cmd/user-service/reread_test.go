@@ -125,7 +125,7 @@ func TestReadinessReportsProblemsOfTheDatabase(t *testing.T) {
 			}
 			login := map[string]string{"email": "a@example.com", "password": "seven green kettles sing"}
 			if status, err := r.send("POST", "/login", "", login, nil); err != nil || status != http.StatusServiceUnavailable {
-				t.Errorf("a login: %d, %v", status, err)
+				t.Errorf("a login gets %d (error %v), want 503", status, err)
 			}
 		})
 	}
