@@ -65,7 +65,7 @@ func BenchmarkStalledBroker(b *testing.B) {
 		name++
 		all := openLoop(changeRate, stallTime, change)
 		if served(all) < 1 {
-			b.Errorf("the responses to changes are %s", all)
+			b.Errorf("the responses to changes are %s, want only 200", all)
 		}
 		took := all.times(http.StatusOK)
 		return milliseconds(took.at(0.5)), milliseconds(took.at(0.99))
@@ -84,7 +84,7 @@ func BenchmarkStalledBroker(b *testing.B) {
 		b.ReportMetric(slower50, "p50-ratio")
 		b.ReportMetric(slower99, "p99-ratio")
 		if slower50 > p50AtMost || slower99 > p99AtMost {
-			fail(b, "a stalled broker slows changes: p50 %.2f times, p99 %.2f times", slower50, slower99)
+			fail(b, "with a stalled broker, the p50 of changes is %.2f times as long and the p99 %.2f times", slower50, slower99)
 		}
 	}
 }

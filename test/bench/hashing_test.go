@@ -64,7 +64,7 @@ func BenchmarkWhereHashesAreComputed(b *testing.B) {
 	for field := range strings.SplitSeq(*hashThreads, ",") {
 		threads, err := strconv.Atoi(field)
 		if err != nil || threads < 2 {
-			b.Fatalf("-threads has %q", field)
+			b.Fatalf("-threads contains %q, want numbers of at least 2", field)
 		}
 		measured := make(map[string][]hashResult)
 		for range *hashRounds {

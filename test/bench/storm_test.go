@@ -156,7 +156,7 @@ func (s *storm) logins(b *testing.B, meanwhile func()) map[int]int {
 	clients.Wait()
 	for status := range maps.Keys(answers) {
 		if !slices.Contains([]int{200, 401, 429, 503}, status) {
-			b.Errorf("a login gets %d", status)
+			b.Errorf("a login gets %d, want 200, 401, 429 or 503", status)
 		}
 	}
 	return answers

@@ -164,7 +164,7 @@ func documentedCommands(t *testing.T) (commands [][]string) {
 		}
 	}
 	if len(commands) != 4 {
-		t.Fatalf("docs/operations.md has the commands %q", commands)
+		t.Fatalf("docs/operations.md has the commands %q, want 4", commands)
 	}
 	return commands
 }

@@ -18,7 +18,7 @@ type fault struct {
 	possible    func() error // whether the machine allows the fault; nil: each machine does
 	least, most time.Duration
 	local       bool          // affects one replica
-	means       history.Fault // what the fault explains
+	means       history.Fault // the effects that the fault explains
 	// inject causes the fault and ends it. It may set the details and a later start. Errors: errNotInjected.
 	inject func(ctx context.Context, r *rig, s step, f *history.Fault) error
 }

@@ -205,7 +205,7 @@ func (m *migrations) kill(version int64, at killPoint) bool {
 		testkit.WaitFor(m.t, "the end of the migration", p.hasEnded)
 	}
 	if came == p.cmd.ProcessState.Success() {
-		m.t.Errorf("migration %d, killed %+v: %t; its end: %s\n%s", version, at, came, p.cmd.ProcessState, p.log.Tail(5))
+		m.t.Errorf("migration %d was killed at %+v: %t, but its process ended with %s:\n%s", version, at, came, p.cmd.ProcessState, p.log.Tail(5))
 	}
 	m.sql("killed", `DELETE FROM chaos.gate`)
 	testkit.WaitFor(m.t, "the end of the session", func() (ended bool) {

@@ -172,7 +172,7 @@ func TestASeedDeterminesItsSchedule(t *testing.T) {
 		topology := topologyOf(seed)
 		first := describe(plan(seed, topology))
 		if again := describe(plan(seed, topology)); again != first {
-			t.Errorf("seed %d has two schedules:\n%s\n%s", seed, first, again)
+			t.Errorf("seed %d has two different schedules, want the same one twice:\n%s\n%s", seed, first, again)
 		}
 		if next := describe(plan(seed+6, topology)); next == first {
 			t.Errorf("seeds %d and %d have the same schedule:\n%s", seed, seed+6, first)

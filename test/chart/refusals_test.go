@@ -260,7 +260,7 @@ func TestInvalidValuesAreRefusedWithOneLineOfAdvice(t *testing.T) {
 			t.Parallel()
 			out, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", refusal.set)
 			if err == nil {
-				t.Fatalf("the chart renders %d bytes", len(out))
+				t.Fatalf("the chart renders %d bytes, want a refusal", len(out))
 			}
 			lines := complaints(message)
 			if len(lines) != 1 || !strings.HasPrefix(lines[0], refusal.say) {

@@ -122,7 +122,7 @@ func TestVerifiersOfTheProfileAcceptAccessTokens(t *testing.T) {
 		without := signed(replaced(t, user.token, 1, `"`+claim+`":`, `"not_`+claim+`":`), key)
 		printed, failure := v.run("profile.mjs", without, keys, issuer, audience)
 		if printed != "" || strings.Count(failure, "\n") != 1 {
-			t.Errorf("without %s: %s%s", claim, printed, failure)
+			t.Errorf("a token without %s: the verifiers print %q and %q, want two refusals", claim, printed, failure)
 		}
 	}
 }

@@ -210,7 +210,7 @@ func TestAnExhaustedPoolRefusesRequestsInTime(t *testing.T) { //nolint:parallelt
 			t.Errorf("a login gets %d after %s: %s", a.status, a.took, a.body)
 		}
 		if !s.IsReady() {
-			t.Error("not ready, although the database responds")
+			t.Error("the service is not ready although the database responds, want it ready")
 		}
 	}
 	release()

@@ -13,7 +13,7 @@ func TestDashboardsAreComplete(t *testing.T) {
 	t.Parallel()
 	all := dashboards(t)
 	if len(all) != 3 {
-		t.Errorf("there are %d dashboards", len(all))
+		t.Errorf("the chart has %d dashboards, want 3", len(all))
 	}
 	for name, d := range all {
 		lintDashboard(t, name, d)

@@ -23,7 +23,7 @@ func TestAFullQueueDoesNotAffectAHealthyQueue(t *testing.T) {
 	w.eventually("the events of others", func() bool { return healthy.has(other...) })
 	w.eventually("three refusals of each", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE refusals >= 3`) == len(bad) })
 	if n := healthy.copies(bad...); n > 4 {
-		t.Errorf("the healthy queue got %d copies of an event after 3 refusals", n)
+		t.Errorf("the healthy queue got %d copies of an event after 3 refusals, want at most 4", n)
 	}
 	if healthy.copies(behind...) > 0 {
 		t.Error("an event arrived before an earlier event that is refused")
@@ -73,7 +73,7 @@ func Test500RefusedEventsDelayNoOther(t *testing.T) {
 	}
 	check("while 500 events are retried")
 	if n := healthy.copies(bad...); n > copies+1 {
-		t.Errorf("one retry caused %d copies", n-copies)
+		t.Errorf("one retry caused %d copies of an event, want at most 1", n-copies)
 	}
 	w.eventually("the end of the retries", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE retry_at <= now()`) == 0 })
 
@@ -141,11 +141,11 @@ func TestAnUnavailableBrokerRefusesNothing(t *testing.T) {
 	relay := w.unconnected()
 	for range 30 {
 		if err := relay.Flush(t.Context()); err == nil {
-			t.Fatal("no error without a broker")
+			t.Fatal("Flush returns no error without a broker, want one")
 		}
 	}
 	if n := w.count(`SELECT count(*) FROM outbox WHERE refusals > 0 OR retry_at IS NOT NULL OR parked_at IS NOT NULL`); n > 0 {
-		t.Errorf("%d events are deferred", n)
+		t.Errorf("%d events are refused, deferred or parked, want none", n)
 	}
 	w.run()
 	w.eventually("all events", func() bool { return healthy.has(ids...) })

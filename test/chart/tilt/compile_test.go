@@ -76,7 +76,7 @@ func TestAChangeIsCompiledOnlyIntoItsImages(t *testing.T) {
 	}
 	for _, context := range []string{service, migrate} { // Tilt would rebuild the image for any other file
 		if files, _ := os.ReadDir(context); len(files) != 2 {
-			t.Errorf("%s has %v", context, files)
+			t.Errorf("%s has the files %v, want 2", context, files)
 		}
 	}
 }

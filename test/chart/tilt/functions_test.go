@@ -115,7 +115,7 @@ func local(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs
 		return starlark.String(out), err
 	}
 	if argv[0] != "kubectl" || !strings.Contains(argv[len(argv)-1], "architecture") {
-		return nil, fmt.Errorf("local: what does %v say?", argv)
+		return nil, fmt.Errorf("local: the test does not know the output of %v", argv)
 	}
 	return starlark.String(architecture), nil
 }
