@@ -134,7 +134,8 @@ func TestRegisterRefusesInvalidRequests(t *testing.T) {
 	}
 }
 
-// TestErrorsOfAHostileBodyAreBounded sends bodies with thousands of errors. The pointer to each error has thousands of bytes.
+// TestErrorsOfAHostileBodyAreBounded sends bodies with thousands of errors. In one body, the pointer to each error has thousands of bytes.
+// The response must list at most 100 errors in 64 KiB.
 func TestErrorsOfAHostileBodyAreBounded(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -179,7 +179,7 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 }
 
 // TestSlowClientsAreClosedAtTheLimit opens connections above the limit while the server waits for slow clients. The connection that has
-// waited longest is closed.
+// waited longest must be closed.
 func TestSlowClientsAreClosedAtTheLimit(t *testing.T) {
 	t.Parallel()
 	const part = "Host: x\r\nContent-Length: 10\r\n\r\n12345"

@@ -24,7 +24,7 @@ import (
 var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // observe adds to a route what every request gets: a request id, a trace, a log line, metrics, and a problem document after a panic.
-// path is the route's pattern, not the path of the request, because metrics must not have unlimited label values. It is empty if no
+// path is the route's pattern, not the path of the request, because metrics must not have unlimited label values. path is empty if no
 // route has matched.
 func (a *API) observe(path string, next http.Handler) http.Handler {
 	pattern := paramName.ReplaceAllString(path, "{$1}")

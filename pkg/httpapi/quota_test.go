@@ -108,7 +108,7 @@ func TestRefusedRequestsAddNoState(t *testing.T) {
 	}
 }
 
-// TestPeersWithoutAnAddressShareOneQuota checks that all such peers together have the quota of a single address.
+// TestPeersWithoutAnAddressShareOneQuota checks that all peers without an IP address together have the quota of a single address.
 func TestPeersWithoutAnAddressShareOneQuota(t *testing.T) {
 	t.Parallel()
 	l := newOne(3)
@@ -144,7 +144,8 @@ func TestARefundIsBounded(t *testing.T) {
 	}
 }
 
-// TestAQuotaSmallerThanAHash checks that one hash is accepted when the whole quota is available.
+// TestAQuotaSmallerThanAHash checks that one hash is accepted when the whole quota is available, even if a hash counts as more than the
+// quota.
 func TestAQuotaSmallerThanAHash(t *testing.T) {
 	t.Parallel()
 	l, limit := newLimiter[string](), &user.Limit{Policy: "account", Quota: 5, Window: time.Minute}

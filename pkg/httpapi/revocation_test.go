@@ -191,7 +191,7 @@ func TestAWaitingWriteIsRefusedAfterRevocation(t *testing.T) {
 	}
 }
 
-// lockTarget locks the row that the request changes until unlock is called.
+// lockTarget locks the row that the request changes. unlock releases the lock.
 func (s *server) lockTarget(p pending) (unlock func()) {
 	s.t.Helper()
 	conn := s.connect()
