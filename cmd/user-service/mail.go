@@ -166,7 +166,7 @@ func handleWith(sender *mail.Mailer) func(context.Context, rabbitmq.Job) (rabbit
 	}
 }
 
-// grace is the time for mails in progress at a shutdown. The rest of the time closes the connections.
+// grace is the time for mails in progress at a shutdown. The rest of the shutdown timeout is for closing the connections.
 func (m *mailer) grace() time.Duration {
 	return max(m.cfg.HTTP.ShutdownTimeout-closeTime-time.Second, m.cfg.HTTP.ShutdownTimeout/2)
 }

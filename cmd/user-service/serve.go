@@ -136,7 +136,7 @@ func serveOn(server *http.Server, l net.Listener) error {
 // collisionsRetry is the delay after an error, such as a schema that is too old.
 const collisionsRetry = 5 * time.Second
 
-// rolloutTime is how long replicas of an earlier version may run next to this one. They store email keys by other rules.
+// rolloutTime is how long replicas of an earlier version may run next to this one. Such replicas store email keys by other rules.
 const rolloutTime = 15 * time.Minute
 
 // logCollisions logs once which accounts have the same email. After rolloutTime it recomputes the email keys that replicas of earlier
