@@ -19,8 +19,8 @@ type pod struct {
 	lines       chan string
 }
 
-// put creates a build of the service: a script with the commands does. In does, SAY stands for a command that prints says and the
-// arguments.
+// put writes a script in place of the service's program. The script consists of the commands in the argument does, in which SAY is replaced
+// by a command that prints the argument says and the script's own arguments.
 func put(t *testing.T, folder, says, does string) {
 	t.Helper()
 	path := filepath.Join(folder, "user-service")
