@@ -16,7 +16,7 @@ import (
 // Limits of the audit entries about denied requests, for each replica.
 const (
 	denialsPerMinute  = 10      // entries about one caller
-	maxDenialCallers  = 1 << 12 // callers that are counted; one more caller ends the oldest minute early
+	maxDenialCallers  = 1 << 12 // number of counted callers; one more ends the oldest minute early
 	maxPendingDenials = 1 << 12 // entries of about 300 bytes that wait for the database
 	denialTimeout     = 2 * time.Second
 )

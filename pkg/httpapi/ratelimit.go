@@ -12,8 +12,8 @@ import (
 )
 
 // maxTokenBuckets limits the memory of a limiter. A token bucket with its entries in the map and the list needs about 370 bytes, so the
-// maximum number of them needs 6 MB. At the limit, the least recently used token bucket is removed. Its key starts again with a full token
-// bucket, as after a minute without a request.
+// maximum number of them needs 6 MB. At the limit, the least recently used token bucket is removed. Its key then gets a new, full
+// token bucket, as after a minute without a request.
 //
 // A client uses one token bucket for its address and one for each network around the address. These are two token buckets with IPv4 and
 // three with IPv6. A refused request does not add a token bucket, so the quota of a network also limits its token buckets. An attacker with
@@ -39,9 +39,9 @@ type quotaKey[K comparable] struct {
 	limit *user.Limit
 }
 
-// take takes n tokens from the token bucket of each key, or from none of them, because a refused request must not use up a quota that the
-// client shares with others. If a key has too few tokens, take returns its limit, and the time until there are enough. A key gets its token
-// bucket when tokens are first taken.
+// take takes n tokens from the token bucket of each key, or from none of them. A refused request must not use up a quota that the client
+// shares with others. If a key has too few tokens, take returns its limit, and the time until there are enough. A key gets its
+// token bucket when tokens are first taken.
 func (l *limiter[K]) take(n int, keys ...quotaKey[K]) (exceeded *user.Limit, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
