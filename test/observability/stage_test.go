@@ -183,7 +183,7 @@ func (s *stage) call(method, path, token string, body any) (int, map[string]any)
 	return status, answer
 }
 
-// try is like call, but for a service that may not be running.
+// try is like call, except that the service need not be running.
 func (s *stage) try(method, path, token string, body any) (int, map[string]any, error) {
 	text, _ := json.Marshal(body)
 	req, err := http.NewRequest(method, s.api+path, bytes.NewReader(text))

@@ -144,7 +144,7 @@ func TestABurstThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// TestABurstOfRegistrationsOfTakenEmailsIsNotCheap checks the same as TestARegistrationOfATakenEmailIsNotCheap, but for many concurrent
+// TestABurstOfRegistrationsOfTakenEmailsIsNotCheap checks the same as TestARegistrationOfATakenEmailIsNotCheap, with many concurrent
 // requests.
 func TestABurstOfRegistrationsOfTakenEmailsIsNotCheap(t *testing.T) {
 	s := newTargetOf(t, burstHash, plain)

@@ -153,9 +153,9 @@ func (s *target) try(p probe) (seconds float64, _ *httptest.ResponseRecorder) {
 	return time.Since(began).Seconds(), answer
 }
 
-// rounds limits a measurement.
+// rounds limits a measurement. A few rounds could agree by coincidence, so their number has a lower limit.
 type rounds struct {
-	least int           // rounds, so that an agreement is not a coincidence
+	least int           // the lowest number of rounds
 	limit time.Duration // no round starts later, even if the result is not decided
 	tries int           // attempts of each kind in a round
 }

@@ -19,8 +19,8 @@ type pod struct {
 	lines       chan string
 }
 
-// put writes a script in place of the service's program. The script consists of the commands in the argument does, in which SAY is replaced
-// by a command that prints the argument says and the script's own arguments.
+// put writes a script in place of the service's program. The script has the commands of the argument does. For SAY in does, the
+// script has a command that prints the argument says and the script's own arguments.
 func put(t *testing.T, folder, says, does string) {
 	t.Helper()
 	path := filepath.Join(folder, "user-service")
