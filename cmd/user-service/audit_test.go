@@ -11,7 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// trail returns the entries of the audit trail as "action actor ip detail", sorted.
+// trail returns the entries of the audit trail as "action actor actor_id ip detail", sorted.
 func trail(t *testing.T, db *pgx.Conn, where string) []string {
 	t.Helper()
 	rows, err := db.Query(t.Context(), `SELECT concat_ws(' ', action, coalesce(actor, 'no actor'),
@@ -28,7 +28,8 @@ func trail(t *testing.T, db *pgx.Conn, where string) []string {
 	return entries
 }
 
-// TestTheCommandLineIsTheActorOfItsChanges creates and imports accounts. An existing account stays unchanged, and gets no audit entry.
+// TestTheCommandLineIsTheActorOfItsChanges creates and imports accounts on the command line, and checks the audit entries. An account that
+// already exists must not get an entry.
 func TestTheCommandLineIsTheActorOfItsChanges(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
@@ -56,7 +57,8 @@ func TestTheCommandLineIsTheActorOfItsChanges(t *testing.T) {
 	}
 }
 
-// TestAShutdownRecordsPendingDenials ends a replica in the middle of a minute.
+// TestAShutdownRecordsPendingDenials stops a replica in the middle of a minute with 12 denied requests. The audit trail must have nine
+// entries, and a last entry that counts the other denials.
 func TestAShutdownRecordsPendingDenials(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
@@ -77,6 +79,6 @@ func TestAShutdownRecordsPendingDenials(t *testing.T) {
 	entries := trail(t, connect(t, env["DATABASE_URL"]), "action = 'authz_fail' AND actor_id = user_id")
 	if last := strings.Join(entries, "\n"); len(entries) != 10 ||
 		strings.Count(last, `{"route": "PUT /users/{id}/roles"}`) != 9 || strings.Count(last, `"suppressed": 2`) != 1 {
-		t.Errorf("%d entries: %s", len(entries), last)
+		t.Errorf("%d entries, want 10, the last of which has 2 suppressed denials: %s", len(entries), last)
 	}
 }

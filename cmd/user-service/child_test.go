@@ -27,7 +27,7 @@ func startService(t *testing.T, more map[string]string) *child {
 	return startProgram(t, "user-service", more)
 }
 
-// startProgram is startService with another file of the program.
+// startProgram is like startService, but runs the given executable.
 func startProgram(t *testing.T, program string, more map[string]string) *child {
 	t.Helper()
 	env := environment(t)
@@ -75,7 +75,7 @@ func (c *child) register(t *testing.T, email, traceparent string) string {
 	return id
 }
 
-// tryRegister returns "" if the status is 503.
+// tryRegister sends one registration. It returns the id of the account, or "" if the status is 503.
 func (c *child) tryRegister(t *testing.T, email, traceparent string) string {
 	t.Helper()
 	body := fmt.Sprintf(`{"email": %q, "password": "seven green kettles sing"}`, email)

@@ -10,7 +10,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestEmailCollisionsAreLoggedAtStart has two accounts of earlier versions whose emails count as the same now.
+// TestEmailCollisionsAreLoggedAtStart stores two accounts as an earlier version did. Their emails count as the same now, so the service
+// must log both ids when it starts.
 func TestEmailCollisionsAreLoggedAtStart(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)

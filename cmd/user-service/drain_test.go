@@ -17,8 +17,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestAShutdownFinishesRequestedResets ends the service after the responses to reset requests, because these responses do not wait for
-// the resets.
+// TestAShutdownFinishesRequestedResets requests a reset and shuts down while the reset waits for a lock. The service answers such a request
+// before it has processed it. The shutdown must wait until the reset is processed.
 func TestAShutdownFinishesRequestedResets(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
@@ -65,7 +65,7 @@ func TestAShutdownFinishesRequestedResets(t *testing.T) {
 	postgrestest.WaitForLock(t, conn) // the reset is in progress
 	select {
 	case <-drained:
-		t.Error("drained while a reset is in progress")
+		t.Error("the shutdown ends while a reset is in progress, want it to wait")
 	default:
 	}
 	if err := other.Rollback(t.Context()); err != nil {

@@ -16,7 +16,7 @@ import (
 	"user-service/pkg/postgres"
 )
 
-// parkedPage is the page size of the query.
+// parkedPage is the number of events that one query reads.
 const parkedPage = 500
 
 func eventsParkedCommand() *cobra.Command {

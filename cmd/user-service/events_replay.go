@@ -58,7 +58,7 @@ func replay(cmd *cobra.Command, users *user.Service, flags replayFlags) error {
 	return err
 }
 
-// replay checks the flags.
+// replay checks the flags and returns the replay that they describe.
 func (f replayFlags) replay(cmd *cobra.Command, users *user.Service) (r user.Replay, err error) {
 	if r.Rate = f.rate; r.Rate < 0 {
 		return r, usageError{errors.New("--rate must be 0 or more")}

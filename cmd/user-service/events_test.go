@@ -39,7 +39,8 @@ func mustExec(t *testing.T, db *pgx.Conn, query string, args ...any) {
 var parkedLine = regexp.MustCompile(`(?m)^00000000-0000-4000-8000-000000000620 +user\.updated +\S+ +2026-01-31T12:00:00Z +` +
 	`\S+Z +620 +\S+Z +0 +refused by the broker$`)
 
-// TestAReplayWaitsForTheRelayAndContinues interrupts a replay that waits without a relay, and continues it.
+// TestAReplayWaitsForTheRelayAndContinues runs a replay without a relay, so that the replay waits for the test to empty the outbox. It
+// interrupts the replay, and continues it in a second process.
 func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
@@ -81,7 +82,7 @@ func TestAReplayWaitsForTheRelayAndContinues(t *testing.T) {
 	n, all := number(t, db, `SELECT count(DISTINCT subject) FROM published`), number(t, db, `SELECT count(*) FROM published`)
 	const batch = 100 // users; the signal may interrupt a commit, and then the batch is announced again
 	if n != 2500 || all != n && all != n+batch {
-		t.Errorf("%d users were announced by %d events, want each of 2500, and at most one batch again", n, all)
+		t.Errorf("%d users were announced by %d events, want all 2500 users, and at most one batch twice", n, all)
 	}
 }
 
@@ -155,7 +156,7 @@ func TestParkedEventsAreListedAndRetried(t *testing.T) {
 	}
 	if len(list) != 601 || list[0]["id"] != "00000000-0000-4000-8000-000000000020" || list[0]["refusals"] != 20.0 ||
 		list[0]["reason"] != "refused by the broker" || list[0]["time"] != "2026-01-31T12:00:00Z" || strings.Contains(out.String(), "secret") {
-		t.Errorf("%d events, first %v", len(list), list[0])
+		t.Errorf("%d parked events are listed, the first is %v; want 601, the first with id …020, 20 refusals and no data", len(list), list[0])
 	}
 	cmd, out = events(t.Context(), env, "parked")
 	if err := cmd.Run(); err != nil || strings.Count(out.String(), "\n") != 602 ||
@@ -167,6 +168,6 @@ func TestParkedEventsAreListedAndRetried(t *testing.T) {
 		t.Errorf("%v: %s", err, out)
 	}
 	if n := number(t, db, `SELECT count(*) FROM outbox WHERE retry_at > now()`); n != 0 {
-		t.Errorf("%d events are not due", n)
+		t.Errorf("%d events are not due after the retry, want none", n)
 	}
 }

@@ -18,8 +18,9 @@ import (
 	"user-service/pkg/password"
 )
 
-// hashCommand computes hashes for serve, which starts it. Its input ends when serve ends for any reason, and then hashCommand ends too.
-// It ignores the signals to stop, because a terminal sends them to both processes if they share a session.
+// hashCommand returns the command that computes hashes. serve runs the command in a child process, the hashing process. When serve ends for
+// any reason, the input of the child ends, and so does the child. The child ignores SIGINT and SIGTERM, because a terminal sends these
+// signals to both processes.
 func hashCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "hash",

@@ -18,7 +18,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestAHungHashingProcessIsReplaced stops the hashing process. Logins get 503 with Retry-After, and other requests succeed.
+// TestAHungHashingProcessIsReplaced suspends the hashing process with SIGSTOP. Logins must get 503 with Retry-After until another process
+// has replaced it. Other requests must succeed.
 func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	t.Parallel()
 	c := startService(t, map[string]string{"RATE_LIMIT_PER_MINUTE": "0"})
@@ -53,7 +54,8 @@ func TestAHungHashingProcessIsReplaced(t *testing.T) {
 	}
 }
 
-// TestAFailedStartOfTheHashingProcessIsNotAnOverload makes the program not executable, and kills the hashing process.
+// TestAFailedStartOfTheHashingProcessIsNotAnOverload makes the service's file non-executable, and kills the hashing process. Logins must
+// get the problem unavailable, not overloaded, until the file is executable again.
 func TestAFailedStartOfTheHashingProcessIsNotAnOverload(t *testing.T) {
 	t.Parallel()
 	program := copyOfProgram(t)
@@ -81,9 +83,9 @@ func TestAFailedStartOfTheHashingProcessIsNotAnOverload(t *testing.T) {
 	if !strings.Contains(text, "check that the file of this program exists and is executable") {
 		t.Errorf("the log does not say what to do: %s", text)
 	}
-	// The delays are 1, 2, 4, 8 and 10 s.
+	// The delays between two starts are 1, 2, 4, 8 and 10 s.
 	if n := strings.Count(text, "passwords can't be hashed"); n == 0 || float64(n) > 1+took.Seconds() {
-		t.Errorf("within %s it was started %d times", took, n)
+		t.Errorf("within %s the log reports %d failed starts, want at least one, and at most one a second", took, n)
 	}
 	if err := os.Chmod(program, 0o700); err != nil {
 		t.Fatal(err)

@@ -17,7 +17,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestPasswordsAreHashedByAChildProcess checks the hashing process, kills it, and kills the service.
+// TestPasswordsAreHashedByAChildProcess checks the environment of the hashing process. It kills the process, which must be replaced. Then
+// it kills the service, and the second hashing process must end.
 func TestPasswordsAreHashedByAChildProcess(t *testing.T) {
 	t.Parallel()
 	c := startService(t, map[string]string{"GOMEMLIMIT": "200MiB", "PASSWORD_HASH_CONCURRENCY": "1000"})
@@ -29,10 +30,10 @@ func TestPasswordsAreHashedByAChildProcess(t *testing.T) {
 	for pair := range strings.SplitSeq(strings.Trim(string(env), "\x00"), "\x00") {
 		name, value, _ := strings.Cut(pair, "=")
 		if !slices.Contains([]string{"GOMAXPROCS", "GOMEMLIMIT"}, name) {
-			t.Errorf("the environment of the hashing process has %s", pair)
+			t.Errorf("the environment of the hashing process has %s, want only GOMAXPROCS and GOMEMLIMIT", pair)
 		}
 		if cpus := strconv.Itoa(runtime.GOMAXPROCS(0)); name == "GOMAXPROCS" && value != cpus {
-			t.Errorf("the hashing process may use %s CPUs of %s", value, cpus)
+			t.Errorf("the hashing process may use %s CPUs, want %s", value, cpus)
 		}
 	}
 	c.register(t, "first@example.com", "")
@@ -43,7 +44,7 @@ func TestPasswordsAreHashedByAChildProcess(t *testing.T) {
 	}
 	c.register(t, "second@example.com", "")
 	if got := c.hashes(t); got != first {
-		t.Errorf("after signals to stop process %d hashes, want %d", got, first)
+		t.Errorf("after SIGINT and SIGTERM, process %d computes the hashes, want still process %d", got, first)
 	}
 
 	if err := syscall.Kill(first, syscall.SIGKILL); err != nil {
@@ -66,7 +67,7 @@ func TestPasswordsAreHashedByAChildProcess(t *testing.T) {
 	_ = c.cmd.Wait()
 }
 
-// hashes returns the hashing process, which is the only child of the service.
+// hashes returns the id of the hashing process, which is the only child of the service.
 func (c *child) hashes(t *testing.T) (pid int) {
 	t.Helper()
 	lists, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", c.cmd.Process.Pid))

@@ -21,7 +21,7 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// bcryptHash is the hash of any password.
+// bcryptHash is a bcrypt hash. No test uses its password.
 const bcryptHash = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52"
 
 // migrated returns the environment of a migrated database and a connection to it.
@@ -58,7 +58,7 @@ func number(t *testing.T, db *pgx.Conn, query string) (n int) {
 	return n
 }
 
-// imports imports a file, and returns the output and the exit code.
+// imports runs users import, and returns its output and its exit code.
 func imports(t *testing.T, env []string, in io.Reader, args ...string) (out string, code int) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), "user-service", append([]string{"users", "import"}, args...)...)
@@ -91,12 +91,12 @@ func TestImportIsIdempotent(t *testing.T) {
 	}
 	later := lines(1990, 2010) + lines(2009, 2011) // existing ones, new ones, and a duplicate
 	if out, code := imports(t, env, strings.NewReader(later), "-"); out != "created 11, already there 11, refused 0\n" || code != 0 {
-		t.Errorf("exit code %d, %q", code, out)
+		t.Errorf("exit code %d, %q; want 0, 11 created and 11 already there", code, out)
 	}
 	complete(t, db, 2011)
 }
 
-// complete checks the number of accounts, and that each is complete.
+// complete checks the number of accounts, and that each account has its hash, its role and its event.
 func complete(t *testing.T, db *pgx.Conn, want int) {
 	t.Helper()
 	for _, query := range []string{
@@ -117,7 +117,8 @@ func complete(t *testing.T, db *pgx.Conn, want int) {
 	}
 }
 
-// TestAnImportThatIsKilledLeavesWholeBatches kills an import whose second transaction waits for a lock.
+// TestAnImportThatIsKilledLeavesWholeBatches kills an import whose second transaction waits for a lock. Only the first batch must be
+// stored, and a second import must add the rest.
 func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
@@ -158,12 +159,12 @@ func TestAnImportThatIsKilledLeavesWholeBatches(t *testing.T) {
 	complete(t, db, 500)
 
 	if out, code := imports(t, env, strings.NewReader(lines(0, 1200))); out != "created 700, already there 500, refused 0\n" || code != 0 {
-		t.Errorf("exit code %d, %q", code, out)
+		t.Errorf("exit code %d, %q; want 0, 700 created and 500 already there", code, out)
 	}
 	complete(t, db, 1200)
 }
 
-// TestAnImportThatIsInterruptedFails interrupts an import while its input is open.
+// TestAnImportThatIsInterruptedFails interrupts an import while its input is open. The command must report what it has imported, and fail.
 func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	t.Parallel()
 	env, db := migrated(t)
@@ -197,7 +198,8 @@ func TestAnImportThatIsInterruptedFails(t *testing.T) {
 	complete(t, db, 500)
 }
 
-// TestImportedUsersLogIn uses hashes of other programs. The first login replaces the hash, and the second login uses the new hash.
+// TestImportedUsersLogIn imports hashes that other programs have computed. The first login must replace the hash, and the second login must
+// succeed with the new hash.
 func TestImportedUsersLogIn(t *testing.T) {
 	t.Parallel()
 	raw, err := os.ReadFile("../../pkg/password/testdata/foreign.json")
@@ -227,11 +229,11 @@ func TestImportedUsersLogIn(t *testing.T) {
 	for i, v := range all {
 		email := fmt.Sprintf("user%d@example.com", i)
 		if status := login(t, service.api, email, "x"+v.Password); status != http.StatusUnauthorized {
-			t.Errorf("%s of %s: a wrong password gets %d", v.Format, v.By, status)
+			t.Errorf("%s of %s: a wrong password gets %d, want 401", v.Format, v.By, status)
 		}
 		for range 2 {
 			if status := login(t, service.api, email, v.Password); status != http.StatusOK {
-				t.Errorf("%s of %s: the password %q gets %d", v.Format, v.By, v.Password, status)
+				t.Errorf("%s of %s: the password %q gets %d, want 200", v.Format, v.By, v.Password, status)
 			}
 		}
 		if got := number(t, db, upgraded); got != i+1 {

@@ -28,7 +28,7 @@ const (
 	mailQueue = "user_service.mail"
 	// mailWorkers is the number of mails that one mailer sends concurrently.
 	mailWorkers = 4
-	// mailConns is the number of its database connections. Each mail needs one for some milliseconds.
+	// mailConns is the number of the mailer's database connections. Each mail needs one connection for some milliseconds.
 	mailConns = 2
 )
 
@@ -140,7 +140,7 @@ func newMailer(ctx context.Context, cfg config.Mailer, log *slog.Logger) (*maile
 	return m, nil
 }
 
-// siteOf returns the sender for the templates.
+// siteOf returns the name of the product and the URL that the templates show.
 func siteOf(cfg config.Mail) mail.Site {
 	name := cfg.ProductName
 	if base, err := url.Parse(cfg.LinksBaseURL); err == nil {
@@ -166,12 +166,13 @@ func handleWith(sender *mail.Mailer) func(context.Context, rabbitmq.Job) (rabbit
 	}
 }
 
-// grace is the time for mails in progress at a shutdown. The rest of the time closes the connections.
+// grace is the time for mails in progress at a shutdown. The rest of the shutdown timeout is for closing the connections.
 func (m *mailer) grace() time.Duration {
 	return max(m.cfg.HTTP.ShutdownTimeout-closeTime-time.Second, m.cfg.HTTP.ShutdownTimeout/2)
 }
 
-// checks returns the readiness checks. Their errors are public. The role of the mailer may have fewer privileges than the service's role.
+// checks returns the readiness checks. Their errors are public. They do not check the privileges of the service, because the mailer's
+// database role may have fewer privileges.
 func (m *mailer) checks(required int64) []httpapi.Check {
 	return []httpapi.Check{
 		{Name: "database", Run: func(ctx context.Context) error { return publicError(m.db.Ping(ctx)) }},
@@ -206,7 +207,7 @@ func (m *mailer) run(ctx context.Context, l net.Listener) error {
 	defer stopBackground()
 	var others errgroup.Group
 	others.Go(func() error {
-		watched := m.cfg // which the watcher changes
+		watched := m.cfg // a copy, because the watcher changes it
 		m.watcher.Run(background, &watched)
 		return nil
 	})

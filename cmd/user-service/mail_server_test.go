@@ -14,11 +14,11 @@ import (
 	"user-service/internal/testkit"
 )
 
-// smtpd is a process of another mail server than that of mailtest: aiosmtpd. testdata/smtpd.py describes its answers.
+// smtpd is a process of aiosmtpd, a mail server that is independent of package mailtest. testdata/smtpd.py describes its responses.
 type smtpd struct {
 	t               *testing.T
 	python, address string
-	folder          string // of the mails
+	folder          string // contains the received mails
 	cmd             *exec.Cmd
 }
 
@@ -111,8 +111,9 @@ func mailerEnvironment(env map[string]string, address string) []string {
 	return list
 }
 
-// TestAnotherMailServer runs two mailers at aiosmtpd, with greylisting, lost connections, an unavailable server, and a kill of both
-// mailers. Each mail arrives once, except for the mail that was in progress at the kill.
+// TestAnotherMailServer runs two mailers with aiosmtpd. The server uses greylisting, closes connections early and is unavailable for some
+// time, and the test kills both mailers. Each mail must arrive once, except for the mail that is in progress at the kill. That mail must
+// arrive twice, with the same Message-ID.
 func TestAnotherMailServer(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
@@ -160,7 +161,7 @@ func TestAnotherMailServer(t *testing.T) {
 	}
 	twice := server.mails(unanswered)
 	if a, b := messageID(twice[0]), messageID(twice[1]); a == "" || a != b {
-		t.Errorf("the copies of a mail have the ids %q and %q", a, b)
+		t.Errorf("the two copies of a mail have the lines %q and %q, want one Message-ID", a, b)
 	}
 }
 

@@ -90,10 +90,10 @@ func (m *mailerProcess) terminate() {
 	}
 }
 
-// usingQueue is locked by a test with mailers, because all mailers at the broker of the tests share one queue.
+// usingQueue is locked during each test that runs mailers, because all mailers of the tests share one queue at one broker.
 var usingQueue sync.Mutex
 
-// mailChannel returns a channel of the broker, after the end of other tests with mailers. At the end of the test it deletes the queues of
+// mailChannel waits until no other test runs mailers, and returns a channel of the broker. At the end of the test it deletes the queues of
 // the mailer, because other tests use the same broker.
 func mailChannel(t *testing.T, env map[string]string) *amqp.Channel {
 	t.Helper()
@@ -119,7 +119,7 @@ func mailChannel(t *testing.T, env map[string]string) *amqp.Channel {
 	return channel
 }
 
-// tokenIn matches the token of a link, in the text of a mail that is not longer than its lines.
+// tokenIn matches a link with a token. The soft line breaks of quoted-printable must have been removed from the text.
 var tokenIn = regexp.MustCompile(`http://localhost:3000/([a-z-]+)#token=([\w.-]+)`)
 
 // linkOf returns the page and the token of a mail's link.
@@ -133,7 +133,8 @@ func linkOf(t *testing.T, m mailtest.Mail) (page, token string) {
 	return found[1], found[2]
 }
 
-// TestTheMailerLosesNoMail registers a user, and resets the password while the mail server is unavailable and a mailer is killed.
+// TestTheMailerLosesNoMail registers a user, and requests a reset while the mail server is unavailable. It kills both mailers before the
+// server is available again. All mails must arrive.
 func TestTheMailerLosesNoMail(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
@@ -153,7 +154,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	page, token := linkOf(t, mail(1))
 	service.must(http.MethodPost, "/email-verification/confirm", map[string]string{"token": token}, nil)
 	if language := mail(1).Message(t).Header.Get("Content-Language"); page != "verify-email" || language != "de" {
-		t.Errorf("the page is %s, and the language %s", page, language)
+		t.Errorf("the link leads to %s and the language is %s, want verify-email and de", page, language)
 	}
 
 	server.Stop()
@@ -170,7 +171,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	confirm := map[string]string{"token": token, "new_password": "nine blue lanterns hum"}
 	service.must(http.MethodPost, "/password-reset/confirm", confirm, nil)
 	if notice := mail(3); page != "reset-password" || !strings.Contains(string(notice.Raw), "Passwort") {
-		t.Errorf("the page is %s, and the notice\n%s", page, notice.Raw)
+		t.Errorf("the link leads to %s, want reset-password; the notice, which must be in German, is\n%s", page, notice.Raw)
 	}
 	for _, line := range []string{
 		`user_service_mailer_events_total{kind="password_reset",result="sent"} 1`,
@@ -181,7 +182,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 		testkit.WaitFor(t, "the metric "+line, func() bool { return strings.Contains(mailers[0].get("/metrics"), line+"\n") })
 	}
 	if ready := mailers[0].get("/readyz"); !strings.Contains(ready, `"smtp":{"status":"ok"}`) {
-		t.Errorf("the readiness is %s", ready)
+		t.Errorf("the readiness is %s, want smtp with the status ok", ready)
 	}
 	mailers[0].checkParked(service, server)
 	mailers[0].terminate()
@@ -190,7 +191,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	}
 }
 
-// checkParked parks a mail that the server refuses, lists it, and retries it: mail 4.
+// checkParked makes the server refuse the fourth mail, so that the event of the mail is parked. It lists the parked event and retries it.
 func (m *mailerProcess) checkParked(service *replica, server *mailtest.Server) {
 	m.t.Helper()
 	server.Answer(func(command string) error {
@@ -216,11 +217,11 @@ func (m *mailerProcess) checkParked(service *replica, server *mailtest.Server) {
 	})
 	const reason = "the mail server refuses the mail: sending SMTP RCPT TO command: 550 5.1.1"
 	if !strings.Contains(list, reason) || strings.Contains(list, "@example.com") {
-		m.t.Errorf("the list is\n%s", list)
+		m.t.Errorf("the list of parked events is\n%s\nwant the reason %q and no address", list, reason)
 	}
 	server.Answer(nil)
 	if out := operator("--retry-parked"); out != "1 events moved back to the queue\n" {
-		m.t.Errorf("the retry prints %s", out)
+		m.t.Errorf("mail --retry-parked prints %s, want one event moved", out)
 	}
 	testkit.WaitFor(m.t, "the mail", func() bool { return len(server.Mails()) == 4 })
 }

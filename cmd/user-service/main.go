@@ -71,7 +71,7 @@ func rootCommand() *cobra.Command {
 	return root
 }
 
-// group runs a command that only has subcommands.
+// group is the RunE of a command that only has subcommands. It prints the help and returns a usageError.
 func group(cmd *cobra.Command, _ []string) error {
 	cmd.SetOut(cmd.ErrOrStderr())
 	_ = cmd.Help()

@@ -20,7 +20,7 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"user-service": main})
 }
 
-// TestScripts runs the commands of operators. Each script in testdata/script has an empty database, and they share the broker.
+// TestScripts runs the commands of operators. Each script in testdata/script has its own empty database. All scripts share the broker.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	testscript.Run(t, testscript.Params{
@@ -45,7 +45,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// secrets must not be in any output, like the passwords of the servers.
+// secrets are values that must not be in any output. The same holds for the passwords of the servers.
 var secrets = map[string]string{
 	"JWT_SECRET": "planted-key-" + rand.Text() + rand.Text(),
 	"EMAIL":      "planted-email@example.com",
@@ -87,6 +87,6 @@ func TestAnInterruptedMigrationHasFailed(t *testing.T) {
 	var out, errOut bytes.Buffer
 	code := exitCode(run(ctx, []string{"migrate", "status"}, nil, &out, &errOut), &errOut)
 	if code != exitFailed || !strings.HasPrefix(errOut.String(), "user-service: interrupted: migrate status: ") {
-		t.Errorf("exits with %d, %s", code, &errOut)
+		t.Errorf("the exit code is %d and the error %s, want %d and an interrupted migrate status", code, &errOut, exitFailed)
 	}
 }

@@ -45,7 +45,7 @@ func (p *progress) move(done, total int) {
 	}
 }
 
-// reader returns in, and moves the bar by the bytes that are read from it.
+// reader returns a reader of in that moves the bar by the bytes that are read.
 func (p *progress) reader(in io.Reader) io.Reader {
 	if p.bar == nil {
 		return in

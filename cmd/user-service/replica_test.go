@@ -34,7 +34,7 @@ type replica struct {
 	applied int // new values so far
 }
 
-// startReplica runs a replica until the test ends. files are the secrets in files.
+// startReplica runs a replica until the test ends. files maps variables to the values that the replica reads from files.
 func startReplica(t *testing.T, env, files map[string]string) *replica {
 	t.Helper()
 	r := &replica{t: t, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}}, log: &testkit.Buffer{}, mount: t.TempDir()}
@@ -105,7 +105,7 @@ func (r *replica) check(err error) {
 	}
 }
 
-// rotate swaps the files, and waits until this number of values is applied.
+// rotate swaps the files, and waits until the replica has applied this number of new values.
 func (r *replica) rotate(files map[string]string, changes int) {
 	r.t.Helper()
 	r.swap(files)
@@ -162,7 +162,7 @@ func (r *replica) must(method, path string, in any, out any) {
 	}
 }
 
-// replicaEnvironment returns a valid environment with high limits.
+// replicaEnvironment returns a valid environment with a migrated database and without rate limits.
 func replicaEnvironment(t *testing.T) map[string]string {
 	t.Helper()
 	env := environment(t)

@@ -23,7 +23,7 @@ func TestARotatedDatabasePasswordNeedsNoRestart(t *testing.T) {
 	r.must("POST", "/register", account, nil)
 
 	next := role.URL(dsn, "planted-new-password")
-	r.swap(map[string]string{"DATABASE_URL": next}) // before the server has it
+	r.swap(map[string]string{"DATABASE_URL": next}) // before the role has the new password
 	if !testkit.Await(context.Background(), patience, func() bool {
 		return strings.Contains(r.log.String(), "is refused by the server with the code 28P01")
 	}) {
@@ -38,7 +38,7 @@ func TestARotatedDatabasePasswordNeedsNoRestart(t *testing.T) {
 	}
 }
 
-// TestARotatedBrokerPasswordNeedsNoRestart starts with a wrong password.
+// TestARotatedBrokerPasswordNeedsNoRestart starts a replica with a wrong password for the broker, and then corrects the password.
 func TestARotatedBrokerPasswordNeedsNoRestart(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
@@ -68,7 +68,8 @@ func (r *replica) brokerIs() string {
 	return ready.Checks["rabbitmq"].Status
 }
 
-// TestABrokerThatHasMovedNeedsNoRestart replaces an address without a broker, and then a host by an alias.
+// TestABrokerThatHasMovedNeedsNoRestart starts a replica with a port that has no broker, and then corrects the port. A later change to a
+// host that does not exist must not be applied.
 func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)
@@ -94,7 +95,7 @@ func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
 	}
 }
 
-// TestReadinessReportsProblemsOfTheDatabase checks the public errors.
+// TestReadinessReportsProblemsOfTheDatabase checks the errors that /readyz shows.
 func TestReadinessReportsProblemsOfTheDatabase(t *testing.T) {
 	t.Parallel()
 	role := postgrestest.NewRole(t, "planted-password")
@@ -124,7 +125,7 @@ func TestReadinessReportsProblemsOfTheDatabase(t *testing.T) {
 			}
 			login := map[string]string{"email": "a@example.com", "password": "seven green kettles sing"}
 			if status, err := r.send("POST", "/login", "", login, nil); err != nil || status != http.StatusServiceUnavailable {
-				t.Errorf("a login: %d, %v", status, err)
+				t.Errorf("a login gets %d (error %v), want 503", status, err)
 			}
 		})
 	}

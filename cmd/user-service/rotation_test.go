@@ -67,10 +67,10 @@ func TestARotationUnderLoadRefusesNoToken(t *testing.T) {
 	l.stop()
 	for _, r := range l.replicas { // the last keys are in use
 		if status, err := r.call("GET", "/users/me", spent.Access, nil, nil); err != nil || status != http.StatusUnauthorized {
-			t.Errorf("an access token of the retired secret gets %d, %v", status, err)
+			t.Errorf("an access token of the retired secret gets %d (error %v), want 401", status, err)
 		}
 		if status, err := r.call("POST", "/refresh", "", refreshBody(spent.Refresh), nil); err != nil || status != http.StatusUnauthorized {
-			t.Errorf("a refresh token of the retired secret gets %d, %v", status, err)
+			t.Errorf("a refresh token of the retired secret gets %d (error %v), want 401", status, err)
 		}
 	}
 }
@@ -115,7 +115,7 @@ func wantSigning(t *testing.T, r *replica, step, raw, alg string, published []st
 		t.Errorf("%s: tokens are signed by %v, want %s", step, tok.Header["alg"], alg)
 	}
 	if kid, _ := tok.Header["kid"].(string); alg != "HS256" && kids[0] != kid {
-		t.Errorf("%s: tokens are signed by the key %s, and %v are published", step, kid, kids)
+		t.Errorf("%s: tokens are signed with the key %s, want the first of the published keys %v", step, kid, kids)
 	}
 }
 
@@ -172,8 +172,8 @@ func (l *traffic) stop() {
 	l.clients.Wait()
 }
 
-// use is a client. It sends each access token to both replicas. It refreshes at one of them, or at both concurrently, and continues with
-// either successor.
+// use runs one client. The client sends each access token to both replicas. It refreshes at one replica, or at both concurrently, and
+// continues with either successor.
 func (l *traffic) use(rotations *atomic.Int64, tokens pair) {
 	pace := time.NewTicker(20 * time.Millisecond)
 	defer pace.Stop()
@@ -205,7 +205,7 @@ func (l *traffic) turn(tokens pair, race bool) pair {
 	return next[mathrand.IntN(len(next))]
 }
 
-// want stops the test if a token is refused.
+// want fails the test if a token is refused.
 func (l *traffic) want(status int, err error) {
 	if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("the status is %d", status)

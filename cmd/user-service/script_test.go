@@ -24,8 +24,7 @@ import (
 
 // Additional commands for the scripts.
 
-// The timeout of a script.
-const patience = 20 * time.Second
+const patience = 20 * time.Second // the longest time that a test or a command of a script waits
 
 // exits runs a command that must exit with a status: exits STATUS COMMAND [ARGUMENT]...
 func exits(ts *testscript.TestScript, neg bool, args []string) {

@@ -99,7 +99,7 @@ func (s *service) run(ctx context.Context, l listeners) error {
 	others.Go(func() error { return s.cleaner.Run(background) })
 	others.Go(func() error { s.users.KeepCostsCounted(background); return nil })
 	others.Go(func() error { s.logCollisions(background); return nil })
-	watched := s.cfg // which the watcher changes
+	watched := s.cfg // a copy, because the watcher changes it
 	others.Go(func() error { s.watcher.Run(background, &watched); return nil })
 	relay.Go(func() error { return s.relay.Run(relaying) })
 
@@ -136,7 +136,7 @@ func serveOn(server *http.Server, l net.Listener) error {
 // collisionsRetry is the delay after an error, such as a schema that is too old.
 const collisionsRetry = 5 * time.Second
 
-// rolloutTime is how long replicas of an earlier version may run next to this one. They store email keys by other rules.
+// rolloutTime is how long replicas of an earlier version may run next to this one. Such replicas store email keys by other rules.
 const rolloutTime = 15 * time.Minute
 
 // logCollisions logs once which accounts have the same email. After rolloutTime it recomputes the email keys that replicas of earlier

@@ -40,7 +40,7 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	}
 	publish := spans.named(t, "publish user_events", traces.Span_SPAN_KIND_PRODUCER)
 	if !spans.isWithin(publish, server) {
-		t.Errorf("the publishing %s is not within the server's span", publish)
+		t.Errorf("the span %s of the publishing is not below the server's span, want it there", publish)
 	}
 	if strings.Contains(fmt.Sprint(spans), email) {
 		t.Errorf("the trace contains personal data: %v", spans)
@@ -58,7 +58,7 @@ func TestAnUntrustedTraceBecomesALink(t *testing.T) {
 	message := messages.about(t, s.register(t, "untrusted@example.com", callersHeader))
 	s.stop(t)
 	if spans := received.trace(callersTrace); len(spans) > 0 {
-		t.Errorf("%d spans are in the caller's trace", len(spans))
+		t.Errorf("%d spans are in the trace of the untrusted caller, want none", len(spans))
 	}
 	server := received.all().named(t, "POST /register", traces.Span_SPAN_KIND_SERVER)
 	own := trace.TraceID(server.GetTraceId()).String()
@@ -90,10 +90,10 @@ func TestAnUntrustedClientDoesNotDecideSampling(t *testing.T) {
 			s.stop(t)
 			requests := slices.DeleteFunc(received.all(), func(s *traces.Span) bool { return s.GetName() != "POST /register" })
 			if recorded := len(requests) > 0; recorded != test.recorded {
-				t.Errorf("recorded: %t", recorded)
+				t.Errorf("the request is recorded: %t, want %t", recorded, test.recorded)
 			}
 			if got := traceparentOf(t, message); strings.Contains(got, callersTrace) || strings.HasSuffix(got, "-01") != test.recorded {
-				t.Errorf("the event's traceparent is %q", got)
+				t.Errorf("the event's traceparent is %q, want a trace of the service's own that is recorded: %t", got, test.recorded)
 			}
 		})
 	}
@@ -152,7 +152,7 @@ func checkRequestLine(t *testing.T, log, span string) {
 	t.Errorf("the request is not logged:\n%s", log)
 }
 
-// consumer has a queue for user.created.
+// consumer receives the messages of a queue for user.created.
 type consumer <-chan amqp.Delivery
 
 func newConsumer(t *testing.T) consumer {

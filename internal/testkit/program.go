@@ -8,10 +8,11 @@ import (
 	"testing"
 )
 
-// Main builds the program, runs the tests with its path in program, and returns their exit code. A path that is set is kept.
+// Main builds the service, stores the path of the executable in program, runs the tests, and returns their exit code. If program is not
+// empty, Main builds nothing.
 func Main(m *testing.M, program *string) int { return WithProgram(program, m.Run) }
 
-// WithProgram does what [Main] does around any function. It deletes the program after run.
+// WithProgram is like [Main], but calls run in place of the tests. Afterwards it deletes the executable that it has built.
 func WithProgram(program *string, run func() int) int {
 	if *program != "" {
 		return run()
@@ -28,7 +29,7 @@ func WithProgram(program *string, run func() int) int {
 	return run()
 }
 
-// Build builds the program into a directory, and returns its path.
+// Build builds the service into a directory, and returns the path of the executable.
 func Build(dir string) (string, error) {
 	path := filepath.Join(dir, "user-service")
 	build := exec.Command("go", "build", "-o", path, "user-service/cmd/user-service") //nolint:gosec,noctx // the test's deadline ends it

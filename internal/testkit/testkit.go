@@ -1,4 +1,5 @@
-// Package testkit has what the tests of several packages need: waiting with a deadline, addresses, a log, and the program itself.
+// Package testkit has helpers for the tests of several packages: they wait with a deadline, choose addresses, collect a log, and build the
+// service.
 package testkit
 
 import (
@@ -23,7 +24,7 @@ const interval = 10 * time.Millisecond
 // such as "the answer".
 func WaitFor(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	if !Await(context.Background(), Timeout, condition) { // the context of the test has ended before its cleanup
+	if !Await(context.Background(), Timeout, condition) { // not the test's context, which has ended when the test's cleanups run
 		t.Fatalf("waited %s for %s", Timeout, what)
 	}
 }
@@ -53,8 +54,8 @@ func Receive[T any](t testing.TB, what string, values <-chan T) (value T) {
 	return value
 }
 
-// Pause waits for d, and reports whether ctx is still valid. It is for the pace of load and faults; a test that waits for
-// something calls [WaitFor].
+// Pause waits for d, and reports whether ctx is still valid. Use Pause to space out requests and faults. To wait for a condition, use
+// [WaitFor].
 func Pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

@@ -43,7 +43,7 @@ func TestFreeAddressesAreFreeAndDiffer(t *testing.T) {
 		}
 		_ = l.Close()
 		if given[addr] {
-			t.Errorf("%s is given twice", addr)
+			t.Errorf("FreeAddress returns %s twice, want different addresses", addr)
 		}
 		given[addr] = true
 	}

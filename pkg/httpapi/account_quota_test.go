@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-// TestAccountQuotaCountsWritesAndHashes uses up an account quota of 30 with each kind of request. A password check costs ten times as much.
+// TestAccountQuotaCountsWritesAndHashes sends 40 requests of each kind with an account quota of 30. A write counts as one request, a
+// password check counts as ten, and a read is not counted.
 func TestAccountQuotaCountsWritesAndHashes(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 30 })
@@ -43,8 +44,8 @@ func TestAccountQuotaCountsWritesAndHashes(t *testing.T) {
 	}
 }
 
-// TestARefusedHashUsesNoQuota checks that a request that is refused because of its hash leaves the rest of the account quota to cheaper
-// requests.
+// TestARefusedHashUsesNoQuota refuses requests because the rest of the account quota does not suffice for a hash. These requests must not
+// use quota, so that cheaper requests can use the rest.
 func TestARefusedHashUsesNoQuota(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 12 })
@@ -66,7 +67,8 @@ func TestARefusedHashUsesNoQuota(t *testing.T) {
 	patch(`{"name":"Ada"}`).want(t, 429)
 }
 
-// TestAnAdminsChangeCountsAsNoHash checks that a change of another account costs one unit: the service checks no password.
+// TestAnAdminsChangeCountsAsNoHash checks that an administrator's change of another account counts as one request, because the service does
+// not check a password.
 func TestAnAdminsChangeCountsAsNoHash(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.account = 12 })
@@ -101,9 +103,9 @@ func TestEndingSessionsNeedsNoQuota(t *testing.T) {
 	s.call("DELETE", "/users/me/sessions", nil, as(a.token)).want(t, 204)
 }
 
-// TestWaitingRequestsForOneAccountAreBounded sends requests for one account while its row is locked. The queue refuses the one request
-// that is too many, and the refusal names no quota. The waiting requests hold at most one connection, so that another account is
-// served.
+// TestWaitingRequestsForOneAccountAreBounded sends requests for one account while its row is locked. One request runs, 64 wait in the
+// queue, and the queue refuses the last one without a RateLimit-Policy header. The waiting requests must hold at most one database
+// connection, so that the service can still serve another account.
 func TestWaitingRequestsForOneAccountAreBounded(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -114,7 +116,7 @@ func TestWaitingRequestsForOneAccountAreBounded(t *testing.T) {
 		"changes of one's own account":   {"PATCH", "/users/me", `{"name":"Ada"}`, false},
 		"changes by an administrator":    {"PATCH", "/users/{id}", `{"name":"Ada"}`, true},
 		"ends of all sessions":           {"DELETE", "/users/me/sessions", nil, false},
-		"ends of a session":              {"DELETE", "/users/me/sessions/{session_id}", nil, false}, // not a logout, which waits for nothing
+		"ends of a session":              {"DELETE", "/users/me/sessions/{session_id}", nil, false}, // of another login
 		"ends of sessions of an account": {"DELETE", "/users/{id}/sessions", nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,7 +168,7 @@ func (s *server) waitingForLocks() (n int) {
 	return n
 }
 
-// withoutQuota starts the API and uses up the quota of one address. It returns an option that sends requests from there.
+// withoutQuota starts the API and uses up the quota of one address. The option there sends a request from that address.
 func withoutQuota(t *testing.T, limit int) (s *server, a account, there option) {
 	t.Helper()
 	s = start(t, func(set *settings) {
@@ -181,7 +183,8 @@ func withoutQuota(t *testing.T, limit int) (s *server, a account, there option) 
 	return s, a, there
 }
 
-// TestARefreshCountsByItsSession refreshes at an address without quota. Each session has its own quota there. Forged tokens are refused.
+// TestARefreshCountsByItsSession refreshes from an address that has used up its quota. A valid refresh token counts in the quota of its
+// session. A forged token counts in the quota of the address, so it is refused.
 func TestARefreshCountsByItsSession(t *testing.T) {
 	t.Parallel()
 	s, a, there := withoutQuota(t, 4)
@@ -305,8 +308,8 @@ func TestAResetIsConfirmedAtAnAddressWithoutQuota(t *testing.T) {
 	confirm(token, newPassword).want(t, 429) // the token is used
 }
 
-// TestForgedResetTokensCauseFewQueries sends forged tokens. An address causes as many queries as its quota allows. After its quota is
-// used up, the service looks up as many tokens again, because a valid token needs no quota. Further tokens cause no query.
+// TestForgedResetTokensCauseFewQueries sends forged tokens from one address. The first four tokens use up the quota of the address. The
+// service then looks up four more tokens, because a valid token needs no quota. Further tokens must not cause a query.
 func TestForgedResetTokensCauseFewQueries(t *testing.T) {
 	t.Parallel()
 	database := newCounter(t)
@@ -366,7 +369,7 @@ func TestOneHashWaitsForAResetToken(t *testing.T) {
 	}
 }
 
-// TestAConfirmedResetUsesNoQuota checks that an address keeps its whole quota for other requests.
+// TestAConfirmedResetUsesNoQuota confirms resets and checks that the address still has its whole quota for other requests.
 func TestAConfirmedResetUsesNoQuota(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) {

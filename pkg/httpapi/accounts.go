@@ -31,7 +31,7 @@ func readReplacement(o *object) user.Replacement {
 	return user.Replacement{Email: o.email(), Profile: readProfile(o), CurrentPassword: o.text("current_password")}
 }
 
-// changedBy maps a field that a patch can't change to the request that changes it.
+// changedBy maps each field that a patch can't change to the request that changes the field.
 var changedBy = map[string]string{
 	"email_verified": "POST /email-verification", "roles": "PUT /users/{id}/roles", "status": "PUT /users/{id}/status",
 }

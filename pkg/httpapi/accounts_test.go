@@ -75,7 +75,7 @@ type refusal struct {
 	options []option
 	status  int
 	problem string
-	pointer string // of one of the errors, or empty
+	pointer string // the pointer of one of the errors, or empty
 }
 
 func TestRegisterRefusesInvalidRequests(t *testing.T) {
@@ -134,7 +134,8 @@ func TestRegisterRefusesInvalidRequests(t *testing.T) {
 	}
 }
 
-// TestErrorsOfAHostileBodyAreBounded sends bodies with thousands of errors. The pointer to each error has thousands of bytes.
+// TestErrorsOfAHostileBodyAreBounded sends bodies with thousands of errors. In one body, the pointer to each error has thousands of bytes.
+// The response must list at most 100 errors in 64 KiB.
 func TestErrorsOfAHostileBodyAreBounded(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -162,8 +163,8 @@ func TestErrorsOfAHostileBodyAreBounded(t *testing.T) {
 	}
 }
 
-// TestUnknownFieldsUseLittleMemory measures the memory that a request with thousands of unknown fields allocates. No queue and no
-// quota bounds that work. The test is not parallel, because allocations of other tests would count.
+// TestUnknownFieldsUseLittleMemory measures the memory that a request with thousands of unknown fields allocates. Many such requests can be
+// parsed concurrently, because parsing does not wait for a slot. The test is not parallel, because allocations of other tests would count.
 func TestUnknownFieldsUseLittleMemory(t *testing.T) {
 	s := start(t)
 	var body strings.Builder
@@ -237,7 +238,7 @@ func TestConcurrentRegistrationsCreateOneAccount(t *testing.T) {
 			}
 			answer := patiently(func() answer {
 				got := s.call("POST", "/register", map[string]any{"email": email, "password": goodPassword})
-				if got.status == 503 { // a busy machine; the account may exist despite the error
+				if got.status == 503 { // the machine is busy; the account may exist despite the error
 					unanswered.Add(1)
 				}
 				return got
@@ -412,8 +413,8 @@ func TestDeleteErases(t *testing.T) {
 	s.call("POST", "/register", map[string]any{"email": a.Email, "password": a.password}).want(t, 201)
 }
 
-// TestAnErasedUserLeavesNoTrace searches the database, except the outbox, for personal data of an erased user: the email, the profile,
-// the address and the request ids. An administrator's address stays in the entry of the erasure and in entries about other users.
+// TestAnErasedUserLeavesNoTrace searches the database, except the outbox, for personal data of an erased user: the email, the profile, the
+// IP address and the request ids. An administrator's IP address stays in the entry of the erasure and in entries about other users.
 func TestAnErasedUserLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	for _, who := range []string{"itself", "an admin"} {

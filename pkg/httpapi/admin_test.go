@@ -145,7 +145,8 @@ func TestTheLastAdminStays(t *testing.T) {
 	s.call("DELETE", second.path(), nil, as(admin.token)).want(t, 204)
 }
 
-// TestConcurrentErasuresLeaveOneAdmin has all administrators erase their accounts concurrently. One erasure is refused.
+// TestConcurrentErasuresLeaveOneAdmin sends eight concurrent requests: each of the eight administrators erases their own account. Exactly
+// one erasure must be refused.
 func TestConcurrentErasuresLeaveOneAdmin(t *testing.T) {
 	t.Parallel()
 	s := start(t)

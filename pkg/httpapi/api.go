@@ -32,7 +32,7 @@ type Observer interface {
 	RequestStarted(ctx context.Context, method string) (done func(route string, status int))
 	// LoginDone reports the result of a login: "success" or the name of a problem type.
 	LoginDone(result string)
-	// RefreshDone reports the result of a refresh, as LoginDone does.
+	// RefreshDone reports the result of a refresh: "success" or the name of a problem type.
 	RefreshDone(result string)
 	// RateLimited reports a request that a limit has refused; policy is the name of the limit.
 	RateLimited(policy string)
@@ -52,7 +52,7 @@ type API struct {
 	description func() (*docspage.File, error) // the OpenAPI description
 }
 
-// Limits of the server. Each protects it from a client that occupies its memory or connections.
+// Limits of the server. Each limit protects the server from clients that occupy memory or connections.
 const (
 	maxHeader = 16 << 10        // bytes
 	maxDepth  = user.MaxNesting // levels of nested JSON
@@ -62,7 +62,7 @@ const (
 	unreadTimeout = 250 * time.Millisecond // for discarding an unread body before the response
 	writeTimeout  = 30 * time.Second
 
-	// idleTimeout is longer than in gateways, because they must close idle connections first.
+	// idleTimeout is longer than the idle timeout of gateways, because a gateway must be the first to close an idle connection.
 	idleTimeout = 2 * time.Minute
 	// requestTimeout does not include the time for receiving the body.
 	requestTimeout = 1800 * time.Millisecond

@@ -18,7 +18,7 @@ import (
 // noted is the short form of an audit entry: the action with its detail, the actor, the user and the request id.
 type noted struct{ what, actor, about, request string }
 
-// trail returns the newest entries that match the query, oldest first. Ids of accounts are replaced by their names.
+// trail returns the newest entries that match the query, oldest first. It replaces the id of each account with its name in names.
 func (s *server) trail(token, query string, names map[uuid.UUID]string) []noted {
 	s.t.Helper()
 	name := func(id *uuid.UUID) string {
@@ -62,7 +62,8 @@ func (n *noting) check(token string, names map[uuid.UUID]string) {
 	}
 }
 
-// TestEveryActionIsAudited creates entries of all kinds. It reads them again after the erasure of the account: the entries keep only ids.
+// TestEveryActionIsAudited sends the requests of an account's life and checks the audit entry of each one. It reads the entries again after
+// the erasure of the account: the older entries must have neither an IP address nor a request id.
 func TestEveryActionIsAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -161,7 +162,7 @@ func TestAdminChangesAreAudited(t *testing.T) {
 	n.check(admin.token, names)
 }
 
-// TestATakenEmailIsAudited checks each request that can set an email. The entries do not contain the email.
+// TestATakenEmailIsAudited sends requests that set an email which another account has. The audit entries must not contain the email.
 func TestATakenEmailIsAudited(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -11,17 +11,17 @@ import (
 	"user-service/pkg/user"
 )
 
-// Limits of the bodies that are being received. A slow client may take readTimeout to send a body, and as many as maxConnections
-// clients may do so at the same time.
+// Limits of the bodies that are being received. A slow client may take readTimeout to send a body, and up to maxConnections clients may
+// send slowly at the same time.
 const (
 	maxBody   = 64 << 10 // bytes of one body
 	smallBody = 4 << 10  // bytes of a body that is read only for its token
 	// maxBodies limits the bytes of all bodies together, not counting the first uncountedBody bytes of each. So there is room for 136
 	// bodies of maxBody bytes.
 	maxBodies = 8 << 20
-	// uncountedBody is the number of bytes that do not count, so that large and slow bodies do not block logins.
+	// uncountedBody is the number of bytes of each body that do not count, so that large and slow bodies do not block logins.
 	uncountedBody = chunkSize
-	// chunkSize is the number of bytes that are allocated as soon as the first byte has arrived. maxBody is a multiple of it.
+	// chunkSize is the number of bytes that are allocated when the first byte of a chunk has arrived. maxBody is a multiple of chunkSize.
 	chunkSize = 4 << 10
 )
 
@@ -65,7 +65,7 @@ type bodyReader struct {
 
 // read returns the body of a request, of at most limit bytes. reserved is the number of bytes that the caller must release.
 //
-// Errors: content-too-large, malformed-request, Overloaded. With an error, reserved is 0.
+// Errors: contentTooLarge, malformedRequest, Overloaded. If there is an error, reserved is 0.
 func (b *bodies) read(r *http.Request, limit int) (body []byte, reserved int64, err error) {
 	if r.ContentLength > int64(limit) {
 		return nil, 0, errTooLarge(limit)
@@ -102,7 +102,7 @@ func (in *bodyReader) receive(body io.Reader) error {
 		}
 		in.reserved += chunkSize
 	}
-	next := in.bodies.chunks.Get().(*chunk) // the pool has nothing else
+	next := in.bodies.chunks.Get().(*chunk) // the pool contains only chunks
 	in.chunks = append(in.chunks, next)
 	next[0] = in.first[0]
 	filled := 1
@@ -143,5 +143,5 @@ func errTooManyBodies() error {
 	}
 }
 
-// errBodiesFull is the cause of a 503 because of maxBodies.
+// errBodiesFull is the cause of the error for a body that would exceed maxBodies.
 var errBodiesFull = errors.New("request bodies have reached their limit of bytes")

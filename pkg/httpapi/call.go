@@ -80,7 +80,8 @@ func (c *call) runOnSuccess() {
 	}
 }
 
-// startTimeout gives the call a new deadline. So a response comes within 2 seconds, even if a dependency does not respond.
+// startTimeout gives the call a new deadline, in the time left. So a response comes within 2 seconds, even if a dependency does not
+// respond.
 func (c *call) startTimeout(left time.Duration) {
 	ctx, cancel := context.WithTimeout(c.base, left)
 	c.Request, c.cancel = c.WithContext(ctx), cancel
@@ -133,7 +134,7 @@ func (c *call) origin() user.Origin {
 
 // authorize authenticates the caller, reads the ids in the path, and checks the permission.
 //
-// Errors: authentication-required, InvalidAccessToken, invalid-parameter, Forbidden, TooManyRequests.
+// Errors: authenticationRequired, InvalidAccessToken, invalidParameter, Forbidden, TooManyRequests, Unavailable.
 func (a *API) authorize(c *call, r route) error {
 	if r.rule.Anonymous() {
 		return nil
@@ -215,7 +216,7 @@ func bearer(r *http.Request) (string, error) {
 func parseID(s string) (uuid.UUID, error) {
 	id, err := uuid.Parse(s)
 	if err != nil || id.String() != s {
-		return uuid.Nil, errParameter("An id must be a UUID in lower case; that of a user may be me.")
+		return uuid.Nil, errParameter("An id must be a UUID in lower case; a user's id may also be me.")
 	}
 	return id, nil
 }

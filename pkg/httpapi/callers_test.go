@@ -13,7 +13,8 @@ import (
 	"user-service/pkg/event"
 )
 
-// who describes the callers that an operation allows: anonymous callers, every authenticated caller, the user itself, or a permission.
+// who describes the callers that an operation allows: anonymous callers, all authenticated callers, the target user, or callers with a
+// permission.
 type who struct {
 	anyone, everybody, self bool
 	permission              access.Permission
@@ -28,8 +29,8 @@ var (
 func only(p access.Permission) who   { return who{permission: p} }
 func selfOr(p access.Permission) who { return who{self: true, permission: p} }
 
-// operations lists for each operation the allowed callers, the status of success, and the body for a target user. An operation of
-// api/openapi.yaml that is missing here fails the test.
+// operations maps the id of each operation to its allowed callers, the status of its success, and the request body for a target user. The
+// test fails if an operation of api/openapi.yaml is missing here.
 var operations = map[string]struct {
 	who    who
 	status int
@@ -112,7 +113,7 @@ func (s *server) callers(admin account) map[string]string {
 	return tokens
 }
 
-// expired returns the token with an expiry in the past, signed again.
+// expired returns a copy of the token that expired a second ago and has a valid signature.
 func expired(t *testing.T, token string) string {
 	t.Helper()
 	claims := jwt.MapClaims{}
@@ -142,7 +143,7 @@ func (w who) refusal(caller string) int {
 	}
 }
 
-// TestEveryOperationForEveryCaller calls each operation of api/openapi.yaml as each kind of caller, with a target user of its own.
+// TestEveryOperationForEveryCaller calls each operation of api/openapi.yaml as each kind of caller, and checks the status.
 func TestEveryOperationForEveryCaller(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -173,8 +174,9 @@ func TestEveryOperationForEveryCaller(t *testing.T) {
 	}
 }
 
-// callAsEverybody first calls the operation about one user, as each caller that must be refused, and checks that this user keeps
-// access. Then it calls the operation as each other caller, each time about a new user.
+// callAsEverybody first calls the operation on one target user, as each caller that must be refused, and checks that the target user still
+// has access. Then it calls the operation as each allowed caller, each time on a new target user. If the target user may call the
+// operation, that call comes last.
 func (s *server) callAsEverybody(method, path, name string, callers map[string]string, admin account) {
 	s.t.Helper()
 	op := operations[name]

@@ -9,9 +9,9 @@ import (
 
 // clientAddr returns the address of the client: the peer's address, unless the peer is a trusted proxy.
 //
-// Each proxy appends the address of its own peer to X-Forwarded-For. So clientAddr reads the header from its end, as long as a
-// trusted proxy has written the entry. An untrusted client can invent all entries before its own. An invalid entry ends the search,
-// and the last valid address is the result. The result is the zero Addr if the peer does not have an IP address.
+// Each proxy appends the address of its own peer to X-Forwarded-For. So clientAddr reads the entries from the last to the first, as long as
+// a trusted proxy has written them. An untrusted client can invent all entries before its own. An invalid entry ends the search, and the
+// last valid address is the result. The result is the zero Addr if the peer does not have an IP address.
 func clientAddr(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	addr, _ := parseAddr(r.RemoteAddr)
 	lines := r.Header["X-Forwarded-For"]

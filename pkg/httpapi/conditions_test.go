@@ -86,7 +86,7 @@ func TestPreconditionsOfARole(t *testing.T) {
 	}
 	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", first)).want(t, 412)
 	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", second)).want(t, 204)
-	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", second)).want(t, 404) // checked before the precondition
+	s.call("DELETE", "/roles/clerk", nil, as(admin.token), header("If-Match", second)).want(t, 404) // existence is checked first
 }
 
 // TestPreconditionsAreCheckedInOrder checks that 412 comes after 401, 403, 404 and 422, and before 409.
@@ -122,7 +122,7 @@ func TestPreconditionsAreCheckedInOrder(t *testing.T) {
 	s.call("PUT", "/roles/"+access.Admin, `{"permissions":[]}`, as(admin.token)).want(t, 409)
 }
 
-// checkIfMatch sends If-Match to a path that everybody can read.
+// checkIfMatch checks If-Match on GET and HEAD requests for a path that anonymous callers may read.
 func checkIfMatch(t *testing.T, s *server, path string) {
 	t.Helper()
 	current := s.call("GET", path, nil).want(t, 200).header.Get("ETag")
@@ -140,7 +140,8 @@ func checkIfMatch(t *testing.T, s *server, path string) {
 // line adds a line to the header. Another line of the same name stays.
 func line(name, value string) option { return func(r *http.Request) { r.Header.Add(name, value) } }
 
-// TestOneMailboxIsOneAccount writes an email with both forms of its domain, with blanks, and in another case.
+// TestOneMailboxIsOneAccount spells one email with the Unicode form and the ASCII form of its domain, with blanks, and in another case. All
+// spellings must belong to the same account.
 func TestOneMailboxIsOneAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -148,20 +149,20 @@ func TestOneMailboxIsOneAccount(t *testing.T) {
 	local := strings.ToLower(rand.Text())
 	a := s.registerAs("  " + local + "@bücher.example ")
 	if a.Email != local+"@bücher.example" {
-		t.Errorf("the email is %q", a.Email)
+		t.Errorf("the email is %q, want it without the blanks at both ends", a.Email)
 	}
 	ascii := local + "@xn--bcher-kva.example"
 	for _, other := range []string{ascii, strings.ToUpper(ascii), local + "@BÜCHER.example", " " + ascii} {
 		body := map[string]any{"email": other, "password": goodPassword}
 		s.call("POST", "/register", body).wantProblem(t, 409, "email-taken")
 		if got := s.login(account{User: user.User{Email: other}, password: goodPassword}); got.token == "" {
-			t.Errorf("%q does not log in", other)
+			t.Errorf("a login as %q returns no token, want one", other)
 		}
 	}
 	for _, query := range []string{"email=" + ascii, "q=" + ascii, "q=" + strings.ToUpper(local) + "@b%C3%BC"} {
 		page := decode[struct{ Items []user.User }](t, s.call("GET", "/users?"+query, nil, as(admin.token)).want(t, 200))
 		if len(page.Items) != 1 || page.Items[0].ID != a.ID {
-			t.Errorf("%s finds %d users", query, len(page.Items))
+			t.Errorf("%s finds %d users, want only the registered one", query, len(page.Items))
 		}
 	}
 }

@@ -18,11 +18,13 @@ const (
 	connectionBytes = 64 << 10
 	// serviceBytes is the memory of the rest of the service.
 	serviceBytes = 64 << 20
-	// socketBytes is the size of each kernel buffer of a connection. Linux doubles it, and counts it as memory of the container.
+	// socketBytes is the size of each kernel buffer of a connection. Linux doubles this size, and counts the buffers as memory of the
+	// container.
 	socketBytes = 16 << 10
 )
 
-// LimitConnections limits the connections of server from listener to 10,000, or to the number that fits into memory bytes.
+// LimitConnections limits the number of connections that server accepts from listener. The limit is the number that fits into memory, which
+// is in bytes, but at least 512 and at most 10,000.
 //
 // At the limit, a new connection closes the connection that has waited for its client for the longest time. Such a connection is idle,
 // or its client sends or reads slowly. If no connection waits for its client, new clients wait in the backlog of the system.
@@ -46,7 +48,7 @@ func limitConnections(server *http.Server, listener net.Listener, limit int) *li
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, connection{l, conn})
 	}
-	server.DisableGeneralOptionsHandler = true // it would keep a trailer in memory
+	server.DisableGeneralOptionsHandler = true // net/http's handler of OPTIONS * would keep a trailer in memory
 	server.Handler = trackHandler(withoutTrailer(server.Handler))
 	return l
 }
@@ -212,7 +214,7 @@ type limitedConn struct {
 	header headerLines // header of the next request
 }
 
-// Write implements net.Conn. The connection waits for its client until the client has accepted the data.
+// Write implements net.Conn. The connection counts as waiting for its client until the client has accepted the data.
 func (c *limitedConn) Write(p []byte) (int, error) {
 	if c.header.full {
 		return 0, errHeaderLines
@@ -241,8 +243,8 @@ func (c *limitedConn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite closes the writing side. net/http calls it before it closes a connection, and waits 500 ms, so that the client gets the
-// last response.
+// CloseWrite closes the writing side. Before net/http closes a connection, it calls CloseWrite and waits 500 ms, so that the client gets
+// the last response.
 func (c *limitedConn) CloseWrite() error {
 	_ = c.listener.wait(c)
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {

@@ -127,7 +127,8 @@ func (c *client) get(path string) error {
 	return err
 }
 
-// TestIdleConnectionsAreClosedAtTheLimit opens connections above the limit while the others are idle. The longest idle one is closed.
+// TestIdleConnectionsAreClosedAtTheLimit opens connections above the limit while the others are idle. The connection that has been idle
+// longest must be closed.
 func TestIdleConnectionsAreClosedAtTheLimit(t *testing.T) {
 	t.Parallel()
 	s, dial := serveTwo(t)
@@ -178,7 +179,7 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 }
 
 // TestSlowClientsAreClosedAtTheLimit opens connections above the limit while the server waits for slow clients. The connection that has
-// waited longest is closed.
+// waited longest must be closed.
 func TestSlowClientsAreClosedAtTheLimit(t *testing.T) {
 	t.Parallel()
 	const part = "Host: x\r\nContent-Length: 10\r\n\r\n12345"
@@ -215,7 +216,8 @@ func TestSlowClientsAreClosedAtTheLimit(t *testing.T) {
 	}
 }
 
-// TestClientsThatDoNotReadAreClosedAtTheLimit opens a connection above the limit while the server waits for clients to read responses.
+// TestClientsThatDoNotReadAreClosedAtTheLimit opens a connection above the limit while the server waits for clients to read responses. The
+// new connection must be served.
 func TestClientsThatDoNotReadAreClosedAtTheLimit(t *testing.T) {
 	t.Parallel()
 	s, dial := serveTwo(t)

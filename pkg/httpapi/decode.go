@@ -29,14 +29,14 @@ type object struct {
 }
 
 // decode reads an input from the call's body. read takes the members of the object; a member that is left is unknown. If there are errors,
-// decode also calls check, so that the answer lists all errors together. Otherwise the domain checks the input.
+// decode also calls check, so that the response lists all errors together. If there are none, package user checks the input later.
 func decode[T any](c *call, accepted []string, read func(*object) T, check func(T) user.FieldErrors) (T, error) {
 	var none T
 	if err := checkMediaType(c.Header, accepted); err != nil {
 		return none, err
 	}
 	c.receive()
-	defer c.release() // from here on, only in refers to the body
+	defer c.release() // from here on, the handler needs only the input, not the body
 	if c.bodyErr != nil {
 		return none, c.bodyErr
 	}
@@ -231,11 +231,12 @@ func (o *object) ignore(names ...string) {
 	}
 }
 
-// expected returns the param of an error about the JSON type of a value.
+// expected returns the parameter of an error about the JSON type of a value.
 func expected(jsonType string) user.Param { return user.Param{Name: "expected", Value: jsonType} }
 
 // pointer returns the RFC 6901 pointer of a member of the body.
 func pointer(name string) string { return "/" + pointerEscapes.Replace(name) }
 
-// pointerEscapes are the escapes of RFC 6901 section 3. All calls share it, because its construction costs more than its use.
+// pointerEscapes replaces characters as RFC 6901 section 3 requires. All calls share the replacer, because its construction costs more than
+// its use.
 var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")

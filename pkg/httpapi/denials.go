@@ -16,14 +16,14 @@ import (
 // Limits of the audit entries about denied requests, for each replica.
 const (
 	denialsPerMinute  = 10      // entries about one caller
-	maxDenialCallers  = 1 << 12 // counted callers; one more caller ends the oldest minute early
+	maxDenialCallers  = 1 << 12 // number of counted callers; one more ends the oldest minute early
 	maxPendingDenials = 1 << 12 // entries of about 300 bytes that wait for the database
 	denialTimeout     = 2 * time.Second
 )
 
-// denials writes audit entries about denied requests of known callers. A minute begins with the first denial of a caller. The first
-// entries are written immediately. The last entry is written when the minute ends. It describes the latest denial, and contains the
-// number of denials that got no entry.
+// denials writes audit entries about denied requests of known callers. A caller's minute begins with the caller's first denial. The first
+// denials of the minute get their entries immediately. For all further denials, one entry is written when the minute ends. This entry
+// describes the latest denial, and contains the number of denials without an entry.
 //
 // The entries are written after the response, one at a time. So a slow database does not delay a denial, and all denials together use
 // one connection of the pool.
@@ -41,7 +41,7 @@ type denials struct {
 // caller identifies a caller.
 type caller struct {
 	id   uuid.UUID
-	name string // of a caller without an account
+	name string // the name of a caller without an account
 }
 
 // denialMinute counts the denials of one caller in one minute.
@@ -163,7 +163,7 @@ func (d *denials) finish(ctx context.Context) error {
 	}
 }
 
-// recordDenial records err in the audit trail if err is the denial of a known caller.
+// recordDenial records err in the audit trail if err denies a request of a known caller.
 func (a *API) recordDenial(c *call, err error) {
 	var e *user.Error
 	if !errors.As(err, &e) || e.Code != user.Forbidden {

@@ -59,8 +59,8 @@ func routes(first, last int) (out []string) {
 	return out
 }
 
-// TestSuppressedDenialsAreCounted denies requests of two callers. The last entry of a minute contains the number of denials that have no
-// entry of their own.
+// TestSuppressedDenialsAreCounted denies requests of two callers. The last entry of a minute must contain the number of denials without an
+// entry.
 func TestSuppressedDenialsAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -95,7 +95,7 @@ func TestSuppressedDenialsAreCounted(t *testing.T) {
 	})
 }
 
-// TestPendingDenialsAreRecordedAtShutdown shuts down in the middle of a minute.
+// TestPendingDenialsAreRecordedAtShutdown shuts down in the middle of a minute. The last entry of each caller's minute must be recorded.
 func TestPendingDenialsAreRecordedAtShutdown(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -26,7 +26,7 @@ func (s *server) denied(admin account, names map[uuid.UUID]string) (out []string
 }
 
 // TestADeniedRequestIsRecorded sends requests for which the caller lacks the permission. Requests of anonymous callers and requests that
-// are refused for another reason are not recorded.
+// are refused for another reason must not be recorded.
 func TestADeniedRequestIsRecorded(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -54,7 +54,7 @@ func TestADeniedRequestIsRecorded(t *testing.T) {
 		`ada  {"route":"GET /users"}`,
 		`ada ada {"route":"PUT /users/{id}/roles"}`,
 		`ada grace {"route":"PATCH /users/{id}"}`,
-		`ada  {"route":"DELETE /users/{id}"}`, // the target does not exist; the caller's address is still recorded
+		`ada  {"route":"DELETE /users/{id}"}`, // the target does not exist; the caller's IP address is still recorded
 		`ada  {"route":"GET /audit-events"}`,
 		`ada  {"route":"PUT /roles/{name}"}`,
 		`clerk admin {"route":"PATCH /users/{id}"}`,
@@ -108,8 +108,8 @@ func TestADenialDoesNotWaitForTheAuditTrail(t *testing.T) {
 	}
 }
 
-// TestADenialOfAnErasedCallerKeepsIDsOnly records denials after the erasure of the caller, and perhaps concurrently with it. The cleaner
-// removes the address and the request id from them.
+// TestADenialOfAnErasedCallerKeepsIDsOnly denies requests and then erases the caller's account. Some entries are written after the erasure.
+// The cleaner must remove the IP address and the request id from all of them.
 func TestADenialOfAnErasedCallerKeepsIDsOnly(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -129,7 +129,7 @@ func TestADenialOfAnErasedCallerKeepsIDsOnly(t *testing.T) {
 	entries := s.audit(admin.token, "limit=100&action=authz_fail")
 	for _, e := range entries {
 		if *e.ActorID != ada.ID || e.IP+e.RequestID != "" {
-			t.Errorf("after the erasure the entry is %+v, want the caller's id, no address and no request id", e)
+			t.Errorf("after the erasure the entry is %+v, want the caller's id, no IP address and no request id", e)
 		}
 	}
 	if len(entries) != 10 {

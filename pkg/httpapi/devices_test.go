@@ -100,7 +100,7 @@ func TestSessionsOfOtherUsers(t *testing.T) {
 	if len(theirs) != 1 || theirs[0].Current {
 		t.Errorf("sessions are %+v, want one that is not the admin's", theirs)
 	}
-	// A session is found only below its own user.
+	// A session exists only under the path of its own user.
 	s.call("DELETE", "/users/me/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 404, "not-found")
 	s.call("DELETE", other.path()+"/sessions/"+mine, nil, as(admin.token)).wantProblem(t, 404, "not-found")
 	s.call("DELETE", other.path()+"/sessions/"+theirs[0].ID.String(), nil, as(a.token)).wantProblem(t, 403, "forbidden")

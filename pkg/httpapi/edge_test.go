@@ -109,7 +109,7 @@ func TestRequestsFailFastWithoutADatabase(t *testing.T) {
 	}
 }
 
-// TestSlowClientsAreCutOff sends incomplete headers and bodies.
+// TestSlowClientsAreCutOff sends an incomplete header and an incomplete body. The server must close each connection.
 func TestSlowClientsAreCutOff(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -155,8 +155,8 @@ func TestHugeHeadersAreRefused(t *testing.T) {
 	}
 }
 
-// TestLineBreaksWithoutCR shows where a line may end with LF alone. A header allows it (RFC 9112 section 2.2). A chunked body does not,
-// because a gateway could find another end of the body.
+// TestLineBreaksWithoutCR checks where a line may end with LF alone. Lines of a header may (RFC 9112 section 2.2). Lines of a chunked body
+// must not, because a gateway could disagree about where the body ends.
 func TestLineBreaksWithoutCR(t *testing.T) {
 	t.Parallel()
 	s := start(t)

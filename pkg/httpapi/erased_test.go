@@ -8,8 +8,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestAnErasedCallerGetsInvalidAccessToken erases an account while a request of its user runs. The request fails as for an ended session,
-// not with 404, which would describe the target instead of the caller.
+// TestAnErasedCallerGetsInvalidAccessToken erases an account after a request of its user was authenticated. The rest of the request must
+// fail as if the session had ended. A 404 would be wrong, because it describes the target and not the caller.
 func TestAnErasedCallerGetsInvalidAccessToken(t *testing.T) {
 	t.Parallel()
 	s := start(t)

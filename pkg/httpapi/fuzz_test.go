@@ -82,7 +82,7 @@ func checkRefusal(t *testing.T, err error) {
 	}
 }
 
-// checkMembers reads a body that parseObject has accepted with encoding/json, and compares the field names.
+// checkMembers uses encoding/json to read a body that parseObject has accepted, and compares the field names.
 func checkMembers(t *testing.T, body []byte, obj *object) {
 	t.Helper()
 	if !utf8.Valid(body) {
@@ -142,7 +142,7 @@ func (w *walker) value() (names []string, err error) {
 	return names, err
 }
 
-// name reads the name of a field and appends it to the names before it.
+// name reads the name of a field and appends the name to before. Errors: the name is in before or contains NUL.
 func (w *walker) name(before []string) ([]string, error) {
 	token, err := w.dec.Token()
 	name, _ := token.(string)
@@ -188,7 +188,7 @@ func FuzzCursor(f *testing.F) {
 		}
 		want := uuid.UUID(id)
 		if got, err := decodeCursor(encodeCursor(want)); err != nil || got != want {
-			t.Errorf("the cursor of %s is decoded as %s, error %v", want, got, err)
+			t.Errorf("the cursor of %s is decoded as %s (error %v), want the same id", want, got, err)
 		}
 	})
 }

@@ -27,8 +27,8 @@ func slow(t *testing.T, pw string) string {
 	return fmt.Sprintf("pbkdf2_sha256$%d$salt$%s", iterations, base64.StdEncoding.EncodeToString(key))
 }
 
-// TestAnAbandonedHashCountsAsAFailure cancels logins while their slow hashes run. Each counts as a login failure, so canceled requests
-// cannot cause an unlimited number of hashes.
+// TestAnAbandonedHashCountsAsAFailure cancels logins while their slow hashes run. Each canceled login must count as a login failure, so
+// that canceled requests cannot cause an unlimited number of hashes.
 func TestAnAbandonedHashCountsAsAFailure(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -57,7 +57,7 @@ func TestAnAbandonedHashCountsAsAFailure(t *testing.T) {
 	}
 }
 
-// TestAnAttemptWithoutASlotDoesNotCount checks that an overloaded service causes no backoff.
+// TestAnAttemptWithoutASlotDoesNotCount checks that attempts which an overloaded service refuses do not cause a backoff.
 func TestAnAttemptWithoutASlotDoesNotCount(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second} })
@@ -77,7 +77,8 @@ func TestAnAttemptWithoutASlotDoesNotCount(t *testing.T) {
 	}).want(t, 200)
 }
 
-// TestRequestsWithoutAnAddressAreOneNetwork covers peers without an IP address, such as the peers of a Unix socket.
+// TestRequestsWithoutAnAddressAreOneNetwork logs in without an IP address, as peers of a Unix socket do. All these logins must count as
+// logins from one network.
 func TestRequestsWithoutAnAddressAreOneNetwork(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)

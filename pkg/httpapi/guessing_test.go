@@ -41,7 +41,7 @@ func (s *server) guess(addr, email string) answer {
 // attacker returns an address in the n-th network of an attacker.
 func attacker(n int) string { return fmt.Sprintf("100.64.%d.%d", n, n+1) }
 
-// guessEverywhere guesses five times from each of the attacker's networks. The service checks every password.
+// guessEverywhere sends five logins with a wrong password from each of the attacker's networks. The service must check every password.
 func (s *server) guessEverywhere(email string, networks int) {
 	s.t.Helper()
 	for n := range networks {
@@ -51,7 +51,7 @@ func (s *server) guessEverywhere(email string, networks int) {
 	}
 }
 
-// wantShared checks the refusal of an attempt while all unknown networks share one attempt per 15 minutes.
+// wantShared checks that the response refuses an attempt because all unknown networks share one attempt per 15 minutes.
 func wantShared(t *testing.T, got answer) {
 	t.Helper()
 	got.wantProblem(t, 429, "too-many-requests")
@@ -183,7 +183,8 @@ func TestAUserLogsInAfterAResetDuringAnAttack(t *testing.T) {
 	}
 }
 
-// TestAResetClearsTheFailures covers the network of the reset, too. An attacker there has four attempts again, and the user can log in.
+// TestAResetClearsTheFailures confirms a reset after login failures from the same network and after failed reauthentications. The old
+// failures must no longer count: the network gets four more attempts before the user logs in, and a reauthentication succeeds.
 func TestAResetClearsTheFailures(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -255,7 +256,7 @@ func TestLoginFailuresCountPerNetwork(t *testing.T) {
 	}
 }
 
-// TestABackoffCostsNoHash checks that no replica computes a hash during the backoff, with and without an account.
+// TestABackoffCostsNoHash checks that no replica computes a hash during the backoff for an email, whether or not the email has an account.
 func TestABackoffCostsNoHash(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -297,8 +298,8 @@ func TestABackoffCostsNoHash(t *testing.T) {
 	}
 }
 
-// TestLoginFailuresExpire checks that counts expire a day after the last failure, before their rows are deleted. A refused attempt is not
-// a failure.
+// TestLoginFailuresExpire checks that failure counts expire a day after the last failure, even while their rows still exist. An attempt
+// that is refused without a check of the password must not count as a failure.
 func TestLoginFailuresExpire(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)
@@ -331,8 +332,8 @@ func TestLoginFailuresExpire(t *testing.T) {
 	s.guess(home, email).want(t, 401)
 }
 
-// TestALockOutIsAnnouncedOnceAnHour checks that each user has at most one event per hour, for failed logins and for failed
-// reauthentications. An unknown email has no event.
+// TestALockOutIsAnnouncedOnceAnHour checks that failed logins and failed reauthentications together cause at most one lockout event per
+// hour for each user. An unknown email must not cause an event.
 func TestALockOutIsAnnouncedOnceAnHour(t *testing.T) {
 	t.Parallel()
 	s := startBehindAProxy(t)

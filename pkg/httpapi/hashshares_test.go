@@ -9,7 +9,7 @@ import (
 )
 
 // TestPasswordChangesDoNotDelayLogins fills the share of the hash queue that password changes may use. A later login and a later
-// registration get a slot before the waiting change.
+// registration must get a slot before the waiting change.
 func TestPasswordChangesDoNotDelayLogins(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 4, MaxWait: time.Minute} })

@@ -12,9 +12,9 @@ const maxHeaderLines = 128
 // maxHeaderCommas limits the elements of lists in a header. net/http makes a map of the Trailer list, with about 70 bytes per element.
 const maxHeaderCommas = 256
 
-// maxRead limits the bytes of one read from a connection. When a request ends, net/http may already have read that many bytes of the
-// next request. Header lines and list elements in these bytes are not counted. A line or an element has at
-// least three bytes, so there are at most 170.
+// maxRead limits the bytes of one read from a connection. When a request ends, net/http may already have read that many bytes of the next
+// request. Header lines and list elements in these bytes are not counted. Each of them has at least two bytes, so at most 256 are not
+// counted.
 const maxRead = 512
 
 var errHeaderLines = errors.New("the header of a request has too many fields, or elements of lists")

@@ -7,8 +7,8 @@ import (
 	"user-service/pkg/user"
 )
 
-// TestAHashAboveTheMemoryLimitIsRefused stores and imports a hash that needs too much memory. A login with it counts as a failure, and
-// the log names the setting that would accept the hash.
+// TestAHashAboveTheMemoryLimitIsRefused stores a hash that needs too much memory, and imports it for another account. A login of the first
+// account must count as a failure. The log and the error of the import must name the setting that would accept the hash.
 func TestAHashAboveTheMemoryLimitIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -22,7 +22,7 @@ func (s *server) importAccount(email, hash string) {
 	}
 }
 
-// isImported reports whether the hash of an account is an imported one.
+// isImported reports whether the hash of an account is marked as imported.
 func (s *server) isImported(email string) (is bool) {
 	s.t.Helper()
 	cred, err := s.db.Credential(s.t.Context(), email)
@@ -32,8 +32,8 @@ func (s *server) isImported(email string) (is bool) {
 	return cred.Imported
 }
 
-// TestAnImportedHashIsOfTheUnnormalizedPassword logs in with a password that contains a ligature. The other service hashed the password
-// as entered, with the current Argon2 parameters. The first login replaces that hash by a hash of the normalized password.
+// TestAnImportedHashIsOfTheUnnormalizedPassword logs in with a password that contains a ligature. The other service hashed the password as
+// entered, with the current Argon2 parameters. The first login must replace the imported hash with a hash of the normalized password.
 func TestAnImportedHashIsOfTheUnnormalizedPassword(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -5,7 +5,7 @@ import (
 	"strconv"
 )
 
-// keysCacheControl allows clients to cache the keys for 5 minutes. An operator who rotates a key must wait longer than that between
+// keysCacheControl allows clients to cache the keys for 5 minutes. An operator who rotates a key must wait longer than 5 minutes between
 // publishing the key and signing with it.
 const keysCacheControl = "public, max-age=300"
 

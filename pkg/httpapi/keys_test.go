@@ -41,7 +41,7 @@ func TestASecretIsNotPublished(t *testing.T) {
 	}
 }
 
-// TestAKeyIsPublishedBeforeItSigns replaces a secret by a private key in two steps.
+// TestAKeyIsPublishedBeforeItSigns replaces a secret with a private key in two steps: the key is first published, then it signs.
 func TestAKeyIsPublishedBeforeItSigns(t *testing.T) {
 	t.Parallel()
 	s := start(t)

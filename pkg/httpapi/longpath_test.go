@@ -10,7 +10,8 @@ import (
 	"testing"
 )
 
-// TestALongPathIsTruncated checks the instance of a problem document. JSON could make a path up to six times as long.
+// TestALongPathIsTruncated checks that a problem document contains only the beginning of a long path. In JSON, a path can be six times as
+// long.
 func TestALongPathIsTruncated(t *testing.T) {
 	t.Parallel()
 	a := &API{log: slog.New(slog.DiscardHandler)}

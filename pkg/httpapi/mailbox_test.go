@@ -53,8 +53,8 @@ func TestTheMailLimitSurvivesChanges(t *testing.T) {
 	}
 }
 
-// TestTheMailLimitCoversAllAccounts has several accounts use the same email one after another. Each is then erased or gets another email.
-// The case of the email makes no difference.
+// TestTheMailLimitCoversAllAccounts gives the same email to several accounts in turn: each account is erased or gets another email before
+// the next account takes the email. Spellings in another case must count as the same email.
 func TestTheMailLimitCoversAllAccounts(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -69,7 +69,7 @@ func TestTheMailLimitCoversAllAccounts(t *testing.T) {
 			s.call("POST", "/password-reset", map[string]any{"email": email}).want(t, 202)
 			s.events(event.PasswordResetRequested) // waits for the background work; otherwise the requests would be merged
 		}
-		for typ, ids := range sent { // an erasure deletes the events of its user, so they are counted before
+		for typ, ids := range sent { // the erasure below deletes the user's events, so the test counts the events before it
 			for _, e := range s.events(typ) {
 				if strings.Contains(strings.ToLower(string(e.Data)), "victim@") {
 					ids[e.ID] = true

@@ -20,11 +20,11 @@ import (
 	"user-service/pkg/telemetry"
 )
 
-// validRequestID is the format of a client's own request id. Other ids are replaced.
+// validRequestID is the format of a client's own request id. An id in another format is replaced with a new id.
 var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 
 // observe adds to a route what every request gets: a request id, a trace, a log line, metrics, and a problem document after a panic.
-// path is the route's pattern, not the path of the request, because metrics must not have unlimited label values. It is empty if no
+// path is the route's pattern, not the path of the request, because metrics must not have unlimited label values. path is empty if no
 // route has matched.
 func (a *API) observe(path string, next http.Handler) http.Handler {
 	pattern := paramName.ReplaceAllString(path, "{$1}")
@@ -100,8 +100,9 @@ func (a *API) recoverPanics(next http.Handler) http.Handler {
 	})
 }
 
-// rejectEncodedSlashes responds with 404 to a path with an escaped slash or two consecutive slashes, because a gateway and the router
-// might interpret it differently. It ignores paths below /verify/: they come from the application's requests, and do not matter here.
+// rejectEncodedSlashes responds with 404 to a path with an escaped slash or two consecutive slashes. A gateway and the router might
+// interpret such a path differently. It accepts every path below /verify/. The rest of that path is the path of a request to the
+// application, and the service ignores it.
 func rejectEncodedSlashes(next *httprouter.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.ToLower(r.URL.EscapedPath())
@@ -132,9 +133,9 @@ func (s *statusRecorder) WriteHeader(status int) {
 	s.ResponseWriter.WriteHeader(status)
 }
 
-// beginResponse runs before the first byte of the response. To reuse the connection, net/http first reads the rest of the body, for up
-// to readTimeout. beginResponse shortens that time to unreadTimeout. If a large body is unread, beginResponse has the connection closed
-// instead, because reading the body would need memory.
+// beginResponse runs before the first byte of the response. To reuse the connection, net/http first reads the rest of the body, for up to
+// readTimeout. beginResponse shortens that time to unreadTimeout. If the body is large or of unknown length, beginResponse makes net/http
+// close the connection instead, because reading the body would need memory.
 func (s *statusRecorder) beginResponse() {
 	s.wroteHeader = true
 	if s.body != nil && !s.body.ended {
@@ -167,7 +168,7 @@ type watchedBody struct {
 	ended    bool
 }
 
-// watchBody replaces the body of a request by a watchedBody, and returns it; nil without a body.
+// watchBody replaces the body of a request with a watchedBody, and returns the watchedBody; nil if the request has no body.
 func watchBody(r *http.Request) *watchedBody {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil

@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestANestedBodyUsesLittleStack parses deeply nested bodies, because the goroutine of a connection would keep a large stack. The test
-// is not parallel, because it measures stacks.
+// TestANestedBodyUsesLittleStack checks that parsing a deeply nested body needs little stack, because the goroutine of a connection would
+// keep a large stack. The test is not parallel, because it measures stacks.
 func TestANestedBodyUsesLittleStack(t *testing.T) {
 	const connections, most = 20, 64 << 10
 	for _, level := range []string{"[", `[{"a":`, `{"a":`} {

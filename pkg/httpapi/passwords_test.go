@@ -95,7 +95,7 @@ func TestAnInvalidPasswordChangeIsRefused(t *testing.T) {
 }
 
 // TestNoSessionOfTheOldPasswordOutlivesAChange logs in concurrently with a password change. After the response to the change, no session
-// of the old password is valid.
+// that the old password has opened may be valid.
 func TestNoSessionOfTheOldPasswordOutlivesAChange(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -133,8 +133,8 @@ func TestNoSessionOfTheOldPasswordOutlivesAChange(t *testing.T) {
 	}
 }
 
-// TestOneOfConcurrentPasswordChangesSucceeds changes the password concurrently from four sessions. The later requests send a password that
-// is no longer the current one.
+// TestOneOfConcurrentPasswordChangesSucceeds changes the password concurrently from four sessions. Only the first change may succeed,
+// because the other requests then send a password that is no longer current.
 func TestOneOfConcurrentPasswordChangesSucceeds(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -226,7 +226,8 @@ func (s *server) fail(email string) answer {
 	return s.call("POST", "/login", map[string]any{"email": email, "password": "wrong " + goodPassword})
 }
 
-// TestTheBackoffCanBeDisabled starts a replica without a limit while another replica's backoff for an email is running.
+// TestTheBackoffCanBeDisabled starts a replica with MaxFailures 0 while another replica refuses logins with an email. The new replica must
+// check the password in such logins.
 func TestTheBackoffCanBeDisabled(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -240,7 +241,7 @@ func TestTheBackoffCanBeDisabled(t *testing.T) {
 	off.login(a)
 }
 
-// patiently repeats a call while a busy machine refuses it with 503. After [testkit.Timeout] it returns that response.
+// patiently repeats a call while its response is 503, as on a busy machine. After [testkit.Timeout] it returns the last response.
 func patiently(call func() answer) (got answer) {
 	testkit.Await(context.Background(), testkit.Timeout, func() bool {
 		got = call()
@@ -301,7 +302,8 @@ func TestASuccessBeforeTheFifthFailureClearsTheCount(t *testing.T) {
 	}
 }
 
-// TestLoginFailuresCountAcrossReplicas sends 50 concurrent guesses to two replicas. The service checks the password of at most five.
+// TestLoginFailuresCountAcrossReplicas sends 50 concurrent guesses to two replicas. The service must check the password in at most five of
+// them.
 func TestLoginFailuresCountAcrossReplicas(t *testing.T) {
 	t.Parallel()
 	first := start(t)

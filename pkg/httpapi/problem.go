@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// The codes of this package. Package user has the others.
+// The error codes of this package. Package user has the other codes.
 const (
 	malformedRequest       user.Code = "malformed-request"
 	invalidParameter       user.Code = "invalid-parameter"
@@ -32,7 +32,7 @@ type problemType struct {
 	title  string
 }
 
-// problemTypes maps every code to its problem type; docs/problems.md describes them.
+// problemTypes maps every code to its problem type; docs/problems.md describes the types.
 var problemTypes = map[user.Code]problemType{
 	malformedRequest:              {http.StatusBadRequest, "The request is malformed"},
 	invalidParameter:              {http.StatusBadRequest, "A parameter is invalid"},
@@ -115,7 +115,7 @@ func (a *API) failWith(err error) http.Handler {
 	return a.handleErrors(func(http.ResponseWriter, *http.Request) error { return err })
 }
 
-// writeProblem responds with the problem document of err. It contains only the detail of an error with a code; the log has the cause.
+// writeProblem responds with the problem document of err. The text of an error without a code is only in the log, never in the document.
 func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	e := codedError(r, err)
 	typ := problemTypes[e.Code]
@@ -162,8 +162,8 @@ func instance(u *url.URL) string {
 	return path
 }
 
-// countRateLimited reports a request that a limit has refused. The limits of waiting requests and of bodies have no user.Limit, so they
-// get names of their own.
+// countRateLimited reports a request that a limit has refused. The limits of waiting requests and of bodies have no user.Limit, so their
+// names are queue and bodies.
 func (a *API) countRateLimited(e *user.Error) {
 	switch {
 	case e.Limit != nil:
@@ -184,7 +184,7 @@ func setRateLimit(header http.Header, exceeded user.Limit, reset time.Duration) 
 // wholeSeconds rounds up to seconds, so that a client that waits this time has waited long enough.
 func wholeSeconds(d time.Duration) int { return int((d + time.Second - 1) / time.Second) }
 
-// codedError returns the error with a code in err, or creates an error with the code Unavailable or internal.
+// codedError returns the *user.Error in err, or a new one with the code Unavailable or internal.
 func codedError(r *http.Request, err error) *user.Error {
 	var e *user.Error
 	switch {
@@ -216,7 +216,7 @@ func (a *API) logFailure(r *http.Request, status int, err error) {
 		level = slog.LevelWarn
 	}
 	var known *user.Error
-	if errors.As(err, &known) && len(known.Fields) > 0 { // their pointers may contain text of the client
+	if errors.As(err, &known) && len(known.Fields) > 0 { // the pointers of the fields may contain text of the client
 		err = fmt.Errorf("%s: %d members of the request", known.Code, len(known.Fields))
 	}
 	a.log.Log(r.Context(), level, "request failed", "status", status, "error", err)

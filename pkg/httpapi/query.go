@@ -19,7 +19,7 @@ const (
 	maxQueryLength = 320 // bytes of one value: longer than any email
 )
 
-// readFilter parses the query of the list of users. It ignores unknown parameters. Errors: invalid-parameter.
+// readFilter parses the query of the list of users. It ignores unknown parameters. Errors: invalidParameter.
 func readFilter(rawQuery string) (user.Filter, error) {
 	query, err := readQuery(rawQuery, "limit", "cursor", "email", "q", "role", "status")
 	if err != nil {
@@ -38,7 +38,7 @@ func readFilter(rawQuery string) (user.Filter, error) {
 	return f, err
 }
 
-// readQuery parses a query. Each of the named parameters may occur once, and only cursor may be empty. Errors: invalid-parameter.
+// readQuery parses a query. Each of the named parameters may occur once, and only cursor may be empty. Errors: invalidParameter.
 func readQuery(raw string, names ...string) (url.Values, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
@@ -81,7 +81,7 @@ func readLimit(query url.Values) (int, error) {
 // encodeCursor returns the cursor of the page after the item with the id last.
 func encodeCursor(last uuid.UUID) string { return base64.RawURLEncoding.EncodeToString(last[:]) }
 
-// decodeCursor parses a cursor. An empty cursor means the first page. Errors: invalid-parameter.
+// decodeCursor parses a cursor. An empty cursor means the first page. Errors: invalidParameter.
 func decodeCursor(cursor string) (uuid.UUID, error) {
 	if cursor == "" {
 		return uuid.Nil, nil

@@ -8,28 +8,29 @@ import (
 	"user-service/pkg/user"
 )
 
-// quotaRule is the rule by which requests of a route count: in which quota, and as how many requests.
+// quotaRule says in which quota the requests of a route count, and as how many requests each of them counts.
 type quotaRule int
 
 // The rules. Requests without a token that need a hash, a write or a mail count against the quota of the client's address. Requests
 // with a token that write or hash count against the quota of the caller's account; a hash counts as ten.
 const (
-	// uncounted requests read, or end sessions, which an attacked user must always be able to do.
+	// uncounted is for requests that only read, and for requests that end sessions. An attacked user must always be able to end sessions.
 	uncounted quotaRule = iota + 1
-	// byAddress counts one for the address, before the body is read.
+	// byAddress counts one request in the quota of the client's address, before the body is read.
 	byAddress
-	// bySession counts one for the session and the account of the refresh token in the body. Without a valid token, it counts as
-	// byAddress.
+	// bySession counts one request in the quota of the session of the refresh token in the body, and one in the quota of its account. A
+	// request without a valid token counts as byAddress.
 	bySession
-	// byReset counts as byAddress, but does not count a confirmed reset.
+	// byReset counts as byAddress. A confirmed reset is not counted.
 	byReset
-	// write counts one for the account, before the body is read.
+	// write counts one request in the quota of the caller's account, before the body is read.
 	write
-	// hash counts ten for the account, before the body is read.
+	// hash counts ten requests in the quota of the caller's account, before the body is read.
 	hash
-	// export counts ten for the account.
+	// export counts ten requests in the quota of the caller's account.
 	export
-	// writeOrHash counts as write, and nine more for a current_password in the body if the account is the caller's own.
+	// writeOrHash counts one request, as write does. It counts nine more if the body has a current_password and the account is the caller's
+	// own.
 	writeOrHash
 )
 
@@ -103,7 +104,7 @@ func (a *API) countAddress(c *call) error {
 	return refused
 }
 
-// countSession counts a refresh by its session and its account. So other clients at the same address do not prevent it.
+// countSession counts a refresh by its session and its account. So other clients at the same address do not prevent the refresh.
 //
 // Errors: TooManyRequests, Unavailable.
 func (a *API) countSession(c *call) error {
@@ -154,7 +155,7 @@ func (a *API) countReset(c *call) error {
 }
 
 // countTokenRequest counts a call by its address, and returns the token in its body. refused is TooManyRequests while the quota of the
-// address is used up. The token then counts in lookups, and must be in a small body, so that a refusal costs little.
+// address is used up. In that case the request also counts in lookups, and its body must be small, so that a refusal costs little.
 func (a *API) countTokenRequest(c *call, member string, lookups *addressQuota) (token string, refused error) {
 	refund, refused := a.quotas.addresses.take(c.addr)
 	if refused == nil {

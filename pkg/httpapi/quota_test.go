@@ -86,8 +86,8 @@ func TestARefusedRequestUsesNoQuota(t *testing.T) {
 	}
 }
 
-// TestRefusedRequestsAddNoState sends requests from every /64 of a /48 that has used up its quota. The state of other addresses is not
-// evicted.
+// TestRefusedRequestsAddNoState sends requests from every /64 of a /48 that has used up its quota. The token buckets of other addresses
+// must not be evicted.
 func TestRefusedRequestsAddNoState(t *testing.T) {
 	t.Parallel()
 	l := newOne(3)
@@ -102,13 +102,13 @@ func TestRefusedRequestsAddNoState(t *testing.T) {
 	if l.take(neighbor) == 0 {
 		t.Error("the quota of another address starts over, want it still used up")
 	}
-	const want = 2 + 1 + 4 + 48 // two of the other address, the /48, four /56, and the 48 /64 with an accepted request
+	const want = 2 + 1 + 4 + 48 // two for the other address, the /48, four /56, and the 48 /64 with an accepted request
 	if n := l.buckets.Len(); n != want {
 		t.Errorf("there are %d buckets, want %d", n, want)
 	}
 }
 
-// TestPeersWithoutAnAddressShareOneQuota checks that all such peers together have the quota of a single address.
+// TestPeersWithoutAnAddressShareOneQuota checks that all peers without an IP address together have the quota of a single address.
 func TestPeersWithoutAnAddressShareOneQuota(t *testing.T) {
 	t.Parallel()
 	l := newOne(3)
@@ -144,7 +144,8 @@ func TestARefundIsBounded(t *testing.T) {
 	}
 }
 
-// TestAQuotaSmallerThanAHash checks that one hash is accepted when the whole quota is available.
+// TestAQuotaSmallerThanAHash checks that one hash is accepted when the whole quota is available, even if a hash counts as more than the
+// quota.
 func TestAQuotaSmallerThanAHash(t *testing.T) {
 	t.Parallel()
 	l, limit := newLimiter[string](), &user.Limit{Policy: "account", Quota: 5, Window: time.Minute}
@@ -158,7 +159,7 @@ func TestAQuotaSmallerThanAHash(t *testing.T) {
 	}
 }
 
-// TestAFullQueueIsTooManyRequests checks that a refusal by a full queue names no quota.
+// TestAFullQueueIsTooManyRequests checks that the 429 for a full queue has a Retry-After, but no header field about a quota.
 func TestAFullQueueIsTooManyRequests(t *testing.T) {
 	t.Parallel()
 	observer := &policies{}

@@ -11,17 +11,17 @@ import (
 	"user-service/pkg/user"
 )
 
-// maxTokenBuckets limits the memory of a limiter: with its map and list entries, a token bucket needs about 370 bytes. So all of them
-// need 6 MB. At the limit, the least recently used token bucket is removed. Its key starts again with a full one, as after a minute
-// without a request.
+// maxTokenBuckets limits the memory of a limiter. A token bucket with its entries in the map and the list needs about 370 bytes, so the
+// maximum number of them needs 6 MB. At the limit, the least recently used token bucket is removed. Its key then gets a new, full
+// token bucket, as after a minute without a request.
 //
-// A client uses one token bucket for its address and one for each network around it: two with IPv4, three with IPv6. A refused request
-// adds none, so the quota of a network also limits its token buckets. An attacker with enough networks can use all token buckets. A
-// larger maximum would hardly help, because each network has a quota of its own. But such an attack causes no refusals of other
-// clients, and the backoff of each account and the limits of hashing still apply.
+// A client uses one token bucket for its address and one for each network around the address. These are two token buckets with IPv4 and
+// three with IPv6. A refused request does not add a token bucket, so the quota of a network also limits its token buckets. An attacker with
+// enough networks can use all token buckets. A larger maximum would hardly help, because each network has a quota of its own. But such an
+// attack causes no refusals of other clients, and the backoff of each account and the limits of hashing still apply.
 const maxTokenBuckets = 1 << 14
 
-// limiter limits how often each key may be used. Each key has a token bucket, which is full at first. It is safe for concurrent use.
+// limiter limits how often each key may be used. Each key has a token bucket, which is full at first. A limiter is safe for concurrent use.
 type limiter[K comparable] struct {
 	mu      sync.Mutex
 	buckets *simplelru.LRU[K, *rate.Limiter]
@@ -39,8 +39,9 @@ type quotaKey[K comparable] struct {
 	limit *user.Limit
 }
 
-// take takes n tokens of each key, or none: a refused request must not use up a quota that the client shares with others. If a key has
-// too few tokens, take returns its limit, and the time until there are enough. A key gets its token bucket when tokens are first taken.
+// take takes n tokens from the token bucket of each key, or from none of them. A refused request must not use up a quota that the client
+// shares with others. If a key has too few tokens, take returns its limit, and the time until there are enough. A key gets its
+// token bucket when tokens are first taken.
 func (l *limiter[K]) take(n int, keys ...quotaKey[K]) (exceeded *user.Limit, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -59,7 +60,7 @@ func (l *limiter[K]) take(n int, keys ...quotaKey[K]) (exceeded *user.Limit, wai
 	return nil, 0
 }
 
-// refund returns n tokens of each key to the limiter, after take has taken them.
+// refund gives back n tokens that take has taken from each key.
 func (l *limiter[K]) refund(n int, keys ...quotaKey[K]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -90,8 +91,8 @@ func (l *limiter[K]) bucket(k quotaKey[K]) *rate.Limiter {
 	return bucket
 }
 
-// The networks that share a quota, with the factor by which their quota exceeds the quota of one address. A provider assigns a customer
-// at least an IPv6 /64, and often a /56 or a /48. The customer can use all of its addresses.
+// The networks that share a quota, with the factor by which their quota exceeds the quota of one address. A provider assigns a customer at
+// least an IPv6 /64, and often a /56 or a /48. The customer can use all addresses of that network.
 var (
 	networks4 = []network{{32, 1}, {24, 4}}
 	networks6 = []network{{64, 1}, {56, 4}, {48, 16}}
@@ -140,7 +141,7 @@ func newAddressQuota(perMinute int) *addressQuota {
 	return &addressQuota{newLimiter[netip.Prefix](), newAddressLimits(perMinute)}
 }
 
-// take counts a request of an address. refund undoes it. Errors: TooManyRequests.
+// take counts a request of an address. refund removes the request from the count. Errors: TooManyRequests.
 func (q *addressQuota) take(addr netip.Addr) (refund func(), refused error) {
 	keys := q.limits.keys(addr)
 	exceeded, wait := q.limiter.take(1, keys...)

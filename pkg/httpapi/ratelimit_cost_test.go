@@ -65,7 +65,7 @@ func heap() int64 {
 	return int64(stats.HeapAlloc)
 }
 
-// BenchmarkLimiterRefuses measures a decision of the limiter with its maximum number of entries.
+// BenchmarkLimiterRefuses measures a refusal by a limiter with nearly the maximum number of token buckets.
 func BenchmarkLimiterRefuses(b *testing.B) {
 	l := newOne(1)
 	const clients = maxTokenBuckets / 3

@@ -7,7 +7,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestReadinessFollowsTheDatabase stops and resumes all traffic with the database several times.
+// TestReadinessFollowsTheDatabase stops and resumes all traffic with the database several times. Readiness must change each time.
 func TestReadinessFollowsTheDatabase(t *testing.T) {
 	t.Parallel()
 	f := newFreezer(t)

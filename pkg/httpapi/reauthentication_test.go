@@ -151,7 +151,7 @@ func TestAbandonedRequestsDoNotAddHashes(t *testing.T) {
 	}
 }
 
-// takeSlot waits for a slot as a reauthentication, and holds the slot until release is called. has is closed when it has the slot.
+// takeSlot waits for a slot as a reauthentication, and holds the slot until release is called. has is closed when the slot is taken.
 func (s *server) takeSlot() (has <-chan struct{}, release func()) {
 	acquired, released := make(chan struct{}), make(chan struct{})
 	flow := password.Flow{Class: password.Reauthentication}
@@ -185,7 +185,8 @@ func (s *server) countHangUps(next http.Handler) http.Handler {
 	})
 }
 
-// TestAFloodWithOneTokenDoesNotBlockLogins floods a service that has one slot and a queue of one.
+// TestAFloodWithOneTokenDoesNotBlockLogins floods a service with changes by one user. The service has one slot and a queue of one. Another
+// user must still be able to log in.
 func TestAFloodWithOneTokenDoesNotBlockLogins(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.limits = password.Limits{Concurrency: 1, Queue: 1, MaxWait: 10 * time.Second} })

@@ -61,7 +61,8 @@ func TestAFailedResetDoesNotRevealTheAccount(t *testing.T) {
 	}
 }
 
-// TestALockedRowDoesNotRevealTheAccount requests a reset while another transaction holds a lock on the user's row.
+// TestALockedRowDoesNotRevealTheAccount requests a reset while another transaction holds a lock on the user's row. The response must not
+// wait for the lock.
 func TestALockedRowDoesNotRevealTheAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -84,8 +85,8 @@ func TestALockedRowDoesNotRevealTheAccount(t *testing.T) {
 	}
 }
 
-// TestBackgroundWorkDoesNotDelayResponses requests resets for several accounts several times, while the work after the responses is
-// blocked. Later requests get their responses, and each account gets one reset.
+// TestBackgroundWorkDoesNotDelayResponses requests five resets for each of six accounts, while the work after the responses is blocked.
+// Further requests must get their responses, and each account must get exactly one reset.
 func TestBackgroundWorkDoesNotDelayResponses(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -295,8 +295,8 @@ func TestANewEmailGetsAVerification(t *testing.T) {
 	}
 }
 
-// TestAResetVerifiesItsMailbox checks that the first reset verifies the email. The event of the user comes before the event of the
-// password.
+// TestAResetVerifiesItsMailbox checks that the first reset verifies the email. The event user.updated must come before the event
+// user.password_changed.
 func TestAResetVerifiesItsMailbox(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -314,7 +314,7 @@ func TestAResetVerifiesItsMailbox(t *testing.T) {
 	a = s.login(a)
 	s.confirmReset(s.askForReset(a.Email), goodPassword).want(t, 204)
 	if n := len(s.events(event.UserUpdated)); n != 1 {
-		t.Errorf("%d user events, want only that of the first reset", n)
+		t.Errorf("%d user.updated events, want only the one from the first reset", n)
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestAClosedConnectionKeepsNothingUnsent has clients that do not read their responses. The service closes the connections of two of
-// them. No socket with unsent bytes is left in the kernel.
+// TestAClosedConnectionKeepsNothingUnsent requests large responses on four connections and does not read them. The service closes the first
+// two connections. The kernel must not keep unsent data of these two.
 func TestAClosedConnectionKeepsNothingUnsent(t *testing.T) {
 	t.Parallel()
 	s, dial := serveMost(t, 10)

@@ -158,7 +158,7 @@ func TestEveryWriteChangesSomething(t *testing.T) {
 }
 
 // TestAWaitingWriteIsRefusedAfterRevocation makes each request wait for a locked row. Meanwhile the caller loses access or the permission
-// through another replica.
+// through another replica. The request must be refused and must not change anything.
 func TestAWaitingWriteIsRefusedAfterRevocation(t *testing.T) {
 	t.Parallel()
 	for how, loss := range losses {
@@ -191,7 +191,7 @@ func TestAWaitingWriteIsRefusedAfterRevocation(t *testing.T) {
 	}
 }
 
-// lockTarget locks the row that the request changes until unlock is called.
+// lockTarget locks the row that the request changes. unlock releases the lock.
 func (s *server) lockTarget(p pending) (unlock func()) {
 	s.t.Helper()
 	conn := s.connect()
@@ -213,7 +213,7 @@ func (s *server) lockTarget(p pending) (unlock func()) {
 }
 
 // TestNoWriteFollowsARevocation sends each request while its caller loses access or the permission through another replica. After the
-// response to the revocation, the request changes nothing.
+// response to the revocation, the request must not change anything.
 func TestNoWriteFollowsARevocation(t *testing.T) {
 	t.Parallel()
 	const rounds = 20

@@ -11,7 +11,7 @@ type route struct {
 	method string
 	path   string
 	rule   access.Rule // the callers that may call it
-	quota  quotaRule   // how its requests count
+	quota  quotaRule   // where the requests count, and as how many
 	handle handler
 }
 
@@ -22,7 +22,7 @@ func (a *API) routes() []route {
 		{post, "/register", access.Anyone(), byAddress, a.register},
 		{post, "/login", access.Anyone(), byAddress, a.login},
 		{post, "/refresh", access.Anyone(), bySession, a.refresh},
-		{post, "/logout", access.Anyone(), uncounted, a.logout}, // by the refresh token or the access token
+		{post, "/logout", access.Anyone(), uncounted, a.logout}, // the handler checks the refresh token or the access token
 
 		{post, "/password-reset", access.Anyone(), byAddress, a.requestReset},
 		{post, "/password-reset/confirm", access.Anyone(), byReset, a.confirmReset},

@@ -35,7 +35,7 @@ func TestTheServiceNeedsNoPrivilegeToChangeTheAuditTrail(t *testing.T) {
 			if err := s.api.Finish(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			s.relayAndReap(database.Owner)
+			s.relayAndClean(database.Owner)
 			s.wantTrailUnchangeable()
 		})
 	}
@@ -55,14 +55,15 @@ func (s *server) callAllowed(method, path, name string) {
 	s.callAbout(target, method, path, name, caller, token, op.status)
 }
 
-// relayAndReap removes the events from the outbox and runs the cleaner with work of each kind.
-func (s *server) relayAndReap(owner string) {
+// relayAndClean removes the events from the outbox. It then runs the cleaner while the audit trail has an expired entry and an entry with
+// the IP address of an erased user.
+func (s *server) relayAndClean(owner string) {
 	s.t.Helper()
 	erased := s.register()
 	s.call("DELETE", "/users/me", nil, as(erased.token)).want(s.t, 204)
 	admin := s.admin()
 	if entries := s.audit(admin.token, "user_id="+erased.ID.String()); len(entries) == 0 || entries[0].IP != "" {
-		s.t.Errorf("the entries of the erased user are %+v, want some without an address", entries)
+		s.t.Errorf("the entries of the erased user are %+v, want some without an IP address", entries)
 	}
 	conn, err := pgx.Connect(s.t.Context(), owner)
 	if err != nil {
@@ -94,11 +95,11 @@ func (s *server) relayAndReap(owner string) {
 	var left int
 	err = conn.QueryRow(s.t.Context(), `SELECT count(*) FROM audit_events WHERE ip << '198.51.100.0/24'`).Scan(&left)
 	if err != nil || left != 0 {
-		s.t.Errorf("%d expired entries or addresses of erased users are left (error %v), want none", left, err)
+		s.t.Errorf("%d expired entries or IP addresses of erased users are left (error %v), want none", left, err)
 	}
 }
 
-// wantTrailUnchangeable checks that PostgreSQL refuses each change of the audit trail by the service's role.
+// wantTrailUnchangeable checks that PostgreSQL refuses every statement with which the service's role could change the audit trail.
 func (s *server) wantTrailUnchangeable() {
 	s.t.Helper()
 	conn := s.connect()

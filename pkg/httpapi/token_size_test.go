@@ -121,7 +121,8 @@ func TestTheSizeOfARoleIsLimitedByItsHolders(t *testing.T) {
 	}
 }
 
-// TestConcurrentChangesDoNotExceedTheTokenSize assigns two roles to a user while both roles grow, through two replicas.
+// TestConcurrentChangesDoNotExceedTheTokenSize assigns two roles to a user while both roles grow through two replicas. The user's
+// permissions must not exceed the maximum size.
 func TestConcurrentChangesDoNotExceedTheTokenSize(t *testing.T) {
 	t.Parallel()
 	s := start(t)

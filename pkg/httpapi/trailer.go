@@ -5,8 +5,8 @@ import (
 	"net/http"
 )
 
-// withoutTrailer drops the trailers of requests, because no handler reads them. The limit of header lines does not apply to a trailer.
-// Its up to 1,300 fields would be in memory until the client has read the response.
+// withoutTrailer drops the trailers of requests, because no handler reads them. The limit of header lines does not apply to a trailer. A
+// trailer can have 1,300 fields, which would stay in memory until the client has read the response.
 func withoutTrailer(handler http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Trailer = nil           // the names in the Trailer field of the header
@@ -20,7 +20,7 @@ func withoutTrailer(handler http.Handler) http.Handler {
 	})
 }
 
-// trailerlessBody is the body of a request, and drops the trailer that net/http sets during reads.
+// trailerlessBody is the body of a request. It drops the trailer that net/http sets during reads.
 type trailerlessBody struct {
 	io.ReadCloser
 	request *http.Request

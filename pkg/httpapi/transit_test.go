@@ -47,7 +47,7 @@ func (c rawCall) status() int {
 	return resp.StatusCode
 }
 
-// TestRequestsAreRefusedBeforeTheBody checks the responses that do not depend on the body. The requests never send one.
+// TestRequestsAreRefusedBeforeTheBody checks the responses that do not depend on the body. The requests never send a body.
 func TestRequestsAreRefusedBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) {
@@ -72,7 +72,7 @@ func TestRequestsAreRefusedBeforeTheBody(t *testing.T) {
 		"POST /login":                   {"", 10, 429},              // address quota
 		"POST /nothing":                 {"", 10, 404},
 		"POST /users/me":                {"", 10, 405},
-		"POST /refresh":                 {"", 4097, 429}, // a token is shorter
+		"POST /refresh":                 {"", 4097, 429}, // a body with a token is shorter
 		"POST /password-reset/confirm":  {"", 4097, 429},
 		"DELETE /users/me/sessions":     {"", 10, 401},
 		"PUT /users/" + b.ID.String():   {bearer(b.token), 70000, 413},
@@ -92,7 +92,7 @@ func TestRequestsAreRefusedBeforeTheBody(t *testing.T) {
 	}
 }
 
-// TestARefusalKeepsTheConnection checks that the connection stays open if the client has sent the whole body.
+// TestARefusalKeepsTheConnection checks that the connection stays open after a refusal if the client has sent the whole body.
 func TestARefusalKeepsTheConnection(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -137,7 +137,8 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
-// TestLargeBodiesDoNotBlockLogins uses up the bound of bytes in bodies by slow clients. Requests with small bodies are still accepted.
+// TestLargeBodiesDoNotBlockLogins opens slow requests until their bodies use up the limit of bytes. Requests with small bodies must still
+// be accepted.
 func TestLargeBodiesDoNotBlockLogins(t *testing.T) {
 	t.Parallel()
 	s := start(t)

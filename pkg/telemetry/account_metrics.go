@@ -56,7 +56,7 @@ func (m *Metrics) LoginDone(result string) {
 	m.accounts.logins.WithLabelValues(bounded(loginResults, result)).Inc()
 }
 
-// RefreshDone counts a refresh. The results are as for LoginDone.
+// RefreshDone counts a refresh. The result is "success" or the name of a problem, such as "invalid-refresh-token".
 func (m *Metrics) RefreshDone(result string) {
 	m.accounts.refreshes.WithLabelValues(bounded(refreshResults, result)).Inc()
 }
@@ -98,7 +98,7 @@ func (m *Metrics) CleanupDone(err error) {
 	m.accounts.cleanupRuns.WithLabelValues(result).Inc()
 }
 
-// refusals are the reasons of password.Observer.HashRefused.
+// refusals are the known reasons for HashRefused.
 var refusals = []string{"queue_full", "timeout", "process", "start"}
 
 type hashMetrics struct {

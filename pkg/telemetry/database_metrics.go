@@ -97,8 +97,8 @@ func keyCollector(s Sources) *queryCollector {
 		}, desc)
 }
 
-// databaseCollector collects the pool before it queries the database. The queries use connections of the pool, so in a small pool they
-// would count as load.
+// databaseCollector collects the statistics of the pool before it queries the database. The queries use connections of the pool, and would
+// otherwise count as load.
 type databaseCollector struct {
 	pool    poolCollector
 	queries []*queryCollector

@@ -75,7 +75,7 @@ func TestMetricsAreDocumented(t *testing.T) {
 	}
 }
 
-// exercised returns the metrics of the service after something that has labels has happened.
+// exercised returns the metrics of the service after one request, so that the metrics of requests have series.
 func exercised(t *testing.T) *telemetry.Metrics {
 	t.Helper()
 	var types []string
@@ -101,7 +101,7 @@ func mailMetrics(t *testing.T) *telemetry.MailMetrics {
 	return m
 }
 
-// tableOf returns a row for each metric that the program defines.
+// tableOf returns the rows of docs/metrics.md: one for each metric that the program itself defines.
 func tableOf(t *testing.T, m handler) string {
 	t.Helper()
 	parser := expfmt.NewTextParser(model.UTF8Validation)
@@ -121,7 +121,7 @@ func tableOf(t *testing.T, m handler) string {
 	return rows.String()
 }
 
-// labelsOf lists the labels of a family, with their values where these are few and the same everywhere.
+// labelsOf lists the labels of a family, with the values of each label that is not in open.
 func labelsOf(family *dto.MetricFamily) string {
 	values := map[string][]string{}
 	for _, metric := range family.GetMetric() {
@@ -141,7 +141,7 @@ func labelsOf(family *dto.MetricFamily) string {
 	return strings.Join(out, "<br>")
 }
 
-// open are the labels whose values this test does not know: they are of the build, the routes and the keys.
+// open contains the labels whose values depend on the build, the requests or the keys.
 var open = map[string]bool{
 	"http_route": true, "http_response_status_code": true, "http_request_method": true, "error_type": true,
 	"goversion": true, "revision": true, "version": true, "kid": true, "algorithm": true,

@@ -1,4 +1,4 @@
 package telemetry
 
-// LogProblems is what StartTracing calls.
+// LogProblems exports logProblems to the tests.
 var LogProblems = logProblems

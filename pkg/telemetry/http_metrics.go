@@ -58,7 +58,8 @@ func (m *Metrics) RequestStarted(ctx context.Context, method string) (done func(
 	}
 }
 
-// observe adds a duration to a histogram. If the trace of ctx is recorded, it becomes the exemplar, so that slow requests lead to a trace.
+// observe adds a duration to a histogram. If the trace of ctx is recorded, the trace becomes the exemplar of the duration, so that an
+// operator finds the traces of slow requests.
 func observe(ctx context.Context, histogram prometheus.Observer, took time.Duration) {
 	span := trace.SpanContextFromContext(ctx)
 	if exemplary, ok := histogram.(prometheus.ExemplarObserver); ok && span.IsSampled() {

@@ -89,7 +89,7 @@ func TestLogTimesAreUTC(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := `"time":"2026-01-01T19:04:05.000000678Z"`; !strings.Contains(out.String(), want) {
-		t.Errorf("%s does not have %s", out.String(), want)
+		t.Errorf("the line is %s, want %s in it", out.String(), want)
 	}
 }
 
@@ -100,7 +100,7 @@ func TestLogLevel(t *testing.T) {
 		log.Warn("enough")
 	})
 	if got["msg"] != "enough" {
-		t.Errorf("logged %v", got)
+		t.Errorf("the line is %v, want the message enough", got)
 	}
 }
 
@@ -115,7 +115,7 @@ func TestLoggingDoesNotChangeTheRecord(t *testing.T) {
 	for range 2 {
 		got := logged(t, slog.LevelInfo, func(log *slog.Logger) { _ = log.Handler().Handle(ctx, record) })
 		if want := 8 + 3; len(got) != want { // and level, msg, request_id
-			t.Errorf("logged %v", got)
+			t.Errorf("the line has %d members, want %d: %v", len(got), want, got)
 		}
 	}
 }
@@ -123,9 +123,9 @@ func TestLoggingDoesNotChangeTheRecord(t *testing.T) {
 func TestRequestID(t *testing.T) {
 	t.Parallel()
 	if got := telemetry.RequestID(t.Context()); got != "" {
-		t.Errorf("a context without a request has the id %q", got)
+		t.Errorf("a context without a request has the id %q, want none", got)
 	}
 	if got := telemetry.RequestID(telemetry.WithRequestID(t.Context(), "r-1")); got != "r-1" {
-		t.Errorf("the id is %q", got)
+		t.Errorf("the id is %q, want r-1", got)
 	}
 }

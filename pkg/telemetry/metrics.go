@@ -13,7 +13,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// maxScrapes bounds the concurrent scrapes, because each queries the database.
+// maxScrapes limits the concurrent scrapes, because each scrape queries the database.
 const maxScrapes = 4
 
 // Metrics are the Prometheus metrics of the service. A name follows OpenTelemetry's semantic conventions, or begins with user_service_.

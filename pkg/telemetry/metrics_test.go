@@ -70,7 +70,7 @@ func watched(s telemetry.Sources) *telemetry.Metrics {
 	return m
 }
 
-// handler is what serves the metrics of the service or of the mailer.
+// handler is implemented by the metrics of the service and by the metrics of the mailer.
 type handler interface{ Handler() http.Handler }
 
 // exposition returns the response to a scrape that accepts these formats.
@@ -268,7 +268,7 @@ func TestBuildInfo(t *testing.T) {
 			return
 		}
 	}
-	t.Error("user_service_build_info has no build")
+	t.Error("user_service_build_info has no series with the value 1, the revision and the version 1.2.3, want one")
 }
 
 // Clients can't increase the number of series.
@@ -343,7 +343,7 @@ func TestMetricsSupportOpenMetrics(t *testing.T) {
 	t.Parallel()
 	answer := exposition(t, watched(sources()), "application/openmetrics-text;version=1.0.0")
 	if got := answer.Header().Get("Content-Type"); !strings.HasPrefix(got, "application/openmetrics-text") {
-		t.Errorf("the content type is %q", got)
+		t.Errorf("the content type is %q, want application/openmetrics-text", got)
 	}
 	if !strings.HasSuffix(answer.Body.String(), "# EOF\n") {
 		t.Error("the response has no EOF line")
@@ -351,11 +351,11 @@ func TestMetricsSupportOpenMetrics(t *testing.T) {
 	seen := map[string]string{}
 	families := regexp.MustCompile(`(?m)^# TYPE (\S+) (\S+)$`).FindAllStringSubmatch(answer.Body.String(), -1)
 	if len(families) < 30 {
-		t.Errorf("the response has only %d families", len(families))
+		t.Errorf("the response has %d metric families, want at least 30", len(families))
 	}
 	for _, family := range families {
 		if kind, twice := seen[family[1]]; twice {
-			t.Errorf("%s is a %s and a %s", family[1], kind, family[2])
+			t.Errorf("the metric family %s has the types %s and %s, want one", family[1], kind, family[2])
 		}
 		seen[family[1]] = family[2]
 	}
@@ -366,7 +366,7 @@ func TestMetricsSupportOpenMetrics(t *testing.T) {
 	for name, kind := range seen {
 		for _, suffix := range suffixes[kind] {
 			if other, clash := seen[name+suffix]; clash {
-				t.Errorf("the sample %s%s of a %s has the name of a %s", name, suffix, kind, other)
+				t.Errorf("the sample %s%s of a %s has the name of another metric family, a %s", name, suffix, kind, other)
 			}
 		}
 	}

@@ -23,7 +23,7 @@ type traceSettings struct {
 	protocol string
 }
 
-// InvalidVariable is a problem of a variable of the environment.
+// InvalidVariable describes an invalid environment variable.
 type InvalidVariable struct {
 	Name string // of the variable
 	What string // what is wrong
@@ -33,7 +33,7 @@ type InvalidVariable struct {
 // Error implements error.
 func (v *InvalidVariable) Error() string { return v.Name + ": " + v.What + "; " + v.Do }
 
-// CheckTracing returns all problems of the environment for StartTracing.
+// CheckTracing returns all environment variables that StartTracing would reject.
 func CheckTracing(ctx context.Context) []*InvalidVariable {
 	_, problems := readTraceSettings(ctx, os.Getenv)
 	return problems

@@ -64,7 +64,7 @@ func logProblems(log *slog.Logger) {
 	}))
 }
 
-// messages logs the messages of OpenTelemetry without errors and values, because they can contain a header or a URL.
+// messages logs the messages of OpenTelemetry without their errors and values, because errors and values can contain a header or a URL.
 type messages struct{ log *slog.Logger }
 
 // Init implements logr.LogSink.

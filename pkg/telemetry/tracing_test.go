@@ -214,11 +214,11 @@ func TestTracingIsOffUnlessConfigured(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			setenv(t, env)
 			if span, log := record(t); span.IsValid() || log != "" {
-				t.Errorf("recorded %v and logged %q", span, log)
+				t.Errorf("the span %v was recorded and %q logged, want neither", span, log)
 			}
 			select {
 			case request := <-received:
-				t.Errorf("exported %v", request)
+				t.Errorf("%v was exported, want nothing", request)
 			default:
 			}
 		})

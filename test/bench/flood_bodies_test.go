@@ -19,8 +19,8 @@ const (
 	bodyTime  = 20 * time.Second // longer than the service's deadline for a body
 )
 
-// BenchmarkFloodOfBodies opens connections that send all but the last byte of a body, and wait. With -floods.cgroup, a second run
-// has the memory limit of the chart.
+// BenchmarkFloodOfBodies opens connections. Each connection sends all but the last byte of a body, and then waits. With -floods.cgroup, a
+// second run has the memory limit of the chart.
 func BenchmarkFloodOfBodies(b *testing.B) {
 	for _, f := range []struct {
 		name        string
@@ -58,7 +58,8 @@ func loginsFromAnywhere(*testing.B, *site) func(int) request {
 	return func(int) request { return request{method: http.MethodPost, path: "/login", address: nextNetwork()} }
 }
 
-// bodies returns a flood of connections that hold a body until the server ends them or the flood ends.
+// bodies returns a flood of n connections. Each connection sends a body without its last byte, and stays open until the server closes it or
+// the flood ends.
 func (s *site) bodies(b *testing.B, n int, header func(n int) request) flood {
 	part := bytes.Repeat([]byte(" "), bodyBytes-1) // JSON may begin with blanks
 	var connected atomic.Int64
@@ -83,7 +84,8 @@ func (s *site) bodies(b *testing.B, n int, header func(n int) request) flood {
 	}
 }
 
-// hold sends a part of a body. It returns the status of a response before the end, or 0.
+// hold sends the header of a request and a part of its body, and waits for a response until end. It returns the status of the response, or
+// 0 if there is none.
 func hold(conn net.Conn, r request, part []byte, end time.Time) (status int) {
 	_ = conn.SetDeadline(end)
 	var header strings.Builder

@@ -55,7 +55,7 @@ func change(token, body string) request {
 	return request{method: http.MethodPatch, path: "/users/me", token: token, address: attackerAddress, body: body}
 }
 
-// trail returns the number of audit entries and their size without indexes.
+// trail returns the number of audit entries, and their size in bytes without indexes.
 func (s *site) trail(b *testing.B) (rows, bytes int64) {
 	b.Helper()
 	db, err := pgx.Connect(b.Context(), s.dsn)

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// BenchmarkFloodOfPasswordChanges lets 100 accounts at one address change their passwords repeatedly.
+// BenchmarkFloodOfPasswordChanges repeatedly changes the passwords of 100 accounts, from one address.
 func BenchmarkFloodOfPasswordChanges(b *testing.B) {
 	const rate = 145
 	s := newSite(b, nil)

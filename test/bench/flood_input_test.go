@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// BenchmarkFloodOfLongPasswords sends passwords of 63 KB, of a character that NFKC expands to 18.
+// BenchmarkFloodOfLongPasswords sends passwords of 63 KB. They repeat one character, which NFKC expands to 18 characters.
 func BenchmarkFloodOfLongPasswords(b *testing.B) {
 	const rate = 49
 	s := newSite(b, nil)

@@ -69,7 +69,7 @@ func bcryptHashes() (hashes []string) {
 	return hashes
 }
 
-// importCostliest imports the account with the first hash that the service accepts, and returns the hash.
+// importCostliest imports an account with the first of the hashes that the service accepts, and returns that hash.
 func (s *site) importCostliest(b *testing.B, email string, hashes []string) string {
 	b.Helper()
 	program, err := buildProgram()

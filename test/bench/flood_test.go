@@ -32,7 +32,7 @@ type flood struct {
 	notes func(during time.Duration) string
 }
 
-// site is a replica with default settings and its other users.
+// site is a replica with default settings, and the users who are not part of the flood.
 type site struct {
 	*replica
 	dsn    string

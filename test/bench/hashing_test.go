@@ -25,15 +25,15 @@ var (
 	hashTime    = flag.Duration("hashtime", 5*time.Second, "how long reads are measured alone, and again in a storm of logins")
 )
 
-// place is a variant of where hashes are computed.
+// place is a variant of the program. The variants differ in where they compute hashes.
 type place struct {
 	name   string
 	edits  []edit // of the program's source; nil: unchanged
 	spared int    // threads without a slot for a hash
-	extra  int    // GOMAXPROCS beyond the threads, for each slot
+	extra  int    // added to GOMAXPROCS for each slot
 }
 
-// places are the variants that record 0008 compares. In all variants except the first, the second process is idle.
+// places are the variants that decision record 0008 compares. In all variants except the first, the second process is idle.
 var places = []place{
 	{name: "second process"},
 	{name: "one process", edits: []edit{hashHere}},
@@ -56,15 +56,15 @@ var hashBehind = []edit{
 	{"pkg/password/work.go", "(bool, error) {\n\thash, err", "(bool, error) {\n\tbehind()\n\thash, err"},
 }
 
-// BenchmarkWhereHashesAreComputed measures reads, first alone and then while clients log in continuously. It alternates between
-// places and numbers of threads. If there are more threads than CPUs, they share the CPUs.
+// BenchmarkWhereHashesAreComputed measures reads, first alone and then while clients log in continuously. For each number of threads, it
+// alternates between the places. If there are more threads than CPUs, the threads share the CPUs.
 func BenchmarkWhereHashesAreComputed(b *testing.B) {
 	dsn := postgrestest.URL(b)
 	token := fill(b, postgrestest.Connect(b, dsn, nil))
 	for field := range strings.SplitSeq(*hashThreads, ",") {
 		threads, err := strconv.Atoi(field)
 		if err != nil || threads < 2 {
-			b.Fatalf("-threads has %q", field)
+			b.Fatalf("-threads contains %q, want numbers of at least 2", field)
 		}
 		measured := make(map[string][]hashResult)
 		for range *hashRounds {

@@ -13,9 +13,9 @@ import (
 	"user-service/internal/testkit"
 )
 
-// openLoop sends requests at a rate, in requests a second, without waiting for responses. So a slow server gets as many requests
-// as a fast one. It returns after the last response. Each time counts from when the request was due, so that a delayed request
-// does not seem fast.
+// openLoop sends requests at a rate, in requests a second, without waiting for responses. So a slow server gets as many requests as a fast
+// server. openLoop returns after the last response. It measures each time from the moment at which the request was due, so that a delayed
+// request does not seem fast.
 func openLoop(rate float64, during time.Duration, send func(n int) (status int)) answers {
 	all := make(answers, int(math.Round(rate*during.Seconds())))
 	began := time.Now()
@@ -72,7 +72,7 @@ func (a answers) String() string {
 // times is a sorted list.
 type times []time.Duration
 
-// at returns a quantile. Without times, it returns the longest duration.
+// at returns a quantile. If the list is empty, it returns answerTime.
 func (t times) at(quantile float64) time.Duration {
 	if len(t) == 0 {
 		return answerTime
@@ -84,7 +84,7 @@ func (t times) String() string {
 	return fmt.Sprintf("p50 %.1f ms, p99 %.1f ms of %d", milliseconds(t.at(0.5)), milliseconds(t.at(0.99)), len(t))
 }
 
-// until returns the number of times that are at most the given one.
+// until returns how many times in the list are at most most.
 func (t times) until(most time.Duration) int {
 	n, _ := slices.BinarySearch(t, most+1)
 	return n

@@ -31,8 +31,8 @@ type replica struct {
 	url string
 }
 
-// startReplica starts the program on a database until the benchmark ends. The settings, each NAME=value, override defaults. Both
-// processes run in the memory group, if there is one.
+// startReplica starts the program on a database until the benchmark ends. The settings, each NAME=value, override defaults. The service and
+// its hashing process run in the memory group, if there is one.
 func startReplica(b *testing.B, dsn string, group *memoryGroup, settings ...string) *replica {
 	b.Helper()
 	program, err := buildProgram()
@@ -42,7 +42,7 @@ func startReplica(b *testing.B, dsn string, group *memoryGroup, settings ...stri
 	return startProgram(b, program, dsn, group, settings...)
 }
 
-// startProgram is startReplica for another program.
+// startProgram is like startReplica, but runs the given program.
 func startProgram(b *testing.B, program, dsn string, group *memoryGroup, settings ...string) *replica {
 	b.Helper()
 	broker := broker(b)

@@ -81,7 +81,8 @@ func checkReads(b *testing.B, r result) {
 	}
 }
 
-// checkFlood fails if the flood did not work. Each request must succeed or be refused by a quota.
+// checkFlood fails if the flood did not work. Each request must get a status in done, 429, 503 or no response, and at least one must get a
+// status in done.
 func checkFlood(b *testing.B, sent answers, done []int) {
 	b.Helper()
 	refused := []int{0, http.StatusTooManyRequests, http.StatusServiceUnavailable}
@@ -90,7 +91,7 @@ func checkFlood(b *testing.B, sent answers, done []int) {
 	}
 }
 
-// fail reports a broken requirement.
+// fail reports a broken requirement. With -floods.report it only logs the requirement.
 func fail(b *testing.B, format string, args ...any) {
 	b.Helper()
 	if *reportOnly {

@@ -59,7 +59,7 @@ type storm struct {
 	token  string // of the account that reads
 }
 
-// startStorm starts the program on a database with accounts. It has computed no hash yet.
+// startStorm starts the program on a database with accounts. The program has not computed a hash yet.
 func startStorm(b *testing.B) *storm {
 	b.Helper()
 	dsn := postgrestest.URL(b)
@@ -69,7 +69,7 @@ func startStorm(b *testing.B) *storm {
 
 func stormEmail(account int) string { return fmt.Sprintf("user-%d@example.com", account) }
 
-// fill creates the accounts, with hashes by the program's defaults, and logs one in.
+// fill creates the accounts with hashes of the default parameters. It logs in to one of them.
 func fill(b *testing.B, db *postgres.DB) (accessToken string) {
 	b.Helper()
 	hasher, err := password.NewHasher(password.Config{
@@ -156,7 +156,7 @@ func (s *storm) logins(b *testing.B, meanwhile func()) map[int]int {
 	clients.Wait()
 	for status := range maps.Keys(answers) {
 		if !slices.Contains([]int{200, 401, 429, 503}, status) {
-			b.Errorf("a login gets %d", status)
+			b.Errorf("a login gets %d, want 200, 401, 429 or 503", status)
 		}
 	}
 	return answers

@@ -64,8 +64,8 @@ func runSeed(t *testing.T, seed int64, length time.Duration) history.History {
 	return h
 }
 
-// lastFault makes a replica vanish in the middle of transactions that hold locks on accounts. Later, settle changes every
-// account.
+// lastFault makes a replica vanish in the middle of transactions that hold locks on accounts. Later, settle changes every account, so it
+// needs these locks.
 func lastFault(seed int64) step {
 	return step{fault: replicaVanishes, lasts: time.Second, replica: int(seed % replicaCount), variant: int(1 + 3*(seed%2))}
 }

@@ -80,7 +80,7 @@ func (c *client) read(p *person) {
 	c.as(p, op(history.Read, p, history.Want{}), call{method: "GET", path: "/users/" + p.id, hangUp: c.hangUp()})
 }
 
-// patch changes the name, in one of four requests only for a given version.
+// patch changes the name. One in four requests has an If-Match with the last known version.
 func (c *client) patch(p *person) {
 	want := history.Want{Name: c.newName()}
 	if c.rng.IntN(4) == 0 {
@@ -135,7 +135,7 @@ func (c *client) changePassword(p *person) {
 		p.use(now.tokens, read(body))
 	case o.Status == 401:
 		p.use(now.tokens, tokens{})
-	case o.Status == 403: // the current password is a different one
+	case o.Status == 403: // the account has another password
 		p.doubt(now.password)
 	}
 }

@@ -20,7 +20,7 @@ const (
 	hangUps     = 30 // one in 30 requests
 )
 
-// client sends one request after another, chosen by its seed. Two clients share one of their people.
+// client sends one request after another, chosen by its seed. Each pair of clients shares one person.
 type client struct {
 	r      *rig
 	number int

@@ -60,7 +60,7 @@ func (r *rig) watchMachine(ctx context.Context) {
 	}
 }
 
-// watchDisk records, until ctx ends, when a write to the disk is slow, because each commit writes too.
+// watchDisk records, until ctx ends, when a write to the disk is slow, because each commit of PostgreSQL also writes to the disk.
 func (r *rig) watchDisk(ctx context.Context) {
 	f, err := os.CreateTemp("", "user-service-chaos-disk-")
 	if err != nil {
@@ -144,8 +144,8 @@ func (r *rig) waiting(ctx context.Context) (n int) {
 	return n
 }
 
-// An idle replica has at most these numbers of goroutines and descriptors. Its pool, its broker, its hashing process and its ports need
-// some.
+// An idle replica has at most these numbers of goroutines and descriptors. Its connections to the database and to the broker, its hashing
+// process and its ports need some of them.
 const (
 	idleGoroutines  = 45
 	idleDescriptors = 45
@@ -170,7 +170,7 @@ func (r *rig) checkLeaks(ctx context.Context) {
 	}
 }
 
-// goroutines returns the number in the replica's metrics, or 0 without a response.
+// goroutines returns the number of goroutines in the replica's metrics, or 0 without a response.
 func (s *service) goroutines() int {
 	resp, err := probes.Get(s.metrics + "/metrics")
 	if err != nil {

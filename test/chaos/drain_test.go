@@ -29,12 +29,12 @@ func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltes
 		ended := r.begin(history.Fault{Kind: "the only replica ends", Replica: history.Everywhere, Connections: true, Database: true})
 		r.takeDown(t.Context(), 1)
 		if n := r.waiting(t.Context()); n != 0 {
-			t.Errorf("%d events were left in the outbox", n)
+			t.Errorf("%d events were left in the outbox after the shutdown, want none", n)
 		}
 		if err := r.replicas[1].start(); err != nil {
 			t.Fatal(err)
 		}
-		for !r.balancesTo(1) { // clients are sent to the other one until then
+		for !r.balancesTo(1) { // until then, balance sends the clients to the other replica
 			if !testkit.Pause(t.Context(), 10*time.Millisecond) {
 				t.FailNow()
 			}
@@ -58,7 +58,7 @@ func TestTakingReplicasDownRefusesNoRequest(t *testing.T) { //nolint:paralleltes
 	r.judge(h, "")
 }
 
-// takeDown terminates a replica as an orchestrator does. Readiness fails well before the replica stops accepting requests.
+// takeDown terminates a replica as an orchestrator does. Readiness must fail well before the replica stops accepting requests.
 func (r *rig) takeDown(ctx context.Context, replica int) {
 	r.t.Helper()
 	begun := time.Now()
@@ -75,10 +75,10 @@ func (r *rig) takeDown(ctx context.Context, replica int) {
 	r.say("replica %d was not ready %s after SIGTERM, and ended after %s",
 		replica, notReady.Round(time.Millisecond), took.Round(time.Millisecond))
 	if notReady > shutdownDelay/2 {
-		r.t.Errorf("/readyz took %s to notice SIGTERM", notReady)
+		r.t.Errorf("/readyz failed %s after SIGTERM, want at most %s", notReady, shutdownDelay/2)
 	}
 	if took < shutdownDelay {
-		r.t.Errorf("replica %d ended after %s, before SHUTDOWN_DELAY", replica, took)
+		r.t.Errorf("replica %d ended after %s, want at least SHUTDOWN_DELAY, %s", replica, took, shutdownDelay)
 	}
 }
 

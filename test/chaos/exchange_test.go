@@ -20,8 +20,8 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestAnExistingExchangeIsUsed publishes to an exchange that the operator has declared with different arguments. The user has only
-// the permission to write. Without an exchange, such a user connects as soon as the operator declares one.
+// TestAnExistingExchangeIsUsed publishes to an exchange that the operator has declared with different arguments. One of the users has only
+// the permission to write. Without an exchange, such a user can't connect, but must connect as soon as the operator declares the exchange.
 func TestAnExistingExchangeIsUsed(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to the brokers of the schedules
 	b := &exchanges{t: t, broker: newBroker(t, 1)}
 	if err := b.up(); err != nil {
@@ -82,7 +82,7 @@ func (b *exchanges) publisher(user, vhost string) (*testkit.Buffer, *rabbitmq.Pu
 	return log, p
 }
 
-// settings returns how a user connects.
+// settings returns the connection settings of a user.
 func (b *exchanges) settings(user, vhost string) rabbitmq.Broker {
 	b.t.Helper()
 	host, number, err := net.SplitHostPort(b.node(0).addr)
@@ -164,7 +164,7 @@ func documentedCommands(t *testing.T) (commands [][]string) {
 		}
 	}
 	if len(commands) != 4 {
-		t.Fatalf("docs/operations.md has the commands %q", commands)
+		t.Fatalf("docs/operations.md has the commands %q, want 4", commands)
 	}
 	return commands
 }

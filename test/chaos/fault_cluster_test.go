@@ -78,8 +78,8 @@ const findLeader = `
 	{Name, _} = amqqueue:get_pid(Queue),
 	{ok, _, {_, Leader}} = ra:members({Name, node()}),`
 
-// setCookie sets the cookie of a node. With a different cookie than the others, its connections to them end, and neither side can
-// open a new one.
+// setCookie sets the cookie of a node. If it differs from the cookie of the other nodes, the node's connections to them end, and neither
+// side can open a new connection.
 func (b *broker) setCookie(ctx context.Context, node *brokerNode, cookie string) error {
 	var others []string
 	for _, other := range b.nodes {

@@ -39,7 +39,7 @@ var limitFaults = []fault{
 			return nil
 		},
 	}, {
-		// Neither clients nor servers get a new connection.
+		// The replica can neither accept nor open a connection.
 		kind: "no descriptor is free", lane: replicas, least: 200 * time.Millisecond, most: 1200 * time.Millisecond, local: true,
 		means: history.Fault{Database: true, Connections: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {

@@ -113,7 +113,8 @@ func (r *rig) awaitSession(ctx context.Context, replica, variant int) (pid int, 
 	return 0, "in no transaction"
 }
 
-// findSession waits up to stateTime for a session of the replica to match the condition. It returns its process id, or 0.
+// findSession waits up to stateTime for a session of the replica that matches the condition. It returns the process id of the session, or
+// 0.
 func (r *rig) findSession(ctx context.Context, replica int, condition string) (pid int) {
 	ctx, cancel := context.WithTimeout(ctx, stateTime)
 	defer cancel()

@@ -16,7 +16,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// pooler is a PgBouncer that ends by a fault or crashes.
+// pooler is a PgBouncer that faults end, and that sometimes crashes.
 type pooler struct {
 	*postgrestest.Pooler
 
@@ -110,7 +110,7 @@ func (r *rig) reconnectPooler(ctx context.Context) (err error) {
 	return err
 }
 
-// reloadPooler makes PgBouncer read its configuration. A PgBouncer that does not run reads it when it starts.
+// reloadPooler makes PgBouncer read its configuration. If PgBouncer does not run, it reads the configuration when it starts.
 func (r *rig) reloadPooler(ctx context.Context) error {
 	if r.pooler == nil {
 		return nil

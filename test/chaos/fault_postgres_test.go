@@ -122,10 +122,10 @@ func restartOfPostgreSQL(kind string, end func(database) error) fault {
 	}
 }
 
-// mayWrite makes a session writable that began read-only.
+// mayWrite allows writes in a session that began as read-only.
 const mayWrite = `SET default_transaction_read_only = off`
 
-// setClock gives the service's role an adjustable clock: its schema precedes the system's in the search path.
+// setClock gives the service's role an adjustable clock: the schema clock precedes pg_catalog in the search path of the role.
 const setClock = `
 	CREATE SCHEMA clock;
 	CREATE TABLE clock.offsets (wrong interval NOT NULL);

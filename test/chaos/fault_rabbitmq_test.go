@@ -108,7 +108,7 @@ func restartOfRabbitMQ(kind string, end func(*brokerNode) error) fault {
 	}
 }
 
-// withQueue declares a queue for some events, and deletes it after a while.
+// withQueue declares a queue for the events user.updated, and deletes it after a while.
 func (r *rig) withQueue(ctx context.Context, lasts time.Duration, name string, args amqp.Table) error {
 	err := r.onBroker(func(channel *amqp.Channel) error {
 		if _, err := channel.QueueDeclare(name, true, false, false, false, args); err != nil {
@@ -123,7 +123,7 @@ func (r *rig) withQueue(ctx context.Context, lasts time.Duration, name string, a
 	}))
 }
 
-// onBroker opens a new connection, to the first node that accepts one.
+// onBroker opens a new connection to the first node that accepts one, and calls use with a channel.
 func (r *rig) onBroker(use func(*amqp.Channel) error) error {
 	var conn *amqp.Connection
 	var err error

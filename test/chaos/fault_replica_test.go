@@ -55,7 +55,8 @@ var replicaVanishes = fault{
 	},
 }
 
-// terminate sends SIGTERM to a replica and returns how long the shutdown was. A slow shutdown fails the test.
+// terminate sends SIGTERM to a replica and returns the duration of the shutdown. A slow shutdown, or an exit code other than 0, is a
+// violation.
 func (r *rig) terminate(replica int) (time.Duration, error) {
 	begun := time.Now()
 	if err := r.replicas[replica].terminate(); err != nil {
@@ -73,5 +74,5 @@ func (r *rig) terminate(replica int) (time.Duration, error) {
 	return took, err
 }
 
-// shutdownSlack is for the start and the end of processes on a busy machine.
+// shutdownSlack is the additional time that a shutdown may take on a busy machine.
 const shutdownSlack = 500 * time.Millisecond

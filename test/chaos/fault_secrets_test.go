@@ -74,8 +74,8 @@ func (r *rig) changeBrokerPassword(ctx context.Context) (err error) {
 	return err
 }
 
-// changeDatabasePassword changes the password of the service's role, as soon as the server allows it, and PgBouncer's copy. It returns
-// the server's time of the change.
+// changeDatabasePassword changes the password of the service's role as soon as the server allows the change. It also changes PgBouncer's
+// copy of the password. It returns the time of the change by the server's clock.
 func (r *rig) changeDatabasePassword(ctx context.Context) (changed time.Time, err error) {
 	old, _ := r.server().as("app").User.Password()
 	if r.password != "" {

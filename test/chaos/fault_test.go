@@ -18,7 +18,7 @@ type fault struct {
 	possible    func() error // whether the machine allows the fault; nil: each machine does
 	least, most time.Duration
 	local       bool          // affects one replica
-	means       history.Fault // what the fault explains
+	means       history.Fault // the effects that the fault explains
 	// inject causes the fault and ends it. It may set the details and a later start. Errors: errNotInjected.
 	inject func(ctx context.Context, r *rig, s step, f *history.Fault) error
 }
@@ -69,8 +69,7 @@ func (r *rig) run(ctx context.Context, e epoch) {
 	testkit.Pause(ctx, e.calm)
 }
 
-// inject runs a fault and records its start and end. The end is when a new connection of each affected replica works and may
-// write.
+// inject runs a fault and records its start and end. The fault ends when each affected replica can open a new connection and write.
 func (r *rig) inject(ctx context.Context, s step) {
 	f := s.fault.means
 	f.Kind, f.Replica = s.fault.kind, history.Everywhere

@@ -126,7 +126,7 @@ func refreshToken(encoded string) (session string, counter uint64) {
 	return uuid.UUID(raw[:16]).String(), binary.BigEndian.Uint64(raw[16:24])
 }
 
-// requestID returns the request id that identifies an operation in the audit trail. traceparent does so in events.
+// requestID returns the request id that identifies an operation in the audit trail. The traceparent identifies the operation in events.
 func requestID(op int) string { return "op-" + strconv.Itoa(op) }
 
 func traceparent(op int) string { return fmt.Sprintf("00-%016x%016x-00000000000000aa-01", traces, op) }

@@ -17,8 +17,8 @@ import (
 	"user-service/pkg/postgres"
 )
 
-// TestAKilledMigrationIsFinishedByTheNext kills each migration in the middle: the process with SIGKILL, or its session. The next
-// run ends with the same schema and data as an undisturbed run.
+// TestAKilledMigrationIsFinishedByTheNext interrupts each migration midway: it kills the process with SIGKILL, or terminates its database
+// session. The next run must end with the same schema and data as an undisturbed run.
 func TestAKilledMigrationIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
 	m := newMigrations(t)
@@ -35,7 +35,7 @@ func TestAKilledMigrationIsFinishedByTheNext(t *testing.T) {
 		last := m.commands("undisturbed", version)
 		for _, at := range killPoints(version, last) {
 			if !m.kill(version, at) {
-				break // an earlier command is not repeated
+				break // the migration continues after its last committed command, and has fewer commands left
 			}
 			killed++
 		}
@@ -54,11 +54,11 @@ func TestAKilledMigrationIsFinishedByTheNext(t *testing.T) {
 // killPoint is the command of a migration after which the process or its session is killed.
 type killPoint struct {
 	command int
-	session bool // kills the session; otherwise the process, with SIGKILL
+	session bool // terminates the session; otherwise the process is killed
 }
 
-// killPoints returns the points at which a migration of count commands is killed: in its middle, or after all commands in both
-// ways.
+// killPoints returns the points at which a migration is killed. By default this is one point, in the middle of the commands. With
+// -everywhere there are two points after each command: one kills the process, the other one terminates the session.
 func killPoints(version int64, commands int) (all []killPoint) {
 	if !*everywhere {
 		return []killPoint{{1 + commands/2, version%2 == 0}}
@@ -98,7 +98,8 @@ const gate = `
 	CREATE FUNCTION chaos.defined() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM chaos.pass(); END';
 	CREATE EVENT TRIGGER gate ON ddl_command_end EXECUTE FUNCTION chaos.defined()`
 
-// accounts are rows that migrations change: keys of emails and names by an earlier rule, and logins.
+// accounts inserts rows that migrations change: users whose keys of the email and the name follow an earlier rule, and audit entries of
+// logins.
 const accounts = `
 	INSERT INTO users (id, email, email_key, name, name_key, status, version, created_at, updated_at)
 	SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, e, 'old ' || n, 'Ärger ' || n, 'old', 'active', 1, '2026-01-01', '2026-01-01'
@@ -204,18 +205,18 @@ func (m *migrations) kill(version int64, at killPoint) bool {
 		testkit.WaitFor(m.t, "the end of the migration", p.hasEnded)
 	}
 	if came == p.cmd.ProcessState.Success() {
-		m.t.Errorf("migration %d, killed %+v: %t; its end: %s\n%s", version, at, came, p.cmd.ProcessState, p.log.Tail(5))
+		m.t.Errorf("migration %d was killed at %+v: %t, but its process ended with %s:\n%s", version, at, came, p.cmd.ProcessState, p.log.Tail(5))
 	}
 	m.sql("killed", `DELETE FROM chaos.gate`)
 	testkit.WaitFor(m.t, "the end of the session", func() (ended bool) {
 		m.query("postgres", `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'killed')`, &ended)
 		return ended
 	})
-	m.sql("killed", `UPDATE goose_lock SET lease_expires_at = now()`) // ten seconds later
+	m.sql("killed", `UPDATE goose_lock SET lease_expires_at = now()`) // as ten seconds later
 	return came
 }
 
-// dump returns the sorted lines that describe the schema and the data of a database. They are sorted because rows have no order.
+// dump returns the sorted lines that describe the schema and the data of a database. The lines are sorted, because rows have no order.
 func (m *migrations) dump(database string) []string {
 	m.t.Helper()
 	bin, _ := programOf(m.t, m.server)

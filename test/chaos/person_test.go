@@ -48,7 +48,7 @@ func (p *person) doubt(password string) {
 	p.passwords = append([]string{password}, rest...)
 }
 
-// use replaces the tokens before by the tokens now, unless another client has replaced them.
+// use replaces the tokens before with the tokens now, unless another client has already replaced the tokens before.
 func (p *person) use(before, now tokens) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

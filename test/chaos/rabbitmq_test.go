@@ -96,7 +96,7 @@ func rabbitProgram(name string) string {
 	return name
 }
 
-// startPortMapper runs Erlang's port mapper and returns its port. Otherwise a node would start a system-wide one that outlives
+// startPortMapper runs Erlang's port mapper and returns its port. Without it, a node would start a system-wide port mapper that outlives
 // the test.
 func startPortMapper(t *testing.T) (port string) {
 	t.Helper()
@@ -149,7 +149,7 @@ func (b *broker) prepare(n *brokerNode, distribution string) (err error) {
 	return err
 }
 
-// environment replaces each system-wide configuration file by a file of the node.
+// environment returns the environment of the node. It replaces each system-wide configuration file with a file of the node.
 func (n *brokerNode) environment(distribution string) []string {
 	in := func(name string) string { return filepath.Join(n.folder, name) }
 	return append(n.controlEnvironment(),
@@ -209,7 +209,7 @@ func (n *brokerNode) up() error {
 // stop ends the node with SIGTERM.
 func (n *brokerNode) stop() error { return n.end(syscall.SIGTERM) }
 
-// crash ends the node by SIGKILL.
+// crash ends the node with SIGKILL.
 func (n *brokerNode) crash() error { return n.end(syscall.SIGKILL) }
 
 // control runs an operator's command on the node and returns its output.

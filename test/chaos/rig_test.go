@@ -51,7 +51,7 @@ type rig struct {
 	ready      *[replicaCount]bool // the replicas that get requests; nil: all
 }
 
-// newRig starts the servers, and replicas that are ready.
+// newRig starts the servers and the replicas, and waits until the replicas are ready.
 func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 	t.Helper()
 	r := &rig{t: t, seed: seed, program: program, began: time.Now(), given: map[string]bool{}, mail: map[string][]string{}}
@@ -95,7 +95,7 @@ func newRig(t *testing.T, seed int64, topology topology, program string) *rig {
 	return r
 }
 
-// startReplicas starts replicas behind proxies, each with its own secret files.
+// startReplicas starts the replicas, each behind its own proxies. They read their secrets from files.
 func (r *rig) startReplicas() {
 	r.t.Helper()
 	dir := r.t.TempDir()
@@ -173,7 +173,7 @@ func (r *rig) server() database {
 	return r.primary
 }
 
-// admin opens a superuser connection directly to the server.
+// admin calls use with a superuser connection directly to the server.
 func (r *rig) admin(ctx context.Context, use func(*pgx.Conn) error) error {
 	return connected(ctx, r.server().as("postgres").String(), use)
 }

@@ -13,7 +13,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// lane is the target of a fault. Each has at most one fault at a time.
+// lane is the target of a fault. Each lane has at most one fault at a time.
 type lane string
 
 const (
@@ -95,7 +95,7 @@ func planOf(deck *deck) []epoch {
 	return epochs
 }
 
-// deck returns each fault once before it repeats one.
+// deck draws each fault once before it repeats a fault.
 type deck struct {
 	rng  *rand.Rand
 	all  []fault
@@ -172,7 +172,7 @@ func TestASeedDeterminesItsSchedule(t *testing.T) {
 		topology := topologyOf(seed)
 		first := describe(plan(seed, topology))
 		if again := describe(plan(seed, topology)); again != first {
-			t.Errorf("seed %d has two schedules:\n%s\n%s", seed, first, again)
+			t.Errorf("seed %d has two different schedules, want the same one twice:\n%s\n%s", seed, first, again)
 		}
 		if next := describe(plan(seed+6, topology)); next == first {
 			t.Errorf("seeds %d and %d have the same schedule:\n%s", seed, seed+6, first)

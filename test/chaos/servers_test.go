@@ -29,7 +29,7 @@ func (s settings) with(more settings) settings {
 	return all
 }
 
-// server is a PostgreSQL of one test, which may stop it.
+// server is the PostgreSQL server of one test. The test may stop the server.
 type server struct {
 	name   string
 	folder string   // the data and the pid file
@@ -38,7 +38,7 @@ type server struct {
 
 var started int // number of servers, for their names
 
-// newPostgreSQL prepares a server for one test. It syncs commits to disk.
+// newPostgreSQL prepares a server for one test. The server syncs each commit to the disk.
 func newPostgreSQL(t *testing.T) *server {
 	t.Helper()
 	started++
@@ -127,7 +127,7 @@ func withRole(u *url.URL, role string) *url.URL {
 	return &other
 }
 
-// database is a server of PostgreSQL.
+// database is a PostgreSQL server: the first primary, or the standby that replaces it.
 type database interface {
 	up() error    // start it
 	stop() error  // end it with a checkpoint

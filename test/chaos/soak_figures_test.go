@@ -23,8 +23,8 @@ import (
 // measureEvery is the interval between measurements.
 const measureEvery = 3 * time.Second
 
-// The figures. The slack of memory allows for garbage that is not collected yet, and the slack of rows for chance: each client
-// has three people.
+// The figures. The slack of memory allows for garbage that is not collected yet. The slack of the account rows is the number of people: ten
+// clients with three people each.
 var (
 	rate        = steady.Figure{Name: "requests a second", Free: true}
 	refusals    = steady.Figure{Name: "503 a second", Free: true}

@@ -10,8 +10,8 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// eraseStrangers erases the accounts that no client uses. Their registration or erasure had no response, and the client continued
-// with another account. Otherwise the number of accounts would grow with each fault.
+// eraseStrangers erases the accounts that no client uses. Their registration or erasure had no response, and the client continued with
+// another account. Without these erasures, the number of accounts would grow with each fault.
 func (s *soak) eraseStrangers(ctx context.Context) {
 	used := s.used()
 	var strangers []*person

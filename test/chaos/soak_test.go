@@ -81,7 +81,7 @@ func TestResourcesStaySteady(t *testing.T) { //nolint:paralleltest // it measure
 	r.shutDown()
 }
 
-// newSoakCrowd creates clients, each with separate people. Each person is erased in time, so that no table needs to grow.
+// newSoakCrowd creates clients, each with separate people. Each person is erased at some time, so that no table has to grow.
 func (s *soak) newSoakCrowd() *crowd {
 	c := &crowd{}
 	for n := range clientCount {
@@ -199,10 +199,10 @@ func (s *soak) judgeTrends(begun time.Duration) {
 	}
 }
 
-// rulesOfTime are checked by the shorter runs, which need a machine without other load.
+// rulesOfTime are the rules about time. Only the shorter runs check them, because they need a machine without other load.
 var rulesOfTime = []string{"503 explained", "in time", "silence"}
 
-// judgeHistory reports the other broken promises.
+// judgeHistory reports the violations of all rules except rulesOfTime.
 func (s *soak) judgeHistory(ctx context.Context) {
 	h, err := s.history(ctx)
 	if err != nil {

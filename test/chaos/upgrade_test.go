@@ -125,7 +125,7 @@ func asToday(e history.Event) (history.Event, error) {
 	return e, err
 }
 
-// upgradeFaults are the faults from which the old build recovers too.
+// upgradeFaults returns the faults from which the old build also recovers.
 func upgradeFaults() []fault {
 	return slices.DeleteFunc(faultsOf(topology{plain, single}), func(f fault) bool {
 		return !slices.Contains([]string{
@@ -138,8 +138,8 @@ func upgradeFaults() []fault {
 	})
 }
 
-// migrateUnderFault runs the migrations of this build and kills them: first the process, then the session. It records no fault of
-// the replicas, because migrations refuse no request.
+// migrateUnderFault runs the migrations of this build and kills them: first the process, then the session. It records no fault of the
+// replicas, because a migration must not cause refused requests.
 func (r *rig) migrateUnderFault(ctx context.Context) {
 	r.t.Helper()
 	env := settings{"DATABASE_URL": r.primary.as("app").String()}

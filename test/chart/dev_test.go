@@ -7,7 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Grafana has no sidecar there that finds ConfigMaps by their label.
+// In the dev cluster, Grafana has no sidecar that finds ConfigMaps by their label. So its pod must mount each dashboard of the chart.
 func TestGrafanaInDevShowsTheDashboardsOfTheChart(t *testing.T) {
 	t.Parallel()
 	objects := run(t, nil, "helm", "template", "user-service", chart, "--values", base,

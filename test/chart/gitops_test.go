@@ -62,7 +62,7 @@ func TestBehindThePoolerMigrationsReachTheDatabaseDirectly(t *testing.T) {
 		kind := parse[struct{ Kind string }](t, document).Kind
 		pooled, direct := strings.Contains(string(document), "user-service-db-pooled"), strings.Contains(string(document), "user-service-db-app")
 		if kind == "Job" && (pooled || !direct) || kind == "Deployment" && (!pooled || direct) {
-			t.Errorf("%s: pooled %v, direct %v", kind, pooled, direct)
+			t.Errorf("the %s has the Secret of the pooler: %v, and of the database: %v", kind, pooled, direct)
 		}
 	}
 }

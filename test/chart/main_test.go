@@ -93,7 +93,7 @@ func eachValues(t *testing.T, test func(t *testing.T, files ...string)) {
 	}
 }
 
-// manifests returns the files of k8s for the Kubernetes API.
+// manifests returns the files below k8s that contain Kubernetes objects.
 func manifests(t *testing.T) []string {
 	t.Helper()
 	var files []string

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// base are valid values, on which the tests set invalid ones.
+// base is a file with valid values. The tests override some of them with invalid values.
 const base = chart + "/ci/inline-secrets-values.yaml"
 
 // refusals are values that the chart refuses. A line of the message starts with say; the rest of the line explains how to fix the
@@ -240,7 +240,7 @@ func TestAllProblemsAreReported(t *testing.T) {
 	}
 }
 
-// An explicit setting is rendered.
+// The chart accepts a wide setting if the user sets it explicitly.
 func TestExplicitWideSettingsAreAccepted(t *testing.T) {
 	t.Parallel()
 	for _, set := range []string{
@@ -260,7 +260,7 @@ func TestInvalidValuesAreRefusedWithOneLineOfAdvice(t *testing.T) {
 			t.Parallel()
 			out, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", refusal.set)
 			if err == nil {
-				t.Fatalf("the chart renders %d bytes", len(out))
+				t.Fatalf("the chart renders %d bytes, want a refusal", len(out))
 			}
 			lines := complaints(message)
 			if len(lines) != 1 || !strings.HasPrefix(lines[0], refusal.say) {
@@ -270,8 +270,8 @@ func TestInvalidValuesAreRefusedWithOneLineOfAdvice(t *testing.T) {
 	}
 }
 
-// An older cluster would ignore preStop.sleep without a message, so the chart refuses it. But the chart renders if Helm does not know
-// the version of the cluster, as Helm 3 from go install does not without a cluster.
+// An older cluster would ignore preStop.sleep without a message, so the chart refuses such a cluster. But the chart renders if Helm does
+// not know the cluster's version. Without a cluster, Helm 3 from go install does not know a version.
 func TestAnOldClusterIsRefused(t *testing.T) {
 	t.Parallel()
 	for _, helm := range []string{"helm", "helm3"} {

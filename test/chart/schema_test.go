@@ -74,6 +74,6 @@ func TestKindAcceptsItsConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	if cluster.APIVersion != "kind.x-k8s.io/v1alpha4" || len(cluster.Nodes) != 3 {
-		t.Errorf("the cluster is %+v", cluster)
+		t.Errorf("k8s/kind/cluster.yaml is %+v, want kind.x-k8s.io/v1alpha4 with 3 nodes", cluster)
 	}
 }

@@ -118,7 +118,7 @@ func TestConfigRefusesEverySecretOfTheService(t *testing.T) {
 		}
 	}
 	if !secrets["JWT_SECRET"] || !secrets["DATABASE_URL"] {
-		t.Fatalf("the secrets of pkg/config are %v", secrets)
+		t.Fatalf("the secrets of pkg/config are %v, want JWT_SECRET and DATABASE_URL among them", secrets)
 	}
 	for _, name := range slices.Sorted(maps.Keys(secrets)) {
 		refuses(t, "config."+name+"=postgres://u:p@h/d", "config."+name)
@@ -128,7 +128,8 @@ func TestConfigRefusesEverySecretOfTheService(t *testing.T) {
 	}
 }
 
-// Variables that OpenTelemetry, libraries and tools treat as secrets, and variables that only have a similar name.
+// config must not contain variables that OpenTelemetry, libraries and tools treat as secrets. It may contain variables that only have a
+// similar name.
 func TestConfigRefusesOtherSecrets(t *testing.T) {
 	t.Parallel()
 	for _, set := range []string{
@@ -156,7 +157,7 @@ func refuses(t *testing.T, set, say string) {
 	t.Helper()
 	out, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", set)
 	if err == nil {
-		t.Errorf("%s renders %d bytes", set, len(out))
+		t.Errorf("%s: the chart renders %d bytes, want a refusal", set, len(out))
 		return
 	}
 	if lines := complaints(message); len(lines) != 1 || !strings.HasPrefix(lines[0], say) {

@@ -63,7 +63,8 @@ func TestTheSchemaAndTheValuesHaveTheSameKeys(t *testing.T) {
 	compare(t, "", values, schema, definitions)
 }
 
-// compare descends while the schema lists members. Otherwise users choose the keys, as in config.
+// compare compares the members of values.yaml and values.schema.json. It stops at an object whose members the schema does not list, because
+// users choose its keys, as in config.
 func compare(t *testing.T, path string, value any, schema, definitions map[string]any) {
 	t.Helper()
 	if reference, ok := schema["$ref"].(string); ok {

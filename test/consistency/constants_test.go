@@ -50,7 +50,7 @@ type sources struct {
 	parsed   map[string][]*ast.File
 }
 
-// shared has the packages that tests have loaded. Only load uses it, because a mutex protects it.
+// shared has the packages that tests have loaded. Only load may use it, because load locks the mutex.
 var shared = sync.OnceValue(func() *sources {
 	files := token.NewFileSet()
 	return &sources{

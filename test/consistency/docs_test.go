@@ -73,7 +73,7 @@ func isFolder(name string) bool {
 	return err == nil && stat.IsDir()
 }
 
-// valueInCode returns a time.Duration, or a number: of a constant, or the default of a configuration variable.
+// valueInCode returns the value of a constant, or the default of a configuration variable. The value is a time.Duration or a number.
 func valueInCode(t *testing.T, page, folder, name string) (value any, ok bool) {
 	t.Helper()
 	if variable.MatchString(name) {

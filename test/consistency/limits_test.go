@@ -15,7 +15,8 @@ import (
 
 const validation = "charts/user-service/templates/_validate.tpl"
 
-// TestRepeatedLimitsAreEqual compares limits that the layering or the language keeps in several places.
+// TestRepeatedLimitsAreEqual compares limits that are stated in several places, because packages, templates and descriptions cannot share a
+// constant.
 func TestRepeatedLimitsAreEqual(t *testing.T) {
 	t.Parallel()
 	for name, pair := range map[string][2]any{
@@ -116,13 +117,14 @@ func TestEachPageHasTheTimeOfAChangedSecret(t *testing.T) {
 	}
 }
 
-// bound returns the least or greatest value of a configuration variable.
+// bound returns the minimum or the maximum of a configuration variable. which is min or max.
 func bound(t *testing.T, variable, which string) string {
 	t.Helper()
 	return match(t, "pkg/config/config.go", `env:"`+variable+`[^`+"`"+`]* `+which+`:"(\d+)"`)
 }
 
-// TestTheDatabaseMeasuresPermissionsAsTokensDo compares the bytes that a name adds to a token.
+// TestTheDatabaseMeasuresPermissionsAsTokensDo checks the number of bytes that a permission needs in addition to its name. SQL must add the
+// same number as package token.
 func TestTheDatabaseMeasuresPermissionsAsTokensDo(t *testing.T) {
 	t.Parallel()
 	found := regexp.MustCompile(`octet_length\(p\) \+ (\d+)`).FindAllStringSubmatch(read(t, "pkg/postgres/roles.go"), -1)

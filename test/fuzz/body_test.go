@@ -75,7 +75,8 @@ func (g *generator) one(good []any, bad ...any) any {
 	return pick(g, bad...)
 }
 
-// hint returns a value for a member with a meaning for the service; false: any value of its schema is suitable.
+// hint returns a value for a member that has a meaning for the service, such as a password. It returns false if any value of the member's
+// schema is suitable.
 func (g *generator) hint(name string) (any, bool) {
 	if !g.good && g.chance(10) {
 		return nil, false
@@ -197,7 +198,7 @@ func withMember(body []byte, member string) []byte {
 	return append([]byte("{"+member+","), body[1:]...)
 }
 
-// duplicateOf returns the first member of an object.
+// duplicateOf returns another member with the name of the first member of an object.
 func duplicateOf(body []byte) string {
 	name, _, found := strings.Cut(strings.TrimPrefix(string(body), "{"), ":")
 	if !found {

@@ -28,7 +28,7 @@ type generator struct {
 	targetKind     kind
 	targetSlot     int
 	good           bool // values are valid for the service, as far as possible
-	malformed      bool // net/http may refuse it before a handler gets it
+	malformed      bool // net/http may refuse the request before a handler gets it
 }
 
 func newGenerator(c *contract.Contract, p *people, number int) *generator {
@@ -98,7 +98,7 @@ func (g *generator) who() kind {
 		reader, reader, disabled, ended, expired, forged, forged, garbage, nobody)
 }
 
-// address returns a client's address. Few requests share one, so that quotas refuse few.
+// address returns a client's address. Few requests share an address, so that quotas refuse few requests.
 func (g *generator) address() string {
 	switch n := g.IntN(100); {
 	case n < 3:
@@ -204,7 +204,7 @@ func (g *generator) queryValue(p contract.Param) string {
 	return fmt.Sprint(g.maker().Value(p.Schema))
 }
 
-// headers adds conditions and an id.
+// headers adds conditions, a request id and some unusual header fields.
 func (g *generator) headers(w *wire) {
 	for _, p := range g.op.Params {
 		if p.In != "header" || g.chance(75) {

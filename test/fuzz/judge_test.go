@@ -56,7 +56,7 @@ func (g *generator) judgeCaller(a answered) (wrong []string) {
 		return nil
 	}
 	allowed := []int{http.StatusUnauthorized, http.StatusServiceUnavailable}
-	if g.as == disabled || g.as == ended { // a query detects these, after the quota
+	if g.as == disabled || g.as == ended { // a query detects these callers, after the request was counted in a quota
 		allowed = append(allowed, http.StatusTooManyRequests)
 	}
 	if !slices.Contains(allowed, a.Status) {

@@ -20,7 +20,7 @@ var oddities = []func(*generator, *wire){
 	func(_ *generator, w *wire) { w.proto = "HTTP/1.0" },
 	func(g *generator, w *wire) {
 		w.add("Authorization", pick(g, "Bearer x", "Bearer "+g.caller.access, ""))
-		g.as = customer // it may be the only one
+		g.as = customer // the added token may be the only one
 	},
 	func(g *generator, w *wire) { w.add("X-Request-Id", "twice") },
 	func(g *generator, w *wire) { g.malformed = true; w.add("Expect", pick(g, "100-continue", "200-ok")) },

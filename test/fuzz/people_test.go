@@ -29,10 +29,10 @@ const (
 	customer      // Has the role user.
 	reader        // May read everything.
 	admin
-	disabled // The token is older than the change.
+	disabled // The account was disabled after the token was issued.
 	ended    // Its session has ended.
-	expired  // The token of a customer, too old.
-	forged   // The token of a customer, with a different signature or subject.
+	expired  // The token of a customer, but expired.
+	forged   // The token of a customer, but with an invalid signature or form.
 	garbage  // Not a token.
 )
 
@@ -103,7 +103,7 @@ func (p *people) get(k kind, n int) person {
 	return s.now
 }
 
-// lose gives a slot a new account.
+// lose marks the account of a slot as unusable, so that get replaces it.
 func (p *people) lose(k kind, n int) {
 	if k.isValid() {
 		s := p.slots[k][n]
@@ -149,7 +149,7 @@ func (p *people) make(k kind) person {
 	return it
 }
 
-// call sends a request that prepares others.
+// call sends a request that prepares other requests.
 func (p *people) call(method, path, token, body string, want int) []byte {
 	w := &wire{method: method, target: path, proto: "HTTP/1.1", body: []byte(body)}
 	w.add("X-Forwarded-For", fmt.Sprintf("2001:db8:%x::1", p.made.Load()%0xffff))

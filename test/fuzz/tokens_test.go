@@ -12,7 +12,7 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// oneTimeTokens collects the tokens of events, as a service that sends mail gets them.
+// oneTimeTokens collects the tokens of events, as a mailer does.
 type oneTimeTokens struct {
 	mu    sync.Mutex
 	known map[string]bool     // accounts of this test; the broker has events of other tests too

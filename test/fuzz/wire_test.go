@@ -90,14 +90,15 @@ func (w *wire) exchange() contract.Exchange {
 	return x
 }
 
-// answered is the response to a request, or the error without one.
+// answered is the response to a request, or the error if there is no response.
 type answered struct {
 	contract.Exchange
 	took time.Duration
 	err  error
 }
 
-// client sends requests one after another, through one connection while it stays open. Unlike net/http, it does not fix requests.
+// client sends requests one after another, through one connection while it stays open. Unlike net/http, it sends invalid requests
+// unchanged.
 type client struct {
 	addr   string
 	conn   net.Conn

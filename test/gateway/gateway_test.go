@@ -69,7 +69,7 @@ func (s *stage) wantRefusal(t *testing.T, token string, more map[string]string) 
 		t.Errorf("%d, WWW-Authenticate %q, want 401 and a challenge", status, challenge)
 	}
 	if n := s.app.requests.Load() - before; n != 0 {
-		t.Errorf("%d requests reached the app", n)
+		t.Errorf("%d refused requests reached the app, want none", n)
 	}
 }
 
@@ -132,7 +132,7 @@ func TestAGatewayRefusesAnEndedSessionImmediately(t *testing.T) {
 	})
 }
 
-// TestAGatewayAcceptsTheLargestUser uses a token and headers of the maximum length.
+// TestAGatewayAcceptsTheLargestUser sends a token of the maximum length. The app must get identity headers of the maximum length.
 func TestAGatewayAcceptsTheLargestUser(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		admin := s.logIn("admin")
@@ -155,7 +155,7 @@ func TestAGatewayAcceptsTheLargestUser(t *testing.T) {
 		s.put(admin, "/users/"+user.id+"/roles", map[string]any{"roles": roles})
 		user.token = s.token(user.email)
 		if n := len(user.token); n < 10<<10 {
-			t.Errorf("the token has %d bytes", n)
+			t.Errorf("the token has %d bytes, want at least 10 KiB", n)
 		}
 		slices.Sort(roles)
 		s.wantIdentity(t, user.token, nil, map[string]string{

@@ -109,7 +109,8 @@ func TestJoseVerifiesAccessTokensByThePublishedKeys(t *testing.T) {
 	}
 }
 
-// TestVerifiersOfTheProfileAcceptAccessTokens uses verifiers that require each claim of RFC 9068 section 2.2.
+// TestVerifiersOfTheProfileAcceptAccessTokens verifies access tokens with two libraries that require each claim of RFC 9068 section 2.2.
+// Both must accept a token of the service, and reject a token without one of the claims.
 func TestVerifiersOfTheProfileAcceptAccessTokens(t *testing.T) {
 	t.Parallel()
 	key, text := newKey(t)
@@ -123,7 +124,7 @@ func TestVerifiersOfTheProfileAcceptAccessTokens(t *testing.T) {
 		without := signed(replaced(t, user.token, 1, `"`+claim+`":`, `"not_`+claim+`":`), key)
 		printed, failure := v.run("profile.mjs", without, keys, issuer, audience)
 		if printed != "" || strings.Count(failure, "\n") != 1 {
-			t.Errorf("without %s: %s%s", claim, printed, failure)
+			t.Errorf("a token without %s: the verifiers print %q and %q, want two refusals", claim, printed, failure)
 		}
 	}
 }

@@ -64,7 +64,7 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *testkit.Buffer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // with it, nginx ends its workers too
+		_ = cmd.Process.Signal(syscall.SIGTERM) // after SIGTERM, nginx also ends its workers
 		_ = cmd.Wait()
 		if t.Failed() {
 			t.Logf("the log of %s:\n%s", cmd.Path, log)

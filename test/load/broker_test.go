@@ -26,8 +26,8 @@ func stallable(t *testing.T) (proxy *faultproxy.Proxy, settings map[string]strin
 	return proxy, map[string]string{"RABBITMQ_HOST": host, "RABBITMQ_PORT": port}
 }
 
-// TestAStalledBrokerDelaysNoRequest makes each kind of change that queues an event while the broker is stalled. All
-// succeed, and the events are published later. BenchmarkStalledBroker measures the speed.
+// TestAStalledBrokerDelaysNoRequest sends each kind of request that queues an event, while the broker is stalled. All requests must
+// succeed, and the events must be published later. BenchmarkStalledBroker measures the speed.
 func TestAStalledBrokerDelaysNoRequest(t *testing.T) { //nolint:paralleltest // it measures time
 	proxy, settings := stallable(t)
 	dsn := postgrestest.URL(t)
@@ -67,7 +67,7 @@ func TestAStalledBrokerDelaysNoRequest(t *testing.T) { //nolint:paralleltest // 
 		t.Errorf("%d events wait: the broker was not stalled", waiting)
 	}
 	if !s.IsReady() {
-		t.Error("not ready")
+		t.Error("the service is not ready while the broker is stalled, want it ready")
 	}
 	proxy.Resume()
 	busy := machine()
@@ -90,7 +90,7 @@ func TestRequestsDoNotDependOnTheBroker(t *testing.T) {
 	}
 	for name := range strings.FieldsSeq(string(out)) {
 		if name == "user-service/pkg/rabbitmq" || strings.Contains(name, "amqp") {
-			t.Errorf("%s is imported", name)
+			t.Errorf("the packages import %s, want no package of the broker", name)
 		}
 	}
 	if !strings.Contains(string(out), "user-service/pkg/postgres") {

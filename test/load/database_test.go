@@ -35,7 +35,7 @@ func block(t *testing.T, dsn, statement string, args ...any) (release func()) {
 	return func() { _ = conn.Close(context.Background()) }
 }
 
-// delay starts a proxy before the database that can delay all traffic.
+// delay starts a proxy in front of the database. The proxy can delay all traffic.
 func delay(t *testing.T, dsn string) (through string, proxy *toxiproxy.Proxy) {
 	t.Helper()
 	u, err := url.Parse(dsn)
@@ -51,8 +51,8 @@ func delay(t *testing.T, dsn string) (through string, proxy *toxiproxy.Proxy) {
 	return u.String(), proxy
 }
 
-// TestASlowDatabaseDoesNotExhaustResources sends requests of 150 clients while each query waits for a lock or the network. All clients
-// get responses in time. The process has only the goroutines that clients need, and only its allowed connections.
+// TestASlowDatabaseDoesNotExhaustResources sends requests of 150 clients while each query waits for a lock or the network. All clients must
+// get responses in time. The process must have only the goroutines that the clients need, and only its allowed connections.
 func TestASlowDatabaseDoesNotExhaustResources(t *testing.T) { //nolint:paralleltest // it measures time
 	for name, slow := range map[string]func(t *testing.T, dsn string, proxy *toxiproxy.Proxy) (heal func()){
 		"lock": func(t *testing.T, dsn string, _ *toxiproxy.Proxy) func() {
@@ -156,8 +156,8 @@ func TestADisconnectedClientStopsItsQuery(t *testing.T) { //nolint:paralleltest 
 	}
 }
 
-// demandStop disconnects a client while its query waits for a lock, and checks that the query ends. The query of a connected
-// client ends after 1.8 s, so that the client must disconnect earlier. A busy machine may need several attempts.
+// demandStop disconnects a client while its query waits for a lock, and checks that the query ends. The query of a connected client ends
+// after 1.8 s, so the client must disconnect earlier. A busy machine may need several attempts.
 func (s *service) demandStop(call func(context.Context)) {
 	s.t.Helper()
 	const waiting = sessions + ` AND state = 'active' AND wait_event_type = 'Lock' AND query NOT LIKE '%user_service.relay%'`
@@ -186,8 +186,8 @@ func (s *service) demandStop(call func(context.Context)) {
 	s.t.Error("no query ended after its client disconnected")
 }
 
-// TestAnExhaustedPoolRefusesRequestsInTime makes resets wait for a locked table until the pool has no connection for requests. The
-// service refuses other requests in time. Logins and readiness have reserved connections.
+// TestAnExhaustedPoolRefusesRequestsInTime makes resets wait for a locked table until the pool has no connection for requests. The service
+// must refuse other requests in time. Logins and readiness must succeed, because they have reserved connections.
 func TestAnExhaustedPoolRefusesRequestsInTime(t *testing.T) { //nolint:paralleltest // as above
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, nil)
@@ -210,7 +210,7 @@ func TestAnExhaustedPoolRefusesRequestsInTime(t *testing.T) { //nolint:parallelt
 			t.Errorf("a login gets %d after %s: %s", a.status, a.took, a.body)
 		}
 		if !s.IsReady() {
-			t.Error("not ready, although the database responds")
+			t.Error("the service is not ready although the database responds, want it ready")
 		}
 	}
 	release()

@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 // answerTime is the longest response time: 2 s by the contract, and a margin for a busy machine.
 const answerTime = 3 * time.Second
 
-// service is the program with a small pool, and accounts.
+// service is a process of the program with a small pool of database connections.
 type service struct {
 	*replica.Replica
 
@@ -97,7 +97,7 @@ func (s *service) must(err error) {
 	}
 }
 
-// answer is a response; status 0 means none.
+// answer is a response; status 0 means that there was none.
 type answer struct {
 	status int
 	header http.Header

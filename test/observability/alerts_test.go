@@ -24,9 +24,9 @@ const (
 	clearWithin = 8 * time.Minute // the longest window that must be clean is 6 hours
 )
 
-// TestAlertsFireAndClearUnderFaults is run by make alerts. Each situation is a release with its own pods, database and rules, in one
-// Prometheus. Its fault lasts until its alerts have fired. After the end of the fault, no alert may fire. Other alerts are
-// failures.
+// TestAlertsFireAndClearUnderFaults is run by make alerts. Each situation is a release with its own pods, database and rules. One
+// Prometheus scrapes all releases. The fault of a situation lasts until the expected alerts have fired. After the end of the fault, no
+// alert may fire. The test fails if an alert fires that the situation does not expect.
 func TestAlertsFireAndClearUnderFaults(t *testing.T) {
 	w := newWatch(t)
 	var rules []string

@@ -140,7 +140,7 @@ func dashboards(t *testing.T, set ...string) map[string]dashboard {
 	return out
 }
 
-// settings returns thresholds as values.
+// settings returns thresholds as values of the chart.
 func settings(thresholds map[string]float64) []string {
 	var out []string
 	for name, value := range thresholds {

@@ -13,7 +13,7 @@ func TestDashboardsAreComplete(t *testing.T) {
 	t.Parallel()
 	all := dashboards(t)
 	if len(all) != 3 {
-		t.Errorf("there are %d dashboards", len(all))
+		t.Errorf("the chart has %d dashboards, want 3", len(all))
 	}
 	for name, d := range all {
 		lintDashboard(t, name, d)
@@ -64,7 +64,7 @@ func lintPanel(t *testing.T, name string, p panel) {
 	}
 }
 
-// checkBurnRates finds the alert of each threshold line of a panel, and returns the number of lines.
+// checkBurnRates checks that each threshold line of a panel is the threshold of an alert. It returns the number of lines.
 func checkBurnRates(t *testing.T, p panel, budget float64, rules []alert) int {
 	t.Helper()
 	steps := p.FieldConfig.Defaults.Thresholds.Steps[1:]

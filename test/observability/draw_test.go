@@ -17,8 +17,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// TestDrawDashboards is run by make dashboards. It draws the dashboards after half an hour with three faults: no broker, a slow
-// database, and a storm of logins. Each lasts until its alerts fire.
+// TestDrawDashboards is run by make dashboards. It draws the dashboards after half an hour with three faults: no broker, a slow database,
+// and a storm of logins. Each fault lasts until its alerts fire.
 func TestDrawDashboards(t *testing.T) {
 	file, _ := ruleFile(t)
 	s := newStage(t, file, "ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1",
@@ -69,7 +69,7 @@ func TestDrawDashboards(t *testing.T) {
 	others()
 }
 
-// reading sends the requests of a user who stays logged in.
+// reading creates a user who stays logged in. once sends one request of this user.
 func (s *stage) reading() (once func()) {
 	account := map[string]any{"email": rand.Text() + "@example.com", "password": password}
 	s.call(http.MethodPost, "/register", "", account)

@@ -50,7 +50,7 @@ func read(s *stage) func() {
 	return func() { _, _, _ = s.try(http.MethodGet, "/users/me", access, nil) }
 }
 
-// readAndSometimesChange reads, and changes once in 220 times: 0.45 %.
+// readAndSometimesChange returns a function that sends reads. Every 220th request (0.45 %) is a change instead.
 func readAndSometimesChange(s *stage) func() {
 	reads := read(s)
 	email, access := s.enter()
@@ -188,7 +188,7 @@ func (now *situation) write(t *testing.T, name, content string) {
 	}
 }
 
-// ageKey uses an old key. The returned function ends the fault as the runbook describes.
+// ageKey makes the key 340 days old. The returned function ends the fault as the runbook describes.
 func ageKey(now *situation) func() {
 	s := now.pods[0]
 	s.query(`UPDATE token_keys SET first_used_at = now() - interval '340 days'`)

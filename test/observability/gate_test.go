@@ -11,7 +11,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// gate is a proxy to a server that can be closed.
+// gate is a proxy to a server. A test can close and open the proxy.
 type gate struct {
 	net.Listener
 

@@ -70,7 +70,7 @@ func serveMailMetrics(t *testing.T) string {
 	return server.Listener.Addr().String()
 }
 
-// newService starts a service. Only Prometheus uses its namespace and name.
+// newService starts a service. namespace and pod are only labels in Prometheus.
 func newService(t *testing.T, namespace, pod, database string, more ...string) *stage {
 	t.Helper()
 	dsn, err := url.Parse(database)
@@ -183,7 +183,7 @@ func (s *stage) call(method, path, token string, body any) (int, map[string]any)
 	return status, answer
 }
 
-// try is call for a service that may not be running.
+// try is like call, except that the service need not be running.
 func (s *stage) try(method, path, token string, body any) (int, map[string]any, error) {
 	text, _ := json.Marshal(body)
 	req, err := http.NewRequest(method, s.api+path, bytes.NewReader(text))

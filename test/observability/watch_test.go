@@ -45,7 +45,7 @@ func (w *watch) say(format string, args ...any) {
 	fmt.Fprintf(os.Stdout, "%5.0f s  %s\n", time.Since(w.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// ready waits until all pods have been scraped, and forgets what was missing until then.
+// ready waits until all pods have been scraped, and no alert is pending or fires.
 func (w *watch) ready(pods int) {
 	w.t.Helper()
 	w.stage.await("all pods", func() bool {

@@ -10,8 +10,9 @@ import (
 	"user-service/test/chaos/faultproxy"
 )
 
-// TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork puts both relays behind one network that breaks in several ways. A fault ends when a
-// new connection works. A fault that makes connections half-open ends immediately, because new connections work.
+// TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork connects both relays to the broker through one proxy, which breaks their connections in
+// several ways. Events must arrive soon after the end of each fault. A fault ends when new connections work again. So a fault that makes
+// the open connections half-open ends immediately.
 func TestEventsFlowSoonAfterAFaultOfTheBrokersNetwork(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -25,7 +25,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is an outbox with the relays of two replicas, and types of events of one test's own.
+// world is the environment of one test: an outbox, the relays of two replicas, and event types that no other test uses.
 type world struct {
 	t      *testing.T
 	dsn    string
@@ -168,7 +168,7 @@ func (w *world) refuse(word string) (heal func()) {
 	}
 }
 
-// consumer holds the events that another consumer receives.
+// consumer records the events that a consumer of the broker receives.
 type consumer struct {
 	mu    sync.Mutex
 	order []string             // the ids in order of arrival
@@ -208,7 +208,7 @@ func (c *consumer) has(ids ...string) bool {
 	return true
 }
 
-// copies returns the highest number of deliveries of one event.
+// copies returns the number of deliveries of the event that was delivered most often.
 func (c *consumer) copies(ids ...string) (most int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,7 +8,8 @@ import (
 	"user-service/pkg/outbox"
 )
 
-// TestAFullQueueDoesNotAffectAHealthyQueue publishes events of 20 users that one consumer's queue refuses.
+// TestAFullQueueDoesNotAffectAHealthyQueue publishes events of 20 users, which the queue of one consumer refuses. Meanwhile another
+// consumer must get the events of other users. When the refusals end, all events must arrive in order.
 func TestAFullQueueDoesNotAffectAHealthyQueue(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -22,7 +23,7 @@ func TestAFullQueueDoesNotAffectAHealthyQueue(t *testing.T) {
 	w.eventually("the events of others", func() bool { return healthy.has(other...) })
 	w.eventually("three refusals of each", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE refusals >= 3`) == len(bad) })
 	if n := healthy.copies(bad...); n > 4 {
-		t.Errorf("the healthy queue got %d copies of an event after 3 refusals", n)
+		t.Errorf("the healthy queue got %d copies of an event after 3 refusals, want at most 4", n)
 	}
 	if healthy.copies(behind...) > 0 {
 		t.Error("an event arrived before an earlier event that is refused")
@@ -38,8 +39,8 @@ func TestAFullQueueDoesNotAffectAHealthyQueue(t *testing.T) {
 	}
 }
 
-// Test500RefusedEventsDelayNoOther measures the delivery time of other users' events: without refused events, with 500 new ones,
-// and with 500 parked ones. It also measures while all of these are retried.
+// Test500RefusedEventsDelayNoOther measures the delivery time of other users' events. It measures without refused events, with 500 refused
+// events, with 500 parked events, and while the parked events are retried.
 func Test500RefusedEventsDelayNoOther(t *testing.T) {
 	t.Parallel()
 	const events = 100
@@ -72,7 +73,7 @@ func Test500RefusedEventsDelayNoOther(t *testing.T) {
 	}
 	check("while 500 events are retried")
 	if n := healthy.copies(bad...); n > copies+1 {
-		t.Errorf("one retry caused %d copies", n-copies)
+		t.Errorf("one retry caused %d copies of an event, want at most 1", n-copies)
 	}
 	w.eventually("the end of the retries", func() bool { return w.count(`SELECT count(*) FROM outbox WHERE retry_at <= now()`) == 0 })
 
@@ -105,10 +106,10 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	}
 	notDelayed("with refused events")
 	if n := healthy.copies(fine[:len(others)]...); n > 1 {
-		t.Errorf("another user's event arrived %d times", n)
+		t.Errorf("another user's event arrived %d times, want at most once", n)
 	}
 	if n := healthy.copies(append(large, fine[len(others):]...)...); n > 0 {
-		t.Error("an event of a user arrived whose first event is refused")
+		t.Error("an event arrived although the user's first event is refused, want none")
 	}
 
 	const lastAttempt = `UPDATE outbox SET refusals = $1, retry_at = now() WHERE refusals > 0`
@@ -124,14 +125,14 @@ func TestAnEventThatIsTooLargeForTheBrokerDelaysNoOther(t *testing.T) {
 	}
 	notDelayed("with parked events")
 	if n := healthy.copies(fine[:len(others)]...); n > 1 {
-		t.Errorf("another user's event came %d times", n)
+		t.Errorf("after the parking, another user's event arrived %d times, want at most once", n)
 	}
 	if n := healthy.copies(append(large, fine[len(others):]...)...); n > 0 {
-		t.Error("something came of a user whose first event is parked")
+		t.Error("an event arrived although the user's first event is parked, want none")
 	}
 }
 
-// TestAnUnavailableBrokerRefusesNothing checks the outbox after attempts without a broker.
+// TestAnUnavailableBrokerRefusesNothing tries to publish without a broker. No event may count as refused, be deferred or be parked.
 func TestAnUnavailableBrokerRefusesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
@@ -140,11 +141,11 @@ func TestAnUnavailableBrokerRefusesNothing(t *testing.T) {
 	relay := w.unconnected()
 	for range 30 {
 		if err := relay.Flush(t.Context()); err == nil {
-			t.Fatal("no error without a broker")
+			t.Fatal("Flush returns no error without a broker, want one")
 		}
 	}
 	if n := w.count(`SELECT count(*) FROM outbox WHERE refusals > 0 OR retry_at IS NOT NULL OR parked_at IS NOT NULL`); n > 0 {
-		t.Errorf("%d events are deferred", n)
+		t.Errorf("%d events are refused, deferred or parked, want none", n)
 	}
 	w.run()
 	w.eventually("all events", func() bool { return healthy.has(ids...) })

@@ -19,8 +19,8 @@ func (h Held) String() string {
 		h.Used)
 }
 
-// slack is how many more resources an idle process may hold at times, for its jobs and its connection to the broker.
-// Tests send more requests than that, so that they find a leak even if each request leaks only one resource.
+// slack is how many more resources an idle process may hold at times, for its jobs and its connection to the broker. Tests send more
+// requests than slack, so that they find a leak even if each request leaks only one resource.
 const slack = 10
 
 // Leaks reports whether the process holds more than an idle one.
@@ -57,7 +57,7 @@ func (r *Replica) Holds() (h Held, ok bool) {
 	return h, h.Goroutines > 0
 }
 
-// Idle returns the lowest numbers within a second in which the process uses no connection.
+// Idle returns the lowest numbers in 20 consecutive readings in which the process uses no database connection.
 func (r *Replica) Idle(ctx context.Context) (idle Held) {
 	quiet := 0
 	testkit.Await(ctx, testkit.Timeout, func() bool {

@@ -20,8 +20,8 @@ func TestTheTimeOfAResetRequestRevealsNothing(t *testing.T) {
 	}
 }
 
-// TestAResetRequestThatTakesLongerIsFound checks that the test above finds a response that takes longer than its minimum time if there
-// is an account.
+// TestAResetRequestThatTakesLongerIsFound checks the test above: that test must fail for a service whose response exceeds the minimum
+// response time only when the account exists.
 func TestAResetRequestThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureResets(s); all.verdict() == "" {
@@ -52,7 +52,7 @@ func measureResets(s *target) comparison {
 		request("account", "known@example.com"),
 		request("unknown email", "unknown@example.com"),
 		request("disabled account", "disabled@example.com"),
-	}, func() { s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) }) // otherwise the limit would refuse more soon
+	}, func() { s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) }) // otherwise the mail limit would soon drop resets
 }
 
 // By contract, the response to a registration says whether the email is taken, so the response time need not hide that. A taken email

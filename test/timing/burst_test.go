@@ -36,8 +36,8 @@ func TestTheTimesOfABurstOfResetsForManyEmailsRevealNothing(t *testing.T) {
 	}
 }
 
-// TestABurstOfResetsThatTakesLongerIsFound checks that the test with one email finds a difference.
-// TestResetsThatWaitForEachOtherAreFound checks that the test with many emails does.
+// TestABurstOfResetsThatTakesLongerIsFound checks the test with one email: that test must fail for a service that takes longer if there is
+// an account.
 func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureBursts(s, one); all.verdict() == "" {
@@ -45,8 +45,8 @@ func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// TestResetsThatWaitForEachOtherAreFound delays each request by less than the minimum response time, so that only a burst shows
-// it.
+// TestResetsThatWaitForEachOtherAreFound checks the test with many emails. The service delays each request by less than the minimum
+// response time, so that only a burst shows the delay.
 func TestResetsThatWaitForEachOtherAreFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return &oneAtATime{Store: store} })
 	if all := measureBursts(s, many); all.verdict() == "" {
@@ -85,7 +85,7 @@ func measureBursts(s *target, email func(kind string, i int) string) comparison 
 	var all comparison
 	began := time.Now()
 	for n := 0; n <= 12 || !all.decided() && time.Since(began) < *limit; n++ {
-		s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) // otherwise the limit would refuse more soon
+		s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) // otherwise the mail limit would soon drop resets
 		for _, k := range rand.Perm(len(kinds)) {
 			kind := kinds[k]
 			runtime.GC()

@@ -82,7 +82,7 @@ func TestTheTimeOfALoginRevealsNothingAboutImportedAccounts(t *testing.T) {
 	}
 }
 
-// TestAnUncountedImportIsFound tests the test above.
+// TestAnUncountedImportIsFound checks the test above: that test must fail for a service that does not know the costs of imported hashes.
 func TestAnUncountedImportIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return uncounted{store} })
 	if all := measureImported(s); all.verdict() == "" {
@@ -144,7 +144,8 @@ func TestABurstThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// TestABurstOfRegistrationsOfTakenEmailsIsNotCheap is TestARegistrationOfATakenEmailIsNotCheap for many concurrent requests.
+// TestABurstOfRegistrationsOfTakenEmailsIsNotCheap checks the same as TestARegistrationOfATakenEmailIsNotCheap, with many concurrent
+// requests.
 func TestABurstOfRegistrationsOfTakenEmailsIsNotCheap(t *testing.T) {
 	s := newTargetOf(t, burstHash, plain)
 	s.importAccounts(1)

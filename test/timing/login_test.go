@@ -31,7 +31,7 @@ func TestTheTimeOfABackoffRevealsNothing(t *testing.T) {
 	}
 }
 
-// The tests below check that the tests above find a difference.
+// The tests below check the tests above: these must fail for a service whose times differ.
 
 func TestALoginWithoutTheDummyHashIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return noDummy{store, cheapHash(t)} })
@@ -120,7 +120,7 @@ func cheapHash(t *testing.T) string {
 
 const wrongPassword = "seven green kettles sink"
 
-// measureLogins compares all failing logins. Before that, it calls spoil with the usual time of a login.
+// measureLogins compares the times of all kinds of failing logins. Before that, it calls spoil with the usual time of a login.
 func measureLogins(s *target, spoil func(usual time.Duration)) comparison {
 	s.t.Helper()
 	s.account("known@example.com")

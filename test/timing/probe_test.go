@@ -71,7 +71,7 @@ func newTarget(t *testing.T, store func(user.Store) user.Store) *target {
 	return newTargetOf(t, hashTime, store)
 }
 
-// newTargetOf is newTarget with another duration of a hash.
+// newTargetOf is like newTarget, with another duration of a hash.
 func newTargetOf(t *testing.T, hash time.Duration, store func(user.Store) user.Store) *target {
 	t.Helper()
 	dsn := postgrestest.URL(t)
@@ -144,7 +144,7 @@ func (s *target) send(p probe) float64 {
 	return took
 }
 
-// try is send for concurrent requests: it accepts any status.
+// try is like send, but accepts any status. It is for concurrent requests.
 func (s *target) try(p probe) (seconds float64, _ *httptest.ResponseRecorder) {
 	req := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, p.path, strings.NewReader(p.body()))
 	req.Header.Set("Content-Type", "application/json")
@@ -153,10 +153,10 @@ func (s *target) try(p probe) (seconds float64, _ *httptest.ResponseRecorder) {
 	return time.Since(began).Seconds(), answer
 }
 
-// rounds limits a measurement.
+// rounds limits a measurement. A few rounds could agree by coincidence, so their number has a lower limit.
 type rounds struct {
-	least int           // rounds, so that an agreement is not a coincidence
-	limit time.Duration // no round starts later, decided or not
+	least int           // the lowest number of rounds
+	limit time.Duration // no round starts later, even if the result is not decided
 	tries int           // attempts of each kind in a round
 }
 

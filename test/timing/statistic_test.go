@@ -141,7 +141,7 @@ func TestTooFewSamplesDecideNothing(t *testing.T) {
 	t.Parallel()
 	for n := 1; n < 11; n++ {
 		if r := compare(slices.Repeat([]float64{2}, n), slices.Repeat([]float64{1}, n)); r.apart() || r.equal() || !r.beyond() {
-			t.Errorf("%d samples: %s", n, r)
+			t.Errorf("%d samples have the ratio %s, want no decision", n, r)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func writeModule(ctx context.Context, module, pattern, dir string) error {
 		return err
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("no file is like %s", pattern)
+		return fmt.Errorf("no file matches %s", pattern)
 	}
 	for _, file := range files {
 		if err := writeCustom(file, dir); err != nil {

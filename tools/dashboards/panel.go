@@ -29,7 +29,7 @@ type color struct{ names, color string }
 
 type query struct{ expr, legend string }
 
-// limit is the value above or below which a panel is red. If name is set, the chart replaces the value by that threshold of
+// limit is the value above or below which a panel is red. If name is set, the chart replaces the value with the threshold of that name in
 // prometheusRule.thresholds.
 type limit struct {
 	name  string
@@ -115,7 +115,8 @@ func (p panel) json(id int, at object) object {
 	return out
 }
 
-// softMax returns the lowest maximum of the axis. It makes the threshold and zero visible before values reach them.
+// softMax returns the value up to which the axis extends at least, or 0 for none. So the threshold is visible before the values reach it,
+// and a curve at zero is visible too.
 func (p panel) softMax() float64 {
 	switch {
 	case p.max == nil && len(p.lines) > 0:

@@ -337,7 +337,7 @@ func events() []panel {
 	}
 }
 
-// ofMailer are the labels of the mailer's pods, which are not among the pods of the variable.
+// ofMailer are the labels of the mailer's pods, which the dashboard's variable pod does not include.
 const ofMailer = `namespace="$namespace",job="$job-mailer"`
 
 // mailResults are the colors of the results of events. Red means that nobody gets the mail.

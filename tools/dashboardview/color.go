@@ -15,7 +15,7 @@ var known = map[string][3]int{
 	"red": {242, 73, 92}, "teal": {90, 200, 200}, "pink": {255, 150, 180}, "text": {204, 204, 220},
 }
 
-// shade returns a color as #rrggbb. A greater n, modulo 4, is darker.
+// shade returns a color as #rrggbb. The greater n modulo 4 is, the darker the color.
 func shade(name string, n int) string {
 	rgb := known[name]
 	for range n % 4 {

@@ -78,7 +78,8 @@ func handler(folder string, api *url.URL) http.Handler {
 	return protected(mux)
 }
 
-// protected refuses requests of other hosts' pages (DNS rebinding), because the mails contain tokens, and allows no foreign content.
+// protected refuses requests whose Host is not localhost. Otherwise a page of another site could read the tokens in the mails (DNS
+// rebinding). It also forbids content of other sites.
 func protected(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.Host)

@@ -82,13 +82,13 @@ func TestMailsAndPagesOfTheirLinks(t *testing.T) {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != `/email-verification/confirm {"token":"t"}` {
-		t.Errorf("the API gets %s, %v", body, err)
+		t.Errorf("the API gets %s (error %v), want the path and the token", body, err)
 	}
 }
 
 func TestAnotherHostIsRefused(t *testing.T) {
 	t.Parallel()
 	if status, _ := get(t, start(t).URL, "evil.example.com:8025"); status != http.StatusForbidden {
-		t.Errorf("the status is %d", status)
+		t.Errorf("a request to another host gets the status %d, want 403", status)
 	}
 }

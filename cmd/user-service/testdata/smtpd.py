@@ -1,8 +1,8 @@
 """A mail server for a test: aiosmtpd. It stores each mail as a file in a folder.
 
-The first character of the recipient's address decides about the first attempt for that address:
-g (greylisting) is refused with 451, c loses its connection before the answer to the mail, and the mail of s is
-stored, but not answered.
+The first character of the recipient's address decides what the server does with the first mail to that address:
+for g (greylisting) it refuses the recipient with 451, for c it closes the connection before it answers, and for s
+it stores the mail but does not answer.
 """
 
 import asyncio

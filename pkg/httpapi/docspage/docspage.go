@@ -1,5 +1,5 @@
-// Package docspage has the page to read and try the API, which uses Swagger UI, and reference pages about events and problems. All are
-// embedded in the binary. The pages load nothing from other sites.
+// Package docspage has the page to read and try the API, which uses Swagger UI, and reference pages about events and problems. All pages
+// are embedded in the binary. The pages load nothing from other sites.
 package docspage
 
 import (
@@ -8,8 +8,8 @@ import (
 	"github.com/swaggest/swgui/v5/static"
 )
 
-// ContentSecurityPolicy allows only what the pages need (CSP level 3). Scripts and styles come from files of this package, and images
-// may be part of the style sheet.
+// ContentSecurityPolicy allows only what the pages need (CSP level 3). Scripts and styles must be files of this package. Images must be
+// files of this package or data URLs, which the style sheet contains.
 const ContentSecurityPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 

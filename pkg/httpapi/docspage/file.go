@@ -30,7 +30,8 @@ func NewFile(mediaType string, content []byte) *File {
 	return &File{mediaType: mediaType, plain: func() ([]byte, error) { return content, nil }, etag: hash(content)}
 }
 
-// newCompressed returns a File of gzip content. The content is decompressed when the first client does not accept gzip, which is rare.
+// newCompressed returns a File of gzip content. The content is decompressed once, for the first client that does not accept gzip. Such
+// clients are rare.
 func newCompressed(mediaType string, compressed []byte) *File {
 	return &File{
 		mediaType: mediaType, compressed: compressed, etag: hash(compressed),
@@ -63,8 +64,8 @@ func (f *File) ETag(request http.Header) string {
 	return strconv.Quote(f.etag)
 }
 
-// Send sends the file, or 304 if notModified is true for its entity tag. A client may cache the file, but revalidates it each time, so that
-// a new release is visible immediately. Errors: the content can't be decompressed.
+// Send sends the file, or status 304 if notModified returns true for the file's entity tag. A client may cache the file, but must
+// revalidate it each time, so that a new release is visible immediately. Errors: the content can't be decompressed.
 func (f *File) Send(w http.ResponseWriter, r *http.Request, notModified func(etag string) bool) error {
 	content, err := f.choose(w.Header(), r.Header)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"user-service/test/chaos/faultproxy"
 )
 
-// silence is how long no bytes may arrive.
+// silence is the time for which the tests check that no bytes arrive.
 const silence = 100 * time.Millisecond
 
 // echo starts a server that sends its name and then returns each line.
@@ -103,7 +103,7 @@ func TestEachFaultOfAConnection(t *testing.T) {
 		"cut": func(p *faultproxy.Proxy, old *client) {
 			p.Cut()
 			if _, err := old.line(5 * time.Second); !errors.Is(err, syscall.ECONNRESET) {
-				old.t.Errorf("the end of a cut connection is %v", err)
+				old.t.Errorf("reading from a cut connection returns %v, want a reset", err)
 			}
 			dial(old.t, p).wantLine("server")
 		},
@@ -170,7 +170,7 @@ func TestTheServerOfALostConnectionDoesNotNoticeTheEnd(t *testing.T) {
 		_ = c.conn.Close()
 		select {
 		case <-ended:
-			t.Error("the server's connection ended")
+			t.Error("the server's connection has ended, want it open")
 		case <-time.After(silence): //nolint:forbidigo // in this time the end would arrive
 		}
 	}

@@ -64,7 +64,7 @@ func good() History {
 	}
 }
 
-// erased is good with the erasure of Ada at the end.
+// erased is the history of good, followed by the erasure of Ada's account.
 func erased() History {
 	h := good()
 	h.Ops = append(h.Ops, request(9, Erase, 9*s, func(*Op) {}))

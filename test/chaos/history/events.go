@@ -117,7 +117,7 @@ func checkContents(ix index) (all []Violation) {
 			before, known := states[e.UserVersion-1]
 			switch {
 			case e.User.Version != e.UserVersion || e.User.ID != e.Subject:
-				all = append(all, astray("contents", e, "the id or the version of the user differs from that of the event"))
+				all = append(all, astray("contents", e, "the id or the version of the user differs from the event's subject or version"))
 			case isState(e) && !o.Want.fits(*e.User):
 				all = append(all, astray("contents", e, "not what the request changed: %s", o))
 			case isState(e) && o.Told != nil && !o.Told.Equal(*e.User):
@@ -169,7 +169,8 @@ func follows(old, u User, changed []string) bool {
 	return old.Equal(u)
 }
 
-// checkDuplicates finds events that were delivered more often than the faults while they waited allow.
+// checkDuplicates finds events with too many deliveries. Only faults that occur while an event waits in the outbox explain additional
+// deliveries.
 func checkDuplicates(ix index) (all []Violation) {
 	copies := map[string]int{}
 	for _, e := range ix.Deliveries {

@@ -54,8 +54,9 @@ func (ix index) explains(f Fault, o Op) bool {
 	return f.Locks && o.overlaps(f.Start, f.End+LockTime+RecoveryTime) && ix.locked(f, o)
 }
 
-// locked reports whether a request that the fault interrupted, or that ran during it, locks an account that the request needs. All
-// requests by permission need the account of the administrator.
+// locked reports whether another request may have left a lock that o needs. Such a request ran during the fault, and its outcome is unknown
+// or it requested a reset. It used the same account as o, or both requests need the account of the administrator, as all requests by
+// permission do.
 func (ix index) locked(f Fault, o Op) bool {
 	lockers := ix.users[o.User]
 	if o.ByPermission {

@@ -91,7 +91,8 @@ func (o Op) ends(session string) bool {
 	}
 }
 
-// reused reports whether the service may treat a refresh of the session as reuse: its token was not the newest one.
+// reused reports whether the service may have treated a refresh of the session as reuse, because the presented token was not the newest
+// one.
 func (ix index) reused(o Op) bool {
 	return slices.ContainsFunc(ix.users[o.User], func(p Op) bool {
 		return p.Kind == Refresh && p.Session == o.Session && ix.mayBeReuse(p)

@@ -131,7 +131,7 @@ func (p Picture) panel(figure Figure) (*plot.Plot, error) {
 	return out, nil
 }
 
-// ticks returns the ticks of the library without meaningless digits.
+// ticks returns the ticks that the library chooses, with labels of at most 4 digits.
 func ticks(least, most float64) []plot.Tick {
 	all := plot.DefaultTicks{}.Ticks(least, most)
 	for i, tick := range all {

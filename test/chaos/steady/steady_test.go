@@ -78,7 +78,7 @@ func TestASteadyFigureIsNotALeak(t *testing.T) {
 	}
 }
 
-// TestGapsAreLeftOut measures a process that does not run in every second minute.
+// TestGapsAreLeftOut removes the measurements of every second minute, as if the process did not run then. The growth must still be found.
 func TestGapsAreLeftOut(t *testing.T) {
 	t.Parallel()
 	s := run(runTime, func(at time.Duration) float64 { return usually + at.Minutes() })

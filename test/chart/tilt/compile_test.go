@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// checkout returns a developer's copy of the project, in which a change is saved.
+// checkout copies the project to a folder in which a test can change files, as a developer does.
 func checkout(t *testing.T) string {
 	t.Helper()
 	folder := t.TempDir()
@@ -76,7 +76,7 @@ func TestAChangeIsCompiledOnlyIntoItsImages(t *testing.T) {
 	}
 	for _, context := range []string{service, migrate} { // Tilt would rebuild the image for any other file
 		if files, _ := os.ReadDir(context); len(files) != 2 {
-			t.Errorf("%s has %v", context, files)
+			t.Errorf("%s has the files %v, want 2", context, files)
 		}
 	}
 }

@@ -8,7 +8,8 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// declared holds the calls of a Tiltfile to Tilt. "tilt ci" shows that Tilt accepts them, and that what they declare starts.
+// declared holds the calls of a Tiltfile to Tilt. The tests check only the calls. "tilt ci" checks that Tilt accepts the calls, and that
+// the declared resources start.
 type declared struct {
 	calls   map[string][]map[string]any // the arguments of each call, by the function's name
 	objects []object

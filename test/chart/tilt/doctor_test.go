@@ -85,6 +85,6 @@ func TestDoctorAndTiltfileRequireTheSameTilt(t *testing.T) {
 	}
 	got := d.calls["version_settings"][0]["constraint"]
 	if got != ">=0.36.0" || !strings.Contains(read(t, "tools/dev/doctor"), "tilt     0.36 ") {
-		t.Errorf("the Tiltfile requires Tilt %v", got)
+		t.Errorf("the Tiltfile requires Tilt %v, want >=0.36.0 in the Tiltfile and 0.36 in tools/dev/doctor", got)
 	}
 }

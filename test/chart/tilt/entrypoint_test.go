@@ -12,14 +12,15 @@ import (
 	"time"
 )
 
-// pod is a container of the dev image, whose programs are scripts here.
+// pod is a container of the dev image. In these tests, scripts take the place of its programs.
 type pod struct {
 	live, image string
 	command     *exec.Cmd
 	lines       chan string
 }
 
-// put creates a build: a script that runs does, and prints its name at SAY.
+// put writes a script in place of the service's program. The script has the commands of the argument does. For SAY in does, the
+// script has a command that prints the argument says and the script's own arguments.
 func put(t *testing.T, folder, says, does string) {
 	t.Helper()
 	path := filepath.Join(folder, "user-service")

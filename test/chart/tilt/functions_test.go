@@ -99,7 +99,7 @@ func (i *interpreter) k8sContext(*starlark.Thread, *starlark.Builtin, starlark.T
 	return starlark.String(i.context), nil
 }
 
-// local answers the Tiltfile's only query of the cluster, and runs the only script that does not need a cluster.
+// local returns the architecture of the cluster for the Tiltfile's only kubectl query, and runs tilt/jwt-secret, which needs no cluster.
 func local(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs []starlark.Tuple) (starlark.Value, error) {
 	var command *starlark.List
 	var quiet, silent bool
@@ -115,7 +115,7 @@ func local(_ *starlark.Thread, fn *starlark.Builtin, args starlark.Tuple, kwargs
 		return starlark.String(out), err
 	}
 	if argv[0] != "kubectl" || !strings.Contains(argv[len(argv)-1], "architecture") {
-		return nil, fmt.Errorf("local: what does %v say?", argv)
+		return nil, fmt.Errorf("local: the test does not know the output of %v", argv)
 	}
 	return starlark.String(architecture), nil
 }

@@ -39,14 +39,14 @@ func TestTheFirstChangeOfTheGuideWorks(t *testing.T) {
 	in("tilt/actions", "migration", "nickname")
 	made, err := filepath.Glob(filepath.Join(folder, "migrations/*_nickname.sql"))
 	if err != nil || len(made) != 1 {
-		t.Fatalf("tilt/actions creates %v", made)
+		t.Fatalf("tilt/actions creates the migrations %v, want one", made)
 	}
 	if err := os.WriteFile(made[0], []byte(sql.FindStringSubmatch(guide)[1]), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	steps := patch.FindAllStringSubmatch(guide, -1)
 	if len(steps) != 3 {
-		t.Fatalf("%d patches", len(steps))
+		t.Fatalf("the guide has %d patches, want 3", len(steps))
 	}
 	changed := []string{made[0], "CHANGELOG.md", "docs/migrate-from-fastapi.md"}
 	for _, step := range steps {

@@ -27,7 +27,7 @@ func TestTheDebuggerIsBuiltInAndItsPortIsForwarded(t *testing.T) {
 			strings.Contains(fmt.Sprint(d.resources()["user-service"]["port_forwards"]), "2345"),
 		}
 		if slices.Contains(got, !on) {
-			t.Errorf("debugger %v: image, environment, compiler and port are %v", on, got)
+			t.Errorf("debugger=%v: the image, the environment, the compiler and the port are for the debugger: %v", on, got)
 		}
 		if d.calls["docker_build"][1]["target"] != "dev" {
 			t.Error("the migration runs under the debugger")
@@ -40,7 +40,7 @@ func TestTheRaceDetectorIsCompiledIn(t *testing.T) {
 	for _, on := range []bool{false, true} {
 		d := declare(t, map[string]any{"race": on})
 		if got := slices.Contains(words(d.resources()["compile"]["cmd"]), "--race"); got != on {
-			t.Errorf("race %v: compiled with it: %v", on, got)
+			t.Errorf("race=%v: the program is compiled with the race detector: %v", on, got)
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestWithoutMonitoringItsObjectsAreMissing(t *testing.T) {
 			return strings.Contains(name, "prometheus") || strings.Contains(name, "grafana") || strings.Contains(name, "dashboard")
 		})
 		if without == monitoring {
-			t.Errorf("without-monitoring %v: objects of the monitoring: %v", without, monitoring)
+			t.Errorf("without-monitoring=%v: there are objects of the monitoring: %v", without, monitoring)
 		}
 	}
 }
@@ -80,7 +80,7 @@ func TestPrometheusGetsTheRulesOfTheChart(t *testing.T) {
 	}
 	rules := text(d.find("ConfigMap", "prometheus-rules"), "data", "user-service.yaml")
 	if !strings.Contains(rules, "alert: UserServiceOutboxStuck") {
-		t.Errorf("the rules are:\n%s", rules)
+		t.Errorf("the rules of Prometheus have no alert UserServiceOutboxStuck, want one:\n%s", rules)
 	}
 }
 
@@ -116,6 +116,6 @@ func TestOnlyTheChosenContextIsAllowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got := d.calls["allow_k8s_contexts"]; len(got) != 1 || got[0]["contexts"] != "mine" {
-		t.Errorf("allowed: %v", got)
+		t.Errorf("allow_k8s_contexts gets %v, want only mine", got)
 	}
 }

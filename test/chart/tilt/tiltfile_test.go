@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestANewBuildIsSyncedToAWritableFolder checks the folder, because the root file system of the pods is read-only. "tilt ci" would not
-// find the fault, because it changes no file.
+// TestANewBuildIsSyncedToAWritableFolder checks that a writable volume is mounted at the folder, because the root file system of the pods
+// is read-only. "tilt ci" would not find a missing volume, because it changes no file.
 func TestANewBuildIsSyncedToAWritableFolder(t *testing.T) {
 	t.Parallel()
 	d := declare(t, nil)

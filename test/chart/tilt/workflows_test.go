@@ -26,7 +26,7 @@ func TestWorkflowsUseCommitsAndExistingScripts(t *testing.T) {
 		text := read(t, file)
 		for _, match := range uses.FindAllStringSubmatch(text, -1) {
 			if !pinned.MatchString(match[1]) && !strings.HasPrefix(match[1], "./") { // a workflow of this commit
-				t.Errorf("%s uses %s", file, match[1])
+				t.Errorf("%s uses %s, want a commit", file, match[1])
 			}
 		}
 		for _, match := range script.FindAllStringSubmatch(text, -1) {

@@ -150,7 +150,7 @@ type tokens struct {
 	Refresh string `json:"refresh_token"`
 }
 
-// issue returns the tokens of a response, or none.
+// issue sends a request and returns the tokens of the response, or none.
 func (t *traffic) issue(path, body string) tokens {
 	var issued tokens
 	if json.Unmarshal(t.call(http.MethodPost, path, "", body, http.StatusOK), &issued) == nil {
@@ -161,7 +161,7 @@ func (t *traffic) issue(path, body string) tokens {
 	return issued
 }
 
-// call returns the body of a response with the wanted status, or nil.
+// call sends a request and records its result. It returns the body of a response with the wanted status, or nil.
 func (t *traffic) call(method, path, token, body string, want int) []byte {
 	began := time.Now()
 	answer, err := t.send(method, path, token, body, want)

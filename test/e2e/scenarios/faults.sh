@@ -58,8 +58,8 @@ EOT
   until k logs pod/tail | grep -q waiting; do sleep 0.5; done
 }
 
-# kill9 POD: sends SIGKILL to the processes of a pod; the second process may end with the first. SIGKILL to the first process must
-# come from outside, so it comes from a pod that sees all processes of the node, in a privileged namespace.
+# kill9 POD: sends SIGKILL to the processes of a pod. The second process may already end with the first one. A container's first process
+# gets SIGKILL only from outside the container. So a pod in a privileged namespace, which sees all processes of the node, sends the signals.
 kill9() {
   local id node
   id=$(k get "$1" --output jsonpath='{.status.containerStatuses[0].containerID}') node=$(k get "$1" --output jsonpath='{.spec.nodeName}')

@@ -61,7 +61,8 @@ EOT
 reaches() {
   local found
   try "$@"
-  # Each of these patterns is an answer: database and broker do not speak HTTP, and the API server's certificate is not trusted here.
+  # Each of these patterns shows an answer. The database and the broker do not speak HTTP, and the pod does not trust the API
+  # server's certificate.
   while read -r found; do
     grep -qE 'answers|EOF|malformed|reset by peer|x509|: [1-5][0-9]{2} ' <<<"$found" || fail "$1 does not reach one: $found"
   done <"$scratch/found"

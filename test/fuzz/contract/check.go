@@ -99,7 +99,7 @@ func (c *Contract) checkUnknown(x Exchange) []Broken {
 	case x.Status == http.StatusMethodNotAllowed && x.ResponseHeader.Get("Allow") == "":
 		return []Broken{{"headers", x.Target, "a 405 has no Allow"}}
 	case x.Status != http.StatusNotFound && x.Status != http.StatusMethodNotAllowed:
-		return []Broken{{"paths", x.Target, fmt.Sprintf("the answer to what is not an operation is %d", x.Status)}}
+		return []Broken{{"paths", x.Target, fmt.Sprintf("the response to an unknown operation has the status %d", x.Status)}}
 	}
 	return c.problem.check(x)
 }

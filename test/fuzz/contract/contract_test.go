@@ -64,7 +64,7 @@ func TestCheckerFindsAFaultOfEachKeyword(t *testing.T) {
 	t.Logf("%d faults of %d keywords", f.count, len(f.found))
 }
 
-// faults creates faults.
+// faults creates faults, and records which of them the checker finds.
 type faults struct {
 	t     *testing.T
 	count int

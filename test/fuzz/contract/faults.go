@@ -97,7 +97,7 @@ func broken(values ...any) (all []variant) {
 // variants creates the variants of each supported keyword.
 var variants map[string]func(argument, value any, s *Schema) []variant
 
-func init() { // init, because it refers to itself through Variants
+func init() { // in init, because the map refers to itself through Variants
 	variants = map[string]func(argument, value any, s *Schema) []variant{
 		"type": wrongTypes, "enum": outside, "const": outside,
 		"minLength": tooShort, "maxLength": tooLong, "pattern": mismatches, "format": malformed,

@@ -45,11 +45,11 @@ func TestCheckerKnowsTheKeywordsOfTheStandard(t *testing.T) {
 			x := contract.Exchange{Method: "GET", Target: "/x", Status: 200, ResponseHeader: http.Header{"Content-Type": {"application/json"}}}
 			x.ResponseBody = []byte(c.good)
 			if found := d.CheckAnswer(x); len(found) > 0 {
-				t.Errorf("%s is reported: %v", c.good, found)
+				t.Errorf("the valid body %s is reported: %v, want nothing", c.good, found)
 			}
 			x.ResponseBody = []byte(c.bad)
 			if found := d.CheckAnswer(x); len(found) != 1 || found[0].Keyword != keyword {
-				t.Errorf("%s: %v is reported", c.bad, found)
+				t.Errorf("the checker reports %v for %s, want the keyword %s", found, c.bad, keyword)
 			}
 		})
 	}
@@ -90,7 +90,7 @@ func TestCheckerFindsAnAnswerOutsideTheDescription(t *testing.T) {
 					t.Fatal(found)
 				}
 				if alter(&x); len(c.CheckAnswer(x)) == 0 {
-					t.Error("nothing is reported")
+					t.Error("the checker reports nothing, want a fault")
 				}
 			}
 		})
@@ -105,7 +105,7 @@ func problem(x *contract.Exchange, status int) {
 	x.ResponseBody = fmt.Appendf(nil, `{"type": "/problems/internal", "title": "t", "status": %d, "instance": "/", "request_id": "a"}`, status)
 }
 
-// TestFindKnowsTheOperations finds the operation of a path as it is sent.
+// TestFindKnowsTheOperations checks which operation Find returns for a path in the form in which a client sends it.
 func TestFindKnowsTheOperations(t *testing.T) {
 	t.Parallel()
 	c := load(t)

@@ -174,7 +174,7 @@ func leaves(err *jsonschema.ValidationError, found []Broken) []Broken {
 	return found
 }
 
-// sent reports a member in the wrong direction: readOnly in a request, writeOnly in a response.
+// sent reports members that must not be sent in a direction. mark is readOnly for a request, and writeOnly for a response.
 func (s *Schema) sent(value any, mark string) (found []Broken) {
 	for _, part := range s.parts() {
 		if part.keywords[mark] == true {

@@ -1,4 +1,4 @@
-// Verifies the access token on standard input by two other libraries, each by the profile of RFC 9068, and prints its claims.
+// Verifies the access token on standard input with two other libraries, each according to the profile of RFC 9068, and prints the claims.
 // Usage: node profile.mjs URL-OF-THE-KEYS ISSUER AUDIENCE
 import { text } from 'node:stream/consumers';
 import bearer from 'express-oauth2-jwt-bearer';
