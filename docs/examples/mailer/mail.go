@@ -20,7 +20,6 @@ type cloudEvent struct {
 	Data struct {
 		User struct {
 			Email string `json:"email"`
-			Name  string `json:"name"`
 		} `json:"user"`
 		Token     string    `json:"token"`
 		ExpiresAt time.Time `json:"expires_at"`
@@ -60,9 +59,10 @@ func read(body []byte) (e cloudEvent, err error) {
 	return e, nil
 }
 
-// mail returns the email with its headers. The token is in the fragment of the link, which no server logs.
+// mail returns the email with its headers. The token is in the fragment of the link, which no server logs. The email does not contain the
+// user's name: anybody can register another person's address, with any text as the name.
 func (e cloudEvent) mail() string {
-	to := mail.Address{Name: e.Data.User.Name, Address: e.Data.User.Email}
+	to := mail.Address{Address: e.Data.User.Email}
 	link := url.URL{Scheme: "https", Host: "app.example.com", Path: paths[e.Type], Fragment: "token=" + e.Data.Token}
 	return fmt.Sprintf("To: %s\r\nSubject: %s\r\nMessage-Id: <%s@example.com>\r\n\r\n%s\r\nuntil %s\r\n",
 		to.String(), subjects[e.Type], e.ID, link.String(), e.Data.ExpiresAt.UTC().Format(time.RFC1123))

@@ -185,7 +185,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	}
 	for e, path := range map[*event.Event]string{&reset: "/new-password", &verification: "/confirm-email"} {
 		mail := mails[e.ID.String()]
-		for _, want := range []string{`To: "Ada" <ada@example.com>`, "https://app.example.com" + path + "#token=" + token} {
+		for _, want := range []string{`To: <ada@example.com>`, "https://app.example.com" + path + "#token=" + token} {
 			if !strings.Contains(mail, want) {
 				t.Errorf("the mail for %s does not contain %q:\n%s", e.Type, want, mail)
 			}
