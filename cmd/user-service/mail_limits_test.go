@@ -62,7 +62,8 @@ func TestSlowRecipientsDelayNoOtherMail(t *testing.T) {
 	}
 }
 
-// TestAnErasureRemovesAParkedMail parks a mail, erases its user, and restarts the mailer, which checks the parked events then and every hour.
+// TestAnErasureRemovesAParkedMail parks a mail, erases its user, and restarts the mailer, which checks the parked events at its start and
+// every hour.
 func TestAnErasureRemovesAParkedMail(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)

@@ -78,8 +78,8 @@ func (t *Transport) Check(context.Context) error {
 	return nil
 }
 
-// send sends a mail in at most sendTimeout, or until ctx ends. The first attempt at a mail waits for the recipient for at most
-// firstRecipientTimeout. The error is a *SendError. If the connection was lost at the end of the mail, the server may have accepted the mail.
+// send sends a mail in at most sendTimeout, or until ctx ends. A first attempt gives the server at most firstRecipientTimeout to accept the
+// recipient. The error is a *SendError. If the connection was lost at the end of the mail, the server may have accepted the mail.
 func (t *Transport) send(ctx context.Context, msg *gomail.Msg, name string, first bool) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()

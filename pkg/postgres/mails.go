@@ -29,7 +29,7 @@ func (db *DB) MailAccount(ctx context.Context, id uuid.UUID) (a mail.Account, er
 func (db *DB) ClaimMail(
 	ctx context.Context, event uuid.UUID, notice string, stale time.Duration,
 ) (claim mail.Claim, state mail.ClaimState, err error) {
-	err = db.pool.inTx(ctx, beginRequest, func(tx *transaction) error {
+	err = db.inTx(ctx, "claim a mail", func(tx *transaction) error {
 		var mailbox []byte
 		if notice != "" {
 			mailbox = emailHash(notice)
@@ -44,7 +44,7 @@ func (db *DB) ClaimMail(
 		}
 		return err
 	})
-	return claim, state, wrap("claim a mail", err)
+	return claim, state, err
 }
 
 // claimMail returns the time of a claim, and counts the claim for a mailbox, if it is not nil.

@@ -23,7 +23,8 @@ func TestTheAccountForAMail(t *testing.T) {
 	db := postgrestest.Open(t, nil)
 	u := create(t, db, "ada@example.com")
 	got, err := db.MailAccount(t.Context(), u.ID)
-	if err != nil || got.Email != "ada@example.com" || got.Verified || got.Disabled || got.Locale != u.Locale || !got.Created.Equal(u.CreatedAt) ||
+	if err != nil || got.Email != "ada@example.com" || got.Verified || got.Disabled ||
+		got.Locale != u.Locale || !got.Created.Equal(u.CreatedAt) ||
 		time.Since(got.Now).Abs() > time.Minute {
 		t.Errorf("%+v, %v", got, err)
 	}
