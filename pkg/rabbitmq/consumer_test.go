@@ -459,7 +459,7 @@ func TestAShutdownFinishesWhatRuns(t *testing.T) {
 	if n := len(d.jobs); n != 2 {
 		t.Errorf("%d messages were handled, want 2", n)
 	}
-	d.await("all messages in the queue", func() bool { return d.length(d.queue.Name) == 5 })
+	d.await("all messages in the queues", func() bool { return d.length(d.queue.Name) == 3 && d.length(d.queue.Name+".retry") == 2 })
 }
 
 // TestAShutdownAbortsWhatTakesTooLong: the context of the handler ends after the grace.
