@@ -69,11 +69,11 @@ type Store interface {
 // Disposition is what to do with the message of an event.
 type Disposition int
 
-// The dispositions.
+// The dispositions. The reason for Retry concerns all mails, and the reason for Defer is this mail or its recipient.
 const (
 	Done  Disposition = iota // acknowledge it
-	Retry                    // deliver it again later; the cause concerns all mails
-	Defer                    // deliver it again, after delays that grow; the cause is this mail or its recipient
+	Retry                    // deliver it again
+	Defer                    // deliver it again, after delays that grow
 	Park                     // set it aside for an operator
 )
 

@@ -21,9 +21,9 @@ type Disposition int
 // The dispositions.
 const (
 	Done  Disposition = iota // acknowledge the message
-	Retry                    // deliver the message again after one of Queue.Retries
-	Defer                    // deliver the message again after one of Queue.Deferrals
-	Park                     // move the message to the queue of parked messages
+	Retry                    // deliver it again after one of Queue.Retries
+	Defer                    // deliver it again after one of Queue.Deferrals
+	Park                     // move it to the queue of parked messages
 )
 
 // Job is a message for the handler of a Consumer.
@@ -74,8 +74,8 @@ func shorten(d time.Duration) string {
 type ConsumerObserver interface {
 	// Connected is called at each change of the connection's state, which is false initially.
 	Connected(connected bool)
-	// QueueLengths is called every ten seconds with the number of messages that wait for their first attempt, that wait for another
-	// attempt, and that are parked.
+	// QueueLengths is called every ten seconds. It gets the numbers of messages that wait for their first attempt, of those that wait for
+	// another attempt, and of those that are parked.
 	QueueLengths(ready, retrying, parked int)
 }
 
