@@ -26,20 +26,29 @@ import (
 const (
 	// mailQueue is the queue of events for the mailer.
 	mailQueue = "user_service.mail"
-	// mailWorkers is the number of mails that one mailer sends concurrently.
-	mailWorkers = 4
-	// mailConns is the number of the mailer's database connections. Each mail needs one connection for some milliseconds.
+	// mailWorkers is the number of first attempts that one mailer makes at the same time. Recipients whose servers are slow delay other mails
+	// only if more than four such mails arrive in a second.
+	mailWorkers = 8
+	// mailRetryWorkers is the number of further attempts at the same time.
+	mailRetryWorkers = 2
+	// mailConns is the number of its database connections. Each mail needs one for some milliseconds.
 	mailConns = 2
 )
 
-// mailRetries are the delays between two attempts to send a mail.
+// mailRetries are the delays between two attempts while no mail can be sent.
 func mailRetries() []time.Duration {
 	return []time.Duration{10 * time.Second, time.Minute, 5 * time.Minute}
 }
 
+// mailDeferrals are the delays after an answer about one mail. Six attempts are made within an hour, in which a reset token is valid, and
+// twelve in a day.
+func mailDeferrals() []time.Duration {
+	return append(mailRetries(), 15*time.Minute, 30*time.Minute, time.Hour, 4*time.Hour)
+}
+
 // mailQueues describes the queues of the mailer.
 func mailQueues() rabbitmq.Queue {
-	return rabbitmq.Queue{Name: mailQueue, Types: mail.EventTypes(), Retries: mailRetries()}
+	return rabbitmq.Queue{Name: mailQueue, Types: mail.EventTypes(), Retries: mailRetries(), Deferrals: mailDeferrals()}
 }
 
 func mailCommand() *cobra.Command {
@@ -129,7 +138,8 @@ func newMailer(ctx context.Context, cfg config.Mailer, log *slog.Logger) (*maile
 	}
 	sender := mail.New(m.db, templates, m.transport, mail.Config{From: *from, Log: log, Observer: m.metrics})
 	m.consumer = rabbitmq.NewConsumer(brokerOf(cfg.RabbitMQ), mailQueues(), rabbitmq.ConsumerConfig{
-		Handle: handleWith(sender), Workers: mailWorkers, Grace: m.grace(), Log: log, Observer: m.metrics,
+		Handle: handleWith(sender), Keep: mail.Reduce, Obsolete: sender.Obsolete,
+		Workers: mailWorkers, RetryWorkers: mailRetryWorkers, Grace: m.grace(), Log: log, Observer: m.metrics,
 	})
 	required, err := postgres.RequiredSchema()
 	if err != nil {
@@ -159,7 +169,9 @@ func mailKinds() []string {
 
 // handleWith returns a handler of messages that sends mails.
 func handleWith(sender *mail.Mailer) func(context.Context, rabbitmq.Job) (rabbitmq.Disposition, string) {
-	dispositions := map[mail.Disposition]rabbitmq.Disposition{mail.Done: rabbitmq.Done, mail.Retry: rabbitmq.Retry, mail.Park: rabbitmq.Park}
+	dispositions := map[mail.Disposition]rabbitmq.Disposition{
+		mail.Done: rabbitmq.Done, mail.Retry: rabbitmq.Retry, mail.Defer: rabbitmq.Defer, mail.Park: rabbitmq.Park,
+	}
 	return func(ctx context.Context, job rabbitmq.Job) (rabbitmq.Disposition, string) {
 		disposition, reason := sender.Handle(ctx, job.Body, job.Age)
 		return dispositions[disposition], reason

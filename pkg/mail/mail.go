@@ -37,6 +37,13 @@ var paths = map[Kind]string{
 // hasLink reports whether mails of this kind have a link with a one-time token.
 func (k Kind) hasLink() bool { return paths[k] != "" }
 
+// Limits of notices, which are the mails without a link. Unlike tokens, the service does not limit the events of notices.
+const (
+	// NoticeWindow is the time in which a mailbox gets at most MaxNotices notices, of all kinds and accounts together.
+	NoticeWindow = 10 * time.Minute
+	MaxNotices   = 5
+)
+
 // Mail is a mail that belongs to an event. It contains no text of the account except the address, because anybody can enter such text.
 type Mail struct {
 	Event   uuid.UUID // Its id.
@@ -47,13 +54,16 @@ type Mail struct {
 	Token   string    // Of a link.
 	Expires time.Time // Of the token.
 	Factor  string    // The type of a second factor, such as totp.
+	Former  bool      // To is a previous address of the account, which was verified.
 	ByAdmin bool      // Somebody other than the user made the change.
 }
 
 // Account is what a mail needs to know of an account.
 type Account struct {
-	Email   string
-	Locale  string // BCP 47; empty: unknown.
-	Created time.Time
-	Now     time.Time // By the database's clock.
+	Email    string
+	Verified bool   // Email is verified.
+	Disabled bool   // The account's tokens are not valid.
+	Locale   string // BCP 47; empty: unknown.
+	Created  time.Time
+	Now      time.Time // By the database's clock.
 }

@@ -2,6 +2,7 @@ package mail
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -36,8 +37,9 @@ var ErrNoAccount = errors.New("there is no such account")
 
 // Claim is the right of one process to send the mail of an event.
 type Claim struct {
-	Event uuid.UUID
-	At    time.Time // distinguishes this claim from a later claim of the same mail
+	Event  uuid.UUID
+	Notice string    // the address of a notice; empty: the mail has a link
+	At     time.Time // distinguishes this claim from a later claim of the same mail
 }
 
 // ClaimState is the result of a claim.
@@ -48,14 +50,16 @@ const (
 	Claimed     ClaimState = iota // the caller may send the mail
 	AlreadySent                   // the mail was sent before
 	ClaimedElse                   // another process is sending it
+	Limited                       // the mailbox has got MaxNotices notices within NoticeWindow
 )
 
 // Store reads accounts, and stores which mails were sent.
 type Store interface {
 	// MailAccount returns the account with this id. Errors: ErrNoAccount.
 	MailAccount(ctx context.Context, id uuid.UUID) (Account, error)
-	// ClaimMail claims the mail of an event, unless it was sent, or another claim is not yet older than stale.
-	ClaimMail(ctx context.Context, event uuid.UUID, stale time.Duration) (Claim, ClaimState, error)
+	// ClaimMail claims the mail of an event, unless it was sent, or another claim is not yet older than stale. notice is the address of a
+	// notice, and is empty for a mail with a link. Each claim of a notice counts towards MaxNotices until it is released.
+	ClaimMail(ctx context.Context, event uuid.UUID, notice string, stale time.Duration) (Claim, ClaimState, error)
 	// MarkMailSent stores that a claimed mail was sent.
 	MarkMailSent(ctx context.Context, claim Claim) error
 	// ReleaseMail removes a claim whose mail was not sent.
@@ -65,10 +69,11 @@ type Store interface {
 // Disposition is what to do with the message of an event.
 type Disposition int
 
-// The dispositions.
+// The dispositions. The reason for Retry concerns all mails, and the reason for Defer is this mail or its recipient.
 const (
 	Done  Disposition = iota // acknowledge it
-	Retry                    // deliver it again later
+	Retry                    // deliver it again
+	Defer                    // deliver it again, after delays that grow
 	Park                     // set it aside for an operator
 )
 
@@ -79,13 +84,18 @@ const (
 	ResultExpired   = "expired"   // The token has expired.
 	ResultOutdated  = "outdated"  // The account no longer exists, or the token was for an earlier address.
 	ResultUnneeded  = "unneeded"  // No mail belongs to the event.
-	ResultRetried   = "retried"
-	ResultParked    = "parked"
+	// A notice would go to an address that was never verified, and so may belong to somebody else.
+	ResultUnverified = "unverified"
+	ResultLimited    = "limited" // The mailbox has got too many notices.
+	ResultRetried    = "retried"
+	ResultParked     = "parked"
 )
 
 // Results returns all results.
 func Results() []string {
-	return []string{ResultSent, ResultDuplicate, ResultExpired, ResultOutdated, ResultUnneeded, ResultRetried, ResultParked}
+	return []string{
+		ResultSent, ResultDuplicate, ResultExpired, ResultOutdated, ResultUnneeded, ResultUnverified, ResultLimited, ResultRetried, ResultParked,
+	}
 }
 
 // Observer receives the measurements of a Mailer. Its methods are called concurrently and must not block.
@@ -130,33 +140,56 @@ func New(store Store, templates *Templates, transport *Transport, cfg Config) *M
 }
 
 // outcome is the result of an event.
-type outcome struct{ result, reason string }
+type outcome struct {
+	result, reason string
+	// deferred means that the reason to retry is the mail or its recipient.
+	deferred bool
+}
 
-// Handle sends the mail of an event, if a mail belongs to it. age is the time since the first attempt. reason explains the dispositions
-// Retry and Park. It contains no personal data.
+// Handle sends the mail of an event, if a mail belongs to it. age is the time since the first attempt, and 0 for the first attempt. reason
+// explains the dispositions Retry, Defer and Park. It contains no personal data.
 func (m *Mailer) Handle(ctx context.Context, body []byte, age time.Duration) (v Disposition, reason string) {
 	plan, needed, err := ForEvent(body)
 	var o outcome
 	switch {
 	case err != nil:
-		o = outcome{ResultParked, err.Error()}
+		o = parked(err.Error())
 	case !needed:
-		o = outcome{ResultUnneeded, ""}
+		o = outcome{result: ResultUnneeded}
 	default:
-		o = m.process(ctx, plan)
+		o = m.process(ctx, plan, age == 0)
 	}
 	if o.result == ResultRetried && age >= MaxAge {
-		o = outcome{ResultParked, "not sent within " + MaxAge.String() + "; last reason: " + o.reason}
+		o = parked("not sent within " + MaxAge.String() + "; last reason: " + o.reason)
 	}
 	m.report(plan, o)
-	switch o.result {
-	case ResultRetried:
-		return Retry, o.reason
-	case ResultParked:
+	switch {
+	case o.result == ResultParked:
 		return Park, o.reason
-	default:
+	case o.result != ResultRetried:
 		return Done, ""
+	case o.deferred:
+		return Defer, o.reason
+	default:
+		return Retry, o.reason
 	}
+}
+
+func parked(reason string) outcome { return outcome{result: ResultParked, reason: reason} }
+
+func retried(reason string) outcome { return outcome{result: ResultRetried, reason: reason} }
+
+// Obsolete reports whether the account of an event no longer exists. Then nothing of the event may be stored.
+func (m *Mailer) Obsolete(ctx context.Context, body []byte) (bool, error) {
+	var e cloudEvent
+	if json.Unmarshal(body, &e) != nil || e.Subject == uuid.Nil {
+		return false, nil
+	}
+	_, err := m.account(ctx, e.Subject)
+	if errors.Is(err, ErrNoAccount) {
+		return true, nil
+	}
+	return false, err
 }
 
 func (m *Mailer) report(plan Mail, o outcome) {
@@ -181,81 +214,109 @@ func (m *Mailer) report(plan Mail, o outcome) {
 	m.cfg.Log.Log(context.Background(), level, "mail", attrs...)
 }
 
-// process sends a mail, unless it is no longer needed.
-func (m *Mailer) process(ctx context.Context, plan Mail) outcome {
-	account, err := call(ctx, func(ctx context.Context) (Account, error) { return m.store.MailAccount(ctx, plan.Account) })
+func (m *Mailer) account(ctx context.Context, id uuid.UUID) (Account, error) {
+	return call(ctx, func(ctx context.Context) (Account, error) { return m.store.MailAccount(ctx, id) })
+}
+
+// process sends a mail, unless it is not needed. The first attempt is shorter, so that slow recipients do not delay other mails.
+func (m *Mailer) process(ctx context.Context, plan Mail, first bool) outcome {
+	account, err := m.account(ctx, plan.Account)
 	switch {
 	case errors.Is(err, ErrNoAccount):
-		return outcome{ResultOutdated, ""}
+		return outcome{result: ResultOutdated}
 	case err != nil:
 		return m.storeFailed(err)
-	case plan.Token != "" && !account.Now.Before(plan.Expires):
-		return outcome{ResultExpired, ""}
-	case plan.Token != "" && !strings.EqualFold(plan.To, account.Email): // the change has invalidated the token
-		return outcome{ResultOutdated, ""}
+	}
+	if result := plan.unneeded(account); result != "" {
+		return outcome{result: result}
 	}
 	if plan.To == "" {
 		plan.To = account.Email
 	}
 	if !isAddress(plan.To) {
-		return outcome{ResultParked, errUnreadable.Error()}
+		return parked(errUnreadable.Error())
 	}
 	text, err := m.templates.Render(plan, account)
 	if err != nil {
-		return outcome{ResultParked, "a template fails: " + err.Error()}
+		return parked("a template fails: " + err.Error())
 	}
-	claim, state, err := m.claim(ctx, plan.Event)
+	claim, state, err := m.claim(ctx, plan)
 	switch {
 	case err != nil:
 		return m.storeFailed(err)
 	case state == AlreadySent:
-		return outcome{ResultDuplicate, ""}
+		return outcome{result: ResultDuplicate}
+	case state == Limited:
+		return outcome{result: ResultLimited}
 	case state == ClaimedElse:
-		return outcome{ResultRetried, "another process is sending the mail, or was, up to " + StaleClaim.String() + " ago"}
+		return retried("another process is sending the mail, or was, up to " + StaleClaim.String() + " ago")
 	}
-	return m.send(ctx, plan, text, claim)
+	return m.send(ctx, plan, text, claim, first)
+}
+
+// unneeded returns the result of a mail that must not be sent, or "".
+func (m Mail) unneeded(account Account) string {
+	switch {
+	case !m.Kind.hasLink():
+		if m.Former || m.To == "" && account.Verified {
+			return ""
+		}
+		return ResultUnverified
+	case !account.Now.Before(m.Expires):
+		return ResultExpired
+	case !strings.EqualFold(m.To, account.Email), account.Disabled, m.Kind == EmailVerification && account.Verified: // invalid or used
+		return ResultOutdated
+	default:
+		return ""
+	}
 }
 
 // storeFailed logs an error of the database. The reason does not contain it.
 func (m *Mailer) storeFailed(err error) outcome {
 	m.cfg.Log.Warn("the database does not answer", "error", err)
-	return outcome{ResultRetried, "the database does not answer"}
+	return retried("the database does not answer")
 }
 
-func (m *Mailer) claim(ctx context.Context, event uuid.UUID) (claim Claim, state ClaimState, err error) {
+func (m *Mailer) claim(ctx context.Context, plan Mail) (claim Claim, state ClaimState, err error) {
+	notice := plan.To
+	if plan.Kind.hasLink() {
+		notice = ""
+	}
 	claim, err = call(ctx, func(ctx context.Context) (Claim, error) {
-		claim, state, err = m.store.ClaimMail(ctx, event, StaleClaim)
+		claim, state, err = m.store.ClaimMail(ctx, plan.Event, notice, StaleClaim)
 		return claim, err
 	})
 	return claim, state, err
 }
 
 // send sends a claimed mail. It then marks the mail as sent, or releases the claim.
-func (m *Mailer) send(ctx context.Context, plan Mail, text Text, claim Claim) outcome {
+func (m *Mailer) send(ctx context.Context, plan Mail, text Text, claim Claim, first bool) outcome {
 	began := time.Now()
 	sending, span := m.tracer.Start(ctx, "send mail", trace.WithSpanKind(trace.SpanKindClient),
 		trace.WithAttributes(attribute.String("mail.kind", string(plan.Kind))))
-	err := m.transport.send(sending, newMessage(m.cfg.From, plan.To, plan, text), plan.Event.String())
+	err := m.transport.send(sending, newMessage(m.cfg.From, plan.To, plan, text), plan.Event.String(), first)
 	if err != nil {
 		span.SetStatus(codes.Error, err.Error())
 	}
 	span.End()
 	var failure *SendError
-	refused := errors.As(err, &failure)
-	m.cfg.Observer.MailAttempted(time.Since(began), !refused || !failure.AllMails)
+	allMails := errors.As(err, &failure) && failure.AllMails
+	m.cfg.Observer.MailAttempted(time.Since(began), !allMails)
 	if err == nil {
 		m.mark(ctx, claim)
-		return outcome{ResultSent, ""}
+		return outcome{result: ResultSent}
 	}
 	if _, err := call(context.WithoutCancel(ctx), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, m.store.ReleaseMail(ctx, claim)
 	}); err != nil { // the claim becomes stale
 		m.cfg.Log.Warn("the claim of a mail that was not sent can't be released", "event", plan.Event, "error", err)
 	}
-	if refused && failure.Permanent {
-		return outcome{ResultParked, "the mail server refuses the mail: " + failure.Reason}
+	if failure != nil && failure.Permanent {
+		return parked("the mail server refuses the mail: " + failure.Reason)
 	}
-	return outcome{ResultRetried, fmt.Sprintf("the mail server does not accept the mail: %v", err)}
+	return outcome{
+		result: ResultRetried, reason: fmt.Sprintf("the mail server does not accept the mail: %v", err), deferred: !allMails,
+	}
 }
 
 // mark stores that a mail was sent. It retries until ctx ends: without the mark, a duplicate of the event would be sent again.

@@ -94,6 +94,12 @@ func (s *stage) account(email, locale string) uuid.UUID {
 	return id
 }
 
+// verify verifies the address of an account.
+func (s *stage) verify(account uuid.UUID) {
+	s.t.Helper()
+	s.execute(`UPDATE users SET email_verified = true WHERE id = $1`, account)
+}
+
 // message returns the message of a new event. In data, EMAIL is the address, and SOON a time in an hour.
 func (s *stage) message(typ string, account uuid.UUID, email, data string) []byte {
 	s.t.Helper()
@@ -145,12 +151,13 @@ func TestEachKindIsSentWithoutTextOfTheAccount(t *testing.T) {
 		ada := locale + "-ada@example.com"
 		id := s.account(ada, locale)
 		for _, typ := range mail.EventTypes() {
+			s.execute(`UPDATE users SET email_verified = $2 WHERE id = $1`, id, typ != "user.email_verification_requested")
 			data, to := tokenData, ada
 			switch typ {
 			case "user.updated":
 				to = "old@example.com"
 				data = `{"user":{"email":"EMAIL","name":"Buy now"},"changed":["email","name"],
-					"previous":{"email":"old@example.com","name":"Buy now"}}`
+					"previous":{"email":"old@example.com","email_verified":true,"name":"Buy now"}}`
 			case "user.password_changed":
 				data = `{"id":"x"}`
 			case "user.factor_added", "user.factor_removed":
@@ -192,6 +199,7 @@ func TestTwoMailersSendOnce(t *testing.T) {
 	s := newStage(t)
 	mailers := []*mail.Mailer{s.mailer, s.another(postgrestest.Connect(t, s.dsn, nil))}
 	id := s.account("ada@example.com", "")
+	s.verify(id)
 	for range 5 {
 		body := s.message("user.password_changed", id, "", `{}`)
 		var all sync.WaitGroup
@@ -218,7 +226,7 @@ func TestAClaimOfADeadProcessIsTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := postgrestest.Connect(t, s.dsn, nil)
-	dead, state, err := store.ClaimMail(t.Context(), m.Event, mail.StaleClaim)
+	dead, state, err := store.ClaimMail(t.Context(), m.Event, "", mail.StaleClaim)
 	if err != nil || state != mail.Claimed {
 		t.Fatal(state, err)
 	}
@@ -244,7 +252,12 @@ func TestMailsThatAreNotNeededAnymoreAreDropped(t *testing.T) {
 	s.handle(s.message("user.password_changed", uuid.New(), "", `{}`), 0, mail.Done, "")
 	s.handle(s.message("user.created", id, "", `{}`), 0, mail.Done, "")
 	s.handle(s.message("user.email_verification_requested", id, "Ada@Example.com", tokenData), 0, mail.Done, "")
-	s.wantsOne("invitation expired", "email_verification outdated", "password_changed outdated", "unneeded", "email_verification sent")
+	s.verify(id)
+	s.handle(s.message("user.email_verification_requested", id, "ada@example.com", tokenData), 0, mail.Done, "")
+	s.execute(`UPDATE users SET status = 'disabled'`) // the token is not valid
+	s.handle(s.message("user.password_reset_requested", id, "ada@example.com", tokenData), 0, mail.Done, "")
+	s.wantsOne("invitation expired", "email_verification outdated", "password_changed outdated", "unneeded", "email_verification sent",
+		"email_verification outdated", "password_reset outdated")
 	if rows := s.execute(`DELETE FROM mails_sent`); rows != 1 {
 		t.Errorf("%d mails are stored, want 1", rows)
 	}
@@ -265,7 +278,7 @@ func TestGreylisting(t *testing.T) {
 		return nil
 	})
 	body := s.reset()
-	s.handle(body, 0, mail.Retry, "451")
+	s.handle(body, 0, mail.Defer, "451")
 	s.handle(body, 10*time.Second, mail.Done, "")
 	s.wantsOne("password_reset retried", "password_reset sent")
 }
@@ -282,11 +295,99 @@ func TestARefusedMailIsParked(t *testing.T) {
 		}
 		return nil
 	})
-	s.handle(body, 0, mail.Park, "the mail server refuses the mail: sending SMTP RCPT TO command: 550 5.1.1")
+	s.handle(body, 0, mail.Park, "the mail server refuses the mail: RCPT TO command: 550 5.1.1")
 	s.server.Answer(nil)
 	s.handle(body, 0, mail.Done, "") // an operator has requeued it
 	s.handle([]byte("planted-token"), 0, mail.Park, "can be read")
 	s.wantsOne("password_reset retried", "password_reset parked", "password_reset sent", "parked")
+}
+
+// TestNoticesOfAnUnverifiedAddress: the address may belong to somebody else.
+func TestNoticesOfAnUnverifiedAddress(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	id := s.account("ada@example.com", "")
+	s.handle(s.message("user.password_changed", id, "", `{}`), 0, mail.Done, "")
+	s.handle(s.message("user.factor_added", id, "", `{"factor":{"type":"totp"}}`), 0, mail.Done, "")
+	change := `{"user":{"email":"ada@example.com"},"changed":["email"],"previous":{"email":"victim@example.com"}}`
+	s.handle(s.message("user.updated", id, "", change), 0, mail.Done, "")
+	s.verify(id)
+	s.handle(s.message("user.updated", id, "", change), 0, mail.Done, "") // the new address says nothing about the previous one
+	s.handle(s.message("user.password_changed", id, "", `{}`), 0, mail.Done, "")
+	s.wantsOne("password_changed unverified", "factor_added unverified", "email_changed unverified", "email_changed unverified",
+		"password_changed sent")
+}
+
+// TestNoticesToAMailboxAreLimited: of all kinds and accounts together, and with several mailers.
+func TestNoticesToAMailboxAreLimited(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	mailers := []*mail.Mailer{s.mailer, s.another(postgrestest.Connect(t, s.dsn, nil))}
+	id, other := s.account("ada@example.com", ""), s.account("eve@example.com", "")
+	s.verify(id)
+	change := `{"user":{"email":"eve@example.com"},"changed":["email"],"previous":{"email":"ADA@example.com","email_verified":true}}`
+	var all sync.WaitGroup
+	for n := range 20 {
+		body := s.message("user.password_changed", id, "", `{}`)
+		if n%2 == 0 {
+			body = s.message("user.updated", other, "", change)
+		}
+		all.Go(func() {
+			for disposition := mail.Retry; disposition == mail.Retry; { // a slow database
+				disposition, _ = mailers[n/2%2].Handle(t.Context(), body, 0)
+			}
+		})
+	}
+	all.Wait()
+	if n := len(s.server.Mails()); n != mail.MaxNotices {
+		t.Errorf("%d notices were sent, want %d", n, mail.MaxNotices)
+	}
+	s.handle(s.message("user.password_reset_requested", id, "ada@example.com", tokenData), 0, mail.Done, "")
+	if n := len(s.server.Mails()); n != mail.MaxNotices+1 {
+		t.Error("a link is not sent after many notices")
+	}
+	s.execute(`UPDATE token_mailboxes SET sent_at = sent_at - $1::interval`, mail.NoticeWindow)
+	s.handle(s.message("user.password_changed", id, "", `{}`), 0, mail.Done, "")
+	if n := len(s.server.Mails()); n != mail.MaxNotices+2 {
+		t.Error("a notice is not sent after the window")
+	}
+}
+
+// TestANoticeThatWasNotSentDoesNotCount: otherwise its retries would use up the limit.
+func TestANoticeThatWasNotSentDoesNotCount(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	id := s.account("ada@example.com", "")
+	s.verify(id)
+	s.server.AnswerTo(func(string) error { return mailtest.Refuse(451, 4) })
+	body := s.message("user.password_changed", id, "", `{}`)
+	for range 2 * mail.MaxNotices {
+		s.handle(body, 0, mail.Defer, "451")
+	}
+	s.server.AnswerTo(nil)
+	s.handle(body, 0, mail.Done, "")
+	if n := len(s.server.Mails()); n != 1 {
+		t.Errorf("%d notices were sent, want 1", n)
+	}
+}
+
+func TestTheEventsOfAnErasedUserAreObsolete(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	body := mail.Reduce(s.reset())
+	for want, change := range []string{`SELECT 1`, `DELETE FROM users`} {
+		s.execute(change)
+		if got, err := s.mailer.Obsolete(t.Context(), body); err != nil || got != (want == 1) {
+			t.Errorf("after %s, the event is obsolete: %t, %v", change, got, err)
+		}
+	}
+	if got, err := s.mailer.Obsolete(t.Context(), []byte("planted-token")); err != nil || got {
+		t.Errorf("an unreadable message is obsolete: %t, %v", got, err)
+	}
+	s.execute(`ALTER TABLE users RENAME TO away`)
+	if got, err := s.mailer.Obsolete(t.Context(), body); err == nil || got {
+		t.Errorf("without an answer of the database, the event is obsolete: %t, %v", got, err)
+	}
 }
 
 func TestAMailIsParkedAfterADay(t *testing.T) {

@@ -99,7 +99,8 @@ func (m *Mail) readChange(data []byte) (_ Mail, needed bool, err error) {
 		} `json:"user"`
 		Changed  []string `json:"changed"`
 		Previous struct {
-			Email string `json:"email"`
+			Email    string `json:"email"`
+			Verified bool   `json:"email_verified"`
 		} `json:"previous"`
 	}
 	if json.Unmarshal(data, &d) != nil {
@@ -111,7 +112,7 @@ func (m *Mail) readChange(data []byte) (_ Mail, needed bool, err error) {
 	if !isAddress(d.Previous.Email) {
 		return *m, false, errUnreadable
 	}
-	m.To = d.Previous.Email
+	m.To, m.Former = d.Previous.Email, d.Previous.Verified // a new address is never verified, so the event has both values
 	return *m, true, nil
 }
 

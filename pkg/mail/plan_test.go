@@ -54,7 +54,12 @@ func TestTheMailOfAnEvent(t *testing.T) {
 		{"user.invitation_requested", token, planned(mail.Invitation, withToken)},
 		{"user.password_changed", `{"id":"01890a5d-ac96-774b-bcce-b302099a8057"}`, planned(mail.PasswordChanged, unchanged)},
 		{
-			"user.updated", `{"user":{"email":"new@example.com"},"changed":["email","email_verified"],"previous":{"email":"old@example.com"}}`,
+			"user.updated", `{"user":{"email":"new@example.com","email_verified":false},"changed":["email","email_verified"],
+				"previous":{"email":"old@example.com","email_verified":true}}`,
+			planned(mail.EmailChanged, func(m *mail.Mail) { m.To, m.Former = "old@example.com", true }),
+		},
+		{
+			"user.updated", `{"user":{"email":"new@example.com"},"changed":["email"],"previous":{"email":"old@example.com"}}`,
 			planned(mail.EmailChanged, func(m *mail.Mail) { m.To = "old@example.com" }),
 		},
 		{
@@ -71,13 +76,40 @@ func TestTheMailOfAnEvent(t *testing.T) {
 		},
 		{"user.factor_removed", `{"factor":{"type":"totp"}}`, planned(mail.FactorRemoved, func(m *mail.Mail) { m.Factor = "totp" })},
 	} {
-		got, needed, err := mail.ForEvent(cloudEvent(t, test.typ, test.data))
-		if err != nil || !needed {
-			t.Errorf("%s %s: needed %t, %v", test.typ, test.data, needed, err)
+		body := cloudEvent(t, test.typ, test.data)
+		for _, body := range [][]byte{body, mail.Reduce(body), mail.Reduce(mail.Reduce(body))} {
+			got, needed, err := mail.ForEvent(body)
+			if err != nil || !needed {
+				t.Errorf("%s: needed %t, %v", body, needed, err)
+			}
+			if diff := cmp.Diff(test.want, got); diff != "" {
+				t.Errorf("%s (-want +got):\n%s", body, diff)
+			}
 		}
-		if diff := cmp.Diff(test.want, got); diff != "" {
-			t.Errorf("%s %s (-want +got):\n%s", test.typ, test.data, diff)
+	}
+}
+
+// TestAReducedEventHasOnlyWhatAMailNeeds: the other members are personal data that would stay with a parked event.
+func TestAReducedEventHasOnlyWhatAMailNeeds(t *testing.T) {
+	t.Parallel()
+	full := `{"user":{"id":"x","email":"ada@example.com","email_verified":false,"name":"Ada","metadata":{"a":"b"},"locale":"de"},
+		"token":"t","expires_at":"2026-03-01T13:00:00Z","changed":["email","name"],"previous":{"email":"old@example.com","name":"Eve"},
+		"factor":{"id":"y","type":"totp","name":"My phone"},"by":"cli","more":7}`
+	const envelope = `"id":"01890a5d-ac96-774b-bcce-b302099a8058","type":"user.updated","subject":"01890a5d-ac96-774b-bcce-b302099a8057",` +
+		`"time":"2026-03-01T12:00:00Z"`
+	for data, want := range map[string]string{
+		full: `{` + envelope + `,"data":{"user":{"email":"ada@example.com","email_verified":false},"token":"t",` +
+			`"expires_at":"2026-03-01T13:00:00Z","changed":["email","name"],"previous":{"email":"old@example.com"},` +
+			`"factor":{"type":"totp"},"by":"cli"}}`,
+		`"secret"`:          `{` + envelope + `}`,
+		`{"user":"secret"}`: `{` + envelope + `}`,
+	} {
+		if got := string(mail.Reduce(cloudEvent(t, "user.updated", data))); got != want {
+			t.Errorf("%s becomes\n%s, want\n%s", data, got, want)
 		}
+	}
+	if got := string(mail.Reduce([]byte("no event"))); got != "no event" {
+		t.Errorf("another message becomes %s", got)
 	}
 }
 

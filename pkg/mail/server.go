@@ -87,8 +87,8 @@ func (s *server) setPolicy(query url.Values) error {
 	default:
 		return errors.New("has another value of tls than required, opportunistic or none")
 	}
-	if s.user != "" && s.policy == gomail.NoTLS && !isLoopback(s.host) {
-		return errors.New("has a password and tls=none, which would send the password unencrypted")
+	if s.user != "" && s.policy != gomail.TLSMandatory && !isLoopback(s.host) { // opportunistic: an attacker can remove STARTTLS
+		return errors.New("has a password and another value of tls than required, so that the password could be sent unencrypted")
 	}
 	return nil
 }

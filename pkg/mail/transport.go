@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,11 +12,14 @@ import (
 	"net/textproto"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	gomail "github.com/wneessen/go-mail"
+	"github.com/wneessen/go-mail/smtp"
 )
 
 const (
@@ -23,6 +27,9 @@ const (
 	connectTimeout = 10 * time.Second
 	// sendTimeout bounds the whole conversation with the server.
 	sendTimeout = 30 * time.Second
+	// firstRecipientTimeout bounds the server's answer to the recipient at a first attempt. Some servers ask the recipient's servers, which
+	// may answer slowly or not at all. A later attempt, which delays no first attempt of another mail, has sendTimeout.
+	firstRecipientTimeout = 2 * time.Second
 )
 
 // SendError is the reason why a mail was not sent. It contains no address and no text of the server, which often contains one.
@@ -71,9 +78,9 @@ func (t *Transport) Check(context.Context) error {
 	return nil
 }
 
-// send sends a mail in at most sendTimeout, or until ctx ends. The error is a *SendError. If the connection was lost at the end of the
-// mail, the server may have accepted the mail.
-func (t *Transport) send(ctx context.Context, msg *gomail.Msg, name string) error {
+// send sends a mail in at most sendTimeout, or until ctx ends. A first attempt gives the server at most firstRecipientTimeout to accept the
+// recipient. The error is a *SendError. If the connection was lost at the end of the mail, the server may have accepted the mail.
+func (t *Transport) send(ctx context.Context, msg *gomail.Msg, name string, first bool) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	s := t.server.Load()
@@ -81,7 +88,11 @@ func (t *Transport) send(ctx context.Context, msg *gomail.Msg, name string) erro
 	if s.folder != "" {
 		err = s.write(msg, name)
 	} else {
-		err = s.deliver(ctx, msg)
+		recipientTimeout := sendTimeout
+		if first {
+			recipientTimeout = firstRecipientTimeout
+		}
+		err = s.deliver(ctx, msg, recipientTimeout)
 	}
 	var failure *SendError
 	if errors.As(err, &failure) && failure.AllMails {
@@ -112,31 +123,48 @@ func (s *server) write(msg *gomail.Msg, name string) error {
 	return nil
 }
 
-// deliver sends a mail on a connection of its own.
-func (s *server) deliver(ctx context.Context, msg *gomail.Msg) error {
-	err := s.converse(ctx, msg)
-	if err != nil && ctx.Err() != nil {
-		return unavailable("the conversation with the server took too long, or was aborted")
-	}
-	return err
-}
-
-func (s *server) converse(ctx context.Context, msg *gomail.Msg) error {
+// deliver sends a mail on a connection of its own. The server may take recipientTimeout to accept the recipient.
+func (s *server) deliver(ctx context.Context, msg *gomail.Msg, recipientTimeout time.Duration) error {
 	client, err := s.client(ctx)
 	if err != nil {
 		return unavailable("prepare the connection: %v", err)
 	}
 	conn, err := client.DialToSMTPClientWithContext(ctx)
 	if err != nil {
-		return unavailable("connect: %s", describe(err))
+		return unavailable("connect: %s", describe(cmp.Or(ctx.Err(), err)))
 	}
 	defer func() { _ = conn.Close() }()
-	err = client.SendWithSMTPClient(conn, msg)
-	if msg.IsDelivered() { // an error after the server's confirm changes nothing
-		_ = client.CloseWithSMTPClient(conn)
-		return nil
+	if step, err := converse(conn, msg, recipientTimeout); err != nil {
+		return step.failure(cmp.Or(ctx.Err(), err))
 	}
-	return classify(err)
+	_ = client.CloseWithSMTPClient(conn) // an error after the server's confirm changes nothing
+	return nil
+}
+
+// converse hands a mail to the server. If it fails, it returns the step that failed.
+func converse(conn *smtp.Client, msg *gomail.Msg, recipientTimeout time.Duration) (step, error) {
+	from, err := msg.GetSender(false)
+	if err != nil {
+		return stepSender, err
+	}
+	to, err := msg.GetRecipients()
+	if err != nil {
+		return stepRecipient, err
+	}
+	if err := conn.Mail(from); err != nil {
+		return stepSender, err
+	}
+	if err := errors.Join(conn.UpdateDeadline(recipientTimeout), conn.Rcpt(to[0]), conn.UpdateDeadline(sendTimeout)); err != nil {
+		return stepRecipient, err
+	}
+	content, err := conn.Data()
+	if err != nil {
+		return stepData, err
+	}
+	if _, err := msg.WriteTo(content); err != nil {
+		return stepContent, err
+	}
+	return stepContent, content.Close()
 }
 
 // client returns a client for one connection, which is closed when ctx ends.
@@ -178,26 +206,48 @@ func (s *server) dial(ctx, dialing context.Context, network string) (net.Conn, e
 	return stream, nil
 }
 
+// step is a part of the conversation that hands a mail to the server.
+type step string
+
+// The steps, as reasons show them.
+const (
+	stepSender    step = "MAIL FROM command"
+	stepRecipient step = "RCPT TO command"
+	stepData      step = "DATA command"
+	stepContent   step = "end of the mail"
+)
+
 // serverCodes are not about the mail. The server shuts down (RFC 5321 section 3.8), or refuses this client (RFC 4954 section 6).
 var serverCodes = []int{421, 530, 534, 535, 538}
 
-// classify returns the SendError of a mail that the server did not accept.
-func classify(err error) error {
-	var failure *gomail.SendError
-	if !errors.As(err, &failure) {
-		return unavailable("send: %s", describe(err))
+var (
+	// status matches an enhanced status code (RFC 3463) at the beginning of an answer.
+	status = regexp.MustCompile(`^[45]\.\d{1,3}\.\d{1,3}\b`)
+	// senderStatus matches codes that are about the sender's account, and so concern all mails. RFC 3463: 5.3.2 (the system accepts no
+	// mails). Gmail: 5.4.5 (daily limit). Microsoft 365: 5.1.90 (daily limit), 5.7.60 (may not send as this sender), the others of 5.7 (the
+	// sender is blocked).
+	senderStatus = regexp.MustCompile(`^5\.(3\.2|4\.5|1\.90|7\.(60|50[123]|705|708|750))$`)
+)
+
+// failure returns the SendError of a step that failed. After the server has accepted the sender, a timeout concerns this mail, because the
+// server may be waiting for the recipient's server.
+func (s step) failure(err error) *SendError {
+	var reply *textproto.Error
+	if !errors.As(err, &reply) {
+		return &SendError{AllMails: s == stepSender || !isTimeout(err), Reason: fmt.Sprintf("%s: %s", s, describe(err))}
 	}
-	code := failure.ErrorCode()
-	if code == 0 {
-		return unavailable("%s: no answer", failure.Reason)
+	code := status.FindString(reply.Msg)
+	allMails := s == stepSender || slices.Contains(serverCodes, reply.Code) || senderStatus.MatchString(code)
+	return &SendError{
+		Permanent: !allMails && reply.Code >= 500, AllMails: allMails,
+		Reason: strings.TrimSpace(fmt.Sprintf("%s: %d %s", s, reply.Code, code)),
 	}
-	aboutMail := slices.Contains([]gomail.SendErrReason{gomail.ErrSMTPRcptTo, gomail.ErrSMTPData, gomail.ErrSMTPDataClose}, failure.Reason) &&
-		!slices.Contains(serverCodes, code)
-	reason := fmt.Sprintf("%s: %d", failure.Reason, code)
-	if status := failure.EnhancedStatusCode(); status != "" {
-		reason += " " + status
-	}
-	return &SendError{Permanent: aboutMail && code >= 500, AllMails: !aboutMail, Reason: reason}
+}
+
+func isTimeout(err error) bool {
+	var network net.Error
+	return errors.As(err, &network) && network.Timeout() ||
+		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // describe returns the kind of an error without addresses and without texts of the server.
@@ -209,7 +259,6 @@ func describe(err error) string {
 		hostname  x509.HostnameError
 		invalid   x509.CertificateInvalidError
 		record    tls.RecordHeaderError
-		network   net.Error
 	)
 	switch {
 	case errors.As(err, &reply):
@@ -218,8 +267,10 @@ func describe(err error) string {
 		return "the server's certificate is not valid for this host"
 	case errors.As(err, &record):
 		return "the server does not speak TLS"
-	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+	case isTimeout(err):
 		return "timeout"
+	case errors.Is(err, context.Canceled):
+		return "aborted"
 	case errors.As(err, &operation):
 		return operation.Op + ": " + operation.Err.Error()
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):

@@ -166,9 +166,13 @@ func TestAnswersOfTheServer(t *testing.T) {
 		"refused content":        {"DATA", mailtest.Refuse(554, 5), true, false, "554"},
 		"content refused so far": {"DATA", mailtest.Refuse(451, 4), false, false, "451"},
 		"authentication needed":  {"RCPT", mailtest.Refuse(530, 5), false, true, "530"},
-		"cut at MAIL":            {"MAIL", mailtest.ErrCut, false, true, "no answer"},
-		"cut at RCPT":            {"RCPT", mailtest.ErrCut, false, true, "no answer"},
-		"cut at DATA":            {"DATA", mailtest.ErrCut, false, true, "no answer"},
+		"daily limit":            {"RCPT", mailtest.RefuseWith(550, 5, 4, 5), false, true, "RCPT TO command: 550 5.4.5"},
+		"limit of recipients":    {"DATA", mailtest.RefuseWith(554, 5, 1, 90), false, true, "554 5.1.90"},
+		"blocked sender":         {"RCPT", mailtest.RefuseWith(550, 5, 7, 501), false, true, "550 5.7.501"},
+		"refused recipient":      {"RCPT", mailtest.RefuseWith(550, 5, 7, 1), true, false, "550 5.7.1"},
+		"cut at MAIL":            {"MAIL", mailtest.ErrCut, false, true, "MAIL FROM command: "},
+		"cut at RCPT":            {"RCPT", mailtest.ErrCut, false, true, "RCPT TO command: "},
+		"cut at DATA":            {"DATA", mailtest.ErrCut, false, true, "end of the mail: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -209,7 +213,7 @@ func TestASilentServer(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		_, err = sendTo(t, ctx, scheme+"://"+l.Addr().String())
 		cancel()
-		checkFailure(t, err, false, "took too long")
+		checkFailure(t, err, false, "connect: timeout")
 	}
 	server := mailtest.Start(t, mailtest.Options{})
 	release := make(chan struct{})
@@ -222,8 +226,29 @@ func TestASilentServer(t *testing.T) {
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	_, err = sendTo(t, ctx, "smtp://"+server.Address+"?tls=none")
-	checkFailure(t, err, false, "took too long")
+	transport, err := sendTo(t, ctx, "smtp://"+server.Address+"?tls=none")
+	checkFailure(t, err, false, "end of the mail: timeout")
+	if err := transport.Check(t.Context()); err != nil {
+		t.Errorf("a timeout after the sender was accepted concerns all mails: %v", err)
+	}
+}
+
+// TestASlowRecipientEndsAFirstAttempt: the recipient's server decides how long the answer to RCPT takes.
+func TestASlowRecipientEndsAFirstAttempt(t *testing.T) {
+	t.Parallel()
+	server := mailtest.Start(t, mailtest.Options{})
+	release := make(chan struct{})
+	defer close(release)
+	server.AnswerTo(func(string) error { <-release; return nil })
+	began := time.Now()
+	transport, err := sendTo(t, t.Context(), "smtp://"+server.Address+"?tls=none")
+	checkFailure(t, err, false, "RCPT TO command: timeout")
+	if took := time.Since(began); took > 15*time.Second {
+		t.Errorf("the attempt took %s", took)
+	}
+	if err := transport.Check(t.Context()); err != nil {
+		t.Errorf("the failure concerns all mails: %v", err)
+	}
 }
 
 func TestAFolderInPlaceOfAServer(t *testing.T) {
@@ -251,7 +276,7 @@ func TestURLsOfServers(t *testing.T) {
 	t.Parallel()
 	for _, url := range []string{
 		"smtp://mail.example.com", "smtp://a:b@mail.example.com:587?tls=required", "smtp://mail:25/?tls=opportunistic",
-		"smtp://[::1]:1025?tls=none",
+		"smtp://[::1]:1025?tls=none", "smtp://a:b@127.0.0.1?tls=opportunistic",
 		"smtps://a%40b:c%2Fd@mail.example.com:465", "smtp://a:b@localhost:1025?tls=none", "file:///var/mails",
 	} {
 		if err := mail.CheckURL(url); err != nil {
@@ -259,21 +284,22 @@ func TestURLsOfServers(t *testing.T) {
 		}
 	}
 	for url, want := range map[string]string{
-		"":                                   "another scheme",
-		"mail.example.com:587":               "another scheme",
-		"http://mail.example.com":            "another scheme",
-		"smtp://":                            "has no host",
-		"smtp://a:secret/b@mail":             "is not a URL",
-		"smtp://mail:0":                      "has a port",
-		"smtp://mail:99999":                  "has a port",
-		"smtp://mail/path":                   "has a path",
-		"smtp://a:secret#b@mail":             "is not a URL",
-		"smtp://mail?tls=maybe":              "has another value of tls",
-		"smtp://mail?ssl=secret":             "has another parameter than tls",
-		"smtps://mail?tls=none":              "smtps, which always requires TLS",
-		"smtp://a:secret@mail:1025?tls=none": "would send the password unencrypted",
-		"file://secret":                      "is not a folder",
-		"file:secret":                        "is not a folder",
+		"":                                       "another scheme",
+		"mail.example.com:587":                   "another scheme",
+		"http://mail.example.com":                "another scheme",
+		"smtp://":                                "has no host",
+		"smtp://a:secret/b@mail":                 "is not a URL",
+		"smtp://mail:0":                          "has a port",
+		"smtp://mail:99999":                      "has a port",
+		"smtp://mail/path":                       "has a path",
+		"smtp://a:secret#b@mail":                 "is not a URL",
+		"smtp://mail?tls=maybe":                  "has another value of tls",
+		"smtp://mail?ssl=secret":                 "has another parameter than tls",
+		"smtps://mail?tls=none":                  "smtps, which always requires TLS",
+		"smtp://a:secret@mail:1025?tls=none":     "password could be sent unencrypted",
+		"smtp://a:secret@mail?tls=opportunistic": "password could be sent unencrypted",
+		"file://secret":                          "is not a folder",
+		"file:secret":                            "is not a folder",
 	} {
 		if err := mail.CheckURL(url); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v, want %q", url, err, want)

@@ -23,9 +23,19 @@ func TestTheAccountForAMail(t *testing.T) {
 	db := postgrestest.Open(t, nil)
 	u := create(t, db, "ada@example.com")
 	got, err := db.MailAccount(t.Context(), u.ID)
-	if err != nil || got.Email != "ada@example.com" || got.Locale != u.Locale || !got.Created.Equal(u.CreatedAt) ||
+	if err != nil || got.Email != "ada@example.com" || got.Verified || got.Disabled ||
+		got.Locale != u.Locale || !got.Created.Equal(u.CreatedAt) ||
 		time.Since(got.Now).Abs() > time.Minute {
 		t.Errorf("the account is %+v (%v), want the email, the locale and both times", got, err)
+	}
+	u.EmailVerified, u.Status = true, user.Disabled
+	if _, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
+		return user.Change{User: &u}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := db.MailAccount(t.Context(), u.ID); err != nil || !got.Verified || !got.Disabled {
+		t.Errorf("%+v, %v", got, err)
 	}
 	if _, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {
 		return user.Change{Delete: true}, nil
@@ -49,7 +59,7 @@ func TestAMailIsClaimedOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for range 16 {
 		all.Go(func() {
-			got, state, err := db.ClaimMail(t.Context(), id, mail.StaleClaim)
+			got, state, err := db.ClaimMail(t.Context(), id, "", mail.StaleClaim)
 			switch {
 			case err != nil:
 				t.Error(err)
@@ -86,8 +96,56 @@ func TestAMailIsClaimedOnce(t *testing.T) {
 
 func wantState(t *testing.T, db mail.Store, id uuid.UUID, want mail.ClaimState) {
 	t.Helper()
-	if _, state, err := db.ClaimMail(t.Context(), id, mail.StaleClaim); err != nil || state != want {
+	if _, state, err := db.ClaimMail(t.Context(), id, "", mail.StaleClaim); err != nil || state != want {
 		t.Errorf("the state is %d, %v, want %d", state, err, want)
+	}
+}
+
+// TestNoticesAreLimitedAcrossMailers: of many claims for one mailbox at the same time, MaxNotices are granted.
+func TestNoticesAreLimitedAcrossMailers(t *testing.T) {
+	t.Parallel()
+	db := postgrestest.Open(t, nil)
+	claims := make(chan mail.Claim, 4*mail.MaxNotices)
+	var limited atomic.Int32
+	var all sync.WaitGroup
+	for range cap(claims) {
+		all.Go(func() {
+			switch claim, state, err := db.ClaimMail(t.Context(), uuid.New(), "Ada@example.com", mail.StaleClaim); {
+			case err != nil:
+				t.Error(err)
+			case state == mail.Claimed:
+				claims <- claim
+			case state == mail.Limited:
+				limited.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if len(claims) != mail.MaxNotices || limited.Load() != 3*mail.MaxNotices {
+		t.Fatalf("%d claims were granted and %d limited", len(claims), limited.Load())
+	}
+	claim := <-claims
+	state := func(id uuid.UUID, to string) mail.ClaimState {
+		_, got, err := db.ClaimMail(t.Context(), id, to, mail.StaleClaim)
+		if err != nil {
+			t.Error(err)
+		}
+		return got
+	}
+	if err := db.MarkMailSent(t.Context(), claim); err != nil {
+		t.Error(err)
+	}
+	if got := state(claim.Event, "ada@example.com"); got != mail.AlreadySent {
+		t.Errorf("the state of a duplicate is %d", got)
+	}
+	if got := state(uuid.New(), "eve@example.com"); got != mail.Claimed {
+		t.Errorf("the state of another mailbox is %d", got)
+	}
+	if err := db.ReleaseMail(t.Context(), <-claims); err != nil {
+		t.Error(err)
+	}
+	if a, b := state(uuid.New(), "ada@example.com"), state(uuid.New(), "ada@example.com"); a != mail.Claimed || b != mail.Limited {
+		t.Errorf("after one was not sent, the states are %d and %d", a, b)
 	}
 }
 
@@ -115,7 +173,7 @@ func TestTheMailerNeedsFewPrivileges(t *testing.T) {
 	}
 	id := uuid.New()
 	for range 2 {
-		claim, state, err := db.ClaimMail(t.Context(), id, mail.StaleClaim)
+		claim, state, err := db.ClaimMail(t.Context(), id, "ada@example.com", mail.StaleClaim)
 		if err != nil || state != mail.Claimed {
 			t.Errorf("the state is %d (%v), want Claimed", state, err)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,8 +21,9 @@ type Disposition int
 // The dispositions.
 const (
 	Done  Disposition = iota // acknowledge the message
-	Retry                    // deliver the message again after a delay
-	Park                     // move the message to the queue of parked messages
+	Retry                    // deliver it again after one of Queue.Retries
+	Defer                    // deliver it again after one of Queue.Deferrals
+	Park                     // move it to the queue of parked messages
 )
 
 // Job is a message for the handler of a Consumer.
@@ -31,19 +34,29 @@ type Job struct {
 
 // Queue describes the queues of a Consumer.
 type Queue struct {
-	// Name is the name of the durable queue. The names of its retry queues and of its queue for parked messages begin with it.
+	// Name is the name of the durable queue for first attempts. The names of the other queues begin with it.
 	Name string
 	// Types are the types of events that the queue gets.
 	Types []string
-	// Retries are the delays before the second attempt, the third, and so on. The last one applies to all further attempts.
+	// Retries are the delays of Retry before the second attempt, the third, and so on. The last one applies to all further attempts.
 	Retries []time.Duration
+	// Deferrals are the delays after the first Defer of a message, the second, and so on. The last one applies to all further ones.
+	Deferrals []time.Duration
 }
 
 // parked is the name of the queue for parked messages.
 func (q Queue) parked() string { return q.Name + ".parked" }
 
-// retry is the name of the queue in which messages wait for this delay.
-func (q Queue) retry(delay time.Duration) string { return q.Name + ".retry." + shorten(delay) }
+// again is the name of the queue for messages whose delay has passed.
+func (q Queue) again() string { return q.Name + ".retry" }
+
+// delayed is the name of the queue in which messages wait for this delay.
+func (q Queue) delayed(delay time.Duration) string { return q.Name + ".delay." + shorten(delay) }
+
+// delays returns the different delays, sorted.
+func (q Queue) delays() []time.Duration {
+	return slices.Compact(slices.Sorted(slices.Values(slices.Concat(q.Retries, q.Deferrals))))
+}
 
 // shorten returns a duration without zero units, such as 10m.
 func shorten(d time.Duration) string {
@@ -61,8 +74,8 @@ func shorten(d time.Duration) string {
 type ConsumerObserver interface {
 	// Connected is called at each change of the connection's state, which is false initially.
 	Connected(connected bool)
-	// QueueLengths is called every ten seconds with the number of messages in the queue, in all retry queues, and in the queue of
-	// parked messages.
+	// QueueLengths is called every ten seconds. It gets the numbers of messages that wait for their first attempt, of those that wait for
+	// another attempt, and of those that are parked.
 	QueueLengths(ready, retrying, parked int)
 }
 
@@ -73,11 +86,18 @@ func (noopConsumerObserver) QueueLengths(int, int, int) {}
 
 // ConsumerConfig configures a Consumer.
 type ConsumerConfig struct {
-	// Handle handles a message, concurrently with others. The reason for Retry or Park is stored with the message, so it must not contain
-	// secrets.
+	// Handle handles a message, concurrently with others. The reason is stored with the message unless it is Done, so it must not contain
+	// secrets. If Handle panics, the message is parked.
 	Handle func(context.Context, Job) (v Disposition, reason string)
-	// Workers is the number of messages that are handled concurrently, and of messages that the broker sends without an acknowledgement.
+	// Keep returns the part of a body that another attempt needs. Only this part is stored in other queues. nil: all of it.
+	Keep func(body []byte) []byte
+	// Obsolete reports whether a parked message is no longer needed. The Consumer asks for each parked message after a connect and every
+	// hour, and removes the obsolete ones. nil: none is.
+	Obsolete func(ctx context.Context, body []byte) (bool, error)
+	// Workers is the number of first attempts at the same time, and of their messages that the broker sends without an acknowledgement.
 	Workers int
+	// RetryWorkers is the same for further attempts, so that these do not delay first attempts.
+	RetryWorkers int
 	// Grace is the time that running handlers get after the end of Run's context.
 	Grace    time.Duration
 	Log      *slog.Logger     // nil: none
@@ -139,7 +159,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	var in *inbox
 	connect := func(ctx context.Context) (*session, error) {
 		return open(ctx, *c.broker.Load(), productName+" "+c.queue.Name, c.cfg.Log, func(channel *amqp.Channel) (err error) {
-			in, err = c.queue.consume(channel, c.cfg.Workers)
+			in, err = c.queue.consume(channel, c.cfg.Workers, c.cfg.RetryWorkers)
 			return err
 		})
 	}
@@ -163,25 +183,33 @@ func (c *Consumer) serve(ctx, handling context.Context, s *session, in *inbox) {
 	closeIfOutdated(s, *c.broker.Load()) // SetBroker may have been called while the session was opened
 	go s.probe()
 	go c.measure(s)
+	go c.sweep(ctx, s)
+	working, stop := context.WithCancel(ctx)
+	defer stop()
 	var workers sync.WaitGroup
-	for range c.cfg.Workers {
-		workers.Go(func() {
-			if err := c.work(ctx, handling, s, in); err != nil {
-				s.end(err)
-			}
-		})
+	start := func(n int, deliveries <-chan amqp.Delivery) {
+		for range n {
+			workers.Go(func() {
+				defer stop() // if the broker has ended one consumer, a new session consumes both queues
+				if err := c.work(working, handling, s, in, deliveries); err != nil {
+					s.end(err)
+				}
+			})
+		}
 	}
+	start(c.cfg.Workers, in.first)
+	start(c.cfg.RetryWorkers, in.again)
 	workers.Wait()
 	c.current.Store(nil)
 	c.cfg.Observer.Connected(false)
 }
 
 // work handles messages until ctx ends or there are no more.
-func (c *Consumer) work(ctx, handling context.Context, s *session, in *inbox) error {
+func (c *Consumer) work(ctx, handling context.Context, s *session, in *inbox, deliveries <-chan amqp.Delivery) error {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
-		case delivery, open := <-in.deliveries:
+		case delivery, open := <-deliveries:
 			if !open || ctx.Err() != nil { // an unhandled message returns to the queue with the session
 				return nil
 			}
@@ -197,7 +225,7 @@ func (c *Consumer) work(ctx, handling context.Context, s *session, in *inbox) er
 func (c *Consumer) handle(ctx context.Context, s *session, in *inbox, delivery amqp.Delivery) error {
 	ctx, span := c.startSpan(ctx, delivery)
 	history := historyOf(delivery)
-	disposition, reason := c.cfg.Handle(ctx, Job{Body: delivery.Body, Age: history.age()})
+	disposition, reason := c.call(ctx, Job{Body: delivery.Body, Age: history.age()})
 	err := c.settle(ctx, s, in, delivery, disposition, history, reason)
 	if err == nil && disposition != Done {
 		endSpan(span, errors.New(reason))
@@ -207,14 +235,28 @@ func (c *Consumer) handle(ctx context.Context, s *session, in *inbox, delivery a
 	return err
 }
 
+// call calls the handler. A panic must not end the process, because the broker would deliver the same message to the next one.
+func (c *Consumer) call(ctx context.Context, job Job) (v Disposition, reason string) {
+	defer func() {
+		if recover() != nil { // its text could contain a part of the message
+			c.cfg.Log.Error("the handler of a message has panicked; the message is parked", "stack", string(debug.Stack()))
+			v, reason = Park, "panic"
+		}
+	}()
+	return c.cfg.Handle(ctx, job)
+}
+
 // settle moves a message to another queue if necessary, and acknowledges it.
 func (c *Consumer) settle(
 	ctx context.Context, s *session, in *inbox, delivery amqp.Delivery, disposition Disposition, history history, reason string,
 ) error {
+	if disposition != Done && c.cfg.Keep != nil {
+		delivery.Body = c.cfg.Keep(delivery.Body)
+	}
 	switch disposition {
-	case Retry:
-		delay := c.queue.Retries[min(history.attempts, len(c.queue.Retries)-1)]
-		if err := in.move(ctx, s, delivery, c.queue.retry(delay), history.again(reason)); err != nil {
+	case Retry, Defer:
+		delay := history.delay(c.queue, disposition)
+		if err := in.move(ctx, s, delivery, c.queue.delayed(delay), history.again(disposition, reason)); err != nil {
 			return fmt.Errorf("defer a message: %w", err)
 		}
 	case Park:
@@ -268,9 +310,12 @@ func (c *Consumer) measureOnce(channel *amqp.Channel) error {
 	if err != nil {
 		return err
 	}
-	retrying := 0
-	for _, delay := range c.queue.Retries {
-		n, err := length(c.queue.retry(delay))
+	retrying, err := length(c.queue.again())
+	if err != nil {
+		return err
+	}
+	for _, delay := range c.queue.delays() {
+		n, err := length(c.queue.delayed(delay))
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package rabbitmq_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,7 +19,13 @@ import (
 )
 
 // retries are short delays, so that a test need not wait long.
-var retries = []time.Duration{50 * time.Millisecond, 100 * time.Millisecond}
+var (
+	retries   = []time.Duration{50 * time.Millisecond, 100 * time.Millisecond}
+	deferrals = []time.Duration{50 * time.Millisecond, time.Hour}
+)
+
+// suffixes are those of the names of the queues.
+var suffixes = []string{"", ".parked", ".retry", ".delay.50ms", ".delay.100ms", ".delay.1h"}
 
 // fixture is a Consumer with queues of its own.
 type fixture struct {
@@ -30,6 +37,7 @@ type fixture struct {
 
 	mu          sync.Mutex
 	disposition func(body string) (rabbitmq.Disposition, string)
+	obsolete    func(body string) (bool, error)
 	jobs        []rabbitmq.Job
 	lengths     [3]int
 }
@@ -46,20 +54,30 @@ func (d *fixture) QueueLengths(ready, retrying, parked int) {
 func startConsumer(t *testing.T, broker rabbitmq.Broker, disposition func(body string) (rabbitmq.Disposition, string)) *fixture {
 	t.Helper()
 	name := "test." + uuid.NewString()
-	d := &fixture{t: t, queue: rabbitmq.Queue{Name: name, Types: []string{name}, Retries: retries}, channel: dial(t), disposition: disposition}
-	t.Cleanup(func() {
-		for _, queue := range []string{name, name + ".parked", name + ".retry.50ms", name + ".retry.100ms"} {
-			_, _ = d.channel.QueueDelete(queue, false, false, false)
-		}
-	})
+	d := &fixture{
+		t: t, queue: rabbitmq.Queue{Name: name, Types: []string{name}, Retries: retries, Deferrals: deferrals},
+		channel: dial(t), disposition: disposition,
+	}
+	deleteQueues(t, d.channel, name)
 	d.start(broker)
 	return d
+}
+
+// deleteQueues deletes the queues of a Consumer at the end of the test.
+func deleteQueues(t *testing.T, channel *amqp.Channel, name string) {
+	t.Helper()
+	t.Cleanup(func() {
+		for _, suffix := range suffixes {
+			_, _ = channel.QueueDelete(name+suffix, false, false, false)
+		}
+	})
 }
 
 func (d *fixture) start(broker rabbitmq.Broker) {
 	d.t.Helper()
 	d.consumer = rabbitmq.NewConsumer(broker, d.queue, rabbitmq.ConsumerConfig{
-		Handle: d.handle, Workers: 2, Grace: time.Second, Observer: d,
+		Handle: d.handle, Keep: func(body []byte) []byte { return bytes.TrimSuffix(body, []byte(" and more")) }, Obsolete: d.isObsolete,
+		Workers: 2, RetryWorkers: 1, Grace: time.Second, Observer: d,
 	})
 	d.stop = background(d.t, d.consumer.Run)
 	d.await("the connection", func() bool { return d.consumer.Check(d.t.Context()) == nil })
@@ -70,6 +88,15 @@ func (d *fixture) handle(_ context.Context, job rabbitmq.Job) (rabbitmq.Disposit
 	d.jobs = append(d.jobs, job)
 	d.mu.Unlock()
 	return d.disposition(string(job.Body))
+}
+
+func (d *fixture) isObsolete(_ context.Context, body []byte) (bool, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.obsolete == nil {
+		return false, nil
+	}
+	return d.obsolete(string(body))
 }
 
 // handled returns the attempts at a message.
@@ -166,8 +193,148 @@ func TestARetryComesAfterADelay(t *testing.T) {
 		}
 	}
 	jobs := d.handled("a")
-	if jobs[0].Age > 40*time.Millisecond {
-		t.Errorf("the age of the first attempt is %s", jobs[0].Age)
+	if jobs[0].Age != 0 || jobs[1].Age == 0 {
+		t.Errorf("the ages of the first attempts are %s and %s", jobs[0].Age, jobs[1].Age)
+	}
+}
+
+// TestDeferralsGrow: the second one takes an hour. The retries before and between do not count.
+func TestDeferralsGrow(t *testing.T) {
+	t.Parallel()
+	answers := []rabbitmq.Disposition{rabbitmq.Retry, rabbitmq.Retry, rabbitmq.Defer, rabbitmq.Retry, rabbitmq.Defer}
+	var mu sync.Mutex
+	d := startConsumer(t, broker(t), func(string) (rabbitmq.Disposition, string) {
+		mu.Lock()
+		defer mu.Unlock()
+		next := answers[0]
+		answers = answers[1:]
+		return next, "not yet"
+	})
+	d.publish("a", nil)
+	d.await("a message that waits for an hour", func() bool { return d.length(d.queue.Name+".delay.1h") == 1 })
+	if n := len(d.handled("a")); n != 5 {
+		t.Errorf("the message was handled %d times, want 5", n)
+	}
+}
+
+// TestRetriesDoNotDelayFirstAttempts: retries that take long have workers of their own.
+func TestRetriesDoNotDelayFirstAttempts(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	attempts := map[string]int{}
+	var mu sync.Mutex
+	d := startConsumer(t, broker(t), func(body string) (rabbitmq.Disposition, string) {
+		mu.Lock()
+		attempts[body]++
+		again := attempts[body] > 1
+		mu.Unlock()
+		if body[0] == 's' && again {
+			<-release
+			return rabbitmq.Done, ""
+		}
+		if body[0] == 's' {
+			return rabbitmq.Defer, "slow"
+		}
+		return rabbitmq.Done, ""
+	})
+	defer close(release)
+	for n := range 10 {
+		d.publish(fmt.Sprint("s", n), nil)
+	}
+	d.await("a retry that takes long", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, n := range attempts {
+			if n > 1 {
+				return true
+			}
+		}
+		return false
+	})
+	for n := range 20 {
+		d.publish(fmt.Sprint("f", n), nil)
+		d.await("a first attempt", func() bool { return len(d.handled(fmt.Sprint("f", n))) == 1 })
+	}
+}
+
+// TestOnlyAPartOfAMessageIsStored: the rest is personal data.
+func TestOnlyAPartOfAMessageIsStored(t *testing.T) {
+	t.Parallel()
+	d := startConsumer(t, broker(t), func(body string) (rabbitmq.Disposition, string) {
+		if body == "a and more" {
+			return rabbitmq.Defer, "once more"
+		}
+		return rabbitmq.Park, "enough"
+	})
+	d.publish("a and more", nil)
+	d.publish("b and more", nil)
+	if first, second := d.parked(), d.parked(); string(first.Body) != "b" && string(second.Body) != "b" {
+		t.Errorf("the parked messages are %s and %s", first.Body, second.Body)
+	}
+	if len(d.handled("a")) != 1 {
+		t.Errorf("the second attempt has %v", d.jobs)
+	}
+}
+
+// TestAPanicParksTheMessage: otherwise the message would end process after process.
+func TestAPanicParksTheMessage(t *testing.T) {
+	t.Parallel()
+	d := startConsumer(t, broker(t), func(body string) (rabbitmq.Disposition, string) {
+		if body == "bad" {
+			panic("on purpose")
+		}
+		return rabbitmq.Done, ""
+	})
+	d.publish("bad", nil)
+	if m := d.parked(); string(m.Body) != "bad" || m.Headers["x-parked-reason"] != "panic" {
+		t.Errorf("the parked message is %+v", m)
+	}
+	d.publish("good", nil)
+	d.await("another message", func() bool { return len(d.handled("good")) == 1 })
+}
+
+// TestObsoleteParkedMessagesAreRemoved: the others stay, also those about which nothing is known.
+func TestObsoleteParkedMessagesAreRemoved(t *testing.T) {
+	t.Parallel()
+	d := startConsumer(t, broker(t), always(rabbitmq.Park, "enough"))
+	for _, body := range []string{"gone", "kept", "gone too"} {
+		d.publish(body, nil)
+	}
+	d.await("parked messages", func() bool { return d.length(d.queue.Name+".parked") == 3 })
+	d.stop()
+	d.obsolete = func(body string) (bool, error) { return body != "kept", nil }
+	d.start(broker(t)) // it checks the messages after the connect
+	d.await("one message", func() bool { return d.length(d.queue.Name+".parked") == 1 })
+	d.stop()
+	d.obsolete = func(string) (bool, error) { return true, errors.New("no answer") }
+	d.start(broker(t))
+	d.stop()
+	if m := d.parked(); string(m.Body) != "kept" {
+		t.Errorf("%s is left", m.Body)
+	}
+}
+
+// TestParkedMessagesAreLimited: the queue has a limit in bytes, and its messages expire.
+func TestParkedMessagesAreLimited(t *testing.T) {
+	t.Parallel()
+	d := startConsumer(t, broker(t), always(rabbitmq.Done, ""))
+	other := dial(t)
+	for name, value := range map[string]any{"x-message-ttl": int64(1), "x-max-length-bytes": int64(1)} {
+		arguments := amqp.Table{
+			"x-queue-type": "quorum", "x-delivery-limit": int64(1 << 30),
+			"x-message-ttl": (30 * 24 * time.Hour).Milliseconds(), "x-max-length-bytes": int64(64 << 20),
+		}
+		declare := func(channel *amqp.Channel) error {
+			_, err := channel.QueueDeclare(d.queue.Name+".parked", true, false, false, false, arguments)
+			return err
+		}
+		if err := declare(other); err != nil {
+			t.Fatal(err)
+		}
+		arguments[name] = value
+		if err := declare(dial(t)); err == nil {
+			t.Errorf("the queue has no %s", name)
+		}
 	}
 }
 
@@ -292,7 +459,7 @@ func TestAShutdownFinishesWhatRuns(t *testing.T) {
 	if n := len(d.jobs); n != 2 {
 		t.Errorf("%d messages were handled, want 2", n)
 	}
-	d.await("all messages in the queue", func() bool { return d.length(d.queue.Name) == 5 })
+	d.await("all messages in the queues", func() bool { return d.length(d.queue.Name) == 3 && d.length(d.queue.Name+".retry") == 2 })
 }
 
 // TestAShutdownAbortsWhatTakesTooLong: the context of the handler ends after the grace.
@@ -301,11 +468,7 @@ func TestAShutdownAbortsWhatTakesTooLong(t *testing.T) {
 	entered := make(chan struct{}, 10)
 	name := "test." + uuid.NewString()
 	channel := dial(t)
-	t.Cleanup(func() {
-		for _, queue := range []string{name, name + ".parked", name + ".retry.1h"} {
-			_, _ = channel.QueueDelete(queue, false, false, false)
-		}
-	})
+	deleteQueues(t, channel, name)
 	c := rabbitmq.NewConsumer(broker(t), rabbitmq.Queue{Name: name, Retries: []time.Duration{time.Hour}}, rabbitmq.ConsumerConfig{
 		Handle: func(ctx context.Context, _ rabbitmq.Job) (rabbitmq.Disposition, string) {
 			entered <- struct{}{}
@@ -321,7 +484,7 @@ func TestAShutdownAbortsWhatTakesTooLong(t *testing.T) {
 	receive(t, entered)
 	stop()
 	testkit.WaitFor(t, "the message in the retry queue", func() bool {
-		found, err := channel.QueueDeclarePassive(name+".retry.1h", true, false, false, false, nil)
+		found, err := channel.QueueDeclarePassive(name+".delay.1h", true, false, false, false, nil)
 		return err == nil && found.Messages == 1
 	})
 }

@@ -18,6 +18,12 @@ const deliveryLimit = 100
 // deliveries.
 const parkedLimit = 1 << 30
 
+// Limits of the queue for parked messages, so that nobody can fill the broker's disk, and no data stays forever.
+const (
+	parkedTTL   = 30 * 24 * time.Hour
+	parkedBytes = 64 << 20 // the oldest messages are dropped
+)
+
 // moveTimeout bounds the move of a message to another queue.
 const moveTimeout = 10 * time.Second
 
@@ -25,6 +31,7 @@ const moveTimeout = 10 * time.Second
 // requeues begins anew.
 const (
 	headerAttempts = "x-attempts"
+	headerDeferred = "x-deferred" // how many attempts ended with Defer
 	headerFirst    = "x-first-attempt"
 	headerReason   = "x-reason"
 
@@ -36,31 +43,39 @@ const (
 
 // inbox has the messages for a Consumer on one channel.
 type inbox struct {
-	deliveries <-chan amqp.Delivery
+	first, again <-chan amqp.Delivery // by Queue.Name and Queue.again
 
 	mu      sync.Mutex // held while a message is moved, so that a returned message is the one of the confirm
 	channel *amqp.Channel
 	returns <-chan amqp.Return
 }
 
-// consume declares the queues and consumes the first one.
-func (q Queue) consume(channel *amqp.Channel, prefetch int) (*inbox, error) {
+// consume declares the queues. It then consumes the queues of first and of further attempts, with a prefetch count for each.
+func (q Queue) consume(channel *amqp.Channel, first, again int) (in *inbox, err error) {
 	if err := q.declare(channel); err != nil {
 		return nil, err
 	}
 	if err := channel.Confirm(false); err != nil {
 		return nil, fmt.Errorf("turn on confirms: %w", err)
 	}
-	if err := channel.Qos(prefetch, 0, false); err != nil {
+	in = &inbox{channel: channel, returns: channel.NotifyReturn(make(chan amqp.Return, 1))}
+	if in.first, err = consume(channel, q.Name, first); err != nil {
+		return nil, err
+	}
+	in.again, err = consume(channel, q.again(), again)
+	return in, err
+}
+
+func consume(channel *amqp.Channel, queue string, prefetch int) (<-chan amqp.Delivery, error) {
+	if err := channel.Qos(prefetch, 0, false); err != nil { // for the next consumer
 		return nil, fmt.Errorf("limit the prefetch: %w", err)
 	}
-	in := &inbox{channel: channel, returns: channel.NotifyReturn(make(chan amqp.Return, 1))}
 	const autoAck, exclusive, noLocal, noWait = false, false, false, false
-	var err error
-	if in.deliveries, err = channel.Consume(q.Name, "", autoAck, exclusive, noLocal, noWait, nil); err != nil {
-		return nil, fmt.Errorf("consume %s: %w", q.Name, err)
+	deliveries, err := channel.Consume(queue, "", autoAck, exclusive, noLocal, noWait, nil)
+	if err != nil {
+		return nil, fmt.Errorf("consume %s: %w", queue, err)
 	}
-	return in, nil
+	return deliveries, nil
 }
 
 // declare declares the queues and binds the first one. A message leaves a queue at its limit or after its time to live. The broker
@@ -80,14 +95,17 @@ func (q Queue) declare(channel *amqp.Channel) error {
 		name      string
 		arguments amqp.Table
 	}{
-		{q.parked(), amqp.Table{"x-delivery-limit": int64(parkedLimit)}},
+		{q.parked(), amqp.Table{
+			"x-delivery-limit": int64(parkedLimit), "x-message-ttl": parkedTTL.Milliseconds(), "x-max-length-bytes": int64(parkedBytes),
+		}},
 		{q.Name, leaving(q.parked(), amqp.Table{"x-delivery-limit": int64(deliveryLimit)})},
+		{q.again(), leaving(q.parked(), amqp.Table{"x-delivery-limit": int64(deliveryLimit)})},
 	}
-	for _, delay := range q.Retries {
+	for _, delay := range q.delays() {
 		queues = append(queues, struct {
 			name      string
 			arguments amqp.Table
-		}{q.retry(delay), leaving(q.Name, amqp.Table{"x-message-ttl": delay.Milliseconds()})})
+		}{q.delayed(delay), leaving(q.again(), amqp.Table{"x-message-ttl": delay.Milliseconds()})})
 	}
 	const durable, autoDelete, exclusive, noWait = true, false, false, false
 	for _, queue := range queues {
@@ -142,6 +160,7 @@ func (in *inbox) move(ctx context.Context, s *session, delivery amqp.Delivery, q
 // history is what the headers of a message say about earlier attempts.
 type history struct {
 	attempts int
+	deferred int       // how many of them ended with Defer
 	first    time.Time // of the first attempt
 	headers  amqp.Table
 }
@@ -154,9 +173,7 @@ func historyOf(delivery amqp.Delivery) history {
 			h.headers[name] = value
 		}
 	}
-	if attempts, ok := delivery.Headers[headerAttempts].(int64); ok && attempts > 0 {
-		h.attempts = int(min(attempts, 1<<30))
-	}
+	h.attempts, h.deferred = count(delivery.Headers[headerAttempts]), count(delivery.Headers[headerDeferred])
 	text, _ := delivery.Headers[headerFirst].(string)
 	if first, err := time.Parse(time.RFC3339, text); err == nil {
 		h.first = first
@@ -164,11 +181,35 @@ func historyOf(delivery amqp.Delivery) history {
 	return h
 }
 
-func (h history) age() time.Duration { return max(0, time.Since(h.first)) }
+// count reads a header with a number that is not negative.
+func count(header any) int {
+	n, _ := header.(int64)
+	return int(max(0, min(n, 1<<30)))
+}
+
+// age returns the time since the first attempt, which is 0 only at the first attempt.
+func (h history) age() time.Duration {
+	if h.attempts == 0 {
+		return 0
+	}
+	return max(1, time.Since(h.first))
+}
+
+// delay returns the time before the next attempt.
+func (h history) delay(q Queue, disposition Disposition) time.Duration {
+	if disposition == Defer {
+		return q.Deferrals[min(h.deferred, len(q.Deferrals)-1)]
+	}
+	return q.Retries[min(h.attempts, len(q.Retries)-1)]
+}
 
 // again returns the headers for another attempt.
-func (h history) again(reason string) amqp.Table {
+func (h history) again(disposition Disposition, reason string) amqp.Table {
+	if disposition == Defer {
+		h.deferred++
+	}
 	h.headers[headerAttempts] = int64(h.attempts + 1)
+	h.headers[headerDeferred] = int64(h.deferred)
 	h.headers[headerFirst] = h.first.UTC().Format(time.RFC3339)
 	h.headers[headerReason] = reason
 	return h.headers

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -21,7 +22,7 @@ type ParkedMessage struct {
 // Parked returns the parked messages of a queue, oldest first. They stay parked. Errors: no broker, no such queue.
 func Parked(ctx context.Context, broker Broker, q Queue, log *slog.Logger) ([]ParkedMessage, error) {
 	var list []ParkedMessage
-	err := q.eachParked(ctx, broker, log, func(_ *session, _ *inbox, delivery amqp.Delivery) error {
+	err := q.openParked(ctx, broker, log, func(_ *session, _ *inbox, delivery amqp.Delivery) error {
 		m := ParkedMessage{ID: delivery.MessageId, Type: delivery.Type}
 		m.ParkedAt, _ = delivery.Headers[headerParkedAt].(string)
 		m.First, _ = delivery.Headers[headerParkedFirst].(string)
@@ -36,7 +37,7 @@ func Parked(ctx context.Context, broker Broker, q Queue, log *slog.Logger) ([]Pa
 // RetryParked moves the parked messages of a queue back to it, and returns how many. Errors: no broker, no such queue. After an error a
 // message may be in both queues.
 func RetryParked(ctx context.Context, broker Broker, q Queue, log *slog.Logger) (moved int, err error) {
-	err = q.eachParked(ctx, broker, log, func(s *session, in *inbox, delivery amqp.Delivery) error {
+	err = q.openParked(ctx, broker, log, func(s *session, in *inbox, delivery amqp.Delivery) error {
 		if err := in.move(ctx, s, delivery, q.Name, historyOf(delivery).headers); err != nil {
 			return fmt.Errorf("move a message: %w", err)
 		}
@@ -46,8 +47,8 @@ func RetryParked(ctx context.Context, broker Broker, q Queue, log *slog.Logger) 
 	return moved, err
 }
 
-// eachParked calls handle for each message that is parked now. A message that handle does not acknowledge stays parked.
-func (q Queue) eachParked(
+// openParked opens a session, and calls handle for each message that is parked now.
+func (q Queue) openParked(
 	ctx context.Context, broker Broker, log *slog.Logger, handle func(*session, *inbox, amqp.Delivery) error,
 ) error {
 	var in *inbox
@@ -59,21 +60,75 @@ func (q Queue) eachParked(
 		return err
 	}
 	defer s.close() // which returns the messages to the queue
-	found, err := in.channel.QueueDeclarePassive(q.parked(), true, false, false, false, nil)
+	return q.eachParked(ctx, in.channel, func(delivery amqp.Delivery) error { return handle(s, in, delivery) })
+}
+
+// eachParked calls handle for each message that is parked now. A message that handle does not acknowledge returns to the queue with the end
+// of the channel.
+func (q Queue) eachParked(ctx context.Context, channel *amqp.Channel, handle func(amqp.Delivery) error) error {
+	found, err := channel.QueueDeclarePassive(q.parked(), true, false, false, false, nil)
 	if err != nil {
 		return fmt.Errorf("find the queue %s: %w", q.parked(), err)
 	}
 	for range found.Messages {
-		delivery, ok, err := in.channel.Get(q.parked(), false)
+		delivery, ok, err := channel.Get(q.parked(), false)
 		if err != nil {
 			return fmt.Errorf("read the queue %s: %w", q.parked(), err)
 		}
 		if !ok || ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if err := handle(s, in, delivery); err != nil {
+		if err := handle(delivery); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sweepInterval is the time between two checks whether parked messages are obsolete.
+const sweepInterval = time.Hour
+
+// sweep removes obsolete parked messages until ctx or the session ends.
+func (c *Consumer) sweep(ctx context.Context, s *session) {
+	if c.cfg.Obsolete == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() { // ends with the session
+		<-s.lost
+		cancel()
+	}()
+	ticker := time.NewTicker(sweepInterval)
+	defer ticker.Stop()
+	for {
+		if err := c.sweepOnce(ctx, s); err != nil && ctx.Err() == nil {
+			c.cfg.Log.Warn("the parked messages can't be checked; trying again in an hour", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (c *Consumer) sweepOnce(ctx context.Context, s *session) error {
+	channel, err := s.conn.Channel()
+	if err != nil {
+		return fmt.Errorf("open a channel: %w", err)
+	}
+	defer func() { _ = channel.Close() }()
+	removed := 0
+	err = c.queue.eachParked(ctx, channel, func(delivery amqp.Delivery) error {
+		if obsolete, err := c.cfg.Obsolete(ctx, delivery.Body); err != nil || !obsolete {
+			return err
+		}
+		removed++
+		return delivery.Ack(false)
+	})
+	if removed > 0 {
+		c.cfg.Log.Info("removed obsolete parked messages", "messages", removed)
+	}
+	return err
 }

@@ -343,7 +343,7 @@ const ofMailer = `namespace="$namespace",job="$job-mailer"`
 // mailResults are the colors of the results of events. Red means that nobody gets the mail.
 var mailResults = []color{
 	{"sent", "green"},
-	{"duplicate|expired|outdated|unneeded", "blue"},
+	{"duplicate|expired|outdated|unneeded|unverified|limited", "blue"},
 	{"retried", "orange"},
 	{"parked", "red"},
 }
@@ -363,7 +363,7 @@ func mails() []panel {
 		{
 			title: "Mails by result", unit: "ops", stacked: true,
 			about: "Events that the mailer handles per second, by result. retried: each attempt that is repeated later. " +
-				"duplicate, expired, outdated and unneeded: no mail is sent, as intended.",
+				"duplicate, expired, outdated, unneeded, unverified and limited: no mail is sent, as intended.",
 			colors: mailResults,
 			queries: []query{
 				{`sum by (result) (rate(user_service_mailer_events_total{` + ofMailer + `}[$__rate_interval]))`, "{{result}}"},

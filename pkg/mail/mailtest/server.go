@@ -36,6 +36,7 @@ type Server struct {
 	mails    []Mail
 	sessions int
 	answer   func(command string) error
+	answerTo func(recipient string) error
 	server   *smtp.Server
 	ended    chan struct{}
 }
@@ -58,8 +59,11 @@ func (m Mail) Message(t testing.TB) *mail.Message {
 }
 
 // Refuse returns an answer with this code.
-func Refuse(code, class int) error {
-	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{class, 1, 1}, Message: "no mail for <ada@example.com>"}
+func Refuse(code, class int) error { return RefuseWith(code, class, 1, 1) }
+
+// RefuseWith returns an answer with this code and this enhanced status code.
+func RefuseWith(code, class, subject, detail int) error {
+	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{class, subject, detail}, Message: "no mail for <ada@example.com>"}
 }
 
 // ErrCut is an answer that closes the connection instead.
@@ -112,6 +116,13 @@ func (s *Server) Answer(answer func(command string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answer = answer
+}
+
+// AnswerTo sets what the server answers to RCPT for a recipient, before Answer.
+func (s *Server) AnswerTo(answer func(recipient string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.answerTo = answer
 }
 
 // Mails returns the accepted mails.
@@ -174,6 +185,14 @@ func (d *session) Mail(from string, _ *smtp.MailOptions) error {
 // Rcpt implements smtp.Session.
 func (d *session) Rcpt(to string, _ *smtp.RcptOptions) error {
 	d.mail.To = to
+	d.server.mu.Lock()
+	answerTo := d.server.answerTo
+	d.server.mu.Unlock()
+	if answerTo != nil {
+		if err := answerTo(to); err != nil {
+			return err
+		}
+	}
 	return d.answer("RCPT")
 }
 
