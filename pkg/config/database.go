@@ -135,7 +135,8 @@ func hasMislaidAt(dsn string) bool {
 	return false
 }
 
-// unreadable returns the first parameter whose file can't be read, or "".
+// unreadable returns the first parameter whose file can't be read, or "". The driver reads missing parameters from the environment, as
+// PGSSLROOTCERT.
 func unreadable(dsn string) string {
 	values := url.Values{}
 	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
@@ -147,7 +148,8 @@ func unreadable(dsn string) string {
 		}
 	}
 	for _, name := range files {
-		if file := values.Get(name); file != "" && file != "system" && !isReadable(file) {
+		file := cmp.Or(values.Get(name), os.Getenv("PG"+strings.ToUpper(name)))
+		if file != "" && file != "system" && !isReadable(file) {
 			return name
 		}
 	}
