@@ -184,7 +184,7 @@ func TestTheNotesKnowWhatIsEnabled(t *testing.T) {
 		set       string
 		has, lack []string
 	}{
-		"a first look": {"quickstart", "image.tag=1", []string{
+		"a first look": {"quickstart", "image.tag=v1", []string{
 			"port-forward", "http://localhost:8080/register", "Never use this in production", "- Create a first admin", "Not enabled: http://",
 			"- For production, set database.existingSecret",
 		}, []string{"UserServiceDown"}},

@@ -44,8 +44,8 @@ app.kubernetes.io/part-of: user-service
 {{- end }}
 
 {{- define "user-service.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "user-service.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "user-service.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/*
