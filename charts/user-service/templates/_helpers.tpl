@@ -176,6 +176,11 @@ by name, as in config.
 {{ $sum }}
 {{- end }}
 
+{{/* Whether a value is a quantity of memory that the chart can convert. */}}
+{{- define "user-service.isMemory" -}}
+{{- if regexMatch "^[0-9]+(\\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$" (toString .) }}yes{{ end -}}
+{{- end }}
+
 {{/* Converts a quantity of memory to MiB, rounded down. */}}
 {{- define "user-service.mebibytes" -}}
 {{- $text := toString . -}}

@@ -214,7 +214,7 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{- end -}}
 {{- with (($v.resources).limits).memory -}}
 {{-   $need := addf 64.0 (maxf 100.0 (mulf $hash $concurrency)) | ceil | int -}}
-{{-   if and $concurrency (lt (include "user-service.mebibytes" . | int) $need) -}}
+{{-   if and (include "user-service.isMemory" .) (gt $concurrency 0.0) (lt (include "user-service.mebibytes" . | int) $need) -}}
 {{-     $problems = append $problems (printf (print "resources.limits.memory is %s, and a pod needs %dMi "
           "(64Mi, and the larger of 100Mi and of ARGON2_MEMORY_KIB for each of PASSWORD_HASH_CONCURRENCY): "
           "raise it, or lower config.PASSWORD_HASH_CONCURRENCY.") (toString .) $need) -}}
@@ -222,7 +222,7 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{- end -}}
 {{- with (($v.migration.resources).limits).memory -}}
 {{-   $need := addf 64.0 $hash | ceil | int -}}
-{{-   if and (include "user-service.hasAdmin" $) (lt (include "user-service.mebibytes" . | int) $need) -}}
+{{-   if and (include "user-service.isMemory" .) (include "user-service.hasAdmin" $) (lt (include "user-service.mebibytes" . | int) $need) -}}
 {{-     $problems = append $problems (printf (print "migration.resources.limits.memory is %s, and the Job needs %dMi "
           "(64Mi, and ARGON2_MEMORY_KIB for the first admin's password): raise it.") (toString .) $need) -}}
 {{-   end -}}
