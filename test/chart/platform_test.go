@@ -48,16 +48,19 @@ func find[T interface {
 	return none
 }
 
-// findKind returns an object of an operator's kind.
-func findKind(t *testing.T, stream, kind string) map[string]any {
+// allOf returns the objects of an operator's kind, at least one.
+func allOf(t *testing.T, stream, kind string) []map[string]any {
 	t.Helper()
+	var all []map[string]any
 	for _, document := range documents(t, []byte(stream)) {
 		if object := parse[map[string]any](t, document); object["kind"] == kind {
-			return object
+			all = append(all, object)
 		}
 	}
-	t.Fatalf("no %s", kind)
-	return nil
+	if len(all) == 0 {
+		t.Fatalf("no %s", kind)
+	}
+	return all
 }
 
 // same compares a value with JSON text. Only the members in want are compared.
@@ -97,13 +100,16 @@ func TestThePodsHaveTheFieldsOfThePlatform(t *testing.T) {
 	t.Parallel()
 	all := objects(t, render(t, "helm", platform))
 	deployment := find[*appsv1.Deployment](t, all, "user-service")
-	if deployment.Spec.Replicas != nil {
-		t.Errorf("replicas is %d, want none", *deployment.Spec.Replicas)
+	for _, spec := range []appsv1.DeploymentSpec{deployment.Spec, mailerOf(t, all).Spec} {
+		if spec.Replicas != nil {
+			t.Errorf("replicas is %d, want none", *spec.Replicas)
+		}
+		same(t, "the Deployment", spec,
+			`{"minReadySeconds": 5, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}}`)
 	}
-	same(t, "the Deployment", deployment.Spec,
-		`{"minReadySeconds": 5, "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 0}}}`)
 	for name, spec := range map[string]corev1.PodSpec{
 		"the service": deployment.Spec.Template.Spec,
+		"the mailer":  mailerOf(t, all).Spec.Template.Spec,
 		"the Job":     find[*batchv1.Job](t, all, "").Spec.Template.Spec,
 		"helm test":   find[*corev1.Pod](t, all, "-test").Spec,
 	} {
@@ -128,16 +134,24 @@ func TestThePodsHaveTheFieldsOfThePlatform(t *testing.T) {
 	}
 }
 
-func TestContainersAreAddedToTheServiceAndTheJob(t *testing.T) {
+func mailerOf(t *testing.T, all []runtime.Object) *appsv1.Deployment {
+	t.Helper()
+	return find[*appsv1.Deployment](t, all, "-mailer")
+}
+
+func TestContainersAreAddedToThePods(t *testing.T) {
 	t.Parallel()
 	all := objects(t, render(t, "helm", platform))
 	service := find[*appsv1.Deployment](t, all, "user-service").Spec.Template.Spec
 	job := find[*batchv1.Job](t, all, "").Spec.Template.Spec
+	mailer := mailerOf(t, all).Spec.Template.Spec
 	for what, pair := range map[string][2][]string{
 		"init containers of the service": {containerNames(service.InitContainers), {"proxy"}},
 		"containers of the service":      {containerNames(service.Containers), {"user-service", "log"}},
 		"init containers of the Job":     {containerNames(job.InitContainers), {"proxy", "migrate"}},
 		"containers of the Job":          {containerNames(job.Containers), {"admin", "log"}},
+		"init containers of the mailer":  {containerNames(mailer.InitContainers), {"proxy"}},
+		"containers of the mailer":       {containerNames(mailer.Containers), {"mailer", "log"}},
 	} {
 		if !slices.Equal(pair[0], pair[1]) {
 			t.Errorf("the %s are %v, want %v", what, pair[0], pair[1])
@@ -148,14 +162,40 @@ func TestContainersAreAddedToTheServiceAndTheJob(t *testing.T) {
 	for _, container := range []corev1.Container{service.Containers[0], job.Containers[0], job.InitContainers[1]} {
 		same(t, container.Name, container, `{"envFrom": [{"configMapRef": {"name": "shared"}}]}`)
 	}
+	same(t, "the mailer", mailer.Containers[0],
+		`{"envFrom": [{"configMapRef": {"name": "mailer"}}], "lifecycle": {"preStop": {"sleep": {"seconds": 1}}}}`)
+}
+
+func TestTheJobAndTheMailerHaveAPlaceOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	all := objects(t, render(t, "helm", platform))
+	service := find[*appsv1.Deployment](t, all, "user-service").Spec.Template.Spec
+	job, mailer := find[*batchv1.Job](t, all, "").Spec.Template.Spec, mailerOf(t, all).Spec.Template.Spec
 	same(t, "the Job", job, `{"priorityClassName": "system-cluster-critical"}`)
-	if job.Affinity == nil || service.Affinity != nil {
-		t.Errorf("the affinity of the Job is %v, and of the service %v", job.Affinity, service.Affinity)
+	same(t, "the mailer", mailer, `{"priorityClassName": "low"}`)
+	if job.Affinity == nil || mailer.Affinity == nil || service.Affinity != nil {
+		t.Errorf("the affinity of the Job is %v, of the mailer %v, of the service %v", job.Affinity, mailer.Affinity, service.Affinity)
 	}
-	labels := `{"matchLabels": {"app.kubernetes.io/component": "api", "app.kubernetes.io/instance": "accounts", ` +
-		`"app.kubernetes.io/name": "user-service"}}`
-	same(t, "the topology spread", service.TopologySpreadConstraints[0],
-		`{"topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": `+labels+`}`)
+	for component, spec := range map[string]corev1.PodSpec{"api": service, "mailer": mailer} {
+		labels := `{"matchLabels": {"app.kubernetes.io/component": "` + component + `", "app.kubernetes.io/instance": "accounts", ` +
+			`"app.kubernetes.io/name": "user-service"}}`
+		same(t, "the topology spread", spec.TopologySpreadConstraints[0],
+			`{"topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": `+labels+`}`)
+	}
+}
+
+// A selector in the values counts for the service. The mailer keeps its own, or its pods would spread over the service's.
+func TestASelectorInTheValuesIsThatOfTheService(t *testing.T) {
+	t.Parallel()
+	all := objects(t, run(t, nil, "helm", "template", "accounts", chart, "--values", platform, "--set-json",
+		`topologySpreadConstraints=[{"topologyKey": "a", "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", `+
+			`"labelSelector": {"matchLabels": {"own": "yes"}}}]`))
+	for name, want := range map[string]string{
+		"user-service": `{"matchLabels": {"own": "yes"}}`, "-mailer": `{"matchLabels": {"app.kubernetes.io/component": "mailer"}}`,
+	} {
+		spec := find[*appsv1.Deployment](t, all, name).Spec.Template.Spec
+		same(t, name, spec.TopologySpreadConstraints[0].LabelSelector, want)
+	}
 }
 
 func containerNames(containers []corev1.Container) []string {
@@ -204,7 +244,7 @@ func TestTheRoutesHaveTheFieldsOfThePlatform(t *testing.T) {
 	if !slices.Equal(paths, want) {
 		t.Errorf("the paths of the Ingress are %v, want %v", paths, want)
 	}
-	spec, _ := findKind(t, stream, "HTTPRoute")["spec"].(map[string]any)
+	spec, _ := allOf(t, stream, "HTTPRoute")[0]["spec"].(map[string]any)
 	rules, _ := spec["rules"].([]any)
 	same(t, "the HTTPRoute", rules[0],
 		`{"matches": [{"method": "POST", "path": {"type": "Exact", "value": "/login"}}], "timeouts": {"request": "10s"}}`)
@@ -216,9 +256,11 @@ func TestTheRoutesHaveTheFieldsOfThePlatform(t *testing.T) {
 func TestScalingAndDisruptionsAreThePlatforms(t *testing.T) {
 	t.Parallel()
 	all := objects(t, render(t, "helm", platform))
-	budget := find[*policyv1.PodDisruptionBudget](t, all, "user-service").Spec
-	if budget.MaxUnavailable != nil || budget.MinAvailable.String() != "50%" {
-		t.Errorf("the budget is %+v", budget)
+	for _, name := range []string{"user-service", "-mailer"} {
+		budget := find[*policyv1.PodDisruptionBudget](t, all, name).Spec
+		if budget.MaxUnavailable != nil || budget.MinAvailable.String() != "50%" {
+			t.Errorf("the budget %s is %+v", name, budget)
+		}
 	}
 	metrics := find[*autoscalingv2.HorizontalPodAutoscaler](t, all, "user-service").Spec.Metrics
 	if len(metrics) != 1 || metrics[0].Pods == nil {
@@ -228,19 +270,53 @@ func TestScalingAndDisruptionsAreThePlatforms(t *testing.T) {
 
 func TestAPodMonitorOfAnotherNamespaceFindsThePods(t *testing.T) {
 	t.Parallel()
-	monitor := findKind(t, render(t, "helm", platform), "PodMonitor")
-	same(t, "the PodMonitor", monitor, `{"metadata": {"namespace": "monitoring"}, "spec": {
-		"namespaceSelector": {"matchNames": ["identity"]}, "podTargetLabels": ["team"],
-		"selector": {"matchLabels": {"app.kubernetes.io/component": "api"}}}}`)
+	monitors := allOf(t, render(t, "helm", platform), "PodMonitor")
+	for i, c := range []struct{ component, job string }{{"api", "accounts-user-service"}, {"mailer", "accounts-user-service-mailer"}} {
+		same(t, "the PodMonitor", monitors[i], `{"metadata": {"namespace": "monitoring"}, "spec": {
+			"namespaceSelector": {"matchNames": ["identity"]}, "podTargetLabels": ["team"],
+			"selector": {"matchLabels": {"app.kubernetes.io/component": "`+c.component+`"}}}}`)
+		spec, _ := monitors[i]["spec"].(map[string]any)
+		endpoints, _ := spec["podMetricsEndpoints"].([]any)
+		same(t, "the endpoint", endpoints[0], `{"port": "metrics", "honorLabels": true,
+			"relabelings": [{"targetLabel": "job", "replacement": "`+c.job+`"},
+				{"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}],
+			"metricRelabelings": [{"regex": "http_route", "action": "labeldrop"}]}`)
+	}
+}
+
+// A ServiceMonitor has the same options as a PodMonitor.
+func TestAServiceMonitorHasTheFieldsOfThePlatform(t *testing.T) {
+	t.Parallel()
+	stream := run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set-json", `serviceMonitor={"enabled": true,
+		"namespace": "monitoring", "targetLabels": ["team"], "honorLabels": true, "relabelings": [{"action": "labelmap"}],
+		"metricRelabelings": [{"regex": "http_route", "action": "labeldrop"}]}`)
+	monitor := allOf(t, stream, "ServiceMonitor")[0]
+	same(t, "the ServiceMonitor", monitor, `{"metadata": {"namespace": "monitoring"}, "spec": {
+		"namespaceSelector": {"matchNames": ["identity"]}, "targetLabels": ["team"]}}`)
 	spec, _ := monitor["spec"].(map[string]any)
-	endpoints, _ := spec["podMetricsEndpoints"].([]any)
-	same(t, "the endpoint", endpoints[0], `{"port": "metrics", "honorLabels": true,
-		"relabelings": [{"targetLabel": "job", "replacement": "accounts-user-service"},
-			{"sourceLabels": ["__meta_kubernetes_pod_node_name"], "targetLabel": "node"}],
+	endpoints, _ := spec["endpoints"].([]any)
+	same(t, "the endpoint", endpoints[0], `{"honorLabels": true,
+		"relabelings": [{"targetLabel": "job", "replacement": "accounts-user-service"}, {"action": "labelmap"}],
 		"metricRelabelings": [{"regex": "http_route", "action": "labeldrop"}]}`)
 }
 
-// Certificates are mounted in the pods of the service and the Job; the broker's are not mounted in the Job.
+func TestDashboardsMayBeInAnotherNamespace(t *testing.T) {
+	t.Parallel()
+	dashboards := 0
+	for _, object := range objects(t, render(t, "helm", platform)) {
+		if file, ok := object.(*corev1.ConfigMap); ok && strings.Contains(file.Name, "-dashboard-") {
+			dashboards++
+			if file.Namespace != "monitoring" {
+				t.Errorf("%s is in the namespace %s", file.Name, file.Namespace)
+			}
+		}
+	}
+	if dashboards == 0 {
+		t.Error("no dashboards")
+	}
+}
+
+// Certificates are mounted in the pods of the service, the mailer and the Job; the broker's are not mounted in the Job.
 func TestTLSIsConfiguredByValues(t *testing.T) {
 	t.Parallel()
 	all := objects(t, render(t, "helm", platform))
@@ -255,8 +331,11 @@ func TestTLSIsConfiguredByValues(t *testing.T) {
 	}
 	service := find[*appsv1.Deployment](t, all, "user-service").Spec.Template.Spec
 	job := find[*batchv1.Job](t, all, "").Spec.Template.Spec
-	hasEnv(t, service.Containers[0], database)
-	hasEnv(t, service.Containers[0], broker)
+	mailer := mailerOf(t, all).Spec.Template.Spec
+	for _, container := range []corev1.Container{service.Containers[0], mailer.Containers[0]} {
+		hasEnv(t, container, database)
+		hasEnv(t, container, broker)
+	}
 	for _, container := range []corev1.Container{job.InitContainers[1], job.Containers[0]} {
 		hasEnv(t, container, database)
 	}
@@ -266,6 +345,10 @@ func TestTLSIsConfiguredByValues(t *testing.T) {
 	}
 	if got := certificates(service); !reflect.DeepEqual(got, want) {
 		t.Errorf("the service mounts %v, want %v", got, want)
+	}
+	want["database-tls.crt"], want["database-tls.key"] = "mailer-client", "mailer-client"
+	if got := certificates(mailer); !reflect.DeepEqual(got, want) {
+		t.Errorf("the mailer mounts %v, want %v", got, want)
 	}
 	want = map[string]string{"database-ca.crt": "accounts-ca", "database-tls.crt": "owner-client", "database-tls.key": "owner-client"}
 	if got := certificates(job); !reflect.DeepEqual(got, want) {
@@ -320,7 +403,7 @@ func egress(policy *networkingv1.NetworkPolicy) []int {
 func TestThePoliciesFollowTheServers(t *testing.T) {
 	t.Parallel()
 	all := objects(t, render(t, "helm", platform))
-	for name, want := range map[string][]int{"user-service": {6432, 5671}, "-migrate": {5432, 8200}} {
+	for name, want := range map[string][]int{"user-service": {6432, 5671}, "-migrate": {5432, 8200}, "-mailer": {6432, 5671, 587, 8200}} {
 		if got := egress(find[*networkingv1.NetworkPolicy](t, all, name)); !slices.Equal(got, want) {
 			t.Errorf("%s may connect to the ports %v, want %v", name, got, want)
 		}

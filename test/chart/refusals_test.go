@@ -66,7 +66,10 @@ var refusals = []struct{ name, set, say string }{
 	},
 	{"a variable twice", "extraEnv[0].name=LOG_LEVEL,extraEnv[0].value=x", "LOG_LEVEL is in config and in extraEnv: leave one"},
 	{"a variable in lower case", "config.log_level=debug", "at '/config': additional properties 'log_level' not allowed"},
-	{"a variable that is a list", "config.TRUSTED_PROXIES={a,b}", "at '/config/TRUSTED_PROXIES': got array, want null or boolean or number or string"},
+	{
+		"a variable that is a list", "config.TRUSTED_PROXIES={a,b}",
+		"at '/config/TRUSTED_PROXIES': got array, want null or boolean or number or string",
+	},
 
 	// Variables that the service does not know or would refuse.
 	{"a misspelled variable", "config.LOGLEVEL=info", "config.LOGLEVEL is not a variable of the service: write LOG_LEVEL"},
@@ -75,7 +78,10 @@ var refusals = []struct{ name, set, say string }{
 	{"a variable with an additional letter", "config.LOG_LEVELS=info", "config.LOG_LEVELS is not a variable of the service: write LOG_LEVEL"},
 	{"an unknown variable", "config.FOO=1", "config.FOO is not a variable of the service: correct the name, or set"},
 	{"an unknown level", "config.LOG_LEVEL=verbose", "config.LOG_LEVEL is verbose: set it to debug, info, warn or error"},
-	{"a duration without a unit", "config.ACCESS_TOKEN_TTL=15", "config.ACCESS_TOKEN_TTL is 15: set it to a duration of at least 1s, such as 15m"},
+	{
+		"a duration without a unit", "config.ACCESS_TOKEN_TTL=15",
+		"config.ACCESS_TOKEN_TTL is 15: set it to a duration of at least 1s, such as 15m",
+	},
 	{"a short duration", "config.ACCESS_TOKEN_TTL=999ms", "config.ACCESS_TOKEN_TTL is 999ms: set it to a duration of at least 1s"},
 	{"a small number", "config.PASSWORD_MIN_LENGTH=7", "config.PASSWORD_MIN_LENGTH is 7: set it to a whole number from 8 to 128"},
 	{"a large number", "config.RATE_LIMIT_PER_MINUTE=1000001", "config.RATE_LIMIT_PER_MINUTE is 1000001: set it to a whole number from 0"},
@@ -96,7 +102,10 @@ var refusals = []struct{ name, set, say string }{
 		"authorities without TLS", "rabbitmq.tls.mode=disable,rabbitmq.tls.caSecret=ca",
 		"rabbitmq.tls.mode is disable, and a Secret of rabbitmq.tls is set: set the mode",
 	},
-	{"a certificate of the migration alone", "migration.certSecret=owner", "migration.certSecret is set, and database.tls.certSecret is empty"},
+	{
+		"a certificate of the migration alone", "migration.certSecret=owner",
+		"migration.certSecret is set, and database.tls.certSecret is empty",
+	},
 	{"two databases with a file", "secretFiles.DATABASE_URL=/vault/url", "secretFiles.DATABASE_URL and a Secret or value of database"},
 	{"an unknown file", "secretFiles.DATA_BASE=/vault/url", "at '/secretFiles': additional properties 'DATA_BASE' not allowed"},
 
@@ -199,10 +208,47 @@ var refusals = []struct{ name, set, say string }{
 		policies + mailer + "networkPolicy.smtpTo[0].ipBlock.cidr=192.0.2.0/24,mailer.config.OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318",
 		"networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo",
 	},
-	{"a sender without an address", mailer + "mailer.from=shop", "at '/mailer/from': 'shop' does not match pattern"},
+	{"a sender without an address", mailer + "mailer.from=shop", "mailer.from is \"shop\": write an email address"},
 	{
 		"a base URL with a slash", mailer + "mailer.linksBaseURL=https://shop.example.com/",
-		"at '/mailer/linksBaseURL': 'https://shop.example.com/' does not match pattern",
+		"mailer.linksBaseURL is \"https://shop.example.com/\": write an https URL",
+	},
+	{
+		"links that a network can read", mailer + "mailer.linksBaseURL=http://shop.example.com",
+		"mailer.linksBaseURL is \"http://shop.example.com\": write an https URL",
+	},
+	{
+		"a mail server without a scheme", mailer + "mailer.smtp.existingSecret=,mailer.smtp.url=smtp.example.com",
+		"mailer.smtp.url is not the URL of a mail server: write it as",
+	},
+	{
+		"a mail server in a Secret and in a file", mailer + "mailer.secretFiles.SMTP_URL=/vault/smtp",
+		"mailer.secretFiles.SMTP_URL and a Secret or value of mailer.smtp are both set: leave one",
+	},
+	{
+		"a password of the mailer in a Secret and in a file", mailer + "mailer.secretFiles.RABBITMQ_PASS=/vault/mq",
+		"mailer.secretFiles.RABBITMQ_PASS and a Secret or value of mailer.rabbitmq are both set: leave one",
+	},
+	{
+		"two databases of the mailer", mailer + "mailer.secretFiles.DATABASE_URL=/vault/db,mailer.database.existingSecret=role",
+		"mailer.database.existingSecret and mailer.secretFiles.DATABASE_URL are both set: leave one",
+	},
+	{
+		"a certificate of the mailer alone", mailer + "mailer.database.certSecret=role",
+		"mailer.database.certSecret is set, and database.tls.certSecret is empty",
+	},
+	{
+		"a misspelled variable of the mailer", mailer + "mailer.config.LOGLEVEL=info",
+		"mailer.config.LOGLEVEL is not a variable of the service: write LOG_LEVEL",
+	},
+	{"an invalid value of the mailer", mailer + "mailer.config.LOG_LEVEL=verbose", "mailer.config.LOG_LEVEL is verbose: set it to debug"},
+	{
+		"a mailer that is killed before its end", mailer + "mailer.config.SHUTDOWN_TIMEOUT=50s",
+		"terminationGracePeriodSeconds is 40, shorter than the shutdown of 50 (mailer.config.SHUTDOWN_TIMEOUT)",
+	},
+	{
+		"CPU of the mailer with an unknown unit", mailer + "mailer.resources.requests.cpu=20mm",
+		"mailer.resources.requests.cpu is 20mm: write a quantity",
 	},
 
 	// Routes without a destination.
@@ -223,7 +269,10 @@ var refusals = []struct{ name, set, say string }{
 		"an HTTPRoute with the address of the proxy for all", "httpRoute.enabled=true,httpRoute.parentRefs[0].name=a",
 		"config.TRUSTED_PROXIES is empty",
 	},
-	{"a host with a scheme", proxies + "ingress.enabled=true,ingress.hosts={https://a.example.com}", "ingress.hosts has \"https://a.example.com\""},
+	{
+		"a host with a scheme", proxies + "ingress.enabled=true,ingress.hosts={https://a.example.com}",
+		"ingress.hosts has \"https://a.example.com\"",
+	},
 	{"an HTTPRoute without a Gateway", proxies + "httpRoute.enabled=true", "httpRoute.enabled needs httpRoute.parentRefs: set"},
 	{
 		"an HTTPRoute of the metrics", proxies + "httpRoute.enabled=true,httpRoute.parentRefs[0].name=a,httpRoute.path=/metrics",
@@ -265,6 +314,14 @@ var refusals = []struct{ name, set, say string }{
 		"service.clusterIP is None, which needs service.type ClusterIP",
 	},
 	{"an invalid percentage", "podDisruptionBudget.minAvailable=half", "podDisruptionBudget.minAvailable is \"half\": write a number of pods"},
+	{
+		"a severity of an unknown alert", "prometheusRule.severities.UserServiceAway=critical",
+		"prometheusRule.severities has UserServiceAway, which is not an alert of the chart: write one of UserServiceBrokerAway",
+	},
+	{
+		"an unknown alert that is disabled", "prometheusRule.disabledAlerts={UserServiceAway}",
+		"prometheusRule.disabledAlerts has UserServiceAway, which is not an alert of the chart",
+	},
 	{"two monitors", "podMonitor.enabled=true,serviceMonitor.enabled=true", "serviceMonitor.enabled and podMonitor.enabled are both set"},
 	{
 		"a latency between the boundaries", "prometheusRule.thresholds.latencySeconds=0.3",
@@ -280,6 +337,7 @@ var refusals = []struct{ name, set, say string }{
 // mailer are values with which the chart renders the mailer, in addition to the base.
 const mailer = "mailer.enabled=true,mailer.from=shop@example.com,mailer.linksBaseURL=https://shop.example.com," +
 	"mailer.smtp.existingSecret=smtp,mailer.rabbitmq.existingSecret=mailer,"
+
 // proxies are the values that routes require in addition to the base.
 const proxies = "config.TRUSTED_PROXIES=10.0.0.0/8,"
 

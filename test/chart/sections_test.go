@@ -17,7 +17,7 @@ import (
 // removable are the sections that null removes from the objects.
 var removable = []string{
 	"replicaCount", "resources", "startupProbe", "livenessProbe", "podSecurityContext", "containerSecurityContext", "migration.resources",
-	"autoscaling.behavior",
+	"autoscaling.behavior", "mailer.replicaCount", "mailer.resources",
 }
 
 // Null counts as an omitted value. All sections are tested together, and then their members.
@@ -83,7 +83,8 @@ func TestAParentChartSwitchesTheChart(t *testing.T) {
 	write(t, filepath.Join(parent, "Chart.yaml"), `{apiVersion: v2, name: platform, version: 0.1.0,
 		dependencies: [{name: user-service, version: 0.1.0, condition: user-service.enabled}]}`)
 	write(t, filepath.Join(parent, "values.yaml"), `{global: {imageRegistry: registry.example.com, imagePullSecrets: [shared]},
-		user-service: {database: {existingSecret: a}, rabbitmq: {existingSecret: b}, jwt: {existingSecret: c}, livenessProbe: null, migration: null}}`)
+		user-service: {database: {existingSecret: a}, rabbitmq: {existingSecret: b}, jwt: {existingSecret: c}, livenessProbe: null,
+		migration: null}}`)
 	if err := os.CopyFS(filepath.Join(parent, "charts", "user-service"), os.DirFS(chart)); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,8 @@ func TestNamesAreLabelsAndDiffer(t *testing.T) {
 		strings.Repeat("long-release-name-", 2) + "alpha", strings.Repeat("long-release-name-", 2) + "alphb",
 		strings.Repeat("x", 53), strings.Repeat("x", 52) + "y", "identity.user-service.example",
 	} {
-		stream := run(t, nil, "helm", "template", release, chart, "--values", chart+"/ci/quickstart-values.yaml", "--set", "dashboards.enabled=true")
+		stream := run(t, nil, "helm", "template", release, chart, "--values", chart+"/ci/quickstart-values.yaml",
+			"--set", "dashboards.enabled=true")
 		for _, object := range objects(t, stream) {
 			named, ok := object.(interface{ GetName() string })
 			if !ok {
@@ -169,11 +171,40 @@ func TestSecretsMayBeFilesOfASidecar(t *testing.T) {
 	}
 	spec := find[*appsv1.Deployment](t, all, "user-service").Spec.Template.Spec
 	hasEnv(t, spec.Containers[0], map[string]string{
-		"DATABASE_URL_FILE": "/vault/url", "RABBITMQ_PASS_FILE": "/vault/mq", "JWT_SECRET_FILE": "/vault/jwt", "JWT_PRIVATE_KEY_FILE": "/vault/key",
+		"DATABASE_URL_FILE": "/vault/url", "RABBITMQ_PASS_FILE": "/vault/mq", "JWT_SECRET_FILE": "/vault/jwt",
+		"JWT_PRIVATE_KEY_FILE": "/vault/key",
 	})
 	if len(spec.Volumes) > 0 {
 		t.Errorf("the volumes are %+v", spec.Volumes)
 	}
+}
+
+// The mailer uses the file of the service with the database URL, unless it has a file or a Secret of its own.
+func TestSecretsOfTheMailerMayBeFiles(t *testing.T) {
+	t.Parallel()
+	args := []string{
+		"template", "accounts", chart, "--set", strings.ReplaceAll(mailer, ".existingSecret=mailer", ".user=mailer") +
+			"mailer.smtp.existingSecret=,mailer.secretFiles.SMTP_URL=/vault/smtp,mailer.secretFiles.RABBITMQ_PASS=/vault/mailer," +
+			"rabbitmq.host=mq,rabbitmq.user=app,secretFiles.DATABASE_URL=/vault/url,secretFiles.RABBITMQ_PASS=/vault/mq," +
+			"secretFiles.JWT_SECRET=/vault/jwt",
+	}
+	spec := mailerOf(t, objects(t, run(t, nil, "helm", args...))).Spec.Template.Spec
+	hasEnv(t, spec.Containers[0], map[string]string{
+		"DATABASE_URL_FILE": "/vault/url", "RABBITMQ_PASS_FILE": "/vault/mailer", "RABBITMQ_USER": "mailer", "RABBITMQ_HOST": "mq",
+		"SMTP_URL_FILE": "/vault/smtp",
+	})
+	if len(spec.Volumes) > 0 {
+		t.Errorf("the volumes are %+v", spec.Volumes)
+	}
+
+	args = append(args, "--set", "mailer.secretFiles.DATABASE_URL=/vault/role")
+	spec = mailerOf(t, objects(t, run(t, nil, "helm", args...))).Spec.Template.Spec
+	hasEnv(t, spec.Containers[0], map[string]string{"DATABASE_URL_FILE": "/vault/role"})
+
+	args = append(args, "--set", "mailer.secretFiles.DATABASE_URL=,mailer.database.existingSecret=role")
+	spec = mailerOf(t, objects(t, run(t, nil, "helm", args...))).Spec.Template.Spec
+	hasEnv(t, spec.Containers[0], map[string]string{"DATABASE_URL_FILE": "/etc/user-service/secrets/database-url"})
+	same(t, "the volume", spec.Volumes[0], `{"name": "secrets"}`)
 }
 
 // The output of an installation names what is enabled, and the next step.
@@ -197,7 +228,8 @@ func TestTheNotesKnowWhatIsEnabled(t *testing.T) {
 			"set config.TRUSTED_PROXIES",
 		}, []string{"port-forward"}},
 	} {
-		out := run(t, nil, "helm", "install", "accounts", chart, "--dry-run=client", "--values", chart+"/ci/"+c.values+"-values.yaml", "--set", c.set)
+		out := run(t, nil, "helm", "install", "accounts", chart, "--dry-run=client", "--values", chart+"/ci/"+c.values+"-values.yaml",
+			"--set", c.set)
 		_, notes, _ := strings.Cut(out, "NOTES:")
 		for _, text := range c.has {
 			if !strings.Contains(notes, text) {

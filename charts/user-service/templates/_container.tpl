@@ -1,10 +1,13 @@
 {{/* The directory of the Secrets. They are files, because the service reads a file again after a rotation. */}}
 {{- define "user-service.secretsPath" -}}/etc/user-service/secrets{{- end }}
 
-{{/* The path of a secret. Parameters: root ($), variable, file (its name in the directory of the Secrets). */}}
+{{/*
+The path of a secret. Parameters: root ($), variable, file (its name in the directory of the Secrets), files (secretFiles of
+the pods; default: those of the service).
+*/}}
 {{- define "user-service.secretPath" -}}
 {{- $own := printf "%s/%s" (include "user-service.secretsPath" .root) .file -}}
-{{ get .root.Values.secretFiles .variable | default $own }}
+{{ get (default .root.Values.secretFiles .files) .variable | default $own }}
 {{- end }}
 
 {{/* Host, port and user of the broker. The pods read an empty one from a file. */}}
@@ -25,21 +28,8 @@ user: {{ $user | quote }}
 {{- end }}
 
 {{- define "user-service.env" -}}
-- name: DATABASE_URL_FILE
-  value: {{ include "user-service.secretPath" (dict "root" $ "variable" "DATABASE_URL" "file" "database-url") }}
-- name: RABBITMQ_PASS_FILE
-  value: {{ include "user-service.secretPath" (dict "root" $ "variable" "RABBITMQ_PASS" "file" "rabbitmq-password") }}
 {{- $rabbitmq := include "user-service.rabbitmqValues" . | fromYaml }}
-{{- range $name := list "host" "port" "user" }}
-{{- $variable := printf "RABBITMQ_%s" (upper $name) }}
-{{- with index $rabbitmq $name }}
-- name: {{ $variable }}
-  value: {{ . | quote }}
-{{- else }}
-- name: {{ $variable }}_FILE
-  value: {{ include "user-service.secretPath" (dict "root" $ "variable" $variable "file" (printf "rabbitmq-%s" $name)) }}
-{{- end }}
-{{- end }}
+{{- include "user-service.serversEnv" (dict "root" $ "rabbitmq" $rabbitmq "files" .Values.secretFiles) }}
 {{- range $variable, $key := include "user-service.jwtKeys" . | fromYaml }}
 {{- $file := $variable | lower | replace "_" "-" }}
 - name: {{ $variable }}_FILE
@@ -47,6 +37,25 @@ user: {{ $user | quote }}
 {{- end }}
 {{- include "user-service.databaseTLSEnv" (dict "root" $ "certSecret" .Values.database.tls.certSecret) }}
 {{- include "user-service.rabbitmqTLSEnv" . }}
+{{- end }}
+
+{{/* Database and broker. Parameters: root ($), rabbitmq (host, port and user; empty ones are files), files (secretFiles). */}}
+{{- define "user-service.serversEnv" -}}
+{{- $paths := dict "root" .root "files" .files -}}
+- name: DATABASE_URL_FILE
+  value: {{ include "user-service.secretPath" (merge (dict "variable" "DATABASE_URL" "file" "database-url") $paths) }}
+- name: RABBITMQ_PASS_FILE
+  value: {{ include "user-service.secretPath" (merge (dict "variable" "RABBITMQ_PASS" "file" "rabbitmq-password") $paths) }}
+{{- range $name := list "host" "port" "user" }}
+{{- $variable := printf "RABBITMQ_%s" (upper $name) }}
+{{- with index $.rabbitmq $name }}
+- name: {{ $variable }}
+  value: {{ . | quote }}
+{{- else }}
+- name: {{ $variable }}_FILE
+  value: {{ include "user-service.secretPath" (merge (dict "variable" $variable "file" (printf "rabbitmq-%s" $name)) $paths) }}
+{{- end }}
+{{- end }}
 {{- end }}
 
 {{/*
@@ -127,7 +136,12 @@ accepted secrets, so that a rotation needs no new pods. The key of a variable in
 
 {{/* The volume with the secrets of the service, and nothing if files of secretFiles replace all of them. */}}
 {{- define "user-service.secretsVolume" -}}
-{{- with include "user-service.secretSources" . | fromYamlArray }}
+{{- include "user-service.projectedVolume" (include "user-service.secretSources" . | fromYamlArray) }}
+{{- end }}
+
+{{/* The volume with files of Secrets. Parameter: its sources. */}}
+{{- define "user-service.projectedVolume" -}}
+{{- with . }}
 - name: secrets
   projected:
     defaultMode: 0440

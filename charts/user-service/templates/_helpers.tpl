@@ -281,3 +281,12 @@ for all signals. Variables of extraEnv replace those of config. Parameters: conf
 {{ toJson $hosts }}
 {{- end }}
 
+{{/* The families of the addresses of a Service. */}}
+{{- define "user-service.ipFamilies" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies: {{ toJson . }}
+{{- end }}
+{{- end }}

@@ -100,3 +100,19 @@ affinity:
 priorityClassName: {{ . }}
 {{- end }}
 {{- end }}
+
+{{/* Parameters: root ($), component. */}}
+{{- define "user-service.topologySpread" -}}
+{{- $labels := merge (dict "app.kubernetes.io/component" .component) (include "user-service.selectorLabels" .root | fromYaml) -}}
+{{- $selector := dict "labelSelector" (dict "matchLabels" $labels) "matchLabelKeys" (list "pod-template-hash") -}}
+{{- $constraints := list -}}
+{{- range .root.Values.topologySpreadConstraints -}}
+{{-   $constraint := ternary . (omit . "labelSelector") (eq $.component "api") -}}
+{{-   $constraints = append $constraints (ternary . (merge dict $constraint $selector) (hasKey $constraint "labelSelector")) -}}
+{{- else -}}
+{{-   range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" -}}
+{{-     $constraints = append $constraints (merge (dict "topologyKey" . "maxSkew" 1 "whenUnsatisfiable" "ScheduleAnyway") $selector) -}}
+{{-   end -}}
+{{- end -}}
+{{ toYaml $constraints }}
+{{- end }}

@@ -6,7 +6,7 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{- define "user-service.validate" -}}
 {{- $problems := list -}}
 {{- range list "cluster" "sources" "generated" "quickstart" "jwt" "tls" "formats" "thresholds" "quantities" "config" "extraEnv"
-      "pods" "memory" "service" "networkPolicy" "routes" "monitoring" "mailer" -}}
+      "shutdown" "pods" "memory" "service" "networkPolicy" "routes" "monitoring" "mailer" -}}
 {{-   $problems = concat $problems (include (printf "user-service.problems.%s" .) $ | fromJsonArray) -}}
 {{- end -}}
 {{- if $problems -}}
@@ -99,13 +99,13 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{- $problems := list -}}
 {{- $v := .Values -}}
 {{- if $v.quickstart.enabled -}}
-{{-   if or $v.database.url $v.database.existingSecret $v.migration.existingSecret -}}
-{{-     $problems = append $problems (print "quickstart.enabled brings a database of its own: leave database.url, "
-          "database.existingSecret and migration.existingSecret empty, or set quickstart.enabled=false.") -}}
+{{-   if or $v.database.url $v.database.existingSecret $v.migration.existingSecret $v.secretFiles.DATABASE_URL -}}
+{{-     $problems = append $problems (print "quickstart.enabled brings a database of its own: leave database.url, database.existingSecret, "
+          "migration.existingSecret and secretFiles.DATABASE_URL empty, or set quickstart.enabled=false.") -}}
 {{-   end -}}
-{{-   if or $v.rabbitmq.host $v.rabbitmq.password $v.rabbitmq.existingSecret -}}
-{{-     $problems = append $problems (print "quickstart.enabled brings a broker of its own: leave rabbitmq.host, "
-          "rabbitmq.password and rabbitmq.existingSecret empty, or set quickstart.enabled=false.") -}}
+{{-   if or $v.rabbitmq.host $v.rabbitmq.password $v.rabbitmq.existingSecret $v.secretFiles.RABBITMQ_PASS -}}
+{{-     $problems = append $problems (print "quickstart.enabled brings a broker of its own: leave rabbitmq.host, rabbitmq.password, "
+          "rabbitmq.existingSecret and secretFiles.RABBITMQ_PASS empty, or set quickstart.enabled=false.") -}}
 {{-   end -}}
 {{- end -}}
 {{ toJson $problems }}
@@ -162,24 +162,44 @@ different characters, or repeats a shorter text. Parameters: name, secret.
 {{- end -}}
 {{- end }}
 
-{{- define "user-service.problems.pods" -}}
-{{- $problems := list -}}
+{{- define "user-service.problems.shutdown" -}}
 {{- $v := .Values -}}
-{{- $timeout := default "25s" $v.config.SHUTDOWN_TIMEOUT | toString -}}
-{{- $delay := default "5s" $v.config.SHUTDOWN_DELAY | toString -}}
-{{- $grace := int $v.terminationGracePeriodSeconds -}}
+{{- $of := dict "grace" $v.terminationGracePeriodSeconds -}}
+{{- $problems := include "user-service.problemsOfShutdown" (merge (dict "config" $v.config "prefix" "" "preStop" $v.preStopSeconds) $of)
+      | fromJsonArray -}}
+{{- if and $v.mailer.enabled $v.mailer.config -}}
+{{-   $config := include "user-service.mailerEnvironment" . | fromYaml | dig "config" dict -}}
+{{-   $problems = concat $problems (include "user-service.problemsOfShutdown"
+        (merge (dict "config" $config "prefix" "mailer." "preStop" 0) $of) | fromJsonArray) -}}
+{{- end -}}
+{{ toJson (uniq $problems) }}
+{{- end }}
+
+{{/* Parameters: config and prefix (the path of the values with config) of a kind of pods, preStop and grace (in seconds). */}}
+{{- define "user-service.problemsOfShutdown" -}}
+{{- $problems := list -}}
+{{- $timeout := default "25s" .config.SHUTDOWN_TIMEOUT | toString -}}
+{{- $delay := default "5s" .config.SHUTDOWN_DELAY | toString -}}
+{{- $grace := int .grace -}}
 {{- if regexMatch (include "user-service.durationPattern" .) $timeout -}}
 {{-   $seconds := include "user-service.seconds" $timeout | float64 -}}
-{{-   $shutdown := add $v.preStopSeconds (ceil $seconds | int) | int -}}
+{{-   $shutdown := add .preStop (ceil $seconds | int) | int -}}
 {{-   if ge (include "user-service.seconds" $delay | float64) $seconds -}}
-{{-     $problems = append $problems (printf (print "config.SHUTDOWN_DELAY is %s, and the whole shutdown, config.SHUTDOWN_TIMEOUT, is %s: "
-          "lower the first, or raise the second.") $delay $timeout) -}}
+{{-     $problems = append $problems (printf (print "%sconfig.SHUTDOWN_DELAY is %s, and the whole shutdown, %sconfig.SHUTDOWN_TIMEOUT, "
+          "is %s: lower the first, or raise the second.") .prefix $delay .prefix $timeout) -}}
 {{-   end -}}
 {{-   if lt $grace $shutdown -}}
 {{-     $problems = append $problems (printf (print "terminationGracePeriodSeconds is %d, shorter than the shutdown of %d "
-          "(preStopSeconds and config.SHUTDOWN_TIMEOUT): set it to at least %d.") $grace $shutdown $shutdown) -}}
+          "(%s%sconfig.SHUTDOWN_TIMEOUT): set it to at least %d.") $grace $shutdown
+          (ternary "preStopSeconds and " "" (eq .prefix "")) .prefix $shutdown) -}}
 {{-   end -}}
 {{- end -}}
+{{ toJson $problems }}
+{{- end }}
+
+{{- define "user-service.problems.pods" -}}
+{{- $problems := list -}}
+{{- $v := .Values -}}
 {{- if $v.autoscaling.enabled -}}
 {{-   $min := int $v.autoscaling.minReplicas -}}
 {{-   $max := int $v.autoscaling.maxReplicas -}}
@@ -193,7 +213,8 @@ different characters, or repeats a shorter text. Parameters: name, secret.
 {{- range $name := list "minAvailable" "maxUnavailable" -}}
 {{-   $value := index $v.podDisruptionBudget $name | toString -}}
 {{-   if not (regexMatch "^([0-9]+|[1-9]?[0-9]%|100%)?$" $value) -}}
-{{-     $problems = append $problems (printf "podDisruptionBudget.%s is %q: write a number of pods, or a percentage such as 50%%." $name $value) -}}
+{{-     $problems = append $problems (printf (print "podDisruptionBudget.%s is %q: write a number of pods, "
+          "or a percentage such as 50%%.") $name $value) -}}
 {{-   end -}}
 {{- end -}}
 {{ toJson $problems }}
@@ -222,7 +243,8 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{- end -}}
 {{- with (($v.migration.resources).limits).memory -}}
 {{-   $need := addf 64.0 $hash | ceil | int -}}
-{{-   if and (include "user-service.isMemory" .) (include "user-service.hasAdmin" $) (lt (include "user-service.mebibytes" . | int) $need) -}}
+{{-   if and (include "user-service.isMemory" .) (include "user-service.hasAdmin" $)
+        (lt (include "user-service.mebibytes" . | int) $need) -}}
 {{-     $problems = append $problems (printf (print "migration.resources.limits.memory is %s, and the Job needs %dMi "
           "(64Mi, and ARGON2_MEMORY_KIB for the first admin's password): raise it.") (toString .) $need) -}}
 {{-   end -}}
@@ -258,7 +280,8 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{-     $problems = append $problems (printf (print "networkPolicy.enabled and mailer.enabled need networkPolicy.smtpTo: "
           "set where the mail server is, as a NetworkPolicy's to %s.") $any) -}}
 {{-   end -}}
-{{-   $mailerTraces := and $v.mailer.enabled (include "user-service.tracesEndpoint" (include "user-service.mailerEnvironment" . | fromYaml)) -}}
+{{-   $mailer := include "user-service.mailerEnvironment" . | fromYaml -}}
+{{-   $mailerTraces := and $v.mailer.enabled (include "user-service.tracesEndpoint" $mailer) -}}
 {{-   if and (or (include "user-service.tracesEndpoint" $v) $mailerTraces) (not $np.otlpTo) -}}
 {{-     $problems = append $problems (printf (print "networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo: "
           "set where traces are sent, as a NetworkPolicy's to, "
@@ -303,8 +326,8 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{-   $proxies = ternary true $proxies (eq .name "TRUSTED_PROXIES") -}}
 {{- end -}}
 {{- if and (or $v.ingress.enabled $v.httpRoute.enabled) (not $proxies) -}}
-{{-   $problems = append $problems (print "config.TRUSTED_PROXIES is empty, so all clients would share the address, and the rate limit, of the "
-        "proxy: set the addresses of the pods of the Ingress controller or Gateway, such as 10.0.0.0/8.") -}}
+{{-   $problems = append $problems (print "config.TRUSTED_PROXIES is empty, so all clients would share the address, and the "
+        "rate limit, of the proxy: set the addresses of the pods of the Ingress controller or Gateway, such as 10.0.0.0/8.") -}}
 {{- end -}}
 {{ uniq $problems | toJson }}
 {{- end }}
@@ -344,58 +367,27 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{-   end -}}
 {{- end -}}
 {{- if and (eq $service.clusterIP "None") (ne $service.type "ClusterIP") -}}
-{{-   $problems = append $problems "service.clusterIP is None, which needs service.type ClusterIP: set the type, or leave clusterIP empty." -}}
+{{-   $problems = append $problems (print "service.clusterIP is None, which needs service.type ClusterIP: set the type, "
+        "or leave clusterIP empty.") -}}
 {{- end -}}
 {{ toJson $problems }}
 {{- end }}
 
 {{- define "user-service.problems.monitoring" -}}
 {{- $problems := list -}}
+{{- $alerts := include "user-service.alerts" . | fromYamlArray -}}
+{{- range $path, $names := dict "severities" (keys .Values.prometheusRule.severities | sortAlpha)
+      "disabledAlerts" .Values.prometheusRule.disabledAlerts -}}
+{{-   range $names -}}
+{{-     if not (has . $alerts) -}}
+{{-       $problems = append $problems (printf "prometheusRule.%s has %s, which is not an alert of the chart: write one of %s."
+            $path . (join ", " $alerts)) -}}
+{{-     end -}}
+{{-   end -}}
+{{- end -}}
 {{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
 {{-   $problems = append $problems (print "serviceMonitor.enabled and podMonitor.enabled are both set, and would count everything twice: "
         "set one of them to false.") -}}
-{{- end -}}
-{{ toJson $problems }}
-{{- end }}
-
-{{- define "user-service.problems.mailer" -}}
-{{- $problems := list -}}
-{{- $v := .Values -}}
-{{- $m := $v.mailer -}}
-{{- if $m.enabled -}}
-{{-   if not $m.from -}}
-{{-     $problems = append $problems "mailer.enabled needs mailer.from: set the sender of the mails." -}}
-{{-   end -}}
-{{-   if not $m.linksBaseURL -}}
-{{-     $problems = append $problems "mailer.enabled needs mailer.linksBaseURL: set the URL of the application." -}}
-{{-   end -}}
-{{-   if and $m.smtp.url $m.smtp.existingSecret -}}
-{{-     $problems = append $problems "mailer.smtp.url and mailer.smtp.existingSecret are both set: leave one of them empty." -}}
-{{-   else if not (or $m.smtp.url $m.smtp.existingSecret) -}}
-{{-     $problems = append $problems "mailer.enabled needs a mail server: set mailer.smtp.existingSecret (or mailer.smtp.url)." -}}
-{{-   end -}}
-{{-   $problems = concat $problems (include "user-service.problems.mailerRabbitmq" . | fromJsonArray) -}}
-{{-   $problems = concat $problems
-        (include "user-service.problemsOfConfig" (dict "config" $m.config "prefix" "mailer.") | fromJsonArray) -}}
-{{-   $environment := dict "config" (merge dict $m.config $v.config) "extraEnv" $m.extraEnv "prefix" "mailer." -}}
-{{-   $problems = concat $problems (include "user-service.problemsOfExtraEnv" $environment | fromJsonArray) -}}
-{{- end -}}
-{{ toJson $problems }}
-{{- end }}
-
-{{- define "user-service.problems.mailerRabbitmq" -}}
-{{- $problems := list -}}
-{{- $v := .Values -}}
-{{- $rabbitmq := $v.mailer.rabbitmq -}}
-{{- if $v.quickstart.enabled -}}
-{{-   if or $rabbitmq.user $rabbitmq.password $rabbitmq.existingSecret -}}
-{{-     $problems = append $problems "quickstart.enabled has one user at its broker: leave mailer.rabbitmq empty." -}}
-{{-   end -}}
-{{- else if and $rabbitmq.password $rabbitmq.existingSecret -}}
-{{-   $problems = append $problems "mailer.rabbitmq.password and mailer.rabbitmq.existingSecret are both set: leave one of them empty." -}}
-{{- else if not (or $rabbitmq.existingSecret (and $rabbitmq.user $rabbitmq.password)) -}}
-{{-   $problems = append $problems (print "mailer.enabled needs a user of its own at the broker: set mailer.rabbitmq.existingSecret "
-        "(or mailer.rabbitmq.user and password).") -}}
 {{- end -}}
 {{ toJson $problems }}
 {{- end }}

@@ -21,50 +21,69 @@ RABBITMQ_TLS: rabbitmq.tls.mode
 RABBITMQ_CA_FILE: rabbitmq.tls.caSecret
 RABBITMQ_CERT_FILE: rabbitmq.tls.certSecret
 RABBITMQ_KEY_FILE: rabbitmq.tls.certSecret
+SMTP_URL: mailer.smtp
+MAIL_FROM: mailer.from
+MAIL_LINKS_BASE_URL: mailer.linksBaseURL
+MAIL_PRODUCT_NAME: mailer.productName
+MAIL_TEMPLATES_DIR: mailer.templatesConfigMap
 OTEL_EXPORTER_OTLP_HEADERS: otlpHeaders.existingSecret
 OTEL_EXPORTER_OTLP_TRACES_HEADERS: otlpHeaders.existingSecret
 {{- end }}
 
 {{- define "user-service.problems.config" -}}
+{{- include "user-service.problemsOfConfig" (dict "root" $ "config" .Values.config "prefix" "") -}}
+{{- end }}
+
+{{/* Parameters: root ($), config, and prefix, the path of the values that contain config. */}}
+{{- define "user-service.problemsOfConfig" -}}
 {{- $problems := list -}}
+{{- $prefix := .prefix -}}
 {{- $chartVariables := include "user-service.chartVariables" . | fromYaml -}}
-{{- $schema := .Files.Get "generated/config.json" | fromJson -}}
-{{- range $name, $value := .Values.config -}}
+{{- $schema := .root.Files.Get "generated/config.json" | fromJson -}}
+{{- range $name, $value := .config -}}
+{{-   $path := printf "%sconfig.%s" $prefix $name -}}
 {{-   $plain := trimSuffix "_FILE" $name -}}
 {{-   $invalid := include "user-service.invalid" (dict "variable" (get $schema $name) "value" $value) -}}
 {{-   if kindIs "invalid" $value -}}
 {{-   else if hasKey $chartVariables $plain -}}
-{{-     $problems = append $problems (printf "config.%s is set by the chart: use %s instead." $name (get $chartVariables $plain)) -}}
+{{-     $problems = append $problems (printf "%s is set by the chart: use %s instead." $path (get $chartVariables $plain)) -}}
 {{-   else if include "user-service.isSecret" (dict "name" $name "value" $value) -}}
-{{-     $problems = append $problems (printf (print "config.%s has a secret, which the description of every pod would show: "
-          "take it from a Secret, by extraEnv with valueFrom.secretKeyRef.") $name) -}}
+{{-     $problems = append $problems (printf (print "%s has a secret, which the description of every pod would show: "
+          "take it from a Secret, by %sextraEnv with valueFrom.secretKeyRef.") $path $prefix) -}}
 {{-   else if include "user-service.isUnknown" (dict "name" $name "schema" $schema) -}}
-{{-     $problems = append $problems (printf "config.%s is not a variable of the service: %s." $name
+{{-     $problems = append $problems (printf "%s is not a variable of the service: %s." $path
           (include "user-service.nearName" (dict "name" $name "schema" $schema))) -}}
 {{-   else if $invalid -}}
-{{-     $problems = append $problems (printf "config.%s is %s: %s." $name (toString $value) $invalid) -}}
+{{-     $problems = append $problems (printf "%s is %s: %s." $path (toString $value) $invalid) -}}
 {{-   end -}}
 {{- end -}}
 {{ toJson $problems }}
 {{- end }}
 
 {{- define "user-service.problems.extraEnv" -}}
+{{- include "user-service.problemsOfExtraEnv" (dict "root" $ "config" .Values.config "extraEnv" .Values.extraEnv "prefix" "") -}}
+{{- end }}
+
+{{/* Parameters: root ($), extraEnv, config, and prefix, the path of the values that contain extraEnv. */}}
+{{- define "user-service.problemsOfExtraEnv" -}}
 {{- $problems := list -}}
+{{- $in := printf "%sextraEnv" .prefix -}}
+{{- $config := .config -}}
 {{- $chartVariables := include "user-service.chartVariables" . | fromYaml -}}
-{{- $schema := .Files.Get "generated/config.json" | fromJson -}}
-{{- range .Values.extraEnv -}}
+{{- $schema := .root.Files.Get "generated/config.json" | fromJson -}}
+{{- range .extraEnv -}}
 {{-   $plain := trimSuffix "_FILE" .name -}}
 {{-   $invalid := include "user-service.invalid" (dict "variable" (get $schema .name) "value" (default "" .value)) -}}
 {{-   if hasKey $chartVariables $plain -}}
 {{-     $problems = append $problems
-          (printf "extraEnv has %s, which is set by the chart: use %s instead." .name (get $chartVariables $plain)) -}}
-{{-   else if hasKey $.Values.config .name -}}
-{{-     $problems = append $problems (printf "%s is in config and in extraEnv: leave one of them." .name) -}}
+          (printf "%s has %s, which is set by the chart: use %s instead." $in .name (get $chartVariables $plain)) -}}
+{{-   else if hasKey $config .name -}}
+{{-     $problems = append $problems (printf "%s is in config and in %s: leave one of them." .name $in) -}}
 {{-   else if and .value (include "user-service.isSecret" (dict "name" .name "value" .value)) -}}
-{{-     $problems = append $problems (printf (print "extraEnv has the secret %s as a value, which the description of every pod "
-          "would show: take it from a Secret, by valueFrom.secretKeyRef.") .name) -}}
+{{-     $problems = append $problems (printf (print "%s has the secret %s as a value, which the description of every pod "
+          "would show: take it from a Secret, by valueFrom.secretKeyRef.") $in .name) -}}
 {{-   else if and .value $invalid -}}
-{{-     $problems = append $problems (printf "extraEnv has %s with the value %s: %s." .name .value $invalid) -}}
+{{-     $problems = append $problems (printf "%s has %s with the value %s: %s." $in .name .value $invalid) -}}
 {{-   end -}}
 {{- end -}}
 {{ toJson $problems }}

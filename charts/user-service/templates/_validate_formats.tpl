@@ -34,6 +34,11 @@
     - migration.existingSecret
     - migration.certSecret
     - serviceAccount.name
+    - mailer.smtp.existingSecret
+    - mailer.rabbitmq.existingSecret
+    - mailer.database.existingSecret
+    - mailer.database.certSecret
+    - mailer.templatesConfigMap
     - serviceMonitor.namespace
     - podMonitor.namespace
     - dashboards.namespace
@@ -55,6 +60,9 @@
     - admin.keys.email
     - admin.keys.password
     - otlpHeaders.keys.headers
+    - mailer.smtp.keys.url
+    - mailer.rabbitmq.keys.user
+    - mailer.rabbitmq.keys.password
   pattern: '^[-._a-zA-Z0-9]+$'
   advice: write the name of a key in the Secret
 - values: [jwt.keys.acceptedSecrets, jwt.keys.privateKey, jwt.keys.acceptedKeys]
@@ -63,6 +71,15 @@
 - values: [admin.email]
   pattern: '^([^@ ]+@[^@ ]+)?$'
   advice: write an email address
+- values: [mailer.from]
+  pattern: '^([^@]+@[^@ ]+)?$'
+  advice: write an email address, or a name and the address in angle brackets
+- values: [mailer.linksBaseURL]
+  pattern: '^(https://[^?#]*[^/?#]|http://(([-a-z0-9]+\.)*localhost|127(\.[0-9]+){3}|\[::1\])(:[0-9]+)?(/[^?#]*[^/?#])?)?$'
+  advice: write an https URL (http for localhost) without a slash at its end, a query and a fragment
+- values: [mailer.productName]
+  pattern: '^.{0,60}$'
+  advice: use at most 60 characters
 - values: [serviceMonitor.interval, serviceMonitor.scrapeTimeout, podMonitor.interval, podMonitor.scrapeTimeout]
   pattern: '^[0-9]+(ms|s|m|h)$'
   advice: write a number with its unit, such as 30s
@@ -126,7 +143,8 @@
 {{/* Quantities of Kubernetes. The chart computes with the memory limits, so these have fewer forms. */}}
 {{- define "user-service.problems.quantities" -}}
 {{- $problems := list -}}
-{{- range $section, $resources := dict "resources" .Values.resources "migration.resources" .Values.migration.resources -}}
+{{- range $section, $resources := dict "resources" .Values.resources "migration.resources" .Values.migration.resources
+      "mailer.resources" .Values.mailer.resources -}}
 {{-   range $kind := list "requests" "limits" -}}
 {{-     range $name, $quantity := index (default dict $resources) $kind -}}
 {{-       $units := ternary "k|M|G|T|Ki|Mi|Gi|Ti" "m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi|[eE][0-9]+" (and (eq $kind "limits") (eq $name "memory")) -}}

@@ -18,7 +18,7 @@ values, defaults, path of both.
 */}}
 {{- define "user-service.fill" -}}
 {{- $removable := list "replicaCount" "resources" "startupProbe" "livenessProbe" "podSecurityContext" "containerSecurityContext"
-      "migration.resources" "autoscaling.behavior" "hostUsers" -}}
+      "migration.resources" "mailer.replicaCount" "mailer.resources" "autoscaling.behavior" "hostUsers" -}}
 {{- $whole := list "readinessProbe" "strategy" -}}
 {{- range $key, $default := .defaults -}}
 {{-   $path := printf "%s%s" $.path $key -}}
