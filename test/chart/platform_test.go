@@ -247,7 +247,8 @@ func TestTheRoutesHaveTheFieldsOfThePlatform(t *testing.T) {
 	spec, _ := allOf(t, stream, "HTTPRoute")[0]["spec"].(map[string]any)
 	rules, _ := spec["rules"].([]any)
 	same(t, "the HTTPRoute", rules[0],
-		`{"matches": [{"method": "POST", "path": {"type": "Exact", "value": "/login"}}], "timeouts": {"request": "10s"}}`)
+		`{"matches": [{"method": "POST", "path": {"type": "Exact", "value": "/login"}}], "timeouts": {"request": "10s"},
+			"filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"remove": ["X-User-Id"]}}]}`)
 	if len(rules) != 2 {
 		t.Errorf("the HTTPRoute has %d rules", len(rules))
 	}

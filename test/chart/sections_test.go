@@ -222,10 +222,10 @@ func TestTheNotesKnowWhatIsEnabled(t *testing.T) {
 		"an Ingress": {"everything", "config.REGISTRATION_ENABLED=false,config.DOCS_ENABLED=false", []string{
 			"curl https://users.example.com/.well-known/jwks.json", "REGISTRATION_ENABLED is false", "ServiceMonitor accounts-user-service",
 			"spec.serviceMonitorSelector", "spec.ruleSelector", "The first admin's email",
-		}, []string{"port-forward", "/register", "/docs", "Create a first admin", "UserServiceDown", "TRUSTED_PROXIES"}},
+		}, []string{"port-forward", "/register", "/docs", "Create a first admin", "UserServiceDown", "TRUSTED_PROXIES", "No mailer"}},
 		"rules without a monitor": {"existing-secrets", "prometheusRule.enabled=true,service.type=LoadBalancer", []string{
 			"UserServiceDown fires until Prometheus scrapes the Service accounts-user-service-metrics", "address=$(", "http://$address/register",
-			"set config.TRUSTED_PROXIES",
+			"set config.TRUSTED_PROXIES", "No mailer runs: set mailer.enabled",
 		}, []string{"port-forward"}},
 	} {
 		out := run(t, nil, "helm", "install", "accounts", chart, "--dry-run=client", "--values", chart+"/ci/"+c.values+"-values.yaml",
