@@ -50,7 +50,9 @@ func TestObjectsHaveTheLabelsAndAnnotationsOfTheirSection(t *testing.T) {
 	}
 	for section, names := range labeled {
 		for _, want := range names {
-			matches := func(name string) bool { return name == want || strings.HasSuffix(want, "-") && strings.HasPrefix(name, want) }
+			matches := func(name string) bool {
+				return name == want || strings.HasSuffix(want, "-") && strings.HasPrefix(name, want)
+			}
 			if !slices.ContainsFunc(sections[section], matches) {
 				t.Errorf("%s does not have the labels and annotations of %s, but %v", want, section, sections[section])
 			}
