@@ -191,8 +191,8 @@ var refusals = []struct{ name, set, say string }{
 	{
 		"quickstart with a user for the mailer",
 		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=,rabbitmq.host=," +
-			"rabbitmq.password=," + mailer,
-		"quickstart.enabled has one user at its broker: leave mailer.rabbitmq empty",
+			"rabbitmq.password=,rabbitmq.tls.mode=," + mailer,
+		"quickstart.enabled has one user at its broker: leave mailer.rabbitmq and the files",
 	},
 	{"a variable of the mailer", "config.MAIL_FROM=a@example.com", "config.MAIL_FROM is set by the chart: use mailer.from instead"},
 	{
