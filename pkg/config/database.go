@@ -136,7 +136,8 @@ func hasAtSignInParameters(dsn string) bool {
 	return false
 }
 
-// unreadable returns the name of the first parameter whose file can't be read, or "".
+// unreadable returns the name of the first parameter whose file can't be read, or "". The driver reads missing parameters from the
+// environment, such as PGSSLROOTCERT.
 func unreadable(dsn string) string {
 	values := url.Values{}
 	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
@@ -148,7 +149,8 @@ func unreadable(dsn string) string {
 		}
 	}
 	for _, name := range files {
-		if file := values.Get(name); file != "" && file != "system" && !isReadable(file) {
+		file := cmp.Or(values.Get(name), os.Getenv("PG"+strings.ToUpper(name)))
+		if file != "" && file != "system" && !isReadable(file) {
 			return name
 		}
 	}

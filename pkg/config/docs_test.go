@@ -12,11 +12,12 @@ import (
 	"user-service/pkg/config"
 )
 
-var update = flag.Bool("update", false, "write the generated texts to .env.example and docs/configuration.md")
+var update = flag.Bool("update", false, "write the generated texts to .env.example, docs/configuration.md and the chart")
 
 const (
 	envExample = "../../.env.example"
 	page       = "../../docs/configuration.md"
+	schema     = "../../charts/user-service/generated/config.json"
 	begin      = "<!-- config:begin -->\n"
 	end        = "<!-- config:end -->"
 )
@@ -25,6 +26,12 @@ func TestEnvExampleIsUpToDate(t *testing.T) {
 	t.Parallel()
 	want := config.EnvExample(config.Describe(&config.Config{}))
 	compare(t, envExample, func(string) string { return want })
+}
+
+// The chart checks its value config against this schema.
+func TestSchemaOfTheChartIsUpToDate(t *testing.T) {
+	t.Parallel()
+	compare(t, schema, func(string) string { return config.ChartSchema(&config.Config{}) })
 }
 
 func TestTheReferenceIsUpToDate(t *testing.T) {

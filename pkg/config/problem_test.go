@@ -266,3 +266,12 @@ func TestSettingsThatPreventRegistrationAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// The driver reads the path from the environment, as the chart sets it.
+func TestAnUnreadableCertificateOfTheEnvironmentIsNamed(t *testing.T) {
+	t.Setenv("PGSSLROOTCERT", "/no/ca.crt")
+	_, err := load(t, with(map[string]string{"DATABASE_URL": "postgres://app:x@db/app?sslmode=verify-full"}))
+	if err == nil || !strings.Contains(err.Error(), "has a file in sslrootcert that can't be read") {
+		t.Errorf("the problem is %v", err)
+	}
+}

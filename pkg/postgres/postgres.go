@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -150,9 +151,15 @@ func (db *DB) SetURL(ctx context.Context, url string) error {
 	return nil
 }
 
-// namesFiles reports whether a connection string names files with certificates.
+// namesFiles reports whether a connection string names files with certificates, or the environment does so in PGSSLROOTCERT, PGSSLCERT or
+// PGSSLKEY.
 func namesFiles(url string) bool {
-	return strings.Contains(url, "sslrootcert") || strings.Contains(url, "sslcert") || strings.Contains(url, "sslkey")
+	for _, name := range []string{"sslrootcert", "sslcert", "sslkey"} {
+		if strings.Contains(url, name) || os.Getenv("PG"+strings.ToUpper(name)) != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // testConnection opens and closes a connection. Without this test, a wrong new password would replace a working one.

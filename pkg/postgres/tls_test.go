@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -101,10 +102,36 @@ func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certifi
 	return listener.Addr().String()
 }
 
+// The parameters of TLS without the prefix ssl, with their files.
+var certificateFiles = map[string]string{"rootcert": "ca.pem", "cert": "tls.crt", "key": "tls.key"}
+
 // TestCertificatesAreReloaded replaces the server's certificate, the CA file and the client's certificate. New connections must then use
 // all three.
 func TestCertificatesAreReloaded(t *testing.T) {
 	t.Parallel()
+	reloadsCertificates(t, func(dir string, query url.Values) {
+		query.Set("sslmode", "verify-full")
+		for name, file := range certificateFiles {
+			query.Set("ssl"+name, filepath.Join(dir, file))
+		}
+	})
+}
+
+// The chart names the certificates in the environment.
+func TestCertificatesOfTheEnvironmentAreReloaded(t *testing.T) {
+	reloadsCertificates(t, func(dir string, query url.Values) {
+		query.Del("sslmode")
+		t.Setenv("PGSSLMODE", "verify-full")
+		for name, file := range certificateFiles {
+			t.Setenv("PGSSL"+strings.ToUpper(name), filepath.Join(dir, file))
+		}
+	})
+}
+
+// reloadsCertificates replaces the server's certificate, the CA file and the client's certificate, and then connects again. configure
+// names the files in dir.
+func reloadsCertificates(t *testing.T, configure func(dir string, query url.Values)) {
+	t.Helper()
 	dsn, dir := postgrestest.URL(t), t.TempDir()
 	var certificate atomic.Pointer[tls.Certificate]
 	var presented atomic.Pointer[x509.Certificate]
@@ -117,10 +144,7 @@ func TestCertificatesAreReloaded(t *testing.T) {
 	}
 	u.Host = tlsServer(t, dsn, &certificate, &presented)
 	query := u.Query()
-	query.Set("sslmode", "verify-full")
-	query.Set("sslrootcert", filepath.Join(dir, "ca.pem"))
-	query.Set("sslcert", filepath.Join(dir, "tls.crt"))
-	query.Set("sslkey", filepath.Join(dir, "tls.key"))
+	configure(dir, query)
 	u.RawQuery = query.Encode()
 	db := postgrestest.Connect(t, u.String(), nil)
 	check := func(pair *tls.Certificate) {

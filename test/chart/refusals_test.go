@@ -66,7 +66,48 @@ var refusals = []struct{ name, set, say string }{
 	},
 	{"a variable twice", "extraEnv[0].name=LOG_LEVEL,extraEnv[0].value=x", "LOG_LEVEL is in config and in extraEnv: leave one"},
 	{"a variable in lower case", "config.log_level=debug", "at '/config': additional properties 'log_level' not allowed"},
-	{"a variable that is a list", "config.TRUSTED_PROXIES={a,b}", "at '/config/TRUSTED_PROXIES': got array, want boolean or number or string"},
+	{
+		"a variable that is a list", "config.TRUSTED_PROXIES={a,b}",
+		"at '/config/TRUSTED_PROXIES': got array, want null or boolean or number or string",
+	},
+
+	// Variables that the service does not know or would refuse.
+	{"a misspelled variable", "config.LOGLEVEL=info", "config.LOGLEVEL is not a variable of the service: write LOG_LEVEL"},
+	{"a variable with one letter less", "config.LOG_LEVL=info", "config.LOG_LEVL is not a variable of the service: write LOG_LEVEL"},
+	{"a variable with another letter", "config.LOG_LEVAL=info", "config.LOG_LEVAL is not a variable of the service: write LOG_LEVEL"},
+	{"a variable with an additional letter", "config.LOG_LEVELS=info", "config.LOG_LEVELS is not a variable of the service: write LOG_LEVEL"},
+	{"an unknown variable", "config.FOO=1", "config.FOO is not a variable of the service: correct the name, or set"},
+	{"an unknown level", "config.LOG_LEVEL=verbose", "config.LOG_LEVEL is verbose: set it to debug, info, warn or error"},
+	{
+		"a duration without a unit", "config.ACCESS_TOKEN_TTL=15",
+		"config.ACCESS_TOKEN_TTL is 15: set it to a duration of at least 1s, such as 15m",
+	},
+	{"a short duration", "config.ACCESS_TOKEN_TTL=999ms", "config.ACCESS_TOKEN_TTL is 999ms: set it to a duration of at least 1s"},
+	{"a small number", "config.PASSWORD_MIN_LENGTH=7", "config.PASSWORD_MIN_LENGTH is 7: set it to a whole number from 8 to 128"},
+	{"a large number", "config.RATE_LIMIT_PER_MINUTE=1000001", "config.RATE_LIMIT_PER_MINUTE is 1000001: set it to a whole number from 0"},
+	{"a fraction", "config.LOGIN_MAX_FAILURES=1.5", "config.LOGIN_MAX_FAILURES is 1.5: set it to a whole number"},
+	{"a boolean in other words", "config.DOCS_ENABLED=yes", "config.DOCS_ENABLED is yes: set it to true or false"},
+	{"an invalid network", "config.TRUSTED_PROXIES=10.0.0.0/33", "config.TRUSTED_PROXIES is 10.0.0.0/33: set it to IP addresses and CIDRs"},
+	{
+		"an invalid value in extraEnv", "extraEnv[0].name=AUDIT_RETENTION,extraEnv[0].value=1d",
+		"extraEnv has AUDIT_RETENTION with the value 1d: set it to a duration of at least 1h",
+	},
+
+	// TLS and files.
+	{"a mode in config", "config.PGSSLMODE=require", "config.PGSSLMODE is set by the chart: use database.tls.mode"},
+	{"TLS of the broker in config", "config.RABBITMQ_TLS=true", "config.RABBITMQ_TLS is set by the chart: use rabbitmq.tls.mode"},
+	{"an unknown mode", "database.tls.mode=on", "at '/database/tls/mode': value must be one of"},
+	{"two modes", "database.tls.mode=verify-full", "database.url has sslmode, and database.tls.mode is set: leave one"},
+	{
+		"authorities without TLS", "rabbitmq.tls.mode=disable,rabbitmq.tls.caSecret=ca",
+		"rabbitmq.tls.mode is disable, and a Secret of rabbitmq.tls is set: set the mode",
+	},
+	{
+		"a certificate of the migration alone", "migration.certSecret=owner",
+		"migration.certSecret is set, and database.tls.certSecret is empty",
+	},
+	{"two databases with a file", "secretFiles.DATABASE_URL=/vault/url", "secretFiles.DATABASE_URL and a Secret or value of database"},
+	{"an unknown file", "secretFiles.DATA_BASE=/vault/url", "at '/secretFiles': additional properties 'DATA_BASE' not allowed"},
 
 	// Pods that would be killed or not scale.
 	{
@@ -75,9 +116,13 @@ var refusals = []struct{ name, set, say string }{
 	},
 	{
 		"a shutdown without a unit", "config.SHUTDOWN_TIMEOUT=25",
-		"config.SHUTDOWN_TIMEOUT is 25, which is not a duration: write it with its unit",
+		"config.SHUTDOWN_TIMEOUT is 25: set it to a duration of at least 1s, such as 25s",
 	},
-	{"as many hashes as the node has CPUs", "config.PASSWORD_HASH_CONCURRENCY=null", "config.PASSWORD_HASH_CONCURRENCY is empty"},
+	{"as many hashes as the node has CPUs", "config.PASSWORD_HASH_CONCURRENCY=0", "config.PASSWORD_HASH_CONCURRENCY is 0"},
+	{
+		"a delay as long as the shutdown", "config.SHUTDOWN_DELAY=60s",
+		"config.SHUTDOWN_DELAY is 60s, and the whole shutdown, config.SHUTDOWN_TIMEOUT, is 30s: lower the first",
+	},
 	{"more hashes than the memory holds", "config.PASSWORD_HASH_CONCURRENCY=20", "resources.limits.memory is 256Mi, and a pod needs 444Mi"},
 	{"larger hashes than the memory holds", "config.ARGON2_MEMORY_KIB=131072", "resources.limits.memory is 256Mi, and a pod needs 320Mi"},
 	{"a small memory limit", "resources.limits.memory=163Mi", "resources.limits.memory is 163Mi, and a pod needs 164Mi"},
@@ -117,10 +162,6 @@ var refusals = []struct{ name, set, say string }{
 		policies + "extraEnv[0].name=OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,extraEnv[0].value=http://collector:4318",
 		"networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo",
 	},
-	{
-		"DNS to anywhere", policies + "networkPolicy.dnsTo=null",
-		"networkPolicy.dnsTo is empty, which would be any address: set where the cluster's DNS is",
-	},
 	{"an empty peer", policies + "networkPolicy.dnsTo[0].podSelector=null", "at '/networkPolicy/dnsTo/0/podSelector': got null, want object"},
 	{
 		"a misspelled peer", policies + "networkPolicy.otlpTo[0].podselector.matchLabels.a=b",
@@ -150,8 +191,8 @@ var refusals = []struct{ name, set, say string }{
 	{
 		"quickstart with a user for the mailer",
 		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=,rabbitmq.host=," +
-			"rabbitmq.password=," + mailer,
-		"quickstart.enabled has one user at its broker: leave mailer.rabbitmq empty",
+			"rabbitmq.password=,rabbitmq.tls.mode=," + mailer,
+		"quickstart.enabled has one user at its broker: leave mailer.rabbitmq and the files",
 	},
 	{"a variable of the mailer", "config.MAIL_FROM=a@example.com", "config.MAIL_FROM is set by the chart: use mailer.from instead"},
 	{
@@ -167,21 +208,74 @@ var refusals = []struct{ name, set, say string }{
 		policies + mailer + "networkPolicy.smtpTo[0].ipBlock.cidr=192.0.2.0/24,mailer.config.OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318",
 		"networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo",
 	},
-	{"a sender without an address", mailer + "mailer.from=shop", "at '/mailer/from': 'shop' does not match pattern"},
+	{"a sender without an address", mailer + "mailer.from=shop", "mailer.from is \"shop\": write an email address"},
 	{
 		"a base URL with a slash", mailer + "mailer.linksBaseURL=https://shop.example.com/",
-		"at '/mailer/linksBaseURL': 'https://shop.example.com/' does not match pattern",
+		"mailer.linksBaseURL is \"https://shop.example.com/\": write an https URL",
+	},
+	{
+		"links that a network can read", mailer + "mailer.linksBaseURL=http://shop.example.com",
+		"mailer.linksBaseURL is \"http://shop.example.com\": write an https URL",
+	},
+	{
+		"a mail server without a scheme", mailer + "mailer.smtp.existingSecret=,mailer.smtp.url=smtp.example.com",
+		"mailer.smtp.url is not the URL of a mail server: write it as",
+	},
+	{
+		"a mail server in a Secret and in a file", mailer + "mailer.secretFiles.SMTP_URL=/vault/smtp",
+		"mailer.secretFiles.SMTP_URL and a Secret or value of mailer.smtp are both set: leave one",
+	},
+	{
+		"a password of the mailer in a Secret and in a file", mailer + "mailer.secretFiles.RABBITMQ_PASS=/vault/mq",
+		"mailer.secretFiles.RABBITMQ_PASS and a Secret or value of mailer.rabbitmq are both set: leave one",
+	},
+	{
+		"two databases of the mailer", mailer + "mailer.secretFiles.DATABASE_URL=/vault/db,mailer.database.existingSecret=role",
+		"mailer.database.existingSecret and mailer.secretFiles.DATABASE_URL are both set: leave one",
+	},
+	{
+		"a certificate of the mailer alone", mailer + "mailer.database.certSecret=role",
+		"mailer.database.certSecret is set, and database.tls.certSecret is empty",
+	},
+	{
+		"a misspelled variable of the mailer", mailer + "mailer.config.LOGLEVEL=info",
+		"mailer.config.LOGLEVEL is not a variable of the service: write LOG_LEVEL",
+	},
+	{"an invalid value of the mailer", mailer + "mailer.config.LOG_LEVEL=verbose", "mailer.config.LOG_LEVEL is verbose: set it to debug"},
+	{
+		"a mailer that is killed before its end", mailer + "mailer.config.SHUTDOWN_TIMEOUT=50s",
+		"terminationGracePeriodSeconds is 40, shorter than the shutdown of 50 (mailer.config.SHUTDOWN_TIMEOUT)",
+	},
+	{
+		"CPU of the mailer with an unknown unit", mailer + "mailer.resources.requests.cpu=20mm",
+		"mailer.resources.requests.cpu is 20mm: write a quantity",
 	},
 
 	// Routes without a destination.
-	{"an Ingress without a host", "ingress.enabled=true", "ingress.enabled needs ingress.hosts: set"},
+	{"an Ingress without a host", proxies + "ingress.enabled=true", "ingress.enabled needs ingress.hosts: set"},
 	{
-		"public metrics", "ingress.enabled=true,ingress.hosts={a.example.com},ingress.path=/metrics",
+		"public metrics", proxies + "ingress.enabled=true,ingress.hosts={a.example.com},ingress.path=/metrics",
 		"ingress.path is that of the metrics",
 	},
-	{"an HTTPRoute without a Gateway", "httpRoute.enabled=true", "httpRoute.enabled needs httpRoute.parentRefs: set"},
 	{
-		"an HTTPRoute of the metrics", "httpRoute.enabled=true,httpRoute.parentRefs[0].name=a,httpRoute.path=/metrics",
+		"public metrics of one host", proxies + "ingress.enabled=true,ingress.hosts[0].host=a,ingress.hosts[0].paths[0].path=/metrics",
+		"ingress.path is that of the metrics",
+	},
+	{
+		"an Ingress with the address of the proxy for all", "ingress.enabled=true,ingress.hosts={a.example.com}",
+		"config.TRUSTED_PROXIES is empty, so all clients would share the address, and the rate limit, of the proxy: set",
+	},
+	{
+		"an HTTPRoute with the address of the proxy for all", "httpRoute.enabled=true,httpRoute.parentRefs[0].name=a",
+		"config.TRUSTED_PROXIES is empty",
+	},
+	{
+		"a host with a scheme", proxies + "ingress.enabled=true,ingress.hosts={https://a.example.com}",
+		"ingress.hosts has \"https://a.example.com\"",
+	},
+	{"an HTTPRoute without a Gateway", proxies + "httpRoute.enabled=true", "httpRoute.enabled needs httpRoute.parentRefs: set"},
+	{
+		"an HTTPRoute of the metrics", proxies + "httpRoute.enabled=true,httpRoute.parentRefs[0].name=a,httpRoute.path=/metrics",
 		"httpRoute.path is that of the metrics",
 	},
 	{
@@ -200,21 +294,52 @@ var refusals = []struct{ name, set, say string }{
 		"an unknown type of Service", "service.type=Internal",
 		"at '/service/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'",
 	},
-	{"an invalid tag", "image.tag=a:b", "at '/image/tag': 'a:b' does not match pattern"},
-	{"an invalid digest", "image.digest=sha256:abc", "at '/image/digest': 'sha256:abc' does not match pattern"},
+	{"an invalid tag", "image.tag=a:b", "image.tag is \"a:b\": use letters, digits"},
+	{"an invalid digest", "image.digest=sha256:abc", "image.digest is \"sha256:abc\": write sha256, a colon"},
 	{
 		"a repository with a tag", "image.repository=ghcr.io/user-service/user-service:1",
-		"at '/image/repository': 'ghcr.io/user-service/user-service:1' does not match pattern",
+		"image.repository is \"ghcr.io/user-service/user-service:1\": write it without tag and digest",
 	},
-	{"memory with an unknown unit", "resources.limits.memory=256MB", "at '/resources/limits/memory': '256MB' does not match pattern"},
+	{"memory with an unknown unit", "resources.limits.memory=256MB", "resources.limits.memory is 256MB: write a quantity, such as 256Mi"},
+	{"CPU with an unknown unit", "resources.requests.cpu=100mm", "resources.requests.cpu is 100mm: write a quantity, such as 100m"},
 	{"an invalid port", "service.port=70000", "at '/service/port': maximum: got 70,000, want 65,535"},
-	{"a name in capitals", "fullnameOverride=Users", "at '/fullnameOverride': 'Users' does not match pattern"},
-	{"an invalid email", "admin.email=ada,migration.enabled=true", "at '/admin/email': 'ada' does not match pattern"},
+	{"a name in capitals", "fullnameOverride=Users", "fullnameOverride is \"Users\": use at most 40 lower-case letters"},
+	{"a name with a dot", "nameOverride=my.app", "nameOverride is \"my.app\": use at most 40 lower-case letters"},
+	{"a Secret with an underscore", "otlpHeaders.existingSecret=My_Secret", "otlpHeaders.existingSecret is \"My_Secret\": use lower-case"},
+	{"a broker's host with a port", "rabbitmq.host=mq:5671", "rabbitmq.host is \"mq:5671\": write a host name or an IP address, and set"},
+	{"a port that is a name", "rabbitmq.port=amqps", "rabbitmq.port is \"amqps\": write a number"},
+	{"a port of the nodes without nodes", "service.nodePort=30080", "service.nodePort needs service.type NodePort or LoadBalancer"},
+	{
+		"a headless load balancer", "service.clusterIP=None,service.type=LoadBalancer",
+		"service.clusterIP is None, which needs service.type ClusterIP",
+	},
+	{"an invalid percentage", "podDisruptionBudget.minAvailable=half", "podDisruptionBudget.minAvailable is \"half\": write a number of pods"},
+	{
+		"a severity of an unknown alert", "prometheusRule.severities.UserServiceAway=critical",
+		"prometheusRule.severities has UserServiceAway, which is not an alert of the chart: write one of UserServiceBrokerAway",
+	},
+	{
+		"an unknown alert that is disabled", "prometheusRule.disabledAlerts={UserServiceAway}",
+		"prometheusRule.disabledAlerts has UserServiceAway, which is not an alert of the chart",
+	},
+	{"two monitors", "podMonitor.enabled=true,serviceMonitor.enabled=true", "serviceMonitor.enabled and podMonitor.enabled are both set"},
+	{
+		"a latency between the boundaries", "prometheusRule.thresholds.latencySeconds=0.3",
+		"prometheusRule.thresholds.latencySeconds is 0.3: set it to one of 0.005, ",
+	},
+	{"a threshold that is a text", "prometheusRule.thresholds.keyAgeDays=x", "prometheusRule.thresholds.keyAgeDays is x: set it to a number"},
+	{
+		"an objective of everything", "prometheusRule.thresholds.availabilityPercent=100",
+		"prometheusRule.thresholds.availabilityPercent is 100: set it to a number from 50 to below 100",
+	},
 }
 
 // mailer are values with which the chart renders the mailer, in addition to the base.
 const mailer = "mailer.enabled=true,mailer.from=shop@example.com,mailer.linksBaseURL=https://shop.example.com," +
 	"mailer.smtp.existingSecret=smtp,mailer.rabbitmq.existingSecret=mailer,"
+
+// proxies are the values that routes require in addition to the base.
+const proxies = "config.TRUSTED_PROXIES=10.0.0.0/8,"
 
 // policies are the values that NetworkPolicies require in addition to the base.
 const policies = "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0," +
@@ -224,19 +349,30 @@ const policies = "networkPolicy.enabled=true,networkPolicy.databaseTo[0].ipBlock
 func TestAllProblemsAreReported(t *testing.T) {
 	t.Parallel()
 	_, message, err := try(nil, "helm", "template", "accounts", chart, "--set", "networkPolicy.enabled=true,serviceMonitor.enabled=true,"+
-		"config.DATA_KEY=x,config.SHUTDOWN_TIMEOUT=25,config.PASSWORD_HASH_CONCURRENCY=null,"+
-		"ingress.enabled=true,admin.email=ada@example.com,migration.enabled=false")
+		"config.DATA_KEY=x,config.SHUTDOWN_TIMEOUT=25,config.PASSWORD_HASH_CONCURRENCY=0,"+
+		"config.LOGLEVEL=info,ingress.enabled=true,admin.email=ada,migration.enabled=false,service.nodePort=30080")
 	var got []string
 	for _, line := range complaints(message) {
 		got = append(got, strings.Fields(line)[0]+" "+strings.Fields(line)[1])
 	}
 	want := []string{
-		"admin.email and", "No database:", "No broker:", "No cluster", "No cluster", "config.DATA_KEY has", "config.SHUTDOWN_TIMEOUT is",
-		"config.PASSWORD_HASH_CONCURRENCY is", "networkPolicy.enabled needs", "networkPolicy.enabled needs",
-		"networkPolicy.metricsFrom is", "ingress.enabled needs",
+		"admin.email and", "No database:", "No broker:", "No cluster", "No cluster", "admin.email is", "config.DATA_KEY has",
+		"config.LOGLEVEL is", "config.SHUTDOWN_TIMEOUT is", "config.PASSWORD_HASH_CONCURRENCY is", "service.nodePort needs",
+		"networkPolicy.enabled needs", "networkPolicy.enabled needs", "networkPolicy.metricsFrom is", "ingress.enabled needs",
+		"config.TRUSTED_PROXIES is",
 	}
 	if err == nil || !slices.Equal(got, want) {
 		t.Errorf("the problems begin with\n%q, want\n%q, in\n%s", got, want, message)
+	}
+}
+
+// --set can't write an empty list.
+func TestDNSToAnywhereIsRefused(t *testing.T) {
+	t.Parallel()
+	_, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", strings.TrimSuffix(policies, ","),
+		"--set-json", "networkPolicy.dnsTo=[]")
+	if err == nil || !strings.Contains(message, "networkPolicy.dnsTo is empty, which would be any address: set where the cluster's DNS is") {
+		t.Errorf("an empty dnsTo is not refused: %v %s", err, message)
 	}
 }
 
@@ -248,6 +384,10 @@ func TestExplicitWideSettingsAreAccepted(t *testing.T) {
 		policies + "config.OTEL_EXPORTER_OTLP_ENDPOINT=http://localhost:4318",
 		policies + "config.OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318,config.OTEL_SDK_DISABLED=true",
 		"resources.limits.memory=164Mi",
+		"config.OTEL_SERVICE_NAME=users,config.HTTPS_PROXY=http://proxy:3128,config.GODEBUG=x,config.TZ=UTC,config.LOG_LEVEL=null",
+		"config.ACCESS_TOKEN_TTL=1h2m3.5s,config.LOG_LEVEL=INFO,config.TRUSTED_PROXIES=::1\\, 10.0.0.1\\,fd00::/8,config.ARGON2_MEMORY_KIB=19456",
+		"rabbitmq.host=fd00::1", "rabbitmq.port=5673", "service.type=NodePort,service.nodePort=30080",
+		"extraEnv[0].name=TRUSTED_PROXIES,extraEnv[0].value=10.0.0.0/8,ingress.enabled=true,ingress.hosts={a.example.com}",
 	} {
 		run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", set)
 	}

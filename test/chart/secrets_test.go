@@ -144,8 +144,7 @@ func TestConfigRefusesOtherSecrets(t *testing.T) {
 	for _, set := range []string{
 		"OTEL_EXPORTER_OTLP_CLIENT_KEY=/tls/key.pem", "OTEL_EXPORTER_OTLP_TRACES_CLIENT_KEY=/tls/key.pem",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=https://c.example.com/@x",
-		"ACCESS_TOKEN_TTL=10m", "PASSWORD_MIN_LENGTH=20", "DATA_KEY_FILE=/secrets/data-key",
-		"WEBAUTHN_ORIGINS=https://example.com",
+		"ACCESS_TOKEN_TTL=10m", "PASSWORD_MIN_LENGTH=20", "PWNED_PASSWORDS_URL=https://api.pwnedpasswords.com/range/",
 	} {
 		if _, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", "config."+set); err != nil {
 			t.Errorf("%s is refused: %s", set, message)

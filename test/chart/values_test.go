@@ -104,6 +104,9 @@ func kubernetes(path string) bool {
 // valuePath matches .Values.key, and $v.key where $v is .Values.
 var valuePath = regexp.MustCompile(`(?:\.Values|\$v)\.([a-zA-Z]+)`)
 
+// valueName matches a name in a list of values, which a template reads with get.
+var valueName = regexp.MustCompile(`"([a-zA-Z]+)"`)
+
 func TestTemplatesUseOnlyExistingValues(t *testing.T) {
 	t.Parallel()
 	values := parse[map[string]any](t, read(t, chart+"/values.yaml"))
@@ -123,9 +126,12 @@ func TestTemplatesUseOnlyExistingValues(t *testing.T) {
 				t.Errorf("%s uses .Values.%s, which values.yaml does not have", file, match[1])
 			}
 		}
+		for _, match := range valueName.FindAllStringSubmatch(string(text), -1) {
+			used[match[1]] = true
+		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if !used[key] && key != "global" {
+		if !used[key] && key != "enabled" { // of a parent chart
 			t.Errorf("values.yaml has %s, which no template uses", key)
 		}
 	}

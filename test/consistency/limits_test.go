@@ -34,7 +34,10 @@ func TestRepeatedLimitsAreEqual(t *testing.T) {
 			defaultOf(t, "ARGON2_MEMORY_KIB"), match(t, validation, `default (\d+) \$v\.config\.ARGON2_MEMORY_KIB`),
 		},
 		"time of the shutdown, chart": {
-			defaultOf(t, "SHUTDOWN_TIMEOUT"), match(t, validation, `default "(\w+)" \$v\.config\.SHUTDOWN_TIMEOUT`),
+			defaultOf(t, "SHUTDOWN_TIMEOUT"), match(t, validation, `default "(\w+)" \.config\.SHUTDOWN_TIMEOUT`),
+		},
+		"delay of the shutdown, chart": {
+			defaultOf(t, "SHUTDOWN_DELAY"), match(t, validation, `default "(\w+)" \.config\.SHUTDOWN_DELAY`),
 		},
 		"characters of a password, at least": {fmt.Sprint(number(t, "pkg/password", "MinLengthFloor")), bound(t, "PASSWORD_MIN_LENGTH", "min")},
 		"memory of a hash, its limit":        {fmt.Sprint(number(t, "pkg/password", "maxMemoryKiB")), bound(t, "ARGON2_MEMORY_KIB", "max")},

@@ -1,15 +1,29 @@
 {{- define "user-service.name" -}}
-{{ default .Chart.Name .Values.nameOverride | trunc 40 | trimSuffix "-" }}
+{{ default .Chart.Name .Values.nameOverride }}
 {{- end }}
 
-{{/* At most 40 characters: with any suffix of this chart, a name still fits into the 63 characters of a label. */}}
 {{- define "user-service.fullname" -}}
+{{- $name := include "user-service.name" . -}}
 {{- if .Values.fullnameOverride -}}
-{{ .Values.fullnameOverride | trunc 40 | trimSuffix "-" }}
-{{- else if contains (include "user-service.name" .) .Release.Name -}}
-{{ .Release.Name | trunc 40 | trimSuffix "-" }}
+{{ .Values.fullnameOverride }}
+{{- else if contains $name .Release.Name -}}
+{{ include "user-service.dnsLabel" .Release.Name }}
 {{- else -}}
-{{ printf "%s-%s" .Release.Name (include "user-service.name" .) | trunc 40 | trimSuffix "-" }}
+{{ include "user-service.dnsLabel" (printf "%s-%s" .Release.Name $name) }}
+{{- end -}}
+{{- end }}
+
+{{/*
+A name as a DNS label of at most 40 characters: with any suffix of this chart, it still fits into the 63 characters of a
+label. A changed name ends in a hash of the whole name, so that two long names with the same beginning differ.
+*/}}
+{{- define "user-service.dnsLabel" -}}
+{{- if regexMatch "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$" . -}}
+{{ . }}
+{{- else -}}
+{{- $name := regexReplaceAll "[^a-z0-9]+" (lower .) "-" | trimAll "-" -}}
+{{- $name = ternary $name (printf "r-%s" $name) (regexMatch "^[a-z]" $name) -}}
+{{ $name | trunc 33 | trimSuffix "-" }}-{{ sha256sum . | trunc 6 }}
 {{- end -}}
 {{- end }}
 
@@ -30,13 +44,13 @@ app.kubernetes.io/part-of: user-service
 {{- end }}
 
 {{- define "user-service.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "user-service.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/name: {{ include "user-service.name" . | quote }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 {{- end }}
 
 {{/*
-The metadata of an object. Parameters: root ($), name, component (default: api), annotations, and extra: the
-section of the values whose labels and annotations the object gets.
+The metadata of an object. Parameters: root ($), name, namespace (default: the release's), component (default: api),
+annotations, and extra: the section of the values whose labels and annotations the object gets.
 */}}
 {{- define "user-service.metadata" -}}
 {{- $root := .root -}}
@@ -44,7 +58,7 @@ section of the values whose labels and annotations the object gets.
 {{- $component := dict "app.kubernetes.io/component" (default "api" .component) -}}
 {{- $labels := include "user-service.labels" $root | fromYaml -}}
 name: {{ .name }}
-namespace: {{ $root.Release.Namespace }}
+namespace: {{ default $root.Release.Namespace .namespace }}
 labels:
   {{- toYaml (merge $component $labels (default dict $extra.labels) $root.Values.commonLabels) | nindent 2 }}
 {{- with merge (default dict .annotations) (default dict $extra.annotations) $root.Values.commonAnnotations }}
@@ -73,18 +87,31 @@ annotations:
 {{- end -}}
 {{- end }}
 
-{{/* The names of the Secrets: those of the values, or those that the chart creates. */}}
+{{/*
+The names of the Secrets: those of the values, or those that the chart creates. There is no Secret if secretFiles has its
+main variable.
+*/}}
 {{- define "user-service.databaseSecret" -}}
+{{- if not .Values.secretFiles.DATABASE_URL -}}
 {{ default (printf "%s-database" (include "user-service.fullname" .)) .Values.database.existingSecret }}
+{{- end -}}
 {{- end }}
 {{- define "user-service.migrationSecret" -}}
-{{ default (include "user-service.databaseSecret" .) .Values.migration.existingSecret }}
+{{- if .Values.migration.existingSecret -}}
+{{ .Values.migration.existingSecret }}
+{{- else if not .Values.secretFiles.MIGRATION_DATABASE_URL -}}
+{{ include "user-service.databaseSecret" . }}
+{{- end -}}
 {{- end }}
 {{- define "user-service.rabbitmqSecret" -}}
+{{- if not .Values.secretFiles.RABBITMQ_PASS -}}
 {{ default (printf "%s-rabbitmq" (include "user-service.fullname" .)) .Values.rabbitmq.existingSecret }}
+{{- end -}}
 {{- end }}
 {{- define "user-service.jwtSecret" -}}
+{{- if not .Values.secretFiles.JWT_SECRET -}}
 {{ default (printf "%s-jwt" (include "user-service.fullname" .)) .Values.jwt.existingSecret }}
+{{- end -}}
 {{- end }}
 {{- define "user-service.adminSecret" -}}
 {{ default (printf "%s-admin" (include "user-service.fullname" .)) .Values.admin.existingSecret }}
@@ -127,6 +154,9 @@ by name, as in config.
 */}}
 {{- define "user-service.config" -}}
 {{- range $name, $value := . }}
+{{- if kindIs "invalid" $value }}
+{{- continue }}
+{{- end }}
 {{- if and (kindIs "float64" $value) (eq (float64 $value) (floor $value)) }}
 {{- $value = int64 $value }}
 {{- end }}
@@ -135,14 +165,20 @@ by name, as in config.
 {{- end }}
 {{- end }}
 
-{{/* Converts a duration of Go, such as 1m30s, to seconds, rounded up. */}}
+{{/* Converts a duration of Go, such as 1m30s, to seconds. */}}
 {{- define "user-service.seconds" -}}
 {{- $sum := 0.0 -}}
-{{- range regexFindAll "[0-9.]+(ms|h|m|s)" . -1 -}}
-{{- $unit := regexFind "(ms|h|m|s)$" . -}}
-{{- $sum = addf $sum (mulf (trimSuffix $unit . | float64) (get (dict "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0) $unit)) -}}
+{{- $units := dict "ns" 1e-9 "us" 1e-6 "µs" 1e-6 "ms" 1e-3 "s" 1.0 "m" 60.0 "h" 3600.0 -}}
+{{- range regexFindAll "[0-9.]+(ns|us|µs|ms|h|m|s)" . -1 -}}
+{{- $unit := regexFind "[a-zµ]+$" . -}}
+{{- $sum = addf $sum (mulf (trimSuffix $unit . | float64) (get $units $unit)) -}}
 {{- end -}}
-{{ ceil $sum | int }}
+{{ $sum }}
+{{- end }}
+
+{{/* Whether a value is a quantity of memory that the chart can convert. */}}
+{{- define "user-service.isMemory" -}}
+{{- if regexMatch "^[0-9]+(\\.[0-9]+)?(k|M|G|T|Ki|Mi|Gi|Ti)?$" (toString .) }}yes{{ end -}}
 {{- end }}
 
 {{/* Converts a quantity of memory to MiB, rounded down. */}}
@@ -154,15 +190,47 @@ by name, as in config.
 {{- divf (mulf (trimSuffix $unit $text | float64) (default 1.0 $bytes)) 1048576.0 | floor | int -}}
 {{- end }}
 
-{{/* The port in database.url, or networkPolicy.databasePort if the URL has none. */}}
-{{- define "user-service.databasePort" -}}
-{{- $address := regexReplaceAll "^[a-z]+://([^@/]*@)?" .Values.database.url "" -}}
-{{- $port := regexFind ":[0-9]+(/|\\?|$)" $address | trimAll ":/?" -}}
+{{/*
+The ports of the database outside of the pod, as a JSON list: those of the hosts in database.url. A host without a port,
+and any host of a Secret, has networkPolicy.databasePort.
+*/}}
+{{- define "user-service.databasePorts" -}}
+{{- $default := int .Values.networkPolicy.databasePort -}}
+{{- $ports := list -}}
 {{- if .Values.quickstart.enabled -}}
-5432
+{{-   $ports = list 5432 -}}
+{{- else if .Values.database.url -}}
+{{-   range include "user-service.databaseHosts" . | fromJsonArray -}}
+{{-     if not (regexMatch "^(/|localhost$|127\\.|::1$)" .host) -}}
+{{-       $ports = append $ports (default $default (int .port)) -}}
+{{-     end -}}
+{{-   end -}}
 {{- else -}}
-{{ default .Values.networkPolicy.databasePort $port }}
+{{-   $ports = list $default -}}
 {{- end -}}
+{{ toJson (uniq $ports) }}
+{{- end }}
+
+{{/*
+The hosts and ports of database.url, as a JSON list of objects. A URL has a list of host:port, where an IPv6 address is in
+brackets, or parameters host and port. The directory of a socket begins with a slash.
+*/}}
+{{- define "user-service.databaseHosts" -}}
+{{- $rest := regexReplaceAll "^[a-z]+://([^@/?]*@)?" .Values.database.url "" -}}
+{{- $authority := regexFind "^[^/?]*" $rest -}}
+{{- $query := regexFind "\\?.*" $rest -}}
+{{- $inQuery := regexFind "[?&]host=[^&]*" $query | trimAll "?&" | trimPrefix "host=" -}}
+{{- $ports := regexFind "[?&]port=[^&]*" $query | trimAll "?&" | trimPrefix "port=" | splitList "," -}}
+{{- $hosts := list -}}
+{{- range $i, $host := splitList "," (default $authority $inQuery) -}}
+{{-   $port := index $ports (min $i (sub (len $ports) 1) | int) -}}
+{{-   if not $inQuery -}}
+{{-     $port = regexFind ":[0-9]+$" $host | trimPrefix ":" | default $port -}}
+{{-     $host = regexReplaceAll ":[0-9]*$" $host "" | trimAll "[]" -}}
+{{-   end -}}
+{{-   $hosts = append $hosts (dict "host" (regexReplaceAll "%2[Ff]" $host "/") "port" $port) -}}
+{{- end -}}
+{{ toJson $hosts }}
 {{- end }}
 
 {{/* The port in mailer.smtp.url, or the default port of its scheme, or networkPolicy.smtpPort without a URL. */}}
@@ -178,7 +246,8 @@ by name, as in config.
 {{- if .Values.quickstart.enabled -}}
 5672
 {{- else -}}
-{{ default .Values.networkPolicy.rabbitmqPort .Values.rabbitmq.port }}
+{{- $default := ternary 5671 5672 (ne (include "user-service.rabbitmqHasTLS" .) "") -}}
+{{ coalesce (toString .Values.rabbitmq.port) (toString .Values.networkPolicy.rabbitmqPort) (toString $default) }}
 {{- end -}}
 {{- end }}
 
@@ -195,4 +264,29 @@ for all signals. Variables of extraEnv replace those of config. Parameters: conf
 {{- if not (or $off (regexMatch "^([a-z]+://)?(localhost|127\\.[0-9.]+|\\[::1\\])(:|/|$)" (lower $endpoint))) -}}
 {{ $endpoint }}
 {{- end -}}
+{{- end }}
+
+{{/* The hosts of the Ingress, each with its paths, as a JSON list. */}}
+{{- define "user-service.ingressHosts" -}}
+{{- $ingress := .Values.ingress -}}
+{{- $hosts := list -}}
+{{- range $ingress.hosts -}}
+{{-   $host := ternary (dict "host" .) . (kindIs "string" .) -}}
+{{-   $paths := list -}}
+{{-   range default (list (dict "path" $ingress.path)) $host.paths -}}
+{{-     $paths = append $paths (dict "path" .path "pathType" (default $ingress.pathType .pathType)) -}}
+{{-   end -}}
+{{-   $hosts = append $hosts (dict "host" $host.host "paths" $paths) -}}
+{{- end -}}
+{{ toJson $hosts }}
+{{- end }}
+
+{{/* The families of the addresses of a Service. */}}
+{{- define "user-service.ipFamilies" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies: {{ toJson . }}
+{{- end }}
 {{- end }}

@@ -19,19 +19,38 @@ annotations:
 
 {{/* The fields that the pods of the service, the migration and helm test share. Parameters: root ($), serviceAccountName. */}}
 {{- define "user-service.podSpec" -}}
+{{- $v := .root.Values -}}
 serviceAccountName: {{ .serviceAccountName }}
 automountServiceAccountToken: false
 enableServiceLinks: false
-{{- with .root.Values.imagePullSecrets }}
+{{- include "user-service.imagePullSecrets" .root }}
+securityContext:
+  {{- include "user-service.withoutNulls" $v.podSecurityContext | nindent 2 }}
+{{- if not (kindIs "invalid" $v.hostUsers) }}
+hostUsers: {{ $v.hostUsers }}
+{{- end }}
+{{- range $name := list "schedulerName" "runtimeClassName" "dnsPolicy" }}
+{{- with get $v $name }}
+{{ $name }}: {{ . }}
+{{- end }}
+{{- end }}
+{{- range $name := list "hostAliases" "dnsConfig" }}
+{{- with get $v $name }}
+{{ $name }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "user-service.imagePullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat .Values.imagePullSecrets .Values.global.imagePullSecrets -}}
+{{-   $secrets = append $secrets (ternary (dict "name" .) . (kindIs "string" .)) -}}
+{{- end -}}
+{{- with uniq $secrets }}
 imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-securityContext:
-  {{- range $name, $value := .root.Values.podSecurityContext }}
-  {{- if not (kindIs "invalid" $value) }}
-  {{ $name }}: {{ if kindIs "float64" $value }}{{ int64 $value }}{{ else }}{{ toJson $value }}{{ end }}
-  {{- end }}
-  {{- end }}
 {{- end }}
 
 {{/* The fields that their containers share. Parameters: root ($), name, args. */}}
@@ -43,31 +62,57 @@ imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 args: {{ toJson . }}
 {{- end }}
 securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities: {drop: [ALL]}
+  {{- include "user-service.withoutNulls" .root.Values.containerSecurityContext | nindent 2 }}
 {{- end }}
 
 {{- define "user-service.image" -}}
 {{- with .Values.image -}}
-{{- if .digest -}}{{ .repository }}@{{ .digest }}{{- else -}}{{ .repository }}:{{ default $.Chart.AppVersion .tag }}{{- end -}}
+{{- $version := ternary (printf "@%s" .digest) (printf ":%s" (default $.Chart.AppVersion .tag)) (ne .digest "") -}}
+{{ include "user-service.imageFrom" (dict "root" $ "image" (printf "%s%s" .repository $version)) }}
 {{- end -}}
 {{- end }}
 
+{{/* An image from global.imageRegistry, if set. Parameters: root ($), image. */}}
+{{- define "user-service.imageFrom" -}}
+{{- with .root.Values.global.imageRegistry -}}
+{{ trimSuffix "/" . }}/{{ regexReplaceAll "^([^/]*[.:][^/]*|localhost)/" $.image "" }}
+{{- else -}}
+{{ .image }}
+{{- end -}}
+{{- end }}
+
+{{/* Parameters: root ($), affinity and priorityClassName of these pods alone. */}}
 {{- define "user-service.scheduling" -}}
-{{- with .Values.nodeSelector }}
+{{- $v := .root.Values -}}
+{{- with $v.nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.tolerations }}
+{{- with $v.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.affinity }}
+{{- with default $v.affinity .affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with .Values.priorityClassName }}
+{{- with default $v.priorityClassName .priorityClassName }}
 priorityClassName: {{ . }}
 {{- end }}
+{{- end }}
+
+{{/* Parameters: root ($), component. */}}
+{{- define "user-service.topologySpread" -}}
+{{- $labels := merge (dict "app.kubernetes.io/component" .component) (include "user-service.selectorLabels" .root | fromYaml) -}}
+{{- $selector := dict "labelSelector" (dict "matchLabels" $labels) "matchLabelKeys" (list "pod-template-hash") -}}
+{{- $constraints := list -}}
+{{- range .root.Values.topologySpreadConstraints -}}
+{{-   $constraint := ternary . (omit . "labelSelector") (eq $.component "api") -}}
+{{-   $constraints = append $constraints (ternary . (merge dict $constraint $selector) (hasKey $constraint "labelSelector")) -}}
+{{- else -}}
+{{-   range list "kubernetes.io/hostname" "topology.kubernetes.io/zone" -}}
+{{-     $constraints = append $constraints (merge (dict "topologyKey" . "maxSkew" 1 "whenUnsatisfiable" "ScheduleAnyway") $selector) -}}
+{{-   end -}}
+{{- end -}}
+{{ toYaml $constraints }}
 {{- end }}

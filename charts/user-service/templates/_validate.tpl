@@ -1,11 +1,12 @@
 {{/*
-Fails with all problems of the values that values.schema.json can't express, one a line, each with what to change.
+Fails with all problems of the values that values.schema.json can't express, one a line, each with what to change. The
+schema checks names and types only: its messages would show regular expressions.
 Each subject is a template of its own, which returns a JSON list of messages.
 */}}
 {{- define "user-service.validate" -}}
 {{- $problems := list -}}
-{{- range list "cluster" "sources" "generated" "quickstart" "jwt" "config" "extraEnv" "pods" "memory" "networkPolicy" "routes"
-    "mailer" -}}
+{{- range list "cluster" "sources" "generated" "quickstart" "jwt" "tls" "formats" "thresholds" "quantities" "config" "extraEnv"
+      "shutdown" "pods" "memory" "service" "networkPolicy" "routes" "monitoring" "mailer" -}}
 {{-   $problems = concat $problems (include (printf "user-service.problems.%s" .) $ | fromJsonArray) -}}
 {{- end -}}
 {{- if $problems -}}
@@ -37,6 +38,13 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{-   $problems = append $problems (print "admin.email and admin.existingSecret are both set: leave admin.email empty, "
         "and put the email into the Secret, under the key that admin.keys.email names.") -}}
 {{- end -}}
+{{- range $variable, $value := dict "DATABASE_URL" "database" "RABBITMQ_PASS" "rabbitmq" "JWT_SECRET" "jwt" -}}
+{{-   $section := get $v $value -}}
+{{-   if and (get $v.secretFiles $variable) (or $section.existingSecret $section.url $section.password $section.secret) -}}
+{{-     $problems = append $problems (printf (print "secretFiles.%s and a Secret or value of %s are both set: leave one of them "
+          "empty.") $variable $value) -}}
+{{-   end -}}
+{{- end -}}
 {{- if and (include "user-service.hasAdmin" .) (not $v.migration.enabled) -}}
 {{-   $problems = append $problems (print "admin.email and admin.existingSecret need the migration Job, which creates the account: "
         "set migration.enabled=true, or leave them empty.") -}}
@@ -46,11 +54,11 @@ Each subject is a template of its own, which returns a JSON list of messages.
         "database.url is not a PostgreSQL URL: write it as postgres://user:password@host:5432/database" -}}
 {{- end -}}
 {{- if not $v.quickstart.enabled -}}
-{{-   if not (or $v.database.url $v.database.existingSecret) -}}
+{{-   if not (or $v.database.url $v.database.existingSecret $v.secretFiles.DATABASE_URL) -}}
 {{-     $problems = append $problems (print "No database: set database.existingSecret (or database.url), "
           "or quickstart.enabled=true for a first look.") -}}
 {{-   end -}}
-{{-   if not (or $v.rabbitmq.password $v.rabbitmq.existingSecret) -}}
+{{-   if not (or $v.rabbitmq.password $v.rabbitmq.existingSecret $v.secretFiles.RABBITMQ_PASS) -}}
 {{-     $problems = append $problems (print "No broker: set rabbitmq.existingSecret (or rabbitmq.host, user and password), "
           "or quickstart.enabled=true for a first look.") -}}
 {{-   end -}}
@@ -66,7 +74,7 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{- $problems := list -}}
 {{- $v := .Values -}}
 {{- $generated := list -}}
-{{- if not (or $v.jwt.secret $v.jwt.existingSecret) -}}
+{{- if not (or $v.jwt.secret $v.jwt.existingSecret $v.secretFiles.JWT_SECRET) -}}
 {{-   $generated = append $generated (dict "secret" (include "user-service.jwtSecret" .) "values" "jwt.existingSecret or jwt.secret") -}}
 {{- end -}}
 {{- if and $v.quickstart.enabled (not (or $v.quickstart.postgresql.password $v.database.existingSecret)) -}}
@@ -91,13 +99,13 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{- $problems := list -}}
 {{- $v := .Values -}}
 {{- if $v.quickstart.enabled -}}
-{{-   if or $v.database.url $v.database.existingSecret $v.migration.existingSecret -}}
-{{-     $problems = append $problems (print "quickstart.enabled brings a database of its own: leave database.url, "
-          "database.existingSecret and migration.existingSecret empty, or set quickstart.enabled=false.") -}}
+{{-   if or $v.database.url $v.database.existingSecret $v.migration.existingSecret $v.secretFiles.DATABASE_URL -}}
+{{-     $problems = append $problems (print "quickstart.enabled brings a database of its own: leave database.url, database.existingSecret, "
+          "migration.existingSecret and secretFiles.DATABASE_URL empty, or set quickstart.enabled=false.") -}}
 {{-   end -}}
-{{-   if or $v.rabbitmq.host $v.rabbitmq.password $v.rabbitmq.existingSecret -}}
-{{-     $problems = append $problems (print "quickstart.enabled brings a broker of its own: leave rabbitmq.host, "
-          "rabbitmq.password and rabbitmq.existingSecret empty, or set quickstart.enabled=false.") -}}
+{{-   if or $v.rabbitmq.host $v.rabbitmq.password $v.rabbitmq.existingSecret $v.secretFiles.RABBITMQ_PASS -}}
+{{-     $problems = append $problems (print "quickstart.enabled brings a broker of its own: leave rabbitmq.host, rabbitmq.password, "
+          "rabbitmq.existingSecret and secretFiles.RABBITMQ_PASS empty, or set quickstart.enabled=false.") -}}
 {{-   end -}}
 {{- end -}}
 {{ toJson $problems }}
@@ -154,115 +162,59 @@ different characters, or repeats a shorter text. Parameters: name, secret.
 {{- end -}}
 {{- end }}
 
-{{/* The variables that the chart sets, with the value to use in place of each. */}}
-{{- define "user-service.chartVariables" -}}
-DATABASE_URL: database
-MIGRATION_DATABASE_URL: migration.existingSecret
-RABBITMQ_HOST: rabbitmq.host
-RABBITMQ_PORT: rabbitmq.port
-RABBITMQ_USER: rabbitmq.user
-RABBITMQ_PASS: rabbitmq
-JWT_SECRET: jwt
-JWT_ACCEPTED_SECRETS: jwt
-JWT_PRIVATE_KEY: jwt.keys.privateKey
-JWT_ACCEPTED_KEYS: jwt.keys.acceptedKeys
-HTTP_ADDR: service.port
-METRICS_ADDR: service.metricsPort
-GOMEMLIMIT: resources.limits.memory
-SMTP_URL: mailer.smtp
-MAIL_FROM: mailer.from
-MAIL_LINKS_BASE_URL: mailer.linksBaseURL
-MAIL_PRODUCT_NAME: mailer.productName
-MAIL_TEMPLATES_DIR: mailer.templatesConfigMap
-OTEL_EXPORTER_OTLP_HEADERS: otlpHeaders.existingSecret
-OTEL_EXPORTER_OTLP_TRACES_HEADERS: otlpHeaders.existingSecret
+{{- define "user-service.problems.shutdown" -}}
+{{- $v := .Values -}}
+{{- $of := dict "grace" $v.terminationGracePeriodSeconds -}}
+{{- $problems := include "user-service.problemsOfShutdown" (merge (dict "config" $v.config "prefix" "" "preStop" $v.preStopSeconds) $of)
+      | fromJsonArray -}}
+{{- if and $v.mailer.enabled $v.mailer.config -}}
+{{-   $config := include "user-service.mailerEnvironment" . | fromYaml | dig "config" dict -}}
+{{-   $problems = concat $problems (include "user-service.problemsOfShutdown"
+        (merge (dict "config" $config "prefix" "mailer." "preStop" 0) $of) | fromJsonArray) -}}
+{{- end -}}
+{{ toJson (uniq $problems) }}
 {{- end }}
 
-{{- define "user-service.problems.config" -}}
-{{- include "user-service.problemsOfConfig" (dict "config" .Values.config "prefix" "") -}}
-{{- end }}
-
-{{/* Parameters: config, and prefix, the path of the values that contain config. */}}
-{{- define "user-service.problemsOfConfig" -}}
+{{/* Parameters: config and prefix (the path of the values with config) of a kind of pods, preStop and grace (in seconds). */}}
+{{- define "user-service.problemsOfShutdown" -}}
 {{- $problems := list -}}
-{{- $chartVariables := include "user-service.chartVariables" . | fromYaml -}}
-{{- $prefix := .prefix -}}
-{{- range $name, $value := .config -}}
-{{-   $plain := trimSuffix "_FILE" $name -}}
-{{-   $path := printf "%sconfig.%s" $prefix $name -}}
-{{-   if hasKey $chartVariables $plain -}}
-{{-     $problems = append $problems (printf "%s is set by the chart: use %s instead." $path (get $chartVariables $plain)) -}}
-{{-   else if or (kindIs "map" $value) (kindIs "slice" $value) (kindIs "invalid" $value) -}}
-{{-     $problems = append $problems (printf (print "%s is not a text, number or boolean: "
-          "write its value as the environment variable has it.") $path) -}}
-{{-   else if include "user-service.isSecret" (dict "name" $name "value" $value) -}}
-{{-     $problems = append $problems (printf (print "%s has a secret, which the description of every pod would show: "
-          "take it from a Secret, by %sextraEnv with valueFrom.secretKeyRef.") $path $prefix) -}}
+{{- $timeout := default "25s" .config.SHUTDOWN_TIMEOUT | toString -}}
+{{- $delay := default "5s" .config.SHUTDOWN_DELAY | toString -}}
+{{- $grace := int .grace -}}
+{{- if regexMatch (include "user-service.durationPattern" .) $timeout -}}
+{{-   $seconds := include "user-service.seconds" $timeout | float64 -}}
+{{-   $shutdown := add .preStop (ceil $seconds | int) | int -}}
+{{-   if ge (include "user-service.seconds" $delay | float64) $seconds -}}
+{{-     $problems = append $problems (printf (print "%sconfig.SHUTDOWN_DELAY is %s, and the whole shutdown, %sconfig.SHUTDOWN_TIMEOUT, "
+          "is %s: lower the first, or raise the second.") .prefix $delay .prefix $timeout) -}}
+{{-   end -}}
+{{-   if lt $grace $shutdown -}}
+{{-     $problems = append $problems (printf (print "terminationGracePeriodSeconds is %d, shorter than the shutdown of %d "
+          "(%s%sconfig.SHUTDOWN_TIMEOUT): set it to at least %d.") $grace $shutdown
+          (ternary "preStopSeconds and " "" (eq .prefix "")) .prefix $shutdown) -}}
 {{-   end -}}
 {{- end -}}
 {{ toJson $problems }}
-{{- end }}
-
-{{- define "user-service.problems.extraEnv" -}}
-{{- include "user-service.problemsOfExtraEnv" (dict "config" .Values.config "extraEnv" .Values.extraEnv "prefix" "") -}}
-{{- end }}
-
-{{/* Parameters: extraEnv, config, and prefix, the path of the values that contain extraEnv. */}}
-{{- define "user-service.problemsOfExtraEnv" -}}
-{{- $problems := list -}}
-{{- $chartVariables := include "user-service.chartVariables" . | fromYaml -}}
-{{- $prefix := .prefix -}}
-{{- $config := .config -}}
-{{- range .extraEnv -}}
-{{-   $plain := trimSuffix "_FILE" .name -}}
-{{-   if hasKey $chartVariables $plain -}}
-{{-     $problems = append $problems
-          (printf "%sextraEnv has %s, which is set by the chart: use %s instead." $prefix .name (get $chartVariables $plain)) -}}
-{{-   else if hasKey $config .name -}}
-{{-     $problems = append $problems (printf "%s is in config and in %sextraEnv: leave one of them." .name $prefix) -}}
-{{-   else if and .value (include "user-service.isSecret" (dict "name" .name "value" .value)) -}}
-{{-     $problems = append $problems (printf (print "%sextraEnv has the secret %s as a value, which the description of every pod "
-          "would show: take it from a Secret, by valueFrom.secretKeyRef.") $prefix .name) -}}
-{{-   end -}}
-{{- end -}}
-{{ toJson $problems }}
-{{- end }}
-
-{{/*
-Whether a variable is a secret, by its name or because its value is a URL with a user. The variables such as
-OTEL_EXPORTER_OTLP_CLIENT_KEY are paths. Parameters: name, value.
-*/}}
-{{- define "user-service.isSecret" -}}
-{{- $named := regexMatch "(PASSWORD|PASSPHRASE|SECRETS?|CREDENTIALS?|HEADERS|(^|_)(PASS|PASSWD|KEYS?|TOKENS?))$" .name -}}
-{{- $path := regexMatch "^OTEL_EXPORTER_OTLP_([A-Z]+_)?CLIENT_KEY$" .name -}}
-{{- if or (and $named (not $path)) (regexMatch "://[^/?#@, ]*@" (toString .value)) -}}
-yes
-{{- end -}}
 {{- end }}
 
 {{- define "user-service.problems.pods" -}}
 {{- $problems := list -}}
 {{- $v := .Values -}}
-{{- $timeout := default "25s" $v.config.SHUTDOWN_TIMEOUT | toString -}}
-{{- $grace := int $v.terminationGracePeriodSeconds -}}
-{{- if not (regexMatch "^([0-9]+(\\.[0-9]+)?(ms|s|m|h))+$" $timeout) -}}
-{{-   $problems = append $problems
-        (printf "config.SHUTDOWN_TIMEOUT is %s, which is not a duration: write it with its unit, as 25s." $timeout) -}}
-{{- else -}}
-{{-   $shutdown := add $v.preStopSeconds (include "user-service.seconds" $timeout | int) | int -}}
-{{-   if lt $grace $shutdown -}}
-{{-     $problems = append $problems (printf (print "terminationGracePeriodSeconds is %d, shorter than the shutdown of %d "
-          "(preStopSeconds and config.SHUTDOWN_TIMEOUT): set it to at least %d.") $grace $shutdown $shutdown) -}}
-{{-   end -}}
-{{- end -}}
 {{- if $v.autoscaling.enabled -}}
 {{-   $min := int $v.autoscaling.minReplicas -}}
 {{-   $max := int $v.autoscaling.maxReplicas -}}
 {{-   if gt $min $max -}}
 {{-     $problems = append $problems (printf "autoscaling.minReplicas is %d, more than maxReplicas, %d: change one of them." $min $max) -}}
 {{-   end -}}
-{{-   if not (($v.resources.requests).cpu) -}}
+{{-   if not (or $v.autoscaling.metrics ((($v.resources).requests).cpu)) -}}
 {{-     $problems = append $problems "autoscaling looks at the CPU in percent of the request: set resources.requests.cpu." -}}
+{{-   end -}}
+{{- end -}}
+{{- range $name := list "minAvailable" "maxUnavailable" -}}
+{{-   $value := index $v.podDisruptionBudget $name | toString -}}
+{{-   if not (regexMatch "^([0-9]+|[1-9]?[0-9]%|100%)?$" $value) -}}
+{{-     $problems = append $problems (printf (print "podDisruptionBudget.%s is %q: write a number of pods, "
+          "or a percentage such as 50%%.") $name $value) -}}
 {{-   end -}}
 {{- end -}}
 {{ toJson $problems }}
@@ -276,14 +228,14 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{- $problems := list -}}
 {{- $v := .Values -}}
 {{- $hash := divf (float64 (default 19456 $v.config.ARGON2_MEMORY_KIB)) 1024.0 -}}
-{{- $concurrency := $v.config.PASSWORD_HASH_CONCURRENCY -}}
-{{- if not $concurrency -}}
-{{-   $problems = append $problems (print "config.PASSWORD_HASH_CONCURRENCY is empty, and would be as many as the node has CPUs: "
+{{- $concurrency := float64 $v.config.PASSWORD_HASH_CONCURRENCY -}}
+{{- if eq $concurrency 0.0 -}}
+{{-   $problems = append $problems (print "config.PASSWORD_HASH_CONCURRENCY is 0, which means as many as the node has CPUs: "
         "set it to how many hashes the memory limit holds.") -}}
 {{- end -}}
 {{- with (($v.resources).limits).memory -}}
-{{-   $need := addf 64.0 (maxf 100.0 (mulf $hash (float64 (default 0 $concurrency)))) | ceil | int -}}
-{{-   if and $concurrency (lt (include "user-service.mebibytes" . | int) $need) -}}
+{{-   $need := addf 64.0 (maxf 100.0 (mulf $hash $concurrency)) | ceil | int -}}
+{{-   if and (include "user-service.isMemory" .) (gt $concurrency 0.0) (lt (include "user-service.mebibytes" . | int) $need) -}}
 {{-     $problems = append $problems (printf (print "resources.limits.memory is %s, and a pod needs %dMi "
           "(64Mi, and the larger of 100Mi and of ARGON2_MEMORY_KIB for each of PASSWORD_HASH_CONCURRENCY): "
           "raise it, or lower config.PASSWORD_HASH_CONCURRENCY.") (toString .) $need) -}}
@@ -291,7 +243,8 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{- end -}}
 {{- with (($v.migration.resources).limits).memory -}}
 {{-   $need := addf 64.0 $hash | ceil | int -}}
-{{-   if and (include "user-service.hasAdmin" $) (lt (include "user-service.mebibytes" . | int) $need) -}}
+{{-   if and (include "user-service.isMemory" .) (include "user-service.hasAdmin" $)
+        (lt (include "user-service.mebibytes" . | int) $need) -}}
 {{-     $problems = append $problems (printf (print "migration.resources.limits.memory is %s, and the Job needs %dMi "
           "(64Mi, and ARGON2_MEMORY_KIB for the first admin's password): raise it.") (toString .) $need) -}}
 {{-   end -}}
@@ -305,7 +258,8 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{- $np := $v.networkPolicy -}}
 {{- $any := "(any address: [{ipBlock: {cidr: 0.0.0.0/0}}])" -}}
 {{- if $np.enabled -}}
-{{-   if not (or $np.databaseTo $v.quickstart.enabled) -}}
+{{-   $ports := include "user-service.databasePorts" . | fromJsonArray -}}
+{{-   if and $ports (not (or $np.databaseTo $v.quickstart.enabled)) -}}
 {{-     $problems = append $problems (printf (print "networkPolicy.enabled needs networkPolicy.databaseTo: set where the database is, "
           "as a NetworkPolicy's to, such as [{podSelector: {matchLabels: {cnpg.io/cluster: accounts}}}] %s.") $any) -}}
 {{-   end -}}
@@ -317,16 +271,17 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{-     $problems = append $problems (print "networkPolicy.dnsTo is empty, which would be any address: "
           "set where the cluster's DNS is, or leave it as it is in values.yaml.") -}}
 {{-   end -}}
-{{-   if and (or $v.serviceMonitor.enabled $v.prometheusRule.enabled) (not $np.metricsFrom) -}}
+{{-   if and (or $v.serviceMonitor.enabled $v.podMonitor.enabled $v.prometheusRule.enabled) (not $np.metricsFrom) -}}
 {{-     $problems = append $problems (print "networkPolicy.metricsFrom is empty, so Prometheus could not read what "
-          "serviceMonitor.enabled and prometheusRule.enabled ask for: set where it runs, "
+          "serviceMonitor, podMonitor and prometheusRule ask for: set where it runs, "
           "such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}].") -}}
 {{-   end -}}
 {{-   if and $v.mailer.enabled (not $np.smtpTo) -}}
 {{-     $problems = append $problems (printf (print "networkPolicy.enabled and mailer.enabled need networkPolicy.smtpTo: "
           "set where the mail server is, as a NetworkPolicy's to %s.") $any) -}}
 {{-   end -}}
-{{-   $mailerTraces := and $v.mailer.enabled (include "user-service.tracesEndpoint" (include "user-service.mailerEnvironment" . | fromYaml)) -}}
+{{-   $mailer := include "user-service.mailerEnvironment" . | fromYaml -}}
+{{-   $mailerTraces := and $v.mailer.enabled (include "user-service.tracesEndpoint" $mailer) -}}
 {{-   if and (or (include "user-service.tracesEndpoint" $v) $mailerTraces) (not $np.otlpTo) -}}
 {{-     $problems = append $problems (printf (print "networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo: "
           "set where traces are sent, as a NetworkPolicy's to, "
@@ -345,55 +300,95 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{- if and $v.httpRoute.enabled (not $v.httpRoute.parentRefs) -}}
 {{-   $problems = append $problems "httpRoute.enabled needs httpRoute.parentRefs: set the Gateway, as [{name: …}]." -}}
 {{- end -}}
-{{- if and $v.ingress.enabled (hasPrefix "/metrics" $v.ingress.path) -}}
-{{-   $problems = append $problems
-        "ingress.path is that of the metrics, which are not served to the outside: use another." -}}
+{{- if $v.ingress.enabled -}}
+{{-   range include "user-service.ingressHosts" . | fromJsonArray -}}
+{{-     if not (regexMatch "^(\\*\\.)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$" .host) -}}
+{{-       $problems = append $problems (printf "ingress.hosts has %q: write a host name, without scheme, port and path." .host) -}}
+{{-     end -}}
+{{-     range .paths -}}
+{{-       if hasPrefix "/metrics" .path -}}
+{{-         $problems = append $problems
+              "ingress.path is that of the metrics, which are not served to the outside: use another." -}}
+{{-       else if not (hasPrefix "/" .path) -}}
+{{-         $problems = append $problems (printf "ingress has the path %q: begin it with a slash." .path) -}}
+{{-       end -}}
+{{-     end -}}
+{{-   end -}}
 {{- end -}}
-{{- if and $v.httpRoute.enabled (not $v.httpRoute.filters) (hasPrefix "/metrics" $v.httpRoute.path) -}}
-{{-   $problems = append $problems
-        "httpRoute.path is that of the metrics, which are not served to the outside: use another." -}}
+{{- with $v.httpRoute -}}
+{{-   if and .enabled (not .filters) (not .matches) (hasPrefix "/metrics" .path) -}}
+{{-     $problems = append $problems
+          "httpRoute.path is that of the metrics, which are not served to the outside: use another." -}}
+{{-   end -}}
+{{- end -}}
+{{- $proxies := $v.config.TRUSTED_PROXIES -}}
+{{- range $v.extraEnv -}}
+{{-   $proxies = ternary true $proxies (eq .name "TRUSTED_PROXIES") -}}
+{{- end -}}
+{{- if and (or $v.ingress.enabled $v.httpRoute.enabled) (not $proxies) -}}
+{{-   $problems = append $problems (print "config.TRUSTED_PROXIES is empty, so all clients would share the address, and the "
+        "rate limit, of the proxy: set the addresses from which the Ingress controller or Gateway connects, such as 10.244.3.0/24. "
+        "Clients with an address of this list can forge the address that counts.") -}}
+{{- end -}}
+{{ uniq $problems | toJson }}
+{{- end }}
+
+{{- define "user-service.problems.tls" -}}
+{{- $problems := list -}}
+{{- $v := .Values -}}
+{{- range $name := list "database" "rabbitmq" -}}
+{{-   $tls := (index $v $name).tls -}}
+{{-   if and (eq $tls.mode "disable") (or $tls.caSecret $tls.certSecret) -}}
+{{-     $problems = append $problems (printf (print "%s.tls.mode is disable, and a Secret of %s.tls is set: "
+          "set the mode to verify-full, or leave the Secrets empty.") $name $name) -}}
+{{-   end -}}
+{{-   if and $v.quickstart.enabled (or $tls.caSecret $tls.certSecret (not (has $tls.mode (list "" "disable")))) -}}
+{{-     $problems = append $problems (printf "quickstart.enabled has no TLS: leave %s.tls empty." $name) -}}
+{{-   end -}}
+{{- end -}}
+{{- if and $v.database.tls.mode (regexMatch "[?&]sslmode=" $v.database.url) -}}
+{{-   $problems = append $problems "database.url has sslmode, and database.tls.mode is set: leave one of them out." -}}
+{{- end -}}
+{{- if and $v.migration.certSecret (not $v.database.tls.certSecret) -}}
+{{-   $problems = append $problems (print "migration.certSecret is set, and database.tls.certSecret is empty: set the certificate of the "
+        "service's role too.") -}}
 {{- end -}}
 {{ toJson $problems }}
 {{- end }}
 
-{{- define "user-service.problems.mailer" -}}
+{{- define "user-service.problems.service" -}}
 {{- $problems := list -}}
-{{- $v := .Values -}}
-{{- $m := $v.mailer -}}
-{{- if $m.enabled -}}
-{{-   if not $m.from -}}
-{{-     $problems = append $problems "mailer.enabled needs mailer.from: set the sender of the mails." -}}
+{{- $service := .Values.service -}}
+{{- $needs := dict "nodePort" (list "NodePort" "LoadBalancer") "externalTrafficPolicy" (list "NodePort" "LoadBalancer")
+      "loadBalancerClass" (list "LoadBalancer") "loadBalancerSourceRanges" (list "LoadBalancer") -}}
+{{- range $field, $types := $needs -}}
+{{-   if and (get $service $field) (not (has $service.type $types)) -}}
+{{-     $problems = append $problems (printf "service.%s needs service.type %s: set the type, or leave the field empty."
+          $field (join " or " $types)) -}}
 {{-   end -}}
-{{-   if not $m.linksBaseURL -}}
-{{-     $problems = append $problems "mailer.enabled needs mailer.linksBaseURL: set the URL of the application." -}}
-{{-   end -}}
-{{-   if and $m.smtp.url $m.smtp.existingSecret -}}
-{{-     $problems = append $problems "mailer.smtp.url and mailer.smtp.existingSecret are both set: leave one of them empty." -}}
-{{-   else if not (or $m.smtp.url $m.smtp.existingSecret) -}}
-{{-     $problems = append $problems "mailer.enabled needs a mail server: set mailer.smtp.existingSecret (or mailer.smtp.url)." -}}
-{{-   end -}}
-{{-   $problems = concat $problems (include "user-service.problems.mailerRabbitmq" . | fromJsonArray) -}}
-{{-   $problems = concat $problems
-        (include "user-service.problemsOfConfig" (dict "config" $m.config "prefix" "mailer.") | fromJsonArray) -}}
-{{-   $environment := dict "config" (merge dict $m.config $v.config) "extraEnv" $m.extraEnv "prefix" "mailer." -}}
-{{-   $problems = concat $problems (include "user-service.problemsOfExtraEnv" $environment | fromJsonArray) -}}
+{{- end -}}
+{{- if and (eq $service.clusterIP "None") (ne $service.type "ClusterIP") -}}
+{{-   $problems = append $problems (print "service.clusterIP is None, which needs service.type ClusterIP: set the type, "
+        "or leave clusterIP empty.") -}}
 {{- end -}}
 {{ toJson $problems }}
 {{- end }}
 
-{{- define "user-service.problems.mailerRabbitmq" -}}
+{{- define "user-service.problems.monitoring" -}}
 {{- $problems := list -}}
-{{- $v := .Values -}}
-{{- $rabbitmq := $v.mailer.rabbitmq -}}
-{{- if $v.quickstart.enabled -}}
-{{-   if or $rabbitmq.user $rabbitmq.password $rabbitmq.existingSecret -}}
-{{-     $problems = append $problems "quickstart.enabled has one user at its broker: leave mailer.rabbitmq empty." -}}
+{{- $alerts := include "user-service.alerts" . | fromYamlArray -}}
+{{- range $path, $names := dict "severities" (keys .Values.prometheusRule.severities | sortAlpha)
+      "disabledAlerts" .Values.prometheusRule.disabledAlerts -}}
+{{-   range $names -}}
+{{-     if not (has . $alerts) -}}
+{{-       $problems = append $problems (printf "prometheusRule.%s has %s, which is not an alert of the chart: write one of %s."
+            $path . (join ", " $alerts)) -}}
+{{-     end -}}
 {{-   end -}}
-{{- else if and $rabbitmq.password $rabbitmq.existingSecret -}}
-{{-   $problems = append $problems "mailer.rabbitmq.password and mailer.rabbitmq.existingSecret are both set: leave one of them empty." -}}
-{{- else if not (or $rabbitmq.existingSecret (and $rabbitmq.user $rabbitmq.password)) -}}
-{{-   $problems = append $problems (print "mailer.enabled needs a user of its own at the broker: set mailer.rabbitmq.existingSecret "
-        "(or mailer.rabbitmq.user and password).") -}}
+{{- end -}}
+{{- if and .Values.serviceMonitor.enabled .Values.podMonitor.enabled -}}
+{{-   $problems = append $problems (print "serviceMonitor.enabled and podMonitor.enabled are both set, and would count everything twice: "
+        "set one of them to false.") -}}
 {{- end -}}
 {{ toJson $problems }}
 {{- end }}

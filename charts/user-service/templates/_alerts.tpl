@@ -1,0 +1,44 @@
+{{/* The alerts of the chart. The values may change each of them. */}}
+{{- define "user-service.alerts" -}}
+- UserServiceBrokerAway
+- UserServiceCrashLoop
+- UserServiceDatabasePoolExhausted
+- UserServiceDown
+- UserServiceErrorBudgetBurn
+- UserServiceEventsParked
+- UserServiceHashingSaturated
+- UserServiceKeyNearItsEnd
+- UserServiceLatencyBudgetBurn
+- UserServiceLoginsFail
+- UserServiceMailsNotSent
+- UserServiceMailsParked
+- UserServiceOutboxStuck
+- UserServicePodUnreachable
+- UserServiceSchemaBehind
+- UserServiceSecretRejected
+{{- end }}
+
+{{/* The groups, without disabledAlerts, and with alertLabels, severities and extraRules. */}}
+{{- define "user-service.customRuleGroups" -}}
+{{- $rule := .Values.prometheusRule -}}
+{{- $groups := list -}}
+{{- range $group := include "user-service.ruleGroups" . | fromYamlArray -}}
+{{-   $rules := list -}}
+{{-   range $group.rules -}}
+{{-     if .alert -}}
+{{-       $severity := get $rule.severities .alert -}}
+{{-       $_ := set . "labels" (merge (ternary (dict "severity" $severity) dict (ne $severity "")) .labels $rule.alertLabels) -}}
+{{-     end -}}
+{{-     if not (has .alert $rule.disabledAlerts) -}}
+{{-       $rules = append $rules . -}}
+{{-     end -}}
+{{-   end -}}
+{{-   if $rules -}}
+{{-     $groups = append $groups (dict "name" $group.name "rules" $rules) -}}
+{{-   end -}}
+{{- end -}}
+{{- with $rule.extraRules -}}
+{{-   $groups = append $groups (dict "name" (printf "%s-extra" (include "user-service.fullname" $)) "rules" .) -}}
+{{- end -}}
+{{ toYaml $groups }}
+{{- end }}
