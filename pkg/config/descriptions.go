@@ -164,7 +164,7 @@ var descriptions = map[string]description{
 	},
 	"TRUSTED_PROXIES": {
 		about: "Proxies in front of the service. Only their X-Forwarded-For (the client's address) and traceparent (the " +
-			"trace) are trusted. Without proxies, the client's address is the peer's.",
+			"trace) are trusted. Without proxies, the client's address is the peer's. List no client: it could forge its address.",
 		accepts: "IP addresses and CIDRs, separated by commas",
 		example: "10.0.0.0/8,fd00::/8",
 	},
