@@ -29,7 +29,8 @@ func TestObjectsHaveTheLabelsAndAnnotationsOfTheirSection(t *testing.T) {
 	for section := range labeled {
 		set = append(set, fmt.Sprintf("%[1]s.labels.section=%[1]s,%[1]s.annotations.section=%[1]s", section))
 	}
-	stream := run(t, nil, "helm", "template", "accounts", chart, "--values", chart+"/ci/everything-values.yaml", "--set", strings.Join(set, ","))
+	stream := run(t, nil, "helm", "template", "accounts", chart, "--values", chart+"/ci/everything-values.yaml",
+		"--set", strings.Join(set, ","))
 	sections := map[string][]string{}
 	for _, document := range documents(t, []byte(stream)) {
 		object := parse[struct {

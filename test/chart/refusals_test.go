@@ -33,12 +33,13 @@ var refusals = []struct{ name, set, say string }{
 	{"an admin's password without a cluster to keep it", "migration.enabled=true,admin.email=ada@example.com", "No cluster answers here"},
 	{
 		"quickstart with a database",
-		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,rabbitmq.host=,rabbitmq.password=",
+		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x," +
+			"rabbitmq.host=,rabbitmq.password=,rabbitmq.tls.mode=",
 		"quickstart.enabled brings a database of its own: leave database.url",
 	},
 	{
 		"quickstart with a broker",
-		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=",
+		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=,rabbitmq.tls.mode=",
 		"quickstart.enabled brings a broker of its own: leave rabbitmq.host",
 	},
 
