@@ -99,32 +99,57 @@ func (p *pool) begin(ctx context.Context, query string) (*transaction, error) {
 	if err != nil {
 		return nil, err
 	}
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: query})
+	graceful, cancel := withCancelGrace(ctx)
+	tx, err := conn.BeginTx(graceful, pgx.TxOptions{BeginQuery: query})
 	if err != nil {
+		cancel()
 		if conn.Conn().IsClosed() {
 			err = &lostError{err: err}
 		}
 		p.release(conn, err)
 		return nil, err
 	}
-	return &transaction{Tx: tx, pool: p, conn: conn}, nil
+	return &transaction{Tx: tx, ctx: graceful, cancel: cancel, pool: p, conn: conn}, nil
 }
 
-// transaction is a transaction that returns its connection to the pool when it ends.
+// transaction is a transaction that returns its connection to the pool when it ends. Its statements run in a context of withCancelGrace
+// instead of the context of the caller.
 type transaction struct {
 	pgx.Tx
+	ctx       context.Context //nolint:containedctx // of its statements
+	cancel    context.CancelFunc
 	pool      *pool
 	conn      *pgxpool.Conn // nil after the transaction
 	lost      bool          // the connection broke during the transaction
 	hasEvents bool          // events were stored
 }
 
+// Exec implements pgx.Tx.
+func (tx *transaction) Exec(_ context.Context, sql string, args ...any) (pgconn.CommandTag, error) {
+	return tx.Tx.Exec(tx.ctx, sql, args...)
+}
+
+// Query implements pgx.Tx.
+func (tx *transaction) Query(_ context.Context, sql string, args ...any) (pgx.Rows, error) {
+	return tx.Tx.Query(tx.ctx, sql, args...)
+}
+
+// QueryRow implements pgx.Tx.
+func (tx *transaction) QueryRow(_ context.Context, sql string, args ...any) pgx.Row {
+	return tx.Tx.QueryRow(tx.ctx, sql, args...)
+}
+
+// SendBatch implements pgx.Tx.
+func (tx *transaction) SendBatch(_ context.Context, batch *pgx.Batch) pgx.BatchResults {
+	return tx.Tx.SendBatch(tx.ctx, batch)
+}
+
 // Commit implements pgx.Tx.
-func (tx *transaction) Commit(ctx context.Context) error {
+func (tx *transaction) Commit(context.Context) error {
 	if tx.conn == nil {
 		return pgx.ErrTxClosed
 	}
-	err := tx.Tx.Commit(ctx)
+	err := tx.Tx.Commit(tx.ctx)
 	tx.lost = tx.conn.Conn().IsClosed()
 	tx.release(err)
 	return err
@@ -136,7 +161,7 @@ func (tx *transaction) Rollback(ctx context.Context) error {
 		return pgx.ErrTxClosed
 	}
 	tx.lost = tx.conn.Conn().IsClosed()
-	err := tx.Tx.Rollback(ctx)
+	err := tx.Tx.Rollback(ctx) // also after the end of tx.ctx
 	tx.release(err)
 	return err
 }
@@ -144,6 +169,7 @@ func (tx *transaction) Rollback(ctx context.Context) error {
 func (tx *transaction) release(err error) {
 	tx.pool.release(tx.conn, err)
 	tx.conn = nil
+	tx.cancel()
 }
 
 // stored is the Exec callback of a statement that stores an event.

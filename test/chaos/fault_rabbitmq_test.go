@@ -20,8 +20,9 @@ var rabbitFaults = []fault{
 	restartOfRabbitMQ("RabbitMQ restarted", (*brokerNode).stop),
 	restartOfRabbitMQ("RabbitMQ killed", (*brokerNode).crash),
 	{
+		// Each of the two replicas may have lost a confirm.
 		kind: "RabbitMQ paused", lane: rabbitMQ, least: 300 * time.Millisecond, most: 4 * time.Second,
-		means: history.Fault{Cuts: 1, Delays: true},
+		means: history.Fault{Cuts: 2, Delays: true},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			node := r.broker.node(s.variant)
 			f.Detail = node.name
@@ -41,8 +42,9 @@ var rabbitFaults = []fault{
 		},
 	},
 	{
+		// As for a pause.
 		kind: "RabbitMQ out of memory", lane: rabbitMQ, least: 500 * time.Millisecond, most: 4 * time.Second,
-		means: history.Fault{Cuts: 1, Delays: true},
+		means: history.Fault{Cuts: 2, Delays: true},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			node := r.broker.node(s.variant)
 			f.Detail = node.name
