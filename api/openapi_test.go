@@ -76,8 +76,8 @@ func TestJSONStatesTheLimits(t *testing.T) {
 	}
 }
 
-// TestSchemasAreForGenerators checks what code generators need: an object without fields of its own says what it may contain, because
-// openapi-typescript makes such an object empty otherwise. No field is read-only, because oapi-codegen makes such fields optional.
+// TestSchemasAreForGenerators checks what code generators need. An object without fields of its own says what it may contain. Otherwise
+// openapi-typescript makes such an object empty. No field is read-only, because oapi-codegen makes such fields optional.
 func TestSchemasAreForGenerators(t *testing.T) {
 	t.Parallel()
 	raw, err := api.OpenAPIJSON(api.Limits{PasswordMinLength: 15})

@@ -71,7 +71,7 @@ func New(cfg Config) *Client {
 }
 
 // Contains reports whether the API knows the NFKC form of a password. The API gets only the first five digits of the password's hash
-// (k-anonymity), and pads its response, so that an observer of the network can't recognize these digits by the length.
+// (k-anonymity). It pads its response, so that the length does not reveal these digits to an observer of the network.
 //
 // If the API does not answer in time, or not as expected, Contains returns false and counts the failure.
 func (c *Client) Contains(ctx context.Context, password string) bool {
@@ -134,8 +134,8 @@ func withoutURL(err error) error {
 	return errors.New("the request failed")
 }
 
-// contains reports whether a response lists a suffix. A line with the count 0 is padding. It reads the whole response, so that the
-// connection can be used again, and refuses a response that is not a list, such as a page of a proxy.
+// contains reports whether a response lists a suffix. A line with the count 0 is padding. contains reads the whole response, so that the
+// connection can be used again. Errors: the response is not a list, for example because it is a page of a proxy.
 func contains(response io.Reader, suffix string) (found bool, err error) {
 	lines := 0
 	scanner := bufio.NewScanner(response)

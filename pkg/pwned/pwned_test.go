@@ -36,8 +36,8 @@ type results []string
 
 func (r *results) PwnedPasswordsQueried(result string) { *r = append(*r, result) }
 
-// TestABreachedPasswordIsFound queries the API for a password that it lists, for one that it does not list, and for one that occurs only
-// in the padding.
+// TestABreachedPasswordIsFound queries the API for three passwords. The API lists the first, does not list the second, and has the third
+// only in its padding.
 func TestABreachedPasswordIsFound(t *testing.T) {
 	t.Parallel()
 	const padding, wide = "nine blue lanterns hum", "ｓｅｖｅｎ green kettles sing"

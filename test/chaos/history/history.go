@@ -96,7 +96,7 @@ type index struct {
 	firsts       []Event            // the deliveries without duplicates
 	byUser       map[string][]Event // of firsts
 	users        map[string][]Op    // the requests on each account
-	byPermission []Op               // the requests of the administrator
+	byPermission []Op               // the administrator's requests
 	erased       map[string]bool    // accounts with an accepted or announced deletion
 	caused       map[int][]Event    // of firsts, by request
 	rows         map[string]User    // of the database
