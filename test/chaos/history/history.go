@@ -92,14 +92,15 @@ func Check(h History) []Violation {
 // index is a history with lookup tables for the checks.
 type index struct {
 	History
-	ops          map[int]Op
-	firsts       []Event            // the deliveries without duplicates
-	byUser       map[string][]Event // of firsts
-	users        map[string][]Op    // the requests on each account
-	byPermission []Op               // the administrator's requests
-	erased       map[string]bool    // accounts with an accepted or announced deletion
-	caused       map[int][]Event    // of firsts, by request
-	rows         map[string]User    // of the database
+	byPermission []Op // the administrator's requests
+
+	ops    map[int]Op
+	firsts []Event            // the deliveries without duplicates
+	byUser map[string][]Event // of firsts
+	users  map[string][]Op    // the requests on each account
+	erased map[string]bool    // accounts with an accepted or announced deletion
+	caused map[int][]Event    // of firsts, by request
+	rows   map[string]User    // of the database
 }
 
 func newIndex(h History) index {
