@@ -31,11 +31,10 @@ func (c *client) as(p *person, o history.Op, r call) history.Op {
 }
 
 // asAdmin sends a request as the administrator.
-func (c *client) asAdmin(p *person, o history.Op, r call) history.Op {
+func (c *client) asAdmin(p *person, o history.Op, r call) {
 	r.token, o.ByPermission = c.r.adminToken, true
 	o, _ = c.send(o, r)
 	p.learn(o)
-	return o
 }
 
 func (c *client) login(p *person) {

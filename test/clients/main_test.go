@@ -60,7 +60,7 @@ func (p project) write(name string, content []byte) {
 // download writes the description of the API, as the service at url serves it, to openapi.json.
 func (p project) download(url string) {
 	p.t.Helper()
-	resp, err := http.Get(url + "/openapi.json") //nolint:noctx // a service of these tests
+	resp, err := http.Get(url + "/openapi.json")
 	if err != nil {
 		p.t.Fatal(err)
 	}

@@ -128,7 +128,7 @@ func withoutServers(env []string) (kept []string) {
 
 // statusOf returns the status of the response, or 0.
 func statusOf(url string) int {
-	resp, err := http.Get(url) //nolint:noctx // a local server
+	resp, err := http.Get(url)
 	if err != nil {
 		return 0
 	}
