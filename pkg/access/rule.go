@@ -41,6 +41,6 @@ func (r Rule) Allows(c Caller, target uuid.UUID) bool {
 	case r.self && c.Is(target):
 		return true
 	default:
-		return len(r.permissions) > 0 && !slices.ContainsFunc(r.permissions, func(p Permission) bool { return !c.May(p) })
+		return len(r.permissions) > 0 && !slices.ContainsFunc(r.permissions, func(p Permission) bool { return p == "" || !c.May(p) })
 	}
 }

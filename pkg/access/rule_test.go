@@ -33,6 +33,8 @@ func TestRulesDecide(t *testing.T) {
 		"another, with another permission": {access.SelfOr(access.UsersWrite), reader, grace, false},
 		"another, with a longer one":       {access.SelfOr(access.UsersRead), caller("users:reader"), grace, false},
 		"another, in upper case":           {access.SelfOr(access.UsersRead), caller("USERS:READ"), grace, false},
+		"another, with both permissions":   {access.SelfOr(access.UsersRead, access.RolesRead), reader, grace, true},
+		"another, with one of two":         {access.SelfOr(access.UsersRead, access.AuditRead), reader, grace, false},
 		"no particular user":               {access.SelfOr(access.UsersRead), caller(), uuid.Nil, false},
 		"only, with the permission":        {access.Only(access.UsersRead), reader, uuid.Nil, true},
 		"only, without":                    {access.Only(access.UsersWrite), reader, uuid.Nil, false},
