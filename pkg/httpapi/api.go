@@ -11,7 +11,6 @@ import (
 
 	"github.com/julienschmidt/httprouter"
 
-	"user-service/api"
 	"user-service/pkg/httpapi/docspage"
 	"user-service/pkg/user"
 )
@@ -73,7 +72,7 @@ func New(cfg Config, users *user.Service, health *Health, observer Observer, log
 	return &API{
 		cfg: cfg, users: users, health: health, quotas: newQuotas(cfg), bodies: newBodies(maxBodies), observer: observer, log: log,
 		denials:     newDenials(users.RecordDenial, log),
-		description: descriptionOf(api.Limits{PasswordMinLength: users.PasswordMinLength()}),
+		description: descriptionOf(users),
 	}
 }
 

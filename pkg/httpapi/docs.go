@@ -9,12 +9,14 @@ import (
 
 	"user-service/api"
 	"user-service/pkg/httpapi/docspage"
+	"user-service/pkg/user"
 )
 
-// descriptionOf returns a function that returns api/openapi.yaml as a JSON file, with these limits. The function converts once.
-func descriptionOf(limits api.Limits) func() (*docspage.File, error) {
+// descriptionOf returns a function that returns api/openapi.yaml as a JSON file, with the limits in force. The function converts
+// once.
+func descriptionOf(users *user.Service) func() (*docspage.File, error) {
 	return sync.OnceValues(func() (*docspage.File, error) {
-		content, err := api.OpenAPIJSON(limits)
+		content, err := api.OpenAPIJSON(api.Limits{PasswordMinLength: users.PasswordMinLength()})
 		if err != nil {
 			return nil, err
 		}
