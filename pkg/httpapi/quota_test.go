@@ -23,6 +23,8 @@ func TestEveryRouteHasAQuota(t *testing.T) {
 		name := r.method + " " + r.path
 		var want []quotaRule
 		switch {
+		case r.path == "/users/:id/export":
+			want = []quotaRule{export}
 		case r.method == http.MethodGet, strings.HasPrefix(r.path, "/verify"), slices.Contains(endsSessions, name):
 			want = []quotaRule{uncounted}
 		case r.rule.Anonymous():
