@@ -110,6 +110,17 @@ func (s two) waitUntilIdle(times int64) {
 	testkit.WaitFor(s.t, fmt.Sprintf("%d idle connections", times), func() bool { return s.idled.Load() == times })
 }
 
+// waitUntilWritten waits until no connection waits for its client to accept data, because a client may read the header of a response
+// before the server's call to Write has ended.
+func (s two) waitUntilWritten() {
+	s.t.Helper()
+	testkit.WaitFor(s.t, "connections that do not wait", func() bool {
+		s.outer.mu.Lock()
+		defer s.outer.mu.Unlock()
+		return s.outer.waiting.Len() == 0
+	})
+}
+
 type client struct {
 	net.Conn
 	answers *bufio.Reader
@@ -161,6 +172,7 @@ func TestNoMoreConnectionsThanTheLimit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	s.waitUntilWritten()
 	third := dial()
 	answered := make(chan error, 1)
 	go func() { answered <- third.get("/") }()
