@@ -110,8 +110,8 @@ func (s two) waitUntilIdle(times int64) {
 	testkit.WaitFor(s.t, fmt.Sprintf("%d idle connections", times), func() bool { return s.idled.Load() == times })
 }
 
-// waitUntilWritten waits until no connection waits for its client to accept data, because a client may read the header of a response
-// before the server's call to Write has ended.
+// waitUntilWritten waits until no connection waits for its client to accept data. A client may read the header of a response before the
+// server's call to Write has ended.
 func (s two) waitUntilWritten() {
 	s.t.Helper()
 	testkit.WaitFor(s.t, "connections that do not wait", func() bool {
