@@ -46,7 +46,8 @@ func usersImportCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&format, "format", "", "jsonl or csv; the default is the extension of FILE, and jsonl for standard input")
-	cmd.Flags().BoolVar(&dryRun, "dry-run", false, "check and count, and change nothing; an email or an id twice in the file may be counted twice")
+	cmd.Flags().BoolVar(&dryRun, "dry-run", false,
+		"check and count, and change nothing; an email or an id twice in the file may be counted twice")
 	return cmd
 }
 

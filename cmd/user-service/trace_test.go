@@ -61,7 +61,8 @@ func TestAnUntrustedTraceBecomesALink(t *testing.T) {
 		t.Errorf("%d spans are in the trace of the untrusted caller, want none", len(spans))
 	}
 	got := traceparentOf(t, message)
-	server := received.all().find(t, "POST /register in the trace of the event", func(s *traces.Span) bool { // register may have sent two requests
+	// register may have sent two requests
+	server := received.all().find(t, "POST /register in the trace of the event", func(s *traces.Span) bool {
 		return s.GetName() == "POST /register" && strings.HasPrefix(got, "00-"+trace.TraceID(s.GetTraceId()).String()+"-")
 	})
 	if links := server.GetLinks(); len(links) != 1 || trace.TraceID(links[0].GetTraceId()).String() != callersTrace {

@@ -18,7 +18,8 @@ func Installed(t testing.TB, command, pkg string) string {
 	if path, err := find(command); err == nil {
 		return path
 	}
-	if out, err := exec.CommandContext(t.Context(), "../../tools/dev/packages", pkg).CombinedOutput(); err != nil { //nolint:gosec // a package of the caller
+	install := exec.CommandContext(t.Context(), "../../tools/dev/packages", pkg) //nolint:gosec // a package of the caller
+	if out, err := install.CombinedOutput(); err != nil {
 		t.Fatalf("install %s: %v: %s", pkg, err, out)
 	}
 	path, err := find(command)

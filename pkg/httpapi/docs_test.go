@@ -46,7 +46,8 @@ func TestTheDescriptionStatesThePasswordLength(t *testing.T) {
 				Schemas struct{ Password struct{ MinLength int } }
 			}
 		}](t, s.call("GET", "/openapi.json", nil).want(t, 200)).Components.Schemas.Password.MinLength
-		refused := decode[struct{ Errors []user.FieldError }](t, s.call("POST", "/register", `{"email":"a@example.com","password":"x"}`).want(t, 422))
+		short := s.call("POST", "/register", `{"email":"a@example.com","password":"x"}`).want(t, 422)
+		refused := decode[struct{ Errors []user.FieldError }](t, short)
 		if got := refused.Errors[0].Params["min"]; served != want || got != float64(want) {
 			t.Errorf("a minimum of %d: the description states %d and the refusal %v, want %d", configured, served, got, want)
 		}

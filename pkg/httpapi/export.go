@@ -2,8 +2,6 @@ package httpapi
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"net/http"
 	"time"
 
@@ -61,11 +59,11 @@ func encodeExport(stored user.Export, current uuid.UUID) ([]byte, error) {
 	if !stored.PasswordChangedAt.IsZero() {
 		out.PasswordChangedAt = &stored.PasswordChangedAt
 	}
-	head, err := marshal(out)
+	head, err := encodeJSON(out)
 	if err != nil {
-		return nil, fmt.Errorf("encode an export: %w", err)
+		return nil, err
 	}
-	return append(bytes.TrimSuffix(head, []byte("}")), `,"audit_events":[`...), nil
+	return append(bytes.TrimSuffix(head, []byte("}\n")), `,"audit_events":[`...), nil
 }
 
 // streamAudit sends the rest of an export. Each page has the time of a request, and the client the time of a response to read it.
@@ -73,7 +71,7 @@ func (a *API) streamAudit(w http.ResponseWriter, c *call, part []byte, page user
 	client := http.NewResponseController(w)
 	for first := true; ; first = false {
 		for i, e := range page.Events {
-			entry, err := marshal(e)
+			entry, err := encodeJSON(e)
 			if err != nil {
 				return err
 			}
@@ -102,13 +100,4 @@ func (a *API) streamAudit(w http.ResponseWriter, c *call, part []byte, page user
 		}
 		part = part[:0]
 	}
-}
-
-// marshal returns the JSON of a value without HTML escapes.
-func marshal(value any) ([]byte, error) {
-	var out bytes.Buffer
-	enc := json.NewEncoder(&out)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(value)
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), err
 }

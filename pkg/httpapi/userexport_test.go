@@ -58,7 +58,10 @@ func TestAnExportHasEverythingThatIsStoredAboutTheUser(t *testing.T) {
 				t.Errorf("an entry of its own: %t, with the address %q and the request id %q", own, e.IP, e.RequestID)
 			}
 		}
-		want := []user.Action{user.AccessDenied, user.UserUpdated, user.TokenCreated, user.LoginFailed, user.LoginSucceeded, user.LoginSucceeded, user.UserCreated}
+		want := []user.Action{
+			user.AccessDenied, user.UserUpdated, user.TokenCreated, user.LoginFailed, user.LoginSucceeded, user.LoginSucceeded,
+			user.UserCreated,
+		}
 		slices.Sort(actions)
 		slices.Sort(want)
 		if diff := cmp.Diff(want, actions); diff != "" {

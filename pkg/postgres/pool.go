@@ -180,8 +180,9 @@ func (p *pool) mayRetry(ctx context.Context, err error) bool {
 	}
 }
 
-// cancelGrace is the time that a read or a transaction may still take after its client has disconnected. pgx closes the connection of a canceled query,
-// and a new connection costs more than most of them. So without this time, clients that disconnect would exhaust the pool.
+// cancelGrace is the time that a read or a transaction may still take after its client has disconnected. pgx closes the connection of a
+// canceled query, and a new connection costs more than most reads and transactions. So without this time, clients that disconnect would
+// exhaust the pool.
 const cancelGrace = 200 * time.Millisecond
 
 // withCancelGrace returns a context that ends at the deadline of ctx, or cancelGrace after ctx is canceled.

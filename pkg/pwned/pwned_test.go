@@ -115,7 +115,8 @@ func TestACanceledQueryIsNotAFailure(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	var seen results
-	client := pwned.New(pwned.Config{URL: api(t, func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() }), Observer: &seen})
+	url := api(t, func(_ http.ResponseWriter, r *http.Request) { cancel(); <-r.Context().Done() })
+	client := pwned.New(pwned.Config{URL: url, Observer: &seen})
 	if client.Contains(ctx, breached) || len(seen) > 0 {
 		t.Errorf("the results are %v, want none", seen)
 	}

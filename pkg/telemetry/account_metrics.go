@@ -43,7 +43,8 @@ func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics
 		cleanupRuns: newCounter(factory, "user_service_cleanup_runs_total", "Cleanup runs by result.", "result", cleanupResults),
 		tables:      tables,
 		pwned: newCounter(factory, "user_service_pwned_passwords_queries_total",
-			"New passwords that were looked up at PWNED_PASSWORDS_URL, by result. After a failure, the password is accepted.", "result", pwnedResults),
+			"New passwords that were looked up at PWNED_PASSWORDS_URL, by result. After a failure, the password is accepted.",
+			"result", pwnedResults),
 		rejectedSecrets: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "user_service_secrets_reload_failed",
 			Help: "Secrets with a new value that the service rejects; the old value stays in use.",

@@ -117,7 +117,9 @@ func (b *exchanges) wantDeadLetter(said *testkit.Buffer) {
 	b.onExchange("", func(channel *amqp.Channel) error {
 		return channel.PublishWithContext(b.t.Context(), "", "mailer", true, false, amqp.Publishing{Body: []byte("not JSON")})
 	})
-	testkit.WaitFor(b.t, "the dead letter", func() bool { return strings.Contains(said.String(), "dead-lettered") && b.waiting("mailer.dead") == 1 })
+	testkit.WaitFor(b.t, "the dead letter", func() bool {
+		return strings.Contains(said.String(), "dead-lettered") && b.waiting("mailer.dead") == 1
+	})
 }
 
 // wantErasure publishes an erasure, which the mailer receives.

@@ -165,7 +165,8 @@ func generate(t *testing.T, service types.ServiceConfig, dir string) {
 	// compose-go keeps $$, which compose itself replaces.
 	script := strings.ReplaceAll(service.Command[0], "cd /secrets", "cd "+dir)
 	entrypoint := service.Entrypoint
-	out, err := exec.CommandContext(t.Context(), entrypoint[0], append(entrypoint[1:], script)...).CombinedOutput() //nolint:gosec // of this repository
+	run := exec.CommandContext(t.Context(), entrypoint[0], append(entrypoint[1:], script)...) //nolint:gosec // of this repository
+	out, err := run.CombinedOutput()
 	if err != nil {
 		t.Fatalf("the script of secrets: %v: %s", err, out)
 	}

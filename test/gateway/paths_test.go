@@ -42,7 +42,9 @@ func TestTheAdministrationIsNotPublic(t *testing.T) {
 				t.Errorf("%s for administrators: %d, want 200", path, status)
 			}
 		}
-		for path, want := range map[string]int{"/auth/users/me": 200, "/auth/users/me/sessions": 200, "/auth/.well-known/jwks.json": 200, "/auth/login": 405} {
+		for path, want := range map[string]int{
+			"/auth/users/me": 200, "/auth/users/me/sessions": 200, "/auth/.well-known/jwks.json": 200, "/auth/login": 405,
+		} {
 			if status := rawStatus(t, "", s.shop, path, admin.token); status != want {
 				t.Errorf("%s: %d, want %d", path, status, want)
 			}
@@ -132,7 +134,8 @@ func wantProblemOf(t *testing.T, address string, status int, problemType string)
 func TestTheLocationIsRightBelowAPrefix(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		address := "http://" + s.shop + "/auth/register"
-		body := `{"email":"` + strings.ToLower(t.Name()[strings.LastIndex(t.Name(), "/")+1:]) + `-prefix@example.com","password":"` + secret + `"}`
+		gateway := strings.ToLower(t.Name()[strings.LastIndex(t.Name(), "/")+1:])
+		body := `{"email":"` + gateway + `-prefix@example.com","password":"` + secret + `"}`
 		resp, err := http.Post(address, "application/json", bytes.NewBufferString(body))
 		if err != nil {
 			t.Fatal(err)

@@ -88,7 +88,8 @@ func startSample(t *testing.T, name string, args ...string) {
 	samples.once.Do(func() {
 		samples.dir = filepath.Dir(program)
 		var out []byte
-		if out, samples.err = exec.Command("go", "build", "-o", samples.dir, "user-service/docs/examples/shop/...").CombinedOutput(); samples.err != nil {
+		build := exec.Command("go", "build", "-o", samples.dir, "user-service/docs/examples/shop/...")
+		if out, samples.err = build.CombinedOutput(); samples.err != nil {
 			samples.err = fmt.Errorf("%w: %s", samples.err, out)
 		}
 	})
@@ -189,7 +190,8 @@ func (s *shop) verify(t *testing.T, user caller) {
 		return resp.StatusCode
 	}
 	requested := send("/email-verification", "", user.token)
-	confirmed := send("/email-verification/confirm", `{"token":"`+s.mailed(t, "user.email_verification_requested", user.email)+`"}`, user.token)
+	token := s.mailed(t, "user.email_verification_requested", user.email)
+	confirmed := send("/email-verification/confirm", `{"token":"`+token+`"}`, user.token)
 	if requested != http.StatusAccepted || confirmed != http.StatusNoContent {
 		t.Fatalf("the verification gets %d and %d", requested, confirmed)
 	}

@@ -57,7 +57,8 @@ async function show() {
   document.querySelectorAll('[data-if]').forEach((part) => { part.hidden = !state[part.dataset.if]; });
   if (!ok) return;
   document.querySelectorAll('[data-email]').forEach((part) => { part.textContent = user.email; });
-  document.querySelectorAll('[data-verified]').forEach((part) => { part.textContent = user.email_verified ? '(confirmed)' : '(not confirmed)'; });
+  const verified = user.email_verified ? '(confirmed)' : '(not confirmed)';
+  document.querySelectorAll('[data-verified]').forEach((part) => { part.textContent = verified; });
   const list = document.getElementById('orders');
   if (!list) return;
   const { ok: listed, data: orders } = await call('GET', '/bff/orders');
