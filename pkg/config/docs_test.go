@@ -65,8 +65,8 @@ func compare(t *testing.T, path string, generate func(string) string) {
 	}
 }
 
-// TestEnvExampleCanBeLoaded: an unchanged copy of .env.example sets no variable. If all its lines are uncommented and JWT_SECRET is set,
-// it is a valid environment.
+// TestEnvExampleCanBeLoaded checks that an unchanged copy of .env.example sets no variable. It also checks that the file is a valid
+// environment after all its lines are uncommented and JWT_SECRET is set.
 func TestEnvExampleCanBeLoaded(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{}

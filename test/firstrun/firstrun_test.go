@@ -19,7 +19,8 @@ const root = "../.."
 // files are the files and folders that make run needs.
 var files = []string{".env.example", "Makefile", "api", "cmd", "go.mod", "go.sum", "migrations", "pkg", "tools"}
 
-// TestAnUnchangedCopyOfTheExampleRuns: with a copy of .env.example, make run starts its own servers and generates JWT_SECRET.
+// TestAnUnchangedCopyOfTheExampleRuns checks that make run works with an unchanged copy of .env.example as .env. It then starts its own
+// servers and generates JWT_SECRET.
 func TestAnUnchangedCopyOfTheExampleRuns(t *testing.T) {
 	t.Parallel()
 	dir := copyOfTheRepository(t)
