@@ -108,7 +108,7 @@ func TestASlowDatabaseDoesNotExhaustResources(t *testing.T) { //nolint:parallelt
 			if most := idle.Goroutines + 6*clients; goroutines > most {
 				t.Errorf("there were %d goroutines, want at most %d", goroutines, most)
 			}
-			// An abandoned connection closes asynchronously, while another one may replace it.
+			// An abandoned connection closes in the background, while another one may already replace it.
 			if most := 3*maxConns + 2; conns > most {
 				t.Errorf("there were %d connections to the database, want at most %d", conns, most)
 			}

@@ -82,7 +82,8 @@ func TestTheTimeOfALoginRevealsNothingAboutImportedAccounts(t *testing.T) {
 	}
 }
 
-// TestAnUncountedImportIsFound checks the test above: that test must fail for a service that does not know the costs of imported hashes.
+// TestAnUncountedImportIsFound checks TestTheTimeOfALoginRevealsNothingAboutImportedAccounts. That test must fail for a service that does
+// not know the costs of imported hashes.
 func TestAnUncountedImportIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return uncounted{store} })
 	if all := measureImported(s); all.verdict() == "" {
