@@ -28,7 +28,7 @@ func TestEnvExampleIsUpToDate(t *testing.T) {
 	compare(t, envExample, func(string) string { return want })
 }
 
-// The chart checks its value config against this schema.
+// TestSchemaOfTheChartIsUpToDate checks the schema with which the chart checks its value config.
 func TestSchemaOfTheChartIsUpToDate(t *testing.T) {
 	t.Parallel()
 	compare(t, schema, func(string) string { return config.ChartSchema(&config.Config{}) })

@@ -133,7 +133,7 @@ func (s *service) demandRecovery(a account, idle replica.Held) {
 
 // TestADisconnectedClientStopsItsQuery disconnects clients while their queries wait for a lock. The queries must end in
 // PostgreSQL.
-func TestADisconnectedClientStopsItsQuery(t *testing.T) { //nolint:paralleltest // as above
+func TestADisconnectedClientStopsItsQuery(t *testing.T) { //nolint:paralleltest // it measures time
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, nil)
 	people := s.accounts(maxConns)
@@ -188,7 +188,7 @@ func (s *service) demandStop(call func(context.Context)) {
 
 // TestAnExhaustedPoolRefusesRequestsInTime makes resets wait for a locked table until the pool has no connection for requests. The service
 // must refuse other requests in time. Logins and readiness must succeed, because they have reserved connections.
-func TestAnExhaustedPoolRefusesRequestsInTime(t *testing.T) { //nolint:paralleltest // as above
+func TestAnExhaustedPoolRefusesRequestsInTime(t *testing.T) { //nolint:paralleltest // it measures time
 	dsn := postgrestest.URL(t)
 	s := newService(t, dsn, dsn, nil)
 	user := s.accounts(1)[0]

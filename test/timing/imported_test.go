@@ -156,7 +156,7 @@ func TestABurstOfRegistrationsOfTakenEmailsIsNotCheap(t *testing.T) {
 		}
 		return probe{kind, "/register", credentials(many(fmt.Sprint(kind, "-", burst), i), goodPassword), http.StatusCreated}
 	})
-	if r := all.ratios[0].estimate; r > 2 { // of a free email to a taken one
+	if r := all.ratios[0].estimate; r > 2 { // the time for a free email is more than twice the time for a taken one
 		t.Errorf("searching for taken emails is cheap: %s", all)
 	}
 }
