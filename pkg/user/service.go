@@ -58,8 +58,8 @@ type Service struct {
 	now    func() time.Time
 	costs  costCount
 
-	reauthentications Serializer[uuid.UUID] // by user, see reauthenticate
-	confirmations     Serializer[TokenHash] // of resets
+	reauthentications Serializer[uuid.UUID] // one at a time for each user: see reauthenticate
+	confirmations     Serializer[TokenHash] // one at a time for each reset token
 }
 
 // New returns a Service. tokens may be nil in a program that issues no tokens.

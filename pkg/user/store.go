@@ -153,7 +153,7 @@ type Tx interface {
 type NewAccount struct {
 	User         User
 	PasswordHash string
-	HashPrefix   string // of a hash from another system, see password.Prefix
+	HashPrefix   string // the password.Prefix of a hash from another system
 	Created      event.Event
 }
 

@@ -44,7 +44,7 @@ type soak struct {
 
 	figures sync.Mutex
 	series  []*steady.Series
-	counted struct { // the counts of requests at the time of the last reading
+	counted struct { // the requests up to the last reading
 		ops, refused int
 		at           time.Duration
 	}
