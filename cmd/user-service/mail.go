@@ -145,7 +145,7 @@ func newMailer(ctx context.Context, cfg config.Mailer, log *slog.Logger) (*maile
 	if err != nil {
 		return nil, err
 	}
-	m.health = httpapi.NewHealth(m.checks(required)...)
+	m.health = httpapi.NewHealth(m.log, m.checks(required)...)
 	m.watcher = m.newWatcher(envconfig.OsLookuper(), 0)
 	return m, nil
 }

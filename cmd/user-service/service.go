@@ -90,7 +90,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	if err != nil {
 		return nil, err
 	}
-	s.health = httpapi.NewHealth(s.checks(required)...)
+	s.health = httpapi.NewHealth(s.log, s.checks(required)...)
 	s.api = httpapi.New(httpapi.Config{
 		DocsEnabled: cfg.HTTP.DocsEnabled, TrustedProxies: cfg.HTTP.TrustedProxies,
 		RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute, AccountRateLimitPerMinute: cfg.HTTP.AccountRateLimitPerMinute,
@@ -102,6 +102,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	s.metrics.Watch(telemetry.Sources{
 		HashProcess: process,
 		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, BodyBytes: s.api.BodyBytes, Pool: s.poolStats,
+		Ready: s.health.Ready, Certificates: newCertificates(cfg).expiries,
 		Outbox: s.db.OutboxBacklog, Parked: s.db.ParkedCounts, Schema: s.db.SchemaVersion, SchemaRequired: required, Keys: s.keys,
 	})
 	return s, nil

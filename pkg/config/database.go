@@ -136,9 +136,21 @@ func hasAtSignInParameters(dsn string) bool {
 	return false
 }
 
-// unreadable returns the name of the first parameter whose file can't be read, or "". The driver reads missing parameters from the
-// environment, such as PGSSLROOTCERT.
+// unreadable returns the name of the first parameter whose file can't be read, or "".
 func unreadable(dsn string) string {
+	for _, name := range files {
+		if file := fileOf(dsn, name); file != "" && !isReadable(file) {
+			return name
+		}
+	}
+	return ""
+}
+
+// File returns the file that a parameter of the URL names, such as sslcert, or "".
+func (d Database) File(parameter string) string { return fileOf(d.URL.Reveal(), parameter) }
+
+// fileOf returns the file that a parameter names, or "". The driver reads missing parameters from the environment, such as PGSSLROOTCERT.
+func fileOf(dsn, name string) string {
 	values := url.Values{}
 	if u, err := url.Parse(dsn); err == nil && u.Scheme != "" {
 		values = u.Query()
@@ -148,13 +160,11 @@ func unreadable(dsn string) string {
 			values.Set(name, strings.Trim(value, "'"))
 		}
 	}
-	for _, name := range files {
-		file := cmp.Or(values.Get(name), os.Getenv("PG"+strings.ToUpper(name)))
-		if file != "" && file != "system" && !isReadable(file) {
-			return name
-		}
+	file := cmp.Or(values.Get(name), os.Getenv("PG"+strings.ToUpper(name)))
+	if file == "system" { // the CAs of the system, for sslrootcert
+		return ""
 	}
-	return ""
+	return file
 }
 
 func isReadable(file string) bool {

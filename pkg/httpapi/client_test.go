@@ -96,7 +96,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	log := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	set.cfg.Log = log
 	s.users = user.New(set.cfg, s.db, hasher, tokens)
-	health := httpapi.NewHealth(append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
+	health := httpapi.NewHealth(log, append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
 	cfg := httpapi.Config{
 		DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit, AccountRateLimitPerMinute: set.account,
 	}

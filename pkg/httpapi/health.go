@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"log/slog"
 	"maps"
 	"net/http"
 	"sync"
@@ -25,6 +26,7 @@ type Check struct {
 
 // Health reports whether the service is ready for requests. Create it with NewHealth.
 type Health struct {
+	log      *slog.Logger
 	checks   []Check
 	draining atomic.Bool
 
@@ -49,8 +51,25 @@ const (
 	statusUnavailable = "unavailable"
 )
 
-// NewHealth returns a Health with these checks.
-func NewHealth(checks ...Check) *Health { return &Health{checks: checks} }
+// NewHealth returns a Health with these checks. It logs each change of readiness with the reasons; log may be nil.
+func NewHealth(log *slog.Logger, checks ...Check) *Health {
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	return &Health{log: log, checks: checks}
+}
+
+// Ready returns the results of the checks that decide readiness. The check shutdown fails from the call of Drain on.
+func (h *Health) Ready(ctx context.Context) map[string]bool {
+	report, _ := h.check(ctx)
+	results := map[string]bool{"shutdown": !h.draining.Load()}
+	for _, check := range h.checks {
+		if !check.NonCritical {
+			results[check.Name] = report.Checks[check.Name].Status == statusOK
+		}
+	}
+	return results
+}
 
 // Drain makes the service unready until the process ends.
 func (h *Health) Drain() { h.draining.Store(true) }
@@ -61,8 +80,12 @@ func (h *Health) check(ctx context.Context) (healthReport, bool) {
 	defer h.mu.Unlock()
 	draining := h.draining.Load()
 	if time.Since(h.checkedAt) > maxReportAge && !draining {
+		wasReady, first := h.ready, h.checkedAt.IsZero()
 		h.report, h.ready = h.runChecks(context.WithoutCancel(ctx))
 		h.checkedAt = time.Now()
+		if h.ready != wasReady || first {
+			h.logReadiness(ctx)
+		}
 	}
 	if !draining {
 		return h.report, h.ready
@@ -70,6 +93,21 @@ func (h *Health) check(ctx context.Context) (healthReport, bool) {
 	checks := map[string]checkReport{"shutdown": {Status: statusUnavailable, Detail: "shutting down"}}
 	maps.Copy(checks, h.report.Checks) // the last results: checks no longer run
 	return healthReport{Status: statusUnavailable, Checks: checks}, false
+}
+
+// logReadiness logs whether the service is ready, and otherwise why not.
+func (h *Health) logReadiness(ctx context.Context) {
+	if h.ready {
+		h.log.InfoContext(ctx, "ready")
+		return
+	}
+	var failed []any
+	for _, check := range h.checks {
+		if report := h.report.Checks[check.Name]; !check.NonCritical && report.Status != statusOK {
+			failed = append(failed, slog.String(check.Name, report.Detail))
+		}
+	}
+	h.log.WarnContext(ctx, "not ready", slog.Group("checks", failed...))
 }
 
 // runChecks runs all checks concurrently, with checkTimeout.

@@ -46,7 +46,7 @@ func limited(perMinute int, observer Observer) *API {
 // refilled returns the same API with quotas that refill.
 func refilled(perMinute int, observer Observer) *API {
 	cfg := Config{DocsEnabled: true, TrustedProxies: proxies, RateLimitPerMinute: perMinute}
-	return New(cfg, nil, NewHealth(), observer, slog.New(slog.DiscardHandler))
+	return New(cfg, nil, NewHealth(nil), observer, slog.New(slog.DiscardHandler))
 }
 
 // ask sends a request without a body from a peer. On the limited routes, an accepted request gets a 4xx other than 429.

@@ -31,6 +31,8 @@ func sources() telemetry.Sources {
 		Pool: func() telemetry.PoolStats {
 			return telemetry.PoolStats{Idle: 4, Used: 5, Max: 16, Acquired: 70, AcquireTime: 1500 * time.Millisecond, Canceled: 6}
 		},
+		Ready:          func(context.Context) map[string]bool { return map[string]bool{"database": true, "schema": false} },
+		Certificates:   func() map[string]time.Time { return map[string]time.Time{"database_client": time.Unix(1900000000, 0)} },
 		Outbox:         func(context.Context) (int64, time.Duration, error) { return 8, 90 * time.Second, nil },
 		Parked:         func(context.Context) (map[string]int64, error) { return map[string]int64{"user.updated": 3}, nil },
 		Schema:         func(context.Context) (int64, error) { return 11, nil },

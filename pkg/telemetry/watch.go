@@ -17,6 +17,10 @@ type Sources struct {
 	BodyBytes   func() int64                // Bytes of request bodies that count towards their limit.
 	Pool        func() PoolStats            // The pool of database connections.
 
+	// Ready returns the results of the checks that decide readiness.
+	Ready func(context.Context) map[string]bool
+	// Certificates returns when the certificates in files expire, by use.
+	Certificates func() map[string]time.Time
 	// Outbox queries the number of waiting events, and the age of the oldest.
 	Outbox func(context.Context) (pending int64, oldest time.Duration, err error)
 	// Parked queries the number of parked events by type.
@@ -60,7 +64,7 @@ func (m *Metrics) Watch(s Sources) {
 		Name: "user_service_schema_version_required",
 		Help: "Minimum version of the database schema for this build.",
 	}).Set(float64(s.SchemaRequired))
-	m.registry.MustRegister(databaseCollector{
+	m.registry.MustRegister(newReadyCollector(s.Ready), newCertificateCollector(s.Certificates), databaseCollector{
 		pool:    newPoolCollector(s.Pool),
 		queries: []*queryCollector{outboxCollector(s, m.outbox.types), schemaCollector(s), keyCollector(s)},
 	})

@@ -29,9 +29,11 @@ const (
 // alert may fire. The test fails if an alert fires that the situation does not expect.
 func TestAlertsFireAndClearUnderFaults(t *testing.T) {
 	w := newWatch(t)
+	bind := newQueue(t)
 	var rules []string
 	var all []*stage
 	for _, now := range situations {
+		now.bind = bind
 		rules = append(rules, hurriedRules(t, now.name))
 		now.start(t)
 		all = append(all, now.pods...)
@@ -59,7 +61,7 @@ func TestAlertsFireAndClearUnderFaults(t *testing.T) {
 	w.report()
 }
 
-var duration = regexp.MustCompile(`(for: |\[)(\d+)([mhd])\b`)
+var duration = regexp.MustCompile(`(for: |\[|:|offset )(\d+)([mhd])\b`)
 
 // hurriedRules returns the file of the chart's rules with shortened durations.
 func hurriedRules(t *testing.T, namespace string) string {

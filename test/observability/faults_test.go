@@ -18,6 +18,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"user-service/internal/testkit"
+	"user-service/pkg/event"
 )
 
 // ordinary sends the requests of a user who makes no mistake.
@@ -122,6 +123,52 @@ func guess(now *situation) func() {
 	})
 }
 
+// resetUnrouted requests resets. The queue of the tests gets no resets, until the returned function binds it.
+func resetUnrouted(now *situation) func() {
+	email, _ := now.pods[0].enter()
+	stop := now.pods[0].keep(1, func() {
+		_, _, _ = now.pods[0].try(http.MethodPost, "/password-reset", "", map[string]any{"email": email})
+		testkit.Pause(context.Background(), time.Second)
+	})
+	return func() { stop(); now.bind(event.PasswordResetRequested) }
+}
+
+func flood(now *situation) func() {
+	return now.pods[0].keep(4, func() {
+		login := map[string]any{"email": rand.Text() + "@example.com", "password": "not " + password}
+		_, _, _ = now.pods[0].try(http.MethodPost, "/login", "", login)
+		testkit.Pause(context.Background(), 100*time.Millisecond)
+	})
+}
+
+// reuse presents the first token of sessions that have been refreshed twice.
+func reuse(now *situation) func() {
+	s := now.pods[0]
+	email, _ := s.enter()
+	return s.keep(1, func() {
+		_, pair, _ := s.try(http.MethodPost, "/login", "", map[string]any{"email": email, "password": password})
+		first := map[string]any{"refresh_token": pair["refresh_token"]}
+		_, pair, _ = s.try(http.MethodPost, "/refresh", "", first)
+		_, _, _ = s.try(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": pair["refresh_token"]})
+		_, _, _ = s.try(http.MethodPost, "/refresh", "", first)
+		testkit.Pause(context.Background(), 300*time.Millisecond)
+	})
+}
+
+// refuseDeletion makes PostgreSQL refuse to delete rows of a table that only the cleanup changes.
+func refuseDeletion(now *situation) func() {
+	now.pods[0].query(`
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$`)
+	now.pods[0].query(`CREATE TRIGGER refuse BEFORE DELETE ON mails_sent FOR EACH STATEMENT EXECUTE FUNCTION refuse()`)
+	return func() { now.pods[0].query(`DROP TRIGGER refuse ON mails_sent`) }
+}
+
+// ageCertificate replaces the CA by one that expires soon. The returned function renews it.
+func ageCertificate(now *situation) func() {
+	writeCA(now.pods[0].t, now.pods[0].ca, 3*24*time.Hour)
+	return func() { writeCA(now.pods[0].t, now.pods[0].ca, year) }
+}
+
 func storm(now *situation) func() {
 	return now.pods[0].keep(12, func() {
 		_, _, _ = now.pods[0].try(http.MethodPost, "/login", "", map[string]any{"email": rand.Text() + "@example.com", "password": password})
@@ -215,9 +262,16 @@ func spoilSecret(now *situation) func() {
 	return func() { now.write(now.pods[0].t, "secret", firstSecret) }
 }
 
+// shutDatabase makes the database unavailable for the only pod, so that no endpoint is left.
 func shutDatabase(now *situation) func() {
 	now.pods[0].database.set(true)
 	return func() { now.pods[0].database.set(false) }
+}
+
+func shutDatabaseOfLast(now *situation) func() {
+	last := now.pods[len(now.pods)-1]
+	last.database.set(true)
+	return func() { last.database.set(false) }
 }
 
 func slowDatabase(now *situation) func() {

@@ -25,6 +25,11 @@ const (
 	bucket = `http_server_request_duration_seconds_bucket{@,http_route="%s",http_response_status_code="%s",le="%s"}`
 )
 
+// logins returns the story of one result of logins.
+func logins(result, values string) map[string]string {
+	return one(fmt.Sprintf(`user_service_logins_total{@,result=%q}`, result), values)
+}
+
 func answers(route, status, count, intime, le string) map[string]string {
 	return map[string]string{fmt.Sprintf(total, route, status): count, fmt.Sprintf(bucket, route, status, le): intime}
 }
@@ -51,10 +56,10 @@ var stories = []story{
 		answers("/users/{id}", "200", "0+540x100", "0+540x100", "0.25"), answers("/users/{id}", "503", "0+60x100", "0+60x100", "0.25"),
 	), []string{"UserServiceErrorBudgetBurn/critical"}},
 	{"a few requests fail for days", days, both(
-		answers("/users/{id}", "200", "0+998x500", "0+998x500", "0.25"), answers("/users/{id}", "503", "0+2x500", "0+2x500", "0.25"),
+		answers("/users/{id}", "200", "0+998x2500", "0+998x2500", "0.25"), answers("/users/{id}", "503", "0+2x2500", "0+2x2500", "0.25"),
 	), []string{"UserServiceErrorBudgetBurn/warning"}},
 	{"within the budget", days, both(
-		answers("/users/{id}", "200", "0+9995x500", "0+9995x500", "0.25"), answers("/users/{id}", "503", "0+5x500", "0+5x500", "0.25"),
+		answers("/users/{id}", "200", "0+9995x2500", "0+9995x2500", "0.25"), answers("/users/{id}", "503", "0+5x2500", "0+5x2500", "0.25"),
 	), nil},
 	{"one of three requests of a night fails", "70m", both(
 		answers("/users/{id}", "200", "0x30 2x100", "0x30 2x100", "0.25"), answers("/users/{id}", "503", "0x30 1x100", "0x30 1x100", "0.25"),
@@ -82,29 +87,78 @@ var stories = []story{
 	{"no parked event", "5m", one(`user_service_outbox_parked_events{@,type="user.updated"}`, "0x10"), nil},
 	{"a young event", "5m", one(`user_service_outbox_oldest_event_age_seconds{@}`, "50x10"), nil},
 	{
-		"most logins fail", "20m",
-		both(
-			one(`user_service_logins_total{@,result="success"}`, "0+10x30"),
-			one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+90x30"),
-		),
-		[]string{"UserServiceLoginsFail/critical"},
+		"a quarter of the logins is not served", "20m",
+		both(logins("success", "0+3x30"), logins("unavailable", "0+1x30")), []string{"UserServiceLoginsFail/critical"},
+	},
+	{"no login of a night is served", "20m", logins("unavailable", "0+1x30"), []string{"UserServiceLoginsFail/critical"}},
+	{"two logins of a night are not served", "20m", logins("overloaded", "0 1 1 1 2x30"), nil},
+	{
+		"one of 33 logins is not served", "20m", both(logins("success", "0+32x30"), logins("overloaded", "0+1x30")), nil,
 	},
 	{
-		"some logins fail", "20m",
-		both(
-			one(`user_service_logins_total{@,result="success"}`, "0+70x30"),
-			one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+30x30"),
-		),
-		nil,
+		"most logins have a wrong password", "20m", both(logins("success", "0+10x30"), logins("invalid-credentials", "0+90x30")),
+		[]string{"UserServicePasswordGuessing/warning"},
 	},
 	{
-		"the only login of a night fails", "20m",
-		both(
-			one(`user_service_logins_total{@,result="success"}`, "0x30"),
-			one(`user_service_logins_total{@,result="invalid-credentials"}`, "0+1x30"),
-		),
-		nil,
+		"most logins meet a backoff", "20m", both(logins("success", "0+10x30"), logins("too-many-requests", "0+90x30")),
+		[]string{"UserServicePasswordGuessing/warning"},
 	},
+	{"some logins have a wrong password", "20m", both(logins("success", "0+70x30"), logins("invalid-credentials", "0+30x30")), nil},
+	{
+		"the only login of a night has a wrong password", "20m",
+		both(logins("success", "0x30"), logins("invalid-credentials", "0+1x30")), nil,
+	},
+	{
+		"many refresh tokens are reused", "90m", one(`user_service_refresh_token_reuses_total{@}`, "0+1x100"),
+		[]string{"UserServiceRefreshTokensReused/warning"},
+	},
+	{"a few refresh tokens are reused", "90m", one(`user_service_refresh_token_reuses_total{@}`, "0x50 1 2 3 4 5x90"), nil},
+	{
+		"a third of the requests is refused by a limit", "20m", both(
+			answers("/users/{id}", "200", "0+400x30", "0+400x30", "0.25"),
+			both(answers("/login", "429", "0+200x30", "0+200x30", "1"), one(`user_service_rate_limited_total{@,policy="address"}`, "0+200x30")),
+		), []string{"UserServiceRequestsRateLimited/warning"},
+	},
+	{
+		"a twentieth of the requests is refused by a limit", "20m", both(
+			answers("/users/{id}", "200", "0+1900x30", "0+1900x30", "0.25"),
+			both(answers("/login", "429", "0+100x30", "0+100x30", "1"), one(`user_service_rate_limited_total{@,policy="address"}`, "0+100x30")),
+		), nil,
+	},
+	{
+		"a limit refuses a few requests of a night", "20m", both(
+			answers("/login", "429", "0+2x30", "0+2x30", "1"), one(`user_service_rate_limited_total{@,policy="address"}`, "0+2x30"),
+		), nil,
+	},
+
+	// While the database is unavailable, all pods are unready. So no requests arrive, and the metrics from the database are absent.
+	{
+		"the database is unavailable", "175m", both(
+			both(
+				answers("/users/{id}", "200", "0+3000x10 30000x200", "0+3000x10 30000x200", "0.25"),
+				one(`user_service_ready{@,check="schema"}`, "1x10 0x200"),
+			),
+			one(`user_service_ready{@,check="database"}`, "1x10 0x200"),
+		), []string{"UserServiceNotReady/critical"},
+	},
+	{"all checks succeed", "30m", both(one(`user_service_ready{@,check="schema"}`, "1x40"), one(`user_service_ready{@,check="database"}`, "1x40")), nil},
+	{
+		"one of two pods is not ready", "30m", both(
+			one(`user_service_ready{@,check="database"}`, "0x40"),
+			one(`user_service_ready{namespace="identity",job="user-service",pod="b",check="database"}`, "1x40"),
+		), []string{"UserServiceNotReady/warning"},
+	},
+	{
+		"one of two pods shuts down", "10m", both(
+			one(`user_service_ready{@,check="shutdown"}`, "0x40"),
+			one(`user_service_ready{namespace="identity",job="user-service",pod="b",check="shutdown"}`, "1x40"),
+		), nil,
+	},
+	{
+		"no queue accepts a reset", "10m", one(`user_service_events_unroutable_total{@,type="user.password_reset_requested"}`, "0x3 1x20"),
+		[]string{"UserServiceTokensUnroutable/critical"},
+	},
+	{"no queue accepts a login", "10m", one(`user_service_events_unroutable_total{@,type="user.logged_in"}`, "0x3 1x20"), nil},
 	{
 		"passwords are refused", "15m",
 		both(
@@ -141,11 +195,18 @@ var stories = []story{
 		[]string{"UserServiceSchemaBehind/warning"},
 	},
 	{
+		"the schema is old and no pod is ready", "15m", both(
+			both(one(`user_service_schema_version{@}`, "3x20"), one(`user_service_schema_version_required{@}`, "4x20")),
+			one(`user_service_ready{@,check="schema"}`, "0x20"),
+		), []string{"UserServiceNotReady/critical", "UserServiceSchemaBehind/critical"},
+	},
+	{
 		"the schema is newer", "15m",
 		both(one(`user_service_schema_version{@}`, "5x20"), one(`user_service_schema_version_required{@}`, "4x20")), nil,
 	},
 	{"no pod answers", "20m", one(`up{@}`, "0x30"), []string{"UserServiceDown/critical"}},
-	{"no pod exists", "5m", one(`up{namespace="other",job="user-service"}`, "1x10"), []string{"UserServiceDown/critical"}},
+	{"no pod exists any more", "30m", one(`up{@}`, "1x5 stale"), []string{"UserServiceDown/critical"}},
+	{"nothing has ever been scraped", "20m", one(`up{namespace="other",job="user-service"}`, "1x30"), nil},
 	{"one of two pods answers", "4m", both(one(`up{@}`, "0x10"), one(`up{namespace="identity",job="user-service",pod="b"}`, "1x10")), nil},
 	{
 		"one of two pods has not answered for long", "20m",
@@ -162,8 +223,12 @@ var stories = []story{
 	},
 	{
 		"a pod starts again and again", "12m",
-		one(`process_start_time_seconds{@}`, "0 0 100 100 200 200 400 400 600 600 600 600 600 600"),
+		one(`process_start_time_seconds{@}`, "0 0 100 100 200 200 _ 400 600 600 600 600 600 600"),
 		[]string{"UserServiceCrashLoop/warning"},
+	},
+	{
+		"the clock of a node is corrected again and again", "12m",
+		one(`process_start_time_seconds{@}`, "100 101 100 102 101 100 99 100 101 100 102 101 100 99"), nil,
 	},
 	{"a pod starts", "12m", one(`process_start_time_seconds{@}`, "0 0 100x20"), nil},
 	{
@@ -199,6 +264,56 @@ var stories = []story{
 			one(`user_service_mailer_queue_messages{+,state="retrying"}`, "100x30"),
 		), nil,
 	},
+	{
+		"a certificate expires in 12 days", "2h", one(`user_service_certificate_expiry_timestamp_seconds{@,use="database_client"}`, "1036800x200"),
+		[]string{"UserServiceCertificateNearExpiry/warning"},
+	},
+	{
+		"a certificate expires in 15 days", "2h", one(`user_service_certificate_expiry_timestamp_seconds{@,use="database_client"}`, "1303200x200"),
+		nil,
+	},
+	{
+		"each cleanup fails", "90m",
+		both(one(`user_service_cleanup_runs_total{@,result="failure"}`, "0+1x100"), one(`user_service_cleanup_runs_total{@,result="success"}`, "7x100")),
+		[]string{"UserServiceCleanupFails/warning"},
+	},
+	{
+		"each second cleanup fails", "90m",
+		both(one(`user_service_cleanup_runs_total{@,result="failure"}`, "0+1x100"), one(`user_service_cleanup_runs_total{@,result="success"}`, "0+1x100")),
+		nil,
+	},
+	{
+		"the migration failed", "10m",
+		one(`kube_job_failed{namespace="identity",job_name="user-service-migrate-0a1b2c3d4e",condition="true"}`, "0x3 1x20"),
+		[]string{"UserServiceMigrationFailed/warning"},
+	},
+	{"another Job failed", "10m", one(`kube_job_failed{namespace="identity",job_name="user-service-other",condition="true"}`, "1x20"), nil},
+	{
+		"the memory is almost used up", "30m", both(
+			one(`container_memory_working_set_bytes{namespace="identity",pod="user-service-5d6f-x2x2x",container="user-service"}`, "95x40"),
+			one(`kube_pod_container_resource_limits{namespace="identity",pod="user-service-5d6f-x2x2x",container="user-service",resource="memory"}`,
+				"100x40"),
+		), []string{"UserServiceMemoryNearLimit/warning"},
+	},
+	{
+		"half of the memory is used", "30m", both(
+			one(`container_memory_working_set_bytes{namespace="identity",pod="user-service-5d6f-x2x2x",container="user-service"}`, "50x40"),
+			one(`kube_pod_container_resource_limits{namespace="identity",pod="user-service-5d6f-x2x2x",container="user-service",resource="memory"}`,
+				"100x40"),
+		), nil,
+	},
+	{
+		"the autoscaler is at its maximum", "50m", both(
+			one(`kube_horizontalpodautoscaler_status_current_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`, "10x60"),
+			one(`kube_horizontalpodautoscaler_spec_max_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`, "10x60"),
+		), []string{"UserServiceAutoscalerAtMaximum/warning"},
+	},
+	{
+		"the autoscaler can add a pod", "50m", both(
+			one(`kube_horizontalpodautoscaler_status_current_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`, "9x60"),
+			one(`kube_horizontalpodautoscaler_spec_max_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`, "10x60"),
+		), nil,
+	},
 	{"no secret is rejected", "10m", one(`user_service_secrets_reload_failed{@}`, "0x20"), nil},
 }
 
@@ -206,17 +321,21 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 	t.Parallel()
 	rules, _ := ruleFile(t)
 	tool(t, "promtool", "check", "rules", rules)
-	tests := map[string][]any{} // by scrape interval: one a minute would be too many in a story of days
+	tests := map[string][]any{} // by scrape interval: a story of days has one scrape in two minutes, which is enough for the rates of 5 minutes
 	for _, s := range stories {
 		interval := "1m"
 		if s.at == days {
-			interval = "10m"
+			interval = "2m"
 		}
 		tests[interval] = append(tests[interval], s.test(interval))
 	}
 	for interval, all := range tests {
+		evaluation := interval
+		if interval == "2m" {
+			evaluation = "5m"
+		}
 		text, err := yaml.Marshal(map[string]any{
-			"rule_files": []string{rules}, "evaluation_interval": interval, "tests": all,
+			"rule_files": []string{rules}, "evaluation_interval": evaluation, "tests": all,
 			// Alerts run after their recording rules, because the results of these rules would otherwise be stale at long intervals.
 			"group_eval_order": []string{release + "-slo", release + "-budget", release + "-symptoms"},
 		})
@@ -271,11 +390,11 @@ func TestBudgetLeft(t *testing.T) {
 // test returns the story as a test of promtool. Other alerts must not fire.
 func (s story) test(interval string) map[string]any {
 	series := []map[string]string{}
-	if s.input["up{@}"] == "" && s.name != "no pod exists" {
-		series = append(series, map[string]string{"series": pod("up{@}"), "values": "1x500"})
+	if s.input["up{@}"] == "" && s.name != "nothing has ever been scraped" {
+		series = append(series, map[string]string{"series": pod("up{@}"), "values": "1x5000"})
 	}
 	if s.input["up{+}"] == "" && s.name != "no mailer exists" {
-		series = append(series, map[string]string{"series": pod("up{+}"), "values": "1x500"})
+		series = append(series, map[string]string{"series": pod("up{+}"), "values": "1x5000"})
 	}
 	series = append(series, input(s.input)...)
 	firing := []map[string]any{}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"user-service/pkg/event"
 	"user-service/pkg/postgres/postgrestest"
 )
 
@@ -24,6 +25,7 @@ type situation struct {
 	may         []string                           // prefixes of other allowed alerts
 
 	pods           []*stage
+	bind           func(event.Type) // routes events of a type to a queue
 	secrets        string // the folder of the files
 	struck, mended time.Time
 }
@@ -53,13 +55,29 @@ var situations = []*situation{
 		must: []string{"UserServiceEventsParked/critical"},
 	},
 	{
+		name: "no-queue", fault: "no queue accepts a reset", users: 1, used: ordinary, strike: resetUnrouted,
+		must: []string{"UserServiceTokensUnroutable/critical"},
+	},
+	{
 		name: "guessing", fault: "passwords are guessed", users: 1, used: ordinary, strike: guess,
-		must: []string{"UserServiceLoginsFail/critical"},
+		must: []string{"UserServicePasswordGuessing/warning"},
+	},
+	{
+		name: "flood", fault: "one address sends too many logins", users: 1, used: ordinary, env: []string{"RATE_LIMIT_PER_MINUTE=200"},
+		strike: flood, must: []string{"UserServiceRequestsRateLimited/warning"}, may: []string{"UserServicePasswordGuessing"},
+	},
+	{
+		name: "tokens-reused", fault: "used refresh tokens are presented", users: 1, used: ordinary, strike: reuse,
+		must: []string{"UserServiceRefreshTokensReused/warning"},
+	},
+	{
+		name: "cleanup", fault: "the cleanup cannot delete rows", users: 1, used: ordinary, strike: refuseDeletion,
+		must: []string{"UserServiceCleanupFails/warning"},
 	},
 	{
 		name: "login-storm", fault: "more logins than can be hashed", users: 1, used: ordinary, strike: storm,
 		env:  []string{"ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1", "PASSWORD_HASH_QUEUE=2"},
-		must: []string{"UserServiceHashingSaturated/warning"}, may: []string{errorBurn, latencyBurn, "UserServiceLoginsFail"},
+		must: []string{"UserServiceHashingSaturated/warning"}, may: []string{errorBurn, latencyBurn, "UserServiceLoginsFail", "UserServicePasswordGuessing"},
 	},
 	{
 		name: "table-locked", fault: "a session locks a table", users: 6, used: read, env: []string{"DATABASE_MAX_CONNS=4"}, strike: lockTable,
@@ -67,7 +85,7 @@ var situations = []*situation{
 	},
 	{
 		name: "old-schema", fault: "the migration has not run", users: 1, used: ordinary, strike: migrateLate,
-		must: []string{"UserServiceSchemaBehind/warning"},
+		must: []string{"UserServiceNotReady/critical", "UserServiceSchemaBehind/critical"}, may: []string{errorBurn, "UserServiceSchemaBehind"},
 	},
 	{
 		name: "killed", fault: "the only pod is killed", users: 1, used: ordinary, strike: kill,
@@ -90,8 +108,17 @@ var situations = []*situation{
 		must: []string{"UserServiceSecretRejected/warning"},
 	},
 	{
+		name: "old-certificate", fault: "the CA of PostgreSQL expires in 3 days", users: 1, used: ordinary, strike: ageCertificate,
+		must: []string{"UserServiceCertificateNearExpiry/warning"},
+	},
+	{
 		name: "database-away", fault: "PostgreSQL is unavailable", users: 2, used: ordinary, strike: shutDatabase,
-		must: burns(errorBurn), may: []string{latencyBurn, "UserServiceLoginsFail", "UserServiceDatabasePoolExhausted"},
+		must: []string{"UserServiceNotReady/critical"},
+		may:  []string{errorBurn, latencyBurn, "UserServiceLoginsFail", "UserServiceDatabasePoolExhausted"},
+	},
+	{
+		name: "one-without-database", fault: "one of two pods does not reach PostgreSQL", more: 1, users: 1, used: ordinary,
+		strike: shutDatabaseOfLast, must: []string{"UserServiceNotReady/warning"},
 	},
 	{
 		name: "row-locked", fault: "0.45 % of the requests wait for a lock", users: 8, used: readAndSometimesChange, strike: lockRow,
@@ -115,7 +142,9 @@ func (now *situation) start(t *testing.T) {
 			"JWT_ACCEPTED_SECRETS_FILE="+filepath.Join(now.secrets, "accepted"))
 	}
 	for i := range 1 + now.more {
-		now.pods = append(now.pods, newService(t, now.name, string(rune('a'+i)), dsn, slices.Clone(env)...))
+		pod := newService(t, now.name, string(rune('a'+i)), dsn, slices.Clone(env)...)
+		pod.behindEndpoints()
+		now.pods = append(now.pods, pod)
 	}
 }
 

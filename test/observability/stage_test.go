@@ -30,6 +30,8 @@ type stage struct {
 	t                *testing.T
 	namespace, pod   string // the labels in Prometheus
 	api, metrics     string
+	url              string // where requests are sent
+	ca               string // the file with the CA of the database
 	mailer           string // the address of the mailer's metrics
 	dsn              string // of its database, without the gate
 	prometheus       string
@@ -78,7 +80,7 @@ func newService(t *testing.T, namespace, pod, database string, more ...string) *
 		t.Fatal(err)
 	}
 	s := &stage{
-		t: t, namespace: namespace, pod: pod, dsn: database,
+		t: t, namespace: namespace, pod: pod, dsn: database, ca: newCA(t),
 		database: newGate(t, dsn.Host), broker: newGate(t, os.Getenv("RABBITMQ_HOST")+":"+os.Getenv("RABBITMQ_PORT")),
 	}
 	dsn.Host = s.database.Addr().String()
@@ -86,9 +88,10 @@ func newService(t *testing.T, namespace, pod, database string, more ...string) *
 		"DATABASE_URL=" + dsn.String(), "RABBITMQ_HOST=127.0.0.1", "RABBITMQ_PORT=" + port(s.broker.Addr().String()),
 		"RABBITMQ_USER=" + os.Getenv("RABBITMQ_USER"), "RABBITMQ_PASS=" + os.Getenv("RABBITMQ_PASS"),
 		"SHUTDOWN_DELAY=0s", "ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1", "RATE_LIMIT_PER_MINUTE=0", "ACCOUNT_RATE_LIMIT_PER_MINUTE=0",
-		"JWT_SECRET=" + rand.Text() + rand.Text(),
+		"JWT_SECRET=" + rand.Text() + rand.Text(), "PGSSLROOTCERT=" + s.ca,
 	}, more...)
 	s.api, s.metrics = s.serve("HTTP_ADDR=127.0.0.1:0", "METRICS_ADDR=127.0.0.1:0")
+	s.url = s.api
 	return s
 }
 
@@ -111,11 +114,11 @@ func scrape(t *testing.T, every string, rules []string, services ...*stage) stri
 	type object = map[string]any
 	var targets []object
 	for _, s := range services {
-		targets = append(targets, object{"targets": []string{s.metrics}, "labels": object{"namespace": s.namespace, "pod": s.pod}})
+		targets = append(targets, object{"targets": []string{s.metrics}, "labels": object{"cluster": "test", "namespace": s.namespace, "pod": s.pod}})
 	}
 	jobs := []object{{"job_name": release, "static_configs": targets}}
 	if mailer := services[0].mailer; mailer != "" {
-		labels := object{"namespace": services[0].namespace, "pod": "m"}
+		labels := object{"cluster": "test", "namespace": services[0].namespace, "pod": "m"}
 		target := []object{{"targets": []string{mailer}, "labels": labels}}
 		jobs = append(jobs, object{"job_name": release + "-mailer", "static_configs": target})
 	}
@@ -186,7 +189,7 @@ func (s *stage) call(method, path, token string, body any) (int, map[string]any)
 // try is like call, except that the service need not be running.
 func (s *stage) try(method, path, token string, body any) (int, map[string]any, error) {
 	text, _ := json.Marshal(body)
-	req, err := http.NewRequest(method, s.api+path, bytes.NewReader(text))
+	req, err := http.NewRequest(method, s.url+path, bytes.NewReader(text))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -89,7 +89,7 @@ func newTargetOf(t *testing.T, hash time.Duration, store func(user.Store) user.S
 		RegistrationEnabled: true, MaxFailures: 5, Passwords: password.Policy{MinLength: 15},
 		RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour,
 	}, store(db), newHasher(t, hash), tokens)
-	api := httpapi.New(httpapi.Config{}, users, httpapi.NewHealth(), unobserved{}, slog.New(slog.DiscardHandler))
+	api := httpapi.New(httpapi.Config{}, users, httpapi.NewHealth(nil), unobserved{}, slog.New(slog.DiscardHandler))
 	return &target{t: t, api: api.Handler(), users: users, pool: pool}
 }
 

@@ -32,7 +32,10 @@ func service() dashboard {
 const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_count{@,` + probes +
 	`,http_response_status_code=~"5.."}[5m])) or vector(0)) / sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`
 
-const loginShare = `100 * sum(rate(user_service_logins_total{@,result="success"}[10m])) / sum(rate(user_service_logins_total{@}[10m]))`
+// loginShare returns the percentage of logins with some results.
+func loginShare(results string) string {
+	return `100 * sum(rate(user_service_logins_total{@,result=~"` + results + `"}[10m])) / sum(rate(user_service_logins_total{@}[10m]))`
+}
 
 // firing returns the firing alerts, or a series with the name none.
 const firing = `max by (alertname, severity) (ALERTS{` + release + `,alertstate="firing"}) ` +
@@ -65,9 +68,16 @@ func glanceAtRequests() []panel {
 			queries: []query{{`100 * (1 - job:http_server_requests_slow:rate5m` + chosen + ` / job:http_server_requests:rate5m` + chosen + `)`, ""}},
 		},
 		{
-			title: "Successful logins", stat: true, unit: "percent", decimals: 1,
-			about: "Share of successful logins. A value far below normal means a fault or password guessing.",
-			alert: "UserServiceLoginsFail", limit: limit{name: "loginSuccessPercent", value: 50, below: true}, queries: []query{{loginShare, ""}},
+			title: "Logins not served", stat: true, unit: "percent", decimals: 1,
+			about: "Share of logins that the service could not serve, because it was overloaded or the database was unavailable.",
+			alert: "UserServiceLoginsFail", limit: limit{name: "loginsFailedPercent", value: 5},
+			queries: []query{{loginShare("overloaded|unavailable|_OTHER"), ""}},
+		},
+		{
+			title: "Logins rejected", stat: true, unit: "percent", decimals: 1,
+			about: "Share of logins with a wrong password or during a backoff. A value far above normal means password guessing.",
+			alert: "UserServicePasswordGuessing", limit: limit{name: "loginsRejectedPercent", value: 50},
+			queries: []query{{loginShare("invalid-credentials|too-many-requests"), ""}},
 		},
 		{
 			title: "Passwords refused", stat: true, unit: "percent", decimals: 1,
@@ -106,8 +116,10 @@ func glanceAtResources() []panel {
 			alert: "UserServiceBrokerAway", limit: limit{value: 1}, queries: []query{{`sum(1 - user_service_rabbitmq_connected{@})`, ""}},
 		},
 		{
-			title: "Pods", stat: true, unit: "short", about: "Pods that Prometheus can reach.",
-			alert: "UserServiceDown", limit: limit{value: 1, below: true}, queries: []query{{`sum(up{@})`, ""}},
+			title: "Ready pods", stat: true, unit: "short",
+			about: "Pods whose readiness checks all succeed. Without one, no request reaches the service.",
+			alert: "UserServiceNotReady", limit: limit{value: 1, below: true},
+			queries: []query{{`sum(min by (pod) (user_service_ready{@})) or vector(0)`, "ready"}},
 		},
 		{
 			title: "Alerts over time", wide: 24, high: 6, unit: "short", decimals: 0, stacked: true,

@@ -32,7 +32,7 @@ func objective(what, budget, bad, alert string, at limit) []panel {
 		return query{"100 * (1 - " + badRatio(window) + ")", window}
 	}
 	burn := func(window string) query {
-		return query{badRatio(window) + " / job:http_server_" + budget + "_budget:ratio" + chosen, window}
+		return query{badRatio(window) + " / on (namespace, job) group_left () job:http_server_" + budget + "_budget:ratio" + chosen, window}
 	}
 	return []panel{
 		{

@@ -1,6 +1,9 @@
 {{/* The alerts of the chart. The values may change each of them. */}}
 {{- define "user-service.alerts" -}}
+- UserServiceAutoscalerAtMaximum
 - UserServiceBrokerAway
+- UserServiceCertificateNearExpiry
+- UserServiceCleanupFails
 - UserServiceCrashLoop
 - UserServiceDatabasePoolExhausted
 - UserServiceDown
@@ -12,10 +15,17 @@
 - UserServiceLoginsFail
 - UserServiceMailsNotSent
 - UserServiceMailsParked
+- UserServiceMemoryNearLimit
+- UserServiceMigrationFailed
+- UserServiceNotReady
 - UserServiceOutboxStuck
+- UserServicePasswordGuessing
 - UserServicePodUnreachable
+- UserServiceRefreshTokensReused
+- UserServiceRequestsRateLimited
 - UserServiceSchemaBehind
 - UserServiceSecretRejected
+- UserServiceTokensUnroutable
 {{- end }}
 
 {{/* The groups, without disabledAlerts, and with alertLabels, severities and extraRules. */}}

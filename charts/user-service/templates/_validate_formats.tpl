@@ -119,7 +119,8 @@
 {{- define "user-service.problems.thresholds" -}}
 {{- $problems := list -}}
 {{- $boundaries := list 0.005 0.01 0.025 0.05 0.075 0.1 0.25 0.5 0.75 1.0 2.5 5.0 7.5 10.0 -}}
-{{- $percents := list "loginSuccessPercent" "hashRefusedPercent" "poolUsedPercent" -}}
+{{- $percents := list "loginsFailedPercent" "loginsRejectedPercent" "hashRefusedPercent" "poolUsedPercent" "rateLimitedPercent"
+     "memoryUsedPercent" -}}
 {{- range $name, $value := .Values.prometheusRule.thresholds -}}
 {{-   $advice := "" -}}
 {{-   if kindIs "string" $value -}}
