@@ -11,7 +11,8 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
+
+	"user-service/internal/testkit"
 )
 
 // TestEachChangeOfReadinessIsLoggedOnce changes a check that decides readiness, and one that does not.
@@ -35,7 +36,7 @@ func TestEachChangeOfReadinessIsLoggedOnce(t *testing.T) {
 			{nil, nil, true},
 		} {
 			database, broker = now.database, now.broker
-			time.Sleep(2 * maxReportAge)
+			testkit.Pause(t.Context(), 2*maxReportAge)
 			if got := health.Ready(t.Context()); !maps.Equal(got, map[string]bool{"database": now.ready, "shutdown": true}) {
 				t.Errorf("ready is %v, want the database %t", got, now.ready)
 			}

@@ -68,7 +68,7 @@ func TestLabelsSeveritiesAndRulesAreSetByValues(t *testing.T) {
 		t.Error("a disabled alert is rendered")
 	}
 	for name, severities := range map[string][]string{
-		"UserServiceBrokerAway": {"critical"}, "UserServiceSchemaBehind": {"warning"}, "UserServiceQuiet": {"none"},
+		"UserServiceBrokerAway": {"critical"}, "UserServiceSchemaBehind": {"warning", "critical"}, "UserServiceQuiet": {"none"},
 		"UserServiceErrorBudgetBurn":   {"page", "page", "page", "page"},
 		"UserServiceLatencyBudgetBurn": {"critical", "critical", "warning", "warning"},
 	} {

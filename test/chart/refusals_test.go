@@ -317,7 +317,7 @@ var refusals = []struct{ name, set, say string }{
 	{"an invalid percentage", "podDisruptionBudget.minAvailable=half", "podDisruptionBudget.minAvailable is \"half\": write a number of pods"},
 	{
 		"a severity of an unknown alert", "prometheusRule.severities.UserServiceAway=critical",
-		"prometheusRule.severities has UserServiceAway, which is not an alert of the chart: write one of UserServiceBrokerAway",
+		"prometheusRule.severities has UserServiceAway, which is not an alert of the chart: write one of UserServiceAutoscalerAtMaximum",
 	},
 	{
 		"an unknown alert that is disabled", "prometheusRule.disabledAlerts={UserServiceAway}",

@@ -68,7 +68,8 @@ func hurriedRules(t *testing.T, namespace string) string {
 	t.Helper()
 	// To count requests, the rules multiply a rate by the seconds of the original window. So in a shortened window, the counts are too
 	// high by the factor hurry.
-	object := renderIn(t, namespace, "prometheusrule.yaml", fmt.Sprintf("prometheusRule.thresholds.minBadRequests=%d", 10*hurry))
+	object := renderIn(t, namespace, "prometheusrule.yaml", fmt.Sprintf("prometheusRule.thresholds.minBadRequests=%d", 10*hurry),
+		"prometheusRule.thresholds.crashLoopRestarts=2") // starts at least 5 s apart, in a window of 15 s
 	file, _ := writeRules(t, duration.ReplaceAllStringFunc(object, func(found string) string {
 		part := duration.FindStringSubmatch(found)
 		n, _ := strconv.Atoi(part[2])

@@ -110,9 +110,11 @@ func holdRelay(now *situation) func() {
 // parkEvent stores an event in the state that it has after 20 refusals. The returned function ends the fault as the command events
 // retry does.
 func parkEvent(now *situation) func() {
+	email, _ := now.pods[0].enter()
 	now.pods[0].query(`
 		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data, refusals, retry_at, parked_at)
-		SELECT gen_random_uuid(), 'user.updated', id, version, now(), '{}', 20, now() + interval '10 minutes', now() FROM users LIMIT 1`)
+		SELECT gen_random_uuid(), 'user.updated', id, version, now(), '{}', 20, now() + interval '10 minutes', now() FROM users
+		WHERE lower(email) = $1`, email)
 	return func() { now.pods[0].query(`UPDATE outbox SET retry_at = now() WHERE parked_at IS NOT NULL`) }
 }
 
@@ -216,7 +218,7 @@ func killAgain(now *situation) func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	var killing sync.WaitGroup
 	killing.Go(func() {
-		for testkit.Pause(ctx, 3*time.Second) {
+		for testkit.Pause(ctx, 6*time.Second) {
 			now.pods[0].kill()
 			now.pods[0].again()
 		}
@@ -275,6 +277,6 @@ func shutDatabaseOfLast(now *situation) func() {
 }
 
 func slowDatabase(now *situation) func() {
-	now.pods[0].database.slow(300 * time.Millisecond)
+	now.pods[0].database.slow(260 * time.Millisecond)
 	return func() { now.pods[0].database.slow(0) }
 }

@@ -88,7 +88,8 @@ var stories = []story{
 	{"a young event", "5m", one(`user_service_outbox_oldest_event_age_seconds{@}`, "50x10"), nil},
 	{
 		"a quarter of the logins is not served", "20m",
-		both(logins("success", "0+3x30"), logins("unavailable", "0+1x30")), []string{"UserServiceLoginsFail/critical"},
+		both(logins("success", "0+3x30"), logins("unavailable", "0+1x30")),
+		[]string{"UserServiceLoginsFail/critical"},
 	},
 	{"no login of a night is served", "20m", logins("unavailable", "0+1x30"), []string{"UserServiceLoginsFail/critical"}},
 	{"two logins of a night are not served", "20m", logins("overloaded", "0 1 1 1 2x30"), nil},
