@@ -86,7 +86,7 @@ func (u updates) updated(name, text string) map[string]bool {
 	return versions
 }
 
-// TestRenovateUpdatesEachPinnedVersion finds versions in the files that no manager of Renovate reads by itself.
+// TestRenovateUpdatesEachPinnedVersion finds versions in the files for which Renovate needs a custom manager.
 func TestRenovateUpdatesEachPinnedVersion(t *testing.T) {
 	t.Parallel()
 	pins := regexp.MustCompile(`@(v\d[\w.+-]*)|_VERSION: ([\d.]+)|\nversion=(v[\d.]+)|download/(v[\d.]+)/[^$]|(?:imageName|node): [^:\s]+:([\w.-]+)|` +
