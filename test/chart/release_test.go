@@ -33,7 +33,7 @@ func TestAPublishedChartInstallsTheImageByItsDigest(t *testing.T) {
 			t.Errorf("the chart installs %s, want the image by its digest", image)
 		}
 	}
-	if images < 2 {
+	if images == 0 {
 		t.Errorf("the chart has %d images:\n%s", images, objects)
 	}
 
