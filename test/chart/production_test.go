@@ -144,28 +144,3 @@ func TestPoliciesAndBudgetsOfProductionSelectPods(t *testing.T) {
 		t.Errorf("k8s/production has %d policies and budgets, want 5", found)
 	}
 }
-
-// The Ingress publishes what docs/gateways.md publishes, and nothing of the administration.
-func TestTheIngressOfProductionHasPublicPathsOnly(t *testing.T) {
-	t.Parallel()
-	var paths []string
-	for _, object := range objects(t, render(t, "helm", production+"values.yaml")) {
-		ingress, ok := object.(*networkingv1.Ingress)
-		if !ok {
-			continue
-		}
-		for _, rule := range ingress.Spec.Rules {
-			for _, path := range rule.HTTP.Paths {
-				paths = append(paths, path.Path)
-			}
-		}
-	}
-	slices.Sort(paths)
-	want := []string{
-		"/.well-known/jwks.json", "/email-verification", "/invitation/confirm", "/login", "/logout", "/password-reset", "/refresh", "/register",
-		"/users/me",
-	}
-	if !slices.Equal(paths, want) {
-		t.Errorf("the Ingress publishes %v, want %v", paths, want)
-	}
-}

@@ -58,6 +58,8 @@ func kindOf(t *testing.T, text string) string {
 		return "manifests"
 	case content["user-service"] != nil:
 		return "parent values"
+	case content["meshConfig"] != nil:
+		return "configuration of Istio" // which is not an object of Kubernetes
 	}
 	return "values"
 }
