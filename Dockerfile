@@ -1,9 +1,9 @@
 # The release image: one static program on distroless, run as an unprivileged user.
 #
-#   docker build --build-arg VERSION="$(git describe --tags --always)" --tag user-service .
+#   docker build --build-arg VERSION="$(git describe --tags --always)" --build-arg REVISION="$(git rev-parse HEAD)" --tag user-service .
 #   docker buildx build --platform linux/amd64,linux/arm64 ...
 
-FROM --platform=$BUILDPLATFORM golang:1.26-bookworm AS build
+FROM --platform=$BUILDPLATFORM golang:1.26-trixie AS build
 WORKDIR /src
 # A separate layer for the modules is cached until go.sum changes.
 COPY go.mod go.sum ./
@@ -15,12 +15,14 @@ COPY pkg pkg
 ARG TARGETOS=linux
 ARG TARGETARCH
 ARG VERSION=dev
+ARG REVISION=unknown
 # The tag removes gRPC's trace page. That page, which is never served, prevents the linker from removing 3.6 MB of unused code.
 RUN --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS=$TARGETOS GOARCH=$TARGETARCH \
-    go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$VERSION" -o /user-service ./cmd/user-service
+    go build -tags grpcnotrace -trimpath -buildvcs=false \
+      -ldflags "-s -w -X main.version=$VERSION -X user-service/pkg/telemetry.revision=$REVISION" -o /user-service ./cmd/user-service
 
-FROM gcr.io/distroless/static-debian12:nonroot
+FROM gcr.io/distroless/static-debian13:nonroot
 ARG VERSION=dev
 ARG REVISION=unknown
 ARG CREATED=1970-01-01T00:00:00Z

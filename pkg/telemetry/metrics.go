@@ -73,8 +73,14 @@ func gather(registry *prometheus.Registry) ([]*dto.MetricFamily, error) {
 	return slices.DeleteFunc(families, func(f *dto.MetricFamily) bool { return f.GetName() == "go_memstats_alloc_bytes_total" }), err
 }
 
-// Revision returns the commit of the build, or "unknown" for a build outside a repository.
+// revision is set when the program is linked outside a repository, as in the Dockerfile.
+var revision string
+
+// Revision returns the commit of the build, or "unknown" if neither the linker nor a repository names it.
 func Revision() string {
+	if revision != "" {
+		return revision
+	}
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, setting := range info.Settings {
 			if setting.Key == "vcs.revision" {

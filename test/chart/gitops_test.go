@@ -26,7 +26,7 @@ func TestArgoCDAndFluxInstallTheProductionValues(t *testing.T) {
 		}
 	}](t, read(t, production+"argocd.yaml"))
 	got := application.Spec.Source.Helm.ValuesObject
-	delete(got, "test") // Argo CD would treat it as an ordinary pod
+	delete(got, "test") // Argo CD does not run it
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("argocd.yaml has the values\n%v\nand values.yaml\n%v", got, want)
 	}
@@ -54,7 +54,7 @@ func TestTheSecretsOfTheOperatorsFit(t *testing.T) {
 	}
 }
 
-// A session lock does not work through a pooler in transaction mode.
+// A migration with statements outside of a transaction needs a session, which a pooler in transaction mode does not keep.
 func TestBehindThePoolerMigrationsReachTheDatabaseDirectly(t *testing.T) {
 	t.Parallel()
 	objects := render(t, "helm", production+"values.yaml", production+"values-pooler.yaml")

@@ -163,6 +163,10 @@ var refusals = []struct{ name, set, say string }{
 		policies + "extraEnv[0].name=OTEL_EXPORTER_OTLP_TRACES_ENDPOINT,extraEnv[0].value=http://collector:4318",
 		"networkPolicy.enabled and an OTLP endpoint need networkPolicy.otlpTo",
 	},
+	{
+		"breached passwords without a way to their API", policies + "config.PWNED_PASSWORDS_URL=https://api.pwnedpasswords.com/range/",
+		"networkPolicy.enabled and config.PWNED_PASSWORDS_URL need networkPolicy.extraEgress: allow the port of that URL",
+	},
 	{"an empty peer", policies + "networkPolicy.dnsTo[0].podSelector=null", "at '/networkPolicy/dnsTo/0/podSelector': got null, want object"},
 	{
 		"a misspelled peer", policies + "networkPolicy.otlpTo[0].podselector.matchLabels.a=b",

@@ -36,7 +36,7 @@ later() {
   (cd "$dir" && CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -buildvcs=false \
     -ldflags "-s -w -X main.version=e2e-$1" -o "$dir/image/user-service" ./cmd/user-service)
   cat >"$dir/image/Dockerfile" <<'EOT'
-FROM gcr.io/distroless/static-debian12:nonroot
+FROM gcr.io/distroless/static-debian13:nonroot
 COPY user-service /user-service
 USER 65532:65532
 ENTRYPOINT ["/user-service"]

@@ -17,11 +17,16 @@ import (
 )
 
 const usage = `Usage: chartschemas DIR
+       chartschemas -crds CRDS DIR
+       chartschemas -excerpt MANIFESTS DIR
 
 Writes a file KIND_GROUP_VERSION.json into DIR, in lower case, for each kind of object
-that Kubernetes itself, the Prometheus operator, the Gateway API, the External Secrets
-operator, Argo CD and Flux have. They come from the Go modules of these projects, which
-are downloaded once.
+that Kubernetes itself and the operators of the examples have. They come from the Go
+modules of these projects, which are downloaded once.
+
+With -crds, the kinds are those of the CustomResourceDefinitions in the folder CRDS.
+With -excerpt, the schemas in DIR are reduced to the members that the files MANIFESTS
+use (a pattern such as 'k8s/production/*.yaml'), and those of other kinds are deleted.
 
 Example:
   chartschemas schemas
@@ -38,13 +43,22 @@ const (
 // definitions are modules and their CustomResourceDefinitions that this repository uses.
 var definitions = []struct{ module, files string }{
 	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "jsonnet/prometheus-operator/*-crd.json"},
-	{"sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard/*_httproutes.yaml"},
+	{"sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard/gateway.networking.k8s.io_*.yaml"},
 	{"github.com/external-secrets/external-secrets@v1.3.2", "config/crds/bases/external-secrets.io_*secret*.yaml"},
 	{"github.com/argoproj/argo-cd/v3@v3.5.7", "manifests/crds/application-crd.yaml"},
 	{"github.com/fluxcd/source-controller@v1.9.6", "config/crd/bases/*.yaml"},
+	{"github.com/cloudnative-pg/cloudnative-pg@v1.30.0", "config/crd/bases/*.yaml"},
+	{"github.com/cloudnative-pg/plugin-barman-cloud@v0.15.0", "config/crd/bases/*.yaml"},
+	{"github.com/cert-manager/cert-manager@v1.21.2", "deploy/crds/cert-manager.io_*.yaml"},
+	{"github.com/kedacore/keda/v2@v2.21.0", "config/crd/bases/keda.sh_scaledobjects.yaml"},
+	{"istio.io/api@v1.32.0", "kubernetes/customresourcedefinitions.gen.yaml"},
+	{"github.com/envoyproxy/gateway@v1.9.1", "charts/gateway-helm/charts/crds/crds/generated/gateway.envoyproxy.io_*.yaml"},
+	{"github.com/traefik/traefik/v3@v3.7.13", "docs/content/reference/dynamic-configuration/traefik.io_*.yaml"},
 }
 
 func main() {
+	crds := flag.String("crds", "", "folder of CustomResourceDefinitions")
+	manifests := flag.String("excerpt", "", "pattern of files whose members the schemas keep")
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), usage) }
 	flag.Parse()
 	if flag.NArg() != 1 {
@@ -53,15 +67,21 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	if err := run(ctx, flag.Arg(0), os.Stdout); err != nil {
+	if err := run(ctx, *crds, *manifests, flag.Arg(0), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "chartschemas:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, dir string, out io.Writer) error {
+func run(ctx context.Context, crds, manifests, dir string, out io.Writer) error {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return err
+	}
+	switch {
+	case manifests != "":
+		return excerpt(manifests, dir)
+	case crds != "":
+		return writeFiles(filepath.Join(crds, "*.yaml"), dir)
 	}
 	fmt.Fprintln(out, "schemas of", kubernetes)
 	source, err := download(ctx, kubernetes)
@@ -73,19 +93,19 @@ func run(ctx context.Context, dir string, out io.Writer) error {
 	}
 	for _, d := range definitions {
 		fmt.Fprintln(out, "schemas of", d.module)
-		if err := writeModule(ctx, d.module, d.files, dir); err != nil {
+		source, err := download(ctx, d.module)
+		if err != nil {
+			return err
+		}
+		if err := writeFiles(filepath.Join(source, d.files), dir); err != nil {
 			return fmt.Errorf("schemas of %s: %w", d.module, err)
 		}
 	}
 	return nil
 }
 
-func writeModule(ctx context.Context, module, pattern, dir string) error {
-	source, err := download(ctx, module)
-	if err != nil {
-		return err
-	}
-	files, err := filepath.Glob(filepath.Join(source, pattern))
+func writeFiles(pattern, dir string) error {
+	files, err := filepath.Glob(pattern)
 	if err != nil {
 		return err
 	}
@@ -119,10 +139,13 @@ func write(dir, kind, group, version string, schema object) error {
 		group = version // kubeconform's name of the core group
 	}
 	schema["$schema"] = "http://json-schema.org/draft-07/schema#"
-	text, err := json.Marshal(schema)
+	text, err := json.Marshal(schema, json.Deterministic(true))
 	if err != nil {
 		return err
 	}
-	name := strings.ToLower(kind + "_" + group + "_" + version + ".json")
-	return os.WriteFile(filepath.Join(dir, name), text, 0o600)
+	return os.WriteFile(filepath.Join(dir, fileName(kind, group, version)), text, 0o600)
+}
+
+func fileName(kind, group, version string) string {
+	return strings.ToLower(kind + "_" + group + "_" + version + ".json")
 }

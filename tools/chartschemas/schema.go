@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -90,30 +92,45 @@ func identity(definition object) (identifier, bool) {
 	return identifier{names["kind"].(string), names["group"].(string), names["version"].(string)}, true
 }
 
-// writeCustom writes a schema for each version of a CustomResourceDefinition.
+// writeCustom writes a schema for each version of each CustomResourceDefinition in a file.
 func writeCustom(file, dir string) error {
-	text, err := os.ReadFile(file) //nolint:gosec // a file of a Go module that is named above
+	reader, err := os.Open(file) //nolint:gosec // a file of a Go module that is named above, or of the folder that the user names
 	if err != nil {
 		return err
 	}
-	var definition struct {
-		Spec struct {
-			Group    string
-			Names    struct{ Kind string }
-			Versions []struct {
-				Name   string
-				Schema struct {
-					OpenAPI object `yaml:"openAPIV3Schema"`
-				}
+	defer reader.Close() //nolint:errcheck // only read
+	for decoder := yaml.NewDecoder(reader); ; {
+		var d definition
+		err := decoder.Decode(&d)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := d.write(dir); err != nil {
+			return err
+		}
+	}
+}
+
+// definition is the part of a CustomResourceDefinition that its schemas need.
+type definition struct {
+	Spec struct {
+		Group    string
+		Names    struct{ Kind string }
+		Versions []struct {
+			Name   string
+			Schema struct {
+				OpenAPI object `yaml:"openAPIV3Schema"`
 			}
 		}
 	}
-	if err := yaml.Unmarshal(text, &definition); err != nil {
-		return err
-	}
-	spec := definition.Spec
-	for _, version := range spec.Versions {
-		id := identifier{spec.Names.Kind, spec.Group, version.Name}
+}
+
+func (d definition) write(dir string) error {
+	for _, version := range d.Spec.Versions {
+		id := identifier{d.Spec.Names.Kind, d.Spec.Group, version.Name}
 		schema := version.Schema.OpenAPI
 		tighten(schema)
 		if properties, ok := schema["properties"].(object); ok {

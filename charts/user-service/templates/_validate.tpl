@@ -276,6 +276,10 @@ requests and for one imported hash. The migration Job computes one hash, that of
           "serviceMonitor, podMonitor and prometheusRule ask for: set where it runs, "
           "such as [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}].") -}}
 {{-   end -}}
+{{-   if and $v.config.PWNED_PASSWORDS_URL (not $np.extraEgress) -}}
+{{-     $problems = append $problems (print "networkPolicy.enabled and config.PWNED_PASSWORDS_URL need networkPolicy.extraEgress: "
+          "allow the port of that URL, such as [{ports: [{port: 443}], to: [{ipBlock: {cidr: 0.0.0.0/0}}]}].") -}}
+{{-   end -}}
 {{-   if and $v.mailer.enabled (not $np.smtpTo) -}}
 {{-     $problems = append $problems (printf (print "networkPolicy.enabled and mailer.enabled need networkPolicy.smtpTo: "
           "set where the mail server is, as a NetworkPolicy's to %s.") $any) -}}

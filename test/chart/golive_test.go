@@ -1,0 +1,140 @@
+package chart_test
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	networkingv1 "k8s.io/api/networking/v1"
+	"sigs.k8s.io/yaml"
+)
+
+const goLive = "docs/go-live.md"
+
+// goLiveBlocks returns the YAML blocks of docs/go-live.md, or of one of its sections.
+func goLiveBlocks(t *testing.T, heading string) (blocks []string) {
+	t.Helper()
+	text := string(read(t, goLive))
+	if heading != "" {
+		_, rest, found := strings.Cut(text, "\n"+heading+"\n")
+		if !found {
+			t.Fatalf("%s has no section %s", goLive, heading)
+		}
+		text = regexp.MustCompile(`(?m)^#{2,3} `).Split(rest, 2)[0]
+	}
+	for _, m := range block.FindAllStringSubmatch(text, -1) {
+		blocks = append(blocks, m[1])
+	}
+	return blocks
+}
+
+func TestEachExampleOfGoLiveIsValid(t *testing.T) {
+	t.Parallel()
+	blocks := goLiveBlocks(t, "")
+	if len(blocks) < 9 {
+		t.Fatalf("%s has only %d examples", goLive, len(blocks))
+	}
+	for _, text := range blocks {
+		check(t, text)
+	}
+}
+
+// Each gateway replaces all four headers of clients.
+func TestEachGatewayOfGoLiveSetsTheFourHeaders(t *testing.T) {
+	t.Parallel()
+	for _, gateway := range []string{"### Gateway API with Envoy Gateway", "### Traefik", "### Istio", "### ingress-nginx"} {
+		text := strings.ToLower(strings.Join(goLiveBlocks(t, gateway), ""))
+		for _, header := range []string{"x-user-id", "x-user-email-verified", "x-user-roles", "x-user-permissions"} {
+			if !strings.Contains(text, header) {
+				t.Errorf("%s does not replace %s", gateway, header)
+			}
+		}
+		if !strings.Contains(text, "/verify") {
+			t.Errorf("%s does not ask /verify", gateway)
+		}
+	}
+}
+
+// publicPaths are the paths of the user service that docs/gateways.md publishes, and others that it must not publish.
+var publicPaths = map[string]bool{
+	"/register": true, "/login": true, "/login/second-factor": true, "/refresh": true, "/logout": true, "/password-reset": true,
+	"/password-reset/confirm": true, "/email-verification": true, "/email-verification/confirm": true, "/invitation/confirm": true,
+	"/users/me": true, "/users/me/sessions": true, "/.well-known/jwks.json": true,
+	"/users": false, "/users/0195c4a0-0000-7000-8000-000000000000": false, "/users/menace": false, "/roles": false, "/audit-events": false,
+	"/introspect": false, "/docs": false, "/openapi.json": false, "/healthz": false, "/readyz": false, "/verify": false, "/metrics": false,
+	"/registered": false, "/logins": false,
+}
+
+// published reports whether a path matches as Kubernetes compares the paths of an Ingress and an HTTPRoute.
+func published(pathType, pattern, path string) bool {
+	return path == pattern || strings.HasSuffix(pathType, "Prefix") && strings.HasPrefix(path, strings.TrimSuffix(pattern, "/")+"/")
+}
+
+func TestTheHostOfGoLivePublishesThePublicPaths(t *testing.T) {
+	t.Parallel()
+	type rule struct {
+		Matches []struct{ Path struct{ Type, Value string } }
+	}
+	var rules []rule
+	text, _ := yaml.Marshal(parse[map[string]any](t, []byte(goLiveBlocks(t, "## 6. The values file")[0])))
+	for _, document := range documents(t, []byte(renders(t, parse[map[string]any](t, text)))) {
+		route := parse[struct {
+			Kind string
+			Spec struct{ Rules []rule }
+		}](t, document)
+		if route.Kind == "HTTPRoute" {
+			rules = append(rules, route.Spec.Rules...)
+		}
+	}
+	for path, want := range publicPaths {
+		got := slices.ContainsFunc(rules, func(r rule) bool {
+			return slices.ContainsFunc(r.Matches, func(m struct{ Path struct{ Type, Value string } }) bool {
+				return published(m.Path.Type, m.Path.Value, path)
+			})
+		})
+		if got != want {
+			t.Errorf("the HTTPRoute publishes %s: %v, want %v", path, got, want)
+		}
+	}
+}
+
+func TestTheIngressOfProductionPublishesThePublicPaths(t *testing.T) {
+	t.Parallel()
+	var paths []networkingv1.HTTPIngressPath
+	for _, object := range objects(t, render(t, "helm", production+"values.yaml")) {
+		if ingress, ok := object.(*networkingv1.Ingress); ok {
+			for _, rule := range ingress.Spec.Rules {
+				paths = append(paths, rule.HTTP.Paths...)
+			}
+		}
+	}
+	for path, want := range publicPaths {
+		if got := slices.ContainsFunc(paths, func(p networkingv1.HTTPIngressPath) bool {
+			return published(string(*p.PathType), p.Path, path)
+		}); got != want {
+			t.Errorf("the Ingress publishes %s: %v, want %v", path, got, want)
+		}
+	}
+}
+
+// nginx replaces the request's path by the group of the regular expression.
+func TestTheExpressionOfGoLivePublishesThePublicPaths(t *testing.T) {
+	t.Parallel()
+	var pattern string
+	for _, text := range goLiveBlocks(t, "## 8. Below a path prefix") {
+		for _, m := range regexp.MustCompile(`path: (/auth/\(.*)`).FindAllStringSubmatch(text, -1) {
+			pattern = m[1]
+		}
+	}
+	expression := regexp.MustCompile("(?i)^" + pattern)
+	for path, want := range publicPaths {
+		m := expression.FindStringSubmatch("/auth" + path)
+		if got := m != nil; got != want {
+			t.Errorf("the expression publishes %s: %v, want %v", path, got, want)
+		}
+		if m != nil && "/"+m[1] != path {
+			t.Errorf("/auth%s leads to /%s", path, m[1])
+		}
+	}
+}
