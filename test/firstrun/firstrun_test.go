@@ -34,8 +34,9 @@ func TestAnUnchangedCopyOfTheExampleRuns(t *testing.T) {
 	build(t, dir)
 	addr := testkit.FreeAddress(t)
 	temp := folderForServers(t)
-	output := makeRun(t, dir, "TMPDIR="+temp, "HTTP_ADDR="+addr, "METRICS_ADDR="+testkit.FreeAddress(t),
+	env := append(withoutServers(os.Environ()), "TMPDIR="+temp, "HTTP_ADDR="+addr, "METRICS_ADDR="+testkit.FreeAddress(t),
 		"MAILBOX_ADDR="+testkit.FreeAddress(t))
+	output := startInTerminal(t, dir, env, "make run")
 	testkit.WaitFor(t, "the service or the failure of make run", func() bool {
 		return strings.Contains(output.String(), "The service is ready") || strings.Contains(output.String(), "make: ***")
 	})
@@ -48,11 +49,11 @@ func TestAnUnchangedCopyOfTheExampleRuns(t *testing.T) {
 	}
 }
 
-// copyOfTheRepository returns a folder with the files that make run needs.
-func copyOfTheRepository(t *testing.T) string {
+// copyOfTheRepository returns a folder with the files that make run needs, and more files.
+func copyOfTheRepository(t *testing.T, more ...string) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range files {
+	for _, name := range append(more, files...) {
 		target := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			t.Fatal(err)
@@ -64,13 +65,15 @@ func copyOfTheRepository(t *testing.T) string {
 	return dir
 }
 
-// build runs the step of make run that takes minutes at the first time.
+// build runs the steps of make run that take minutes at the first time.
 func build(t *testing.T, dir string) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), "make", "build")
-	command.Dir, command.Env = dir, withoutServers(os.Environ())
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("make build: %v: %s", err, out)
+	for _, line := range []string{"make build", "go build -o bin/mailbox ./tools/mailbox"} {
+		command := exec.CommandContext(t.Context(), "bash", "-c", line)
+		command.Dir, command.Env = dir, withoutServers(os.Environ())
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", line, err, out)
+		}
 	}
 }
 
@@ -92,24 +95,23 @@ func folderForServers(t *testing.T) string {
 	return dir
 }
 
-// makeRun starts make run, and returns its output. The end of the test stops it and its servers.
-func makeRun(t *testing.T, dir string, env ...string) *testkit.Buffer {
+// startInTerminal runs a command, and returns its output. The end of the test stops it, as Ctrl-C does.
+func startInTerminal(t *testing.T, dir string, env []string, line string) *testkit.Buffer {
 	t.Helper()
 	output := &testkit.Buffer{}
-	command := exec.Command("make", "run") // the cleanup stops it
-	command.Dir, command.Stdout, command.Stderr = dir, output, output
-	command.Env = append(withoutServers(os.Environ()), env...)
+	command := exec.Command("bash", "-c", line) // the cleanup stops it
+	command.Dir, command.Env, command.Stdout, command.Stderr = dir, env, output, output
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as in a terminal: Ctrl-C reaches the group
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Kill(-command.Process.Pid, syscall.SIGINT); err != nil {
-			t.Errorf("stop make run: %v", err)
+			t.Errorf("stop %s: %v", line, err)
 		}
 		_ = command.Wait()
 		if t.Failed() {
-			t.Logf("make run printed:\n%s", output)
+			t.Logf("%s printed:\n%s", line, output)
 		}
 	})
 	return output
