@@ -74,6 +74,7 @@ if (token && field) {
   field.defaultValue = token;
   history.replaceState(null, '', location.pathname);
 } else if (field) {
+  field.form.hidden = true;
   status.textContent = 'The link is incomplete. Please open the link in the mail again.';
 }
 document.addEventListener('submit', submit);
