@@ -17,7 +17,15 @@ import (
 func main() {
 	listen := flag.String("listen", "127.0.0.1:3003", "the address")
 	broker := flag.String("amqp", os.Getenv("AMQP_URL"), "the broker, by default AMQP_URL; empty: orders of erased users are kept")
+	file := flag.String("amqp-file", "", "a file with the URL of the broker")
 	flag.Parse()
+	if *file != "" {
+		url, err := os.ReadFile(*file)
+		if err != nil {
+			log.Fatal(err)
+		}
+		*broker = strings.TrimSpace(string(url))
+	}
 	s := &shop{orders: map[string][]order{}, erased: map[string]bool{}}
 	if *broker != "" {
 		go s.follow(*broker)
