@@ -22,10 +22,10 @@ type reader struct {
 	t         *testing.T
 	dir       string
 	env       []string
-	addresses []string // each address of the page, and its address in this test
+	addresses []string // pairs: an address of the page, the address in this test
 	shell     *shell
-	terminals map[string]*testkit.Buffer // the output of each command that keeps running
-	ids       map[string]string          // the ids of the page, and those of this test
+	terminals map[string]*testkit.Buffer // outputs by command
+	ids       map[string]string          // ids of this run by ids of the page
 	link      string                     // the link in the mail
 	cleanUp   string                     // deletes the data of the servers
 }
@@ -72,7 +72,7 @@ func (r *reader) deleteData(temp string) {
 	}
 }
 
-// here replaces the addresses of the page with those of this test, and there does the reverse.
+// here replaces the addresses of the page with the addresses in this test. The function there does the reverse.
 func (r *reader) here(text string) string { return strings.NewReplacer(r.addresses...).Replace(text) }
 
 func (r *reader) there(text string) string {
