@@ -2,8 +2,6 @@
 package firstrun_test
 
 import (
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,44 +14,14 @@ import (
 
 const root = "../.."
 
-// files are the files and folders that make run needs.
-var files = []string{".env.example", "Makefile", "api", "cmd", "go.mod", "go.sum", "migrations", "pkg", "tools"}
+// files are the files and folders that the commands need.
+var files = []string{".env.example", "Makefile", "api", "cmd", "docs/examples", "go.mod", "go.sum", "migrations", "pkg", "tools"}
 
-// TestAnUnchangedCopyOfTheExampleRuns checks that make run works with an unchanged copy of .env.example as .env. It then starts its own
-// servers and generates JWT_SECRET.
-func TestAnUnchangedCopyOfTheExampleRuns(t *testing.T) {
-	t.Parallel()
-	dir := copyOfTheRepository(t)
-	example, err := os.ReadFile(filepath.Join(dir, ".env.example"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, ".env"), example, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	build(t, dir)
-	addr := testkit.FreeAddress(t)
-	temp := folderForServers(t)
-	env := append(withoutServers(os.Environ()), "TMPDIR="+temp, "HTTP_ADDR="+addr, "METRICS_ADDR="+testkit.FreeAddress(t),
-		"MAILBOX_ADDR="+testkit.FreeAddress(t))
-	output := startInTerminal(t, dir, env, "make run")
-	testkit.WaitFor(t, "the service or the failure of make run", func() bool {
-		return strings.Contains(output.String(), "The service is ready") || strings.Contains(output.String(), "make: ***")
-	})
-	if status := statusOf("http://" + addr + "/readyz"); status != http.StatusOK {
-		t.Errorf("/readyz has the status %d, want 200; make run printed:\n%s", status, output)
-	}
-	secrets, err := filepath.Glob(filepath.Join(temp, "user-service-*", "jwt-secret"))
-	if err != nil || len(secrets) != 1 {
-		t.Errorf("generated secrets: %v, %v, want one", secrets, err)
-	}
-}
-
-// copyOfTheRepository returns a folder with the files that make run needs, and more files.
-func copyOfTheRepository(t *testing.T, more ...string) string {
+// copyOfTheRepository returns a folder with the files that the commands need. It also has an unchanged copy of .env.example as .env.
+func copyOfTheRepository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range append(more, files...) {
+	for _, name := range files {
 		target := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(target), 0o755); err != nil {
 			t.Fatal(err)
@@ -61,6 +29,9 @@ func copyOfTheRepository(t *testing.T, more ...string) string {
 		if out, err := exec.CommandContext(t.Context(), "cp", "-R", filepath.Join(root, name), target).CombinedOutput(); err != nil {
 			t.Fatalf("copy %s: %v: %s", name, err, out)
 		}
+	}
+	if err := os.Link(filepath.Join(dir, ".env.example"), filepath.Join(dir, ".env")); err != nil {
+		t.Fatal(err)
 	}
 	return dir
 }
@@ -127,15 +98,4 @@ func withoutServers(env []string) (kept []string) {
 		kept = append(kept, entry)
 	}
 	return kept
-}
-
-// statusOf returns the status of the response, or 0.
-func statusOf(url string) int {
-	resp, err := http.Get(url)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = resp.Body.Close() }()
-	_, _ = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode
 }

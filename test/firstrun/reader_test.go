@@ -20,7 +20,7 @@ import (
 // reader follows the tutorial in a copy of the repository.
 type reader struct {
 	t         *testing.T
-	dir       string
+	dir, temp string // the copy of the repository, and the folder of the servers' data
 	env       []string
 	addresses []string // pairs: an address of the page, the address in this test
 	shell     *shell
@@ -32,11 +32,12 @@ type reader struct {
 
 func newReader(t *testing.T) *reader {
 	t.Helper()
-	dir := copyOfTheRepository(t, "docs/examples")
+	dir := copyOfTheRepository(t)
 	testkit.Installed(t, "nginx", "nginx")
 	r := &reader{t: t, dir: dir, terminals: map[string]*testkit.Buffer{}, ids: map[string]string{}}
 	build(t, dir)
 	temp := folderForServers(t)
+	r.temp = temp
 	r.env = append(withoutServers(os.Environ()), "TMPDIR="+temp, "CURL_HOME="+temp)
 	for variable, listed := range map[string]string{
 		"HTTP_ADDR": "8080", "METRICS_ADDR": "9090", "MAILBOX_ADDR": "8025", "SHOP_ADDR": "3000", "ADMIN_ADDR": "3004",
@@ -53,20 +54,20 @@ func newReader(t *testing.T) *reader {
 	if err := os.WriteFile(filepath.Join(temp, ".curlrc"), []byte("silent\n"), 0o600); err != nil { // as in a terminal
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { r.deleteData(temp) })
+	t.Cleanup(func() { r.deleteData() })
 	r.shell = startShell(t, dir, r.env)
 	return r
 }
 
 // deleteData runs the last command of the page, which leaves no data of the servers.
-func (r *reader) deleteData(temp string) {
+func (r *reader) deleteData() {
 	if r.t.Failed() {
 		r.cleanUp = "tools/dev/services down --purge"
 	}
 	command := exec.Command("bash", "-c", r.cleanUp)
 	command.Dir, command.Env = r.dir, r.env
 	out, err := command.CombinedOutput()
-	left, _ := filepath.Glob(filepath.Join(temp, "user-service-*"))
+	left, _ := filepath.Glob(filepath.Join(r.temp, "user-service-*"))
 	if err != nil || len(left) > 0 {
 		r.t.Errorf("%s: %v, leaves %v\n%s", r.cleanUp, err, left, out)
 	}

@@ -13,7 +13,8 @@ import (
 // block matches a code block of the page, with its language and the command whose output it is, and a step in the browser.
 var block = regexp.MustCompile("(?ms)^```(sh|console|text|go)(?: (.+?))?\n(.*?)^```$|^<!-- browser: (.+?) -->$")
 
-// TestTheTutorialWorks follows docs/tutorial.md: it runs all commands in their order, and compares their output with the page.
+// TestTheTutorialWorks follows docs/tutorial.md: it runs all commands in their order, and compares their output with the page. With an
+// unchanged copy of .env.example as .env, make run starts its own servers and generates JWT_SECRET.
 func TestTheTutorialWorks(t *testing.T) {
 	t.Parallel()
 	r := newReader(t)
@@ -40,6 +41,10 @@ func TestTheTutorialWorks(t *testing.T) {
 	}
 	if steps["sh"] < 4 || steps["console"] < 10 || steps["text"] < 6 || steps["go"] < 2 || steps[""] != 3 {
 		t.Errorf("the page has the blocks %v", steps)
+	}
+	secrets, err := filepath.Glob(filepath.Join(r.temp, "user-service-*", "jwt-secret"))
+	if err != nil || len(secrets) != 1 {
+		t.Errorf("generated secrets: %v, %v, want one", secrets, err)
 	}
 }
 
