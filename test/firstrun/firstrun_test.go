@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -92,10 +93,10 @@ func startInTerminal(t *testing.T, dir string, env []string, line string) *testk
 func withoutServers(env []string) (kept []string) {
 	for _, entry := range env {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "DATABASE_") || strings.HasPrefix(name, "RABBITMQ_") || strings.HasPrefix(name, "MAKE") || name == "MFLAGS" {
-			continue
+		prefixes := []string{"DATABASE_", "RABBITMQ_", "AMQP_", "MAKE", "MFLAGS"}
+		if !slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			kept = append(kept, entry)
 		}
-		kept = append(kept, entry)
 	}
 	return kept
 }

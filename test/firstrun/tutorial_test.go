@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"user-service/internal/testkit"
 )
@@ -73,6 +74,9 @@ func (r *reader) inTheTerminal(text string) {
 	}
 }
 
+// startTime is the limit for the start of the servers, which takes seconds on an idle machine.
+const startTime = 4 * time.Minute
+
 // wantLines waits until a command in another terminal has printed each line.
 func (r *reader) wantLines(command, text string) {
 	r.t.Helper()
@@ -82,7 +86,7 @@ func (r *reader) wantLines(command, text string) {
 	}
 	for line := range strings.Lines(text) {
 		line = strings.TrimSpace(line)
-		testkit.WaitFor(r.t, line, func() bool {
+		printed := testkit.Await(r.t.Context(), startTime, func() bool {
 			if strings.Contains(output.String(), "make: ***") {
 				r.t.Fatalf("%s has failed", command)
 			}
@@ -93,6 +97,9 @@ func (r *reader) wantLines(command, text string) {
 			}
 			return false
 		})
+		if !printed {
+			r.t.Fatalf("%s has not printed %q", command, line)
+		}
 	}
 }
 
