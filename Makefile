@@ -1,7 +1,7 @@
 # Scripts in tools/dev and test do most of the work; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run shop dev dev-down bench-devloop test lint fmt build image e2e tail-events fuzz fuzz-http bench outbox chaos soak upgrade generate dashboards alerts clean
+.PHONY: help run shop dev dev-down bench-devloop test lint fmt build image e2e tail-events fuzz fuzz-http bench outbox chaos soak upgrade generate dashboards shop-picture alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -84,6 +84,9 @@ upgrade: ## upgrade an old build and roll it back under faults, and kill each mi
 dashboards: ## draw the dashboards into docs/images, from a service with half an hour of faults
 	@command -v chromium >/dev/null || tools/dev/packages chromium
 	@tools/dev/with-services go test -tags draw ./test/observability -run TestDraw -count=1 -timeout 45m
+
+shop-picture: ## draw the picture of the shop in docs/tutorial.md; needs Chromium
+	@tools/dev/with-services go test -tags draw ./test/gateway -run TestDrawTheShop -count=1
 
 alerts: ## fire and clear each alert by a real fault, with a minute of the rules shortened to a second
 	@tools/dev/with-services go test -tags alerts ./test/observability -run TestAlertsFireAndClearUnderFaults -count=1 -v -timeout 20m

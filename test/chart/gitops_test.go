@@ -34,10 +34,10 @@ func TestArgoCDAndFluxInstallTheProductionValues(t *testing.T) {
 
 func TestTheSecretsOfTheOperatorsFit(t *testing.T) {
 	t.Parallel()
-	deployment := ""
+	deployments := ""
 	for _, document := range documents(t, []byte(render(t, "helm", production+"values.yaml"))) {
 		if object := parse[struct{ Kind string }](t, document); object.Kind == "Deployment" {
-			deployment = string(document)
+			deployments += string(document)
 		}
 		if object := parse[struct{ Kind string }](t, document); object.Kind == "Secret" {
 			t.Errorf("the chart renders an additional Secret:\n%s", document)
@@ -47,9 +47,10 @@ func TestTheSecretsOfTheOperatorsFit(t *testing.T) {
 		"user-service-db-app", "key: uri",
 		"user-service-mq-default-user", "key: host", "key: port", "key: username", "key: password",
 		"user-service-jwt", "key: jwt-secret", "key: jwt-accepted-secrets",
+		"user-service-mail", "key: smtp-url",
 	} {
-		if !strings.Contains(strings.NewReplacer("{", "", "}", "", ",", "", `"`, "").Replace(deployment), name) {
-			t.Errorf("the Deployment has no %s:\n%s", name, deployment)
+		if !strings.Contains(strings.NewReplacer("{", "", "}", "", ",", "", `"`, "").Replace(deployments), name) {
+			t.Errorf("the Deployments have no %s:\n%s", name, deployments)
 		}
 	}
 }

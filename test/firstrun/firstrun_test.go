@@ -2,11 +2,10 @@
 package firstrun_test
 
 import (
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -16,39 +15,10 @@ import (
 
 const root = "../.."
 
-// files are the files and folders that make run needs.
-var files = []string{".env.example", "Makefile", "api", "cmd", "go.mod", "go.sum", "migrations", "pkg", "tools"}
+// files are the files and folders that the commands need.
+var files = []string{".env.example", "Makefile", "api", "cmd", "docs/examples", "go.mod", "go.sum", "migrations", "pkg", "tools"}
 
-// TestAnUnchangedCopyOfTheExampleRuns checks that make run works with an unchanged copy of .env.example as .env. It then starts its own
-// servers and generates JWT_SECRET.
-func TestAnUnchangedCopyOfTheExampleRuns(t *testing.T) {
-	t.Parallel()
-	dir := copyOfTheRepository(t)
-	example, err := os.ReadFile(filepath.Join(dir, ".env.example"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, ".env"), example, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	build(t, dir)
-	addr := testkit.FreeAddress(t)
-	temp := folderForServers(t)
-	output := makeRun(t, dir, "TMPDIR="+temp, "HTTP_ADDR="+addr, "METRICS_ADDR="+testkit.FreeAddress(t),
-		"MAILBOX_ADDR="+testkit.FreeAddress(t))
-	testkit.WaitFor(t, "the service or the failure of make run", func() bool {
-		return strings.Contains(output.String(), "The service is ready") || strings.Contains(output.String(), "make: ***")
-	})
-	if status := statusOf("http://" + addr + "/readyz"); status != http.StatusOK {
-		t.Errorf("/readyz has the status %d, want 200; make run printed:\n%s", status, output)
-	}
-	secrets, err := filepath.Glob(filepath.Join(temp, "user-service-*", "jwt-secret"))
-	if err != nil || len(secrets) != 1 {
-		t.Errorf("generated secrets: %v, %v, want one", secrets, err)
-	}
-}
-
-// copyOfTheRepository returns a folder with the files that make run needs.
+// copyOfTheRepository returns a folder with the files that the commands need. It also has an unchanged copy of .env.example as .env.
 func copyOfTheRepository(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -61,16 +31,21 @@ func copyOfTheRepository(t *testing.T) string {
 			t.Fatalf("copy %s: %v: %s", name, err, out)
 		}
 	}
+	if err := os.Link(filepath.Join(dir, ".env.example"), filepath.Join(dir, ".env")); err != nil {
+		t.Fatal(err)
+	}
 	return dir
 }
 
-// build runs the step of make run that takes minutes at the first time.
+// build runs the steps of make run that take minutes at the first time.
 func build(t *testing.T, dir string) {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), "make", "build")
-	command.Dir, command.Env = dir, withoutServers(os.Environ())
-	if out, err := command.CombinedOutput(); err != nil {
-		t.Fatalf("make build: %v: %s", err, out)
+	for _, line := range []string{"make build", "go build -o bin/mailbox ./tools/mailbox"} {
+		command := exec.CommandContext(t.Context(), "bash", "-c", line)
+		command.Dir, command.Env = dir, withoutServers(os.Environ())
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v: %s", line, err, out)
+		}
 	}
 }
 
@@ -92,24 +67,23 @@ func folderForServers(t *testing.T) string {
 	return dir
 }
 
-// makeRun starts make run, and returns its output. The end of the test stops it and its servers.
-func makeRun(t *testing.T, dir string, env ...string) *testkit.Buffer {
+// startInTerminal runs a command, and returns its output. The end of the test stops it, as Ctrl-C does.
+func startInTerminal(t *testing.T, dir string, env []string, line string) *testkit.Buffer {
 	t.Helper()
 	output := &testkit.Buffer{}
-	command := exec.Command("make", "run") // the cleanup stops it
-	command.Dir, command.Stdout, command.Stderr = dir, output, output
-	command.Env = append(withoutServers(os.Environ()), env...)
+	command := exec.Command("bash", "-c", line) // the cleanup stops it
+	command.Dir, command.Env, command.Stdout, command.Stderr = dir, env, output, output
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // as in a terminal: Ctrl-C reaches the group
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Kill(-command.Process.Pid, syscall.SIGINT); err != nil {
-			t.Errorf("stop make run: %v", err)
+			t.Errorf("stop %s: %v", line, err)
 		}
 		_ = command.Wait()
 		if t.Failed() {
-			t.Logf("make run printed:\n%s", output)
+			t.Logf("%s printed:\n%s", line, output)
 		}
 	})
 	return output
@@ -119,21 +93,10 @@ func makeRun(t *testing.T, dir string, env ...string) *testkit.Buffer {
 func withoutServers(env []string) (kept []string) {
 	for _, entry := range env {
 		name, _, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, "DATABASE_") || strings.HasPrefix(name, "RABBITMQ_") || strings.HasPrefix(name, "MAKE") || name == "MFLAGS" {
-			continue
+		prefixes := []string{"DATABASE_", "RABBITMQ_", "AMQP_", "MAKE", "MFLAGS"}
+		if !slices.ContainsFunc(prefixes, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
+			kept = append(kept, entry)
 		}
-		kept = append(kept, entry)
 	}
 	return kept
-}
-
-// statusOf returns the status of the response, or 0.
-func statusOf(url string) int {
-	resp, err := http.Get(url)
-	if err != nil {
-		return 0
-	}
-	defer func() { _ = resp.Body.Close() }()
-	_, _ = io.Copy(io.Discard, resp.Body)
-	return resp.StatusCode
 }

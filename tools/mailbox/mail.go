@@ -31,7 +31,7 @@ func read(file string) (mail, error) {
 	if err != nil {
 		return mail{}, fmt.Errorf("%s: %w", file, err)
 	}
-	m := mail{ID: strings.TrimSuffix(filepath.Base(file), ".eml"), To: message.Header.Get("To")}
+	m := mail{ID: strings.TrimSuffix(filepath.Base(file), ".eml"), To: strings.Trim(message.Header.Get("To"), "<>")}
 	m.Subject, err = new(mime.WordDecoder).DecodeHeader(message.Header.Get("Subject"))
 	if err != nil {
 		return mail{}, fmt.Errorf("%s: the subject: %w", file, err)

@@ -82,12 +82,14 @@ func (p *pod) signal(t *testing.T, signal syscall.Signal) {
 
 func TestASignalStartsTheNewestBuild(t *testing.T) {
 	t.Parallel()
-	p := begin(t, serves, "serve")
-	p.says(t, "image serve")
-	for _, name := range []string{"first", "second"} {
-		put(t, p.live, name, serves)
-		p.signal(t, syscall.SIGHUP)
-		p.says(t, name+" serve")
+	for _, command := range []string{"serve", "mail"} {
+		p := begin(t, serves, command)
+		p.says(t, "image "+command)
+		for _, name := range []string{"first", "second"} {
+			put(t, p.live, name, serves)
+			p.signal(t, syscall.SIGHUP)
+			p.says(t, name+" "+command)
+		}
 	}
 }
 

@@ -45,8 +45,9 @@ func TestResourcesStartInOrder(t *testing.T) {
 	t.Parallel()
 	resources := declare(t, nil).resources()
 	for name, want := range map[string][]string{
-		"migrate":      {"compile", "postgresql"},
-		"user-service": {"migrate", "rabbitmq"},
+		"migrate":             {"compile", "postgresql"},
+		"user-service":        {"migrate", "rabbitmq"},
+		"user-service-mailer": {"migrate", "rabbitmq", "mailpit"},
 	} {
 		if got := words(resources[name]["resource_deps"]); !slices.Equal(got, want) {
 			t.Errorf("%s waits for %v, want %v", name, got, want)

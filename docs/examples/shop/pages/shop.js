@@ -63,7 +63,7 @@ async function show() {
   if (!list) return;
   const { ok: listed, data: orders } = await call('GET', '/bff/orders');
   if (!listed) return;
-  const lines = orders.items.map(({ item, time }) => `${item}, ${new Date(time).toLocaleString()}`);
+  const lines = orders.items.map((o) => `${o.item}, ${new Date(o.time).toLocaleString()}${o.refunded_by ? ', refunded' : ''}`);
   list.replaceChildren(...lines.map((textContent) => Object.assign(document.createElement('li'), { textContent })));
 }
 
@@ -74,6 +74,7 @@ if (token && field) {
   field.defaultValue = token;
   history.replaceState(null, '', location.pathname);
 } else if (field) {
+  field.form.hidden = true;
   status.textContent = 'The link is incomplete. Please open the link in the mail again.';
 }
 document.addEventListener('submit', submit);
