@@ -95,6 +95,9 @@ type SessionStore interface {
 	EndSessions(ctx context.Context, grant access.Grant) error
 	// Identify returns the caller of an active session, in one query. Errors: NotFound, also if the user is not active.
 	Identify(ctx context.Context, userID, sessionID uuid.UUID) (Identity, error)
+	// FindSession returns an active session, without UserAgent and IP, and its caller, in one query. Errors: NotFound, also if the user is
+	// not active.
+	FindSession(ctx context.Context, id uuid.UUID) (Session, Identity, error)
 }
 
 // OneTimeTokenStore stores tokens for resets and verifications.
