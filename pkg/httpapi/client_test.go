@@ -59,8 +59,8 @@ type settings struct {
 	limits   password.Limits
 	docs     bool
 	issuer   string // of the metadata
-	limit    int // anonymous POSTs per minute and address
-	account  int // writes per minute and account
+	limit    int    // anonymous POSTs per minute and address
+	account  int    // writes per minute and account
 	proxies  []netip.Prefix
 	checks   []httpapi.Check
 	database string // DSN of an existing database; empty: a new one

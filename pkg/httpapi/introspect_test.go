@@ -98,11 +98,13 @@ func TestIntrospectionReflectsRevocation(t *testing.T) {
 	s := start(t)
 	introspect, admin := s.introspector(), s.admin()
 	for name, lose := range map[string]func(a account) answer{
-		"logout":  func(a account) answer { return s.call("POST", "/logout", nil, as(a.token)) },
-		"disable": func(a account) answer { return s.call("PUT", a.path()+"/status", `{"status":"disabled"}`, as(admin.token)) },
-		"erase":   func(a account) answer { return s.call("DELETE", a.path(), nil, as(admin.token)) },
-		"end":     func(a account) answer { return s.call("DELETE", a.path()+"/sessions", nil, as(admin.token)) },
-		"revoke":  func(a account) answer { return s.call("POST", "/revoke", url.Values{"token": {a.refresh}}) },
+		"logout": func(a account) answer { return s.call("POST", "/logout", nil, as(a.token)) },
+		"disable": func(a account) answer {
+			return s.call("PUT", a.path()+"/status", `{"status":"disabled"}`, as(admin.token))
+		},
+		"erase":  func(a account) answer { return s.call("DELETE", a.path(), nil, as(admin.token)) },
+		"end":    func(a account) answer { return s.call("DELETE", a.path()+"/sessions", nil, as(admin.token)) },
+		"revoke": func(a account) answer { return s.call("POST", "/revoke", url.Values{"token": {a.refresh}}) },
 		"new password": func(a account) answer {
 			return s.call("PUT", "/users/me/password", change(a.password, newPassword), as(a.token))
 		},
@@ -178,7 +180,9 @@ func TestFormsAreChecked(t *testing.T) {
 	admin, a := s.admin(), s.register()
 	form := header("Content-Type", formType)
 	for _, path := range []string{"/introspect", "/revoke"} {
-		send := func(body any, with ...option) answer { return s.call("POST", path, body, append(with, as(admin.token))...) }
+		send := func(body any, with ...option) answer {
+			return s.call("POST", path, body, append(with, as(admin.token))...)
+		}
 		for name, body := range map[string]string{
 			"empty": "", "no token": "token_type_hint=access_token", "an empty token": "token=", "two tokens": "token=a&token=b",
 			"the same token twice": "token=a&token=a", "two hints": "token=a&token_type_hint=x&token_type_hint=x",
@@ -191,7 +195,7 @@ func TestFormsAreChecked(t *testing.T) {
 			}
 		}
 		send(nil).wantProblem(t, 400, "malformed-request") // neither a body nor a media type
-		send("token=" + a.token).wantProblem(t, 415, "unsupported-media-type")
+		send("token="+a.token).wantProblem(t, 415, "unsupported-media-type")
 		send(`{"token":"x"}`, header("Content-Type", "text/plain")).wantProblem(t, 415, "unsupported-media-type")
 		send("token=x", header("Content-Type", formType+"; charset=iso-8859-1")).wantProblem(t, 415, "unsupported-media-type")
 		send("token=x", form, header("Content-Encoding", "gzip")).wantProblem(t, 415, "unsupported-media-type")

@@ -219,6 +219,10 @@ func (m *memory) Identify(_ context.Context, userID, sessionID uuid.UUID) (Ident
 	return m.identity(s), nil
 }
 
+func (m *memory) Unlock(ctx context.Context, grant access.Grant, decide Decide) (User, error) {
+	return m.Change(ctx, grant, decide)
+}
+
 func (m *memory) FindSession(_ context.Context, id uuid.UUID) (Session, Identity, error) {
 	s, ok := m.sessions[id]
 	if !ok {

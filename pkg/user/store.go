@@ -40,6 +40,8 @@ type AccountStore interface {
 	Import(ctx context.Context, accounts []NewAccount, dryRun bool) (created int, taken []int, err error)
 	// Change locks the target of the grant, calls decide with it, and stores the returned Change.
 	Change(ctx context.Context, grant access.Grant, decide Decide) (User, error)
+	// Unlock does what Change does, while no attempt with the account's email and no reauthentication of the user is being counted.
+	Unlock(ctx context.Context, grant access.Grant, decide Decide) (User, error)
 	// User returns an account. Errors: NotFound.
 	User(ctx context.Context, id uuid.UUID) (User, error)
 	// ActiveUserID returns the id of the active account with this email, or the nil UUID. It does the same work for every email.
