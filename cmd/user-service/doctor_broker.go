@@ -66,7 +66,7 @@ func (d *doctor) checkQueues(ctx context.Context, broker rabbitmq.Broker) {
 	}
 }
 
-// knownQueue says whether the queue of the mailer exists, which AMQP can tell.
+// knownQueue says whether the queue of the mailer exists. AMQP reveals this without the management API.
 func (d *doctor) knownQueue(ctx context.Context, broker rabbitmq.Broker) string {
 	queue, found, err := rabbitmq.FindQueue(ctx, broker, mailQueue, d.log)
 	switch {

@@ -11,7 +11,7 @@ import (
 	"user-service/pkg/postgres"
 )
 
-// maxClockSkew is the maximum difference between the clock of the database and that of this machine. Sessions expire by the first clock, and
+// maxClockSkew is the maximum difference between the clocks of the database and of this machine. Sessions expire by the first clock, and
 // access tokens by the second one.
 const maxClockSkew = 5 * time.Second
 

@@ -145,8 +145,8 @@ func escapeControls(text []byte) []byte {
 // isControl reports whether a character of JSON is a control character, except for white space between its tokens.
 func isControl(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' && r != '\r' }
 
-// printable replaces the characters of a text that could change the terminal or the order of the text: control and format characters, and
-// bytes that are not UTF-8.
+// printable escapes the characters of a text that could change the terminal or the order of the text. These are control and format
+// characters, and bytes that are not UTF-8.
 func printable(text string) string {
 	visible := func(r rune) bool { return r == ' ' || unicode.IsPrint(r) && r != utf8.RuneError }
 	if !strings.ContainsFunc(text, func(r rune) bool { return !visible(r) }) {

@@ -37,7 +37,7 @@ type call struct {
 	reserved int64   // bytes that the body reserves in bodies
 	object   *object // the parsed body
 	token    string  // the token of the parsed form
-	bodyErr  error   // the reason why there is no object and no token
+	bodyErr  error   // the reason why there is neither object nor token
 }
 
 // handler responds to one call. Its error becomes a problem document.

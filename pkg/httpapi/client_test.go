@@ -141,8 +141,8 @@ func as(token string) option    { return header("Authorization", "Bearer "+token
 func header(k, v string) option { return func(r *http.Request) { r.Header.Set(k, v) } }
 func mergePatch() option        { return header("Content-Type", "application/merge-patch+json") }
 
-// call sends a request and checks the request and its response against api/openapi.yaml. A string is sent as the body, url.Values are sent
-// as a form, and any other value as JSON.
+// call sends a request and checks the request and its response against api/openapi.yaml. It sends a string as the body,
+// url.Values as a form, and any other value as JSON.
 func (s *server) call(method, path string, body any, options ...option) answer {
 	s.t.Helper()
 	raw := encode(s.t, body)

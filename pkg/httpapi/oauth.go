@@ -77,8 +77,8 @@ func (a *API) revoke(w http.ResponseWriter, c *call) error {
 	return nil
 }
 
-// serverMetadata describes the service as an authorization server, based on RFC 8414. It differs from the RFC in two ways: it has no
-// token_endpoint, because the service offers no grant of OAuth, and for the same reason the list of response types is empty.
+// serverMetadata describes the service as an authorization server, based on RFC 8414. The service offers no grant of OAuth. So the metadata
+// differs from the RFC in two points: it has no token_endpoint, and the list of response types is empty.
 type serverMetadata struct {
 	Issuer                   string   `json:"issuer"`
 	JWKSURI                  string   `json:"jwks_uri"`

@@ -158,8 +158,8 @@ func (a *API) countReset(c *call) error {
 	return refused
 }
 
-// countRevocation counts a revocation by address, but neither counts nor refuses the revocation of a token that the service has issued,
-// because such a request ends a session. While the quota of the address is used up, the body must be small, so that a refusal costs
+// countRevocation counts a revocation by address, unless the service has issued the token. Then the request ends a session, so it is
+// neither counted nor refused. While the quota of the address is used up, the body must be small, so that a refusal costs
 // little. Errors: TooManyRequests.
 func (a *API) countRevocation(c *call) error {
 	if a.quotas.addresses == nil {

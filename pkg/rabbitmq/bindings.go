@@ -49,8 +49,8 @@ func matches(pattern, words []string) bool {
 	}
 }
 
-// Bindings lists what is bound to the exchange. AMQP has no such list, so Bindings asks the management API at base, or at the port of the
-// management API on the host of the broker if base is empty. Errors: ErrNoManagement.
+// Bindings lists what is bound to the exchange. AMQP has no such list, so Bindings asks the management API at the URL base. If base is
+// empty, it uses the default port of the management API on the host of the broker. Errors: ErrNoManagement.
 func Bindings(ctx context.Context, broker Broker, base string) ([]Binding, error) {
 	ctx, cancel := context.WithTimeout(ctx, managementTimeout)
 	defer cancel()

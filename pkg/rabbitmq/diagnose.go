@@ -9,12 +9,12 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Diagnosis tells what the service could do with a broker. A check is not made if an earlier one fails.
+// Diagnosis has the reasons why the service can't use a broker. A check is not made if an earlier one fails.
 type Diagnosis struct {
-	Reach    error  // to connect and log in
-	Exchange error  // to declare or find the exchange
-	Write    error  // to publish the events
-	Type     string // the type of event to which Write belongs, if the user may publish others
+	Reach    error  // It can't connect or log in.
+	Exchange error  // It can neither declare nor find the exchange.
+	Write    error  // It may not publish events.
+	Type     string // The type of event to which Write belongs, if the user may publish others.
 }
 
 // Diagnose connects to a broker as the service does, declares the exchange, and checks the permission to publish events of these types. It
