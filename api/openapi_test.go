@@ -167,7 +167,10 @@ func TestOperationsDescribeEveryResponse(t *testing.T) {
 			want = append(want, 401, 503)
 		}
 		if op.RequestBody != nil {
-			want = append(want, 400, 413, 415, 422, 503)
+			want = append(want, 400, 413, 415, 503)
+		}
+		if op.RequestBody != nil && op.RequestBody.Value.Content.Get("application/x-www-form-urlencoded") == nil { // forms have no rules
+			want = append(want, 422)
 		}
 		if strings.Contains(path, "{id}") {
 			want = append(want, 400, 403)

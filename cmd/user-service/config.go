@@ -2,9 +2,7 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"slices"
-	"text/tabwriter"
 
 	"github.com/sethvargo/go-envconfig"
 	"github.com/spf13/cobra"
@@ -13,7 +11,8 @@ import (
 )
 
 func configCommand() *cobra.Command {
-	return &cobra.Command{
+	var output *string
+	cmd := &cobra.Command{
 		Use:   "config",
 		Short: "Print the current configuration, with secrets hidden",
 		Long: "config prints every environment variable with its current value and its source. Secrets are hidden.\n" +
@@ -23,16 +22,28 @@ func configCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var cfg config.Config
 			err := loadAll(cmd.Context(), &cfg)
-			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			out := newList(cmd.OutOrStdout(), *output, "VARIABLE", "VALUE", "SOURCE")
 			for _, v := range config.Values(envconfig.OsLookuper(), &cfg) {
 				if isProblem(err, v.Name) {
 					v.Value, v.Source = "-", "problem"
 				}
-				fmt.Fprintf(table, "%s\t%s\t%s\n", v.Name, v.Value, v.Source)
+				value := variable{v.Name, v.Value, string(v.Source)}
+				if err := out.add(value, value.Name, value.Value, value.Source); err != nil {
+					return err
+				}
 			}
-			return errors.Join(table.Flush(), err)
+			return errors.Join(out.end(), err)
 		},
 	}
+	output = addOutput(cmd)
+	return cmd
+}
+
+// variable is an environment variable in JSON.
+type variable struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	Source string `json:"source"`
 }
 
 // isProblem reports whether err contains a problem of the variable.

@@ -43,7 +43,7 @@ func eventsTailCommand() *cobra.Command {
 					if !showTokens {
 						body = hideTokens(body)
 					}
-					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", body)
+					_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s\n", escapeControls(body))
 					return err
 				},
 				Connected: func() { fmt.Fprintf(cmd.ErrOrStderr(), "waiting for events on %s; Ctrl-C ends\n", rabbitmq.Exchange) },

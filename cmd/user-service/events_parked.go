@@ -1,11 +1,7 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"text/tabwriter"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,7 +16,7 @@ import (
 const parkedPage = 500
 
 func eventsParkedCommand() *cobra.Command {
-	var output string
+	var output *string
 	cmd := &cobra.Command{
 		Use:   "parked",
 		Short: "List the events that the broker has refused 20 times in a row",
@@ -29,19 +25,10 @@ func eventsParkedCommand() *cobra.Command {
 		Example: "  user-service events parked\n  user-service events parked -o json | jq -r '.[].reason' | sort | uniq -c",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var out parkedWriter
-			switch output {
-			case "table":
-				out = newParkedTable(cmd.OutOrStdout())
-			case "json":
-				out = &parkedArray{out: cmd.OutOrStdout()}
-			default:
-				return usageError{errors.New("--output must be table or json")}
-			}
-			return withDatabase(cmd, func(db *postgres.DB) error { return listParked(cmd, db, out) })
+			return withDatabase(cmd, func(db *postgres.DB) error { return listParked(cmd, db, *output) })
 		},
 	}
-	cmd.Flags().StringVarP(&output, "output", "o", "table", "table or json")
+	output = addOutput(cmd)
 	return cmd
 }
 
@@ -66,20 +53,15 @@ func eventsRetryCommand() *cobra.Command {
 	}
 }
 
-// parkedWriter prints parked events.
-type parkedWriter interface {
-	write(outbox.Parked) error
-	end() error
-}
-
-func listParked(cmd *cobra.Command, db *postgres.DB, out parkedWriter) error {
+func listParked(cmd *cobra.Command, db *postgres.DB, output string) error {
+	out := newList(cmd.OutOrStdout(), output, "ID", "TYPE", "USER", "TIME", "PARKED", "REFUSALS", "RETRY", "BEHIND", "REASON")
 	for after := int64(0); ; {
 		page, err := db.ParkedEvents(cmd.Context(), after, parkedPage)
 		if err != nil {
 			return plainly(err)
 		}
 		for _, p := range page {
-			if err := out.write(p); err != nil {
+			if err := addParked(out, p); err != nil {
 				return err
 			}
 			after = p.Position
@@ -88,28 +70,6 @@ func listParked(cmd *cobra.Command, db *postgres.DB, out parkedWriter) error {
 			return out.end()
 		}
 	}
-}
-
-type parkedTable struct{ *tabwriter.Writer }
-
-func newParkedTable(out io.Writer) parkedTable {
-	table := parkedTable{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	fmt.Fprintln(table, "ID\tTYPE\tUSER\tTIME\tPARKED\tREFUSALS\tRETRY\tBEHIND\tREASON")
-	return table
-}
-
-func (t parkedTable) write(p outbox.Parked) error {
-	_, err := fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%d\t%s\n", p.ID, p.Type, p.Subject, p.Time.UTC().Format(time.RFC3339),
-		p.ParkedAt.UTC().Format(time.RFC3339), p.Refusals, p.RetryAt.UTC().Format(time.RFC3339), p.Behind, p.Reason)
-	return err
-}
-
-func (t parkedTable) end() error { return t.Flush() }
-
-// parkedArray prints a JSON array, event by event.
-type parkedArray struct {
-	out     io.Writer
-	started bool
 }
 
 // parkedEvent is a parked event in JSON.
@@ -125,28 +85,11 @@ type parkedEvent struct {
 	Reason   string     `json:"reason"`
 }
 
-func (a *parkedArray) write(p outbox.Parked) error {
-	line, err := json.Marshal(parkedEvent{
+func addParked(out list, p outbox.Parked) error {
+	e := parkedEvent{
 		ID: p.ID, Type: p.Type, UserID: p.Subject, Time: p.Time.UTC(), ParkedAt: p.ParkedAt.UTC(), RetryAt: p.RetryAt.UTC(),
 		Refusals: p.Refusals, Behind: p.Behind, Reason: p.Reason,
-	})
-	if err != nil {
-		return fmt.Errorf("print a parked event: %w", err)
 	}
-	separator := ",\n"
-	if !a.started {
-		separator = "["
-	}
-	a.started = true
-	_, err = fmt.Fprintf(a.out, "%s%s", separator, line)
-	return err
-}
-
-func (a *parkedArray) end() error {
-	text := "]\n"
-	if !a.started {
-		text = "[]\n"
-	}
-	_, err := io.WriteString(a.out, text)
-	return err
+	return out.add(e, e.ID, e.Type, e.UserID, e.Time.Format(time.RFC3339), e.ParkedAt.Format(time.RFC3339), e.Refusals,
+		e.RetryAt.Format(time.RFC3339), e.Behind, e.Reason)
 }

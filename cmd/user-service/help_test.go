@@ -55,7 +55,7 @@ func TestEveryCommandHasHelp(t *testing.T) {
 }
 
 // invocation matches the command lines of the program in an example.
-var invocation = regexp.MustCompile(`(?:^|\| |&& |[A-Z_]+=\S+ )user-service( [^|&]*)?`)
+var invocation = regexp.MustCompile(`(?:^|\| |&& |[A-Z_]+=\S+ )user-service( [^|&>]*)?`)
 
 func TestEveryExampleIsACommandLineOfThisProgram(t *testing.T) {
 	t.Parallel()

@@ -66,8 +66,8 @@ func rootCommand() *cobra.Command {
 	})
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(serveCommand(), migrateCommand(), usersCommand(), eventsCommand(), mailCommand(), configCommand(), probeCommand(),
-		hashCommand(), versionCommand())
+	root.AddCommand(serveCommand(), migrateCommand(), usersCommand(), eventsCommand(), mailCommand(), configCommand(), doctorCommand(),
+		probeCommand(), hashCommand(), completionCommand(), versionCommand())
 	return root
 }
 

@@ -34,6 +34,8 @@ func TestScripts(t *testing.T) {
 			"occupy":    occupy,
 			"jsonlines": jsonLines,
 			"hides":     hides,
+			"sql":       execute,
+			"with":      withSetting,
 		},
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {

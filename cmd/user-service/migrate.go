@@ -33,10 +33,7 @@ func migrateCommand() *cobra.Command {
 			Use: "down", Short: "Revert the last migration; the data that it added is lost", Example: "  user-service migrate down",
 			Args: noArgs, RunE: withMigrator(migrateDown),
 		},
-		&cobra.Command{
-			Use: "status", Short: "List the migrations and whether they are applied", Example: "  user-service migrate status",
-			Args: noArgs, RunE: withMigrator(migrateStatus),
-		},
+		migrateStatusCommand(),
 	)
 	return cmd
 }
@@ -83,19 +80,39 @@ func migrateDown(cmd *cobra.Command, m *postgres.Migrator) error {
 	return nil
 }
 
-func migrateStatus(cmd *cobra.Command, m *postgres.Migrator) error {
-	list, err := m.Status(cmd.Context())
+func migrateStatusCommand() *cobra.Command {
+	var output *string
+	cmd := &cobra.Command{
+		Use: "status", Short: "List the migrations and whether they are applied", Example: "  user-service migrate status",
+		Args: noArgs, RunE: withMigrator(func(cmd *cobra.Command, m *postgres.Migrator) error { return migrateStatus(cmd, m, *output) }),
+	}
+	output = addOutput(cmd)
+	return cmd
+}
+
+// migrationState is a migration in JSON.
+type migrationState struct {
+	Name      string     `json:"name"`
+	AppliedAt *time.Time `json:"applied_at"` // null: pending
+}
+
+func migrateStatus(cmd *cobra.Command, m *postgres.Migrator, output string) error {
+	all, err := m.Status(cmd.Context())
 	if err != nil {
 		return fmt.Errorf("migrate status: %w", err)
 	}
-	for _, s := range list {
-		applied := "pending"
+	out := newList(cmd.OutOrStdout(), output, "MIGRATION", "APPLIED")
+	for _, s := range all {
+		state, applied := migrationState{Name: migrationName(s.Source)}, "pending"
 		if !s.AppliedAt.IsZero() {
-			applied = s.AppliedAt.UTC().Format(time.RFC3339)
+			at := s.AppliedAt.UTC()
+			state.AppliedAt, applied = &at, at.Format(time.RFC3339)
 		}
-		fmt.Fprintf(cmd.OutOrStdout(), "%-40s %s\n", migrationName(s.Source), applied)
+		if err := out.add(state, state.Name, applied); err != nil {
+			return err
+		}
 	}
-	return nil
+	return out.end()
 }
 
 // migrationName returns the file of a migration. A migration in Go has no path.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"regexp"
@@ -17,9 +18,10 @@ import (
 	"syscall"
 	"time"
 
-	"user-service/internal/testkit"
-
+	"github.com/jackc/pgx/v5"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"user-service/internal/testkit"
 )
 
 // Additional commands for the scripts.
@@ -171,6 +173,30 @@ func hides(ts *testscript.TestScript, neg bool, args []string) {
 			}
 		}
 	}
+}
+
+// execute runs statements in the database: sql STATEMENT...
+func execute(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) == 0, "sql STATEMENT...")
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, ts.Getenv("DATABASE_URL"))
+	ts.Check(err)
+	defer func() { _ = conn.Close(ctx) }()
+	for _, statement := range args {
+		_, err := conn.Exec(ctx, statement)
+		ts.Check(err)
+	}
+}
+
+// withSetting adds a setting of PostgreSQL to DATABASE_URL: with NAME=VALUE
+func withSetting(ts *testscript.TestScript, neg bool, args []string) {
+	usage(ts, neg || len(args) != 1, "with NAME=VALUE")
+	u, err := url.Parse(ts.Getenv("DATABASE_URL"))
+	ts.Check(err)
+	query := u.Query()
+	query.Set("options", "-c "+args[0])
+	u.RawQuery = strings.ReplaceAll(query.Encode(), "+", "%20") // libpq keeps a plus sign
+	ts.Setenv("DATABASE_URL", u.String())
 }
 
 func usage(ts *testscript.TestScript, wrong bool, text string) {

@@ -94,6 +94,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	s.api = httpapi.New(httpapi.Config{
 		DocsEnabled: cfg.HTTP.DocsEnabled, TrustedProxies: cfg.HTTP.TrustedProxies,
 		RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute, AccountRateLimitPerMinute: cfg.HTTP.AccountRateLimitPerMinute,
+		Issuer: cfg.Tokens.Issuer,
 	}, s.users, s.health, s.metrics, log)
 	var process func() (int, error)
 	if hashing != nil {

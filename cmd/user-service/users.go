@@ -2,14 +2,11 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
@@ -30,9 +27,10 @@ type usersEnvironment struct {
 
 func usersCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "users", Short: "Create, import and list accounts", Example: "  user-service users list", Args: noArgs, RunE: group,
+		Use: "users", Short: "Create, import, list and change accounts", Example: "  user-service users list", Args: noArgs, RunE: group,
 	}
-	cmd.AddCommand(usersCreateCommand(), usersImportCommand(), usersListCommand())
+	cmd.AddCommand(usersCreateCommand(), usersImportCommand(), usersListCommand(), usersShowCommand(), usersSetRolesCommand(),
+		usersDisableCommand(), usersEnableCommand(), usersUnlockCommand(), usersDeleteCommand())
 	return cmd
 }
 
@@ -68,11 +66,7 @@ func onDatabase(cmd *cobra.Command, cfg config.Database, do func(*postgres.DB) e
 	if err != nil {
 		return usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(cmd.Context()), closeTime)
-		defer cancel()
-		db.Close(ctx)
-	}()
+	defer closeDatabase(cmd.Context(), db)
 	if err := requireSchema(cmd.Context(), db); err != nil {
 		return err
 	}
@@ -181,58 +175,4 @@ func plainly(err error) error {
 		lines = append(lines, fmt.Errorf("%s %s", strings.TrimPrefix(f.Pointer, "/"), f.Detail))
 	}
 	return errors.Join(lines...)
-}
-
-func usersListCommand() *cobra.Command {
-	var asJSON bool
-	var filter user.Filter
-	var status string
-	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List all accounts, oldest first",
-		Example: "  user-service users list --role admin\n  user-service users list --json | jq -r .email",
-		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			filter.Limit, filter.Status = 500, user.Status(status)
-			if filter.Status != "" && !filter.Status.Valid() {
-				return usageError{errors.New("--status must be active or disabled")}
-			}
-			return withUsers(cmd, func(users *user.Service) error { return listUsers(cmd, users, filter, asJSON) })
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print each account as a line of JSON")
-	cmd.Flags().StringVar(&filter.Email, "email", "", "only the account with this email")
-	cmd.Flags().StringVar(&filter.Prefix, "q", "", "only accounts whose email or name begins with this text")
-	cmd.Flags().StringVar(&filter.Role, "role", "", "only accounts with this role")
-	cmd.Flags().StringVar(&status, "status", "", "only active or disabled accounts")
-	return cmd
-}
-
-func listUsers(cmd *cobra.Command, users *user.Service, filter user.Filter, asJSON bool) error {
-	lines := json.NewEncoder(cmd.OutOrStdout())
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	if !asJSON {
-		fmt.Fprintln(table, "ID\tEMAIL\tROLES\tSTATUS\tCREATED")
-	}
-	for {
-		page, err := users.List(cmd.Context(), filter)
-		if err != nil {
-			return fmt.Errorf("list the accounts: %w", plainly(err))
-		}
-		for _, u := range page.Users {
-			if asJSON {
-				err = lines.Encode(u)
-			} else {
-				roles, created := strings.Join(u.Roles, ","), u.CreatedAt.Format(time.RFC3339)
-				_, err = fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\n", u.ID, u.Email, roles, u.Status, created)
-			}
-			if err != nil {
-				return err
-			}
-		}
-		if !page.More {
-			return table.Flush()
-		}
-		filter.After = page.Users[len(page.Users)-1].ID
-	}
 }

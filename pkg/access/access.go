@@ -20,11 +20,13 @@ const (
 	RolesWrite  Permission = "roles:write"  // Change the roles.
 	RolesAssign Permission = "roles:assign" // Change a user's roles.
 	AuditRead   Permission = "audit:read"   // Read the audit trail.
+
+	TokensIntrospect Permission = "tokens:introspect" // Ask whether a token is active.
 )
 
 // Permissions returns the permissions that the service uses, sorted.
 func Permissions() []Permission {
-	return []Permission{AuditRead, RolesAssign, RolesRead, RolesWrite, UsersDelete, UsersRead, UsersWrite}
+	return []Permission{AuditRead, RolesAssign, RolesRead, RolesWrite, TokensIntrospect, UsersDelete, UsersRead, UsersWrite}
 }
 
 // The built-in roles.

@@ -89,7 +89,8 @@ var descriptions = map[string]description{
 		accepts: "public or private keys in PEM, one after the other, of the same kinds as JWT_PRIVATE_KEY",
 	},
 	"JWT_ISSUER": {
-		about:   "Claim iss of access tokens.",
+		about: "Claim iss of access tokens. If it is a URL, /.well-known/oauth-authorization-server describes the service for clients " +
+			"of OAuth.",
 		accepts: "a name or a URL",
 	},
 	"JWT_AUDIENCE": {

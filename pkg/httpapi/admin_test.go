@@ -109,9 +109,9 @@ func TestRoles(t *testing.T) {
 	s := start(t)
 	admin, a := s.admin(), s.register()
 	roles := decode[struct{ Items []access.Role }](t, s.call("GET", "/roles", nil, as(admin.token)).want(t, 200)).Items
-	if len(roles) != 2 || roles[0].Name != "admin" || len(roles[0].Permissions) != 7 ||
+	if len(roles) != 2 || roles[0].Name != "admin" || len(roles[0].Permissions) != len(access.Permissions()) ||
 		roles[1].Name != "user" || roles[1].Permissions == nil {
-		t.Errorf("roles are %+v, want admin with 7 permissions and user with an empty list", roles)
+		t.Errorf("roles are %+v, want admin with every permission and user with an empty list", roles)
 	}
 	u := decode[user.User](t, s.call("PUT", a.path()+"/roles", `{"roles":["user","admin","admin"]}`, as(admin.token)).want(t, 200))
 	if diff := cmp.Diff([]string{"admin", "user"}, u.Roles); diff != "" || u.Version != 2 {

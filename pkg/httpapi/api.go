@@ -23,6 +23,7 @@ type Config struct {
 	RateLimitPerMinute int
 	// AccountRateLimitPerMinute limits the writing requests of each account; a hash counts as ten. 0 means no limit.
 	AccountRateLimitPerMinute int
+	Issuer                    string // the iss claim of tokens; if it is a URL, the metadata of RFC 8414 is served
 }
 
 // Observer receives what the API reports to metrics. Its methods must not block.

@@ -36,7 +36,8 @@ type call struct {
 	received bool
 	reserved int64   // bytes that the body reserves in bodies
 	object   *object // the parsed body
-	bodyErr  error   // the reason why there is no object
+	token    string  // the token of the parsed form
+	bodyErr  error   // the reason why there is neither object nor token
 }
 
 // handler responds to one call. Its error becomes a problem document.
@@ -87,8 +88,16 @@ func (c *call) startTimeout(left time.Duration) {
 	c.Request, c.cancel = c.WithContext(ctx), cancel
 }
 
-// receive reads the body, once. The time for receiving it does not count towards the timeout.
+// receive reads the body as a JSON object, once.
 func (c *call) receive() {
+	c.receiveAs(func(body []byte) (err error) {
+		c.object, err = parseObject(body)
+		return err
+	})
+}
+
+// receiveAs reads the body, once, and calls parse with it. The time for receiving it does not count towards the timeout.
+func (c *call) receiveAs(parse func(body []byte) error) {
 	if c.received {
 		return
 	}
@@ -99,7 +108,7 @@ func (c *call) receive() {
 	defer waitForClient(c.base)()
 	var body []byte
 	if body, c.reserved, c.bodyErr = c.bodies.read(c.Request, cmp.Or(c.maxBytes, maxBody)); c.bodyErr == nil {
-		c.object, c.bodyErr = parseObject(body)
+		c.bodyErr = parse(body)
 	}
 	c.startTimeout(left)
 }

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"crypto/rand"
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -65,6 +66,11 @@ var operations = map[string]struct {
 	"putRole":         {only(access.RolesWrite), 200, text(`{"permissions":["orders:refund"]}`)},
 	"deleteRole":      {only(access.RolesWrite), 204, nil},
 	"listAuditEvents": {only(access.AuditRead), 200, nil},
+
+	"introspectToken": {only(access.TokensIntrospect), 200, func(_ *server, a account) any { return url.Values{"token": {a.refresh}} }},
+	"revokeToken":     {anyone, 200, func(_ *server, a account) any { return url.Values{"token": {a.refresh}} }},
+
+	"getServerMetadata": {anyone, 200, nil},
 
 	"healthz":    {anyone, 200, nil},
 	"readyz":     {anyone, 200, nil},

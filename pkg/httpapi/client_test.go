@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,6 +33,8 @@ import (
 const (
 	goodPassword = "seven green kettles sing"
 	jsonType     = "application/json"
+	formType     = "application/x-www-form-urlencoded"
+	issuer       = "https://id.example.com/accounts"
 	secret       = "a secret of these tests, 32 bytes at least"
 )
 
@@ -55,8 +58,9 @@ type settings struct {
 	cfg      user.Config
 	limits   password.Limits
 	docs     bool
-	limit    int // anonymous POSTs per minute and address
-	account  int // writes per minute and account
+	issuer   string // of the metadata
+	limit    int    // anonymous POSTs per minute and address
+	account  int    // writes per minute and account
 	proxies  []netip.Prefix
 	checks   []httpapi.Check
 	database string // DSN of an existing database; empty: a new one
@@ -71,7 +75,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 			RefreshIdleTTL: time.Hour, RefreshTTL: 2 * time.Hour,
 		},
 		limits: password.Limits{Concurrency: 2, Queue: 64, MaxWait: 10 * time.Second},
-		docs:   true,
+		docs:   true, issuer: issuer,
 	}
 	for _, c := range change {
 		c(&set)
@@ -87,7 +91,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 		t.Fatal(err)
 	}
 	tokens, err := token.New(token.Config{
-		Keys: token.Keys{Secret: secret}, Issuer: "user-service", Audience: "user-service", AccessTTL: 10 * time.Minute,
+		Keys: token.Keys{Secret: secret}, Issuer: issuer, Audience: "user-service", ClientID: "shop", AccessTTL: 10 * time.Minute,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -99,6 +103,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	health := httpapi.NewHealth(log, append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
 	cfg := httpapi.Config{
 		DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit, AccountRateLimitPerMinute: set.account,
+		Issuer: set.issuer,
 	}
 	s.api = httpapi.New(cfg, s.users, health, unobserved{}, log)
 	s.api.StopClock()
@@ -136,8 +141,8 @@ func as(token string) option    { return header("Authorization", "Bearer "+token
 func header(k, v string) option { return func(r *http.Request) { r.Header.Set(k, v) } }
 func mergePatch() option        { return header("Content-Type", "application/merge-patch+json") }
 
-// call sends a request and checks the request and its response against api/openapi.yaml. A string is sent as the body, any other value
-// as JSON.
+// call sends a request and checks the request and its response against api/openapi.yaml. It sends a string as the body,
+// url.Values as a form, and any other value as JSON.
 func (s *server) call(method, path string, body any, options ...option) answer {
 	s.t.Helper()
 	raw := encode(s.t, body)
@@ -146,7 +151,7 @@ func (s *server) call(method, path string, body any, options ...option) answer {
 		s.t.Fatal(err)
 	}
 	if body != nil {
-		req.Header.Set("Content-Type", jsonType)
+		req.Header.Set("Content-Type", mediaTypeOf(body))
 	}
 	for _, o := range options {
 		o(req)
@@ -165,6 +170,13 @@ func (s *server) call(method, path string, body any, options ...option) answer {
 	return a
 }
 
+func mediaTypeOf(body any) string {
+	if _, ok := body.(url.Values); ok {
+		return formType
+	}
+	return jsonType
+}
+
 func encode(t *testing.T, body any) []byte {
 	t.Helper()
 	switch body := body.(type) {
@@ -172,6 +184,8 @@ func encode(t *testing.T, body any) []byte {
 		return nil
 	case string:
 		return []byte(body)
+	case url.Values:
+		return []byte(body.Encode())
 	default:
 		raw, err := json.Marshal(body)
 		if err != nil {

@@ -69,6 +69,7 @@ type problem struct {
 	Instance  string            `json:"instance"`
 	RequestID string            `json:"request_id"`
 	Errors    []user.FieldError `json:"errors,omitempty"`
+	Error     string            `json:"error,omitempty"` // RFC 6749 section 5.2, for a formError
 }
 
 func errMalformed(detail string) error { return &user.Error{Code: malformedRequest, Detail: detail} }
@@ -134,6 +135,10 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	header.Set("Cache-Control", "no-store")
 	header.Set("Content-Type", "application/problem+json")
 	w.WriteHeader(typ.status)
+	var oauth string
+	if errors.As(err, new(formError)) {
+		oauth = invalidRequest
+	}
 	_ = encoder(w).Encode(problem{
 		Type:      "/problems/" + string(e.Code),
 		Title:     typ.title,
@@ -142,6 +147,7 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 		Instance:  instance(r.URL),
 		RequestID: telemetry.RequestID(r.Context()),
 		Errors:    e.Fields,
+		Error:     oauth,
 	})
 }
 

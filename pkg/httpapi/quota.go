@@ -23,6 +23,8 @@ const (
 	bySession
 	// byReset counts as byAddress. A confirmed reset is not counted.
 	byReset
+	// byRevocation counts as byAddress. A request with a token that this service has issued is not counted.
+	byRevocation
 	// write counts one request in the quota of the caller's account, before the body is read.
 	write
 	// hash counts ten requests in the quota of the caller's account, before the body is read.
@@ -83,6 +85,8 @@ func (a *API) count(c *call, q quotaRule) error {
 		return a.countSession(c)
 	case byReset:
 		return a.countReset(c)
+	case byRevocation:
+		return a.countRevocation(c)
 	case write:
 		return a.countAccount(c, 1)
 	case hash:
@@ -152,6 +156,27 @@ func (a *API) countReset(c *call) error {
 		return err
 	}
 	return refused
+}
+
+// countRevocation counts a revocation by address, unless the service has issued the token. Then the request ends a session, so it is
+// neither counted nor refused. While the quota of the address is used up, the body must be small, so that a refusal costs
+// little. Errors: TooManyRequests.
+func (a *API) countRevocation(c *call) error {
+	if a.quotas.addresses == nil {
+		return nil
+	}
+	refund, refused := a.quotas.addresses.take(c.addr)
+	if refused != nil {
+		c.maxBytes = smallBody
+	}
+	token, err := c.formToken()
+	if err != nil || !a.users.IsRevocable(token) {
+		return refused
+	}
+	if refused == nil {
+		refund()
+	}
+	return nil
 }
 
 // countTokenRequest counts a call by its address, and returns the token in its body. refused is TooManyRequests while the quota of the

@@ -25,7 +25,9 @@ func TestEveryRouteHasAQuota(t *testing.T) {
 		switch {
 		case r.path == "/users/:id/export":
 			want = []quotaRule{export}
-		case r.method == http.MethodGet, strings.HasPrefix(r.path, "/verify"), slices.Contains(endsSessions, name):
+		case r.path == "/revoke":
+			want = []quotaRule{byRevocation}
+		case r.method == http.MethodGet, strings.HasPrefix(r.path, "/verify"), r.path == "/introspect", slices.Contains(endsSessions, name):
 			want = []quotaRule{uncounted}
 		case r.rule.Anonymous():
 			want = []quotaRule{byAddress, bySession, byReset}

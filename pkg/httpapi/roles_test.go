@@ -175,7 +175,7 @@ func TestVerifyReflectsChangesImmediately(t *testing.T) {
 	admin, a, disabled, erased := s.admin(), s.register(), s.register(), s.register()
 	wantIdentity(t, s.call("GET", "/verify", nil, as(a.token)), a, "user", "")
 	wantIdentity(t, s.call("HEAD", "/verify", nil, as(admin.token)), admin, "admin",
-		"audit:read,roles:assign,roles:read,roles:write,users:delete,users:read,users:write")
+		"audit:read,roles:assign,roles:read,roles:write,tokens:introspect,users:delete,users:read,users:write")
 	got := s.call("GET", "/verify", nil)
 	got.wantProblem(t, 401, "authentication-required")
 	if challenge := got.header.Get("WWW-Authenticate"); strings.Contains(challenge, "error") {

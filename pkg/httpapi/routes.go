@@ -15,6 +15,13 @@ type route struct {
 	handle handler
 }
 
+// The paths that the metadata of the service contains.
+const (
+	keysPath       = "/.well-known/jwks.json"
+	introspectPath = "/introspect"
+	revokePath     = "/revoke"
+)
+
 // routes returns all operations of the API; api/openapi.yaml describes them.
 func (a *API) routes() []route {
 	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
@@ -49,7 +56,10 @@ func (a *API) routes() []route {
 
 		{get, "/audit-events", access.Only(access.AuditRead), uncounted, a.listAuditEvents},
 
-		{get, "/.well-known/jwks.json", access.Anyone(), uncounted, a.keys},
+		{post, introspectPath, access.Only(access.TokensIntrospect), uncounted, a.introspect},
+		{post, revokePath, access.Anyone(), byRevocation, a.revoke},
+		{get, "/.well-known/oauth-authorization-server", access.Anyone(), uncounted, a.metadata},
+		{get, keysPath, access.Anyone(), uncounted, a.keys},
 
 		{get, "/healthz", access.Anyone(), uncounted, a.healthz},
 		{get, "/readyz", access.Anyone(), uncounted, a.readyz},

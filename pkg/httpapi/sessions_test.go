@@ -27,7 +27,7 @@ func TestLoginReturnsTokens(t *testing.T) {
 	}
 	claims := jwt.MapClaims{}
 	tok, err := jwt.ParseWithClaims(pair.AccessToken, claims, func(*jwt.Token) (any, error) { return []byte(secret), nil },
-		jwt.WithIssuer("user-service"), jwt.WithAudience("user-service"), jwt.WithSubject(a.ID.String()))
+		jwt.WithIssuer(issuer), jwt.WithAudience("user-service"), jwt.WithSubject(a.ID.String()))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"user-service/pkg/access"
 	"user-service/pkg/event"
 	"user-service/pkg/user"
 )
@@ -145,6 +146,17 @@ func queueLoginFailures(batch *pgx.Batch, a user.Attempt, decision user.LoginDec
 func queueResetLoginFailures(batch *pgx.Batch, u user.User) {
 	batch.Queue(`DELETE FROM password_failures WHERE subject_hash IN ($1, $2)`, emailHash(u.Email), userHash(u.ID))
 	batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(u.Email))
+}
+
+// Unlock implements user.Store. Without the locks, a concurrent attempt could store its count of before again.
+func (db *DB) Unlock(ctx context.Context, grant access.Grant, decide user.Decide) (user.User, error) {
+	u, err := db.User(ctx, grant.Target())
+	if err != nil {
+		return user.User{}, err
+	}
+	return db.change(ctx, "clear the login failures", grant, decide, func(tx pgx.Tx) error {
+		return lockAttempts(ctx, tx, emailHash(u.Email), userHash(u.ID))
+	})
 }
 
 // queueNetwork queues the statements that record a login of a user from a network. From then on, this is a known network of the user. If

@@ -54,9 +54,11 @@ func TestHotQueriesReadFewRows(t *testing.T) {
 	}
 	for range 8 { // PostgreSQL may use a generic plan after 5 executions
 		run(db.Identify(ctx, id, id))
+		_, _, err := db.FindSession(ctx, id)
+		run(nil, err)
 		run(db.User(ctx, id))
 		run(db.CredentialOf(ctx, id))
-		_, err := db.Credential(ctx, "somebody@example.com")
+		_, err = db.Credential(ctx, "somebody@example.com")
 		run(nil, err)
 		for _, f := range []user.Filter{
 			{},

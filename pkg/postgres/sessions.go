@@ -37,11 +37,12 @@ func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user
 	return scanIdentity(q.QueryRow(ctx, identifyQuery, userID, sessionID))
 }
 
-func scanIdentity(row pgx.Row) (user.Identity, error) {
+// scanIdentity reads a caller, and more columns that follow those of the caller.
+func scanIdentity(row pgx.Row, more ...any) (user.Identity, error) {
 	var session uuid.UUID
 	var created time.Time
 	var permissions []access.Permission
-	u, err := scanUser(row, &session, &created, &permissions)
+	u, err := scanUser(row, append([]any{&session, &created, &permissions}, more...)...)
 	if err != nil {
 		return user.Identity{}, err
 	}
@@ -49,6 +50,16 @@ func scanIdentity(row pgx.Row) (user.Identity, error) {
 		Caller: access.Caller{UserID: u.ID, SessionID: session, Roles: u.Roles, Permissions: permissions},
 		User:   u, AuthTime: created,
 	}, nil
+}
+
+// FindSession implements user.Store.
+func (db *DB) FindSession(ctx context.Context, id uuid.UUID) (s user.Session, identity user.Identity, err error) {
+	identity, err = scanIdentity(db.pool.QueryRow(ctx, `
+		SELECT `+userColumns+`, s.id, s.created_at, `+permissionsColumn+`, s.counter, s.turned_at, s.expires_at
+		FROM sessions s JOIN users u ON u.id = s.user_id
+		WHERE s.id = $1 AND u.status = 'active' AND s.expires_at > clock_timestamp()`, id), &s.Counter, &s.RotatedAt, &s.ExpiresAt)
+	s.ID, s.UserID, s.CreatedAt = id, identity.UserID, identity.AuthTime
+	return s, identity, wrap("find a session", err)
 }
 
 // OwnerOf implements user.Store.

@@ -32,6 +32,8 @@ func (s *session) openChannel() (*channel, error) {
 	return c, nil
 }
 
+var errDeclare = errors.New("declare the exchange " + Exchange)
+
 // declareExchange returns a channel after it has declared the exchange. It uses an existing exchange unchanged if the user may not
 // declare it, or if it has other arguments, such as an alternate exchange.
 func (s *session) declareExchange() (*amqp.Channel, error) {
@@ -45,13 +47,13 @@ func (s *session) declareExchange() (*amqp.Channel, error) {
 	case refused == nil:
 		return opened, nil
 	case !errors.As(refused, &amqpErr) || amqpErr.Code != amqp.PreconditionFailed && amqpErr.Code != amqp.AccessRefused:
-		return nil, fmt.Errorf("declare the exchange %s: %w", Exchange, refused)
+		return nil, fmt.Errorf("%w: %w", errDeclare, refused)
 	}
 	if opened, err = s.conn.Channel(); err != nil { // the broker has closed the first one
 		return nil, fmt.Errorf("open a channel: %w", err)
 	}
 	if err = opened.ExchangeDeclarePassive(Exchange, amqp.ExchangeTopic, durable, autoDelete, internal, noWait, nil); err != nil {
-		return nil, fmt.Errorf("declare the exchange %s: %w; find it: %w", Exchange, refused, err)
+		return nil, fmt.Errorf("%w: %w; find it: %w", errDeclare, refused, err)
 	}
 	if !s.passive {
 		s.log.Info("the exchange can't be declared and is used as it is", "exchange", Exchange, "reason", refused)

@@ -24,6 +24,18 @@ type Access struct {
 	Permissions   []string
 }
 
+// Issued is an access token that the service has issued, with all of its claims.
+type Issued struct {
+	Access
+
+	ID        string // the jti claim
+	Issuer    string
+	Audience  []string
+	ClientID  string
+	IssuedAt  time.Time
+	ExpiresAt time.Time
+}
+
 // Limits of the lists in an access token, in bytes as Size counts them. A token must fit into the header of a request. This service
 // accepts headers of up to 16 KiB; other programs accept less.
 const (
@@ -88,30 +100,49 @@ func (t *Tokens) IssueAccess(a Access) (string, error) {
 // VerifyAccess verifies an access token and returns its content. It follows RFC 8725: the key determines the algorithm, and the token
 // must have typ, iss, aud and exp. Errors: ErrInvalid.
 func (t *Tokens) VerifyAccess(raw string) (Access, error) {
+	issued, err := t.ReadAccess(raw)
+	return issued.Access, err
+}
+
+// ReadAccess verifies an access token as VerifyAccess does, and returns all of its claims. Errors: ErrInvalid.
+func (t *Tokens) ReadAccess(raw string) (Issued, error) {
 	if strings.ContainsAny(raw, "\r\n") { // base64 ignores line ends
-		return Access{}, fmt.Errorf("%w: not in the form of an access token", ErrInvalid)
+		return Issued{}, fmt.Errorf("%w: not in the form of an access token", ErrInvalid)
 	}
 	var c claims
 	if _, err := t.parser.ParseWithClaims(raw, &c, t.keys.Load().find); err != nil {
-		return Access{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		return Issued{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	userID, err := parseID(c.Subject)
 	if err != nil {
-		return Access{}, fmt.Errorf("%w: sub is not a user id", ErrInvalid)
+		return Issued{}, fmt.Errorf("%w: sub is not a user id", ErrInvalid)
 	}
 	sessionID, err := parseID(c.SessionID)
 	if err != nil {
-		return Access{}, fmt.Errorf("%w: sid is not a session id", ErrInvalid)
+		return Issued{}, fmt.Errorf("%w: sid is not a session id", ErrInvalid)
 	}
-	a := Access{
-		UserID: userID, SessionID: sessionID, AMR: c.AMR,
-		EmailVerified: c.EmailVerified, Roles: c.Roles, Permissions: c.Permissions,
-	}
-	if c.AuthTime != nil {
-		a.AuthTime = c.AuthTime.Time
-	}
-	return a, nil
+	return Issued{
+		Access: Access{
+			UserID: userID, SessionID: sessionID, AuthTime: timeOf(c.AuthTime), AMR: c.AMR,
+			EmailVerified: c.EmailVerified, Roles: c.Roles, Permissions: c.Permissions,
+		},
+		ID: c.ID, Issuer: c.Issuer, Audience: c.Audience, ClientID: c.ClientID, IssuedAt: timeOf(c.IssuedAt), ExpiresAt: timeOf(c.ExpiresAt),
+	}, nil
 }
+
+// timeOf returns the time of a claim, or the zero time if the token does not have the claim.
+func timeOf(date *jwt.NumericDate) time.Time {
+	if date == nil {
+		return time.Time{}
+	}
+	return date.Time
+}
+
+// Issuer returns the iss claim of the tokens.
+func (t *Tokens) Issuer() string { return t.cfg.Issuer }
+
+// ClientID returns the client_id claim of the tokens.
+func (t *Tokens) ClientID() string { return t.cfg.ClientID }
 
 // find returns the key that the header of an access token names. It refuses a token whose algorithm is not that of the key, before the
 // signature is verified.

@@ -219,6 +219,18 @@ func (m *memory) Identify(_ context.Context, userID, sessionID uuid.UUID) (Ident
 	return m.identity(s), nil
 }
 
+func (m *memory) Unlock(ctx context.Context, grant access.Grant, decide Decide) (User, error) {
+	return m.Change(ctx, grant, decide)
+}
+
+func (m *memory) FindSession(_ context.Context, id uuid.UUID) (Session, Identity, error) {
+	s, ok := m.sessions[id]
+	if !ok {
+		return Session{}, Identity{}, &Error{Code: NotFound}
+	}
+	return s, m.identity(s), nil
+}
+
 func (m *memory) OwnerOf(_ context.Context, session uuid.UUID) (uuid.UUID, error) {
 	s, ok := m.sessions[session]
 	if !ok {

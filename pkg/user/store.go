@@ -40,6 +40,8 @@ type AccountStore interface {
 	Import(ctx context.Context, accounts []NewAccount, dryRun bool) (created int, taken []int, err error)
 	// Change locks the target of the grant, calls decide with it, and stores the returned Change.
 	Change(ctx context.Context, grant access.Grant, decide Decide) (User, error)
+	// Unlock does what Change does, while no attempt with the account's email and no reauthentication of the user is being counted.
+	Unlock(ctx context.Context, grant access.Grant, decide Decide) (User, error)
 	// User returns an account. Errors: NotFound.
 	User(ctx context.Context, id uuid.UUID) (User, error)
 	// ActiveUserID returns the id of the active account with this email, or the nil UUID. It does the same work for every email.
@@ -95,6 +97,9 @@ type SessionStore interface {
 	EndSessions(ctx context.Context, grant access.Grant) error
 	// Identify returns the caller of an active session, in one query. Errors: NotFound, also if the user is not active.
 	Identify(ctx context.Context, userID, sessionID uuid.UUID) (Identity, error)
+	// FindSession returns an active session, without UserAgent and IP, and its caller, in one query. Errors: NotFound, also if the user is
+	// not active.
+	FindSession(ctx context.Context, id uuid.UUID) (Session, Identity, error)
 }
 
 // OneTimeTokenStore stores tokens for resets and verifications.

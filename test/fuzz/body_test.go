@@ -29,16 +29,16 @@ func (g *generator) body(w *wire) {
 	value := g.maker().Value(schema)
 	switch {
 	case n < 55:
-		w.body = contract.JSON(value)
+		w.body = contract.Encode(media, value)
 	case n < 77:
 		if variants := contract.Variants(schema, value); len(variants) > 0 {
 			value = variants[g.IntN(len(variants))].Value
 		}
-		w.body = contract.JSON(value)
+		w.body = contract.Encode(media, value)
 	case n < 86:
-		w.body = contract.JSON(g.replaceOne(value))
+		w.body = contract.Encode(media, g.replaceOne(value))
 	default:
-		w.body = g.mutate(contract.JSON(value))
+		w.body = g.mutate(contract.Encode(media, value))
 	}
 	w.chunked = g.chance(10)
 	if g.chance(8) {
@@ -102,6 +102,9 @@ func (g *generator) hint(name string) (any, bool) {
 	case "refresh_token":
 		return g.one([]any{g.target.refresh, g.caller.refresh}, g.target.access, g.target.refresh[:max(0, len(g.target.refresh)-2)]+"AA"), true
 	case "token":
+		if g.op.ID == "introspectToken" || g.op.ID == "revokeToken" {
+			return g.sessionToken(), true
+		}
 		return g.oneTimeToken(), true
 	case "roles":
 		good := []any{[]any{"user"}, []any{"admin"}, []any{"user", "reader"}, []any{}, []any{"user", "user"}}
@@ -111,6 +114,12 @@ func (g *generator) hint(name string) (any, bool) {
 	default:
 		return g.profile(name)
 	}
+}
+
+// sessionToken returns an access token or a refresh token, mostly a valid one.
+func (g *generator) sessionToken() any {
+	good := []any{g.target.access, g.target.refresh, g.caller.access, g.caller.refresh}
+	return g.one(good, g.p.tokens.again(g.IntN(1000)), g.target.access[:max(0, len(g.target.access)-2)]+"AA", "x", "")
 }
 
 // oneTimeToken returns a token of an event, mostly a fresh one of the right kind.
@@ -172,6 +181,9 @@ var mutations = []func(g *generator, body []byte) []byte{
 		return append(body, strings.Repeat(" ", max(0, 65535+g.IntN(3)-len(body)))...)
 	},
 	func(g *generator, body []byte) []byte { return bytes.ReplaceAll(body, []byte(`"`), []byte(`'`)) },
+	func(g *generator, body []byte) []byte {
+		return append(body, pick(g, "&token=a", "&token=", "&%zz", "&a;b", "&%ff=1", "&&", "&token_type_hint=refresh_token")...)
+	},
 	func(g *generator, body []byte) []byte {
 		if len(body) > 0 {
 			body[g.IntN(len(body))] ^= 1 << g.IntN(8)

@@ -34,6 +34,7 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 	// Hashes are cheap, because they are not tested here.
 	r := replica.Start(t, *program, dsn, map[string]string{
 		"RATE_LIMIT_PER_MINUTE": "20", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "600", "TRUSTED_PROXIES": "127.0.0.0/8", "PASSWORD_HASH_QUEUE": "1000",
+		"JWT_ISSUER": "https://id.example.com", // so that the metadata is served
 	})
 	c := served(t, r)
 	p := newPeople(t, r, dsn)

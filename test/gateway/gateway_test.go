@@ -111,7 +111,7 @@ func TestAGatewayPassesTheIdentityToTheApp(t *testing.T) {
 		s.wantIdentity(t, user.token, nil, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
 		s.wantIdentity(t, admin.token, nil, map[string]string{
 			"X-User-Id": admin.id, "X-User-Email-Verified": "false", "X-User-Roles": "admin",
-			"X-User-Permissions": "audit:read,roles:assign,roles:read,roles:write,users:delete,users:read,users:write",
+			"X-User-Permissions": "audit:read,roles:assign,roles:read,roles:write,tokens:introspect,users:delete,users:read,users:write",
 		})
 	})
 }

@@ -44,6 +44,7 @@ func TestTheAdministrationIsNotPublic(t *testing.T) {
 		}
 		for path, want := range map[string]int{
 			"/auth/users/me": 200, "/auth/users/me/sessions": 200, "/auth/.well-known/jwks.json": 200, "/auth/login": 405,
+			"/auth/.well-known/oauth-authorization-server": 200, "/auth/revoke": 405, "/auth/introspect": 404,
 		} {
 			if status := rawStatus(t, "", s.shop, path, admin.token); status != want {
 				t.Errorf("%s: %d, want %d", path, status, want)

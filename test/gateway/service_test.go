@@ -74,7 +74,7 @@ func startProcess(t *testing.T, cmd *exec.Cmd) *testkit.Buffer {
 }
 
 // caller is an account with a session.
-type caller struct{ id, email, token string }
+type caller struct{ id, email, token, refresh string }
 
 // logIn creates an account with the role, and logs in.
 func (s *service) logIn(role string) caller {
@@ -86,11 +86,20 @@ func (s *service) logIn(role string) caller {
 	if err != nil {
 		s.t.Fatalf("create an account: %v", err)
 	}
-	return caller{id: strings.TrimSpace(string(id)), email: email, token: s.token(email)}
+	c := caller{id: strings.TrimSpace(string(id)), email: email}
+	c.token, c.refresh = s.tokens(email)
+	return c
 }
 
 // token logs in, and returns an access token.
 func (s *service) token(email string) string {
+	s.t.Helper()
+	access, _ := s.tokens(email)
+	return access
+}
+
+// tokens logs in, and returns an access token and a refresh token.
+func (s *service) tokens(email string) (access, refresh string) {
 	s.t.Helper()
 	body := fmt.Sprintf(`{"email": %q, "password": %q}`, email, secret)
 	resp, err := http.Post("http://"+s.addr+"/login", "application/json", bytes.NewBufferString(body))
@@ -99,12 +108,13 @@ func (s *service) token(email string) string {
 	}
 	defer func() { _ = resp.Body.Close() }()
 	var pair struct {
-		AccessToken string `json:"access_token"`
+		AccessToken  string `json:"access_token"`
+		RefreshToken string `json:"refresh_token"`
 	}
 	if err := json.NewDecoder(resp.Body).Decode(&pair); err != nil || resp.StatusCode != http.StatusOK {
 		s.t.Fatalf("log in: %s, %v", resp.Status, err)
 	}
-	return pair.AccessToken
+	return pair.AccessToken, pair.RefreshToken
 }
 
 // put sends a change as the caller.

@@ -201,6 +201,16 @@ accepted secrets, so that a rotation needs no new pods. The key of a variable in
 - {name: secrets, mountPath: {{ include "user-service.secretsPath" . }}, readOnly: true}
 {{- end }}
 
+{{/* The mounts of a container with the settings of the service. */}}
+{{- define "user-service.mounts" -}}
+{{- if include "user-service.secretsVolume" . }}
+{{ include "user-service.secretsMount" . }}
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{/* 90 % of the memory limit, so that Go collects garbage before the kernel kills the process. Parameter: the resources. */}}
 {{- define "user-service.memoryLimitEnv" -}}
 {{- with ((.).limits).memory }}

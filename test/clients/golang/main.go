@@ -83,7 +83,15 @@ func change(ctx context.Context, client *ClientWithResponses, id string, tokens 
 	if err != nil {
 		return nil, err
 	}
+	forbidden, err := client.IntrospectTokenWithFormdataBodyWithResponse(ctx, nil, TokenForm{Token: tokens.AccessToken}, authorized)
+	if err != nil {
+		return nil, err
+	}
 	erased, err := client.DeleteUserWithResponse(ctx, "me", nil, authorized)
+	if err != nil {
+		return nil, err
+	}
+	revoked, err := client.RevokeTokenWithFormdataBodyWithResponse(ctx, nil, TokenForm{Token: tokens.AccessToken})
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +102,8 @@ func change(ctx context.Context, client *ClientWithResponses, id string, tokens 
 	u := changed.JSON200 // its required fields are not pointers
 	return &printed{
 		Same: u.Id.String() == id, Name: u.Name, Plan: (*u.Metadata)["plan"], Version: u.Version, Roles: u.Roles,
-		Broken: [][][]string{messages(refused.ApplicationproblemJSON422)}, Statuses: []int{erased.StatusCode(), out.StatusCode()},
+		Broken:   [][][]string{messages(refused.ApplicationproblemJSON422)},
+		Statuses: []int{forbidden.StatusCode(), erased.StatusCode(), revoked.StatusCode(), out.StatusCode()},
 	}, nil
 }
 

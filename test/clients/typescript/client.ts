@@ -38,11 +38,18 @@ const version: string = changed.data.version;
 const refused = await client.PATCH('/users/{id}', { params: { path: { id } }, headers, body: { zoneinfo: 'Nowhere/Land' } });
 if (!refused.error) throw new Error('an unknown time zone is accepted');
 
+// The endpoints of OAuth take forms.
+const form = { 'Content-Type': 'application/x-www-form-urlencoded' };
+const body = { token: session.data.access_token };
+const { data: found, response: forbidden } = await client.POST('/introspect', { headers: { ...headers, ...form }, body });
+if (found?.active) throw new Error(`a user without the permission introspects a token of ${found.sub}`);
+
 const { response: erased } = await client.DELETE('/users/{id}', { params: me, headers });
+const { response: revoked } = await client.POST('/revoke', { headers: form, body });
 const { response: out } = await client.POST('/logout', { body: { refresh_token: session.data.refresh_token } });
 console.log(
   JSON.stringify({
     same: changed.data.id === id, name: changed.data.name ?? null, plan, version, roles: changed.data.roles,
-    broken: [messages(short.error), messages(refused.error)], statuses: [erased.status, out.status],
+    broken: [messages(short.error), messages(refused.error)], statuses: [forbidden, erased, revoked, out].map(({ status }) => status),
   }),
 );

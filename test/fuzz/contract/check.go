@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -169,6 +170,9 @@ func (r *Response) checkBody(x Exchange) []Broken {
 
 func parseBody(media string, body []byte) (any, error) {
 	plain, _, err := mime.ParseMediaType(media)
+	if plain == mediaForm {
+		return parseForm(body)
+	}
 	if err != nil || plain != "application/json" && !strings.HasSuffix(plain, "+json") {
 		return string(body), err
 	}
@@ -180,6 +184,46 @@ func parseBody(media string, body []byte) (any, error) {
 		return nil, fmt.Errorf("read JSON: %w", err)
 	}
 	return value, nil
+}
+
+const mediaForm = "application/x-www-form-urlencoded"
+
+// parseForm returns the parameters of a form as an object. An empty parameter counts as absent (RFC 6749 section 3.2).
+func parseForm(body []byte) (any, error) {
+	values, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, fmt.Errorf("read a form: %w", err)
+	}
+	object := map[string]any{}
+	for name, given := range values {
+		if len(given) > 1 {
+			return nil, fmt.Errorf("%q occurs twice", name)
+		}
+		if !utf8.ValidString(name + given[0]) {
+			return nil, fmt.Errorf("%q is not in UTF-8", name)
+		}
+		if given[0] != "" {
+			object[name] = given[0]
+		}
+	}
+	return object, nil
+}
+
+// Encode encodes a value of a schema as a body of a media type.
+func Encode(media string, value any) []byte {
+	object, ok := value.(map[string]any)
+	if media != mediaForm || !ok {
+		return JSON(value)
+	}
+	form := url.Values{}
+	for name, member := range object {
+		text, ok := member.(string)
+		if !ok {
+			text = string(JSON(member))
+		}
+		form.Set(name, text)
+	}
+	return []byte(form.Encode())
 }
 
 // CheckRequest returns the keywords of the description that a request breaks.

@@ -108,6 +108,9 @@ func (f *faults) ofRequest(c *contract.Contract, op *contract.Operation) {
 	if op.Body != nil {
 		for media, schema := range op.Body.Content {
 			f.ofValue(op.ID+" "+media, schema, maker().Value(schema), func(value any) []contract.Broken {
+				if media != "application/json" && !strings.HasSuffix(media, "+json") { // a form has only texts
+					return schema.Check(value)
+				}
 				altered := good
 				altered.Header = http.Header{"Content-Type": {media}}
 				altered.Body = contract.JSON(value)
@@ -206,7 +209,7 @@ func request(op *contract.Operation) contract.Exchange {
 	}
 	for media, schema := range op.Body.Content {
 		x.Header.Set("Content-Type", media)
-		x.Body = contract.JSON(maker().Value(schema))
+		x.Body = contract.Encode(media, maker().Value(schema))
 	}
 	return x
 }
