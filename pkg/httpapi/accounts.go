@@ -82,6 +82,11 @@ func (a *API) register(w http.ResponseWriter, c *call) error {
 	if err != nil {
 		return err
 	}
+	return writeNewUser(w, u)
+}
+
+// writeNewUser sends a user that the request has created.
+func writeNewUser(w http.ResponseWriter, u user.User) error {
 	w.Header().Set("Location", "users/"+u.ID.String()) // relative, so that a gateway may add a prefix
 	return writeUser(w, http.StatusCreated, u)
 }

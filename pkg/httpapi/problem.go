@@ -47,6 +47,7 @@ var problemTypes = map[user.Code]problemType{
 	user.NotFound:                 {http.StatusNotFound, "Not found"},
 	methodNotAllowed:              {http.StatusMethodNotAllowed, "The method is not allowed"},
 	user.EmailTaken:               {http.StatusConflict, "The email is taken"},
+	user.PasswordSet:              {http.StatusConflict, "The account has a password"},
 	user.LastAdmin:                {http.StatusConflict, "The last admin has to stay"},
 	user.BuiltInRole:              {http.StatusConflict, "The role is built in"},
 	user.RoleInUse:                {http.StatusConflict, "The role is in use"},

@@ -24,6 +24,7 @@ const (
 	RegistrationDisabled     Code = "registration-disabled"
 	NotFound                 Code = "not-found"
 	EmailTaken               Code = "email-taken"
+	PasswordSet              Code = "password-set"
 	LastAdmin                Code = "last-admin"
 	BuiltInRole              Code = "built-in-role"
 	RoleInUse                Code = "role-in-use"

@@ -55,6 +55,9 @@ func (g *generator) request() *wire {
 	g.op = g.operation()
 	g.as = g.who()
 	g.caller = g.p.get(g.as, g.callerSlot)
+	if g.op.ID == "sendInvitation" && g.chance(70) {
+		g.targetKind = invited
+	}
 	g.target = g.p.get(g.targetKind, g.targetSlot)
 	if (g.op.ID == "deleteUser" || strings.HasPrefix(g.op.ID, "end")) && g.chance(50) { // mostly by its own user
 		g.target = g.caller
