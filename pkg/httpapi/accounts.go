@@ -74,10 +74,14 @@ func (a *API) register(w http.ResponseWriter, c *call) error {
 	if err := a.users.MayRegister(); err != nil {
 		return err
 	}
+	if err := a.readIdempotencyKey(c, "register"); err != nil {
+		return err
+	}
 	in, err := decode(c, []string{mediaJSON}, readRegistration, a.users.CheckRegistration)
 	if err != nil {
 		return err
 	}
+	in.Idempotency = c.idempotency
 	u, err := a.users.Register(c.Context(), in)
 	if err != nil {
 		return err

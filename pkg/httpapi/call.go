@@ -26,6 +26,8 @@ type call struct {
 	grant   access.Grant
 	session uuid.UUID // the session in the path, or uuid.Nil
 
+	idempotency *user.Idempotency // nil without an idempotency key
+
 	onSuccess func() // runs after the handler has succeeded; may be nil
 
 	base   context.Context    // the context of the request, without the timeout
@@ -34,9 +36,10 @@ type call struct {
 	bodies   *bodies
 	maxBytes int // limit for the body; 0 means maxBody
 	received bool
-	reserved int64   // bytes that the body reserves in bodies
-	object   *object // the parsed body
-	bodyErr  error   // the reason why there is no object
+	reserved int64        // bytes that the body reserves in bodies
+	onBody   func([]byte) // gets the body before it is parsed; may be nil
+	object   *object      // the parsed body
+	bodyErr  error        // the reason why there is no object
 }
 
 // handler responds to one call. Its error becomes a problem document.
@@ -99,6 +102,9 @@ func (c *call) receive() {
 	defer waitForClient(c.base)()
 	var body []byte
 	if body, c.reserved, c.bodyErr = c.bodies.read(c.Request, cmp.Or(c.maxBytes, maxBody)); c.bodyErr == nil {
+		if c.onBody != nil {
+			c.onBody(body)
+		}
 		c.object, c.bodyErr = parseObject(body)
 	}
 	c.startTimeout(left)

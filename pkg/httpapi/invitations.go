@@ -16,10 +16,14 @@ func readInvitee(o *object) user.Invitee {
 }
 
 func (a *API) inviteUser(w http.ResponseWriter, c *call) error {
+	if err := a.readIdempotencyKey(c, "users"); err != nil {
+		return err
+	}
 	in, err := decode(c, []string{mediaJSON}, readInvitee, user.CheckInvitee)
 	if err != nil {
 		return err
 	}
+	in.Idempotency = c.idempotency
 	u, err := a.users.Invite(c.Context(), c.grant, in)
 	if err != nil {
 		return err

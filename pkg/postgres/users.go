@@ -125,6 +125,11 @@ func (db *DB) Create(
 	ctx context.Context, grant access.Grant, a user.NewAccount, decide func(fresh int, now time.Time) (user.Change, error),
 ) error {
 	return db.inTx(ctx, "create a user", func(tx *transaction) error {
+		if a.Idempotency != nil {
+			if err := claimKey(ctx, tx, a.Idempotency.Key); err != nil {
+				return err
+			}
+		}
 		fresh, now, err := createUser(ctx, tx, a)
 		if err != nil && !isTaken(err) {
 			return err
@@ -161,7 +166,7 @@ func createUser(ctx context.Context, tx pgx.Tx, a user.NewAccount) (fresh int, n
 }
 
 // queueNewAccount queues the statements that store the credential, the roles and the audit entry user_created of a new user. It also
-// queues those for the audit entries, the token and the events of the change.
+// queues those for the audit entries, the token and the events of the change, and for the completed request.
 func (tx *transaction) queueNewAccount(ctx context.Context, batch *pgx.Batch, a user.NewAccount, change user.Change) error {
 	batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at, imported_prefix) VALUES ($1, $2, $3, $4)`,
 		a.User.ID, a.PasswordHash, a.User.UpdatedAt, zeronull.Text(a.HashPrefix))
@@ -172,7 +177,10 @@ func (tx *transaction) queueNewAccount(ctx context.Context, batch *pgx.Batch, a 
 	}
 	queueToken(batch, a.User.ID, change.Token)
 	tx.queueEvents(ctx, batch, change.Events)
-	return nil
+	if a.Idempotency == nil {
+		return nil
+	}
+	return queueCompleted(batch, *a.Idempotency, a.User)
 }
 
 // setEmail changes an email. Errors: EmailTaken.

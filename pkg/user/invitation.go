@@ -17,6 +17,8 @@ type Invitee struct {
 	Email   string
 	Profile Profile
 	Roles   []string // nil: the role user
+
+	Idempotency *Idempotency // nil: the request has no idempotency key
 }
 
 // CheckInvitee validates an Invitee. It does not check whether the email is taken, nor whether the roles exist.
@@ -30,8 +32,12 @@ func CheckInvitee(in Invitee) FieldErrors {
 // Invite creates an account without a password, and sends an invitation to its email. The caller needs RolesAssign for each role except
 // User, and all permissions that the roles give.
 //
-// Errors: the errors of a grant, Invalid (also for an unknown role), EmailTaken, Unavailable.
+// Errors: the errors of a grant, Invalid (also for an unknown role), EmailTaken, KeyInUse, KeyReused, Unavailable.
 func (s *Service) Invite(ctx context.Context, grant access.Grant, in Invitee) (User, error) {
+	return s.once(ctx, in.Idempotency, func() (User, error) { return s.invite(ctx, grant, in) })
+}
+
+func (s *Service) invite(ctx context.Context, grant access.Grant, in Invitee) (User, error) {
 	if err := CheckInvitee(in).Err(); err != nil {
 		return User{}, err
 	}
@@ -43,7 +49,9 @@ func (s *Service) Invite(ctx context.Context, grant access.Grant, in Invitee) (U
 	if err := s.checkAssigned(ctx, grant); err != nil {
 		return User{}, err
 	}
-	u, err := s.add(ctx, grant, NewAccount{User: User{Email: in.Email, Profile: in.Profile, Roles: in.Roles}, Sends: Invitation})
+	u, err := s.add(ctx, grant, NewAccount{
+		User: User{Email: in.Email, Profile: in.Profile, Roles: in.Roles}, Sends: Invitation, Idempotency: in.Idempotency,
+	})
 	return u, s.refuseTaken(ctx, UserCreateFailed, uuid.Nil, err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,7 +60,8 @@ type Service struct {
 	costs  costCount
 
 	reauthentications Serializer[uuid.UUID] // by user, see reauthenticate
-	confirmations     Serializer[TokenHash] // of resets
+	confirmations     Serializer[TokenHash] // of resets and invitations
+	running           sync.Map              // the IdempotencyHash of each running request with a key
 }
 
 // New returns a Service. tokens may be nil in a program that issues no tokens.
@@ -102,7 +104,7 @@ func (s *Service) MayRegister() error {
 
 // Register creates an account for an anonymous caller.
 //
-// Errors: RegistrationDisabled, Invalid, EmailTaken, Overloaded, Unavailable.
+// Errors: RegistrationDisabled, Invalid, EmailTaken, KeyInUse, KeyReused, Overloaded, Unavailable.
 func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err := s.MayRegister(); err != nil {
 		return User{}, err
@@ -111,8 +113,10 @@ func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if s.cfg.VerifyAtRegistration {
 		sends = EmailVerification
 	}
-	u, err := s.create(ctx, access.Internal(uuid.Nil), r, sends, access.User)
-	return u, s.refuseTaken(ctx, UserCreateFailed, uuid.Nil, err)
+	return s.once(ctx, r.Idempotency, func() (User, error) {
+		u, err := s.create(ctx, access.Internal(uuid.Nil), r, sends, access.User)
+		return u, s.refuseTaken(ctx, UserCreateFailed, uuid.Nil, err)
+	})
 }
 
 // Create creates an account with roles, whether or not registration is enabled.
@@ -135,7 +139,7 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 		return User{}, err
 	}
 	return s.add(ctx, grant, NewAccount{
-		User: User{Email: r.Email, Profile: r.Profile, Roles: sorted(roles)}, PasswordHash: hash, Sends: sends,
+		User: User{Email: r.Email, Profile: r.Profile, Roles: sorted(roles)}, PasswordHash: hash, Sends: sends, Idempotency: r.Idempotency,
 	})
 }
 

@@ -30,8 +30,10 @@ type Store interface {
 type AccountStore interface {
 	// Create stores a new account with its roles and its password hash. It also stores the events, the token and the audit entries of the
 	// Change that decide returns. fresh is the number of tokens for a.Sends that were sent to the account's mailbox within FreshTokenAge.
-	// now is the database's time.
+	// now is the database's time. Errors: KeyInUse, ErrCompleted.
 	Create(ctx context.Context, grant access.Grant, a NewAccount, decide func(fresh int, now time.Time) (Change, error)) error
+	// Completed returns the completed request with this key. Errors: NotFound, also for a request that is older than IdempotencyTTL.
+	Completed(ctx context.Context, key IdempotencyHash) (Completed, error)
 	// Import stores the accounts whose email and id do not exist yet, as Create stores an account. It returns the number of stored
 	// accounts, and the indexes of the accounts whose id already belongs to a user with another email. A dry run returns the same results
 	// but stores nothing.
@@ -157,6 +159,7 @@ type NewAccount struct {
 	HashPrefix   string      // Of a hash from another system, see password.Prefix.
 	Created      event.Event // Only for an import.
 	Sends        Purpose     // Of the token that may be issued with the account.
+	Idempotency  *Idempotency
 }
 
 // Change describes how a locked account changes. The zero Change changes nothing.
