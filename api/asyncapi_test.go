@@ -224,6 +224,7 @@ func TestEventsFitTheirSchemas(t *testing.T) {
 
 		event.PasswordResetRequested:     issued,
 		event.EmailVerificationRequested: issued,
+		event.InvitationRequested:        issued,
 
 		event.Snapshot: event.Created{User: u},
 	}

@@ -23,10 +23,11 @@ func usersImportCommand() *cobra.Command {
 		Short: "Import the accounts of another service, with their password hashes",
 		Long: "import creates an account for each line of FILE or of standard input: JSON lines, or CSV with a header.\n" +
 			"The fields or columns are " + strings.Join(importer.FieldNames(), ", ") + ";\n" +
-			"email and password_hash are required. An id must be a UUID, and is kept. Without an id the account\n" +
-			"gets a new one. In CSV, roles are separated by spaces or semicolons, and metadata is JSON. Supported hashes\n" +
-			"are bcrypt, argon2id, argon2i, and PBKDF2-SHA256 as Django or passlib write it. The first login replaces a\n" +
-			"hash by the current format.\n\n" +
+			"email is required. An id must be a UUID, and is kept. Without an id the account gets a new one. In CSV,\n" +
+			"roles are separated by spaces or semicolons, and metadata is JSON. Supported hashes are bcrypt, argon2id,\n" +
+			"argon2i, and PBKDF2-SHA256 as Django or passlib write it. The first login replaces a hash by the current\n" +
+			"format. Without a hash the account has no password: its user resets the password, or is invited through\n" +
+			"the API. The import sends no mail.\n\n" +
 			"A line that breaks a rule is refused and reported, the other lines are imported, and the exit code is 1. An\n" +
 			"email that has an account is left unchanged, so that the same file can be imported again.",
 		Example: "  user-service users import --dry-run users.jsonl\n" +
@@ -122,5 +123,9 @@ func importSummary(c importer.Counts, dryRun bool) string {
 	if dryRun {
 		created = "would create"
 	}
-	return fmt.Sprintf("%s %d, already there %d, refused %d", created, c.Created, c.Existing, c.Refused)
+	summary := fmt.Sprintf("%s %d, already there %d, refused %d", created, c.Created, c.Existing, c.Refused)
+	if c.NoHash > 0 {
+		summary += fmt.Sprintf("; lines without a password hash: %d", c.NoHash)
+	}
+	return summary
 }

@@ -13,6 +13,7 @@ type Grant struct {
 	rule   Rule
 	caller Caller
 	target uuid.UUID
+	roles  []string // of the account that the change creates
 }
 
 // Grant returns the grant for a caller to act on the user target. The nil UUID means no particular user. The target of an
@@ -26,6 +27,16 @@ func (r Rule) Grant(caller Caller, target uuid.UUID) Grant {
 
 // Internal returns the grant of a change without a session: by the command line, by the service itself, or by a one-time token.
 func Internal(target uuid.UUID) Grant { return Anyone().Grant(Caller{}, target) }
+
+// ForNewAccount returns the grant to create an account with these roles. It also requires RolesAssign for every role except User, and all
+// permissions that the roles give.
+func (g Grant) ForNewAccount(roles []string) Grant {
+	g.roles = roles
+	return g
+}
+
+// NewRoles returns the roles of the account that the change creates.
+func (g Grant) NewRoles() []string { return g.roles }
 
 // Caller returns the caller who requested the change, or the zero Caller for an internal grant.
 func (g Grant) Caller() Caller { return g.caller }
@@ -45,18 +56,23 @@ func (g Grant) ByPermission() bool {
 }
 
 // Allows reports whether the caller may make the change. now is the caller with the current permissions. target has the current roles and
-// permissions of the target.
+// permissions of the target, or those of the account that the change creates.
 //
-// A caller who changes or erases another account must have all permissions of that account.
+// A caller who creates, changes or erases another account must have all permissions of that account.
 // Otherwise a new email and a password reset would give the caller more permissions.
 func (g Grant) Allows(now Caller, target Holder) bool {
-	if !g.rule.Allows(now, g.target) {
+	if !g.rule.Allows(now, g.target) || g.assigns() && !now.May(RolesAssign) {
 		return false
 	}
 	if g.Self() || !slices.Contains(g.rule.permissions, UsersWrite) && !slices.Contains(g.rule.permissions, UsersDelete) {
 		return true
 	}
 	return now.covers(target)
+}
+
+// assigns reports whether the change gives a new account a role that not every account has.
+func (g Grant) assigns() bool {
+	return slices.ContainsFunc(g.roles, func(role string) bool { return role != User })
 }
 
 // Holder has roles and their permissions.

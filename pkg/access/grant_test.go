@@ -17,6 +17,8 @@ func TestGrantsUseCurrentPermissions(t *testing.T) {
 	ordinary, admin := access.Holder{}, access.Holder{Roles: []string{access.Admin}, Permissions: access.Permissions()}
 	refunds := access.Holder{Permissions: []access.Permission{"orders:refund"}}
 	write := access.Only(access.UsersWrite).Grant(writer, grace)
+	plain, creates := write.ForNewAccount([]string{access.User}), write.ForNewAccount([]string{"refunds"})
+	assigner := caller(nil, access.UsersWrite, access.RolesAssign)
 	remove := access.SelfOr(access.UsersDelete).Grant(writer, grace)
 	for name, c := range map[string]struct {
 		grant  access.Grant
@@ -34,6 +36,14 @@ func TestGrantsUseCurrentPermissions(t *testing.T) {
 		"as an admin":                      {write, caller([]string{access.Admin}, access.Permissions()...), refunds, true},
 		"reading a user with more":         {access.Only(access.UsersRead).Grant(writer, grace), caller(nil, access.UsersRead), admin, true},
 		"giving roles to a user with more": {access.Only(access.RolesAssign).Grant(writer, grace), caller(nil, access.RolesAssign), admin, true},
+		"a new user":                       {plain, writer, ordinary, true},
+		"a new user without roles":         {write.ForNewAccount(nil), writer, ordinary, true},
+		"a new user with a role":           {creates, assigner, ordinary, true},
+		"a new user, without roles:assign": {creates, writer, ordinary, false},
+		"a new user, only roles:assign":    {creates, caller(nil, access.RolesAssign), ordinary, false},
+		"a new user with more":             {creates, assigner, refunds, false},
+		"a new admin":                      {creates, assigner, admin, false},
+		"a new admin, by an admin":         {creates, caller([]string{access.Admin}, access.Permissions()...), admin, true},
 		"oneself, with more now":           {access.SelfOr(access.UsersWrite).Grant(writer, ada), caller(nil), admin, true},
 		"oneself only, another":            {access.Self().Grant(writer, grace), writer, ordinary, false},
 		"internal":                         {access.Internal(grace), access.Caller{}, admin, true},

@@ -24,6 +24,7 @@ const (
 
 	PasswordResetRequested     Type = "user.password_reset_requested"     // data: TokenIssued
 	EmailVerificationRequested Type = "user.email_verification_requested" // data: TokenIssued
+	InvitationRequested        Type = "user.invitation_requested"         // data: TokenIssued
 
 	Snapshot Type = "user.snapshot" // data: Created
 )
@@ -32,7 +33,7 @@ const (
 func Types() []Type {
 	return []Type{
 		UserCreated, UserUpdated, UserDeleted, LoggedIn, LockedOut, PasswordChanged,
-		PasswordResetRequested, EmailVerificationRequested, Snapshot,
+		PasswordResetRequested, EmailVerificationRequested, InvitationRequested, Snapshot,
 	}
 }
 
@@ -86,7 +87,7 @@ type LockOut struct {
 	Until time.Time `json:"until"` // the end of the backoff
 }
 
-// TokenIssued is the data of PasswordResetRequested and EmailVerificationRequested, for a service that sends mail.
+// TokenIssued is the data of PasswordResetRequested, EmailVerificationRequested and InvitationRequested, for a service that sends mail.
 type TokenIssued struct {
 	User      any       `json:"user"`
 	Token     string    `json:"token"`

@@ -74,14 +74,23 @@ func (a *API) register(w http.ResponseWriter, c *call) error {
 	if err := a.users.MayRegister(); err != nil {
 		return err
 	}
+	if err := a.readIdempotencyKey(c, "register"); err != nil {
+		return err
+	}
 	in, err := decode(c, []string{mediaJSON}, readRegistration, a.users.CheckRegistration)
 	if err != nil {
 		return err
 	}
+	in.Idempotency = c.idempotency
 	u, err := a.users.Register(c.Context(), in)
 	if err != nil {
 		return err
 	}
+	return writeNewUser(w, u)
+}
+
+// writeNewUser sends a user that the request has created.
+func writeNewUser(w http.ResponseWriter, u user.User) error {
 	w.Header().Set("Location", "users/"+u.ID.String()) // relative, so that a gateway may add a prefix
 	return writeUser(w, http.StatusCreated, u)
 }

@@ -26,6 +26,8 @@ type call struct {
 	grant   access.Grant
 	session uuid.UUID // the session in the path, or uuid.Nil
 
+	idempotency *user.Idempotency // nil without an idempotency key
+
 	onSuccess func() // runs after the handler has succeeded; may be nil
 
 	base   context.Context    // the context of the request, without the timeout
@@ -34,10 +36,11 @@ type call struct {
 	bodies   *bodies
 	maxBytes int // limit for the body; 0 means maxBody
 	received bool
-	reserved int64   // bytes that the body reserves in bodies
-	object   *object // the parsed body
-	token    string  // the token of the parsed form
-	bodyErr  error   // the reason why there is neither object nor token
+	reserved int64        // bytes that the body reserves in bodies
+	onBody   func([]byte) // gets the body before it is parsed; may be nil
+	object   *object      // the parsed body
+	token    string       // the token of the parsed form
+	bodyErr  error        // the reason why there is neither object nor token
 }
 
 // handler responds to one call. Its error becomes a problem document.
@@ -108,6 +111,9 @@ func (c *call) receiveAs(parse func(body []byte) error) {
 	defer waitForClient(c.base)()
 	var body []byte
 	if body, c.reserved, c.bodyErr = c.bodies.read(c.Request, cmp.Or(c.maxBytes, maxBody)); c.bodyErr == nil {
+		if c.onBody != nil {
+			c.onBody(body)
+		}
 		c.bodyErr = parse(body)
 	}
 	c.startTimeout(left)

@@ -47,8 +47,10 @@ var operations = map[string]struct {
 	"confirmPasswordReset":     {anyone, 204, resetOf},
 	"requestEmailVerification": {everybody, 202, nil},
 	"confirmEmailVerification": {anyone, 204, verificationOf},
+	"confirmInvitation":        {anyone, 204, invitationOf},
 
 	"listUsers":         {only(access.UsersRead), 200, nil},
+	"inviteUser":        {only(access.UsersWrite), 201, invitee},
 	"getUser":           {selfOr(access.UsersRead), 200, nil},
 	"replaceUser":       {selfOr(access.UsersWrite), 200, replacementOf},
 	"patchUser":         {selfOr(access.UsersWrite), 200, text(`{"name":"Ada"}`)},
@@ -57,6 +59,7 @@ var operations = map[string]struct {
 	"setStatus":         {only(access.UsersWrite), 200, text(`{"status":"disabled"}`)},
 	"changePassword":    {self, 200, func(_ *server, a account) any { return change(a.password, newPassword) }},
 	"sendPasswordReset": {only(access.UsersWrite), 202, nil},
+	"sendInvitation":    {only(access.UsersWrite), 202, withoutPassword},
 	"listSessions":      {selfOr(access.UsersRead), 200, nil},
 	"endSessions":       {selfOr(access.UsersWrite), 204, nil},
 	"endSession":        {selfOr(access.UsersWrite), 204, nil},
@@ -91,6 +94,21 @@ func replacementOf(_ *server, a account) any {
 
 func newcomer(*server, account) any {
 	return map[string]any{"email": strings.ToLower(rand.Text()) + "@example.com", "password": goodPassword}
+}
+
+func invitee(*server, account) any {
+	return map[string]any{"email": strings.ToLower(rand.Text()) + "@example.com"}
+}
+
+// withoutPassword removes the password of an account, which keeps its session.
+func withoutPassword(s *server, a account) any {
+	s.execute(`UPDATE credentials SET password_hash = '' WHERE user_id = $1`, a.ID)
+	return nil
+}
+
+func invitationOf(s *server, _ account) any {
+	_, token := s.invite(strings.ToLower(rand.Text()) + "@example.com")
+	return map[string]any{"token": token, "new_password": newPassword}
 }
 
 func resetOf(s *server, a account) any {

@@ -86,18 +86,26 @@ func (s *server) prepare(w writing, admin account) pending {
 	if body := operations[w.name].body; body != nil {
 		p.body = body(s, p.target)
 	}
+	if w.name == "inviteUser" {
+		p.body = map[string]any{"email": invitedBy(p.target)}
+	}
 	return p
 }
+
+// invitedBy returns the email of the account that a request creates instead of changing its target.
+func invitedBy(target account) string { return "invited-" + target.Email }
 
 func (s *server) sendPending(p pending) answer {
 	return s.call(p.method, p.path, p.body, as(p.caller.token))
 }
 
-// state returns everything that these requests can change: the rows of the user, the role spare and the user's events in the outbox.
+// state returns everything that these requests can change: the rows of the user, the account that a request may create, the role spare,
+// and the user's events in the outbox.
 func (s *server) state(conn *pgx.Conn, id uuid.UUID) (state string) {
 	s.t.Helper()
 	err := conn.QueryRow(context.Background(), `SELECT concat_ws(E'\n',
 		(SELECT row_to_json(u) FROM users u WHERE id = $1),
+		(SELECT row_to_json(i) FROM users i WHERE email = (SELECT 'invited-' || email FROM users u WHERE id = $1)),
 		(SELECT row_to_json(c) FROM credentials c WHERE user_id = $1),
 		(SELECT json_agg(role ORDER BY role) FROM user_roles WHERE user_id = $1),
 		(SELECT json_agg(s ORDER BY id) FROM sessions s WHERE user_id = $1),
@@ -202,6 +210,10 @@ func (s *server) lockTarget(p pending) (unlock func()) {
 	query, arg := `SELECT FROM users WHERE id = $1 FOR UPDATE`, any(p.target.ID)
 	if strings.HasPrefix(p.path, "/roles/") {
 		query, arg = `SELECT FROM roles WHERE name = $1 FOR UPDATE`, "spare"
+	}
+	if p.name == "inviteUser" { // another transaction creates an account with the same email
+		query, arg = `INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
+			VALUES (gen_random_uuid(), $1, $1, 'active', 1, now(), now())`, invitedBy(p.target)
 	}
 	if _, err := tx.Exec(s.t.Context(), query, arg); err != nil {
 		s.t.Fatal(err)

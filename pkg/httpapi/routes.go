@@ -35,8 +35,10 @@ func (a *API) routes() []route {
 		{post, "/password-reset/confirm", access.Anyone(), byReset, a.confirmReset},
 		{post, "/email-verification", access.Authenticated(), write, a.requestVerification},
 		{post, "/email-verification/confirm", access.Anyone(), byAddress, a.confirmVerification},
+		{post, "/invitation/confirm", access.Anyone(), byAddress, a.confirmInvitation},
 
 		{get, "/users", access.Only(access.UsersRead), uncounted, a.listUsers},
+		{post, "/users", access.Only(access.UsersWrite), write, a.inviteUser},
 		{get, "/users/:id", access.SelfOr(access.UsersRead), uncounted, a.getUser},
 		{put, "/users/:id", access.SelfOr(access.UsersWrite), writeOrHash, a.replaceUser},
 		{patch, "/users/:id", access.SelfOr(access.UsersWrite), writeOrHash, a.patchUser},
@@ -45,6 +47,7 @@ func (a *API) routes() []route {
 		{put, "/users/:id/status", access.Only(access.UsersWrite), write, a.setStatus},
 		{put, "/users/:id/password", access.Self(), hash, a.changePassword},
 		{post, "/users/:id/password-reset", access.Only(access.UsersWrite), write, a.sendReset},
+		{post, "/users/:id/invitation", access.Only(access.UsersWrite), write, a.sendInvitation},
 		{get, "/users/:id/sessions", access.SelfOr(access.UsersRead), uncounted, a.listSessions},
 		{del, "/users/:id/sessions", access.SelfOr(access.UsersWrite), uncounted, a.endSessions},
 		{del, "/users/:id/sessions/:session_id", access.SelfOr(access.UsersWrite), uncounted, a.endSession},

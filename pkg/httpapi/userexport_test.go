@@ -89,6 +89,7 @@ func TestAnExportCoversEachTable(t *testing.T) {
 		"credentials":       "password_changed_at; the hash is a secret",
 		"email_collisions":  "the id of another user with the same email",
 		"erasures":          "ids of users that no longer exist",
+		"idempotency_keys":  "a copy of the new user that is deleted after a day, and a MAC",
 		"login_failures":    "a hash of the email and a count of attempts by anybody",
 		"login_networks":    "login_networks",
 		"mails_sent":        "ids of events",

@@ -39,6 +39,7 @@ type Counts struct {
 	Created  int // in a dry run: would be created
 	Existing int // the email has an account, which the import leaves unchanged
 	Refused  int
+	NoHash   int // lines without a password hash; counted above too
 }
 
 // Lines returns the number of lines that are counted.
@@ -169,6 +170,11 @@ func (r *run) store(ctx context.Context) error {
 	}
 	if err != nil {
 		return fmt.Errorf("import: %w", err)
+	}
+	for _, a := range r.batch {
+		if a.PasswordHash == "" {
+			r.counts.NoHash++
+		}
 	}
 	r.counts.Created += created
 	r.counts.Existing += len(r.batch) - created - len(taken)

@@ -41,7 +41,8 @@ type CleanupObserver interface {
 // CleanedTables lists the tables from which a Cleaner deletes.
 func CleanedTables() []string {
 	return []string{
-		"sessions", "one_time_tokens", "token_mailboxes", "login_failures", "password_failures", "login_networks", "mails_sent", "audit_events",
+		"sessions", "one_time_tokens", "token_mailboxes", "login_failures", "password_failures", "login_networks", "idempotency_keys", "mails_sent",
+		"audit_events",
 	}
 }
 
@@ -79,6 +80,7 @@ func (r *Cleaner) Clean(ctx context.Context) error {
 		{"login_failures", expired("login_failures", `failed_at < now() - $1::interval`), []any{user.FailuresTTL}},
 		{"password_failures", expired("password_failures", `failed_at < now() - $1::interval`), []any{user.FailuresTTL}},
 		{"login_networks", expired("login_networks", `last_login_at < now() - $1::interval`), []any{user.NetworkTTL}},
+		{"idempotency_keys", expired("idempotency_keys", `created_at < now() - $1::interval`), []any{user.IdempotencyTTL}},
 		{"mails_sent", expired("mails_sent", `claimed_at < now() - $1::interval`), []any{mail.Retention}},
 		{"audit_events", `SELECT delete_expired_audit_events($1::interval, $2::integer)`, []any{r.AuditRetention, cleanupBatch}},
 	} {

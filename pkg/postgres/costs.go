@@ -34,7 +34,7 @@ var hashCostsQuery = `SELECT ` + strings.ReplaceAll(hashParams, "@", "imported_p
 	GROUP BY 1, 2`
 
 // HashCosts implements user.Store. It reads only the hashes of imported accounts, which have their own index. If there are imported
-// accounts, it also counts all accounts, through the index of the primary key. PostgreSQL's estimate of this number is not used, because
+// accounts, it also counts all accounts with a password, through two indexes. PostgreSQL's estimate of this number is not used, because
 // the estimate varies. The cost of a login with an unknown email would then vary too. The cost of a login with a known email does not.
 func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	sums := make(map[user.HashCost]int64) // the number of accounts for each cost; in the keys, the field Accounts is zero
@@ -85,9 +85,10 @@ func (db *DB) hashCostsAfter(ctx context.Context, last *uuid.UUID, sums map[user
 	return found, err
 }
 
+// countCredentials returns the number of accounts with a password.
 func (db *DB) countCredentials(ctx context.Context) (n int64, err error) {
 	ctx, cancel := context.WithTimeout(ctx, costTimeout)
 	defer cancel()
-	err = db.pool.QueryRow(ctx, `SELECT count(*) FROM credentials`).Scan(&n)
+	err = db.pool.QueryRow(ctx, `SELECT count(*) - (SELECT count(*) FROM credentials WHERE password_hash = '') FROM credentials`).Scan(&n)
 	return n, err
 }

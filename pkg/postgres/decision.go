@@ -26,8 +26,8 @@ func (d decision) AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, e
 	}
 	var another bool
 	err := d.tx.QueryRow(ctx, `
-		SELECT EXISTS (SELECT 1 FROM user_roles ur JOIN users u ON u.id = ur.user_id
-			WHERE ur.role = $1 AND ur.user_id <> $2 AND u.status = $3)`,
+		SELECT EXISTS (SELECT 1 FROM user_roles ur JOIN users u ON u.id = ur.user_id JOIN credentials c ON c.user_id = u.id
+			WHERE ur.role = $1 AND ur.user_id <> $2 AND u.status = $3 AND c.password_hash <> '')`,
 		access.Admin, id, user.Active).Scan(&another)
 	return another, err
 }
@@ -40,6 +40,11 @@ func (d decision) Roles(ctx context.Context, names []string) ([]access.Role, err
 		return nil, err
 	}
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[access.Role])
+}
+
+// HasPassword implements user.Tx.
+func (d decision) HasPassword(ctx context.Context, id uuid.UUID) (has bool, err error) {
+	return has, d.tx.QueryRow(ctx, `SELECT password_hash <> '' FROM credentials WHERE user_id = $1`, id).Scan(&has)
 }
 
 // PasswordAt implements user.Tx.

@@ -204,7 +204,7 @@ func TestAnAccountThatIsImportedAgainCanBeErasedAgain(t *testing.T) {
 	db := postgrestest.Open(t, nil)
 	u := newUser("a@example.com")
 	for range 2 {
-		if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", nil); err != nil {
+		if err := db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(u), nil); err != nil {
 			t.Fatal(err)
 		}
 		_, err := db.Change(t.Context(), access.Internal(u.ID), func(context.Context, user.Tx, user.User) (user.Change, error) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
 	"user-service/pkg/user"
 )
@@ -14,9 +15,10 @@ func (db *DB) Export(ctx context.Context, id uuid.UUID) (e user.Export, err erro
 	err = db.pool.read(ctx, func(ctx context.Context, conn *pgx.Conn) error {
 		var batch pgx.Batch
 		batch.Queue(rowLimits)
-		batch.Queue(`SELECT `+userColumns+`, (SELECT changed_at FROM credentials WHERE user_id = u.id) FROM users u WHERE u.id = $1`, id).
+		batch.Queue(`SELECT `+userColumns+`, 
+			(SELECT changed_at FROM credentials WHERE user_id = u.id AND password_hash <> '') FROM users u WHERE u.id = $1`, id).
 			QueryRow(func(row pgx.Row) error {
-				e.User, err = scanUser(row, &e.PasswordChangedAt)
+				e.User, err = scanUser(row, (*zeronull.Timestamptz)(&e.PasswordChangedAt))
 				return err
 			})
 		batch.Queue(`SELECT id, counter, created_at, turned_at, expires_at, user_agent, ip

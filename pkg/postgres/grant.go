@@ -42,7 +42,7 @@ func queueGrant(batch *pgx.Batch, g access.Grant, found *callerState) {
 	}
 	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 FOR KEY SHARE`, caller.SessionID, caller.UserID)
 	if g.ByPermission() {
-		queueShareRoles(batch, caller.UserID, g.Target())
+		queueShareRoles(batch, g)
 	}
 	batch.Queue(identifyQuery, caller.UserID, caller.SessionID).QueryRow(func(row pgx.Row) error {
 		identity, err := scanIdentity(row)
@@ -55,6 +55,16 @@ func queueGrant(batch *pgx.Batch, g access.Grant, found *callerState) {
 		}
 		return err
 	})
+	if len(g.NewRoles()) > 0 {
+		queueNewRoles(batch, g, found)
+	}
+}
+
+// queueNewRoles queues the query for the permissions of the account that the grant creates. The roles are locked already.
+func queueNewRoles(batch *pgx.Batch, g access.Grant, found *callerState) {
+	found.target.Roles = g.NewRoles()
+	batch.Queue(`SELECT coalesce(array_agg(DISTINCT p), '{}') FROM roles, unnest(permissions) AS p WHERE name = ANY($1::text[])`,
+		g.NewRoles()).QueryRow(func(row pgx.Row) error { return row.Scan(&found.target.Permissions) })
 }
 
 // check checks the grant in the order of the API: 401, 403, 404.

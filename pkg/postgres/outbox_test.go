@@ -27,7 +27,7 @@ func create(t *testing.T, db *postgres.DB, email string) user.User {
 	u := user.User{
 		ID: uuid.Must(uuid.NewV7()), Email: email, Roles: []string{"user"}, Status: user.Active, Version: 1, CreatedAt: now, UpdatedAt: now,
 	}
-	if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", announcing(newEvent(t, u))); err != nil {
+	if err := db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(u), announcing(newEvent(t, u))); err != nil {
 		t.Fatal(err)
 	}
 	return u
@@ -89,7 +89,7 @@ func TestAFailedChangePublishesNothing(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)
 	u := create(t, db, "a@example.com")
-	if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", announcing(newEvent(t, u))); err == nil {
+	if err := db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(u), announcing(newEvent(t, u))); err == nil {
 		t.Fatal("Create succeeds twice for the same user, want an error")
 	}
 	fault := errors.New("fault")
@@ -112,7 +112,7 @@ func TestAnEventIsReadAsItWasStored(t *testing.T) {
 	u := user.User{ID: uuid.Must(uuid.NewV7()), Email: "a@example.com", Status: user.Active, Version: 1, CreatedAt: now, UpdatedAt: now}
 	u.Metadata = json.RawMessage(`{"n":1.10,"big":123456789012345678901234567890}`)
 	sent := newEvent(t, u)
-	if err := db.Create(ctx, access.Internal(uuid.Nil), u, "hash", announcing(sent)); err != nil {
+	if err := db.Create(ctx, access.Internal(uuid.Nil), accountOf(u), announcing(sent)); err != nil {
 		t.Fatal(err)
 	}
 	got := drain(t, db)[0]

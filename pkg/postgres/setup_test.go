@@ -56,7 +56,7 @@ func TestTextAndTimesDoNotDependOnSettings(t *testing.T) {
 			db := postgrestest.Connect(t, role.URL(dsn, "one")+"&default_query_exec_mode="+mode+given, nil)
 			u := newUser("zoë" + mode + given[:min(1, len(given))] + "@example.com")
 			u.Name = "日本"
-			if err := db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", nil); err != nil {
+			if err := db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(u), nil); err != nil {
 				t.Fatal(err)
 			}
 			wantUser(t, db, u)

@@ -51,7 +51,7 @@ func TestATakenEmailCausesNoServerError(t *testing.T) {
 				})
 				return err
 			})
-			try(func() error { return db.Create(t.Context(), access.Internal(uuid.Nil), newUser(email), "hash", nil) })
+			try(func() error { return db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(newUser(email)), nil) })
 		}
 		if wg.Wait(); got.Load() != 1 || taken.Load() != 5 {
 			t.Errorf("%d calls got the email and %d got EmailTaken, want 1 and 5", got.Load(), taken.Load())

@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"encoding/json"
@@ -118,16 +119,22 @@ func (j *nullJSON) Scan(value any) error {
 	return nil
 }
 
-// Create implements user.Store.
+// Create implements user.Store. It stores the user before it checks the grant. The insertion can wait for a transaction with the same email,
+// and during this wait it must not lock the caller.
 func (db *DB) Create(
-	ctx context.Context, grant access.Grant, u user.User, passwordHash string, decide func(fresh int, now time.Time) (user.Change, error),
+	ctx context.Context, grant access.Grant, a user.NewAccount, decide func(fresh int, now time.Time) (user.Change, error),
 ) error {
 	return db.inTx(ctx, "create a user", func(tx *transaction) error {
-		if err := checkGrant(ctx, tx, grant); err != nil {
+		if a.Idempotency != nil {
+			if err := claimKey(ctx, tx, a.Idempotency.Key); err != nil {
+				return err
+			}
+		}
+		fresh, now, err := createUser(ctx, tx, a)
+		if err != nil && !isTaken(err) {
 			return err
 		}
-		fresh, now, err := createUser(ctx, tx, u)
-		if err != nil {
+		if err := cmp.Or(checkGrant(ctx, tx, grant), err); err != nil {
 			return err
 		}
 		var change user.Change
@@ -137,18 +144,18 @@ func (db *DB) Create(
 			}
 		}
 		var batch pgx.Batch
-		if err := tx.queueNewAccount(ctx, &batch, user.NewAccount{User: u, PasswordHash: passwordHash}, change); err != nil {
+		if err := tx.queueNewAccount(ctx, &batch, a, change); err != nil {
 			return err
 		}
 		return constraintError(tx.SendBatch(ctx, &batch).Close())
 	})
 }
 
-// createUser stores a user. It returns the number of verification tokens that were sent to the mailbox within user.FreshTokenAge, and the
-// database's time. Errors: EmailTaken.
-func createUser(ctx context.Context, tx pgx.Tx, u user.User) (fresh int, now time.Time, err error) {
-	args := userArgs(u)
-	args["email_hash"], args["purpose"], args["fresh_age"] = emailHash(u.Email), user.EmailVerification, user.FreshTokenAge
+// createUser stores the user of an account. It returns the number of tokens for a.Sends that were sent to the mailbox within
+// user.FreshTokenAge, and the database's time. Errors: EmailTaken.
+func createUser(ctx context.Context, tx pgx.Tx, a user.NewAccount) (fresh int, now time.Time, err error) {
+	args := userArgs(a.User)
+	args["email_hash"], args["purpose"], args["fresh_age"] = emailHash(a.User.Email), a.Sends, user.FreshTokenAge
 	err = tx.QueryRow(ctx, insertUser+` RETURNING
 		(SELECT count(*) FROM token_mailboxes WHERE email_hash = @email_hash AND purpose = @purpose AND sent_at > now() - @fresh_age::interval),
 		now()`, args).Scan(&fresh, &now)
@@ -159,7 +166,7 @@ func createUser(ctx context.Context, tx pgx.Tx, u user.User) (fresh int, now tim
 }
 
 // queueNewAccount queues the statements that store the credential, the roles and the audit entry user_created of a new user. It also
-// queues those for the audit entries, the token and the events of the change.
+// queues those for the audit entries, the token and the events of the change, and for the completed request.
 func (tx *transaction) queueNewAccount(ctx context.Context, batch *pgx.Batch, a user.NewAccount, change user.Change) error {
 	batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at, imported_prefix) VALUES ($1, $2, $3, $4)`,
 		a.User.ID, a.PasswordHash, a.User.UpdatedAt, zeronull.Text(a.HashPrefix))
@@ -170,7 +177,10 @@ func (tx *transaction) queueNewAccount(ctx context.Context, batch *pgx.Batch, a 
 	}
 	queueToken(batch, a.User.ID, change.Token)
 	tx.queueEvents(ctx, batch, change.Events)
-	return nil
+	if a.Idempotency == nil {
+		return nil
+	}
+	return queueCompleted(batch, *a.Idempotency, a.User)
 }
 
 // setEmail changes an email. Errors: EmailTaken.
@@ -181,6 +191,11 @@ func setEmail(ctx context.Context, tx pgx.Tx, u user.User) error {
 		return emailTaken()
 	}
 	return err
+}
+
+func isTaken(err error) bool {
+	var e *user.Error
+	return errors.As(err, &e) && e.Code == user.EmailTaken
 }
 
 func emailTaken() error {
@@ -270,7 +285,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 		queueIdentify(batch, change.NewSession.Session, &change.NewSession.Identity)
 	}
 	if change.InvalidateTokens {
-		queueInvalidateTokens(batch, old.ID, user.PasswordReset)
+		queueInvalidateTokens(batch, old.ID, user.PasswordReset, user.Invitation)
 	}
 	queueToken(batch, old.ID, change.Token)
 	if change.ClearFailures || change.Delete {
@@ -297,7 +312,7 @@ func queueToken(batch *pgx.Batch, id uuid.UUID, t *user.OneTimeToken) {
 func queueUpdate(batch *pgx.Batch, old, u user.User) {
 	batch.Queue(updateUser, userArgs(u))
 	if old.Email != u.Email { // the tokens stay invalid even if the user later returns to the old email
-		queueInvalidateTokens(batch, u.ID, user.PasswordReset, user.EmailVerification)
+		queueInvalidateTokens(batch, u.ID, user.PasswordReset, user.EmailVerification, user.Invitation)
 	}
 	if !slices.Equal(old.Roles, u.Roles) {
 		batch.Queue(`DELETE FROM user_roles WHERE user_id = $1`, u.ID)

@@ -67,7 +67,7 @@ func TestAUserIsReadAsItWasStored(t *testing.T) {
 		Name: "Ada \\ '\" % 🔑", Picture: "https://x.example/", Locale: "de-CH-1996", Zoneinfo: "Europe/Berlin",
 		Metadata: json.RawMessage(`{"z":1.10,"a":{"e":1E+2},"text":"caf\u00e9 <&>"}`),
 	}
-	if err := db.Create(t.Context(), access.Internal(uuid.Nil), full, "hash", nil); err != nil {
+	if err := db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(full), nil); err != nil {
 		t.Fatal(err)
 	}
 	wantUser(t, db, full)
@@ -101,7 +101,7 @@ func TestEachFieldOfAProfileIsStored(t *testing.T) {
 	for i, profile := range []user.Profile{full, {}} {
 		created, imported := newUser(fmt.Sprintf("created%d@example.com", i)), newUser(fmt.Sprintf("imported%d@example.com", i))
 		created.Profile, imported.Profile = profile, profile
-		if err := db.Create(t.Context(), access.Internal(uuid.Nil), created, "hash", nil); err != nil {
+		if err := db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(created), nil); err != nil {
 			t.Fatal(err)
 		}
 		event := event.Event{ID: uuid.New(), Type: event.UserCreated, Subject: imported.ID, UserVersion: 1, Data: []byte("{}")}
@@ -148,7 +148,7 @@ func TestEquivalentEmailsAreTaken(t *testing.T) {
 		domain := fmt.Sprintf("@%d.example", i)
 		first := create(t, db, c.one+domain)
 		second := newUser(c.other + domain)
-		err := db.Create(t.Context(), access.Internal(uuid.Nil), second, "hash", nil)
+		err := db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(second), nil)
 		if c.same {
 			wantCode(t, err, user.EmailTaken)
 		} else if err != nil {
@@ -185,7 +185,7 @@ func TestAnUnknownRoleStoresNothing(t *testing.T) {
 	db := postgrestest.Open(t, nil)
 	u := newUser("a@example.com")
 	u.Roles = []string{"nobody", "user"}
-	wantCode(t, db.Create(t.Context(), access.Internal(uuid.Nil), u, "hash", announcing(newEvent(t, u))), user.Invalid)
+	wantCode(t, db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(u), announcing(newEvent(t, u))), user.Invalid)
 	_, err := db.User(t.Context(), u.ID)
 	wantCode(t, err, user.NotFound)
 
@@ -233,7 +233,7 @@ func TestADeletedUserLeavesNothing(t *testing.T) {
 	here := user.WithOrigin(t.Context(), user.Origin{IP: netip.MustParseAddr(at)})
 	gone, other := newUser("gone@example.com"), create(t, db, "other@example.com")
 	gone.Name = "Ada Lovelace"
-	if err := db.Create(here, access.Internal(uuid.Nil), gone, "hash", nil); err != nil {
+	if err := db.Create(here, access.Internal(uuid.Nil), accountOf(gone), nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, u := range []user.User{gone, gone, other} {
@@ -351,3 +351,6 @@ func remove(t *testing.T, db *postgres.DB, id uuid.UUID) {
 		t.Fatal(err)
 	}
 }
+
+// accountOf returns a new account with a password hash that no password matches.
+func accountOf(u user.User) user.NewAccount { return user.NewAccount{User: u, PasswordHash: "hash"} }

@@ -27,6 +27,7 @@ type keyring struct {
 	byID    map[string]*key // The keys that verify access tokens.
 	refresh [][]byte        // The keys that verify refresh tokens. The first one also signs them.
 	emails  []byte          // The key of EmailMAC.
+	bodies  [][]byte        // The keys of BodyMACs. The first one belongs to Keys.Secret.
 	public  []byte          // The JWK set.
 }
 
@@ -98,8 +99,12 @@ func (r *keyring) addSecrets(keys Keys) error {
 		if err != nil {
 			return err
 		}
+		body, err := derive(secret, "body MAC", sha256.Size)
+		if err != nil {
+			return err
+		}
 		if r.add(k) {
-			r.refresh = append(r.refresh, mac)
+			r.refresh, r.bodies = append(r.refresh, mac), append(r.bodies, body)
 		}
 	}
 	return nil

@@ -70,7 +70,7 @@ func (s *Service) decideUpdate(ctx context.Context, tx Tx, old User, up update) 
 		return change, err
 	}
 	change.EndSessions = !up.self
-	sent, err := s.issue(ctx, tx, *change.User, EmailVerification, verificationTTL, event.EmailVerificationRequested)
+	sent, err := s.issue(ctx, tx, *change.User, EmailVerification)
 	change.Token = sent.Token
 	change.Events, change.Audit = append(change.Events, sent.Events...), append(change.Audit, sent.Audit...)
 	return change, err

@@ -27,6 +27,7 @@ type answers struct {
 	otherAdmin bool
 	roles      []access.Role
 	passwordAt time.Time
+	noPassword bool
 	fresh      int
 }
 
@@ -35,6 +36,8 @@ func (a answers) AnotherActiveAdmin(context.Context, uuid.UUID) (bool, error) {
 }
 
 func (a answers) Roles(context.Context, []string) ([]access.Role, error) { return a.roles, nil }
+
+func (a answers) HasPassword(context.Context, uuid.UUID) (bool, error) { return !a.noPassword, nil }
 
 func (a answers) PasswordAt(context.Context, uuid.UUID) (time.Time, error) { return a.passwordAt, nil }
 
@@ -247,6 +250,7 @@ func TestDecidePasswordAndReset(t *testing.T) {
 	unverified := person("user")
 	unverified.EmailVerified = false
 	network := netip.MustParsePrefix("192.0.2.0/24")
+	ctx := WithOrigin(t.Context(), Origin{IP: netip.MustParseAddr("192.0.2.1")})
 	for name, c := range map[string]struct {
 		user User
 		want string
@@ -257,7 +261,7 @@ func TestDecidePasswordAndReset(t *testing.T) {
 			"user, hash, sessions, no tokens, no failures, user.updated, user.password_changed, user_updated, authn_password_change",
 		},
 	} {
-		change, err := deciding.decideReset(c.user, "hash", network)
+		change, err := deciding.decideReset(ctx, answers{}, c.user, "hash")
 		if got := summary(change); got != c.want || err != nil || change.LoginNetwork != network {
 			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
 		}

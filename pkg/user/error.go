@@ -24,6 +24,9 @@ const (
 	RegistrationDisabled     Code = "registration-disabled"
 	NotFound                 Code = "not-found"
 	EmailTaken               Code = "email-taken"
+	PasswordSet              Code = "password-set"
+	KeyInUse                 Code = "idempotency-key-in-use"
+	KeyReused                Code = "idempotency-key-reused"
 	LastAdmin                Code = "last-admin"
 	BuiltInRole              Code = "built-in-role"
 	RoleInUse                Code = "role-in-use"
@@ -39,7 +42,7 @@ type Error struct {
 	// Detail explains to people what is wrong and what to do. It never reveals whether an account exists.
 	Detail     string
 	Fields     []FieldError  // for Invalid: all errors
-	RetryAfter time.Duration // for TooManyRequests, Overloaded and Unavailable
+	RetryAfter time.Duration // for TooManyRequests, KeyInUse, Overloaded and Unavailable
 	Limit      *Limit        // for TooManyRequests: the exceeded limit
 	Err        error         // the cause, only for the log
 }

@@ -17,7 +17,7 @@ type Import struct {
 	ID            uuid.UUID // uuid.Nil: the account gets a new id
 	Email         string
 	EmailVerified bool
-	PasswordHash  string // in a format that package password reads; replaced at the first login
+	PasswordHash  string // in a format that package password reads; replaced at the first login. Empty: the account has no password
 	Profile       Profile
 	Roles         []string  // nil: the role user, as for a new account
 	Status        Status    // empty: Active
@@ -41,10 +41,10 @@ func (im *Importer) Check(a Import) FieldErrors {
 	var errs FieldErrors
 	checkEmail(TrimEmail(a.Email), &errs)
 	a.Profile.check(&errs)
-	if a.PasswordHash == "" {
-		errs.Add("/password_hash", Required, "is required")
-	} else if err := im.service.hasher.Check(a.PasswordHash); err != nil {
-		errs.Add("/password_hash", InvalidFormat, err.Error())
+	if a.PasswordHash != "" {
+		if err := im.service.hasher.Check(a.PasswordHash); err != nil {
+			errs.Add("/password_hash", InvalidFormat, err.Error())
+		}
 	}
 	if a.Status != "" && !a.Status.Valid() {
 		errs.Add("/status", InvalidValue, "must be active or disabled")

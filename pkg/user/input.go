@@ -14,6 +14,8 @@ type Registration struct {
 	Email    string
 	Password string
 	Profile  Profile
+
+	Idempotency *Idempotency // nil: the request has no idempotency key
 }
 
 // Login is the input of a login.

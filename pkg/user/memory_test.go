@@ -61,8 +61,9 @@ func newMemory(t *testing.T) (*memory, *Service) {
 }
 
 func (m *memory) Create(
-	_ context.Context, _ access.Grant, u User, hash string, decide func(fresh int, now time.Time) (Change, error),
+	_ context.Context, _ access.Grant, a NewAccount, decide func(fresh int, now time.Time) (Change, error),
 ) error {
+	u := a.User
 	for _, other := range m.users {
 		if EmailKey(other.Email) == EmailKey(u.Email) {
 			return &Error{Code: EmailTaken}
@@ -72,7 +73,7 @@ func (m *memory) Create(
 	if err != nil {
 		return err
 	}
-	m.users[u.ID], m.hashes[u.ID], m.changed[u.ID] = u, hash, m.now
+	m.users[u.ID], m.hashes[u.ID], m.changed[u.ID] = u, a.PasswordHash, m.now
 	m.audit = append(m.audit, UserCreated)
 	m.apply(u, change)
 	return nil
@@ -124,7 +125,9 @@ func (m *memory) Change(ctx context.Context, grant access.Grant, decide Decide) 
 	return m.users[u.ID], nil
 }
 
-func (m *memory) tx(u User) Tx { return answers{roles: m.roles, passwordAt: m.changed[u.ID]} }
+func (m *memory) tx(u User) Tx {
+	return answers{roles: m.roles, passwordAt: m.changed[u.ID], noPassword: m.hashes[u.ID] == ""}
+}
 
 func (m *memory) Roles(context.Context) ([]access.Role, error) { return m.roles, nil }
 

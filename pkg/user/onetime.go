@@ -17,12 +17,14 @@ type Purpose string
 const (
 	PasswordReset     Purpose = "password_reset"
 	EmailVerification Purpose = "email_verification"
+	Invitation        Purpose = "invitation"
 )
 
 // Limits of one-time tokens (OWASP Forgot Password Cheat Sheet).
 const (
 	resetTTL        = time.Hour
 	verificationTTL = 24 * time.Hour
+	invitationTTL   = 7 * 24 * time.Hour
 	// FreshTokenAge is the window in which at most maxFreshTokens tokens for one purpose are sent to a mailbox, for all accounts
 	// together.
 	FreshTokenAge  = 10 * time.Minute
@@ -30,6 +32,16 @@ const (
 
 	tokenBytes = 32 // random bytes of a token
 )
+
+// deliveries say for each purpose how long a token is valid, and which event delivers it.
+var deliveries = map[Purpose]struct {
+	ttl   time.Duration
+	event event.Type
+}{
+	PasswordReset:     {resetTTL, event.PasswordResetRequested},
+	EmailVerification: {verificationTTL, event.EmailVerificationRequested},
+	Invitation:        {invitationTTL, event.InvitationRequested},
+}
 
 // TokenHash is the SHA-256 of a one-time token. Only the hash is stored. A token has 256 random bits, so the hash needs no salt.
 type TokenHash [sha256.Size]byte
@@ -46,24 +58,24 @@ type OneTimeToken struct {
 }
 
 // issue returns the Change that creates and announces a token for u. After maxFreshTokens recent tokens it returns the zero Change.
-func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose, ttl time.Duration, typ event.Type) (Change, error) {
+func (s *Service) issue(ctx context.Context, tx Tx, u User, purpose Purpose) (Change, error) {
 	fresh, now, err := tx.FreshTokens(ctx, u, purpose)
 	if err != nil {
 		return Change{}, err
 	}
-	return issue(u, purpose, ttl, typ, fresh, now)
+	return issue(u, purpose, fresh, now)
 }
 
 // issue does the same as Service.issue with a given number of fresh tokens and a given time.
-func issue(u User, purpose Purpose, ttl time.Duration, typ event.Type, fresh int, now time.Time) (Change, error) {
+func issue(u User, purpose Purpose, fresh int, now time.Time) (Change, error) {
 	if fresh >= maxFreshTokens {
 		return Change{}, nil
 	}
 	raw := make([]byte, tokenBytes)
 	_, _ = rand.Read(raw) // never fails: crypto/rand would end the program
 	token := base64.RawURLEncoding.EncodeToString(raw)
-	expires := now.Add(ttl)
-	requested, err := event.New(typ, u.ID, u.Version, now, event.TokenIssued{User: u, Token: token, ExpiresAt: expires})
+	expires := now.Add(deliveries[purpose].ttl)
+	requested, err := event.New(deliveries[purpose].event, u.ID, u.Version, now, event.TokenIssued{User: u, Token: token, ExpiresAt: expires})
 	return Change{
 		Token:  &OneTimeToken{Hash: hashToken(token), Purpose: purpose, Email: u.Email, CreatedAt: now, ExpiresAt: expires},
 		Events: []event.Event{requested}, Audit: []Audit{{Action: TokenCreated, Detail: Detail{Purpose: purpose}}},

@@ -2,13 +2,11 @@ package user
 
 import (
 	"context"
-	"net/netip"
 	"time"
 
 	"github.com/google/uuid"
 
 	"user-service/pkg/access"
-	"user-service/pkg/event"
 	"user-service/pkg/password"
 )
 
@@ -48,7 +46,7 @@ func (s *Service) sendResetLater(ctx context.Context, id uuid.UUID) {
 			if u.Status != Active {
 				return Change{}, nil
 			}
-			return s.issue(ctx, tx, u, PasswordReset, resetTTL, event.PasswordResetRequested)
+			return s.issue(ctx, tx, u, PasswordReset)
 		})
 		return err
 	}
@@ -66,12 +64,12 @@ func (s *Service) Finish(ctx context.Context) error { return s.resets.finish(ctx
 // SendReset sends a reset token to a user. Errors: the errors of a grant, NotFound, Unavailable.
 func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {
 	_, err := s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, u User) (Change, error) {
-		return s.issue(ctx, tx, u, PasswordReset, resetTTL, event.PasswordResetRequested)
+		return s.issue(ctx, tx, u, PasswordReset)
 	})
 	return err
 }
 
-// Reset is the input of a reset: a reset token and the new password.
+// Reset is the input that sets a password with a token: a reset token or the token of an invitation.
 type Reset struct {
 	Token       string
 	NewPassword string
@@ -107,6 +105,16 @@ func (s *Service) IsReset(ctx context.Context, token string) (bool, error) {
 //
 // Errors: Invalid, InvalidToken, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
+	return s.redeem(ctx, r, PasswordReset, s.decideReset)
+}
+
+// redeemed returns the change of a locked account whose new password has this hash.
+type redeemed func(ctx context.Context, tx Tx, u User, hash string) (Change, error)
+
+// redeem sets a new password with a token for a purpose. decide gets the hash of the new password.
+//
+// Errors: Invalid, InvalidToken, TooManyRequests, Overloaded, Unavailable.
+func (s *Service) redeem(ctx context.Context, r Reset, purpose Purpose, decide redeemed) error {
 	if err := s.CheckReset(r).Err(); err != nil {
 		return err
 	}
@@ -115,9 +123,9 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 		return err
 	}
 	defer leave()
-	holder, err := s.store.TokenHolder(ctx, hashToken(r.Token), PasswordReset)
+	holder, err := s.store.TokenHolder(ctx, hashToken(r.Token), purpose)
 	if err != nil {
-		return s.tokenError(ctx, PasswordReset, err)
+		return s.tokenError(ctx, purpose, err)
 	}
 	var errs FieldErrors
 	s.checkPassword("/new_password", r.NewPassword, holder, &errs)
@@ -131,14 +139,14 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.store.Redeem(ctx, hashToken(r.Token), PasswordReset, func(ctx context.Context, _ Tx, u User) (Change, error) {
-		return s.decideReset(u, hash, NetworkOf(OriginOf(ctx).IP))
+	_, err = s.store.Redeem(ctx, hashToken(r.Token), purpose, func(ctx context.Context, tx Tx, u User) (Change, error) {
+		return decide(ctx, tx, u, hash)
 	})
-	return s.tokenError(ctx, PasswordReset, err)
+	return s.tokenError(ctx, purpose, err)
 }
 
 // decideReset returns the Change to a new password and a verified email.
-func (s *Service) decideReset(old User, hash string, network netip.Prefix) (Change, error) {
+func (s *Service) decideReset(ctx context.Context, _ Tx, old User, hash string) (Change, error) {
 	u := old
 	verified, err := s.decideVerified(old)
 	if err != nil {
@@ -148,7 +156,7 @@ func (s *Service) decideReset(old User, hash string, network netip.Prefix) (Chan
 		u = *verified.User
 	}
 	change, err := s.passwordChange(u, hash)
-	change.User, change.ClearFailures, change.LoginNetwork = verified.User, true, network
+	change.User, change.ClearFailures, change.LoginNetwork = verified.User, true, NetworkOf(OriginOf(ctx).IP)
 	change.Events, change.Audit = append(verified.Events, change.Events...), append(verified.Audit, change.Audit...)
 	return change, err
 }

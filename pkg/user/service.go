@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -59,7 +60,8 @@ type Service struct {
 	costs  costCount
 
 	reauthentications Serializer[uuid.UUID] // one at a time for each user: see reauthenticate
-	confirmations     Serializer[TokenHash] // one at a time for each reset token
+	confirmations     Serializer[TokenHash] // one at a time for each token of a reset or an invitation
+	running           sync.Map              // the IdempotencyHash of each running request with a key
 }
 
 // New returns a Service. tokens may be nil in a program that issues no tokens.
@@ -102,24 +104,30 @@ func (s *Service) MayRegister() error {
 
 // Register creates an account for an anonymous caller.
 //
-// Errors: RegistrationDisabled, Invalid, EmailTaken, Overloaded, Unavailable.
+// Errors: RegistrationDisabled, Invalid, EmailTaken, KeyInUse, KeyReused, Overloaded, Unavailable.
 func (s *Service) Register(ctx context.Context, r Registration) (User, error) {
 	if err := s.MayRegister(); err != nil {
 		return User{}, err
 	}
-	u, err := s.create(ctx, access.Internal(uuid.Nil), r, s.cfg.VerifyAtRegistration, access.User)
-	return u, s.refuseTaken(ctx, UserCreateFailed, uuid.Nil, err)
+	var sends Purpose
+	if s.cfg.VerifyAtRegistration {
+		sends = EmailVerification
+	}
+	return s.once(ctx, r.Idempotency, func() (User, error) {
+		u, err := s.create(ctx, access.Internal(uuid.Nil), r, sends, access.User)
+		return u, s.refuseTaken(ctx, UserCreateFailed, uuid.Nil, err)
+	})
 }
 
 // Create creates an account with roles, whether or not registration is enabled.
 //
 // Errors: the errors of a grant, Invalid (also for an unknown role), EmailTaken, Overloaded, Unavailable.
 func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration, roles ...string) (User, error) {
-	return s.create(ctx, grant, r, false, roles...)
+	return s.create(ctx, grant, r, "", roles...)
 }
 
-// create creates an account. With verify it also sends a verification token.
-func (s *Service) create(ctx context.Context, grant access.Grant, r Registration, verify bool, roles ...string) (User, error) {
+// create creates an account with a password. It also sends a token for the purpose, unless the purpose is empty.
+func (s *Service) create(ctx context.Context, grant access.Grant, r Registration, sends Purpose, roles ...string) (User, error) {
 	if err := s.CheckRegistration(r).Err(); err != nil {
 		return User{}, err
 	}
@@ -130,22 +138,26 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 	if err != nil {
 		return User{}, err
 	}
+	return s.add(ctx, grant, NewAccount{
+		User: User{Email: r.Email, Profile: r.Profile, Roles: sorted(roles)}, PasswordHash: hash, Sends: sends, Idempotency: r.Idempotency,
+	})
+}
+
+// add stores a new active account. It sends a token for a.Sends, unless a.Sends is empty.
+func (s *Service) add(ctx context.Context, grant access.Grant, a NewAccount) (User, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return User{}, fmt.Errorf("create a user id: %w", err)
 	}
 	now := s.now()
-	u := User{
-		ID: id, Email: r.Email, Profile: r.Profile, Roles: sorted(roles), Status: Active,
-		Version: 1, CreatedAt: now, UpdatedAt: now,
-	}
-	created, err := event.New(event.UserCreated, u.ID, u.Version, now, event.Created{User: u})
+	a.User.ID, a.User.Status, a.User.Version, a.User.CreatedAt, a.User.UpdatedAt = id, Active, 1, now, now
+	created, err := event.New(event.UserCreated, id, a.User.Version, now, event.Created{User: a.User})
 	if err != nil {
 		return User{}, err
 	}
-	return u, s.store.Create(ctx, grant, u, hash, func(fresh int, now time.Time) (change Change, err error) {
-		if verify {
-			change, err = issue(u, EmailVerification, verificationTTL, event.EmailVerificationRequested, fresh, now)
+	return a.User, s.store.Create(ctx, grant, a, func(fresh int, now time.Time) (change Change, err error) {
+		if a.Sends != "" {
+			change, err = issue(a.User, a.Sends, fresh, now)
 		}
 		change.Events = append([]event.Event{created}, change.Events...)
 		return change, err

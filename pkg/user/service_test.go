@@ -311,7 +311,6 @@ func TestImport(t *testing.T) {
 	}
 	for name, a := range map[string]Import{
 		"no email":        {PasswordHash: hash},
-		"no hash":         {Email: "a@example.com"},
 		"an unknown hash": {Email: "a@example.com", PasswordHash: "md5"},
 		"an unknown role": {Email: "a@example.com", PasswordHash: hash, Roles: []string{"boss"}},
 		"a wrong status":  {Email: "a@example.com", PasswordHash: hash, Status: "asleep"},
@@ -321,6 +320,11 @@ func TestImport(t *testing.T) {
 			t.Errorf("%s: %v, want %s", name, err, Invalid)
 		}
 	}
+	without := Import{ID: uuid.New(), Email: "without@example.com"}
+	if created, _, err := importer.Import(t.Context(), []Import{without}, false); created != 1 || m.hashes[without.ID] != "" || err != nil {
+		t.Errorf("an import without a hash: %d created with the hash %q (%v), want 1 without one", created, m.hashes[without.ID], err)
+	}
+	m.users = map[uuid.UUID]User{}
 	if created, _, err := importer.Import(t.Context(), []Import{good}, true); created != 1 || len(m.users) != 0 || err != nil {
 		t.Errorf("a dry run: %d created and %d stored (%v), want 1 and 0", created, len(m.users), err)
 	}

@@ -29,11 +29,11 @@ type Store interface {
 // AccountStore stores users.
 type AccountStore interface {
 	// Create stores a new account with its roles and its password hash. It also stores the events, the token and the audit entries of the
-	// Change that decide returns. fresh is the number of tokens for email verification that were sent to the account's mailbox within
-	// FreshTokenAge. now is the database's time.
-	Create(
-		ctx context.Context, grant access.Grant, u User, passwordHash string, decide func(fresh int, now time.Time) (Change, error),
-	) error
+	// Change that decide returns. fresh is the number of tokens for a.Sends that were sent to the account's mailbox within FreshTokenAge.
+	// now is the database's time. Errors: KeyInUse, ErrCompleted.
+	Create(ctx context.Context, grant access.Grant, a NewAccount, decide func(fresh int, now time.Time) (Change, error)) error
+	// Completed returns the completed request with this key. Errors: NotFound, also for a request that is older than IdempotencyTTL.
+	Completed(ctx context.Context, key IdempotencyHash) (Completed, error)
 	// Import stores the accounts whose email and id do not exist yet, as Create stores an account. It returns the number of stored
 	// accounts, and the indexes of the accounts whose id already belongs to a user with another email. A dry run returns the same results
 	// but stores nothing.
@@ -142,10 +142,13 @@ type Decide func(context.Context, Tx, User) (Change, error)
 
 // Tx reads data in the transaction that stores a decision.
 type Tx interface {
-	// AnotherActiveAdmin reports whether an active admin other than id exists. The result holds until the transaction ends.
+	// AnotherActiveAdmin reports whether an active admin with a password, other than id, exists. The result holds until the transaction
+	// ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
 	// Roles returns those of the named roles that exist. These roles do not change until the transaction ends.
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
+	// HasPassword reports whether the locked account has a password.
+	HasPassword(ctx context.Context, id uuid.UUID) (bool, error)
 	// PasswordAt returns when the password of the locked account was last changed.
 	PasswordAt(ctx context.Context, id uuid.UUID) (time.Time, error)
 	// FreshTokens returns how many one-time tokens were created within FreshTokenAge: for the user, or for the user's mailbox, whichever
@@ -154,12 +157,14 @@ type Tx interface {
 	FreshTokens(ctx context.Context, u User, purpose Purpose) (n int, now time.Time, err error)
 }
 
-// NewAccount is an account to be imported.
+// NewAccount is an account to be stored.
 type NewAccount struct {
 	User         User
-	PasswordHash string
-	HashPrefix   string // the password.Prefix of a hash from another system
-	Created      event.Event
+	PasswordHash string      // Empty: the account has no password.
+	HashPrefix   string      // Of a hash from another system, see password.Prefix.
+	Created      event.Event // Only for an import.
+	Sends        Purpose     // Of the token that may be issued with the account.
+	Idempotency  *Idempotency
 }
 
 // Change describes how a locked account changes. The zero Change changes nothing.
@@ -171,7 +176,7 @@ type Change struct {
 	EndSessions      bool
 	NewSession       *NewSession
 	Token            *OneTimeToken // a token to store
-	InvalidateTokens bool          // invalidate all reset tokens
+	InvalidateTokens bool          // invalidate all tokens that set a password: for resets and invitations
 	// ClearFailures deletes the counts of failures of the email's logins and of the user's reauthentications.
 	ClearFailures bool
 	LoginNetwork  netip.Prefix // a network that becomes a known network of the user

@@ -59,7 +59,7 @@ type Session struct {
 type Credential struct {
 	UserID       uuid.UUID
 	Email        string
-	PasswordHash string // PHC string
+	PasswordHash string // PHC string; empty: the account has no password
 	Imported     bool   // the hash was computed by another system
 	ChangedAt    time.Time
 	Status       Status

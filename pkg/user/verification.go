@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"user-service/pkg/access"
-	"user-service/pkg/event"
 )
 
 // RequestVerification sends a verification token to a user whose email is not verified yet. Errors: the errors of a grant, NotFound,
@@ -18,7 +17,7 @@ func (s *Service) decideVerification(ctx context.Context, tx Tx, u User) (Change
 	if u.EmailVerified {
 		return Change{}, nil
 	}
-	return s.issue(ctx, tx, u, EmailVerification, verificationTTL, event.EmailVerificationRequested)
+	return s.issue(ctx, tx, u, EmailVerification)
 }
 
 // ConfirmVerification marks the user's email as verified. Errors: Invalid, InvalidToken, Unavailable.

@@ -38,7 +38,8 @@ func TestTheConsumersOfTheGuide(t *testing.T) { //nolint:paralleltest // it star
 	b.wantErasure(said)
 	b.wantBindings("search", map[string]bool{
 		"user.created": true, "user.updated": true, "user.deleted": true, "user.snapshot": true, "user.*": false, "#": false,
-		"user.password_reset_requested": false, "user.email_verification_requested": false, "user.logged_in": false,
+		"user.password_reset_requested": false, "user.email_verification_requested": false, "user.invitation_requested": false,
+		"user.logged_in": false,
 	})
 	b.wantPartitions()
 }

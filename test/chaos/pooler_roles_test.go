@@ -27,7 +27,7 @@ func TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer(t *testing.T)
 		CreatedAt: time.Now(), UpdatedAt: time.Now(),
 	}
 	at := domain.WithOrigin(t.Context(), domain.Origin{ActorID: u.ID, IP: netip.MustParseAddr("198.51.100.7"), RequestID: "r"})
-	if err := db.Create(at, access.Internal(uuid.Nil), u, "hash", nil); err != nil {
+	if err := db.Create(at, access.Internal(uuid.Nil), domain.NewAccount{User: u, PasswordHash: "hash"}, nil); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.Change(at, access.Internal(u.ID), func(context.Context, domain.Tx, domain.User) (domain.Change, error) {

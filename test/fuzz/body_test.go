@@ -85,7 +85,7 @@ func (g *generator) hint(name string) (any, bool) {
 	password := fmt.Sprintf("nine violet anchors drift %d", g.number)
 	switch name {
 	case "email":
-		if g.op.ID == "register" {
+		if g.op.ID == "register" || g.op.ID == "inviteUser" {
 			return g.one([]any{fresh}, g.target.email), true
 		}
 		return g.one([]any{g.target.email, g.target.email, g.target.email, fresh}, g.caller.email, "nobody@example.com"), true
@@ -124,16 +124,21 @@ func (g *generator) sessionToken() any {
 
 // oneTimeToken returns a token of an event, mostly a fresh one of the right kind.
 func (g *generator) oneTimeToken() string {
-	types := []string{"user.password_reset_requested", "user.email_verification_requested"}
-	if g.op.ID == "confirmEmailVerification" {
-		slices.Reverse(types)
+	const reset, verification, invitation = "user.password_reset_requested", "user.email_verification_requested", "user.invitation_requested"
+	own := reset
+	switch g.op.ID {
+	case "confirmEmailVerification":
+		own = verification
+	case "confirmInvitation":
+		own = invitation
 	}
+	other := pick(g, reset, verification, invitation)
 	again := g.IntN(1000)
 	switch n := g.IntN(10); {
 	case n < 7:
-		return g.p.tokens.pop(types[0])
+		return g.p.tokens.pop(own)
 	case n < 8:
-		return g.p.tokens.pop(types[1])
+		return g.p.tokens.pop(other)
 	default:
 		return g.p.tokens.again(again)
 	}

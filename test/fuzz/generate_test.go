@@ -55,6 +55,9 @@ func (g *generator) request() *wire {
 	g.op = g.operation()
 	g.as = g.who()
 	g.caller = g.p.get(g.as, g.callerSlot)
+	if g.op.ID == "sendInvitation" && g.chance(70) {
+		g.targetKind = invited
+	}
 	g.target = g.p.get(g.targetKind, g.targetSlot)
 	if (g.op.ID == "deleteUser" || strings.HasPrefix(g.op.ID, "end")) && g.chance(50) { // mostly by its own user
 		g.target = g.caller
@@ -211,6 +214,13 @@ func (g *generator) headers(w *wire) {
 			continue
 		}
 		switch p.Name {
+		case "Idempotency-Key":
+			fresh := fmt.Sprintf("%q", fmt.Sprint("key-", g.number))
+			used := fmt.Sprintf("%q", fmt.Sprint("key-", g.IntN(g.number+1)))
+			w.add(p.Name, pick(g, fresh, fresh, used, `""`, `"`, "key", `"a";b=1`, `"\"`, "\"ä\"", `"`+strings.Repeat("x", 129)+`"`))
+			if g.chance(5) {
+				w.add(p.Name, fresh)
+			}
 		case "If-Match", "If-None-Match":
 			tag := fmt.Sprintf("%q", fmt.Sprint(1+g.IntN(4)))
 			w.add(p.Name, pick(g, tag, tag, "*", "W/"+tag, tag+`, "9"`, "9", `"`, "", ",,", strings.Repeat(`"1",`, 1000), "\xff"))

@@ -34,6 +34,7 @@ const (
 	expired  // The token of a customer, but expired.
 	forged   // The token of a customer, but with an invalid signature or form.
 	garbage  // Not a token.
+	invited  // Has no password; only a target.
 )
 
 // isValid reports whether the service issued the token and may still accept it.
@@ -79,7 +80,7 @@ func newPeople(t *testing.T, r *replica.Replica, dsn string) *people {
 		users: user.New(user.Config{Passwords: password.Policy{MinLength: 15}}, postgrestest.Connect(t, dsn, nil), hasher, nil),
 	}
 	p.tokens = consumeTokens(t)
-	for _, k := range []kind{customer, reader, admin, disabled, ended} {
+	for _, k := range []kind{customer, reader, admin, disabled, ended, invited} {
 		for range slots {
 			p.slots[k] = append(p.slots[k], &slot{lost: true})
 		}
@@ -97,7 +98,7 @@ func (p *people) get(k kind, n int) person {
 	s := p.slots[k][n]
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.uses++; s.lost || s.uses > lifetime && k.isValid() {
+	if s.uses++; s.lost || s.uses > lifetime && k.isValid() || k == invited && s.uses > 3 { // an invitation may be confirmed
 		s.now, s.uses, s.lost = p.make(k), 0, false
 	}
 	return s.now
@@ -120,13 +121,16 @@ var roles = map[kind][]string{reader: {access.User, "reader"}, admin: {access.Ad
 func (p *people) make(k kind) person {
 	n := p.made.Add(1)
 	it := person{email: fmt.Sprintf("person-%d@example.com", n), password: fmt.Sprintf("seven green kettles sing %d", n)}
-	u, err := p.users.Create(p.t.Context(), access.Internal(uuid.Nil), user.Registration{Email: it.email, Password: it.password}, roles[k]...)
+	u, err := p.create(k, it)
 	if err != nil {
 		p.t.Errorf("create an account: %v", err)
 		return it
 	}
 	it.id = u.ID.String()
 	p.tokens.know(it.id)
+	if k == invited {
+		return it
+	}
 	body := p.call("POST", "/login", "", string(mustJSON(map[string]string{"email": it.email, "password": it.password})), 200)
 	var got struct {
 		Access  string `json:"access_token"`
@@ -147,6 +151,14 @@ func (p *people) make(k kind) person {
 		p.call("DELETE", "/users/me/sessions", it.access, "", 204)
 	}
 	return it
+}
+
+func (p *people) create(k kind, it person) (user.User, error) {
+	internal := access.Internal(uuid.Nil)
+	if k == invited {
+		return p.users.Invite(p.t.Context(), internal, user.Invitee{Email: it.email})
+	}
+	return p.users.Create(p.t.Context(), internal, user.Registration{Email: it.email, Password: it.password}, roles[k]...)
 }
 
 // call sends a request that prepares other requests.

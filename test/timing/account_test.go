@@ -44,6 +44,7 @@ func measureResets(s *target) comparison {
 	s.t.Helper()
 	s.account("known@example.com")
 	s.disabled("disabled@example.com")
+	s.invited("invited@example.com")
 	request := func(kind, email string) probe {
 		body := func() string { return fmt.Sprintf(`{"email": %q}`, email) }
 		return probe{kind, "/password-reset", body, http.StatusAccepted}
@@ -52,6 +53,7 @@ func measureResets(s *target) comparison {
 		request("account", "known@example.com"),
 		request("unknown email", "unknown@example.com"),
 		request("disabled account", "disabled@example.com"),
+		request("no password", "invited@example.com"),
 	}, func() { s.sql(`TRUNCATE one_time_tokens, token_mailboxes`) }) // otherwise the mail limit would soon drop resets
 }
 

@@ -125,6 +125,7 @@ func measureLogins(s *target, spoil func(usual time.Duration)) comparison {
 	s.t.Helper()
 	s.account("known@example.com")
 	s.disabled("disabled@example.com")
+	s.invited("invited@example.com")
 	unknown := probe{"unknown email", "/login", credentials("unknown@example.com", wrongPassword), http.StatusUnauthorized}
 	again := func() { // keeps accounts below the backoff
 		s.sql(`UPDATE password_failures SET failures = 1`)
@@ -140,6 +141,7 @@ func measureLogins(s *target, spoil func(usual time.Duration)) comparison {
 		unknown,
 		{"wrong password", "/login", credentials("known@example.com", wrongPassword), http.StatusUnauthorized},
 		{"disabled account", "/login", credentials("disabled@example.com", goodPassword), http.StatusUnauthorized},
+		{"no password", "/login", credentials("invited@example.com", wrongPassword), http.StatusUnauthorized},
 	}, again)
 }
 
@@ -149,8 +151,9 @@ func measureBackoff(s *target) comparison {
 	s.t.Helper()
 	s.account("locked@example.com")
 	s.disabled("disabled@example.com")
+	s.invited("invited@example.com")
 	for range 5 {
-		for _, email := range []string{"locked@example.com", "disabled@example.com", "nobody@example.com"} {
+		for _, email := range []string{"locked@example.com", "disabled@example.com", "invited@example.com", "nobody@example.com"} {
 			s.send(probe{"a failure", "/login", credentials(email, wrongPassword), http.StatusUnauthorized})
 		}
 	}
@@ -159,6 +162,7 @@ func measureBackoff(s *target) comparison {
 		{"wrong password", "/login", credentials("locked@example.com", wrongPassword), http.StatusTooManyRequests},
 		{"right password", "/login", credentials("locked@example.com", goodPassword), http.StatusTooManyRequests},
 		{"disabled account", "/login", credentials("disabled@example.com", goodPassword), http.StatusTooManyRequests},
+		{"no password", "/login", credentials("invited@example.com", goodPassword), http.StatusTooManyRequests},
 		{"unknown email", "/login", credentials("nobody@example.com", wrongPassword), http.StatusTooManyRequests},
 	}, func() {})
 }

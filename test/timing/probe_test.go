@@ -119,6 +119,14 @@ func (s *target) disabled(email string) {
 	s.sql(`UPDATE users SET status = 'disabled' WHERE email = $1`, email)
 }
 
+// invited creates an account without a password.
+func (s *target) invited(email string) {
+	s.t.Helper()
+	if _, err := s.users.Invite(s.t.Context(), access.Internal(uuid.Nil), user.Invitee{Email: email}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func (s *target) sql(statement string, args ...any) {
 	s.t.Helper()
 	if _, err := s.pool.Exec(s.t.Context(), statement, args...); err != nil {

@@ -37,12 +37,14 @@ func (e *unreadableError) Error() string { return "can't be read: " + e.reason }
 var subjects = map[string]string{
 	"user.password_reset_requested":     "Set a new password",
 	"user.email_verification_requested": "Please confirm your email",
+	"user.invitation_requested":         "Your invitation",
 }
 
 // paths are the application's pages that send the token to the user service, by event type.
 var paths = map[string]string{
 	"user.password_reset_requested":     "/reset-password",
 	"user.email_verification_requested": "/verify-email",
+	"user.invitation_requested":         "/invitation",
 }
 
 func read(body []byte) (e cloudEvent, err error) {

@@ -188,13 +188,14 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	}
 	soon := time.Now().Add(time.Hour)
 	reset, verification := s.request(event.PasswordResetRequested, soon), s.request(event.EmailVerificationRequested, soon)
+	invitation := s.request(event.InvitationRequested, soon)
 	late := s.request(event.PasswordResetRequested, time.Now().Add(-time.Second))
 	changed := s.request(event.PasswordChanged, soon) // no email belongs to this type
 
 	s.publish(reset) // before the mailer starts; the queue keeps the event
 	s.start()
-	s.publish(verification, late, changed, reset)
-	testkit.WaitFor(s.t, "two mails", func() bool { return len(s.mails()) == 2 })
+	s.publish(verification, invitation, late, changed, reset)
+	testkit.WaitFor(s.t, "three mails", func() bool { return len(s.mails()) == 3 })
 	s.stop()
 	s.publish(verification, reset) // a duplicate after a restart
 	last := s.request(event.PasswordResetRequested, soon)
@@ -203,10 +204,10 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	testkit.WaitFor(s.t, "the last mail", func() bool { return s.mails()[last.ID.String()] != "" })
 
 	mails := s.mails()
-	if len(mails) != 3 {
-		t.Errorf("%d mails were sent, want 3", len(mails))
+	if len(mails) != 4 {
+		t.Errorf("%d mails were sent, want 4", len(mails))
 	}
-	for e, path := range map[*event.Event]string{&reset: "/reset-password", &verification: "/verify-email"} {
+	for e, path := range map[*event.Event]string{&reset: "/reset-password", &verification: "/verify-email", &invitation: "/invitation"} {
 		mail := mails[e.ID.String()]
 		link := "https://app.example.com" + path + "#token=" + token
 		for _, want := range []string{`From: "Example" <`, "To: <ada@example.com>\r\n", "Date: ", link} {
@@ -220,7 +221,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	}
 	s.stop()
 	said := s.said.String()
-	for _, e := range []event.Event{reset, verification, last} {
+	for _, e := range []event.Event{reset, verification, invitation, last} {
 		if n := strings.Count(said, "\nsent "+e.ID.String()); n != 1 {
 			t.Errorf("the mail for %s was sent %d times", e.Type, n)
 		}

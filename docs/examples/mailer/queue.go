@@ -11,7 +11,7 @@ const exchange = "user_events"
 
 // types are the event types that this program needs, and also the routing keys. The queue gets no other events with tokens or
 // personal data.
-var types = []string{"user.password_reset_requested", "user.email_verification_requested", userDeleted}
+var types = []string{"user.password_reset_requested", "user.email_verification_requested", "user.invitation_requested", userDeleted}
 
 // declare creates two durable queues. The first queue keeps events while this program is not running. The second queue is for dead
 // letters. It has its own exchange, because dead-lettering to the default exchange requires the right to write to every queue.

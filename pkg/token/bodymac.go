@@ -1,0 +1,19 @@
+package token
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+)
+
+// BodyMACs returns the MACs of a request body: one for each secret, under a key that is derived from the secret. The first is that of
+// Keys.Secret. A body that is sent again after a rotation has a MAC in common with the stored one, while the old secret is accepted.
+func (t *Tokens) BodyMACs(body []byte) [][]byte {
+	keys := t.keys.Load().bodies
+	macs := make([][]byte, len(keys))
+	for i, key := range keys {
+		mac := hmac.New(sha256.New, key)
+		mac.Write(body)
+		macs[i] = mac.Sum(nil)
+	}
+	return macs
+}
