@@ -95,6 +95,8 @@ type SessionStore interface {
 	EndSessions(ctx context.Context, grant access.Grant) error
 	// Identify returns the caller of an active session, in one query. Errors: NotFound, also if the user is not active.
 	Identify(ctx context.Context, userID, sessionID uuid.UUID) (Identity, error)
+	// IdentifyWorkload returns the workload with this sub as a caller, with those of the roles that exist, in one query.
+	IdentifyWorkload(ctx context.Context, sub string, roles []string) (access.Caller, error)
 }
 
 // OneTimeTokenStore stores tokens for resets and verifications.
