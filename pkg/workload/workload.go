@@ -15,14 +15,14 @@ import (
 
 // Config are the settings of a Verifier.
 type Config struct {
-	Issuer    string              // the iss of the tokens; an https URL
-	Audience  string              // the aud that a token must have
-	JWKSURL   string              // an https URL of the keys; empty: discovered (OpenID Connect Discovery 1.0)
-	CAFile    string              // certificate authorities of the issuer in PEM; empty: the system's
-	TokenFile string              // a token for fetching the keys; empty: none
-	Roles     map[string][]string // the roles by sub
-	Log       *slog.Logger        // of fetches of the keys; nil: discarded
-	Observer  Observer            // nil: none
+	Issuer    string              // The iss of the tokens, an https URL.
+	Audience  string              // The aud that a token must have.
+	JWKSURL   string              // An https URL of the keys. Empty: discovered (OpenID Connect Discovery 1.0).
+	CAFile    string              // Certificate authorities of the issuer in PEM. Empty: the system's.
+	TokenFile string              // A token for fetching the keys. Empty: none.
+	Roles     map[string][]string // The roles by sub.
+	Log       *slog.Logger        // Of fetches of the keys. nil: discarded.
+	Observer  Observer            // nil: none.
 }
 
 // Observer counts the fetches of the issuer's keys. Its methods must not block.

@@ -12,6 +12,9 @@ const base = chart + "/ci/inline-secrets-values.yaml"
 // workloadRest are the values of a workload without its namespace.
 const workloadRest = "workloads[0].serviceAccount=orders,workloads[0].roles={reader}"
 
+// anyServers are the values of a NetworkPolicy for the database and the broker.
+const anyServers = "networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0,networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
+
 // refusals are values that the chart refuses. A line of the message starts with say; the rest of the line explains how to fix the
 // problem.
 var refusals = []struct{ name, set, say string }{
@@ -62,7 +65,7 @@ var refusals = []struct{ name, set, say string }{
 		"workloads and config.WORKLOAD_ROLES are both set",
 	},
 	{
-		"workloads without egress", "networkPolicy.enabled=true,workloads[0].namespace=shop," + workloadRest,
+		"workloads without egress", anyServers + "networkPolicy.enabled=true,workloads[0].namespace=shop," + workloadRest,
 		"networkPolicy.enabled and workloads need networkPolicy.apiServerTo: set where the API server is",
 	},
 	{"a workload without roles", "workloads[0].namespace=shop,workloads[0].serviceAccount=orders", "at '/workloads/0': missing property 'roles'"},
