@@ -99,6 +99,9 @@ func (s *service) run(ctx context.Context, l listeners) error {
 	others.Go(func() error { return s.cleaner.Run(background) })
 	others.Go(func() error { s.users.KeepCostsCounted(background); return nil })
 	others.Go(func() error { s.logCollisions(background); return nil })
+	if s.workloads != nil {
+		others.Go(func() error { s.workloads.Run(background); return nil })
+	}
 	watched := s.cfg // a copy, because the watcher changes it
 	others.Go(func() error { s.watcher.Run(background, &watched); return nil })
 	relay.Go(func() error { return s.relay.Run(relaying) })

@@ -20,6 +20,7 @@ import (
 	"user-service/pkg/telemetry"
 	"user-service/pkg/token"
 	"user-service/pkg/user"
+	"user-service/pkg/workload"
 )
 
 // hashWait is the longest wait for a slot. It is short enough for a response within 2 seconds.
@@ -39,6 +40,7 @@ type service struct {
 	metrics   *telemetry.Metrics
 
 	tokens      *token.Tokens
+	workloads   *workload.Verifier // nil if WORKLOAD_ISSUER is not set
 	watcher     *config.Watcher
 	stopTracing func(context.Context) error
 }
@@ -77,6 +79,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 		VerifyAtRegistration: cfg.Accounts.VerifyEmailAtRegistration,
 		MaxFailures:          cfg.Accounts.LoginMaxFailures,
 		Passwords:            password.Policy{MinLength: cfg.Passwords.MinLength},
+		Workloads:            s.newWorkloads(),
 		Breaches:             newBreaches(cfg.Passwords, pwned.Config{Log: log, Observer: s.metrics}),
 		RefreshIdleTTL:       cfg.Tokens.RefreshIdleTTL,
 		RefreshTTL:           cfg.Tokens.RefreshTTL,
@@ -116,6 +119,20 @@ func newBreaches(cfg config.Passwords, client pwned.Config) user.Breaches {
 	}
 	client.URL, client.Agent = cfg.PwnedURL, "user-service/"+version
 	return pwned.New(client)
+}
+
+// newWorkloads creates the verifier of workloads. It returns nil if WORKLOAD_ISSUER is not set.
+func (s *service) newWorkloads() user.Workloads {
+	cfg := s.cfg.Workloads
+	if cfg.Issuer == "" {
+		return nil
+	}
+	roles, _ := cfg.RolesBySubject() // config.Load has checked them
+	s.workloads = workload.New(workload.Config{
+		Issuer: cfg.Issuer, Audience: cfg.Audience, JWKSURL: cfg.JWKSURL, CAFile: cfg.CAFile, TokenFile: cfg.TokenFile,
+		Roles: roles, Log: s.log, Observer: s.metrics,
+	})
+	return s.workloads
 }
 
 // newHashConfig returns the parameters and limits of the configuration.

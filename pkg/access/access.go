@@ -47,16 +47,20 @@ func (r Role) HasAll(permissions []Permission) bool {
 	return !slices.ContainsFunc(permissions, func(p Permission) bool { return !slices.Contains(r.Permissions, p) })
 }
 
-// Caller is the user who makes a request, with the current roles and permissions.
+// Caller is the user or the workload that makes a request, with the current roles and permissions.
 type Caller struct {
-	UserID      uuid.UUID
+	UserID      uuid.UUID // the nil UUID for a workload
 	SessionID   uuid.UUID
+	Workload    string // the sub of a workload, which is a service without an account; empty for a user
 	Roles       []string
 	Permissions []Permission
 }
 
-// Is reports whether the caller is the user with this id.
-func (c Caller) Is(id uuid.UUID) bool { return c.UserID == id }
+// Is reports whether the caller is the user with this id. A workload is not a user.
+func (c Caller) Is(id uuid.UUID) bool { return c.Workload == "" && c.UserID == id }
+
+// Known reports whether the caller is authenticated.
+func (c Caller) Known() bool { return c.Workload != "" || c.UserID != uuid.Nil }
 
 // May reports whether the caller has the permission.
 func (c Caller) May(p Permission) bool { return slices.Contains(c.Permissions, p) }

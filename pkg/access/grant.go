@@ -52,7 +52,7 @@ func (g Grant) Self() bool { return !g.Internal() && g.caller.Is(g.target) }
 
 // ByPermission reports whether the caller needs a permission for the change. Some changes of the caller's own account need one too.
 func (g Grant) ByPermission() bool {
-	return !g.Internal() && !g.rule.authenticated && (!g.rule.self || !g.Self())
+	return !g.Internal() && !g.rule.authenticated && !g.rule.anyCaller && (!g.rule.self || !g.Self())
 }
 
 // Allows reports whether the caller may make the change. now is the caller with the current permissions. target has the current roles and

@@ -13,6 +13,9 @@ func TestGrantsUseCurrentPermissions(t *testing.T) {
 	caller := func(roles []string, permissions ...access.Permission) access.Caller {
 		return access.Caller{UserID: ada, Roles: roles, Permissions: permissions}
 	}
+	service := func(permissions ...access.Permission) access.Caller {
+		return access.Caller{Workload: "system:serviceaccount:shop:orders", Permissions: permissions}
+	}
 	writer := caller(nil, access.UsersWrite)
 	ordinary, admin := access.Holder{}, access.Holder{Roles: []string{access.Admin}, Permissions: access.Permissions()}
 	refunds := access.Holder{Permissions: []access.Permission{"orders:refund"}}
@@ -46,6 +49,10 @@ func TestGrantsUseCurrentPermissions(t *testing.T) {
 		"a new admin, by an admin":         {creates, caller([]string{access.Admin}, access.Permissions()...), admin, true},
 		"oneself, with more now":           {access.SelfOr(access.UsersWrite).Grant(writer, ada), caller(nil), admin, true},
 		"oneself only, another":            {access.Self().Grant(writer, grace), writer, ordinary, false},
+		"as a workload":                    {write, service(access.UsersWrite), ordinary, true},
+		"as a workload over more":          {write, service(access.UsersWrite), refunds, false},
+		"as a workload without it now":     {write, service(), ordinary, false},
+		"as a workload about nobody":       {access.Self().Grant(service(), uuid.Nil), service(), ordinary, false},
 		"internal":                         {access.Internal(grace), access.Caller{}, admin, true},
 		"none":                             {access.Grant{}, writer, ordinary, false},
 	} {

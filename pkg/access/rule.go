@@ -9,6 +9,7 @@ import (
 // Rule decides which callers may use an endpoint.
 type Rule struct {
 	anyone        bool
+	anyCaller     bool
 	authenticated bool
 	self          bool
 	permissions   []Permission // the caller needs all of them
@@ -17,7 +18,10 @@ type Rule struct {
 // Anyone allows every caller, even without a token.
 func Anyone() Rule { return Rule{anyone: true} }
 
-// Authenticated allows every caller with a valid token.
+// AnyCaller allows every user and every workload with a valid token.
+func AnyCaller() Rule { return Rule{anyCaller: true} }
+
+// Authenticated allows every user with a valid token, for the user's own account. It does not allow workloads.
 func Authenticated() Rule { return Rule{authenticated: true} }
 
 // SelfOr allows the user whom the request affects, and callers with all the permissions.
@@ -36,8 +40,10 @@ func (r Rule) Anonymous() bool { return r.anyone }
 // on whether the target exists, so it does not reveal accounts.
 func (r Rule) Allows(c Caller, target uuid.UUID) bool {
 	switch {
-	case r.anyone, r.authenticated:
+	case r.anyone, r.anyCaller:
 		return true
+	case r.authenticated:
+		return c.Workload == ""
 	case r.self && c.Is(target):
 		return true
 	default:

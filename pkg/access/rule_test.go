@@ -15,6 +15,9 @@ func TestRulesDecide(t *testing.T) {
 	caller := func(permissions ...access.Permission) access.Caller {
 		return access.Caller{UserID: ada, Roles: []string{access.Admin}, Permissions: permissions} // roles have no effect
 	}
+	workload := func(permissions ...access.Permission) access.Caller {
+		return access.Caller{Workload: "system:serviceaccount:shop:orders", Roles: []string{access.Admin}, Permissions: permissions}
+	}
 	reader := caller(access.RolesRead, access.UsersRead)
 	for name, c := range map[string]struct {
 		rule   access.Rule
@@ -42,6 +45,12 @@ func TestRulesDecide(t *testing.T) {
 		"only oneself":                     {access.SelfOr(""), caller(), ada, true},
 		"only oneself, about another":      {access.SelfOr(""), reader, grace, false},
 		"only oneself, with all and none":  {access.SelfOr(""), caller("", "*"), grace, false},
+		"any caller":                       {access.AnyCaller(), caller(), uuid.Nil, true},
+		"any caller, a workload":           {access.AnyCaller(), workload(), uuid.Nil, true},
+		"authenticated, a workload":        {access.Authenticated(), workload(access.Permissions()...), uuid.Nil, false},
+		"self, a workload":                 {access.Self(), workload(access.Permissions()...), uuid.Nil, false},
+		"self, a workload without it":      {access.SelfOr(access.UsersRead), workload(access.UsersWrite), uuid.Nil, false},
+		"self, a workload with it":         {access.SelfOr(access.UsersRead), workload(access.UsersRead), ada, true},
 		"no rule":                          {access.Rule{}, reader, ada, false},
 		"no rule, with an empty one":       {access.Rule{}, caller(""), ada, false},
 	} {
@@ -57,7 +66,7 @@ func TestOnlyAnyoneNeedsNoToken(t *testing.T) {
 		t.Error("Anyone requires a token")
 	}
 	for _, r := range []access.Rule{
-		{}, access.Authenticated(), access.SelfOr(access.UsersRead), access.SelfOr(""), access.Only(access.UsersRead),
+		{}, access.AnyCaller(), access.Authenticated(), access.SelfOr(access.UsersRead), access.SelfOr(""), access.Only(access.UsersRead),
 	} {
 		if r.Anonymous() {
 			t.Errorf("%+v requires no token", r)

@@ -21,6 +21,7 @@ type Config struct {
 	Database  Database
 	RabbitMQ  RabbitMQ
 	Tokens    Tokens
+	Workloads Workloads
 	Passwords Passwords
 	Accounts  Accounts
 	HTTP      HTTP
@@ -69,6 +70,16 @@ type Tokens struct {
 	AccessTTL       time.Duration `env:"ACCESS_TOKEN_TTL, default=15m" min:"1s"`
 	RefreshIdleTTL  time.Duration `env:"REFRESH_TOKEN_IDLE_TTL, default=720h" min:"1s"`
 	RefreshTTL      time.Duration `env:"REFRESH_TOKEN_TTL, default=2160h" min:"1s"`
+}
+
+// Workloads configures the tokens of callers that are services.
+type Workloads struct {
+	Issuer    string `env:"WORKLOAD_ISSUER"`
+	Audience  string `env:"WORKLOAD_AUDIENCE, default=user-service"`
+	JWKSURL   string `env:"WORKLOAD_JWKS_URL"`
+	CAFile    string `env:"WORKLOAD_CA_FILE"`
+	TokenFile string `env:"WORKLOAD_TOKEN_FILE"`
+	Roles     string `env:"WORKLOAD_ROLES"`
 }
 
 // Passwords configures the password policy and the cost of hashing.

@@ -73,6 +73,7 @@ func TestDefaults(t *testing.T) {
 			Secret: planted, Issuer: "user-service", Audience: "user-service", ClientID: "user-service",
 			AccessTTL: 15 * time.Minute, RefreshIdleTTL: 30 * 24 * time.Hour, RefreshTTL: 90 * 24 * time.Hour,
 		},
+		Workloads: config.Workloads{Audience: "user-service"},
 		Passwords: config.Passwords{
 			MinLength: 15, HashConcurrency: cpus, HashQueue: 32 * cpus, MemoryKiB: 19456, Iterations: 2, Parallelism: 1,
 		},
@@ -98,6 +99,8 @@ func TestEveryVariableIsLoaded(t *testing.T) {
 		"RABBITMQ_CA_FILE": "/dev/null", "RABBITMQ_CERT_FILE": "/dev/null", "RABBITMQ_KEY_FILE": "/dev/null",
 		"JWT_SECRET": planted, "JWT_ACCEPTED_SECRETS": planted, "JWT_PRIVATE_KEY": "k", "JWT_ACCEPTED_KEYS": "k",
 		"JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_CLIENT_ID": "c",
+		"WORKLOAD_ISSUER": "https://issuer.example", "WORKLOAD_AUDIENCE": "b", "WORKLOAD_JWKS_URL": "https://issuer.example/keys",
+		"WORKLOAD_CA_FILE": "/dev/null", "WORKLOAD_TOKEN_FILE": "/dev/null", "WORKLOAD_ROLES": "shop/orders=reader",
 		"ACCESS_TOKEN_TTL": "1m30s", "REFRESH_TOKEN_IDLE_TTL": "1h30m", "REFRESH_TOKEN_TTL": "2h",
 		"PASSWORD_MIN_LENGTH": "8", "PWNED_PASSWORDS_URL": "http://localhost/range/",
 		"PASSWORD_HASH_CONCURRENCY": "3", "PASSWORD_HASH_QUEUE": "5",

@@ -111,6 +111,40 @@ var descriptions = map[string]description{
 		about: "A session ends after this time, with or without refreshes.",
 	},
 
+	"WORKLOAD_ISSUER": {
+		about: "Claim iss of the tokens with which other services call this one, such as the issuer of a Kubernetes cluster. Empty: only " +
+			"users call.",
+		accepts: "an https URL, and not JWT_ISSUER",
+		example: "https://kubernetes.default.svc.cluster.local",
+	},
+	"WORKLOAD_AUDIENCE": {
+		about:   "Claim aud that the tokens of services must have.",
+		accepts: "a name or a URL",
+	},
+	"WORKLOAD_JWKS_URL": {
+		about: "URL of the keys of WORKLOAD_ISSUER. Default: the jwks_uri in the issuer's /.well-known/openid-configuration. The service " +
+			"fetches the keys every 5 minutes.",
+		accepts: "an https URL",
+		example: "https://kubernetes.default.svc/openid/v1/jwks",
+	},
+	"WORKLOAD_CA_FILE": {
+		about:   "Certificate authorities for fetching the keys, instead of the system's. The service reads the file at each fetch.",
+		accepts: "the path of a file with certificates in PEM",
+		example: "/var/run/secrets/workload/ca.crt",
+	},
+	"WORKLOAD_TOKEN_FILE": {
+		about: "Bearer token for fetching the keys, read at each fetch. The service sends it only to the origins of WORKLOAD_ISSUER and " +
+			"WORKLOAD_JWKS_URL.",
+		accepts: "the path of a file with a token",
+		example: "/var/run/secrets/workload/token",
+	},
+	"WORKLOAD_ROLES": {
+		about: "Roles of the services that call. A key is a ServiceAccount of Kubernetes, or the whole claim sub if it contains a colon. " +
+			"A service without roles gets 403.",
+		accepts: "entries namespace/serviceaccount=role+role or sub=role+role, separated by commas",
+		example: "shop/orders=reader,spiffe://example.org/billing=reader+auditor",
+	},
+
 	"PASSWORD_MIN_LENGTH": {
 		about: "Minimum number of characters of a password.",
 	},

@@ -28,6 +28,9 @@ func Load(env envconfig.Lookuper, target any, checks ...Check) error {
 		}
 		group.check(found, checks)
 	}
+	if all, ok := target.(*Config); ok {
+		all.check(found)
+	}
 	return found.err(groups)
 }
 
@@ -133,6 +136,11 @@ func (f findings) add(p Problem) {
 	if _, known := f[p.Name]; !known {
 		f[p.Name] = p
 	}
+}
+
+func (f findings) has(name string) bool {
+	_, known := f[name]
+	return known
 }
 
 // require adds a problem with the variable if ok is false.

@@ -30,6 +30,8 @@ type Config struct {
 type Observer interface {
 	// RequestStarted reports a request. The API calls done after the response.
 	RequestStarted(ctx context.Context, method string) (done func(route string, status int))
+	// Authorized reports a request that passed the authorization of its route. caller is "anonymous", "user" or "workload".
+	Authorized(caller string)
 	// LoginDone reports the result of a login: "success" or the name of a problem type.
 	LoginDone(result string)
 	// RefreshDone reports the result of a refresh: "success" or the name of a problem type.

@@ -53,6 +53,9 @@ func readUserID(c *call, query url.Values) (id uuid.NullUUID, err error) {
 	case "":
 		return id, nil
 	case "me":
+		if c.by.Workload != "" {
+			return id, errNotUser()
+		}
 		id.UUID = c.by.UserID
 	default:
 		id.UUID, err = parseID(text)

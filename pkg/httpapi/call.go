@@ -65,6 +65,7 @@ func (a *API) run(w http.ResponseWriter, c *call, r route) error {
 	if err := a.authorize(c, r); err != nil {
 		return err
 	}
+	a.observer.Authorized(c.kind())
 	c.setOrigin()
 	if err := a.count(c, r.quota); err != nil {
 		return err
@@ -143,8 +144,24 @@ func (c *call) setOrigin() {
 	c.Request = c.WithContext(user.WithOrigin(c.Context(), c.origin()))
 }
 
+// kind returns the kind of the caller, for metrics.
+func (c *call) kind() string {
+	switch {
+	case c.by.Workload != "":
+		return "workload"
+	case c.by.Known():
+		return "user"
+	default:
+		return "anonymous"
+	}
+}
+
 func (c *call) origin() user.Origin {
-	return user.Origin{ActorID: c.by.UserID, IP: c.addr, UserAgent: c.UserAgent(), RequestID: telemetry.RequestID(c.Context())}
+	origin := user.Origin{ActorID: c.by.UserID, IP: c.addr, UserAgent: c.UserAgent(), RequestID: telemetry.RequestID(c.Context())}
+	if c.by.Workload != "" {
+		origin.Actor = user.WorkloadActor(c.by.Workload)
+	}
+	return origin
 }
 
 // authorize authenticates the caller, reads the ids in the path, and checks the permission.
@@ -158,14 +175,7 @@ func (a *API) authorize(c *call, r route) error {
 	if err != nil {
 		return err
 	}
-	claims, err := a.users.VerifyAccess(raw)
-	if err != nil {
-		return err
-	}
-	if err := a.countBeforeQuery(r.quota, claims.SessionID); err != nil {
-		return err
-	}
-	if c.by, err = a.users.Identify(c.Context(), claims); err != nil {
+	if err := a.authenticate(c, raw, r.quota); err != nil {
 		return err
 	}
 	if err := c.readPath(); err != nil {
@@ -176,6 +186,40 @@ func (a *API) authorize(c *call, r route) error {
 		return user.ErrForbidden()
 	}
 	return nil
+}
+
+// authenticate identifies the caller by the token of the request. The iss of the token selects the verifier.
+//
+// Errors: InvalidAccessToken, Forbidden, TooManyRequests, Unavailable.
+func (a *API) authenticate(c *call, raw string, quota quotaRule) error {
+	if a.users.IsWorkload(raw) {
+		return a.authenticateWorkload(c, raw, quota)
+	}
+	claims, err := a.users.VerifyAccess(raw)
+	if err != nil {
+		return err
+	}
+	if err := a.countBeforeQuery(quota, claims.SessionID); err != nil {
+		return err
+	}
+	c.by, err = a.users.Identify(c.Context(), claims)
+	return err
+}
+
+// authenticateWorkload identifies a caller that is a service.
+//
+// Errors: InvalidAccessToken, Forbidden (the caller has no roles), TooManyRequests, Unavailable.
+func (a *API) authenticateWorkload(c *call, raw string, quota quotaRule) error {
+	w, err := a.users.VerifyWorkload(c.Context(), raw)
+	if err != nil {
+		return err
+	}
+	c.by.Workload = w.Subject // also the actor of a refusal
+	if err := a.countBeforeQuery(quota, workloadKey("session", w.Subject)); err != nil {
+		return err
+	}
+	c.by, err = a.users.IdentifyWorkload(c.Context(), w)
+	return err
 }
 
 // reauthorize authorizes the call again, because a long response must not continue after a revocation.
@@ -195,10 +239,12 @@ func (c *call) restartTimeout() {
 	c.startTimeout(requestTimeout)
 }
 
-// readPath reads the ids in the path.
+// readPath reads the ids in the path. Errors: invalidParameter, Forbidden (me for a workload).
 func (c *call) readPath() (err error) {
 	params := httprouter.ParamsFromContext(c.Context())
-	if id := params.ByName("id"); id == "me" {
+	if id := params.ByName("id"); id == "me" && c.by.Workload != "" {
+		return errNotUser()
+	} else if id == "me" {
 		c.target = c.by.UserID
 	} else if id != "" {
 		if c.target, err = parseID(id); err != nil {
@@ -209,6 +255,11 @@ func (c *call) readPath() (err error) {
 		c.session, err = parseID(id)
 	}
 	return err
+}
+
+// errNotUser returns the error for a workload that uses me in place of a user's id.
+func errNotUser() error {
+	return &user.Error{Code: user.Forbidden, Detail: "The caller is a service without an account, so me is not a user; use a user's id."}
 }
 
 // bearer returns the token of the Authorization header (RFC 6750 section 2.1).

@@ -63,6 +63,7 @@ type settings struct {
 	account  int    // writes per minute and account
 	proxies  []netip.Prefix
 	checks   []httpapi.Check
+	observer httpapi.Observer
 	database string // DSN of an existing database; empty: a new one
 }
 
@@ -75,7 +76,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 			RefreshIdleTTL: time.Hour, RefreshTTL: 2 * time.Hour,
 		},
 		limits: password.Limits{Concurrency: 2, Queue: 64, MaxWait: 10 * time.Second},
-		docs:   true, issuer: issuer,
+		docs:   true, issuer: issuer, observer: unobserved{},
 	}
 	for _, c := range change {
 		c(&set)
@@ -105,7 +106,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 		DocsEnabled: set.docs, TrustedProxies: set.proxies, RateLimitPerMinute: set.limit, AccountRateLimitPerMinute: set.account,
 		Issuer: set.issuer,
 	}
-	s.api = httpapi.New(cfg, s.users, health, unobserved{}, log)
+	s.api = httpapi.New(cfg, s.users, health, set.observer, log)
 	s.api.StopClock()
 	handler := s.countHangUps(s.api.Handler())
 	s.Server = httptest.NewUnstartedServer(handler)
@@ -121,6 +122,7 @@ type unobserved struct{}
 func (unobserved) RequestStarted(context.Context, string) func(string, int) {
 	return func(string, int) {}
 }
+func (unobserved) Authorized(string)                     {}
 func (unobserved) RefreshDone(string)                    {}
 func (unobserved) LoginDone(string)                      {}
 func (unobserved) RateLimited(string)                    {}

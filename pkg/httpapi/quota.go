@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"user-service/pkg/access"
 	"user-service/pkg/user"
 )
 
@@ -213,8 +214,21 @@ func (a *API) countAccount(c *call, n int) error {
 	if a.quotas.accounts == nil {
 		return nil
 	}
-	exceeded, wait := a.quotas.accounts.take(n, quotaKey[uuid.UUID]{c.by.UserID, a.quotas.account})
+	exceeded, wait := a.quotas.accounts.take(n, quotaKey[uuid.UUID]{accountKey(c.by.Caller), a.quotas.account})
 	return errTooManyOfAccount(exceeded, wait)
+}
+
+// accountKey returns the key of the caller's quota: the id of a user, or a key of a workload.
+func accountKey(by access.Caller) uuid.UUID {
+	if by.Workload != "" {
+		return workloadKey("account", by.Workload)
+	}
+	return by.UserID
+}
+
+// workloadKey returns a key for a quota of a workload. It is a name-based UUID, so it is never the id of a user or a session.
+func workloadKey(quota, sub string) uuid.UUID {
+	return uuid.NewSHA1(uuid.Nil, []byte(quota+" "+user.WorkloadActor(sub)))
 }
 
 func errTooManyOfAccount(exceeded *user.Limit, wait time.Duration) error {
@@ -232,7 +246,7 @@ func (a *API) countWriteOrHash(c *call) error {
 	}
 	err := a.countAccount(c, min(hashCost, a.quotas.account.Quota)-1)
 	if err != nil {
-		a.quotas.accounts.refund(1, quotaKey[uuid.UUID]{c.by.UserID, a.quotas.account})
+		a.quotas.accounts.refund(1, quotaKey[uuid.UUID]{accountKey(c.by.Caller), a.quotas.account})
 	}
 	return err
 }

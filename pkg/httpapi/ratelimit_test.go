@@ -24,6 +24,7 @@ func (*counter) RequestStarted(context.Context, string) func(string, int) {
 }
 
 // RefreshDone implements Observer.
+func (c *counter) Authorized(string)  {}
 func (c *counter) RefreshDone(string) {}
 
 // LoginDone implements Observer.

@@ -69,8 +69,8 @@ func (a *API) routes() []route {
 	}
 	for _, method := range []string{get, post, put, patch, del, http.MethodOptions} { // a gateway may use the method of the original request
 		routes = append(routes,
-			route{method, "/verify", access.Authenticated(), uncounted, a.verify},
-			route{method, "/verify/*path", access.Authenticated(), uncounted, a.verifyPath},
+			route{method, "/verify", access.AnyCaller(), uncounted, a.verify},
+			route{method, "/verify/*path", access.AnyCaller(), uncounted, a.verifyPath},
 		)
 	}
 	if a.cfg.DocsEnabled {

@@ -108,10 +108,18 @@ func setIdentity(w http.ResponseWriter, c *call) {
 		permissions[i] = string(p)
 	}
 	noStore(w)
-	w.Header().Set("X-User-Id", c.by.UserID.String())
+	w.Header().Set("X-User-Id", callerID(c.by.Caller))
 	w.Header().Set("X-User-Email-Verified", strconv.FormatBool(c.by.User.EmailVerified))
 	w.Header().Set("X-User-Roles", strings.Join(c.by.Roles, ","))
 	w.Header().Set("X-User-Permissions", strings.Join(permissions, ","))
+}
+
+// callerID returns the id of a user or the name of a workload.
+func callerID(by access.Caller) string {
+	if by.Workload != "" {
+		return user.WorkloadActor(by.Workload)
+	}
+	return by.UserID.String()
 }
 
 // sessionItem is a session in a response.

@@ -3,6 +3,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -18,6 +19,8 @@ import (
 //  3. the session of the caller, so that it is not ended
 //  4. rolesLock in shared mode, then the roles of the caller and of the target, by name
 //
+// A workload has neither an account nor a session, so a change by a workload omits steps 2 and 3.
+//
 // The transaction does not wait for the row locks of steps 2 and 4, because two callers who change each other would deadlock. If such a
 // lock is not free, the transaction is rolled back and retried. So a change that waits for its target holds no lock that would delay
 // disabling its caller or ending the caller's session.
@@ -29,7 +32,7 @@ import (
 
 // callerState is the state of a grant's caller and target, read under the locks of the transaction.
 type callerState struct {
-	caller access.Caller // zero if the session has ended, or the account is not active
+	caller access.Caller // of a user: zero if the session has ended, or the account is not active
 	target access.Holder
 	user   user.User // the target; zero if there is none
 }
@@ -37,12 +40,16 @@ type callerState struct {
 // queueGrant queues the statements that lock the rows on which the grant depends, except for the target, and that read the caller.
 func queueGrant(batch *pgx.Batch, g access.Grant, found *callerState) {
 	caller := g.Caller()
+	if caller.Workload != "" {
+		queueWorkload(batch, g, found)
+		return
+	}
 	if !g.Self() {
 		batch.Queue(`SELECT 1 FROM users WHERE id = $1 FOR NO KEY UPDATE NOWAIT`, caller.UserID)
 	}
 	batch.Queue(`SELECT 1 FROM sessions WHERE id = $1 AND user_id = $2 FOR KEY SHARE`, caller.SessionID, caller.UserID)
 	if g.ByPermission() {
-		queueShareRoles(batch, g)
+		queueShareRoles(batch, g.NewRoles(), caller.UserID, g.Target())
 	}
 	batch.Queue(identifyQuery, caller.UserID, caller.SessionID).QueryRow(func(row pgx.Row) error {
 		identity, err := scanIdentity(row)
@@ -67,10 +74,23 @@ func queueNewRoles(batch *pgx.Batch, g access.Grant, found *callerState) {
 		g.NewRoles()).QueryRow(func(row pgx.Row) error { return row.Scan(&found.target.Permissions) })
 }
 
+// queueWorkload queues the statements that lock and read the roles of a workload. A workload has neither an account nor a session.
+func queueWorkload(batch *pgx.Batch, g access.Grant, found *callerState) {
+	caller := g.Caller()
+	queueShareRoles(batch, slices.Concat(caller.Roles, g.NewRoles()), g.Target())
+	batch.Queue(workloadQuery, caller.Roles).QueryRow(func(row pgx.Row) (err error) {
+		found.caller, err = scanWorkload(row, caller.Workload)
+		return err
+	})
+	if len(g.NewRoles()) > 0 {
+		queueNewRoles(batch, g, found)
+	}
+}
+
 // check checks the grant in the order of the API: 401, 403, 404.
 func (found callerState) check(g access.Grant) error {
 	switch {
-	case !g.Internal() && found.caller.UserID == uuid.Nil:
+	case !g.Internal() && !found.caller.Known():
 		return user.ErrSessionEnded()
 	case !g.Internal() && !g.Allows(found.caller, found.target):
 		return user.ErrForbidden()
@@ -134,9 +154,10 @@ func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
 // administrator from disabling the account, or the user from ending sessions. Requests that end another user's sessions count against no
 // quota, so they have one queue for each caller.
 type account struct {
-	id      uuid.UUID
-	purpose purpose
-	caller  uuid.UUID // only for othersEndOfSessions
+	id       uuid.UUID
+	purpose  purpose
+	caller   uuid.UUID // only for othersEndOfSessions
+	workload string    // the caller of othersEndOfSessions, if it is a workload
 }
 
 type purpose int
@@ -159,5 +180,5 @@ func endOf(g access.Grant) account {
 	if g.Self() {
 		return account{id: g.Target(), purpose: ownEndOfSessions}
 	}
-	return account{id: g.Target(), purpose: othersEndOfSessions, caller: g.Caller().UserID}
+	return account{id: g.Target(), purpose: othersEndOfSessions, caller: g.Caller().UserID, workload: g.Caller().Workload}
 }

@@ -29,15 +29,15 @@ const rolesLock = 0x757365725f726f6c
 // rolesLockTimeout is the maximum time of a wait for rolesLock. It is longer than one change of a role on each replica usually takes.
 const rolesLockTimeout = "100ms"
 
-// queueShareRoles queues the statements that lock the roles of the grant's caller, of its target and of its new account against changes.
-// PostgreSQL grants rolesLock in the order of the requests. So changes of users can't delay a change of a role forever, nor the other way
-// round. After these statements, the transaction takes no lock that a holder of rolesLock waits for.
-func queueShareRoles(batch *pgx.Batch, g access.Grant) {
+// queueShareRoles queues the statements that lock roles against changes: the named roles, and the roles of the users. PostgreSQL grants
+// rolesLock in the order of the requests. So changes of users can't delay a change of a role forever, nor the other way round. After
+// these statements, the transaction takes no lock that a holder of rolesLock waits for.
+func queueShareRoles(batch *pgx.Batch, names []string, users ...uuid.UUID) {
 	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, rolesLockTimeout)
 	batch.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, int64(rolesLock))
 	batch.Queue(`
-		SELECT 1 FROM roles WHERE name IN (SELECT role FROM user_roles WHERE user_id IN ($1, $2)) OR name = ANY($3::text[])
-		ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, g.Caller().UserID, g.Target(), g.NewRoles())
+		SELECT 1 FROM roles WHERE name = ANY($1::text[]) OR name IN (SELECT role FROM user_roles WHERE user_id = ANY($2::uuid[]))
+		ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, names, users)
 }
 
 // maxRoleChanges is the maximum number of concurrent changes of roles in a replica. It is low because changes of users wait for rolesLock

@@ -23,6 +23,7 @@ type Metrics struct {
 	http     httpMetrics
 	limited  *prometheus.CounterVec
 	accounts accountMetrics
+	workload workloadMetrics
 	queries  *prometheus.HistogramVec
 	hashing  hashMetrics
 	outbox   outboxMetrics
@@ -46,6 +47,7 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 		http:     newHTTPMetrics(factory),
 		limited:  newRateLimited(factory),
 		accounts: newAccountMetrics(factory, tables),
+		workload: newWorkloadMetrics(factory),
 		queries:  newQueryMetrics(factory),
 		hashing:  newHashMetrics(factory),
 		outbox:   newOutboxMetrics(factory, eventTypes),

@@ -52,7 +52,7 @@ type AuditEvent struct {
 	Time      time.Time  `json:"time"`
 	Action    Action     `json:"action"`
 	ActorID   *uuid.UUID `json:"actor_id,omitempty"`
-	Actor     string     `json:"actor,omitempty"` // an actor without an account, such as CLI
+	Actor     string     `json:"actor,omitempty"` // an actor without an account: CLI or a workload, see WorkloadActor
 	UserID    *uuid.UUID `json:"user_id,omitempty"`
 	IP        string     `json:"ip,omitempty"`
 	RequestID string     `json:"request_id,omitempty"`
@@ -85,7 +85,7 @@ const maxUserAgent = 256 // bytes
 // Origin describes where a request comes from, for the audit trail.
 type Origin struct {
 	ActorID   uuid.UUID  // the caller; the nil UUID if anonymous
-	Actor     string     // a caller without an account, such as CLI
+	Actor     string     // a caller without an account: CLI or a workload, see WorkloadActor
 	IP        netip.Addr // the zero Addr if unknown
 	UserAgent string
 	RequestID string

@@ -24,6 +24,7 @@ type Config struct {
 	MaxFailures          int // Consecutive failures from one network before a backoff. 0: no backoff.
 	Passwords            password.Policy
 	Breaches             Breaches      // nil: new passwords are not looked up.
+	Workloads            Workloads     // nil: no workloads.
 	RefreshIdleTTL       time.Duration // A session ends when it was unused for this time.
 	RefreshTTL           time.Duration // A session ends after this time.
 	Log                  *slog.Logger  // For failures after a response. nil: discarded.

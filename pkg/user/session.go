@@ -187,6 +187,9 @@ func (s *Service) Identify(ctx context.Context, claims token.Access) (Identity, 
 //
 // Errors: InvalidAccessToken, if the session has ended, and Unavailable.
 func (s *Service) IdentifyAgain(ctx context.Context, by Identity) (Identity, error) {
+	if by.Workload != "" {
+		return s.IdentifyWorkload(ctx, Workload{Subject: by.Workload, Roles: by.Roles})
+	}
 	return s.identify(ctx, by.UserID, by.SessionID)
 }
 

@@ -100,6 +100,8 @@ type SessionStore interface {
 	// FindSession returns an active session, without UserAgent and IP, and its caller, in one query. Errors: NotFound, also if the user is
 	// not active.
 	FindSession(ctx context.Context, id uuid.UUID) (Session, Identity, error)
+	// IdentifyWorkload returns the workload with this sub as a caller, with those of the roles that exist, in one query.
+	IdentifyWorkload(ctx context.Context, sub string, roles []string) (access.Caller, error)
 }
 
 // OneTimeTokenStore stores tokens for resets and verifications.

@@ -97,7 +97,7 @@ func eachValues(t *testing.T, test func(t *testing.T, files ...string)) {
 func manifests(t *testing.T) []string {
 	t.Helper()
 	var files []string
-	for _, pattern := range []string{"k8s/dev/*.yaml", production + "*.yaml"} {
+	for _, pattern := range []string{"k8s/dev/*.yaml", "k8s/workload/*.yaml", production + "*.yaml"} {
 		found, err := filepath.Glob(pattern)
 		if err != nil || len(found) == 0 {
 			t.Fatalf("no files %s: %v", pattern, err)

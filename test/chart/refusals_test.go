@@ -9,6 +9,12 @@ import (
 // base is a file with valid values. The tests override some of them with invalid values.
 const base = chart + "/ci/inline-secrets-values.yaml"
 
+// workloadRest are the values of a workload without its namespace.
+const workloadRest = "workloads[0].serviceAccount=orders,workloads[0].roles={reader}"
+
+// anyServers are the values of a NetworkPolicy for the database and the broker.
+const anyServers = "networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0,networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
+
 // refusals are values that the chart refuses. A line of the message starts with say; the rest of the line explains how to fix the
 // problem.
 var refusals = []struct{ name, set, say string }{
@@ -42,6 +48,27 @@ var refusals = []struct{ name, set, say string }{
 		"quickstart.enabled=true,quickstart.postgresql.password=x,quickstart.rabbitmq.password=x,database.url=,rabbitmq.tls.mode=",
 		"quickstart.enabled brings a broker of its own: leave rabbitmq.host",
 	},
+
+	// Workloads.
+	{"a workload that is not a ServiceAccount", "workloads[0].namespace=Shop," + workloadRest, "workloads has Shop/orders, which is not a namespace"},
+	{
+		"a workload twice", "workloads[0].namespace=shop," + workloadRest + ",workloads[1].namespace=shop,workloads[1].serviceAccount=orders," +
+			"workloads[1].roles={auditor}",
+		"workloads has shop/orders twice: write all its roles into one entry",
+	},
+	{
+		"a role that is not a name", "workloads[0].namespace=shop,workloads[0].serviceAccount=orders,workloads[0].roles={Reader}",
+		`workloads has the role "Reader" of shop/orders, which is not a name of a role`,
+	},
+	{
+		"two lists of workloads", "config.WORKLOAD_ROLES=shop/a=b,workloads[0].namespace=shop," + workloadRest,
+		"workloads and config.WORKLOAD_ROLES are both set",
+	},
+	{
+		"workloads without egress", anyServers + "networkPolicy.enabled=true,workloads[0].namespace=shop," + workloadRest,
+		"networkPolicy.enabled and workloads need networkPolicy.apiServerTo: set where the API server is",
+	},
+	{"a workload without roles", "workloads[0].namespace=shop,workloads[0].serviceAccount=orders", "at '/workloads/0': missing property 'roles'"},
 
 	// Values with which the service would not start.
 	{"a short JWT secret", "jwt.existingSecret=,jwt.secret=short", "jwt.secret has 5 characters and needs at least 32: use a random one"},

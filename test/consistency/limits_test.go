@@ -30,6 +30,15 @@ func TestRepeatedLimitsAreEqual(t *testing.T) {
 			match(t, "pkg/config/descriptions.go", `ARGON2_ITERATIONS must be at most (\d+)`),
 		},
 		"work of a hash, config": {number(t, "pkg/password", "MaxWorkKiB"), number(t, "pkg/config", "maxWorkKiB")},
+		"bytes of a sub":         {number(t, "pkg/workload", "maxSubject"), number(t, "pkg/config", "maxWorkloadSubject")},
+		"form of a role's name": {
+			match(t, "pkg/user/roles.go", "roleName += regexp.MustCompile\\(`([^`]+)`"),
+			match(t, "pkg/config/workloads.go", "workloadRole = regexp.MustCompile\\(`([^`]+)`"),
+		},
+		"form of a role's name, chart": {
+			match(t, "pkg/user/roles.go", "roleName += regexp.MustCompile\\(`([^`]+)`"),
+			match(t, "charts/user-service/templates/_workloads.tpl", `regexMatch "(\^\[a-z0-9\]\[a-z0-9_\.-\][^"]+)" \.`),
+		},
 		"memory of a hash, chart": {
 			defaultOf(t, "ARGON2_MEMORY_KIB"), match(t, validation, `default (\d+) \$v\.config\.ARGON2_MEMORY_KIB`),
 		},

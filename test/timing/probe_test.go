@@ -100,6 +100,7 @@ type unobserved struct{}
 func (unobserved) RequestStarted(context.Context, string) func(string, int) {
 	return func(string, int) {}
 }
+func (unobserved) Authorized(string)  {}
 func (unobserved) RefreshDone(string) {}
 func (unobserved) LoginDone(string)   {}
 func (unobserved) RateLimited(string) {}

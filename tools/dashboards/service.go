@@ -244,6 +244,16 @@ func passwords() []panel {
 				"passwords are accepted.",
 			queries: []query{rateBy("user_service_pwned_passwords_queries_total", "result")},
 		},
+		{
+			title: "Callers", unit: "reqps", stacked: true,
+			about:   "Authorized requests by kind of caller. A workload is another service, with a token of WORKLOAD_ISSUER.",
+			queries: []query{rateBy("user_service_authorized_requests_total", "caller")},
+		},
+		{
+			title: "Keys of workloads", unit: "ops", stacked: true,
+			about:   "Fetches of the keys of WORKLOAD_ISSUER, by result. While they fail, known keys stay valid for 24 hours.",
+			queries: []query{rateBy("user_service_workload_key_fetches_total", "result")},
+		},
 	}
 }
 

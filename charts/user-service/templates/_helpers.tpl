@@ -67,6 +67,11 @@ annotations:
 {{- end }}
 {{- end }}
 
+{{/* The metadata of an object without a namespace. Parameters: as user-service.metadata. */}}
+{{- define "user-service.clusterMetadata" -}}
+{{ omit (include "user-service.metadata" . | fromYaml) "namespace" | toYaml }}
+{{- end }}
+
 {{- define "user-service.metricsService" -}}
 {{ include "user-service.fullname" . }}-metrics
 {{- end }}

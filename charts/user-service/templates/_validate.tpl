@@ -6,7 +6,7 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{- define "user-service.validate" -}}
 {{- $problems := list -}}
 {{- range list "cluster" "sources" "generated" "quickstart" "jwt" "tls" "formats" "thresholds" "quantities" "config" "extraEnv"
-      "shutdown" "pods" "memory" "service" "networkPolicy" "routes" "monitoring" "mailer" -}}
+      "shutdown" "pods" "memory" "service" "networkPolicy" "routes" "monitoring" "mailer" "workloads" -}}
 {{-   $problems = concat $problems (include (printf "user-service.problems.%s" .) $ | fromJsonArray) -}}
 {{- end -}}
 {{- if $problems -}}

@@ -1,0 +1,12 @@
+package workload
+
+import "time"
+
+// SetTime replaces the clock of a verifier. Call it before Verify.
+func (v *Verifier) SetTime(now func() time.Time) {
+	v.keys.now = now
+	v.parser = newParser(v.cfg, now)
+}
+
+// MaxWaiting is the maximum number of requests that wait for a fetch.
+const MaxWaiting = maxWaiting
