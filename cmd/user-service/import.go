@@ -26,7 +26,7 @@ func usersImportCommand() *cobra.Command {
 			"email is required. An id must be a UUID, and is kept. Without an id the account gets a new one. In CSV,\n" +
 			"roles are separated by spaces or semicolons, and metadata is JSON. Supported hashes are bcrypt, argon2id,\n" +
 			"argon2i, and PBKDF2-SHA256 as Django or passlib write it. The first login replaces a hash by the current\n" +
-			"format. Without a hash the account has no password: its user resets the password, or is invited through\n" +
+			"format. Without a hash the account has no password yet. The user requests a reset, or is invited through\n" +
 			"the API. The import sends no mail.\n\n" +
 			"A line that breaks a rule is refused and reported, the other lines are imported, and the exit code is 1. An\n" +
 			"email that has an account is left unchanged, so that the same file can be imported again.",

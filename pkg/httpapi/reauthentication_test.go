@@ -85,8 +85,8 @@ func TestOneHashWaitsForAUser(t *testing.T) {
 	if after := tooMany.header.Get("Retry-After"); after != "1" {
 		t.Errorf("Retry-After is %q, want 1", after)
 	}
-	if n := s.hasher.Waiting(); n != 1 {
-		t.Errorf("%d hashes of one user wait, want 1", n)
+	if !testkit.Await(t.Context(), testkit.Timeout, func() bool { return s.hasher.Waiting() == 1 }) {
+		t.Errorf("%d hashes of one user wait, want 1", s.hasher.Waiting())
 	}
 	release()
 	statuses := map[int]int{}

@@ -59,6 +59,8 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 			INSERT INTO login_networks (user_id, network, first_login_at, last_login_at)
 				SELECT '%[1]s', set_masklen('%[5]s'::inet + n * 256, 24)::cidr, now() - interval '200 days', now() %[4]s - interval '89 days'
 				FROM generate_series(1, %[2]d) n;
+			INSERT INTO idempotency_keys (key_hash, body_mac, user_id, response, created_at)
+				SELECT decode(md5(random()::text), 'hex'), 'a', '%[1]s', '{}', now() %[4]s FROM generate_series(1, %[2]d);
 			INSERT INTO mails_sent (event_id, claimed_at, sent_at)
 				SELECT gen_random_uuid(), now() %[4]s - interval '29 days', now() FROM generate_series(1, %[2]d);
 			INSERT INTO audit_events (id, time, action)
@@ -94,7 +96,7 @@ func TestExpiredRowsAreDeletedInBatches(t *testing.T) {
 	}
 	want := map[string]int64{
 		"sessions": 7, "one_time_tokens": 7, "token_mailboxes": 7, "login_failures": 7, "password_failures": 7, "login_networks": 7,
-		"mails_sent": 7, "audit_events": 8, "users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
+		"mails_sent": 7, "idempotency_keys": 7, "audit_events": 8, "users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
 	}
 	if diff := cmp.Diff(want, countRows(t, conn)); diff != "" {
 		t.Errorf("the rows that are left (-want +got):\n%s", diff)
