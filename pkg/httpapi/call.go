@@ -34,13 +34,13 @@ type call struct {
 	cancel context.CancelFunc // cancels the context with the timeout
 
 	bodies   *bodies
-	maxBytes int // limit for the body; 0 means maxBody
+	maxBytes int // Limit for the body; 0 means maxBody.
 	received bool
-	reserved int64        // bytes that the body reserves in bodies
-	onBody   func([]byte) // gets the body before it is parsed; may be nil
-	object   *object      // the parsed body
-	token    string       // the token of the parsed form
-	bodyErr  error        // the reason why there is neither object nor token
+	reserved int64        // Bytes that the body reserves in bodies.
+	onBody   func([]byte) // Gets the body before it is parsed. May be nil.
+	object   *object      // The parsed body.
+	token    string       // The token of the parsed form.
+	bodyErr  error        // The reason why there is neither object nor token.
 }
 
 // handler responds to one call. Its error becomes a problem document.

@@ -34,7 +34,7 @@ func TestOtherMethods(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	for path, allow := range map[string]string{
-		"/login": "OPTIONS, POST", "/users": "GET, HEAD, OPTIONS",
+		"/login": "OPTIONS, POST", "/users": "GET, HEAD, OPTIONS, POST",
 		"/users/me": "DELETE, GET, HEAD, OPTIONS, PATCH, PUT", "/users/me/roles": "OPTIONS, PUT",
 	} {
 		got := s.call("TRACE", path, nil)

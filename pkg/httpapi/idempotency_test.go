@@ -218,8 +218,8 @@ func TestTheResponseToAKeyIsKeptForADay(t *testing.T) {
 	}
 }
 
-// TestOnlyAMACOfTheBodyIsStored checks that neither the password nor the key is stored in a form that can be guessed, and that the MAC is
-// verified during a rotation of the secret.
+// TestOnlyAMACOfTheBodyIsStored checks that neither the body nor the key is stored, and not a plain hash of the body either. The MAC is
+// verified during a rotation of the secret too.
 func TestOnlyAMACOfTheBodyIsStored(t *testing.T) {
 	t.Parallel()
 	s := start(t)

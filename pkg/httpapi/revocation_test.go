@@ -99,8 +99,8 @@ func (s *server) sendPending(p pending) answer {
 	return s.call(p.method, p.path, p.body, as(p.caller.token))
 }
 
-// state returns everything that these requests can change: the rows of the user, the account that a request may create, the role spare,
-// and the user's events in the outbox.
+// state returns everything that these requests can change. These are the rows of the user, the account that a request may create, the role
+// spare, and the user's events in the outbox.
 func (s *server) state(conn *pgx.Conn, id uuid.UUID) (state string) {
 	s.t.Helper()
 	err := conn.QueryRow(context.Background(), `SELECT concat_ws(E'\n',

@@ -5,8 +5,8 @@ import (
 	"crypto/sha256"
 )
 
-// BodyMACs returns the MACs of a request body: one for each secret, under a key that is derived from the secret. The first is that of
-// Keys.Secret. A body that is sent again after a rotation has a MAC in common with the stored one, while the old secret is accepted.
+// BodyMACs returns the MACs of a request body: one for each secret, under a key that is derived from the secret. The first MAC belongs to
+// Keys.Secret. While an old secret is accepted, one of the MACs equals the MAC from the time before the rotation.
 func (t *Tokens) BodyMACs(body []byte) [][]byte {
 	keys := t.keys.Load().bodies
 	macs := make([][]byte, len(keys))

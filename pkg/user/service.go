@@ -60,9 +60,9 @@ type Service struct {
 	now    func() time.Time
 	costs  costCount
 
-	reauthentications Serializer[uuid.UUID] // one at a time for each user: see reauthenticate
-	confirmations     Serializer[TokenHash] // one at a time for each token of a reset or an invitation
-	running           sync.Map              // the IdempotencyHash of each running request with a key
+	reauthentications Serializer[uuid.UUID] // One at a time for each user: see reauthenticate.
+	confirmations     Serializer[TokenHash] // One at a time for each token of a reset or an invitation.
+	running           sync.Map              // The IdempotencyHash of each running request with a key.
 }
 
 // New returns a Service. tokens may be nil in a program that issues no tokens.
