@@ -16,7 +16,7 @@ func (a *API) readIdempotencyKey(c *call, endpoint string) error {
 	if !ok || len(values) > 1 || key == "" || len(key) > maxKey {
 		return errParameter(`Idempotency-Key must be one string of 1 to 128 ASCII characters in quotes, such as "8e03978e-40d5-43dd-bc93".`)
 	}
-	c.onBody = func(body []byte) { c.idempotency = a.users.Idempotent(endpoint, c.by.UserID, key, body) }
+	c.onBody = func(body []byte) { c.idempotency = a.users.Idempotent(endpoint, c.by.Caller, key, body) }
 	return nil
 }
 

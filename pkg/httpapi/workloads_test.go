@@ -293,3 +293,18 @@ func TestRequestsAreCountedByCaller(t *testing.T) {
 		t.Errorf("the callers are %v, want %v", kinds, want)
 	}
 }
+
+// TestWorkloadsDoNotShareIdempotencyKeys sends different requests with the same key by two workloads and a user. Each creates an account.
+func TestWorkloadsDoNotShareIdempotencyKeys(t *testing.T) {
+	t.Parallel()
+	const other = "system:serviceaccount:shop:billing"
+	issuer := workloadtest.New(t)
+	cfg := issuer.Config(access.Admin)
+	cfg.Roles[other] = []string{access.Admin}
+	s := start(t, func(set *settings) { set.cfg.Workloads = workload.New(cfg) })
+	for email, token := range map[string]string{
+		"a@example.com": issuer.Token(t, nil), "b@example.com": issuer.Token(t, map[string]any{"sub": other}), "c@example.com": s.admin().token,
+	} {
+		s.call("POST", "/users", map[string]any{"email": email}, key(`"one"`), as(token)).want(t, 201)
+	}
+}

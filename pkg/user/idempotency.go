@@ -9,7 +9,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/google/uuid"
+	"user-service/pkg/access"
 )
 
 // IdempotencyTTL is the time for which the response to a request with an idempotency key is stored.
@@ -33,10 +33,12 @@ type Completed struct {
 // ErrCompleted means that another replica has completed the same request since it was looked up.
 var ErrCompleted = errors.New("the request was completed meanwhile")
 
-// Idempotent returns the identity of a request. All anonymous callers have the nil UUID and share their keys.
-func (s *Service) Idempotent(endpoint string, caller uuid.UUID, key string, body []byte) *Idempotency {
-	id := binary.AppendUvarint(nil, uint64(len(endpoint)))
-	id = append(append(append(id, endpoint...), caller[:]...), key...)
+// Idempotent returns the identity of a request. All anonymous callers share their keys.
+func (s *Service) Idempotent(endpoint string, caller access.Caller, key string, body []byte) *Idempotency {
+	var id []byte
+	for _, part := range []string{endpoint, caller.UserID.String(), caller.Workload, key} {
+		id = append(binary.AppendUvarint(id, uint64(len(part))), part...)
+	}
 	return &Idempotency{Key: sha256.Sum256(id), MACs: s.tokens.BodyMACs(body)}
 }
 
