@@ -213,6 +213,9 @@ func TestEventsFitTheirSchemas(t *testing.T) {
 		"picture": "https://example.com/a.png", "roles": []string{}, "status": user.Active, "zoneinfo": "UTC",
 	}
 	issued := event.TokenIssued{User: u, Token: strings.Repeat("aZ0_-", 9)[:43], ExpiresAt: now.UTC()}
+	changed := event.Factor{
+		ID: u.ID, Factor: event.FactorItem{ID: uuid.Must(uuid.NewV7()), Type: "totp", Name: "Phone"}, By: u.ID.String(),
+	}
 	data := map[event.Type]any{
 		event.UserCreated: event.Created{User: u},
 		event.UserUpdated: event.Updated{User: u, Changed: slices.Sorted(maps.Keys(everything)), Previous: everything},
@@ -221,6 +224,8 @@ func TestEventsFitTheirSchemas(t *testing.T) {
 		event.LoggedIn:        event.Session{ID: u.ID, SessionID: uuid.Must(uuid.NewV7())},
 		event.LockedOut:       event.LockOut{ID: u.ID, Until: now.UTC()},
 		event.PasswordChanged: event.Subject{ID: u.ID},
+		event.FactorAdded:     changed,
+		event.FactorRemoved:   changed,
 
 		event.PasswordResetRequested:     issued,
 		event.EmailVerificationRequested: issued,

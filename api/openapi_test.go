@@ -212,7 +212,11 @@ func TestResponsesAreDescribed(t *testing.T) {
 			if err != nil {
 				t.Errorf("response %q is not a status", text)
 			}
-			for _, name := range append(headers[status], "X-Request-Id") {
+			required := append([]string{"X-Request-Id"}, headers[status]...)
+			if op.OperationID == "addFactor" { // a factor can't be read alone
+				required = required[:1]
+			}
+			for _, name := range required {
 				if h := response.Value.Headers[name]; h == nil || !h.Value.Required {
 					t.Errorf("response %d: %s is missing or not required", status, name)
 				}

@@ -26,6 +26,9 @@ func (s *service) newWatcher(env envconfig.Lookuper, interval time.Duration) *co
 		Database: func(ctx context.Context, d config.Database) error { return s.db.SetURL(ctx, d.URL.Reveal()) },
 		RabbitMQ: func(ctx context.Context, q config.RabbitMQ) error { return s.publisher.SetBroker(ctx, brokerOf(q)) },
 		Tokens:   func(_ context.Context, t config.Tokens) error { return s.tokens.SetKeys(tokenKeys(t)) },
+		DataKeys: func(_ context.Context, d config.DataKeys) error {
+			return s.dataKeys.Set(d.Key.Reveal(), d.Accepted.Reveal())
+		},
 	}
 	return config.NewWatcher(env, handlers, config.WatcherConfig{
 		Checks: secretChecks(), Interval: interval, Log: s.log, OnRejected: s.metrics.SecretsRejected,

@@ -11,6 +11,7 @@ import (
 
 	"user-service/pkg/config"
 	"user-service/pkg/event"
+	"user-service/pkg/factor"
 	"user-service/pkg/httpapi"
 	"user-service/pkg/outbox"
 	"user-service/pkg/password"
@@ -41,6 +42,7 @@ type service struct {
 
 	tokens      *token.Tokens
 	workloads   *workload.Verifier // nil if WORKLOAD_ISSUER is not set
+	dataKeys    *factor.Keys
 	watcher     *config.Watcher
 	stopTracing func(context.Context) error
 }
@@ -58,7 +60,12 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	}
 	s.publisher = rabbitmq.New(brokerOf(cfg.RabbitMQ), rabbitmq.Config{Log: log, Observer: s.metrics})
 	s.relay = outbox.New(s.db, s.publisher, outbox.Config{Log: log, Observer: s.metrics})
-	s.cleaner = &postgres.Cleaner{DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, Observer: s.metrics, Log: log}
+	if s.dataKeys, err = factor.NewKeys(cfg.DataKeys.Key.Reveal(), cfg.DataKeys.Accepted.Reveal()); err != nil {
+		return nil, usageError{fmt.Errorf("DATA_KEY, DATA_ACCEPTED_KEYS: %w", err)}
+	}
+	s.cleaner = &postgres.Cleaner{
+		DB: s.db, AuditRetention: cfg.Accounts.AuditRetention, DataKeys: s.dataKeys, Observer: s.metrics, Log: log,
+	}
 
 	hashConfig := newHashConfig(cfg.Passwords)
 	hashConfig.Observer = s.metrics
@@ -74,6 +81,10 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	if err != nil {
 		return nil, usageError{fmt.Errorf("JWT_SECRET, JWT_PRIVATE_KEY, JWT_ACCEPTED_KEYS: %w", err)}
 	}
+	relyingParty, err := factor.NewRelyingParty(cfg.WebAuthn.RPID, factor.Issuer(cfg.Tokens.Issuer), cfg.WebAuthn.List())
+	if err != nil {
+		return nil, usageError{fmt.Errorf("WEBAUTHN_RP_ID, WEBAUTHN_ORIGINS: %w", err)}
+	}
 	s.users = user.New(user.Config{
 		RegistrationEnabled:  cfg.Accounts.RegistrationEnabled,
 		VerifyAtRegistration: cfg.Accounts.VerifyEmailAtRegistration,
@@ -83,6 +94,9 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 		Breaches:             newBreaches(cfg.Passwords, pwned.Config{Log: log, Observer: s.metrics}),
 		RefreshIdleTTL:       cfg.Tokens.RefreshIdleTTL,
 		RefreshTTL:           cfg.Tokens.RefreshTTL,
+		DataKeys:             s.dataKeys,
+		RelyingParty:         relyingParty,
+		Issuer:               cfg.Tokens.Issuer,
 		Log:                  log,
 		Observer:             s.metrics,
 	}, s.db, hasher, s.tokens)

@@ -40,6 +40,8 @@ type Role struct {
 	Name        string       `json:"name"`
 	Description string       `json:"description,omitempty"`
 	Permissions []Permission `json:"permissions"`
+	// SecondFactor means that the permissions count only in sessions with a second factor.
+	SecondFactor bool `json:"second_factor"`
 }
 
 // HasAll reports whether the role has all of these permissions.
@@ -47,13 +49,15 @@ func (r Role) HasAll(permissions []Permission) bool {
 	return !slices.ContainsFunc(permissions, func(p Permission) bool { return !slices.Contains(r.Permissions, p) })
 }
 
-// Caller is the user or the workload that makes a request, with the current roles and permissions.
+// Caller is the user or the workload that makes a request, with the current roles, and with the permissions that count in the session.
 type Caller struct {
 	UserID      uuid.UUID // the nil UUID for a workload
 	SessionID   uuid.UUID
 	Workload    string // the sub of a workload, which is a service without an account; empty for a user
 	Roles       []string
 	Permissions []Permission
+	// Withheld are the roles and permissions that would count in a session with a second factor.
+	Withheld Holder
 }
 
 // Is reports whether the caller is the user with this id. A workload is not a user.
@@ -64,3 +68,13 @@ func (c Caller) Known() bool { return c.Workload != "" || c.UserID != uuid.Nil }
 
 // May reports whether the caller has the permission.
 func (c Caller) May(p Permission) bool { return slices.Contains(c.Permissions, p) }
+
+// withFactor returns the caller as in a session with a second factor. A workload can't have one.
+func (c Caller) withFactor() Caller {
+	if c.Workload != "" {
+		return c
+	}
+	c.Permissions = slices.Concat(c.Permissions, c.Withheld.Permissions)
+	c.Withheld = Holder{}
+	return c
+}

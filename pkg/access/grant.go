@@ -70,6 +70,11 @@ func (g Grant) Allows(now Caller, target Holder) bool {
 	return now.covers(target)
 }
 
+// NeedsFactor reports whether the caller may not make the change, but could make it in a session with a second factor.
+func (g Grant) NeedsFactor(now Caller, target Holder) bool {
+	return !g.Allows(now, target) && g.Allows(now.withFactor(), target)
+}
+
 // assigns reports whether the change gives a new account a role that not every account has.
 func (g Grant) assigns() bool {
 	return slices.ContainsFunc(g.roles, func(role string) bool { return role != User })
@@ -82,9 +87,9 @@ type Holder struct {
 }
 
 // covers reports whether the caller has all permissions of another user. The role admin covers all permissions, even permissions of
-// applications that the role does not list.
+// applications that the role does not list. It covers none while it is withheld.
 func (c Caller) covers(other Holder) bool {
-	if slices.Contains(c.Roles, Admin) {
+	if slices.Contains(c.Roles, Admin) && !slices.Contains(c.Withheld.Roles, Admin) {
 		return true
 	}
 	return !slices.Contains(other.Roles, Admin) &&

@@ -50,3 +50,8 @@ func (r Rule) Allows(c Caller, target uuid.UUID) bool {
 		return len(r.permissions) > 0 && !slices.ContainsFunc(r.permissions, func(p Permission) bool { return p == "" || !c.May(p) })
 	}
 }
+
+// NeedsFactor reports whether the rule refuses the caller, but would allow the caller in a session with a second factor.
+func (r Rule) NeedsFactor(c Caller, target uuid.UUID) bool {
+	return !r.Allows(c, target) && r.Allows(c.withFactor(), target)
+}

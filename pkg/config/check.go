@@ -64,6 +64,42 @@ func (t *Tokens) check(found findings) {
 	found.require(t.RefreshTTL == 0 || t.RefreshIdleTTL <= t.RefreshTTL, "REFRESH_TOKEN_IDLE_TTL", "is longer than REFRESH_TOKEN_TTL")
 }
 
+func (d *DataKeys) check(found findings) {
+	if key := d.Key.Reveal(); key != "" {
+		weak := dataKeyWeakness(key)
+		found.require(weak == "", "DATA_KEY", weak)
+	}
+	for entry := range strings.SplitSeq(d.Accepted.Reveal(), ",") {
+		if entry = strings.TrimSpace(entry); entry != "" {
+			weak := dataKeyWeakness(entry)
+			found.require(weak == "", "DATA_ACCEPTED_KEYS", "has a key that "+weak)
+			found.require(d.Key != "", "DATA_ACCEPTED_KEYS", "is set, and DATA_KEY is not")
+		}
+	}
+}
+
+func (w *WebAuthn) check(found findings) {
+	found.require(w.RPID == "" || isDomain(w.RPID), "WEBAUTHN_RP_ID", "is not a domain in lower case")
+	found.require((w.RPID == "") == (len(w.List()) == 0), "WEBAUTHN_ORIGINS", "and WEBAUTHN_RP_ID must both be set, or neither")
+	for _, origin := range w.List() {
+		u, err := url.Parse(origin)
+		ok := err == nil && isBaseURL(origin) && u.Path == ""
+		found.require(ok, "WEBAUTHN_ORIGINS", "has an entry that is not an https origin (http is valid for localhost)")
+		if ok {
+			host := u.Hostname()
+			found.require(host == w.RPID || strings.HasSuffix(host, "."+w.RPID), "WEBAUTHN_ORIGINS",
+				"has an origin that is neither at WEBAUTHN_RP_ID nor at a subdomain of it")
+		}
+	}
+}
+
+// isDomain reports whether s is a domain in lower case.
+func isDomain(s string) bool {
+	ascii, err := idna.Lookup.ToASCII(s)
+	_, ipErr := netip.ParseAddr(s)
+	return err == nil && ascii == s && ipErr != nil && !strings.ContainsAny(s, ":/")
+}
+
 func (p *Passwords) check(found findings) {
 	const end = "/range/"
 	base, ok := strings.CutSuffix(p.PwnedURL, end)

@@ -22,6 +22,8 @@ type Config struct {
 	RabbitMQ  RabbitMQ
 	Tokens    Tokens
 	Workloads Workloads
+	DataKeys  DataKeys
+	WebAuthn  WebAuthn
 	Passwords Passwords
 	Accounts  Accounts
 	HTTP      HTTP
@@ -82,6 +84,18 @@ type Workloads struct {
 	Roles     string `env:"WORKLOAD_ROLES"`
 }
 
+// DataKeys configures the keys that encrypt the secrets of second factors.
+type DataKeys struct {
+	Key      Secret `env:"DATA_KEY" empty:"at start"`
+	Accepted Secret `env:"DATA_ACCEPTED_KEYS" empty:"always"`
+}
+
+// WebAuthn configures passkeys.
+type WebAuthn struct {
+	RPID    string `env:"WEBAUTHN_RP_ID"`
+	Origins string `env:"WEBAUTHN_ORIGINS"`
+}
+
 // Passwords configures the password policy and the cost of hashing.
 type Passwords struct {
 	MinLength       int    `env:"PASSWORD_MIN_LENGTH, default=15" min:"8" max:"128"`
@@ -134,6 +148,16 @@ func (d Database) Migrations() Secret {
 		return d.MigrationURL
 	}
 	return d.URL
+}
+
+// List returns the origins, without empty entries.
+func (w WebAuthn) List() (origins []string) {
+	for entry := range strings.SplitSeq(w.Origins, ",") {
+		if entry = strings.TrimSpace(entry); entry != "" {
+			origins = append(origins, entry)
+		}
+	}
+	return origins
 }
 
 // Accepted returns the accepted secrets. Empty entries are ignored. An entry with spaces around it is returned twice, without and with

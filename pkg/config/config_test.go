@@ -98,6 +98,8 @@ func TestEveryVariableIsLoaded(t *testing.T) {
 		"RABBITMQ_VHOST": "v", "RABBITMQ_TLS": "true",
 		"RABBITMQ_CA_FILE": "/dev/null", "RABBITMQ_CERT_FILE": "/dev/null", "RABBITMQ_KEY_FILE": "/dev/null",
 		"JWT_SECRET": planted, "JWT_ACCEPTED_SECRETS": planted, "JWT_PRIVATE_KEY": "k", "JWT_ACCEPTED_KEYS": "k",
+		"DATA_KEY": newDataKey(), "DATA_ACCEPTED_KEYS": newDataKey() + "," + newDataKey(),
+		"WEBAUTHN_RP_ID": "example.com", "WEBAUTHN_ORIGINS": "https://example.com,https://a.example.com:8443",
 		"JWT_ISSUER": "i", "JWT_AUDIENCE": "a", "JWT_CLIENT_ID": "c",
 		"WORKLOAD_ISSUER": "https://issuer.example", "WORKLOAD_AUDIENCE": "b", "WORKLOAD_JWKS_URL": "https://issuer.example/keys",
 		"WORKLOAD_CA_FILE": "/dev/null", "WORKLOAD_TOKEN_FILE": "/dev/null", "WORKLOAD_ROLES": "shop/orders=reader",

@@ -88,6 +88,27 @@ var descriptions = map[string]description{
 			"JWT_PRIVATE_KEY.",
 		accepts: "public or private keys in PEM, one after the other, of the same kinds as JWT_PRIVATE_KEY",
 	},
+	"DATA_KEY": {
+		about: "Key that encrypts the secrets of second factors. Empty: users can't have second factors. Without the key that encrypted " +
+			"them, users with a second factor can't log in.",
+		accepts: "the base64 of 32 random bytes, as made by: openssl rand -base64 32",
+	},
+	"DATA_ACCEPTED_KEYS": {
+		about: "Further keys that decrypt: the previous and the next DATA_KEY. The service encrypts the secrets again with DATA_KEY, in " +
+			"batches.",
+		accepts: "keys like DATA_KEY, separated by commas",
+	},
+	"WEBAUTHN_RP_ID": {
+		about: "Domain of the pages on which users register and use passkeys. It can't change later, because passkeys belong to it. Empty: " +
+			"passkeys are off.",
+		accepts: "a domain",
+		example: "example.com",
+	},
+	"WEBAUTHN_ORIGINS": {
+		about:   "Origins of these pages.",
+		accepts: "https origins at WEBAUTHN_RP_ID or its subdomains, separated by commas",
+		example: "https://example.com,https://accounts.example.com",
+	},
 	"JWT_ISSUER": {
 		about: "Claim iss of access tokens. If it is a URL, /.well-known/oauth-authorization-server describes the service for clients " +
 			"of OAuth.",

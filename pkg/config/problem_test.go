@@ -267,7 +267,7 @@ func TestSettingsThatPreventRegistrationAreRefused(t *testing.T) {
 	}
 }
 
-// TestAnUnreadableCertificateOfTheEnvironmentIsNamed sets the path of a certificate in the environment, as the chart does.
+// The driver reads the path from the environment, as the chart sets it.
 func TestAnUnreadableCertificateOfTheEnvironmentIsNamed(t *testing.T) {
 	t.Setenv("PGSSLROOTCERT", "/no/ca.crt")
 	_, err := load(t, with(map[string]string{"DATABASE_URL": "postgres://app:x@db/app?sslmode=verify-full"}))

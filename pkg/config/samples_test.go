@@ -22,7 +22,10 @@ var assignments = func() []*regexp.Regexp {
 	}
 }()
 
-// TestNoFileContainsASecretThatTheServiceAccepts searches all files for signing secrets. With a secret that the service accepts, a reader
+// dataKeys match values that could be data keys: the base64 of 32 bytes.
+var dataKeys = regexp.MustCompile(`[A-Za-z0-9+/]{43}=`)
+
+// TestNoFileContainsASecretThatTheServiceAccepts searches all files for signing secrets and data keys. With a secret that the service accepts, a reader
 // of this repository could sign tokens. Code must generate its secrets at run time.
 func TestNoFileContainsASecretThatTheServiceAccepts(t *testing.T) {
 	t.Parallel()
@@ -39,6 +42,11 @@ func TestNoFileContainsASecretThatTheServiceAccepts(t *testing.T) {
 		}
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, line := range bytes.Split(content, []byte("\n")) {
+			if bytes.Contains(line, []byte("DATA_")) && dataKeys.Match(line) {
+				t.Errorf("%s contains a value for DATA_KEY: %s", file, line)
+			}
 		}
 		for _, value := range assigned(content) {
 			if _, err := load(t, with(map[string]string{"JWT_SECRET": value})); err == nil {

@@ -50,7 +50,11 @@ func TestEverySecretMayComeFromAFile(t *testing.T) {
 	for _, v := range config.Describe(&config.Config{}) {
 		if v.Secret {
 			delete(env, v.Name)
-			env[v.FileName()] = file(t, required()["DATABASE_URL"])
+			value := required()["DATABASE_URL"]
+			if strings.HasPrefix(v.Name, "DATA_") {
+				value = newDataKey()
+			}
+			env[v.FileName()] = file(t, value)
 		}
 	}
 	cfg := mustLoad(t, env)
@@ -62,7 +66,8 @@ func TestEverySecretMayComeFromAFile(t *testing.T) {
 	}
 	want := []string{
 		"DATABASE_URL", "MIGRATION_DATABASE_URL", "RABBITMQ_PASS",
-		"JWT_SECRET", "JWT_ACCEPTED_SECRETS", "JWT_PRIVATE_KEY", "JWT_ACCEPTED_KEYS", "SMTP_URL",
+		"JWT_SECRET", "JWT_ACCEPTED_SECRETS", "JWT_PRIVATE_KEY", "JWT_ACCEPTED_KEYS",
+		"DATA_KEY", "DATA_ACCEPTED_KEYS", "SMTP_URL",
 	}
 	if diff := cmp.Diff(want, fromFile); diff != "" {
 		t.Errorf("the secrets differ (-want +got):\n%s", diff)

@@ -20,6 +20,7 @@ type Handlers struct {
 	Database func(context.Context, Database) error
 	RabbitMQ func(context.Context, RabbitMQ) error
 	Tokens   func(context.Context, Tokens) error
+	DataKeys func(context.Context, DataKeys) error
 	Mail     func(context.Context, Mail) error
 }
 
@@ -198,6 +199,10 @@ func (w *Watcher) commit(ctx context.Context, settings any) error {
 		return w.handlers.RabbitMQ(ctx, *s)
 	case *Tokens:
 		return w.handlers.Tokens(ctx, *s)
+	case *DataKeys:
+		if w.handlers.DataKeys != nil {
+			return w.handlers.DataKeys(ctx, *s)
+		}
 	case *Mail:
 		if w.handlers.Mail != nil {
 			return w.handlers.Mail(ctx, *s)

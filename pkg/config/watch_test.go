@@ -44,6 +44,7 @@ func watched(t *testing.T) *mount {
 		"DATABASE_URL": required()["DATABASE_URL"], "RABBITMQ_PASS": planted, "JWT_SECRET": planted,
 		"RABBITMQ_HOST": "rabbit", "RABBITMQ_PORT": "5672", "RABBITMQ_USER": "app",
 		"JWT_ACCEPTED_SECRETS": "", "JWT_PRIVATE_KEY": "", "JWT_ACCEPTED_KEYS": "",
+		"DATA_KEY": "", "DATA_ACCEPTED_KEYS": "",
 	} {
 		delete(env, name)
 		env[name+"_FILE"] = m.path(name)
@@ -59,6 +60,9 @@ func watched(t *testing.T) *mount {
 			defer m.mu.Unlock()
 			m.broker = fmt.Sprintf("%s@%s:%d", q.User, q.Host, q.Port)
 			return nil
+		},
+		DataKeys: func(_ context.Context, d config.DataKeys) error {
+			return m.apply(d.Key.Reveal() + "|" + d.Accepted.Reveal())
 		},
 		Tokens: func(_ context.Context, k config.Tokens) error {
 			secrets := fmt.Sprintf("%s|%s", k.Secret.Reveal(), k.Accepted())
@@ -289,7 +293,7 @@ func TestAnEmptiedPrivateKeyStaysInUse(t *testing.T) {
 	m.await(planted + "|[]|key|")
 	m.write("JWT_PRIVATE_KEY", "")
 	m.awaitLog("JWT_PRIVATE_KEY", "is empty now")
-	m.write("JWT_ACCEPTED_KEYS", "key too") // belongs to the same group as JWT_PRIVATE_KEY
+	m.write("JWT_ACCEPTED_KEYS", "key too") // of the same group
 	m.awaitLog("JWT_ACCEPTED_KEYS", "belongs to JWT_PRIVATE_KEY")
 	m.write("JWT_PRIVATE_KEY", "key")
 	m.await(planted+"|[]|key|", planted+"|[]|key|key too")

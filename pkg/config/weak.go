@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -37,6 +39,15 @@ func weakness(secret string) string {
 	default:
 		return ""
 	}
+}
+
+// dataKeyWeakness returns why a text is not a key for AES-256 that looks random, or "".
+func dataKeyWeakness(text string) string {
+	key, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(key) != minSecretBytes {
+		return fmt.Sprintf("is not the base64 of %d bytes", minSecretBytes)
+	}
+	return cmp.Or(weakness(string(key)), weakness(text))
 }
 
 // isSequence reports whether more than two thirds of the bytes differ from the byte before by at most one. In an encoding of random

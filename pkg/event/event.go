@@ -21,6 +21,8 @@ const (
 	LoggedIn        Type = "user.logged_in"        // data: Session
 	LockedOut       Type = "user.locked_out"       // data: LockOut
 	PasswordChanged Type = "user.password_changed" // data: Subject
+	FactorAdded     Type = "user.factor_added"     // data: Factor
+	FactorRemoved   Type = "user.factor_removed"   // data: Factor
 
 	PasswordResetRequested     Type = "user.password_reset_requested"     // data: TokenIssued
 	EmailVerificationRequested Type = "user.email_verification_requested" // data: TokenIssued
@@ -32,7 +34,7 @@ const (
 // Types returns all types of events.
 func Types() []Type {
 	return []Type{
-		UserCreated, UserUpdated, UserDeleted, LoggedIn, LockedOut, PasswordChanged,
+		UserCreated, UserUpdated, UserDeleted, LoggedIn, LockedOut, PasswordChanged, FactorAdded, FactorRemoved,
 		PasswordResetRequested, EmailVerificationRequested, InvitationRequested, Snapshot,
 	}
 }
@@ -85,6 +87,20 @@ type Session struct {
 type LockOut struct {
 	ID    uuid.UUID `json:"id"`
 	Until time.Time `json:"until"` // the end of the backoff
+}
+
+// Factor is the data of FactorAdded and FactorRemoved.
+type Factor struct {
+	ID     uuid.UUID  `json:"id"` // of the user
+	Factor FactorItem `json:"factor"`
+	By     string     `json:"by"` // the id of the user who made the change, or "cli"
+}
+
+// FactorItem describes a second factor.
+type FactorItem struct {
+	ID   uuid.UUID `json:"id"`
+	Type string    `json:"type"`
+	Name string    `json:"name"`
 }
 
 // TokenIssued is the data of PasswordResetRequested, EmailVerificationRequested and InvitationRequested, for a service that sends mail.

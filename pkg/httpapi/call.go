@@ -25,6 +25,7 @@ type call struct {
 	target  uuid.UUID     // the user in the path, or uuid.Nil
 	grant   access.Grant
 	session uuid.UUID // the session in the path, or uuid.Nil
+	factor  uuid.UUID // the factor in the path, or uuid.Nil
 
 	idempotency *user.Idempotency // nil without an idempotency key
 
@@ -62,6 +63,9 @@ func (a *API) serve(r route) http.Handler {
 
 // run authorizes a call, counts it and runs the handler of its route.
 func (a *API) run(w http.ResponseWriter, c *call, r route) error {
+	if !a.enabled(r) {
+		return errNotFound()
+	}
 	if err := a.authorize(c, r); err != nil {
 		return err
 	}
@@ -166,7 +170,7 @@ func (c *call) origin() user.Origin {
 
 // authorize authenticates the caller, reads the ids in the path, and checks the permission.
 //
-// Errors: authenticationRequired, InvalidAccessToken, invalidParameter, Forbidden, TooManyRequests, Unavailable.
+// Errors: authenticationRequired, InvalidAccessToken, invalidParameter, Forbidden, SecondFactorRequired, TooManyRequests, Unavailable.
 func (a *API) authorize(c *call, r route) error {
 	if r.rule.Anonymous() {
 		return nil
@@ -182,6 +186,9 @@ func (a *API) authorize(c *call, r route) error {
 		return err
 	}
 	c.grant = r.rule.Grant(c.by.Caller, c.target)
+	if r.rule.NeedsFactor(c.by.Caller, c.target) {
+		return user.ErrNeedsFactor()
+	}
 	if !r.rule.Allows(c.by.Caller, c.target) {
 		return user.ErrForbidden()
 	}
@@ -253,6 +260,9 @@ func (c *call) readPath() (err error) {
 	}
 	if id := params.ByName("session_id"); id != "" {
 		c.session, err = parseID(id)
+	}
+	if id := params.ByName("factor_id"); id != "" {
+		c.factor, err = parseID(id)
 	}
 	return err
 }

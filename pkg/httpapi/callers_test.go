@@ -41,6 +41,9 @@ var operations = map[string]struct {
 	"login":                    {anyone, 200, credentialsOf},
 	"refresh":                  {anyone, 200, func(_ *server, a account) any { return map[string]any{"refresh_token": a.refresh} }},
 	"logout":                   {everybody, 204, nil},
+	"loginWithSecondFactor":    {anyone, 200, secondStepOf},
+	"requestPasskey":           {anyone, 200, nil},
+	"loginWithPasskey":         {anyone, 200, passkeyLoginOf},
 	"verify":                   {everybody, 204, nil},
 	"verifyPath":               {everybody, 200, nil},
 	"requestPasswordReset":     {anyone, 202, func(_ *server, a account) any { return map[string]any{"email": a.Email} }},
@@ -64,6 +67,13 @@ var operations = map[string]struct {
 	"endSessions":       {selfOr(access.UsersWrite), 204, nil},
 	"endSession":        {selfOr(access.UsersWrite), 204, nil},
 	"exportUser":        {selfOr("users:read and audit:read"), 200, nil}, // of the callers here, only the admin has both
+
+	"listFactors":      {selfOr(access.UsersRead), 200, nil},
+	"addFactor":        {self, 201, newFactorOf},
+	"confirmFactor":    {self, 200, func(s *server, a account) any { return map[string]any{"code": s.codeOf(a)} }},
+	"removeFactor":     {self, 204, reauthenticationOf},
+	"deleteFactor":     {only(access.UsersWrite), 204, nil},
+	"newRecoveryCodes": {self, 200, reauthenticationOf},
 
 	"listRoles":       {only(access.RolesRead), 200, nil},
 	"putRole":         {only(access.RolesWrite), 200, text(`{"permissions":["orders:refund"]}`)},
@@ -233,6 +243,7 @@ func (s *server) callAbout(target account, method, path, name, caller, token str
 		s.t.Fatalf("%s as %s: the target has no session (error %v), want one", name, caller, err)
 	}
 	params := []string{"{id}", target.ID.String(), "{session_id}", sessions[0].ID.String(), "{name}", "spare", "{path}", "orders"}
+	params = append(params, s.factorFor(name, target)...)
 	path = strings.NewReplacer(params...).Replace(path)
 	var body any
 	if op.body != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,6 +23,7 @@ import (
 
 	"user-service/internal/testkit"
 	"user-service/pkg/access"
+	"user-service/pkg/factor"
 	"user-service/pkg/httpapi"
 	"user-service/pkg/password"
 	"user-service/pkg/postgres"
@@ -38,6 +40,15 @@ const (
 	secret       = "a secret of these tests, 32 bytes at least"
 )
 
+// dataKey is the DATA_KEY of these tests.
+var dataKey = newDataKey()
+
+func newDataKey() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	return base64.StdEncoding.EncodeToString(key)
+}
+
 // server is the API with its own database.
 type server struct {
 	*httptest.Server
@@ -46,8 +57,10 @@ type server struct {
 	users *user.Service
 	api   *httpapi.API
 	keys  func(token.Keys) error // replaces the keys of access tokens
-	logs  *testkit.Buffer
-	dsn   string
+
+	dataKeys *factor.Keys
+	logs     *testkit.Buffer
+	dsn      string
 
 	hashes  *hashes
 	hasher  *password.Hasher
@@ -65,6 +78,8 @@ type settings struct {
 	checks   []httpapi.Check
 	observer httpapi.Observer
 	database string // DSN of an existing database; empty: a new one
+	dataKey  string // empty: second factors are off
+	rpID     string // empty: passkeys are off
 }
 
 // start runs the API for one test.
@@ -76,7 +91,7 @@ func start(t *testing.T, change ...func(*settings)) *server {
 			RefreshIdleTTL: time.Hour, RefreshTTL: 2 * time.Hour,
 		},
 		limits: password.Limits{Concurrency: 2, Queue: 64, MaxWait: 10 * time.Second},
-		docs:   true, issuer: issuer, observer: unobserved{},
+		docs:   true, dataKey: dataKey, rpID: relyingParty, issuer: issuer, observer: unobserved{},
 	}
 	for _, c := range change {
 		c(&set)
@@ -99,7 +114,14 @@ func start(t *testing.T, change ...func(*settings)) *server {
 	}
 	s.keys, s.hasher = tokens.SetKeys, hasher
 	log := slog.New(slog.NewJSONHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	set.cfg.Log = log
+	set.cfg.Log, set.cfg.Issuer = log, "https://accounts.example.com"
+	if s.dataKeys, err = factor.NewKeys(set.dataKey, ""); err != nil {
+		t.Fatal(err)
+	}
+	set.cfg.DataKeys = s.dataKeys
+	if set.cfg.RelyingParty, err = factor.NewRelyingParty(set.rpID, "Example", []string{"https://" + set.rpID}); err != nil {
+		t.Fatal(err)
+	}
 	s.users = user.New(set.cfg, s.db, hasher, tokens)
 	health := httpapi.NewHealth(log, append(set.checks, httpapi.Check{Name: "database", Run: s.db.Ping})...)
 	cfg := httpapi.Config{

@@ -200,6 +200,15 @@ func (o *object) document(name string) json.RawMessage {
 	return document
 }
 
+// flag takes a boolean. The result is false for an absent member, null or another type.
+func (o *object) flag(name string) (b bool) {
+	value, _ := o.take(name)
+	if value != nil && json.Unmarshal(value, &b) != nil {
+		o.errs.Add(pointer(name), user.InvalidType, "must be true or false", expected("boolean"))
+	}
+	return b
+}
+
 // names takes a list of strings, which is required. what describes an item in errors.
 func (o *object) names(name, what string) []string {
 	value, _ := o.take(name)

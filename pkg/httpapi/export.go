@@ -15,11 +15,14 @@ const exportPage = 100
 
 // userExport is the first part of an export. The member audit_events follows.
 type userExport struct {
-	User              user.User           `json:"user"`
-	PasswordChangedAt *time.Time          `json:"password_changed_at,omitempty"`
-	Sessions          []sessionItem       `json:"sessions"`
-	Networks          []user.LoginNetwork `json:"login_networks"`
-	Tokens            []user.IssuedToken  `json:"one_time_tokens"`
+	User              user.User              `json:"user"`
+	PasswordChangedAt *time.Time             `json:"password_changed_at,omitempty"`
+	Sessions          []sessionItem          `json:"sessions"`
+	Networks          []user.LoginNetwork    `json:"login_networks"`
+	Tokens            []user.IssuedToken     `json:"one_time_tokens"`
+	Factors           []factorItem           `json:"factors"`
+	RecoveryCodesLeft int                    `json:"recovery_codes_left"`
+	Challenges        []user.IssuedChallenge `json:"login_challenges"`
 }
 
 // exportUser streams what is stored about a user. It reads the audit entries page by page, and holds no connection to the database while
@@ -55,6 +58,8 @@ func encodeExport(stored user.Export, current uuid.UUID) ([]byte, error) {
 	out := userExport{
 		User: stored.User, Sessions: sessionItems(stored.Sessions, current),
 		Networks: append([]user.LoginNetwork{}, stored.Networks...), Tokens: append([]user.IssuedToken{}, stored.Tokens...),
+		Factors: factorItems(stored.Factors.All), RecoveryCodesLeft: len(stored.Factors.RecoveryCodes),
+		Challenges: append([]user.IssuedChallenge{}, stored.Challenges...),
 	}
 	if !stored.PasswordChangedAt.IsZero() {
 		out.PasswordChangedAt = &stored.PasswordChangedAt

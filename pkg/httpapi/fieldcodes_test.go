@@ -82,7 +82,7 @@ func TestTheCodesAreThoseOfTheContract(t *testing.T) {
 	}
 	for _, code := range []user.FieldCode{
 		user.Required, user.Unknown, user.ReadOnly, user.InvalidType, user.InvalidFormat, user.InvalidValue, user.InvalidCharacters,
-		user.Invisible, user.OutOfRange, user.TooLong, user.TooLarge, user.TooMany, user.UnknownRole, user.Breached,
+		user.Invisible, user.OutOfRange, user.TooLong, user.TooLarge, user.TooMany, user.UnknownRole, user.Breached, user.Incorrect,
 	} {
 		want = append(want, string(code))
 	}

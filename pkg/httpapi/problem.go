@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"user-service/pkg/factor"
 	"user-service/pkg/telemetry"
 	"user-service/pkg/user"
 )
@@ -40,6 +42,9 @@ var problemTypes = map[user.Code]problemType{
 	user.InvalidAccessToken:       {http.StatusUnauthorized, "The access token is invalid"},
 	user.InvalidCredentials:       {http.StatusUnauthorized, "The credentials are wrong"},
 	user.InvalidToken:             {http.StatusBadRequest, "The token is invalid"},
+	user.InvalidChallenge:         {http.StatusUnauthorized, "The challenge is invalid"},
+	user.InvalidCode:              {http.StatusUnauthorized, "The code is wrong"},
+	user.SecondFactorRequired:     {http.StatusForbidden, "A second factor is required"},
 	user.InvalidRefreshToken:      {http.StatusUnauthorized, "The refresh token is invalid"},
 	user.Forbidden:                {http.StatusForbidden, "Not allowed"},
 	user.RegistrationDisabled:     {http.StatusForbidden, "Registration is disabled"},
@@ -51,6 +56,7 @@ var problemTypes = map[user.Code]problemType{
 	user.PasswordSet:              {http.StatusConflict, "The account has a password"},
 	user.LastAdmin:                {http.StatusConflict, "The last admin has to stay"},
 	user.BuiltInRole:              {http.StatusConflict, "The role is built in"},
+	user.FactorsDisabled:          {http.StatusConflict, "Second factors are disabled"},
 	user.RoleInUse:                {http.StatusConflict, "The role is in use"},
 	user.PreconditionFailed:       {http.StatusPreconditionFailed, "The precondition failed"},
 	contentTooLarge:               {http.StatusRequestEntityTooLarge, "The content is too large"},
@@ -73,6 +79,9 @@ type problem struct {
 	RequestID string            `json:"request_id"`
 	Errors    []user.FieldError `json:"errors,omitempty"`
 	Error     string            `json:"error,omitempty"` // RFC 6749 section 5.2, for a formError
+	Challenge string            `json:"challenge,omitempty"`
+	Factors   []factor.Type     `json:"factors,omitempty"`
+	PublicKey json.RawMessage   `json:"publicKey,omitempty"`
 }
 
 func errMalformed(detail string) error { return &user.Error{Code: malformedRequest, Detail: detail} }
@@ -142,7 +151,7 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.As(err, new(formError)) {
 		oauth = invalidRequest
 	}
-	_ = encoder(w).Encode(problem{
+	document := problem{
 		Type:      "/problems/" + string(e.Code),
 		Title:     typ.title,
 		Status:    typ.status,
@@ -151,7 +160,11 @@ func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, err error) {
 		RequestID: telemetry.RequestID(r.Context()),
 		Errors:    e.Fields,
 		Error:     oauth,
-	})
+	}
+	if e.SecondFactor != nil {
+		document.Challenge, document.Factors, document.PublicKey = e.SecondFactor.Challenge, e.SecondFactor.Factors, e.SecondFactor.PublicKey
+	}
+	_ = encoder(w).Encode(document)
 }
 
 // maxInstance limits the bytes of a path in a problem document. The longest path has 16 KiB, which can become 96 KiB of JSON. All of

@@ -33,9 +33,13 @@ func (s *server) askForResets(known string) {
 // drops counts the dropped resets.
 type drops struct{ resets atomic.Int32 }
 
-func (d *drops) LockedOut()    {}
-func (d *drops) TokenReused()  {}
-func (d *drops) ResetDropped() { d.resets.Add(1) }
+func (d *drops) LockedOut() {}
+
+func (d *drops) LoggedIn([]string)    {}
+func (d *drops) FactorAdded(string)   {}
+func (d *drops) FactorRemoved(string) {}
+func (d *drops) TokenReused()         {}
+func (d *drops) ResetDropped()        { d.resets.Add(1) }
 
 // TestAFailedResetDoesNotRevealTheAccount makes the database read-only. Only a reset for an existing account writes, so the response must
 // not show that the write has failed.
@@ -45,7 +49,7 @@ func TestAFailedResetDoesNotRevealTheAccount(t *testing.T) {
 	a, admin := before.register(), before.admin()
 	before.execute(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
 	drops := &drops{}
-	s := start(t, func(set *settings) { set.database, set.cfg.Observer = before.dsn, drops }) // with new, read-only connections
+	s := start(t, func(set *settings) { set.database, set.cfg.Observer = before.dsn, drops }) // with new connections
 	s.askForResets(a.Email)
 	if n := len(s.events(event.PasswordResetRequested)); n != 0 {
 		t.Errorf("%d events in a read-only database, want none", n)

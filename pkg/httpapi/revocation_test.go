@@ -83,6 +83,7 @@ func (s *server) prepare(w writing, admin account) pending {
 	sessions := s.sessions("/users/me", p.target.token)
 	other := slices.IndexFunc(sessions, func(i session) bool { return !i.Current })
 	p.path = strings.NewReplacer("{id}", p.target.ID.String(), "{session_id}", sessions[other].ID.String(), "{name}", "spare").Replace(w.path)
+	p.path = strings.NewReplacer(s.factorFor(w.name, p.target)...).Replace(p.path)
 	if body := operations[w.name].body; body != nil {
 		p.body = body(s, p.target)
 	}
@@ -110,6 +111,8 @@ func (s *server) state(conn *pgx.Conn, id uuid.UUID) (state string) {
 		(SELECT json_agg(role ORDER BY role) FROM user_roles WHERE user_id = $1),
 		(SELECT json_agg(s ORDER BY id) FROM sessions s WHERE user_id = $1),
 		(SELECT json_agg(t ORDER BY token_hash) FROM one_time_tokens t WHERE user_id = $1),
+		(SELECT json_agg(f ORDER BY id) FROM factors f WHERE user_id = $1),
+		(SELECT json_agg(c ORDER BY code_hash) FROM recovery_codes c WHERE user_id = $1),
 		(SELECT json_agg(r) FROM roles r WHERE name = 'spare'),
 		(SELECT json_agg(event_id ORDER BY id) FROM outbox WHERE subject = $1))`, id).Scan(&state)
 	if err != nil {

@@ -22,7 +22,7 @@ func (a *API) listRoles(w http.ResponseWriter, c *call) error {
 // readRole reads a role from a body. It ignores the name, which is in the path, so that a client can send what GET returned.
 func readRole(o *object) access.Role {
 	o.ignore("name")
-	r := access.Role{Description: o.text("description")}
+	r := access.Role{Description: o.text("description"), SecondFactor: o.flag("second_factor")}
 	for _, name := range o.names("permissions", "the name of a permission") {
 		r.Permissions = append(r.Permissions, access.Permission(name))
 	}

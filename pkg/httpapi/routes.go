@@ -28,6 +28,9 @@ func (a *API) routes() []route {
 	routes := []route{
 		{post, "/register", access.Anyone(), byAddress, a.register},
 		{post, "/login", access.Anyone(), byAddress, a.login},
+		{post, "/login/second-factor", access.Anyone(), byAddress, a.loginWithCode},
+		{post, "/login/passkey/options", access.Anyone(), byAddress, a.requestPasskey},
+		{post, "/login/passkey", access.Anyone(), byAddress, a.loginWithPasskey},
 		{post, "/refresh", access.Anyone(), bySession, a.refresh},
 		{post, "/logout", access.Anyone(), uncounted, a.logout}, // the handler checks the refresh token or the access token
 
@@ -52,6 +55,13 @@ func (a *API) routes() []route {
 		{del, "/users/:id/sessions", access.SelfOr(access.UsersWrite), uncounted, a.endSessions},
 		{del, "/users/:id/sessions/:session_id", access.SelfOr(access.UsersWrite), uncounted, a.endSession},
 		{get, "/users/:id/export", access.SelfOr(access.UsersRead, access.AuditRead), export, a.exportUser},
+
+		{get, "/users/:id/factors", access.SelfOr(access.UsersRead), uncounted, a.listFactors},
+		{post, "/users/:id/factors", access.Self(), hash, a.addFactor},
+		{post, "/users/:id/factors/:factor_id/confirm", access.Self(), write, a.confirmFactor},
+		{post, "/users/:id/factors/:factor_id/remove", access.Self(), hash, a.removeFactor},
+		{del, "/users/:id/factors/:factor_id", access.Only(access.UsersWrite), write, a.removeFactorOf},
+		{post, "/users/:id/recovery-codes", access.Self(), hash, a.newRecoveryCodes},
 
 		{get, "/roles", access.Only(access.RolesRead), uncounted, a.listRoles},
 		{put, "/roles/:name", access.Only(access.RolesWrite), write, a.putRole},

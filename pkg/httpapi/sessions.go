@@ -30,6 +30,11 @@ func (a *API) login(w http.ResponseWriter, c *call) error {
 		return err
 	}
 	pair, err := a.users.Login(c.Context(), in)
+	return a.loginDone(w, c, pair, err)
+}
+
+// loginDone reports the result of a login to metrics, and sends the tokens.
+func (a *API) loginDone(w http.ResponseWriter, c *call, pair user.TokenPair, err error) error {
 	if err != nil {
 		if code := codedError(c.Request, err).Code; code != user.Invalid { // an invalid input is not counted, and neither is a malformed body
 			a.observer.LoginDone(string(code))

@@ -26,6 +26,7 @@ const (
 type Cleaner struct {
 	DB             *DB
 	AuditRetention time.Duration
+	DataKeys       Resealer // nil: none
 	Observer       CleanupObserver
 	Log            *slog.Logger
 }
@@ -42,7 +43,7 @@ type CleanupObserver interface {
 func CleanedTables() []string {
 	return []string{
 		"sessions", "one_time_tokens", "token_mailboxes", "login_failures", "password_failures", "login_networks", "idempotency_keys", "mails_sent",
-		"audit_events",
+		"factors", "login_challenges", "passkey_challenges", "audit_events",
 	}
 }
 
@@ -82,6 +83,9 @@ func (r *Cleaner) Clean(ctx context.Context) error {
 		{"login_networks", expired("login_networks", `last_login_at < now() - $1::interval`), []any{user.NetworkTTL}},
 		{"idempotency_keys", expired("idempotency_keys", `created_at < now() - $1::interval`), []any{user.IdempotencyTTL}},
 		{"mails_sent", expired("mails_sent", `claimed_at < now() - $1::interval`), []any{mail.Retention}},
+		{"factors", expired("factors", `confirmed_at IS NULL AND created_at < now() - $1::interval`), []any{user.UnconfirmedTTL}},
+		{"login_challenges", expired("login_challenges", `expires_at < now()`), nil},
+		{"passkey_challenges", expired("passkey_challenges", `expires_at < now()`), nil},
 		{"audit_events", `SELECT delete_expired_audit_events($1::interval, $2::integer)`, []any{r.AuditRetention, cleanupBatch}},
 	} {
 		for rows := int64(cleanupBatch); rows == cleanupBatch; {
@@ -94,6 +98,9 @@ func (r *Cleaner) Clean(ctx context.Context) error {
 			}
 			r.Observer.CleanupRows(table.name, rows)
 		}
+	}
+	if err := r.reseal(ctx); err != nil {
+		return fmt.Errorf("encrypt secrets with the current key: %w", err)
 	}
 	for users := int64(1); users > 0; {
 		var err error

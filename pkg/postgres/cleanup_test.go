@@ -63,6 +63,12 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 				SELECT decode(md5(random()::text), 'hex'), 'a', '%[1]s', '{}', now() %[4]s FROM generate_series(1, %[2]d);
 			INSERT INTO mails_sent (event_id, claimed_at, sent_at)
 				SELECT gen_random_uuid(), now() %[4]s - interval '29 days', now() FROM generate_series(1, %[2]d);
+			INSERT INTO factors (id, user_id, type, name, created_at)
+				SELECT gen_random_uuid(), '%[1]s', 'totp', 'Phone', now() - interval '1 hour' %[3]s FROM generate_series(1, %[2]d);
+			INSERT INTO login_challenges (challenge_hash, user_id, email_key, password_at, expires_at)
+				SELECT decode(md5(random()::text), 'hex'), '%[1]s', 'a', now(), now() %[3]s FROM generate_series(1, %[2]d);
+			INSERT INTO passkey_challenges (challenge_hash, expires_at)
+				SELECT decode(md5(random()::text), 'hex'), now() %[3]s FROM generate_series(1, %[2]d);
 			INSERT INTO audit_events (id, time, action)
 				SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0')
 					|| '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 1, 15))::uuid,
@@ -96,7 +102,8 @@ func TestExpiredRowsAreDeletedInBatches(t *testing.T) {
 	}
 	want := map[string]int64{
 		"sessions": 7, "one_time_tokens": 7, "token_mailboxes": 7, "login_failures": 7, "password_failures": 7, "login_networks": 7,
-		"mails_sent": 7, "idempotency_keys": 7, "audit_events": 8, "users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
+		"mails_sent": 7, "idempotency_keys": 7, "factors": 7, "login_challenges": 7, "passkey_challenges": 7,
+		"audit_events": 8, "users": 1, "credentials": 1, "user_roles": 1, "roles": 2, "outbox": 1,
 	}
 	if diff := cmp.Diff(want, countRows(t, conn)); diff != "" {
 		t.Errorf("the rows that are left (-want +got):\n%s", diff)

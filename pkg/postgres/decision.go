@@ -35,7 +35,7 @@ func (d decision) AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, e
 // Roles implements user.Tx. A change of one of these roles waits until the transaction ends, and then sees which users have the role.
 func (d decision) Roles(ctx context.Context, names []string) ([]access.Role, error) {
 	rows, err := d.tx.Query(ctx, `
-		SELECT name, description, permissions FROM roles WHERE name = ANY($1::text[]) ORDER BY name FOR SHARE`, names)
+		SELECT name, description, permissions, second_factor FROM roles WHERE name = ANY($1::text[]) ORDER BY name FOR SHARE`, names)
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,9 @@ func (db *DB) Export(ctx context.Context, id uuid.UUID) (e user.Export, err erro
 			Query(into(&e.Networks, scanLoginNetwork))
 		batch.Queue(`SELECT purpose, created_at, expires_at FROM one_time_tokens WHERE user_id = $1 ORDER BY created_at`, id).
 			Query(into(&e.Tokens, scanIssuedToken))
+		batch.Queue(`SELECT created_at, expires_at FROM login_challenges WHERE user_id = $1 ORDER BY created_at`, id).
+			Query(into(&e.Challenges, scanIssuedChallenge))
+		queueFactors(&batch, id, &e.Factors)
 		return conn.SendBatch(ctx, &batch).Close()
 	})
 	e.PasswordChangedAt = e.PasswordChangedAt.UTC()
@@ -52,6 +55,12 @@ func scanIssuedToken(row pgx.CollectableRow) (t user.IssuedToken, err error) {
 	err = row.Scan(&t.Purpose, &t.CreatedAt, &t.ExpiresAt)
 	t.CreatedAt, t.ExpiresAt = t.CreatedAt.UTC(), t.ExpiresAt.UTC()
 	return t, err
+}
+
+func scanIssuedChallenge(row pgx.CollectableRow) (c user.IssuedChallenge, err error) {
+	err = row.Scan(&c.CreatedAt, &c.ExpiresAt)
+	c.CreatedAt, c.ExpiresAt = c.CreatedAt.UTC(), c.ExpiresAt.UTC()
+	return c, err
 }
 
 // auditEventsOf reads a page through two indexes. UNION removes duplicates: the entries that are both by and about the user.

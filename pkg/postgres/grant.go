@@ -92,6 +92,8 @@ func (found callerState) check(g access.Grant) error {
 	switch {
 	case !g.Internal() && !found.caller.Known():
 		return user.ErrSessionEnded()
+	case !g.Internal() && g.NeedsFactor(found.caller, found.target):
+		return user.ErrNeedsFactor()
 	case !g.Internal() && !g.Allows(found.caller, found.target):
 		return user.ErrForbidden()
 	case g.Target() != uuid.Nil && found.user.ID == uuid.Nil:

@@ -50,14 +50,12 @@ func (db *DB) RecordAttempt(
 	ctx context.Context, a user.Attempt, decide func(user.LoginFailures) (user.LoginDecision, error),
 ) (user.Identity, error) {
 	var identity user.Identity
-	var evicted int64
 	leave, err := db.attempts.Enter(ctx, string(subjectHash(a)))
 	if err != nil {
 		return user.Identity{}, err
 	}
 	defer leave()
 	err = inTx(ctx, db.attemptPool(a), "record a login attempt", func(tx *transaction) error {
-		evicted = 0 // a transaction that was rolled back may have set the number
 		failures, err := lockLoginFailures(ctx, tx, a)
 		if err != nil {
 			return err
@@ -66,52 +64,69 @@ func (db *DB) RecordAttempt(
 		if err != nil {
 			return err
 		}
+		if decision.Challenge != nil {
+			if err := storeChallenge(ctx, tx, a, decision); err != nil {
+				return err
+			}
+		}
 		var batch pgx.Batch // one round trip, because other attempts may wait for the lock
 		if decision.Session != nil {
-			openSession(&batch, a, decision, &identity)
-			evictOldestSessions(&batch, *decision.Session, &evicted)
+			checkLogin(&batch, a, decision)
 		}
-		// The user is locked before the failures and networks, as in every change of a user.
-		tx.queueUserEvent(ctx, &batch, decision.Event)
-		tx.queueLockedOut(ctx, &batch, decision.LockedOut)
-		queueLoginFailures(&batch, a, decision)
-		if decision.Session != nil {
-			queueNetwork(&batch, decision.Session.UserID, a.Network)
-		}
-		if err := queueAudit(ctx, &batch, decision.Audit...); err != nil {
-			return err
-		}
-		if err := tx.SendBatch(ctx, &batch).Close(); err != nil || evicted == 0 {
-			return err
-		}
-		return appendAudit(ctx, tx, user.Audit{
-			Action: user.TokenRevoked, UserID: decision.Session.UserID, Actor: decision.Session.UserID,
-			Detail: user.Detail{Sessions: evicted, Reason: user.ReasonTooManySessions},
-		})
+		identity, err = tx.storeAttempt(ctx, &batch, a, decision)
+		return err
 	})
 	return identity, err
 }
 
-// openSession queues the statements that store the session of a decision. They store it only if the user is active and still has the
-// email and the password that the attempt verified. Row locks keep these three unchanged until the transaction ends. The session's times
-// come from the database's clock.
-func openSession(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, identity *user.Identity) {
-	s := *decision.Session
+// storeAttempt sends a batch with the statements that store a decision. It returns the caller of the opened session.
+func (tx *transaction) storeAttempt(
+	ctx context.Context, batch *pgx.Batch, a user.Attempt, decision user.LoginDecision,
+) (identity user.Identity, err error) {
+	var evicted int64
+	if decision.Session != nil {
+		queueSession(batch, *decision.Session)
+		queueIdentify(batch, *decision.Session, &identity)
+		evictOldestSessions(batch, *decision.Session, &evicted)
+	}
+	// The user is locked before the failures and networks, as in every change of a user.
+	tx.queueUserEvent(ctx, batch, decision.Event)
+	tx.queueLockedOut(ctx, batch, decision.LockedOut)
+	queueLoginFailures(batch, a, decision)
+	if decision.Session != nil {
+		queueNetwork(batch, decision.Session.UserID, a.Network)
+	}
+	if err := queueAudit(ctx, batch, decision.Audit...); err != nil {
+		return identity, err
+	}
+	if err := tx.SendBatch(ctx, batch).Close(); err != nil || evicted == 0 {
+		return identity, err
+	}
+	return identity, appendAudit(ctx, tx, user.Audit{
+		Action: user.TokenRevoked, UserID: decision.Session.UserID, Actor: decision.Session.UserID,
+		Detail: user.Detail{Sessions: evicted, Reason: user.ReasonTooManySessions},
+	})
+}
+
+// checkLogin queues the statements that check a login with a password alone. They fail with pgx.ErrNoRows unless the user is active, still
+// has the email and the password that the attempt verified, and has no second factor. Row locks keep these unchanged until the transaction
+// ends. The factors are read after the lock, because the confirmation of a factor changes no row of these tables.
+func checkLogin(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision) {
+	userID := decision.Session.UserID
+	one := func(row pgx.Row) error { return row.Scan(new(int)) }
 	batch.Queue(`
-		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)
-		SELECT $1, u.id, $3, now(), now(), now() + $4::interval, $5, $6 FROM users u JOIN credentials c ON c.user_id = u.id
-		WHERE u.id = $2 AND u.status = 'active' AND c.changed_at = $7 AND u.email_key = $8 FOR SHARE`,
-		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP), decision.PasswordAt,
-		user.EmailKey(a.Email))
-	queueIdentify(batch, s, identity) // fails with pgx.ErrNoRows if no session was stored
+		SELECT 1 FROM users u JOIN credentials c ON c.user_id = u.id
+		WHERE u.id = $1 AND u.status = 'active' AND c.changed_at = $2 AND u.email_key = $3 FOR SHARE`,
+		userID, decision.PasswordAt, user.EmailKey(a.Email)).QueryRow(one)
+	batch.Queue(`SELECT 1 WHERE NOT EXISTS (SELECT FROM factors WHERE user_id = $1 AND confirmed_at IS NOT NULL)`, userID).QueryRow(one)
 }
 
 // queueSession queues a statement that stores a session of a locked user. The session's times come from the database's clock.
 func queueSession(batch *pgx.Batch, s user.Session) {
 	batch.Queue(`
-		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip)
-		VALUES ($1, $2, $3, now(), now(), now() + $4::interval, $5, $6)`,
-		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP))
+		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip, amr)
+		VALUES ($1, $2, $3, now(), now(), now() + $4::interval, $5, $6, coalesce($7::text[], '{pwd}'))`,
+		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP), s.AMR)
 }
 
 // queueIdentify queues a query that reads the caller of a session into identity.

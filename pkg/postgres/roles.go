@@ -18,7 +18,7 @@ import (
 // Roles implements user.Store.
 func (db *DB) Roles(ctx context.Context) ([]access.Role, error) {
 	roles, err := collect(ctx, db.pool, pgx.RowToStructByPos[access.Role],
-		`SELECT name, description, permissions FROM roles ORDER BY name COLLATE "C"`)
+		`SELECT name, description, permissions, second_factor FROM roles ORDER BY name COLLATE "C"`)
 	return roles, wrap("list the roles", err)
 }
 
@@ -81,9 +81,10 @@ func (db *DB) PutRole(
 			return err
 		}
 		if _, err := tx.Exec(ctx, `
-			INSERT INTO roles (name, description, permissions) VALUES ($1, $2, $3)
-			ON CONFLICT (name) DO UPDATE SET description = excluded.description, permissions = excluded.permissions`,
-			r.Name, r.Description, texts(r.Permissions)); err != nil {
+			INSERT INTO roles (name, description, permissions, second_factor) VALUES ($1, $2, $3, $4)
+			ON CONFLICT (name) DO UPDATE
+			SET description = excluded.description, permissions = excluded.permissions, second_factor = excluded.second_factor`,
+			r.Name, r.Description, texts(r.Permissions), r.SecondFactor); err != nil {
 			return err
 		}
 		if old == nil || !old.HasAll(r.Permissions) {
@@ -109,7 +110,7 @@ func lockRole(ctx context.Context, tx pgx.Tx, name, strength string) error {
 
 // findRole returns a role, or nil if it does not exist.
 func findRole(ctx context.Context, tx pgx.Tx, name string) (*access.Role, error) {
-	rows, err := tx.Query(ctx, `SELECT name, description, permissions FROM roles WHERE name = $1`, name)
+	rows, err := tx.Query(ctx, `SELECT name, description, permissions, second_factor FROM roles WHERE name = $1`, name)
 	if err != nil {
 		return nil, err
 	}

@@ -14,9 +14,21 @@ import (
 	"user-service/pkg/user"
 )
 
-// permissionsColumn selects the permissions that the user u has through roles.
+// permissionsColumn selects all permissions that the user u has through roles.
 const permissionsColumn = `ARRAY(SELECT DISTINCT p COLLATE "C"
 	FROM user_roles ur JOIN roles r ON r.name = ur.role, unnest(r.permissions) p WHERE ur.user_id = u.id ORDER BY 1)`
+
+// The columns of a caller select what counts in the session s, and what would count with a second factor. Every login with a second factor
+// has the method mfa.
+const (
+	counts        = `(NOT r.second_factor OR 'mfa' = ANY(s.amr))`
+	callerColumns = `
+	ARRAY(SELECT DISTINCT p COLLATE "C" FROM user_roles ur JOIN roles r ON r.name = ur.role, unnest(r.permissions) p
+		WHERE ur.user_id = u.id AND ` + counts + ` ORDER BY 1),
+	ARRAY(SELECT r.name FROM user_roles ur JOIN roles r ON r.name = ur.role WHERE ur.user_id = u.id AND NOT ` + counts + `),
+	ARRAY(SELECT DISTINCT p COLLATE "C" FROM user_roles ur JOIN roles r ON r.name = ur.role, unnest(r.permissions) p
+		WHERE ur.user_id = u.id AND NOT ` + counts + `)`
+)
 
 // Identify implements user.Store.
 func (db *DB) Identify(ctx context.Context, userID, sessionID uuid.UUID) (user.Identity, error) {
@@ -30,7 +42,7 @@ type queryer interface {
 }
 
 var identifyQuery = `
-	SELECT ` + userColumns + `, s.id, s.created_at, ` + permissionsColumn + ` FROM users u JOIN sessions s ON s.user_id = u.id
+	SELECT ` + userColumns + `, s.id, s.created_at, s.amr, ` + callerColumns + ` FROM users u JOIN sessions s ON s.user_id = u.id
 	WHERE u.id = $1 AND u.status = 'active' AND s.id = $2 AND s.expires_at > clock_timestamp()`
 
 func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user.Identity, error) {
@@ -41,21 +53,23 @@ func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user
 func scanIdentity(row pgx.Row, more ...any) (user.Identity, error) {
 	var session uuid.UUID
 	var created time.Time
+	var amr []string
 	var permissions []access.Permission
-	u, err := scanUser(row, append([]any{&session, &created, &permissions}, more...)...)
+	var withheld access.Holder
+	u, err := scanUser(row, append([]any{&session, &created, &amr, &permissions, &withheld.Roles, &withheld.Permissions}, more...)...)
 	if err != nil {
 		return user.Identity{}, err
 	}
 	return user.Identity{
-		Caller: access.Caller{UserID: u.ID, SessionID: session, Roles: u.Roles, Permissions: permissions},
-		User:   u, AuthTime: created,
+		Caller: access.Caller{UserID: u.ID, SessionID: session, Roles: u.Roles, Permissions: permissions, Withheld: withheld},
+		User:   u, AuthTime: created, AMR: amr,
 	}, nil
 }
 
 // FindSession implements user.Store.
 func (db *DB) FindSession(ctx context.Context, id uuid.UUID) (s user.Session, identity user.Identity, err error) {
 	identity, err = scanIdentity(db.pool.QueryRow(ctx, `
-		SELECT `+userColumns+`, s.id, s.created_at, `+permissionsColumn+`, s.counter, s.turned_at, s.expires_at
+		SELECT `+userColumns+`, s.id, s.created_at, s.amr, `+callerColumns+`, s.counter, s.turned_at, s.expires_at
 		FROM sessions s JOIN users u ON u.id = s.user_id
 		WHERE s.id = $1 AND u.status = 'active' AND s.expires_at > clock_timestamp()`, id), &s.Counter, &s.RotatedAt, &s.ExpiresAt)
 	s.ID, s.UserID, s.CreatedAt = id, identity.UserID, identity.AuthTime

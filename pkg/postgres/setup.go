@@ -31,8 +31,9 @@ func setSessionParams(cfg *pgx.ConnConfig) {
 
 // These are the tables and functions that the service uses. docs/operations.md has the commands that grant the privileges on them.
 const (
-	tables = "audit_events, credentials, email_collisions, erasures, idempotency_keys, login_failures, login_networks, mails_sent, one_time_tokens," +
-		" outbox, password_failures, roles, sessions, token_keys, token_mailboxes, user_roles, users"
+	tables = "audit_events, credentials, email_collisions, erasures, factors, idempotency_keys, login_challenges, login_failures," +
+		" login_networks, mails_sent, one_time_tokens, outbox, passkey_challenges, password_failures, recovery_codes, roles, sessions," +
+		" token_keys, token_mailboxes, user_roles, users"
 	functions = "anonymize_audit_events(uuid, integer); delete_expired_audit_events(interval, integer)"
 )
 

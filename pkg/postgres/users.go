@@ -270,7 +270,7 @@ func queueChangeAudit(ctx context.Context, batch *pgx.Batch, id uuid.UUID, chang
 		entries[i].UserID = id
 	}
 	if change.EndSessions {
-		return queueEndSessions(ctx, batch, id, entries...)
+		return queueEndSessions(ctx, batch, id, change.KeepSession, entries...)
 	}
 	return queueAudit(ctx, batch, entries...)
 }
@@ -291,6 +291,10 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if change.ClearFailures || change.Delete {
 		queueResetLoginFailures(batch, old)
 	}
+	if change.Delete { // a reset does not clear the count of wrong codes
+		batch.Queue(`DELETE FROM password_failures WHERE subject_hash = $1`, codesHash(old.ID))
+	}
+	queueFactorChange(batch, old.ID, change.Factors)
 	if change.LoginNetwork.IsValid() {
 		queueNetwork(batch, old.ID, change.LoginNetwork)
 	}
@@ -329,6 +333,9 @@ func constraintError(err error) error {
 	var server *pgconn.PgError
 	if !errors.As(err, &server) {
 		return err
+	}
+	if server.ConstraintName == "factors_credential_id" {
+		return user.FieldErrors{{Pointer: "/credential", Code: user.Incorrect, Detail: "belongs to a passkey that is already in use"}}.Err()
 	}
 	if server.ConstraintName == "user_roles_role_fkey" {
 		return user.FieldErrors{{Pointer: "/roles", Code: user.UnknownRole, Detail: "names a role that does not exist"}}.Err()

@@ -8,10 +8,13 @@ import (
 	"user-service/pkg/access"
 )
 
-// workloadQuery selects those of the roles $1 that exist, and the permissions that they give to a workload. It always returns one row.
+// workloadQuery selects those of the roles $1 that exist, the permissions that they give to a workload, and
+// the roles that give it none because they require a second factor. It always returns one row.
 const workloadQuery = `
 	SELECT ARRAY(SELECT name FROM roles WHERE name = ANY($1::text[]) ORDER BY name COLLATE "C"),
-		ARRAY(SELECT DISTINCT p COLLATE "C" FROM roles r, unnest(r.permissions) p WHERE r.name = ANY($1::text[]) ORDER BY 1)`
+		ARRAY(SELECT DISTINCT p COLLATE "C" FROM roles r, unnest(r.permissions) p 
+			WHERE r.name = ANY($1::text[]) AND NOT r.second_factor ORDER BY 1),
+		ARRAY(SELECT name FROM roles WHERE name = ANY($1::text[]) AND second_factor)`
 
 // IdentifyWorkload implements user.Store.
 func (db *DB) IdentifyWorkload(ctx context.Context, sub string, roles []string) (access.Caller, error) {
@@ -21,6 +24,6 @@ func (db *DB) IdentifyWorkload(ctx context.Context, sub string, roles []string) 
 
 func scanWorkload(row pgx.Row, sub string) (access.Caller, error) {
 	caller := access.Caller{Workload: sub}
-	err := row.Scan(&caller.Roles, &caller.Permissions)
+	err := row.Scan(&caller.Roles, &caller.Permissions, &caller.Withheld.Roles)
 	return caller, err
 }

@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -8,13 +9,26 @@ import (
 )
 
 // loginResults are the known results of a login: success, or the name of a problem.
-var loginResults = []string{"success", "invalid-credentials", "validation-failed", "too-many-requests", "overloaded", "unavailable"}
+var loginResults = []string{
+	"success", "invalid-credentials", "second-factor-required", "invalid-code", "invalid-challenge", "validation-failed", "too-many-requests", "overloaded", "unavailable",
+}
+
+// loginMethods are the authentication methods of logins.
+var loginMethods = []string{"pwd", "pwd+otp+mfa", "pwd+pop+user+mfa", "pop+user+mfa"}
+
+// factorTypes are the types of second factors.
+var factorTypes = []string{"totp", "passkey"}
+
+// factorRemovers say who removed a factor.
+var factorRemovers = []string{"user", "other"}
 
 // refreshResults are the known results of a refresh.
 var refreshResults = []string{"success", "invalid-refresh-token", "validation-failed", "too-many-requests", "unavailable"}
 
 type accountMetrics struct {
 	logins, refreshes        *prometheus.CounterVec
+	methods                  *prometheus.CounterVec
+	added, removed           *prometheus.CounterVec
 	lockOuts, reused         prometheus.Counter
 	droppedResets            prometheus.Counter
 	cleanupRows, cleanupRuns *prometheus.CounterVec
@@ -25,7 +39,12 @@ type accountMetrics struct {
 
 func newAccountMetrics(factory promauto.Factory, tables []string) accountMetrics {
 	return accountMetrics{
-		logins:    newCounter(factory, "user_service_logins_total", "Logins by result.", "result", loginResults),
+		logins: newCounter(factory, "user_service_logins_total", "Logins by result.", "result", loginResults),
+		methods: newCounter(factory, "user_service_login_methods_total",
+			"Successful logins by authentication methods (RFC 8176).", "amr", loginMethods),
+		added: newCounter(factory, "user_service_factors_added_total", "Second factors that were confirmed, by type.", "type", factorTypes),
+		removed: newCounter(factory, "user_service_factors_removed_total",
+			"Confirmed second factors that were removed by their user or by another caller. Commands are not counted.", "by", factorRemovers),
 		refreshes: newCounter(factory, "user_service_refreshes_total", "Refreshes by result.", "result", refreshResults),
 		lockOuts: factory.NewCounter(prometheus.CounterOpts{
 			Name: "user_service_lockouts_total",
@@ -64,6 +83,21 @@ func (m *Metrics) RefreshDone(result string) {
 
 // LockedOut counts a backoff after login failures. It implements user.Observer.
 func (m *Metrics) LockedOut() { m.accounts.lockOuts.Inc() }
+
+// LoggedIn counts a successful login by its authentication methods. It implements user.Observer.
+func (m *Metrics) LoggedIn(amr []string) {
+	m.accounts.methods.WithLabelValues(bounded(loginMethods, strings.Join(amr, "+"))).Inc()
+}
+
+// FactorAdded counts a confirmed factor. It implements user.Observer.
+func (m *Metrics) FactorAdded(typ string) {
+	m.accounts.added.WithLabelValues(bounded(factorTypes, typ)).Inc()
+}
+
+// FactorRemoved counts a removed factor. It implements user.Observer.
+func (m *Metrics) FactorRemoved(by string) {
+	m.accounts.removed.WithLabelValues(bounded(factorRemovers, by)).Inc()
+}
 
 // TokenReused counts the reuse of a refresh token, which ends its session. It implements user.Observer.
 func (m *Metrics) TokenReused() { m.accounts.reused.Inc() }

@@ -374,7 +374,7 @@ func TestMetricsSupportOpenMetrics(t *testing.T) {
 	}
 }
 
-// TestExemplarsCarryTraces checks that a histogram has the id of a recorded trace as an exemplar.
+// A histogram has a recorded trace as exemplar.
 func TestExemplarsCarryTraces(t *testing.T) {
 	t.Parallel()
 	m := watched(sources())

@@ -21,21 +21,29 @@ type Detail struct {
 	PreviousStatus Status      `json:"previous_status,omitempty"`
 	SessionID      uuid.UUID   `json:"session_id,omitzero"` // the session that was opened, ended or used
 	Sessions       int64       `json:"sessions,omitempty"`  // the number of ended sessions; see Change.EndSessions
-	Purpose        Purpose     `json:"purpose,omitempty"`   // the purpose of a one-time token, or RefreshToken
+	Purpose        Purpose     `json:"purpose,omitempty"`   // the purpose of a one-time token, RefreshToken or SecondFactorCode
 	Reason         Reason      `json:"reason,omitempty"`
 	Role           string      `json:"role,omitempty"` // the role that changed
-	Change         RoleChange  `json:"change,omitempty"`
+	Change         ChangeKind  `json:"change,omitempty"`
 	Added          Permissions `json:"added,omitempty"` // permissions that the role gained
 	Removed        Permissions `json:"removed,omitempty"`
-	Route          string      `json:"route,omitempty"`      // method and pattern of the path, such as PUT /users/{id}/roles
-	Suppressed     int         `json:"suppressed,omitempty"` // the number of further denied requests without an entry
+
+	Factor   string    `json:"factor,omitempty"`   // the type of the factor that changed
+	FactorID uuid.UUID `json:"factor_id,omitzero"` // the factor that changed
+	AMR      []string  `json:"amr,omitempty"`      // the authentication methods of the login
+
+	Route      string `json:"route,omitempty"`      // method and pattern of the path, such as PUT /users/{id}/roles
+	Suppressed int    `json:"suppressed,omitempty"` // the number of further denied requests without an entry
 }
 
 // Permissions is a list of permissions.
 type Permissions = []access.Permission
 
-// RefreshToken is the Purpose of a refresh token in the audit trail.
-const RefreshToken Purpose = "refresh"
+// Further purposes in the audit trail.
+const (
+	RefreshToken     Purpose = "refresh"
+	SecondFactorCode Purpose = "second_factor" // a login challenge, or a code for it
+)
 
 // Reason is the reason for a refusal or a change.
 type Reason string
@@ -46,14 +54,16 @@ const (
 	ReasonTooManySessions Reason = "too_many_sessions"
 )
 
-// RoleChange is a kind of change of a role.
-type RoleChange string
+// ChangeKind is a kind of change of a role or a factor.
+type ChangeKind string
 
-// The kinds of changes of a role.
+// The kinds of changes.
 const (
-	RoleCreated RoleChange = "created"
-	RoleUpdated RoleChange = "updated"
-	RoleDeleted RoleChange = "deleted"
+	RoleCreated   ChangeKind = "created"
+	RoleUpdated   ChangeKind = "updated"
+	RoleDeleted   ChangeKind = "deleted"
+	FactorAdded   ChangeKind = "added"
+	FactorRemoved ChangeKind = "removed"
 )
 
 // Created returns the audit entry of a new account.
@@ -80,18 +90,24 @@ func changeDetail(old, u User, changed []string) Detail {
 // RoleStored returns the audit entry of a role that was created (old is nil) or replaced.
 func RoleStored(old *access.Role, r access.Role) Audit {
 	if old == nil {
-		return roleAudit(r.Name, RoleCreated, nil, r.Permissions)
+		old = &access.Role{}
+		return roleAudit(r.Name, RoleCreated, *old, r)
 	}
-	return roleAudit(r.Name, RoleUpdated, old.Permissions, r.Permissions)
+	return roleAudit(r.Name, RoleUpdated, *old, r)
 }
 
 // RoleRemoved returns the audit entry of a deleted role.
-func RoleRemoved(r access.Role) Audit { return roleAudit(r.Name, RoleDeleted, r.Permissions, nil) }
+func RoleRemoved(r access.Role) Audit { return roleAudit(r.Name, RoleDeleted, r, access.Role{}) }
 
-func roleAudit(name string, change RoleChange, before, after Permissions) Audit {
-	return Audit{Action: PermissionsChanged, Detail: Detail{
-		Role: name, Change: change, Added: without(after, before), Removed: without(before, after),
-	}}
+func roleAudit(name string, change ChangeKind, before, after access.Role) Audit {
+	d := Detail{
+		Role: name, Change: change,
+		Added: without(after.Permissions, before.Permissions), Removed: without(before.Permissions, after.Permissions),
+	}
+	if before.SecondFactor != after.SecondFactor {
+		d.Changed = []string{"second_factor"}
+	}
+	return Audit{Action: PermissionsChanged, Detail: d}
 }
 
 // without returns the permissions of list that are not in other.

@@ -125,6 +125,11 @@ func (s *Service) backoffError(g LoginFailures) error {
 	if total := g.Total.backoff(g.Now); !g.Known && total > wait {
 		wait, limit = total, Limit{Policy: "login", Quota: 1, Window: longestWait}
 	}
+	return backoffRefusal(wait, limit)
+}
+
+// backoffRefusal returns the error with which an attempt is refused for a time, or nil if the time is 0.
+func backoffRefusal(wait time.Duration, limit Limit) error {
 	if wait == 0 {
 		return nil
 	}

@@ -29,6 +29,7 @@ type answers struct {
 	passwordAt time.Time
 	noPassword bool
 	fresh      int
+	factors    Factors
 }
 
 func (a answers) AnotherActiveAdmin(context.Context, uuid.UUID) (bool, error) {
@@ -40,6 +41,8 @@ func (a answers) Roles(context.Context, []string) ([]access.Role, error) { retur
 func (a answers) HasPassword(context.Context, uuid.UUID) (bool, error) { return !a.noPassword, nil }
 
 func (a answers) PasswordAt(context.Context, uuid.UUID) (time.Time, error) { return a.passwordAt, nil }
+
+func (a answers) Factors(context.Context, uuid.UUID) (Factors, error) { return a.factors, nil }
 
 func (a answers) FreshTokens(context.Context, User, Purpose) (int, time.Time, error) {
 	return a.fresh, login, nil
@@ -359,10 +362,10 @@ func TestAllowedChangesOfRoles(t *testing.T) {
 		err  error
 		code Code
 	}{
-		"replace admin":               {allowPut(&admin, admin, nil), ""},
-		"admin loses a permission":    {allowPut(&admin, less, nil), BuiltInRole},
-		"a new role":                  {allowPut(nil, access.Role{Name: "clerk"}, nil), ""},
-		"failed precondition":         {allowPut(nil, access.Role{Name: "clerk"}, refused), PreconditionFailed},
+		"replace admin":               {deciding.allowPut(&admin, admin, nil), ""},
+		"admin loses a permission":    {deciding.allowPut(&admin, less, nil), BuiltInRole},
+		"a new role":                  {deciding.allowPut(nil, access.Role{Name: "clerk"}, nil), ""},
+		"failed precondition":         {deciding.allowPut(nil, access.Role{Name: "clerk"}, refused), PreconditionFailed},
 		"delete a role":               {allowDelete(&admin, "clerk", nil), ""},
 		"delete admin":                {allowDelete(&admin, "admin", nil), BuiltInRole},
 		"delete user":                 {allowDelete(&admin, "user", nil), BuiltInRole},

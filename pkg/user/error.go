@@ -19,6 +19,9 @@ const (
 	InvalidAccessToken       Code = "invalid-access-token"
 	InvalidRefreshToken      Code = "invalid-refresh-token"
 	InvalidToken             Code = "invalid-token"
+	InvalidChallenge         Code = "invalid-challenge"
+	InvalidCode              Code = "invalid-code"
+	SecondFactorRequired     Code = "second-factor-required"
 	ReauthenticationRequired Code = "reauthentication-required"
 	Forbidden                Code = "forbidden"
 	RegistrationDisabled     Code = "registration-disabled"
@@ -30,6 +33,7 @@ const (
 	LastAdmin                Code = "last-admin"
 	BuiltInRole              Code = "built-in-role"
 	RoleInUse                Code = "role-in-use"
+	FactorsDisabled          Code = "second-factors-disabled"
 	PreconditionFailed       Code = "precondition-failed"
 	TooManyRequests          Code = "too-many-requests"
 	Overloaded               Code = "overloaded"
@@ -44,7 +48,9 @@ type Error struct {
 	Fields     []FieldError  // for Invalid: all errors
 	RetryAfter time.Duration // for TooManyRequests, KeyInUse, Overloaded and Unavailable
 	Limit      *Limit        // for TooManyRequests: the exceeded limit
-	Err        error         // the cause, only for the log
+	// SecondFactor is what a login still needs, for SecondFactorRequired.
+	SecondFactor *SecondFactor
+	Err          error // the cause, only for the log
 }
 
 // Limit is a quota.
@@ -80,7 +86,8 @@ const (
 	TooLarge          FieldCode = "too_large" // max, in bytes
 	TooMany           FieldCode = "too_many"  // max
 	UnknownRole       FieldCode = "unknown_role"
-	Breached          FieldCode = "breached" // the password is in a known data breach
+	Breached          FieldCode = "breached"  // the password is in a known data breach
+	Incorrect         FieldCode = "incorrect" // a code that is wrong or has expired
 )
 
 // Param is a value of FieldError.Params.

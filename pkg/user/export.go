@@ -15,6 +15,14 @@ type Export struct {
 	Sessions          []Session
 	Networks          []LoginNetwork
 	Tokens            []IssuedToken
+	Factors           Factors
+	Challenges        []IssuedChallenge
+}
+
+// IssuedChallenge is a login that needed a second factor, without the challenge itself.
+type IssuedChallenge struct {
+	CreatedAt time.Time `json:"created_at"`
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // LoginNetwork is a network from which a user has logged in.

@@ -69,7 +69,7 @@ func (s *Service) introspectRefresh(ctx context.Context, presented token.Refresh
 	found = introspectionOf(identity)
 	found.Kind, found.Issuer, found.ClientID = RefreshTokenKind, s.tokens.Issuer(), s.tokens.ClientID()
 	found.IssuedAt, found.ExpiresAt = session.RotatedAt, session.ExpiresAt
-	found.AMR = []string{"pwd"} // as issueTokens
+	found.AMR = identity.AMR
 	return found, true, nil
 }
 

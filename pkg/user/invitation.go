@@ -56,7 +56,8 @@ func (s *Service) invite(ctx context.Context, grant access.Grant, in Invitee) (U
 }
 
 // checkAssigned checks the roles of a new account before the transaction, which checks the grant again. So an unknown role is reported
-// only to a caller who may assign roles. Errors: Forbidden, Invalid, Unavailable.
+// only to a caller who may assign roles. Errors: Forbidden, SecondFactorRequired, Invalid,
+// Unavailable.
 func (s *Service) checkAssigned(ctx context.Context, grant access.Grant) error {
 	known, err := s.store.Roles(ctx)
 	if err != nil {
@@ -67,6 +68,9 @@ func (s *Service) checkAssigned(ctx context.Context, grant access.Grant) error {
 		if slices.Contains(given.Roles, r.Name) {
 			given.Permissions = append(given.Permissions, r.Permissions...)
 		}
+	}
+	if grant.NeedsFactor(grant.Caller(), given) {
+		return ErrNeedsFactor()
 	}
 	if !grant.Allows(grant.Caller(), given) {
 		return ErrForbidden()

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	"user-service/pkg/event"
+	"user-service/pkg/factor"
 	"user-service/pkg/password"
 )
 
@@ -26,7 +28,10 @@ type LoginDecision struct {
 	// Success resets the count of this network. With a Session, the network becomes known.
 	Success bool
 	Session *Session // the session to open
-	// PasswordAt is the time at which the verified password was last changed. If the stored time differs, the session is not opened.
+	// Challenge is a login that still needs a second factor. It is stored instead of a session.
+	Challenge *LoginChallenge
+	// PasswordAt is the time at which the verified password was last changed. If the stored time differs, neither a session is opened nor
+	// a challenge stored.
 	PasswordAt time.Time
 	Event      event.Event // about the user
 	// LockedOut is an event about the user. It is not stored if such an event was stored for the user within LockedOutInterval.
@@ -34,10 +39,10 @@ type LoginDecision struct {
 	Audit     []Audit
 }
 
-// Login opens a session. For an unknown email, a wrong password and a disabled account, the response and the work are the same. During a
+// Login opens a session, or returns a challenge if the user has a second factor. For an unknown email, a wrong password and a disabled account, the response and the work are the same. During a
 // backoff no hash is computed, and the correct password is refused too.
 //
-// Errors: Invalid, InvalidCredentials, TooManyRequests, Overloaded, Unavailable.
+// Errors: Invalid, InvalidCredentials, SecondFactorRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	if err := l.Check().Err(); err != nil {
 		return TokenPair{}, err
@@ -50,7 +55,7 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 		return TokenPair{}, err
 	}
 	if check.ok = result.OK && check.cred.Status == Active; check.ok {
-		if check.session, err = s.newSession(ctx, check.cred.UserID); err != nil {
+		if err := s.afterPassword(ctx, &check); err != nil {
 			return TokenPair{}, err
 		}
 	}
@@ -68,15 +73,56 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	if result.Rehash { // not earlier: a refused attempt must not take longer if its password is correct
 		s.upgrade(ctx, check.cred, l.Password)
 	}
+	switch {
+	case check.challenge != nil:
+		return TokenPair{}, errSecondFactor(check.challenge)
+	case check.session == nil:
+		return TokenPair{}, errFactorUnavailable(nil)
+	}
+	s.cfg.Observer.LoggedIn(check.session.AMR)
 	return s.issueTokens(identity, check.session.Counter)
+}
+
+// afterPassword prepares the result of a login with a correct password: a session or a challenge. It prepares neither if the user has a
+// factor that can't be checked without DATA_KEY. It reads the factors only now, so that a login with a wrong password is the same with and without
+// factors.
+func (s *Service) afterPassword(ctx context.Context, check *passwordCheck) (err error) {
+	known, err := s.store.LoginFactors(ctx, check.cred.UserID)
+	types := known.Types()
+	switch {
+	case err != nil:
+		return err
+	case len(types) == 0:
+		check.session, err = s.newSession(ctx, check.cred.UserID, factor.PasswordMethods())
+		return err
+	case s.FactorsEnabled():
+		check.challenge = &LoginChallenge{UserID: check.cred.UserID, types: types}
+		check.challenge.text, check.challenge.Hash = factor.NewChallenge()
+		err = s.requestPasskey(check.challenge, known.passkeys())
+	}
+	check.factors = true
+	return err
+}
+
+// requestPasskey adds the request options for the passkeys of the user to a challenge. Without WEBAUTHN_RP_ID, the login accepts none.
+func (s *Service) requestPasskey(c *LoginChallenge, passkeys []factor.Passkey) (err error) {
+	if !s.cfg.RelyingParty.Enabled() {
+		c.types = slices.DeleteFunc(c.types, func(t factor.Type) bool { return t == factor.PasskeyType })
+	} else if len(passkeys) > 0 {
+		c.request, err = s.cfg.RelyingParty.Request(c.text, passkeys)
+	}
+	return err
 }
 
 // passwordCheck is the result of verifying a password.
 type passwordCheck struct {
-	cred    Credential // zero for an unknown email
-	ok      bool       // correct password of an active account
-	failed  Action     // the audit action of a failure
-	session *Session   // the session to open; nil for a reauthentication
+	cred    Credential // Zero for an unknown email.
+	ok      bool       // Correct password of an active account.
+	failed  Action     // The audit action of a failure.
+	session *Session   // The session to open; nil for a reauthentication or with factors.
+
+	factors   bool            // The login needs a second factor.
+	challenge *LoginChallenge // For the second factor.
 }
 
 // verifyPassword checks a password against the credential that read returns, unless a backoff is in force. For an unknown email it
@@ -198,17 +244,28 @@ func (s *Service) failure(f LoginFailures, check passwordCheck) (decision LoginD
 	return decision, err
 }
 
-// success resets the count of failures. For a login it also opens the session.
+// success resets the count of failures, unless the login needs a second factor. For a login it also opens the session.
 func (c passwordCheck) success(f LoginFailures) (LoginDecision, error) {
-	if c.session == nil {
+	switch {
+	case c.factors:
+		return c.needsFactor(), nil
+	case c.session == nil:
 		return LoginDecision{Success: true}, nil
 	}
-	userID := c.cred.UserID
-	e, err := event.New(event.LoggedIn, userID, 0, f.Now, event.Session{ID: userID, SessionID: c.session.ID})
+	decision, err := loginSuccess(c.cred.UserID, c.session, f.Now)
+	decision.PasswordAt = c.cred.ChangedAt
+	return decision, err
+}
+
+// needsFactor stores the challenge. It does not reset the count of failures, because wrong codes count there too.
+func (c passwordCheck) needsFactor() LoginDecision {
+	if c.challenge == nil {
+		return LoginDecision{}
+	}
 	return LoginDecision{
-		Success: true, Session: c.session, PasswordAt: c.cred.ChangedAt, Event: e,
-		Audit: []Audit{{Action: LoginSucceeded, UserID: userID, Actor: userID, Detail: Detail{SessionID: c.session.ID}}},
-	}, err
+		Challenge: c.challenge, PasswordAt: c.cred.ChangedAt,
+		Audit: []Audit{{Action: TokenCreated, UserID: c.cred.UserID, Detail: Detail{Purpose: SecondFactorCode}}},
+	}
 }
 
 // upgrade replaces a stored hash with a hash of the password with the current parameters. If this fails, the next login repeats it.
@@ -218,13 +275,13 @@ func (s *Service) upgrade(ctx context.Context, cred Credential, pw string) {
 	}
 }
 
-func (s *Service) newSession(ctx context.Context, userID uuid.UUID) (*Session, error) {
+func (s *Service) newSession(ctx context.Context, userID uuid.UUID, amr []string) (*Session, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, fmt.Errorf("create a session id: %w", err)
 	}
 	now, from := s.now(), OriginOf(ctx)
-	session := &Session{ID: id, UserID: userID, CreatedAt: now, RotatedAt: now, UserAgent: from.UserAgent, IP: from.IP}
+	session := &Session{ID: id, UserID: userID, CreatedAt: now, RotatedAt: now, UserAgent: from.UserAgent, IP: from.IP, AMR: amr}
 	session.ExpiresAt = s.expiry(*session)
 	return session, nil
 }

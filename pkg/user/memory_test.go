@@ -29,6 +29,7 @@ type memory struct {
 	roles     []access.Role
 	audit     []Action
 	announced []event.Type
+	factors   Factors // of every login
 	now       time.Time
 }
 
@@ -109,7 +110,7 @@ func (m *memory) apply(u User, change Change) {
 
 func (m *memory) identity(s Session) Identity {
 	u := m.users[s.UserID]
-	return Identity{Caller: access.Caller{UserID: u.ID, SessionID: s.ID, Roles: u.Roles}, User: u, AuthTime: s.CreatedAt}
+	return Identity{Caller: access.Caller{UserID: u.ID, SessionID: s.ID, Roles: u.Roles}, User: u, AuthTime: s.CreatedAt, AMR: s.AMR}
 }
 
 func (m *memory) Change(ctx context.Context, grant access.Grant, decide Decide) (User, error) {
@@ -196,6 +197,8 @@ func (m *memory) RecordAttempt(ctx context.Context, a Attempt, decide func(Login
 	}
 	return id, nil
 }
+
+func (m *memory) LoginFactors(context.Context, uuid.UUID) (Factors, error) { return m.factors, nil }
 
 func (m *memory) RotateSession(
 	_ context.Context, id uuid.UUID, decide func(s Session, now time.Time) Rotation,

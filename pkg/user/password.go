@@ -31,8 +31,8 @@ func (s *Service) CheckNewPassword(by Identity, p NewPassword) FieldErrors {
 	return errs
 }
 
-// ChangePassword replaces the caller's own password. It ends all sessions, including the calling one, and opens a new one (OWASP ASVS
-// 5.0.0, 7.2.4).
+// ChangePassword replaces the caller's own password. It ends all sessions, including the calling one, and opens a new one with the
+// same authentication methods (OWASP ASVS 5.0.0, 7.2.4).
 //
 // Errors: the errors of a grant, Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.Grant, p NewPassword) (TokenPair, error) {
@@ -50,7 +50,7 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.
 	if err != nil {
 		return TokenPair{}, err
 	}
-	session, err := s.newSession(ctx, by.UserID)
+	session, err := s.newSession(ctx, by.UserID, by.AMR)
 	if err != nil {
 		return TokenPair{}, err
 	}

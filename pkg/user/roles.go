@@ -104,7 +104,9 @@ func (s *Service) Roles(ctx context.Context) ([]access.Role, error) { return s.s
 
 // PutRole creates or replaces a role. The change takes effect on the next request of each user of the role.
 //
-// Errors: the errors of a grant, Invalid, PreconditionFailed, BuiltInRole (admin would lose a permission of the service), Unavailable.
+// Errors: the errors of a grant, Invalid, PreconditionFailed, BuiltInRole (admin would lose a permission of the service), FactorsDisabled,
+// Unavailable.
+//
 // Invalid can also mean that the permissions of a user with the role would not fit into a token.
 func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role, cond RolePrecondition) (access.Role, error) {
 	errs := CheckRole(r)
@@ -116,16 +118,19 @@ func (s *Service) PutRole(ctx context.Context, grant access.Grant, r access.Role
 	}
 	slices.Sort(r.Permissions)
 	r.Permissions = append([]access.Permission{}, slices.Compact(r.Permissions)...)
-	return r, s.store.PutRole(ctx, grant, r, fits, func(old *access.Role) error { return allowPut(old, r, cond) })
+	return r, s.store.PutRole(ctx, grant, r, fits, func(old *access.Role) error { return s.allowPut(old, r, cond) })
 }
 
-// allowPut returns an error if r may not replace old. Errors: PreconditionFailed, BuiltInRole.
-func allowPut(old *access.Role, r access.Role, cond RolePrecondition) error {
+// allowPut returns an error if r may not replace old. Errors: PreconditionFailed, BuiltInRole, FactorsDisabled.
+func (s *Service) allowPut(old *access.Role, r access.Role, cond RolePrecondition) error {
 	if err := cond.check(old); err != nil {
 		return err
 	}
 	if r.Name == access.Admin && !r.HasAll(access.Permissions()) {
 		return &Error{Code: BuiltInRole, Detail: "The role admin keeps all permissions of the service; more can be added."}
+	}
+	if r.SecondFactor && !s.FactorsEnabled() {
+		return &Error{Code: FactorsDisabled, Detail: "A role can require a second factor only while second factors are enabled (DATA_KEY)."}
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
+	"user-service/pkg/factor"
 	"user-service/pkg/password"
 	"user-service/pkg/token"
 )
@@ -23,12 +24,15 @@ type Config struct {
 	VerifyAtRegistration bool
 	MaxFailures          int // Consecutive failures from one network before a backoff. 0: no backoff.
 	Passwords            password.Policy
-	Breaches             Breaches      // nil: new passwords are not looked up.
-	Workloads            Workloads     // nil: no workloads.
-	RefreshIdleTTL       time.Duration // A session ends when it was unused for this time.
-	RefreshTTL           time.Duration // A session ends after this time.
-	Log                  *slog.Logger  // For failures after a response. nil: discarded.
-	Observer             Observer      // nil: discarded.
+	Breaches             Breaches             // nil: new passwords are not looked up.
+	Workloads            Workloads            // nil: no workloads.
+	RefreshIdleTTL       time.Duration        // A session ends when it was unused for this time.
+	RefreshTTL           time.Duration        // A session ends after this time.
+	DataKeys             *factor.Keys         // For the secrets of second factors. nil: there are none.
+	RelyingParty         *factor.RelyingParty // For passkeys. nil: they are off.
+	Issuer               string               // The name of the service in authenticator apps, or a URL with this host.
+	Log                  *slog.Logger         // For failures after a response. nil: discarded.
+	Observer             Observer             // nil: discarded.
 }
 
 // Breaches finds out whether passwords are known from data breaches.
@@ -42,6 +46,10 @@ type Observer interface {
 	LockedOut()    // a backoff begins
 	TokenReused()  // a used refresh token was presented, and its session ended
 	ResetDropped() // a requested reset was not sent
+
+	LoggedIn(amr []string)   // a session was opened, with these authentication methods
+	FactorAdded(typ string)  // a factor was confirmed
+	FactorRemoved(by string) // a confirmed factor was removed: by its "user", or by an "other" caller
 }
 
 type noopObserver struct{}
@@ -49,6 +57,10 @@ type noopObserver struct{}
 func (noopObserver) LockedOut()    {}
 func (noopObserver) TokenReused()  {}
 func (noopObserver) ResetDropped() {}
+
+func (noopObserver) LoggedIn([]string)    {}
+func (noopObserver) FactorAdded(string)   {}
+func (noopObserver) FactorRemoved(string) {}
 
 // Service enforces the rules of accounts.
 type Service struct {

@@ -123,7 +123,7 @@ func (s *Service) issueTokens(id Identity, counter uint64) (TokenPair, error) {
 		permissions[i] = string(p)
 	}
 	accessToken, err := s.tokens.IssueAccess(token.Access{
-		UserID: id.UserID, SessionID: id.SessionID, AuthTime: id.AuthTime, AMR: []string{"pwd"}, EmailVerified: id.User.EmailVerified,
+		UserID: id.UserID, SessionID: id.SessionID, AuthTime: id.AuthTime, AMR: id.AMR, EmailVerified: id.User.EmailVerified,
 		Roles: id.Roles, Permissions: permissions,
 	})
 	if err != nil {
@@ -224,6 +224,11 @@ func errRefreshToken(cause error) error {
 // ErrForbidden returns the error for a caller who lacks a permission.
 func ErrForbidden() error {
 	return &Error{Code: Forbidden, Detail: "The caller lacks a permission that this request requires."}
+}
+
+// ErrNeedsFactor returns the error for a caller whose permission counts only in a session with a second factor.
+func ErrNeedsFactor() error {
+	return &Error{Code: SecondFactorRequired, Detail: "This request requires a session with a second factor; log in with one."}
 }
 
 // ErrSessionEnded returns the error for a caller whose session has ended or whose account is not active.

@@ -9,6 +9,7 @@ import (
 
 	"user-service/pkg/access"
 	"user-service/pkg/event"
+	"user-service/pkg/factor"
 )
 
 // Store is the storage of accounts. Each method is one transaction: a change, its events and its audit entries are stored together or not
@@ -22,6 +23,7 @@ type Store interface {
 	LoginStore
 	SessionStore
 	OneTimeTokenStore
+	FactorStore
 	RoleStore
 	AuditStore
 }
@@ -113,6 +115,30 @@ type OneTimeTokenStore interface {
 	Redeem(ctx context.Context, hash TokenHash, purpose Purpose, decide Decide) (User, error)
 }
 
+// FactorStore stores second factors, recovery codes and login challenges.
+type FactorStore interface {
+	// Factors returns the factors of a user. Errors: NotFound.
+	Factors(ctx context.Context, userID uuid.UUID) (Factors, error)
+	// LoginFactors returns the factors of a user who logs in. It does not fail if the user does not exist.
+	LoginFactors(ctx context.Context, userID uuid.UUID) (Factors, error)
+	// AddPasskeyChallenge stores a challenge for a login with a passkey alone.
+	AddPasskeyChallenge(ctx context.Context, hash factor.ChallengeHash) error
+	// RecordPasskey uses up a challenge and locks the active user of a credential. It calls decide, and stores the decision as RecordAttempt
+	// does. The attempt is the zero PasskeyAttempt for an unknown credential. Errors: NotFound (the challenge is not valid).
+	RecordPasskey(
+		ctx context.Context, hash factor.ChallengeHash, credentialID []byte, a Attempt, decide func(PasskeyAttempt) (CodeDecision, error),
+	) (Identity, error)
+	// ChallengeHolder returns the user of a valid login challenge. A challenge has at most factor.MaxTries, and becomes invalid when the
+	// password or the email changes. Errors: NotFound.
+	ChallengeHolder(ctx context.Context, hash factor.ChallengeHash) (ChallengeHolder, error)
+	// RecordCode serializes the codes of one user, and the attempts for the user's email. It calls decide, and stores the decision as
+	// RecordAttempt does. Without a session, a decision with a failure counts as a try of the challenge. Errors: NotFound (the challenge
+	// has become invalid).
+	RecordCode(
+		ctx context.Context, hash factor.ChallengeHash, userID uuid.UUID, a Attempt, decide func(CodeAttempt) (CodeDecision, error),
+	) (Identity, error)
+}
+
 // RoleStore stores roles.
 type RoleStore interface {
 	// Roles returns all roles, sorted by name.
@@ -157,6 +183,8 @@ type Tx interface {
 	// number is greater. The number for a mailbox includes tokens of other accounts. Tokens that are no longer valid count too. now is
 	// the database's time.
 	FreshTokens(ctx context.Context, u User, purpose Purpose) (n int, now time.Time, err error)
+	// Factors returns the factors of the locked account.
+	Factors(ctx context.Context, id uuid.UUID) (Factors, error)
 }
 
 // NewAccount is an account to be stored.
@@ -174,14 +202,16 @@ type Change struct {
 	User         *User  // the new state of the account; nil: unchanged
 	Delete       bool   // erase the account
 	PasswordHash string // the new hash; empty: unchanged
-	// EndSessions ends all sessions, before NewSession is opened.
+	// EndSessions ends all sessions except KeepSession, before NewSession is opened.
 	EndSessions      bool
+	KeepSession      uuid.UUID
 	NewSession       *NewSession
 	Token            *OneTimeToken // a token to store
 	InvalidateTokens bool          // invalidate all tokens that set a password: for resets and invitations
 	// ClearFailures deletes the counts of failures of the email's logins and of the user's reauthentications.
 	ClearFailures bool
 	LoginNetwork  netip.Prefix // a network that becomes a known network of the user
+	Factors       FactorChange
 	Events        []event.Event
 	// Audit are the audit entries about the account. If the change ends sessions, the first entry gets the number of these sessions.
 	Audit []Audit

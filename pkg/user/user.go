@@ -41,6 +41,7 @@ type Identity struct {
 	access.Caller
 	User     User
 	AuthTime time.Time // when the user logged in
+	AMR      []string  // the authentication methods of the login (RFC 8176)
 }
 
 // Session is a session of a user.
@@ -53,6 +54,7 @@ type Session struct {
 	ExpiresAt time.Time
 	UserAgent string // of the last login or refresh
 	IP        netip.Addr
+	AMR       []string // the authentication methods of the login (RFC 8176)
 }
 
 // Credential is the password of an account.

@@ -44,7 +44,7 @@ type soak struct {
 
 	figures sync.Mutex
 	series  []*steady.Series
-	counted struct { // the requests up to the last reading
+	counted struct { // of the requests
 		ops, refused int
 		at           time.Duration
 	}

@@ -388,7 +388,7 @@ func TestAllProblemsAreReported(t *testing.T) {
 		got = append(got, strings.Fields(line)[0]+" "+strings.Fields(line)[1])
 	}
 	want := []string{
-		"admin.email and", "No database:", "No broker:", "No cluster", "No cluster", "admin.email is", "config.DATA_KEY has",
+		"admin.email and", "No database:", "No broker:", "No cluster", "No cluster", "admin.email is", "config.DATA_KEY is",
 		"config.LOGLEVEL is", "config.SHUTDOWN_TIMEOUT is", "config.PASSWORD_HASH_CONCURRENCY is", "service.nodePort needs",
 		"networkPolicy.enabled needs", "networkPolicy.enabled needs", "networkPolicy.metricsFrom is", "ingress.enabled needs",
 		"config.TRUSTED_PROXIES is",

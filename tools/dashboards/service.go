@@ -34,7 +34,7 @@ const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_co
 
 // loginShare returns the percentage of logins with some results.
 func loginShare(results string) string {
-	return `100 * sum(rate(user_service_logins_total{@,result=~"` + results + `"}[10m])) / sum(rate(user_service_logins_total{@}[10m]))`
+	return `100 * sum(rate(user_service_logins_total{@,result=~"` + results + `"}[10m])) / sum(rate(user_service_logins_total{@,result!="second-factor-required"}[10m]))`
 }
 
 // firing returns the firing alerts, or a series with the name none.
@@ -187,8 +187,22 @@ func accounts() []panel {
 		{
 			title: "Logins by result", unit: "reqps", stacked: true,
 			about: "Logins per second by result. overloaded and unavailable: faults of the service. " +
-				"too-many-requests: backoff after wrong passwords.",
+				"too-many-requests: backoff after wrong passwords or codes. second-factor-required: the correct password, and a code is needed.",
 			colors: results, queries: []query{rateBy("user_service_logins_total", "result")},
+		},
+		{
+			title: "Logins by authentication methods", unit: "reqps", stacked: true,
+			about: "Successful logins per second by authentication methods (RFC 8176). pwd: a password alone. pwd+otp+mfa: with a " +
+				"code of an authenticator app, or a recovery code.",
+			queries: []query{rateBy("user_service_login_methods_total", "amr")},
+		},
+		{
+			title: "Second factors", unit: "short",
+			about: "Within 5 minutes: second factors that were confirmed, and that were removed by their user or by another caller.",
+			queries: []query{
+				{`sum by (type) (increase(user_service_factors_added_total{@}[5m]))`, "{{type}} added"},
+				{`sum by (by) (increase(user_service_factors_removed_total{@}[5m]))`, "removed by {{by}}"},
+			},
 		},
 		{
 			title: "Refreshes by result", unit: "reqps", stacked: true,

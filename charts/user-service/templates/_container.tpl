@@ -35,6 +35,11 @@ user: {{ $user | quote }}
 - name: {{ $variable }}_FILE
   value: {{ include "user-service.secretPath" (dict "root" $ "variable" $variable "file" $file) }}
 {{- end }}
+{{- range $variable, $key := include "user-service.dataKeys" . | fromYaml }}
+{{- $file := $variable | lower | replace "_" "-" }}
+- name: {{ $variable }}_FILE
+  value: {{ include "user-service.secretPath" (dict "root" $ "variable" $variable "file" $file) }}
+{{- end }}
 {{- include "user-service.databaseTLSEnv" (dict "root" $ "certSecret" .Values.database.tls.certSecret) }}
 {{- include "user-service.rabbitmqTLSEnv" . }}
 {{- end }}
@@ -72,6 +77,29 @@ accepted secrets, so that a rotation needs no new pods. The key of a variable in
 {{- end -}}
 {{- range $variable, $path := .Values.secretFiles -}}
 {{-   if hasPrefix "JWT_" $variable -}}
+{{-     $_ := set $keys $variable "in a file" -}}
+{{-   end -}}
+{{- end -}}
+{{- range $variable, $key := $keys -}}
+{{-   if $key }}
+{{ $variable }}: {{ $key }}
+{{-   end -}}
+{{- end -}}
+{{- end }}
+
+{{/*
+The keys of DATA_KEY and DATA_ACCEPTED_KEYS by variable, without variables that are not set. The chart's own Secret always
+has the accepted keys, so that a rotation needs no new pods. The key of a variable in secretFiles is unused.
+*/}}
+{{- define "user-service.dataKeys" -}}
+{{- $data := .Values.dataKey -}}
+{{- $keys := dict -}}
+{{- if include "user-service.dataKeySecret" . -}}
+{{-   $accepted := ternary $data.keys.acceptedKeys "accepted-keys" (ne $data.existingSecret "") -}}
+{{-   $keys = dict "DATA_KEY" $data.keys.key "DATA_ACCEPTED_KEYS" $accepted -}}
+{{- end -}}
+{{- range $variable, $path := .Values.secretFiles -}}
+{{-   if hasPrefix "DATA_" $variable -}}
 {{-     $_ := set $keys $variable "in a file" -}}
 {{-   end -}}
 {{- end -}}
@@ -174,6 +202,16 @@ accepted secrets, so that a rotation needs no new pods. The key of a variable in
     name: {{ . }}
     items:
       {{- range $variable, $key := include "user-service.jwtKeys" $ | fromYaml }}
+      {{- if not (get $v.secretFiles $variable) }}
+      - {key: {{ $key }}, path: {{ $variable | lower | replace "_" "-" }}}
+      {{- end }}
+      {{- end }}
+{{- end }}
+{{- with include "user-service.dataKeySecret" . }}
+- secret:
+    name: {{ . }}
+    items:
+      {{- range $variable, $key := include "user-service.dataKeys" $ | fromYaml }}
       {{- if not (get $v.secretFiles $variable) }}
       - {key: {{ $key }}, path: {{ $variable | lower | replace "_" "-" }}}
       {{- end }}

@@ -118,6 +118,12 @@ main variable.
 {{ default (printf "%s-jwt" (include "user-service.fullname" .)) .Values.jwt.existingSecret }}
 {{- end -}}
 {{- end }}
+{{/* The Secret with DATA_KEY; nothing while second factors are off, or the key is in a file of the pods. */}}
+{{- define "user-service.dataKeySecret" -}}
+{{- if and .Values.dataKey.enabled (not .Values.secretFiles.DATA_KEY) -}}
+{{ default (printf "%s-data-key" (include "user-service.fullname" .)) .Values.dataKey.existingSecret }}
+{{- end -}}
+{{- end }}
 {{- define "user-service.adminSecret" -}}
 {{ default (printf "%s-admin" (include "user-service.fullname" .)) .Values.admin.existingSecret }}
 {{- end }}
@@ -150,6 +156,18 @@ cluster, user-service.validate has already failed. Parameters: root ($), value, 
 {{ b64dec $found }}
 {{- else -}}
 {{ randAlphaNum 48 }}
+{{- end -}}
+{{- end }}
+
+{{/* DATA_KEY: the value, otherwise the key that the Secret has, otherwise the base64 of 32 random bytes. */}}
+{{- define "user-service.dataKey" -}}
+{{- $found := get (default dict (lookup "v1" "Secret" .Release.Namespace (include "user-service.dataKeySecret" .)).data) .Values.dataKey.keys.key -}}
+{{- if .Values.dataKey.key -}}
+{{ .Values.dataKey.key }}
+{{- else if $found -}}
+{{ b64dec $found }}
+{{- else -}}
+{{ randBytes 32 }}
 {{- end -}}
 {{- end }}
 

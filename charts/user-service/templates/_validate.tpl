@@ -5,7 +5,7 @@ Each subject is a template of its own, which returns a JSON list of messages.
 */}}
 {{- define "user-service.validate" -}}
 {{- $problems := list -}}
-{{- range list "cluster" "sources" "generated" "quickstart" "jwt" "tls" "formats" "thresholds" "quantities" "config" "extraEnv"
+{{- range list "cluster" "sources" "generated" "quickstart" "jwt" "dataKey" "tls" "formats" "thresholds" "quantities" "config" "extraEnv"
       "shutdown" "pods" "memory" "service" "networkPolicy" "routes" "monitoring" "mailer" "workloads" -}}
 {{-   $problems = concat $problems (include (printf "user-service.problems.%s" .) $ | fromJsonArray) -}}
 {{- end -}}
@@ -77,6 +77,10 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{- if not (or $v.jwt.secret $v.jwt.existingSecret $v.secretFiles.JWT_SECRET) -}}
 {{-   $generated = append $generated (dict "secret" (include "user-service.jwtSecret" .) "values" "jwt.existingSecret or jwt.secret") -}}
 {{- end -}}
+{{- if and (include "user-service.dataKeySecret" .) (not (or $v.dataKey.key $v.dataKey.existingSecret)) -}}
+{{-   $generated = append $generated (dict "secret" (include "user-service.dataKeySecret" .)
+        "values" "dataKey.existingSecret or dataKey.key") -}}
+{{- end -}}
 {{- if and $v.quickstart.enabled (not (or $v.quickstart.postgresql.password $v.database.existingSecret)) -}}
 {{-   $generated = append $generated (dict "secret" (include "user-service.databaseSecret" .) "values" "quickstart.postgresql.password") -}}
 {{- end -}}
@@ -134,6 +138,34 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{-   end -}}
 {{- end -}}
 {{ without $problems "" | toJson }}
+{{- end }}
+
+{{- define "user-service.problems.dataKey" -}}
+{{- $problems := list -}}
+{{- $data := .Values.dataKey -}}
+{{- if and $data.key $data.existingSecret -}}
+{{-   $problems = append $problems "dataKey.key and dataKey.existingSecret are both set: leave one of them empty." -}}
+{{- end -}}
+{{- if and $data.acceptedKeys (not $data.key) -}}
+{{-   $problems = append $problems (print "dataKey.acceptedKeys goes with dataKey.key: put the accepted keys into dataKey.existingSecret, "
+        "and name their key in dataKey.keys.acceptedKeys, or set dataKey.key.") -}}
+{{- end -}}
+{{- if and $data.keys.acceptedKeys (not $data.existingSecret) -}}
+{{-   $problems = append $problems "dataKey.keys.acceptedKeys names a key of dataKey.existingSecret, which is empty: set it." -}}
+{{- end -}}
+{{- if and (not $data.enabled) (or $data.key $data.acceptedKeys $data.existingSecret) -}}
+{{-   $problems = append $problems "dataKey is off, and its values are set: set dataKey.enabled=true, or leave them empty." -}}
+{{- end -}}
+{{- if and (or $data.key $data.existingSecret) .Values.secretFiles.DATA_KEY -}}
+{{-   $problems = append $problems "secretFiles.DATA_KEY and a Secret or value of dataKey are both set: leave one of them empty." -}}
+{{- end -}}
+{{- range $key := append (splitList "," $data.acceptedKeys) $data.key -}}
+{{-   if and (trim $key) (not (regexMatch "^[A-Za-z0-9+/]{43}=$" (trim $key))) -}}
+{{-     $problems = append $problems (print "A key of dataKey is not the base64 of 32 bytes: use a random one, as made by: "
+          "openssl rand -base64 32") -}}
+{{-   end -}}
+{{- end -}}
+{{ toJson $problems }}
 {{- end }}
 
 {{/*

@@ -10,6 +10,8 @@ JWT_SECRET: jwt
 JWT_ACCEPTED_SECRETS: jwt
 JWT_PRIVATE_KEY: jwt.keys.privateKey
 JWT_ACCEPTED_KEYS: jwt.keys.acceptedKeys
+DATA_KEY: dataKey
+DATA_ACCEPTED_KEYS: dataKey.keys.acceptedKeys
 HTTP_ADDR: service.port
 METRICS_ADDR: service.metricsPort
 GOMEMLIMIT: resources.limits.memory

@@ -29,6 +29,7 @@
     - rabbitmq.tls.caSecret
     - rabbitmq.tls.certSecret
     - jwt.existingSecret
+    - dataKey.existingSecret
     - admin.existingSecret
     - otlpHeaders.existingSecret
     - migration.existingSecret
@@ -57,6 +58,7 @@
     - rabbitmq.tls.keys.cert
     - rabbitmq.tls.keys.key
     - jwt.keys.secret
+    - dataKey.keys.key
     - admin.keys.email
     - admin.keys.password
     - otlpHeaders.keys.headers
@@ -65,7 +67,7 @@
     - mailer.rabbitmq.keys.password
   pattern: '^[-._a-zA-Z0-9]+$'
   advice: write the name of a key in the Secret
-- values: [jwt.keys.acceptedSecrets, jwt.keys.privateKey, jwt.keys.acceptedKeys]
+- values: [jwt.keys.acceptedSecrets, jwt.keys.privateKey, jwt.keys.acceptedKeys, dataKey.keys.acceptedKeys]
   pattern: '^[-._a-zA-Z0-9]*$'
   advice: write the name of a key in the Secret
 - values: [admin.email]

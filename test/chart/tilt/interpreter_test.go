@@ -16,7 +16,7 @@ import (
 // start is the way in which a developer starts Tilt.
 type start struct {
 	settings   map[string]any // the result of config.parse
-	context    string         // the context that kubectl uses
+	context    string         // of kubectl
 	subcommand string         // up, ci or down
 }
 

@@ -1,0 +1,10 @@
+-- Roles whose permissions count only in sessions with a second factor.
+
+-- +goose Up
+
+SET LOCAL lock_timeout = '1s';
+ALTER TABLE roles ADD COLUMN second_factor boolean NOT NULL DEFAULT false;
+
+-- +goose Down
+
+ALTER TABLE roles DROP COLUMN second_factor;

@@ -1,0 +1,209 @@
+// Package passkey_test opens the page of docs/second-factor.md in Chromium. Its virtual authenticator registers a passkey and logs in with it.
+package passkey_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/webauthn"
+	"github.com/chromedp/chromedp"
+	"github.com/google/uuid"
+
+	"user-service/internal/testkit"
+	"user-service/pkg/access"
+	"user-service/pkg/factor"
+	"user-service/pkg/httpapi"
+	"user-service/pkg/password"
+	"user-service/pkg/postgres/postgrestest"
+	"user-service/pkg/token"
+	"user-service/pkg/user"
+)
+
+const (
+	email        = "ada@example.com"
+	goodPassword = "seven green kettles sing"
+	maxLines     = 60 // of the page
+)
+
+// addCredential are the parameters of WebAuthn.addCredential, without members that Chromium refuses for this authenticator.
+type addCredential struct {
+	AuthenticatorID webauthn.AuthenticatorID `json:"authenticatorId"`
+	Credential      map[string]any           `json:"credential"`
+}
+
+type unobserved struct{}
+
+func (unobserved) RequestStarted(context.Context, string) func(string, int) {
+	return func(string, int) {}
+}
+func (unobserved) LoginDone(string)   {}
+func (unobserved) RefreshDone(string) {}
+func (unobserved) Authorized(string)  {}
+func (unobserved) RateLimited(string) {}
+
+// page returns the page of docs/second-factor.md.
+func page(t *testing.T) string {
+	t.Helper()
+	doc, err := os.ReadFile("../../docs/second-factor.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	match := regexp.MustCompile("(?s)```html\n(.*?)```").FindSubmatch(doc)
+	if match == nil {
+		t.Fatal("docs/second-factor.md has no page")
+	}
+	if lines := strings.Count(string(match[1]), "\n"); lines > maxLines {
+		t.Errorf("the page has %d lines, want at most %d", lines, maxLines)
+	}
+	return string(match[1])
+}
+
+// serve serves the API with the page at two ports. Only the first one is an origin of passkeys.
+func serve(t *testing.T) (port, other string) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	keys, keyErr := factor.NewKeys(base64.StdEncoding.EncodeToString(key), "")
+	party, partyErr := factor.NewRelyingParty("localhost", "Example", []string{"http://localhost:" + port})
+	hasher, hasherErr := password.NewHasher(password.Config{
+		Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
+		Limits: password.Limits{Concurrency: 1, Queue: 8, MaxWait: 10 * time.Second},
+	})
+	tokens, tokenErr := token.New(token.Config{
+		Keys: token.Keys{Secret: rand.Text() + rand.Text()}, Issuer: "i", Audience: "a", ClientID: "c", AccessTTL: time.Minute,
+	})
+	for _, err := range []error{keyErr, partyErr, hasherErr, tokenErr} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	users := user.New(user.Config{
+		DataKeys: keys, RelyingParty: party, Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour,
+	}, postgrestest.Open(t, nil), hasher, tokens)
+	r := user.Registration{Email: email, Password: goodPassword}
+	if _, err := users.Create(t.Context(), access.Internal(uuid.Nil), r, access.User); err != nil {
+		t.Fatal(err)
+	}
+	api := httpapi.New(httpapi.Config{}, users, httpapi.NewHealth(slog.New(slog.DiscardHandler)), unobserved{}, slog.New(slog.DiscardHandler)).Handler()
+	html := page(t)
+	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			api.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = w.Write([]byte(html))
+	})
+	server.Start()
+	t.Cleanup(server.Close)
+	elsewhere := httptest.NewServer(server.Config.Handler)
+	t.Cleanup(elsewhere.Close)
+	_, other, err = net.SplitHostPort(elsewhere.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return port, other
+}
+
+// browse opens a tab of a new browser with a virtual authenticator.
+func browse(t *testing.T) (tab context.Context, authenticator webauthn.AuthenticatorID) {
+	t.Helper()
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]),
+		chromedp.ExecPath(testkit.Installed(t, "chromium", "chromium")), chromedp.DisableGPU,
+		chromedp.Flag("host-resolver-rules", "MAP * 127.0.0.1"))
+	if os.Geteuid() == 0 {
+		options = append(options, chromedp.NoSandbox) // root can't have the sandbox
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+	t.Cleanup(stop)
+	tab, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	if err := chromedp.Do(tab, chromedp.Navigate("about:blank")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chromedp.Call(tab, webauthn.Enable, webauthn.EnableParams{}); err != nil {
+		t.Fatal(err)
+	}
+	added, err := chromedp.Call(tab, webauthn.AddVirtualAuthenticator, webauthn.AddVirtualAuthenticatorParams{
+		Options: &webauthn.VirtualAuthenticatorOptions{
+			Protocol: "ctap2", Transport: "internal", HasResidentKey: true, HasUserVerification: true, IsUserVerified: true,
+			AutomaticPresenceSimulation: true,
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tab, added.AuthenticatorID
+}
+
+// press loads the page, presses a button, and waits for the status.
+func press(t *testing.T, tab context.Context, address, button, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(tab, testkit.Timeout)
+	defer cancel()
+	set := fmt.Sprintf(`document.getElementById('email').value = %q; document.getElementById('password').value = %q`, email, goodPassword)
+	if err := chromedp.Do(ctx, chromedp.Navigate(address), chromedp.Evaluate[chromedp.Void](set),
+		chromedp.Click(chromedp.CSS("#"+button))); err != nil {
+		t.Fatal(err)
+	}
+	status := ""
+	testkit.WaitFor(t, "the end of "+button, func() bool {
+		status, _ = chromedp.Run(ctx, chromedp.Evaluate[string](`document.getElementById('status').textContent`))
+		return status != "" && status != "Waiting"
+	})
+	if !strings.HasPrefix(status, want) {
+		t.Errorf("after %s at %s, the status is %q, want %q", button, address, status, want)
+	}
+}
+
+// TestThePageOfTheDocumentationUsesPasskeys registers a passkey and logs in with it. The service refuses it from another origin, and after
+// the counter of a cloned authenticator went back.
+func TestThePageOfTheDocumentationUsesPasskeys(t *testing.T) {
+	t.Parallel()
+	port, other := serve(t)
+	tab, authenticator := browse(t)
+	home := "http://localhost:" + port + "/"
+	press(t, tab, home, "add", "Keep your recovery codes: ")
+	press(t, tab, home, "use", "Logged in as "+email)
+	press(t, tab, home, "use", "Logged in as "+email)
+	press(t, tab, "http://localhost:"+other+"/", "use", "Failed: The passkey is unknown or its response is wrong.")
+
+	stored, err := chromedp.Call(tab, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: authenticator})
+	if err != nil || len(stored.Credentials) != 1 {
+		t.Fatalf("the authenticator has %d passkeys (%v), want one", len(stored.Credentials), err)
+	}
+	clone := *stored.Credentials[0]
+	if clone.SignCount < 2 {
+		t.Fatalf("the counter is %v, want at least 2", clone.SignCount)
+	}
+	if _, err := chromedp.Call(tab, webauthn.ClearCredentials, webauthn.ClearCredentialsParams{AuthenticatorID: authenticator}); err != nil {
+		t.Fatal(err)
+	}
+	copied := addCredential{AuthenticatorID: authenticator, Credential: map[string]any{
+		"credentialId": clone.CredentialID, "isResidentCredential": true, "rpId": clone.RpID, "privateKey": clone.PrivateKey,
+		"userHandle": clone.UserHandle, "signCount": 1,
+	}}
+	command := cdp.Command[addCredential, cdp.Empty]{Method: webauthn.CommandAddCredential}
+	if _, err := chromedp.Call(tab, command, copied); err != nil {
+		t.Fatal(err)
+	}
+	press(t, tab, home, "use", "Failed: The passkey is unknown or its response is wrong.")
+}
