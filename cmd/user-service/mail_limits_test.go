@@ -15,7 +15,8 @@ import (
 	"user-service/pkg/mail/mailtest"
 )
 
-// TestSlowRecipientsDelayNoOtherMail: the mail server answers RCPT slowly for many addresses, as it does if it waits for their servers.
+// TestSlowRecipientsDelayNoOtherMail uses a mail server that does not answer RCPT for many addresses, as if it waited for their servers.
+// Mails to other addresses must still be sent.
 func TestSlowRecipientsDelayNoOtherMail(t *testing.T) {
 	t.Parallel()
 	env := replicaEnvironment(t)

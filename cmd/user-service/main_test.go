@@ -62,7 +62,7 @@ func environment(t testing.TB) map[string]string {
 		"HTTP_ADDR":         "127.0.0.1:0",
 		"METRICS_ADDR":      "127.0.0.1:0",
 		"SHUTDOWN_DELAY":    "0s",
-		"ARGON2_MEMORY_KIB": "8", // for fast tests
+		"ARGON2_MEMORY_KIB": "8", // makes hashes cheap, and so the tests fast
 		"ARGON2_ITERATIONS": "1",
 		"GORACE":            "atexit_sleep_ms=0", // otherwise each process waits a second at its end
 	}

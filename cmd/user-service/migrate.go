@@ -17,7 +17,7 @@ import (
 func migrateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "migrate",
-		Short: "Bring the database's schema up or down",
+		Short: "Apply, revert or list migrations of the database schema",
 		Long: "migrate changes the schema of the database at MIGRATION_DATABASE_URL, or else DATABASE_URL.\n" +
 			"Concurrent runs wait for each other.",
 		Example: "  user-service migrate up",

@@ -24,7 +24,7 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run the service until SIGTERM or Ctrl-C",
 		Long: "serve serves the API on HTTP_ADDR and /metrics on METRICS_ADDR, and publishes events to RabbitMQ. It\n" +
-			"starts even if the database, the schema or the broker is missing, and is ready when they are available.",
+			"starts even if the database, the schema or the broker is missing, and is ready without the broker.",
 		Example: "  user-service serve",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -49,7 +49,7 @@ func (s *staller) pass(to io.Writer, from io.Reader) {
 	for {
 		n, err := from.Read(buf)
 		if err != nil || s.stalled.Load() {
-			return // without closing the connections
+			return // it does not close the connections, so that the peers notice nothing
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return

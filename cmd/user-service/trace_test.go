@@ -13,7 +13,7 @@ import (
 	traces "go.opentelemetry.io/proto/otlp/trace/v1"
 )
 
-// The caller's trace, and its span that calls the service.
+// The trace of the caller, the caller's span that calls the service, and the header traceparent with both.
 const (
 	callersTrace  = "4bf92f3577b34da6a3ce929d0e0e4736"
 	callersSpan   = "00f067aa0ba902b7"

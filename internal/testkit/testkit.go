@@ -114,7 +114,7 @@ func ownPorts() bool {
 }
 
 func listen(port int) (net.Listener, error) {
-	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // immediately
+	return net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)) //nolint:noctx // does not block
 }
 
 // Buffer is a log that a test reads while it is written. The zero value is empty.

@@ -28,7 +28,7 @@ func TestEnvExampleIsUpToDate(t *testing.T) {
 	compare(t, envExample, func(string) string { return want })
 }
 
-// The chart checks its value config against this schema.
+// TestSchemaOfTheChartIsUpToDate checks the schema with which the chart checks its value config.
 func TestSchemaOfTheChartIsUpToDate(t *testing.T) {
 	t.Parallel()
 	compare(t, schema, func(string) string { return config.ChartSchema(&config.Config{}) })
@@ -65,8 +65,8 @@ func compare(t *testing.T, path string, generate func(string) string) {
 	}
 }
 
-// TestEnvExampleCanBeLoaded: an unchanged copy of .env.example sets no variable. If all its lines are uncommented and JWT_SECRET is set,
-// it is a valid environment.
+// TestEnvExampleCanBeLoaded checks that an unchanged copy of .env.example sets no variable. It also checks that the file is a valid
+// environment after all its lines are uncommented and JWT_SECRET is set.
 func TestEnvExampleCanBeLoaded(t *testing.T) {
 	t.Parallel()
 	env := map[string]string{}

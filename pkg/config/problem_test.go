@@ -267,7 +267,7 @@ func TestSettingsThatPreventRegistrationAreRefused(t *testing.T) {
 	}
 }
 
-// The driver reads the path from the environment, as the chart sets it.
+// TestAnUnreadableCertificateOfTheEnvironmentIsNamed sets the path of a certificate in the environment, as the chart does.
 func TestAnUnreadableCertificateOfTheEnvironmentIsNamed(t *testing.T) {
 	t.Setenv("PGSSLROOTCERT", "/no/ca.crt")
 	_, err := load(t, with(map[string]string{"DATABASE_URL": "postgres://app:x@db/app?sslmode=verify-full"}))

@@ -293,7 +293,7 @@ func TestAnEmptiedPrivateKeyStaysInUse(t *testing.T) {
 	m.await(planted + "|[]|key|")
 	m.write("JWT_PRIVATE_KEY", "")
 	m.awaitLog("JWT_PRIVATE_KEY", "is empty now")
-	m.write("JWT_ACCEPTED_KEYS", "key too") // of the same group
+	m.write("JWT_ACCEPTED_KEYS", "key too") // belongs to the same group as JWT_PRIVATE_KEY
 	m.awaitLog("JWT_ACCEPTED_KEYS", "belongs to JWT_PRIVATE_KEY")
 	m.write("JWT_PRIVATE_KEY", "key")
 	m.await(planted+"|[]|key|", planted+"|[]|key|key too")

@@ -116,7 +116,7 @@ func TestWaitingRequestsForOneAccountAreBounded(t *testing.T) {
 		"changes of one's own account":   {"PATCH", "/users/me", `{"name":"Ada"}`, false},
 		"changes by an administrator":    {"PATCH", "/users/{id}", `{"name":"Ada"}`, true},
 		"ends of all sessions":           {"DELETE", "/users/me/sessions", nil, false},
-		"ends of a session":              {"DELETE", "/users/me/sessions/{session_id}", nil, false}, // of another login
+		"ends of a session":              {"DELETE", "/users/me/sessions/{session_id}", nil, false}, // the session of another login
 		"ends of sessions of an account": {"DELETE", "/users/{id}/sessions", nil, true},
 	} {
 		t.Run(name, func(t *testing.T) {

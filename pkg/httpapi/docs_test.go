@@ -144,7 +144,8 @@ func TestDocsPageLinksToOperations(t *testing.T) {
 	}
 }
 
-// TestDocsPageReplacesPublishedPasswords: the service would refuse the passwords of the examples in api/openapi.yaml.
+// TestDocsPageReplacesPublishedPasswords checks that the page does not send the passwords of the examples in api/openapi.yaml, because the
+// service refuses them.
 func TestDocsPageReplacesPublishedPasswords(t *testing.T) {
 	t.Parallel()
 	script := string(start(t).call("GET", "/docs/init.js", nil).want(t, 200).body)
@@ -159,7 +160,7 @@ func TestDocsPageReplacesPublishedPasswords(t *testing.T) {
 	}
 }
 
-// TestEveryProblemTypeHasAnAnchor: docs/problems#not-found is the row of /problems/not-found.
+// TestEveryProblemTypeHasAnAnchor checks that a link such as docs/problems#not-found leads to the row of /problems/not-found.
 func TestEveryProblemTypeHasAnAnchor(t *testing.T) {
 	t.Parallel()
 	page := string(start(t).call("GET", "/docs/problems", nil).want(t, 200).body)

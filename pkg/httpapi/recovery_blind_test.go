@@ -49,7 +49,7 @@ func TestAFailedResetDoesNotRevealTheAccount(t *testing.T) {
 	a, admin := before.register(), before.admin()
 	before.execute(`DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_read_only = on', current_database()); END $$`)
 	drops := &drops{}
-	s := start(t, func(set *settings) { set.database, set.cfg.Observer = before.dsn, drops }) // with new connections
+	s := start(t, func(set *settings) { set.database, set.cfg.Observer = before.dsn, drops }) // with new, read-only connections
 	s.askForResets(a.Email)
 	if n := len(s.events(event.PasswordResetRequested)); n != 0 {
 		t.Errorf("%d events in a read-only database, want none", n)

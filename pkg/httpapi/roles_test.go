@@ -39,7 +39,7 @@ func TestACustomRole(t *testing.T) {
 
 	s.call("GET", "/users", nil, as(a.token)).wantProblem(t, 403, "forbidden")
 	s.call("PUT", a.path()+"/roles", `{"roles":["user","support"]}`, as(admin.token)).want(t, 200)
-	s.call("GET", "/users", nil, as(a.token)).want(t, 200) // with the same token
+	s.call("GET", "/users", nil, as(a.token)).want(t, 200) // the token was issued before the change
 	wantIdentity(t, s.call("GET", "/verify", nil, as(a.token)), a, "support,user", "orders:refund,users:read")
 
 	if r := put(`{"permissions":[]}`); r.Description != "" || r.Permissions == nil || len(r.Permissions) != 0 {

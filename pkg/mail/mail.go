@@ -37,33 +37,34 @@ var paths = map[Kind]string{
 // hasLink reports whether mails of this kind have a link with a one-time token.
 func (k Kind) hasLink() bool { return paths[k] != "" }
 
-// Limits of notices, which are the mails without a link. Unlike tokens, the service does not limit the events of notices.
+// Limits of notices, which are the mails without a link. The service itself limits the events with tokens, but not the events of notices.
 const (
 	// NoticeWindow is the time in which a mailbox gets at most MaxNotices notices, of all kinds and accounts together.
 	NoticeWindow = 10 * time.Minute
 	MaxNotices   = 5
 )
 
-// Mail is a mail that belongs to an event. It contains no text of the account except the address, because anybody can enter such text.
+// Mail is a mail that belongs to an event. Except for the address, it contains no text of the account. Otherwise anybody could register
+// another person's address with a text of their choice, and the mailer would send that text to this person.
 type Mail struct {
-	Event   uuid.UUID // Its id.
-	Account uuid.UUID // Its id.
+	Event   uuid.UUID // The id of the event.
+	Account uuid.UUID // The id of the account.
 	Kind    Kind
 	To      string    // The address; empty: the account's current address.
 	At      time.Time // The time of the event.
-	Token   string    // Of a link.
-	Expires time.Time // Of the token.
+	Token   string    // The one-time token of the link.
+	Expires time.Time // When the token expires.
 	Factor  string    // The type of a second factor, such as totp.
-	Former  bool      // To is a previous address of the account, which was verified.
+	Former  bool      // To is the account's previous address, and was verified.
 	ByAdmin bool      // Somebody other than the user made the change.
 }
 
-// Account is what a mail needs to know of an account.
+// Account has the properties of an account that a mail depends on.
 type Account struct {
 	Email    string
 	Verified bool   // Email is verified.
 	Disabled bool   // The account's tokens are not valid.
 	Locale   string // BCP 47; empty: unknown.
 	Created  time.Time
-	Now      time.Time // By the database's clock.
+	Now      time.Time // The current time by the database's clock.
 }

@@ -18,11 +18,12 @@ import (
 )
 
 const (
-	// Retention is how long the ids of sent mails are stored. A duplicate of an older event would be sent again.
+	// Retention is how long the database stores that a mail was sent. Later, the mailer would send a mail again for a duplicate of its
+	// event.
 	Retention = 30 * 24 * time.Hour
 	// StaleClaim is the age after which another process takes over a claim. It is longer than any attempt to send.
 	StaleClaim = time.Minute
-	// MaxAge is the time since the first attempt after which a mail is parked.
+	// MaxAge is how long after its first attempt a mail is retried. A mail that is older is parked.
 	MaxAge = 24 * time.Hour
 
 	// The delays between two attempts to mark a mail as sent.
@@ -57,8 +58,9 @@ const (
 type Store interface {
 	// MailAccount returns the account with this id. Errors: ErrNoAccount.
 	MailAccount(ctx context.Context, id uuid.UUID) (Account, error)
-	// ClaimMail claims the mail of an event, unless it was sent, or another claim is not yet older than stale. notice is the address of a
-	// notice, and is empty for a mail with a link. Each claim of a notice counts towards MaxNotices until it is released.
+	// ClaimMail claims the mail of an event, and returns the state Claimed. It claims nothing if the mail was sent, if another claim is
+	// younger than stale, or if the mailbox has got too many notices. notice is the address of a notice, and is empty for a mail with a
+	// link. Each claim of a notice counts towards MaxNotices until it is released.
 	ClaimMail(ctx context.Context, event uuid.UUID, notice string, stale time.Duration) (Claim, ClaimState, error)
 	// MarkMailSent stores that a claimed mail was sent.
 	MarkMailSent(ctx context.Context, claim Claim) error
@@ -69,7 +71,8 @@ type Store interface {
 // Disposition is what to do with the message of an event.
 type Disposition int
 
-// The dispositions. The reason for Retry concerns all mails, and the reason for Defer is this mail or its recipient.
+// The dispositions. Retry is for causes outside the mail, such as a mail server that does not answer. Defer is for causes in the mail
+// itself or at its recipient.
 const (
 	Done  Disposition = iota // acknowledge it
 	Retry                    // deliver it again
@@ -142,7 +145,7 @@ func New(store Store, templates *Templates, transport *Transport, cfg Config) *M
 // outcome is the result of an event.
 type outcome struct {
 	result, reason string
-	// deferred means that the reason to retry is the mail or its recipient.
+	// deferred means that a retry is needed because of the mail itself or its recipient.
 	deferred bool
 }
 
@@ -179,7 +182,7 @@ func parked(reason string) outcome { return outcome{result: ResultParked, reason
 
 func retried(reason string) outcome { return outcome{result: ResultRetried, reason: reason} }
 
-// Obsolete reports whether the account of an event no longer exists. Then nothing of the event may be stored.
+// Obsolete reports whether the account of an event no longer exists. If so, no part of the event may stay stored.
 func (m *Mailer) Obsolete(ctx context.Context, body []byte) (bool, error) {
 	var e cloudEvent
 	if json.Unmarshal(body, &e) != nil || e.Subject == uuid.Nil {
@@ -218,7 +221,7 @@ func (m *Mailer) account(ctx context.Context, id uuid.UUID) (Account, error) {
 	return call(ctx, func(ctx context.Context) (Account, error) { return m.store.MailAccount(ctx, id) })
 }
 
-// process sends a mail, unless it is not needed. The first attempt is shorter, so that slow recipients do not delay other mails.
+// process sends a mail if it is still needed. The first attempt has a shorter timeout, so that slow recipients do not delay other mails.
 func (m *Mailer) process(ctx context.Context, plan Mail, first bool) outcome {
 	account, err := m.account(ctx, plan.Account)
 	switch {
@@ -254,7 +257,7 @@ func (m *Mailer) process(ctx context.Context, plan Mail, first bool) outcome {
 	return m.send(ctx, plan, text, claim, first)
 }
 
-// unneeded returns the result of a mail that must not be sent, or "".
+// unneeded returns "" if the mail must be sent. Otherwise it returns the result that says why not.
 func (m Mail) unneeded(account Account) string {
 	switch {
 	case !m.Kind.hasLink():
@@ -264,14 +267,15 @@ func (m Mail) unneeded(account Account) string {
 		return ResultUnverified
 	case !account.Now.Before(m.Expires):
 		return ResultExpired
-	case !strings.EqualFold(m.To, account.Email), account.Disabled, m.Kind == EmailVerification && account.Verified: // invalid or used
-		return ResultOutdated
+	case !strings.EqualFold(m.To, account.Email), account.Disabled, m.Kind == EmailVerification && account.Verified:
+		return ResultOutdated // the token is invalid or used
 	default:
 		return ""
 	}
 }
 
-// storeFailed logs an error of the database. The reason does not contain it.
+// storeFailed logs an error of the database. The reason of the outcome does not contain the error, because the reason is stored with the
+// message.
 func (m *Mailer) storeFailed(err error) outcome {
 	m.cfg.Log.Warn("the database does not answer", "error", err)
 	return retried("the database does not answer")
@@ -308,7 +312,7 @@ func (m *Mailer) send(ctx context.Context, plan Mail, text Text, claim Claim, fi
 	}
 	if _, err := call(context.WithoutCancel(ctx), func(ctx context.Context) (struct{}, error) {
 		return struct{}{}, m.store.ReleaseMail(ctx, claim)
-	}); err != nil { // the claim becomes stale
+	}); err != nil { // a later attempt takes over the stale claim
 		m.cfg.Log.Warn("the claim of a mail that was not sent can't be released", "event", plan.Event, "error", err)
 	}
 	if failure != nil && failure.Permanent {
@@ -339,7 +343,7 @@ func (m *Mailer) mark(ctx context.Context, claim Claim) {
 	}
 }
 
-// call bounds one call of the store.
+// call calls the store with a timeout of storeTimeout.
 func call[T any](ctx context.Context, do func(context.Context) (T, error)) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()

@@ -25,7 +25,7 @@ import (
 // secretToken is a token that must not be in a log.
 const secretToken = "planted-token"
 
-// stage is a mailer with a database and a mail server of its own.
+// stage is a mailer with its own database and its own mail server.
 type stage struct {
 	t      *testing.T
 	dsn    string
@@ -51,7 +51,7 @@ func newStage(t *testing.T) *stage {
 	return s
 }
 
-// another returns a mailer with this database.
+// another returns another mailer with this mail server, and with a connection to the database.
 func (s *stage) another(store mail.Store) *mail.Mailer {
 	s.t.Helper()
 	transport, err := mail.NewTransport("smtp://" + s.server.Address + "?tls=none")
@@ -84,7 +84,7 @@ func (s *stage) execute(sql string, args ...any) int64 {
 	return tag.RowsAffected()
 }
 
-// account creates an account with texts that must not be in any mail.
+// account creates an account. Its name and its metadata must not be in any mail.
 func (s *stage) account(email, locale string) uuid.UUID {
 	s.t.Helper()
 	id := uuid.New()
@@ -100,7 +100,7 @@ func (s *stage) verify(account uuid.UUID) {
 	s.execute(`UPDATE users SET email_verified = true WHERE id = $1`, account)
 }
 
-// message returns the message of a new event. In data, EMAIL is the address, and SOON a time in an hour.
+// message returns the message of a new event. In data it replaces EMAIL by the address, SOON by the time in an hour, and TOKEN by a token.
 func (s *stage) message(typ string, account uuid.UUID, email, data string) []byte {
 	s.t.Helper()
 	soon := time.Now().Add(time.Hour).UTC().Format(time.RFC3339)
@@ -115,7 +115,7 @@ func (s *stage) message(typ string, account uuid.UUID, email, data string) []byt
 const tokenData = `{"user":{"email":"EMAIL","name":"Buy now at evil.example","metadata":{"note":"Buy now"}},
 	"token":"TOKEN","expires_at":"SOON"}`
 
-// reset returns the message of an event for a new account.
+// reset returns the message of a requested password reset for a new account.
 func (s *stage) reset() []byte {
 	s.t.Helper()
 	return s.message("user.password_reset_requested", s.account("ada@example.com", ""), "ada@example.com", tokenData)
@@ -130,7 +130,7 @@ func (s *stage) handle(body []byte, age time.Duration, want mail.Disposition, pa
 	}
 }
 
-// wantsOne checks that one mail was sent, and the results of all events.
+// wantsOne checks that exactly one mail was sent, and that the events had these results.
 func (s *stage) wantsOne(results ...string) {
 	s.t.Helper()
 	if got := len(s.server.Mails()); got != 1 {
@@ -193,7 +193,7 @@ func TestADuplicateIsSentOnce(t *testing.T) {
 	s.wantsOne("password_reset sent", "password_reset duplicate", "password_reset duplicate")
 }
 
-// TestTwoMailersSendOnce: the mailers handle the same events at the same time.
+// TestTwoMailersSendOnce checks that two mailers send one mail when they handle the same event at the same time.
 func TestTwoMailersSendOnce(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -216,7 +216,7 @@ func TestTwoMailersSendOnce(t *testing.T) {
 	}
 }
 
-// TestAClaimOfADeadProcessIsTakenOver: a process was killed between the claim and the mark.
+// TestAClaimOfADeadProcessIsTakenOver claims a mail for a process that never sends it. After StaleClaim another process sends the mail.
 func TestAClaimOfADeadProcessIsTakenOver(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -235,7 +235,7 @@ func TestAClaimOfADeadProcessIsTakenOver(t *testing.T) {
 	s.handle(body, 0, mail.Retry, "another process")
 	s.execute(`UPDATE mails_sent SET claimed_at = claimed_at - interval '20 seconds'`)
 	s.handle(body, 0, mail.Done, "")
-	if err := store.ReleaseMail(t.Context(), dead); err != nil { // the process was only slow
+	if err := store.ReleaseMail(t.Context(), dead); err != nil { // the first process was not dead but slow
 		t.Fatal(err)
 	}
 	s.handle(body, 0, mail.Done, "")
@@ -263,7 +263,7 @@ func TestMailsThatAreNotNeededAnymoreAreDropped(t *testing.T) {
 	}
 }
 
-// TestGreylisting: the server accepts the mail at the second attempt.
+// TestGreylisting uses a server that refuses the first attempt and accepts the second one.
 func TestGreylisting(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -288,7 +288,7 @@ func TestARefusedMailIsParked(t *testing.T) {
 	s := newStage(t)
 	s.server.Answer(func(string) error { return mailtest.Refuse(550, 5) })
 	body := s.reset()
-	s.handle(body, 0, mail.Retry, "MAIL FROM command: 550") // it concerns the sender
+	s.handle(body, 0, mail.Retry, "MAIL FROM command: 550") // the server refuses the sender, and so all mails
 	s.server.Answer(func(command string) error {
 		if command == "RCPT" {
 			return mailtest.Refuse(550, 5)
@@ -302,7 +302,8 @@ func TestARefusedMailIsParked(t *testing.T) {
 	s.wantsOne("password_reset retried", "password_reset parked", "password_reset sent", "parked")
 }
 
-// TestNoticesOfAnUnverifiedAddress: the address may belong to somebody else.
+// TestNoticesOfAnUnverifiedAddress checks that no notice is sent to an address that was never verified, because it may belong to somebody
+// else.
 func TestNoticesOfAnUnverifiedAddress(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -312,13 +313,13 @@ func TestNoticesOfAnUnverifiedAddress(t *testing.T) {
 	change := `{"user":{"email":"ada@example.com"},"changed":["email"],"previous":{"email":"victim@example.com"}}`
 	s.handle(s.message("user.updated", id, "", change), 0, mail.Done, "")
 	s.verify(id)
-	s.handle(s.message("user.updated", id, "", change), 0, mail.Done, "") // the new address says nothing about the previous one
+	s.handle(s.message("user.updated", id, "", change), 0, mail.Done, "") // the new address is verified, but the previous one was not
 	s.handle(s.message("user.password_changed", id, "", `{}`), 0, mail.Done, "")
 	s.wantsOne("password_changed unverified", "factor_added unverified", "email_changed unverified", "email_changed unverified",
 		"password_changed sent")
 }
 
-// TestNoticesToAMailboxAreLimited: of all kinds and accounts together, and with several mailers.
+// TestNoticesToAMailboxAreLimited checks that two mailers together send at most MaxNotices notices to a mailbox, of all kinds and accounts.
 func TestNoticesToAMailboxAreLimited(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -333,7 +334,7 @@ func TestNoticesToAMailboxAreLimited(t *testing.T) {
 			body = s.message("user.updated", other, "", change)
 		}
 		all.Go(func() {
-			for disposition := mail.Retry; disposition == mail.Retry; { // a slow database
+			for disposition := mail.Retry; disposition == mail.Retry; { // because the database may be slow
 				disposition, _ = mailers[n/2%2].Handle(t.Context(), body, 0)
 			}
 		})
@@ -353,7 +354,8 @@ func TestNoticesToAMailboxAreLimited(t *testing.T) {
 	}
 }
 
-// TestANoticeThatWasNotSentDoesNotCount: otherwise its retries would use up the limit.
+// TestANoticeThatWasNotSentDoesNotCount checks that failed attempts do not count towards MaxNotices. Otherwise the retries of one notice
+// would use up the limit.
 func TestANoticeThatWasNotSentDoesNotCount(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)
@@ -423,7 +425,8 @@ func TestAnUnavailableDatabase(t *testing.T) {
 	s.wantsOne("password_reset retried", "password_reset retried", "password_reset sent")
 }
 
-// TestADatabaseThatFailsAfterTheMail: the mailer retries the mark until it is stored.
+// TestADatabaseThatFailsAfterTheMail makes the database fail after a mail was sent. The mailer then retries to store that fact until it
+// succeeds.
 func TestADatabaseThatFailsAfterTheMail(t *testing.T) {
 	t.Parallel()
 	s := newStage(t)

@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-// TestMain trusts testCA, like the system's CAs.
+// TestMain makes the process trust testCA in addition to the system's CAs.
 func TestMain(m *testing.M) { os.Exit(runTests(m)) }
 
 func runTests(m *testing.M) int {
@@ -32,10 +32,10 @@ func runTests(m *testing.M) int {
 	return m.Run()
 }
 
-// testCA is a trusted certificate for this machine, and otherCA is one that nobody trusts.
+// Both are certificates for this machine. The tests' process trusts testCA, but not otherCA.
 var testCA, otherCA = newCertificate(), newCertificate()
 
-// newCertificate returns a certificate that has signed itself.
+// newCertificate returns a self-signed certificate.
 func newCertificate() tls.Certificate {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
 	template := &x509.Certificate{

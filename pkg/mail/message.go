@@ -8,7 +8,7 @@ import (
 	"golang.org/x/net/idna"
 )
 
-// newMessage returns the message of a mail. Its Message-ID is that of the event, so that two copies can be recognized.
+// newMessage returns the message of a mail. Its Message-ID contains the id of the event, so that two copies of a mail have the same one.
 func newMessage(from mail.Address, to string, m Mail, text Text) *gomail.Msg {
 	msg := gomail.NewMsg(gomail.WithNoDefaultUserAgent())
 	msg.FromMailAddress(&from)
@@ -25,7 +25,8 @@ func newMessage(from mail.Address, to string, m Mail, text Text) *gomail.Msg {
 	return msg
 }
 
-// withASCIIDomain returns an address whose domain is in A-labels, which every server accepts.
+// withASCIIDomain converts an internationalized domain to its ASCII form (A-labels, RFC 5890), because not every server accepts the Unicode
+// form.
 func withASCIIDomain(address string) string {
 	local, domain, _ := strings.Cut(address, "@")
 	if ascii, err := idna.Lookup.ToASCII(domain); err == nil {

@@ -53,8 +53,8 @@ type cloudEvent struct {
 	Data    json.RawMessage `json:"data"`
 }
 
-// ForEvent returns the mail that belongs to an event, a CloudEvent in JSON. needed is false if no mail belongs to it. The error of an
-// unreadable event contains no part of it.
+// ForEvent returns the mail that belongs to an event, a CloudEvent in JSON. needed is false if no mail belongs to the event. The error for
+// an unreadable event contains no part of the event.
 func ForEvent(body []byte) (m Mail, needed bool, err error) {
 	var e cloudEvent
 	if json.Unmarshal(body, &e) != nil || e.ID == uuid.Nil || e.Subject == uuid.Nil || e.Type == "" {
@@ -91,7 +91,7 @@ func (m *Mail) readToken(data []byte) error {
 	return nil
 }
 
-// readChange reads the data of a changed account. needed is true if the account has another address now.
+// readChange reads the data of an event about a changed account. needed is true if the account has another address now.
 func (m *Mail) readChange(data []byte) (_ Mail, needed bool, err error) {
 	var d struct {
 		User struct {
@@ -116,7 +116,7 @@ func (m *Mail) readChange(data []byte) (_ Mail, needed bool, err error) {
 	return *m, true, nil
 }
 
-// readFactor reads the data of a change of a second factor. by is an id, or another name of the actor.
+// readFactor reads the data of an event about a second factor. Its member by names the actor: the id of an account, or a word.
 func (m *Mail) readFactor(data []byte) error {
 	var d struct {
 		Factor struct {

@@ -20,7 +20,7 @@ var (
 	later     = noon.Add(time.Hour)
 )
 
-// cloudEvent returns an event in the form of its message.
+// cloudEvent returns the message of an event, which is a CloudEvent in JSON.
 func cloudEvent(t testing.TB, typ, data string) []byte {
 	t.Helper()
 	body, err := event.Event{ID: eventID, Type: event.Type(typ), Subject: accountID, Time: noon, Data: []byte(data)}.CloudEvent()
@@ -34,7 +34,7 @@ func cloudEvent(t testing.TB, typ, data string) []byte {
 const token = `{"user":{"email":"ada@example.com","name":"Buy now","created_at":"2026-02-03T04:05:06Z"},
 	"token":"t0ken-_","expires_at":"2026-03-01T13:00:00Z"}`
 
-// planned returns a mail of the event of these tests.
+// planned returns the mail that ForEvent returns for cloudEvent. change sets the fields that depend on the data of the event.
 func planned(kind mail.Kind, change func(*mail.Mail)) mail.Mail {
 	m := mail.Mail{Event: eventID, Account: accountID, Kind: kind, At: noon}
 	change(&m)
@@ -89,7 +89,8 @@ func TestTheMailOfAnEvent(t *testing.T) {
 	}
 }
 
-// TestAReducedEventHasOnlyWhatAMailNeeds: the other members are personal data that would stay with a parked event.
+// TestAReducedEventHasOnlyWhatAMailNeeds checks that Reduce removes the members that no mail needs. They are personal data, and would stay
+// stored with a parked event.
 func TestAReducedEventHasOnlyWhatAMailNeeds(t *testing.T) {
 	t.Parallel()
 	full := `{"user":{"id":"x","email":"ada@example.com","email_verified":false,"name":"Ada","metadata":{"a":"b"},"locale":"de"},
@@ -132,7 +133,7 @@ func TestOtherEventsNeedNoMail(t *testing.T) {
 	}
 }
 
-// TestUnreadableEvents: the error must not contain the message, because it is logged.
+// TestUnreadableEvents checks that the error contains no part of the message, because the error is logged.
 func TestUnreadableEvents(t *testing.T) {
 	t.Parallel()
 	for _, body := range []string{

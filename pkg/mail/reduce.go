@@ -2,7 +2,7 @@ package mail
 
 import "encoding/json"
 
-// kept has the members of an event that another attempt needs. Their values are not interpreted.
+// kept has the members of an event that another attempt needs. It copies their values unchanged.
 type kept struct {
 	ID      json.RawMessage `json:"id,omitempty"`
 	Type    json.RawMessage `json:"type,omitempty"`
@@ -29,7 +29,8 @@ type keptUser struct {
 }
 
 // Reduce returns an event without the members that no mail needs, such as the name and the metadata of the user. ForEvent returns the same
-// mail for both. Of an event whose data can't be read, the data is removed. A message that is not a JSON object is returned as it is.
+// mail for the reduced event as for the full one. If the data of an event can't be read, Reduce removes the data. It returns a message that
+// is not a JSON object unchanged.
 func Reduce(body []byte) []byte {
 	var event struct {
 		kept

@@ -17,17 +17,18 @@ const (
 	implicitPort   = 465
 )
 
-// server is a mail server, or a folder in its place.
+// server describes a mail server, or a folder that replaces it in development.
 type server struct {
 	host           string
 	port           int
 	implicitTLS    bool
 	policy         gomail.TLSPolicy // for STARTTLS
 	user, password string
-	folder         string // of files that are written instead of mails
+	folder         string // gets a file for each mail; empty: mails go to the server
 }
 
-// CheckURL validates the URL of a mail server. The error is to be read after the name of the variable, and contains no part of the URL.
+// CheckURL validates the URL of a mail server. The error continues a sentence that begins with the name of the configuration variable, and
+// contains no part of the URL.
 func CheckURL(text string) error {
 	_, err := parseURL(text)
 	return err

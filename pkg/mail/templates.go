@@ -26,26 +26,26 @@ const (
 	german  = "de"
 )
 
-// maxSubject is the longest subject in bytes, which mail programs still show.
+// maxSubject is the maximum length of a subject in bytes. Mail programs do not show the rest of a longer subject.
 const maxSubject = 150
 
-// Site describes the sender to the recipients.
+// Site describes the application in whose name the mails are sent.
 type Site struct {
 	Product string // the name of the application
 	URL     string // its base URL without a slash at the end; the links begin with it
 }
 
-// Data is what the templates of a mail may use. It has no text that a user chose, such as a name. Otherwise anybody could register with
-// the address of another person, and the mailer would send that text to this address.
+// Data is the data that the templates of a mail may use. It has no text that a user chose, such as a name. Otherwise anybody could register
+// with the address of another person, and the mailer would send that text to this address.
 type Data struct {
 	Product string
 	Site    string    // The base URL.
 	Lang    string    // The language of the template.
 	Subject string    // Only for HTML.
-	Link    string    // With a one-time token; empty for notices.
-	Expires time.Time // Of the link.
-	Created time.Time // Of the account.
-	Time    time.Time // Of the change.
+	Link    string    // The link with the one-time token; empty for notices.
+	Expires time.Time // When the link expires.
+	Created time.Time // When the account was created.
+	Time    time.Time // When the account was changed.
 	Factor  string    // The type of a second factor, such as totp or passkey.
 	ByAdmin bool      // An administrator made the change.
 }
@@ -59,12 +59,12 @@ type Templates struct {
 	langs   []string
 	matcher language.Matcher
 	plain   map[string]*template.Template     // by kind and language, such as password_reset.en
-	html    map[string]*htmltemplate.Template // likewise
+	html    map[string]*htmltemplate.Template // by kind and language
 }
 
-// LoadTemplates returns the embedded templates. A file of dir replaces the embedded file of its name, or adds a language. dir may be
-// empty. Each template is executed once with sample data. Errors: an unknown name, an unreadable or invalid file, a missing file
-// of an added language, a missing link, an invalid subject.
+// LoadTemplates returns the embedded templates. A file in dir replaces the embedded file of the same name, or adds a language. If dir is
+// "", it adds nothing. Each template is executed once with sample data. Errors: an unknown name, an unreadable or invalid file, a missing
+// file of an added language, a missing link, an invalid subject.
 func LoadTemplates(dir string, site Site) (*Templates, error) {
 	files, err := readFiles(dir)
 	if err != nil {
@@ -105,7 +105,7 @@ func readFiles(dir string) (map[string]string, error) {
 	return files, nil
 }
 
-// addFiles reads the templates in a directory. It ignores hidden files: Kubernetes mounts a ConfigMap with some.
+// addFiles reads the templates in a directory. It ignores hidden files, because Kubernetes adds some when it mounts a ConfigMap.
 func addFiles(files map[string]string, dir fs.FS) error {
 	entries, err := fs.ReadDir(dir, ".")
 	if err != nil {
@@ -127,7 +127,7 @@ func addFiles(files map[string]string, dir fs.FS) error {
 	return nil
 }
 
-// isTemplate reports whether a file has a name of the form KIND.LANGUAGE.txt, or .html.
+// isTemplate reports whether name has the form KIND.LANGUAGE.txt or KIND.LANGUAGE.html. KIND is a kind of mail, or layout.
 func isTemplate(name string) bool {
 	parts := strings.Split(name, ".")
 	if len(parts) != 3 || parts[2] != "txt" && parts[2] != "html" {
@@ -179,7 +179,7 @@ func (t *Templates) add(files map[string]string, kind Kind, lang string) error {
 	return nil
 }
 
-// check renders a mail with sample data.
+// check renders a mail with sample data. Errors: a template that fails, an invalid subject, a missing link.
 func (t *Templates) check(kind Kind, lang string) error {
 	for _, factor := range []string{"totp", "passkey", "other"} {
 		for _, byAdmin := range []bool{false, true} {
@@ -201,7 +201,7 @@ func (t *Templates) check(kind Kind, lang string) error {
 	return nil
 }
 
-// Render returns the text of a mail in the language of the account. Errors: a template that can't be executed with this data.
+// Render returns the text of a mail in the language of the account. Errors: a template that fails with this data, an invalid subject.
 func (t *Templates) Render(m Mail, account Account) (Text, error) {
 	tag, _ := language.Parse(account.Locale) // the zero Tag matches the first language
 	_, i, _ := t.matcher.Match(tag)
@@ -245,7 +245,7 @@ var months = [...]string{
 	"Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember",
 }
 
-// date returns a time in words. Languages without a form of their own get that of ISO 8601.
+// date formats a time for readers of a language. Languages other than English and German get the format of ISO 8601.
 func date(lang string, at time.Time) string {
 	at = at.UTC()
 	switch base, _ := language.Make(lang).Base(); base.String() {

@@ -23,7 +23,7 @@ func load(t *testing.T, dir string) *mail.Templates {
 	return templates
 }
 
-// mailOf returns a mail of a kind with all that its templates use.
+// mailOf returns a mail of a kind with all fields that its templates use.
 func mailOf(kind mail.Kind) mail.Mail {
 	m := planned(kind, func(m *mail.Mail) { m.Factor, m.ByAdmin = "totp", true })
 	switch kind {
@@ -35,7 +35,7 @@ func mailOf(kind mail.Kind) mail.Mail {
 
 var created = time.Date(2026, 2, 3, 4, 5, 6, 0, time.UTC)
 
-// wanted are texts of each mail by kind and language. Each mail also names the sender, and its reason.
+// wanted has the texts that each mail must contain, by kind and language. Each mail must also contain the product's name and URL.
 var wanted = map[mail.Kind]map[string][]string{
 	mail.EmailVerification: {
 		"en": {
@@ -79,10 +79,10 @@ var wanted = map[mail.Kind]map[string][]string{
 	},
 }
 
-// tags matches the tags of HTML.
+// tags matches HTML tags.
 var tags = regexp.MustCompile(`(?s)<[^>]*>`)
 
-// oneLine returns a text without its line breaks.
+// oneLine replaces each sequence of spaces and line breaks by one space.
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func TestEachMailInBothLanguages(t *testing.T) {
@@ -111,7 +111,7 @@ func TestEachMailInBothLanguages(t *testing.T) {
 	}
 }
 
-// links matches addresses of pages.
+// links matches URLs.
 var links = regexp.MustCompile(`https?://[^\s"<)]+`)
 
 // checkLinks checks that a token is only in the fragment, and that HTML shows the whole address of a link.

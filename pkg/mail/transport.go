@@ -27,12 +27,14 @@ const (
 	connectTimeout = 10 * time.Second
 	// sendTimeout bounds the whole conversation with the server.
 	sendTimeout = 30 * time.Second
-	// firstRecipientTimeout bounds the server's answer to the recipient at a first attempt. Some servers ask the recipient's servers, which
-	// may answer slowly or not at all. A later attempt, which delays no first attempt of another mail, has sendTimeout.
+	// firstRecipientTimeout is how long the server may take, at a first attempt, to accept the recipient. Some servers first ask the
+	// recipient's server, which may answer slowly or never. A later attempt has sendTimeout, because it does not delay the first attempts
+	// of other mails.
 	firstRecipientTimeout = 2 * time.Second
 )
 
-// SendError is the reason why a mail was not sent. It contains no address and no text of the server, which often contains one.
+// SendError is the reason why a mail was not sent. It contains no address. It also contains no text of the server, because such a text
+// often contains an address.
 type SendError struct {
 	// Permanent means that the server will never accept this mail. Otherwise a later attempt may succeed.
 	Permanent bool
@@ -51,7 +53,7 @@ func unavailable(format string, args ...any) *SendError {
 // Transport hands mails to a mail server, or writes them to a folder.
 type Transport struct {
 	server atomic.Pointer[server]
-	last   atomic.Pointer[string] // why the last conversation failed; nil: it did not
+	last   atomic.Pointer[string] // why the last attempt failed, if the reason concerns all mails; else nil
 }
 
 // NewTransport returns a Transport for the URL of a mail server or of a folder. It does not connect.
@@ -103,7 +105,8 @@ func (t *Transport) send(ctx context.Context, msg *gomail.Msg, name string, firs
 	return err
 }
 
-// write writes a mail to the folder, for development. The text is not encoded, so that its link can be copied. A file never exists in part.
+// write writes a mail to the folder, for development. The text is not encoded, so that its link can be copied. The file gets its name only
+// when it is complete.
 func (s *server) write(msg *gomail.Msg, name string) error {
 	file, err := os.CreateTemp(s.folder, ".draft-")
 	if err != nil {
@@ -167,7 +170,7 @@ func converse(conn *smtp.Client, msg *gomail.Msg, recipientTimeout time.Duration
 	return stepContent, content.Close()
 }
 
-// client returns a client for one connection, which is closed when ctx ends.
+// client returns a client for one connection. The connection is closed when ctx ends.
 func (s *server) client(ctx context.Context) (*gomail.Client, error) {
 	dial := func(dialing context.Context, network, _ string) (net.Conn, error) {
 		dialing, cancel := context.WithTimeout(dialing, connectTimeout)
@@ -188,7 +191,7 @@ func (s *server) client(ctx context.Context) (*gomail.Client, error) {
 	return gomail.NewClient(s.host, options...)
 }
 
-// dial connects until dialing ends. The connection is closed when ctx ends.
+// dial connects. It gives up when the context dialing ends. The open connection is closed when ctx ends.
 func (s *server) dial(ctx, dialing context.Context, network string) (net.Conn, error) {
 	socket, err := new(net.Dialer).DialContext(dialing, network, s.address())
 	if err != nil {
@@ -206,7 +209,7 @@ func (s *server) dial(ctx, dialing context.Context, network string) (net.Conn, e
 	return stream, nil
 }
 
-// step is a part of the conversation that hands a mail to the server.
+// step is a step of the conversation that hands a mail to the server.
 type step string
 
 // The steps, as reasons show them.
@@ -217,15 +220,16 @@ const (
 	stepContent   step = "end of the mail"
 )
 
-// serverCodes are not about the mail. The server shuts down (RFC 5321 section 3.8), or refuses this client (RFC 4954 section 6).
+// serverCodes are the codes of answers that concern all mails. 421 means that the server shuts down (RFC 5321 section 3.8). The others mean
+// that it requires another authentication (RFC 4954 section 6).
 var serverCodes = []int{421, 530, 534, 535, 538}
 
 var (
 	// status matches an enhanced status code (RFC 3463) at the beginning of an answer.
 	status = regexp.MustCompile(`^[45]\.\d{1,3}\.\d{1,3}\b`)
 	// senderStatus matches codes that are about the sender's account, and so concern all mails. RFC 3463: 5.3.2 (the system accepts no
-	// mails). Gmail: 5.4.5 (daily limit). Microsoft 365: 5.1.90 (daily limit), 5.7.60 (may not send as this sender), the others of 5.7 (the
-	// sender is blocked).
+	// mails). Gmail: 5.4.5 (daily limit). Microsoft 365: 5.1.90 (daily limit), 5.7.60 (may not send as this sender), the other codes that
+	// begin with 5.7 (the sender is blocked).
 	senderStatus = regexp.MustCompile(`^5\.(3\.2|4\.5|1\.90|7\.(60|50[123]|705|708|750))$`)
 )
 

@@ -37,7 +37,7 @@ func sendTo(t *testing.T, ctx context.Context, url string) (*mail.Transport, err
 	return transport, transport.Send(ctx, from, "ada@example.com", m, text)
 }
 
-// content returns the text and the HTML of a mail.
+// content returns the plain text and the HTML of a mail.
 func content(t *testing.T, m mailtest.Mail) (plain, page string) {
 	t.Helper()
 	message := m.Message(t)
@@ -137,7 +137,7 @@ func TestTLSAndAuthentication(t *testing.T) {
 	}
 }
 
-// checkFailure checks the class of an error, and that it has no text of the server.
+// checkFailure checks that an error is permanent or not, that it has this part, and that it has no text of the server.
 func checkFailure(t *testing.T, err error, permanent bool, part string) {
 	t.Helper()
 	var failure *mail.SendError
@@ -201,7 +201,7 @@ func TestAServerThatIsNotThere(t *testing.T) {
 	checkFailure(t, err, false, "connection refused")
 }
 
-// TestASilentServer: the conversation ends with the context.
+// TestASilentServer checks that the conversation with a server that does not answer ends when the context ends.
 func TestASilentServer(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -233,7 +233,8 @@ func TestASilentServer(t *testing.T) {
 	}
 }
 
-// TestASlowRecipientEndsAFirstAttempt: the recipient's server decides how long the answer to RCPT takes.
+// TestASlowRecipientEndsAFirstAttempt checks that a first attempt ends soon if the answer to RCPT takes long. The recipient's server can
+// delay that answer.
 func TestASlowRecipientEndsAFirstAttempt(t *testing.T) {
 	t.Parallel()
 	server := mailtest.Start(t, mailtest.Options{})

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fakeStore struct {
 	mu       sync.Mutex
 	events   []event.Event
-	err      error       // of Drain
+	err      error       // the error that Drain returns
 	attempts []time.Time // the times of calls of Drain
 
 	removal  error // the error of removals
@@ -143,7 +143,7 @@ func (refusal) Refused() bool { return true }
 type fakeObserver struct {
 	mu                sync.Mutex
 	published, failed int
-	age               time.Duration // of the last published event
+	age               time.Duration // the age of the last published event
 }
 
 func (o *fakeObserver) EventPublished(_ string, age time.Duration) {

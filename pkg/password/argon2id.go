@@ -28,7 +28,7 @@ const (
 	maxMemoryKiB   = 1 << 19 // 512 MiB
 	maxIterations  = 64
 	maxParallelism = 64
-	maxWorkKiB     = 1 << 20 // of a stored hash
+	maxWorkKiB     = 1 << 20 // the limit for a stored hash
 
 	// MaxWorkKiB is the maximum work of a new hash. It is half of maxWorkKiB, because a password change verifies one hash and creates
 	// another one.

@@ -128,7 +128,7 @@ func TestNoClassStarves(t *testing.T) {
 			if min(served[Login], served[Other])*100/all < 30 {
 				t.Errorf("%v hashes of each class, want about as many of class Login as of class Other", served)
 			}
-			<-time.After(2 * time.Second) // for the running hashes
+			<-time.After(2 * time.Second) // until the running hashes have ended
 		})
 	}
 }
@@ -215,10 +215,10 @@ func TestHashesThatNeedAllMemoryDoNotBlockOthers(t *testing.T) {
 		for name := range started {
 			order = append(order, name)
 		}
-		for i := range order { // both exchange their slots at the same time
+		for i := range order { // "first" and "second" may come in any order, because both exchange their slots at the same time
 			order[i] = strings.TrimPrefix(strings.TrimPrefix(order[i], "first "), "second ")
 		}
-		slices.Sort(order[:2]) // they run at the same time
+		slices.Sort(order[:2]) // the two logins run at the same time
 		if diff := cmp.Diff([]string{"another login", "login", "grown", "grown"}, order); diff != "" {
 			t.Errorf("the order (-want +got):\n%s", diff)
 		}

@@ -9,7 +9,7 @@ import (
 
 // Config configures a Hasher.
 type Config struct {
-	Params   Params // of new hashes
+	Params   Params // the parameters of new hashes
 	Limits   Limits
 	Process  *Process // computes the hashes; nil: they are computed in this process
 	Observer Observer // nil: none

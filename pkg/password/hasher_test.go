@@ -159,7 +159,7 @@ func TestVerifyWithAnInvalidHash(t *testing.T) {
 
 // TestTheWorkDoesNotDependOnTheStoredHash measures how much memory a verification allocates for each kind of stored hash. Nearly all
 // memory is allocated for argon2, so it shows the work. The test is not parallel, because other tests allocate memory too.
-func TestTheWorkDoesNotDependOnTheStoredHash(t *testing.T) { //nolint:paralleltest // see above
+func TestTheWorkDoesNotDependOnTheStoredHash(t *testing.T) { //nolint:paralleltest // it measures allocations
 	var observed recorder
 	params := Params{MemoryKiB: 8192, Iterations: 1, Parallelism: 1}
 	h := newHasher(t, Config{Params: params, Limits: wideLimits, Observer: &observed})

@@ -51,7 +51,7 @@ func advice(err error) string {
 type startBackoff struct {
 	failures int // consecutive
 	earliest time.Time
-	err      error // of the last failure
+	err      error // the error of the last failure
 }
 
 // check returns a StartError until the next attempt is due.

@@ -45,7 +45,7 @@ func TestHashCostsAreCounted(t *testing.T) {
 	}
 	const today = "$argon2id$v=19$m=19456,t=2,p=1"
 	want := []user.HashCost{
-		{Accounts: 3}, // not imported: one sum, although the parameters differ
+		{Accounts: 3}, // accounts that were not imported have one sum, although their parameters differ
 		{Imported: "$argon2i$v=19$m=512,t=2,p=2", Current: "$argon2i$v=19$m=512,t=2,p=2", Accounts: 1},
 		{Imported: "$2b$12", Current: "$2b$12", Accounts: 2},
 		{Imported: "$2b$12", Current: today, Accounts: 2},

@@ -101,7 +101,7 @@ func wantState(t *testing.T, db mail.Store, id uuid.UUID, want mail.ClaimState) 
 	}
 }
 
-// TestNoticesAreLimitedAcrossMailers: of many claims for one mailbox at the same time, MaxNotices are granted.
+// TestNoticesAreLimitedAcrossMailers claims many notices for one mailbox at the same time, and checks that exactly MaxNotices are granted.
 func TestNoticesAreLimitedAcrossMailers(t *testing.T) {
 	t.Parallel()
 	db := postgrestest.Open(t, nil)

@@ -154,7 +154,7 @@ func (s *silencer) copy(age int64, to io.Writer, from io.Reader) {
 	for {
 		n, err := from.Read(buf)
 		if err != nil || s.age.Load() != age {
-			return // without closing the connections
+			return // it does not close the connections, so that the peers notice nothing
 		}
 		if _, err := to.Write(buf[:n]); err != nil {
 			return

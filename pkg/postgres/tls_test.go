@@ -102,7 +102,7 @@ func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certifi
 	return listener.Addr().String()
 }
 
-// The parameters of TLS without the prefix ssl, with their files.
+// certificateFiles maps each parameter of a URL that names a certificate or key, without its prefix ssl, to a file name.
 var certificateFiles = map[string]string{"rootcert": "ca.pem", "cert": "tls.crt", "key": "tls.key"}
 
 // TestCertificatesAreReloaded replaces the server's certificate, the CA file and the client's certificate. New connections must then use
@@ -117,7 +117,7 @@ func TestCertificatesAreReloaded(t *testing.T) {
 	})
 }
 
-// The chart names the certificates in the environment.
+// TestCertificatesOfTheEnvironmentAreReloaded names the certificates in the environment, as the chart does.
 func TestCertificatesOfTheEnvironmentAreReloaded(t *testing.T) {
 	reloadsCertificates(t, func(dir string, query url.Values) {
 		query.Del("sslmode")

@@ -136,7 +136,7 @@ func TestEquivalentEmailsAreTaken(t *testing.T) {
 		{"\u212angström", "KNGSTRÖM", true},
 		{"o\u0323\u0302", "\u1ed8", true}, // composed marks, in upper case
 		{"\uac00", "\u1100\u1161", true},  // a Hangul syllable and its letters
-		{"I", "i", true},                  // not the Turkish rule
+		{"I", "i", true},                  // Turkish differs
 		{"\u0131", "i", false},            // dotless i
 		{"\u0130", "i\u0307", true},       // I with a dot
 		{"\u0130", "i", false},

@@ -77,7 +77,7 @@ func (s *staller) copy(to, from net.Conn, counts bool) {
 		}
 		select {
 		case <-s.stalled:
-			return // without closing
+			return // it does not close the connections, so that the server notices nothing
 		default:
 		}
 		if _, err := to.Write(buffer[:n]); err != nil {

@@ -1,5 +1,5 @@
-// Package rabbitmq publishes events to RabbitMQ with publisher confirms, over one connection that it re-establishes. It can also print
-// the events that arrive.
+// Package rabbitmq publishes events to RabbitMQ with publisher confirms, and consumes events for the mailer. It replaces lost connections.
+// It can also follow the events as they arrive.
 package rabbitmq
 
 import (
@@ -20,7 +20,7 @@ import (
 const Exchange = "user_events"
 
 const (
-	productName = "user-service" // shown to the broker's operators
+	productName = "user-service" // RabbitMQ shows it in its list of connections
 
 	// connectTimeout bounds the TCP connect. The kernel retries only after 1 s and 3 s, so a new connect recovers sooner from an
 	// outage.
@@ -96,7 +96,7 @@ func (b Broker) tlsConfig() (*tls.Config, error) {
 	return config, nil
 }
 
-// client returns the settings of one connection. name is shown in the list of connections.
+// client returns the settings of one connection. RabbitMQ shows name in its list of connections.
 func (b Broker) client(name string) amqp.Config {
 	config := amqp.Config{
 		SASL:       []amqp.Authentication{&amqp.PlainAuth{Username: b.User, Password: b.Password}},

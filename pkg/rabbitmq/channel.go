@@ -62,7 +62,7 @@ func (s *session) declareExchange() (*amqp.Channel, error) {
 	return opened, nil
 }
 
-// watch waits until the channel is closed, and then ends the session unless a message was the reason.
+// watch waits until the channel is closed. It then ends the session, unless the broker closed the channel because of a message.
 func (c *channel) watch(s *session, closed <-chan *amqp.Error) {
 	reason := <-closed
 	switch {
@@ -90,8 +90,8 @@ func isRejection(reason *amqp.Error) bool {
 	}
 }
 
-// replaceChannel opens another channel if the broker has closed the current one because of a message. The caller holds the token of
-// sending. If ctx ends first, the session ends too.
+// replaceChannel opens another channel if the broker has closed the current one because of a message. The caller must hold the token of
+// s.sending. If ctx ends before the channel is open, the session ends too.
 func (s *session) replaceChannel(ctx context.Context) error {
 	if !s.channel.IsClosed() {
 		return nil

@@ -40,7 +40,7 @@ type Queue struct {
 	Types []string
 	// Retries are the delays of Retry before the second attempt, the third, and so on. The last one applies to all further attempts.
 	Retries []time.Duration
-	// Deferrals are the delays after the first Defer of a message, the second, and so on. The last one applies to all further ones.
+	// Deferrals are the delays after a message's first Defer, its second, and so on. The last delay applies to all further ones.
 	Deferrals []time.Duration
 }
 
@@ -74,8 +74,8 @@ func shorten(d time.Duration) string {
 type ConsumerObserver interface {
 	// Connected is called at each change of the connection's state, which is false initially.
 	Connected(connected bool)
-	// QueueLengths is called every ten seconds. It gets the numbers of messages that wait for their first attempt, of those that wait for
-	// another attempt, and of those that are parked.
+	// QueueLengths is called every ten seconds with numbers of messages. The ready ones wait for their first attempt, and the retrying ones
+	// for another attempt.
 	QueueLengths(ready, retrying, parked int)
 }
 
@@ -86,19 +86,19 @@ func (noopConsumerObserver) QueueLengths(int, int, int) {}
 
 // ConsumerConfig configures a Consumer.
 type ConsumerConfig struct {
-	// Handle handles a message, concurrently with others. The reason is stored with the message unless it is Done, so it must not contain
-	// secrets. If Handle panics, the message is parked.
+	// Handle handles a message, concurrently with others. The reason for Retry, Defer or Park is stored with the message, so it must not
+	// contain secrets. If Handle panics, the message is parked.
 	Handle func(context.Context, Job) (v Disposition, reason string)
-	// Keep returns the part of a body that another attempt needs. Only this part is stored in other queues. nil: all of it.
+	// Keep returns the part of a body that another attempt needs. Only this part is stored in other queues. nil: the whole body.
 	Keep func(body []byte) []byte
-	// Obsolete reports whether a parked message is no longer needed. The Consumer asks for each parked message after a connect and every
-	// hour, and removes the obsolete ones. nil: none is.
+	// Obsolete reports whether a parked message is no longer needed. The Consumer calls it for each parked message after a connect and
+	// every hour, and removes the obsolete messages. nil: no message is obsolete.
 	Obsolete func(ctx context.Context, body []byte) (bool, error)
-	// Workers is the number of first attempts at the same time, and of their messages that the broker sends without an acknowledgement.
+	// Workers is the maximum number of concurrent first attempts. It is also the prefetch count of their queue.
 	Workers int
-	// RetryWorkers is the same for further attempts, so that these do not delay first attempts.
+	// RetryWorkers is the same maximum for further attempts, which have their own workers so that they do not delay first attempts.
 	RetryWorkers int
-	// Grace is the time that running handlers get after the end of Run's context.
+	// Grace is how long a running handler may continue after Run's context has ended. Then the context of the handler ends.
 	Grace    time.Duration
 	Log      *slog.Logger     // nil: none
 	Observer ConsumerObserver // nil: none
@@ -141,7 +141,7 @@ func (c *Consumer) Check(context.Context) error {
 }
 
 // Run handles messages until ctx ends. It replaces a lost connection. After the end of ctx it starts no handler, and returns when the
-// running ones have ended. Call it once.
+// running handlers have ended. Call it once.
 func (c *Consumer) Run(ctx context.Context) error {
 	sessions, endSessions := context.WithCancel(context.WithoutCancel(ctx))
 	defer endSessions()
@@ -204,13 +204,13 @@ func (c *Consumer) serve(ctx, handling context.Context, s *session, in *inbox) {
 	c.cfg.Observer.Connected(false)
 }
 
-// work handles messages until ctx ends or there are no more.
+// work handles messages until ctx ends, or until the broker ends the consumer and so the deliveries.
 func (c *Consumer) work(ctx, handling context.Context, s *session, in *inbox, deliveries <-chan amqp.Delivery) error {
 	for ctx.Err() == nil {
 		select {
 		case <-ctx.Done():
 		case delivery, open := <-deliveries:
-			if !open || ctx.Err() != nil { // an unhandled message returns to the queue with the session
+			if !open || ctx.Err() != nil { // the broker requeues an unhandled message when the session ends
 				return nil
 			}
 			if err := c.handle(handling, s, in, delivery); err != nil {
@@ -235,10 +235,10 @@ func (c *Consumer) handle(ctx context.Context, s *session, in *inbox, delivery a
 	return err
 }
 
-// call calls the handler. A panic must not end the process, because the broker would deliver the same message to the next one.
+// call calls the handler. A panic must not end the process, because the broker would then deliver the same message to the next process.
 func (c *Consumer) call(ctx context.Context, job Job) (v Disposition, reason string) {
 	defer func() {
-		if recover() != nil { // its text could contain a part of the message
+		if recover() != nil { // the value is not logged, because it could contain a part of the message
 			c.cfg.Log.Error("the handler of a message has panicked; the message is parked", "stack", string(debug.Stack()))
 			v, reason = Park, "panic"
 		}
@@ -274,10 +274,10 @@ func (c *Consumer) settle(
 // measureInterval is the time between two measurements of the queues.
 const measureInterval = 10 * time.Second
 
-// measure reports the lengths of the queues until the session ends. If a queue is missing, it ends the session, because the next one
+// measure reports the lengths of the queues until the session ends. If a queue is missing, it ends the session, because the next session
 // declares the queue again.
 func (c *Consumer) measure(s *session) {
-	channel, err := s.conn.Channel() // a failed passive declaration closes the channel
+	channel, err := s.conn.Channel() // a channel of its own, because a failed passive declaration closes the channel
 	if err != nil {
 		s.end(err)
 		return

@@ -23,10 +23,10 @@ var (
 	deferrals = []time.Duration{50 * time.Millisecond, time.Hour}
 )
 
-// suffixes are those of the names of the queues.
+// suffixes are the ends of the names of a Consumer's queues.
 var suffixes = []string{"", ".parked", ".retry", ".delay.50ms", ".delay.100ms", ".delay.1h"}
 
-// fixture is a Consumer with queues of its own.
+// fixture is a Consumer with its own queues.
 type fixture struct {
 	t        *testing.T
 	queue    rabbitmq.Queue
@@ -98,7 +98,7 @@ func (d *fixture) isObsolete(_ context.Context, body []byte) (bool, error) {
 	return d.obsolete(string(body))
 }
 
-// handled returns the attempts at a message.
+// handled returns the attempts at the message with this body so far.
 func (d *fixture) handled(body string) (jobs []rabbitmq.Job) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -215,7 +215,7 @@ func TestNothingIsLostWithTheConnection(t *testing.T) {
 	d.await("empty queues", func() bool { return d.length(d.queue.Name) == 0 })
 }
 
-// TestAMessageOfADeadProcessIsDeliveredAgain: the connection ends in a handler.
+// TestAMessageOfADeadProcessIsDeliveredAgain ends the connection while a handler runs. The broker must deliver the message again.
 func TestAMessageOfADeadProcessIsDeliveredAgain(t *testing.T) {
 	t.Parallel()
 	proxy, cfg := proxied(t, broker(t))
@@ -236,7 +236,8 @@ func TestAMessageOfADeadProcessIsDeliveredAgain(t *testing.T) {
 	d.await("an empty queue", func() bool { return d.length(d.queue.Name) == 0 })
 }
 
-// TestAShutdownFinishesWhatRuns: no further message is handled, and the others stay in the queue.
+// TestAShutdownFinishesWhatRuns checks that Run waits for the running handlers. It must start no other handler, so that the other messages
+// stay in the queue.
 func TestAShutdownFinishesWhatRuns(t *testing.T) {
 	t.Parallel()
 	entered, release := make(chan struct{}, 10), make(chan struct{})
@@ -249,7 +250,7 @@ func TestAShutdownFinishesWhatRuns(t *testing.T) {
 		d.publish(fmt.Sprint(n), nil)
 	}
 	receive(t, entered)
-	receive(t, entered) // both workers
+	receive(t, entered) // both workers are busy
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); d.stop() }()
 	close(release)
@@ -260,7 +261,7 @@ func TestAShutdownFinishesWhatRuns(t *testing.T) {
 	d.await("all messages in the queues", func() bool { return d.length(d.queue.Name) == 3 && d.length(d.queue.Name+".retry") == 2 })
 }
 
-// TestAShutdownAbortsWhatTakesTooLong: the context of the handler ends after the grace.
+// TestAShutdownAbortsWhatTakesTooLong checks that a handler's context ends when Grace has passed since the shutdown.
 func TestAShutdownAbortsWhatTakesTooLong(t *testing.T) {
 	t.Parallel()
 	entered := make(chan struct{}, 10)
@@ -287,7 +288,8 @@ func TestAShutdownAbortsWhatTakesTooLong(t *testing.T) {
 	})
 }
 
-// TestDeletedQueuesAreDeclaredAgain: a message that no queue accepts must not be acknowledged.
+// TestDeletedQueuesAreDeclaredAgain deletes the queue for parked messages before a message is parked. The Consumer must not acknowledge
+// that message, but declare the queue again and handle the message again.
 func TestDeletedQueuesAreDeclaredAgain(t *testing.T) {
 	t.Parallel()
 	deleted := make(chan struct{})
@@ -314,7 +316,7 @@ func TestQueueLengths(t *testing.T) {
 	d.publish("b", nil)
 	d.await("parked messages", func() bool { return d.length(d.queue.Name+".parked") == 2 })
 	d.stop()
-	d.start(broker(t)) // the lengths are measured at the connect
+	d.start(broker(t)) // the Consumer measures the lengths after it has connected
 	d.await("the lengths", func() bool {
 		d.mu.Lock()
 		defer d.mu.Unlock()

@@ -159,7 +159,7 @@ func TestChannelClosedByTheBroker(t *testing.T) {
 	network, cfg := newFakeBroker(t, broker(t))
 	p := start(t, cfg, nil)
 
-	resume := network.stopReading(t)                                              // the real broker does not expect channel.close-ok
+	resume := network.stopReading(t)                                              // hides channel.close-ok from the real broker
 	network.inject(t, 1, "\x00\x14\x00\x28\x01\x94\x09NOT_FOUND\x00\x3c\x00\x28") // channel.close with 404
 	testkit.WaitFor(t, "the loss", func() bool { return p.Check(t.Context()) != nil })
 	resume()

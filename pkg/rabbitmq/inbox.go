@@ -10,25 +10,25 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// deliveryLimit is how often the broker delivers one message without an acknowledgement before it parks the message. A message that
-// makes the process crash would otherwise be delivered forever.
+// deliveryLimit is how often the broker delivers a message that is never acknowledged. Then it parks the message. Otherwise it would
+// deliver a message that makes the process crash forever.
 const deliveryLimit = 100
 
-// parkedLimit is the limit for parked messages, which an operator may list many times. By default, RabbitMQ 4 drops a message after 20
-// deliveries.
+// parkedLimit is the delivery limit of parked messages. It is very large, because each time an operator lists the messages counts as a
+// delivery. By default, RabbitMQ 4 drops a message after 20 deliveries.
 const parkedLimit = 1 << 30
 
-// Limits of the queue for parked messages, so that nobody can fill the broker's disk, and no data stays forever.
+// Limits of the queue for parked messages. With them nobody can fill the broker's disk, and no personal data stays forever.
 const (
 	parkedTTL   = 30 * 24 * time.Hour
-	parkedBytes = 64 << 20 // the oldest messages are dropped
+	parkedBytes = 64 << 20 // beyond this size, the broker drops the oldest messages
 )
 
 // moveTimeout bounds the move of a message to another queue.
 const moveTimeout = 10 * time.Second
 
-// The headers of a message that was handled before. Those of parked messages have other names, so that a message that an operator
-// requeues begins anew.
+// The headers in which the Consumer stores the earlier attempts at a message. Parked messages have headers with other names. So a message
+// that an operator requeues has no earlier attempts.
 const (
 	headerAttempts = "x-attempts"
 	headerDeferred = "x-deferred" // how many attempts ended with Defer
@@ -41,11 +41,11 @@ const (
 	headerParkedReason   = "x-parked-reason"
 )
 
-// inbox has the messages for a Consumer on one channel.
+// inbox receives the messages for a Consumer on one channel.
 type inbox struct {
-	first, again <-chan amqp.Delivery // by Queue.Name and Queue.again
+	first, again <-chan amqp.Delivery // from the queues Queue.Name and Queue.again
 
-	mu      sync.Mutex // held while a message is moved, so that a returned message is the one of the confirm
+	mu      sync.Mutex // held while a message is moved, so that a returned message is the one that is being moved
 	channel *amqp.Channel
 	returns <-chan amqp.Return
 }
@@ -67,7 +67,7 @@ func (q Queue) consume(channel *amqp.Channel, first, again int) (in *inbox, err 
 }
 
 func consume(channel *amqp.Channel, queue string, prefetch int) (<-chan amqp.Delivery, error) {
-	if err := channel.Qos(prefetch, 0, false); err != nil { // for the next consumer
+	if err := channel.Qos(prefetch, 0, false); err != nil { // applies to the consumer that is started next
 		return nil, fmt.Errorf("limit the prefetch: %w", err)
 	}
 	const autoAck, exclusive, noLocal, noWait = false, false, false, false
@@ -78,8 +78,9 @@ func consume(channel *amqp.Channel, queue string, prefetch int) (<-chan amqp.Del
 	return deliveries, nil
 }
 
-// declare declares the queues and binds the first one. A message leaves a queue at its limit or after its time to live. The broker
-// removes the message only after the next queue has confirmed it (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
+// declare declares the queues and binds the first one. After its delivery limit or its time to live, a message moves to the next queue. The
+// broker removes it from the first queue only after the next queue has confirmed it
+// (https://www.rabbitmq.com/docs/quorum-queues#dead-lettering).
 func (q Queue) declare(channel *amqp.Channel) error {
 	leaving := func(to string, more amqp.Table) amqp.Table {
 		arguments := amqp.Table{
@@ -122,7 +123,7 @@ func (q Queue) declare(channel *amqp.Channel) error {
 	return nil
 }
 
-// errReturned means that a queue no longer exists.
+// errReturned means that the broker returned a message, because the queue to which it was moved no longer exists.
 var errReturned = errors.New("the queue does not exist")
 
 // move publishes a copy of a message to another queue, and waits for the broker's confirm.
@@ -150,22 +151,22 @@ func (in *inbox) move(ctx context.Context, s *session, delivery amqp.Delivery, q
 		return ErrNacked
 	}
 	select {
-	case <-in.returns: // it comes before the confirm
+	case <-in.returns: // the broker returns a message before it confirms the message
 		return errReturned
 	default:
 		return nil
 	}
 }
 
-// history is what the headers of a message say about earlier attempts.
+// history describes the earlier attempts at a message, from its headers.
 type history struct {
 	attempts int
-	deferred int       // how many of them ended with Defer
-	first    time.Time // of the first attempt
+	deferred int       // how many attempts ended with Defer
+	first    time.Time // when the first attempt was made
 	headers  amqp.Table
 }
 
-// historyOf reads the headers of a message. Unreadable headers count as missing.
+// historyOf reads the headers of a message. It ignores headers that it can't read.
 func historyOf(delivery amqp.Delivery) history {
 	h := history{first: time.Now(), headers: amqp.Table{}}
 	for _, name := range []string{"traceparent", "tracestate"} {
@@ -181,7 +182,7 @@ func historyOf(delivery amqp.Delivery) history {
 	return h
 }
 
-// count reads a header with a number that is not negative.
+// count reads a header with a number. It returns 0 if the header is missing, negative or not a number.
 func count(header any) int {
 	n, _ := header.(int64)
 	return int(max(0, min(n, 1<<30)))

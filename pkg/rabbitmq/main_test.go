@@ -149,7 +149,7 @@ func declare(t testing.TB, channel *amqp.Channel, typ event.Type, arguments amqp
 	return queue.Name
 }
 
-// received returns what has arrived so far.
+// received returns the messages that have arrived so far.
 func (c *consumer) received() []amqp.Delivery {
 	c.mu.Lock()
 	defer c.mu.Unlock()

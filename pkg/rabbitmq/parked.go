@@ -19,7 +19,8 @@ type ParkedMessage struct {
 	Reason   string
 }
 
-// Parked returns the parked messages of a queue, oldest first. They stay parked. Errors: no broker, no such queue.
+// Parked returns the parked messages of a queue, oldest first. The messages stay parked. Errors: the broker does not answer, the queue does
+// not exist.
 func Parked(ctx context.Context, broker Broker, q Queue, log *slog.Logger) ([]ParkedMessage, error) {
 	var list []ParkedMessage
 	err := q.openParked(ctx, broker, log, func(_ *session, _ *inbox, delivery amqp.Delivery) error {
@@ -34,8 +35,8 @@ func Parked(ctx context.Context, broker Broker, q Queue, log *slog.Logger) ([]Pa
 	return list, err
 }
 
-// RetryParked moves the parked messages of a queue back to it, and returns how many. Errors: no broker, no such queue. After an error a
-// message may be in both queues.
+// RetryParked moves the parked messages of a queue back to the queue, and returns how many it has moved. Errors: the broker does not
+// answer, the queue does not exist. After an error a message may be in both queues.
 func RetryParked(ctx context.Context, broker Broker, q Queue, log *slog.Logger) (moved int, err error) {
 	err = q.openParked(ctx, broker, log, func(s *session, in *inbox, delivery amqp.Delivery) error {
 		if err := in.move(ctx, s, delivery, q.Name, historyOf(delivery).headers); err != nil {
@@ -47,7 +48,7 @@ func RetryParked(ctx context.Context, broker Broker, q Queue, log *slog.Logger) 
 	return moved, err
 }
 
-// openParked opens a session, and calls handle for each message that is parked now.
+// openParked opens a session, and calls handle for each message that is parked at this moment.
 func (q Queue) openParked(
 	ctx context.Context, broker Broker, log *slog.Logger, handle func(*session, *inbox, amqp.Delivery) error,
 ) error {
@@ -59,12 +60,12 @@ func (q Queue) openParked(
 	if err != nil {
 		return err
 	}
-	defer s.close() // which returns the messages to the queue
+	defer s.close() // the broker then requeues the messages that were not acknowledged
 	return q.eachParked(ctx, in.channel, func(delivery amqp.Delivery) error { return handle(s, in, delivery) })
 }
 
-// eachParked calls handle for each message that is parked now. A message that handle does not acknowledge returns to the queue with the end
-// of the channel.
+// eachParked calls handle for each message that is parked at this moment. If handle does not acknowledge a message, the broker requeues it
+// when the channel is closed.
 func (q Queue) eachParked(ctx context.Context, channel *amqp.Channel, handle func(amqp.Delivery) error) error {
 	found, err := channel.QueueDeclarePassive(q.parked(), true, false, false, false, nil)
 	if err != nil {
@@ -85,7 +86,7 @@ func (q Queue) eachParked(ctx context.Context, channel *amqp.Channel, handle fun
 	return nil
 }
 
-// sweepInterval is the time between two checks whether parked messages are obsolete.
+// sweepInterval is the time between two checks for obsolete parked messages.
 const sweepInterval = time.Hour
 
 // sweep removes obsolete parked messages until ctx or the session ends.

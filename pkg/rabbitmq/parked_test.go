@@ -14,7 +14,7 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestOnlyAPartOfAMessageIsStored: the rest is personal data.
+// TestOnlyAPartOfAMessageIsStored checks that only the part that Keep returns is stored in other queues, because the rest is personal data.
 func TestOnlyAPartOfAMessageIsStored(t *testing.T) {
 	t.Parallel()
 	d := startConsumer(t, broker(t), func(body string) (rabbitmq.Disposition, string) {
@@ -33,7 +33,8 @@ func TestOnlyAPartOfAMessageIsStored(t *testing.T) {
 	}
 }
 
-// TestAPanicParksTheMessage: otherwise the message would end process after process.
+// TestAPanicParksTheMessage checks that a message whose handler panics is parked. Otherwise the message would end one process after
+// another.
 func TestAPanicParksTheMessage(t *testing.T) {
 	t.Parallel()
 	d := startConsumer(t, broker(t), func(body string) (rabbitmq.Disposition, string) {
@@ -50,7 +51,7 @@ func TestAPanicParksTheMessage(t *testing.T) {
 	d.await("another message", func() bool { return len(d.handled("good")) == 1 })
 }
 
-// TestObsoleteParkedMessagesAreRemoved: the others stay, also those about which nothing is known.
+// TestObsoleteParkedMessagesAreRemoved checks that only obsolete messages are removed. A message for which Obsolete fails stays too.
 func TestObsoleteParkedMessagesAreRemoved(t *testing.T) {
 	t.Parallel()
 	d := startConsumer(t, broker(t), always(rabbitmq.Park, "enough"))
@@ -64,8 +65,8 @@ func TestObsoleteParkedMessagesAreRemoved(t *testing.T) {
 		checked.Add(1)
 		return body != "kept", nil
 	}
-	d.start(broker(t)) // it checks the messages after the connect
-	// While a message is checked, the length does not count it.
+	d.start(broker(t)) // the Consumer checks the parked messages after it has connected
+	// The length does not count a message while Obsolete checks it.
 	d.await("one message", func() bool { return checked.Load() == 3 && d.length(d.queue.Name+".parked") == 1 })
 	d.stop()
 	d.obsolete = func(string) (bool, error) { return true, errors.New("no answer") }
@@ -76,7 +77,8 @@ func TestObsoleteParkedMessagesAreRemoved(t *testing.T) {
 	}
 }
 
-// TestParkedMessagesAreLimited: the queue has a limit in bytes, and its messages expire.
+// TestParkedMessagesAreLimited checks that the queue has a limit in bytes, and that its messages expire. The broker refuses to declare an
+// existing queue with other values.
 func TestParkedMessagesAreLimited(t *testing.T) {
 	t.Parallel()
 	d := startConsumer(t, broker(t), always(rabbitmq.Done, ""))
@@ -113,7 +115,7 @@ func TestParkedMessagesAreListedAndRetried(t *testing.T) {
 	for n := range 5 {
 		d.publish(fmt.Sprint(n), nil)
 	}
-	for range 2 { // a list changes nothing
+	for range 2 { // the second list shows that the first one has changed nothing
 		var list []rabbitmq.ParkedMessage
 		d.await("five parked messages", func() bool {
 			var err error

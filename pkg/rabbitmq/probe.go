@@ -7,8 +7,8 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// probeInterval is the time between two probes while nothing is published. Probes detect a half-open connection before the replica has
-// something to publish.
+// probeInterval is the time between two probes while nothing is published. Probes detect a half-open connection before the service needs it
+// for the next event.
 const probeInterval = time.Second
 
 // probe pings the broker until the session is lost. It ends the session if no response comes within confirmTime.
@@ -26,7 +26,7 @@ func (s *session) probe() {
 			channel := s.channel.Channel
 			<-s.sending // a batch need not wait for the response
 			s.ping(channel)
-		default: // a batch is being published, and its confirms are awaited
+		default: // no probe is needed, because a batch is being published and waits for its confirms
 		}
 	}
 }
@@ -36,7 +36,7 @@ func (s *session) ping(channel *amqp.Channel) {
 	responded := make(chan struct{})
 	go func() {
 		defer close(responded)
-		_ = channel.Qos(0, 0, false) // fails if the channel or the connection is closed, which watch handles
+		_ = channel.Qos(0, 0, false) // fails if the channel or the connection is closed; watch handles that
 	}()
 	timer := time.NewTimer(confirmTime)
 	defer timer.Stop()

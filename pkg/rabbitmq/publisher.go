@@ -105,7 +105,7 @@ func (p *Publisher) serveSession(s *session) {
 	p.observer.Connected(false)
 }
 
-// Check returns nil if Publish can be called with success. Errors: ErrNotConnected, or ErrBlocked with the broker's reason.
+// Check returns nil if Publish would send events now. Errors: ErrNotConnected, or ErrBlocked with the broker's reason.
 func (p *Publisher) Check(context.Context) error {
 	_, err := p.readySession()
 	return err
@@ -124,8 +124,8 @@ func (p *Publisher) readySession() (*session, error) {
 // Publishing it again may create a duplicate.
 //
 // Without a connection, and while the broker blocks, Publish fails immediately. It closes the connection if ctx ends before a confirm, or
-// if no confirm comes for 5 s and for three times the last latency. Run then opens another connection. While the broker blocks, Publish
-// keeps the connection.
+// if a confirm takes too long. The limit is 5 s, or three times the last latency if that is longer. Run then opens another connection.
+// While the broker blocks, Publish keeps the connection.
 //
 // If the broker rejects an event, it closes the channel without naming the event. Publish then sends the unconfirmed events once more, one
 // at a time. The event that closes the channel again gets ErrRejected.
@@ -173,14 +173,14 @@ func (p *Publisher) transmit(ctx context.Context, s *session, batch []message, e
 	}
 }
 
-// transmitOneByOne sends the messages again that were unconfirmed when the broker closed the channel.
+// transmitOneByOne sends the messages again, one at a time, that were unconfirmed when the broker closed the channel.
 func (p *Publisher) transmitOneByOne(ctx context.Context, s *session, batch []message, errs []error) {
 	for i, m := range batch {
 		if !errors.As(errs[m.index], new(channelRejection)) {
 			continue
 		}
 		p.transmit(ctx, s, batch[i:i+1], errs)
-		if errors.Is(errs[m.index], ErrNotConnected) { // the broker may have it from the first attempt
+		if errors.Is(errs[m.index], ErrNotConnected) { // the broker may have the event from the first attempt
 			errs[m.index] = ErrConnectionLost
 		}
 	}

@@ -16,8 +16,8 @@ const (
 	reminderInterval = 30 * time.Second
 )
 
-// stayConnected opens one session after another until ctx ends, and passes each to use, which may return before the session is lost. The
-// delay between two sessions grows and has jitter, so that the replicas do not reconnect at the same time.
+// stayConnected opens one session after another until ctx ends, and calls use with each. use may return before the session is lost. The
+// delay between two sessions grows, and has jitter, so that the replicas do not reconnect at the same time.
 func stayConnected(
 	ctx context.Context, log *slog.Logger, open func(context.Context) (*session, error), use func(*session),
 ) {
@@ -31,7 +31,7 @@ func stayConnected(
 		if err == nil {
 			outage.ended()
 			err = s.run(ctx, use)
-			if time.Since(opened) > maxRetry { // otherwise the broker may drop each new connection
+			if time.Since(opened) > maxRetry { // otherwise the delay grows, because the broker may drop each new connection
 				retry.Reset()
 			}
 		}

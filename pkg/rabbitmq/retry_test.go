@@ -11,7 +11,7 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestARetryComesAfterADelay: each attempt has its delay, and the last delay applies to all further attempts.
+// TestARetryComesAfterADelay checks the delay before each attempt. The last delay applies to all further attempts.
 func TestARetryComesAfterADelay(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -38,7 +38,7 @@ func TestARetryComesAfterADelay(t *testing.T) {
 	}
 }
 
-// TestDeferralsGrow: the second one takes an hour. The retries before and between do not count.
+// TestDeferralsGrow checks that the second deferral takes an hour. The retries before it do not count as deferrals.
 func TestDeferralsGrow(t *testing.T) {
 	t.Parallel()
 	answers := []rabbitmq.Disposition{rabbitmq.Retry, rabbitmq.Retry, rabbitmq.Defer, rabbitmq.Retry, rabbitmq.Defer}
@@ -57,7 +57,7 @@ func TestDeferralsGrow(t *testing.T) {
 	}
 }
 
-// TestRetriesDoNotDelayFirstAttempts: retries that take long have workers of their own.
+// TestRetriesDoNotDelayFirstAttempts checks that first attempts are made while retries keep all their own workers busy.
 func TestRetriesDoNotDelayFirstAttempts(t *testing.T) {
 	t.Parallel()
 	release := make(chan struct{})
@@ -122,7 +122,7 @@ func TestTheAgeIsThatOfTheFirstAttempt(t *testing.T) {
 	if string(m.Body) != "old" || m.MessageId != "old" || m.DeliveryMode != amqp.Persistent {
 		t.Errorf("the parked message is %+v", m)
 	}
-	d.publish("again", m.Headers) // an operator moves the message back
+	d.publish("again", m.Headers) // as if an operator moved the message back
 	d.await("the requeued message", func() bool { return len(d.handled("again")) == 1 })
 	if age := d.handled("again")[0].Age; age > time.Minute {
 		t.Errorf("the age of a requeued message is %s", age)

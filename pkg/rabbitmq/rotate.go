@@ -10,7 +10,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// setBroker stores the settings for the next connection, after a test of them if there is a connection.
+// setBroker stores the settings for the next connection. If there is a connection now, setBroker first tests the new settings.
 func setBroker(
 	ctx context.Context, broker *atomic.Pointer[Broker], current *atomic.Pointer[session], next Broker, log *slog.Logger,
 ) error {
@@ -27,7 +27,7 @@ func setBroker(
 	return nil
 }
 
-// closeIfOutdated closes a session to another broker or as another user. Run then opens the next session.
+// closeIfOutdated closes a session whose broker or user differs from the settings in want. Run then opens the next session.
 func closeIfOutdated(s *session, want Broker) {
 	if s == nil {
 		return

@@ -42,8 +42,8 @@ func (s *session) acquire(ctx context.Context) error {
 	}
 }
 
-// send writes the messages in order until ctx ends, and returns their receipts. It writes in another goroutine, because only the end of the
-// session ends a stalled write. After a stalled write the remaining receipts are missing.
+// send writes the messages in order until ctx ends, and returns their receipts. It writes in another goroutine, because a stalled write
+// ends only with the session. If a write stalls, the receipts of this message and of all later ones are missing until then.
 func (s *session) send(ctx context.Context, batch []message) <-chan receipt {
 	receipts := make(chan receipt, len(batch)) // buffered, so that the goroutine ends without a reader
 	go func() {
@@ -113,7 +113,7 @@ func (s *session) confirm(ctx context.Context, r receipt) error {
 	switch {
 	case r.confirmation.Acked():
 		return nil
-	case r.channel.IsClosed(): // amqp091-go then ends all open confirmations as if they were refused
+	case r.channel.IsClosed(): // amqp091-go then reports all open confirmations as refused
 		return s.closedChannel(ctx, r.channel)
 	case ctx.Err() != nil:
 		return s.timeOut(ctx)

@@ -26,7 +26,7 @@ type session struct {
 	setUp   func(*amqp.Channel) error
 	log     *slog.Logger
 	broker  Broker
-	// passive means that the exchange is used without declaring it. It is logged once, and guarded like channel.
+	// passive means that the session uses the exchange without declaring it, which is logged once. It is also guarded by sending.
 	passive bool
 
 	sending chan struct{} // holds one token while a batch is sent
@@ -34,7 +34,7 @@ type session struct {
 
 	endOnce sync.Once
 	lost    chan struct{} // closed when the session ends
-	cause   error         // the reason; valid after lost is closed
+	cause   error         // why the session ended; valid after lost is closed
 }
 
 // open connects, logs in, opens a channel, declares the exchange, and calls setUp for each channel. It takes at most dialTimeout.

@@ -18,7 +18,7 @@ var errConsumerCanceled = errors.New("the broker canceled the consumer")
 type Subscription struct {
 	// BindingKey matches types of events. "*" matches one word, and "#" any number of words.
 	BindingKey string
-	// Handle is called for each event, not concurrently. An error ends Tail.
+	// Handle is called for one event after another. An error ends Tail.
 	Handle func(body []byte, routingKey string) error
 	// Connected is called after each connect: from then on no event is missed. It may be nil.
 	Connected func()
@@ -51,7 +51,7 @@ func Tail(ctx context.Context, broker Broker, log *slog.Logger, sub Subscription
 	return failure
 }
 
-// endConsumer ends a session whose deliveries have ended.
+// endConsumer ends a session after its deliveries have ended.
 func (s *session) endConsumer(ctx context.Context) {
 	cause := errConsumerCanceled
 	if s.channel.IsClosed() {

@@ -10,15 +10,15 @@ import (
 const (
 	// confirmTime is the time without a confirm after which a connection counts as half-open. Heartbeats detect it much later.
 	confirmTime = 5 * time.Second
-	// latencyFactor is how many times the last latency the next confirm may take.
+	// A confirm may take latencyFactor times the latency of the confirm before it, or confirmTime if that is longer.
 	latencyFactor = 3
 )
 
-// errNoResponse ends a session without a confirm or another response.
+// errNoResponse ends a session whose broker has sent no confirm or other response in time.
 var errNoResponse = errors.New("no response from the broker in time")
 
-// confirmTimeout is the timeout for the next confirm. It grows for a slow broker, because otherwise the same events would be published
-// again and again. The zero value is confirmTime.
+// confirmTimeout is the timeout for the next confirm. It grows when the broker is slow. Otherwise the same events would time out and be
+// published again and again. The zero value means confirmTime.
 type confirmTimeout struct{ extended atomic.Int64 }
 
 func (c *confirmTimeout) time() time.Duration {

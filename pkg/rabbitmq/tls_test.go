@@ -31,7 +31,7 @@ func TestTLS(t *testing.T) {
 	for name, test := range map[string]struct {
 		ca      *authority
 		names   []string
-		problem string // in the log; empty: none
+		problem string // what the log must contain; empty: the connection works
 	}{
 		"valid certificate": {testCA, []string{"localhost"}, ""},
 		"for another host":  {testCA, []string{"rabbit.example"}, "certificate is valid for rabbit.example, not localhost"},
@@ -81,7 +81,7 @@ func TestAClientCertificateIsReadAgain(t *testing.T) {
 		server.ClientAuth, server.ClientCAs = tls.RequireAndVerifyClientCert, trusted
 		server.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
 			attempts.Add(1)
-			return nil, nil // the configuration of the server
+			return nil, nil // use the configuration of the server
 		}
 	})
 	cfg.CertFile, cfg.KeyFile = filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")

@@ -21,7 +21,8 @@ func newTracer() trace.Tracer {
 }
 
 // startSpan starts the span of publishing an event, as a child of the request that made the change. It follows OpenTelemetry's
-// conventions for messaging. The message's headers carry the context of the span; the CloudEvent in the body carries the request's.
+// conventions for messaging. The message's headers carry the trace context of this span. The CloudEvent in the body carries the trace
+// context of the request.
 func (p *Publisher) startSpan(ctx context.Context, e event.Event, publishing *amqp.Publishing) trace.Span {
 	broker := p.broker.Load()
 	ctx = propagator.Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})

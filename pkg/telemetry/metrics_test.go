@@ -374,7 +374,7 @@ func TestMetricsSupportOpenMetrics(t *testing.T) {
 	}
 }
 
-// A histogram has a recorded trace as exemplar.
+// TestExemplarsCarryTraces checks that a histogram has the id of a recorded trace as an exemplar.
 func TestExemplarsCarryTraces(t *testing.T) {
 	t.Parallel()
 	m := watched(sources())

@@ -20,7 +20,7 @@ import (
 const (
 	stallRounds = 10
 	stallTime   = 8 * time.Second // longer than the relay's deadline for the broker
-	changeRate  = 50              // a second, of all users together
+	changeRate  = 50              // changes per second, of all users together
 	p50AtMost   = 1.1             // relative to a working broker
 	p99AtMost   = 1.5
 )

@@ -38,7 +38,7 @@ type site struct {
 	dsn    string
 	group  *memoryGroup
 	others *others
-	client *http.Client // of the flood
+	client *http.Client // sends the requests of the flood
 }
 
 // newSite starts a replica that trusts X-Forwarded-For.

@@ -15,7 +15,7 @@ import (
 
 const (
 	otherUsers = 12
-	loginRate  = 4.0 // a second, of all other users together: each logs in 20 times a minute
+	loginRate  = 4.0 // logins per second of all other users together: each logs in 20 times a minute
 )
 
 // session is a session of a user at an address.

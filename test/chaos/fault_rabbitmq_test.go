@@ -42,7 +42,7 @@ var rabbitFaults = []fault{
 		},
 	},
 	{
-		// As for a pause.
+		// As after a pause, each of the two replicas may have lost a confirm.
 		kind: "RabbitMQ out of memory", lane: rabbitMQ, least: 500 * time.Millisecond, most: 4 * time.Second,
 		means: history.Fault{Cuts: 2, Delays: true},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {

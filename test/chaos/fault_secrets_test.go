@@ -37,7 +37,7 @@ var passwordsChanged = fault{
 		if err := r.changeBrokerPassword(ctx); err != nil {
 			return err
 		}
-		f.Start = r.now() // open connections to RabbitMQ stay
+		f.Start = r.now() // until now, connections were not affected: those to RabbitMQ stay open
 		changed, err := r.changeDatabasePassword(ctx)
 		if err = errors.Join(err, r.secrets.write()); err != nil {
 			return err

@@ -212,7 +212,7 @@ func (m *migrations) kill(version int64, at killPoint) bool {
 		m.query("postgres", `SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = 'killed')`, &ended)
 		return ended
 	})
-	m.sql("killed", `UPDATE goose_lock SET lease_expires_at = now()`) // as ten seconds later
+	m.sql("killed", `UPDATE goose_lock SET lease_expires_at = now()`) // so that the next run need not wait for ten seconds
 	return came
 }
 

@@ -44,7 +44,7 @@ type soak struct {
 
 	figures sync.Mutex
 	series  []*steady.Series
-	counted struct { // of the requests
+	counted struct { // the requests up to the last reading
 		ops, refused int
 		at           time.Duration
 	}

@@ -125,7 +125,7 @@ func TestThePodsHaveTheFieldsOfThePlatform(t *testing.T) {
 		}
 		for _, container := range spec.Containers {
 			if !strings.HasPrefix(container.Image, "registry.example.com:5000/user-service/") {
-				continue // a container of the values
+				continue // a container that the values add
 			}
 			if container.SecurityContext.ReadOnlyRootFilesystem != nil || *container.SecurityContext.RunAsUser != 1000660000 {
 				t.Errorf("the security context of %s is %+v", container.Name, container.SecurityContext)
@@ -184,7 +184,8 @@ func TestTheJobAndTheMailerHaveAPlaceOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A selector in the values counts for the service. The mailer keeps its own, or its pods would spread over the service's.
+// A labelSelector in the values applies only to the service's pods. The mailer's pods keep the chart's selector, because otherwise they
+// would be spread according to the places of the service's pods.
 func TestASelectorInTheValuesIsThatOfTheService(t *testing.T) {
 	t.Parallel()
 	all := objects(t, run(t, nil, "helm", "template", "accounts", chart, "--values", platform, "--set-json",

@@ -64,7 +64,7 @@ func TestNullRemovesFieldsOfKubernetes(t *testing.T) {
 	}
 }
 
-// Helm's --set makes a text of a fraction.
+// Helm's --set turns a fraction into a text.
 func TestThresholdsMayBeTexts(t *testing.T) {
 	t.Parallel()
 	set := "prometheusRule.enabled=true,prometheusRule.thresholds.latencySeconds=0.5,prometheusRule.thresholds.availabilityPercent=99.5"
@@ -76,7 +76,7 @@ func TestThresholdsMayBeTexts(t *testing.T) {
 	}
 }
 
-// Both a null section and a condition come from the values of the parent.
+// The values of a parent chart can remove a section with null, and can turn off the whole chart by its condition.
 func TestAParentChartSwitchesTheChart(t *testing.T) {
 	t.Parallel()
 	parent := t.TempDir()

@@ -131,7 +131,7 @@ func TestTemplatesUseOnlyExistingValues(t *testing.T) {
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
-		if !used[key] && key != "enabled" { // of a parent chart
+		if !used[key] && key != "enabled" { // only a parent chart uses the value enabled
 			t.Errorf("values.yaml has %s, which no template uses", key)
 		}
 	}

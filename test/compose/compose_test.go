@@ -66,7 +66,7 @@ func TestImagesArePinned(t *testing.T) {
 	}
 }
 
-// TestDependenciesHaveHealthChecks: a service waits for the health of a server, or for the end of a program.
+// TestDependenciesHaveHealthChecks checks that each service waits until a server is healthy, or until a program has ended.
 func TestDependenciesHaveHealthChecks(t *testing.T) {
 	t.Parallel()
 	project := load(t)
@@ -88,7 +88,7 @@ func TestDependenciesHaveHealthChecks(t *testing.T) {
 	}
 }
 
-// TestNoFileHasASecret: the values of secrets come from files of the volume, which the repository does not have.
+// TestNoFileHasASecret checks that the files contain no secrets. The containers read them from files of a volume instead.
 func TestNoFileHasASecret(t *testing.T) {
 	t.Parallel()
 	hidden := regexp.MustCompile(`(?i)(secret|pass|password|key|database_url)$`)

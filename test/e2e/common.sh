@@ -27,7 +27,8 @@ namespace() {
 {
   image=(--set image.repository=user-service --set image.tag=e2e-1)
   quick=(--set quickstart.enabled=true --set "quickstart.postgresql.image=$postgres" --set "quickstart.rabbitmq.image=$rabbitmq")
-  existing=(--set database.existingSecret=db-app --set rabbitmq.existingSecret=mq-default-user --set jwt.existingSecret=keys --set jwt.keys.acceptedSecrets=accepted)
+  existing=(--set database.existingSecret=db-app --set rabbitmq.existingSecret=mq-default-user
+    --set jwt.existingSecret=keys --set jwt.keys.acceptedSecrets=accepted)
   unlimited=(--set config.RATE_LIMIT_PER_MINUTE=0 --set config.ACCOUNT_RATE_LIMIT_PER_MINUTE=0) # because the load comes from one address
 }
 
@@ -41,7 +42,8 @@ upgrade() { # FLAG...
 
 # objects: prints the names of all objects in the namespace.
 objects() {
-  k get "$(kubectl api-resources --namespaced --verbs list,delete --output name | grep -vE '^(events|endpoints$|endpointslices)' | paste -sd,)" --output name |
+  k get "$(kubectl api-resources --namespaced --verbs list,delete --output name |
+    grep -vE '^(events|endpoints$|endpointslices)' | paste -sd,)" --output name |
     grep -vE '^(serviceaccount/default|configmap/kube-root-ca.crt)$' | sort
 }
 
@@ -58,27 +60,38 @@ left() {
 # backing [durable]: installs a database and a broker without the chart, with Secrets as the operators write them. A durable
 # database keeps its data when its pod ends.
 backing() {
-  "$helm" template backing "$chart" --namespace "$ns" "${quick[@]}" "${image[@]}" --set quickstart.postgresql.password=pw --set quickstart.rabbitmq.password=pw \
+  "$helm" template backing "$chart" --namespace "$ns" "${quick[@]}" "${image[@]}" \
+    --set quickstart.postgresql.password=pw --set quickstart.rabbitmq.password=pw \
     --set jwt.existingSecret=keys --set fullnameOverride=backing --set migration.enabled=false \
     --show-only templates/quickstart.yaml --show-only templates/secrets.yaml | k apply -f - >/dev/null
   if [ "${1-}" = durable ]; then
-    k apply -f - >/dev/null <<<'{"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"database"},"spec":{"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}}'
-    k patch statefulset backing-postgresql --type json \
-      --patch '[{"op":"replace","path":"/spec/template/spec/volumes/0","value":{"name":"data","persistentVolumeClaim":{"claimName":"database"}}}]' >/dev/null
+    k apply -f - >/dev/null <<'EOT'
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: database}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+EOT
+    k patch statefulset backing-postgresql --type json >/dev/null --patch '[{"op": "replace", "path": "/spec/template/spec/volumes/0",
+      "value": {"name": "data", "persistentVolumeClaim": {"claimName": "database"}}}]'
   fi
-  k create secret generic db-app --from-literal=uri='postgres://user_service:pw@backing-postgresql:5432/user_service?sslmode=disable' >/dev/null
-  k create secret generic mq-default-user --from-literal=host=backing-rabbitmq --from-literal=port=5672 --from-literal=username=user_service --from-literal=password=pw >/dev/null
+  k create secret generic db-app >/dev/null \
+    --from-literal=uri='postgres://user_service:pw@backing-postgresql:5432/user_service?sslmode=disable'
+  k create secret generic mq-default-user --from-literal=host=backing-rabbitmq --from-literal=port=5672 \
+    --from-literal=username=user_service --from-literal=password=pw >/dev/null
   k create secret generic keys --from-literal=jwt-secret="$(openssl rand -base64 48)" --from-literal=accepted= >/dev/null
-  k rollout status statefulset/backing-postgresql statefulset/backing-rabbitmq --timeout 2m >/dev/null || fail "the database or the broker is not ready"
+  k rollout status statefulset/backing-postgresql statefulset/backing-rabbitmq --timeout 2m >/dev/null ||
+    fail "the database or the broker is not ready"
 }
 
 # address: prints the URL of the Service at a port of a node, once the node has configured it.
 address() {
   local host port
-  k get service e2e-node >/dev/null 2>&1 || k expose service us-user-service --name e2e-node --type NodePort --port 80 --target-port http >/dev/null
+  k get service e2e-node >/dev/null 2>&1 ||
+    k expose service us-user-service --name e2e-node --type NodePort --port 80 --target-port http >/dev/null
   host=${E2E_NODE-$(kubectl get nodes --output jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')}
   port=$(k get service e2e-node --output jsonpath='{.spec.ports[0].nodePort}')
-  curl --silent --retry 30 --retry-delay 1 --retry-all-errors --output "$scratch/answer" "http://$host:$port/readyz" || fail "no answer from http://$host:$port"
+  curl --silent --retry 30 --retry-delay 1 --retry-all-errors --output "$scratch/answer" "http://$host:$port/readyz" ||
+    fail "no answer from http://$host:$port"
   echo "http://$host:$port"
 }
 
@@ -88,7 +101,8 @@ use_it() {
   body='{"email": "'$email'", "password": "'$(openssl rand -base64 18)'"}'
   curl --fail --silent --show-error --json "$body" "$url/register" >/dev/null || fail "registration fails"
   token=$(curl --fail --silent --show-error --json "$body" "$url/login" | jq -r .access_token)
-  curl --fail --silent --show-error --header "Authorization: Bearer $token" "$url/users/me" | jq -e '.email == "'"$email"'"' >/dev/null || fail "the token does not work"
+  curl --fail --silent --show-error --header "Authorization: Bearer $token" "$url/users/me" |
+    jq -e '.email == "'"$email"'"' >/dev/null || fail "the token does not work"
 }
 
 start_load() { # FLAG...
@@ -101,8 +115,8 @@ start_load() { # FLAG...
 
 # stop_load WHAT: stops the load when the last terminating pod has ended, and prints the result.
 stop_load() {
-  local pid=$load_pid
-  until [ -z "$(k get pods --selector app.kubernetes.io/component=api --output jsonpath='{.items[?(@.metadata.deletionTimestamp)].metadata.name}')" ]; do sleep 1; done
+  local pid=$load_pid terminating='{.items[?(@.metadata.deletionTimestamp)].metadata.name}'
+  until [ -z "$(k get pods --selector app.kubernetes.io/component=api --output jsonpath="$terminating")" ]; do sleep 1; done
   sleep 1
   load_pid=
   kill "$pid"

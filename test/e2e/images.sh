@@ -33,7 +33,8 @@ later() {
   mkdir -p "$dir"
   cp -r "$root"/{go.mod,go.sum,api,cmd,migrations,pkg} "$dir"
   printf -- '-- +goose Up\n%s\n\n-- +goose Down\nSELECT 1;\n' "$2" >"$dir/migrations/000$((90 + $1))_e2e.sql"
-  (cd "$dir" && CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -buildvcs=false -ldflags "-s -w -X main.version=e2e-$1" -o "$dir/image/user-service" ./cmd/user-service)
+  (cd "$dir" && CGO_ENABLED=0 go build -tags grpcnotrace -trimpath -buildvcs=false \
+    -ldflags "-s -w -X main.version=e2e-$1" -o "$dir/image/user-service" ./cmd/user-service)
   cat >"$dir/image/Dockerfile" <<'EOT'
 FROM gcr.io/distroless/static-debian13:nonroot
 COPY user-service /user-service

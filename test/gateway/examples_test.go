@@ -13,7 +13,8 @@ import (
 
 var variable = regexp.MustCompile(`\$\{([A-Z_]+)\}|\{\$([A-Z_]+)[:}]`)
 
-// TestTheGuideExplainsTheVariablesOfTheGateways looks in the commands and in the table of the guide.
+// TestTheGuideExplainsTheVariablesOfTheGateways looks for each variable of the configurations in the commands and in the table of
+// docs/gateways.md.
 func TestTheGuideExplainsTheVariablesOfTheGateways(t *testing.T) {
 	t.Parallel()
 	guide := read(t, "../../docs/gateways.md")
@@ -67,7 +68,7 @@ func TestTheShopHasThePagesOfTheMails(t *testing.T) {
 	}
 }
 
-// TestTheBFFIsShort keeps what the guide says about the length of the sample.
+// TestTheBFFIsShort checks that the BFF is as short as docs/front-ends.md says.
 func TestTheBFFIsShort(t *testing.T) {
 	t.Parallel()
 	if n := strings.Count(read(t, "../../docs/examples/shop/bff/main.go"), "\n"); n > 150 {

@@ -1,5 +1,5 @@
-// Package gateway_test runs gateways in front of a service, and lets them authenticate requests with the program. It opens the
-// sample shop behind them in a browser, and verifies tokens in another language.
+// Package gateway_test runs gateways in front of a service, and checks that they authenticate requests with GET /verify. It opens the
+// sample shop behind the gateways in a browser, and verifies tokens in JavaScript.
 package gateway_test
 
 import (

@@ -21,8 +21,8 @@ func startForeigner(t *testing.T) func(host string) string {
 	return func(host string) string { return "https://" + host + ":" + port }
 }
 
-// TestAnotherSiteCanNotUseTheSession sends requests from a page of another site, and from one of the same site, which the browser
-// gives the cookie of SameSite=Strict.
+// TestAnotherSiteCanNotUseTheSession sends requests from a page of another site, and from a page of another origin on the same site. The
+// browser adds the cookie with SameSite=Strict to the requests of the second page.
 func TestAnotherSiteCanNotUseTheSession(t *testing.T) {
 	foreign := startForeigner(t)
 	inEachShop(t, "", func(t *testing.T, s *shop) {
@@ -60,7 +60,7 @@ func TestAnotherSiteCanNotUseTheSession(t *testing.T) {
 	})
 }
 
-// TestAPageOfAnotherOriginCallsTheAPI uses tokens in a page of the allowed origin, and of another.
+// TestAPageOfAnotherOriginCallsTheAPI calls the API with a token, from a page of the allowed origin and from a page of another one.
 func TestAPageOfAnotherOriginCallsTheAPI(t *testing.T) {
 	foreign := startForeigner(t)
 	inEachShop(t, foreign("app.example.org"), func(t *testing.T, s *shop) {

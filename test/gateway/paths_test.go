@@ -131,7 +131,7 @@ func wantProblemOf(t *testing.T, address string, status int, problemType string)
 	}
 }
 
-// TestTheLocationIsRightBelowAPrefix registers below /auth.
+// TestTheLocationIsRightBelowAPrefix checks the Location of a registration at a gateway that publishes the service below /auth.
 func TestTheLocationIsRightBelowAPrefix(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		address := "http://" + s.shop + "/auth/register"
@@ -153,7 +153,7 @@ func TestTheLocationIsRightBelowAPrefix(t *testing.T) {
 	})
 }
 
-// TestTheServiceSeesTheAddressOfTheClient logs in through the gateway, with and without the BFF.
+// TestTheServiceSeesTheAddressOfTheClient logs in through the gateway, with and without the BFF, and checks the address of the session.
 func TestTheServiceSeesTheAddressOfTheClient(t *testing.T) {
 	inEachShop(t, "", func(t *testing.T, s *shop) {
 		user := s.logIn("user")

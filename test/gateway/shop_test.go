@@ -57,7 +57,7 @@ func followEvents(t *testing.T, s *service) *testkit.Buffer {
 	return printed
 }
 
-// startBFF starts a backend for the frontend. Its requests to the user service are counted on their way.
+// startBFF starts a backend for the frontend. A proxy counts its refreshes at the user service.
 func (s *shop) startBFF(t *testing.T, address string) {
 	t.Helper()
 	forward := httputil.NewSingleHostReverseProxy(&url.URL{Scheme: "http", Host: s.addr})
@@ -131,7 +131,7 @@ func (p *tab) logInAs(email, password string) {
 	p.see(email)
 }
 
-// waitForExpiry waits until an access token that was issued just now has expired, and so all earlier ones.
+// waitForExpiry gets a new access token and waits until it has expired. Then all earlier access tokens have expired too.
 func (s *shop) waitForExpiry(t *testing.T, user caller) {
 	t.Helper()
 	token := s.token(user.email)
@@ -157,7 +157,7 @@ func (s *service) get(t *testing.T, address, token string) (int, http.Header) {
 	return resp.StatusCode, resp.Header
 }
 
-// refreshStatus shows a refresh token to the service.
+// refreshStatus sends a refresh token to the service, and returns the status of the response.
 func (s *shop) refreshStatus(t *testing.T, token string) int {
 	t.Helper()
 	body, err := json.Marshal(map[string]string{"refresh_token": token})

@@ -79,8 +79,8 @@ func (p *tab) hostname() string {
 	return host
 }
 
-// TestTwoTabsRefreshAnExpiredSessionOnce lets two tabs send requests at the same time after the access token has expired. It logs
-// out after the next one has expired.
+// TestTwoTabsRefreshAnExpiredSessionOnce lets two tabs send requests at the same time after the access token has expired. It then waits
+// until the next access token has expired, and logs out.
 func TestTwoTabsRefreshAnExpiredSessionOnce(t *testing.T) {
 	inEachShop(t, "", func(t *testing.T, s *shop) {
 		user := s.logIn("user")
@@ -147,7 +147,7 @@ func TestAPasswordIsResetInTheShop(t *testing.T) {
 		p.logInAs(user.email, newSecret)
 		elsewhere.logInAs(user.email, newSecret)
 		p.open("/account")
-		p.see("(confirmed)") // by the reset
+		p.see("(confirmed)") // the reset has also confirmed the email
 		p.send("/bff/users/me/password", "current_password", newSecret, "new_password", secret)
 		p.see("Your password is changed.")
 		wantNoTokenInReach(t, p)

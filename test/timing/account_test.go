@@ -20,8 +20,8 @@ func TestTheTimeOfAResetRequestRevealsNothing(t *testing.T) {
 	}
 }
 
-// TestAResetRequestThatTakesLongerIsFound checks the test above: that test must fail for a service whose response exceeds the minimum
-// response time only when the account exists.
+// TestAResetRequestThatTakesLongerIsFound checks TestTheTimeOfAResetRequestRevealsNothing. That test must fail for a service whose response
+// exceeds the minimum response time only when the account exists.
 func TestAResetRequestThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureResets(s); all.verdict() == "" {

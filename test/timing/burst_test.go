@@ -36,8 +36,8 @@ func TestTheTimesOfABurstOfResetsForManyEmailsRevealNothing(t *testing.T) {
 	}
 }
 
-// TestABurstOfResetsThatTakesLongerIsFound checks the test with one email: that test must fail for a service that takes longer if there is
-// an account.
+// TestABurstOfResetsThatTakesLongerIsFound checks TestTheTimesOfABurstOfResetsForOneEmailRevealNothing. That test must fail for a service
+// that takes longer if there is an account.
 func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return slowForSomebody{store} })
 	if all := measureBursts(s, one); all.verdict() == "" {
@@ -45,8 +45,8 @@ func TestABurstOfResetsThatTakesLongerIsFound(t *testing.T) {
 	}
 }
 
-// TestResetsThatWaitForEachOtherAreFound checks the test with many emails. The service delays each request by less than the minimum
-// response time, so that only a burst shows the delay.
+// TestResetsThatWaitForEachOtherAreFound checks TestTheTimesOfABurstOfResetsForManyEmailsRevealNothing. The service delays each request by
+// less than the minimum response time, so that only a burst shows the delay.
 func TestResetsThatWaitForEachOtherAreFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return &oneAtATime{Store: store} })
 	if all := measureBursts(s, many); all.verdict() == "" {

@@ -82,7 +82,8 @@ func TestTheTimeOfALoginRevealsNothingAboutImportedAccounts(t *testing.T) {
 	}
 }
 
-// TestAnUncountedImportIsFound checks the test above: that test must fail for a service that does not know the costs of imported hashes.
+// TestAnUncountedImportIsFound checks TestTheTimeOfALoginRevealsNothingAboutImportedAccounts. That test must fail for a service that does
+// not know the costs of imported hashes.
 func TestAnUncountedImportIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return uncounted{store} })
 	if all := measureImported(s); all.verdict() == "" {
@@ -155,7 +156,7 @@ func TestABurstOfRegistrationsOfTakenEmailsIsNotCheap(t *testing.T) {
 		}
 		return probe{kind, "/register", credentials(many(fmt.Sprint(kind, "-", burst), i), goodPassword), http.StatusCreated}
 	})
-	if r := all.ratios[0].estimate; r > 2 { // of a free email to a taken one
+	if r := all.ratios[0].estimate; r > 2 { // the time for a free email is more than twice the time for a taken one
 		t.Errorf("searching for taken emails is cheap: %s", all)
 	}
 }

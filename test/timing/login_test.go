@@ -31,7 +31,7 @@ func TestTheTimeOfABackoffRevealsNothing(t *testing.T) {
 	}
 }
 
-// The tests below check the tests above: these must fail for a service whose times differ.
+// The tests whose names end in IsFound check the other tests of this file: those must fail for a service whose times differ.
 
 func TestALoginWithoutTheDummyHashIsFound(t *testing.T) {
 	s := newTarget(t, func(store user.Store) user.Store { return noDummy{store, cheapHash(t)} })

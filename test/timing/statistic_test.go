@@ -30,7 +30,7 @@ func compare(a, b []float64) ratio {
 	slices.Sort(ratios)
 	n := len(ratios)
 	cut := outside(n)
-	if cut < 0 { // too few to say anything
+	if cut < 0 { // there are too few samples for an interval
 		return ratio{0, ratios[n/2], math.Inf(1)}
 	}
 	return ratio{ratios[cut], ratios[n/2], ratios[n-1-cut]}

@@ -32,7 +32,7 @@ values, defaults, path of both.
 {{- end -}}
 {{- end }}
 
-{{/* Converts texts that are numbers, because Helm's --set makes a text of a fraction. */}}
+{{/* Converts texts that are numbers, because Helm's --set turns a fraction into a text. */}}
 {{- define "user-service.numbers" -}}
 {{- range $key, $value := . -}}
 {{-   if regexMatch "^[0-9]*\\.?[0-9]+$" (toString $value) -}}

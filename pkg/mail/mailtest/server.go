@@ -1,4 +1,4 @@
-// Package mailtest has a mail server for tests, whose answers a test decides.
+// Package mailtest has a mail server for tests. A test decides the server's answers.
 package mailtest
 
 import (
@@ -23,7 +23,7 @@ type Options struct {
 	Address        string      // empty: a free port of this machine
 	TLS            *tls.Config // for STARTTLS; nil: none
 	Implicit       bool        // requires TLS from the start
-	User, Password string      // required, if User is set
+	User, Password string      // unless User is empty, the client must authenticate
 }
 
 // Server is a mail server that collects mails.
@@ -58,7 +58,7 @@ func (m Mail) Message(t testing.TB) *mail.Message {
 	return message
 }
 
-// Refuse returns an answer with this code.
+// Refuse returns an answer with this code and the enhanced status code class.1.1.
 func Refuse(code, class int) error { return RefuseWith(code, class, 1, 1) }
 
 // RefuseWith returns an answer with this code and this enhanced status code.
@@ -66,7 +66,7 @@ func RefuseWith(code, class, subject, detail int) error {
 	return &smtp.SMTPError{Code: code, EnhancedCode: smtp.EnhancedCode{class, subject, detail}, Message: "no mail for <ada@example.com>"}
 }
 
-// ErrCut is an answer that closes the connection instead.
+// ErrCut is returned by a test's function in place of an answer. The server then closes the connection.
 var ErrCut = errors.New("cut the connection")
 
 // Start runs a server until the test ends.
@@ -84,7 +84,7 @@ func Start(t testing.TB, options Options) *Server {
 // Listen starts a server that was stopped.
 func (s *Server) Listen() {
 	s.t.Helper()
-	l, err := net.Listen("tcp", s.Address) //nolint:noctx // immediately
+	l, err := net.Listen("tcp", s.Address) //nolint:noctx // does not block
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -111,14 +111,15 @@ func (s *Server) Stop() {
 	s.server = nil
 }
 
-// Answer sets what the server answers to MAIL, RCPT, DATA (after the mail) and AUTH: nil means that it accepts. nil accepts everything.
+// Answer sets the function that decides the server's answers to MAIL, RCPT and DATA (at the end of the mail). If the function returns nil,
+// the server accepts the command. Without a function, it accepts each command.
 func (s *Server) Answer(answer func(command string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.answer = answer
 }
 
-// AnswerTo sets what the server answers to RCPT for a recipient, before Answer.
+// AnswerTo sets a function that decides the answers to RCPT by the recipient. If it returns nil, the function of Answer decides.
 func (s *Server) AnswerTo(answer func(recipient string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -100,7 +100,7 @@ type index struct {
 	users  map[string][]Op    // the requests on each account
 	erased map[string]bool    // accounts with an accepted or announced deletion
 	caused map[int][]Event    // of firsts, by request
-	rows   map[string]User    // of the database
+	rows   map[string]User    // in the database
 }
 
 func newIndex(h History) index {

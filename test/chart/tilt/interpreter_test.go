@@ -16,7 +16,7 @@ import (
 // start is the way in which a developer starts Tilt.
 type start struct {
 	settings   map[string]any // the result of config.parse
-	context    string         // of kubectl
+	context    string         // the context that kubectl uses
 	subcommand string         // up, ci or down
 }
 

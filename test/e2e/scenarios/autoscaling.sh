@@ -13,7 +13,9 @@ scenario_autoscaling() {
     [ $((SECONDS - start)) -lt 240 ] || fail "the deployment does not scale out: $(k get hpa)"
     sleep 2
   done
-  stop_load "scaled out after $((SECONDS - start)) s under load, by $(k get hpa us-user-service --output jsonpath='{.status.currentMetrics[0].resource.current.averageUtilization}') % of the request"
+  stop_load "scaled out after $((SECONDS - start)) s under load, by $(
+    k get hpa us-user-service --output jsonpath='{.status.currentMetrics[0].resource.current.averageUtilization}'
+  ) % of the request"
   ready=$(k get deployment us-user-service --output jsonpath='{.spec.replicas}')
   upgrade --reuse-values --set image.tag=e2e-2
   [ "$(k get deployment us-user-service --output jsonpath='{.spec.replicas}')" -ge "$ready" ] || fail "an upgrade resets the number of pods"

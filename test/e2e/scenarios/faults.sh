@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
 # Kills a pod of the service, then deletes the database's pod, under load. Each accepted registration must be published.
 scenario_faults() {
-  local pod
+  local pod state='{.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}'
   namespace faults
   backing durable
   install "${image[@]}" "${existing[@]}" "${unlimited[@]}"
@@ -10,7 +10,7 @@ scenario_faults() {
   start_load -tolerant -accepted "$scratch/accepted"
   sleep 5
   kill9 "$pod"
-  until [ "$(k get "$pod" --output jsonpath='{.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].ready}')" = "1 true" ]; do sleep 1; done
+  until [ "$(k get "$pod" --output jsonpath="$state")" = "1 true" ]; do sleep 1; done
   stop_load "a pod under kill -9"
   settled
 
@@ -76,8 +76,12 @@ spec:
   containers:
     - name: kill
       image: $postgres
-      command: [bash, -c, 'pids=\$(grep -l "${id##*/}" /proc/[0-9]*/cgroup | cut -d/ -f3) && [ -n "\$pids" ] && { kill -9 \$pids || true; }']
+      command:
+        - bash
+        - -c
+        - 'pids=\$(grep -l "${id##*/}" /proc/[0-9]*/cgroup | cut -d/ -f3) && [ -n "\$pids" ] && { kill -9 \$pids || true; }'
       securityContext: {runAsUser: 0}
 EOT
-  kubectl --namespace "$ns-node" wait --for=jsonpath='{.status.phase}'=Succeeded pod/kill --timeout 1m >/dev/null || fail "nothing is killed: $(kubectl --namespace "$ns-node" logs kill)"
+  kubectl --namespace "$ns-node" wait --for=jsonpath='{.status.phase}'=Succeeded pod/kill --timeout 1m >/dev/null ||
+    fail "nothing is killed: $(kubectl --namespace "$ns-node" logs kill)"
 }

@@ -4,7 +4,7 @@ scenario_networkpolicy() {
   local api=https://kubernetes.default.svc http=http://us-user-service metrics=http://us-user-service-metrics:9090/metrics
   local database=http://us-user-service-postgresql:5432 broker=http://us-user-service-rabbitmq:5672
   # Port 53 of other pods would let data leave the cluster. The DNS pods have other ports too.
-  local port53 dns_metrics
+  local port53 dns_ip dns_metrics
   namespace networkpolicy
   k apply -f - >/dev/null <<EOT
 apiVersion: v1
@@ -12,7 +12,11 @@ kind: Pod
 metadata: {name: port53, labels: {app: port53}}
 spec:
   automountServiceAccountToken: false
-  securityContext: {runAsNonRoot: true, runAsUser: 65532, seccompProfile: {type: RuntimeDefault}, sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "0"}]}
+  securityContext:
+    runAsNonRoot: true
+    runAsUser: 65532
+    seccompProfile: {type: RuntimeDefault}
+    sysctls: [{name: net.ipv4.ip_unprivileged_port_start, value: "0"}]
   containers:
     - name: port53
       image: user-service:e2e-1
@@ -29,7 +33,8 @@ spec:
 EOT
   k wait --for=condition=Ready pod/port53 --timeout 1m >/dev/null || fail "nothing listens on port 53"
   port53=http://$(k get pod port53 --output jsonpath='{.status.podIP}'):53/healthz
-  dns_metrics=http://$(kubectl --namespace kube-system get pods --selector k8s-app=kube-dns --output jsonpath='{.items[0].status.podIP}'):9153/metrics
+  dns_ip=$(kubectl --namespace kube-system get pods --selector k8s-app=kube-dns --output jsonpath='{.items[0].status.podIP}')
+  dns_metrics=http://$dns_ip:9153/metrics
   install "${image[@]}" "${quick[@]}" --set networkPolicy.enabled=true
   "$helm" test us --namespace "$ns" --timeout 2m >/dev/null || fail "helm test"
   use_it
@@ -44,7 +49,8 @@ EOT
   reaches test "$http/readyz" "$metrics"
   refused test "$database" "$broker" "$api" "$port53"
   refused postgresql "$http/readyz" "$broker" "$api"
-  say "networkpolicy: the service reaches database and broker, the migration the database, helm test the service, and they reach only DNS in addition"
+  say "networkpolicy: the service reaches database and broker, the migration the database, helm test the service"
+  say "networkpolicy: in addition, they reach only DNS"
 
   upgrade --reuse-values --set 'networkPolicy.from[0].podSelector.matchLabels.app\.kubernetes\.io/component=gateway' \
     --set 'networkPolicy.metricsFrom[0].podSelector.matchLabels.app\.kubernetes\.io/component=prometheus'

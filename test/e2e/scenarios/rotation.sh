@@ -20,8 +20,12 @@ scenario_rotation() {
 
 # keys SECRET ACCEPTED: writes the Secret and waits until the pods use it.
 keys() {
-  k create secret generic keys --from-literal=jwt-secret="$1" --from-literal=accepted="$2" --dry-run=client --output yaml | k replace -f - >/dev/null
+  k create secret generic keys --from-literal=jwt-secret="$1" --from-literal=accepted="$2" --dry-run=client --output yaml |
+    k replace -f - >/dev/null
   sleep "${E2E_SECRET_SECONDS-150}"
 }
 
-restarts() { k get pods --selector app.kubernetes.io/component=api --output jsonpath='{range .items[*]}{.metadata.name} {.status.containerStatuses[0].restartCount}{"\n"}{end}'; }
+restarts() {
+  k get pods --selector app.kubernetes.io/component=api \
+    --output jsonpath='{range .items[*]}{.metadata.name} {.status.containerStatuses[0].restartCount}{"\n"}{end}'
+}
