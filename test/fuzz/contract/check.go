@@ -78,7 +78,7 @@ func match(template, path string) map[string]string {
 	return params
 }
 
-// CheckAnswer returns the keywords of the description that a response breaks.
+// CheckAnswer returns the keywords of the OpenAPI description that a response violates.
 func (c *Contract) CheckAnswer(x Exchange) []Broken {
 	op, _ := c.Find(x.Method, x.Target)
 	if op == nil {
@@ -182,7 +182,7 @@ func parseBody(media string, body []byte) (any, error) {
 	return value, nil
 }
 
-// CheckRequest returns the keywords of the description that a request breaks.
+// CheckRequest returns the keywords of the OpenAPI description that a request violates.
 func (c *Contract) CheckRequest(x Exchange) (all []Broken) {
 	op, path := c.Find(x.Method, x.Target)
 	if op == nil {
