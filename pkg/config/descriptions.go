@@ -257,7 +257,7 @@ var descriptions = map[string]description{
 		example: "Example Shop <no-reply@example.com>",
 	},
 	"MAIL_LINKS_BASE_URL": {
-		about: "URL of the application, with which the links in mails begin. Its pages /verify-email, /reset-password and " +
+		about: "URL of the application. The links in mails begin with this URL. Its pages /verify-email, /reset-password and " +
 			"/invitation send the token to the service.",
 		accepts: "an https URL without a slash at the end; http for localhost",
 		example: "https://shop.example.com",

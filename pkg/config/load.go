@@ -57,7 +57,7 @@ func (g group) check(found findings, checks []Check) {
 	}
 }
 
-// load sets the field to its value, or returns a problem and leaves the field unchanged.
+// load sets the field to the value of its variable, or returns a problem and leaves the field unchanged.
 func (f field) load(env envconfig.Lookuper) *Problem {
 	text, problem := f.read(env)
 	if problem != nil {

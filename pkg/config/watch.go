@@ -82,8 +82,8 @@ type reading struct {
 	problem string
 }
 
-// poll reads all files. It applies new values only if nothing has changed since the last poll. While files are being changed, a file may
-// be incomplete. Or it may be new while another file of the same group is still old.
+// poll reads all files. It applies new values only if nothing has changed since the last poll. While files are being changed, one file may
+// be incomplete, or new while another file of the same group is still old.
 func (w *Watcher) poll(ctx context.Context) {
 	now := w.read()
 	settled := maps.Equal(now, w.lastRead)

@@ -21,7 +21,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix // networks of the proxies whose X-Forwarded-For is believed
 	// RateLimitPerMinute limits the anonymous POSTs of each client address; 0 means no limit.
 	RateLimitPerMinute int
-	// AccountRateLimitPerMinute limits the writing requests of each account; a hash counts as ten. 0 means no limit.
+	// AccountRateLimitPerMinute limits the requests of each account that change data; a hash counts as ten. 0 means no limit.
 	AccountRateLimitPerMinute int
 	Issuer                    string // the iss claim of tokens; if it is a URL, the metadata of RFC 8414 is served
 }

@@ -101,8 +101,8 @@ func (a *API) recoverPanics(next http.Handler) http.Handler {
 }
 
 // rejectEncodedSlashes responds with 404 to a path with an escaped slash or two consecutive slashes. A gateway and the router might
-// interpret such a path differently. It accepts every path below /verify/. The rest of that path is the path of a request to the
-// application, and the service ignores it.
+// interpret such a path differently. Paths below /verify/ are exempt: the part after /verify is the path of the request that a gateway
+// checks, and the service ignores this part.
 func rejectEncodedSlashes(next *httprouter.Router) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		path := strings.ToLower(r.URL.EscapedPath())

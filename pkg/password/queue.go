@@ -38,7 +38,7 @@ const (
 type Observer interface {
 	// HashDone is called for each computed hash, with the time that it waited for a slot and the time of the computation.
 	HashDone(waited, ran time.Duration)
-	// HashRefused is called for each hash that was not computed, with the reason. A canceled context is not a refusal.
+	// HashRefused is called with the reason when a hash is refused. It is not called when the caller's context was canceled.
 	HashRefused(reason string)
 }
 

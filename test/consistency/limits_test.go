@@ -116,8 +116,8 @@ func TestEachPageHasTheTimeOfAChangedSecret(t *testing.T) {
 	t.Parallel()
 	for file, text := range map[string]string{
 		"docs/runbooks/UserServiceSecretRejected.md": "within 15 s after the file has a valid value",
-		"docs/runbooks/UserServiceBrokerAway.md":     "after two and a half minutes",
-		"docs/runbooks/UserServiceKeyNearItsEnd.md":  "after two and a half minutes",
+		"docs/runbooks/UserServiceBrokerAway.md":     "within two and a half minutes",
+		"docs/runbooks/UserServiceKeyNearItsEnd.md":  "within two and a half minutes",
 		"docs/operations.md":                         "15 s after the file has changed",
 		"docs/security/rotation.md":                  "15 s after the file has changed",
 		"charts/user-service/README.md":              "15 s after its file has changed",

@@ -155,7 +155,8 @@ func (f *fuzzer) look(g *generator, w *wire, a answered, c *client) {
 	}
 }
 
-// ask repeats a request whose response was late or a 503, because the machine may have been busy.
+// ask sends a request a second time, after its first response was late or a 503: the machine may have been busy. It returns what is wrong
+// with the second response.
 func (f *fuzzer) ask(g *generator, w *wire, c *client) (wrong []string) {
 	a := c.send(w)
 	f.mu.Lock()

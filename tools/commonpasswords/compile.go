@@ -48,8 +48,8 @@ func lettersAndDigits(s string) string {
 	}, s)
 }
 
-// compile returns a sorted list of the words, the phrases and their combinations, without duplicates. The most frequent words must come
-// first in words.
+// compile returns a sorted list without duplicates: the words, the phrases, their combinations, and the passwords of seasons. The
+// parameter words must be sorted by frequency, the most frequent word first.
 func compile(words, phrases []string) []string {
 	top := frequent(words)
 	all := slices.Concat(words, phrases, seasons(), pairs(top), lengthened(phrases), lengthened(top), lengthened(twice(top)))

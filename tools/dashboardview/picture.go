@@ -31,8 +31,8 @@ func cut(from, to string, height int) error {
 	return errors.Join(encoder.Encode(out, reduce(shot, image.Rect(0, 0, width, height))), out.Close())
 }
 
-// reduce limits a picture to 256 colors: the colors of curves, and the most frequent ones. The omitted colors occur only at the edges
-// of letters.
+// reduce returns the part of a screenshot within bounds, with at most 256 colors: the colors of curves, then the most frequent ones. All
+// other colors occur only at the edges of letters, and are replaced by the nearest of the 256.
 func reduce(shot image.Image, bounds image.Rectangle) *image.Paletted {
 	times := map[color.Color]int{}
 	for y := range bounds.Max.Y {

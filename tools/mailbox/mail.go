@@ -20,9 +20,9 @@ type mail struct {
 	HTML            string
 }
 
-// read reads a mail. Errors: an unreadable file, or a mail without HTML.
+// read reads a mail from a file. Errors: an unreadable file, or a mail without HTML.
 func read(file string) (mail, error) {
-	f, err := os.Open(file) //nolint:gosec // a name without a directory, in the folder
+	f, err := os.Open(file) //nolint:gosec // the file is in the folder of mails
 	if err != nil {
 		return mail{}, err
 	}

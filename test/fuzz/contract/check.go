@@ -79,7 +79,7 @@ func match(template, path string) map[string]string {
 	return params
 }
 
-// CheckAnswer returns the keywords of the description that a response breaks.
+// CheckAnswer returns the keywords of the OpenAPI description that a response violates.
 func (c *Contract) CheckAnswer(x Exchange) []Broken {
 	op, _ := c.Find(x.Method, x.Target)
 	if op == nil {
@@ -226,7 +226,7 @@ func Encode(media string, value any) []byte {
 	return []byte(form.Encode())
 }
 
-// CheckRequest returns the keywords of the description that a request breaks.
+// CheckRequest returns the keywords of the OpenAPI description that a request violates.
 func (c *Contract) CheckRequest(x Exchange) (all []Broken) {
 	op, path := c.Find(x.Method, x.Target)
 	if op == nil {

@@ -169,7 +169,7 @@ func (f *faults) ofValue(name string, schema *contract.Schema, good any, check f
 	}
 }
 
-// alike lists, for each keyword, the keywords that its faults always break too.
+// alike maps a keyword to all keywords that a fault of this keyword necessarily violates, including the keyword itself.
 var alike = map[string][]string{"type": {"type", "enum"}, "minLength": {"minLength", "format"}}
 
 func onlyOf(found []contract.Broken, keywords ...string) bool {

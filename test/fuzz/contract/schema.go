@@ -132,7 +132,7 @@ func (s *Schema) properties() (names []string, schemas map[string]*Schema) {
 	return slices.Sorted(maps.Keys(schemas)), schemas
 }
 
-// Broken is a keyword that a value breaks.
+// Broken is a keyword of a schema, such as maxLength, that a value violates.
 type Broken struct {
 	Keyword  string
 	Location string // of the keyword in the description
@@ -141,7 +141,7 @@ type Broken struct {
 
 func (b Broken) String() string { return fmt.Sprintf("%s (%s): %s", b.Keyword, b.Location, b.Detail) }
 
-// Check returns every keyword that a value breaks. The value has the types of jsonschema.UnmarshalJSON.
+// Check returns every keyword of the schema that a value violates. The value has the types of jsonschema.UnmarshalJSON.
 func (s *Schema) Check(value any) []Broken {
 	err := s.compiled.Validate(value)
 	var invalid *jsonschema.ValidationError
