@@ -18,7 +18,7 @@ var (
 func TestWorkflowsUseCommitsAndExistingScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(".github/workflows/*.yaml")
-	if err != nil || len(files) != 3 {
+	if err != nil || len(files) != 4 {
 		t.Fatalf("%v, %v", files, err)
 	}
 	scripts := 0
