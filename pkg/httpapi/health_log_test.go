@@ -11,8 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
-
-	"user-service/internal/testkit"
+	"time"
 )
 
 // TestEachChangeOfReadinessIsLoggedOnce changes a check that decides readiness, and one that does not.
@@ -36,7 +35,7 @@ func TestEachChangeOfReadinessIsLoggedOnce(t *testing.T) {
 			{nil, nil, true},
 		} {
 			database, broker = now.database, now.broker
-			testkit.Pause(t.Context(), 2*maxReportAge)
+			<-time.NewTimer(2 * maxReportAge).C
 			if got := health.Ready(t.Context()); !maps.Equal(got, map[string]bool{"database": now.ready, "shutdown": true}) {
 				t.Errorf("ready is %v, want the database %t", got, now.ready)
 			}

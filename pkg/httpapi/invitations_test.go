@@ -18,13 +18,9 @@ import (
 )
 
 // invite creates an account without a password, as a new admin, and returns it with the token of its invitation.
-func (s *server) invite(email string, roles ...string) (u user.User, token string) {
+func (s *server) invite(email string) (u user.User, token string) {
 	s.t.Helper()
-	body := map[string]any{"email": email}
-	if roles != nil {
-		body["roles"] = roles
-	}
-	u = decode[user.User](s.t, s.call("POST", "/users", body, as(s.admin().token)).want(s.t, 201))
+	u = decode[user.User](s.t, s.call("POST", "/users", map[string]any{"email": email}, as(s.admin().token)).want(s.t, 201))
 	return u, s.invitation(u)
 }
 
