@@ -40,10 +40,12 @@ type passkeyRequest struct {
 }
 
 func newDevice(a account) *device {
-	return &device{
-		rp: rp, options: virtualwebauthn.AuthenticatorOptions{UserHandle: a.ID[:]},
-		key: virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2),
+	d := &device{rp: rp, options: virtualwebauthn.AuthenticatorOptions{UserHandle: a.ID[:]}}
+	const full = 77 // bytes of a public key in COSE; the library omits leading zeros of the coordinates
+	for len(d.key.ID) == 0 || len(d.key.Key.AttestationData()) != full {
+		d.key = virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
 	}
+	return d
 }
 
 // create answers creation options.

@@ -82,7 +82,7 @@ func queueFactorChange(batch *pgx.Batch, id uuid.UUID, change user.FactorChange)
 	if f := change.Confirm; f != nil {
 		batch.Queue(`
 			UPDATE factors SET confirmed_at = clock_timestamp(), last_used_at = clock_timestamp(), last_step = $2, challenge = NULL,
-				credential_id = $3, passkey = $4::json
+				credential_id = nullif($3::bytea, ''), passkey = $4::json
 			WHERE id = $1`, f.ID, f.LastStep, f.Passkey.ID, zeronull.Text(f.Passkey.Record))
 	}
 	if change.Remove != uuid.Nil {
