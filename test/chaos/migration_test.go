@@ -76,7 +76,7 @@ type migrations struct {
 	server *server
 }
 
-// gate makes a migration wait after the command that chaos.gate selects. A command changes the schema or an account.
+// gate makes a migration wait after the command that chaos.gate selects. A command changes the schema, an account or a role.
 const gate = `
 	CREATE TABLE chaos.gate (version bigint, command bigint);
 	CREATE FUNCTION chaos.pass() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
@@ -95,6 +95,7 @@ const gate = `
 	GRANT USAGE ON SCHEMA chaos TO app;
 	CREATE FUNCTION chaos.changed() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM chaos.pass(); RETURN NULL; END';
 	CREATE TRIGGER gate AFTER UPDATE ON users FOR EACH ROW EXECUTE FUNCTION chaos.changed();
+	CREATE TRIGGER gate AFTER UPDATE ON roles FOR EACH ROW EXECUTE FUNCTION chaos.changed();
 	CREATE FUNCTION chaos.defined() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN PERFORM chaos.pass(); END';
 	CREATE EVENT TRIGGER gate ON ddl_command_end EXECUTE FUNCTION chaos.defined()`
 

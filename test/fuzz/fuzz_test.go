@@ -1,6 +1,8 @@
 package fuzz_test
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,7 +36,9 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 	// Hashes are cheap, because they are not tested here.
 	r := replica.Start(t, *program, dsn, map[string]string{
 		"RATE_LIMIT_PER_MINUTE": "20", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "600", "TRUSTED_PROXIES": "127.0.0.0/8", "PASSWORD_HASH_QUEUE": "1000",
-		"JWT_ISSUER": "https://id.example.com", // so that the metadata is served
+		"JWT_ISSUER":     "https://id.example.com", // so that the metadata is served
+		"DATA_KEY":       newDataKey(),
+		"WEBAUTHN_RP_ID": "shop.example.com", "WEBAUTHN_ORIGINS": "https://shop.example.com",
 	})
 	c := served(t, r)
 	p := newPeople(t, r, dsn)
@@ -56,6 +60,12 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 		t.Errorf("the process holds %s, and held %s before", after, before)
 	}
 	t.Logf("before: %s; after: %s", before, after)
+}
+
+func newDataKey() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	return base64.StdEncoding.EncodeToString(key)
 }
 
 // served returns the description that the program serves, with the limits in force.
@@ -223,7 +233,11 @@ func (f *fuzzer) table() string {
 	return b.String()
 }
 
-// demandSuccesses fails if an operation never succeeded, because then the requests did not test it.
+// devices are the operations that succeed only with a code of an authenticator app, with a passkey, or for a factor that was confirmed with
+// one of these. The generator has no such device.
+var devices = []string{"confirmFactor", "deleteFactor", "loginWithPasskey", "loginWithSecondFactor", "newRecoveryCodes", "removeFactor"}
+
+// demandSuccesses fails if another operation never succeeded, because then the requests did not test it.
 func (f *fuzzer) demandSuccesses() {
 	for _, op := range f.c.Operations {
 		n := 0
@@ -232,7 +246,7 @@ func (f *fuzzer) demandSuccesses() {
 				n += count
 			}
 		}
-		if n == 0 {
+		if n == 0 && !slices.Contains(devices, op.ID) {
 			f.t.Errorf("%s never succeeded", op.ID)
 		}
 	}
