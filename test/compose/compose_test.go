@@ -142,8 +142,8 @@ func TestTheProgramAcceptsTheGeneratedSecrets(t *testing.T) {
 			t.Errorf("the second start changed %s", name)
 		}
 	}
-	if len(first) != 6 {
-		t.Errorf("the files are %v, want six", first)
+	if len(first) != 7 {
+		t.Errorf("the files are %v, want seven", first)
 	}
 	path := filepath.Join(t.TempDir(), "user-service")
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", root, "-o", path, "./cmd/user-service").CombinedOutput(); err != nil {
