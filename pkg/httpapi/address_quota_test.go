@@ -39,7 +39,9 @@ func TestAccountsAtOneAddressShareAQuota(t *testing.T) {
 	for i := range 3 {
 		accounts = append(accounts, s.accountAt(fmt.Sprintf("192.0.%d.1", i)))
 	}
-	patch := func(a account, addr string) answer { return s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token), from(addr)) }
+	patch := func(a account, addr string) answer {
+		return s.call("PATCH", "/users/me", `{"name":"Ada"}`, as(a.token), from(addr))
+	}
 	for i := range 20 {
 		patch(accounts[i%3], home).want(t, 200)
 	}

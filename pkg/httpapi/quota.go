@@ -173,7 +173,7 @@ func (a *API) countRevocation(c *call) error {
 	if a.quotas.addresses == nil {
 		return nil
 	}
-	refund, refused := a.quotas.addresses.take(c.addr)
+	refund, refused := a.quotas.addresses.take(c.addr, 1)
 	if refused != nil {
 		c.maxBytes = smallBody
 	}
