@@ -126,3 +126,29 @@ func TestAccountsInANetworkShareAQuota(t *testing.T) {
 		})
 	}
 }
+
+// TestMailsCountByAddress requests verification mails for several accounts from one address. The requests share the quota of the anonymous
+// requests of the address. A refused request uses no quota of the account.
+func TestMailsCountByAddress(t *testing.T) {
+	t.Parallel()
+	s := startBehindAProxy(t, func(set *settings) { set.limit, set.account = 3, 4 })
+	var accounts []account
+	for i := range 3 {
+		accounts = append(accounts, s.accountAt(fmt.Sprintf("192.0.%d.1", i)))
+	}
+	verify := func(a account, addr string) answer { return s.call("POST", "/email-verification", nil, as(a.token), from(addr)) }
+	for _, a := range accounts {
+		verify(a, home).want(t, 202)
+	}
+	const want = `"address";q=3;w=60`
+	for range 3 {
+		if policy := verify(accounts[0], home).want(t, 429).header.Get("RateLimit-Policy"); policy != want {
+			t.Errorf("RateLimit-Policy is %q, want %q", policy, want)
+		}
+	}
+	s.call("POST", "/password-reset", map[string]any{"email": "nobody@example.com"}, from(home)).want(t, 429)
+	for range 3 {
+		verify(accounts[0], travel).want(t, 202)
+	}
+	verify(accounts[0], elsewhere).want(t, 429) // the account's quota
+}

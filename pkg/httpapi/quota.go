@@ -29,6 +29,8 @@ const (
 	byRevocation
 	// write counts one request in the quota of the caller's account, before the body is read.
 	write
+	// mail counts as write, and as byAddress too. One client may have many accounts, and each request causes a mail.
+	mail
 	// hash counts ten requests in the quota of the caller's account, before the body is read.
 	hash
 	// export counts ten requests in the quota of the caller's account.
@@ -97,6 +99,8 @@ func (a *API) count(c *call, q quotaRule) error {
 		return a.countRevocation(c)
 	case write:
 		return a.countAccount(c, 1)
+	case mail:
+		return a.countMail(c)
 	case hash:
 		return a.countAccount(c, hashCost)
 	case export:
@@ -235,6 +239,19 @@ func (a *API) countAccount(c *call, n int) error {
 		a.quotas.accounts.refund(n, account)
 	}
 	return refused
+}
+
+// countMail counts a call as one request of its account and as an anonymous request of its address. A refused call counts in neither
+// quota. Errors: TooManyRequests.
+func (a *API) countMail(c *call) error {
+	if err := a.countAccount(c, 1); err != nil {
+		return err
+	}
+	err := a.countAddress(c)
+	if err != nil {
+		a.refundAccount(c, 1)
+	}
+	return err
 }
 
 // refundAccount removes n requests of a call from the counts of countAccount.

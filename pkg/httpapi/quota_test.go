@@ -32,7 +32,7 @@ func TestEveryRouteHasAQuota(t *testing.T) {
 		case r.rule.Anonymous():
 			want = []quotaRule{byAddress, bySession, byReset}
 		default:
-			want = []quotaRule{write, hash, writeOrHash}
+			want = []quotaRule{write, mail, hash, writeOrHash}
 		}
 		if !slices.Contains(want, r.quota) {
 			t.Errorf("%s has the quota %d, want one of %v", name, r.quota, want)

@@ -36,7 +36,7 @@ func (a *API) routes() []route {
 
 		{post, "/password-reset", access.Anyone(), byAddress, a.requestReset},
 		{post, "/password-reset/confirm", access.Anyone(), byReset, a.confirmReset},
-		{post, "/email-verification", access.Authenticated(), write, a.requestVerification},
+		{post, "/email-verification", access.Authenticated(), mail, a.requestVerification},
 		{post, "/email-verification/confirm", access.Anyone(), byAddress, a.confirmVerification},
 		{post, "/invitation/confirm", access.Anyone(), byAddress, a.confirmInvitation},
 
