@@ -226,12 +226,13 @@ var descriptions = map[string]description{
 	},
 	"RATE_LIMIT_PER_MINUTE": {
 		about: "Requests per minute without a token from one client address (IPv6: one /64) to costly endpoints such as " +
-			"/login, at each replica. An IPv4 /24 and an IPv6 /56 may send 4 times as many, an IPv6 /48 16 times. 0 turns" +
-			" the limit off. Behind a proxy, set TRUSTED_PROXIES, or all clients share one limit.",
+			"/login, at each replica. Requests for a verification mail count too. An IPv4 /24 and an IPv6 /56 may send 4 times" +
+			" as many, an IPv6 /48 16 times. Writing requests with a token have 20 times this limit, for all accounts at an" +
+			" address together. 0 turns both limits off. Behind a proxy, set TRUSTED_PROXIES, or all clients share one limit.",
 	},
 	"ACCOUNT_RATE_LIMIT_PER_MINUTE": {
 		about: "Writing requests per minute of one account, at each replica. A request that hashes a password counts as ten." +
-			" 0 turns the limit off.",
+			" 0 turns the limit off. The limit of the account's address also applies: 20 times RATE_LIMIT_PER_MINUTE.",
 	},
 	"DOCS_ENABLED": {
 		about: "Serve /openapi.json and /docs.",

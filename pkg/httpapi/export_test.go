@@ -12,6 +12,7 @@ func (a *API) StopClock() {
 		q.resets.stop()
 		q.refreshes.stop()
 		q.sessions.stop()
+		q.accountAddresses.stop()
 	}
 	if q := a.quotas; q.accounts != nil {
 		q.accounts.stop()

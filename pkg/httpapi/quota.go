@@ -13,9 +13,11 @@ import (
 type quotaRule int
 
 // The rules. Requests without a token that need a hash, a write or a mail count against the quota of the client's address. Requests
-// with a token that write or hash count against the quota of the caller's account; a hash counts as ten.
+// with a token that write or hash count against the quota of the caller's account; a hash counts as ten. They also count against a
+// larger quota of the client's address, because one client may have many accounts.
 const (
-	// uncounted is for requests that only read, and for requests that end sessions. An attacked user must always be able to end sessions.
+	// uncounted is for requests that only read, and for requests that end the caller's own sessions. An attacked user must always be able to end
+	// them.
 	uncounted quotaRule = iota + 1
 	// byAddress counts one request in the quota of the client's address, before the body is read.
 	byAddress
@@ -28,6 +30,10 @@ const (
 	byRevocation
 	// write counts one request in the quota of the caller's account, before the body is read.
 	write
+	// writeToOthers counts as write, except for a request about the caller's own account, which is uncounted.
+	writeToOthers
+	// mail counts as write, and as byAddress too. One client may have many accounts, and each request causes a mail.
+	mail
 	// hash counts ten requests in the quota of the caller's account, before the body is read.
 	hash
 	// export counts ten requests in the quota of the caller's account.
@@ -48,6 +54,9 @@ const (
 	// sessionQueryFactor is the number of account queries that a session has for each request of its account's quota. It is more than 1
 	// because requests that the service refuses after the query count too.
 	sessionQueryFactor = 2
+	// accountAddressFactor is the number of requests with a token that an address has for each request without a token. It is large
+	// enough for the clients of an office behind one address.
+	accountAddressFactor = 20
 )
 
 // quotas has the limiters of all quotas. A nil limiter allows every request.
@@ -60,6 +69,8 @@ type quotas struct {
 	session  *user.Limit
 	accounts *limiter[uuid.UUID]
 	account  *user.Limit
+	// accountAddresses limits the requests of all accounts from an address and its networks.
+	accountAddresses *addressQuota
 	// sessionQueries limits the requests of each session, before the query for its account.
 	sessionQueries *user.Limit
 }
@@ -67,7 +78,8 @@ type quotas struct {
 func newQuotas(cfg Config) quotas {
 	var q quotas
 	if n := cfg.RateLimitPerMinute; n > 0 {
-		q.addresses, q.resets, q.refreshes = newAddressQuota(n), newAddressQuota(n), newAddressQuota(n*refreshLookupFactor)
+		q.addresses, q.resets, q.refreshes = newAddressQuota("", n), newAddressQuota("", n), newAddressQuota("", n*refreshLookupFactor)
+		q.accountAddresses = newAddressQuota("account-", n*accountAddressFactor)
 		q.sessions, q.session = newLimiter[uuid.UUID](), &user.Limit{Policy: "session", Quota: n, Window: time.Minute}
 	}
 	if n := cfg.AccountRateLimitPerMinute; n > 0 {
@@ -90,6 +102,13 @@ func (a *API) count(c *call, q quotaRule) error {
 		return a.countRevocation(c)
 	case write:
 		return a.countAccount(c, 1)
+	case writeToOthers:
+		if c.grant.Self() {
+			return nil
+		}
+		return a.countAccount(c, 1)
+	case mail:
+		return a.countMail(c)
 	case hash:
 		return a.countAccount(c, hashCost)
 	case export:
@@ -105,7 +124,7 @@ func (a *API) countAddress(c *call) error {
 	if a.quotas.addresses == nil {
 		return nil
 	}
-	_, refused := a.quotas.addresses.take(c.addr)
+	_, refused := a.quotas.addresses.take(c.addr, 1)
 	return refused
 }
 
@@ -166,7 +185,7 @@ func (a *API) countRevocation(c *call) error {
 	if a.quotas.addresses == nil {
 		return nil
 	}
-	refund, refused := a.quotas.addresses.take(c.addr)
+	refund, refused := a.quotas.addresses.take(c.addr, 1)
 	if refused != nil {
 		c.maxBytes = smallBody
 	}
@@ -183,7 +202,7 @@ func (a *API) countRevocation(c *call) error {
 // countTokenRequest counts a call by its address, and returns the token in its body. refused is TooManyRequests while the quota of the
 // address is used up. In that case the request also counts in lookups, and its body must be small, so that a refusal costs little.
 func (a *API) countTokenRequest(c *call, member string, lookups *addressQuota) (token string, refused error) {
-	refund, refused := a.quotas.addresses.take(c.addr)
+	refund, refused := a.quotas.addresses.take(c.addr, 1)
 	if refused == nil {
 		c.onSuccess = refund
 		return c.bodyField(member), nil
@@ -192,7 +211,7 @@ func (a *API) countTokenRequest(c *call, member string, lookups *addressQuota) (
 	if token = c.bodyField(member); token == "" {
 		return "", refused
 	}
-	refund, noLookup := lookups.take(c.addr)
+	refund, noLookup := lookups.take(c.addr, 1)
 	if noLookup != nil {
 		return "", refused
 	}
@@ -200,22 +219,58 @@ func (a *API) countTokenRequest(c *call, member string, lookups *addressQuota) (
 	return token, refused
 }
 
-// countBeforeQuery counts a call by the session of its token, so that one caller can't occupy the pool. The call counts in the quota of
-// the account only after the query, because tokens of ended sessions must not use up that quota. Errors: TooManyRequests.
+// countBeforeQuery counts a call by the session of its token, so that one caller can't occupy the pool. It does not count a request that
+// may end the caller's own sessions. The call counts in the quota of the account only after the query, because tokens of ended sessions
+// must not use up that quota. Errors: TooManyRequests.
 func (a *API) countBeforeQuery(q quotaRule, session uuid.UUID) error {
-	if a.quotas.accounts == nil || q == uncounted {
+	if a.quotas.accounts == nil || q == uncounted || q == writeToOthers {
 		return nil
 	}
 	exceeded, wait := a.quotas.accounts.take(1, quotaKey[uuid.UUID]{session, a.quotas.sessionQueries})
 	return errTooManyOfAccount(exceeded, wait)
 }
 
+// countAccount counts a call as n requests of its account, and of all accounts at its address. A refused call counts in neither quota.
+//
+// Errors: TooManyRequests.
 func (a *API) countAccount(c *call, n int) error {
-	if a.quotas.accounts == nil {
+	account := quotaKey[uuid.UUID]{accountKey(c.by.Caller), a.quotas.account}
+	if a.quotas.accounts != nil {
+		if exceeded, wait := a.quotas.accounts.take(n, account); exceeded != nil {
+			return errTooManyOfAccount(exceeded, wait)
+		}
+	}
+	if a.quotas.accountAddresses == nil {
 		return nil
 	}
-	exceeded, wait := a.quotas.accounts.take(n, quotaKey[uuid.UUID]{accountKey(c.by.Caller), a.quotas.account})
-	return errTooManyOfAccount(exceeded, wait)
+	_, refused := a.quotas.accountAddresses.take(c.addr, n)
+	if refused != nil && a.quotas.accounts != nil {
+		a.quotas.accounts.refund(n, account)
+	}
+	return refused
+}
+
+// countMail counts a call as one request of its account and as an anonymous request of its address. A refused call counts in neither
+// quota. Errors: TooManyRequests.
+func (a *API) countMail(c *call) error {
+	if err := a.countAccount(c, 1); err != nil {
+		return err
+	}
+	err := a.countAddress(c)
+	if err != nil {
+		a.refundAccount(c, 1)
+	}
+	return err
+}
+
+// refundAccount removes n requests of a call from the counts of countAccount.
+func (a *API) refundAccount(c *call, n int) {
+	if a.quotas.accounts != nil {
+		a.quotas.accounts.refund(n, quotaKey[uuid.UUID]{accountKey(c.by.Caller), a.quotas.account})
+	}
+	if a.quotas.accountAddresses != nil {
+		a.quotas.accountAddresses.refund(c.addr, n)
+	}
 }
 
 // accountKey returns the key of the caller's quota: the id of a user, or a key of a workload.
@@ -238,15 +293,19 @@ func errTooManyOfAccount(exceeded *user.Limit, wait time.Duration) error {
 // countWriteOrHash counts one request before it reads the body, so that no body is read while the quota is used up. It refunds the
 // request if the quota does not have room for the hash. Errors: TooManyRequests.
 func (a *API) countWriteOrHash(c *call) error {
-	if a.quotas.accounts == nil {
+	if a.quotas.accounts == nil && a.quotas.accountAddresses == nil {
 		return nil
 	}
 	if err := a.countAccount(c, 1); err != nil || !c.grant.Self() || c.bodyField("current_password") == "" {
 		return err
 	}
-	err := a.countAccount(c, min(hashCost, a.quotas.account.Quota)-1)
+	more := hashCost - 1
+	if a.quotas.account != nil {
+		more = min(hashCost, a.quotas.account.Quota) - 1
+	}
+	err := a.countAccount(c, more)
 	if err != nil {
-		a.quotas.accounts.refund(1, quotaKey[uuid.UUID]{accountKey(c.by.Caller), a.quotas.account})
+		a.refundAccount(c, 1)
 	}
 	return err
 }

@@ -103,14 +103,15 @@ type network struct{ bits, times int }
 // addressLimits are the limits of one address and of the networks around it, by length of the prefix.
 type addressLimits map[int]*user.Limit
 
-func newAddressLimits(perMinute int) addressLimits {
+// newAddressLimits returns the limits for a quota of one address. The names of the limits begin with prefix.
+func newAddressLimits(prefix string, perMinute int) addressLimits {
 	limits := addressLimits{}
 	for _, n := range append(networks4, networks6...) {
 		policy := "network"
 		if n.times == 1 {
 			policy = "address"
 		}
-		limits[n.bits] = &user.Limit{Policy: policy, Quota: perMinute * n.times, Window: time.Minute}
+		limits[n.bits] = &user.Limit{Policy: prefix + policy, Quota: perMinute * n.times, Window: time.Minute}
 	}
 	return limits
 }
@@ -137,13 +138,15 @@ type addressQuota struct {
 	limits addressLimits
 }
 
-func newAddressQuota(perMinute int) *addressQuota {
-	return &addressQuota{newLimiter[netip.Prefix](), newAddressLimits(perMinute)}
+func newAddressQuota(prefix string, perMinute int) *addressQuota {
+	return &addressQuota{newLimiter[netip.Prefix](), newAddressLimits(prefix, perMinute)}
 }
 
-// take counts a request of an address. refund removes the request from the count. Errors: TooManyRequests.
-func (q *addressQuota) take(addr netip.Addr) (refund func(), refused error) {
-	keys := q.limits.keys(addr)
-	exceeded, wait := q.limiter.take(1, keys...)
-	return func() { q.refund(1, keys...) }, errTooMany(exceeded, wait, "Too many requests came from this address; try again later.")
+// take counts n requests of an address. refund removes the requests from the count. Errors: TooManyRequests.
+func (q *addressQuota) take(addr netip.Addr, n int) (refund func(), refused error) {
+	exceeded, wait := q.limiter.take(n, q.limits.keys(addr)...)
+	return func() { q.refund(addr, n) }, errTooMany(exceeded, wait, "Too many requests came from this address; try again later.")
 }
+
+// refund removes n requests of an address from the count.
+func (q *addressQuota) refund(addr netip.Addr, n int) { q.limiter.refund(n, q.limits.keys(addr)...) }

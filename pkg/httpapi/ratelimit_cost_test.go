@@ -22,7 +22,7 @@ type one struct {
 }
 
 func newOne(perMinute int) one {
-	return one{newLimiter[netip.Prefix](), newAddressLimits(perMinute)}
+	return one{newLimiter[netip.Prefix](), newAddressLimits("", perMinute)}
 }
 
 func (o one) take(addr netip.Addr) time.Duration {

@@ -70,7 +70,7 @@ func observe(ctx context.Context, histogram prometheus.Observer, took time.Durat
 }
 
 // policies are the known rate limits.
-var policies = []string{"account", "address", "bodies", "login", "network", "queue", "session"}
+var policies = []string{"account", "account-address", "account-network", "address", "bodies", "login", "network", "queue", "session"}
 
 func newRateLimited(factory promauto.Factory) *prometheus.CounterVec {
 	return newCounter(factory, "user_service_rate_limited_total",

@@ -223,7 +223,7 @@ func TestTheNotesKnowWhatIsEnabled(t *testing.T) {
 			"curl https://users.example.com/.well-known/jwks.json", "REGISTRATION_ENABLED is false", "ServiceMonitor accounts-user-service",
 			"spec.serviceMonitorSelector", "spec.ruleSelector", "The first admin's email",
 		}, []string{"port-forward", "/register", "/docs", "Create a first admin", "UserServiceDown", "TRUSTED_PROXIES", "No mailer"}},
-		"rules without a monitor": {"existing-secrets", "prometheusRule.enabled=true,service.type=LoadBalancer", []string{
+		"rules without a monitor": {"existing-secrets", "prometheusRule.enabled=true,service.type=LoadBalancer,service.externalTrafficPolicy=Local", []string{
 			"UserServiceDown fires until Prometheus scrapes the Service accounts-user-service-metrics", "address=$(", "http://$address/register",
 			"set config.TRUSTED_PROXIES", "No mailer runs: set mailer.enabled",
 		}, []string{"port-forward"}},

@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -48,7 +49,8 @@ func TestASessionContinuesAtOtherReplicasOfTheBFF(t *testing.T) {
 	})
 }
 
-// TestALogoutCanBeRepeated logs out at a BFF that can't reach the user service, and then at another one, twice.
+// TestALogoutCanBeRepeated logs out at a BFF whose user service is overloaded, and at one that can't reach it. Both must keep the cookie.
+// Then it logs out at another BFF, twice.
 func TestALogoutCanBeRepeated(t *testing.T) {
 	inEachShop(t, "", func(t *testing.T, s *shop) {
 		user := s.logIn("user")
@@ -56,11 +58,19 @@ func TestALogoutCanBeRepeated(t *testing.T) {
 		cut := testkit.FreeAddress(t)
 		startSample(t, "bff", "-listen", cut, "-shop", s.origin(), "-users", "http://"+testkit.FreeAddress(t))
 		testkit.WaitFor(t, "the BFF", func() bool { return accepts(cut) })
+		overloaded := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}))
+		defer overloaded.Close()
+		busy := testkit.FreeAddress(t)
+		startSample(t, "bff", "-listen", busy, "-shop", s.origin(), "-users", overloaded.URL)
+		testkit.WaitFor(t, "the BFF of an overloaded service", func() bool { return accepts(busy) })
 		for _, attempt := range []struct {
 			bff    string
 			status int
 			set    string
 		}{
+			{busy, http.StatusServiceUnavailable, ""},
 			{cut, http.StatusBadGateway, ""},
 			{s.bff, http.StatusNoContent, "__Host-Http-session="},
 			{s.bff, http.StatusNoContent, "__Host-Http-session="},

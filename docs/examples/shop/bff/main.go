@@ -103,9 +103,11 @@ func (b *bff) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 		return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
 	}
 	r.Header.Del("Cookie")
-	refresh := ""
+	refresh := cookie.Value
 	if strings.HasSuffix(r.URL.Path, "/logout") { // by the refresh token, because the access token may have expired
-		resp, err = b.show(cookie.Value, "/logout", r)
+		if resp, err = b.show(cookie.Value, "/logout", r); err == nil && resp.StatusCode == http.StatusNoContent {
+			refresh = "" // otherwise the session has not ended, and the user can try again
+		}
 	} else if refresh, resp, err = b.authorize(r, cookie.Value); err == nil && resp == nil {
 		resp, err = http.DefaultTransport.RoundTrip(r)
 	}
