@@ -302,14 +302,6 @@ var refusals = []struct{ name, set, say string }{
 		"config.TRUSTED_PROXIES is empty",
 	},
 	{
-		"a load balancer with the address of a node for all", "service.type=LoadBalancer",
-		"config.TRUSTED_PROXIES is empty, so all clients would share the address, and the rate limit, of a node: set service.external",
-	},
-	{
-		"a port of the nodes with the address of a node for all", "service.type=NodePort,service.externalTrafficPolicy=Cluster",
-		"config.TRUSTED_PROXIES is empty, so all clients would share the address, and the rate limit, of a node",
-	},
-	{
 		"a host with a scheme", proxies + "ingress.enabled=true,ingress.hosts={https://a.example.com}",
 		"ingress.hosts has \"https://a.example.com\"",
 	},
@@ -350,7 +342,7 @@ var refusals = []struct{ name, set, say string }{
 	{"a port that is a name", "rabbitmq.port=amqps", "rabbitmq.port is \"amqps\": write a number"},
 	{"a port of the nodes without nodes", "service.nodePort=30080", "service.nodePort needs service.type NodePort or LoadBalancer"},
 	{
-		"a headless load balancer", proxies + "service.clusterIP=None,service.type=LoadBalancer",
+		"a headless load balancer", "service.clusterIP=None,service.type=LoadBalancer",
 		"service.clusterIP is None, which needs service.type ClusterIP",
 	},
 	{"an invalid percentage", "podDisruptionBudget.minAvailable=half", "podDisruptionBudget.minAvailable is \"half\": write a number of pods"},
@@ -426,7 +418,7 @@ func TestExplicitWideSettingsAreAccepted(t *testing.T) {
 		"resources.limits.memory=164Mi",
 		"config.OTEL_SERVICE_NAME=users,config.HTTPS_PROXY=http://proxy:3128,config.GODEBUG=x,config.TZ=UTC,config.LOG_LEVEL=null",
 		"config.ACCESS_TOKEN_TTL=1h2m3.5s,config.LOG_LEVEL=INFO,config.TRUSTED_PROXIES=::1\\, 10.0.0.1\\,fd00::/8,config.ARGON2_MEMORY_KIB=19456",
-		"rabbitmq.host=fd00::1", "rabbitmq.port=5673", "service.type=NodePort,service.externalTrafficPolicy=Local,service.nodePort=30080", proxies + "service.type=LoadBalancer",
+		"rabbitmq.host=fd00::1", "rabbitmq.port=5673", "service.type=NodePort,service.nodePort=30080", "service.type=LoadBalancer",
 		"extraEnv[0].name=TRUSTED_PROXIES,extraEnv[0].value=10.0.0.0/8,ingress.enabled=true,ingress.hosts={a.example.com}",
 	} {
 		run(t, nil, "helm", "template", "accounts", chart, "--values", base, "--set", set)

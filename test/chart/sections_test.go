@@ -218,13 +218,13 @@ func TestTheNotesKnowWhatIsEnabled(t *testing.T) {
 		"a first look": {"quickstart", "image.tag=v1", []string{
 			"port-forward", "http://localhost:8080/register", "Never use this in production", "- Create a first admin", "Not enabled: http://",
 			"- For production, set database.existingSecret",
-		}, []string{"UserServiceDown"}},
+		}, []string{"alerts are silent"}},
 		"an Ingress": {"everything", "config.REGISTRATION_ENABLED=false,config.DOCS_ENABLED=false", []string{
 			"curl https://users.example.com/.well-known/jwks.json", "REGISTRATION_ENABLED is false", "ServiceMonitor accounts-user-service",
 			"spec.serviceMonitorSelector", "spec.ruleSelector", "The first admin's email",
-		}, []string{"port-forward", "/register", "/docs", "Create a first admin", "UserServiceDown", "TRUSTED_PROXIES", "No mailer"}},
-		"rules without a monitor": {"existing-secrets", "prometheusRule.enabled=true,service.type=LoadBalancer,service.externalTrafficPolicy=Local", []string{
-			"UserServiceDown fires until Prometheus scrapes the Service accounts-user-service-metrics", "address=$(", "http://$address/register",
+		}, []string{"port-forward", "/register", "/docs", "Create a first admin", "alerts are silent", "TRUSTED_PROXIES", "No mailer"}},
+		"rules without a monitor": {"existing-secrets", "prometheusRule.enabled=true,service.type=LoadBalancer", []string{
+			"The alerts are silent until Prometheus scrapes the Service accounts-user-service-metrics", "address=$(", "http://$address/register",
 			"set config.TRUSTED_PROXIES", "No mailer runs: set mailer.enabled",
 		}, []string{"port-forward"}},
 	} {

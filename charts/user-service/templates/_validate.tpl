@@ -365,10 +365,6 @@ requests and for one imported hash. The migration Job computes one hash, that of
 {{-   $problems = append $problems (print "config.TRUSTED_PROXIES is empty, so all clients would share the address, and the "
         "rate limit, of the proxy: set the addresses from which the Ingress controller or Gateway connects, such as 10.244.3.0/24. "
         "Clients with an address of this list can forge the address that counts.") -}}
-{{- else if and (ne $v.service.type "ClusterIP") (ne (toString $v.service.externalTrafficPolicy) "Local") (not $proxies) -}}
-{{-   $problems = append $problems (print "config.TRUSTED_PROXIES is empty, so all clients would share the address, and the "
-        "rate limit, of a node: set service.externalTrafficPolicy=Local, or the addresses of the proxies in front of the nodes. "
-        "Clients with an address of this list can forge the address that counts.") -}}
 {{- end -}}
 {{ uniq $problems | toJson }}
 {{- end }}
