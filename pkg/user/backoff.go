@@ -18,7 +18,7 @@ const (
 )
 
 // maxTotal is the number of failures for one email from all networks together after which all networks share one attempt in longestWait.
-// From the networks from which the owner of the email has logged in, the correct password is still accepted.
+// The networks from which the owner of the email has logged in are exempt.
 const maxTotal = 100
 
 const (
@@ -100,8 +100,8 @@ type LoginFailures struct {
 	Network FailureCount
 	// Total counts the failures for the email from all networks together. It is zero for a reauthentication.
 	Total FailureCount
-	// Known means that Total does not apply to the correct password. The owner of the email has logged in from this network, or the
-	// attempt is a reauthentication.
+	// Known means that Total does not apply: the owner of the email has logged in from this network, or the attempt is a
+	// reauthentication.
 	Known  bool
 	UserID uuid.UUID // the user with the email, or who reauthenticates; otherwise the nil UUID
 	Now    time.Time // the database's time
@@ -116,22 +116,13 @@ func (s *Service) backoffAfter(failures int) time.Duration {
 	return min(firstWait<<min(over, 10), longestWait)
 }
 
-// backoffOfNetwork returns the remaining time of the backoff of the attempt's network. During this backoff nothing is hashed.
-func (s *Service) backoffOfNetwork(g LoginFailures) time.Duration {
-	if s.cfg.MaxFailures == 0 {
-		return 0
-	}
-	return g.Network.backoff(g.Now)
-}
-
-// backoffError returns the error with which an attempt is refused during a backoff, or nil without a backoff. The error does not depend on
-// whether the network is known. Otherwise a client in the network could find out whether an email has an account.
+// backoffError returns the error with which an attempt is refused during a backoff, or nil without a backoff.
 func (s *Service) backoffError(g LoginFailures) error {
 	if s.cfg.MaxFailures == 0 {
 		return nil
 	}
 	wait, limit := g.Network.backoff(g.Now), Limit{Policy: "login", Quota: s.cfg.MaxFailures, Window: s.backoffAfter(g.Network.Count)}
-	if total := g.Total.backoff(g.Now); total > wait {
+	if total := g.Total.backoff(g.Now); !g.Known && total > wait {
 		wait, limit = total, Limit{Policy: "login", Quota: 1, Window: longestWait}
 	}
 	return backoffRefusal(wait, limit)
@@ -148,8 +139,7 @@ func backoffRefusal(wait time.Duration, limit Limit) error {
 	}
 }
 
-// countFailure returns the counts after one more failure. until is the end of the backoff that begins with this failure, or zero. A
-// failure during the backoff of all networks does not extend it.
+// countFailure returns the counts after one more failure. until is the end of the backoff that begins with this failure, or zero.
 func (s *Service) countFailure(g LoginFailures) (counts LoginFailures, until time.Time) {
 	g.Network.Count++
 	g.Total.Count++
@@ -157,7 +147,7 @@ func (s *Service) countFailure(g LoginFailures) (counts LoginFailures, until tim
 		until = g.Now.Add(wait)
 		g.Network.BlockedUntil = until
 	}
-	if s.cfg.MaxFailures > 0 && g.Total.Count >= maxTotal && g.Total.backoff(g.Now) == 0 {
+	if s.cfg.MaxFailures > 0 && !g.Known && g.Total.Count >= maxTotal {
 		until = g.Now.Add(longestWait)
 		g.Total.BlockedUntil = until
 	}

@@ -45,7 +45,7 @@ func TestBackoff(t *testing.T) {
 		"of the network":                    {LoginFailures{Network: inForce}, s, true},
 		"of a known network":                {LoginFailures{Network: inForce, Known: true}, s, true},
 		"of all networks":                   {LoginFailures{Network: ended, Total: inForce}, s, true},
-		"of all networks, from a known one": {LoginFailures{Total: inForce, Known: true}, s, true},
+		"of all networks, from a known one": {LoginFailures{Total: inForce, Known: true}, s, false},
 		"ended":                             {LoginFailures{Network: ended, Total: ended}, s, false},
 		"the longest":                       {LoginFailures{Network: longest}, s, true},
 		"the clock was set back":            {LoginFailures{Network: setBack, Total: setBack}, s, false},
@@ -78,7 +78,7 @@ func TestBackoffGrowsWithFailures(t *testing.T) {
 		"the 99th of all":                 {0, 98, false, 0, false},
 		"the 100th of all":                {0, 99, false, 0, true},
 		"the 200th of all":                {4, 199, false, time.Minute, true},
-		"the 100th, from a known network": {0, 99, true, 0, true},
+		"the 100th, from a known network": {0, 99, true, 0, false},
 	} {
 		before := LoginFailures{Network: FailureCount{Count: c.network}, Total: FailureCount{Count: c.total}, Known: c.known, Now: login}
 		got, until := s.countFailure(before)

@@ -328,33 +328,23 @@ func TestDecideAttempt(t *testing.T) {
 	four := LoginFailures{Now: login, Network: FailureCount{Count: 4}}
 	many := LoginFailures{Now: login, Total: FailureCount{Count: 99}}
 	elsewhere := LoginFailures{Now: login, Total: FailureCount{Count: 99}, Known: true}
-	shared := FailureCount{Count: 100, BlockedUntil: login.Add(time.Minute)}
-	everywhere := LoginFailures{Now: login, Total: shared}
-	exempt := LoginFailures{Now: login, Total: shared, Known: true}
 	blocked := LoginFailures{Now: login, Network: FailureCount{Count: 5, BlockedUntil: login.Add(time.Minute)}}
-	blockedHere := LoginFailures{Now: login, Network: blocked.Network, Total: shared, Known: true}
 	for name, c := range map[string]struct {
 		failures LoginFailures
 		check    passwordCheck
 		want     string
 	}{
-		"correct":                                    {none, correct, "authn_login_success, event, reset, session"},
-		"correct, after 4 failures":                  {four, correct, "authn_login_success, event, reset, session"},
-		"correct, reauthentication":                  {none, reauthenticated, "reset"},
-		"correct, during a backoff":                  {blocked, correct, "authn_login_fail, refused"},
-		"correct, during a backoff of all networks":  {everywhere, correct, "authn_login_fail, counted, refused"},
-		"wrong, during a backoff of all networks":    {everywhere, wrong, "authn_login_fail, counted, refused"},
-		"unknown, during a backoff of all networks":  {everywhere, unknown, "authn_login_fail, counted, refused"},
-		"correct, from a known network":              {exempt, correct, "authn_login_success, event, reset, session"},
-		"wrong, from a known network":                {exempt, wrong, "authn_login_fail, counted, refused"},
-		"correct, from a known network in a backoff": {blockedHere, correct, "authn_login_fail, refused"},
-		"wrong":                                       {none, wrong, "authn_login_fail, counted"},
-		"wrong, unknown email":                        {none, unknown, "authn_login_fail, counted"},
-		"wrong, reauthentication":                     {none, reauthentication, "authn_password_change_fail, counted"},
-		"wrong, the fifth time":                       {four, wrong, "authn_login_lock, counted, locked out"},
-		"wrong, the 100th time":                       {many, wrong, "authn_login_lock, counted, locked out"},
-		"wrong, the 100th time, from a known network": {elsewhere, wrong, "authn_login_lock, counted, locked out"},
-		"wrong, during a backoff":                     {blocked, wrong, "authn_login_fail, refused"},
+		"correct":                   {none, correct, "authn_login_success, event, reset, session"},
+		"correct, after 4 failures": {four, correct, "authn_login_success, event, reset, session"},
+		"correct, reauthentication": {none, reauthenticated, "reset"},
+		"correct, during a backoff": {blocked, correct, "authn_login_fail, refused"},
+		"wrong":                     {none, wrong, "authn_login_fail, counted"},
+		"wrong, unknown email":      {none, unknown, "authn_login_fail, counted"},
+		"wrong, reauthentication":   {none, reauthentication, "authn_password_change_fail, counted"},
+		"wrong, the fifth time":     {four, wrong, "authn_login_lock, counted, locked out"},
+		"wrong, the 100th time":     {many, wrong, "authn_login_lock, counted, locked out"},
+		"wrong, a known network":    {elsewhere, wrong, "authn_login_fail, counted"},
+		"wrong, during a backoff":   {blocked, wrong, "authn_login_fail, refused"},
 	} {
 		decision, refusal, err := deciding.decideAttempt(c.failures, c.check)
 		if got := attemptSummary(decision, refusal); got != c.want || err != nil {

@@ -39,9 +39,8 @@ type LoginDecision struct {
 	Audit     []Audit
 }
 
-// Login opens a session, or returns a challenge if the user has a second factor. For an unknown email, a wrong password and a disabled
-// account, the response and the work are the same. During a backoff of the network no hash is computed, and the correct password is
-// refused too. During a backoff of all networks, the correct password is refused too, except from a known network.
+// Login opens a session, or returns a challenge if the user has a second factor. For an unknown email, a wrong password and a disabled account, the response and the work are the same. During a
+// backoff no hash is computed, and the correct password is refused too.
 //
 // Errors: Invalid, InvalidCredentials, SecondFactorRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
@@ -55,7 +54,7 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	if err != nil {
 		return TokenPair{}, err
 	}
-	if check.ok = result.OK && check.cred.Status == Active && !check.refused; check.ok {
+	if check.ok = result.OK && check.cred.Status == Active; check.ok {
 		if err := s.afterPassword(ctx, &check); err != nil {
 			return TokenPair{}, err
 		}
@@ -122,9 +121,6 @@ type passwordCheck struct {
 	failed  Action     // The audit action of a failure.
 	session *Session   // The session to open; nil for a reauthentication or with factors.
 
-	// refused means that a backoff of all networks applies, so that the correct password gets the response of a wrong one.
-	refused bool
-
 	factors   bool            // The login needs a second factor.
 	challenge *LoginChallenge // For the second factor.
 }
@@ -138,8 +134,7 @@ func (s *Service) verifyPassword(
 	ctx context.Context, a Attempt, failed Action, pw string, read func(context.Context) (Credential, error),
 ) (passwordCheck, password.Result, error) {
 	check := passwordCheck{failed: failed}
-	var err error
-	if check.refused, err = s.checkBackoff(ctx, a, failed); err != nil {
+	if err := s.checkBackoff(ctx, a, failed); err != nil {
 		return check, password.Result{}, err
 	}
 	var readErr error
@@ -166,28 +161,27 @@ func (s *Service) verifyPassword(
 	return check, result, nil
 }
 
-// checkBackoff refuses an attempt during a backoff of its network, before a hash is computed for it. During a backoff of all networks,
-// every attempt has its hash, whether or not the email exists and the network is known. So the time of the response is the same. refused
-// means that even the correct password is refused after the hash.
-func (s *Service) checkBackoff(ctx context.Context, a Attempt, failed Action) (refused bool, err error) {
+// checkBackoff refuses an attempt during a backoff, before a hash is computed for it.
+func (s *Service) checkBackoff(ctx context.Context, a Attempt, failed Action) error {
 	if s.cfg.MaxFailures == 0 {
-		return false, nil
+		return nil
 	}
 	earliest := time.NewTimer(refusalTime)
 	defer earliest.Stop()
 	failures, err := s.store.LoginFailures(ctx, a)
 	if err != nil {
-		return false, err
+		return err
 	}
-	if s.backoffOfNetwork(failures) == 0 {
-		return !failures.Known && s.backoffError(failures) != nil, nil
+	refusal := s.backoffError(failures)
+	if refusal == nil {
+		return nil
 	}
-	refusal := s.recordRefusal(ctx, Audit{Action: failed, UserID: failures.UserID}, s.backoffError(failures))
+	refusal = s.recordRefusal(ctx, Audit{Action: failed, UserID: failures.UserID}, refusal)
 	select {
 	case <-earliest.C:
 	case <-ctx.Done():
 	}
-	return true, refusal
+	return refusal
 }
 
 // recordAttempt decides whether an attempt succeeds after its hash was computed, and stores the decision even if the client has
@@ -211,21 +205,18 @@ func (s *Service) recordAttempt(ctx context.Context, a Attempt, check passwordCh
 	return identity, refusal
 }
 
-// decideAttempt decides whether an attempt succeeds. During a backoff of the network it returns a refusal, and does not count the attempt,
-// so that the attempt does not extend the backoff. During a backoff of all networks, only the correct password from a known network
-// succeeds; it refuses all other attempts and counts them as failures.
+// decideAttempt decides whether an attempt succeeds. During a backoff it returns a refusal, and does not count the attempt, so that the
+// attempt does not extend the backoff.
 func (s *Service) decideAttempt(f LoginFailures, check passwordCheck) (decision LoginDecision, refusal, err error) {
-	refusal = s.backoffError(f)
-	switch {
-	case s.backoffOfNetwork(f) > 0:
+	if refusal = s.backoffError(f); refusal != nil {
 		return LoginDecision{Audit: []Audit{{Action: check.failed, UserID: check.cred.UserID}}}, refusal, nil
-	case check.ok && (refusal == nil || f.Known):
-		decision, err = check.success(f)
-		return decision, nil, err
-	default:
-		decision, err = s.failure(f, check)
-		return decision, refusal, err
 	}
+	if check.ok {
+		decision, err = check.success(f)
+	} else {
+		decision, err = s.failure(f, check)
+	}
+	return decision, nil, err
 }
 
 // withTimeToCount returns a context that does not end when the client disconnects, and that lasts for at least countTime.

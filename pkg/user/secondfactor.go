@@ -190,11 +190,7 @@ func (s *Service) codeFailure(a CodeAttempt, failed Audit) (decision CodeDecisio
 
 // codeBackoff returns the error with which a code is refused during a backoff, or nil without a backoff.
 func (s *Service) codeBackoff(a CodeAttempt) error {
-	logins := a.Logins
-	if logins.Known { // the challenge shows that the password was correct
-		logins.Total = FailureCount{}
-	}
-	if refusal := s.backoffError(logins); refusal != nil {
+	if refusal := s.backoffError(a.Logins); refusal != nil {
 		return refusal
 	}
 	return backoffRefusal(a.Codes.backoff(a.Logins.Now), Limit{Policy: "login", Quota: 1, Window: longestWait})
