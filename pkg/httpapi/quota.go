@@ -16,8 +16,7 @@ type quotaRule int
 // with a token that write or hash count against the quota of the caller's account; a hash counts as ten. They also count against a
 // larger quota of the client's address, because one client may have many accounts.
 const (
-	// uncounted is for requests that only read, and for requests that end the caller's own sessions. An attacked user must always be able to end
-	// them.
+	// uncounted is for requests that only read, and for requests that end sessions. An attacked user must always be able to end sessions.
 	uncounted quotaRule = iota + 1
 	// byAddress counts one request in the quota of the client's address, before the body is read.
 	byAddress
@@ -30,8 +29,6 @@ const (
 	byRevocation
 	// write counts one request in the quota of the caller's account, before the body is read.
 	write
-	// writeToOthers counts as write, except for a request about the caller's own account, which is uncounted.
-	writeToOthers
 	// mail counts as write, and as byAddress too. One client may have many accounts, and each request causes a mail.
 	mail
 	// hash counts ten requests in the quota of the caller's account, before the body is read.
@@ -101,11 +98,6 @@ func (a *API) count(c *call, q quotaRule) error {
 	case byRevocation:
 		return a.countRevocation(c)
 	case write:
-		return a.countAccount(c, 1)
-	case writeToOthers:
-		if c.grant.Self() {
-			return nil
-		}
 		return a.countAccount(c, 1)
 	case mail:
 		return a.countMail(c)
@@ -219,11 +211,10 @@ func (a *API) countTokenRequest(c *call, member string, lookups *addressQuota) (
 	return token, refused
 }
 
-// countBeforeQuery counts a call by the session of its token, so that one caller can't occupy the pool. It does not count a request that
-// may end the caller's own sessions. The call counts in the quota of the account only after the query, because tokens of ended sessions
-// must not use up that quota. Errors: TooManyRequests.
+// countBeforeQuery counts a call by the session of its token, so that one caller can't occupy the pool. The call counts in the quota of
+// the account only after the query, because tokens of ended sessions must not use up that quota. Errors: TooManyRequests.
 func (a *API) countBeforeQuery(q quotaRule, session uuid.UUID) error {
-	if a.quotas.accounts == nil || q == uncounted || q == writeToOthers {
+	if a.quotas.accounts == nil || q == uncounted {
 		return nil
 	}
 	exceeded, wait := a.quotas.accounts.take(1, quotaKey[uuid.UUID]{session, a.quotas.sessionQueries})

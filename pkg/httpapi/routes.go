@@ -52,8 +52,8 @@ func (a *API) routes() []route {
 		{post, "/users/:id/password-reset", access.Only(access.UsersWrite), write, a.sendReset},
 		{post, "/users/:id/invitation", access.Only(access.UsersWrite), write, a.sendInvitation},
 		{get, "/users/:id/sessions", access.SelfOr(access.UsersRead), uncounted, a.listSessions},
-		{del, "/users/:id/sessions", access.SelfOr(access.UsersWrite), writeToOthers, a.endSessions},
-		{del, "/users/:id/sessions/:session_id", access.SelfOr(access.UsersWrite), writeToOthers, a.endSession},
+		{del, "/users/:id/sessions", access.SelfOr(access.UsersWrite), uncounted, a.endSessions},
+		{del, "/users/:id/sessions/:session_id", access.SelfOr(access.UsersWrite), uncounted, a.endSession},
 		{get, "/users/:id/export", access.SelfOr(access.UsersRead, access.AuditRead), export, a.exportUser},
 
 		{get, "/users/:id/factors", access.SelfOr(access.UsersRead), uncounted, a.listFactors},

@@ -233,8 +233,8 @@ func (f *fuzzer) table() string {
 	return b.String()
 }
 
-// devices are the operations that succeed only with a code of an authenticator app, with a passkey, or for a factor that was confirmed with
-// one of these. The generator has no such device.
+// devices are the operations that need an authenticator app or a passkey, or a factor that was confirmed with one. The generator has none
+// of these devices.
 var devices = []string{"confirmFactor", "deleteFactor", "loginWithPasskey", "loginWithSecondFactor", "newRecoveryCodes", "removeFactor"}
 
 // demandSuccesses fails if another operation never succeeded, because then the requests did not test it.
