@@ -136,7 +136,9 @@ func TestMailsCountByAddress(t *testing.T) {
 	for i := range 3 {
 		accounts = append(accounts, s.accountAt(fmt.Sprintf("192.0.%d.1", i)))
 	}
-	verify := func(a account, addr string) answer { return s.call("POST", "/email-verification", nil, as(a.token), from(addr)) }
+	verify := func(a account, addr string) answer {
+		return s.call("POST", "/email-verification", nil, as(a.token), from(addr))
+	}
 	for _, a := range accounts {
 		verify(a, home).want(t, 202)
 	}
