@@ -42,8 +42,8 @@ func doctorCommand() *cobra.Command {
 		Use:   "doctor",
 		Short: "Check the environment, the database, the broker and the keys, and say how to fix problems",
 		Long: "doctor checks what the service needs: the environment; the database with its version, rights, schema and\n" +
-			"clock; the broker with its rights, its exchange and the queues that are bound to it; and the keys of tokens\n" +
-			"with their age. It changes no data and publishes nothing. It declares the exchange, as the service does.\n" +
+			"clock; the broker with its rights, its exchange and the queues that are bound to it; the keys of tokens with\n" +
+			"their age; and the number of secrets for each kind of data key. It changes no data and publishes nothing. It declares the exchange, as the service does.\n" +
 			"After a problem it says how to fix it, and exits with 1. A check that can't be made is unknown, which is not\n" +
 			"a problem. The queues are listed by the management API of RabbitMQ, if the broker's user may use it.",
 		Example: "  user-service doctor\n  user-service doctor -o json | jq '.[] | select(.status == \"problem\")'",
@@ -83,6 +83,13 @@ func (d *doctor) examine(ctx context.Context) {
 	}
 	if d.loads("keys", &keys) {
 		d.checkKeys(ctx, keys.Tokens, keys.Database)
+	}
+	var data struct {
+		DataKeys config.DataKeys
+		Database config.Database
+	}
+	if d.loads("data keys", &data) {
+		d.checkDataKeys(ctx, data.DataKeys, data.Database)
 	}
 }
 

@@ -1,9 +1,16 @@
 package main
 
 import (
+	"crypto/rand"
+	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"user-service/pkg/config"
+	"user-service/pkg/factor"
 	"user-service/pkg/postgres"
 	"user-service/pkg/token"
 )
@@ -65,5 +72,63 @@ func TestDoctorChecksTheAgeOfSigningKeys(t *testing.T) {
 		var d doctor
 		d.checkKey(token.KeyInfo{ID: "k", Algorithm: "EdDSA", Signs: c.signs}, c.since, now)
 		d.wantStatus(t, name, c.want)
+	}
+}
+
+// TestDoctorCountsTheSecretsOfEachKey stores secrets that DATA_KEY, an accepted key and a lost key encrypt.
+func TestDoctorCountsTheSecretsOfEachKey(t *testing.T) {
+	t.Parallel()
+	env, db := migrated(t)
+	var id string
+	insert := `INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
+		VALUES (gen_random_uuid(), 'a@example.com', 'a@example.com', 'active', 1, now(), now()) RETURNING id::text`
+	if err := db.QueryRow(t.Context(), insert).Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	current, accepted, lost := newDataKey(), newDataKey(), newDataKey()
+	for key, n := range map[string]int{current: 3, accepted: 2} {
+		storeSecrets(t, db, id, key, n)
+	}
+	var url string
+	for _, variable := range env {
+		if value, found := strings.CutPrefix(variable, "DATABASE_URL="); found {
+			url = value
+		}
+	}
+	check := func(key, accepted string) doctor {
+		var d doctor
+		keys := config.DataKeys{Key: config.Secret(key), Accepted: config.Secret(accepted)}
+		d.checkDataKeys(t.Context(), keys, config.Database{URL: config.Secret(url)})
+		return d
+	}
+	d := check(current, accepted)
+	d.wantStatus(t, "all keys", checkOK)
+	if want := "DATA_KEY encrypts 3 secrets, accepted keys encrypt 2"; d.results[0].Detail != want {
+		t.Errorf("the detail is %q, want %q", d.results[0].Detail, want)
+	}
+	d = check("", "")
+	d.wantStatus(t, "no key", checkProblem)
+	storeSecrets(t, db, id, lost, 1)
+	if d = check(current, accepted); len(d.results) != 2 || d.results[1].Status != checkProblem {
+		t.Errorf("with a lost key: the results are %+v, want a problem", d.results)
+	}
+}
+
+func newDataKey() string {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	return base64.StdEncoding.EncodeToString(key)
+}
+
+// storeSecrets stores n factors that a key encrypts. The secrets themselves are empty.
+func storeSecrets(t *testing.T, db *pgx.Conn, user, key string, n int) {
+	t.Helper()
+	keys, err := factor.NewKeys(key, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Exec(t.Context(), `INSERT INTO factors (id, user_id, type, name, secret, key_id)
+		SELECT gen_random_uuid(), $1::text::uuid, 'totp', 'Phone', '', $2 FROM generate_series(1, $3::int)`, user, keys.CurrentID(), n); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -5,14 +5,41 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
 
 	"github.com/go-webauthn/webauthn/protocol"
+	"github.com/go-webauthn/webauthn/protocol/webauthncose"
 	"github.com/go-webauthn/webauthn/webauthn"
 	"github.com/google/uuid"
 )
 
 // errCredential means that an authenticator's response is wrong.
 var errCredential = errors.New("the response of the authenticator is not valid")
+
+// The limits of a passkey. Without them, one verification of an RSA signature could take many seconds.
+const (
+	maxResponse            = 8 << 10    // the bytes of an authenticator's response
+	minRSABits, maxRSABits = 2048, 4096 // the size of an RSA modulus
+	maxRSAExponent         = 65537
+)
+
+// algorithms are the accepted signature algorithms: ES256, EdDSA and RS256, which together all authenticators support.
+var algorithms = []protocol.CredentialParameter{
+	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgES256},
+	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgEdDSA},
+	{Type: protocol.PublicKeyCredentialType, Algorithm: webauthncose.AlgRS256},
+}
+
+// isUsable reports whether a public key in COSE form is valid. An RSA key must be within the limits.
+func isUsable(public []byte) bool {
+	key, err := webauthncose.ParsePublicKey(public)
+	rsa, isRSA := key.(webauthncose.RSAPublicKeyData)
+	if err != nil || !isRSA {
+		return err == nil
+	}
+	bits, exponent := new(big.Int).SetBytes(rsa.Modulus).BitLen(), new(big.Int).SetBytes(rsa.Exponent)
+	return bits >= minRSABits && bits <= maxRSABits && exponent.IsInt64() && exponent.Int64() <= maxRSAExponent
+}
 
 // RelyingParty registers and verifies passkeys (WebAuthn level 2). A nil RelyingParty means that passkeys are off.
 type RelyingParty struct{ web *webauthn.WebAuthn }
@@ -83,7 +110,8 @@ func (r *RelyingParty) Registration(userID uuid.UUID, name string, known []Passk
 	if err != nil {
 		return nil, "", err
 	}
-	creation, session, err := r.web.BeginRegistration(h, webauthn.WithExclusions(webauthn.Credentials(h.credentials).CredentialDescriptors()))
+	creation, session, err := r.web.BeginRegistration(h, webauthn.WithCredentialParameters(algorithms),
+		webauthn.WithExclusions(webauthn.Credentials(h.credentials).CredentialDescriptors()))
 	if err != nil {
 		return nil, "", fmt.Errorf("begin the registration of a passkey: %w", err)
 	}
@@ -94,11 +122,11 @@ func (r *RelyingParty) Registration(userID uuid.UUID, name string, known []Passk
 // Register returns the passkey of an authenticator's response to the creation options with this challenge. Errors: a wrong response.
 func (r *RelyingParty) Register(userID uuid.UUID, challenge string, response json.RawMessage) (Passkey, error) {
 	parsed, err := protocol.ParseCredentialCreationResponseBytes(response)
-	if err != nil {
+	if err != nil || len(response) > maxResponse || !isUsable(parsed.Response.AttestationObject.AuthData.AttData.CredentialPublicKey) {
 		return Passkey{}, errCredential
 	}
 	session := r.session(challenge)
-	session.UserID, session.CredParams = userID[:], webauthn.CredentialParametersDefault()
+	session.UserID, session.CredParams = userID[:], algorithms
 	credential, err := r.web.CreateCredential(holder{id: userID}, session, parsed)
 	if err != nil {
 		return Passkey{}, errors.Join(errCredential, err)
@@ -140,12 +168,15 @@ func CredentialID(response json.RawMessage) []byte {
 // Errors: a wrong response, a counter that does not increase. A counter that stays 0 is valid.
 func (r *RelyingParty) Verify(userID uuid.UUID, p Passkey, challenge string, response json.RawMessage) (Passkey, error) {
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
-	if err != nil || !bytes.Equal(parsed.RawID, p.ID) {
+	if err != nil || len(response) > maxResponse || !bytes.Equal(parsed.RawID, p.ID) {
 		return Passkey{}, errCredential
 	}
 	h, err := newHolder(userID, "", []Passkey{p})
 	if err != nil {
 		return Passkey{}, err
+	}
+	if !isUsable(h.credentials[0].PublicKey) {
+		return Passkey{}, errCredential
 	}
 	session := r.session(challenge)
 	session.UserID = userID[:]

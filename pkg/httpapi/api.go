@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/julienschmidt/httprouter"
 
+	"user-service/pkg/access"
 	"user-service/pkg/httpapi/docspage"
 	"user-service/pkg/user"
 )
@@ -93,8 +95,28 @@ func (a *API) Handler() http.Handler {
 	router.GlobalOPTIONS = a.observe("", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusNoContent) // the router has set Allow
 	}))
-	router.MethodNotAllowed = a.observe("", a.failWith(errMethod()))
+	router.MethodNotAllowed = a.otherMethods()
 	return rejectEncodedSlashes(router)
+}
+
+// otherMethods serves methods that no route has. /verify and the paths below it accept any method, because a gateway may send the method of
+// the original request, such as PROPFIND.
+func (a *API) otherMethods() http.Handler {
+	verify := a.observe(verifyPattern, a.serve(route{http.MethodGet, verifyPattern, access.AnyCaller(), uncounted, a.verify}))
+	verifyPath := a.observe(verifyPathPattern, a.serve(route{http.MethodGet, verifyPathPattern, access.AnyCaller(), uncounted, a.verifyPath}))
+	refused := a.observe("", a.failWith(errMethod()))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path == verifyPattern:
+			w.Header().Del("Allow") // set by the router
+			verify.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, verifyPattern+"/"):
+			w.Header().Del("Allow")
+			verifyPath.ServeHTTP(w, r)
+		default:
+			refused.ServeHTTP(w, r)
+		}
+	})
 }
 
 // newRouter returns a router that never redirects: a path that differs by a slash or by case is unknown.

@@ -22,6 +22,12 @@ const (
 	revokePath     = "/revoke"
 )
 
+// verifyPattern and verifyPathPattern are the paths for forward authentication.
+const (
+	verifyPattern     = "/verify"
+	verifyPathPattern = verifyPattern + "/*path"
+)
+
 // routes returns all operations of the API; api/openapi.yaml describes them.
 func (a *API) routes() []route {
 	const get, post, put, patch, del = http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete
@@ -79,8 +85,8 @@ func (a *API) routes() []route {
 	}
 	for _, method := range []string{get, post, put, patch, del, http.MethodOptions} { // a gateway may use the method of the original request
 		routes = append(routes,
-			route{method, "/verify", access.AnyCaller(), uncounted, a.verify},
-			route{method, "/verify/*path", access.AnyCaller(), uncounted, a.verifyPath},
+			route{method, verifyPattern, access.AnyCaller(), uncounted, a.verify},
+			route{method, verifyPathPattern, access.AnyCaller(), uncounted, a.verifyPath},
 		)
 	}
 	if a.cfg.DocsEnabled {

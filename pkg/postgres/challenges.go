@@ -169,7 +169,8 @@ func (db *DB) RecordPasskey(
 func lockPasskey(ctx context.Context, tx pgx.Tx, credentialID []byte) (state user.PasskeyAttempt, email string, err error) {
 	rows, err := tx.Query(ctx, `
 		SELECT u.id, u.email FROM factors f JOIN users u ON u.id = f.user_id
-		WHERE f.credential_id = $1 AND f.confirmed_at IS NOT NULL AND u.status = 'active' FOR NO KEY UPDATE OF u`, credentialID)
+		WHERE f.credential_id = $1 AND f.type = 'passkey' AND f.confirmed_at IS NOT NULL AND u.status = 'active'
+		FOR NO KEY UPDATE OF u`, credentialID)
 	if err != nil {
 		return state, "", err
 	}
@@ -183,8 +184,9 @@ func lockPasskey(ctx context.Context, tx pgx.Tx, credentialID []byte) (state use
 	}
 	var batch pgx.Batch
 	var factors []user.Factor
-	batch.Queue(`SELECT `+factorColumns+` FROM factors WHERE credential_id = $1 AND confirmed_at IS NOT NULL`, credentialID).
-		Query(into(&factors, scanFactor))
+	// While the query above waited for its lock, the user may have removed the passkey, and another user may have added one with its id.
+	batch.Queue(`SELECT `+factorColumns+` FROM factors WHERE credential_id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL`,
+		credentialID, found[0].id).Query(into(&factors, scanFactor))
 	batch.Queue(`SELECT clock_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&state.Now) })
 	if err := tx.SendBatch(ctx, &batch).Close(); err != nil || len(factors) == 0 { // it was removed before the lock
 		return state, "", err
