@@ -171,6 +171,9 @@ func TestLabelsAreProblemTypes(t *testing.T) {
 			for _, m := range regexp.MustCompile(`(?:Policy: |policy :?= |RateLimited\()"([a-z]+)"`).FindAllStringSubmatch(text, -1) {
 				used = append(used, m[1])
 			}
+			for _, prefix := range regexp.MustCompile(`newAddressQuota\("([a-z-]*)"`).FindAllStringSubmatch(text, -1) {
+				used = append(used, prefix[1]+"address", prefix[1]+"network")
+			}
 		})
 	}
 	slices.Sort(used)

@@ -22,14 +22,13 @@ func main() {
 	api := flag.String("api", "http://127.0.0.1:3002/api", "the guarded API, at the internal address of the gateway")
 	flag.Parse()
 	tls := strings.HasPrefix(*shop, "https:") // RFC 10017 section 6.1.3.2 has the rules for cookies
-	b := &bff{users: *users, secure: tls, cookie: map[bool]string{false: "session", true: "__Host-Http-session"}[tls]}
+	b := &bff{users: *users, cookie: map[bool]string{false: "session", true: "__Host-Http-session"}[tls]}
 	log.Fatal((&http.Server{Addr: *listen, Handler: b.handler(*api), ReadHeaderTimeout: 10 * time.Second}).ListenAndServe())
 }
 
 // bff finds the session of a request by its refresh token, which is in the cookie.
 type bff struct {
 	users, cookie string // the address of the user service, the name of the cookie
-	secure        bool
 	sessions      sync.Map
 }
 
@@ -81,7 +80,7 @@ func (b *bff) openSession(resp *http.Response) error {
 	s := &session{}
 	err := b.keep(s, resp)
 	resp.StatusCode, resp.Body, resp.ContentLength = http.StatusNoContent, http.NoBody, 0
-	resp.Header = http.Header{"Set-Cookie": {b.cookieWith(s.Refresh, resp.StatusCode)}}
+	resp.Header = http.Header{"Set-Cookie": {b.cookieWith(s.Refresh, false)}}
 	return err
 }
 
@@ -103,16 +102,15 @@ func (b *bff) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 		return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
 	}
 	r.Header.Del("Cookie")
-	refresh := cookie.Value
-	if strings.HasSuffix(r.URL.Path, "/logout") { // by the refresh token, because the access token may have expired
-		if resp, err = b.show(cookie.Value, "/logout", r); err == nil && resp.StatusCode == http.StatusNoContent {
-			refresh = "" // otherwise the session has not ended, and the user can try again
-		}
+	refresh, logout := cookie.Value, strings.HasSuffix(r.URL.Path, "/logout")
+	if logout { // by the refresh token, because the access token may have expired
+		resp, err = b.show(cookie.Value, "/logout", r)
 	} else if refresh, resp, err = b.authorize(r, cookie.Value); err == nil && resp == nil {
 		resp, err = http.DefaultTransport.RoundTrip(r)
 	}
-	if err == nil && (refresh != cookie.Value || resp.StatusCode == http.StatusUnauthorized) {
-		resp.Header.Set("Set-Cookie", b.cookieWith(refresh, resp.StatusCode))
+	ended := err == nil && (resp.StatusCode == http.StatusUnauthorized || logout && resp.StatusCode == http.StatusNoContent)
+	if ended || err == nil && refresh != cookie.Value {
+		resp.Header.Set("Set-Cookie", b.cookieWith(refresh, ended))
 	}
 	return resp, err
 }
@@ -141,11 +139,11 @@ func (b *bff) show(refresh, path string, r *http.Request) (*http.Response, error
 	return http.DefaultTransport.RoundTrip(q)
 }
 
-// cookieWith returns the cookie of a session, or deletes the cookie after a logout and if the session has ended.
-func (b *bff) cookieWith(refresh string, status int) string {
+// cookieWith returns the cookie of a session, or deletes the cookie if the session has ended.
+func (b *bff) cookieWith(refresh string, ended bool) string {
 	//nolint:gosec // G124: http://localhost has no TLS, so Secure is not constant
-	c := http.Cookie{Name: b.cookie, Value: refresh, Path: "/", HttpOnly: true, Secure: b.secure, SameSite: http.SameSiteStrictMode}
-	if c.MaxAge = 90 * 24 * 60 * 60; refresh == "" || status == http.StatusUnauthorized { // REFRESH_TOKEN_TTL
+	c := http.Cookie{Name: b.cookie, Value: refresh, Path: "/", HttpOnly: true, Secure: b.cookie != "session", SameSite: http.SameSiteStrictMode}
+	if c.MaxAge = 90 * 24 * 60 * 60; ended { // REFRESH_TOKEN_TTL
 		c.Value, c.MaxAge = "", -1
 	}
 	return c.String()
