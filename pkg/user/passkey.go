@@ -85,7 +85,7 @@ func (s *Service) LoginWithPasskey(ctx context.Context, l PasskeyLogin) (TokenPa
 }
 
 func (s *Service) decidePasskey(a PasskeyAttempt, l PasskeyLogin, session *Session) (decision CodeDecision, err error) {
-	used, verifyErr := s.cfg.RelyingParty.Verify(a.UserID, a.Factor.Passkey, l.Challenge, l.Credential)
+	used, verifyErr := s.cfg.RelyingParty.VerifyAlone(a.UserID, a.Factor.Passkey, l.Challenge, l.Credential)
 	if a.UserID == uuid.Nil || verifyErr != nil {
 		decision.Audit = []Audit{{Action: LoginFailed, UserID: a.UserID, Detail: Detail{Factor: string(factor.PasskeyType)}}}
 		return decision, nil
