@@ -264,6 +264,11 @@ func TestPasskeysCanBeOff(t *testing.T) {
 	s.addPasskey(a, d).want(t, 200)
 	body := map[string]any{"type": "passkey", "current_password": a.password}
 	off.call("POST", "/users/me/factors", body, as(a.token)).wantProblem(t, 422, "validation-failed")
+	body["name"] = strings.Repeat("a", 65)
+	p := off.call("POST", "/users/me/factors", body, as(a.token)).wantProblem(t, 422, "validation-failed")
+	if len(p.Errors) != 2 || !containsPointer(p.Errors, "/type") || !containsPointer(p.Errors, "/name") {
+		t.Errorf("errors are %+v, want one for /type and one for /name", p.Errors)
+	}
 	off.call("POST", "/login/passkey/options", nil).wantProblem(t, 404, "not-found")
 	off.call("POST", "/login/passkey", `{}`).wantProblem(t, 404, "not-found")
 	required := off.call("POST", "/login", credentialsOf(s, a))
