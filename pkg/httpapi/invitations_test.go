@@ -204,6 +204,21 @@ func TestAnInvitationIsSentAgain(t *testing.T) {
 	s.call("POST", s.register().path()+"/invitation", nil, as(admin.token)).wantProblem(t, 409, "password-set")
 }
 
+// TestADisabledAccountIsInvited sends an invitation while the account is disabled. The token sets the password after the account is active
+// again.
+func TestADisabledAccountIsInvited(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	u, _ := s.invite("ada@example.com")
+	path, admin := "/users/"+u.ID.String(), s.admin()
+	s.call("PUT", path+"/status", `{"status":"disabled"}`, as(admin.token)).want(t, 200)
+	s.call("POST", path+"/invitation", nil, as(admin.token)).want(t, 202)
+	token := s.invitation(u)
+	s.accept(token, goodPassword).wantProblem(t, 400, "invalid-token")
+	s.call("PUT", path+"/status", `{"status":"active"}`, as(admin.token)).want(t, 200)
+	s.accept(token, goodPassword).want(t, 204)
+}
+
 // TestTheRolesOfANewAccount checks that nobody creates an account with more permissions than the caller has.
 func TestTheRolesOfANewAccount(t *testing.T) {
 	t.Parallel()
