@@ -111,8 +111,9 @@ func usersUnlockCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "unlock EMAIL|ID",
 		Short: "Clear the counts of login failures of an account",
-		Long: "unlock ends every backoff after login failures: for the email on all networks, and for entering the password\n" +
-			"again. Further failures are counted from zero. A disabled account stays disabled.",
+		Long: "unlock ends every backoff after login failures: for the email on all networks, for entering the password\n" +
+			"again, and for wrong codes of a second factor. Further failures are counted from zero. A disabled account\n" +
+			"stays disabled.",
 		Example: "  user-service users unlock ada@example.com",
 		Args:    oneUser,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -93,7 +93,7 @@ type LockOut struct {
 type Factor struct {
 	ID     uuid.UUID  `json:"id"` // of the user
 	Factor FactorItem `json:"factor"`
-	By     string     `json:"by"` // the id of the user who made the change, or "cli"
+	By     string     `json:"by"` // the id of the user who made the change, "workload:" and the sub of a service, or "cli"
 }
 
 // FactorItem describes a second factor.

@@ -163,9 +163,18 @@ func CredentialID(response json.RawMessage) []byte {
 	return parsed.RawID
 }
 
+// VerifyAlone does the same as Verify for a login without a password. There the response must name the user (WebAuthn level 2, 7.2 step 6).
+func (r *RelyingParty) VerifyAlone(userID uuid.UUID, p Passkey, challenge string, response json.RawMessage) (Passkey, error) {
+	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
+	if err != nil || len(parsed.Response.UserHandle) == 0 {
+		return Passkey{}, errCredential
+	}
+	return r.Verify(userID, p, challenge, response)
+}
+
 // Verify verifies an authenticator's response to a challenge with a passkey of a user. It returns the passkey with the new counter.
 //
-// Errors: a wrong response, a counter that does not increase. A counter that stays 0 is valid.
+// Errors: a wrong response, a response for another user, a counter that does not increase. A counter that stays 0 is valid.
 func (r *RelyingParty) Verify(userID uuid.UUID, p Passkey, challenge string, response json.RawMessage) (Passkey, error) {
 	parsed, err := protocol.ParseCredentialRequestResponseBytes(response)
 	if err != nil || len(response) > maxResponse || !bytes.Equal(parsed.RawID, p.ID) {

@@ -17,12 +17,26 @@ const exportPage = 100
 type userExport struct {
 	User              user.User              `json:"user"`
 	PasswordChangedAt *time.Time             `json:"password_changed_at,omitempty"`
-	Sessions          []sessionItem          `json:"sessions"`
+	Sessions          []exportedSession      `json:"sessions"`
 	Networks          []user.LoginNetwork    `json:"login_networks"`
 	Tokens            []user.IssuedToken     `json:"one_time_tokens"`
 	Factors           []factorItem           `json:"factors"`
 	RecoveryCodesLeft int                    `json:"recovery_codes_left"`
 	Challenges        []user.IssuedChallenge `json:"login_challenges"`
+}
+
+// exportedSession is a session in an export.
+type exportedSession struct {
+	sessionItem
+	AMR []string `json:"amr"`
+}
+
+func exportedSessions(sessions []user.Session, current uuid.UUID) []exportedSession {
+	out := make([]exportedSession, len(sessions))
+	for i, item := range sessionItems(sessions, current) {
+		out[i] = exportedSession{item, append([]string{}, sessions[i].AMR...)}
+	}
+	return out
 }
 
 // exportUser streams what is stored about a user. It reads the audit entries page by page, and holds no connection to the database while
@@ -56,7 +70,7 @@ func (a *API) exportUser(w http.ResponseWriter, c *call) error {
 // encodeExport returns the JSON of the first part, up to the first audit entry.
 func encodeExport(stored user.Export, current uuid.UUID) ([]byte, error) {
 	out := userExport{
-		User: stored.User, Sessions: sessionItems(stored.Sessions, current),
+		User: stored.User, Sessions: exportedSessions(stored.Sessions, current),
 		Networks: append([]user.LoginNetwork{}, stored.Networks...), Tokens: append([]user.IssuedToken{}, stored.Tokens...),
 		Factors: factorItems(stored.Factors.All), RecoveryCodesLeft: len(stored.Factors.RecoveryCodes),
 		Challenges: append([]user.IssuedChallenge{}, stored.Challenges...),

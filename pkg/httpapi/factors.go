@@ -121,7 +121,7 @@ func readNewFactor(o *object) user.NewFactor {
 }
 
 func (a *API) addFactor(w http.ResponseWriter, c *call) error {
-	in, err := decode(c, []string{mediaJSON}, readNewFactor, user.NewFactor.Check)
+	in, err := decode(c, []string{mediaJSON}, readNewFactor, a.users.CheckNewFactor)
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,9 @@ func (a *API) inviteUser(w http.ResponseWriter, c *call) error {
 	if err := a.readIdempotencyKey(c, "users"); err != nil {
 		return err
 	}
-	in, err := decode(c, []string{mediaJSON}, readInvitee, user.CheckInvitee)
+	in, err := decode(c, []string{mediaJSON}, readInvitee, func(in user.Invitee) user.FieldErrors {
+		return a.users.CheckInvitee(c.Context(), c.grant, in)
+	})
 	if err != nil {
 		return err
 	}

@@ -204,6 +204,21 @@ func TestAnInvitationIsSentAgain(t *testing.T) {
 	s.call("POST", s.register().path()+"/invitation", nil, as(admin.token)).wantProblem(t, 409, "password-set")
 }
 
+// TestADisabledAccountIsInvited sends an invitation while the account is disabled. The token sets the password after the account is active
+// again.
+func TestADisabledAccountIsInvited(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	u, _ := s.invite("ada@example.com")
+	path, admin := "/users/"+u.ID.String(), s.admin()
+	s.call("PUT", path+"/status", `{"status":"disabled"}`, as(admin.token)).want(t, 200)
+	s.call("POST", path+"/invitation", nil, as(admin.token)).want(t, 202)
+	token := s.invitation(u)
+	s.accept(token, goodPassword).wantProblem(t, 400, "invalid-token")
+	s.call("PUT", path+"/status", `{"status":"active"}`, as(admin.token)).want(t, 200)
+	s.accept(token, goodPassword).want(t, 204)
+}
+
 // TestTheRolesOfANewAccount checks that nobody creates an account with more permissions than the caller has.
 func TestTheRolesOfANewAccount(t *testing.T) {
 	t.Parallel()
@@ -253,11 +268,25 @@ func TestARefusedNewAccount(t *testing.T) {
 	t.Parallel()
 	s := start(t)
 	admin, a := s.admin(), s.register()
+	s.call("PUT", "/roles/clerk", `{"permissions":["users:write"]}`, as(admin.token)).want(t, 200)
 	p := s.call("POST", "/users", `{"email":"x","password":"`+goodPassword+`","zoneinfo":"Mars"}`, as(admin.token)).
 		wantProblem(t, 422, "validation-failed")
 	for _, pointer := range []string{"/email", "/password", "/zoneinfo"} {
 		if !containsPointer(p.Errors, pointer) {
 			t.Errorf("errors are %+v, want one for %s", p.Errors, pointer)
+		}
+	}
+	for body, want := range map[string][]string{
+		`{"email":"x","roles":["nonsense"]}`:                            {"/email", "/roles/0"},
+		`{"email":"ada@example.com","roles":["nonsense"],"nickname":1}`: {"/nickname", "/roles/0"},
+	} {
+		p := s.call("POST", "/users", body, as(admin.token)).wantProblem(t, 422, "validation-failed")
+		if len(p.Errors) != len(want) || !containsPointer(p.Errors, want[0]) || !containsPointer(p.Errors, want[1]) {
+			t.Errorf("%s: errors are %+v, want %v", body, p.Errors, want)
+		}
+		p = s.call("POST", "/users", body, as(s.with("clerk").token)).wantProblem(t, 422, "validation-failed")
+		if len(p.Errors) != 1 || containsPointer(p.Errors, "/roles/0") {
+			t.Errorf("%s: errors are %+v for a caller who can't assign roles, want none about the role", body, p.Errors)
 		}
 	}
 	s.call("POST", "/users", map[string]any{"email": strings.ToUpper(a.Email)}, as(admin.token)).wantProblem(t, 409, "email-taken")

@@ -147,6 +147,7 @@ func TestAWrongPasskeyIsRefused(t *testing.T) {
 		"no user verification": func(_ *account, d *device) { d.options.UserNotVerified = true },
 		"no user":              func(_ *account, d *device) { d.options.UserNotPresent = true },
 		"another user":         func(_ *account, d *device) { d.options.UserHandle = admin.ID[:] },
+		"no user handle":       func(_ *account, d *device) { d.options.UserHandle = nil },
 		"a disabled account": func(a *account, _ *device) {
 			s.call("PUT", a.path()+"/status", `{"status":"disabled"}`, as(admin.token)).want(t, 200)
 		},
@@ -177,6 +178,19 @@ func TestAWrongPasskeyIsRefused(t *testing.T) {
 	challenge := s.passkeyChallenge()
 	s.passkeyLogin(challenge, json.RawMessage(`{"id":"x"}`)).wantProblem(t, 401, "invalid-credentials")
 	s.passkeyLogin("unknown", json.RawMessage(`{"id":"x"}`)).wantProblem(t, 401, "invalid-challenge")
+}
+
+// TestAfterThePasswordThePasskeyNeedNotNameTheUser logs in with the password and a response without userHandle.
+func TestAfterThePasswordThePasskeyNeedNotNameTheUser(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	d := newDevice(a)
+	s.addPasskey(a, d).want(t, 200)
+	d.options.UserHandle = nil
+	challenge := s.challenge(a)
+	got := s.call("POST", "/login/second-factor", map[string]any{"challenge": challenge, "credential": d.sign(t, challenge)})
+	wantAMR(t, got, "pwd", "pop", "user", "mfa")
 }
 
 // TestACounterThatStaysZeroIsValid uses an authenticator without a counter.
@@ -250,6 +264,11 @@ func TestPasskeysCanBeOff(t *testing.T) {
 	s.addPasskey(a, d).want(t, 200)
 	body := map[string]any{"type": "passkey", "current_password": a.password}
 	off.call("POST", "/users/me/factors", body, as(a.token)).wantProblem(t, 422, "validation-failed")
+	body["name"] = strings.Repeat("a", 65)
+	p := off.call("POST", "/users/me/factors", body, as(a.token)).wantProblem(t, 422, "validation-failed")
+	if len(p.Errors) != 2 || !containsPointer(p.Errors, "/type") || !containsPointer(p.Errors, "/name") {
+		t.Errorf("errors are %+v, want one for /type and one for /name", p.Errors)
+	}
 	off.call("POST", "/login/passkey/options", nil).wantProblem(t, 404, "not-found")
 	off.call("POST", "/login/passkey", `{}`).wantProblem(t, 404, "not-found")
 	required := off.call("POST", "/login", credentialsOf(s, a))

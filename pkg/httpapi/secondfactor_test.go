@@ -11,6 +11,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 
+	"user-service/pkg/access"
 	"user-service/pkg/event"
 	"user-service/pkg/postgres"
 )
@@ -273,6 +274,23 @@ func TestWrongCodesAreLimitedWithoutABackoff(t *testing.T) {
 		s.secondStep(s.challenge(a), "000000").wantProblem(t, 401, "invalid-code")
 		s.secondStep(s.challenge(a), p.fresh(s)).want(t, 200)
 	}
+}
+
+// TestAnUnlockEndsTheBackoffAfterWrongCodes unlocks a user who must back off after 100 wrong codes.
+func TestAnUnlockEndsTheBackoffAfterWrongCodes(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	p := s.enroll(a)
+	s.secondStep(s.challenge(a), "000000").wantProblem(t, 401, "invalid-code")
+	s.execute(`UPDATE password_failures SET failures = 99 WHERE network = '0.0.0.0/0'`)
+	challenge := s.challenge(a)
+	s.secondStep(challenge, "000000").wantProblem(t, 401, "invalid-code")
+	wantShared(t, s.secondStep(challenge, p.fresh(s)))
+	if err := s.users.Unlock(t.Context(), access.Internal(a.ID)); err != nil {
+		t.Fatal(err)
+	}
+	s.secondStep(challenge, p.fresh(s)).want(t, 200)
 }
 
 // TestOnlyTheCorrectPasswordRevealsTheFactor compares the answers to wrong passwords of users with and without a factor.

@@ -19,11 +19,40 @@ import (
 
 type exported struct {
 	User         user.User
-	Sessions     []session
+	Sessions     []exportedSession
 	Networks     []user.LoginNetwork `json:"login_networks"`
 	Tokens       []user.IssuedToken  `json:"one_time_tokens"`
 	Audit        []user.AuditEvent   `json:"audit_events"`
 	PasswordTime string              `json:"password_changed_at"`
+}
+
+type exportedSession struct {
+	session
+	AMR []string
+}
+
+// TestAnExportHasTheLoginMethods exports a passkey without its key, and sessions with and without the passkey.
+func TestAnExportHasTheLoginMethods(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	d := newDevice(a)
+	s.addPasskey(a, d).want(t, 200)
+	challenge := s.passkeyChallenge()
+	s.passkeyLogin(challenge, d.sign(t, challenge)).want(t, 200)
+	body := s.call("GET", "/users/me/export", nil, as(a.token)).want(t, 200)
+	got := decode[struct {
+		Sessions []exportedSession
+		Factors  []map[string]any
+	}](t, body)
+	if len(got.Sessions) != 2 || !slices.Equal(got.Sessions[0].AMR, []string{"pop", "user", "mfa"}) ||
+		!slices.Equal(got.Sessions[1].AMR, []string{"pwd"}) {
+		t.Errorf("the sessions are %+v, want one with the passkey and one with the password", got.Sessions)
+	}
+	want := []string{"confirmed", "created_at", "id", "last_used_at", "name", "type"}
+	if len(got.Factors) != 1 || !slices.Equal(slices.Sorted(maps.Keys(got.Factors[0])), want) {
+		t.Errorf("the factors are %v, want one with the members %v", got.Factors, want)
+	}
 }
 
 // TestAnExportHasEverythingThatIsStoredAboutTheUser compares an export with what the user and others have done.

@@ -134,11 +134,19 @@ func (db *DB) AddPasskeyChallenge(ctx context.Context, hash factor.ChallengeHash
 	return wrap("store a challenge", err)
 }
 
-// RecordPasskey implements user.Store. It uses up the challenge whatever the decision is.
+// RecordPasskey implements user.Store. It uses up the challenge whatever the decision is. Logins with the same passkey queue in the
+// replica, as RecordAttempt does, because they lock the same user.
 func (db *DB) RecordPasskey(
 	ctx context.Context, hash factor.ChallengeHash, credentialID []byte, a user.Attempt,
 	decide func(user.PasskeyAttempt) (user.CodeDecision, error),
 ) (identity user.Identity, err error) {
+	if len(credentialID) > 0 {
+		leave, err := db.attempts.Enter(ctx, "passkey "+string(credentialID))
+		if err != nil {
+			return identity, err
+		}
+		defer leave()
+	}
 	err = inTx(ctx, db.logins, "record the use of a passkey", func(tx *transaction) error {
 		var one int
 		if err := tx.QueryRow(ctx, `

@@ -244,7 +244,7 @@ func (db *DB) Sessions(ctx context.Context, userID uuid.UUID) ([]user.Session, e
 		found = true
 		return scanSession(row, userID)
 	}, `
-		SELECT s.id, s.counter, s.created_at, s.turned_at, s.expires_at, s.user_agent, s.ip
+		SELECT s.id, s.counter, s.created_at, s.turned_at, s.expires_at, s.user_agent, s.ip, s.amr
 		FROM users u LEFT JOIN sessions s ON s.user_id = u.id AND s.expires_at > now()
 		WHERE u.id = $1 ORDER BY s.id DESC`, userID)
 	if err == nil && !found {
@@ -261,11 +261,12 @@ func scanSession(row pgx.CollectableRow, userID uuid.UUID) (user.Session, error)
 	var created, turned, expires *time.Time
 	var agent *string
 	var ip *netip.Addr
-	if err := row.Scan(&id, &counter, &created, &turned, &expires, &agent, &ip); err != nil || id == nil {
+	var amr []string
+	if err := row.Scan(&id, &counter, &created, &turned, &expires, &agent, &ip, &amr); err != nil || id == nil {
 		return user.Session{}, err
 	}
 	return user.Session{
 		ID: *id, UserID: userID, Counter: uint64(*counter), //nolint:gosec // never negative
-		CreatedAt: created.UTC(), RotatedAt: turned.UTC(), ExpiresAt: expires.UTC(), UserAgent: *agent, IP: orZero(ip),
+		CreatedAt: created.UTC(), RotatedAt: turned.UTC(), ExpiresAt: expires.UTC(), UserAgent: *agent, IP: orZero(ip), AMR: amr,
 	}, nil
 }

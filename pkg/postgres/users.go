@@ -291,7 +291,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	if change.ClearFailures || change.Delete {
 		queueResetLoginFailures(batch, old)
 	}
-	if change.Delete { // a reset does not clear the count of wrong codes
+	if change.ClearCodes || change.Delete { // a reset does not clear the count of wrong codes
 		batch.Queue(`DELETE FROM password_failures WHERE subject_hash = $1`, codesHash(old.ID))
 	}
 	queueFactorChange(batch, old.ID, change.Factors)

@@ -130,13 +130,15 @@ func (s *Service) decideStatus(ctx context.Context, tx Tx, old User, status Stat
 	return change, err
 }
 
-// Unlock clears the counts of login failures of an account's email, and those of the user's reauthentications. So every backoff ends.
+// Unlock clears the counts of login failures of an account's email, and those of the user's reauthentications and wrong codes. So every
+// backoff ends.
 //
 // Errors: the errors of a grant, NotFound, Unavailable.
 func (s *Service) Unlock(ctx context.Context, grant access.Grant) error {
 	_, err := s.store.Unlock(ctx, grant, func(context.Context, Tx, User) (Change, error) {
 		return Change{
-			ClearFailures: true, Audit: []Audit{{Action: UserUpdated, Detail: Detail{Changed: []string{"login_failures"}}}},
+			ClearFailures: true, ClearCodes: true,
+			Audit: []Audit{{Action: UserUpdated, Detail: Detail{Changed: []string{"login_failures"}}}},
 		}, nil
 	})
 	return err

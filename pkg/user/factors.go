@@ -104,6 +104,15 @@ func (n NewFactor) Check() FieldErrors {
 	return errs
 }
 
+// CheckNewFactor does the same as NewFactor.Check, and refuses a passkey if passkeys are not enabled.
+func (s *Service) CheckNewFactor(n NewFactor) FieldErrors {
+	errs := n.Check()
+	if n.Type == factor.PasskeyType && !s.cfg.RelyingParty.Enabled() {
+		errs.Add("/type", InvalidValue, `must be "totp", because passkeys are not enabled`, Param{"allowed", []factor.Type{factor.TOTP}})
+	}
+	return errs
+}
+
 // Enrollment is a new factor with the secret that the user's app needs.
 type Enrollment struct {
 	Factor Factor
@@ -129,11 +138,8 @@ const stepUpTime = 5 * time.Minute
 //
 // Errors: the errors of a grant, Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) AddFactor(ctx context.Context, by Identity, grant access.Grant, n NewFactor) (Enrollment, error) {
-	if err := n.Check().Err(); err != nil {
+	if err := s.CheckNewFactor(n).Err(); err != nil {
 		return Enrollment{}, err
-	}
-	if n.Type == factor.PasskeyType && !s.cfg.RelyingParty.Enabled() {
-		return Enrollment{}, errPasskeysOff()
 	}
 	var verified *passwordTime // nil: by a passkey
 	if n.CurrentPassword != "" || !factor.HasPasskey(by.AMR) {
@@ -187,12 +193,6 @@ func (s *Service) enroll(u User, known Factors, added *Enrollment) (err error) {
 	}
 	added.Secret, added.URI = factor.EncodeSecret(secret), factor.URI(secret, factor.Issuer(s.cfg.Issuer), u.Email)
 	return nil
-}
-
-func errPasskeysOff() error {
-	var errs FieldErrors
-	errs.Add("/type", InvalidValue, `must be "totp", because passkeys are not enabled`, Param{"allowed", []factor.Type{factor.TOTP}})
-	return errs.Err()
 }
 
 // passkeys returns the confirmed passkeys.

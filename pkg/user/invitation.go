@@ -2,6 +2,7 @@ package user
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/google/uuid"
@@ -21,12 +22,33 @@ type Invitee struct {
 	Idempotency *Idempotency // nil: the request has no idempotency key
 }
 
-// CheckInvitee validates an Invitee. It does not check whether the email is taken, nor whether the roles exist.
-func CheckInvitee(in Invitee) FieldErrors {
+// CheckInvitee returns what is wrong with an Invitee. It reports an unknown role only to a caller who may give the other roles. It does not
+// check whether the email is taken.
+func (s *Service) CheckInvitee(ctx context.Context, grant access.Grant, in Invitee) FieldErrors {
+	errs := in.check()
+	var unknown *Error
+	if err := s.checkAssigned(ctx, grant.ForNewAccount(in.roles())); errors.As(err, &unknown) {
+		for _, e := range unknown.Fields {
+			errs.Append(e)
+		}
+	}
+	return errs
+}
+
+// check returns what is wrong with the form.
+func (in Invitee) check() FieldErrors {
 	var errs FieldErrors
 	checkEmail(in.Email, &errs)
 	in.Profile.check(&errs)
 	return append(errs, CheckRoles(in.Roles)...)
+}
+
+// roles returns the roles of the new account, sorted.
+func (in Invitee) roles() []string {
+	if in.Roles == nil {
+		return []string{access.User}
+	}
+	return sorted(in.Roles)
 }
 
 // Invite creates an account without a password, and sends an invitation to its email. The caller needs RolesAssign for each role except
@@ -38,13 +60,10 @@ func (s *Service) Invite(ctx context.Context, grant access.Grant, in Invitee) (U
 }
 
 func (s *Service) invite(ctx context.Context, grant access.Grant, in Invitee) (User, error) {
-	if err := CheckInvitee(in).Err(); err != nil {
-		return User{}, err
+	if in.check() != nil {
+		return User{}, s.CheckInvitee(ctx, grant, in).Err()
 	}
-	if in.Roles == nil {
-		in.Roles = []string{access.User}
-	}
-	in.Roles = sorted(in.Roles)
+	in.Roles = in.roles()
 	grant = grant.ForNewAccount(in.Roles)
 	if err := s.checkAssigned(ctx, grant); err != nil {
 		return User{}, err

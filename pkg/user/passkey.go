@@ -57,7 +57,7 @@ func (s *Service) RequestPasskey(ctx context.Context) (PasskeyRequest, error) {
 // LoginWithPasskey opens a session for the user of a passkey. For an unknown credential, an invalid signature or counter, and a disabled or
 // erased account, the response is the same. The challenge is used up in each case.
 //
-// Errors: Invalid, InvalidChallenge, InvalidCredentials, Unavailable.
+// Errors: Invalid, InvalidChallenge, InvalidCredentials, TooManyRequests, Unavailable.
 func (s *Service) LoginWithPasskey(ctx context.Context, l PasskeyLogin) (TokenPair, error) {
 	if err := l.Check().Err(); err != nil {
 		return TokenPair{}, err
@@ -85,7 +85,7 @@ func (s *Service) LoginWithPasskey(ctx context.Context, l PasskeyLogin) (TokenPa
 }
 
 func (s *Service) decidePasskey(a PasskeyAttempt, l PasskeyLogin, session *Session) (decision CodeDecision, err error) {
-	used, verifyErr := s.cfg.RelyingParty.Verify(a.UserID, a.Factor.Passkey, l.Challenge, l.Credential)
+	used, verifyErr := s.cfg.RelyingParty.VerifyAlone(a.UserID, a.Factor.Passkey, l.Challenge, l.Credential)
 	if a.UserID == uuid.Nil || verifyErr != nil {
 		decision.Audit = []Audit{{Action: LoginFailed, UserID: a.UserID, Detail: Detail{Factor: string(factor.PasskeyType)}}}
 		return decision, nil

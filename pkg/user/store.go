@@ -210,6 +210,7 @@ type Change struct {
 	InvalidateTokens bool          // invalidate all tokens that set a password: for resets and invitations
 	// ClearFailures deletes the counts of failures of the email's logins and of the user's reauthentications.
 	ClearFailures bool
+	ClearCodes    bool         // delete the count of wrong codes
 	LoginNetwork  netip.Prefix // a network that becomes a known network of the user
 	Factors       FactorChange
 	Events        []event.Event
