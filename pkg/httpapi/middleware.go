@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -29,7 +28,8 @@ var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 func (a *API) observe(path string, next http.Handler) http.Handler {
 	pattern := paramName.ReplaceAllString(path, "{$1}")
 	traced := otelhttp.NewHandler(a.dropForeignTrace(a.record(pattern, a.recoverPanics(next))), pattern,
-		otelhttp.WithSpanNameFormatter(spanName), otelhttp.WithPublicEndpointFn(a.isPublic))
+		otelhttp.WithSpanNameFormatter(spanName), otelhttp.WithPublicEndpointFn(a.isPublic),
+		otelhttp.WithFilter(func(*http.Request) bool { return !isProbe(pattern) }))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = withRequestID(w, r)
 		r.Pattern = pattern // otelhttp uses it for the name of the span
@@ -57,6 +57,10 @@ func (a *API) dropForeignTrace(next http.Handler) http.Handler {
 	})
 }
 
+// isProbe reports whether a route is one of the probes. They have no traces and no log lines, because they are frequent: Health logs each
+// change of readiness.
+func isProbe(pattern string) bool { return pattern == "/healthz" || pattern == "/readyz" }
+
 // record reports each request to the metrics and the log, with its duration.
 func (a *API) record(pattern string, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -65,11 +69,10 @@ func (a *API) record(pattern string, next http.Handler) http.Handler {
 		recorder := &statusRecorder{ResponseWriter: w, ctx: r.Context(), status: http.StatusOK, body: watchBody(r)}
 		next.ServeHTTP(recorder, r)
 		done(pattern, recorder.status)
-		level := slog.LevelInfo
-		if pattern == "/healthz" || pattern == "/readyz" {
-			level = slog.LevelDebug // probes are frequent
+		if isProbe(pattern) {
+			return
 		}
-		a.log.Log(r.Context(), level, "request", "method", r.Method, "route", pattern, "status", recorder.status,
+		a.log.InfoContext(r.Context(), "request", "method", r.Method, "route", pattern, "status", recorder.status,
 			"duration_ms", float64(time.Since(started).Microseconds())/1000, "bytes", recorder.bytes)
 	})
 }

@@ -23,8 +23,8 @@ func TestEveryPodIsRestricted(t *testing.T) {
 	for _, file := range manifests(t) {
 		pods += restricted(t, read(t, file))
 	}
-	if pods != 7 {
-		t.Errorf("k8s has %d pods, want 7", pods)
+	if pods != 8 {
+		t.Errorf("k8s has %d pods, want 8", pods)
 	}
 }
 

@@ -17,6 +17,7 @@ type panel struct {
 	limit              limit
 	lines              []line // additional thresholds, in ascending order.
 	table              bool
+	traces             bool // shows the exemplars of the last query's histogram, which lead to traces.
 }
 
 type line struct {
@@ -84,6 +85,9 @@ func (p panel) json(id int, at object) object {
 		if p.table {
 			targets[i]["format"] = "table"
 		}
+	}
+	if p.traces {
+		targets[len(targets)-1]["exemplar"] = true
 	}
 	defaults := object{"unit": p.unit, "thresholds": object{"mode": "absolute", "steps": p.steps()}, "min": 0}
 	if p.max != nil {

@@ -150,13 +150,13 @@ func requests() []panel {
 		{
 			title: "Time to answer", unit: "s", about: "Response time of requests that do not hash a password. The line is the objective.",
 			alert: "UserServiceLatencyBudgetBurn", limit: latency, colors: tails,
-			queries: quantiles("http_server_request_duration_seconds", `@,`+probes+`,http_route!~"`+hashing+`"`),
+			queries: quantiles("http_server_request_duration_seconds", `@,`+probes+`,http_route!~"`+hashing+`"`), traces: true,
 		},
 		{
 			title: "Time to answer with a password", unit: "s",
 			about: "Response time of requests that hash a password. Hashing is slow by design and has a queue. The line is the objective.",
 			alert: "UserServiceLatencyBudgetBurn", limit: passwordLatency, colors: tails,
-			queries: quantiles("http_server_request_duration_seconds", `@,http_route=~"`+hashing+`"`),
+			queries: quantiles("http_server_request_duration_seconds", `@,http_route=~"`+hashing+`"`), traces: true,
 		},
 		{
 			title: "Refused by limits", unit: "reqps",

@@ -45,7 +45,9 @@ func TestDevelopersHaveTheseButtons(t *testing.T) {
 			t.Errorf("%s can't be triggered", name)
 		}
 	}
-	for _, name := range []string{"register", "admin", "rotate", "migration", "psql", "stop-broker", "start-broker"} {
+	for _, name := range []string{
+		"register", "admin", "rotate", "migrate", "migration", "psql", "reset", "stop-broker", "start-broker", "format", "generate",
+	} {
 		if !slices.ContainsFunc(d.calls["v1alpha1.ui_button"], func(b map[string]any) bool { return b["name"] == name }) {
 			t.Errorf("the button %s is missing", name)
 		}

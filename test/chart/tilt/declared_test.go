@@ -44,8 +44,11 @@ func (d *declared) find(kind, name string) object {
 }
 
 // container returns the only container of the service's pods.
-func (d *declared) container() object {
-	containers, _ := at(d.find("Deployment", "user-service"), "spec", "template", "spec", "containers").([]any)
+func (d *declared) container() object { return containerOf(d.find("Deployment", "user-service")) }
+
+// containerOf returns the only container of a Deployment's pods.
+func containerOf(deployment object) object {
+	containers, _ := at(deployment, "spec", "template", "spec", "containers").([]any)
 	return containers[0].(object)
 }
 

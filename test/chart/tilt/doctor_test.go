@@ -1,6 +1,8 @@
 package tilt_test
 
 import (
+	"maps"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,20 +17,22 @@ var well = map[string]string{
 	"curl": "curl 8.14.1 (x86_64-pc-linux-gnu)",
 }
 
-// doctor runs the doctor with these programs and the system's programs.
-func doctor(t *testing.T, says map[string]string) (string, error) {
+// programs returns a folder with scripts in place of programs that a test can't run.
+func programs(t *testing.T, scripts map[string]string) string {
 	t.Helper()
 	bin := t.TempDir()
-	for name, text := range says {
-		script := "#!/bin/sh\ncat <<'E'\n" + text + "\nE\n"
-		if text == "" {
-			script = "#!/bin/sh\nexit 1\n"
-		}
-		if err := os.WriteFile(filepath.Join(bin, name), []byte(script), 0o755); err != nil {
+	for name, script := range scripts {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, name := range []string{"bash", "cat", "env", "grep", "head", "sh"} {
+	return bin
+}
+
+// link adds programs of the system to a folder.
+func link(t *testing.T, bin string, names ...string) {
+	t.Helper()
+	for _, name := range names {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			t.Fatal(err)
@@ -37,8 +41,22 @@ func doctor(t *testing.T, says map[string]string) (string, error) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// doctor runs the doctor with these programs and some of the system's programs.
+func doctor(t *testing.T, says map[string]string, env ...string) (string, error) {
+	t.Helper()
+	scripts := map[string]string{}
+	for name, text := range says {
+		scripts[name] = "cat <<'E'\n" + text + "\nE\n"
+		if text == "" {
+			scripts[name] = "exit 1\n"
+		}
+	}
+	bin := programs(t, scripts)
+	link(t, bin, "bash", "cat", "env", "grep", "head", "sh")
 	command := exec.Command("tools/dev/doctor")
-	command.Env = []string{"PATH=" + bin}
+	command.Env = append([]string{"PATH=" + bin}, env...)
 	out, err := command.CombinedOutput()
 	return string(out), err
 }
@@ -47,6 +65,30 @@ func TestTheDoctorAcceptsACompleteMachine(t *testing.T) {
 	t.Parallel()
 	if out, err := doctor(t, well); err != nil || out != "" {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// TestTheDoctorAcceptsPodman also covers a command docker that is podman.
+func TestTheDoctorAcceptsPodman(t *testing.T) {
+	t.Parallel()
+	for _, docker := range []string{"", "podman version 5.4.2"} {
+		says := maps.Clone(well)
+		says["podman"], says["docker"] = "podman version 5.4.2", docker
+		if docker == "" {
+			delete(says, "docker")
+		}
+		socket := filepath.Join(t.TempDir(), "s")
+		if out, err := doctor(t, says, "DOCKER_HOST=unix://"+socket); err == nil || !strings.Contains(out, "podman   has no socket") {
+			t.Errorf("without a socket: %v: %s", err, out)
+		}
+		listener, err := net.Listen("unix", socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = listener.Close() })
+		if out, err := doctor(t, says, "DOCKER_HOST=unix://"+socket); err != nil || out != "" {
+			t.Errorf("docker is %q: %v: %s", docker, err, out)
+		}
 	}
 }
 

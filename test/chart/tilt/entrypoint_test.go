@@ -19,11 +19,11 @@ type pod struct {
 	lines       chan string
 }
 
-// put writes a script in place of the service's program. The script has the commands of the argument does. For SAY in does, the
-// script has a command that prints the argument says and the script's own arguments.
-func put(t *testing.T, folder, says, does string) {
+// put writes a script in place of a program. The script has the commands of the argument does. For SAY in does, the script has a
+// command that prints the argument says and the script's own arguments.
+func put(t *testing.T, folder, program, says, does string) {
 	t.Helper()
-	path := filepath.Join(folder, "user-service")
+	path := filepath.Join(folder, program)
 	script := "#!/bin/sh\n" + strings.Replace(does, "SAY", "echo "+says+" \"$@\"", 1) + "\n"
 	if err := os.WriteFile(path+".new", []byte(script), 0o755); err != nil {
 		t.Fatal(err)
@@ -38,11 +38,18 @@ const serves = "trap 'exit 0' TERM; SAY; while :; do sleep 0.05; done"
 // begin starts the entrypoint with the build of the image.
 func begin(t *testing.T, does string, args ...string) *pod {
 	t.Helper()
+	return beginWith(t, nil, does, args...)
+}
+
+// beginWith starts the entrypoint with additional environment variables.
+func beginWith(t *testing.T, env []string, does string, args ...string) *pod {
+	t.Helper()
 	p := &pod{live: t.TempDir(), image: t.TempDir(), lines: make(chan string, 100)}
-	put(t, p.image, "image", does)
+	put(t, p.image, "user-service", "image", does)
+	put(t, p.image, "dlv", "dlv", serves)
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP) // a shell can't trap a signal that it inherits as ignored, as under nohup
 	p.command = exec.Command("sh", append([]string{"tilt/entrypoint"}, args...)...)
-	p.command.Env = append(os.Environ(), "LIVE="+p.live, "IMAGE="+p.image)
+	p.command.Env = append(append(os.Environ(), "LIVE="+p.live, "IMAGE="+p.image), env...)
 	out, err := p.command.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +93,7 @@ func TestASignalStartsTheNewestBuild(t *testing.T) {
 		p := begin(t, serves, command)
 		p.says(t, "image "+command)
 		for _, name := range []string{"first", "second"} {
-			put(t, p.live, name, serves)
+			put(t, p.live, "user-service", name, serves)
 			p.signal(t, syscall.SIGHUP)
 			p.says(t, name+" "+command)
 		}
@@ -98,9 +105,27 @@ func TestTheEntrypointWaitsForANewBuild(t *testing.T) {
 	p := begin(t, "SAY; exit 7", "serve")
 	p.says(t, "image serve")
 	p.says(t, "ended with 7; waiting for the next build")
-	put(t, p.live, "fixed", serves)
+	put(t, p.live, "user-service", "fixed", serves)
 	p.signal(t, syscall.SIGHUP)
 	p.says(t, "fixed serve")
+}
+
+// In tilt ci, no next build comes. So the container must end, or tilt ci would only end after its timeout.
+func TestInCITheEntrypointEndsWithTheProgram(t *testing.T) {
+	t.Parallel()
+	p := beginWith(t, []string{"ENTRYPOINT_WAITS=no"}, "SAY; exit 7", "serve")
+	p.says(t, "image serve")
+	if err := p.command.Wait(); err == nil || p.command.ProcessState.ExitCode() != 7 {
+		t.Errorf("the entrypoint ends with %v, want the status 7 of the program", err)
+	}
+}
+
+func TestTheDebuggerWaitsOnlyIfItIsAsked(t *testing.T) {
+	t.Parallel()
+	for wait, want := range map[string]string{"": "--accept-multiclient --continue -- serve", "yes": "--accept-multiclient -- serve"} {
+		p := beginWith(t, []string{"DELVE_ADDR=:2345", "DELVE_WAIT=" + wait}, serves, "serve")
+		p.says(t, want)
+	}
 }
 
 func TestSIGTERMIsForwarded(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"go.starlark.net/starlark"
@@ -16,6 +17,7 @@ import (
 var recorded = map[string]string{
 	"version_settings":               "",
 	"ci_settings":                    "",
+	"secret_settings":                "",
 	"allow_k8s_contexts":             "contexts",
 	"k8s_resource":                   "workload",
 	"local_resource":                 "name",
@@ -27,6 +29,9 @@ var recorded = map[string]string{
 	"fall_back_on":                   "files",
 	"config.define_string":           "name",
 	"config.define_bool":             "name",
+	"config.define_object":           "name",
+	"config.define_string_list":      "name",
+	"config.set_enabled_resources":   "resources",
 	"v1alpha1.ui_button":             "",
 	"v1alpha1.cmd":                   "",
 	"v1alpha1.ui_component_location": "",
@@ -53,6 +58,8 @@ func (i *interpreter) functions() starlark.StringDict {
 		"decode_yaml_stream":  starlark.NewBuiltin("decode_yaml_stream", decodeYAMLStream),
 		"encode_yaml_stream":  starlark.NewBuiltin("encode_yaml_stream", encodeYAMLStream),
 		"encode_yaml":         starlark.NewBuiltin("encode_yaml", encodeYAML),
+		"listdir":             starlark.NewBuiltin("listdir", i.listdir),
+		"include":             starlark.NewBuiltin("include", i.include),
 	}
 	modules := map[string]starlark.StringDict{
 		"config": {
@@ -61,6 +68,9 @@ func (i *interpreter) functions() starlark.StringDict {
 			"main_dir":        starlark.String("/project"),
 		},
 		"v1alpha1": {},
+		"os": {"path": starlarkstruct.FromStringDict(starlark.String("path"), starlark.StringDict{
+			"exists": starlark.NewBuiltin("os.path.exists", i.exists),
+		})},
 	}
 	for name, parameters := range recorded {
 		recorder := starlark.NewBuiltin(name, i.record(name, strings.Fields(parameters)))
@@ -130,6 +140,30 @@ func fail(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []star
 // parse returns the given settings.
 func (i *interpreter) parse(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
 	return toStarlark(i.settings), nil
+}
+
+// exists knows only tilt.d. A developer's own tilt.d does not change the tests.
+func (i *interpreter) exists(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
+	return starlark.Bool(i.personal != ""), nil
+}
+
+// listdir lists the test's own tilt.d, and fails for one that is missing.
+func (i *interpreter) listdir(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	if dir, _ := starlark.AsString(args[0]); dir != "tilt.d" {
+		return nil, fmt.Errorf("listdir: %s is listed", dir)
+	}
+	entries, err := os.ReadDir(i.personal)
+	list := starlark.NewList(nil)
+	for _, entry := range entries {
+		_ = list.Append(starlark.String(filepath.Join(i.personal, entry.Name())))
+	}
+	return list, err
+}
+
+func (i *interpreter) include(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
+	path, _ := starlark.AsString(args[0])
+	_, err := i.file(path)
+	return starlark.None, err
 }
 
 // k8sYAML accepts a text, which is what encode_yaml_stream returns here, or the paths of files.

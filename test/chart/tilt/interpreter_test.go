@@ -18,6 +18,7 @@ type start struct {
 	settings   map[string]any // the result of config.parse
 	context    string         // the context that kubectl uses
 	subcommand string         // up, ci or down
+	personal   string         // the directory tilt.d, if there is one
 }
 
 // run runs the Tiltfile and returns what it declares.
@@ -116,6 +117,8 @@ func toGo(v starlark.Value) any {
 
 func toStarlark(v any) starlark.Value {
 	switch v := v.(type) {
+	case starlark.Value:
+		return v
 	case string:
 		return starlark.String(v)
 	case bool:

@@ -3,6 +3,7 @@ package tilt_test
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -55,6 +56,48 @@ func TestResourcesStartInOrder(t *testing.T) {
 	}
 }
 
+// TestAChangeIsCompiledWhileCommandsRun checks that Tilt does not wait for a command, such as the load, before it compiles a change.
+func TestAChangeIsCompiledWhileCommandsRun(t *testing.T) {
+	t.Parallel()
+	resources := declare(t, nil).resources()
+	for _, name := range []string{"compile", "unit-tests", "lint", "e2e", "load"} {
+		if resources[name]["allow_parallel"] != true {
+			t.Errorf("while %s runs, Tilt starts nothing else", name)
+		}
+	}
+}
+
+// TestTheEndToEndTestsHaveTheirOwnCluster checks that they do not get the KUBECONFIG of the dev cluster, which Tilt gives each command.
+func TestTheEndToEndTestsHaveTheirOwnCluster(t *testing.T) {
+	t.Parallel()
+	if got := words(declare(t, nil).resources()["e2e"]["cmd"]); !slices.Equal(got, []string{"env", "-u", "KUBECONFIG", "make", "e2e"}) {
+		t.Errorf("e2e runs %v", got)
+	}
+	out, err := exec.Command("env", "-u", "KUBECONFIG", "sh", "-c", `echo "${KUBECONFIG-unset}"`).Output()
+	if err != nil || string(out) != "unset\n" {
+		t.Errorf("the command gets KUBECONFIG=%s (%v)", out, err)
+	}
+}
+
+// TestLogsAreReadable checks that Tilt does not replace the values of the dev Secrets, such as "rabbitmq" and "development", in logs.
+func TestLogsAreReadable(t *testing.T) {
+	t.Parallel()
+	if got := declare(t, nil).calls["secret_settings"]; len(got) != 1 || got[0]["disable_scrub"] != true {
+		t.Errorf("the settings of secrets are %v", got)
+	}
+}
+
+// TestAFailedMigrationIsShown checks that a failure ends the Job, and that "tilt down" finds the Job of other settings.
+func TestAFailedMigrationIsShown(t *testing.T) {
+	t.Parallel()
+	for _, settings := range []map[string]any{nil, {"debugger": true}} {
+		job := declare(t, settings).find("Job", "user-service-migrate")
+		if got := fmt.Sprint(at(job, "spec", "backoffLimit")); job == nil || got != "0" {
+			t.Errorf("with %v, the migration has the Job %v, which is repeated %s times", settings, text(job, "metadata", "name"), got)
+		}
+	}
+}
+
 // TestLinksLeadToForwardedPorts checks the links, because "tilt ci" does not follow them.
 func TestLinksLeadToForwardedPorts(t *testing.T) {
 	t.Parallel()
@@ -92,6 +135,9 @@ func TestCommandsAndTheirFilesExist(t *testing.T) {
 // checkCommand fails unless a command is an existing script or a target of the Makefile.
 func checkCommand(t *testing.T, argv []string) {
 	t.Helper()
+	if len(argv) > 3 && slices.Equal(argv[:2], []string{"env", "-u"}) {
+		argv = argv[3:]
+	}
 	switch argv[0] {
 	case "make":
 		if !strings.Contains(read(t, "Makefile"), "\n"+argv[1]+":") {

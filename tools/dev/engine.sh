@@ -1,0 +1,16 @@
+# shellcheck shell=bash disable=SC2034 # the scripts that source this file use "engine"
+# Finds the container engine: docker, or podman if docker is missing. The name of the program is then in "engine". kind and Tilt learn of
+# podman by their own variables. Tilt builds images with the API of Docker, of which podman lacks BuildKit's part.
+engine=docker
+if ! command -v docker >/dev/null || docker --version 2>/dev/null | grep -qi podman; then
+  if command -v podman >/dev/null; then
+    engine=podman
+    export KIND_EXPERIMENTAL_PROVIDER=podman DOCKER_BUILDKIT=0
+    if [ -z "${DOCKER_HOST-}" ]; then
+      # On a Mac, the engine runs in a virtual machine, and its socket here has another path.
+      DOCKER_HOST=$(podman machine inspect --format '{{.ConnectionInfo.PodmanSocket.Path}}' 2>/dev/null) || true
+      [ -n "$DOCKER_HOST" ] || DOCKER_HOST=$(podman info --format '{{.Host.RemoteSocket.Path}}' 2>/dev/null) || true
+      export DOCKER_HOST=unix://"${DOCKER_HOST#unix://}"
+    fi
+  fi
+fi
