@@ -10,7 +10,8 @@ import (
 // chartVariable is a variable in the schema that the chart reads. The chart checks values at render time and repeats Accepts in
 // messages.
 type chartVariable struct {
-	Type    string `json:"type"` // boolean, integer, duration, level, networks or text
+	Type    string `json:"type"`              // boolean, integer, duration, level, networks or text
+	Pattern string `json:"pattern,omitempty"` // of a text; a regular expression
 	Min     string `json:"min,omitempty"`
 	Max     string `json:"max,omitempty"`
 	Default string `json:"default,omitempty"`
@@ -27,8 +28,8 @@ func ChartSchema(target any) string {
 	for _, group := range groupsOf(target) {
 		for _, f := range group.fields {
 			schema[f.Name] = chartVariable{
-				Type: typeName(f.value.Type()), Min: f.bounds.min, Max: f.bounds.max, Default: f.Default, Example: f.Example,
-				Accepts: f.Accepts, Secret: f.Secret, File: f.File,
+				Type: typeName(f.value.Type()), Pattern: patterns[f.Name], Min: f.bounds.min, Max: f.bounds.max,
+				Default: f.Default, Example: f.Example, Accepts: f.Accepts, Secret: f.Secret, File: f.File,
 			}
 		}
 	}

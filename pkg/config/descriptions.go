@@ -101,7 +101,7 @@ var descriptions = map[string]description{
 	"WEBAUTHN_RP_ID": {
 		about: "Domain of the pages on which users register and use passkeys. It can't change later, because passkeys belong to it. Empty: " +
 			"passkeys are off.",
-		accepts: "a domain",
+		accepts: "a domain in lower case",
 		example: "example.com",
 	},
 	"WEBAUTHN_ORIGINS": {

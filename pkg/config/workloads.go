@@ -8,11 +8,16 @@ import (
 	"strings"
 )
 
+const (
+	// workloadRoleForm is the form of a role's name, as user.ValidRoleName checks it.
+	workloadRoleForm = `[a-z0-9][a-z0-9_.-]{0,63}`
+	// serviceAccountForm is the namespace and the name of a ServiceAccount of Kubernetes.
+	serviceAccountForm = `[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?`
+)
+
 var (
-	// workloadRole is the form of a role's name, as user.ValidRoleName checks it.
-	workloadRole = regexp.MustCompile(`^[a-z0-9][a-z0-9_.-]{0,63}$`)
-	// serviceAccount is the namespace and the name of a ServiceAccount of Kubernetes.
-	serviceAccount = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?/[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?$`)
+	workloadRole   = regexp.MustCompile(`^` + workloadRoleForm + `$`)
+	serviceAccount = regexp.MustCompile(`^` + serviceAccountForm + `$`)
 	// workloadSubject is the form of a sub: visible ASCII characters.
 	workloadSubject = regexp.MustCompile(`^[!-~]+$`)
 )

@@ -1,6 +1,8 @@
 package chart_test
 
 import (
+	"crypto/rand"
+	"encoding/base64"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +13,22 @@ const base = chart + "/ci/inline-secrets-values.yaml"
 
 // workloadRest are the values of a workload without its namespace.
 const workloadRest = "workloads[0].serviceAccount=orders,workloads[0].roles={reader}"
+
+// oneWorkload are the values of a workload.
+const oneWorkload = "workloads[0].namespace=shop," + workloadRest
+
+// issued is a value with an issuer of workloads.
+const issued = "config.WORKLOAD_ISSUER=https://x,"
+
+// equalBytes is a data key whose bytes are all zero.
+var equalBytes = base64.StdEncoding.EncodeToString(make([]byte, 32))
+
+// randomKey returns a random data key, so that no file of the repository contains it.
+func randomKey() string {
+	random := make([]byte, 32)
+	_, _ = rand.Read(random) // it never fails
+	return base64.StdEncoding.EncodeToString(random)
+}
 
 // anyServers are the values of a NetworkPolicy for the database and the broker.
 const anyServers = "networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0,networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
@@ -50,7 +68,10 @@ var refusals = []struct{ name, set, say string }{
 	},
 
 	// Workloads.
-	{"a workload that is not a ServiceAccount", "workloads[0].namespace=Shop," + workloadRest, "workloads has Shop/orders, which is not a namespace"},
+	{
+		"a workload that is not a ServiceAccount", "workloads[0].namespace=Shop," + workloadRest,
+		"workloads has Shop/orders, which is not a namespace",
+	},
 	{
 		"a workload twice", "workloads[0].namespace=shop," + workloadRest + ",workloads[1].namespace=shop,workloads[1].serviceAccount=orders," +
 			"workloads[1].roles={auditor}",
@@ -68,7 +89,57 @@ var refusals = []struct{ name, set, say string }{
 		"workloads without egress", anyServers + "networkPolicy.enabled=true,workloads[0].namespace=shop," + workloadRest,
 		"networkPolicy.enabled and workloads need networkPolicy.apiServerTo: set where the API server is",
 	},
-	{"a workload without roles", "workloads[0].namespace=shop,workloads[0].serviceAccount=orders", "at '/workloads/0': missing property 'roles'"},
+	{
+		"the cluster's issuer as the service's", "config.JWT_ISSUER=https://kubernetes.default.svc.cluster.local," + oneWorkload,
+		"WORKLOAD_ISSUER is the same as JWT_ISSUER, and the issuer decides how a token is verified: set config.JWT_ISSUER",
+	},
+	{
+		"another issuer as the service's", "config.JWT_ISSUER=https://a.example,config.WORKLOAD_ISSUER=https://a.example," + oneWorkload,
+		"WORKLOAD_ISSUER is the same as JWT_ISSUER",
+	},
+	{
+		"one issuer without workloads", "config.JWT_ISSUER=https://a.example,config.WORKLOAD_ISSUER=https://a.example",
+		"WORKLOAD_ISSUER is the same as JWT_ISSUER",
+	},
+	{
+		"an issuer without TLS", "config.WORKLOAD_ISSUER=http://x",
+		"config.WORKLOAD_ISSUER is http://x: set it to an https URL, and not JWT_ISSUER",
+	},
+	{
+		"keys without TLS", "config.WORKLOAD_ISSUER=https://x,config.WORKLOAD_JWKS_URL=http://x/keys",
+		"config.WORKLOAD_JWKS_URL is http://x/keys: set it to an https URL",
+	},
+	{"roles without an issuer", "config.WORKLOAD_ROLES=a/b=c", "config.WORKLOAD_ROLES is set, and WORKLOAD_ISSUER is not: set"},
+	{
+		"roles in extraEnv without an issuer", "extraEnv[0].name=WORKLOAD_ROLES,extraEnv[0].value=a/b=c",
+		"extraEnv: WORKLOAD_ROLES is set, and WORKLOAD_ISSUER is not: set",
+	},
+	{"a workload without a namespace", issued + "config.WORKLOAD_ROLES=b=c", "config.WORKLOAD_ROLES is b=c: set it to entries namespace/"},
+	{"an entry without roles", issued + "config.WORKLOAD_ROLES=a/b=", "config.WORKLOAD_ROLES is a/b=: set it to entries namespace/"},
+	{
+		"a workload in two entries", issued + `config.WORKLOAD_ROLES=a/b=c\,system:serviceaccount:a:b=d`,
+		"config.WORKLOAD_ROLES names a workload twice: write all its roles into one entry",
+	},
+	{
+		"another token of the workloads", "config.WORKLOAD_TOKEN_FILE=/a/token," + oneWorkload,
+		"config.WORKLOAD_TOKEN_FILE is set by the chart if",
+	},
+	{
+		"other authorities of the workloads", "config.WORKLOAD_CA_FILE=/a/ca," + oneWorkload,
+		"config.WORKLOAD_CA_FILE is set by the chart if",
+	},
+	{
+		"an issuer in extraEnv", "extraEnv[0].name=WORKLOAD_ISSUER,extraEnv[0].value=https://x," + oneWorkload,
+		"extraEnv has WORKLOAD_ISSUER, which is set by the chart: use config instead",
+	},
+	{
+		"roles in extraEnv", "extraEnv[0].name=WORKLOAD_ROLES,extraEnv[0].value=a/b=c," + oneWorkload,
+		"extraEnv has WORKLOAD_ROLES, which is set by the chart: use workloads instead",
+	},
+	{
+		"a workload without roles", "workloads[0].namespace=shop,workloads[0].serviceAccount=orders",
+		"at '/workloads/0': missing property 'roles'",
+	},
 
 	// Values with which the service would not start.
 	{"a short JWT secret", "jwt.existingSecret=,jwt.secret=short", "jwt.secret has 5 characters and needs at least 32: use a random one"},
@@ -84,6 +155,33 @@ var refusals = []struct{ name, set, say string }{
 		"a short accepted secret",
 		"jwt.existingSecret=,jwt.secret=" + randomSecret() + `,jwt.acceptedSecrets=` + randomSecret() + `\,short`,
 		"A secret of jwt.acceptedSecrets has 5 characters and needs",
+	},
+	{
+		"a JWT secret that is a sequence", "jwt.existingSecret=,jwt.secret=abcdefghijklmnopqrstuvwxyz0123456789",
+		"jwt.secret is a sequence of characters: use a random one",
+	},
+	{"a data key of another form", "dataKey.enabled=true,dataKey.key=abc", "dataKey.key is not the base64 of 32 bytes: use a random one"},
+	{
+		"a short data key", "dataKey.enabled=true,dataKey.key=" + base64.StdEncoding.EncodeToString([]byte("a short key")),
+		"dataKey.key is not the base64 of 32 bytes",
+	},
+	{
+		"a data key of equal bytes", "dataKey.enabled=true,dataKey.key=" + equalBytes,
+		"dataKey.key has fewer than 8 different characters: use",
+	},
+	{
+		"a data key that is a sequence",
+		"dataKey.enabled=true,dataKey.key=" + base64.StdEncoding.EncodeToString([]byte("ABCDEFGHIJKLMNOPQRSTUVWXYZ[]^_`a")),
+		"dataKey.key is a sequence of characters: use",
+	},
+	{
+		"a weak accepted data key",
+		"dataKey.enabled=true,dataKey.key=" + randomKey() + ",dataKey.acceptedKeys=" + randomKey() + `\,` + equalBytes,
+		"A key of dataKey.acceptedKeys has fewer than 8 different characters: use",
+	},
+	{
+		"an accepted data key of another form", "dataKey.enabled=true,dataKey.key=" + randomKey() + ",dataKey.acceptedKeys=abc",
+		"A key of dataKey.acceptedKeys is not the base64 of 32 bytes: use",
 	},
 	{"another database", "database.url=mysql://db/app", "database.url is not a PostgreSQL URL: write it as postgres://"},
 	{"a variable of the chart", "config.DATABASE_URL=x", "config.DATABASE_URL is set by the chart: use database instead"},
@@ -103,7 +201,10 @@ var refusals = []struct{ name, set, say string }{
 	{"a misspelled variable", "config.LOGLEVEL=info", "config.LOGLEVEL is not a variable of the service: write LOG_LEVEL"},
 	{"a variable with one letter less", "config.LOG_LEVL=info", "config.LOG_LEVL is not a variable of the service: write LOG_LEVEL"},
 	{"a variable with another letter", "config.LOG_LEVAL=info", "config.LOG_LEVAL is not a variable of the service: write LOG_LEVEL"},
-	{"a variable with an additional letter", "config.LOG_LEVELS=info", "config.LOG_LEVELS is not a variable of the service: write LOG_LEVEL"},
+	{
+		"a variable with an additional letter", "config.LOG_LEVELS=info",
+		"config.LOG_LEVELS is not a variable of the service: write LOG_LEVEL",
+	},
 	{"an unknown variable", "config.FOO=1", "config.FOO is not a variable of the service: correct the name, or set"},
 	{"an unknown level", "config.LOG_LEVEL=verbose", "config.LOG_LEVEL is verbose: set it to debug, info, warn or error"},
 	{
@@ -116,6 +217,34 @@ var refusals = []struct{ name, set, say string }{
 	{"a fraction", "config.LOGIN_MAX_FAILURES=1.5", "config.LOGIN_MAX_FAILURES is 1.5: set it to a whole number"},
 	{"a boolean in other words", "config.DOCS_ENABLED=yes", "config.DOCS_ENABLED is yes: set it to true or false"},
 	{"an invalid network", "config.TRUSTED_PROXIES=10.0.0.0/33", "config.TRUSTED_PROXIES is 10.0.0.0/33: set it to IP addresses and CIDRs"},
+	{
+		"breached passwords by a URL without its end", "config.PWNED_PASSWORDS_URL=https://x/range",
+		"config.PWNED_PASSWORDS_URL is https://x/range: set it to an https URL that ends in /range/",
+	},
+	{
+		"breached passwords without TLS", "config.PWNED_PASSWORDS_URL=http://x/range/",
+		"config.PWNED_PASSWORDS_URL is http://x/range/: set it to an https URL",
+	},
+	{
+		"passkeys without origins", "config.WEBAUTHN_RP_ID=a.example",
+		"WEBAUTHN_ORIGINS and WEBAUTHN_RP_ID must both be set, or neither: set config.WEBAUTHN_ORIGINS",
+	},
+	{
+		"passkeys without a domain", "config.WEBAUTHN_ORIGINS=https://a.example",
+		"WEBAUTHN_ORIGINS and WEBAUTHN_RP_ID must both be set, or neither: set config.WEBAUTHN_RP_ID",
+	},
+	{
+		"passkeys of a URL", "config.WEBAUTHN_RP_ID=https://a.example,config.WEBAUTHN_ORIGINS=https://a.example",
+		"config.WEBAUTHN_RP_ID is https://a.example: set it to a domain in lower case",
+	},
+	{
+		"an origin with a path", "config.WEBAUTHN_RP_ID=a.example,config.WEBAUTHN_ORIGINS=https://a.example/",
+		"config.WEBAUTHN_ORIGINS is https://a.example/: set it to https origins at WEBAUTHN_RP_ID",
+	},
+	{
+		"an origin of another domain", `config.WEBAUTHN_RP_ID=a.example,config.WEBAUTHN_ORIGINS=https://a.example\,https://ba.example`,
+		"WEBAUTHN_ORIGINS has an origin that is neither at WEBAUTHN_RP_ID nor at a subdomain of it, https://ba.example: use",
+	},
 	{
 		"an invalid value in extraEnv", "extraEnv[0].name=AUDIT_RETENTION,extraEnv[0].value=1d",
 		"extraEnv has AUDIT_RETENTION with the value 1d: set it to a duration of at least 1h",
@@ -194,7 +323,10 @@ var refusals = []struct{ name, set, say string }{
 		"breached passwords without a way to their API", policies + "config.PWNED_PASSWORDS_URL=https://api.pwnedpasswords.com/range/",
 		"networkPolicy.enabled and config.PWNED_PASSWORDS_URL need networkPolicy.extraEgress: allow the port of that URL",
 	},
-	{"an empty peer", policies + "networkPolicy.dnsTo[0].podSelector=null", "at '/networkPolicy/dnsTo/0/podSelector': got null, want object"},
+	{
+		"an empty peer", policies + "networkPolicy.dnsTo[0].podSelector=null",
+		"at '/networkPolicy/dnsTo/0/podSelector': got null, want object",
+	},
 	{
 		"a misspelled peer", policies + "networkPolicy.otlpTo[0].podselector.matchLabels.a=b",
 		"at '/networkPolicy/otlpTo/0': additional properties 'podselector' not allowed",
@@ -321,7 +453,10 @@ var refusals = []struct{ name, set, say string }{
 	{"an invalid number", "replicaCount=two", "at '/replicaCount': got string, want integer"},
 	{"a negative number of pods", "replicaCount=-1", "at '/replicaCount': minimum: got -1, want 0"},
 	{"an invalid boolean", "autoscaling.enabled=yes", "at '/autoscaling/enabled': got string, want boolean"},
-	{"an unknown pull policy", "image.pullPolicy=Sometimes", "at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'"},
+	{
+		"an unknown pull policy", "image.pullPolicy=Sometimes",
+		"at '/image/pullPolicy': value must be one of 'Always', 'IfNotPresent', 'Never'",
+	},
 	{
 		"an unknown type of Service", "service.type=Internal",
 		"at '/service/type': value must be one of 'ClusterIP', 'NodePort', 'LoadBalancer'",
@@ -345,7 +480,10 @@ var refusals = []struct{ name, set, say string }{
 		"a headless load balancer", "service.clusterIP=None,service.type=LoadBalancer",
 		"service.clusterIP is None, which needs service.type ClusterIP",
 	},
-	{"an invalid percentage", "podDisruptionBudget.minAvailable=half", "podDisruptionBudget.minAvailable is \"half\": write a number of pods"},
+	{
+		"an invalid percentage", "podDisruptionBudget.minAvailable=half",
+		"podDisruptionBudget.minAvailable is \"half\": write a number of pods",
+	},
 	{
 		"a severity of an unknown alert", "prometheusRule.severities.UserServiceAway=critical",
 		"prometheusRule.severities has UserServiceAway, which is not an alert of the chart: write one of UserServiceAutoscalerAtMaximum",
@@ -359,7 +497,10 @@ var refusals = []struct{ name, set, say string }{
 		"a latency between the boundaries", "prometheusRule.thresholds.latencySeconds=0.3",
 		"prometheusRule.thresholds.latencySeconds is 0.3: set it to one of 0.005, ",
 	},
-	{"a threshold that is a text", "prometheusRule.thresholds.keyAgeDays=x", "prometheusRule.thresholds.keyAgeDays is x: set it to a number"},
+	{
+		"a threshold that is a text", "prometheusRule.thresholds.keyAgeDays=x",
+		"prometheusRule.thresholds.keyAgeDays is x: set it to a number",
+	},
 	{
 		"an objective of everything", "prometheusRule.thresholds.availabilityPercent=100",
 		"prometheusRule.thresholds.availabilityPercent is 100: set it to a number from 50 to below 100",
@@ -418,6 +559,13 @@ func TestExplicitWideSettingsAreAccepted(t *testing.T) {
 		"resources.limits.memory=164Mi",
 		"config.OTEL_SERVICE_NAME=users,config.HTTPS_PROXY=http://proxy:3128,config.GODEBUG=x,config.TZ=UTC,config.LOG_LEVEL=null",
 		"config.ACCESS_TOKEN_TTL=1h2m3.5s,config.LOG_LEVEL=INFO,config.TRUSTED_PROXIES=::1\\, 10.0.0.1\\,fd00::/8,config.ARGON2_MEMORY_KIB=19456",
+		"config.PWNED_PASSWORDS_URL=http://localhost:8000/range/",
+		`config.WEBAUTHN_RP_ID=a.example,config.WEBAUTHN_ORIGINS=https://a.example:8443\, https://b.a.example`,
+		`config.WORKLOAD_ISSUER=https://x,config.WORKLOAD_TOKEN_FILE=/a/token,config.WORKLOAD_ROLES=a/b=c+d\,spiffe://x/y=z`,
+		"config.JWT_ISSUER=https://a.example,config.WORKLOAD_AUDIENCE=a," + issued + oneWorkload,
+		"extraEnv[0].name=WORKLOAD_ROLES,extraEnv[0].value=$(ROLES),config.WORKLOAD_ISSUER=https://x",
+		"config.WEBAUTHN_RP_ID=a.example,envFrom[0].configMapRef.name=a",
+		"dataKey.enabled=true,dataKey.key=" + randomKey() + ",dataKey.acceptedKeys=" + randomKey() + `\,` + randomKey(),
 		"rabbitmq.host=fd00::1", "rabbitmq.port=5673", "service.type=NodePort,service.nodePort=30080", "service.type=LoadBalancer",
 		"extraEnv[0].name=TRUSTED_PROXIES,extraEnv[0].value=10.0.0.0/8,ingress.enabled=true,ingress.hosts={a.example.com}",
 	} {

@@ -6,7 +6,7 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{- define "user-service.validate" -}}
 {{- $problems := list -}}
 {{- range list "cluster" "sources" "generated" "quickstart" "jwt" "dataKey" "tls" "formats" "thresholds" "quantities" "config" "extraEnv"
-      "shutdown" "pods" "memory" "service" "networkPolicy" "routes" "monitoring" "mailer" "workloads" -}}
+      "passkeys" "workloadVariables" "shutdown" "pods" "memory" "service" "networkPolicy" "routes" "monitoring" "mailer" "workloads" -}}
 {{-   $problems = concat $problems (include (printf "user-service.problems.%s" .) $ | fromJsonArray) -}}
 {{- end -}}
 {{- if $problems -}}
@@ -159,18 +159,29 @@ Each subject is a template of its own, which returns a JSON list of messages.
 {{- if and (or $data.key $data.existingSecret) .Values.secretFiles.DATA_KEY -}}
 {{-   $problems = append $problems "secretFiles.DATA_KEY and a Secret or value of dataKey are both set: leave one of them empty." -}}
 {{- end -}}
-{{- range $key := append (splitList "," $data.acceptedKeys) $data.key -}}
-{{-   if and (trim $key) (not (regexMatch "^[A-Za-z0-9+/]{43}=$" (trim $key))) -}}
-{{-     $problems = append $problems (print "A key of dataKey is not the base64 of 32 bytes: use a random one, as made by: "
-          "openssl rand -base64 32") -}}
+{{- $problems = append $problems (include "user-service.weakDataKey" (dict "name" "dataKey.key" "key" $data.key)) -}}
+{{- range splitList "," $data.acceptedKeys -}}
+{{-   $problems = append $problems (include "user-service.weakDataKey" (dict "name" "A key of dataKey.acceptedKeys" "key" .)) -}}
+{{- end -}}
+{{ without $problems "" | toJson }}
+{{- end }}
+
+{{/* Returns why the service would refuse a data key, or nothing. An empty key counts as not set. Parameters: name, key. */}}
+{{- define "user-service.weakDataKey" -}}
+{{- with trim .key -}}
+{{-   if regexMatch "^[A-Za-z0-9+/]{43}=$" . -}}
+{{-     $parameters := dict "name" $.name "bytes" 32 -}}
+{{-     or (include "user-service.weakSecret" (merge (dict "secret" (b64dec .)) $parameters))
+          (include "user-service.weakSecret" (merge (dict "secret" .) $parameters)) -}}
+{{-   else -}}
+{{      $.name }} is not the base64 of 32 bytes: use a random one, as made by: openssl rand -base64 32
 {{-   end -}}
 {{- end -}}
-{{ toJson $problems }}
 {{- end }}
 
 {{/*
-Returns why the service would refuse a secret that signs tokens, or nothing: the secret is too short, has too few
-different characters, or repeats a shorter text. Parameters: name, secret.
+Returns why the service would refuse a secret, or nothing: the secret is too short, has too few different characters,
+repeats a shorter text, or is a sequence. Parameters: name, secret, bytes (number of random bytes in the advice; default: 48).
 */}}
 {{- define "user-service.weakSecret" -}}
 {{- $secret := .secret -}}
@@ -188,10 +199,24 @@ different characters, or repeats a shorter text. Parameters: name, secret.
 {{-   $reason = "has fewer than 8 different characters" -}}
 {{- else if $repeats -}}
 {{-   $reason = "repeats a shorter text" -}}
+{{- else if include "user-service.isSequence" $secret -}}
+{{-   $reason = "is a sequence of characters" -}}
 {{- end -}}
 {{- with $reason -}}
-{{    $.name }} {{ . }}: use a random one, as made by: openssl rand -base64 48
+{{    $.name }} {{ . }}: use a random one, as made by: openssl rand -base64 {{ default 48 $.bytes }}
 {{- end -}}
+{{- end }}
+
+{{/* Whether more than two thirds of the bytes of a text differ from the byte before by at most one. */}}
+{{- define "user-service.isSequence" -}}
+{{- $steps := 0 -}}
+{{- range $i := untilStep 1 (len .) 1 -}}
+{{-   $difference := sub (index $ $i | int) (index $ (sub $i 1 | int) | int) -}}
+{{-   if and (ge $difference -1) (le $difference 1) -}}
+{{-     $steps = add1 $steps -}}
+{{-   end -}}
+{{- end -}}
+{{- if gt (mul 3 $steps | int) (mul 2 (len .) | int) }}yes{{ end -}}
 {{- end }}
 
 {{- define "user-service.problems.shutdown" -}}

@@ -129,8 +129,8 @@ yes
 {{- end }}
 
 {{/*
-What to do about an invalid value, and nothing for a valid one. An empty value counts as not set. Parameters: variable (of
-the schema), value.
+What to do about an invalid value, and nothing for a valid one. An empty value counts as not set, and only the pod knows a
+text with $(NAME). Parameters: variable (of the schema), value.
 */}}
 {{- define "user-service.invalid" -}}
 {{- $text := toString .value -}}
@@ -139,8 +139,9 @@ the schema), value.
 {{- end -}}
 {{- with .variable -}}
 {{-   $valid := eq $text "" -}}
-{{-   if or $valid (eq .type "text") -}}
-{{-     $valid = true -}}
+{{-   if $valid -}}
+{{-   else if eq .type "text" -}}
+{{-     $valid = or (not .pattern) (contains "$(" $text) (regexMatch (default "" .pattern) $text) -}}
 {{-   else if eq .type "boolean" -}}
 {{-     $valid = regexMatch "^(1|t|T|true|TRUE|True|0|f|F|false|FALSE|False)$" $text -}}
 {{-   else if eq .type "level" -}}

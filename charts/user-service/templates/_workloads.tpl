@@ -1,14 +1,17 @@
 {{/* The directory with the token and the certificate authority for reading the keys of the cluster's issuer. */}}
 {{- define "user-service.workloadPath" -}}/etc/user-service/workload{{- end }}
 
-{{/* The variables for workloads. config takes precedence, except for the roles. */}}
+{{/* The issuer of the cluster's tokens, unless config has another. */}}
+{{- define "user-service.clusterIssuer" -}}https://kubernetes.default.svc.cluster.local{{- end }}
+
+{{/* The variables for workloads. config takes precedence, except for the files and the roles, which it may not have. */}}
 {{- define "user-service.workloadVariables" -}}
 {{- if .Values.workloads }}
 {{- $entries := list -}}
 {{- range .Values.workloads -}}
 {{-   $entries = append $entries (printf "%s/%s=%s" .namespace .serviceAccount (join "+" .roles)) -}}
 {{- end }}
-WORKLOAD_ISSUER: https://kubernetes.default.svc.cluster.local
+WORKLOAD_ISSUER: {{ include "user-service.clusterIssuer" . }}
 WORKLOAD_JWKS_URL: https://kubernetes.default.svc/openid/v1/jwks
 WORKLOAD_CA_FILE: {{ include "user-service.workloadPath" . }}/ca.crt
 WORKLOAD_TOKEN_FILE: {{ include "user-service.workloadPath" . }}/token
