@@ -34,7 +34,7 @@ func TestAlertsFireAndClearUnderFaults(t *testing.T) {
 	var all []*stage
 	for _, now := range situations {
 		now.bind = bind
-		rules = append(rules, hurriedRules(t, now.name))
+		rules = append(rules, hurriedRules(t, now.name, now.set...))
 		now.start(t)
 		all = append(all, now.pods...)
 	}
@@ -64,12 +64,13 @@ func TestAlertsFireAndClearUnderFaults(t *testing.T) {
 var duration = regexp.MustCompile(`(for: |\[|:|offset )(\d+)([mhd])\b`)
 
 // hurriedRules returns the file of the chart's rules with shortened durations.
-func hurriedRules(t *testing.T, namespace string) string {
+func hurriedRules(t *testing.T, namespace string, set ...string) string {
 	t.Helper()
 	// To count requests, the rules multiply a rate by the seconds of the original window. So in a shortened window, the counts are too
 	// high by the factor hurry.
-	object := renderIn(t, namespace, "prometheusrule.yaml", fmt.Sprintf("prometheusRule.thresholds.minBadRequests=%d", 10*hurry),
+	set = append(set, fmt.Sprintf("prometheusRule.thresholds.minBadRequests=%d", 10*hurry),
 		"prometheusRule.thresholds.crashLoopRestarts=2") // starts at least 5 s apart, in a window of 15 s
+	object := renderIn(t, namespace, "prometheusrule.yaml", set...)
 	file, _ := writeRules(t, duration.ReplaceAllStringFunc(object, func(found string) string {
 		part := duration.FindStringSubmatch(found)
 		n, _ := strconv.Atoi(part[2])

@@ -23,6 +23,7 @@ type situation struct {
 	strike      func(now *situation) (mend func()) // nil: no fault
 	must        []string                           // expected alerts: alert/severity, and the window of a burn rate
 	may         []string                           // prefixes of other allowed alerts
+	set         []string                           // values of the rules
 
 	pods           []*stage
 	bind           func(event.Type) // routes events of a type to a queue
@@ -125,8 +126,8 @@ var situations = []*situation{
 		must: burns(errorBurn)[2:],
 	},
 	{
-		name: "slow-database", fault: "PostgreSQL answers 0.26 s late", users: 2, used: read, strike: slowDatabase,
-		must: burns(latencyBurn),
+		name: "slow-database", fault: "PostgreSQL answers 0.15 s late", users: 2, used: read, strike: slowDatabase,
+		must: burns(latencyBurn), set: []string{"prometheusRule.thresholds.latencySeconds=0.1"},
 	},
 }
 
