@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -167,7 +166,7 @@ func (d *denials) finish(ctx context.Context) error {
 // recordDenial records err in the audit trail if err denies a request of a known caller.
 func (a *API) recordDenial(c *call, err error) {
 	var e *user.Error
-	if !errors.As(err, &e) || !slices.Contains([]user.Code{user.Forbidden, user.SecondFactorRequired, user.ReauthenticationRequired}, e.Code) {
+	if !errors.As(err, &e) || e.Code != user.Forbidden && e.Code != user.SecondFactorRequired {
 		return
 	}
 	if from := c.origin(); from.ActorID != uuid.Nil || from.Actor != "" {
