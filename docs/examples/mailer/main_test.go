@@ -222,7 +222,7 @@ func TestTheMailerSendsEachMailOnce(t *testing.T) {
 	s.stop()
 	said := s.said.String()
 	for _, e := range []event.Event{reset, verification, invitation, last} {
-		if n := strings.Count(said, "\nsent "+e.ID.String()); n != 1 {
+		if n := strings.Count(said, "sent "+e.ID.String()); n != 1 {
 			t.Errorf("the mail for %s was sent %d times", e.Type, n)
 		}
 	}
