@@ -32,8 +32,8 @@ func TestRepeatedLimitsAreEqual(t *testing.T) {
 		"work of a hash, config": {number(t, "pkg/password", "MaxWorkKiB"), number(t, "pkg/config", "maxWorkKiB")},
 		"bytes of a sub":         {number(t, "pkg/workload", "maxSubject"), number(t, "pkg/config", "maxWorkloadSubject")},
 		"form of a role's name": {
-			match(t, "pkg/user/roles.go", "roleName += regexp.MustCompile\\(`([^`]+)`"),
-			match(t, "pkg/config/workloads.go", "workloadRole = regexp.MustCompile\\(`([^`]+)`"),
+			match(t, "pkg/user/roles.go", "roleName += regexp.MustCompile\\(`\\^([^`]+)\\$`"),
+			match(t, "pkg/config/workloads.go", "workloadRoleForm = `([^`]+)`"),
 		},
 		"form of a role's name, chart": {
 			match(t, "pkg/user/roles.go", "roleName += regexp.MustCompile\\(`([^`]+)`"),
