@@ -15,13 +15,28 @@ var (
 
 	// statuses are the colors and the names of responses.
 	statuses = []color{
-		{"200", "green", "200 OK"}, {"201", "green", "201 created"}, {"202", "green", "202 accepted"}, {"204", "green", "204 no content"},
-		{"304", "blue", "304 not modified"}, {"400", "yellow", "400 bad request"}, {"401", "yellow", "401 unauthorized"},
-		{"403", "yellow", "403 forbidden"}, {"404", "yellow", "404 not found"}, {"405", "yellow", "405 method not allowed"},
-		{"409", "yellow", "409 conflict"}, {"412", "yellow", "412 precondition failed"}, {"413", "yellow", "413 body too large"},
-		{"415", "yellow", "415 media type"}, {"422", "yellow", "422 invalid body"}, {"429", "purple", "429 too many requests"},
-		{"500", warning, "500 internal error"}, {"503", warning, "503 unavailable"},
-		{names: "2..", color: "green"}, {names: "3..", color: "blue"}, {names: "4..", color: "yellow"}, {names: "5..", color: warning},
+		{"200", "green", "200 OK"},
+		{"201", "green", "201 created"},
+		{"202", "green", "202 accepted"},
+		{"204", "green", "204 no content"},
+		{"304", "blue", "304 not modified"},
+		{"400", "yellow", "400 bad request"},
+		{"401", "yellow", "401 unauthorized"},
+		{"403", "yellow", "403 forbidden"},
+		{"404", "yellow", "404 not found"},
+		{"405", "yellow", "405 method not allowed"},
+		{"409", "yellow", "409 conflict"},
+		{"412", "yellow", "412 precondition failed"},
+		{"413", "yellow", "413 body too large"},
+		{"415", "yellow", "415 media type"},
+		{"422", "yellow", "422 invalid body"},
+		{"429", "purple", "429 too many requests"},
+		{"500", warning, "500 internal error"},
+		{"503", warning, "503 unavailable"},
+		{names: "2..", color: "green"},
+		{names: "3..", color: "blue"},
+		{names: "4..", color: "yellow"},
+		{names: "5..", color: warning},
 	}
 
 	// routes are the colors of groups of routes.
@@ -45,23 +60,36 @@ var (
 
 	// operations are the colors of queries to the database.
 	operations = []color{
-		{names: "SELECT|WITH", color: "blue"}, {names: "INSERT|UPDATE|DELETE", color: "purple"},
-		{names: "BEGIN|COMMIT|ROLLBACK", color: "green"}, {names: "BATCH", color: "yellow"},
+		{names: "SELECT|WITH", color: "blue"},
+		{names: "INSERT|UPDATE|DELETE", color: "purple"},
+		{names: "BEGIN|COMMIT|ROLLBACK", color: "green"},
+		{names: "BATCH", color: "yellow"},
 	}
 
 	// errorClasses are the names of the classes of PostgreSQL's error codes.
 	errorClasses = []color{
-		{"08", warning, "08 connection"}, {"22", "blue", "22 invalid data"}, {"23", "blue", "23 constraint violation"},
-		{"25", "yellow", "25 transaction state"}, {"28", warning, "28 authentication"}, {"40", "purple", "40 conflict"},
-		{"42", "yellow", "42 privilege or syntax"}, {"53", warning, "53 resources"}, {"55", "yellow", "55 lock not available"},
-		{"57", warning, "57 shutdown or cancellation"}, {"_OTHER", warning, "other, such as a lost connection"},
-		{"canceled", "yellow", "canceled by the client"}, {"timeout", warning, "timeout"}, {"none", "green", "none"},
+		{"08", warning, "08 connection"},
+		{"22", "blue", "22 invalid data"},
+		{"23", "blue", "23 constraint violation"},
+		{"25", "yellow", "25 transaction state"},
+		{"28", warning, "28 authentication"},
+		{"40", "purple", "40 conflict"},
+		{"42", "yellow", "42 privilege or syntax"},
+		{"53", warning, "53 resources"},
+		{"55", "yellow", "55 lock not available"},
+		{"57", warning, "57 shutdown or cancellation"},
+		{"_OTHER", warning, "other, such as a lost connection"},
+		{"canceled", "yellow", "canceled by the client"},
+		{"timeout", warning, "timeout"},
+		{"none", "green", "none"},
 	}
 
 	// eventTypes are the colors of groups of events.
 	eventTypes = []color{
-		{names: ".*_requested", color: "purple"}, {names: "user.logged_in|user.locked_out", color: "blue"},
-		{names: "user.created|user.updated|user.deleted", color: "green"}, {names: ".*", color: "yellow"},
+		{names: ".*_requested", color: "purple"},
+		{names: "user.logged_in|user.locked_out", color: "blue"},
+		{names: "user.created|user.updated|user.deleted", color: "green"},
+		{names: ".*", color: "yellow"},
 	}
 
 	// mailResults are the colors of the results of events. Orange means that nobody gets the mail.

@@ -99,13 +99,13 @@ func (r row) place(id, y int) (panels []object, high int) {
 func quantiles(histogram, chosen string) []query {
 	var out []query
 	for _, q := range []struct{ q, legend string }{{"0.5", "p50"}, {"0.95", "p95"}, {"0.99", "p99"}} {
-		out = append(out, query{"histogram_quantile(" + q.q + ", " + buckets(histogram, chosen) + ") >= 0", q.legend})
+		out = append(out, query{"histogram_quantile(" + q.q + ", " + bucketRates(histogram, chosen) + ") >= 0", q.legend})
 	}
 	return out
 }
 
-// buckets returns the query for the rates of a histogram by `le`.
-func buckets(histogram, chosen string) string {
+// bucketRates returns the query for the rates of a histogram by le.
+func bucketRates(histogram, chosen string) string {
 	return "sum by (le) (rate(" + histogram + "_bucket{" + chosen + "}[$__rate_interval]))"
 }
 

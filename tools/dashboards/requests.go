@@ -40,7 +40,7 @@ func requests() []panel {
 			title: "Distribution of the time to answer", kind: heatmap, unit: "reqps", wide: 16,
 			about: "Requests per second by response time, without those that hash a password. The darker, the more requests. " +
 				"A point is a request with a trace.",
-			alert: "UserServiceLatencyBudgetBurn", queries: []query{{buckets("http_server_request_duration_seconds", fast), "{{le}}"}},
+			alert: "UserServiceLatencyBudgetBurn", queries: []query{{bucketRates("http_server_request_duration_seconds", fast), "{{le}}"}},
 		},
 		{
 			title: "Time to answer with a password", unit: "s",
@@ -52,7 +52,7 @@ func requests() []panel {
 			title: "Distribution of the time to answer with a password", kind: heatmap, unit: "reqps", wide: 16,
 			about: "Requests per second that hash a password, by response time. The darker, the more requests. " +
 				"A point is a request with a trace.",
-			alert: "UserServiceLatencyBudgetBurn", queries: []query{{buckets("http_server_request_duration_seconds", slow), "{{le}}"}},
+			alert: "UserServiceLatencyBudgetBurn", queries: []query{{bucketRates("http_server_request_duration_seconds", slow), "{{le}}"}},
 		},
 		{
 			title: "Refused by limits", unit: "reqps", alert: "UserServiceRequestsRateLimited",

@@ -108,8 +108,10 @@ func data() []panel {
 		{
 			title: "Deleted rows", unit: "short", stacked: true, wide: 12, about: "Expired rows deleted within 5 minutes, by table.",
 			colors: []color{
-				{names: "sessions|one_time_tokens|idempotency_keys", color: "blue"}, {names: "login_.*|password_failures", color: "purple"},
-				{names: "audit_events", color: "green"}, {names: ".*", color: "yellow"},
+				{names: "sessions|one_time_tokens|idempotency_keys", color: "blue"},
+				{names: "login_.*|password_failures", color: "purple"},
+				{names: "audit_events", color: "green"},
+				{names: ".*", color: "yellow"},
 			},
 			queries: []query{{`sum by (table) (increase(user_service_cleanup_rows_total{@}[5m]))`, "{{table}}"}},
 		},

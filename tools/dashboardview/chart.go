@@ -39,7 +39,8 @@ func (p *panel) chart(d *dashboard, w, h int) string {
 	c.bottom, c.top, step = p.scale()
 	c.log = p.logarithmic()
 	if c.log {
-		c.bottom, c.top, step = p.decades()
+		c.bottom, c.top = p.decades()
+		step = 10 // the factor between the lines
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, `<svg width="%d" height="%d" style="display:block">`, w, h)

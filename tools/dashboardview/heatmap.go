@@ -15,8 +15,8 @@ func (p *panel) logarithmic() bool {
 	return p.FieldConfig.Defaults.Custom.ScaleDistribution.Type == "log"
 }
 
-// decades returns the ends of a logarithmic axis, and the factor between its lines.
-func (p *panel) decades() (bottom, top, factor float64) {
+// decades returns the ends of a logarithmic axis, which are powers of ten.
+func (p *panel) decades() (bottom, top float64) {
 	least, most := math.Inf(1), math.Inf(-1)
 	for _, s := range p.series {
 		for _, value := range s.points {
@@ -26,10 +26,10 @@ func (p *panel) decades() (bottom, top, factor float64) {
 		}
 	}
 	if least > most {
-		return 0.1, 1, 10
+		return 0.1, 1
 	}
 	bottom, top = math.Pow(10, math.Floor(math.Log10(least))), math.Pow(10, math.Ceil(math.Log10(most)))
-	return bottom, max(top, 10*bottom), 10
+	return bottom, max(top, 10*bottom)
 }
 
 // bound returns the value of the label le, which is an upper bound.
