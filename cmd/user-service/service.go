@@ -119,7 +119,8 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	}
 	s.metrics.Watch(telemetry.Sources{
 		HashProcess: process,
-		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, BodyBytes: s.api.BodyBytes, Pool: s.poolStats,
+		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, HashLimit: cfg.Passwords.HashConcurrency,
+		BodyBytes: s.api.BodyBytes, Pool: s.poolStats,
 		Ready: s.health.Ready, Certificates: newCertificates(cfg).expiries,
 		Outbox: s.db.OutboxBacklog, Parked: s.db.ParkedCounts, Schema: s.db.SchemaVersion, SchemaRequired: required, Keys: s.keys,
 	})

@@ -27,6 +27,7 @@ func sources() telemetry.Sources {
 	return telemetry.Sources{
 		HashRunning: func() int64 { return 2 },
 		HashWaiting: func() int64 { return 3 },
+		HashLimit:   4,
 		BodyBytes:   func() int64 { return 8192 },
 		Pool: func() telemetry.PoolStats {
 			return telemetry.PoolStats{Idle: 4, Used: 5, Max: 16, Acquired: 70, AcquireTime: 1500 * time.Millisecond, Canceled: 6}
@@ -228,6 +229,7 @@ func TestMetricsCountWhatHappened(t *testing.T) {
 		`user_service_rabbitmq_nacked_total`:                                                               1,
 		`user_service_password_hash_running`:                                                               2,
 		`user_service_password_hash_queued`:                                                                3,
+		`user_service_password_hash_limit`:                                                                 4,
 		`user_service_outbox_pending_events`:                                                               8,
 		`user_service_outbox_oldest_event_age_seconds`:                                                     90,
 		`user_service_schema_version`:                                                                      11,

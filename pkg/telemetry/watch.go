@@ -13,6 +13,7 @@ import (
 type Sources struct {
 	HashRunning func() int64                // Running hashes.
 	HashWaiting func() int64                // Hashes that wait for a slot.
+	HashLimit   int                         // Maximum number of running hashes.
 	HashProcess func() (pid int, err error) // The hashing process. nil: none.
 	BodyBytes   func() int64                // Bytes of request bodies that count towards their limit.
 	Pool        func() PoolStats            // The pool of database connections.
@@ -52,6 +53,10 @@ func (m *Metrics) Watch(s Sources) {
 		Name: "user_service_password_hash_running",
 		Help: "Passwords being hashed.",
 	}, func() float64 { return float64(s.HashRunning()) })
+	factory.NewGauge(prometheus.GaugeOpts{
+		Name: "user_service_password_hash_limit",
+		Help: "Maximum number of passwords being hashed, which is PASSWORD_HASH_CONCURRENCY.",
+	}).Set(float64(s.HashLimit))
 	factory.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "user_service_password_hash_queued",
 		Help: "Passwords in the hashing queue.",

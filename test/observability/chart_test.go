@@ -81,32 +81,68 @@ func writeRules(t *testing.T, object string) (string, []alert) {
 type dashboard struct {
 	UID, Title, Description string
 	Tags                    []string
-	Links                   []struct{ Type, URL string }
-	Templating              struct {
-		List []struct{ Name, Type string }
+	SchemaVersion           int
+	Editable                bool
+	Links                   []struct {
+		Type, URL string
+		Tags      []string
+	}
+	Annotations struct {
+		List []struct {
+			Name, IconColor, Expr string
+			Enable                bool
+		}
+	}
+	Templating struct {
+		List []struct {
+			Name, Type, Definition, AllValue string
+		}
 	}
 	Panels []panel
+}
+
+// step is one color of a panel's thresholds.
+type step struct {
+	Color, Threshold string
+	Value            *float64
+}
+
+// override sets properties of curves.
+type override struct {
+	Matcher    struct{ Options string }
+	Properties []struct {
+		ID    string
+		Value any
+	}
 }
 
 type panel struct {
 	Type, Title, Description string
 	Datasource               struct{ UID string }
 	Links                    []struct{ URL string }
+	GridPos                  struct{ Y, H int }
 	Targets                  []struct {
 		Expr       string
+		Exemplar   bool
 		Datasource struct{ UID string }
+	}
+	Options struct {
+		Legend struct {
+			DisplayMode string
+			Calcs       []string
+		}
 	}
 	FieldConfig struct {
 		Defaults struct {
 			Unit       string
-			Thresholds struct {
-				Steps []struct {
-					Threshold string
-					Value     *float64
-				}
-			}
+			Color      struct{ Mode, FixedColor string }
+			Custom     struct{ ThresholdsStyle struct{ Mode string } }
+			Links      []struct{ URL string }
+			Thresholds struct{ Steps []step }
 		}
+		Overrides []override
 	}
+	Panels []panel // of a collapsed row
 }
 
 // dashboardFiles returns the JSON of the chart's dashboards, by file name.
@@ -134,6 +170,9 @@ func dashboards(t *testing.T, set ...string) map[string]dashboard {
 		var d dashboard
 		if err := json.Unmarshal([]byte(text), &d); err != nil {
 			t.Fatalf("%s: %v", name, err)
+		}
+		for _, p := range d.Panels {
+			d.Panels = append(d.Panels, p.Panels...)
 		}
 		out[name] = d
 	}

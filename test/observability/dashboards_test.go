@@ -2,6 +2,9 @@ package observability_test
 
 import (
 	"fmt"
+	"maps"
+	"path"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -37,14 +40,59 @@ func lintDashboard(t *testing.T, name string, d dashboard) {
 	for _, v := range d.Templating.List {
 		variables = append(variables, v.Name)
 	}
-	if !slices.Equal(variables, []string{"datasource", "namespace", "job", "pod"}) {
+	if !slices.Equal(variables, []string{"datasource", "cluster", "namespace", "job", "pod", "logs", "traces"}) {
 		t.Errorf("%s has the variables %v", name, variables)
+	}
+	if cluster := d.Templating.List[1]; cluster.AllValue != ".*" {
+		t.Errorf("%s: all clusters are %q, which does not match a missing label", name, cluster.AllValue)
+	}
+	if d.SchemaVersion < 41 || d.Editable {
+		t.Errorf("%s has the schema version %d, and can be edited: %v", name, d.SchemaVersion, d.Editable)
 	}
 	if d.UID != strings.TrimSuffix(name, ".json") || d.Title == "" || d.Description == "" || !slices.Contains(d.Tags, "user-service") {
 		t.Errorf("%s: uid %q, title %q, description %q, tags %v", name, d.UID, d.Title, d.Description, d.Tags)
 	}
-	if len(d.Links) != 2 || d.Links[0].Type != "dashboards" || !strings.HasSuffix(d.Links[1].URL, "/docs/runbooks/") {
-		t.Errorf("%s links to %v, not to the other dashboards and the runbooks", name, d.Links)
+	var links []string
+	for _, l := range d.Links {
+		links = append(links, l.Type+" "+strings.Join(l.Tags, ""))
+	}
+	want := []string{"dashboards user-service", "link ", "link ", "link ", "dashboards rabbitmq-prometheus", "dashboards cloudnativepg"}
+	if !slices.Equal(links, want) || !strings.HasSuffix(d.Links[1].URL, "/docs/runbooks/") {
+		t.Errorf("%s has the links %v", name, links)
+	}
+	lintAnnotations(t, name, d)
+}
+
+// Critical alerts are marked in red, and warnings only on request.
+func lintAnnotations(t *testing.T, name string, d dashboard) {
+	t.Helper()
+	for _, a := range d.Annotations.List {
+		isCritical := strings.Contains(a.Expr, `severity="critical"`)
+		if isCritical != (a.IconColor == "red") || isCritical && !a.Enable || strings.Contains(a.Expr, `severity="warning"`) && a.Enable {
+			t.Errorf("%s marks %s in %s; enabled: %v", name, a.Name, a.IconColor, a.Enable)
+		}
+		if strings.Contains(a.Expr, "ALERTS") && !isCritical && !strings.Contains(a.Expr, `severity="warning"`) {
+			t.Errorf("%s marks alerts of each severity in one color: %s", name, a.Expr)
+		}
+		if !strings.Contains(a.Expr, `cluster=~"$cluster",namespace="$namespace"`) {
+			t.Errorf("%s also marks other releases: %s", name, a.Expr)
+		}
+	}
+}
+
+// TestTheFirstScreenAnswersTheFirstQuestions checks that the first row fits a screen of 1080 lines, without scrolling.
+func TestTheFirstScreenAnswersTheFirstQuestions(t *testing.T) {
+	t.Parallel()
+	panels, bottom := 0, 0
+	for _, p := range dashboards(t)["user-service-service.json"].Panels[1:] {
+		if p.Type == "row" {
+			break
+		}
+		panels++
+		bottom = max(bottom, p.GridPos.Y+p.GridPos.H)
+	}
+	if panels > 10 || bottom > 20 {
+		t.Errorf("the first row has %d panels and ends at %d, want at most 10 and 20", panels, bottom)
 	}
 }
 
@@ -53,15 +101,121 @@ func lintPanel(t *testing.T, name string, p panel) {
 	if p.Title == "" || !strings.ContainsAny(p.Description, ".?") || p.FieldConfig.Defaults.Unit == "" || len(p.Targets) == 0 {
 		t.Errorf("%s: description %q, unit %q, %d queries", name, p.Description, p.FieldConfig.Defaults.Unit, len(p.Targets))
 	}
-	for _, target := range p.Targets {
+	for i, target := range p.Targets {
 		if p.Datasource.UID != "${datasource}" || target.Datasource.UID != "${datasource}" {
 			t.Errorf("%s uses a different data source", name)
 		}
-		if !strings.Contains(target.Expr, `namespace="$namespace",job="$job"`) &&
-			!strings.Contains(target.Expr, `namespace="$namespace",job="$job-mailer"`) {
+		if !ofRelease.MatchString(target.Expr) {
 			t.Errorf("%s also selects other releases: %s", name, target.Expr)
 		}
+		last := i == len(p.Targets)-1 // the queries of a panel have the same exemplars
+		if want := withExemplars.MatchString(target.Expr) && p.Type != "stat" && last; want != target.Exemplar {
+			t.Errorf("%s: exemplars are enabled: %v: %s", name, target.Exemplar, target.Expr)
+		}
 	}
+	if p.Type == "timeseries" && (p.Options.Legend.DisplayMode != "table" || len(p.Options.Legend.Calcs) != 3) {
+		t.Errorf("%s has a legend without values: %+v", name, p.Options.Legend)
+	}
+}
+
+var (
+	ofRelease = regexp.MustCompile(`cluster=~"\$cluster",namespace="\$namespace",` +
+		`(job="\$job(-mailer)?"|job=~"\$job\|\$job-mailer\|"|(deployment|horizontalpodautoscaler)="\$job"` +
+		`|job_name=~"\$job-|pod=~"\$pod",pod=~"\$job-)`)
+	withExemplars = regexp.MustCompile(`(http_server_request|db_client_operation)_duration_seconds_bucket`)
+)
+
+// TestRedMeansCritical compares the colors of thresholds with the severities of the alerts. No curve is red.
+func TestRedMeansCritical(t *testing.T) {
+	t.Parallel()
+	_, rules := ruleFile(t)
+	severities := map[string][]string{}
+	for _, r := range rules {
+		severities[r.Alert] = append(severities[r.Alert], r.Labels["severity"])
+	}
+	compared := 0
+	for name, d := range dashboards(t) {
+		for _, p := range d.Panels {
+			compared += checkThresholdColors(t, name+": "+p.Title, p, severities)
+			checkCurveColors(t, name+": "+p.Title, p)
+		}
+	}
+	if compared < 25 {
+		t.Errorf("only %d thresholds were compared", compared)
+	}
+}
+
+// checkThresholdColors returns the number of compared thresholds.
+func checkThresholdColors(t *testing.T, name string, p panel, severities map[string][]string) int {
+	t.Helper()
+	compared := 0
+	var ofAlert []string
+	for _, l := range p.Links {
+		alert := strings.TrimSuffix(path.Base(l.URL), ".md")
+		ofAlert = append(ofAlert, severities[alert]...)
+		if alert != "README" && len(severities[alert]) == 0 {
+			t.Errorf("%s links to the runbook of %s, which is not an alert", name, alert)
+		}
+	}
+	for _, s := range p.FieldConfig.Defaults.Thresholds.Steps {
+		severity, ok := map[string]string{"red": "critical", "orange": "warning"}[s.Color]
+		if !ok {
+			continue
+		}
+		compared++
+		if !slices.Contains(ofAlert, severity) {
+			t.Errorf("%s has a threshold in %s, and its alerts have the severities %v", name, s.Color, ofAlert)
+		}
+	}
+	return compared
+}
+
+func checkCurveColors(t *testing.T, name string, p panel) {
+	t.Helper()
+	mode := p.FieldConfig.Defaults.Color.Mode
+	if p.Type == "timeseries" && (mode != "shades" || p.FieldConfig.Defaults.Color.FixedColor == "red") {
+		t.Errorf("%s has colors by %s, which may be red", name, mode)
+	}
+	for _, o := range p.FieldConfig.Overrides {
+		for _, property := range o.Properties {
+			if strings.Contains(fmt.Sprint(property.Value), "red") && property.ID == "color" && o.Matcher.Options != "/^(.* critical)$/" {
+				t.Errorf("%s shows %s in red", name, o.Matcher.Options)
+			}
+		}
+	}
+}
+
+// TestTilesAgreeWithTheAlerts evaluates the tiles of critical alerts for each story: a tile is red exactly if its alert fires.
+func TestTilesAgreeWithTheAlerts(t *testing.T) {
+	t.Parallel()
+	rules, _ := ruleFile(t)
+	all := dashboards(t)
+	tiles := map[string]panel{}
+	for _, p := range slices.Concat(all["user-service-service.json"].Panels, all["user-service-slo.json"].Panels) {
+		steps := p.FieldConfig.Defaults.Thresholds.Steps
+		if p.Type == "stat" && len(p.Links) == 1 && steps[len(steps)-1].Color == "red" {
+			tiles[strings.TrimSuffix(path.Base(p.Links[0].URL), ".md")+"/"+p.Title] = p
+		}
+	}
+	if len(tiles) != 6 {
+		t.Errorf("%d tiles are compared, want the two burn rates in two dashboards, logins and events", len(tiles))
+	}
+	runStories(t, rules, func(s story) []any {
+		var tests []any
+		for key, p := range tiles {
+			alert, _, _ := strings.Cut(key, "/")
+			steps := p.FieldConfig.Defaults.Thresholds.Steps
+			red := 0
+			if slices.Contains(s.fires, alert+"/critical") {
+				red = 1
+			}
+			tests = append(tests, map[string]any{
+				"expr":      fmt.Sprintf("sum((%s) >= bool %v) or vector(0)", filled(p.Targets[0].Expr), *steps[len(steps)-1].Value),
+				"eval_time": s.at, "exp_samples": []any{map[string]any{"labels": "{}", "value": red}},
+			})
+		}
+		return tests
+	})
 }
 
 // checkBurnRates checks that each threshold line of a panel is the threshold of an alert. It returns the number of lines.
@@ -70,10 +224,12 @@ func checkBurnRates(t *testing.T, p panel, budget float64, rules []alert) int {
 	steps := p.FieldConfig.Defaults.Thresholds.Steps[1:]
 	for _, step := range steps {
 		limit := fmt.Sprintf("> %.6f\n", *step.Value*budget)
+		color := map[string]string{"critical": "red", "warning": "orange"}
 		if !slices.ContainsFunc(rules, func(r alert) bool {
-			return r.Alert != "" && strings.HasSuffix(p.Links[0].URL, "/"+r.Alert+".md") && strings.Contains(r.Expr, limit)
+			return r.Alert != "" && strings.HasSuffix(p.Links[0].URL, "/"+r.Alert+".md") && strings.Contains(r.Expr, limit) &&
+				step.Color == color[r.Labels["severity"]]
 		}) {
-			t.Errorf("%s has a line at %v, which is not a threshold of an alert", p.Title, *step.Value)
+			t.Errorf("%s has a line at %v in %s, which is not a threshold of an alert", p.Title, *step.Value, step.Color)
 		}
 	}
 	return len(steps)
@@ -117,5 +273,33 @@ func TestThresholdsMatchTheAlerts(t *testing.T) {
 	}
 	if drawn < 25 {
 		t.Errorf("only %d thresholds are drawn", drawn)
+	}
+}
+
+// TestReadyPodsAgreeWithTheAlert evaluates the tile for the stories with readiness.
+func TestReadyPodsAgreeWithTheAlert(t *testing.T) {
+	t.Parallel()
+	rules, _ := ruleFile(t)
+	panels := dashboards(t)["user-service-service.json"].Panels
+	ready := panels[slices.IndexFunc(panels, func(p panel) bool { return p.Title == "Ready pods" })]
+	compared := 0
+	runStories(t, rules, func(s story) []any {
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(s.input)), func(name string) bool {
+			return strings.HasPrefix(name, "user_service_ready{")
+		}) {
+			return nil
+		}
+		compared++
+		red := 0
+		if slices.Contains(s.fires, "UserServiceNotReady/critical") {
+			red = 1
+		}
+		return []any{map[string]any{
+			"expr":      fmt.Sprintf("(%s) < bool %v", filled(ready.Targets[0].Expr), *ready.FieldConfig.Defaults.Thresholds.Steps[1].Value),
+			"eval_time": s.at, "exp_samples": []any{map[string]any{"labels": "{}", "value": red}},
+		}}
+	})
+	if compared < 4 {
+		t.Errorf("only %d stories have readiness", compared)
 	}
 }

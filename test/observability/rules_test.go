@@ -61,6 +61,20 @@ var stories = []story{
 	{"within the budget", days, both(
 		answers("/users/{id}", "200", "0+9995x2500", "0+9995x2500", "0.25"), answers("/users/{id}", "503", "0+5x2500", "0+5x2500", "0.25"),
 	), nil},
+	{"0.7 % of the requests fail, just above 6 times the budget", "7h", both(
+		answers("/users/{id}", "200", "0+993x500", "0+993x500", "0.25"), answers("/users/{id}", "503", "0+7x500", "0+7x500", "0.25"),
+	), []string{"UserServiceErrorBudgetBurn/critical", "UserServiceErrorBudgetBurn/warning"}},
+	{"0.5 % of the requests fail, just below 6 times the budget", "7h", both(
+		answers("/users/{id}", "200", "0+995x500", "0+995x500", "0.25"), answers("/users/{id}", "503", "0+5x500", "0+5x500", "0.25"),
+	), []string{"UserServiceErrorBudgetBurn/warning"}},
+	{"1.6 % of the requests of an hour fail, just above 14.4 times the budget", "425m", both(
+		answers("/users/{id}", "200", "0+1000x360 360984+984x70", "0+1000x360 360984+984x70", "0.25"),
+		answers("/users/{id}", "503", "0x360 16+16x70", "0x360 16+16x70", "0.25"),
+	), []string{"UserServiceErrorBudgetBurn/critical"}},
+	{"1.3 % of the requests of an hour fail, just below 14.4 times the budget", "425m", both(
+		answers("/users/{id}", "200", "0+1000x360 360987+987x70", "0+1000x360 360987+987x70", "0.25"),
+		answers("/users/{id}", "503", "0x360 13+13x70", "0x360 13+13x70", "0.25"),
+	), nil},
 	{"one of three requests of a night fails", "70m", both(
 		answers("/users/{id}", "200", "0x30 2x100", "0x30 2x100", "0.25"), answers("/users/{id}", "503", "0x30 1x100", "0x30 1x100", "0.25"),
 	), nil},
@@ -322,13 +336,21 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 	t.Parallel()
 	rules, _ := ruleFile(t)
 	tool(t, "promtool", "check", "rules", rules)
+	runStories(t, rules, story.expectAlerts)
+}
+
+// runStories evaluates the tests of each story after its scrapes.
+func runStories(t *testing.T, rules string, expect func(story) []any) {
+	t.Helper()
 	tests := map[string][]any{} // by scrape interval: a story of days has one scrape in two minutes, which is enough for the rates of 5 minutes
 	for _, s := range stories {
 		interval := "1m"
 		if s.at == days {
 			interval = "2m"
 		}
-		tests[interval] = append(tests[interval], s.test(interval))
+		tests[interval] = append(tests[interval], map[string]any{
+			"name": s.name, "interval": interval, "input_series": s.series(), "promql_expr_test": expect(s),
+		})
 	}
 	for interval, all := range tests {
 		evaluation := interval
@@ -388,8 +410,8 @@ func TestBudgetLeft(t *testing.T) {
 	}
 }
 
-// test returns the story as a test of promtool. Other alerts must not fire.
-func (s story) test(interval string) map[string]any {
+// series returns the scrapes of the story. All pods are up if the story does not say otherwise.
+func (s story) series() []map[string]string {
 	series := []map[string]string{}
 	if s.input["up{@}"] == "" && s.name != "nothing has ever been scraped" {
 		series = append(series, map[string]string{"series": pod("up{@}"), "values": "1x5000"})
@@ -397,19 +419,20 @@ func (s story) test(interval string) map[string]any {
 	if s.input["up{+}"] == "" && s.name != "no mailer exists" {
 		series = append(series, map[string]string{"series": pod("up{+}"), "values": "1x5000"})
 	}
-	series = append(series, input(s.input)...)
+	return append(series, input(s.input)...)
+}
+
+// expectAlerts returns a test of promtool. Other alerts must not fire.
+func (s story) expectAlerts() []any {
 	firing := []map[string]any{}
 	for _, alert := range s.fires {
 		name, severity, _ := strings.Cut(alert, "/")
 		firing = append(firing, map[string]any{"labels": fmt.Sprintf("{alertname=%q,severity=%q}", name, severity), "value": 1})
 	}
-	return map[string]any{
-		"name": s.name, "interval": interval, "input_series": series,
-		"promql_expr_test": []any{map[string]any{
-			"expr":      `group by (alertname, severity) (ALERTS{alertstate="firing"})`,
-			"eval_time": s.at, "exp_samples": firing,
-		}},
-	}
+	return []any{map[string]any{
+		"expr":      `group by (alertname, severity) (ALERTS{alertstate="firing"})`,
+		"eval_time": s.at, "exp_samples": firing,
+	}}
 }
 
 // input returns series in promtool's format.

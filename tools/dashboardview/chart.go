@@ -13,6 +13,7 @@ type canvas struct {
 	from, to    time.Time
 	bottom, top float64 // the minimum and the maximum of the axis
 	w, h, left  float64
+	log         bool // the axis is logarithmic
 }
 
 func (c canvas) x(at int64) float64 {
@@ -20,6 +21,9 @@ func (c canvas) x(at int64) float64 {
 }
 
 func (c canvas) y(value float64) float64 {
+	if c.log {
+		return c.h - math.Log(max(value, c.bottom)/c.bottom)/math.Log(c.top/c.bottom)*(c.h-8)
+	}
 	return c.h - (value-c.bottom)/(c.top-c.bottom)*(c.h-8)
 }
 
@@ -33,6 +37,11 @@ func (p *panel) chart(d *dashboard, w, h int) string {
 	}
 	var step float64
 	c.bottom, c.top, step = p.scale()
+	c.log = p.logarithmic()
+	if c.log {
+		c.bottom, c.top = p.decades()
+		step = 10 // the factor between the lines
+	}
 	var out strings.Builder
 	fmt.Fprintf(&out, `<svg width="%d" height="%d" style="display:block">`, w, h)
 	c.marks(&out, d.marks)
@@ -41,10 +50,13 @@ func (p *panel) chart(d *dashboard, w, h int) string {
 		c.curve(&out, p.series[i], p.FieldConfig.Defaults.Custom.FillOpacity/100)
 	}
 	if p.FieldConfig.Defaults.Custom.ThresholdsStyle.Mode == "line" {
-		for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
+		for i, step := range p.FieldConfig.Defaults.Thresholds.Steps {
 			if step.Value != nil && *step.Value >= c.bottom && *step.Value <= c.top {
 				y := c.y(*step.Value)
-				color := shade(strings.ReplaceAll(step.Color, "green", "red"), 0) // values below a green threshold are bad
+				color := shade(step.Color, 0)
+				if step.Color == "transparent" { // the line has the color of the values below it
+					color = shade(p.FieldConfig.Defaults.Thresholds.Steps[i-1].Color, 0)
+				}
 				fmt.Fprintf(&out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="%s" stroke-width="1.5" stroke-dasharray="7 5"/>`,
 					c.left, c.w-12, y, y, color)
 			}
@@ -57,6 +69,9 @@ func (p *panel) chart(d *dashboard, w, h int) string {
 func (p *panel) stack(d *dashboard) {
 	sum := map[int64]float64{}
 	for i, s := range p.series {
+		if s.limit {
+			continue
+		}
 		under := map[int64]float64{}
 		for at := d.from.Unix(); at <= d.to.Unix(); at += int64(step.Seconds()) {
 			under[at] = sum[at]
@@ -145,11 +160,20 @@ func (c canvas) marks(out *strings.Builder, marks []mark) {
 }
 
 func (c canvas) axes(out *strings.Builder, p *panel, step float64) {
-	for value := c.bottom; value <= c.top+step/2; value += step {
-		y, text := c.y(value), format(math.Round(value/step*1000)/1000*step, p.FieldConfig.Defaults.Unit, nil)
+	next, end := func(value float64) float64 { return math.Round((value+step)/step*1000) / 1000 * step }, c.top+step/2
+	if c.log {
+		next, end = func(value float64) float64 { return value * step }, c.top*2
+	}
+	for value := c.bottom; value <= end; value = next(value) {
+		y, text := c.y(value), format(value, p.FieldConfig.Defaults.Unit, nil)
 		fmt.Fprintf(out, `<line x1="%.0f" x2="%.0f" y1="%.1f" y2="%.1f" stroke="#2a2d33"/>`, c.left, c.w-12, y, y)
 		fmt.Fprintf(out, `<text x="%.0f" y="%.1f" fill="#a0a3ab" font-size="11" text-anchor="end">%s</text>`, c.left-6, y+4, text)
 	}
+	c.times(out)
+}
+
+// times draws the times below the axis.
+func (c canvas) times(out *strings.Builder) {
 	minutes := c.to.Sub(c.from).Minutes()
 	between := time.Duration(max(1, math.Ceil(minutes/6/5)*5)) * time.Minute
 	for at := c.from.Truncate(between).Add(between); at.Before(c.to); at = at.Add(between) {
@@ -180,9 +204,14 @@ func (c canvas) curve(out *strings.Builder, s series, opacity float64) {
 		if first == 0 {
 			return
 		}
-		fmt.Fprintf(out, `<path d="M%s L%s Z" fill="%s" stroke="none" opacity="%.2f"/>`,
-			path.String(), c.ground(s, first, last), s.color, opacity)
-		fmt.Fprintf(out, `<path d="M%s" fill="none" stroke="%s" stroke-width="1.6" stroke-linejoin="round"/>`, path.String(), s.color)
+		dashes := ""
+		if s.limit {
+			dashes = ` stroke-dasharray="10 10"`
+		} else {
+			fmt.Fprintf(out, `<path d="M%s L%s Z" fill="%s" stroke="none" opacity="%.2f"/>`,
+				path.String(), c.ground(s, first, last), s.color, opacity)
+		}
+		fmt.Fprintf(out, `<path d="M%s" fill="none" stroke="%s" stroke-width="1.6" stroke-linejoin="round"%s/>`, path.String(), s.color, dashes)
 		path.Reset()
 		first = 0
 	}

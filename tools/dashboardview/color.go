@@ -1,22 +1,24 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"image/color"
 	"regexp"
 	"strings"
 )
 
-// palette has the colors of series without an override.
-var palette = []string{"green", "yellow", "blue", "orange", "purple", "red", "teal", "pink"}
-
 var known = map[string][3]int{
 	"green": {115, 191, 105}, "yellow": {242, 204, 12}, "blue": {87, 148, 242}, "orange": {255, 152, 48}, "purple": {184, 119, 217},
-	"red": {242, 73, 92}, "teal": {90, 200, 200}, "pink": {255, 150, 180}, "text": {204, 204, 220},
+	"red": {242, 73, 92}, "text": {204, 204, 220},
 }
 
 // shade returns a color as #rrggbb. The greater n modulo 4 is, the darker the color.
 func shade(name string, n int) string {
+	name, dark := strings.CutPrefix(name, "dark-")
+	if dark {
+		n++
+	}
 	rgb := known[name]
 	for range n % 4 {
 		for i := range rgb {
@@ -39,19 +41,31 @@ func named() []color.Color {
 	return out
 }
 
-// paint sets the color of each series: the color of the panel's override that matches its name, or one of the palette.
+// paint applies the panel's overrides to the series whose names match: their color, another name, and a dashed line. The last override
+// applies.
 func (p *panel) paint() {
 	times := map[string]int{}
 	for i := range p.series {
-		name := palette[i%len(palette)]
+		s := &p.series[i]
+		original, name := s.name, p.FieldConfig.Defaults.Color.FixedColor
 		for _, o := range p.FieldConfig.Overrides {
-			pattern := strings.Trim(o.Matcher.Options, "/")
-			if matched, err := regexp.MatchString(pattern, p.series[i].name); err == nil && matched {
-				name = o.Properties[0].Value.FixedColor
-				break
+			if matched, err := regexp.MatchString(strings.Trim(o.Matcher.Options, "/"), original); err != nil || !matched {
+				continue
+			}
+			for _, property := range o.Properties {
+				switch property.ID {
+				case "color":
+					var value struct{ FixedColor string }
+					_ = json.Unmarshal(property.Value, &value)
+					name = value.FixedColor
+				case "displayName":
+					_ = json.Unmarshal(property.Value, &s.name)
+				case "custom.lineStyle":
+					s.limit = true
+				}
 			}
 		}
-		p.series[i].color = shade(name, times[name])
+		s.color = shade(name, times[name])
 		times[name]++
 	}
 }

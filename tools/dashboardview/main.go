@@ -23,7 +23,7 @@ type settings struct {
 }
 
 func main() {
-	s := settings{variables: map[string]string{"pod": ".*"}}
+	s := settings{variables: map[string]string{"cluster": ".*", "pod": ".*"}}
 	flag.StringVar(&s.prometheus, "prometheus", "http://127.0.0.1:9090", "the URL of Prometheus")
 	flag.DurationVar(&s.last, "last", time.Hour, "the time to draw, until now")
 	flag.StringVar(&s.out, "out", ".", "the directory of the pictures")

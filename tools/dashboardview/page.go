@@ -57,18 +57,23 @@ func (p *panel) body(d *dashboard, w, h int) string {
 		return p.number()
 	case "table":
 		return p.table()
+	case "heatmap":
+		return p.heatmap(d, w, h)
 	default:
 		return p.chart(d, w, h)
 	}
 }
 
-// number returns the last value of the first series in the color of its threshold, or the names of all series.
+// number returns the last value of the first series in the color of its threshold, or the names of alerts with their duration.
 func (p *panel) number() string {
-	if p.Options.TextMode == "name" {
+	if p.Options.TextMode == "value_and_name" {
 		var out strings.Builder
 		for _, s := range p.series {
-			value, _ := s.last()
-			fmt.Fprintf(&out, `<div style="background:%s">%s</div>`, p.ofThreshold(value), html.EscapeString(s.name))
+			text := "no alert"
+			if value, _ := s.last(); value > 0 {
+				text = format(value, p.FieldConfig.Defaults.Unit, p.FieldConfig.Defaults.Decimals)
+			}
+			fmt.Fprintf(&out, `<div style="background:%s">%s<br>%s</div>`, s.color, html.EscapeString(s.name), text)
 		}
 		return `<div class="names">` + out.String() + `</div>`
 	}

@@ -20,7 +20,10 @@ type dashboard struct {
 	Title       string
 	Panels      []*panel
 	Annotations struct {
-		List []struct{ Name, Expr, IconColor string }
+		List []struct {
+			Name, Expr, IconColor string
+			Enable                bool
+		}
 	}
 
 	from, to time.Time
@@ -37,22 +40,30 @@ type panel struct {
 	}
 	FieldConfig struct {
 		Defaults  defaults
-		Overrides []struct {
-			Matcher    struct{ Options string }
-			Properties []struct{ Value struct{ FixedColor string } }
-		}
+		Overrides []override
 	}
 
 	series []series
 }
 
+// override sets properties of the series whose names match a pattern.
+type override struct {
+	Matcher    struct{ Options string }
+	Properties []struct {
+		ID    string
+		Value json.RawMessage
+	}
+}
+
 type defaults struct {
 	Unit     string
+	Color    struct{ FixedColor string }
 	Decimals *int
 	Min, Max *float64
 	Custom   struct {
 		FillOpacity, AxisSoftMax  float64
 		Stacking, ThresholdsStyle struct{ Mode string }
+		ScaleDistribution         struct{ Type string }
 	}
 	Thresholds struct {
 		Steps []struct {
@@ -68,6 +79,7 @@ type series struct {
 	name, color string
 	points      map[int64]float64 // by second
 	under       map[int64]float64 // in a stack: the sum of the series below
+	limit       bool              // a dashed line, which is not in the stack
 }
 
 // mark is a time that all panels show.
@@ -100,7 +112,7 @@ func (s settings) fill(ctx context.Context, d *dashboard) error {
 	for _, p := range d.Panels {
 		for _, target := range p.Targets {
 			found, err := s.ask(ctx, d, target.Expr, target.LegendFormat, target.Instant)
-			if err == nil && len(found) == 0 {
+			if err == nil && len(found) == 0 && !foreign(target.Expr) {
 				err = errors.New("no data")
 			}
 			if err != nil {
@@ -113,15 +125,23 @@ func (s settings) fill(ctx context.Context, d *dashboard) error {
 	return errors.Join(append(errs, s.mark(ctx, d))...)
 }
 
-// mark queries the annotations. Alerts are drawn as areas.
+// foreign reports whether a query reads metrics of kube-state-metrics or of the kubelet, which may be absent.
+func foreign(expr string) bool {
+	return strings.Contains(expr, "kube_") || strings.Contains(expr, "container_")
+}
+
+// mark queries the enabled annotations. Critical alerts are drawn as areas.
 func (s settings) mark(ctx context.Context, d *dashboard) error {
 	for _, a := range d.Annotations.List {
+		if !a.Enable {
+			continue
+		}
 		found, err := s.ask(ctx, d, a.Expr, "", false)
 		if err != nil {
 			return fmt.Errorf("annotation %s: %w", a.Name, err)
 		}
 		for _, one := range found {
-			d.marks = append(d.marks, one.spells(d, a.IconColor, a.Name == "Alerts")...)
+			d.marks = append(d.marks, one.spells(d, a.IconColor, a.Name == "Critical alerts")...)
 		}
 	}
 	return nil
