@@ -115,6 +115,9 @@ func TestInCITheEntrypointEndsWithTheProgram(t *testing.T) {
 	t.Parallel()
 	p := beginWith(t, []string{"ENTRYPOINT_WAITS=no"}, "SAY; exit 7", "serve")
 	p.says(t, "image serve")
+	if line, open := <-p.lines; open {
+		t.Fatalf("the entrypoint goes on: %s", line)
+	}
 	if err := p.command.Wait(); err == nil || p.command.ProcessState.ExitCode() != 7 {
 		t.Errorf("the entrypoint ends with %v, want the status 7 of the program", err)
 	}
