@@ -43,9 +43,9 @@ func doctorCommand() *cobra.Command {
 		Short: "Check the environment, the database, the broker and the keys, and say how to fix problems",
 		Long: "doctor checks what the service needs: the environment; the database with its version, rights, schema and\n" +
 			"clock; the broker with its rights, its exchange and the queues that are bound to it; the keys of tokens with\n" +
-			"their age; and the number of secrets for each kind of data key. It changes no data and publishes nothing. It declares the exchange, as the service does.\n" +
-			"After a problem it says how to fix it, and exits with 1. A check that can't be made is unknown, which is not\n" +
-			"a problem. The queues are listed by the management API of RabbitMQ, if the broker's user may use it.",
+			"their age; and the number of secrets for each kind of data key. It changes no data and publishes nothing.\n" +
+			"It declares the exchange, as the service does. After a problem it says how to fix it, and exits with 1.\n" +
+			"A check that can't be made is unknown, which is not a problem. The queues are listed by the management API of RabbitMQ, if the broker's user may use it.",
 		Example: "  user-service doctor\n  user-service doctor -o json | jq '.[] | select(.status == \"problem\")'",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -128,7 +128,8 @@ func storeSecrets(t *testing.T, db *pgx.Conn, user, key string, n int) {
 		t.Fatal(err)
 	}
 	if _, err := db.Exec(t.Context(), `INSERT INTO factors (id, user_id, type, name, secret, key_id)
-		SELECT gen_random_uuid(), $1::text::uuid, 'totp', 'Phone', '', $2 FROM generate_series(1, $3::int)`, user, keys.CurrentID(), n); err != nil {
+		SELECT gen_random_uuid(), $1::text::uuid, 'totp', 'Phone', '', $2 FROM generate_series(1, $3::int)`,
+		user, keys.CurrentID(), n); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -30,7 +30,8 @@ func usersCommand() *cobra.Command {
 		Use: "users", Short: "Create, import, list and change accounts", Example: "  user-service users list", Args: noArgs, RunE: group,
 	}
 	cmd.AddCommand(usersCreateCommand(), usersImportCommand(), usersListCommand(), usersShowCommand(), usersSetRolesCommand(),
-		usersDisableCommand(), usersEnableCommand(), usersUnlockCommand(), usersFactorsCommand(), usersRemoveFactorCommand(), usersDeleteCommand())
+		usersDisableCommand(), usersEnableCommand(), usersUnlockCommand(), usersFactorsCommand(), usersRemoveFactorCommand(),
+		usersDeleteCommand())
 	return cmd
 }
 

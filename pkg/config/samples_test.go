@@ -25,8 +25,8 @@ var assignments = func() []*regexp.Regexp {
 // dataKeys match values that could be data keys: the base64 of 32 bytes.
 var dataKeys = regexp.MustCompile(`[A-Za-z0-9+/]{43}=`)
 
-// TestNoFileContainsASecretThatTheServiceAccepts searches all files for signing secrets and data keys. With a secret that the service accepts, a reader
-// of this repository could sign tokens. Code must generate its secrets at run time.
+// TestNoFileContainsASecretThatTheServiceAccepts searches all files for signing secrets and data keys. With a secret that the service
+// accepts, a reader of this repository could sign tokens. Code must generate its secrets at run time.
 func TestNoFileContainsASecretThatTheServiceAccepts(t *testing.T) {
 	t.Parallel()
 	const root = "../.."

@@ -1,5 +1,5 @@
-// Package factor has the rules of second factors: one-time passwords (TOTP), passkeys (WebAuthn), recovery codes, and the encryption of their secrets. It is
-// independent of SQL and HTTP.
+// Package factor has the rules of second factors: one-time passwords (TOTP), passkeys (WebAuthn), recovery codes, and the encryption of
+// their secrets. It is independent of SQL and HTTP.
 package factor
 
 import "slices"

@@ -50,8 +50,8 @@ type Passkey struct {
 	Record json.RawMessage // the public key, the counter and the flags of the authenticator
 }
 
-// NewRelyingParty returns a relying party. id is a domain, and origins are those of its pages. name is shown by authenticators. With an empty
-// id, it returns nil. Errors: an invalid id or origin.
+// NewRelyingParty returns a relying party. id is a domain, and origins are those of its pages. name is shown by authenticators. With an
+// empty id, it returns nil. Errors: an invalid id or origin.
 func NewRelyingParty(id, name string, origins []string) (*RelyingParty, error) {
 	if id == "" {
 		return nil, nil

@@ -51,7 +51,8 @@ func TestAccountsAtOneAddressShareAQuota(t *testing.T) {
 		wait := got.header.Get("Retry-After")
 		if policy, rest := got.header.Get("RateLimit-Policy"), got.header.Get("RateLimit"); policy != `"account-address";q=20;w=60` ||
 			rest != `"account-address";r=0;t=`+wait || wait != "3" {
-			t.Errorf("RateLimit-Policy is %q, RateLimit %q and Retry-After %q, want the limit of accounts at the address and 3 s", policy, rest, wait)
+			t.Errorf("RateLimit-Policy is %q, RateLimit %q and Retry-After %q, want the limit of accounts at the address and 3 s", policy,
+				rest, wait)
 		}
 	}
 	patch(accounts[0], travel).want(t, 200)
@@ -119,7 +120,8 @@ func TestAccountsInANetworkShareAQuota(t *testing.T) {
 					got.want(t, 422)
 					continue
 				}
-				if policy, want := got.want(t, 429).header.Get("RateLimit-Policy"), fmt.Sprintf(`"account-network";q=%d;w=60`, test.in); policy != want {
+				if policy, want := got.want(t, 429).header.Get("RateLimit-Policy"), fmt.Sprintf(`"account-network";q=%d;w=60`,
+					test.in); policy != want {
 					t.Errorf("RateLimit-Policy is %q, want %q", policy, want)
 				}
 			}

@@ -80,7 +80,8 @@ func TestEveryActionIsAudited(t *testing.T) {
 	names[a.ID] = "ada"
 	me, ada := as(""), as(admin.token)
 	login := func(pw string) {
-		pair := decode[tokens](t, do("POST", "/login", credentials(pw), 200, `authn_login_success {"amr":["pwd"],"session_id":"…"}`, "ada", "ada"))
+		pair := decode[tokens](t, do("POST", "/login", credentials(pw), 200, `authn_login_success {"amr":["pwd"],"session_id":"…"}`,
+			"ada", "ada"))
 		a.token, a.refresh, me = pair.AccessToken, pair.RefreshToken, as(pair.AccessToken)
 	}
 	login(goodPassword)

@@ -205,8 +205,9 @@ func TestWithoutADataKeyThereAreNoFactors(t *testing.T) {
 	p := s.enroll(a)
 	for _, token := range []string{a.token, ""} {
 		for method, paths := range map[string][]string{
-			http.MethodGet:    {"/users/me/factors"},
-			http.MethodPost:   {"/users/me/factors", "/users/me/recovery-codes", "/login/second-factor", "/users/me/factors/" + p.id.String() + "/confirm"},
+			http.MethodGet: {"/users/me/factors"},
+			http.MethodPost: {"/users/me/factors", "/users/me/recovery-codes", "/login/second-factor", "/users/me/factors/" +
+				p.id.String() + "/confirm"},
 			http.MethodDelete: {a.path() + "/factors/" + p.id.String()},
 		} {
 			for _, path := range paths {

@@ -46,7 +46,10 @@ func TestEachChangeOfReadinessIsLoggedOnce(t *testing.T) {
 		}
 		lines := regexp.MustCompile(`(?m)^time=\S+ `).ReplaceAllString(logs.String(), "")
 		down := `level=WARN msg="not ready" checks.database="it does not answer"`
-		if got := strings.Split(strings.TrimSpace(lines), "\n"); !slices.Equal(got, []string{down, "level=INFO msg=ready", down, "level=INFO msg=ready"}) {
+		if got := strings.Split(strings.TrimSpace(lines), "\n"); !slices.Equal(got, []string{
+			down, "level=INFO msg=ready", down,
+			"level=INFO msg=ready",
+		}) {
 			t.Errorf("the log is\n%s", lines)
 		}
 	})

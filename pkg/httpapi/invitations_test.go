@@ -59,7 +59,8 @@ func TestAnAdminCreatesAnAccount(t *testing.T) {
 
 	created, _ := lastEvent[updated](t, s, event.UserCreated)
 	e, issued := lastEvent[tokenIssued](t, s, event.InvitationRequested)
-	if left := time.Until(issued.ExpiresAt); created.Subject != u.ID || e.Subject != u.ID || left > 7*24*time.Hour || left < 7*24*time.Hour-time.Minute {
+	if left := time.Until(issued.ExpiresAt); created.Subject != u.ID || e.Subject != u.ID || left > 7*24*time.Hour ||
+		left < 7*24*time.Hour-time.Minute {
 		t.Errorf("the invitation is %+v and expires in %s, want one for the user that expires in 7 days", e, left)
 	}
 	if diff := cmp.Diff(u, issued.User); diff != "" {
@@ -258,7 +259,8 @@ func TestTheRolesOfANewAccount(t *testing.T) {
 			t.Errorf("without roles, the new user has %v, want user", u.Roles)
 		}
 	}
-	p := s.call("POST", "/users", `{"email":"x@example.com","roles":["user","nonsense"]}`, as(admin.token)).wantProblem(t, 422, "validation-failed")
+	p := s.call("POST", "/users", `{"email":"x@example.com","roles":["user","nonsense"]}`, as(admin.token)).wantProblem(t, 422,
+		"validation-failed")
 	if len(p.Errors) != 1 || p.Errors[0].Code != user.UnknownRole || p.Errors[0].Pointer != "/roles/0" {
 		t.Errorf("errors are %+v, want unknown_role", p.Errors)
 	}

@@ -55,7 +55,8 @@ func (d *device) create(t *testing.T, options json.RawMessage) json.RawMessage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return json.RawMessage(virtualwebauthn.CreateAttestationResponse(d.rp, virtualwebauthn.NewAuthenticatorWithOptions(d.options), d.key, *parsed))
+	return json.RawMessage(virtualwebauthn.CreateAttestationResponse(d.rp, virtualwebauthn.NewAuthenticatorWithOptions(d.options),
+		d.key, *parsed))
 }
 
 // sign answers a challenge. Each signature raises the counter.

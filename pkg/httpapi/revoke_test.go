@@ -39,7 +39,8 @@ func TestRevokingATokenEndsItsSession(t *testing.T) {
 		s.revoke(token).want(t, 200) // again
 	}
 	revoked := s.audit(admin.token, "action="+string(user.TokenRevoked))
-	if len(revoked) != 3 || revoked[0].ActorID == nil || *revoked[0].ActorID != a.ID || revoked[0].UserID == nil || *revoked[0].UserID != a.ID {
+	if len(revoked) != 3 || revoked[0].ActorID == nil || *revoked[0].ActorID != a.ID || revoked[0].UserID == nil ||
+		*revoked[0].UserID != a.ID {
 		t.Errorf("the trail has %+v, want three ended sessions by and of %s", revoked, a.ID)
 	}
 }

@@ -55,8 +55,8 @@ const auditColumns = `INSERT INTO audit_events (id, time, action, actor_id, acto
 
 var (
 	insertAudit = auditColumns + fmt.Sprintf(auditEntry, `nullif($7::jsonb, '{}')`)
-	// endSessions ends all sessions of a user except $9, and adds an audit entry. The detail of the entry states how many of these sessions had not
-	// expired.
+	// endSessions ends all sessions of a user except $9, and adds an audit entry. The detail of the entry states how many of these sessions
+	// had not expired.
 	endSessions = `WITH ended AS (DELETE FROM sessions WHERE user_id = $4 AND id IS DISTINCT FROM $9 RETURNING expires_at > now() AS living) ` +
 		auditColumns + fmt.Sprintf(auditEntry,
 		`$7::jsonb || jsonb_build_object('sessions', (SELECT count(*) FROM ended WHERE living))`)
@@ -74,8 +74,8 @@ func queueAudit(ctx context.Context, batch *pgx.Batch, entries ...user.Audit) er
 	return nil
 }
 
-// queueEndSessions queues the statements that end all sessions of a user except one, and add the audit entries of the change. The detail of the first
-// entry gets the number of ended sessions.
+// queueEndSessions queues the statements that end all sessions of a user except one, and add the audit entries of the change. The detail of
+// the first entry gets the number of ended sessions.
 func queueEndSessions(ctx context.Context, batch *pgx.Batch, id, except uuid.UUID, entries ...user.Audit) error {
 	if len(entries) == 0 {
 		batch.Queue(`DELETE FROM sessions WHERE user_id = $1 AND id IS DISTINCT FROM $2`, id, orNull(except))

@@ -42,7 +42,8 @@ type CleanupObserver interface {
 // CleanedTables lists the tables from which a Cleaner deletes.
 func CleanedTables() []string {
 	return []string{
-		"sessions", "one_time_tokens", "token_mailboxes", "login_failures", "password_failures", "login_networks", "idempotency_keys", "mails_sent",
+		"sessions", "one_time_tokens", "token_mailboxes", "login_failures", "password_failures", "login_networks", "idempotency_keys",
+		"mails_sent",
 		"factors", "login_challenges", "passkey_challenges", "audit_events",
 	}
 }

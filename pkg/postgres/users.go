@@ -119,8 +119,8 @@ func (j *nullJSON) Scan(value any) error {
 	return nil
 }
 
-// Create implements user.Store. It stores the user before it checks the grant. The insertion can wait for a transaction with the same email,
-// and during this wait it must not lock the caller.
+// Create implements user.Store. It stores the user before it checks the grant. The insertion can wait for a transaction with the same
+// email, and during this wait it must not lock the caller.
 func (db *DB) Create(
 	ctx context.Context, grant access.Grant, a user.NewAccount, decide func(fresh int, now time.Time) (user.Change, error),
 ) error {

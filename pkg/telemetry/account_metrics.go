@@ -10,7 +10,8 @@ import (
 
 // loginResults are the known results of a login: success, or the name of a problem.
 var loginResults = []string{
-	"success", "invalid-credentials", "second-factor-required", "invalid-code", "invalid-challenge", "validation-failed", "too-many-requests", "overloaded", "unavailable",
+	"success", "invalid-credentials", "second-factor-required", "invalid-code", "invalid-challenge", "validation-failed",
+	"too-many-requests", "overloaded", "unavailable",
 }
 
 // loginMethods are the authentication methods of logins.

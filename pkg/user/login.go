@@ -39,8 +39,8 @@ type LoginDecision struct {
 	Audit     []Audit
 }
 
-// Login opens a session, or returns a challenge if the user has a second factor. For an unknown email, a wrong password and a disabled account, the response and the work are the same. During a
-// backoff no hash is computed, and the correct password is refused too.
+// Login opens a session, or returns a challenge if the user has a second factor. For an unknown email, a wrong password and a disabled
+// account, the response and the work are the same. During a backoff no hash is computed, and the correct password is refused too.
 //
 // Errors: Invalid, InvalidCredentials, SecondFactorRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
@@ -84,8 +84,8 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 }
 
 // afterPassword prepares the result of a login with a correct password: a session or a challenge. It prepares neither if the user has a
-// factor that can't be checked without DATA_KEY. It reads the factors only now, so that a login with a wrong password is the same with and without
-// factors.
+// factor that can't be checked without DATA_KEY. It reads the factors only now, so that a login with a wrong password is the same with and
+// without factors.
 func (s *Service) afterPassword(ctx context.Context, check *passwordCheck) (err error) {
 	known, err := s.store.LoginFactors(ctx, check.cred.UserID)
 	types := known.Types()

@@ -70,8 +70,9 @@ type CodeDecision struct {
 	Recovery factor.CodeHash
 }
 
-// LoginWithCode completes a login with a code of an app, a recovery code or a passkey. Wrong codes count as login failures, and the same backoff
-// applies. In addition, they have a count of their own, which only a correct code clears: not a reset, and not a login from elsewhere.
+// LoginWithCode completes a login with a code of an app, a recovery code or a passkey. Wrong codes count as login failures, and the same
+// backoff applies. In addition, they have a count of their own, which only a correct code clears: not a reset, and not a login from
+// elsewhere.
 //
 // Errors: Invalid, InvalidChallenge, InvalidCode, TooManyRequests, Unavailable.
 func (s *Service) LoginWithCode(ctx context.Context, l CodeLogin) (TokenPair, error) {

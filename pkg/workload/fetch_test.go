@@ -201,11 +201,12 @@ func TestBadResponsesAreFailures(t *testing.T) {
 		"a redirect of the discovery": {workloadtest.DiscoveryPath: plain},
 		"a redirect of the keys":      {workloadtest.KeysPath: plain},
 		"another issuer":              {workloadtest.DiscoveryPath: discovery(other.URL, other.URL+workloadtest.KeysPath)},
-		"keys without TLS":            {workloadtest.DiscoveryPath: discovery("", "http://"+other.Listener.Addr().String()+workloadtest.KeysPath)},
-		"no URL of keys":              {workloadtest.DiscoveryPath: discovery("", "")},
-		"no JSON":                     {workloadtest.KeysPath: text("<html>")},
-		"no keys":                     {workloadtest.KeysPath: text(`{"keys":[]}`)},
-		"another document":            {workloadtest.KeysPath: text(`{"error":"login"}`)},
+		"keys without TLS": {workloadtest.DiscoveryPath: discovery("",
+			"http://"+other.Listener.Addr().String()+workloadtest.KeysPath)},
+		"no URL of keys":   {workloadtest.DiscoveryPath: discovery("", "")},
+		"no JSON":          {workloadtest.KeysPath: text("<html>")},
+		"no keys":          {workloadtest.KeysPath: text(`{"keys":[]}`)},
+		"another document": {workloadtest.KeysPath: text(`{"error":"login"}`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -186,15 +186,40 @@ func TestTheKeyDecidesTheAlgorithm(t *testing.T) {
 		sign workloadtest.Key
 		want user.Code
 	}{
-		"RSA":                       {jose.JSONWebKey{Key: big.Public()}, workloadtest.Key{Method: jwt.SigningMethodRS256, Private: big}, ""},
-		"RSA, as it says":           {jose.JSONWebKey{Key: big.Public(), Algorithm: "PS256"}, workloadtest.Key{Method: jwt.SigningMethodPS256, Private: big}, ""},
-		"RSA, not as it says":       {jose.JSONWebKey{Key: big.Public(), Algorithm: "RS256"}, workloadtest.Key{Method: jwt.SigningMethodPS256, Private: big}, user.InvalidAccessToken},
-		"RSA, another algorithm":    {jose.JSONWebKey{Key: big.Public()}, workloadtest.Key{Method: jwt.SigningMethodRS512, Private: big}, user.InvalidAccessToken},
-		"RSA with few bits":         {jose.JSONWebKey{Key: small.Public()}, workloadtest.Key{Method: jwt.SigningMethodRS256, Private: small}, user.InvalidAccessToken},
-		"P-384":                     {jose.JSONWebKey{Key: p384.Public()}, workloadtest.Key{Method: jwt.SigningMethodES384, Private: p384}, ""},
-		"Ed25519":                   {jose.JSONWebKey{Key: edwards.Public()}, workloadtest.Key{Method: jwt.SigningMethodEdDSA, Private: edwards}, ""},
-		"for encryption":            {jose.JSONWebKey{Key: big.Public(), Use: "enc"}, workloadtest.Key{Method: jwt.SigningMethodRS256, Private: big}, user.InvalidAccessToken},
-		"a symmetric key in public": {jose.JSONWebKey{Key: secret}, workloadtest.Key{Method: jwt.SigningMethodHS256, Private: secret}, user.InvalidAccessToken},
+		"RSA": {jose.JSONWebKey{Key: big.Public()}, workloadtest.Key{Method: jwt.SigningMethodRS256, Private: big}, ""},
+		"RSA, as it says": {
+			jose.JSONWebKey{Key: big.Public(), Algorithm: "PS256"},
+			workloadtest.Key{Method: jwt.SigningMethodPS256, Private: big},
+			"",
+		},
+		"RSA, not as it says": {
+			jose.JSONWebKey{Key: big.Public(), Algorithm: "RS256"},
+			workloadtest.Key{Method: jwt.SigningMethodPS256, Private: big},
+			user.InvalidAccessToken,
+		},
+		"RSA, another algorithm": {
+			jose.JSONWebKey{Key: big.Public()},
+			workloadtest.Key{Method: jwt.SigningMethodRS512, Private: big},
+			user.InvalidAccessToken,
+		},
+		"RSA with few bits": {jose.JSONWebKey{Key: small.Public()}, workloadtest.Key{
+			Method:  jwt.SigningMethodRS256,
+			Private: small,
+		}, user.InvalidAccessToken},
+		"P-384": {jose.JSONWebKey{Key: p384.Public()}, workloadtest.Key{Method: jwt.SigningMethodES384, Private: p384}, ""},
+		"Ed25519": {jose.JSONWebKey{Key: edwards.Public()}, workloadtest.Key{
+			Method:  jwt.SigningMethodEdDSA,
+			Private: edwards,
+		}, ""},
+		"for encryption": {jose.JSONWebKey{Key: big.Public(), Use: "enc"}, workloadtest.Key{
+			Method:  jwt.SigningMethodRS256,
+			Private: big,
+		}, user.InvalidAccessToken},
+		"a symmetric key in public": {
+			jose.JSONWebKey{Key: secret},
+			workloadtest.Key{Method: jwt.SigningMethodHS256, Private: secret},
+			user.InvalidAccessToken,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -54,7 +54,8 @@ func TestTheDashboardOfDevLeadsToTraces(t *testing.T) {
 		}
 	}](t, []byte(config.Data["datasources.yaml"])).Datasources
 	destinations := sources[0].JSONData.ExemplarTraceIDDestinations
-	if len(destinations) != 1 || destinations[0].Name != "trace_id" || destinations[0].DatasourceUID != sources[1].UID || sources[1].Type != "jaeger" {
+	if len(destinations) != 1 || destinations[0].Name != "trace_id" || destinations[0].DatasourceUID != sources[1].UID ||
+		sources[1].Type != "jaeger" {
 		t.Fatalf("an exemplar leads to %v of %v", destinations, sources)
 	}
 	for _, url := range []string{sources[1].URL, "http://jaeger:4318"} { // the second one is TRACES of tilt/dependencies.star

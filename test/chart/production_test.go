@@ -94,9 +94,12 @@ func TestTheCertificatesOfProductionFit(t *testing.T) {
 			TLS struct{ Mode, CASecret string }
 		}
 	}](t, read(t, production+"values.yaml"))
-	broker, certificate := productionManifest(t, "RabbitmqCluster", "user-service-mq"), productionManifest(t, "Certificate", "user-service-mq-tls")
-	if names := []string{broker.Spec.TLS.SecretName, certificate.Spec.SecretName}; names[0] != names[1] || names[0] != values.RabbitMQ.TLS.CASecret {
-		t.Errorf("the broker uses the Secret %s, the certificate is in %s, and the chart reads %s", names[0], names[1], values.RabbitMQ.TLS.CASecret)
+	broker, certificate := productionManifest(t, "RabbitmqCluster", "user-service-mq"), productionManifest(t, "Certificate",
+		"user-service-mq-tls")
+	if names := []string{broker.Spec.TLS.SecretName, certificate.Spec.SecretName}; names[0] != names[1] ||
+		names[0] != values.RabbitMQ.TLS.CASecret {
+		t.Errorf("the broker uses the Secret %s, the certificate is in %s, and the chart reads %s", names[0], names[1],
+			values.RabbitMQ.TLS.CASecret)
 	}
 	// The operator's Secret has this host.
 	if want := "user-service-mq.user-service.svc"; !slices.Contains(certificate.Spec.DNSNames, want) {
@@ -106,7 +109,8 @@ func TestTheCertificatesOfProductionFit(t *testing.T) {
 		t.Errorf("the chart reads the authorities of the database in %s, want %s", values.Database.TLS.CASecret, want)
 	}
 	pooler := regexp.MustCompile(`@([\w.-]+):5432/`).FindSubmatch(read(t, production+"pooler.yaml"))
-	if pooler == nil || !slices.Contains(productionManifest(t, "Cluster", "user-service-db").Spec.Certificates.ServerAltDNSNames, string(pooler[1])) {
+	if pooler == nil || !slices.Contains(productionManifest(t, "Cluster", "user-service-db").Spec.Certificates.ServerAltDNSNames,
+		string(pooler[1])) {
 		t.Errorf("the certificate of the cluster does not have the name of the pooler, %s", pooler)
 	}
 	if values.Database.TLS.Mode != "verify-full" || values.RabbitMQ.TLS.Mode != "verify-full" {

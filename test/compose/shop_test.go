@@ -34,7 +34,8 @@ func TestTheGatewayHasTheVariablesOfItsFile(t *testing.T) {
 			t.Errorf("the Caddyfile does not read %s", variable)
 		}
 	}
-	if pages := mounted(t, gateway, *gateway.Environment["PAGES"]); !strings.Contains(read(t, filepath.Join(pages, "index.html")), "The Tea Shop") {
+	if pages := mounted(t, gateway, *gateway.Environment["PAGES"]); !strings.Contains(read(t, filepath.Join(pages, "index.html")),
+		"The Tea Shop") {
 		t.Errorf("%s has no shop", pages)
 	}
 }

@@ -75,7 +75,8 @@ func TestRenovateUpdatesEachPinnedVersion(t *testing.T) {
 		`[ -](?:golang|postgres|rabbitmq):(\d[\w.-]*)`)
 	config, found := readUpdates(t), map[string]int{}
 	for _, pattern := range []string{
-		"tools/dev/*", "tools/chartschemas/main.go", ".github/workflows/*.yaml", "test/e2e/run", "test/e2e/*.sh", "tilt/compile", "tilt/Dockerfile",
+		"tools/dev/*", "tools/chartschemas/main.go", ".github/workflows/*.yaml", "test/e2e/run", "test/e2e/*.sh", "tilt/compile",
+		"tilt/Dockerfile",
 		"k8s/production/*.yaml",
 	} {
 		files, err := filepath.Glob(filepath.Join(root, pattern))

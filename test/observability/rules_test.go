@@ -156,7 +156,8 @@ var stories = []story{
 			one(`user_service_ready{@,check="database"}`, "1x10 0x200"),
 		), []string{"UserServiceNotReady/critical"},
 	},
-	{"all checks succeed", "30m", both(one(`user_service_ready{@,check="schema"}`, "1x40"), one(`user_service_ready{@,check="database"}`, "1x40")), nil},
+	{"all checks succeed", "30m", both(one(`user_service_ready{@,check="schema"}`, "1x40"),
+		one(`user_service_ready{@,check="database"}`, "1x40")), nil},
 	{
 		"one of two pods is not ready", "30m", both(
 			one(`user_service_ready{@,check="database"}`, "0x40"),
@@ -280,21 +281,25 @@ var stories = []story{
 		), nil,
 	},
 	{
-		"a certificate expires in 12 days", "2h", one(`user_service_certificate_expiry_timestamp_seconds{@,use="database_client"}`, "1036800x200"),
+		"a certificate expires in 12 days", "2h", one(`user_service_certificate_expiry_timestamp_seconds{@,use="database_client"}`,
+			"1036800x200"),
 		[]string{"UserServiceCertificateNearExpiry/warning"},
 	},
 	{
-		"a certificate expires in 15 days", "2h", one(`user_service_certificate_expiry_timestamp_seconds{@,use="database_client"}`, "1303200x200"),
+		"a certificate expires in 15 days", "2h", one(`user_service_certificate_expiry_timestamp_seconds{@,use="database_client"}`,
+			"1303200x200"),
 		nil,
 	},
 	{
 		"each cleanup fails", "90m",
-		both(one(`user_service_cleanup_runs_total{@,result="failure"}`, "0+1x100"), one(`user_service_cleanup_runs_total{@,result="success"}`, "7x100")),
+		both(one(`user_service_cleanup_runs_total{@,result="failure"}`, "0+1x100"),
+			one(`user_service_cleanup_runs_total{@,result="success"}`, "7x100")),
 		[]string{"UserServiceCleanupFails/warning"},
 	},
 	{
 		"each second cleanup fails", "90m",
-		both(one(`user_service_cleanup_runs_total{@,result="failure"}`, "0+1x100"), one(`user_service_cleanup_runs_total{@,result="success"}`, "0+1x100")),
+		both(one(`user_service_cleanup_runs_total{@,result="failure"}`, "0+1x100"),
+			one(`user_service_cleanup_runs_total{@,result="success"}`, "0+1x100")),
 		nil,
 	},
 	{

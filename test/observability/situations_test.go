@@ -78,7 +78,10 @@ var situations = []*situation{
 	{
 		name: "login-storm", fault: "more logins than can be hashed", users: 1, used: ordinary, strike: storm,
 		env:  []string{"ARGON2_MEMORY_KIB=19456", "ARGON2_ITERATIONS=2", "PASSWORD_HASH_CONCURRENCY=1", "PASSWORD_HASH_QUEUE=2"},
-		must: []string{"UserServiceHashingSaturated/warning"}, may: []string{errorBurn, latencyBurn, "UserServiceLoginsFail", "UserServicePasswordGuessing"},
+		must: []string{"UserServiceHashingSaturated/warning"}, may: []string{
+			errorBurn, latencyBurn, "UserServiceLoginsFail",
+			"UserServicePasswordGuessing",
+		},
 	},
 	{
 		name: "table-locked", fault: "a session locks a table", users: 6, used: read, env: []string{"DATABASE_MAX_CONNS=4"}, strike: lockTable,

@@ -114,7 +114,10 @@ func scrape(t *testing.T, every string, rules []string, services ...*stage) stri
 	type object = map[string]any
 	var targets []object
 	for _, s := range services {
-		targets = append(targets, object{"targets": []string{s.metrics}, "labels": object{"cluster": "test", "namespace": s.namespace, "pod": s.pod}})
+		targets = append(targets, object{"targets": []string{s.metrics}, "labels": object{
+			"cluster": "test", "namespace": s.namespace,
+			"pod": s.pod,
+		}})
 	}
 	jobs := []object{{"job_name": release, "static_configs": targets}}
 	if mailer := services[0].mailer; mailer != "" {

@@ -1,4 +1,5 @@
-// Package passkey_test opens the page of docs/second-factor.md in Chromium. Its virtual authenticator registers a passkey and logs in with it.
+// Package passkey_test opens the page of docs/second-factor.md in Chromium. Its virtual authenticator registers a passkey and logs in with
+// it.
 package passkey_test
 
 import (
@@ -102,7 +103,8 @@ func serve(t *testing.T) (port, other string) {
 	if _, err := users.Create(t.Context(), access.Internal(uuid.Nil), r, access.User); err != nil {
 		t.Fatal(err)
 	}
-	api := httpapi.New(httpapi.Config{}, users, httpapi.NewHealth(slog.New(slog.DiscardHandler)), unobserved{}, slog.New(slog.DiscardHandler)).Handler()
+	api := httpapi.New(httpapi.Config{}, users, httpapi.NewHealth(slog.New(slog.DiscardHandler)), unobserved{},
+		slog.New(slog.DiscardHandler)).Handler()
 	html := page(t)
 	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {

@@ -92,7 +92,10 @@ func NewKey(t testing.TB) Key {
 
 // Public returns the key as the issuer serves it.
 func (k Key) Public() jose.JSONWebKey {
-	return jose.JSONWebKey{Key: k.Private.(crypto.Signer).Public(), KeyID: k.ID, Use: "sig", Algorithm: k.Method.Alg()} //nolint:forcetypeassert // see NewKey
+	return jose.JSONWebKey{
+		Key: k.Private.(crypto.Signer).Public(), KeyID: k.ID, Use: "sig",
+		Algorithm: k.Method.Alg(),
+	} //nolint:forcetypeassert // see NewKey
 }
 
 // Rotate replaces all keys with a new one.

@@ -113,7 +113,8 @@ func TestAnExistingClusterIsReached(t *testing.T) {
 	m.set("cluster", "")
 	out, err := m.up()
 	log := read(t, filepath.Join(m.state, "log"))
-	if err != nil || !strings.Contains(log, "start user-service-control-plane") || !strings.Contains(log, "kind export kubeconfig --name user-service") {
+	if err != nil || !strings.Contains(log, "start user-service-control-plane") || !strings.Contains(log,
+		"kind export kubeconfig --name user-service") {
 		t.Errorf("%v: %s\n%s", err, out, log)
 	}
 	if strings.Contains(log, "create cluster") {
