@@ -142,11 +142,8 @@ func (b *bff) show(refresh, path string, r *http.Request) (*http.Response, error
 // cookieWith returns the cookie of a session, or deletes the cookie if the session has ended.
 func (b *bff) cookieWith(refresh string, ended bool) string {
 	//nolint:gosec // G124: http://localhost has no TLS, so Secure is not constant
-	c := http.Cookie{
-		Name: b.cookie, Value: refresh, Path: "/", HttpOnly: true, Secure: b.cookie != "session",
-		SameSite: http.SameSiteStrictMode,
-	}
-	if c.MaxAge = 90 * 24 * 60 * 60; ended { // REFRESH_TOKEN_TTL
+	c := http.Cookie{Name: b.cookie, Value: refresh, Path: "/", HttpOnly: true, SameSite: http.SameSiteStrictMode}
+	if c.MaxAge, c.Secure = 90*24*60*60, b.cookie != "session"; ended { // REFRESH_TOKEN_TTL
 		c.Value, c.MaxAge = "", -1
 	}
 	return c.String()
