@@ -25,8 +25,8 @@ const locks = `
 	CREATE TRIGGER remember AFTER INSERT ON goose_db_version EXECUTE FUNCTION chaos.remember();
 	CREATE EVENT TRIGGER locks ON ddl_command_end EXECUTE FUNCTION chaos.record()`
 
-// TestMigrationsLockOneTableBriefly checks the rules of package migrations: a migration that locks two tables in one transaction can get
-// into a deadlock with a request, and a migration that waits long for a lock delays the requests behind it.
+// TestMigrationsLockOneTableBriefly checks the rules of package migrations. A transaction that locks two tables can get into a deadlock
+// with a request. A transaction that waits long for a lock delays the requests behind it.
 func TestMigrationsLockOneTableBriefly(t *testing.T) {
 	t.Parallel()
 	m := &migrations{t: t, server: newPostgreSQL(t)}
