@@ -28,13 +28,11 @@ CREATE TABLE IF NOT EXISTS login_networks (
 );
 CREATE INDEX IF NOT EXISTS login_networks_last_login_at ON login_networks (last_login_at);
 
--- The time of the last user.locked_out event, at most one an hour. The block is a transaction with a lock timeout, because
--- while it waits for its lock, other statements wait for it. After a second the migration fails, and can be repeated after
--- the long transaction has ended.
+-- The time of the last user.locked_out event, at most one an hour.
 -- +goose StatementBegin
 DO $$
 BEGIN
-    SET LOCAL lock_timeout = '1s';
+    SET LOCAL lock_timeout = '200ms';
     ALTER TABLE credentials ADD COLUMN IF NOT EXISTS locked_out_at timestamptz;
 END
 $$;
@@ -71,7 +69,7 @@ $$;
 -- +goose StatementBegin
 DO $$
 BEGIN
-    SET LOCAL lock_timeout = '1s';
+    SET LOCAL lock_timeout = '200ms';
     IF NOT EXISTS (SELECT FROM pg_constraint WHERE conrelid = 'login_networks'::regclass AND contype = 'f') THEN
         ALTER TABLE login_networks ADD CONSTRAINT login_networks_user_id_fkey
             FOREIGN KEY (user_id) REFERENCES users ON DELETE CASCADE NOT VALID;

@@ -8,12 +8,11 @@
 -- +goose Up
 
 -- A hash is the imported one while it has this prefix. The prefix stays when the hash is replaced, and so records the costs of
--- imported accounts permanently. The block is a transaction with a lock timeout, because while it waits for its lock, other
--- statements wait for it.
+-- imported accounts permanently.
 -- +goose StatementBegin
 DO $$
 BEGIN
-    SET LOCAL lock_timeout = '1s';
+    SET LOCAL lock_timeout = '200ms';
     ALTER TABLE credentials
         ADD COLUMN IF NOT EXISTS imported_prefix text; -- format, costs and salt of the imported hash; NULL: not imported
 END

@@ -2,7 +2,7 @@
 
 -- +goose Up
 
-SET LOCAL lock_timeout = '1s'; -- while ALTER TABLE waits for its lock, other statements wait for it
+SET LOCAL lock_timeout = '200ms';
 ALTER TABLE audit_events
     ADD COLUMN actor  text,  -- an actor without an account: cli
     ADD COLUMN detail jsonb; -- names, ids and counts; no personal data

@@ -4,13 +4,11 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- An event with retry_at is deferred: it was refused, or it waits behind a refused event of its user. The block is a
--- transaction with a lock timeout, because while it waits for its lock, other statements wait for it. After a second the
--- migration fails, and can be repeated after the long transaction has ended.
+-- An event with retry_at is deferred: it was refused, or it waits behind a refused event of its user.
 -- +goose StatementBegin
 DO $$
 BEGIN
-    SET LOCAL lock_timeout = '1s';
+    SET LOCAL lock_timeout = '200ms';
     ALTER TABLE outbox
         ADD COLUMN IF NOT EXISTS refusals  integer NOT NULL DEFAULT 0, -- consecutive refusals by the broker
         ADD COLUMN IF NOT EXISTS retry_at  timestamptz,

@@ -2,7 +2,7 @@
 
 -- +goose Up
 
-SET LOCAL lock_timeout = '1s';
+SET LOCAL lock_timeout = '200ms';
 UPDATE roles SET permissions = ARRAY(SELECT DISTINCT p COLLATE "C" FROM unnest(permissions || '{tokens:introspect}') p ORDER BY 1)
 WHERE name = 'admin';
 

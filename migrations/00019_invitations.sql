@@ -7,12 +7,11 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- A new purpose. The block is a transaction with a lock timeout, because while it waits for its lock, other statements wait for it.
--- The existing rows meet the new condition, so they are not checked under the lock.
+-- A new purpose. The existing rows meet the new condition, so they are not checked under the lock.
 -- +goose StatementBegin
 DO $$
 BEGIN
-    SET LOCAL lock_timeout = '1s';
+    SET LOCAL lock_timeout = '200ms';
     ALTER TABLE one_time_tokens
         DROP CONSTRAINT IF EXISTS one_time_tokens_purpose_check,
         ADD CONSTRAINT one_time_tokens_purpose_check CHECK (purpose IN ('password_reset', 'email_verification', 'invitation')) NOT VALID;
@@ -32,7 +31,7 @@ DROP INDEX CONCURRENTLY IF EXISTS credentials_without_password;
 -- +goose StatementBegin
 DO $$
 BEGIN
-    SET LOCAL lock_timeout = '1s';
+    SET LOCAL lock_timeout = '200ms';
     LOCK TABLE one_time_tokens;
     DELETE FROM one_time_tokens WHERE purpose = 'invitation';
     ALTER TABLE one_time_tokens

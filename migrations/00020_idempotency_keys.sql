@@ -2,7 +2,7 @@
 
 -- +goose Up
 
-SET LOCAL lock_timeout = '1s'; -- the foreign key locks users, and while this statement waits for its lock, other statements wait for it
+SET LOCAL lock_timeout = '200ms'; -- the foreign key locks users
 CREATE TABLE idempotency_keys (
     key_hash   bytea       PRIMARY KEY, -- SHA-256 of the endpoint, the caller and the key
     body_mac   bytea       NOT NULL,    -- HMAC of the body. A plain hash would help to guess the password in the body

@@ -2,7 +2,7 @@
 
 -- +goose Up
 
-SET LOCAL lock_timeout = '1s';
+SET LOCAL lock_timeout = '200ms';
 ALTER TABLE roles ADD COLUMN second_factor boolean NOT NULL DEFAULT false;
 
 -- +goose Down

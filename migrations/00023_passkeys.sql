@@ -2,7 +2,7 @@
 
 -- +goose Up
 
-SET LOCAL lock_timeout = '1s';
+SET LOCAL lock_timeout = '200ms';
 ALTER TABLE factors
     ADD COLUMN challenge     text,  -- of the registration
     ADD COLUMN credential_id bytea,

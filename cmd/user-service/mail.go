@@ -53,6 +53,7 @@ func mailQueues() rabbitmq.Queue {
 
 func mailCommand() *cobra.Command {
 	var list, again bool
+	var output *string
 	cmd := &cobra.Command{
 		Use:   "mail",
 		Short: "Send the mails that belong to events until SIGTERM or Ctrl-C",
@@ -69,7 +70,7 @@ func mailCommand() *cobra.Command {
 			case list && again:
 				return usageError{errors.New("set only one of --parked and --retry-parked")}
 			case list:
-				return listParkedMails(cmd)
+				return listParkedMails(cmd, *output)
 			case again:
 				return retryParkedMails(cmd)
 			}
@@ -82,6 +83,7 @@ func mailCommand() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&list, "parked", false, "list the parked events, and exit")
 	cmd.Flags().BoolVar(&again, "retry-parked", false, "move the parked events back to the queue, and exit")
+	output = addOutput(cmd)
 	return cmd
 }
 

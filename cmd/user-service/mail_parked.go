@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"log/slog"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -13,23 +12,35 @@ import (
 	"user-service/pkg/telemetry"
 )
 
+// parkedMail is a parked event of the mailer in JSON. Members without a value are absent.
+type parkedMail struct {
+	ID             string `json:"id,omitempty"`
+	Type           string `json:"type,omitempty"`
+	FirstAttemptAt string `json:"first_attempt_at,omitempty"`
+	ParkedAt       string `json:"parked_at,omitempty"`
+	Attempts       int64  `json:"attempts"`
+	Reason         string `json:"reason"`
+}
+
 // listParkedMails prints the parked events of the mailer, without addresses and tokens.
-func listParkedMails(cmd *cobra.Command) error {
+func listParkedMails(cmd *cobra.Command, output string) error {
 	broker, log, err := operatorBroker(cmd)
 	if err != nil {
 		return err
 	}
-	list, err := rabbitmq.Parked(cmd.Context(), broker, mailQueues(), log)
+	parked, err := rabbitmq.Parked(cmd.Context(), broker, mailQueues(), log)
 	if err != nil {
 		return fmt.Errorf("list the parked events: %w", err)
 	}
-	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "EVENT\tTYPE\tFIRST ATTEMPT\tPARKED\tATTEMPTS\tREASON")
-	for _, m := range list {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%d\t%s\n", cmp.Or(m.ID, "-"), cmp.Or(m.Type, "-"), cmp.Or(m.First, "-"), cmp.Or(m.ParkedAt, "-"),
-			m.Attempts, cmp.Or(m.Reason, "delivered too often without an acknowledgement"))
+	out := newList(cmd.OutOrStdout(), output, "EVENT", "TYPE", "FIRST ATTEMPT", "PARKED", "ATTEMPTS", "REASON")
+	for _, p := range parked {
+		m := parkedMail{p.ID, p.Type, p.First, p.ParkedAt, p.Attempts, cmp.Or(p.Reason, "delivered too often without an acknowledgement")}
+		err := out.add(m, cmp.Or(m.ID, "-"), cmp.Or(m.Type, "-"), cmp.Or(m.FirstAttemptAt, "-"), cmp.Or(m.ParkedAt, "-"), m.Attempts, m.Reason)
+		if err != nil {
+			return err
+		}
 	}
-	return table.Flush()
+	return out.end()
 }
 
 // retryParkedMails moves the parked events of the mailer back to its queue.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -203,12 +204,12 @@ func (m *mailerProcess) checkParked(service *replica, server *mailtest.Server) {
 		return nil
 	})
 	service.must(http.MethodPost, "/password-reset", map[string]string{"email": "ada@example.com"}, nil)
-	operator := func(flag string) string {
-		cmd := exec.CommandContext(m.t.Context(), "user-service", "mail", flag)
+	operator := func(flags ...string) string {
+		cmd := exec.CommandContext(m.t.Context(), "user-service", append([]string{"mail"}, flags...)...)
 		cmd.Env = m.env
 		out, err := cmd.CombinedOutput()
 		if err != nil {
-			m.t.Fatalf("mail %s: %v: %s", flag, err, out)
+			m.t.Fatalf("mail %q: %v: %s", flags, err, out)
 		}
 		return string(out)
 	}
@@ -220,6 +221,11 @@ func (m *mailerProcess) checkParked(service *replica, server *mailtest.Server) {
 	const reason = "the mail server refuses the mail: RCPT TO command: 550 5.1.1"
 	if !strings.Contains(list, reason) || strings.Contains(list, "@example.com") {
 		m.t.Errorf("the list of parked events is\n%s\nwant the reason %q and no address", list, reason)
+	}
+	var parked []parkedMail
+	err := json.Unmarshal([]byte(operator("--parked", "-o", "json")), &parked)
+	if err != nil || len(parked) != 1 || !strings.Contains(parked[0].Reason, reason) || parked[0].Attempts != 1 {
+		m.t.Errorf("the parked events in JSON are %+v (%v), want one with its reason", parked, err)
 	}
 	server.Answer(nil)
 	if out := operator("--retry-parked"); out != "1 events moved back to the queue\n" {

@@ -49,6 +49,7 @@ func (db *DB) SchemaVersion(ctx context.Context) (int64, error) {
 type Migrator struct {
 	db       *sql.DB
 	provider *goose.Provider
+	log      *slog.Logger
 }
 
 // migrationConnectTimeout is the maximum time of an attempt to connect for migrations, unless the URL sets another timeout. It is longer
@@ -78,7 +79,7 @@ func NewMigrator(url string, log *slog.Logger) (*Migrator, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read the migrations: %w", err)
 	}
-	return &Migrator{db: db, provider: provider}, nil
+	return &Migrator{db: db, provider: provider, log: log}, nil
 }
 
 // Close closes the connections of the Migrator.
@@ -93,16 +94,53 @@ func (m *Migrator) Up(ctx context.Context) ([]*goose.MigrationResult, error) {
 	if encoding != "UTF8" {
 		return nil, wrongEncoding(encoding)
 	}
-	results, err := m.provider.Up(ctx)
+	var applied []*goose.MigrationResult
+	err := m.withLocks(ctx, func() error {
+		results, err := m.provider.Up(ctx)
+		if partial := new(goose.PartialError); errors.As(err, &partial) {
+			results = partial.Applied
+		}
+		applied = append(applied, results...)
+		return err
+	})
 	if hasCode(err, "42501") {
 		err = fmt.Errorf("%w: the role may not change the schema; run the migrations as the owner of the schema", err)
 	}
-	return results, err
+	return applied, err
 }
 
 // Down rolls back the last migration.
-func (m *Migrator) Down(ctx context.Context) (*goose.MigrationResult, error) {
-	return m.provider.Down(ctx)
+func (m *Migrator) Down(ctx context.Context) (result *goose.MigrationResult, err error) {
+	err = m.withLocks(ctx, func() error {
+		result, err = m.provider.Down(ctx)
+		return err
+	})
+	return result, err
+}
+
+// maxTableLockWait is how long a migration tries to get the lock of a table.
+const maxTableLockWait = 5 * time.Minute
+
+// withLocks runs migrate again while another transaction holds a lock that it needs, for at most maxTableLockWait. A migration waits only
+// briefly for a lock, and requests continue during the pauses.
+func (m *Migrator) withLocks(ctx context.Context, migrate func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, maxTableLockWait)
+	defer cancel()
+	for pause := 100 * time.Millisecond; ; pause = min(2*pause, 5*time.Second) {
+		err := migrate()
+		if !isLockTaken(err) && !hasCode(err, "40P01") {
+			return err
+		}
+		err = fmt.Errorf("another transaction holds a lock that the migration needs: %w", err)
+		m.log.WarnContext(ctx, "trying again", "error", err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		}
+	}
 }
 
 // Status returns all migrations with their state: applied or pending.

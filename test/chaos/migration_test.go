@@ -22,10 +22,7 @@ import (
 func TestAKilledMigrationIsFinishedByTheNext(t *testing.T) {
 	t.Parallel()
 	m := newMigrations(t)
-	newest, err := postgres.RequiredSchema()
-	if err != nil {
-		t.Fatal(err)
-	}
+	newest := requiredSchema(t)
 	killed := 0
 	for version := newest; version > 0; version-- {
 		m.up("app", "down")
@@ -110,6 +107,16 @@ const accounts = `
 		('00000000-0000-7000-8000-00000000000' || n)::uuid, ('198.51.100.' || n)::inet
 	FROM generate_series(1, 3) n`
 
+// requiredSchema returns the number of migrations.
+func requiredSchema(t *testing.T) int64 {
+	t.Helper()
+	newest, err := postgres.RequiredSchema()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newest
+}
+
 func newMigrations(t *testing.T) *migrations {
 	t.Helper()
 	m := &migrations{t: t, server: newPostgreSQL(t)}
@@ -117,12 +124,8 @@ func newMigrations(t *testing.T) *migrations {
 		t.Fatal(err)
 	}
 	m.up("app", "up")
-	newest, err := postgres.RequiredSchema()
-	if err != nil {
-		t.Fatal(err)
-	}
 	m.sql("app", accounts, `CREATE SCHEMA chaos`)
-	for version := range newest {
+	for version := range requiredSchema(t) {
 		m.sql("app", fmt.Sprintf(`CREATE SEQUENCE chaos.commands_%d`, version+1))
 	}
 	m.sql("app", gate)
