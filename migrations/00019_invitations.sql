@@ -1,7 +1,7 @@
--- Accounts without a password, and invitations, which let their users set the first password.
+-- Accounts without a password, and invitations, with which their users set the first password.
 --
 -- The password_hash of such an account is the empty text. NULL would break replicas of older releases during an upgrade: they
--- read the hash into a string of Go, so that a login would fail with 500 instead of 401. For an empty hash they already do the work
+-- read the hash into a Go string, so that a login would fail with 500 instead of 401. For an empty hash they already do the work
 -- for an unknown email, and their password resets replace it.
 
 -- +goose NO TRANSACTION

@@ -3,7 +3,7 @@
 -- +goose NO TRANSACTION
 -- +goose Up
 
--- The authentication methods of the login (RFC 8176). Replicas of the previous version open sessions with a password alone.
+-- The authentication methods of the login (RFC 8176). Replicas of the previous release open sessions with a password alone.
 -- +goose StatementBegin
 DO $$
 BEGIN
@@ -31,7 +31,7 @@ BEGIN
         last_used_at timestamptz
     );
 
-    -- A used code is deleted.
+    -- The unused recovery codes. A used code is deleted.
     CREATE TABLE IF NOT EXISTS recovery_codes (
         user_id    uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
         code_hash  bytea       NOT NULL, -- SHA-256 of the user's id and the code, which has 80 random bits
@@ -39,7 +39,7 @@ BEGIN
         PRIMARY KEY (user_id, code_hash)
     );
 
-    -- Logins with a correct password that still need a second factor. A challenge that was used is deleted.
+    -- Logins with a correct password that still need a second factor. A used challenge is deleted.
     CREATE TABLE IF NOT EXISTS login_challenges (
         challenge_hash bytea       PRIMARY KEY, -- SHA-256, so that a reader of the table can't use a challenge
         user_id        uuid        NOT NULL REFERENCES users ON DELETE CASCADE,

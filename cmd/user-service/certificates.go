@@ -9,7 +9,7 @@ import (
 	"user-service/pkg/config"
 )
 
-// certificates are the files with certificates by their use.
+// certificates are the paths of PEM files with certificates, by their use.
 type certificates map[string]string
 
 func newCertificates(cfg config.Config) certificates {
@@ -20,7 +20,7 @@ func newCertificates(cfg config.Config) certificates {
 	return files
 }
 
-// expiries returns when the first certificate of each file expires. Files without a certificate are omitted.
+// expiries returns for each file the earliest expiry of its certificates. It omits files without a certificate.
 func (c certificates) expiries() map[string]time.Time {
 	expiries := map[string]time.Time{}
 	for use, file := range c {
@@ -31,7 +31,7 @@ func (c certificates) expiries() map[string]time.Time {
 	return expiries
 }
 
-// firstExpiry returns when the first certificate of a PEM file expires, or the zero time.
+// firstExpiry returns the earliest expiry of the certificates in a PEM file, or the zero time.
 func firstExpiry(file string) (first time.Time) {
 	content, err := os.ReadFile(file) //nolint:gosec // the operator sets the path
 	if err != nil {

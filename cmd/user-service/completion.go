@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completions are the scripts for shells.
+// completions returns the functions that write the completion scripts, by shell.
 func completions(root *cobra.Command) map[string]func(io.Writer) error {
 	return map[string]func(io.Writer) error{
 		"bash": func(out io.Writer) error { return root.GenBashCompletionV2(out, true) },

@@ -17,22 +17,22 @@ import (
 const (
 	checkOK      = "ok"
 	checkProblem = "problem"
-	checkUnknown = "unknown" // the check can't be made
+	checkUnknown = "unknown" // the check could not be made
 )
 
-// checked is the result of a check.
-type checked struct {
+// checkResult is the result of a check.
+type checkResult struct {
 	Check  string `json:"check"`
 	Status string `json:"status"`
 	Detail string `json:"detail"`
-	Fix    string `json:"fix,omitempty"` // how to fix a problem, or how to make the check
+	Fix    string `json:"fix,omitempty"` // how to fix the problem, or to make the check possible
 }
 
-// doctor makes the checks of the command doctor, and collects their results.
+// doctor makes the checks of the command doctor and collects their results.
 type doctor struct {
 	managementURL string
-	log           *slog.Logger // of the broker's client
-	results       []checked
+	log           *slog.Logger // for the AMQP client
+	results       []checkResult
 }
 
 func doctorCommand() *cobra.Command {
@@ -54,7 +54,7 @@ func doctorCommand() *cobra.Command {
 			if err := d.print(cmd, *output); err != nil {
 				return err
 			}
-			return d.verdict()
+			return d.err()
 		},
 	}
 	output = addOutput(cmd)
@@ -63,32 +63,32 @@ func doctorCommand() *cobra.Command {
 	return cmd
 }
 
-// checkTime bounds the checks of one server.
+// checkTime is the maximum time of the checks of one server.
 const checkTime = 10 * time.Second
 
-// examine makes all checks. A check that depends on a failed one is left out.
+// examine makes all checks, except for those that depend on a failed check.
 func (d *doctor) examine(ctx context.Context) {
 	d.checkEnvironment(ctx)
 	var database struct{ Database config.Database }
-	if d.loads("database", &database) {
+	if d.load("database", &database) {
 		d.checkDatabase(ctx, database.Database)
 	}
 	var broker struct{ RabbitMQ config.RabbitMQ }
-	if d.loads("broker", &broker) {
+	if d.load("broker", &broker) {
 		d.checkBroker(ctx, broker.RabbitMQ)
 	}
 	var keys struct {
 		Tokens   config.Tokens
 		Database config.Database
 	}
-	if d.loads("keys", &keys) {
+	if d.load("keys", &keys) {
 		d.checkKeys(ctx, keys.Tokens, keys.Database)
 	}
 	var data struct {
 		DataKeys config.DataKeys
 		Database config.Database
 	}
-	if d.loads("data keys", &data) {
+	if d.load("data keys", &data) {
 		d.checkDataKeys(ctx, data.DataKeys, data.Database)
 	}
 }
@@ -109,8 +109,9 @@ func (d *doctor) checkEnvironment(ctx context.Context) {
 	}
 }
 
-// loads reads the variables of a group of checks. If it fails, checkEnvironment has reported the reason.
-func (d *doctor) loads(group string, target any) bool {
+// load reads the variables that a group of checks needs. It returns false if a variable is missing or invalid, which checkEnvironment
+// reports.
+func (d *doctor) load(group string, target any) bool {
 	if err := config.Load(envconfig.OsLookuper(), target, secretChecks()...); err != nil {
 		d.unknown(group, "not checked, because its variables are missing or invalid", "correct the environment first")
 		return false
@@ -125,10 +126,10 @@ func (d *doctor) problem(check, detail, fix string) { d.add(check, checkProblem,
 func (d *doctor) unknown(check, detail, fix string) { d.add(check, checkUnknown, detail, fix) }
 
 func (d *doctor) add(check, status, detail, fix string) {
-	d.results = append(d.results, checked{check, status, detail, fix})
+	d.results = append(d.results, checkResult{check, status, detail, fix})
 }
 
-// print prints all results. In a table, the advice follows below, because it is long.
+// print prints all results. Below a table, it prints how to fix each problem.
 func (d *doctor) print(cmd *cobra.Command, output string) error {
 	out := newList(cmd.OutOrStdout(), output, "CHECK", "STATUS", "DETAIL")
 	for _, r := range d.results {
@@ -150,8 +151,8 @@ func (d *doctor) print(cmd *cobra.Command, output string) error {
 	return nil
 }
 
-// verdict returns an error if there is a problem.
-func (d *doctor) verdict() error {
+// err returns an error if a check has found a problem.
+func (d *doctor) err() error {
 	n := 0
 	for _, r := range d.results {
 		if r.Status == checkProblem {

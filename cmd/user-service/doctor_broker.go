@@ -11,7 +11,7 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// brokerRights is the advice after a refusal by the broker.
+// brokerRights is the advice if the broker refuses an operation.
 const brokerRights = "give the user the rights in docs/operations.md, section Rights at the broker"
 
 func (d *doctor) checkBroker(ctx context.Context, cfg config.RabbitMQ) {
@@ -41,7 +41,7 @@ func (d *doctor) checkBroker(ctx context.Context, cfg config.RabbitMQ) {
 	d.checkQueues(ctx, broker)
 }
 
-// checkQueues checks that a queue gets each event with a token. Otherwise nobody sends its mail.
+// checkQueues checks that each event with a one-time token reaches a queue. Otherwise its mail is not sent.
 func (d *doctor) checkQueues(ctx context.Context, broker rabbitmq.Broker) {
 	bindings, err := rabbitmq.Bindings(ctx, broker, d.managementURL)
 	if err != nil {
@@ -66,7 +66,7 @@ func (d *doctor) checkQueues(ctx context.Context, broker rabbitmq.Broker) {
 	}
 }
 
-// knownQueue says whether the queue of the mailer exists. AMQP reveals this without the management API.
+// knownQueue returns a text that says whether the queue of the mailer exists. Unlike bindings, a queue can be looked up by AMQP.
 func (d *doctor) knownQueue(ctx context.Context, broker rabbitmq.Broker) string {
 	queue, found, err := rabbitmq.FindQueue(ctx, broker, mailQueue, d.log)
 	switch {
@@ -80,7 +80,7 @@ func (d *doctor) knownQueue(ctx context.Context, broker rabbitmq.Broker) string 
 	}
 }
 
-// tokenEvents returns the types of events with a one-time token, which someone must mail.
+// tokenEvents returns the types of events with a one-time token, which a mailer must send.
 func tokenEvents() (types []string) {
 	for _, t := range event.Types() {
 		if strings.HasSuffix(string(t), "_requested") {

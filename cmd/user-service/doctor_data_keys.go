@@ -42,7 +42,7 @@ func (d *doctor) checkDataKeys(ctx context.Context, cfg config.DataKeys, databas
 	}
 }
 
-// countSecrets returns the number of encrypted secrets for each id of a key.
+// countSecrets returns the number of encrypted secrets by the id of their key.
 func countSecrets(ctx context.Context, cfg config.Database) (map[string]int, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()

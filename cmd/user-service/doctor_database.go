@@ -15,7 +15,7 @@ import (
 // access tokens by the second one.
 const maxClockSkew = 5 * time.Second
 
-// checkDatabase checks the server first, then what is in the database.
+// checkDatabase checks the server, and then the rights and the schema in the database.
 func (d *doctor) checkDatabase(ctx context.Context, cfg config.Database) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
@@ -39,7 +39,7 @@ func (d *doctor) checkDatabase(ctx context.Context, cfg config.Database) {
 	d.checkSchema(ctx, db)
 }
 
-// oneLine returns the text of an error for a table.
+// oneLine returns the text of an error without line breaks, for a cell of a table.
 func oneLine(err error) string { return strings.ReplaceAll(plainly(err).Error(), "\n", " ") }
 
 // closeDatabase closes the connections, also after the end of ctx.

@@ -15,7 +15,7 @@ import (
 // maxKeyAge is the age after which a signing key must be replaced. The alert UserServiceKeyNearItsEnd fires 30 days earlier.
 const maxKeyAge = 365 * 24 * time.Hour
 
-// checkKeys lists the keys of access tokens. Their age is known since the service first used them.
+// checkKeys lists the keys of access tokens with their ages. The age of a key starts at its first use by the service.
 func (d *doctor) checkKeys(ctx context.Context, cfg config.Tokens, database config.Database) {
 	tokens, err := token.New(token.Config{Keys: tokenKeys(cfg)})
 	if err != nil {
@@ -24,7 +24,7 @@ func (d *doctor) checkKeys(ctx context.Context, cfg config.Tokens, database conf
 	}
 	keys := tokens.KeysInForce()
 	slices.SortFunc(keys, func(a, b token.KeyInfo) int { return cmp.Compare(a.ID, b.ID) })
-	since, err := knownSince(ctx, database, keys)
+	since, err := firstUses(ctx, database, keys)
 	for _, k := range keys {
 		if err != nil {
 			d.unknown("keys", describeKey(k)+"; its age is not known", "repair the database first")
@@ -34,8 +34,8 @@ func (d *doctor) checkKeys(ctx context.Context, cfg config.Tokens, database conf
 	}
 }
 
-// knownSince returns since when the service uses each key.
-func knownSince(ctx context.Context, cfg config.Database, keys []token.KeyInfo) (map[string]time.Time, error) {
+// firstUses returns when the service first used each key, by the id of the key.
+func firstUses(ctx context.Context, cfg config.Database, keys []token.KeyInfo) (map[string]time.Time, error) {
 	ctx, cancel := context.WithTimeout(ctx, checkTime)
 	defer cancel()
 	db, err := postgres.Open(ctx, postgres.Config{URL: cfg.URL.Reveal(), MaxConns: 2}, nil)

@@ -23,7 +23,7 @@ func (d *doctor) wantStatus(t *testing.T, name, status string) {
 	}
 }
 
-// TestDoctorComparesClocks compares clocks whose difference can't be caused with a real server.
+// TestDoctorComparesClocks passes the times directly, because a real server has the clock of the test's machine.
 func TestDoctorComparesClocks(t *testing.T) {
 	t.Parallel()
 	before := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -120,7 +120,7 @@ func newDataKey() string {
 	return base64.StdEncoding.EncodeToString(key)
 }
 
-// storeSecrets stores n factors that a key encrypts. The secrets themselves are empty.
+// storeSecrets stores n factors whose secrets are marked as encrypted with a key. The secrets are empty.
 func storeSecrets(t *testing.T, db *pgx.Conn, user, key string, n int) {
 	t.Helper()
 	keys, err := factor.NewKeys(key, "")

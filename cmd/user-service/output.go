@@ -20,7 +20,7 @@ const (
 	asJSON  = "json"
 )
 
-// addOutput adds the flag --output to a command. The command's RunE gets valid values only.
+// addOutput adds the flag --output to a command. A value other than table or json is a usage error, before RunE.
 func addOutput(cmd *cobra.Command) *string {
 	output := cmd.Flags().StringP("output", "o", asTable, "table or json")
 	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{asTable, asJSON}, cobra.ShellCompDirectiveNoFileComp))

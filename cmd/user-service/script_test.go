@@ -175,7 +175,7 @@ func hides(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// execute runs statements in the database: sql STATEMENT...
+// execute implements the script command sql STATEMENT..., which runs statements in the database.
 func execute(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) == 0, "sql STATEMENT...")
 	ctx := context.Background()
@@ -188,7 +188,7 @@ func execute(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// withSetting adds a setting of PostgreSQL to DATABASE_URL: with NAME=VALUE
+// withSetting implements the script command with NAME=VALUE, which adds a setting of PostgreSQL to DATABASE_URL.
 func withSetting(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) != 1, "with NAME=VALUE")
 	u, err := url.Parse(ts.Getenv("DATABASE_URL"))

@@ -40,7 +40,7 @@ func aboutUser(err error) error {
 	return plainly(err)
 }
 
-// changeUser calls change for the user with this email or id, and then prints what was done. operation is part of its errors.
+// changeUser calls change for the user with this email or id, and then prints done. operation is the prefix of its errors.
 func changeUser(cmd *cobra.Command, name, operation, done string, change func(*user.Service, access.Grant) error) error {
 	return withUser(cmd, name, func(users *user.Service, id uuid.UUID) error {
 		if err := change(users, access.Internal(id)); err != nil {

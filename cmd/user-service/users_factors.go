@@ -15,7 +15,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// listedFactor is a factor in the output of users factors.
+// listedFactor is the JSON of a factor.
 type listedFactor struct {
 	ID         uuid.UUID   `json:"id"`
 	Type       factor.Type `json:"type"`

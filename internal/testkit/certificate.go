@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// Certificate returns a self-signed certificate as PEM.
+// Certificate returns a self-signed certificate in PEM that expires at expiry.
 func Certificate(t testing.TB, expiry time.Time) []byte {
 	t.Helper()
 	public, private, err := ed25519.GenerateKey(rand.Reader)

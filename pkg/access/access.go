@@ -53,7 +53,7 @@ func (r Role) HasAll(permissions []Permission) bool {
 type Caller struct {
 	UserID      uuid.UUID // the nil UUID for a workload
 	SessionID   uuid.UUID
-	Workload    string // the sub of a workload, which is a service without an account; empty for a user
+	Workload    string // the sub of a workload; empty for a user
 	Roles       []string
 	Permissions []Permission
 	// Withheld are the roles and permissions that would count in a session with a second factor.
@@ -69,7 +69,7 @@ func (c Caller) Known() bool { return c.Workload != "" || c.UserID != uuid.Nil }
 // May reports whether the caller has the permission.
 func (c Caller) May(p Permission) bool { return slices.Contains(c.Permissions, p) }
 
-// withFactor returns the caller as in a session with a second factor. A workload can't have one.
+// withFactor returns the caller with the permissions of a session with a second factor. A workload has no such session.
 func (c Caller) withFactor() Caller {
 	if c.Workload != "" {
 		return c

@@ -13,7 +13,7 @@ type Grant struct {
 	rule   Rule
 	caller Caller
 	target uuid.UUID
-	roles  []string // of the account that the change creates
+	roles  []string // the roles of the account that the change creates
 }
 
 // Grant returns the grant for a caller to act on the user target. The nil UUID means no particular user. The target of an
@@ -75,7 +75,7 @@ func (g Grant) NeedsFactor(now Caller, target Holder) bool {
 	return !g.Allows(now, target) && g.Allows(now.withFactor(), target)
 }
 
-// assigns reports whether the change gives a new account a role that not every account has.
+// assigns reports whether the change gives a new account a role other than User.
 func (g Grant) assigns() bool {
 	return slices.ContainsFunc(g.roles, func(role string) bool { return role != User })
 }
@@ -87,7 +87,7 @@ type Holder struct {
 }
 
 // covers reports whether the caller has all permissions of another user. The role admin covers all permissions, even permissions of
-// applications that the role does not list. It covers none while it is withheld.
+// applications that the role does not list. If the role is withheld, it covers no permissions.
 func (c Caller) covers(other Holder) bool {
 	if slices.Contains(c.Roles, Admin) && !slices.Contains(c.Withheld.Roles, Admin) {
 		return true

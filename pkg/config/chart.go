@@ -11,7 +11,7 @@ import (
 // messages.
 type chartVariable struct {
 	Type    string `json:"type"`              // boolean, integer, duration, level, networks or text
-	Pattern string `json:"pattern,omitempty"` // of a text; a regular expression
+	Pattern string `json:"pattern,omitempty"` // a regular expression for a text
 	Min     string `json:"min,omitempty"`
 	Max     string `json:"max,omitempty"`
 	Default string `json:"default,omitempty"`

@@ -161,7 +161,7 @@ func fileOf(dsn, name string) string {
 		}
 	}
 	file := cmp.Or(values.Get(name), os.Getenv("PG"+strings.ToUpper(name)))
-	if file == "system" { // the CAs of the system, for sslrootcert
+	if file == "system" { // the value of sslrootcert for the system's CAs
 		return ""
 	}
 	return file

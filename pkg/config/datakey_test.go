@@ -46,7 +46,7 @@ func TestADataKeyMustLookRandom(t *testing.T) {
 	}
 }
 
-// TestDataKeysRotate writes new keys to the files.
+// TestDataKeysRotate rotates the keys in files, in the order that docs/security/rotation.md describes.
 func TestDataKeysRotate(t *testing.T) {
 	t.Parallel()
 	m := watched(t)

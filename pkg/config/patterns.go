@@ -1,10 +1,10 @@
 package config
 
-// The chart checks texts with patterns, because its templates can't call the check methods. Each pattern is a regular expression of RE2.
-// A valid text matches it. Rules that need other variables are in the templates of the chart.
+// The chart checks texts with patterns, because its templates can't call the check methods. A pattern is a regular expression (RE2) that
+// matches every valid text. Rules that depend on other variables are in the templates of the chart.
 
 const (
-	// localOrigin is an origin at which http is valid, without its scheme.
+	// localOrigin is an origin for which http is allowed, without its scheme.
 	localOrigin = `(([-a-z0-9]+\.)*localhost|127(\.[0-9]+){3}|\[::1\])(:[0-9]+)?`
 	// authority is the host of a URL, with or without a port, and without a user.
 	authority = `[^/?#@: ][^/?#@ ]*`
@@ -12,7 +12,7 @@ const (
 	webOrigin = `(https://[-a-z0-9.]+|http://([-a-z0-9]+\.)*localhost)(:[0-9]+)?`
 	// label is a part of a domain.
 	label = `[a-z0-9]([-a-z0-9]*[a-z0-9])?`
-	// workloadEntry is an entry of WORKLOAD_ROLES. A comma separates entries, so a sub has none.
+	// workloadEntry is an entry of WORKLOAD_ROLES. Commas separate entries, so a sub can't contain a comma.
 	workloadEntry = `(` + serviceAccountForm + `|[!-+\--~]*:[!-+\--~]*)=` + workloadRoleForm + `(\+` + workloadRoleForm + `)*`
 )
 

@@ -11,7 +11,7 @@ import (
 	"user-service/pkg/config"
 )
 
-// samples are values of the variables with a pattern. The service accepts those of valid, and refuses those of invalid.
+// samples has values that the service accepts and values that it refuses, by variable.
 var samples = map[string]struct{ valid, invalid []string }{
 	"PWNED_PASSWORDS_URL": {
 		[]string{"https://x/range/", "https://x:8443/a/range/", "http://localhost:80/range/", "http://127.0.0.1/range/"},
@@ -39,7 +39,7 @@ var samples = map[string]struct{ valid, invalid []string }{
 	},
 }
 
-// TestThePatternsOfTheChartAgreeWithTheService checks that the chart and the service decide alike about the samples.
+// TestThePatternsOfTheChartAgreeWithTheService checks that the chart accepts the same samples as the service.
 func TestThePatternsOfTheChartAgreeWithTheService(t *testing.T) {
 	t.Parallel()
 	for name, pattern := range chartPatterns(t) {

@@ -22,7 +22,7 @@ var assignments = func() []*regexp.Regexp {
 	}
 }()
 
-// dataKeys match values that could be data keys: the base64 of 32 bytes.
+// dataKeys matches values that could be data keys: the base64 of 32 bytes.
 var dataKeys = regexp.MustCompile(`[A-Za-z0-9+/]{43}=`)
 
 // TestNoFileContainsASecretThatTheServiceAccepts searches all files for signing secrets and data keys. With a secret that the service

@@ -82,8 +82,8 @@ type reading struct {
 	problem string
 }
 
-// poll reads all files. It applies new values only if nothing has changed since the last poll. While files are being changed, one file may
-// be incomplete, or new while another file of the same group is still old.
+// poll reads all files. It applies new values only if the files are the same as in the last poll. While files are being replaced, one may
+// be incomplete, or one may be new and another of its group still old.
 func (w *Watcher) poll(ctx context.Context) {
 	now := w.read()
 	settled := maps.Equal(now, w.lastRead)

@@ -22,7 +22,7 @@ var (
 	workloadSubject = regexp.MustCompile(`^[!-~]+$`)
 )
 
-// maxWorkloadSubject is the maximum length of a sub in bytes. It is that of a SPIFFE ID.
+// maxWorkloadSubject is the maximum length of a sub in bytes. A SPIFFE ID can have this length.
 const maxWorkloadSubject = 2048
 
 // RolesBySubject returns the roles of each workload by the sub of its tokens.
@@ -33,7 +33,7 @@ func (w Workloads) RolesBySubject() (map[string][]string, error) {
 	}
 	for entry := range strings.SplitSeq(w.Roles, ",") {
 		entry = strings.TrimSpace(entry)
-		equals := strings.LastIndex(entry, "=") // a sub may contain =, and the name of a role does not
+		equals := strings.LastIndex(entry, "=") // a sub may contain =, but no name of a role does
 		if equals < 0 {
 			return nil, errors.New("has an entry without =")
 		}
@@ -54,7 +54,7 @@ func (w Workloads) RolesBySubject() (map[string][]string, error) {
 	return all, nil
 }
 
-// subjectOf returns the sub that a key of WORKLOAD_ROLES stands for.
+// subjectOf returns the sub for a name in WORKLOAD_ROLES: the name itself, or the sub of a Kubernetes ServiceAccount.
 func subjectOf(key string) (string, error) {
 	if strings.Contains(key, ":") {
 		if len(key) > maxWorkloadSubject || !workloadSubject.MatchString(key) {

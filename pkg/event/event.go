@@ -79,7 +79,7 @@ type Subject struct {
 
 // Session is the data of LoggedIn.
 type Session struct {
-	ID        uuid.UUID `json:"id"` // of the user
+	ID        uuid.UUID `json:"id"` // the id of the user
 	SessionID uuid.UUID `json:"session_id"`
 }
 
@@ -91,9 +91,9 @@ type LockOut struct {
 
 // Factor is the data of FactorAdded and FactorRemoved.
 type Factor struct {
-	ID     uuid.UUID  `json:"id"` // of the user
+	ID     uuid.UUID  `json:"id"` // the id of the user
 	Factor FactorItem `json:"factor"`
-	By     string     `json:"by"` // the id of the user who made the change, "workload:" and the sub of a service, or "cli"
+	By     string     `json:"by"` // the actor: the id of a user, "workload:" followed by a sub, or "cli"
 }
 
 // FactorItem describes a second factor.

@@ -31,7 +31,7 @@ func (s *server) accountAt(addr string) account {
 }
 
 // TestAccountsAtOneAddressShareAQuota writes with several accounts from one address. Together they may send 20 times as many requests as
-// the address may send without a token. The quota has no effect on reads, ends of the own sessions and other addresses.
+// the address may send without a token. The quota does not limit reads, ending the caller's own sessions, and other addresses.
 func TestAccountsAtOneAddressShareAQuota(t *testing.T) {
 	t.Parallel()
 	s := startWithAddressQuota(t, func(set *settings) { set.account = 100 })
@@ -63,8 +63,8 @@ func TestAccountsAtOneAddressShareAQuota(t *testing.T) {
 		want(t, 204)
 }
 
-// TestAHashCountsAsTenAtAnAddress checks passwords from one address. A request that the address has no quota for uses no quota of the
-// account either.
+// TestAHashCountsAsTenAtAnAddress sends requests that hash from one address. A request beyond the quota of the address uses no quota of the
+// account.
 func TestAHashCountsAsTenAtAnAddress(t *testing.T) {
 	t.Parallel()
 	s := startWithAddressQuota(t, func(set *settings) { set.account = 31 })

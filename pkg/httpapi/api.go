@@ -25,7 +25,7 @@ type Config struct {
 	RateLimitPerMinute int
 	// AccountRateLimitPerMinute limits the requests of each account that change data; a hash counts as ten. 0 means no limit.
 	AccountRateLimitPerMinute int
-	Issuer                    string // the iss claim of tokens; if it is a URL, the metadata of RFC 8414 is served
+	Issuer                    string // The iss claim of tokens. If it is a URL, the API serves the metadata of RFC 8414.
 }
 
 // Observer receives what the API reports to metrics. Its methods must not block.
@@ -99,8 +99,8 @@ func (a *API) Handler() http.Handler {
 	return rejectEncodedSlashes(router)
 }
 
-// otherMethods serves methods that no route has. /verify and the paths below it accept any method, because a gateway may send the method of
-// the original request, such as PROPFIND.
+// otherMethods serves requests whose method has no route. /verify and the paths below it accept any method, because a gateway may send the
+// method of the original request, such as PROPFIND.
 func (a *API) otherMethods() http.Handler {
 	verify := a.observe(verifyPattern, a.serve(route{http.MethodGet, verifyPattern, access.AnyCaller(), uncounted, a.verify}))
 	verifyPath := a.observe(verifyPathPattern, a.serve(route{http.MethodGet, verifyPathPattern, access.AnyCaller(), uncounted, a.verifyPath}))

@@ -41,7 +41,7 @@ type call struct {
 	onBody   func([]byte) // Gets the body before it is parsed. May be nil.
 	object   *object      // The parsed body.
 	token    string       // The token of the parsed form.
-	bodyErr  error        // The reason why there is neither object nor token.
+	bodyErr  error        // The error if there is neither object nor token.
 }
 
 // handler responds to one call. Its error becomes a problem document.
@@ -104,7 +104,7 @@ func (c *call) receive() {
 	})
 }
 
-// receiveAs reads the body, once, and calls parse with it. The time for receiving it does not count towards the timeout.
+// receiveAs reads the body and calls parse with it, once. The time for receiving the body does not count towards the timeout.
 func (c *call) receiveAs(parse func(body []byte) error) {
 	if c.received {
 		return
@@ -221,7 +221,7 @@ func (a *API) authenticateWorkload(c *call, raw string, quota quotaRule) error {
 	if err != nil {
 		return err
 	}
-	c.by.Workload = w.Subject // also the actor of a refusal
+	c.by.Workload = w.Subject // the audit entry of a refusal has this actor
 	if err := a.countBeforeQuery(quota, workloadKey("session", w.Subject)); err != nil {
 		return err
 	}

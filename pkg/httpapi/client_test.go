@@ -71,7 +71,7 @@ type settings struct {
 	cfg      user.Config
 	limits   password.Limits
 	docs     bool
-	issuer   string // of the metadata
+	issuer   string // JWT_ISSUER, for the metadata
 	limit    int    // anonymous POSTs per minute and address
 	account  int    // writes per minute and account
 	proxies  []netip.Prefix

@@ -54,7 +54,7 @@ func secondStepOf(s *server, a account) any {
 	return map[string]any{"challenge": s.challenge(a), "code": s.codeOf(a)}
 }
 
-// factorFor creates the factor that an operation needs. It returns the replacement of {factor_id}.
+// factorFor creates the factor that an operation needs. It returns the replacement of {factor_id} in a path.
 func (s *server) factorFor(operation string, a account) []string {
 	s.t.Helper()
 	switch operation {
@@ -67,7 +67,7 @@ func (s *server) factorFor(operation string, a account) []string {
 	}
 }
 
-// insertFactor stores a factor without the service.
+// insertFactor stores a factor directly in the database.
 func (s *server) insertFactor(a account, confirmed bool) uuid.UUID {
 	s.t.Helper()
 	id, err := uuid.NewV7()
@@ -149,7 +149,7 @@ func (s *server) confirm(a account, id uuid.UUID, code string) answer {
 	return s.call("POST", "/users/me/factors/"+id.String()+"/confirm", map[string]any{"code": code}, as(a.token))
 }
 
-// fresh returns the current code, as if no code of the app had been used.
+// fresh returns the current code. It first forgets the used time steps, so that the service accepts the code.
 func (p *app) fresh(s *server) string {
 	s.t.Helper()
 	s.execute(`UPDATE factors SET last_step = 0 WHERE id = $1`, p.id)

@@ -13,7 +13,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// factorPaths are the paths for callers with a token that exist only while second factors are enabled.
+// factorPaths are paths that exist only if second factors are enabled. They need an access token.
 var factorPaths = []string{
 	"/users/:id/factors", "/users/:id/factors/:factor_id", "/users/:id/factors/:factor_id/confirm",
 	"/users/:id/factors/:factor_id/remove", "/users/:id/recovery-codes",
@@ -58,7 +58,7 @@ func readProof(o *object) user.Proof {
 	return user.Proof{Code: o.code(), Credential: o.document("credential")}
 }
 
-// code takes a code, without blanks at both ends.
+// code takes the member code, without blanks at both ends.
 func (o *object) code() string { return strings.TrimSpace(o.text("code")) }
 
 func (a *API) loginWithCode(w http.ResponseWriter, c *call) error {

@@ -19,8 +19,8 @@ func (s *server) factors(token string) factorList {
 	return decode[factorList](s.t, s.call("GET", "/users/me/factors", nil, as(token)).want(s.t, 200))
 }
 
-// TestTheFirstFactorEndsTheOtherSessions adds a factor: it has no effect before its confirmation. Then other sessions end, and recovery
-// codes are shown once.
+// TestTheFirstFactorEndsTheOtherSessions adds a factor, which has no effect before its confirmation. At the confirmation, other sessions
+// end, and recovery codes are shown once.
 func TestTheFirstFactorEndsTheOtherSessions(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -133,7 +133,8 @@ func TestRemovingTheLastFactorRemovesTheRecoveryCodes(t *testing.T) {
 	}
 }
 
-// TestAnAdminCannotDeleteTheirOwnFactorWithoutThePassword checks that a stolen token of an administrator removes no factor of theirs.
+// TestAnAdminCannotDeleteTheirOwnFactorWithoutThePassword checks that a stolen token of an administrator can't remove the administrator's
+// own factor.
 func TestAnAdminCannotDeleteTheirOwnFactorWithoutThePassword(t *testing.T) {
 	t.Parallel()
 	s := start(t)

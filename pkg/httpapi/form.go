@@ -8,13 +8,13 @@ import (
 	"user-service/pkg/user"
 )
 
-// mediaForm is the media type of the requests of OAuth (RFC 6749 appendix B).
+// mediaForm is the media type of OAuth requests (RFC 6749 appendix B).
 const mediaForm = "application/x-www-form-urlencoded"
 
 // invalidRequest is the member error of the problem document for a form that the service can't read (RFC 6749 section 5.2).
 const invalidRequest = "invalid_request"
 
-// formError is an error about a form. Its problem document has the member error of OAuth, for clients of OAuth.
+// formError is an error about a form. Its problem document has the member error, which OAuth clients read.
 type formError struct{ error }
 
 func (e formError) Unwrap() error { return e.error }
@@ -27,7 +27,7 @@ func errForm(detail string) error { return formError{errMalformed(detail)} }
 //
 // Errors: malformedRequest, also without a token; contentTooLarge, unsupportedMediaType, Overloaded.
 func (c *call) formToken() (string, error) {
-	if c.ContentLength == 0 && c.Header.Get("Content-Type") == "" { // there is neither a body nor its media type
+	if c.ContentLength == 0 && c.Header.Get("Content-Type") == "" { // neither a body nor a media type
 		return "", errNoFormToken()
 	}
 	if err := checkMediaType(c.Header, []string{mediaForm}); err != nil {

@@ -14,7 +14,7 @@ import (
 
 func key(value string) option { return header("Idempotency-Key", value) }
 
-// creations are the requests that create an account. A body with a name is another body with the same email.
+// creations returns bodies of the requests that create an account, by path. Another name makes another body with the same email.
 var creations = map[string]func(email, name string) string{
 	"/register": func(email, name string) string {
 		return fmt.Sprintf(`{"email":%q,"password":%q,"name":%q,"metadata":{"b":"<&>\u2028","a":1.10}}`, email, goodPassword, name)
@@ -24,7 +24,7 @@ var creations = map[string]func(email, name string) string{
 	},
 }
 
-// wantRepeated checks that an answer is the first one again.
+// wantRepeated checks that an answer repeats the first answer.
 func (a answer) wantRepeated(t *testing.T, first answer) {
 	t.Helper()
 	a.want(t, 201)
@@ -172,7 +172,8 @@ func TestARunningRequestIsNotRepeated(t *testing.T) {
 	go func() { answered <- send(s) }()
 	s.waitForLock()
 	send(s).wantProblem(t, 409, "idempotency-key-in-use")
-	// A request of another replica finds the key in use, or gets its turn while the first request pauses, and waits for the same lock.
+	// A request at another replica finds the key in use. If it arrives between two attempts of the first request, it waits for the same
+	// lock.
 	others := make(chan answer)
 	go func() { others <- send(other) }()
 	_ = tx.Rollback(t.Context())

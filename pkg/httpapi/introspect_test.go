@@ -48,8 +48,8 @@ func claimsOf(t *testing.T, token string) map[string]any {
 	return claims
 }
 
-// TestIntrospectionOfAnAccessToken compares the response with the claims of the token. After changes of the account, it has the current
-// state of the account, and the rest as before.
+// TestIntrospectionOfAnAccessToken compares the response with the claims of the token. After changes of the account, the members about the
+// account are current, and the others are unchanged.
 func TestIntrospectionOfAnAccessToken(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -68,8 +68,8 @@ func TestIntrospectionOfAnAccessToken(t *testing.T) {
 	}
 }
 
-// TestIntrospectionOfARefreshToken checks that the response differs from that of an access token: the type is not Bearer, and there are
-// neither aud nor jti.
+// TestIntrospectionOfARefreshToken checks how the response differs from the response about an access token. The type is not Bearer, and
+// there are neither aud nor jti.
 func TestIntrospectionOfARefreshToken(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -210,7 +210,7 @@ func TestFormsAreChecked(t *testing.T) {
 	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200) // nothing was revoked
 }
 
-// TestTheTokenOfTheCallerComesFirst sends a huge body without authorization: the status is that of the token.
+// TestTheTokenOfTheCallerComesFirst sends a huge body without authorization. The response is about the missing token, not about the body.
 func TestTheTokenOfTheCallerComesFirst(t *testing.T) {
 	t.Parallel()
 	s := start(t)

@@ -298,7 +298,7 @@ func TestARefusedNewAccount(t *testing.T) {
 	}
 }
 
-// TestAUserWithoutAPassword checks what such a user may do: reset the password, and nothing else before that.
+// TestAUserWithoutAPassword checks that such a user can do nothing before a password reset.
 func TestAUserWithoutAPassword(t *testing.T) {
 	t.Parallel()
 	s := start(t)

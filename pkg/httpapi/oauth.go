@@ -12,21 +12,22 @@ import (
 	"user-service/pkg/user"
 )
 
-// inactive is the response about a token that is not active. It has no other members, so that it reveals nothing (RFC 7662 section 2.2).
+// inactive is the response about a token that is not active. It has no other members, because they would reveal something about the token
+// (RFC 7662 section 2.2).
 type inactive struct {
-	Active bool `json:"active"` // false
+	Active bool `json:"active"` // always false
 }
 
 // introspection is the response about an active token (RFC 7662 section 2.2). Its additional members have the names of the claims of an
 // access token.
 type introspection struct {
-	Active        bool                `json:"active"` // true
+	Active        bool                `json:"active"` // always true
 	TokenType     string              `json:"token_type"`
 	Issuer        string              `json:"iss"`
 	Subject       uuid.UUID           `json:"sub"`
 	Audience      []string            `json:"aud,omitempty"`
 	ClientID      string              `json:"client_id"`
-	ExpiresAt     int64               `json:"exp"` // seconds since 1970, like iat and auth_time
+	ExpiresAt     int64               `json:"exp"` // Unix time in seconds, like iat and auth_time
 	IssuedAt      int64               `json:"iat"`
 	ID            string              `json:"jti,omitempty"`
 	SessionID     uuid.UUID           `json:"sid"`
@@ -63,7 +64,7 @@ func (a *API) introspect(w http.ResponseWriter, c *call) error {
 	})
 }
 
-// revoke ends the session of a token (RFC 7009). The response to every other token is the same, because the token is invalid already
+// revoke ends the session of a token (RFC 7009). The response is the same for an invalid token, because there is nothing left to revoke
 // (section 2.2).
 func (a *API) revoke(w http.ResponseWriter, c *call) error {
 	token, err := c.formToken()
@@ -77,7 +78,7 @@ func (a *API) revoke(w http.ResponseWriter, c *call) error {
 	return nil
 }
 
-// serverMetadata describes the service as an authorization server, based on RFC 8414. The service offers no grant of OAuth. So the metadata
+// serverMetadata describes the service as an authorization server, based on RFC 8414. The service offers no OAuth grant. So the metadata
 // differs from the RFC in two points: it has no token_endpoint, and the list of response types is empty.
 type serverMetadata struct {
 	Issuer                   string   `json:"issuer"`

@@ -24,7 +24,7 @@ type device struct {
 	rp      virtualwebauthn.RelyingParty
 	options virtualwebauthn.AuthenticatorOptions
 	key     virtualwebauthn.Credential
-	id      uuid.UUID // of the factor
+	id      uuid.UUID // the id of the factor
 }
 
 // passkeyEnrollment is the response to a new passkey.
@@ -48,7 +48,7 @@ func newDevice(a account) *device {
 	return d
 }
 
-// create answers creation options.
+// create returns the response of the authenticator to creation options.
 func (d *device) create(t *testing.T, options json.RawMessage) json.RawMessage {
 	t.Helper()
 	parsed, err := virtualwebauthn.ParseAttestationOptions(string(options))
@@ -59,7 +59,7 @@ func (d *device) create(t *testing.T, options json.RawMessage) json.RawMessage {
 		d.key, *parsed))
 }
 
-// sign answers a challenge. Each signature raises the counter.
+// sign returns the response of the authenticator to a challenge. Each signature increases the counter.
 func (d *device) sign(t *testing.T, challenge string) json.RawMessage {
 	t.Helper()
 	raw, err := base64.RawURLEncoding.DecodeString(challenge)
@@ -130,7 +130,7 @@ func TestAPasskeyLogsIn(t *testing.T) {
 	wantAMR(t, refreshed, "pwd", "pop", "user", "mfa")
 }
 
-// TestAWrongPasskeyIsRefused sends responses that differ in one respect. All have the same response, apart from the id of the request.
+// TestAWrongPasskeyIsRefused sends credentials that each have one fault. All get the same response, except for the id of the request.
 func TestAWrongPasskeyIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -181,7 +181,7 @@ func TestAWrongPasskeyIsRefused(t *testing.T) {
 	s.passkeyLogin("unknown", json.RawMessage(`{"id":"x"}`)).wantProblem(t, 401, "invalid-challenge")
 }
 
-// TestAfterThePasswordThePasskeyNeedNotNameTheUser logs in with the password and a response without userHandle.
+// TestAfterThePasswordThePasskeyNeedNotNameTheUser logs in with the password and a credential without userHandle.
 func TestAfterThePasswordThePasskeyNeedNotNameTheUser(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -212,7 +212,7 @@ func TestACounterThatStaysZeroIsValid(t *testing.T) {
 	}
 }
 
-// TestAWrongRegistrationIsRefused sends responses that differ in one respect.
+// TestAWrongRegistrationIsRefused sends credentials that each have one fault.
 func TestAWrongRegistrationIsRefused(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -282,7 +282,7 @@ func TestPasskeysCanBeOff(t *testing.T) {
 	off.call("POST", "/login/second-factor", credential).wantProblem(t, 401, "invalid-code")
 }
 
-// TestAPasskeyChallengeIsUsedOnce sends one response 20 times to two replicas.
+// TestAPasskeyChallengeIsUsedOnce sends one credential 20 times to two replicas.
 func TestAPasskeyChallengeIsUsedOnce(t *testing.T) {
 	t.Parallel()
 	s := start(t)

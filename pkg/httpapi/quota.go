@@ -29,7 +29,7 @@ const (
 	byRevocation
 	// write counts one request in the quota of the caller's account, before the body is read.
 	write
-	// mail counts as write, and as byAddress too. One client may have many accounts, and each request causes a mail.
+	// mail counts as write and as byAddress, because one client may have many accounts, and each request causes a mail.
 	mail
 	// hash counts ten requests in the quota of the caller's account, before the body is read.
 	hash
@@ -221,7 +221,8 @@ func (a *API) countBeforeQuery(q quotaRule, session uuid.UUID) error {
 	return errTooManyOfAccount(exceeded, wait)
 }
 
-// countAccount counts a call as n requests of its account, and of all accounts at its address. A refused call counts in neither quota.
+// countAccount counts a call as n requests in the quota of its account, and in the quota of all accounts at its address. A refused call
+// counts in neither quota.
 //
 // Errors: TooManyRequests.
 func (a *API) countAccount(c *call, n int) error {
@@ -241,8 +242,8 @@ func (a *API) countAccount(c *call, n int) error {
 	return refused
 }
 
-// countMail counts a call as one request of its account and as an anonymous request of its address. A refused call counts in neither
-// quota. Errors: TooManyRequests.
+// countMail counts a call in the quota of its account, and in the quota of anonymous requests of its address. A refused call counts in
+// neither quota. Errors: TooManyRequests.
 func (a *API) countMail(c *call) error {
 	if err := a.countAccount(c, 1); err != nil {
 		return err

@@ -61,7 +61,8 @@ func TestRevokingOtherTextsDoesNothing(t *testing.T) {
 	s.call("GET", "/users/me", nil, as(a.token)).want(t, 200)
 }
 
-// TestRevokingNeedsNoQuota uses up the quota of an address with other texts. Tokens of the service can still be revoked, and do not count.
+// TestRevokingNeedsNoQuota uses up the quota of an address with texts that are not tokens. Tokens of the service can still be revoked, and
+// do not count.
 func TestRevokingNeedsNoQuota(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) {

@@ -17,7 +17,7 @@ func (s *server) putFactorRole(admin account, name string, secondFactor bool, pe
 	s.call("PUT", "/roles/"+name, body, as(admin.token)).want(s.t, 200)
 }
 
-// permissions returns the permissions in the token of an account, and those of /verify.
+// permissions returns the permissions in the token of an account, and the permissions that /verify returns.
 func (s *server) permissions(a account) (inToken, verified string) {
 	s.t.Helper()
 	claims := jwt.MapClaims{}

@@ -58,8 +58,8 @@ func TestACodeIsUsedOnceByManyRequests(t *testing.T) {
 	}
 }
 
-// TestALoginDoesNotOvertakeTheConfirmation logs in with the password alone while the first factor is confirmed. After the confirmation, no
-// session without the factor is left, except the confirming one.
+// TestALoginDoesNotOvertakeTheConfirmation logs in with the password alone while the first factor is confirmed. After the confirmation,
+// only the confirming session is without the factor.
 func TestALoginDoesNotOvertakeTheConfirmation(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(set *settings) { set.cfg.MaxFailures = 1000 })

@@ -136,7 +136,7 @@ func TestAChallengeHasFiveTries(t *testing.T) {
 	other.secondStep(s.challenge(a), p.fresh(s)).want(t, 200)
 }
 
-// TestAChallengeBecomesInvalid makes a challenge invalid in each way.
+// TestAChallengeBecomesInvalid makes a challenge invalid in each possible way.
 func TestAChallengeBecomesInvalid(t *testing.T) {
 	t.Parallel()
 	s := start(t)
@@ -196,7 +196,7 @@ func TestNothingBypassesTheFactor(t *testing.T) {
 		"another pending factor": func(a *account) { s.insertFactor(*a, false) },
 	} {
 		a := s.register()
-		stolen := s.login(a) // before the factor
+		stolen := s.login(a) // a session from before the factor
 		p := s.enroll(a)
 		try(&a)
 		got := s.call("POST", "/login", credentialsOf(s, a))

@@ -76,7 +76,7 @@ func TestTokensOfWorkloadsAreRefused(t *testing.T) {
 	without.call("GET", "/users", nil, as(issuer.Token(t, nil))).wantProblem(t, 401, "invalid-access-token")
 }
 
-// TestAnUnavailableIssuerIsAnOverload covers a service that has not fetched the keys yet.
+// TestAnUnavailableIssuerIsAnOverload sends a request before the service has fetched the keys.
 func TestAnUnavailableIssuerIsAnOverload(t *testing.T) {
 	t.Parallel()
 	s, issuer := withWorkloads(t, []string{access.Admin})

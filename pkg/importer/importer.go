@@ -39,7 +39,7 @@ type Counts struct {
 	Created  int // in a dry run: would be created
 	Existing int // the email has an account, which the import leaves unchanged
 	Refused  int
-	NoHash   int // lines without a password hash; counted above too
+	NoHash   int // lines without a password hash, which the other counts include
 }
 
 // Lines returns the number of lines that are counted.

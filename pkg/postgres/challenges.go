@@ -13,7 +13,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// codesHash returns the key under which the wrong codes of a user are counted. A reset does not clear this count.
+// codesHash returns the key of the count of a user's wrong codes. A reset does not clear this count.
 func codesHash(id uuid.UUID) []byte {
 	sum := sha256.Sum256(append([]byte("second factor "), id[:]...))
 	return sum[:]
@@ -134,8 +134,8 @@ func (db *DB) AddPasskeyChallenge(ctx context.Context, hash factor.ChallengeHash
 	return wrap("store a challenge", err)
 }
 
-// RecordPasskey implements user.Store. It uses up the challenge whatever the decision is. Logins with the same passkey queue in the
-// replica, as RecordAttempt does, because they lock the same user.
+// RecordPasskey implements user.Store. It uses up the challenge for every decision. Logins with the same passkey lock the same user, so
+// they queue in the replica, like the attempts in RecordAttempt.
 func (db *DB) RecordPasskey(
 	ctx context.Context, hash factor.ChallengeHash, credentialID []byte, a user.Attempt,
 	decide func(user.PasskeyAttempt) (user.CodeDecision, error),
@@ -192,11 +192,12 @@ func lockPasskey(ctx context.Context, tx pgx.Tx, credentialID []byte) (state use
 	}
 	var batch pgx.Batch
 	var factors []user.Factor
-	// While the query above waited for its lock, the user may have removed the passkey, and another user may have added one with its id.
+	// While the query above waited for its lock, the user may have removed the passkey, and another user may have added a passkey with the
+	// same id.
 	batch.Queue(`SELECT `+factorColumns+` FROM factors WHERE credential_id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL`,
 		credentialID, found[0].id).Query(into(&factors, scanFactor))
 	batch.Queue(`SELECT clock_timestamp()`).QueryRow(func(row pgx.Row) error { return row.Scan(&state.Now) })
-	if err := tx.SendBatch(ctx, &batch).Close(); err != nil || len(factors) == 0 { // it was removed before the lock
+	if err := tx.SendBatch(ctx, &batch).Close(); err != nil || len(factors) == 0 { // the passkey was removed before the lock
 		return state, "", err
 	}
 	state.UserID, state.Factor = found[0].id, factors[0]

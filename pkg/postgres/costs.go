@@ -34,8 +34,8 @@ var hashCostsQuery = `SELECT ` + strings.ReplaceAll(hashParams, "@", "imported_p
 	GROUP BY 1, 2`
 
 // HashCosts implements user.Store. It reads only the hashes of imported accounts, which have their own index. If there are imported
-// accounts, it also counts all accounts with a password, through two indexes. PostgreSQL's estimate of this number is not used, because
-// the estimate varies. The cost of a login with an unknown email would then vary too. The cost of a login with a known email does not.
+// accounts, it also counts all accounts with a password, through two indexes. It does not use PostgreSQL's estimate of this number, because
+// the estimate varies. So would the cost of a login with an unknown email, unlike the cost with a known email.
 func (db *DB) HashCosts(ctx context.Context) ([]user.HashCost, error) {
 	sums := make(map[user.HashCost]int64) // the number of accounts for each cost; in the keys, the field Accounts is zero
 	var imported int64

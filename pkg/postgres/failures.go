@@ -148,7 +148,7 @@ func queueResetLoginFailures(batch *pgx.Batch, u user.User) {
 	batch.Queue(`DELETE FROM login_failures WHERE email_hash = $1`, emailHash(u.Email))
 }
 
-// Unlock implements user.Store. Without the locks, a concurrent attempt could store its count of before again.
+// Unlock implements user.Store. Without the locks, a concurrent attempt could store the old count again.
 func (db *DB) Unlock(ctx context.Context, grant access.Grant, decide user.Decide) (user.User, error) {
 	u, err := db.User(ctx, grant.Target())
 	if err != nil {

@@ -32,7 +32,7 @@ import (
 
 // callerState is the state of a grant's caller and target, read under the locks of the transaction.
 type callerState struct {
-	caller access.Caller // of a user: zero if the session has ended, or the account is not active
+	caller access.Caller // zero if the user's session has ended, or if the account is not active
 	target access.Holder
 	user   user.User // the target; zero if there is none
 }
@@ -158,7 +158,7 @@ func checkGrant(ctx context.Context, tx pgx.Tx, g access.Grant) error {
 type account struct {
 	id       uuid.UUID
 	purpose  purpose
-	caller   uuid.UUID // only for othersEndOfSessions
+	caller   uuid.UUID // the caller of othersEndOfSessions, if it is a user
 	workload string    // the caller of othersEndOfSessions, if it is a workload
 }
 

@@ -23,13 +23,13 @@ func (db *DB) Completed(ctx context.Context, key user.IdempotencyHash) (done use
 	return done, wrap("read a completed request", err)
 }
 
-// claimKey makes sure that no other transaction completes the same request before this one ends. Errors: KeyInUse, user.ErrCompleted.
+// claimKey locks an idempotency key until the transaction ends. Errors: KeyInUse (another transaction has locked it), user.ErrCompleted.
 func claimKey(ctx context.Context, tx pgx.Tx, key user.IdempotencyHash) error {
 	var claimed, completed bool
 	var batch pgx.Batch
 	lock := int64(binary.BigEndian.Uint64(key[:])) //nolint:gosec // any 64 bits of the hash
 	batch.Queue(`SELECT pg_try_advisory_xact_lock($1)`, lock).QueryRow(func(row pgx.Row) error { return row.Scan(&claimed) })
-	// A statement of its own, which sees the request of the transaction that held the lock before.
+	// A separate statement, so that it sees the request of the transaction that held the lock before.
 	batch.Queue(`SELECT EXISTS (SELECT FROM idempotency_keys WHERE key_hash = $1 AND created_at > now() - $2::interval)`,
 		key[:], user.IdempotencyTTL).QueryRow(func(row pgx.Row) error { return row.Scan(&completed) })
 	err := tx.SendBatch(ctx, &batch).Close()

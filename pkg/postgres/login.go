@@ -89,7 +89,7 @@ func (tx *transaction) storeAttempt(
 		queueIdentify(batch, *decision.Session, &identity)
 		evictOldestSessions(batch, *decision.Session, &evicted)
 	}
-	// The user is locked before the failures and networks, as in every change of a user.
+	// Every change of a user locks the user before the failures and networks.
 	tx.queueUserEvent(ctx, batch, decision.Event)
 	tx.queueLockedOut(ctx, batch, decision.LockedOut)
 	queueLoginFailures(batch, a, decision)

@@ -17,7 +17,7 @@ import (
 )
 
 // TestPasskeyLoginsWaitWithoutAConnection starts many logins with one passkey, and holds the first one. The others must queue in the
-// replica, so that another user can log in. Logins beyond the places of the queue are refused.
+// replica, so that another user can log in. When the queue is full, further logins are refused.
 func TestPasskeyLoginsWaitWithoutAConnection(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

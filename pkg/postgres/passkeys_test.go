@@ -13,7 +13,7 @@ import (
 )
 
 // TestAPasskeyThatChangesItsUserDoesNotLogIn lets a login wait while a user removes a passkey, and another user adds one with the same id.
-// The login must not find the key of the other user for the account of the first one.
+// The login must not use the other user's key for the first user's account.
 func TestAPasskeyThatChangesItsUserDoesNotLogIn(t *testing.T) {
 	t.Parallel()
 	dsn := postgrestest.URL(t)

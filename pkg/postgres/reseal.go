@@ -12,14 +12,14 @@ import (
 // resealBatch is the maximum number of secrets that one transaction encrypts again. It is small, because the transaction locks the factors.
 const resealBatch = 100
 
-// Resealer encrypts secrets with the current key.
+// Resealer encrypts secrets again with the current key.
 type Resealer interface {
 	Enabled() bool
 	// CurrentID returns the id of the key that encrypts.
 	CurrentID() string
 	// OtherIDs returns the ids of the keys that only decrypt.
 	OtherIDs() []string
-	// Reseal encrypts a secret of a factor again.
+	// Reseal encrypts the secret of a factor again with the current key.
 	Reseal(userID, factorID uuid.UUID, secret factor.Sealed) (factor.Sealed, error)
 }
 
@@ -29,8 +29,8 @@ type sealedFactor struct {
 	secret     factor.Sealed
 }
 
-// reseal encrypts with the current key the secrets that an accepted key has encrypted. It visits each factor once, so that a secret that
-// can't be decrypted does not stop it.
+// reseal encrypts secrets again whose key is only accepted, with the current key. It visits each factor once, so a secret that can't be
+// decrypted does not stop it.
 func (r *Cleaner) reseal(ctx context.Context) error {
 	if r.DataKeys == nil || !r.DataKeys.Enabled() || len(r.DataKeys.OtherIDs()) == 0 {
 		return nil
@@ -50,7 +50,7 @@ func (r *Cleaner) reseal(ctx context.Context) error {
 	return nil
 }
 
-// resealAfter handles the next factors with an id above after. It returns the last id and the number of factors.
+// resealAfter encrypts the secrets of the next factors with an id above after. It returns the last id and the number of factors.
 func (r *Cleaner) resealAfter(ctx context.Context, tx pgx.Tx, after uuid.UUID) (last uuid.UUID, n int64, err error) {
 	rows, err := tx.Query(ctx, `
 		SELECT id, user_id, secret, key_id FROM factors WHERE key_id = ANY($1::text[]) AND id > $2
@@ -76,7 +76,7 @@ func (r *Cleaner) resealAfter(ctx context.Context, tx pgx.Tx, after uuid.UUID) (
 	return factors[len(factors)-1].id, int64(len(factors)), tx.SendBatch(ctx, &batch).Close()
 }
 
-// SecretsByKey returns the number of encrypted secrets for each id of a key.
+// SecretsByKey returns the number of encrypted secrets by the id of their key.
 func (db *DB) SecretsByKey(ctx context.Context) (map[string]int, error) {
 	type count struct {
 		id string

@@ -30,8 +30,8 @@ const rolesLock = 0x757365725f726f6c
 const rolesLockTimeout = "100ms"
 
 // queueShareRoles queues the statements that lock roles against changes: the named roles, and the roles of the users. PostgreSQL grants
-// rolesLock in the order of the requests. So changes of users can't delay a change of a role forever, nor the other way round. After
-// these statements, the transaction takes no lock that a holder of rolesLock waits for.
+// rolesLock in the order of the requests. So neither changes of users nor changes of roles can delay the other kind forever. After these
+// statements, the transaction takes no lock that a holder of rolesLock waits for.
 func queueShareRoles(batch *pgx.Batch, names []string, users ...uuid.UUID) {
 	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, rolesLockTimeout)
 	batch.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, int64(rolesLock))

@@ -165,8 +165,8 @@ func createUser(ctx context.Context, tx pgx.Tx, a user.NewAccount) (fresh int, n
 	return fresh, now.UTC(), err
 }
 
-// queueNewAccount queues the statements that store the credential, the roles and the audit entry user_created of a new user. It also
-// queues those for the audit entries, the token and the events of the change, and for the completed request.
+// queueNewAccount queues the statements that store the credential, the roles and the audit entry user_created of a new user. It also queues
+// the statements that store the completed request, and the audit entries, the token and the events of the change.
 func (tx *transaction) queueNewAccount(ctx context.Context, batch *pgx.Batch, a user.NewAccount, change user.Change) error {
 	batch.Queue(`INSERT INTO credentials (user_id, password_hash, changed_at, imported_prefix) VALUES ($1, $2, $3, $4)`,
 		a.User.ID, a.PasswordHash, a.User.UpdatedAt, zeronull.Text(a.HashPrefix))

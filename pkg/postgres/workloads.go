@@ -8,8 +8,8 @@ import (
 	"user-service/pkg/access"
 )
 
-// workloadQuery selects those of the roles $1 that exist, and the permissions that they give to a workload. It also selects the roles that
-// give it no permissions, because they require a second factor. It always returns one row.
+// workloadQuery selects which of the roles $1 exist, and the permissions that they give to a workload. Separately, it selects the roles
+// that require a second factor, which give it no permissions. It always returns one row.
 const workloadQuery = `
 	SELECT ARRAY(SELECT name FROM roles WHERE name = ANY($1::text[]) ORDER BY name COLLATE "C"),
 		ARRAY(SELECT DISTINCT p COLLATE "C" FROM roles r, unnest(r.permissions) p 

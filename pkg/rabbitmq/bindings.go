@@ -18,7 +18,7 @@ const (
 	managementTLSPort = "15671"
 )
 
-// managementTimeout bounds a request to the management API.
+// managementTimeout is the maximum time of a request to the management API.
 const managementTimeout = 3 * time.Second
 
 // ErrNoManagement means that the bindings can't be listed: the management API is not enabled or not reachable, or the user may not use it.
@@ -49,8 +49,8 @@ func matches(pattern, words []string) bool {
 	}
 }
 
-// Bindings lists what is bound to the exchange. AMQP has no such list, so Bindings asks the management API at the URL base. If base is
-// empty, it uses the default port of the management API on the host of the broker. Errors: ErrNoManagement.
+// Bindings lists the bindings of the exchange. AMQP can't list them, so Bindings asks the management API at the URL base. If base is empty,
+// it uses the default port of the management API on the host of the broker. Errors: ErrNoManagement.
 func Bindings(ctx context.Context, broker Broker, base string) ([]Binding, error) {
 	ctx, cancel := context.WithTimeout(ctx, managementTimeout)
 	defer cancel()
@@ -82,7 +82,7 @@ func Bindings(ctx context.Context, broker Broker, base string) ([]Binding, error
 	return all, nil
 }
 
-// noRedirect keeps the password from other servers.
+// noRedirect makes an HTTP client follow no redirect, so that no other server gets the password.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // bindingsURL returns the URL of the bindings of the exchange.

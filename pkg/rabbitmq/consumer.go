@@ -96,8 +96,8 @@ type ConsumerConfig struct {
 	Obsolete func(ctx context.Context, body []byte) (bool, error)
 	// Workers is the maximum number of concurrent first attempts. It is also the prefetch count of their queue.
 	Workers int
-	// RetryWorkers is the maximum number of concurrent further attempts, and the prefetch count of their queue. Further attempts have
-	// their own workers, so that they do not delay first attempts.
+	// RetryWorkers is the maximum number of concurrent retries, and the prefetch count of their queue. Retries have their own workers, so
+	// that they do not delay first attempts.
 	RetryWorkers int
 	// Grace is how long a running handler may continue after Run's context has ended. Then the context of the handler ends.
 	Grace    time.Duration

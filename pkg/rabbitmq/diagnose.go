@@ -9,16 +9,16 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// Diagnosis has the reasons why the service can't use a broker. A check is not made if an earlier one fails.
+// Diagnosis has the reasons why the service can't use a broker. After a failed check, the later checks are not made.
 type Diagnosis struct {
 	Reach    error  // It can't connect or log in.
 	Exchange error  // It can neither declare nor find the exchange.
 	Write    error  // It may not publish events.
-	Type     string // The type of event to which Write belongs, if the user may publish others.
+	Type     string // The type of event that Write is about; empty if Write is about all types.
 }
 
 // Diagnose connects to a broker as the service does, declares the exchange, and checks the permission to publish events of these types. It
-// publishes nothing: it rolls the transaction of AMQP back, after the broker has checked the permission.
+// publishes nothing: it rolls the AMQP transaction back after the broker has checked the permission.
 func Diagnose(ctx context.Context, broker Broker, types []string, log *slog.Logger) (d Diagnosis) {
 	s, err := open(ctx, broker, productName+" doctor", log, func(*amqp.Channel) error { return nil })
 	if errors.Is(err, errDeclare) {
@@ -40,7 +40,7 @@ func Diagnose(ctx context.Context, broker Broker, types []string, log *slog.Logg
 	return d
 }
 
-// tryWrite checks the permission to publish an event of a type, without publishing one.
+// tryWrite checks the permission to publish an event of a type. It publishes nothing.
 func (s *session) tryWrite(ctx context.Context, typ string) error {
 	channel, err := s.conn.Channel()
 	if err != nil {
@@ -63,7 +63,8 @@ func (s *session) tryWrite(ctx context.Context, typ string) error {
 // QueueState describes a queue.
 type QueueState struct{ Messages, Consumers int }
 
-// FindQueue returns the state of a queue. found is false if it does not exist. Errors: no broker, no permission.
+// FindQueue returns the state of a queue. found is false if the queue does not exist. Errors: the broker is unavailable or refuses the
+// user.
 func FindQueue(ctx context.Context, broker Broker, name string, log *slog.Logger) (state QueueState, found bool, err error) {
 	s, err := open(ctx, broker, productName+" doctor", log, func(channel *amqp.Channel) error {
 		const durable, autoDelete, exclusive, noWait = true, false, false, false

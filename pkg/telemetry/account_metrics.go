@@ -20,7 +20,7 @@ var loginMethods = []string{"pwd", "pwd+otp+mfa", "pwd+pop+user+mfa", "pop+user+
 // factorTypes are the types of second factors.
 var factorTypes = []string{"totp", "passkey"}
 
-// factorRemovers say who removed a factor.
+// factorRemovers are the callers that can remove a factor: its user, or another caller.
 var factorRemovers = []string{"user", "other"}
 
 // refreshResults are the known results of a refresh.

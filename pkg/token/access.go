@@ -24,7 +24,7 @@ type Access struct {
 	Permissions   []string
 }
 
-// Issued is an access token that the service has issued, with all of its claims.
+// Issued has all claims of an access token that the service has issued.
 type Issued struct {
 	Access
 

@@ -6,7 +6,7 @@ import (
 )
 
 // BodyMACs returns the MACs of a request body: one for each secret, under a key that is derived from the secret. The first MAC belongs to
-// Keys.Secret. While an old secret is accepted, one of the MACs equals the MAC from the time before the rotation.
+// Keys.Secret. After a rotation, one of the MACs equals the earlier MAC while the old secret is accepted.
 func (t *Tokens) BodyMACs(body []byte) [][]byte {
 	keys := t.keys.Load().bodies
 	macs := make([][]byte, len(keys))

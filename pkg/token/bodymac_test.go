@@ -8,7 +8,7 @@ import (
 	"user-service/pkg/token"
 )
 
-// TestABodyMACSurvivesARotation checks that the MACs before and after a rotation have one in common.
+// TestABodyMACSurvivesARotation checks that the MACs before and after a rotation have one MAC in common.
 func TestABodyMACSurvivesARotation(t *testing.T) {
 	t.Parallel()
 	old, next := strings.Repeat("an old secret of this test; ", 2), strings.Repeat("the next secret of this test; ", 2)

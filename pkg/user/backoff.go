@@ -128,7 +128,7 @@ func (s *Service) backoffError(g LoginFailures) error {
 	return backoffRefusal(wait, limit)
 }
 
-// backoffRefusal returns the error with which an attempt is refused for a time, or nil if the time is 0.
+// backoffRefusal returns the error of an attempt that is refused for the time wait, or nil if wait is 0.
 func backoffRefusal(wait time.Duration, limit Limit) error {
 	if wait == 0 {
 		return nil

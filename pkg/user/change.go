@@ -130,8 +130,8 @@ func (s *Service) decideStatus(ctx context.Context, tx Tx, old User, status Stat
 	return change, err
 }
 
-// Unlock clears the counts of login failures of an account's email, and those of the user's reauthentications and wrong codes. So every
-// backoff ends.
+// Unlock ends every backoff of an account. It clears the counts of login failures with the account's email, of failed reauthentications,
+// and of wrong codes.
 //
 // Errors: the errors of a grant, NotFound, Unavailable.
 func (s *Service) Unlock(ctx context.Context, grant access.Grant) error {

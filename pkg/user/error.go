@@ -48,7 +48,7 @@ type Error struct {
 	Fields     []FieldError  // for Invalid: all errors
 	RetryAfter time.Duration // for TooManyRequests, KeyInUse, Overloaded and Unavailable
 	Limit      *Limit        // for TooManyRequests: the exceeded limit
-	// SecondFactor is what a login still needs, for SecondFactorRequired.
+	// SecondFactor describes the second step of the login, for SecondFactorRequired.
 	SecondFactor *SecondFactor
 	Err          error // the cause, only for the log
 }

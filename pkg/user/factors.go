@@ -31,11 +31,11 @@ type Factor struct {
 	Name       string
 	CreatedAt  time.Time
 	LastUsedAt time.Time // zero: never
-	Confirmed  bool      // otherwise the factor has no effect
+	Confirmed  bool      // false: the factor has no effect
 	Secret     factor.Sealed
 	LastStep   int64 // the time step of the last accepted code
 	Passkey    factor.Passkey
-	Challenge  string // of the registration of a passkey
+	Challenge  string // the challenge of a passkey's registration
 }
 
 // Factors are the factors of a user.
@@ -45,7 +45,7 @@ type Factors struct {
 	Now           time.Time // the database's time
 }
 
-// Types returns what a login with these factors accepts.
+// Types returns the types of factors that a login accepts.
 func (f Factors) Types() []factor.Type {
 	types := []factor.Type{}
 	for _, c := range f.confirmed() {
@@ -75,16 +75,16 @@ func (f Factors) find(id uuid.UUID) (Factor, error) {
 // FactorChange describes how the factors of a locked account change. The zero FactorChange changes nothing.
 type FactorChange struct {
 	Add     *Factor
-	Confirm *Factor // with the LastStep of the confirming code
+	Confirm *Factor // LastStep is the step of the confirming code
 	Remove  uuid.UUID
-	// RecoveryCodes replace all recovery codes. nil: unchanged. Empty: none are left.
+	// RecoveryCodes replace all recovery codes. nil: no change. Empty: delete all.
 	RecoveryCodes []factor.CodeHash
 }
 
 // NewFactor is the input for a new factor.
 type NewFactor struct {
 	Type            factor.Type
-	Name            string // empty: the type
+	Name            string // empty: the type becomes the name
 	CurrentPassword string
 }
 
@@ -119,10 +119,10 @@ type Enrollment struct {
 	Secret string // base32
 	URI    string // otpauth
 
-	PublicKey json.RawMessage // of a passkey: the creation options
+	PublicKey json.RawMessage // the creation options of a passkey
 }
 
-// FactorsEnabled reports whether a key for the secrets of factors is configured.
+// FactorsEnabled reports whether a key that encrypts the secrets of factors is configured.
 func (s *Service) FactorsEnabled() bool { return s.cfg.DataKeys.Enabled() }
 
 // Factors returns the factors of a user. Errors: NotFound, Unavailable.
@@ -130,18 +130,18 @@ func (s *Service) Factors(ctx context.Context, id uuid.UUID) (Factors, error) {
 	return s.store.Factors(ctx, id)
 }
 
-// stepUpTime is the time for which a login with a passkey replaces the password when a factor is added.
+// stepUpTime is the maximum age of a login with a passkey that replaces the password when a factor is added.
 const stepUpTime = 5 * time.Minute
 
-// AddFactor creates a factor of the caller. It has no effect before it is confirmed. The caller enters the password, or has logged in with
-// a passkey within stepUpTime.
+// AddFactor adds a factor to the caller's account. The factor has no effect before it is confirmed. The caller must enter the password, or
+// have logged in with a passkey within stepUpTime.
 //
 // Errors: the errors of a grant, Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) AddFactor(ctx context.Context, by Identity, grant access.Grant, n NewFactor) (Enrollment, error) {
 	if err := s.CheckNewFactor(n).Err(); err != nil {
 		return Enrollment{}, err
 	}
-	var verified *passwordTime // nil: by a passkey
+	var verified *passwordTime // nil: the login with a passkey counts
 	if n.CurrentPassword != "" || !factor.HasPasskey(by.AMR) {
 		at, done, err := s.reauthenticate(ctx, by, n.CurrentPassword, LoginFailed)
 		if err != nil {
@@ -214,7 +214,7 @@ func decideAddFactor(known Factors, f Factor) (Change, error) {
 	return Change{Factors: FactorChange{Add: &f}}, nil
 }
 
-// Proof is what proves that a user has a factor: a code, or the response of an authenticator (WebAuthn's toJSON form).
+// Proof proves that a user has a factor. It is a code, or the response of an authenticator in WebAuthn's toJSON form.
 type Proof struct {
 	Code       string
 	Credential json.RawMessage
@@ -238,10 +238,10 @@ func (p Proof) check(errs *FieldErrors) {
 	}
 }
 
-// ConfirmFactor confirms a factor of the caller with a code. For the first factor it returns recovery codes, and ends the caller's other
+// ConfirmFactor confirms a factor of the caller. For the first confirmed factor it returns recovery codes, and ends the caller's other
 // sessions, which have no second factor.
 //
-// Errors: the errors of a grant, Invalid (also for a wrong code), NotFound (also if the factor is confirmed already), Unavailable.
+// Errors: the errors of a grant, Invalid (also for a wrong code), NotFound (also for a confirmed factor), Unavailable.
 func (s *Service) ConfirmFactor(ctx context.Context, grant access.Grant, id uuid.UUID, p Proof) (f Factor, codes []string, err error) {
 	if err := p.Check().Err(); err != nil {
 		return Factor{}, nil, err
@@ -281,7 +281,8 @@ func (s *Service) decideConfirm(
 	return change, f, codes, s.announceFactor(ctx, &change, event.FactorAdded, u, f)
 }
 
-// prove checks the proof of a factor that is to be confirmed, and stores its result in the factor. Errors: Invalid, Unavailable.
+// prove checks the proof for an unconfirmed factor. It stores the passkey, or the step of the code, in the factor. Errors: Invalid,
+// Unavailable.
 func (s *Service) prove(userID uuid.UUID, f *Factor, p Proof, now time.Time) (err error) {
 	var errs FieldErrors
 	switch {
@@ -309,7 +310,8 @@ func (s *Service) prove(userID uuid.UUID, f *Factor, p Proof, now time.Time) (er
 	return errs.Err()
 }
 
-// announceFactor adds the event and the audit entry of a factor that was added or removed to a change.
+// announceFactor adds an audit entry to a change that confirms or removes a factor. It also adds an event, unless the factor was never
+// confirmed.
 func (s *Service) announceFactor(ctx context.Context, change *Change, typ event.Type, u User, f Factor) error {
 	kind := FactorAdded
 	if typ == event.FactorRemoved {
@@ -318,7 +320,7 @@ func (s *Service) announceFactor(ctx context.Context, change *Change, typ event.
 	change.Audit = []Audit{{Action: UserUpdated, Detail: Detail{
 		Changed: []string{"factors"}, Factor: string(f.Type), FactorID: f.ID, Change: kind,
 	}}}
-	if !f.Confirmed { // it had no effect
+	if !f.Confirmed {
 		return nil
 	}
 	from := OriginOf(ctx)
@@ -350,7 +352,7 @@ func (s *Service) RemoveFactor(ctx context.Context, by Identity, grant access.Gr
 	})
 }
 
-// RemoveFactorOf removes a factor of another user, for a user who has lost it.
+// RemoveFactorOf removes a factor of another user, who may have lost it.
 //
 // Errors: the errors of a grant, ReauthenticationRequired (the factor is the caller's own), NotFound, Unavailable.
 func (s *Service) RemoveFactorOf(ctx context.Context, grant access.Grant, id uuid.UUID) error {
@@ -443,7 +445,7 @@ func (s *Service) open(userID uuid.UUID, f Factor) ([]byte, error) {
 
 func errNoFactor() error { return &Error{Code: NotFound, Detail: "There is no such factor."} }
 
-// errFactorUnavailable returns the error of a factor that can't be checked without the right DATA_KEY.
+// errFactorUnavailable returns the error for a factor whose secret none of the configured data keys decrypts.
 func errFactorUnavailable(cause error) error {
 	return &Error{
 		Code: Unavailable, Detail: "The second factor of this account can't be checked at this moment; try again later.",

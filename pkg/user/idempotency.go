@@ -18,13 +18,13 @@ const IdempotencyTTL = 24 * time.Hour
 // Idempotency identifies a request that a client may send again (draft-ietf-httpapi-idempotency-key-header).
 type Idempotency struct {
 	Key  IdempotencyHash
-	MACs [][]byte // of the body: under the secret, then under each accepted secret
+	MACs [][]byte // HMACs of the body: with the secret, then with each accepted secret
 }
 
 // IdempotencyHash is the SHA-256 of an endpoint, a caller and an idempotency key.
 type IdempotencyHash [sha256.Size]byte
 
-// Completed is a request that has created an account, as it is stored.
+// Completed is a stored request that has created an account.
 type Completed struct {
 	BodyMAC []byte
 	User    User // as the response showed it
@@ -33,7 +33,7 @@ type Completed struct {
 // ErrCompleted means that another replica has completed the same request since it was looked up.
 var ErrCompleted = errors.New("the request was completed meanwhile")
 
-// Idempotent returns the identity of a request. All anonymous callers share their keys.
+// Idempotent returns the identity of a request. All anonymous callers share one key space.
 func (s *Service) Idempotent(endpoint string, caller access.Caller, key string, body []byte) *Idempotency {
 	var id []byte
 	for _, part := range []string{endpoint, caller.UserID.String(), caller.Workload, key} {
@@ -42,9 +42,9 @@ func (s *Service) Idempotent(endpoint string, caller access.Caller, key string, 
 	return &Idempotency{Key: sha256.Sum256(id), MACs: s.tokens.BodyMACs(body)}
 }
 
-// once calls create, unless the request was completed before. In that case it returns the stored user. It refuses a request while the
-// same request runs in this replica, so that repeated requests do not compute hashes. The transaction of create refuses a request that
-// runs in another replica. If r is nil, once only calls create.
+// once calls create, or returns the stored user if the request was completed before. It refuses a request while the same request runs in
+// this replica, so that repeated requests do not compute hashes. The transaction of create refuses a request that runs in another replica.
+// If r is nil, once only calls create.
 //
 // Errors: KeyInUse, KeyReused, Unavailable, the errors of create.
 func (s *Service) once(ctx context.Context, r *Idempotency, create func() (User, error)) (User, error) {

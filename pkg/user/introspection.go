@@ -10,7 +10,7 @@ import (
 	"user-service/pkg/token"
 )
 
-// TokenKind is the kind of a session's token.
+// TokenKind says whether a token is an access token or a refresh token.
 type TokenKind int
 
 // The kinds of tokens.
@@ -19,8 +19,8 @@ const (
 	RefreshTokenKind
 )
 
-// Introspection describes an active token (RFC 7662). EmailVerified, Roles and Permissions are the current ones, not those of the moment
-// at which the token was issued.
+// Introspection describes an active token (RFC 7662). EmailVerified, Roles and Permissions are current: they can differ from the claims of
+// the token.
 type Introspection struct {
 	Kind          TokenKind
 	ID            string // only of an access token
@@ -38,8 +38,8 @@ type Introspection struct {
 	Permissions   []access.Permission
 }
 
-// Introspect describes an access token or a refresh token. active is false for any other text, and for a token that the service does not
-// accept now. Introspect changes nothing: a refresh token stays current, and a used refresh token does not end its session.
+// Introspect describes an access token or a refresh token. active is false for a token that the service does not accept now, and for any
+// other text. Introspect changes nothing: a refresh token stays current, and a used refresh token does not end its session.
 //
 // Errors: Unavailable.
 func (s *Service) Introspect(ctx context.Context, raw string) (found Introspection, active bool, err error) {
@@ -60,7 +60,8 @@ func (s *Service) Introspect(ctx context.Context, raw string) (found Introspecti
 	return found, true, nil
 }
 
-// introspectRefresh describes a refresh token. Only the current token of a session is active, also within the grace of a used one.
+// introspectRefresh describes a refresh token. Only the current token of a session is active. A used token is inactive even within the
+// grace.
 func (s *Service) introspectRefresh(ctx context.Context, presented token.Refresh) (found Introspection, active bool, err error) {
 	session, identity, err := s.store.FindSession(ctx, presented.SessionID)
 	if err != nil || session.Counter != presented.Counter {

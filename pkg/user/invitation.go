@@ -10,8 +10,8 @@ import (
 	"user-service/pkg/access"
 )
 
-// An account without a password is created by an administrator or imported without a hash. No password matches it, so the user can't log
-// in. A login fails as it does for an unknown email. The user sets the first password with the token of an invitation or of a reset.
+// An account has no password if an administrator created it, or if it was imported without a hash. A login fails as it does for an unknown
+// email. The user sets the first password with the token of an invitation or of a reset.
 
 // Invitee is the input for an account without a password.
 type Invitee struct {
@@ -22,8 +22,8 @@ type Invitee struct {
 	Idempotency *Idempotency // nil: the request has no idempotency key
 }
 
-// CheckInvitee returns what is wrong with an Invitee. It reports an unknown role only to a caller who may give the other roles. It does not
-// check whether the email is taken.
+// CheckInvitee returns what is wrong with an Invitee. It reports an unknown role only to a caller who may assign the other roles. It does
+// not check whether the email is taken.
 func (s *Service) CheckInvitee(ctx context.Context, grant access.Grant, in Invitee) FieldErrors {
 	errs := in.check()
 	var unknown *Error
@@ -35,7 +35,7 @@ func (s *Service) CheckInvitee(ctx context.Context, grant access.Grant, in Invit
 	return errs
 }
 
-// check returns what is wrong with the form.
+// check returns what is wrong with the form of an Invitee.
 func (in Invitee) check() FieldErrors {
 	var errs FieldErrors
 	checkEmail(in.Email, &errs)
@@ -75,8 +75,7 @@ func (s *Service) invite(ctx context.Context, grant access.Grant, in Invitee) (U
 }
 
 // checkAssigned checks the roles of a new account before the transaction, which checks the grant again. So an unknown role is reported
-// only to a caller who may assign roles. Errors: Forbidden, SecondFactorRequired, Invalid,
-// Unavailable.
+// only to a caller who may assign roles. Errors: Forbidden, SecondFactorRequired, Invalid, Unavailable.
 func (s *Service) checkAssigned(ctx context.Context, grant access.Grant) error {
 	known, err := s.store.Roles(ctx)
 	if err != nil {
@@ -124,8 +123,8 @@ func (s *Service) ConfirmInvitation(ctx context.Context, r Reset) error {
 	return s.redeem(ctx, r, Invitation, s.decideFirstPassword)
 }
 
-// decideFirstPassword refuses an account that has a password. The change to a password invalidates the invitations, but a replica of an
-// older release does not know invitations. Errors: NotFound.
+// decideFirstPassword refuses an account that has a password. Usually its invitations are invalid already, but a replica of an older
+// release does not invalidate them. Errors: NotFound.
 func (s *Service) decideFirstPassword(ctx context.Context, tx Tx, old User, hash string) (Change, error) {
 	has, err := tx.HasPassword(ctx, old.ID)
 	if err == nil && has {

@@ -83,9 +83,8 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	return s.issueTokens(identity, check.session.Counter)
 }
 
-// afterPassword prepares the result of a login with a correct password: a session or a challenge. It prepares neither if the user has a
-// factor that can't be checked without DATA_KEY. It reads the factors only now, so that a login with a wrong password is the same with and
-// without factors.
+// afterPassword prepares a session or a challenge for a login with a correct password. It prepares neither if the user has factors but
+// DATA_KEY is not set. It reads the factors only now, so a login with a wrong password does the same work with and without factors.
 func (s *Service) afterPassword(ctx context.Context, check *passwordCheck) (err error) {
 	known, err := s.store.LoginFactors(ctx, check.cred.UserID)
 	types := known.Types()
@@ -119,10 +118,10 @@ type passwordCheck struct {
 	cred    Credential // Zero for an unknown email.
 	ok      bool       // Correct password of an active account.
 	failed  Action     // The audit action of a failure.
-	session *Session   // The session to open; nil for a reauthentication or with factors.
+	session *Session   // The session to open; nil for a reauthentication, and if the login needs a second factor.
 
 	factors   bool            // The login needs a second factor.
-	challenge *LoginChallenge // For the second factor.
+	challenge *LoginChallenge // The challenge to store; nil without a second factor.
 }
 
 // verifyPassword checks a password against the credential that read returns, unless a backoff is in force. For an unknown email it
@@ -257,7 +256,8 @@ func (c passwordCheck) success(f LoginFailures) (LoginDecision, error) {
 	return decision, err
 }
 
-// needsFactor stores the challenge. It does not reset the count of failures, because wrong codes count there too.
+// needsFactor returns the decision that stores the challenge. It does not reset the count of failures, because wrong codes count as login
+// failures too.
 func (c passwordCheck) needsFactor() LoginDecision {
 	if c.challenge == nil {
 		return LoginDecision{}

@@ -33,7 +33,7 @@ const (
 	tokenBytes = 32 // random bytes of a token
 )
 
-// deliveries say for each purpose how long a token is valid, and which event delivers it.
+// deliveries has the lifetime of a token and the type of the event that delivers it, by purpose.
 var deliveries = map[Purpose]struct {
 	ttl   time.Duration
 	event event.Type

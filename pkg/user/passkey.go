@@ -34,7 +34,7 @@ func (l PasskeyLogin) Check() FieldErrors {
 	return errs
 }
 
-// PasskeyAttempt is the state in which a passkey is checked, under the lock of its user.
+// PasskeyAttempt is the state on which a passkey is checked. Until the decision is stored, the user is locked.
 type PasskeyAttempt struct {
 	UserID uuid.UUID // the nil UUID for an unknown credential
 	Factor Factor
@@ -54,8 +54,8 @@ func (s *Service) RequestPasskey(ctx context.Context) (PasskeyRequest, error) {
 	return PasskeyRequest{Challenge: challenge, PublicKey: options}, s.store.AddPasskeyChallenge(ctx, hash)
 }
 
-// LoginWithPasskey opens a session for the user of a passkey. For an unknown credential, an invalid signature or counter, and a disabled or
-// erased account, the response is the same. The challenge is used up in each case.
+// LoginWithPasskey opens a session for the user of a passkey. The response is the same for an unknown credential, an invalid signature or
+// counter, and a disabled or erased account. The challenge is used up in each case.
 //
 // Errors: Invalid, InvalidChallenge, InvalidCredentials, TooManyRequests, Unavailable.
 func (s *Service) LoginWithPasskey(ctx context.Context, l PasskeyLogin) (TokenPair, error) {

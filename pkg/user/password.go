@@ -104,7 +104,7 @@ func (s *Service) hashNew(ctx context.Context, flow password.Flow, pointer, pw s
 	return hash, nil
 }
 
-// passwordChange returns the Change to a new password. It ends all sessions and invalidates all other tokens that set a password.
+// passwordChange returns the Change that sets a new password. It ends all sessions, and invalidates the tokens of resets and invitations.
 func (s *Service) passwordChange(u User, hash string) (Change, error) {
 	changed, err := event.New(event.PasswordChanged, u.ID, u.Version, s.now(), event.Subject{ID: u.ID})
 	return Change{

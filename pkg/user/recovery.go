@@ -69,7 +69,7 @@ func (s *Service) SendReset(ctx context.Context, grant access.Grant) error {
 	return err
 }
 
-// Reset is the input that sets a password with a token: a reset token or the token of an invitation.
+// Reset is the input that sets a password with the token of a reset or an invitation.
 type Reset struct {
 	Token       string
 	NewPassword string
@@ -108,10 +108,10 @@ func (s *Service) ConfirmReset(ctx context.Context, r Reset) error {
 	return s.redeem(ctx, r, PasswordReset, s.decideReset)
 }
 
-// redeemed returns the change of a locked account whose new password has this hash.
+// redeemed decides how a locked account changes. hash is the hash of its new password.
 type redeemed func(ctx context.Context, tx Tx, u User, hash string) (Change, error)
 
-// redeem sets a new password with a token for a purpose. decide gets the hash of the new password.
+// redeem sets a new password with a one-time token for a purpose. decide gets the hash of the password.
 //
 // Errors: Invalid, InvalidToken, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) redeem(ctx context.Context, r Reset, purpose Purpose, decide redeemed) error {

@@ -13,14 +13,14 @@ import (
 	"user-service/pkg/factor"
 )
 
-// SecondFactor is what a login with the correct password still needs.
+// SecondFactor describes the second step of a login.
 type SecondFactor struct {
 	Challenge string          // for LoginWithCode
-	Factors   []factor.Type   // what the login accepts
+	Factors   []factor.Type   // the types that the login accepts
 	PublicKey json.RawMessage // the request options, for passkeys
 }
 
-// LoginChallenge is a login with a correct password that still needs a second factor.
+// LoginChallenge is a login that has passed the password check and still needs a second factor.
 type LoginChallenge struct {
 	Hash   factor.ChallengeHash
 	UserID uuid.UUID
@@ -52,7 +52,8 @@ func (l CodeLogin) Check() FieldErrors {
 	return errs
 }
 
-// CodeAttempt is the state in which a code is checked, under the locks of its challenge, its user and the counts of failures.
+// CodeAttempt is the state on which a code is checked. Until the decision is stored, the challenge, the user and the counts of failures are
+// locked.
 type CodeAttempt struct {
 	UserID  uuid.UUID
 	Logins  LoginFailures // the failures of logins with the email of the user
@@ -60,19 +61,18 @@ type CodeAttempt struct {
 	Factors Factors
 }
 
-// CodeDecision is the decision about a code. With a Session, the challenge is used up, and so is the code.
+// CodeDecision is the decision about a code. If it has a Session, both the challenge and the code are used up.
 type CodeDecision struct {
 	LoginDecision
-	Codes    *FailureCount  // The wrong codes, after one more.
-	FactorID uuid.UUID      // The factor that was accepted; otherwise the recovery code was.
+	Codes    *FailureCount  // The count of wrong codes, including this one.
+	FactorID uuid.UUID      // The accepted factor; nil UUID for a recovery code.
 	Step     int64          // The time step of the accepted code.
 	Passkey  factor.Passkey // The passkey after its use.
 	Recovery factor.CodeHash
 }
 
-// LoginWithCode completes a login with a code of an app, a recovery code or a passkey. Wrong codes count as login failures, and the same
-// backoff applies. In addition, they have a count of their own, which only a correct code clears: not a reset, and not a login from
-// elsewhere.
+// LoginWithCode completes a login with a code of an app, a recovery code or a passkey. Wrong codes count as login failures, with the same
+// backoff. They also have a count of their own, which a password reset or another login does not clear.
 //
 // Errors: Invalid, InvalidChallenge, InvalidCode, TooManyRequests, Unavailable.
 func (s *Service) LoginWithCode(ctx context.Context, l CodeLogin) (TokenPair, error) {
@@ -111,7 +111,8 @@ func (s *Service) LoginWithCode(ctx context.Context, l CodeLogin) (TokenPair, er
 	return s.issueTokens(identity, session.Counter)
 }
 
-// decideCode decides whether a code completes a login. During a backoff it returns a refusal, and counts neither a failure nor a try.
+// decideCode decides whether a code completes a login. During a backoff it returns a refusal, and counts neither a login failure nor a try
+// of the challenge.
 func (s *Service) decideCode(a CodeAttempt, l CodeLogin, session *Session) (decision CodeDecision, refusal, err error) {
 	failed := Audit{Action: LoginFailed, UserID: a.UserID, Detail: Detail{Purpose: SecondFactorCode}}
 	if refusal = s.codeBackoff(a); refusal != nil {
@@ -134,7 +135,7 @@ func (s *Service) decideCode(a CodeAttempt, l CodeLogin, session *Session) (deci
 	return decision, nil, err
 }
 
-// matchCode finds the factor of a code, or the recovery code.
+// matchCode finds the app that has generated a code, or the recovery code.
 func (s *Service) matchCode(a CodeAttempt, l CodeLogin) (decision CodeDecision, ok bool, err error) {
 	confirmed, code := a.Factors.confirmed(), l.Code
 	if hash := factor.HashRecoveryCode(a.UserID, code); len(confirmed) > 0 && slices.Contains(a.Factors.RecoveryCodes, hash) {
@@ -159,7 +160,7 @@ func (s *Service) matchCode(a CodeAttempt, l CodeLogin) (decision CodeDecision, 
 	return CodeDecision{}, false, err
 }
 
-// matchPasskey finds the passkey of an authenticator's response to the challenge of a login.
+// matchPasskey finds the passkey that has signed the challenge of a login.
 func (s *Service) matchPasskey(a CodeAttempt, l CodeLogin) (decision CodeDecision, ok bool, err error) {
 	id := factor.CredentialID(l.Credential)
 	for _, f := range a.Factors.confirmed() {
@@ -173,7 +174,7 @@ func (s *Service) matchPasskey(a CodeAttempt, l CodeLogin) (decision CodeDecisio
 	return CodeDecision{}, false, nil
 }
 
-// codeFailure counts a wrong code.
+// codeFailure returns the decision that counts a wrong code.
 func (s *Service) codeFailure(a CodeAttempt, failed Audit) (decision CodeDecision, err error) {
 	counts, until := s.countFailure(a.Logins)
 	codes := a.Codes

@@ -25,13 +25,13 @@ type Config struct {
 	MaxFailures          int // Consecutive failures from one network before a backoff. 0: no backoff.
 	Passwords            password.Policy
 	Breaches             Breaches             // nil: new passwords are not looked up.
-	Workloads            Workloads            // nil: no workloads.
+	Workloads            Workloads            // nil: workloads are refused.
 	RefreshIdleTTL       time.Duration        // A session ends when it was unused for this time.
 	RefreshTTL           time.Duration        // A session ends after this time.
-	DataKeys             *factor.Keys         // For the secrets of second factors. nil: there are none.
-	RelyingParty         *factor.RelyingParty // For passkeys. nil: they are off.
+	DataKeys             *factor.Keys         // Encrypt the secrets of second factors. nil: second factors are off.
+	RelyingParty         *factor.RelyingParty // Verifies passkeys. nil: passkeys are off.
 	Issuer               string               // The name of the service in authenticator apps, or a URL with this host.
-	Log                  *slog.Logger         // For failures after a response. nil: discarded.
+	Log                  *slog.Logger         // Gets failures after a response. nil: discarded.
 	Observer             Observer             // nil: discarded.
 }
 
@@ -139,7 +139,7 @@ func (s *Service) Create(ctx context.Context, grant access.Grant, r Registration
 	return s.create(ctx, grant, r, "", roles...)
 }
 
-// create creates an account with a password. It also sends a token for the purpose, unless the purpose is empty.
+// create creates an account with a password. If sends is not empty, it also sends a token for this purpose.
 func (s *Service) create(ctx context.Context, grant access.Grant, r Registration, sends Purpose, roles ...string) (User, error) {
 	if err := s.CheckRegistration(r).Err(); err != nil {
 		return User{}, err
@@ -156,7 +156,7 @@ func (s *Service) create(ctx context.Context, grant access.Grant, r Registration
 	})
 }
 
-// add stores a new active account. It sends a token for a.Sends, unless a.Sends is empty.
+// add stores a new active account. If a.Sends is not empty, it also sends a token for this purpose.
 func (s *Service) add(ctx context.Context, grant access.Grant, a NewAccount) (User, error) {
 	id, err := uuid.NewV7()
 	if err != nil {

@@ -226,7 +226,7 @@ func ErrForbidden() error {
 	return &Error{Code: Forbidden, Detail: "The caller lacks a permission that this request requires."}
 }
 
-// ErrNeedsFactor returns the error for a caller whose permission counts only in a session with a second factor.
+// ErrNeedsFactor returns the error for a caller whose permission requires a session with a second factor.
 func ErrNeedsFactor() error {
 	return &Error{Code: SecondFactorRequired, Detail: "This request requires a session with a second factor; log in with one."}
 }

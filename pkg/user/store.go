@@ -17,7 +17,7 @@ import (
 //
 // A method with a grant checks the grant in its transaction, under locks that keep the permissions of the caller unchanged until the
 // commit. If the grant does not hold, the method stores nothing. The errors of a grant are InvalidAccessToken (the session of the caller
-// has ended) and Forbidden.
+// has ended), Forbidden, and SecondFactorRequired (the permission requires a session with a second factor).
 type Store interface {
 	AccountStore
 	LoginStore
@@ -42,7 +42,8 @@ type AccountStore interface {
 	Import(ctx context.Context, accounts []NewAccount, dryRun bool) (created int, taken []int, err error)
 	// Change locks the target of the grant, calls decide with it, and stores the returned Change.
 	Change(ctx context.Context, grant access.Grant, decide Decide) (User, error)
-	// Unlock does what Change does, while no attempt with the account's email and no reauthentication of the user is being counted.
+	// Unlock does the same as Change. It first waits for running attempts with the account's email and running reauthentications of the
+	// user, so that none is counted later.
 	Unlock(ctx context.Context, grant access.Grant, decide Decide) (User, error)
 	// User returns an account. Errors: NotFound.
 	User(ctx context.Context, id uuid.UUID) (User, error)
@@ -87,7 +88,7 @@ type SessionStore interface {
 	Sessions(ctx context.Context, userID uuid.UUID) ([]Session, error)
 	// OwnerOf returns the user of an active session. Errors: NotFound.
 	OwnerOf(ctx context.Context, session uuid.UUID) (uuid.UUID, error)
-	// EndSessionOfToken ends the session with this id, which is that of a refresh token. It does nothing if the session does not exist.
+	// EndSessionOfToken ends the session of a token. It does nothing if the session has ended already.
 	EndSessionOfToken(ctx context.Context, id uuid.UUID) error
 	// RotateSession locks the session of an active user, calls decide with it and the database's time, and stores the rotation. It
 	// returns the caller unless the rotation ended the session. The session may have expired: an expired session can still be stored.
@@ -102,11 +103,11 @@ type SessionStore interface {
 	// FindSession returns an active session, without UserAgent and IP, and its caller, in one query. Errors: NotFound, also if the user is
 	// not active.
 	FindSession(ctx context.Context, id uuid.UUID) (Session, Identity, error)
-	// IdentifyWorkload returns the workload with this sub as a caller, with those of the roles that exist, in one query.
+	// IdentifyWorkload returns the workload with this sub as a caller, in one query. It ignores roles that do not exist.
 	IdentifyWorkload(ctx context.Context, sub string, roles []string) (access.Caller, error)
 }
 
-// OneTimeTokenStore stores tokens for resets and verifications.
+// OneTimeTokenStore stores tokens for resets, verifications and invitations.
 type OneTimeTokenStore interface {
 	// TokenHolder returns the user of a valid one-time token. Errors: NotFound.
 	TokenHolder(ctx context.Context, hash TokenHash, purpose Purpose) (User, error)
@@ -119,21 +120,21 @@ type OneTimeTokenStore interface {
 type FactorStore interface {
 	// Factors returns the factors of a user. Errors: NotFound.
 	Factors(ctx context.Context, userID uuid.UUID) (Factors, error)
-	// LoginFactors returns the factors of a user who logs in. It does not fail if the user does not exist.
+	// LoginFactors returns the factors of a user who logs in. It returns no factors if the user does not exist.
 	LoginFactors(ctx context.Context, userID uuid.UUID) (Factors, error)
 	// AddPasskeyChallenge stores a challenge for a login with a passkey alone.
 	AddPasskeyChallenge(ctx context.Context, hash factor.ChallengeHash) error
-	// RecordPasskey uses up a challenge and locks the active user of a credential. It calls decide, and stores the decision as RecordAttempt
-	// does. The attempt is the zero PasskeyAttempt for an unknown credential. Errors: NotFound (the challenge is not valid).
+	// RecordPasskey uses up a challenge and locks the active user of a credential. It calls decide, and stores the decision as
+	// RecordAttempt does. For an unknown credential, decide gets the zero PasskeyAttempt. Errors: NotFound (the challenge is not valid).
 	RecordPasskey(
 		ctx context.Context, hash factor.ChallengeHash, credentialID []byte, a Attempt, decide func(PasskeyAttempt) (CodeDecision, error),
 	) (Identity, error)
-	// ChallengeHolder returns the user of a valid login challenge. A challenge has at most factor.MaxTries, and becomes invalid when the
-	// password or the email changes. Errors: NotFound.
+	// ChallengeHolder returns the user of a valid login challenge. A challenge becomes invalid after factor.MaxTries wrong codes, and when
+	// the password or the email changes. Errors: NotFound.
 	ChallengeHolder(ctx context.Context, hash factor.ChallengeHash) (ChallengeHolder, error)
 	// RecordCode serializes the codes of one user, and the attempts for the user's email. It calls decide, and stores the decision as
-	// RecordAttempt does. Without a session, a decision with a failure counts as a try of the challenge. Errors: NotFound (the challenge
-	// has become invalid).
+	// RecordAttempt does. A decision with a failure also counts as a try of the challenge. Errors: NotFound (the challenge has become
+	// invalid).
 	RecordCode(
 		ctx context.Context, hash factor.ChallengeHash, userID uuid.UUID, a Attempt, decide func(CodeAttempt) (CodeDecision, error),
 	) (Identity, error)
@@ -191,9 +192,9 @@ type Tx interface {
 type NewAccount struct {
 	User         User
 	PasswordHash string      // Empty: the account has no password.
-	HashPrefix   string      // Of a hash from another system, see password.Prefix.
+	HashPrefix   string      // The prefix of a hash from another system, see password.Prefix.
 	Created      event.Event // Only for an import.
-	Sends        Purpose     // Of the token that may be issued with the account.
+	Sends        Purpose     // The purpose of the token to send. Empty: no token.
 	Idempotency  *Idempotency
 }
 
@@ -207,7 +208,7 @@ type Change struct {
 	KeepSession      uuid.UUID
 	NewSession       *NewSession
 	Token            *OneTimeToken // a token to store
-	InvalidateTokens bool          // invalidate all tokens that set a password: for resets and invitations
+	InvalidateTokens bool          // invalidate the tokens of resets and invitations
 	// ClearFailures deletes the counts of failures of the email's logins and of the user's reauthentications.
 	ClearFailures bool
 	ClearCodes    bool         // delete the count of wrong codes

@@ -6,8 +6,8 @@ import (
 	"user-service/pkg/access"
 )
 
-// Workload is a service that calls this service with a token of its own issuer, without an account. Its roles come from the
-// configuration, and the permissions of these roles from the database.
+// Workload is a service that calls the API with a token of another issuer, and has no account. The configuration names its roles; the
+// database has their permissions.
 type Workload struct {
 	Subject string // the sub of the token
 	Roles   []string
@@ -15,16 +15,16 @@ type Workload struct {
 
 // Workloads verifies the tokens of workloads.
 type Workloads interface {
-	// Issued reports whether the iss of a token is the issuer of workloads. It does not verify the token.
+	// Issued reports whether a token names the issuer of workloads as iss. It does not verify the token.
 	Issued(token string) bool
-	// Verify returns the workload of a valid token. Errors: InvalidAccessToken, Unavailable (the keys of the issuer are not known).
+	// Verify returns the workload of a valid token. Errors: InvalidAccessToken, Unavailable (the issuer's keys can't be fetched).
 	Verify(ctx context.Context, token string) (Workload, error)
 }
 
 // WorkloadActor returns the name of a workload in the audit trail and in X-User-Id.
 func WorkloadActor(sub string) string { return "workload:" + sub }
 
-// IsWorkload reports whether a token is one of a workload. It does not verify the token.
+// IsWorkload reports whether a token names the issuer of workloads. It does not verify the token.
 func (s *Service) IsWorkload(token string) bool {
 	return s.cfg.Workloads != nil && s.cfg.Workloads.Issued(token)
 }
@@ -34,7 +34,7 @@ func (s *Service) VerifyWorkload(ctx context.Context, token string) (Workload, e
 	return s.cfg.Workloads.Verify(ctx, token)
 }
 
-// IdentifyWorkload returns a workload as a caller. It reads the roles in one query, so that every change of them takes effect
+// IdentifyWorkload returns a workload as a caller. It reads the permissions of the roles in one query. So a change of a role takes effect
 // immediately.
 //
 // Errors: Forbidden (the configuration gives the workload no roles), Unavailable.

@@ -12,11 +12,12 @@ import (
 )
 
 const (
-	// maxSubject is the maximum length of a sub in bytes. It is that of a SPIFFE ID, the longest sub of the documented issuers.
+	// maxSubject is the maximum length of a sub in bytes. A SPIFFE ID can have this length; it is the longest sub of the documented
+	// issuers.
 	maxSubject = 2048
 	// clockSkew is how far the clock of the issuer may be ahead, for a token that was just issued.
 	clockSkew = 30 * time.Second
-	// maxSeconds is the end of the year 9999, which every type of time can hold.
+	// maxSeconds is the end of the year 9999 in Unix time. All common types of time can hold it.
 	maxSeconds = 253_402_300_799
 )
 
@@ -66,7 +67,7 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 		NotBefore *float64         `json:"nbf"`
 	}
 	if err := json.Unmarshal(data, &in); err != nil {
-		return errors.New("the claims are not those of a token") // the cause may contain parts of the claims
+		return errors.New("the claims are malformed") // the cause may contain parts of the claims
 	}
 	c.RegisteredClaims = jwt.RegisteredClaims{
 		Issuer: in.Issuer, Subject: in.Subject, Audience: in.Audience,
@@ -75,8 +76,8 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// date returns the date for a NumericDate (RFC 7519 section 2), or nil for nil. A number out of range becomes invalid, which must make the
-// token invalid.
+// date returns the date for a NumericDate (RFC 7519 section 2), or nil for nil. For a number out of range it returns the date of invalid,
+// with which the token is not valid.
 func date(seconds *float64, invalid float64) *jwt.NumericDate {
 	if seconds == nil {
 		return nil

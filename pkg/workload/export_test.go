@@ -8,5 +8,5 @@ func (v *Verifier) SetTime(now func() time.Time) {
 	v.parser = newParser(v.cfg, now)
 }
 
-// MaxWaiting is the maximum number of requests that wait for a fetch.
+// MaxWaiting is maxWaiting.
 const MaxWaiting = maxWaiting

@@ -19,20 +19,20 @@ import (
 )
 
 const (
-	// fetchTimeout is the time for fetching the keys, with the discovery.
+	// fetchTimeout is the maximum time of a fetch, including the discovery.
 	fetchTimeout = 5 * time.Second
-	// maxResponse bounds the bytes that are read of a response. A response with ten keys has about 5 KB.
+	// maxResponse is the maximum size of a response in bytes. Ten keys have about 5 KB.
 	maxResponse = 256 << 10
-	// maxResponseHeader bounds the header of a response.
+	// maxResponseHeader is the maximum size of a response's header in bytes.
 	maxResponseHeader = 64 << 10
 
 	discoveryPath = "/.well-known/openid-configuration"
 )
 
-// fetcher fetches the keys of the issuer. It reads the files of the configuration at each fetch, because they are rotated.
+// fetcher fetches the keys of the issuer. It reads CAFile and TokenFile at each fetch, because both are rotated.
 type fetcher Config
 
-// keys returns the current keys of the issuer.
+// keys fetches the keys of the issuer. A response without keys is an error.
 func (f fetcher) keys(ctx context.Context) (jwkset.Storage, error) {
 	client, err := f.client()
 	if err != nil {
@@ -55,7 +55,7 @@ func (f fetcher) keys(ctx context.Context) (jwkset.Storage, error) {
 	return set, err
 }
 
-// discover returns the URL of the keys (OpenID Connect Discovery 1.0 section 4).
+// discover asks the issuer for the URL of its keys (OpenID Connect Discovery 1.0 section 4).
 func (f fetcher) discover(ctx context.Context, client *http.Client) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(f.Issuer, "/")+discoveryPath, nil)
 	if err != nil {
@@ -77,12 +77,12 @@ func (f fetcher) discover(ctx context.Context, client *http.Client) (string, err
 		return "", fmt.Errorf("the response of %s is not JSON: %w", discoveryPath, err)
 	}
 	if found.Issuer != f.Issuer {
-		return "", fmt.Errorf("the response of %s is that of another issuer", discoveryPath)
+		return "", fmt.Errorf("the response of %s names another issuer", discoveryPath)
 	}
 	return found.JWKSURI, nil
 }
 
-// client returns a client that follows no redirects, because a redirect could lead to another issuer's keys.
+// client returns an HTTP client that follows no redirects, because a redirect could lead to another issuer's keys.
 func (f fetcher) client() (*http.Client, error) {
 	base := http.DefaultTransport.(*http.Transport).Clone() //nolint:forcetypeassert // its documented type
 	base.DisableKeepAlives = true                           // fetches are rare
@@ -132,7 +132,7 @@ func (t transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// origins returns the origins (RFC 6454) of URLs. Empty URLs have none.
+// origins returns the origins (RFC 6454) of URLs. It skips empty and invalid URLs.
 func origins(urls ...string) (all []string) {
 	for _, text := range urls {
 		if u, err := url.Parse(text); err == nil && u.Host != "" {

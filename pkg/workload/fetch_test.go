@@ -39,7 +39,7 @@ func (c *clock) advance(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-// lifetime returns the changed claims of a token that is valid for d.
+// lifetime returns the exp of a token that is valid for d.
 func lifetime(d time.Duration) map[string]any { return map[string]any{"exp": time.Now().Add(d).Unix()} }
 
 func TestANewKeyIsFetchedWhenATokenNamesIt(t *testing.T) {

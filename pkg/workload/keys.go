@@ -26,7 +26,7 @@ const (
 	unknownKeyPause = 10 * time.Second
 	// maxAge is how long known keys stay valid while they can't be fetched again.
 	maxAge = 24 * time.Hour
-	// unknownKeyWait is how long a request with an unknown key waits for a fetch. It is shorter than the time of a request.
+	// unknownKeyWait is how long a request with an unknown key waits for a fetch. It is shorter than the deadline of a request.
 	unknownKeyWait = time.Second
 	// maxWaiting is the maximum number of requests that wait for a fetch. Further requests do not wait.
 	maxWaiting = 64
@@ -34,10 +34,10 @@ const (
 	minRSABits = 2048
 )
 
-// errNoKeys means that the keys of the issuer are not known, or not known completely, because fetching them fails.
+// errNoKeys means that a key can't be looked up, because fetching the issuer's keys fails or takes too long.
 var errNoKeys = errors.New("the keys of the issuer can't be fetched")
 
-// keys has the keys of the issuer.
+// keys caches the keys of the issuer.
 type keys struct {
 	fetch func(context.Context) (jwkset.Storage, error)
 	cfg   Config
@@ -47,12 +47,12 @@ type keys struct {
 	waiting *semaphore.Weighted
 
 	mu      sync.Mutex
-	running chan struct{} // closed at the end of the fetch that runs; nil while none runs
-	began   time.Time     // the beginning of the last fetch
+	running chan struct{} // closed at the end of the running fetch; nil while none runs
+	began   time.Time     // when the last fetch began
 	failed  bool          // the last fetch failed
 }
 
-// keySet are the keys of one fetch.
+// keySet is the result of one fetch.
 type keySet struct {
 	keyfunc.Keyfunc
 	at time.Time
@@ -62,7 +62,7 @@ func newKeys(cfg Config) *keys {
 	return &keys{fetch: fetcher(cfg).keys, cfg: cfg, now: time.Now, waiting: semaphore.NewWeighted(maxWaiting)}
 }
 
-// run fetches the keys again and again, until ctx ends.
+// run does what Verifier.Run does.
 func (k *keys) run(ctx context.Context) {
 	for {
 		select {
@@ -82,8 +82,8 @@ func (k *keys) run(ctx context.Context) {
 	}
 }
 
-// start begins a fetch, unless one runs already or the last one began less than pause ago. It returns the channel that is closed at the
-// end of the fetch, or nil if none runs.
+// start begins a fetch, unless one runs already or the last one began less than pause ago. It returns the channel that is closed at the end
+// of the running fetch, or nil if none runs.
 func (k *keys) start(ctx context.Context, pause time.Duration) <-chan struct{} {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -94,7 +94,7 @@ func (k *keys) start(ctx context.Context, pause time.Duration) <-chan struct{} {
 	return k.running
 }
 
-// refresh fetches the keys, and ends the fetch that start has begun.
+// refresh fetches the keys, and closes the channel that start has returned.
 func (k *keys) refresh(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -130,8 +130,8 @@ func (k *keys) isFailing() bool {
 	return k.failed
 }
 
-// find returns the key that the header of a token names. It refuses a token whose algorithm is not that of the key, before the signature
-// is verified. Errors: errNoKeys, and others for an invalid token.
+// find returns the key that the header of a token names. It refuses a token whose algorithm does not match the key, before the signature is
+// verified. Errors: errNoKeys, and others for an invalid token.
 func (k *keys) find(ctx context.Context, tok *jwt.Token) (any, error) {
 	kid, err := checkHeader(tok)
 	if err != nil {
@@ -153,7 +153,7 @@ func checkHeader(tok *jwt.Token) (kid string, err error) {
 	typ, _ := tok.Header["typ"].(string)
 	typ = strings.TrimPrefix(strings.ToLower(typ), "application/")
 	if !slices.Contains([]string{"", "jwt", "jose", "at+jwt"}, typ) {
-		return "", errors.New("typ is not that of a token for calls") // for example a logout token
+		return "", errors.New("typ is not the type of an access token") // for example a logout token
 	}
 	if _, ok := tok.Header["crit"]; ok { // RFC 7515 section 4.1.11: no extension is supported
 		return "", errors.New("critical extension")
@@ -164,7 +164,7 @@ func checkHeader(tok *jwt.Token) (kid string, err error) {
 	return kid, nil
 }
 
-// checkAlgorithm checks that an algorithm is that of the key. For a key that does not name one, the type of the key decides.
+// checkAlgorithm checks that the type of a key implies the algorithm of a token. If the key names an algorithm, keyfunc has compared it.
 func checkAlgorithm(set *keySet, kid, alg string, key any) error {
 	var implied string
 	switch key := key.(type) {
@@ -185,13 +185,13 @@ func checkAlgorithm(set *keySet, kid, alg string, key any) error {
 		return err
 	}
 	if jwk.Marshal().ALG == "" && alg != implied {
-		return errors.New("alg is not that of the key")
+		return errors.New("alg does not match the key")
 	}
 	return nil
 }
 
-// setWith returns the keys of the issuer, which include the one with this id. If the id is unknown, setWith fetches the keys again.
-// Errors: errNoKeys, or another error if the issuer does not have the key.
+// setWith returns the issuer's keys, including the key with this id. If the id is unknown, setWith fetches the keys again. Errors:
+// errNoKeys, or another error if the issuer does not have the key.
 func (k *keys) setWith(ctx context.Context, kid string) (*keySet, error) {
 	set := k.valid()
 	if set.has(kid) {
@@ -224,7 +224,8 @@ func (s *keySet) has(kid string) bool {
 	return err == nil
 }
 
-// wait waits until the keys are fetched again, if they may be. It returns false if it can't wait for the end of the fetch.
+// wait fetches the keys again, or waits for the fetch that runs. It returns false if that fetch does not end in time, or if too many
+// requests wait. After a recent fetch, it returns true immediately.
 func (k *keys) wait(ctx context.Context) bool {
 	fetched := k.start(ctx, unknownKeyPause)
 	if fetched == nil {

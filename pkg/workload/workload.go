@@ -1,4 +1,4 @@
-// Package workload verifies the tokens of callers that are services. Another issuer has signed them, such as the API server of a
+// Package workload verifies the tokens of callers that are services. The tokens are signed by another issuer, such as the API server of a
 // Kubernetes cluster.
 package workload
 
@@ -13,15 +13,15 @@ import (
 	"user-service/pkg/user"
 )
 
-// Config are the settings of a Verifier.
+// Config configures a Verifier.
 type Config struct {
-	Issuer    string              // The iss of the tokens, an https URL.
-	Audience  string              // The aud that a token must have.
-	JWKSURL   string              // An https URL of the keys. Empty: discovered (OpenID Connect Discovery 1.0).
-	CAFile    string              // Certificate authorities of the issuer in PEM. Empty: the system's.
-	TokenFile string              // A token for fetching the keys. Empty: none.
-	Roles     map[string][]string // The roles by sub.
-	Log       *slog.Logger        // Of fetches of the keys. nil: discarded.
+	Issuer    string              // The iss of accepted tokens, an https URL.
+	Audience  string              // The aud of accepted tokens.
+	JWKSURL   string              // The https URL of the issuer's keys. Empty: discovered (OpenID Connect Discovery 1.0).
+	CAFile    string              // A PEM file of the certificate authorities that the issuer's server uses. Empty: the system's.
+	TokenFile string              // A file with the bearer token for fetching the keys. Empty: none.
+	Roles     map[string][]string // The names of roles by sub.
+	Log       *slog.Logger        // Gets failed fetches of the keys. nil: discarded.
 	Observer  Observer            // nil: none.
 }
 
@@ -52,7 +52,8 @@ func New(cfg Config) *Verifier {
 	return &Verifier{cfg: cfg, keys: newKeys(cfg), parser: newParser(cfg, time.Now)}
 }
 
-// Run fetches the keys of the issuer again and again, until ctx ends.
+// Run fetches the issuer's keys immediately and then every refreshInterval, until ctx ends. After a failure, the next fetch follows after
+// unknownKeyPause.
 func (v *Verifier) Run(ctx context.Context) { v.keys.run(ctx) }
 
 // Issued implements user.Workloads.
@@ -60,7 +61,8 @@ func (v *Verifier) Issued(token string) bool { return issuerOf(token) == v.cfg.I
 
 // Verify implements user.Workloads. It follows RFC 8725: the key determines the algorithm, and the token must have iss, aud, exp and sub.
 //
-// An unknown key is fetched within the time of ctx, but at most once in unknownKeyPause. Verify never waits for a known key.
+// For an unknown key, Verify fetches the keys again, at most once in unknownKeyPause, and waits at most unknownKeyWait. It never waits for
+// a known key.
 func (v *Verifier) Verify(ctx context.Context, token string) (user.Workload, error) {
 	var c claims
 	_, err := v.parser.ParseWithClaims(token, &c, func(tok *jwt.Token) (any, error) { return v.keys.find(ctx, tok) })

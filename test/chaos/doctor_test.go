@@ -18,7 +18,7 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// TestDoctorChecksABroker changes the rights of users and the bindings of queues on a broker, and compares what the command doctor reports.
+// TestDoctorChecksABroker changes the rights of users and the bindings of queues on a broker, and checks what the command doctor reports.
 func TestDoctorChecksABroker(t *testing.T) { //nolint:paralleltest // it starts a broker in addition to the brokers of the schedules
 	b := &exchanges{t: t, broker: newBroker(t, 1)}
 	if err := b.up(); err != nil {
@@ -69,8 +69,8 @@ func TestDoctorChecksABroker(t *testing.T) { //nolint:paralleltest // it starts 
 	})
 }
 
-// wantDoctor runs doctor as a user of the broker, and compares the states of its checks of the broker, given in pairs. The first problem
-// must have an advice. The database is unavailable.
+// wantDoctor runs doctor as a user of the broker, while the database is unavailable. pairs are the names of checks and their wanted states.
+// The first problem must say how to fix it.
 func (b *exchanges) wantDoctor(user, management string, pairs ...string) {
 	b.t.Helper()
 	cfg := b.settings(user, "")

@@ -73,7 +73,8 @@ type migrations struct {
 	server *server
 }
 
-// gate makes a migration wait after the command that chaos.gate selects. A command changes the schema, an account or a role.
+// gate makes a migration wait after the command with the number in chaos.gate. It counts the commands that change the schema, an account or
+// a role.
 const gate = `
 	CREATE TABLE chaos.gate (version bigint, command bigint);
 	CREATE FUNCTION chaos.pass() RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$

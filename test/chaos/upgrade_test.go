@@ -20,7 +20,7 @@ import (
 	"user-service/test/chaos/history"
 )
 
-// old names the builds that are upgraded. Their schemas have the versions 13 and 11. They recover from the faults below as this build does.
+// old names the builds that are upgraded, with the schema versions 13 and 11. They recover from the faults below as this build does.
 var old = flag.String("old", "7c0bd3a,a793d13", "the commits, or the tags, of the builds that are upgraded, separated by commas")
 
 // TestAnUpgradeUnderFaultKeepsEveryPromise runs an old build and this one side by side while faults are injected. They first use

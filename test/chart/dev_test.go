@@ -30,7 +30,8 @@ func TestGrafanaInDevShowsTheDashboardsOfTheChart(t *testing.T) {
 	}
 }
 
-// TestTheDashboardOfDevLeadsToTraces follows the configuration: the panel's exemplar, Prometheus, Grafana's data source, Jaeger's Service.
+// TestTheDashboardOfDevLeadsToTraces checks each link from a panel's exemplar to a trace: Prometheus, Grafana's data source, Jaeger's
+// Service.
 func TestTheDashboardOfDevLeadsToTraces(t *testing.T) {
 	t.Parallel()
 	if !bytes.Contains(read(t, chart+"/dashboards/service.json"), []byte(`"exemplar": true`)) {

@@ -55,7 +55,8 @@ func TestTheSecretsOfTheOperatorsFit(t *testing.T) {
 	}
 }
 
-// A migration with statements outside of a transaction needs a session, which a pooler in transaction mode does not keep.
+// TestBehindThePoolerMigrationsReachTheDatabaseDirectly covers statements outside of transactions. They need a session, which a pooler in
+// transaction mode does not keep.
 func TestBehindThePoolerMigrationsReachTheDatabaseDirectly(t *testing.T) {
 	t.Parallel()
 	objects := render(t, "helm", production+"values.yaml", production+"values-pooler.yaml")

@@ -40,7 +40,7 @@ func TestEachExampleOfGoLiveIsValid(t *testing.T) {
 	}
 }
 
-// Each gateway replaces all four headers of clients.
+// TestEachGatewayOfGoLiveSetsTheFourHeaders checks that no header of a client reaches the application.
 func TestEachGatewayOfGoLiveSetsTheFourHeaders(t *testing.T) {
 	t.Parallel()
 	for _, gateway := range []string{"### Gateway API with Envoy Gateway", "### Traefik", "### Istio", "### ingress-nginx"} {
@@ -56,7 +56,7 @@ func TestEachGatewayOfGoLiveSetsTheFourHeaders(t *testing.T) {
 	}
 }
 
-// publicPaths are the paths of the user service that docs/gateways.md publishes, and others that it must not publish.
+// publicPaths maps paths of the user service to whether docs/gateways.md publishes them.
 var publicPaths = map[string]bool{
 	"/register": true, "/login": true, "/login/second-factor": true, "/refresh": true, "/logout": true, "/password-reset": true,
 	"/password-reset/confirm": true, "/email-verification": true, "/email-verification/confirm": true, "/invitation/confirm": true,
@@ -66,7 +66,7 @@ var publicPaths = map[string]bool{
 	"/registered": false, "/logins": false,
 }
 
-// published reports whether a path matches as Kubernetes compares the paths of an Ingress and an HTTPRoute.
+// published reports whether a path matches the pattern of an Ingress or an HTTPRoute, by the rules of Kubernetes.
 func published(pathType, pattern, path string) bool {
 	return path == pattern || strings.HasSuffix(pathType, "Prefix") && strings.HasPrefix(path, strings.TrimSuffix(pattern, "/")+"/")
 }
@@ -118,7 +118,7 @@ func TestTheIngressOfProductionPublishesThePublicPaths(t *testing.T) {
 	}
 }
 
-// nginx replaces the request's path by the group of the regular expression.
+// TestTheExpressionOfGoLivePublishesThePublicPaths also checks the rewritten path: the group of the regular expression.
 func TestTheExpressionOfGoLivePublishesThePublicPaths(t *testing.T) {
 	t.Parallel()
 	var pattern string

@@ -68,7 +68,7 @@ func TestTheBackupsAreOfTheCluster(t *testing.T) {
 	}
 }
 
-// A restored cluster reads the archive of the first one, and writes its own.
+// TestTheRecoveryReadsTheBackups checks that a restored cluster reads the archive of the first cluster, and writes its own.
 func TestTheRecoveryReadsTheBackups(t *testing.T) {
 	t.Parallel()
 	first, restored := productionManifest(t, "Cluster", "user-service-db"), productionManifest(t, "Cluster", "user-service-db-restored")
@@ -86,7 +86,7 @@ func TestTheRecoveryReadsTheBackups(t *testing.T) {
 	}
 }
 
-// The certificates have the names by which the service connects.
+// TestTheCertificatesOfProductionFit checks that the certificates have the host names to which the service connects.
 func TestTheCertificatesOfProductionFit(t *testing.T) {
 	t.Parallel()
 	values := parse[struct {
@@ -118,7 +118,8 @@ func TestTheCertificatesOfProductionFit(t *testing.T) {
 	}
 }
 
-// A policy or a budget that selects no pod has no effect. The names are the labels that the operators give to their pods.
+// TestPoliciesAndBudgetsOfProductionSelectPods compares selectors with the labels that the operators give to their pods. Without a match, a
+// policy or a budget has no effect.
 func TestPoliciesAndBudgetsOfProductionSelectPods(t *testing.T) {
 	t.Parallel()
 	pods := map[string][]string{

@@ -47,7 +47,7 @@ func recipes(t *testing.T) (all []recipe) {
 	return all
 }
 
-// kindOf says what a block of YAML is: values of the chart, values or Chart.yaml of a parent chart, or manifests.
+// kindOf returns the kind of a YAML block: values of the chart, values or Chart.yaml of a parent chart, or manifests.
 func kindOf(t *testing.T, text string) string {
 	t.Helper()
 	content := parse[map[string]any](t, []byte(strings.Split(text, "\n---\n")[0]))
@@ -86,7 +86,7 @@ func TestEachRecipeWorks(t *testing.T) {
 	}
 }
 
-// check renders values, and checks manifests and the objects that they render.
+// check renders values, and checks the rendered objects. It also checks manifests.
 func check(t *testing.T, text string) {
 	t.Helper()
 	switch kindOf(t, text) {
@@ -122,7 +122,7 @@ func valuesOf(t *testing.T, document []byte) map[string]any {
 	return spec.Source.Helm.ValuesObject
 }
 
-// renders renders values with both versions of Helm, and checks the objects. It adds Secrets for what the values do not mention.
+// renders renders values with both versions of Helm, and checks the objects. It adds a Secret for each part without one in the values.
 func renders(t *testing.T, values map[string]any) string {
 	t.Helper()
 	values = maps.Clone(values)
@@ -201,7 +201,7 @@ func recipeOf(t *testing.T, name string) map[string]any {
 	return nil
 }
 
-// The objects have what each platform looks at.
+// TestTheRecipesHaveTheirEffect checks that the objects have the fields that each platform reads.
 func TestTheRecipesHaveTheirEffect(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string][]string{
@@ -230,7 +230,7 @@ func TestTheRecipesHaveTheirEffect(t *testing.T) {
 	}
 }
 
-// With KEDA, no other object may set the number of pods. On OpenShift, no object may set the user.
+// TestTheRecipesLeaveFieldsOut checks that only KEDA sets the number of pods, and that no object sets the user on OpenShift.
 func TestTheRecipesLeaveFieldsOut(t *testing.T) {
 	t.Parallel()
 	for name, unwanted := range map[string]string{"KEDA": `(?m)^  replicas:`, "OpenShift": `runAsUser|runAsGroup|fsGroup:`} {
@@ -240,7 +240,7 @@ func TestTheRecipesLeaveFieldsOut(t *testing.T) {
 	}
 }
 
-// With TLS, the NetworkPolicy allows the port of TLS.
+// TestTheRecipeOfTheBrokerOpensThePortOfTLS checks the NetworkPolicy of the recipe.
 func TestTheRecipeOfTheBrokerOpensThePortOfTLS(t *testing.T) {
 	t.Parallel()
 	values := recipeOf(t, "CloudNativePG")

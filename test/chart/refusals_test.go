@@ -17,7 +17,7 @@ const workloadRest = "workloads[0].serviceAccount=orders,workloads[0].roles={rea
 // oneWorkload are the values of a workload.
 const oneWorkload = "workloads[0].namespace=shop," + workloadRest
 
-// issued is a value with an issuer of workloads.
+// issued sets an issuer of workloads.
 const issued = "config.WORKLOAD_ISSUER=https://x,"
 
 // equalBytes is a data key whose bytes are all zero.
@@ -30,7 +30,7 @@ func randomKey() string {
 	return base64.StdEncoding.EncodeToString(random)
 }
 
-// anyServers are the values of a NetworkPolicy for the database and the broker.
+// anyServers are the values with which a NetworkPolicy allows any address for the database and the broker.
 const anyServers = "networkPolicy.databaseTo[0].ipBlock.cidr=0.0.0.0/0,networkPolicy.rabbitmqTo[0].ipBlock.cidr=0.0.0.0/0,"
 
 // refusals are values that the chart refuses. A line of the message starts with say; the rest of the line explains how to fix the

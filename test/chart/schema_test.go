@@ -12,8 +12,8 @@ import (
 	kind "sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 )
 
-// conforms checks objects against the schemas of the APIs. The definitions of RabbitMQ and Flux are in no Go module. So test/chart/schemas
-// has an excerpt of them, which tools/dev/crds writes and compares: the members that k8s/production uses.
+// conforms checks objects against the schemas of their APIs. No Go module contains the definitions of RabbitMQ and Flux. So tools/dev/crds
+// writes an excerpt of these definitions to test/chart/schemas: the members that k8s/production uses.
 func conforms(t *testing.T, stream []byte) {
 	t.Helper()
 	const name = "/{{ .ResourceKind }}_{{ .Group }}_{{ .ResourceAPIVersion }}.json"

@@ -52,7 +52,7 @@ func mounted(t *testing.T, service types.ServiceConfig, path string) string {
 	return ""
 }
 
-// TestTheServiceTrustsTheShop: the addresses of the gateway and the BFF are fixed, and the service trusts only them.
+// TestTheServiceTrustsTheShop checks that the gateway and the BFF have fixed addresses, and that the service trusts only these.
 func TestTheServiceTrustsTheShop(t *testing.T) {
 	t.Parallel()
 	project := load(t)

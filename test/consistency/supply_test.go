@@ -49,7 +49,7 @@ func readUpdates(t *testing.T) (config updates) {
 	return config
 }
 
-// updated returns the versions in a file that the custom managers of Renovate update.
+// updated returns the versions that Renovate's custom managers update in a file.
 func (u updates) updated(name, text string) map[string]bool {
 	versions := map[string]bool{}
 	for _, manager := range u.CustomManagers {
@@ -68,7 +68,7 @@ func (u updates) updated(name, text string) map[string]bool {
 	return versions
 }
 
-// TestRenovateUpdatesEachPinnedVersion finds versions in the files for which Renovate needs a custom manager.
+// TestRenovateUpdatesEachPinnedVersion compares the pinned versions in some files with the versions that Renovate's custom managers find.
 func TestRenovateUpdatesEachPinnedVersion(t *testing.T) {
 	t.Parallel()
 	pins := regexp.MustCompile(`@(v\d[\w.+-]*)|_VERSION: ([\d.]+)|\nversion=(v[\d.]+)|download/(v[\d.]+)/[^$]|(?:imageName|node): [^:\s]+:([\w.-]+)|` +
@@ -104,7 +104,8 @@ func TestRenovateUpdatesEachPinnedVersion(t *testing.T) {
 	}
 }
 
-// The preset config:recommended ignores folders with the names test and examples, where this repository has Go modules.
+// TestRenovateIgnoresNoFolder checks an override of the preset config:recommended. The preset ignores the folders test and examples, which
+// have Go modules here.
 func TestRenovateIgnoresNoFolder(t *testing.T) {
 	t.Parallel()
 	if paths := readUpdates(t).IgnorePaths; paths == nil || len(paths) != 0 {
@@ -112,7 +113,7 @@ func TestRenovateIgnoresNoFolder(t *testing.T) {
 	}
 }
 
-// TestTheNotesOfAReleaseAreItsSection runs the script of the release workflow.
+// TestTheNotesOfAReleaseAreItsSection runs the release workflow's script on a changelog.
 func TestTheNotesOfAReleaseAreItsSection(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "CHANGELOG.md")

@@ -37,7 +37,7 @@ func copyOfTheRepository(t *testing.T) string {
 	return dir
 }
 
-// build runs the steps of make run that take minutes at the first time.
+// build runs the steps of make run that take minutes the first time.
 func build(t *testing.T, dir string) {
 	t.Helper()
 	for _, line := range []string{"make build", "go build -o bin/mailbox ./tools/mailbox"} {

@@ -22,12 +22,12 @@ type reader struct {
 	t         *testing.T
 	dir, temp string // the copy of the repository, and the folder of the servers' data
 	env       []string
-	addresses []string // pairs: an address of the page, the address in this test
+	addresses []string // pairs of an address on the page and the address in this test
 	shell     *shell
 	terminals map[string]*testkit.Buffer // outputs by command
-	ids       map[string]string          // ids of this run by ids of the page
+	ids       map[string]string          // ids of this run by ids on the page
 	link      string                     // the link in the mail
-	cleanUp   string                     // deletes the data of the servers
+	cleanUp   string                     // the command that deletes the data of the servers
 }
 
 func newReader(t *testing.T) *reader {
@@ -51,7 +51,7 @@ func newReader(t *testing.T) *reader {
 			r.env = append(r.env, "USER_SERVICE="+free)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(temp, ".curlrc"), []byte("silent\n"), 0o600); err != nil { // as in a terminal
+	if err := os.WriteFile(filepath.Join(temp, ".curlrc"), []byte("silent\n"), 0o600); err != nil { // no progress meter, as in a terminal
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.deleteData() })
@@ -59,7 +59,7 @@ func newReader(t *testing.T) *reader {
 	return r
 }
 
-// deleteData runs the last command of the page, which leaves no data of the servers.
+// deleteData runs the last command of the page, and checks that it deletes the data of the servers.
 func (r *reader) deleteData() {
 	if r.t.Failed() {
 		r.cleanUp = "tools/dev/services down --purge"
@@ -73,10 +73,10 @@ func (r *reader) deleteData() {
 	}
 }
 
-// here replaces the addresses of the page with the addresses in this test. The function there does the reverse.
-func (r *reader) here(text string) string { return strings.NewReplacer(r.addresses...).Replace(text) }
+// toTest replaces the addresses on the page with the addresses in this test. toPage does the reverse.
+func (r *reader) toTest(text string) string { return strings.NewReplacer(r.addresses...).Replace(text) }
 
-func (r *reader) there(text string) string {
+func (r *reader) toPage(text string) string {
 	var reverse []string
 	for i := 0; i < len(r.addresses); i += 2 {
 		reverse = append(reverse, r.addresses[i+1], r.addresses[i])
@@ -92,7 +92,7 @@ var (
 // inTheBrowser sends the requests of the browser. The tests of the gateway open the same pages in Chromium.
 func (r *reader) inTheBrowser(step string) {
 	r.t.Helper()
-	mails, shop := r.here("http://localhost:8025"), r.here("http://localhost:3000")
+	mails, shop := r.toTest("http://localhost:8025"), r.toTest("http://localhost:3000")
 	switch step {
 	case "open the mail":
 		list := ""

@@ -11,7 +11,8 @@ import (
 	"user-service/internal/testkit"
 )
 
-// block matches a code block of the page, with its language and the command whose output it is, and a step in the browser.
+// block matches a code block of the page and a step in the browser. The groups of a code block are its language, the command whose output
+// it shows, and its text.
 var block = regexp.MustCompile("(?ms)^```(sh|console|text|go)(?: (.+?))?\n(.*?)^```$|^<!-- browser: (.+?) -->$")
 
 // TestTheTutorialWorks follows docs/tutorial.md: it runs all commands in their order, and compares their output with the page. With an
@@ -49,7 +50,7 @@ func TestTheTutorialWorks(t *testing.T) {
 	}
 }
 
-// inAnotherTerminal runs a command until the test ends. The command without make deletes the data after that.
+// inAnotherTerminal runs a command until the test ends. The only command without make deletes the data of the servers, and runs last.
 func (r *reader) inAnotherTerminal(line string) {
 	r.t.Helper()
 	target := strings.LastIndex(line, "make ")
@@ -57,7 +58,7 @@ func (r *reader) inAnotherTerminal(line string) {
 		r.cleanUp = line
 		return
 	}
-	r.terminals[line[target:]] = startInTerminal(r.t, r.dir, r.env, r.here(line))
+	r.terminals[line[target:]] = startInTerminal(r.t, r.dir, r.env, r.toTest(line))
 }
 
 // commandAndOutput matches a command of a console and its output. The other lines of a command are indented.
@@ -67,14 +68,14 @@ var commandAndOutput = regexp.MustCompile(`(?m)^\$ (.+\n(?: .*\n)*)((?:[^$].*\n)
 func (r *reader) inTheTerminal(text string) {
 	r.t.Helper()
 	for _, m := range commandAndOutput.FindAllStringSubmatch(text, -1) {
-		got, want := r.shell.run(r.here(m[1])), strings.TrimSpace(m[2])
+		got, want := r.shell.run(r.toTest(m[1])), strings.TrimSpace(m[2])
 		if !r.matches(strings.TrimSpace(got), want) {
 			r.t.Fatalf("the command\n%s\nprints\n%s\nwant\n%s", m[1], got, want)
 		}
 	}
 }
 
-// startTime is the limit for the start of the servers, which takes seconds on an idle machine.
+// startTime is the maximum time for the start of the servers. It takes seconds on an idle machine.
 const startTime = 4 * time.Minute
 
 // wantLines waits until a command in another terminal has printed each line.
@@ -122,10 +123,10 @@ func (r *reader) wantCode(text string) {
 	r.t.Errorf("the sample does not contain\n%s", text)
 }
 
-// varying matches what differs from run to run. Ids are compared with each other.
+// varying matches the parts of an output that differ in each run: ids, times, and omissions.
 var varying = regexp.MustCompile(`[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d{4}-\d\d-\d\dT[0-9:.]+Z|…`)
 
-// matches compares an output with the page. The page's ids stand for the ids of this run: the same ones for the same ones.
+// matches compares an output with the page. Each id on the page must stand for the same id of this run everywhere.
 func (r *reader) matches(got, want string) bool {
 	var ids []string
 	pattern, from := "^", 0
@@ -142,7 +143,7 @@ func (r *reader) matches(got, want string) bool {
 		}
 		from = at[1]
 	}
-	m := regexp.MustCompile(pattern + regexp.QuoteMeta(want[from:]) + "$").FindStringSubmatch(r.there(got))
+	m := regexp.MustCompile(pattern + regexp.QuoteMeta(want[from:]) + "$").FindStringSubmatch(r.toPage(got))
 	if m == nil {
 		return false
 	}

@@ -53,7 +53,7 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 	t.Logf("%d requests in %s; the slowest response took %s; %d were repeated", f.sent.Load(), time.Since(began).Round(time.Second),
 		f.slowest, f.again)
 	t.Log(f.table())
-	f.demandSuccesses()
+	f.requireSuccesses()
 	f.demandQuiet()
 	after := replica.Held{}
 	if !testkit.Await(t.Context(), testkit.Timeout, func() (ok bool) { after, ok = r.Holds(); return ok && !after.Leaks(before) }) {
@@ -165,8 +165,8 @@ func (f *fuzzer) look(g *generator, w *wire, a answered, c *client) {
 	}
 }
 
-// ask sends a request a second time, after its first response was late or a 503: the machine may have been busy. It returns what is wrong
-// with the second response.
+// ask sends a request a second time if its first response was late or a 503, because the machine may have been busy. It returns what is
+// wrong with the last response.
 func (f *fuzzer) ask(g *generator, w *wire, c *client) (wrong []string) {
 	a := c.send(w)
 	f.mu.Lock()
@@ -237,8 +237,8 @@ func (f *fuzzer) table() string {
 // of these devices.
 var devices = []string{"confirmFactor", "deleteFactor", "loginWithPasskey", "loginWithSecondFactor", "newRecoveryCodes", "removeFactor"}
 
-// demandSuccesses fails if another operation never succeeded, because then the requests did not test it.
-func (f *fuzzer) demandSuccesses() {
+// requireSuccesses fails if one of the other operations never succeeded, because then the requests did not test it.
+func (f *fuzzer) requireSuccesses() {
 	for _, op := range f.c.Operations {
 		n := 0
 		for status, count := range f.counts[op.ID] {

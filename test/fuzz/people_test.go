@@ -34,7 +34,7 @@ const (
 	expired  // The token of a customer, but expired.
 	forged   // The token of a customer, but with an invalid signature or form.
 	garbage  // Not a token.
-	invited  // Has no password; only a target.
+	invited  // Has no password, so it is only the target of requests.
 )
 
 // isValid reports whether the service issued the token and may still accept it.

@@ -12,7 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-// picture is a part of docs/tutorial.md.
+// picture is the file that docs/tutorial.md shows.
 const picture = "../../docs/images/shop.png"
 
 // TestDrawTheShop draws the first page of the shop after an order.

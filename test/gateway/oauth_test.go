@@ -16,10 +16,10 @@ type introspection struct {
 	Sub, Iss  string
 }
 
-// responses are what the program prints.
+// responses is the output of a program: the introspections before and after the revocation.
 type responses struct{ Before, After []introspection }
 
-// TestClientsOfOAuthIntrospectAndRevoke runs a program with each of two libraries for OAuth. They find the endpoints by the metadata,
+// TestClientsOfOAuthIntrospectAndRevoke runs two programs, each with another library for OAuth. They find the endpoints by the metadata,
 // introspect both tokens of a session, revoke the refresh token, and introspect both again.
 func TestClientsOfOAuthIntrospectAndRevoke(t *testing.T) {
 	t.Parallel()

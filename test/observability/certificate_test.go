@@ -9,7 +9,7 @@ import (
 	"user-service/internal/testkit"
 )
 
-// writeCA writes a file with a CA that expires after some time. The service reads its expiry, and does not use it without TLS.
+// writeCA writes a file with a CA that expires after valid. Without TLS, the service reads only its expiry.
 func writeCA(t *testing.T, file string, valid time.Duration) {
 	t.Helper()
 	if err := os.WriteFile(file, testkit.Certificate(t, time.Now().Add(valid)), 0o600); err != nil {

@@ -142,7 +142,7 @@ type panel struct {
 		}
 		Overrides []override
 	}
-	Panels []panel // of a collapsed row
+	Panels []panel // the panels of a collapsed row
 }
 
 // dashboardFiles returns the JSON of the chart's dashboards, by file name.

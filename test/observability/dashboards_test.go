@@ -63,7 +63,7 @@ func lintDashboard(t *testing.T, name string, d dashboard) {
 	lintAnnotations(t, name, d)
 }
 
-// Critical alerts are marked in red, and warnings only on request.
+// lintAnnotations checks that critical alerts are marked in red, and that the marks of warnings are off by default.
 func lintAnnotations(t *testing.T, name string, d dashboard) {
 	t.Helper()
 	for _, a := range d.Annotations.List {
@@ -80,8 +80,8 @@ func lintAnnotations(t *testing.T, name string, d dashboard) {
 	}
 }
 
-// TestTheFirstScreenAnswersTheFirstQuestions checks that the first row fits a screen of 1080 lines, without scrolling.
-func TestTheFirstScreenAnswersTheFirstQuestions(t *testing.T) {
+// TestTheOverviewFitsTheFirstScreen checks that the first row fits on a screen with 1080 lines.
+func TestTheOverviewFitsTheFirstScreen(t *testing.T) {
 	t.Parallel()
 	panels, bottom := 0, 0
 	for _, p := range dashboards(t)["user-service-service.json"].Panels[1:] {
@@ -185,7 +185,7 @@ func checkCurveColors(t *testing.T, name string, p panel) {
 	}
 }
 
-// TestTilesAgreeWithTheAlerts evaluates the tiles of critical alerts for each story: a tile is red exactly if its alert fires.
+// TestTilesAgreeWithTheAlerts evaluates the tiles of critical alerts for each story. A tile must be red exactly while its alert fires.
 func TestTilesAgreeWithTheAlerts(t *testing.T) {
 	t.Parallel()
 	rules, _ := ruleFile(t)
@@ -276,7 +276,7 @@ func TestThresholdsMatchTheAlerts(t *testing.T) {
 	}
 }
 
-// TestReadyPodsAgreeWithTheAlert evaluates the tile for the stories with readiness.
+// TestReadyPodsAgreeWithTheAlert evaluates the tile of ready pods for the stories about readiness.
 func TestReadyPodsAgreeWithTheAlert(t *testing.T) {
 	t.Parallel()
 	rules, _ := ruleFile(t)

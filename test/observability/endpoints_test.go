@@ -17,11 +17,11 @@ import (
 	"user-service/pkg/rabbitmq"
 )
 
-// probePeriod is the kubelet's period of readiness probes, shortened as the rules are.
+// probePeriod is the kubelet's period of readiness probes, shortened by the same factor as the rules.
 const probePeriod = 10 * time.Second / hurry
 
-// behindEndpoints sends all requests through a proxy that has the pod as an endpoint only while it is ready, as a Service of Kubernetes
-// does. A dead pod refuses connections itself.
+// behindEndpoints sends all requests through a proxy. Like a Service of Kubernetes, it forwards to the pod only while the pod is ready. A
+// pod that does not run refuses connections itself.
 func (s *stage) behindEndpoints() {
 	endpoints := newGate(s.t, strings.TrimPrefix(s.api, "http://"))
 	s.url = "http://" + endpoints.Addr().String()
@@ -36,7 +36,7 @@ func (s *stage) behindEndpoints() {
 	}()
 }
 
-// newQueue makes a queue that accepts all events except password resets. bind adds a type.
+// newQueue declares a queue that gets all events except password resets. bind adds a type of events.
 func newQueue(t *testing.T) (bind func(event.Type)) {
 	t.Helper()
 	must := func(err error) {

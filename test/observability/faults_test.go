@@ -125,7 +125,7 @@ func guess(now *situation) func() {
 	})
 }
 
-// resetUnrouted requests resets. The queue of the tests gets no resets, until the returned function binds it.
+// resetUnrouted requests resets, which no queue gets until the returned function binds one.
 func resetUnrouted(now *situation) func() {
 	email, _ := now.pods[0].enter()
 	stop := now.pods[0].keep(1, func() {
@@ -165,7 +165,7 @@ func refuseDeletion(now *situation) func() {
 	return func() { now.pods[0].query(`DROP TRIGGER refuse ON mails_sent`) }
 }
 
-// ageCertificate replaces the CA by one that expires soon. The returned function renews it.
+// ageCertificate replaces the CA with a CA that expires soon. The returned function renews it.
 func ageCertificate(now *situation) func() {
 	writeCA(now.pods[0].t, now.pods[0].ca, 3*24*time.Hour)
 	return func() { writeCA(now.pods[0].t, now.pods[0].ca, year) }
@@ -276,7 +276,7 @@ func shutDatabaseOfLast(now *situation) func() {
 	return func() { last.database.set(false) }
 }
 
-// slowDatabase delays each query, but so little that the checks of readiness succeed within their second.
+// slowDatabase delays each query. The delay is short enough that the readiness checks succeed within their time of one second.
 func slowDatabase(now *situation) func() {
 	now.pods[0].database.slow(150 * time.Millisecond)
 	return func() { now.pods[0].database.slow(0) }

@@ -95,7 +95,8 @@ func TestPanelsAndRulesQueryExistingMetrics(t *testing.T) {
 	s.checkRandomPaths()
 }
 
-// withPointsOfDays changes a file of rules. The windows of days have a point at every fifth minute, and would have no data until then.
+// withPointsOfDays changes a file of rules. The rules for windows of days are evaluated only every five minutes, so they would have no data
+// during a test.
 func withPointsOfDays(t *testing.T, file string) string {
 	t.Helper()
 	text, err := os.ReadFile(file)

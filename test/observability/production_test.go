@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// The rules for the clusters of the operators are outside of the chart. Their metrics are those of other programs, so only the syntax of
-// the rules is checked.
+// TestTheRulesOfProductionAreValid checks the rules for PostgreSQL and RabbitMQ in k8s/production. Their metrics come from other programs,
+// so it checks only the syntax.
 func TestTheRulesOfProductionAreValid(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("k8s/production/monitoring.yaml")

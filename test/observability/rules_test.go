@@ -347,7 +347,8 @@ func TestAlertsFireAndStaySilent(t *testing.T) {
 // runStories evaluates the tests of each story after its scrapes.
 func runStories(t *testing.T, rules string, expect func(story) []any) {
 	t.Helper()
-	tests := map[string][]any{} // by scrape interval: a story of days has one scrape in two minutes, which is enough for the rates of 5 minutes
+	// Tests by scrape interval. A story of days has one scrape in two minutes, which is enough for rates over 5 minutes.
+	tests := map[string][]any{}
 	for _, s := range stories {
 		interval := "1m"
 		if s.at == days {
@@ -415,7 +416,7 @@ func TestBudgetLeft(t *testing.T) {
 	}
 }
 
-// series returns the scrapes of the story. All pods are up if the story does not say otherwise.
+// series returns the scrapes of the story. All pods are up, unless the story has its own series of up.
 func (s story) series() []map[string]string {
 	series := []map[string]string{}
 	if s.input["up{@}"] == "" && s.name != "nothing has ever been scraped" {

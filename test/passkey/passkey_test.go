@@ -36,7 +36,7 @@ import (
 const (
 	email        = "ada@example.com"
 	goodPassword = "seven green kettles sing"
-	maxLines     = 60 // of the page
+	maxLines     = 60 // the maximum number of lines of the page
 )
 
 // addCredential are the parameters of WebAuthn.addCredential, without members that Chromium refuses for this authenticator.
@@ -156,7 +156,7 @@ func browse(t *testing.T) (tab context.Context, authenticator webauthn.Authentic
 	return tab, added.AuthenticatorID
 }
 
-// press loads the page, presses a button, and waits for the status.
+// press loads the page, presses a button, and waits until the page shows the status want.
 func press(t *testing.T, tab context.Context, address, button, want string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(tab, testkit.Timeout)

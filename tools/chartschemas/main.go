@@ -34,13 +34,13 @@ Example:
     'schemas/{{ .ResourceKind }}_{{ .Group }}_{{ .ResourceAPIVersion }}.json' FILE
 `
 
-// The module with the OpenAPI document of all built-in kinds.
+// The Go module with the OpenAPI document of all built-in kinds.
 const (
 	kubernetes = "k8s.io/kubernetes@v1.37.2"
 	openAPI    = "api/openapi-spec/swagger.json"
 )
 
-// definitions are modules and their CustomResourceDefinitions that this repository uses.
+// definitions has the CustomResourceDefinitions that this repository uses, by Go module.
 var definitions = []struct{ module, files string }{
 	{"github.com/prometheus-operator/prometheus-operator@v0.85.0", "jsonnet/prometheus-operator/*-crd.json"},
 	{"sigs.k8s.io/gateway-api@v1.6.3", "config/crd/standard/gateway.networking.k8s.io_*.yaml"},

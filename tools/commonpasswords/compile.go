@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	topWords   = 150 // The number of the most frequent words that are combined.
+	topWords   = 150 // The number of most frequent words that are combined.
 	minWord    = 4   // The minimum number of letters of such a word.
 	longLength = 15  // The default policy: combined words must have this length.
-	maxOther   = 3   // The number of characters that the list omits: spaces and punctuation.
+	maxOther   = 3   // The maximum number of spaces and punctuation marks, which the list omits.
 	firstYear  = 2000
 	lastYear   = 2030
 )
@@ -112,8 +112,8 @@ func seasons() []string {
 	return out
 }
 
-// lengthened appends an ending to each word that is too short, and returns the results that are long enough. Package password
-// handles digits after longer words.
+// lengthened appends each ending to each word that is too short, and returns the results that are long enough. Package password handles
+// digits after longer words.
 func lengthened(words []string) []string {
 	var out []string
 	for _, end := range endings() {

@@ -45,7 +45,7 @@ func main() {
 	}
 }
 
-// run writes the list that results from these files to out.
+// run compiles these files into a list, and writes it to out.
 func run(files []string, out io.Writer) error {
 	var words []string
 	for _, file := range files {
@@ -67,7 +67,7 @@ func run(files []string, out io.Writer) error {
 	return nil
 }
 
-// read returns the passwords of a list in the form in which passwords are compared.
+// read returns the passwords of a file, normalized as package password compares them.
 func read(file string) ([]string, error) {
 	data, err := os.ReadFile(file) //nolint:gosec // the file that the user names
 	if err != nil {

@@ -2,7 +2,8 @@ package main
 
 import "regexp"
 
-// color sets the color of curves whose names match a pattern, and optionally another name. Several curves get shades of the color.
+// color sets the color of curves whose names match a pattern, and optionally the name that Grafana shows. Several curves get shades of the
+// color.
 type color struct{ names, color, shown string }
 
 // palette has the colors of queries. Red is the color of critical alerts only.
@@ -92,7 +93,7 @@ var (
 		{names: ".*", color: "yellow"},
 	}
 
-	// mailResults are the colors of the results of events. Orange means that nobody gets the mail.
+	// mailResults are the colors of the results of events at the mailer. Orange means that the mail is not sent.
 	mailResults = []color{
 		{names: "sent", color: "green"},
 		{names: "duplicate|expired|outdated|unneeded|unverified|limited", color: "blue"},

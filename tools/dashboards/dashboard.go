@@ -25,12 +25,13 @@ func (d dashboard) json() object {
 	}
 }
 
-// alerts selects alerts of the release, of its mailer, and of Kubernetes' objects in its namespace, which have no job.
+// alerts selects the alerts of the release and of its mailer. It also selects alerts without the label job, which concern objects of
+// Kubernetes in the namespace.
 func alerts(metric, more string) string {
 	return metric + `{cluster=~"$cluster",namespace="$namespace",job=~"$job|$job-mailer|"` + more + `}`
 }
 
-// annotations returns the marks in all panels. Those of Kubernetes need kube-state-metrics.
+// annotations returns the events that all panels mark. The marks of events in Kubernetes need kube-state-metrics.
 func annotations() []object {
 	const text = "{{severity}} {{pod}} {{window}}"
 	return []object{
@@ -104,7 +105,7 @@ func quantiles(histogram, chosen string) []query {
 	return out
 }
 
-// bucketRates returns the query for the rates of a histogram by le.
+// bucketRates returns the query for the rates of a histogram's buckets, by the label le.
 func bucketRates(histogram, chosen string) string {
 	return "sum by (le) (rate(" + histogram + "_bucket{" + chosen + "}[$__rate_interval]))"
 }

@@ -122,8 +122,8 @@ func mails() []panel {
 			about: "1 while the mail server accepts mails, and while a mailer is connected to RabbitMQ. Without a mailer, there is no data.",
 			alert: "UserServiceMailsNotSent", limit: limit{value: 1, below: true},
 			queries: []query{
-				{`max(user_service_mailer_smtp_available{` + ofMailer + `})`, "mail server"},
-				{`max(user_service_mailer_rabbitmq_connected{` + ofMailer + `})`, "RabbitMQ"},
+				{`max(user_service_mailer_smtp_available{` + mailerLabels + `})`, "mail server"},
+				{`max(user_service_mailer_rabbitmq_connected{` + mailerLabels + `})`, "RabbitMQ"},
 			},
 		},
 		{
@@ -132,34 +132,34 @@ func mails() []panel {
 				"duplicate, expired, outdated, unneeded, unverified and limited: no mail is sent, as intended.",
 			colors: mailResults,
 			queries: []query{
-				{`sum by (result) (rate(user_service_mailer_events_total{` + ofMailer + `}[$__rate_interval]))`, "{{result}}"},
+				{`sum by (result) (rate(user_service_mailer_events_total{` + mailerLabels + `}[$__rate_interval]))`, "{{result}}"},
 			},
 		},
 		{
 			title: "Mails that wait", unit: "short", colors: []color{{names: "ready", color: "blue"}, {names: "retrying", color: "yellow"}},
 			about: "Events in the queue of the mailer, and events that wait for another attempt.",
 			queries: []query{
-				{`max by (state) (user_service_mailer_queue_messages{` + ofMailer + `,state!="parked"})`, "{{state}}"},
+				{`max by (state) (user_service_mailer_queue_messages{` + mailerLabels + `,state!="parked"})`, "{{state}}"},
 			},
 		},
 		{
 			title: "Parked mails", unit: "short",
 			about: "Events whose mails the mail server refused, or did not accept for a day. An operator must look at them.",
 			alert: "UserServiceMailsParked", limit: limit{name: "parkedMails", value: 10, warning: true},
-			queries: []query{{`max(user_service_mailer_queue_messages{` + ofMailer + `,state="parked"})`, "parked"}},
+			queries: []query{{`max(user_service_mailer_queue_messages{` + mailerLabels + `,state="parked"})`, "parked"}},
 		},
 		{
 			title: "Time to send", unit: "s", about: "Time of an attempt to send a mail, successful or not.", colors: tails,
-			queries: quantiles("user_service_mailer_send_duration_seconds", ofMailer),
+			queries: quantiles("user_service_mailer_send_duration_seconds", mailerLabels),
 		},
 		{
 			title: "Pods of the mailer", unit: "short", about: "Running pods of the mailer by version.",
-			queries: []query{{`sum by (version) (user_service_mailer_build_info{` + ofMailer + `})`, "{{version}}"}},
+			queries: []query{{`sum by (version) (user_service_mailer_build_info{` + mailerLabels + `})`, "{{version}}"}},
 		},
 		{
 			title: "Rejected secrets of the mailer", unit: "short",
 			about:   "Variables of the mailer whose new value from a file is rejected, by pod. The old value stays in use.",
-			queries: []query{{`max by (pod) (user_service_mailer_secrets_reload_failed{` + ofMailer + `})`, "{{pod}}"}},
+			queries: []query{{`max by (pod) (user_service_mailer_secrets_reload_failed{` + mailerLabels + `})`, "{{pod}}"}},
 		},
 	}
 }

@@ -1,14 +1,14 @@
 package main
 
-// autoscaler are the labels of the autoscaler, and deployment those of the Deployment, in kube-state-metrics.
+// The labels of objects in kube-state-metrics: the autoscaler, the Deployment, and the Jobs of migrations.
 const (
 	autoscaler = `cluster=~"$cluster",namespace="$namespace",horizontalpodautoscaler="$job"`
 	deployment = `cluster=~"$cluster",namespace="$namespace",deployment="$job"`
 	migrations = `cluster=~"$cluster",namespace="$namespace",job_name=~"$job-migrate-[0-9a-f]+"`
 )
 
-// ofContainers returns panels with metrics of kube-state-metrics and of the kubelet. Without these, the panels have no data.
-func ofContainers() []panel {
+// containerPanels returns panels that need the metrics of kube-state-metrics and of the kubelet.
+func containerPanels() []panel {
 	return []panel{
 		{
 			title: "Memory of the limit", unit: "percent", max: 100,
@@ -61,8 +61,8 @@ func ofContainers() []panel {
 	}
 }
 
-// ofRollouts returns panels with metrics of kube-state-metrics.
-func ofRollouts() []panel {
+// rolloutPanels returns panels that need the metrics of kube-state-metrics.
+func rolloutPanels() []panel {
 	return []panel{
 		{
 			title: "Deployment", unit: "short", decimals: 0,

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// links returns the links above the panels. Grafana shows those to other dashboards if there are dashboards with the tag. RabbitMQ and
-// CloudNativePG define these tags.
+// links returns the links above the panels. The links to dashboards of RabbitMQ and CloudNativePG appear if Grafana has dashboards with
+// their tags.
 func links() []object {
 	return []object{
 		dashboards("User service", "user-service", true),
@@ -20,7 +20,7 @@ func links() []object {
 	}
 }
 
-// dashboards links to all dashboards with a tag. Only ours have the same variables.
+// dashboards links to all dashboards with a tag. variables is true for dashboards that have the variables of this one.
 func dashboards(title, tag string, variables bool) object {
 	return object{
 		"type": "dashboards", "title": title, "tags": []string{tag}, "asDropdown": !variables,
@@ -28,7 +28,7 @@ func dashboards(title, tag string, variables bool) object {
 	}
 }
 
-// logs returns the address of the release's log lines that pass a filter of LogQL.
+// logs returns the URL of the release's log lines that match a LogQL filter.
 func logs(filter string) string {
 	return explore("logs", object{
 		"expr":       `{namespace="${namespace}",pod=~"${job}-.+",container="user-service"} | json` + filter,
@@ -36,7 +36,7 @@ func logs(filter string) string {
 	})
 }
 
-// traces returns the address of the service's traces that pass a filter of TraceQL.
+// traces returns the URL of the service's traces that match a TraceQL filter.
 func traces(filter string) string {
 	return explore("traces", object{
 		"queryType": "traceql", "query": `{resource.service.name="user-service"` + filter + `}`,
@@ -46,7 +46,7 @@ func traces(filter string) string {
 
 var variable = regexp.MustCompile(`%24%7B([\w.]+)%7D`)
 
-// explore returns the address of a query in Grafana's Explore. Grafana replaces variables only if they are not encoded.
+// explore returns the URL of a query in Grafana's Explore. It does not percent-encode variables, because Grafana would not replace them.
 func explore(variableOfSource string, query object) string {
 	query["refId"] = "A"
 	panes, err := json.Marshal(object{"a": object{

@@ -27,7 +27,7 @@ type panel struct {
 	caps               []query // curves of limits, drawn as dashed lines.
 	alert              string  // alert of the threshold, with a link to its runbook.
 	limit              limit
-	lines              []line // thresholds in ascending order, in place of the limit.
+	lines              []line // several thresholds in ascending order, instead of limit.
 	links              []object
 }
 
@@ -61,7 +61,7 @@ func (p panel) json(id int, at object) object {
 	if p.max != nil {
 		defaults["max"] = p.max
 	}
-	if p.max == 100 && p.limit.below || p.logarithmic { // on an axis from 0, values near 100 % would all be at the top
+	if p.max == 100 && p.limit.below || p.logarithmic { // on an axis from 0, all values near 100 % would look the same
 		delete(defaults, "min")
 	}
 	if p.decimals != nil {

@@ -9,7 +9,7 @@ func rollout() dashboard {
 			{"Rollout", builds(), false},
 			{"Schema and secrets", schema(), false},
 			{"Data", data(), false},
-			{"Deployment and migration (kube-state-metrics)", ofRollouts(), true},
+			{"Deployment and migration (kube-state-metrics)", rolloutPanels(), true},
 		},
 	}
 }

@@ -12,7 +12,7 @@ func service() dashboard {
 		name: "service", title: "User service / Service", about: "Symptoms that users notice, and the state of each part of the service.",
 		refresh: "30s", from: "now-1h",
 		rows: []row{
-			{"Overview", questions(), false},
+			{"Overview", overview(), false},
 			{"State", state(), false},
 			{"Requests", requests(), false},
 			{"Accounts", accounts(), false},
@@ -21,7 +21,7 @@ func service() dashboard {
 			{"Events and RabbitMQ", events(), false},
 			{"Mails", mails(), false},
 			{"Process", process(), false},
-			{"Containers (kube-state-metrics and kubelet)", ofContainers(), true},
+			{"Containers (kube-state-metrics and kubelet)", containerPanels(), true},
 		},
 	}
 }
@@ -31,7 +31,8 @@ const goodShare = `100 - 100 * (sum(rate(http_server_request_duration_seconds_co
 	`,http_response_status_code=~"5.."}[5m])) or vector(0)) / sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[5m]))`
 
 const (
-	// allLogins are the logins per second by cluster. unservedLogins is a function of the logins that the service did not serve.
+	// allLogins are the logins per second by cluster. unservedLogins selects the logins that the service did not serve; a function is added
+	// before it.
 	allLogins      = `sum by (cluster) (rate(user_service_logins_total{` + release + `,result!="second-factor-required"}[10m]))`
 	unservedLogins = `(user_service_logins_total{` + release + `,result=~"overloaded|unavailable|_OTHER"}[10m])`
 
@@ -49,17 +50,18 @@ const (
 		`/ sum(rate(http_server_request_duration_seconds_count{@,` + probes + `}[10m]))`
 )
 
-// firing returns for how long each alert has been active that fires now, or 0 with the name none.
+// firing is the number of seconds since the condition of each firing alert began. If no alert fires, it is 0 with the name none.
 var firing = `time() - min by (alertname, severity) (` + alerts("ALERTS_FOR_STATE", "") +
 	` and ignoring (alertstate) ` + alerts("ALERTS", `,alertstate="firing"`) + `) ` + none
 
-// none is a series with the name none, where there is no other.
+// none adds a series with the name none if there is no other series.
 const none = `or on () label_replace(vector(0), "alertname", "none", "", "")`
 
-// questions returns the panels that fit on the first screen: do users notice, which users, since when, and why?
-func questions() []panel { return append(whether(), whomAndWhy()...) }
+// overview returns the panels of the first screen. They show whether users notice a fault, since when, on which routes, and its likely
+// causes.
+func overview() []panel { return append(impact(), causes()...) }
 
-func whether() []panel {
+func impact() []panel {
 	return []panel{
 		{
 			title: "Firing alerts", kind: names, wide: 9, unit: "s", decimals: 0, colors: severities,
@@ -70,13 +72,13 @@ func whether() []panel {
 			title: "Error budget burn", kind: tile, wide: 3, unit: "percent", decimals: 0,
 			about: "Failed requests, as a share of the rate at which the critical alert fires. Red: its condition holds.",
 			alert: "UserServiceErrorBudgetBurn", limit: limit{value: 100},
-			queries: []query{{ofCriticalBurn("failed", "error"), ""}},
+			queries: []query{{criticalBurn("failed", "error"), ""}},
 		},
 		{
 			title: "Latency budget burn", kind: tile, wide: 3, unit: "percent", decimals: 0,
 			about: "Slow requests, as a share of the rate at which the critical alert fires. Red: its condition holds.",
 			alert: "UserServiceLatencyBudgetBurn", limit: limit{value: 100},
-			queries: []query{{ofCriticalBurn("slow", "latency"), ""}},
+			queries: []query{{criticalBurn("slow", "latency"), ""}},
 		},
 		{
 			title: "Ready pods", kind: tile, wide: 3, unit: "percent", decimals: 0, limit: limit{below: true},
@@ -104,7 +106,7 @@ func whether() []panel {
 	}
 }
 
-func whomAndWhy() []panel {
+func causes() []panel {
 	return []panel{
 		{
 			title: "Alerts over time", wide: 6, high: 9, unit: "short", decimals: 0, stacked: true, colors: severities,
@@ -132,7 +134,7 @@ func whomAndWhy() []panel {
 	}
 }
 
-// state returns the tiles of all parts.
+// state returns a tile for each part of the service.
 func state() []panel {
 	return []panel{
 		{

@@ -37,26 +37,26 @@ func badRatio(bad, window string) string {
 	return "job:http_server_requests_" + bad + ":rate" + window + chosen + " / job:http_server_requests:rate" + window + chosen
 }
 
-// burn returns the rate at which a budget is used, as a multiple of the allowed rate. The budget has no cluster.
+// burn returns the rate at which a budget is used, as a multiple of the allowed rate. The series of the budget has no label cluster.
 func burn(bad, budget, window string) string {
 	return badRatio(bad, window) + " / on (namespace, job) group_left () max by (namespace, job) (job:http_server_" + budget +
 		`_budget:ratio{namespace="$namespace",job="$job"})`
 }
 
-// ofCriticalBurn returns a percentage that exceeds 100 exactly if the condition of a critical alert holds. For that, one of two pairs
-// of windows must exceed its rate, with the minimum of bad requests. The same factors are in the rules of the chart.
-func ofCriticalBurn(bad, budget string) string {
+// criticalBurn returns a percentage that exceeds 100 exactly if the condition of a critical alert holds. The condition holds if both
+// windows of a pair exceed its rate, with the minimum of bad requests. The rules of the chart have the same factors.
+func criticalBurn(bad, budget string) string {
 	pair := func(long, short string, factor float64, seconds int) string {
 		rate := func(window string) string { return fmt.Sprintf("%s / %v", burn(bad, budget, window), factor) }
 		count := fmt.Sprintf("job:http_server_requests_%s:rate%s%s * %d / %s", bad, long, chosen, seconds, placeholder("minBadRequests"))
-		return least(count, least(rate(long), rate(short)))
+		return minOf(count, minOf(rate(long), rate(short)))
 	}
-	return "100 * max(" + most(pair("1h", "5m", 14.4, 3600), pair("6h", "30m", 6, 21600)) + ")"
+	return "100 * max(" + maxOf(pair("1h", "5m", 14.4, 3600), pair("6h", "30m", 6, 21600)) + ")"
 }
 
-// least and most return the smaller and the larger of two queries with the same labels. If one of them is NaN, the result is b.
-func least(a, b string) string { return "((" + a + ") < (" + b + ") or (" + b + "))" }
-func most(a, b string) string  { return "((" + a + ") > (" + b + ") or (" + b + "))" }
+// minOf and maxOf return the smaller and the larger of two queries with the same labels. If one of them is NaN, the result is b.
+func minOf(a, b string) string { return "((" + a + ") < (" + b + ") or (" + b + "))" }
+func maxOf(a, b string) string { return "((" + a + ") > (" + b + ") or (" + b + "))" }
 
 func objective(what, budget, bad, alert string, at limit) []panel {
 	share := func(window string) query { return query{"100 * (1 - " + badRatio(bad, window) + ")", window} }
@@ -82,7 +82,7 @@ func numbers(what, budget, bad, alert string) []panel {
 		{
 			title: "Burn of the critical rate, " + what, kind: tile, wide: 4, unit: "percent", decimals: 0,
 			about: "Bad requests, as a share of the rate at which the critical alert fires. Red: its condition holds.",
-			alert: alert, limit: limit{value: 100}, queries: []query{{ofCriticalBurn(bad, budget), ""}},
+			alert: alert, limit: limit{value: 100}, queries: []query{{criticalBurn(bad, budget), ""}},
 		},
 		{
 			title: "Last hour, " + what, kind: tile, wide: 5, unit: "percent", decimals: 2, about: "Share of good requests in the last hour.",

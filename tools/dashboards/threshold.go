@@ -6,7 +6,7 @@ type limit struct {
 	name    string
 	value   float64
 	below   bool
-	warning bool // the alert has the severity warning. Otherwise it is critical.
+	warning bool // the alert has the severity warning; otherwise critical
 }
 
 // The colors of the severities. No curve has the color red.
@@ -33,7 +33,7 @@ func (l limit) threshold() any {
 // placeholder returns the text that the chart replaces with a threshold, also within a query.
 func placeholder(name string) string { return "__THRESHOLD_" + name + "__" }
 
-// line is a threshold, with the color of the values from it upward.
+// line is a threshold with the color of the values from at upward.
 type line struct {
 	at    float64
 	color string
@@ -71,7 +71,7 @@ func (p panel) base() string {
 	return "green"
 }
 
-// above returns the color of values above a lower limit. If it is transparent, the line has the color of the values below it.
+// above returns the color of values above a lower limit. If it is transparent, Grafana draws the limit in the color of the values below.
 func (p panel) above() string {
 	if p.kind == tile {
 		return "green"
@@ -79,8 +79,8 @@ func (p panel) above() string {
 	return "transparent"
 }
 
-// softMax returns the value up to which the axis extends at least, or 0 for none. So the threshold is visible before the values reach it,
-// and a curve at zero is visible too.
+// softMax returns the minimum end of the axis, or 0 for none. So a threshold is visible before the values reach it, and a curve at zero is
+// visible too.
 func (p panel) softMax() float64 {
 	switch {
 	case p.max == nil && len(p.lines) > 0:

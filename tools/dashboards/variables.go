@@ -1,21 +1,21 @@
 package main
 
-// source is the selected data source. labels are the labels of the selected pods. A pattern also matches a missing label, so that cluster
-// is optional.
+// source is the selected data source.
 var source = object{"type": "prometheus", "uid": "${datasource}"}
 
+// release selects all pods of the release, and labels the selected pods. The pattern of cluster also matches metrics without this label.
 const (
 	release = `cluster=~"$cluster",namespace="$namespace",job="$job"`
 	labels  = release + `,pod=~"$pod"`
 
-	// containers are the labels of the containers of these pods in the metrics of the kubelet and of kube-state-metrics.
+	// containers selects the containers of these pods in the metrics of the kubelet and of kube-state-metrics.
 	containers = `cluster=~"$cluster",namespace="$namespace",pod=~"$pod",pod=~"$job-[0-9a-z]+-[0-9a-z]+",container="user-service"`
 
-	// ofMailer are the labels of the mailer's pods, which the variable pod does not include.
-	ofMailer = `cluster=~"$cluster",namespace="$namespace",job="$job-mailer"`
+	// mailerLabels select the mailer's pods, which the variable pod does not include.
+	mailerLabels = `cluster=~"$cluster",namespace="$namespace",job="$job-mailer"`
 )
 
-// variables returns the menus above the panels. The sources of logs and traces are empty if Grafana has no Loki or no Tempo.
+// variables returns the menus above the panels. The menu of logs is empty without Loki, and the menu of traces without Tempo.
 func variables() []object {
 	all := object{"multi": true, "includeAll": true, "allValue": ".*", "current": object{"text": "All", "value": "$__all"}}
 	return []object{

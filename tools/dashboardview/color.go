@@ -28,7 +28,7 @@ func shade(name string, n int) string {
 	return fmt.Sprintf("#%02x%02x%02x", rgb[0], rgb[1], rgb[2])
 }
 
-// named returns all shades.
+// named returns all shades of all named colors.
 func named() []color.Color {
 	var out []color.Color
 	for name := range known {
@@ -70,7 +70,7 @@ func (p *panel) paint() {
 	}
 }
 
-// ofThreshold returns the color of a value.
+// ofThreshold returns the color that the panel's thresholds give to a value.
 func (p *panel) ofThreshold(value float64) string {
 	color := ""
 	for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {

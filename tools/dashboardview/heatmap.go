@@ -15,7 +15,7 @@ func (p *panel) logarithmic() bool {
 	return p.FieldConfig.Defaults.Custom.ScaleDistribution.Type == "log"
 }
 
-// decades returns the ends of a logarithmic axis, which are powers of ten.
+// decades returns the two ends of a logarithmic axis. Both are powers of ten.
 func (p *panel) decades() (bottom, top float64) {
 	least, most := math.Inf(1), math.Inf(-1)
 	for _, s := range p.series {
@@ -32,7 +32,7 @@ func (p *panel) decades() (bottom, top float64) {
 	return bottom, max(top, 10*bottom)
 }
 
-// bound returns the value of the label le, which is an upper bound.
+// bound returns the upper bound of a bucket: the value of the label le.
 func (s series) bound() float64 {
 	value, err := strconv.ParseFloat(s.labels["le"], 64)
 	if err != nil {
@@ -41,7 +41,7 @@ func (s series) bound() float64 {
 	return value
 }
 
-// heatmap draws each interval of a histogram as a row. The more requests, the brighter the cell.
+// heatmap draws each bucket of a histogram as a row. The more requests, the brighter the cell.
 func (p *panel) heatmap(d *dashboard, w, h int) string {
 	c := canvas{from: d.from, to: d.to, w: float64(w), h: float64(h - 22), left: 64, top: 1}
 	slices.SortFunc(p.series, func(a, b series) int { return cmp.Compare(a.bound(), b.bound()) })
@@ -78,7 +78,7 @@ func (p *panel) heatmap(d *dashboard, w, h int) string {
 	return out.String() + "</svg>"
 }
 
-// within returns the average rate of one interval of the histogram in a period.
+// within returns the average rate of one bucket in a period.
 func (p *panel) within(row int, from time.Time, wide time.Duration) float64 {
 	sum, n := 0.0, 0
 	for at := from.Truncate(step).Unix(); at < from.Add(wide).Unix(); at += int64(step.Seconds()) {

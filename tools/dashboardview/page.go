@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	width = 1680 // of the page
+	width = 1680 // the width of the page
 	cell  = 38   // the height of a grid row of Grafana
 	head  = 48   // the height above the panels
 	below = 10   // the height below the panels
@@ -124,7 +124,7 @@ func format(value float64, unit string, decimals *int) string {
 	}
 }
 
-// span returns a number of seconds as a duration.
+// span returns a number of seconds as a duration with units.
 func span(value float64, decimals *int) string {
 	switch {
 	case value == 0:

@@ -12,7 +12,7 @@ import (
 	"slices"
 )
 
-// cut removes the part of a screenshot below the panels, and writes a small file.
+// cut removes the part of a screenshot below the panels, and writes it with few colors, so that the file is small.
 func cut(from, to string, height int) error {
 	in, err := os.Open(from) //nolint:gosec // a file of this program
 	if err != nil {

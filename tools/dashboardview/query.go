@@ -78,7 +78,7 @@ type series struct {
 	labels      map[string]string
 	name, color string
 	points      map[int64]float64 // by second
-	under       map[int64]float64 // in a stack: the sum of the series below
+	under       map[int64]float64 // the sum of the series below in a stack
 	limit       bool              // a dashed line, which is not in the stack
 }
 
@@ -112,7 +112,7 @@ func (s settings) fill(ctx context.Context, d *dashboard) error {
 	for _, p := range d.Panels {
 		for _, target := range p.Targets {
 			found, err := s.ask(ctx, d, target.Expr, target.LegendFormat, target.Instant)
-			if err == nil && len(found) == 0 && !foreign(target.Expr) {
+			if err == nil && len(found) == 0 && !needsKubernetes(target.Expr) {
 				err = errors.New("no data")
 			}
 			if err != nil {
@@ -122,16 +122,16 @@ func (s settings) fill(ctx context.Context, d *dashboard) error {
 		}
 		p.paint()
 	}
-	return errors.Join(append(errs, s.mark(ctx, d))...)
+	return errors.Join(append(errs, s.annotate(ctx, d))...)
 }
 
-// foreign reports whether a query reads metrics of kube-state-metrics or of the kubelet, which may be absent.
-func foreign(expr string) bool {
+// needsKubernetes reports whether a query reads metrics of kube-state-metrics or of the kubelet, which may be absent.
+func needsKubernetes(expr string) bool {
 	return strings.Contains(expr, "kube_") || strings.Contains(expr, "container_")
 }
 
-// mark queries the enabled annotations. Critical alerts are drawn as areas.
-func (s settings) mark(ctx context.Context, d *dashboard) error {
+// annotate queries the enabled annotations, and adds marks to the dashboard. Critical alerts are areas.
+func (s settings) annotate(ctx context.Context, d *dashboard) error {
 	for _, a := range d.Annotations.List {
 		if !a.Enable {
 			continue
@@ -141,14 +141,14 @@ func (s settings) mark(ctx context.Context, d *dashboard) error {
 			return fmt.Errorf("annotation %s: %w", a.Name, err)
 		}
 		for _, one := range found {
-			d.marks = append(d.marks, one.spells(d, a.IconColor, a.Name == "Critical alerts")...)
+			d.marks = append(d.marks, one.periods(d, a.IconColor, a.Name == "Critical alerts")...)
 		}
 	}
 	return nil
 }
 
-// spells returns the periods in which a series has points.
-func (s series) spells(d *dashboard, color string, area bool) []mark {
+// periods returns a mark for each period in which the series has points.
+func (s series) periods(d *dashboard, color string, area bool) []mark {
 	var out []mark
 	for at := d.from.Unix(); at <= d.to.Unix(); at += int64(step.Seconds()) {
 		if _, there := s.points[at]; !there {

@@ -1,6 +1,6 @@
 # shellcheck shell=bash disable=SC2034 # the scripts that source this file use "engine"
-# Finds the container engine: docker, or podman if docker is missing. The name of the program is then in "engine". kind and Tilt learn of
-# podman by their own variables. Tilt builds images with the API of Docker, of which podman lacks BuildKit's part.
+# Finds the container engine: docker, or podman if docker is missing. Sets "engine" to the name of the program, and the variables that
+# make kind and Tilt use podman. Tilt builds images with the API of Docker; podman lacks its BuildKit part.
 engine=docker
 if ! command -v docker >/dev/null || docker --version 2>/dev/null | grep -qi podman; then
   if command -v podman >/dev/null; then

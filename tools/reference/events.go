@@ -21,7 +21,7 @@ The guide ` + "`docs/consumers.md`" + ` explains how to consume the events.
 
 `
 
-// eventsPage is docs/events.md while it is written.
+// eventsPage writes docs/events.md.
 type eventsPage struct {
 	contract
 
@@ -49,7 +49,7 @@ func eventsMarkdown(asyncAPI, openAPI []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	for i := 0; i < len(page.objects); i++ { // describing one may add others
+	for i := 0; i < len(page.objects); i++ { // the description of an object may add others
 		name := page.objects[i]
 		page.printf("## %s\n\n%s\n\n", name, page.schemas[name].at("description").text())
 		page.table(page.fields(page.schemas[name]))

@@ -10,7 +10,7 @@ import (
 	"testing"
 )
 
-// act returns a command that runs an action with a kubectl that is a script.
+// act returns a command that runs an action of tilt/actions. The text kubectl is a script in place of kubectl.
 func act(t *testing.T, kubectl string, args ...string) *exec.Cmd {
 	t.Helper()
 	command := exec.Command("tilt/actions", args...)
@@ -49,7 +49,7 @@ func TestWithoutATerminalPsqlNeedsSQL(t *testing.T) {
 	}
 }
 
-// TestResetMigratesTheEmptyDatabase checks the order: the migration must find the new PostgreSQL.
+// TestResetMigratesTheEmptyDatabase checks that the migration runs after the new PostgreSQL has started.
 func TestResetMigratesTheEmptyDatabase(t *testing.T) {
 	t.Parallel()
 	log := filepath.Join(t.TempDir(), "log")

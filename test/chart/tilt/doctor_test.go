@@ -43,7 +43,7 @@ func link(t *testing.T, bin string, names ...string) {
 	}
 }
 
-// doctor runs the doctor with these programs and some of the system's programs.
+// doctor runs tools/dev/doctor. says has the output of programs by name; the other programs are the system's.
 func doctor(t *testing.T, says map[string]string, env ...string) (string, error) {
 	t.Helper()
 	scripts := map[string]string{}
@@ -68,7 +68,7 @@ func TestTheDoctorAcceptsACompleteMachine(t *testing.T) {
 	}
 }
 
-// TestTheDoctorAcceptsPodman also covers a command docker that is podman.
+// TestTheDoctorAcceptsPodman also covers podman under the name docker.
 func TestTheDoctorAcceptsPodman(t *testing.T) {
 	t.Parallel()
 	for _, docker := range []string{"", "podman version 5.4.2"} {

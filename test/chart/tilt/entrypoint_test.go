@@ -19,8 +19,8 @@ type pod struct {
 	lines       chan string
 }
 
-// put writes a script in place of a program. The script has the commands of the argument does. For SAY in does, the script has a
-// command that prints the argument says and the script's own arguments.
+// put writes a script in place of a program. does has the commands of the script. In it, SAY stands for a command that prints says and the
+// script's arguments.
 func put(t *testing.T, folder, program, says, does string) {
 	t.Helper()
 	path := filepath.Join(folder, program)
@@ -110,7 +110,7 @@ func TestTheEntrypointWaitsForANewBuild(t *testing.T) {
 	p.says(t, "fixed serve")
 }
 
-// In tilt ci, no next build comes. So the container must end, or tilt ci would only end after its timeout.
+// TestInCITheEntrypointEndsWithTheProgram covers tilt ci, which has no next build: it would end only after its timeout.
 func TestInCITheEntrypointEndsWithTheProgram(t *testing.T) {
 	t.Parallel()
 	p := beginWith(t, []string{"ENTRYPOINT_WAITS=no"}, "SAY; exit 7", "serve")

@@ -142,12 +142,12 @@ func (i *interpreter) parse(*starlark.Thread, *starlark.Builtin, starlark.Tuple,
 	return toStarlark(i.settings), nil
 }
 
-// exists knows only tilt.d. A developer's own tilt.d does not change the tests.
+// exists returns whether the test has a directory tilt.d. So a developer's own tilt.d does not change the tests.
 func (i *interpreter) exists(*starlark.Thread, *starlark.Builtin, starlark.Tuple, []starlark.Tuple) (starlark.Value, error) {
 	return starlark.Bool(i.personal != ""), nil
 }
 
-// listdir lists the test's own tilt.d, and fails for one that is missing.
+// listdir lists the test's tilt.d, and fails if the test has none.
 func (i *interpreter) listdir(_ *starlark.Thread, _ *starlark.Builtin, args starlark.Tuple, _ []starlark.Tuple) (starlark.Value, error) {
 	if dir, _ := starlark.AsString(args[0]); dir != "tilt.d" {
 		return nil, fmt.Errorf("listdir: %s is listed", dir)

@@ -18,7 +18,7 @@ type start struct {
 	settings   map[string]any // the result of config.parse
 	context    string         // the context that kubectl uses
 	subcommand string         // up, ci or down
-	personal   string         // the directory tilt.d, if there is one
+	personal   string         // the directory tilt.d; empty: none
 }
 
 // run runs the Tiltfile and returns what it declares.

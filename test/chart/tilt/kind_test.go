@@ -8,8 +8,9 @@ import (
 	"testing"
 )
 
-// engine is a container engine that knows the registry of k8s/kind/up, and logs its commands. Files in $STATE hold its state: registry
-// has the port of the container, and running exists if it runs. The file taken has the port that another program uses.
+// engine is a script in place of a container engine. It knows the registry of k8s/kind/up, and logs its commands. Files in $STATE hold its
+// state. The file registry has the port of the registry's container, and the file running exists while the container runs. The file taken
+// has the port that another program uses.
 const engine = `
 echo "$@" >>"$STATE/log"
 start() {
@@ -51,7 +52,7 @@ case "$*" in
 esac
 `
 
-// machine is a machine with a container engine of this name, and without a cluster.
+// machine is a machine with a container engine, and without a cluster.
 type machine struct {
 	t             *testing.T
 	state, engine string

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestTheStartShowsItsProgress plays the statuses that a starting Tilt reports, one after the other.
+// TestTheStartShowsItsProgress replays the statuses that Tilt reports while it starts.
 func TestTheStartShowsItsProgress(t *testing.T) {
 	t.Parallel()
 	statuses := t.TempDir()
@@ -47,7 +47,7 @@ func TestTheStartShowsItsProgress(t *testing.T) {
 	}
 }
 
-// TestTheProgressEndsWithTilt starts it with the id of a process that has ended.
+// TestTheProgressEndsWithTilt starts tools/dev/progress with the id of a process that has ended.
 func TestTheProgressEndsWithTilt(t *testing.T) {
 	t.Parallel()
 	ended := exec.Command("true")
@@ -60,7 +60,7 @@ func TestTheProgressEndsWithTilt(t *testing.T) {
 	}
 }
 
-// TestTheHelpOfTheLoopListsTheSettings compares it with the Tiltfile.
+// TestTheHelpOfTheLoopListsTheSettings compares the help with the Tiltfile.
 func TestTheHelpOfTheLoopListsTheSettings(t *testing.T) {
 	t.Parallel()
 	help, err := exec.Command("tools/dev/loop", "--help").Output()

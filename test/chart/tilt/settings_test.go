@@ -50,7 +50,7 @@ func TestTheDebuggerHoldsTheStart(t *testing.T) {
 	}
 }
 
-// TestOnlyInCIAContainerEndsWithItsProgram checks the variable of tilt/entrypoint, also next to those of the debugger.
+// TestOnlyInCIAContainerEndsWithItsProgram checks the variable ENTRYPOINT_WAITS, also together with the variables of the debugger.
 func TestOnlyInCIAContainerEndsWithItsProgram(t *testing.T) {
 	t.Parallel()
 	for subcommand, want := range map[string]bool{"up": false, "ci": true} {
@@ -67,7 +67,7 @@ func TestOnlyInCIAContainerEndsWithItsProgram(t *testing.T) {
 	}
 }
 
-// TestTheResourcesCanBeChosen also covers a start without a choice: Tilt starts everything for an empty list.
+// TestTheResourcesCanBeChosen also covers a start without a choice, for which Tilt gets an empty list and starts everything.
 func TestTheResourcesCanBeChosen(t *testing.T) {
 	t.Parallel()
 	for _, chosen := range [][]any{{}, {"postgresql", "rabbitmq"}} {

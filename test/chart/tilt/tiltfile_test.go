@@ -67,7 +67,7 @@ func TestAChangeIsCompiledWhileCommandsRun(t *testing.T) {
 	}
 }
 
-// TestTheEndToEndTestsHaveTheirOwnCluster checks that they do not get the KUBECONFIG of the dev cluster, which Tilt gives each command.
+// TestTheEndToEndTestsHaveTheirOwnCluster checks that they run without the KUBECONFIG of the dev cluster, which Tilt gives each command.
 func TestTheEndToEndTestsHaveTheirOwnCluster(t *testing.T) {
 	t.Parallel()
 	if got := words(declare(t, nil).resources()["e2e"]["cmd"]); !slices.Equal(got, []string{"env", "-u", "KUBECONFIG", "make", "e2e"}) {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# The version before this one, as it was released, is upgraded to this version and rolled back.
+# Upgrades the previous release to this version, and rolls it back.
 scenario_upgrade() {
   local values=("${existing[@]}" "${unlimited[@]}") from body token
   from=$(predecessor)
@@ -48,7 +48,7 @@ install_predecessor() {
   say "upgrade: $from is installed"
 }
 
-# still_there TOKEN BODY: checks that a token and an account of the version before work.
+# still_there TOKEN BODY: checks that a token and an account of the previous version still work.
 still_there() {
   curl --fail --silent --show-error --header "Authorization: Bearer $1" "$(address)/users/me" >/dev/null || fail "a token of the version before is rejected"
   curl --fail --silent --show-error --json "$2" "$(address)/login" >/dev/null || fail "an account of the version before cannot log in"

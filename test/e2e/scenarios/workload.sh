@@ -1,5 +1,5 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# Services call with tokens of the cluster's issuer, and then of another issuer.
+# Services call the API with tokens of the cluster's issuer, and then with tokens of another issuer.
 scenario_workload() {
   local url id admin issuer
   namespace workload

@@ -1,6 +1,6 @@
-// Command workload has the parts of the scenario workload:
+// Command workload contains the commands that the e2e scenario workload runs:
 //
-//	workload call URL           # Requests the URL with the token of the file, and prints the status.
+//	workload call URL           # Requests the URL with the token in the pod's file, and prints the status.
 //	workload issuer             # Serves the public keys in /keys over TLS.
 //	workload token -key FILE …  # Prints a token with the claims of the flags.
 package main

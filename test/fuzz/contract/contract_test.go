@@ -108,7 +108,7 @@ func (f *faults) ofRequest(c *contract.Contract, op *contract.Operation) {
 	if op.Body != nil {
 		for media, schema := range op.Body.Content {
 			f.ofValue(op.ID+" "+media, schema, maker().Value(schema), func(value any) []contract.Broken {
-				if media != "application/json" && !strings.HasSuffix(media, "+json") { // a form has only texts
+				if media != "application/json" && !strings.HasSuffix(media, "+json") { // all values of a form are strings
 					return schema.Check(value)
 				}
 				altered := good
@@ -165,12 +165,12 @@ func (f *faults) ofValue(name string, schema *contract.Schema, good any, check f
 		}
 		named := slices.ContainsFunc(found, func(b contract.Broken) bool { return b.Keyword == v.Keyword })
 		f.found[v.Keyword] = f.found[v.Keyword] || named
-		f.alone[where] = f.alone[where] || onlyOf(found, alike[v.Keyword]...) || onlyOf(found, v.Keyword)
+		f.alone[where] = f.alone[where] || onlyOf(found, implied[v.Keyword]...) || onlyOf(found, v.Keyword)
 	}
 }
 
-// alike maps a keyword to all keywords that a fault of this keyword necessarily violates, including the keyword itself.
-var alike = map[string][]string{"type": {"type", "enum"}, "minLength": {"minLength", "format"}}
+// implied maps a keyword to all keywords that its fault necessarily violates, including the keyword itself.
+var implied = map[string][]string{"type": {"type", "enum"}, "minLength": {"minLength", "format"}}
 
 func onlyOf(found []contract.Broken, keywords ...string) bool {
 	return !slices.ContainsFunc(found, func(b contract.Broken) bool { return !slices.Contains(keywords, b.Keyword) })

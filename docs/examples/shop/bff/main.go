@@ -103,7 +103,7 @@ func (b *bff) RoundTrip(r *http.Request) (resp *http.Response, err error) {
 	}
 	r.Header.Del("Cookie")
 	refresh, logout := cookie.Value, strings.HasSuffix(r.URL.Path, "/logout")
-	if logout { // by the refresh token, because the access token may have expired
+	if logout { // with the refresh token, because the access token may have expired
 		resp, err = b.show(cookie.Value, "/logout", r)
 	} else if refresh, resp, err = b.authorize(r, cookie.Value); err == nil && resp == nil {
 		resp, err = http.DefaultTransport.RoundTrip(r)

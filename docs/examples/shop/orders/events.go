@@ -65,7 +65,7 @@ func subscribe(channel *amqp.Channel) (<-chan amqp.Delivery, error) {
 	return channel.Consume(queue, "", false, false, false, false, nil)
 }
 
-// handle erases the orders of the user of an event. Doing so twice changes nothing, so duplicates need no attention.
+// handle erases the orders of an event's user. It is idempotent, so duplicates are harmless.
 func (s *shop) handle(event amqp.Delivery) error {
 	var deleted struct{ Type, Subject string }
 	if err := json.Unmarshal(event.Body, &deleted); err != nil || deleted.Subject == "" {

@@ -83,7 +83,7 @@ func (s *shop) add(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	id := r.Header.Get("X-User-Id")
-	if s.erased[id] { // after the gateway's check
+	if s.erased[id] { // erased after the gateway's check
 		http.Error(w, "no identity", http.StatusUnauthorized)
 		return
 	}
