@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 	"text/tabwriter"
@@ -19,9 +20,13 @@ func listParkedMails(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	list, err := rabbitmq.Parked(cmd.Context(), broker, mailQueues(), log)
-	if err != nil {
-		return fmt.Errorf("list the parked events: %w", err)
+	var list []rabbitmq.ParkedMessage
+	for _, queue := range mailQueues() {
+		parked, err := rabbitmq.Parked(cmd.Context(), broker, queue, log)
+		if err != nil {
+			return fmt.Errorf("list the parked events: %w", err)
+		}
+		list = append(list, parked...)
 	}
 	table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "EVENT\tTYPE\tFIRST ATTEMPT\tPARKED\tATTEMPTS\tREASON")
@@ -32,16 +37,21 @@ func listParkedMails(cmd *cobra.Command) error {
 	return table.Flush()
 }
 
-// retryParkedMails moves the parked events of the mailer back to its queue.
+// retryParkedMails moves the parked events of the mailer back to their queues.
 func retryParkedMails(cmd *cobra.Command) error {
 	broker, log, err := operatorBroker(cmd)
 	if err != nil {
 		return err
 	}
-	moved, err := rabbitmq.RetryParked(cmd.Context(), broker, mailQueues(), log)
-	fmt.Fprintf(cmd.OutOrStdout(), "%d events moved back to the queue\n", moved)
-	if err != nil {
-		return fmt.Errorf("retry the parked events: %w", err)
+	var moved int
+	var failed error
+	for _, queue := range mailQueues() {
+		n, err := rabbitmq.RetryParked(cmd.Context(), broker, queue, log)
+		moved, failed = moved+n, errors.Join(failed, err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%d events moved back to their queues\n", moved)
+	if failed != nil {
+		return fmt.Errorf("retry the parked events: %w", failed)
 	}
 	return nil
 }

@@ -95,7 +95,7 @@ var (
 	// mailResults are the colors of the results of events. Orange means that nobody gets the mail.
 	mailResults = []color{
 		{names: "sent", color: "green"},
-		{names: "duplicate|expired|outdated|unneeded|unverified|limited", color: "blue"},
+		{names: "duplicate|expired|outdated|unneeded|unverified|limited|forwarded", color: "blue"},
 		{names: "retried", color: "yellow"},
 		{names: "parked", color: warning},
 	}
