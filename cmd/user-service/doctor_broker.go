@@ -45,7 +45,7 @@ func (d *doctor) checkBroker(ctx context.Context, cfg config.RabbitMQ) {
 func (d *doctor) checkQueues(ctx context.Context, broker rabbitmq.Broker) {
 	bindings, err := rabbitmq.Bindings(ctx, broker, d.managementURL)
 	if err != nil {
-		d.unknown("broker queues", d.knownQueue(ctx, broker)+": "+err.Error(), "give --management-url and a user with the tag management, "+
+		d.unknown("broker queues", d.knownQueues(ctx, broker)+": "+err.Error(), "give --management-url and a user with the tag management, "+
 			"or run: rabbitmqctl list_bindings | grep "+rabbitmq.Exchange)
 		return
 	}
@@ -66,18 +66,21 @@ func (d *doctor) checkQueues(ctx context.Context, broker rabbitmq.Broker) {
 	}
 }
 
-// knownQueue returns a text that says whether the queue of the mailer exists. Unlike bindings, a queue can be looked up by AMQP.
-func (d *doctor) knownQueue(ctx context.Context, broker rabbitmq.Broker) string {
-	queue, found, err := rabbitmq.FindQueue(ctx, broker, mailQueue, d.log)
-	switch {
-	case err != nil:
-		return "the bound queues are not known"
-	case !found:
-		return "the bound queues are not known; the mailer's queue " + mailQueue + " does not exist"
-	default:
-		return fmt.Sprintf("the bound queues are not known; the mailer's queue %s exists, with %d messages and %d consumers",
-			mailQueue, queue.Messages, queue.Consumers)
+// knownQueues returns a text that says whether the queues of the mailer exist. Unlike bindings, a queue can be looked up by AMQP.
+func (d *doctor) knownQueues(ctx context.Context, broker rabbitmq.Broker) string {
+	text := "the bound queues are not known"
+	for _, q := range mailQueues() {
+		queue, found, err := rabbitmq.FindQueue(ctx, broker, q.Name, d.log)
+		switch {
+		case err != nil:
+			return text
+		case !found:
+			text += "; the mailer's queue " + q.Name + " does not exist"
+		default:
+			text += fmt.Sprintf("; the mailer's queue %s exists, with %d messages and %d consumers", q.Name, queue.Messages, queue.Consumers)
+		}
 	}
+	return text
 }
 
 // tokenEvents returns the types of events with a one-time token, which a mailer must send.

@@ -19,37 +19,11 @@ import (
 	"user-service/pkg/httpapi"
 	"user-service/pkg/mail"
 	"user-service/pkg/postgres"
-	"user-service/pkg/rabbitmq"
 	"user-service/pkg/telemetry"
 )
 
-const (
-	// mailQueue is the queue of events for the mailer.
-	mailQueue = "user_service.mail"
-	// mailWorkers is the number of first attempts that one mailer makes at the same time. Recipients whose servers are slow delay other mails
-	// only if more than four such mails arrive in a second.
-	mailWorkers = 8
-	// mailRetryWorkers is the number of further attempts at the same time.
-	mailRetryWorkers = 2
-	// mailConns is the number of its database connections. Each mail needs one for some milliseconds.
-	mailConns = 2
-)
-
-// mailRetries are the delays between two attempts while no mail can be sent.
-func mailRetries() []time.Duration {
-	return []time.Duration{10 * time.Second, time.Minute, 5 * time.Minute}
-}
-
-// mailDeferrals are the delays after an answer about one mail. Six attempts are made within an hour, in which a reset token is valid, and
-// twelve in a day.
-func mailDeferrals() []time.Duration {
-	return append(mailRetries(), 15*time.Minute, 30*time.Minute, time.Hour, 4*time.Hour)
-}
-
-// mailQueues describes the queues of the mailer.
-func mailQueues() rabbitmq.Queue {
-	return rabbitmq.Queue{Name: mailQueue, Types: mail.EventTypes(), Retries: mailRetries(), Deferrals: mailDeferrals()}
-}
+// mailConns is the number of the mailer's database connections. Each mail needs one for some milliseconds.
+const mailConns = 2
 
 func mailCommand() *cobra.Command {
 	var list, again bool
@@ -58,10 +32,10 @@ func mailCommand() *cobra.Command {
 		Use:   "mail",
 		Short: "Send the mails that belong to events until SIGTERM or Ctrl-C",
 		Long: "mail sends links with one-time tokens, and notices about changed accounts, to the mail server at SMTP_URL.\n" +
-			"It gets the events from a durable queue, " + mailQueue + ". Several mailers share the queue. It answers\n" +
-			"/metrics, /healthz and /readyz on METRICS_ADDR.\n" +
+			"It gets the events from two durable queues, " + urgentMailQueue + " and " + mailQueue + ".\n" +
+			"Several mailers share the queues. It answers /metrics, /healthz and /readyz on METRICS_ADDR.\n" +
 			"An event whose mail the server refuses, or does not accept for a day, is parked. --parked lists such\n" +
-			"events, and --retry-parked moves them back to the queue.",
+			"events, and --retry-parked moves them back to their queues.",
 		Example: "  SMTP_URL=file:///tmp/mails MAIL_FROM=shop@example.com MAIL_LINKS_BASE_URL=http://localhost:3000 user-service mail\n" +
 			"  user-service mail --parked",
 		Args: noArgs,
@@ -82,7 +56,7 @@ func mailCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&list, "parked", false, "list the parked events, and exit")
-	cmd.Flags().BoolVar(&again, "retry-parked", false, "move the parked events back to the queue, and exit")
+	cmd.Flags().BoolVar(&again, "retry-parked", false, "move the parked events back to their queues, and exit")
 	output = addOutput(cmd)
 	return cmd
 }
@@ -113,7 +87,7 @@ type mailer struct {
 	log         *slog.Logger
 	db          *postgres.DB
 	transport   *mail.Transport
-	consumer    *rabbitmq.Consumer
+	consumers   mailConsumers
 	health      *httpapi.Health
 	metrics     *telemetry.MailMetrics
 	watcher     *config.Watcher
@@ -139,10 +113,7 @@ func newMailer(ctx context.Context, cfg config.Mailer, log *slog.Logger) (*maile
 		return nil, usageError{fmt.Errorf("DATABASE_URL: %w", err)}
 	}
 	sender := mail.New(m.db, templates, m.transport, mail.Config{From: *from, Log: log, Observer: m.metrics})
-	m.consumer = rabbitmq.NewConsumer(brokerOf(cfg.RabbitMQ), mailQueues(), rabbitmq.ConsumerConfig{
-		Handle: handleWith(sender), Keep: mail.Reduce, Obsolete: sender.Obsolete,
-		Workers: mailWorkers, RetryWorkers: mailRetryWorkers, Grace: m.grace(), Log: log, Observer: m.metrics,
-	})
+	m.consumers = m.newConsumers(sender)
 	required, err := postgres.RequiredSchema()
 	if err != nil {
 		return nil, err
@@ -169,17 +140,6 @@ func mailKinds() []string {
 	return out
 }
 
-// handleWith returns a handler of messages that sends mails.
-func handleWith(sender *mail.Mailer) func(context.Context, rabbitmq.Job) (rabbitmq.Disposition, string) {
-	dispositions := map[mail.Disposition]rabbitmq.Disposition{
-		mail.Done: rabbitmq.Done, mail.Retry: rabbitmq.Retry, mail.Defer: rabbitmq.Defer, mail.Park: rabbitmq.Park,
-	}
-	return func(ctx context.Context, job rabbitmq.Job) (rabbitmq.Disposition, string) {
-		disposition, reason := sender.Handle(ctx, job.Body, job.Age)
-		return dispositions[disposition], reason
-	}
-}
-
 // grace is the time for mails in progress at a shutdown. The rest of the shutdown timeout is for closing the connections.
 func (m *mailer) grace() time.Duration {
 	return max(m.cfg.HTTP.ShutdownTimeout-closeTime-time.Second, m.cfg.HTTP.ShutdownTimeout/2)
@@ -197,7 +157,7 @@ func (m *mailer) checks(required int64) []httpapi.Check {
 			}
 			return checkSchema(found, required)
 		}},
-		{Name: "rabbitmq", Run: m.consumer.Check},
+		{Name: "rabbitmq", Run: m.consumers.check},
 		{Name: "smtp", Run: m.transport.Check, NonCritical: true}, // mails wait in the queues
 	}
 }
@@ -206,7 +166,7 @@ func (m *mailer) checks(required int64) []httpapi.Check {
 func (m *mailer) newWatcher(env envconfig.Lookuper, interval time.Duration) *config.Watcher {
 	handlers := config.Handlers{
 		Database: func(ctx context.Context, d config.Database) error { return m.db.SetURL(ctx, d.URL.Reveal()) },
-		RabbitMQ: func(ctx context.Context, q config.RabbitMQ) error { return m.consumer.SetBroker(ctx, brokerOf(q)) },
+		RabbitMQ: func(ctx context.Context, q config.RabbitMQ) error { return m.consumers.setBroker(ctx, brokerOf(q)) },
 		Mail:     func(_ context.Context, c config.Mail) error { return m.transport.SetURL(c.URL.Reveal()) },
 	}
 	return config.NewWatcher(env, handlers, config.WatcherConfig{
@@ -229,8 +189,8 @@ func (m *mailer) run(ctx context.Context, l net.Listener) error {
 	running.Go(func() error { return serveOn(server, l) })
 	consuming, stopConsuming := context.WithCancel(background)
 	defer stopConsuming()
-	var consumer errgroup.Group
-	consumer.Go(func() error { return m.consumer.Run(consuming) })
+	var consumers errgroup.Group
+	consumers.Go(func() error { return m.consumers.run(consuming) })
 	<-failed.Done() // ctx has ended, or the server has failed
 
 	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), m.cfg.HTTP.ShutdownTimeout)
@@ -238,7 +198,7 @@ func (m *mailer) run(ctx context.Context, l net.Listener) error {
 	m.log.Info("shutting down")
 	m.health.Drain()
 	stopConsuming()
-	err := until(deadline, m.log, "mails in progress", consumer.Wait)
+	err := until(deadline, m.log, "mails in progress", consumers.Wait)
 	_ = server.Close() // after the last mail, so that the metrics include it
 	stopBackground()
 	err = errors.Join(err, until(deadline, m.log, "the end of background work", func() error {

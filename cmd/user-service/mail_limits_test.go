@@ -8,12 +8,69 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 	amqp "github.com/rabbitmq/amqp091-go"
 
 	"user-service/internal/testkit"
 	"user-service/pkg/event"
 	"user-service/pkg/mail/mailtest"
 )
+
+// publishToken creates an account with an address, and publishes an event with a token for the account.
+func publishToken(t *testing.T, db *pgx.Conn, channel *amqp.Channel, typ, address string, verified bool) {
+	t.Helper()
+	id := uuid.New()
+	mustExec(t, db, `INSERT INTO users (id, email, email_key, email_verified, status, version, created_at, updated_at)
+		VALUES ($1, $2, $2, $3, 'active', 1, now(), now())`, id, address, verified)
+	body, err := event.Event{
+		ID: uuid.New(), Type: event.Type(typ), Subject: id, Time: time.Now(), Data: fmt.Appendf(nil,
+			`{"user":{"email":%q},"token":"planted","expires_at":%q}`, address, time.Now().Add(time.Hour).UTC().Format(time.RFC3339)),
+	}.CloudEvent()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := channel.PublishWithContext(t.Context(), "user_events", typ, true, false, amqp.Publishing{Body: body}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNobodyDelaysTheMailsOfVerifiedAddresses fills the queue with mails that anybody can cause: confirmations of new addresses, and resets of
+// accounts that nobody has verified. The mail server accepts none of them. A reset for a verified address and an invitation must be sent
+// before all these mails.
+func TestNobodyDelaysTheMailsOfVerifiedAddresses(t *testing.T) {
+	t.Parallel()
+	env := replicaEnvironment(t)
+	db, server := connect(t, env["DATABASE_URL"]), mailtest.Start(t, mailtest.Options{})
+	release := make(chan struct{})
+	server.AcceptTo(func(recipient string) error {
+		if strings.HasPrefix(recipient, "flood") {
+			<-release
+		}
+		return nil
+	})
+	channel := mailChannel(t, env)
+	m := &mailerProcess{t: t, env: mailerEnvironment(env, server.Address)}
+	m.start()
+	const flood = 300
+	for n := range flood {
+		typ := "user.email_verification_requested"
+		if n%2 == 1 {
+			typ = "user.password_reset_requested"
+		}
+		publishToken(t, db, channel, typ, fmt.Sprintf("flood%d@example.com", n), false)
+	}
+	testkit.WaitFor(t, "workers that are all busy", func() bool { return server.Sessions() >= mailWorkers })
+	publishToken(t, db, channel, "user.password_reset_requested", "ada@example.com", true)
+	publishToken(t, db, channel, "user.invitation_requested", "eve@example.com", false)
+	testkit.WaitFor(t, "the urgent mails", func() bool { return len(server.Mails()) >= 2 })
+	for _, sent := range server.Mails()[:2] {
+		if strings.HasPrefix(sent.To, "flood") {
+			t.Errorf("a mail to %s was sent first", sent.To)
+		}
+	}
+	close(release)
+	testkit.WaitFor(t, "all other mails", func() bool { return len(server.Mails()) == flood+2 })
+}
 
 // TestSlowRecipientsDelayNoOtherMail uses a mail server that does not answer RCPT for many addresses, as if it waited for their servers.
 // Mails to other addresses must still be sent.
@@ -32,21 +89,9 @@ func TestSlowRecipientsDelayNoOtherMail(t *testing.T) {
 	channel := mailChannel(t, env)
 	m := &mailerProcess{t: t, env: mailerEnvironment(env, server.Address)}
 	m.start()
-	request := func(address string) { // publishes the event of a reset
-		id := uuid.New()
-		mustExec(t, db, `INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
-			VALUES ($1, $2, $2, 'active', 1, now(), now())`, id, address)
-		const typ = "user.password_reset_requested"
-		body, err := event.Event{
-			ID: uuid.New(), Type: typ, Subject: id, Time: time.Now(), Data: fmt.Appendf(nil,
-				`{"user":{"email":%q},"token":"planted","expires_at":%q}`, address, time.Now().Add(time.Hour).UTC().Format(time.RFC3339)),
-		}.CloudEvent()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := channel.PublishWithContext(t.Context(), "user_events", typ, true, false, amqp.Publishing{Body: body}); err != nil {
-			t.Fatal(err)
-		}
+	request := func(address string) {
+		t.Helper()
+		publishToken(t, db, channel, "user.password_reset_requested", address, true)
 	}
 	const slow = 24 // 180 s for four workers that wait 30 s
 	for n := range slow {

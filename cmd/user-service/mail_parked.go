@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -28,9 +29,13 @@ func listParkedMails(cmd *cobra.Command, output string) error {
 	if err != nil {
 		return err
 	}
-	parked, err := rabbitmq.Parked(cmd.Context(), broker, mailQueues(), log)
-	if err != nil {
-		return fmt.Errorf("list the parked events: %w", err)
+	var parked []rabbitmq.ParkedMessage
+	for _, queue := range mailQueues() {
+		list, err := rabbitmq.Parked(cmd.Context(), broker, queue, log)
+		if err != nil {
+			return fmt.Errorf("list the parked events: %w", err)
+		}
+		parked = append(parked, list...)
 	}
 	out := newList(cmd.OutOrStdout(), output, "EVENT", "TYPE", "FIRST ATTEMPT", "PARKED", "ATTEMPTS", "REASON")
 	for _, p := range parked {
@@ -43,16 +48,21 @@ func listParkedMails(cmd *cobra.Command, output string) error {
 	return out.end()
 }
 
-// retryParkedMails moves the parked events of the mailer back to its queue.
+// retryParkedMails moves the parked events of the mailer back to their queues.
 func retryParkedMails(cmd *cobra.Command) error {
 	broker, log, err := operatorBroker(cmd)
 	if err != nil {
 		return err
 	}
-	moved, err := rabbitmq.RetryParked(cmd.Context(), broker, mailQueues(), log)
-	fmt.Fprintf(cmd.OutOrStdout(), "%d events moved back to the queue\n", moved)
-	if err != nil {
-		return fmt.Errorf("retry the parked events: %w", err)
+	var moved int
+	var failed error
+	for _, queue := range mailQueues() {
+		n, err := rabbitmq.RetryParked(cmd.Context(), broker, queue, log)
+		moved, failed = moved+n, errors.Join(failed, err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%d events moved back to their queues\n", moved)
+	if failed != nil {
+		return fmt.Errorf("retry the parked events: %w", failed)
 	}
 	return nil
 }

@@ -113,8 +113,10 @@ func mailChannel(t *testing.T, env map[string]string) *amqp.Channel {
 		for _, suffix := range []string{
 			"", ".parked", ".retry", ".delay.10s", ".delay.1m", ".delay.5m", ".delay.15m", ".delay.30m", ".delay.1h", ".delay.4h",
 		} {
-			if _, err := channel.QueueDelete(mailQueue+suffix, false, false, false); err != nil {
-				t.Error(err)
+			for _, queue := range mailQueues() {
+				if _, err := channel.QueueDelete(queue.Name+suffix, false, false, false); err != nil {
+					t.Error(err)
+				}
 			}
 		}
 		_ = conn.Close()
@@ -163,7 +165,7 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	server.Stop()
 	service.must(http.MethodPost, "/password-reset", map[string]string{"email": "ada@example.com"}, nil)
 	testkit.WaitFor(t, "a message that waits for its retry", func() bool {
-		queue, err := channel.QueueDeclarePassive(mailQueue+".delay.10s", true, false, false, false, nil)
+		queue, err := channel.QueueDeclarePassive(urgentMailQueue+".delay.10s", true, false, false, false, nil)
 		return err == nil && queue.Messages == 1
 	})
 	mailers[0].kill()
@@ -179,7 +181,9 @@ func TestTheMailerLosesNoMail(t *testing.T) {
 	for _, line := range []string{
 		`user_service_mailer_events_total{kind="password_reset",result="sent"} 1`,
 		`user_service_mailer_events_total{kind="password_changed",result="sent"} 1`,
-		"user_service_mailer_rabbitmq_connected 1", `user_service_mailer_queue_messages{state="parked"} 0`,
+		`user_service_mailer_rabbitmq_connected{queue="user_service.mail.urgent"} 1`,
+		`user_service_mailer_rabbitmq_connected{queue="user_service.mail"} 1`,
+		`user_service_mailer_queue_messages{queue="user_service.mail.urgent",state="parked"} 0`,
 		"user_service_mailer_send_duration_seconds_count 2",
 	} {
 		testkit.WaitFor(t, "the metric "+line, func() bool { return strings.Contains(mailers[0].get("/metrics"), line+"\n") })
@@ -228,7 +232,7 @@ func (m *mailerProcess) checkParked(service *replica, server *mailtest.Server) {
 		m.t.Errorf("the parked events in JSON are %+v (%v), want one with its reason", parked, err)
 	}
 	server.Answer(nil)
-	if out := operator("--retry-parked"); out != "1 events moved back to the queue\n" {
+	if out := operator("--retry-parked"); out != "1 events moved back to their queues\n" {
 		m.t.Errorf("mail --retry-parked prints %s, want one event moved", out)
 	}
 	testkit.WaitFor(m.t, "the mail", func() bool { return len(server.Mails()) == 4 })

@@ -74,10 +74,11 @@ type Disposition int
 // The dispositions. Retry is for causes outside the mail, such as a mail server that does not answer. Defer is for causes in the mail
 // itself or at its recipient.
 const (
-	Done  Disposition = iota // acknowledge it
-	Retry                    // deliver it again
-	Defer                    // deliver it again, after delays that grow
-	Park                     // set it aside for an operator
+	Done    Disposition = iota // acknowledge it
+	Retry                      // deliver it again
+	Defer                      // deliver it again, after delays that grow
+	Park                       // set it aside for an operator
+	Forward                    // deliver it from the queue of the mails that are not urgent
 )
 
 // The results of an event, for logs and metrics.
@@ -92,12 +93,15 @@ const (
 	ResultLimited    = "limited" // The mailbox has got too many notices.
 	ResultRetried    = "retried"
 	ResultParked     = "parked"
+	// The mail is not urgent, because its address was never verified.
+	ResultForwarded = "forwarded"
 )
 
 // Results returns all results.
 func Results() []string {
 	return []string{
 		ResultSent, ResultDuplicate, ResultExpired, ResultOutdated, ResultUnneeded, ResultUnverified, ResultLimited, ResultRetried, ResultParked,
+		ResultForwarded,
 	}
 }
 
@@ -152,6 +156,22 @@ type outcome struct {
 // Handle sends the mail of an event, if a mail belongs to it. age is the time since the first attempt, and 0 for the first attempt. reason
 // explains the dispositions Retry, Defer and Park. It contains no personal data.
 func (m *Mailer) Handle(ctx context.Context, body []byte, age time.Duration) (v Disposition, reason string) {
+	return m.handle(ctx, body, attempt{age: age})
+}
+
+// HandleUrgent is Handle for an event of one of the UrgentTypes. It returns Forward for a reset to an address that was never verified.
+// Otherwise anybody could delay other mails, by registering many addresses and requesting resets for them.
+func (m *Mailer) HandleUrgent(ctx context.Context, body []byte, age time.Duration) (v Disposition, reason string) {
+	return m.handle(ctx, body, attempt{age: age, urgent: true})
+}
+
+// attempt is an attempt to send a mail.
+type attempt struct {
+	age    time.Duration // since the first attempt, and 0 for the first attempt
+	urgent bool          // the event comes from the queue of urgent mails
+}
+
+func (m *Mailer) handle(ctx context.Context, body []byte, a attempt) (v Disposition, reason string) {
 	plan, needed, err := ForEvent(body)
 	var o outcome
 	switch {
@@ -160,15 +180,17 @@ func (m *Mailer) Handle(ctx context.Context, body []byte, age time.Duration) (v 
 	case !needed:
 		o = outcome{result: ResultUnneeded}
 	default:
-		o = m.process(ctx, plan, age == 0)
+		o = m.process(ctx, plan, a)
 	}
-	if o.result == ResultRetried && age >= MaxAge {
+	if o.result == ResultRetried && a.age >= MaxAge {
 		o = parked("not sent within " + MaxAge.String() + "; last reason: " + o.reason)
 	}
 	m.report(plan, o)
 	switch {
 	case o.result == ResultParked:
 		return Park, o.reason
+	case o.result == ResultForwarded:
+		return Forward, ""
 	case o.result != ResultRetried:
 		return Done, ""
 	case o.deferred:
@@ -221,8 +243,8 @@ func (m *Mailer) account(ctx context.Context, id uuid.UUID) (Account, error) {
 	return call(ctx, func(ctx context.Context) (Account, error) { return m.store.MailAccount(ctx, id) })
 }
 
-// process sends a mail if it is still needed. The first attempt has a shorter timeout, so that slow recipients do not delay other mails.
-func (m *Mailer) process(ctx context.Context, plan Mail, first bool) outcome {
+// process sends a mail if it is still needed.
+func (m *Mailer) process(ctx context.Context, plan Mail, a attempt) outcome {
 	account, err := m.account(ctx, plan.Account)
 	switch {
 	case errors.Is(err, ErrNoAccount):
@@ -232,6 +254,9 @@ func (m *Mailer) process(ctx context.Context, plan Mail, first bool) outcome {
 	}
 	if result := plan.unneeded(account); result != "" {
 		return outcome{result: result}
+	}
+	if a.urgent && plan.Kind == PasswordReset && !account.Verified {
+		return outcome{result: ResultForwarded}
 	}
 	if plan.To == "" {
 		plan.To = account.Email
@@ -254,6 +279,7 @@ func (m *Mailer) process(ctx context.Context, plan Mail, first bool) outcome {
 	case state == ClaimedElse:
 		return retried("another process is sending the mail, or was, up to " + StaleClaim.String() + " ago")
 	}
+	first := a.age == 0 // it has a shorter timeout, so that slow recipients do not delay other mails
 	return m.send(ctx, plan, text, claim, first)
 }
 

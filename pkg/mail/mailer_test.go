@@ -150,7 +150,7 @@ func TestEachKindIsSentWithoutTextOfTheAccount(t *testing.T) {
 	for _, locale := range []string{"en", "de"} {
 		ada := locale + "-ada@example.com"
 		id := s.account(ada, locale)
-		for _, typ := range mail.EventTypes() {
+		for _, typ := range slices.Concat(mail.UrgentTypes(), mail.OtherTypes()) {
 			s.execute(`UPDATE users SET email_verified = $2 WHERE id = $1`, id, typ != "user.email_verification_requested")
 			data, to := tokenData, ada
 			switch typ {
@@ -180,6 +180,41 @@ func TestEachKindIsSentWithoutTextOfTheAccount(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestUrgentMails checks which events of the urgent queue are forwarded to the other queue: only resets to addresses that were never
+// verified.
+func TestUrgentMails(t *testing.T) {
+	t.Parallel()
+	s := newStage(t)
+	urgent := func(typ string, account uuid.UUID, email string, age time.Duration, want mail.Disposition) {
+		t.Helper()
+		disposition, reason := s.mailer.HandleUrgent(t.Context(), s.message(typ, account, email, tokenData), age)
+		if disposition != want || reason != "" {
+			t.Errorf("the disposition of %s is %d, %q, want %d", typ, disposition, reason, want)
+		}
+	}
+	const reset = "user.password_reset_requested"
+	ada, eve := s.account("ada@example.com", ""), s.account("eve@example.com", "")
+	s.verify(ada)
+	urgent(reset, eve, "eve@example.com", 0, mail.Forward)
+	urgent(reset, eve, "eve@example.com", time.Minute, mail.Forward)
+	urgent(reset, eve, "earlier@example.com", 0, mail.Done)
+	if n := len(s.server.Mails()); n != 0 {
+		t.Errorf("%d mails were sent", n)
+	}
+	urgent(reset, ada, "ada@example.com", 0, mail.Done)
+	urgent("user.invitation_requested", eve, "eve@example.com", 0, mail.Done)
+	s.handle(s.message(reset, eve, "eve@example.com", tokenData), 0, mail.Done, "")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	want := []string{
+		"password_reset forwarded", "password_reset forwarded", "password_reset outdated", "password_reset sent", "invitation sent",
+		"password_reset sent",
+	}
+	if diff := cmp.Diff(want, s.results); diff != "" {
+		t.Errorf("the results differ (-want +got):\n%s", diff)
 	}
 }
 

@@ -37,12 +37,14 @@ var kinds = map[string]Kind{
 	factorRemoved:         FactorRemoved,
 }
 
-// EventTypes returns the types of events that mails belong to, sorted.
-func EventTypes() []string {
-	return []string{
-		verificationRequested, factorAdded, factorRemoved, invitationRequested, passwordChanged, resetRequested, userUpdated,
-	}
+// UrgentTypes returns the types of events whose mails must not wait for other mails, sorted: resets, invitations and notices. Anybody can
+// cause the other mails without an account.
+func UrgentTypes() []string {
+	return []string{factorAdded, factorRemoved, invitationRequested, passwordChanged, resetRequested, userUpdated}
 }
+
+// OtherTypes returns the other types of events that mails belong to.
+func OtherTypes() []string { return []string{verificationRequested} }
 
 // cloudEvent has the attributes of an event that mails depend on (api/asyncapi.yaml).
 type cloudEvent struct {

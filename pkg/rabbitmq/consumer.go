@@ -20,10 +20,11 @@ type Disposition int
 
 // The dispositions.
 const (
-	Done  Disposition = iota // acknowledge the message
-	Retry                    // deliver it again after one of Queue.Retries
-	Defer                    // deliver it again after one of Queue.Deferrals
-	Park                     // move it to the queue of parked messages
+	Done    Disposition = iota // acknowledge the message
+	Retry                      // deliver it again after one of Queue.Retries
+	Defer                      // deliver it again after one of Queue.Deferrals
+	Park                       // move it to the queue of parked messages
+	Forward                    // move it to Queue.ForwardTo, where its next attempt counts as the first one
 )
 
 // Job is a message for the handler of a Consumer.
@@ -38,6 +39,10 @@ type Queue struct {
 	Name string
 	// Types are the types of events that the queue gets.
 	Types []string
+	// OtherTypes are types of events that the queue must not get. The Consumer removes their bindings, which another version may have made.
+	OtherTypes []string
+	// ForwardTo is the name of the queue for Forward.
+	ForwardTo string
 	// Retries are the delays of Retry before the second attempt, the third, and so on. The last one applies to all further attempts.
 	Retries []time.Duration
 	// Deferrals are the delays after a message's first Defer, its second, and so on. The last delay applies to all further ones.
@@ -77,12 +82,15 @@ type ConsumerObserver interface {
 	// QueueLengths is called every ten seconds with numbers of messages. The ready ones wait for their first attempt, and the retrying ones
 	// for another attempt.
 	QueueLengths(ready, retrying, parked int)
+	// Waited is called at each first attempt, with the time since the timestamp of the message.
+	Waited(time.Duration)
 }
 
 type noopConsumerObserver struct{}
 
 func (noopConsumerObserver) Connected(bool)             {}
 func (noopConsumerObserver) QueueLengths(int, int, int) {}
+func (noopConsumerObserver) Waited(time.Duration)       {}
 
 // ConsumerConfig configures a Consumer.
 type ConsumerConfig struct {
@@ -226,9 +234,12 @@ func (c *Consumer) work(ctx, handling context.Context, s *session, in *inbox, de
 func (c *Consumer) handle(ctx context.Context, s *session, in *inbox, delivery amqp.Delivery) error {
 	ctx, span := c.startSpan(ctx, delivery)
 	history := historyOf(delivery)
+	if history.attempts == 0 && !delivery.Timestamp.IsZero() {
+		c.cfg.Observer.Waited(time.Since(delivery.Timestamp))
+	}
 	disposition, reason := c.call(ctx, Job{Body: delivery.Body, Age: history.age()})
 	err := c.settle(ctx, s, in, delivery, disposition, history, reason)
-	if err == nil && disposition != Done {
+	if err == nil && disposition != Done && disposition != Forward {
 		endSpan(span, errors.New(reason))
 		return nil
 	}
@@ -263,6 +274,10 @@ func (c *Consumer) settle(
 	case Park:
 		if err := in.move(ctx, s, delivery, c.queue.parked(), history.parked(reason)); err != nil {
 			return fmt.Errorf("park a message: %w", err)
+		}
+	case Forward:
+		if err := in.move(ctx, s, delivery, c.queue.ForwardTo, history.headers); err != nil {
+			return fmt.Errorf("forward a message: %w", err)
 		}
 	case Done:
 	}

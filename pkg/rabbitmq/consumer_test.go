@@ -39,6 +39,7 @@ type fixture struct {
 	obsolete    func(body string) (bool, error)
 	jobs        []rabbitmq.Job
 	lengths     [3]int
+	waited      []time.Duration
 }
 
 func (d *fixture) Connected(bool) {}
@@ -47,6 +48,12 @@ func (d *fixture) QueueLengths(ready, retrying, parked int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.lengths = [3]int{ready, retrying, parked}
+}
+
+func (d *fixture) Waited(waited time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.waited = append(d.waited, waited)
 }
 
 // startConsumer runs a Consumer at a broker until the test ends. disposition decides about each message.

@@ -120,6 +120,11 @@ func (q Queue) declare(channel *amqp.Channel) error {
 			return fmt.Errorf("bind the queue %s to %s: %w", q.Name, typ, err)
 		}
 	}
+	for _, typ := range q.OtherTypes {
+		if err := channel.QueueUnbind(q.Name, typ, Exchange, nil); err != nil { // the broker ignores a missing binding
+			return fmt.Errorf("unbind the queue %s from %s: %w", q.Name, typ, err)
+		}
+	}
 	return nil
 }
 

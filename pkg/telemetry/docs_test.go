@@ -97,7 +97,9 @@ func mailMetrics(t *testing.T) *telemetry.MailMetrics {
 	}
 	m := telemetry.NewMailMetrics("1.2.3", kinds, mail.Results())
 	m.MailHandled("", mail.ResultUnneeded)
-	m.QueueLengths(0, 0, 0)
+	for _, queue := range []string{"user_service.mail", "user_service.mail.urgent"} {
+		m.Queue(queue).QueueLengths(0, 0, 0)
+	}
 	return m
 }
 

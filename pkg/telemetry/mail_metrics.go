@@ -20,8 +20,9 @@ type MailMetrics struct {
 	handled   *prometheus.CounterVec
 	attempts  prometheus.Histogram
 	available prometheus.Gauge
-	connected prometheus.Gauge
+	connected *prometheus.GaugeVec
 	queues    *prometheus.GaugeVec
+	waited    *prometheus.GaugeVec
 	rejected  prometheus.Gauge
 	queries   *prometheus.HistogramVec
 }
@@ -53,14 +54,18 @@ func NewMailMetrics(version string, kinds, results []string) *MailMetrics {
 			Name: "user_service_mailer_smtp_available",
 			Help: "0 if the last attempt to send a mail failed for a reason that concerns all mails, otherwise 1.",
 		}),
-		connected: factory.NewGauge(prometheus.GaugeOpts{
+		connected: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "user_service_mailer_rabbitmq_connected",
-			Help: "1 while the mailer gets events from RabbitMQ, otherwise 0.",
-		}),
+			Help: "1 while the mailer gets events of the queue from RabbitMQ, otherwise 0.",
+		}, []string{"queue"}),
 		queues: factory.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "user_service_mailer_queue_messages",
 			Help: "Messages in the mailer's queues, every 10 seconds: ready to be handled, waiting for a retry, or parked.",
-		}, []string{"state"}),
+		}, []string{"queue", "state"}),
+		waited: factory.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "user_service_mailer_wait_seconds",
+			Help: "How long the event of the last first attempt had waited; 0 while no event waits in the queue.",
+		}, []string{"queue"}),
 		rejected: factory.NewGauge(prometheus.GaugeOpts{
 			Name: "user_service_mailer_secrets_reload_failed",
 			Help: "Variables whose new value from a file is rejected.",
@@ -79,6 +84,16 @@ func NewMailMetrics(version string, kinds, results []string) *MailMetrics {
 // Handler serves scrapes, as Metrics.Handler does.
 func (m *MailMetrics) Handler() http.Handler { return handlerFor(m.registry) }
 
+// Queue returns the metrics of a queue.
+func (m *MailMetrics) Queue(name string) *QueueMetrics {
+	q := &QueueMetrics{
+		connected: m.connected.WithLabelValues(name), waited: m.waited.WithLabelValues(name),
+		lengths: m.queues.MustCurryWith(prometheus.Labels{"queue": name}),
+	}
+	q.Connected(false)
+	return q
+}
+
 // MailHandled counts an event. It implements mail.Observer.
 func (m *MailMetrics) MailHandled(kind, result string) {
 	m.handled.WithLabelValues(bounded(m.kinds, kind), bounded(m.results, result)).Inc()
@@ -90,21 +105,11 @@ func (m *MailMetrics) MailAttempted(took time.Duration, available bool) {
 	m.available.Set(oneIf(available))
 }
 
-// Connected sets the state of the connection to the broker. It implements rabbitmq.ConsumerObserver.
-func (m *MailMetrics) Connected(connected bool) { m.connected.Set(oneIf(connected)) }
-
 func oneIf(condition bool) float64 {
 	if condition {
 		return 1
 	}
 	return 0
-}
-
-// QueueLengths sets the lengths of the queues. It implements rabbitmq.ConsumerObserver.
-func (m *MailMetrics) QueueLengths(ready, retrying, parked int) {
-	m.queues.WithLabelValues("ready").Set(float64(ready))
-	m.queues.WithLabelValues("retrying").Set(float64(retrying))
-	m.queues.WithLabelValues("parked").Set(float64(parked))
 }
 
 // SecretsRejected sets the number of variables whose new value is rejected.
@@ -114,3 +119,25 @@ func (m *MailMetrics) SecretsRejected(variables int) { m.rejected.Set(float64(va
 func (m *MailMetrics) QueryDone(ctx context.Context, operation string, took time.Duration, failure string) {
 	observe(ctx, m.queries.WithLabelValues(bounded(operations, operation), bounded(queryErrors, failure)), took)
 }
+
+// QueueMetrics are the metrics of one of the mailer's queues. They implement rabbitmq.ConsumerObserver.
+type QueueMetrics struct {
+	connected, waited prometheus.Gauge
+	lengths           *prometheus.GaugeVec
+}
+
+// Connected sets the state of the connection to the broker.
+func (q *QueueMetrics) Connected(connected bool) { q.connected.Set(oneIf(connected)) }
+
+// QueueLengths sets the lengths of the queue and of the queues that belong to it.
+func (q *QueueMetrics) QueueLengths(ready, retrying, parked int) {
+	q.lengths.WithLabelValues("ready").Set(float64(ready))
+	q.lengths.WithLabelValues("retrying").Set(float64(retrying))
+	q.lengths.WithLabelValues("parked").Set(float64(parked))
+	if ready == 0 {
+		q.waited.Set(0)
+	}
+}
+
+// Waited sets how long the last event had waited.
+func (q *QueueMetrics) Waited(waited time.Duration) { q.waited.Set(max(0, waited.Seconds())) }

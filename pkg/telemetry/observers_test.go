@@ -11,7 +11,7 @@ import (
 	"user-service/pkg/user"
 )
 
-// Metrics and MailMetrics implement the observers of the other packages.
+// Metrics, MailMetrics and QueueMetrics implement the observers of the other packages.
 var (
 	_ httpapi.Observer         = (*telemetry.Metrics)(nil)
 	_ outbox.Observer          = (*telemetry.Metrics)(nil)
@@ -23,5 +23,5 @@ var (
 
 	_ mail.Observer             = (*telemetry.MailMetrics)(nil)
 	_ postgres.QueryObserver    = (*telemetry.MailMetrics)(nil)
-	_ rabbitmq.ConsumerObserver = (*telemetry.MailMetrics)(nil)
+	_ rabbitmq.ConsumerObserver = (*telemetry.QueueMetrics)(nil)
 )

@@ -265,19 +265,43 @@ var stories = []story{
 		), nil,
 	},
 	{
-		"no mailer is connected to the broker", "20m", one(`user_service_mailer_rabbitmq_connected{+}`, "1x3 0x30"),
+		"no mailer is connected to the broker", "20m", one(`user_service_mailer_rabbitmq_connected{+,queue="user_service.mail"}`, "1x3 0x30"),
 		[]string{"UserServiceMailsNotSent/critical"},
+	},
+	{
+		"no mailer gets the urgent events", "20m", both(
+			one(`user_service_mailer_rabbitmq_connected{+,queue="user_service.mail"}`, "1x30"),
+			one(`user_service_mailer_rabbitmq_connected{+,queue="user_service.mail.urgent"}`, "1x3 0x30"),
+		), []string{"UserServiceMailsNotSent/critical"},
+	},
+	{
+		"urgent mails wait", "20m", both(
+			one(`user_service_mailer_wait_seconds{+,queue="user_service.mail.urgent"}`, "0x3 301x30"),
+			one(`user_service_mailer_wait_seconds{+,queue="user_service.mail"}`, "300x30"),
+		), []string{"UserServiceMailsDelayed/critical"},
+	},
+	{
+		"other mails wait", "20m", both(
+			one(`user_service_mailer_wait_seconds{+,queue="user_service.mail.urgent"}`, "300x30"),
+			one(`user_service_mailer_wait_seconds{+,queue="user_service.mail"}`, "0x3 301x30"),
+		), []string{"UserServiceMailsDelayed/warning"},
+	},
+	{
+		"mails had waited for some minutes", "20m",
+		one(`user_service_mailer_wait_seconds{+,queue="user_service.mail.urgent"}`, "0x3 3000x4 0 3000x4 0x30"), nil,
 	},
 	{"no mailer answers", "20m", one(`up{+}`, "0x30"), []string{"UserServiceMailsNotSent/critical"}},
 	{"no mailer exists", "20m", one(`up{namespace="other",job="user-service-mailer"}`, "1x30"), []string{"UserServiceMailsNotSent/critical"}},
 	{
-		"many mails are parked", "20m", one(`user_service_mailer_queue_messages{+,state="parked"}`, "3x3 11x30"),
-		[]string{"UserServiceMailsParked/warning"},
+		"many mails are parked", "20m", both(
+			one(`user_service_mailer_queue_messages{+,queue="user_service.mail",state="parked"}`, "3x3 8x30"),
+			one(`user_service_mailer_queue_messages{+,queue="user_service.mail.urgent",state="parked"}`, "0x3 3x30"),
+		), []string{"UserServiceMailsParked/warning"},
 	},
 	{
 		"a few mails are parked, and many wait", "20m", both(
-			one(`user_service_mailer_queue_messages{+,state="parked"}`, "10x30"),
-			one(`user_service_mailer_queue_messages{+,state="retrying"}`, "100x30"),
+			one(`user_service_mailer_queue_messages{+,queue="user_service.mail",state="parked"}`, "10x30"),
+			one(`user_service_mailer_queue_messages{+,queue="user_service.mail",state="retrying"}`, "100x30"),
 		), nil,
 	},
 	{

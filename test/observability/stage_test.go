@@ -59,8 +59,11 @@ func newStage(t *testing.T, rules string, more ...string) *stage {
 func serveMailMetrics(t *testing.T) string {
 	t.Helper()
 	m := telemetry.NewMailMetrics("1.2.3", []string{string(mail.PasswordReset)}, mail.Results())
-	m.Connected(true)
-	m.QueueLengths(0, 0, 0)
+	for _, name := range []string{"user_service.mail", "user_service.mail.urgent"} {
+		queue := m.Queue(name)
+		queue.Connected(true)
+		queue.QueueLengths(0, 0, 0)
+	}
 	m.SecretsRejected(0)
 	metrics := m.Handler()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

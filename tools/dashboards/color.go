@@ -96,7 +96,7 @@ var (
 	// mailResults are the colors of the results of events at the mailer. Orange means that the mail is not sent.
 	mailResults = []color{
 		{names: "sent", color: "green"},
-		{names: "duplicate|expired|outdated|unneeded|unverified|limited", color: "blue"},
+		{names: "duplicate|expired|outdated|unneeded|unverified|limited|forwarded", color: "blue"},
 		{names: "retried", color: "yellow"},
 		{names: "parked", color: warning},
 	}

@@ -119,17 +119,18 @@ func mails() []panel {
 	return []panel{
 		{
 			title: "Mailer", unit: "short", max: 1,
-			about: "1 while the mail server accepts mails, and while a mailer is connected to RabbitMQ. Without a mailer, there is no data.",
+			about: "1 while the mail server accepts mails, and while mailers get the events of both queues. Without a mailer, there is no data.",
 			alert: "UserServiceMailsNotSent", limit: limit{value: 1, below: true},
 			queries: []query{
 				{`max(user_service_mailer_smtp_available{` + mailerLabels + `})`, "mail server"},
-				{`max(user_service_mailer_rabbitmq_connected{` + mailerLabels + `})`, "RabbitMQ"},
+				{`min(max by (queue) (user_service_mailer_rabbitmq_connected{` + mailerLabels + `}))`, "RabbitMQ"},
 			},
 		},
 		{
 			title: "Mails by result", unit: "ops", stacked: true,
 			about: "Events that the mailer handles per second, by result. retried: each attempt that is repeated later. " +
-				"duplicate, expired, outdated, unneeded, unverified and limited: no mail is sent, as intended.",
+				"duplicate, expired, outdated, unneeded, unverified and limited: no mail is sent, as intended. " +
+				"forwarded: the other queue has the event now.",
 			colors: mailResults,
 			queries: []query{
 				{`sum by (result) (rate(user_service_mailer_events_total{` + mailerLabels + `}[$__rate_interval]))`, "{{result}}"},
@@ -137,16 +138,28 @@ func mails() []panel {
 		},
 		{
 			title: "Mails that wait", unit: "short", colors: []color{{names: "ready", color: "blue"}, {names: "retrying", color: "yellow"}},
-			about: "Events in the queue of the mailer, and events that wait for another attempt.",
+			about: "Events in both queues of the mailer, and events that wait for another attempt.",
+			queries: []query{{
+				`sum by (state) (max by (queue, state) (user_service_mailer_queue_messages{` + mailerLabels + `,state!="parked"}))`, "{{state}}",
+			}},
+		},
+		{
+			title: "Time in the queue", unit: "s",
+			about: "How long events wait until their first attempt, by queue. The urgent queue has resets, invitations and notices. Without " +
+				"waiting events, the time is 0.",
+			alert: "UserServiceMailsDelayed", limit: limit{name: "mailDelaySeconds", value: 300},
+			colors: []color{{names: ".*urgent", color: "purple"}, {names: ".*", color: "blue"}},
 			queries: []query{
-				{`max by (state) (user_service_mailer_queue_messages{` + mailerLabels + `,state!="parked"})`, "{{state}}"},
+				{`max by (queue) (user_service_mailer_wait_seconds{` + mailerLabels + `})`, "{{queue}}"},
 			},
 		},
 		{
 			title: "Parked mails", unit: "short",
 			about: "Events whose mails the mail server refused, or did not accept for a day. An operator must look at them.",
 			alert: "UserServiceMailsParked", limit: limit{name: "parkedMails", value: 10, warning: true},
-			queries: []query{{`max(user_service_mailer_queue_messages{` + mailerLabels + `,state="parked"})`, "parked"}},
+			queries: []query{
+				{`sum(max by (queue) (user_service_mailer_queue_messages{` + mailerLabels + `,state="parked"}))`, "parked"},
+			},
 		},
 		{
 			title: "Time to send", unit: "s", about: "Time of an attempt to send a mail, successful or not.", colors: tails,

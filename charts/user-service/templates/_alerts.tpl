@@ -13,6 +13,7 @@
 - UserServiceKeyNearItsEnd
 - UserServiceLatencyBudgetBurn
 - UserServiceLoginsFail
+- UserServiceMailsDelayed
 - UserServiceMailsNotSent
 - UserServiceMailsParked
 - UserServiceMemoryNearLimit

@@ -37,6 +37,7 @@ type Server struct {
 	sessions int
 	answer   func(command string) error
 	answerTo func(recipient string) error
+	accept   func(recipient string) error
 	server   *smtp.Server
 	ended    chan struct{}
 }
@@ -126,6 +127,13 @@ func (s *Server) AnswerTo(answer func(recipient string) error) {
 	s.answerTo = answer
 }
 
+// AcceptTo sets a function that decides the answers to the end of a mail by the recipient. If it returns nil, the function of Answer decides.
+func (s *Server) AcceptTo(accept func(recipient string) error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.accept = accept
+}
+
 // Mails returns the accepted mails.
 func (s *Server) Mails() []Mail {
 	s.mu.Lock()
@@ -202,6 +210,14 @@ func (d *session) Data(r io.Reader) error {
 	var err error
 	if d.mail.Raw, err = io.ReadAll(r); err != nil {
 		return err
+	}
+	d.server.mu.Lock()
+	accept := d.server.accept
+	d.server.mu.Unlock()
+	if accept != nil {
+		if err := accept(d.mail.To); err != nil {
+			return err
+		}
 	}
 	if err := d.answer("DATA"); err != nil {
 		return err
