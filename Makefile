@@ -81,9 +81,9 @@ soak: ## run a mixed load and faults for MINUTES=30, check that resource use sta
 upgrade: ## upgrade an old build and roll it back under faults, and kill each migration at each command; needs the whole git history; SEED=1 UPGRADES=3
 	@tools/dev/with-services go test -tags upgrade ./test/chaos -run 'TestAnUpgrade|TestAKilledMigration' -count=1 -v -timeout 1h -args -seed $(SEED) -seeds $(UPGRADES) -length 60s -everywhere
 
-dashboards: ## draw the dashboards into docs/images, from a service with half an hour of faults
-	@command -v chromium >/dev/null || tools/dev/packages chromium
-	@tools/dev/with-services go test -tags draw ./test/observability -run TestDraw -count=1 -timeout 45m
+dashboards: ## draw the dashboards under ten faults into docs/images, with the Grafana at GRAFANA_URL and its GRAFANA_TOKEN if set
+	@test -n "$(GRAFANA_URL)" || command -v chromium >/dev/null || tools/dev/packages chromium
+	@GRAFANA_URL="$(GRAFANA_URL)" tools/dev/with-services go test -tags draw ./test/observability -run TestDraw -count=1 -timeout 45m
 
 shop-picture: ## draw the picture of the shop in docs/tutorial.md; needs Chromium
 	@tools/dev/with-services go test -tags draw ./test/gateway -run TestDrawTheShop -count=1

@@ -36,6 +36,9 @@ func TestAlertsFireAndClearUnderFaults(t *testing.T) {
 		now.bind = bind
 		rules = append(rules, hurriedRules(t, now.name, now.set...))
 		now.start(t)
+		for _, pod := range now.pods {
+			pod.behindEndpoints()
+		}
 		all = append(all, now.pods...)
 	}
 	w.prometheus = scrape(t, "2s", rules, all...)

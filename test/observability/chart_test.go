@@ -46,7 +46,12 @@ func renderIn(t *testing.T, namespace, template string, set ...string) string {
 // ruleFile writes the rules of a release with a mailer in Prometheus' format, and returns the file's path and the rules.
 func ruleFile(t *testing.T) (string, []alert) {
 	t.Helper()
-	return writeRules(t, render(t, "prometheusrule.yaml", `mailer={"enabled":true,"from":"shop@example.com",`+
+	return ruleFileOf(t, namespace)
+}
+
+func ruleFileOf(t *testing.T, namespace string) (string, []alert) {
+	t.Helper()
+	return writeRules(t, renderIn(t, namespace, "prometheusrule.yaml", `mailer={"enabled":true,"from":"shop@example.com",`+
 		`"linksBaseURL":"https://shop.example.com","smtp":{"existingSecret":"d"},"rabbitmq":{"existingSecret":"e"}}`))
 }
 
@@ -89,13 +94,14 @@ type dashboard struct {
 	}
 	Annotations struct {
 		List []struct {
-			Name, IconColor, Expr string
-			Enable                bool
+			Name, IconColor string
+			Enable          bool
+			Target          struct{ Expr string }
 		}
 	}
 	Templating struct {
 		List []struct {
-			Name, Type, Definition, AllValue string
+			Name, Type, AllValue string
 		}
 	}
 	Panels []panel
@@ -103,8 +109,8 @@ type dashboard struct {
 
 // step is one color of a panel's thresholds.
 type step struct {
-	Color, Threshold string
-	Value            *float64
+	Color string
+	Value *float64
 }
 
 // override sets properties of curves.

@@ -1,9 +1,12 @@
 package observability_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -67,15 +70,15 @@ func lintDashboard(t *testing.T, name string, d dashboard) {
 func lintAnnotations(t *testing.T, name string, d dashboard) {
 	t.Helper()
 	for _, a := range d.Annotations.List {
-		isCritical := strings.Contains(a.Expr, `severity="critical"`)
-		if isCritical != (a.IconColor == "red") || isCritical && !a.Enable || strings.Contains(a.Expr, `severity="warning"`) && a.Enable {
+		isCritical := strings.Contains(a.Target.Expr, `severity="critical"`)
+		if isCritical != (a.IconColor == "red") || isCritical && !a.Enable || strings.Contains(a.Target.Expr, `severity="warning"`) && a.Enable {
 			t.Errorf("%s marks %s in %s; enabled: %v", name, a.Name, a.IconColor, a.Enable)
 		}
-		if strings.Contains(a.Expr, "ALERTS") && !isCritical && !strings.Contains(a.Expr, `severity="warning"`) {
-			t.Errorf("%s marks alerts of each severity in one color: %s", name, a.Expr)
+		if strings.Contains(a.Target.Expr, "ALERTS") && !isCritical && !strings.Contains(a.Target.Expr, `severity="warning"`) {
+			t.Errorf("%s marks alerts of each severity in one color: %s", name, a.Target.Expr)
 		}
-		if !strings.Contains(a.Expr, `cluster=~"$cluster",namespace="$namespace"`) {
-			t.Errorf("%s also marks other releases: %s", name, a.Expr)
+		if !strings.Contains(a.Target.Expr, `cluster=~"$cluster",namespace="$namespace"`) {
+			t.Errorf("%s also marks other releases: %s", name, a.Target.Expr)
 		}
 	}
 }
@@ -235,6 +238,37 @@ func checkBurnRates(t *testing.T, p panel, budget float64, rules []alert) int {
 	return len(steps)
 }
 
+// namedThresholds returns the names of the thresholds that the chart fills in, by panel and step.
+func namedThresholds(t *testing.T, name string) map[string]map[int]string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(chart, "dashboards", strings.TrimPrefix(name, "user-service-")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d struct {
+		Panels []struct {
+			Title       string
+			FieldConfig struct {
+				Defaults struct {
+					Thresholds struct{ Steps []struct{ Value any } }
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &d); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]map[int]string{}
+	for _, p := range d.Panels {
+		out[p.Title] = map[int]string{}
+		for i, step := range p.FieldConfig.Defaults.Thresholds.Steps {
+			value, _ := step.Value.(string)
+			out[p.Title][i] = strings.TrimSuffix(strings.TrimPrefix(value, "__THRESHOLD_"), "__")
+		}
+	}
+	return out
+}
+
 // A changed threshold of an alert must appear in the dashboards.
 func TestThresholdsMatchTheAlerts(t *testing.T) {
 	t.Parallel()
@@ -251,9 +285,10 @@ func TestThresholdsMatchTheAlerts(t *testing.T) {
 		{"outboxAgeSeconds": 77, "latencySeconds": 0.5, "poolUsedPercent": 80},
 	} {
 		for name, d := range dashboards(t, settings(changed)...) {
+			named := namedThresholds(t, name)
 			for _, p := range d.Panels {
-				for _, step := range p.FieldConfig.Defaults.Thresholds.Steps {
-					want, ok := changed[step.Threshold]
+				for i, step := range p.FieldConfig.Defaults.Thresholds.Steps {
+					want, ok := changed[named[p.Title][i]]
 					if !ok {
 						continue
 					}

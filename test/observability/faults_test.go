@@ -1,4 +1,4 @@
-//go:build alerts
+//go:build alerts || draw
 
 package observability_test
 
@@ -113,7 +113,7 @@ func parkEvent(now *situation) func() {
 	email, _ := now.pods[0].enter()
 	now.pods[0].query(`
 		INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data, refusals, retry_at, parked_at)
-		SELECT gen_random_uuid(), 'user.updated', id, version, now(), '{}', 20, now() + interval '10 minutes', now() FROM users
+		SELECT gen_random_uuid(), 'user.updated', id, version, now(), '{}', 20, now() + interval '1 hour', now() FROM users
 		WHERE lower(email) = $1`, email)
 	return func() { now.pods[0].query(`UPDATE outbox SET retry_at = now() WHERE parked_at IS NOT NULL`) }
 }

@@ -85,7 +85,7 @@ func TestPanelsAndRulesQueryExistingMetrics(t *testing.T) {
 			}
 		}
 		for _, a := range d.Annotations.List {
-			s.parse(filled(a.Expr), asked)
+			s.parse(filled(a.Target.Expr), asked)
 		}
 	}
 	for _, r := range rules {

@@ -2,35 +2,6 @@
 
 package observability_test
 
-import (
-	"path/filepath"
-	"slices"
-	"testing"
-	"time"
-
-	"user-service/pkg/event"
-	"user-service/pkg/postgres/postgrestest"
-)
-
-// situation is a release with a fault.
-type situation struct {
-	name, fault string // its namespace and its fault
-	more        int    // pods in addition to the first
-	env         []string
-	files       bool // the secrets come from files
-	users       int  // concurrent users; 0: none
-	used        func(s *stage) (once func())
-	strike      func(now *situation) (mend func()) // nil: no fault
-	must        []string                           // expected alerts: alert/severity, and the window of a burn rate
-	may         []string                           // prefixes of other allowed alerts
-	set         []string                           // values of the rules
-
-	pods           []*stage
-	bind           func(event.Type) // routes events of a type to a queue
-	secrets        string           // the folder of the files
-	struck, mended time.Time
-}
-
 // burns returns all alerts of one objective.
 func burns(alert string) []string {
 	return []string{alert + "/critical/1h", alert + "/critical/6h", alert + "/warning/1d", alert + "/warning/3d"}
@@ -132,30 +103,4 @@ var situations = []*situation{
 		name: "slow-database", fault: "PostgreSQL answers 0.15 s late", users: 2, used: read, strike: slowDatabase,
 		must: burns(latencyBurn), set: []string{"prometheusRule.thresholds.latencySeconds=0.1"},
 	},
-}
-
-// start starts the pods.
-func (now *situation) start(t *testing.T) {
-	dsn := postgrestest.URL(t)
-	env := append([]string{"DATABASE_MAX_CONNS=8"}, now.env...)
-	if now.files {
-		now.secrets = t.TempDir()
-		now.write(t, "secret", firstSecret)
-		now.write(t, "accepted", "")
-		env = append(env, "JWT_SECRET=", "JWT_SECRET_FILE="+filepath.Join(now.secrets, "secret"),
-			"JWT_ACCEPTED_SECRETS_FILE="+filepath.Join(now.secrets, "accepted"))
-	}
-	for i := range 1 + now.more {
-		pod := newService(t, now.name, string(rune('a'+i)), dsn, slices.Clone(env)...)
-		pod.behindEndpoints()
-		now.pods = append(now.pods, pod)
-	}
-}
-
-// use starts the users of the first pod, until stop is called.
-func (now *situation) use() (stop func()) {
-	if now.users == 0 {
-		return func() {}
-	}
-	return now.pods[0].keep(now.users, now.used(now.pods[0]))
 }

@@ -115,18 +115,19 @@ func port(addr string) string { return addr[strings.LastIndexByte(addr, ':')+1:]
 func scrape(t *testing.T, every string, rules []string, services ...*stage) string {
 	t.Helper()
 	type object = map[string]any
-	var targets []object
-	for _, s := range services {
-		targets = append(targets, object{"targets": []string{s.metrics}, "labels": object{
-			"cluster": "test", "namespace": s.namespace,
-			"pod": s.pod,
-		}})
+	targets, mailers := []object{}, []object{}
+	target := func(address, namespace, pod string) object {
+		return object{"targets": []string{address}, "labels": object{"cluster": "test", "namespace": namespace, "pod": pod}}
 	}
-	jobs := []object{{"job_name": release, "static_configs": targets}}
-	if mailer := services[0].mailer; mailer != "" {
-		labels := object{"cluster": "test", "namespace": services[0].namespace, "pod": "m"}
-		target := []object{{"targets": []string{mailer}, "labels": labels}}
-		jobs = append(jobs, object{"job_name": release + "-mailer", "static_configs": target})
+	for _, s := range services {
+		targets = append(targets, target(s.metrics, s.namespace, s.pod))
+		if s.mailer != "" {
+			mailers = append(mailers, target(s.mailer, s.namespace, "m"))
+		}
+	}
+	jobs := []object{
+		{"job_name": release, "static_configs": targets},
+		{"job_name": release + "-mailer", "static_configs": mailers},
 	}
 	config, err := json.Marshal(object{
 		"global":         object{"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": "1s"},
@@ -192,6 +193,9 @@ func (s *stage) call(method, path, token string, body any) (int, map[string]any)
 	return status, answer
 }
 
+// users do not wait forever for a pod that hangs.
+var users = &http.Client{Timeout: 10 * time.Second}
+
 // try is like call, except that the service need not be running.
 func (s *stage) try(method, path, token string, body any) (int, map[string]any, error) {
 	text, _ := json.Marshal(body)
@@ -203,7 +207,7 @@ func (s *stage) try(method, path, token string, body any) (int, map[string]any, 
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := users.Do(req)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -51,8 +51,9 @@ func annotations() []object {
 // annotation marks, in all panels, the times at which a query has a value.
 func annotation(name, color, expr, title, text string, enabled bool) object {
 	return object{
-		"name": name, "enable": enabled, "iconColor": color, "datasource": source, "expr": strings.ReplaceAll(expr, "@", labels),
-		"step": "30s", "titleFormat": title, "textFormat": text, "useValueForTime": false,
+		"name": name, "enable": enabled, "iconColor": color, "datasource": source,
+		"target":      object{"refId": "A", "expr": strings.ReplaceAll(expr, "@", labels), "interval": "30s"},
+		"titleFormat": title, "textFormat": text, "useValueForTime": false,
 	}
 }
 

@@ -41,6 +41,10 @@ const (
 		`/ (sum(rate(user_service_password_hash_refused_total{@}[5m])) ` +
 		`+ sum(rate(user_service_password_hash_duration_seconds_count{@}[5m])))`
 
+	// rejectedShare is the percentage of logins with a wrong password, or during a backoff.
+	rejectedShare = `100 * sum(rate(user_service_logins_total{@,result=~"invalid-credentials|too-many-requests"}[10m])) ` +
+		`/ sum(rate(user_service_logins_total{@,result!="second-factor-required"}[10m]))`
+
 	// connectionShare is the percentage of connections in use, on the pod with the fewest free connections.
 	connectionShare = `100 * max(sum by (pod) (db_client_connection_count{@,db_client_connection_state="used"}) ` +
 		`/ sum by (pod) (db_client_connection_max{@}))`
@@ -109,29 +113,55 @@ func impact() []panel {
 func causes() []panel {
 	return []panel{
 		{
-			title: "Alerts over time", wide: 6, high: 9, unit: "short", decimals: 0, stacked: true, colors: severities,
+			title: "Alerts over time", wide: 6, high: 11, unit: "short", decimals: 0, stacked: true, colors: severities,
 			about: "Alerts that fired, stacked. All panels mark the times of critical alerts.",
 			queries: []query{{
 				`max by (alertname, severity) (` + alerts("ALERTS", `,alertstate="firing"`) + `) ` + none,
 				"{{alertname}} {{severity}}",
 			}},
 		},
-		failuresByRoute(6, 9),
-		slowestRoutes(6, 9),
+		failuresByRoute(6, 11),
+		slowestRoutes(6, 11),
 		{
-			title: "Likely causes", wide: 6, high: 9, unit: "percent",
-			about: "Parts of the service that fail or are at their limit, each from 0 to 100 %. not ready: share of pods by failed check.",
-			queries: []query{
-				{`100 * avg by (check) (1 - user_service_ready{@})`, "not ready: {{check}}"},
-				{`100 * avg(1 - up{@})`, "unreachable pods"},
-				{`100 * avg(1 - user_service_rabbitmq_connected{@})`, "pods without RabbitMQ"},
-				{connectionShare, "database connections"},
-				{`100 * max(user_service_password_hash_running{@} / user_service_password_hash_limit{@})`, "running hashes"},
-				{refusedShare + ` >= 0`, "refused passwords"},
-				{limitedShare + ` >= 0`, "requests refused by a limit"},
+			title: "Likely causes", wide: 6, high: 11, unit: "percent", max: 100, decimals: 0,
+			about: "Parts of the service that fail or are at their limit, each from 0 to 100 %. The highest curve is the likely cause. " +
+				"not ready: pods by failed check. slow queries: slower than 0.1 s. parked: of the waiting events.",
+			queries: likelyCauses, colors: []color{
+				{names: "not ready.*", color: "purple"}, {names: "unreachable pods", color: "dark-purple"},
+				{names: "slow queries", color: "blue"}, {names: "used connections", color: "dark-blue"},
+				{names: "busy hashing slots", color: "yellow"}, {names: "refused passwords", color: "dark-yellow"},
+				{names: "pods without RabbitMQ", color: "green"}, {names: "parked events|tokens without a queue", color: "dark-green"},
+				{names: "wrong passwords|requests over a limit", color: "text"},
 			},
 		},
 	}
+}
+
+// withTokens selects the events whose tokens must be mailed.
+const withTokens = `type=~"user.(password_reset|email_verification|invitation)_requested"`
+
+// likelyCauses are shares of what fails or is at its limit. Averages hide single requests.
+var likelyCauses = []query{
+	{`100 * avg by (check) (1 - user_service_ready{@})`, "not ready: {{check}}"},
+	{`100 * avg(1 - up{@})`, "unreachable pods"},
+	{`100 * avg(1 - user_service_rabbitmq_connected{@})`, "pods without RabbitMQ"},
+	{`100 * (1 - sum(rate(db_client_operation_duration_seconds_bucket{@,le="0.1"}[$__rate_interval])) ` +
+		`/ sum(rate(db_client_operation_duration_seconds_count{@}[$__rate_interval]))) >= 0`, "slow queries"},
+	{`100 * max(sum by (pod) (avg_over_time(db_client_connection_count{@,db_client_connection_state="used"}[$__rate_interval])) ` +
+		`/ sum by (pod) (db_client_connection_max{@}))`, "used connections"},
+	{
+		`100 * max(avg_over_time(user_service_password_hash_running{@}[$__rate_interval]) / user_service_password_hash_limit{@})`,
+		"busy hashing slots",
+	},
+	{refusedShare + ` >= 0`, "refused passwords"},
+	{rejectedShare + ` >= 0`, "wrong passwords"},
+	{limitedShare + ` >= 0`, "requests over a limit"},
+	{
+		`100 * sum(max by (type) (user_service_outbox_parked_events{@})) / max(user_service_outbox_pending_events{@}) >= 0`,
+		"parked events",
+	},
+	{`100 * max(sum by (type) (rate(user_service_events_unroutable_total{@,` + withTokens + `}[$__rate_interval])) ` +
+		`/ sum by (type) (rate(user_service_outbox_published_total{@,` + withTokens + `}[$__rate_interval]))) >= 0`, "tokens without a queue"},
 }
 
 // state returns a tile for each part of the service.
@@ -157,8 +187,7 @@ func state() []panel {
 			title: "Logins rejected", kind: tile, wide: 3, unit: "percent", decimals: 1,
 			about: "Share of logins with a wrong password or during a backoff. A value far above normal means password guessing.",
 			alert: "UserServicePasswordGuessing", limit: limit{name: "loginsRejectedPercent", value: 50, warning: true},
-			queries: []query{{`100 * sum(rate(user_service_logins_total{@,result=~"invalid-credentials|too-many-requests"}[10m])) ` +
-				`/ sum(rate(user_service_logins_total{@,result!="second-factor-required"}[10m]))`, ""}},
+			queries: []query{{rejectedShare, ""}},
 		},
 		{
 			title: "Passwords refused", kind: tile, wide: 3, unit: "percent", decimals: 1,

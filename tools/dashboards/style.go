@@ -23,20 +23,20 @@ func (p panel) style(out, defaults object) {
 	}
 }
 
-// legend returns a table with the values of each curve.
+// legend returns a table with the values of each curve. The curves with the highest peak come first, because Grafana shows few lines of it.
 func (p panel) legend() object {
 	return object{
 		"displayMode": "table", "placement": "bottom", "showLegend": true, "calcs": []string{"mean", "max", "lastNotNull"},
-		"sortBy": "Last *", "sortDesc": true,
+		"sortBy": "Max", "sortDesc": true,
 	}
 }
 
 func (p panel) styleOfTile(out, defaults object) object {
 	defaults["color"] = object{"mode": "thresholds"}
 	text, colored := "value", "value"
-	if p.unit == "percent" { // a share without traffic is NaN
+	if p.unit == "percent" { // a share without traffic is NaN, which Grafana replaces by null
 		nothing := object{"text": "no traffic", "color": "text", "index": 0}
-		defaults["mappings"] = []object{{"type": "special", "options": object{"match": "nan", "result": nothing}}}
+		defaults["mappings"] = []object{{"type": "special", "options": object{"match": "null+nan", "result": nothing}}}
 	}
 	if p.kind == names {
 		text, colored = "value_and_name", "background"

@@ -39,11 +39,10 @@ type line struct {
 	color string
 }
 
-// step is one color of a scale, from a value upward. Grafana ignores the name of the threshold.
+// step is one color of a scale, from a value upward.
 type step struct {
-	Color     string `json:"color"`
-	Threshold string `json:"threshold,omitempty"`
-	Value     any    `json:"value"`
+	Color string `json:"color"`
+	Value any    `json:"value"`
 }
 
 func (p panel) steps() []step {
@@ -57,9 +56,9 @@ func (p panel) steps() []step {
 	case p.limit == limit{}:
 		return []step{{Color: "text"}}
 	case p.limit.below:
-		return []step{{Color: p.limit.color()}, {p.above(), p.limit.name, p.limit.threshold()}}
+		return []step{{Color: p.limit.color()}, {p.above(), p.limit.threshold()}}
 	default:
-		return []step{{Color: "green"}, {p.limit.color(), p.limit.name, p.limit.threshold()}}
+		return []step{{Color: "green"}, {p.limit.color(), p.limit.threshold()}}
 	}
 }
 

@@ -37,7 +37,7 @@ func dataSource(name, title, kind string) object {
 func menu(name, title, text string, more object) object {
 	out := object{
 		"type": "query", "name": name, "label": title, "datasource": source, "query": object{"query": text, "refId": name},
-		"definition": text, "refresh": 2, "sort": 1, "current": object{},
+		"refresh": 2, "sort": 1, "current": object{},
 	}
 	for k, v := range more {
 		out[k] = v

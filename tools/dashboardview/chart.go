@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"html"
 	"math"
 	"strings"
 	"time"
@@ -29,7 +28,7 @@ func (c canvas) y(value float64) float64 {
 
 // chart draws the curves, the thresholds, the legend and the firing alerts of a panel.
 func (p *panel) chart(d *dashboard, w, h int) string {
-	legend, high := p.legend(w, h)
+	legend, high := p.legend(d, w, h)
 	c := canvas{from: d.from, to: d.to, w: float64(w), h: float64(h - high - 22), left: 64}
 	stacked := p.FieldConfig.Defaults.Custom.Stacking.Mode == "normal"
 	if stacked {
@@ -228,27 +227,4 @@ func (c canvas) curve(out *strings.Builder, s series, opacity float64) {
 		fmt.Fprintf(&path, " %.1f,%.1f", c.x(at), c.y(max(c.bottom, min(value, c.top))))
 	}
 	end()
-}
-
-// legend returns the names of the series in lines, and their total height.
-func (p *panel) legend(w, h int) (text string, high int) {
-	const line, letter = 17, 7
-	var lines []strings.Builder
-	left := w
-	for _, s := range p.series {
-		long := (len(s.name)+2)*letter + 24
-		if left+long > w {
-			lines, left = append(lines, strings.Builder{}), 10
-		}
-		current := &lines[len(lines)-1]
-		fmt.Fprintf(current, `<rect x="%d" y="-4" width="14" height="4" rx="2" fill="%s"/>`, left, s.color)
-		fmt.Fprintf(current, `<text x="%d" font-size="12" fill="#ccccdc">%s</text>`, left+19, html.EscapeString(s.name))
-		left += long
-	}
-	high = len(lines)*line + 6
-	var out strings.Builder
-	for i := range lines {
-		fmt.Fprintf(&out, `<g transform="translate(0 %d)">%s</g>`, h-high+(i+1)*line, lines[i].String())
-	}
-	return out.String(), high
 }

@@ -1,5 +1,5 @@
 // Command dashboardview draws the dashboards of the chart with the data of a Prometheus server. So a change to a dashboard is
-// visible without Grafana: the picture has the same panels, queries, units and thresholds.
+// visible without Grafana: the picture has the same panels, queries, units and thresholds. With -grafana, Grafana draws the pictures.
 package main
 
 import (
@@ -18,14 +18,22 @@ import (
 type settings struct {
 	prometheus string
 	last       time.Duration
+	until      time.Time
 	variables  map[string]string
 	out        string
+	first      bool // draw only the first row
 }
 
 func main() {
-	s := settings{variables: map[string]string{"cluster": ".*", "pod": ".*"}}
+	s := settings{variables: map[string]string{"cluster": ".*", "pod": ".*"}, until: time.Now()}
+	server := flag.String("grafana", "", "the URL of a Grafana that draws the pictures; its token is in GRAFANA_TOKEN")
 	flag.StringVar(&s.prometheus, "prometheus", "http://127.0.0.1:9090", "the URL of Prometheus")
-	flag.DurationVar(&s.last, "last", time.Hour, "the time to draw, until now")
+	flag.DurationVar(&s.last, "last", time.Hour, "the time to draw")
+	flag.Func("until", "the end of the time to draw, in the format of RFC 3339; now if empty", func(text string) (err error) {
+		s.until, err = time.Parse(time.RFC3339, text)
+		return err //nolint:wrapcheck // the flag's package adds the name and the value
+	})
+	flag.BoolVar(&s.first, "first", false, "draw only the first row of panels")
 	flag.StringVar(&s.out, "out", ".", "the directory of the pictures")
 	flag.Func("var", "a variable, as name=value", func(text string) error {
 		name, value, ok := strings.Cut(text, "=")
@@ -36,12 +44,31 @@ func main() {
 		return nil
 	})
 	flag.Parse()
-	for _, file := range flag.Args() {
-		if err := s.draw(context.Background(), file); err != nil {
-			fmt.Fprintf(os.Stderr, "dashboardview: %s: %v\n", file, err)
-			os.Exit(1)
+	if err := s.drawAll(context.Background(), *server, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, "dashboardview:", err)
+		os.Exit(1)
+	}
+}
+
+// drawAll draws the dashboards in files, with Grafana if server is its URL.
+func (s settings) drawAll(ctx context.Context, server string, files []string) error {
+	draw := s.draw
+	if server != "" {
+		g, err := newGrafana(server, os.Getenv("GRAFANA_TOKEN"), s)
+		if err != nil {
+			return err
+		}
+		if err := g.prepare(ctx); err != nil {
+			return err
+		}
+		draw = g.draw
+	}
+	for _, file := range files {
+		if err := draw(ctx, file); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
 		}
 	}
+	return nil
 }
 
 // draw writes a PNG of the dashboard in file. Chromium renders it from a temporary HTML page.
@@ -49,6 +76,9 @@ func (s settings) draw(ctx context.Context, file string) error {
 	d, err := read(file)
 	if err != nil {
 		return err
+	}
+	if s.first {
+		d.cut()
 	}
 	if err := s.fill(ctx, d); err != nil {
 		return err

@@ -34,8 +34,8 @@ h1{font-size:20px;font-weight:600;margin:0;padding:12px 10px}h1 small{font-weigh
 .r{position:absolute;font-size:16px;font-weight:600;padding:10px 10px}
 .n{font-size:36px;font-weight:500;text-align:center;padding-top:28px}
 .names{display:flex;gap:6px;padding:4px 8px 8px;height:calc(100%% - 32px);box-sizing:border-box}
-.names div{flex:1;display:flex;align-items:center;justify-content:center;border-radius:3px;
-color:#111217;font-size:16px;font-weight:600;text-align:center;padding:4px}
+.names div{flex:1;min-width:0;overflow-wrap:anywhere;display:flex;align-items:center;justify-content:center;border-radius:3px;
+color:#111217;font-size:13px;font-weight:600;text-align:center;padding:4px}
 td,th{padding:5px 10px;text-align:left;white-space:nowrap}th{color:#6e9fff;font-weight:500}</style>
 <h1>%s<small>%s to %s UTC</small></h1>`, width, html.EscapeString(d.Title), d.from.UTC().Format("15:04:05"), d.to.UTC().Format("15:04:05"))
 	for _, p := range d.Panels {
@@ -82,6 +82,9 @@ func (p *panel) number() string {
 			text := format(value, p.FieldConfig.Defaults.Unit, p.FieldConfig.Defaults.Decimals)
 			return fmt.Sprintf(`<div class="n" style="color:%s">%s</div>`, p.ofThreshold(value), text)
 		}
+	}
+	if len(p.series) == 0 {
+		return `<div class="n">No data</div>`
 	}
 	return `<div class="n">no traffic</div>` // the value is NaN
 }

@@ -21,8 +21,9 @@ type dashboard struct {
 	Panels      []*panel
 	Annotations struct {
 		List []struct {
-			Name, Expr, IconColor string
-			Enable                bool
+			Name, IconColor string
+			Enable          bool
+			Target          struct{ Expr string }
 		}
 	}
 
@@ -104,15 +105,25 @@ func read(file string) (*dashboard, error) {
 // step is the time between two points.
 const step = 5 * time.Second
 
-// fill queries the data of the panels. A panel without data is an error.
+// cut removes all panels below the first row.
+func (d *dashboard) cut() {
+	for i, p := range d.Panels {
+		if p.Type == "row" && i > 0 {
+			d.Panels = d.Panels[:i]
+			return
+		}
+	}
+}
+
+// fill queries the data of the panels. A panel without data is an error, but a current value may be missing during a fault.
 func (s settings) fill(ctx context.Context, d *dashboard) error {
-	d.to = time.Now().Truncate(step)
+	d.to = s.until.Truncate(step)
 	d.from = d.to.Add(-s.last)
 	var errs []error
 	for _, p := range d.Panels {
 		for _, target := range p.Targets {
 			found, err := s.ask(ctx, d, target.Expr, target.LegendFormat, target.Instant)
-			if err == nil && len(found) == 0 && !needsKubernetes(target.Expr) {
+			if err == nil && len(found) == 0 && !target.Instant && !needsKubernetes(target.Expr) {
 				err = errors.New("no data")
 			}
 			if err != nil {
@@ -136,7 +147,7 @@ func (s settings) annotate(ctx context.Context, d *dashboard) error {
 		if !a.Enable {
 			continue
 		}
-		found, err := s.ask(ctx, d, a.Expr, "", false)
+		found, err := s.ask(ctx, d, a.Target.Expr, "", false)
 		if err != nil {
 			return fmt.Errorf("annotation %s: %w", a.Name, err)
 		}
