@@ -157,7 +157,7 @@ var likelyCauses = []query{
 	{rejectedShare + ` >= 0`, "wrong passwords"},
 	{limitedShare + ` >= 0`, "requests over a limit"},
 	{
-		`100 * sum(max by (type) (user_service_outbox_parked_events{@})) / max(user_service_outbox_pending_events{@}) >= 0`,
+		`100 * sum(max by (type) (user_service_outbox_parked_events{@})) / clamp_min(max(user_service_outbox_pending_events{@}), 1)`,
 		"parked events",
 	},
 	{`100 * max(sum by (type) (rate(user_service_events_unroutable_total{@,` + withTokens + `}[$__rate_interval])) ` +
