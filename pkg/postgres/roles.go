@@ -33,11 +33,15 @@ const rolesLockTimeout = "100ms"
 // rolesLock in the order of the requests. So neither changes of users nor changes of roles can delay the other kind forever. After these
 // statements, the transaction takes no lock that a holder of rolesLock waits for.
 func queueShareRoles(batch *pgx.Batch, names []string, users ...uuid.UUID) {
+	ids := make([]string, len(users)) // in the exec mode for PgBouncer, pgx can't encode []uuid.UUID
+	for i, u := range users {
+		ids[i] = u.String()
+	}
 	batch.Queue(`SELECT set_config('lock_timeout', $1, true)`, rolesLockTimeout)
 	batch.Queue(`SELECT pg_advisory_xact_lock_shared($1)`, int64(rolesLock))
 	batch.Queue(`
 		SELECT 1 FROM roles WHERE name = ANY($1::text[]) OR name IN (SELECT role FROM user_roles WHERE user_id = ANY($2::uuid[]))
-		ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, names, users)
+		ORDER BY name COLLATE "C" FOR SHARE NOWAIT`, names, ids)
 }
 
 // maxRoleChanges is the maximum number of concurrent changes of roles in a replica. It is low because changes of users wait for rolesLock
