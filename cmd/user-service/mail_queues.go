@@ -36,13 +36,12 @@ func mailDeferrals() []time.Duration {
 
 // mailQueues describes the queues of the mailer, with the urgent one first.
 func mailQueues() []rabbitmq.Queue {
-	urgent, others := mail.UrgentTypes(), mail.OtherTypes()
 	return []rabbitmq.Queue{
 		{
-			Name: urgentMailQueue, Types: urgent, OtherTypes: others, ForwardTo: mailQueue,
+			Name: urgentMailQueue, Types: mail.UrgentTypes(), ForwardTo: mailQueue,
 			Retries: mailRetries(), Deferrals: mailDeferrals(),
 		},
-		{Name: mailQueue, Types: others, OtherTypes: urgent, Retries: mailRetries(), Deferrals: mailDeferrals()},
+		{Name: mailQueue, Types: mail.OtherTypes(), Retries: mailRetries(), Deferrals: mailDeferrals()},
 	}
 }
 

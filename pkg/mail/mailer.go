@@ -74,11 +74,12 @@ type Disposition int
 // The dispositions. Retry is for causes outside the mail, such as a mail server that does not answer. Defer is for causes in the mail
 // itself or at its recipient.
 const (
-	Done    Disposition = iota // acknowledge it
-	Retry                      // deliver it again
-	Defer                      // deliver it again, after delays that grow
-	Park                       // set it aside for an operator
-	Forward                    // deliver it from the queue of the mails that are not urgent
+	Done  Disposition = iota // acknowledge it
+	Retry                    // deliver it again
+	Defer                    // deliver it again, after delays that grow
+	Park                     // set it aside for an operator
+	// Forward delivers it from the queue of the mails that are not urgent.
+	Forward
 )
 
 // The results of an event, for logs and metrics.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/mail"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -137,9 +138,12 @@ func (m *Mail) readFactor(data []byte) error {
 	return nil
 }
 
+var unsafeAddress = regexp.MustCompile(`^[/|]|[%!]`)
+
 // isAddress reports whether s is an email address without a name. So it has no line breaks, which would add headers. It must not contain a
-// second domain either (user%domain@local, domain!user@local): some mail servers forward such a mail to that domain.
+// second domain either (user%domain@local, domain!user@local): some mail servers forward such a mail to that domain. It must not begin with
+// a slash or a bar, which some mail servers take for a file or a command.
 func isAddress(s string) bool {
 	a, err := mail.ParseAddress(s)
-	return err == nil && a.Address == s && a.Name == "" && !strings.ContainsAny(s, "%!")
+	return err == nil && a.Address == s && a.Name == "" && !unsafeAddress.MatchString(s)
 }

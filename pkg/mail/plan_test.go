@@ -128,6 +128,10 @@ func TestOtherEventsNeedNoMail(t *testing.T) {
 			t.Errorf("%s: %+v, %v", typ, m, err)
 		}
 	}
+	slashInside := strings.Replace(token, "ada@", "C=de/|b=secret@", 1) // as gateways to X.400 write it
+	if m, needed, err := mail.ForEvent(cloudEvent(t, "user.password_reset_requested", slashInside)); err != nil || !needed {
+		t.Errorf("a slash inside of an address: %+v, %v", m, err)
+	}
 	sameMailbox := `{"user":{"email":"Ada@Example.com"},"changed":["email"],"previous":{"email":"ada@example.com"}}`
 	if m, needed, err := mail.ForEvent(cloudEvent(t, "user.updated", sameMailbox)); err != nil || needed {
 		t.Errorf("another case of the letters: %+v, %v", m, err)
@@ -145,6 +149,8 @@ func TestUnreadableEvents(t *testing.T) {
 		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", "a@b.c,secret@", 1))),
 		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", "secret%other.example@", 1))),
 		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", "other.example!secret@", 1))),
+		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", "|secret@", 1))),
+		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", "/secret@", 1))),
 		string(cloudEvent(t, "user.password_reset_requested", strings.Replace(token, "ada@", `Ada\r\nBcc: secret@`, 1))),
 		string(cloudEvent(t, "user.updated", `{"user":{"email":"a@b.c"},"changed":["email"],"previous":{"email":"secret"}}`)),
 		string(cloudEvent(t, "user.updated", `{"changed":["email"],"previous":{"email":7}}`)),

@@ -20,11 +20,12 @@ type Disposition int
 
 // The dispositions.
 const (
-	Done    Disposition = iota // acknowledge the message
-	Retry                      // deliver it again after one of Queue.Retries
-	Defer                      // deliver it again after one of Queue.Deferrals
-	Park                       // move it to the queue of parked messages
-	Forward                    // move it to Queue.ForwardTo, where its next attempt counts as the first one
+	Done  Disposition = iota // acknowledge the message
+	Retry                    // deliver it again after one of Queue.Retries
+	Defer                    // deliver it again after one of Queue.Deferrals
+	Park                     // move it to the queue of parked messages
+	// Forward moves it to Queue.ForwardTo. Its next attempt counts as the first one.
+	Forward
 )
 
 // Job is a message for the handler of a Consumer.
@@ -39,9 +40,8 @@ type Queue struct {
 	Name string
 	// Types are the types of events that the queue gets.
 	Types []string
-	// OtherTypes are types of events that the queue must not get. The Consumer removes their bindings, which another version may have made.
-	OtherTypes []string
-	// ForwardTo is the name of the queue for Forward.
+	// ForwardTo is the name of the queue for Forward. The Consumer removes the bindings of this queue to Types, which another version may
+	// have made.
 	ForwardTo string
 	// Retries are the delays of Retry before the second attempt, the third, and so on. The last one applies to all further attempts.
 	Retries []time.Duration

@@ -50,26 +50,29 @@ func TestNoMessageIsLostWithoutTheOtherQueue(t *testing.T) {
 	d.await("the forwarded message", func() bool { return len(other.handled("a")) >= 1 })
 }
 
-// TestAConsumerRemovesBindings checks that a queue that another version has bound no longer gets events of the OtherTypes.
-func TestAConsumerRemovesBindings(t *testing.T) {
+// TestTheBindingsOfTheOtherQueueAreRemoved starts a Consumer for a type to which the other queue was bound by another version. Only the
+// Consumer's queue gets the events of the type then.
+func TestTheBindingsOfTheOtherQueueAreRemoved(t *testing.T) {
 	t.Parallel()
+	other := startConsumer(t, broker(t), always(rabbitmq.Done, ""))
+	moved := randomType()
+	if err := other.channel.QueueBind(other.queue.Name, string(moved), rabbitmq.Exchange, false, nil); err != nil {
+		t.Fatal(err)
+	}
 	d := startConsumer(t, broker(t), always(rabbitmq.Done, ""))
 	d.stop()
-	moved := randomType()
-	d.queue.Types = append(d.queue.Types, string(moved))
-	d.start(broker(t))
-	d.stop()
-	d.queue.Types, d.queue.OtherTypes = d.queue.Types[:1], []string{string(moved)}
+	d.queue.Types, d.queue.ForwardTo = append(d.queue.Types, string(moved)), other.queue.Name
 	d.start(broker(t))
 	p := start(t, broker(t), nil)
-	noErrors(t, p.Publish(t.Context(), newEvents(t, moved, 1)))
-	last := newEvents(t, event.Type(d.queue.Name), 1)
-	noErrors(t, p.Publish(t.Context(), last))
-	body, _ := last[0].CloudEvent()
-	d.await("the second event", func() bool { return len(d.handled(string(body))) == 1 })
-	d.stop()
-	if len(d.jobs) != 1 {
-		t.Errorf("%d events were handled, want 1", len(d.jobs))
+	events := append(newEvents(t, moved, 1), newEvents(t, event.Type(other.queue.Name), 1)...)
+	noErrors(t, p.Publish(t.Context(), events))
+	for i, queue := range []*fixture{d, other} {
+		body, _ := events[i].CloudEvent()
+		d.await("an event", func() bool { return len(queue.handled(string(body))) == 1 })
+	}
+	other.stop()
+	if len(other.jobs) != 1 {
+		t.Errorf("the other queue has got %d events, want 1", len(other.jobs))
 	}
 }
 

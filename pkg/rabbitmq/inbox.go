@@ -115,14 +115,20 @@ func (q Queue) declare(channel *amqp.Channel) error {
 			return fmt.Errorf("declare the queue %s: %w", queue.name, err)
 		}
 	}
+	return q.bind(channel)
+}
+
+// bind binds the queue to its types. Only then it removes the bindings of the queue ForwardTo, so that no event is lost.
+func (q Queue) bind(channel *amqp.Channel) error {
 	for _, typ := range q.Types {
-		if err := channel.QueueBind(q.Name, typ, Exchange, noWait, nil); err != nil {
+		if err := channel.QueueBind(q.Name, typ, Exchange, false, nil); err != nil {
 			return fmt.Errorf("bind the queue %s to %s: %w", q.Name, typ, err)
 		}
-	}
-	for _, typ := range q.OtherTypes {
-		if err := channel.QueueUnbind(q.Name, typ, Exchange, nil); err != nil { // the broker ignores a missing binding
-			return fmt.Errorf("unbind the queue %s from %s: %w", q.Name, typ, err)
+		if q.ForwardTo == "" {
+			continue
+		}
+		if err := channel.QueueUnbind(q.ForwardTo, typ, Exchange, nil); err != nil { // the broker ignores a missing queue or binding
+			return fmt.Errorf("unbind the queue %s from %s: %w", q.ForwardTo, typ, err)
 		}
 	}
 	return nil

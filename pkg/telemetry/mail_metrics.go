@@ -126,8 +126,13 @@ type QueueMetrics struct {
 	lengths           *prometheus.GaugeVec
 }
 
-// Connected sets the state of the connection to the broker.
-func (q *QueueMetrics) Connected(connected bool) { q.connected.Set(oneIf(connected)) }
+// Connected sets the state of the connection to the broker. Without a connection, the times in the queue are measured by other mailers.
+func (q *QueueMetrics) Connected(connected bool) {
+	q.connected.Set(oneIf(connected))
+	if !connected {
+		q.waited.Set(0)
+	}
+}
 
 // QueueLengths sets the lengths of the queue and of the queues that belong to it.
 func (q *QueueMetrics) QueueLengths(ready, retrying, parked int) {

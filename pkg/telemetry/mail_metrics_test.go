@@ -27,4 +27,7 @@ func TestTheTimeInAQueue(t *testing.T) {
 	})
 	other.QueueLengths(0, 2, 1)
 	has(t, scrape(t, m), map[string]float64{`user_service_mailer_wait_seconds{queue="other"}`: 0})
+	other.Waited(time.Minute)
+	other.Connected(false)
+	has(t, scrape(t, m), map[string]float64{`user_service_mailer_wait_seconds{queue="other"}`: 0})
 }

@@ -75,7 +75,7 @@ func checkEmail(email string, errs *FieldErrors) {
 var encodedWord = regexp.MustCompile(`=\?[^?]*\?[^?]*\?`)
 
 // isEmail accepts a plain address: RFC 5322 addr-spec with a dot-atom, RFC 6531 for other scripts. It refuses display names, quoted local
-// parts, comments and address literals. It also refuses two forms that RFC 5322 allows: an encoded-word, and a leading hyphen. Programs
+// parts, comments and IP addresses. It also refuses two forms that RFC 5322 allows: an encoded-word, and a leading hyphen. Programs
 // may take a leading hyphen for the beginning of an option (see allow_min_user of Postfix).
 func isEmail(s string) bool {
 	if len(s) > MaxEmailBytes || strings.HasPrefix(s, "-") || encodedWord.MatchString(s) ||
@@ -90,8 +90,17 @@ func isEmail(s string) bool {
 	if len(local) > 64 || !isDomain(domain) { // RFC 5321 section 4.5.3.1.1
 		return false
 	}
-	_, err = domains.ToASCII(domain)
-	return err == nil
+	ascii, err := domains.ToASCII(domain)
+	return err == nil && !endsInNumber(ascii)
+}
+
+// number matches a number as programs accept it in an IPv4 address.
+var number = regexp.MustCompile(`^([0-9]+|0[xX][0-9a-fA-F]*)$`)
+
+// endsInNumber reports whether a domain can be an IPv4 address, such as 127.0.0.1, 127.1 or 0x7f000001. No top-level domain is a number (URL
+// Standard, "ends in a number checker").
+func endsInNumber(domain string) bool {
+	return number.MatchString(domain[strings.LastIndexByte(domain, '.')+1:])
 }
 
 // unsafeInEmail reports whether a character can make two emails look the same.

@@ -40,6 +40,7 @@ func TestEmails(t *testing.T) {
 	good := []string{
 		"ada@example.com", "Ada.Lovelace+tag@sub.example.co.uk", "o'brien@example.com", "!#$%&'*+-/=?^_`{|}~@example.com",
 		"1@2.example", "a@b.c", "a-@b.c", "a=?b@c.example",
+		"ada@intranet", "ada@localhost", "ada@127.0.0.1.example", "ada@1e4", "ada@x0", "ada@0x.example",
 		"ünï@bücher.example", "用户@例子.公司", "u\u0308@example.com", "अनु@उदाहरण.भारत",
 		"a@xn--bcher-kva.example", "ada@a-b--c.example",
 		strings.Repeat("l", 64) + "@example.com", "ada@" + strings.Repeat("d", 63) + ".example", long[:254],
@@ -47,7 +48,9 @@ func TestEmails(t *testing.T) {
 	bad := []string{
 		"", "ada", "@", "@example.com", "ada@", "ada@@example.com", "ada@b@example.com", "ada.example.com",
 		"Ada <ada@example.com>", "<ada@example.com>", `"a b"@example.com`, `"ada"@example.com`, "ada(x)@example.com", "ada@example.com (x)",
-		"ada@[127.0.0.1]", "ada@[IPv6:::1]", "ada@example..com", "ada@.example.com", "ada@example.com.", ".ada@example.com",
+		"ada@[127.0.0.1]", "ada@[IPv6:::1]", "ada@127.0.0.1", "ada@2130706433", "ada@1.2", "ada@0x7f000001", "ada@0X7F.1", "ada@x.0x",
+		"ada@１２７.０.０.１", "ada@127。0。0。1", "ada@example.②", // UTS #46 maps these digits to ASCII
+		"ada@example..com", "ada@.example.com", "ada@example.com.", ".ada@example.com",
 		"ada.@example.com", "a..b@example.com",
 		"ada@-example.com", "ada@example-.com", "ada@exam_ple.com", "ada@exam!ple.com", "ada@example.com:25", "mailto:ada@example.com",
 		" ada@example.com", "ada@example.com ", "a da@example.com", "ada@exam ple.com", "ada@example.com\n",
