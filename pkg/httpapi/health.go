@@ -33,6 +33,7 @@ type Health struct {
 	mu        sync.Mutex
 	report    healthReport
 	ready     bool
+	wasReady  bool // since the start of the process
 	checkedAt time.Time
 }
 
@@ -80,12 +81,13 @@ func (h *Health) check(ctx context.Context) (healthReport, bool) {
 	defer h.mu.Unlock()
 	draining := h.draining.Load()
 	if time.Since(h.checkedAt) > maxReportAge && !draining {
-		wasReady, first := h.ready, h.checkedAt.IsZero()
+		previous, first := h.ready, h.checkedAt.IsZero()
 		h.report, h.ready = h.runChecks(context.WithoutCancel(ctx))
 		h.checkedAt = time.Now()
-		if h.ready != wasReady || first {
+		if h.ready != previous || first {
 			h.logReadiness(ctx)
 		}
+		h.wasReady = h.wasReady || h.ready
 	}
 	if !draining {
 		return h.report, h.ready
@@ -95,7 +97,7 @@ func (h *Health) check(ctx context.Context) (healthReport, bool) {
 	return healthReport{Status: statusUnavailable, Checks: checks}, false
 }
 
-// logReadiness logs whether the service is ready, and otherwise why not.
+// logReadiness logs whether the service is ready, and otherwise why not. During a start, this is not a warning.
 func (h *Health) logReadiness(ctx context.Context) {
 	if h.ready {
 		h.log.InfoContext(ctx, "ready")
@@ -107,7 +109,11 @@ func (h *Health) logReadiness(ctx context.Context) {
 			failed = append(failed, slog.String(check.Name, report.Detail))
 		}
 	}
-	h.log.WarnContext(ctx, "not ready", slog.Group("checks", failed...))
+	level := slog.LevelInfo
+	if h.wasReady {
+		level = slog.LevelWarn
+	}
+	h.log.Log(ctx, level, "not ready", slog.Group("checks", failed...))
 }
 
 // runChecks runs all checks concurrently, with checkTimeout.

@@ -14,7 +14,8 @@ import (
 	"time"
 )
 
-// TestEachChangeOfReadinessIsLoggedOnce changes a check that decides readiness, and one that does not.
+// TestEachChangeOfReadinessIsLoggedOnce changes a check that decides readiness, and one that does not. During the start,
+// a failed check is not a warning.
 func TestEachChangeOfReadinessIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -45,10 +46,9 @@ func TestEachChangeOfReadinessIsLoggedOnce(t *testing.T) {
 			t.Error("the check of the shutdown succeeds during a shutdown")
 		}
 		lines := regexp.MustCompile(`(?m)^time=\S+ `).ReplaceAllString(logs.String(), "")
-		down := `level=WARN msg="not ready" checks.database="it does not answer"`
 		if got := strings.Split(strings.TrimSpace(lines), "\n"); !slices.Equal(got, []string{
-			down, "level=INFO msg=ready", down,
-			"level=INFO msg=ready",
+			`level=INFO msg="not ready" checks.database="it does not answer"`, "level=INFO msg=ready",
+			`level=WARN msg="not ready" checks.database="it does not answer"`, "level=INFO msg=ready",
 		}) {
 			t.Errorf("the log is\n%s", lines)
 		}

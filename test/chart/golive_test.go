@@ -1,10 +1,12 @@
 package chart_test
 
 import (
+	"net/url"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"text/template"
 
 	networkingv1 "k8s.io/api/networking/v1"
 	"sigs.k8s.io/yaml"
@@ -37,6 +39,44 @@ func TestEachExampleOfGoLiveIsValid(t *testing.T) {
 	}
 	for _, text := range blocks {
 		check(t, text)
+	}
+}
+
+// TestTheURLOfGoLiveKeepsThePassword renders the URL of the database as External Secrets does, with the characters that a URL reserves.
+func TestTheURLOfGoLiveKeepsThePassword(t *testing.T) {
+	t.Parallel()
+	var uri string
+	for _, text := range goLiveBlocks(t, "## 1. The database") {
+		for _, document := range documents(t, []byte(text)) {
+			uri += parse[struct {
+				Spec struct {
+					Target struct{ Template struct{ Data struct{ URI string } } }
+				}
+			}](t, document).Spec.Target.Template.Data.URI
+		}
+	}
+	replace := func(old, with, text string) string { return strings.ReplaceAll(text, old, with) }
+	uriTemplate := template.Must(template.New("uri").Option("missingkey=error").Funcs(template.FuncMap{"replace": replace}).Parse(uri))
+	for _, password := range []string{"p%/x", "a b+c", `:/?#[]@!$&'()*+,;="<>\^{|}~`, "%20", "schlüssel"} {
+		var rendered strings.Builder
+		secret := map[string]string{
+			"username": "users_service", "password": password, "host": "db.example.com", "port": "5432", "dbname": "users",
+		}
+		if err := uriTemplate.Execute(&rendered, secret); err != nil {
+			t.Fatal(err)
+		}
+		parsed, err := url.Parse(rendered.String())
+		if err != nil {
+			t.Errorf("the password %s gives an invalid URL: %v", password, err)
+			continue
+		}
+		if got, _ := parsed.User.Password(); got != password {
+			t.Errorf("the password %s becomes %s", password, got)
+		}
+		parsed.User = nil
+		if parsed.String() != "postgresql://db.example.com:5432/users" {
+			t.Errorf("with the password %s, the URL leads to %s", password, parsed)
+		}
 	}
 }
 

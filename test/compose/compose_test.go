@@ -189,3 +189,22 @@ func contents(t *testing.T, dir string) map[string]string {
 	}
 	return all
 }
+
+// TestEachCommandOfTheGuideHasALine reads the commands of docs/compose.md. A reader copies whole lines.
+func TestEachCommandOfTheGuideHasALine(t *testing.T) {
+	t.Parallel()
+	commands := 0
+	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```").FindAllStringSubmatch(read(t, filepath.Join(root, "docs/compose.md")), -1) {
+		for line := range strings.Lines(strings.ReplaceAll(block[1], "|\n", "|")) {
+			line = strings.TrimSpace(line)
+			program, _, _ := strings.Cut(line, " ")
+			if !slices.Contains([]string{"docker", "openssl", "#"}, program) || strings.Count(line, "docker compose") > 1 {
+				t.Errorf("the line %q is not one command", line)
+			}
+			commands++
+		}
+	}
+	if commands < 8 {
+		t.Errorf("docs/compose.md has %d commands, want at least 8", commands)
+	}
+}

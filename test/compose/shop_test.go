@@ -56,15 +56,20 @@ func mounted(t *testing.T, service types.ServiceConfig, path string) string {
 func TestTheServiceTrustsTheShop(t *testing.T) {
 	t.Parallel()
 	project := load(t)
-	network, err := netip.ParsePrefix(project.Networks["default"].Ipam.Config[0].Subnet)
+	pool := project.Networks["default"].Ipam.Config[0]
+	network, err := netip.ParsePrefix(pool.Subnet)
 	if err != nil {
 		t.Fatal(err)
+	}
+	others, err := netip.ParsePrefix(pool.IPRange)
+	if err != nil || !network.Contains(others.Addr()) {
+		t.Fatalf("the other containers have the range %q (%v), want one in %s", pool.IPRange, err, network)
 	}
 	var fixed []string
 	for _, name := range []string{"gateway", "bff"} {
 		address := project.Services[name].Networks["default"].Ipv4Address
-		if parsed, err := netip.ParseAddr(address); err != nil || !network.Contains(parsed) {
-			t.Errorf("%s has the address %q, want one in %s", name, address, network)
+		if parsed, err := netip.ParseAddr(address); err != nil || !network.Contains(parsed) || others.Contains(parsed) {
+			t.Errorf("%s has the address %q, want one in %s outside of %s", name, address, network, others)
 		}
 		fixed = append(fixed, address)
 	}

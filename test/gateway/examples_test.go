@@ -2,6 +2,7 @@ package gateway_test
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"regexp"
@@ -97,7 +98,7 @@ func TestMakeShopRunsTheShop(t *testing.T) {
 			e := newEdge(t, s.addr, testkit.FreeAddress(t))
 			cmd := exec.Command("../../tools/dev/shop", gateway)
 			cmd.Env = append(os.Environ(), "AMQP_URL=", "USER_SERVICE="+s.addr, "SHOP_ADDR="+e.shop, "BFF_ADDR="+e.bff, "INTERNAL_ADDR="+e.internal,
-				"ORDERS_ADDR="+e.app, "ADMIN_ADDR="+e.admin)
+				"ORDERS_ADDR="+e.app, "ADMIN_ADDR="+e.admin, "CORS_ORIGIN=https://app.example.org")
 			startProcess(t, cmd)
 			e.wait(t)
 			testkit.WaitFor(t, "the BFF", func() bool { return accepts(e.bff) })
@@ -107,6 +108,26 @@ func TestMakeShopRunsTheShop(t *testing.T) {
 			if c := p.cookies()[0]; c.Name != "session" || !c.HTTPOnly || c.SameSite != "Strict" {
 				t.Errorf("the cookie is %+v", *c)
 			}
+			if got := allowedOrigin(t, "http://localhost:"+port+"/auth/login", "https://app.example.org"); got != "https://app.example.org" {
+				t.Errorf("the gateway allows the origin %q, want that of CORS_ORIGIN", got)
+			}
 		})
 	}
+}
+
+// allowedOrigin sends a preflight request, and returns the origin that the answer allows.
+func allowedOrigin(t *testing.T, address, origin string) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodOptions, address, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Origin", origin)
+	req.Header.Set("Access-Control-Request-Method", http.MethodPost)
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	return resp.Header.Get("Access-Control-Allow-Origin")
 }

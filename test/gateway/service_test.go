@@ -120,20 +120,31 @@ func (s *service) tokens(email string) (access, refresh string) {
 // put sends a change as the caller.
 func (s *service) put(by caller, path string, change any) {
 	s.t.Helper()
-	body, err := json.Marshal(change)
+	s.send(http.MethodPut, by, path, change, new(json.RawMessage))
+}
+
+// post sends a request as the caller, and decodes the answer.
+func (s *service) post(by caller, path string, request, answer any) {
+	s.t.Helper()
+	s.send(http.MethodPost, by, path, request, answer)
+}
+
+func (s *service) send(method string, by caller, path string, request, answer any) {
+	s.t.Helper()
+	body, err := json.Marshal(request)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	req, _ := http.NewRequest(http.MethodPut, "http://"+s.addr+path, bytes.NewReader(body))
+	req, _ := http.NewRequest(method, "http://"+s.addr+path, bytes.NewReader(body))
 	req.Header.Set("Authorization", "Bearer "+by.token)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	_ = resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		s.t.Fatalf("PUT %s: %s", path, resp.Status)
+	defer func() { _ = resp.Body.Close() }()
+	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil || resp.StatusCode/100 != 2 {
+		s.t.Fatalf("%s %s: %s, %v", method, path, resp.Status, err)
 	}
 }
 

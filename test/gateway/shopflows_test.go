@@ -2,8 +2,12 @@ package gateway_test
 
 import (
 	"crypto/rand"
+	"encoding/base64"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/pquerna/otp/totp"
 
 	"user-service/internal/testkit"
 )
@@ -27,6 +31,9 @@ func TestAPersonUsesTheShop(t *testing.T) {
 		}
 		p.send("/bff/email-verification/confirm")
 		p.see("Your email is confirmed.")
+		if hidden := p.value(`document.querySelector('form[action="/bff/email-verification/confirm"]').hidden`); hidden != "true" {
+			t.Error("the page still shows the button of the used link")
+		}
 
 		p.open("/")
 		p.send("/bff/orders")
@@ -154,4 +161,30 @@ func TestAPasswordIsResetInTheShop(t *testing.T) {
 		elsewhere.open("/")
 		elsewhere.see("Register")
 	})
+}
+
+// TestTheShopExplainsASecondFactor logs in with the password of an account that has a second factor.
+func TestTheShopExplainsASecondFactor(t *testing.T) {
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	inEachShop(t, "", func(t *testing.T, s *shop) {
+		user := s.logIn("user")
+		s.addFactor(user)
+		p := newPerson(t, s.origin())
+		p.open("/login")
+		p.send("/bff/login", "email", user.email, "password", secret)
+		p.see("Your account has a second factor.")
+	}, "DATA_KEY="+base64.StdEncoding.EncodeToString(key))
+}
+
+// addFactor adds an authenticator app to the caller's account.
+func (s *service) addFactor(c caller) {
+	s.t.Helper()
+	var added struct{ ID, Secret string }
+	s.post(c, "/users/me/factors", map[string]string{"type": "totp", "name": "Phone", "current_password": secret}, &added)
+	code, err := totp.GenerateCode(added.Secret, time.Now())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.post(c, "/users/me/factors/"+added.ID+"/confirm", map[string]string{"code": code}, &added)
 }

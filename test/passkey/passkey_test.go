@@ -12,9 +12,12 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -55,35 +58,85 @@ func (unobserved) RefreshDone(string) {}
 func (unobserved) Authorized(string)  {}
 func (unobserved) RateLimited(string) {}
 
-// page returns the page of docs/second-factor.md.
-func page(t *testing.T) string {
+// file returns a code block of docs/second-factor.md.
+func file(t *testing.T, language string) string {
 	t.Helper()
 	doc, err := os.ReadFile("../../docs/second-factor.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	match := regexp.MustCompile("(?s)```html\n(.*?)```").FindSubmatch(doc)
+	match := regexp.MustCompile("(?s)```" + language + "\n(.*?)```").FindSubmatch(doc)
 	if match == nil {
-		t.Fatal("docs/second-factor.md has no page")
-	}
-	if lines := strings.Count(string(match[1]), "\n"); lines > maxLines {
-		t.Errorf("the page has %d lines, want at most %d", lines, maxLines)
+		t.Fatalf("docs/second-factor.md has no %s", language)
 	}
 	return string(match[1])
 }
 
-// serve serves the API with the page at two ports. Only the first one is an origin of passkeys.
-func serve(t *testing.T) (port, other string) {
+// page returns the page of docs/second-factor.md.
+func page(t *testing.T) string {
 	t.Helper()
-	server := httptest.NewUnstartedServer(nil)
-	_, port, err := net.SplitHostPort(server.Listener.Addr().String())
+	text := file(t, "html")
+	if lines := strings.Count(text, "\n"); lines > maxLines {
+		t.Errorf("the page has %d lines, want at most %d", lines, maxLines)
+	}
+	return text
+}
+
+// startCaddy runs Caddy with the Caddyfile of docs/second-factor.md until the test ends: with the page, and in front of an API.
+func startCaddy(t *testing.T, address, api string) {
+	t.Helper()
+	folder := t.TempDir()
+	for name, text := range map[string]string{
+		"passkeys.html": page(t),
+		"Caddyfile": "{\n\tadmin off\n}\n" +
+			strings.NewReplacer("localhost:3000", "localhost:"+port(t, address), "localhost:8080", api).Replace(file(t, "caddyfile")),
+	} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	output := &testkit.Buffer{}
+	caddy := exec.Command(testkit.Installed(t, "caddy", "caddy"), "run")
+	caddy.Dir, caddy.Stdout, caddy.Stderr = folder, output, output
+	caddy.Env = append(os.Environ(), "XDG_DATA_HOME="+folder, "XDG_CONFIG_HOME="+folder)
+	if err := caddy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = caddy.Process.Signal(syscall.SIGTERM)
+		_ = caddy.Wait()
+		if t.Failed() {
+			t.Logf("Caddy printed:\n%s", output)
+		}
+	})
+	testkit.WaitFor(t, "Caddy", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
+}
+
+// port returns the port of an address.
+func port(t *testing.T, address string) string {
+	t.Helper()
+	_, port, err := net.SplitHostPort(address)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return port
+}
+
+// serve serves the API with the page at two origins. Only the first one is an origin of passkeys: a Caddy in front of the API.
+func serve(t *testing.T) (home, other string) {
+	t.Helper()
+	address := testkit.FreeAddress(t)
+	home = "http://localhost:" + port(t, address)
 	key := make([]byte, 32)
 	_, _ = rand.Read(key)
 	keys, keyErr := factor.NewKeys(base64.StdEncoding.EncodeToString(key), "")
-	party, partyErr := factor.NewRelyingParty("localhost", "Example", []string{"http://localhost:" + port})
+	party, partyErr := factor.NewRelyingParty("localhost", "Example", []string{home})
 	hasher, hasherErr := password.NewHasher(password.Config{
 		Params: password.Params{MemoryKiB: 64, Iterations: 1, Parallelism: 1},
 		Limits: password.Limits{Concurrency: 1, Queue: 8, MaxWait: 10 * time.Second},
@@ -106,23 +159,17 @@ func serve(t *testing.T) (port, other string) {
 	api := httpapi.New(httpapi.Config{}, users, httpapi.NewHealth(slog.New(slog.DiscardHandler)), unobserved{},
 		slog.New(slog.DiscardHandler)).Handler()
 	html := page(t)
-	server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path != "/" {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/passkeys.html" {
 			api.ServeHTTP(w, r)
 			return
 		}
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = w.Write([]byte(html))
-	})
-	server.Start()
+	}))
 	t.Cleanup(server.Close)
-	elsewhere := httptest.NewServer(server.Config.Handler)
-	t.Cleanup(elsewhere.Close)
-	_, other, err = net.SplitHostPort(elsewhere.Listener.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port, other
+	startCaddy(t, address, server.Listener.Addr().String())
+	return home + "/passkeys.html", "http://localhost:" + port(t, server.Listener.Addr().String()) + "/passkeys.html"
 }
 
 // browse opens a tab of a new browser with a virtual authenticator.
@@ -180,13 +227,12 @@ func press(t *testing.T, tab context.Context, address, button, want string) {
 // the counter of a cloned authenticator went back.
 func TestThePageOfTheDocumentationUsesPasskeys(t *testing.T) {
 	t.Parallel()
-	port, other := serve(t)
+	home, other := serve(t)
 	tab, authenticator := browse(t)
-	home := "http://localhost:" + port + "/"
 	press(t, tab, home, "add", "Keep your recovery codes: ")
 	press(t, tab, home, "use", "Logged in as "+email)
 	press(t, tab, home, "use", "Logged in as "+email)
-	press(t, tab, "http://localhost:"+other+"/", "use", "Failed: The passkey is unknown or its response is wrong.")
+	press(t, tab, other, "use", "Failed: The passkey is unknown or its response is wrong.")
 
 	stored, err := chromedp.Call(tab, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: authenticator})
 	if err != nil || len(stored.Credentials) != 1 {

@@ -74,6 +74,7 @@ func handler(folder string, api *url.URL) http.Handler {
 		})
 		mux.Handle("POST /"+request, &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(api) }})
 	}
+	mux.HandleFunc("GET /favicon.ico", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
 	mux.Handle("GET /pages/link.js", http.FileServerFS(pages))
 	return protected(mux)
 }

@@ -76,6 +76,9 @@ func TestMailsAndPagesOfTheirLinks(t *testing.T) {
 			t.Errorf("%s lacks %s:\n%s", path, want, body)
 		}
 	}
+	if status, _ := get(t, server.URL+"/favicon.ico", ""); status != http.StatusNoContent {
+		t.Errorf("the icon gets the status %d, want 204: browsers report a missing icon as an error", status)
+	}
 	resp, err := http.Post(server.URL+"/email-verification/confirm", "application/json", strings.NewReader(`{"token":"t"}`))
 	if err != nil {
 		t.Fatal(err)

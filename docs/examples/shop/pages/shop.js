@@ -21,6 +21,7 @@ async function call(method, path, body) {
 // explain returns a sentence about a problem, and marks the fields with errors.
 function explain(form, { status, data }) {
   if (status === 401 && !form.elements.password) return 'Please log in.';
+  if (data.type === '/problems/second-factor-required') return 'Your account has a second factor. This shop has no page for it yet.';
   if (!data.errors) return data.detail || `Please try again later (${status}).`;
   return data.errors.map(({ pointer, code, params, detail }) => {
     const field = form.elements[pointer.slice(1)];
@@ -47,6 +48,7 @@ async function submit(event) {
   if (!done) return;
   status.textContent = form.dataset.done;
   form.reset();
+  if (form.elements.token) form.hidden = true; // a token works once
   await show();
 }
 
