@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
 # Two releases in one namespace, each with its own servers, do not affect each other.
 scenario_releases() {
-  local release body kept before
+  local release=us body kept before
   namespace releases
   install "${image[@]}" "${quick[@]}" --set networkPolicy.enabled=true --set replicaCount=1
   before=$(objects)

@@ -1,9 +1,10 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
 # A parent chart contains this chart, and its condition turns the service on and off.
 scenario_umbrella() {
-  local flag flags=() chart=$scratch/umbrella before
+  local flag flags=() before
   namespace umbrella
   backing
+  local chart=$scratch/umbrella
   mkdir -p "$chart/charts"
   cp -r "$root/charts/user-service" "$chart/charts"
   cat >"$chart/Chart.yaml" <<EOT
