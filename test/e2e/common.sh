@@ -83,6 +83,19 @@ EOT
   k create secret generic keys --from-literal=jwt-secret="$(openssl rand -base64 48)" --from-literal=accepted= >/dev/null
   k rollout status statefulset/backing-postgresql statefulset/backing-rabbitmq --timeout 2m >/dev/null ||
     fail "the database or the broker is not ready"
+  without_fsync
+}
+
+# sql QUERY: prints the result of a query on the database of backing.
+sql() {
+  k exec backing-postgresql-0 -- env PGPASSWORD=pw psql --host 127.0.0.1 --username user_service --no-align --tuples-only --command "$1"
+}
+
+# without_fsync: keeps a slow disk from delaying commits, which would fail requests of the load. Without fsync, the database loses data
+# only if the node crashes.
+without_fsync() {
+  sql 'ALTER SYSTEM SET fsync = off' >/dev/null
+  sql 'SELECT pg_reload_conf()' >/dev/null
 }
 
 # node: prints the address of a node.

@@ -81,6 +81,7 @@ ssl_options.keyfile = /tls/tls.key' >/dev/null
   k create secret generic db-app --dry-run=client --output yaml \
     --from-literal=uri='postgres://user_service:pw@backing-postgresql:5432/user_service' | k replace -f - >/dev/null
   k rollout status statefulset/backing-postgresql --timeout 2m >/dev/null || fail "the database is not ready with TLS"
+  without_fsync
   k rollout status statefulset/backing-rabbitmq --timeout 2m >/dev/null || fail "the broker is not ready with TLS"
 }
 
@@ -95,11 +96,6 @@ serve_new_certificates() {
   done
   sql 'SELECT pg_reload_conf()' >/dev/null
   k exec backing-rabbitmq-0 -- rabbitmqctl --quiet eval 'ssl:clear_pem_cache().' >/dev/null
-}
-
-# sql QUERY: prints the result of a query.
-sql() {
-  k exec backing-postgresql-0 -- env PGPASSWORD=pw psql --host 127.0.0.1 --username user_service --no-align --tuples-only --command "$1"
 }
 
 of_service="usename = 'user_service' AND client_addr IS NOT NULL AND client_addr <> '127.0.0.1'"
