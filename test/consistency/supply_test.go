@@ -72,7 +72,7 @@ func (u updates) updated(name, text string) map[string]bool {
 func TestRenovateUpdatesEachPinnedVersion(t *testing.T) {
 	t.Parallel()
 	pins := regexp.MustCompile(`@(v\d[\w.+-]*)|_VERSION: ([\d.]+)|\nversion=(v[\d.]+)|download/(v[\d.]+)/[^$]|(?:imageName|node): [^:\s]+:([\w.-]+)|` +
-		`[ -](?:golang|postgres|rabbitmq):(\d[\w.-]*)`)
+		`[ -](?:golang|postgres|rabbitmq|[\w./-]+/pgbouncer):(\d[\w.-]*)`)
 	config, found := readUpdates(t), map[string]int{}
 	for _, pattern := range []string{
 		"tools/dev/*", "tools/chartschemas/main.go", ".github/workflows/*.yaml", "test/e2e/run", "test/e2e/*.sh", "tilt/compile",

@@ -1,5 +1,7 @@
 # shellcheck shell=bash disable=SC2154 # run and common.sh set what is used here
-# Functions for all scenarios. A scenario uses the namespace $ns and the release us.
+# Functions for all scenarios. A scenario uses the namespace $ns and the release $release.
+
+release=us
 
 say() { printf '%4d s  %s\n' $((SECONDS - began)) "$*"; }
 
@@ -33,11 +35,11 @@ namespace() {
 }
 
 install() { # FLAG...
-  "$helm" install us "$chart" --namespace "$ns" --wait --timeout 2m "$@" >/dev/null || fail "helm install"
+  "$helm" install "$release" "$chart" --namespace "$ns" --wait --timeout 2m "$@" >/dev/null || fail "helm install"
 }
 
 upgrade() { # FLAG...
-  "$helm" upgrade us "$chart" --namespace "$ns" --wait --timeout 4m "$@" >/dev/null || fail "helm upgrade $*"
+  "$helm" upgrade "$release" "$chart" --namespace "$ns" --wait --timeout 4m "$@" >/dev/null || fail "helm upgrade $*"
 }
 
 # objects: prints the names of all objects in the namespace.
@@ -50,7 +52,7 @@ objects() {
 # left EXPECTED: checks that only these objects remain after an uninstall, when all pods have ended.
 left() {
   local start=$SECONDS
-  k delete service e2e-node --ignore-not-found >/dev/null
+  k delete service "e2e-node-$release" --ignore-not-found >/dev/null
   until [ "$(objects)" = "$1" ]; do
     [ $((SECONDS - start)) -lt 90 ] || fail "left after uninstall: $(diff <(echo "$1") <(objects) | tr '\n' ' ')"
     sleep 2
@@ -81,15 +83,30 @@ EOT
   k create secret generic keys --from-literal=jwt-secret="$(openssl rand -base64 48)" --from-literal=accepted= >/dev/null
   k rollout status statefulset/backing-postgresql statefulset/backing-rabbitmq --timeout 2m >/dev/null ||
     fail "the database or the broker is not ready"
+  without_fsync
 }
 
-# address: prints the URL of the Service at a port of a node, once the node has configured it.
+# sql QUERY: prints the result of a query on the database of backing.
+sql() {
+  k exec backing-postgresql-0 -- env PGPASSWORD=pw psql --host 127.0.0.1 --username user_service --no-align --tuples-only --command "$1"
+}
+
+# without_fsync: keeps a slow disk from delaying commits, which would fail requests of the load. Without fsync, the database loses data
+# only if the node crashes.
+without_fsync() {
+  sql 'ALTER SYSTEM SET fsync = off' >/dev/null
+  sql 'SELECT pg_reload_conf()' >/dev/null
+}
+
+# node: prints the address of a node.
+node() { echo "${E2E_NODE-$(kubectl get nodes --output jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')}"; }
+
+# address: prints the URL of the release's Service at a port of a node, once the node has configured it.
 address() {
-  local host port
-  k get service e2e-node >/dev/null 2>&1 ||
-    k expose service us-user-service --name e2e-node --type NodePort --port 80 --target-port http >/dev/null
-  host=${E2E_NODE-$(kubectl get nodes --output jsonpath='{.items[0].status.addresses[?(@.type=="InternalIP")].address}')}
-  port=$(k get service e2e-node --output jsonpath='{.spec.ports[0].nodePort}')
+  local host port name=e2e-node-$release
+  k get service "$name" >/dev/null 2>&1 ||
+    k expose service "$release-user-service" --name "$name" --type NodePort --port 80 --target-port http >/dev/null
+  host=$(node) port=$(k get service "$name" --output jsonpath='{.spec.ports[0].nodePort}')
   curl --silent --retry 30 --retry-delay 1 --retry-all-errors --output "$scratch/answer" "http://$host:$port/readyz" ||
     fail "no answer from http://$host:$port"
   echo "http://$host:$port"

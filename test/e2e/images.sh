@@ -46,3 +46,18 @@ EOT
   load_image "$scratch/$1.tar"
   say "image e2e-$1 is loaded"
 }
+
+# program NAME: builds the program test/e2e/NAME, and its image user-service:e2e-NAME.
+program() {
+  local dir=$scratch/$1
+  mkdir -p "$dir"
+  CGO_ENABLED=0 go build -C "$root" -o "$dir/program" "./test/e2e/$1"
+  cat >"$dir/Dockerfile" <<'EOT'
+FROM gcr.io/distroless/static-debian13:nonroot
+COPY program /program
+USER 65532:65532
+ENTRYPOINT ["/program"]
+EOT
+  build_image "$dir" "user-service:e2e-$1" "$scratch/$1.tar"
+  load_image "$scratch/$1.tar"
+}

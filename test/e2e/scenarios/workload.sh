@@ -26,11 +26,24 @@ cluster_issuer() {
   expect 401 "$(status "$(token forged -issuer "$issuer" -subject "system:serviceaccount:$ns:orders")")" "a forged issuer"
   reader '[]'
   expect 403 "$(from_pod orders user-service)" "the role without the permission"
-  curl --fail --silent --show-error --request DELETE "$url/roles/reader" --header "Authorization: Bearer $admin" || fail "the role is not deleted"
+  curl --fail --silent --show-error --request DELETE "$url/roles/reader" --header "Authorization: Bearer $admin" ||
+    fail "the role is not deleted"
   expect 403 "$(from_pod orders user-service)" "the role after its deletion"
   reader '["users:read"]'
   expect 200 "$(from_pod orders user-service)" "the role after it was created again"
   say "workload: a pod reads a user with its projected token; other ServiceAccounts, audiences, issuers and removed roles are refused"
+  deleted_pod
+}
+
+# deleted_pod: checks the token of a deleted pod. Nothing in the keys of the cluster's issuer shows that the pod is deleted.
+deleted_pod() {
+  local token
+  caller orders user-service
+  token=$(k create token orders --audience user-service --duration 10m --bound-object-kind Pod --bound-object-name caller)
+  expect 200 "$(status "$token")" "a token that is bound to a pod"
+  k delete pod caller --wait --now >/dev/null
+  expect 200 "$(status "$token")" "a token of a deleted pod, until it expires"
+  say "workload: a token of a deleted pod is valid until it expires, because the keys of the issuer do not show the deletion"
 }
 
 # other_issuer: an issuer in the namespace issues tokens with any claims. Its keys rotate, and it fails.
@@ -40,7 +53,7 @@ other_issuer() {
   install_issuer first
   upgrade --reuse-values --set-json 'workloads=[]' --set "config.WORKLOAD_ISSUER=$issuer" \
     --set config.WORKLOAD_ROLES=spiffe://example.org/orders=reader --set config.WORKLOAD_CA_FILE=/etc/issuer/tls.crt \
-    --set-json 'extraVolumes=[{"name": "issuer", "secret": {"secretName": "issuer-tls", "items": [{"key": "tls.crt", "path": "tls.crt"}]}}]' \
+    --set-json 'extraVolumes=[{"name": "issuer", "configMap": {"name": "issuer-authority"}}]' \
     --set-json 'extraVolumeMounts=[{"name": "issuer", "mountPath": "/etc/issuer", "readOnly": true}]'
   url=$(address)
   expect 200 "$(status "$(orders first)")" "a token of the issuer"
@@ -73,23 +86,15 @@ other_issuer() {
 # workload_program: builds the program of the scenario, its image and the keys first, second and forged.
 workload_program() {
   local dir=$scratch/workload name
-  mkdir -p "$dir/image"
-  CGO_ENABLED=0 go build -C "$root" -o "$dir/image/workload" ./test/e2e/workload
-  cat >"$dir/image/Dockerfile" <<'EOT'
-FROM gcr.io/distroless/static-debian12:nonroot
-COPY workload /workload
-USER 65532:65532
-ENTRYPOINT ["/workload"]
-EOT
-  build_image "$dir/image" user-service:e2e-workload "$dir/image.tar"
-  load_image "$dir/image.tar"
+  program workload
   for name in first second forged; do
     openssl ecparam -name prime256v1 -genkey -noout -out "$dir/$name.pem"
     mkdir -p "$dir/public-$name"
     openssl ec -in "$dir/$name.pem" -pubout -out "$dir/public-$name/$name.pem" 2>/dev/null
   done
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=issuer -addext "subjectAltName=DNS:issuer.$ns.svc" \
-    -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>/dev/null
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=issuer \
+    -addext "subjectAltName=DNS:issuer.$ns.svc" -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>/dev/null
+  k create configmap issuer-authority --from-file "$dir/tls.crt" >/dev/null
   k create secret tls issuer-tls --cert "$dir/tls.crt" --key "$dir/tls.key" >/dev/null
 }
 
@@ -133,20 +138,28 @@ reader() {
 }
 
 # token KEY FLAG...: prints a token that the key signs.
-token() { "$scratch/workload/image/workload" token -key "$scratch/workload/$1.pem" "${@:2}"; }
+token() { "$scratch/workload/program" token -key "$scratch/workload/$1.pem" "${@:2}"; }
 
 # orders KEY FLAG...: prints a token of the workload with the role.
 orders() { token "$1" -issuer "$issuer" -subject spiffe://example.org/orders "${@:2}"; }
 
 # status TOKEN: prints the status of a request with the token. An answer takes at most 2 s; the rest is for the network.
 status() {
-  curl --silent --max-time 4 --output "$scratch/answer" --write-out '%{http_code}' --header "Authorization: Bearer $1" "$url/users/$id" || true
+  curl --silent --max-time 4 --output "$scratch/answer" --write-out '%{http_code}' --header "Authorization: Bearer $1" \
+    "$url/users/$id" || true
 }
 
 expect() { [ "$2" = "$1" ] || fail "$3: status $2, want $1"; } # STATUS GOT WHAT
 
 # from_pod SERVICEACCOUNT AUDIENCE: prints the status of a request that a pod sends with its projected token.
 from_pod() {
+  caller "$@"
+  k logs caller
+  k delete pod caller --wait --now >/dev/null
+}
+
+# caller SERVICEACCOUNT AUDIENCE: starts the pod, and waits until it ends.
+caller() {
   k apply -f - >/dev/null <<EOT
 apiVersion: v1
 kind: Pod
@@ -167,6 +180,4 @@ spec:
       projected: {sources: [{serviceAccountToken: {path: token, audience: $2, expirationSeconds: 600}}]}
 EOT
   until k get pod caller --output jsonpath='{.status.phase}' | grep -qE 'Succeeded|Failed'; do sleep 0.5; done
-  k logs caller
-  k delete pod caller --wait --now >/dev/null
 }
