@@ -244,8 +244,8 @@ func TestArgon2MemoryIsEnoughForEachLane(t *testing.T) {
 	mustLoad(t, with(map[string]string{"ARGON2_MEMORY_KIB": "32", "ARGON2_PARALLELISM": "4"}))
 }
 
-// TestSettingsThatPreventRegistrationAreRefused loads several costs of hashes, and compares the results with those of package password.
-// Both packages must refuse the same costs.
+// TestSettingsThatPreventRegistrationAreRefused loads several costs of hashes, and compares the results with the limits of package
+// password. Both packages must refuse the same costs.
 func TestSettingsThatPreventRegistrationAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

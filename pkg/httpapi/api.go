@@ -62,7 +62,7 @@ const (
 	maxDepth  = user.MaxNesting // levels of nested JSON
 
 	headerTimeout = 5 * time.Second
-	readTimeout   = 15 * time.Second       // of header and body
+	readTimeout   = 15 * time.Second       // to read header and body
 	unreadTimeout = 250 * time.Millisecond // for discarding an unread body before the response
 	writeTimeout  = 30 * time.Second
 

@@ -15,7 +15,7 @@ func TestClientAddress(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		peer  string
-		lines []string // of X-Forwarded-For
+		lines []string // the lines of X-Forwarded-For
 		want  string
 	}{
 		"no proxy":                        {"203.0.113.7:4711", nil, "203.0.113.7"},

@@ -136,7 +136,7 @@ type batch struct {
 }
 
 // queueOldest queues the statements that read a batch into b and lock its rows. They lock the table first, because a row lock does not
-// conflict with a table lock against DELETE, such as that of CREATE INDEX. Without its own table lock, the relay could publish events
+// conflict with a table lock against DELETE, such as the lock of CREATE INDEX. Without its own table lock, the relay could publish events
 // that it can't remove.
 //
 // The stored size of an event's data costs little to read, and is rarely above the size that is sent. So the query first selects events

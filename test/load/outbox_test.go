@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	owners       = 1000  // users of the waiting events
-	serveMiB     = 200.0 // of the serving process, with events and requests
-	readsOfEvent = 40    // rows of the outbox that may be read for each event
+	owners       = 1000  // The number of users with waiting events.
+	serveMiB     = 200.0 // The maximum memory of the serving process.
+	readsOfEvent = 40    // The maximum number of outbox rows that are read for each event.
 )
 
 // TestALargeOutboxDrainsSteadily starts with a large outbox, while users read, change and erase accounts. Requests must be served

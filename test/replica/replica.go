@@ -21,7 +21,7 @@ var Secret = rand.Text() + rand.Text()
 
 // Replica is a process of the program.
 type Replica struct {
-	Addr    string // of the API
+	Addr    string // the address of the API
 	URL     string
 	metrics string
 	log     string // the path of its log

@@ -44,7 +44,7 @@ type Server struct {
 
 // Mail is a mail that the server has accepted.
 type Mail struct {
-	From, To  string // of the envelope
+	From, To  string // the addresses of the envelope
 	Encrypted bool
 	Raw       []byte
 }

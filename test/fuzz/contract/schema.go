@@ -135,7 +135,7 @@ func (s *Schema) properties() (names []string, schemas map[string]*Schema) {
 // Broken is a keyword of a schema, such as maxLength, that a value violates.
 type Broken struct {
 	Keyword  string
-	Location string // of the keyword in the description
+	Location string // where the keyword is in the description
 	Detail   string
 }
 
