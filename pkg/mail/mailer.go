@@ -100,7 +100,8 @@ const (
 // Results returns all results.
 func Results() []string {
 	return []string{
-		ResultSent, ResultDuplicate, ResultExpired, ResultOutdated, ResultUnneeded, ResultUnverified, ResultLimited, ResultRetried, ResultParked,
+		ResultSent, ResultDuplicate, ResultExpired, ResultOutdated, ResultUnneeded, ResultUnverified, ResultLimited,
+		ResultRetried, ResultParked,
 		ResultForwarded,
 	}
 }

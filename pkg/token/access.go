@@ -126,7 +126,8 @@ func (t *Tokens) ReadAccess(raw string) (Issued, error) {
 			UserID: userID, SessionID: sessionID, AuthTime: timeOf(c.AuthTime), AMR: c.AMR,
 			EmailVerified: c.EmailVerified, Roles: c.Roles, Permissions: c.Permissions,
 		},
-		ID: c.ID, Issuer: c.Issuer, Audience: c.Audience, ClientID: c.ClientID, IssuedAt: timeOf(c.IssuedAt), ExpiresAt: timeOf(c.ExpiresAt),
+		ID: c.ID, Issuer: c.Issuer, Audience: c.Audience, ClientID: c.ClientID, IssuedAt: timeOf(c.IssuedAt),
+		ExpiresAt: timeOf(c.ExpiresAt),
 	}, nil
 }
 

@@ -66,7 +66,8 @@ func checkEmail(email string, errs *FieldErrors) {
 	if email == "" {
 		errs.Add("/email", Required, "is required")
 	} else if !isEmail(email) {
-		errs.Add("/email", InvalidFormat, fmt.Sprintf("must be an email address of at most %d bytes, such as ada@example.com", MaxEmailBytes))
+		errs.Add("/email", InvalidFormat,
+			fmt.Sprintf("must be an email address of at most %d bytes, such as ada@example.com", MaxEmailBytes))
 	}
 }
 

@@ -75,7 +75,8 @@ func issue(u User, purpose Purpose, fresh int, now time.Time) (Change, error) {
 	_, _ = rand.Read(raw) // never fails: crypto/rand would end the program
 	token := base64.RawURLEncoding.EncodeToString(raw)
 	expires := now.Add(deliveries[purpose].ttl)
-	requested, err := event.New(deliveries[purpose].event, u.ID, u.Version, now, event.TokenIssued{User: u, Token: token, ExpiresAt: expires})
+	requested, err := event.New(deliveries[purpose].event, u.ID, u.Version, now,
+		event.TokenIssued{User: u, Token: token, ExpiresAt: expires})
 	return Change{
 		Token:  &OneTimeToken{Hash: hashToken(token), Purpose: purpose, Email: u.Email, CreatedAt: now, ExpiresAt: expires},
 		Events: []event.Event{requested}, Audit: []Audit{{Action: TokenCreated, Detail: Detail{Purpose: purpose}}},

@@ -45,7 +45,8 @@ func CheckRole(r access.Role) FieldErrors {
 	}
 	for i, p := range r.Permissions {
 		if len(p) > 128 || !permissionName.MatchString(string(p)) {
-			errs.Add(fmt.Sprintf("/permissions/%d", i), InvalidFormat, "must be a name such as orders:refund, in lower case, of at most 128 bytes")
+			errs.Add(fmt.Sprintf("/permissions/%d", i), InvalidFormat,
+				"must be a name such as orders:refund, in lower case, of at most 128 bytes")
 		}
 	}
 	return errs

@@ -153,7 +153,8 @@ type RoleStore interface {
 	// DeleteRole applies decide to all users who have a role, and then deletes the role. If allow returns an error, nothing is changed.
 	// Errors: NotFound, RoleInUse (more than limit users have the role).
 	DeleteRole(
-		ctx context.Context, grant access.Grant, name string, limit int, allow func(old *access.Role) error, decide func(User) (Change, error),
+		ctx context.Context, grant access.Grant, name string, limit int, allow func(old *access.Role) error,
+		decide func(User) (Change, error),
 	) error
 }
 

@@ -71,7 +71,8 @@ func (u updates) updated(name, text string) map[string]bool {
 // TestRenovateUpdatesEachPinnedVersion compares the pinned versions in some files with the versions that Renovate's custom managers find.
 func TestRenovateUpdatesEachPinnedVersion(t *testing.T) {
 	t.Parallel()
-	pins := regexp.MustCompile(`@(v\d[\w.+-]*)|_VERSION: ([\d.]+)|\nversion=(v[\d.]+)|download/(v[\d.]+)/[^$]|(?:imageName|node): [^:\s]+:([\w.-]+)|` +
+	pins := regexp.MustCompile(`@(v\d[\w.+-]*)|_VERSION: ([\d.]+)|\nversion=(v[\d.]+)|download/(v[\d.]+)/[^$]|` +
+		`(?:imageName|node): [^:\s]+:([\w.-]+)|` +
 		`[ -](?:golang|postgres|rabbitmq):(\d[\w.-]*)`)
 	config, found := readUpdates(t), map[string]int{}
 	for _, pattern := range []string{
@@ -91,7 +92,8 @@ func TestRenovateUpdatesEachPinnedVersion(t *testing.T) {
 				version := strings.Join(m[1:], "")
 				found[pattern]++
 				if !known[version] {
-					t.Errorf("%s has the version %s (%s), which no manager of renovate.json matches", name, version, strings.TrimSpace(m[0]))
+					t.Errorf("%s has the version %s (%s), which no manager of renovate.json matches", name, version,
+						strings.TrimSpace(m[0]))
 				}
 			}
 		}
@@ -117,7 +119,8 @@ func TestRenovateIgnoresNoFolder(t *testing.T) {
 func TestTheNotesOfAReleaseAreItsSection(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "CHANGELOG.md")
-	text := "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2026-12-01\n\n### Added\n\n- A tower.\n\n## [0.1.0]\n\n- A house.\n\n[0.2.0]: https://x\n"
+	text := "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2026-12-01\n\n### Added\n\n- A tower.\n\n## [0.1.0]\n\n- A " +
+		"house.\n\n[0.2.0]: https://x\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

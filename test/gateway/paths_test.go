@@ -24,7 +24,8 @@ func TestTheAdministrationIsNotPublic(t *testing.T) {
 		} {
 			for _, odd := range []string{
 				path, "/auth" + path, "/auth/" + path, "/AUTH" + path, "/auth/users/me/../.." + path, "/auth/users/me/%2e%2e/%2e%2e" + path,
-				"/auth/users/me/..%2f.." + strings.ReplaceAll(path, "/", "%2f"), "/auth/login/.." + path, "/auth" + path + "?/users/me", "/_verify",
+				"/auth/users/me/..%2f.." + strings.ReplaceAll(path, "/", "%2f"), "/auth/login/.." + path,
+				"/auth" + path + "?/users/me", "/_verify",
 				"/auth/users/me;/../.." + path, `/auth/users/me/..\..` + path,
 			} {
 				for _, address := range []string{s.shop, s.internal} {

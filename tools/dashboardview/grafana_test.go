@@ -66,7 +66,8 @@ func drawWith(t *testing.T, server string) (dir string, err error) {
 	dir = t.TempDir()
 	file := filepath.Join(dir, "service.json")
 	const dashboard = `{"uid":"user-service-service","title":"Service","panels":[
-		{"type":"row","title":"First","gridPos":{"x":0,"y":0,"w":24,"h":1}},{"type":"stat","title":"Pods","gridPos":{"x":0,"y":1,"w":4,"h":4}},
+		{"type":"row","title":"First","gridPos":{"x":0,"y":0,"w":24,"h":1}},
+		{"type":"stat","title":"Pods","gridPos":{"x":0,"y":1,"w":4,"h":4}},
 		{"type":"row","title":"Second","gridPos":{"x":0,"y":5,"w":24,"h":1}}]}`
 	if err := os.WriteFile(file, []byte(dashboard), 0o600); err != nil {
 		t.Fatal(err)

@@ -181,7 +181,8 @@ func mismatches(_, value any, s *Schema) []variant {
 	if !isText {
 		return nil
 	}
-	return slices.DeleteFunc(broken("", text+"\n", "\x7f"+text, text+"é", strings.ToUpper(text)+"!", "/"+text+"\x00"), func(v variant) bool {
+	return slices.DeleteFunc(broken("", text+"\n", "\x7f"+text, text+"é", strings.ToUpper(text)+"!",
+		"/"+text+"\x00"), func(v variant) bool {
 		return !slices.ContainsFunc(s.Check(v.value), func(b Broken) bool { return b.Keyword == "pattern" })
 	})
 }
