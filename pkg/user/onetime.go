@@ -48,7 +48,7 @@ type TokenHash [sha256.Size]byte
 
 func hashToken(token string) TokenHash { return sha256.Sum256([]byte(token)) }
 
-// OneTimeToken is a one-time token as it is stored.
+// OneTimeToken is a stored one-time token.
 type OneTimeToken struct {
 	Hash      TokenHash
 	Purpose   Purpose

@@ -60,7 +60,7 @@ func TestTheAdministrationIsNotPublic(t *testing.T) {
 	})
 }
 
-// rawStatus sends a path as it is from an address of this machine, and returns the status.
+// rawStatus sends a request from an address of this machine, with an unchanged path, and returns the status.
 func rawStatus(t *testing.T, from, to, path, token string) int {
 	t.Helper()
 	dialer := net.Dialer{Timeout: testkit.Timeout}

@@ -17,7 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// Schema is a schema of the description.
+// Schema is a schema of the OpenAPI description.
 type Schema struct {
 	reader   *reader
 	pointer  string
