@@ -103,7 +103,8 @@ func (a *API) Handler() http.Handler {
 // method of the original request, such as PROPFIND.
 func (a *API) otherMethods() http.Handler {
 	verify := a.observe(verifyPattern, a.serve(route{http.MethodGet, verifyPattern, access.AnyCaller(), uncounted, a.verify}))
-	verifyPath := a.observe(verifyPathPattern, a.serve(route{http.MethodGet, verifyPathPattern, access.AnyCaller(), uncounted, a.verifyPath}))
+	verifyPath := a.observe(verifyPathPattern,
+		a.serve(route{http.MethodGet, verifyPathPattern, access.AnyCaller(), uncounted, a.verifyPath}))
 	refused := a.observe("", a.failWith(errMethod()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {
