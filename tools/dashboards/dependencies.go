@@ -116,7 +116,9 @@ func events() []panel {
 }
 
 // mails returns the panels of the mailer, which have no data without a mailer.
-func mails() []panel {
+func mails() []panel { return append(mailQueuePanels(), mailSendingPanels()...) }
+
+func mailQueuePanels() []panel {
 	return []panel{
 		{
 			title: "Mailer", unit: "short", max: 1,
@@ -149,14 +151,18 @@ func mails() []panel {
 		{
 			title: "Time in the queue", unit: "s",
 			about: "How long events wait until their first attempt, by queue. The urgent queue has resets, invitations and notices. " +
-				"Without " +
-				"waiting events, the time is 0.",
+				"Without waiting events, the time is 0.",
 			alert: "UserServiceMailsDelayed", limit: limit{name: "mailDelaySeconds", value: 300},
 			colors: []color{{names: ".*urgent", color: "purple"}, {names: ".*", color: "blue"}},
 			queries: []query{
 				{`max by (queue) (user_service_mailer_wait_seconds{` + mailerLabels + `})`, "{{queue}}"},
 			},
 		},
+	}
+}
+
+func mailSendingPanels() []panel {
+	return []panel{
 		{
 			title: "Parked mails", unit: "short",
 			about: "Events whose mails the mail server refused, or did not accept for a day. An operator must look at them.",

@@ -26,7 +26,8 @@ cluster_issuer() {
   expect 401 "$(status "$(token forged -issuer "$issuer" -subject "system:serviceaccount:$ns:orders")")" "a forged issuer"
   reader '[]'
   expect 403 "$(from_pod orders user-service)" "the role without the permission"
-  curl --fail --silent --show-error --request DELETE "$url/roles/reader" --header "Authorization: Bearer $admin" || fail "the role is not deleted"
+  curl --fail --silent --show-error --request DELETE "$url/roles/reader" --header "Authorization: Bearer $admin" ||
+    fail "the role is not deleted"
   expect 403 "$(from_pod orders user-service)" "the role after its deletion"
   reader '["users:read"]'
   expect 200 "$(from_pod orders user-service)" "the role after it was created again"
@@ -40,7 +41,8 @@ other_issuer() {
   install_issuer first
   upgrade --reuse-values --set-json 'workloads=[]' --set "config.WORKLOAD_ISSUER=$issuer" \
     --set config.WORKLOAD_ROLES=spiffe://example.org/orders=reader --set config.WORKLOAD_CA_FILE=/etc/issuer/tls.crt \
-    --set-json 'extraVolumes=[{"name": "issuer", "secret": {"secretName": "issuer-tls", "items": [{"key": "tls.crt", "path": "tls.crt"}]}}]' \
+    --set-json 'extraVolumes=[{"name": "issuer", "secret": {"secretName": "issuer-tls",
+      "items": [{"key": "tls.crt", "path": "tls.crt"}]}}]' \
     --set-json 'extraVolumeMounts=[{"name": "issuer", "mountPath": "/etc/issuer", "readOnly": true}]'
   url=$(address)
   expect 200 "$(status "$(orders first)")" "a token of the issuer"
@@ -88,7 +90,8 @@ EOT
     mkdir -p "$dir/public-$name"
     openssl ec -in "$dir/$name.pem" -pubout -out "$dir/public-$name/$name.pem" 2>/dev/null
   done
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=issuer -addext "subjectAltName=DNS:issuer.$ns.svc" \
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 1 -subj /CN=issuer \
+    -addext "subjectAltName=DNS:issuer.$ns.svc" \
     -keyout "$dir/tls.key" -out "$dir/tls.crt" 2>/dev/null
   k create secret tls issuer-tls --cert "$dir/tls.crt" --key "$dir/tls.key" >/dev/null
 }
@@ -140,7 +143,8 @@ orders() { token "$1" -issuer "$issuer" -subject spiffe://example.org/orders "${
 
 # status TOKEN: prints the status of a request with the token. An answer takes at most 2 s; the rest is for the network.
 status() {
-  curl --silent --max-time 4 --output "$scratch/answer" --write-out '%{http_code}' --header "Authorization: Bearer $1" "$url/users/$id" || true
+  curl --silent --max-time 4 --output "$scratch/answer" --write-out '%{http_code}' \
+    --header "Authorization: Bearer $1" "$url/users/$id" || true
 }
 
 expect() { [ "$2" = "$1" ] || fail "$3: status $2, want $1"; } # STATUS GOT WHAT
