@@ -166,7 +166,8 @@ func TestEventSchemasAreForGenerators(t *testing.T) {
 		name := strings.TrimPrefix(message.Payload.Ref, "#/components/schemas/")
 		schema := doc.Components.Schemas[name]
 		if schema["title"] != name || schema["type"] != "object" || schema["allOf"] != nil {
-			t.Errorf("%s has the title %v and the type %v, want a flat object with its name as the title", name, schema["title"], schema["type"])
+			t.Errorf("%s has the title %v and the type %v, want a flat object with its name as the title", name,
+				schema["title"], schema["type"])
 		}
 		properties, _ := schema["properties"].(map[string]any)
 		data, _ := properties["data"].(map[string]any)

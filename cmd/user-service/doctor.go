@@ -45,7 +45,8 @@ func doctorCommand() *cobra.Command {
 			"clock; the broker with its rights, its exchange and the queues that are bound to it; the keys of tokens with\n" +
 			"their age; and the number of secrets for each kind of data key. It changes no data and publishes nothing.\n" +
 			"It declares the exchange, as the service does. After a problem it says how to fix it, and exits with 1.\n" +
-			"A check that can't be made is unknown, which is not a problem. The queues are listed by the management API of RabbitMQ, if the broker's user may use it.",
+			"A check that can't be made is unknown, which is not a problem. The queues are listed by the management API of\n" +
+			"RabbitMQ, if the broker's user may use it.",
 		Example: "  user-service doctor\n  user-service doctor -o json | jq '.[] | select(.status == \"problem\")'",
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -144,7 +145,8 @@ func (d *doctor) print(cmd *cobra.Command, output string) error {
 		if r.Status != checkProblem {
 			continue
 		}
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s: %s\nTo fix it: %s\n", r.Check, printable(r.Detail), printable(r.Fix)); err != nil {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s: %s\nTo fix it: %s\n", r.Check, printable(r.Detail), printable(r.Fix))
+		if err != nil {
 			return err
 		}
 	}

@@ -45,8 +45,9 @@ func (d *doctor) checkBroker(ctx context.Context, cfg config.RabbitMQ) {
 func (d *doctor) checkQueues(ctx context.Context, broker rabbitmq.Broker) {
 	bindings, err := rabbitmq.Bindings(ctx, broker, d.managementURL)
 	if err != nil {
-		d.unknown("broker queues", d.knownQueues(ctx, broker)+": "+err.Error(), "give --management-url and a user with the tag management, "+
-			"or run: rabbitmqctl list_bindings | grep "+rabbitmq.Exchange)
+		d.unknown("broker queues", d.knownQueues(ctx, broker)+": "+err.Error(),
+			"give --management-url and a user with the tag management, "+
+				"or run: rabbitmqctl list_bindings | grep "+rabbitmq.Exchange)
 		return
 	}
 	var lost []string
@@ -57,7 +58,8 @@ func (d *doctor) checkQueues(ctx context.Context, broker rabbitmq.Broker) {
 	}
 	switch {
 	case len(bindings) == 0:
-		d.problem("broker queues", "no queue is bound, so every event is lost", "start the mailer and other consumers, or bind their queues")
+		d.problem("broker queues", "no queue is bound, so every event is lost",
+			"start the mailer and other consumers, or bind their queues")
 	case len(lost) > 0:
 		d.problem("broker queues", "no queue gets "+strings.Join(lost, ", ")+", so nobody sends these mails",
 			"start the mailer (user-service mail), or bind the queue of another one")
@@ -77,7 +79,8 @@ func (d *doctor) knownQueues(ctx context.Context, broker rabbitmq.Broker) string
 		case !found:
 			text += "; the mailer's queue " + q.Name + " does not exist"
 		default:
-			text += fmt.Sprintf("; the mailer's queue %s exists, with %d messages and %d consumers", q.Name, queue.Messages, queue.Consumers)
+			text += fmt.Sprintf("; the mailer's queue %s exists, with %d messages and %d consumers", q.Name,
+				queue.Messages, queue.Consumers)
 		}
 	}
 	return text

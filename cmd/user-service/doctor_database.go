@@ -29,7 +29,8 @@ func (d *doctor) checkDatabase(ctx context.Context, cfg config.Database) {
 	server, err := db.ServerState(ctx)
 	if err != nil {
 		d.problem("database", oneLine(err),
-			"check that the server runs, that a firewall or a NetworkPolicy allows the connection, and the user and password in DATABASE_URL")
+			"check that the server runs, that a firewall or a NetworkPolicy allows the connection, and the user and password in "+
+				"DATABASE_URL")
 		return
 	}
 	d.ok("database", "PostgreSQL answers")
@@ -52,7 +53,8 @@ func closeDatabase(ctx context.Context, db *postgres.DB) {
 func (d *doctor) checkServer(server postgres.ServerState) {
 	version := "PostgreSQL " + server.Version
 	if server.Major < postgres.MinServerVersion {
-		d.problem("database version", version+" is too old", fmt.Sprintf("upgrade the server to version %d or later", postgres.MinServerVersion))
+		d.problem("database version", version+" is too old",
+			fmt.Sprintf("upgrade the server to version %d or later", postgres.MinServerVersion))
 	} else {
 		d.ok("database version", version)
 	}
@@ -74,7 +76,8 @@ func (d *doctor) checkClock(database, before, after time.Time) {
 		skew = database.Sub(after)
 	}
 	if skew > maxClockSkew {
-		d.problem("database clock", fmt.Sprintf("the clocks of the database and of this machine differ by %s", skew.Round(time.Millisecond)),
+		d.problem("database clock",
+			fmt.Sprintf("the clocks of the database and of this machine differ by %s", skew.Round(time.Millisecond)),
 			"let both machines synchronize their clocks (NTP)")
 		return
 	}

@@ -67,7 +67,8 @@ func TestDoctorChecksTheAgeOfSigningKeys(t *testing.T) {
 		want  string
 	}{
 		"new": {true, now, checkOK}, "not used yet": {true, time.Time{}, checkOK}, "a year": {true, now.Add(-maxKeyAge), checkOK},
-		"too old": {true, now.Add(-maxKeyAge - time.Second), checkProblem}, "old, and only accepted": {false, now.Add(-2 * maxKeyAge), checkOK},
+		"too old":                {true, now.Add(-maxKeyAge - time.Second), checkProblem},
+		"old, and only accepted": {false, now.Add(-2 * maxKeyAge), checkOK},
 	} {
 		var d doctor
 		d.checkKey(token.KeyInfo{ID: "k", Algorithm: "EdDSA", Signs: c.signs}, c.since, now)

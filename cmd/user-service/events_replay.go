@@ -32,7 +32,8 @@ func eventsReplayCommand() *cobra.Command {
 			return withUsers(cmd, func(users *user.Service) error { return replay(cmd, users, flags) })
 		},
 	}
-	cmd.Flags().StringVar(&flags.since, "since", "", "only users changed since this time (RFC 3339), or within this duration before now (24h)")
+	cmd.Flags().StringVar(&flags.since, "since", "",
+		"only users changed since this time (RFC 3339), or within this duration before now (24h)")
 	cmd.Flags().StringVar(&flags.user, "user", "", "only the user with this email or id")
 	cmd.Flags().StringVar(&flags.after, "after", "", "continue after the user with this id")
 	cmd.Flags().IntVar(&flags.rate, "rate", 1000, "maximum number of users per second; 0: no limit")

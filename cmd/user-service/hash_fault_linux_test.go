@@ -67,7 +67,8 @@ func TestAFailedStartOfTheHashingProcessIsNotAnOverload(t *testing.T) {
 	if err := syscall.Kill(c.hashes(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(c.log.String(), "hashing process has exited") }) {
+	if !testkit.Await(context.Background(), patience,
+		func() bool { return strings.Contains(c.log.String(), "hashing process has exited") }) {
 		t.Fatalf("the log does not report the end of the process: %s", c.log)
 	}
 	begun := time.Now()

@@ -34,8 +34,8 @@ func publishToken(t *testing.T, db *pgx.Conn, channel *amqp.Channel, typ, addres
 	}
 }
 
-// TestNobodyDelaysTheMailsOfVerifiedAddresses fills the queue with mails that anybody can cause: confirmations of new addresses, and resets of
-// accounts that nobody has verified. The mail server accepts none of them. A reset for a verified address and an invitation must be sent
+// TestNobodyDelaysTheMailsOfVerifiedAddresses fills the queue with mails that anonymous callers can cause: confirmations of new addresses,
+// and resets of unverified accounts. The mail server accepts none of them. A reset for a verified address and an invitation must be sent
 // before all these mails.
 func TestNobodyDelaysTheMailsOfVerifiedAddresses(t *testing.T) {
 	t.Parallel()
@@ -120,7 +120,8 @@ func TestAnErasureRemovesAParkedMail(t *testing.T) {
 	m.start()
 	credentials := map[string]any{"email": "mistyped@example.com", "password": "seven green kettles sing"}
 	service.must(http.MethodPost, "/register", map[string]any{
-		"email": credentials["email"], "password": credentials["password"], "name": "Ada Lovelace", "metadata": map[string]any{"note": "planted"},
+		"email": credentials["email"], "password": credentials["password"], "name": "Ada Lovelace",
+		"metadata": map[string]any{"note": "planted"},
 	}, nil)
 	parked := func() (message amqp.Delivery, found bool) {
 		message, found, err := channel.Get(mailQueue+".parked", false)

@@ -40,7 +40,8 @@ func listParkedMails(cmd *cobra.Command, output string) error {
 	out := newList(cmd.OutOrStdout(), output, "EVENT", "TYPE", "FIRST ATTEMPT", "PARKED", "ATTEMPTS", "REASON")
 	for _, p := range parked {
 		m := parkedMail{p.ID, p.Type, p.First, p.ParkedAt, p.Attempts, cmp.Or(p.Reason, "delivered too often without an acknowledgement")}
-		err := out.add(m, cmp.Or(m.ID, "-"), cmp.Or(m.Type, "-"), cmp.Or(m.FirstAttemptAt, "-"), cmp.Or(m.ParkedAt, "-"), m.Attempts, m.Reason)
+		err := out.add(m, cmp.Or(m.ID, "-"), cmp.Or(m.Type, "-"), cmp.Or(m.FirstAttemptAt, "-"),
+			cmp.Or(m.ParkedAt, "-"), m.Attempts, m.Reason)
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ const (
 	// mailWorkers is the number of first attempts for each queue that one mailer makes at the same time. Recipients whose servers are slow
 	// delay other mails of the queue only if more than four such mails arrive in a second.
 	mailWorkers = 8
-	// mailRetryWorkers is the number of further attempts for each queue at the same time.
+	// mailRetryWorkers is the number of concurrent retries for each queue.
 	mailRetryWorkers = 2
 )
 

@@ -149,7 +149,8 @@ func TestAnotherMailServer(t *testing.T) {
 	for _, m := range mailers {
 		m.kill()
 	}
-	mustExec(t, connect(t, env["DATABASE_URL"]), `UPDATE mails_sent SET claimed_at = claimed_at - interval '1 minute' WHERE sent_at IS NULL`)
+	mustExec(t, connect(t, env["DATABASE_URL"]),
+		`UPDATE mails_sent SET claimed_at = claimed_at - interval '1 minute' WHERE sent_at IS NULL`)
 	mailers[0].start()
 	testkit.WaitFor(t, "a second attempt", func() bool { return len(server.mails(unanswered)) == 2 })
 	mailers[0].terminate()

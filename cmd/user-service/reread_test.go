@@ -44,7 +44,8 @@ func TestARotatedBrokerPasswordNeedsNoRestart(t *testing.T) {
 	env := replicaEnvironment(t)
 	good := env["RABBITMQ_PASS"]
 	r := startReplica(t, env, map[string]string{"RABBITMQ_PASS": "planted-wrong-password"})
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
+	if !testkit.Await(context.Background(), patience,
+		func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
 		t.Fatalf("the broker accepts any password:\n%s", r.otherLogs())
 	}
 	r.rotate(map[string]string{"RABBITMQ_PASS": good}, 1)
@@ -75,7 +76,8 @@ func TestABrokerThatHasMovedNeedsNoRestart(t *testing.T) {
 	env := replicaEnvironment(t)
 	files := map[string]string{"RABBITMQ_HOST": env["RABBITMQ_HOST"], "RABBITMQ_PORT": "1", "RABBITMQ_USER": "nobody"}
 	r := startReplica(t, env, files)
-	if !testkit.Await(context.Background(), patience, func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
+	if !testkit.Await(context.Background(), patience,
+		func() bool { return strings.Contains(r.log.String(), "no connection to RabbitMQ") }) {
 		t.Fatalf("a broker accepts connections on port 1:\n%s", r.otherLogs())
 	}
 	files["RABBITMQ_PORT"], files["RABBITMQ_USER"] = env["RABBITMQ_PORT"], env["RABBITMQ_USER"]
@@ -101,7 +103,8 @@ func TestReadinessReportsProblemsOfTheDatabase(t *testing.T) {
 	role := postgrestest.NewRole(t, "planted-password")
 	env := replicaEnvironment(t)
 	restricted := role.URL(env["DATABASE_URL"], "planted-password")
-	const rights = "EXECUTE on anonymize_audit_events(uuid, integer), INSERT on audit_events, SELECT on audit_events, DELETE on credentials, "
+	const rights = "EXECUTE on anonymize_audit_events(uuid, integer), INSERT on audit_events, SELECT on audit_events, DELETE on " +
+		"credentials, "
 	for name, test := range map[string]struct{ dsn, check, want string }{
 		"no permissions": {restricted, "schema", "unknown: the service's role may not read goose_db_version; grant it SELECT"},
 		"the rights":     {restricted, "database", "the service's role lacks privileges: " + rights},

@@ -132,7 +132,7 @@ type traffic struct {
 	t         *testing.T
 	replicas  []*replica
 	login     map[string]string
-	rotations []atomic.Int64 // of each client
+	rotations []atomic.Int64 // the rotations of each client
 	done      chan struct{}
 	clients   sync.WaitGroup
 }

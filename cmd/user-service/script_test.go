@@ -175,7 +175,7 @@ func hides(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// execute implements the script command sql STATEMENT..., which runs statements in the database.
+// execute implements the script command sql. Its arguments are statements, which it runs in the database.
 func execute(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) == 0, "sql STATEMENT...")
 	ctx := context.Background()
@@ -188,7 +188,7 @@ func execute(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// withSetting implements the script command with NAME=VALUE, which adds a setting of PostgreSQL to DATABASE_URL.
+// withSetting implements the script command "with". Its argument NAME=VALUE is a setting of PostgreSQL, which it adds to DATABASE_URL.
 func withSetting(ts *testscript.TestScript, neg bool, args []string) {
 	usage(ts, neg || len(args) != 1, "with NAME=VALUE")
 	u, err := url.Parse(ts.Getenv("DATABASE_URL"))

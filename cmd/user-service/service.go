@@ -85,22 +85,7 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 	if err != nil {
 		return nil, usageError{fmt.Errorf("WEBAUTHN_RP_ID, WEBAUTHN_ORIGINS: %w", err)}
 	}
-	s.users = user.New(user.Config{
-		RegistrationEnabled:  cfg.Accounts.RegistrationEnabled,
-		VerifyAtRegistration: cfg.Accounts.VerifyEmailAtRegistration,
-		MaxFailures:          cfg.Accounts.LoginMaxFailures,
-		Passwords:            password.Policy{MinLength: cfg.Passwords.MinLength},
-		Workloads:            s.newWorkloads(),
-		Breaches:             newBreaches(cfg.Passwords, pwned.Config{Log: log, Observer: s.metrics}),
-		RefreshIdleTTL:       cfg.Tokens.RefreshIdleTTL,
-		RefreshTTL:           cfg.Tokens.RefreshTTL,
-		DataKeys:             s.dataKeys,
-		RelyingParty:         relyingParty,
-		Issuer:               cfg.Tokens.Issuer,
-		Log:                  log,
-		Observer:             s.metrics,
-	}, s.db, hasher, s.tokens)
-
+	s.users = s.newUsers(hasher, relyingParty)
 	s.watcher = s.newWatcher(envconfig.OsLookuper(), 0)
 
 	required, err := postgres.RequiredSchema()
@@ -113,18 +98,41 @@ func newService(ctx context.Context, cfg config.Config, log *slog.Logger, hashin
 		RateLimitPerMinute: cfg.HTTP.RateLimitPerMinute, AccountRateLimitPerMinute: cfg.HTTP.AccountRateLimitPerMinute,
 		Issuer: cfg.Tokens.Issuer,
 	}, s.users, s.health, s.metrics, log)
+	s.watchMetrics(hasher, hashing, required)
+	return s, nil
+}
+
+func (s *service) newUsers(hasher *password.Hasher, relyingParty *factor.RelyingParty) *user.Service {
+	return user.New(user.Config{
+		RegistrationEnabled:  s.cfg.Accounts.RegistrationEnabled,
+		VerifyAtRegistration: s.cfg.Accounts.VerifyEmailAtRegistration,
+		MaxFailures:          s.cfg.Accounts.LoginMaxFailures,
+		Passwords:            password.Policy{MinLength: s.cfg.Passwords.MinLength},
+		Workloads:            s.newWorkloads(),
+		Breaches:             newBreaches(s.cfg.Passwords, pwned.Config{Log: s.log, Observer: s.metrics}),
+		RefreshIdleTTL:       s.cfg.Tokens.RefreshIdleTTL,
+		RefreshTTL:           s.cfg.Tokens.RefreshTTL,
+		DataKeys:             s.dataKeys,
+		RelyingParty:         relyingParty,
+		Issuer:               s.cfg.Tokens.Issuer,
+		Log:                  s.log,
+		Observer:             s.metrics,
+	}, s.db, hasher, s.tokens)
+}
+
+// watchMetrics adds the metrics that are read at each scrape. hashing is nil if passwords are hashed in this process.
+func (s *service) watchMetrics(hasher *password.Hasher, hashing *password.Process, required int64) {
 	var process func() (int, error)
 	if hashing != nil {
 		process = hashing.PID
 	}
 	s.metrics.Watch(telemetry.Sources{
 		HashProcess: process,
-		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, HashLimit: cfg.Passwords.HashConcurrency,
+		HashRunning: hasher.Running, HashWaiting: hasher.Waiting, HashLimit: s.cfg.Passwords.HashConcurrency,
 		BodyBytes: s.api.BodyBytes, Pool: s.poolStats,
-		Ready: s.health.Ready, Certificates: newCertificates(cfg).expiries,
+		Ready: s.health.Ready, Certificates: newCertificates(s.cfg).expiries,
 		Outbox: s.db.OutboxBacklog, Parked: s.db.ParkedCounts, Schema: s.db.SchemaVersion, SchemaRequired: required, Keys: s.keys,
 	})
-	return s, nil
 }
 
 // newBreaches returns nil if PWNED_PASSWORDS_URL is not set.

@@ -24,7 +24,8 @@ func TestOneTraceFromTheRequestThroughSQLToTheMessage(t *testing.T) {
 	t.Parallel()
 	received := newReceiver(t)
 	messages := newConsumer(t)
-	s := startService(t, map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "LOG_LEVEL": "debug", "TRUSTED_PROXIES": "127.0.0.1"})
+	s := startService(t,
+		map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "LOG_LEVEL": "debug", "TRUSTED_PROXIES": "127.0.0.1"})
 	const email = "traced@example.com"
 	id := s.register(t, email, callersHeader)
 	message := messages.about(t, id)
@@ -84,7 +85,8 @@ func TestAnUntrustedClientDoesNotDecideSampling(t *testing.T) {
 			received := newReceiver(t)
 			messages := newConsumer(t)
 			s := startService(t, map[string]string{
-				"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": test.ratio,
+				"OTEL_EXPORTER_OTLP_ENDPOINT": received.URL, "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+				"OTEL_TRACES_SAMPLER_ARG": test.ratio,
 			})
 			message := messages.about(t, s.register(t, "sampled@example.com", strings.TrimSuffix(callersHeader, "01")+test.flags))
 			s.stop(t)
@@ -139,7 +141,8 @@ func checkMessage(t *testing.T, message amqp.Delivery, change, publishing string
 func checkRequestLine(t *testing.T, log, span string) {
 	t.Helper()
 	for line := range strings.Lines(log) {
-		if !strings.Contains(line, `"route":"/register"`) || !strings.Contains(line, `"status":201`) { // register may have sent two requests
+		// register may have sent two requests
+		if !strings.Contains(line, `"route":"/register"`) || !strings.Contains(line, `"status":201`) {
 			continue
 		}
 		for _, want := range []string{`"trace_id":"` + callersTrace + `"`, `"span_id":"` + span + `"`, `"request_id":"traced-request"`} {

@@ -56,7 +56,7 @@ func (g Grant) ByPermission() bool {
 }
 
 // Allows reports whether the caller may make the change. now is the caller with the current permissions. target has the current roles and
-// permissions of the target, or those of the account that the change creates.
+// permissions of the target, or of the account that the change creates.
 //
 // A caller who creates, changes or erases another account must have all permissions of that account.
 // Otherwise a new email and a password reset would give the caller more permissions.

@@ -99,7 +99,8 @@ var descriptions = map[string]description{
 		accepts: "keys like DATA_KEY, separated by commas",
 	},
 	"WEBAUTHN_RP_ID": {
-		about: "Domain of the pages on which users register and use passkeys. It can't change later, because passkeys belong to it. Empty: " +
+		about: "Domain of the pages on which users register and use passkeys. It can't change later, because passkeys belong to it. " +
+			"Empty: " +
 			"passkeys are off.",
 		accepts: "a domain in lower case",
 		example: "example.com",
@@ -170,7 +171,8 @@ var descriptions = map[string]description{
 		about: "Minimum number of characters of a password.",
 	},
 	"PWNED_PASSWORDS_URL": {
-		about: "URL of a range API in the form of Have I Been Pwned. The service refuses a new password that this API knows. It sends only " +
+		about: "URL of a range API in the form of Have I Been Pwned. The service refuses a new password that this API knows. It sends " +
+			"only " +
 			"the first five digits of the password's hash. If the API fails, the password is accepted. Empty: passwords are not looked up.",
 		accepts: "an https URL that ends in /range/",
 		example: "https://api.pwnedpasswords.com/range/",

@@ -41,8 +41,8 @@ func defaultCell(v Variable) string {
 }
 
 const envHead = `# The environment variables of user-service, as comments with their defaults or with values for local development.
-# Copy this file to .env, and uncomment the variables to set. make run reads .env. It starts a private PostgreSQL unless DATABASE_URL is set, and a
-# private RabbitMQ unless RABBITMQ_HOST is set. It generates and keeps JWT_SECRET unless JWT_SECRET is set.
+# Copy this file to .env, and uncomment the variables to set. make run reads .env. It starts a private PostgreSQL unless DATABASE_URL is
+# set, and a private RabbitMQ unless RABBITMQ_HOST is set. It generates and keeps JWT_SECRET unless JWT_SECRET is set.
 #
 # Elsewhere, the variables marked as required must be set. Each secret NAME can also come from a file: set NAME_FILE to its path.
 # The same is possible for RABBITMQ_HOST, _PORT and _USER.

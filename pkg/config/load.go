@@ -37,7 +37,7 @@ func Load(env envconfig.Lookuper, target any, checks ...Check) error {
 // Check validates a secret with code of another package, for example the form of a key. The text of the error of Validate follows the
 // name of the variable ("is too short"), and must not contain the value.
 type Check struct {
-	Name     string // of the variable
+	Name     string // the name of the variable
 	Validate func(value string) error
 }
 

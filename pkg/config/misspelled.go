@@ -11,7 +11,7 @@ const maxEdits = 2
 // foreign are variables of other programs whose names are similar to a name of the service. AMQP_URL is a setting of consumers.
 var foreign = []string{"AMQP_URL"}
 
-// Misspelled returns a problem for each unknown variable of environ whose name differs by at most maxEdits letters from that of a known
+// Misspelled returns a problem for each unknown variable of environ whose name differs by at most maxEdits letters from the name of a known
 // variable. environ has the form of os.Environ. Misspelled ignores empty variables. The problems contain no values.
 func Misspelled(environ []string) []Problem {
 	known := names(Describe(&Config{}))

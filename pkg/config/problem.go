@@ -7,7 +7,7 @@ import (
 
 // Problem is a problem of one variable. It does not contain the value of the variable.
 type Problem struct {
-	Name string // of the variable
+	Name string // the name of the variable
 	What string // what is wrong
 	Do   string // what the operator must do
 }

@@ -102,7 +102,10 @@ var badValues = []struct {
 	{"DATABASE_URL", "postgres://db/app?default_query_exec_mode=simple_protocol", "has default_query_exec_mode=simple_protocol, " +
 		"which sends personal data in the text of queries"},
 	{"MIGRATION_DATABASE_URL", "postgres://db/app?default_query_exec_mode=simple_protocol", "has default_query_exec_mode=simple_protocol"},
-	{"DATABASE_URL", "postgres://app:p@ssw0rd-" + planted + "@127.0.0.1:5432/app", "has an @ in its host; write an @ of the password as %40"},
+	{
+		"DATABASE_URL", "postgres://app:p@ssw0rd-" + planted + "@127.0.0.1:5432/app",
+		"has an @ in its host; write an @ of the password as %40",
+	},
 	{"DATABASE_URL", "postgres://app:4711/" + planted + "@db.example:5432/users", "has a database name with @ / or : in it"},
 	{"DATABASE_URL", "host=p@db user=app", "has an @ in its host"},
 	{"DATABASE_URL", "postgres://app:x@db,p@other/app", "has an @ in its host"},
@@ -195,7 +198,8 @@ func TestBadValues(t *testing.T) {
 			if !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%q does not contain %q", err, test.want)
 			}
-			for _, part := range []string{"planted", "anted", "ssw0rd", "4711", "database.go", "/nowhere", "/no/", "notaport", "65536/", "wo=rd"} {
+			for _, part := range []string{"planted", "anted", "ssw0rd", "4711", "database.go", "/nowhere", "/no/",
+				"notaport", "65536/", "wo=rd"} {
 				if strings.Contains(test.value, part) && strings.Contains(err.Error(), part) {
 					t.Errorf("%q contains %q of the value", err, part)
 				}
@@ -244,8 +248,8 @@ func TestArgon2MemoryIsEnoughForEachLane(t *testing.T) {
 	mustLoad(t, with(map[string]string{"ARGON2_MEMORY_KIB": "32", "ARGON2_PARALLELISM": "4"}))
 }
 
-// TestSettingsThatPreventRegistrationAreRefused loads several costs of hashes, and compares the results with those of package password.
-// Both packages must refuse the same costs.
+// TestSettingsThatPreventRegistrationAreRefused loads several costs of hashes, and compares the results with the limits of package
+// password. Both packages must refuse the same costs.
 func TestSettingsThatPreventRegistrationAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

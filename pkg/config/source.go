@@ -12,7 +12,7 @@ import (
 // Source is the origin of a value.
 type Source string
 
-// The sources of values.
+// Where the value of a variable comes from.
 const (
 	FromDefault     Source = "default"
 	FromEnvironment Source = "environment"

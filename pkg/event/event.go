@@ -12,7 +12,7 @@ import (
 // Type is the type of an event, and its routing key.
 type Type string
 
-// The types of events.
+// All types of events. The comment names the type of the data.
 const (
 	UserCreated Type = "user.created" // data: Created
 	UserUpdated Type = "user.updated" // data: Updated

@@ -38,5 +38,5 @@ func PasskeyMethods(afterPassword bool) []string {
 	return methods
 }
 
-// HasPasskey reports whether the methods are those of a login with a passkey.
+// HasPasskey reports whether the methods include a passkey.
 func HasPasskey(methods []string) bool { return slices.Contains(methods, methodKey) }

@@ -50,7 +50,7 @@ type Passkey struct {
 	Record json.RawMessage // the public key, the counter and the flags of the authenticator
 }
 
-// NewRelyingParty returns a relying party. id is a domain, and origins are those of its pages. name is shown by authenticators. With an
+// NewRelyingParty returns a relying party. id is a domain, and origins are the origins of its pages. Authenticators show name. With an
 // empty id, it returns nil. Errors: an invalid id or origin.
 func NewRelyingParty(id, name string, origins []string) (*RelyingParty, error) {
 	if id == "" {

@@ -18,7 +18,8 @@ var vectorSecret = []byte("12345678901234567890")
 func TestTOTPVectors(t *testing.T) {
 	t.Parallel()
 	for seconds, code := range map[int64]string{
-		59: "94287082", 1111111109: "07081804", 1111111111: "14050471", 1234567890: "89005924", 2000000000: "69279037", 20000000000: "65353130",
+		59: "94287082", 1111111109: "07081804", 1111111111: "14050471", 1234567890: "89005924", 2000000000: "69279037",
+		20000000000: "65353130",
 	} {
 		at := time.Unix(seconds, 0)
 		if got, err := factor.TOTPCode(vectorSecret, at); err != nil || got != code[2:] {
@@ -82,7 +83,8 @@ func TestACodeIsAcceptedInThreeSteps(t *testing.T) {
 func TestTheURIIsReadByAnotherLibrary(t *testing.T) {
 	t.Parallel()
 	for issuer, name := range map[string]string{
-		"user-service": "user-service", "https://accounts.example.com/a?b": "accounts.example.com", "http://[::1]:8080": "1", "My App": "My App",
+		"user-service": "user-service", "https://accounts.example.com/a?b": "accounts.example.com",
+		"http://[::1]:8080": "1", "My App": "My App",
 	} {
 		secret := factor.NewSecret()
 		raw := factor.URI(secret, factor.Issuer(issuer), "ada+test@example.com")

@@ -34,7 +34,8 @@ func TestAccountQuotaCountsWritesAndHashes(t *testing.T) {
 			a := s.register()
 			for i := range 40 {
 				got := s.call(test.method, test.path, test.body, as(a.token))
-				if refused := got.status == 429 && got.header.Get("RateLimit-Policy") == `"account";q=30;w=60`; refused != (i >= test.most) {
+				if refused := got.status == 429 &&
+					got.header.Get("RateLimit-Policy") == `"account";q=30;w=60`; refused != (i >= test.most) {
 					t.Fatalf("request %d: status is %d with the policy %q, want %d accepted requests",
 						i+1, got.status, got.header.Get("RateLimit-Policy"), test.most)
 				}
@@ -128,7 +129,8 @@ func TestWaitingRequestsForOneAccountAreBounded(t *testing.T) {
 			if test.byAdmin {
 				caller = s.admin()
 			}
-			path := strings.NewReplacer("{id}", a.ID.String(), "{session_id}", s.sessions("/users/me", a.token)[1].ID.String()).Replace(test.path)
+			path := strings.NewReplacer("{id}", a.ID.String(), "{session_id}",
+				s.sessions("/users/me", a.token)[1].ID.String()).Replace(test.path)
 			unlock := s.lockTarget(pending{target: a})
 			const most = 66 // one runs, 64 wait, and one is refused
 			answers := make(chan answer, most)

@@ -59,7 +59,8 @@ func TestAccountsAtOneAddressShareAQuota(t *testing.T) {
 	s.call("GET", "/users/me", nil, as(accounts[0].token), from(home)).want(t, 200)
 	s.call("POST", "/logout", nil, as(accounts[0].token), from(home)).want(t, 204)
 	s.call("DELETE", "/users/me/sessions", nil, as(accounts[1].token), from(home)).want(t, 204)
-	s.call("DELETE", "/users/me/sessions/"+s.sessions("/users/me", accounts[2].token)[0].ID.String(), nil, as(accounts[2].token), from(home)).
+	s.call("DELETE", "/users/me/sessions/"+s.sessions("/users/me", accounts[2].token)[0].ID.String(), nil,
+		as(accounts[2].token), from(home)).
 		want(t, 204)
 }
 

@@ -30,7 +30,8 @@ func (a *API) listUsers(w http.ResponseWriter, c *call) error {
 }
 
 func (a *API) setRoles(w http.ResponseWriter, c *call) error {
-	roles, err := decode(c, []string{mediaJSON}, func(o *object) []string { return o.names("roles", "the name of a role") }, user.CheckRoles)
+	roles, err := decode(c, []string{mediaJSON},
+		func(o *object) []string { return o.names("roles", "the name of a role") }, user.CheckRoles)
 	if err != nil {
 		return err
 	}

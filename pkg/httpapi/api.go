@@ -62,7 +62,7 @@ const (
 	maxDepth  = user.MaxNesting // levels of nested JSON
 
 	headerTimeout = 5 * time.Second
-	readTimeout   = 15 * time.Second       // of header and body
+	readTimeout   = 15 * time.Second       // to read header and body
 	unreadTimeout = 250 * time.Millisecond // for discarding an unread body before the response
 	writeTimeout  = 30 * time.Second
 
@@ -103,7 +103,8 @@ func (a *API) Handler() http.Handler {
 // method of the original request, such as PROPFIND.
 func (a *API) otherMethods() http.Handler {
 	verify := a.observe(verifyPattern, a.serve(route{http.MethodGet, verifyPattern, access.AnyCaller(), uncounted, a.verify}))
-	verifyPath := a.observe(verifyPathPattern, a.serve(route{http.MethodGet, verifyPathPattern, access.AnyCaller(), uncounted, a.verifyPath}))
+	verifyPath := a.observe(verifyPathPattern,
+		a.serve(route{http.MethodGet, verifyPathPattern, access.AnyCaller(), uncounted, a.verifyPath}))
 	refused := a.observe("", a.failWith(errMethod()))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch {

@@ -31,7 +31,7 @@ type chunk [chunkSize]byte
 type bodies struct {
 	limit  int64
 	used   atomic.Int64
-	chunks sync.Pool // of *chunk
+	chunks sync.Pool // unused chunks (*chunk)
 }
 
 func newBodies(limit int64) *bodies {

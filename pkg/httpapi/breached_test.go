@@ -37,8 +37,9 @@ func TestABreachedPasswordIsRefused(t *testing.T) {
 	a := s.register()
 	reset := s.askForReset(a.Email)
 	for pointer, got := range map[string]answer{
-		"/password":      s.call("POST", "/register", map[string]any{"email": "new@example.com", "password": bad}),
-		"/new_password":  s.call("PUT", "/users/me/password", map[string]any{"current_password": goodPassword, "new_password": bad}, as(a.token)),
+		"/password": s.call("POST", "/register", map[string]any{"email": "new@example.com", "password": bad}),
+		"/new_password": s.call("PUT", "/users/me/password",
+			map[string]any{"current_password": goodPassword, "new_password": bad}, as(a.token)),
 		"/new_password ": s.confirmReset(reset, bad),
 	} {
 		p := got.wantProblem(t, 422, "validation-failed")

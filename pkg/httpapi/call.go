@@ -20,7 +20,7 @@ import (
 // call is one request, with what the API finds out before the handler runs.
 type call struct {
 	*http.Request
-	addr    netip.Addr    // of the client
+	addr    netip.Addr    // the address of the client
 	by      user.Identity // the caller; zero on routes for anyone
 	target  uuid.UUID     // the user in the path, or uuid.Nil
 	grant   access.Grant

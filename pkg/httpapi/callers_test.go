@@ -67,7 +67,7 @@ var operations = map[string]struct {
 	"listSessions":      {selfOr(access.UsersRead), 200, nil},
 	"endSessions":       {selfOr(access.UsersWrite), 204, nil},
 	"endSession":        {selfOr(access.UsersWrite), 204, nil},
-	"exportUser":        {selfOr("users:read and audit:read"), 200, nil}, // of the callers here, only the admin has both
+	"exportUser":        {selfOr("users:read and audit:read"), 200, nil}, // only the admin has both
 
 	"listFactors":      {selfOr(access.UsersRead), 200, nil},
 	"addFactor":        {self, 201, newFactorOf},

@@ -15,7 +15,7 @@ func TestClientAddress(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		peer  string
-		lines []string // of X-Forwarded-For
+		lines []string // the lines of X-Forwarded-For
 		want  string
 	}{
 		"no proxy":                        {"203.0.113.7:4711", nil, "203.0.113.7"},
@@ -26,7 +26,8 @@ func TestClientAddress(t *testing.T) {
 		"one proxy, a forged chain":       {"10.0.0.1:4711", []string{"198.51.100.1, 10.0.0.2, 203.0.113.7"}, "203.0.113.7"},
 		"a forged header on its own line": {"10.0.0.1:4711", []string{"198.51.100.1", "203.0.113.7"}, "203.0.113.7"},
 		"a chain":                         {"10.0.0.1:4711", []string{"203.0.113.7,192.168.1.1 ,\t10.9.9.9"}, "203.0.113.7"},
-		"a chain over several lines":      {"10.0.0.1:4711", []string{"198.51.100.1", "203.0.113.7, 192.168.1.1", "10.9.9.9"}, "203.0.113.7"},
+		"a chain over several lines": {"10.0.0.1:4711",
+			[]string{"198.51.100.1", "203.0.113.7, 192.168.1.1", "10.9.9.9"}, "203.0.113.7"},
 		"proxies only":                    {"10.0.0.1:4711", []string{"10.0.0.3, 10.0.0.2"}, "10.0.0.3"},
 		"a proxy without the header":      {"10.0.0.1:4711", nil, "10.0.0.1"},
 		"a proxy with an empty header":    {"10.0.0.1:4711", []string{""}, "10.0.0.1"},

@@ -41,7 +41,8 @@ func (s *server) wantLasting(table string, want time.Duration) {
 	var lasts float64
 	conn := s.connect()
 	defer func() { _ = conn.Close(s.t.Context()) }()
-	if err := conn.QueryRow(s.t.Context(), `SELECT extract(epoch FROM max(expires_at) - now())::float8 FROM `+table).Scan(&lasts); err != nil {
+	if err := conn.QueryRow(s.t.Context(),
+		`SELECT extract(epoch FROM max(expires_at) - now())::float8 FROM `+table).Scan(&lasts); err != nil {
 		s.t.Fatal(err)
 	}
 	if got := time.Duration(lasts * float64(time.Second)); (got - want).Abs() > time.Minute {

@@ -161,7 +161,8 @@ func TestTheLeastRecentlyUsedSessionIsEnded(t *testing.T) {
 	a, other, admin := s.register(), s.register(), s.admin()
 	recent := s.login(a)
 	s.execute(`INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
-		SELECT gen_random_uuid(), $1, 0, now(), now() - n * interval '1 second', now() + interval '1 hour' FROM generate_series(1, 97) n`, a.ID)
+		SELECT gen_random_uuid(), $1, 0, now(), now() - n * interval '1 second', now() + interval '1 hour' FROM generate_series(1, 97) n`,
+		a.ID)
 	s.execute(`INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at)
 		SELECT gen_random_uuid(), $1, 0, now(), now(), now() FROM generate_series(1, 9) n`, a.ID)
 	for _, device := range s.sessions("/users/me", a.token) {

@@ -16,7 +16,8 @@ func TestAnErasedCallerGetsInvalidAccessToken(t *testing.T) {
 	admin := s.admin()
 	for name, change := range map[string]func(user.Identity, access.Grant) error{
 		"password": func(by user.Identity, grant access.Grant) error {
-			_, err := s.users.ChangePassword(t.Context(), by, grant, user.NewPassword{Current: goodPassword, New: "nine violet anchors drift"})
+			_, err := s.users.ChangePassword(t.Context(), by, grant,
+				user.NewPassword{Current: goodPassword, New: "nine violet anchors drift"})
 			return err
 		},
 		"email": func(by user.Identity, grant access.Grant) error {
@@ -25,7 +26,8 @@ func TestAnErasedCallerGetsInvalidAccessToken(t *testing.T) {
 			return err
 		},
 		"name": func(by user.Identity, grant access.Grant) error {
-			_, err := s.users.Update(t.Context(), by, grant, user.Replacement{Email: by.User.Email, Profile: user.Profile{Name: "Ada"}}, nil)
+			_, err := s.users.Update(t.Context(), by, grant,
+				user.Replacement{Email: by.User.Email, Profile: user.Profile{Name: "Ada"}}, nil)
 			return err
 		},
 		"verification": func(_ user.Identity, grant access.Grant) error {
@@ -44,7 +46,8 @@ func TestAnErasedCallerGetsInvalidAccessToken(t *testing.T) {
 			}
 			s.call("DELETE", a.path(), nil, as(admin.token)).want(t, 204)
 			var refused *user.Error
-			if err := change(by, access.Self().Grant(by.Caller, a.ID)); !errors.As(err, &refused) || refused.Code != user.InvalidAccessToken {
+			if err := change(by, access.Self().Grant(by.Caller, a.ID)); !errors.As(err, &refused) ||
+				refused.Code != user.InvalidAccessToken {
 				t.Errorf("the error is %v, want the code %s", err, user.InvalidAccessToken)
 			}
 		})

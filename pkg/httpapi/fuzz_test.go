@@ -28,7 +28,8 @@ var seeds = []string{
 	`{"name":null,"picture":"https://x.example/","locale":"de","zoneinfo":"Europe/Berlin"}`, `{"a/b~c":1}`,
 	`{"name":"a\u0000b","\u0000":["\u0000"]}`, "{\"name\":\"\x00\"}", "{\"name\":\"\xff\"}", `{"name":"\ud800"}`, `{"name":"\ud83d\udd11"}`,
 	`{"metadata":{"big":123456789012345678901234567890,"e":1E400,"m":-0,"l":01}}`, `{"metadata":[]}`, `{"metadata":{"<":"\/"}}`,
-	`{"metadata":` + strings.Repeat(`[`, 100), `{"metadata":{"a":` + strings.Repeat(`[`, maxDepth-2) + strings.Repeat(`]`, maxDepth-2) + `}}`,
+	`{"metadata":` + strings.Repeat(`[`, 100),
+	`{"metadata":{"a":` + strings.Repeat(`[`, maxDepth-2) + strings.Repeat(`]`, maxDepth-2) + `}}`,
 	`{"a":` + strings.Repeat(`{"a":`, maxDepth) + "1" + strings.Repeat("}", maxDepth+1), "{\"a\":1,}", "{'a':1}", "{\"a\" :\t1\r\n}",
 }
 

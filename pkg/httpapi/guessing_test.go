@@ -155,7 +155,8 @@ func TestAnAttackerCannotDetectALogin(t *testing.T) {
 // seconds to enter the new password and can then log in.
 func TestAUserLogsInAfterAResetDuringAnAttack(t *testing.T) {
 	t.Parallel()
-	for name, guesses := range map[string]int{"8 seconds at 1 a second": 8, "3 seconds at 10 a second": 30, "15 seconds at 10 a second": 150} {
+	for name, guesses := range map[string]int{"8 seconds at 1 a second": 8, "3 seconds at 10 a second": 30,
+		"15 seconds at 10 a second": 150} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startBehindAProxy(t)
@@ -163,7 +164,8 @@ func TestAUserLogsInAfterAResetDuringAnAttack(t *testing.T) {
 			s.guessEverywhere(a.Email, 20)
 			token := s.askForReset(a.Email)
 			wantShared(t, s.try(travel, a.Email, a.password))
-			s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": newPassword}, from(travel)).want(t, 204)
+			s.call("POST", "/password-reset/confirm", map[string]any{"token": token, "new_password": newPassword},
+				from(travel)).want(t, 204)
 			for n := range guesses {
 				s.guess(elsewhere, a.Email)
 				s.guess(attacker(n), a.Email)
@@ -235,9 +237,11 @@ func TestLoginFailuresCountPerNetwork(t *testing.T) {
 	s := startBehindAProxy(t)
 	for name, c := range map[string]struct{ within, outside []string }{
 		"an IPv6 /56": {
-			[]string{"2001:db8:0:aa00::1", "2001:db8:0:aaff::1", "2001:db8:0:aa7f:1:2:3:4"}, []string{"2001:db8:0:ab00::1", "2001:db8:1:aa00::1"},
+			[]string{"2001:db8:0:aa00::1", "2001:db8:0:aaff::1", "2001:db8:0:aa7f:1:2:3:4"},
+			[]string{"2001:db8:0:ab00::1", "2001:db8:1:aa00::1"},
 		},
-		"an IPv4 /24":         {[]string{"198.51.100.0", "198.51.100.255", "::ffff:198.51.100.9"}, []string{"198.51.101.0", "198.51.99.255"}},
+		"an IPv4 /24": {[]string{"198.51.100.0", "198.51.100.255", "::ffff:198.51.100.9"},
+			[]string{"198.51.101.0", "198.51.99.255"}},
 		"an IPv4 /24 as IPv6": {[]string{"::ffff:192.0.2.1", "192.0.2.77"}, []string{"::ffff:192.0.3.1"}},
 	} {
 		t.Run(name, func(t *testing.T) {

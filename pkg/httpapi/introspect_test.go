@@ -227,8 +227,9 @@ func TestTheServerMetadata(t *testing.T) {
 	for iss, base := range map[string]string{
 		"https://id.example.com": "https://id.example.com", "https://id.example.com/accounts": "https://id.example.com/accounts",
 		"http://127.0.0.1:8080": "http://127.0.0.1:8080", "https://id.example.com/": "https://id.example.com",
-		"user-service": "", "": "", "https://": "", "ftp://id.example.com": "", "https://id.example.com?a=b": "", "https://id.example.com#a": "",
-		"urn:example:id": "", "https://a@id.example.com": "", "://": "",
+		"user-service": "", "": "", "https://": "", "ftp://id.example.com": "", "https://id.example.com?a=b": "",
+		"https://id.example.com#a": "",
+		"urn:example:id":           "", "https://a@id.example.com": "", "://": "",
 	} {
 		s := start(t, func(set *settings) { set.issuer = iss })
 		got := s.call("GET", "/.well-known/oauth-authorization-server", nil)

@@ -71,7 +71,8 @@ func TestAKeyIsPublishedBeforeItSigns(t *testing.T) {
 			t.Errorf("tokens are signed with %v, want %s", alg, step.alg)
 		}
 		if published := unverified.Header["kid"] == set.Keys[0].Kid; published != (step.alg == "EdDSA") {
-			t.Errorf("tokens have the kid %v and %s is published, want them equal only with EdDSA", unverified.Header["kid"], set.Keys[0].Kid)
+			t.Errorf("tokens have the kid %v and %s is published, want them equal only with EdDSA",
+				unverified.Header["kid"], set.Keys[0].Kid)
 		}
 		s.call("GET", "/users/me", nil, as(account.token)).want(t, 200)
 	}

@@ -127,7 +127,8 @@ func TestNoSessionOfTheOldPasswordOutlivesAChange(t *testing.T) {
 				s.isOut(account{token: pair.AccessToken, refresh: pair.RefreshToken})
 			}
 		}
-		if got := s.call("GET", "/users/me/sessions", nil, as(a.token)); got.status == 200 && bytes.Count(got.body, []byte(`"created_at"`)) != 1 {
+		if got := s.call("GET", "/users/me/sessions", nil, as(a.token)); got.status == 200 &&
+			bytes.Count(got.body, []byte(`"created_at"`)) != 1 {
 			t.Errorf("round %d: sessions after the change are %s, want one", round, got.body)
 		}
 	}
@@ -362,7 +363,8 @@ func TestALoginIsAnnounced(t *testing.T) {
 		ID      string
 		Session string `json:"session_id"`
 	}](t, s, event.LoggedIn)
-	if e.Subject != a.ID || e.UserVersion != 1 || data.ID != a.ID.String() || data.Session != s.sessions("/users/me", a.token)[0].ID.String() {
+	if e.Subject != a.ID || e.UserVersion != 1 || data.ID != a.ID.String() ||
+		data.Session != s.sessions("/users/me", a.token)[0].ID.String() {
 		t.Errorf("the event is %+v with %+v, want the ids of the user and the session", e, data)
 	}
 	s.call("PUT", a.path()+"/status", `{"status":"disabled"}`, as(s.admin().token)).want(t, 200)

@@ -24,7 +24,8 @@ func TestAClosedConnectionKeepsNothingUnsent(t *testing.T) {
 	}
 	_, port, _ := net.SplitHostPort(s.inner.Addr().String())
 	for _, c := range closed[:2] {
-		testkit.WaitFor(t, "the kernel to drop the unsent data of a closed connection", func() bool { return !unsent(t, port, c.LocalAddr()) })
+		testkit.WaitFor(t, "the kernel to drop the unsent data of a closed connection",
+			func() bool { return !unsent(t, port, c.LocalAddr()) })
 	}
 	if !unsent(t, port, closed[3].LocalAddr()) {
 		t.Error("an open connection has no unsent data, want some: otherwise the test proves nothing")

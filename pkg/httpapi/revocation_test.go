@@ -82,7 +82,8 @@ func (s *server) prepare(w writing, admin account) pending {
 	}
 	sessions := s.sessions("/users/me", p.target.token)
 	other := slices.IndexFunc(sessions, func(i session) bool { return !i.Current })
-	p.path = strings.NewReplacer("{id}", p.target.ID.String(), "{session_id}", sessions[other].ID.String(), "{name}", "spare").Replace(w.path)
+	p.path = strings.NewReplacer("{id}", p.target.ID.String(), "{session_id}", sessions[other].ID.String(), "{name}",
+		"spare").Replace(w.path)
 	p.path = strings.NewReplacer(s.factorFor(w.name, p.target)...).Replace(p.path)
 	if body := operations[w.name].body; body != nil {
 		p.body = body(s, p.target)

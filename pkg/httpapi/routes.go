@@ -83,19 +83,31 @@ func (a *API) routes() []route {
 		{get, "/healthz", access.Anyone(), uncounted, a.healthz},
 		{get, "/readyz", access.Anyone(), uncounted, a.readyz},
 	}
-	for _, method := range []string{get, post, put, patch, del, http.MethodOptions} { // a gateway may use the method of the original request
+	routes = append(routes, a.verifyRoutes()...)
+	if a.cfg.DocsEnabled {
+		routes = append(routes, a.docsRoutes()...)
+	}
+	return routes
+}
+
+// verifyRoutes returns the routes for gateways, which may use the method of the original request.
+func (a *API) verifyRoutes() (routes []route) {
+	for _, method := range []string{
+		http.MethodGet, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions,
+	} {
 		routes = append(routes,
 			route{method, verifyPattern, access.AnyCaller(), uncounted, a.verify},
 			route{method, verifyPathPattern, access.AnyCaller(), uncounted, a.verifyPath},
 		)
 	}
-	if a.cfg.DocsEnabled {
-		routes = append(routes,
-			route{get, "/", access.Anyone(), uncounted, a.root},
-			route{get, "/openapi.json", access.Anyone(), uncounted, a.openAPI},
-			route{get, "/docs", access.Anyone(), uncounted, a.docs},
-			route{get, "/docs/*file", access.Anyone(), uncounted, a.docsFile},
-		)
-	}
 	return routes
+}
+
+func (a *API) docsRoutes() []route {
+	return []route{
+		{http.MethodGet, "/", access.Anyone(), uncounted, a.root},
+		{http.MethodGet, "/openapi.json", access.Anyone(), uncounted, a.openAPI},
+		{http.MethodGet, "/docs", access.Anyone(), uncounted, a.docs},
+		{http.MethodGet, "/docs/*file", access.Anyone(), uncounted, a.docsFile},
+	}
 }

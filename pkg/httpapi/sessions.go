@@ -36,7 +36,8 @@ func (a *API) login(w http.ResponseWriter, c *call) error {
 // loginDone reports the result of a login to metrics, and sends the tokens.
 func (a *API) loginDone(w http.ResponseWriter, c *call, pair user.TokenPair, err error) error {
 	if err != nil {
-		if code := codedError(c.Request, err).Code; code != user.Invalid { // an invalid input is not counted, and neither is a malformed body
+		// an invalid input is not counted, and neither is a malformed body
+		if code := codedError(c.Request, err).Code; code != user.Invalid {
 			a.observer.LoginDone(string(code))
 		}
 		return err
@@ -52,7 +53,8 @@ func (a *API) refresh(w http.ResponseWriter, c *call) error {
 	}
 	pair, err := a.users.Refresh(c.Context(), token)
 	if err != nil {
-		if code := codedError(c.Request, err).Code; code != user.Invalid { // an invalid input is not counted, and neither is a malformed body
+		// an invalid input is not counted, and neither is a malformed body
+		if code := codedError(c.Request, err).Code; code != user.Invalid {
 			a.observer.RefreshDone(string(code))
 		}
 		return err

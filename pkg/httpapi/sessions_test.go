@@ -93,7 +93,8 @@ func TestALoginFailsAfterAConcurrentChange(t *testing.T) {
 			}
 			var wg sync.WaitGroup
 			wg.Go(func() {
-				s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).wantProblem(t, 401, "invalid-credentials")
+				s.call("POST", "/login", map[string]any{"email": a.Email, "password": a.password}).wantProblem(t,
+					401, "invalid-credentials")
 			})
 			s.waitForLock()
 			if err := tx.Commit(t.Context()); err != nil {

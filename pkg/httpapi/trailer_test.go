@@ -62,7 +62,8 @@ func TestTrailersUseLittleMemory(t *testing.T) {
 			if _, err := io.WriteString(conn, request); err != nil {
 				t.Fatal(err)
 			}
-			if line, err := conn.answers.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") && !strings.Contains(line, " 200 ") {
+			if line, err := conn.answers.ReadString('\n'); err != nil || !strings.Contains(line, " 100 ") &&
+				!strings.Contains(line, " 200 ") {
 				t.Fatalf("%s: the response is %q (error %v), want 100 or 200", name, line, err)
 			}
 		}

@@ -19,7 +19,8 @@ func TestVerifyAcceptsAnyMethodAndPath(t *testing.T) {
 		} {
 			got := s.call(method, path, nil, as(a.token), header("Content-Length", "0")).want(t, status)
 			if len(got.body) != 0 || got.header.Get("X-User-Id") != a.ID.String() || got.header.Get("X-User-Roles") != "user" {
-				t.Errorf("%s %s: the header is %v and the body %q, want the id, the role user and no body", method, path, got.header, got.body)
+				t.Errorf("%s %s: the header is %v and the body %q, want the id, the role user and no body", method,
+					path, got.header, got.body)
 			}
 			for _, token := range []string{ended.token, "x"} {
 				refused := s.call(method, path, nil, as(token)).want(t, 401)

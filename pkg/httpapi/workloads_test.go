@@ -27,7 +27,8 @@ func withWorkloads(t *testing.T, roles []string, change ...func(*settings)) (*se
 // putRole creates or replaces a role.
 func (s *server) putRole(admin account, name string, permissions ...access.Permission) {
 	s.t.Helper()
-	s.call("PUT", "/roles/"+name, map[string]any{"permissions": append([]access.Permission{}, permissions...)}, as(admin.token)).want(s.t, 200)
+	s.call("PUT", "/roles/"+name, map[string]any{"permissions": append([]access.Permission{}, permissions...)},
+		as(admin.token)).want(s.t, 200)
 }
 
 func TestAWorkloadReadsAUser(t *testing.T) {
@@ -303,7 +304,8 @@ func TestWorkloadsDoNotShareIdempotencyKeys(t *testing.T) {
 	cfg.Roles[other] = []string{access.Admin}
 	s := start(t, func(set *settings) { set.cfg.Workloads = workload.New(cfg) })
 	for email, token := range map[string]string{
-		"a@example.com": issuer.Token(t, nil), "b@example.com": issuer.Token(t, map[string]any{"sub": other}), "c@example.com": s.admin().token,
+		"a@example.com": issuer.Token(t, nil), "b@example.com": issuer.Token(t, map[string]any{"sub": other}),
+		"c@example.com": s.admin().token,
 	} {
 		s.call("POST", "/users", map[string]any{"email": email}, key(`"one"`), as(token)).want(t, 201)
 	}

@@ -94,7 +94,8 @@ func checkHeader(header []string) error {
 	for i, name := range header {
 		switch _, known := fields[name]; {
 		case !known:
-			return fmt.Errorf("column %d, %s, is not one of %s", i+1, cmp.Or(plain(name), "with an invalid name"), strings.Join(FieldNames(), ", "))
+			return fmt.Errorf("column %d, %s, is not one of %s", i+1, cmp.Or(plain(name), "with an invalid name"),
+				strings.Join(FieldNames(), ", "))
 		case slices.Contains(header[:i], name):
 			return fmt.Errorf("column %d, %s, is a duplicate", i+1, name)
 		}

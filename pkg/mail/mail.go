@@ -11,7 +11,7 @@ import (
 // Kind is a kind of mail. It is also the first part of the names of its templates.
 type Kind string
 
-// The kinds of mails.
+// All kinds of mails.
 const (
 	EmailVerification Kind = "email_verification" // has a link
 	PasswordReset     Kind = "password_reset"     // has a link

@@ -74,12 +74,11 @@ type Disposition int
 // The dispositions. Retry is for causes outside the mail, such as a mail server that does not answer. Defer is for causes in the mail
 // itself or at its recipient.
 const (
-	Done  Disposition = iota // acknowledge it
-	Retry                    // deliver it again
-	Defer                    // deliver it again, after delays that grow
-	Park                     // set it aside for an operator
-	// Forward delivers it from the queue of the mails that are not urgent.
-	Forward
+	Done    Disposition = iota // Acknowledge it.
+	Retry                      // Deliver it again.
+	Defer                      // Deliver it again, after delays that grow.
+	Park                       // Keep it for an operator.
+	Forward                    // Move it to the queue of mails that are not urgent.
 )
 
 // The results of an event, for logs and metrics.
@@ -101,7 +100,8 @@ const (
 // Results returns all results.
 func Results() []string {
 	return []string{
-		ResultSent, ResultDuplicate, ResultExpired, ResultOutdated, ResultUnneeded, ResultUnverified, ResultLimited, ResultRetried, ResultParked,
+		ResultSent, ResultDuplicate, ResultExpired, ResultOutdated, ResultUnneeded, ResultUnverified, ResultLimited,
+		ResultRetried, ResultParked,
 		ResultForwarded,
 	}
 }
@@ -147,7 +147,7 @@ func New(store Store, templates *Templates, transport *Transport, cfg Config) *M
 	return &Mailer{store: store, templates: templates, transport: transport, cfg: cfg, tracer: otel.Tracer("user-service/pkg/mail")}
 }
 
-// outcome is the result of an event.
+// outcome is the result of handling an event.
 type outcome struct {
 	result, reason string
 	// deferred means that a retry is needed because of the mail itself or its recipient.

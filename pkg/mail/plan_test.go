@@ -64,7 +64,8 @@ func TestTheMailOfAnEvent(t *testing.T) {
 			planned(mail.EmailChanged, func(m *mail.Mail) { m.To = "old@example.com" }),
 		},
 		{
-			"user.factor_added", `{"id":"x","factor":{"id":"y","type":"totp","name":"My phone"},"by":"01890a5d-ac96-774b-bcce-b302099a8057"}`,
+			"user.factor_added",
+			`{"id":"x","factor":{"id":"y","type":"totp","name":"My phone"},"by":"01890a5d-ac96-774b-bcce-b302099a8057"}`,
 			planned(mail.FactorAdded, func(m *mail.Mail) { m.Factor = "totp" }),
 		},
 		{

@@ -58,11 +58,13 @@ var wanted = map[mail.Kind]map[string][]string{
 		},
 	},
 	mail.Invitation: {
-		"en": {"Your account at", "an account with this email address on 3 February 2026", "If you do not know", "/invitation#token=t0ken-_"},
+		"en": {"Your account at", "an account with this email address on 3 February 2026", "If you do not know",
+			"/invitation#token=t0ken-_"},
 		"de": {"Ihr Konto bei", "am 3. Februar 2026", "nicht kennen", "/invitation#token=t0ken-_"},
 	},
 	mail.EmailChanged: {
-		"en": {"has another email address", "was changed on 1 March 2026, 12:00 UTC", "If you did not make this change", "previous address"},
+		"en": {"has another email address", "was changed on 1 March 2026, 12:00 UTC",
+			"If you did not make this change", "previous address"},
 		"de": {"hat eine andere E-Mail-Adresse", "am 1. März 2026, 12:00 Uhr (UTC) geändert", "nicht geändert", "bisherige Adresse"},
 	},
 	mail.PasswordChanged: {
@@ -146,7 +148,8 @@ func TestTheLocaleSelectsTheLanguage(t *testing.T) {
 	t.Parallel()
 	templates := load(t, "")
 	for locale, want := range map[string]string{
-		"": "en", "en-GB": "en", "de": "de", "de-AT": "de", "de-CH-1996": "de", "gsw": "de", "fr": "en", "not a locale": "en", "zh-Hant-TW": "en",
+		"": "en", "en-GB": "en", "de": "de", "de-AT": "de", "de-CH-1996": "de", "gsw": "de", "fr": "en",
+		"not a locale": "en", "zh-Hant-TW": "en",
 	} {
 		text, err := templates.Render(mailOf(mail.PasswordChanged), mail.Account{Locale: locale})
 		if err != nil || text.Lang != want {
@@ -201,7 +204,8 @@ func TestFilesAddALanguage(t *testing.T) {
 		t.Errorf("%+v, %v", text, err)
 	}
 	delete(files, "factor_added.fr.html")
-	if _, err := mail.LoadTemplates(dirOf(t, files), shop); err == nil || !strings.Contains(err.Error(), "factor_added.fr.html is missing") {
+	if _, err := mail.LoadTemplates(dirOf(t, files), shop); err == nil ||
+		!strings.Contains(err.Error(), "factor_added.fr.html is missing") {
 		t.Error(err)
 	}
 }

@@ -79,7 +79,7 @@ type Parked struct {
 
 	ParkedAt time.Time
 	RetryAt  time.Time
-	Reason   string // of the last refusal
+	Reason   string // the reason of the last refusal
 	Behind   int64  // the number of later events of the same user that wait behind this event
 }
 

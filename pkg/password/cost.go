@@ -33,7 +33,7 @@ const minShare = 0.01
 //
 // The number of an unknown account selects one of these costs and a position between 0 and 1. The probability of a cost is its share of
 // the imported hashes. Of the hashes with this cost, a share is not yet replaced. The account has the selected cost while its position is
-// below this share. After that, the account has the cost of new hashes. So the cost of an unknown account changes like that of an
+// below this share. After that, the account has the cost of new hashes. So the cost of an unknown account changes like the cost of an
 // existing account. When a hash is replaced, the selected cost stays the same, and only the share becomes lower.
 type costs []cost
 

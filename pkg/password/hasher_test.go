@@ -293,7 +293,8 @@ func TestEveryHashUsesTheQueue(t *testing.T) {
 			}
 		}
 		if h.Running() != 1 || h.Waiting() != 0 || len(observed.refused) != len(ways) {
-			t.Errorf("%d hashes run, %d wait and %d were refused; want 1, 0 and %d", h.Running(), h.Waiting(), len(observed.refused), len(ways))
+			t.Errorf("%d hashes run, %d wait and %d were refused; want 1, 0 and %d", h.Running(), h.Waiting(),
+				len(observed.refused), len(ways))
 		}
 	})
 }

@@ -91,7 +91,7 @@ func (p *Process) connect() (*client, error) {
 	return p.current, nil
 }
 
-// launch starts a process.
+// launch starts a hashing process.
 func (p *Process) launch() error {
 	cmd := p.cfg.Command()
 	in, err := cmd.StdinPipe()

@@ -74,7 +74,8 @@ func TestKnownPhrasesAreRefused(t *testing.T) {
 		"correct horse staple battery", "three owls read old maps", "seven lamps by the river", // from earlier documents
 		"correct horse battery staple", "Correct-Horse-Battery-Staple!", "correct.horse.battery.staple.2026", "correcthorsebatterystaple99",
 		"supercalifragilisticexpialidocious", "Supercalifragilisticexpialidocious!!!", "unitedstatesofamerica", "United States of America",
-		"summer2026summer", "summer2026summer2026", "Summer-2026-Summer!", "Winter 2025 Winter", "spring2024spring2024", "december2025december",
+		"summer2026summer", "summer2026summer2026", "Summer-2026-Summer!", "Winter 2025 Winter",
+		"spring2024spring2024", "december2025december",
 		"user-service-2026", "User Service 2026!", "To be, or not to be: that is the question.",
 		"May the Force be with you", "I'm the king of the world!",
 		"It's a Wonderful Life", "Bohemian Rhapsody 1975", "new york city 2026",

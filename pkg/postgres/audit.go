@@ -35,8 +35,8 @@ func (db *DB) RecordAudit(ctx context.Context, entry user.Audit) error {
 // $5 ip, $6 request_id and $7 detail. If $8 is true and the account does not exist, user_id is NULL.
 //
 // The database sets the id and the time, so that the entries of all replicas use one clock. The id is a UUIDv7. Its first 48 bits are the
-// time in milliseconds, and the 12 bits after the version are the fraction of the millisecond (RFC 9562 section 6.2, method 3). So the
-// entries of a transaction sort in the order in which they were added.
+// time in milliseconds. The 12 bits after the version are the fraction of the millisecond (RFC 9562 section 6.2, method 3). So the entries
+// of a transaction sort in the order in which they were added.
 //
 // If the actor or the user of an entry does not exist, the entry gets no address and no request id. The user may have been erased during
 // the request, for example during a login. If the erasure commits only after this query, the cleanup removes the address and the request

@@ -192,7 +192,7 @@ func lockPasskey(ctx context.Context, tx pgx.Tx, credentialID []byte) (state use
 	}
 	var batch pgx.Batch
 	var factors []user.Factor
-	// While the query above waited for its lock, the user may have removed the passkey, and another user may have added a passkey with the
+	// While the query above waited for its lock, the user may have removed the passkey. Another user may even have added a passkey with the
 	// same id.
 	batch.Queue(`SELECT `+factorColumns+` FROM factors WHERE credential_id = $1 AND user_id = $2 AND confirmed_at IS NOT NULL`,
 		credentialID, found[0].id).Query(into(&factors, scanFactor))

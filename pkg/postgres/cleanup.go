@@ -77,8 +77,14 @@ func (r *Cleaner) Clean(ctx context.Context) error {
 	}{
 		{"sessions", expired("sessions", `expires_at < now()`), nil},
 		// Invalidated tokens stay for FreshTokenAge, because they count towards the limit of tokens.
-		{"one_time_tokens", expired("one_time_tokens", `expires_at < now() AND created_at < now() - $1::interval`), []any{user.FreshTokenAge}},
-		{"token_mailboxes", expired("token_mailboxes", `sent_at < now() - $1::interval`), []any{max(user.FreshTokenAge, mail.NoticeWindow)}},
+		{
+			"one_time_tokens", expired("one_time_tokens", `expires_at < now() AND created_at < now() - $1::interval`),
+			[]any{user.FreshTokenAge},
+		},
+		{
+			"token_mailboxes", expired("token_mailboxes", `sent_at < now() - $1::interval`),
+			[]any{max(user.FreshTokenAge, mail.NoticeWindow)},
+		},
 		{"login_failures", expired("login_failures", `failed_at < now() - $1::interval`), []any{user.FailuresTTL}},
 		{"password_failures", expired("password_failures", `failed_at < now() - $1::interval`), []any{user.FailuresTTL}},
 		{"login_networks", expired("login_networks", `last_login_at < now() - $1::interval`), []any{user.NetworkTTL}},

@@ -51,13 +51,15 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 				SELECT decode(md5(random()::text), 'hex'), 'password_reset', '%[1]s', 'a', now() %[4]s, now() %[3]s
 				FROM generate_series(1, %[2]d);
 			INSERT INTO token_mailboxes (email_hash, purpose, sent_at)
-				SELECT decode(md5(random()::text), 'hex'), 'password_reset', now() - interval '10 minutes' %[3]s FROM generate_series(1, %[2]d);
+				SELECT decode(md5(random()::text), 'hex'), 'password_reset', now() - interval '10 minutes' %[3]s
+					FROM generate_series(1, %[2]d);
 			INSERT INTO login_failures (email_hash, failures, failed_at, blocked_until)
 				SELECT decode(md5(random()::text), 'hex'), 9, now() %[4]s, now() %[4]s FROM generate_series(1, %[2]d);
 			INSERT INTO password_failures (subject_hash, network, failures, failed_at, blocked_until)
 				SELECT decode(md5(random()::text), 'hex'), '192.0.2.0/24', 9, now() %[4]s, now() %[4]s FROM generate_series(1, %[2]d);
 			INSERT INTO login_networks (user_id, network, first_login_at, last_login_at)
-				SELECT '%[1]s', set_masklen('%[5]s'::inet + n * 256, 24)::cidr, now() - interval '200 days', now() %[4]s - interval '89 days'
+				SELECT '%[1]s', set_masklen('%[5]s'::inet + n * 256, 24)::cidr, now() - interval '200 days',
+					now() %[4]s - interval '89 days'
 				FROM generate_series(1, %[2]d) n;
 			INSERT INTO idempotency_keys (key_hash, body_mac, user_id, response, created_at)
 				SELECT decode(md5(random()::text), 'hex'), 'a', '%[1]s', '{}', now() %[4]s FROM generate_series(1, %[2]d);
@@ -72,7 +74,8 @@ func fill(t *testing.T, dsn string, u user.User, n int) {
 			INSERT INTO audit_events (id, time, action)
 				SELECT (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0')
 					|| '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 1, 15))::uuid,
-					moment, 'user_updated' FROM generate_series(1, %[2]d) n, (SELECT now() %[4]s AS moment) m`, u.ID, rows, ends, began, from))
+					moment, 'user_updated' FROM generate_series(1, %[2]d) n, (SELECT now() %[4]s AS moment) m`, u.ID,
+			rows, ends, began, from))
 	}
 }
 

@@ -28,7 +28,8 @@ const hashed = `
 		(5, '$2b$12$c2FsdA', '$2b$12$c2FsdA'), (6, '$2b$12$dGxhcw', '$2b$12$dGxhcw'), (7, '$2y$10$c2FsdA', '$2y$10$c2FsdA'),
 		(8, 'pbkdf2_sha256$600000$c2FsdA$a2V5', 'pbkdf2_sha256$600000$c2FsdA$'),
 		(9, '$pbkdf2-sha256$29000$c2FsdA$a2V5', '$pbkdf2-sha256$29000$c2FsdA$'),
-		(10, '$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$a2V5', '$2b$12$c2FsdA'), (11, '$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$a2V5', '$2b$12$dGxhcw')
+		(10, '$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$a2V5', '$2b$12$c2FsdA'),
+		(11, '$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$a2V5', '$2b$12$dGxhcw')
 	) AS h (n, hash, prefix) ON n::text = email`
 
 func TestHashCostsAreCounted(t *testing.T) {

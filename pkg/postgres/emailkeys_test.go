@@ -73,7 +73,8 @@ func TestEmailKeysAreRecomputed(t *testing.T) {
 	}
 	sum := sha256.Sum256([]byte("info@strasse.example"))
 	execute(t, dsn, `INSERT INTO one_time_tokens (token_hash, purpose, user_id, email_key, created_at, expires_at)
-		SELECT '\x01', 'password_reset', id, email_key, now(), now() + interval '1 hour' FROM users WHERE email_key = 'info@strasse.example'`)
+		SELECT '\x01', 'password_reset', id, email_key, now(), now() + interval '1 hour' FROM users
+			WHERE email_key = 'info@strasse.example'`)
 	if _, err := conn.Exec(t.Context(), `INSERT INTO login_failures VALUES ($1, 70, now(), now())`, sum[:]); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +157,8 @@ func TestAVerifiedAccountKeepsTheEmail(t *testing.T) {
 		t.Helper()
 		if _, err := conn.Exec(t.Context(), `
 			INSERT INTO users (id, email, email_key, email_verified, status, version, created_at, updated_at)
-			VALUES (gen_random_uuid(), $1, $2, $3, 'active', 1, now() - make_interval(days => $4), now())`, email, key, verified, days); err != nil {
+			VALUES (gen_random_uuid(), $1, $2, $3, 'active', 1, now() - make_interval(days => $4), now())`, email, key,
+			verified, days); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -170,7 +172,8 @@ func TestAVerifiedAccountKeepsTheEmail(t *testing.T) {
 		"victim@bücher.example": "victim@xn--bcher-kva.example", "info@straße.example": "info@straße.example",
 	} {
 		var email string
-		if err := conn.QueryRow(t.Context(), `SELECT email FROM users WHERE email_key = $1`, key).Scan(&email); err != nil || email != want {
+		if err := conn.QueryRow(t.Context(), `SELECT email FROM users WHERE email_key = $1`,
+			key).Scan(&email); err != nil || email != want {
 			t.Errorf("the account with the key %s has the email %q (%v), want %q", key, email, err, want)
 		}
 	}

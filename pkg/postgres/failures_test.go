@@ -67,7 +67,8 @@ func TestABackoffOutlastsTheMigration(t *testing.T) {
 		logins++
 		if _, err := conn.Exec(t.Context(), `
 			INSERT INTO audit_events (id, time, action, user_id, ip)
-			SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' || lpad($5::text, 3, '0') || '8' || repeat('0', 15))::uuid,
+			SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0')
+				|| '7' || lpad($5::text, 3, '0') || '8' || repeat('0', 15))::uuid,
 				at, $2, $3, nullif($4, '')::inet
 			FROM (SELECT now() - $1::interval AS at) AS moment`, age, action, a.ID, ip, fmt.Sprint(logins)); err != nil {
 			t.Fatal(err)
@@ -95,7 +96,8 @@ func TestABackoffOutlastsTheMigration(t *testing.T) {
 		} {
 			g := failuresFor(t, db, email, network)
 			if !isBlocked(g.Total, g) || isBlocked(g.Network, g) || g.Total.Count != 5 || g.Known != (known && email == a.Email) {
-				t.Errorf("%s from %s: %+v, want 5 failures, a backoff of all networks, known %t", email, network, g, known && email == a.Email)
+				t.Errorf("%s from %s: %+v, want 5 failures, a backoff of all networks, known %t", email, network, g,
+					known && email == a.Email)
 			}
 		}
 	}

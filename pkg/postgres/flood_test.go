@@ -90,10 +90,11 @@ func TestManyChangesDoNotKeepTheirCallerFromBeingDisabled(t *testing.T) {
 	stop := flood(t, dsn, []access.Caller{caller})
 	for range 5 {
 		err := withRetries(t, func(ctx context.Context) error {
-			_, err := admins.Change(ctx, access.Internal(caller.UserID), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
-				u.Version++
-				return user.Change{User: &u}, nil
-			})
+			_, err := admins.Change(ctx, access.Internal(caller.UserID),
+				func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+					u.Version++
+					return user.Change{User: &u}, nil
+				})
 			return err
 		})
 		if err != nil {

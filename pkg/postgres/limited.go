@@ -16,7 +16,7 @@ import (
 type limitedConnector struct {
 	driver.Connector
 
-	timeout time.Duration // of one attempt to connect
+	timeout time.Duration // the maximum time of one attempt to connect
 }
 
 // Connect implements driver.Connector. After a timeout, its error says what to check.

@@ -68,10 +68,11 @@ func TestAChangeSeesTheChangeThatItWaitedFor(t *testing.T) {
 	var wg sync.WaitGroup
 	_, err := db.Change(t.Context(), access.Internal(u.ID), give(func() {
 		wg.Go(func() {
-			_, err := other.Change(t.Context(), access.Internal(u.ID), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
-				seen = u.Roles
-				return user.Change{}, nil
-			})
+			_, err := other.Change(t.Context(), access.Internal(u.ID),
+				func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+					seen = u.Roles
+					return user.Change{}, nil
+				})
 			if err != nil {
 				t.Error(err)
 			}
@@ -277,7 +278,8 @@ func TestTransactionsDoNotDeadlock(t *testing.T) {
 						t.Errorf("operation %d ended in a deadlock: %v", i, err)
 						return
 					}
-					if err == nil || errors.As(err, &known) && known.Code == user.NotFound { // another operation deleted the role or the token
+					// another operation deleted the role or the token
+					if err == nil || errors.As(err, &known) && known.Code == user.NotFound {
 						done[i].Add(1)
 					}
 				}
@@ -298,7 +300,8 @@ func login(ctx context.Context, db *postgres.DB, u user.User) error {
 		return err
 	}
 	_, err = db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
-		session := &user.Session{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, CreatedAt: g.Now, RotatedAt: g.Now, ExpiresAt: g.Now.Add(time.Hour)}
+		session := &user.Session{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, CreatedAt: g.Now, RotatedAt: g.Now,
+			ExpiresAt: g.Now.Add(time.Hour)}
 		e, err := event.New(event.LoggedIn, u.ID, 0, g.Now, event.Session{ID: u.ID, SessionID: session.ID})
 		audit := []user.Audit{{Action: user.LoginSucceeded, UserID: u.ID}}
 		return user.LoginDecision{Success: true, Session: session, PasswordAt: cred.ChangedAt, Event: e, Audit: audit}, err

@@ -25,7 +25,8 @@ func (db *DB) MailAccount(ctx context.Context, id uuid.UUID) (a mail.Account, er
 	return a, wrap("read an account for a mail", err)
 }
 
-// ClaimMail implements mail.Store. A claim by a statement whose result was lost becomes stale like that of a process that has died.
+// ClaimMail implements mail.Store. If the result of the statement is lost, the claim becomes stale, like the claim of a process that has
+// died.
 func (db *DB) ClaimMail(
 	ctx context.Context, event uuid.UUID, notice string, stale time.Duration,
 ) (claim mail.Claim, state mail.ClaimState, err error) {

@@ -70,7 +70,8 @@ func TestAMigrationTriesALockAgain(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { _, err := m.Up(ctx); ended <- err }()
 		testkit.WaitFor(t, "a migration that waits", func() bool { return waitsFor(t, request, table) })
-		if _, err := request.Exec(t.Context(), `SET statement_timeout = '10s'; UPDATE `+table+` SET `+column[table]+` = '' WHERE false`); err != nil {
+		if _, err := request.Exec(t.Context(),
+			`SET statement_timeout = '10s'; UPDATE `+table+` SET `+column[table]+` = '' WHERE false`); err != nil {
 			t.Errorf("a request on %s: %v, want none to wait as long as the lock is held", table, err)
 		}
 		cancel()

@@ -82,7 +82,8 @@ func TestTheAgeOfKeysIsRemembered(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !second["one"].Equal(first["one"]) || !second["two"].After(first["one"]) || first["one"].Before(before) {
-		t.Errorf("the first replica returns %v and the second one %v, want the same time for key one and a later one for key two", first, second)
+		t.Errorf("the first replica returns %v and the second one %v, want the same time for key one and a later one for key two", first,
+			second)
 	}
 	if keys := slices.Sorted(maps.Keys(second)); !slices.Equal(keys, []string{"one", "two"}) {
 		t.Errorf("the keys are %v, want one and two", keys)

@@ -48,7 +48,8 @@ func (db *DB) OutboxBacklog(ctx context.Context) (pending int64, oldest time.Dur
 		SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT 100000) AS waiting),
 			coalesce(extract(epoch FROM greatest(now() - least(
 				(SELECT occurred_at FROM outbox WHERE retry_at IS NULL ORDER BY id LIMIT 1),
-				(SELECT occurred_at FROM outbox WHERE refusals > 0 AND parked_at IS NULL ORDER BY id LIMIT 1)), interval '0')), 0)::float8`).
+				(SELECT occurred_at FROM outbox WHERE refusals > 0 AND parked_at IS NULL
+					ORDER BY id LIMIT 1)), interval '0')), 0)::float8`).
 		Scan(&pending, &seconds)
 	return pending, time.Duration(seconds * float64(time.Second)), wrap("read the backlog of the outbox", err)
 }

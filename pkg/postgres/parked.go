@@ -40,7 +40,9 @@ func (db *DB) ParkedCounts(ctx context.Context) (map[string]int64, error) {
 		N    int64
 	}
 	all, err := collect(ctx, db.pool, pgx.RowToStructByPos[count], `
-		SELECT type, count(*) FROM (SELECT type FROM outbox WHERE refusals > 0 AND parked_at IS NOT NULL LIMIT 100000) AS parked GROUP BY type`)
+		SELECT type, count(*)
+		FROM (SELECT type FROM outbox WHERE refusals > 0 AND parked_at IS NOT NULL LIMIT 100000) AS parked
+		GROUP BY type`)
 	counts := make(map[string]int64, len(all))
 	for _, c := range all {
 		counts[c.Type] = c.N

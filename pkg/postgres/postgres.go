@@ -171,7 +171,7 @@ func testConnection(ctx context.Context, target *pgx.ConnConfig) error {
 		return conn.Close(ctx)
 	case !errors.As(err, &server):
 		return errors.New("leads to no server that answers")
-	case server.Code == "53300": // too many connections, probably those of the service: the server has accepted the password
+	case server.Code == "53300": // too many connections, probably the service's own: the server has accepted the password
 		return nil
 	default:
 		return fmt.Errorf("is refused by the server with the code %s", server.Code)

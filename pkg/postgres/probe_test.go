@@ -192,7 +192,8 @@ func TestAProbeReconnects(t *testing.T) {
 	if err := ping(); err != nil {
 		t.Errorf("the probe fails although new connections work: %v", err)
 	}
-	execute(t, s.dsn, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
+	execute(t, s.dsn,
+		`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`)
 	if err := ping(); err != nil {
 		t.Errorf("the probe fails after the server closed its connection: %v", err)
 	}

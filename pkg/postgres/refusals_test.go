@@ -158,7 +158,8 @@ func TestAnEventIsParkedAfterTwentyRefusals(t *testing.T) {
 		r.wantSent() // the event is not due
 		parked, err := db.ParkedEvents(t.Context(), 0, 10)
 		if err != nil || len(parked) > 1 || (len(parked) == 1) != (n >= outbox.MaxRefusals) {
-			t.Fatalf("after %d refusals %d events are parked (%v), want 1 event after %d or more refusals", n, len(parked), err, outbox.MaxRefusals)
+			t.Fatalf("after %d refusals %d events are parked (%v), want 1 event after %d or more refusals", n, len(parked),
+				err, outbox.MaxRefusals)
 		}
 		if len(parked) == 1 {
 			p := parked[0]

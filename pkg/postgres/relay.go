@@ -99,7 +99,8 @@ func lockOutbox(ctx context.Context, conn *pgxpool.Conn, queue func(*pgx.Batch))
 	var queries pgx.Batch
 	queries.Queue(`BEGIN`)
 	queries.Queue(`
-		SELECT set_config('user_service.relay', pg_try_advisory_xact_lock($1)::text, true)::boolean, has_table_privilege('outbox', 'DELETE'),
+		SELECT set_config('user_service.relay', pg_try_advisory_xact_lock($1)::text, true)::boolean,
+			has_table_privilege('outbox', 'DELETE'),
 			set_config('idle_in_transaction_session_timeout', $2, true) || set_config('tcp_user_timeout', $3, true) ||
 			set_config('lock_timeout', $4, true) ||
 			set_config('enable_sort', 'off', true) || set_config('enable_bitmapscan', 'off', true) ||
@@ -136,7 +137,7 @@ type batch struct {
 }
 
 // queueOldest queues the statements that read a batch into b and lock its rows. They lock the table first, because a row lock does not
-// conflict with a table lock against DELETE, such as that of CREATE INDEX. Without its own table lock, the relay could publish events
+// conflict with a table lock against DELETE, such as the lock of CREATE INDEX. Without its own table lock, the relay could publish events
 // that it can't remove.
 //
 // The stored size of an event's data costs little to read, and is rarely above the size that is sent. So the query first selects events
@@ -153,7 +154,8 @@ func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at <= now()
 				ORDER BY retry_at, id LIMIT %[2]d)
 			UNION ALL -- due later than the longest delay allows, because the clock was set back
-			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean AND retry_at > now() + interval '%[5]d seconds'
+			(SELECT id, data FROM outbox WHERE current_setting('user_service.relay')::boolean
+				AND retry_at > now() + interval '%[5]d seconds'
 				ORDER BY retry_at DESC LIMIT %[2]d)
 		), sized AS (
 			SELECT id, data, sum(pg_column_size(data)) OVER (ORDER BY id) - pg_column_size(data) AS before FROM candidates
@@ -162,7 +164,8 @@ func queueOldest(queries *pgx.Batch, limits outbox.Limits, b *batch) {
 		), picked AS MATERIALIZED (
 			SELECT id FROM (SELECT id, sum(bytes) OVER (ORDER BY id) - bytes AS before FROM measured) AS m WHERE before < %[3]d
 		)
-		SELECT o.id, o.event_id, o.type, o.subject, o.sequence, o.occurred_at, o.traceparent, o.data::text, o.refusals, o.retry_at IS NOT NULL,
+		SELECT o.id, o.event_id, o.type, o.subject, o.sequence, o.occurred_at, o.traceparent, o.data::text, o.refusals,
+			o.retry_at IS NOT NULL,
 			o.type <> '%[4]s' AND (SELECT u.id FROM users u WHERE u.id = o.subject) IS NULL, -- NOT EXISTS would read all users
 			EXISTS (SELECT FROM outbox e WHERE e.subject = o.subject AND e.id < o.id AND e.retry_at IS NOT NULL
 				AND e.id <> ALL (ARRAY(SELECT id FROM picked))

@@ -102,7 +102,8 @@ func TestDuplicatesAreLimitedWhileRemovalsFail(t *testing.T) {
 				<-time.After(4 * time.Second) //nolint:forbidigo // counts the copies in this time; the relay pauses for at most 2 s
 				stop()
 				if events, duplicates := p.counts(); events+duplicates > fault.copies {
-					t.Errorf("%d events were published with %d duplicates during the fault, want at most %d", events, duplicates, fault.copies)
+					t.Errorf("%d events were published with %d duplicates during the fault, want at most %d", events,
+						duplicates, fault.copies)
 				}
 				run(fault.end)
 				relays(t, through, &p) // on new connections

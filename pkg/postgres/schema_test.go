@@ -205,7 +205,8 @@ func TestMigrationsTimeOut(t *testing.T) {
 			began := time.Now()
 			_, err = m.Up(t.Context())
 			took := time.Since(began)
-			if err == nil || !strings.Contains(err.Error(), "does not answer within "+limit.String()) || strings.Contains(err.Error(), "hunter2") {
+			if err == nil || !strings.Contains(err.Error(), "does not answer within "+limit.String()) ||
+				strings.Contains(err.Error(), "hunter2") {
 				t.Errorf("Up: %v, want the error that the database does not answer within %s, without the password", err, limit)
 			}
 			if took < limit || took > 2*limit+10*time.Second {

@@ -49,7 +49,7 @@ func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user
 	return scanIdentity(q.QueryRow(ctx, identifyQuery, userID, sessionID))
 }
 
-// scanIdentity reads a caller, and more columns that follow those of the caller.
+// scanIdentity reads a caller, and more columns that follow the columns of the caller.
 func scanIdentity(row pgx.Row, more ...any) (user.Identity, error) {
 	var session uuid.UUID
 	var created time.Time

@@ -33,7 +33,8 @@ func TestADatabaseInAnotherEncodingIsRefused(t *testing.T) {
 				t.Errorf("the migrations: %v, want the encoding %s and how to fix it", err, encoding)
 			}
 			db := postgrestest.Connect(t, dsn, nil)
-			if err := db.CheckSetup(t.Context()); !errors.As(err, new(postgres.SetupError)) || !strings.Contains(err.Error(), encoding+want) {
+			if err := db.CheckSetup(t.Context()); !errors.As(err, new(postgres.SetupError)) ||
+				!strings.Contains(err.Error(), encoding+want) {
 				t.Errorf("readiness: %v, want a SetupError with the encoding %s", err, encoding)
 			}
 		})

@@ -45,10 +45,11 @@ func TestATakenEmailCausesNoServerError(t *testing.T) {
 		}
 		for _, u := range users {
 			try(func() error {
-				_, err := db.Change(t.Context(), access.Internal(u.ID), func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
-					u.Email = email
-					return user.Change{User: &u}, nil
-				})
+				_, err := db.Change(t.Context(), access.Internal(u.ID),
+					func(_ context.Context, _ user.Tx, u user.User) (user.Change, error) {
+						u.Email = email
+						return user.Change{User: &u}, nil
+					})
 				return err
 			})
 			try(func() error { return db.Create(t.Context(), access.Internal(uuid.Nil), accountOf(newUser(email)), nil) })

@@ -83,7 +83,8 @@ func tlsServer(t *testing.T, dsn string, certificate *atomic.Pointer[tls.Certifi
 				}
 				_, _ = client.Write([]byte("S"))
 				secure := tls.Server(client, &tls.Config{
-					Certificates: []tls.Certificate{*certificate.Load()}, MinVersion: tls.VersionTLS12, ClientAuth: tls.RequireAnyClientCert,
+					Certificates: []tls.Certificate{*certificate.Load()}, MinVersion: tls.VersionTLS12,
+					ClientAuth: tls.RequireAnyClientCert,
 					VerifyConnection: func(state tls.ConnectionState) error {
 						presented.Store(state.PeerCertificates[0])
 						return nil

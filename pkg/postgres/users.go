@@ -39,7 +39,7 @@ var userFields = []userField{
 
 // userField is a column of users and the field of user.User that it holds.
 type userField struct {
-	name string // of the column, and of the statement's argument
+	name string // the name of the column and of the statement's argument
 	// in returns a pointer to the value in u: the argument of a statement that writes the column, and the target of a scan.
 	in func(u *user.User) any
 }

@@ -29,7 +29,7 @@ type writeWatch struct {
 	running sync.WaitGroup
 }
 
-// writeCheck is one check.
+// writeCheck is the result of a check, for all goroutines that wait for it.
 type writeCheck struct {
 	done     chan struct{} // closed when mayWrite is set
 	mayWrite bool

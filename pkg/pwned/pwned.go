@@ -37,12 +37,12 @@ const (
 	Failed   = "failed"
 )
 
-// Config are the settings of a Client.
+// Config configures a Client.
 type Config struct {
-	URL      string       // of the range API; ends in /range/
-	Agent    string       // the User-Agent of the queries, which Have I Been Pwned requires
-	Log      *slog.Logger // of failures; nil: discarded
-	Observer Observer     // nil: none
+	URL      string       // The URL of the range API; ends in /range/.
+	Agent    string       // The User-Agent of the queries, which Have I Been Pwned requires.
+	Log      *slog.Logger // Gets failures. nil: discarded.
+	Observer Observer     // nil: none.
 }
 
 // Observer counts the queries.

@@ -18,14 +18,13 @@ import (
 // Disposition is what a Consumer does with a message after its handler.
 type Disposition int
 
-// The dispositions.
+// All dispositions.
 const (
-	Done  Disposition = iota // acknowledge the message
-	Retry                    // deliver it again after one of Queue.Retries
-	Defer                    // deliver it again after one of Queue.Deferrals
-	Park                     // move it to the queue of parked messages
-	// Forward moves it to Queue.ForwardTo. Its next attempt counts as the first one.
-	Forward
+	Done    Disposition = iota // Acknowledge the message.
+	Retry                      // Deliver it again after one of Queue.Retries.
+	Defer                      // Deliver it again after one of Queue.Deferrals.
+	Park                       // Move it to the queue of parked messages.
+	Forward                    // Move it to Queue.ForwardTo, where its next attempt counts as the first one.
 )
 
 // Job is a message for the handler of a Consumer.

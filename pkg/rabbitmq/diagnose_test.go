@@ -40,7 +40,8 @@ func TestDiagnoseReportsABrokerThatCannotBeReached(t *testing.T) {
 	wrong, away, elsewhere := broker(t), broker(t), broker(t)
 	wrong.Password, away.Port, elsewhere.Vhost = "wrong", 1, "nowhere"
 	for name, cfg := range map[string]rabbitmq.Broker{"password": wrong, "port": away, "vhost": elsewhere} {
-		if d := rabbitmq.Diagnose(t.Context(), cfg, []string{"user.created"}, noLog); d.Reach == nil || d.Exchange != nil || d.Write != nil {
+		if d := rabbitmq.Diagnose(t.Context(), cfg, []string{"user.created"}, noLog); d.Reach == nil ||
+			d.Exchange != nil || d.Write != nil {
 			t.Errorf("%s: the diagnosis is %+v, want only Reach", name, d)
 		}
 	}

@@ -50,7 +50,8 @@ type inbox struct {
 	returns <-chan amqp.Return
 }
 
-// consume declares the queues. It then consumes the queues of first and of further attempts, with a prefetch count for each.
+// consume declares the queues, and consumes the queue of first attempts and the queue of retries. first and again are their prefetch
+// counts.
 func (q Queue) consume(channel *amqp.Channel, first, again int) (in *inbox, err error) {
 	if err := q.declare(channel); err != nil {
 		return nil, err

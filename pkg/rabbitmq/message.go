@@ -25,7 +25,8 @@ type message struct {
 // encode returns a persistent message whose body is the CloudEvent in structured mode.
 func encode(e event.Event) (amqp.Publishing, error) {
 	if len(e.Type) > maxType {
-		return amqp.Publishing{}, fmt.Errorf("%w: the type has %d bytes, and a routing key has at most %d", ErrRejected, len(e.Type), maxType)
+		return amqp.Publishing{},
+			fmt.Errorf("%w: the type has %d bytes, and a routing key has at most %d", ErrRejected, len(e.Type), maxType)
 	}
 	body, err := e.CloudEvent()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 
 // ParkedMessage describes a parked message without its body, which may contain secrets.
 type ParkedMessage struct {
-	ID       string // of the event
-	Type     string // of the event
+	ID       string // the id of the event
+	Type     string // the type of the event
 	ParkedAt string // RFC 3339. Empty: the broker has parked the message, after too many deliveries.
 	First    string // The time of the first attempt.
 	Attempts int64

@@ -57,7 +57,8 @@ func TestTheBrokerRejectsSomeOfMany(t *testing.T) {
 
 // closeChannel returns the method channel.close of a broker that rejects a basic.publish.
 func closeChannel(code uint16, text string) string {
-	return "\x00\x14\x00\x28" + string(binary.BigEndian.AppendUint16(nil, code)) + string([]byte{byte(len(text))}) + text + "\x00\x3c\x00\x28"
+	return "\x00\x14\x00\x28" + string(binary.BigEndian.AppendUint16(nil, code)) + string([]byte{byte(len(text))}) +
+		text + "\x00\x3c\x00\x28"
 }
 
 // TestAnotherReasonIsNotARejection closes the channel while an event is unconfirmed, for a reason that affects all events.

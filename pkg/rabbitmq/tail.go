@@ -9,7 +9,7 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// prefetch is the number of unacknowledged messages that the broker sends.
+// prefetch is the maximum number of messages that the broker sends before they are acknowledged.
 const prefetch = 100
 
 var errConsumerCanceled = errors.New("the broker canceled the consumer")

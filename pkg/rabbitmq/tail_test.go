@@ -62,7 +62,8 @@ func TestTailContinuesAfterALostConnection(t *testing.T) {
 				continue
 			}
 			body, _ := sent[0].CloudEvent()
-			if diff := cmp.Diff(tailedEvent{string(typ), string(body)}, receive(t, events), cmp.AllowUnexported(tailedEvent{})); diff != "" {
+			if diff := cmp.Diff(tailedEvent{string(typ), string(body)}, receive(t, events),
+				cmp.AllowUnexported(tailedEvent{})); diff != "" {
 				t.Errorf("round %d (-want +got):\n%s", round, diff)
 			}
 		}

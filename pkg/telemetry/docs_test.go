@@ -118,7 +118,8 @@ func tableOf(t *testing.T, m handler) string {
 			continue
 		}
 		family := families[name]
-		fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(family.GetType().String()), labelsOf(family), family.GetHelp())
+		fmt.Fprintf(&rows, "| `%s` | %s | %s | %s |\n", name, strings.ToLower(family.GetType().String()),
+			labelsOf(family), family.GetHelp())
 	}
 	return rows.String()
 }

@@ -60,7 +60,8 @@ func NewMetrics(version string, eventTypes, tables []string) *Metrics {
 func (m *Metrics) Handler() http.Handler { return handlerFor(m.registry) }
 
 func handlerFor(registry *prometheus.Registry) http.Handler {
-	return promhttp.HandlerFor(prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return gather(registry) }), promhttp.HandlerOpts{
+	gatherer := prometheus.GathererFunc(func() ([]*dto.MetricFamily, error) { return gather(registry) })
+	return promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{
 		Registry:            registry,
 		ErrorHandling:       promhttp.ContinueOnError,
 		MaxRequestsInFlight: maxScrapes,

@@ -25,7 +25,7 @@ type traceSettings struct {
 
 // InvalidVariable describes an invalid environment variable.
 type InvalidVariable struct {
-	Name string // of the variable
+	Name string // the name of the variable
 	What string // what is wrong
 	Do   string // what to do about it
 }

@@ -190,7 +190,8 @@ func TestNoPartOfAHeaderIsLogged(t *testing.T) {
 			if _, err := otlptracehttp.New(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if strings.Contains(out.String(), "planted") || strings.Contains(out.String(), "zzp") || strings.Contains(out.String(), "plan ted") {
+			if strings.Contains(out.String(), "planted") || strings.Contains(out.String(), "zzp") ||
+				strings.Contains(out.String(), "plan ted") {
 				t.Errorf("%s=%s: the log contains a secret: %s", name, headers, out.String())
 			}
 			if !strings.Contains(out.String(), `"level":"ERROR","msg":"`) {
@@ -259,13 +260,16 @@ func TestBadTraceSettings(t *testing.T) {
 		},
 		"endpoint for gRPC": {
 			map[string]string{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "10.0.0.1:4317", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "grpc"},
-			"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: is not a URL; set it to a URL such as http://localhost:4318, or http://localhost:4317 for grpc",
+			"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: is not a URL; set it to a URL such as http://localhost:4318, or http://localhost:4317 " +
+				"for grpc",
 		},
 		"all": {
-			map[string]string{"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "?", "OTEL_EXPORTER_OTLP_ENDPOINT": "?"},
+			map[string]string{"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "?",
+				"OTEL_EXPORTER_OTLP_ENDPOINT": "?"},
 			"OTEL_TRACES_EXPORTER: is not supported; set it to otlp or none\n" +
 				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: is not supported; set it to grpc or http/protobuf\n" +
-				"OTEL_EXPORTER_OTLP_ENDPOINT: is not a URL; set it to a URL such as http://localhost:4318, or http://localhost:4317 for grpc",
+				"OTEL_EXPORTER_OTLP_ENDPOINT: is not a URL; set it to a URL such as http://localhost:4318, or http://localhost:4317 for " +
+				"grpc",
 		},
 		"attributes": {
 			map[string]string{"OTEL_TRACES_EXPORTER": "otlp", "OTEL_RESOURCE_ATTRIBUTES": "nonsense"},

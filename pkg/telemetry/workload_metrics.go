@@ -26,7 +26,7 @@ func newWorkloadMetrics(factory promauto.Factory) workloadMetrics {
 	}
 }
 
-// Authorized counts a request of a kind of caller. It implements httpapi.Observer.
+// Authorized counts a request by the kind of its caller. It implements httpapi.Observer.
 func (m *Metrics) Authorized(caller string) {
 	m.workload.authorized.WithLabelValues(bounded(callers, caller)).Inc()
 }

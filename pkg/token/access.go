@@ -126,7 +126,8 @@ func (t *Tokens) ReadAccess(raw string) (Issued, error) {
 			UserID: userID, SessionID: sessionID, AuthTime: timeOf(c.AuthTime), AMR: c.AMR,
 			EmailVerified: c.EmailVerified, Roles: c.Roles, Permissions: c.Permissions,
 		},
-		ID: c.ID, Issuer: c.Issuer, Audience: c.Audience, ClientID: c.ClientID, IssuedAt: timeOf(c.IssuedAt), ExpiresAt: timeOf(c.ExpiresAt),
+		ID: c.ID, Issuer: c.Issuer, Audience: c.Audience, ClientID: c.ClientID, IssuedAt: timeOf(c.IssuedAt),
+		ExpiresAt: timeOf(c.ExpiresAt),
 	}, nil
 }
 
@@ -144,7 +145,7 @@ func (t *Tokens) Issuer() string { return t.cfg.Issuer }
 // ClientID returns the client_id claim of the tokens.
 func (t *Tokens) ClientID() string { return t.cfg.ClientID }
 
-// find returns the key that the header of an access token names. It refuses a token whose algorithm is not that of the key, before the
+// find returns the key that the header of an access token names. It refuses a token whose algorithm does not match the key, before the
 // signature is verified.
 func (r *keyring) find(tok *jwt.Token) (any, error) {
 	typ, _ := tok.Header["typ"].(string)
@@ -160,7 +161,7 @@ func (r *keyring) find(tok *jwt.Token) (any, error) {
 		return nil, errors.New("unknown kid")
 	}
 	if tok.Method.Alg() != key.method.Alg() {
-		return nil, errors.New("alg is not that of the key")
+		return nil, errors.New("alg does not match the key")
 	}
 	return key.verify, nil
 }

@@ -31,7 +31,7 @@ func (c *claims) UnmarshalJSON(data []byte) error {
 		Permissions   []string         `json:"permissions"`
 	}
 	if err := json.Unmarshal(data, &in); err != nil {
-		return errors.New("the claims are not those of an access token") // the cause may contain parts of the claims
+		return errors.New("the claims are malformed") // the cause may contain parts of the claims
 	}
 	*c = claims{
 		RegisteredClaims: jwt.RegisteredClaims{

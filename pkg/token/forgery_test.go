@@ -21,7 +21,8 @@ const (
 )
 
 var config = token.Config{
-	Keys: token.Keys{Secret: secret}, Issuer: "https://accounts.example", Audience: "example", ClientID: "shop", AccessTTL: 15 * time.Minute,
+	Keys: token.Keys{Secret: secret}, Issuer: "https://accounts.example", Audience: "example", ClientID: "shop",
+	AccessTTL: 15 * time.Minute,
 }
 
 func newTokens(t testing.TB, change ...func(*token.Config)) *token.Tokens {

@@ -102,7 +102,8 @@ func TestBadKeysAreRefused(t *testing.T) {
 	t.Parallel()
 	valid := pkcs8(ed25519Key())
 	encrypted := string(pem.EncodeToMemory(&pem.Block{
-		Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"}, Bytes: make([]byte, 48),
+		Type: "EC PRIVATE KEY", Headers: map[string]string{"Proc-Type": "4,ENCRYPTED", "DEK-Info": "AES-256-CBC,00"},
+		Bytes: make([]byte, 48),
 	}))
 	const public, private, both = 1, 2, 3
 	for name, test := range map[string]struct {

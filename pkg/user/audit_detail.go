@@ -48,7 +48,7 @@ const (
 // Reason is the reason for a refusal or a change.
 type Reason string
 
-// The reasons.
+// The reasons in audit entries.
 const (
 	ReasonEmailTaken      Reason = "email_taken"
 	ReasonTooManySessions Reason = "too_many_sessions"
@@ -57,7 +57,7 @@ const (
 // ChangeKind is a kind of change of a role or a factor.
 type ChangeKind string
 
-// The kinds of changes.
+// The kinds of changes in audit entries.
 const (
 	RoleCreated   ChangeKind = "created"
 	RoleUpdated   ChangeKind = "updated"

@@ -19,7 +19,7 @@ func TestWorkBeforeTheHashIsBounded(t *testing.T) {
 	zone := "E" + strings.Repeat("x/", 30_000)
 	for name, test := range map[string]struct {
 		errs    user.FieldErrors
-		pointer string // of the refused field; empty: the value is accepted
+		pointer string // the refused field; empty: the value is accepted
 	}{
 		"password of a login":       {user.Login{Email: "a@b.c", Password: long}.Check(), "/password"},
 		"longest email of a login":  {user.Login{Email: text(254), Password: "x"}.Check(), ""},

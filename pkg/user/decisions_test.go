@@ -163,7 +163,8 @@ func TestTheLastAdminStays(t *testing.T) {
 			{disabledAdmin, false, ""},
 		} {
 			if _, err := decide(answers{otherAdmin: c.another, roles: known}, c.old); codeOf(err) != c.code {
-				t.Errorf("%s with roles %v, status %s and another admin %t: %v, want %q", name, c.old.Roles, c.old.Status, c.another, err, c.code)
+				t.Errorf("%s with roles %v, status %s and another admin %t: %v, want %q", name, c.old.Roles,
+					c.old.Status, c.another, err, c.code)
 			}
 		}
 	}
@@ -289,7 +290,8 @@ func TestDecideVerification(t *testing.T) {
 		if got := summary(change); got != c.want || err != nil {
 			t.Errorf("%s: %q (%v), want %q", name, got, err, c.want)
 		}
-		if change.Token != nil && (change.Token.ExpiresAt.Sub(change.Token.CreatedAt) != 24*time.Hour || change.Token.Email != c.user.Email) {
+		if change.Token != nil &&
+			(change.Token.ExpiresAt.Sub(change.Token.CreatedAt) != 24*time.Hour || change.Token.Email != c.user.Email) {
 			t.Errorf("%s: the token is %+v, want a token for %s that is valid for 24 hours", name, change.Token, c.user.Email)
 		}
 	}

@@ -55,7 +55,7 @@ func foldRune(r rune) rune {
 	for next := unicode.SimpleFold(r); next != r; next = unicode.SimpleFold(next) {
 		first = min(first, next)
 	}
-	if first == r && unicode.SimpleFold(r) == r { // the character has no other case: for example the dotless i, whose upper case is that of i
+	if first == r && unicode.SimpleFold(r) == r { // the character has no other case, such as the dotless i
 		return r
 	}
 	return unicode.ToLower(unicode.ToUpper(first))
@@ -66,7 +66,8 @@ func checkEmail(email string, errs *FieldErrors) {
 	if email == "" {
 		errs.Add("/email", Required, "is required")
 	} else if !isEmail(email) {
-		errs.Add("/email", InvalidFormat, fmt.Sprintf("must be an email address of at most %d bytes, such as ada@example.com", MaxEmailBytes))
+		errs.Add("/email", InvalidFormat,
+			fmt.Sprintf("must be an email address of at most %d bytes, such as ada@example.com", MaxEmailBytes))
 	}
 }
 

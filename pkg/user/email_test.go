@@ -13,7 +13,10 @@ func TestEquivalentEmailsHaveOneKey(t *testing.T) {
 	t.Parallel()
 	for _, same := range [][]string{
 		{"ada@example.com", "ADA@EXAMPLE.COM", " ada@example.com", "ada@example.com\t", "\u00a0Ada@Example.com\u2003"},
-		{"user@bücher.example", "user@xn--bcher-kva.example", "USER@BÜCHER.EXAMPLE", "user@XN--BCHER-KVA.example", "user@bu\u0308cher.example"},
+		{
+			"user@bücher.example", "user@xn--bcher-kva.example", "USER@BÜCHER.EXAMPLE", "user@XN--BCHER-KVA.example",
+			"user@bu\u0308cher.example",
+		},
 		{"info@straße.example", "info@xn--strae-oqa.example"},
 		{"t\u13a0@example.com", "t\uab70@example.com"},
 		{"t\u0390@example.com", "t\u0399\u0308\u0301@example.com", "t\u03aa\u0301@example.com"},

@@ -12,7 +12,7 @@ import (
 // Code is a kind of error. The problem types of the API are derived from it.
 type Code string
 
-// The kinds of errors.
+// All codes of errors.
 const (
 	Invalid                  Code = "validation-failed"
 	InvalidCredentials       Code = "invalid-credentials"

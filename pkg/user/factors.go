@@ -445,7 +445,7 @@ func (s *Service) open(userID uuid.UUID, f Factor) ([]byte, error) {
 
 func errNoFactor() error { return &Error{Code: NotFound, Detail: "There is no such factor."} }
 
-// errFactorUnavailable returns the error for a factor whose secret none of the configured data keys decrypts.
+// errFactorUnavailable returns the error for a factor whose secret can't be decrypted with the configured data keys.
 func errFactorUnavailable(cause error) error {
 	return &Error{
 		Code: Unavailable, Detail: "The second factor of this account can't be checked at this moment; try again later.",

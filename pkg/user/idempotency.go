@@ -80,7 +80,8 @@ func (s *Service) repeat(ctx context.Context, r *Idempotency) (User, error) {
 // ErrKeyInUse returns the error for a request that is sent again while it still runs.
 func ErrKeyInUse() error {
 	return &Error{
-		Code: KeyInUse, Detail: "The first request with this Idempotency-Key is still running; send it again shortly.", RetryAfter: time.Second,
+		Code: KeyInUse, Detail: "The first request with this Idempotency-Key is still running; send it again shortly.",
+		RetryAfter: time.Second,
 	}
 }
 

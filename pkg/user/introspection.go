@@ -13,7 +13,7 @@ import (
 // TokenKind says whether a token is an access token or a refresh token.
 type TokenKind int
 
-// The kinds of tokens.
+// Access tokens and refresh tokens.
 const (
 	AccessTokenKind TokenKind = iota
 	RefreshTokenKind

@@ -29,7 +29,7 @@ type memory struct {
 	roles     []access.Role
 	audit     []Action
 	announced []event.Type
-	factors   Factors // of every login
+	factors   Factors // the factors at every login
 	now       time.Time
 }
 

@@ -48,7 +48,7 @@ type TokenHash [sha256.Size]byte
 
 func hashToken(token string) TokenHash { return sha256.Sum256([]byte(token)) }
 
-// OneTimeToken is a one-time token as it is stored.
+// OneTimeToken is a stored one-time token.
 type OneTimeToken struct {
 	Hash      TokenHash
 	Purpose   Purpose
@@ -75,7 +75,8 @@ func issue(u User, purpose Purpose, fresh int, now time.Time) (Change, error) {
 	_, _ = rand.Read(raw) // never fails: crypto/rand would end the program
 	token := base64.RawURLEncoding.EncodeToString(raw)
 	expires := now.Add(deliveries[purpose].ttl)
-	requested, err := event.New(deliveries[purpose].event, u.ID, u.Version, now, event.TokenIssued{User: u, Token: token, ExpiresAt: expires})
+	requested, err := event.New(deliveries[purpose].event, u.ID, u.Version, now,
+		event.TokenIssued{User: u, Token: token, ExpiresAt: expires})
 	return Change{
 		Token:  &OneTimeToken{Hash: hashToken(token), Purpose: purpose, Email: u.Email, CreatedAt: now, ExpiresAt: expires},
 		Events: []event.Event{requested}, Audit: []Audit{{Action: TokenCreated, Detail: Detail{Purpose: purpose}}},

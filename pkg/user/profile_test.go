@@ -55,8 +55,10 @@ func TestEmails(t *testing.T) {
 		"ada@-example.com", "ada@example-.com", "ada@exam_ple.com", "ada@exam!ple.com", "ada@example.com:25", "mailto:ada@example.com",
 		" ada@example.com", "ada@example.com ", "a da@example.com", "ada@exam ple.com", "ada@example.com\n",
 		"ada@example.com\r\nBcc: b@example.com", "a\tda@example.com",
-		"ada@example.com,bob@example.com", "ada@example.com;bob@example.com", `a\da@example.com`, "a\x00da@example.com", "a\x7fda@example.com",
-		"-ada@example.com", "-@example.com", "-oQ/tmp@example.com", // a program that gets addresses as arguments would read these as options
+		"ada@example.com,bob@example.com", "ada@example.com;bob@example.com", `a\da@example.com`,
+		"a\x00da@example.com", "a\x7fda@example.com",
+		// a program that gets addresses as arguments would read these as options
+		"-ada@example.com", "-@example.com", "-oQ/tmp@example.com",
 		"=?utf-8?q?ada=40evil.example?=@example.com", "=?x?q?a=40b=3e?=x@example.com", "x=?iso-8859-1?B?YQ==?=@example.com",
 		"=?utf-8?q?ada@example.com",
 		"a\u00a0da@example.com", "a\u200bda@example.com", "\u202eada@example.com", "ada@exam\u2028ple.com", "\ufeffada@example.com",

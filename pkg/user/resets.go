@@ -62,7 +62,8 @@ func (r *resetQueue) find(ctx context.Context, email string, lookup func(context
 		defer cancel()
 		if err := r.looking.Acquire(ctx, 1); err != nil {
 			return uuid.Nil, &Error{
-				Code: Overloaded, Detail: "Too many resets are requested at this moment; try again shortly.", RetryAfter: time.Second, Err: err,
+				Code: Overloaded, Detail: "Too many resets are requested at this moment; try again shortly.",
+				RetryAfter: time.Second, Err: err,
 			}
 		}
 		defer r.looking.Release(1)

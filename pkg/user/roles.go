@@ -15,8 +15,8 @@ import (
 const (
 	maxDescription     = 256 // characters
 	maxPermissions     = 100
-	maxPermissionBytes = 4096 // of all names together: a token has to fit into a header of a request
-	maxRoles           = 30   // of a user
+	maxPermissionBytes = 4096 // the total length of all names in bytes: a token has to fit into a request header
+	maxRoles           = 30   // the maximum number of roles of a user
 	// maxHolders is the maximum number of users that a role may have when it is deleted. One transaction changes all these users, and
 	// stores an event for each user.
 	maxHolders = 1000
@@ -45,7 +45,8 @@ func CheckRole(r access.Role) FieldErrors {
 	}
 	for i, p := range r.Permissions {
 		if len(p) > 128 || !permissionName.MatchString(string(p)) {
-			errs.Add(fmt.Sprintf("/permissions/%d", i), InvalidFormat, "must be a name such as orders:refund, in lower case, of at most 128 bytes")
+			errs.Add(fmt.Sprintf("/permissions/%d", i), InvalidFormat,
+				"must be a name such as orders:refund, in lower case, of at most 128 bytes")
 		}
 	}
 	return errs

@@ -31,7 +31,8 @@ func (s *Serializer[K]) Enter(ctx context.Context, key K) (leave func(), err err
 	q := s.join(key)
 	if q == nil {
 		return nil, &Error{
-			Code: TooManyRequests, Detail: "Too many requests wait for the same account or session; try again shortly.", RetryAfter: time.Second,
+			Code: TooManyRequests, Detail: "Too many requests wait for the same account or session; try again shortly.",
+			RetryAfter: time.Second,
 		}
 	}
 	if err := q.running.Acquire(ctx, 1); err != nil {

@@ -17,7 +17,7 @@ import (
 	"user-service/pkg/token"
 )
 
-// Config are the settings of the account rules.
+// Config configures a Service.
 type Config struct {
 	RegistrationEnabled bool
 	// VerifyAtRegistration makes each registration send a verification token to the new email.

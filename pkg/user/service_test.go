@@ -307,7 +307,8 @@ func TestImport(t *testing.T) {
 	}
 	const hash = "$2b$04$w7c192cmA5L5qaA9XvbnFeBUMfGJw5Is5X0yWLQ0u5haxEk1fHM52"
 	good := Import{
-		ID: uuid.New(), Email: " ada@example.com ", PasswordHash: hash, Roles: []string{"admin", "user"}, Status: Disabled, CreatedAt: login,
+		ID: uuid.New(), Email: " ada@example.com ", PasswordHash: hash, Roles: []string{"admin", "user"},
+		Status: Disabled, CreatedAt: login,
 	}
 	for name, a := range map[string]Import{
 		"no email":        {PasswordHash: hash},

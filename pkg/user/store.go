@@ -16,8 +16,10 @@ import (
 // at all. An error on which the caller can act is an Error (NotFound, EmailTaken, TooManyRequests, Unavailable).
 //
 // A method with a grant checks the grant in its transaction, under locks that keep the permissions of the caller unchanged until the
-// commit. If the grant does not hold, the method stores nothing. The errors of a grant are InvalidAccessToken (the session of the caller
-// has ended), Forbidden, and SecondFactorRequired (the permission requires a session with a second factor).
+// commit. If the grant does not hold, the method stores nothing. The errors of a grant are:
+//   - InvalidAccessToken: the session of the caller has ended
+//   - Forbidden
+//   - SecondFactorRequired: the permission requires a session with a second factor
 type Store interface {
 	AccountStore
 	LoginStore
@@ -151,7 +153,8 @@ type RoleStore interface {
 	// DeleteRole applies decide to all users who have a role, and then deletes the role. If allow returns an error, nothing is changed.
 	// Errors: NotFound, RoleInUse (more than limit users have the role).
 	DeleteRole(
-		ctx context.Context, grant access.Grant, name string, limit int, allow func(old *access.Role) error, decide func(User) (Change, error),
+		ctx context.Context, grant access.Grant, name string, limit int, allow func(old *access.Role) error,
+		decide func(User) (Change, error),
 	) error
 }
 
@@ -174,7 +177,7 @@ type Tx interface {
 	// AnotherActiveAdmin reports whether an active admin with a password, other than id, exists. The result holds until the transaction
 	// ends.
 	AnotherActiveAdmin(ctx context.Context, id uuid.UUID) (bool, error)
-	// Roles returns those of the named roles that exist. These roles do not change until the transaction ends.
+	// Roles returns the roles with these names, and ignores names without a role. The roles do not change until the transaction ends.
 	Roles(ctx context.Context, names []string) ([]access.Role, error)
 	// HasPassword reports whether the locked account has a password.
 	HasPassword(ctx context.Context, id uuid.UUID) (bool, error)

@@ -52,7 +52,7 @@ type Session struct {
 	CreatedAt time.Time // when the user logged in
 	RotatedAt time.Time // when the current refresh token was issued
 	ExpiresAt time.Time
-	UserAgent string // of the last login or refresh
+	UserAgent string // the user agent of the last login or refresh
 	IP        netip.Addr
 	AMR       []string // the authentication methods of the login (RFC 8176)
 }

@@ -74,7 +74,8 @@ func (v *Verifier) Verify(ctx context.Context, token string) (user.Workload, err
 		}
 	case err != nil:
 		return user.Workload{}, &user.Error{
-			Code: user.InvalidAccessToken, Detail: "The token of the workload is invalid or has expired; get a new one from its issuer.", Err: err,
+			Code:   user.InvalidAccessToken,
+			Detail: "The token of the workload is invalid or has expired; get a new one from its issuer.", Err: err,
 		}
 	}
 	return user.Workload{Subject: c.Subject, Roles: v.cfg.Roles[c.Subject]}, nil

@@ -89,7 +89,8 @@ func (s *site) bodies(b *testing.B, n int, header func(n int) request) flood {
 func hold(conn net.Conn, r request, part []byte, end time.Time) (status int) {
 	_ = conn.SetDeadline(end)
 	var header strings.Builder
-	fmt.Fprintf(&header, "%s %s HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-Forwarded-For: %s\r\n",
+	fmt.Fprintf(&header,
+		"%s %s HTTP/1.1\r\nHost: service\r\nContent-Type: application/json\r\nContent-Length: %d\r\nX-Forwarded-For: %s\r\n",
 		r.method, r.path, len(part)+1, r.address)
 	if r.token != "" {
 		fmt.Fprintf(&header, "Authorization: Bearer %s\r\n", r.token)

@@ -47,7 +47,8 @@ func BenchmarkFloodOfCostlyHashes(b *testing.B) {
 			hash := s.importCostliest(b, email, f.hashes)
 			tooSlow := http.StatusServiceUnavailable // the hash did not end before the request's deadline
 			wrong := s.send(1, []int{http.StatusUnauthorized, tooSlow}, func(int) request {
-				return request{method: http.MethodPost, path: "/login", address: attackerAddress, body: loginBody(email, "seven green kettles sink")}
+				return request{method: http.MethodPost, path: "/login", address: attackerAddress,
+					body: loginBody(email, "seven green kettles sink")}
 			})
 			wrong.notes = func(time.Duration) string { return "hash " + hash }
 			s.measure(b, wrong)
@@ -57,7 +58,8 @@ func BenchmarkFloodOfCostlyHashes(b *testing.B) {
 
 func argon2idHashes() (hashes []string) {
 	for _, iterations := range []int{64, 48, 32, 24, 20, 16, 14, 12, 10, 8, 6, 4} {
-		hashes = append(hashes, fmt.Sprintf("$argon2id$v=19$m=65536,t=%d,p=1$c2FsdHNhbHRzYWx0c2FsdA$%s", iterations, strings.Repeat("A", 43)))
+		hashes = append(hashes,
+			fmt.Sprintf("$argon2id$v=19$m=65536,t=%d,p=1$c2FsdHNhbHRzYWx0c2FsdA$%s", iterations, strings.Repeat("A", 43)))
 	}
 	return hashes
 }

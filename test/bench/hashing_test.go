@@ -28,7 +28,7 @@ var (
 // place is a variant of the program. The variants differ in where they compute hashes.
 type place struct {
 	name   string
-	edits  []edit // of the program's source; nil: unchanged
+	edits  []edit // changes of the program's source; nil: none
 	spared int    // threads without a slot for a hash
 	extra  int    // added to GOMAXPROCS for each slot
 }
@@ -84,7 +84,7 @@ func BenchmarkWhereHashesAreComputed(b *testing.B) {
 type hashResult struct {
 	quiet, storm times
 	logins       float64       // a second, with status 200 or 401
-	cpu          time.Duration // of both processes, for each login
+	cpu          time.Duration // CPU time of both processes for each login
 	mib          float64
 }
 

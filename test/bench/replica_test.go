@@ -53,7 +53,8 @@ func startProgram(b *testing.B, program, dsn string, group *memoryGroup, setting
 		"RABBITMQ_HOST=" + broker.Host, fmt.Sprint("RABBITMQ_PORT=", broker.Port), "RABBITMQ_USER=" + broker.User,
 		"RABBITMQ_PASS=" + broker.Password, "JWT_SECRET=" + benchSecret,
 	}, settings...)
-	for _, name := range []string{"PASSWORD_HASH_CONCURRENCY", "PASSWORD_HASH_QUEUE", "GOMAXPROCS", "GOGC", "GODEBUG"} { // to try other values
+	// to try other values
+	for _, name := range []string{"PASSWORD_HASH_CONCURRENCY", "PASSWORD_HASH_QUEUE", "GOMAXPROCS", "GOGC", "GODEBUG"} {
 		if value := os.Getenv(name); value != "" {
 			s.cmd.Env = append(s.cmd.Env, name+"="+value)
 		}

@@ -66,7 +66,8 @@ func checkLogins(b *testing.B, r result) {
 	part, in, slower := served(r.flooded.logins), r.inTime(r.flooded), ratio(r.flooded.logins, r.quiet.logins)
 	late := in < servedAtLeast && r.inTime(r.quiet) >= servedAtLeast // on a busy machine the control has late logins too
 	if part < servedAtLeast || slower > slowerAtMost || late {
-		fail(b, "of other users' logins %.0f %% were served, %.0f %% in time; their median is %.1f times the control's", 100*part, 100*in, slower)
+		fail(b, "of other users' logins %.0f %% were served, %.0f %% in time; their median is %.1f times the control's",
+			100*part, 100*in, slower)
 	}
 }
 

@@ -28,7 +28,7 @@ const (
 	stormAccounts = 256 // accounts that log in
 	readRate      = 200 // a second
 	stormTime     = 10 * time.Second
-	hashMiB       = 19.0 // of one argon2id hash with the defaults
+	hashMiB       = 19.0 // the memory of one argon2id hash with the defaults
 )
 
 // BenchmarkReadsInAStormOfLogins measures reads at a steady rate, first alone, then while clients log in continuously. Every
@@ -56,7 +56,7 @@ func BenchmarkReadsInAStormOfLogins(b *testing.B) {
 type storm struct {
 	*replica
 	client *http.Client
-	token  string // of the account that reads
+	token  string // the access token of the account that reads
 }
 
 // startStorm starts the program on a database with accounts. The program has not computed a hash yet.

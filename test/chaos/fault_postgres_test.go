@@ -96,7 +96,8 @@ var postgresFaults = []fault{
 		},
 	},
 	{
-		kind: "disk of the outbox full", lane: postgreSQL, only: plain, possible: mountable, least: 500 * time.Millisecond, most: 3 * time.Second,
+		kind: "disk of the outbox full", lane: postgreSQL, only: plain, possible: mountable,
+		least: 500 * time.Millisecond, most: 3 * time.Second,
 		means: history.Fault{Database: true, Cuts: 1},
 		inject: func(ctx context.Context, r *rig, s step, f *history.Fault) error {
 			filled, err := r.disk.fill()

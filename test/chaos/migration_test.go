@@ -104,7 +104,8 @@ const accounts = `
 	SELECT ('00000000-0000-7000-8000-00000000000' || n)::uuid, e, 'old ' || n, 'Ärger ' || n, 'old', 'active', 1, '2026-01-01', '2026-01-01'
 	FROM unnest(ARRAY['Ärger@example.com', E'A\u0308rger@example.com', 'user@xn--bcher-kva.example']) WITH ORDINALITY AS t (e, n);
 	INSERT INTO audit_events (id, time, action, user_id, ip)
-	SELECT (rpad(lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0'), 31, '0') || n)::uuid, '2026-01-01', 'authn_login_success',
+	SELECT (rpad(lpad(to_hex((extract(epoch FROM now()) * 1000)::bigint), 12, '0'), 31, '0') || n)::uuid,
+		'2026-01-01', 'authn_login_success',
 		('00000000-0000-7000-8000-00000000000' || n)::uuid, ('198.51.100.' || n)::inet
 	FROM generate_series(1, 3) n`
 
@@ -210,7 +211,8 @@ func (m *migrations) kill(version int64, at killPoint) bool {
 		testkit.WaitFor(m.t, "the end of the migration", p.hasEnded)
 	}
 	if came == p.cmd.ProcessState.Success() {
-		m.t.Errorf("migration %d was killed at %+v: %t, but its process ended with %s:\n%s", version, at, came, p.cmd.ProcessState, p.log.Tail(5))
+		m.t.Errorf("migration %d was killed at %+v: %t, but its process ended with %s:\n%s", version, at, came,
+			p.cmd.ProcessState, p.log.Tail(5))
 	}
 	m.sql("killed", `DELETE FROM chaos.gate`)
 	testkit.WaitFor(m.t, "the end of the session", func() (ended bool) {

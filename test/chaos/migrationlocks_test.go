@@ -12,7 +12,8 @@ const locks = `
 	CREATE FUNCTION chaos.record() RETURNS event_trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = public AS $$
 	BEGIN
 		INSERT INTO chaos.locks
-		SELECT txid_current(), (SELECT max(version_id) + 1 FROM goose_db_version WHERE is_applied), c.relname, current_setting('lock_timeout')::interval
+		SELECT txid_current(), (SELECT max(version_id) + 1 FROM goose_db_version WHERE is_applied), c.relname,
+			current_setting('lock_timeout')::interval
 		FROM pg_locks l JOIN pg_class c ON c.oid = l.relation JOIN chaos.existing e ON e.name = c.relname
 		WHERE l.pid = pg_backend_pid() AND l.mode IN ('ShareLock', 'ShareRowExclusiveLock', 'ExclusiveLock', 'AccessExclusiveLock');
 	END $$;

@@ -13,7 +13,7 @@ type person struct {
 
 	mu        sync.Mutex
 	passwords []string // all requested passwords; the last one is tried first
-	tokens    tokens   // of the current session; empty: none
+	tokens    tokens   // the tokens of the current session; empty: none
 	version   int      // the last known version
 	disabled  bool
 	gone      bool // an erasure may have succeeded

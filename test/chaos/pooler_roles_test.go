@@ -45,7 +45,8 @@ func TestAnErasureNeedsNoRightToChangeTheAuditTrailBehindPgBouncer(t *testing.T)
 		INSERT INTO audit_events (id, time, action, user_id, ip)
 		SELECT gen_random_uuid(), now(), 'authn_login_fail', user_id, '198.51.100.7' FROM erasures;
 		UPDATE audit_events SET id = ('ffffffff' || substr(id::text, 9))::uuid;
-		INSERT INTO audit_events (id, time, action) VALUES ('00000000-0000-7000-8000-000000000001', now(), 'authn_login_fail')`); err != nil {
+		INSERT INTO audit_events (id, time, action)
+		VALUES ('00000000-0000-7000-8000-000000000001', now(), 'authn_login_fail')`); err != nil {
 		t.Fatal(err)
 	}
 	cleaner := postgres.Cleaner{DB: db, AuditRetention: time.Hour, Observer: unobservedCleanup{}, Log: slog.New(slog.DiscardHandler)}

@@ -34,7 +34,7 @@ type brokerNode struct {
 	name   string // for Erlang
 	folder string
 	addr   string
-	port   string // of Erlang's port mapper
+	port   string // the port of Erlang's port mapper
 	env    []string
 }
 

@@ -33,7 +33,7 @@ type rig struct {
 	broker   *broker
 	disk     *disk
 	secrets  *secretFiles
-	password string // of the service's role, since the last change
+	password string // the current password of the service's role
 	replicas [replicaCount]*service
 
 	toPostgres [replicaCount]*faultproxy.Proxy

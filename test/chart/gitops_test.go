@@ -62,7 +62,8 @@ func TestBehindThePoolerMigrationsReachTheDatabaseDirectly(t *testing.T) {
 	objects := render(t, "helm", production+"values.yaml", production+"values-pooler.yaml")
 	for _, document := range documents(t, []byte(objects)) {
 		kind := parse[struct{ Kind string }](t, document).Kind
-		pooled, direct := strings.Contains(string(document), "user-service-db-pooled"), strings.Contains(string(document), "user-service-db-app")
+		pooled, direct := strings.Contains(string(document), "user-service-db-pooled"),
+			strings.Contains(string(document), "user-service-db-app")
 		if kind == "Job" && (pooled || !direct) || kind == "Deployment" && (!pooled || direct) {
 			t.Errorf("the %s has the Secret of the pooler: %v, and of the database: %v", kind, pooled, direct)
 		}

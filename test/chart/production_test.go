@@ -123,7 +123,8 @@ func TestTheCertificatesOfProductionFit(t *testing.T) {
 func TestPoliciesAndBudgetsOfProductionSelectPods(t *testing.T) {
 	t.Parallel()
 	pods := map[string][]string{
-		"cnpg.io/cluster": {"user-service-db"}, "cnpg.io/poolerName": {"user-service-db-pooler"}, "app.kubernetes.io/name": {"user-service-mq"},
+		"cnpg.io/cluster": {"user-service-db"}, "cnpg.io/poolerName": {"user-service-db-pooler"},
+		"app.kubernetes.io/name": {"user-service-mq"},
 	}
 	found := 0
 	for _, file := range manifests(t) {

@@ -67,7 +67,8 @@ func kindOf(t *testing.T, text string) string {
 func TestEachRecipeWorks(t *testing.T) {
 	t.Parallel()
 	want := []string{
-		"TLS to a managed PostgreSQL", "CloudNativePG", "RabbitMQ operator", "External Secrets", "Vault agent", "Cloud SQL Auth Proxy", "Istio",
+		"TLS to a managed PostgreSQL", "CloudNativePG", "RabbitMQ operator", "External Secrets", "Vault agent",
+		"Cloud SQL Auth Proxy", "Istio",
 		"Linkerd", "KEDA", "OpenShift", "Without internet access", "Umbrella chart", "Argo CD", "Flux", "ARM",
 	}
 	all := recipes(t)
@@ -127,7 +128,8 @@ func renders(t *testing.T, values map[string]any) string {
 	t.Helper()
 	values = maps.Clone(values)
 	if values["secretFiles"] == nil {
-		for key, name := range map[string]string{"database": "accounts-app", "rabbitmq": "events-default-user", "jwt": "user-service-keys"} {
+		for key, name := range map[string]string{"database": "accounts-app", "rabbitmq": "events-default-user",
+			"jwt": "user-service-keys"} {
 			if values[key] == nil {
 				values[key] = map[string]any{"existingSecret": name}
 			}

@@ -73,7 +73,8 @@ var refusals = []struct{ name, set, say string }{
 		"workloads has Shop/orders, which is not a namespace",
 	},
 	{
-		"a workload twice", "workloads[0].namespace=shop," + workloadRest + ",workloads[1].namespace=shop,workloads[1].serviceAccount=orders," +
+		"a workload twice",
+		"workloads[0].namespace=shop," + workloadRest + ",workloads[1].namespace=shop,workloads[1].serviceAccount=orders," +
 			"workloads[1].roles={auditor}",
 		"workloads has shop/orders twice: write all its roles into one entry",
 	},
@@ -544,7 +545,8 @@ func TestDNSToAnywhereIsRefused(t *testing.T) {
 	t.Parallel()
 	_, message, err := try(nil, "helm", "template", "accounts", chart, "--values", base, "--set", strings.TrimSuffix(policies, ","),
 		"--set-json", "networkPolicy.dnsTo=[]")
-	if err == nil || !strings.Contains(message, "networkPolicy.dnsTo is empty, which would be any address: set where the cluster's DNS is") {
+	if err == nil ||
+		!strings.Contains(message, "networkPolicy.dnsTo is empty, which would be any address: set where the cluster's DNS is") {
 		t.Errorf("an empty dnsTo is not refused: %v %s", err, message)
 	}
 }
@@ -558,7 +560,8 @@ func TestExplicitWideSettingsAreAccepted(t *testing.T) {
 		policies + "config.OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318,config.OTEL_SDK_DISABLED=true",
 		"resources.limits.memory=164Mi",
 		"config.OTEL_SERVICE_NAME=users,config.HTTPS_PROXY=http://proxy:3128,config.GODEBUG=x,config.TZ=UTC,config.LOG_LEVEL=null",
-		"config.ACCESS_TOKEN_TTL=1h2m3.5s,config.LOG_LEVEL=INFO,config.TRUSTED_PROXIES=::1\\, 10.0.0.1\\,fd00::/8,config.ARGON2_MEMORY_KIB=19456",
+		"config.ACCESS_TOKEN_TTL=1h2m3.5s,config.LOG_LEVEL=INFO,config.TRUSTED_PROXIES=::1\\, " +
+			"10.0.0.1\\,fd00::/8,config.ARGON2_MEMORY_KIB=19456",
 		"config.PWNED_PASSWORDS_URL=http://localhost:8000/range/",
 		`config.WEBAUTHN_RP_ID=a.example,config.WEBAUTHN_ORIGINS=https://a.example:8443\, https://b.a.example`,
 		`config.WORKLOAD_ISSUER=https://x,config.WORKLOAD_TOKEN_FILE=/a/token,config.WORKLOAD_ROLES=a/b=c+d\,spiffe://x/y=z`,

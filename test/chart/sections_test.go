@@ -42,7 +42,8 @@ func TestNullCountsAsOmitted(t *testing.T) {
 	want := noBlankLines(render(t, "helm", values))
 	for _, helm := range []string{"helm", "helm3"} {
 		for _, set := range [][]string{sections, members} {
-			args := slices.Concat([]string{"template", "accounts", chart, "--values", values}, apis, []string{"--set", strings.Join(set, ",")})
+			args := slices.Concat([]string{"template", "accounts", chart, "--values", values}, apis,
+				[]string{"--set", strings.Join(set, ",")})
 			if got := noBlankLines(run(t, nil, helm, args...)); got != want {
 				t.Errorf("%s renders other objects with %s", helm, strings.Join(set, ","))
 			}
@@ -89,7 +90,8 @@ func TestAParentChartSwitchesTheChart(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, helm := range []string{"helm", "helm3"} {
-		spec := find[*appsv1.Deployment](t, objects(t, run(t, nil, helm, "template", "accounts", parent, "--set", "user-service.enabled=true")),
+		spec := find[*appsv1.Deployment](t,
+			objects(t, run(t, nil, helm, "template", "accounts", parent, "--set", "user-service.enabled=true")),
 			"user-service").Spec.Template.Spec
 		same(t, "the pod", spec, `{"imagePullSecrets": [{"name": "shared"}]}`)
 		if image := spec.Containers[0].Image; image != "registry.example.com/user-service/user-service:0.1.0" {
@@ -111,8 +113,10 @@ func write(t *testing.T, path, text string) {
 func TestTheRegistryReplacesThatOfEachImage(t *testing.T) {
 	t.Parallel()
 	for image, want := range map[string]string{
-		"postgres:17": "r.example.com:5000/mirror/postgres:17", "docker.io/library/postgres:17": "r.example.com:5000/mirror/library/postgres:17",
-		"localhost/postgres:17": "r.example.com:5000/mirror/postgres:17", "team/postgres:17": "r.example.com:5000/mirror/team/postgres:17",
+		"postgres:17":                   "r.example.com:5000/mirror/postgres:17",
+		"docker.io/library/postgres:17": "r.example.com:5000/mirror/library/postgres:17",
+		"localhost/postgres:17":         "r.example.com:5000/mirror/postgres:17",
+		"team/postgres:17":              "r.example.com:5000/mirror/team/postgres:17",
 	} {
 		stream := run(t, nil, "helm", "template", "accounts", chart, "--values", chart+"/ci/quickstart-values.yaml", "--set",
 			"global.imageRegistry=r.example.com:5000/mirror/,global.imagePullSecrets={shared},podSecurityContext.runAsUser=null,"+
@@ -216,7 +220,8 @@ func TestTheNotesKnowWhatIsEnabled(t *testing.T) {
 		has, lack []string
 	}{
 		"a first look": {"quickstart", "image.tag=v1", []string{
-			"port-forward", "http://localhost:8080/register", "Never use this in production", "- Create a first admin", "Not enabled: http://",
+			"port-forward", "http://localhost:8080/register", "Never use this in production",
+			"- Create a first admin", "Not enabled: http://",
 			"- For production, set database.existingSecret",
 		}, []string{"alerts are silent"}},
 		"an Ingress": {"everything", "config.REGISTRATION_ENABLED=false,config.DOCS_ENABLED=false", []string{
@@ -224,7 +229,8 @@ func TestTheNotesKnowWhatIsEnabled(t *testing.T) {
 			"spec.serviceMonitorSelector", "spec.ruleSelector", "The first admin's email",
 		}, []string{"port-forward", "/register", "/docs", "Create a first admin", "alerts are silent", "TRUSTED_PROXIES", "No mailer"}},
 		"rules without a monitor": {"existing-secrets", "prometheusRule.enabled=true,service.type=LoadBalancer", []string{
-			"The alerts are silent until Prometheus scrapes the Service accounts-user-service-metrics", "address=$(", "http://$address/register",
+			"The alerts are silent until Prometheus scrapes the Service accounts-user-service-metrics", "address=$(",
+			"http://$address/register",
 			"set config.TRUSTED_PROXIES", "No mailer runs: set mailer.enabled",
 		}, []string{"port-forward"}},
 	} {

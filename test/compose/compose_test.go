@@ -146,7 +146,8 @@ func TestTheProgramAcceptsTheGeneratedSecrets(t *testing.T) {
 		t.Errorf("the files are %v, want seven", first)
 	}
 	path := filepath.Join(t.TempDir(), "user-service")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", root, "-o", path, "./cmd/user-service").CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-C", root, "-o", path,
+		"./cmd/user-service").CombinedOutput(); err != nil {
 		t.Fatalf("build the program: %v: %s", err, out)
 	}
 	command := exec.CommandContext(t.Context(), path, "config")

@@ -101,7 +101,8 @@ func TestTheImageOfTheShopHasItsPrograms(t *testing.T) {
 	}
 	for _, name := range []string{"bff", "orders"} {
 		service := project.Services[name]
-		help, _ := exec.CommandContext(t.Context(), filepath.Join(dir, service.Entrypoint[0]), "-help").CombinedOutput() // has its own exit code
+		// has its own exit code
+		help, _ := exec.CommandContext(t.Context(), filepath.Join(dir, service.Entrypoint[0]), "-help").CombinedOutput()
 		for _, argument := range service.Command {
 			if strings.HasPrefix(argument, "-") && !strings.Contains(string(help), "  "+argument+" ") {
 				t.Errorf("%s has no flag %s:\n%s", name, argument, help)

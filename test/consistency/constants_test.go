@@ -79,7 +79,8 @@ func (s *sources) Import(path string) (*types.Package, error) {
 		return nil, err
 	}
 	for _, name := range names {
-		if ok, err := build.Default.MatchFile(filepath.Dir(name), filepath.Base(name)); err != nil || !ok || strings.HasSuffix(name, "_test.go") {
+		if ok, err := build.Default.MatchFile(filepath.Dir(name), filepath.Base(name)); err != nil || !ok ||
+			strings.HasSuffix(name, "_test.go") {
 			continue
 		}
 		file, err := parser.ParseFile(s.files, name, nil, parser.SkipObjectResolution)

@@ -91,7 +91,8 @@ func TestRenovateUpdatesEachPinnedVersion(t *testing.T) {
 				version := strings.Join(m[1:], "")
 				found[pattern]++
 				if !known[version] {
-					t.Errorf("%s has the version %s (%s), which no manager of renovate.json matches", name, version, strings.TrimSpace(m[0]))
+					t.Errorf("%s has the version %s (%s), which no manager of renovate.json matches", name, version,
+						strings.TrimSpace(m[0]))
 				}
 			}
 		}
@@ -117,7 +118,8 @@ func TestRenovateIgnoresNoFolder(t *testing.T) {
 func TestTheNotesOfAReleaseAreItsSection(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "CHANGELOG.md")
-	text := "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2026-12-01\n\n### Added\n\n- A tower.\n\n## [0.1.0]\n\n- A house.\n\n[0.2.0]: https://x\n"
+	text := "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2026-12-01\n\n### Added\n\n- A tower.\n\n## [0.1.0]\n\n- A " +
+		"house.\n\n[0.2.0]: https://x\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

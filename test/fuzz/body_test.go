@@ -100,7 +100,8 @@ func (g *generator) hint(name string) (any, bool) {
 	case "current_password":
 		return g.one([]any{g.caller.password}, password), true
 	case "refresh_token":
-		return g.one([]any{g.target.refresh, g.caller.refresh}, g.target.access, g.target.refresh[:max(0, len(g.target.refresh)-2)]+"AA"), true
+		return g.one([]any{g.target.refresh, g.caller.refresh}, g.target.access,
+			g.target.refresh[:max(0, len(g.target.refresh)-2)]+"AA"), true
 	case "token":
 		if g.op.ID == "introspectToken" || g.op.ID == "revokeToken" {
 			return g.sessionToken(), true
@@ -124,7 +125,8 @@ func (g *generator) sessionToken() any {
 
 // oneTimeToken returns a token of an event, mostly a fresh one of the right kind.
 func (g *generator) oneTimeToken() string {
-	const reset, verification, invitation = "user.password_reset_requested", "user.email_verification_requested", "user.invitation_requested"
+	const reset, verification, invitation = "user.password_reset_requested", "user.email_verification_requested",
+		"user.invitation_requested"
 	own := reset
 	switch g.op.ID {
 	case "confirmEmailVerification":

@@ -35,10 +35,11 @@ func TestAnswersToRandomRequestsAreDescribed(t *testing.T) { //nolint:parallelte
 	dsn := postgrestest.URL(t)
 	// Hashes are cheap, because they are not tested here.
 	r := replica.Start(t, *program, dsn, map[string]string{
-		"RATE_LIMIT_PER_MINUTE": "20", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "600", "TRUSTED_PROXIES": "127.0.0.0/8", "PASSWORD_HASH_QUEUE": "1000",
-		"JWT_ISSUER":     "https://id.example.com", // so that the metadata is served
-		"DATA_KEY":       newDataKey(),
-		"WEBAUTHN_RP_ID": "shop.example.com", "WEBAUTHN_ORIGINS": "https://shop.example.com",
+		"RATE_LIMIT_PER_MINUTE": "20", "ACCOUNT_RATE_LIMIT_PER_MINUTE": "600", "TRUSTED_PROXIES": "127.0.0.0/8",
+		"PASSWORD_HASH_QUEUE": "1000",
+		"JWT_ISSUER":          "https://id.example.com", // so that the metadata is served
+		"DATA_KEY":            newDataKey(),
+		"WEBAUTHN_RP_ID":      "shop.example.com", "WEBAUTHN_ORIGINS": "https://shop.example.com",
 	})
 	c := served(t, r)
 	p := newPeople(t, r, dsn)

@@ -237,7 +237,8 @@ func (g *generator) headers(w *wire) {
 	if g.chance(3) {
 		w.add(pick(g, "Accept", "Accept-Encoding", "Range", "Origin", "Prefer", "Idempotency-Key", "Traceparent", "Cookie",
 			"X-Http-Method-Override", "Upgrade"),
-			pick(g, "text/html;q=0", "gzip", "bytes=0-1", "null", "*/*", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "DELETE",
+			pick(g, "text/html;q=0", "gzip", "bytes=0-1", "null", "*/*",
+				"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "DELETE",
 				"\xff", "websocket"))
 	}
 }

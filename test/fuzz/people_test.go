@@ -41,7 +41,7 @@ const (
 func (k kind) isValid() bool { return k == customer || k == reader || k == admin }
 
 const (
-	slots    = 6   // of each kind
+	slots    = 6   // the number of accounts of each kind
 	lifetime = 150 // number of uses, after which a slot gets a new account
 )
 

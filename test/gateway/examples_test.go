@@ -97,8 +97,8 @@ func TestMakeShopRunsTheShop(t *testing.T) {
 			testkit.Installed(t, gateway, gateway)
 			e := newEdge(t, s.addr, testkit.FreeAddress(t))
 			cmd := exec.Command("../../tools/dev/shop", gateway)
-			cmd.Env = append(os.Environ(), "AMQP_URL=", "USER_SERVICE="+s.addr, "SHOP_ADDR="+e.shop, "BFF_ADDR="+e.bff, "INTERNAL_ADDR="+e.internal,
-				"ORDERS_ADDR="+e.app, "ADMIN_ADDR="+e.admin, "CORS_ORIGIN=https://app.example.org")
+			cmd.Env = append(os.Environ(), "AMQP_URL=", "USER_SERVICE="+s.addr, "SHOP_ADDR="+e.shop, "BFF_ADDR="+e.bff,
+				"INTERNAL_ADDR="+e.internal, "ORDERS_ADDR="+e.app, "ADMIN_ADDR="+e.admin, "CORS_ORIGIN=https://app.example.org")
 			startProcess(t, cmd)
 			e.wait(t)
 			testkit.WaitFor(t, "the BFF", func() bool { return accepts(e.bff) })

@@ -108,7 +108,8 @@ func TestAGatewayRefusesARequestWithoutAValidToken(t *testing.T) {
 func TestAGatewayPassesTheIdentityToTheApp(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		admin, user := s.logIn("admin"), s.logIn("user")
-		s.wantIdentity(t, user.token, nil, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
+		s.wantIdentity(t, user.token, nil,
+			map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
 		s.wantIdentity(t, admin.token, nil, map[string]string{
 			"X-User-Id": admin.id, "X-User-Email-Verified": "false", "X-User-Roles": "admin",
 			"X-User-Permissions": "audit:read,roles:assign,roles:read,roles:write,tokens:introspect,users:delete,users:read,users:write",
@@ -119,14 +120,16 @@ func TestAGatewayPassesTheIdentityToTheApp(t *testing.T) {
 func TestAGatewayReplacesForgedIdentities(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		user := s.logIn("user")
-		s.wantIdentity(t, user.token, forged, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
+		s.wantIdentity(t, user.token, forged,
+			map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
 	})
 }
 
 func TestAGatewayRefusesAnEndedSessionImmediately(t *testing.T) {
 	behindEach(t, func(t *testing.T, s *stage) {
 		user := s.logIn("user")
-		s.wantIdentity(t, user.token, nil, map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
+		s.wantIdentity(t, user.token, nil,
+			map[string]string{"X-User-Id": user.id, "X-User-Email-Verified": "false", "X-User-Roles": "user"})
 		s.logOut(user)
 		s.wantRefusal(t, user.token, nil)
 	})

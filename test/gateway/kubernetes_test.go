@@ -45,7 +45,8 @@ func startIngress(t *testing.T, s *stage) {
 	conf.WriteString("location /api/ {\nauth_request /_external-auth;\n")
 	for i, header := range strings.Split(annotation(t, "auth-response-headers"), ",") {
 		variable := strings.ReplaceAll(strings.ToLower(header), "-", "_")
-		fmt.Fprintf(&conf, "auth_request_set $authHeader%d $upstream_http_%s;\nproxy_set_header '%s' $authHeader%d;\n", i, variable, header, i)
+		fmt.Fprintf(&conf,
+			"auth_request_set $authHeader%d $upstream_http_%s;\nproxy_set_header '%s' $authHeader%d;\n", i, variable, header, i)
 	}
 	fmt.Fprintf(&conf, "proxy_pass http://%s;\n}\n}\n}\n", s.app.addr)
 	file := filepath.Join(dir, "nginx.conf")

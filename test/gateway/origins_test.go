@@ -40,7 +40,8 @@ func TestAnotherSiteCanNotUseTheSession(t *testing.T) {
 					t.Errorf("a form of %s at %s gets %s, want 403", site, path, status)
 				}
 				evil.open(site)
-				request := fmt.Sprintf("fetch('%s%s', {method: 'POST', credentials: 'include', body: '{\"item\":\"forged\"}', ", s.origin(), path)
+				request := fmt.Sprintf("fetch('%s%s', {method: 'POST', credentials: 'include', body: '{\"item\":\"forged\"}', ", s.origin(),
+					path)
 				if got := evil.run(request + "mode: 'no-cors'}).then((r) => r.type)"); got != "opaque" {
 					t.Errorf("a request of %s without CORS: %s", site, got)
 				}
@@ -51,7 +52,8 @@ func TestAnotherSiteCanNotUseTheSession(t *testing.T) {
 		}
 		p.open("/")
 		p.see(user.email)
-		if orders := p.run("fetch('/bff/orders', {headers: {'X-Shop': '1'}}).then((r) => r.text())"); !strings.Contains(orders, `"items":[]`) {
+		if orders := p.run("fetch('/bff/orders', {headers: {'X-Shop': '1'}}).then((r) => r.text())"); !strings.Contains(orders,
+			`"items":[]`) {
 			t.Errorf("the orders: %s", orders)
 		}
 		if status := p.run("fetch('/bff/logout', {method: 'POST'}).then((r) => r.status)"); status != "403" {
@@ -69,7 +71,8 @@ func TestAPageOfAnotherOriginCallsTheAPI(t *testing.T) {
 		login := fmt.Sprintf(`fetch('%s/auth/login', {method: 'POST', headers: {'Content-Type': 'application/json'},
 			body: JSON.stringify({email: '%s', password: '%s'})}).then((r) => r.json())`, s.origin(), user.email, secret)
 		call := func(path string) string {
-			return fmt.Sprintf("%s.then((t) => fetch('%s%s', {headers: {Authorization: 'Bearer ' + t.access_token}}))", login, s.origin(), path)
+			return fmt.Sprintf("%s.then((t) => fetch('%s%s', {headers: {Authorization: 'Bearer ' + t.access_token}}))",
+				login, s.origin(), path)
 		}
 		p.open(foreign("app.example.org"))
 		for script, want := range map[string]string{

@@ -24,7 +24,8 @@ func TestTheAdministrationIsNotPublic(t *testing.T) {
 		} {
 			for _, odd := range []string{
 				path, "/auth" + path, "/auth/" + path, "/AUTH" + path, "/auth/users/me/../.." + path, "/auth/users/me/%2e%2e/%2e%2e" + path,
-				"/auth/users/me/..%2f.." + strings.ReplaceAll(path, "/", "%2f"), "/auth/login/.." + path, "/auth" + path + "?/users/me", "/_verify",
+				"/auth/users/me/..%2f.." + strings.ReplaceAll(path, "/", "%2f"), "/auth/login/.." + path,
+				"/auth" + path + "?/users/me", "/_verify",
 				"/auth/users/me;/../.." + path, `/auth/users/me/..\..` + path,
 			} {
 				for _, address := range []string{s.shop, s.internal} {
@@ -59,7 +60,7 @@ func TestTheAdministrationIsNotPublic(t *testing.T) {
 	})
 }
 
-// rawStatus sends a path as it is from an address of this machine, and returns the status.
+// rawStatus sends a request from an address of this machine, with an unchanged path, and returns the status.
 func rawStatus(t *testing.T, from, to, path, token string) int {
 	t.Helper()
 	dialer := net.Dialer{Timeout: testkit.Timeout}

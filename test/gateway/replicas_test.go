@@ -75,7 +75,8 @@ func TestALogoutCanBeRepeated(t *testing.T) {
 			{s.bff, http.StatusNoContent, "__Host-Http-session="},
 			{s.bff, http.StatusNoContent, "__Host-Http-session="},
 		} {
-			if status, set := s.ask(t, http.MethodPost, attempt.bff, "/bff/logout", cookie, ""); status != attempt.status || set != attempt.set {
+			if status, set := s.ask(t, http.MethodPost, attempt.bff, "/bff/logout", cookie,
+				""); status != attempt.status || set != attempt.set {
 				t.Errorf("a logout gets %d and sets %q, want %d, %q", status, set, attempt.status, attempt.set)
 			}
 		}

@@ -38,7 +38,8 @@ func startService(t *testing.T, more ...string) *service {
 	t.Helper()
 	env := append([]string{
 		"PATH=" + os.Getenv("PATH"), "DATABASE_URL=" + postgrestest.URL(t),
-		"HTTP_ADDR=127.0.0.1:0", "METRICS_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s", "RATE_LIMIT_PER_MINUTE=0", "ACCOUNT_RATE_LIMIT_PER_MINUTE=0",
+		"HTTP_ADDR=127.0.0.1:0", "METRICS_ADDR=127.0.0.1:0", "SHUTDOWN_DELAY=0s", "RATE_LIMIT_PER_MINUTE=0",
+		"ACCOUNT_RATE_LIMIT_PER_MINUTE=0",
 		"JWT_SECRET=" + rand.Text() + rand.Text(), "JWT_ISSUER=" + issuer, "JWT_AUDIENCE=" + audience,
 		"ARGON2_MEMORY_KIB=64", "ARGON2_ITERATIONS=1",
 	}, more...)

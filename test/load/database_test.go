@@ -199,14 +199,16 @@ func TestAnExhaustedPoolRefusesRequestsInTime(t *testing.T) { //nolint:parallelt
 		token := fmt.Sprintf("%043d", client*1_000_000+n)
 		return s.callUntil(ctx, "POST", "/password-reset/confirm", "", fmt.Sprintf(`{"token": %q, "new_password": %q}`, token, password))
 	})
-	if !testkit.Await(t.Context(), testkit.Timeout, func() bool { return s.count(sessions+` AND wait_event_type = 'Lock'`) >= maxConns-1 }) {
+	if !testkit.Await(t.Context(), testkit.Timeout,
+		func() bool { return s.count(sessions+` AND wait_event_type = 'Lock'`) >= maxConns-1 }) {
 		t.Fatal("the pool is not exhausted")
 	}
 	machine := s.watchMachine()
 	var reads []answer
 	for range 5 {
 		reads = append(reads, s.call("GET", "/users/me", user.token, ""))
-		if a := s.call("POST", "/login", "", fmt.Sprintf(`{"email": %q, "password": %q}`, user.email, password)); a.status != http.StatusOK {
+		if a := s.call("POST", "/login", "",
+			fmt.Sprintf(`{"email": %q, "password": %q}`, user.email, password)); a.status != http.StatusOK {
 			t.Errorf("a login gets %d after %s: %s", a.status, a.took, a.body)
 		}
 		if !testkit.Await(t.Context(), testkit.Timeout, s.IsReady) { // on a busy machine, one check may take too long

@@ -148,7 +148,8 @@ func (a answer) check(t *testing.T, busy time.Duration) {
 	wait, _ := strconv.Atoi(a.header.Get("Retry-After"))
 	refused := (a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests) && wait > 0
 	if a.took > answerTime+busy || a.status/100 != 2 && !refused {
-		t.Errorf("the response is %d after %s (the machine adds %s), Retry-After %q: %s", a.status, a.took, busy, a.header.Get("Retry-After"),
+		t.Errorf("the response is %d after %s (the machine adds %s), Retry-After %q: %s", a.status, a.took, busy,
+			a.header.Get("Retry-After"),
 			a.body)
 	}
 }

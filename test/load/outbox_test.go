@@ -18,9 +18,9 @@ import (
 )
 
 const (
-	owners       = 1000  // users of the waiting events
-	serveMiB     = 200.0 // of the serving process, with events and requests
-	readsOfEvent = 40    // rows of the outbox that may be read for each event
+	owners       = 1000  // The number of users with waiting events.
+	serveMiB     = 200.0 // The maximum memory of the serving process.
+	readsOfEvent = 40    // The maximum number of outbox rows that are read for each event.
 )
 
 // TestALargeOutboxDrainsSteadily starts with a large outbox, while users read, change and erase accounts. Requests must be served
@@ -55,7 +55,8 @@ func TestALargeOutboxDrainsSteadily(t *testing.T) { //nolint:paralleltest // it 
 	mib, err := s.PeakMiB()
 	s.must(err)
 	read := s.rowsRead() - before
-	t.Logf("%d events in %s: tenths %v; memory %.0f MiB; slowest statement %s; %.1f rows read for each event; %d requests %v, p50 %s, p99 %s",
+	t.Logf("%d events in %s: tenths %v; memory %.0f MiB; slowest statement %s; %.1f rows read for each event; %d requests %v, p50 %s, "+
+		"p99 %s",
 		*rows, sum(tenths).Round(time.Millisecond), tenths, mib, slowest, float64(read)/float64(*rows), len(answers), counts(answers),
 		took[len(took)/2], took[len(took)*99/100])
 
@@ -88,7 +89,8 @@ func fill(t *testing.T, dsn string, events int) {
 	defer func() { _ = conn.Close(context.Background()) }()
 	for _, statement := range []string{
 		fmt.Sprintf(`INSERT INTO users (id, email, email_key, status, version, created_at, updated_at)
-			SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n || '@example.com', n || '@example.com', 'active', 1, now(),
+			SELECT ('00000000-0000-7000-8000-' || lpad(to_hex(n), 12, '0'))::uuid, n || '@example.com', n || '@example.com', 'active', 1,
+				now(),
 				now()
 			FROM generate_series(0, %d) n`, owners-1),
 		fmt.Sprintf(`INSERT INTO outbox (event_id, type, subject, sequence, occurred_at, data)
@@ -154,7 +156,8 @@ func (s *service) slowestStatement() time.Duration {
 	var seconds float64
 	s.must(s.conn.QueryRow(s.t.Context(), `
 		SELECT coalesce(extract(epoch FROM max(clock_timestamp() - query_start)), 0)::float8 FROM pg_stat_activity
-		WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active' AND backend_type = 'client backend'`).Scan(&seconds))
+		WHERE datname = current_database() AND pid <> pg_backend_pid() AND state = 'active'
+			AND backend_type = 'client backend'`).Scan(&seconds))
 	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)
 }
 

@@ -35,7 +35,8 @@ func renderIn(t *testing.T, namespace, template string, set ...string) string {
 	t.Helper()
 	args := []string{
 		"template", release, chart, "--namespace", namespace, "--show-only", "templates/" + template,
-		"--set", "prometheusRule.enabled=true,dashboards.enabled=true,database.existingSecret=a,rabbitmq.existingSecret=b,jwt.existingSecret=c",
+		"--set",
+		"prometheusRule.enabled=true,dashboards.enabled=true,database.existingSecret=a,rabbitmq.existingSecret=b,jwt.existingSecret=c",
 	}
 	for _, value := range set {
 		args = append(args, "--set-json", value)

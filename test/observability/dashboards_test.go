@@ -71,7 +71,8 @@ func lintAnnotations(t *testing.T, name string, d dashboard) {
 	t.Helper()
 	for _, a := range d.Annotations.List {
 		isCritical := strings.Contains(a.Target.Expr, `severity="critical"`)
-		if isCritical != (a.IconColor == "red") || isCritical && !a.Enable || strings.Contains(a.Target.Expr, `severity="warning"`) && a.Enable {
+		if isCritical != (a.IconColor == "red") || isCritical && !a.Enable ||
+			strings.Contains(a.Target.Expr, `severity="warning"`) && a.Enable {
 			t.Errorf("%s marks %s in %s; enabled: %v", name, a.Name, a.IconColor, a.Enable)
 		}
 		if strings.Contains(a.Target.Expr, "ALERTS") && !isCritical && !strings.Contains(a.Target.Expr, `severity="warning"`) {
@@ -330,7 +331,8 @@ func TestReadyPodsAgreeWithTheAlert(t *testing.T) {
 			red = 1
 		}
 		return []any{map[string]any{
-			"expr":      fmt.Sprintf("(%s) < bool %v", filled(ready.Targets[0].Expr), *ready.FieldConfig.Defaults.Thresholds.Steps[1].Value),
+			"expr": fmt.Sprintf("(%s) < bool %v", filled(ready.Targets[0].Expr),
+				*ready.FieldConfig.Defaults.Thresholds.Steps[1].Value),
 			"eval_time": s.at, "exp_samples": []any{map[string]any{"labels": "{}", "value": red}},
 		}}
 	})

@@ -173,7 +173,8 @@ func ageCertificate(now *situation) func() {
 
 func storm(now *situation) func() {
 	return now.pods[0].keep(12, func() {
-		_, _, _ = now.pods[0].try(http.MethodPost, "/login", "", map[string]any{"email": rand.Text() + "@example.com", "password": password})
+		_, _, _ = now.pods[0].try(http.MethodPost, "/login", "",
+			map[string]any{"email": rand.Text() + "@example.com", "password": password})
 	})
 }
 

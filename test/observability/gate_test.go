@@ -18,7 +18,7 @@ type gate struct {
 	target string
 	mu     sync.Mutex
 	shut   bool
-	delay  time.Duration // of all traffic to the server
+	delay  time.Duration // the delay of all traffic to the server
 	open   map[net.Conn]bool
 }
 

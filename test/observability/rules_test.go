@@ -76,7 +76,8 @@ var stories = []story{
 		answers("/users/{id}", "503", "0x360 13+13x70", "0x360 13+13x70", "0.25"),
 	), nil},
 	{"one of three requests of a night fails", "70m", both(
-		answers("/users/{id}", "200", "0x30 2x100", "0x30 2x100", "0.25"), answers("/users/{id}", "503", "0x30 1x100", "0x30 1x100", "0.25"),
+		answers("/users/{id}", "200", "0x30 2x100", "0x30 2x100", "0.25"),
+		answers("/users/{id}", "503", "0x30 1x100", "0x30 1x100", "0.25"),
 	), nil},
 	{"a failure that has ended", "150m", both(
 		answers("/users/{id}", "200", "0+600x200", "0+600x200", "0.25"),
@@ -131,13 +132,15 @@ var stories = []story{
 	{
 		"a third of the requests is refused by a limit", "20m", both(
 			answers("/users/{id}", "200", "0+400x30", "0+400x30", "0.25"),
-			both(answers("/login", "429", "0+200x30", "0+200x30", "1"), one(`user_service_rate_limited_total{@,policy="address"}`, "0+200x30")),
+			both(answers("/login", "429", "0+200x30", "0+200x30", "1"),
+				one(`user_service_rate_limited_total{@,policy="address"}`, "0+200x30")),
 		), []string{"UserServiceRequestsRateLimited/warning"},
 	},
 	{
 		"a twentieth of the requests is refused by a limit", "20m", both(
 			answers("/users/{id}", "200", "0+1900x30", "0+1900x30", "0.25"),
-			both(answers("/login", "429", "0+100x30", "0+100x30", "1"), one(`user_service_rate_limited_total{@,policy="address"}`, "0+100x30")),
+			both(answers("/login", "429", "0+100x30", "0+100x30", "1"),
+				one(`user_service_rate_limited_total{@,policy="address"}`, "0+100x30")),
 		), nil,
 	},
 	{
@@ -265,7 +268,8 @@ var stories = []story{
 		), nil,
 	},
 	{
-		"no mailer is connected to the broker", "20m", one(`user_service_mailer_rabbitmq_connected{+,queue="user_service.mail"}`, "1x3 0x30"),
+		"no mailer is connected to the broker", "20m",
+		one(`user_service_mailer_rabbitmq_connected{+,queue="user_service.mail"}`, "1x3 0x30"),
 		[]string{"UserServiceMailsNotSent/critical"},
 	},
 	{
@@ -291,7 +295,10 @@ var stories = []story{
 		one(`user_service_mailer_wait_seconds{+,queue="user_service.mail.urgent"}`, "0x3 3000x4 0 3000x4 0x30"), nil,
 	},
 	{"no mailer answers", "20m", one(`up{+}`, "0x30"), []string{"UserServiceMailsNotSent/critical"}},
-	{"no mailer exists", "20m", one(`up{namespace="other",job="user-service-mailer"}`, "1x30"), []string{"UserServiceMailsNotSent/critical"}},
+	{
+		"no mailer exists", "20m", one(`up{namespace="other",job="user-service-mailer"}`, "1x30"),
+		[]string{"UserServiceMailsNotSent/critical"},
+	},
 	{
 		"many mails are parked", "20m", both(
 			one(`user_service_mailer_queue_messages{+,queue="user_service.mail",state="parked"}`, "3x3 8x30"),
@@ -335,26 +342,30 @@ var stories = []story{
 	{
 		"the memory is almost used up", "30m", both(
 			one(`container_memory_working_set_bytes{namespace="identity",pod="user-service-5d6f-x2x2x",container="user-service"}`, "95x40"),
-			one(`kube_pod_container_resource_limits{namespace="identity",pod="user-service-5d6f-x2x2x",container="user-service",resource="memory"}`,
+			one(`kube_pod_container_resource_limits{namespace="identity",pod="user-service-5d6f-x2x2x",`+
+				`container="user-service",resource="memory"}`,
 				"100x40"),
 		), []string{"UserServiceMemoryNearLimit/warning"},
 	},
 	{
 		"half of the memory is used", "30m", both(
 			one(`container_memory_working_set_bytes{namespace="identity",pod="user-service-5d6f-x2x2x",container="user-service"}`, "50x40"),
-			one(`kube_pod_container_resource_limits{namespace="identity",pod="user-service-5d6f-x2x2x",container="user-service",resource="memory"}`,
+			one(`kube_pod_container_resource_limits{namespace="identity",pod="user-service-5d6f-x2x2x",`+
+				`container="user-service",resource="memory"}`,
 				"100x40"),
 		), nil,
 	},
 	{
 		"the autoscaler is at its maximum", "50m", both(
-			one(`kube_horizontalpodautoscaler_status_current_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`, "10x60"),
+			one(`kube_horizontalpodautoscaler_status_current_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`,
+				"10x60"),
 			one(`kube_horizontalpodautoscaler_spec_max_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`, "10x60"),
 		), []string{"UserServiceAutoscalerAtMaximum/warning"},
 	},
 	{
 		"the autoscaler can add a pod", "50m", both(
-			one(`kube_horizontalpodautoscaler_status_current_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`, "9x60"),
+			one(`kube_horizontalpodautoscaler_status_current_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`,
+				"9x60"),
 			one(`kube_horizontalpodautoscaler_spec_max_replicas{namespace="identity",horizontalpodautoscaler="user-service"}`, "10x60"),
 		), nil,
 	},
@@ -424,7 +435,8 @@ func TestBudgetLeft(t *testing.T) {
 				}, map[string]any{
 					"expr": `job:http_server_latency_budget_left:ratio30d`, "eval_time": "60h",
 					"exp_samples": []any{
-						map[string]any{"labels": `job:http_server_latency_budget_left:ratio30d{namespace="identity",job="user-service"}`, "value": 1},
+						map[string]any{"labels": `job:http_server_latency_budget_left:ratio30d{namespace="identity",job="user-service"}`,
+							"value": 1},
 					},
 				}},
 			}},

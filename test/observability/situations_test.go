@@ -55,12 +55,14 @@ var situations = []*situation{
 		},
 	},
 	{
-		name: "table-locked", fault: "a session locks a table", users: 6, used: read, env: []string{"DATABASE_MAX_CONNS=4"}, strike: lockTable,
+		name: "table-locked", fault: "a session locks a table", users: 6, used: read,
+		env: []string{"DATABASE_MAX_CONNS=4"}, strike: lockTable,
 		must: []string{"UserServiceDatabasePoolExhausted/warning"}, may: []string{errorBurn, latencyBurn},
 	},
 	{
 		name: "old-schema", fault: "the migration has not run", users: 1, used: ordinary, strike: migrateLate,
-		must: []string{"UserServiceNotReady/critical", "UserServiceSchemaBehind/critical"}, may: []string{errorBurn, "UserServiceSchemaBehind"},
+		must: []string{"UserServiceNotReady/critical", "UserServiceSchemaBehind/critical"},
+		may:  []string{errorBurn, "UserServiceSchemaBehind"},
 	},
 	{
 		name: "killed", fault: "the only pod is killed", users: 1, used: ordinary, strike: kill,

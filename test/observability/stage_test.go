@@ -28,12 +28,12 @@ import (
 // stage is a running service whose servers can be disconnected, and a Prometheus that scrapes it.
 type stage struct {
 	t                *testing.T
-	namespace, pod   string // the labels in Prometheus
+	namespace, pod   string // The labels in Prometheus.
 	api, metrics     string
-	url              string // where requests are sent
-	ca               string // the file with the CA of the database
-	mailer           string // the address of the mailer's metrics
-	dsn              string // of its database, without the gate
+	url              string // The address for requests.
+	ca               string // The file with the CA of the database.
+	mailer           string // The address of the mailer's metrics.
+	dsn              string // The URL of its database, without the gate.
 	prometheus       string
 	database, broker *gate
 	env              []string

@@ -242,7 +242,8 @@ func TestThePageOfTheDocumentationUsesPasskeys(t *testing.T) {
 	if clone.SignCount < 2 {
 		t.Fatalf("the counter is %v, want at least 2", clone.SignCount)
 	}
-	if _, err := chromedp.Call(tab, webauthn.ClearCredentials, webauthn.ClearCredentialsParams{AuthenticatorID: authenticator}); err != nil {
+	if _, err := chromedp.Call(tab, webauthn.ClearCredentials,
+		webauthn.ClearCredentialsParams{AuthenticatorID: authenticator}); err != nil {
 		t.Fatal(err)
 	}
 	copied := addCredential{AuthenticatorID: authenticator, Credential: map[string]any{

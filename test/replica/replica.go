@@ -21,7 +21,7 @@ var Secret = rand.Text() + rand.Text()
 
 // Replica is a process of the program.
 type Replica struct {
-	Addr    string // of the API
+	Addr    string // the address of the API
 	URL     string
 	metrics string
 	log     string // the path of its log
@@ -40,7 +40,8 @@ func Start(t testing.TB, program, dsn string, settings map[string]string) *Repli
 		t.Fatal(err)
 	}
 	env := map[string]string{
-		"PATH": os.Getenv("PATH"), "DATABASE_URL": dsn, "HTTP_ADDR": r.Addr, "METRICS_ADDR": r.metrics[len("http://"):], "JWT_SECRET": Secret,
+		"PATH": os.Getenv("PATH"), "DATABASE_URL": dsn, "HTTP_ADDR": r.Addr,
+		"METRICS_ADDR": r.metrics[len("http://"):], "JWT_SECRET": Secret,
 		"ARGON2_MEMORY_KIB": "64", "ARGON2_ITERATIONS": "1",
 	}
 	for _, name := range []string{"RABBITMQ_HOST", "RABBITMQ_PORT", "RABBITMQ_USER", "RABBITMQ_PASS"} {

@@ -24,9 +24,9 @@ Writes a file KIND_GROUP_VERSION.json into DIR, in lower case, for each kind of 
 that Kubernetes itself and the operators of the examples have. They come from the Go
 modules of these projects, which are downloaded once.
 
-With -crds, the kinds are those of the CustomResourceDefinitions in the folder CRDS.
-With -excerpt, the schemas in DIR are reduced to the members that the files MANIFESTS
-use (a pattern such as 'k8s/production/*.yaml'), and those of other kinds are deleted.
+With -crds, the kinds come from the CustomResourceDefinitions in the folder CRDS.
+With -excerpt, the program reduces the schemas in DIR to the members that the files MANIFESTS
+use (a pattern such as 'k8s/production/*.yaml'), and deletes the schemas of other kinds.
 
 Example:
   chartschemas schemas

@@ -5,7 +5,8 @@ func accounts() []panel {
 		{
 			title: "Logins by result", unit: "reqps", stacked: true,
 			about: "Logins per second by result. overloaded and unavailable: faults of the service. " +
-				"too-many-requests: backoff after wrong passwords or codes. second-factor-required: the correct password, and a code is needed.",
+				"too-many-requests: backoff after wrong passwords or codes. second-factor-required: the correct password, and a code is " +
+				"needed.",
 			alert: "UserServiceLoginsFail", colors: results, queries: []query{rateBy("user_service_logins_total", "result")},
 		},
 		{
@@ -46,10 +47,12 @@ func passwords() []panel {
 	return []panel{
 		{
 			title: "Running and waiting", unit: "short",
-			about: "Passwords being hashed, and passwords in the queue. The dashed line is the maximum number that is hashed concurrently. " +
+			about: "Passwords being hashed, and passwords in the queue. The dashed line is the maximum number that is hashed " +
+				"concurrently. " +
 				"The queue is bounded: further requests get 503.",
-			queries: []query{{`sum(user_service_password_hash_running{@})`, "running"}, {`sum(user_service_password_hash_queued{@})`, "waiting"}},
-			caps:    []query{{`sum(user_service_password_hash_limit{@})`, "limit of running"}},
+			queries: []query{{`sum(user_service_password_hash_running{@})`, "running"},
+				{`sum(user_service_password_hash_queued{@})`, "waiting"}},
+			caps: []query{{`sum(user_service_password_hash_limit{@})`, "limit of running"}},
 		},
 		{
 			title: "Wait and hash", unit: "s",
@@ -74,7 +77,8 @@ func passwords() []panel {
 		},
 		{
 			title: "Breached passwords", unit: "ops", stacked: true,
-			about: "New passwords that were looked up at PWNED_PASSWORDS_URL, by result. A breached password is refused. While lookups fail, " +
+			about: "New passwords that were looked up at PWNED_PASSWORDS_URL, by result. A breached password is refused. While lookups " +
+				"fail, " +
 				"passwords are accepted.",
 			colors: []color{
 				{names: "not_found", color: "green"}, {names: "found", color: "yellow"}, {names: "failed", color: warning},

@@ -3,7 +3,8 @@ package main
 func database() []panel {
 	return []panel{
 		{
-			title: "Query time", unit: "s", about: "95th percentile of the query time by operation. BATCH: several queries in one round trip.",
+			title: "Query time", unit: "s",
+			about:  "95th percentile of the query time by operation. BATCH: several queries in one round trip.",
 			colors: operations,
 			queries: []query{{
 				`histogram_quantile(0.95, sum by (le, db_operation_name) ` +
@@ -115,11 +116,14 @@ func events() []panel {
 }
 
 // mails returns the panels of the mailer, which have no data without a mailer.
-func mails() []panel {
+func mails() []panel { return append(mailQueuePanels(), mailSendingPanels()...) }
+
+func mailQueuePanels() []panel {
 	return []panel{
 		{
 			title: "Mailer", unit: "short", max: 1,
-			about: "1 while the mail server accepts mails, and while mailers get the events of both queues. Without a mailer, there is no data.",
+			about: "1 while the mail server accepts mails, and while mailers get the events of both queues. Without a mailer, there is " +
+				"no data.",
 			alert: "UserServiceMailsNotSent", limit: limit{value: 1, below: true},
 			queries: []query{
 				{`max(user_service_mailer_smtp_available{` + mailerLabels + `})`, "mail server"},
@@ -140,19 +144,25 @@ func mails() []panel {
 			title: "Mails that wait", unit: "short", colors: []color{{names: "ready", color: "blue"}, {names: "retrying", color: "yellow"}},
 			about: "Events in both queues of the mailer, and events that wait for another attempt.",
 			queries: []query{{
-				`sum by (state) (max by (queue, state) (user_service_mailer_queue_messages{` + mailerLabels + `,state!="parked"}))`, "{{state}}",
+				`sum by (state) (max by (queue, state) (user_service_mailer_queue_messages{` + mailerLabels +
+					`,state!="parked"}))`, "{{state}}",
 			}},
 		},
 		{
 			title: "Time in the queue", unit: "s",
-			about: "How long events wait until their first attempt, by queue. The urgent queue has resets, invitations and notices. Without " +
-				"waiting events, the time is 0.",
+			about: "How long events wait until their first attempt, by queue. The urgent queue has resets, invitations and notices. " +
+				"Without waiting events, the time is 0.",
 			alert: "UserServiceMailsDelayed", limit: limit{name: "mailDelaySeconds", value: 300},
 			colors: []color{{names: ".*urgent", color: "purple"}, {names: ".*", color: "blue"}},
 			queries: []query{
 				{`max by (queue) (user_service_mailer_wait_seconds{` + mailerLabels + `})`, "{{queue}}"},
 			},
 		},
+	}
+}
+
+func mailSendingPanels() []panel {
+	return []panel{
 		{
 			title: "Parked mails", unit: "short",
 			about: "Events whose mails the mail server refused, or did not accept for a day. An operator must look at them.",

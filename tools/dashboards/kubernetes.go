@@ -30,7 +30,8 @@ func containerPanels() []panel {
 		},
 		{
 			title: "CPU throttling", unit: "percent", max: 100,
-			about: "Share of the scheduler's periods in which a pod had to wait because of its CPU limit. There is no data without a limit.",
+			about: "Share of the scheduler's periods in which a pod had to wait because of its CPU limit. There is no data without a " +
+				"limit.",
 			queries: []query{{
 				`100 * sum by (pod) (rate(container_cpu_cfs_throttled_periods_total{` + containers + `}[$__rate_interval])) ` +
 					`/ sum by (pod) (rate(container_cpu_cfs_periods_total{` + containers + `}[$__rate_interval]))`, "{{pod}}",

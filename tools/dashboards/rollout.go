@@ -17,7 +17,8 @@ func rollout() dashboard {
 func builds() []panel {
 	return []panel{
 		{
-			title: "Builds", kind: table, unit: "short", about: "Build of each pod. Two versions over a long time mean that a rollout hangs.",
+			title: "Builds", kind: table, unit: "short",
+			about:   "Build of each pod. Two versions over a long time mean that a rollout hangs.",
 			queries: []query{{`user_service_build_info{@}`, ""}},
 		},
 		{
@@ -33,7 +34,8 @@ func builds() []panel {
 			title: "Starts within 15 minutes", unit: "short", about: "Restarts of each pod's process. kubectl describe shows the reason.",
 			alert: "UserServiceCrashLoop", limit: limit{name: "crashLoopRestarts", value: 3, warning: true},
 			queries: []query{{
-				`sum by (pod) (sum_over_time((abs(process_start_time_seconds{@} - last_over_time(process_start_time_seconds{@}[5m] offset 1m)) ` +
+				`sum by (pod) (sum_over_time((abs(process_start_time_seconds{@} - ` +
+					`last_over_time(process_start_time_seconds{@}[5m] offset 1m)) ` +
 					`> bool 5)[15m:1m])) or 0 * sum by (pod) (up{@})`,
 				"{{pod}}",
 			}},
@@ -44,7 +46,8 @@ func builds() []panel {
 			queries: []query{{`time() - max by (pod) (process_start_time_seconds{@})`, "{{pod}}"}},
 		},
 		{
-			title: "Server errors by pod", unit: "reqps", about: "5xx per second by pod. During a rollout, compare the pods of the new build.",
+			title: "Server errors by pod", unit: "reqps",
+			about: "5xx per second by pod. During a rollout, compare the pods of the new build.",
 			queries: []query{{
 				`sum by (pod) (rate(http_server_request_duration_seconds_count{@,` + probes +
 					`,http_response_status_code=~"5.."}[$__rate_interval])) or 0 * sum by (pod) (up{@})`,
@@ -72,7 +75,8 @@ func schema() []panel {
 			}},
 		},
 		{
-			title: "Rejected secrets", unit: "short", about: "Changed secrets that a pod rejects. The log contains the variable and the reason.",
+			title: "Rejected secrets", unit: "short",
+			about: "Changed secrets that a pod rejects. The log contains the variable and the reason.",
 			alert: "UserServiceSecretRejected", limit: limit{value: 1, warning: true},
 			queries: []query{{`max by (pod) (user_service_secrets_reload_failed{@})`, "{{pod}}"}},
 		},

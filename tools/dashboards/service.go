@@ -86,7 +86,8 @@ func impact() []panel {
 		},
 		{
 			title: "Ready pods", kind: tile, wide: 3, unit: "percent", decimals: 0, limit: limit{below: true},
-			about: "Share of the pods whose readiness checks all succeed. Without one, no request reaches the service. Orange: some are not ready.",
+			about: "Share of the pods whose readiness checks all succeed. Without one, no request reaches the service. Orange: some are " +
+				"not ready.",
 			alert: "UserServiceNotReady", lines: []line{{0.01, warning}, {100, "green"}},
 			queries: []query{{`100 * (sum(min by (pod) (user_service_ready{` + release + `})) or vector(0)) ` +
 				`/ count(count by (pod) (up{` + release + `})) or vector(0)`, ""}},
@@ -161,7 +162,8 @@ var likelyCauses = []query{
 		"parked events",
 	},
 	{`100 * max(sum by (type) (rate(user_service_events_unroutable_total{@,` + withTokens + `}[$__rate_interval])) ` +
-		`/ sum by (type) (rate(user_service_outbox_published_total{@,` + withTokens + `}[$__rate_interval]))) >= 0`, "tokens without a queue"},
+		`/ sum by (type) (rate(user_service_outbox_published_total{@,` + withTokens + `}[$__rate_interval]))) >= 0`,
+		"tokens without a queue"},
 }
 
 // state returns a tile for each part of the service.
@@ -180,7 +182,8 @@ func state() []panel {
 			about: "Share of requests answered in time within 5 minutes, by all pods. " +
 				"Uses recording rules, so it requires prometheusRule.enabled.",
 			queries: []query{{
-				`100 * (1 - sum(job:http_server_requests_slow:rate5m` + chosen + `) / sum(job:http_server_requests:rate5m` + chosen + `))`, "",
+				`100 * (1 - sum(job:http_server_requests_slow:rate5m` + chosen +
+					`) / sum(job:http_server_requests:rate5m` + chosen + `))`, "",
 			}},
 		},
 		{

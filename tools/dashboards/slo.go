@@ -85,7 +85,8 @@ func numbers(what, budget, bad, alert string) []panel {
 			alert: alert, limit: limit{value: 100}, queries: []query{{criticalBurn(bad, budget), ""}},
 		},
 		{
-			title: "Last hour, " + what, kind: tile, wide: 5, unit: "percent", decimals: 2, about: "Share of good requests in the last hour.",
+			title: "Last hour, " + what, kind: tile, wide: 5, unit: "percent", decimals: 2,
+			about:   "Share of good requests in the last hour.",
 			queries: []query{{"100 * (1 - " + badRatio(bad, "1h") + ")", ""}},
 		},
 		{
@@ -96,7 +97,8 @@ func numbers(what, budget, bad, alert string) []panel {
 			queries: []query{{"100 * job:http_server_" + budget + "_budget_left:ratio30d" + chosen, ""}},
 		},
 		{
-			title: "Bad requests in a day, " + what, kind: tile, wide: 5, unit: "short", decimals: 0, about: "Number of bad requests within a day.",
+			title: "Bad requests in a day, " + what, kind: tile, wide: 5, unit: "short", decimals: 0,
+			about:   "Number of bad requests within a day.",
 			queries: []query{{"86400 * job:http_server_requests_" + bad + ":rate1d" + chosen, ""}},
 		},
 		{

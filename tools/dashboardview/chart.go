@@ -210,7 +210,8 @@ func (c canvas) curve(out *strings.Builder, s series, opacity float64) {
 			fmt.Fprintf(out, `<path d="M%s L%s Z" fill="%s" stroke="none" opacity="%.2f"/>`,
 				path.String(), c.ground(s, first, last), s.color, opacity)
 		}
-		fmt.Fprintf(out, `<path d="M%s" fill="none" stroke="%s" stroke-width="1.6" stroke-linejoin="round"%s/>`, path.String(), s.color, dashes)
+		fmt.Fprintf(out, `<path d="M%s" fill="none" stroke="%s" stroke-width="1.6" stroke-linejoin="round"%s/>`,
+			path.String(), s.color, dashes)
 		path.Reset()
 		first = 0
 	}

@@ -31,9 +31,10 @@ type fake struct {
 func newFake(t *testing.T, answers map[string]string) *fake {
 	t.Helper()
 	f := &fake{answers: map[string]string{
-		"GET /api/frontend/settings":                              `{"rendererAvailable":true}`,
-		"PUT /api/datasources/uid/user-service-pictures":          `{"message":"Datasource updated"}`,
-		"POST /api/dashboards/db":                                 `{"uid":"user-service-service","url":"/d/user-service-service/user-service-service"}`,
+		"GET /api/frontend/settings":                     `{"rendererAvailable":true}`,
+		"PUT /api/datasources/uid/user-service-pictures": `{"message":"Datasource updated"}`,
+		"POST /api/dashboards/db": `{"uid":"user-service-service",` +
+			`"url":"/d/user-service-service/user-service-service"}`,
 		"GET /render/d/user-service-service/user-service-service": pngStart,
 	}}
 	for request, answer := range answers {
@@ -66,7 +67,8 @@ func drawWith(t *testing.T, server string) (dir string, err error) {
 	dir = t.TempDir()
 	file := filepath.Join(dir, "service.json")
 	const dashboard = `{"uid":"user-service-service","title":"Service","panels":[
-		{"type":"row","title":"First","gridPos":{"x":0,"y":0,"w":24,"h":1}},{"type":"stat","title":"Pods","gridPos":{"x":0,"y":1,"w":4,"h":4}},
+		{"type":"row","title":"First","gridPos":{"x":0,"y":0,"w":24,"h":1}},
+		{"type":"stat","title":"Pods","gridPos":{"x":0,"y":1,"w":4,"h":4}},
 		{"type":"row","title":"Second","gridPos":{"x":0,"y":5,"w":24,"h":1}}]}`
 	if err := os.WriteFile(file, []byte(dashboard), 0o600); err != nil {
 		t.Fatal(err)

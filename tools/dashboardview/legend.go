@@ -26,7 +26,8 @@ func (p *panel) legend(d *dashboard, w, h int) (text string, high int) {
 	row := func(n int, color string, cells ...string) {
 		y := h - high + (n+1)*legendLine
 		for i, x := range columns {
-			fmt.Fprintf(&out, `<text x="%d" y="%d" font-size="12" fill="%s" text-anchor="end">%s</text>`, x, y, color, html.EscapeString(cells[i]))
+			fmt.Fprintf(&out, `<text x="%d" y="%d" font-size="12" fill="%s" text-anchor="end">%s</text>`, x, y, color,
+				html.EscapeString(cells[i]))
 		}
 	}
 	row(0, "#6e9fff", "Mean", "Max", "Last *")

@@ -16,7 +16,7 @@ type contract struct {
 type node struct {
 	*yaml.Node
 
-	root *yaml.Node // of the same document
+	root *yaml.Node // the root of the document
 }
 
 // document returns the root of a YAML text.

@@ -3,7 +3,7 @@
 
 {{/*
 The path of a secret. Parameters: root ($), variable, file (its name in the directory of the Secrets), files (secretFiles of
-the pods; default: those of the service).
+the pods; default: the service's).
 */}}
 {{- define "user-service.secretPath" -}}
 {{- $own := printf "%s/%s" (include "user-service.secretsPath" .root) .file -}}

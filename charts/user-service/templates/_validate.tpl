@@ -279,7 +279,7 @@ repeats a shorter text, or is a sequence. Parameters: name, secret, bytes (numbe
 
 {{/*
 A pod needs 64 MiB, and the larger of 100 MiB and the memory of its concurrent hashes. The 100 MiB are for bodies of
-requests and for one imported hash. The migration Job computes one hash, that of the first admin's password.
+requests and for one imported hash. The migration Job computes one hash, for the first admin's password.
 */}}
 {{- define "user-service.problems.memory" -}}
 {{- $problems := list -}}

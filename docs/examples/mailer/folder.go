@@ -13,7 +13,7 @@ import (
 // each erased user. A real mailer would have a table of sent events and a table of erased users.
 type folder string
 
-// The errors of send.
+// Errors of send, which the caller handles.
 var (
 	errSent   = errors.New("already sent")
 	errErased = errors.New("the user is erased")

@@ -246,7 +246,8 @@ func TestTheMailerSetsUnreadableMessagesAside(t *testing.T) {
 	s.start()
 	unreadable := []string{
 		"not JSON", `{"id":"019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6072"}`, `{"id":"019ab3c4-5d6e-7f80-9a1b-2c3d4e5f6072","type":"user.deleted"}`,
-		fmt.Sprintf(`{"id":%q,"subject":%q,"type":"user.password_reset_requested","data":{"user":{"email":"a@b.c\r\nBcc: eve@example.com"},`+
+		fmt.Sprintf(`{"id":%q,"subject":%q,"type":"user.password_reset_requested",`+
+			`"data":{"user":{"email":"a@b.c\r\nBcc: eve@example.com"},`+
 			`"token":"t","expires_at":"2100-01-01T00:00:00Z"}}`, uuid.New(), uuid.New()),
 	}
 	unknown := fmt.Sprintf(`{"id":%q,"subject":%q,"type":"user.of_a_later_version","data":{}}`, uuid.New(), uuid.New())

@@ -44,7 +44,7 @@ type Server struct {
 
 // Mail is a mail that the server has accepted.
 type Mail struct {
-	From, To  string // of the envelope
+	From, To  string // the addresses of the envelope
 	Encrypted bool
 	Raw       []byte
 }
@@ -127,7 +127,8 @@ func (s *Server) AnswerTo(answer func(recipient string) error) {
 	s.answerTo = answer
 }
 
-// AcceptTo sets a function that decides the answers to the end of a mail by the recipient. If it returns nil, the function of Answer decides.
+// AcceptTo sets a function that decides the answers to the end of a mail by the recipient. If it returns nil, the function of Answer
+// decides.
 func (s *Server) AcceptTo(accept func(recipient string) error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -32,7 +32,7 @@ func PgBouncer(t testing.TB, dsn string, conns int) (pooled string) {
 // PgBouncer. Its methods are safe for concurrent use.
 type Pooler struct {
 	Addr string
-	URL  string // of the database, through the pooler
+	URL  string // the URL of the database through the pooler
 
 	path, dir string
 	user      *syscall.SysProcAttr // the user of the process

@@ -88,7 +88,8 @@ func create(t testing.TB, server, options string) string {
 func drop(t testing.TB, server, name string) {
 	t.Helper()
 	var err error
-	if !testkit.Await(context.Background(), testkit.Timeout, func() bool { // fails while a vacuum of the database runs, but a vacuum ends soon
+	// fails while a vacuum of the database runs, but a vacuum ends soon
+	if !testkit.Await(context.Background(), testkit.Timeout, func() bool {
 		err = execute(server, "DROP DATABASE IF EXISTS "+name+" WITH (FORCE)")
 		return err == nil
 	}) {

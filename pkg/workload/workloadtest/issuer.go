@@ -61,7 +61,7 @@ func New(t testing.TB) *Issuer {
 	t.Helper()
 	i := &Issuer{answers: map[string]http.HandlerFunc{}}
 	i.Server = httptest.NewUnstartedServer(i)
-	i.Server.Config.ErrorLog = log.New(io.Discard, "", 0) // of clients that refuse the certificate
+	i.Server.Config.ErrorLog = log.New(io.Discard, "", 0) // clients that refuse the certificate cause errors
 	i.StartTLS()
 	t.Cleanup(i.Close)
 	i.CAFile = filepath.Join(t.TempDir(), "ca.crt")

@@ -165,7 +165,8 @@ func TestEventsAreChecked(t *testing.T) {
 			h.Deliveries = append(h.Deliveries, event("e6", passwordChanged, 7, 3, 7*s, nil))
 		}, []string{"no phantom"}},
 		"two events of one version": {good, func(h *History) {
-			h.Ops = append(h.Ops, request(10, Patch, 4*s, func(o *Op) { o.Want.Name, o.Outcome, o.Status, o.HungUp = "Byron", Perhaps, 0, true }))
+			h.Ops = append(h.Ops,
+				request(10, Patch, 4*s, func(o *Op) { o.Want.Name, o.Outcome, o.Status, o.HungUp = "Byron", Perhaps, 0, true }))
 			h.Deliveries = slices.Insert(h.Deliveries, 3, event("e6", userUpdated, 10, 3, 4*s, ada(3, "Byron"), "name"))
 			h.Final.Audit = append(h.Final.Audit, Entry{"user_updated", "ada", 10})
 		}, []string{"order"}},
@@ -253,7 +254,8 @@ func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 		},
 		"a session of a lost response": {good, func(h *History) {
 			h.Final.Sessions = append(h.Final.Sessions, Session{ID: "s3", User: "ada"})
-			h.Ops = append(h.Ops, request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Outcome, o.Status, o.HungUp = "two", Perhaps, 0, true }))
+			h.Ops = append(h.Ops,
+				request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Outcome, o.Status, o.HungUp = "two", Perhaps, 0, true }))
 		}, nil},
 		"a counter that decreased": {good, func(h *History) {
 			h.Ops = slices.DeleteFunc(h.Ops, func(o Op) bool { return o.ID == 7 })
@@ -275,7 +277,8 @@ func TestSessionsAndPasswordsAreChecked(t *testing.T) {
 			h.Ops = append(h.Ops, request(10, Refresh, 8*s, func(o *Op) { o.Session, o.Shown, o.Got, o.GotToken = "s1", 2, 3, "s1.3" }))
 		}, []string{"refresh tokens"}},
 		"a used token is refused": {good, func(h *History) {
-			h.Ops = append(h.Ops, request(10, Refresh, 6500*ms, func(o *Op) { o.Session, o.Shown, o.Outcome, o.Status = "s1", 0, Refused, 401 }))
+			h.Ops = append(h.Ops,
+				request(10, Refresh, 6500*ms, func(o *Op) { o.Session, o.Shown, o.Outcome, o.Status = "s1", 0, Refused, 401 }))
 		}, nil},
 		"a replaced password is accepted": {good, func(h *History) {
 			h.Ops = append(h.Ops, request(10, Login, 9*s, func(o *Op) { o.Want.Password, o.Session = "one", "s3" }))
@@ -313,7 +316,8 @@ func TestAnswersAreChecked(t *testing.T) {
 	nothing := func(*Op) {}
 	unsettled := func(h *History) {
 		fails(503, nothing)(h)
-		h.Ops = append(h.Ops, request(11, Put, 1*s, func(o *Op) { o.Outcome, o.Status, o.HungUp, o.Want.Name = Perhaps, 0, true, "Ada King" }))
+		h.Ops = append(h.Ops,
+			request(11, Put, 1*s, func(o *Op) { o.Outcome, o.Status, o.HungUp, o.Want.Name = Perhaps, 0, true, "Ada King" }))
 	}
 	down := Fault{Replica: 1, Start: 6 * s, End: 7500 * ms, Database: true}
 	checkAll(t, map[string]broken{
@@ -371,8 +375,9 @@ func TestAnswersAreChecked(t *testing.T) {
 		},
 		"no response":                      {good, fails(0, nothing), []string{"answered"}},
 		"no response, client disconnected": {good, fails(0, func(o *Op) { o.HungUp = true }), nil},
-		"no response, replica killed":      {good, with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil},
-		"a late response":                  {good, func(h *History) { op(h, 8).End += 3 * s }, []string{"in time"}},
+		"no response, replica killed": {good,
+			with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil},
+		"a late response": {good, func(h *History) { op(h, 8).End += 3 * s }, []string{"in time"}},
 		"a late response, busy machine": {
 			good, with(Fault{Replica: Everywhere, Start: 9 * s, End: 10 * s, Slow: true}, func(h *History) { op(h, 8).End += 3 * s }),
 			nil,

@@ -17,8 +17,8 @@ const (
 
 // effects are the events and the audit entries of an operation.
 type effects struct {
-	event string   // of a completed operation; for a change only if a field changed
-	entry string   // of the audit trail, created with the event
+	event string   // the type of the event; a change without a changed field has none
+	entry string   // the action of the audit entry
 	also  []string // other possible events
 }
 

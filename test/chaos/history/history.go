@@ -92,15 +92,15 @@ func Check(h History) []Violation {
 // index is a history with lookup tables for the checks.
 type index struct {
 	History
-	byPermission []Op // the administrator's requests
+	byPermission []Op // The administrator's requests.
 
 	ops    map[int]Op
-	firsts []Event            // the deliveries without duplicates
-	byUser map[string][]Event // of firsts
-	users  map[string][]Op    // the requests on each account
-	erased map[string]bool    // accounts with an accepted or announced deletion
-	caused map[int][]Event    // of firsts, by request
-	rows   map[string]User    // in the database
+	firsts []Event            // The deliveries without duplicates.
+	byUser map[string][]Event // The events of firsts by user.
+	users  map[string][]Op    // The requests on each account.
+	erased map[string]bool    // Accounts with an accepted or announced deletion.
+	caused map[int][]Event    // The events of firsts by request.
+	rows   map[string]User    // The final rows in the database.
 }
 
 func newIndex(h History) index {

@@ -91,7 +91,8 @@ func checkAccounts(ix index) (all []Violation) {
 		case ix.erased[u.ID]:
 			all = append(all, Violation{Rule: "accounts", User: u.ID, Text: fmt.Sprintf("an erased account is in the database: %+v", u)})
 		case !last.Equal(u) && !ix.forgivenAny(u.ID):
-			all = append(all, Violation{Rule: "accounts", User: u.ID, Text: fmt.Sprintf("the database has %+v, the last event %+v", u, last)})
+			all = append(all,
+				Violation{Rule: "accounts", User: u.ID, Text: fmt.Sprintf("the database has %+v, the last event %+v", u, last)})
 		}
 	}
 	for _, o := range ix.Ops {

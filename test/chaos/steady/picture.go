@@ -59,7 +59,8 @@ func (p Picture) Draw(to io.Writer) error {
 	canvas := vgimg.NewWith(vgimg.UseWH(wide, high), vgimg.UseDPI(resolution), vgimg.UseBackgroundColor(color.White))
 	all := draw.New(canvas)
 	tiles := draw.Tiles{
-		Rows: rows, Cols: columns, PadTop: header, PadBottom: footer, PadX: 2 * margin, PadY: 2 * margin, PadLeft: margin, PadRight: 2 * margin,
+		Rows: rows, Cols: columns, PadTop: header, PadBottom: footer, PadX: 2 * margin, PadY: 2 * margin,
+		PadLeft: margin, PadRight: 2 * margin,
 	}
 	for row, places := range plot.Align(panels, tiles, all) {
 		for column, place := range places {
@@ -168,6 +169,7 @@ func (f faults) Plot(c draw.Canvas, p *plot.Plot) {
 
 func letters(size font.Length) text.Style {
 	return text.Style{
-		Color: color.Black, Font: font.Font{Typeface: plot.DefaultFont.Typeface, Variant: "Sans", Size: size}, Handler: plot.DefaultTextHandler,
+		Color: color.Black, Font: font.Font{Typeface: plot.DefaultFont.Typeface, Variant: "Sans", Size: size},
+		Handler: plot.DefaultTextHandler,
 	}
 }

@@ -110,7 +110,8 @@ func TestTheEntrypointWaitsForANewBuild(t *testing.T) {
 	p.says(t, "fixed serve")
 }
 
-// TestInCITheEntrypointEndsWithTheProgram covers tilt ci, which has no next build: it would end only after its timeout.
+// TestInCITheEntrypointEndsWithTheProgram covers tilt ci, which has no next build. If the container did not end, tilt ci
+// would wait for its timeout.
 func TestInCITheEntrypointEndsWithTheProgram(t *testing.T) {
 	t.Parallel()
 	p := beginWith(t, []string{"ENTRYPOINT_WAITS=no"}, "SAY; exit 7", "serve")

@@ -17,7 +17,8 @@ func TestTheStartShowsItsProgress(t *testing.T) {
 	statuses := t.TempDir()
 	for name, text := range map[string]string{
 		"1": "(Tiltfile) in_progress not_applicable",
-		"2": "(Tiltfile) ok not_applicable\ncompile in_progress not_applicable\npostgresql ok pending\nmigrate pending none\nload none none",
+		"2": "(Tiltfile) ok not_applicable\ncompile in_progress not_applicable\npostgresql ok pending\nmigrate pending none\nload none " +
+			"none",
 		"3": "(Tiltfile) ok not_applicable\ncompile ok not_applicable\npostgresql ok ok\nmigrate ok error\nload none none",
 		"4": "(Tiltfile) ok not_applicable\ncompile ok not_applicable\npostgresql ok ok\nmigrate ok ok\nload none none",
 	} {

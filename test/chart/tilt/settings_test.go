@@ -124,7 +124,8 @@ func TestTheRaceDetectorIsCompiledIn(t *testing.T) {
 
 func TestReplicas(t *testing.T) {
 	t.Parallel()
-	for given, want := range map[any]string{nil: "1", "3": "3", starlark.Float(3): "3", int64(2): "2"} { // a number of JSON is a float in Tilt
+	// a number of JSON is a float in Tilt
+	for given, want := range map[any]string{nil: "1", "3": "3", starlark.Float(3): "3", int64(2): "2"} {
 		settings := map[string]any{}
 		if given != nil {
 			settings["replicas"] = given

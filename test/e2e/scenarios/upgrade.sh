@@ -51,6 +51,6 @@ install_predecessor() {
 # still_there TOKEN BODY: checks that a token and an account of the previous version still work.
 still_there() {
   curl --fail --silent --show-error --header "Authorization: Bearer $1" "$(address)/users/me" >/dev/null ||
-    fail "a token of the version before is rejected"
-  curl --fail --silent --show-error --json "$2" "$(address)/login" >/dev/null || fail "an account of the version before cannot log in"
+    fail "a token of the previous version is rejected"
+  curl --fail --silent --show-error --json "$2" "$(address)/login" >/dev/null || fail "an account of the previous version cannot log in"
 }

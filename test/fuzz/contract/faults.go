@@ -12,7 +12,7 @@ import (
 // Variant is a value at the limit of one keyword, or just beyond it.
 type Variant struct {
 	Keyword string
-	Path    string // of the changed member, as a JSON pointer
+	Path    string // the changed member, as a JSON pointer
 	Schema  *Schema
 	Value   any // the whole value
 	Allowed bool
@@ -181,7 +181,8 @@ func mismatches(_, value any, s *Schema) []variant {
 	if !isText {
 		return nil
 	}
-	return slices.DeleteFunc(broken("", text+"\n", "\x7f"+text, text+"é", strings.ToUpper(text)+"!", "/"+text+"\x00"), func(v variant) bool {
+	return slices.DeleteFunc(broken("", text+"\n", "\x7f"+text, text+"é", strings.ToUpper(text)+"!",
+		"/"+text+"\x00"), func(v variant) bool {
 		return !slices.ContainsFunc(s.Check(v.value), func(b Broken) bool { return b.Keyword == "pattern" })
 	})
 }
@@ -226,7 +227,7 @@ func tooMany(argument, value any, s *Schema) []variant {
 		return nil
 	}
 	most := toInt(argument)
-	if unique, _ := s.keyword("uniqueItems"); unique == true { // of texts
+	if unique, _ := s.keyword("uniqueItems"); unique == true { // the elements are texts
 		items = nil
 		for n := range most + 1 {
 			items = append(items, fmt.Sprint("item ", n))

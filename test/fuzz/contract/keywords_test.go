@@ -37,12 +37,14 @@ func TestCheckerKnowsTheKeywordsOfTheStandard(t *testing.T) {
 	} {
 		t.Run(keyword, func(t *testing.T) {
 			t.Parallel()
-			d, err := contract.New(fmt.Appendf(nil, `{"openapi": "3.1.0", "paths": {"/x": {"get": {"operationId": "x", "responses": {"200": {
+			d, err := contract.New(fmt.Appendf(nil,
+				`{"openapi": "3.1.0", "paths": {"/x": {"get": {"operationId": "x", "responses": {"200": {
 				"description": "", "content": {"application/json": {"schema": %s}}}}}}}}`, c.schema))
 			if err != nil {
 				t.Fatal(err)
 			}
-			x := contract.Exchange{Method: "GET", Target: "/x", Status: 200, ResponseHeader: http.Header{"Content-Type": {"application/json"}}}
+			x := contract.Exchange{Method: "GET", Target: "/x", Status: 200,
+				ResponseHeader: http.Header{"Content-Type": {"application/json"}}}
 			x.ResponseBody = []byte(c.good)
 			if found := d.CheckAnswer(x); len(found) > 0 {
 				t.Errorf("the valid body %s is reported: %v, want nothing", c.good, found)
@@ -102,7 +104,8 @@ func problem(x *contract.Exchange, status int) {
 	x.Status = status
 	x.ResponseHeader.Del("ETag")
 	x.ResponseHeader.Set("Content-Type", "application/problem+json")
-	x.ResponseBody = fmt.Appendf(nil, `{"type": "/problems/internal", "title": "t", "status": %d, "instance": "/", "request_id": "a"}`, status)
+	x.ResponseBody = fmt.Appendf(nil,
+		`{"type": "/problems/internal", "title": "t", "status": %d, "instance": "/", "request_id": "a"}`, status)
 }
 
 // TestFindKnowsTheOperations checks which operation Find returns for a path in the form in which a client sends it.
@@ -112,7 +115,8 @@ func TestFindKnowsTheOperations(t *testing.T) {
 	for request, want := range map[string]string{
 		"GET /users/me": "getUser", "HEAD /users/me": "getUser", "GET /%75sers/me?x=/": "getUser", "GET /users/": "", "GET /users//me": "",
 		"GET /users%2fme": "",
-		"PUT /verify":     "verify", "DELETE /verify/a//b%2Fc": "verifyPath", "TRACE /users": "", "TRACE /verify": "", "HEAD /verify": "verify",
+		"PUT /verify":     "verify", "DELETE /verify/a//b%2Fc": "verifyPath", "TRACE /users": "", "TRACE /verify": "",
+		"HEAD /verify": "verify",
 		"PUT /roles/a": "putRole", "GET /roles/a": "",
 	} {
 		method, target, _ := strings.Cut(request, " ")

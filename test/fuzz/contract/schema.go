@@ -17,7 +17,7 @@ import (
 	"github.com/santhosh-tekuri/jsonschema/v6/kind"
 )
 
-// Schema is a schema of the description.
+// Schema is a schema of the OpenAPI description.
 type Schema struct {
 	reader   *reader
 	pointer  string
@@ -135,7 +135,7 @@ func (s *Schema) properties() (names []string, schemas map[string]*Schema) {
 // Broken is a keyword of a schema, such as maxLength, that a value violates.
 type Broken struct {
 	Keyword  string
-	Location string // of the keyword in the description
+	Location string // where the keyword is in the description
 	Detail   string
 }
 
