@@ -50,7 +50,9 @@ func TestTheURLOfGoLiveKeepsThePassword(t *testing.T) {
 		for _, document := range documents(t, []byte(text)) {
 			uri += parse[struct {
 				Spec struct {
-					Target struct{ Template struct{ Data struct{ URI string } } }
+					Target struct {
+						Template struct{ Data struct{ URI string } }
+					}
 				}
 			}](t, document).Spec.Target.Template.Data.URI
 		}
