@@ -41,7 +41,7 @@ func (g *grafana) prepare(ctx context.Context) error {
 		return err
 	}
 	if !features.RendererAvailable {
-		return errors.New("Grafana has no image renderer: install its image renderer, and run this again") //nolint:staticcheck // a name
+		return errors.New("no image renderer: install the image renderer of Grafana, and run this again")
 	}
 	source := object{
 		"uid": ofGrafana, "name": "User service pictures", "type": "prometheus", "access": "proxy", "url": g.prometheus,
