@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -42,5 +43,29 @@ func TestTheRunbooksNameExistingPanels(t *testing.T) {
 	}
 	if named < 30 {
 		t.Errorf("only %d panels are named", named)
+	}
+}
+
+// TestEachRunbookAnswersTheSameQuestions checks that each runbook says what users notice, what to do under each way of delivery, when to
+// stop, and whom to notify.
+func TestEachRunbookAnswersTheSameQuestions(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("docs/runbooks/UserService*.md")
+	if err != nil || len(files) < 26 {
+		t.Fatalf("%d runbooks: %v", len(files), err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, part := range []string{"Impact", "Diagnosis", "Helm, Argo CD and Flux", "When to stop", "Notify"} {
+			if !strings.Contains(string(text), "\n**"+part+"**") {
+				t.Errorf("%s has no part %q", file, part)
+			}
+		}
+		if !strings.Contains(string(text), "```sh\n") {
+			t.Errorf("%s has no command", file)
+		}
 	}
 }

@@ -128,10 +128,14 @@ func causes() []panel {
 			about: "Parts of the service that fail or are at their limit, each from 0 to 100 %. The highest curve is the likely cause. " +
 				"not ready: pods by failed check. slow queries: slower than 0.1 s. parked: of the waiting events.",
 			queries: likelyCauses, colors: []color{
-				{names: "not ready.*", color: "purple"}, {names: "unreachable pods", color: "dark-purple"},
-				{names: "slow queries", color: "blue"}, {names: "used connections", color: "dark-blue"},
-				{names: "busy hashing slots", color: "yellow"}, {names: "refused passwords", color: "dark-yellow"},
-				{names: "pods without RabbitMQ", color: "green"}, {names: "parked events|tokens without a queue", color: "dark-green"},
+				{names: "not ready.*", color: "purple"},
+				{names: "unreachable pods", color: "dark-purple"},
+				{names: "slow queries", color: "blue"},
+				{names: "used connections", color: "dark-blue"},
+				{names: "busy hashing slots", color: "yellow"},
+				{names: "refused passwords", color: "dark-yellow"},
+				{names: "pods without RabbitMQ", color: "green"},
+				{names: "parked events|tokens without a queue", color: "dark-green"},
 				{names: "wrong passwords|requests over a limit", color: "text"},
 			},
 		},

@@ -41,7 +41,7 @@ func (g *grafana) prepare(ctx context.Context) error {
 		return err
 	}
 	if !features.RendererAvailable {
-		return errors.New("Grafana has no image renderer: install its image renderer, and run this again") //nolint:staticcheck // a name
+		return errors.New("no image renderer: install the image renderer of Grafana, and run this again")
 	}
 	source := object{
 		"uid": ofGrafana, "name": "User service pictures", "type": "prometheus", "access": "proxy", "url": g.prometheus,
@@ -150,7 +150,7 @@ func (g *grafana) send(ctx context.Context, method, path string, body any) ([]by
 	}
 	target := *g.base
 	target.User = nil
-	req, err := http.NewRequestWithContext(ctx, method, target.String()+path, content)
+	req, err := http.NewRequestWithContext(ctx, method, target.String()+path, content) //nolint:gosec // the user names the server
 	if err != nil {
 		return nil, fmt.Errorf("create the request: %w", err)
 	}
@@ -163,7 +163,7 @@ func (g *grafana) send(ctx context.Context, method, path string, body any) ([]by
 		password, _ := user.Password()
 		req.SetBasicAuth(user.Username(), password)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := http.DefaultClient.Do(req) //nolint:gosec // the user names the server
 	if err != nil {
 		return nil, fmt.Errorf("call Grafana: %w", err)
 	}

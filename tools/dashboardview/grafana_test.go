@@ -30,12 +30,12 @@ type fake struct {
 
 func newFake(t *testing.T, answers map[string]string) *fake {
 	t.Helper()
+	const dashboard = "/d/user-service-service/user-service-service"
 	f := &fake{answers: map[string]string{
 		"GET /api/frontend/settings":                     `{"rendererAvailable":true}`,
 		"PUT /api/datasources/uid/user-service-pictures": `{"message":"Datasource updated"}`,
-		"POST /api/dashboards/db": `{"uid":"user-service-service",` +
-			`"url":"/d/user-service-service/user-service-service"}`,
-		"GET /render/d/user-service-service/user-service-service": pngStart,
+		"POST /api/dashboards/db":                        `{"uid":"user-service-service","url":"` + dashboard + `"}`,
+		"GET /render" + dashboard:                        pngStart,
 	}}
 	for request, answer := range answers {
 		f.answers[request] = answer

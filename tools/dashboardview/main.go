@@ -29,9 +29,13 @@ func main() {
 	server := flag.String("grafana", "", "the URL of a Grafana that draws the pictures; its token is in GRAFANA_TOKEN")
 	flag.StringVar(&s.prometheus, "prometheus", "http://127.0.0.1:9090", "the URL of Prometheus")
 	flag.DurationVar(&s.last, "last", time.Hour, "the time to draw")
-	flag.Func("until", "the end of the time to draw, in the format of RFC 3339; now if empty", func(text string) (err error) {
-		s.until, err = time.Parse(time.RFC3339, text)
-		return err //nolint:wrapcheck // the flag's package adds the name and the value
+	flag.Func("until", "the end of the time to draw, in the format of RFC 3339; now if empty", func(text string) error {
+		until, err := time.Parse(time.RFC3339, text)
+		if err != nil {
+			return errors.New("is not a time such as 2006-01-02T15:04:05Z")
+		}
+		s.until = until
+		return nil
 	})
 	flag.BoolVar(&s.first, "first", false, "draw only the first row of panels")
 	flag.StringVar(&s.out, "out", ".", "the directory of the pictures")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"html"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 )
@@ -35,7 +36,7 @@ h1{font-size:20px;font-weight:600;margin:0;padding:12px 10px}h1 small{font-weigh
 .n{font-size:36px;font-weight:500;text-align:center;padding-top:28px}
 .names{display:flex;gap:6px;padding:4px 8px 8px;height:calc(100%% - 32px);box-sizing:border-box}
 .names div{flex:1;min-width:0;overflow-wrap:anywhere;display:flex;align-items:center;justify-content:center;border-radius:3px;
-color:#111217;font-size:13px;font-weight:600;text-align:center;padding:4px}
+color:#111217;font-size:12px;font-weight:600;text-align:center;padding:4px}
 td,th{padding:5px 10px;text-align:left;white-space:nowrap}th{color:#6e9fff;font-weight:500}</style>
 <h1>%s<small>%s to %s UTC</small></h1>`, width, html.EscapeString(d.Title), d.from.UTC().Format("15:04:05"), d.to.UTC().Format("15:04:05"))
 	for _, p := range d.Panels {
@@ -145,6 +146,9 @@ func short(value float64, decimals *int) string {
 	digits := 2
 	if decimals != nil {
 		digits = *decimals
+	}
+	if math.Abs(value) < 0.5*math.Pow10(-digits) {
+		return "0" // not -0
 	}
 	switch {
 	case value >= 1e6 || value <= -1e6:
