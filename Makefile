@@ -1,7 +1,7 @@
 # Scripts in tools/dev and test do most of the work; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run shop dev dev-down bench-devloop test lint fmt build image e2e tail-events fuzz fuzz-http bench outbox chaos soak upgrade generate dashboards shop-picture alerts clean
+.PHONY: help run shop dev dev-down bench-devloop test lint fmt build image e2e tail-events fuzz fuzz-http bench outbox growth chaos soak upgrade generate dashboards shop-picture alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -12,6 +12,7 @@ PICTURE ?= bin/soak.png
 UPGRADES ?= 3
 REQUESTS ?= 100000
 EVENTS ?= 1000000
+USERS ?= 10000,100000,1000000
 export FUZZTIME
 
 help: ## show this list
@@ -71,6 +72,9 @@ bench: ## run the benchmarks, and the floods of docs/benchmarks.md with the flag
 
 outbox: ## publish an outbox of EVENTS=1000000 events while users work, and check rate, memory and queries
 	@SERVICES_PG_FSYNC=on tools/dev/with-services go test ./test/load -run Outbox -count=1 -v -timeout 2h -args -rows $(EVENTS)
+
+growth: ## compare the rows that each hot query reads in databases with USERS=10000,100000,1000000 users
+	@tools/dev/with-services go test ./test/growth -count=1 -v -timeout 3h -args -users $(USERS)
 
 chaos: ## inject faults while clients work, and check that no data is lost: SEEDS=30 in a row from SEED=1 on, up to two minutes each
 	@tools/dev/with-services go test ./test/chaos -count=1 -v -timeout 3h -args -seed $(SEED) -seeds $(SEEDS) -length 60s -restarts 10

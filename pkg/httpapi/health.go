@@ -12,7 +12,10 @@ import (
 
 const (
 	checkTimeout = time.Second
-	maxReportAge = time.Second // a report is reused for this time
+	maxReportAge = time.Second // a report that the service is ready is reused for this time
+	// maxUnreadyAge is the time for which any other report is reused. It is shorter, because at the start of a process, the first probe
+	// often comes a few milliseconds before the service is ready.
+	maxUnreadyAge = 20 * time.Millisecond
 )
 
 // Check is one check of readiness.
@@ -75,12 +78,16 @@ func (h *Health) Ready(ctx context.Context) map[string]bool {
 // Drain makes the service unready until the process ends.
 func (h *Health) Drain() { h.draining.Store(true) }
 
-// check returns a report that is at most maxReportAge old. Concurrent callers wait for one run of the checks.
+// check returns a report that is at most maxReportAge or maxUnreadyAge old. Concurrent callers wait for one run of the checks.
 func (h *Health) check(ctx context.Context) (healthReport, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	draining := h.draining.Load()
-	if time.Since(h.checkedAt) > maxReportAge && !draining {
+	reuse := maxUnreadyAge
+	if h.ready {
+		reuse = maxReportAge
+	}
+	if time.Since(h.checkedAt) > reuse && !draining {
 		previous, first := h.ready, h.checkedAt.IsZero()
 		h.report, h.ready = h.runChecks(context.WithoutCancel(ctx))
 		h.checkedAt = time.Now()

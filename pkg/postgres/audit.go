@@ -122,28 +122,36 @@ func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPa
 }
 
 // auditQuery returns the query that lists audit entries. The query asks for one entry more than f.Limit, to find out whether more entries
-// exist.
+// exist. For a user or an action, the conditions and the order name both columns of the index, for the reason at listQuery.
 func auditQuery(f user.AuditFilter) (query string, args []any) {
 	var where []string
-	add := func(condition string, value any) {
-		args = append(args, value)
-		where = append(where, fmt.Sprintf(condition, len(args)))
+	add := func(condition string, values ...any) {
+		for _, v := range values {
+			args = append(args, v)
+			condition = strings.Replace(condition, "?", fmt.Sprintf("$%d", len(args)), 1)
+		}
+		where = append(where, condition)
 	}
-	if f.Before != uuid.Nil {
-		add("id < $%d", f.Before)
+	before, order := f.Before, "id DESC"
+	if before == uuid.Nil {
+		before = uuid.Max
 	}
-	if f.UserID.Valid {
-		add("user_id = $%d", f.UserID.UUID)
-	}
-	if f.Action != "" {
-		add("action = $%d", f.Action)
-	}
-	query = `SELECT ` + auditEventColumns + ` FROM audit_events`
-	if len(where) > 0 {
-		query += ` WHERE ` + strings.Join(where, " AND ")
+	switch {
+	case f.UserID.Valid:
+		add("(user_id, id) < (?, ?) AND user_id >= ?", f.UserID.UUID, before, f.UserID.UUID)
+		order = "user_id DESC, id DESC"
+		if f.Action != "" {
+			add("action = ?", f.Action)
+		}
+	case f.Action != "":
+		add("(action, id) < (?, ?) AND action >= ?", f.Action, before, f.Action)
+		order = "action DESC, id DESC"
+	default:
+		add("id < ?", before)
 	}
 	args = append(args, f.Limit+1)
-	return query + fmt.Sprintf(` ORDER BY id DESC LIMIT $%d`, len(args)), args
+	return `SELECT ` + auditEventColumns + ` FROM audit_events WHERE ` + strings.Join(where, " AND ") +
+		fmt.Sprintf(` ORDER BY %s LIMIT $%d`, order, len(args)), args
 }
 
 func scanAuditEvent(row pgx.CollectableRow) (user.AuditEvent, error) {
