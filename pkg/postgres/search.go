@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	// indexedLength is the length in characters of the longest prefix that has an index in the order of the ids (migration 25).
+	// indexedLength is the length in characters of the longest prefix that has an index in the order of the ids (migration 24).
 	indexedLength = 3
 	// fewRows is the number of rows up to which a search reads and sorts all rows of a condition.
 	fewRows = 1000
