@@ -28,7 +28,7 @@ type Detail struct {
 	Added          Permissions `json:"added,omitempty"` // permissions that the role gained
 	Removed        Permissions `json:"removed,omitempty"`
 
-	Factor   string    `json:"factor,omitempty"`   // the type of the factor that changed, or with which the user logged in
+	Factor   string    `json:"factor,omitempty"`   // the type of the factor that changed or was used
 	FactorID uuid.UUID `json:"factor_id,omitzero"` // the factor that changed or was used
 	AMR      []string  `json:"amr,omitempty"`      // the authentication methods of the login
 
