@@ -63,7 +63,7 @@ func TestTheTimeOfABurstOfLoginsRevealsNoSecondFactor(t *testing.T) {
 }
 
 func TestABurstThatReadsTheFactorsFirstIsFound(t *testing.T) {
-	s := newTargetOf(t, burstHash, func(store user.Store) user.Store { return factorsFirst{store, burstHash} })
+	s := newTargetOf(t, burstHash, func(store user.Store) user.Store { return factorsFirst{store, hashTime} })
 	if all := measureProtectedBursts(s); all.verdict() == "" {
 		t.Errorf("no difference is found in a service that takes longer for users with a factor:\n%s", all)
 	}
