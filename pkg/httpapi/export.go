@@ -28,13 +28,14 @@ type userExport struct {
 // exportedSession is a session in an export.
 type exportedSession struct {
 	sessionItem
-	AMR []string `json:"amr"`
+	AMR      []string  `json:"amr"`
+	AuthTime time.Time `json:"auth_time"`
 }
 
 func exportedSessions(sessions []user.Session, current uuid.UUID) []exportedSession {
 	out := make([]exportedSession, len(sessions))
 	for i, item := range sessionItems(sessions, current) {
-		out[i] = exportedSession{item, append([]string{}, sessions[i].AMR...)}
+		out[i] = exportedSession{item, append([]string{}, sessions[i].AMR...), sessions[i].AuthTime}
 	}
 	return out
 }

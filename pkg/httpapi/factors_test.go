@@ -288,8 +288,17 @@ func TestAFactorThatWasNotConfirmedInTimeIsDeleted(t *testing.T) {
 	s := start(t)
 	a := s.register()
 	kept, late := s.enroll(a), s.insertFactor(a, false)
+	code := s.codeOf(a)
 	s.execute(`UPDATE factors SET created_at = now() - $1::interval`, user.UnconfirmedTTL+time.Second)
+	for range user.MaxFactors - 2 {
+		s.insertFactor(a, false)
+	}
+	s.confirm(a, late, code).wantProblem(t, 404, "not-found") // before the cleanup deletes it
+	if got := s.factors(a.token); len(got.Items) != user.MaxFactors-1 {
+		t.Errorf("there are %d factors, want %d without the expired one", len(got.Items), user.MaxFactors-1)
+	}
+	s.call("POST", "/users/me/factors", newFactorOf(s, a), as(a.token)).want(t, 201)
 	s.clean()
-	s.confirm(a, late, "000000").wantProblem(t, 404, "not-found")
+	s.call("POST", "/users/me/factors/"+late.String()+"/remove", reauthenticationOf(s, a), as(a.token)).wantProblem(t, 404, "not-found")
 	s.loginWith(a, kept)
 }

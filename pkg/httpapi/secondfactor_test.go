@@ -40,6 +40,16 @@ func amr(t *testing.T, token string) (methods []string) {
 	return methods
 }
 
+// authTime returns the time of the login in an access token.
+func authTime(t *testing.T, token string) any {
+	t.Helper()
+	claims := jwt.MapClaims{}
+	if _, _, err := jwt.NewParser().ParseUnverified(token, claims); err != nil {
+		t.Fatal(err)
+	}
+	return claims["auth_time"]
+}
+
 func wantAMR(t *testing.T, got answer, want ...string) {
 	t.Helper()
 	methods := amr(t, decode[tokens](t, got.want(t, 200)).AccessToken)
@@ -153,7 +163,16 @@ func TestAChallengeBecomesInvalid(t *testing.T) {
 		"the account is disabled": func(a account) {
 			s.call("PUT", a.path()+"/status", `{"status":"disabled"}`, as(admin.token)).want(t, 200)
 		},
-		"the account is erased": func(a account) { s.call("DELETE", a.path(), nil, as(admin.token)).want(t, 204) },
+		"the account is disabled and enabled": func(a account) {
+			for _, status := range []string{"disabled", "active"} {
+				s.call("PUT", a.path()+"/status", map[string]any{"status": status}, as(admin.token)).want(t, 200)
+			}
+		},
+		"an administrator ends the sessions": func(a account) {
+			s.call("DELETE", a.path()+"/sessions", nil, as(admin.token)).want(t, 204)
+		},
+		"the user ends the sessions": func(a account) { s.call("DELETE", "/users/me/sessions", nil, as(a.token)).want(t, 204) },
+		"the account is erased":      func(a account) { s.call("DELETE", a.path(), nil, as(admin.token)).want(t, 204) },
 	} {
 		a := s.register()
 		p := s.enroll(a)
@@ -312,6 +331,38 @@ func TestOnlyTheCorrectPasswordRevealsTheFactor(t *testing.T) {
 	s.call("POST", "/login", credentialsOf(s, with)).wantProblem(t, 429, "too-many-requests")
 }
 
+// TestTheAuditTrailShowsTheFactorOfALogin reads the entries of logins with an app, a recovery code and a passkey, and of new recovery codes.
+func TestTheAuditTrailShowsTheFactorOfALogin(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a, admin := s.register(), s.admin()
+	d := newDevice(a)
+	s.addPasskey(a, d).want(t, 200)
+	p := s.enroll(a)
+	codes := decode[confirmed](t, s.call("POST", "/users/me/recovery-codes", reauthenticationOf(s, a), as(a.token)).want(t, 200)).RecoveryCodes
+	s.secondStep(s.challenge(a), p.fresh(s)).want(t, 200)
+	s.secondStep(s.challenge(a), codes[0]).want(t, 200)
+	challenge := s.challenge(a)
+	s.call("POST", "/login/second-factor", map[string]any{"challenge": challenge, "credential": d.sign(t, challenge)}).want(t, 200)
+	s.passkeyAccount(a, d)
+	var got []string
+	for _, e := range s.audit(admin.token, "action=authn_login_success&user_id="+a.ID.String()) {
+		detail, _ := e.Detail["factor"].(string)
+		id, _ := e.Detail["factor_id"].(string)
+		got = append(got, detail+" "+id)
+	}
+	want := []string{
+		"passkey " + d.id.String(), "passkey " + d.id.String(), "recovery_code ", "totp " + p.id.String(), " ",
+	}
+	if diff := cmp.Diff(want, got[:min(len(want), len(got))]); diff != "" {
+		t.Errorf("the factors of the logins (-want +got):\n%s", diff)
+	}
+	changes := s.audit(admin.token, "action=user_updated&limit=1&user_id="+a.ID.String())
+	if len(changes) != 1 || changes[0].what() != `user_updated {"changed":["recovery_codes"]}` {
+		t.Errorf("the last change is %+v, want that of the recovery codes", changes)
+	}
+}
+
 // TestTheAuditTrailShowsTheSecondStep reads the entries of a login with a wrong code and a correct one.
 func TestTheAuditTrailShowsTheSecondStep(t *testing.T) {
 	t.Parallel()
@@ -328,7 +379,7 @@ func TestTheAuditTrailShowsTheSecondStep(t *testing.T) {
 		got = append(got, what)
 	}
 	want := []string{
-		`authn_token_fail {"purpose":"second_factor"}`, `authn_login_success {"amr":["pwd","otp","mfa"]`,
+		`authn_token_fail {"purpose":"second_factor"}`, `authn_login_success {"amr":["pwd","otp","mfa"],"factor":"recovery_code"`,
 		`authn_login_fail {"purpose":"second_factor"}`, `authn_token_created {"purpose":"second_factor"}`,
 	}
 	if diff := cmp.Diff(want, got[:4]); diff != "" {

@@ -75,8 +75,9 @@ func queueAudit(ctx context.Context, batch *pgx.Batch, entries ...user.Audit) er
 }
 
 // queueEndSessions queues the statements that end all sessions of a user except one, and add the audit entries of the change. The detail of
-// the first entry gets the number of ended sessions.
+// the first entry gets the number of ended sessions. Logins that wait for a second factor end too.
 func queueEndSessions(ctx context.Context, batch *pgx.Batch, id, except uuid.UUID, entries ...user.Audit) error {
+	batch.Queue(`DELETE FROM login_challenges WHERE user_id = $1`, id)
 	if len(entries) == 0 {
 		batch.Queue(`DELETE FROM sessions WHERE user_id = $1 AND id IS DISTINCT FROM $2`, id, orNull(except))
 		return nil

@@ -21,8 +21,8 @@ func (db *DB) Export(ctx context.Context, id uuid.UUID) (e user.Export, err erro
 				e.User, err = scanUser(row, (*zeronull.Timestamptz)(&e.PasswordChangedAt))
 				return err
 			})
-		batch.Queue(`SELECT id, counter, created_at, turned_at, expires_at, user_agent, ip, amr
-			FROM sessions WHERE user_id = $1 ORDER BY id DESC`, id).
+		batch.Queue(`SELECT id, counter, created_at, turned_at, expires_at, user_agent, ip, amr, `+loginTime+`
+			FROM sessions s WHERE user_id = $1 ORDER BY id DESC`, id).
 			Query(into(&e.Sessions, func(row pgx.CollectableRow) (user.Session, error) { return scanSession(row, id) }))
 		batch.Queue(`SELECT network, first_login_at, last_login_at FROM login_networks WHERE user_id = $1 ORDER BY first_login_at, network`, id).
 			Query(into(&e.Networks, scanLoginNetwork))

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype/zeronull"
 
 	"user-service/pkg/user"
 )
@@ -124,9 +125,9 @@ func checkLogin(batch *pgx.Batch, a user.Attempt, decision user.LoginDecision) {
 // queueSession queues a statement that stores a session of a locked user. The session's times come from the database's clock.
 func queueSession(batch *pgx.Batch, s user.Session) {
 	batch.Queue(`
-		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip, amr)
-		VALUES ($1, $2, $3, now(), now(), now() + $4::interval, $5, $6, coalesce($7::text[], '{pwd}'))`,
-		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP), s.AMR)
+		INSERT INTO sessions (id, user_id, counter, created_at, turned_at, expires_at, user_agent, ip, amr, auth_time)
+		VALUES ($1, $2, $3, now(), now(), now() + $4::interval, $5, $6, coalesce($7::text[], '{pwd}'), $8)`,
+		s.ID, s.UserID, s.Counter, s.ExpiresAt.Sub(s.CreatedAt), s.UserAgent, address(s.IP), s.AMR, zeronull.Timestamptz(s.AuthTime))
 }
 
 // queueIdentify queues a query that reads the caller of a session into identity.

@@ -22,6 +22,7 @@ const permissionsColumn = `ARRAY(SELECT DISTINCT p COLLATE "C"
 // has the method mfa.
 const (
 	counts        = `(NOT r.second_factor OR 'mfa' = ANY(s.amr))`
+	loginTime     = `coalesce(s.auth_time, s.created_at)`
 	callerColumns = `
 	ARRAY(SELECT DISTINCT p COLLATE "C" FROM user_roles ur JOIN roles r ON r.name = ur.role, unnest(r.permissions) p
 		WHERE ur.user_id = u.id AND ` + counts + ` ORDER BY 1),
@@ -42,7 +43,7 @@ type queryer interface {
 }
 
 var identifyQuery = `
-	SELECT ` + userColumns + `, s.id, s.created_at, s.amr, ` + callerColumns + ` FROM users u JOIN sessions s ON s.user_id = u.id
+	SELECT ` + userColumns + `, s.id, ` + loginTime + `, s.amr, ` + callerColumns + ` FROM users u JOIN sessions s ON s.user_id = u.id
 	WHERE u.id = $1 AND u.status = 'active' AND s.id = $2 AND s.expires_at > clock_timestamp()`
 
 func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user.Identity, error) {
@@ -52,27 +53,27 @@ func identify(ctx context.Context, q queryer, userID, sessionID uuid.UUID) (user
 // scanIdentity reads a caller, and more columns that follow the columns of the caller.
 func scanIdentity(row pgx.Row, more ...any) (user.Identity, error) {
 	var session uuid.UUID
-	var created time.Time
+	var authTime time.Time
 	var amr []string
 	var permissions []access.Permission
 	var withheld access.Holder
-	u, err := scanUser(row, append([]any{&session, &created, &amr, &permissions, &withheld.Roles, &withheld.Permissions}, more...)...)
+	u, err := scanUser(row, append([]any{&session, &authTime, &amr, &permissions, &withheld.Roles, &withheld.Permissions}, more...)...)
 	if err != nil {
 		return user.Identity{}, err
 	}
 	return user.Identity{
 		Caller: access.Caller{UserID: u.ID, SessionID: session, Roles: u.Roles, Permissions: permissions, Withheld: withheld},
-		User:   u, AuthTime: created, AMR: amr,
+		User:   u, AuthTime: authTime, AMR: amr,
 	}, nil
 }
 
 // FindSession implements user.Store.
 func (db *DB) FindSession(ctx context.Context, id uuid.UUID) (s user.Session, identity user.Identity, err error) {
 	identity, err = scanIdentity(db.pool.QueryRow(ctx, `
-		SELECT `+userColumns+`, s.id, s.created_at, s.amr, `+callerColumns+`, s.counter, s.turned_at, s.expires_at
+		SELECT `+userColumns+`, s.id, `+loginTime+`, s.amr, `+callerColumns+`, s.counter, s.created_at, s.turned_at, s.expires_at
 		FROM sessions s JOIN users u ON u.id = s.user_id
-		WHERE s.id = $1 AND u.status = 'active' AND s.expires_at > clock_timestamp()`, id), &s.Counter, &s.RotatedAt, &s.ExpiresAt)
-	s.ID, s.UserID, s.CreatedAt = id, identity.UserID, identity.AuthTime
+		WHERE s.id = $1 AND u.status = 'active' AND s.expires_at > clock_timestamp()`, id), &s.Counter, &s.CreatedAt, &s.RotatedAt, &s.ExpiresAt)
+	s.ID, s.UserID, s.AuthTime = id, identity.UserID, identity.AuthTime
 	return s, identity, wrap("find a session", err)
 }
 
@@ -244,7 +245,7 @@ func (db *DB) Sessions(ctx context.Context, userID uuid.UUID) ([]user.Session, e
 		found = true
 		return scanSession(row, userID)
 	}, `
-		SELECT s.id, s.counter, s.created_at, s.turned_at, s.expires_at, s.user_agent, s.ip, s.amr
+		SELECT s.id, s.counter, s.created_at, s.turned_at, s.expires_at, s.user_agent, s.ip, s.amr, `+loginTime+`
 		FROM users u LEFT JOIN sessions s ON s.user_id = u.id AND s.expires_at > now()
 		WHERE u.id = $1 ORDER BY s.id DESC`, userID)
 	if err == nil && !found {
@@ -258,15 +259,16 @@ func (db *DB) Sessions(ctx context.Context, userID uuid.UUID) ([]user.Session, e
 func scanSession(row pgx.CollectableRow, userID uuid.UUID) (user.Session, error) {
 	var id *uuid.UUID
 	var counter *int64
-	var created, turned, expires *time.Time
+	var created, turned, expires, login *time.Time
 	var agent *string
 	var ip *netip.Addr
 	var amr []string
-	if err := row.Scan(&id, &counter, &created, &turned, &expires, &agent, &ip, &amr); err != nil || id == nil {
+	if err := row.Scan(&id, &counter, &created, &turned, &expires, &agent, &ip, &amr, &login); err != nil || id == nil {
 		return user.Session{}, err
 	}
 	return user.Session{
 		ID: *id, UserID: userID, Counter: uint64(*counter), //nolint:gosec // never negative
-		CreatedAt: created.UTC(), RotatedAt: turned.UTC(), ExpiresAt: expires.UTC(), UserAgent: *agent, IP: orZero(ip), AMR: amr,
+		CreatedAt: created.UTC(), AuthTime: login.UTC(), RotatedAt: turned.UTC(), ExpiresAt: expires.UTC(),
+		UserAgent: *agent, IP: orZero(ip), AMR: amr,
 	}, nil
 }

@@ -28,8 +28,8 @@ type Detail struct {
 	Added          Permissions `json:"added,omitempty"` // permissions that the role gained
 	Removed        Permissions `json:"removed,omitempty"`
 
-	Factor   string    `json:"factor,omitempty"`   // the type of the factor that changed
-	FactorID uuid.UUID `json:"factor_id,omitzero"` // the factor that changed
+	Factor   string    `json:"factor,omitempty"`   // the type of the factor that changed or was used
+	FactorID uuid.UUID `json:"factor_id,omitzero"` // the factor that changed or was used
 	AMR      []string  `json:"amr,omitempty"`      // the authentication methods of the login
 
 	Route      string `json:"route,omitempty"`      // method and pattern of the path, such as PUT /users/{id}/roles

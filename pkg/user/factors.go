@@ -18,7 +18,7 @@ import (
 const (
 	// MaxFactors is the maximum number of factors of a user, including those that are not confirmed.
 	MaxFactors = 10
-	// UnconfirmedTTL is the time after which a factor that was not confirmed is deleted.
+	// UnconfirmedTTL is the time within which a factor must be confirmed. Later, the cleanup deletes it.
 	UnconfirmedTTL = time.Hour
 	// MaxFactorName is the maximum length of the name of a factor in characters.
 	MaxFactorName = 64
@@ -63,13 +63,19 @@ func (f Factors) confirmed() []Factor {
 	return slices.DeleteFunc(slices.Clone(f.All), func(c Factor) bool { return !c.Confirmed })
 }
 
+// valid returns the factors that are confirmed or can still be confirmed.
+func (f Factors) valid() []Factor {
+	return slices.DeleteFunc(slices.Clone(f.All), func(c Factor) bool { return !c.Confirmed && f.Now.Sub(c.CreatedAt) > UnconfirmedTTL })
+}
+
 // find returns the factor with this id. Errors: NotFound.
 func (f Factors) find(id uuid.UUID) (Factor, error) {
-	i := slices.IndexFunc(f.All, func(c Factor) bool { return c.ID == id })
+	valid := f.valid()
+	i := slices.IndexFunc(valid, func(c Factor) bool { return c.ID == id })
 	if i < 0 {
 		return Factor{}, errNoFactor()
 	}
-	return f.All[i], nil
+	return valid[i], nil
 }
 
 // FactorChange describes how the factors of a locked account change. The zero FactorChange changes nothing.
@@ -125,13 +131,22 @@ type Enrollment struct {
 // FactorsEnabled reports whether a key that encrypts the secrets of factors is configured.
 func (s *Service) FactorsEnabled() bool { return s.cfg.DataKeys.Enabled() }
 
-// Factors returns the factors of a user. Errors: NotFound, Unavailable.
+// Factors returns the factors of a user, without those that were not confirmed in time. Errors: NotFound, Unavailable.
 func (s *Service) Factors(ctx context.Context, id uuid.UUID) (Factors, error) {
-	return s.store.Factors(ctx, id)
+	f, err := s.store.Factors(ctx, id)
+	f.All = f.valid()
+	return f, err
 }
 
 // stepUpTime is the maximum age of a login with a passkey that replaces the password when a factor is added.
 const stepUpTime = 5 * time.Minute
+
+// steppedUp reports whether the session is from a login with a passkey within stepUpTime. A passkey of the user must have been used since
+// then, so that the session of a passkey that was removed adds no factor.
+func (f Factors) steppedUp(by Identity) bool {
+	return factor.HasPasskey(by.AMR) && f.Now.Sub(by.AuthTime) <= stepUpTime &&
+		slices.ContainsFunc(f.confirmed(), func(c Factor) bool { return c.Type == factor.PasskeyType && !c.LastUsedAt.Before(by.AuthTime) })
+}
 
 // AddFactor adds a factor to the caller's account. The factor has no effect before it is confirmed. The caller must enter the password, or
 // have logged in with a passkey within stepUpTime.
@@ -166,7 +181,7 @@ func (s *Service) AddFactor(ctx context.Context, by Identity, grant access.Grant
 		switch {
 		case verified != nil:
 			err = verified.check(ctx, tx, u.ID)
-		case known.Now.Sub(by.AuthTime) > stepUpTime:
+		case !known.steppedUp(by):
 			err = errReauthenticate()
 		}
 		if err == nil {
@@ -206,7 +221,7 @@ func (f Factors) passkeys() (list []factor.Passkey) {
 }
 
 func decideAddFactor(known Factors, f Factor) (Change, error) {
-	if len(known.All) >= MaxFactors {
+	if len(known.valid()) >= MaxFactors {
 		var errs FieldErrors
 		errs.Add("/type", TooMany, fmt.Sprintf("must be one of at most %d factors; remove another one first", MaxFactors), most(MaxFactors))
 		return Change{}, errs.Err()

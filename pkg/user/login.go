@@ -251,7 +251,7 @@ func (c passwordCheck) success(f LoginFailures) (LoginDecision, error) {
 	case c.session == nil:
 		return LoginDecision{Success: true}, nil
 	}
-	decision, err := loginSuccess(c.cred.UserID, c.session, f.Now)
+	decision, err := loginSuccess(c.cred.UserID, c.session, f.Now, Detail{})
 	decision.PasswordAt = c.cred.ChangedAt
 	return decision, err
 }

@@ -92,6 +92,6 @@ func (s *Service) decidePasskey(a PasskeyAttempt, l PasskeyLogin, session *Sessi
 	}
 	session.UserID = a.UserID
 	decision.FactorID, decision.Step, decision.Passkey = a.Factor.ID, a.Factor.LastStep, used
-	decision.LoginDecision, err = loginSuccess(a.UserID, session, a.Now)
+	decision.LoginDecision, err = loginSuccess(a.UserID, session, a.Now, Detail{Factor: string(factor.PasskeyType), FactorID: a.Factor.ID})
 	return decision, err
 }

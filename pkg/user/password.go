@@ -31,8 +31,8 @@ func (s *Service) CheckNewPassword(by Identity, p NewPassword) FieldErrors {
 	return errs
 }
 
-// ChangePassword replaces the caller's own password. It ends all sessions, including the calling one, and opens a new one with the
-// same authentication methods (OWASP ASVS 5.0.0, 7.2.4).
+// ChangePassword replaces the caller's own password. It ends all sessions, including the calling one (OWASP ASVS 5.0.0, 7.2.4), and opens
+// a new one. The new session has the authentication methods and the time of the login of the calling one.
 //
 // Errors: the errors of a grant, Invalid, ReauthenticationRequired, TooManyRequests, Overloaded, Unavailable.
 func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.Grant, p NewPassword) (TokenPair, error) {
@@ -54,6 +54,7 @@ func (s *Service) ChangePassword(ctx context.Context, by Identity, grant access.
 	if err != nil {
 		return TokenPair{}, err
 	}
+	session.AuthTime = by.AuthTime // a new password does not renew a login with a passkey
 	opening := NewSession{Session: *session}
 	_, err = s.store.Change(ctx, grant, func(ctx context.Context, tx Tx, u User) (Change, error) {
 		return s.decidePassword(ctx, tx, u, verified, hash, &opening)

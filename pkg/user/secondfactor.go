@@ -131,8 +131,18 @@ func (s *Service) decideCode(a CodeAttempt, l CodeLogin, session *Session) (deci
 		decision, err = s.codeFailure(a, failed)
 		return decision, errCode(), err
 	}
-	decision.LoginDecision, err = loginSuccess(a.UserID, session, a.Logins.Now)
+	decision.LoginDecision, err = loginSuccess(a.UserID, session, a.Logins.Now, a.Factors.detailOf(decision.FactorID))
 	return decision, nil, err
+}
+
+// detailOf returns the detail of an audit entry about the use of a factor, or of a recovery code if the id is nil.
+func (f Factors) detailOf(id uuid.UUID) Detail {
+	for _, c := range f.All {
+		if c.ID == id {
+			return Detail{Factor: string(c.Type), FactorID: id}
+		}
+	}
+	return Detail{Factor: string(factor.RecoveryCode)}
 }
 
 // matchCode finds the app that has generated a code, or the recovery code.
@@ -198,12 +208,13 @@ func (s *Service) codeBackoff(a CodeAttempt) error {
 	return backoffRefusal(a.Codes.backoff(a.Logins.Now), Limit{Policy: "login", Quota: 1, Window: longestWait})
 }
 
-// loginSuccess returns the decision that opens a session.
-func loginSuccess(userID uuid.UUID, session *Session, now time.Time) (LoginDecision, error) {
+// loginSuccess returns the decision that opens a session. detail has the factor of the login.
+func loginSuccess(userID uuid.UUID, session *Session, now time.Time, detail Detail) (LoginDecision, error) {
+	detail.SessionID, detail.AMR = session.ID, session.AMR
 	e, err := event.New(event.LoggedIn, userID, 0, now, event.Session{ID: userID, SessionID: session.ID})
 	return LoginDecision{
 		Success: true, Session: session, Event: e,
-		Audit: []Audit{{Action: LoginSucceeded, UserID: userID, Actor: userID, Detail: Detail{SessionID: session.ID, AMR: session.AMR}}},
+		Audit: []Audit{{Action: LoginSucceeded, UserID: userID, Actor: userID, Detail: detail}},
 	}, err
 }
 

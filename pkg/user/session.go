@@ -161,7 +161,7 @@ func (s *Service) EndSession(ctx context.Context, grant access.Grant, sessionID 
 	return s.store.EndSession(ctx, grant, sessionID)
 }
 
-// EndSessions ends all sessions of a user. Errors: the errors of a grant, NotFound, Unavailable.
+// EndSessions ends all sessions of a user, and logins that wait for a second factor. Errors: the errors of a grant, NotFound, Unavailable.
 func (s *Service) EndSessions(ctx context.Context, grant access.Grant) error {
 	return s.store.EndSessions(ctx, grant)
 }

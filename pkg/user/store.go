@@ -98,7 +98,7 @@ type SessionStore interface {
 	RotateSession(ctx context.Context, id uuid.UUID, decide func(s Session, now time.Time) Rotation) (Identity, Rotation, error)
 	// EndSession ends one session of the target of the grant. Errors: NotFound.
 	EndSession(ctx context.Context, grant access.Grant, sessionID uuid.UUID) error
-	// EndSessions ends all sessions of the target of the grant.
+	// EndSessions ends all sessions and login challenges of the target of the grant.
 	EndSessions(ctx context.Context, grant access.Grant) error
 	// Identify returns the caller of an active session, in one query. Errors: NotFound, also if the user is not active.
 	Identify(ctx context.Context, userID, sessionID uuid.UUID) (Identity, error)
@@ -206,7 +206,7 @@ type Change struct {
 	User         *User  // the new state of the account; nil: unchanged
 	Delete       bool   // erase the account
 	PasswordHash string // the new hash; empty: unchanged
-	// EndSessions ends all sessions except KeepSession, before NewSession is opened.
+	// EndSessions ends all sessions except KeepSession, and all login challenges, before NewSession is opened.
 	EndSessions      bool
 	KeepSession      uuid.UUID
 	NewSession       *NewSession

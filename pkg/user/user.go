@@ -48,8 +48,9 @@ type Identity struct {
 type Session struct {
 	ID        uuid.UUID
 	UserID    uuid.UUID
-	Counter   uint64    // the number of the current refresh token
-	CreatedAt time.Time // when the user logged in
+	Counter   uint64 // the number of the current refresh token
+	CreatedAt time.Time
+	AuthTime  time.Time // when the user logged in; zero: at CreatedAt
 	RotatedAt time.Time // when the current refresh token was issued
 	ExpiresAt time.Time
 	UserAgent string // the user agent of the last login or refresh

@@ -5,6 +5,8 @@ package observability_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/base32"
+	"fmt"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +21,7 @@ import (
 
 	"user-service/internal/testkit"
 	"user-service/pkg/event"
+	"user-service/pkg/factor"
 )
 
 // ordinary sends the requests of a user who makes no mistake.
@@ -153,6 +156,26 @@ func reuse(now *situation) func() {
 		_, pair, _ = s.try(http.MethodPost, "/refresh", "", first)
 		_, _, _ = s.try(http.MethodPost, "/refresh", "", map[string]any{"refresh_token": pair["refresh_token"]})
 		_, _, _ = s.try(http.MethodPost, "/refresh", "", first)
+		testkit.Pause(context.Background(), 300*time.Millisecond)
+	})
+}
+
+// removeFactors removes the factors that users add again and again, as an administrator.
+func removeFactors(now *situation) func() {
+	s := now.pods[0]
+	_, owner := s.enter()
+	email, _ := s.enter()
+	s.query(`INSERT INTO user_roles (user_id, role) SELECT id, 'admin' FROM users WHERE lower(email) = $1`, email)
+	_, pair, _ := s.try(http.MethodPost, "/login", "", map[string]any{"email": email, "password": password})
+	admin, _ := pair["access_token"].(string)
+	_, me, _ := s.try(http.MethodGet, "/users/me", owner, nil)
+	return s.keep(1, func() {
+		_, added, _ := s.try(http.MethodPost, "/users/me/factors", owner, map[string]any{"type": "totp", "current_password": password})
+		text, _ := added["secret"].(string)
+		secret, _ := base32.StdEncoding.WithPadding(base32.NoPadding).DecodeString(text)
+		code, _ := factor.TOTPCode(secret, time.Now())
+		_, _, _ = s.try(http.MethodPost, fmt.Sprintf("/users/me/factors/%v/confirm", added["id"]), owner, map[string]any{"code": code})
+		_, _, _ = s.try(http.MethodDelete, fmt.Sprintf("/users/%v/factors/%v", me["id"], added["id"]), admin, nil)
 		testkit.Pause(context.Background(), 300*time.Millisecond)
 	})
 }

@@ -128,6 +128,23 @@ var stories = []story{
 		"many refresh tokens are reused", "90m", one(`user_service_refresh_token_reuses_total{@}`, "0+1x100"),
 		[]string{"UserServiceRefreshTokensReused/warning"},
 	},
+	{
+		"an administrator removes many second factors", "90m", one(`user_service_factors_removed_total{@,by="other"}`, "0+1x100"),
+		[]string{"UserServiceFactorsRemoved/warning"},
+	},
+	{
+		"users of two pods remove many second factors", "90m", both(
+			one(`user_service_factors_removed_total{@,by="user"}`, "0x60 0+1x15 15x20"),
+			one(`user_service_factors_removed_total{namespace="identity",job="user-service",pod="b",by="user"}`, "0x60 0+1x15 15x20"),
+		), []string{"UserServiceFactorsRemoved/warning"},
+	},
+	{
+		"a few second factors are removed", "90m", both(
+			one(`user_service_factors_removed_total{@,by="user"}`, "0x50 1 4 9 14 15x40"),
+			one(`user_service_factors_removed_total{@,by="other"}`, "0x50 1 4 9 14 15x40"),
+		), nil,
+	},
+	{"many second factors were removed, but hours ago", "3h", one(`user_service_factors_removed_total{@,by="other"}`, "0+1x60 60x130"), nil},
 	{"a few refresh tokens are reused", "90m", one(`user_service_refresh_token_reuses_total{@}`, "0x50 1 2 3 4 5x90"), nil},
 	{
 		"a third of the requests is refused by a limit", "20m", both(

@@ -2,6 +2,11 @@
 
 package observability_test
 
+import (
+	"crypto/rand"
+	"encoding/base64"
+)
+
 // burns returns all alerts of one objective.
 func burns(alert string) []string {
 	return []string{alert + "/critical/1h", alert + "/critical/6h", alert + "/warning/1d", alert + "/warning/3d"}
@@ -41,6 +46,11 @@ var situations = []*situation{
 	{
 		name: "tokens-reused", fault: "used refresh tokens are presented", users: 1, used: ordinary, strike: reuse,
 		must: []string{"UserServiceRefreshTokensReused/warning"},
+	},
+	{
+		name: "factors-removed", fault: "an administrator removes second factors", users: 1, used: ordinary,
+		env:    []string{"DATA_KEY=" + base64.StdEncoding.EncodeToString([]byte(rand.Text() + rand.Text())[:32])},
+		strike: removeFactors, must: []string{"UserServiceFactorsRemoved/warning"},
 	},
 	{
 		name: "cleanup", fault: "the cleanup cannot delete rows", users: 1, used: ordinary, strike: refuseDeletion,

@@ -4,9 +4,11 @@ package timing_test
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
+	mathrand "math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"runtime"
@@ -19,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"user-service/pkg/access"
+	"user-service/pkg/factor"
 	"user-service/pkg/httpapi"
 	"user-service/pkg/password"
 	"user-service/pkg/postgres/postgrestest"
@@ -62,6 +65,7 @@ type target struct {
 	t     *testing.T
 	api   http.Handler
 	users *user.Service
+	keys  *factor.Keys  // for the secrets of factors
 	pool  *pgxpool.Pool // for actions that have no request
 }
 
@@ -85,12 +89,19 @@ func newTargetOf(t *testing.T, hash time.Duration, store func(user.Store) user.S
 	if err != nil {
 		t.Fatal(err)
 	}
+	key := make([]byte, 32)
+	_, _ = rand.Read(key)
+	keys, err := factor.NewKeys(base64.StdEncoding.EncodeToString(key), "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	users := user.New(user.Config{
+		DataKeys:            keys,
 		RegistrationEnabled: true, MaxFailures: 5, Passwords: password.Policy{MinLength: 15},
 		RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour,
 	}, store(db), newHasher(t, hash), tokens)
 	api := httpapi.New(httpapi.Config{}, users, httpapi.NewHealth(nil), unobserved{}, slog.New(slog.DiscardHandler))
-	return &target{t: t, api: api.Handler(), users: users, pool: pool}
+	return &target{t: t, api: api.Handler(), users: users, keys: keys, pool: pool}
 }
 
 func plain(s user.Store) user.Store { return s }
@@ -186,7 +197,7 @@ func (s *target) measure(r rounds, probes []probe, reset func()) comparison {
 		reset()
 		runtime.GC()
 		for range r.tries {
-			for _, i := range rand.Perm(len(probes)) {
+			for _, i := range mathrand.Perm(len(probes)) {
 				samples[names[i]] = append(samples[names[i]], s.send(probes[i]))
 			}
 		}

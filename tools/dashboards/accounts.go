@@ -24,6 +24,13 @@ func accounts() []panel {
 			},
 		},
 		{
+			title: "Second factors removed in an hour", unit: "short",
+			about: "Second factors that were removed within an hour, by their users or by other callers. Many removals: a stolen session of an " +
+				"administrator, or phished users. Removals by commands are not counted.",
+			alert: "UserServiceFactorsRemoved", limit: limit{name: "factorRemovalsPerHour", value: 20, warning: true},
+			queries: []query{{`sum by (by) (increase(user_service_factors_removed_total{@}[1h]))`, "removed by {{by}}"}},
+		},
+		{
 			title: "Refreshes by result", unit: "reqps", stacked: true,
 			about: "Refreshes per second by result. Many invalid tokens: sessions ended, the old secret is no longer accepted, or " +
 				"tokens were stolen.",

@@ -9,6 +9,7 @@
 - UserServiceDown
 - UserServiceErrorBudgetBurn
 - UserServiceEventsParked
+- UserServiceFactorsRemoved
 - UserServiceHashingSaturated
 - UserServiceKeyNearItsEnd
 - UserServiceLatencyBudgetBurn

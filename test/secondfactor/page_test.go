@@ -1,6 +1,6 @@
-// Package passkey_test opens the page of docs/second-factor.md in Chromium. Its virtual authenticator registers a passkey and logs in with
-// it.
-package passkey_test
+// Package secondfactor_test uses second factors with programs of others. Chromium opens the page of docs/second-factor.md, and its virtual
+// authenticator registers a passkey and logs in with it. Authenticator apps read the URI of a new factor.
+package secondfactor_test
 
 import (
 	"context"
@@ -37,7 +37,8 @@ import (
 )
 
 const (
-	email        = "ada@example.com"
+	issuer       = "accounts.example.com"
+	email        = "ada+test@example.com"
 	goodPassword = "seven green kettles sing"
 	maxLines     = 60 // the maximum number of lines of the page
 )
@@ -142,7 +143,7 @@ func serve(t *testing.T) (home, other string) {
 		Limits: password.Limits{Concurrency: 1, Queue: 8, MaxWait: 10 * time.Second},
 	})
 	tokens, tokenErr := token.New(token.Config{
-		Keys: token.Keys{Secret: rand.Text() + rand.Text()}, Issuer: "i", Audience: "a", ClientID: "c", AccessTTL: time.Minute,
+		Keys: token.Keys{Secret: rand.Text() + rand.Text()}, Issuer: "i", Audience: "a", ClientID: "c", AccessTTL: time.Hour,
 	})
 	for _, err := range []error{keyErr, partyErr, hasherErr, tokenErr} {
 		if err != nil {
@@ -150,7 +151,7 @@ func serve(t *testing.T) (home, other string) {
 		}
 	}
 	users := user.New(user.Config{
-		DataKeys: keys, RelyingParty: party, Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour,
+		Issuer: issuer, DataKeys: keys, RelyingParty: party, Passwords: password.Policy{MinLength: 15}, RefreshIdleTTL: time.Hour, RefreshTTL: time.Hour,
 	}, postgrestest.Open(t, nil), hasher, tokens)
 	r := user.Registration{Email: email, Password: goodPassword}
 	if _, err := users.Create(t.Context(), access.Internal(uuid.Nil), r, access.User); err != nil {
@@ -232,6 +233,8 @@ func TestThePageOfTheDocumentationUsesPasskeys(t *testing.T) {
 	press(t, tab, home, "add", "Keep your recovery codes: ")
 	press(t, tab, home, "use", "Logged in as "+email)
 	press(t, tab, home, "use", "Logged in as "+email)
+	// The login of a user with a passkey needs it. The browser then refuses to register the same authenticator again.
+	press(t, tab, home, "add", "Failed: The user attempted to register an authenticator that contains one of the credentials already registered")
 	press(t, tab, other, "use", "Failed: The passkey is unknown or its response is wrong.")
 
 	stored, err := chromedp.Call(tab, webauthn.GetCredentials, webauthn.GetCredentialsParams{AuthenticatorID: authenticator})
