@@ -123,7 +123,8 @@ func (db *DB) AuditEvents(ctx context.Context, f user.AuditFilter) (user.AuditPa
 }
 
 // auditQuery returns the query that lists audit entries. The query asks for one entry more than f.Limit, to find out whether more entries
-// exist. For a user or an action, the conditions and the order name both columns of the index, for the reason at listQuery.
+// exist. For a user or an action, the conditions and the order name both columns of the index. The reason is at listQuery, also for the
+// limit.
 func auditQuery(f user.AuditFilter) (query string, args []any) {
 	var where []string
 	add := func(condition string, values ...any) {
@@ -150,9 +151,8 @@ func auditQuery(f user.AuditFilter) (query string, args []any) {
 	default:
 		add("id < ?", before)
 	}
-	args = append(args, f.Limit+1)
-	return `SELECT ` + auditEventColumns + ` FROM audit_events WHERE ` + strings.Join(where, " AND ") +
-		fmt.Sprintf(` ORDER BY %s LIMIT $%d`, order, len(args)), args
+	return fmt.Sprintf(`SELECT %s FROM audit_events WHERE %s ORDER BY %s LIMIT %d`,
+		auditEventColumns, strings.Join(where, " AND "), order, f.Limit+1), args
 }
 
 func scanAuditEvent(row pgx.CollectableRow) (user.AuditEvent, error) {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"log/slog"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -140,8 +142,14 @@ func (p *Publisher) Publish(ctx context.Context, events []event.Event) []error {
 		}
 		return errs
 	}
-	batch := p.messages(ctx, events, errs)
-	p.transmit(ctx, s, batch, errs)
+	batch := make([]message, 0, len(events))
+	p.transmit(ctx, s, len(events), func(yield func(message) bool) {
+		for m := range p.messages(ctx, events, errs) {
+			if batch = append(batch, m); !yield(m) {
+				return
+			}
+		}
+	}, errs)
 	if len(batch) > 1 {
 		p.transmitOneByOne(ctx, s, batch, errs)
 	}
@@ -155,19 +163,26 @@ func (p *Publisher) Publish(ctx context.Context, events []event.Event) []error {
 	return errs
 }
 
-// transmit sends messages, waits for their confirms, and stores their errors in errs.
-func (p *Publisher) transmit(ctx context.Context, s *session, batch []message, errs []error) {
+// transmit sends up to n messages, waits for their confirms, and stores their errors in errs. A message is written while the next ones
+// are encoded.
+func (p *Publisher) transmit(ctx context.Context, s *session, n int, messages iter.Seq[message], errs []error) {
 	if err := s.acquire(ctx); err != nil {
-		for _, m := range batch {
+		for m := range messages {
 			errs[m.index] = err
 		}
 		return
 	}
 	confirmCtx, extend, stop := p.confirmTimeout.watch(ctx, s)
 	defer stop()
-	receipts := s.send(confirmCtx, batch)
-	for _, m := range batch {
-		if errs[m.index] = p.awaitConfirm(confirmCtx, s, receipts); errs[m.index] == nil {
+	queue, sent := make(chan message, n), make([]int, 0, n)
+	receipts := s.send(confirmCtx, queue)
+	for m := range messages {
+		queue <- m
+		sent = append(sent, m.index)
+	}
+	close(queue)
+	for _, i := range sent {
+		if errs[i] = p.awaitConfirm(confirmCtx, s, receipts); errs[i] == nil {
 			extend()
 		}
 	}
@@ -179,26 +194,28 @@ func (p *Publisher) transmitOneByOne(ctx context.Context, s *session, batch []me
 		if !errors.As(errs[m.index], new(channelRejection)) {
 			continue
 		}
-		p.transmit(ctx, s, batch[i:i+1], errs)
+		p.transmit(ctx, s, 1, slices.Values(batch[i:i+1]), errs)
 		if errors.Is(errs[m.index], ErrNotConnected) { // the broker may have the event from the first attempt
 			errs[m.index] = ErrConnectionLost
 		}
 	}
 }
 
-// messages encodes the events. The error of an invalid event is stored in errs.
-func (p *Publisher) messages(ctx context.Context, events []event.Event, errs []error) []message {
-	batch := make([]message, 0, len(events))
-	for i, e := range events {
-		publishing, err := encode(e)
-		if err != nil {
-			errs[i] = err
-			continue
+// messages encodes the events one after the other. The error of an invalid event is stored in errs.
+func (p *Publisher) messages(ctx context.Context, events []event.Event, errs []error) iter.Seq[message] {
+	return func(yield func(message) bool) {
+		for i, e := range events {
+			publishing, err := encode(e)
+			if err != nil {
+				errs[i] = err
+				continue
+			}
+			span := p.startSpan(ctx, e, &publishing)
+			if !yield(message{index: i, publishing: publishing, span: span}) {
+				return
+			}
 		}
-		span := p.startSpan(ctx, e, &publishing)
-		batch = append(batch, message{index: i, publishing: publishing, span: span})
 	}
-	return batch
 }
 
 // awaitConfirm waits for the confirm of the next receipt.

@@ -42,14 +42,19 @@ func (s *session) acquire(ctx context.Context) error {
 	}
 }
 
-// send writes the messages in order until ctx ends, and returns their receipts. It writes in another goroutine, because a stalled write
-// ends only with the session. If a write stalls, the receipts of this message and of all later ones are missing until then.
-func (s *session) send(ctx context.Context, batch []message) <-chan receipt {
-	receipts := make(chan receipt, len(batch)) // buffered, so that the goroutine ends without a reader
+// send writes the messages of a queue in order until ctx ends, and returns their receipts. It writes in another goroutine, because a
+// stalled write ends only with the session. The connection collects the messages into large writes. If a write stalls, the receipts of all
+// later messages are missing until then.
+func (s *session) send(ctx context.Context, queue <-chan message) <-chan receipt {
+	receipts := make(chan receipt, cap(queue)) // buffered, so that the goroutine ends without a reader
 	go func() {
 		defer func() { <-s.sending }()
-		for _, m := range batch {
+		s.stream.cork()
+		for m := range queue {
 			receipts <- s.write(ctx, m.publishing)
+		}
+		if err := s.stream.uncork(); err != nil {
+			s.end(err)
 		}
 	}()
 	return receipts

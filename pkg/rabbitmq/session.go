@@ -21,6 +21,7 @@ var errClosed = errors.New("closed")
 type session struct {
 	// socket is used to end the session. amqp091-go holds its locks while a write stalls, and then can't close the connection itself.
 	socket  net.Conn
+	stream  *corkable // the socket, through TLS if it is configured
 	conn    *amqp.Connection
 	channel *channel // guarded by sending
 	setUp   func(*amqp.Channel) error
@@ -70,7 +71,8 @@ func (s *session) handshake(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if s.conn, err = amqp.Open(stream, s.broker.client(name)); err != nil {
+	s.stream = &corkable{Conn: stream}
+	if s.conn, err = amqp.Open(s.stream, s.broker.client(name)); err != nil {
 		return fmt.Errorf("log in: %w", err)
 	}
 	s.channel, err = s.openChannel()

@@ -24,11 +24,13 @@ func newTracer() trace.Tracer {
 // conventions for messaging. The message's headers carry the trace context of this span. The CloudEvent in the body carries the trace
 // context of the request.
 func (p *Publisher) startSpan(ctx context.Context, e event.Event, publishing *amqp.Publishing) trace.Span {
-	broker := p.broker.Load()
-	ctx = propagator.Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})
-	ctx, span := p.tracer.Start(ctx, "publish "+Exchange,
-		trace.WithSpanKind(trace.SpanKindProducer),
-		trace.WithAttributes(
+	if e.Traceparent != "" {
+		ctx = propagator.Extract(ctx, propagation.MapCarrier{"traceparent": e.Traceparent})
+	}
+	ctx, span := p.tracer.Start(ctx, "publish "+Exchange, trace.WithSpanKind(trace.SpanKindProducer))
+	if span.IsRecording() {
+		broker := p.broker.Load()
+		span.SetAttributes(
 			semconv.MessagingSystemRabbitMQ,
 			semconv.MessagingOperationTypeSend,
 			semconv.MessagingOperationName("publish"),
@@ -38,7 +40,11 @@ func (p *Publisher) startSpan(ctx context.Context, e event.Event, publishing *am
 			semconv.MessagingMessageBodySize(len(publishing.Body)),
 			semconv.ServerAddress(broker.Host),
 			semconv.ServerPort(broker.Port),
-		))
+		)
+	}
+	if !span.SpanContext().IsValid() {
+		return span
+	}
 	headers := propagation.MapCarrier{}
 	propagator.Inject(ctx, headers)
 	for key, value := range headers {
