@@ -137,7 +137,7 @@ func stopPod(now *situation) func() {
 	return mend
 }
 
-// resetForMany requests resets of several users, because those of one user are limited.
+// resetForMany requests resets of several users, because the service limits the resets of each user.
 func resetForMany(now *situation) func() {
 	s := now.pods[0]
 	stop := s.keep(2, func() {

@@ -106,7 +106,7 @@ func quantiles(histogram, chosen string) []query {
 	return out
 }
 
-// bucketRates returns the query for the rates of a histogram's buckets, by the label le.
+// bucketRates returns the query for the rates of a histogram by the label le.
 func bucketRates(histogram, chosen string) string {
 	return "sum by (le) (rate(" + histogram + "_bucket{" + chosen + "}[$__rate_interval]))"
 }

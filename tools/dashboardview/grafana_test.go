@@ -22,8 +22,8 @@ const pngStart = "\x89PNG\r\n\x1a\n"
 type fake struct {
 	*httptest.Server
 
-	answers  map[string]string // by method and path; a number is the status of an answer without a body
-	requests []string          // method, path and credentials
+	answers  map[string]string // by method and path. A number is the status of an answer without a body.
+	requests []string          // Method, path and credentials.
 	query    url.Values        // of the last picture
 	saved    map[string]any    // the last dashboard
 }

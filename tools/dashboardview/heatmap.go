@@ -32,7 +32,7 @@ func (p *panel) decades() (bottom, top float64) {
 	return bottom, max(top, 10*bottom)
 }
 
-// bound returns the upper bound of a bucket: the value of the label le.
+// bound returns the upper bound of a series: the value of the label le.
 func (s series) bound() float64 {
 	value, err := strconv.ParseFloat(s.labels["le"], 64)
 	if err != nil {
@@ -78,7 +78,7 @@ func (p *panel) heatmap(d *dashboard, w, h int) string {
 	return out.String() + "</svg>"
 }
 
-// within returns the average rate of one bucket in a period.
+// within returns the average rate of one series in a period.
 func (p *panel) within(row int, from time.Time, wide time.Duration) float64 {
 	sum, n := 0.0, 0
 	for at := from.Truncate(step).Unix(); at < from.Add(wide).Unix(); at += int64(step.Seconds()) {
