@@ -67,6 +67,55 @@ func TestTheObjectsDecodeStrictly(t *testing.T) {
 	}
 }
 
+// The API server drops some fields with the value of their default, such as minReadySeconds: 0. Each kubectl apply would then change the
+// object, and so would each sync of GitOps tools that compare the fields.
+func TestTheAPIServerKeepsEachField(t *testing.T) {
+	t.Parallel()
+	eachValues(t, func(t *testing.T, files ...string) {
+		for _, document := range documents(t, []byte(render(t, "helm", files...))) {
+			object := decodes(t, document)
+			if object == nil {
+				continue
+			}
+			kept, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			manifest := parse[map[string]any](t, document)
+			for _, field := range dropped(manifest, kept) {
+				t.Errorf("the API server drops %s of the %s", field, manifest["kind"])
+			}
+		}
+	})
+}
+
+// dropped returns the paths of the fields of an object that are not in the kept object.
+func dropped(object, kept any) []string {
+	var paths []string
+	switch object := object.(type) {
+	case map[string]any:
+		fields, _ := kept.(map[string]any)
+		for name, value := range object {
+			field, ok := fields[name]
+			if !ok {
+				paths = append(paths, name)
+				continue
+			}
+			for _, path := range dropped(value, field) {
+				paths = append(paths, name+"."+path)
+			}
+		}
+	case []any:
+		items, _ := kept.([]any)
+		for i, value := range object {
+			if i < len(items) {
+				paths = append(paths, dropped(value, items[i])...)
+			}
+		}
+	}
+	return paths
+}
+
 func TestKindAcceptsItsConfiguration(t *testing.T) {
 	t.Parallel()
 	var cluster kind.Cluster
