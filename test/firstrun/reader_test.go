@@ -20,12 +20,12 @@ import (
 // reader follows the tutorial in a copy of the repository.
 type reader struct {
 	t         *testing.T
-	dir, temp string // the copy of the repository, and the folder of the servers' data
+	dir, temp string // the copy of the repository, the servers' data
 	env       []string
-	addresses []string // pairs of an address on the page and the address in this test
+	addresses []string // pairs: on the page, in this test
 	shell     *shell
 	terminals map[string]*testkit.Buffer // outputs by command
-	ids       map[string]string          // ids of this run by ids on the page
+	ids       map[string]string          // of this run, by ids on the page
 	link      string                     // the link in the mail
 	cleanUp   string                     // the command that deletes the data of the servers
 }
