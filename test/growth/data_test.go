@@ -38,8 +38,8 @@ func (population) entry(n, i int) (id uuid.UUID) { return inTime(n, i+1) }
 
 // inTime returns a UUIDv7 of millisecond n.
 func inTime(n, last int) (id uuid.UUID) {
-	binary.BigEndian.PutUint64(id[:], uint64(1_700_000_000_000+n)<<16) //nolint:gosec // positive
-	id[6], id[8], id[15] = 0x70, 0x80, byte(last)                      //nolint:gosec // small
+	binary.BigEndian.PutUint64(id[:], uint64(1_700_000_000_000+n)<<16)
+	id[6], id[8], id[15] = 0x70, 0x80, byte(last)
 	return id
 }
 
