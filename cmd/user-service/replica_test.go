@@ -37,8 +37,10 @@ type replica struct {
 // startReplica runs a replica until the test ends. files maps variables to the values that the replica reads from files.
 func startReplica(t *testing.T, env, files map[string]string) *replica {
 	t.Helper()
-	r := &replica{t: t, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
-		log: &testkit.Buffer{}, mount: t.TempDir()}
+	r := &replica{
+		t: t, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 16}},
+		log: &testkit.Buffer{}, mount: t.TempDir(),
+	}
 	r.swap(files)
 	env = maps.Clone(env)
 	for name := range files {

@@ -37,10 +37,14 @@ func TestGrantsUseCurrentPermissions(t *testing.T) {
 		"over an admin":                  {write, writer, admin, false},
 		"over an admin, with all listed": {write, caller(nil, access.Permissions()...), admin, false},
 		"as an admin":                    {write, caller([]string{access.Admin}, access.Permissions()...), refunds, true},
-		"reading a user with more": {access.Only(access.UsersRead).Grant(writer, grace),
-			caller(nil, access.UsersRead), admin, true},
-		"giving roles to a user with more": {access.Only(access.RolesAssign).Grant(writer, grace),
-			caller(nil, access.RolesAssign), admin, true},
+		"reading a user with more": {
+			access.Only(access.UsersRead).Grant(writer, grace),
+			caller(nil, access.UsersRead), admin, true,
+		},
+		"giving roles to a user with more": {
+			access.Only(access.RolesAssign).Grant(writer, grace),
+			caller(nil, access.RolesAssign), admin, true,
+		},
 		"a new user":                       {plain, writer, ordinary, true},
 		"a new user without roles":         {write.ForNewAccount(nil), writer, ordinary, true},
 		"a new user with a role":           {creates, assigner, ordinary, true},

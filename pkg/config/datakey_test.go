@@ -33,8 +33,10 @@ func TestADataKeyMustLookRandom(t *testing.T) {
 		"few distinct": encode([]byte("abacbdaecfbdacebfadcbefcadbecfda")),
 		"sequence":     encode(sequence),
 	} {
-		for _, env := range []map[string]string{{"DATA_KEY": key},
-			{"DATA_KEY": newDataKey(), "DATA_ACCEPTED_KEYS": newDataKey() + ", " + key}} {
+		for _, env := range []map[string]string{
+			{"DATA_KEY": key},
+			{"DATA_KEY": newDataKey(), "DATA_ACCEPTED_KEYS": newDataKey() + ", " + key},
+		} {
 			if _, err := load(t, with(env)); err == nil {
 				t.Errorf("%s: the keys are accepted", name)
 			} else if strings.Contains(err.Error(), key) {

@@ -198,8 +198,10 @@ func TestBadValues(t *testing.T) {
 			if !strings.Contains(err.Error(), test.want) {
 				t.Errorf("%q does not contain %q", err, test.want)
 			}
-			for _, part := range []string{"planted", "anted", "ssw0rd", "4711", "database.go", "/nowhere", "/no/",
-				"notaport", "65536/", "wo=rd"} {
+			for _, part := range []string{
+				"planted", "anted", "ssw0rd", "4711", "database.go", "/nowhere", "/no/",
+				"notaport", "65536/", "wo=rd",
+			} {
 				if strings.Contains(test.value, part) && strings.Contains(err.Error(), part) {
 					t.Errorf("%q contains %q of the value", err, part)
 				}

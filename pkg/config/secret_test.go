@@ -80,10 +80,14 @@ func TestBadSecretFiles(t *testing.T) {
 		env  map[string]string
 		want string
 	}{
-		"both": {with(map[string]string{"JWT_SECRET_FILE": file(t, planted)}),
-			"is set, and so is JWT_SECRET_FILE; set only one of them"},
-		"missing": {withFile(filepath.Join(t.TempDir(), planted)),
-			"can't be read from the file of JWT_SECRET_FILE: no such file or directory"},
+		"both": {
+			with(map[string]string{"JWT_SECRET_FILE": file(t, planted)}),
+			"is set, and so is JWT_SECRET_FILE; set only one of them",
+		},
+		"missing": {
+			withFile(filepath.Join(t.TempDir(), planted)),
+			"can't be read from the file of JWT_SECRET_FILE: no such file or directory",
+		},
 		"directory": {withFile(t.TempDir()), "can't be read from the file of JWT_SECRET_FILE: is a directory"},
 		"NUL":       {withFile(planted + "\x00"), "can't be read from the file of JWT_SECRET_FILE: invalid argument"},
 		"empty":     {withFile(file(t, "\n")), "is empty in the file of JWT_SECRET_FILE"},

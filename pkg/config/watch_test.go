@@ -72,8 +72,10 @@ func watched(t *testing.T) *mount {
 	w := config.NewWatcher(envconfig.MapLookuper(env), handlers, config.WatcherConfig{
 		Interval: time.Millisecond, Log: slog.New(slog.NewTextHandler(m, nil)),
 		OnRejected: func(variables int) { m.rejected.Store(int64(variables)) },
-		Checks: []config.Check{{Name: "JWT_PRIVATE_KEY", Validate: mustContainKey},
-			{Name: "JWT_ACCEPTED_KEYS", Validate: mustContainKey}},
+		Checks: []config.Check{
+			{Name: "JWT_PRIVATE_KEY", Validate: mustContainKey},
+			{Name: "JWT_ACCEPTED_KEYS", Validate: mustContainKey},
+		},
 	})
 	cfg := mustLoad(t, env)
 	ctx, stop := context.WithCancel(t.Context())
@@ -253,8 +255,10 @@ func TestABadNewValueKeepsTheOldOne(t *testing.T) {
 		want     string
 	}{
 		"deleted": {"JWT_SECRET", func(m *mount) { _ = os.Remove(m.path("JWT_SECRET")) }, "no such file"},
-		"truncated": {"JWT_SECRET", func(m *mount) { _ = os.Truncate(m.path("JWT_SECRET"), 20) },
-			"has 20 bytes and needs at least 32"},
+		"truncated": {
+			"JWT_SECRET", func(m *mount) { _ = os.Truncate(m.path("JWT_SECRET"), 20) },
+			"has 20 bytes and needs at least 32",
+		},
 		"empty":          {"JWT_SECRET", func(m *mount) { m.write("JWT_SECRET", "") }, "is empty in the file of JWT_SECRET_FILE"},
 		"only a newline": {"RABBITMQ_PASS", func(m *mount) { m.write("RABBITMQ_PASS", "\n") }, "is empty"},
 		"dangling link": {"RABBITMQ_PASS", func(m *mount) {

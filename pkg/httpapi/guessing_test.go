@@ -155,8 +155,10 @@ func TestAnAttackerCannotDetectALogin(t *testing.T) {
 // seconds to enter the new password and can then log in.
 func TestAUserLogsInAfterAResetDuringAnAttack(t *testing.T) {
 	t.Parallel()
-	for name, guesses := range map[string]int{"8 seconds at 1 a second": 8, "3 seconds at 10 a second": 30,
-		"15 seconds at 10 a second": 150} {
+	for name, guesses := range map[string]int{
+		"8 seconds at 1 a second": 8, "3 seconds at 10 a second": 30,
+		"15 seconds at 10 a second": 150,
+	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startBehindAProxy(t)
@@ -240,8 +242,10 @@ func TestLoginFailuresCountPerNetwork(t *testing.T) {
 			[]string{"2001:db8:0:aa00::1", "2001:db8:0:aaff::1", "2001:db8:0:aa7f:1:2:3:4"},
 			[]string{"2001:db8:0:ab00::1", "2001:db8:1:aa00::1"},
 		},
-		"an IPv4 /24": {[]string{"198.51.100.0", "198.51.100.255", "::ffff:198.51.100.9"},
-			[]string{"198.51.101.0", "198.51.99.255"}},
+		"an IPv4 /24": {
+			[]string{"198.51.100.0", "198.51.100.255", "::ffff:198.51.100.9"},
+			[]string{"198.51.101.0", "198.51.99.255"},
+		},
 		"an IPv4 /24 as IPv6": {[]string{"::ffff:192.0.2.1", "192.0.2.77"}, []string{"::ffff:192.0.3.1"}},
 	} {
 		t.Run(name, func(t *testing.T) {

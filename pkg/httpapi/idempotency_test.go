@@ -235,8 +235,11 @@ func TestOnlyAMACOfTheBodyIsStored(t *testing.T) {
 	for _, c := range []struct {
 		keys   token.Keys
 		status int
-	}{{token.Keys{Secret: next, AcceptedSecrets: []string{secret}}, 201}, {token.Keys{Secret: next}, 422},
-		{token.Keys{Secret: secret}, 201}} {
+	}{
+		{token.Keys{Secret: next, AcceptedSecrets: []string{secret}}, 201},
+		{token.Keys{Secret: next}, 422},
+		{token.Keys{Secret: secret}, 201},
+	} {
 		if err := s.keys(c.keys); err != nil {
 			t.Fatal(err)
 		}

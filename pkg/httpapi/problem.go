@@ -214,8 +214,10 @@ func codedError(r *http.Request, err error) *user.Error {
 	case errors.As(err, &e):
 		return e
 	case errors.Is(err, context.DeadlineExceeded), r.Context().Err() != nil:
-		return &user.Error{Code: user.Unavailable, Detail: "The service could not respond in time; try again shortly.",
-			RetryAfter: time.Second}
+		return &user.Error{
+			Code: user.Unavailable, Detail: "The service could not respond in time; try again shortly.",
+			RetryAfter: time.Second,
+		}
 	default:
 		return &user.Error{Code: internal, Detail: "The service failed; its log tells why under this request_id."}
 	}

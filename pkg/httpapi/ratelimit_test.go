@@ -133,8 +133,11 @@ func TestWhichClientsShareAQuota(t *testing.T) {
 		"two IPv4 within IPv6":            {[]string{"::ffff:203.0.113.1"}, []string{"::ffff:203.0.113.2"}, false},
 		"a forged header":                 {[]string{"203.0.113.1"}, []string{"203.0.113.1", "198.51.100.7"}, true},
 		"a forged header through a proxy": {[]string{"10.0.0.1", "203.0.113.1"}, []string{"10.0.0.1", "198.51.100.7, 203.0.113.1"}, true},
-		"a forged line through a proxy": {[]string{"10.0.0.1", "203.0.113.1"},
-			[]string{"10.0.0.1", "198.51.100.7", "203.0.113.1"}, true},
+		"a forged line through a proxy": {
+			[]string{"10.0.0.1", "203.0.113.1"},
+			[]string{"10.0.0.1", "198.51.100.7", "203.0.113.1"},
+			true,
+		},
 		"two ports through a proxy":         {[]string{"10.0.0.1", "203.0.113.1:1"}, []string{"10.0.0.1", "203.0.113.1:2"}, true},
 		"two proxies, one client":           {[]string{"10.0.0.1", "203.0.113.1"}, []string{"10.0.0.2", "203.0.113.1"}, true},
 		"one proxy, two clients":            {[]string{"10.0.0.1", "203.0.113.1"}, []string{"10.0.0.1", "203.0.113.2"}, false},

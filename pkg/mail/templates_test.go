@@ -58,13 +58,17 @@ var wanted = map[mail.Kind]map[string][]string{
 		},
 	},
 	mail.Invitation: {
-		"en": {"Your account at", "an account with this email address on 3 February 2026", "If you do not know",
-			"/invitation#token=t0ken-_"},
+		"en": {
+			"Your account at", "an account with this email address on 3 February 2026", "If you do not know",
+			"/invitation#token=t0ken-_",
+		},
 		"de": {"Ihr Konto bei", "am 3. Februar 2026", "nicht kennen", "/invitation#token=t0ken-_"},
 	},
 	mail.EmailChanged: {
-		"en": {"has another email address", "was changed on 1 March 2026, 12:00 UTC",
-			"If you did not make this change", "previous address"},
+		"en": {
+			"has another email address", "was changed on 1 March 2026, 12:00 UTC",
+			"If you did not make this change", "previous address",
+		},
 		"de": {"hat eine andere E-Mail-Adresse", "am 1. März 2026, 12:00 Uhr (UTC) geändert", "nicht geändert", "bisherige Adresse"},
 	},
 	mail.PasswordChanged: {

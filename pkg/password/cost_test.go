@@ -40,8 +40,10 @@ func TestUnknownAccountsCostAsMuchAsExistingAccounts(t *testing.T) {
 		"not counted":  {nil, map[string]float64{current: 1}},
 		"not imported": {[]Count{{newCost, newCost, 10}}, map[string]float64{current: 1}},
 		"imported":     {[]Count{{"$2b$12", "$2b$12", 10}}, map[string]float64{"bcrypt 12": 1}},
-		"some not imported": {[]Count{{"$2b$12", "$2b$12", 10}, {newCost, newCost, 30}},
-			map[string]float64{"bcrypt 12": 0.25, current: 0.75}},
+		"some not imported": {
+			[]Count{{"$2b$12", "$2b$12", 10}, {newCost, newCost, 30}},
+			map[string]float64{"bcrypt 12": 0.25, current: 0.75},
+		},
 		"some replaced": {[]Count{
 			{"$2b$12", "$2b$12", 10},
 			{"$2b$12", newCost, 30},
@@ -66,8 +68,10 @@ func TestUnknownAccountsCostAsMuchAsExistingAccounts(t *testing.T) {
 			{newCost, newCost, 197},
 			{"$argon2id$v=19$t=1,p=1,m=64", "$argon2id$v=19$t=1,p=1,m=64", 100},
 		}, map[string]float64{"bcrypt 12": 0.01, current: 0.99}},
-		"a hundredth": {[]Count{{"$2b$12", "$2b$12", 1}, {newCost, newCost, 99}},
-			map[string]float64{"bcrypt 12": 0.01, current: 0.99}},
+		"a hundredth": {
+			[]Count{{"$2b$12", "$2b$12", 1}, {newCost, newCost, 99}},
+			map[string]float64{"bcrypt 12": 0.01, current: 0.99},
+		},
 		"less than a hundredth": {[]Count{{"$2b$12", "$2b$12", 1}, {newCost, newCost, 100}}, map[string]float64{current: 1}},
 		"invalid": {[]Count{
 			{"$2b$15", "$2b$15", 10},

@@ -84,8 +84,10 @@ func TestMigrationsGrantTheAuditFunctions(t *testing.T) {
 		may  bool
 	}{"the service": {service, true}, "another": {other, false}} {
 		conn := connect(t, c.role.URL(dsn, "secret"))
-		for _, query := range []string{`SELECT anonymize_audit_events(gen_random_uuid(), 10)`,
-			`SELECT delete_expired_audit_events('1 day', 1)`} {
+		for _, query := range []string{
+			`SELECT anonymize_audit_events(gen_random_uuid(), 10)`,
+			`SELECT delete_expired_audit_events('1 day', 1)`,
+		} {
 			var n int64
 			if err := conn.QueryRow(t.Context(), query).Scan(&n); (err == nil) != c.may {
 				t.Errorf("%s calls %s: %v, want success: %t", name, query, err, c.may)

@@ -300,8 +300,10 @@ func login(ctx context.Context, db *postgres.DB, u user.User) error {
 		return err
 	}
 	_, err = db.RecordAttempt(ctx, user.Attempt{Email: u.Email, Network: home}, func(g user.LoginFailures) (user.LoginDecision, error) {
-		session := &user.Session{ID: uuid.Must(uuid.NewV7()), UserID: u.ID, CreatedAt: g.Now, RotatedAt: g.Now,
-			ExpiresAt: g.Now.Add(time.Hour)}
+		session := &user.Session{
+			ID: uuid.Must(uuid.NewV7()), UserID: u.ID, CreatedAt: g.Now, RotatedAt: g.Now,
+			ExpiresAt: g.Now.Add(time.Hour),
+		}
 		e, err := event.New(event.LoggedIn, u.ID, 0, g.Now, event.Session{ID: u.ID, SessionID: session.ID})
 		audit := []user.Audit{{Action: user.LoginSucceeded, UserID: u.ID}}
 		return user.LoginDecision{Success: true, Session: session, PasswordAt: cred.ChangedAt, Event: e, Audit: audit}, err

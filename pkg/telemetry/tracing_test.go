@@ -264,8 +264,10 @@ func TestBadTraceSettings(t *testing.T) {
 				"for grpc",
 		},
 		"all": {
-			map[string]string{"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "?",
-				"OTEL_EXPORTER_OTLP_ENDPOINT": "?"},
+			map[string]string{
+				"OTEL_TRACES_EXPORTER": "console", "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "?",
+				"OTEL_EXPORTER_OTLP_ENDPOINT": "?",
+			},
 			"OTEL_TRACES_EXPORTER: is not supported; set it to otlp or none\n" +
 				"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: is not supported; set it to grpc or http/protobuf\n" +
 				"OTEL_EXPORTER_OTLP_ENDPOINT: is not a URL; set it to a URL such as http://localhost:4318, or http://localhost:4317 for " +

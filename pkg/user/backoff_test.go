@@ -82,8 +82,10 @@ func TestBackoffGrowsWithFailures(t *testing.T) {
 	} {
 		before := LoginFailures{Network: FailureCount{Count: c.network}, Total: FailureCount{Count: c.total}, Known: c.known, Now: login}
 		got, until := s.countFailure(before)
-		want := LoginFailures{Network: FailureCount{Count: c.network + 1}, Total: FailureCount{Count: c.total + 1},
-			Known: c.known, Now: login}
+		want := LoginFailures{
+			Network: FailureCount{Count: c.network + 1}, Total: FailureCount{Count: c.total + 1},
+			Known: c.known, Now: login,
+		}
 		var end time.Time
 		if c.wait > 0 {
 			end = login.Add(c.wait)

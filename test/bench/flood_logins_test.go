@@ -47,8 +47,10 @@ func BenchmarkFloodOfCostlyHashes(b *testing.B) {
 			hash := s.importCostliest(b, email, f.hashes)
 			tooSlow := http.StatusServiceUnavailable // the hash did not end before the request's deadline
 			wrong := s.send(1, []int{http.StatusUnauthorized, tooSlow}, func(int) request {
-				return request{method: http.MethodPost, path: "/login", address: attackerAddress,
-					body: loginBody(email, "seven green kettles sink")}
+				return request{
+					method: http.MethodPost, path: "/login", address: attackerAddress,
+					body: loginBody(email, "seven green kettles sink"),
+				}
 			})
 			wrong.notes = func(time.Duration) string { return "hash " + hash }
 			s.measure(b, wrong)

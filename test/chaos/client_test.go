@@ -166,8 +166,10 @@ func (c *client) hangUp() time.Duration {
 func (c *client) register() *person {
 	c.made++
 	p := &person{email: fmt.Sprintf("person-%d-%d@example.com", c.number, c.made), passwords: []string{c.newPassword()}}
-	o, _ := c.send(history.Op{Kind: history.Register, Email: p.email,
-		Want: history.Want{Name: c.newName(), Password: p.passwords[0]}}, call{
+	o, _ := c.send(history.Op{
+		Kind: history.Register, Email: p.email,
+		Want: history.Want{Name: c.newName(), Password: p.passwords[0]},
+	}, call{
 		method: "POST", path: "/register", hangUp: c.hangUp(),
 		body: map[string]string{"email": p.email, "password": p.passwords[0], "name": c.lastName()},
 	})

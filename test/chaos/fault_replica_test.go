@@ -69,8 +69,10 @@ func (r *rig) terminate(replica int) (time.Duration, error) {
 			"replica %d took %s to end; SHUTDOWN_TIMEOUT is %s", replica, took.Round(time.Millisecond), shutdownTimeout)})
 	}
 	if code != 0 {
-		r.violate(history.Violation{Rule: "shutdown", At: r.now(),
-			Text: fmt.Sprintf("replica %d ended with the exit code %d", replica, code)})
+		r.violate(history.Violation{
+			Rule: "shutdown", At: r.now(),
+			Text: fmt.Sprintf("replica %d ended with the exit code %d", replica, code),
+		})
 	}
 	return took, err
 }

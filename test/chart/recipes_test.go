@@ -128,8 +128,10 @@ func renders(t *testing.T, values map[string]any) string {
 	t.Helper()
 	values = maps.Clone(values)
 	if values["secretFiles"] == nil {
-		for key, name := range map[string]string{"database": "accounts-app", "rabbitmq": "events-default-user",
-			"jwt": "user-service-keys"} {
+		for key, name := range map[string]string{
+			"database": "accounts-app", "rabbitmq": "events-default-user",
+			"jwt": "user-service-keys",
+		} {
 			if values[key] == nil {
 				values[key] = map[string]any{"existingSecret": name}
 			}

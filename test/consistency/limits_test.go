@@ -48,13 +48,19 @@ func TestRepeatedLimitsAreEqual(t *testing.T) {
 		"delay of the shutdown, chart": {
 			defaultOf(t, "SHUTDOWN_DELAY"), match(t, validation, `default "(\w+)" \.config\.SHUTDOWN_DELAY`),
 		},
-		"characters of a password, at least": {fmt.Sprint(number(t, "pkg/password", "MinLengthFloor")),
-			bound(t, "PASSWORD_MIN_LENGTH", "min")},
+		"characters of a password, at least": {
+			fmt.Sprint(number(t, "pkg/password", "MinLengthFloor")),
+			bound(t, "PASSWORD_MIN_LENGTH", "min"),
+		},
 		"memory of a hash, its limit": {fmt.Sprint(number(t, "pkg/password", "maxMemoryKiB")), bound(t, "ARGON2_MEMORY_KIB", "max")},
-		"iterations of a hash": {fmt.Sprint(number(t, "pkg/password", "maxIterations")),
-			bound(t, "ARGON2_ITERATIONS", "max")},
-		"lanes of a hash": {fmt.Sprint(number(t, "pkg/password", "maxParallelism")),
-			bound(t, "ARGON2_PARALLELISM", "max")},
+		"iterations of a hash": {
+			fmt.Sprint(number(t, "pkg/password", "maxIterations")),
+			bound(t, "ARGON2_ITERATIONS", "max"),
+		},
+		"lanes of a hash": {
+			fmt.Sprint(number(t, "pkg/password", "maxParallelism")),
+			bound(t, "ARGON2_PARALLELISM", "max"),
+		},
 		"characters of a password, at most": {fmt.Sprint(number(t, "pkg/password", "MaxLength")), bound(t, "PASSWORD_MIN_LENGTH", "max")},
 		"routes with a hash, chart": {
 			match(t, "tools/dashboards/service.go", "hashing = `([^`]+)`"),

@@ -452,8 +452,10 @@ func TestBudgetLeft(t *testing.T) {
 				}, map[string]any{
 					"expr": `job:http_server_latency_budget_left:ratio30d`, "eval_time": "60h",
 					"exp_samples": []any{
-						map[string]any{"labels": `job:http_server_latency_budget_left:ratio30d{namespace="identity",job="user-service"}`,
-							"value": 1},
+						map[string]any{
+							"labels": `job:http_server_latency_budget_left:ratio30d{namespace="identity",job="user-service"}`,
+							"value":  1,
+						},
 					},
 				}},
 			}},

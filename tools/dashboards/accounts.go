@@ -57,8 +57,10 @@ func passwords() []panel {
 			about: "Passwords being hashed, and passwords in the queue. The dashed line is the maximum number that is hashed " +
 				"concurrently. " +
 				"The queue is bounded: further requests get 503.",
-			queries: []query{{`sum(user_service_password_hash_running{@})`, "running"},
-				{`sum(user_service_password_hash_queued{@})`, "waiting"}},
+			queries: []query{
+				{`sum(user_service_password_hash_running{@})`, "running"},
+				{`sum(user_service_password_hash_queued{@})`, "waiting"},
+			},
 			caps: []query{{`sum(user_service_password_hash_limit{@})`, "limit of running"}},
 		},
 		{

@@ -59,7 +59,8 @@ func requests() []panel {
 			about: "Requests refused by a limit, by its name. address and network: anonymous requests. session: refreshes. " +
 				"account: changes. login: backoff after wrong passwords. queue: waiting requests. bodies: total size of request bodies.",
 			colors: []color{
-				{names: "address|network", color: "blue"}, {names: "session|account|login", color: "purple"},
+				{names: "address|network", color: "blue"},
+				{names: "session|account|login", color: "purple"},
 				{names: "queue|bodies", color: "yellow"},
 			},
 			queries: []query{rateBy("user_service_rate_limited_total", "policy")},

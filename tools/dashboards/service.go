@@ -165,9 +165,11 @@ var likelyCauses = []query{
 		`100 * sum(max by (type) (user_service_outbox_parked_events{@})) / clamp_min(max(user_service_outbox_pending_events{@}), 1)`,
 		"parked events",
 	},
-	{`100 * max(sum by (type) (rate(user_service_events_unroutable_total{@,` + withTokens + `}[$__rate_interval])) ` +
-		`/ sum by (type) (rate(user_service_outbox_published_total{@,` + withTokens + `}[$__rate_interval]))) >= 0`,
-		"tokens without a queue"},
+	{
+		`100 * max(sum by (type) (rate(user_service_events_unroutable_total{@,` + withTokens + `}[$__rate_interval])) ` +
+			`/ sum by (type) (rate(user_service_outbox_published_total{@,` + withTokens + `}[$__rate_interval]))) >= 0`,
+		"tokens without a queue",
+	},
 }
 
 // state returns a tile for each part of the service.

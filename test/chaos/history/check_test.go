@@ -375,8 +375,10 @@ func TestAnswersAreChecked(t *testing.T) {
 		},
 		"no response":                      {good, fails(0, nothing), []string{"answered"}},
 		"no response, client disconnected": {good, fails(0, func(o *Op) { o.HungUp = true }), nil},
-		"no response, replica killed": {good,
-			with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil},
+		"no response, replica killed": {
+			good,
+			with(Fault{Replica: 1, Start: 9 * s, End: 10 * s, Connections: true}, fails(0, nothing)), nil,
+		},
 		"a late response": {good, func(h *History) { op(h, 8).End += 3 * s }, []string{"in time"}},
 		"a late response, busy machine": {
 			good, with(Fault{Replica: Everywhere, Start: 9 * s, End: 10 * s, Slow: true}, func(h *History) { op(h, 8).End += 3 * s }),

@@ -43,8 +43,10 @@ func TestCheckerKnowsTheKeywordsOfTheStandard(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			x := contract.Exchange{Method: "GET", Target: "/x", Status: 200,
-				ResponseHeader: http.Header{"Content-Type": {"application/json"}}}
+			x := contract.Exchange{
+				Method: "GET", Target: "/x", Status: 200,
+				ResponseHeader: http.Header{"Content-Type": {"application/json"}},
+			}
 			x.ResponseBody = []byte(c.good)
 			if found := d.CheckAnswer(x); len(found) > 0 {
 				t.Errorf("the valid body %s is reported: %v, want nothing", c.good, found)
