@@ -132,8 +132,8 @@ func queueSession(batch *pgx.Batch, s user.Session) {
 
 // queueIdentify queues a query that reads the caller of a session into identity.
 func queueIdentify(batch *pgx.Batch, s user.Session, identity *user.Identity) {
-	batch.Queue(identifyQuery, s.UserID, s.ID).QueryRow(func(row pgx.Row) (err error) {
-		*identity, err = scanIdentity(row)
+	batch.Queue(identifyQuery, s.UserID, s.ID).Query(func(rows pgx.Rows) (err error) {
+		*identity, err = scanIdentity(rows)
 		return err
 	})
 }
