@@ -101,4 +101,3 @@ func BenchmarkRead(b *testing.B) {
 	})
 	b.ReportMetric(float64(b.N)/time.Since(began).Seconds(), "reads/s")
 }
-

@@ -9,18 +9,20 @@ type computer interface {
 }
 
 // inProcess computes hashes in this process.
-type inProcess struct{}
+type inProcess struct {
+	reuse bool // the next hash reuses the memory of the previous ones, see collect
+}
 
-func (inProcess) derive(hash argon2id, password string) ([]byte, error) {
-	defer reclaim(hash.memoryKiB())
+func (p inProcess) derive(hash argon2id, password string) ([]byte, error) {
+	defer p.collect(hash.memoryKiB())()
 	return hash.derive(password), nil
 }
 
-func (inProcess) matches(s Stored, password string) (bool, error) {
+func (p inProcess) matches(s Stored, password string) (bool, error) {
 	hash, err := parse(s.Hash)
 	if err != nil {
 		return false, err
 	}
-	defer reclaim(hash.memoryKiB())
+	defer p.collect(hash.memoryKiB())()
 	return hash.matches(password, s.Imported), nil
 }
