@@ -304,7 +304,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	}
 	queueFactorChange(batch, old.ID, change.Factors)
 	if change.LoginNetwork.IsValid() {
-		queueNetwork(batch, old.ID, change.LoginNetwork)
+		queueNetwork(batch, old.ID, change.LoginNetwork, false)
 	}
 }
 
