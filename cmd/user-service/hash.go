@@ -30,7 +30,6 @@ func hashCommand() *cobra.Command {
 		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
-			debug.SetGCPercent(-1) // GOMEMLIMIT decides when garbage is collected
 			return password.Serve(cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}

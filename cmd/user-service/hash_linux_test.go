@@ -67,25 +67,6 @@ func TestPasswordsAreHashedByAChildProcess(t *testing.T) {
 	_ = c.cmd.Wait()
 }
 
-// TestTheHashingProcessReturnsItsMemory waits until the process has returned the memory of a hash. While it has hashes to compute, it keeps
-// the memory.
-func TestTheHashingProcessReturnsItsMemory(t *testing.T) {
-	t.Parallel()
-	c := startService(t, map[string]string{"ARGON2_MEMORY_KIB": "19456"})
-	c.register(t, "ada@example.com", "")
-	status := fmt.Sprintf("/proc/%d/status", c.hashes(t))
-	testkit.WaitFor(t, "the end of the hash's memory", func() bool {
-		content, err := os.ReadFile(status)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, line, _ := strings.Cut(string(content), "RssAnon:")
-		var kib int
-		_, _ = fmt.Sscan(line, &kib)
-		return kib > 0 && kib < 16<<10
-	})
-}
-
 // hashes returns the id of the hashing process, which is the only child of the service.
 func (c *child) hashes(t *testing.T) (pid int) {
 	t.Helper()

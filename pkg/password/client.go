@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // request asks for the key of the password (Derive), or whether the hash belongs to the password.
@@ -27,18 +25,10 @@ type response struct {
 	Err string
 }
 
-// idleTime is the time without a hash after which Serve returns memory to the system.
-const idleTime = time.Second
-
 // Serve computes hashes for a Process that runs in another program. It reads requests from in and writes responses to out, both as JSON.
 // It computes requests concurrently. It returns nil at the end of in.
-//
-// The program should switch off garbage collection by the growth of the heap, and set a memory limit. Serve returns the memory of the hashes
-// to the system when it has computed none for idleTime.
 func Serve(in io.Reader, out io.Writer) error {
 	requests, responses := json.NewDecoder(in), json.NewEncoder(out)
-	idle := time.AfterFunc(idleTime, debug.FreeOSMemory)
-	defer idle.Stop()
 	var mu sync.Mutex // guards responses
 	for {
 		var req request
@@ -49,7 +39,6 @@ func Serve(in io.Reader, out io.Writer) error {
 		}
 		go func() {
 			resp := compute(req)
-			idle.Reset(idleTime)
 			mu.Lock()
 			defer mu.Unlock()
 			_ = responses.Encode(resp) // fails only after the other program has ended; then in ends too
@@ -63,10 +52,10 @@ func compute(req request) response {
 	if req.Derive {
 		var hash argon2id
 		if hash, err = parseArgon2id(req.Hash); err == nil {
-			resp.Key, err = inProcess{reuse: true}.derive(hash, string(req.Password))
+			resp.Key, err = inProcess{}.derive(hash, string(req.Password))
 		}
 	} else {
-		resp.OK, err = inProcess{reuse: true}.matches(Stored{Hash: req.Hash, Imported: req.Imported}, string(req.Password))
+		resp.OK, err = inProcess{}.matches(Stored{Hash: req.Hash, Imported: req.Imported}, string(req.Password))
 	}
 	if err != nil {
 		resp.Err = err.Error()

@@ -9,20 +9,18 @@ type computer interface {
 }
 
 // inProcess computes hashes in this process.
-type inProcess struct {
-	reuse bool // the next hash reuses the memory of the previous ones, see collect
-}
+type inProcess struct{}
 
-func (p inProcess) derive(hash argon2id, password string) ([]byte, error) {
-	defer p.collect(hash.memoryKiB())()
+func (inProcess) derive(hash argon2id, password string) ([]byte, error) {
+	defer reclaim(hash.memoryKiB())
 	return hash.derive(password), nil
 }
 
-func (p inProcess) matches(s Stored, password string) (bool, error) {
+func (inProcess) matches(s Stored, password string) (bool, error) {
 	hash, err := parse(s.Hash)
 	if err != nil {
 		return false, err
 	}
-	defer p.collect(hash.memoryKiB())()
+	defer reclaim(hash.memoryKiB())
 	return hash.matches(password, s.Imported), nil
 }
