@@ -1,7 +1,7 @@
 # Scripts in tools/dev and test do most of the work; each has a --help.
 
 .DEFAULT_GOAL := help
-.PHONY: help run shop dev dev-down bench-devloop test lint fmt build image e2e tail-events fuzz fuzz-http bench outbox growth chaos soak upgrade generate dashboards shop-picture alerts clean
+.PHONY: help run shop dev dev-down bench-devloop test lint fmt build image e2e tail-events fuzz fuzz-http bench bench-floor outbox growth chaos soak upgrade generate dashboards shop-picture alerts clean
 
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 FUZZTIME ?= 30s
@@ -9,6 +9,7 @@ SEED ?= 1
 SEEDS ?= 30
 MINUTES ?= 30
 PICTURE ?= bin/soak.png
+FLOOR_PICTURE ?= bin/floor.png
 UPGRADES ?= 3
 REQUESTS ?= 100000
 EVENTS ?= 1000000
@@ -69,6 +70,10 @@ fuzz-http: ## send REQUESTS=100000 random requests from the OpenAPI description 
 bench: ## run the benchmarks, and the floods of docs/benchmarks.md with the flags FLOODS
 	@tools/dev/with-services go test -run '^$$' -bench . -skip 'Flood|WhereHashes' -benchmem ./...
 	@SERVICES_PG_FSYNC=on tools/dev/with-services go test -run '^$$' -bench Flood ./test/bench -args $(FLOODS)
+
+bench-floor: ## compare the service with the smallest program that serves the same requests; flags COMPARE
+	@mkdir -p bin
+	@tools/dev/with-services go run ./test/bench/compare -picture $(FLOOR_PICTURE) $(COMPARE)
 
 outbox: ## publish an outbox of EVENTS=1000000 events while users work, and check rate, memory and queries
 	@SERVICES_PG_FSYNC=on tools/dev/with-services go test ./test/load -run Outbox -count=1 -v -timeout 2h -args -rows $(EVENTS)

@@ -166,7 +166,7 @@ func (r *replica) must(method, path string, in any, out any) {
 }
 
 // replicaEnvironment returns a valid environment with a migrated database and without rate limits.
-func replicaEnvironment(t *testing.T) map[string]string {
+func replicaEnvironment(t testing.TB) map[string]string {
 	t.Helper()
 	env := environment(t)
 	env["DATABASE_URL"] = postgrestest.URL(t)

@@ -70,7 +70,9 @@ func (a *API) run(w http.ResponseWriter, c *call, r route) error {
 		return err
 	}
 	a.observer.Authorized(c.kind())
-	c.setOrigin()
+	if r.method != http.MethodGet { // a read adds nothing to the audit trail
+		c.setOrigin()
+	}
 	if err := a.count(c, r.quota); err != nil {
 		return err
 	}
@@ -144,8 +146,9 @@ func (c *call) bodyField(name string) (s string) {
 
 // setOrigin adds the origin of the call to its context, for the audit trail and the list of sessions.
 func (c *call) setOrigin() {
-	c.base = user.WithOrigin(c.base, c.origin())
-	c.Request = c.WithContext(user.WithOrigin(c.Context(), c.origin()))
+	origin := c.origin()
+	c.base = user.WithOrigin(c.base, origin)
+	c.Request = c.WithContext(user.WithOrigin(c.Context(), origin))
 }
 
 // kind returns the kind of the caller, for metrics.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"regexp"
 	"runtime/debug"
@@ -14,7 +15,8 @@ import (
 	"github.com/google/uuid"
 	"github.com/julienschmidt/httprouter"
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
-	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/propagation"
 
 	"user-service/pkg/telemetry"
 )
@@ -27,14 +29,26 @@ var validRequestID = regexp.MustCompile(`^[A-Za-z0-9._-]{1,128}$`)
 // route has matched.
 func (a *API) observe(path string, next http.Handler) http.Handler {
 	pattern := paramName.ReplaceAllString(path, "{$1}")
-	traced := otelhttp.NewHandler(a.dropForeignTrace(a.record(pattern, a.recoverPanics(next))), pattern,
-		otelhttp.WithSpanNameFormatter(spanName), otelhttp.WithPublicEndpointFn(a.isPublic),
-		otelhttp.WithFilter(func(*http.Request) bool { return !isProbe(pattern) }))
+	traced := a.trace(pattern, a.record(pattern, a.recoverPanics(next)))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = withRequestID(w, r)
 		r.Pattern = pattern // otelhttp uses it for the name of the span
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		traced.ServeHTTP(w, r)
+	})
+}
+
+// trace gives each request a span, if OpenTelemetry records spans. Otherwise it only passes on the trace of a trusted client. Without spans,
+// otelhttp took 12 % of the allocations of GET /users/me.
+func (a *API) trace(pattern string, next http.Handler) http.Handler {
+	if _, span := otel.Tracer("").Start(context.Background(), ""); span.SpanContext().IsValid() && !isProbe(pattern) {
+		return otelhttp.NewHandler(next, pattern, otelhttp.WithSpanNameFormatter(spanName), otelhttp.WithPublicEndpointFn(a.isPublic))
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header["Traceparent"]) > 0 && !isProbe(pattern) && !a.isPublic(r) {
+			r = r.WithContext(otel.GetTextMapPropagator().Extract(r.Context(), propagation.HeaderCarrier(r.Header)))
+		}
+		next.ServeHTTP(w, r)
 	})
 }
 
@@ -44,17 +58,6 @@ func (a *API) observe(path string, next http.Handler) http.Handler {
 func (a *API) isPublic(r *http.Request) bool {
 	peer, _ := parseAddr(r.RemoteAddr)
 	return !isTrusted(peer, a.cfg.TrustedProxies)
-}
-
-// dropForeignTrace drops the trace of an untrusted client while tracing is off. Without a span of its own, OpenTelemetry would
-// propagate the client's trace.
-func (a *API) dropForeignTrace(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if trace.SpanContextFromContext(r.Context()).IsRemote() && a.isPublic(r) {
-			r = r.WithContext(trace.ContextWithSpanContext(r.Context(), trace.SpanContext{}))
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // isProbe reports whether a route is one of the probes. They have no traces and no log lines, because they are frequent: Health logs each
@@ -72,9 +75,20 @@ func (a *API) record(pattern string, next http.Handler) http.Handler {
 		if isProbe(pattern) {
 			return
 		}
-		a.log.InfoContext(r.Context(), "request", "method", r.Method, "route", pattern, "status", recorder.status,
-			"duration_ms", float64(time.Since(started).Microseconds())/1000, "bytes", recorder.bytes)
+		a.logRequest(r, pattern, recorder, time.Since(started))
 	})
+}
+
+// logRequest adds the line of a request to the log. It does not find out its place in the code, as the methods of slog.Logger do.
+func (a *API) logRequest(r *http.Request, pattern string, response *statusRecorder, took time.Duration) {
+	handler := a.log.Handler()
+	if !handler.Enabled(r.Context(), slog.LevelInfo) {
+		return
+	}
+	line := slog.NewRecord(time.Now(), slog.LevelInfo, "request", 0)
+	line.AddAttrs(slog.String("method", r.Method), slog.String("route", pattern), slog.Int("status", response.status),
+		slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int("bytes", response.bytes))
+	_ = handler.Handle(r.Context(), line) // as slog.Logger does
 }
 
 // paramName matches the parameters in patterns of httprouter. OpenAPI and OpenTelemetry write {id} instead of :id.

@@ -82,8 +82,8 @@ func (h *Hasher) Hash(ctx context.Context, flow Flow, password string) (string, 
 	return hash.String(), nil
 }
 
-// Verify checks a password against the result of load. It calls load only when it has a slot, so that the number of slots also bounds
-// the database connections that logins use.
+// Verify checks a password against the result of load. It calls load when it has a slot. No other hash can use the slot meanwhile, so load
+// should not wait.
 //
 // Verify costs the same for an account that does not exist as for an existing account, see SetCosts. For a stored hash that can't be read
 // or needs too much memory, it costs the same as for a new hash. So the time does not reveal which accounts exist. Errors:

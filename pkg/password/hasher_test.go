@@ -230,8 +230,8 @@ func allocated(work func()) uint64 {
 	return after.TotalAlloc - before.TotalAlloc
 }
 
-// TestASlotIsReleasedIfTheDatabaseFails checks that the slot is released after an error or a panic of load.
-func TestASlotIsReleasedIfTheDatabaseFails(t *testing.T) {
+// TestASlotIsReleasedIfLoadFails checks that the slot is released after an error or a panic of load.
+func TestASlotIsReleasedIfLoadFails(t *testing.T) {
 	t.Parallel()
 	h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 0, MaxWait: time.Second}})
 	errAway := errors.New("unavailable")
@@ -248,9 +248,9 @@ func TestASlotIsReleasedIfTheDatabaseFails(t *testing.T) {
 	}
 }
 
-// TestTheDatabaseIsNotQueriedBeforeASlotIsFree checks that load is not called while all slots are occupied. Otherwise many concurrent
-// logins would use up the database connections.
-func TestTheDatabaseIsNotQueriedBeforeASlotIsFree(t *testing.T) {
+// TestLoadIsNotCalledBeforeASlotIsFree checks that load is not called while all slots are occupied. So a caller knows whether its hash has
+// started.
+func TestLoadIsNotCalledBeforeASlotIsFree(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := newHasher(t, Config{Params: lowCost, Limits: Limits{Concurrency: 1, Queue: 1, MaxWait: time.Second}})

@@ -64,7 +64,7 @@ func (db *DB) RecordCode(
 		}
 		var batch pgx.Batch
 		queueCode(&batch, hash, userID, decision)
-		identity, err = tx.storeAttempt(ctx, &batch, a, decision.LoginDecision)
+		identity, err = tx.storeAttempt(ctx, &batch, a, decision.LoginDecision, false)
 		return err
 	})
 	return identity, err
@@ -167,7 +167,7 @@ func (db *DB) RecordPasskey(
 			a.Email = email
 			queueUse(&batch, decision)
 		}
-		identity, err = tx.storeAttempt(ctx, &batch, a, decision.LoginDecision)
+		identity, err = tx.storeAttempt(ctx, &batch, a, decision.LoginDecision, false)
 		return err
 	})
 	return identity, err

@@ -160,11 +160,15 @@ func (db *DB) Unlock(ctx context.Context, grant access.Grant, decide user.Decide
 }
 
 // queueNetwork queues the statements that record a login of a user from a network. From then on, this is a known network of the user. If
-// the user has more than user.MaxNetworks known networks, the least recently used ones are deleted.
-func queueNetwork(batch *pgx.Batch, id uuid.UUID, network netip.Prefix) {
+// the user has more than user.MaxNetworks known networks, the least recently used ones are deleted, unless known says that the network was
+// known before.
+func queueNetwork(batch *pgx.Batch, id uuid.UUID, network netip.Prefix, known bool) {
 	batch.Queue(`
 		INSERT INTO login_networks (user_id, network, first_login_at, last_login_at) VALUES ($1, $2, clock_timestamp(), clock_timestamp())
 		ON CONFLICT (user_id, network) DO UPDATE SET last_login_at = excluded.last_login_at`, id, network)
+	if known {
+		return
+	}
 	batch.Queue(`
 		DELETE FROM login_networks WHERE user_id = $1 AND network IN (
 			SELECT network FROM login_networks WHERE user_id = $1 ORDER BY last_login_at DESC, network OFFSET $2)`,

@@ -51,8 +51,8 @@ func queueGrant(batch *pgx.Batch, g access.Grant, found *callerState) {
 	if g.ByPermission() {
 		queueShareRoles(batch, g.NewRoles(), caller.UserID, g.Target())
 	}
-	batch.Queue(identifyQuery, caller.UserID, caller.SessionID).QueryRow(func(row pgx.Row) error {
-		identity, err := scanIdentity(row)
+	batch.Queue(identifyQuery, caller.UserID, caller.SessionID).Query(func(rows pgx.Rows) error {
+		identity, err := scanIdentity(rows)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return nil
 		}

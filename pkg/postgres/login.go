@@ -70,19 +70,21 @@ func (db *DB) RecordAttempt(
 				return err
 			}
 		}
-		var batch pgx.Batch // one round trip, because other attempts may wait for the lock
+		decision.Success = decision.Success && failures.Network.Count > 0 // otherwise there is no count to reset
+		var batch pgx.Batch                                               // one round trip, because other attempts may wait for the lock
 		if decision.Session != nil {
 			checkLogin(&batch, a, decision)
 		}
-		identity, err = tx.storeAttempt(ctx, &batch, a, decision)
+		identity, err = tx.storeAttempt(ctx, &batch, a, decision, failures.Known)
 		return err
 	})
 	return identity, err
 }
 
-// storeAttempt sends a batch with the statements that store a decision. It returns the caller of the opened session.
+// storeAttempt sends a batch with the statements that store a decision. known means that the network is known already, so that it replaces
+// no other network. storeAttempt returns the caller of the opened session.
 func (tx *transaction) storeAttempt(
-	ctx context.Context, batch *pgx.Batch, a user.Attempt, decision user.LoginDecision,
+	ctx context.Context, batch *pgx.Batch, a user.Attempt, decision user.LoginDecision, known bool,
 ) (identity user.Identity, err error) {
 	var evicted int64
 	if decision.Session != nil {
@@ -95,7 +97,7 @@ func (tx *transaction) storeAttempt(
 	tx.queueLockedOut(ctx, batch, decision.LockedOut)
 	queueLoginFailures(batch, a, decision)
 	if decision.Session != nil {
-		queueNetwork(batch, decision.Session.UserID, a.Network)
+		queueNetwork(batch, decision.Session.UserID, a.Network, known)
 	}
 	if err := queueAudit(ctx, batch, decision.Audit...); err != nil {
 		return identity, err
@@ -132,8 +134,8 @@ func queueSession(batch *pgx.Batch, s user.Session) {
 
 // queueIdentify queues a query that reads the caller of a session into identity.
 func queueIdentify(batch *pgx.Batch, s user.Session, identity *user.Identity) {
-	batch.Queue(identifyQuery, s.UserID, s.ID).QueryRow(func(row pgx.Row) (err error) {
-		*identity, err = scanIdentity(row)
+	batch.Queue(identifyQuery, s.UserID, s.ID).Query(func(rows pgx.Rows) (err error) {
+		*identity, err = scanIdentity(rows)
 		return err
 	})
 }

@@ -40,6 +40,10 @@ type pool struct {
 func newPool(ctx context.Context, cfg *pgxpool.Config, writes *writeWatch, committed func()) (*pool, error) {
 	cfg.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return false } // acquire pings
 	cfg.BeforeClose = func(conn *pgx.Conn) { closeSoon(conn.PgConn()) }
+	cfg.AfterConnect = func(_ context.Context, conn *pgx.Conn) error {
+		registerUUIDs(conn.TypeMap())
+		return nil
+	}
 	cfg.HealthCheckPeriod = min(cfg.HealthCheckPeriod, refillInterval)
 	conns, err := pgxpool.NewWithConfig(ctx, cfg)
 	if err != nil {
@@ -54,7 +58,7 @@ const leaseKey = "user-service.usage"
 // lease is the state that the pool keeps for a connection.
 type lease struct {
 	returned time.Time   // the time of the last return; zero before the first one
-	slow     *time.Timer // runs while the connection is lent
+	slow     *time.Timer // runs while the connection is lent; nil before the first time
 }
 
 func leaseOf(conn *pgxpool.Conn) *lease {
@@ -77,12 +81,22 @@ func (p *pool) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		l := leaseOf(conn)
 		if l.returned.IsZero() || time.Since(l.returned) < pingAfterIdle || isAlive(ctx, conn) {
 			p.acquired.Store(time.Now().UnixNano())
-			l.slow = time.AfterFunc(slowCall, func() { p.discardDead(context.Background()) })
+			p.startTimer(l)
 			return conn, nil
 		}
 		discard(conn)
 		p.discardDead(ctx)
 	}
+}
+
+// startTimer starts the timer of a lent connection. The timer is reused, because a new timer and its function are allocations for each
+// query.
+func (p *pool) startTimer(l *lease) {
+	if l.slow == nil {
+		l.slow = time.AfterFunc(slowCall, func() { p.discardDead(context.Background()) })
+		return
+	}
+	l.slow.Reset(slowCall)
 }
 
 // isAlive pings the server on this connection. If the server does not answer by the deadline, the connection is closed. Canceling ctx

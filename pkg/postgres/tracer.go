@@ -73,10 +73,12 @@ func (t queryTimer) TraceBatchEnd(ctx context.Context, _ *pgx.Conn, end pgx.Trac
 
 // operationOf returns the first word of a query, in upper case.
 func operationOf(sql string) string {
-	if words := strings.Fields(sql[:min(len(sql), 64)]); len(words) > 0 {
-		return strings.ToUpper(strings.TrimSuffix(words[0], ";"))
+	const blanks = " \t\r\n"
+	sql = strings.TrimLeft(sql, blanks)
+	if end := strings.IndexAny(sql, blanks+";"); end >= 0 {
+		sql = sql[:end]
 	}
-	return ""
+	return strings.ToUpper(sql)
 }
 
 // failureOf returns the failure that QueryDone gets for err.

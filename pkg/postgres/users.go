@@ -31,7 +31,7 @@ var userFields = []userField{
 	{"locale", func(u *user.User) any { return (*zeronull.Text)(&u.Locale) }},
 	{"zoneinfo", func(u *user.User) any { return (*zeronull.Text)(&u.Zoneinfo) }},
 	{"metadata", func(u *user.User) any { return (*nullJSON)(&u.Metadata) }},
-	{"status", func(u *user.User) any { return &u.Status }},
+	{"status", func(u *user.User) any { return (*string)(&u.Status) }},
 	{"version", func(u *user.User) any { return &u.Version }},
 	{"created_at", func(u *user.User) any { return &u.CreatedAt }},
 	{"updated_at", func(u *user.User) any { return &u.UpdatedAt }},
@@ -57,8 +57,11 @@ func eachColumn(format string, without ...string) string {
 }
 
 var (
+	// profileColumns are the columns of users u with the targets of profileTargets.
+	profileColumns = eachColumn("u.%")
+
 	// userColumns are the columns of users u that scanUser reads.
-	userColumns = eachColumn("u.%") + `,
+	userColumns = profileColumns + `,
 		ARRAY(SELECT ur.role FROM user_roles ur WHERE ur.user_id = u.id ORDER BY ur.role COLLATE "C")`
 
 	// insertUser stores a user if the email and the id are free. ON CONFLICT prevents an error for a taken email, because PostgreSQL
@@ -82,15 +85,20 @@ func userArgs(u user.User) pgx.NamedArgs {
 // scanUser reads userColumns into a user, and the columns that follow into more.
 func scanUser(row pgx.Row, more ...any) (user.User, error) {
 	var u user.User
-	var targets []any
-	for _, c := range userFields {
-		targets = append(targets, c.in(&u))
-	}
-	if err := row.Scan(append(append(targets, &u.Roles), more...)...); err != nil {
+	if err := row.Scan(append(append(profileTargets(&u), &u.Roles), more...)...); err != nil {
 		return user.User{}, err
 	}
 	u.CreatedAt, u.UpdatedAt = u.CreatedAt.UTC(), u.UpdatedAt.UTC()
 	return u, nil
+}
+
+// profileTargets returns the targets of profileColumns in a user, with room for more targets.
+func profileTargets(u *user.User) []any {
+	targets := make([]any, 0, len(userFields)+10)
+	for _, c := range userFields {
+		targets = append(targets, c.in(u))
+	}
+	return targets
 }
 
 // nullJSON is a JSON document whose bytes are stored and read unchanged. Nil is NULL.
@@ -296,7 +304,7 @@ func queueSecrets(batch *pgx.Batch, old user.User, change user.Change) {
 	}
 	queueFactorChange(batch, old.ID, change.Factors)
 	if change.LoginNetwork.IsValid() {
-		queueNetwork(batch, old.ID, change.LoginNetwork)
+		queueNetwork(batch, old.ID, change.LoginNetwork, false)
 	}
 }
 

@@ -104,13 +104,26 @@ func (t *Tokens) VerifyAccess(raw string) (Access, error) {
 	return issued.Access, err
 }
 
-// ReadAccess verifies an access token as VerifyAccess does, and returns all of its claims. Errors: ErrInvalid.
+// ReadAccess verifies an access token as VerifyAccess does, and returns all of its claims. The caller must not change the lists of the
+// result. Errors: ErrInvalid.
 func (t *Tokens) ReadAccess(raw string) (Issued, error) {
+	keys := t.keys.Load()
+	if issued, ok := t.verified.get(raw, keys, t.now()); ok {
+		return issued, nil
+	}
+	issued, err := t.parseAccess(raw, keys)
+	if err == nil {
+		t.verified.add(raw, keys, issued)
+	}
+	return issued, err
+}
+
+func (t *Tokens) parseAccess(raw string, keys *keyring) (Issued, error) {
 	if strings.ContainsAny(raw, "\r\n") { // base64 ignores line ends
 		return Issued{}, fmt.Errorf("%w: not in the form of an access token", ErrInvalid)
 	}
 	var c claims
-	if _, err := t.parser.ParseWithClaims(raw, &c, t.keys.Load().find); err != nil {
+	if _, err := t.parser.ParseWithClaims(raw, &c, keys.find); err != nil {
 		return Issued{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	userID, err := parseID(c.Subject)

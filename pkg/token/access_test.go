@@ -309,3 +309,33 @@ func TestOtherFormsOfAnAccessTokenAreAccepted(t *testing.T) {
 		}
 	}
 }
+
+// TestAVerifiedTokenIsVerifiedAgain covers what can change after a token was verified: its keys, and the time.
+func TestAVerifiedTokenIsVerifiedAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		tokens := newTokens(t)
+		raw := issue(t, tokens)
+		for _, c := range []struct {
+			when string
+			keys token.Keys
+			wait time.Duration
+			want error
+		}{
+			{when: "at first", keys: token.Keys{Secret: secret}},
+			{when: "without its key", keys: token.Keys{Secret: otherSecret}, want: token.ErrInvalid},
+			{when: "while its key is accepted", keys: token.Keys{Secret: otherSecret, AcceptedSecrets: []string{secret}}},
+			{when: "after its expiry", keys: token.Keys{Secret: secret}, wait: config.AccessTTL, want: token.ErrInvalid},
+		} {
+			<-time.After(c.wait)
+			if err := tokens.SetKeys(c.keys); err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second time, it is known
+				if _, err := tokens.VerifyAccess(raw); !errors.Is(err, c.want) {
+					t.Errorf("%s the error is %v, want %v", c.when, err, c.want)
+				}
+			}
+		}
+	})
+}

@@ -33,11 +33,13 @@ type Tokens struct {
 	keys   atomic.Pointer[keyring]
 	parser *jwt.Parser
 	now    func() time.Time
+
+	verified *verifiedTokens
 }
 
 // New returns Tokens. Errors: the errors of SetKeys.
 func New(cfg Config) (*Tokens, error) {
-	t := &Tokens{cfg: cfg, now: time.Now}
+	t := &Tokens{cfg: cfg, now: time.Now, verified: newVerifiedTokens()}
 	if err := t.SetKeys(cfg.Keys); err != nil {
 		return nil, err
 	}

@@ -55,14 +55,13 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 		return TokenPair{}, err
 	}
 	if check.ok = result.OK && check.cred.Status == Active; check.ok {
-		if err := s.afterPassword(ctx, &check); err != nil {
+		if check.session, err = s.newSession(ctx, check.cred.UserID, factor.PasswordMethods()); err != nil {
 			return TokenPair{}, err
 		}
 	}
 	identity, err := s.recordAttempt(ctx, login, check)
-	if isNotFound(err) { // since the credential was read, the account was disabled or erased, or its password was changed: record a failure
-		check.ok = false
-		_, err = s.recordAttempt(ctx, login, check)
+	if isNotFound(err) {
+		err = s.recordWithoutSession(ctx, login, &check)
 	}
 	switch {
 	case err != nil:
@@ -83,23 +82,31 @@ func (s *Service) Login(ctx context.Context, l Login) (TokenPair, error) {
 	return s.issueTokens(identity, check.session.Counter)
 }
 
-// afterPassword prepares a session or a challenge for a login with a correct password. It prepares neither if the user has factors but
-// DATA_KEY is not set. It reads the factors only now, so a login with a wrong password does the same work with and without factors.
-func (s *Service) afterPassword(ctx context.Context, check *passwordCheck) (err error) {
+// recordWithoutSession records a login with a correct password that the store has refused. Either the user has a second factor: then it
+// prepares a challenge, or nothing if the factor can't be checked without DATA_KEY. Or the account was disabled or erased, or its password
+// was changed, since the credential was read: then the login has failed. Most users have no factor, so a login does not read the factors
+// before the store refuses it.
+func (s *Service) recordWithoutSession(ctx context.Context, login Attempt, check *passwordCheck) error {
 	known, err := s.store.LoginFactors(ctx, check.cred.UserID)
+	if err != nil {
+		return err
+	}
 	types := known.Types()
-	switch {
-	case err != nil:
-		return err
-	case len(types) == 0:
-		check.session, err = s.newSession(ctx, check.cred.UserID, factor.PasswordMethods())
-		return err
-	case s.FactorsEnabled():
+	check.session, check.factors = nil, len(types) > 0
+	if check.factors && s.FactorsEnabled() {
 		check.challenge = &LoginChallenge{UserID: check.cred.UserID, types: types}
 		check.challenge.text, check.challenge.Hash = factor.NewChallenge()
-		err = s.requestPasskey(check.challenge, known.passkeys())
+		if err := s.requestPasskey(check.challenge, known.passkeys()); err != nil {
+			return err
+		}
 	}
-	check.factors = true
+	if check.factors {
+		_, err = s.recordAttempt(ctx, login, *check)
+	}
+	if !check.factors || isNotFound(err) {
+		check.ok = false
+		_, err = s.recordAttempt(ctx, login, *check)
+	}
 	return err
 }
 
@@ -124,7 +131,8 @@ type passwordCheck struct {
 	challenge *LoginChallenge // The challenge to store; nil without a second factor.
 }
 
-// verifyPassword checks a password against the credential that read returns, unless a backoff is in force. For an unknown email it
+// verifyPassword checks a password against the credential that read returns, unless a backoff is in force. It reads the credential before
+// it waits for a slot to hash, because a slot that waits for a query computes nothing. For an unknown email it
 // computes a hash with the cost of one of the accounts. If the hash does not end in time, or the client disconnects, it records a
 // failure. Otherwise a client could request expensive hashes without a limit. It does not record an attempt that the hash queue refuses.
 //
@@ -136,16 +144,17 @@ func (s *Service) verifyPassword(
 	if err := s.checkBackoff(ctx, a, failed); err != nil {
 		return check, password.Result{}, err
 	}
-	var readErr error
+	cred, err := read(ctx)
+	if err != nil {
+		return check, password.Result{}, err
+	}
+	check.cred = cred
 	started := false
-	result, err := s.hasher.Verify(ctx, flow(ctx, a.class()), pw, func(ctx context.Context) (password.Stored, error) {
-		check.cred, readErr = read(ctx)
+	result, err := s.hasher.Verify(ctx, flow(ctx, a.class()), pw, func(context.Context) (password.Stored, error) {
 		started = true
-		return password.Stored{Hash: check.cred.PasswordHash, Imported: check.cred.Imported, Number: check.cred.number}, readErr
+		return password.Stored{Hash: cred.PasswordHash, Imported: cred.Imported, Number: cred.number}, nil
 	})
 	switch {
-	case readErr != nil:
-		return check, password.Result{}, readErr
 	case errors.Is(err, password.ErrUnknownFormat): // no password matches such a hash
 		s.cfg.Log.WarnContext(ctx, "a stored password hash has an unknown format", "error", err)
 		return check, password.Result{}, nil

@@ -179,7 +179,7 @@ func (m *memory) RecordAttempt(ctx context.Context, a Attempt, decide func(Login
 	if err != nil {
 		return id, err
 	}
-	if decision.Session != nil && m.users[decision.Session.UserID].Status != Active {
+	if decision.Session != nil && (m.users[decision.Session.UserID].Status != Active || len(m.factors.Types()) > 0) {
 		return id, &Error{Code: NotFound}
 	}
 	if decision.Failure != nil {

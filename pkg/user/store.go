@@ -80,7 +80,7 @@ type LoginStore interface {
 	// RecordAttempt serializes the attempts for one email or user. It calls decide with the counts of failures, and stores the decision.
 	// It does the same work for each decision without a session. For a decision with a session, it returns the caller of the opened
 	// session. If the user then has more than MaxSessions, it ends the least recently used session. Errors: NotFound (the user of the
-	// session has been disabled or erased, or the password has been changed).
+	// session has a second factor, or has been disabled or erased, or the password has been changed).
 	RecordAttempt(ctx context.Context, a Attempt, decide func(LoginFailures) (LoginDecision, error)) (Identity, error)
 }
 
