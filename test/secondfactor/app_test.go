@@ -12,11 +12,11 @@ import (
 	"user-service/internal/testkit"
 )
 
-// request sends a request to the API, checks the status, and decodes the answer.
-func request(t *testing.T, method, address, token string, body map[string]any, status int, answer any) {
+// post sends a POST request to the API, checks the status, and decodes the answer.
+func post(t *testing.T, address, token string, body map[string]any, status int, answer any) {
 	t.Helper()
 	text, _ := json.Marshal(body)
-	req, err := http.NewRequestWithContext(t.Context(), method, address, bytes.NewReader(text))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, address, bytes.NewReader(text))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func request(t *testing.T, method, address, token string, body map[string]any, s
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if err := json.NewDecoder(resp.Body).Decode(answer); err != nil || resp.StatusCode != status {
-		t.Fatalf("%s %s: the status is %d (%v), want %d: %+v", method, address, resp.StatusCode, err, status, answer)
+		t.Fatalf("POST %s: the status is %d (%v), want %d: %+v", address, resp.StatusCode, err, status, answer)
 	}
 }
 
@@ -64,12 +64,12 @@ func TestAuthenticatorAppsReadTheURI(t *testing.T) {
 	var tokens struct {
 		Access string `json:"access_token"`
 	}
-	request(t, "POST", home+"/login", "", password, 200, &tokens)
+	post(t, home+"/login", "", password, 200, &tokens)
 	var added struct {
 		ID, Secret string
 		URI        string `json:"otpauth_uri"`
 	}
-	request(t, "POST", home+"/users/me/factors", tokens.Access, map[string]any{"type": "totp", "current_password": goodPassword}, 201, &added)
+	post(t, home+"/users/me/factors", tokens.Access, map[string]any{"type": "totp", "current_password": goodPassword}, 201, &added)
 	var app struct{ Label, Issuer, Secret, Code string }
 	if err := json.Unmarshal([]byte(output(t, dir, added.URI, node, "app.mjs")), &app); err != nil {
 		t.Fatal(err)
@@ -78,11 +78,11 @@ func TestAuthenticatorAppsReadTheURI(t *testing.T) {
 		t.Errorf("otplib reads %+v from %s, want the issuer %s, the account %s and the secret %s", app, added.URI, issuer, email, added.Secret)
 	}
 	var confirmed struct{ Confirmed bool }
-	request(t, "POST", home+"/users/me/factors/"+added.ID+"/confirm", tokens.Access, map[string]any{"code": app.Code}, 200, &confirmed)
+	post(t, home+"/users/me/factors/"+added.ID+"/confirm", tokens.Access, map[string]any{"code": app.Code}, 200, &confirmed)
 
 	var required struct{ Challenge string }
-	request(t, "POST", home+"/login", "", password, 403, &required)
+	post(t, home+"/login", "", password, 403, &required)
 	later := output(t, dir, "", oathtool, "--totp", "--base32", "--now=now + 30 seconds", added.Secret) // the code of now is used up
 	second := map[string]any{"challenge": required.Challenge, "code": later}
-	request(t, "POST", home+"/login/second-factor", "", second, 200, &tokens)
+	post(t, home+"/login/second-factor", "", second, 200, &tokens)
 }
