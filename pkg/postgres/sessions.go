@@ -61,7 +61,7 @@ func scanIdentity(rows pgx.Rows, more ...any) (id user.Identity, err error) {
 	var role *string // nil: the user has no role
 	var permissions []string
 	var counts *bool
-	id.Caller.Roles, id.Permissions = []string{}, []access.Permission{}
+	id.Roles, id.Permissions = []string{}, []access.Permission{}
 	u := &id.User
 	targets := append(profileTargets(u), &id.SessionID, &id.AuthTime, &id.AMR, &role, &permissions, &counts)
 	targets = append(targets, more...)
@@ -82,7 +82,7 @@ func scanIdentity(rows pgx.Rows, more ...any) (id user.Identity, err error) {
 	}
 	sortRoles(&id.Caller)
 	u.CreatedAt, u.UpdatedAt = u.CreatedAt.UTC(), u.UpdatedAt.UTC()
-	id.UserID, u.Roles = u.ID, id.Caller.Roles
+	id.UserID, u.Roles = u.ID, id.Roles
 	return id, nil
 }
 
