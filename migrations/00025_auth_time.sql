@@ -2,7 +2,7 @@
 
 -- +goose Up
 
-SET LOCAL lock_timeout = '1s';
+SET LOCAL lock_timeout = '200ms';
 ALTER TABLE sessions ADD COLUMN auth_time timestamptz; -- NULL: created_at
 
 -- +goose Down

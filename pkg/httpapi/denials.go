@@ -97,7 +97,7 @@ func (d *denials) minute(who caller) *denialMinute {
 	return minute
 }
 
-// minuteEnded enqueues the last entry of a minute.
+// minuteEnded enqueues the audit entry that waited for the end of the minute, if there is one.
 func (d *denials) minuteEnded(_ caller, minute *denialMinute) {
 	minute.end.Stop()
 	if minute.last != nil {

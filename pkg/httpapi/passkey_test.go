@@ -98,6 +98,26 @@ func passkeyLoginOf(s *server, a account) any {
 	return map[string]any{"challenge": challenge, "credential": d.sign(s.t, challenge)}
 }
 
+// TestTheOwnerOfAnEmailRemovesPasskeysOfOthers resets the password of an account whose email was not verified. Somebody else may have added
+// its passkey. Later resets keep the passkeys.
+func TestTheOwnerOfAnEmailRemovesPasskeysOfOthers(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	a := s.register()
+	d := newDevice(a)
+	s.addPasskey(a, d).want(t, 200)
+	s.call("POST", "/password-reset/confirm", resetOf(s, a)).want(t, 204)
+	challenge := s.passkeyChallenge()
+	s.passkeyLogin(challenge, d.sign(t, challenge)).want(t, 401)
+
+	a.password = newPassword
+	a = s.login(a) // needs no second factor
+	s.addPasskey(a, d).want(t, 200)
+	s.call("POST", "/password-reset/confirm", resetOf(s, a)).want(t, 204)
+	challenge = s.passkeyChallenge()
+	s.passkeyLogin(challenge, d.sign(t, challenge)).want(t, 200)
+}
+
 // TestAPasskeyLogsIn registers a passkey, and logs in with it alone and after the password.
 func TestAPasskeyLogsIn(t *testing.T) {
 	t.Parallel()

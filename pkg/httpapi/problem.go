@@ -185,8 +185,8 @@ func instance(u *url.URL) string {
 	return path
 }
 
-// countRateLimited reports a request that a limit has refused. The limits of waiting requests and of bodies have no user.Limit, so their
-// names are queue and bodies.
+// countRateLimited reports a request that a limit has refused. The limits of waiting requests and of bodies in transit
+// have no user.Limit that names them. Their names are queue and bodies.
 func (a *API) countRateLimited(e *user.Error) {
 	switch {
 	case e.Limit != nil:

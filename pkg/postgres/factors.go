@@ -88,6 +88,9 @@ func queueFactorChange(batch *pgx.Batch, id uuid.UUID, change user.FactorChange)
 	if change.Remove != uuid.Nil {
 		batch.Queue(`DELETE FROM factors WHERE id = $1 AND user_id = $2`, change.Remove, id)
 	}
+	if change.RemovePasskeys {
+		batch.Queue(`DELETE FROM factors WHERE user_id = $1 AND type = $2`, id, factor.PasskeyType)
+	}
 	if change.RecoveryCodes != nil {
 		batch.Queue(`DELETE FROM recovery_codes WHERE user_id = $1`, id)
 		for _, hash := range change.RecoveryCodes {

@@ -16,8 +16,9 @@ const (
 	reminderInterval = 30 * time.Second
 )
 
-// stayConnected opens one session after another until ctx ends, and calls use with each. use may return before the session is lost. The
-// delay between two sessions grows, and has jitter, so that the replicas do not reconnect at the same time.
+// stayConnected opens one session after another until ctx ends, and passes each to the function use. If use returns early,
+// stayConnected waits until the session is lost. The delay between two sessions grows, and has jitter, so that the replicas do not
+// reconnect at the same time.
 func stayConnected(
 	ctx context.Context, log *slog.Logger, open func(context.Context) (*session, error), use func(*session),
 ) {

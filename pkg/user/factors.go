@@ -83,6 +83,8 @@ type FactorChange struct {
 	Add     *Factor
 	Confirm *Factor // LastStep is the step of the confirming code
 	Remove  uuid.UUID
+
+	RemovePasskeys bool // all of them
 	// RecoveryCodes replace all recovery codes. nil: no change. Empty: delete all.
 	RecoveryCodes []factor.CodeHash
 }

@@ -7,6 +7,8 @@ import (
 	"github.com/google/uuid"
 
 	"user-service/pkg/access"
+	"user-service/pkg/event"
+	"user-service/pkg/factor"
 	"user-service/pkg/password"
 )
 
@@ -145,8 +147,9 @@ func (s *Service) redeem(ctx context.Context, r Reset, purpose Purpose, decide r
 	return s.tokenError(ctx, purpose, err)
 }
 
-// decideReset returns the Change to a new password and a verified email.
-func (s *Service) decideReset(ctx context.Context, _ Tx, old User, hash string) (Change, error) {
+// decideReset returns the Change to a new password and a verified email. If the email was not verified before, it removes the passkeys:
+// somebody else may have registered the email and added them, and they log in without the password.
+func (s *Service) decideReset(ctx context.Context, tx Tx, old User, hash string) (Change, error) {
 	u := old
 	verified, err := s.decideVerified(old)
 	if err != nil {
@@ -158,5 +161,33 @@ func (s *Service) decideReset(ctx context.Context, _ Tx, old User, hash string) 
 	change, err := s.passwordChange(u, hash)
 	change.User, change.ClearFailures, change.LoginNetwork = verified.User, true, NetworkOf(OriginOf(ctx).IP)
 	change.Events, change.Audit = append(verified.Events, change.Events...), append(verified.Audit, change.Audit...)
+	if err == nil && verified.User != nil {
+		err = s.removePasskeys(ctx, tx, u, &change)
+	}
 	return change, err
+}
+
+// removePasskeys adds the removal of all passkeys to a change, and of the recovery codes if no other factor remains.
+func (s *Service) removePasskeys(ctx context.Context, tx Tx, u User, change *Change) error {
+	known, err := tx.Factors(ctx, u.ID)
+	if err != nil {
+		return err
+	}
+	confirmed, removed := known.confirmed(), 0
+	for _, f := range confirmed {
+		if f.Type != factor.PasskeyType {
+			continue
+		}
+		var removal Change
+		if err := s.announceFactor(ctx, &removal, event.FactorRemoved, u, f); err != nil {
+			return err
+		}
+		change.Events, change.Audit = append(change.Events, removal.Events...), append(change.Audit, removal.Audit...)
+		removed++
+	}
+	change.Factors.RemovePasskeys = true
+	if removed > 0 && removed == len(confirmed) {
+		change.Factors.RecoveryCodes = []factor.CodeHash{}
+	}
+	return nil
 }

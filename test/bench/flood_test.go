@@ -28,7 +28,7 @@ type flood struct {
 	done []int
 	// maxMiB is the limit for the memory of the serving process; 0: no limit.
 	maxMiB float64
-	// notes returns other results after the flood.
+	// notes is called after the flood, and returns further results for the report. during is the length of the flood.
 	notes func(during time.Duration) string
 }
 

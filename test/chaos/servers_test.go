@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 )
@@ -36,13 +37,12 @@ type server struct {
 	env    settings // the addresses
 }
 
-var started int // number of servers, for their names
+var started atomic.Int64 // number of servers, for their names
 
 // newPostgreSQL prepares a server for one test. The server syncs each commit to the disk.
 func newPostgreSQL(t *testing.T) *server {
 	t.Helper()
-	started++
-	s := &server{name: fmt.Sprintf("chaos-%d-%d", os.Getpid(), started)}
+	s := &server{name: fmt.Sprintf("chaos-%d-%d", os.Getpid(), started.Add(1))}
 	cleanUp(t, func() { purge(s.name) })
 	folder, err := services("folder", "--name", s.name)
 	if err != nil {

@@ -89,6 +89,22 @@ func TestTheAPIServerKeepsEachField(t *testing.T) {
 	})
 }
 
+// kubectl apply stores the object in an annotation. All annotations of an object have at most 256 KiB.
+func TestKubectlCanApplyEachObject(t *testing.T) {
+	t.Parallel()
+	eachValues(t, func(t *testing.T, files ...string) {
+		for _, document := range documents(t, []byte(render(t, "helm", files...))) {
+			applied, err := yaml.YAMLToJSON(document)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size := len(applied); size > 250<<10 {
+				t.Errorf("%d bytes are too many for kubectl apply: %.200s", size, document)
+			}
+		}
+	})
+}
+
 // dropped returns the paths of the fields of an object that are not in the kept object.
 func dropped(object, kept any) []string {
 	var paths []string

@@ -77,7 +77,7 @@ func quote(s string) string {
 	return b.String() + "'"
 }
 
-// exchange returns the request as the contract checks it.
+// exchange returns the request in the form that package contract checks: a target with a scheme and a host becomes its path.
 func (w *wire) exchange() contract.Exchange {
 	x := contract.Exchange{Method: w.method, Target: w.target, Header: http.Header{}, Body: w.body}
 	if absolute, found := strings.CutPrefix(w.target, "http://"); found { // RFC 9112 section 3.2.2

@@ -37,7 +37,8 @@ func badRatio(bad, window string) string {
 	return "job:http_server_requests_" + bad + ":rate" + window + chosen + " / job:http_server_requests:rate" + window + chosen
 }
 
-// burn returns the rate at which a budget is used, as a multiple of the allowed rate. The series of the budget has no label cluster.
+// burn returns the rate at which a budget is used, as a multiple of the allowed rate. The series of the budget has no
+// cluster label, so the division matches by namespace and job only.
 func burn(bad, budget, window string) string {
 	return badRatio(bad, window) + " / on (namespace, job) group_left () max by (namespace, job) (job:http_server_" + budget +
 		`_budget:ratio{namespace="$namespace",job="$job"})`

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// sample is a mail as user-service mail writes it.
+// sample is a mail in the format of the command `user-service mail`.
 const sample = "Date: Mon, 30 Nov 2026 11:00:00 +0000\r\nSubject: =?UTF-8?q?Passwort_f=C3=BCr_Shop?=\r\nTo: <ada@example.com>\r\n" +
 	"Content-Type: multipart/alternative; boundary=b\r\n\r\n" +
 	"--b\r\nContent-Type: text/plain; charset=UTF-8\r\n\r\ntext\r\n" +

@@ -46,10 +46,10 @@ EOT
   refused api "$api" "$metrics" "$port53" "$dns_metrics"
   reaches migration "$database"
   refused migration "$broker" "$http/readyz" "$api" "$port53" "$dns_metrics"
-  reaches test "$http/readyz" "$metrics"
-  refused test "$database" "$broker" "$api" "$port53"
+  reaches test "$http/readyz" "$metrics" "$database" "$broker" # the last two for user-service doctor
+  refused test "$api" "$port53"
   refused postgresql "$http/readyz" "$broker" "$api"
-  say "networkpolicy: the service reaches database and broker, the migration the database, helm test the service"
+  say "networkpolicy: the service reaches database and broker, the migration the database, helm test all three"
   say "networkpolicy: in addition, they reach only DNS"
 
   upgrade --reuse-values --set 'networkPolicy.from[0].podSelector.matchLabels.app\.kubernetes\.io/component=gateway' \
