@@ -147,8 +147,8 @@ func (s *Service) redeem(ctx context.Context, r Reset, purpose Purpose, decide r
 	return s.tokenError(ctx, purpose, err)
 }
 
-// decideReset returns the Change to a new password and a verified email. If the email was not verified before, it removes the passkeys:
-// somebody else may have registered the email and added them, and they log in without the password.
+// decideReset returns the Change to a new password and a verified email. If the email was not verified before, it removes the passkeys.
+// Somebody else may have registered the email and added them. They would still log in, because they need no password.
 func (s *Service) decideReset(ctx context.Context, tx Tx, old User, hash string) (Change, error) {
 	u := old
 	verified, err := s.decideVerified(old)
